@@ -1,0 +1,46 @@
+# Two commands do everything on a fresh machine with Python 3.11+ and make: `make run` and `make test`.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+$(READY): setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Chaski needs Python 3.11 or newer; this is %d.%d." % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	@echo "Installing Chaski and its dependencies into $(VENV)/ (once; about a minute) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.PHONY: run demo demo-sabotage test lint format bench clean help
+
+run: $(READY)  ## Set everything up once, run the story against a live server, then serve until Ctrl-C
+	@$(BIN)/chaski demo --keep var
+
+demo: $(READY)  ## The same story on a throw-away data folder; ends by itself; exit 0 only if every step was checked
+	@$(BIN)/chaski demo
+
+demo-sabotage: $(READY)  ## Run the demo with five faults patched in, one at a time, and see it fail five times
+	@$(BIN)/python -m pytest tests/test_sabotage.py
+
+test: $(READY)  ## All tests, in parallel
+	@$(BIN)/python -m pytest -n auto
+
+lint: $(READY)  ## ruff, mypy --strict on sync/ and screening_forms/, and the import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: $(READY)  ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(READY)  ## Measure speed and sizes; ratios to limits measured in the same run (ARGS=--json for data)
+	@$(BIN)/python tests/bench.py $(ARGS)
+
+clean:  ## Remove the virtual environment and caches (keeps var/, where the data is)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+
+help:  ## This list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
