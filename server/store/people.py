@@ -1,0 +1,95 @@
+"""Staff accounts: who exists, what she may do, which desk groups she works in.
+
+Flows call this inside their own transaction. The server keeps public keys and *locked* secrets only; it must never see
+a passphrase, a lock key or an unlocked secret.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.db import Connection, row, rows
+
+ROLES = frozenset({"coordinator", "author", "reviewer", "publisher", "registrar", "administrator"})
+
+
+@dataclass(frozen=True)
+class Person:
+    """One account. `id` is the kid of her signing key; the two locked secrets open with her passphrase only."""
+
+    id: str
+    login: str
+    name: str
+    seal_public: bytes
+    sign_public: bytes
+    locked_seal: str
+    locked_sign: str
+    roles: frozenset[str]
+    groups: frozenset[str]
+
+
+@dataclass(frozen=True)
+class SignInRecord:
+    """What a sign-in is checked against: the salt handed to the client and a salted hash of what comes back."""
+
+    person: str
+    salt: bytes
+    auth_salt: bytes
+    auth_hash: bytes
+
+
+def add(connection: Connection, person: Person, record: SignInRecord, *, at: int) -> None:
+    """Insert an account with its roles and desk groups; sqlite3.IntegrityError when the login is taken."""
+    connection.execute(
+        "insert into people (id, login, name, seal_public, sign_public, locked_seal, locked_sign, salt, auth_salt,"
+        " auth_hash, created) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (person.id, person.login, person.name, person.seal_public, person.sign_public, person.locked_seal,
+         person.locked_sign, record.salt, record.auth_salt, record.auth_hash, at),
+    )  # fmt: skip
+    for role in sorted(person.roles):
+        connection.execute("insert into person_roles (person, role) values (?, ?)", (person.id, role))
+    for group in sorted(person.groups):
+        connection.execute("insert into memberships (person, desk_group) values (?, ?)", (person.id, group))
+
+
+def get(connection: Connection, person_id: str) -> Person | None:
+    """Return the account with this id, or None."""
+    found = row(
+        connection,
+        "select id, login, name, seal_public, sign_public, locked_seal, locked_sign from people where id = ?",
+        (person_id,),
+    )
+    if found is None:
+        return None
+    roles = rows(connection, "select role from person_roles where person = ?", (person_id,))
+    groups = rows(connection, "select desk_group from memberships where person = ?", (person_id,))
+    return Person(
+        **found,
+        roles=frozenset(each["role"] for each in roles),
+        groups=frozenset(each["desk_group"] for each in groups),
+    )
+
+
+def sign_in_record(connection: Connection, login: str) -> SignInRecord | None:
+    """Return what a sign-in under this login is checked against, or None for an unknown login."""
+    found = row(connection, "select id as person, salt, auth_salt, auth_hash from people where login = ?", (login,))
+    return SignInRecord(**found) if found else None
+
+
+def visible_queues(connection: Connection, person_id: str) -> frozenset[str]:
+    """Return the queues that the person's desk groups may see and work (table `queue_groups`)."""
+    found = rows(
+        connection,
+        "select distinct q.queue from queue_groups q join memberships m on m.desk_group = q.desk_group"
+        " where m.person = ?",
+        (person_id,),
+    )
+    return frozenset(each["queue"] for each in found)
+
+
+def grant_queue(connection: Connection, queue: str, desk_group: str) -> None:
+    """Let a desk group see and work a queue; twice is the same as once."""
+    connection.execute(
+        "insert into queue_groups (queue, desk_group) values (?, ?) on conflict (queue, desk_group) do nothing",
+        (queue, desk_group),
+    )

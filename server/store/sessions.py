@@ -1,0 +1,82 @@
+"""Sessions of the people's door, and the recent failures that slow down guessing.
+
+Only the SHA-256 of a session token is kept, so a copy of the database signs nobody in. Flows call this inside their own
+transaction; times are integer milliseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.db import Connection, row
+
+
+@dataclass(frozen=True)
+class Session:
+    """A live session: whose it is and when it was last used."""
+
+    person: str
+    seen: int
+
+
+@dataclass(frozen=True)
+class Failures:
+    """Recent failed sign-ins from one address: under this login, and under any."""
+
+    login: int
+    address: int
+
+
+def start(connection: Connection, *, token_hash: bytes, person: str, at: int, expires_at: int) -> None:
+    """Keep a new session until `expires_at` at the latest."""
+    connection.execute(
+        "insert into sessions (token_hash, person, created, seen, expires) values (?, ?, ?, ?, ?)",
+        (token_hash, person, at, at, expires_at),
+    )
+
+
+def live(connection: Connection, token_hash: bytes, *, at: int, idle_since: int) -> Session | None:
+    """Return the session if it has not expired at `at` and was used after `idle_since`."""
+    found = row(
+        connection,
+        "select person, seen from sessions where token_hash = ? and expires > ? and seen > ?",
+        (token_hash, at, idle_since),
+    )
+    return Session(**found) if found else None
+
+
+def touch(connection: Connection, token_hash: bytes, *, at: int) -> None:
+    """Note that the session was used."""
+    connection.execute("update sessions set seen = ? where token_hash = ?", (at, token_hash))
+
+
+def end(connection: Connection, token_hash: bytes) -> None:
+    """Forget a session."""
+    connection.execute("delete from sessions where token_hash = ?", (token_hash,))
+
+
+def forget_old(connection: Connection, *, expired_at: int, failed_before: int) -> None:
+    """Delete expired sessions and old failures, with their network addresses."""
+    connection.execute("delete from sessions where expires <= ?", (expired_at,))
+    connection.execute("delete from sign_in_failures where at < ?", (failed_before,))
+
+
+def note_failure(connection: Connection, *, login: str, address: str, at: int) -> None:
+    """Remember a failed sign-in."""
+    connection.execute("insert into sign_in_failures (login, address, at) values (?, ?, ?)", (login, address, at))
+
+
+def forget_failures(connection: Connection, *, login: str, address: str) -> None:
+    """Forget the failures of a login from one address, after it signed in."""
+    connection.execute("delete from sign_in_failures where login = ? and address = ?", (login, address))
+
+
+def failures(connection: Connection, *, login: str, address: str, since: int) -> Failures:
+    """Count the failures since a time."""
+    found = row(
+        connection,
+        "select coalesce(sum(case when login = ? then 1 else 0 end), 0) as login, count(*) as address"
+        " from sign_in_failures where address = ? and at >= ?",
+        (login, address, since),
+    )
+    return Failures(**found) if found else Failures(0, 0)
