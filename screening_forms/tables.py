@@ -1,0 +1,65 @@
+"""Reads the CSV tables that carry rules as data: indicator sets and policies, which a reviewer can open and read.
+
+Called by indicators and policy; it knows columns and line numbers, never what a cell means.
+"""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from screening_forms.errors import FormError, FormProblem
+
+NumberedRow = tuple[int, dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of table: what it is called in problem codes and in words, where its files are, its columns."""
+
+    code: str
+    noun_es: str
+    noun_en: str
+    folder: Path
+    columns: tuple[str, ...]
+
+    def names(self) -> tuple[str, ...]:
+        """The tables of this kind that ship with this version."""
+        return tuple(sorted(path.stem for path in self.folder.glob("*.csv")))
+
+    def read(self, name: str) -> str:
+        """The text of one table; raises FormError if there is none of that name."""
+        if name not in self.names():
+            known = ", ".join(self.names())
+            es, en = (
+                f"no existe {self.noun_es} «{name}»; hay: {known}",
+                f"no {self.noun_en} '{name}'; there is: {known}",
+            )
+            raise FormError([self.problem("unknown", name, 0, "", es, en)])
+        return (self.folder / f"{name}.csv").read_text(encoding="utf-8")
+
+    def rows(self, name: str, text: str) -> list[NumberedRow]:
+        """The rows with their line numbers (the heading is line 1); raises FormError if columns are missing."""
+        table = csv.DictReader(io.StringIO(text))
+        missing = [column for column in self.columns if column not in (table.fieldnames or ())]
+        if missing:
+            raise FormError(
+                [
+                    self.problem(
+                        "missing_column", name, 1, c, f"falta la columna «{c}»", f"the column '{c}' is missing"
+                    )
+                    for c in missing
+                ]
+            )
+        return [(n, {c: (cells[c] or "").strip() for c in self.columns}) for n, cells in enumerate(table, start=2)]
+
+    def problem(self, what: str, name: str, row: int, column: str, advice_es: str, advice_en: str) -> FormProblem:
+        """A problem in one cell of one table of this kind."""
+        return FormProblem(
+            sheet=f"{name}.csv",
+            row=row,
+            column=column,
+            code=f"{self.code}.{what}",
+            advice_es=advice_es,
+            advice_en=advice_en,
+        )
