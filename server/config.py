@@ -1,0 +1,182 @@
+"""The server's settings: one frozen value read from `CHASKI_*` once, at the edge. Refuses to build when anything is
+wrong, missing, misspelt or insecure, and names the setting. Nothing else reads the environment."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import json
+import os
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+from urllib.parse import urlsplit
+
+PREFIX = "CHASKI_"
+# Read by the test suite and the command line, never by the server, which must not stumble over them in its environment.
+NOT_SETTINGS = frozenset({"CHASKI_REQUIRE_JAVA", "CHASKI_SERVER", "CHASKI_PEOPLE", "CHASKI_TABLET", "CHASKI_PERSON"})
+# Whoever holds one of these signs forms, people or devices in everybody's name: never the server.
+FORBIDDEN_SECRETS = frozenset({"root", "registrar", "author", "reviewer", "recovery"})
+_KEY_FILE_LIMIT = 64 * 1024
+
+
+class ConfigError(Exception):
+    """A setting, or the data folder it points to, with which the server will not start. `setting` names it."""
+
+    def __init__(self, setting: str, why: str) -> None:
+        super().__init__(f"{setting}: {why}")
+        self.setting = setting
+        self.why = why
+
+
+def _folder(text: str) -> Path:
+    if not text.strip():
+        raise ValueError("names no folder")
+    return Path(text).expanduser().absolute()
+
+
+def _host(text: str) -> str:
+    if text != "localhost":
+        ipaddress.ip_address(text)
+    return text
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 1 <= port <= 65535:
+        raise ValueError("must be a port from 1 to 65535")
+    return port
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 1_000_000:
+        raise ValueError("must be a whole number above 0")
+    return number
+
+
+def _level(text: str) -> str:
+    if text not in ("debug", "info", "warning", "error"):
+        raise ValueError("must be debug, info, warning or error")
+    return text
+
+
+def _url(text: str) -> str:
+    if text and (urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).hostname):
+        raise ValueError("must be an http or https address")
+    return text.rstrip("/")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a setting is for, in one sentence, and how its text is read; ValueError or KeyError means it is wrong."""
+
+    about: str
+    read: Callable[[str], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Every setting of the server; the environment name is the field's in capitals behind `CHASKI_`."""
+
+    data: Annotated[Path, Setting("Folder with the database and the server's own keys, mode 0700.", _folder)]
+    tablets_host: Annotated[str, Setting("Address of the tablets' door.", _host)] = "127.0.0.1"
+    tablets_port: Annotated[int, Setting("Port of the tablets' door.", _port)] = 8080
+    tablets_url: Annotated[str, Setting("Where tablets reach that door, written into invitations.", _url)] = ""
+    people_host: Annotated[str, Setting("Address of the people's door.", _host)] = "127.0.0.1"
+    people_port: Annotated[int, Setting("Port of the people's door.", _port)] = 8081
+    log_level: Annotated[str, Setting("debug, info, warning or error.", _level)] = "info"
+    threads: Annotated[int, Setting("Worker threads of each door.", _positive)] = 4
+    hours_immediate: Annotated[int, Setting("Hours to answer for a child or a person in danger.", _positive)] = 1
+    hours_prompt: Annotated[int, Setting("Hours to answer any other positive.", _positive)] = 24
+    hours_routine: Annotated[int, Setting("Hours to answer a labour-rights case or a review.", _positive)] = 72
+    lease_minutes: Annotated[int, Setting("Minutes a claimed referral stays claimed unless accepted.", _positive)] = 30
+    enrolment_code_minutes: Annotated[int, Setting("Minutes a one-time enrolment code lives.", _positive)] = 60
+    session_minutes: Annotated[int, Setting("Minutes a signed-in person may be idle.", _positive)] = 60
+    silent_days: Annotated[int, Setting("Days without a sync that put a tablet on the work list.", _positive)] = 21
+
+    @property
+    def database(self) -> Path:
+        return self.data / "chaski.db"
+
+    @property
+    def keys(self) -> Path:
+        return self.data / "keys"
+
+    @property
+    def tablets_address(self) -> str:
+        """Where invitations send tablets."""
+        return self.tablets_url or f"http://{self.tablets_host}:{self.tablets_port}"
+
+    @property
+    def hours(self) -> Mapping[str, int]:
+        """Hours from receipt to deadline, per urgency of a route."""
+        return {"immediate": self.hours_immediate, "prompt": self.hours_prompt, "routine": self.hours_routine}
+
+
+def settings() -> dict[str, tuple[str, Setting, Any]]:
+    """Each setting by its environment name: field, setting, and default (MISSING: there is none)."""
+    hints = get_type_hints(Config, include_extras=True)
+    return {
+        PREFIX + item.name.upper(): (item.name, hints[item.name].__metadata__[0], item.default)
+        for item in fields(Config)
+    }
+
+
+def load(environ: Mapping[str, str]) -> Config:
+    """Read the settings. Raises ConfigError for the first that is missing, wrong or unknown."""
+    known = settings()
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known and name not in NOT_SETTINGS:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise ConfigError(name, "there is no such setting" + (f"; did you mean {near[0]}?" if near else ""))
+    values = {}
+    for name, (attribute, setting, default) in known.items():
+        if name in environ:
+            try:
+                values[attribute] = setting.read(environ[name])
+            except (ValueError, KeyError) as wrong:
+                raise ConfigError(name, f"{environ[name]!r} is not usable: {wrong}") from wrong
+        elif default is MISSING:
+            raise ConfigError(name, f"is missing. {setting.about}")
+    config = Config(**values)
+    if (config.tablets_host, config.tablets_port) == (config.people_host, config.people_port):
+        raise ConfigError("CHASKI_PEOPLE_PORT", "the two doors need two ports")
+    return config
+
+
+def refuse_insecure(config: Config, *, demo: bool) -> None:
+    """Refuse to serve where screenings would not be safe. `demo`: the trust in force is marked demo."""
+    if demo:
+        for name, host in (("CHASKI_TABLETS_HOST", config.tablets_host), ("CHASKI_PEOPLE_HOST", config.people_host)):
+            if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+                raise ConfigError(name, f"{host} can be reached by others, but the trust is a demo: use 127.0.0.1")
+    _private(config.data, "the data folder")
+    for path, kind in _key_files(config.data):
+        _private(path, f"the key file {path.name}")
+        if kind in FORBIDDEN_SECRETS and not demo:
+            raise ConfigError("CHASKI_DATA", f"holds a {kind} secret ({path}); keep it with its person, off the server")
+
+
+def _private(path: Path, what: str) -> None:
+    if not path.exists():
+        raise ConfigError("CHASKI_DATA", f"{what} {path} is missing; `chaski init` makes it")
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        raise ConfigError("CHASKI_DATA", f"{what} ({path}) is open to others (mode {mode:04o}); chmod go= {path}")
+
+
+def _key_files(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Every file under the folder that is a secret key file: JSON with a `kind` (sync.keys.save_secret)."""
+    for where, _, names in os.walk(folder):
+        for path in (Path(where) / name for name in names):
+            if path.stat().st_size > _KEY_FILE_LIMIT:
+                continue
+            try:
+                content = json.loads(path.read_bytes())
+            except ValueError:
+                continue
+            if isinstance(content, dict) and isinstance(content.get("kind"), str):
+                yield path, content["kind"]

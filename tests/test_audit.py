@@ -1,0 +1,81 @@
+"""The audit chain: nothing in it can be changed, dropped or reordered without being noticed, and it holds ids only."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from server.db import Db
+from server.flows import audit as flow
+from server.store import audit
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Db:
+    db = Db(tmp_path / "chaski.db")
+    with db.write() as w:
+        for number in range(1, 6):
+            audit.append(
+                w, at=number, action="envelope.stored", actor="tablet", subject=f"e{number}", detail={"seq": number}
+            )
+    return db
+
+
+def test_an_untouched_chain_verifies_and_names_its_head(db: Db) -> None:
+    verdict = flow.verify(db)
+    assert (verdict.rows, verdict.broken_at) == (5, None)
+    assert (5, verdict.head) == audit.head(db.read())
+
+
+def test_rows_can_neither_be_changed_nor_removed(db: Db) -> None:
+    for sql in ("update audit set actor = 'another'", "delete from audit where number = 2"):
+        with pytest.raises(sqlite3.IntegrityError, match="never"), db.write() as w:
+            w.execute(sql)
+
+
+@pytest.mark.parametrize(
+    ("tampering", "broken_at"),
+    [
+        ("update audit set subject = 'e9' where number = 3", 3),
+        ("update audit set detail = '{\"seq\": 9}' where number = 2", 2),
+        ("delete from audit where number = 4", 4),
+        ("update audit set number = number + 10 where number = 5", 5),
+    ],
+)
+def test_whoever_goes_around_the_triggers_is_noticed(db: Db, tampering: str, broken_at: int) -> None:
+    with db.write() as w:
+        w.execute("drop trigger audit_stays")
+        w.execute("drop trigger audit_remains")
+        w.execute(tampering)
+    assert flow.verify(db).broken_at == broken_at
+
+
+def test_a_chain_cut_short_or_written_anew_does_not_hold_the_head_a_tablet_was_given(db: Db) -> None:
+    given = audit.head(db.read())
+    with db.write() as w:
+        w.execute("drop trigger audit_remains")
+        w.execute("delete from audit where number = 5")
+    assert flow.verify(db).broken_at is None
+    assert flow.verify(db, known=given).broken_at == 5
+    with db.write() as w:
+        audit.append(w, at=5, action="envelope.stored", actor="tablet", subject="forged")
+    assert flow.verify(db).broken_at is None
+    assert flow.verify(db, known=given).broken_at is not None
+
+
+@pytest.mark.parametrize("text", ["Me dijo que no la dejan salir", "ñusta", "a\nb", "x" * 81])
+def test_a_row_cannot_hold_what_a_person_said(db: Db, text: str) -> None:
+    with pytest.raises(ValueError, match="ids and codes only"), db.write() as w:
+        audit.append(w, at=9, action="envelope.stored", actor="tablet", subject="e9", detail={"reason": text})
+
+
+def test_the_deed_and_its_row_are_stored_together_or_not_at_all(db: Db) -> None:
+
+    def fail() -> None:
+        with db.write() as w:
+            audit.append(w, at=6, action="envelope.stored", actor="tablet", subject="e6")
+            w.execute("insert into status_events (dev, envelope, status, at) values ('nobody', 'e6', 'stored', 6)")
+
+    with pytest.raises(sqlite3.IntegrityError):
+        fail()
+    assert audit.head(db.read())[0] == 5

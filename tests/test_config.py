@@ -1,0 +1,96 @@
+"""The server refuses to start with settings or a data folder that would put somebody at risk, and says which."""
+
+import json
+from dataclasses import MISSING
+from pathlib import Path
+
+import pytest
+
+from server import config
+
+
+def ready(folder: Path) -> dict[str, str]:
+    folder.chmod(0o700)
+    return {"CHASKI_DATA": str(folder), "PATH": "/usr/bin"}
+
+
+def key_file(folder: Path, kind: str, mode: int) -> Path:
+    folder.mkdir(exist_ok=True, mode=0o700)
+    path = folder / f"{kind}.key"
+    path.write_text(json.dumps({"kind": kind, "kid": "x" * 22}))
+    path.chmod(mode)
+    return path
+
+
+def test_a_data_folder_is_all_that_must_be_set(tmp_path: Path) -> None:
+    loaded = config.load(ready(tmp_path))
+    assert (loaded.data, loaded.tablets_port, loaded.people_port) == (tmp_path, 8080, 8081)
+    assert loaded.hours == {"immediate": 1, "prompt": 24, "routine": 72}
+    assert loaded.tablets_address == "http://127.0.0.1:8080"
+
+
+def test_a_missing_data_folder_is_named() -> None:
+    with pytest.raises(config.ConfigError, match="CHASKI_DATA: is missing"):
+        config.load({})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("CHASKI_TABLETS_PORT", "eighty"),
+        ("CHASKI_PEOPLE_PORT", "70000"),
+        ("CHASKI_PEOPLE_PORT", "8080"),
+        ("CHASKI_TABLETS_HOST", "over there"),
+        ("CHASKI_TABLETS_URL", "tablets.example"),
+        ("CHASKI_LOG_LEVEL", "chatty"),
+        ("CHASKI_HOURS_IMMEDIATE", "0"),
+        ("CHASKI_LEASE_MINUTES", ""),
+        ("CHASKI_DATA", " "),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(config.ConfigError) as refused:
+        config.load(ready(tmp_path) | {name: text})
+    assert refused.value.setting == name
+
+
+def test_a_misspelt_setting_is_refused_with_the_right_spelling(tmp_path: Path) -> None:
+    with pytest.raises(config.ConfigError, match=r"CHASKI_HOURS_IMEDIATE.*did you mean CHASKI_HOURS_IMMEDIATE"):
+        config.load(ready(tmp_path) | {"CHASKI_HOURS_IMEDIATE": "2"})
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    for name, (_, setting, default) in config.settings().items():
+        assert setting.about.endswith("."), name
+        assert default is not MISSING or name == "CHASKI_DATA"
+
+
+def test_a_demo_is_served_to_this_machine_only(tmp_path: Path) -> None:
+    loaded = config.load(ready(tmp_path) | {"CHASKI_TABLETS_HOST": "0.0.0.0"})
+    with pytest.raises(config.ConfigError, match="CHASKI_TABLETS_HOST"):
+        config.refuse_insecure(loaded, demo=True)
+    config.refuse_insecure(loaded, demo=False)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644])
+def test_a_key_file_others_can_read_is_refused_by_name(tmp_path: Path, mode: int) -> None:
+    loaded = config.load(ready(tmp_path))
+    key_file(tmp_path / "keys", "server", mode)
+    with pytest.raises(config.ConfigError, match=r"CHASKI_DATA.*server\.key"):
+        config.refuse_insecure(loaded, demo=True)
+
+
+def test_a_data_folder_others_can_read_is_refused(tmp_path: Path) -> None:
+    loaded = config.load(ready(tmp_path))
+    tmp_path.chmod(0o755)
+    with pytest.raises(config.ConfigError, match="CHASKI_DATA"):
+        config.refuse_insecure(loaded, demo=True)
+
+
+@pytest.mark.parametrize("kind", sorted(config.FORBIDDEN_SECRETS))
+def test_a_secret_that_belongs_to_a_person_is_refused_on_a_real_server(tmp_path: Path, kind: str) -> None:
+    loaded = config.load(ready(tmp_path))
+    key_file(tmp_path / "somewhere", kind, 0o600)
+    with pytest.raises(config.ConfigError, match=f"CHASKI_DATA: holds a {kind} secret"):
+        config.refuse_insecure(loaded, demo=False)
+    config.refuse_insecure(loaded, demo=True)

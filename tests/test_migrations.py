@@ -1,0 +1,100 @@
+"""The database: what it promises about durability, and that every step of its tables keeps the rows before it."""
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+import sqlite_utils
+
+from server.db import Db, row, rows
+from server.migrations import migrations
+
+# One row per table of the named step, as an older server would have left it behind.
+SAMPLES = {
+    "core": [("meta", {"name": "note", "value": "kept"})],
+    "documents": [("documents", {"kind": "trust", "number": 1, "sha256": "a", "body": b"x", "received": 5})],
+    "devices": [
+        ("devices", {"dev": "d", "key": b"k", "label": "l", "region": "17", "state": "certified", "enrolled": 1}),
+        ("status_events", {"dev": "d", "envelope": "e", "status": "accepted", "at": 3}),
+    ],
+}
+
+
+def test_a_new_file_gets_every_table_strict_and_is_its_owners_alone(tmp_path: Path) -> None:
+    db = Db(tmp_path / "chaski.db")
+    tables = rows(
+        db.read(), "select name, strict from pragma_table_list where type = 'table' and name not like 'sqlite_%'"
+    )
+    assert {item["name"] for item in tables if not item["strict"]} == {"_sqlite_migrations"}
+    assert (tmp_path / "chaski.db").stat().st_mode & 0o077 == 0
+    db.close()
+
+
+def test_each_step_keeps_the_rows_of_the_steps_before(tmp_path: Path) -> None:
+    steps = [step.name for step in migrations._migrations]
+    raw = sqlite_utils.Database(tmp_path / "chaski.db")
+    for done, step in enumerate(steps):
+        following = steps[done + 1] if done + 1 < len(steps) else None
+        migrations.apply(raw, stop_before=following)
+        for table, sample in SAMPLES.get(step, []):
+            raw[table].insert(sample)
+    for table, sample in (item for step in SAMPLES.values() for item in step):
+        assert any(found.items() >= sample.items() for found in raw[table].rows), table
+
+
+def test_opening_twice_changes_nothing(tmp_path: Path) -> None:
+    first = Db(tmp_path / "chaski.db")
+    generation = row(first.read(), "select value from meta where name = 'generation'")
+    schema = first.read().schema
+    first.close()
+    again = Db(tmp_path / "chaski.db")
+    assert row(again.read(), "select value from meta where name = 'generation'") == generation
+    assert again.read().schema == schema
+    again.close()
+
+
+def test_a_commit_is_on_the_disk_before_anybody_is_answered(tmp_path: Path) -> None:
+    db = Db(tmp_path / "chaski.db")
+    for connection in (db.read(), db._writer):
+        found = {
+            name: connection.conn.execute(f"pragma {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
+        }
+        assert found == {"journal_mode": "wal", "synchronous": 2}
+    db.close()
+
+
+def test_a_block_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    db = Db(tmp_path / "chaski.db")
+    with pytest.raises(sqlite3.IntegrityError), db.write() as w:
+        w.executescript("insert into meta values ('a', 'b'); insert into meta values ('a', 'c');")
+    assert row(db.read(), "select * from meta where name = 'a'") is None
+    db.close()
+
+
+def test_a_reader_cannot_write(tmp_path: Path) -> None:
+    db = Db(tmp_path / "chaski.db")
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        db.read().execute("insert into meta (name, value) values ('a', 'b')")
+    db.close()
+
+
+def test_many_threads_that_read_then_write_never_meet_a_locked_database(tmp_path: Path) -> None:
+    db = Db(tmp_path / "chaski.db")
+    with db.write() as w:
+        w.execute("insert into meta (name, value) values ('count', '0')")
+
+    def add() -> None:
+        for _ in range(25):
+            with db.write() as w:
+                found = row(w, "select value from meta where name = 'count'")
+                assert found is not None
+                w.execute("update meta set value = ? where name = 'count'", [str(int(found["value"]) + 1)])
+
+    threads = [threading.Thread(target=add) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert row(db.read(), "select value from meta where name = 'count'") == {"value": "150"}
+    db.close()
