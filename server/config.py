@@ -8,7 +8,7 @@ import ipaddress
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -17,8 +17,6 @@ from urllib.parse import urlsplit
 PREFIX = "CHASKI_"
 # Read by the test suite and the command line, never by the server, which must not stumble over them in its environment.
 NOT_SETTINGS = frozenset({"CHASKI_REQUIRE_JAVA", "CHASKI_SERVER", "CHASKI_PEOPLE", "CHASKI_TABLET", "CHASKI_PERSON"})
-# Whoever holds one of these signs forms, people or devices in everybody's name: never the server.
-FORBIDDEN_SECRETS = frozenset({"root", "registrar", "author", "reviewer", "recovery"})
 _KEY_FILE_LIMIT = 64 * 1024
 
 
@@ -147,17 +145,23 @@ def load(environ: Mapping[str, str]) -> Config:
     return config
 
 
-def refuse_insecure(config: Config, *, demo: bool) -> None:
-    """Refuse to serve where screenings would not be safe. `demo`: the trust in force is marked demo."""
+def refuse_insecure(config: Config, *, demo: bool, own: Collection[str]) -> None:
+    """Refuse to serve where screenings would not be safe.
+
+    `demo`: the trust in force is marked demo. `own`: kids of the server's own keys; any other secret under the data
+    folder (root, registrar, author, reviewer, recovery, keyring) would let a taken-over server speak for people.
+    """
     if demo:
         for name, host in (("CHASKI_TABLETS_HOST", config.tablets_host), ("CHASKI_PEOPLE_HOST", config.people_host)):
             if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
                 raise ConfigError(name, f"{host} can be reached by others, but the trust is a demo: use 127.0.0.1")
     _private(config.data, "the data folder")
-    for path, kind in _key_files(config.data):
+    for path, kid in _key_files(config.data):
         _private(path, f"the key file {path.name}")
-        if kind in FORBIDDEN_SECRETS and not demo:
-            raise ConfigError("CHASKI_DATA", f"holds a {kind} secret ({path}); keep it with its person, off the server")
+        if kid not in own and not demo:
+            raise ConfigError(
+                "CHASKI_DATA", f"holds a secret that is not the server's ({path}); keep it with its person"
+            )
 
 
 def _private(path: Path, what: str) -> None:
@@ -169,7 +173,7 @@ def _private(path: Path, what: str) -> None:
 
 
 def _key_files(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Every file under the folder that is a secret key file: JSON with a `kind` (sync.keys.save_secret)."""
+    """Every key file under the folder (JSON with `kind` and `kid`, SPEC 3.4), and the kid of its secret."""
     for where, _, names in os.walk(folder):
         for path in (Path(where) / name for name in names):
             if path.stat().st_size > _KEY_FILE_LIMIT:
@@ -178,5 +182,5 @@ def _key_files(folder: Path) -> Iterator[tuple[Path, str]]:
                 content = json.loads(path.read_bytes())
             except ValueError:
                 continue
-            if isinstance(content, dict) and isinstance(content.get("kind"), str):
-                yield path, content["kind"]
+            if isinstance(content, dict) and {"kind", "kid"} <= content.keys():
+                yield path, str(content["kid"])

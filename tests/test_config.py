@@ -1,25 +1,17 @@
 """The server refuses to start with settings or a data folder that would put somebody at risk, and says which."""
 
-import json
 from dataclasses import MISSING
 from pathlib import Path
 
 import pytest
 
 from server import config
+from sync.keys import RouteKey, SealKey, SigningKey, save_secret
 
 
 def ready(folder: Path) -> dict[str, str]:
     folder.chmod(0o700)
     return {"CHASKI_DATA": str(folder), "PATH": "/usr/bin"}
-
-
-def key_file(folder: Path, kind: str, mode: int) -> Path:
-    folder.mkdir(exist_ok=True, mode=0o700)
-    path = folder / f"{kind}.key"
-    path.write_text(json.dumps({"kind": kind, "kid": "x" * 22}))
-    path.chmod(mode)
-    return path
 
 
 def test_a_data_folder_is_all_that_must_be_set(tmp_path: Path) -> None:
@@ -68,29 +60,35 @@ def test_every_setting_says_what_it_is_for() -> None:
 def test_a_demo_is_served_to_this_machine_only(tmp_path: Path) -> None:
     loaded = config.load(ready(tmp_path) | {"CHASKI_TABLETS_HOST": "0.0.0.0"})
     with pytest.raises(config.ConfigError, match="CHASKI_TABLETS_HOST"):
-        config.refuse_insecure(loaded, demo=True)
-    config.refuse_insecure(loaded, demo=False)
+        config.refuse_insecure(loaded, demo=True, own=())
+    config.refuse_insecure(loaded, demo=False, own=())
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644])
 def test_a_key_file_others_can_read_is_refused_by_name(tmp_path: Path, mode: int) -> None:
-    loaded = config.load(ready(tmp_path))
-    key_file(tmp_path / "keys", "server", mode)
+    loaded, key = config.load(ready(tmp_path)), SigningKey.generate()
+    save_secret(tmp_path / "server.key", key)
+    config.refuse_insecure(loaded, demo=False, own={key.kid})
+    (tmp_path / "server.key").chmod(mode)
     with pytest.raises(config.ConfigError, match=r"CHASKI_DATA.*server\.key"):
-        config.refuse_insecure(loaded, demo=True)
+        config.refuse_insecure(loaded, demo=False, own={key.kid})
 
 
 def test_a_data_folder_others_can_read_is_refused(tmp_path: Path) -> None:
     loaded = config.load(ready(tmp_path))
     tmp_path.chmod(0o755)
     with pytest.raises(config.ConfigError, match="CHASKI_DATA"):
-        config.refuse_insecure(loaded, demo=True)
+        config.refuse_insecure(loaded, demo=True, own=())
 
 
-@pytest.mark.parametrize("kind", sorted(config.FORBIDDEN_SECRETS))
-def test_a_secret_that_belongs_to_a_person_is_refused_on_a_real_server(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("key", [SigningKey.generate(), SealKey.generate(), RouteKey.generate()])
+@pytest.mark.parametrize("phrase", [None, "seis palabras"])
+def test_a_secret_that_is_not_the_servers_is_refused_on_a_real_server(
+    tmp_path: Path, key: SigningKey | SealKey | RouteKey, phrase: str | None
+) -> None:
     loaded = config.load(ready(tmp_path))
-    key_file(tmp_path / "somewhere", kind, 0o600)
-    with pytest.raises(config.ConfigError, match=f"CHASKI_DATA: holds a {kind} secret"):
-        config.refuse_insecure(loaded, demo=False)
-    config.refuse_insecure(loaded, demo=True)
+    (tmp_path / "somewhere").mkdir()
+    save_secret(tmp_path / "somewhere" / "root.key", key, phrase)
+    with pytest.raises(config.ConfigError, match=r"CHASKI_DATA: holds a secret.*root\.key"):
+        config.refuse_insecure(loaded, demo=False, own={"another"})
+    config.refuse_insecure(loaded, demo=True, own=())
