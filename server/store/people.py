@@ -76,6 +76,12 @@ def sign_in_record(connection: Connection, login: str) -> SignInRecord | None:
     return SignInRecord(**found) if found else None
 
 
+def pepper(connection: Connection) -> bytes:
+    """Return the database's own secret, from which unknown logins get their salts."""
+    found = row(connection, "select value from meta where name = 'sign_in_pepper'")
+    return bytes.fromhex(found["value"]) if found else b""
+
+
 def visible_queues(connection: Connection, person_id: str) -> frozenset[str]:
     """Return the queues that the person's desk groups may see and work (table `queue_groups`)."""
     found = rows(

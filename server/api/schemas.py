@@ -1,0 +1,207 @@
+"""The JSON of the people's door, for validation and for its OpenAPI document. No signed bytes pass through here."""
+
+from __future__ import annotations
+
+from marshmallow import Schema, fields, validate
+
+MODES = ("field", "training")
+
+
+class Parameters(Schema):
+    """How a client makes `auth` and `lock` of a passphrase (SPEC 3.2)."""
+
+    salt = fields.String(required=True, metadata={"description": "16 bytes, base64url"})
+    kdf = fields.Constant("argon2id-65536-3-1")
+
+
+class Login(Schema):
+    """Whose parameters are wanted."""
+
+    login = fields.String(required=True, validate=validate.Length(1, 80))
+
+
+class SignIn(Login):
+    """A sign-in. `auth` is derived in the client; the passphrase is never sent."""
+
+    auth = fields.String(required=True, validate=validate.Length(equal=43), metadata={"description": "base64url"})
+
+
+class Person(Schema):
+    """Who is signed in."""
+
+    person = fields.String(attribute="id")
+    login = fields.String()
+    name = fields.String()
+    roles = fields.Function(lambda person: sorted(person.roles))
+    groups = fields.Function(lambda person: sorted(person.groups))
+
+
+class LockedKey(Schema):
+    """A secret that only the person's passphrase opens, for the purpose `<kind>/<kid>`."""
+
+    kind = fields.String()
+    kid = fields.String()
+    locked = fields.String()
+
+
+class WrappedKeyring(Schema):
+    """The person's own copy of a keyring epoch's secret."""
+
+    keyring = fields.String()
+    epoch = fields.Integer()
+    kid = fields.String()
+    wrapped = fields.String()
+
+
+class Me(Schema):
+    """Everything the person's client needs to work."""
+
+    person = fields.Nested(Person)
+    queues = fields.List(fields.String())
+    seal = fields.Nested(LockedKey)
+    signing = fields.Nested(LockedKey)
+    keyrings = fields.List(fields.Nested(WrappedKeyring))
+
+
+class View(Schema):
+    """Field work or the training view; never both at once."""
+
+    mode = fields.String(load_default="field", validate=validate.OneOf(MODES))
+
+
+class Invite(Schema):
+    """A tablet that is to come."""
+
+    label = fields.String(required=True, validate=validate.Length(1, 80))
+    region = fields.String(required=True, validate=validate.Regexp(r"\d{2}"))
+
+
+class Invitation(Schema):
+    """What the tablet reads as a QR code; shown once."""
+
+    invitation = fields.String()
+    expires = fields.Integer()
+
+
+class Device(Schema):
+    """A tablet, and the six words to compare before certifying it."""
+
+    dev = fields.String()
+    label = fields.String()
+    region = fields.String()
+    state = fields.String()
+    key = fields.String()
+    words = fields.String()
+    enrolled = fields.Integer()
+    seen = fields.Integer(allow_none=True)
+
+
+class Ring(Schema):
+    """Which tablets get a version first; all of them when nothing is given."""
+
+    regions = fields.String(validate=validate.Regexp(r"\d{2}(,\d{2})*"), metadata={"description": "17,21"})
+    share_permille = fields.Integer(validate=validate.Range(1, 1000))
+
+
+class Published(Schema):
+    """A form version in use."""
+
+    form = fields.String()
+    version = fields.String()
+    channel = fields.String()
+    sha = fields.String()
+    manifest = fields.Integer()
+
+
+class Accepted(Schema):
+    """A signed document that is now in force."""
+
+    kind = fields.String()
+    number = fields.Integer()
+
+
+class Queue(Schema):
+    """One desk's list, with how much is in it."""
+
+    id = fields.String()
+    title = fields.String()
+    site = fields.String()
+    kind = fields.String()
+    waiting = fields.Integer()
+    claimed = fields.Integer()
+    accepted = fields.Integer()
+    overdue = fields.Integer()
+
+
+class Referral(Schema):
+    """One screening as work in one queue; the route is what the server could read of it."""
+
+    id = fields.String()
+    queue = fields.String()
+    envelope = fields.String()
+    jti = fields.String()
+    dev = fields.String()
+    kid = fields.String()
+    state = fields.String()
+    mode = fields.String()
+    urgency = fields.String()
+    mark = fields.String()
+    opened = fields.Integer()
+    deadline = fields.Integer(allow_none=True)
+    holder = fields.String(allow_none=True)
+    lease = fields.Integer(allow_none=True)
+    result = fields.String(allow_none=True)
+    route = fields.Dict(keys=fields.String(), allow_none=True)
+
+
+class WorkItem(Schema):
+    """Something a person must decide."""
+
+    id = fields.Integer()
+    kind = fields.String()
+    dev = fields.String()
+    envelope = fields.String()
+    reason = fields.String()
+    opened = fields.Integer()
+
+
+class Table(Schema):
+    """One month and dimension. null: held back, because it is built on fewer than eleven people."""
+
+    month = fields.String()
+    dimension = fields.String()
+    counts = fields.Dict(keys=fields.String(), values=fields.Integer(allow_none=True))
+    total = fields.Integer(allow_none=True)
+
+
+class AuditQuery(Schema):
+    """Which page of the chain."""
+
+    after = fields.Integer(load_default=0, validate=validate.Range(0))
+
+
+class AuditEntry(Schema):
+    """One deed."""
+
+    number = fields.Integer()
+    at = fields.Integer()
+    action = fields.String()
+    actor = fields.String()
+    subject = fields.String()
+    detail = fields.Dict(keys=fields.String())
+    prev = fields.String()
+    hash = fields.String()
+
+
+class AuditHead(Schema):
+    """The chain's last row."""
+
+    number = fields.Integer()
+    hash = fields.String()
+
+
+class AuditPage(Schema):
+    """Up to 500 deeds and the chain's head."""
+
+    head = fields.Nested(AuditHead)
+    entries = fields.List(fields.Nested(AuditEntry))
