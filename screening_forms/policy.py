@@ -42,12 +42,12 @@ _TOKEN = re.compile(r"\s*([()]|[A-Za-z_][A-Za-z0-9_.]*)")
 
 
 @dataclass(frozen=True)
-class When:
+class Condition:
     """A parsed `when`: a name, or `and` / `or` over two or more parts."""
 
     op: str
     name: str = ""
-    parts: tuple["When", ...] = ()
+    parts: tuple["Condition", ...] = ()
 
     def holds(self, names: Mapping[str, bool]) -> bool:
         """Evaluate over truth values; raises KeyError on a name that is not there."""
@@ -70,7 +70,7 @@ class When:
 
 
 @cache
-def parse_when(text: str) -> When:
+def parse_when(text: str) -> Condition:
     """Parse a policy's `when`; raises ValueError that says where it stops making sense."""
     tokens, at = [], 0
     while text[at:].strip():
@@ -86,19 +86,19 @@ def parse_when(text: str) -> When:
     return tree
 
 
-def _parse_any(tokens: list[str]) -> When:
+def _parse_any(tokens: list[str]) -> Condition:
     return _parse_chain(tokens, "or", lambda rest: _parse_chain(rest, "and", _parse_one))
 
 
-def _parse_chain(tokens: list[str], op: str, part: Callable[[list[str]], When]) -> When:
+def _parse_chain(tokens: list[str], op: str, part: Callable[[list[str]], Condition]) -> Condition:
     parts = [part(tokens)]
     while tokens and tokens[-1] == op:
         tokens.pop()
         parts.append(part(tokens))
-    return parts[0] if len(parts) == 1 else When(op, parts=tuple(parts))
+    return parts[0] if len(parts) == 1 else Condition(op, parts=tuple(parts))
 
 
-def _parse_one(tokens: list[str]) -> When:
+def _parse_one(tokens: list[str]) -> Condition:
     token = tokens.pop() if tokens else ""
     if token == "(":
         tree = _parse_any(tokens)
@@ -107,7 +107,7 @@ def _parse_one(tokens: list[str]) -> When:
         return tree
     if token in ("", ")", "and", "or"):
         raise ValueError(repr(token))
-    return When("name", token)
+    return Condition("name", token)
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class PolicyRow:
     provenance: str
 
     @property
-    def condition(self) -> When:
+    def condition(self) -> Condition:
         """The parsed `when`."""
         return parse_when(self.when)
 
