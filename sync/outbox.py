@@ -1,0 +1,335 @@
+"""The tablet's durable store: sealed envelopes, the counters that number them, receipts, and signed documents.
+
+Called by sync.tablet, by one process at a time. It never sees a plaintext and never forgets what is not receipted.
+"""
+
+import fcntl
+import os
+import re
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sync import envelope as envelopes
+from sync.errors import SyncError
+from sync.seal import new_chain
+
+DAY = 86_400_000
+KEPT_AFTER_RECEIPT = 30 * DAY  # SPEC 7.4: long enough for a server's disk to be lost and restored.
+REJECTED_PAUSE = DAY  # A rejected envelope is offered again after this long: the fault may have been the server's.
+FIRST_BATCH, LARGEST_BATCH, LARGEST_BODY = 64, 500, 4 * 1024 * 1024
+PROOF = re.compile(r"([A-Za-z0-9_-]{11}) (\d{1,15}) (\d{1,15})\n")
+
+SCHEMA = """
+CREATE TABLE place (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    chain TEXT NOT NULL, seq INTEGER NOT NULL, prev TEXT NOT NULL,
+    request INTEGER NOT NULL, unanswered INTEGER NOT NULL, batch INTEGER NOT NULL,
+    generation TEXT NOT NULL, cursor INTEGER NOT NULL
+) STRICT;
+CREATE TABLE keyring (id TEXT PRIMARY KEY, kseq INTEGER NOT NULL) STRICT;
+CREATE TABLE envelope (
+    position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, jti TEXT NOT NULL UNIQUE,
+    chain TEXT NOT NULL, seq INTEGER NOT NULL, raw BLOB NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'sent', 'receipted', 'rejected')),
+    outcome TEXT NOT NULL, at INTEGER NOT NULL,
+    UNIQUE (chain, seq)
+) STRICT;
+CREATE TABLE event (jti TEXT PRIMARY KEY, status TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE TABLE held (name TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
+INSERT INTO place VALUES (1, '', 0, '', 0, 0, 64, '', 0);
+"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the next envelope stands: its chain, its numbers, the identity of the one before ('' for the first)."""
+
+    chain: str
+    seq: int
+    kseq: int
+    prev: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One envelope on board. `outcome` and `at` (ms, the server's clock) are of its receipt, '' and 0 without one."""
+
+    id: str
+    jti: str
+    chain: str
+    seq: int
+    raw: bytes
+    state: str
+    outcome: str
+    at: int
+
+
+@dataclass(frozen=True)
+class Event:
+    """What became of one screening, as the server last told it."""
+
+    jti: str
+    status: str
+    at: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one request carries: its number, the ids whose fate is unknown, and the envelopes sent with it."""
+
+    number: int
+    asked: tuple[str, ...]
+    envelopes: tuple[Kept, ...]
+
+
+@dataclass(frozen=True)
+class News:
+    """What a verified answer brought: receipts (id, outcome) given `at` (ms, server's clock), events up to `cursor`."""
+
+    generation: str
+    at: int
+    receipts: tuple[tuple[str, str], ...]
+    events: tuple[Event, ...]
+    cursor: int
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """Where the tablet stands with the server's database: its generation and the last event seen there."""
+
+    generation: str
+    cursor: int
+
+
+class Outbox:
+    """One tablet's store in the SQLite file `path`; closed, or killed, at any moment it is whole."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the store; SyncError outbox.in_use when another process has it open."""
+        self._proof = path.with_suffix(".proof")
+        self._lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as problem:
+            os.close(self._lock)
+            raise SyncError("outbox.in_use", f"another process works with {path}") from problem
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute("PRAGMA secure_delete = ON")
+        self._db.execute("PRAGMA trusted_schema = OFF")
+        if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
+            self._db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = 1; COMMIT;")
+        self._continue_or_begin_chain()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file and let other processes in."""
+        self._db.close()
+        os.close(self._lock)
+
+    # Screenings
+
+    def append(self, keyring: str, jti: str, seal: Callable[[Place], bytes]) -> Kept:
+        """Number, seal and store one envelope in a single transaction, so that no number is used twice or lost.
+
+        `seal` gets the place and returns the envelope's bytes; when it raises, nothing has happened.
+        """
+        with self._write():
+            chain, seq, prev = self._db.execute("SELECT chain, seq + 1, prev FROM place").fetchone()
+            row = self._db.execute("SELECT kseq FROM keyring WHERE id = ?", (keyring,)).fetchone()
+            kseq = row[0] + 1 if row else 1
+            raw = seal(Place(chain, seq, kseq, prev))
+            identity = envelopes.identity(raw)
+            self._db.execute(
+                "INSERT INTO envelope (id, jti, chain, seq, raw, state, outcome, at)"
+                " VALUES (?, ?, ?, ?, ?, 'pending', '', 0)",
+                (identity, jti, chain, seq, raw),
+            )
+            self._db.execute("UPDATE place SET seq = ?, prev = ?", (seq, identity))
+            self._db.execute("INSERT OR REPLACE INTO keyring VALUES (?, ?)", (keyring, kseq))
+        self._prove()
+        return Kept(identity, jti, chain, seq, raw, "pending", "", 0)
+
+    def kept(self) -> tuple[Kept, ...]:
+        """Return every envelope on board, oldest first."""
+        rows = self._db.execute("SELECT id, jti, chain, seq, raw, state, outcome, at FROM envelope ORDER BY position")
+        return tuple(Kept(*row) for row in rows)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many envelopes are in each state."""
+        return dict(self._db.execute("SELECT state, COUNT(*) FROM envelope GROUP BY state").fetchall())
+
+    # One request and its answer
+
+    def next_batch(self, now: int) -> Batch:
+        """Take a request number and what to send with it, recorded on disk before anything leaves the tablet.
+
+        After an unanswered request the next one only asks which ids arrived, and the batches start at one (SPEC 7.2).
+        """
+        with self._write():
+            number, unanswered, size = self._db.execute("SELECT request + 1, unanswered, batch FROM place").fetchone()
+            sent = self._db.execute("SELECT id FROM envelope WHERE state = 'sent' ORDER BY position")
+            asked = tuple(row[0] for row in sent)
+            lost = bool(unanswered and asked)
+            envelopes = () if lost else self._to_send(size, now)
+            self._mark("sent", [kept.id for kept in envelopes])
+            self._db.execute("UPDATE place SET request = ?, unanswered = 1, batch = ?", (number, 1 if lost else size))
+        self._prove()
+        return Batch(number, asked, envelopes)
+
+    def never_left(self, batch: Batch) -> None:
+        """Take `batch` back: no connection was made, so nothing needs asking. Its number stays used."""
+        with self._write():
+            self._mark("pending", [kept.id for kept in batch.envelopes])
+            self._db.execute("UPDATE place SET unanswered = 0")
+
+    def renumber(self, last: int) -> None:
+        """Go on after request number `last`: the server has seen it, so this store is older than its past."""
+        with self._write():
+            self._db.execute("UPDATE place SET request = MAX(request, ?)", (last,))
+        self._prove()
+
+    def answered(self, batch: Batch, news: News) -> None:
+        """Record a verified answer to `batch` in one transaction.
+
+        What was asked or sent and has no receipt was not stored, and is offered again. A new generation is a database
+        that may have forgotten: earlier receipts are void, the cursor starts again, everything kept is offered again.
+        """
+        with self._write():
+            generation, size = self._db.execute("SELECT generation, batch FROM place").fetchone()
+            renewed = generation not in ("", news.generation)
+            if renewed:
+                self._db.execute("UPDATE envelope SET state = 'pending', outcome = '', at = 0")
+            self._mark("pending", [*batch.asked, *(kept.id for kept in batch.envelopes)])
+            self._db.executemany(
+                "UPDATE envelope SET state = ?, outcome = ?, at = ? WHERE id = ?",
+                [
+                    ("rejected" if outcome == "rejected" else "receipted", outcome, news.at, identity)
+                    for identity, outcome in news.receipts
+                ],
+            )
+            self._db.executemany(
+                "INSERT OR REPLACE INTO event VALUES (?, ?, ?)",
+                [(event.jti, event.status, event.at) for event in news.events],
+            )
+            grown = min(size * 2, LARGEST_BATCH) if batch.envelopes else size
+            self._db.execute(
+                "UPDATE place SET unanswered = 0, batch = ?, generation = ?, cursor = ?",
+                (grown, news.generation, 0 if renewed else news.cursor),
+            )
+
+    def more(self, now: int) -> bool:
+        """Tell whether another request is worth while: something waits to be sent or asked for."""
+        return bool(self._to_send(1, now)) or "sent" in self.counts()
+
+    def purge(self, now: int) -> int:
+        """Delete what was receipted 30 days before `now` (the server's clock, as in receipts); return how many."""
+        with self._write():
+            return self._db.execute(
+                "DELETE FROM envelope WHERE state = 'receipted' AND at < ?", (now - KEPT_AFTER_RECEIPT,)
+            ).rowcount
+
+    # Events
+
+    def conversation(self) -> Conversation:
+        """Return the server generation and event cursor reached."""
+        return Conversation(*self._db.execute("SELECT generation, cursor FROM place").fetchone())
+
+    def events(self) -> tuple[Event, ...]:
+        """Return the newest status of each screening that has one."""
+        return tuple(Event(*row) for row in self._db.execute("SELECT jti, status, at FROM event ORDER BY at, jti"))
+
+    # Documents
+
+    def hold(self, documents: Mapping[str, bytes], forget: Iterable[str] = ()) -> None:
+        """Store verified documents under their names, exactly as received, and drop `forget`: all or nothing."""
+        with self._write():
+            self._db.executemany("DELETE FROM held WHERE name = ?", [(name,) for name in forget])
+            self._db.executemany("INSERT OR REPLACE INTO held VALUES (?, ?)", list(documents.items()))
+
+    def held(self, name: str) -> bytes | None:
+        """Return the bytes held under `name`, or None."""
+        row = self._db.execute("SELECT body FROM held WHERE name = ?", (name,)).fetchone()
+        return bytes(row[0]) if row else None
+
+    def held_names(self) -> frozenset[str]:
+        """Return the names of all held documents."""
+        return frozenset(row[0] for row in self._db.execute("SELECT name FROM held"))
+
+    # Inside
+
+    @contextmanager
+    def _write(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def _mark(self, state: str, ids: Iterable[str]) -> None:
+        self._db.executemany("UPDATE envelope SET state = ? WHERE id = ?", [(state, identity) for identity in ids])
+
+    def _to_send(self, limit: int, now: int) -> tuple[Kept, ...]:
+        rows = self._db.execute(
+            "SELECT id, jti, chain, seq, raw, state, outcome, at FROM envelope"
+            " WHERE state = 'pending' OR (state = 'rejected' AND at < ?) ORDER BY position LIMIT ?",
+            (now - REJECTED_PAUSE, limit),
+        )
+        chosen: list[Kept] = []
+        size = 0
+        for kept in (Kept(*row) for row in rows):
+            size += len(kept.raw)
+            if chosen and size > LARGEST_BODY:
+                break
+            chosen.append(kept)
+        return tuple(chosen)
+
+    def _continue_or_begin_chain(self) -> None:
+        """Begin a new chain unless the proof beside the database says that this is its latest state (SPEC 6.3).
+
+        A database restored from a copy is behind its proof, and one moved without it has none: going on would use a
+        number twice. A copy of the whole folder is not seen here; the server reports it as a fork.
+        """
+        chain, seq, request = self._db.execute("SELECT chain, seq, request FROM place").fetchone()
+        proof = PROOF.fullmatch(self._proof.read_text("ascii", "replace")) if self._proof.exists() else None
+        proven_seq, proven_request = (int(proof[2]), int(proof[3])) if proof else (0, 0)
+        if proof and chain == proof[1] and seq >= proven_seq and request >= proven_request:
+            return
+        with self._write():
+            self._db.execute(
+                "UPDATE place SET chain = ?, seq = 0, prev = '', request = ?",
+                (new_chain(), max(request, proven_request)),
+            )
+            self._db.execute("DELETE FROM keyring")
+        self._prove()
+
+    def _prove(self) -> None:
+        """Write the latest numbers beside the database, after the commit: a kill between the two is no restore."""
+        text = "{} {} {}\n".format(*self._db.execute("SELECT chain, seq, request FROM place").fetchone())
+        fresh = self._proof.with_suffix(".fresh")
+        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self._proof)
+        folder = os.open(self._proof.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

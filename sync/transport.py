@@ -1,0 +1,140 @@
+"""HTTP as the tablet speaks it: one connection kept open, no header that is not needed, every byte counted.
+
+Called by sync.tablet and the bench. It checks no signature, keeps no cookie and does not read what it carries.
+"""
+
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+from urllib3.util import SKIP_HEADER, Timeout
+
+from sync.errors import SyncError
+from sync.keys import strict_json
+
+TIMEOUT = Timeout(connect=10, read=60)
+LARGEST_BODY = 8 * 1024 * 1024
+SKIPPED = {"User-Agent": SKIP_HEADER, "Accept-Encoding": SKIP_HEADER}  # urllib3 would add them.
+
+
+class UnreachableError(SyncError):
+    """No connection was made, so nothing of the request left this machine."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("transport.unreachable", detail)
+
+
+class RefusedError(SyncError):
+    """The server answered with an error: `code` is its problem code, `problem` the members of its problem+json body."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        super().__init__(str(problem.get("code", "transport.refused")), str(problem.get("detail", f"HTTP {status}")))
+        self.status = status
+        self.problem = problem
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Requests made, and bytes of HTTP up and down with their heads, TLS left out."""
+
+    requests: int = 0
+    up: int = 0
+    down: int = 0
+
+    def __add__(self, other: Self) -> "Traffic":
+        return Traffic(self.requests + other.requests, self.up + other.up, self.down + other.down)
+
+    def __sub__(self, other: Self) -> "Traffic":
+        return Traffic(self.requests - other.requests, self.up - other.up, self.down - other.down)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A successful answer: header names in lower case, and the body as it came."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Transport:
+    """The way to one server at `url`; a path in the address stands in front of every path asked for."""
+
+    def __init__(self, url: str, timeout: Timeout = TIMEOUT) -> None:
+        address = urlsplit(url)
+        if address.scheme not in ("http", "https") or not address.hostname:
+            raise SyncError("transport.bad_address", f"{url} is no http or https address")
+        self._host, self._prefix = address.netloc, address.path.rstrip("/")
+        self._pool = urllib3.connection_from_url(url, timeout=timeout, retries=False, maxsize=1, block=True)
+        self.traffic = Traffic()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._pool.close()
+
+    def get(self, path: str) -> bytes:
+        """Fetch the bytes at `path`, compressed on the way when that is shorter."""
+        reply = self.send("GET", path, headers={"Accept-Encoding": "gzip"})
+        return inflate(reply.body) if reply.headers.get("content-encoding") == "gzip" else reply.body
+
+    def send(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Reply:
+        """Make one request, without retries or redirects.
+
+        Raises UnreachableError when nothing was sent and RefusedError for an HTTP error; after SyncError
+        transport.broken nobody knows whether the server took the request.
+        """
+        sent = {"Host": self._host, **({"Content-Length": str(len(body))} if body else {}), **(headers or {})}
+        up = _size(f"{method} {self._prefix}{path} HTTP/1.1", sent.items(), body)
+        try:
+            answer = self._pool.urlopen(
+                method,
+                self._prefix + path,
+                body=body or None,
+                headers={**SKIPPED, **sent},
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+            content = answer.read(LARGEST_BODY + 1, decode_content=False)
+            answer.release_conn()
+        except (NewConnectionError, ConnectTimeoutError) as problem:
+            raise UnreachableError(f"no connection to {self._host}") from problem
+        except (HTTPError, OSError) as problem:
+            raise SyncError("transport.broken", f"{method} {path} had no whole answer: {problem}") from problem
+        down = _size(f"HTTP/1.1 {answer.status} {answer.reason}", answer.headers.items(), content)
+        self.traffic += Traffic(1, up, down)
+        if len(content) > LARGEST_BODY:
+            raise SyncError("transport.too_large", f"{method} {path} was answered with more than {LARGEST_BODY} bytes")
+        reply = Reply({name.lower(): value for name, value in answer.headers.items()}, content)
+        if answer.status >= 300:
+            raise RefusedError(answer.status, _problem(reply))
+        return reply
+
+
+def inflate(data: bytes) -> bytes:
+    """Undo gzip, up to the largest body accepted."""
+    stream = zlib.decompressobj(wbits=31)
+    try:
+        whole = stream.decompress(data, LARGEST_BODY)
+    except zlib.error as problem:
+        raise SyncError("transport.bad_gzip", str(problem)) from problem
+    if not stream.eof or stream.unconsumed_tail:
+        raise SyncError("transport.bad_gzip", f"cut off, or longer than {LARGEST_BODY} bytes")
+    return whole
+
+
+def _size(first: str, headers: Iterable[tuple[str, str]], body: bytes) -> int:
+    lines = (len(name) + len(value) + 4 for name, value in headers)
+    return len(first) + 2 + sum(lines) + 2 + len(body)
+
+
+def _problem(reply: Reply) -> Mapping[str, Any]:
+    if not reply.headers.get("content-type", "").startswith("application/problem+json"):
+        return {}
+    try:
+        return strict_json(reply.body)
+    except SyncError:
+        return {}  # Whoever stands between us and the server wrote it; the status says enough.

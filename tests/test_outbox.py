@@ -1,0 +1,267 @@
+"""The tablet's outbox: no number twice, no envelope lost, whatever is killed, copied or claimed."""
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sync.errors import SyncError
+from sync.outbox import DAY, Batch, Event, Kept, News, Outbox, Place
+
+
+def sealed(place: Place) -> bytes:
+    return f"{place.chain}.{place.seq}.{place.kseq}.{place.prev}".encode()
+
+
+def add(outbox: Outbox, jti: str, keyring: str = "17-protection") -> Kept:
+    return outbox.append(keyring, jti, sealed)
+
+
+def news(*receipts: tuple[str, str], generation: str = "g1", at: int = 1_000, cursor: int = 0) -> News:
+    return News(generation, at, receipts, (), cursor)
+
+
+def deliver(outbox: Outbox, *, generation: str = "g1", at: int = 1_000) -> Batch:
+    batch = outbox.next_batch(0)
+    stored = [*batch.asked, *(kept.id for kept in batch.envelopes)]
+    outbox.answered(batch, news(*((identity, "stored") for identity in stored), generation=generation, at=at))
+    return batch
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> Iterator[Outbox]:
+    with Outbox(tmp_path / "outbox.db") as opened:
+        yield opened
+
+
+def test_numbers_count_in_the_chain_and_apart_for_each_keyring(outbox: Outbox) -> None:
+    places: list[Place] = []
+
+    def seal(place: Place) -> bytes:
+        places.append(place)
+        return sealed(place)
+
+    first = outbox.append("17-child", "a", seal)
+    second = outbox.append("21-labour", "b", seal)
+    outbox.append("17-child", "c", seal)
+    assert [(place.seq, place.kseq) for place in places] == [(1, 1), (2, 1), (3, 2)]
+    assert [place.prev for place in places] == ["", first.id, second.id]
+    assert len({place.chain for place in places}) == 1
+
+
+def test_a_screening_that_cannot_be_sealed_takes_no_number(outbox: Outbox) -> None:
+    def fail(place: Place) -> bytes:
+        raise SyncError("seal.too_large")
+
+    with pytest.raises(SyncError):
+        outbox.append("17-child", "a", fail)
+    assert add(outbox, "b").seq == 1
+
+
+def test_an_outbox_opened_again_goes_on_in_its_chain(tmp_path: Path) -> None:
+    with Outbox(tmp_path / "outbox.db") as outbox:
+        first = add(outbox, "a")
+    with Outbox(tmp_path / "outbox.db") as outbox:
+        second = add(outbox, "b")
+    assert (second.chain, second.seq) == (first.chain, 2)
+
+
+@pytest.mark.parametrize("proof", [None, "", "nonsense", "AAAAAAAAAAA 0 0\n"])
+def test_an_outbox_without_proof_of_its_past_begins_a_new_chain_and_keeps_its_envelopes(
+    tmp_path: Path, proof: str | None
+) -> None:
+    with Outbox(tmp_path / "outbox.db") as outbox:
+        first = add(outbox, "a")
+    (tmp_path / "outbox.proof").unlink()
+    if proof is not None:
+        (tmp_path / "outbox.proof").write_text(proof)
+    with Outbox(tmp_path / "outbox.db") as outbox:
+        second = add(outbox, "b")
+        assert [kept.id for kept in outbox.kept()] == [first.id, second.id]
+    assert second.chain != first.chain
+    assert second.seq == 1
+
+
+@given(steps=st.lists(st.sampled_from(["screen", "sync", "break", "backup", "restore", "reopen"]), max_size=25))
+@settings(max_examples=40, deadline=None)
+def test_no_number_is_used_twice_whatever_is_copied_back(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[str]
+) -> None:
+    """A copy of the database is put back at any moment: (chain, seq) and request numbers still never repeat."""
+    folder = tmp_path_factory.mktemp("tablet")
+    path, copy = folder / "outbox.db", folder / "backup.db"
+    places: list[tuple[str, int]] = []
+    requests: list[int] = []
+    outbox = Outbox(path)
+    for number, step in enumerate(steps):
+        if step == "screen":
+            kept = add(outbox, str(number))
+            places.append((kept.chain, kept.seq))
+        elif step == "sync":
+            requests.append(deliver(outbox).number)
+        elif step == "break":
+            requests.append(outbox.next_batch(0).number)
+        else:
+            outbox.close()
+            if step == "backup":
+                shutil.copy(path, copy)
+            elif step == "restore" and copy.exists():
+                shutil.copy(copy, path)
+            outbox = Outbox(path)
+    outbox.close()
+    assert len(set(places)) == len(places)
+    assert requests == sorted(set(requests))
+
+
+@given(st.data())
+@settings(max_examples=30, deadline=None)
+def test_an_outbox_that_died_at_any_write_has_lost_nothing_it_had_promised(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Every file is copied between the steps, as a power cut would leave them, and the copy is opened and goes on."""
+    folder = tmp_path_factory.mktemp("tablet")
+    (folder / "live").mkdir()
+    outbox = Outbox(folder / "live" / "outbox.db")
+    kept: list[Kept] = []
+    for number in range(data.draw(st.integers(1, 6))):
+        kept.append(add(outbox, str(number)))
+        if data.draw(st.booleans()):
+            outbox.next_batch(0)
+    shutil.copytree(folder / "live", folder / "after")
+    outbox.close()
+    with Outbox(folder / "after" / "outbox.db") as revived:
+        assert [item.id for item in revived.kept()] == [item.id for item in kept]
+        following = add(revived, "next")
+        assert (following.chain, following.seq) == (kept[-1].chain, kept[-1].seq + 1)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from sync.outbox import Outbox, Place
+outbox = Outbox(Path(sys.argv[1]))
+place = []
+def seal(at: Place) -> bytes:
+    place[:] = [at]
+    return f"{at.chain}.{at.seq}.{at.prev}".encode()
+for number in range(10_000):
+    kept = outbox.append("17-child", f"{sys.argv[2]}-{number}", seal)
+    print("kept", kept.id, kept.chain, kept.seq, flush=True)
+    print("request", outbox.next_batch(0).number, flush=True)
+"""
+
+
+def test_kill_minus_nine_reuses_no_number_and_loses_no_envelope(tmp_path: Path) -> None:
+    promised: set[str] = set()
+    requests: list[int] = []
+    for round_number in range(5):
+        process = subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(tmp_path / "outbox.db"), str(round_number)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        lines = [process.stdout.readline().split() for _ in range(5 + 7 * round_number)]
+        os.kill(process.pid, signal.SIGKILL)
+        lines += [line.split() for line in process.stdout.read().splitlines()]
+        process.wait()
+        promised |= {line[1] for line in lines if line[0] == "kept" and len(line) == 4}
+        requests += [int(line[1]) for line in lines if line[0] == "request" and len(line) == 2]
+    with Outbox(tmp_path / "outbox.db") as outbox:
+        kept = outbox.kept()
+        assert outbox.next_batch(0).number > requests[-1]
+    assert promised <= {item.id for item in kept}
+    assert len({(item.chain, item.seq) for item in kept}) == len(kept)
+    assert requests == sorted(set(requests))
+    assert [item.seq for item in kept] == list(range(1, len(kept) + 1)), "a kill alone begins no new chain"
+
+
+def test_a_second_process_is_turned_away(tmp_path: Path, outbox: Outbox) -> None:
+    with pytest.raises(SyncError, match=r"outbox\.in_use"):
+        Outbox(tmp_path / "outbox.db")
+
+
+def test_only_the_owner_may_read_the_files(tmp_path: Path, outbox: Outbox) -> None:
+    add(outbox, "a")
+    assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {0}
+
+
+def test_a_receipted_envelope_is_kept_thirty_days_of_the_servers_clock_and_then_purged(outbox: Outbox) -> None:
+    add(outbox, "a")
+    deliver(outbox, at=5 * DAY)
+    add(outbox, "b")
+    assert outbox.purge(35 * DAY) == 0
+    assert outbox.purge(35 * DAY + 1) == 1
+    assert [kept.jti for kept in outbox.kept()] == ["b"], "what has no receipt is never purged"
+
+
+def test_after_a_request_without_answer_the_next_one_only_asks(outbox: Outbox) -> None:
+    kept = [add(outbox, str(number)) for number in range(3)]
+    assert [item.id for item in outbox.next_batch(0).envelopes] == [item.id for item in kept]
+    asking = outbox.next_batch(0)
+    assert asking.envelopes == ()
+    assert asking.asked == tuple(item.id for item in kept)
+    outbox.answered(asking, news((kept[0].id, "stored")))
+    sizes = []
+    while outbox.more(0):
+        sizes.append(len(deliver(outbox).envelopes))
+    assert sizes == [1, 1], "batches start at one again"
+    assert outbox.counts() == {"receipted": 3}
+
+
+def test_batches_double_while_they_succeed(outbox: Outbox) -> None:
+    for number in range(20):
+        add(outbox, str(number))
+    outbox.next_batch(0)
+    outbox.answered(outbox.next_batch(0), news())
+    assert [len(deliver(outbox).envelopes) for _ in range(5)] == [1, 2, 4, 8, 5]
+
+
+def test_a_request_that_never_left_needs_no_asking(outbox: Outbox) -> None:
+    add(outbox, "a")
+    batch = outbox.next_batch(0)
+    outbox.never_left(batch)
+    again = outbox.next_batch(0)
+    assert (len(again.envelopes), again.asked, again.number) == (1, (), batch.number + 1)
+
+
+def test_a_rejected_envelope_stays_on_board_and_is_offered_again_the_next_day(outbox: Outbox) -> None:
+    kept = add(outbox, "a")
+    outbox.answered(outbox.next_batch(0), news((kept.id, "rejected"), at=DAY))
+    assert outbox.counts() == {"rejected": 1}
+    assert not outbox.more(2 * DAY)
+    assert outbox.purge(100 * DAY) == 0
+    assert [item.id for item in outbox.next_batch(2 * DAY + 1).envelopes] == [kept.id]
+
+
+def test_a_new_generation_voids_receipts_resets_the_cursor_and_offers_everything_again(outbox: Outbox) -> None:
+    kept = [add(outbox, str(number)) for number in range(2)]
+    outbox.answered(outbox.next_batch(0), news(*((item.id, "stored") for item in kept), cursor=7))
+    assert outbox.conversation().cursor == 7
+    outbox.answered(outbox.next_batch(0), news(generation="g2", cursor=9))
+    assert (outbox.conversation().generation, outbox.conversation().cursor) == ("g2", 0)
+    assert outbox.counts() == {"pending": 2}
+    assert len(deliver(outbox, generation="g2").envelopes) == 2
+
+
+def test_the_newest_word_about_a_screening_is_kept(outbox: Outbox) -> None:
+    for status, at in (("accepted", 5), ("closed", 9)):
+        outbox.answered(outbox.next_batch(0), News("g1", at, (), (Event("a", status, at),), at))
+    assert outbox.events() == (Event("a", "closed", 9),)
+
+
+def test_documents_are_stored_together_or_not_at_all(outbox: Outbox) -> None:
+    outbox.hold({"trust": b"1", "bundle/a": b"2"})
+    with pytest.raises(sqlite3.ProgrammingError):
+        outbox.hold({"trust": b"new", "registry": object()})  # type: ignore[dict-item]
+    outbox.hold({"bundle/b": b"3"}, forget=["bundle/a"])
+    assert outbox.held("trust") == b"1"
+    assert outbox.held_names() == {"trust", "bundle/b"}
