@@ -48,7 +48,6 @@ def documents(db: Database) -> None:
       form text not null,
       version text not null,
       channel text not null check (channel in ('training', 'field')),
-      state text not null check (state in ('published', 'closing', 'retired')),
       body blob not null,
       published integer not null,
       published_by text not null,

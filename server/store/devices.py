@@ -1,0 +1,109 @@
+"""Tablets: who they are, whether they may speak, what they hold, and the one-time codes that let them in. Enrolment and
+the exchange use it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.db import Connection, row, rows
+
+
+@dataclass(frozen=True)
+class Code:
+    """A one-time enrolment code, known by its hash only."""
+
+    hash: str
+    label: str
+    region: str
+    expires: int
+    used: int | None
+
+
+@dataclass(frozen=True)
+class Device:
+    """One tablet. `state` is pending, certified or revoked; the three numbers are the documents it said it holds."""
+
+    dev: str
+    key: bytes
+    label: str
+    region: str
+    state: str
+    certificate: bytes | None
+    enrolled: int
+    certified: int | None
+    revoked: int | None
+    seen: int | None
+    clock_offset: int | None
+    trust: int
+    registry: int
+    manifest: int
+    last_n: int
+    last_request: str
+
+
+def add_code(w: Connection, code: Code, *, at: int, by: str) -> None:
+    """Keep a code's hash."""
+    w.execute(
+        "insert into enrolment_codes (hash, label, region, created, created_by, expires) values (?, ?, ?, ?, ?, ?)",
+        [code.hash, code.label, code.region, at, by, code.expires],
+    )
+
+
+def code(c: Connection, hash_: str) -> Code | None:
+    """The code with this hash."""
+    found = row(c, "select hash, label, region, expires, used from enrolment_codes where hash = ?", [hash_])
+    return Code(**found) if found else None
+
+
+def use_code(w: Connection, hash_: str, *, dev: str, at: int) -> None:
+    """Mark a code as used by a tablet."""
+    w.execute("update enrolment_codes set used = ?, dev = ? where hash = ?", [at, dev, hash_])
+
+
+def add(w: Connection, *, dev: str, key: bytes, label: str, region: str, at: int) -> None:
+    """Keep a new tablet, which waits for its certificate."""
+    w.execute(
+        "insert into devices (dev, key, label, region, state, enrolled) values (?, ?, ?, ?, 'pending', ?)",
+        [dev, key, label, region, at],
+    )
+
+
+def get(c: Connection, dev: str) -> Device | None:
+    """One tablet."""
+    found = row(c, "select * from devices where dev = ?", [dev])
+    return Device(**found) if found else None
+
+
+def every(c: Connection) -> list[Device]:
+    """All tablets, newest first."""
+    return [Device(**item) for item in rows(c, "select * from devices order by enrolled desc, dev")]
+
+
+def certify(w: Connection, dev: str, *, certificate: bytes, label: str, region: str, at: int) -> None:
+    """Keep a tablet's certificate and what it says; from now on the tablet may speak."""
+    w.execute(
+        "update devices set state = 'certified', certificate = ?, label = ?, region = ?, certified = ? where dev = ?",
+        [certificate, label, region, at, dev],
+    )
+
+
+def revoke(w: Connection, dev: str, *, at: int) -> None:
+    """Mark a tablet as revoked; what it sends from now on waits for a person's decision."""
+    w.execute("update devices set state = 'revoked', revoked = ? where dev = ?", [at, dev])
+
+
+def heard(
+    w: Connection, dev: str, *, at: int, offset: int, n: int, request: str, trust: int, registry: int, manifest: int
+) -> None:
+    """Note a request: when, its number and hash, how far the tablet's clock is off, and the documents it holds."""
+    w.execute(
+        "update devices set seen = ?, clock_offset = ?, last_n = ?, last_request = ?, trust = ?, registry = ?, manifest = ?"
+        " where dev = ?",
+        [at, offset, n, request, trust, registry, manifest, dev],
+    )
+
+
+def silent(c: Connection, since: int) -> list[str]:
+    """Certified tablets not heard from since a time."""
+    found = rows(c, "select dev from devices where state = 'certified' and coalesce(seen, certified) < ?", [since])
+    return [item["dev"] for item in found]

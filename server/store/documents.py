@@ -1,0 +1,39 @@
+"""Trust, registry and manifest, as the bytes that were signed. Publishing puts them; both doors hand out the newest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.db import Connection, row, rows
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One signed document: `kind` is trust, registry or manifest; the highest number counts."""
+
+    kind: str
+    number: int
+    sha256: str
+    body: bytes
+
+
+def put(w: Connection, *, kind: str, number: int, sha256: str, body: bytes, at: int) -> None:
+    """Keep a document; one of this kind and number must not be there yet."""
+    w.execute(
+        "insert into documents (kind, number, sha256, body, received) values (?, ?, ?, ?, ?)",
+        [kind, number, sha256, body, at],
+    )
+
+
+def newest(c: Connection, kind: str) -> Stored | None:
+    """The document of this kind with the highest number."""
+    found = row(
+        c, "select kind, number, sha256, body from documents where kind = ? order by number desc limit 1", [kind]
+    )
+    return Stored(**found) if found else None
+
+
+def numbers(c: Connection) -> dict[str, int]:
+    """The highest number of each kind there is; 0 for a kind with none."""
+    found = rows(c, "select kind, max(number) as number from documents group by kind")
+    return {"trust": 0, "registry": 0, "manifest": 0} | {item["kind"]: item["number"] for item in found}

@@ -1,0 +1,50 @@
+"""Queues, one per site and kind of work, and one for the country. Routing rules name them; people see those of their desk
+group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.db import Connection, row, rows
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A desk's list. `site` is a UBIGEO prefix, empty for the country; `keyring` opens what is in it."""
+
+    id: str
+    site: str
+    kind: str
+    keyring: str
+    title: str
+
+
+def put(w: Connection, queue: Queue) -> None:
+    """Make a queue, or bring its title and keyring up to date."""
+    w.execute(
+        "insert into queues (id, site, kind, keyring, title) values (?, ?, ?, ?, ?)"
+        " on conflict (id) do update set site = excluded.site, kind = excluded.kind,"
+        " keyring = excluded.keyring, title = excluded.title",
+        [queue.id, queue.site, queue.kind, queue.keyring, queue.title],
+    )
+
+
+def get(c: Connection, id_: str) -> Queue | None:
+    """One queue."""
+    found = row(c, "select * from queues where id = ?", [id_])
+    return Queue(**found) if found else None
+
+
+def every(c: Connection) -> list[Queue]:
+    """All queues, by id."""
+    return [Queue(**item) for item in rows(c, "select * from queues order by id")]
+
+
+def waiting(c: Connection, mode: str) -> dict[str, int]:
+    """How many referrals are not closed, per queue that has any."""
+    found = rows(
+        c,
+        "select queue, count(*) as number from referrals where mode = ? and state <> 'closed' group by queue",
+        [mode],
+    )
+    return {item["queue"]: item["number"] for item in found}

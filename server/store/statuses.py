@@ -1,0 +1,34 @@
+"""What each tablet is told about its own screenings, in the order it happened; the cursor is an integer that only rises.
+Referrals add, the exchange reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.db import Connection, rows
+
+
+@dataclass(frozen=True)
+class Status:
+    """One thing that happened to a screening: `status` is accepted or closed."""
+
+    cursor: int
+    jti: str
+    status: str
+    at: int
+
+
+def add(w: Connection, *, dev: str, envelope: str, status: str, at: int) -> None:
+    """Tell a tablet about one of its screenings."""
+    w.execute("insert into status_events (dev, envelope, status, at) values (?, ?, ?, ?)", [dev, envelope, status, at])
+
+
+def since(c: Connection, dev: str, cursor: int, limit: int) -> list[Status]:
+    """What a tablet has not been told yet."""
+    found = rows(
+        c,
+        "select s.cursor, e.jti, s.status, s.at from status_events s join envelopes e on e.id = s.envelope"
+        " where s.dev = ? and s.cursor > ? order by s.cursor limit ?",
+        [dev, cursor, limit],
+    )
+    return [Status(**item) for item in found]
