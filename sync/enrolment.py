@@ -1,0 +1,94 @@
+"""How a tablet joins (SPEC 5.5): the invitation it is shown, the request it signs itself, the certificate it is given.
+
+The certificate is signed by a registrar after somebody compared the six words of the tablet's key.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import parse_qs, urlencode
+
+from sync.errors import SyncError
+from sync.keys import SigningKey, VerifyKey, b64u, canonical, unb64u
+from sync.members import KID, LABEL, SHA256_HEX, TEXT, Members
+from sync.signed import Document
+from sync.trust import Trust
+
+REQUEST_TYP = "chaski-1/enrolment+jws"
+CERTIFICATE_TYP = "chaski-1/device+jws"
+SCHEME = "chaski:1?"
+_CODE = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_REGION = re.compile(r"[0-9]{2,6}")
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """What the QR code says: where the tablets' door is, a one-time code, and the pin of the roots."""
+
+    url: str
+    code: str
+    pin: str
+
+    def to_text(self) -> str:
+        """Write `chaski:1?u=...&c=...&r=...`."""
+        return SCHEME + urlencode({"u": self.url, "c": self.code, "r": self.pin}, safe="/:")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read an invitation, typed or scanned."""
+        given = parse_qs(text.strip().removeprefix(SCHEME))
+        if not text.strip().startswith(SCHEME) or not all(len(given.get(name, [])) == 1 for name in "ucr"):
+            raise SyncError("enrolment.bad_invitation", "not a Chaski invitation")
+        url, code, pin = (given[name][0] for name in "ucr")
+        if not url.startswith(("https://", "http://")) or not _CODE.fullmatch(code) or not SHA256_HEX.fullmatch(pin):
+            raise SyncError("enrolment.bad_invitation", "address, code or pin are not of their form")
+        return cls(url.rstrip("/"), code, pin)
+
+
+def request(code: str, key: SigningKey) -> Document:
+    """Ask for enrolment; the signature proves that the tablet holds the key."""
+    return Document.of({"code": code, "key": b64u(key.public.raw)}, REQUEST_TYP, key)
+
+
+def accept_request(document: Document) -> tuple[str, VerifyKey]:
+    """Return the one-time code and the tablet's key."""
+    members = Members(document.content, "enrolment")
+    key = VerifyKey.from_raw(unb64u(members.text("key", TEXT)))
+    document.require(REQUEST_TYP, {key.kid: key})
+    return members.text("code", _CODE), key
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A registrar's word that a key belongs to a tablet, and which region it works in."""
+
+    dev: str
+    key: VerifyKey
+    region: str
+    label: str
+    number: int
+
+    def to_payload(self, issued: int) -> bytes:
+        """Write the certificate's payload, to be signed by a registrar."""
+        return canonical(
+            {
+                "dev": self.dev,
+                "key": b64u(self.key.raw),
+                "region": self.region,
+                "label": self.label,
+                "number": self.number,
+                "issued": issued,
+            }
+        )
+
+
+def accept_certificate(document: Document, trust: Trust, dev: str | None = None) -> Certificate:
+    """Return the certificate that a document states; `dev` is the tablet it must be for."""
+    document.require(CERTIFICATE_TYP, trust.registrars)
+    members = Members(document.content, "certificate")
+    key = VerifyKey.from_raw(unb64u(members.text("key", TEXT)))
+    if key.kid != members.text("dev", KID) or dev not in (None, key.kid):
+        raise SyncError("enrolment.wrong_device", f"a certificate for {key.kid}")
+    return Certificate(
+        key.kid, key, members.text("region", _REGION), members.text("label", LABEL), members.integer("number", 1)
+    )

@@ -1,0 +1,13 @@
+"""The one exception of the protocol: a stable dotted code (SPEC 14) and a sentence for whoever must act on it.
+
+Raised by every module here; the server maps codes to HTTP problems. It never carries key material or answers.
+"""
+
+
+class SyncError(Exception):
+    """Say what is wrong with bytes that somebody else made, or with a key file."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(f"{code}: {detail}" if detail else code)
+        self.code = code
+        self.detail = detail

@@ -1,0 +1,254 @@
+"""One round trip of `POST /v1/sync` as values and bytes (SPEC 11); used by the tablet and by the server's sync door.
+
+A body is read only after its signature was checked over the bytes as they travelled, and never inflates past 8 MiB.
+"""
+
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sync.errors import SyncError
+from sync.keys import SigningKey, VerifyKey, canonical, strict_json
+from sync.members import FORM_ID, HALF_ID, KID, SHA256_HEX, TEXT, Members
+from sync.signed import Document, sign_bare, verify_bare
+
+PATH = "/v1/sync"
+PROTOCOL = "chaski-1"
+SIGNATURE_HEADER = "Chaski-Signature"
+CONTENT_TYPE = "application/x-chaski"
+REQUEST_TYP = "chaski-1/request+jws"
+RESPONSE_TYP = "chaski-1/response+jws"
+MAX_BODY_BYTES = 8 * 1024 * 1024
+MAX_ENVELOPES = 500
+GZIP_FROM_BYTES = 512
+_STATUS = re.compile(r"[a-z_]{1,32}")
+
+
+@dataclass(frozen=True)
+class Message:
+    """A body as it travels, and the value of its `Chaski-Signature` header."""
+
+    body: bytes
+    signature: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that became of a screening: its envelope's id, the referral's new status, and when (server clock)."""
+
+    id: str
+    status: str
+    at: int
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a tablet says; every member but `n` and `at` is left out of the bytes when it says nothing."""
+
+    n: int
+    at: int
+    trust: int = 0
+    registry: int = 0
+    manifest: int = 0
+    generation: str = ""
+    cursor: int = 0
+    pending: tuple[str, ...] = ()
+    envelopes: tuple[bytes, ...] = ()
+    inventory_digest: str = ""
+    inventory: Mapping[str, str] = field(default_factory=dict)
+    budget: int = 0
+
+
+@dataclass(frozen=True)
+class Response:
+    """What the server answers to request `n` of tablet `dev`."""
+
+    dev: str
+    n: int
+    at: int
+    generation: str
+    cursor: int = 0
+    receipts: Document | None = None
+    trust: tuple[Document, ...] = ()
+    registry: Document | None = None
+    manifest: Document | None = None
+    events: tuple[Event, ...] = ()
+    orders: tuple[Document, ...] = ()
+    seq: Mapping[str, int] = field(default_factory=dict)
+    more: bool = False
+
+
+# Bodies
+
+
+def _said(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if value}
+
+
+def _pack(content: Mapping[str, Any]) -> bytes:
+    """Write canonical JSON; gzip it where that is shorter (no time, no name: same value, same bytes)."""
+    plain = canonical(_said({"protocol": PROTOCOL, **content}))
+    if len(plain) < GZIP_FROM_BYTES:
+        return plain
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    packed = packer.compress(plain) + packer.flush()
+    return min(plain, packed, key=len)
+
+
+def _unpack(body: bytes, where: str) -> Members:
+    """Read a body, which says by its first byte whether it is gzip'd; stop at the limit, not after it."""
+    if body[:1] == b"\x1f":
+        inflater = zlib.decompressobj(31)
+        try:
+            body = inflater.decompress(body, MAX_BODY_BYTES + 1)
+        except zlib.error as wrong:
+            raise SyncError("exchange.malformed", "not gzip") from wrong
+        if len(body) <= MAX_BODY_BYTES and (not inflater.eof or inflater.unused_data):
+            raise SyncError("exchange.malformed", "not one whole gzip member")
+    if len(body) > MAX_BODY_BYTES:
+        raise SyncError("exchange.too_large", f"a body has at most {MAX_BODY_BYTES} bytes")
+    content = strict_json(body)
+    if content.get("protocol") != PROTOCOL:
+        raise SyncError("exchange.wrong_protocol", f"only {PROTOCOL} is spoken here")
+    return Members(content, where)
+
+
+# Signatures
+
+
+def _sign(body: bytes, key: SigningKey, typ: str) -> Message:
+    return Message(body, f"{key.kid}.{sign_bare(body, key, typ)}")
+
+
+def signer(signature: str) -> str:
+    """Return the kid that a `Chaski-Signature` claims; only `read_request` and `read_response` prove it."""
+    kid, _, rest = signature.partition(".")
+    if not KID.fullmatch(kid) or not rest:
+        raise SyncError("exchange.malformed", f"{SIGNATURE_HEADER} must be kid.signature")
+    return kid
+
+
+def _check(message: Message, typ: str, keys: Mapping[str, VerifyKey]) -> None:
+    kid = signer(message.signature)
+    if kid not in keys:
+        raise SyncError("exchange.unknown_signer", kid)
+    try:
+        verify_bare(message.body, message.signature[len(kid) + 1 :], keys[kid], typ)
+    except SyncError as wrong:
+        raise SyncError("exchange.bad_signature", f"not signed by {kid}") from wrong
+
+
+# Requests
+
+
+def write_request(request: Request, device: SigningKey) -> Message:
+    """Write and sign what a tablet sends."""
+    have = _said({"trust": request.trust, "registry": request.registry, "manifest": request.manifest})
+    content = {
+        "n": request.n,
+        "at": request.at,
+        "have": have,
+        "generation": request.generation,
+        "cursor": request.cursor,
+        "pending": list(request.pending),
+        "envelopes": [raw.decode("ascii") for raw in request.envelopes],
+        "inventory_digest": request.inventory_digest,
+        "inventory": dict(request.inventory),
+        "budget": request.budget,
+    }
+    return _sign(_pack(content), device, REQUEST_TYP)
+
+
+def read_request(message: Message, device: VerifyKey) -> Request:
+    """Check that the tablet signed these bytes, and read them. Envelopes are not looked into here."""
+    if len(message.body) > MAX_BODY_BYTES:
+        raise SyncError("exchange.too_large", f"a body has at most {MAX_BODY_BYTES} bytes")
+    _check(message, REQUEST_TYP, {device.kid: device})
+    members = _unpack(message.body, "request")
+    have, inventory = members.object("have"), members.object("inventory")
+    return Request(
+        n=members.integer("n", 1),
+        at=members.integer("at"),
+        trust=have.integer("trust", default=0),
+        registry=have.integer("registry", default=0),
+        manifest=have.integer("manifest", default=0),
+        generation=members.text("generation", HALF_ID, default=""),
+        cursor=members.integer("cursor", default=0),
+        pending=members.texts("pending", SHA256_HEX, MAX_ENVELOPES),
+        # Whatever stands in an entry, it gets a receipt of its own: one broken envelope never costs the others.
+        envelopes=tuple(
+            text.encode("utf-8", "surrogatepass") for text in members.texts("envelopes", TEXT, MAX_ENVELOPES)
+        ),
+        inventory_digest=members.text("inventory_digest", KID, default=""),
+        inventory={form: inventory.text(form, SHA256_HEX) for form in inventory.names(FORM_ID)},
+        budget=members.integer("budget", default=0),
+    )
+
+
+# Responses
+
+
+def _text(document: Document | None) -> str:
+    return document.to_bytes().decode("utf-8") if document else ""
+
+
+def write_response(response: Response, server: SigningKey) -> Message:
+    """Write and sign what the server answers; it names the tablet and the request, so it answers nothing else."""
+    content = {
+        "dev": response.dev,
+        "n": response.n,
+        "at": response.at,
+        "generation": response.generation,
+        "cursor": response.cursor,
+        "receipts": _text(response.receipts),
+        "trust": [_text(document) for document in response.trust],
+        "registry": _text(response.registry),
+        "manifest": _text(response.manifest),
+        "events": [vars(event) for event in response.events],
+        "orders": [_text(document) for document in response.orders],
+        "seq": dict(response.seq),
+        "more": response.more,
+    }
+    return _sign(_pack(content), server, RESPONSE_TYP)
+
+
+def read_response(message: Message, servers: Mapping[str, VerifyKey], *, dev: str, n: int) -> Response:
+    """Check that a server signed these bytes as the answer to request `n` of tablet `dev`, and read them."""
+    _check(message, RESPONSE_TYP, servers)
+    members = _unpack(message.body, "response")
+    if members.text("dev", KID) != dev or members.integer("n", 1) != n:
+        raise SyncError("exchange.wrong_answer", "this answers another request")
+    seq = members.object("seq")
+    return Response(
+        dev=dev,
+        n=n,
+        at=members.integer("at"),
+        generation=members.text("generation", HALF_ID),
+        cursor=members.integer("cursor", default=0),
+        receipts=_document(members, "receipts"),
+        trust=_documents(members, "trust"),
+        registry=_document(members, "registry"),
+        manifest=_document(members, "manifest"),
+        events=tuple(
+            Event(entry.text("id", SHA256_HEX), entry.text("status", _STATUS), entry.integer("at"))
+            for entry in members.objects("events")
+        ),
+        orders=_documents(members, "orders"),
+        seq={chain: seq.integer(chain) for chain in seq.names(HALF_ID)},
+        more=members.flag("more"),
+    )
+
+
+def _parsed(text: str) -> Document:
+    return Document.parse(text.encode("utf-8", "surrogatepass"))
+
+
+def _document(members: Members, name: str) -> Document | None:
+    text = members.text(name, TEXT, default="")
+    return _parsed(text) if text else None
+
+
+def _documents(members: Members, name: str) -> tuple[Document, ...]:
+    return tuple(map(_parsed, members.texts(name, TEXT)))
