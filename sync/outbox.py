@@ -16,6 +16,7 @@ from typing import Self
 
 from sync import envelope as envelopes
 from sync.errors import SyncError
+from sync.exchange import Event
 from sync.seal import new_chain
 
 DAY = 86_400_000
@@ -35,11 +36,11 @@ CREATE TABLE keyring (id TEXT PRIMARY KEY, kseq INTEGER NOT NULL) STRICT;
 CREATE TABLE envelope (
     position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, jti TEXT NOT NULL UNIQUE,
     chain TEXT NOT NULL, seq INTEGER NOT NULL, raw BLOB NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('pending', 'sent', 'receipted', 'rejected')),
+    state TEXT NOT NULL CHECK (state IN ('pending', 'sent', 'receipted', 'rejected', 'purged')),
     outcome TEXT NOT NULL, at INTEGER NOT NULL,
     UNIQUE (chain, seq)
 ) STRICT;
-CREATE TABLE event (jti TEXT PRIMARY KEY, status TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE TABLE event (id TEXT PRIMARY KEY, status TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
 CREATE TABLE held (name TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
 INSERT INTO place VALUES (1, '', 0, '', 0, 0, 64, '', 0);
 """
@@ -70,8 +71,8 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Event:
-    """What became of one screening, as the server last told it."""
+class Told:
+    """What became of one screening, as the server last told it (`at` by its clock)."""
 
     jti: str
     status: str
@@ -120,10 +121,8 @@ class Outbox:
             raise SyncError("outbox.in_use", f"another process works with {path}") from problem
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._db.execute("PRAGMA secure_delete = ON")
-        self._db.execute("PRAGMA trusted_schema = OFF")
+        for setting in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "trusted_schema = OFF"):
+            self._db.execute(f"PRAGMA {setting}")
         if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
             self._db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = 1; COMMIT;")
         self._continue_or_begin_chain()
@@ -166,7 +165,10 @@ class Outbox:
 
     def kept(self) -> tuple[Kept, ...]:
         """Return every envelope on board, oldest first."""
-        rows = self._db.execute("SELECT id, jti, chain, seq, raw, state, outcome, at FROM envelope ORDER BY position")
+        rows = self._db.execute(
+            "SELECT id, jti, chain, seq, raw, state, outcome, at FROM envelope"
+            " WHERE state <> 'purged' ORDER BY position"
+        )
         return tuple(Kept(*row) for row in rows)
 
     def counts(self) -> dict[str, int]:
@@ -213,10 +215,10 @@ class Outbox:
             generation, size = self._db.execute("SELECT generation, batch FROM place").fetchone()
             renewed = generation not in ("", news.generation)
             if renewed:
-                self._db.execute("UPDATE envelope SET state = 'pending', outcome = '', at = 0")
+                self._db.execute("UPDATE envelope SET state = 'pending', outcome = '', at = 0 WHERE state <> 'purged'")
             self._mark("pending", [*batch.asked, *(kept.id for kept in batch.envelopes)])
             self._db.executemany(
-                "UPDATE envelope SET state = ?, outcome = ?, at = ? WHERE id = ?",
+                "UPDATE envelope SET state = ?, outcome = ?, at = ? WHERE id = ? AND state <> 'purged'",
                 [
                     ("rejected" if outcome == "rejected" else "receipted", outcome, news.at, identity)
                     for identity, outcome in news.receipts
@@ -224,7 +226,7 @@ class Outbox:
             )
             self._db.executemany(
                 "INSERT OR REPLACE INTO event VALUES (?, ?, ?)",
-                [(event.jti, event.status, event.at) for event in news.events],
+                [(event.id, event.status, event.at) for event in news.events],
             )
             grown = min(size * 2, LARGEST_BATCH) if batch.envelopes else size
             self._db.execute(
@@ -237,10 +239,14 @@ class Outbox:
         return bool(self._to_send(1, now)) or "sent" in self.counts()
 
     def purge(self, now: int) -> int:
-        """Delete what was receipted 30 days before `now` (the server's clock, as in receipts); return how many."""
+        """Erase what was receipted 30 days before `now` (the server's clock, as in receipts); return how many.
+
+        The row stays, without the envelope, so that a later status still finds its screening.
+        """
         with self._write():
             return self._db.execute(
-                "DELETE FROM envelope WHERE state = 'receipted' AND at < ?", (now - KEPT_AFTER_RECEIPT,)
+                "UPDATE envelope SET state = 'purged', raw = x'' WHERE state = 'receipted' AND at < ?",
+                (now - KEPT_AFTER_RECEIPT,),
             ).rowcount
 
     # Events
@@ -249,9 +255,12 @@ class Outbox:
         """Return the server generation and event cursor reached."""
         return Conversation(*self._db.execute("SELECT generation, cursor FROM place").fetchone())
 
-    def events(self) -> tuple[Event, ...]:
+    def events(self) -> tuple[Told, ...]:
         """Return the newest status of each screening that has one."""
-        return tuple(Event(*row) for row in self._db.execute("SELECT jti, status, at FROM event ORDER BY at, jti"))
+        rows = self._db.execute(
+            "SELECT jti, status, event.at FROM event JOIN envelope USING (id) ORDER BY event.at, position"
+        )
+        return tuple(Told(*row) for row in rows)
 
     # Documents
 

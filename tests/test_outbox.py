@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync.errors import SyncError
-from sync.outbox import DAY, Batch, Event, Kept, News, Outbox, Place
+from sync.exchange import Event
+from sync.outbox import DAY, Batch, Kept, News, Outbox, Place, Told
 
 
 def sealed(place: Place) -> bytes:
@@ -252,10 +253,14 @@ def test_a_new_generation_voids_receipts_resets_the_cursor_and_offers_everything
     assert len(deliver(outbox, generation="g2").envelopes) == 2
 
 
-def test_the_newest_word_about_a_screening_is_kept(outbox: Outbox) -> None:
+def test_the_newest_word_about_a_screening_is_kept_even_after_its_envelope_is_purged(outbox: Outbox) -> None:
+    kept = add(outbox, "a")
+    outbox.answered(outbox.next_batch(0), news((kept.id, "stored")))
+    outbox.purge(99 * DAY)
     for status, at in (("accepted", 5), ("closed", 9)):
-        outbox.answered(outbox.next_batch(0), News("g1", at, (), (Event("a", status, at),), at))
-    assert outbox.events() == (Event("a", "closed", 9),)
+        outbox.answered(outbox.next_batch(0), News("g1", at, (), (Event(kept.id, status, at),), at))
+    assert outbox.kept() == ()
+    assert outbox.events() == (Told("a", "closed", 9),)
 
 
 def test_documents_are_stored_together_or_not_at_all(outbox: Outbox) -> None:
