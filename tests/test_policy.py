@@ -1,0 +1,104 @@
+"""Policies: the shipped ones are complete, and a wrong table says in which row and why."""
+
+import pytest
+
+from screening_forms import policy
+from screening_forms.errors import FormError
+from screening_forms.policy import parse_when
+
+HEADING = ",".join(policy.TABLE.columns)
+ROWS = (
+    "outcome,D4 and X.01,positive,T1,,,,s,p",
+    "outcome,always,negative,none,,,,s,p",
+    "undecided,always,review,T4,,,,s,p",
+    "referral,T1 and consent,,,prompt,child protection,note,s,p",
+    "referral,always,,,none,,note,s,p",
+)
+NAMES = dict.fromkeys("abc", True) | dict.fromkeys("xyz", False)
+
+
+def parse(*rows: str) -> policy.Policy:
+    return policy.parse("t", "\n".join([HEADING, *rows]))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a", True),
+        ("x or a", True),
+        ("a and x", False),
+        ("a or b and x", True),
+        ("(a or b) and x", False),
+        ("x or (y or (z or (c)))", True),
+        ("a and b and c and x", False),
+    ],
+)
+def test_and_binds_tighter_than_or_and_parentheses_win(text: str, value: bool) -> None:
+    assert parse_when(text).holds(NAMES) is value
+
+
+@pytest.mark.parametrize(
+    "text", ["", "and", "a and", "a b", "(a", "a)", "not(a)", "a != b", "a = 1", "()", "a or or b"]
+)
+def test_what_is_not_the_language_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_when(text)
+
+
+def test_a_condition_can_be_written_as_xpath() -> None:
+    assert parse_when("D4 and (D1 or D2)").write(lambda name: f"${{{name}}}=1") == "(${D4}=1 and (${D1}=1 or ${D2}=1))"
+
+
+@pytest.mark.parametrize("name", policy.TABLE.names())
+def test_the_shipped_policies_are_whole_and_survive_the_bundle(name: str) -> None:
+    shipped = policy.load(name)
+    assert policy.from_dict(shipped.as_dict()) == shipped
+    assert all(shipped.step(step)[-1].when == "always" for step in policy.NAMES)
+    assert shipped.codes() == {"X.01", "X.02", "X.03"}
+
+
+def test_a_right_table_is_read_in_order() -> None:
+    rows = parse(*ROWS).rows
+    assert [row.number for row in rows] == [2, 3, 4, 5, 6]
+    assert rows[3].queue_kinds == ("child", "protection")
+
+
+@pytest.mark.parametrize(
+    ("at", "row", "code", "column"),
+    [
+        (0, "outcom,always,positive,T1,,,,s,p", "bad_step", "step"),
+        (0, "outcome,D4 andd D1,positive,T1,,,,s,p", "bad_when", "when"),
+        (0, "outcome,not(D4),positive,T1,,,,s,p", "bad_when", "when"),
+        (0, "outcome,D7,positive,T1,,,,s,p", "unknown_name", "when"),
+        (0, "outcome,D4 and consent,positive,T1,,,,s,p", "unknown_name", "when"),
+        (0, "outcome,D4,positve,T1,,,,s,p", "bad_value", "outcome"),
+        (0, "outcome,D4,positive,T9,,,,s,p", "bad_value", "tier"),
+        (0, "outcome,D4,positive,T1,,,,,p", "empty", "source"),
+        (1, "outcome,D4,negative,none,,,,s,p", "no_last_row", "when"),
+        (2, "undecided,D4,review,T4,,,,s,p", "unknown_name", "when"),
+        (3, "referral,T1,,,soon,child,note,s,p", "bad_value", "urgency"),
+        (3, "referral,T1,,,prompt,police,note,s,p", "bad_value", "queue_kinds"),
+        (3, "referral,T1,,,prompt,child,,s,p", "empty", "guidance"),
+        (3, "referral,X.01,,,prompt,child,note,s,p", "unknown_name", "when"),
+    ],
+)
+def test_a_wrong_row_is_named_with_line_and_column(at: int, row: str, code: str, column: str) -> None:
+    rows = list(ROWS)
+    rows[at] = row
+    with pytest.raises(FormError) as caught:
+        parse(*rows)
+    problem = caught.value.problems[0]
+    assert (problem.sheet, problem.row, problem.column, problem.code) == ("t.csv", at + 2, column, f"policy.{code}")
+
+
+def test_all_wrong_rows_are_named_at_once() -> None:
+    with pytest.raises(FormError) as caught:
+        parse(*(row.replace(",s,p", ",,p") for row in ROWS))
+    assert [problem.row for problem in caught.value.problems] == [2, 3, 4, 5, 6]
+
+
+def test_missing_columns_and_unknown_policies_are_named() -> None:
+    with pytest.raises(FormError, match="urgency"):
+        policy.parse("t", HEADING.replace(",urgency", "") + "\n")
+    with pytest.raises(FormError, match="pe_adult_2026_1"):
+        policy.load("pe_adult")
