@@ -1,8 +1,54 @@
-"""The `chaski` command."""
+"""The `chaski` command: one group per kind of person who uses it. Commands parse, call, and print; they decide nothing."""
+
+from __future__ import annotations
+
+import sys
 
 import click
+from requests import RequestException
+from urllib3.exceptions import HTTPError
+
+from screening_forms.errors import AnswerError, FormError
+from server.cli import admin, demo, desk, device, forms
+from server.config import ConfigError
+from sync.errors import SyncError
 
 
-@click.group()
+class KindGroup(click.Group):
+    """Turn the errors a person can cause or meet into one clear line and exit code 1; anything else stays a traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except FormError as error:
+            forms.print_problems(error.problems)
+        except (AnswerError, ConfigError, SyncError, RequestException, HTTPError, OSError) as error:
+            click.echo(f"chaski: {error}", err=True)
+        sys.exit(1)
+
+
+@click.group(cls=KindGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="chaski")
 def main() -> None:
-    """Chaski: offline-first screening and referral."""
+    """Chaski: offline-first, end-to-end encrypted screening and referral.
+
+    \b
+    form authors            chaski forms check | compile | score | assess | sign | publish
+    inspectors' tablets     chaski device invite | enrol | approve | pull | screen | sync | status
+    referral coordinators   chaski desk queue | claim | open | accept | close
+    administrators          chaski init | serve | trust show | audit verify
+    everybody               chaski demo
+
+    Today the tablet is a reference client in this terminal: an app for tablets and pages for coordinators come later.
+    Exit codes: 0 done, 1 refused or failed (the reason is on standard error), 2 wrong usage.
+    """
+
+
+main.add_command(admin.init)
+main.add_command(admin.serve)
+main.add_command(admin.trust)
+main.add_command(admin.audit)
+main.add_command(forms.forms)
+main.add_command(device.device)
+main.add_command(desk.desk)
+main.add_command(demo.demo)

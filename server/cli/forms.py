@@ -1,0 +1,231 @@
+"""`chaski forms`: what form authors do with a workbook. Checking, compiling, scoring and signing happen here, on the
+author's own machine, where her key is; only `publish` speaks to a server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from screening_forms import checks, engine, indicators, policy, scoring, translations, workbook
+from screening_forms.compile import CompiledForm, compile_form
+from screening_forms.errors import FormError, FormProblem
+from screening_forms.indicators import IndicatorSet
+from screening_forms.policy import Policy
+from screening_forms.workbook import Workbook
+from server.cli.staff import Who, staff_options
+from server.cli.terminal import busy, json_option, passphrase_from, read_json, show
+from sync import bundle, route
+from sync.keys import SigningKey, load_secret
+from sync.signed import Document
+
+channel_option = click.option(
+    "--channel",
+    type=click.Choice(["training", "field"]),
+    default="training",
+    show_default=True,
+    help="training shows drafts, marked; field ships only complete, reviewed languages.",
+)
+
+
+@click.group()
+def forms() -> None:
+    """Check, compile, score, sign and publish questionnaires.
+
+    FORM is the path of an XLSForm workbook (.xlsx or Markdown tables), or the name of a form in the catalogue, such as
+    pe_laboral_adulto.
+    """
+
+
+@dataclass(frozen=True)
+class Source:
+    """A workbook with the tables it names."""
+
+    workbook: Workbook
+    indicator_set: IndicatorSet
+    policy: Policy
+
+    @classmethod
+    def read(cls, form: str) -> Source:
+        """Read FORM; raises FormError when it is no workbook, or names an indicator set or policy there is not."""
+        named = translations.CATALOGUE / form / "form.md"
+        book = workbook.read(named if named.exists() else Path(form))
+        return cls(book, indicators.load(book.settings["indicator_set"]), policy.load(book.settings["policy"]))
+
+    def problems(self) -> list[FormProblem]:
+        """Everything an author has to put right, in the order of the sheets."""
+        return checks.check(self.workbook, route_vocabulary=route.VOCABULARY)
+
+    def compile(self, channel: str) -> CompiledForm:
+        """Check and compile; raises FormError with all problems at once."""
+        if problems := self.problems():
+            raise FormError(problems)
+        return compile_form(
+            self.workbook,
+            indicator_set=self.indicator_set,
+            policy=self.policy,
+            channel=channel,
+            route_vocabulary=route.VOCABULARY,
+        )
+
+
+def print_problems(problems: Sequence[FormProblem]) -> None:
+    """Say every problem on standard error: where, which code, and what to do, in Spanish and English."""
+    console = Console(stderr=True, highlight=False)
+    for problem in problems:
+        place = problem.sheet + (f", row {problem.row}" if problem.row else "")
+        place += f", {problem.column}" if problem.column else ""
+        console.print(Text.assemble((place, "bold"), "  ", (problem.code, "red")))
+        console.print(Text(f"    {problem.advice_es}"))
+        console.print(Text(f"    {problem.advice_en}", style="dim"))
+    console.print(f"{len(problems)} problem(s) to put right.", style="bold")
+
+
+@forms.command()
+@click.argument("form")
+@json_option
+def check(form: str, as_json: bool) -> None:
+    """Name everything that is wrong with FORM: sheet, row, column, code, and what to do. Exit code 1 if anything is."""
+    problems = Source.read(form).problems()
+    if as_json:
+        show({"ok": not problems, "problems": [asdict(problem) for problem in problems]}, True, lambda _: None)
+    elif problems:
+        print_problems(problems)
+    else:
+        click.echo("No problems found.")
+    raise SystemExit(1 if problems else 0)
+
+
+@forms.command(name="compile")
+@click.argument("form")
+@channel_option
+@click.option("--out", type=click.Path(path_type=Path), help="Write the unsigned bundle here, for `forms sign`.")
+@click.option("--xform", type=click.Path(path_type=Path), help="Write the XForm alone here, for any ODK client.")
+@json_option
+def compile_command(form: str, channel: str, out: Path | None, xform: Path | None, as_json: bool) -> None:
+    """Compile FORM into a bundle: the exact bytes that author and reviewer sign."""
+    with busy("Compiling ..."):
+        compiled = Source.read(form).compile(channel)
+    document = Document(compiled.to_bytes())
+    if out is not None:
+        out.write_bytes(document.to_bytes())
+    if xform is not None:
+        xform.write_text(compiled.xform, encoding="utf-8")
+    data = {
+        "form_id": compiled.form_id,
+        "version": compiled.version,
+        "sha256": document.sha256,
+        "channel": compiled.channel,
+        "languages": list(compiled.languages),
+        "left_out": list(compiled.left_out),
+        "bytes": len(document.payload),
+    }
+
+    def write(console: Console) -> None:
+        console.print(f"[bold]{compiled.form_id}[/] version {compiled.version}, channel {channel}")
+        console.print(f"  sha256 {document.sha256}, {len(document.payload):,} bytes")
+        console.print(f"  languages: {', '.join(compiled.languages)}")
+        if compiled.left_out:
+            console.print(f"  left out, because incomplete or not reviewed: {', '.join(compiled.left_out)}")
+
+    show(data, as_json, write)
+
+
+@forms.command()
+@click.argument("form")
+@click.option("--answers", required=True, type=click.Path(path_type=Path, exists=True), help="JSON {question: value or [values]}.")
+@json_option
+def score(form: str, answers: Path, as_json: bool) -> None:
+    """Fill FORM with answers as a tablet would and show what its own calculates find."""
+    compiled = Source.read(form).compile("training")
+    filled = engine.load(compiled.xform).run(read_json(answers))
+    _show_assessment(scoring.explain(compiled, filled), as_json)
+
+
+@forms.command()
+@click.option("--profile", required=True, type=click.Choice(indicators.PROFILES))
+@click.option("--policy", "policy_name", required=True, help="Such as pe_adult_2026_1.")
+@click.option("--indicator-set", default="ilo_delphi_2009", show_default=True)
+@click.option(
+    "--indicators",
+    "indicators_file",
+    required=True,
+    type=click.Path(path_type=Path, exists=True),
+    help='JSON {"D1.01": 1 | 0 | null, ...}; codes left out are unknown. Facts: minor, danger, place (0 when left out), consent (1).',
+)
+@json_option
+def assess(profile: str, policy_name: str, indicator_set: str, indicators_file: Path, as_json: bool) -> None:
+    """Apply the dimension rule and a policy to indicators, without a form."""
+    values = read_json(indicators_file)
+    if not isinstance(values, dict):
+        raise click.UsageError(f'{indicators_file} must hold one object, such as {{"D1.01": 1}}.')
+    facts = {name: values.pop(name) for name in ("minor", "danger", "consent", "place") if name in values}
+    found = scoring.assess(
+        values,
+        profile=profile,
+        policy=policy.load(policy_name),
+        indicator_set=indicators.load(indicator_set),
+        **facts,
+    )
+    _show_assessment(found, as_json)
+
+
+def _show_assessment(found: scoring.Assessment, as_json: bool) -> None:
+    def write(console: Console) -> None:
+        kinds = ", ".join(found.queue_kinds) or "no queue: counted only"
+        console.print(f"[bold]{found.outcome}[/] (tier {found.tier}), urgency {found.urgency}, to: {kinds}")
+        table = Table("dimension", "least", "most", "", box=None, padding=(0, 2, 0, 0))
+        for code, bounds in found.dimensions.items():
+            table.add_row(code, _sign(bounds.low.positive), _sign(bounds.high.positive), scoring.DIMENSION_WORDS[code])
+        console.print(table)
+        for sentence in found.why:
+            console.print(Text(f"  {sentence}"))
+
+    show(found.as_dict(), as_json, write)
+
+
+def _sign(positive: bool) -> str:
+    return "yes" if positive else "no"
+
+
+@forms.command()
+@click.argument("form")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--key", required=True, type=click.Path(path_type=Path, exists=True), help="Your author or reviewer key.")
+@click.option("--passphrase-file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@json_option
+def sign(form: str, file: Path, key: Path, passphrase_file: Path | None, as_json: bool) -> None:
+    """Sign the bundle in FILE, after compiling FORM here and finding the very same bytes."""
+    document = Document.parse_unsigned(file.read_bytes())
+    with busy("Compiling FORM again to compare ..."):
+        compiled = Source.read(form).compile(str(document.content.get("channel", "")))
+    if compiled.to_bytes() != document.payload:
+        raise click.ClickException(f"{file} is not what {form} compiles to on this machine; nothing was signed.")
+    signer = load_secret(key, SigningKey, passphrase_from(passphrase_file, f"Passphrase of {key}"))
+    signed = document.signed_by(signer, bundle.TYP)
+    file.write_bytes(signed.to_bytes())
+    data = {"sha256": signed.sha256, "kid": signer.kid, "signatures": len(signed.signatures)}
+    show(data, as_json, lambda console: console.print(f"Signed {signed.sha256} as {signer.kid}."))
+
+
+@forms.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--regions", help="Only for these regions, such as 17,21; every region when left out.")
+@staff_options
+@json_option
+def publish(file: Path, regions: str | None, who: Who, as_json: bool) -> None:
+    """Publish a bundle that author and reviewer have signed; tablets get it at their next sync."""
+    with who.sign_in() as staff:
+        query = f"?regions={regions}" if regions else ""
+        data: dict[str, Any] = staff.post(f"/v1/publications{query}", data=file.read_bytes())
+    show(
+        data,
+        as_json,
+        lambda console: console.print(f"{data['form']} {data['version']} is in manifest {data['manifest']}."),
+    )
