@@ -4,6 +4,7 @@ The certificate is signed by a registrar after somebody compared the six words o
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import parse_qs, urlencode
@@ -92,3 +93,16 @@ def accept_certificate(document: Document, trust: Trust, dev: str | None = None)
     return Certificate(
         key.kid, key, members.text("region", _REGION), members.text("label", LABEL), members.integer("number", 1)
     )
+
+
+def certify(
+    key: VerifyKey, heard: Sequence[str], registrar: SigningKey, *, region: str, label: str, number: int, issued: int
+) -> Document:
+    """Sign a tablet's certificate, once the words heard from its holder are those of its key.
+
+    Raises SyncError `enrolment.wrong_words`: somebody else's key may have taken the tablet's place.
+    """
+    if tuple(heard) != key.words():
+        raise SyncError("enrolment.wrong_words", f"the key enrolled as {key.kid} has other words; do not approve it")
+    payload = Certificate(key.kid, key, region, label, number).to_payload(issued)
+    return Document(payload).signed_by(registrar, CERTIFICATE_TYP)
