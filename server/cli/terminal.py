@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,3 +47,8 @@ def passphrase_from(path: Path | None, prompt: str) -> str:
     if path is not None:
         return path.read_text(encoding="utf-8").split("\n", 1)[0].strip()
     return str(click.prompt(prompt, hide_input=True)).strip()
+
+
+def now_ms() -> int:
+    """The clock of this machine, in milliseconds since 1970; commands are an edge and may read it."""
+    return time.time_ns() // 1_000_000

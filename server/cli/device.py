@@ -1,0 +1,166 @@
+"""`chaski device`: a tablet as a reference client in the terminal, and the two staff commands that admit one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+
+import click
+import segno
+from rich.console import Console
+
+from server.cli.staff import Who, staff_options
+from server.cli.terminal import busy, json_option, now_ms, passphrase_from, read_json, show
+from sync import enrolment
+from sync.errors import SyncError
+from sync.keys import SigningKey, VerifyKey, load_secret, unb64u
+from sync.tablet import Tablet
+
+tablet_option = click.option(
+    "--tablet", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), help="The tablet's folder."
+)
+
+
+@click.group()
+def device() -> None:
+    """Admit a tablet (invite, approve) and be one (enrol, pull, screen, sync, status)."""
+
+
+@device.command()
+@click.option("--label", required=True, help="What people call the tablet, such as 'Huepetuhe 2'.")
+@click.option("--region", required=True, help="INEI code of the region, such as 17.")
+@click.option("--png", type=click.Path(path_type=Path), help="Also write the QR code here.")
+@staff_options
+@json_option
+def invite(label: str, region: str, png: Path | None, who: Who, as_json: bool) -> None:
+    """Make a one-time enrolment code and show it as a QR code (administrator)."""
+    with who.sign_in() as staff:
+        data = staff.post("/v1/invitations", json={"label": label, "region": region})
+    code = segno.make(data["invitation"], error="m")
+    if png is not None:
+        code.save(str(png), scale=8, border=4)
+
+    def write(console: Console) -> None:
+        code.terminal(compact=True)
+        console.print(data["invitation"], soft_wrap=True)
+
+    show(data, as_json, write)
+
+
+@device.command()
+@click.argument("invitation")
+@tablet_option
+@json_option
+def enrol(invitation: str, folder: Path, as_json: bool) -> None:
+    """Enrol a tablet with the text of its QR code; prints the six words to read to the registrar."""
+    with Tablet(folder) as tablet, busy("Enrolling ..."):
+        words = tablet.enrol(invitation)
+        dev = tablet.status().dev
+
+    def write(console: Console) -> None:
+        console.print(f"This tablet is [bold]{dev}[/]. Read these six words to the registrar:")
+        console.print("   " + "  ".join(words), style="bold")
+
+    show({"dev": dev, "words": list(words)}, as_json, write)
+
+
+@device.command()
+@click.argument("dev")
+@click.option("--words", required=True, help="The six words that the tablet shows, as heard from its holder.")
+@click.option("--key", required=True, type=click.Path(path_type=Path, exists=True), help="The registrar's key.")
+@click.option("--key-passphrase-file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@staff_options
+@json_option
+def approve(dev: str, words: str, key: Path, key_passphrase_file: Path | None, who: Who, as_json: bool) -> None:
+    """Certify a tablet, if the six words are those of the key that it enrolled with (registrar)."""
+    registrar = load_secret(key, SigningKey, passphrase_from(key_passphrase_file, f"Passphrase of {key}"))
+    with who.sign_in() as staff:
+        listed = next((entry for entry in staff.get("/v1/devices") if entry["dev"] == dev), None)
+        if listed is None:
+            raise SyncError("device.unknown", f"no tablet {dev} has enrolled")
+        certificate = enrolment.certify(
+            VerifyKey.from_raw(unb64u(listed["key"])),
+            words.split(),
+            registrar,
+            region=listed["region"],
+            label=listed["label"],
+            number=1,
+            issued=now_ms(),
+        )
+        staff.post(f"/v1/devices/{dev}/certificate", data=certificate.to_bytes())
+    data = {"dev": dev, "label": listed["label"], "region": listed["region"]}
+    show(data, as_json, lambda console: console.print(f"Certified {listed['label']} for region {listed['region']}."))
+
+
+@device.command()
+@tablet_option
+@json_option
+def pull(folder: Path, as_json: bool) -> None:
+    """Fetch and verify what is new: certificate, trust, registry, manifest and forms."""
+    with Tablet(folder) as tablet, busy("Pulling ..."):
+        pulled = tablet.pull()
+
+    def write(console: Console) -> None:
+        console.print("certified" if pulled.certified else "not certified yet: have the registrar approve it")
+        console.print(f"trust {pulled.trust}, registry {pulled.registry}, manifest {pulled.manifest}")
+        for form in pulled.forms:
+            console.print(f"  {form.form} {form.version} ({form.channel}) {form.sha[:16]}  {form.title}")
+
+    show(asdict(pulled), as_json, write)
+
+
+@device.command()
+@tablet_option
+@click.option("--form", required=True, help="Id of a form on board, such as pe_laboral_adulto.")
+@click.option("--answers", required=True, type=click.Path(path_type=Path, exists=True), help="JSON {question: value}.")
+@click.option("--taken", type=click.DateTime(["%Y-%m-%d"]), help="Day of the interview; today when left out.")
+@json_option
+def screen(folder: Path, form: str, answers: Path, taken: datetime | None, as_json: bool) -> None:
+    """Complete a screening from an answer file: filled, sealed and signed; nothing readable is left on the tablet.
+
+    The outcome is not printed, because it is not for the person in front of the tablet.
+    """
+    day = taken.date() if taken else datetime.now().astimezone().date()
+    with Tablet(folder) as tablet:
+        done = tablet.screen(form, read_json(answers), taken=day)
+    data = {"jti": done.jti, "form": done.form, "seq": done.seq}
+    show(data, as_json, lambda console: console.print(f"Sealed as number {done.seq} ({done.jti}); it waits for a sync."))
+
+
+@device.command()
+@tablet_option
+@json_option
+def sync(folder: Path, as_json: bool) -> None:
+    """Send what waits, verify the receipts, and learn what became of earlier screenings."""
+    with Tablet(folder) as tablet, busy("Syncing ..."):
+        report = tablet.sync()
+
+    def write(console: Console) -> None:
+        traffic = report.traffic
+        console.print(f"{report.sent} sent in {traffic.requests} request(s), {traffic.up:,} B up, {traffic.down:,} B down")
+        for receipt in report.receipts:
+            console.print(f"  {receipt.jti}  {receipt.outcome}")
+        for event in report.events:
+            console.print(f"  {event.jti}  {event.status}")
+
+    show(asdict(report), as_json, write)
+
+
+@device.command()
+@tablet_option
+@json_option
+def status(folder: Path, as_json: bool) -> None:
+    """Show what the tablet holds and what waits; no screening can be read here any more."""
+    with Tablet(folder) as tablet:
+        found = tablet.status()
+
+    def write(console: Console) -> None:
+        console.print(f"[bold]{found.label or found.dev}[/], region {found.region or 'unknown'}, {found.url}")
+        console.print(f"words: {' '.join(found.words)}")
+        console.print(f"trust {found.trust}, registry {found.registry}, manifest {found.manifest}")
+        console.print(f"{found.waiting} waiting, {found.receipted} receipted, {found.rejected} rejected")
+        if found.old:
+            console.print("The trust on board is old: sync when you can. Work goes on.", style="yellow")
+
+    show(asdict(found), as_json, write)
