@@ -1,0 +1,79 @@
+"""The people's door: signing in, the person's own keys, and `install`, which puts the whole API of this door together.
+
+JSON with a cookie session; no bearer keys. Every address calls one flow and turns its value into JSON.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, Response, jsonify, request
+from flask.views import MethodView
+from flask_smorest import Api, Blueprint
+
+from server import auth
+from server.api import desks, publishing, tablets_desk
+from server.api.door import parts
+from server.api.schemas import Login, Me, Parameters, Person, SignIn
+from server.flows import keyrings, people
+from server.problems import Problem
+from sync.errors import SyncError
+from sync.keys import b64u, unb64u
+
+blueprint = Blueprint("people", __name__, url_prefix="/v1", description="Sign-in and one's own keys")
+
+
+def install(app: Flask) -> None:
+    """Put the people's API, its OpenAPI document and the guard against forged requests on an app."""
+    app.config.update(
+        API_TITLE="Chaski, people's door", API_VERSION="v1", OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX="/"
+    )
+    auth.guard_requests(app)
+    api = Api(app)
+    for each in (blueprint, tablets_desk.blueprint, publishing.blueprint, desks.blueprint):
+        api.register_blueprint(each)
+
+
+@blueprint.get("/session/parameters")
+@blueprint.arguments(Login, location="query")
+@blueprint.response(200, Parameters)
+def parameters(given: dict[str, str]) -> dict[str, Any]:
+    """What a client needs to derive `auth`; an unknown login is answered like a known one."""
+    return {"salt": b64u(people.salt_for(parts().db, given["login"]))}
+
+
+@blueprint.route("/session")
+class Session(MethodView):
+    """The caller's session."""
+
+    @blueprint.arguments(SignIn)
+    @blueprint.response(201, Person)
+    def post(self, given: dict[str, str]) -> Response:
+        """Sign in; the session is a cookie."""
+        here = parts()
+        try:
+            derived = unb64u(given["auth"])
+        except SyncError as wrong:
+            raise Problem("session.refused") from wrong
+        signed_in = people.sign_in(
+            here.db, login=given["login"], auth=derived, address=request.remote_addr or "", now=here.now()
+        )
+        answer = jsonify(Person().dump(signed_in.person))
+        auth.set_cookie(answer, signed_in.token, here.config)
+        return answer
+
+    @blueprint.response(204)
+    def delete(self) -> Response:
+        """Sign out."""
+        people.sign_out(parts().db, request.cookies.get(auth.COOKIE, ""), now=parts().now())
+        answer = Response(status=204)
+        answer.delete_cookie(auth.COOKIE)
+        return answer
+
+
+@blueprint.get("/me")
+@auth.needs()
+@blueprint.response(200, Me)
+def me() -> dict[str, Any]:
+    """The caller, the queues she works, her locked keys and her copies of keyrings."""
+    return vars(keyrings.belongings(parts().db, auth.signed_in()))

@@ -1,0 +1,169 @@
+"""Signed documents on their way in: form versions, trust and registry are checked, kept and put in force.
+
+The people's door and the ceremony call it; it opens its own transactions. What is published is never changed
+and no signed bytes are written anew: the manifest is the one document that the server signs itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.db import Connection, Db
+from server.keys import ServerKeys
+from server.problems import Problem
+from server.store import audit, bundles, devices, documents, keyrings
+from server.store.bundles import Published
+from sync import bundle, manifest, registry, trust
+from sync.manifest import Entry, Manifest, RouteKeyEntry
+from sync.members import FORM_ID, LABEL, NAME, Members
+from sync.registry import Registry
+from sync.signed import Document, never_back
+from sync.trust import Trust
+
+ROUTE_EPOCH = 90 * 24 * 3_600_000
+
+
+@dataclass(frozen=True)
+class Ring:
+    """The tablets that get a version; None does not narrow them."""
+
+    regions: tuple[str, ...] | None = None
+    share_permille: int | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Say whether every tablet gets it."""
+        return self.regions is None and self.share_permille is None
+
+
+@dataclass(frozen=True)
+class InForce:
+    """A published version and the number of the manifest that puts it into use."""
+
+    version: Published
+    manifest: int
+
+
+def publish(db: Db, keys: ServerKeys, body: bytes, *, ring: Ring, actor: str, now: int) -> InForce:
+    """Put a bundle signed by two persons into use for a ring of tablets.
+
+    The same bytes again widen or narrow the ring. SyncError when the signatures are not enough; Problem
+    `form.version_exists` when other bytes have that form's version already.
+    """
+    document = Document.parse(body)
+    with db.write() as w:
+        bundle.accept(document, trust_in_force(w))
+        version = _described(document, actor, now)
+        _keep(w, version, body)
+        number = _renew_manifest(w, keys, _with(manifest_in_force(w), version, ring), now)
+        detail = {"form": version.form, "version": version.version, "channel": version.channel, "manifest": number}
+        audit.append(w, at=now, action="form.published", actor=actor, subject=version.sha, detail=detail)
+    return InForce(version, number)
+
+
+def _described(document: Document, actor: str, now: int) -> Published:
+    members = Members(document.content, "bundle")
+    channel = members.text("channel", NAME)
+    if channel not in ("training", "field"):
+        raise Problem("publication.unknown_channel", channel)
+    form, version = members.text("form_id", FORM_ID), members.text("version", LABEL)
+    return Published(document.sha256, form, version, channel, published=now, published_by=actor)
+
+
+def _keep(w: Connection, version: Published, body: bytes) -> None:
+    same = (version.form, version.version, version.channel)
+    there = [each for each in bundles.every(w) if (each.form, each.version, each.channel) == same]
+    if any(each.sha != version.sha for each in there):
+        raise Problem("form.version_exists", f"{version.form} {version.version} ({version.channel})")
+    if not there:
+        bundles.put(w, version, body)
+
+
+def _with(held: Manifest, version: Published, ring: Ring) -> Manifest:
+    """A ring comes before what the others keep using; a version for everybody replaces all that was there."""
+    others = (entry for entry in held.forms.get(version.form, ()) if entry.sha != version.sha)
+    kept = () if ring.is_whole else tuple(others)
+    entry = Entry(version.sha, regions=ring.regions, share_permille=ring.share_permille)
+    return Manifest(held.number, {**held.forms, version.form: (entry, *kept)}, held.route_keys, held.sha256)
+
+
+def _renew_manifest(w: Connection, keys: ServerKeys, wanted: Manifest, now: int) -> int:
+    number = max(wanted.number + 1, now // 1000)
+    payload = manifest.make(number=number, forms=wanted.forms, route_keys=wanted.route_keys, issued=now)
+    _put(w, "manifest", number, Document(payload).signed_by(keys.signing, manifest.TYP), now)
+    return number
+
+
+def put_first(
+    w: Connection, keys: ServerKeys, trusted: Document, registered: Document, *, now: int, actor: str
+) -> None:
+    """Put the first trust, registry and manifest in force inside the ceremony's own transaction."""
+    accepted = trust.accept(trusted, None, trust.read(trusted).pin)
+    _take_trust(w, keys, trusted, accepted, now=now, actor=actor)
+    _take_registry(w, registered, registry.accept(registered, accepted, None), now=now, actor=actor)
+    route_keys = tuple(RouteKeyEntry(route.public, now + ROUTE_EPOCH) for route in keys.routes.values())
+    _renew_manifest(w, keys, Manifest(0, {}, route_keys, ""), now)
+
+
+def take_trust(db: Db, keys: ServerKeys, body: bytes, *, actor: str, now: int) -> int:
+    """Put a newer trust in force, signed by the roots of the one held; return its number."""
+    document = Document.parse(body)
+    with db.write() as w:
+        held = trust_in_force(w)
+        accepted = trust.accept(document, held, held.pin)
+        if accepted.number > held.number:
+            _take_trust(w, keys, document, accepted, now=now, actor=actor)
+    return accepted.number
+
+
+def take_registry(db: Db, body: bytes, *, actor: str, now: int) -> int:
+    """Put a newer registry in force, signed by a registrar; return its number. Tablets that it revokes are revoked."""
+    document = Document.parse(body)
+    with db.write() as w:
+        held = documents.newest(w, "registry")
+        accepted = registry.accept(document, trust_in_force(w), None)
+        never_back("registry", accepted, held)
+        if held is None or accepted.number > held.number:
+            _take_registry(w, document, accepted, now=now, actor=actor)
+    return accepted.number
+
+
+def _take_trust(w: Connection, keys: ServerKeys, document: Document, accepted: Trust, *, now: int, actor: str) -> None:
+    if keys.signing.kid not in accepted.servers:
+        raise Problem("trust.other_server", f"the trust does not name this server's key {keys.signing.kid}")
+    _put(w, "trust", accepted.number, document, now)
+    audit.append(w, at=now, action="trust.changed", actor=actor, subject=document.sha256)
+
+
+def _take_registry(w: Connection, document: Document, accepted: Registry, *, now: int, actor: str) -> None:
+    for keyring in accepted.keyrings.values():
+        if keyrings.public_key(w, keyring.key_sha256) is None:
+            raise Problem("registry.key_missing", f"{keyring.id}, epoch {keyring.epoch}")
+    for dev in sorted(accepted.revoked):
+        device = devices.get(w, dev)
+        if device is not None and device.state != "revoked":
+            devices.revoke(w, dev, at=now)
+            audit.append(w, at=now, action="device.revoked", actor=actor, subject=dev)
+    _put(w, "registry", accepted.number, document, now)
+    audit.append(w, at=now, action="registry.changed", actor=actor, subject=document.sha256)
+
+
+def trust_in_force(connection: Connection) -> Trust:
+    """Return the newest trust; it was checked when it came in."""
+    return trust.read(_newest(connection, "trust"))
+
+
+def manifest_in_force(connection: Connection) -> Manifest:
+    """Return the newest manifest."""
+    return manifest.accept(_newest(connection, "manifest"), trust_in_force(connection), None)
+
+
+def _newest(connection: Connection, kind: str) -> Document:
+    stored = documents.newest(connection, kind)
+    if stored is None:
+        raise Problem("server.not_ready", f"there is no {kind} yet")
+    return Document.parse(stored.body)
+
+
+def _put(w: Connection, kind: str, number: int, document: Document, now: int) -> None:
+    documents.put(w, kind=kind, number=number, sha256=document.sha256, body=document.to_bytes(), at=now)

@@ -1,0 +1,86 @@
+"""The demo world that tests start from: one key ceremony per test run, and a fresh copy of its folders for each test."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from server import ceremony, keys
+from server.config import Config
+from server.db import Db
+from server.keys import ServerKeys
+from sync.keys import SigningKey, load_secret
+
+FOUNDED = 1_795_000_000_000
+"""When the demo world was founded: November 2026, in milliseconds."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A founded demo: the server's data folder and, apart from it, the people's."""
+
+    data: Path
+    people: Path
+
+    @property
+    def config(self) -> Config:
+        """Settings for a server over this data folder."""
+        return Config(data=self.data, people_secure_cookie=False)
+
+    def keys(self) -> ServerKeys:
+        """Load the server's own keys."""
+        return keys.load(self.data / "keys")
+
+    def passphrase(self, who: str) -> str:
+        """Return a person's (or root's) six words."""
+        return (self.people / who / "passphrase.txt").read_text(encoding="utf-8").strip()
+
+    def office(self, who: str, role: str) -> SigningKey:
+        """Unlock a registrar's, author's or reviewer's signing key."""
+        return load_secret(self.people / who / f"{role}.key", SigningKey, self.passphrase(who))
+
+    def person_id(self, login: str) -> str:
+        """Return the account id of a login."""
+        index = json.loads((self.people / "people.json").read_text(encoding="utf-8"))
+        return next(each["id"] for each in index if each["login"] == login)
+
+
+@pytest.fixture(scope="session")
+def founded_world(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> World:
+    """Hold the ceremony once per run; the workers of xdist share the result."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    world = World(shared / "world" / "server", shared / "world" / "people")
+    done = shared / "world.done"
+    try:
+        (shared / "world").mkdir()
+    except FileExistsError:
+        while not done.exists():
+            time.sleep(0.05)
+        return world
+    ceremony.demo(world.data, world.people, now=FOUNDED, progress=lambda step: None).db.close()
+    done.touch()
+    return world
+
+
+@pytest.fixture
+def world(founded_world: World, tmp_path: Path) -> World:
+    """Give a test its own copy of the demo world, nobody signed in and nothing published."""
+    copied = World(tmp_path / "world" / "server", tmp_path / "world" / "people")
+    shutil.copytree(founded_world.data, copied.data)
+    shutil.copytree(founded_world.people, copied.people)
+    return copied
+
+
+@pytest.fixture
+def world_db(world: World) -> Iterator[Db]:
+    """Open the database of the test's world."""
+    db = Db(world.config.database)
+    yield db
+    db.close()
