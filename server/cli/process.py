@@ -1,0 +1,96 @@
+"""A `chaski serve` of our own as another process, for the demo: started, awaited, stopped, and its files named."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+START_SECONDS = 30.0
+
+
+@dataclass
+class ServerProcess:
+    """A server over `folder`/server, with its log in `folder`/log; both doors on loopback."""
+
+    folder: Path
+    tablets_port: int
+    people_port: int
+    running: subprocess.Popen[bytes] | None = None
+
+    @property
+    def people_url(self) -> str:
+        return f"http://127.0.0.1:{self.people_port}"
+
+    @property
+    def tablets_url(self) -> str:
+        return f"http://127.0.0.1:{self.tablets_port}"
+
+    @property
+    def folders(self) -> tuple[Path, Path]:
+        """Every place where this server writes."""
+        return self.folder / "server", self.folder / "log"
+
+    def start(self) -> None:
+        """Start and wait until both doors answer; raises RuntimeError with the end of the log when they do not."""
+        data, log = self.folders
+        log.mkdir(mode=0o700, exist_ok=True)
+        settings = {
+            "CHASKI_DATA": str(data),
+            "CHASKI_TABLETS_PORT": str(self.tablets_port),
+            "CHASKI_PEOPLE_PORT": str(self.people_port),
+        }
+        with (log / "server.log").open("ab") as output:
+            self.running = subprocess.Popen(
+                [sys.executable, "-c", "from server.cli.main import main; main()", "serve"],
+                env={**os.environ, **settings},
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C is for the demo, which then stops the server itself
+            )
+        until = time.monotonic() + START_SECONDS
+        while not (answers(self.tablets_url) and answers(self.people_url)):
+            if self.running.poll() is not None or time.monotonic() > until:
+                self.kill()
+                raise RuntimeError(f"the server did not start:\n{(log / 'server.log').read_text()[-2000:]}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Ask it to end, and wait."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it with no chance to tidy up, as a power cut does."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self.running is not None:
+            self.running.send_signal(how)
+            self.running.wait(timeout=START_SECONDS)
+            self.running = None
+
+
+def answers(url: str) -> bool:
+    """Whether a door says that it is well."""
+    try:
+        with urllib.request.urlopen(f"{url}/healthz", timeout=2) as reply:
+            return bool(reply.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on just now."""
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [sock.getsockname()[1] for sock in held]
+    for sock in held:
+        sock.close()
+    return ports
