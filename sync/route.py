@@ -27,7 +27,7 @@ VOCABULARY: Mapping[str, frozenset[str] | re.Pattern[str]] = MappingProxyType(
         "sha": SHA256_HEX,
         "outcome": frozenset({"positive", "labour_rights", "review", "negative", "not_scored"}),
         "tier": frozenset({"T1", "T2", "T3", "T4", "child", "danger", "none"}),
-        "urgency": frozenset({"immediate", "prompt", "routine"}),
+        "urgency": frozenset({"immediate", "prompt", "routine", "none"}),
         "queue_kinds": frozenset({"child", "protection", "labour", "review"}),
         "province": re.compile(r"[0-9]{4}"),
         "age_band": frozenset({"under_14", "14_17", "in_doubt", "18_29", "30_59", "60_plus"}),

@@ -1,0 +1,61 @@
+"""Write sync/vectors/*.json: run `python tests/make_vectors.py` after a change of the protocol; read the difference.
+
+Keys, times and signatures are fixed. HPKE draws its own randomness, so what it sealed once is kept in sealed_once.json.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from vector_documents import (
+    bundle_cases,
+    document_cases,
+    enrolment_cases,
+    manifest_cases,
+    receipt_cases,
+    registry_cases,
+    trust_cases,
+)
+from vector_material import Case
+from vector_sealed import envelope_cases, exchange_cases, key_cases, route_cases
+
+VECTORS = Path(__file__).parent.parent / "sync" / "vectors"
+SEALED_ONCE = Path(__file__).with_name("sealed_once.json")
+
+
+def all_cases(sealed_once: dict[str, str]) -> dict[str, Case]:
+    def kept(name: str, make: Callable[[], str]) -> str:
+        if name not in sealed_once:
+            sealed_once[name] = make()
+        return sealed_once[name]
+
+    groups = {
+        "document": document_cases(),
+        "trust": trust_cases(),
+        "registry": registry_cases(),
+        "manifest": manifest_cases(),
+        "bundle": bundle_cases(),
+        "enrolment": enrolment_cases(),
+        "envelope": envelope_cases(kept),
+        "route": route_cases(kept),
+        "receipts": receipt_cases(),
+        "sync": exchange_cases(),
+        "key": key_cases(kept),
+    }
+    return {f"{group}_{name}": made for group, cases in groups.items() for name, made in cases.items()}
+
+
+def to_json(content: Any) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def main() -> None:
+    sealed_once = json.loads(SEALED_ONCE.read_text()) if SEALED_ONCE.exists() else {}
+    for name, made in all_cases(sealed_once).items():
+        (VECTORS / f"{name}.json").write_text(to_json(made))
+    SEALED_ONCE.write_text(to_json(sealed_once))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""What the vectors are made of: fixed keys, times and documents, and how a case is written down."""
+
+import hashlib
+from typing import Any
+
+from sync import trust
+from sync.keys import RouteKey, SealKey, SigningKey, b64u
+from sync.route import Route
+from sync.signed import Document, sign
+from sync.trust import Signer
+
+Case = dict[str, Any]
+
+
+def fixed(name: str) -> bytes:
+    return hashlib.sha256(f"chaski vector {name}".encode()).digest()
+
+
+ROOTS = [SigningKey(fixed(f"root {number}")) for number in (1, 2, 3)]
+REGISTRAR, AUTHOR, REVIEWER, SERVER, DEVICE, STRANGER = (
+    SigningKey(fixed(name)) for name in ("registrar", "author", "reviewer", "server", "device", "stranger")
+)
+KEYRING, OTHER_KEYRING, MEMBER = (SealKey(fixed(name)) for name in ("keyring", "other keyring", "member"))
+ROUTE_KEY = RouteKey(fixed("route"))
+NOW = 1_795_300_000_000
+JTI, CHAIN, GENERATION = b64u(fixed("jti")[:16]), b64u(fixed("chain")[:8]), b64u(fixed("generation")[:8])
+PROVINCE_ROUTE = Route(
+    form="pe_laboral_adulto",
+    sha=fixed("bundle").hex(),
+    outcome="positive",
+    tier="T1",
+    urgency="prompt",
+    queue_kinds=("protection",),
+    province="1702",
+    age_band="18_29",
+    sex="male",
+    sector="gold_mining",
+    consent="yes",
+    mode="training",
+    lang="quz",
+    taken="2026-11-21",
+)
+INSTANCE = b'<data id="pe_laboral_adulto"><deuda>yes</deuda><score><outcome>positive</outcome></score></data>'
+
+TRUST_MEMBERS: dict[str, Any] = {
+    "number": 1,
+    "demo": False,
+    "roots": [key.public for key in ROOTS],
+    "threshold": 2,
+    "registrars": [REGISTRAR.public],
+    "authors": [Signer(AUTHOR.public, "p-autora")],
+    "reviewers": [Signer(REVIEWER.public, "p-revisor"), Signer(AUTHOR.public, "p-autora")],
+    "servers": [SERVER.public],
+    "issued": NOW,
+    "expires": NOW + 31_536_000_000,
+}
+
+
+def signed(payload: bytes, typ: str, *keys: SigningKey) -> Document:
+    return Document(payload, tuple(sign(payload, key, typ) for key in keys))
+
+
+def trust_document(*keys: SigningKey, **changes: Any) -> Document:
+    return signed(trust.make(**{**TRUST_MEMBERS, **changes}), trust.TYP, *keys)
+
+
+TRUST = trust_document(*ROOTS[:2])
+PIN = trust.pin_of([key.public for key in ROOTS], 2)
+
+
+def text(document: Document) -> str:
+    return document.to_bytes().decode()
+
+
+def case(do: str, expect: str, about: str, given: Case, result: Any = None) -> Case:
+    made = {"about": about, "do": do, "expect": expect, "given": given}
+    return made if result is None else {**made, "result": result}

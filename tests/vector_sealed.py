@@ -1,0 +1,265 @@
+"""The vectors of what is sealed or locked (envelopes, routes, keyring secrets, passphrases) and of the sync exchange."""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from vector_material import (
+    AUTHOR,
+    CHAIN,
+    DEVICE,
+    GENERATION,
+    INSTANCE,
+    JTI,
+    KEYRING,
+    MEMBER,
+    NOW,
+    OTHER_KEYRING,
+    PROVINCE_ROUTE,
+    ROUTE_KEY,
+    SERVER,
+    STRANGER,
+    Case,
+    case,
+    fixed,
+)
+
+from sync import envelope, exchange, route, seal
+from sync.keys import Derived, SealKey, SigningKey, b64u, derive
+from sync.signed import sign_bare
+
+Kept = Callable[[str, Callable[[], str]], str]
+
+
+def envelope_cases(kept: Kept) -> dict[str, Case]:
+    def build() -> str:
+        return seal.seal(
+            INSTANCE,
+            to=KEYRING.public,
+            route=PROVINCE_ROUTE,
+            route_key=ROUTE_KEY.public,
+            device=DEVICE,
+            jti=JTI,
+            chain=CHAIN,
+            seq=1,
+            kseq=1,
+            prev="",
+            bucket=1024,
+        ).decode()
+
+    good = kept("envelope", build)
+    parsed = envelope.parse(good.encode())
+    content_key = seal.SUITE.decrypt(
+        parsed.ek + parsed.encrypted_key,
+        KEYRING.hpke,
+        b"JOSE-HPKE rcpt\xffA256GCM\xff" + f"chaski-1/env/{JTI}/{KEYRING.kid}".encode(),
+    )
+
+    def again(header: bytes, plain: bytes | None = None, key: SigningKey = DEVICE) -> str:
+        """Seal other bytes under the same content key, and sign them rightly."""
+        protected = b64u(header)
+        sealed = AESGCM(content_key).encrypt(parsed.iv, plain or seal.pack(INSTANCE, 1024), protected.encode())
+        parts = [parsed.ek, parsed.encrypted_key, parsed.iv, sealed[:-16], sealed[-16:]]
+        body = ".".join([protected, *map(b64u, parts)])
+        return f"{body}.{sign_bare(body.encode(), key, envelope.SIGNATURE_TYP)}"
+
+    def check(expect: str, about: str, raw: str, seed: SealKey = KEYRING, opened_route: str = "ok") -> Case:
+        given = {"envelope": raw, "device": b64u(DEVICE.public.raw), "keyring_seed": b64u(seed.seed)}
+        given |= {"route_secret": b64u(ROUTE_KEY.secret)}
+        read = {
+            "instance": INSTANCE.decode(),
+            "route": PROVINCE_ROUTE.to_content() if opened_route == "ok" else opened_route,
+        }
+        return case("envelope", expect, about, given, read if expect == "ok" else None)
+
+    header = parsed.header
+    other_route = kept(
+        "route of another screening", lambda: route.seal(PROVINCE_ROUTE, ROUTE_KEY.public, b64u(fixed("x")[:16]))
+    )
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = packer.compress(INSTANCE) + packer.flush()
+    bomb_packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    bomb = bomb_packer.compress(b"\0" * 1_048_577) + bomb_packer.flush()
+    written = header.to_bytes()
+
+    def plain(length: int, body: bytes, size: int = 1024) -> bytes:
+        return (length.to_bytes(4) + body).ljust(size, b"\0")
+
+    flipped = good.split(".")
+    flipped[4] = ("A" if flipped[4][0] != "A" else "B") + flipped[4][1:]
+    loose = good.split(".")
+    loose[6] = loose[6][:-1] + chr(ord(loose[6][-1]) + 1)
+    return {
+        "ok": check("ok", "Parsed, verified, opened, route opened.", good),
+        "bad_signature": check("envelope.bad_signature", "One letter of the ciphertext changed.", ".".join(flipped)),
+        "wrong_device": check(
+            "envelope.wrong_device",
+            "The header names another device.",
+            again(replace(header, dev=STRANGER.kid).to_bytes(), key=STRANGER),
+        ),
+        "signed_by_stranger": check(
+            "envelope.bad_signature", "Signed by another device.", again(written, key=STRANGER)
+        ),
+        "wrong_recipient": check("seal.wrong_recipient", "Opened by another keyring.", good, OTHER_KEYRING),
+        "moved": check(
+            "seal.unopenable",
+            "The sealed key moved to another screening.",
+            again(replace(header, jti=b64u(fixed("y")[:16])).to_bytes()),
+        ),
+        "tampered_route": check(
+            "envelope.bad_signature",
+            "The route was exchanged on the way.",
+            ".".join([b64u(replace(header, route=other_route).to_bytes()), *good.split(".")[1:]]),
+        ),
+        "unopenable_route": check(
+            "ok",
+            "A route that does not open costs nothing but the route.",
+            again(replace(header, route=other_route).to_bytes()),
+            opened_route="route.unopenable",
+        ),
+        "truncated": check("envelope.malformed", "The last field is missing.", good.rpartition(".")[0]),
+        "short_field": check(
+            "envelope.malformed",
+            "A ciphertext that is no whole block.",
+            ".".join([*good.split(".")[:4], b64u(parsed.ciphertext[:-3]), *good.split(".")[5:]]),
+        ),
+        "non_canonical_base64": check("encoding.base64", "The last letter has stray bits.", ".".join(loose)),
+        "header_unknown_member": check(
+            "envelope.bad_header", "A member that SPEC does not know.", again(written[:-1] + b',"zip":"DEF"}')
+        ),
+        "header_duplicate_member": check(
+            "encoding.duplicate_member", "Two kids.", again(written[:-1] + b',"kid":"x"}')
+        ),
+        "header_no_past": check(
+            "envelope.bad_header", "The second of a chain names no first.", again(replace(header, seq=2).to_bytes())
+        ),
+        "plain_truncated": check(
+            "seal.truncated", "The deflate stream is cut off.", again(written, plain(len(packed) - 2, packed[:-2]))
+        ),
+        "plain_length": check("seal.truncated", "A length beyond the end.", again(written, plain(1021, packed))),
+        "plain_trailing": check(
+            "seal.trailing_data",
+            "Bytes after the deflate stream.",
+            again(written, plain(len(packed) + 1, packed + b"x")),
+        ),
+        "plain_nonzero_padding": check(
+            "seal.nonzero_padding", "Bytes in the padding.", again(written, plain(len(packed), packed + b"x"))
+        ),
+        "plain_bomb": check("seal.too_large", "Inflates past 1 MiB.", again(written, plain(len(bomb), bomb, 2048))),
+    }
+
+
+def route_cases(kept: Kept) -> dict[str, Case]:
+    def check(expect: str, about: str, plain: bytes) -> Case:
+        padded = plain.ljust(route.PLAIN_BYTES, b"\0")
+        info = f"chaski-1/route/{JTI}/{ROUTE_KEY.kid}".encode()
+        sealed = kept(about, lambda: b64u(route.SUITE.encrypt(padded, ROUTE_KEY.public.hpke, info)))
+        given = {"route": f"{ROUTE_KEY.kid}.{sealed}", "route_secret": b64u(ROUTE_KEY.secret), "jti": JTI}
+        return case("route", expect, about, given, json.loads(plain) if expect == "ok" else None)
+
+    return {
+        "empty": check("ok", "A route that says nothing.", b"{}"),
+        "unknown_field": check("route.unknown_field", "A field that is not in the vocabulary.", b'{"name":"x"}'),
+        "bad_value": check("route.bad_value", "A code that is not in the vocabulary.", b'{"tier":"T9"}'),
+        "kinds_not_sorted": check(
+            "route.bad_value", "Queue kinds in another order.", b'{"queue_kinds":["protection","child"]}'
+        ),
+        "null": check("route.bad_value", "A field without a value is left out.", b'{"tier":null}'),
+        "padding": check("route.padding", "Something after the zeros.", b"{}\0x"),
+    }
+
+
+def exchange_cases() -> dict[str, Case]:
+    ask = exchange.Request(n=12, at=NOW, trust=1, registry=4, manifest=NOW // 1000, generation=GENERATION, cursor=9)
+    many = replace(ask, pending=tuple(hashlib.sha256(bytes([i])).hexdigest() for i in range(20)))
+    answer = exchange.Response(dev=DEVICE.kid, n=12, at=NOW, generation=GENERATION, cursor=9, seq={CHAIN: 3})
+
+    def request(expect: str, about: str, message: exchange.Message, result: Any = None) -> Case:
+        given = {"body": b64u(message.body), "signature": message.signature, "device": b64u(DEVICE.public.raw)}
+        return case("request", expect, about, given, result)
+
+    def response(expect: str, about: str, message: exchange.Message, result: Any = None) -> Case:
+        given = {"body": b64u(message.body), "signature": message.signature, "servers": [b64u(SERVER.public.raw)]}
+        return case("response", expect, about, {**given, "dev": DEVICE.kid, "n": 12}, result)
+
+    def sent(body: bytes, key: SigningKey = DEVICE, typ: str = exchange.REQUEST_TYP) -> exchange.Message:
+        return exchange.Message(body, f"{key.kid}.{sign_bare(body, key, typ)}")
+
+    good, back = exchange.write_request(ask, DEVICE), exchange.write_response(answer, SERVER)
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    bomb = packer.compress(b" " * (exchange.MAX_BODY_BYTES + 1)) + packer.flush()
+    return {
+        "request_ok": request("ok", "Nothing new.", good, json.loads(good.body)),
+        "request_gzip": request("ok", "Twenty ids, gzip'd.", exchange.write_request(many, DEVICE)),
+        "request_changed": request(
+            "exchange.bad_signature",
+            "The body was changed.",
+            exchange.Message(good.body.replace(b'"n":12', b'"n":13'), good.signature),
+        ),
+        "request_wrong_typ": request(
+            "exchange.bad_signature", "Signed as a response.", sent(good.body, typ=exchange.RESPONSE_TYP)
+        ),
+        "request_bomb": request("exchange.too_large", "Inflates past 8 MiB.", sent(bomb)),
+        "request_other_protocol": request(
+            "exchange.wrong_protocol", "Another protocol.", sent(good.body.replace(b"chaski-1", b"chaski-9"))
+        ),
+        "response_ok": response("ok", "Nothing new.", back, json.loads(back.body)),
+        "response_by_stranger": response(
+            "exchange.unknown_signer", "No server of ours.", exchange.write_response(answer, STRANGER)
+        ),
+        "response_other_request": response(
+            "exchange.wrong_answer", "The answer to request 11.", exchange.write_response(replace(answer, n=11), SERVER)
+        ),
+    }
+
+
+def key_cases(kept: Kept) -> dict[str, Case]:
+    phrase, salt = "ábaco abdomen abeja abierto abogado abono", fixed("salt")[:16]
+    derived: Derived = derive(phrase, salt)
+    nonce, purpose = fixed("nonce")[:12], f"signing/{AUTHOR.kid}"
+    locked = b64u(nonce + AESGCM(derived.lock).encrypt(nonce, AUTHOR.secret, purpose.encode()))
+    given = {"phrase": phrase, "salt": b64u(salt), "locked": locked, "purpose": purpose}
+    opened = {"auth": b64u(derived.auth), "lock": b64u(derived.lock), "secret": b64u(AUTHOR.secret)}
+    wrapped = kept(
+        "wrapped seed",
+        lambda: seal.wrap(KEYRING.seed, MEMBER.public, keyring="17-protection", epoch=2, member_id=AUTHOR.kid),
+    )
+    wrap = {
+        "wrapped": wrapped,
+        "member_seed": b64u(MEMBER.seed),
+        "keyring": "17-protection",
+        "epoch": 2,
+        "member_id": AUTHOR.kid,
+    }
+    return {
+        "passphrase": case("unlock", "ok", "A locked secret.", given, opened),
+        "passphrase_spelling": case(
+            "unlock",
+            "ok",
+            "Capitals, accents, blanks.",
+            {**given, "phrase": "  ABACO abdomen  Abeja abierto abogado abono "},
+            opened,
+        ),
+        "passphrase_wrong": case(
+            "unlock", "key.wrong_passphrase", "Another last word.", {**given, "phrase": phrase + "s"}
+        ),
+        "other_purpose": case(
+            "unlock", "key.wrong_passphrase", "Locked for something else.", {**given, "purpose": "seal/x"}
+        ),
+        "words": case(
+            "words",
+            "ok",
+            "Six words of a device's key.",
+            {"key": b64u(DEVICE.public.raw)},
+            {"kid": DEVICE.kid, "words": " ".join(DEVICE.public.words())},
+        ),
+        "wrap": case("unwrap", "ok", "A keyring's seed for a member.", wrap, b64u(KEYRING.seed)),
+        "wrap_other_epoch": case("unwrap", "seal.unopenable", "Wrapped for another epoch.", {**wrap, "epoch": 3}),
+        "seal_public": case(
+            "seal_public", "ok", "A seed and its public key.", {"seed": b64u(MEMBER.seed)}, b64u(MEMBER.public.raw)
+        ),
+    }
