@@ -15,8 +15,8 @@ from typing import Annotated, Any, get_type_hints
 from urllib.parse import urlsplit
 
 PREFIX = "CHASKI_"
-# Read by the test suite and the command line, never by the server, which must not stumble over them in its environment.
-NOT_SETTINGS = frozenset({"CHASKI_REQUIRE_JAVA", "CHASKI_SERVER", "CHASKI_PEOPLE", "CHASKI_TABLET", "CHASKI_PERSON"})
+# Read by the test suite, never by the server, which must not stumble over them in its environment.
+NOT_SETTINGS = frozenset({"CHASKI_REQUIRE_JAVA", "CHASKI_SABOTAGE"})
 _KEY_FILE_LIMIT = 64 * 1024
 
 
@@ -61,6 +61,10 @@ def _level(text: str) -> str:
     return text
 
 
+def _yes_or_no(text: str) -> bool:
+    return {"yes": True, "no": False}[text]
+
+
 def _url(text: str) -> str:
     if text and (urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).hostname):
         raise ValueError("must be an http or https address")
@@ -85,6 +89,9 @@ class Config:
     tablets_url: Annotated[str, Setting("Where tablets reach that door, written into invitations.", _url)] = ""
     people_host: Annotated[str, Setting("Address of the people's door.", _host)] = "127.0.0.1"
     people_port: Annotated[int, Setting("Port of the people's door.", _port)] = 8081
+    people_secure_cookie: Annotated[
+        bool, Setting("Session cookie over HTTPS only: yes, or no for a door on this machine alone.", _yes_or_no)
+    ] = True
     log_level: Annotated[str, Setting("debug, info, warning or error.", _level)] = "info"
     threads: Annotated[int, Setting("Worker threads of each door.", _positive)] = 4
     hours_immediate: Annotated[int, Setting("Hours to answer for a child or a person in danger.", _positive)] = 1

@@ -28,7 +28,7 @@ def core(db: Database) -> None:
     create trigger audit_stays before update on audit begin select raise(abort, 'audit rows are never changed'); end;
     create trigger audit_remains before delete on audit begin select raise(abort, 'audit rows are never removed'); end;
     """)
-    db.execute("insert into meta (name, value) values ('generation', ?)", [secrets.token_hex(8)])
+    db.execute("insert into meta (name, value) values ('generation', ?)", [secrets.token_urlsafe(8)])
 
 
 @migrations()

@@ -57,9 +57,14 @@ class Problem(Exception):  # noqa: N818 (RFC 9457's own word)
         self.members = members
 
 
+def entry_of(code: str) -> Entry:
+    """A code's entry; the protocol's codes (SPEC 14) share one per family, `trust.*` for `trust.wrong_pin`."""
+    return CATALOGUE.get(code) or CATALOGUE[f"{code.partition('.')[0]}.*"]
+
+
 def body(code: str, detail: str, language: str, members: dict[str, Any]) -> dict[str, Any]:
-    """The problem document. A code of the protocol that the catalogue does not list is a bad request by that code."""
-    entry = CATALOGUE.get(code, CATALOGUE["http.refused"])
+    """The problem document."""
+    entry = entry_of(code)
     spanish = language != "en"
     return {
         "type": "about:blank",

@@ -10,7 +10,7 @@ from server.db import Connection, row, rows
 
 @dataclass(frozen=True)
 class Published:
-    """One form version without its bytes. `sha` names it, `channel` is training or field, `published` in milliseconds."""
+    """One form version without its bytes. `sha` names it, `channel` is training or field, `published` in ms."""
 
     sha: str
     form: str

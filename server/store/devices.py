@@ -17,6 +17,7 @@ class Code:
     region: str
     expires: int
     used: int | None
+    dev: str | None
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def add_code(w: Connection, code: Code, *, at: int, by: str) -> None:
 
 def code(c: Connection, hash_: str) -> Code | None:
     """The code with this hash."""
-    found = row(c, "select hash, label, region, expires, used from enrolment_codes where hash = ?", [hash_])
+    found = row(c, "select hash, label, region, expires, used, dev from enrolment_codes where hash = ?", [hash_])
     return Code(**found) if found else None
 
 
@@ -97,8 +98,8 @@ def heard(
 ) -> None:
     """Note a request: when, its number and hash, how far the tablet's clock is off, and the documents it holds."""
     w.execute(
-        "update devices set seen = ?, clock_offset = ?, last_n = ?, last_request = ?, trust = ?, registry = ?, manifest = ?"
-        " where dev = ?",
+        "update devices set seen = ?, clock_offset = ?, last_n = ?, last_request = ?, trust = ?, registry = ?,"
+        " manifest = ? where dev = ?",
         [at, offset, n, request, trust, registry, manifest, dev],
     )
 

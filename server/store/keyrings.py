@@ -36,6 +36,12 @@ def public_key(connection: Connection, sha256: str) -> bytes | None:
     return found["public"] if found else None
 
 
+def of_kid(connection: Connection, kid: str) -> str | None:
+    """Return the keyring that a key id belongs to, in any epoch, or None."""
+    found = row(connection, "select keyring from keyring_keys where kid = ?", (kid,))
+    return found["keyring"] if found else None
+
+
 def wrap(connection: Connection, *, keyring: str, epoch: int, person: str, wrapped: str, at: int) -> None:
     """Keep one member's wrapped copy; a second one for the same epoch replaces the first."""
     connection.execute(

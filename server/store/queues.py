@@ -1,5 +1,5 @@
-"""Queues, one per site and kind of work, and one for the country. Routing rules name them; people see those of their desk
-group."""
+"""Queues, one per site and kind of work, and one for the country. Routing rules name them; people see those of their
+desk group."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What each tablet is told about its own screenings, in the order it happened; the cursor is an integer that only rises.
-Referrals add, the exchange reads."""
+"""What each tablet is told about its own screenings, in the order it happened; the cursor is an integer that only
+rises. Referrals add, the exchange reads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Status:
     """One thing that happened to a screening: `status` is accepted or closed."""
 
     cursor: int
-    jti: str
+    envelope: str
     status: str
     at: int
 
@@ -27,8 +27,7 @@ def since(c: Connection, dev: str, cursor: int, limit: int) -> list[Status]:
     """What a tablet has not been told yet."""
     found = rows(
         c,
-        "select s.cursor, e.jti, s.status, s.at from status_events s join envelopes e on e.id = s.envelope"
-        " where s.dev = ? and s.cursor > ? order by s.cursor limit ?",
+        "select cursor, envelope, status, at from status_events where dev = ? and cursor > ? order by cursor limit ?",
         [dev, cursor, limit],
     )
     return [Status(**item) for item in found]

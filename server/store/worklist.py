@@ -25,9 +25,7 @@ class Item:
     closed_by: str | None
 
 
-def add(
-    w: Connection, *, kind: str, dev: str, chain: str = "", envelope: str = "", reason: str = "", at: int
-) -> None:
+def add(w: Connection, *, kind: str, dev: str, chain: str = "", envelope: str = "", reason: str = "", at: int) -> None:
     """Put something on the list, unless the same thing is open there already."""
     if kind not in KINDS:
         raise ValueError(f"{kind} is no kind of work item")

@@ -1,0 +1,115 @@
+"""What both doors have in common: the parts they hand to flows, limits before work, problem documents, one log line per
+request without content, and signed bytes served as they were signed. Each door adds its own addresses."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import cast
+
+from flask import Flask, Response, current_app, g, request
+
+from server import problems
+from server.config import Config
+from server.db import Db
+from server.flows.routing import Rule
+from server.keys import ServerKeys
+from sync.exchange import MAX_BODY_BYTES
+
+_log = logging.getLogger("chaski")
+_YEAR = 365 * 24 * 60 * 60
+_GZIP_FROM = 512
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What an address needs to call a flow. `now` is the clock, in milliseconds."""
+
+    config: Config
+    db: Db
+    keys: ServerKeys
+    rules: tuple[Rule, ...]
+    now: Callable[[], int]
+
+
+def open_door(name: str, parts: Parts) -> Flask:
+    """Make a Flask app with everything the doors share and no address yet."""
+    app = Flask(name, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.extensions["chaski"] = parts
+    problems.install(app)
+    app.before_request(_arrive)
+    app.after_request(_leave)
+    return app
+
+
+def parts() -> Parts:
+    """The parts of the app that serves this request."""
+    return cast(Parts, current_app.extensions["chaski"])
+
+
+def signed_bytes(body: bytes, name: str, *, immutable: bool) -> Response:
+    """Serve bytes that somebody signed, unchanged. `name` identifies them; what it names never changes if immutable."""
+    response = Response(body, mimetype="application/octet-stream")
+    response.set_etag(name)
+    response.vary.add("Accept-Encoding")
+    if immutable:
+        response.cache_control.max_age = _YEAR
+        response.cache_control.public = True
+        response.cache_control.immutable = True
+    else:
+        response.cache_control.no_cache = True
+    if "gzip" in request.accept_encodings and len(packed := _packed(body)) < len(body):
+        response.set_data(packed)
+        response.content_encoding = "gzip"
+    # The name stands for the signed bytes in whatever coding: hence weak, and compared as such.
+    response.set_etag(name, weak=True)
+    return response.make_conditional(request)
+
+
+@lru_cache(maxsize=64)
+def _packed(body: bytes) -> bytes:
+    return gzip.compress(body, mtime=0) if len(body) >= _GZIP_FROM else body
+
+
+def _arrive() -> None:
+    g.request_id = secrets.token_hex(6)
+    g.began = time.perf_counter()
+
+
+def _leave(response: Response) -> Response:
+    # The address as a template: an id in a path is nobody's business in a log, and no query or body is ever written.
+    line = {
+        "method": request.method,
+        "route": request.url_rule.rule if request.url_rule else "-",
+        "status": response.status_code,
+        "ms": round((time.perf_counter() - g.began) * 1000, 1),
+        "request": g.request_id,
+        **g.get("outcomes", {}),
+    }
+    _log.info("request", extra={"fields": line})
+    return response
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object per line. Leaves out exception texts and arguments, which may quote content."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write time, level, logger and our own fields; a foreign record gives its template only."""
+        line = {"at": int(record.created * 1000), "level": record.levelname.lower(), "from": record.name}
+        fields = getattr(record, "fields", None)
+        return json.dumps({**line, "event": str(record.msg) if fields else record.msg[:80], **(fields or {})})
+
+
+def log_to(stream: object = sys.stderr, level: str = "info") -> None:
+    """Send every log line of the process through JsonLines."""
+    handler = logging.StreamHandler(stream)  # type: ignore[type-var]
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)

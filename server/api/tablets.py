@@ -1,0 +1,68 @@
+"""The tablets' door: enrol, fetch signed documents, sync. No cookies, no sign-in: requests and envelopes prove
+themselves. Each address calls one flow; nothing here opens a transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from flask import Blueprint, Response, g, jsonify, request
+
+from server.api.door import parts, signed_bytes
+from server.flows import enrolment, exchange, published
+from server.flows.intake import Desk
+from sync.exchange import CONTENT_TYPE, SIGNATURE_HEADER, Message
+
+blueprint = Blueprint("tablets", __name__)
+
+
+@blueprint.post("/v1/sync")
+def sync() -> Response:
+    """The whole conversation in one round trip (SPEC 11)."""
+    here = parts()
+    message = Message(request.get_data(), request.headers.get(SIGNATURE_HEADER, ""))
+    desk = Desk(here.rules, here.config.hours)
+    answer, items = exchange.answer(here.db, message, keys=here.keys, desk=desk, now=here.now())
+    g.outcomes = dict(Counter(item.outcome for item in items))
+    response = Response(answer.body, content_type=CONTENT_TYPE)
+    response.headers[SIGNATURE_HEADER] = answer.signature
+    return response
+
+
+@blueprint.post("/v1/enrolments")
+def enrol() -> tuple[Response, int]:
+    """Take in a tablet that shows a one-time code (SPEC 5.5)."""
+    here = parts()
+    device = enrolment.enrol(here.db, request.get_data(), now=here.now())
+    return jsonify(dev=device.dev, state=device.state), 201
+
+
+@blueprint.get("/v1/enrolments/<dev>")
+def certificate(dev: str) -> Response:
+    """The tablet's certificate, once a registrar signed it."""
+    return signed_bytes(enrolment.certificate(parts().db, dev), dev, immutable=False)
+
+
+@blueprint.get("/v1/<any(trust, registry, manifest):kind>")
+def document(kind: str) -> Response:
+    """The newest trust, registry or manifest."""
+    stored = published.newest(parts().db, kind)
+    return signed_bytes(stored.body, stored.sha256, immutable=False)
+
+
+@blueprint.get("/v1/forms/<form>/<sha>")
+def form(form: str, sha: str) -> Response:
+    """A form version; its hash is its name, so it may be kept for ever."""
+    return signed_bytes(published.bundle(parts().db, form, sha), sha, immutable=True)
+
+
+@blueprint.get("/v1/keys/<sha256>")
+def key(sha256: str) -> Response:
+    """A keyring's big public key."""
+    return signed_bytes(published.public_key(parts().db, sha256), sha256, immutable=True)
+
+
+@blueprint.get("/healthz")
+def health() -> Response:
+    """Whether the server can read its database."""
+    published.newest(parts().db, "trust")
+    return jsonify(status="ok")

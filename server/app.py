@@ -1,0 +1,142 @@
+"""The server as one process: both doors on their own ports, the jobs, one database with one writer. `chaski serve`
+calls `serve`; tests call the app factories. It refuses to start where screenings would not be safe."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask
+from waitress import create_server, wasyncore
+from waitress.server import BaseWSGIServer
+
+from server import jobs, keys
+from server.api import people, tablets
+from server.api.door import Parts, log_to, open_door
+from server.config import Config, ConfigError, refuse_insecure
+from server.db import Db
+from server.flows import published, routing
+from server.store import queues
+from sync import trust
+from sync.errors import SyncError
+from sync.signed import Document
+
+# Waitress refuses larger bodies by itself, in its own words; below that, Flask does, as a problem document.
+_LARGEST_BODY = 64 * 1024 * 1024
+# How long requests in progress may take to end when the server is asked to stop, in seconds.
+_GRACE = 10
+_log = logging.getLogger("chaski")
+
+
+def tablets_app(parts: Parts) -> Flask:
+    """The tablets' door: no cookies."""
+    app = open_door("tablets", parts)
+    app.register_blueprint(tablets.blueprint)
+    return app
+
+
+def people_app(parts: Parts) -> Flask:
+    """The people's door: no bearer keys."""
+    app = open_door("people", parts)
+    people.install(app)
+    return app
+
+
+def clock() -> int:
+    """The time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def open_parts(config: Config, now: Callable[[], int] = clock) -> Parts:
+    """Open keys and database, once the data folder is found safe. Raises ConfigError otherwise."""
+    if not config.database.exists():
+        raise ConfigError("CHASKI_DATA", f"{config.data} holds no server; `chaski init` makes one")
+    try:
+        own = keys.load(config.keys)
+    except (SyncError, OSError) as wrong:
+        raise ConfigError("CHASKI_DATA", f"the server's keys cannot be read: {wrong}") from wrong
+    db = Db(config.database)
+    in_force = trust.read(Document.parse(published.newest(db, "trust").body))
+    refuse_insecure(config, demo=in_force.demo, own=own.kids)
+    rules = routing.read_rules()
+    missing = {rule.queue for rule in rules} - {queue.id for queue in queues.every(db.read())}
+    if missing:
+        raise ConfigError("routing_rules.csv", f"leads to queues that do not exist: {', '.join(sorted(missing))}")
+    return Parts(config, db, own, rules, now)
+
+
+class Server:
+    """Both doors listening in this process; `run` serves until `stop`."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Bind both ports. Raises OSError when one is taken."""
+        self.parts = parts
+        self._channels: dict[int, Any] = {}
+        self._stopping = False
+        config = parts.config
+        self.tablets = self._listen(tablets_app(parts), config.tablets_host, config.tablets_port)
+        self.people = self._listen(people_app(parts), config.people_host, config.people_port)
+
+    def _listen(self, app: Flask, host: str, port: int) -> BaseWSGIServer:
+        return create_server(
+            app,
+            map=self._channels,
+            host=host,
+            port=port,
+            threads=self.parts.config.threads,
+            max_request_body_size=_LARGEST_BODY,
+            ident=None,
+        )
+
+    def run(self) -> None:
+        """Serve in this thread, jobs in another, until `stop`; then finish what was asked and close everything."""
+        scheduler = jobs.schedule(self.parts)
+        doors = (self.tablets, self.people)
+        try:
+            while not self._stopping:
+                wasyncore.loop(timeout=1, map=self._channels, count=1)
+            for door in doors:
+                door.accepting = False
+                door.socket.close()
+                door.del_channel()
+            self._finish(time.monotonic() + _GRACE)
+        finally:
+            scheduler.shutdown()
+            for door in doors:
+                door.task_dispatcher.shutdown()
+                door.trigger.close()
+            self.parts.db.close()
+
+    def _finish(self, until: float) -> None:
+        while time.monotonic() < until and any(
+            channel.requests or channel.total_outbufs_len
+            for door in (self.tablets, self.people)
+            for channel in door.active_channels.values()
+        ):
+            wasyncore.loop(timeout=0.05, map=self._channels, count=1)
+
+    def stop(self) -> None:
+        """Ask `run` to end; safe from a signal handler and from another thread."""
+        self._stopping = True
+        self.tablets.pull_trigger()
+
+
+def serve(config: Config) -> None:
+    """Serve until SIGTERM or Ctrl-C. Raises ConfigError when it would not be safe."""
+    log_to(sys.stderr, config.log_level)
+    parts = open_parts(config)
+    # Waitress spools large bodies to temporary files: they too stay inside the data folder.
+    scratch = config.data / "tmp"
+    scratch.mkdir(mode=0o700, exist_ok=True)
+    tempfile.tempdir = str(scratch)
+    server = Server(parts)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server.stop())
+    _log.info("serving", extra={"fields": {"tablets": config.tablets_port, "people": config.people_port}})
+    server.run()
+    _log.info("stopped", extra={"fields": {}})

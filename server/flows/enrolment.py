@@ -1,0 +1,105 @@
+"""Lets a tablet in: a one-time code, then the tablet's proof that it holds its key, then a registrar's certificate,
+after six words were compared. Both doors call it. A code is stored as a hash and works once."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from server.db import Connection, Db
+from server.problems import Problem
+from server.store import audit, devices
+from server.store.devices import Code, Device
+from sync import enrolment
+from sync.signed import Document
+from sync.trust import Trust
+
+MINUTE = 60 * 1000
+
+
+@dataclass(frozen=True)
+class Invited:
+    """A code to show once, and when it stops working (milliseconds)."""
+
+    code: str
+    expires: int
+
+
+def invite(db: Db, *, label: str, region: str, actor: str, now: int, minutes: int) -> Invited:
+    """Make a one-time code for a tablet to be called `label`, working in `region` (UBIGEO prefix)."""
+    code = secrets.token_urlsafe(12)
+    expires = now + minutes * MINUTE
+    with db.write() as w:
+        devices.add_code(w, Code(_hash(code), label, region, expires, used=None, dev=None), at=now, by=actor)
+        audit.append(w, at=now, action="tablet.invited", actor=actor, subject=_hash(code)[:16])
+    return Invited(code, expires)
+
+
+def enrol(db: Db, body: bytes, *, now: int) -> Device:
+    """Take in a tablet that proves its key and shows a good code; it then waits for its certificate.
+
+    The same tablet may ask again with the same code, since its first answer may have been lost.
+    """
+    code_text, key = enrolment.accept_request(Document.parse(body))
+    with db.write() as w:
+        code = devices.code(w, _hash(code_text))
+        if code is None:
+            raise Problem("enrolment.code_unknown")
+        if code.used is not None and code.dev != key.kid:
+            raise Problem("enrolment.code_used")
+        if code.used is None:
+            _admit(w, code, key.raw, key.kid, now)
+        device = devices.get(w, key.kid)
+    assert device is not None
+    return device
+
+
+def _admit(w: Connection, code: Code, key: bytes, dev: str, now: int) -> None:
+    if now >= code.expires:
+        raise Problem("enrolment.code_expired")
+    if devices.get(w, dev) is not None:
+        raise Problem("enrolment.tablet_known", dev)
+    devices.add(w, dev=dev, key=key, label=code.label, region=code.region, at=now)
+    devices.use_code(w, code.hash, dev=dev, at=now)
+    audit.append(w, at=now, action="tablet.enrolled", actor=dev, subject=dev, detail={"code": code.hash[:16]})
+
+
+def certify(db: Db, body: bytes, trust: Trust, *, actor: str, now: int) -> Device:
+    """Keep the certificate that a registrar signed for a waiting tablet; from now on it may sync."""
+    certificate = enrolment.accept_certificate(Document.parse(body), trust)
+    with db.write() as w:
+        device = devices.get(w, certificate.dev)
+        if device is None:
+            raise Problem("device.not_found", certificate.dev)
+        if device.state != "pending":
+            raise Problem("device.not_pending", f"{device.dev}: {device.state}")
+        devices.certify(w, device.dev, certificate=body, label=certificate.label, region=certificate.region, at=now)
+        audit.append(w, at=now, action="tablet.certified", actor=actor, subject=device.dev)
+        certified = devices.get(w, device.dev)
+    assert certified is not None
+    return certified
+
+
+def certificate(db: Db, dev: str) -> bytes:
+    """A tablet's certificate as it was signed."""
+    device = devices.get(db.read(), dev)
+    if device is None:
+        raise Problem("device.not_found", dev)
+    if device.certificate is None:
+        raise Problem("device.not_certified", dev)
+    return device.certificate
+
+
+def revoke(w: Connection, revoked: Collection[str], *, actor: str, now: int) -> None:
+    """Mark the tablets that a new registry revokes, inside the transaction that puts it in force."""
+    for dev in sorted(revoked):
+        device = devices.get(w, dev)
+        if device is not None and device.state != "revoked":
+            devices.revoke(w, dev, at=now)
+            audit.append(w, at=now, action="tablet.revoked", actor=actor, subject=dev)
+
+
+def _hash(code: str) -> str:
+    return hashlib.sha256(code.encode()).hexdigest()

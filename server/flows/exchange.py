@@ -1,0 +1,122 @@
+"""The whole conversation of a tablet in one round trip (SPEC 11): who asks, what arrived, what is new. The tablets'
+door calls `answer`; what a request changes is one transaction, and the answer is signed after it is on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+
+from server.db import Connection, Db
+from server.flows import intake
+from server.flows.intake import SERVER, Arrival, Desk
+from server.keys import ServerKeys
+from server.problems import Problem
+from server.store import audit, devices, documents, envelopes, meta, statuses, worklist
+from server.store.devices import Device
+from sync import exchange, receipt
+from sync.exchange import Event, Message, Request, Response
+from sync.keys import VerifyKey
+from sync.receipt import Item
+from sync.signed import Document
+
+EVENTS_AT_ONCE = 200
+
+
+def answer(db: Db, message: Message, *, keys: ServerKeys, desk: Desk, now: int) -> tuple[Message, list[Item]]:
+    """Answer a tablet's request; also return what became of each envelope, for the log."""
+    device = _speaker(db.read(), exchange.signer(message.signature))
+    request = exchange.read_request(message, VerifyKey.from_raw(device.key))
+    arrivals = [intake.inspect(db.read(), raw, keys.routes) for raw in request.envelopes]
+    with db.write() as w:
+        _hear(w, device.dev, request, hashlib.sha256(message.body).hexdigest(), now)
+        items = intake.take(w, arrivals, sender=device.dev, desk=desk, now=now)
+        known = _pending(w, request)
+        seq = intake.advance(w, _chains(arrivals), now=now)
+        response = _news(w, device.dev, request, seq, now)
+        head = audit.head(w)[1]
+    if items or known:
+        response = _with_receipts(response, keys, head, [*items, *known])
+    return exchange.write_response(response, keys.signing), items
+
+
+def _speaker(c: Connection, dev: str) -> Device:
+    """The tablet that claims to speak. A revoked one is heard too: its screenings are kept for a decision."""
+    device = devices.get(c, dev)
+    if device is None:
+        raise Problem("device.unknown", dev)
+    if device.state == "pending":
+        raise Problem("device.not_certified", dev)
+    return device
+
+
+def _hear(w: Connection, dev: str, request: Request, digest: str, now: int) -> None:
+    """Note that the tablet spoke. A request's number must rise, so that nobody can play an old one again.
+
+    The very same bytes under the last number are answered again: an answer can get lost below the tablet's own doing.
+    """
+    device = _speaker(w, dev)
+    if request.n < device.last_n or (request.n == device.last_n and digest != device.last_request):
+        raise Problem("sync.number_used", last=device.last_n)
+    devices.heard(
+        w,
+        dev,
+        at=now,
+        offset=request.at - now,
+        n=request.n,
+        request=digest,
+        trust=request.trust,
+        registry=request.registry,
+        manifest=request.manifest,
+    )
+    worklist.settle(w, kind="silent", dev=dev, by=SERVER, at=now)
+
+
+def _pending(w: Connection, request: Request) -> list[Item]:
+    """Receipts for envelopes that arrived earlier, with an answer that did not; what never arrived gets none."""
+    found = (envelopes.get(w, id_) for id_ in request.pending)
+    return [Item(stored.id, "duplicate", stored.seq) for stored in found if stored is not None]
+
+
+def _chains(arrivals: Sequence[Arrival]) -> list[tuple[str, str]]:
+    headers = [arrival.envelope.header for arrival in arrivals if arrival.envelope is not None]
+    return [(header.dev, header.chain) for header in headers]
+
+
+def _news(w: Connection, dev: str, request: Request, seq: dict[str, int], now: int) -> Response:
+    """What the tablet does not have yet. Documents above the numbers it named, and what became of its screenings."""
+    generation = meta.generation(w)
+    # A cursor counts in one generation of the database; after a restore everything is told from the start.
+    cursor = request.cursor if request.generation == generation else 0
+    events = statuses.since(w, dev, cursor, EVENTS_AT_ONCE)
+    return Response(
+        dev=dev,
+        n=request.n,
+        at=now,
+        generation=generation,
+        cursor=events[-1].cursor if events else cursor,
+        trust=tuple(Document.parse(stored.body) for stored in documents.above(w, "trust", request.trust)),
+        registry=_newer(w, "registry", request.registry),
+        manifest=_newer(w, "manifest", request.manifest),
+        events=tuple(Event(event.envelope, event.status, event.at) for event in events),
+        seq=seq,
+        more=len(events) == EVENTS_AT_ONCE,
+    )
+
+
+def _newer(w: Connection, kind: str, held: int) -> Document | None:
+    stored = documents.newest(w, kind)
+    return Document.parse(stored.body) if stored and stored.number > held else None
+
+
+def _with_receipts(response: Response, keys: ServerKeys, head: str, items: Sequence[Item]) -> Response:
+    receipts = receipt.make(
+        keys.signing,
+        dev=response.dev,
+        n=response.n,
+        at=response.at,
+        generation=response.generation,
+        head=head,
+        items=items,
+    )
+    return replace(response, receipts=receipts)

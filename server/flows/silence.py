@@ -1,0 +1,17 @@
+"""Notices tablets that stopped speaking: lost, broken, or in a place nobody has come back from. A job calls it."""
+
+from __future__ import annotations
+
+from server.db import Db
+from server.store import devices, worklist
+
+DAY = 24 * 60 * 60 * 1000
+
+
+def notice(db: Db, *, now: int, days: int) -> int:
+    """Put each certified tablet on the work list that was not heard from for some days; return how many there are."""
+    with db.write() as w:
+        silent = devices.silent(w, now - days * DAY)
+        for dev in silent:
+            worklist.add(w, kind="silent", dev=dev, at=now)
+    return len(silent)

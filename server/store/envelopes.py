@@ -1,0 +1,127 @@
+"""Sealed screenings as they arrived, their place in each tablet's chain, and their routes as far as the server could
+read them. Intake writes, desks read the bytes; nothing here can open one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.db import Connection, row, rows
+from sync.envelope import Envelope
+from sync.route import VOCABULARY, Route
+
+_FIELDS = tuple(VOCABULARY)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One stored envelope without its bytes. `arrival` is the server's own order; `outcome` as in the receipt."""
+
+    arrival: int
+    id: str
+    dev: str
+    jti: str
+    chain: str
+    seq: int
+    kid: str
+    outcome: str
+    received: int
+
+
+def put(w: Connection, envelope: Envelope, *, outcome: str, at: int) -> None:
+    """Keep an envelope. Its bytes are stored exactly as they were signed."""
+    header = envelope.header
+    w.execute(
+        "insert into envelopes (id, dev, jti, chain, seq, kseq, prev, kid, outcome, body, size, received)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            envelope.id,
+            header.dev,
+            header.jti,
+            header.chain,
+            header.seq,
+            header.kseq,
+            header.prev,
+            header.kid,
+            outcome,
+            envelope.raw,
+            len(envelope.raw),
+            at,
+        ],
+    )
+
+
+_COLUMNS = "arrival, id, dev, jti, chain, seq, kid, outcome, received"
+
+
+def get(c: Connection, id_: str) -> Stored | None:
+    """One envelope, by the SHA-256 of its bytes."""
+    found = row(c, f"select {_COLUMNS} from envelopes where id = ?", [id_])  # noqa: S608 (a constant)
+    return Stored(**found) if found else None
+
+
+def body(c: Connection, id_: str) -> bytes | None:
+    """The exact bytes of an envelope."""
+    found = row(c, "select body from envelopes where id = ?", [id_])
+    return found["body"] if found else None
+
+
+def has_jti(c: Connection, dev: str, jti: str) -> bool:
+    """Whether the tablet sent a screening of this name before."""
+    return row(c, "select 1 as found from envelopes where dev = ? and jti = ? limit 1", [dev, jti]) is not None
+
+
+def has_seq(c: Connection, dev: str, chain: str, seq: int) -> bool:
+    """Whether this place in the tablet's chain is taken."""
+    sql = "select 1 as found from envelopes where dev = ? and chain = ? and seq = ? limit 1"
+    return row(c, sql, [dev, chain, seq]) is not None
+
+
+def settle(w: Connection, id_: str, outcome: str) -> None:
+    """Give a quarantined envelope the outcome that a person decided on."""
+    w.execute("update envelopes set outcome = ? where id = ?", [outcome, id_])
+
+
+def put_route(w: Connection, id_: str, route: Route) -> None:
+    """Keep what the server could read of an envelope's route."""
+    values = [getattr(route, name) for name in _FIELDS if name != "queue_kinds"]
+    kinds = None if route.queue_kinds is None else " ".join(route.queue_kinds)
+    names = [name for name in _FIELDS if name != "queue_kinds"]
+    w.execute(
+        f"insert into routes (envelope, queue_kinds, {', '.join(names)}) values ({', '.join('?' * len(names))}, ?, ?)",  # noqa: S608 (names of the closed vocabulary)
+        [id_, kinds, *values],
+    )
+
+
+def route(c: Connection, id_: str) -> Route | None:
+    """The route of an envelope, or None where it could not be read."""
+    found = row(c, "select * from routes where envelope = ?", [id_])
+    if found is None:
+        return None
+    kinds = found["queue_kinds"]
+    return Route(
+        **{name: found[name] for name in _FIELDS} | {"queue_kinds": None if kinds is None else tuple(kinds.split())}
+    )
+
+
+def contiguous(c: Connection, dev: str, chain: str) -> int:
+    """The number up to which every envelope of the chain is here."""
+    found = row(c, "select contiguous from chains where dev = ? and chain = ?", [dev, chain])
+    return found["contiguous"] if found else 0
+
+
+def advance(w: Connection, dev: str, chain: str) -> tuple[int, int]:
+    """Move a chain's contiguous number over what has arrived; return it and the highest number there is."""
+    held = contiguous(w, dev, chain)
+    sql = "select distinct seq from envelopes where dev = ? and chain = ? and seq > ? order by seq"
+    above = [item["seq"] for item in rows(w, sql, [dev, chain, held])]
+    reached = held
+    for seq in above:
+        if seq != reached + 1:
+            break
+        reached = seq
+    w.execute(
+        "insert into chains (dev, chain, contiguous) values (?, ?, ?)"
+        " on conflict (dev, chain) do update set contiguous = excluded.contiguous",
+        [dev, chain, reached],
+    )
+    return reached, above[-1] if above else reached

@@ -1,0 +1,101 @@
+"""Screenings as work in queues. Flows open them and move them from state to state; the table of allowed moves is
+flows/referral_states.csv, not here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.db import Connection, row, rows
+
+
+@dataclass(frozen=True)
+class Referral:
+    """One screening in one queue. Times in milliseconds; `deadline` is None in training, `lease` while unclaimed.
+
+    `mark` says what is odd about it (no_suitable_service, route_unreadable, held, fork), empty for most.
+    """
+
+    id: str
+    envelope: str
+    jti: str
+    dev: str
+    kid: str
+    received: int
+    queue: str
+    kind: str
+    state: str
+    mode: str
+    urgency: str
+    mark: str
+    opened: int
+    deadline: int | None
+    holder: str | None
+    lease: int | None
+    changed: int
+    result: str | None
+
+
+_SELECT = (
+    "select r.id, r.envelope, e.jti, e.dev, e.kid, e.received, r.queue, r.kind, r.state, r.mode, r.urgency, r.mark,"
+    " r.opened, r.deadline, r.holder, r.lease, r.changed, r.result"
+    " from referrals r join envelopes e on e.id = r.envelope "
+)
+
+
+def put(
+    w: Connection,
+    *,
+    id: str,
+    envelope: str,
+    queue: str,
+    kind: str,
+    state: str,
+    mode: str,
+    urgency: str,
+    mark: str,
+    at: int,
+    deadline: int | None,
+) -> None:
+    """Put a screening into a queue."""
+    w.execute(
+        "insert into referrals (id, envelope, queue, kind, state, mode, urgency, mark, opened, deadline, changed)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [id, envelope, queue, kind, state, mode, urgency, mark, at, deadline, at],
+    )
+
+
+def move(
+    w: Connection, id_: str, *, state: str, holder: str | None, lease: int | None, result: str | None, at: int
+) -> None:
+    """Write a referral's new state."""
+    w.execute(
+        "update referrals set state = ?, holder = ?, lease = ?, result = ?, changed = ? where id = ?",
+        [state, holder, lease, result, at, id_],
+    )
+
+
+def get(c: Connection, id_: str) -> Referral | None:
+    """One referral."""
+    found = row(c, _SELECT + "where r.id = ?", [id_])
+    return Referral(**found) if found else None
+
+
+def of_envelope(c: Connection, envelope: str) -> list[Referral]:
+    """All referrals that a screening opened."""
+    return [Referral(**item) for item in rows(c, _SELECT + "where r.envelope = ? order by r.queue", [envelope])]
+
+
+def in_queue(c: Connection, queue: str, mode: str) -> list[Referral]:
+    """What is still to do in a queue, the most urgent first; `mode` keeps training apart from the field."""
+    found = rows(
+        c,
+        _SELECT + "where r.queue = ? and r.mode = ? and r.state <> 'closed'"
+        " order by r.deadline is null, r.deadline, e.arrival",
+        [queue, mode],
+    )
+    return [Referral(**item) for item in found]
+
+
+def lapsed(c: Connection, now: int) -> list[Referral]:
+    """Claimed referrals whose lease is over."""
+    return [Referral(**item) for item in rows(c, _SELECT + "where r.state = 'claimed' and r.lease <= ?", [now])]
