@@ -31,11 +31,11 @@ CONSENT_POLICIES = ("person_decides", "duty_to_report")
 
 # Names that a step's `when` may use. Consent and the duty to report are known to the referral step alone: whether a
 # person agrees to a referral must never change what the screening found.
-FACTS = frozenset({"minor", "danger", "place"})
+_FACTS = frozenset({"minor", "danger", "place"})
 NAMES = {
-    "outcome": FACTS | {"any_strong", "always", *DIMENSIONS},
-    "undecided": FACTS | {"always"},
-    "referral": FACTS | {"consent", "duty_to_report", "always", "tier_danger", "tier_child", "T1", "T2", "T3", "T4"},
+    "outcome": _FACTS | {"any_strong", "always", *DIMENSIONS},
+    "undecided": _FACTS | {"always"},
+    "referral": _FACTS | {"consent", "duty_to_report", "always", "tier_danger", "tier_child", "T1", "T2", "T3", "T4"},
 }
 
 _TOKEN = re.compile(r"\s*([()]|[A-Za-z_][A-Za-z0-9_.]*)")

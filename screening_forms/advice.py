@@ -1,0 +1,111 @@
+"""Every code that the form checks give, with the advice an author reads, in Spanish and English; used by checks alone.
+
+A code is stable: other programs may rely on it. The words may change; they say what to do, not only what is wrong.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from screening_forms.errors import FormProblem
+from screening_forms.workbook import Row
+
+ADVICE: dict[str, tuple[str, str]] = {
+    "settings.missing": ("falta «{0}»: escriba su valor en la fila 2", "'{0}' is missing: write its value in row 2"),
+    "settings.bad_value": ("«{0}» no sirve aquí; use: {1}", "'{0}' does not fit here; use: {1}"),
+    "settings.forbidden": (
+        "quite «{0}»: el formulario no puede enviar ni cifrar datos por su cuenta",
+        "remove '{0}': a form may not send or encrypt data on its own",
+    ),
+    "column.unknown": ("no existe la columna «{0}»{hint_es}", "there is no column '{0}'{hint_en}"),
+    "column.missing": ("falta la columna «{0}»", "the column '{0}' is missing"),
+    "column.unknown_language": (
+        "la columna «{0}» es de un idioma que settings.languages no nombra; use: {1}",
+        "the column '{0}' is of a language that settings.languages does not name; use: {1}",
+    ),
+    "type.missing": ("falta el tipo de la pregunta", "the question's type is missing"),
+    "type.forbidden": ("no se permite el tipo «{0}»: {why_es}{hint_es}", "'{0}' is not allowed: {why_en}{hint_en}"),
+    "name.missing": ("falta el nombre", "the name is missing"),
+    "name.bad": (
+        "«{0}»: el nombre empieza con letra minúscula y solo lleva minúsculas, cifras y _",
+        "'{0}': a name starts with a small letter and has small letters, digits and _ only",
+    ),
+    "name.duplicate": ("el nombre «{0}» ya está en la fila {1}", "the name '{0}' is already in row {1}"),
+    "name.reserved": ("«{0}» es un nombre que pone el programa: elija otro", "'{0}' is ours: choose another name"),
+    "group.not_open": ("este end_group no cierra ningún grupo", "this end_group closes no group"),
+    "group.not_closed": ("el grupo «{0}» no se cierra", "the group '{0}' is not closed"),
+    "group.no_score": (
+        "falta el grupo «score» (begin_group): ahí se escribe el resultado",
+        "the group 'score' (begin_group) is missing: the outcome is written there",
+    ),
+    "label.missing": ("falta el texto en español", "the Spanish text is missing"),
+    "text.long_sentence": (
+        "una frase tiene {0} palabras; el máximo es 20: pártala en dos",
+        "a sentence has {0} words; 20 is the most: split it in two",
+    ),
+    "text.link": ("quite el enlace: la tableta no abre páginas", "remove the link: the tablet opens no pages"),
+    "choice.unknown_list": ("no existe la lista «{0}»{hint_es}", "there is no list '{0}'{hint_en}"),
+    "choice.duplicate": ("la opción «{0}» ya está en la fila {1}", "the choice '{0}' is already in row {1}"),
+    "choice.unknown_place": (
+        "«{0}» no es un código de distrito del INEI",
+        "'{0}' is no district code of INEI",
+    ),
+    "choice.not_refusable": (
+        "a la lista «{0}» le falta {1}: toda pregunta que puntúa se puede no contestar",
+        "the list '{0}' lacks {1}: every question that scores can be left unanswered",
+    ),
+    "question.not_refusable": (
+        "quite «required»: toda pregunta que puntúa se puede no contestar",
+        "remove 'required': every question that scores can be left unanswered",
+    ),
+    "reference.unknown": ("no existe la pregunta «{0}»{hint_es}", "there is no question '{0}'{hint_en}"),
+    "reference.unknown_choice": (
+        "«{0}» no es una opción de «{1}»{hint_es}",
+        "'{0}' is no choice of '{1}'{hint_en}",
+    ),
+    "indicator.unknown": (
+        "«{0}» no está en el conjunto {1}{hint_es}",
+        "'{0}' is not in the indicator set {1}{hint_en}",
+    ),
+    "indicator.no_when": ("falta la condición «when»", "the condition 'when' is missing"),
+    "indicator.unreached": (
+        "ninguna fila llega a {0}: el resultado los cuenta como «no»",
+        "no row reaches {0}: the outcome counts them as 'no'",
+    ),
+    "policy.guidance_missing": (
+        "falta la nota «{0}», que la política {1} muestra al final",
+        "the note '{0}', which the policy {1} shows at the end, is missing",
+    ),
+    "route.unknown_field": ("la ruta no tiene el campo «{0}»{hint_es}", "the route has no field '{0}'{hint_en}"),
+    "route.duplicate": ("el campo «{0}» ya sale de la fila {1}", "the field '{0}' is already fed by row {1}"),
+    "route.not_a_choice": (
+        "solo una pregunta select_one puede dar el campo «{0}»: un texto libre no viaja en claro",
+        "only a select_one can feed the field '{0}': free values never travel readable",
+    ),
+    "route.outside_vocabulary": (
+        "la opción «{0}» no está en el vocabulario del campo «{1}»{hint_es}",
+        "the choice '{0}' is not in the vocabulary of the field '{1}'{hint_en}",
+    ),
+    "translation.missing": ("falta la traducción a «{0}» de {1}", "{1} has no translation into '{0}'"),
+    "translation.none": ("no hay ninguna traducción a «{0}»", "there is no translation into '{0}' at all"),
+    "translation.placeholder": ("en «{0}», {1}: ${{{2}}} {3}", "in '{0}', {1}: ${{{2}}} is missing or added"),
+    "translation.spelling": ("en «{0}», {1}: revise {2}", "in '{0}', {1}: check the spelling of {2}"),
+}
+
+NOT_BLOCKING = ("translation.", "indicator.unreached", "policy.guidance_missing")
+"""What an author should know but a draft may have: a language that is not whole is left out, never half shown."""
+
+
+def problem(code: str, row: Row, column: str, *values: object, **more: str) -> FormProblem:
+    """Make the problem of one cell; `values` and `more` fill the places in both texts."""
+    texts = [text.format(*values, **more) for text in ADVICE[code]]
+    return FormProblem(
+        sheet=row.sheet, row=row.number, column=column, code=code, advice_es=texts[0], advice_en=texts[1]
+    )
+
+
+def suggest(word: str, known: Iterable[str]) -> dict[str, str]:
+    """The nearest right name, as the words to put behind both texts; nothing if none is near."""
+    near = get_close_matches(word.lower(), sorted(known), n=1, cutoff=0.6)
+    if not near:
+        return {"hint_es": "", "hint_en": ""}
+    return {"hint_es": f"; ¿quiso decir «{near[0]}»?", "hint_en": f"; did you mean '{near[0]}'?"}
