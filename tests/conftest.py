@@ -1,4 +1,4 @@
-"""The demo world that tests start from: one key ceremony per test run, and a fresh copy of its folders for each test."""
+"""The demo world that tests start from: one key ceremony per test run, and a fresh copy of its folders per test."""
 
 from __future__ import annotations
 

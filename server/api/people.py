@@ -12,7 +12,7 @@ from flask.views import MethodView
 from flask_smorest import Api, Blueprint
 
 from server import auth
-from server.api import desks, publishing, tablets_desk
+from server.api import desks, devices, publishing
 from server.api.door import parts
 from server.api.schemas import Login, Me, Parameters, Person, SignIn
 from server.flows import keyrings, people
@@ -30,7 +30,7 @@ def install(app: Flask) -> None:
     )
     auth.guard_requests(app)
     api = Api(app)
-    for each in (blueprint, tablets_desk.blueprint, publishing.blueprint, desks.blueprint):
+    for each in (blueprint, devices.blueprint, publishing.blueprint, desks.blueprint):
         api.register_blueprint(each)
 
 

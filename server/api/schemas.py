@@ -154,6 +154,12 @@ class Referral(Schema):
     route = fields.Dict(keys=fields.String(), allow_none=True)
 
 
+class Close(Schema):
+    """How the work ended."""
+
+    result = fields.String(required=True, validate=validate.Length(1, 40))
+
+
 class WorkItem(Schema):
     """Something a person must decide."""
 

@@ -1,7 +1,7 @@
 """A desk's view of its work: queues, referrals, and the sealed screening behind one. The people's door calls it.
 
-Who may see which queue is the table `queue_groups`. Handing out an envelope is a read of a screening, so it is audited in the
-same transaction; nothing here can open what it hands out.
+Who may see which queue is the table `queue_groups`. Handing out an envelope is a read of a screening, so it is audited
+in the same transaction; nothing here can open what it hands out.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def referral(db: Db, person: Person, referral_id: str) -> tuple[Referral, Route 
 
 
 def hand_out_envelope(db: Db, person: Person, referral_id: str, *, now: int) -> bytes:
-    """Return the exact bytes of the screening behind a referral, to somebody who sees the queue and holds the keyring."""
+    """Return the exact bytes behind a referral, to somebody who sees the queue and is of the keyring."""
     with db.write() as w:
         found = _visible(w, person, referral_id)
         if not keyrings.is_member(w, person.id, found.kid):

@@ -61,7 +61,6 @@ def sign_in(db: Db, *, login: str, auth: bytes, address: str, now: int) -> Signe
     """Start a session. Problem `session.refused` for a wrong login or passphrase, `session.too_many` after too many."""
     token = secrets.token_urlsafe(32)
     with db.write() as w:
-        sessions.forget_old(w, expired_at=now, failed_before=now - FAILURES_KEPT)
         failed = sessions.failures(w, login=login, address=address, since=now - FAILURE_WINDOW)
         slowed = failed.login >= FAILURES_PER_LOGIN or failed.address >= FAILURES_PER_ADDRESS
         person = None if slowed else _who(w, login, auth)
@@ -105,6 +104,12 @@ def of_session(db: Db, token: str, *, now: int, idle: int) -> Person | None:
         with db.write() as w:
             sessions.touch(w, _hash(token), at=now)
     return people.get(connection, session.person)
+
+
+def forget(db: Db, *, now: int) -> int:
+    """Forget expired sessions, and failures with their network addresses after a day; return how many. A job."""
+    with db.write() as w:
+        return sessions.forget_old(w, expired_at=now, failed_before=now - FAILURES_KEPT)
 
 
 def _hash(token: str) -> bytes:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from server.db import Connection, Db
+from server.flows import enrolment
 from server.keys import ServerKeys
 from server.problems import Problem
-from server.store import audit, bundles, devices, documents, keyrings
+from server.store import audit, bundles, documents, keyrings
 from server.store.bundles import Published
 from sync import bundle, manifest, registry, trust
 from sync.manifest import Entry, Manifest, RouteKeyEntry
@@ -139,11 +140,7 @@ def _take_registry(w: Connection, document: Document, accepted: Registry, *, now
     for keyring in accepted.keyrings.values():
         if keyrings.public_key(w, keyring.key_sha256) is None:
             raise Problem("registry.key_missing", f"{keyring.id}, epoch {keyring.epoch}")
-    for dev in sorted(accepted.revoked):
-        device = devices.get(w, dev)
-        if device is not None and device.state != "revoked":
-            devices.revoke(w, dev, at=now)
-            audit.append(w, at=now, action="device.revoked", actor=actor, subject=dev)
+    enrolment.revoke(w, accepted.revoked, actor=actor, now=now)
     _put(w, "registry", accepted.number, document, now)
     audit.append(w, at=now, action="registry.changed", actor=actor, subject=document.sha256)
 

@@ -1,6 +1,7 @@
-"""Counts that may leave the desk. The people's door calls it; it only reads, and only cells of one dimension.
+"""Lists and counts for people who watch over the work. The people's door calls it; it only reads.
 
-No number built on 1 to 10 people is shown, and none that could be worked out from the others (DOMAIN 4, CTDC practice).
+Counts are cells of one dimension; no number built on 1 to 10 people is shown, and none that could be worked out from
+the others (DOMAIN 4, CTDC practice).
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from server.db import Db
-from server.store import statistics
+from server.store import audit, devices, statistics, worklist
+from server.store.audit import Entry
+from server.store.devices import Device
+from server.store.worklist import Item
 
 SMALLEST = 11
 
@@ -25,6 +29,22 @@ class Table:
     total: int | None
 
 
+@dataclass(frozen=True)
+class Head:
+    """The audit chain's last row."""
+
+    number: int
+    hash: str
+
+
+@dataclass(frozen=True)
+class Deeds:
+    """A page of the audit chain, and where the chain ends."""
+
+    head: Head
+    entries: list[Entry]
+
+
 def tables(db: Db, *, mode: str) -> list[Table]:
     """Return every table of the mode ("field" or "training"), by month and dimension."""
     found = groupby(statistics.cells(db.read(), mode=mode), key=lambda cell: (cell.month, cell.dimension))
@@ -32,6 +52,23 @@ def tables(db: Db, *, mode: str) -> list[Table]:
         Table(month, dimension, *suppress({cell.value: cell.count for cell in cells}))
         for (month, dimension), cells in found
     ]
+
+
+def to_decide(db: Db) -> list[Item]:
+    """Return what waits for a person's decision, oldest first."""
+    return worklist.waiting(db.read())
+
+
+def tablets(db: Db) -> list[Device]:
+    """Return every tablet, newest first."""
+    return devices.every(db.read())
+
+
+def deeds(db: Db, *, after: int) -> Deeds:
+    """Return up to 500 rows of the audit chain above a number."""
+    connection = db.read()
+    number, digest = audit.head(connection)
+    return Deeds(Head(number, digest), audit.entries(connection, after=after))
 
 
 def suppress(counts: Mapping[str, int]) -> tuple[dict[str, int | None], int | None]:

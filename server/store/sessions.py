@@ -55,10 +55,10 @@ def end(connection: Connection, token_hash: bytes) -> None:
     connection.execute("delete from sessions where token_hash = ?", (token_hash,))
 
 
-def forget_old(connection: Connection, *, expired_at: int, failed_before: int) -> None:
-    """Delete expired sessions and old failures, with their network addresses."""
-    connection.execute("delete from sessions where expires <= ?", (expired_at,))
-    connection.execute("delete from sign_in_failures where at < ?", (failed_before,))
+def forget_old(connection: Connection, *, expired_at: int, failed_before: int) -> int:
+    """Delete expired sessions and old failures, with their network addresses; return how many rows went."""
+    ended = connection.execute("delete from sessions where expires <= ?", (expired_at,)).rowcount
+    return ended + connection.execute("delete from sign_in_failures where at < ?", (failed_before,)).rowcount
 
 
 def note_failure(connection: Connection, *, login: str, address: str, at: int) -> None:

@@ -1,0 +1,75 @@
+"""The people's door, tablets' side: inviting a tablet, and handing in the certificate that a registrar signed for it.
+
+The certificate is bytes signed elsewhere; this door never signs for a registrar.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, request
+from flask_smorest import Blueprint
+
+from server import auth
+from server.api import schemas
+from server.api.door import parts
+from server.api.publishing import DOCUMENT
+from server.flows import enrolment, publishing, reports
+from server.store.devices import Device
+from sync.enrolment import Invitation, accept_certificate
+from sync.keys import VerifyKey, b64u
+from sync.signed import Document
+
+blueprint = Blueprint("devices", __name__, url_prefix="/v1", description="Tablets")
+
+
+@blueprint.post("/invitations")
+@auth.needs("administrator")
+@blueprint.arguments(schemas.Invite)
+@blueprint.response(201, schemas.Invitation)
+def invite(given: dict[str, str]) -> dict[str, Any]:
+    """Make a one-time code for a tablet; it is shown once."""
+    here, now = parts(), parts().now()
+    trust = publishing.trust_in_force(here.db.read())
+    invited = enrolment.invite(
+        here.db,
+        label=given["label"],
+        region=given["region"],
+        actor=auth.signed_in().id,
+        now=now,
+        minutes=here.config.enrolment_code_minutes,
+    )
+    text = Invitation(here.config.tablets_address, invited.code, trust.pin).to_text()
+    return {"invitation": text, "expires": invited.expires}
+
+
+def _described(device: Device) -> dict[str, Any]:
+    return {**vars(device), "key": b64u(device.key), "words": " ".join(VerifyKey.from_raw(device.key).words())}
+
+
+@blueprint.get("/devices")
+@auth.needs("registrar", "administrator")
+@blueprint.response(200, schemas.Device(many=True))
+def devices() -> list[dict[str, Any]]:
+    """All tablets, with the words to compare."""
+    return [_described(each) for each in reports.tablets(parts().db)]
+
+
+@blueprint.get("/devices/<dev>/certificate")
+@auth.needs()
+@blueprint.response(200, content_type=DOCUMENT)
+def certificate(dev: str) -> Response:
+    """A tablet's certificate, byte for byte: desks check envelopes with the key in it."""
+    return Response(enrolment.certificate(parts().db, dev), mimetype=DOCUMENT)
+
+
+@blueprint.post("/devices/<dev>/certificate")
+@auth.needs("registrar")
+@blueprint.response(204)
+def certify(dev: str) -> Response:
+    """Take a certificate that a registrar signed after comparing the six words."""
+    here, body = parts(), request.get_data()
+    trust = publishing.trust_in_force(here.db.read())
+    accept_certificate(Document.parse(body), trust, dev)
+    enrolment.certify(here.db, body, trust, actor=auth.signed_in().id, now=here.now())
+    return Response(status=204)

@@ -1,0 +1,82 @@
+"""The people's door, authors' and registrars' side: signed documents in, and the same bytes out again.
+
+Nothing here parses JSON with a schema: what is signed goes to the flow, and leaves the store, as bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, request
+from flask_smorest import Blueprint
+
+from server import auth
+from server.api import schemas
+from server.api.door import parts, signed_bytes
+from server.flows import published, publishing
+from server.flows.publishing import Ring
+
+DOCUMENT = "application/octet-stream"
+blueprint = Blueprint("publishing", __name__, url_prefix="/v1", description="Signed documents")
+
+
+@blueprint.post("/publications")
+@auth.needs("publisher")
+@blueprint.arguments(schemas.Ring, location="query")
+@blueprint.response(201, schemas.Published)
+def publish(given: dict[str, Any]) -> dict[str, Any]:
+    """Put a bundle that an author and a reviewer signed into use, for all tablets or for a ring of them."""
+    here = parts()
+    regions = tuple(given["regions"].split(",")) if "regions" in given else None
+    ring = Ring(regions, given.get("share_permille"))
+    done = publishing.publish(
+        here.db, here.keys, request.get_data(), ring=ring, actor=auth.signed_in().id, now=here.now()
+    )
+    return {**vars(done.version), "manifest": done.manifest}
+
+
+@blueprint.post("/trust")
+@auth.needs("registrar")
+@blueprint.response(201, schemas.Accepted)
+def put_trust() -> dict[str, Any]:
+    """Put a newer trust in force; the roots of the one held must have signed it."""
+    here = parts()
+    number = publishing.take_trust(
+        here.db, here.keys, request.get_data(), actor=auth.signed_in().id, now=here.now()
+    )
+    return {"kind": "trust", "number": number}
+
+
+@blueprint.post("/registry")
+@auth.needs("registrar")
+@blueprint.response(201, schemas.Accepted)
+def put_registry() -> dict[str, Any]:
+    """Put a newer registry in force; tablets that it revokes are revoked."""
+    here = parts()
+    number = publishing.take_registry(here.db, request.get_data(), actor=auth.signed_in().id, now=here.now())
+    return {"kind": "registry", "number": number}
+
+
+@blueprint.get("/<any(trust, registry, manifest):kind>")
+@auth.needs()
+@blueprint.response(200, content_type=DOCUMENT)
+def document(kind: str) -> Response:
+    """The document in force, byte for byte."""
+    stored = published.newest(parts().db, kind)
+    return signed_bytes(stored.body, stored.sha256, immutable=False)
+
+
+@blueprint.get("/forms/<form>/<sha>")
+@auth.needs()
+@blueprint.response(200, content_type=DOCUMENT)
+def form(form: str, sha: str) -> Response:
+    """A published form version, byte for byte; desks show the questions from it."""
+    return signed_bytes(published.bundle(parts().db, form, sha), sha, immutable=True)
+
+
+@blueprint.get("/keys/<sha256>")
+@auth.needs()
+@blueprint.response(200, content_type=DOCUMENT)
+def key(sha256: str) -> Response:
+    """A keyring's public key, by its hash."""
+    return signed_bytes(published.public_key(parts().db, sha256), sha256, immutable=True)
