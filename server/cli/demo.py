@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -69,3 +69,61 @@ def tell(stage: Stage) -> None:
             console.print(f"\nThe story broke in step {number}; {checked} promises had held.", style="bold red")
             raise SystemExit(1) from broken
     console.print(f"\n[bold green]{checked} promises checked, all held[/], in {time.monotonic() - begun:.0f} s.")
+
+
+def _tell(promises: Iterator[str]) -> int:
+    """Print each promise as soon as it is checked; returns how many there were."""
+    count = 0
+    while True:
+        with busy("..."):
+            line = next(promises, None)
+        if line is None:
+            return count
+        console.print(Text.assemble(("   ✓ ", "green"), line))
+        count += 1
+
+
+def _serve(folder: Path) -> None:
+    """Tell the story once in `folder`, then keep its server running until Ctrl-C."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    stage = _stage(folder, 8080, 8081)
+    told = folder / TOLD
+    try:
+        if told.exists():
+            stage.server.start()
+        else:
+            _refuse_half_told(folder)
+            tell(stage)
+            told.write_text(f"{stage.pin}\n", encoding="utf-8")
+        _say_where(stage, told.read_text(encoding="utf-8").strip())
+        stage.server.wait()
+    except KeyboardInterrupt:
+        console.print("\nStopping; the data stays.")
+    finally:
+        stage.server.stop()
+
+
+def _refuse_half_told(folder: Path) -> None:
+    if (folder / "server").exists():
+        raise click.ClickException(
+            f"{folder} holds a demo whose story was cut off. Move it away or delete it, then run this again."
+        )
+
+
+def _say_where(stage: Stage, pin: str) -> None:
+    people = stage.folder / "people"
+    console.print(
+        Panel(
+            f"tablets   {stage.server.tablets_url}\n"
+            f"people    {stage.server.people_url}\n"
+            f"server    {stage.folder / 'server'} (database and the server's own keys), log in {stage.folder / 'log'}\n"
+            f"tablet    {stage.tablet}\n"
+            f"people    {people} (demo keys and passphrases, one folder a person)\n\n"
+            f"Try:  .venv/bin/chaski device status --tablet {stage.tablet}\n"
+            f"      .venv/bin/chaski desk queue --login ninez-17 --passphrase-file {people}/ninez-17/passphrase.txt \\\n"
+            f"          --pin {pin} --mode training\n\n"
+            "Ctrl-C stops it; the data stays.",
+            title="Serving a demo",
+            expand=False,
+        )
+    )

@@ -63,6 +63,11 @@ class ServerProcess:
                 raise RuntimeError(f"the server did not start:\n{(log / 'server.log').read_text()[-2000:]}")
             time.sleep(0.05)
 
+    def wait(self) -> None:
+        """Wait until it ends by itself."""
+        if self.running is not None:
+            self.running.wait()
+
     def stop(self) -> None:
         """Ask it to end, and wait."""
         self._end(signal.SIGTERM)

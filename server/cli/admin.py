@@ -1,0 +1,105 @@
+"""What administrators do on the server's own machine: found it, run it, look at its trust, check its audit trail."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from server import ceremony, config
+from server.app import serve as serve_forever
+from server.cli.terminal import busy, json_option, now_ms, show
+from server.db import Db
+from server.flows import audit as audit_flow
+from server.store import documents
+from sync.signed import Document
+from sync.trust import read as read_trust
+
+data_option = click.option(
+    "--data", required=True, type=click.Path(path_type=Path, file_okay=False), help="The server's data folder."
+)
+
+
+@click.command()
+@data_option
+@click.option("--demo", is_flag=True, help="Also play everybody's part: keys, desks and people, for loopback and training only.")
+@click.option("--people", type=click.Path(path_type=Path, file_okay=False), help="With --demo: where the people's secrets go.")
+def init(data: Path, demo: bool, people: Path | None) -> None:
+    """Found a server: its keys, its database, and with --demo a whole world around it."""
+    if demo != (people is not None):
+        raise click.UsageError("--demo and --people go together: a demo's secrets need a folder apart from the server's.")
+    with busy("Founding ...") as status:
+        if people is not None:
+            founded = ceremony.demo(data, people, now=now_ms(), progress=status.update)
+        else:
+            founded = ceremony.found(data, now=now_ms(), progress=status.update)
+    for line in founded.next_steps:
+        click.echo(line)
+
+
+@click.command()
+def serve() -> None:
+    """Serve tablets and people until SIGTERM or Ctrl-C. Settings are CHASKI_* variables; CHASKI_DATA is required."""
+    serve_forever(config.load(os.environ))
+
+
+@click.group()
+def trust() -> None:
+    """The documents that say who may sign what."""
+
+
+@trust.command(name="show")
+@data_option
+@json_option
+def show_trust(data: Path, as_json: bool) -> None:
+    """Show the trust that the server hands out, and the pin of its roots."""
+    with Db(data / "chaski.db").read() as connection:
+        stored = documents.newest(connection, "trust")
+    if stored is None:
+        raise click.ClickException("this server has no trust yet: publish one that the roots have signed")
+    found = read_trust(Document.parse(stored.body))
+    content = {
+        "number": found.number,
+        "demo": found.demo,
+        "pin": found.pin,
+        "threshold": found.threshold,
+        "roots": list(found.roots),
+        "registrars": list(found.registrars),
+        "authors": {kid: signer.person for kid, signer in found.authors.items()},
+        "reviewers": {kid: signer.person for kid, signer in found.reviewers.items()},
+        "servers": list(found.servers),
+        "issued": found.issued,
+        "expires": found.expires,
+    }
+
+    def write(console: Console) -> None:
+        demo = "  [bold red]DEMO: training only[/]" if found.demo else ""
+        console.print(f"[bold]Trust {found.number}[/]{demo}, {found.threshold} of {len(found.roots)} roots, pin {found.pin}")
+        for kind in ("registrars", "authors", "reviewers", "servers"):
+            console.print(f"  {kind}: {content[kind]}")
+
+    show(content, as_json, write)
+
+
+@click.group()
+def audit() -> None:
+    """The trail of everything that was done, each row bound to the one before."""
+
+
+@audit.command()
+@data_option
+@json_option
+def verify(data: Path, as_json: bool) -> None:
+    """Recompute the chain of the audit trail. Exit code 1 where it does not hold, with the first broken row."""
+    with busy("Reading the audit trail ..."):
+        verdict = audit_flow.verify(Db(data / "chaski.db"))
+
+    def write(console: Console) -> None:
+        broken = f"[bold red]broken at row {verdict.broken_at}[/]" if verdict.broken_at else "[green]the chain holds[/]"
+        console.print(f"{verdict.rows} rows, {broken}, head {verdict.head}")
+
+    show(asdict(verdict), as_json, write)
+    raise SystemExit(1 if verdict.broken_at else 0)
