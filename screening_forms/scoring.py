@@ -8,6 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from screening_forms import indicators as sets
+from screening_forms import policy as policies
+from screening_forms.calculates import FACTS, node
+from screening_forms.compile import CompiledForm
+from screening_forms.engine import Filled
 from screening_forms.errors import AnswerError
 from screening_forms.indicators import DIMENSIONS, TIERS, IndicatorSet, Tally, tallies
 from screening_forms.policy import Policy, PolicyRow
@@ -20,12 +25,12 @@ DIMENSION_WORDS = {
     "D5": "Coacción en el lugar de trabajo",
     "D6": "Abuso de vulnerabilidad en el lugar de trabajo",
 }
-STRENGTH_WORDS = {"S": "fuerte", "M": "media", "W": "débil", "-": "no cuenta en este perfil"}
+STRENGTH_WORDS = {"S": "fuerte", "M": "media", "W": "débil"}
 OUTCOME_WORDS = {
     "positive": "derivar a una evaluación",
     "labour_rights": "atender como caso de derechos laborales",
     "review": "que una persona lo revise",
-    "negative": "no derivar con lo que se sabe",
+    "negative": "no derivar",
 }
 QUEUE_WORDS = {
     "child": "la mesa de niñas, niños y adolescentes",
@@ -43,6 +48,19 @@ FACT_WORDS = {
     "danger": "Hay peligro inmediato: esto va antes que cualquier puntaje.",
     "minor": "La persona tiene menos de 18 años, o su edad está en duda.",
     "place": "La persona fue encontrada en un bar, un hospedaje, una mina o un campamento.",
+}
+RULE_WORDS = {
+    "always": "en los demás casos",
+    "any_strong": "alguna señal fuerte",
+    "danger": "peligro inmediato",
+    "minor": "menor de 18 años o edad en duda",
+    "place": "encontrada en un bar, hospedaje, mina o campamento",
+}
+PROVENANCE_WORDS = {
+    "checked": "verificado",
+    "one source": "una sola fuente",
+    "unverified": "sin verificar",
+    "unverified by a lawyer": "sin verificar por un abogado",
 }
 LAST_WORD = "Es una sugerencia para quien decide: no afirma que la persona sea víctima."
 
@@ -88,6 +106,19 @@ class Assessment:
             "dimensions": {name: bounds.as_dict() for name, bounds in self.dimensions.items()},
             "why": list(self.why),
         }
+
+
+NOT_SCORED = Assessment(
+    outcome="not_scored",
+    tier="none",
+    urgency="none",
+    queue_kinds=(),
+    guidance="",
+    dimensions={},
+    fired=(),
+    unknown=(),
+    why=("No hubo permiso para la entrevista, ni peligro ni una persona menor de edad: no se calculó nada.",),
+)
 
 
 @dataclass(frozen=True)
@@ -155,6 +186,26 @@ def assess(
     )
 
 
+def explain(compiled: CompiledForm, filled: Filled) -> Assessment:
+    """Assess a filled form anew from its indicators, with the set and the policy that its version carries.
+
+    This is what a desk shows, and holds against the outcome that the tablet recorded. An indicator that no row of the
+    form reaches counts as not found. Without consent to the interview there is nothing to explain: "not_scored".
+    """
+    if "outcome" not in filled.relevant:
+        return NOT_SCORED
+    indicator_set = sets.from_dict(compiled.indicator_set)
+    found = {code: filled.values.get(node(code), "0") for code in indicator_set.indicators}
+    return assess(
+        {code: int(value) if value else None for code, value in found.items()},
+        profile=compiled.profile,
+        policy=policies.from_dict(compiled.policy),
+        indicator_set=indicator_set,
+        consent_policy=compiled.consent_policy,
+        **{fact: int(filled.values[f"f_{fact}"]) for fact in FACTS},
+    )
+
+
 def _tiers(tier: str) -> dict[str, bool]:
     names = {"danger": "tier_danger", "child": "tier_child"}
     return {names.get(t, t): t == tier for t in ("T1", "T2", "T3", "T4", "child", "danger")}
@@ -189,7 +240,7 @@ def _why(
 ) -> Iterator[str]:
     low, high, decided, referral = rows
     yield f"Sugerencia: {OUTCOME_WORDS[decided.outcome]} (nivel {decided.tier}, política {policy.name})."
-    yield f"Regla: «{decided.when}». Fuente: {decided.source} [{decided.provenance}]."
+    yield f"Regla: {_rule(screening, decided)}. {_source(decided)}"
     if decided.step == "undecided":
         yield (
             f"Con lo respondido se sugeriría {OUTCOME_WORDS[low.outcome]}; "
@@ -204,7 +255,7 @@ def _why(
     desks = " y ".join(QUEUE_WORDS[kind] for kind in referral.queue_kinds)
     when = f", {URGENCY_WORDS[referral.urgency]}" if URGENCY_WORDS[referral.urgency] else ""
     yield (f"Va a {desks}{when}." if desks else "No se abre ninguna derivación: solo se cuenta.") + (
-        f" Fuente: {referral.source} [{referral.provenance}]."
+        f" {_source(referral)}"
     )
     yield LAST_WORD
 
@@ -216,17 +267,31 @@ def _why_dimension(screening: _Screening, dimension: str, bounds: Bounds) -> Ite
         enough = "" if bounds.low.positive else " No basta por sí solo."
         yield f"{DIMENSION_WORDS[dimension]}: {_named(screening, fired)}.{enough}"
     if bounds.high.positive and not bounds.low.positive:
-        yield f"{DIMENSION_WORDS[dimension]} queda abierto: no se sabe {', '.join(unknown)}."
+        yield f"{DIMENSION_WORDS[dimension]}, queda abierto. No se sabe: {_named(screening, unknown, strength=False)}."
 
 
 def _tallied(screening: _Screening) -> frozenset[str]:
     return frozenset(code for code in screening.values if code.split(".")[0] in DIMENSIONS)
 
 
-def _named(screening: _Screening, codes: list[str]) -> str:
+def _named(screening: _Screening, codes: list[str], *, strength: bool = True) -> str:
     def name(code: str) -> str:
         indicator = screening.indicator_set.indicators[code]
-        strength = indicator.strengths[screening.profile]
-        return f"{code} {indicator.label_es}" + (f" ({STRENGTH_WORDS[strength]})" if strength != "-" else "")
+        word = STRENGTH_WORDS.get(indicator.strengths[screening.profile], "")
+        return f"{code} {indicator.label_es}" + (f" ({word})" if word and strength else "")
 
     return "; ".join(name(code) for code in codes)
+
+
+def _rule(screening: _Screening, row: PolicyRow) -> str:
+    """A row's `when` in Spanish."""
+
+    def words(name: str) -> str:
+        known = RULE_WORDS.get(name) or DIMENSION_WORDS.get(name)
+        return (known or screening.indicator_set.indicators[name].label_es).lower()
+
+    return row.condition.write(words).replace(" and ", " y ").replace(" or ", " o ").removeprefix("(").removesuffix(")")
+
+
+def _source(row: PolicyRow) -> str:
+    return f"Fuente: {row.source} [{PROVENANCE_WORDS.get(row.provenance, row.provenance)}]."

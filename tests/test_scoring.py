@@ -211,6 +211,6 @@ def test_the_reasons_name_the_rule_its_source_the_signs_and_what_was_not_answere
     why = "\n".join(adult({**DECEPTION, "D4.01": 1, "D4.02": None}).why)
     assert "pe_adult_2026_1" in why
     assert "Captación con engaño: D1.01 Engañada sobre la naturaleza del trabajo" in why
-    assert "Condiciones de explotación queda abierto: no se sabe D4.02." in why
+    assert "Condiciones de explotación, queda abierto. No se sabe: D4.02 Malas condiciones de vida." in why
     assert "la mesa de revisión" in why
     assert why.endswith(LAST_WORD)
