@@ -73,6 +73,23 @@ class Tally:
 
 
 @dataclass(frozen=True)
+class Bounds:
+    """One dimension's tallies when every unknown is a no (`low`) and when every unknown is a yes (`high`)."""
+
+    low: Tally
+    high: Tally
+
+    def as_dict(self) -> dict[str, bool | int]:
+        """As `forms assess` prints it."""
+        counts = {
+            f"{tier}_{name}": getattr(tally, tier)
+            for name, tally in (("min", self.low), ("max", self.high))
+            for tier in TIERS
+        }
+        return {"min": self.low.positive, "max": self.high.positive, **counts}
+
+
+@dataclass(frozen=True)
 class IndicatorSet:
     """All indicators of one named set, by code, in the order of its table."""
 
@@ -126,6 +143,16 @@ def tallies(found: Iterable[str], indicator_set: IndicatorSet, profile: str) -> 
         )
         for dimension in DIMENSIONS
     }
+
+
+def bounds(
+    fired: Iterable[str], unknown: Iterable[str], indicator_set: IndicatorSet, profile: str
+) -> dict[str, Bounds]:
+    """Count per dimension without and with the codes that are not known."""
+    certain = frozenset(fired)
+    low = tallies(certain, indicator_set, profile)
+    high = tallies(certain.union(unknown), indicator_set, profile)
+    return {dimension: Bounds(low[dimension], high[dimension]) for dimension in DIMENSIONS}
 
 
 def load(name: str) -> IndicatorSet:

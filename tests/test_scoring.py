@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from screening_forms import indicators, policy
 from screening_forms.errors import AnswerError
-from screening_forms.scoring import LAST_WORD, Assessment, assess
+from screening_forms.reasons import LAST_WORD
+from screening_forms.scoring import Assessment, assess
 
 ILO = indicators.load("ilo_delphi_2009")
 ADULT = policy.load("pe_adult_2026_1")

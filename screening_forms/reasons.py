@@ -1,0 +1,137 @@
+"""Why a screening came out as it did, in plain Spanish sentences for the person who decides.
+
+Called by scoring. No sentence here may say that somebody is a victim, and none hides where its rule comes from.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from screening_forms.indicators import BRIGHT_LINES, DIMENSIONS, Bounds, IndicatorSet
+from screening_forms.policy import Policy, PolicyRow
+
+DIMENSION_WORDS = {
+    "D1": "Captación con engaño",
+    "D2": "Captación con coacción",
+    "D3": "Captación con abuso de vulnerabilidad",
+    "D4": "Condiciones de explotación",
+    "D5": "Coacción en el lugar de trabajo",
+    "D6": "Abuso de vulnerabilidad en el lugar de trabajo",
+}
+STRENGTH_WORDS = {"S": "fuerte", "M": "media", "W": "débil"}
+OUTCOME_WORDS = {
+    "positive": "derivar a una evaluación",
+    "labour_rights": "atender como caso de derechos laborales",
+    "review": "que una persona lo revise",
+    "negative": "no derivar",
+}
+QUEUE_WORDS = {
+    "child": "la mesa de niñas, niños y adolescentes",
+    "protection": "la mesa de protección",
+    "labour": "la inspección de trabajo",
+    "review": "la mesa de revisión",
+}
+URGENCY_WORDS = {
+    "immediate": "de inmediato",
+    "prompt": "dentro de un día",
+    "routine": "dentro de tres días",
+    "none": "",
+}
+FACT_WORDS = {
+    "danger": "Hay peligro inmediato: esto va antes que cualquier puntaje.",
+    "minor": "La persona tiene menos de 18 años, o su edad está en duda.",
+    "place": "La persona fue encontrada en un bar, un hospedaje, una mina o un campamento.",
+}
+RULE_WORDS = {
+    "always": "en los demás casos",
+    "any_strong": "alguna señal fuerte",
+    "danger": "peligro inmediato",
+    "minor": "menor de 18 años o edad en duda",
+    "place": "encontrada en un bar, hospedaje, mina o campamento",
+}
+PROVENANCE_WORDS = {
+    "checked": "verificado",
+    "one source": "una sola fuente",
+    "unverified": "sin verificar",
+    "unverified by a lawyer": "sin verificar por un abogado",
+}
+LAST_WORD = "Es una sugerencia para quien decide: no afirma que la persona sea víctima."
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a screening found: codes that are there, codes left open, the facts, each dimension at both bounds."""
+
+    indicator_set: IndicatorSet
+    profile: str
+    facts: Mapping[str, bool]
+    fired: tuple[str, ...]
+    unknown: tuple[str, ...]
+    dimensions: Mapping[str, Bounds]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The policy rows that decided: at min, at max, the one that counts, and the referral's."""
+
+    policy: Policy
+    low: PolicyRow
+    high: PolicyRow
+    decided: PolicyRow
+    referral: PolicyRow
+
+
+def sentences(found: Findings, decision: Decision) -> Iterator[str]:
+    """Yield the reasons: the suggestion and its rule, the facts, each dimension, where it goes."""
+    decided, referral = decision.decided, decision.referral
+    yield f"Sugerencia: {OUTCOME_WORDS[decided.outcome]} (nivel {decided.tier}, política {decision.policy.name})."
+    yield f"Regla: {_rule(found, decided)}. {_source(decided)}"
+    if decided.step == "undecided":
+        yield (
+            f"Con lo respondido se sugeriría {OUTCOME_WORDS[decision.low.outcome]}; "
+            f"si lo no respondido fuera «sí», {OUTCOME_WORDS[decision.high.outcome]}. Por eso queda abierto."
+        )
+    yield from (words for fact, words in FACT_WORDS.items() if found.facts[fact])
+    if bright := _of(BRIGHT_LINES, found.fired):
+        yield f"Señales que bastan por sí solas si es menor de edad: {_named(found, bright)}."
+    for dimension in DIMENSIONS:
+        yield from _dimension(found, dimension, found.dimensions[dimension])
+    desks = " y ".join(QUEUE_WORDS[kind] for kind in referral.queue_kinds)
+    where = f"Va a {desks}, {URGENCY_WORDS[referral.urgency]}." if desks else "No se deriva: solo se cuenta."
+    yield f"{where} {_source(referral)}"
+    yield LAST_WORD
+
+
+def _dimension(found: Findings, dimension: str, bounds: Bounds) -> Iterator[str]:
+    words = DIMENSION_WORDS[dimension]
+    if fired := _of(dimension, found.fired):
+        yield f"{words}: {_named(found, fired)}.{'' if bounds.low.positive else ' No basta por sí solo.'}"
+    if bounds.high.positive and not bounds.low.positive:
+        yield f"{words}, queda abierto. No se sabe: {_named(found, _of(dimension, found.unknown), strength=False)}."
+
+
+def _of(dimension: str, codes: tuple[str, ...]) -> list[str]:
+    return [code for code in codes if code.startswith(f"{dimension}.")]
+
+
+def _named(found: Findings, codes: list[str], *, strength: bool = True) -> str:
+    def name(code: str) -> str:
+        indicator = found.indicator_set.indicators[code]
+        word = STRENGTH_WORDS.get(indicator.strengths[found.profile], "")
+        return f"{code} {indicator.label_es}" + (f" ({word})" if word and strength else "")
+
+    return "; ".join(name(code) for code in codes)
+
+
+def _rule(found: Findings, row: PolicyRow) -> str:
+    """A row's `when` in Spanish."""
+
+    def words(name: str) -> str:
+        known = RULE_WORDS.get(name) or DIMENSION_WORDS.get(name)
+        return (known or found.indicator_set.indicators[name].label_es).lower()
+
+    text = row.condition.write(words).replace(" and ", " y ").replace(" or ", " o ")
+    return text if row.condition.op == "name" else text[1:-1]
+
+
+def _source(row: PolicyRow) -> str:
+    return f"Fuente: {row.source} [{PROVENANCE_WORDS.get(row.provenance, row.provenance)}]."
