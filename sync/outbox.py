@@ -22,7 +22,7 @@ from sync.seal import new_chain
 DAY = 86_400_000
 KEPT_AFTER_RECEIPT = 30 * DAY  # SPEC 7.4: long enough for a server's disk to be lost and restored.
 REJECTED_PAUSE = DAY  # A rejected envelope is offered again after this long: the fault may have been the server's.
-FIRST_BATCH, LARGEST_BATCH, LARGEST_BODY = 64, 500, 4 * 1024 * 1024
+LARGEST_BATCH, LARGEST_BODY = 500, 4 * 1024 * 1024
 PROOF = re.compile(r"([A-Za-z0-9_-]{11}) (\d{1,15}) (\d{1,15})\n")
 
 SCHEMA = """
@@ -30,7 +30,7 @@ CREATE TABLE place (
     one INTEGER PRIMARY KEY CHECK (one = 1),
     chain TEXT NOT NULL, seq INTEGER NOT NULL, prev TEXT NOT NULL,
     request INTEGER NOT NULL, unanswered INTEGER NOT NULL, batch INTEGER NOT NULL,
-    generation TEXT NOT NULL, cursor INTEGER NOT NULL
+    generation TEXT NOT NULL, cursor INTEGER NOT NULL, inventory TEXT NOT NULL
 ) STRICT;
 CREATE TABLE keyring (id TEXT PRIMARY KEY, kseq INTEGER NOT NULL) STRICT;
 CREATE TABLE envelope (
@@ -42,7 +42,7 @@ CREATE TABLE envelope (
 ) STRICT;
 CREATE TABLE event (id TEXT PRIMARY KEY, status TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
 CREATE TABLE held (name TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
-INSERT INTO place VALUES (1, '', 0, '', 0, 0, 64, '', 0);
+INSERT INTO place VALUES (1, '', 0, '', 0, 0, 64, '', 0, '');
 """
 
 
@@ -90,21 +90,26 @@ class Batch:
 
 @dataclass(frozen=True)
 class News:
-    """What a verified answer brought: receipts (id, outcome) given `at` (ms, server's clock), events up to `cursor`."""
+    """What a verified answer brought: receipts (id, outcome) given `at` (ms, server's clock), events up to `cursor`.
+
+    `inventory` is the digest of the form versions that the answered request told of.
+    """
 
     generation: str
     at: int
     receipts: tuple[tuple[str, str], ...]
     events: tuple[Event, ...]
     cursor: int
+    inventory: str = ""
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """Where the tablet stands with the server's database: its generation and the last event seen there."""
+    """Where the tablet stands with the server's database: its generation, the last event, the inventory it knows."""
 
     generation: str
     cursor: int
+    inventory: str
 
 
 class Outbox:
@@ -172,8 +177,16 @@ class Outbox:
         return tuple(Kept(*row) for row in rows)
 
     def counts(self) -> dict[str, int]:
-        """Return how many envelopes are in each state."""
-        return dict(self._db.execute("SELECT state, COUNT(*) FROM envelope GROUP BY state").fetchall())
+        """Return how many envelopes are `waiting` for a receipt, `receipted` and `rejected`."""
+        row = self._db.execute(
+            "SELECT COALESCE(SUM(state IN ('pending', 'sent')), 0), COALESCE(SUM(state = 'receipted'), 0),"
+            " COALESCE(SUM(state = 'rejected'), 0) FROM envelope"
+        ).fetchone()
+        return dict(zip(("waiting", "receipted", "rejected"), row, strict=True))
+
+    def jtis(self) -> dict[str, str]:
+        """Return the screening behind each envelope's identity, purged ones too."""
+        return dict(self._db.execute("SELECT id, jti FROM envelope").fetchall())
 
     # One request and its answer
 
@@ -230,13 +243,14 @@ class Outbox:
             )
             grown = min(size * 2, LARGEST_BATCH) if batch.envelopes else size
             self._db.execute(
-                "UPDATE place SET unanswered = 0, batch = ?, generation = ?, cursor = ?",
-                (grown, news.generation, 0 if renewed else news.cursor),
+                "UPDATE place SET unanswered = 0, batch = ?, generation = ?, cursor = ?, inventory = ?",
+                (grown, news.generation, *((0, "") if renewed else (news.cursor, news.inventory))),
             )
 
     def more(self, now: int) -> bool:
         """Tell whether another request is worth while: something waits to be sent or asked for."""
-        return bool(self._to_send(1, now)) or "sent" in self.counts()
+        asked = self._db.execute("SELECT 1 FROM envelope WHERE state = 'sent'").fetchone()
+        return asked is not None or bool(self._to_send(1, now))
 
     def purge(self, now: int) -> int:
         """Erase what was receipted 30 days before `now` (the server's clock, as in receipts); return how many.
@@ -252,8 +266,8 @@ class Outbox:
     # Events
 
     def conversation(self) -> Conversation:
-        """Return the server generation and event cursor reached."""
-        return Conversation(*self._db.execute("SELECT generation, cursor FROM place").fetchone())
+        """Return what the next request says of the talk so far."""
+        return Conversation(*self._db.execute("SELECT generation, cursor, inventory FROM place").fetchone())
 
     def events(self) -> tuple[Told, ...]:
         """Return the newest status of each screening that has one."""

@@ -215,7 +215,7 @@ def test_after_a_request_without_answer_the_next_one_only_asks(outbox: Outbox) -
     while outbox.more(0):
         sizes.append(len(deliver(outbox).envelopes))
     assert sizes == [1, 1], "batches start at one again"
-    assert outbox.counts() == {"receipted": 3}
+    assert outbox.counts() == {"waiting": 0, "receipted": 3, "rejected": 0}
 
 
 def test_batches_double_while_they_succeed(outbox: Outbox) -> None:
@@ -237,7 +237,7 @@ def test_a_request_that_never_left_needs_no_asking(outbox: Outbox) -> None:
 def test_a_rejected_envelope_stays_on_board_and_is_offered_again_the_next_day(outbox: Outbox) -> None:
     kept = add(outbox, "a")
     outbox.answered(outbox.next_batch(0), news((kept.id, "rejected"), at=DAY))
-    assert outbox.counts() == {"rejected": 1}
+    assert outbox.counts() == {"waiting": 0, "receipted": 0, "rejected": 1}
     assert not outbox.more(2 * DAY)
     assert outbox.purge(100 * DAY) == 0
     assert [item.id for item in outbox.next_batch(2 * DAY + 1).envelopes] == [kept.id]
@@ -249,7 +249,7 @@ def test_a_new_generation_voids_receipts_resets_the_cursor_and_offers_everything
     assert outbox.conversation().cursor == 7
     outbox.answered(outbox.next_batch(0), news(generation="g2", cursor=9))
     assert (outbox.conversation().generation, outbox.conversation().cursor) == ("g2", 0)
-    assert outbox.counts() == {"pending": 2}
+    assert outbox.counts() == {"waiting": 2, "receipted": 0, "rejected": 0}
     assert len(deliver(outbox, generation="g2").envelopes) == 2
 
 

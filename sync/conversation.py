@@ -1,0 +1,151 @@
+"""The tablet's half of `POST /v1/sync` (SPEC 11): send what waits, believe only signed answers, ask after a lost one.
+
+Called by sync.tablet. It moves envelopes and receipts alone; documents that come with an answer are handed back unread.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sync import receipt, trust
+from sync.board import Board
+from sync.errors import SyncError
+from sync.exchange import (
+    CONTENT_TYPE,
+    PATH,
+    SIGNATURE_HEADER,
+    Event,
+    Message,
+    Request,
+    Response,
+    read_response,
+    signer,
+    write_request,
+)
+from sync.keys import SigningKey, canonical, key_id
+from sync.outbox import Batch, News, Outbox
+from sync.receipt import Item
+from sync.signed import Document
+from sync.transport import RefusedError, Transport, UnreachableError
+from sync.trust import Trust
+
+MOST_ROUNDS = 200
+LARGEST_NUMBER = 2**48  # What an unsigned refusal may at most make of the request number: beyond it lies a dead end.
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """How many envelopes were sent, every receipt and event that came, and the last answer."""
+
+    sent: int
+    receipts: tuple[Item, ...]
+    events: tuple[Event, ...]
+    response: Response
+
+
+@dataclass(frozen=True)
+class Line:
+    """Who talks with whom: the tablet's documents, store and key, the way to the server, and the clock (ms)."""
+
+    board: Board
+    outbox: Outbox
+    transport: Transport
+    key: SigningKey
+    clock: Callable[[], int]
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """A verified answer, the batch it is for, and what it says of each envelope."""
+
+    batch: Batch
+    response: Response
+    items: tuple[Item, ...]
+
+
+def deliver(line: Line) -> Delivered:
+    """Ask until nothing is worth another request; each answer is on disk before the next one is asked for."""
+    sent, receipts, events = 0, list[Item](), list[Event]()
+    for _ in range(MOST_ROUNDS):
+        answer = _ask_numbered(line)
+        line.outbox.answered(answer.batch, _news(line, answer))
+        sent += len(answer.batch.envelopes)
+        receipts += answer.items
+        events += answer.response.events
+        # When nothing that was sent has a receipt, going on would only send it again.
+        stuck = bool(answer.batch.envelopes) and not answer.items
+        if stuck or not (answer.response.more or line.outbox.more(answer.response.at)):
+            break
+    return Delivered(sent, tuple(receipts), tuple(events), answer.response)
+
+
+def _ask_numbered(line: Line) -> _Answer:
+    """Make one request; once more if the server has seen its number, as it has after a restore of the tablet."""
+    batch = line.outbox.next_batch(line.clock())
+    try:
+        return _ask(line, batch)
+    except RefusedError as refused:
+        last = refused.problem.get("last")
+        if refused.code != "sync.number_used" or type(last) is not int or not batch.number <= last < LARGEST_NUMBER:
+            raise
+        line.outbox.renumber(last)
+    return _ask(line, line.outbox.next_batch(line.clock()))
+
+
+def _ask(line: Line, batch: Batch) -> _Answer:
+    message = write_request(_request(line, batch), line.key)
+    headers = {"Content-Type": CONTENT_TYPE, SIGNATURE_HEADER: message.signature}
+    try:
+        reply = line.transport.send("POST", PATH, message.body, headers)
+    except UnreachableError:
+        line.outbox.never_left(batch)
+        raise
+    answer = Message(reply.body, reply.headers.get(SIGNATURE_HEADER.lower(), ""))
+    trusted = _trust(line, answer)
+    response = read_response(answer, trusted.servers, dev=line.key.kid, n=batch.number)
+    if response.receipts is None:
+        return _Answer(batch, response, ())
+    receipts = receipt.accept(response.receipts, trusted, dev=line.key.kid, n=batch.number)
+    if receipts.generation != response.generation:
+        raise SyncError("receipt.other_generation", "receipts and answer are of two databases")
+    return _Answer(batch, response, receipts.items)
+
+
+def _trust(line: Line, answer: Message) -> Trust:
+    """Return the trust to check an answer by: the one on board, or the newest if the server has a new key."""
+    held = line.board.trust
+    if signer(answer.signature) in held.servers:
+        return held
+    return trust.accept(Document.parse(line.transport.get("/v1/trust")), held, held.pin)
+
+
+def _request(line: Line, batch: Batch) -> Request:
+    place, board = line.outbox.conversation(), line.board
+    return Request(
+        n=batch.number,
+        at=line.clock(),
+        trust=board.trust.number,
+        registry=board.registry.number,
+        manifest=board.manifest.number,
+        generation=place.generation,
+        cursor=place.cursor,
+        pending=batch.asked,
+        envelopes=tuple(kept.raw for kept in batch.envelopes),
+        inventory_digest=_digest(board),
+        inventory={} if place.inventory == _digest(board) else board.versions,
+    )
+
+
+def _digest(board: Board) -> str:
+    """Name the form versions on board in 22 letters (SPEC 11.1)."""
+    return key_id(canonical(board.versions))
+
+
+def _news(line: Line, answer: _Answer) -> News:
+    return News(
+        generation=answer.response.generation,
+        at=answer.response.at,
+        receipts=tuple((item.id, item.outcome) for item in answer.items),
+        events=answer.response.events,
+        cursor=answer.response.cursor,
+        inventory=_digest(line.board),
+    )

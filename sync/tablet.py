@@ -1,0 +1,361 @@
+"""The reference tablet: enrols, pulls what it may trust, screens without a network, and syncs in one request.
+
+Called by `chaski device` and by tests. Answers and results live in memory only; what reaches the disk is sealed.
+"""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from screening_forms import engine
+from screening_forms.compile import CompiledForm
+from screening_forms.engine import Answer, Engine, Filled
+from screening_forms.errors import FormError
+from sync import board as boards
+from sync import enrolment, registry, seal, trust
+from sync.board import Board
+from sync.conversation import Line, deliver
+from sync.enrolment import Invitation
+from sync.errors import SyncError
+from sync.exchange import Response
+from sync.keys import SigningKey, load_secret, save_secret
+from sync.outbox import Outbox, Place, Told
+from sync.route import Route
+from sync.signed import Document
+from sync.transport import Traffic, Transport
+
+DISTRICT = re.compile(r"[0-9]{6}")
+
+
+@dataclass(frozen=True)
+class OnBoard:
+    """A form version in use on the tablet."""
+
+    form: str
+    version: str
+    title: str
+    channel: str
+    sha: str
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What a pull found: the numbers held now, the forms in use, the names of what is new."""
+
+    certified: bool
+    trust: int = 0
+    registry: int = 0
+    manifest: int = 0
+    forms: tuple[OnBoard, ...] = ()
+    updated: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the form suggests and tells the interviewer to do, by language; for after the interview only."""
+
+    outcome: str
+    tier: str
+    guidance: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Screened:
+    """One screening sealed into the outbox; its result is never shown by itself."""
+
+    jti: str
+    form: str
+    sha: str
+    keyring: str
+    seq: int
+    result: Result = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Receipted:
+    """The server's word on one screening; `code` says why a rejected one was not stored."""
+
+    jti: str
+    outcome: str
+    code: str
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """What one sync did: receipts and events in the order they came, `waiting` envelopes still on board only.
+
+    `updated` names the documents that are new on board; `old` says that the trust on board is past its date.
+    """
+
+    requests: int
+    sent: int
+    receipts: tuple[Receipted, ...]
+    events: tuple[Told, ...]
+    updated: tuple[str, ...]
+    waiting: int
+    purged: int
+    traffic: Traffic
+    old: bool
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where the tablet stands, from what is on board alone."""
+
+    dev: str
+    words: tuple[str, ...]
+    url: str
+    certified: bool
+    label: str
+    region: str
+    trust: int
+    registry: int
+    manifest: int
+    forms: tuple[OnBoard, ...]
+    waiting: int
+    receipted: int
+    rejected: int
+    events: tuple[Told, ...]
+    old: bool
+
+
+def milliseconds() -> int:
+    """Read the clock."""
+    return time.time_ns() // 1_000_000
+
+
+class Tablet:
+    """One tablet, kept in `folder`; one process at a time (SyncError outbox.in_use)."""
+
+    def __init__(self, folder: Path, *, clock: Callable[[], int] = milliseconds) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.outbox = Outbox(folder / "outbox.db")
+        self._key_file = folder / "device.key"
+        self._clock = clock
+        self._loaded: dict[str, tuple[CompiledForm, Engine]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the store and the connection."""
+        if "transport" in vars(self):
+            self.transport.close()
+        self.outbox.close()
+
+    @cached_property
+    def transport(self) -> Transport:
+        """The way to the server, with its count of requests and bytes."""
+        return Transport(self._invited().url)
+
+    # Joining
+
+    def enrol(self, invitation: str) -> tuple[str, ...]:
+        """Check the roots against the invitation's pin, ask to be enrolled, return the six words to compare.
+
+        Asking again with another invitation keeps the device key, until a registrar has certified it.
+        """
+        invited = Invitation.parse(invitation)
+        if self.outbox.held("certificate"):
+            raise SyncError("tablet.certified", "a registrar has certified this tablet already")
+        if not self._key_file.exists():
+            save_secret(self._key_file, SigningKey.generate())
+        transport = Transport(invited.url)
+        trust.accept(Document.parse(transport.get("/v1/trust")), None, invited.pin)
+        transport.send("POST", "/v1/enrolments", enrolment.request(invited.code, self._key).to_bytes())
+        transport.close()
+        vars(self).pop("transport", None)
+        self.outbox.hold({"invitation": invitation.strip().encode()})
+        return self._key.public.words()
+
+    def pull(self) -> Pulled:
+        """Fetch and verify everything the tablet works by; what fails to verify raises and changes nothing."""
+        pin = self._invited().pin
+        offered = boards.fetch(self.transport, self._key.kid)
+        if offered is None:
+            return Pulled(certified=False)
+        board = boards.assemble(offered, self._board(), pin=pin, dev=self._key.kid)
+        updated = boards.store(board, self.outbox, self.transport, self._usable)
+        numbers = board.trust.number, board.registry.number, board.manifest.number
+        return Pulled(True, *numbers, self._forms(board), updated)
+
+    # Working without a network
+
+    def screen(self, form_id: str, answers: Mapping[str, Answer], taken: date) -> Screened:
+        """Score, prune, seal and keep one interview. Raises AnswerError or SyncError, and then nothing was kept."""
+        board = self._certified()
+        sha = board.versions.get(form_id)
+        if sha is None:
+            raise SyncError("tablet.no_form", f"{form_id} is not among this tablet's forms")
+        form, scorer = self._form(sha)
+        filled = scorer.run(answers)
+        route = route_of(form, sha, filled, taken)
+        keyring = board.registry.keyring_for(_district(form, filled), registry.sealed_to(route.queue_kinds or ()))
+        recipient = keyring.public(self._held(f"key/{keyring.key_sha256}"))
+        instance, jti, device = scorer.instance(filled), seal.new_jti(), self._key
+
+        def sealed(place: Place) -> bytes:
+            return seal.seal(
+                instance,
+                to=recipient,
+                route=route,
+                route_key=board.manifest.route_key(self._clock()),
+                device=device,
+                jti=jti,
+                chain=place.chain,
+                seq=place.seq,
+                kseq=place.kseq,
+                prev=place.prev,
+                bucket=form.bucket,
+            )
+
+        kept = self.outbox.append(keyring.id, jti, sealed)
+        return Screened(jti, form_id, sha, keyring.id, kept.seq, _result(scorer, filled))
+
+    def status(self) -> Status:
+        """Tell what is on board."""
+        key = self._key.public if self._key_file.exists() else None
+        board, counts = self._board() if key else None, self.outbox.counts()
+        return Status(
+            dev=key.kid if key else "",
+            words=key.words() if key else (),
+            url=self._invited().url if self.outbox.held("invitation") else "",
+            certified=board is not None,
+            label=board.certificate.label if board else "",
+            region=board.certificate.region if board else "",
+            trust=board.trust.number if board else 0,
+            registry=board.registry.number if board else 0,
+            manifest=board.manifest.number if board else 0,
+            forms=self._forms(board) if board else (),
+            waiting=counts["waiting"],
+            receipted=counts["receipted"],
+            rejected=counts["rejected"],
+            events=self.outbox.events(),
+            old=board is not None and board.trust.is_expired(self._clock()),
+        )
+
+    # Syncing
+
+    def sync(self) -> SyncReport:
+        """Deliver what waits and learn what is new: one request, more only while there is more than one carries.
+
+        Envelopes and receipts come first; a document that fails to verify raises after them and changes nothing.
+        """
+        board, before = self._certified(), self.transport.traffic
+        delivered = deliver(Line(board, self.outbox, self.transport, self._key, self._clock))
+        jtis = self.outbox.jtis()
+        updated = self._take(board, delivered.response)
+        traffic = self.transport.traffic - before
+        return SyncReport(
+            requests=traffic.requests,
+            sent=delivered.sent,
+            receipts=tuple(Receipted(jtis.get(item.id, ""), item.outcome, item.code) for item in delivered.receipts),
+            events=tuple(Told(jtis.get(event.id, ""), event.status, event.at) for event in delivered.events),
+            updated=updated,
+            waiting=self.outbox.counts()["waiting"],
+            purged=self.outbox.purge(delivered.response.at),
+            traffic=traffic,
+            old=self._certified().trust.is_expired(self._clock()),
+        )
+
+    def _take(self, board: Board, response: Response) -> tuple[str, ...]:
+        """Put an answer's documents on board; when they do not fit what is held, all are fetched anew.
+
+        That happens when a registrar was replaced: then the certificate on board needs a new signature too.
+        """
+        offered = {"registry": response.registry, "manifest": response.manifest}
+        newer = {name: document for name, document in offered.items() if document is not None}
+        if not newer and not response.trust:
+            return ()
+        pin, dev = self._invited().pin, self._key.kid
+        try:
+            renewed = boards.assemble(newer, board, trusts=response.trust, pin=pin, dev=dev)
+        except SyncError:
+            fetched = boards.fetch(self.transport, dev)
+            if fetched is None:
+                raise
+            renewed = boards.assemble(fetched, board, pin=pin, dev=dev)
+        return boards.store(renewed, self.outbox, self.transport, self._usable)
+
+    # What is on board
+
+    @cached_property
+    def _key(self) -> SigningKey:
+        return load_secret(self._key_file, SigningKey)
+
+    def _invited(self) -> Invitation:
+        held = self.outbox.held("invitation")
+        if held is None:
+            raise SyncError("tablet.not_enrolled", "this tablet has not been enrolled")
+        return Invitation.parse(held.decode())
+
+    def _board(self) -> Board | None:
+        return boards.load(self.outbox, pin=self._invited().pin, dev=self._key.kid)
+
+    def _certified(self) -> Board:
+        board = self._board()
+        if board is None:
+            raise SyncError("tablet.not_certified", "no registrar has certified this tablet yet, or it has not pulled")
+        return board
+
+    def _held(self, name: str) -> bytes:
+        body = self.outbox.held(name)
+        if body is None:
+            raise SyncError("tablet.incomplete", f"{name} is missing on board: pull again")
+        return body
+
+    def _form(self, sha: str) -> tuple[CompiledForm, Engine]:
+        """Load a form version once; its bundle was verified before it was stored."""
+        if sha not in self._loaded:
+            form = CompiledForm.from_bytes(Document.parse(self._held(f"bundle/{sha}")).payload)
+            self._loaded[sha] = form, engine.load(form.xform)
+        return self._loaded[sha]
+
+    def _forms(self, board: Board) -> tuple[OnBoard, ...]:
+        found = ((sha, self._form(sha)[0]) for sha in board.versions.values())
+        return tuple(OnBoard(form.form_id, form.version, form.title, form.channel, sha) for sha, form in found)
+
+    def _usable(self, form_id: str, payload: bytes) -> None:
+        """Refuse a bundle that this tablet could not score with, while the former version is still on board."""
+        try:
+            form = CompiledForm.from_bytes(payload)
+            engine.load(form.xform)
+        except (FormError, KeyError, TypeError, ValueError) as problem:
+            raise SyncError("bundle.unusable", f"{form_id}: {problem}") from problem
+        if form.form_id != form_id:
+            raise SyncError("bundle.unusable", f"{form.form_id} was sent as {form_id}")
+
+
+def route_of(form: CompiledForm, sha: str, filled: Filled, taken: date) -> Route:
+    """Return what the server may read of a screening, by the form's own mapping (SPEC 7)."""
+    values = filled.values
+    fields = {name: values[question] for name, question in form.route.items() if values.get(question)}
+    if "province" in fields:
+        fields["province"] = fields["province"][:4]
+    fields |= {name: values[name] for name in ("tier", "urgency") if values.get(name)}
+    fields |= {"outcome": values.get("outcome") or "not_scored", "mode": form.channel, "taken": taken.isoformat()}
+    content = {**fields, "queue_kinds": sorted(values.get("queue_kinds", "").split())}
+    allowed = {name: value for name, value in content.items() if name not in form.omit_route}
+    return Route.from_content({"form": form.form_id, "sha": sha, **allowed})
+
+
+def _district(form: CompiledForm, filled: Filled) -> str:
+    """Return the district code of the interview; without one the national desk reads the screening."""
+    answer = filled.values.get(form.route.get("province", ""), "")
+    return answer if DISTRICT.fullmatch(answer) else ""
+
+
+def _result(scorer: Engine, filled: Filled) -> Result:
+    note = scorer.nodes.get(filled.values.get("guidance", ""))
+    return Result(filled.values.get("outcome", ""), filled.values.get("tier", ""), note.label if note else {})
