@@ -170,7 +170,7 @@ def read_request(message: Message, device: VerifyKey) -> Request:
     have, inventory = members.object("have"), members.object("inventory")
     return Request(
         n=members.integer("n", 1),
-        at=members.integer("at"),
+        at=members.integer("at", default=0),
         trust=have.integer("trust", default=0),
         registry=have.integer("registry", default=0),
         manifest=have.integer("manifest", default=0),
@@ -224,7 +224,7 @@ def read_response(message: Message, servers: Mapping[str, VerifyKey], *, dev: st
     return Response(
         dev=dev,
         n=n,
-        at=members.integer("at"),
+        at=members.integer("at", default=0),
         generation=members.text("generation", HALF_ID),
         cursor=members.integer("cursor", default=0),
         receipts=_document(members, "receipts"),

@@ -68,21 +68,26 @@ def _no_constant(name: str) -> Any:
     raise SyncError("encoding.json", f"{name} is not JSON")
 
 
-def strict_json(data: bytes) -> dict[str, Any]:
-    """Read one JSON object in UTF-8, in which no object has the same member twice."""
+def strict_value(data: bytes) -> Any:
+    """Read one JSON value in UTF-8, in which no object has the same member twice (SPEC 2.2)."""
     try:
-        content = json.loads(data.decode("utf-8"), object_pairs_hook=_members_once, parse_constant=_no_constant)
+        return json.loads(data.decode("utf-8"), object_pairs_hook=_members_once, parse_constant=_no_constant)
     except (ValueError, RecursionError) as wrong:
         raise SyncError("encoding.json", "not JSON in UTF-8") from wrong
+
+
+def strict_json(data: bytes) -> dict[str, Any]:
+    """Read one JSON object as `strict_value` does."""
+    content = strict_value(data)
     if not isinstance(content, dict):
         raise SyncError("encoding.json", "not a JSON object")
     return content
 
 
-def canonical(content: Mapping[str, Any]) -> bytes:
-    """Write a JSON object as RFC 8785 bytes."""
+def canonical(content: Mapping[str, Any] | list[Any]) -> bytes:
+    """Write a JSON object or array as RFC 8785 bytes."""
     try:
-        return rfc8785.dumps(dict(content))
+        return rfc8785.dumps(content if isinstance(content, list) else dict(content))
     except (ValueError, RecursionError) as wrong:
         raise SyncError("encoding.json", "has no canonical JSON form") from wrong
 

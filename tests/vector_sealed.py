@@ -1,4 +1,4 @@
-"""The vectors of what is sealed or locked (envelopes, routes, keyring secrets, passphrases) and of the sync exchange."""
+"""The vectors of what is sealed or locked (envelopes, routes, keyrings, passphrases) and of the sync exchange."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ from vector_material import (
 )
 
 from sync import envelope, exchange, route, seal
-from sync.keys import Derived, SealKey, SigningKey, b64u, derive
+from sync.keys import Derived, SealKey, SigningKey, b64u, canonical, derive
 from sync.signed import sign_bare
 
 Kept = Callable[[str, Callable[[], str]], str]
@@ -154,22 +154,34 @@ def envelope_cases(kept: Kept) -> dict[str, Case]:
 
 
 def route_cases(kept: Kept) -> dict[str, Case]:
+    def spelled(**said: Any) -> bytes:
+        return canonical([said.get(name) for name in route.VOCABULARY])
+
     def check(expect: str, about: str, plain: bytes) -> Case:
         padded = plain.ljust(route.PLAIN_BYTES, b"\0")
         info = f"chaski-1/route/{JTI}/{ROUTE_KEY.kid}".encode()
         sealed = kept(about, lambda: b64u(route.SUITE.encrypt(padded, ROUTE_KEY.public.hpke, info)))
         given = {"route": f"{ROUTE_KEY.kid}.{sealed}", "route_secret": b64u(ROUTE_KEY.secret), "jti": JTI}
-        return case("route", expect, about, given, json.loads(plain) if expect == "ok" else None)
+        return case(
+            "route",
+            expect,
+            about,
+            given,
+            {name: value for name, value in zip(route.VOCABULARY, json.loads(plain), strict=True) if value}
+            if expect == "ok"
+            else None,
+        )
 
     return {
-        "empty": check("ok", "A route that says nothing.", b"{}"),
-        "unknown_field": check("route.unknown_field", "A field that is not in the vocabulary.", b'{"name":"x"}'),
-        "bad_value": check("route.bad_value", "A code that is not in the vocabulary.", b'{"tier":"T9"}'),
+        "empty": check("ok", "A route that says nothing.", spelled()),
+        "three_fields": check("ok", "Three fields.", spelled(tier="child", queue_kinds=["child"], province="1702")),
+        "too_long": check("route.malformed", "A fifteenth value.", spelled()[:-1] + b',"x"]'),
+        "object": check("route.malformed", "An object in place of the array.", b'{"tier":"T1"}'),
+        "bad_value": check("route.bad_value", "A code that is not in the vocabulary.", spelled(tier="T9")),
         "kinds_not_sorted": check(
-            "route.bad_value", "Queue kinds in another order.", b'{"queue_kinds":["protection","child"]}'
+            "route.bad_value", "Kinds in another order.", spelled(queue_kinds=["review", "child"])
         ),
-        "null": check("route.bad_value", "A field without a value is left out.", b'{"tier":null}'),
-        "padding": check("route.padding", "Something after the zeros.", b"{}\0x"),
+        "padding": check("route.padding", "Something after the zeros.", spelled() + b"\0x"),
     }
 
 

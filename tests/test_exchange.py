@@ -1,0 +1,200 @@
+"""One sync round trip: what is written is what is read, it binds both sides, and it stays small."""
+
+import os
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sync import envelope, exchange, receipt, seal
+from sync.errors import SyncError
+from sync.exchange import Event, Message, Request, Response
+from sync.keys import RouteKey, SealKey, SigningKey, b64u
+from sync.route import Route
+from sync.signed import Document, sign_bare
+
+DEVICE, SERVER, STRANGER = SigningKey(b"d" * 32), SigningKey(b"s" * 32), SigningKey(b"x" * 32)
+SERVERS = {SERVER.kid: SERVER.public}
+NOW = 1_795_300_000_000
+COUNTS = st.integers(0, 2**53 - 1)
+HASHES = st.binary(min_size=32, max_size=32).map(bytes.hex)
+HALF_IDS = st.binary(min_size=8, max_size=8).map(b64u)
+DOCUMENTS = st.none() | st.builds(lambda number: Document.of({"number": number}, "t", SERVER), COUNTS)
+SOME = st.lists(DOCUMENTS.filter(bool), max_size=2).map(tuple)
+REQUESTS = st.builds(
+    Request,
+    n=st.integers(1, 2**53 - 1),
+    at=COUNTS,
+    trust=COUNTS,
+    registry=COUNTS,
+    manifest=COUNTS,
+    generation=st.just("") | HALF_IDS,
+    cursor=COUNTS,
+    pending=st.lists(HASHES, max_size=5).map(tuple),
+    envelopes=st.lists(st.text(st.characters(codec="ascii")).map(str.encode), max_size=5).map(tuple),
+    inventory_digest=st.just("") | st.binary(min_size=16, max_size=16).map(b64u),
+    inventory=st.dictionaries(st.from_regex(r"[a-z][a-z0-9_]{0,39}", fullmatch=True), HASHES, max_size=3),
+    budget=COUNTS,
+)
+EVENTS = st.builds(Event, HASHES, st.from_regex(r"[a-z_]{1,32}", fullmatch=True), COUNTS)
+RESPONSES = st.builds(
+    Response,
+    dev=st.just(DEVICE.kid),
+    n=st.just(12),
+    at=COUNTS,
+    generation=HALF_IDS,
+    cursor=COUNTS,
+    receipts=DOCUMENTS,
+    trust=SOME,
+    registry=DOCUMENTS,
+    manifest=DOCUMENTS,
+    events=st.lists(EVENTS, max_size=3).map(tuple),
+    orders=SOME,
+    seq=st.dictionaries(HALF_IDS, COUNTS, max_size=3),
+    more=st.booleans(),
+)
+
+
+def sent(body, key=DEVICE):
+    return Message(body, f"{key.kid}.{sign_bare(body, key, exchange.REQUEST_TYP)}")
+
+
+def code_of(message, key=DEVICE):
+    with pytest.raises(SyncError) as wrong:
+        exchange.read_request(message, key.public)
+    return wrong.value.code
+
+
+@settings(max_examples=60)
+@given(REQUESTS)
+def test_a_request_is_read_as_it_was_written(request_):
+    message = exchange.write_request(request_, DEVICE)
+    assert exchange.signer(message.signature) == DEVICE.kid
+    assert exchange.read_request(message, DEVICE.public) == request_
+    assert exchange.write_request(request_, DEVICE) == message
+
+
+@settings(max_examples=60)
+@given(RESPONSES)
+def test_a_response_is_read_as_it_was_written(response):
+    message = exchange.write_response(response, SERVER)
+    assert exchange.read_response(message, SERVERS, dev=DEVICE.kid, n=12) == response
+
+
+@settings(max_examples=100)
+@given(st.data())
+def test_any_flipped_bit_of_a_request_is_refused(data):
+    good = exchange.write_request(Request(n=1, at=NOW, pending=("ab" * 32,) * 9), DEVICE)
+    body = bytearray(good.body)
+    body[data.draw(st.integers(0, len(body) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    assert code_of(Message(bytes(body), good.signature)) == "exchange.bad_signature"
+
+
+def test_an_answer_to_another_tablet_or_request_is_refused():
+    answer = exchange.write_response(Response(DEVICE.kid, 12, NOW, "A" * 11), SERVER)
+    for dev, n in ((STRANGER.kid, 12), (DEVICE.kid, 13)):
+        with pytest.raises(SyncError, match=r"exchange\.wrong_answer"):
+            exchange.read_response(answer, SERVERS, dev=dev, n=n)
+    with pytest.raises(SyncError, match=r"exchange\.unknown_signer"):
+        exchange.read_response(answer, {}, dev=DEVICE.kid, n=12)
+
+
+def test_a_request_cannot_pass_for_an_answer():
+    asked = exchange.write_request(Request(n=12, at=NOW), SERVER)
+    with pytest.raises(SyncError, match=r"exchange\.bad_signature"):
+        exchange.read_response(asked, SERVERS, dev=DEVICE.kid, n=12)
+
+
+def test_a_gzip_bomb_stops_at_the_limit():
+    packed = exchange.zlib.compress(b" " * 200_000_000, 1, wbits=31)
+    assert code_of(sent(packed)) == "exchange.too_large"
+    assert code_of(sent(b"{" * (exchange.MAX_BODY_BYTES + 1))) == "exchange.too_large"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "encoding.json"),
+        (b"\x1f\x8b", "exchange.malformed"),
+        (exchange.zlib.compress(b"{}", wbits=31)[:-1], "exchange.malformed"),
+        (exchange.zlib.compress(b"{}", wbits=31) + b"x", "exchange.malformed"),
+        (b'{"n":1,"at":1}', "exchange.wrong_protocol"),
+        (b'{"protocol":"chaski-1","n":0,"at":1}', "document.malformed"),
+        (b'{"protocol":"chaski-1","n":true,"at":1}', "document.malformed"),
+        (b'{"protocol":"chaski-1","n":1.0,"at":1}', "document.malformed"),
+        (b'{"protocol":"chaski-1","n":1,"at":1,"envelopes":{}}', "document.malformed"),
+        (b'{"protocol":"chaski-1","n":1,"at":1,"pending":["x"]}', "document.malformed"),
+        (b'{"protocol":"chaski-1","n":1,"at":1,"have":[]}', "document.malformed"),
+        (b'{"protocol":"chaski-1","n":1,"at":1,"inventory":{"../x":"y"}}', "document.malformed"),
+        (b'{"protocol":"chaski-1","n":1,"n":2,"at":1}', "encoding.duplicate_member"),
+        (b'{"protocol":"chaski-1","n":1,"at":1,"envelopes":[' + b'"",' * 500 + b'""]}', "document.malformed"),
+    ],
+)
+def test_a_request_that_is_none_is_refused_by_name(body, code):
+    assert code_of(sent(body)) == code
+
+
+def test_one_broken_envelope_does_not_cost_the_others():
+    body = '{"protocol":"chaski-1","n":1,"at":1,"envelopes":["roto","ñ","\\ud800"]}'.encode()
+    read = exchange.read_request(sent(body), DEVICE.public)
+    assert len({envelope.identity(raw) for raw in read.envelopes}) == 3
+
+
+def test_members_of_a_later_protocol_are_ignored():
+    body = b'{"protocol":"chaski-1","n":1,"at":1,"later":[1]}'
+    assert exchange.read_request(sent(body), DEVICE.public) == Request(n=1, at=1)
+
+
+def test_a_sync_with_nothing_new_fits_in_a_thousand_bytes_with_its_heads():
+    up = exchange.write_request(
+        Request(
+            n=123_456,
+            at=NOW,
+            trust=12,
+            registry=1234,
+            manifest=NOW // 1000,
+            generation="A" * 11,
+            cursor=1_234_567,
+            inventory_digest="A" * 22,
+        ),
+        DEVICE,
+    )
+    down = exchange.write_response(
+        Response(DEVICE.kid, 123_456, NOW, "A" * 11, cursor=1_234_567, seq={"A" * 11: 12_345}), SERVER
+    )
+    request_head = (
+        f"POST {exchange.PATH} HTTP/1.1\r\nHost: chaski.ejemplo.gob.pe\r\nContent-Type: {exchange.CONTENT_TYPE}\r\n"
+        f"Content-Length: {len(up.body)}\r\n{exchange.SIGNATURE_HEADER}: {up.signature}\r\n\r\n"
+    )
+    response_head = (
+        f"HTTP/1.1 200 OK\r\nContent-Type: {exchange.CONTENT_TYPE}\r\nContent-Length: {len(down.body)}\r\n"
+        "Date: Sat, 21 Nov 2026 18:00:00 GMT\r\nServer: waitress\r\n"
+        f"{exchange.SIGNATURE_HEADER}: {down.signature}\r\n\r\n"
+    )
+    assert len(request_head) + len(up.body) <= 550
+    assert len(response_head) + len(down.body) <= 450
+
+
+def test_ten_screenings_and_their_receipts_fit_in_32_kilobytes():
+    keyring, route_key, raws = SealKey(b"k" * 32), RouteKey(b"r" * 32), []
+    for number in range(1, 11):
+        raws.append(
+            seal.seal(
+                os.urandom(900),
+                to=keyring.public,
+                route=Route(form="pe_laboral_adulto", sha="ab" * 32, province="1702"),
+                route_key=route_key.public,
+                device=DEVICE,
+                jti=seal.new_jti(),
+                chain="A" * 11,
+                seq=number,
+                kseq=number,
+                prev=envelope.identity(raws[-1]) if raws else "",
+                bucket=1024,
+            )
+        )
+    up = exchange.write_request(Request(n=1, at=NOW, envelopes=tuple(raws)), DEVICE)
+    items = [receipt.Item(envelope.identity(raw), "stored", number) for number, raw in enumerate(raws, 1)]
+    word = receipt.make(SERVER, dev=DEVICE.kid, n=1, at=NOW, generation="A" * 11, head="ab" * 32, items=items)
+    down = exchange.write_response(Response(DEVICE.kid, 1, NOW, "A" * 11, receipts=word), SERVER)
+    assert len(up.body) + len(down.body) <= 30_500

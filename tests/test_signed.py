@@ -1,0 +1,85 @@
+"""Documents: what was signed is what is read, and whatever else arrives is refused by name."""
+
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sync import signed
+from sync.errors import SyncError
+from sync.keys import SigningKey, b64u, canonical, strict_json, unb64u
+from sync.signed import Document
+
+TYP = "chaski-1/example+jws"
+KEY, OTHER = SigningKey(b"k" * 32), SigningKey(b"o" * 32)
+KEYS = {KEY.kid: KEY.public, OTHER.kid: OTHER.public}
+LEAVES = (
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(st.characters(exclude_categories=["Cs"]))
+)
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+OBJECTS = st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), VALUES, max_size=4)
+
+
+@given(OBJECTS)
+def test_a_signed_document_comes_back_as_it_was(content):
+    document = Document.parse(Document.of(content, TYP, KEY, OTHER).to_bytes())
+    assert document.require(TYP, KEYS, 2) == set(KEYS)
+    assert document.content == content
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_any_flipped_bit_of_a_document_is_refused(data):
+    good = Document.of({"number": 7, "persona": "p-ñ"}, TYP, KEY).to_bytes()
+    place, bit = data.draw(st.integers(0, len(good) - 1)), data.draw(st.integers(0, 7))
+    bad = bytearray(good)
+    bad[place] ^= 1 << bit
+    with pytest.raises(SyncError):
+        Document.parse(bytes(bad)).require(TYP, KEYS)
+
+
+@given(st.binary())
+def test_base64url_has_one_spelling(data):
+    text = b64u(data)
+    assert unb64u(text) == data
+    for spelling in (text + "=", text + "\n", " " + text, text + "A" * 4 + "!"):
+        with pytest.raises(SyncError, match=r"encoding\.base64"):
+            unb64u(spelling)
+
+
+@given(st.binary(max_size=40))
+def test_whatever_arrives_as_a_document_is_read_or_refused_by_name(data):
+    with suppress(SyncError):  # Anything else would be a crash in a tablet or a server.
+        Document.parse(data)
+
+
+@given(st.binary(max_size=300))
+def test_the_lean_path_of_envelopes_and_the_jose_library_agree(payload):
+    jws = signed.sign(payload, KEY, TYP)
+    assert signed.sign_bare(payload, KEY, TYP) == jws.split(".")[2]
+    signed.verify_bare(payload, jws.split(".")[2], KEY.public, TYP)
+    if payload:  # A detached JWS over nothing looks attached to joserfc; no document and no body is empty.
+        assert signed.verify(payload, jws, TYP, KEYS) == KEY.kid
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"a":NaN}', '{"a":1}x', "[1]", '{"a":1e999}', '{"a":"\\ud800"}', "\ufeff{}"]
+)
+def test_json_that_readers_disagree_about_is_refused(text):
+    with pytest.raises(SyncError):
+        canonical(strict_json(text.encode("utf-8")))
+
+
+def test_the_header_of_a_signature_is_exactly_the_one_of_the_spec():
+    header = unb64u(signed.sign(b"x", KEY, TYP).split(".")[0])
+    assert header == canonical({"alg": "Ed25519", "kid": KEY.kid, "typ": TYP})
+    assert json.loads(header)["kid"] == KEY.public.kid

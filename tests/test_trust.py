@@ -1,0 +1,182 @@
+"""Who may sign what, which document follows which, and who is let in."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sync import bundle, enrolment, manifest, receipt, registry, trust
+from sync.enrolment import Certificate, Invitation
+from sync.errors import SyncError
+from sync.keys import RouteKey, SealKey, SigningKey
+from sync.manifest import Entry, RouteKeyEntry
+from sync.registry import Desk, Keyring, sealed_to
+from sync.signed import Document
+from sync.trust import Signer
+
+ROOTS = [SigningKey(bytes([number]) * 32) for number in (1, 2, 3)]
+REGISTRAR, AUTHOR, REVIEWER, SERVER, DEVICE = (SigningKey(bytes([number]) * 32) for number in range(4, 9))
+PIN = trust.pin_of([root.public for root in ROOTS], 2)
+MEMBERS = {
+    "number": 1,
+    "demo": False,
+    "roots": [root.public for root in ROOTS],
+    "threshold": 2,
+    "registrars": [REGISTRAR.public],
+    "authors": [Signer(AUTHOR.public, "ana")],
+    "reviewers": [Signer(REVIEWER.public, "rita")],
+    "servers": [SERVER.public],
+    "issued": 1000,
+    "expires": 2000,
+}
+
+
+def document(*signers, **changes):
+    made = Document(trust.make(**{**MEMBERS, **changes}))
+    for key in signers:
+        made = made.signed_by(key, trust.TYP)
+    return made
+
+
+TRUST = trust.accept(document(*ROOTS[:2]), None, PIN)
+
+
+def refused(code, act, *args, **more):
+    with pytest.raises(SyncError) as wrong:
+        act(*args, **more)
+    assert wrong.value.code == code
+
+
+def test_the_pin_does_not_depend_on_the_order_of_the_roots_but_on_the_threshold():
+    keys = [root.public for root in ROOTS]
+    assert trust.pin_of(keys[::-1], 2) == PIN == TRUST.pin
+    assert trust.pin_of(keys, 1) != PIN
+
+
+def test_an_old_trust_is_a_mark_for_tablets_and_a_refusal_for_staff():
+    old = trust.accept(document(*ROOTS[:2]), None, PIN, now=3000)
+    assert old.is_expired(3000)
+    assert not old.is_expired(1500)
+    refused("trust.expired", trust.accept, document(*ROOTS[:2]), None, PIN, now=3000, strict=True)
+
+
+def test_the_same_trust_again_is_accepted():
+    assert trust.accept(document(*ROOTS[:2]), TRUST, PIN) == TRUST
+
+
+def test_root_keys_change_only_with_the_old_and_the_new_roots():
+    new = SigningKey(b"n" * 32)
+    roots = [ROOTS[0].public, new.public]
+    assert trust.accept(document(*ROOTS[:2], new, number=2, roots=roots), TRUST, PIN).number == 2
+    refused("signed.too_few", trust.accept, document(*ROOTS[:2], number=2, roots=roots), TRUST, PIN)
+    refused("signed.too_few", trust.accept, document(ROOTS[0], new, number=2, roots=roots), TRUST, PIN)
+
+
+def test_a_threshold_beyond_the_roots_and_a_key_of_two_persons_are_malformed():
+    refused("document.malformed", trust.accept, document(*ROOTS, threshold=4), None, PIN)
+    twice = [Signer(AUTHOR.public, "ana"), Signer(AUTHOR.public, "otra")]
+    refused("document.malformed", trust.accept, document(*ROOTS, authors=twice), None, PIN)
+
+
+def registry_of(*desks, signer=REGISTRAR, number=1):
+    keyrings = [Keyring.of(name, 1, SealKey(name.encode().ljust(32)).public) for name in ("national", "a", "b", "c")]
+    made = registry.make(number=number, keyrings=keyrings, desks=desks, revoked=[DEVICE.kid], issued=1)
+    return Document(made).signed_by(signer, registry.TYP)
+
+
+def test_a_screening_goes_to_the_nearest_desk_of_its_kind():
+    desks = (Desk("17", "protection", "a"), Desk("1702", "protection", "b"), Desk("17", "child", "c"))
+    known = registry.accept(registry_of(*desks), TRUST, None)
+    for ubigeo, kind, keyring in (
+        ("170204", "protection", "b"),
+        ("170102", "protection", "a"),
+        ("170102", "review", "a"),
+        ("170102", "", "a"),
+        ("170102", "child", "c"),
+        ("170102", "labour", "national"),
+        ("210101", "protection", "national"),
+        ("", "child", "national"),
+    ):
+        assert known.keyring_for(ubigeo, kind).id == keyring
+    assert DEVICE.kid in known.revoked
+
+
+def test_a_child_is_always_sealed_to_the_child_desk():
+    assert sealed_to(("child", "protection")) == "child"
+    assert sealed_to(("labour",)) == "labour"
+    assert sealed_to(("labour", "protection")) == sealed_to(("review",)) == sealed_to(()) == "protection"
+
+
+def test_a_registry_is_taken_from_registrars_only_and_is_whole():
+    refused("signed.too_few", registry.accept, registry_of(signer=SERVER), TRUST, None)
+    refused("document.malformed", registry.accept, registry_of(Desk("17", "child", "no_such")), TRUST, None)
+    twice = (Desk("17", "child", "a"), Desk("17", "child", "b"))
+    refused("document.malformed", registry.accept, registry_of(*twice), TRUST, None)
+    held = registry.accept(registry_of(number=5), TRUST, None)
+    refused("document.rolled_back", registry.accept, registry_of(number=4), TRUST, held)
+
+
+def test_a_keyring_public_key_is_known_by_its_hash():
+    key, other = SealKey(b"k" * 32).public, SealKey(b"o" * 32).public
+    keyring = Keyring.of("17-child", 1, key)
+    assert keyring.public(key.raw) == key
+    refused("registry.wrong_key", keyring.public, other.raw)
+    refused("key.malformed", keyring.public, key.raw[:-1])
+
+
+@given(st.integers(0, 1000), st.binary(min_size=16, max_size=16))
+def test_a_wider_ring_keeps_the_tablets_of_the_narrower_one(permille, seed):
+    dev = SigningKey(seed * 2).kid
+    narrow, wide = Entry("ab" * 32, share_permille=permille), Entry("ab" * 32, share_permille=min(permille + 100, 1000))
+    assert wide.takes(dev, "17") or not narrow.takes(dev, "17")
+    assert Entry("ab" * 32, share_permille=1000).takes(dev, "17")
+    assert not Entry("ab" * 32, share_permille=0).takes(dev, "17")
+
+
+def test_route_keys_follow_each_other_and_the_last_one_stays():
+    first, second = RouteKey(b"1" * 32).public, RouteKey(b"2" * 32).public
+    made = manifest.make(number=1, forms={}, route_keys=[RouteKeyEntry(first, 10), RouteKeyEntry(second, 20)], issued=1)
+    known = manifest.accept(Document(made).signed_by(SERVER, manifest.TYP), TRUST, None)
+    assert [known.route_key(now) for now in (5, 10, 20, 99)] == [first, second, second, second]
+
+
+def test_two_persons_stand_behind_every_form():
+    made = Document.of({"channel": "field"}, bundle.TYP, AUTHOR, REVIEWER)
+    assert bundle.accept(made, TRUST, made.sha256) == made.payload
+    refused("signed.too_few", bundle.accept, Document.of({"channel": "field"}, bundle.TYP, AUTHOR), TRUST)
+    same = replace(TRUST, reviewers={REVIEWER.kid: Signer(REVIEWER.public, "ana")})
+    refused("bundle.one_person", bundle.accept, made, same)
+
+
+def test_a_tablet_is_let_in_by_a_registrar():
+    certificate = Certificate(DEVICE.kid, DEVICE.public, "17", "Tableta 14", 1)
+    made = Document(certificate.to_payload(5)).signed_by(REGISTRAR, enrolment.CERTIFICATE_TYP)
+    assert enrolment.accept_certificate(made, TRUST, DEVICE.kid) == certificate
+    assert enrolment.accept_request(enrolment.request("un-codigo", DEVICE)) == ("un-codigo", DEVICE.public)
+
+
+def test_an_invitation_survives_paper_and_nothing_else_passes_for_one():
+    invitation = Invitation("https://chaski.gob.pe/t?x=1&y", "codigo-1", PIN)
+    assert Invitation.parse(f" {invitation.to_text()}\n") == invitation
+    good = invitation.to_text()
+    for text in (
+        "",
+        "https://x",
+        good.replace("chaski:1", "chaski:2"),
+        good[:-1],
+        good.replace("https", "ftp"),
+        good + "&u=x",
+    ):
+        refused("enrolment.bad_invitation", Invitation.parse, text)
+
+
+def test_receipts_count_for_their_tablet_and_their_request_only():
+    made = receipt.make(
+        SERVER, dev=DEVICE.kid, n=3, at=9, generation="A" * 11, head="", items=[receipt.Item("ab" * 32, "rejected")]
+    )
+    items = receipt.accept(made, TRUST, dev=DEVICE.kid, n=3).items
+    assert [item.done for item in items] == [False]
+    refused("receipt.other_device", receipt.accept, made, TRUST, dev=AUTHOR.kid, n=3)
+    refused("receipt.stale", receipt.accept, made, TRUST, dev=DEVICE.kid, n=4)
+    refused("signed.too_few", receipt.accept, made, replace(TRUST, servers={}), dev=DEVICE.kid, n=3)
