@@ -1,0 +1,237 @@
+"""Form checks: whatever an author can get wrong is named at once, in its cell, with what to do about it."""
+
+import re
+from pathlib import Path
+
+import openpyxl
+import polib
+import pytest
+
+from screening_forms import checks, translations
+from screening_forms.advice import ADVICE
+from screening_forms.workbook import Workbook, parse_markdown, read
+
+VOCABULARY = {"province": frozenset[str](), "sex": frozenset({"female", "male", "no_answer"})}
+FORM = """
+| survey |
+| | type | name | label::Español (es) | hint::Español (es) | relevant | required | choice_filter | route |
+| | select_one region | region | ¿En qué región están? | | | yes | | |
+| | select_one distrito | distrito | ¿En qué distrito están? | | | yes | region=${region} | province |
+| | select_one sexo | sexo | ¿Mujer u hombre? | | | | | sex |
+| | begin_group | g_trabajo | Su trabajo | | ${sexo}='female' | | | |
+| | select_one si_no | golpes | ¿Le pegan? | No pida detalles. | | | | |
+| | integer | horas | ¿Cuántas horas trabaja? | | ${golpes}='yes' | | | |
+| | end_group | | | | | | | |
+| | begin_group | score | Al final | | | | | |
+| | note | gracias | Gracias. | | | | | |
+| | end_group | | | | | | | |
+| choices |
+| | list_name | name | label::Español (es) | region |
+| | region | 17 | Madre de Dios | |
+| | distrito | 170204 | | 17 |
+| | sexo | female | Mujer | |
+| | sexo | male | Hombre | |
+| | sexo | no_answer | No contesta | |
+| | si_no | yes | Sí | |
+| | si_no | no | No | |
+| | si_no | no_answer | No contesta | |
+| | si_no | does_not_know | No sabe | |
+| settings |
+| | form_id | form_title | version | default_language | indicator_set | policy | profile | languages | omit_route | ubigeo_lists |
+| | f | F | 1 | Español (es) | ilo_delphi_2009 | pe_adult_2026_1 | adult_labour | es | | distrito |
+| indicators |
+| | code | when | note |
+| | D5.04 | ${golpes}='yes' | |
+| | D4.01 | ${horas} > 12 | |
+| | minor | ${sexo}='no_answer' | |
+"""  # noqa: E501
+
+Found = tuple[str, int, str, str]
+
+
+def found(workbook: Workbook) -> set[Found]:
+    return {(p.sheet, p.row, p.column, p.code) for p in checks.check(workbook, VOCABULARY)}
+
+
+BASE = found(parse_markdown(FORM))
+
+
+def changed(old: str, new: str) -> set[Found]:
+    assert FORM.count(old) >= 1, old
+    return found(parse_markdown(FORM.replace(old, new, 1))) - BASE
+
+
+def test_a_sound_form_has_no_problem_that_keeps_it_from_being_compiled() -> None:
+    assert checks.blocking(checks.check(parse_markdown(FORM), VOCABULARY)) == []
+
+
+ES = "label::Español (es)"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        # The six that authors make most.
+        ("| ¿Le pegan? |", "| |", ("survey", 6, ES, "label.missing")),
+        ("| si_no | yes | Sí |", "| si_no | yes | |", ("choices", 7, ES, "label.missing")),
+        ("| relevant |", "| relevent |", ("survey", 1, "relevent", "column.unknown")),
+        ("| f | F |", "| | F |", ("settings", 2, "form_id", "settings.missing")),
+        ("| F | 1 |", "| F | |", ("settings", 2, "version", "settings.missing")),
+        ("| D5.04 |", "| D5.40 |", ("indicators", 2, "code", "indicator.unknown")),
+        ("integer | horas", "geopoint | horas", ("survey", 7, "type", "type.forbidden")),
+        ("| province |", "| provinse |", ("survey", 3, "route", "route.unknown_field")),
+        ("| es | | distrito", "| es | sexx | distrito", ("settings", 2, "omit_route", "route.unknown_field")),
+        # Types and metadata that would name, show, hear or locate somebody.
+        *(
+            ("integer | horas", f"{kind} | horas", ("survey", 7, "type", "type.forbidden"))
+            for kind in ("text", "image", "audio", "deviceid", "phonenumber", "audit", "start-geopoint", "hidden")
+        ),
+        ("select_one sexo", "select_one sexo or_other", ("survey", 4, "type", "type.forbidden")),
+        ("select_one sexo", "select_one_from_file a.csv", ("survey", 4, "type", "type.forbidden")),
+        ("| integer | horas", "| | horas", ("survey", 7, "type", "type.missing")),
+        # Settings.
+        ("| omit_route |", "| submission_url |", ("settings", 2, "submission_url", "settings.forbidden")),
+        ("| omit_route |", "| public_key |", ("settings", 2, "public_key", "settings.forbidden")),
+        ("| omit_route |", "| auto_send |", ("settings", 2, "auto_send", "settings.forbidden")),
+        ("| omit_route |", "| omitroute |", ("settings", 1, "omitroute", "column.unknown")),
+        ("| pe_adult_2026_1 |", "| pe_adult |", ("settings", 2, "policy", "settings.bad_value")),
+        ("| adult_labour |", "| adult |", ("settings", 2, "profile", "settings.bad_value")),
+        ("| f | F |", "| F 1 | F |", ("settings", 2, "form_id", "settings.bad_value")),
+        ("| es | |", "| es quy | |", ("settings", 2, "languages", "settings.bad_value")),
+        # Columns.
+        ("| code | when |", "| code | wenn |", ("indicators", 1, "wenn", "column.unknown")),
+        (ES, "label::Quechua (quz)", ("survey", 1, "label::Quechua (quz)", "column.unknown_language")),
+        (
+            "| hint::Español (es) |",
+            "| hint::English (en) |",
+            ("survey", 1, "hint::English (en)", "column.unknown_language"),
+        ),
+        # Names and groups.
+        ("| horas |", "| golpes |", ("survey", 7, "name", "name.duplicate")),
+        ("| horas |", "| |", ("survey", 7, "name", "name.missing")),
+        ("| horas |", "| Horas |", ("survey", 7, "name", "name.bad")),
+        ("| gracias |", "| outcome |", ("survey", 10, "name", "name.reserved")),
+        ("| gracias |", "| i_d5 |", ("survey", 10, "name", "name.reserved")),
+        (
+            "| | begin_group | g_trabajo | Su trabajo | | ${sexo}='female' | | | |\n",
+            "",
+            ("survey", 7, "type", "group.not_open"),
+        ),
+        ("| | end_group | | | | | | | |\n", "", ("survey", 5, "type", "group.not_closed")),
+        ("| score |", "| final |", ("survey", 0, "name", "group.no_score")),
+        # Choices.
+        ("select_one si_no", "select_one sino", ("survey", 6, "type", "choice.unknown_list")),
+        ("| sexo | male |", "| sexo | female |", ("choices", 5, "name", "choice.duplicate")),
+        ("| distrito | 170204 |", "| distrito | 170299 |", ("choices", 3, "name", "choice.unknown_place")),
+        ("| si_no | no_answer | No contesta | |\n", "", ("survey", 6, "type", "choice.not_refusable")),
+        (
+            "| ${golpes}='yes' | | | |",
+            "| ${golpes}='yes' | yes | | |",
+            ("survey", 7, "required", "question.not_refusable"),
+        ),
+        # Texts.
+        ("Gracias.", " ".join(["palabra"] * 21) + ".", ("survey", 10, ES, "text.long_sentence")),
+        ("No pida detalles.", "Vea https://x.pe", ("survey", 6, "hint::Español (es)", "text.link")),
+        # Expressions and references.
+        ("${golpes}='yes' | | | |", "${golpe}='yes' | | | |", ("survey", 7, "relevant", "reference.unknown")),
+        ("Gracias.", "Gracias, ${nombre}.", ("survey", 10, ES, "reference.unknown")),
+        ("| ${horas} > 12 |", "| ${hora} > 12 |", ("indicators", 3, "when", "reference.unknown")),
+        ("${sexo}='female'", "${sexo}='femal'", ("survey", 5, "relevant", "reference.unknown_choice")),
+        ("| D5.04 | ${golpes}='yes'", "| D5.04 | ${golpes}!='no'", ("indicators", 2, "when", "when.negation")),
+        ("${sexo}='female'", "pulldata('a', 'b')", ("survey", 5, "relevant", "expression.syntax")),
+        ("| D4.01 | ${horas} > 12 |", "| D4.01 | |", ("indicators", 3, "when", "indicator.no_when")),
+        # The route.
+        ("| sexo | male |", "| sexo | man |", ("choices", 5, "name", "route.outside_vocabulary")),
+        ("| province |", "| sex |", ("survey", 4, "route", "route.duplicate")),
+        ("| ${golpes}='yes' | | | |", "| ${golpes}='yes' | | | sex |", ("survey", 7, "route", "route.duplicate")),
+        ("| ¿Mujer u hombre? | | | | | sex |", "| ¿Mujer u hombre? | | | | | |", None),
+    ],
+)
+def test_what_an_author_gets_wrong_is_named_in_its_cell(old: str, new: str, problem: Found | None) -> None:
+    problems = changed(old, new)
+    assert problem in problems if problem else not problems
+
+
+def test_only_choices_feed_the_route() -> None:
+    without = FORM.replace("| | sex |", "| | |", 1)
+    numbers = parse_markdown(without.replace("${golpes}='yes' | | | |", "${golpes}='yes' | | | sex |", 1))
+    assert ("survey", 7, "route", "route.not_a_choice") in found(numbers)
+
+
+def test_one_typing_error_gives_one_problem() -> None:
+    assert changed("| relevant |", "| relevent |") == {("survey", 1, "relevent", "column.unknown")}
+    assert changed("label::Español (es)", "lable::Español (es)") == {
+        ("survey", 1, "lable::Español (es)", "column.unknown")
+    }
+
+
+def test_the_nearest_right_name_is_suggested_in_both_languages() -> None:
+    for old, new, right in (
+        ("| relevant |", "| relevent |", "relevant"),
+        ("| D5.04 |", "| d5.04 |", "D5.04"),
+        ("integer | horas", "interger | horas", "integer"),
+        ("| province |", "| provinse |", "province"),
+        ("${horas} > 12", "${oras} > 12", "horas"),
+    ):
+        problems = checks.blocking(checks.check(parse_markdown(FORM.replace(old, new, 1)), VOCABULARY))
+        assert f"¿quiso decir «{right}»?" in problems[0].advice_es
+        assert f"did you mean '{right}'?" in problems[0].advice_en
+
+
+def test_all_problems_are_reported_at_once_in_the_order_of_the_sheets() -> None:
+    wrong = FORM.replace("¿Le pegan?", "").replace("| f | F | 1 |", "| | F | |").replace("D5.04", "D9.99")
+    wrong = wrong.replace("integer | horas", "geopoint | horas").replace("| province |", "| provinse |")
+    codes = [p.code for p in checks.blocking(checks.check(parse_markdown(wrong), VOCABULARY))]
+    assert codes == [
+        "route.unknown_field",
+        "label.missing",
+        "type.forbidden",
+        "settings.missing",
+        "settings.missing",
+        "indicator.unknown",
+    ]
+
+
+def test_rows_are_counted_as_the_author_sees_them_in_a_spreadsheet(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for table in re.split(r"\n(?=\| \w+ \|\n)", FORM.strip().replace("integer | horas", "geopoint | horas")):
+        lines = [line.strip().strip("|").split("|") for line in table.strip().splitlines()]
+        sheet = book.create_sheet(lines[0][0].strip())
+        for line in lines[1:]:
+            sheet.append([cell.strip() for cell in line[1:]])
+    book.save(tmp_path / "f.xlsx")
+    assert ("survey", 7, "type", "type.forbidden") in found(read(tmp_path / "f.xlsx"))
+
+
+def test_what_no_row_reaches_and_missing_guidance_are_told_without_stopping_the_author() -> None:
+    problems = {p.code: p for p in checks.check(parse_markdown(FORM), VOCABULARY)}
+    assert set(problems) == {"indicator.unreached", "policy.guidance_missing"}
+    assert "D1.01" in problems["indicator.unreached"].advice_es
+    assert "danger" in problems["indicator.unreached"].advice_es
+    assert "D5.04" not in problems["indicator.unreached"].advice_es
+
+
+def test_a_text_missing_in_one_language_is_named(tmp_path: Path) -> None:
+    workbook = parse_markdown(FORM.replace("| es | |", "| es quz | |"))
+    assert "translation.none" in {p.code for p in checks.check(workbook, VOCABULARY, locales=tmp_path)}
+    translations.merge(workbook, "quz", tmp_path)
+    path = tmp_path / "quz" / "LC_MESSAGES" / "forms.po"
+    po = polib.pofile(str(path))
+    texts = {"f/golpes/label": "¿Maqasunkichu?", "f/horas/label": "qolqe ${golpes}"}
+    for entry in po:
+        entry.msgstr = texts.get(entry.msgctxt, "" if entry.msgctxt == "f/golpes/hint" else "ari")
+    po.save()
+    problems = [p for p in checks.check(workbook, VOCABULARY, locales=tmp_path) if p.code.startswith("translation")]
+    assert [(p.sheet, p.row, p.column, p.code) for p in problems] == [
+        ("survey", 6, "hint::Runasimi (quz)", "translation.missing"),
+        ("survey", 7, "label::Runasimi (quz)", "translation.placeholder"),
+        ("survey", 7, "label::Runasimi (quz)", "translation.spelling"),
+    ]
+    assert checks.blocking(problems) == []
+
+
+def test_every_code_has_advice_in_both_languages_and_every_advice_is_used() -> None:
+    source = Path(checks.__file__).read_text(encoding="utf-8")
+    assert set(re.findall(r'problem\(\s*"([a-z_.]+)"', source)) == set(ADVICE)
+    assert all(es and en and es != en for es, en in ADVICE.values())
