@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from server.config import ConfigError
 from server.demo_seats import REGIONS, SEATS, Seat
 from server.flows import founding
 from server.flows.founding import Founded, NewKeyring, NewPerson, Wrapped
@@ -60,7 +61,7 @@ def found(data: Path, *, now: int, progress: Progress) -> Founded:
 def demo(data: Path, people: Path, *, now: int, progress: Progress) -> Founded:
     """Found a server and seat all demo people around it; their secrets go to `people`, outside `data`."""
     if people.resolve().is_relative_to(data.resolve()):
-        raise ValueError("the people's secrets may not lie in the server's data folder")
+        raise ConfigError("CHASKI_DATA", f"the people's secrets ({people}) may not lie in the server's data folder")
     founded = found(data, now=now, progress=progress)
     people.mkdir(mode=0o700, parents=True)
     roots = [_root(people, number, progress) for number in range(1, ROOTS + 1)]

@@ -23,8 +23,7 @@ blueprint = Blueprint("desks", __name__, url_prefix="/v1", description="Queues, 
 
 
 def _referral(found: Referral, route: Route | None) -> dict[str, Any]:
-    read = None if route is None else {name: value for name, value in asdict(route).items() if value is not None}
-    return {**asdict(found), "route": read}
+    return {**asdict(found), "route": route.to_content() if route else None}
 
 
 @blueprint.get("/queues")

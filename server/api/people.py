@@ -11,7 +11,7 @@ from flask import Flask, Response, jsonify, request
 from flask.views import MethodView
 from flask_smorest import Api, Blueprint
 
-from server import auth
+from server import auth, problems
 from server.api import desks, devices, publishing
 from server.api.door import parts
 from server.api.schemas import Login, Me, Parameters, Person, SignIn
@@ -30,6 +30,8 @@ def install(app: Flask) -> None:
     )
     auth.guard_requests(app)
     api = Api(app)
+    # Api brings its own error bodies; this door answers with problem documents like the other.
+    problems.install(app)
     for each in (blueprint, devices.blueprint, publishing.blueprint, desks.blueprint):
         api.register_blueprint(each)
 
@@ -59,6 +61,7 @@ class Session(MethodView):
             here.db, login=given["login"], auth=derived, address=request.remote_addr or "", now=here.now()
         )
         answer = jsonify(Person().dump(signed_in.person))
+        answer.status_code = 201
         auth.set_cookie(answer, signed_in.token, here.config)
         return answer
 

@@ -1,0 +1,176 @@
+"""Signed documents on their way in: what may be published, by whose signatures, and what never changes afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from conftest import FOUNDED, World
+from intake_material import ROUTE, Field, open_field
+
+from server.flows import published, publishing
+from server.flows.publishing import InForce, Ring
+from server.problems import Problem
+from server.store import audit, bundles
+from sync import bundle, registry, trust
+from sync.errors import SyncError
+from sync.keys import SealKey, SigningKey
+from sync.registry import Keyring
+from sync.signed import Document
+
+NOW = FOUNDED + 60_000
+FORM = {"form_id": "otra", "version": "7", "channel": "training"}
+
+
+@pytest.fixture
+def field(world: World) -> Iterator[Field]:
+    """A server with the form `prueba` in use already."""
+    opened = open_field(world)
+    yield opened
+    opened.parts.db.close()
+
+
+def signed(field: Field, content: dict[str, Any] = FORM, *offices: tuple[str, str]) -> Document:
+    """Have a bundle signed; by author and reviewer unless told otherwise."""
+    offices = offices or (("autora", "author"), ("revisor", "reviewer"))
+    return Document.of(content, bundle.TYP, *(field.world.office(*office) for office in offices))
+
+
+def publish(field: Field, document: Document, ring: Ring = Ring(), *, now: int = NOW) -> InForce:  # noqa: B008
+    return publishing.publish(
+        field.parts.db, field.parts.keys, document.to_bytes(), ring=ring, actor="tests", now=now
+    )
+
+
+def test_a_form_signed_by_author_and_reviewer_is_in_the_next_manifest_as_its_exact_bytes(field: Field) -> None:
+    document = signed(field)
+    done = publish(field, document)
+    manifest = publishing.manifest_in_force(field.parts.db.read())
+    assert manifest.number == done.manifest
+    assert manifest.choose("otra", "any", "17") == document.sha256 == done.version.sha
+    assert manifest.choose("prueba", "any", "17") == field.form_sha, "other forms stay in use"
+    assert published.bundle(field.parts.db, "otra", document.sha256) == document.to_bytes()
+    last = audit.entries(field.parts.db.read(), subject=document.sha256)[-1]
+    assert (last.action, last.detail["version"]) == ("form.published", "7")
+
+
+@pytest.mark.parametrize(
+    "offices",
+    [
+        (("autora", "author"),),
+        (("revisor", "reviewer"),),
+        (("autora", "author"), ("autora", "author")),
+        (("autora", "author"), ("registro", "registrar")),
+    ],
+    ids=["author alone", "reviewer alone", "author twice", "registrar in place of a reviewer"],
+)
+def test_a_form_without_both_signatures_is_refused(field: Field, offices: tuple[tuple[str, str], ...]) -> None:
+    with pytest.raises(SyncError, match=r"signed\.too_few"):
+        publish(field, signed(field, FORM, *offices))
+    assert not any(each.form == "otra" for each in bundles.every(field.parts.db.read()))
+
+
+def test_changed_bytes_are_refused(field: Field) -> None:
+    good = signed(field)
+    changed = Document(good.payload.replace(b'"7"', b'"8"'), good.signatures)
+    with pytest.raises(SyncError, match=r"signed\.bad_signature"):
+        publish(field, changed)
+
+
+def test_a_version_is_immutable_and_the_same_bytes_may_come_twice(field: Field) -> None:
+    first = publish(field, signed(field))
+    again = publish(field, signed(field), now=NOW + 1)
+    assert again.version.sha == first.version.sha
+    assert again.manifest > first.manifest
+    with pytest.raises(Problem) as wrong:
+        publish(field, signed(field, {**FORM, "title": "Otra"}))
+    assert wrong.value.code == "form.version_exists"
+    assert publishing.manifest_in_force(field.parts.db.read()).choose("otra", "any", "17") == first.version.sha
+
+
+def test_a_demo_never_publishes_for_the_field(field: Field) -> None:
+    with pytest.raises(SyncError, match=r"bundle\.demo_trust"):
+        publish(field, signed(field, {**FORM, "channel": "field"}))
+
+
+def test_a_ring_gets_the_new_version_and_the_others_keep_theirs(field: Field) -> None:
+    old = publish(field, signed(field)).version.sha
+    new = publish(field, signed(field, {**FORM, "version": "8"}), Ring(regions=("21",))).version.sha
+    manifest = publishing.manifest_in_force(field.parts.db.read())
+    assert (manifest.choose("otra", "any", "21"), manifest.choose("otra", "any", "17")) == (new, old)
+    publish(field, signed(field, {**FORM, "version": "8"}))
+    manifest = publishing.manifest_in_force(field.parts.db.read())
+    assert manifest.choose("otra", "any", "17") == new
+    assert len(manifest.forms["otra"]) == 1
+
+
+def new_trust(field: Field, number: int, roots: tuple[str, ...], **changed: Any) -> bytes:
+    """The trust in force under another number, signed by these roots."""
+    held = field.trust
+    values = {
+        "number": number,
+        "demo": held.demo,
+        "roots": list(held.roots.values()),
+        "threshold": held.threshold,
+        "registrars": list(held.registrars.values()),
+        "authors": list(held.authors.values()),
+        "reviewers": list(held.reviewers.values()),
+        "servers": list(held.servers.values()),
+        "issued": NOW,
+        "expires": held.expires,
+    }
+    document = Document(trust.make(**{**values, **changed}))
+    for root in roots:
+        document = document.signed_by(field.world.office(root, "root"), trust.TYP)
+    return document.to_bytes()
+
+
+def test_a_newer_trust_needs_the_threshold_of_roots_and_this_servers_key(field: Field) -> None:
+    parts = field.parts
+    with pytest.raises(SyncError, match=r"signed\.too_few"):
+        publishing.take_trust(parts.db, parts.keys, new_trust(field, 2, ("raiz-1",)), actor="tests", now=NOW)
+    elsewhere = new_trust(field, 2, ("raiz-1", "raiz-3"), servers=[SigningKey.generate().public])
+    with pytest.raises(Problem) as wrong:
+        publishing.take_trust(parts.db, parts.keys, elsewhere, actor="tests", now=NOW)
+    assert wrong.value.code == "trust.other_server"
+    good = new_trust(field, 2, ("raiz-1", "raiz-3"), authors=[])
+    assert publishing.take_trust(parts.db, parts.keys, good, actor="tests", now=NOW) == 2
+    with pytest.raises(SyncError, match=r"signed\.too_few"):
+        publish(field, signed(field))
+    old = new_trust(field, 1, ("raiz-1", "raiz-3"))
+    with pytest.raises(SyncError, match=r"document\.rolled_back"):
+        publishing.take_trust(parts.db, parts.keys, old, actor="tests", now=NOW)
+
+
+def new_registry(field: Field, number: int, *, revoked: list[str], more: tuple[Keyring, ...] = ()) -> Document:
+    """The registry in force under another number, signed by the registrar."""
+    held = registry.accept(Document.parse(published.newest(field.parts.db, "registry").body), field.trust, None)
+    keyrings = [*held.keyrings.values(), *more]
+    payload = registry.make(number=number, keyrings=keyrings, desks=held.desks, revoked=revoked, issued=NOW)
+    return Document(payload).signed_by(field.world.office("registro", "registrar"), registry.TYP)
+
+
+def test_a_registry_that_revokes_a_tablet_sends_its_next_screening_to_a_decision(field: Field) -> None:
+    tablet = field.tablet()
+    assert field.push(tablet, field.envelope(tablet))[0].outcome == "stored"
+    newer = new_registry(field, 2, revoked=[tablet.key.kid]).to_bytes()
+    assert publishing.take_registry(field.parts.db, newer, actor="tests", now=NOW) == 2
+    assert publishing.take_registry(field.parts.db, newer, actor="tests", now=NOW) == 2, "twice is once"
+    assert field.push(tablet, field.envelope(tablet, ROUTE))[0].outcome == "quarantined"
+
+
+def test_a_registry_is_refused_when_forged_older_or_naming_a_key_nobody_can_fetch(field: Field) -> None:
+    def take(document: Document) -> None:
+        publishing.take_registry(field.parts.db, document.to_bytes(), actor="tests", now=NOW)
+
+    forged = Document(new_registry(field, 2, revoked=[]).payload).signed_by(SigningKey.generate(), registry.TYP)
+    with pytest.raises(SyncError, match=r"signed\.too_few"):
+        take(forged)
+    unknown = Keyring.of("16-labour", 2, SealKey.generate().public)
+    with pytest.raises(Problem) as wrong:
+        take(new_registry(field, 2, revoked=[], more=(unknown,)))
+    assert wrong.value.code == "registry.key_missing"
+    take(new_registry(field, 3, revoked=[]))
+    with pytest.raises(SyncError, match=r"document\.rolled_back"):
+        take(new_registry(field, 2, revoked=[]))
