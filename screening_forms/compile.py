@@ -1,0 +1,189 @@
+"""Turns a workbook into a compiled form: one XForm that scores itself, with everything a version is made of.
+
+Called at publishing and by `chaski forms compile`. The same workbook gives the same bytes; nothing is signed here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import rfc8785
+from pyxform.errors import PyXFormError
+from pyxform.xls2xform import convert
+
+from screening_forms import calculates, checks, engine, indicators, padding, places, policy, translations
+from screening_forms.errors import FormError, FormProblem
+from screening_forms.subject import RouteVocabulary
+from screening_forms.translations import LANGUAGES, LOCALES, PARTS, SOURCE
+from screening_forms.workbook import Row, Workbook
+
+CHANNELS = ("training", "field")
+DRAFT_MARK = "[borrador] "
+OURS = ("route",)
+"""Columns of the survey that mean something here and nothing to pyxform."""
+
+
+@dataclass(frozen=True)
+class CompiledForm:
+    """One form version before signing. `route` names the question behind each route field, `left_out` the languages
+    that are not ready for the channel, `bucket` the padded size of every screening in bytes."""
+
+    form_id: str
+    version: str
+    title: str
+    channel: str
+    languages: tuple[str, ...]
+    left_out: tuple[str, ...]
+    profile: str
+    consent_policy: str
+    route: Mapping[str, str]
+    omit_route: tuple[str, ...]
+    bucket: int
+    indicator_set: Mapping[str, Any]
+    policy: Mapping[str, Any]
+    xform: str
+
+    def to_bytes(self) -> bytes:
+        """Return the canonical bytes (RFC 8785) that are hashed, signed and published."""
+        return rfc8785.dumps({name: _plain(value) for name, value in asdict(self).items()})
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> CompiledForm:
+        """Read what `to_bytes` wrote; raises FormError on anything else."""
+        try:
+            values = json.loads(content)
+            form = cls(**{field.name: _frozen(values.pop(field.name)) for field in fields(cls)})
+        except (ValueError, KeyError, AttributeError) as error:
+            raise _problem("bundle", "", "compile.unreadable", "no es un formulario compilado", str(error)) from error
+        if values or form.to_bytes() != content:
+            raise _problem("bundle", "", "compile.unreadable", "no es un formulario compilado", "not canonical")
+        return form
+
+
+def compile_form(
+    workbook: Workbook,
+    *,
+    channel: str,
+    route_vocabulary: RouteVocabulary,
+    locales: Path = LOCALES,
+) -> CompiledForm:
+    """Compile a form for a channel, training or field. Raises FormError with everything an author has to put right."""
+    if problems := checks.blocking(checks.check(workbook, route_vocabulary, locales=locales)):
+        raise FormError(problems)
+    settings = workbook.settings
+    indicator_set = indicators.load(settings["indicator_set"])
+    referral_policy = policy.load(settings["policy"])
+    consent_policy = settings.get("consent_policy", policy.CONSENT_POLICIES[0])
+    ready, left_out = _languages(workbook, channel, locales)
+    texts = {language: translations.resolve(workbook, language, locales) for language in ready}
+    score = calculates.write(workbook, indicator_set, referral_policy, settings["profile"])
+    xform = _xform(workbook, texts, score, consent_policy)
+    return CompiledForm(
+        form_id=settings["form_id"],
+        version=settings["version"],
+        title=settings["form_title"],
+        channel=channel,
+        languages=(SOURCE, *ready),
+        left_out=left_out,
+        profile=settings["profile"],
+        consent_policy=consent_policy,
+        route={row.get("route"): row.get("name") for row in workbook.survey if row.get("route")},
+        omit_route=tuple(settings.get("omit_route", "").split()),
+        bucket=padding.bucket(engine.load(xform)),
+        indicator_set=indicator_set.as_dict(),
+        policy=referral_policy.as_dict(),
+        xform=xform,
+    )
+
+
+def _languages(workbook: Workbook, channel: str, locales: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Sort the languages beside Spanish into those that are fit for the channel, and the others."""
+    fit: dict[bool, list[str]] = {True: [], False: []}
+    for language in translations.languages(workbook):
+        held = translations.coverage(workbook, language, locales)
+        fit[held.releasable if channel == "field" else held.complete].append(language)
+    return tuple(fit[True]), tuple(fit[False])
+
+
+Texts = Mapping[str, Mapping[str, translations.Translated]]
+
+
+def _xform(workbook: Workbook, texts: Texts, score: calculates.Calculates, consent_policy: str) -> str:
+    """Write the XForm through pyxform, which sees only the columns and settings that it knows."""
+    survey = list(_survey(workbook, texts, score))
+    survey.append({"type": "calculate", "name": "consent_policy", "calculation": f"'{consent_policy}'"})
+    choices = [_choice_cells(workbook, row, texts) for row in workbook.choices]
+    settings = {name: workbook.settings[name] for name in ("form_id", "form_title", "version")}
+    settings["default_language"] = LANGUAGES[SOURCE]
+    sheets = {"survey": survey, "choices": choices, "settings": [settings]}
+    headers = {f"{name}_header": [dict.fromkeys(key for row in rows for key in row)] for name, rows in sheets.items()}
+    try:
+        return str(convert({**sheets, **headers}, warnings=[]).xform)
+    except PyXFormError as error:
+        raise _problem("survey", "", "compile.pyxform", f"pyxform no lo acepta: {error}", str(error)) from error
+
+
+def _survey(workbook: Workbook, texts: Texts, score: calculates.Calculates) -> Iterator[dict[str, str]]:
+    """Yield the survey's rows, with the score's calculates at the head of the group `score`.
+
+    Other groups get short names: no rule can mention them, and every sealed screening pays for their length.
+    """
+    taken = {row.get("name") for row in workbook.survey}
+    short = (name for number in itertools.count(1) if (name := f"g{number}") not in taken)
+    for row in workbook.survey:
+        kind, name = row.get("type").replace("_", " ", 1), row.get("name")
+        cells = {**_other_cells(row), **_text_cells(row, f"{workbook.settings['form_id']}/{name}", texts)}
+        if kind == "begin group" and name != "score":
+            cells["name"] = next(short)
+        elif kind == "end group":
+            cells = {"type": kind}
+        yield cells
+        if kind == "begin group" and name == "score":
+            for node, calculation in score.items():
+                yield {"type": "calculate", "name": node, "calculation": calculation}
+
+
+def _choice_cells(workbook: Workbook, row: Row, texts: Texts) -> dict[str, str]:
+    context = f"{workbook.settings['form_id']}/{row.get('list_name')}.{row.get('name')}"
+    cells = {**_other_cells(row), **_text_cells(row, context, texts)}
+    if row.get("list_name") in workbook.settings.get("ubigeo_lists", "").split():
+        place = translations.cell(row, "label", SOURCE) or places.name(row.get("name"))
+        cells |= {f"label::{LANGUAGES[language]}": place for language in (SOURCE, *texts)}
+    return cells
+
+
+def _other_cells(row: Row) -> dict[str, str]:
+    return {
+        column: text
+        for column, text in row.cells.items()
+        if column.partition("::")[0] not in PARTS and column not in OURS
+    }
+
+
+def _text_cells(row: Row, context: str, texts: Texts) -> dict[str, str]:
+    cells = {}
+    for part in PARTS:
+        if source := translations.cell(row, part, SOURCE):
+            cells[f"{part}::{LANGUAGES[SOURCE]}"] = source
+            for language, found in texts.items():
+                if text := found.get(f"{context}/{part}"):
+                    mark = DRAFT_MARK if text.state == "draft" else ""
+                    cells[f"{part}::{LANGUAGES[language]}"] = mark + text.text
+    return cells
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _problem(sheet: str, column: str, code: str, advice_es: str, advice_en: str) -> FormError:
+    return FormError([FormProblem(sheet, 0, column, code, advice_es, advice_en)])

@@ -1,0 +1,210 @@
+"""Evaluates a compiled XForm over answers: relevance, constraints, required questions and every calculate.
+
+Tablets score with it, desks recompute with it. A form becomes one generated Python function, with XPath 1.0 read as
+JavaRosa (the engine inside ODK Collect) reads it; where the two could differ the expression is refused at loading.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from xml.etree.ElementTree import Element, ParseError, SubElement, tostring
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from screening_forms import generate, xform
+from screening_forms.errors import AnswerError
+from screening_forms.xform import Node, XForm
+
+RESULTS = ("outcome", "tier", "urgency", "queue_kinds", "guidance", "fired", "unknown")
+"""The nodes that a score ends in; every other calculate is a step on the way to them."""
+
+SEALED = ("outcome", "tier", "urgency", "queue_kinds")
+"""The results that stay in a pruned instance. The others follow from the answers, and the two lists of codes would
+cost some 130 bytes: the difference between one padding bucket and the next."""
+
+Answer = str | int | list[str]
+
+_INTEGER = re.compile(r"-?\d{1,9}", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_UNPRINTABLE = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_WHY = {
+    "unknown": "no existe esa pregunta en el formulario",
+    "irrelevant": "no corresponde preguntarla con las demás respuestas",
+    "filtered": "esa opción no corresponde con las demás respuestas",
+    "constraint": "la respuesta no cumple la condición de la pregunta",
+    "note": "no es una pregunta que se responda",
+    "integer": "la respuesta debe ser un número entero",
+    "date": "la respuesta debe ser una fecha AAAA-MM-DD",
+    "start": "la respuesta debe ser una fecha y hora ISO 8601",
+    "end": "la respuesta debe ser una fecha y hora ISO 8601",
+    "text": "la respuesta debe ser un texto sin signos de control",
+    "acknowledge": "la respuesta debe ser «OK»",
+    "select_one": "la respuesta debe ser una de las opciones",
+    "select_multiple": "la respuesta debe ser una lista de opciones, sin repetir",
+}
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A form with answers. `values` has every node (blank where irrelevant), `answers` what was answered, as text,
+    `missing` the required questions that are relevant and blank."""
+
+    answers: Mapping[str, str]
+    values: Mapping[str, str]
+    relevant: frozenset[str]
+    missing: tuple[str, ...]
+
+
+class Engine:
+    """One compiled form, ready to evaluate. Holds no answers: one engine serves any number of interviews."""
+
+    def __init__(self, form: XForm) -> None:
+        self.form = form
+        self.nodes = {node.name: node for node in form.nodes}
+        self.questions = tuple(node for node in form.nodes if node.is_question)
+        self._evaluate = generate.function(form)
+
+    def run(self, answers: Mapping[str, Answer]) -> Filled:
+        """Evaluate the form. Raises AnswerError on an unknown question, a value that the question does not take, or
+        an answer to a question that was not to be asked."""
+        texts = self._texts(answers)
+        filled, refused = self._fill(texts)
+        for name in texts:
+            if name not in filled.answers:
+                raise AnswerError(name, _WHY["irrelevant"])
+        for name, why in refused.items():
+            raise AnswerError(name, why)
+        return filled
+
+    def fit(self, answers: Mapping[str, Answer]) -> Filled:
+        """Evaluate the form as ODK Collect does when somebody goes back: what is no longer asked is left out."""
+        return self._fill(self._texts(answers))[0]
+
+    def refused(self, answers: Mapping[str, Answer]) -> dict[str, str]:
+        """Return the answers that are asked for and yet do not go with the others, and why, in the form's order."""
+        return self._fill(self._texts(answers))[1]
+
+    def _fill(self, texts: Mapping[str, str]) -> tuple[Filled, dict[str, str]]:
+        relevant, values, broken, filtered, required = self._evaluate(texts)
+        why = {name: self.nodes[name].constraint_message.get("es") or _WHY["constraint"] for name in broken}
+        why |= dict.fromkeys(filtered, _WHY["filtered"])
+        kept = {name: text for name, text in texts.items() if name in relevant}
+        missing = tuple(name for name in self.nodes if name in required and not values[name])
+        return Filled(kept, values, relevant, missing), {name: why[name] for name in self.nodes if name in why}
+
+    def instance(self, filled: Filled, *, prune: bool = True) -> bytes:
+        """Write OpenRosa instance XML. Pruned, it has what was answered and `SEALED`; otherwise every relevant node,
+        blank ones included, as ODK Collect writes it."""
+        form = self.form
+        root = Element(form.root, id=form.form_id, version=form.version)
+        parents = {"": root}
+        for node in form.nodes:
+            parent = parents.get(node.group)
+            if parent is None or node.name not in filled.relevant:
+                continue
+            if node.type == "group":
+                parents[node.name] = SubElement(parent, node.name)
+            elif not prune or self._kept(node, filled):
+                SubElement(parent, node.name).text = filled.values[node.name] or None
+        if prune:
+            _drop_empty(root)
+        return tostring(root, encoding="unicode").replace(" />", "/>").encode()
+
+    def read_values(self, instance: bytes) -> dict[str, str]:
+        """Read every value in an instance, calculates included. Raises AnswerError on anything not of this form."""
+        try:
+            root = fromstring(instance, forbid_dtd=True)
+        except (ParseError, DefusedXmlException, UnicodeError) as error:
+            raise AnswerError("", "la instancia no es XML legible") from error
+        named = (root.tag.rpartition("}")[2], root.get("id"), root.get("version"))
+        if named != (self.form.root, self.form.form_id, self.form.version):
+            raise AnswerError("", "la instancia es de otro formulario o de otra versión")
+        return dict(self._leaves(root, ()))
+
+    def read_instance(self, instance: bytes) -> dict[str, str]:
+        """Read the answers in an instance: what `run` takes. What the instance says it calculated is not read."""
+        values = self.read_values(instance)
+        return {name: value for name, value in values.items() if self.nodes[name].type != "calculate"}
+
+    def _leaves(self, element: Element, groups: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+        seen = set()
+        for child in element:
+            name = child.tag.rpartition("}")[2]
+            if name == "meta" and not groups:
+                continue
+            node = self.nodes.get(name)
+            if node is None or node.groups != groups or name in seen:
+                raise AnswerError(name, _WHY["unknown"])
+            seen.add(name)
+            if node.type == "group":
+                yield from self._leaves(child, (*groups, name))
+            elif len(child):
+                raise AnswerError(name, _WHY["text"])
+            elif child.text:
+                yield name, child.text
+
+    def _kept(self, node: Node, filled: Filled) -> bool:
+        if node.type in ("calculate", "acknowledge"):
+            return node.name in SEALED
+        return bool(filled.values[node.name])
+
+    def _texts(self, answers: Mapping[str, Answer]) -> dict[str, str]:
+        texts = {}
+        for name, value in answers.items():
+            node = self.nodes.get(name)
+            if node is None or node.type in ("group", "calculate"):
+                raise AnswerError(name, _WHY["unknown"])
+            if value not in ("", None, []):
+                texts[name] = _canonical(node, value)
+        return texts
+
+
+def load(compiled: str) -> Engine:
+    """Make an engine from a compiled XForm; raises FormError on what it does not understand. Costs some 100 ms: keep
+    the engine."""
+    return Engine(xform.read(compiled))
+
+
+def _canonical(node: Node, value: Answer) -> str:
+    """Return the answer as XForms writes it; raises AnswerError if the question does not take it."""
+    if node.type == "select_multiple":
+        codes = value.split() if isinstance(value, str) else value
+        chosen = [code for code in node.choices if isinstance(codes, list) and code in codes]
+        if not isinstance(codes, list) or len(chosen) != len(codes):
+            raise AnswerError(node.name, _WHY["select_multiple"])
+        return " ".join(chosen)
+    text = str(value) if isinstance(value, str | int) else ""
+    if isinstance(value, bool) or not _ACCEPTS[node.type](node, text):
+        raise AnswerError(node.name, _WHY[node.type])
+    return str(int(text)) if node.type == "integer" else text
+
+
+def _is_time(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+_ACCEPTS: Mapping[str, Callable[[Node, str], bool]] = {
+    "select_one": lambda node, text: text in node.choices,
+    "integer": lambda _, text: bool(_INTEGER.fullmatch(text)),
+    "date": lambda _, text: bool(_DATE.fullmatch(text)) and _is_time(text),
+    "text": lambda _, text: bool(text) and not _UNPRINTABLE.search(text),
+    "acknowledge": lambda _, text: text == "OK",
+    "note": lambda _, __: False,
+    "start": lambda _, text: _is_time(text),
+    "end": lambda _, text: _is_time(text),
+}
+
+
+def _drop_empty(element: Element) -> None:
+    for child in list(element):
+        _drop_empty(child)
+        if len(child) == 0 and not child.text:
+            element.remove(child)

@@ -1,0 +1,208 @@
+"""The small XPath that our forms may use: parsing it, writing it back, and Kleene's three values in it.
+
+Conditions over answers are read here for the compiler (which writes them into calculates) and for the engine (which
+turns them into Python). Nothing is evaluated here, and nothing beyond `FUNCTIONS` and `OPERATORS` is understood.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from elementpath import ElementPathError, XPath1Parser, XPathToken
+
+from screening_forms.errors import FormError, FormProblem
+from screening_forms.workbook import Row
+
+COMPARISONS = ("=", "!=", "<", "<=", ">", ">=")
+OPERATORS = ("and", "or", "+", "-", *COMPARISONS)
+FUNCTIONS = ("not", "true", "false", "concat", "if", "selected", "count-selected")
+LITERALS = ("(string)", "(integer)", "(decimal)")
+NO_ANSWERS = ("no_answer", "does_not_know")
+"""Choices that leave the question open; blank is the third way of not answering."""
+
+_SYMBOLS = ("(start)", "(end)", "(name)", "(invalid)", "(unknown)", "(float)", "(", ")", ",", ".", "$", *LITERALS)
+_REFERENCE = re.compile(r"""('[^']*'|"[^"]*")|\$\{\s*([^\d\W][\w.-]*)\s*\}|/[\w.-]+(?:/[\w.-]+)*/([^\d\W][\w.-]*)""")
+
+
+class FormsParser(XPath1Parser):
+    """XPath 1.0 cut down to what we understand, plus XForms' own functions."""
+
+    symbol_table = {  # noqa: RUF012 (elementpath's own way of saying what a parser knows)
+        symbol: token
+        for symbol, token in XPath1Parser.symbol_table.items()
+        if symbol in (*_SYMBOLS, *OPERATORS, *FUNCTIONS)
+    }
+
+
+# Only new symbols may be registered: registering a known one would change elementpath's own parser for everybody.
+FormsParser.function("if", nargs=3, sequence_types=("item()?",) * 4)
+FormsParser.function("selected", nargs=2, sequence_types=("item()?",) * 3)
+FormsParser.function("count-selected", nargs=1, sequence_types=("item()?",) * 2)
+FormsParser.build()
+
+
+class ExpressionError(ValueError):
+    """An expression outside our language: a stable code, and the advice in both languages."""
+
+    def __init__(self, code: str, advice_es: str, advice_en: str) -> None:
+        self.code, self.advice_es, self.advice_en = code, advice_es, advice_en
+        super().__init__(advice_en)
+
+    def at(self, row: Row, column: str) -> FormProblem:
+        """Name the cell that holds the expression."""
+        return FormProblem(row.sheet, row.number, column, self.code, self.advice_es, self.advice_en)
+
+
+def parse(text: str) -> XPathToken:
+    """Parse an expression; `${name}` of a workbook and `/data/group/name` of a compiled form are the same reference."""
+    plain = _REFERENCE.sub(lambda found: found[1] or f" $ {found[2] or found[3]} ", text)
+    parser = FormsParser()
+    try:
+        return super(XPath1Parser, parser).parse(plain)  # not XPath1Parser.parse: it would evaluate as well
+    except (ElementPathError, SyntaxError) as error:
+        raise ExpressionError(
+            "expression.syntax",
+            f"no se entiende «{text}»; se puede usar: {' '.join(OPERATORS)} y {' '.join(FUNCTIONS)}",
+            f"'{text}' is not understood ({error}); allowed: {' '.join(OPERATORS)} and {' '.join(FUNCTIONS)}",
+        ) from error
+
+
+def references(token: XPathToken) -> Iterator[str]:
+    """Yield every question that is referred to, in order of appearance."""
+    if token.symbol == "$":
+        yield str(token.value)
+        return
+    for part in token:
+        yield from references(part)
+
+
+def write(token: XPathToken, atom: Callable[[XPathToken], str] | None = None) -> str:
+    """Write an expression as XLSForm text. With `atom`, whatever is not `and`, `or` or parentheses is written by it."""
+    symbol = token.symbol
+    if symbol in ("and", "or"):
+        return f"{write(token[0], atom)} {symbol} {write(token[1], atom)}"
+    if symbol == "(":
+        return f"({write(token[0], atom)})"
+    if atom is not None:
+        return atom(token)
+    if symbol == "$":
+        return f"${{{token.value}}}"
+    if symbol == "(string)":
+        return f'"{token.value}"' if "'" in str(token.value) else f"'{token.value}'"
+    if symbol in FUNCTIONS:
+        return f"{symbol}({', '.join(write(part) for part in token)})"
+    if len(token) == 2:
+        return f"{write(token[0])} {symbol} {write(token[1])}"
+    return symbol + write(token[0]) if len(token) else str(token.value)
+
+
+def is_boolean(token: XPathToken) -> bool:
+    """Whether the expression's value is a truth value, in any branch."""
+    if token.symbol == "(":
+        return is_boolean(token[0])
+    if token.symbol == "if":
+        return is_boolean(token[1]) or is_boolean(token[2])
+    return token.symbol in (*COMPARISONS, "and", "or", "not", "true", "false", "selected")
+
+
+def possible(token: XPathToken, unknown: Callable[[str], str | None]) -> str:
+    """Write an expression with every open question counted as a yes: each comparison may also hold by not knowing.
+
+    `unknown` names the node that is '1' while a question is open, or None if it never is. Whatever is under a `not`
+    is one comparison: it may hold as soon as any question in it is open.
+    """
+
+    def atom(part: XPathToken) -> str:
+        nodes = filter(None, map(unknown, dict.fromkeys(references(part))))
+        terms = [write(part), *(f"${{{node}}} = '1'" for node in nodes)]
+        return f"({' or '.join(terms)})" if len(terms) > 1 else terms[0]
+
+    return write(token, atom)
+
+
+@dataclass(frozen=True)
+class Atom:
+    """One comparison of a `when`: `${question} operator value`, operator being `selected` or a comparison."""
+
+    question: str
+    operator: str
+    value: str
+
+
+@dataclass(frozen=True)
+class When:
+    """A row's condition in the sheet `indicators`, as a tree and as the comparisons in it."""
+
+    token: XPathToken
+    atoms: tuple[Atom, ...]
+
+    @property
+    def certain(self) -> str:
+        """The condition with an open question counted as a no, which is how XPath reads it."""
+        return write(self.token)
+
+    def possible(self, unknown: Callable[[str], str | None]) -> str:
+        """The condition with an open question counted as a yes."""
+        return possible(self.token, unknown)
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """The questions it rests on, each once, in order."""
+        return tuple(dict.fromkeys(atom.question for atom in self.atoms))
+
+
+def parse_when(row: Row, *, fact: bool = False, column: str = "when") -> When:
+    """Parse the `when` of an indicator, or of a fact, which alone may ask for `no_answer` or a blank.
+
+    Raises FormError with every problem of the cell.
+    """
+    problems: list[FormProblem] = []
+    atoms: list[Atom] = []
+
+    def check(part: XPathToken) -> str:
+        try:
+            atoms.append(_atom(part, fact))
+        except ExpressionError as error:
+            problems.append(error.at(row, column))
+        return write(part)
+
+    try:
+        token = parse(row.get(column))
+    except ExpressionError as error:
+        raise FormError([error.at(row, column)]) from error
+    write(token, check)
+    if problems:
+        raise FormError(problems)
+    return When(token, tuple(atoms))
+
+
+def _atom(token: XPathToken, fact: bool) -> Atom:
+    symbol = token.symbol
+    if symbol in ("not", "!="):
+        raise ExpressionError(
+            "when.negation",
+            f"«{write(token)}»: «not» y «!=» también son ciertos en blanco; escriba por ejemplo ${{pregunta}} = 'no'",
+            f"'{write(token)}': 'not' and '!=' hold for a blank too; write for example ${{question}} = 'no'",
+        )
+    if symbol not in (*COMPARISONS, "selected"):
+        raise ExpressionError(
+            "when.bare_condition",
+            f"«{write(token)}» no es una comparación; escriba por ejemplo ${{pregunta}} = 'yes'",
+            f"'{write(token)}' is no comparison; write for example ${{question}} = 'yes'",
+        )
+    if token[0].symbol != "$" or token[1].symbol not in LITERALS:
+        raise ExpressionError(
+            "when.operands",
+            f"«{write(token)}»: compare una pregunta ${{...}} (a la izquierda) con un valor fijo (a la derecha)",
+            f"'{write(token)}': compare one question ${{...}} (left) with one fixed value (right)",
+        )
+    atom = Atom(str(token[0].value), symbol, str(token[1].value))
+    if not fact and atom.value in ("", *NO_ANSWERS):
+        raise ExpressionError(
+            "when.open_answer",
+            f"«{write(token)}»: no responder no es un indicador; queda sin saber por sí solo",
+            f"'{write(token)}': not answering is no indicator; it counts as unknown by itself",
+        )
+    return atom

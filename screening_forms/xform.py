@@ -1,0 +1,236 @@
+"""Reads a compiled XForm into plain values: its nodes in order, their rules, their texts in every language.
+
+Called by the engine. It understands only what our compiler writes: anything else (a submission address, an action, a
+repeat, an outside instance, an answer given in advance) is refused, so that a form can do nothing that was not checked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from screening_forms.errors import FormError, FormProblem
+
+_NS = "{http://www.w3.org/2002/xforms}"
+_HTML = "{http://www.w3.org/1999/xhtml}"
+_JR = "{http://openrosa.org/javarosa}"
+_ODK = "{http://www.opendatakit.org/xforms}"
+_ITEXT = re.compile(r"jr:itext\('([^']+)'\)")
+_ITEMSET = re.compile(r"instance\('([^']+)'\)/root/item(?:\[(.+)\])?", re.DOTALL)
+_CONTROLS = {"select1": "select_one", "select": "select_multiple", "trigger": "acknowledge", "input": ""}
+_INPUTS = {"int": "integer", "date": "date", "string": "text"}
+_PRELOADS = ("start", "end")
+_KNOWN = {
+    *("html", "head", "title", "model", "itext", "translation", "text", "value", "instance", "bind", "body"),
+    *("label", "hint", "group", "itemset", *_CONTROLS),
+}
+_BIND_ATTRIBUTES = {
+    *("nodeset", "type", "relevant", "required", "readonly", "constraint", "calculate"),
+    *(_JR + name for name in ("preload", "preloadParams", "constraintMsg", "requiredMsg")),
+}
+
+Texts = Mapping[str, str]
+"""A text in each language, by language tag (es, quz, ayr)."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One choice of a list; `columns` are what a choice filter may look at."""
+
+    code: str
+    label: Texts
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node of the form. `group` is the innermost group's name, or empty at the top level.
+
+    `type`: group, calculate, start, end, or a question's type (select_one, select_multiple, integer, date, text,
+    acknowledge, note).
+    """
+
+    name: str
+    type: str
+    groups: tuple[str, ...]
+    label: Texts = field(default_factory=dict)
+    hint: Texts = field(default_factory=dict)
+    constraint_message: Texts = field(default_factory=dict)
+    choices: Mapping[str, Choice] = field(default_factory=dict)
+    filter: str = ""
+    relevant: str = ""
+    required: str = ""
+    constraint: str = ""
+    calculate: str = ""
+
+    @property
+    def group(self) -> str:
+        """The innermost group's name, or an empty string."""
+        return self.groups[-1] if self.groups else ""
+
+    @property
+    def is_question(self) -> bool:
+        """Whether a person sees it as a question or a note."""
+        return self.type not in ("group", "calculate", *_PRELOADS)
+
+
+@dataclass(frozen=True)
+class XForm:
+    """A compiled form: identity, languages (the default first), and every node in document order."""
+
+    root: str
+    form_id: str
+    version: str
+    title: str
+    languages: tuple[str, ...]
+    nodes: tuple[Node, ...]
+
+
+def language_tag(name: str) -> str:
+    """`Español (es)` -> `es`; a name without parentheses is its own tag."""
+    found = re.search(r"\(([\w-]+)\)\s*$", name)
+    return found[1] if found else name
+
+
+def read(xform: str) -> XForm:
+    """Read a compiled XForm; raises FormError on whatever our own compiler would not have written."""
+    try:
+        html = fromstring(xform, forbid_dtd=True)
+    except (ParseError, DefusedXmlException) as error:
+        raise _refuse("", "no es un XForm legible", f"is no readable XForm: {error}") from error
+    return _Reader(html).read()
+
+
+class _Reader:
+    """The parts of one XForm, by path, while its nodes are put together."""
+
+    def __init__(self, html: Element) -> None:
+        model, body = html.find(f"{_HTML}head/{_NS}model"), html.find(f"{_HTML}body")
+        instance = html.find(f".//{_NS}model/{_NS}instance")
+        if model is None or body is None or instance is None or len(instance) != 1:
+            raise _refuse("", "no tiene modelo, instancia y cuerpo", "lacks model, instance or body")
+        self.title = html.findtext(f"{_HTML}head/{_HTML}title", "")
+        self.root = instance[0]
+        self._only_known(html)
+        self.itext = _itext(model)
+        self.binds = {bind.get("nodeset", ""): bind for bind in model.iter(f"{_NS}bind")}
+        self.lists = {found.get("id", ""): found for found in model.iter(f"{_NS}instance") if found.get("id")}
+        self.controls = {found.get("ref", ""): found for found in body.iter() if found.get("ref", "").startswith("/")}
+
+    def read(self) -> XForm:
+        names: set[str] = set()
+        nodes = tuple(self._nodes(self.root, (), f"/{_local(self.root)}"))
+        for node in nodes:
+            if node.name in names:
+                raise _refuse(node.name, "el nombre está repetido", "the name is used twice")
+            names.add(node.name)
+        form_id, version = self.root.get("id", ""), self.root.get("version", "")
+        return XForm(_local(self.root), form_id, version, self.title, tuple(self.itext), nodes)
+
+    def _nodes(self, element: Element, groups: tuple[str, ...], path: str) -> Iterator[Node]:
+        for child in element:
+            name = _local(child)
+            if name == "meta" and not groups:
+                continue
+            node = self._node(name, groups, f"{path}/{name}", child)
+            yield node
+            yield from self._nodes(child, (*groups, name), f"{path}/{name}")
+
+    def _node(self, name: str, groups: tuple[str, ...], path: str, element: Element) -> Node:
+        bind, control = self.binds.get(path, Element("bind")), self.controls.get(path)
+        if set(bind.attrib) - _BIND_ATTRIBUTES or (element.text or "").strip():
+            raise _refuse(name, "tiene una regla o respuesta que no se permite", "has a rule or an answer not allowed")
+        shown = control if control is not None else Element("none")
+        choices, choice_filter = self._options(name, shown.find(f"{_NS}itemset"))
+        return Node(
+            name=name,
+            type=self._type(name, bind, control, element),
+            groups=groups,
+            label=self._texts(shown.find(f"{_NS}label")),
+            hint=self._texts(shown.find(f"{_NS}hint")),
+            constraint_message=self._lookup(bind.get(f"{_JR}constraintMsg", "")),
+            choices=choices,
+            filter=choice_filter,
+            relevant=bind.get("relevant", ""),
+            required=bind.get("required", ""),
+            constraint=bind.get("constraint", ""),
+            calculate=bind.get("calculate", ""),
+        )
+
+    def _type(self, name: str, bind: Element, control: Element | None, element: Element) -> str:
+        preload = bind.get(f"{_JR}preloadParams", "")
+        if len(element):
+            return "group"
+        if bind.get("calculate") is not None:
+            return "calculate"
+        if control is None and bind.get(f"{_JR}preload") == "timestamp" and preload in _PRELOADS:
+            return preload
+        if control is None or _local(control) not in _CONTROLS or bind.get(f"{_JR}preload"):
+            raise _refuse(name, "no es una pregunta que se permita", "is no question of an allowed kind")
+        if bind.get("readonly") == "true()":
+            return "note"
+        kind = _CONTROLS[_local(control)] or _INPUTS.get(bind.get("type", ""))
+        if not kind:
+            raise _refuse(name, f"no se permite el tipo {bind.get('type')}", f"type {bind.get('type')} is not allowed")
+        return kind
+
+    def _options(self, name: str, itemset: Element | None) -> tuple[dict[str, Choice], str]:
+        if itemset is None:
+            return {}, ""
+        found = _ITEMSET.fullmatch(itemset.get("nodeset", "").strip())
+        if not found or found[1] not in self.lists:
+            raise _refuse(name, "su lista de opciones no está en el formulario", "its choices are not in the form")
+        choices = [self._choice(item) for item in self.lists[found[1]].iter(f"{_NS}item")]
+        return {choice.code: choice for choice in choices}, found[2] or ""
+
+    def _choice(self, item: Element) -> Choice:
+        columns = {_local(cell): cell.text or "" for cell in item}
+        label = self._by_id(columns["itextId"]) if "itextId" in columns else {"": columns.get("label", "")}
+        return Choice(columns["name"], label, columns)
+
+    def _texts(self, element: Element | None) -> Texts:
+        if element is None:
+            return {}
+        return self._lookup(element.get("ref", "")) or {"": "".join(element.itertext())}
+
+    def _lookup(self, reference: str) -> Texts:
+        found = _ITEXT.fullmatch(reference)
+        return self._by_id(found[1]) if found else {}
+
+    def _by_id(self, text: str) -> Texts:
+        return {language: texts[text] for language, texts in self.itext.items() if text in texts}
+
+    def _only_known(self, html: Element) -> None:
+        inside = {id(cell) for instance in html.iter(f"{_NS}instance") for cell in instance.iter()}
+        for element in html.iter():
+            outside = id(element) not in inside and _local(element) not in _KNOWN
+            if outside or element.tag.startswith(_ODK) or element.get("src") is not None:
+                raise _refuse(_local(element), "no se permite en un formulario", "is not allowed in a form")
+
+
+def _itext(model: Element) -> dict[str, dict[str, str]]:
+    """Texts by language tag and id, the default language first."""
+    found = model.findall(f"{_NS}itext/{_NS}translation")
+    found.sort(key=lambda translation: translation.get("default") != "true()")
+    return {
+        language_tag(translation.get("lang", "")): {
+            text.get("id", ""): "".join(value.itertext())
+            for text in translation.iter(f"{_NS}text")
+            for value in text.findall(f"{_NS}value")
+            if value.get("form") is None
+        }
+        for translation in found
+    }
+
+
+def _local(element: Element) -> str:
+    return element.tag.rpartition("}")[2]
+
+
+def _refuse(name: str, advice_es: str, advice_en: str) -> FormError:
+    return FormError([FormProblem("xform", 0, name, "xform.refused", f"{name}: {advice_es}", f"{name}: {advice_en}")])
