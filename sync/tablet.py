@@ -346,8 +346,17 @@ def route_of(form: CompiledForm, sha: str, filled: Filled, taken: date) -> Route
     fields |= {name: values[name] for name in ("tier", "urgency") if values.get(name)}
     fields |= {"outcome": values.get("outcome") or "not_scored", "mode": form.channel, "taken": taken.isoformat()}
     content = {**fields, "queue_kinds": sorted(values.get("queue_kinds", "").split())}
-    allowed = {name: value for name, value in content.items() if name not in form.omit_route}
-    return Route.from_content({"form": form.form_id, "sha": sha, **allowed})
+    said = {name: value for name, value in content.items() if name not in form.omit_route and _sayable(name, value)}
+    return Route.from_content({"form": form.form_id, "sha": sha, **said})
+
+
+def _sayable(name: str, value: object) -> bool:
+    """Say whether the vocabulary has a code for it; a route is an aid, and never a reason to lose a screening."""
+    try:
+        Route.from_content({name: value})
+    except SyncError:
+        return False
+    return True
 
 
 def _district(form: CompiledForm, filled: Filled) -> str:

@@ -1,0 +1,153 @@
+"""What a coordinator sees of an opened screening: answers beside their questions, what fired, and whether it adds up.
+
+Built by sync.desk from a verified form and a decrypted instance. Values only, in memory only; nothing here is written.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from screening_forms import indicators, scoring
+from screening_forms.compile import DRAFT_MARK, CompiledForm
+from screening_forms.engine import RESULTS, Engine, Filled
+from screening_forms.errors import AnswerError
+from screening_forms.indicators import BRIGHT_LINES, DIMENSIONS
+from screening_forms.scoring import Assessment
+from screening_forms.translations import SOURCE
+from screening_forms.xform import Node, Texts
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One question and its answer, in Spanish (`_es`) and as the interviewer saw them in the interview's language.
+
+    A state is reviewed, draft, or fallback: Spanish was shown for want of a translation.
+    """
+
+    question: str
+    codes: tuple[str, ...]
+    text_es: str
+    answer_es: str
+    text: str
+    text_state: str
+    answer: str
+    answer_state: str
+
+
+@dataclass(frozen=True)
+class Fired:
+    """An indicator that fired; `strength` is S, M, W in the form's profile, or - for a bright line."""
+
+    code: str
+    label_es: str
+    strength: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A result for which the tablet's record and the desk's own computation disagree."""
+
+    name: str
+    recorded: str
+    computed: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A screening read anew. `outcome`, `tier`, `urgency` and `queue_kinds` are as the tablet recorded them.
+
+    `assessment` is the desk's second opinion; `differences` is empty when everything agrees.
+    """
+
+    lang: str
+    answers: tuple[Answered, ...] = field(repr=False)
+    outcome: str = field(repr=False)
+    tier: str = field(repr=False)
+    urgency: str = field(repr=False)
+    queue_kinds: tuple[str, ...] = field(repr=False)
+    fired: Mapping[str, tuple[Fired, ...]] = field(repr=False)
+    assessment: Assessment = field(repr=False)
+    differences: tuple[Difference, ...] = field(repr=False)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the recorded results follow from the answers, by the form and by the second opinion."""
+        return not self.differences
+
+
+def read(form: CompiledForm, scorer: Engine, instance: bytes) -> Reading:
+    """Read an instance by its form version; AnswerError if it is not an instance of that version.
+
+    Answers that could not have been given together are shown all the same, and named as a difference.
+    """
+    recorded, answers = scorer.read_values(instance), scorer.read_instance(instance)
+    lang = recorded.get(form.route.get("lang", ""), SOURCE)
+    try:
+        filled = scorer.run(answers)
+        assessment = scoring.explain(form, filled)
+        differences = _differences(recorded, filled, assessment)
+    except AnswerError as problem:
+        assessment, differences = scoring.NOT_SCORED, (Difference("answers", problem.question, problem.why),)
+    return Reading(
+        lang=lang,
+        answers=tuple(_answered(node, answers[node.name], lang) for node in scorer.questions if node.name in answers),
+        outcome=recorded.get("outcome", scoring.NOT_SCORED.outcome),
+        tier=recorded.get("tier", ""),
+        urgency=recorded.get("urgency", ""),
+        queue_kinds=tuple(recorded.get("queue_kinds", "").split()),
+        fired=_fired(form, assessment),
+        assessment=assessment,
+        differences=differences,
+    )
+
+
+def _answered(node: Node, value: str, lang: str) -> Answered:
+    codes = tuple(value.split()) if node.type == "select_multiple" else (value,)
+    labels = [node.choices[code].label if code in node.choices else {SOURCE: code, lang: code} for code in codes]
+    shown = [_shown(label, lang) for label in labels]
+    states = {state for _, state in shown}
+    text, text_state = _shown(node.label, lang)
+    return Answered(
+        question=node.name,
+        codes=codes,
+        text_es=_shown(node.label, SOURCE)[0],
+        answer_es="; ".join(_shown(label, SOURCE)[0] for label in labels),
+        text=text,
+        text_state=text_state,
+        answer="; ".join(text for text, _ in shown),
+        answer_state=next(state for state in ("fallback", "draft", "reviewed") if state in states),
+    )
+
+
+def _shown(texts: Texts, lang: str) -> tuple[str, str]:
+    """Return what stood on the screen, and its state; a form in one language has its texts under no language at all."""
+    source = texts.get(SOURCE, texts.get("", ""))
+    text = source if lang == SOURCE else texts.get(lang, "")
+    if not text:
+        return source, "fallback"
+    return text.removeprefix(DRAFT_MARK), "draft" if text.startswith(DRAFT_MARK) else "reviewed"
+
+
+def _fired(form: CompiledForm, assessment: Assessment) -> dict[str, tuple[Fired, ...]]:
+    """Sort the indicators that fired by dimension; bright lines for children come last, under X."""
+    known = indicators.from_dict(form.indicator_set).indicators
+    found: dict[str, tuple[Fired, ...]] = dict.fromkeys((*DIMENSIONS, BRIGHT_LINES), ())
+    for each in (known[code] for code in assessment.fired):
+        found[each.dimension] += (Fired(each.code, each.label_es, each.strengths[form.profile]),)
+    return {dimension: fired for dimension, fired in found.items() if fired}
+
+
+def _differences(recorded: Mapping[str, str], filled: Filled, assessment: Assessment) -> tuple[Difference, ...]:
+    """Hold what the tablet recorded against the form run again, and that against the second opinion."""
+    again = {name: filled.values.get(name, "") for name in RESULTS}
+    pairs = [(name, recorded.get(name, ""), again[name]) for name in RESULTS]
+    if "outcome" in filled.relevant:
+        second = {
+            "outcome": assessment.outcome,
+            "tier": assessment.tier,
+            "urgency": assessment.urgency,
+            **{name: " ".join(getattr(assessment, name)) for name in ("queue_kinds", "fired", "unknown")},
+        }
+        pairs += [(f"{name} (second opinion)", again[name], text) for name, text in second.items()]
+    return tuple(
+        Difference(name, one, other) for name, one, other in pairs if sorted(one.split()) != sorted(other.split())
+    )
