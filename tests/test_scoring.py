@@ -1,13 +1,18 @@
 """From indicators to an outcome: the ILO's example classes, Palermo's rule for children, the laws of not knowing."""
 
+import random
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screening_forms import indicators, policy
+from screening_forms import engine, indicators, policy, workbook
+from screening_forms.compile import CompiledForm, compile_form
 from screening_forms.errors import AnswerError
 from screening_forms.reasons import LAST_WORD
-from screening_forms.scoring import Assessment, assess
+from screening_forms.scoring import Assessment, assess, explain
+from sync.route import AUTHOR_FIELDS
 
 ILO = indicators.load("ilo_delphi_2009")
 ADULT = policy.load("pe_adult_2026_1")
@@ -215,3 +220,47 @@ def test_the_reasons_name_the_rule_its_source_the_signs_and_what_was_not_answere
     assert "Condiciones de explotación, queda abierto. No se sabe: D4.02 Malas condiciones de vida." in why
     assert "la mesa de revisión" in why
     assert why.endswith(LAST_WORD)
+
+
+@pytest.fixture(scope="module")
+def form(tmp_path_factory: pytest.TempPathFactory) -> CompiledForm:
+    source = Path(workbook.__file__).parent / "catalogue" / "pe_laboral_adulto" / "form.md"
+    no_translations = tmp_path_factory.mktemp("locales")
+    read = workbook.read(source)
+    return compile_form(read, channel="training", route_vocabulary=AUTHOR_FIELDS, locales=no_translations)
+
+
+def interview(running: engine.Engine, draws: random.Random) -> engine.Filled:
+    """Answer whatever comes up, as people do: mostly something, at times nothing."""
+    opening = dict.fromkeys(("a_solas", "privado", "seguro_ahora", "consiente"), "yes") | {"interprete": "none_needed"}
+    answers: dict[str, engine.Answer] = {}
+    for question in running.questions:
+        code = opening.get(question.name) or draws.choice([*question.choices, "13"])
+        answer: engine.Answer = [code] if question.type == "select_multiple" else code
+        try:
+            running.run({**answers, question.name: answer})
+        except AnswerError:
+            continue
+        answers[question.name] = answer
+    return running.run(answers)
+
+
+def test_the_second_opinion_agrees_with_what_the_form_wrote_on_the_tablet(form: CompiledForm) -> None:
+    running, draws, seen = engine.load(form.xform), random.Random(7), set()
+    for _ in range(40):
+        filled = interview(running, draws)
+        result, wrote = explain(form, filled), filled.values
+        if result.outcome == "not_scored":
+            assert not wrote["outcome"]
+            continue
+        assert [result.outcome, result.tier, result.urgency, result.guidance, " ".join(result.queue_kinds)] == [
+            wrote[name] for name in ("outcome", "tier", "urgency", "guidance", "queue_kinds")
+        ]
+        assert (wrote["fired"].split(), wrote["unknown"].split()) == ([*result.fired], [*result.unknown])
+        seen.add(result.tier)
+    assert {"child", "danger", "T4"} < seen
+
+
+def test_without_consent_there_is_no_score_to_explain(form: CompiledForm) -> None:
+    result = explain(form, engine.load(form.xform).run({"peligro": "no", "edad": "30_59"}))
+    assert (result.outcome, result.queue_kinds) == ("not_scored", ())
