@@ -95,7 +95,7 @@ class Server:
 
     def run(self) -> None:
         """Serve in this thread, jobs in another, until `stop`; then finish what was asked and close everything."""
-        scheduler = jobs.schedule(self.parts)
+        scheduler = jobs.schedule(self.parts.db, self.parts.config, self.parts.now)
         doors = (self.tablets, self.people)
         try:
             while not self._stopping:

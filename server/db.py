@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,12 +76,12 @@ class Db:
                 connection.close()
 
 
-def rows(connection: Connection, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[Row]:
+def rows(connection: Connection, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[Row]:
     """All rows of a query. Read to the end, so that no reading transaction stays open behind a forgotten iterator."""
     return list(connection.query(sql, parameters))
 
 
-def row(connection: Connection, sql: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> Row | None:
+def row(connection: Connection, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> Row | None:
     """The only row of a query, or None."""
     return next(iter(rows(connection, sql, parameters)), None)
 

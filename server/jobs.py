@@ -3,14 +3,17 @@ lives in the one serving process, so no job ever runs twice at once."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from server.api.door import Parts
+from server.config import Config
+from server.db import Db
 from server.flows import referrals, silence
 
+_log = logging.getLogger("chaski")
 MINUTE = 60
 HOUR = 60 * MINUTE
 
@@ -21,17 +24,17 @@ class Job:
 
     name: str
     every: int
-    run: Callable[[Parts], int]
+    run: Callable[[Db, Config, int], int]
 
 
-def lapse_leases(parts: Parts) -> int:
+def lapse_leases(db: Db, config: Config, now: int) -> int:
     """Put claimed referrals back that nobody accepted in time."""
-    return referrals.lapse(parts.db, now=parts.now())
+    return referrals.lapse(db, now=now)
 
 
-def notice_silence(parts: Parts) -> int:
+def notice_silence(db: Db, config: Config, now: int) -> int:
     """Put tablets on the work list that have not been heard from."""
-    return silence.notice(parts.db, now=parts.now(), days=parts.config.silent_days)
+    return silence.notice(db, now=now, days=config.silent_days)
 
 
 JOBS = (
@@ -40,10 +43,16 @@ JOBS = (
 )
 
 
-def schedule(parts: Parts) -> BackgroundScheduler:
+def _run(job: Job, db: Db, config: Config, clock: Callable[[], int]) -> None:
+    done = job.run(db, config, clock())
+    if done:
+        _log.info("job", extra={"fields": {"job": job.name, "done": done}})
+
+
+def schedule(db: Db, config: Config, clock: Callable[[], int]) -> BackgroundScheduler:
     """Start every job; the caller shuts the scheduler down."""
     scheduler = BackgroundScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
     for job in JOBS:
-        scheduler.add_job(job.run, "interval", args=[parts], seconds=job.every, id=job.name)
+        scheduler.add_job(_run, "interval", args=[job, db, config, clock], seconds=job.every, id=job.name)
     scheduler.start()
     return scheduler

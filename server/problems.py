@@ -40,8 +40,8 @@ class Entry:
 
 
 def _read_catalogue() -> dict[str, Entry]:
-    with resources.files("server").joinpath("problems.csv").open(encoding="utf-8", newline="") as lines:
-        return {row["code"]: Entry(**{**row, "status": int(row["status"])}) for row in csv.DictReader(lines)}
+    lines = resources.files("server").joinpath("problems.csv").read_text(encoding="utf-8").splitlines()
+    return {row["code"]: Entry(status=int(row.pop("status")), **row) for row in csv.DictReader(lines)}
 
 
 CATALOGUE = _read_catalogue()

@@ -66,6 +66,7 @@ class Field:
     parts: Parts
     form_sha: str
     now: int = FOUNDED
+    port: int = 0
 
     def tablet(self, *, certified: bool = True) -> Tablet:
         """Enrol a new tablet."""

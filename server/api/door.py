@@ -7,12 +7,11 @@ import gzip
 import json
 import logging
 import secrets
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import cast
+from typing import TextIO, cast
 
 from flask import Flask, Response, current_app, g, request
 
@@ -58,7 +57,6 @@ def parts() -> Parts:
 def signed_bytes(body: bytes, name: str, *, immutable: bool) -> Response:
     """Serve bytes that somebody signed, unchanged. `name` identifies them; what it names never changes if immutable."""
     response = Response(body, mimetype="application/octet-stream")
-    response.set_etag(name)
     response.vary.add("Accept-Encoding")
     if immutable:
         response.cache_control.max_age = _YEAR
@@ -66,12 +64,13 @@ def signed_bytes(body: bytes, name: str, *, immutable: bool) -> Response:
         response.cache_control.immutable = True
     else:
         response.cache_control.no_cache = True
-    if "gzip" in request.accept_encodings and len(packed := _packed(body)) < len(body):
+    if request.accept_encodings.quality("gzip") > 0 and len(packed := _packed(body)) < len(body):
         response.set_data(packed)
         response.content_encoding = "gzip"
     # The name stands for the signed bytes in whatever coding: hence weak, and compared as such.
     response.set_etag(name, weak=True)
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 @lru_cache(maxsize=64)
@@ -108,8 +107,9 @@ class JsonLines(logging.Formatter):
         return json.dumps({**line, "event": str(record.msg) if fields else record.msg[:80], **(fields or {})})
 
 
-def log_to(stream: object = sys.stderr, level: str = "info") -> None:
+def log_to(stream: TextIO, level: str) -> None:
     """Send every log line of the process through JsonLines."""
-    handler = logging.StreamHandler(stream)  # type: ignore[type-var]
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonLines())
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)  # It would say every minute that all is well.
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)

@@ -35,11 +35,11 @@ class Move:
 
 def read_moves() -> dict[tuple[str, str], Move]:
     """The table of moves, by action and the state it starts from."""
-    with resources.files("server.flows").joinpath("referral_states.csv").open(encoding="utf-8", newline="") as lines:
-        moves = [
-            Move(row["action"], row["from"], row["to"], row["who"], row["holds"] == "yes", row["status"])
-            for row in csv.DictReader(lines)
-        ]
+    lines = resources.files("server.flows").joinpath("referral_states.csv").read_text(encoding="utf-8").splitlines()
+    moves = (
+        Move(row["action"], row["from"], row["to"], row["who"], row["holds"] == "yes", row["status"])
+        for row in csv.DictReader(lines)
+    )
     return {(move.action, move.start): move for move in moves}
 
 

@@ -50,8 +50,8 @@ class Decision:
 
 def read_rules() -> tuple[Rule, ...]:
     """The rules of routing_rules.csv. Raises ValueError when the last one does not fit everything."""
-    with resources.files("server.flows").joinpath("routing_rules.csv").open(encoding="utf-8", newline="") as lines:
-        rules = tuple(Rule(**row) for row in csv.DictReader(lines))
+    lines = resources.files("server.flows").joinpath("routing_rules.csv").read_text(encoding="utf-8").splitlines()
+    rules = tuple(Rule(**row) for row in csv.DictReader(lines))
     if not rules or (rules[-1].site, rules[-1].queue_kind) != ("", "*"):
         raise ValueError("routing_rules.csv: the last rule must fit every site and every kind")
     return rules
@@ -70,7 +70,7 @@ def decide(
         mode = (route.mode if route else None) or FIELD
         return (_decision(rule, "review", mode, MOST_URGENT, received, hours, mark=UNREADABLE),)
     # What does not say how urgent it is, or that it is only training, is taken for the worst and the real.
-    urgency = route.urgency if route.urgency in hours else MOST_URGENT
+    urgency = route.urgency if route.urgency and route.urgency in hours else MOST_URGENT
     mode = route.mode or FIELD
     found = ((_first(rules, route.province or "", kind), kind) for kind in route.queue_kinds)
     return _one_per_queue(_decision(rule, kind, mode, urgency, received, hours, mark=rule.mark) for rule, kind in found)
