@@ -33,6 +33,7 @@ from sync.errors import SyncError
 
 MLKEM_PUBLIC_BYTES = 1184
 SEAL_PUBLIC_BYTES = MLKEM_PUBLIC_BYTES + 32
+SALT_BYTES = 16
 WORDS = tuple(unicodedata.normalize("NFC", word) for word in Mnemonic("spanish").wordlist)
 
 
@@ -102,25 +103,48 @@ def key_id(public: bytes) -> str:
 
 def _exactly(data: bytes, length: int) -> bytes:
     if len(data) != length:
-        raise SyncError("key.malformed", f"a key of {length} bytes was expected, not of {len(data)}")
+        raise SyncError("key.malformed", f"{length} bytes were expected, not {len(data)}")
     return bytes(data)
 
 
 @dataclass(frozen=True)
-class VerifyKey:
-    """An Ed25519 public key."""
+class PublicKey:
+    """The public bytes of a key, which give it its id."""
 
+    LENGTH: ClassVar[int] = 32
     raw: bytes
 
     @classmethod
     def from_raw(cls, raw: bytes) -> Self:
-        """Take 32 public bytes."""
-        return cls(_exactly(raw, 32))
+        """Take the public bytes that somebody sent."""
+        return cls(_exactly(raw, cls.LENGTH))
 
     @cached_property
     def kid(self) -> str:
-        """The key's id; for a device's key also the device's."""
+        """The key's id; a device's key gives the device its id."""
         return key_id(self.raw)
+
+
+@dataclass(frozen=True)
+class SecretKey:
+    """A key pair, kept as the 32 secret bytes that it is made from."""
+
+    KIND: ClassVar[str]
+    secret: bytes = field(repr=False)
+
+    @classmethod
+    def generate(cls) -> Self:
+        """Make a new key pair."""
+        return cls(secrets.token_bytes(32))
+
+    @classmethod
+    def from_secret(cls, secret: bytes) -> Self:
+        """Take the 32 secret bytes."""
+        return cls(_exactly(secret, 32))
+
+
+class VerifyKey(PublicKey):
+    """An Ed25519 public key."""
 
     @cached_property
     def _public(self) -> Ed25519PublicKey:
@@ -138,22 +162,10 @@ class VerifyKey:
         return _six_words(int.from_bytes(hashlib.sha256(self.raw).digest()[:9]) >> 6)
 
 
-@dataclass(frozen=True)
-class SigningKey:
-    """An Ed25519 key pair, kept as its 32 secret bytes."""
+class SigningKey(SecretKey):
+    """An Ed25519 key pair."""
 
-    KIND: ClassVar[str] = "signing"
-    secret: bytes = field(repr=False)
-
-    @classmethod
-    def generate(cls) -> Self:
-        """Make a new key pair."""
-        return cls(secrets.token_bytes(32))
-
-    @classmethod
-    def from_secret(cls, secret: bytes) -> Self:
-        """Take 32 secret bytes."""
-        return cls(_exactly(secret, 32))
+    KIND = "signing"
 
     @cached_property
     def _private(self) -> Ed25519PrivateKey:
@@ -174,21 +186,10 @@ class SigningKey:
         return self._private.sign(data)
 
 
-@dataclass(frozen=True)
-class SealPublic:
+class SealPublic(PublicKey):
     """A public key to seal to: ML-KEM-768 (1,184 bytes), then X25519 (32 bytes)."""
 
-    raw: bytes = field(repr=False)
-
-    @classmethod
-    def from_raw(cls, raw: bytes) -> Self:
-        """Take 1,216 public bytes."""
-        return cls(_exactly(raw, SEAL_PUBLIC_BYTES))
-
-    @cached_property
-    def kid(self) -> str:
-        """The key's id."""
-        return key_id(self.raw)
+    LENGTH = SEAL_PUBLIC_BYTES
 
     @cached_property
     def sha256(self) -> str:
@@ -205,26 +206,24 @@ class SealPublic:
         return hpke.MLKEM768X25519PublicKey(lattice, X25519PublicKey.from_public_bytes(self.raw[MLKEM_PUBLIC_BYTES:]))
 
 
-@dataclass(frozen=True)
-class SealKey:
-    """An MLKEM768-X25519 key pair, kept as its 32-byte seed."""
+class SealKey(SecretKey):
+    """An MLKEM768-X25519 key pair; the secret is a seed, of which SHAKE256 makes both halves (SPEC 3.1)."""
 
-    KIND: ClassVar[str] = "seal"
-    seed: bytes = field(repr=False)
-
-    @classmethod
-    def generate(cls) -> Self:
-        """Make a new key pair."""
-        return cls(secrets.token_bytes(32))
+    KIND = "seal"
 
     @classmethod
     def from_seed(cls, seed: bytes) -> Self:
-        """Take a 32-byte seed; SHAKE256 makes both halves of it (SPEC 3.1)."""
-        return cls(_exactly(seed, 32))
+        """Take the 32-byte seed."""
+        return cls.from_secret(seed)
+
+    @property
+    def seed(self) -> bytes:
+        """The secret, by its proper name."""
+        return self.secret
 
     @cached_property
     def _halves(self) -> tuple[MLKEM768PrivateKey, X25519PrivateKey]:
-        stretched = hashlib.shake_256(self.seed).digest(96)
+        stretched = hashlib.shake_256(self.secret).digest(96)
         return (
             MLKEM768PrivateKey.from_seed_bytes(stretched[:64]),
             X25519PrivateKey.from_private_bytes(stretched[64:]),
@@ -247,21 +246,8 @@ class SealKey:
         return self.public.kid
 
 
-@dataclass(frozen=True)
-class RoutePublic:
+class RoutePublic(PublicKey):
     """An X25519 public key that routes are sealed to."""
-
-    raw: bytes
-
-    @classmethod
-    def from_raw(cls, raw: bytes) -> Self:
-        """Take 32 public bytes."""
-        return cls(_exactly(raw, 32))
-
-    @cached_property
-    def kid(self) -> str:
-        """The key's id."""
-        return key_id(self.raw)
 
     @cached_property
     def hpke(self) -> X25519PublicKey:
@@ -269,22 +255,10 @@ class RoutePublic:
         return X25519PublicKey.from_public_bytes(self.raw)
 
 
-@dataclass(frozen=True)
-class RouteKey:
+class RouteKey(SecretKey):
     """The server's X25519 key pair for one epoch of routes; it opens routes and nothing else."""
 
-    KIND: ClassVar[str] = "route"
-    secret: bytes = field(repr=False)
-
-    @classmethod
-    def generate(cls) -> Self:
-        """Make a new key pair."""
-        return cls(secrets.token_bytes(32))
-
-    @classmethod
-    def from_secret(cls, secret: bytes) -> Self:
-        """Take 32 secret bytes."""
-        return cls(_exactly(secret, 32))
+    KIND = "route"
 
     @cached_property
     def hpke(self) -> X25519PrivateKey:
@@ -330,6 +304,7 @@ def spoken(phrase: str) -> bytes:
 
 def derive(phrase: str, salt: bytes) -> Derived:
     """Stretch a passphrase (Argon2id, 64 MiB, 3 passes, 1 lane) and part it in two (SPEC 3.2)."""
+    _exactly(salt, SALT_BYTES)
     master = Argon2id(salt=salt, length=32, iterations=3, lanes=1, memory_cost=65536).derive(spoken(phrase))
     auth, lock_key = (HKDFExpand(SHA256(), 32, b"chaski-1/" + use).derive(master) for use in (b"auth", b"lock"))
     return Derived(auth, lock_key)
@@ -357,14 +332,13 @@ Secret = TypeVar("Secret", SigningKey, SealKey, RouteKey)
 
 def save_secret(path: Path, key: SigningKey | SealKey | RouteKey, phrase: str | None = None) -> None:
     """Write a new key file that only its owner may read, locked if there is a passphrase; never over another one."""
-    secret = key.seed if isinstance(key, SealKey) else key.secret
     content: dict[str, Any] = {"kid": key.kid, "kind": key.KIND}
     if phrase is None:
-        content["secret"] = b64u(secret)
+        content["secret"] = b64u(key.secret)
     else:
-        salt = secrets.token_bytes(16)
+        salt = secrets.token_bytes(SALT_BYTES)
         content["salt"] = b64u(salt)
-        content["locked"] = lock(secret, derive(phrase, salt).lock, f"{key.KIND}/{key.kid}")
+        content["locked"] = lock(key.secret, derive(phrase, salt).lock, f"{key.KIND}/{key.kid}")
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as wrong:

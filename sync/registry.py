@@ -104,13 +104,16 @@ def accept(document: Document, trust: Trust, held: Registry | None) -> Registry:
 
 def _read(document: Document) -> Registry:
     members = Members(document.content, "registry")
-    keyrings = {keyring.id: keyring for keyring in map(_keyring, members.objects("keyrings"))}
+    listed = [_keyring(entry) for entry in members.objects("keyrings")]
+    keyrings = {keyring.id: keyring for keyring in listed}
     desks = tuple(
         Desk(entry.text("site", _SITE), entry.text("kind", _KIND), entry.text("keyring", NAME))
         for entry in members.objects("desks")
     )
     if not {NATIONAL, *(desk.keyring for desk in desks)} <= set(keyrings):
         raise SyncError("document.malformed", "registry lacks the national keyring or that of a desk")
+    if len(keyrings) != len(listed):
+        raise SyncError("document.malformed", "registry lists a keyring twice")
     if len({(desk.site, desk.kind) for desk in desks}) != len(desks):
         raise SyncError("document.malformed", "registry gives one desk two keyrings")
     return Registry(

@@ -137,7 +137,10 @@ def seal(route: Route, key: RoutePublic, jti: str) -> str:
     content = route.to_content()
     # Values without their names: the header is base64 twice over, and ten of these travel over a bad link.
     plain = canonical([content.get(name) for name in VOCABULARY]).ljust(PLAIN_BYTES, b"\0")
-    return f"{key.kid}.{b64u(SUITE.encrypt(plain, key.hpke, _info(jti, key.kid)))}"
+    try:
+        return f"{key.kid}.{b64u(SUITE.encrypt(plain, key.hpke, _info(jti, key.kid)))}"
+    except ValueError as wrong:
+        raise SyncError("key.malformed", f"{key.kid} is no key to seal to") from wrong
 
 
 def open(sealed: str, keys: Mapping[str, RouteKey], jti: str) -> Route:

@@ -40,7 +40,10 @@ def _info(extra: str) -> bytes:
 
 
 def _seal_key(secret: bytes, to: SealPublic, extra: str) -> bytes:
-    return SUITE.encrypt(secret, to.hpke, _info(extra))
+    try:
+        return SUITE.encrypt(secret, to.hpke, _info(extra))
+    except ValueError as wrong:
+        raise SyncError("key.malformed", f"{to.kid} is no key to seal to") from wrong
 
 
 def _open_key(sealed: bytes, key: SealKey, extra: str) -> bytes:

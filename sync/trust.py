@@ -140,7 +140,10 @@ def _key(text: str) -> VerifyKey:
 
 
 def _keys(members: Members, name: str) -> dict[str, VerifyKey]:
-    return {key.kid: key for key in map(_key, members.texts(name, TEXT))}
+    texts = members.texts(name, TEXT)
+    if len(set(texts)) != len(texts):
+        raise SyncError("document.malformed", f"trust names one of the {name} twice")
+    return {key.kid: key for key in map(_key, texts)}
 
 
 def _signers(members: Members, name: str) -> dict[str, Signer]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sync import envelope, route, seal
 from sync.errors import SyncError
-from sync.keys import RouteKey, SealKey, SigningKey, canonical
+from sync.keys import RouteKey, RoutePublic, SealKey, SealPublic, SigningKey, canonical
 from sync.route import AUTHOR_FIELDS, VOCABULARY, Route
 
 DEVICE, STRANGER = SigningKey(b"d" * 32), SigningKey(b"s" * 32)
@@ -161,3 +161,12 @@ def test_a_wrapped_keyring_opens_for_its_member_epoch_and_name_only():
             seal.unwrap(wrapped, OTHER, **{**where, **wrong})
     with pytest.raises(SyncError, match=r"seal\.unopenable"):
         seal.unwrap(wrapped, KEYRING, **where)
+
+
+def test_a_key_that_nobody_could_open_with_is_refused_before_anything_is_sealed():
+    with pytest.raises(SyncError, match=r"key\.malformed"):
+        route.seal(SILENT, RoutePublic(bytes(32)), "J" * 21 + "A")
+    with pytest.raises(SyncError, match=r"key\.malformed"):
+        seal.wrap(KEYRING.seed, SealPublic(KEYRING.public.raw[:-32] + bytes(32)), keyring="a", epoch=1, member_id="m")
+    with pytest.raises(SyncError, match=r"key\.malformed"):
+        seal.wrap(KEYRING.seed, SealPublic(b"\xff" * 1216), keyring="a", epoch=1, member_id="m")

@@ -180,3 +180,10 @@ def test_receipts_count_for_their_tablet_and_their_request_only():
     refused("receipt.other_device", receipt.accept, made, TRUST, dev=AUTHOR.kid, n=3)
     refused("receipt.stale", receipt.accept, made, TRUST, dev=DEVICE.kid, n=4)
     refused("signed.too_few", receipt.accept, made, replace(TRUST, servers={}), dev=DEVICE.kid, n=3)
+
+
+def test_a_key_or_a_keyring_named_twice_is_malformed():
+    refused("document.malformed", trust.accept, document(*ROOTS, servers=[SERVER.public] * 2), None, PIN)
+    keyring = Keyring.of("national", 1, SealKey(b"n" * 32).public)
+    made = Document(registry.make(number=1, keyrings=[keyring, keyring], desks=[], revoked=[], issued=1))
+    refused("document.malformed", registry.accept, made.signed_by(REGISTRAR, registry.TYP), TRUST, None)
