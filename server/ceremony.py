@@ -10,7 +10,7 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from server.config import ConfigError
@@ -19,7 +19,7 @@ from server.flows import founding
 from server.flows.founding import Founded, NewKeyring, NewPerson, Wrapped
 from server.store.people import Person
 from sync import registry, seal, trust
-from sync.keys import Derived, SealKey, SigningKey, derive, lock, passphrase, save_secret
+from sync.keys import Derived, SealKey, SigningKey, b64u, derive, lock, passphrase, save_secret
 from sync.registry import KINDS, NATIONAL, Desk, Keyring
 from sync.signed import Document
 from sync.trust import Signer
@@ -54,21 +54,32 @@ class Human:
 
 def found(data: Path, *, now: int, progress: Progress) -> Founded:
     """Make an empty server: folder, signing key, first route key, database. It has no trust and nobody in it."""
-    progress("Clave del servidor, clave de rutas y base de datos")
-    return founding.found(data, now=now)
+    progress("server key, route key, database")
+    founded = founding.found(data, now=now)
+    key = founded.keys.signing.public
+    return replace(
+        founded,
+        next_steps=(
+            f"The server exists in {data}. Its public key is {b64u(key.raw)} (kid {key.kid}).",
+            "It serves nobody until roots, kept offline, have signed a trust that names this key.",
+            "There is no command for that ceremony yet: this version seats people and roots with --demo only.",
+        ),
+    )
 
 
 def demo(data: Path, people: Path, *, now: int, progress: Progress) -> Founded:
     """Found a server and seat all demo people around it; their secrets go to `people`, outside `data`."""
     if people.resolve().is_relative_to(data.resolve()):
         raise ConfigError("CHASKI_DATA", f"the people's secrets ({people}) may not lie in the server's data folder")
+    if people.exists():
+        raise ConfigError("CHASKI_DATA", f"{people} is there already, with other people's secrets")
     founded = found(data, now=now, progress=progress)
     people.mkdir(mode=0o700, parents=True)
     roots = [_root(people, number, progress) for number in range(1, ROOTS + 1)]
     humans = [_human(people, seat, progress) for seat in SEATS]
-    progress("Confianza: firman dos de las tres raíces")
+    progress("trust, signed by two of three roots")
     trusted = _trust(roots, humans, founded, now)
-    progress("Llaveros de las mesas, envueltos para sus integrantes")
+    progress("the desks' keyrings, wrapped to their members")
     keyrings = {name: SealKey.generate() for name in _keyring_names()}
     registered = _registry(keyrings, _office(humans, "registrar")[0], now)
     founding.open_desks(
@@ -80,7 +91,14 @@ def demo(data: Path, people: Path, *, now: int, progress: Progress) -> Founded:
         now=now,
     )
     _write_index(people, humans)
-    return founded
+    return replace(
+        founded,
+        next_steps=(
+            f"Start it: CHASKI_DATA={data} CHASKI_PEOPLE_SECURE_COOKIE=no chaski serve",
+            f"The people's six words are in {people}/<login>/passphrase.txt; their logins in {people}/people.json.",
+            f"The roots' pin, for whoever must recognise this server: {trust.read(trusted).pin}",
+        ),
+    )
 
 
 def _keyring_names() -> list[str]:
@@ -88,7 +106,7 @@ def _keyring_names() -> list[str]:
 
 
 def _root(people: Path, number: int, progress: Progress) -> SigningKey:
-    progress(f"Clave raíz {number} de {ROOTS}")
+    progress(f"root key {number} of {ROOTS}")
     key, phrase = SigningKey.generate(), passphrase()
     folder = people / f"raiz-{number}"
     folder.mkdir(mode=0o700)
@@ -98,7 +116,7 @@ def _root(people: Path, number: int, progress: Progress) -> SigningKey:
 
 
 def _human(people: Path, seat: Seat, progress: Progress) -> Human:
-    progress(f"Persona: {seat.name}")
+    progress(f"keys of {seat.login}")
     phrase, salt = passphrase(), secrets.token_bytes(16)
     offices = [role for role in OFFICES if role in seat.roles]
     office = SigningKey.generate() if offices else None

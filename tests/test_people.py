@@ -92,6 +92,13 @@ def test_a_copy_of_the_database_signs_nobody_in(world: World, world_db: Db) -> N
     assert world.passphrase("autora").encode() not in held
 
 
+def test_a_passphrase_typed_as_a_login_is_not_kept(world: World, world_db: Db) -> None:
+    phrase = world.passphrase("autora")
+    refused(world_db, phrase, WRONG)
+    world_db.close()
+    assert not any(phrase.encode() in path.read_bytes() for path in world.data.iterdir() if path.is_file())
+
+
 def test_addresses_of_failed_sign_ins_are_gone_after_a_day(world_db: Db) -> None:
     refused(world_db, "autora", WRONG)
     people.forget(world_db, now=NOW + FAILURES_KEPT - 1)

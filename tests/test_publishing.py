@@ -52,7 +52,7 @@ def test_a_form_signed_by_author_and_reviewer_is_in_the_next_manifest_as_its_exa
     assert manifest.choose("prueba", "any", "17") == field.form_sha, "other forms stay in use"
     assert published.bundle(field.parts.db, "otra", document.sha256) == document.to_bytes()
     last = audit.entries(field.parts.db.read(), subject=document.sha256)[-1]
-    assert (last.action, last.detail["version"]) == ("form.published", "7")
+    assert (last.action, last.detail["form"]) == ("form.published", "otra")
 
 
 @pytest.mark.parametrize(

@@ -28,11 +28,12 @@ CEREMONY = "ceremony"
 
 @dataclass(frozen=True)
 class Founded:
-    """A server that exists: its settings, its own keys, its open database."""
+    """A server that exists: its settings, its own keys, its open database; and what to do next, in sentences."""
 
     config: Config
     keys: ServerKeys
     db: Db
+    next_steps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

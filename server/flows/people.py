@@ -61,21 +61,27 @@ def sign_in(db: Db, *, login: str, auth: bytes, address: str, now: int) -> Signe
     """Start a session. Problem `session.refused` for a wrong login or passphrase, `session.too_many` after too many."""
     token = secrets.token_urlsafe(32)
     with db.write() as w:
-        failed = sessions.failures(w, login=login, address=address, since=now - FAILURE_WINDOW)
+        attempt = _attempt(w, login)
+        failed = sessions.failures(w, login=attempt, address=address, since=now - FAILURE_WINDOW)
         slowed = failed.login >= FAILURES_PER_LOGIN or failed.address >= FAILURES_PER_ADDRESS
         person = None if slowed else _who(w, login, auth)
         if person is not None:
-            sessions.forget_failures(w, login=login, address=address)
+            sessions.forget_failures(w, login=attempt, address=address)
             sessions.start(w, token_hash=_hash(token), person=person.id, at=now, expires_at=now + SESSION_LIFE)
             audit.append(w, at=now, action="session.started", actor=person.id, subject=person.id)
         elif not slowed:
-            sessions.note_failure(w, login=login, address=address, at=now)
+            sessions.note_failure(w, login=attempt, address=address, at=now)
     # Raised after the commit: a failure that rolls itself back would never slow anybody down.
     if slowed:
         raise Problem("session.too_many")
     if person is None:
         raise Problem("session.refused")
     return SignedIn(token, person)
+
+
+def _attempt(connection: Connection, login: str) -> str:
+    # What is typed as a login and fails may be a passphrase in the wrong box: it is counted, never kept.
+    return hmac.digest(people.pepper(connection), b"attempt" + login.encode(), "sha256").hex()
 
 
 def _who(connection: Connection, login: str, auth: bytes) -> Person | None:

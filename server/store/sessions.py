@@ -21,7 +21,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Failures:
-    """Recent failed sign-ins from one address: under this login, and under any."""
+    """Recent failed sign-ins from one address: under this login (kept as a hash), and under any."""
 
     login: int
     address: int
