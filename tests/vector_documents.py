@@ -42,6 +42,7 @@ def spelled(header: str, payload: bytes = b'{"a":1}') -> Document:
     return Document(payload, (f"{protected}..{b64u(signature)}",))
 
 
+# Longer than a function should be, as are those in vector_sealed.py: lists of cases, to be read from top to bottom.
 def document_cases() -> dict[str, Case]:
     def check(expect: str, about: str, document: Document, threshold: int = 1) -> Case:
         keys = [b64u(REGISTRAR.public.raw), b64u(AUTHOR.public.raw)]

@@ -35,6 +35,7 @@ from sync.signed import sign_bare
 Kept = Callable[[str, Callable[[], str]], str]
 
 
+# A list of cases, longer than a function should be.
 def envelope_cases(kept: Kept) -> dict[str, Case]:
     def build() -> str:
         return seal.seal(
@@ -185,6 +186,7 @@ def route_cases(kept: Kept) -> dict[str, Case]:
     }
 
 
+# A list of cases, longer than a function should be.
 def exchange_cases() -> dict[str, Case]:
     ask = exchange.Request(n=12, at=NOW, trust=1, registry=4, manifest=NOW // 1000, generation=GENERATION, cursor=9)
     many = replace(ask, pending=tuple(hashlib.sha256(bytes([i])).hexdigest() for i in range(20)))
@@ -229,6 +231,7 @@ def exchange_cases() -> dict[str, Case]:
     }
 
 
+# A list of cases, longer than a function should be.
 def key_cases(kept: Kept) -> dict[str, Case]:
     phrase, salt = "ábaco abdomen abeja abierto abogado abono", fixed("salt")[:16]
     derived: Derived = derive(phrase, salt)
