@@ -143,11 +143,11 @@ def test_a_newer_trust_needs_the_threshold_of_roots_and_this_servers_key(field: 
         publishing.take_trust(parts.db, parts.keys, old, actor="tests", now=NOW)
 
 
-def new_registry(field: Field, number: int, *, revoked: list[str], more: tuple[Keyring, ...] = ()) -> Document:
+def new_registry(field: Field, number: int, *, revoked: list[str], renewed: tuple[Keyring, ...] = ()) -> Document:
     """The registry in force under another number, signed by the registrar."""
     held = registry.accept(Document.parse(published.newest(field.parts.db, "registry").body), field.trust, None)
-    keyrings = [*held.keyrings.values(), *more]
-    payload = registry.make(number=number, keyrings=keyrings, desks=held.desks, revoked=revoked, issued=NOW)
+    keyrings = {**held.keyrings, **{keyring.id: keyring for keyring in renewed}}
+    payload = registry.make(number=number, keyrings=[*keyrings.values()], desks=held.desks, revoked=revoked, issued=NOW)
     return Document(payload).signed_by(field.world.office("registro", "registrar"), registry.TYP)
 
 
@@ -169,7 +169,7 @@ def test_a_registry_is_refused_when_forged_older_or_naming_a_key_nobody_can_fetc
         take(forged)
     unknown = Keyring.of("16-labour", 2, SealKey.generate().public)
     with pytest.raises(Problem) as wrong:
-        take(new_registry(field, 2, revoked=[], more=(unknown,)))
+        take(new_registry(field, 2, revoked=[], renewed=(unknown,)))
     assert wrong.value.code == "registry.key_missing"
     take(new_registry(field, 3, revoked=[]))
     with pytest.raises(SyncError, match=r"document\.rolled_back"):
