@@ -15,7 +15,7 @@ from server import auth, problems
 from server.api import desks, devices, publishing
 from server.api.door import parts
 from server.api.schemas import Login, Me, Parameters, Person, SignIn
-from server.flows import keyrings, people
+from server.flows import keyrings, people, published
 from server.problems import Problem
 from sync.errors import SyncError
 from sync.keys import b64u, unb64u
@@ -32,8 +32,15 @@ def install(app: Flask) -> None:
     api = Api(app)
     # Api brings its own error bodies; this door answers with problem documents like the other.
     problems.install(app)
+    app.add_url_rule("/healthz", view_func=health)
     for each in (blueprint, devices.blueprint, publishing.blueprint, desks.blueprint):
         api.register_blueprint(each)
+
+
+def health() -> Response:
+    """Whether the server can read its database."""
+    published.newest(parts().db, "trust")
+    return jsonify(status="ok")
 
 
 @blueprint.get("/session/parameters")
