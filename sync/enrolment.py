@@ -10,7 +10,7 @@ from typing import Self
 from urllib.parse import parse_qs, urlencode
 
 from sync.errors import SyncError
-from sync.keys import SigningKey, VerifyKey, b64u, canonical, unb64u
+from sync.keys import SigningKey, VerifyKey, b64u, canonical, spoken, unb64u
 from sync.members import KID, LABEL, SHA256_HEX, TEXT, Members
 from sync.signed import Document
 from sync.trust import Trust
@@ -98,11 +98,11 @@ def accept_certificate(document: Document, trust: Trust, dev: str | None = None)
 def certify(
     key: VerifyKey, heard: Sequence[str], registrar: SigningKey, *, region: str, label: str, number: int, issued: int
 ) -> Document:
-    """Sign a tablet's certificate, once the words heard from its holder are those of its key.
+    """Sign a tablet's certificate, once the words heard from its holder are those of its key, accents or not.
 
     Raises SyncError `enrolment.wrong_words`: somebody else's key may have taken the tablet's place.
     """
-    if tuple(heard) != key.words():
+    if spoken(" ".join(heard)) != spoken(" ".join(key.words())):
         raise SyncError("enrolment.wrong_words", f"the key enrolled as {key.kid} has other words; do not approve it")
     payload = Certificate(key.kid, key, region, label, number).to_payload(issued)
     return Document(payload).signed_by(registrar, CERTIFICATE_TYP)

@@ -85,13 +85,16 @@ class Document:
         return cls(payload, tuple(sign(payload, key, typ) for key in signers))
 
     @classmethod
-    def parse(cls, data: bytes) -> Self:
-        """Read `payload LF jws LF jws ...`; nothing is believed before `require`."""
+    def parse(cls, data: bytes, *, least: int = 1) -> Self:
+        """Read `payload LF jws LF jws ...`; nothing is believed before `require`.
+
+        `least` is 0 for a document on its way from one signer to the next.
+        """
         if len(data) > MAX_DOCUMENT_BYTES:
             raise SyncError("signed.too_large", f"a document has at most {MAX_DOCUMENT_BYTES} bytes")
         payload, *lines = data.split(b"\n")
-        if not 1 <= len(lines) <= MAX_SIGNATURES or not b"".join(lines).isascii():
-            raise SyncError("signed.malformed", f"a document has 1 to {MAX_SIGNATURES} signature lines")
+        if not least <= len(lines) <= MAX_SIGNATURES or not b"".join(lines).isascii():
+            raise SyncError("signed.malformed", f"a document has {least} to {MAX_SIGNATURES} signature lines")
         if canonical(strict_json(payload)) != payload:
             raise SyncError("signed.not_canonical", "the payload is not RFC 8785 JSON")
         return cls(payload, tuple(line.decode("ascii") for line in lines))

@@ -79,6 +79,13 @@ def test_json_that_readers_disagree_about_is_refused(text):
         canonical(strict_json(text.encode("utf-8")))
 
 
+def test_a_document_may_wait_for_its_signatures():
+    waiting = Document(b'{"a":1}')
+    with pytest.raises(SyncError, match=r"signed\.malformed"):
+        Document.parse(waiting.to_bytes())
+    assert Document.parse(waiting.to_bytes(), least=0).signed_by(KEY, TYP).require(TYP, KEYS) == {KEY.kid}
+
+
 def test_the_header_of_a_signature_is_exactly_the_one_of_the_spec():
     header = unb64u(signed.sign(b"x", KEY, TYP).split(".")[0])
     assert header == canonical({"alg": "Ed25519", "kid": KEY.kid, "typ": TYP})

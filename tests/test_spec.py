@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+from server.db import Db, rows
 from sync import bundle, enrolment, envelope, exchange, manifest, receipt, registry, route, trust
 from sync.route import VOCABULARY
 
@@ -69,6 +70,16 @@ def test_the_vocabulary_of_the_spec_is_that_of_the_code_in_its_order():
             assert set(re.findall(r"`(\w+)`", values)) == allowed
     fed = set(re.findall(r"^\| `([a-z_]+)` \* \|", section("7.1"), re.M))
     assert fed == set(route.AUTHOR_FIELDS)
+
+
+def test_the_server_stores_of_a_screening_what_the_spec_says_and_nothing_else(tmp_path):
+    connection = Db(tmp_path / "chaski.db").read()
+    stored = {
+        table: {column["name"] for column in rows(connection, f"pragma table_info({table})")}
+        for table in ("envelopes", "routes")
+    }
+    assert stored["routes"] == {"envelope", *VOCABULARY}
+    assert stored["envelopes"] == set(re.findall(r"`([a-z]+)`", section("7.3")))
 
 
 def test_outcomes_and_limits_are_those_of_the_spec():

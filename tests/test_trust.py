@@ -153,6 +153,22 @@ def test_a_tablet_is_let_in_by_a_registrar():
     certificate = Certificate(DEVICE.kid, DEVICE.public, "17", "Tableta 14", 1)
     made = Document(certificate.to_payload(5)).signed_by(REGISTRAR, enrolment.CERTIFICATE_TYP)
     assert enrolment.accept_certificate(made, TRUST, DEVICE.kid) == certificate
+    heard = [word.upper() for word in DEVICE.public.words()]
+    assert (
+        enrolment.certify(DEVICE.public, heard, REGISTRAR, region="17", label="Tableta 14", number=1, issued=5) == made
+    )
+    other = REVIEWER.public.words()
+    refused(
+        "enrolment.wrong_words",
+        enrolment.certify,
+        DEVICE.public,
+        other,
+        REGISTRAR,
+        region="17",
+        label="",
+        number=1,
+        issued=5,
+    )
     assert enrolment.accept_request(enrolment.request("un-codigo", DEVICE)) == ("un-codigo", DEVICE.public)
 
 
