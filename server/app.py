@@ -20,8 +20,8 @@ from server.api import people, tablets
 from server.api.door import Parts, log_to, open_door
 from server.config import Config, ConfigError, refuse_insecure
 from server.db import Db
-from server.flows import published, routing
-from server.store import queues
+from server.flows import routing
+from server.store import documents, queues
 from sync import trust
 from sync.errors import SyncError
 from sync.signed import Document
@@ -61,20 +61,35 @@ def open_parts(config: Config, now: Callable[[], int] = clock) -> Parts:
     except (SyncError, OSError) as wrong:
         raise ConfigError("CHASKI_DATA", f"the server's keys cannot be read: {wrong}") from wrong
     db = Db(config.database)
-    in_force = trust.read(Document.parse(published.newest(db, "trust").body))
-    refuse_insecure(config, demo=in_force.demo, own=own.kids)
+    try:
+        refuse_insecure(config, demo=_is_demo(db), own=own.kids)
+        return Parts(config, db, own, _rules(db), now)
+    except ConfigError:
+        db.close()
+        raise
+
+
+def _is_demo(db: Db) -> bool:
+    stored = documents.newest(db.read(), "trust")
+    if stored is None:
+        raise ConfigError("CHASKI_DATA", "there is no trust document yet; the roots have to sign one")
+    return trust.read(Document.parse(stored.body)).demo
+
+
+def _rules(db: Db) -> tuple[routing.Rule, ...]:
+    """The routing rules; each must lead to a queue there is, or intake would fail on somebody's screening."""
     rules = routing.read_rules()
     missing = {rule.queue for rule in rules} - {queue.id for queue in queues.every(db.read())}
     if missing:
-        raise ConfigError("routing_rules.csv", f"leads to queues that do not exist: {', '.join(sorted(missing))}")
-    return Parts(config, db, own, rules, now)
+        raise ConfigError("CHASKI_DATA", f"queues that routing needs are missing: {', '.join(sorted(missing))}")
+    return rules
 
 
 class Server:
     """Both doors listening in this process; `run` serves until `stop`."""
 
     def __init__(self, parts: Parts) -> None:
-        """Bind both ports. Raises OSError when one is taken."""
+        """Bind both ports. Raises ConfigError when one is taken."""
         self.parts = parts
         self._channels: dict[int, Any] = {}
         self._stopping = False
@@ -83,15 +98,18 @@ class Server:
         self.people = self._listen(people_app(parts), config.people_host, config.people_port)
 
     def _listen(self, app: Flask, host: str, port: int) -> BaseWSGIServer:
-        return create_server(
-            app,
-            map=self._channels,
-            host=host,
-            port=port,
-            threads=self.parts.config.threads,
-            max_request_body_size=_LARGEST_BODY,
-            ident=None,
-        )
+        try:
+            return create_server(
+                app,
+                map=self._channels,
+                host=host,
+                port=port,
+                threads=self.parts.config.threads,
+                max_request_body_size=_LARGEST_BODY,
+                ident=None,
+            )
+        except OSError as wrong:
+            raise ConfigError(f"CHASKI_{app.name.upper()}_PORT", f"{host}:{port}: {wrong.strerror}") from wrong
 
     def run(self) -> None:
         """Serve in this thread, jobs in another, until `stop`; then finish what was asked and close everything."""

@@ -77,8 +77,13 @@ class Db:
 
 
 def rows(connection: Connection, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[Row]:
-    """All rows of a query. Read to the end, so that no reading transaction stays open behind a forgotten iterator."""
-    return list(connection.query(sql, parameters))
+    """All rows of a query. Read to the end, so that no reading transaction stays open behind a forgotten iterator.
+
+    Not sqlite-utils' own `query`, which puts two savepoint statements around each read.
+    """
+    cursor = connection.execute(sql, parameters)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, found, strict=True)) for found in cursor]
 
 
 def row(connection: Connection, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> Row | None:

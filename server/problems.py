@@ -67,7 +67,7 @@ def body(code: str, detail: str, language: str, members: dict[str, Any]) -> dict
     entry = entry_of(code)
     spanish = language != "en"
     return {
-        "type": "about:blank",
+        "type": f"urn:chaski:problem:{code}",
         "status": entry.status,
         "code": code,
         "title": entry.title_es if spanish else entry.title_en,

@@ -18,6 +18,8 @@ import pytest
 from conftest import World
 from intake_material import Field, Tablet, open_field, served
 
+from server import app
+from server.config import ConfigError
 from server.store import bundles, documents
 from sync import enrolment as joining
 from sync import exchange as wire
@@ -177,6 +179,26 @@ def test_a_server_told_to_stop_ends_well_and_starts_again_with_everything(world:
         assert [line["event"] for line in log if line["from"] == "chaski"][-1] == "stopped"
         assert any(line.get(expected) == 1 for line in log)
     field.parts.db.close()
+
+
+def test_a_taken_port_a_missing_trust_or_a_missing_queue_is_named_and_nothing_starts(world: World) -> None:
+    with pytest.raises(ConfigError, match=r"CHASKI_DATA.*chaski init"):
+        app.open_parts(replace(world.config, data=world.data / "elsewhere"))
+    parts = app.open_parts(world.config)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        config = replace(parts.config, people_port=taken.getsockname()[1], tablets_port=0)
+        with pytest.raises(ConfigError, match="CHASKI_PEOPLE_PORT"):
+            app.Server(replace(parts, config=config))
+    for sql, named in (
+        ("delete from queue_groups where queue = 'national'; delete from queues where id = 'national'", "national"),
+        ("delete from documents", "no trust"),
+    ):
+        with parts.db.write() as w:
+            w.executescript(sql + ";")
+        with pytest.raises(ConfigError, match=f"CHASKI_DATA.*{named}"):
+            app.open_parts(world.config)
+    parts.db.close()
 
 
 def test_a_server_with_a_key_that_others_can_read_does_not_start_and_says_which(world: World) -> None:
