@@ -43,8 +43,16 @@ ADVICE: dict[str, tuple[str, str]] = {
         "a sentence has {0} words; 20 is the most: split it in two",
     ),
     "text.link": ("quite el enlace: la tableta no abre páginas", "remove the link: the tablet opens no pages"),
+    "text.reference": (
+        "quite ${{...}}: el texto es igual para todos, y se graba en audio",
+        "remove ${{...}}: a text is the same for everybody, and recorded as audio",
+    ),
     "choice.unknown_list": ("no existe la lista «{0}»{hint_es}", "there is no list '{0}'{hint_en}"),
     "choice.duplicate": ("la opción «{0}» ya está en la fila {1}", "the choice '{0}' is already in row {1}"),
+    "choice.bad_name": (
+        "«{0}»: el nombre de una opción no lleva espacios ni tildes",
+        "'{0}': a choice's name has no blanks and no accents",
+    ),
     "choice.unknown_place": (
         "«{0}» no es un código de distrito del INEI",
         "'{0}' is no district code of INEI",
@@ -62,9 +70,21 @@ ADVICE: dict[str, tuple[str, str]] = {
         "«{0}» no es una opción de «{1}»{hint_es}",
         "'{0}' is no choice of '{1}'{hint_en}",
     ),
+    "reference.no_question": (
+        "«{0}» no es una pregunta que se responda",
+        "'{0}' is no question that is answered",
+    ),
+    "expression.bare_condition": (
+        "«{0}» no es una condición; escriba por ejemplo ${{pregunta}} = 'yes'",
+        "'{0}' is no condition; write for example ${{question}} = 'yes'",
+    ),
     "indicator.unknown": (
         "«{0}» no está en el conjunto {1}{hint_es}",
         "'{0}' is not in the indicator set {1}{hint_en}",
+    ),
+    "indicator.none": (
+        "falta la hoja «indicators», o está vacía: sin ella no hay resultado",
+        "the sheet 'indicators' is missing or empty: without it there is no outcome",
     ),
     "indicator.no_when": ("falta la condición «when»", "the condition 'when' is missing"),
     "indicator.unreached": (
@@ -87,7 +107,6 @@ ADVICE: dict[str, tuple[str, str]] = {
     ),
     "translation.missing": ("falta la traducción a «{0}» de {1}", "{1} has no translation into '{0}'"),
     "translation.none": ("no hay ninguna traducción a «{0}»", "there is no translation into '{0}' at all"),
-    "translation.placeholder": ("en «{0}», {1}: ${{{2}}} {3}", "in '{0}', {1}: ${{{2}}} is missing or added"),
     "translation.spelling": ("en «{0}», {1}: revise {2}", "in '{0}', {1}: check the spelling of {2}"),
 }
 

@@ -8,12 +8,14 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
+from elementpath import XPathToken
+
 from screening_forms import indicators, places, policy, translations
 from screening_forms.advice import NOT_BLOCKING, problem, suggest
 from screening_forms.calculates import FACTS
 from screening_forms.engine import RESULTS
 from screening_forms.errors import FormError, FormProblem
-from screening_forms.expressions import NO_ANSWERS, ExpressionError, parse, parse_when
+from screening_forms.expressions import COMPARISONS, NO_ANSWERS, ExpressionError, parse, parse_when
 from screening_forms.indicators import PROFILES
 from screening_forms.policy import CONSENT_POLICIES
 from screening_forms.subject import RouteVocabulary, Subject
@@ -27,7 +29,9 @@ from screening_forms.whitelist import (
     SELECTS,
     TEXTUAL,
     TYPES,
+    UNANSWERED,
     WHY_FORBIDDEN,
+    YES_NO,
 )
 from screening_forms.workbook import SHEETS, Row, Workbook
 
@@ -35,6 +39,7 @@ GIVEN = frozenset({*RESULTS, "consent_policy"})  # nodes that the compiler adds:
 MAX_WORDS = 20
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_CHOICE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _OUR_NAME = re.compile(r"[cdfipu]_.*")  # the prefixes of calculates.py
 _FORM_ID = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _LINK = re.compile(r"https?:|www\.", re.IGNORECASE)
@@ -178,6 +183,8 @@ def check_choices(subject: Subject) -> Iterator[FormProblem]:
                 yield problem("name.missing", row, "name" if not name else "list_name")
             elif name in seen:
                 yield problem("choice.duplicate", row, "name", name, seen[name])
+            elif not _CHOICE_NAME.fullmatch(name):
+                yield problem("choice.bad_name", row, "name", name)
             seen.setdefault(name, row.number)
 
 
@@ -206,18 +213,23 @@ def check_sentences(subject: Subject) -> Iterator[FormProblem]:
 
 
 def check_links(subject: Subject) -> Iterator[FormProblem]:
-    """A link in a text would take the person off the form, or tell another server about her."""
-    yield from (problem("text.link", row, column) for row, column, text in subject.texts() if _LINK.search(text))
+    """A link would take the person off the form, or tell another server about her; a text is the same for everybody."""
+    for row, column, text in subject.texts():
+        if _LINK.search(text):
+            yield problem("text.link", row, column)
+        if PLACEHOLDER.search(text):
+            yield problem("text.reference", row, column)
 
 
 def check_references(subject: Subject) -> Iterator[FormProblem]:
     """Every `${question}` exists, and what it is compared with is one of its choices."""
     known = {*subject.questions, *GIVEN}
-    for row, column, text in (*subject.expressions(), *subject.texts()):
+    for row, column, text in subject.expressions():
         for name in dict.fromkeys(PLACEHOLDER.findall(text)):
             if name not in known:
                 yield problem("reference.unknown", row, column, name, **suggest(name, known))
-    for row, column, text in subject.expressions():
+            elif name not in GIVEN and subject.questions[name].get("type") in UNANSWERED:
+                yield problem("reference.no_question", row, column, name)
         for name, single, double in _CHOSEN.findall(text):
             chosen = single or double
             choices = {choice.get("name") for choice in subject.choices_of(subject.questions.get(name, row))}
@@ -231,16 +243,27 @@ def check_expressions(subject: Subject) -> Iterator[FormProblem]:
         try:
             if column == "when":
                 parse_when(row, fact=row.get("code") in FACTS)
-            elif column != "required" or text not in ("yes", "no", "true", "false"):
-                parse(text)
+            elif column != "required" or text not in YES_NO:
+                token = parse(text)
+                if column != "calculation" and not _is_condition(token):
+                    yield problem("expression.bare_condition", row, column, text)
         except FormError as error:
             yield from error.problems
         except ExpressionError as error:
             yield error.at(row, column)
 
 
+def _is_condition(token: XPathToken) -> bool:
+    """Whether it is made of comparisons alone: engines differ on which other values are true."""
+    if token.symbol in ("and", "or", "(", "not"):
+        return all(_is_condition(part) for part in token)
+    return token.symbol in (*COMPARISONS, "true", "false", "selected")
+
+
 def check_indicators(subject: Subject) -> Iterator[FormProblem]:
     """Every row of the sheet `indicators` names an indicator of the set, or a fact, and says when."""
+    if not subject.workbook.indicators:
+        yield problem("indicator.none", Row("indicators", 0, {}), "")
     if not subject.indicator_set:
         return
     known = {*subject.indicator_set.indicators, *FACTS}
@@ -271,7 +294,7 @@ def check_refusable(subject: Subject) -> Iterator[FormProblem]:
         row = subject.questions.get(name)
         if row is None:
             continue
-        if row.get("required") not in ("", "no", "false"):
+        if YES_NO.get(row.get("required"), True):
             yield problem("question.not_refusable", row, "required")
         choices = {choice.get("name") for choice in subject.choices_of(row)}
         lacking = [code for code in NO_ANSWERS if code not in choices]
@@ -334,8 +357,6 @@ def check_translations(subject: Subject) -> Iterator[FormProblem]:
             if text.state == "fallback":
                 yield problem("translation.missing", row, column, lang, entry.context)
                 continue
-            for name, what in translations.lost_placeholders(entry.text, text.text).items():
-                yield problem("translation.placeholder", row, column, lang, entry.context, name, what)
             if wrong := translations.spelling(text.text, lang, loans):
                 yield problem("translation.spelling", row, column, lang, entry.context, ", ".join(wrong))
 

@@ -6,7 +6,7 @@ translation whose Spanish has changed is a draft again.
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -226,13 +226,14 @@ def loans(lang: str, locales: Path = LOCALES) -> frozenset[str]:
 
 
 def spelling(text: str, lang: str, loan_words: frozenset[str] = frozenset()) -> list[str]:
-    """What in a text is not the official orthography: wrong apostrophes, not NFC, words with other letters.
+    """What in a text is not the official orthography: wrong apostrophes, not NFC, references, words of other letters.
 
     Names (a capital inside a sentence, or all capitals) and the words of `loan_words` are let through.
     """
     wrong = [f"apóstrofo {c} en lugar de ’" for c in _WRONG_APOSTROPHES if c in text]
     if not unicodedata.is_normalized("NFC", text):
         wrong.append("no está en la forma Unicode NFC")
+    wrong += [f"${{{name}}}" for name in PLACEHOLDER.findall(text)]
     plain = PLACEHOLDER.sub(" ", unicodedata.normalize("NFC", text))
     for found in _WORD.finditer(plain):
         word = found[0]
@@ -241,9 +242,3 @@ def spelling(text: str, lang: str, loan_words: frozenset[str] = frozenset()) -> 
         if not is_name and word.lower() not in loan_words and not _SPELLING[lang].fullmatch(word.lower()):
             wrong.append(f"«{word}»")
     return wrong
-
-
-def lost_placeholders(source: str, text: str) -> Mapping[str, str]:
-    """The `${question}` references of the Spanish text that a translation lacks or invents, with what happened."""
-    wanted, there = set(PLACEHOLDER.findall(source)), set(PLACEHOLDER.findall(text))
-    return {**dict.fromkeys(sorted(wanted - there), "falta"), **dict.fromkeys(sorted(there - wanted), "sobra")}

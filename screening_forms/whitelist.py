@@ -11,6 +11,8 @@ SELECTS = ("select_one", "select_multiple")
 GROUPS = ("begin_group", "end_group", "begin group", "end group")
 TYPES = ("select_one", "select_multiple", "integer", "date", "note", "calculate", "acknowledge", "start", "end")
 TEXTUAL = frozenset({*SELECTS, "integer", "date", "note", "acknowledge"})
+UNANSWERED = ("note", "start", "end", *GROUPS)
+YES_NO = {"": False, "no": False, "false": False, "yes": True, "true": True}
 EXPRESSIONS = ("relevant", "constraint", "calculation", "choice_filter", "required")
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "survey": ("type", "name", *PARTS, *EXPRESSIONS, "appearance", "route"),

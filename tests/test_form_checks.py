@@ -6,10 +6,13 @@ from pathlib import Path
 import openpyxl
 import polib
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from screening_forms import checks, translations
 from screening_forms.advice import ADVICE
-from screening_forms.workbook import Workbook, parse_markdown, read
+from screening_forms.errors import FormError
+from screening_forms.workbook import SHEETS, Workbook, parse_markdown, read
 
 VOCABULARY = {"province": frozenset[str](), "sex": frozenset({"female", "male", "no_answer"})}
 FORM = """
@@ -123,6 +126,7 @@ ES = "label::Español (es)"
         ("select_one si_no", "select_one sino", ("survey", 6, "type", "choice.unknown_list")),
         ("| sexo | male |", "| sexo | female |", ("choices", 5, "name", "choice.duplicate")),
         ("| distrito | 170204 |", "| distrito | 170299 |", ("choices", 3, "name", "choice.unknown_place")),
+        ("| sexo | male |", "| sexo | ma le |", ("choices", 5, "name", "choice.bad_name")),
         ("| si_no | no_answer | No contesta | |\n", "", ("survey", 6, "type", "choice.not_refusable")),
         (
             "| ${golpes}='yes' | | | |",
@@ -134,7 +138,11 @@ ES = "label::Español (es)"
         ("No pida detalles.", "Vea https://x.pe", ("survey", 6, "hint::Español (es)", "text.link")),
         # Expressions and references.
         ("${golpes}='yes' | | | |", "${golpe}='yes' | | | |", ("survey", 7, "relevant", "reference.unknown")),
-        ("Gracias.", "Gracias, ${nombre}.", ("survey", 10, ES, "reference.unknown")),
+        ("Gracias.", "Gracias, ${golpes}.", ("survey", 10, ES, "text.reference")),
+        ("${golpes}='yes' | | | |", "${gracias}='OK' | | | |", ("survey", 7, "relevant", "reference.no_question")),
+        ("${sexo}='female'", "${sexo}", ("survey", 5, "relevant", "expression.bare_condition")),
+        ("${sexo}='female'", "${sexo}='female' or 1", ("survey", 5, "relevant", "expression.bare_condition")),
+        ("| yes | | |", "| si | | |", ("survey", 2, "required", "expression.bare_condition")),
         ("| ${horas} > 12 |", "| ${hora} > 12 |", ("indicators", 3, "when", "reference.unknown")),
         ("${sexo}='female'", "${sexo}='femal'", ("survey", 5, "relevant", "reference.unknown_choice")),
         ("| D5.04 | ${golpes}='yes'", "| D5.04 | ${golpes}!='no'", ("indicators", 2, "when", "when.negation")),
@@ -150,6 +158,24 @@ ES = "label::Español (es)"
 def test_what_an_author_gets_wrong_is_named_in_its_cell(old: str, new: str, problem: Found | None) -> None:
     problems = changed(old, new)
     assert problem in problems if problem else not problems
+
+
+def test_a_form_without_indicators_is_not_taken_for_one_that_found_nothing() -> None:
+    assert ("indicators", 0, "", "indicator.none") in found(parse_markdown(FORM.partition("| indicators |")[0]))
+
+
+CELLS = [cell for cell in re.findall(r"(?<=\| )[^|\n]+(?= \|)", FORM) if cell not in SHEETS]
+
+
+@given(
+    st.sampled_from(CELLS), st.sampled_from([*CELLS, "", "(", "${", "${}", "select_one", "end_group", "'", "\\", "1"])
+)
+def test_whatever_an_author_types_is_told_and_never_breaks_the_checks(old: str, new: str) -> None:
+    try:
+        problems = checks.check(parse_markdown(FORM.replace(f"| {old} |", f"| {new} |", 1)), VOCABULARY)
+    except FormError as error:
+        problems = error.problems  # no settings or no survey at all: the reader says so
+    assert all(problem.advice_es and problem.advice_en and problem.code for problem in problems)
 
 
 def test_only_choices_feed_the_route() -> None:
@@ -218,14 +244,13 @@ def test_a_text_missing_in_one_language_is_named(tmp_path: Path) -> None:
     translations.merge(workbook, "quz", tmp_path)
     path = tmp_path / "quz" / "LC_MESSAGES" / "forms.po"
     po = polib.pofile(str(path))
-    texts = {"f/golpes/label": "¿Maqasunkichu?", "f/horas/label": "qolqe ${golpes}"}
+    texts = {"f/golpes/label": "¿Maqasunkichu?", "f/horas/label": "qolqe"}
     for entry in po:
         entry.msgstr = texts.get(entry.msgctxt, "" if entry.msgctxt == "f/golpes/hint" else "ari")
     po.save()
     problems = [p for p in checks.check(workbook, VOCABULARY, locales=tmp_path) if p.code.startswith("translation")]
     assert [(p.sheet, p.row, p.column, p.code) for p in problems] == [
         ("survey", 6, "hint::Runasimi (quz)", "translation.missing"),
-        ("survey", 7, "label::Runasimi (quz)", "translation.placeholder"),
         ("survey", 7, "label::Runasimi (quz)", "translation.spelling"),
     ]
     assert checks.blocking(problems) == []
