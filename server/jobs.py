@@ -11,7 +11,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from server.config import Config
 from server.db import Db
-from server.flows import referrals, silence
+from server.flows import people, referrals, silence
 
 _log = logging.getLogger("chaski")
 MINUTE = 60
@@ -37,9 +37,15 @@ def notice_silence(db: Db, config: Config, now: int) -> int:
     return silence.notice(db, now=now, days=config.silent_days)
 
 
+def forget_sign_ins(parts: Parts) -> int:
+    """Forget expired sessions and, after a day, failed sign-ins with their network addresses."""
+    return people.forget(parts.db, now=parts.now())
+
+
 JOBS = (
     Job("leases", MINUTE, lapse_leases),
     Job("silence", HOUR, notice_silence),
+    Job("sign_ins", HOUR, forget_sign_ins),
 )
 
 

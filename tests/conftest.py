@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,14 @@ from server.config import Config
 from server.db import Db
 from server.keys import ServerKeys
 from sync.keys import SigningKey, load_secret
+from sync.keys import derive as stretch
 
 FOUNDED = 1_795_000_000_000
 """When the demo world was founded: November 2026, in milliseconds."""
+
+# Argon2id takes a quarter of a second on purpose; a test run does it once per passphrase.
+derive = lru_cache(maxsize=None)(stretch)
+_UNLOCKED: dict[tuple[str, str], SigningKey] = {}
 
 
 @dataclass(frozen=True)
@@ -42,8 +48,11 @@ class World:
         return (self.people / who / "passphrase.txt").read_text(encoding="utf-8").strip()
 
     def office(self, who: str, role: str) -> SigningKey:
-        """Unlock a registrar's, author's or reviewer's signing key."""
-        return load_secret(self.people / who / f"{role}.key", SigningKey, self.passphrase(who))
+        """Unlock a root's, registrar's, author's or reviewer's signing key."""
+        phrase = self.passphrase(who)
+        if (phrase, role) not in _UNLOCKED:
+            _UNLOCKED[phrase, role] = load_secret(self.people / who / f"{role}.key", SigningKey, phrase)
+        return _UNLOCKED[phrase, role]
 
     def person_id(self, login: str) -> str:
         """Return the account id of a login."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import World
+from conftest import World, derive
 
 from server.db import Db
 from server.flows import keyrings
@@ -12,7 +12,7 @@ from server.store import keyrings as store
 from server.store import people
 from sync import seal
 from sync.errors import SyncError
-from sync.keys import SealKey, derive, unlock
+from sync.keys import SealKey, unlock
 
 
 def belongings(world: World, db: Db, login: str) -> Belongings:

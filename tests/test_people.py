@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from conftest import FOUNDED, World
+from conftest import FOUNDED, World, derive
 
 from server.db import Db
 from server.flows import people
 from server.flows.people import FAILURE_WINDOW, FAILURES_KEPT, FAILURES_PER_ADDRESS, FAILURES_PER_LOGIN, SESSION_LIFE
 from server.problems import Problem
-from sync.keys import derive
 
 NOW = FOUNDED + 1000
 HOME, ELSEWHERE = "192.0.2.1", "192.0.2.2"

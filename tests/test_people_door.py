@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import requests
-from conftest import World
+from conftest import World, derive
 from flask.testing import FlaskClient
 from intake_material import ROUTE, Field, open_field, served
 from werkzeug.test import TestResponse
@@ -17,7 +17,7 @@ from server.app import people_app
 from server.store import audit
 from sync import bundle, enrolment, envelope, seal
 from sync.errors import SyncError
-from sync.keys import SealKey, b64u, derive, unb64u, unlock
+from sync.keys import SealKey, b64u, unb64u, unlock
 from sync.signed import Document
 
 GUARD = {"Chaski-Request": "1"}
