@@ -1,0 +1,163 @@
+"""Forms and made-up interviews for the tests of the compiler and the engine."""
+
+from __future__ import annotations
+
+from functools import cache
+from random import Random
+
+from screening_forms.compile import CompiledForm, compile_form
+from screening_forms.engine import Engine, Filled
+from screening_forms.expressions import NO_ANSWERS
+from screening_forms.translations import CATALOGUE
+from screening_forms.workbook import Workbook, parse_markdown, read
+from screening_forms.xform import Node
+from sync.route import AUTHOR_FIELDS
+
+SMALL = """
+# Ten questions with filters that can be refused, in groups inside groups: everything the score has to get right.
+
+| survey | type | name | label::Español (es) | relevant | required | constraint | choice_filter | route |
+| | select_one yn | peligro | ¿Hay peligro? | | yes | | | |
+| | select_one consent | permiso | ¿Quiere hablar? | ${peligro}='no' | yes | | | consent |
+| | select_one age | edad | ¿Qué edad tiene? | | yes | | | age_band |
+| | begin_group | adulto | Trabajo | ${permiso}='yes' and (${edad}='18_29' or ${edad}='30_59') | | | | |
+| | select_one ynd | oferta | ¿Le ofrecieron el trabajo? | | | | | |
+| | begin_group | trato | El trato | ${oferta}='yes' | | | | |
+| | select_multiple lies | mentira | ¿Qué no era verdad? | | | not(selected(., 'none') and count-selected(.) > 1) | | |
+| | date | desde | ¿Desde cuándo? | selected(${mentira},'job') or selected(${mentira},'pay') | | | | |
+| | end_group | | | | | | | |
+| | select_one ynd | deuda | ¿Tiene una deuda? | ${oferta}='yes' or ${oferta}='no' | | | | |
+| | begin_group | debe | La deuda | ${deuda}='yes' | | | | |
+| | select_one ynd | atado | ¿No puede irse por la deuda? | | | | | |
+| | end_group | | | | | | | |
+| | integer | horas | ¿Cuántas horas al día? | | | . >= 0 and . <= 24 | | |
+| | end_group | | | | | | | |
+| | select_one region | region | ¿En qué región? | | | | | |
+| | select_one place | lugar | ¿En qué lugar? | | | | region=${region} or region='all' | |
+| | begin_group | score | Orientación | ${permiso}='yes' or ${peligro}='yes' or ${edad}='14_17' | | | | |
+| | acknowledge | a_salvo | Mostrar | | | | | |
+| | note | guidance_danger | Peligro. | ${a_salvo}='OK' and ${guidance}='guidance_danger' | | | | |
+| | note | guidance_child | Niñez. | ${a_salvo}='OK' and ${guidance}='guidance_child' | | | | |
+| | note | guidance_protection | Protección. | ${a_salvo}='OK' and ${guidance}='guidance_protection' | | | | |
+| | note | guidance_duty | Deber. | ${a_salvo}='OK' and ${guidance}='guidance_duty' | | | | |
+| | note | guidance_labour | Trabajo. | ${a_salvo}='OK' and ${guidance}='guidance_labour' | | | | |
+| | note | guidance_review | Revisar. | ${a_salvo}='OK' and ${guidance}='guidance_review' | | | | |
+| | note | guidance_counted | Contado. | ${a_salvo}='OK' and ${guidance}='guidance_counted' | | | | |
+| | note | guidance_none | Nada. | ${a_salvo}='OK' and ${guidance}='guidance_none' | | | | |
+| | end_group | | | | | | | |
+
+| choices | list_name | name | label::Español (es) | region |
+| | yn | yes | Sí | |
+| | yn | no | No | |
+| | consent | yes | Sí | |
+| | consent | no | No | |
+| | consent | no_answer | No responde | |
+| | age | 14_17 | 14 a 17 | |
+| | age | 18_29 | 18 a 29 | |
+| | age | 30_59 | 30 a 59 | |
+| | ynd | yes | Sí | |
+| | ynd | no | No | |
+| | ynd | no_answer | No responde | |
+| | ynd | does_not_know | No sabe | |
+| | lies | job | El trabajo | |
+| | lies | pay | El pago | |
+| | lies | housing | La vivienda | |
+| | lies | none | Nada | |
+| | lies | no_answer | No responde | |
+| | lies | does_not_know | No sabe | |
+| | region | 17 | Madre de Dios | |
+| | region | 21 | Puno | |
+| | place | bar | Un bar | all |
+| | place | la_pampa | La Pampa | 17 |
+| | place | la_rinconada | La Rinconada | 21 |
+| | place | no_answer | No responde | all |
+| | place | does_not_know | No sabe | all |
+
+| settings | form_id | form_title | version | default_language | indicator_set | policy | profile | languages |
+| | small | Diez preguntas | 1 | Español (es) | ilo_delphi_2009 | pe_adult_2026_1 | adult_labour | es |
+
+| indicators | code | when |
+| | minor | ${edad}='14_17' |
+| | danger | ${peligro}='yes' |
+| | consent | ${permiso}='yes' |
+| | place | ${lugar}='bar' |
+| | X.02 | ${lugar}='bar' |
+| | D1.01 | selected(${mentira},'job') |
+| | D1.05 | selected(${mentira},'housing') |
+| | D1.08 | selected(${mentira},'pay') and ${atado}='yes' |
+| | D2.03 | ${deuda}='yes' and ${atado}='no' |
+| | D4.01 | ${horas} >= 12 |
+| | D4.04 | ${horas} > 8 and (${deuda}='yes' or selected(${mentira},'pay')) |
+| | D4.04 | ${atado}='yes' |
+| | D5.02 | ${atado}='yes' |
+| | D5.14 | ${deuda}='yes' |
+"""
+
+CATALOGUE_FORMS = tuple(sorted(path.parent.name for path in CATALOGUE.glob("*/form.md")))
+
+
+def workbook(form: str) -> Workbook:
+    """The ten-question form (`small`) or one of the catalogue."""
+    return parse_markdown(SMALL) if form == "small" else read(CATALOGUE / form / "form.md")
+
+
+@cache
+def compiled(form: str, channel: str = "training") -> CompiledForm:
+    """A form of `workbook`, compiled."""
+    return compile_form(workbook(form), channel=channel, route_vocabulary=AUTHOR_FIELDS)
+
+
+def wishes(engine: Engine, draws: Random) -> dict[str, str]:
+    """What a person would answer to every question, were it asked, in answers that go together.
+
+    How much befell a person and how much she keeps to herself differ from interview to interview. Questions that open
+    others are mostly answered so that they do, or half of the interviews would be over at once.
+    """
+    befell, silence = draws.random(), draws.random() ** 3
+    answers = {node.name: _wish(node, draws, befell, silence) for node in engine.questions}
+    for _ in range(40):
+        answers |= {name: _wish(engine.nodes[name], draws, 0.1, silence) for name in engine.refused(answers)}
+    return {name: answer for name, answer in answers.items() if answer}
+
+
+def _wish(node: Node, draws: Random, befell: float, silence: float) -> str:
+    codes = list(node.choices)
+    openings = [code for code in codes if code in ("18_29", "30_59", "independent")]
+    unsaid = list(NO_ANSWERS) if node.choices.keys() >= set(NO_ANSWERS) else []
+    if unsaid and draws.random() < silence:
+        return draws.choice(unsaid)
+    if node.type == "select_multiple":
+        return " ".join(code for code in codes if code not in unsaid and draws.random() < befell / 2)
+    if node.name.startswith("peligro"):
+        return "yes" if draws.random() < 0.1 else "no"
+    if openings and draws.random() < 0.9:
+        return openings[0]
+    if codes[:2] == ["yes", "no"] and draws.random() < 0.95:
+        return "yes" if draws.random() < befell or not unsaid else "no"
+    if codes:
+        return draws.choice(codes)
+    if node.type == "integer":
+        return str(draws.choice((0, 5, 8, 12, 16, 900, 1130)))
+    return {"date": "2026-10-31", "acknowledge": "OK"}.get(node.type, "")
+
+
+def walk(engine: Engine, passes: list[dict[str, str]]) -> Filled:
+    """Fill a form as a person does: asked in order, only what is relevant; each further pass goes back to the start.
+
+    As in Collect, answers to what is no longer asked are remembered and count again if it is asked again, and a choice
+    that is no longer offered is lost.
+    """
+    remembered: dict[str, str] = {}
+    filled = engine.fit(remembered)
+    for answers in passes:
+        for node in engine.questions:
+            tried = dict(remembered)
+            if node.filter and node.name in engine.refused(remembered):
+                del tried[node.name]
+            if node.name in answers and node.name in filled.relevant:
+                wished = remembered | {node.name: answers[node.name]}
+                if not (node.filter or node.constraint) or node.name not in engine.refused(wished):
+                    tried = wished
+            if tried != remembered:
+                remembered, filled = tried, engine.fit(tried)
+    return filled

@@ -1,0 +1,156 @@
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Base64;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.javarosa.core.model.Constants;
+import org.javarosa.core.model.FormDef;
+import org.javarosa.core.model.FormIndex;
+import org.javarosa.core.model.SelectChoice;
+import org.javarosa.core.model.data.DateData;
+import org.javarosa.core.model.data.IAnswerData;
+import org.javarosa.core.model.data.IntegerData;
+import org.javarosa.core.model.data.SelectMultiData;
+import org.javarosa.core.model.data.SelectOneData;
+import org.javarosa.core.model.data.StringData;
+import org.javarosa.core.model.data.helper.Selection;
+import org.javarosa.core.model.instance.FormInstance;
+import org.javarosa.core.model.instance.InstanceInitializationFactory;
+import org.javarosa.core.model.instance.TreeElement;
+import org.javarosa.core.model.utils.DateUtils;
+import org.javarosa.core.util.JavaRosaCoreModule;
+import org.javarosa.form.api.FormEntryController;
+import org.javarosa.form.api.FormEntryModel;
+import org.javarosa.form.api.FormEntryPrompt;
+import org.javarosa.model.xform.XFormSerializingVisitor;
+import org.javarosa.model.xform.XFormsModule;
+import org.javarosa.xform.util.XFormUtils;
+
+/**
+ * Fills a form with JavaRosa, the engine inside ODK Collect, as a person would: question by question, only those that
+ * are shown, and from the beginning again where somebody goes back to change an answer.
+ *
+ * <p>Argument: the XForm. Standard input, one line per walk through the form: {@code case TAB question=answer TAB ...};
+ * several lines with the same case are walks through one interview. Standard output, for every node of every case:
+ * {@code case TAB node TAB 1 or 0 (relevant) TAB value}, then the instance that Collect would send, as
+ * {@code case TAB #instance TAB 1 TAB base64}. Standard error ends with {@code seconds per case: 0.0123}.
+ */
+public final class FillAsCollect {
+    private static final PrintStream OUT = new PrintStream(System.out, false, StandardCharsets.UTF_8);
+
+    public static void main(String[] arguments) throws Exception {
+        new XFormsModule().registerModule();
+        new JavaRosaCoreModule().registerModule();
+        FormDef form = XFormUtils.getFormFromFormXml(arguments[0], null);
+        FormInstance pristine = form.getMainInstance().clone();
+        Map<String, List<Map<String, String>>> cases = readCases();
+        long start = System.nanoTime();
+        for (Map.Entry<String, List<Map<String, String>>> interview : cases.entrySet()) {
+            form.setInstance(pristine.clone());
+            form.initialize(true, new InstanceInitializationFactory());
+            FormEntryController controller = new FormEntryController(new FormEntryModel(form));
+            for (Map<String, String> answers : interview.getValue()) {
+                walk(controller, answers);
+            }
+            print(interview.getKey(), form.getMainInstance());
+        }
+        OUT.flush();
+        double seconds = (System.nanoTime() - start) / 1e9 / Math.max(1, cases.size());
+        System.err.println("seconds per case: " + seconds);
+    }
+
+    private static Map<String, List<Map<String, String>>> readCases() throws IOException {
+        Map<String, List<Map<String, String>>> cases = new LinkedHashMap<>();
+        BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+            String[] cells = line.split("\t");
+            Map<String, String> answers = new LinkedHashMap<>();
+            for (String cell : Arrays.asList(cells).subList(1, cells.length)) {
+                String[] pair = cell.split("=", 2);
+                answers.put(pair[0], pair[1]);
+            }
+            cases.computeIfAbsent(cells[0], name -> new ArrayList<>()).add(answers);
+        }
+        return cases;
+    }
+
+    private static void walk(FormEntryController controller, Map<String, String> answers) {
+        controller.jumpToIndex(FormIndex.createBeginningOfFormIndex());
+        int event = controller.stepToNextEvent();
+        while (event != FormEntryController.EVENT_END_OF_FORM) {
+            if (event == FormEntryController.EVENT_QUESTION) {
+                FormEntryPrompt prompt = controller.getModel().getQuestionPrompt();
+                String wish = answers.get(prompt.getIndex().getReference().getNameLast());
+                if (prompt.getControlType() == Constants.CONTROL_SELECT_ONE) {
+                    prompt.getSelectChoices(); // Showing a question makes JavaRosa drop a choice no longer offered.
+                }
+                IAnswerData answer = wish == null || prompt.isReadOnly() ? null : answer(prompt, wish);
+                if (answer != null) {
+                    controller.answerQuestion(answer, true);
+                }
+            }
+            event = controller.stepToNextEvent();
+        }
+    }
+
+    /** The answer as Collect's widgets make it, or null if what is wished for is not offered. */
+    private static IAnswerData answer(FormEntryPrompt prompt, String wish) {
+        switch (prompt.getControlType()) {
+            case Constants.CONTROL_SELECT_ONE:
+                List<Selection> one = offered(prompt, wish);
+                return one == null ? null : new SelectOneData(one.get(0));
+            case Constants.CONTROL_SELECT_MULTI:
+                List<Selection> many = offered(prompt, wish);
+                return many == null ? null : new SelectMultiData(many);
+            case Constants.CONTROL_TRIGGER:
+                return new StringData(wish);
+            default:
+                return typed(prompt, wish);
+        }
+    }
+
+    private static IAnswerData typed(FormEntryPrompt prompt, String wish) {
+        switch (prompt.getDataType()) {
+            case Constants.DATATYPE_INTEGER:
+                return new IntegerData(Integer.parseInt(wish));
+            case Constants.DATATYPE_DATE:
+                return new DateData(DateUtils.parseDate(wish));
+            default:
+                return new StringData(wish);
+        }
+    }
+
+    private static List<Selection> offered(FormEntryPrompt prompt, String wish) {
+        List<String> codes = Arrays.asList(wish.split(" "));
+        List<Selection> chosen = new ArrayList<>();
+        for (SelectChoice choice : prompt.getSelectChoices()) {
+            if (codes.contains(choice.getValue())) {
+                chosen.add(choice.selection());
+            }
+        }
+        return chosen.size() == codes.size() ? chosen : null;
+    }
+
+    private static void print(String name, FormInstance instance) throws IOException {
+        print(name, instance.getRoot());
+        byte[] sent = new XFormSerializingVisitor().serializeInstance(instance);
+        OUT.println(name + "\t#instance\t1\t" + Base64.getEncoder().encodeToString(sent));
+    }
+
+    private static void print(String name, TreeElement element) {
+        for (int child = 0; child < element.getNumChildren(); child++) {
+            TreeElement node = element.getChildAt(child);
+            if (!node.getName().equals("meta")) {
+                String value = node.getValue() == null ? "" : node.getValue().uncast().getString();
+                OUT.println(name + "\t" + node.getName() + "\t" + (node.isRelevant() ? 1 : 0) + "\t" + value);
+                print(name, node);
+            }
+        }
+    }
+}
