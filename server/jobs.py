@@ -37,9 +37,9 @@ def notice_silence(db: Db, config: Config, now: int) -> int:
     return silence.notice(db, now=now, days=config.silent_days)
 
 
-def forget_sign_ins(parts: Parts) -> int:
+def forget_sign_ins(db: Db, config: Config, now: int) -> int:
     """Forget expired sessions and, after a day, failed sign-ins with their network addresses."""
-    return people.forget(parts.db, now=parts.now())
+    return people.forget(db, now=now)
 
 
 JOBS = (
