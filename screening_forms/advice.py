@@ -78,6 +78,11 @@ ADVICE: dict[str, tuple[str, str]] = {
         "«{0}» no es una condición; escriba por ejemplo ${{pregunta}} = 'yes'",
         "'{0}' is no condition; write for example ${{question}} = 'yes'",
     ),
+    "expression.misplaced": (
+        "«{0}»: el punto solo vale en constraint, y un nombre sin ${{...}} solo en choice_filter",
+        "'{0}': a dot is for constraint only, and a name without ${{...}} for choice_filter only",
+    ),
+    "question.no_calculation": ("falta la fórmula en «calculation»", "the formula in 'calculation' is missing"),
     "indicator.unknown": (
         "«{0}» no está en el conjunto {1}{hint_es}",
         "'{0}' is not in the indicator set {1}{hint_en}",

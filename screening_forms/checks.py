@@ -24,6 +24,7 @@ from screening_forms.whitelist import (
     COLUMNS,
     FORBIDDEN_SETTINGS,
     GROUPS,
+    HOMES,
     NEEDED,
     NOT_LISTED,
     SELECTS,
@@ -134,6 +135,8 @@ def check_types(subject: Subject) -> Iterator[FormProblem]:
             why_es, why_en = WHY_FORBIDDEN.get(kind, NOT_LISTED)
             hint = suggest(kind, {*TYPES, *GROUPS} - {kind}) if kind not in WHY_FORBIDDEN else suggest("", ())
             yield problem("type.forbidden", row, "type", given, why_es=why_es, why_en=why_en, **hint)
+        elif kind == "calculate" and not row.get("calculation"):
+            yield problem("question.no_calculation", row, "calculation")
         elif kind in SELECTS and rest not in subject.lists:
             yield problem("choice.unknown_list", row, "type", rest, **suggest(rest, subject.lists))
 
@@ -247,6 +250,8 @@ def check_expressions(subject: Subject) -> Iterator[FormProblem]:
                 token = parse(text)
                 if column != "calculation" and not _is_condition(token):
                     yield problem("expression.bare_condition", row, column, text)
+                if any(HOMES.get(symbol, column) != column for symbol in _symbols(token)):
+                    yield problem("expression.misplaced", row, column, text)
         except FormError as error:
             yield from error.problems
         except ExpressionError as error:
@@ -258,6 +263,13 @@ def _is_condition(token: XPathToken) -> bool:
     if token.symbol in ("and", "or", "(", "not"):
         return all(_is_condition(part) for part in token)
     return token.symbol in (*COMPARISONS, "true", "false", "selected")
+
+
+def _symbols(token: XPathToken) -> Iterator[str]:
+    """Every symbol in it; what stands behind a `$` is a question's name and no symbol."""
+    yield token.symbol
+    for part in token if token.symbol != "$" else ():
+        yield from _symbols(part)
 
 
 def check_indicators(subject: Subject) -> Iterator[FormProblem]:

@@ -14,6 +14,10 @@ TEXTUAL = frozenset({*SELECTS, "integer", "date", "note", "acknowledge"})
 UNANSWERED = ("note", "start", "end", *GROUPS)
 YES_NO = {"": False, "no": False, "false": False, "yes": True, "true": True}
 EXPRESSIONS = ("relevant", "constraint", "calculation", "choice_filter", "required")
+HOMES = {
+    ".": "constraint",
+    "(name)": "choice_filter",
+}  # the one column where an answer of its own, or a column, is meant
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "survey": ("type", "name", *PARTS, *EXPRESSIONS, "appearance", "route"),
     "choices": ("list_name", "name", "label"),
