@@ -30,6 +30,7 @@ _SPELLING = {
     "ayr": re.compile(r"(?:chh|ch’|ch|[kpqt][h’]?|[aäiïjlmnñrsuüwxy])+"),
 }
 _WORD = re.compile(r"[^\W\d_]+(?:’[^\W\d_]*)*")
+_PARTICLE = re.compile(r" del? (?=[A-ZÁÉÍÓÚÑ])")  # Madre de Dios
 _OPENERS = " \n\t¿¡«“(-"
 _SENTENCE_ENDS = ".:?!»”"
 _WRONG_APOSTROPHES = "'`´ʼ‘"
@@ -234,7 +235,7 @@ def spelling(text: str, lang: str, loan_words: frozenset[str] = frozenset()) -> 
     if not unicodedata.is_normalized("NFC", text):
         wrong.append("no está en la forma Unicode NFC")
     wrong += [f"${{{name}}}" for name in PLACEHOLDER.findall(text)]
-    plain = PLACEHOLDER.sub(" ", unicodedata.normalize("NFC", text))
+    plain = _PARTICLE.sub(" ", PLACEHOLDER.sub(" ", unicodedata.normalize("NFC", text)))
     for found in _WORD.finditer(plain):
         word = found[0]
         before = plain[: found.start()].rstrip(_OPENERS)

@@ -117,7 +117,7 @@ def test_only_a_complete_and_reviewed_language_is_releasable(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("lang", "text"),
     [
-        ("quz", "¿P’unchawnintin llank’ankichu? Arí, ch’usaq, Huepetuhe llaqtapi."),
+        ("quz", "¿P’unchawnintin llank’ankichu? Arí, ch’usaq, Huepetuhe llaqtapi, Madre de Dios."),
         ("quz", "Qullqita qusunki, DNI kaqtin, contrato kaqtin."),
         ("ayr", "Jumax irnaqtati? Jïsa, ch’amaxa, sutïtaxa, Putina markanxa."),
     ],
