@@ -3,12 +3,14 @@ calls `serve`; tests call the app factories. It refuses to start where screening
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from flask import Flask
@@ -147,7 +149,24 @@ class Server:
 def serve(config: Config) -> None:
     """Serve until SIGTERM or Ctrl-C. Raises ConfigError when it would not be safe."""
     log_to(sys.stderr, config.log_level)
-    parts = open_parts(config)
+    with _alone(config):
+        _serve(config, open_parts(config))
+
+
+@contextmanager
+def _alone(config: Config) -> Iterator[None]:
+    """Hold the data folder: a second server on it would be a second writer, and each would stall the other."""
+    if not config.data.is_dir():
+        raise ConfigError("CHASKI_DATA", f"{config.data} is missing; `chaski init` makes it")
+    with (config.data / "serving").open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as wrong:
+            raise ConfigError("CHASKI_DATA", f"another server is serving from {config.data}") from wrong
+        yield
+
+
+def _serve(config: Config, parts: Parts) -> None:
     # Waitress spools large bodies to temporary files: they too stay inside the data folder.
     scratch = config.data / "tmp"
     scratch.mkdir(mode=0o700, exist_ok=True)

@@ -1,5 +1,6 @@
 """The tables, one function per step, applied in order when the database is opened. A step that has run anywhere is
-never edited: add the next one below. Tables are STRICT, times integer milliseconds; no column can hold an answer."""
+never edited: add the next one below. Tables are STRICT, times integer milliseconds; no column can hold an answer.
+A step is as long as its tables."""
 
 from __future__ import annotations
 
@@ -271,3 +272,17 @@ def people_tables(db: Database) -> None:
     ) strict, without rowid;
     """)
     db.execute("insert into meta (name, value) values ('sign_in_pepper', ?)", [secrets.token_hex(32)])
+
+
+@migrations()
+def inventories(db: Database) -> None:
+    """Which form version is on which tablet."""
+    db.executescript("""
+    create table inventories (
+      dev text not null references devices,
+      form text not null,
+      sha text not null,
+      told integer not null,
+      primary key (dev, form)
+    ) strict, without rowid;
+    """)

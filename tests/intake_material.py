@@ -18,7 +18,8 @@ from server.app import Server, open_parts
 from server.flows import enrolment, exchange, publishing
 from server.flows.intake import Desk
 from server.flows.publishing import Ring
-from server.store import documents
+from server.store import documents, referrals
+from server.store.referrals import Referral
 from sync import bundle, receipt, seal, trust
 from sync import enrolment as joining
 from sync import exchange as wire
@@ -146,6 +147,12 @@ class Field:
         response = self.ask(tablet, self.message(tablet, *envelopes))
         assert response.receipts is not None
         return list(receipt.accept(response.receipts, self.trust, dev=tablet.key.kid, n=tablet.n).items)
+
+    def referrals(self, raw: bytes) -> list[Referral]:
+        """What an envelope opened, by queue."""
+        found = self.rows("select id from referrals where envelope = ? order by queue", identity(raw))
+        opened = (referrals.get(self.parts.db.read(), id_) for (id_,) in found)
+        return [referral for referral in opened if referral is not None]
 
     def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Look into the database."""

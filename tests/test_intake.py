@@ -13,7 +13,7 @@ from intake_material import ROUTE, Field, Tablet, open_field
 from server.flows import audit, enrolment
 from server.flows.routing import HOUR
 from server.problems import Problem
-from server.store import envelopes, referrals, worklist
+from server.store import devices, envelopes, referrals, worklist
 from sync import seal
 from sync.envelope import identity
 from sync.errors import SyncError
@@ -33,8 +33,7 @@ def outcomes(field: Field, tablet: Tablet, *raw: bytes) -> list[str]:
 
 
 def queues(field: Field, raw: bytes) -> list[tuple[str, str]]:
-    found = referrals.of_envelope(field.parts.db.read(), identity(raw))
-    return [(referral.queue, referral.mark) for referral in found]
+    return [(referral.queue, referral.mark) for referral in field.referrals(raw)]
 
 
 def work(field: Field) -> list[tuple[str, str]]:
@@ -46,15 +45,15 @@ def test_a_good_screening_is_stored_routed_counted_and_audited_in_one_go(field: 
     raw = field.envelope(tablet)
     (item,) = field.push(tablet, raw)
     assert (item.id, item.outcome, item.seq) == (identity(raw), "stored", 1)
-    (referral,) = referrals.of_envelope(field.parts.db.read(), item.id)
+    (referral,) = field.referrals(raw)
     assert (referral.queue, referral.state, referral.mark) == ("17-protection", "waiting", "")
     assert referral.deadline == FOUNDED + 24 * HOUR
     assert envelopes.body(field.parts.db.read(), item.id) == raw
     assert envelopes.route(field.parts.db.read(), item.id) == replace(ROUTE, sha=field.form_sha)
     assert ("region", "17", 1) in field.rows("select dimension, value, count from statistics_cells")
     assert [action for (action,) in field.rows("select action from audit order by number")][-2:] == [
-        "referral.opened",
         "envelope.stored",
+        "referral.opened",
     ]
     assert audit.verify(field.parts.db).broken_at is None
 
@@ -138,7 +137,7 @@ def test_a_route_that_cannot_be_opened_goes_to_the_keyrings_own_desk_at_once(fie
     tablet = field.tablet()
     raw = field.envelope(tablet, to=keyring, route_key=RouteKey.generate().public)
     assert outcomes(field, tablet, raw) == ["stored"]
-    (referral,) = referrals.of_envelope(field.parts.db.read(), identity(raw))
+    (referral,) = field.referrals(raw)
     assert (referral.queue, referral.mark, referral.deadline) == (keyring, "route_unreadable", FOUNDED + HOUR)
     assert work(field) == [("route", identity(raw))]
     assert field.rows("select * from statistics_cells") == []
@@ -156,7 +155,7 @@ def test_training_alarms_nobody(field: Field) -> None:
     tablet = field.tablet()
     raw = field.envelope(tablet, replace(ROUTE, mode="training"))
     field.push(tablet, raw)
-    (referral,) = referrals.of_envelope(field.parts.db.read(), identity(raw))
+    (referral,) = field.referrals(raw)
     assert (referral.mode, referral.deadline) == ("training", None)
     assert referrals.in_queue(field.parts.db.read(), "17-protection", "field") == []
     assert field.rows("select distinct mode from statistics_cells") == [("training",)]
@@ -231,6 +230,15 @@ def test_nothing_new_brings_nothing_but_the_time(field: Field) -> None:
     response = field.ask(tablet, field.message(tablet, generation=full.generation, **numbers))
     assert (response.trust, response.registry, response.manifest, response.receipts) == ((), None, None, None)
     assert (response.events, response.seq, response.more) == ((), {}, False)
+
+
+def test_the_server_knows_which_version_of_a_form_is_on_which_tablet(field: Field) -> None:
+    tablet, other = field.tablet(), field.tablet()
+    field.ask(tablet, field.message(tablet, inventory={"prueba": "0" * 64, "vieja": "1" * 64}))
+    field.ask(tablet, field.message(tablet, inventory={"prueba": field.form_sha}))
+    field.ask(tablet, field.message(tablet))
+    field.ask(other, field.message(other))
+    assert devices.inventories(field.parts.db.read()) == {tablet.key.kid: {"prueba": field.form_sha}}
 
 
 def test_whoever_is_not_a_certified_tablet_is_not_heard(field: Field) -> None:

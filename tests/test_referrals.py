@@ -15,7 +15,6 @@ from server.flows.referrals import MINUTE, MOVES
 from server.problems import Problem
 from server.store import referrals as store
 from server.store.referrals import Referral
-from sync.envelope import identity
 
 ANA, BEA = "ana", "bea"
 STATES = ("waiting", "claimed", "accepted", "closed")
@@ -60,7 +59,7 @@ def tablet(field: Field) -> Tablet:
 def opened(field: Field, tablet: Tablet) -> Referral:
     raw = field.envelope(tablet)
     field.push(tablet, raw)
-    (referral,) = store.of_envelope(field.parts.db.read(), identity(raw))
+    (referral,) = field.referrals(raw)
     return referral
 
 

@@ -84,7 +84,8 @@ def test_a_code_that_is_wrong_is_refused_over_http(field: Field) -> None:
 def test_nothing_new_is_answered_in_400_bytes_with_its_head(field: Field) -> None:
     tablet = field.tablet()
     _, first = sync(field, tablet)
-    numbers = {"trust": 1, "registry": 1, "manifest": documents.numbers(field.parts.db.read())["manifest"]}
+    assert first.manifest is not None
+    numbers = {"trust": 1, "registry": 1, "manifest": first.manifest.content["number"]}
     answer, response = sync(field, tablet, generation=first.generation, **numbers)
     assert response.receipts is None
     assert answer.size <= 400, (answer.size, answer.headers.items())
@@ -173,6 +174,8 @@ def test_a_server_told_to_stop_ends_well_and_starts_again_with_everything(world:
         _, response = sync(replace(field, port=port), tablet, raw)
         assert response.receipts is not None
         assert response.receipts.content["items"][0]["outcome"] == expected
+        second, _ = started(world)
+        assert "another server" in second.communicate(timeout=30)[1]
         process.send_signal(signal.SIGTERM)
         log = [json.loads(line) for line in process.communicate(timeout=20)[1].splitlines()]
         assert process.returncode == 0

@@ -73,7 +73,7 @@ def signed_bytes(body: bytes, name: str, *, immutable: bool) -> Response:
     return response
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _packed(body: bytes) -> bytes:
     return gzip.compress(body, mtime=0) if len(body) >= _GZIP_FROM else body
 

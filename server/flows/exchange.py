@@ -69,6 +69,8 @@ def _hear(w: Connection, dev: str, request: Request, digest: str, now: int) -> N
         registry=request.registry,
         manifest=request.manifest,
     )
+    if request.inventory:
+        devices.take_stock(w, dev, request.inventory, at=now)
     worklist.settle(w, kind="silent", dev=dev, by=SERVER, at=now)
 
 

@@ -55,7 +55,7 @@ def inspect(c: Connection, raw: bytes, route_keys: Mapping[str, RouteKey]) -> Ar
 
 
 def _open(envelope: Envelope, route_keys: Mapping[str, RouteKey]) -> Route | None:
-    # The route is an aid, never a condition (DESIGN 6): a screening whose route is broken is stored and sorted by hand.
+    # The route is an aid, never a condition (SPEC 7.2): a screening whose route is broken is stored and sorted by hand.
     try:
         return routes.open(envelope.header.route, route_keys, envelope.header.jti)
     except SyncError:
@@ -89,11 +89,11 @@ def _take_one(w: Connection, arrival: Arrival, sender: str, desk: Desk, now: int
         if outcome == "stored" and _is_held(w, arrival.route, decisions):
             outcome = "held"
     envelopes.put(w, envelope, outcome=outcome, at=now)
+    audit.append(w, at=now, action=f"envelope.{outcome}", actor=envelope.header.dev, subject=envelope.id)
     _note(w, envelope, arrival.route, outcome, now)
     for decision in decisions:
         referrals.open_one(w, envelope.id, decision, mark="" if outcome == "stored" else outcome, now=now)
     _count(w, arrival.route, outcome, now)
-    audit.append(w, at=now, action=f"envelope.{outcome}", actor=envelope.header.dev, subject=envelope.id)
     return Item(envelope.id, outcome, envelope.header.seq)
 
 
@@ -103,7 +103,7 @@ def _reject(w: Connection, id_: str, code: str, sender: str, now: int) -> Item:
 
 
 def _outcome(w: Connection, envelope: Envelope) -> str:
-    """What became of it, before routing: DESIGN 7's table, the graver first."""
+    """What became of it, before routing: the table of SPEC 10, the graver first."""
     header = envelope.header
     device = devices.get(w, header.dev)
     if device is None or device.state != "certified":

@@ -17,7 +17,7 @@ from server.store.referrals import Referral
 MINUTE = 60 * 1000
 WAITING = "waiting"
 SERVER = "server"
-# How a desk's work on a referral ended; "phoned" and paper count as work (DOMAIN 3).
+# How a desk's work on a referral ended; "phoned" and paper count as work.
 RESULTS = frozenset({"attended", "handed_over", "not_found", "declined", "mistaken"})
 
 

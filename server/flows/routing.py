@@ -63,7 +63,7 @@ def decide(
     """Say which queues a screening goes to, by when. Empty: it is counted only.
 
     `route` None means that the server could not read it; then the desk of the keyring it is sealed to (None: unknown)
-    sorts it, at the most urgent deadline (DESIGN 6). A route whose form left out the kinds is as good as unread.
+    sorts it, at the most urgent deadline (SPEC 7.2). A route whose form left out the kinds is as good as unread.
     """
     if route is None or route.queue_kinds is None:
         rule = next((rule for rule in rules if rule.keyring == keyring), rules[-1])

@@ -3,6 +3,7 @@ the exchange use it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from server.db import Connection, row, rows
@@ -102,6 +103,21 @@ def heard(
         " manifest = ? where dev = ?",
         [at, offset, n, request, trust, registry, manifest, dev],
     )
+
+
+def take_stock(w: Connection, dev: str, inventory: Mapping[str, str], *, at: int) -> None:
+    """Note which version of each form a tablet has on board."""
+    w.execute("delete from inventories where dev = ?", [dev])
+    for form, sha in inventory.items():
+        w.execute("insert into inventories (dev, form, sha, told) values (?, ?, ?, ?)", [dev, form, sha, at])
+
+
+def inventories(c: Connection) -> dict[str, dict[str, str]]:
+    """For each tablet that told it, the version on board of each form."""
+    found: dict[str, dict[str, str]] = {}
+    for item in rows(c, "select dev, form, sha from inventories order by dev, form"):
+        found.setdefault(item["dev"], {})[item["form"]] = item["sha"]
+    return found
 
 
 def silent(c: Connection, since: int) -> list[str]:

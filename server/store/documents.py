@@ -37,9 +37,3 @@ def above(c: Connection, kind: str, number: int) -> list[Stored]:
     """The documents of this kind above a number, in order: each step of a change of roots has to be followed."""
     sql = "select kind, number, sha256, body from documents where kind = ? and number > ? order by number"
     return [Stored(**item) for item in rows(c, sql, [kind, number])]
-
-
-def numbers(c: Connection) -> dict[str, int]:
-    """The highest number of each kind there is; 0 for a kind with none."""
-    found = rows(c, "select kind, max(number) as number from documents group by kind")
-    return {"trust": 0, "registry": 0, "manifest": 0} | {item["kind"]: item["number"] for item in found}

@@ -76,11 +76,6 @@ def has_seq(c: Connection, dev: str, chain: str, seq: int) -> bool:
     return row(c, sql, [dev, chain, seq]) is not None
 
 
-def settle(w: Connection, id_: str, outcome: str) -> None:
-    """Give a quarantined envelope the outcome that a person decided on."""
-    w.execute("update envelopes set outcome = ? where id = ?", [outcome, id_])
-
-
 def put_route(w: Connection, id_: str, route: Route) -> None:
     """Keep what the server could read of an envelope's route."""
     values = [getattr(route, name) for name in _FIELDS if name != "queue_kinds"]

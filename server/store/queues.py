@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.db import Connection, row, rows
+from server.db import Connection, rows
 
 
 @dataclass(frozen=True)
@@ -29,22 +29,6 @@ def put(w: Connection, queue: Queue) -> None:
     )
 
 
-def get(c: Connection, id_: str) -> Queue | None:
-    """One queue."""
-    found = row(c, "select * from queues where id = ?", [id_])
-    return Queue(**found) if found else None
-
-
 def every(c: Connection) -> list[Queue]:
     """All queues, by id."""
     return [Queue(**item) for item in rows(c, "select * from queues order by id")]
-
-
-def waiting(c: Connection, mode: str) -> dict[str, int]:
-    """How many referrals are not closed, per queue that has any."""
-    found = rows(
-        c,
-        "select queue, count(*) as number from referrals where mode = ? and state <> 'closed' group by queue",
-        [mode],
-    )
-    return {item["queue"]: item["number"] for item in found}

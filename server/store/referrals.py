@@ -80,11 +80,6 @@ def get(c: Connection, id_: str) -> Referral | None:
     return Referral(**found) if found else None
 
 
-def of_envelope(c: Connection, envelope: str) -> list[Referral]:
-    """All referrals that a screening opened."""
-    return [Referral(**item) for item in rows(c, _SELECT + "where r.envelope = ? order by r.queue", [envelope])]
-
-
 def in_queue(c: Connection, queue: str, mode: str) -> list[Referral]:
     """What is still to do in a queue, the most urgent first; `mode` keeps training apart from the field."""
     found = rows(

@@ -45,17 +45,6 @@ def settle(w: Connection, *, kind: str, dev: str, chain: str = "", by: str, at: 
     )
 
 
-def close(w: Connection, id_: int, *, by: str, at: int) -> None:
-    """Close an item that a person decided."""
-    w.execute("update work_items set closed = ?, closed_by = ? where id = ?", [at, by, id_])
-
-
-def get(c: Connection, id_: int) -> Item | None:
-    """One item."""
-    found = row(c, "select * from work_items where id = ?", [id_])
-    return Item(**found) if found else None
-
-
 def waiting(c: Connection) -> list[Item]:
     """Everything still to decide, oldest first."""
     return [Item(**item) for item in rows(c, "select * from work_items where closed is null order by id")]
