@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from pyxform.errors import PyXFormError
 from pyxform.xls2xform import convert
 
 from screening_forms import calculates, checks, engine, indicators, padding, places, policy, translations
+from screening_forms.engine import Engine
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.subject import RouteVocabulary
 from screening_forms.translations import LANGUAGES, LOCALES, PARTS, SOURCE
@@ -48,6 +49,10 @@ class CompiledForm:
     policy: Mapping[str, Any]
     xform: str
 
+    def __post_init__(self) -> None:
+        if self.channel not in CHANNELS:
+            raise ValueError(f"channel must be one of {', '.join(CHANNELS)}, not {self.channel!r}")
+
     def to_bytes(self) -> bytes:
         """Return the canonical bytes (RFC 8785) that are hashed, signed and published."""
         return rfc8785.dumps({name: _plain(value) for name, value in asdict(self).items()})
@@ -57,11 +62,13 @@ class CompiledForm:
         """Read what `to_bytes` wrote; raises FormError on anything else."""
         try:
             values = json.loads(content)
-            form = cls(**{field.name: _frozen(values.pop(field.name)) for field in fields(cls)})
-        except (ValueError, KeyError, AttributeError) as error:
-            raise _problem("bundle", "", "compile.unreadable", "no es un formulario compilado", str(error)) from error
-        if values or form.to_bytes() != content:
-            raise _problem("bundle", "", "compile.unreadable", "no es un formulario compilado", "not canonical")
+            form = cls(**{field.name: _frozen(values[field.name]) for field in fields(cls)})
+            if form.to_bytes() != content:
+                raise ValueError("these are not the bytes that the compiler writes")
+        except (ValueError, KeyError, TypeError) as error:
+            raise _problem(
+                "compile.unreadable", "no es un formulario compilado", f"no compiled form: {error}"
+            ) from error
         return form
 
 
@@ -83,6 +90,7 @@ def compile_form(
     texts = {language: translations.resolve(workbook, language, locales) for language in ready}
     score = calculates.write(workbook, indicator_set, referral_policy, settings["profile"])
     xform = _xform(workbook, texts, score, consent_policy)
+    form = _checked(xform, workbook)
     return CompiledForm(
         form_id=settings["form_id"],
         version=settings["version"],
@@ -94,7 +102,7 @@ def compile_form(
         consent_policy=consent_policy,
         route={row.get("route"): row.get("name") for row in workbook.survey if row.get("route")},
         omit_route=tuple(settings.get("omit_route", "").split()),
-        bucket=padding.bucket(engine.load(xform)),
+        bucket=padding.bucket(form),
         indicator_set=indicator_set.as_dict(),
         policy=referral_policy.as_dict(),
         xform=xform,
@@ -108,6 +116,19 @@ def _languages(workbook: Workbook, channel: str, locales: Path) -> tuple[tuple[s
         held = translations.coverage(workbook, language, locales)
         fit[held.releasable if channel == "field" else held.complete].append(language)
     return tuple(fit[True]), tuple(fit[False])
+
+
+def _checked(xform: str, workbook: Workbook) -> Engine:
+    """Read the XForm as a tablet will; what the engine refuses is shown in the row of the question."""
+    try:
+        return engine.load(xform)
+    except FormError as error:
+        rows = {row.get("name"): row.number for row in workbook.survey}
+        placed = [
+            replace(found, sheet="survey", row=rows[found.column], column="name") if found.column in rows else found
+            for found in error.problems
+        ]
+        raise FormError(placed) from error
 
 
 Texts = Mapping[str, Mapping[str, translations.Translated]]
@@ -125,7 +146,7 @@ def _xform(workbook: Workbook, texts: Texts, score: calculates.Calculates, conse
     try:
         return str(convert({**sheets, **headers}, warnings=[]).xform)
     except PyXFormError as error:
-        raise _problem("survey", "", "compile.pyxform", f"pyxform no lo acepta: {error}", str(error)) from error
+        raise _problem("compile.pyxform", f"pyxform no lo acepta: {error}", f"pyxform refuses it: {error}") from error
 
 
 def _survey(workbook: Workbook, texts: Texts, score: calculates.Calculates) -> Iterator[dict[str, str]]:
@@ -185,5 +206,5 @@ def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _problem(sheet: str, column: str, code: str, advice_es: str, advice_en: str) -> FormError:
-    return FormError([FormProblem(sheet, 0, column, code, advice_es, advice_en)])
+def _problem(code: str, advice_es: str, advice_en: str) -> FormError:
+    return FormError([FormProblem("survey", 0, "", code, advice_es, advice_en)])

@@ -118,7 +118,7 @@ class Engine:
         """Read every value in an instance, calculates included. Raises AnswerError on anything not of this form."""
         try:
             root = fromstring(instance, forbid_dtd=True)
-        except (ParseError, DefusedXmlException, UnicodeError) as error:
+        except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
             raise AnswerError("", "la instancia no es XML legible") from error
         named = (root.tag.rpartition("}")[2], root.get("id"), root.get("version"))
         if named != (self.form.root, self.form.form_id, self.form.version):

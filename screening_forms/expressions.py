@@ -61,7 +61,7 @@ def parse(text: str) -> XPathToken:
     parser = FormsParser()
     try:
         return super(XPath1Parser, parser).parse(plain)  # not XPath1Parser.parse: it would evaluate as well
-    except (ElementPathError, SyntaxError) as error:
+    except (ElementPathError, SyntaxError, RecursionError) as error:
         raise ExpressionError(
             "expression.syntax",
             f"no se entiende «{text}»; se puede usar: {' '.join(OPERATORS)} y {' '.join(FUNCTIONS)}",

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import Any, TypeVar
 
 from elementpath import XPathToken
 
@@ -24,6 +24,8 @@ Evaluate = Callable[
 ]
 """Answers as text -> names that are relevant, every node's value, names whose constraint is broken, names whose choice
 is filtered out, names that are required and relevant."""
+
+Written = TypeVar("Written")
 
 _NUMBER = re.compile(r"\s*-?(\d+\.?\d*|\.\d+)\s*")
 _CONDITIONS = (*COMPARISONS, "and", "or", "not", "true", "false", "selected")
@@ -117,13 +119,13 @@ class _Form:
         return list(expressions.references(self.parsed[name, rule])) if (name, rule) in self.parsed else []
 
     def _parse(self, node: Node, text: str) -> XPathToken:
-        token = expressions.parse(text)
+        token = self._checked(node.name, lambda: expressions.parse(text))
         for name in expressions.references(token):
             if name not in self.nodes or self.nodes[name].type == "group":
                 raise _refuse(node.name, f"menciona «{name}», que no es una pregunta", f"names '{name}', no question")
         return token
 
-    def _checked(self, name: str, write: Callable[[], str]) -> str:
+    def _checked(self, name: str, write: Callable[[], Written]) -> Written:
         try:
             return write()
         except ExpressionError as error:

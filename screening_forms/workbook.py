@@ -49,7 +49,7 @@ class Workbook:
 def read(path: Path) -> Workbook:
     """Read an .xlsx or .md workbook. Rows count from the heading, which is row 1 of its sheet or table."""
     if path.suffix == ".md":
-        return parse_markdown(path.read_text(encoding="utf-8"), source=path)
+        return parse_markdown(path.read_text(encoding="utf-8", errors="replace"), source=path)
     if path.suffix == ".xlsx":
         return _parse_xlsx(path.read_bytes(), path)
     raise FormError([_unreadable(path.name, "el archivo debe terminar en .xlsx o .md", "must end in .xlsx or .md")])

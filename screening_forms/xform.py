@@ -101,7 +101,7 @@ def read(xform: str) -> XForm:
     """Read a compiled XForm; raises FormError on whatever our own compiler would not have written."""
     try:
         html = fromstring(xform, forbid_dtd=True)
-    except (ParseError, DefusedXmlException) as error:
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
         raise _refuse("", "no es un XForm legible", f"is no readable XForm: {error}") from error
     return _Reader(html).read()
 

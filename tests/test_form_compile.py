@@ -1,0 +1,198 @@
+"""From a workbook to a compiled form: the same bytes every time, no language half shown, the score inside."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from random import Random
+
+import polib
+import pytest
+from form_material import CATALOGUE_FORMS, SMALL, compiled, walk, wishes
+
+from screening_forms import engine, expressions, translations
+from screening_forms.compile import DRAFT_MARK, CompiledForm, compile_form
+from screening_forms.errors import FormError
+from screening_forms.workbook import Row, parse_markdown, read
+from sync.route import AUTHOR_FIELDS
+
+HASH = """
+import hashlib, sys
+sys.path.insert(0, "tests")
+from form_material import compiled
+print(hashlib.sha256(compiled("small").to_bytes()).hexdigest())
+"""
+
+
+def problems_of(text: str) -> list[tuple[str, int, str]]:
+    with pytest.raises(FormError) as caught:
+        compile_form(parse_markdown(text), channel="training", route_vocabulary=AUTHOR_FIELDS)
+    return [(found.sheet, found.row, found.code) for found in caught.value.problems]
+
+
+def test_the_same_workbook_gives_the_same_bytes_in_every_process() -> None:
+    root = Path(__file__).parent.parent
+    hashes = {
+        subprocess.run(
+            [sys.executable, "-c", HASH],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(hashes) == 1
+
+
+def test_a_compiled_form_is_read_back_from_its_own_bytes_and_from_no_others() -> None:
+    form = compiled("small")
+    content = form.to_bytes()
+    assert CompiledForm.from_bytes(content) == form
+    values = json.loads(content)
+    for other in (
+        content + b" ",
+        json.dumps(values).encode(),
+        content.replace(b'"training"', b'"secret"', 1),
+        content.replace(b'"bucket":1024', b'"bucket":1024,"more":1', 1),
+        b"[]",
+        b"{}",
+        b"\xff",
+    ):
+        with pytest.raises(FormError):
+            CompiledForm.from_bytes(other)
+
+
+@pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
+def test_no_calculate_is_a_bare_condition_which_collect_and_web_forms_write_differently(form: str) -> None:
+    calculates = [node for node in engine.load(compiled(form).xform).nodes.values() if node.calculate]
+    assert len(calculates) > 20
+    assert not [node.name for node in calculates if expressions.is_boolean(expressions.parse(node.calculate))]
+
+
+def test_an_authors_bare_condition_as_a_calculate_is_refused_in_its_row() -> None:
+    bare = "| | calculate | listo | | | | | | |\n| | select_one region"
+    text = SMALL.replace("| | select_one region", bare, 1).replace(
+        "choice_filter | route |", "choice_filter | route | calculation |"
+    )
+    text = text.replace("| | calculate | listo | | | | | | |", "| | calculate | listo | | | | | | | ${horas} > 8 |")
+    found = problems_of(text)
+    assert [(sheet, row) for sheet, row, _ in found] == [("survey", 17)]
+
+
+def test_what_must_not_be_in_when_is_refused_in_its_cell() -> None:
+    for condition, code in (
+        ("not(${deuda}='yes')", "when.negation"),
+        ("${deuda} != 'no'", "when.negation"),
+        ("${deuda}", "when.bare_condition"),
+        ("${deuda}='yes' and ${horas}", "when.bare_condition"),
+        ("'yes' = ${deuda}", "when.operands"),
+        ("${deuda} = ${atado}", "when.operands"),
+        ("${deuda} = 'no_answer'", "when.open_answer"),
+        ("count(${deuda}) > 1", "expression.syntax"),
+        ("${deuda} = 'yes' and", "expression.syntax"),
+    ):
+        with pytest.raises(FormError) as caught:
+            expressions.parse_when(Row("indicators", 7, {"code": "D1.01", "when": condition}))
+        assert [(found.row, found.column, found.code) for found in caught.value.problems] == [(7, "when", code)]
+
+
+def test_a_fact_may_ask_whether_a_question_was_refused() -> None:
+    row = Row("indicators", 2, {"code": "minor", "when": "${edad}='14_17' or ${edad}='no_answer' or ${edad}=''"})
+    assert expressions.parse_when(row, fact=True).questions == ("edad",)
+
+
+TRILINGUAL = SMALL.replace("| es |\n\n| indic", "| es quz ayr |\n\n| indic")
+
+
+@pytest.fixture
+def locales(tmp_path: Path) -> Path:
+    """A folder of translations in which the ten questions are drafted in Quechua, and in Aymara all but one text."""
+    form = parse_markdown(TRILINGUAL)
+    for language in ("quz", "ayr"):
+        translations.merge(form, language, tmp_path)
+        path = tmp_path / language / "LC_MESSAGES" / "forms.po"
+        held = polib.pofile(str(path))
+        for entry in held[1 if language == "ayr" else 0 :]:
+            entry.msgstr = f"rimay {entry.msgctxt}"
+        held.save()
+    return tmp_path
+
+
+def in_three_languages(channel: str, locales: Path) -> CompiledForm:
+    form = parse_markdown(TRILINGUAL)
+    return compile_form(form, channel=channel, route_vocabulary=AUTHOR_FIELDS, locales=locales)
+
+
+def test_training_shows_drafts_and_marks_them(locales: Path) -> None:
+    form = in_three_languages("training", locales)
+    assert (form.languages, form.left_out) == (("es", "quz"), ("ayr",))
+    question = engine.load(form.xform).nodes["deuda"]
+    assert question.label == {"es": "¿Tiene una deuda?", "quz": f"{DRAFT_MARK}rimay small/deuda/label"}
+    assert question.choices["yes"].label["quz"] == f"{DRAFT_MARK}rimay small/ynd.yes/label"
+
+
+def test_field_ships_no_language_of_which_a_single_text_is_unreviewed(locales: Path) -> None:
+    assert in_three_languages("field", locales).left_out == ("quz", "ayr")
+    path = locales / "quz" / "LC_MESSAGES" / "forms.po"
+    held = polib.pofile(str(path))
+    for entry in held:
+        entry.flags = []
+    held.save()
+    form = in_three_languages("field", locales)
+    assert (form.languages, form.left_out) == (("es", "quz"), ("ayr",))
+    assert DRAFT_MARK not in form.xform
+
+
+def test_districts_that_the_author_left_blank_are_named_by_inei() -> None:
+    districts = engine.load(compiled("pe_laboral_adulto").xform).nodes["distrito"].choices
+    assert districts["170204"].label["es"] == "Huepetuhe"
+    assert districts["211002"].label["es"] == "Ananea"
+    assert all(choice.label["es"] for choice in districts.values())
+
+
+def test_the_route_names_questions_of_the_form() -> None:
+    form = compiled("small")
+    assert form.route == {"consent": "permiso", "age_band": "edad"}
+    assert "route" not in form.xform
+
+
+@pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
+def test_every_interview_fits_the_padding_so_that_its_length_says_nothing(form: str) -> None:
+    made = compiled(form)
+    filler, draws = engine.load(made.xform), Random("length")
+    for _ in range(40):
+        sealed = filler.instance(walk(filler, [wishes(filler, draws)]))
+        assert len(zlib.compress(sealed, 9)) + 4 <= made.bucket
+    assert made.bucket == 1024, "ten full screenings no longer go through in 32 kB"
+
+
+def test_a_group_that_only_calculates_gets_nothing_between_the_authors_questions() -> None:
+    nodes = list(engine.load(compiled("small").xform).nodes.values())
+    score = [node.name for node in nodes if node.group == "score"]
+    assert score.index("outcome") < score.index("a_salvo")
+    assert not [node.name for node in nodes if node.calculate and node.groups not in (("score",), ())]
+    assert re.findall(r"<group ref=\"/data/(\w+)\"", compiled("small").xform)[-1] == "score"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code"),
+    [
+        ("form.xlsx", b"no zip", "workbook.unreadable"),
+        ("form.md", b"no table", "workbook.unreadable"),
+        ("form.ods", b"", "workbook.unreadable"),
+        ("form.md", b"| survey | type |\n| | note |\n", "workbook.sheet_missing"),
+        ("form.md", b"\xff\xfe", "workbook.unreadable"),
+    ],
+)
+def test_a_file_that_is_no_workbook_is_named(name: str, content: bytes, code: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(FormError) as caught:
+        read(tmp_path / name)
+    assert {found.code for found in caught.value.problems} == {code}
