@@ -1,6 +1,7 @@
 """The audit chain: nothing in it can be changed, dropped or reordered without being noticed, and it holds ids only."""
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,15 @@ from server.store import audit
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Db:
+def db(tmp_path: Path) -> Iterator[Db]:
     db = Db(tmp_path / "chaski.db")
     with db.write() as w:
         for number in range(1, 6):
             audit.append(
                 w, at=number, action="envelope.stored", actor="tablet", subject=f"e{number}", detail={"seq": number}
             )
-    return db
+    yield db
+    db.close()
 
 
 def test_an_untouched_chain_verifies_and_names_its_head(db: Db) -> None:

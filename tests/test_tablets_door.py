@@ -9,13 +9,16 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.client import HTTPConnection
 
 import pytest
-from conftest import World
+from conftest import FOUNDED, World
 from intake_material import Field, Tablet, open_field, served
 
 from server import app
@@ -139,6 +142,22 @@ def test_limits_are_problems(field: Field) -> None:
 def test_a_request_without_a_good_signature_is_refused(field: Field, signature: str) -> None:
     answer = Answer(field.port, "POST", "/v1/sync", b"{}", **{SIGNATURE_HEADER: signature})
     assert answer.status in (400, 401, 403)
+
+
+def test_who_was_being_answered_when_the_server_was_told_to_stop_still_gets_the_answer(world: World) -> None:
+    field, begun = open_field(world), threading.Event()
+
+    def slow_clock() -> int:
+        begun.set()
+        time.sleep(0.5)
+        return FOUNDED
+
+    tablet = field.tablet()
+    message = field.message(tablet, field.envelope(tablet))
+    with ThreadPoolExecutor(1) as pool, served(replace(field, parts=replace(field.parts, now=slow_clock))) as (port, _):
+        answer = pool.submit(post, replace(field, port=port), message)
+        assert begun.wait(10)
+    assert answer.result().status == 200
 
 
 def free_port() -> int:
