@@ -109,4 +109,5 @@ def _failed(wrong: Exception) -> Response:
 def _answer(code: str, detail: str, members: dict[str, Any]) -> Response:
     language = request.accept_languages.best_match(["es", "en"], "es")
     document = body(code, detail, language, members)
-    return Response(json.dumps(document, ensure_ascii=False), document["status"], mimetype=MEDIA_TYPE)
+    text = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
+    return Response(text, document["status"], mimetype=MEDIA_TYPE)

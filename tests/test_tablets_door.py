@@ -23,6 +23,7 @@ from intake_material import Field, Tablet, open_field, served
 
 from server import app
 from server.config import ConfigError
+from server.flows import audit
 from server.store import bundles, documents
 from sync import enrolment as joining
 from sync import exchange as wire
@@ -142,6 +143,20 @@ def test_limits_are_problems(field: Field) -> None:
 def test_a_request_without_a_good_signature_is_refused(field: Field, signature: str) -> None:
     answer = Answer(field.port, "POST", "/v1/sync", b"{}", **{SIGNATURE_HEADER: signature})
     assert answer.status in (400, 401, 403)
+
+
+def test_many_tablets_at_once_are_each_answered_and_the_audit_chain_holds(field: Field) -> None:
+    tablets = [field.tablet() for _ in range(8)]
+    batches = [[field.envelope(tablet) for _ in range(4)] for tablet in tablets]
+
+    def push(tablet: Tablet, batch: list[bytes]) -> list[str]:
+        answered = [sync(field, tablet, raw)[1] for raw in batch]
+        return [item["outcome"] for one in answered if one.receipts for item in one.receipts.content["items"]]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(push, tablets, batches)) == [["stored"] * 4] * 8
+    assert field.rows("select count(*) from envelopes") == [(32,)]
+    assert audit.verify(field.parts.db).broken_at is None
 
 
 def test_who_was_being_answered_when_the_server_was_told_to_stop_still_gets_the_answer(world: World) -> None:

@@ -43,10 +43,12 @@ def enrol(db: Db, body: bytes, *, now: int) -> Device:
     The same tablet may ask again with the same code, since its first answer may have been lost.
     """
     code_text, key = enrolment.accept_request(Document.parse(body))
+    # Read first: an invented code must not cost the one writer anything.
+    if devices.code(db.read(), _hash(code_text)) is None:
+        raise Problem("enrolment.code_unknown")
     with db.write() as w:
         code = devices.code(w, _hash(code_text))
-        if code is None:
-            raise Problem("enrolment.code_unknown")
+        assert code is not None
         if code.used is not None and code.dev != key.kid:
             raise Problem("enrolment.code_used")
         if code.used is None:
