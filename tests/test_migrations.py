@@ -18,6 +18,22 @@ SAMPLES = {
         ("devices", {"dev": "d", "key": b"k", "label": "l", "region": "17", "state": "certified", "enrolled": 1}),
         ("status_events", {"dev": "d", "envelope": "e", "status": "accepted", "at": 3}),
     ],
+    "envelopes": [
+        (
+            "envelopes",
+            {"id": "e", "dev": "d", "jti": "j", "chain": "c", "seq": 1, "kseq": 1, "prev": "", "kid": "k"}
+            | {"outcome": "stored", "body": b"sealed", "size": 6, "received": 2},
+        ),
+        ("routes", {"envelope": "e", "form": "f", "province": "1702", "queue_kinds": "child protection"}),
+    ],
+    "referrals": [
+        ("queues", {"id": "q", "site": "17", "kind": "child", "keyring": "17-child", "title": "t"}),
+        (
+            "referrals",
+            {"id": "r", "envelope": "e", "queue": "q", "kind": "child", "state": "waiting", "mode": "field"}
+            | {"urgency": "prompt", "mark": "", "opened": 2, "deadline": 3, "changed": 2},
+        ),
+    ],
 }
 
 
