@@ -201,7 +201,7 @@ class _Expression:
             return f"columns.get({token.value!r}, '')"
         if symbol == "if":
             return f"({self.text(token[1])} if {self.condition(token[0])} else {self.text(token[2])})"
-        if symbol == "concat" and all(self.kind(part) == "text" for part in token):
+        if symbol == "concat" and not {"number", "condition"} & {self.kind(part) for part in token}:
             return f"({' + '.join(self.text(part) for part in token)})"
         if symbol in ("+", "-", "count-selected"):
             return f"number_text({self.number(token)})"

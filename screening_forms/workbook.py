@@ -12,6 +12,7 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import openpyxl
+from openpyxl.utils.exceptions import IllegalCharacterError
 from openpyxl.worksheet.worksheet import Worksheet
 from pyxform.xls2json_backends import md_table_to_workbook, xlsx_value_to_str
 
@@ -49,7 +50,7 @@ class Workbook:
 def read(path: Path) -> Workbook:
     """Read an .xlsx or .md workbook. Rows count from the heading, which is row 1 of its sheet or table."""
     if path.suffix == ".md":
-        return parse_markdown(path.read_text(encoding="utf-8", errors="replace"), source=path)
+        return parse_markdown(_decoded(path), source=path)
     if path.suffix == ".xlsx":
         return _parse_xlsx(path.read_bytes(), path)
     raise FormError([_unreadable(path.name, "el archivo debe terminar en .xlsx o .md", "must end in .xlsx or .md")])
@@ -61,8 +62,20 @@ def parse_markdown(text: str, *, source: Path | None = None) -> Workbook:
         name = source.name if source else "Markdown"
         raise FormError([_unreadable(name, "no hay ninguna tabla Markdown", "holds no Markdown table")])
     spreadsheet = io.BytesIO()
-    md_table_to_workbook(text).save(spreadsheet)
+    try:
+        md_table_to_workbook(text).save(spreadsheet)
+    except (ValueError, IllegalCharacterError) as error:
+        name = source.name if source else "Markdown"
+        problem = _unreadable(name, f"una tabla no se puede leer: {error}", f"a table cannot be read: {error}")
+        raise FormError([problem]) from error
     return _parse_xlsx(spreadsheet.getvalue(), source)
+
+
+def _decoded(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise FormError([_unreadable(path.name, "el archivo no está en UTF-8", "is not in UTF-8")]) from error
 
 
 def _parse_xlsx(content: bytes, source: Path | None) -> Workbook:

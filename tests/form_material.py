@@ -93,11 +93,41 @@ SMALL = """
 | | D5.14 | ${deuda}='yes' |
 """
 
+# Where XPath engines differ: blanks, numbers and texts compared, conditions added up.
+EDGES = (
+    "if(${horas} = 8, 'eight', 'other')",
+    "if(${horas} != 8, 1, 0)",
+    "if(${horas} = '', 'blank', 'said')",
+    "if(8 <= ${horas}, 1, 0)",
+    "${horas} + 1",
+    "${horas} - 24",
+    "-${horas}",
+    "(${deuda} = 'yes') + (${horas} > 8) + 1",
+    "count-selected(${mentira})",
+    "if(count-selected(${mentira}) >= 2, 'many', 'few')",
+    "if(selected(${mentira}, 'pay') or not(${deuda} = 'yes'), 1, 0)",
+    "if(${desde} = '2026-10-31', 1, 0)",
+    "if(${desde} = '', 'blank', 'said')",
+    "concat(${horas}, '-', ${horas}, if((${oferta} = ${deuda}), ' same', ''), ${deuda})",
+    "if(${edge4} > 8, 1, if(${edge4} = 1, 2, 3))",
+    "if(${edge0} = 'eight' and (${edge1} = 0 or ${edge1} = '1'), ${edge4}, 'none')",
+    "if(${oferta} = 8, 1, 0)",
+    "if(${oferta} < 8, 1, 0)",
+    "if(${region} = 17, 1, 0)",
+    "if(${region} >= 17.5, 1, 0)",
+    "'constant'",
+    "7",
+)
+
 CATALOGUE_FORMS = tuple(sorted(path.parent.name for path in CATALOGUE.glob("*/form.md")))
 
 
 def workbook(form: str) -> Workbook:
-    """The ten-question form (`small`) or one of the catalogue."""
+    """The ten-question form (`small`), the same with calculates of an author (`edges`), or one of the catalogue."""
+    if form == "edges":
+        rows = "".join(f"| | calculate | edge{n} | | | | | | | {text} |\n" for n, text in enumerate(EDGES))
+        text = SMALL.replace("choice_filter | route |", "choice_filter | route | calculation |", 1)
+        return parse_markdown(text.replace("| | begin_group | score", rows + "| | begin_group | score", 1))
     return parse_markdown(SMALL) if form == "small" else read(CATALOGUE / form / "form.md")
 
 

@@ -14,6 +14,7 @@ from random import Random
 import polib
 import pytest
 from form_material import CATALOGUE_FORMS, SMALL, compiled, walk, wishes
+from pyxform.xls2json_backends import md_table_to_workbook
 
 from screening_forms import engine, expressions, translations
 from screening_forms.compile import DRAFT_MARK, CompiledForm, compile_form
@@ -67,6 +68,12 @@ def test_a_compiled_form_is_read_back_from_its_own_bytes_and_from_no_others() ->
     ):
         with pytest.raises(FormError):
             CompiledForm.from_bytes(other)
+
+
+def test_a_spreadsheet_and_markdown_tables_compile_to_the_same_bytes(tmp_path: Path) -> None:
+    md_table_to_workbook(SMALL).save(tmp_path / "form.xlsx")
+    uploaded = compile_form(read(tmp_path / "form.xlsx"), channel="training", route_vocabulary=AUTHOR_FIELDS)
+    assert uploaded.to_bytes() == compiled("small").to_bytes()
 
 
 @pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
@@ -188,7 +195,9 @@ def test_a_group_that_only_calculates_gets_nothing_between_the_authors_questions
         ("form.md", b"no table", "workbook.unreadable"),
         ("form.ods", b"", "workbook.unreadable"),
         ("form.md", b"| survey | type |\n| | note |\n", "workbook.sheet_missing"),
-        ("form.md", b"\xff\xfe", "workbook.unreadable"),
+        ("form.md", b"| s\xedntesis |", "workbook.unreadable"),
+        ("form.md", b"| survey | type |\n| | no\x01te |\n", "workbook.unreadable"),
+        ("form.md", b"| what/why | type |\n| | note |\n", "workbook.unreadable"),
     ],
 )
 def test_a_file_that_is_no_workbook_is_named(name: str, content: bytes, code: str, tmp_path: Path) -> None:
