@@ -29,7 +29,7 @@ Written = TypeVar("Written")
 
 _NUMBER = re.compile(r"\s*-?(\d+\.?\d*|\.\d+)\s*")
 _CONDITIONS = (*COMPARISONS, "and", "or", "not", "true", "false", "selected")
-_PYTHON = {"=": "==", "(": "", "true": "True", "false": "False"}
+_PYTHON = {"=": "==", "true": "True", "false": "False"}
 
 
 def function(form: XForm) -> Evaluate:
