@@ -118,11 +118,11 @@ class Outbox:
     def __init__(self, path: Path) -> None:
         """Open or create the store; SyncError outbox.in_use when another process has it open."""
         self._proof = path.with_suffix(".proof")
-        self._lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._lock = os.fdopen(os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600), "rb")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as problem:
-            os.close(self._lock)
+            self._lock.close()
             raise SyncError("outbox.in_use", f"another process works with {path}") from problem
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         self._db = sqlite3.connect(path, isolation_level=None)
@@ -143,7 +143,7 @@ class Outbox:
     def close(self) -> None:
         """Close the file and let other processes in."""
         self._db.close()
-        os.close(self._lock)
+        self._lock.close()
 
     # Screenings
 

@@ -226,11 +226,12 @@ class Tablet:
     def status(self) -> Status:
         """Tell what is on board."""
         key = self._key.public if self._key_file.exists() else None
-        board, counts = self._board() if key else None, self.outbox.counts()
+        invited = self.outbox.held("invitation") is not None
+        board, counts = self._board() if invited else None, self.outbox.counts()
         return Status(
             dev=key.kid if key else "",
             words=key.words() if key else (),
-            url=self._invited().url if self.outbox.held("invitation") else "",
+            url=self._invited().url if invited else "",
             certified=board is not None,
             label=board.certificate.label if board else "",
             region=board.certificate.region if board else "",
