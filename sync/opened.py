@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from screening_forms import indicators, scoring
 from screening_forms.compile import DRAFT_MARK, CompiledForm
-from screening_forms.engine import RESULTS, Engine, Filled
+from screening_forms.engine import RESULTS, SEALED, Engine, Filled
 from screening_forms.errors import AnswerError
 from screening_forms.indicators import BRIGHT_LINES, DIMENSIONS
 from screening_forms.scoring import Assessment
@@ -139,12 +139,13 @@ def _fired(form: CompiledForm, assessment: Assessment) -> dict[str, tuple[Fired,
 def _differences(recorded: Mapping[str, str], filled: Filled, assessment: Assessment) -> tuple[Difference, ...]:
     """Hold what the tablet recorded against the form run again, and that against the second opinion."""
     again = {name: filled.values.get(name, "") for name in RESULTS}
-    pairs = [(name, recorded.get(name, ""), again[name]) for name in RESULTS]
+    pairs = [(name, recorded.get(name, ""), again[name]) for name in SEALED]
     if "outcome" in filled.relevant:
         second = {
             "outcome": assessment.outcome,
             "tier": assessment.tier,
             "urgency": assessment.urgency,
+            "guidance": assessment.guidance,
             **{name: " ".join(getattr(assessment, name)) for name in ("queue_kinds", "fired", "unknown")},
         }
         pairs += [(f"{name} (second opinion)", again[name], text) for name, text in second.items()]
