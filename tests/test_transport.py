@@ -1,0 +1,143 @@
+"""The tablet's HTTP: what it counts is what went over the socket, and nothing that comes back can overrun it."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+from urllib3.util import Timeout
+
+from sync.errors import SyncError
+from sync.transport import LARGEST_BODY, RefusedError, Traffic, Transport, inflate
+
+
+@dataclass
+class Wire:
+    """A listening socket that answers every request with the same bytes, and keeps what it read."""
+
+    port: int
+    answer: bytes
+    heard: bytes = b""
+    connections: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+def whole(asked: bytes) -> bool:
+    head, end, body = asked.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head.lower())
+    return bool(end) and len(body) >= (int(length[1]) if length else 0)
+
+
+@contextmanager
+def wire(answer: bytes) -> Iterator[Wire]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        opened = Wire(listening.getsockname()[1], answer)
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                opened.connections += 1
+                with connection:
+                    asked = b""
+                    while data := connection.recv(65536):
+                        opened.heard += data
+                        asked += data
+                        if whole(asked):
+                            asked = b""
+                            connection.sendall(opened.answer)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield opened
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+def said(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def test_every_byte_of_heads_and_bodies_is_counted() -> None:
+    with wire(said(b"hello", "Date: Sat, 21 Nov 2026 18:00:00 GMT")) as opened:
+        transport = Transport(opened.url)
+        for number in range(1, 3):
+            assert transport.send("POST", "/v1/sync", b"x" * 100, {"Chaski-Signature": "k.s"}).body == b"hello"
+            assert transport.traffic == Traffic(number, len(opened.heard), number * len(opened.answer))
+        transport.close()
+    assert opened.connections == 1, "one connection is kept"
+    assert b"user-agent" not in opened.heard.lower()
+    assert b"accept" not in opened.heard.lower()
+
+
+def test_a_path_in_the_address_stands_in_front() -> None:
+    with wire(said(b"{}")) as opened:
+        transport = Transport(f"{opened.url}/chaski/")
+        transport.get("/v1/trust")
+        transport.close()
+    assert opened.heard.startswith(b"GET /chaski/v1/trust HTTP/1.1\r\n")
+
+
+def test_gzip_is_undone_and_only_up_to_the_limit() -> None:
+    with wire(said(gzip.compress(b"a" * 1000), "Content-Encoding: gzip")) as opened:
+        transport = Transport(opened.url)
+        assert transport.get("/v1/forms/a/b") == b"a" * 1000
+        transport.close()
+    for bomb in (gzip.compress(bytes(LARGEST_BODY + 1)), gzip.compress(b"whole")[:-9], b"no gzip"):
+        with pytest.raises(SyncError, match=r"transport\.bad_gzip"):
+            inflate(bomb)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "status"),
+    [
+        (
+            said(b'{"code":"device.unknown"}', "Content-Type: application/problem+json", status="401 No"),
+            "device.unknown",
+            401,
+        ),
+        (said(b"<html>", "Content-Type: text/html", status="502 Bad Gateway"), "transport.refused", 502),
+        (said(b"nonsense", "Content-Type: application/problem+json", status="500 No"), "transport.refused", 500),
+        (said(b"", "Location: http://elsewhere.example/", status="302 Found"), "transport.refused", 302),
+    ],
+)
+def test_an_error_keeps_its_problem_code(answer: bytes, code: str, status: int) -> None:
+    with wire(answer) as opened:
+        transport = Transport(opened.url)
+        with pytest.raises(RefusedError) as refused:
+            transport.get("/v1/trust")
+        transport.close()
+    assert (refused.value.code, refused.value.status) == (code, status)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", b"", b"not http at all\r\n\r\n"]
+)
+def test_half_an_answer_is_no_answer(answer: bytes) -> None:
+    with wire(answer) as opened:
+        transport = Transport(opened.url, timeout=Timeout(connect=1, read=0.3))
+        with pytest.raises(SyncError, match=r"transport\.broken"):
+            transport.send("POST", "/v1/sync", b"x")
+        transport.close()
+
+
+def test_where_nobody_listens_nothing_left() -> None:
+    with pytest.raises(SyncError, match=r"transport\.unreachable"):
+        Transport("http://127.0.0.1:9").get("/v1/trust")
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1", "127.0.0.1:8080", "http://"])
+def test_an_address_of_another_kind_is_refused(url: str) -> None:
+    with pytest.raises(SyncError, match=r"transport\.bad_address"):
+        Transport(url)
