@@ -20,7 +20,7 @@ from sync.exchange import Event
 from sync.seal import new_chain
 
 DAY = 86_400_000
-KEPT_AFTER_RECEIPT = 30 * DAY  # SPEC 7.4: long enough for a server's disk to be lost and restored.
+KEPT_AFTER_RECEIPT = 30 * DAY  # SPEC 10: long enough for a server's disk to be lost and restored.
 REJECTED_PAUSE = DAY  # A rejected envelope is offered again after this long: the fault may have been the server's.
 LARGEST_BATCH, LARGEST_BODY = 500, 4 * 1024 * 1024
 PROOF = re.compile(r"([A-Za-z0-9_-]{11}) (\d{1,15}) (\d{1,15})\n")
@@ -193,7 +193,7 @@ class Outbox:
     def next_batch(self, now: int) -> Batch:
         """Take a request number and what to send with it, recorded on disk before anything leaves the tablet.
 
-        After an unanswered request the next one only asks which ids arrived, and the batches start at one (SPEC 7.2).
+        After an unanswered request the next one only asks which ids arrived, and the batches start at one (SPEC 11.3).
         """
         with self._write():
             number, unanswered, size = self._db.execute("SELECT request + 1, unanswered, batch FROM place").fetchone()
@@ -324,7 +324,7 @@ class Outbox:
         return tuple(chosen)
 
     def _continue_or_begin_chain(self) -> None:
-        """Begin a new chain unless the proof beside the database says that this is its latest state (SPEC 6.3).
+        """Begin a new chain unless the proof beside the database says that this is its latest state (SPEC 6.2).
 
         A database restored from a copy is behind its proof, and one moved without it has none: going on would use a
         number twice. A copy of the whole folder is not seen here; the server reports it as a fork.
