@@ -68,7 +68,7 @@ class Transport:
         if address.scheme not in ("http", "https") or not address.hostname:
             raise SyncError("transport.bad_address", f"{url} is no http or https address")
         self._host, self._prefix = address.netloc, address.path.rstrip("/")
-        self._pool = urllib3.connection_from_url(url, timeout=timeout, retries=False, maxsize=1, block=True)
+        self._pool = urllib3.connection_from_url(url, timeout=timeout, retries=False, maxsize=1)
         self.traffic = Traffic()
 
     def close(self) -> None:
@@ -99,6 +99,8 @@ class Transport:
                 decode_content=False,
             )
             content = answer.read(LARGEST_BODY + 1, decode_content=False)
+            if len(content) > LARGEST_BODY:
+                answer.close()  # The rest is still on its way: the connection is of no more use.
             answer.release_conn()
         except (NewConnectionError, ConnectTimeoutError) as problem:
             raise UnreachableError(f"no connection to {self._host}") from problem

@@ -270,3 +270,54 @@ def test_documents_are_stored_together_or_not_at_all(outbox: Outbox) -> None:
     outbox.hold({"bundle/b": b"3"}, forget=["bundle/a"])
     assert outbox.held("trust") == b"1"
     assert outbox.held_names() == {"trust", "bundle/b"}
+
+
+class Shore:
+    """The far side, reduced to what it has stored, and to the random name of its database."""
+
+    def __init__(self) -> None:
+        self.stored: set[str] = set()
+        self.generation = 0
+
+    def take(self, batch: Batch, most: int = 1_000) -> News:
+        known = [(identity, "duplicate") for identity in batch.asked if identity in self.stored]
+        arrived = [kept.id for kept in batch.envelopes][:most]
+        self.stored.update(arrived)
+        receipts = (*known, *((identity, "stored") for identity in arrived))
+        return news(*receipts, generation=f"g{self.generation}")
+
+
+STEPS = ["screen", "ok", "some", "no_answer", "not_sent", "unreachable", "restored", "reopen"]
+
+
+@given(steps=st.lists(st.sampled_from(STEPS), max_size=30))
+@settings(max_examples=60, deadline=None)
+def test_whatever_happens_on_the_way_everything_arrives_in_the_end(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[str]
+) -> None:
+    path, shore = tmp_path_factory.mktemp("tablet") / "outbox.db", Shore()
+    outbox, screened = Outbox(path), set[str]()
+    for number, step in enumerate(steps):
+        if step == "screen":
+            screened.add(add(outbox, str(number)).id)
+        elif step == "restored":
+            shore.stored, shore.generation = set(), shore.generation + 1
+        elif step == "reopen":
+            outbox.close()
+            outbox = Outbox(path)
+        else:
+            batch = outbox.next_batch(0)
+            if step == "unreachable":
+                outbox.never_left(batch)
+            elif step == "no_answer":
+                shore.take(batch)
+            elif step != "not_sent":
+                outbox.answered(batch, shore.take(batch, most=1 if step == "some" else 1_000))
+    for _ in range(60):
+        batch = outbox.next_batch(0)
+        outbox.answered(batch, shore.take(batch))
+        if not outbox.more(0):
+            break
+    assert shore.stored == screened
+    assert outbox.counts() == {"waiting": 0, "receipted": len(screened), "rejected": 0}
+    outbox.close()

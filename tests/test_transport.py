@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import re
 import socket
@@ -49,7 +50,7 @@ def wire(answer: bytes) -> Iterator[Wire]:
                 except OSError:
                     return
                 opened.connections += 1
-                with connection:
+                with connection, contextlib.suppress(OSError):
                     asked = b""
                     while data := connection.recv(65536):
                         opened.heard += data
@@ -97,6 +98,17 @@ def test_gzip_is_undone_and_only_up_to_the_limit() -> None:
     for bomb in (gzip.compress(bytes(LARGEST_BODY + 1)), gzip.compress(b"whole")[:-9], b"no gzip"):
         with pytest.raises(SyncError, match=r"transport\.bad_gzip"):
             inflate(bomb)
+
+
+def test_an_answer_without_end_is_given_up_and_the_next_request_starts_afresh() -> None:
+    with wire(said(bytes(2 * LARGEST_BODY))) as opened:
+        transport = Transport(opened.url)
+        with pytest.raises(SyncError, match=r"transport\.too_large"):
+            transport.get("/v1/trust")
+        opened.answer = said(b"hello")
+        assert transport.get("/v1/trust") == b"hello"
+        transport.close()
+    assert opened.connections == 2
 
 
 @pytest.mark.parametrize(
