@@ -201,7 +201,8 @@ class Tablet:
         form, scorer = self._form(sha)
         filled = scorer.run(answers)
         route = route_of(form, sha, filled, taken)
-        keyring = board.registry.keyring_for(_district(form, filled), registry.sealed_to(route.queue_kinds or ()))
+        kind = registry.sealed_to(filled.values.get("queue_kinds", "").split())
+        keyring = board.registry.keyring_for(_district(form, filled), kind)
         recipient = keyring.public(self._held(f"key/{keyring.key_sha256}"))
         instance, jti, device = scorer.instance(filled), seal.new_jti(), self._key
 

@@ -217,6 +217,17 @@ def test_each_screening_is_sealed_to_the_desk_it_belongs_to(tablet: Tablet) -> N
     assert keyrings == ["17-protection", "21-labour", "21-protection", "17-child", "08-protection"]
 
 
+def test_a_form_that_tells_the_server_nothing_is_sealed_to_the_right_desk_all_the_same(
+    office: Office, tablet: Tablet
+) -> None:
+    office.publish("2", omit_route=("queue_kinds", "outcome", "tier", "urgency", "taken"))
+    tablet.pull()
+    assert tablet.screen(FORM, answers("4_inambari_minor"), TAKEN).keyring == "17-child"
+    tablet.sync()
+    routes = office.field.rows("SELECT outcome, tier, urgency, queue_kinds, taken FROM routes")
+    assert routes == [(None, None, None, None, None)]
+
+
 def test_a_wrong_answer_keeps_nothing_and_takes_no_number(tablet: Tablet) -> None:
     with pytest.raises(AnswerError):
         tablet.screen(FORM, {**answers(), "edad": "old"}, TAKEN)
