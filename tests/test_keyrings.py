@@ -50,9 +50,7 @@ def test_the_national_desk_is_a_member_of_every_keyring(world: World, world_db: 
     key, theirs = own_key(world, world_db, "nacional"), belongings(world, world_db, "nacional")
     assert len(theirs.keyrings) == 19
     for copy in theirs.keyrings:
-        opened = seal.unwrap(
-            copy.wrapped, key, keyring=copy.keyring, epoch=copy.epoch, member_id=theirs.person.id
-        )
+        opened = seal.unwrap(copy.wrapped, key, keyring=copy.keyring, epoch=copy.epoch, member_id=theirs.person.id)
         assert opened.kid == copy.kid
 
 

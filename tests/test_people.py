@@ -70,9 +70,7 @@ def test_one_address_cannot_try_every_login(world_db: Db) -> None:
 
 def test_a_session_ends_by_signing_out_by_idling_and_by_its_age(world: World, world_db: Db) -> None:
     auth = right(world_db, world, "autora")
-    tokens = [
-        people.sign_in(world_db, login="autora", auth=auth, address=HOME, now=NOW).token for _ in range(2)
-    ]
+    tokens = [people.sign_in(world_db, login="autora", auth=auth, address=HOME, now=NOW).token for _ in range(2)]
     assert people.of_session(world_db, tokens[0], now=NOW + IDLE, idle=IDLE) is None
     assert people.of_session(world_db, tokens[0], now=NOW + IDLE - 1, idle=IDLE) is not None
     assert people.of_session(world_db, tokens[0], now=NOW + IDLE + 1, idle=IDLE) is not None, "use keeps it alive"

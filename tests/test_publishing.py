@@ -38,9 +38,7 @@ def signed(field: Field, content: dict[str, Any] = FORM, *offices: tuple[str, st
 
 
 def publish(field: Field, document: Document, ring: Ring = Ring(), *, now: int = NOW) -> InForce:  # noqa: B008
-    return publishing.publish(
-        field.parts.db, field.parts.keys, document.to_bytes(), ring=ring, actor="tests", now=now
-    )
+    return publishing.publish(field.parts.db, field.parts.keys, document.to_bytes(), ring=ring, actor="tests", now=now)
 
 
 def test_a_form_signed_by_author_and_reviewer_is_in_the_next_manifest_as_its_exact_bytes(field: Field) -> None:

@@ -25,12 +25,18 @@ data_option = click.option(
 
 @click.command()
 @data_option
-@click.option("--demo", is_flag=True, help="Also play everybody's part: keys, desks and people, for loopback and training only.")
-@click.option("--people", type=click.Path(path_type=Path, file_okay=False), help="With --demo: where the people's secrets go.")
+@click.option(
+    "--demo", is_flag=True, help="Also play everybody's part: keys, desks and people, for loopback and training only."
+)
+@click.option(
+    "--people", type=click.Path(path_type=Path, file_okay=False), help="With --demo: where the people's secrets go."
+)
 def init(data: Path, demo: bool, people: Path | None) -> None:
     """Found a server: its keys, its database, and with --demo a whole world around it."""
     if demo != (people is not None):
-        raise click.UsageError("--demo and --people go together: a demo's secrets need a folder apart from the server's.")
+        raise click.UsageError(
+            "--demo and --people go together: a demo's secrets need a folder apart from the server's."
+        )
     with busy("Founding ...") as status:
         if people is not None:
             founded = ceremony.demo(data, people, now=now_ms(), progress=status.update)
@@ -77,7 +83,9 @@ def show_trust(data: Path, as_json: bool) -> None:
 
     def write(console: Console) -> None:
         demo = "  [bold red]DEMO: training only[/]" if found.demo else ""
-        console.print(f"[bold]Trust {found.number}[/]{demo}, {found.threshold} of {len(found.roots)} roots, pin {found.pin}")
+        console.print(
+            f"[bold]Trust {found.number}[/]{demo}, {found.threshold} of {len(found.roots)} roots, pin {found.pin}"
+        )
         for kind in ("registrars", "authors", "reviewers", "servers"):
             console.print(f"  {kind}: {content[kind]}")
 

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.text import Text
 
 from server import ceremony
 from server.cli.process import ServerProcess, free_ports
-from server.cli.story import STEPS, NotSo, Stage
+from server.cli.story import STEPS, NotSoError, Stage
 from server.cli.terminal import busy, console, now_ms
 
 TOLD = "story-told"
@@ -50,11 +51,11 @@ def _found(stage: Stage) -> None:
             stage.folder / "people",
             now=stage.now(),
             progress=lambda words: status.update(f"Founding a demo: {words}"),
-        )
+        ).db.close()
 
 
 def tell(stage: Stage) -> None:
-    """Found the demo, start the server and tell the story; exits with code 1 at the first promise that does not hold."""
+    """Found the demo, start the server, tell the story; exits with code 1 at the first promise that does not hold."""
     begun = time.monotonic()
     console.print(Panel("Chaski: one screening, from a form author's workbook to a referral desk", expand=False))
     _found(stage)
@@ -64,7 +65,7 @@ def tell(stage: Stage) -> None:
         console.print(f"\n[bold]{number}. {step.__doc__}[/]")
         try:
             checked += _tell(step(stage))
-        except NotSo as broken:
+        except NotSoError as broken:
             console.print(Text(f"   ✗ {broken}", style="bold red"))
             console.print(f"\nThe story broke in step {number}; {checked} promises had held.", style="bold red")
             raise SystemExit(1) from broken
@@ -79,8 +80,11 @@ def _tell(promises: Iterator[str]) -> int:
             line = next(promises, None)
         if line is None:
             return count
-        console.print(Text.assemble(("   ✓ ", "green"), line))
-        count += 1
+        if line.startswith(" "):
+            console.print(Padding(Text(line.strip(), style="dim"), (0, 0, 0, 8), expand=False))
+        else:
+            console.print(Padding(Text.assemble(("✓ ", "green"), line), (0, 0, 0, 3), expand=False))
+            count += 1
 
 
 def _serve(folder: Path) -> None:
@@ -120,8 +124,8 @@ def _say_where(stage: Stage, pin: str) -> None:
             f"tablet    {stage.tablet}\n"
             f"people    {people} (demo keys and passphrases, one folder a person)\n\n"
             f"Try:  .venv/bin/chaski device status --tablet {stage.tablet}\n"
-            f"      .venv/bin/chaski desk queue --login ninez-17 --passphrase-file {people}/ninez-17/passphrase.txt \\\n"
-            f"          --pin {pin} --mode training\n\n"
+            f"      .venv/bin/chaski desk queue 17-child --mode training --login ninez-17 \\\n"
+            f"          --passphrase-file {people}/ninez-17/passphrase.txt --pin {pin}\n\n"
             "Ctrl-C stops it; the data stays.",
             title="Serving a demo",
             expand=False,

@@ -125,7 +125,9 @@ def screen(folder: Path, form: str, answers: Path, taken: datetime | None, as_js
     with Tablet(folder) as tablet:
         done = tablet.screen(form, read_json(answers), taken=day)
     data = {"jti": done.jti, "form": done.form, "seq": done.seq}
-    show(data, as_json, lambda console: console.print(f"Sealed as number {done.seq} ({done.jti}); it waits for a sync."))
+    show(
+        data, as_json, lambda console: console.print(f"Sealed as number {done.seq} ({done.jti}); it waits for a sync.")
+    )
 
 
 @device.command()
@@ -138,7 +140,9 @@ def sync(folder: Path, as_json: bool) -> None:
 
     def write(console: Console) -> None:
         traffic = report.traffic
-        console.print(f"{report.sent} sent in {traffic.requests} request(s), {traffic.up:,} B up, {traffic.down:,} B down")
+        console.print(
+            f"{report.sent} sent in {traffic.requests} request(s), {traffic.up:,} B up, {traffic.down:,} B down"
+        )
         for receipt in report.receipts:
             console.print(f"  {receipt.jti}  {receipt.outcome}")
         for event in report.events:

@@ -4,7 +4,7 @@ author's own machine, where her key is; only `publish` speaks to a server."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from screening_forms import checks, engine, indicators, policy, scoring, translations, workbook
+from screening_forms import checks, engine, indicators, policy, reasons, scoring, translations, workbook
 from screening_forms.compile import CompiledForm, compile_form
 from screening_forms.errors import FormError, FormProblem
-from screening_forms.indicators import IndicatorSet
-from screening_forms.policy import Policy
 from screening_forms.workbook import Workbook
 from server.cli.staff import Who, staff_options
 from server.cli.terminal import busy, json_option, passphrase_from, read_json, show
@@ -43,36 +41,20 @@ def forms() -> None:
     """
 
 
-@dataclass(frozen=True)
-class Source:
-    """A workbook with the tables it names."""
+def read_workbook(form: str) -> Workbook:
+    """Read FORM; raises FormError when it is no workbook."""
+    named = translations.CATALOGUE / form / "form.md"
+    return workbook.read(named if named.exists() else Path(form))
 
-    workbook: Workbook
-    indicator_set: IndicatorSet
-    policy: Policy
 
-    @classmethod
-    def read(cls, form: str) -> Source:
-        """Read FORM; raises FormError when it is no workbook, or names an indicator set or policy there is not."""
-        named = translations.CATALOGUE / form / "form.md"
-        book = workbook.read(named if named.exists() else Path(form))
-        return cls(book, indicators.load(book.settings["indicator_set"]), policy.load(book.settings["policy"]))
+def compile_checked(book: Workbook, channel: str) -> CompiledForm:
+    """Check and compile a workbook; raises FormError with all problems at once.
 
-    def problems(self) -> list[FormProblem]:
-        """Everything an author has to put right, in the order of the sheets."""
-        return checks.check(self.workbook, route_vocabulary=route.VOCABULARY)
-
-    def compile(self, channel: str) -> CompiledForm:
-        """Check and compile; raises FormError with all problems at once."""
-        if problems := self.problems():
-            raise FormError(problems)
-        return compile_form(
-            self.workbook,
-            indicator_set=self.indicator_set,
-            policy=self.policy,
-            channel=channel,
-            route_vocabulary=route.VOCABULARY,
-        )
+    What only leaves a language out (a translation that is missing) does not stop it.
+    """
+    if checks.blocking(problems := checks.check(book, route.AUTHOR_FIELDS)):
+        raise FormError(problems)
+    return compile_form(book, channel=channel, route_vocabulary=route.AUTHOR_FIELDS)
 
 
 def print_problems(problems: Sequence[FormProblem]) -> None:
@@ -92,7 +74,7 @@ def print_problems(problems: Sequence[FormProblem]) -> None:
 @json_option
 def check(form: str, as_json: bool) -> None:
     """Name everything that is wrong with FORM: sheet, row, column, code, and what to do. Exit code 1 if anything is."""
-    problems = Source.read(form).problems()
+    problems = checks.check(read_workbook(form), route.AUTHOR_FIELDS)
     if as_json:
         show({"ok": not problems, "problems": [asdict(problem) for problem in problems]}, True, lambda _: None)
     elif problems:
@@ -111,10 +93,10 @@ def check(form: str, as_json: bool) -> None:
 def compile_command(form: str, channel: str, out: Path | None, xform: Path | None, as_json: bool) -> None:
     """Compile FORM into a bundle: the exact bytes that author and reviewer sign."""
     with busy("Compiling ..."):
-        compiled = Source.read(form).compile(channel)
+        compiled = compile_checked(read_workbook(form), channel)
     document = Document(compiled.to_bytes())
     if out is not None:
-        out.write_bytes(document.to_bytes())
+        out.write_bytes(document.payload)
     if xform is not None:
         xform.write_text(compiled.xform, encoding="utf-8")
     data = {
@@ -139,11 +121,13 @@ def compile_command(form: str, channel: str, out: Path | None, xform: Path | Non
 
 @forms.command()
 @click.argument("form")
-@click.option("--answers", required=True, type=click.Path(path_type=Path, exists=True), help="JSON {question: value or [values]}.")
+@click.option(
+    "--answers", required=True, type=click.Path(path_type=Path, exists=True), help="JSON {question: value or [values]}."
+)
 @json_option
 def score(form: str, answers: Path, as_json: bool) -> None:
     """Fill FORM with answers as a tablet would and show what its own calculates find."""
-    compiled = Source.read(form).compile("training")
+    compiled = compile_checked(read_workbook(form), "training")
     filled = engine.load(compiled.xform).run(read_json(answers))
     _show_assessment(scoring.explain(compiled, filled), as_json)
 
@@ -157,7 +141,7 @@ def score(form: str, answers: Path, as_json: bool) -> None:
     "indicators_file",
     required=True,
     type=click.Path(path_type=Path, exists=True),
-    help='JSON {"D1.01": 1 | 0 | null, ...}; codes left out are unknown. Facts: minor, danger, place (0 when left out), consent (1).',
+    help='JSON {"D1.01": 1 | 0 | null, ...}; codes left out are unknown. Facts: minor, danger, place (0), consent (1).',
 )
 @json_option
 def assess(profile: str, policy_name: str, indicator_set: str, indicators_file: Path, as_json: bool) -> None:
@@ -182,7 +166,7 @@ def _show_assessment(found: scoring.Assessment, as_json: bool) -> None:
         console.print(f"[bold]{found.outcome}[/] (tier {found.tier}), urgency {found.urgency}, to: {kinds}")
         table = Table("dimension", "least", "most", "", box=None, padding=(0, 2, 0, 0))
         for code, bounds in found.dimensions.items():
-            table.add_row(code, _sign(bounds.low.positive), _sign(bounds.high.positive), scoring.DIMENSION_WORDS[code])
+            table.add_row(code, _sign(bounds.low.positive), _sign(bounds.high.positive), reasons.DIMENSION_WORDS[code])
         console.print(table)
         for sentence in found.why:
             console.print(Text(f"  {sentence}"))
@@ -202,9 +186,10 @@ def _sign(positive: bool) -> str:
 @json_option
 def sign(form: str, file: Path, key: Path, passphrase_file: Path | None, as_json: bool) -> None:
     """Sign the bundle in FILE, after compiling FORM here and finding the very same bytes."""
-    document = Document.parse_unsigned(file.read_bytes())
+    payload, *signatures = file.read_bytes().split(b"\n")
+    document = Document(payload, tuple(signature.decode("ascii") for signature in signatures))
     with busy("Compiling FORM again to compare ..."):
-        compiled = Source.read(form).compile(str(document.content.get("channel", "")))
+        compiled = compile_checked(read_workbook(form), str(document.content.get("channel", "")))
     if compiled.to_bytes() != document.payload:
         raise click.ClickException(f"{file} is not what {form} compiles to on this machine; nothing was signed.")
     signer = load_secret(key, SigningKey, passphrase_from(passphrase_file, f"Passphrase of {key}"))

@@ -1,4 +1,4 @@
-"""The `chaski` command: one group per kind of person who uses it. Commands parse, call, and print; they decide nothing."""
+"""The `chaski` command: one group per kind of person. Commands parse, call and print; they decide nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sync.errors import SyncError
 
 
 class KindGroup(click.Group):
-    """Turn the errors a person can cause or meet into one clear line and exit code 1; anything else stays a traceback."""
+    """Turn what a person can cause or meet into one clear line and exit code 1; anything else stays a traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:

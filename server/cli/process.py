@@ -46,6 +46,7 @@ class ServerProcess:
             "CHASKI_DATA": str(data),
             "CHASKI_TABLETS_PORT": str(self.tablets_port),
             "CHASKI_PEOPLE_PORT": str(self.people_port),
+            "CHASKI_PEOPLE_SECURE_COOKIE": "no",  # loopback without TLS
         }
         with (log / "server.log").open("ab") as output:
             self.running = subprocess.Popen(

@@ -1,12 +1,13 @@
-"""The story of one screening, told against a live server and checked at every step. `chaski demo` and `make run` tell it.
+"""The story of one screening, told against a live server and checked at every step; `chaski demo` tells it.
 
-Each step yields one line per promise it has just checked; a promise that does not hold ends the story with `NotSo`. The
-order of `STEPS` is the order of the story.
+Each step yields one line per promise that it has just checked; one that does not hold ends the story with NotSoError.
+Lines that begin with a blank only show something.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -15,44 +16,47 @@ from typing import Any
 
 import segno
 
+from screening_forms import checks
 from screening_forms.translations import CATALOGUE
-from server.cli.forms import Source
+from server.cli.forms import compile_checked, read_workbook
 from server.cli.process import ServerProcess
-from sync import bundle, enrolment, exchange
-from sync.desk import Desk
+from server.db import Db
+from server.flows import audit
+from sync import bundle, enrolment, exchange, receipt, route, trust
+from sync.desk import Desk, OpenedScreening
 from sync.errors import SyncError
 from sync.keys import SigningKey, VerifyKey, load_secret, unb64u
 from sync.signed import Document
 from sync.staff import Staff
 from sync.tablet import Tablet
-from sync.transport import RefusedError
 
 FORM = "pe_laboral_adulto"
 ANSWERS = CATALOGUE / FORM / "answers"
 REGION = "17"
+ACKNOWLEDGED = "a_salvo"  # the interviewer's own confirmation, which is not an answer and is not sent
+SAMPLE = ("deuda", "documento", "salir")
 
 
-class NotSo(Exception):
+class NotSoError(Exception):
     """A promise of the story that did not hold."""
 
 
 @dataclass(frozen=True)
 class Person:
-    """One of the five people of the story: who they are, where their screening belongs, and at which desk it is seen."""
+    """One of the five people of the story: who they are, and in which queue their screening belongs."""
 
     file: str
     about: str
     outcome: str
     queue: str | None
-    login: str | None
 
 
 PEOPLE = (
-    Person("1_huepetuhe_quz", "adult, in Quechua, Huepetuhe", "positive T1", "17-protection", "proteccion-17"),
-    Person("2_ananea_es", "adult, in Spanish, Ananea", "exploitation only", "21-labour", "trabajo-21"),
-    Person("3_putina_ayr", "adult, in Aymara, Putina, refuses answers", "undecided", "21-review", "proteccion-21"),
-    Person("4_inambari_minor", "16 years old, companion in a bar, Inambari", "child", "17-child", "ninez-17"),
-    Person("5_declines", "adult, positive, declines referral", "counted only", None, None),
+    Person("1_huepetuhe_quz", "adult, in Quechua, Huepetuhe", "positive T1", "17-protection"),
+    Person("2_ananea_es", "adult, in Spanish, Ananea", "exploitation only", "21-labour"),
+    Person("3_putina_ayr", "adult, in Aymara, Putina, refuses answers", "undecided", "21-review"),
+    Person("4_inambari_minor", "16 years old, companion in a bar, Inambari", "child", "17-child"),
+    Person("5_declines", "adult, positive, declines referral", "counted only", None),
 )
 
 
@@ -65,7 +69,8 @@ class Stage:
     now: Callable[[], int]
     pin: str = ""
     jtis: dict[str, str] = field(default_factory=dict)
-    referrals: dict[str, int] = field(default_factory=dict)
+    referrals: dict[str, str] = field(default_factory=dict)
+    known: frozenset[bytes] = frozenset()  # words that the form itself, which is public, has in common with answers
 
     @property
     def tablet(self) -> Path:
@@ -85,9 +90,9 @@ class Stage:
 
 
 def promise(words: str, holds: bool) -> str:
-    """Return the line of a promise that holds; raise NotSo for one that does not."""
+    """Return the line of a promise that holds; raise NotSoError for one that does not."""
     if not holds:
-        raise NotSo(words)
+        raise NotSoError(words)
     return words
 
 
@@ -97,16 +102,16 @@ def refused(words: str, code: str, act: Callable[[], object]) -> str:
         act()
     except SyncError as error:
         return promise(f"{words} ({error.code})", error.code.startswith(code))
-    raise NotSo(f"{words}: it was not refused")
+    raise NotSoError(f"{words}: it was not refused")
 
 
 def publish(stage: Stage) -> Iterator[str]:
     """The workbook is checked, compiled, signed by author and reviewer, published."""
-    source = Source.read(FORM)
-    yield promise(f"{len(source.workbook.survey)} rows of the workbook checked, nothing to put right", not source.problems())
-    compiled = source.compile("training")
+    book = read_workbook(FORM)
+    yield promise(f"{len(book.survey)} rows checked, nothing to put right", not checks.check(book, route.AUTHOR_FIELDS))
+    compiled = compile_checked(book, "training")
     draft = Document(compiled.to_bytes())
-    yield promise("compiled twice, the same bytes", source.compile("training").to_bytes() == draft.payload)
+    yield promise("compiled twice, the same bytes", compile_checked(book, "training").to_bytes() == draft.payload)
     by_author = draft.signed_by(stage.office_key("autora", "author"), bundle.TYP)
     signed = by_author.signed_by(stage.office_key("revisor", "reviewer"), bundle.TYP)
     stranger = by_author.signed_by(SigningKey.generate(), bundle.TYP)
@@ -117,7 +122,9 @@ def publish(stage: Stage) -> Iterator[str]:
             lambda: publisher.post("/v1/publications", data=stranger.to_bytes()),
         )
         done = publisher.post("/v1/publications", data=signed.to_bytes())
-    yield promise(f"{FORM} {compiled.version} published on training, manifest {done['manifest']}", done["sha"] == draft.sha256)
+    yield promise(
+        f"{FORM} {compiled.version} published on training, manifest {done['manifest']}", done["sha"] == draft.sha256
+    )
 
 
 def enrol(stage: Stage) -> Iterator[str]:
@@ -175,6 +182,7 @@ def screen(stage: Stage) -> Iterator[str]:
             yield promise(f"{person.about}: sealed as number {done.seq}", done.seq == len(stage.jtis))
         yield refused("no network: the sync says so", "transport.", tablet.sync)
         yield promise("and all five still wait", tablet.status().waiting == len(PEOPLE))
+    stage.known = frozenset(_leaks(stage))
 
 
 def sync(stage: Stage) -> Iterator[str]:
@@ -190,8 +198,30 @@ def sync(stage: Stage) -> Iterator[str]:
         receipted = {receipt.jti: receipt.outcome for receipt in report.receipts}
         yield promise("five receipts, signed by the server", receipted == dict.fromkeys(stage.jtis.values(), "stored"))
         yield promise("the outbox is empty", tablet.status().waiting == 0)
+        yield promise("an envelope changed on the way is named, not stored", _forged(stage, tablet) == _FORGED)
         again = tablet.sync()
         yield promise(f"nothing new costs {again.traffic.up + again.traffic.down:,} B", again.sent == 0)
+
+
+_FORGED = ("rejected", "envelope.bad_signature")
+
+
+def _forged(stage: Stage, tablet: Tablet) -> tuple[str, str]:
+    """Send an envelope with one letter changed, in a request that the tablet itself signed; tell what came back."""
+    *fields, signature = tablet.outbox.kept()[0].raw.split(b".")
+    changed = b".".join([*fields, (b"B" if signature[:1] == b"A" else b"A") + signature[1:]])
+    request = exchange.Request(tablet.outbox.next_batch(stage.now()).number, stage.now(), envelopes=(changed,))
+    device = load_secret(stage.tablet / "device.key", SigningKey)
+    message = exchange.write_request(request, device)
+    headers = {"Content-Type": exchange.CONTENT_TYPE, exchange.SIGNATURE_HEADER: message.signature}
+    reply = tablet.transport.send("POST", exchange.PATH, message.body, headers)
+    in_force = trust.read(Document.parse(tablet.transport.get("/v1/trust")))
+    answer = exchange.Message(reply.body, reply.headers[exchange.SIGNATURE_HEADER.lower()])
+    response = exchange.read_response(answer, in_force.servers, dev=device.kid, n=request.n)
+    if response.receipts is None:
+        raise NotSoError("the server said nothing of a forged envelope")
+    item = receipt.accept(response.receipts, in_force, dev=device.kid, n=request.n).items[0]
+    return item.outcome, item.code
 
 
 def place(stage: Stage) -> Iterator[str]:
@@ -205,7 +235,9 @@ def place(stage: Stage) -> Iterator[str]:
     stage.referrals = {referral["jti"]: referral["id"] for referrals in waiting.values() for referral in referrals}
     for person in PEOPLE:
         queue = found.get(stage.jtis[person.file])
-        yield promise(f"{person.about}: {person.outcome} -> {person.queue or 'counted, in no queue'}", queue == person.queue)
+        yield promise(
+            f"{person.about}: {person.outcome} -> {person.queue or 'counted, in no queue'}", queue == person.queue
+        )
     placed = sum(len(referrals) for referrals in waiting.values())
     yield promise("and there is nothing else in any queue", placed == len(PEOPLE) - 1)
 
@@ -215,18 +247,33 @@ def work(stage: Stage) -> Iterator[str]:
     first = PEOPLE[0]
     referral = stage.referrals[stage.jtis[first.file]]
     with stage.desk("ninez-17") as other:
-        yield refused("another desk group cannot open it", "", lambda: other.open(referral))
+        yield refused("another desk group cannot open it", "referral.other_desk", lambda: other.open(referral))
     with stage.desk("proteccion-17") as desk:
         opened = desk.open(referral)
-        given = answers(first)
-        yield promise(f"{len(opened.answers)} answers, each with its question", set(given) <= {a.question for a in opened.answers})
-        yield promise("in Spanish and in Quechua", all(a.text_es and a.text for a in opened.answers) and opened.lang == "quz")
-        fired = opened.assessment.fired
-        yield promise(f"{len(fired)} indicators fired: {' '.join(fired)}", len(fired) > 0)
-        yield promise(f"outcome {opened.outcome}, tier {opened.tier}, recomputed and equal", opened.agrees and opened.tier == "T1")
-        yield opened.assessment.why[1]
-        states = [desk.claim(referral)["state"], desk.accept(referral)["state"], desk.close(referral, "attended")["state"]]
+        yield from _read(opened, answers(first))
+        states = [
+            desk.claim(referral)["state"],
+            desk.accept(referral)["state"],
+            desk.close(referral, "attended")["state"],
+        ]
         yield promise("claimed, accepted, closed", states == ["claimed", "accepted", "closed"])
+
+
+def _read(opened: OpenedScreening, given: Mapping[str, Any]) -> Iterator[str]:
+    """What she sees: each answer with its question in both languages, what fired, the outcome and its reason."""
+    shown = {answer.question: answer for answer in opened.answers}
+    asked = [question for question in given if question != ACKNOWLEDGED]
+    yield promise(f"{len(asked)} answers, each with its question", all(question in shown for question in asked))
+    both = all(answer.text_es and answer.text != answer.text_es for answer in opened.answers)
+    yield promise("in Spanish and in Quechua (unreviewed drafts), such as", both and opened.lang == "quz")
+    for question in SAMPLE:
+        answer = shown[question]
+        yield f"   {answer.text_es} / {answer.text} -> {answer.answer_es}"
+    for dimension, fired in opened.fired.items():
+        yield f"   {dimension}: {', '.join(f'{each.code} {each.label_es} [{each.strength}]' for each in fired)}"
+    positive = opened.outcome == "positive" and opened.tier == "T1"
+    yield promise(f"outcome {opened.outcome}, {opened.tier}, computed again and equal", positive and opened.agrees)
+    yield from (f"   {sentence}" for sentence in opened.assessment.why[:2])
 
 
 def told(stage: Stage) -> Iterator[str]:
@@ -240,23 +287,35 @@ def told(stage: Stage) -> Iterator[str]:
 def canaries(given: Mapping[str, Any]) -> Iterator[bytes]:
     """What would be found in a file if these answers had been written there in any usual way."""
     for question, value in given.items():
-        for text in map(str, value if isinstance(value, list) else [value]):
-            yield f"<{question}>{text}".encode()
+        for text in {str(value), *map(str, value), " ".join(value)} if isinstance(value, list) else {str(value)}:
+            yield f"<{question}>{text}<".encode()
             for quote in ("", "'", '"'):
-                for mark in ("=", ":", ": "):
-                    yield f"{quote}{question}{quote}{mark}{quote}{text}{quote}".encode()
-            if text.isdigit() and len(text) > 4:
+                yield from (f"{quote}{question}{quote}{mark}{quote}{text}{quote}".encode() for mark in ("=", ":", ": "))
+            if " " in text:
                 yield text.encode()
 
 
+def _leaks(stage: Stage) -> dict[bytes, Path]:
+    """The canaries that are found in files of the server, each with one of the files."""
+    words = {word for person in PEOPLE for word in canaries(answers(person))}
+    contents = {
+        file: file.read_bytes() for folder in stage.server.folders for file in folder.rglob("*") if file.is_file()
+    }
+    found = {word: file for file, content in contents.items() for word in words if word in content}
+    # The debts of the story are five digits long; a hash or a time that happens to hold them has more beside them.
+    for person in PEOPLE:
+        for number in (str(value) for value in answers(person).values() if isinstance(value, int) and value > 9999):
+            alone = re.compile(rb"(?<![0-9A-Za-z])" + number.encode() + rb"(?![0-9A-Za-z])")
+            found |= {number.encode(): file for file, content in contents.items() if alone.search(content)}
+    return found
+
+
 def blind(stage: Stage) -> Iterator[str]:
-    """Nothing that was answered can be read in any file of the server."""
-    words = [word for person in PEOPLE for word in canaries(answers(person))]
-    files = [file for folder in stage.server.folders for file in folder.rglob("*") if file.is_file()]
-    content = {file: file.read_bytes() for file in files}
-    leaks = [f"{word.decode()} in {file.name}" for file, data in content.items() for word in words if word in data]
-    size = sum(map(len, content.values()))
-    yield promise(f"{len(words)} canaries in {len(files)} files, {size:,} B: {leaks[:3] or 'nowhere'}", not leaks)
+    """Nothing that was answered can be read in any file of the server, its logs included."""
+    leaks = {word.decode(): file.name for word, file in _leaks(stage).items() if word not in stage.known}
+    yield promise(f"canary words from the answers found: {leaks or 'nowhere'}", not leaks)
+    log = (stage.server.folders[1] / "server.log").read_text(encoding="utf-8")
+    yield promise("and the logs are really there to be searched", exchange.PATH in log)
 
 
 def accounted(stage: Stage) -> Iterator[str]:
@@ -264,7 +323,12 @@ def accounted(stage: Stage) -> Iterator[str]:
     with stage.staff("publicacion") as administrator:
         entries = administrator.get("/v1/audit")["entries"]
     actions = {entry["action"] for entry in entries}
-    yield promise(f"{len(entries)} audit entries, from {min(actions)} to {max(actions)}", "envelope.read" in actions)
+    wanted = {"form.published", "device.certified", "envelope.stored", "envelope.read", "referral.closed"}
+    yield promise(f"{len(entries)} audit entries, {', '.join(sorted(wanted))} among them", wanted <= actions)
+    db = Db(stage.server.folders[0] / "chaski.db")
+    verdict = audit.verify(db)
+    db.close()
+    yield promise(f"each bound to the one before, {verdict.rows} rows", verdict.broken_at is None)
 
 
 Step = Callable[[Stage], Iterator[str]]

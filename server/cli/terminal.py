@@ -39,7 +39,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
-        raise click.UsageError(f"{path} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}.") from error
+        raise click.UsageError(
+            f"{path} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+        ) from error
 
 
 def passphrase_from(path: Path | None, prompt: str) -> str:
