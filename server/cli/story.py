@@ -323,7 +323,7 @@ def accounted(stage: Stage) -> Iterator[str]:
     with stage.staff("publicacion") as administrator:
         entries = administrator.get("/v1/audit")["entries"]
     actions = {entry["action"] for entry in entries}
-    wanted = {"form.published", "device.certified", "envelope.stored", "envelope.read", "referral.closed"}
+    wanted = {"form.published", "tablet.certified", "envelope.stored", "envelope.read", "referral.closed"}
     yield promise(f"{len(entries)} audit entries, {', '.join(sorted(wanted))} among them", wanted <= actions)
     db = Db(stage.server.folders[0] / "chaski.db")
     verdict = audit.verify(db)
