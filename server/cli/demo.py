@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -89,6 +90,8 @@ def _tell(promises: Iterator[str]) -> int:
 
 def _serve(folder: Path) -> None:
     """Tell the story once in `folder`, then keep its server running until Ctrl-C."""
+    # A service manager says SIGTERM where a person says Ctrl-C; either way the server must not stay behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     stage = _stage(folder, 8080, 8081)
     told = folder / TOLD
@@ -120,14 +123,21 @@ def _say_where(stage: Stage, pin: str) -> None:
         Panel(
             f"tablets   {stage.server.tablets_url}\n"
             f"people    {stage.server.people_url}\n"
-            f"server    {stage.folder / 'server'} (database and the server's own keys), log in {stage.folder / 'log'}\n"
-            f"tablet    {stage.tablet}\n"
-            f"people    {people} (demo keys and passphrases, one folder a person)\n\n"
-            f"Try:  .venv/bin/chaski device status --tablet {stage.tablet}\n"
-            f"      .venv/bin/chaski desk queue 17-child --mode training --login ninez-17 \\\n"
-            f"          --passphrase-file {people}/ninez-17/passphrase.txt --pin {pin}\n\n"
-            "Ctrl-C stops it; the data stays.",
-            title="Serving a demo",
+            "\n"
+            f"in {stage.folder}:\n"
+            "server/   database and the server's own keys\n"
+            "log/      what the server logs\n"
+            "tablet/   the tablet of the story\n"
+            "people/   keys and passphrases of the demo's people, a folder each",
+            title="Serving a demo: training only, loopback only",
             expand=False,
         )
     )
+    console.print("Try, in another terminal:")
+    for command in (
+        f"chaski device status --tablet {stage.tablet}",
+        "chaski desk queue 17-child --mode training --login ninez-17 "
+        f"--passphrase-file {people}/ninez-17/passphrase.txt --pin {pin}",
+    ):
+        console.print(f"  .venv/bin/{command}", soft_wrap=True)
+    console.print("Ctrl-C stops it; the data stays.")

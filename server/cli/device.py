@@ -160,6 +160,9 @@ def status(folder: Path, as_json: bool) -> None:
         found = tablet.status()
 
     def write(console: Console) -> None:
+        if not found.dev:
+            console.print("Not enrolled yet: `chaski device enrol` with the text of an invitation's QR code.")
+            return
         console.print(f"[bold]{found.label or found.dev}[/], region {found.region or 'unknown'}, {found.url}")
         console.print(f"words: {' '.join(found.words)}")
         console.print(f"trust {found.trust}, registry {found.registry}, manifest {found.manifest}")

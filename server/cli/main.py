@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 
 import click
-from requests import RequestException
-from urllib3.exceptions import HTTPError
 
 from screening_forms.errors import AnswerError, FormError
 from server.cli import admin, demo, desk, device, forms
@@ -22,7 +20,9 @@ class KindGroup(click.Group):
             return super().invoke(ctx)
         except FormError as error:
             forms.print_problems(error.problems)
-        except (AnswerError, ConfigError, SyncError, RequestException, HTTPError, OSError) as error:
+        except OSError as error:
+            click.echo(f"chaski: {error.filename or ''}: {error.strerror or error}", err=True)
+        except (AnswerError, ConfigError, SyncError) as error:
             click.echo(f"chaski: {error}", err=True)
         sys.exit(1)
 
