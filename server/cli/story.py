@@ -325,6 +325,10 @@ def accounted(stage: Stage) -> Iterator[str]:
     actions = {entry["action"] for entry in entries}
     wanted = {"form.published", "tablet.certified", "envelope.stored", "envelope.read", "referral.closed"}
     yield promise(f"{len(entries)} audit entries, {', '.join(sorted(wanted))} among them", wanted <= actions)
+    stored = {entry["subject"] for entry in entries if entry["action"] == "envelope.stored"}
+    yield promise(
+        f"{len(stored)} screenings stored, the one that is only counted among them", len(stored) == len(PEOPLE)
+    )
     db = Db(stage.server.folders[0] / "chaski.db")
     verdict = audit.verify(db)
     db.close()
