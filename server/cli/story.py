@@ -108,7 +108,8 @@ def refused(words: str, code: str, act: Callable[[], object]) -> str:
 def publish(stage: Stage) -> Iterator[str]:
     """The workbook is checked, compiled, signed by author and reviewer, published."""
     book = read_workbook(FORM)
-    yield promise(f"{len(book.survey)} rows checked, nothing to put right", not checks.check(book, route.AUTHOR_FIELDS))
+    found = [f"{problem.code} in row {problem.row}" for problem in checks.check(book, route.AUTHOR_FIELDS)]
+    yield promise(f"{len(book.survey)} rows checked, to put right: {', '.join(found) or 'nothing'}", not found)
     compiled = compile_checked(book, "training")
     draft = Document(compiled.to_bytes())
     yield promise("compiled twice, the same bytes", compile_checked(book, "training").to_bytes() == draft.payload)
