@@ -6,6 +6,8 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
+import java.util.Collection;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -39,7 +41,11 @@ import org.javarosa.xform.util.XFormUtils;
  * <p>Argument: the XForm. Standard input, one line per walk through the form: {@code case TAB question=answer TAB ...};
  * several lines with the same case are walks through one interview. Standard output, for every node of every case:
  * {@code case TAB node TAB 1 or 0 (relevant) TAB value}, then the instance that Collect would send, as
- * {@code case TAB #instance TAB 1 TAB base64}. Standard error ends with {@code seconds per case: 0.0123}.
+ * {@code case TAB #instance TAB 1 TAB base64}.
+ *
+ * <p>With a second argument, a number of rounds, all cases are then done that many times again in the warm machine, and
+ * standard error gets the median milliseconds a case, as {@code fill 12.3} for filling the form question by question
+ * and {@code recompute 4.5} for computing a form anew whose answers are there already.
  */
 public final class FillAsCollect {
     private static final PrintStream OUT = new PrintStream(System.out, false, StandardCharsets.UTF_8);
@@ -50,19 +56,50 @@ public final class FillAsCollect {
         FormDef form = XFormUtils.getFormFromFormXml(arguments[0], null);
         FormInstance pristine = form.getMainInstance().clone();
         Map<String, List<Map<String, String>>> cases = readCases();
-        long start = System.nanoTime();
         for (Map.Entry<String, List<Map<String, String>>> interview : cases.entrySet()) {
-            form.setInstance(pristine.clone());
-            form.initialize(true, new InstanceInitializationFactory());
-            FormEntryController controller = new FormEntryController(new FormEntryModel(form));
-            for (Map<String, String> answers : interview.getValue()) {
-                walk(controller, answers);
-            }
+            fill(form, pristine, interview.getValue());
             print(interview.getKey(), form.getMainInstance());
         }
         OUT.flush();
-        double seconds = (System.nanoTime() - start) / 1e9 / Math.max(1, cases.size());
-        System.err.println("seconds per case: " + seconds);
+        if (arguments.length > 1) {
+            time(form, pristine, cases.values(), Integer.parseInt(arguments[1]));
+        }
+    }
+
+    private static void fill(FormDef form, FormInstance pristine, List<Map<String, String>> walks) {
+        form.setInstance(pristine.clone());
+        form.initialize(true, new InstanceInitializationFactory());
+        FormEntryController controller = new FormEntryController(new FormEntryModel(form));
+        for (Map<String, String> answers : walks) {
+            walk(controller, answers);
+        }
+    }
+
+    private static void time(
+            FormDef form, FormInstance pristine, Collection<List<Map<String, String>>> interviews, int rounds) {
+        List<Double> fills = new ArrayList<>();
+        List<Double> recomputes = new ArrayList<>();
+        for (int round = 0; round < rounds; round++) {
+            for (List<Map<String, String>> walks : interviews) {
+                long start = System.nanoTime();
+                fill(form, pristine, walks);
+                fills.add((System.nanoTime() - start) / 1e6);
+                FormInstance answered = form.getMainInstance().clone();
+                start = System.nanoTime();
+                form.setInstance(answered);
+                form.initialize(false, new InstanceInitializationFactory());
+                recomputes.add((System.nanoTime() - start) / 1e6);
+            }
+        }
+        System.err.println("fill " + warmMedian(fills));
+        System.err.println("recompute " + warmMedian(recomputes));
+    }
+
+    /** The median of the second half: by then the machine has compiled what it is going to compile. */
+    private static double warmMedian(List<Double> times) {
+        List<Double> warm = new ArrayList<>(times.subList(times.size() / 2, times.size()));
+        Collections.sort(warm);
+        return warm.get(warm.size() / 2);
     }
 
     private static Map<String, List<Map<String, String>>> readCases() throws IOException {

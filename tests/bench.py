@@ -1,0 +1,97 @@
+"""`make bench`: how fast and how small Chaski is on this machine, beside limits measured in the same run.
+
+Exit code 1 when a target is missed. `--json` prints data; `--quick` measures everything, but too briefly to be quoted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import bench_forms
+import bench_ingest
+import bench_server
+from bench_figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+TABLETS = 5  # One that syncs, four that push.
+
+
+def measure(quick: bool, say: Callable[[str], None]) -> Iterator[Figure]:
+    """Measure everything; `say` hears what is being done."""
+    say("compiling the questionnaire, filling it with the story's answers")
+    material = bench_forms.prepare()
+    with tempfile.TemporaryDirectory(prefix="chaski-bench-") as folder:
+        say("founding a server, publishing the questionnaire, certifying tablets")
+        with bench_server.serving(Path(folder), material, TABLETS) as site:
+            say("syncing and pushing")
+            yield from bench_server.nothing_new(site)
+            yield from bench_server.pushing(site, material)
+            yield bench_server.download(site, material)
+            say("sealing a load, and pushing it from another process")
+            yield from bench_ingest.ingest(site, material, quick)
+            yield bench_server.resident(site)
+    say("scoring, here and in JavaRosa")
+    yield from bench_forms.scoring(material, quick)
+    say("sealing, verifying, opening")
+    yield from bench_forms.sealing(material, quick)
+    say("compiling")
+    yield bench_forms.compiling(material, quick)
+
+
+def table(figures: list[Figure]) -> Table:
+    """Lay the figures out for a person."""
+    shown = Table("what", header_style="bold", box=None, pad_edge=False)
+    for column in ("figure", "target", "limit", "ratio"):
+        shown.add_column(column, justify="right", no_wrap=True)
+    shown.add_column("limit is")
+    shown.add_column("verdict")
+    colours = {"met": "green", "missed": "bold red", "printed": "dim"}
+    for figure in figures:
+        shown.add_row(
+            figure.about,
+            _number(figure.value, figure.unit),
+            f"<= {_number(figure.target, figure.unit)}" if figure.target is not None else "",
+            _number(figure.limit, figure.unit) if figure.limit is not None else "",
+            f"{figure.ratio:.3g}" if figure.ratio is not None else "",
+            figure.limit_is,
+            f"[{colours[figure.verdict]}]{figure.verdict}[/]",
+        )
+    return shown
+
+
+def _number(value: float | None, unit: str) -> str:
+    if value is None:
+        return "not measured"
+    return f"{value:,.0f} {unit}" if value >= 100 or value == int(value) else f"{value:.3g} {unit}"
+
+
+def main() -> int:
+    """Measure, print, and return 1 if a target was missed."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--json", action="store_true", help="print data")
+    options.add_argument("--quick", action="store_true", help="a few rounds of everything; not to be quoted")
+    chosen = options.parse_args()
+    begun = time.monotonic()
+
+    def say(words: str) -> None:
+        print(f"{time.monotonic() - begun:3.0f} s  {words} ...", file=sys.stderr, flush=True)
+
+    figures = list(measure(chosen.quick, say))
+    say("done")
+    if chosen.json:
+        print(json.dumps({"quick": chosen.quick, "figures": [figure.as_dict() for figure in figures]}, indent=2))
+    else:
+        console = Console(width=None if sys.stdout.isatty() else 140)
+        console.print(table(figures))
+    return 1 if any(figure.missed for figure in figures) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

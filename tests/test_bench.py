@@ -1,0 +1,26 @@
+"""The bench measures every figure that was promised, and the sizes among them hold on every machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+TIMED = {"score", "score_walk", "load", "seal", "verify", "open", "open_first", "compile", "memory"}
+INTAKE = {f"ingest.{size}.{figure}" for size in ("single", "batch") for figure in ("rate", "p50", "p99", "cpu")}
+SIZES = {"nothing_new.requests": 1, "nothing_new.bytes": 1000, "push.requests": 1, "push.bytes": 32_000}
+TIME_TARGETS = {"score": 5, "open": 60}
+
+
+def test_the_bench_measures_every_figure_and_a_sync_is_as_small_as_promised() -> None:
+    command = [sys.executable, Path(__file__).parent / "bench.py", "--quick", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    figures = {figure["name"]: figure for figure in json.loads(done.stdout)["figures"]}
+    assert figures.keys() >= TIMED | INTAKE | SIZES.keys() | {"download"}
+    targets = {name: figure["target"] for name, figure in figures.items() if figure["target"] is not None}
+    assert targets == SIZES | TIME_TARGETS
+    for name, most in SIZES.items():
+        assert 0 < figures[name]["value"] <= most
+    assert done.returncode == any(figure["verdict"] == "missed" for figure in figures.values())
