@@ -1,5 +1,5 @@
 """The demo is worth its exit code: with one fault patched into every process that it starts, it fails at the step that
-should notice (tests/sabotage/sitecustomize.py holds the faults); with none, it passes. `make demo-sabotage` runs this."""
+should notice (the faults are in tests/sabotage/); with none, it passes. `make demo-sabotage` runs this file."""
 
 from __future__ import annotations
 

@@ -1,90 +1,9 @@
-"""Faults for tests/test_sabotage.py: Python imports this module by its name at start when its folder is in PYTHONPATH.
-
-CHASKI_SABOTAGE names the one fault that is then patched into this process. Without it nothing happens, and
-nothing of Chaski is imported before its time: hence the imports inside the functions.
-"""
-
-from __future__ import annotations
+"""Python imports this module by its name when it starts with this folder in PYTHONPATH: it patches in the one fault that
+CHASKI_SABOTAGE names, and without it does nothing. tests/test_sabotage.py starts the demo with it."""
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
-
-
-def signature_check_off() -> None:
-    """Whoever asks whether a signature is good hears yes."""
-    from sync import signed
-    from sync.keys import VerifyKey
-
-    VerifyKey.verify = lambda self, signature, data: None  # type: ignore[method-assign]
-    signed.verify = lambda payload, jws, typ, keys: signed._signer(jws, typ)
-
-
-def receipt_forged() -> None:
-    """Somebody who is not the server signs the receipts, and says in them that all is well."""
-    from sync import receipt
-    from sync.keys import SigningKey
-
-    make = receipt.make
-    receipt.make = lambda key, **said: make(SigningKey.generate(), **said)
-
-
-def routing_shuffled() -> None:
-    """Each rule leads to the queue of the rule after it."""
-    from server.flows import routing
-
-    read_rules = routing.read_rules
-
-    def shuffled() -> tuple[routing.Rule, ...]:
-        *rules, last = read_rules()
-        queues = [rule.queue for rule in rules]
-        moved = (replace(rule, queue=queue) for rule, queue in zip(rules, [*queues[1:], queues[0]], strict=True))
-        return (*moved, last)
-
-    routing.read_rules = shuffled
-
-
-def wrong_key_accepted() -> None:
-    """Who signed a document is not looked at any more: a stranger's signature counts like one of those who may."""
-    from sync.signed import Document
-
-    def require(self: Document, typ: str, keys: Mapping[str, Any], threshold: int = 1) -> set[str]:
-        return set(list(keys)[:threshold])
-
-    Document.require = require  # type: ignore[method-assign]
-
-
-def plaintext_logged() -> None:
-    """A forgotten debugging aid: the tablet sends each interview along in a header, and the server logs headers."""
-    from flask import request
-
-    from server.api import door
-    from sync import seal
-    from sync.transport import Transport
-
-    interviews: list[str] = []
-    sealed, send, leave = seal.seal, Transport.send, door._leave
-
-    def watched_seal(instance: bytes, **how: Any) -> bytes:
-        interviews.append(instance.decode())
-        return sealed(instance, **how)
-
-    def chatty_send(self: Transport, method: str, path: str, body: bytes = b"", headers: Any = None) -> Any:
-        return send(self, method, path, body, {**(headers or {}), "X-Debug": " ".join(interviews)})
-
-    def chatty_leave(response: Any) -> Any:
-        door._log.info("headers", extra={"fields": dict(request.headers)})
-        return leave(response)
-
-    seal.seal, door._leave = watched_seal, chatty_leave
-    Transport.send = chatty_send  # type: ignore[method-assign]
-
-
-FAULTS: dict[str, Callable[[], None]] = {
-    fault.__name__: fault
-    for fault in (signature_check_off, receipt_forged, routing_shuffled, wrong_key_accepted, plaintext_logged)
-}
 
 if wanted := os.environ.get("CHASKI_SABOTAGE"):
-    FAULTS[wanted]()
+    import faults
+
+    getattr(faults, wanted)()
