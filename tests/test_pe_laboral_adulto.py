@@ -99,11 +99,23 @@ def test_danger_needs_no_interview() -> None:
     assert filled.missing == ()
 
 
-def test_guidance_stays_hidden_until_the_person_has_left() -> None:
+def test_guidance_stays_hidden_until_the_interviewer_alone_sees_the_screen() -> None:
     told = answers("1_huepetuhe_quz")
     assert "guidance_protection" in form().run(told).relevant
     del told["a_salvo"]
     assert not {name for name in form().run(told).relevant if name.startswith("guidance_")}
+
+
+@pytest.mark.parametrize("danger", [{"peligro": "yes"}, {**ALONE, "consiente": "yes", "peligro_hoy": "yes"}])
+def test_what_to_do_in_danger_is_shown_at_once(danger: dict[str, str]) -> None:
+    filled = form().run({**danger, **MINIMUM, "edad": "30_59"})
+    assert {name for name in filled.relevant if name.startswith("guidance_")} == {"guidance_danger"}
+
+
+def test_sex_is_known_for_a_child_so_that_a_boy_is_not_sent_where_no_service_takes_him() -> None:
+    child = {"peligro": "yes", "edad": "14_17", **MINIMUM}
+    assert form().run(child | {"sexo": "male"}).values["queue_kinds"] == "child"
+    assert "sexo" not in form().run({**ALONE, "consiente": "no", "edad": "30_59", **MINIMUM}).relevant
 
 
 def test_poverty_without_abuse_is_no_sign_of_anything() -> None:
