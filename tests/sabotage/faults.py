@@ -1,4 +1,4 @@
-"""The faults of tests/test_sabotage.py, one function each; sitecustomize calls one of them in every process of the demo."""
+"""The faults of tests/test_sabotage.py, one function each; sitecustomize calls one of them in each process it meets."""
 
 from __future__ import annotations
 
