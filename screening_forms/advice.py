@@ -18,6 +18,7 @@ ADVICE: dict[str, tuple[str, str]] = {
     ),
     "column.unknown": ("no existe la columna «{0}»{hint_es}", "there is no column '{0}'{hint_en}"),
     "column.missing": ("falta la columna «{0}»", "the column '{0}' is missing"),
+    "column.duplicate": ("la columna «{0}» está dos veces", "the column '{0}' is there twice"),
     "column.unknown_language": (
         "la columna «{0}» es de un idioma que settings.languages no nombra; use: {1}",
         "the column '{0}' is of a language that settings.languages does not name; use: {1}",

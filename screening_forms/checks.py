@@ -15,7 +15,15 @@ from screening_forms.advice import NOT_BLOCKING, problem, suggest
 from screening_forms.calculates import FACTS
 from screening_forms.engine import RESULTS
 from screening_forms.errors import FormError, FormProblem
-from screening_forms.expressions import COMPARISONS, NO_ANSWERS, ExpressionError, parse, parse_when
+from screening_forms.expressions import (
+    COMPARISONS,
+    NO_ANSWERS,
+    ExpressionError,
+    comparisons,
+    parse,
+    parse_when,
+    parts,
+)
 from screening_forms.indicators import PROFILES
 from screening_forms.policy import CONSENT_POLICIES
 from screening_forms.subject import RouteVocabulary, Subject
@@ -26,6 +34,7 @@ from screening_forms.whitelist import (
     GROUPS,
     HOMES,
     NEEDED,
+    NEEDED_SETTINGS,
     NOT_LISTED,
     SELECTS,
     TEXTUAL,
@@ -46,7 +55,6 @@ _FORM_ID = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _LINK = re.compile(r"https?:|www\.", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?…](?:\s+|$)|\n+")
 _WORD = re.compile(r"[^\W_]+(?:[’'.,-][^\W_]+)*")
-_CHOSEN = re.compile(r"""(?:selected\(\s*)?\$\{\s*([\w.-]+)\s*\}\s*(?:!?=|,)\s*(?:'([^']*)'|"([^"]*)")""")
 
 
 def check(
@@ -69,29 +77,25 @@ def blocking(problems: list[FormProblem]) -> list[FormProblem]:
 
 def check_settings(subject: Subject) -> Iterator[FormProblem]:
     """form_id, version and the tables the form rests on are there, and name what exists."""
-    allowed: Mapping[str, Collection[str]] = {
+    one_of: Mapping[str, Collection[str]] = {
         "default_language": (LANGUAGES[SOURCE],),
         "indicator_set": indicators.TABLE.names(),
         "policy": policy.TABLE.names(),
         "profile": PROFILES,
+        "consent_policy": CONSENT_POLICIES,
     }
+    some_of: Mapping[str, Collection[str]] = {"languages": LANGUAGES, "ubigeo_lists": subject.lists}
     row, settings = subject.settings, subject.workbook.settings
-    for name in ("form_id", "form_title", "version", *allowed):
-        value = settings.get(name, "")
-        if not value:
+    for name in NEEDED_SETTINGS:
+        if not settings.get(name):
             yield problem("settings.missing", row, name, name)
-        elif name in allowed and value not in allowed[name]:
-            yield problem("settings.bad_value", row, name, value, ", ".join(allowed[name]))
     if settings.get("form_id") and not _FORM_ID.fullmatch(settings["form_id"]):
         yield problem("settings.bad_value", row, "form_id", settings["form_id"], "a-z 0-9 _ (40)")
-    for name, values in (
-        ("languages", LANGUAGES),
-        ("consent_policy", CONSENT_POLICIES),
-        ("ubigeo_lists", subject.lists),
-    ):
-        for value in settings.get(name, "").split():
-            if value not in values:
-                yield problem("settings.bad_value", row, name, value, ", ".join(values))
+    given = [(name, settings[name], values) for name, values in one_of.items() if name in settings]
+    given += [(name, value, some_of[name]) for name in some_of for value in settings.get(name, "").split()]
+    for name, value, values in given:
+        if value not in values:
+            yield problem("settings.bad_value", row, name, value, ", ".join(values))
 
 
 def check_forbidden_settings(subject: Subject) -> Iterator[FormProblem]:
@@ -116,6 +120,8 @@ def check_columns(subject: Subject) -> Iterator[FormProblem]:
             elif base in PARTS and tag(heading) not in (SOURCE, *translations.languages(subject.workbook)):
                 languages = subject.workbook.settings.get("languages") or SOURCE
                 yield problem("column.unknown_language", heading_row, heading, heading, languages)
+        for heading in dict.fromkeys(heading for heading in headings if headings.count(heading) > 1):
+            yield problem("column.duplicate", heading_row, heading, heading)
         bases = {heading.partition("::")[0] for heading in headings}
         if bases <= known:  # else the misspelt one is likely the missing one
             for needed in NEEDED.get(sheet, ()):
@@ -233,11 +239,17 @@ def check_references(subject: Subject) -> Iterator[FormProblem]:
                 yield problem("reference.unknown", row, column, name, **suggest(name, known))
             elif name not in GIVEN and subject.questions[name].get("type") in UNANSWERED:
                 yield problem("reference.no_question", row, column, name)
-        for name, single, double in _CHOSEN.findall(text):
-            chosen = single or double
+        for name, chosen in _compared(text):
             choices = {choice.get("name") for choice in subject.choices_of(subject.questions.get(name, row))}
             if name in subject.questions and choices and chosen and chosen not in choices:
                 yield problem("reference.unknown_choice", row, column, chosen, name, **suggest(chosen, choices))
+
+
+def _compared(text: str) -> list[tuple[str, str]]:
+    try:
+        return list(comparisons(parse(text)))
+    except ExpressionError:
+        return []  # `check_expressions` speaks of it
 
 
 def check_expressions(subject: Subject) -> Iterator[FormProblem]:
@@ -250,7 +262,7 @@ def check_expressions(subject: Subject) -> Iterator[FormProblem]:
                 token = parse(text)
                 if column != "calculation" and not _is_condition(token):
                     yield problem("expression.bare_condition", row, column, text)
-                if any(HOMES.get(symbol, column) != column for symbol in _symbols(token)):
+                if any(HOMES.get(part.symbol, column) != column for part in parts(token)):
                     yield problem("expression.misplaced", row, column, text)
         except FormError as error:
             yield from error.problems
@@ -263,13 +275,6 @@ def _is_condition(token: XPathToken) -> bool:
     if token.symbol in ("and", "or", "(", "not"):
         return all(_is_condition(part) for part in token)
     return token.symbol in (*COMPARISONS, "true", "false", "selected")
-
-
-def _symbols(token: XPathToken) -> Iterator[str]:
-    """Every symbol in it; what stands behind a `$` is a question's name and no symbol."""
-    yield token.symbol
-    for part in token if token.symbol != "$" else ():
-        yield from _symbols(part)
 
 
 def check_indicators(subject: Subject) -> Iterator[FormProblem]:

@@ -69,13 +69,25 @@ def parse(text: str) -> XPathToken:
         ) from error
 
 
+def parts(token: XPathToken) -> Iterator[XPathToken]:
+    """Yield the expression and every part of it; what stands behind a `$` is a question's name and no part."""
+    yield token
+    for part in token if token.symbol != "$" else ():
+        yield from parts(part)
+
+
 def references(token: XPathToken) -> Iterator[str]:
     """Yield every question that is referred to, in order of appearance."""
-    if token.symbol == "$":
-        yield str(token.value)
-        return
-    for part in token:
-        yield from references(part)
+    return (str(part.value) for part in parts(token) if part.symbol == "$")
+
+
+def comparisons(token: XPathToken) -> Iterator[tuple[str, str]]:
+    """Yield every question and the text that it is held against, as in `${q} = 'yes'` or `selected(${q}, 'yes')`."""
+    for part in parts(token):
+        if part.symbol in ("=", "!=", "selected"):
+            sides = {side.symbol: str(side.value) for side in part}
+            if sides.keys() == {"$", "(string)"}:
+                yield sides["$"], sides["(string)"]
 
 
 def write(token: XPathToken, atom: Callable[[XPathToken], str] | None = None) -> str:
@@ -96,15 +108,6 @@ def write(token: XPathToken, atom: Callable[[XPathToken], str] | None = None) ->
     if len(token) == 2:
         return f"{write(token[0])} {symbol} {write(token[1])}"
     return symbol + write(token[0]) if len(token) else str(token.value)
-
-
-def is_boolean(token: XPathToken) -> bool:
-    """Whether the expression's value is a truth value, in any branch."""
-    if token.symbol == "(":
-        return is_boolean(token[0])
-    if token.symbol == "if":
-        return is_boolean(token[1]) or is_boolean(token[2])
-    return token.symbol in (*COMPARISONS, "and", "or", "not", "true", "false", "selected")
 
 
 def possible(token: XPathToken, unknown: Callable[[str], str | None]) -> str:

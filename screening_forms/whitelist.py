@@ -14,10 +14,7 @@ TEXTUAL = frozenset({*SELECTS, "integer", "date", "note", "acknowledge"})
 UNANSWERED = ("note", "start", "end", *GROUPS)
 YES_NO = {"": False, "no": False, "false": False, "yes": True, "true": True}
 EXPRESSIONS = ("relevant", "constraint", "calculation", "choice_filter", "required")
-HOMES = {
-    ".": "constraint",
-    "(name)": "choice_filter",
-}  # the one column where an answer of its own, or a column, is meant
+HOMES = {".": "constraint", "(name)": "choice_filter"}  # the one column where an own answer, or a column, is meant
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "survey": ("type", "name", *PARTS, *EXPRESSIONS, "appearance", "route"),
     "choices": ("list_name", "name", "label"),
@@ -32,6 +29,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     "choices": ("list_name", "name", "label"),
     "indicators": ("code", "when"),
 }
+NEEDED_SETTINGS = ("form_id", "form_title", "version", "default_language", "indicator_set", "policy", "profile")
 FORBIDDEN_SETTINGS = (
     *("submission_url", "public_key", "auto_send", "auto_delete", "client_editable", "instance_name", "namespaces"),
     *("attribute", "entity", "allow_choice_duplicates", "clean_text_values"),

@@ -6,20 +6,25 @@ Called by checks and the compiler; it interprets nothing, so that every problem 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from zipfile import BadZipFile
 
 import openpyxl
-from openpyxl.utils.exceptions import IllegalCharacterError
-from openpyxl.worksheet.worksheet import Worksheet
-from pyxform.xls2json_backends import md_table_to_workbook, xlsx_value_to_str
+from pyxform.xls2json_backends import xlsx_value_to_str
 
 from screening_forms.errors import FormError, FormProblem
 
 SHEETS = ("survey", "choices", "settings", "indicators")
 """The sheets that mean something here; further sheets are the author's own notes."""
+
+Table = tuple[str, list[list[str]]]
+"""A sheet's name and its lines of cells, the heading first."""
+
+_SEPARATOR = re.compile(r"[\s|:-]*")  # also a line without anything in it
+_PIPE = re.compile(r"(?<!\\)\|")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")  # XML, and so an XForm, has no way to hold them
 
 
 @dataclass(frozen=True)
@@ -52,74 +57,90 @@ def read(path: Path) -> Workbook:
     if path.suffix == ".md":
         return parse_markdown(_decoded(path), source=path)
     if path.suffix == ".xlsx":
-        return _parse_xlsx(path.read_bytes(), path)
-    raise FormError([_unreadable(path.name, "el archivo debe terminar en .xlsx o .md", "must end in .xlsx or .md")])
+        return _workbook(_spreadsheet(path.read_bytes(), path.name), path)
+    raise _unreadable(path.name, "el archivo debe terminar en .xlsx o .md", "must end in .xlsx or .md")
 
 
 def parse_markdown(text: str, *, source: Path | None = None) -> Workbook:
-    """Read an XLSForm written as Markdown tables, through the same reader as a spreadsheet's."""
+    """Read an XLSForm written as Markdown tables: the first cell of a table's heading names its sheet."""
+    name = source.name if source else "Markdown"
     if "|" not in text:
-        name = source.name if source else "Markdown"
-        raise FormError([_unreadable(name, "no hay ninguna tabla Markdown", "holds no Markdown table")])
-    spreadsheet = io.BytesIO()
-    try:
-        md_table_to_workbook(text).save(spreadsheet)
-    except (ValueError, IllegalCharacterError) as error:
-        name = source.name if source else "Markdown"
-        problem = _unreadable(name, f"una tabla no se puede leer: {error}", f"a table cannot be read: {error}")
-        raise FormError([problem]) from error
-    return _parse_xlsx(spreadsheet.getvalue(), source)
+        raise _unreadable(name, "no hay ninguna tabla Markdown", "holds no Markdown table")
+    if found := _CONTROL.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        raise _unreadable(
+            name,
+            f"quite el signo de control {found[0]!r} de la línea {line}",
+            f"remove the control character {found[0]!r} from line {line}",
+        )
+    return _workbook(_markdown(text), source)
 
 
 def _decoded(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise FormError([_unreadable(path.name, "el archivo no está en UTF-8", "is not in UTF-8")]) from error
+        raise _unreadable(path.name, "el archivo no está en UTF-8", "is not in UTF-8") from error
 
 
-def _parse_xlsx(content: bytes, source: Path | None) -> Workbook:
-    label = source.name if source else "workbook"
+def _markdown(text: str) -> list[Table]:
+    """Split Markdown into tables; whatever is not a line of a table is the author's own remark."""
+    tables: list[Table] = []
+    for line in map(str.strip, text.split("\n")):
+        if not line.startswith("|") or _SEPARATOR.fullmatch(line):
+            continue
+        sheet, *cells = (_text(cell).replace(r"\|", "|") for cell in _PIPE.split(line.removesuffix("|"))[1:])
+        if sheet:
+            tables.append((sheet, []))
+        if tables and any(cells):
+            tables[-1][1].append(cells)
+    return tables
+
+
+def _spreadsheet(content: bytes, name: str) -> list[Table]:
     try:
         book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
-    except (BadZipFile, KeyError, OSError, ValueError) as error:
-        problem = _unreadable(label, "no se puede leer como libro de Excel", f"is no workbook: {error}")
-        raise FormError([problem]) from error
-    sheets: dict[str, tuple[Row, ...]] = dict.fromkeys(SHEETS, ())
-    headings: dict[str, tuple[str, ...]] = {}
-    for sheet in book.worksheets:
-        title = sheet.title.strip().lower()
-        if title in SHEETS:
-            headings[title], sheets[title] = _table(title, sheet)
-    problems = [
-        FormProblem(name, 0, "", "workbook.sheet_missing", f"falta la hoja «{name}»", f"the sheet {name} is missing")
-        for name in ("survey", "settings")
-        if not sheets[name]
-    ]
-    if problems:
-        raise FormError(problems)
-    settings = sheets["settings"][0].cells
-    return Workbook(settings, sheets["survey"], sheets["choices"], sheets["indicators"], headings, source)
-
-
-def _table(title: str, sheet: Worksheet) -> tuple[tuple[str, ...], tuple[Row, ...]]:
-    lines = sheet.iter_rows(values_only=True)
-    columns = [_text(value) for value in next(lines, ())]
-    rows = tuple(_rows(title, columns, lines))
-    return tuple(column for column in columns if column), rows
-
-
-def _rows(title: str, columns: list[str], lines: Iterator[tuple[object, ...]]) -> Iterator[Row]:
-    for number, line in enumerate(lines, start=2):
-        texts = [_text(value) for value in line]
-        cells = {column: text for column, text in zip(columns, texts, strict=False) if column and text}
-        if cells:
-            yield Row(title, number, cells)
+        return [
+            (sheet.title, [[_text(value) for value in line] for line in sheet.iter_rows(values_only=True)])
+            for sheet in book.worksheets
+        ]
+    except Exception as error:  # bytes from outside: the ZIP, XML and Excel readers raise whatever they meet
+        raise _unreadable(name, "no se puede leer como libro de Excel", f"is no workbook: {error}") from error
 
 
 def _text(value: object) -> str:
     return "" if value is None else str(xlsx_value_to_str(value)).strip()
 
 
-def _unreadable(name: str, advice_es: str, advice_en: str) -> FormProblem:
-    return FormProblem(name, 0, "", "workbook.unreadable", advice_es, advice_en)
+def _workbook(tables: Sequence[Table], source: Path | None) -> Workbook:
+    sheets: dict[str, tuple[Row, ...]] = {}
+    headings: dict[str, tuple[str, ...]] = {}
+    problems = []
+    for title, lines in tables:
+        name = title.strip().lower()
+        if name in sheets:
+            es, en = f"la hoja «{name}» está dos veces", f"the sheet {name} is there twice"
+            problems.append(FormProblem(name, 0, "", "workbook.sheet_twice", es, en))
+        elif name in SHEETS:
+            columns = lines[0] if lines else []
+            headings[name] = tuple(column for column in columns if column)
+            sheets[name] = tuple(_rows(name, columns, lines[1:]))
+    for name in ("survey", "settings"):
+        if not sheets.get(name):
+            es, en = f"falta la hoja «{name}», o está vacía", f"the sheet {name} is missing or empty"
+            problems.append(FormProblem(name, 0, "", "workbook.sheet_missing", es, en))
+    if problems:
+        raise FormError(problems)
+    survey, choices, settings, indicators = (sheets.get(name, ()) for name in SHEETS)
+    return Workbook(settings[0].cells, survey, choices, indicators, headings, source)
+
+
+def _rows(name: str, columns: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[Row]:
+    for number, line in enumerate(lines, start=2):
+        cells = {column: text for column, text in zip(columns, line, strict=False) if column and text}
+        if cells:
+            yield Row(name, number, cells)
+
+
+def _unreadable(name: str, advice_es: str, advice_en: str) -> FormError:
+    return FormError([FormProblem(name, 0, "", "workbook.unreadable", advice_es, advice_en)])

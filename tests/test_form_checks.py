@@ -98,6 +98,8 @@ ES = "label::Español (es)"
         ("| omit_route |", "| auto_send |", ("settings", 2, "auto_send", "settings.forbidden")),
         ("| omit_route |", "| omitroute |", ("settings", 1, "omitroute", "column.unknown")),
         ("| pe_adult_2026_1 |", "| pe_adult |", ("settings", 2, "policy", "settings.bad_value")),
+        ("| ilo_delphi_2009 |", "| |", ("settings", 2, "indicator_set", "settings.missing")),
+        ("| ilo_delphi_2009 |", "| ilo |", ("settings", 2, "indicator_set", "settings.bad_value")),
         ("| adult_labour |", "| adult |", ("settings", 2, "profile", "settings.bad_value")),
         ("| f | F |", "| F 1 | F |", ("settings", 2, "form_id", "settings.bad_value")),
         ("| es | |", "| es quy | |", ("settings", 2, "languages", "settings.bad_value")),
@@ -109,6 +111,7 @@ ES = "label::Español (es)"
             "| hint::English (en) |",
             ("survey", 1, "hint::English (en)", "column.unknown_language"),
         ),
+        ("| hint::Español (es) |", "| relevant |", ("survey", 1, "relevant", "column.duplicate")),
         # Names and groups.
         ("| horas |", "| golpes |", ("survey", 7, "name", "name.duplicate")),
         ("| horas |", "| |", ("survey", 7, "name", "name.missing")),
@@ -149,6 +152,8 @@ ES = "label::Español (es)"
         ("| ${horas} > 12 |", "| ${hora} > 12 |", ("indicators", 3, "when", "reference.unknown")),
         ("${sexo}='female'", "${sexo}='femal'", ("survey", 5, "relevant", "reference.unknown_choice")),
         ("| D5.04 | ${golpes}='yes'", "| D5.04 | ${golpes}!='no'", ("indicators", 2, "when", "when.negation")),
+        ("${sexo}='female'", "'femal'=${sexo}", ("survey", 5, "relevant", "reference.unknown_choice")),
+        ("${sexo}='female'", "concat(${sexo}, 'x')='femalex'", None),
         ("${sexo}='female'", "pulldata('a', 'b')", ("survey", 5, "relevant", "expression.syntax")),
         ("| D4.01 | ${horas} > 12 |", "| D4.01 | |", ("indicators", 3, "when", "indicator.no_when")),
         # The route.
@@ -161,6 +166,13 @@ ES = "label::Español (es)"
 def test_what_an_author_gets_wrong_is_named_in_its_cell(old: str, new: str, problem: Found | None) -> None:
     problems = changed(old, new)
     assert problem in problems if problem else not problems
+
+
+def test_a_form_has_one_consent_policy_so_that_the_person_hears_one_thing() -> None:
+    form = FORM.replace("| omit_route |", "| consent_policy |")
+    for policies, problems in (("duty_to_report", 0), ("duty_to_report person_decides", 1)):
+        named = found(parse_markdown(form.replace("| es | |", f"| es | {policies} |")))
+        assert (("settings", 2, "consent_policy", "settings.bad_value") in named) == problems
 
 
 def test_a_form_without_indicators_is_not_taken_for_one_that_found_nothing() -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import subprocess
 import sys
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
+from zipfile import ZipFile
 
+import openpyxl
 import polib
 import pytest
+from elementpath import XPathToken
 from form_material import CATALOGUE_FORMS, SMALL, compiled, walk, wishes
 from pyxform.xls2json_backends import md_table_to_workbook
 
@@ -76,11 +81,20 @@ def test_a_spreadsheet_and_markdown_tables_compile_to_the_same_bytes(tmp_path: P
     assert uploaded.to_bytes() == compiled("small").to_bytes()
 
 
+def is_condition(token: XPathToken) -> bool:
+    """Whether the expression's value is a truth value, in any branch."""
+    if token.symbol == "(":
+        return is_condition(token[0])
+    if token.symbol == "if":
+        return is_condition(token[1]) or is_condition(token[2])
+    return token.symbol in ("=", "!=", "<", "<=", ">", ">=", "and", "or", "not", "true", "false", "selected")
+
+
 @pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
 def test_no_calculate_is_a_bare_condition_which_collect_and_web_forms_write_differently(form: str) -> None:
     calculates = [node for node in engine.load(compiled(form).xform).nodes.values() if node.calculate]
     assert len(calculates) > 20
-    assert not [node.name for node in calculates if expressions.is_boolean(expressions.parse(node.calculate))]
+    assert not [node.name for node in calculates if is_condition(expressions.parse(node.calculate))]
 
 
 def test_an_authors_bare_condition_as_a_calculate_is_refused_in_its_row() -> None:
@@ -188,6 +202,30 @@ def test_a_group_that_only_calculates_gets_nothing_between_the_authors_questions
     assert re.findall(r"<group ref=\"/data/(\w+)\"", compiled("small").xform)[-1] == "score"
 
 
+def spreadsheet(*, without: str = "") -> bytes:
+    book, content = openpyxl.Workbook(), io.BytesIO()
+    for table in ("survey", "settings"):
+        if table != without:
+            sheet = book.create_sheet(table, 0)
+            sheet.append(["type", "form_id"])
+            sheet.append(["note", "f"])
+    book.save(content)
+    return content.getvalue()
+
+
+def zipped(files: Mapping[str, bytes]) -> bytes:
+    content = io.BytesIO()
+    with ZipFile(content, "w") as packed:
+        for name, data in files.items():
+            packed.writestr(name, data)
+    return content.getvalue()
+
+
+def unzipped(content: bytes) -> dict[str, bytes]:
+    with ZipFile(io.BytesIO(content)) as packed:
+        return {name: packed.read(name) for name in packed.namelist()}
+
+
 @pytest.mark.parametrize(
     ("name", "content", "code"),
     [
@@ -197,7 +235,19 @@ def test_a_group_that_only_calculates_gets_nothing_between_the_authors_questions
         ("form.md", b"| survey | type |\n| | note |\n", "workbook.sheet_missing"),
         ("form.md", b"| s\xedntesis |", "workbook.unreadable"),
         ("form.md", b"| survey | type |\n| | no\x01te |\n", "workbook.unreadable"),
-        ("form.md", b"| what/why | type |\n| | note |\n", "workbook.unreadable"),
+        ("form.md", b"| what/why | type |\n| | note |\n", "workbook.sheet_missing"),
+        (
+            "form.md",
+            b"| survey | type |\n| | note |\n| Survey | type |\n| settings | form_id |\n| | f |\n",
+            "workbook.sheet_twice",
+        ),
+        ("form.xlsx", b"", "workbook.unreadable"),
+        ("form.xlsx", zipped({"a.txt": b"no workbook"}), "workbook.unreadable"),
+        ("form.xlsx", spreadsheet()[:-300], "workbook.unreadable"),
+        ("form.xlsx", zipped({**unzipped(spreadsheet()), "xl/workbook.xml": b"<broken"}), "workbook.unreadable"),
+        ("form.xlsx", zipped({**unzipped(spreadsheet()), "xl/worksheets/sheet1.xml": b"<x"}), "workbook.unreadable"),
+        ("form.xlsx", spreadsheet(without="survey"), "workbook.sheet_missing"),
+        ("form.xlsx", spreadsheet(without="settings"), "workbook.sheet_missing"),
     ],
 )
 def test_a_file_that_is_no_workbook_is_named(name: str, content: bytes, code: str, tmp_path: Path) -> None:
@@ -205,3 +255,10 @@ def test_a_file_that_is_no_workbook_is_named(name: str, content: bytes, code: st
     with pytest.raises(FormError) as caught:
         read(tmp_path / name)
     assert {found.code for found in caught.value.problems} == {code}
+
+
+def test_an_authors_own_table_and_a_text_that_looks_like_a_formula_are_kept_as_typed() -> None:
+    notes = "| what / why? \\ | x |\n| | = 1 |\n"
+    form = parse_markdown(SMALL.replace("¿Hay peligro?", "= ¿Hay \\| peligro?") + notes)
+    assert form.survey[0].get("label::Español (es)") == "= ¿Hay | peligro?"
+    assert form.settings == parse_markdown(SMALL).settings

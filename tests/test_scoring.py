@@ -232,7 +232,8 @@ def form(tmp_path_factory: pytest.TempPathFactory) -> CompiledForm:
 
 def interview(running: engine.Engine, draws: random.Random) -> engine.Filled:
     """Answer whatever comes up, as people do: mostly something, at times nothing."""
-    opening = dict.fromkeys(("a_solas", "privado", "seguro_ahora", "consiente"), "yes") | {"interprete": "none_needed"}
+    opening = {"peligro": "no", "interprete": "none_needed"}
+    opening |= dict.fromkeys(("a_solas", "privado", "seguro_ahora", "consiente"), "yes")
     answers: dict[str, engine.Answer] = {}
     for question in running.questions:
         code = opening.get(question.name) or draws.choice([*question.choices, "13"])
