@@ -29,7 +29,7 @@ from sync.errors import SyncError
 from sync.signed import Document
 
 # Waitress refuses larger bodies by itself, in its own words; below that, Flask does, as a problem document.
-_LARGEST_BODY = 64 * 1024 * 1024
+_LARGEST_BODY = 16 * 1024 * 1024
 # How long requests in progress may take to end when the server is asked to stop, in seconds.
 _GRACE = 10
 _log = logging.getLogger("chaski")
@@ -57,7 +57,7 @@ def clock() -> int:
 def open_parts(config: Config, now: Callable[[], int] = clock) -> Parts:
     """Open keys and database, once the data folder is found safe. Raises ConfigError otherwise."""
     if not config.database.exists():
-        raise ConfigError("CHASKI_DATA", f"{config.data} holds no server; `chaski init` makes one")
+        raise _no_server(config)
     try:
         own = keys.load(config.keys)
     except (SyncError, OSError) as wrong:
@@ -69,6 +69,10 @@ def open_parts(config: Config, now: Callable[[], int] = clock) -> Parts:
     except ConfigError:
         db.close()
         raise
+
+
+def _no_server(config: Config) -> ConfigError:
+    return ConfigError("CHASKI_DATA", f"{config.data} holds no server; `chaski init` makes one")
 
 
 def _is_demo(db: Db) -> bool:
@@ -156,8 +160,8 @@ def serve(config: Config) -> None:
 @contextmanager
 def _alone(config: Config) -> Iterator[None]:
     """Hold the data folder: a second server on it would be a second writer, and each would stall the other."""
-    if not config.data.is_dir():
-        raise ConfigError("CHASKI_DATA", f"{config.data} is missing; `chaski init` makes it")
+    if not config.database.exists():
+        raise _no_server(config)
     with (config.data / "serving").open("w") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)

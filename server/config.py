@@ -160,8 +160,12 @@ def refuse_insecure(config: Config, *, demo: bool, own: Collection[str]) -> None
     """
     if demo:
         for name, host in (("CHASKI_TABLETS_HOST", config.tablets_host), ("CHASKI_PEOPLE_HOST", config.people_host)):
-            if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+            if not _loopback(host):
                 raise ConfigError(name, f"{host} can be reached by others, but the trust is a demo: use 127.0.0.1")
+    if not config.people_secure_cookie and not _loopback(config.people_host):
+        raise ConfigError(
+            "CHASKI_PEOPLE_SECURE_COOKIE", f"`no` would show sessions to whoever listens on {config.people_host}"
+        )
     _private(config.data, "the data folder")
     for path, kid in _key_files(config.data):
         _private(path, f"the key file {path.name}")
@@ -169,6 +173,10 @@ def refuse_insecure(config: Config, *, demo: bool, own: Collection[str]) -> None
             raise ConfigError(
                 "CHASKI_DATA", f"holds a secret that is not the server's ({path}); keep it with its person"
             )
+
+
+def _loopback(host: str) -> bool:
+    return host == "localhost" or ipaddress.ip_address(host).is_loopback
 
 
 def _private(path: Path, what: str) -> None:

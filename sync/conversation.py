@@ -73,7 +73,7 @@ def deliver(line: Line) -> Delivered:
         events += answer.response.events
         # When nothing that was sent has a receipt, going on would only send it again.
         stuck = bool(answer.batch.envelopes) and not answer.items
-        if stuck or not (answer.response.more or line.outbox.more(answer.response.at)):
+        if stuck or not (answer.response.more or line.outbox.more(line.clock())):
             break
     return Delivered(sent, tuple(receipts), tuple(events), answer.response)
 
@@ -144,6 +144,7 @@ def _news(line: Line, answer: _Answer) -> News:
     return News(
         generation=answer.response.generation,
         at=answer.response.at,
+        here=line.clock(),
         receipts=tuple((item.id, item.outcome) for item in answer.items),
         events=answer.response.events,
         cursor=answer.response.cursor,

@@ -18,6 +18,7 @@ from sync.trust import Trust
 REQUEST_TYP = "chaski-1/enrolment+jws"
 CERTIFICATE_TYP = "chaski-1/device+jws"
 SCHEME = "chaski:1?"
+MAX_REQUEST_BYTES = 4096
 _CODE = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _REGION = re.compile(r"[0-9]{2,6}")
 

@@ -21,7 +21,7 @@ from sync.seal import new_chain
 
 DAY = 86_400_000
 KEPT_AFTER_RECEIPT = 30 * DAY  # SPEC 10: long enough for a server's disk to be lost and restored.
-REJECTED_PAUSE = DAY  # A rejected envelope is offered again after this long: the fault may have been the server's.
+REJECTED_PAUSE = DAY  # A rejected envelope is offered again this far from its receipt: the server may be at fault.
 LARGEST_BATCH, LARGEST_BODY = 500, 4 * 1024 * 1024
 PROOF = re.compile(r"([A-Za-z0-9_-]{11}) (\d{1,15}) (\d{1,15})\n")
 
@@ -58,7 +58,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Kept:
-    """One envelope on board. `outcome` and `at` (ms, the server's clock) are of its receipt, '' and 0 without one."""
+    """One envelope on board. `outcome` and `at` (ms) are of its receipt, '' and 0 without one.
+
+    `at` is the later of the server's clock and the tablet's own; for a rejected envelope it is the tablet's.
+    """
 
     id: str
     jti: str
@@ -90,13 +93,15 @@ class Batch:
 
 @dataclass(frozen=True)
 class News:
-    """What a verified answer brought: receipts (id, outcome) given `at` (ms, server's clock), events up to `cursor`.
+    """What a verified answer brought: receipts (id, outcome), events up to `cursor`.
 
-    `inventory` is the digest of the form versions that the answered request told of.
+    `at` and `here` are the server's and the tablet's clock (ms). `inventory` is the digest of the form versions that
+    the answered request told of.
     """
 
     generation: str
     at: int
+    here: int
     receipts: tuple[tuple[str, str], ...]
     events: tuple[Event, ...]
     cursor: int
@@ -233,7 +238,9 @@ class Outbox:
             self._db.executemany(
                 "UPDATE envelope SET state = ?, outcome = ?, at = ? WHERE id = ? AND state <> 'purged'",
                 [
-                    ("rejected" if outcome == "rejected" else "receipted", outcome, news.at, identity)
+                    ("rejected", outcome, news.here, identity)
+                    if outcome == "rejected"
+                    else ("receipted", outcome, max(news.at, news.here), identity)
                     for identity, outcome in news.receipts
                 ],
             )
@@ -248,19 +255,20 @@ class Outbox:
             )
 
     def more(self, now: int) -> bool:
-        """Tell whether another request is worth while: something waits to be sent or asked for."""
+        """Tell whether another request is worth while: something waits to be sent or asked for (tablet's clock)."""
         asked = self._db.execute("SELECT 1 FROM envelope WHERE state = 'sent'").fetchone()
         return asked is not None or bool(self._to_send(1, now))
 
-    def purge(self, now: int) -> int:
-        """Erase what was receipted 30 days before `now` (the server's clock, as in receipts); return how many.
+    def purge(self, at: int, here: int) -> int:
+        """Erase what was receipted 30 days ago, by the server's clock and by the tablet's own; return how many.
 
-        The row stays, without the envelope, so that a later status still finds its screening.
+        Either clock may be wrong, and then the envelope is kept too long and never too short. The row stays, without
+        the envelope, so that a later status still finds its screening.
         """
         with self._write():
             return self._db.execute(
                 "UPDATE envelope SET state = 'purged', raw = x'' WHERE state = 'receipted' AND at < ?",
-                (now - KEPT_AFTER_RECEIPT,),
+                (min(at, here) - KEPT_AFTER_RECEIPT,),
             ).rowcount
 
     # Events
@@ -311,8 +319,8 @@ class Outbox:
     def _to_send(self, limit: int, now: int) -> tuple[Kept, ...]:
         rows = self._db.execute(
             "SELECT id, jti, chain, seq, raw, state, outcome, at FROM envelope"
-            " WHERE state = 'pending' OR (state = 'rejected' AND at < ?) ORDER BY position LIMIT ?",
-            (now - REJECTED_PAUSE, limit),
+            " WHERE state = 'pending' OR (state = 'rejected' AND ABS(at - ?) > ?) ORDER BY position LIMIT ?",
+            (now, REJECTED_PAUSE, limit),
         )
         chosen: list[Kept] = []
         size = 0

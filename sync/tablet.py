@@ -266,7 +266,7 @@ class Tablet:
             events=tuple(Told(jtis.get(event.id, ""), event.status, event.at) for event in delivered.events),
             updated=updated,
             waiting=self.outbox.counts()["waiting"],
-            purged=self.outbox.purge(delivered.response.at),
+            purged=self.outbox.purge(delivered.response.at, self._clock()),
             traffic=traffic,
             old=self._certified().trust.is_expired(self._clock()),
         )

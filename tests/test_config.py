@@ -64,6 +64,14 @@ def test_a_demo_is_served_to_this_machine_only(tmp_path: Path) -> None:
     config.refuse_insecure(loaded, demo=False, own=())
 
 
+def test_sessions_never_cross_a_network_in_the_clear(tmp_path: Path) -> None:
+    loaded = config.load(ready(tmp_path) | {"CHASKI_PEOPLE_HOST": "0.0.0.0", "CHASKI_PEOPLE_SECURE_COOKIE": "no"})
+    with pytest.raises(config.ConfigError, match="CHASKI_PEOPLE_SECURE_COOKIE"):
+        config.refuse_insecure(loaded, demo=False, own=())
+    here = config.load(ready(tmp_path) | {"CHASKI_PEOPLE_SECURE_COOKIE": "no"})
+    config.refuse_insecure(here, demo=False, own=())
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644])
 def test_a_key_file_others_can_read_is_refused_by_name(tmp_path: Path, mode: int) -> None:
     loaded, key = config.load(ready(tmp_path)), SigningKey.generate()

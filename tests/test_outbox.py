@@ -26,14 +26,17 @@ def add(outbox: Outbox, jti: str, keyring: str = "17-protection") -> Kept:
     return outbox.append(keyring, jti, sealed)
 
 
-def news(*receipts: tuple[str, str], generation: str = "g1", at: int = 1_000, cursor: int = 0) -> News:
-    return News(generation, at, receipts, (), cursor)
+def news(
+    *receipts: tuple[str, str], generation: str = "g1", at: int = 1_000, here: int | None = None, cursor: int = 0
+) -> News:
+    return News(generation, at, at if here is None else here, receipts, (), cursor)
 
 
-def deliver(outbox: Outbox, *, generation: str = "g1", at: int = 1_000) -> Batch:
+def deliver(outbox: Outbox, *, generation: str = "g1", at: int = 1_000, here: int | None = None) -> Batch:
     batch = outbox.next_batch(0)
     stored = [*batch.asked, *(kept.id for kept in batch.envelopes)]
-    outbox.answered(batch, news(*((identity, "stored") for identity in stored), generation=generation, at=at))
+    receipts = ((identity, "stored") for identity in stored)
+    outbox.answered(batch, news(*receipts, generation=generation, at=at, here=here))
     return batch
 
 
@@ -195,13 +198,27 @@ def test_only_the_owner_may_read_the_files(tmp_path: Path, outbox: Outbox) -> No
     assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {0}
 
 
-def test_a_receipted_envelope_is_kept_thirty_days_of_the_servers_clock_and_then_purged(outbox: Outbox) -> None:
+def test_a_receipted_envelope_is_kept_thirty_days_and_then_purged(outbox: Outbox) -> None:
     add(outbox, "a")
     deliver(outbox, at=5 * DAY)
     add(outbox, "b")
-    assert outbox.purge(35 * DAY) == 0
-    assert outbox.purge(35 * DAY + 1) == 1
+    assert outbox.purge(35 * DAY, 35 * DAY) == 0
+    assert outbox.purge(35 * DAY + 1, 35 * DAY + 1) == 1
     assert [kept.jti for kept in outbox.kept()] == ["b"], "what has no receipt is never purged"
+
+
+@pytest.mark.parametrize(
+    ("receipted", "now"),
+    [((5, 5), (900, 6)), ((5, 5), (6, 900)), ((0, 5), (6, 6)), ((5, 0), (6, 6))],
+    ids=["server ahead", "tablet ahead", "server was behind", "tablet was behind"],
+)
+def test_one_clock_that_is_wrong_purges_nothing_too_early(
+    outbox: Outbox, receipted: tuple[int, int], now: tuple[int, int]
+) -> None:
+    add(outbox, "a")
+    deliver(outbox, at=receipted[0] * DAY, here=receipted[1] * DAY)
+    assert outbox.purge(*(day * DAY for day in now)) == 0
+    assert outbox.purge(36 * DAY, 36 * DAY) == 1
 
 
 def test_after_a_request_without_answer_the_next_one_only_asks(outbox: Outbox) -> None:
@@ -239,7 +256,7 @@ def test_a_rejected_envelope_stays_on_board_and_is_offered_again_the_next_day(ou
     outbox.answered(outbox.next_batch(0), news((kept.id, "rejected"), at=DAY))
     assert outbox.counts() == {"waiting": 0, "receipted": 0, "rejected": 1}
     assert not outbox.more(2 * DAY)
-    assert outbox.purge(100 * DAY) == 0
+    assert outbox.purge(100 * DAY, 100 * DAY) == 0
     assert [item.id for item in outbox.next_batch(2 * DAY + 1).envelopes] == [kept.id]
 
 
@@ -256,9 +273,9 @@ def test_a_new_generation_voids_receipts_resets_the_cursor_and_offers_everything
 def test_the_newest_word_about_a_screening_is_kept_even_after_its_envelope_is_purged(outbox: Outbox) -> None:
     kept = add(outbox, "a")
     outbox.answered(outbox.next_batch(0), news((kept.id, "stored")))
-    outbox.purge(99 * DAY)
+    outbox.purge(99 * DAY, 99 * DAY)
     for status, at in (("accepted", 5), ("closed", 9)):
-        outbox.answered(outbox.next_batch(0), News("g1", at, (), (Event(kept.id, status, at),), at))
+        outbox.answered(outbox.next_batch(0), News("g1", at, at, (), (Event(kept.id, status, at),), at))
     assert outbox.kept() == ()
     assert outbox.events() == (Told("a", "closed", 9),)
 

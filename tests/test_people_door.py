@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import requests
-from conftest import World, derive
+from conftest import FOUNDED, World, derive
 from flask.testing import FlaskClient
 from intake_material import ROUTE, Field, open_field, served
 from werkzeug.test import TestResponse
@@ -21,6 +21,7 @@ from sync.keys import SealKey, b64u, unb64u, unlock
 from sync.signed import Document
 
 GUARD = {"Chaski-Request": "1"}
+DAY = 24 * 3_600_000
 
 
 class Client:
@@ -128,8 +129,74 @@ def test_a_desk_without_the_keyring_works_on_the_route_and_is_not_given_the_enve
     field.push(tablet, field.envelope(tablet, route))
     inspector = client(field, "trabajo-17")
     (found,) = inspector.get("/v1/queues/17-labour").json  # type: ignore[misc]
+    assert found["mark"] == "sealed_elsewhere"
     assert inspector.get(f"/v1/referrals/{found['id']}").json["route"]["tier"] == "T1"  # type: ignore[index]
     assert code(inspector.get(f"/v1/referrals/{found['id']}/envelope")) == (403, "referral.other_keyring")
+
+
+def test_a_labour_case_is_opened_by_the_labour_desk_itself(field: Field) -> None:
+    tablet = field.tablet()
+    route = replace(ROUTE, outcome="labour_rights", tier="T3", urgency="routine", queue_kinds=("labour",))
+    field.push(tablet, field.envelope(tablet, route, to="17-labour"))
+    inspector = client(field, "trabajo-17")
+    (found,) = inspector.get("/v1/queues/17-labour").json  # type: ignore[misc]
+    opened = envelope.parse(inspector.get(f"/v1/referrals/{found['id']}/envelope").data)
+    assert (found["mark"], seal.open_envelope(opened, inspector.keyrings()[opened.header.kid])) == ("", b"<data/>")
+
+
+def test_a_desk_sees_on_the_work_list_only_what_it_could_open(field: Field) -> None:
+    tablet = field.tablet()
+    held = field.envelope(tablet, replace(ROUTE, sha="0" * 64))
+    field.push(tablet, held)
+    field.envelope(tablet)
+    field.push(tablet, field.envelope(tablet))
+    seen = {
+        login: [each["kind"] for each in client(field, login).get("/v1/work-list").json or []]
+        for login in ("proteccion-17", "ninez-17", "proteccion-21", "nacional", "publicacion")
+    }
+    both = ["held", "gap"]
+    assert seen == {
+        "proteccion-17": ["held"],
+        "ninez-17": [],
+        "proteccion-21": [],
+        "nacional": both,
+        "publicacion": both,
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("/v1/session", b'{"login": "\\ud800", "auth": "' + b"A" * 43 + b'"}'),
+        ("/v1/session", b'{"login": "a\\u0000", "auth": "' + b"A" * 43 + b'"}'),
+        ("/v1/session", b"[" * 100_000),
+        ("/v1/session", b'{"login": 1' + b"0" * 10_000 + b"}"),
+        ("/v1/session", b"\xff"),
+        ("/v1/session", b'{"login": "autora", "login": "' + b"a" * 100_000 + b'"}'),
+        ("/v1/invitations", b'{"label": "\\ud800", "region": "17"}'),
+        ("/v1/invitations", b'{"label": "T", "region": "17 or more"}'),
+        ("/v1/invitations", '{"label": "T", "region": "١٧"}'.encode()),
+        ("/v1/publications?regions=17,everywhere", b""),
+        ("/v1/publications?share_permille=1" + "0" * 400, b""),
+        ("/v1/publications", b'{"a":' + b"[" * 100_000),
+    ],
+)
+def test_what_nobody_means_is_the_callers_mistake_and_never_the_servers(
+    field: Field, path: str, content: bytes
+) -> None:
+    answer = client(field, "publicacion").post(path, data=content, content_type="application/json")
+    assert (answer.mimetype, answer.status_code // 100) == ("application/problem+json", 4), answer.data
+
+
+def test_no_number_or_name_in_an_address_makes_the_server_fail(field: Field) -> None:
+    administrator, coordinator = client(field, "publicacion"), client(field, "proteccion-17")
+    for number in ("1" + "0" * 30, "1" + "0" * 5000, "-1", "1e9", "x"):
+        assert code(administrator.get("/v1/audit", after=number)) == (422, "http.invalid")
+    for name in ("..%2f..%2fetc%2fpasswd", "%ff%fe", "%ed%a0%80", "a%00b", "' or 1=1 --", "x" * 5000):
+        assert code(coordinator.get(f"/v1/referrals/{name}"))[0] == 404
+        assert code(coordinator.get(f"/v1/queues/{name}"))[0] in (403, 404)
+        assert code(administrator.get(f"/v1/forms/{name}/{name}"))[0] == 404
+        assert code(administrator.get(f"/v1/devices/{name}/certificate"))[0] == 404
 
 
 def test_the_national_desk_sees_and_opens_what_any_desk_has(field: Field) -> None:
@@ -146,8 +213,9 @@ def test_training_is_seen_in_the_training_view_only(field: Field) -> None:
     assert coordinator.get("/v1/queues/17-protection").json == []
     (found,) = coordinator.get("/v1/queues/17-protection", mode="training").json  # type: ignore[misc]
     assert found["deadline"] is None
-    assert coordinator.get("/v1/statistics").json == []
-    assert coordinator.get("/v1/statistics", mode="training").json != []
+    later = client(replace(field, parts=replace(field.parts, now=lambda: FOUNDED + 40 * DAY)), "proteccion-17")
+    assert later.get("/v1/statistics").json == coordinator.get("/v1/statistics", mode="training").json == []
+    assert later.get("/v1/statistics", mode="training").json != []
     assert code(coordinator.get("/v1/queues", mode="both")) == (422, "http.invalid")
 
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import FOUNDED, World
 from intake_material import ROUTE, Field, open_field
 
-from server.flows import published, publishing
+from server.flows import publishing
 from server.flows.publishing import InForce, Ring
 from server.problems import Problem
 from server.store import audit, bundles
@@ -48,7 +48,7 @@ def test_a_form_signed_by_author_and_reviewer_is_in_the_next_manifest_as_its_exa
     assert manifest.number == done.manifest
     assert manifest.choose("otra", "any", "17") == document.sha256 == done.version.sha
     assert manifest.choose("prueba", "any", "17") == field.form_sha, "other forms stay in use"
-    assert published.bundle(field.parts.db, "otra", document.sha256) == document.to_bytes()
+    assert publishing.form(field.parts.db, "otra", document.sha256) == document.to_bytes()
     last = audit.entries(field.parts.db.read(), subject=document.sha256)[-1]
     assert (last.action, last.detail["form"]) == ("form.published", "otra")
 
@@ -103,6 +103,14 @@ def test_a_ring_gets_the_new_version_and_the_others_keep_theirs(field: Field) ->
     assert len(manifest.forms["otra"]) == 1
 
 
+def test_a_manifest_that_tablets_would_refuse_is_never_put_in_force(field: Field) -> None:
+    before = publishing.manifest_in_force(field.parts.db.read())
+    with pytest.raises(SyncError, match=r"document\.malformed"):
+        publish(field, signed(field), Ring(regions=("everywhere",)))
+    assert publishing.manifest_in_force(field.parts.db.read()) == before
+    publish(field, signed(field))
+
+
 def new_trust(field: Field, number: int, roots: tuple[str, ...], **changed: Any) -> bytes:
     """The trust in force under another number, signed by these roots."""
     held = field.trust
@@ -143,7 +151,7 @@ def test_a_newer_trust_needs_the_threshold_of_roots_and_this_servers_key(field: 
 
 def new_registry(field: Field, number: int, *, revoked: list[str], renewed: tuple[Keyring, ...] = ()) -> Document:
     """The registry in force under another number, signed by the registrar."""
-    held = registry.accept(Document.parse(published.newest(field.parts.db, "registry").body), field.trust, None)
+    held = registry.accept(Document.parse(publishing.newest(field.parts.db.read(), "registry").body), field.trust, None)
     keyrings = {**held.keyrings, **{keyring.id: keyring for keyring in renewed}}
     payload = registry.make(number=number, keyrings=[*keyrings.values()], desks=held.desks, revoked=revoked, issued=NOW)
     return Document(payload).signed_by(field.world.office("registro", "registrar"), registry.TYP)

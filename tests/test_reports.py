@@ -11,6 +11,8 @@ from server.flows import reports
 from server.flows.reports import SMALLEST, suppress
 from server.store import audit, statistics
 
+LATER = FOUNDED + 40 * 24 * 3_600_000
+
 
 def test_a_small_cell_takes_the_next_smallest_with_it() -> None:
     assert suppress({"T1": 40, "T2": 3, "T3": 12}) == ({"T1": 40, "T2": None, "T3": None}, 55)
@@ -35,11 +37,22 @@ def test_training_is_never_counted_with_the_field(world_db: Db) -> None:
     with world_db.write() as w:
         for mode, times in (("field", 30), ("training", 12)):
             for _ in range(times):
-                statistics.count(w, mode=mode, month="2026-11", facts={"tier": "T1", "unknown": "x", "sex": ""})
-    (field,) = reports.tables(world_db, mode="field")
-    (training,) = reports.tables(world_db, mode="training")
-    assert (field.month, field.dimension, field.counts, field.total) == ("2026-11", "tier", {"T1": 30}, 30)
-    assert training.total == 12
+                statistics.count(w, mode=mode, at=FOUNDED, facts={"outcome": "review", "unknown": "x", "sex": ""})
+    field = reports.tables(world_db, mode="field", now=LATER)
+    training = reports.tables(world_db, mode="training", now=LATER)
+    found = {table.dimension: table for table in field}["outcome"]
+    assert (found.month, found.counts, found.total) == ("2026-11", {"review": 30}, 30)
+    assert {table.total for table in training} == {12}
+
+
+def test_a_month_is_shown_when_it_is_over_and_what_was_not_said_is_a_number_too(world_db: Db) -> None:
+    with world_db.write() as w:
+        for number in range(30):
+            statistics.count(w, mode="field", at=FOUNDED, facts={"outcome": "review", "sex": "" if number else "male"})
+    assert reports.tables(world_db, mode="field", now=FOUNDED) == [], "else the next one tells what was added"
+    tables = {table.dimension: table for table in reports.tables(world_db, mode="field", now=LATER)}
+    assert tables["sex"].counts == {"male": None, "unstated": None}
+    assert {table.total for table in tables.values()} == {30}, "no difference of totals tells of anybody"
 
 
 def test_deeds_are_paged_and_end_at_the_head(world: World, world_db: Db) -> None:

@@ -11,6 +11,7 @@ from intake_material import ROUTE
 
 from server.flows import routing
 from server.flows.routing import HOUR, Decision
+from sync.registry import sealed_to
 from sync.route import VOCABULARY, Route
 
 RULES = routing.read_rules()
@@ -36,7 +37,8 @@ def decide(route: Route | None, keyring: str | None = None) -> tuple[Decision, .
     ],
 )
 def test_a_screening_goes_to_the_desk_of_its_region_and_kind(province: str, kind: str, queue: str) -> None:
-    (decision,) = decide(replace(ROUTE, province=province, queue_kinds=(kind,)))
+    keyring = queue.replace("review", "protection")
+    (decision,) = decide(replace(ROUTE, province=province, queue_kinds=(kind,)), keyring)
     assert (decision.queue, decision.kind, decision.mark) == (queue, kind, "")
 
 
@@ -57,8 +59,19 @@ def test_a_screening_that_does_not_say_it_is_training_is_real() -> None:
 
 
 def test_several_kinds_open_several_referrals() -> None:
-    found = decide(replace(ROUTE, queue_kinds=("child", "labour")))
+    found = decide(replace(ROUTE, queue_kinds=("child", "labour")), "17-child")
     assert [decision.queue for decision in found] == ["17-child", "17-labour"]
+    assert [decision.mark for decision in found] == ["", "sealed_elsewhere"], "who cannot open it is told so"
+
+
+@pytest.mark.parametrize("kinds", [("labour",), ("protection",), ("review",), ("child",), ("child", "labour"), ()])
+@pytest.mark.parametrize("region", ["17", "21", "08", "04", "16", "15", "05"])
+def test_the_desk_that_works_a_screening_first_is_one_that_can_open_it(region: str, kinds: tuple[str, ...]) -> None:
+    """Sealing (the tablet, by the registry) and routing (the server, by its rules) must not drift apart."""
+    sites = {rule.site for rule in RULES if rule.site}
+    sealed = f"{region}-{sealed_to(kinds)}" if region in sites else "national"
+    found = decide(replace(ROUTE, province=f"{region}01", queue_kinds=kinds), sealed)
+    assert [decision.mark for decision in found][:1] in ([], [""], ["no_suitable_service"])
 
 
 def test_no_kinds_means_counted_only() -> None:

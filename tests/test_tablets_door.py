@@ -137,6 +137,11 @@ def test_limits_are_problems(field: Field) -> None:
     signature = f"{tablet.key.kid}.{wire.sign_bare(bomb, tablet.key, wire.REQUEST_TYP)}"
     answer = post(field, Message(bomb, signature))
     assert (answer.status, answer.code) == (413, "exchange.too_large")
+    large = Answer(field.port, "POST", "/v1/sync", bytes(wire.MAX_BODY_BYTES + 1))
+    assert (large.status, large.code) == (413, "http.too_large")
+    asked = b'{"a":[' + b"0," * joining.MAX_REQUEST_BYTES + b"0]}\n"
+    long_winded = Answer(field.port, "POST", "/v1/enrolments", asked)
+    assert (long_winded.status, long_winded.code) == (413, "http.too_large")
 
 
 @pytest.mark.parametrize("signature", ["", "x", f"{b64u(bytes(16))}.x", "ñ.ñ"])
@@ -245,3 +250,13 @@ def test_a_server_with_a_key_that_others_can_read_does_not_start_and_says_which(
     assert process.returncode != 0
     assert "CHASKI_DATA" in said
     assert "server.key" in said
+
+
+def test_a_folder_that_holds_no_server_is_named_and_left_as_it_was(world: World) -> None:
+    (world.data / "elsewhere").mkdir()
+    for folder in (world.data / "elsewhere", world.data / "nowhere"):
+        with pytest.raises(ConfigError) as refused:
+            app.serve(replace(world.config, data=folder))
+        assert str(refused.value) == f"CHASKI_DATA: {folder} holds no server; `chaski init` makes one"
+    assert list((world.data / "elsewhere").iterdir()) == []
+    assert not (world.data / "nowhere").exists()

@@ -104,8 +104,8 @@ def close(given: dict[str, str], referral_id: str) -> dict[str, Any]:
 @auth.needs("coordinator", "administrator")
 @blueprint.response(200, schemas.WorkItem(many=True))
 def work_list() -> list[Any]:
-    """What a person must decide: forks, gaps, quarantine, silent tablets."""
-    return reports.to_decide(parts().db)
+    """What a person must decide: forks, gaps, quarantine, silent tablets; a desk sees its own screenings' only."""
+    return reports.to_decide(parts().db, auth.signed_in())
 
 
 @blueprint.get("/statistics")
@@ -113,8 +113,9 @@ def work_list() -> list[Any]:
 @blueprint.arguments(schemas.View, location="query")
 @blueprint.response(200, schemas.Table(many=True))
 def statistics(view: dict[str, str]) -> list[Any]:
-    """Counts per month and dimension; what is built on fewer than eleven people is held back."""
-    return reports.tables(parts().db, mode=view["mode"])
+    """Counts per month that is over, and dimension; what is built on fewer than eleven people is held back."""
+    here = parts()
+    return reports.tables(here.db, mode=view["mode"], now=here.now())
 
 
 @blueprint.get("/audit")

@@ -5,6 +5,7 @@ The certificate is bytes signed elsewhere; this door never signs for a registrar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Response, request
@@ -43,16 +44,17 @@ def invite(given: dict[str, str]) -> dict[str, Any]:
     return {"invitation": text, "expires": invited.expires}
 
 
-def _described(device: Device) -> dict[str, Any]:
-    return {**vars(device), "key": b64u(device.key), "words": " ".join(VerifyKey.from_raw(device.key).words())}
+def _described(device: Device, forms: Mapping[str, str]) -> dict[str, Any]:
+    words = " ".join(VerifyKey.from_raw(device.key).words())
+    return {**vars(device), "key": b64u(device.key), "words": words, "forms": forms}
 
 
 @blueprint.get("/devices")
 @auth.needs("registrar", "administrator")
 @blueprint.response(200, schemas.Device(many=True))
 def devices() -> list[dict[str, Any]]:
-    """All tablets, with the words to compare."""
-    return [_described(each) for each in reports.tablets(parts().db)]
+    """All tablets, with the words to compare and the form versions on board."""
+    return [_described(*each) for each in reports.tablets(parts().db)]
 
 
 @blueprint.get("/devices/<dev>/certificate")

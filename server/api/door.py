@@ -101,10 +101,12 @@ class JsonLines(logging.Formatter):
     """One JSON object per line. Leaves out exception texts and arguments, which may quote content."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write time, level, logger and our own fields; a foreign record gives its template only."""
+        """Write time, level, logger and our own fields; a foreign record gives its template and its error's name."""
         line = {"at": int(record.created * 1000), "level": record.levelname.lower(), "from": record.name}
-        fields = getattr(record, "fields", None)
-        return json.dumps({**line, "event": str(record.msg) if fields else record.msg[:80], **(fields or {})})
+        fields = getattr(record, "fields", {})
+        if record.exc_info and record.exc_info[0]:
+            fields = {**fields, "error": record.exc_info[0].__name__}
+        return json.dumps({**line, "event": str(record.msg)[:80], **fields})
 
 
 def log_to(stream: TextIO, level: str) -> None:

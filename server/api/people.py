@@ -12,13 +12,16 @@ from flask.views import MethodView
 from flask_smorest import Api, Blueprint
 
 from server import auth, problems
-from server.api import desks, devices, publishing
+from server.api import desks, devices
+from server.api import publishing as documents
 from server.api.door import parts
 from server.api.schemas import Login, Me, Parameters, Person, SignIn
-from server.flows import keyrings, people, published
+from server.flows import keyrings, people, publishing
 from server.problems import Problem
 from sync.errors import SyncError
-from sync.keys import b64u, unb64u
+from sync.keys import b64u, strict_value, unb64u
+
+MAX_JSON_BYTES = 64 * 1024
 
 blueprint = Blueprint("people", __name__, url_prefix="/v1", description="Sign-in and one's own keys")
 
@@ -29,17 +32,25 @@ def install(app: Flask) -> None:
         API_TITLE="Chaski, people's door", API_VERSION="v1", OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX="/"
     )
     auth.guard_requests(app)
+    app.before_request(_read_strictly)
     api = Api(app)
     # Api brings its own error bodies; this door answers with problem documents like the other.
     problems.install(app)
     app.add_url_rule("/healthz", view_func=health)
-    for each in (blueprint, devices.blueprint, publishing.blueprint, desks.blueprint):
+    for each in (blueprint, devices.blueprint, documents.blueprint, desks.blueprint):
         api.register_blueprint(each)
+
+
+def _read_strictly() -> None:
+    """Hold JSON to what signed documents are held to: no endless nesting or number, no member twice, and small."""
+    if request.is_json:
+        request.max_content_length = MAX_JSON_BYTES
+        strict_value(request.get_data())
 
 
 def health() -> Response:
     """Whether the server can read its database."""
-    published.newest(parts().db, "trust")
+    publishing.newest(parts().db.read(), "trust")
     return jsonify(status="ok")
 
 

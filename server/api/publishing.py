@@ -13,7 +13,7 @@ from flask_smorest import Blueprint
 from server import auth
 from server.api import schemas
 from server.api.door import parts, signed_bytes
-from server.flows import published, publishing
+from server.flows import publishing
 from server.flows.publishing import Ring
 
 DOCUMENT = "application/octet-stream"
@@ -41,9 +41,7 @@ def publish(given: dict[str, Any]) -> dict[str, Any]:
 def put_trust() -> dict[str, Any]:
     """Put a newer trust in force; the roots of the one held must have signed it."""
     here = parts()
-    number = publishing.take_trust(
-        here.db, here.keys, request.get_data(), actor=auth.signed_in().id, now=here.now()
-    )
+    number = publishing.take_trust(here.db, here.keys, request.get_data(), actor=auth.signed_in().id, now=here.now())
     return {"kind": "trust", "number": number}
 
 
@@ -62,7 +60,7 @@ def put_registry() -> dict[str, Any]:
 @blueprint.response(200, content_type=DOCUMENT)
 def document(kind: str) -> Response:
     """The document in force, byte for byte."""
-    stored = published.newest(parts().db, kind)
+    stored = publishing.newest(parts().db.read(), kind)
     return signed_bytes(stored.body, stored.sha256, immutable=False)
 
 
@@ -71,7 +69,7 @@ def document(kind: str) -> Response:
 @blueprint.response(200, content_type=DOCUMENT)
 def form(form: str, sha: str) -> Response:
     """A published form version, byte for byte; desks show the questions from it."""
-    return signed_bytes(published.bundle(parts().db, form, sha), sha, immutable=True)
+    return signed_bytes(publishing.form(parts().db, form, sha), sha, immutable=True)
 
 
 @blueprint.get("/keys/<sha256>")
@@ -79,4 +77,4 @@ def form(form: str, sha: str) -> Response:
 @blueprint.response(200, content_type=DOCUMENT)
 def key(sha256: str) -> Response:
     """A keyring's public key, by its hash."""
-    return signed_bytes(published.public_key(parts().db, sha256), sha256, immutable=True)
+    return signed_bytes(publishing.public_key(parts().db, sha256), sha256, immutable=True)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
+from sync.members import MAX_INTEGER
+
 MODES = ("field", "training")
+# marshmallow matches from the start only, hence the ends; \d would take the digits of every script.
+LINE = validate.Regexp(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,80}\Z")
+REGION = validate.Regexp(r"[0-9]{2}\Z")
+REGIONS = validate.Regexp(r"[0-9]{2}(,[0-9]{2})*\Z")
 
 
 class Parameters(Schema):
@@ -17,7 +23,7 @@ class Parameters(Schema):
 class Login(Schema):
     """Whose parameters are wanted."""
 
-    login = fields.String(required=True, validate=validate.Length(1, 80))
+    login = fields.String(required=True, validate=LINE)
 
 
 class SignIn(Login):
@@ -72,8 +78,8 @@ class View(Schema):
 class Invite(Schema):
     """A tablet that is to come."""
 
-    label = fields.String(required=True, validate=validate.Length(1, 80))
-    region = fields.String(required=True, validate=validate.Regexp(r"\d{2}"))
+    label = fields.String(required=True, validate=LINE)
+    region = fields.String(required=True, validate=REGION)
 
 
 class Invitation(Schema):
@@ -94,12 +100,13 @@ class Device(Schema):
     words = fields.String()
     enrolled = fields.Integer()
     seen = fields.Integer(allow_none=True)
+    forms = fields.Dict(keys=fields.String(), metadata={"description": "form id to the version on board"})
 
 
 class Ring(Schema):
     """Which tablets get a version first; all of them when nothing is given."""
 
-    regions = fields.String(validate=validate.Regexp(r"\d{2}(,\d{2})*"), metadata={"description": "17,21"})
+    regions = fields.String(validate=REGIONS, metadata={"description": "17,21"})
     share_permille = fields.Integer(validate=validate.Range(1, 1000))
 
 
@@ -183,7 +190,7 @@ class Table(Schema):
 class AuditQuery(Schema):
     """Which page of the chain."""
 
-    after = fields.Integer(load_default=0, validate=validate.Range(0))
+    after = fields.Integer(load_default=0, validate=validate.Range(0, MAX_INTEGER))
 
 
 class AuditEntry(Schema):

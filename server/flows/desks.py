@@ -46,9 +46,7 @@ def in_queue(db: Db, person: Person, queue: str, *, mode: str) -> list[tuple[Ref
     connection = db.read()
     if queue not in people.visible_queues(connection, person.id):
         raise Problem("queue.other_desk", queue)
-    return [
-        (each, envelopes.route(connection, each.envelope)) for each in referrals.in_queue(connection, queue, mode)
-    ]
+    return [(each, envelopes.route(connection, each.envelope)) for each in referrals.in_queue(connection, queue, mode)]
 
 
 def referral(db: Db, person: Person, referral_id: str) -> tuple[Referral, Route | None]:

@@ -6,12 +6,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from server.db import Connection
 from server.flows import referrals, routing
 from server.flows.routing import FIELD, Decision, Rule
-from server.store import audit, bundles, counts, devices, envelopes, keyrings, statistics, worklist
+from server.store import audit, bundles, devices, envelopes, keyrings, rejections, statistics, worklist
 from sync import envelope as sealed
 from sync import route as routes
 from sync.envelope import Envelope
@@ -98,7 +97,7 @@ def _take_one(w: Connection, arrival: Arrival, sender: str, desk: Desk, now: int
 
 
 def _reject(w: Connection, id_: str, code: str, sender: str, now: int) -> Item:
-    counts.reject(w, dev=sender, code=code, at=now)
+    rejections.add(w, dev=sender, code=code, at=now)
     return Item(id_, "rejected", code=code)
 
 
@@ -139,10 +138,8 @@ def _count(w: Connection, route: Route | None, outcome: str, now: int) -> None:
     """Count a screening once; what waits for a decision, or contradicts an earlier one, is not counted."""
     if route is None or outcome in ("conflict", "quarantined"):
         return
-    facts = {name: getattr(route, name) or "" for name in ("outcome", "tier", "sex", "age_band", "sector", "lang")}
-    facts["region"] = (route.province or "")[:2]
-    month = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y-%m")
-    statistics.count(w, mode=route.mode or FIELD, month=month, facts=facts)
+    facts = {**vars(route), "region": (route.province or "")[:2]}
+    statistics.count(w, mode=route.mode or FIELD, at=now, facts=facts)
 
 
 def advance(w: Connection, chains: Iterable[tuple[str, str]], *, now: int) -> dict[str, int]:

@@ -1,6 +1,6 @@
-"""Signed documents on their way in: form versions, trust and registry are checked, kept and put in force.
+"""Signed documents in and out: form versions, trust and registry are checked, kept, put in force and handed out.
 
-The people's door and the ceremony call it; it opens its own transactions. What is published is never changed
+Both doors and the ceremony call it; it opens its own transactions. What is published is never changed
 and no signed bytes are written anew: the manifest is the one document that the server signs itself.
 """
 
@@ -14,6 +14,7 @@ from server.keys import ServerKeys
 from server.problems import Problem
 from server.store import audit, bundles, documents, keyrings
 from server.store.bundles import Published
+from server.store.documents import Stored
 from sync import bundle, manifest, registry, trust
 from sync.manifest import Entry, Manifest, RouteKeyEntry
 from sync.members import FORM_ID, LABEL, NAME, Members
@@ -91,7 +92,10 @@ def _with(held: Manifest, version: Published, ring: Ring) -> Manifest:
 def _renew_manifest(w: Connection, keys: ServerKeys, wanted: Manifest, now: int) -> int:
     number = max(wanted.number + 1, now // 1000)
     payload = manifest.make(number=number, forms=wanted.forms, route_keys=wanted.route_keys, issued=now)
-    _put(w, "manifest", number, Document(payload).signed_by(keys.signing, manifest.TYP), now)
+    document = Document(payload).signed_by(keys.signing, manifest.TYP)
+    # Read it as every tablet will: one that they refuse would end publishing, since each manifest grows from the last.
+    manifest.accept(document, trust_in_force(w), None)
+    _put(w, "manifest", number, document, now)
     return number
 
 
@@ -145,22 +149,42 @@ def _take_registry(w: Connection, document: Document, accepted: Registry, *, now
     audit.append(w, at=now, action="registry.changed", actor=actor, subject=document.sha256)
 
 
+def _put(w: Connection, kind: str, number: int, document: Document, now: int) -> None:
+    documents.put(w, kind=kind, number=number, sha256=document.sha256, body=document.to_bytes(), at=now)
+
+
+# Out again
+
+
+def newest(connection: Connection, kind: str) -> Stored:
+    """Return the newest trust, registry or manifest."""
+    stored = documents.newest(connection, kind)
+    if stored is None:
+        raise Problem("server.not_ready", f"there is no {kind} yet")
+    return stored
+
+
 def trust_in_force(connection: Connection) -> Trust:
     """Return the newest trust; it was checked when it came in."""
-    return trust.read(_newest(connection, "trust"))
+    return trust.read(Document.parse(newest(connection, "trust").body))
 
 
 def manifest_in_force(connection: Connection) -> Manifest:
     """Return the newest manifest."""
-    return manifest.accept(_newest(connection, "manifest"), trust_in_force(connection), None)
+    return manifest.accept(Document.parse(newest(connection, "manifest").body), trust_in_force(connection), None)
 
 
-def _newest(connection: Connection, kind: str) -> Document:
-    stored = documents.newest(connection, kind)
-    if stored is None:
-        raise Problem("server.not_ready", f"there is no {kind} yet")
-    return Document.parse(stored.body)
+def form(db: Db, form_id: str, sha: str) -> bytes:
+    """Return a form version by its hash, as it was signed."""
+    body = bundles.body(db.read(), form_id, sha)
+    if body is None:
+        raise Problem("form.unknown", f"{form_id} {sha}")
+    return body
 
 
-def _put(w: Connection, kind: str, number: int, document: Document, now: int) -> None:
-    documents.put(w, kind=kind, number=number, sha256=document.sha256, body=document.to_bytes(), at=now)
+def public_key(db: Db, sha256: str) -> bytes:
+    """Return a keyring's public key by its hash."""
+    raw = keyrings.public_key(db.read(), sha256)
+    if raw is None:
+        raise Problem("key.unknown", sha256)
+    return raw

@@ -14,7 +14,9 @@ from server.db import Db
 from server.store import audit, devices, statistics, worklist
 from server.store.audit import Entry
 from server.store.devices import Device
+from server.store.people import Person
 from server.store.worklist import Item
+from sync.registry import NATIONAL
 
 SMALLEST = 11
 
@@ -45,23 +47,35 @@ class Deeds:
     entries: list[Entry]
 
 
-def tables(db: Db, *, mode: str) -> list[Table]:
-    """Return every table of the mode ("field" or "training"), by month and dimension."""
-    found = groupby(statistics.cells(db.read(), mode=mode), key=lambda cell: (cell.month, cell.dimension))
+def tables(db: Db, *, mode: str, now: int) -> list[Table]:
+    """Return the tables of the mode ("field" or "training") for the months that are over, by month and dimension.
+
+    Numbers that grow one by one would tell of each person: whoever looks before and after knows what was added.
+    """
+    cells = statistics.cells(db.read(), mode=mode, before=statistics.month_of(now))
+    found = groupby(cells, key=lambda cell: (cell.month, cell.dimension))
     return [
         Table(month, dimension, *suppress({cell.value: cell.count for cell in cells}))
         for (month, dimension), cells in found
     ]
 
 
-def to_decide(db: Db) -> list[Item]:
-    """Return what waits for a person's decision, oldest first."""
-    return worklist.waiting(db.read())
+def to_decide(db: Db, person: Person) -> list[Item]:
+    """Return what waits for a decision, oldest first.
+
+    Administrators and the national desk see all of it, tablets' gaps and silences too; a desk sees what is about
+    screenings that it could open.
+    """
+    if "administrator" in person.roles or NATIONAL in person.groups:
+        return worklist.waiting(db.read())
+    return worklist.waiting_for(db.read(), person.id)
 
 
-def tablets(db: Db) -> list[Device]:
-    """Return every tablet, newest first."""
-    return devices.every(db.read())
+def tablets(db: Db) -> list[tuple[Device, Mapping[str, str]]]:
+    """Return every tablet, newest first, each with the form versions that it told are on board."""
+    connection = db.read()
+    stock = devices.inventories(connection)
+    return [(device, stock.get(device.dev, {})) for device in devices.every(connection)]
 
 
 def deeds(db: Db, *, after: int) -> Deeds:

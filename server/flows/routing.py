@@ -15,6 +15,7 @@ MOST_URGENT = "immediate"
 TRAINING = "training"
 FIELD = "field"
 UNREADABLE = "route_unreadable"
+SEALED_ELSEWHERE = "sealed_elsewhere"
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def decide(
 
     `route` None means that the server could not read it; then the desk of the keyring it is sealed to (None: unknown)
     sorts it, at the most urgent deadline (SPEC 7.2). A route whose form left out the kinds is as good as unread.
+    One screening is sealed to one keyring (SPEC 5.2): a desk that it also concerns but that cannot open it is told so.
     """
     if route is None or route.queue_kinds is None:
         rule = next((rule for rule in rules if rule.keyring == keyring), rules[-1])
@@ -73,11 +75,18 @@ def decide(
     urgency = route.urgency if route.urgency and route.urgency in hours else MOST_URGENT
     mode = route.mode or FIELD
     found = ((_first(rules, route.province or "", kind), kind) for kind in route.queue_kinds)
-    return _one_per_queue(_decision(rule, kind, mode, urgency, received, hours, mark=rule.mark) for rule, kind in found)
+    return _one_per_queue(
+        _decision(rule, kind, mode, urgency, received, hours, mark=rule.mark or _sealed(rule, keyring))
+        for rule, kind in found
+    )
 
 
 def _first(rules: Sequence[Rule], province: str, kind: str) -> Rule:
     return next(rule for rule in rules if rule.fits(province, kind))
+
+
+def _sealed(rule: Rule, keyring: str | None) -> str:
+    return "" if rule.keyring == keyring else SEALED_ELSEWHERE
 
 
 def _decision(

@@ -12,7 +12,8 @@ from server.db import Connection, row, rows
 class Referral:
     """One screening in one queue. Times in milliseconds; `deadline` is None in training, `lease` while unclaimed.
 
-    `mark` says what is odd about it (no_suitable_service, route_unreadable, held, fork), empty for most.
+    `mark` says what is odd about it (no_suitable_service, route_unreadable, sealed_elsewhere, held, fork), empty for
+    most.
     """
 
     id: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.db import Connection, row, rows
+from server.db import Connection, rows
 
 KINDS = frozenset({"quarantine", "conflict", "fork", "gap", "held", "route", "silent"})
 
@@ -26,11 +26,12 @@ class Item:
 
 
 def add(w: Connection, *, kind: str, dev: str, chain: str = "", envelope: str = "", reason: str = "", at: int) -> None:
-    """Put something on the list, unless the same thing is open there already."""
+    """Put something on the list; the same thing, if it is open there already, gets its newest reason."""
     if kind not in KINDS:
         raise ValueError(f"{kind} is no kind of work item")
     same = "kind = ? and dev = ? and chain = ? and envelope = ? and closed is null"
-    if row(w, f"select 1 as found from work_items where {same}", [kind, dev, chain, envelope]) is None:  # noqa: S608
+    again = w.execute(f"update work_items set reason = ? where {same}", [reason, kind, dev, chain, envelope])  # noqa: S608
+    if not again.rowcount:
         w.execute(
             "insert into work_items (kind, dev, chain, envelope, reason, opened) values (?, ?, ?, ?, ?, ?)",
             [kind, dev, chain, envelope, reason, at],
@@ -48,3 +49,15 @@ def settle(w: Connection, *, kind: str, dev: str, chain: str = "", by: str, at: 
 def waiting(c: Connection) -> list[Item]:
     """Everything still to decide, oldest first."""
     return [Item(**item) for item in rows(c, "select * from work_items where closed is null order by id")]
+
+
+def waiting_for(c: Connection, person: str) -> list[Item]:
+    """What there is to decide about screenings sealed to a keyring that this person is a member of, oldest first."""
+    found = rows(
+        c,
+        "select i.* from work_items i join envelopes e on e.id = i.envelope join keyring_keys k on k.kid = e.kid"
+        " join wrapped_keys w on w.keyring = k.keyring and w.epoch = k.epoch"
+        " where i.closed is null and w.person = ? order by i.id",
+        [person],
+    )
+    return [Item(**item) for item in found]

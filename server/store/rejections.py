@@ -7,7 +7,7 @@ from server.db import Connection
 DAY = 24 * 60 * 60 * 1000
 
 
-def reject(w: Connection, *, dev: str, code: str, at: int) -> None:
+def add(w: Connection, *, dev: str, code: str, at: int) -> None:
     """Count one item that `dev` sent and that was rejected for the reason `code` (problems.csv, SPEC 14)."""
     w.execute(
         "insert into rejections (day, dev, code, count) values (?, ?, ?, 1)"
