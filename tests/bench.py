@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -78,7 +79,7 @@ def main() -> int:
     options.add_argument("--json", action="store_true", help="print data")
     options.add_argument("--quick", action="store_true", help="a few rounds of everything; not to be quoted")
     chosen = options.parse_args()
-    begun = time.monotonic()
+    begun, load = time.monotonic(), os.getloadavg()[0]
 
     def say(words: str) -> None:
         print(f"{time.monotonic() - begun:3.0f} s  {words} ...", file=sys.stderr, flush=True)
@@ -86,10 +87,12 @@ def main() -> int:
     figures = list(measure(chosen.quick, say))
     say("done")
     if chosen.json:
-        print(json.dumps({"quick": chosen.quick, "figures": [figure.as_dict() for figure in figures]}, indent=2))
+        data = {"quick": chosen.quick, "load_before": load, "figures": [figure.as_dict() for figure in figures]}
+        print(json.dumps(data, indent=2))
     else:
-        console = Console(width=None if sys.stdout.isatty() else 140)
+        console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
         console.print(table(figures))
+        console.print(f"\nLoad before: {load:.1f} on {os.cpu_count()} cores. The busier, the less the times are worth.")
     return 1 if any(figure.missed for figure in figures) else 0
 
 
