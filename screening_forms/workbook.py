@@ -53,11 +53,12 @@ class Workbook:
 
 
 def read(path: Path) -> Workbook:
-    """Read an .xlsx or .md workbook. Rows count from the heading, which is row 1 of its sheet or table."""
+    """Read an .xlsx or .md workbook; raises FormError if it is none, OSError if it is not there. Rows count from the heading, which is row 1 of its sheet or table."""
+    content = path.read_bytes()
     if path.suffix == ".md":
-        return parse_markdown(_decoded(path), source=path)
+        return parse_markdown(_decoded(content, path.name), source=path)
     if path.suffix == ".xlsx":
-        return _workbook(_spreadsheet(path.read_bytes(), path.name), path)
+        return _workbook(_spreadsheet(content, path.name), path)
     raise _unreadable(path.name, "el archivo debe terminar en .xlsx o .md", "must end in .xlsx or .md")
 
 
@@ -76,11 +77,11 @@ def parse_markdown(text: str, *, source: Path | None = None) -> Workbook:
     return _workbook(_markdown(text), source)
 
 
-def _decoded(path: Path) -> str:
+def _decoded(content: bytes, name: str) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _unreadable(path.name, "el archivo no está en UTF-8", "is not in UTF-8") from error
+        raise _unreadable(name, "el archivo no está en UTF-8", "is not in UTF-8") from error
 
 
 def _markdown(text: str) -> list[Table]:

@@ -112,6 +112,10 @@ def test_what_to_do_in_danger_is_shown_at_once(danger: dict[str, str]) -> None:
     assert {name for name in filled.relevant if name.startswith("guidance_")} == {"guidance_danger"}
 
 
+def test_an_age_that_nobody_wrote_down_counts_as_a_childs() -> None:
+    assert form().run({"peligro": "yes", **MINIMUM}).values["queue_kinds"] == "child"
+
+
 def test_sex_is_known_for_a_child_so_that_a_boy_is_not_sent_where_no_service_takes_him() -> None:
     child = {"peligro": "yes", "edad": "14_17", **MINIMUM}
     assert form().run(child | {"sexo": "male"}).values["queue_kinds"] == "child"
