@@ -86,7 +86,7 @@ def test_a_tablet_must_prove_that_the_key_is_its_own(field: Field) -> None:
         enrolment.enrol(field.parts.db, stolen.to_bytes(), now=FOUNDED)
 
 
-def test_only_a_registrar_certifies_and_only_a_tablet_that_waits(field: Field) -> None:
+def test_only_a_registrar_certifies_and_never_goes_back_to_an_older_certificate(field: Field) -> None:
     tablet = field.tablet(certified=False)
     said = joining.Certificate(tablet.key.kid, tablet.key.public, "17", "Tableta", 1).to_payload(FOUNDED)
     forged = Document(said).signed_by(SigningKey.generate(), joining.CERTIFICATE_TYP).to_bytes()
@@ -94,6 +94,11 @@ def test_only_a_registrar_certifies_and_only_a_tablet_that_waits(field: Field) -
         enrolment.certify(field.parts.db, forged, field.trust, actor="tests", now=FOUNDED)
     good = field.certificate(tablet)
     enrolment.certify(field.parts.db, good, field.trust, actor="tests", now=FOUNDED)
+    with pytest.raises(Problem, match=r"device\.not_pending"):
+        enrolment.certify(field.parts.db, good, field.trust, actor="tests", now=FOUNDED)
+    newer = joining.Certificate(tablet.key.kid, tablet.key.public, "21", "Tableta", 2).to_payload(FOUNDED)
+    signed = Document(newer).signed_by(field.world.office("registro", "registrar"), joining.CERTIFICATE_TYP).to_bytes()
+    assert enrolment.certify(field.parts.db, signed, field.trust, actor="tests", now=FOUNDED).region == "21"
     with pytest.raises(Problem, match=r"device\.not_pending"):
         enrolment.certify(field.parts.db, good, field.trust, actor="tests", now=FOUNDED)
     stranger = field.certificate(Tablet(SigningKey.generate()))

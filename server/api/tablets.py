@@ -3,6 +3,7 @@ themselves. Each address calls one flow; nothing here opens a transaction."""
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 
 from flask import Blueprint, Response, g, jsonify, request
@@ -42,7 +43,8 @@ def enrol() -> tuple[Response, int]:
 @blueprint.get("/v1/enrolments/<dev>")
 def certificate(dev: str) -> Response:
     """The tablet's certificate, once a registrar signed it."""
-    return signed_bytes(enrolment.certificate(parts().db, dev), dev, immutable=False)
+    body = enrolment.certificate(parts().db, dev)
+    return signed_bytes(body, hashlib.sha256(body).hexdigest(), immutable=False)
 
 
 @blueprint.get("/v1/<any(trust, registry, manifest):kind>")

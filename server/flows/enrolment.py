@@ -69,19 +69,26 @@ def _admit(w: Connection, code: Code, key: bytes, dev: str, now: int) -> None:
 
 
 def certify(db: Db, body: bytes, trust: Trust, *, actor: str, now: int) -> Device:
-    """Keep the certificate that a registrar signed for a waiting tablet; from now on it may sync."""
+    """Keep the certificate that a registrar signed for a waiting tablet; from now on it may sync.
+
+    A certified tablet takes one with a higher number: when a registrar is replaced, hers count no longer (SPEC 5.5).
+    """
     certificate = enrolment.accept_certificate(Document.parse(body), trust)
     with db.write() as w:
         device = devices.get(w, certificate.dev)
         if device is None:
             raise Problem("device.not_found", certificate.dev)
-        if device.state != "pending":
+        if device.state == "revoked" or certificate.number <= _number(device):
             raise Problem("device.not_pending", f"{device.dev}: {device.state}")
         devices.certify(w, device.dev, certificate=body, label=certificate.label, region=certificate.region, at=now)
         audit.append(w, at=now, action="tablet.certified", actor=actor, subject=device.dev)
         certified = devices.get(w, device.dev)
     assert certified is not None
     return certified
+
+
+def _number(device: Device) -> int:
+    return int(Document.parse(device.certificate).content["number"]) if device.certificate else 0
 
 
 def certificate(db: Db, dev: str) -> bytes:
