@@ -12,11 +12,8 @@ from rich.console import Console
 from server import ceremony, config
 from server.app import serve as serve_forever
 from server.cli.terminal import busy, json_option, now_ms, show
-from server.db import Db
 from server.flows import audit as audit_flow
-from server.store import documents
-from sync.signed import Document
-from sync.trust import read as read_trust
+from server.flows import publishing
 
 data_option = click.option(
     "--data", required=True, type=click.Path(path_type=Path, file_okay=False), help="The server's data folder."
@@ -62,11 +59,7 @@ def trust() -> None:
 @json_option
 def show_trust(data: Path, as_json: bool) -> None:
     """Show the trust that the server hands out, and the pin of its roots."""
-    with Db(data / "chaski.db").read() as connection:
-        stored = documents.newest(connection, "trust")
-    if stored is None:
-        raise click.ClickException("this server has no trust yet: publish one that the roots have signed")
-    found = read_trust(Document.parse(stored.body))
+    found = publishing.trust_in_force(_database(data).read())
     content = {
         "number": found.number,
         "demo": found.demo,
@@ -103,7 +96,7 @@ def audit() -> None:
 def verify(data: Path, as_json: bool) -> None:
     """Recompute the chain of the audit trail. Exit code 1 where it does not hold, with the first broken row."""
     with busy("Reading the audit trail ..."):
-        verdict = audit_flow.verify(Db(data / "chaski.db"))
+        verdict = audit_flow.verify(_database(data))
 
     def write(console: Console) -> None:
         broken = f"[bold red]broken at row {verdict.broken_at}[/]" if verdict.broken_at else "[green]the chain holds[/]"

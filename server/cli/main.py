@@ -9,6 +9,7 @@ import click
 from screening_forms.errors import AnswerError, FormError
 from server.cli import admin, demo, desk, device, forms
 from server.config import ConfigError
+from server.problems import Problem
 from sync.errors import SyncError
 
 
@@ -22,7 +23,7 @@ class KindGroup(click.Group):
             forms.print_problems(error.problems)
         except OSError as error:
             click.echo(f"chaski: {error.filename or ''}: {error.strerror or error}", err=True)
-        except (AnswerError, ConfigError, SyncError) as error:
+        except (AnswerError, ConfigError, Problem, SyncError) as error:
             click.echo(f"chaski: {error}", err=True)
         sys.exit(1)
 
