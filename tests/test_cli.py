@@ -142,3 +142,9 @@ def test_the_audit_trail_of_a_founded_server_holds_and_its_trust_is_marked_demo(
 
 def test_a_tablet_that_has_not_enrolled_says_so(tmp_path: Path) -> None:
     assert "Not enrolled" in chaski("device", "status", "--tablet", str(tmp_path / "tablet")).stdout
+
+
+def test_an_audit_trail_that_is_not_there_does_not_hold(tmp_path: Path) -> None:
+    result = chaski("audit", "verify", "--data", str(tmp_path / "nowhere"))
+    assert result.exit_code == 1
+    assert not (tmp_path / "nowhere").exists()

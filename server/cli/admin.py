@@ -20,6 +20,14 @@ data_option = click.option(
 )
 
 
+def _database(data: Path) -> Db:
+    """Open a server's database; opening what is not there would make an empty one, whose every chain holds."""
+    path = config.Config(data=data).database
+    if not path.exists():
+        raise config.ConfigError("--data", f"{data} holds no server; `chaski init` makes one")
+    return Db(path)
+
+
 @click.command()
 @data_option
 @click.option(

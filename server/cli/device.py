@@ -13,8 +13,10 @@ from rich.console import Console
 from server.cli.staff import Who, staff_options
 from server.cli.terminal import busy, json_option, now_ms, passphrase_from, read_json, show
 from sync import enrolment
+from sync.encoding import unb64u
 from sync.errors import SyncError
-from sync.keys import SigningKey, VerifyKey, load_secret, unb64u
+from sync.keyfiles import load_secret
+from sync.keys import SigningKey, VerifyKey
 from sync.tablet import Tablet
 
 tablet_option = click.option(

@@ -20,7 +20,8 @@ from screening_forms.workbook import Workbook
 from server.cli.staff import Who, staff_options
 from server.cli.terminal import busy, json_option, passphrase_from, read_json, show
 from sync import bundle, route
-from sync.keys import SigningKey, load_secret
+from sync.keyfiles import load_secret
+from sync.keys import SigningKey
 from sync.signed import Document
 
 channel_option = click.option(

@@ -24,8 +24,10 @@ from server.db import Db
 from server.flows import audit
 from sync import bundle, enrolment, exchange, receipt, route, trust
 from sync.desk import Desk, OpenedScreening
+from sync.encoding import unb64u
 from sync.errors import SyncError
-from sync.keys import SigningKey, VerifyKey, load_secret, unb64u
+from sync.keyfiles import load_secret
+from sync.keys import SigningKey, VerifyKey
 from sync.signed import Document
 from sync.staff import Staff
 from sync.tablet import Tablet
