@@ -19,7 +19,10 @@ from server.flows import founding
 from server.flows.founding import Founded, NewKeyring, NewPerson, Wrapped
 from server.store.people import Person
 from sync import registry, seal, trust
-from sync.keys import Derived, SealKey, SigningKey, b64u, derive, lock, passphrase, save_secret
+from sync.encoding import b64u
+from sync.keyfiles import save_secret
+from sync.keys import SealKey, SigningKey
+from sync.passphrases import Derived, derive, lock, passphrase
 from sync.registry import KINDS, NATIONAL, Desk, Keyring
 from sync.signed import Document
 from sync.trust import Signer

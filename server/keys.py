@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sync.keys import RouteKey, SigningKey, load_secret, save_secret
+from sync.keyfiles import load_secret, save_secret
+from sync.keys import RouteKey, SigningKey
 
 SIGNING_FILE = "server.key"
 

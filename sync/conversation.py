@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sync import receipt, trust
 from sync.board import Board
+from sync.encoding import canonical
 from sync.errors import SyncError
 from sync.exchange import (
     CONTENT_TYPE,
@@ -21,7 +22,7 @@ from sync.exchange import (
     signer,
     write_request,
 )
-from sync.keys import SigningKey, canonical, key_id
+from sync.keys import SigningKey, key_id
 from sync.outbox import Batch, News, Outbox
 from sync.receipt import Item
 from sync.signed import Document

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Self
 from urllib.parse import parse_qs, urlencode
 
+from sync.encoding import b64u, canonical, unb64u
 from sync.errors import SyncError
-from sync.keys import SigningKey, VerifyKey, b64u, canonical, spoken, unb64u
+from sync.keys import SigningKey, VerifyKey
 from sync.members import KID, LABEL, SHA256_HEX, TEXT, Members
+from sync.passphrases import spoken
 from sync.signed import Document
 from sync.trust import Trust
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sync.encoding import canonical, strict_json
 from sync.errors import SyncError
-from sync.keys import SigningKey, VerifyKey, canonical, strict_json
+from sync.keys import SigningKey, VerifyKey
 from sync.members import FORM_ID, HALF_ID, KID, SHA256_HEX, TEXT, Members
 from sync.signed import Document, sign_bare, verify_bare
 

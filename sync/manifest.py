@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sync.encoding import b64u, canonical, unb64u
 from sync.errors import SyncError
-from sync.keys import RoutePublic, b64u, canonical, unb64u
+from sync.keys import RoutePublic
 from sync.members import FORM_ID, KID, SHA256_HEX, TEXT, Members
 from sync.signed import Document, never_back
 from sync.trust import Trust

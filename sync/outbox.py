@@ -212,10 +212,10 @@ class Outbox:
         return Batch(number, asked, envelopes)
 
     def never_left(self, batch: Batch) -> None:
-        """Take `batch` back: no connection was made, so nothing needs asking. Its number stays used."""
+        """Take `batch` back: no connection was made, so nothing new needs asking. Its number stays used."""
         with self._write():
             self._mark("pending", [kept.id for kept in batch.envelopes])
-            self._db.execute("UPDATE place SET unanswered = 0")
+            self._db.execute("UPDATE place SET unanswered = ?", (bool(batch.asked),))
 
     def renumber(self, last: int) -> None:
         """Go on after request number `last`: the server has seen it, so this store is older than its past."""

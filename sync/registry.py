@@ -7,8 +7,9 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from sync.encoding import b64u, canonical
 from sync.errors import SyncError
-from sync.keys import SealPublic, b64u, canonical
+from sync.keys import SealPublic
 from sync.members import KID, NAME, SHA256_HEX, Members
 from sync.signed import Document, never_back
 from sync.trust import Trust

@@ -13,8 +13,9 @@ from typing import Any, Self
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
+from sync.encoding import b64u, canonical, strict_value, unb64u
 from sync.errors import SyncError
-from sync.keys import RouteKey, RoutePublic, b64u, canonical, strict_value, unb64u
+from sync.keys import RouteKey, RoutePublic
 from sync.members import FORM_ID, SHA256_HEX
 
 PLAIN_BYTES = 288

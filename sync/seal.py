@@ -11,9 +11,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from sync import route as routes
+from sync.encoding import b64u, unb64u
 from sync.envelope import BLOCK, EK_BYTES, ENC, MAX_CIPHERTEXT_BYTES, SIGNATURE_TYP, Envelope, Header
 from sync.errors import SyncError
-from sync.keys import RoutePublic, SealKey, SealPublic, SigningKey, b64u, unb64u
+from sync.keys import RoutePublic, SealKey, SealPublic, SigningKey
 from sync.route import Route
 from sync.signed import sign_bare
 

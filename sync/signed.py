@@ -13,8 +13,9 @@ from joserfc import jws as jose
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
+from sync.encoding import b64u, canonical, strict_json, unb64u
 from sync.errors import SyncError
-from sync.keys import SigningKey, VerifyKey, b64u, canonical, strict_json, unb64u
+from sync.keys import SigningKey, VerifyKey
 
 ALG = "Ed25519"
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024

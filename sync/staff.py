@@ -10,8 +10,10 @@ from typing import Any, Self
 
 import requests
 
+from sync.encoding import b64u, unb64u
 from sync.errors import SyncError
-from sync.keys import SealKey, SigningKey, b64u, derive, unb64u, unlock
+from sync.keys import SealKey, SigningKey
+from sync.passphrases import derive, unlock
 from sync.transport import RefusedError
 
 TIMEOUT = (10, 60)  # Seconds to connect, and of silence.

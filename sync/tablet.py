@@ -24,7 +24,8 @@ from sync.conversation import Line, deliver
 from sync.enrolment import Invitation
 from sync.errors import SyncError
 from sync.exchange import Response
-from sync.keys import SigningKey, load_secret, save_secret
+from sync.keyfiles import load_secret, save_secret
+from sync.keys import SigningKey
 from sync.outbox import Outbox, Place, Told
 from sync.route import Route
 from sync.signed import Document

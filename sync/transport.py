@@ -13,8 +13,8 @@ import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 from urllib3.util import SKIP_HEADER, Timeout
 
+from sync.encoding import strict_json
 from sync.errors import SyncError
-from sync.keys import strict_json
 
 TIMEOUT = Timeout(connect=10, read=60)
 LARGEST_BODY = 8 * 1024 * 1024
@@ -101,6 +101,9 @@ class Transport:
             content = answer.read(LARGEST_BODY + 1, decode_content=False)
             if len(content) > LARGEST_BODY:
                 answer.close()  # The rest is still on its way: the connection is of no more use.
+            elif answer.length_remaining:
+                answer.close()
+                raise ConnectionError(f"{answer.length_remaining} bytes did not come")
             answer.release_conn()
         except (NewConnectionError, ConnectTimeoutError) as problem:
             raise UnreachableError(f"no connection to {self._host}") from problem

@@ -7,8 +7,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sync.encoding import b64u, canonical, unb64u
 from sync.errors import SyncError
-from sync.keys import VerifyKey, b64u, canonical, unb64u
+from sync.keys import VerifyKey
 from sync.members import NAME, TEXT, Members
 from sync.signed import Document, never_back
 

@@ -17,7 +17,9 @@ from server.cli.story import FORM
 from server.cli.terminal import now_ms
 from sync import board, bundle, enrolment, envelope
 from sync.board import Board
-from sync.keys import SigningKey, VerifyKey, load_secret, unb64u
+from sync.encoding import unb64u
+from sync.keyfiles import load_secret
+from sync.keys import SigningKey, VerifyKey
 from sync.signed import Document
 from sync.staff import Staff
 from sync.tablet import Tablet

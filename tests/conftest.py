@@ -16,8 +16,9 @@ from server import ceremony, keys
 from server.config import Config
 from server.db import Db
 from server.keys import ServerKeys
-from sync.keys import SigningKey, load_secret
-from sync.keys import derive as stretch
+from sync.keyfiles import load_secret
+from sync.keys import SigningKey
+from sync.passphrases import derive as stretch
 
 FOUNDED = 1_795_000_000_000
 """When the demo world was founded: November 2026, in milliseconds."""

@@ -16,7 +16,8 @@ from server.db import Db
 from server.flows import audit, publishing, routing
 from server.store import documents
 from sync import registry, trust
-from sync.keys import SigningKey, load_secret
+from sync.keyfiles import load_secret
+from sync.keys import SigningKey
 from sync.signed import Document
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from server import config
-from sync.keys import RouteKey, SealKey, SigningKey, save_secret
+from sync.keyfiles import save_secret
+from sync.keys import RouteKey, SealKey, SigningKey
 
 
 def ready(folder: Path) -> dict[str, str]:

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync import envelope, route, seal
+from sync.encoding import canonical
 from sync.errors import SyncError
-from sync.keys import RouteKey, RoutePublic, SealKey, SealPublic, SigningKey, canonical
+from sync.keys import RouteKey, RoutePublic, SealKey, SealPublic, SigningKey
 from sync.route import AUTHOR_FIELDS, VOCABULARY, Route
 
 DEVICE, STRANGER = SigningKey(b"d" * 32), SigningKey(b"s" * 32)

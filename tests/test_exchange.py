@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync import envelope, exchange, receipt, seal
+from sync.encoding import b64u
 from sync.errors import SyncError
 from sync.exchange import Event, Message, Request, Response
-from sync.keys import RouteKey, SealKey, SigningKey, b64u
+from sync.keys import RouteKey, SealKey, SigningKey
 from sync.route import Route
 from sync.signed import Document, sign_bare
 

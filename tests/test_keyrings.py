@@ -12,7 +12,8 @@ from server.store import keyrings as store
 from server.store import people
 from sync import seal
 from sync.errors import SyncError
-from sync.keys import SealKey, unlock
+from sync.keys import SealKey
+from sync.passphrases import unlock
 
 
 def belongings(world: World, db: Db, login: str) -> Belongings:

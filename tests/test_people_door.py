@@ -16,8 +16,10 @@ from werkzeug.test import TestResponse
 from server.app import people_app
 from server.store import audit
 from sync import bundle, enrolment, envelope, seal
+from sync.encoding import b64u, unb64u
 from sync.errors import SyncError
-from sync.keys import SealKey, b64u, unb64u, unlock
+from sync.keys import SealKey
+from sync.passphrases import unlock
 from sync.signed import Document
 
 GUARD = {"Chaski-Request": "1"}

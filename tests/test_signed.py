@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync import signed
+from sync.encoding import b64u, canonical, strict_json, unb64u
 from sync.errors import SyncError
-from sync.keys import SigningKey, b64u, canonical, strict_json, unb64u
+from sync.keys import SigningKey
 from sync.signed import Document
 
 TYP = "chaski-1/example+jws"

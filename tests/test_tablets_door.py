@@ -27,8 +27,9 @@ from server.flows import audit
 from server.store import bundles, documents
 from sync import enrolment as joining
 from sync import exchange as wire
+from sync.encoding import b64u
 from sync.exchange import CONTENT_TYPE, MAX_ENVELOPES, SIGNATURE_HEADER, Message, Response
-from sync.keys import SigningKey, b64u
+from sync.keys import SigningKey
 
 
 @pytest.fixture

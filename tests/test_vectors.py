@@ -9,9 +9,10 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from make_vectors import SEALED_ONCE, VECTORS, all_cases, to_json
 
-from sync import bundle, enrolment, envelope, exchange, keys, manifest, receipt, registry, route, seal, trust
+from sync import bundle, enrolment, envelope, exchange, manifest, passphrases, receipt, registry, route, seal, trust
+from sync.encoding import b64u, unb64u
 from sync.errors import SyncError
-from sync.keys import RouteKey, SealKey, VerifyKey, b64u, unb64u
+from sync.keys import RouteKey, SealKey, VerifyKey
 from sync.signed import Document
 
 Given = dict[str, Any]
@@ -109,8 +110,8 @@ def do_response(given: Given) -> dict[str, Any]:
 
 
 def do_unlock(given: Given) -> dict[str, str]:
-    derived = keys.derive(given["phrase"], unb64u(given["salt"]))
-    secret = keys.unlock(given["locked"], derived.lock, given["purpose"])
+    derived = passphrases.derive(given["phrase"], unb64u(given["salt"]))
+    secret = passphrases.unlock(given["locked"], derived.lock, given["purpose"])
     return {"auth": b64u(derived.auth), "lock": b64u(derived.lock), "secret": b64u(secret)}
 
 

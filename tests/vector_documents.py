@@ -26,7 +26,8 @@ from vector_material import (
 )
 
 from sync import bundle, enrolment, manifest, receipt, registry, trust
-from sync.keys import SigningKey, b64u, canonical
+from sync.encoding import b64u, canonical
+from sync.keys import SigningKey
 from sync.manifest import Entry, RouteKeyEntry
 from sync.registry import Desk, Keyring
 from sync.signed import Document, sign

@@ -4,7 +4,8 @@ import hashlib
 from typing import Any
 
 from sync import trust
-from sync.keys import RouteKey, SealKey, SigningKey, b64u
+from sync.encoding import b64u
+from sync.keys import RouteKey, SealKey, SigningKey
 from sync.route import Route
 from sync.signed import Document, sign
 from sync.trust import Signer

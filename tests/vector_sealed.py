@@ -29,7 +29,9 @@ from vector_material import (
 )
 
 from sync import envelope, exchange, route, seal
-from sync.keys import Derived, SealKey, SigningKey, b64u, canonical, derive
+from sync.encoding import b64u, canonical
+from sync.keys import SealKey, SigningKey
+from sync.passphrases import Derived, derive
 from sync.signed import sign_bare
 
 Kept = Callable[[str, Callable[[], str]], str]

@@ -17,8 +17,9 @@ from server.api.door import parts
 from server.api.publishing import DOCUMENT
 from server.flows import enrolment, publishing, reports
 from server.store.devices import Device
+from sync.encoding import b64u
 from sync.enrolment import Invitation, accept_certificate
-from sync.keys import VerifyKey, b64u
+from sync.keys import VerifyKey
 from sync.signed import Document
 
 blueprint = Blueprint("devices", __name__, url_prefix="/v1", description="Tablets")

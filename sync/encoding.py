@@ -1,0 +1,64 @@
+"""Bytes as text, and JSON as bytes, with one spelling each (SPEC 2): whatever is signed or hashed goes through here."""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import rfc8785
+
+from sync.errors import SyncError
+
+
+def b64u(data: bytes) -> str:
+    """Encode as base64url without padding."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def unb64u(text: str | bytes) -> bytes:
+    """Decode base64url; only the one canonical spelling of some bytes is accepted (SPEC 2.1)."""
+    try:
+        encoded = text.encode("ascii") if isinstance(text, str) else text
+        # b64decode skips foreign letters unless told otherwise, and forgives stray trailing bits: hence the way back.
+        data = base64.b64decode(encoded + b"=" * (-len(encoded) % 4), b"-_", validate=True)
+    except (binascii.Error, ValueError) as wrong:
+        raise SyncError("encoding.base64", "not base64url") from wrong
+    if base64.urlsafe_b64encode(data).rstrip(b"=") != encoded:
+        raise SyncError("encoding.base64", "not the canonical base64url of its bytes")
+    return data
+
+
+def _members_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise SyncError("encoding.duplicate_member", "a JSON object has the same member twice")
+    return members
+
+
+def _no_constant(name: str) -> Any:
+    raise SyncError("encoding.json", f"{name} is not JSON")
+
+
+def strict_value(data: bytes) -> Any:
+    """Read one JSON value in UTF-8, in which no object has the same member twice (SPEC 2.2)."""
+    try:
+        return json.loads(data.decode("utf-8"), object_pairs_hook=_members_once, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as wrong:
+        raise SyncError("encoding.json", "not JSON in UTF-8") from wrong
+
+
+def strict_json(data: bytes) -> dict[str, Any]:
+    """Read one JSON object as `strict_value` does."""
+    content = strict_value(data)
+    if not isinstance(content, dict):
+        raise SyncError("encoding.json", "not a JSON object")
+    return content
+
+
+def canonical(content: Mapping[str, Any] | list[Any]) -> bytes:
+    """Write a JSON object or array as RFC 8785 bytes."""
+    try:
+        return rfc8785.dumps(content if isinstance(content, list) else dict(content))
+    except (ValueError, RecursionError) as wrong:
+        raise SyncError("encoding.json", "has no canonical JSON form") from wrong
