@@ -243,6 +243,15 @@ def test_batches_double_while_they_succeed(outbox: Outbox) -> None:
     assert [len(deliver(outbox).envelopes) for _ in range(5)] == [1, 2, 4, 8, 5]
 
 
+def test_a_question_that_never_left_is_asked_again_before_anything_is_sent(outbox: Outbox) -> None:
+    lost = add(outbox, "a")
+    outbox.next_batch(0)
+    add(outbox, "b")
+    outbox.never_left(outbox.next_batch(0))
+    again = outbox.next_batch(0)
+    assert (again.asked, again.envelopes) == ((lost.id,), ()), "b before a would be a gap on the server's work list"
+
+
 def test_a_request_that_never_left_needs_no_asking(outbox: Outbox) -> None:
     add(outbox, "a")
     batch = outbox.next_batch(0)
