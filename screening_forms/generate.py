@@ -15,9 +15,8 @@ from typing import Any, TypeVar
 from elementpath import XPathToken
 
 from screening_forms import expressions
-from screening_forms.errors import FormError, FormProblem
 from screening_forms.expressions import COMPARISONS, ExpressionError
-from screening_forms.xform import Node, XForm
+from screening_forms.xform import Node, XForm, refusal
 
 Evaluate = Callable[
     [Mapping[str, str]], tuple[frozenset[str], dict[str, str], frozenset[str], frozenset[str], frozenset[str]]
@@ -79,7 +78,7 @@ class _Form:
             return [step for step in TopologicalSorter(needs).static_order() if step[1] in self.nodes]
         except CycleError as error:
             names = ", ".join(dict.fromkeys(name for _, name in error.args[1]))
-            raise _refuse(names, "dependen unas de otras en círculo", "depend on each other in a circle") from error
+            raise refusal(names, "dependen unas de otras en círculo", "depend on each other in a circle") from error
 
     def line(self, step: str, name: str) -> str:
         """Write the assignment of one step."""
@@ -122,14 +121,14 @@ class _Form:
         token = self._checked(node.name, lambda: expressions.parse(text))
         for name in expressions.references(token):
             if name not in self.nodes or self.nodes[name].type == "group":
-                raise _refuse(node.name, f"menciona «{name}», que no es una pregunta", f"names '{name}', no question")
+                raise refusal(node.name, f"menciona «{name}», que no es una pregunta", f"names '{name}', no question")
         return token
 
     def _checked(self, name: str, write: Callable[[], Written]) -> Written:
         try:
             return write()
         except ExpressionError as error:
-            raise _refuse(name, error.advice_es, error.advice_en) from error
+            raise refusal(name, error.advice_es, error.advice_en) from error
 
 
 class _Expression:
@@ -232,8 +231,3 @@ def _names(conditions: Mapping[str, str]) -> str:
 def _not_allowed(token: XPathToken, why_es: str, why_en: str) -> ExpressionError:
     text = expressions.write(token)
     return ExpressionError("expression.not_allowed", f"«{text}» {why_es}", f"'{text}' {why_en}")
-
-
-def _refuse(name: str, advice_es: str, advice_en: str) -> FormError:
-    problem = FormProblem("xform", 0, name, "xform.refused", f"{name}: {advice_es}", f"{name}: {advice_en}")
-    return FormError([problem])

@@ -147,10 +147,6 @@ class Policy:
         known = {**names, "always": True}
         return next(row for row in self.step(step) if row.condition.holds(known))
 
-    def codes(self) -> frozenset[str]:
-        """The indicator codes that rows name directly (bright lines)."""
-        return frozenset(name for row in self.rows for name in row.condition.names() if CODE.fullmatch(name))
-
     def as_dict(self) -> dict[str, Any]:
         """The policy as JSON values, for the bundle."""
         return {"name": self.name, "rows": [{**asdict(r), "queue_kinds": list(r.queue_kinds)} for r in self.rows]}

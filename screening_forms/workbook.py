@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import openpyxl
@@ -49,22 +49,23 @@ class Workbook:
     choices: tuple[Row, ...]
     indicators: tuple[Row, ...]
     headings: Mapping[str, tuple[str, ...]]
-    source: Path | None = field(default=None, compare=False)
 
 
 def read(path: Path) -> Workbook:
-    """Read an .xlsx or .md workbook; raises FormError if it is none, OSError if it is not there. Rows count from the heading, which is row 1 of its sheet or table."""
+    """Read an .xlsx or .md workbook. Rows count from the heading, which is row 1 of its sheet or table.
+
+    Raises FormError if the file is no workbook, OSError if it is not there.
+    """
     content = path.read_bytes()
     if path.suffix == ".md":
-        return parse_markdown(_decoded(content, path.name), source=path)
+        return parse_markdown(_decoded(content, path.name), name=path.name)
     if path.suffix == ".xlsx":
-        return _workbook(_spreadsheet(content, path.name), path)
+        return _workbook(_spreadsheet(content, path.name))
     raise _unreadable(path.name, "el archivo debe terminar en .xlsx o .md", "must end in .xlsx or .md")
 
 
-def parse_markdown(text: str, *, source: Path | None = None) -> Workbook:
+def parse_markdown(text: str, *, name: str = "Markdown") -> Workbook:
     """Read an XLSForm written as Markdown tables: the first cell of a table's heading names its sheet."""
-    name = source.name if source else "Markdown"
     if "|" not in text:
         raise _unreadable(name, "no hay ninguna tabla Markdown", "holds no Markdown table")
     if found := _CONTROL.search(text):
@@ -74,7 +75,7 @@ def parse_markdown(text: str, *, source: Path | None = None) -> Workbook:
             f"quite el signo de control {found[0]!r} de la línea {line}",
             f"remove the control character {found[0]!r} from line {line}",
         )
-    return _workbook(_markdown(text), source)
+    return _workbook(_markdown(text))
 
 
 def _decoded(content: bytes, name: str) -> str:
@@ -85,12 +86,22 @@ def _decoded(content: bytes, name: str) -> str:
 
 
 def _markdown(text: str) -> list[Table]:
-    """Split Markdown into tables; whatever is not a line of a table is the author's own remark."""
+    """Split Markdown into tables; whatever is not a line of a table is the author's own remark.
+
+    In the middle of a table only our sheets may begin: a row that lacks its empty first cell would take all rows
+    after it away with it, and a form would ask or score less than its author wrote.
+    """
     tables: list[Table] = []
-    for line in map(str.strip, text.split("\n")):
-        if not line.startswith("|") or _SEPARATOR.fullmatch(line):
+    inside = False
+    for number, line in enumerate(map(str.strip, text.split("\n")), start=1):
+        before, inside = inside, line.startswith("|")
+        if not inside or _SEPARATOR.fullmatch(line):
             continue
         sheet, *cells = (_text(cell).replace(r"\|", "|") for cell in _PIPE.split(line.removesuffix("|"))[1:])
+        if sheet and before and sheet.lower() not in SHEETS:
+            es = f"línea {number}: «{sheet}» no es una hoja; deje vacía la primera celda de cada fila"
+            en = f"line {number}: '{sheet}' is no sheet; leave the first cell of every row empty"
+            raise FormError([FormProblem(tables[-1][0] if tables else sheet, 0, "", "workbook.stray_cell", es, en)])
         if sheet:
             tables.append((sheet, []))
         if tables and any(cells):
@@ -104,6 +115,7 @@ def _spreadsheet(content: bytes, name: str) -> list[Table]:
         return [
             (sheet.title, [[_text(value) for value in line] for line in sheet.iter_rows(values_only=True)])
             for sheet in book.worksheets
+            if sheet.title.strip().lower() in SHEETS
         ]
     except Exception as error:  # bytes from outside: the ZIP, XML and Excel readers raise whatever they meet
         raise _unreadable(name, "no se puede leer como libro de Excel", f"is no workbook: {error}") from error
@@ -113,7 +125,7 @@ def _text(value: object) -> str:
     return "" if value is None else str(xlsx_value_to_str(value)).strip()
 
 
-def _workbook(tables: Sequence[Table], source: Path | None) -> Workbook:
+def _workbook(tables: Sequence[Table]) -> Workbook:
     sheets: dict[str, tuple[Row, ...]] = {}
     headings: dict[str, tuple[str, ...]] = {}
     problems = []
@@ -133,7 +145,7 @@ def _workbook(tables: Sequence[Table], source: Path | None) -> Workbook:
     if problems:
         raise FormError(problems)
     survey, choices, settings, indicators = (sheets.get(name, ()) for name in SHEETS)
-    return Workbook(settings[0].cells, survey, choices, indicators, headings, source)
+    return Workbook(settings[0].cells, survey, choices, indicators, headings)
 
 
 def _rows(name: str, columns: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[Row]:

@@ -102,7 +102,7 @@ def read(xform: str) -> XForm:
     try:
         html = fromstring(xform, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
-        raise _refuse("", "no es un XForm legible", f"is no readable XForm: {error}") from error
+        raise refusal("", "no es un XForm legible", f"is no readable XForm: {error}") from error
     return _Reader(html).read()
 
 
@@ -113,7 +113,7 @@ class _Reader:
         model, body = html.find(f"{_HTML}head/{_NS}model"), html.find(f"{_HTML}body")
         instance = html.find(f".//{_NS}model/{_NS}instance")
         if model is None or body is None or instance is None or len(instance) != 1:
-            raise _refuse("", "no tiene modelo, instancia y cuerpo", "lacks model, instance or body")
+            raise refusal("", "no tiene modelo, instancia y cuerpo", "lacks model, instance or body")
         self.title = html.findtext(f"{_HTML}head/{_HTML}title", "")
         self.root = instance[0]
         self._only_known(html)
@@ -127,7 +127,7 @@ class _Reader:
         nodes = tuple(self._nodes(self.root, (), f"/{_local(self.root)}"))
         for node in nodes:
             if node.name in names:
-                raise _refuse(node.name, "el nombre está repetido", "the name is used twice")
+                raise refusal(node.name, "el nombre está repetido", "the name is used twice")
             names.add(node.name)
         form_id, version = self.root.get("id", ""), self.root.get("version", "")
         return XForm(_local(self.root), form_id, version, self.title, tuple(self.itext), nodes)
@@ -144,7 +144,7 @@ class _Reader:
     def _node(self, name: str, groups: tuple[str, ...], path: str, element: Element) -> Node:
         bind, control = self.binds.get(path, Element("bind")), self.controls.get(path)
         if set(bind.attrib) - _BIND_ATTRIBUTES or (element.text or "").strip():
-            raise _refuse(name, "tiene una regla o respuesta que no se permite", "has a rule or an answer not allowed")
+            raise refusal(name, "tiene una regla o respuesta que no se permite", "has a rule or an answer not allowed")
         shown = control if control is not None else Element("none")
         choices, choice_filter = self._options(name, shown.find(f"{_NS}itemset"))
         return Node(
@@ -171,12 +171,12 @@ class _Reader:
         if control is None and bind.get(f"{_JR}preload") == "timestamp" and preload in _PRELOADS:
             return preload
         if control is None or _local(control) not in _CONTROLS or bind.get(f"{_JR}preload"):
-            raise _refuse(name, "no es una pregunta que se permita", "is no question of an allowed kind")
+            raise refusal(name, "no es una pregunta que se permita", "is no question of an allowed kind")
         if bind.get("readonly") == "true()":
             return "note"
         kind = _CONTROLS[_local(control)] or _INPUTS.get(bind.get("type", ""))
         if not kind:
-            raise _refuse(name, f"no se permite el tipo {bind.get('type')}", f"type {bind.get('type')} is not allowed")
+            raise refusal(name, f"no se permite el tipo {bind.get('type')}", f"type {bind.get('type')} is not allowed")
         return kind
 
     def _options(self, name: str, itemset: Element | None) -> tuple[dict[str, Choice], str]:
@@ -184,7 +184,7 @@ class _Reader:
             return {}, ""
         found = _ITEMSET.fullmatch(itemset.get("nodeset", "").strip())
         if not found or found[1] not in self.lists:
-            raise _refuse(name, "su lista de opciones no está en el formulario", "its choices are not in the form")
+            raise refusal(name, "su lista de opciones no está en el formulario", "its choices are not in the form")
         choices = [self._choice(item) for item in self.lists[found[1]].iter(f"{_NS}item")]
         return {choice.code: choice for choice in choices}, found[2] or ""
 
@@ -210,7 +210,7 @@ class _Reader:
         for element in html.iter():
             outside = id(element) not in inside and _local(element) not in _KNOWN
             if outside or element.tag.startswith(_ODK) or element.get("src") is not None:
-                raise _refuse(_local(element), "no se permite en un formulario", "is not allowed in a form")
+                raise refusal(_local(element), "no se permite en un formulario", "is not allowed in a form")
 
 
 def _itext(model: Element) -> dict[str, dict[str, str]]:
@@ -232,5 +232,6 @@ def _local(element: Element) -> str:
     return element.tag.rpartition("}")[2]
 
 
-def _refuse(name: str, advice_es: str, advice_en: str) -> FormError:
+def refusal(name: str, advice_es: str, advice_en: str) -> FormError:
+    """Say why a node of a compiled form, or with an empty name the whole form, is not accepted."""
     return FormError([FormProblem("xform", 0, name, "xform.refused", f"{name}: {advice_es}", f"{name}: {advice_en}")])

@@ -241,6 +241,7 @@ def unzipped(content: bytes) -> dict[str, bytes]:
             b"| survey | type |\n| | note |\n| Survey | type |\n| settings | form_id |\n| | f |\n",
             "workbook.sheet_twice",
         ),
+        ("form.md", b"| survey | type |\n| | note |\n| note |\n", "workbook.stray_cell"),
         ("form.xlsx", b"", "workbook.unreadable"),
         ("form.xlsx", zipped({"a.txt": b"no workbook"}), "workbook.unreadable"),
         ("form.xlsx", spreadsheet()[:-300], "workbook.unreadable"),
@@ -258,7 +259,7 @@ def test_a_file_that_is_no_workbook_is_named(name: str, content: bytes, code: st
 
 
 def test_an_authors_own_table_and_a_text_that_looks_like_a_formula_are_kept_as_typed() -> None:
-    notes = "| what / why? \\ | x |\n| | = 1 |\n"
+    notes = "\n| what / why? \\ | x |\n| | = 1 |\n"
     form = parse_markdown(SMALL.replace("¿Hay peligro?", "= ¿Hay \\| peligro?") + notes)
     assert form.survey[0].get("label::Español (es)") == "= ¿Hay | peligro?"
     assert form.settings == parse_markdown(SMALL).settings
