@@ -12,7 +12,7 @@ import requests
 
 from sync.encoding import b64u, unb64u
 from sync.errors import SyncError
-from sync.keys import SealKey, SigningKey
+from sync.keys import SealKey
 from sync.passphrases import derive, unlock
 from sync.transport import RefusedError
 
@@ -69,15 +69,8 @@ class Staff:
 
     def seal_key(self) -> SealKey:
         """Unlock the key that keyrings are wrapped to."""
-        return SealKey.from_seed(self._unlocked("seal"))
-
-    def signing_key(self) -> SigningKey:
-        """Unlock the person's own signing key."""
-        return SigningKey.from_secret(self._unlocked("signing"))
-
-    def _unlocked(self, kind: str) -> builtins.bytes:
-        locked = self.me[kind]
-        return unlock(locked["locked"], self._lock, f"{kind}/{locked['kid']}")
+        locked = self.me["seal"]
+        return SealKey.from_seed(unlock(locked["locked"], self._lock, f"seal/{locked['kid']}"))
 
 
 def _ask(session: requests.Session, method: str, url: str, **parts: Any) -> requests.Response:

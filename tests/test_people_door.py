@@ -269,6 +269,16 @@ def test_a_tablet_is_invited_by_an_administrator_and_certified_by_a_registrar(fi
     assert administrator.get(path).data == certificate
 
 
+def test_administrators_see_what_is_on_each_tablet_and_what_it_sent_in_vain(field: Field) -> None:
+    tablet = field.tablet()
+    field.push(tablet, b"no envelope", b"nor this")
+    said = {"inventory": {"prueba": field.form_sha}, "registry": 1, "at": field.now + 5000}
+    field.ask(tablet, field.message(tablet, **said))
+    (listed,) = client(field, "publicacion").get("/v1/devices").json  # type: ignore[misc]
+    found = {name: listed[name] for name in ("registry", "clock_offset", "forms", "rejected")}
+    assert found == {"registry": 1, "clock_offset": 5000, "forms": {"prueba": field.form_sha}, "rejected": 2}
+
+
 def test_a_form_is_published_over_http_and_its_bytes_come_back(field: Field) -> None:
     publisher = client(field, "publicacion")
     content = {"form_id": "otra", "version": "1", "channel": "training"}

@@ -5,7 +5,6 @@ The certificate is bytes signed elsewhere; this door never signs for a registrar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from flask import Response, request
@@ -16,7 +15,7 @@ from server.api import schemas
 from server.api.door import parts
 from server.api.publishing import DOCUMENT
 from server.flows import enrolment, publishing, reports
-from server.store.devices import Device
+from server.flows.reports import Tablet
 from sync.encoding import b64u
 from sync.enrolment import Invitation, accept_certificate
 from sync.keys import VerifyKey
@@ -45,17 +44,18 @@ def invite(given: dict[str, str]) -> dict[str, Any]:
     return {"invitation": text, "expires": invited.expires}
 
 
-def _described(device: Device, forms: Mapping[str, str]) -> dict[str, Any]:
-    words = " ".join(VerifyKey.from_raw(device.key).words())
-    return {**vars(device), "key": b64u(device.key), "words": words, "forms": forms}
+def _described(found: Tablet) -> dict[str, Any]:
+    key = found.device.key
+    words = " ".join(VerifyKey.from_raw(key).words())
+    return {**vars(found.device), "key": b64u(key), "words": words, "forms": found.forms, "rejected": found.rejected}
 
 
 @blueprint.get("/devices")
 @auth.needs("registrar", "administrator")
 @blueprint.response(200, schemas.Device(many=True))
 def devices() -> list[dict[str, Any]]:
-    """All tablets, with the words to compare and the form versions on board."""
-    return [_described(*each) for each in reports.tablets(parts().db)]
+    """All tablets: the words to compare, what is on board, how far the clock is off, how much was rejected."""
+    return [_described(each) for each in reports.tablets(parts().db)]
 
 
 @blueprint.get("/devices/<dev>/certificate")

@@ -100,7 +100,12 @@ class Device(Schema):
     words = fields.String()
     enrolled = fields.Integer()
     seen = fields.Integer(allow_none=True)
+    trust = fields.Integer(metadata={"description": "number of the document on board, like the next two"})
+    registry = fields.Integer()
+    manifest = fields.Integer()
+    clock_offset = fields.Integer(allow_none=True, metadata={"description": "its clock minus ours, in ms"})
     forms = fields.Dict(keys=fields.String(), metadata={"description": "form id to the version on board"})
+    rejected = fields.Integer(metadata={"description": "envelopes of its that were rejected, ever"})
 
 
 class Ring(Schema):

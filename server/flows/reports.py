@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from server.db import Db
-from server.store import audit, devices, statistics, worklist
+from server.store import audit, devices, rejections, statistics, worklist
 from server.store.audit import Entry
 from server.store.devices import Device
 from server.store.people import Person
@@ -29,6 +29,15 @@ class Table:
     dimension: str
     counts: Mapping[str, int | None]
     total: int | None
+
+
+@dataclass(frozen=True)
+class Tablet:
+    """A tablet, the form versions that it told are on board, and how many envelopes it sent in vain."""
+
+    device: Device
+    forms: Mapping[str, str]
+    rejected: int
 
 
 @dataclass(frozen=True)
@@ -71,11 +80,13 @@ def to_decide(db: Db, person: Person) -> list[Item]:
     return worklist.waiting_for(db.read(), person.id)
 
 
-def tablets(db: Db) -> list[tuple[Device, Mapping[str, str]]]:
-    """Return every tablet, newest first, each with the form versions that it told are on board."""
+def tablets(db: Db) -> list[Tablet]:
+    """Return every tablet, newest first."""
     connection = db.read()
-    stock = devices.inventories(connection)
-    return [(device, stock.get(device.dev, {})) for device in devices.every(connection)]
+    stock, rejected = devices.inventories(connection), rejections.by_tablet(connection)
+    return [
+        Tablet(device, stock.get(device.dev, {}), rejected.get(device.dev, 0)) for device in devices.every(connection)
+    ]
 
 
 def deeds(db: Db, *, after: int) -> Deeds:

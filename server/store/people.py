@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 from server.db import Connection, row, rows
 
-ROLES = frozenset({"coordinator", "author", "reviewer", "publisher", "registrar", "administrator"})
-
 
 @dataclass(frozen=True)
 class Person:

@@ -1,8 +1,9 @@
-"""How many items were turned away, per day, tablet and reason: the only trace a rejected envelope leaves."""
+"""How many items were turned away, per day, tablet and reason: the only trace a rejected envelope leaves. Intake adds,
+reports read."""
 
 from __future__ import annotations
 
-from server.db import Connection
+from server.db import Connection, rows
 
 DAY = 24 * 60 * 60 * 1000
 
@@ -14,3 +15,10 @@ def add(w: Connection, *, dev: str, code: str, at: int) -> None:
         " on conflict (day, dev, code) do update set count = count + 1",
         [at // DAY, dev, code],
     )
+
+
+def by_tablet(c: Connection) -> dict[str, int]:
+    """How many items of each tablet were rejected, ever."""
+    return {
+        item["dev"]: item["total"] for item in rows(c, "select dev, sum(count) as total from rejections group by dev")
+    }
