@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 $(READY): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Chaski needs Python 3.11 or newer; this is %d.%d." % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
-	@echo "Installing Chaski and its dependencies into $(VENV)/ (once; about a minute) ..."
+	@echo "Installing Chaski and its dependencies into $(VENV)/ (once; about a minute) ..." >&2
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@

@@ -12,6 +12,7 @@ from rich.console import Console
 from server import ceremony, config
 from server.app import serve as serve_forever
 from server.cli.terminal import busy, json_option, now_ms, show
+from server.db import Db
 from server.flows import audit as audit_flow
 from server.flows import publishing
 
