@@ -67,7 +67,11 @@ class Desk:
     def sign_in(cls, url: str, login: str, passphrase: str, *, pin: str) -> Self:
         """Open a session; `pin` names the roots, from the coordinator's own papers, so that no false server passes."""
         staff = Staff.sign_in(url, login, passphrase)
-        return cls(staff, pin=pin, now=time.time_ns() // 1_000_000)
+        try:
+            return cls(staff, pin=pin, now=time.time_ns() // 1_000_000)
+        except SyncError:
+            staff.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -75,7 +79,7 @@ class Desk:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.staff.__exit__(kind, error, trace)
+        self.staff.close()
 
     # Work
 

@@ -45,13 +45,12 @@ class Staff:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # A session that cannot be ended any more lapses by itself, and must not hide why the block ended.
-        with contextlib.suppress(SyncError):
-            self.sign_out()
+        self.close()
 
-    def sign_out(self) -> None:
-        """End the session."""
-        _ask(self._session, "DELETE", f"{self._url}/v1/session")
+    def close(self) -> None:
+        """Sign out; a session that cannot be ended any more lapses by itself, and must not hide why we end."""
+        with contextlib.suppress(SyncError):
+            _ask(self._session, "DELETE", f"{self._url}/v1/session")
         self._session.close()
 
     def get(self, path: str) -> Any:

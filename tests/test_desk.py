@@ -117,6 +117,7 @@ def test_a_wrong_passphrase_and_a_wrong_pin_open_nothing(office: Office) -> None
     phrase = office.field.world.passphrase("proteccion-17")
     with pytest.raises(SyncError, match=r"trust\.wrong_pin"):
         Desk.sign_in(office.people_url, "proteccion-17", phrase, pin="0" * 64)
+    assert office.field.rows("select * from sessions") == [], "no session stays open behind a refusal"
 
 
 def test_an_expired_trust_is_refused_at_a_desk(office: Office) -> None:

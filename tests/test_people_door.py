@@ -238,9 +238,31 @@ def test_a_request_that_another_page_could_have_sent_is_refused(field: Field) ->
     foreign = {**GUARD, "Origin": "https://evil.example"}
     refused = administrator.http.post("/v1/invitations", json=tablet, headers=foreign)
     assert code(refused) == (403, "session.foreign_request")
+    other_port = {**GUARD, "Origin": "http://localhost:9999"}
+    assert code(administrator.http.post("/v1/invitations", json=tablet, headers=other_port))[0] == 403
     cookie = administrator.signed_in.headers["Set-Cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=Strict" in cookie
+
+
+def test_signing_in_takes_no_session_that_somebody_else_prepared(field: Field) -> None:
+    http = people_app(field.parts).test_client()
+    http.set_cookie("chaski_session", "prepared")
+    coordinator = Client(http, field.world, "proteccion-17")
+    cookie = coordinator.signed_in.headers["Set-Cookie"]
+    assert "prepared" not in cookie
+    assert len(cookie.partition("=")[2].partition(";")[0]) >= 43
+    http.delete("/v1/session", headers=GUARD)
+    assert code(http.get("/v1/me")) == (401, "session.missing")
+
+
+def test_no_browser_keeps_a_copy_of_what_a_desk_sees(field: Field) -> None:
+    screened(field)
+    coordinator = client(field, "proteccion-17")
+    (found,) = coordinator.get("/v1/queues/17-protection").json  # type: ignore[misc]
+    path = f"/v1/referrals/{found['id']}"
+    for address in ("/v1/me", "/v1/queues", "/v1/queues/17-protection", path, f"{path}/envelope", "/v1/work-list"):
+        assert coordinator.get(address).headers["Cache-Control"] == "no-store"
 
 
 def test_each_deed_needs_its_role(field: Field) -> None:

@@ -33,6 +33,7 @@ def install(app: Flask) -> None:
     )
     auth.guard_requests(app)
     app.before_request(_read_strictly)
+    app.after_request(_keep_no_copy)
     api = Api(app)
     # Api brings its own error bodies; this door answers with problem documents like the other.
     problems.install(app)
@@ -46,6 +47,12 @@ def _read_strictly() -> None:
     if request.is_json:
         request.max_content_length = MAX_JSON_BYTES
         strict_value(request.get_data())
+
+
+def _keep_no_copy(response: Response) -> Response:
+    """Whose screening is in which queue must not stay behind in a browser's cache; signed documents may."""
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
 
 
 def health() -> Response:
