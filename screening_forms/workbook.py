@@ -57,9 +57,10 @@ def read(path: Path) -> Workbook:
     Raises FormError if the file is no workbook, OSError if it is not there.
     """
     content = path.read_bytes()
-    if path.suffix == ".md":
+    suffix = path.suffix.lower()
+    if suffix == ".md":
         return parse_markdown(_decoded(content, path.name), name=path.name)
-    if path.suffix == ".xlsx":
+    if suffix == ".xlsx":
         return _workbook(_spreadsheet(content, path.name))
     raise _unreadable(path.name, "el archivo debe terminar en .xlsx o .md", "must end in .xlsx or .md")
 

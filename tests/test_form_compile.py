@@ -242,7 +242,7 @@ def unzipped(content: bytes) -> dict[str, bytes]:
             "workbook.sheet_twice",
         ),
         ("form.md", b"| survey | type |\n| | note |\n| note |\n", "workbook.stray_cell"),
-        ("form.xlsx", b"", "workbook.unreadable"),
+        ("FORM.XLSX", b"", "workbook.unreadable"),
         ("form.xlsx", zipped({"a.txt": b"no workbook"}), "workbook.unreadable"),
         ("form.xlsx", spreadsheet()[:-300], "workbook.unreadable"),
         ("form.xlsx", zipped({**unzipped(spreadsheet()), "xl/workbook.xml": b"<broken"}), "workbook.unreadable"),
