@@ -148,3 +148,25 @@ def test_an_audit_trail_that_is_not_there_does_not_hold(tmp_path: Path) -> None:
     result = chaski("audit", "verify", "--data", str(tmp_path / "nowhere"))
     assert result.exit_code == 1
     assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"[1]", "one JSON object"), (b'{"a": 1, "a": 2}', "twice"), (b"\xff\xfe", "answers.json"), (b"", "not JSON")],
+)
+def test_a_file_of_answers_that_is_none_is_refused_with_the_reason(tmp_path: Path, content: bytes, why: str) -> None:
+    file = tmp_path / "answers.json"
+    file.write_bytes(content)
+    result = chaski("forms", "score", FORM, "--answers", str(file))
+    assert result.exit_code == 2
+    assert why in result.stderr
+
+
+def test_check_tells_a_program_of_a_workbook_that_cannot_be_read(tmp_path: Path) -> None:
+    file = tmp_path / "form.xlsx"
+    file.write_bytes(b"no workbook")
+    result = chaski("forms", "check", str(file), "--json")
+    assert result.exit_code == 1
+    problems = json.loads(result.stdout)["problems"]
+    assert problems
+    assert all(problem["blocking"] for problem in problems)

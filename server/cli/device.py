@@ -11,7 +11,7 @@ import segno
 from rich.console import Console
 
 from server.cli.staff import Who, staff_options
-from server.cli.terminal import busy, json_option, now_ms, passphrase_from, read_json, show
+from server.cli.terminal import busy, json_option, now_ms, passphrase_from, read_object, show
 from sync import enrolment
 from sync.encoding import unb64u
 from sync.errors import SyncError
@@ -125,7 +125,7 @@ def screen(folder: Path, form: str, answers: Path, taken: datetime | None, as_js
     """
     day = taken.date() if taken else datetime.now().astimezone().date()
     with Tablet(folder) as tablet:
-        done = tablet.screen(form, read_json(answers), taken=day)
+        done = tablet.screen(form, read_object(answers), taken=day)
     data = {"jti": done.jti, "form": done.form, "seq": done.seq}
     show(
         data, as_json, lambda console: console.print(f"Sealed as number {done.seq} ({done.jti}); it waits for a sync.")

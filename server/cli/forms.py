@@ -18,15 +18,16 @@ from screening_forms.compile import CompiledForm, compile_form
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.workbook import Workbook
 from server.cli.staff import Who, staff_options
-from server.cli.terminal import busy, json_option, passphrase_from, read_json, show
+from server.cli.terminal import busy, json_option, passphrase_from, read_object, show
 from sync import bundle, route
 from sync.keyfiles import load_secret
 from sync.keys import SigningKey
 from sync.signed import Document
 
+CHANNELS = ("training", "field")
 channel_option = click.option(
     "--channel",
-    type=click.Choice(["training", "field"]),
+    type=click.Choice(CHANNELS),
     default="training",
     show_default=True,
     help="training shows drafts, marked; field ships only complete, reviewed languages.",
@@ -48,14 +49,9 @@ def read_workbook(form: str) -> Workbook:
     return workbook.read(named if named.exists() else Path(form))
 
 
-def compile_checked(book: Workbook, channel: str) -> CompiledForm:
-    """Check and compile a workbook; raises FormError with all problems at once.
-
-    What only leaves a language out (a translation that is missing) does not stop it.
-    """
-    if checks.blocking(problems := checks.check(book, route.AUTHOR_FIELDS)):
-        raise FormError(problems)
-    return compile_form(book, channel=channel, route_vocabulary=route.AUTHOR_FIELDS)
+def compiled(form: str, channel: str) -> CompiledForm:
+    """Check and compile FORM; raises FormError with all problems at once."""
+    return compile_form(read_workbook(form), channel=channel, route_vocabulary=route.AUTHOR_FIELDS)
 
 
 def print_problems(problems: Sequence[FormProblem]) -> None:
@@ -74,15 +70,47 @@ def print_problems(problems: Sequence[FormProblem]) -> None:
 @click.argument("form")
 @json_option
 def check(form: str, as_json: bool) -> None:
-    """Name everything that is wrong with FORM: sheet, row, column, code, and what to do. Exit code 1 if anything is."""
-    problems = checks.check(read_workbook(form), route.AUTHOR_FIELDS)
+    """Name everything that is wrong with FORM: sheet, row, column, code, and what to do. Exit code 1 if anything is.
+
+    Most problems stop the form from compiling; those with "blocking": false in the JSON only leave a language, an
+    indicator or a guidance text out.
+    """
+    try:
+        problems = checks.check(read_workbook(form), route.AUTHOR_FIELDS)
+    except FormError as error:
+        problems = list(error.problems)
     if as_json:
-        show({"ok": not problems, "problems": [asdict(problem) for problem in problems]}, True, lambda _: None)
+        stops = checks.blocking(problems)
+        listed = [{**asdict(problem), "blocking": problem in stops} for problem in problems]
+        show({"ok": not problems, "problems": listed}, True, lambda _: None)
     elif problems:
         print_problems(problems)
     else:
         click.echo("No problems found.")
     raise SystemExit(1 if problems else 0)
+
+
+@forms.command()
+@click.argument("form")
+@json_option
+def texts(form: str, as_json: bool) -> None:
+    """Bring the `.po` files of a form of the catalogue up to date with its Spanish, and show how far translators are.
+
+    Texts whose Spanish changed become drafts again; nothing that was translated is lost.
+    """
+    found = translations.merge_template(form)
+    data = {
+        lang: {"reviewed": each.reviewed, "draft": each.draft, "missing": list(each.missing)}
+        for lang, each in found.items()
+    }
+
+    def write(console: Console) -> None:
+        for lang, each in found.items():
+            console.print(
+                f"{lang}: {each.reviewed} reviewed, {each.draft} unreviewed drafts, {len(each.missing)} missing"
+            )
+
+    show(data, as_json, write)
 
 
 @forms.command(name="compile")
@@ -94,28 +122,28 @@ def check(form: str, as_json: bool) -> None:
 def compile_command(form: str, channel: str, out: Path | None, xform: Path | None, as_json: bool) -> None:
     """Compile FORM into a bundle: the exact bytes that author and reviewer sign."""
     with busy("Compiling ..."):
-        compiled = compile_checked(read_workbook(form), channel)
-    document = Document(compiled.to_bytes())
+        version = compiled(form, channel)
+    document = Document(version.to_bytes())
     if out is not None:
         out.write_bytes(document.payload)
     if xform is not None:
-        xform.write_text(compiled.xform, encoding="utf-8")
+        xform.write_text(version.xform, encoding="utf-8")
     data = {
-        "form_id": compiled.form_id,
-        "version": compiled.version,
+        "form_id": version.form_id,
+        "version": version.version,
         "sha256": document.sha256,
-        "channel": compiled.channel,
-        "languages": list(compiled.languages),
-        "left_out": list(compiled.left_out),
+        "channel": version.channel,
+        "languages": list(version.languages),
+        "left_out": list(version.left_out),
         "bytes": len(document.payload),
     }
 
     def write(console: Console) -> None:
-        console.print(f"[bold]{compiled.form_id}[/] version {compiled.version}, channel {channel}")
+        console.print(f"[bold]{version.form_id}[/] version {version.version}, channel {channel}")
         console.print(f"  sha256 {document.sha256}, {len(document.payload):,} bytes")
-        console.print(f"  languages: {', '.join(compiled.languages)}")
-        if compiled.left_out:
-            console.print(f"  left out, because incomplete or not reviewed: {', '.join(compiled.left_out)}")
+        console.print(f"  languages: {', '.join(version.languages)}")
+        if version.left_out:
+            console.print(f"  left out, because incomplete or not reviewed: {', '.join(version.left_out)}")
 
     show(data, as_json, write)
 
@@ -128,9 +156,9 @@ def compile_command(form: str, channel: str, out: Path | None, xform: Path | Non
 @json_option
 def score(form: str, answers: Path, as_json: bool) -> None:
     """Fill FORM with answers as a tablet would and show what its own calculates find."""
-    compiled = compile_checked(read_workbook(form), "training")
-    filled = engine.load(compiled.xform).run(read_json(answers))
-    _show_assessment(scoring.explain(compiled, filled), as_json)
+    version = compiled(form, "training")
+    filled = engine.load(version.xform).run(read_object(answers))
+    _show_assessment(scoring.explain(version, filled), as_json)
 
 
 @forms.command()
@@ -146,10 +174,12 @@ def score(form: str, answers: Path, as_json: bool) -> None:
 )
 @json_option
 def assess(profile: str, policy_name: str, indicator_set: str, indicators_file: Path, as_json: bool) -> None:
-    """Apply the dimension rule and a policy to indicators, without a form."""
-    values = read_json(indicators_file)
-    if not isinstance(values, dict):
-        raise click.UsageError(f'{indicators_file} must hold one object, such as {{"D1.01": 1}}.')
+    """Apply the dimension rule and a policy to indicators, without a form.
+
+    A code that is left out is unknown, not absent, and unknowns keep an outcome open. The profiles adult_sexual and
+    child_sexual are unverified, and no policy for them is shipped: what they find must not decide alone.
+    """
+    values = read_object(indicators_file)
     facts = {name: values.pop(name) for name in ("minor", "danger", "consent", "place") if name in values}
     found = scoring.assess(
         values,
@@ -189,9 +219,11 @@ def sign(form: str, file: Path, key: Path, passphrase_file: Path | None, as_json
     """Sign the bundle in FILE, after compiling FORM here and finding the very same bytes."""
     payload, *signatures = file.read_bytes().split(b"\n")
     document = Document(payload, tuple(signature.decode("ascii") for signature in signatures))
+    if document.content.get("channel") not in CHANNELS:
+        raise click.ClickException(f"{file} is not a compiled form; nothing was signed.")
     with busy("Compiling FORM again to compare ..."):
-        compiled = compile_checked(read_workbook(form), str(document.content.get("channel", "")))
-    if compiled.to_bytes() != document.payload:
+        version = compiled(form, document.content["channel"])
+    if version.to_bytes() != document.payload:
         raise click.ClickException(f"{file} is not what {form} compiles to on this machine; nothing was signed.")
     signer = load_secret(key, SigningKey, passphrase_from(passphrase_file, f"Passphrase of {key}"))
     signed = document.signed_by(signer, bundle.TYP)

@@ -34,7 +34,7 @@ def main() -> None:
     """Chaski: offline-first, end-to-end encrypted screening and referral.
 
     \b
-    form authors            chaski forms check | compile | score | assess | sign | publish
+    form authors            chaski forms check | compile | score | assess | texts | sign | publish
     inspectors' tablets     chaski device invite | enrol | approve | pull | screen | sync | status
     referral coordinators   chaski desk queue | claim | open | accept | close
     administrators          chaski init | serve | trust show | audit verify

@@ -18,7 +18,7 @@ import segno
 
 from screening_forms import checks
 from screening_forms.translations import CATALOGUE
-from server.cli.forms import compile_checked, read_workbook
+from server.cli.forms import compiled, read_workbook
 from server.cli.process import ServerProcess
 from server.db import Db
 from server.flows import audit
@@ -112,9 +112,9 @@ def publish(stage: Stage) -> Iterator[str]:
     book = read_workbook(FORM)
     found = [f"{problem.code} in row {problem.row}" for problem in checks.check(book, route.AUTHOR_FIELDS)]
     yield promise(f"{len(book.survey)} rows checked, to put right: {', '.join(found) or 'nothing'}", not found)
-    compiled = compile_checked(book, "training")
-    draft = Document(compiled.to_bytes())
-    yield promise("compiled twice, the same bytes", compile_checked(book, "training").to_bytes() == draft.payload)
+    version = compiled(FORM, "training")
+    draft = Document(version.to_bytes())
+    yield promise("compiled twice, the same bytes", compiled(FORM, "training").to_bytes() == draft.payload)
     by_author = draft.signed_by(stage.office_key("autora", "author"), bundle.TYP)
     signed = by_author.signed_by(stage.office_key("revisor", "reviewer"), bundle.TYP)
     stranger = by_author.signed_by(SigningKey.generate(), bundle.TYP)
@@ -126,7 +126,7 @@ def publish(stage: Stage) -> Iterator[str]:
         )
         done = publisher.post("/v1/publications", data=signed.to_bytes())
     yield promise(
-        f"{FORM} {compiled.version} published on training, manifest {done['manifest']}", done["sha"] == draft.sha256
+        f"{FORM} {version.version} published on training, manifest {done['manifest']}", done["sha"] == draft.sha256
     )
 
 

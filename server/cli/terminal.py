@@ -34,14 +34,26 @@ def busy(message: str) -> Iterator[Status]:
         yield status
 
 
-def read_json(path: Path) -> Any:
-    """Return the JSON in `path`; a broken file is a usage error that says where it breaks."""
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object in `path`; a usage error says what is wrong with the file, and where it breaks."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_members_once)
     except json.JSONDecodeError as error:
-        raise click.UsageError(
-            f"{path} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}."
-        ) from error
+        where = f"{error.msg} at line {error.lineno}, column {error.colno}"
+        raise click.UsageError(f"{path} is not JSON: {where}.") from error
+    except ValueError as error:
+        raise click.UsageError(f"{path}: {error}.") from error
+    if not isinstance(found, dict):
+        raise click.UsageError(f"{path} must hold one JSON object, {{...}}.")
+    return found
+
+
+def _members_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a member that stands twice: JSON would keep the last without a word."""
+    names = [name for name, _ in pairs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{', '.join(twice)} stands there twice")
+    return dict(pairs)
 
 
 def passphrase_from(path: Path | None, prompt: str) -> str:
