@@ -34,6 +34,7 @@ from sync.keyfiles import load_secret
 from sync.keys import SealPublic, SigningKey
 from sync.route import Route
 from sync.signed import sign_bare
+from sync.staff import Staff
 from sync.tablet import Tablet
 from sync.transport import RefusedError
 
@@ -298,6 +299,9 @@ def careless_clients(scene: Scene) -> None:
             assert not (body and MARK.encode() in answer.read()), path
             door.close()
     assert '"status": 413' in scene.log()
+    phrase = scene.world.passphrase("proteccion-17")
+    with pytest.raises(RefusedError, match=r"session\.refused"):
+        Staff.sign_in(server.people_url, phrase, phrase)  # her passphrase, typed into the wrong box
     with scene.stage.desk("ninez-17") as desk:
         (referral,) = desk.queue("17-child", mode="training")
         with pytest.raises(RefusedError):

@@ -185,8 +185,8 @@ def test_the_look_after_the_kills_would_see_each_broken_promise(change: dict[str
     assert replace(GOOD, **change).wrongs() == [wrong]  # type: ignore[arg-type]
 
 
-# Bytes after which the wire is cut: a question has about 3,200 of them, an answer about 700.
-CUTS = [("up", 1), ("up", 100), ("up", 1_000), ("up", 3_000), ("down", 1), ("down", 60), ("down", 300), ("down", 500)]
+# Bytes after which the wire is cut: a question has about 3,000 of them, an answer about 700.
+CUTS = [("up", 1), ("up", 100), ("up", 1_000), ("up", 2_500), ("down", 1), ("down", 60), ("down", 300), ("down", 400)]
 
 
 class Shears:
