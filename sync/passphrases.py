@@ -1,6 +1,6 @@
 """Six Spanish words: to compare two keys by voice, and as a passphrase that locks a person's secrets (SPEC 3.2, 3.3).
 
-Called by clients, by the ceremony and for key files; never by the serving process, which must not see a passphrase.
+Called by clients, by the ceremony and for key files. The serving process must never see a phrase; it spells words only.
 """
 
 import secrets
