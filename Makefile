@@ -26,7 +26,7 @@ demo-sabotage: $(READY)  ## Run the demo with five faults patched in, one at a t
 test: $(READY)  ## All tests, in parallel
 	@$(BIN)/python -m pytest -n auto
 
-lint: $(READY)  ## ruff, mypy --strict on sync/ and screening_forms/, and the import contracts
+lint: $(READY)  ## ruff, mypy --strict, and the import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy

@@ -15,8 +15,9 @@ from flask import Flask, Response, g, request
 from server.api.door import parts
 from server.config import Config
 from server.flows import people
-from server.flows.people import SESSION_LIFE, Person
+from server.flows.people import SESSION_LIFE
 from server.problems import Problem
+from server.store.people import Person
 
 COOKIE = "chaski_session"
 # A page of another origin cannot set this header without asking first, and the door never answers that question.
@@ -61,9 +62,10 @@ def signed_in() -> Person:
         token = request.cookies.get(COOKIE, "")
         idle = here.config.session_minutes * 60_000
         g.person = people.of_session(here.db, token, now=here.now(), idle=idle) if token else None
-    if g.person is None:
+    person: Person | None = g.person
+    if person is None:
         raise Problem("session.missing")
-    return g.person
+    return person
 
 
 def set_cookie(response: Response, token: str, config: Config) -> None:

@@ -326,7 +326,7 @@ def accounted(stage: Stage) -> Iterator[str]:
     with stage.staff("publicacion") as administrator:
         entries = administrator.get("/v1/audit")["entries"]
     actions = {entry["action"] for entry in entries}
-    wanted = {"form.published", "tablet.certified", "envelope.stored", "envelope.read", "referral.closed"}
+    wanted = {"form.published", "device.certified", "envelope.stored", "envelope.read", "referral.closed"}
     yield promise(f"{len(entries)} audit entries, {', '.join(sorted(wanted))} among them", wanted <= actions)
     stored = {entry["subject"] for entry in entries if entry["action"] == "envelope.stored"}
     yield promise(

@@ -33,7 +33,7 @@ def invite(db: Db, *, label: str, region: str, actor: str, now: int, minutes: in
     expires = now + minutes * MINUTE
     with db.write() as w:
         devices.add_code(w, Code(_hash(code), label, region, expires, used=None, dev=None), at=now, by=actor)
-        audit.append(w, at=now, action="tablet.invited", actor=actor, subject=_hash(code)[:16])
+        audit.append(w, at=now, action="device.invited", actor=actor, subject=_hash(code)[:16])
     return Invited(code, expires)
 
 
@@ -65,7 +65,7 @@ def _admit(w: Connection, code: Code, key: bytes, dev: str, now: int) -> None:
         raise Problem("enrolment.tablet_known", dev)
     devices.add(w, dev=dev, key=key, label=code.label, region=code.region, at=now)
     devices.use_code(w, code.hash, dev=dev, at=now)
-    audit.append(w, at=now, action="tablet.enrolled", actor=dev, subject=dev, detail={"code": code.hash[:16]})
+    audit.append(w, at=now, action="device.enrolled", actor=dev, subject=dev, detail={"code": code.hash[:16]})
 
 
 def certify(db: Db, body: bytes, trust: Trust, *, actor: str, now: int) -> Device:
@@ -81,7 +81,7 @@ def certify(db: Db, body: bytes, trust: Trust, *, actor: str, now: int) -> Devic
         if device.state == "revoked" or certificate.number <= _number(device):
             raise Problem("device.not_pending", f"{device.dev}: {device.state}")
         devices.certify(w, device.dev, certificate=body, label=certificate.label, region=certificate.region, at=now)
-        audit.append(w, at=now, action="tablet.certified", actor=actor, subject=device.dev)
+        audit.append(w, at=now, action="device.certified", actor=actor, subject=device.dev)
         certified = devices.get(w, device.dev)
     assert certified is not None
     return certified
@@ -107,7 +107,7 @@ def revoke(w: Connection, revoked: Collection[str], *, actor: str, now: int) -> 
         device = devices.get(w, dev)
         if device is not None and device.state != "revoked":
             devices.revoke(w, dev, at=now)
-            audit.append(w, at=now, action="tablet.revoked", actor=actor, subject=dev)
+            audit.append(w, at=now, action="device.revoked", actor=actor, subject=dev)
 
 
 def _hash(code: str) -> str:

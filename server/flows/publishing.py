@@ -58,7 +58,7 @@ def publish(db: Db, keys: ServerKeys, body: bytes, *, ring: Ring, actor: str, no
         version = _described(document, actor, now)
         _keep(w, version, body)
         number = _renew_manifest(w, keys, _with(manifest_in_force(w), version, ring), now)
-        put = {"form": version.form, "channel": version.channel, "manifest": number}
+        put: dict[str, str | int] = {"form": version.form, "channel": version.channel, "manifest": number}
         audit.append(w, at=now, action="form.published", actor=actor, subject=version.sha, detail=put)
     return InForce(version, number)
 
