@@ -14,19 +14,19 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 
 .PHONY: run demo demo-sabotage test lint format bench clean help
 
-run: $(READY)  ## Set everything up once, run the story against a live server, then serve until Ctrl-C
+run: $(READY)  ## Set up, tell the story once on a live server, serve until Ctrl-C
 	@$(BIN)/chaski demo --keep var
 
-demo: $(READY)  ## The same story on a throw-away data folder; ends by itself; exit 0 only if every step was checked
+demo: $(READY)  ## The story on a throw-away folder; exit 0 only if all was checked
 	@$(BIN)/chaski demo
 
-demo-sabotage: $(READY)  ## Run the demo with five faults patched in, one at a time, and see it fail five times
+demo-sabotage: $(READY)  ## The story with five faults, one at a time: fails five times
 	@$(BIN)/python -m pytest tests/test_sabotage.py
 
 test: $(READY)  ## All tests, in parallel
 	@$(BIN)/python -m pytest -n auto
 
-lint: $(READY)  ## ruff, mypy --strict, and the import contracts
+lint: $(READY)  ## ruff, mypy --strict, import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -36,10 +36,10 @@ format: $(READY)  ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(READY)  ## Measure speed and sizes; ratios to limits measured in the same run (ARGS=--json for data)
+bench: $(READY)  ## Speed and sizes beside limits of the same run (ARGS=--json)
 	@$(BIN)/python tests/bench.py $(ARGS)
 
-clean:  ## Remove the virtual environment and caches (keeps var/, where the data is)
+clean:  ## Remove the environment and caches; var/, the data, stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
 help:  ## This list

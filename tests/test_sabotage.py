@@ -58,7 +58,7 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
         ("wrong_key_accepted", 1, "✗ signed by the author and a stranger: refused: it was not refused"),
         ("receipt_forged", 4, r"chaski: signed\.too_few: 0 of 1 keys signed this chaski-1/receipts"),
         ("signature_check_off", 4, "✗ an envelope changed on the way is named, not stored"),
-        ("routing_shuffled", 5, "✗ adult, in Quechua, Huepetuhe: positive T1 -> 17-protection"),
+        ("routing_shuffled", 5, "✗ adult, in Quechua, Huepetuhe: positive, T1 -> 17-protection"),
         ("plaintext_logged", 8, r"✗ canary words from the answers found: \{[^}]*'server\.log'"),
     ],
     ids=["wrong_key_accepted", "receipt_forged", "signature_check_off", "routing_shuffled", "plaintext_logged"],

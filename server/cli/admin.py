@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -58,6 +60,10 @@ def serve() -> None:
     serve_forever(config.load(os.environ))
 
 
+def _day(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).date().isoformat()
+
+
 @click.group()
 def trust() -> None:
     """The documents that say who may sign what."""
@@ -69,7 +75,7 @@ def trust() -> None:
 def show_trust(data: Path, as_json: bool) -> None:
     """Show the trust that the server hands out, and the pin of its roots."""
     found = publishing.trust_in_force(_database(data).read())
-    content = {
+    content: dict[str, Any] = {
         "number": found.number,
         "demo": found.demo,
         "pin": found.pin,
@@ -88,8 +94,11 @@ def show_trust(data: Path, as_json: bool) -> None:
         console.print(
             f"[bold]Trust {found.number}[/]{demo}, {found.threshold} of {len(found.roots)} roots, pin {found.pin}"
         )
-        for kind in ("registrars", "authors", "reviewers", "servers"):
-            console.print(f"  {kind}: {content[kind]}")
+        console.print(f"issued {_day(found.issued)}, to be renewed by {_day(found.expires)}")
+        persons = {kid: signer.person for kid, signer in (*found.authors.items(), *found.reviewers.items())}
+        for kind in ("roots", "registrars", "authors", "reviewers", "servers"):
+            for kid in content[kind]:
+                console.print(f"  {kind[:-1]:<10} {kid}  {persons.get(kid, '')}")
 
     show(content, as_json, write)
 

@@ -128,7 +128,8 @@ def _say_where(stage: Stage, pin: str) -> None:
             "server/   database and the server's own keys\n"
             "log/      what the server logs\n"
             "tablet/   the tablet of the story\n"
-            "people/   keys and passphrases of the demo's people, a folder each",
+            "people/   keys and passphrases of the demo's people, a folder each\n"
+            "invitation.png, the tablet's QR code, which worked once",
             title="Serving a demo: training only, loopback only",
             expand=False,
         )

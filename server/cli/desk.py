@@ -21,6 +21,9 @@ pin_option = click.option(
 )
 
 
+TRAINING_HINT = " Training has a view of its own: --mode training."
+
+
 @click.group()
 def desk() -> None:
     """See queues, open screenings with your own key, accept and close referrals."""
@@ -53,7 +56,7 @@ def queue(queue: str | None, mode: str, pin: str, who: Who, as_json: bool) -> No
         table = Table(*columns, box=None, padding=(0, 2, 0, 0))
         for row in found:
             table.add_row(*(_text(column, row.get(column)) for column in columns))
-        console.print(table if found else "Nothing here.")
+        console.print(table if found else f"Nothing here in {mode}.{TRAINING_HINT if mode == 'field' else ''}")
 
     show(found, as_json, write)
 

@@ -12,9 +12,9 @@ from rich.console import Console
 
 from server.cli.staff import Who, staff_options
 from server.cli.terminal import busy, json_option, now_ms, passphrase_from, read_object, show
+from server.problems import Problem
 from sync import enrolment
 from sync.encoding import unb64u
-from sync.errors import SyncError
 from sync.keyfiles import load_secret
 from sync.keys import SigningKey, VerifyKey
 from sync.tablet import Tablet
@@ -26,7 +26,7 @@ tablet_option = click.option(
 
 @click.group()
 def device() -> None:
-    """Admit a tablet (invite, approve) and be one (enrol, pull, screen, sync, status)."""
+    """Admit a tablet (invite, list, approve) and be one (enrol, pull, screen, sync, status)."""
 
 
 @device.command()
@@ -37,6 +37,8 @@ def device() -> None:
 @json_option
 def invite(label: str, region: str, png: Path | None, who: Who, as_json: bool) -> None:
     """Make a one-time enrolment code and show it as a QR code (administrator)."""
+    if png is not None and png.suffix.lower() != ".png":
+        raise click.UsageError(f"--png writes a PNG file: call it {png.with_suffix('.png')}.")
     with who.sign_in() as staff:
         data = staff.post("/v1/invitations", json={"label": label, "region": region})
     code = segno.make(data["invitation"], error="m")
@@ -48,6 +50,24 @@ def invite(label: str, region: str, png: Path | None, who: Who, as_json: bool) -
         console.print(data["invitation"], soft_wrap=True)
 
     show(data, as_json, write)
+
+
+@device.command(name="list")
+@staff_options
+@json_option
+def list_command(who: Who, as_json: bool) -> None:
+    """List the tablets: which wait to be certified, and the six words of each key (registrar, administrator)."""
+    with who.sign_in() as staff:
+        found = staff.get("/v1/devices")
+
+    def write(console: Console) -> None:
+        for each in found:
+            console.print(f"[bold]{each['dev']}[/]  {each['state']}, region {each['region']}, {each['label']}")
+            console.print(f"    {' '.join(each['words'])}")
+        if not found:
+            console.print("No tablet has enrolled yet.")
+
+    show(found, as_json, write)
 
 
 @device.command()
@@ -80,7 +100,7 @@ def approve(dev: str, words: str, key: Path, key_passphrase_file: Path | None, w
     with who.sign_in() as staff:
         listed = next((entry for entry in staff.get("/v1/devices") if entry["dev"] == dev), None)
         if listed is None:
-            raise SyncError("device.unknown", f"no tablet {dev} has enrolled")
+            raise Problem("device.not_found", f"no tablet {dev} has enrolled; `chaski device list` names them")
         certificate = enrolment.certify(
             VerifyKey.from_raw(unb64u(listed["key"])),
             words.split(),

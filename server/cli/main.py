@@ -8,6 +8,7 @@ import click
 
 from screening_forms.errors import AnswerError, FormError
 from server.cli import admin, demo, desk, device, forms
+from server.cli.process import ProcessError
 from server.config import ConfigError
 from server.problems import Problem
 from sync.errors import SyncError
@@ -23,7 +24,7 @@ class KindGroup(click.Group):
             forms.print_problems(error.problems)
         except OSError as error:
             click.echo(f"chaski: {error.filename or ''}: {error.strerror or error}", err=True)
-        except (AnswerError, ConfigError, Problem, SyncError) as error:
+        except (AnswerError, ConfigError, Problem, ProcessError, SyncError) as error:
             click.echo(f"chaski: {error}", err=True)
         sys.exit(1)
 
@@ -34,11 +35,12 @@ def main() -> None:
     """Chaski: offline-first, end-to-end encrypted screening and referral.
 
     \b
-    form authors            chaski forms check | compile | score | assess | texts | sign | publish
-    inspectors' tablets     chaski device invite | enrol | approve | pull | screen | sync | status
-    referral coordinators   chaski desk queue | claim | open | accept | close
-    administrators          chaski init | serve | trust show | audit verify
-    everybody               chaski demo
+    form authors    forms check | compile | score | assess | texts | sign | publish
+    inspectors      device enrol | pull | screen | sync | status
+    coordinators    desk queue | claim | open | accept | close
+    administrators  init | serve | trust show | audit verify
+                    device invite | list | approve
+    everybody       demo
 
     Today the tablet is a reference client in this terminal: an app for tablets and pages for coordinators come later.
     Exit codes: 0 done, 1 refused or failed (the reason is on standard error), 2 wrong usage.

@@ -16,6 +16,10 @@ from pathlib import Path
 START_SECONDS = 30.0
 
 
+class ProcessError(Exception):
+    """The server could not be started, or ended when it should not."""
+
+
 @dataclass
 class ServerProcess:
     """A server over `folder`/server, with its log in `folder`/log; both doors on loopback."""
@@ -39,7 +43,10 @@ class ServerProcess:
         return self.folder / "server", self.folder / "log"
 
     def start(self) -> None:
-        """Start and wait until both doors answer; raises RuntimeError with the end of the log when they do not."""
+        """Start and wait until both doors answer. Raises ProcessError when a port is taken or the server ends."""
+        for port in (self.tablets_port, self.people_port):
+            if is_listening(port):
+                raise ProcessError(f"port {port} is taken: is another server, or another `make run`, going?")
         data, log = self.folders
         log.mkdir(mode=0o700, exist_ok=True)
         settings = {
@@ -61,13 +68,17 @@ class ServerProcess:
         while not (answers(self.tablets_url) and answers(self.people_url)):
             if self.running.poll() is not None or time.monotonic() > until:
                 self.kill()
-                raise RuntimeError(f"the server did not start:\n{(log / 'server.log').read_text()[-2000:]}")
+                raise ProcessError(f"the server did not start; its log ends:\n{self._end_of_log()}")
             time.sleep(0.05)
 
     def wait(self) -> None:
-        """Wait until it ends by itself."""
+        """wait for it, which should not end by itself; raises ProcessError when it does."""
         if self.running is not None:
             self.running.wait()
+            raise ProcessError(f"the server ended by itself; its log ends:\n{self._end_of_log()}")
+
+    def _end_of_log(self) -> str:
+        return (self.folders[1] / "server.log").read_text(encoding="utf-8")[-2000:]
 
     def stop(self) -> None:
         """Ask it to end, and wait."""
@@ -82,6 +93,12 @@ class ServerProcess:
             self.running.send_signal(how)
             self.running.wait(timeout=START_SECONDS)
             self.running = None
+
+
+def is_listening(port: int) -> bool:
+    """Whether somebody answers on a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def answers(url: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -45,20 +46,21 @@ class NotSoError(Exception):
 
 @dataclass(frozen=True)
 class Person:
-    """One of the five people of the story: who they are, and in which queue their screening belongs."""
+    """One of the five people of the story: who they are, what is found, and in which queue it belongs."""
 
     file: str
     about: str
     outcome: str
+    tier: str
     queue: str | None
 
 
 PEOPLE = (
-    Person("1_huepetuhe_quz", "adult, in Quechua, Huepetuhe", "positive T1", "17-protection"),
-    Person("2_ananea_es", "adult, in Spanish, Ananea", "exploitation only", "21-labour"),
-    Person("3_putina_ayr", "adult, in Aymara, Putina, refuses answers", "undecided", "21-review"),
-    Person("4_inambari_minor", "16 years old, companion in a bar, Inambari", "child", "17-child"),
-    Person("5_declines", "adult, positive, declines referral", "counted only", None),
+    Person("1_huepetuhe_quz", "adult, in Quechua, Huepetuhe", "positive", "T1", "17-protection"),
+    Person("2_ananea_es", "adult, in Spanish, Ananea", "labour_rights", "T3", "21-labour"),
+    Person("3_putina_ayr", "adult, in Aymara, Putina, refuses answers", "review", "T4", "21-review"),
+    Person("4_inambari_minor", "16 years old, companion in a bar, Inambari", "positive", "child", "17-child"),
+    Person("5_declines", "adult, positive, declines referral", "positive", "T1", None),
 )
 
 
@@ -141,9 +143,7 @@ def enrol(stage: Stage) -> Iterator[str]:
     with Tablet(stage.tablet) as tablet:
         words = tablet.enrol(invited["invitation"])
         yield promise(f"the tablet pinned the roots and says: {' '.join(words)}", len(words) == 6)
-        yield refused(
-            "the code works once", "enrolment.", lambda: Tablet(stage.folder / "thief").enrol(invited["invitation"])
-        )
+        yield refused("the code works once", "enrolment.", lambda: _enrol_another(invited["invitation"]))
         _approve(stage, words)
         pulled = tablet.pull()
     yield promise("the registrar heard the same words and certified it", pulled.certified)
@@ -152,6 +152,11 @@ def enrol(stage: Stage) -> Iterator[str]:
         + ", ".join(f"{form.form} {form.version}" for form in pulled.forms),
         [form.form for form in pulled.forms] == [FORM],
     )
+
+
+def _enrol_another(invitation: str) -> None:
+    with tempfile.TemporaryDirectory() as folder, Tablet(Path(folder)) as tablet:
+        tablet.enrol(invitation)
 
 
 def _approve(stage: Stage, words: tuple[str, ...]) -> None:
@@ -182,7 +187,10 @@ def screen(stage: Stage) -> Iterator[str]:
         for person in PEOPLE:
             done = tablet.screen(FORM, answers(person), taken=date.fromtimestamp(stage.now() / 1000))
             stage.jtis[person.file] = done.jti
-            yield promise(f"{person.about}: sealed as number {done.seq}", done.seq == len(stage.jtis))
+            found = done.result.outcome, done.result.tier, done.seq
+            yield promise(
+                f"{person.about}: sealed as number {done.seq}", found == (person.outcome, person.tier, len(stage.jtis))
+            )
         yield refused("no network: the sync says so", "transport.", tablet.sync)
         yield promise("and all five still wait", tablet.status().waiting == len(PEOPLE))
     stage.known = frozenset(_leaks(stage))
@@ -234,13 +242,16 @@ def place(stage: Stage) -> Iterator[str]:
             queue["id"]: national.get(f"/v1/queues/{queue['id']}?mode=training")
             for queue in national.get("/v1/queues?mode=training")
         }
-    found = {referral["jti"]: queue for queue, referrals in waiting.items() for referral in referrals}
+    found = {
+        referral["jti"]: (referral["route"]["outcome"], referral["route"]["tier"], queue)
+        for queue, referrals in waiting.items()
+        for referral in referrals
+    }
     stage.referrals = {referral["jti"]: referral["id"] for referrals in waiting.values() for referral in referrals}
     for person in PEOPLE:
-        queue = found.get(stage.jtis[person.file])
-        yield promise(
-            f"{person.about}: {person.outcome} -> {person.queue or 'counted, in no queue'}", queue == person.queue
-        )
+        expected = (person.outcome, person.tier, person.queue) if person.queue else None
+        words = f"{person.about}: {person.outcome}, {person.tier} -> {person.queue or 'counted, in no queue'}"
+        yield promise(words, found.get(stage.jtis[person.file]) == expected)
     placed = sum(len(referrals) for referrals in waiting.values())
     yield promise("and there is nothing else in any queue", placed == len(PEOPLE) - 1)
 
@@ -325,17 +336,15 @@ def accounted(stage: Stage) -> Iterator[str]:
     """Everything that was done is in the audit trail, and its chain holds."""
     with stage.staff("publicacion") as administrator:
         entries = administrator.get("/v1/audit")["entries"]
-    actions = {entry["action"] for entry in entries}
     wanted = {"form.published", "device.certified", "envelope.stored", "envelope.read", "referral.closed"}
-    yield promise(f"{len(entries)} audit entries, {', '.join(sorted(wanted))} among them", wanted <= actions)
+    actions = {entry["action"] for entry in entries}
+    yield promise(f"there are {', '.join(sorted(wanted))}", wanted <= actions)
     stored = {entry["subject"] for entry in entries if entry["action"] == "envelope.stored"}
-    yield promise(
-        f"{len(stored)} screenings stored, the one that is only counted among them", len(stored) == len(PEOPLE)
-    )
+    yield promise(f"{len(stored)} screenings stored, the one that is only counted too", len(stored) == len(PEOPLE))
     db = Db(stage.server.folders[0] / "chaski.db")
     verdict = audit.verify(db)
     db.close()
-    yield promise(f"each bound to the one before, {verdict.rows} rows", verdict.broken_at is None)
+    yield promise(f"{verdict.rows} rows, each bound to the one before", verdict.broken_at is None)
 
 
 Step = Callable[[Stage], Iterator[str]]

@@ -59,7 +59,12 @@ def _members_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def passphrase_from(path: Path | None, prompt: str) -> str:
     """Read a passphrase from the first line of `path`, or ask for it without showing it."""
     if path is not None:
-        return path.read_text(encoding="utf-8").split("\n", 1)[0].strip()
+        try:
+            return path.read_text(encoding="utf-8").split("\n", 1)[0].strip()
+        except UnicodeDecodeError as error:
+            raise click.UsageError(
+                f"{path} is not text: a passphrase file holds the words on its first line."
+            ) from error
     return str(click.prompt(prompt, hide_input=True)).strip()
 
 
