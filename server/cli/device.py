@@ -63,7 +63,7 @@ def list_command(who: Who, as_json: bool) -> None:
     def write(console: Console) -> None:
         for each in found:
             console.print(f"[bold]{each['dev']}[/]  {each['state']}, region {each['region']}, {each['label']}")
-            console.print(f"    {' '.join(each['words'])}")
+            console.print(f"    {each['words']}")
         if not found:
             console.print("No tablet has enrolled yet.")
 
