@@ -13,7 +13,7 @@ from typing import Any
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from sync.errors import SyncError
+from sync.errors import SyncError, in_one_line
 
 MEDIA_TYPE = "application/problem+json"
 _BY_STATUS = {
@@ -51,7 +51,8 @@ class Problem(Exception):  # noqa: N818 (RFC 9457's own word)
     """A named wrong. `detail` says which thing, never what somebody answered; `members` are further body fields."""
 
     def __init__(self, code: str, detail: str = "", **members: Any) -> None:
-        super().__init__(f"{code}: {detail}" if detail else code)
+        entry = entry_of(code)
+        super().__init__(f"{code}: {in_one_line(entry.title_en, detail, entry.advice_en)}")
         self.code = code
         self.detail = detail
         self.members = members

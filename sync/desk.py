@@ -66,6 +66,7 @@ class Desk:
     @classmethod
     def sign_in(cls, url: str, login: str, passphrase: str, *, pin: str) -> Self:
         """Open a session; `pin` names the roots, from the coordinator's own papers, so that no false server passes."""
+        pin = trust.read_pin(pin)
         staff = Staff.sign_in(url, login, passphrase)
         try:
             return cls(staff, pin=pin, now=time.time_ns() // 1_000_000)

@@ -9,12 +9,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import requests
+from urllib3.exceptions import NewConnectionError
 
 from sync.encoding import b64u, unb64u
 from sync.errors import SyncError
 from sync.keys import SealKey
 from sync.passphrases import derive, unlock
-from sync.transport import RefusedError
+from sync.transport import ENGLISH, RefusedError, UnreachableError, address_of
 
 TIMEOUT = (10, 60)  # Seconds to connect, and of silence.
 
@@ -31,8 +32,10 @@ class Staff:
     @classmethod
     def sign_in(cls, url: str, login: str, passphrase: str) -> Self:
         """Derive what is sent from what never is, and open a session; RefusedError session.refused if it is wrong."""
+        address_of(url)
         session = requests.Session()
         session.headers["Chaski-Request"] = "1"  # Without it the door takes a request for a forged one.
+        session.headers.update(ENGLISH)
         base = url.rstrip("/")
         given = _json(_ask(session, "GET", f"{base}/v1/session/parameters", params={"login": login}))
         derived = derive(passphrase, unb64u(str(given["salt"])))
@@ -76,10 +79,20 @@ def _ask(session: requests.Session, method: str, url: str, **parts: Any) -> requ
     try:
         answer = session.request(method, url, timeout=TIMEOUT, allow_redirects=False, **parts)
     except requests.RequestException as problem:
-        raise SyncError("transport.broken", f"{method} {url}: {problem}") from problem
+        raise _lost(method, url, problem) from problem
+    if not {"Content-Length", "Transfer-Encoding"} & set(answer.headers) and answer.status_code != 204:
+        raise SyncError("transport.broken", f"{method} {url} had no whole answer")  # Cut off inside its head.
     if answer.status_code >= 300:
         raise RefusedError(answer.status_code, _problem(answer))
     return answer
+
+
+def _lost(method: str, url: str, problem: requests.RequestException) -> SyncError:
+    """Say in our own words that no answer came: what the libraries say of it is long, and no help."""
+    reason = getattr(problem.args[0], "reason", None) if problem.args else None
+    if isinstance(problem, requests.ConnectTimeout) or isinstance(reason, NewConnectionError):
+        return UnreachableError(f"no connection to {address_of(url).netloc}")
+    return SyncError("transport.broken", f"{method} {url} had no whole answer")
 
 
 def _problem(answer: requests.Response) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from sync.keys import SigningKey
 from sync.outbox import Outbox, Place, Told
 from sync.route import Route
 from sync.signed import Document
-from sync.transport import Traffic, Transport
+from sync.transport import ENGLISH, Traffic, Transport
 
 DISTRICT = re.compile(r"[0-9]{6}")
 
@@ -107,23 +107,23 @@ class SyncReport:
 
 @dataclass(frozen=True)
 class Status:
-    """Where the tablet stands, from what is on board alone."""
+    """Where the tablet stands, from what is on board alone; all empty where no tablet was enrolled."""
 
-    dev: str
-    words: tuple[str, ...]
-    url: str
-    certified: bool
-    label: str
-    region: str
-    trust: int
-    registry: int
-    manifest: int
-    forms: tuple[OnBoard, ...]
-    waiting: int
-    receipted: int
-    rejected: int
-    events: tuple[Told, ...]
-    old: bool
+    dev: str = ""
+    words: tuple[str, ...] = ()
+    url: str = ""
+    certified: bool = False
+    label: str = ""
+    region: str = ""
+    trust: int = 0
+    registry: int = 0
+    manifest: int = 0
+    forms: tuple[OnBoard, ...] = ()
+    waiting: int = 0
+    receipted: int = 0
+    rejected: int = 0
+    events: tuple[Told, ...] = ()
+    old: bool = False
 
 
 def milliseconds() -> int:
@@ -132,11 +132,12 @@ def milliseconds() -> int:
 
 
 class Tablet:
-    """One tablet, kept in `folder`; one process at a time (SyncError outbox.in_use)."""
+    """One tablet, kept in `folder`; one process at a time (SyncError outbox.in_use). Only enrolling makes one."""
 
     def __init__(self, folder: Path, *, clock: Callable[[], int] = milliseconds) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.outbox = Outbox(folder / "outbox.db")
+        self._store = folder / "outbox.db"
+        if self._store.exists():
+            self.outbox = Outbox(self._store)
         self._key_file = folder / "device.key"
         self._clock = clock
         self._loaded: dict[str, tuple[CompiledForm, Engine]] = {}
@@ -151,9 +152,15 @@ class Tablet:
 
     def close(self) -> None:
         """Close the store and the connection."""
-        if "transport" in vars(self):
-            self.transport.close()
-        self.outbox.close()
+        for opened in vars(self).keys() & {"transport", "outbox"}:
+            getattr(self, opened).close()
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        """The tablet's durable store; SyncError tablet.not_enrolled where there is none."""
+        if not self._store.exists():
+            raise SyncError("tablet.not_enrolled", f"{self._store.parent} holds no tablet; enrolling makes one")
+        return Outbox(self._store)
 
     @cached_property
     def transport(self) -> Transport:
@@ -168,13 +175,16 @@ class Tablet:
         Asking again with another invitation keeps the device key, until a registrar has certified it.
         """
         invited = Invitation.parse(invitation)
-        if self.outbox.held("certificate"):
+        if self._store.exists() and self.outbox.held("certificate"):
             raise SyncError("tablet.certified", "a registrar has certified this tablet already")
-        if not self._key_file.exists():
-            save_secret(self._key_file, SigningKey.generate())
         transport = Transport(invited.url)
         trust.accept(Document.parse(transport.get("/v1/trust")), None, invited.pin)
-        transport.send("POST", "/v1/enrolments", enrolment.request(invited.code, self._key).to_bytes())
+        self._store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._store.exists():
+            self.outbox = Outbox(self._store)
+        if not self._key_file.exists():
+            save_secret(self._key_file, SigningKey.generate())
+        transport.send("POST", "/v1/enrolments", enrolment.request(invited.code, self._key).to_bytes(), ENGLISH)
         transport.close()
         vars(self).pop("transport", None)
         self.outbox.hold({"invitation": invitation.strip().encode()})
@@ -227,6 +237,8 @@ class Tablet:
 
     def status(self) -> Status:
         """Tell what is on board."""
+        if not self._store.exists():
+            return Status()
         key = self._key.public if self._key_file.exists() else None
         invited = self.outbox.held("invitation") is not None
         board, counts = self._board() if invited else None, self.outbox.counts()

@@ -4,21 +4,21 @@ Called by sync.tablet and the bench. It checks no signature, keeps no cookie and
 """
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import urllib3
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
-from urllib3.util import SKIP_HEADER, Timeout
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationParseError, NewConnectionError
+from urllib3.util import SKIP_HEADER, Timeout, Url, parse_url
 
 from sync.encoding import strict_json
-from sync.errors import SyncError
+from sync.errors import SyncError, in_one_line
 
 TIMEOUT = Timeout(connect=10, read=60)
 LARGEST_BODY = 8 * 1024 * 1024
 SKIPPED = {"User-Agent": SKIP_HEADER, "Accept-Encoding": SKIP_HEADER}  # urllib3 would add them.
+ENGLISH = {"Accept-Language": "en"}  # The terminal's language, for errors; a sync goes without, to save bytes.
 
 
 class UnreachableError(SyncError):
@@ -29,10 +29,17 @@ class UnreachableError(SyncError):
 
 
 class RefusedError(SyncError):
-    """The server answered with an error: `code` is its problem code, `problem` the members of its problem+json body."""
+    """The server answered with an error: `code` is its problem code, `problem` the members of its problem+json body.
+
+    As text it is what a person needs to act on it: title, detail, the fields that are wrong, advice.
+    """
 
     def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
-        super().__init__(str(problem.get("code", "transport.refused")), str(problem.get("detail", f"HTTP {status}")))
+        named = (str(problem.get(name, "")) for name in ("title", "detail"))
+        request = f"Request number {problem['request']}" if problem.get("request") else ""
+        told = (*named, "; ".join(_fields(problem.get("fields"))), str(problem.get("advice", "")), request)
+        code = in_one_line(str(problem.get("code", "transport.refused")))
+        super().__init__(code, in_one_line(*told) or f"HTTP {status}")
         self.status = status
         self.problem = problem
 
@@ -64,10 +71,8 @@ class Transport:
     """The way to one server at `url`; a path in the address stands in front of every path asked for."""
 
     def __init__(self, url: str, timeout: Timeout = TIMEOUT) -> None:
-        address = urlsplit(url)
-        if address.scheme not in ("http", "https") or not address.hostname:
-            raise SyncError("transport.bad_address", f"{url} is no http or https address")
-        self._host, self._prefix = address.netloc, address.path.rstrip("/")
+        address = address_of(url)
+        self._host, self._prefix = str(address.netloc), (address.path or "").rstrip("/")
         self._pool = urllib3.connection_from_url(url, timeout=timeout, retries=False, maxsize=1)
         self.traffic = Traffic()
 
@@ -77,7 +82,7 @@ class Transport:
 
     def get(self, path: str) -> bytes:
         """Fetch the bytes at `path`, compressed on the way when that is shorter."""
-        reply = self.send("GET", path, headers={"Accept-Encoding": "gzip"})
+        reply = self.send("GET", path, headers={"Accept-Encoding": "gzip", **ENGLISH})
         return inflate(reply.body) if reply.headers.get("content-encoding") == "gzip" else reply.body
 
     def send(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Reply:
@@ -98,6 +103,9 @@ class Transport:
                 preload_content=False,
                 decode_content=False,
             )
+            if answer.length_remaining is None and not answer.chunked:
+                answer.close()
+                raise ConnectionError("its head does not say how long it is, or was cut off")
             content = answer.read(LARGEST_BODY + 1, decode_content=False)
             if len(content) > LARGEST_BODY:
                 answer.close()  # The rest is still on its way: the connection is of no more use.
@@ -119,6 +127,18 @@ class Transport:
         return reply
 
 
+def address_of(url: str) -> Url:
+    """Take a server's address apart; SyncError transport.bad_address if it is not of the form http(s)://host[:port]."""
+    try:
+        address = parse_url(url)
+        host = (address.host or "").encode("idna")  # Empty and overlong labels are found out here.
+    except (LocationParseError, UnicodeError) as problem:
+        raise _bad_address(url) from problem
+    if address.scheme not in ("http", "https") or not host:
+        raise _bad_address(url)
+    return address
+
+
 def inflate(data: bytes) -> bytes:
     """Undo gzip, up to the largest body accepted."""
     stream = zlib.decompressobj(wbits=31)
@@ -129,6 +149,19 @@ def inflate(data: bytes) -> bytes:
     if not stream.eof or stream.unconsumed_tail:
         raise SyncError("transport.bad_gzip", f"cut off, or longer than {LARGEST_BODY} bytes")
     return whole
+
+
+def _bad_address(url: str) -> SyncError:
+    return SyncError("transport.bad_address", f"{url} is not of the form http://host:port or https://host")
+
+
+def _fields(wrong: Any, name: str = "") -> Iterator[str]:
+    """Name each field that was found wrong, with what is wrong: marshmallow nests lists of texts under names."""
+    if isinstance(wrong, Mapping):
+        for inner, what in wrong.items():
+            yield from _fields(what, str(inner))
+    elif isinstance(wrong, list):
+        yield f"{name}: {' '.join(map(str, wrong))}".rstrip(".")
 
 
 def _size(first: str, headers: Iterable[tuple[str, str]], body: bytes) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sync.encoding import b64u, canonical, unb64u
 from sync.errors import SyncError
 from sync.keys import VerifyKey
-from sync.members import NAME, TEXT, Members
+from sync.members import NAME, SHA256_HEX, TEXT, Members
 from sync.signed import Document, never_back
 
 TYP = "chaski-1/trust+jws"
@@ -99,12 +99,23 @@ def accept(document: Document, held: Trust | None, pin: str, *, now: int = 0, st
     document.require(TYP, offered.roots, offered.threshold)
     if held is None:
         if offered.pin != pin:
-            raise SyncError("trust.wrong_pin", "these are not the roots of the invitation")
+            raise SyncError(
+                "trust.wrong_pin",
+                "the pin names other roots than this server's: it is another's, or the server is false",
+            )
     else:
         _follows(document, offered, held)
     if strict and offered.is_expired(now):
         raise SyncError("trust.expired", f"trust {offered.number} is too old for staff work")
     return offered
+
+
+def read_pin(text: str) -> str:
+    """Read a pin as a person types it from paper: 64 hex digits, in groups and capitals if she likes."""
+    pin = "".join(text.split()).lower()
+    if not SHA256_HEX.fullmatch(pin):
+        raise SyncError("trust.bad_pin", f"a pin has 64 digits 0-9 a-f, and this has {len(pin)} characters")
+    return pin
 
 
 def _follows(document: Document, offered: Trust, held: Trust) -> None:

@@ -136,8 +136,10 @@ class Office:
 
     def invite(self) -> str:
         """Make an invitation to the line's address."""
+        db = self.field.parts.db
+        registry = publishing.registry_in_force(db.read())
         code = enrolment.invite(
-            self.field.parts.db, label="Huepetuhe 1", region="17", actor="tests", now=clock(), minutes=60
+            db, registry, label="Huepetuhe 1", region="17", actor="tests", now=clock(), minutes=60
         ).code
         return joining.Invitation(self.line.url, code, self.pin).to_text()
 

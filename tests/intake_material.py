@@ -72,7 +72,8 @@ class Field:
     def tablet(self, *, certified: bool = True) -> Tablet:
         """Enrol a new tablet."""
         made, db = Tablet(SigningKey.generate()), self.parts.db
-        invited = enrolment.invite(db, label="Tableta", region="17", actor="tests", now=self.now, minutes=60)
+        registry = publishing.registry_in_force(db.read())
+        invited = enrolment.invite(db, registry, label="Tableta", region="17", actor="tests", now=self.now, minutes=60)
         enrolment.enrol(db, joining.request(invited.code, made.key).to_bytes(), now=self.now)
         if certified:
             enrolment.certify(db, self.certificate(made), self.trust, actor="tests", now=self.now)

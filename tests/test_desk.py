@@ -120,6 +120,25 @@ def test_a_wrong_passphrase_and_a_wrong_pin_open_nothing(office: Office) -> None
     assert office.field.rows("select * from sessions") == [], "no session stays open behind a refusal"
 
 
+def test_a_pin_that_is_none_is_named_before_anything_is_sent_and_one_typed_from_paper_is_read(office: Office) -> None:
+    phrase = office.field.world.passphrase("proteccion-17")
+    for pin in ("", "abc", "g" * 64, office.pin[:-1]):
+        with pytest.raises(SyncError, match=r"trust\.bad_pin: a pin has 64 digits"):
+            Desk.sign_in("http://127.0.0.1:9", "proteccion-17", phrase, pin=pin)
+    typed = " ".join(office.pin[at : at + 8] for at in range(0, 64, 8)).upper()
+    with Desk.sign_in(office.people_url, "proteccion-17", phrase, pin=typed) as desk:
+        assert desk.trust.pin == office.pin
+
+
+def test_a_refusal_reads_as_advice_in_english_and_names_the_fields(office: Office) -> None:
+    with office.desk("proteccion-17") as desk, pytest.raises(SyncError) as refused:
+        desk.queues("both")
+    assert str(refused.value).startswith("http.invalid: A field is not valid. mode: Must be one of")
+    assert str(refused.value).endswith("Correct the fields named")
+    with pytest.raises(SyncError, match=r"Login or passphrase are wrong\. Check the login and the six words"):
+        Desk.sign_in(office.people_url, "proteccion-17", "uno dos tres", pin=office.pin)
+
+
 def test_an_expired_trust_is_refused_at_a_desk(office: Office) -> None:
     with office.desk("proteccion-17") as desk, pytest.raises(SyncError, match=r"trust\.expired"):
         Desk(desk.staff, pin=office.pin, now=desk.trust.expires + 1)

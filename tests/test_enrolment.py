@@ -8,7 +8,7 @@ import pytest
 from conftest import FOUNDED, World
 from intake_material import Field, Tablet, open_field
 
-from server.flows import enrolment, silence
+from server.flows import enrolment, publishing, silence
 from server.problems import Problem
 from server.store import devices, worklist
 from sync import enrolment as joining
@@ -26,8 +26,10 @@ def field(world: World) -> Iterator[Field]:
     opened.parts.db.close()
 
 
-def invite(field: Field) -> str:
-    return enrolment.invite(field.parts.db, label="Tableta 7", region="17", actor="tests", now=FOUNDED, minutes=60).code
+def invite(field: Field, region: str = "17") -> str:
+    db = field.parts.db
+    registry = publishing.registry_in_force(db.read())
+    return enrolment.invite(db, registry, label="Tableta 7", region=region, actor="tests", now=FOUNDED, minutes=60).code
 
 
 def enrol(field: Field, code: str, key: SigningKey, *, at: int = FOUNDED) -> devices.Device:
@@ -63,6 +65,13 @@ def test_a_code_expires_and_an_invented_one_never_works(field: Field) -> None:
     assert refused(field, code, key, at=FOUNDED + 60 * enrolment.MINUTE) == "enrolment.code_expired"
     assert refused(field, "inventado-0000", key) == "enrolment.code_unknown"
     assert field.rows("select * from devices") == []
+
+
+def test_a_tablet_is_invited_to_a_region_that_a_desk_serves_and_told_which_there_are(field: Field) -> None:
+    with pytest.raises(Problem, match="99 is not one of 04, 08, 15, 16, 17, 21") as refused:
+        invite(field, "99")
+    assert refused.value.code == "enrolment.unknown_region"
+    assert field.rows("select * from enrolment_codes") == []
 
 
 def test_a_second_code_does_not_enrol_a_tablet_twice(field: Field) -> None:

@@ -18,6 +18,7 @@ import sync
 from server import app, problems
 from server.api import door
 from sync.exchange import MAX_BODY_BYTES
+from sync.transport import RefusedError
 
 SHAPE = {"type", "status", "code", "title", "detail", "advice"}
 CANARY = "lamujerdijoqueno"
@@ -70,6 +71,15 @@ def test_every_entry_is_complete_in_both_languages() -> None:
         texts = (entry.title_es, entry.title_en, entry.advice_es, entry.advice_en)
         assert all(texts), code
         assert 400 <= entry.status < 600, code
+
+
+@pytest.mark.parametrize("code", problems.CATALOGUE)
+def test_a_client_says_every_problem_in_one_line_with_its_title_and_its_advice(code: str) -> None:
+    entry = problems.CATALOGUE[code]
+    told = str(RefusedError(entry.status, problems.body(code, "17-child", "en", {})))
+    assert told == str(problems.Problem(code, "17-child"))
+    assert told == f"{code}: {entry.title_en}. 17-child. {entry.advice_en.rstrip('.')}"
+    assert told.isprintable()
 
 
 def check(status: int, content_type: str, body: bytes, *, members: frozenset[str] = frozenset()) -> dict[str, object]:

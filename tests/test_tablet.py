@@ -86,6 +86,32 @@ def test_roots_that_are_not_those_of_the_invitation_are_refused_and_nothing_is_s
     assert office.line.asked == ["GET /v1/trust"]
 
 
+def test_only_enrolling_makes_a_tablet(office: Office, tmp_path: Path) -> None:
+    kept = tmp_path / "holiday" / "photo.jpg"
+    kept.parent.mkdir()
+    kept.touch()
+    for folder in (tmp_path / "typo", kept.parent):
+        with Tablet(folder) as tablet:
+            assert tablet.status() == Status()
+            for work in (tablet.pull, tablet.sync, lambda made=tablet: screen(made)):
+                with pytest.raises(SyncError, match=r"tablet\.not_enrolled"):
+                    work()
+            with pytest.raises(SyncError, match=r"trust\.wrong_pin"):
+                tablet.enrol(office.invite().replace(office.pin, "0" * 64))
+    assert not (tmp_path / "typo").exists()
+    assert list(kept.parent.iterdir()) == [kept]
+
+
+def test_a_code_that_was_used_says_whom_to_tell(office: Office, tablet: Tablet, tmp_path: Path) -> None:
+    used = tablet.outbox.held("invitation")
+    assert used is not None
+    with (
+        Tablet(tmp_path / "thief") as thief,
+        pytest.raises(SyncError, match=r"enrolment\.code_used: The enrolment code has been used\. Ask for a new"),
+    ):
+        thief.enrol(used.decode())
+
+
 def test_a_lost_answer_to_the_enrolment_costs_nothing(office: Office, tmp_path: Path) -> None:
     invitation = office.invite()
     with Tablet(tmp_path / "new") as tablet:

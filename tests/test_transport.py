@@ -15,7 +15,8 @@ import pytest
 from urllib3.util import Timeout
 
 from sync.errors import SyncError
-from sync.transport import LARGEST_BODY, RefusedError, Traffic, Transport, inflate
+from sync.staff import Staff
+from sync.transport import LARGEST_BODY, RefusedError, Traffic, Transport, UnreachableError, inflate
 
 
 @dataclass
@@ -24,6 +25,7 @@ class Wire:
 
     port: int
     answer: bytes
+    hang_up: bool = False
     heard: bytes = b""
     connections: int = 0
 
@@ -39,9 +41,9 @@ def whole(asked: bytes) -> bool:
 
 
 @contextmanager
-def wire(answer: bytes) -> Iterator[Wire]:
+def wire(answer: bytes, *, hang_up: bool = False) -> Iterator[Wire]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        opened = Wire(listening.getsockname()[1], answer)
+        opened = Wire(listening.getsockname()[1], answer, hang_up)
 
         def serve() -> None:
             while True:
@@ -58,6 +60,8 @@ def wire(answer: bytes) -> Iterator[Wire]:
                         if whole(asked):
                             asked = b""
                             connection.sendall(opened.answer)
+                            if opened.hang_up:
+                                break
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
@@ -144,12 +148,83 @@ def test_half_an_answer_is_no_answer(answer: bytes) -> None:
         transport.close()
 
 
+@pytest.mark.parametrize("kept", [12, 15, 17, 22, 36, 38, 41, 60])
+def test_an_answer_cut_inside_its_head_is_no_answer(kept: int) -> None:
+    answer = said(b"hello", "Chaski-Signature: k.s")
+    with wire(answer[:kept], hang_up=True) as opened:
+        transport = Transport(opened.url)
+        with pytest.raises(SyncError, match=r"transport\.broken"):
+            transport.send("POST", "/v1/sync", b"x")
+        transport.close()
+
+
+def test_an_error_reads_as_one_line_that_says_what_to_do() -> None:
+    problem = {
+        "code": "http.invalid",
+        "title": "A field is not valid",
+        "detail": "",
+        "advice": "Correct the fields named.",
+        "fields": {"json": {"region": ["Too long.", "No region."], "label": ["Missing."]}},
+    }
+    assert str(RefusedError(422, problem)) == (
+        "http.invalid: A field is not valid. region: Too long. No region; label: Missing. Correct the fields named"
+    )
+    assert str(RefusedError(502, {})) == "transport.refused: HTTP 502"
+    hostile = {"code": "a\x1b[2J", "title": "two\nlines \x1b[31m", "fields": {"x": 1}, "advice": None, "request": "a1"}
+    assert str(RefusedError(500, hostile)).isprintable()
+
+
+def test_english_is_asked_for_except_in_a_sync_where_every_byte_counts() -> None:
+    with wire(said(b"{}")) as opened:
+        transport = Transport(opened.url)
+        transport.get("/v1/trust")
+        transport.close()
+    assert b"Accept-Language: en\r\n" in opened.heard
+
+
 def test_where_nobody_listens_nothing_left() -> None:
     with pytest.raises(SyncError, match=r"transport\.unreachable"):
         Transport("http://127.0.0.1:9").get("/v1/trust")
 
 
-@pytest.mark.parametrize("url", ["ftp://127.0.0.1", "127.0.0.1:8080", "http://"])
+BAD_ADDRESSES = [
+    "ftp://127.0.0.1",
+    "127.0.0.1:8080",
+    "http://",
+    "foo",
+    "",
+    "http://a:port",
+    "http://[::1",
+    "http://a b",
+]
+
+
+@pytest.mark.parametrize("url", BAD_ADDRESSES)
 def test_an_address_of_another_kind_is_refused(url: str) -> None:
     with pytest.raises(SyncError, match=r"transport\.bad_address"):
         Transport(url)
+    with pytest.raises(SyncError, match=r"transport\.bad_address"):
+        Staff.sign_in(url, "autora", "uno dos tres")
+
+
+@pytest.mark.parametrize("host", ["a..b", "." * 3, "a" * 64])
+def test_a_host_that_no_name_can_have_is_a_bad_address(host: str) -> None:
+    with pytest.raises(SyncError, match=r"transport\.bad_address"):
+        Transport(f"http://{host}").get("/v1/trust")
+    with pytest.raises(SyncError, match=r"transport\.bad_address"):
+        Staff.sign_in(f"http://{host}", "autora", "uno dos tres")
+
+
+def test_staff_learn_in_one_short_sentence_that_no_connection_was_made() -> None:
+    with pytest.raises(UnreachableError) as refused:
+        Staff.sign_in("http://127.0.0.1:9", "autora", "uno dos tres")
+    assert str(refused.value) == "transport.unreachable: no connection to 127.0.0.1:9"
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"HTTP/1.1 200 OK\r\nServ", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"]
+)
+def test_staff_take_no_half_answer_for_one(answer: bytes) -> None:
+    with wire(answer, hang_up=True) as opened, pytest.raises(SyncError) as broken:
+        Staff.sign_in(opened.url, "autora", "uno dos tres")
+    assert str(broken.value) == f"transport.broken: GET {opened.url}/v1/session/parameters had no whole answer"

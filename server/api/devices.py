@@ -31,9 +31,11 @@ blueprint = Blueprint("devices", __name__, url_prefix="/v1", description="Tablet
 def invite(given: dict[str, str]) -> dict[str, Any]:
     """Make a one-time code for a tablet; it is shown once."""
     here, now = parts(), parts().now()
-    trust = publishing.trust_in_force(here.db.read())
+    connection = here.db.read()
+    trust, registry = publishing.trust_in_force(connection), publishing.registry_in_force(connection)
     invited = enrolment.invite(
         here.db,
+        registry,
         label=given["label"],
         region=given["region"],
         actor=auth.signed_in().id,

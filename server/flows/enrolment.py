@@ -13,6 +13,7 @@ from server.problems import Problem
 from server.store import audit, devices
 from server.store.devices import Code, Device
 from sync import enrolment
+from sync.registry import Registry
 from sync.signed import Document
 from sync.trust import Trust
 
@@ -27,8 +28,11 @@ class Invited:
     expires: int
 
 
-def invite(db: Db, *, label: str, region: str, actor: str, now: int, minutes: int) -> Invited:
-    """Make a one-time code for a tablet to be called `label`, working in `region` (UBIGEO prefix)."""
+def invite(db: Db, registry: Registry, *, label: str, region: str, actor: str, now: int, minutes: int) -> Invited:
+    """Make a one-time code for a tablet to be called `label`, working in `region` (UBIGEO), which a desk must serve."""
+    regions = sorted({desk.site[:2] for desk in registry.desks if desk.site})
+    if regions and region not in regions:  # Where the national desk alone does the work, it does everybody's.
+        raise Problem("enrolment.unknown_region", f"{region} is not one of {', '.join(regions)}")
     code = secrets.token_urlsafe(12)
     expires = now + minutes * MINUTE
     with db.write() as w:

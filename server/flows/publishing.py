@@ -169,6 +169,11 @@ def trust_in_force(connection: Connection) -> Trust:
     return trust.read(Document.parse(newest(connection, "trust").body))
 
 
+def registry_in_force(connection: Connection) -> Registry:
+    """Return the newest registry."""
+    return registry.accept(Document.parse(newest(connection, "registry").body), trust_in_force(connection), None)
+
+
 def manifest_in_force(connection: Connection) -> Manifest:
     """Return the newest manifest."""
     return manifest.accept(Document.parse(newest(connection, "manifest").body), trust_in_force(connection), None)
