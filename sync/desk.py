@@ -18,7 +18,7 @@ from sync import bundle, enrolment, envelope, manifest, opened, registry, seal, 
 from sync.envelope import Envelope
 from sync.errors import SyncError
 from sync.keys import SealKey
-from sync.members import FORM_ID, SHA256_HEX
+from sync.members import FORM_ID, NAME, SHA256_HEX
 from sync.opened import Reading
 from sync.registry import Registry
 from sync.signed import Document
@@ -91,7 +91,7 @@ class Desk:
 
     def queue(self, queue: str, mode: str = "field") -> list[dict[str, Any]]:
         """List the referrals of one queue, the most urgent first."""
-        found: list[dict[str, Any]] = self.staff.get(f"/v1/queues/{queue}?mode={mode}")
+        found: list[dict[str, Any]] = self.staff.get(f"/v1/queues/{_named(queue)}?mode={mode}")
         return found
 
     def claim(self, referral_id: str) -> dict[str, Any]:
@@ -107,14 +107,14 @@ class Desk:
         return self._post(referral_id, "close", {"result": result})
 
     def _post(self, referral_id: str, verb: str, content: dict[str, str] | None = None) -> dict[str, Any]:
-        found: dict[str, Any] = self.staff.post(f"/v1/referrals/{referral_id}/{verb}", json=content)
+        found: dict[str, Any] = self.staff.post(f"/v1/referrals/{_named(referral_id)}/{verb}", json=content)
         return found
 
     # Opening
 
     def open(self, referral_id: str) -> OpenedScreening:
         """Verify everything behind a referral's screening, open it, read it and compute its results anew."""
-        referral = self.staff.get(f"/v1/referrals/{referral_id}")
+        referral = self.staff.get(f"/v1/referrals/{_named(referral_id)}")
         sealed = envelope.parse(self.staff.bytes(f"/v1/referrals/{referral_id}/envelope"))
         if (sealed.id, sealed.header.jti) != (referral["envelope"], referral["jti"]):
             raise SyncError("desk.other_envelope", "the server handed out another envelope than the referral's")
@@ -202,3 +202,12 @@ def _agrees(route: dict[str, Any] | None, reading: Reading) -> bool | None:
         "queue_kinds": sorted(reading.queue_kinds),
     }
     return all(route[name] == value for name, value in said.items() if name in route)
+
+
+def _named(typed: str) -> str:
+    """Let the id of a queue or referral pass, and nothing that would lead to another address of the server."""
+    if not NAME.fullmatch(typed):
+        raise SyncError(
+            "desk.bad_id", f"{typed!r} is not the id of a queue or referral; `chaski desk queue` lists them"
+        )
+    return typed

@@ -6,6 +6,7 @@ Called by `chaski device` and by tests. Answers and results live in memory only;
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -16,7 +17,7 @@ from typing import Self
 from screening_forms import engine
 from screening_forms.compile import CompiledForm
 from screening_forms.engine import Answer, Engine, Filled
-from screening_forms.errors import FormError
+from screening_forms.errors import AnswerError, FormError
 from sync import board as boards
 from sync import enrolment, registry, seal, trust
 from sync.board import Board
@@ -177,18 +178,20 @@ class Tablet:
         invited = Invitation.parse(invitation)
         if self._store.exists() and self.outbox.held("certificate"):
             raise SyncError("tablet.certified", "a registrar has certified this tablet already")
-        transport = Transport(invited.url)
-        trust.accept(Document.parse(transport.get("/v1/trust")), None, invited.pin)
+        with closing(Transport(invited.url)) as transport:
+            trust.accept(Document.parse(transport.get("/v1/trust")), None, invited.pin)
+            self._make()
+            transport.send("POST", "/v1/enrolments", enrolment.request(invited.code, self._key).to_bytes(), ENGLISH)
+        vars(self).pop("transport", None)
+        self.outbox.hold({"invitation": invitation.strip().encode()})
+        return self._key.public.words()
+
+    def _make(self) -> None:
         self._store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self._store.exists():
             self.outbox = Outbox(self._store)
         if not self._key_file.exists():
             save_secret(self._key_file, SigningKey.generate())
-        transport.send("POST", "/v1/enrolments", enrolment.request(invited.code, self._key).to_bytes(), ENGLISH)
-        transport.close()
-        vars(self).pop("transport", None)
-        self.outbox.hold({"invitation": invitation.strip().encode()})
-        return self._key.public.words()
 
     def pull(self) -> Pulled:
         """Fetch and verify everything the tablet works by; what fails to verify raises and changes nothing."""
@@ -211,6 +214,8 @@ class Tablet:
             raise SyncError("tablet.no_form", f"{form_id} is not among this tablet's forms")
         form, scorer = self._form(sha)
         filled = scorer.run(answers)
+        if filled.missing:  # Sealed like this, it would be in no queue, and nobody would ever look at it.
+            raise AnswerError(", ".join(filled.missing), "falta una respuesta obligatoria")
         route = route_of(form, sha, filled, taken)
         kind = registry.sealed_to(filled.values.get("queue_kinds", "").split())
         keyring = board.registry.keyring_for(_district(form, filled), kind)

@@ -139,6 +139,14 @@ def test_a_refusal_reads_as_advice_in_english_and_names_the_fields(office: Offic
         Desk.sign_in(office.people_url, "proteccion-17", "uno dos tres", pin=office.pin)
 
 
+def test_what_is_typed_as_an_id_leads_to_no_other_address(office: Office) -> None:
+    with office.desk("proteccion-17") as desk:
+        for typed in ("../../me", "..", "", "a/b", "x?mode=field", "%2e%2e"):
+            for work in (desk.claim, desk.accept, desk.open, desk.queue):
+                with pytest.raises(SyncError, match=r"desk\.bad_id"):
+                    work(typed)
+
+
 def test_an_expired_trust_is_refused_at_a_desk(office: Office) -> None:
     with office.desk("proteccion-17") as desk, pytest.raises(SyncError, match=r"trust\.expired"):
         Desk(desk.staff, pin=office.pin, now=desk.trust.expires + 1)

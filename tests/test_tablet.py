@@ -260,6 +260,15 @@ def test_a_wrong_answer_keeps_nothing_and_takes_no_number(tablet: Tablet) -> Non
     assert tablet.screen(FORM, answers(), TAKEN).seq == 1
 
 
+def test_an_interview_without_a_required_answer_is_not_sealed_into_no_queue_but_named(tablet: Tablet) -> None:
+    with pytest.raises(AnswerError, match="peligro, edad, region, distrito"):
+        tablet.screen(FORM, {}, TAKEN)
+    without = {name: value for name, value in answers().items() if name != "tipo_lugar"}
+    with pytest.raises(AnswerError, match=r"^tipo_lugar: falta"):
+        tablet.screen(FORM, without, TAKEN)
+    assert tablet.status().waiting == 0
+
+
 def test_no_answer_can_be_read_in_any_file_of_the_tablet(office: Office, tablet: Tablet, tmp_path: Path) -> None:
     screen(tablet)
     tablet.sync()

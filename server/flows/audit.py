@@ -1,4 +1,4 @@
-"""Holds the audit chain against itself. Called by `chaski audit verify`, the people's door and a job; it only reads."""
+"""Holds the audit chain against itself. Called by `chaski audit verify`; it only reads."""
 
 from __future__ import annotations
 

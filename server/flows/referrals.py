@@ -18,7 +18,7 @@ MINUTE = 60 * 1000
 WAITING = "waiting"
 SERVER = "server"
 # How a desk's work on a referral ended; "phoned" and paper count as work.
-RESULTS = frozenset({"attended", "handed_over", "not_found", "declined", "mistaken"})
+RESULTS = ("attended", "handed_over", "not_found", "declined", "mistaken")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def accept(db: Db, id_: str, person: str, *, now: int) -> Referral:
 def close(db: Db, id_: str, person: str, result: str, *, now: int) -> Referral:
     """End the work on a referral with one of RESULTS; the tablet is told that it is closed, not how."""
     if result not in RESULTS:
-        raise Problem("referral.unknown_result", ", ".join(sorted(RESULTS)))
+        raise Problem("referral.unknown_result", ", ".join(RESULTS))
     return _change(db, "close", id_, person, now=now, result=result)
 
 
