@@ -31,8 +31,8 @@ from sync.tablet import Tablet
 
 # Who is killed is shuffled, when is drawn: the same twenty at each run, however the processes' own timing falls.
 CHANCE = random.Random(20261121)
-VICTIMS = CHANCE.sample(["server"] * 8 + ["tablet"] * 7 + ["both"] * 5, k=20)
-KILLS = [(victim, CHANCE.uniform(0.0, 0.3)) for victim in VICTIMS]
+TARGETS = CHANCE.sample(["server"] * 8 + ["tablet"] * 7 + ["both"] * 5, k=20)
+KILLS = [(target, CHANCE.uniform(0.0, 0.3)) for target in TARGETS]
 PATIENCE = 30.0
 
 
@@ -110,16 +110,16 @@ def kill_and_restart(stage: Stage, journal: Journal) -> None:
     """Carry out the kills, each only after new receipts show that the one before it has been got over."""
     tablet = start_tablet(stage, journal)
     try:
-        for victim, delay in KILLS:
+        for target, delay in KILLS:
             journal.await_more("receipted", len(journal.said("receipted")), tablet)
             time.sleep(delay)
-            if victim != "tablet":
+            if target != "tablet":
                 stage.server.kill()
-            if victim != "server":
+            if target != "server":
                 tablet.kill()
                 tablet.wait()
                 tablet = start_tablet(stage, journal)
-            if victim != "tablet":
+            if target != "tablet":
                 stage.server.start()
         journal.await_more("receipted", len(journal.said("receipted")), tablet)
     finally:
@@ -154,7 +154,7 @@ def test_twenty_kills_of_server_and_tablet_lose_no_screening_and_store_none_twic
     assert after.wrongs() == []
     # It was real work that was interrupted: receipts came between any two kills, and requests were cut off.
     assert len(after.receipted) > len(KILLS)
-    assert len(journal.said("started")) == 1 + sum(victim != "server" for victim, _ in KILLS)
+    assert len(journal.said("started")) == 1 + sum(target != "server" for target, _ in KILLS)
     assert journal.said("cut"), "no kill of the server met a tablet that was talking to it"
 
 

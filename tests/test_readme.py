@@ -65,3 +65,7 @@ def test_every_make_target_in_the_readme_exists() -> None:
 def test_every_link_into_the_project_leads_somewhere() -> None:
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if not link.startswith("http")]
     assert all((ROOT / link).exists() for link in links)
+
+
+def test_the_readme_is_finished() -> None:
+    assert not re.search(r"@[A-Z]+@|TODO", README)

@@ -136,7 +136,10 @@ def accept(referral: str, pin: str, who: Who, as_json: bool) -> None:
 @desk.command()
 @click.argument("referral")
 @click.option(
-    "--result", required=True, type=click.Choice(RESULTS), help="How it ended; the inspector learns only that it has."
+    "--result",
+    required=True,
+    type=click.Choice(sorted(RESULTS)),
+    help="How it ended; the inspector learns only that it has.",
 )
 @pin_option
 @staff_options

@@ -143,7 +143,10 @@ def screen(folder: Path, form: str, answers: Path, taken: datetime | None, as_js
 
     The outcome is not printed, because it is not for the person in front of the tablet.
     """
-    day = taken.date() if taken else datetime.now().astimezone().date()
+    today = datetime.now().astimezone().date()
+    day = taken.date() if taken else today
+    if day > today:
+        raise click.UsageError(f"--taken {day} has not come yet.")
     with Tablet(folder) as tablet:
         done = tablet.screen(form, read_object(answers), taken=day)
     data = {"jti": done.jti, "form": done.form, "seq": done.seq}
@@ -165,6 +168,10 @@ def sync(folder: Path, as_json: bool) -> None:
         console.print(
             f"{report.sent} sent in {traffic.requests} request(s), {traffic.up:,} B up, {traffic.down:,} B down"
         )
+        for name in report.updated:
+            console.print(f"  new on board: {name}")
+        if report.waiting:
+            console.print(f"  {report.waiting} still waiting")
         for receipt in report.receipts:
             console.print(f"  {receipt.jti}  {receipt.outcome}")
         for event in report.events:

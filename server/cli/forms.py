@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from screening_forms import checks, engine, indicators, policy, reasons, scoring, translations, workbook
-from screening_forms.compile import CompiledForm, compile_form
+from screening_forms.compile import CHANNELS, CompiledForm, compile_form
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.workbook import Workbook
 from server.cli.staff import Who, staff_options
@@ -24,7 +24,6 @@ from sync.keyfiles import load_secret
 from sync.keys import SigningKey
 from sync.signed import Document
 
-CHANNELS = ("training", "field")
 channel_option = click.option(
     "--channel",
     type=click.Choice(CHANNELS),
@@ -98,6 +97,9 @@ def texts(form: str, as_json: bool) -> None:
 
     Texts whose Spanish changed become drafts again; nothing that was translated is lost.
     """
+    if not (translations.CATALOGUE / form / "form.md").exists():
+        known = ", ".join(sorted(folder.name for folder in translations.CATALOGUE.iterdir()))
+        raise click.ClickException(f"no form {form} in the catalogue; there is: {known}")
     found = translations.merge_template(form)
     data = {
         lang: {"reviewed": each.reviewed, "draft": each.draft, "missing": list(each.missing)}
@@ -217,8 +219,7 @@ def _sign(positive: bool) -> str:
 @json_option
 def sign(form: str, file: Path, key: Path, passphrase_file: Path | None, as_json: bool) -> None:
     """Sign the bundle in FILE, after compiling FORM here and finding the very same bytes."""
-    payload, *signatures = file.read_bytes().split(b"\n")
-    document = Document(payload, tuple(signature.decode("ascii") for signature in signatures))
+    document = Document.parse(file.read_bytes(), least=0)
     if document.content.get("channel") not in CHANNELS:
         raise click.ClickException(f"{file} is not a compiled form; nothing was signed.")
     with busy("Compiling FORM again to compare ..."):

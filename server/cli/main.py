@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 
 import click
@@ -24,6 +25,8 @@ class KindGroup(click.Group):
             forms.print_problems(error.problems)
         except OSError as error:
             click.echo(f"chaski: {error.filename or ''}: {error.strerror or error}", err=True)
+        except sqlite3.DatabaseError as error:
+            click.echo(f"chaski: a database is damaged, or is none: {error}; restore it from a copy", err=True)
         except (AnswerError, ConfigError, Problem, ProcessError, SyncError) as error:
             click.echo(f"chaski: {error}", err=True)
         sys.exit(1)

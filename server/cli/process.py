@@ -28,6 +28,7 @@ class ServerProcess:
     tablets_port: int
     people_port: int
     running: subprocess.Popen[bytes] | None = None
+    log_from: int = 0
 
     @property
     def people_url(self) -> str:
@@ -56,6 +57,7 @@ class ServerProcess:
             "CHASKI_PEOPLE_SECURE_COOKIE": "no",  # loopback without TLS
         }
         with (log / "server.log").open("ab") as output:
+            self.log_from = output.tell()
             self.running = subprocess.Popen(
                 [sys.executable, "-c", "from server.cli.main import main; main()", "serve"],
                 env={**os.environ, **settings},
@@ -78,7 +80,8 @@ class ServerProcess:
             raise ProcessError(f"the server ended by itself; its log ends:\n{self._end_of_log()}")
 
     def _end_of_log(self) -> str:
-        return (self.folders[1] / "server.log").read_text(encoding="utf-8")[-2000:]
+        written = (self.folders[1] / "server.log").read_bytes()[self.log_from :]
+        return written[-2000:].decode("utf-8", "replace")
 
     def stop(self) -> None:
         """Ask it to end, and wait."""

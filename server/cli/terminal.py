@@ -41,7 +41,7 @@ def read_object(path: Path) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         where = f"{error.msg} at line {error.lineno}, column {error.colno}"
         raise click.UsageError(f"{path} is not JSON: {where}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise click.UsageError(f"{path}: {error}.") from error
     if not isinstance(found, dict):
         raise click.UsageError(f"{path} must hold one JSON object, {{...}}.")
