@@ -1,6 +1,6 @@
 """Turns a workbook into a compiled form: one XForm that scores itself, with everything a version is made of.
 
-Called by `chaski forms compile`, and again before somebody signs. The same workbook gives the same bytes; nothing is signed here.
+Called by `chaski forms compile`, and again before somebody signs; it signs nothing. Same workbook, same bytes.
 """
 
 from __future__ import annotations
