@@ -13,6 +13,7 @@ import json
 import os
 import re
 import sqlite3
+import subprocess
 import tempfile
 import time
 import zlib
@@ -375,11 +376,13 @@ PLANTED: dict[str, Callable[[Path, bytes], object]] = {
 @pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED)
 def test_a_planted_canary_is_found(plant: Callable[[Path, bytes], object], tmp_path: Path) -> None:
     canaries = answered(PEOPLE[0])
-    watch = Watch((tmp_path,), canaries, os.getpid())
-    assert watch.found() == {}
     canary = max(canaries, key=len)
-    plant(tmp_path / "file", canary)
-    assert watch.found() == {canary.decode(): "file"}
+    # A process of its own: pytest's may hold deleted files of other tests open.
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as idle:
+        watch = Watch((tmp_path,), canaries, idle.pid)
+        assert watch.found() == {}
+        plant(tmp_path / "file", canary)
+        assert watch.found() == {canary.decode(): "file"}
 
 
 def test_a_canary_in_a_temporary_file_that_has_no_name_is_found(tmp_path: Path) -> None:
