@@ -92,7 +92,7 @@ def _lost(method: str, url: str, problem: requests.RequestException) -> SyncErro
     reason = getattr(problem.args[0], "reason", None) if problem.args else None
     if isinstance(problem, requests.ConnectTimeout) or isinstance(reason, NewConnectionError):
         return UnreachableError(f"no connection to {address_of(url).netloc}")
-    return SyncError("transport.broken", f"{method} {url} had no whole answer")
+    return SyncError("transport.broken", f"{method} {url} had no whole answer ({type(problem).__name__})")
 
 
 def _problem(answer: requests.Response) -> dict[str, Any]:

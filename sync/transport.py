@@ -116,7 +116,8 @@ class Transport:
         except (NewConnectionError, ConnectTimeoutError) as problem:
             raise UnreachableError(f"no connection to {self._host}") from problem
         except (HTTPError, OSError) as problem:
-            raise SyncError("transport.broken", f"{method} {path} had no whole answer: {problem}") from problem
+            why = type(problem).__name__  # The library's own words would be long, and no help.
+            raise SyncError("transport.broken", f"{method} {path} had no whole answer ({why})") from problem
         down = _size(f"HTTP/1.1 {answer.status} {answer.reason}", answer.headers.items(), content)
         self.traffic += Traffic(1, up, down)
         if len(content) > LARGEST_BODY:
