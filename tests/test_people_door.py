@@ -283,7 +283,7 @@ def test_a_tablet_is_invited_by_an_administrator_and_certified_by_a_registrar(fi
     listed: Any = {each["dev"]: each for each in registrar.get("/v1/devices").json or []}
     device = listed[tablet.key.kid]
     assert device["state"] == "pending"
-    assert device["words"].split() == list(tablet.key.public.words())
+    assert tablet.key.public.words()[0] not in str(device), "the registrar has to hear the words, not to copy them"
     certificate, path = field.certificate(tablet), f"/v1/devices/{tablet.key.kid}/certificate"
     other = field.tablet(certified=False).key.kid
     assert registrar.post(f"/v1/devices/{other}/certificate", data=certificate).status_code >= 400

@@ -90,14 +90,13 @@ class Invitation(Schema):
 
 
 class Device(Schema):
-    """A tablet, and the six words to compare before certifying it."""
+    """A tablet, and what is known of it."""
 
     dev = fields.String()
     label = fields.String()
     region = fields.String()
     state = fields.String()
     key = fields.String()
-    words = fields.String()
     enrolled = fields.Integer()
     seen = fields.Integer(allow_none=True)
     trust = fields.Integer(metadata={"description": "number of the document on board, like the next two"})

@@ -56,14 +56,16 @@ def invite(label: str, region: str, png: Path | None, who: Who, as_json: bool) -
 @staff_options
 @json_option
 def list_command(who: Who, as_json: bool) -> None:
-    """List the tablets: which wait to be certified, and the six words of each key (registrar, administrator)."""
+    """List the tablets, and which wait to be certified (registrar, administrator).
+
+    The six words are not shown: they count only when they are heard from whoever holds the tablet.
+    """
     with who.sign_in() as staff:
         found = staff.get("/v1/devices")
 
     def write(console: Console) -> None:
         for each in found:
             console.print(f"[bold]{each['dev']}[/]  {each['state']}, region {each['region']}, {each['label']}")
-            console.print(f"    {each['words']}")
         if not found:
             console.print("No tablet has enrolled yet.")
 
