@@ -1,5 +1,5 @@
-"""What the server does by itself: a table of jobs, each a plain function that a person can also run. The scheduler
-lives in the one serving process, so no job ever runs twice at once."""
+"""What the server does by itself: a table of jobs, each a plain function. The scheduler lives in the one serving
+process, so no job ever runs twice at once."""
 
 from __future__ import annotations
 

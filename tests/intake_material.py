@@ -16,7 +16,7 @@ from conftest import FOUNDED, World
 from server.api.door import Parts
 from server.app import Server, open_parts
 from server.flows import enrolment, exchange, publishing
-from server.flows.intake import Desk
+from server.flows.intake import Rulebook
 from server.flows.publishing import Ring
 from server.store import documents, referrals
 from server.store.referrals import Referral
@@ -139,8 +139,8 @@ class Field:
 
     def ask(self, tablet: Tablet, message: Message) -> Response:
         """Have a request answered, in this process; checks the server's signature."""
-        desk = Desk(self.parts.rules, self.parts.config.hours)
-        answer, _ = exchange.answer(self.parts.db, message, keys=self.parts.keys, desk=desk, now=self.now)
+        rulebook = Rulebook(self.parts.rules, self.parts.config.hours)
+        answer, _ = exchange.answer(self.parts.db, message, keys=self.parts.keys, rulebook=rulebook, now=self.now)
         return wire.read_response(answer, self.trust.servers, dev=tablet.key.kid, n=tablet.n)
 
     def push(self, tablet: Tablet, *envelopes: bytes) -> list[Item]:

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, g, jsonify, request
 
 from server.api.door import parts, signed_bytes
 from server.flows import enrolment, exchange, publishing
-from server.flows.intake import Desk
+from server.flows.intake import Rulebook
 from sync.enrolment import MAX_REQUEST_BYTES
 from sync.exchange import CONTENT_TYPE, SIGNATURE_HEADER, Message
 
@@ -22,8 +22,8 @@ def sync() -> Response:
     """The whole conversation in one round trip (SPEC 11)."""
     here = parts()
     message = Message(request.get_data(), request.headers.get(SIGNATURE_HEADER, ""))
-    desk = Desk(here.rules, here.config.hours)
-    answer, items = exchange.answer(here.db, message, keys=here.keys, desk=desk, now=here.now())
+    rulebook = Rulebook(here.rules, here.config.hours)
+    answer, items = exchange.answer(here.db, message, keys=here.keys, rulebook=rulebook, now=here.now())
     g.outcomes = dict(Counter(item.outcome for item in items))
     response = Response(answer.body, content_type=CONTENT_TYPE)
     response.headers[SIGNATURE_HEADER] = answer.signature

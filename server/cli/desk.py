@@ -138,7 +138,7 @@ def accept(referral: str, pin: str, who: Who, as_json: bool) -> None:
 @click.option(
     "--result",
     required=True,
-    type=click.Choice(sorted(RESULTS)),
+    type=click.Choice(RESULTS),
     help="How it ended; the inspector learns only that it has.",
 )
 @pin_option

@@ -160,6 +160,8 @@ def score(form: str, answers: Path, as_json: bool) -> None:
     """Fill FORM with answers as a tablet would and show what its own calculates find."""
     version = compiled(form, "training")
     filled = engine.load(version.xform).run(read_object(answers))
+    if filled.missing:
+        click.echo(f"Required and not answered; a tablet would not seal this: {', '.join(filled.missing)}", err=True)
     _show_assessment(scoring.explain(version, filled), as_json)
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from server.db import Connection, Db
 from server.flows import intake
-from server.flows.intake import SERVER, Arrival, Desk
+from server.flows.intake import SERVER, Arrival, Rulebook
 from server.keys import ServerKeys
 from server.problems import Problem
 from server.store import audit, devices, documents, envelopes, meta, statuses, worklist
@@ -23,14 +23,14 @@ from sync.signed import Document
 EVENTS_AT_ONCE = 200
 
 
-def answer(db: Db, message: Message, *, keys: ServerKeys, desk: Desk, now: int) -> tuple[Message, list[Item]]:
+def answer(db: Db, message: Message, *, keys: ServerKeys, rulebook: Rulebook, now: int) -> tuple[Message, list[Item]]:
     """Answer a tablet's request; also return what became of each envelope, for the log."""
     device = _speaker(db.read(), exchange.signer(message.signature))
     request = exchange.read_request(message, VerifyKey.from_raw(device.key))
     arrivals = [intake.inspect(db.read(), raw, keys.routes) for raw in request.envelopes]
     with db.write() as w:
         _hear(w, device.dev, request, hashlib.sha256(message.body).hexdigest(), now)
-        items = intake.take(w, arrivals, sender=device.dev, desk=desk, now=now)
+        items = intake.take(w, arrivals, sender=device.dev, rulebook=rulebook, now=now)
         known = _pending(w, request)
         seq = intake.advance(w, _chains(arrivals), now=now)
         response = _news(w, device.dev, request, seq, now)

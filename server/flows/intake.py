@@ -33,7 +33,7 @@ class Arrival:
 
 
 @dataclass(frozen=True)
-class Desk:
+class Rulebook:
     """What routing needs: the ordered rules, and hours to the deadline per urgency."""
 
     rules: Sequence[Rule]
@@ -61,20 +61,20 @@ def _open(envelope: Envelope, route_keys: Mapping[str, RouteKey]) -> Route | Non
         return None
 
 
-def take(w: Connection, arrivals: Iterable[Arrival], *, sender: str, desk: Desk, now: int) -> list[Item]:
+def take(w: Connection, arrivals: Iterable[Arrival], *, sender: str, rulebook: Rulebook, now: int) -> list[Item]:
     """Give each envelope its fate; return one receipt item for each, in order."""
     items = []
     for arrival in arrivals:
         try:
             with w.atomic():
-                items.append(_take_one(w, arrival, sender, desk, now))
+                items.append(_take_one(w, arrival, sender, rulebook, now))
         except sqlite3.IntegrityError:
             # The tables refuse this one. It stays on the tablet and is counted; the others of its batch are stored.
             items.append(_reject(w, arrival.id, "envelope.not_stored", sender, now))
     return items
 
 
-def _take_one(w: Connection, arrival: Arrival, sender: str, desk: Desk, now: int) -> Item:
+def _take_one(w: Connection, arrival: Arrival, sender: str, rulebook: Rulebook, now: int) -> Item:
     envelope = arrival.envelope
     if envelope is None:
         return _reject(w, arrival.id, arrival.code, sender, now)
@@ -84,7 +84,7 @@ def _take_one(w: Connection, arrival: Arrival, sender: str, desk: Desk, now: int
     decisions: tuple[Decision, ...] = ()
     if outcome in ("stored", "fork"):
         keyring = keyrings.of_kid(w, envelope.header.kid)
-        decisions = routing.decide(arrival.route, desk.rules, keyring=keyring, received=now, hours=desk.hours)
+        decisions = routing.decide(arrival.route, rulebook.rules, keyring=keyring, received=now, hours=rulebook.hours)
         if outcome == "stored" and _is_held(w, arrival.route, decisions):
             outcome = "held"
     envelopes.put(w, envelope, outcome=outcome, at=now)
