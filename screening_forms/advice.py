@@ -113,6 +113,10 @@ ADVICE: dict[str, tuple[str, str]] = {
     ),
     "translation.missing": ("falta la traducción a «{0}» de {1}", "{1} has no translation into '{0}'"),
     "translation.none": ("no hay ninguna traducción a «{0}»", "there is no translation into '{0}' at all"),
+    "translation.stale": (
+        "la traducción a «{0}» de {1} se hizo de otro texto en castellano: revísela",
+        "the translation of {1} into '{0}' was made from another Spanish text: review it",
+    ),
     "translation.spelling": ("en «{0}», {1}: revise {2}", "in '{0}', {1}: check the spelling of {2}"),
 }
 

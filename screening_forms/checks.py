@@ -360,9 +360,8 @@ def _route_choices(subject: Subject, row: Row, field: str) -> Iterator[FormProbl
 
 def check_translations(subject: Subject) -> Iterator[FormProblem]:
     """Every text is there in every language the form names, with its references, in the official spelling."""
-    for lang in translations.languages(subject.workbook):
-        if lang not in translations.FALLBACK:
-            continue  # `check_settings` names it
+    # A language that is none of ours is named by `check_settings`.
+    for lang in filter(translations.FALLBACK.__contains__, translations.languages(subject.workbook)):
         texts = translations.resolve(subject.workbook, lang, subject.locales)
         if all(text.state == "fallback" for text in texts.values()):
             yield problem("translation.none", subject.settings, "languages", lang)
@@ -373,9 +372,10 @@ def check_translations(subject: Subject) -> Iterator[FormProblem]:
             text = texts[entry.context]
             if text.state == "fallback":
                 yield problem("translation.missing", row, column, lang, entry.context)
-                continue
-            if wrong := translations.spelling(text.text, lang, loans):
+            elif wrong := translations.spelling(text.text, lang, loans):
                 yield problem("translation.spelling", row, column, lang, entry.context, ", ".join(wrong))
+            if text.stale:
+                yield problem("translation.stale", row, column, lang, entry.context)
 
 
 CHECKS: tuple[Callable[[Subject], Iterator[FormProblem]], ...] = (

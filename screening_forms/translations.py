@@ -55,10 +55,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Translated:
-    """A text as people will see it; `state` is reviewed, draft, or fallback (Spanish, for want of a translation)."""
+    """A text as people will see it; `state` is reviewed, draft, or fallback (Spanish, for want of a translation).
+
+    `stale`: it was made from another Spanish text, and may now say something else.
+    """
 
     text: str
     state: str
+    stale: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,7 @@ def resolve(workbook: Workbook, lang: str, locales: Path = LOCALES) -> dict[str,
         column = cell(own[entry.sheet, entry.row], entry.part, lang)
         source, translated = held.get(entry.context, (entry.text, Translated(entry.text, "fallback")))
         if source != entry.text:
-            translated = Translated(translated.text, "draft")
+            translated = Translated(translated.text, "draft", stale=True)
         texts[entry.context] = Translated(column, "draft") if column else translated
     return texts
 

@@ -271,6 +271,20 @@ def test_a_text_missing_in_one_language_is_named(tmp_path: Path) -> None:
     assert checks.blocking(problems) == []
 
 
+def test_a_translation_made_from_another_spanish_text_is_named(tmp_path: Path) -> None:
+    workbook = parse_markdown(FORM.replace("| es | |", "| es quz | |"))
+    translations.merge(workbook, "quz", tmp_path)
+    path = tmp_path / "quz" / "LC_MESSAGES" / "forms.po"
+    po = polib.pofile(str(path))
+    for entry in po:
+        entry.msgstr = "ari"
+        if entry.msgctxt == "f/horas/label":
+            entry.msgid = "¿Y antes?"
+    po.save()
+    problems = [p for p in checks.check(workbook, VOCABULARY, locales=tmp_path) if p.code.startswith("translation")]
+    assert [(p.sheet, p.row, p.code) for p in problems] == [("survey", 7, "translation.stale")]
+
+
 def test_every_code_has_advice_in_both_languages_and_every_advice_is_used() -> None:
     source = Path(checks.__file__).read_text(encoding="utf-8")
     assert set(re.findall(r'problem\(\s*"([a-z_.]+)"', source)) == set(ADVICE)
