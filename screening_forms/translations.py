@@ -129,7 +129,13 @@ def _choices(workbook: Workbook) -> Iterator[tuple[Row, str]]:
 def load(form_id: str, lang: str, locales: Path = LOCALES) -> dict[str, tuple[str, Translated]]:
     """A form's translations by context, each with the Spanish it was made from; untranslated entries are left out."""
     entries = (e for e in _open(lang, locales) if not e.obsolete and e.msgstr and _form_of(e) == form_id)
-    return {e.msgctxt or "": (e.msgid, Translated(e.msgstr, "draft" if e.fuzzy else "reviewed")) for e in entries}
+    return {e.msgctxt or "": (e.msgid, _translated(e)) for e in entries}
+
+
+def _translated(entry: polib.POEntry) -> Translated:
+    # A merge keeps the former Spanish beside a draft until somebody looked at it again.
+    stale = bool(entry.fuzzy and entry.previous_msgid)
+    return Translated(entry.msgstr, "draft" if entry.fuzzy else "reviewed", stale)
 
 
 def resolve(workbook: Workbook, lang: str, locales: Path = LOCALES) -> dict[str, Translated]:

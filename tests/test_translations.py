@@ -74,7 +74,7 @@ def test_changed_spanish_makes_a_reviewed_translation_a_draft_before_and_after_t
     translations.merge(form(), "quz", tmp_path)
     write(tmp_path, "f/cobra/label", "¿Qullqita qusunkichu?", reviewed=True)
     changed = form("¿Le pagan todo?")
-    draft = Translated("¿Qullqita qusunkichu?", "draft")
+    draft = Translated("¿Qullqita qusunkichu?", "draft", stale=True)
     assert translations.resolve(changed, "quz", tmp_path)["f/cobra/label"] == draft
     translations.merge(changed, "quz", tmp_path)
     assert translations.resolve(changed, "quz", tmp_path)["f/cobra/label"] == draft
