@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import urllib3
+from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationParseError, NewConnectionError
 from urllib3.util import SKIP_HEADER, Timeout, Url, parse_url
 
@@ -103,16 +104,7 @@ class Transport:
                 preload_content=False,
                 decode_content=False,
             )
-            if answer.length_remaining is None and not answer.chunked:
-                answer.close()
-                raise ConnectionError("its head does not say how long it is, or was cut off")
-            content = answer.read(LARGEST_BODY + 1, decode_content=False)
-            if len(content) > LARGEST_BODY:
-                answer.close()  # The rest is still on its way: the connection is of no more use.
-            elif answer.length_remaining:
-                answer.close()
-                raise ConnectionError(f"{answer.length_remaining} bytes did not come")
-            answer.release_conn()
+            content = _read(answer)
         except (NewConnectionError, ConnectTimeoutError) as problem:
             raise UnreachableError(f"no connection to {self._host}") from problem
         except (HTTPError, OSError) as problem:
@@ -163,6 +155,21 @@ def _fields(wrong: Any, name: str = "") -> Iterator[str]:
             yield from _fields(what, str(inner))
     elif isinstance(wrong, list):
         yield f"{name}: {' '.join(map(str, wrong))}".rstrip(".")
+
+
+def _read(answer: BaseHTTPResponse) -> bytes:
+    """Read a whole body, or one byte more than is allowed; ConnectionError when the answer was cut off."""
+    if answer.length_remaining is None and not answer.chunked:
+        answer.close()
+        raise ConnectionError("its head does not say how long it is, or was cut off")
+    content = answer.read(LARGEST_BODY + 1, decode_content=False)
+    if len(content) > LARGEST_BODY:
+        answer.close()  # The rest is still on its way: the connection is of no more use.
+    elif answer.length_remaining:
+        answer.close()
+        raise ConnectionError(f"{answer.length_remaining} bytes did not come")
+    answer.release_conn()
+    return content
 
 
 def _size(first: str, headers: Iterable[tuple[str, str]], body: bytes) -> int:

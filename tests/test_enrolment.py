@@ -77,7 +77,7 @@ def test_a_tablet_is_invited_to_a_region_that_a_desk_serves_and_told_which_there
 def test_a_second_code_does_not_enrol_a_tablet_twice(field: Field) -> None:
     key = SigningKey.generate()
     enrol(field, invite(field), key)
-    assert refused(field, invite(field), key) == "enrolment.tablet_known"
+    assert refused(field, invite(field), key) == "enrolment.device_known"
 
 
 def test_the_code_is_nowhere_in_the_database(field: Field) -> None:

@@ -66,7 +66,7 @@ def _admit(w: Connection, code: Code, key: bytes, dev: str, now: int) -> None:
     if now >= code.expires:
         raise Problem("enrolment.code_expired")
     if devices.get(w, dev) is not None:
-        raise Problem("enrolment.tablet_known", dev)
+        raise Problem("enrolment.device_known", dev)
     devices.add(w, dev=dev, key=key, label=code.label, region=code.region, at=now)
     devices.use_code(w, code.hash, dev=dev, at=now)
     audit.append(w, at=now, action="device.enrolled", actor=dev, subject=dev, detail={"code": code.hash[:16]})
