@@ -24,6 +24,7 @@ RESPONSE_TYP = "chaski-1/response+jws"
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_ENVELOPES = 500
 GZIP_FROM_BYTES = 512
+_HAVE = ("trust", "registry", "manifest", "orders")
 _STATUS = re.compile(r"[a-z_]{1,32}")
 
 
@@ -53,6 +54,7 @@ class Request:
     trust: int = 0
     registry: int = 0
     manifest: int = 0
+    orders: int = 0
     generation: str = ""
     cursor: int = 0
     pending: tuple[str, ...] = ()
@@ -146,7 +148,7 @@ def _check(message: Message, typ: str, keys: Mapping[str, VerifyKey]) -> None:
 
 def write_request(request: Request, device: SigningKey) -> Message:
     """Write and sign what a tablet sends."""
-    have = _said({"trust": request.trust, "registry": request.registry, "manifest": request.manifest})
+    have = _said({name: getattr(request, name) for name in _HAVE})
     content = {
         "n": request.n,
         "at": request.at,
@@ -172,9 +174,7 @@ def read_request(message: Message, device: VerifyKey) -> Request:
     return Request(
         n=members.integer("n", 1),
         at=members.integer("at", default=0),
-        trust=have.integer("trust", default=0),
-        registry=have.integer("registry", default=0),
-        manifest=have.integer("manifest", default=0),
+        **{name: have.integer(name, default=0) for name in _HAVE},
         generation=members.text("generation", HALF_ID, default=""),
         cursor=members.integer("cursor", default=0),
         pending=members.texts("pending", SHA256_HEX, MAX_ENVELOPES),

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from server.db import Db, rows
-from sync import bundle, enrolment, envelope, exchange, manifest, receipt, registry, route, trust
+from sync import bundle, enrolment, envelope, exchange, manifest, order, receipt, registry, route, trust
 from sync.route import VOCABULARY
 
 ROOT = Path(__file__).parent.parent
@@ -55,7 +55,7 @@ def test_every_section_that_the_code_cites_is_there():
 
 
 def test_every_typ_is_in_the_spec():
-    types = {module.TYP for module in (bundle, manifest, receipt, registry, trust)}
+    types = {module.TYP for module in (bundle, manifest, order, receipt, registry, trust)}
     types |= {enrolment.REQUEST_TYP, enrolment.CERTIFICATE_TYP, envelope.SIGNATURE_TYP}
     types |= {exchange.REQUEST_TYP, exchange.RESPONSE_TYP}
     assert set(re.findall(r"^\| `(chaski-1/[a-z]+\+jws)`", section("4.2"), re.M)) == types
