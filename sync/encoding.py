@@ -3,12 +3,15 @@
 import base64
 import binascii
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import rfc8785
 
 from sync.errors import SyncError
+
+MAX_INTEGER = 2**53 - 1
 
 
 def b64u(data: bytes) -> str:
@@ -40,10 +43,30 @@ def _no_constant(name: str) -> Any:
     raise SyncError("encoding.json", f"{name} is not JSON")
 
 
+def _integer(text: str) -> int:
+    number = int(text)
+    if abs(number) > MAX_INTEGER:
+        raise SyncError("encoding.json", "an integer that not every JSON reader agrees on")
+    return number
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise SyncError("encoding.json", "a number too large for a double")
+    return number
+
+
+_STRICT = json.JSONDecoder(
+    object_pairs_hook=_members_once, parse_constant=_no_constant, parse_int=_integer, parse_float=_finite
+)
+_PLAIN = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+
+
 def strict_value(data: bytes) -> Any:
     """Read one JSON value in UTF-8, in which no object has the same member twice (SPEC 2.2)."""
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_members_once, parse_constant=_no_constant)
+        return _STRICT.decode(data.decode("utf-8"))
     except (ValueError, RecursionError) as wrong:
         raise SyncError("encoding.json", "not JSON in UTF-8") from wrong
 
@@ -58,7 +81,21 @@ def strict_json(data: bytes) -> dict[str, Any]:
 
 def canonical(content: Mapping[str, Any] | list[Any]) -> bytes:
     """Write a JSON object or array as RFC 8785 bytes."""
+    value = content if isinstance(content, list) else dict(content)
     try:
-        return rfc8785.dumps(content if isinstance(content, list) else dict(content))
+        return _PLAIN.encode(value).encode() if _is_plain(value) else rfc8785.dumps(value)
     except (ValueError, RecursionError) as wrong:
         raise SyncError("encoding.json", "has no canonical JSON form") from wrong
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether the standard library's JSON, ten times as fast, is RFC 8785 too: no floats, and no names but in ASCII.
+
+    Floats have a spelling of their own there, and names are sorted as UTF-16. Almost everything we sign is plain.
+    """
+    kind = type(value)
+    if kind is dict:
+        return all(type(name) is str and name.isascii() for name in value) and all(map(_is_plain, value.values()))
+    if kind is list:
+        return all(map(_is_plain, value))
+    return kind in (str, bool, type(None)) or (kind is int and -MAX_INTEGER <= value <= MAX_INTEGER)

@@ -95,7 +95,8 @@ def _pack(content: Mapping[str, Any]) -> bytes:
     plain = canonical(_said({"protocol": PROTOCOL, **content}))
     if len(plain) < GZIP_FROM_BYTES:
         return plain
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    # A window no larger than the body: to set up the usual 32 KiB costs more than to pack an answer.
+    packer = zlib.compressobj(9, zlib.DEFLATED, 16 + min(15, len(plain).bit_length()))
     packed = packer.compress(plain) + packer.flush()
     return min(plain, packed, key=len)
 

@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from sync.encoding import MAX_INTEGER
 from sync.errors import SyncError
 
-MAX_INTEGER = 2**53 - 1
 KID = re.compile(r"[A-Za-z0-9_-]{22}")
 HALF_ID = re.compile(r"[A-Za-z0-9_-]{11}")
 SHA256_HEX = re.compile(r"[0-9a-f]{64}")

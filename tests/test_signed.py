@@ -4,8 +4,11 @@ import json
 from contextlib import suppress
 
 import pytest
+import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from joserfc import jws
+from joserfc.jwk import OKPKey
 
 from sync import signed
 from sync.encoding import b64u, canonical, strict_json, unb64u
@@ -63,13 +66,34 @@ def test_whatever_arrives_as_a_document_is_read_or_refused_by_name(data):
         Document.parse(data)
 
 
-@given(st.binary(max_size=300))
-def test_the_lean_path_of_envelopes_and_the_jose_library_agree(payload):
-    jws = signed.sign(payload, KEY, TYP)
-    assert signed.sign_bare(payload, KEY, TYP) == jws.split(".")[2]
-    signed.verify_bare(payload, jws.split(".")[2], KEY.public, TYP)
-    if payload:  # A detached JWS over nothing looks attached to joserfc; no document and no body is empty.
-        assert signed.verify(payload, jws, TYP, KEYS) == KEY.kid
+@given(st.binary(min_size=1, max_size=300))  # A detached JWS over nothing looks attached to joserfc.
+def test_any_jose_library_reads_our_signatures_and_we_read_its(payload):
+    ours, public = signed.sign(payload, KEY, TYP), {"kty": "OKP", "crv": "Ed25519", "x": b64u(KEY.public.raw)}
+    jws.deserialize_compact(ours, OKPKey.import_key(public), algorithms=["Ed25519"], payload=payload)
+    private = OKPKey.import_key({**public, "d": b64u(KEY.secret)})
+    header = {"alg": "Ed25519", "kid": KEY.kid, "typ": TYP}
+    theirs = jws.detach_content(jws.serialize_compact(header, payload, private, algorithms=["Ed25519"]))
+    assert theirs == ours
+    assert signed.verify(payload, theirs, TYP, KEYS) == KEY.kid
+    signed.verify_bare(payload, signed.sign_bare(payload, KEY, TYP), KEY.public, TYP)
+
+
+ANY_LEAVES = LEAVES | st.floats(allow_nan=False, allow_infinity=False) | st.integers() | st.text()
+ANY_VALUES = st.recursive(
+    ANY_LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3), max_leaves=8
+)
+
+
+@settings(max_examples=300)
+@given(st.lists(ANY_VALUES, max_size=3) | st.dictionaries(st.text(), ANY_VALUES, max_size=4))
+def test_canonical_json_is_that_of_the_rfc8785_library_whatever_is_written(content):
+    try:
+        expected = rfc8785.dumps(content)
+    except ValueError:
+        with pytest.raises(SyncError, match=r"encoding\.json"):
+            canonical(content)
+    else:
+        assert canonical(content) == expected
 
 
 @pytest.mark.parametrize(
