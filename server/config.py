@@ -14,10 +14,14 @@ from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 from urllib.parse import urlsplit
 
+import pyrage
+
 PREFIX = "CHASKI_"
 # Read by the test suite, never by the server, which must not stumble over them in its environment.
 NOT_SETTINGS = frozenset({"CHASKI_REQUIRE_JAVA", "CHASKI_SABOTAGE"})
 _KEY_FILE_LIMIT = 64 * 1024
+# How a file begins, or a line of it, that holds the secret half of a backup key: in clear, locked, locked and armoured.
+_AGE_SECRETS = (b"AGE-SECRET-KEY-", b"age-encryption.org/v1\n-> scrypt", b"YWdlLWVuY3J5cHRpb24ub3JnL3YxCi0+IHNjcnlwdC")
 
 
 class ConfigError(Exception):
@@ -65,6 +69,13 @@ def _yes_or_no(text: str) -> bool:
     return {"yes": True, "no": False}[text]
 
 
+def _recipient(text: str) -> str:
+    try:
+        return str(pyrage.x25519.Recipient.from_str(text)) if text else ""
+    except pyrage.RecipientError as wrong:
+        raise ValueError(f"must be the public half of a backup key, age1...: {wrong}") from wrong
+
+
 def _url(text: str) -> str:
     if text and (urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).hostname):
         raise ValueError("must be an http or https address")
@@ -101,6 +112,13 @@ class Config:
     enrolment_code_minutes: Annotated[int, Setting("Minutes a one-time enrolment code lives.", _positive)] = 60
     session_minutes: Annotated[int, Setting("Minutes a signed-in person may be idle.", _positive)] = 60
     silent_days: Annotated[int, Setting("Days without a sync that put a tablet on the work list.", _positive)] = 21
+    backup_recipient: Annotated[
+        str, Setting("Public half (age1...) of the key that backups are made for.", _recipient)
+    ] = ""
+    backup_folder: Annotated[
+        Path | None, Setting("Folder for daily backups, away from the data folder's disk.", _folder)
+    ] = None
+    backup_keep: Annotated[int, Setting("Daily backups that are kept; older ones are removed.", _positive)] = 14
 
     @property
     def database(self) -> Path:
@@ -149,6 +167,10 @@ def load(environ: Mapping[str, str]) -> Config:
     config = Config(**values)
     if (config.tablets_host, config.tablets_port) == (config.people_host, config.people_port):
         raise ConfigError("CHASKI_PEOPLE_PORT", "the two doors need two ports")
+    if bool(config.backup_recipient) != bool(config.backup_folder):
+        raise ConfigError("CHASKI_BACKUP_FOLDER", "and CHASKI_BACKUP_RECIPIENT go together: one alone backs nothing up")
+    if config.backup_folder and config.backup_folder.resolve().is_relative_to(config.data.resolve()):
+        raise ConfigError("CHASKI_BACKUP_FOLDER", "lies in the data folder, and would be lost with it")
     return config
 
 
@@ -156,7 +178,8 @@ def refuse_insecure(config: Config, *, demo: bool, own: Collection[str]) -> None
     """Refuse to serve where screenings would not be safe.
 
     `demo`: the trust in force is marked demo. `own`: kids of the server's own keys; any other secret under the data
-    folder (root, registrar, author, reviewer, recovery, keyring) would let a taken-over server speak for people.
+    folder (root, registrar, author, reviewer, recovery, keyring) would let a taken-over server speak for people, or, a
+    backup key, read what it has forgotten.
     """
     if demo:
         for name, host in (("CHASKI_TABLETS_HOST", config.tablets_host), ("CHASKI_PEOPLE_HOST", config.people_host)):
@@ -188,13 +211,16 @@ def _private(path: Path, what: str) -> None:
 
 
 def _key_files(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Every key file under the folder (JSON with `kind` and `kid`, SPEC 3.4), and the kid of its secret."""
+    """Every key file under the folder (JSON with `kind` and `kid`, SPEC 3.4, or an age identity, whose kid is "")."""
     for where, _, names in os.walk(folder):
         for path in (Path(where) / name for name in names):
             if path.stat().st_size > _KEY_FILE_LIMIT:
                 continue
+            raw = path.read_bytes()
+            if any(mark in raw for mark in _AGE_SECRETS):
+                yield path, ""
             try:
-                content = json.loads(path.read_bytes())
+                content = json.loads(raw)
             except ValueError:
                 continue
             if isinstance(content, dict) and {"kind", "kid"} <= content.keys():
