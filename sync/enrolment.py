@@ -90,12 +90,17 @@ def accept_certificate(document: Document, trust: Trust, dev: str | None = None)
     """Return the certificate that a document states; `dev` is the tablet it must be for."""
     document.require(CERTIFICATE_TYP, trust.registrars)
     members = Members(document.content, "certificate")
-    key = VerifyKey.from_raw(unb64u(members.text("key", TEXT)))
-    if key.kid != members.text("dev", KID) or dev not in (None, key.kid):
-        raise SyncError("enrolment.wrong_device", f"a certificate for {key.kid}")
-    return Certificate(
-        key.kid, key, members.text("region", _REGION), members.text("label", LABEL), members.integer("number", 1)
+    members.integer("issued")  # It informs people and decides nothing, but must be there.
+    certificate = Certificate(
+        members.text("dev", KID),
+        VerifyKey.from_raw(unb64u(members.text("key", TEXT))),
+        members.text("region", _REGION),
+        members.text("label", LABEL),
+        members.integer("number", 1),
     )
+    if certificate.key.kid != certificate.dev or dev not in (None, certificate.dev):
+        raise SyncError("enrolment.wrong_device", f"a certificate for {certificate.dev}")
+    return certificate
 
 
 def certify(

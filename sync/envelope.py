@@ -8,10 +8,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from sync.encoding import canonical, strict_json, unb64u
+from sync.encoding import MAX_INTEGER, canonical, strict_json, unb64u
 from sync.errors import SyncError
 from sync.keys import VerifyKey
-from sync.members import HALF_ID, KID, MAX_INTEGER, SHA256_HEX
+from sync.members import HALF_ID, KID, SHA256_HEX
 from sync.route import SEALED_BYTES
 from sync.signed import verify_bare
 

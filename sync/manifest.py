@@ -107,6 +107,7 @@ def _read(document: Document) -> Manifest:
         RouteKeyEntry(RoutePublic.from_raw(unb64u(entry.text("key", TEXT))), entry.integer("until"))
         for entry in members.objects("route_keys")
     )
+    members.integer("issued")  # It informs people and decides nothing, but must be there.
     if not route_keys:
         raise SyncError("document.malformed", "manifest has no route key")
     return Manifest(

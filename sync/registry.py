@@ -111,6 +111,7 @@ def _read(document: Document) -> Registry:
         Desk(entry.text("site", _SITE), entry.text("kind", _KIND), entry.text("keyring", NAME))
         for entry in members.objects("desks")
     )
+    members.integer("issued")  # It informs people and decides nothing, but must be there.
     if not {NATIONAL, *(desk.keyring for desk in desks)} <= set(keyrings):
         raise SyncError("document.malformed", "registry lacks the national keyring or that of a desk")
     if len(keyrings) != len(listed):

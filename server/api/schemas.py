@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from sync.members import MAX_INTEGER
+from sync.encoding import MAX_INTEGER
 
 MODES = ("field", "training")
 # marshmallow matches from the start only, hence the ends; \d would take the digits of every script.
