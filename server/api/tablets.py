@@ -47,6 +47,16 @@ def certificate(dev: str) -> Response:
     return signed_bytes(body, hashlib.sha256(body).hexdigest(), immutable=False)
 
 
+@blueprint.put("/v1/enrolments/<dev>")
+def readmit(dev: str) -> Response:
+    """Take back a certified tablet that a restored server has forgotten (SPEC 5.5)."""
+    request.max_content_length = MAX_REQUEST_BYTES  # for the reason above
+    here = parts()
+    trust, registry = publishing.trust_in_force(here.db.read()), publishing.registry_in_force(here.db.read())
+    device = enrolment.readmit(here.db, request.get_data(), dev, trust=trust, registry=registry, now=here.now())
+    return jsonify(dev=device.dev, state=device.state)
+
+
 @blueprint.get("/v1/<any(trust, registry, manifest):kind>")
 def document(kind: str) -> Response:
     """The newest trust, registry or manifest."""
