@@ -13,7 +13,7 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 	@PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --disable-pip-version-check --ignore-requires-python --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-.PHONY: run demo demo-sabotage test lint format bench clean help
+.PHONY: run demo demo-sabotage test lint format bench fuzz clean help
 
 run: $(READY)  ## Set up, tell the story once on a live server, serve until Ctrl-C
 	@$(BIN)/chaski demo --keep var
@@ -39,6 +39,11 @@ format: $(READY)  ## Format the code
 
 bench: $(READY)  ## Speed and sizes beside limits of the same run (ARGS=--json)
 	@$(BIN)/python tests/bench.py $(ARGS)
+
+SECONDS ?= 60
+fuzz: $(READY)  ## Look for bytes that break a reader or a door (SECONDS=60, ARGS="--seed 7 --only trust"); exit 1 on a find
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,fuzz]'
+	@$(BIN)/python tests/fuzz.py --seconds $(SECONDS) $(ARGS)
 
 clean:  ## Remove the environment and caches; var/, the data, stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -1,0 +1,104 @@
+"""Intake as a function of any bytes: a certified tablet that says and sends whatever it likes to a real database."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+from fuzz_protocol import HELD, around, signed
+from vector_material import DEVICE, KEYRING, NOW, REGISTRAR, ROUTE_KEY, SERVER, TRUST
+
+from server.config import Config
+from server.db import Db
+from server.flows import exchange, founding, intake, routing
+from server.flows.founding import Founded, NewKeyring
+from server.flows.intake import Rulebook
+from server.keys import ServerKeys
+from server.problems import Problem
+from server.store import devices
+from sync import exchange as wire
+from sync import receipt, registry
+from sync.keys import RouteKey
+from sync.registry import Keyring
+from sync.signed import Document
+
+KEYS = ServerKeys(SERVER, {ROUTE_KEY.kid: ROUTE_KEY})
+ROUTES: dict[str, RouteKey] = dict(KEYS.routes)
+MOST = 8
+
+
+class _UndoError(Exception):
+    """Takes a case's transaction back, so that each finds the same database."""
+
+
+@cache
+def database() -> Db:
+    """A founded server's database with one certified tablet; it goes away with the process."""
+    folder = Path(mkdtemp(prefix="chaski-fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    db = Db(folder / "chaski.db")
+    payload = registry.make(
+        number=1, issued=NOW, keyrings=[Keyring.of("national", 1, KEYRING.public)], desks=[], revoked=[]
+    )
+    founding.open_desks(
+        Founded(Config(data=folder), KEYS, db),
+        trust=TRUST,
+        registry=Document(payload).signed_by(REGISTRAR, registry.TYP),
+        people=[],
+        keyrings=[NewKeyring("national", 1, KEYRING.public, [])],
+        now=NOW,
+    )
+    with db.write() as w:
+        devices.add(w, dev=DEVICE.kid, key=DEVICE.public.raw, label="fuzz", region="17", at=NOW)
+        devices.certify(w, DEVICE.kid, certificate=b"", label="fuzz", region="17", at=NOW)
+    return db
+
+
+@cache
+def rulebook() -> Rulebook:
+    """The rules that routing ships with."""
+    return Rulebook(routing.read_rules(), {"immediate": 1, "prompt": 24, "routine": 72})
+
+
+def batch(data: bytes) -> None:
+    """Up to eight envelopes, one a line: a header to be signed where a line begins with a brace, else raw bytes."""
+    db = database()
+    sent = [around(line) if line.startswith(b"{") else line for line in data.split(b"\n")[:MOST]]
+    arrivals = [intake.inspect(db.read(), raw, ROUTES) for raw in sent]
+    try:
+        with db.write() as w:
+            first = intake.take(w, arrivals, sender=DEVICE.kid, rulebook=rulebook(), now=NOW)
+            again = intake.take(w, arrivals, sender=DEVICE.kid, rulebook=rulebook(), now=NOW)
+            assert len(first) == len(again) == len(sent)
+            for once, twice in zip(first, again, strict=True):
+                assert once.id == twice.id
+                assert twice == once if once.outcome == "rejected" else twice.outcome == "duplicate"
+            chains = {(a.envelope.header.dev, a.envelope.header.chain) for a in arrivals if a.envelope}
+            intake.advance(w, chains, now=NOW)
+            raise _UndoError
+    except _UndoError:
+        pass
+
+
+def conversation(data: bytes) -> None:
+    """A whole request: any JSON that the tablet signed, answered by the server, the answer read by the tablet."""
+    message = signed(data, DEVICE, wire.REQUEST_TYP)
+    with database().write() as w:
+        w.execute("update devices set last_n = 0, last_request = ''")
+    try:
+        answer, items = exchange.answer(database(), message, keys=KEYS, rulebook=rulebook(), now=NOW)
+    except Problem as wrong:
+        assert wrong.code == "sync.number_used"
+        return
+    n = wire.read_request(message, DEVICE.public).n
+    read = wire.read_response(answer, HELD.servers, dev=DEVICE.kid, n=n)
+    if items:
+        assert read.receipts is not None
+        assert receipt.accept(read.receipts, HELD, dev=DEVICE.kid, n=n).items[: len(items)] == tuple(items)
+
+
+READERS: dict[str, Callable[[bytes], None]] = {"batch": batch, "conversation": conversation}
