@@ -7,7 +7,6 @@ Each function checks a round trip where there is one, and lets SyncError pass: t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import rfc8785
@@ -111,7 +110,7 @@ def response(data: bytes) -> None:
     servers = {SERVER.kid: SERVER.public}
     read = exchange.read_response(signed(data, SERVER, exchange.RESPONSE_TYP), servers, dev=DEVICE.kid, n=1)
     again = exchange.read_response(exchange.write_response(read, SERVER), servers, dev=DEVICE.kid, n=1)
-    assert again == replace(read, seq={chain: seq for chain, seq in read.seq.items()})
+    assert again == read
 
 
 def signature(data: bytes) -> None:
