@@ -17,7 +17,7 @@ from defusedxml.ElementTree import fromstring
 
 from screening_forms import generate, xform
 from screening_forms.errors import AnswerError
-from screening_forms.xform import Node, XForm
+from screening_forms.xform import Choice, Node, XForm
 
 RESULTS = ("outcome", "tier", "urgency", "queue_kinds", "guidance", "fired", "unknown")
 """The nodes that a score ends in; every other calculate is a step on the way to them."""
@@ -66,7 +66,7 @@ class Engine:
         self.form = form
         self.nodes = {node.name: node for node in form.nodes}
         self.questions = tuple(node for node in form.nodes if node.is_question)
-        self._evaluate = generate.function(form)
+        self._evaluate, self._offers = generate.functions(form)
 
     def run(self, answers: Mapping[str, Answer]) -> Filled:
         """Evaluate the form. Raises AnswerError on an unknown question, a value that the question does not take, or
@@ -87,6 +87,21 @@ class Engine:
     def refused(self, answers: Mapping[str, Answer]) -> dict[str, str]:
         """Return the answers that are asked for and yet do not go with the others, and why, in the form's order."""
         return self._fill(self._texts(answers))[1]
+
+    def settle(self, answers: Mapping[str, Answer]) -> Filled:
+        """Evaluate what is left when every answer is dropped that is no longer asked for or does not go with others."""
+        texts = self._texts(answers)
+        while True:
+            filled, refused = self._fill(texts)
+            kept = {name: text for name, text in filled.answers.items() if name not in refused}
+            if kept == texts:
+                return filled
+            texts = kept
+
+    def offered(self, question: Node, filled: Filled) -> tuple[Choice, ...]:
+        """Return the choices of a question that go with the other answers."""
+        codes = self._offers(filled.values)[question.name] if question.filter else question.choices
+        return tuple(question.choices[code] for code in codes)
 
     def _fill(self, texts: Mapping[str, str]) -> tuple[Filled, dict[str, str]]:
         relevant, values, broken, filtered, required = self._evaluate(texts)

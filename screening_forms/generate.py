@@ -24,6 +24,9 @@ Evaluate = Callable[
 """Answers as text -> names that are relevant, every node's value, names whose constraint is broken, names whose choice
 is filtered out, names that are required and relevant."""
 
+Offers = Callable[[Mapping[str, str]], dict[str, tuple[str, ...]]]
+"""Every node's value -> the codes that each question with a choice filter offers now."""
+
 Written = TypeVar("Written")
 
 _NUMBER = re.compile(r"\s*-?(\d+\.?\d*|\.\d+)\s*")
@@ -31,15 +34,16 @@ _CONDITIONS = (*COMPARISONS, "and", "or", "not", "true", "false", "selected")
 _PYTHON = {"=": "==", "true": "True", "false": "False"}
 
 
-def function(form: XForm) -> Evaluate:
-    """Generate the form's function; raises FormError on a cycle or on an expression that is not allowed."""
+def functions(form: XForm) -> tuple[Evaluate, Offers]:
+    """Generate the form's functions; raises FormError on a cycle or on an expression that is not allowed."""
     writer = _Form(form)
     lines = [writer.line(step, name) for step, name in writer.order()]
-    source = "\n    ".join(["def evaluate(answers):", *lines, f"return {writer.result()}"])
+    evaluate = ["def evaluate(answers):", *lines, f"return {writer.result()}"]
+    offers = ["def offers(values):", *writer.given(), f"return {writer.offered()}"]
+    source = "\n".join("\n    ".join(function) for function in (evaluate, offers))
     scope: dict[str, Any] = {"number": _number, "number_text": _number_text, "choices": writer.choices}
     exec(compile(source, f"<form {form.form_id}>", "exec"), scope)
-    evaluate: Evaluate = scope["evaluate"]
-    return evaluate
+    return scope["evaluate"], scope["offers"]
 
 
 def _number(text: str) -> float:
@@ -107,6 +111,18 @@ class _Form:
                 found = f"any({fits} for code, columns in choices[{name!r}])"
                 filtered[name] = f"not all({found} for chosen in v{number}.split())"
         return f"{_names(relevant)}, {{{values}}}, {_names(broken)}, {_names(filtered)}, {_names(required)}"
+
+    def given(self) -> list[str]:
+        """Write the lines that take what choice filters look at from values that are known already."""
+        names = {used for name in self.nodes for used in self._references(name, "filter")}
+        return [f"v{number} = values[{name!r}]" for name, number in self.numbers.items() if name in names]
+
+    def offered(self) -> str:
+        """Write the codes that pass each choice filter."""
+        filtered = [name for name in self.nodes if (name, "filter") in self.parsed]
+        fits = ((name, self._condition(name, "filter")) for name in filtered)
+        codes = (f"{name!r}: tuple([code for code, columns in choices[{name!r}] if {test}])" for name, test in fits)
+        return f"{{{', '.join(codes)}}}"
 
     def _condition(self, name: str, rule: str) -> str:
         if (name, rule) not in self.parsed:

@@ -22,6 +22,7 @@ from sync import board as boards
 from sync import enrolment, registry, seal, trust
 from sync.board import Board
 from sync.conversation import Line, deliver
+from sync.draft import Drafts
 from sync.enrolment import Invitation
 from sync.errors import SyncError
 from sync.exchange import Response
@@ -123,6 +124,7 @@ class Status:
     waiting: int = 0
     receipted: int = 0
     rejected: int = 0
+    drafts: int = 0
     events: tuple[Told, ...] = ()
     old: bool = False
 
@@ -164,6 +166,11 @@ class Tablet:
         return Outbox(self._store)
 
     @cached_property
+    def drafts(self) -> Drafts:
+        """The interviews that are not finished."""
+        return Drafts(self._store.parent / "drafts", self._key, self.outbox)
+
+    @cached_property
     def transport(self) -> Transport:
         """The way to the server, with its count of requests and bytes."""
         return Transport(self._invited().url)
@@ -200,7 +207,7 @@ class Tablet:
         if offered is None:
             return Pulled(certified=False)
         board = boards.assemble(offered, self._board(), pin=pin, dev=self._key.kid)
-        updated = boards.store(board, self.outbox, self.transport, self._usable)
+        updated = boards.store(board, self.outbox, self.transport, self._usable, self.drafts.bundles())
         numbers = board.trust.number, board.registry.number, board.manifest.number
         return Pulled(True, *numbers, self._forms(board), updated)
 
@@ -208,11 +215,18 @@ class Tablet:
 
     def screen(self, form_id: str, answers: Mapping[str, Answer], taken: date) -> Screened:
         """Score, prune, seal and keep one interview. Raises AnswerError or SyncError, and then nothing was kept."""
+        return self.complete(self.version(form_id), answers, taken, seal.new_jti())
+
+    def version(self, form_id: str) -> str:
+        """Return the SHA-256 of the version of a form that is in use here."""
+        if sha := self._certified().versions.get(form_id):
+            return sha
+        raise SyncError("tablet.no_form", f"{form_id} is not among this tablet's forms")
+
+    def complete(self, sha: str, answers: Mapping[str, Answer], taken: date, jti: str) -> Screened:
+        """Seal as `screen` does, an interview of a version that may be in use no more; a jti is sealed only once."""
         board = self._certified()
-        sha = board.versions.get(form_id)
-        if sha is None:
-            raise SyncError("tablet.no_form", f"{form_id} is not among this tablet's forms")
-        form, scorer = self._form(sha)
+        form, scorer = self.form(sha)
         filled = scorer.run(answers)
         if filled.missing:  # Sealed like this, it would be in no queue, and nobody would ever look at it.
             raise AnswerError(", ".join(filled.missing), "falta una respuesta obligatoria")
@@ -220,7 +234,7 @@ class Tablet:
         kind = registry.sealed_to(filled.values.get("queue_kinds", "").split())
         keyring = board.registry.keyring_for(_district(form, filled), kind)
         recipient = keyring.public(self._held(f"key/{keyring.key_sha256}"))
-        instance, jti, device = scorer.instance(filled), seal.new_jti(), self._key
+        instance, device = scorer.instance(filled), self._key
 
         def sealed(place: Place) -> bytes:
             return seal.seal(
@@ -238,7 +252,7 @@ class Tablet:
             )
 
         kept = self.outbox.append(keyring.id, jti, sealed)
-        return Screened(jti, form_id, sha, keyring.id, kept.seq, _result(scorer, filled))
+        return Screened(jti, form.form_id, sha, keyring.id, kept.seq, _result(scorer, filled))
 
     def status(self) -> Status:
         """Tell what is on board."""
@@ -261,6 +275,7 @@ class Tablet:
             waiting=counts["waiting"],
             receipted=counts["receipted"],
             rejected=counts["rejected"],
+            drafts=len(self.drafts.all()) if key else 0,
             events=self.outbox.events(),
             old=board is not None and board.trust.is_expired(self._clock()),
         )
@@ -306,7 +321,7 @@ class Tablet:
             if fetched is None:
                 raise
             renewed = boards.assemble(fetched, board, pin=pin, dev=dev)
-        return boards.store(renewed, self.outbox, self.transport, self._usable)
+        return boards.store(renewed, self.outbox, self.transport, self._usable, self.drafts.bundles())
 
     # What is on board
 
@@ -335,7 +350,7 @@ class Tablet:
             raise SyncError("tablet.incomplete", f"{name} is missing on board: pull again")
         return body
 
-    def _form(self, sha: str) -> tuple[CompiledForm, Engine]:
+    def form(self, sha: str) -> tuple[CompiledForm, Engine]:
         """Load a form version once; its bundle was verified before it was stored."""
         if sha not in self._loaded:
             form = CompiledForm.from_bytes(Document.parse(self._held(f"bundle/{sha}")).payload)
@@ -343,7 +358,7 @@ class Tablet:
         return self._loaded[sha]
 
     def _forms(self, board: Board) -> tuple[OnBoard, ...]:
-        found = ((sha, self._form(sha)[0]) for sha in board.versions.values())
+        found = ((sha, self.form(sha)[0]) for sha in board.versions.values())
         return tuple(OnBoard(form.form_id, form.version, form.title, form.channel, sha) for sha, form in found)
 
     def _usable(self, form_id: str, payload: bytes) -> None:
