@@ -6,30 +6,28 @@ from __future__ import annotations
 import fcntl
 import logging
 import signal
+import sqlite3
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from flask import Flask
-from waitress import create_server, wasyncore
-from waitress.server import BaseWSGIServer
+from waitress import wasyncore
 
-from server import jobs, keys
+from server import addresses, jobs, keys
 from server.api import people, tablets
 from server.api.door import Parts, log_to, open_door
 from server.config import Config, ConfigError, refuse_insecure
 from server.db import Db
 from server.flows import routing
+from server.listener import Door
 from server.store import documents, queues
 from sync import trust
 from sync.errors import SyncError
 from sync.signed import Document
 
-# Waitress refuses larger bodies by itself, in its own words; below that, Flask does, as a problem document.
-_LARGEST_BODY = 16 * 1024 * 1024
 # How long requests in progress may take to end when the server is asked to stop, in seconds.
 _GRACE = 10
 _log = logging.getLogger("chaski")
@@ -38,6 +36,8 @@ _log = logging.getLogger("chaski")
 def tablets_app(parts: Parts) -> Flask:
     """The tablets' door: no cookies."""
     app = open_door("tablets", parts)
+    addresses.believe(app, parts.config.proxies)
+    addresses.slow_down_guessing(app)
     app.register_blueprint(tablets.blueprint)
     return app
 
@@ -45,6 +45,7 @@ def tablets_app(parts: Parts) -> Flask:
 def people_app(parts: Parts) -> Flask:
     """The people's door: no bearer keys."""
     app = open_door("people", parts)
+    addresses.believe(app, parts.config.proxies)
     people.install(app)
     return app
 
@@ -62,7 +63,10 @@ def open_parts(config: Config, now: Callable[[], int] = clock) -> Parts:
         own = keys.load(config.keys)
     except (SyncError, OSError) as wrong:
         raise ConfigError("CHASKI_DATA", f"the server's keys cannot be read: {wrong}") from wrong
-    db = Db(config.database)
+    try:
+        db = Db(config.database, most_mib=config.database_max_mb)
+    except sqlite3.Error as wrong:
+        raise ConfigError("CHASKI_DATA", f"the database {config.database} cannot be opened: {wrong}") from wrong
     try:
         refuse_insecure(config, demo=_is_demo(db), own=own.kids)
         return Parts(config, db, own, _rules(db), now)
@@ -103,16 +107,11 @@ class Server:
         self.tablets = self._listen(tablets_app(parts), config.tablets_host, config.tablets_port)
         self.people = self._listen(people_app(parts), config.people_host, config.people_port)
 
-    def _listen(self, app: Flask, host: str, port: int) -> BaseWSGIServer:
+    def _listen(self, app: Flask, host: str, port: int) -> Door:
+        config = self.parts.config
         try:
-            return create_server(
-                app,
-                map=self._channels,
-                host=host,
-                port=port,
-                threads=self.parts.config.threads,
-                max_request_body_size=_LARGEST_BODY,
-                ident=None,
+            return Door(
+                app, self._channels, host=host, port=port, threads=config.threads, patience=config.request_seconds
             )
         except OSError as wrong:
             raise ConfigError(f"CHASKI_{app.name.upper()}_PORT", f"{host}:{port}: {wrong.strerror}") from wrong
@@ -123,7 +122,7 @@ class Server:
         doors = (self.tablets, self.people)
         try:
             while not self._stopping:
-                wasyncore.loop(timeout=1, map=self._channels, count=1)
+                wasyncore.loop(timeout=1, use_poll=True, map=self._channels, count=1)
             for door in doors:
                 door.accepting = False
                 door.socket.close()
@@ -142,7 +141,7 @@ class Server:
             for door in (self.tablets, self.people)
             for channel in door.active_channels.values()
         ):
-            wasyncore.loop(timeout=0.05, map=self._channels, count=1)
+            wasyncore.loop(timeout=0.05, use_poll=True, map=self._channels, count=1)
 
     def stop(self) -> None:
         """Ask `run` to end; safe from a signal handler and from another thread."""
@@ -171,10 +170,6 @@ def _alone(config: Config) -> Iterator[None]:
 
 
 def _serve(config: Config, parts: Parts) -> None:
-    # Waitress spools large bodies to temporary files: they too stay inside the data folder.
-    scratch = config.data / "tmp"
-    scratch.mkdir(mode=0o700, exist_ok=True)
-    tempfile.tempdir = str(scratch)
     server = Server(parts)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import pyrage
 
 PREFIX = "CHASKI_"
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # Read by the test suite, never by the server, which must not stumble over them in its environment.
 NOT_SETTINGS = frozenset({"CHASKI_REQUIRE_JAVA", "CHASKI_SABOTAGE"})
 _KEY_FILE_LIMIT = 64 * 1024
@@ -40,9 +41,8 @@ def _folder(text: str) -> Path:
 
 
 def _host(text: str) -> str:
-    if text != "localhost":
-        ipaddress.ip_address(text)
-    return text
+    # One address, also where the name has two.
+    return str(ipaddress.ip_address("127.0.0.1" if text == "localhost" else text))
 
 
 def _port(text: str) -> int:
@@ -57,6 +57,21 @@ def _positive(text: str) -> int:
     if not 1 <= number <= 1_000_000:
         raise ValueError("must be a whole number above 0")
     return number
+
+
+def _seconds(text: str) -> int:
+    seconds = int(text)
+    if not 1 <= seconds <= 3600:
+        raise ValueError("must be 1 to 3600 seconds")
+    return seconds
+
+
+def _limit(text: str) -> int:
+    return _positive(text) if text != "0" else 0
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(each.strip()) for each in text.split(",")) if text.strip() else ()
 
 
 def _level(text: str) -> str:
@@ -105,6 +120,16 @@ class Config:
     ] = True
     log_level: Annotated[str, Setting("debug, info, warning or error.", _level)] = "info"
     threads: Annotated[int, Setting("Worker threads of each door.", _positive)] = 4
+    request_seconds: Annotated[
+        int, Setting("Seconds a request may take to arrive, and one more for each KiB of it.", _seconds)
+    ] = 60
+    proxies: Annotated[
+        tuple[Network, ...],
+        Setting("Addresses of proxies before the doors, whose X-Forwarded-For is believed, with commas.", _networks),
+    ] = ()
+    database_max_mb: Annotated[
+        int, Setting("MiB that the database may grow to; 0: as long as the disk has room.", _limit)
+    ] = 0
     hours_immediate: Annotated[int, Setting("Hours to answer for a child or a person in danger.", _positive)] = 1
     hours_prompt: Annotated[int, Setting("Hours to answer any other positive.", _positive)] = 24
     hours_routine: Annotated[int, Setting("Hours to answer a labour-rights case or a review.", _positive)] = 72
@@ -199,7 +224,7 @@ def refuse_insecure(config: Config, *, demo: bool, own: Collection[str]) -> None
 
 
 def _loopback(host: str) -> bool:
-    return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    return ipaddress.ip_address(host).is_loopback
 
 
 def _private(path: Path, what: str) -> None:

@@ -4,14 +4,18 @@ both doors turn it, the protocol's SyncError and anything else into the same doc
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import logging
+import sqlite3
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 from flask import Flask, Response, g, request
+from werkzeug.datastructures import LanguageAccept
 from werkzeug.exceptions import HTTPException
+from werkzeug.http import parse_accept_header
 
 from sync.errors import SyncError, in_one_line
 
@@ -19,11 +23,15 @@ MEDIA_TYPE = "application/problem+json"
 _BY_STATUS = {
     404: "http.not_found",
     405: "http.method_not_allowed",
+    411: "http.length_required",
     413: "http.too_large",
     415: "http.unsupported_media",
     422: "http.invalid",
     429: "http.too_many",
+    431: "http.head_too_large",
 }
+# Seconds after which it is worth asking again.
+_RETRY_AFTER = {429: 60, 503: 10, 507: 300}
 _log = logging.getLogger("chaski")
 
 
@@ -78,6 +86,17 @@ def body(code: str, detail: str, language: str, members: dict[str, Any]) -> dict
     }
 
 
+def of_status(status: int, language: str) -> tuple[int, bytes]:
+    """What to say to something that is no request at all, before any app is asked: the status, and the document."""
+    document = body("server.failed" if status == 500 else _BY_STATUS.get(status, "http.bad_request"), "", language, {})
+    return document["status"], json.dumps(document, ensure_ascii=False).encode()
+
+
+def language(accepted: str) -> str:
+    """The language to answer in, by an Accept-Language header: Spanish, unless English is asked for."""
+    return parse_accept_header(accepted, LanguageAccept).best_match(["es", "en"], "es")
+
+
 def install(app: Flask) -> None:
     """Answer every error of this app with a problem document."""
     app.register_error_handler(Problem, lambda wrong: _answer(wrong.code, wrong.detail, wrong.members))
@@ -97,7 +116,25 @@ def _http(wrong: HTTPException) -> Response | HTTPException:
     return _answer(_BY_STATUS.get(status, "http.bad_request"), "", {"fields": fields} if fields else {})
 
 
+def _of_storage(wrong: Exception) -> Problem | None:
+    """Name what the disk or the database refuses: the request stored nothing, and may be made again as it is."""
+    if isinstance(wrong, OSError) and wrong.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Problem("storage.full")
+    if not isinstance(wrong, sqlite3.OperationalError):
+        return None
+    code = getattr(wrong, "sqlite_errorcode", 0)
+    if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE):
+        return Problem("storage.full")
+    if code & 0xFF in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+        return Problem("storage.failed")
+    return Problem("server.busy") if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) else None
+
+
 def _failed(wrong: Exception) -> Response:
+    named = _of_storage(wrong)
+    if named is not None:
+        _log.error("storage", extra={"fields": {"code": named.code, "request": g.get("request_id")}})
+        return _answer(named.code, "", {})
     # The exception's text may quote a row or a body, so the log gets only its type and where it was raised.
     trace, place = wrong.__traceback__, ""
     while trace is not None:
@@ -108,7 +145,9 @@ def _failed(wrong: Exception) -> Response:
 
 
 def _answer(code: str, detail: str, members: dict[str, Any]) -> Response:
-    language = request.accept_languages.best_match(["es", "en"], "es")
-    document = body(code, detail, language, members)
+    document = body(code, detail, language(request.headers.get("Accept-Language", "")), members)
     text = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
-    return Response(text, document["status"], mimetype=MEDIA_TYPE)
+    response = Response(text, document["status"], mimetype=MEDIA_TYPE)
+    if response.status_code in _RETRY_AFTER:
+        response.retry_after = _RETRY_AFTER[response.status_code]
+    return response

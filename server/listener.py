@@ -1,0 +1,196 @@
+"""How a door listens: waitress with limits that no sender can stretch. server.app opens one for each door. Bodies stay
+in memory, within a bound; who is slower than a poor line, or sends what is no request, never keeps a tablet out."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from http import HTTPStatus
+from typing import Any
+
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.server import TcpWSGIServer
+from waitress.task import ErrorTask
+from waitress.utilities import Error
+
+from server import problems
+from sync.exchange import MAX_BODY_BYTES
+
+LARGEST_HEAD = 16 * 1024
+# Open at once at one door; past it, the connection that has kept us waiting longest is closed for the next one.
+CONNECTIONS = 400
+# Bodies at one door that are still arriving, or wait for their turn; past it, the same rule.
+BODIES_HELD = 64 * 1024 * 1024
+# Bytes a second that buy a sender more time: less than the poorest line of a tablet gives.
+POOREST_LINE = 1024
+# An answer given before the whole request came would be lost if the rest met a closed socket: it is read and dropped.
+LINGER_SECONDS, LINGER_BYTES = 5, 16 * 1024 * 1024
+
+
+class LengthRequired(Error):  # type: ignore[misc]  # noqa: N818 (named like waitress' own)
+    """A body in chunks, whose length nobody can hold against a limit before it comes."""
+
+    code = HTTPStatus.LENGTH_REQUIRED
+
+
+class Parser(HTTPRequestParser):  # type: ignore[misc]
+    """Reads one request; refuses a body in chunks by its head."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Read the head."""
+        super().parse_header(header_plus)
+        if self.chunked:
+            self.body_rcv, self.error = None, LengthRequired("")
+
+    def received(self, data: bytes) -> int:
+        """Take in bytes; a request that is refused is not asked to go on."""
+        consumed: int = super().received(data)
+        if self.error:
+            self.expect_continue = False
+        return consumed
+
+
+class ProblemTask(ErrorTask):  # type: ignore[misc]
+    """Answers what is no request with a problem document, as both doors do."""
+
+    def execute(self) -> None:
+        """Write the answer; the connection ends with it."""
+        language = problems.language(self.request.headers.get("ACCEPT_LANGUAGE", ""))
+        status, document = problems.of_status(self.request.error.code, language)
+        self.status = f"{status} {HTTPStatus(status).phrase}"
+        self.response_headers.append(("Content-Type", problems.MEDIA_TYPE))
+        self.set_close_on_finish()
+        self.content_length = len(document)
+        self.write(document)
+
+
+class Channel(HTTPChannel):  # type: ignore[misc]
+    """One connection. A turn is what we wait for the other side to do: send a request, or fetch an answer."""
+
+    parser_class = Parser
+    error_task_class = ProblemTask
+    refused = False
+    lingering = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._new_turn()
+        super().__init__(*args, **kwargs)
+
+    def _new_turn(self) -> None:
+        self.began, self.moved, self.silent = time.monotonic(), 0, True
+
+    def is_late(self, now: float, patience: int) -> bool:
+        """Whether the other side takes longer than a poor line would."""
+        if self.lingering:
+            return now - self.began > LINGER_SECONDS
+        return not self.requests and now - self.began > patience + self.moved / POOREST_LINE
+
+    @property
+    def held(self) -> int:
+        """Bytes of bodies that this connection keeps in memory."""
+        arriving: int = self.request.body_bytes_received if self.request else 0
+        queued: int = sum(request.body_bytes_received for request in self.requests)
+        return arriving + queued
+
+    def received(self, data: bytes) -> bool:
+        """Take in bytes of a request, or of several."""
+        if self.silent:
+            self._new_turn()
+            self.silent = False
+        self.moved += len(data)
+        taken: bool = super().received(data)
+        if self.held > LARGEST_HEAD:
+            self.server.make_room()
+        return taken
+
+    def send(self, data: bytes, do_close: bool = True) -> int:
+        """Send some bytes of an answer."""
+        sent: int = super().send(data, do_close)
+        self.moved += sent
+        return sent
+
+    def service(self) -> None:
+        """Answer one request, in a worker's thread; then it is the other side's turn again."""
+        self.refused = self.requests[0].error is not None
+        super().service()
+        self._new_turn()
+
+    def handle_read(self) -> None:
+        """Read what has come."""
+        if not self.lingering:
+            super().handle_read()
+            return
+        self.moved += len(self.recv(self.adj.recv_bytes))
+        if self.moved > LINGER_BYTES:
+            super().handle_close()
+
+    def handle_close(self) -> None:
+        """Close; after a refusal, only our half at first."""
+        if self.refused:
+            self.refused, self.will_close = False, False
+            self._new_turn()
+            with contextlib.suppress(OSError):
+                self.socket.shutdown(socket.SHUT_WR)
+                self.lingering = True
+                return
+        super().handle_close()
+
+
+class Door(TcpWSGIServer):  # type: ignore[misc]
+    """One listening port. Raises OSError when it cannot be bound."""
+
+    channel_class = Channel
+
+    def __init__(
+        self, app: Any, channels: dict[int, Any], *, host: str, port: int, threads: int, patience: int
+    ) -> None:
+        self.patience = patience
+        in_memory = BODIES_HELD
+        limits = Adjustments(
+            host=host,
+            port=port,
+            threads=threads,
+            connection_limit=4 * CONNECTIONS,
+            max_request_header_size=LARGEST_HEAD,
+            max_request_body_size=MAX_BODY_BYTES + 1,
+            inbuf_overflow=in_memory,
+            outbuf_overflow=in_memory,
+            recv_bytes=64 * 1024,
+            cleanup_interval=1,
+            log_socket_errors=False,
+            clear_untrusted_proxy_headers=False,
+            ident=None,
+        )
+        super().__init__(app, map=channels, adj=limits)
+
+    def maintenance(self, now: float) -> None:
+        """Close who is late; waitress calls it about once a second."""
+        moment = time.monotonic()
+        for channel in list(self.active_channels.values()):
+            if channel.is_late(moment, self.patience):
+                channel.refused, channel.will_close = False, True
+
+    def handle_accept(self) -> None:
+        """Let the next connection in."""
+        if len(self._waiting()) >= CONNECTIONS:
+            self._drop_one()
+        super().handle_accept()
+
+    def make_room(self) -> None:
+        """Keep the bodies in memory within their bound."""
+        while sum(channel.held for channel in self.active_channels.values() if not channel.will_close) > BODIES_HELD:
+            if not self._drop_one():
+                return
+
+    def _waiting(self) -> list[Channel]:
+        return [each for each in self.active_channels.values() if not each.will_close and not each.requests]
+
+    def _drop_one(self) -> bool:
+        # Closed by the loop, not here: a descriptor that is free too early could be the next connection's.
+        longest = min(self._waiting(), key=lambda channel: channel.began, default=None)
+        if longest is not None:
+            longest.refused, longest.will_close = False, True
+        return longest is not None
