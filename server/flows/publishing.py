@@ -6,13 +6,14 @@ and no signed bytes are written anew: the manifest is the one document that the 
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from server.db import Connection, Db
 from server.flows import enrolment
 from server.keys import ServerKeys
 from server.problems import Problem
-from server.store import audit, bundles, documents, keyrings
+from server.store import audit, bundles, devices, documents, keyrings, worklist
 from server.store.bundles import Published
 from server.store.documents import Stored
 from sync import bundle, manifest, registry, trust
@@ -22,6 +23,7 @@ from sync.registry import Registry
 from sync.signed import Document, never_back
 from sync.trust import Trust
 
+SERVER = "server"
 ROUTE_EPOCH = 90 * 24 * 3_600_000
 
 
@@ -90,7 +92,7 @@ def _with(held: Manifest, version: Published, ring: Ring) -> Manifest:
 
 
 def _renew_manifest(w: Connection, keys: ServerKeys, wanted: Manifest, now: int) -> int:
-    number = max(wanted.number + 1, now // 1000)
+    number = max(next_number(w, "manifest"), now // 1000)
     payload = manifest.make(number=number, forms=wanted.forms, route_keys=wanted.route_keys, issued=now)
     document = Document(payload).signed_by(keys.signing, manifest.TYP)
     # Read it as every tablet will: one that they refuse would end publishing, since each manifest grows from the last.
@@ -117,6 +119,7 @@ def take_trust(db: Db, keys: ServerKeys, body: bytes, *, actor: str, now: int) -
         held = trust_in_force(w)
         accepted = trust.accept(document, held, held.pin)
         if accepted.number > held.number:
+            _refuse_number_in_use(w, "trust", accepted.number)
             _take_trust(w, keys, document, accepted, now=now, actor=actor)
     return accepted.number
 
@@ -129,8 +132,24 @@ def take_registry(db: Db, body: bytes, *, actor: str, now: int) -> int:
         accepted = registry.accept(document, trust_in_force(w), None)
         never_back("registry", accepted, held)
         if held is None or accepted.number > held.number:
+            _refuse_number_in_use(w, "registry", accepted.number, leaving_out=accepted.revoked)
             _take_registry(w, document, accepted, now=now, actor=actor)
     return accepted.number
+
+
+def next_number(c: Connection, kind: str, *, leaving_out: Collection[str] = ()) -> int:
+    """Return the number that the next trust, registry or manifest needs (SPEC 11.3).
+
+    After a restore tablets still hold documents that this database has forgotten. Revoked tablets, and `leaving_out`
+    that are about to be, do not count: one that lies could end publishing.
+    """
+    return 1 + max(documents.numbers(c).get(kind, 0), devices.most_told(c, kind, leaving_out))
+
+
+def _refuse_number_in_use(w: Connection, kind: str, number: int, *, leaving_out: Collection[str] = ()) -> None:
+    least = next_number(w, kind, leaving_out=leaving_out)
+    if number < least:
+        raise Problem("document.number_in_use", f"{kind} {least} is the next", least=least)
 
 
 def _take_trust(w: Connection, keys: ServerKeys, document: Document, accepted: Trust, *, now: int, actor: str) -> None:
@@ -151,6 +170,21 @@ def _take_registry(w: Connection, document: Document, accepted: Registry, *, now
 
 def _put(w: Connection, kind: str, number: int, document: Document, now: int) -> None:
     documents.put(w, kind=kind, number=number, sha256=document.sha256, body=document.to_bytes(), at=now)
+    for item in worklist.waiting(w):
+        device = devices.get(w, item.dev) if item.kind == "ahead" else None
+        if device is not None and not _forgotten(w, {of: getattr(device, of) for of in documents.KINDS}):
+            worklist.settle(w, kind="ahead", dev=item.dev, by=SERVER, at=now)
+
+
+def notice_ahead(w: Connection, dev: str, told: Mapping[str, int], *, now: int) -> None:
+    """Put a tablet on the work list that holds documents which this database, restored from a copy, has forgotten."""
+    if forgotten := _forgotten(w, told):
+        worklist.add(w, kind="ahead", dev=dev, reason=forgotten, at=now)
+
+
+def _forgotten(c: Connection, told: Mapping[str, int]) -> str:
+    newest = documents.numbers(c)
+    return " ".join(f"{kind}.{number}" for kind, number in told.items() if number > newest.get(kind, 0))
 
 
 # Out again

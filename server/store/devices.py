@@ -3,7 +3,7 @@ the exchange use it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from server.db import Connection, row, rows
@@ -118,6 +118,12 @@ def inventories(c: Connection) -> dict[str, dict[str, str]]:
     for item in rows(c, "select dev, form, sha from inventories order by dev, form"):
         found.setdefault(item["dev"], {})[item["form"]] = item["sha"]
     return found
+
+
+def most_told(c: Connection, kind: str, leaving_out: Collection[str] = ()) -> int:
+    """The highest number of a trust, registry or manifest that a certified tablet, but for some, said it holds."""
+    found = rows(c, f"select dev, {kind} as number from devices where state = 'certified' and {kind} > 0")  # noqa: S608
+    return max((int(item["number"]) for item in found if item["dev"] not in leaving_out), default=0)
 
 
 def silent(c: Connection, since: int) -> list[str]:

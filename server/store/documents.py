@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from server.db import Connection, row, rows
 
+KINDS = ("trust", "registry", "manifest")
+_HIGHEST = "select kind, max(number) as number from documents group by kind"
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -31,6 +34,11 @@ def newest(c: Connection, kind: str) -> Stored | None:
         c, "select kind, number, sha256, body from documents where kind = ? order by number desc limit 1", [kind]
     )
     return Stored(**found) if found else None
+
+
+def numbers(c: Connection) -> dict[str, int]:
+    """The highest number of each kind that there is here."""
+    return {item["kind"]: item["number"] for item in rows(c, _HIGHEST)}
 
 
 def above(c: Connection, kind: str, number: int) -> list[Stored]:
