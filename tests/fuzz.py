@@ -81,7 +81,7 @@ def doors(seconds: float, seed: int) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**os.environ, "PYTHONPATH": f"{HERE.parent}{os.pathsep}{HERE}", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def _dictionary(folder: str) -> Path:

@@ -14,13 +14,14 @@ _OURS = ["sync", "screening_forms", "server.flows"]
 with atheris.instrument_imports(
     include=[*_OURS, "openpyxl"] if "sheet" in sys.argv or "xlsx" in sys.argv else _OURS, enable_loader_override=False
 ):
+    import fuzz_intake
     import fuzz_readers
 
 
 def main() -> None:
     name, *options = sys.argv[1:]
-    if name == "conversation" or name == "batch":
-        fuzz_readers.READERS[name](b"")  # makes the database before the clock of the first case runs
+    if name in fuzz_intake.READERS:
+        fuzz_intake.database()  # made before the clock of the first case runs
     atheris.Setup([sys.argv[0], *options], lambda data: fuzz_readers.hold(name, data))
     atheris.Fuzz()
 
