@@ -3,8 +3,8 @@
 Called by sync.tablet. Either everything that came fits together, or the old documents stay as they were.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 
 from sync import bundle, enrolment, manifest, registry, trust
 from sync.enrolment import Certificate
@@ -20,17 +20,23 @@ DOCUMENTS = ("trust", "registry", "manifest", "certificate")
 
 @dataclass(frozen=True)
 class Board:
-    """The four documents of a certified tablet: the exact ones by name, and what they state."""
+    """The four documents of a certified tablet: the exact ones by name, and what they state.
+
+    A `wiped` tablet uses no form and no keyring, whatever they state.
+    """
 
     documents: Mapping[str, Document]
     trust: Trust
     registry: Registry
     manifest: Manifest
     certificate: Certificate
+    wiped: bool = False
 
     @property
     def versions(self) -> dict[str, str]:
         """The SHA-256 of the form version this tablet uses, by form id."""
+        if self.wiped:
+            return {}
         dev, region = self.certificate.dev, self.certificate.region
         chosen = {form: self.manifest.choose(form, dev, region) for form in sorted(self.manifest.forms)}
         return {form: sha for form, sha in chosen.items() if sha}
@@ -55,6 +61,7 @@ def assemble(
         registry.accept(documents["registry"], trusted, held.registry if held else None),
         manifest.accept(documents["manifest"], trusted, held.manifest if held else None),
         enrolment.accept_certificate(documents["certificate"], trusted, dev),
+        wiped=held is not None and held.wiped,
     )
 
 
@@ -63,7 +70,8 @@ def load(outbox: Outbox, *, pin: str, dev: str) -> Board | None:
     held = {name: body for name in DOCUMENTS if (body := outbox.held(name)) is not None}
     if len(held) < len(DOCUMENTS):
         return None
-    return assemble({name: Document.parse(body) for name, body in held.items()}, None, pin=pin, dev=dev)
+    board = assemble({name: Document.parse(body) for name, body in held.items()}, None, pin=pin, dev=dev)
+    return replace(board, wiped=outbox.standing().wiped)
 
 
 def fetch(transport: Transport, dev: str) -> dict[str, Document] | None:
@@ -78,14 +86,18 @@ def fetch(transport: Transport, dev: str) -> dict[str, Document] | None:
     return {name: Document.parse(body) for name, body in {**newest, "certificate": certificate}.items()}
 
 
-def store(board: Board, outbox: Outbox, transport: Transport, usable: Callable[[str, bytes], None]) -> tuple[str, ...]:
+def store(
+    board: Board, outbox: Outbox, transport: Transport, usable: Callable[[str, bytes], None], keep: Set[str]
+) -> tuple[str, ...]:
     """Fetch the bundles and keys that are named and missing, then store all in one transaction; return what is new.
 
     `usable` gets a form id and the verified payload of its new bundle, and raises if the tablet cannot work with it.
+    `keep` names what stays on board though it is in use no more.
     """
     held = outbox.held_names()
     bundles = {f"bundle/{sha}": (form, sha) for form, sha in board.versions.items()}
-    keys = {f"key/{keyring.key_sha256}": keyring for keyring in board.registry.keyrings.values()}
+    keyrings = () if board.wiped else board.registry.keyrings.values()
+    keys = {f"key/{keyring.key_sha256}": keyring for keyring in keyrings}
     documents = {name: document.to_bytes() for name, document in board.documents.items()}
     new = {name: body for name, body in documents.items() if body != outbox.held(name)}
     for name, (form, sha) in bundles.items():
@@ -95,7 +107,7 @@ def store(board: Board, outbox: Outbox, transport: Transport, usable: Callable[[
     for name, keyring in keys.items():
         if name not in held:
             new[name] = keyring.public(transport.get(f"/v1/keys/{keyring.key_sha256}")).raw
-    outdated = {name for name in held if name.startswith(("bundle/", "key/"))} - bundles.keys() - keys.keys()
+    outdated = {name for name in held if name.startswith(("bundle/", "key/"))} - bundles.keys() - keys.keys() - keep
     if new or outdated:
         outbox.hold(new, forget=outdated)
     return tuple(sorted(new))

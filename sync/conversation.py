@@ -1,12 +1,15 @@
 """The tablet's half of `POST /v1/sync` (SPEC 11): send what waits, believe only signed answers, ask after a lost one.
 
-Called by sync.tablet. It moves envelopes and receipts alone; documents that come with an answer are handed back unread.
+Called by sync.tablet. It moves envelopes and receipts, and carries out orders at once; other documents that come with
+an answer are handed back unread.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
-from sync import receipt, trust
+from sync import obey, receipt, trust
 from sync.board import Board
 from sync.encoding import canonical
 from sync.errors import SyncError
@@ -22,8 +25,9 @@ from sync.exchange import (
     signer,
     write_request,
 )
+from sync.kept import Batch, News
 from sync.keys import SigningKey, key_id
-from sync.outbox import Batch, News, Outbox
+from sync.outbox import Outbox
 from sync.receipt import Item
 from sync.signed import Document
 from sync.transport import RefusedError, Transport, UnreachableError
@@ -45,10 +49,11 @@ class Delivered:
 
 @dataclass(frozen=True)
 class Line:
-    """Who talks with whom: the tablet's documents, store and key, the way to the server, and the clock (ms)."""
+    """Who talks with whom: the tablet's documents, store, drafts and key, the way to the server, and the clock (ms)."""
 
     board: Board
     outbox: Outbox
+    drafts: Path
     transport: Transport
     key: SigningKey
     clock: Callable[[], int]
@@ -69,6 +74,8 @@ def deliver(line: Line) -> Delivered:
     for _ in range(MOST_ROUNDS):
         answer = _ask_numbered(line)
         line.outbox.answered(answer.batch, _news(line, answer))
+        with suppress(SyncError):  # What is wrong with an order is said after the last screening is delivered.
+            obey.carry_out(answer.response.orders, line.board.trust, line.key.kid, line.outbox, line.drafts)
         sent += len(answer.batch.envelopes)
         receipts += answer.items
         events += answer.response.events
@@ -80,16 +87,26 @@ def deliver(line: Line) -> Delivered:
 
 
 def _ask_numbered(line: Line) -> _Answer:
-    """Make one request; once more if the server has seen its number, as it has after a restore of the tablet."""
+    """Make one request; once more, if what the server refused it for can be put right."""
     batch = line.outbox.next_batch(line.clock())
     try:
         return _ask(line, batch)
     except RefusedError as refused:
-        last = refused.problem.get("last")
-        if refused.code != "sync.number_used" or type(last) is not int or not batch.number <= last < LARGEST_NUMBER:
+        if not _put_right(line, batch, refused):
             raise
-        line.outbox.renumber(last)
     return _ask(line, line.outbox.next_batch(line.clock()))
+
+
+def _put_right(line: Line, batch: Batch, refused: RefusedError) -> bool:
+    """Say whether to ask again: the server lost our certificate and has it again, or our number was somebody else's."""
+    if refused.code == "device.unknown":
+        line.transport.send("PUT", f"/v1/enrolments/{line.key.kid}", line.board.documents["certificate"].to_bytes())
+        return True
+    last = refused.problem.get("last")
+    if refused.code != "sync.number_used" or type(last) is not int or not batch.number <= last < LARGEST_NUMBER:
+        return False
+    line.outbox.renumber(last)
+    return True
 
 
 def _ask(line: Line, batch: Batch) -> _Answer:
@@ -105,9 +122,9 @@ def _ask(line: Line, batch: Batch) -> _Answer:
     response = read_response(answer, trusted.servers, dev=line.key.kid, n=batch.number)
     if response.receipts is None:
         return _Answer(batch, response, ())
-    receipts = receipt.accept(response.receipts, trusted, dev=line.key.kid, n=batch.number)
-    if receipts.generation != response.generation:
-        raise SyncError("receipt.other_generation", "receipts and answer are of two databases")
+    receipts = receipt.accept(
+        response.receipts, trusted, dev=line.key.kid, n=batch.number, generation=response.generation
+    )
     return _Answer(batch, response, receipts.items)
 
 
@@ -127,6 +144,7 @@ def _request(line: Line, batch: Batch) -> Request:
         trust=board.trust.number,
         registry=board.registry.number,
         manifest=board.manifest.number,
+        orders=place.orders,
         generation=place.generation,
         cursor=place.cursor,
         pending=batch.asked,
@@ -150,4 +168,5 @@ def _news(line: Line, answer: _Answer) -> News:
         events=answer.response.events,
         cursor=answer.response.cursor,
         inventory=_digest(line.board),
+        seq=answer.response.seq,
     )

@@ -5,25 +5,24 @@ Called by sync.tablet, by one process at a time. It never sees a plaintext and n
 
 import fcntl
 import os
-import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from sync import envelope as envelopes
+from sync import proof
 from sync.errors import SyncError
-from sync.exchange import Event
+from sync.kept import Batch, Conversation, Kept, News, Place, Standing, Told
+from sync.proof import Proof
 from sync.seal import new_chain
 
 DAY = 86_400_000
 KEPT_AFTER_RECEIPT = 30 * DAY  # SPEC 10: long enough for a server's disk to be lost and restored.
 REJECTED_PAUSE = DAY  # A rejected envelope is offered again this far from its receipt: the server may be at fault.
 LARGEST_BATCH, LARGEST_BODY = 500, 4 * 1024 * 1024
-PROOF = re.compile(r"([A-Za-z0-9_-]{11}) (\d{1,15}) (\d{1,15})\n")
 
 SCHEMA = """
 CREATE TABLE place (
@@ -44,77 +43,17 @@ CREATE TABLE event (id TEXT PRIMARY KEY, status TEXT NOT NULL, at INTEGER NOT NU
 CREATE TABLE held (name TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
 INSERT INTO place VALUES (1, '', 0, '', 0, 0, 64, '', 0, '');
 """
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the next envelope stands: its chain, its numbers, the identity of the one before ('' for the first)."""
-
-    chain: str
-    seq: int
-    kseq: int
-    prev: str
-
-
-@dataclass(frozen=True)
-class Kept:
-    """One envelope on board. `outcome` and `at` (ms) are of its receipt, '' and 0 without one.
-
-    `at` is the later of the server's clock and the tablet's own; for a rejected envelope it is the tablet's.
+# Each is applied once, above the version the file has.
+STEPS = (
+    SCHEMA,
     """
-
-    id: str
-    jti: str
-    chain: str
-    seq: int
-    raw: bytes
-    state: str
-    outcome: str
-    at: int
-
-
-@dataclass(frozen=True)
-class Told:
-    """What became of one screening, as the server last told it (`at` by its clock)."""
-
-    jti: str
-    status: str
-    at: int
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one request carries: its number, the ids whose fate is unknown, and the envelopes sent with it."""
-
-    number: int
-    asked: tuple[str, ...]
-    envelopes: tuple[Kept, ...]
-
-
-@dataclass(frozen=True)
-class News:
-    """What a verified answer brought: receipts (id, outcome), events up to `cursor`.
-
-    `at` and `here` are the server's and the tablet's clock (ms). `inventory` is the digest of the form versions that
-    the answered request told of.
-    """
-
-    generation: str
-    at: int
-    here: int
-    receipts: tuple[tuple[str, str], ...]
-    events: tuple[Event, ...]
-    cursor: int
-    inventory: str = ""
-
-
-@dataclass(frozen=True)
-class Conversation:
-    """Where the tablet stands with the server's database: its generation, the last event, the inventory it knows."""
-
-    generation: str
-    cursor: int
-    inventory: str
+ALTER TABLE place ADD COLUMN orders INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE place ADD COLUMN wiping INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE place ADD COLUMN revoked INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE place ADD COLUMN wiped INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE place ADD COLUMN copied INTEGER NOT NULL DEFAULT 0;
+""",
+)
 
 
 class Outbox:
@@ -133,8 +72,8 @@ class Outbox:
         self._db = sqlite3.connect(path, isolation_level=None)
         for setting in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "trusted_schema = OFF"):
             self._db.execute(f"PRAGMA {setting}")
-        if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
-            self._db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = 1; COMMIT;")
+        for version in range(self._db.execute("PRAGMA user_version").fetchone()[0], len(STEPS)):
+            self._db.executescript(f"BEGIN IMMEDIATE; {STEPS[version]} PRAGMA user_version = {version + 1}; COMMIT;")
         self._continue_or_begin_chain()
 
     def __enter__(self) -> Self:
@@ -218,9 +157,9 @@ class Outbox:
             self._db.execute("UPDATE place SET unanswered = ?", (bool(batch.asked),))
 
     def renumber(self, last: int) -> None:
-        """Go on after request number `last`: the server has seen it, so this store is older than its past."""
+        """Go on after request number `last`, in a new chain: somebody else has spoken with this key (SPEC 11.3)."""
         with self._write():
-            self._db.execute("UPDATE place SET request = MAX(request, ?)", (last,))
+            self._begin_chain(last, copied=True)
         self._prove()
 
     def answered(self, batch: Batch, news: News) -> None:
@@ -230,7 +169,9 @@ class Outbox:
         that may have forgotten: earlier receipts are void, the cursor starts again, everything kept is offered again.
         """
         with self._write():
-            generation, size = self._db.execute("SELECT generation, batch FROM place").fetchone()
+            generation, size, chain, seq = self._db.execute(
+                "SELECT generation, batch, chain, seq FROM place"
+            ).fetchone()
             renewed = generation not in ("", news.generation)
             if renewed:
                 self._db.execute("UPDATE envelope SET state = 'pending', outcome = '', at = 0 WHERE state <> 'purged'")
@@ -245,14 +186,19 @@ class Outbox:
                 ],
             )
             self._db.executemany(
-                "INSERT OR REPLACE INTO event VALUES (?, ?, ?)",
-                [(event.id, event.status, event.at) for event in news.events],
+                "INSERT OR REPLACE INTO event SELECT id, ?, ? FROM envelope WHERE id = ?",
+                [(event.status, event.at, event.id) for event in news.events],
             )
             grown = min(size * 2, LARGEST_BATCH) if batch.envelopes else size
             self._db.execute(
                 "UPDATE place SET unanswered = 0, batch = ?, generation = ?, cursor = ?, inventory = ?",
                 (grown, news.generation, *((0, "") if renewed else (news.cursor, news.inventory))),
             )
+            copied = news.seq.get(chain, 0) > seq
+            if copied:
+                self._begin_chain(0, copied=True)
+        if copied:
+            self._prove()
 
     def more(self, now: int) -> bool:
         """Tell whether another request is worth while: something waits to be sent or asked for (tablet's clock)."""
@@ -275,7 +221,7 @@ class Outbox:
 
     def conversation(self) -> Conversation:
         """Return what the next request says of the talk so far."""
-        return Conversation(*self._db.execute("SELECT generation, cursor, inventory FROM place").fetchone())
+        return Conversation(*self._db.execute("SELECT generation, cursor, inventory, orders FROM place").fetchone())
 
     def events(self) -> tuple[Told, ...]:
         """Return the newest status of each screening that has one."""
@@ -300,6 +246,44 @@ class Outbox:
     def held_names(self) -> frozenset[str]:
         """Return the names of all held documents."""
         return frozenset(row[0] for row in self._db.execute("SELECT name FROM held"))
+
+    # Orders
+
+    def standing(self) -> Standing:
+        """Return what was ordered and noticed so far."""
+        orders, wiping, *noticed = self._db.execute(
+            "SELECT orders, wiping, revoked, wiped, copied FROM place"
+        ).fetchone()
+        return Standing(orders, wiping, *map(bool, noticed))
+
+    def revoke(self, number: int) -> None:
+        """Record that order `number` ends this tablet's work."""
+        with self._write():
+            self._db.execute("UPDATE place SET revoked = 1, orders = ?", (number,))
+
+    def begin_wipe(self, number: int) -> None:
+        """Record that order `number` has to be carried out, whatever comes between."""
+        with self._write():
+            self._db.execute("UPDATE place SET wiping = ?", (number,))
+
+    def wipe(self) -> None:
+        """Destroy forms, keyring keys, statuses and all that is left of receipted envelopes; then end the wipe begun.
+
+        What the server has not receipted stays, with all that is needed to send it.
+        """
+        with self._write():
+            self._db.execute("DELETE FROM envelope WHERE state IN ('receipted', 'purged')")
+            self._db.execute("DELETE FROM event")
+            self._db.execute("DELETE FROM held WHERE name LIKE 'bundle/%' OR name LIKE 'key/%'")
+        # secure_delete has overwritten the rows in the database; its log still has the pages as they were.
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with self._write():
+            self._db.execute("UPDATE place SET orders = wiping, wiping = 0, wiped = 1")
+
+    def forms_again(self) -> None:
+        """End what a wipe left behind: a person has pulled forms."""
+        with self._write():
+            self._db.execute("UPDATE place SET wiped = 0")
 
     # Inside
 
@@ -337,30 +321,24 @@ class Outbox:
         A database restored from a copy is behind its proof, and one moved without it has none: going on would use a
         number twice. A copy of the whole folder is not seen here; the server reports it as a fork.
         """
-        chain, seq, request = self._db.execute("SELECT chain, seq, request FROM place").fetchone()
-        proof = PROOF.fullmatch(self._proof.read_text("ascii", "replace")) if self._proof.exists() else None
-        proven_seq, proven_request = (int(proof[2]), int(proof[3])) if proof else (0, 0)
-        if proof and chain == proof[1] and seq >= proven_seq and request >= proven_request:
+        proven = proof.read(self._proof)
+        if proven is not None and self._latest().covers(proven):
             return
         with self._write():
-            self._db.execute(
-                "UPDATE place SET chain = ?, seq = 0, prev = '', request = ?",
-                (new_chain(), max(request, proven_request)),
-            )
-            self._db.execute("DELETE FROM keyring")
+            self._begin_chain(proven.request if proven else 0)
         self._prove()
+
+    def _begin_chain(self, request: int, *, copied: bool = False) -> None:
+        """Count from one in a chain of its own, and requests from above `request`."""
+        self._db.execute(
+            "UPDATE place SET chain = ?, seq = 0, prev = '', request = MAX(request, ?), copied = MAX(copied, ?)",
+            (new_chain(), request, copied),
+        )
+        self._db.execute("DELETE FROM keyring")
+
+    def _latest(self) -> Proof:
+        return Proof(*self._db.execute("SELECT chain, seq, request FROM place").fetchone())
 
     def _prove(self) -> None:
         """Write the latest numbers beside the database, after the commit: a kill between the two is no restore."""
-        text = "{} {} {}\n".format(*self._db.execute("SELECT chain, seq, request FROM place").fetchone())
-        fresh = self._proof.with_suffix(".fresh")
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._proof)
-        folder = os.open(self._proof.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        proof.write(self._proof, self._latest())

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -19,114 +19,32 @@ from screening_forms.compile import CompiledForm
 from screening_forms.engine import Answer, Engine, Filled
 from screening_forms.errors import AnswerError, FormError
 from sync import board as boards
-from sync import enrolment, registry, seal, trust
+from sync import enrolment, obey, registry, seal, trust
 from sync.board import Board
 from sync.conversation import Line, deliver
 from sync.draft import Drafts
 from sync.enrolment import Invitation
 from sync.errors import SyncError
 from sync.exchange import Response
+from sync.kept import Place, Told
 from sync.keyfiles import load_secret, save_secret
 from sync.keys import SigningKey
-from sync.outbox import Outbox, Place, Told
+from sync.outbox import Outbox
 from sync.route import Route
 from sync.signed import Document
-from sync.transport import ENGLISH, Traffic, Transport
+from sync.told import OnBoard, Pulled, Receipted, Result, Screened, Status, SyncReport
+from sync.transport import ENGLISH, Transport
 
 DISTRICT = re.compile(r"[0-9]{6}")
-
-
-@dataclass(frozen=True)
-class OnBoard:
-    """A form version in use on the tablet."""
-
-    form: str
-    version: str
-    title: str
-    channel: str
-    sha: str
-
-
-@dataclass(frozen=True)
-class Pulled:
-    """What a pull found: the numbers held now, the forms in use, the names of what is new."""
-
-    certified: bool
-    trust: int = 0
-    registry: int = 0
-    manifest: int = 0
-    forms: tuple[OnBoard, ...] = ()
-    updated: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Result:
-    """What the form suggests and tells the interviewer to do, by language; for after the interview only."""
-
-    outcome: str
-    tier: str
-    guidance: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Screened:
-    """One screening sealed into the outbox; its result is never shown by itself."""
-
-    jti: str
-    form: str
-    sha: str
-    keyring: str
-    seq: int
-    result: Result = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Receipted:
-    """The server's word on one screening; `code` says why a rejected one was not stored."""
-
-    jti: str
-    outcome: str
-    code: str
-
-
-@dataclass(frozen=True)
-class SyncReport:
-    """What one sync did: receipts and events in the order they came, `waiting` envelopes still on board only.
-
-    `updated` names the documents that are new on board; `old` says that the trust on board is past its date.
-    """
-
-    requests: int
-    sent: int
-    receipts: tuple[Receipted, ...]
-    events: tuple[Told, ...]
-    updated: tuple[str, ...]
-    waiting: int
-    purged: int
-    traffic: Traffic
-    old: bool
-
-
-@dataclass(frozen=True)
-class Status:
-    """Where the tablet stands, from what is on board alone; all empty where no tablet was enrolled."""
-
-    dev: str = ""
-    words: tuple[str, ...] = ()
-    url: str = ""
-    certified: bool = False
-    label: str = ""
-    region: str = ""
-    trust: int = 0
-    registry: int = 0
-    manifest: int = 0
-    forms: tuple[OnBoard, ...] = ()
-    waiting: int = 0
-    receipted: int = 0
-    rejected: int = 0
-    drafts: int = 0
-    events: tuple[Told, ...] = ()
-    old: bool = False
+REVOKED = (
+    "esta tableta fue retirada y no toma entrevistas nuevas. Lo que guarda no se pierde: sincronice y luego entréguela"
+    " a la administración"
+)
+WIPED = (
+    "esta tableta fue borrada por orden y no tiene formularios. Lo que falta entregar no se pierde: sincronice. Para"
+    " volver a usarla pida permiso a la administración y tráigalos de nuevo (pull)"
+)
+COPIED = "otra tableta habla con la llave de esta: es una copia o fue copiada. Avise a la administración"
 
 
 def milliseconds() -> int:
@@ -139,8 +57,10 @@ class Tablet:
 
     def __init__(self, folder: Path, *, clock: Callable[[], int] = milliseconds) -> None:
         self._store = folder / "outbox.db"
+        self._drafts = folder / "drafts"
         if self._store.exists():
             self.outbox = Outbox(self._store)
+            obey.finish_wipe(self.outbox, self._drafts)
         self._key_file = folder / "device.key"
         self._clock = clock
         self._loaded: dict[str, tuple[CompiledForm, Engine]] = {}
@@ -165,10 +85,15 @@ class Tablet:
             raise SyncError("tablet.not_enrolled", f"{self._store.parent} holds no tablet; enrolling makes one")
         return Outbox(self._store)
 
+    @property
+    def is_made(self) -> bool:
+        """Whether this folder holds a tablet, enrolled or about to be."""
+        return self._store.exists() and self._key_file.exists()
+
     @cached_property
     def drafts(self) -> Drafts:
         """The interviews that are not finished."""
-        return Drafts(self._store.parent / "drafts", self._key, self.outbox)
+        return Drafts(self._drafts, self._key, self.outbox)
 
     @cached_property
     def transport(self) -> Transport:
@@ -206,12 +131,21 @@ class Tablet:
         offered = boards.fetch(self.transport, self._key.kid)
         if offered is None:
             return Pulled(certified=False)
-        board = boards.assemble(offered, self._board(), pin=pin, dev=self._key.kid)
+        board = replace(boards.assemble(offered, self._board(), pin=pin, dev=self._key.kid), wiped=False)
         updated = boards.store(board, self.outbox, self.transport, self._usable, self.drafts.bundles())
+        self.outbox.forms_again()
         numbers = board.trust.number, board.registry.number, board.manifest.number
         return Pulled(True, *numbers, self._forms(board), updated)
 
     # Working without a network
+
+    def may_screen(self) -> None:
+        """Raise SyncError, with what to tell the person, if this tablet was ordered to take no screening."""
+        standing = self.outbox.standing()
+        if standing.revoked:
+            raise SyncError("tablet.revoked", REVOKED)
+        if standing.wiped:
+            raise SyncError("tablet.wiped", WIPED)
 
     def screen(self, form_id: str, answers: Mapping[str, Answer], taken: date) -> Screened:
         """Score, prune, seal and keep one interview. Raises AnswerError or SyncError, and then nothing was kept."""
@@ -261,6 +195,7 @@ class Tablet:
         key = self._key.public if self._key_file.exists() else None
         invited = self.outbox.held("invitation") is not None
         board, counts = self._board() if invited else None, self.outbox.counts()
+        standing = self.outbox.standing()
         return Status(
             dev=key.kid if key else "",
             words=key.words() if key else (),
@@ -278,6 +213,9 @@ class Tablet:
             drafts=len(self.drafts.all()) if key else 0,
             events=self.outbox.events(),
             old=board is not None and board.trust.is_expired(self._clock()),
+            revoked=standing.revoked,
+            wiped=standing.wiped,
+            copied=standing.copied,
         )
 
     # Syncing
@@ -287,11 +225,13 @@ class Tablet:
 
         Envelopes and receipts come first; a document that fails to verify raises after them and changes nothing.
         """
-        board, before = self._certified(), self.transport.traffic
-        delivered = deliver(Line(board, self.outbox, self.transport, self._key, self._clock))
-        jtis = self.outbox.jtis()
-        updated = self._take(board, delivered.response)
-        traffic = self.transport.traffic - before
+        board, before, jtis = self._certified(), self.transport.traffic, self.outbox.jtis()
+        delivered = deliver(Line(board, self.outbox, self._drafts, self.transport, self._key, self._clock))
+        updated = self._take(self._certified(), delivered.response)
+        # Once more, by the newest trust: an order may be of a registrar who was not known before.
+        orders, trusted = delivered.response.orders, self._certified().trust
+        obey.carry_out(orders, trusted, self._key.kid, self.outbox, self._drafts)
+        traffic, standing = self.transport.traffic - before, self.outbox.standing()
         return SyncReport(
             requests=traffic.requests,
             sent=delivered.sent,
@@ -301,7 +241,10 @@ class Tablet:
             waiting=self.outbox.counts()["waiting"],
             purged=self.outbox.purge(delivered.response.at, self._clock()),
             traffic=traffic,
-            old=self._certified().trust.is_expired(self._clock()),
+            old=trusted.is_expired(self._clock()),
+            revoked=standing.revoked,
+            wiped=standing.wiped,
+            copied=standing.copied,
         )
 
     def _take(self, board: Board, response: Response) -> tuple[str, ...]:

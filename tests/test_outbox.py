@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from sync.errors import SyncError
 from sync.exchange import Event
-from sync.outbox import DAY, Batch, Kept, News, Outbox, Place, Told
+from sync.kept import Batch, Kept, News, Place, Told
+from sync.outbox import DAY, Outbox
 
 
 def sealed(place: Place) -> bytes:
@@ -150,7 +151,8 @@ def test_an_outbox_that_died_at_any_write_has_lost_nothing_it_had_promised(
 KILLED = """
 import sys
 from pathlib import Path
-from sync.outbox import Outbox, Place
+from sync.kept import Place
+from sync.outbox import Outbox
 outbox = Outbox(Path(sys.argv[1]))
 place = []
 def seal(at: Place) -> bytes:
