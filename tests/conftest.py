@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import node
 import pytest
 
 from server import ceremony, keys
@@ -59,6 +60,12 @@ class World:
         """Return the account id of a login."""
         index = json.loads((self.people / "people.json").read_text(encoding="utf-8"))
         return next(each["id"] for each in index if each["login"] == login)
+
+
+@pytest.fixture(scope="session", name="node")
+def node_with_modules() -> Path:
+    """Give Node with the JavaScript libraries of server/web; without them a test fails."""
+    return node.with_modules()
 
 
 @pytest.fixture(scope="session")

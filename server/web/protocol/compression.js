@@ -1,0 +1,37 @@
+/** Deflate with an exact end and a limit, for plaintexts (SPEC 8.2, 8.3) and sync bodies (SPEC 11). The browser's DecompressionStream names no place where a stream ended. */
+import { ZStream, Z_NO_FLUSH, Z_OK, Z_STREAM_END, zlibInflate, zlibInflateInit2 } from "pako";
+import { concat } from "./encoding.js";
+import { must } from "./errors.js";
+
+/** @typedef {import("./encoding.js").Bytes} Bytes */
+/** @typedef {{data: Bytes, used: number, whole: boolean}} Inflated `used` bytes of the input held the stream; `whole`: it reached its end */
+
+export const RAW = -15;
+export const GZIP = 31;
+const CHUNK = 64 * 1024;
+
+/**
+ * Inflate one stream; stop with `tooLarge` past the limit (SPEC 8.3, 11).
+ * @param {Bytes} input
+ * @param {number} windowBits RAW or GZIP
+ * @param {number} limit
+ * @param {string} tooLarge code
+ * @returns {Inflated}
+ */
+export function inflate(input, windowBits, limit, tooLarge) {
+  const stream = new ZStream();
+  zlibInflateInit2(stream, windowBits);
+  stream.input = input;
+  stream.avail_in = input.length;
+  const parts = [];
+  let status;
+  do {
+    stream.output = new Uint8Array(CHUNK);
+    stream.next_out = 0;
+    stream.avail_out = CHUNK;
+    status = zlibInflate(stream, Z_NO_FLUSH);
+    must(stream.total_out <= limit, tooLarge);
+    parts.push(stream.output.subarray(0, stream.next_out));
+  } while (status === Z_OK && stream.avail_out === 0);
+  return { data: concat(...parts), used: stream.total_in, whole: status === Z_STREAM_END };
+}

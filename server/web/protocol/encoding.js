@@ -1,0 +1,159 @@
+/** SPEC 2.1 and 2.2: bytes, base64url and JSON, as strictly as the protocol reads them. Everything else here stands on this module. */
+import { sha256 } from "@noble/hashes/sha2.js";
+import { base64url } from "jose";
+import { must, refuse } from "./errors.js";
+
+/** @typedef {Uint8Array<ArrayBuffer>} Bytes */
+/** @typedef {Record<string, any>} JsonObject */
+
+const STRING_OR_STRUCTURE = /"(?:[^"\\]|\\.)*"|[{}[\]:]/g;
+const LONE_SURROGATE = /\p{Surrogate}/u;
+
+/**
+ * UTF-8 bytes of a text.
+ * @param {string} text
+ * @returns {Bytes}
+ */
+export const utf8 = (text) => new TextEncoder().encode(text);
+
+/**
+ * Several runs of bytes as one.
+ * @param {...Uint8Array} parts
+ * @returns {Bytes}
+ */
+export function concat(...parts) {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+/**
+ * Whether two runs of bytes are the same. Not for secrets: it stops at the first difference.
+ * @param {Uint8Array} one
+ * @param {Uint8Array} other
+ * @returns {boolean}
+ */
+export const same = (one, other) => one.length === other.length && one.every((byte, at) => byte === other[at]);
+
+/**
+ * SHA-256 of bytes.
+ * @param {Uint8Array} bytes
+ * @returns {Bytes}
+ */
+export const digest = (bytes) => Uint8Array.from(sha256(bytes));
+
+/**
+ * Lower-case hexadecimal (SPEC 2.1).
+ * @param {Uint8Array} bytes
+ * @returns {string}
+ */
+export const hex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+/**
+ * The hash of SPEC 2.3.
+ * @param {Uint8Array} bytes
+ * @returns {string} 64 hexadecimal digits
+ */
+export const hash = (bytes) => hex(digest(bytes));
+
+/**
+ * base64url without padding (SPEC 2.1).
+ * @param {Uint8Array} bytes
+ * @returns {string}
+ */
+export const encode = (bytes) => base64url.encode(bytes);
+
+/**
+ * Bytes of base64url in its one spelling, else `encoding.base64` (SPEC 2.1).
+ * @param {string} text
+ * @returns {Bytes}
+ */
+export function decode(text) {
+  let bytes = new Uint8Array();
+  try {
+    bytes = Uint8Array.from(base64url.decode(text));
+  } catch {
+    refuse("encoding.base64");
+  }
+  must(encode(bytes) === text, "encoding.base64", "another spelling");
+  return bytes;
+}
+
+/**
+ * The value that JSON bytes stand for; `encoding.json` or `encoding.duplicate_member` (SPEC 2.2).
+ * @param {Uint8Array} bytes
+ * @returns {any}
+ */
+export function readJson(bytes) {
+  let text = "";
+  let value;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    value = JSON.parse(text);
+  } catch {
+    refuse("encoding.json");
+  }
+  refuseDuplicates(text);
+  return value;
+}
+
+/**
+ * The same, where an object is due (SPEC 2.2).
+ * @param {Uint8Array} bytes
+ * @returns {JsonObject}
+ */
+export function readObject(bytes) {
+  const value = readJson(bytes);
+  must(value !== null && typeof value === "object" && !Array.isArray(value), "encoding.json", "not an object");
+  return value;
+}
+
+/**
+ * JSON.parse keeps the last of two members and says nothing: look at the text, which is known to be JSON, again.
+ * @param {string} text
+ */
+function refuseDuplicates(text) {
+  /** @type {Set<string>[]} */
+  const open = [];
+  let last = "";
+  for (const [token] of text.matchAll(STRING_OR_STRUCTURE)) {
+    if (token === "{" || token === "[") open.push(new Set());
+    else if (token === "}" || token === "]") open.pop();
+    else if (token !== ":") last = token;
+    else {
+      const members = open[open.length - 1];
+      const name = JSON.parse(last);
+      must(!members.has(name), "encoding.duplicate_member", name);
+      members.add(name);
+    }
+  }
+}
+
+/**
+ * Canonical JSON, RFC 8785 (SPEC 2.2); `encoding.json` where there is none.
+ * @param {any} value
+ * @returns {Bytes}
+ */
+export const canonical = (value) => utf8(canonicalText(value));
+
+/**
+ * RFC 8785 writes strings and numbers as JSON.stringify does, and sorts as Array.sort does: by UTF-16 units.
+ * @param {any} value
+ * @returns {string}
+ */
+function canonicalText(value) {
+  if (Array.isArray(value)) return `[${value.map(canonicalText).join(",")}]`;
+  if (value !== null && typeof value === "object") {
+    const members = Object.keys(value).sort();
+    return `{${members.map((name) => `${canonicalText(name)}:${canonicalText(value[name])}`).join(",")}}`;
+  }
+  if (typeof value === "number") {
+    must(Number.isSafeInteger(value) || !(Number.isInteger(value) || !Number.isFinite(value)), "encoding.json", "number");
+  }
+  must(typeof value !== "string" || !LONE_SURROGATE.test(value), "encoding.json", "half a character");
+  return JSON.stringify(value);
+}

@@ -1,0 +1,49 @@
+/** Every refusal of the protocol: one class, whose `code` is one of SPEC 14. All modules here throw it and nothing else on purpose. */
+
+export class ProtocolError extends Error {
+  /**
+   * @param {string} code one of SPEC 14
+   * @param {string} [detail] for a log; never shown to people, never a secret
+   */
+  constructor(code, detail) {
+    super(detail ? `${code}: ${detail}` : code);
+    this.name = "ProtocolError";
+    this.code = code;
+  }
+}
+
+/**
+ * Refuse with a code of SPEC 14.
+ * @param {string} code
+ * @param {string} [detail]
+ * @returns {never}
+ */
+export function refuse(code, detail) {
+  throw new ProtocolError(code, detail);
+}
+
+/**
+ * Refuse with `code` unless the condition holds (SPEC 14).
+ * @param {unknown} condition
+ * @param {string} code
+ * @param {string} [detail]
+ * @returns {asserts condition}
+ */
+export function must(condition, code, detail) {
+  if (!condition) refuse(code, detail);
+}
+
+/**
+ * Await what may fail for reasons of its own (cryptography, a parser), and refuse with `code` when it does (SPEC 14).
+ * @template T
+ * @param {() => T | Promise<T>} attempt
+ * @param {string} code
+ * @returns {Promise<T>}
+ */
+export async function orRefuse(attempt, code) {
+  try {
+    return await attempt();
+  } catch {
+    return refuse(code);
+  }
+}

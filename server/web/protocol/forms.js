@@ -1,0 +1,103 @@
+/** SPEC 2.3: what a member may look like. The readers of documents, headers and bodies describe their members with these. */
+import { decode } from "./encoding.js";
+import { must } from "./errors.js";
+
+/** @typedef {(value: any) => boolean} Form a question: is the value of this form? */
+
+/**
+ * A text that a pattern describes wholly (SPEC 2.3).
+ * @param {RegExp} pattern
+ * @returns {Form}
+ */
+export const matching = (pattern) => (value) => typeof value === "string" && pattern.test(value);
+
+/**
+ * base64url of so many bytes (SPEC 2.1, 2.3).
+ * @param {number} length
+ * @returns {Form}
+ */
+export const bytesOf = (length) => (value) => {
+  if (typeof value !== "string" || value.length !== Math.ceil((length * 4) / 3)) return false;
+  try {
+    return decode(value).length === length;
+  } catch {
+    return false;
+  }
+};
+
+/**
+ * One of these values.
+ * @param {...any} values
+ * @returns {Form}
+ */
+export const oneOf = (...values) => (value) => values.includes(value);
+
+/**
+ * An integer of SPEC 2.2, from `least`.
+ * @param {number} [least]
+ * @returns {Form}
+ */
+export const integer = (least = Number.MIN_SAFE_INTEGER) => (value) => Number.isSafeInteger(value) && value >= least;
+
+/**
+ * A member that may be left out.
+ * @param {Form} form
+ * @returns {Form}
+ */
+export const optional = (form) => (value) => value === undefined || form(value);
+
+/**
+ * An array, of which no two entries have the same `identity` if that is asked for.
+ * @param {Form} form
+ * @param {{least?: number, most?: number, identity?: (entry: any) => string}} [rules]
+ * @returns {Form}
+ */
+export const arrayOf = (form, { least = 0, most = Infinity, identity } = {}) => (value) =>
+  Array.isArray(value) &&
+  value.length >= least &&
+  value.length <= most &&
+  value.every((entry) => form(entry)) &&
+  (!identity || new Set(value.map(identity)).size === value.length);
+
+/**
+ * An object with these members; others are ignored (SPEC 4.4).
+ * @param {Record<string, Form>} members
+ * @returns {Form}
+ */
+export const record = (members) => (value) =>
+  isObject(value) && Object.entries(members).every(([name, form]) => form(value[name]));
+
+/**
+ * An object used as a table: any names of one form, values of another.
+ * @param {Form} name
+ * @param {Form} form
+ * @returns {Form}
+ */
+export const table = (name, form) => (value) =>
+  isObject(value) && Object.entries(value).every(([key, entry]) => name(key) && form(entry));
+
+/**
+ * Refuse an object of which a member is missing or not of its form (SPEC 2.3); name the member.
+ * @param {any} value
+ * @param {Record<string, Form>} members
+ * @param {string} [code]
+ */
+export function check(value, members, code = "document.malformed") {
+  for (const [name, form] of Object.entries(members)) must(form(value[name]), code, name);
+}
+
+/** @type {Form} */
+const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+
+/** @type {(entry: any) => string} */
+export const itself = (entry) => String(entry);
+/** @type {Form} */
+export const id128 = bytesOf(16);
+/** @type {Form} */
+export const id64 = bytesOf(8);
+/** @type {Form} */
+export const publicKey = bytesOf(32);
+export const hashForm = matching(/^[0-9a-f]{64}$/);
+export const formId = matching(/^[a-z][a-z0-9_]{0,39}$/);
+export const name = matching(/^[a-z0-9][a-z0-9_-]{0,39}$/);
+export const region = matching(/^[0-9]{2,6}$/);

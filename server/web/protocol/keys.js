@@ -1,0 +1,107 @@
+/** SPEC 3.1 and 3.3: keys, their ids, and the words by which people compare them. Secrets are bytes here; who stores them locks them first (3.2). */
+import { MLKEM768X25519 } from "@noble/post-quantum/hybrid.js";
+import { wordlist } from "@scure/bip39/wordlists/spanish.js";
+import { concat, decode, digest, encode } from "./encoding.js";
+import { must } from "./errors.js";
+
+/** @typedef {import("./encoding.js").Bytes} Bytes */
+/** @typedef {{kid: string, bytes: Bytes}} PublicKey */
+/** @typedef {PublicKey & {secret: Bytes}} SecretKey the public half, and 32 bytes that open or sign */
+
+// PKCS #8 of RFC 8410 before the 32 secret bytes; the byte in the middle tells the two curves apart.
+const PKCS8 = { Ed25519: 0x70, X25519: 0x6e };
+
+/**
+ * The id of a public key (SPEC 3.1).
+ * @param {Uint8Array} bytes
+ * @returns {string}
+ */
+export const kidOf = (bytes) => encode(digest(bytes).subarray(0, 16));
+
+/**
+ * A public key from its bytes: 32, or 1,216 of a keyring (SPEC 3.1).
+ * @param {Bytes} bytes
+ * @param {number} [length]
+ * @returns {PublicKey}
+ */
+export function publicKey(bytes, length = 32) {
+  must(bytes.length === length, "key.malformed");
+  return { kid: kidOf(bytes), bytes };
+}
+
+/**
+ * A public key from base64url, as documents write it (SPEC 3.1).
+ * @param {string} text
+ * @returns {PublicKey}
+ */
+export const namedKey = (text) => publicKey(decode(text));
+
+/**
+ * A signing key from its secret (SPEC 3.1).
+ * @param {Bytes} secret
+ * @returns {Promise<SecretKey>}
+ */
+export const signingKey = (secret) => curveKey("Ed25519", secret, "sign");
+
+/**
+ * A route key from its secret (SPEC 3.1).
+ * @param {Bytes} secret
+ * @returns {Promise<SecretKey>}
+ */
+export const routeKey = (secret) => curveKey("X25519", secret, "deriveBits");
+
+/**
+ * A keyring's or member's seal key from its seed (SPEC 3.1).
+ * @param {Bytes} seed
+ * @returns {SecretKey}
+ */
+export function sealKey(seed) {
+  must(seed.length === 32, "key.malformed");
+  return { ...publicKey(Uint8Array.from(MLKEM768X25519.getPublicKey(seed)), 1216), secret: seed };
+}
+
+/**
+ * The same kinds of keys, newly drawn (SPEC 3.1).
+ * @returns {Bytes} 32 random bytes, for one of the three above
+ */
+export const drawSecret = () => crypto.getRandomValues(new Uint8Array(32));
+
+/**
+ * The WebCrypto key that signs.
+ * @param {SecretKey} key
+ * @returns {Promise<CryptoKey>}
+ */
+export const signer = (key) => importSecret("Ed25519", key.secret, "sign");
+
+/**
+ * The six words that people compare by voice (SPEC 3.3).
+ * @param {Uint8Array} publicBytes of a signing key
+ * @returns {string[]}
+ */
+export function sixWords(publicBytes) {
+  const bits = Array.from(digest(publicBytes).subarray(0, 9), (byte) => byte.toString(2).padStart(8, "0")).join("");
+  return [0, 1, 2, 3, 4, 5].map((at) => wordlist[parseInt(bits.slice(at * 11, at * 11 + 11), 2)].normalize("NFC"));
+}
+
+/**
+ * @param {"Ed25519" | "X25519"} curve
+ * @param {Bytes} secret
+ * @param {KeyUsage} use
+ * @returns {Promise<SecretKey>}
+ */
+async function curveKey(curve, secret, use) {
+  must(secret.length === 32, "key.malformed");
+  const { x } = await crypto.subtle.exportKey("jwk", await importSecret(curve, secret, use));
+  return { ...namedKey(/** @type {string} */ (x)), secret };
+}
+
+/**
+ * @param {"Ed25519" | "X25519"} curve
+ * @param {Bytes} secret
+ * @param {KeyUsage} use
+ * @returns {Promise<CryptoKey>}
+ */
+function importSecret(curve, secret, use) {
+  const head = Uint8Array.of(0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, PKCS8[curve], 4, 0x22, 4, 0x20);
+  return crypto.subtle.importKey("pkcs8", concat(head, secret), curve, true, [use]);
+}

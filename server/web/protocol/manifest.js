@@ -1,0 +1,74 @@
+/** SPEC 5.3: which version of which form a tablet has, and which key routes are sealed to. */
+import { digest, utf8 } from "./encoding.js";
+import { arrayOf, check, formId, hashForm, id128, integer, optional, publicKey, record, region, table } from "./forms.js";
+import { namedKey } from "./keys.js";
+import { readDocument, requireNewer, requireSigners } from "./signed.js";
+
+/** @typedef {import("./signed.js").Document} Document */
+/** @typedef {{sha: string, regions?: string[], devices?: string[], share_permille?: number}} Entry */
+/** @typedef {{key: string, until: number}} RouteKey */
+/** @typedef {{document: Document, routeKeys: RouteKey[], forms: Map<string, Entry[]>}} Manifest */
+
+export const MANIFEST = "chaski-1/manifest+jws";
+
+const ENTRY = record({
+  sha: hashForm,
+  regions: optional(arrayOf(region)),
+  devices: optional(arrayOf(id128)),
+  share_permille: optional(integer(0)),
+});
+const MEMBERS = {
+  number: integer(1),
+  issued: integer(),
+  route_keys: arrayOf(record({ key: publicKey, until: integer() }), { least: 1 }),
+  forms: table(formId, arrayOf(ENTRY)),
+};
+
+/**
+ * Accept a manifest, after the one held (SPEC 5.3).
+ * @param {import("./encoding.js").Bytes} bytes
+ * @param {import("./trust.js").Trust} trust
+ * @param {Manifest | null} [held]
+ * @returns {Promise<Manifest>}
+ */
+export async function acceptManifest(bytes, trust, held = null) {
+  const document = readDocument(bytes);
+  await requireSigners(document, MANIFEST, trust.servers);
+  const { value } = document;
+  check(value, MEMBERS);
+  requireNewer(document, held && held.document);
+  return { document, routeKeys: value.route_keys, forms: new Map(Object.entries(value.forms)) };
+}
+
+/**
+ * The version of a form that a tablet takes, or null if it does not have the form (SPEC 5.3).
+ * @param {Manifest} manifest
+ * @param {string} form
+ * @param {string} dev
+ * @param {string} where the tablet's region
+ * @returns {string | null}
+ */
+export function versionFor(manifest, form, dev, where) {
+  const fits = (/** @type {Entry} */ { sha, regions, devices, share_permille }) =>
+    (!regions || regions.some((front) => where.startsWith(front))) &&
+    (!devices || devices.includes(dev)) &&
+    (share_permille === undefined || placeOf(dev, sha) < share_permille);
+  return (manifest.forms.get(form) ?? []).find(fits)?.sha ?? null;
+}
+
+/**
+ * The key that routes are sealed to: the first that lasts, else the last (SPEC 5.3).
+ * @param {Manifest} manifest
+ * @param {number} now
+ * @returns {import("./keys.js").PublicKey}
+ */
+export function routeKeyAt({ routeKeys }, now) {
+  return namedKey((routeKeys.find(({ until }) => until > now) ?? routeKeys[routeKeys.length - 1]).key);
+}
+
+/**
+ * @param {string} dev
+ * @param {string} sha
+ * @returns {number} 0 to 999
+ */
+const placeOf = (dev, sha) => new DataView(digest(utf8(dev + sha)).buffer).getUint32(0) % 1000;

@@ -1,0 +1,32 @@
+/** SPEC 9: a keyring's seed, wrapped to each of its members. The server keeps the wraps and never a seed. */
+import { decode, encode, utf8 } from "./encoding.js";
+import { orRefuse } from "./errors.js";
+import { hpkeOpen, hpkeSeal, SEAL } from "./hpke.js";
+import { recipientInfo } from "./seal.js";
+
+/** @typedef {import("./encoding.js").Bytes} Bytes */
+/** @typedef {{keyring: string, epoch: number, member: string}} Membership a keyring's id and epoch, the kid of the member's signing key */
+
+/**
+ * A seed for a member (SPEC 9).
+ * @param {Bytes} seed
+ * @param {Membership} membership
+ * @param {import("./keys.js").PublicKey} memberKey her seal key
+ * @returns {Promise<string>}
+ */
+export const wrapSeed = async (seed, membership, memberKey) => encode(await hpkeSeal(SEAL, memberKey, seed, infoOf(membership)));
+
+/**
+ * The seed again, or `seal.unopenable` (SPEC 9).
+ * @param {string} wrapped
+ * @param {Membership} membership
+ * @param {import("./keys.js").SecretKey} memberKey
+ * @returns {Promise<Bytes>}
+ */
+export function unwrapSeed(wrapped, membership, memberKey) {
+  const sealed = decode(wrapped);
+  return orRefuse(() => hpkeOpen(SEAL, memberKey, sealed, infoOf(membership)), "seal.unopenable");
+}
+
+/** @param {Membership} membership */
+const infoOf = ({ keyring, epoch, member }) => recipientInfo(`chaski-1/wrap/${keyring}/${epoch}/${member}`);

@@ -1,0 +1,33 @@
+/** SPEC 5.6: a registrar's orders to one tablet. Carrying them out is the tablet's; what is due is decided here. */
+import { must } from "./errors.js";
+import { check, id128, integer, oneOf } from "./forms.js";
+import { readDocument, requireSigners } from "./signed.js";
+
+/** @typedef {{dev: string, number: number, issued: number, order: "wipe" | "revoke"}} Order */
+
+export const ORDER = "chaski-1/order+jws";
+
+/**
+ * Accept an order, as the tablet `dev` (SPEC 5.6).
+ * @param {import("./encoding.js").Bytes} bytes
+ * @param {import("./trust.js").Trust} trust
+ * @param {string} dev
+ * @returns {Promise<Order>}
+ */
+export async function acceptOrder(bytes, trust, dev) {
+  const document = readDocument(bytes);
+  await requireSigners(document, ORDER, trust.registrars);
+  const value = /** @type {Order} */ (document.value);
+  check(value, { dev: id128, number: integer(1), issued: integer(), order: oneOf("wipe", "revoke") });
+  must(value.dev === dev, "order.wrong_device");
+  return value;
+}
+
+/**
+ * What is still to be carried out, in this order, after order number `last` (SPEC 5.6).
+ * @param {Order[]} orders
+ * @param {number} last
+ * @returns {Order[]}
+ */
+export const dueOrders = (orders, last) =>
+  orders.filter(({ number }) => number > last).sort((one, other) => one.number - other.number);

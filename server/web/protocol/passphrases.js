@@ -1,0 +1,64 @@
+/** SPEC 3.2: six words that open a person's secrets on her own machine. `lock` never leaves it; `auth` is all that is sent. */
+import { argon2idAsync } from "@noble/hashes/argon2.js";
+import { expand } from "@noble/hashes/hkdf.js";
+import { sha256 } from "@noble/hashes/sha2.js";
+import { wordlist } from "@scure/bip39/wordlists/spanish.js";
+import { aesOpen, aesSeal } from "./aes.js";
+import { concat, decode, encode, utf8 } from "./encoding.js";
+import { orRefuse } from "./errors.js";
+
+/** @typedef {import("./encoding.js").Bytes} Bytes */
+/** @typedef {{auth: Bytes, lock: Bytes}} PassphraseKeys */
+
+/**
+ * Six random words of the Spanish list (SPEC 3.2).
+ * @returns {string}
+ */
+export function drawPassphrase() {
+  // 2,048 words divide 65,536 numbers evenly: the remainder is as random as the number.
+  const numbers = crypto.getRandomValues(new Uint16Array(6));
+  return Array.from(numbers, (number) => wordlist[number % wordlist.length].normalize("NFC")).join(" ");
+}
+
+/**
+ * What a passphrase becomes before use: no accents, no capitals, one blank between words (SPEC 3.2).
+ * @param {string} phrase
+ * @returns {string}
+ */
+export const plainWords = (phrase) => phrase.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase().split(/\s+/u).filter(Boolean).join(" ");
+
+/**
+ * The two keys of a passphrase; takes a second and 64 MiB on purpose (SPEC 3.2).
+ * @param {string} phrase
+ * @param {Uint8Array} salt 16 bytes
+ * @returns {Promise<PassphraseKeys>}
+ */
+export async function passphraseKeys(phrase, salt) {
+  const master = await argon2idAsync(utf8(plainWords(phrase)), salt, { m: 64 * 1024, t: 3, p: 1, dkLen: 32 });
+  const part = (/** @type {string} */ info) => Uint8Array.from(expand(sha256, master, utf8(info), 32));
+  return { auth: part("chaski-1/auth"), lock: part("chaski-1/lock") };
+}
+
+/**
+ * A secret, locked for a purpose (SPEC 3.2).
+ * @param {Bytes} lock
+ * @param {Bytes} secret
+ * @param {string} purpose `<kind>/<kid>` for a person's key
+ * @returns {Promise<string>}
+ */
+export async function lockSecret(lock, secret, purpose) {
+  const nonce = crypto.getRandomValues(new Uint8Array(12));
+  return encode(concat(nonce, await aesSeal(lock, nonce, secret, utf8(purpose))));
+}
+
+/**
+ * The secret again, or `key.wrong_passphrase` (SPEC 3.2).
+ * @param {Bytes} lock
+ * @param {string} locked
+ * @param {string} purpose
+ * @returns {Promise<Bytes>}
+ */
+export function unlockSecret(lock, locked, purpose) {
+  const bytes = decode(locked);
+  return orRefuse(() => aesOpen(lock, bytes.slice(0, 12), bytes.slice(12), utf8(purpose)), "key.wrong_passphrase");
+}

@@ -1,0 +1,56 @@
+/** SPEC 10: the server's signed word on what became of envelopes. Only a receipt lets a tablet count a screening as done. */
+import { must } from "./errors.js";
+import { arrayOf, check, hashForm, id128, id64, integer, matching, oneOf, optional, record } from "./forms.js";
+import { readDocument, requireSigners } from "./signed.js";
+
+/** @typedef {{id: string, outcome: string, seq?: number, code?: string}} Item */
+/** @typedef {{dev: string, n: number, at: number, generation: string, head: string, items: Item[]}} Receipts */
+
+export const RECEIPTS = "chaski-1/receipts+jws";
+
+/** Outcome, and whether the tablet may count the envelope as done (SPEC 10). */
+const OUTCOMES = new Map([
+  ["stored", true],
+  ["duplicate", true],
+  ["held", true],
+  ["fork", true],
+  ["conflict", true],
+  ["quarantined", true],
+  ["rejected", false],
+]);
+
+const MEMBERS = {
+  dev: id128,
+  n: integer(1),
+  at: integer(),
+  generation: id64,
+  head: matching(/^([0-9a-f]{64})?$/),
+  items: arrayOf(
+    record({ id: hashForm, outcome: oneOf(...OUTCOMES.keys()), seq: optional(integer(1)), code: optional(matching(/^/)) }),
+  ),
+};
+
+/**
+ * Accept receipts, as the tablet `dev` after its request `n` (SPEC 10).
+ * @param {import("./encoding.js").Bytes} bytes
+ * @param {import("./trust.js").Trust} trust
+ * @param {{dev: string, n: number, generation?: string}} request generation: the response's
+ * @returns {Promise<Receipts>}
+ */
+export async function acceptReceipts(bytes, trust, { dev, n, generation }) {
+  const document = readDocument(bytes);
+  await requireSigners(document, RECEIPTS, trust.servers);
+  const value = /** @type {Receipts} */ (document.value);
+  check(value, MEMBERS);
+  must(value.dev === dev, "receipt.other_device");
+  must(value.n === n, "receipt.stale");
+  must(generation === undefined || value.generation === generation, "receipt.other_generation");
+  return value;
+}
+
+/**
+ * Whether an outcome lets a tablet count the envelope as done (SPEC 10).
+ * @param {string} outcome
+ * @returns {boolean}
+ */
+export const isDone = (outcome) => OUTCOMES.get(outcome) ?? false;

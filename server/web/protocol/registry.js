@@ -1,0 +1,90 @@
+/** SPEC 5.2: which keyring a screening is sealed to, and which tablets are revoked. */
+import { encode, hash } from "./encoding.js";
+import { must } from "./errors.js";
+import { arrayOf, check, hashForm, id128, integer, matching, name, oneOf, record } from "./forms.js";
+import { publicKey } from "./keys.js";
+import { readDocument, requireNewer, requireSigners } from "./signed.js";
+
+/** @typedef {import("./encoding.js").Bytes} Bytes */
+/** @typedef {import("./signed.js").Document} Document */
+/** @typedef {{id: string, epoch: number, kid: string, key_sha256: string}} Keyring */
+/** @typedef {{site: string, kind: string, keyring: string}} Desk */
+/** @typedef {{document: Document, keyrings: Keyring[], desks: Desk[], revoked: string[]}} Registry */
+
+export const REGISTRY = "chaski-1/registry+jws";
+const KINDS = ["child", "protection", "labour"];
+const NATIONAL = "national";
+
+const MEMBERS = {
+  number: integer(1),
+  issued: integer(),
+  keyrings: arrayOf(record({ id: name, epoch: integer(1), kid: id128, key_sha256: hashForm }), { identity: ({ id }) => id }),
+  desks: arrayOf(record({ site: matching(/^[0-9]{0,6}$/), kind: oneOf(...KINDS), keyring: name }), {
+    identity: ({ site, kind }) => `${site} ${kind}`,
+  }),
+  revoked: arrayOf(id128),
+};
+
+/**
+ * Accept a registry, after the one held (SPEC 5.2).
+ * @param {Bytes} bytes
+ * @param {import("./trust.js").Trust} trust
+ * @param {Registry | null} [held]
+ * @returns {Promise<Registry>}
+ */
+export async function acceptRegistry(bytes, trust, held = null) {
+  const document = readDocument(bytes);
+  await requireSigners(document, REGISTRY, trust.registrars);
+  const { value } = document;
+  check(value, MEMBERS);
+  for (const { kid, key_sha256 } of value.keyrings) {
+    must(kid === kidOfHash(key_sha256), "document.malformed", "kid and hash of a keyring");
+  }
+  const ids = new Set(value.keyrings.map((/** @type {Keyring} */ keyring) => keyring.id));
+  const named = [NATIONAL, ...value.desks.map((/** @type {Desk} */ desk) => desk.keyring)];
+  must(named.every((id) => ids.has(id)), "document.malformed", "a keyring is missing");
+  requireNewer(document, held && held.document);
+  return { document, keyrings: value.keyrings, desks: value.desks, revoked: value.revoked };
+}
+
+/**
+ * The keyring for a district and a kind: the longest site wins, else national (SPEC 5.2).
+ * @param {Registry} registry
+ * @param {string} district 6 digits
+ * @param {string} kind
+ * @returns {Keyring}
+ */
+export function keyringFor(registry, district, kind) {
+  const wanted = KINDS.includes(kind) ? kind : "protection";
+  const desks = registry.desks.filter((desk) => desk.kind === wanted && district.startsWith(desk.site));
+  const [nearest] = desks.sort((one, other) => other.site.length - one.site.length);
+  const id = nearest ? nearest.keyring : NATIONAL;
+  return /** @type {Keyring} */ (registry.keyrings.find((keyring) => keyring.id === id));
+}
+
+/**
+ * The one kind of desk for a screening's queue kinds (SPEC 5.2).
+ * @param {string[]} queueKinds
+ * @returns {string}
+ */
+export function deskKind(queueKinds) {
+  if (queueKinds.includes("child")) return "child";
+  return queueKinds.length === 1 && queueKinds[0] === "labour" ? "labour" : "protection";
+}
+
+/**
+ * A keyring's public key as fetched, or `registry.wrong_key` (SPEC 5.2).
+ * @param {Keyring} keyring
+ * @param {Bytes} fetched
+ * @returns {import("./keys.js").PublicKey}
+ */
+export function fetchedKey(keyring, fetched) {
+  must(hash(fetched) === keyring.key_sha256, "registry.wrong_key");
+  return publicKey(fetched, 1216);
+}
+
+/**
+ * @param {string} keyHash
+ * @returns {string}
+ */
+const kidOfHash = (keyHash) => encode(Uint8Array.from({ length: 16 }, (_, at) => parseInt(keyHash.slice(2 * at, 2 * at + 2), 16)));

@@ -1,0 +1,104 @@
+/** SPEC 8: what a tablet does with a finished screening, and a desk with an envelope. Plaintext exists here and in the two callers, nowhere else. */
+import { deflateRaw } from "pako";
+import { aesOpen, aesSeal } from "./aes.js";
+import { inflate, RAW } from "./compression.js";
+import { canonical, concat, encode, utf8 } from "./encoding.js";
+import { must, orRefuse } from "./errors.js";
+import { ENVELOPE, FIXED } from "./envelope.js";
+import { hpkeOpen, hpkeSeal, SEAL } from "./hpke.js";
+import { sealRoute } from "./route.js";
+import { signBare } from "./signed.js";
+
+/** @typedef {import("./encoding.js").Bytes} Bytes */
+/** @typedef {import("./keys.js").PublicKey} PublicKey */
+/** @typedef {{chain: string, seq: number, kseq: number, prev: string}} Counters of SPEC 6.2 */
+
+const BLOCK = 1024;
+const LARGEST_PLAINTEXT = 256 * 1024;
+const LARGEST_INSTANCE = 1024 * 1024;
+
+/**
+ * Seal one screening (SPEC 8.1).
+ * @param {object} screening
+ * @param {Bytes} screening.instance
+ * @param {number} screening.bucket of the form, in bytes
+ * @param {import("./route.js").Route} screening.route
+ * @param {Counters} screening.counters
+ * @param {PublicKey} screening.keyring
+ * @param {PublicKey} screening.routeKey
+ * @param {import("./keys.js").SecretKey} screening.device
+ * @returns {Promise<string>} the envelope
+ */
+export async function sealEnvelope({ instance, bucket, route, counters, keyring, routeKey, device }) {
+  const jti = encode(random(16));
+  const ids = { ...FIXED, kid: keyring.kid, jti, dev: device.kid };
+  const header = encode(canonical({ ...ids, ...counters, route: await sealRoute(route, jti, routeKey) }));
+  const contentKey = random(32);
+  const iv = random(12);
+  const sealedKey = await hpkeSeal(SEAL, keyring, contentKey, recipientInfo(`chaski-1/env/${jti}/${keyring.kid}`));
+  const sealed = await aesSeal(contentKey, iv, packPlaintext(instance, bucket), utf8(header));
+  const binary = [sealedKey.slice(0, SEAL.enc), sealedKey.slice(SEAL.enc), iv, sealed.slice(0, -16), sealed.slice(-16)];
+  const signed = [header, ...binary.map(encode)].join(".");
+  return `${signed}.${await signBare(utf8(signed), ENVELOPE, device)}`;
+}
+
+/**
+ * Open an envelope whose signature has been verified (SPEC 8.3).
+ * @param {import("./envelope.js").Envelope} envelope
+ * @param {import("./keys.js").SecretKey} keyring
+ * @returns {Promise<Bytes>} the instance
+ */
+export async function openEnvelope({ header, fields, bytes }, keyring) {
+  must(header.kid === keyring.kid, "seal.wrong_recipient");
+  const [, ek, encryptedKey, iv, ciphertext, tag] = bytes;
+  const plaintext = await orRefuse(async () => {
+    const info = recipientInfo(`chaski-1/env/${header.jti}/${header.kid}`);
+    const contentKey = await hpkeOpen(SEAL, keyring, concat(ek, encryptedKey), info);
+    return aesOpen(contentKey, iv, concat(ciphertext, tag), utf8(fields[0]));
+  }, "seal.unopenable");
+  return unpackPlaintext(plaintext);
+}
+
+/**
+ * The info of HPKE for a content key or a seed: a fixed front, then what it is for (SPEC 8.1 step 3, 9).
+ * @param {string} purpose
+ * @returns {Bytes}
+ */
+export const recipientInfo = (purpose) => concat(utf8("JOSE-HPKE rcpt"), Uint8Array.of(0xff), utf8("A256GCM"), Uint8Array.of(0xff), utf8(purpose));
+
+/**
+ * Length, deflated instance, zeros up to the bucket (SPEC 8.2).
+ * @param {Bytes} instance
+ * @param {number} bucket
+ * @returns {Bytes}
+ */
+export function packPlaintext(instance, bucket) {
+  must(Number.isInteger(bucket / BLOCK) && bucket > 0, "seal.bad_bucket");
+  must(instance.length <= LARGEST_INSTANCE, "seal.too_large");
+  const deflated = deflateRaw(instance);
+  let size = bucket;
+  while (size < 4 + deflated.length) size *= 2;
+  must(size <= LARGEST_PLAINTEXT, "seal.too_large");
+  const plaintext = new Uint8Array(size);
+  new DataView(plaintext.buffer).setUint32(0, deflated.length);
+  plaintext.set(deflated, 4);
+  return plaintext;
+}
+
+/**
+ * The instance in a plaintext, strictly (SPEC 8.3).
+ * @param {Bytes} plaintext
+ * @returns {Bytes}
+ */
+export function unpackPlaintext(plaintext) {
+  const end = 4 + new DataView(plaintext.buffer, plaintext.byteOffset).getUint32(0);
+  must(end <= plaintext.length, "seal.truncated");
+  must(plaintext.subarray(end).every((byte) => byte === 0), "seal.nonzero_padding");
+  const { data, used, whole } = inflate(plaintext.slice(4, end), RAW, LARGEST_INSTANCE, "seal.too_large");
+  must(whole, "seal.truncated");
+  must(4 + used === end, "seal.trailing_data");
+  return data;
+}
+
+/** @param {number} length */
+const random = (length) => crypto.getRandomValues(new Uint8Array(length));

@@ -1,0 +1,153 @@
+/** SPEC 4: detached JWS, bare signatures, and documents that several keys sign. Who may sign what is decided by the callers. */
+import { FlattenedSign, flattenedVerify } from "jose";
+import { canonical, concat, decode, encode, hash, readObject, same, utf8 } from "./encoding.js";
+import { must, orRefuse } from "./errors.js";
+import { id128 } from "./forms.js";
+import { signer } from "./keys.js";
+
+/** @typedef {import("./encoding.js").Bytes} Bytes */
+/** @typedef {import("./keys.js").PublicKey} PublicKey */
+/** @typedef {import("./keys.js").SecretKey} SecretKey */
+/** @typedef {{kid: string, header: string, signature: string}} Jws header and signature as base64url */
+/** @typedef {{bytes: Bytes, payload: Bytes, value: import("./encoding.js").JsonObject, hash: string, lines: string[]}} Document */
+
+const ALG = "Ed25519";
+const LARGEST = 4 * 1024 * 1024;
+const MOST_SIGNATURES = 16;
+const LF = 0x0a;
+
+/**
+ * A detached JWS over a payload (SPEC 4.1).
+ * @param {Bytes} payload
+ * @param {string} typ
+ * @param {SecretKey} key
+ * @returns {Promise<string>}
+ */
+export async function sign(payload, typ, key) {
+  const header = { alg: ALG, kid: key.kid, typ };
+  const jws = await new FlattenedSign(payload).setProtectedHeader(header).sign(await signer(key));
+  return `${jws.protected}..${jws.signature}`;
+}
+
+/**
+ * Only the signature, where kid and typ are known from the place (SPEC 4.2).
+ * @param {Bytes} payload
+ * @param {string} typ
+ * @param {SecretKey} key
+ * @returns {Promise<string>}
+ */
+export async function signBare(payload, typ, key) {
+  return (await sign(payload, typ, key)).split("..")[1];
+}
+
+/**
+ * The first checks of SPEC 4.1, up to the canonical header.
+ * @param {string} text
+ * @param {string} typ the one that is due
+ * @returns {Jws}
+ */
+export function parseJws(text, typ) {
+  const parts = text.split(".");
+  must(parts.length === 3 && parts[1] === "", "signed.malformed");
+  const [header, , signature] = parts;
+  const headerBytes = decode(header);
+  const members = readObject(headerBytes);
+  must(decode(signature).length === 64, "signed.malformed", "length of the signature");
+  must(Object.keys(members).every((name) => ["alg", "kid", "typ"].includes(name)), "signed.forbidden_header");
+  must(members.alg === ALG, "signed.wrong_alg");
+  must(members.typ === typ, "signed.wrong_typ");
+  must(id128(members.kid) && same(canonical(members), headerBytes), "signed.malformed", "header");
+  return { kid: members.kid, header, signature };
+}
+
+/**
+ * Verify a JWS by a known key, or refuse with `code` (SPEC 4.1).
+ * @param {Bytes} payload
+ * @param {Jws} jws
+ * @param {PublicKey} key
+ * @param {string} [code]
+ * @returns {Promise<void>}
+ */
+export async function verify(payload, jws, key, code = "signed.bad_signature") {
+  const flattened = { protected: jws.header, payload: encode(payload), signature: jws.signature };
+  await orRefuse(async () => {
+    const verifier = await crypto.subtle.importKey("raw", key.bytes, ALG, false, ["verify"]);
+    await flattenedVerify(flattened, verifier, { algorithms: [ALG] });
+  }, code);
+}
+
+/**
+ * Verify a bare signature by a known key, or refuse with `code` (SPEC 4.2).
+ * @param {Bytes} payload
+ * @param {string} signature
+ * @param {string} typ
+ * @param {PublicKey} key
+ * @param {string} code
+ * @returns {Promise<void>}
+ */
+export async function verifyBare(payload, signature, typ, key, code) {
+  const header = encode(canonical({ alg: ALG, kid: key.kid, typ }));
+  await verify(payload, { kid: key.kid, header, signature }, key, code);
+}
+
+/**
+ * A document of an object and its signers (SPEC 4.3).
+ * @param {import("./encoding.js").JsonObject} value
+ * @param {string} typ
+ * @param {SecretKey[]} keys
+ * @returns {Promise<Bytes>}
+ */
+export async function writeDocument(value, typ, keys) {
+  const payload = canonical(value);
+  const lines = await Promise.all(keys.map((key) => sign(payload, typ, key)));
+  return concat(payload, ...lines.map((line) => utf8(`\n${line}`)));
+}
+
+/**
+ * A document's parts, nothing verified yet (SPEC 4.3).
+ * @param {Bytes} bytes
+ * @returns {Document}
+ */
+export function readDocument(bytes) {
+  must(bytes.length <= LARGEST, "signed.too_large");
+  const end = bytes.indexOf(LF);
+  must(end >= 0, "signed.malformed", "no signature");
+  const payload = bytes.slice(0, end);
+  const lines = new TextDecoder("latin1").decode(bytes.subarray(end + 1)).split("\n");
+  must(lines.length <= MOST_SIGNATURES, "signed.malformed", "too many signatures");
+  const value = readObject(payload);
+  must(same(canonical(value), payload), "signed.not_canonical");
+  return { bytes, payload, value, hash: hash(payload), lines };
+}
+
+/**
+ * Require so many distinct keys of a set (SPEC 4.3).
+ * @param {Document} document
+ * @param {string} typ
+ * @param {PublicKey[]} keys
+ * @param {number} [threshold]
+ * @returns {Promise<Set<string>>} the kids of those of the set who signed
+ */
+export async function requireSigners(document, typ, keys, threshold = 1) {
+  const known = new Map(keys.map((key) => [key.kid, key]));
+  const signers = new Set();
+  for (const jws of document.lines.map((line) => parseJws(line, typ))) {
+    const key = known.get(jws.kid);
+    if (!key) continue;
+    await verify(document.payload, jws, key);
+    signers.add(jws.kid);
+  }
+  must(signers.size >= threshold, "signed.too_few");
+  return signers;
+}
+
+/**
+ * Numbers decide: never back, never two under one number (SPEC 4.5).
+ * @param {Document} document
+ * @param {Document | null} held
+ */
+export function requireNewer(document, held) {
+  if (!held) return;
+  must(document.value.number >= held.value.number, "document.rolled_back");
+  must(document.value.number > held.value.number || same(document.bytes, held.bytes), "document.same_number");
+}

@@ -1,0 +1,113 @@
+/** SPEC 5.1: whom everything else rests on. A tablet works on under an expired trust; only staff clients call `requireCurrent`. */
+import { concat, hash, utf8 } from "./encoding.js";
+import { must } from "./errors.js";
+import { arrayOf, check, integer, itself, name, oneOf, optional, publicKey, record } from "./forms.js";
+import { namedKey } from "./keys.js";
+import { readDocument, requireNewer, requireSigners } from "./signed.js";
+
+/** @typedef {import("./keys.js").PublicKey} PublicKey */
+/** @typedef {PublicKey & {person: string}} StaffKey */
+/**
+ * @typedef {object} Trust
+ * @property {import("./signed.js").Document} document
+ * @property {boolean} demo
+ * @property {number} expires
+ * @property {number} threshold
+ * @property {PublicKey[]} roots
+ * @property {PublicKey[]} registrars
+ * @property {PublicKey[]} servers
+ * @property {StaffKey[]} authors
+ * @property {StaffKey[]} reviewers
+ */
+
+export const TRUST = "chaski-1/trust+jws";
+
+const KEYS = arrayOf(publicKey, { identity: itself });
+const STAFF = arrayOf(record({ key: publicKey, person: name }));
+const MEMBERS = {
+  number: integer(1),
+  issued: integer(),
+  expires: integer(),
+  demo: optional(oneOf(true, false)),
+  roots: KEYS,
+  threshold: integer(1),
+  registrars: KEYS,
+  servers: KEYS,
+  authors: STAFF,
+  reviewers: STAFF,
+};
+
+/**
+ * What a trust says, before anything is verified (SPEC 5.1).
+ * @param {import("./encoding.js").Bytes} bytes
+ * @returns {Trust}
+ */
+export function readTrust(bytes) {
+  const document = readDocument(bytes);
+  const { value } = document;
+  check(value, MEMBERS);
+  must(value.threshold <= value.roots.length, "document.malformed", "threshold");
+  const staff = [...value.authors, ...value.reviewers];
+  const pairs = new Set(staff.map(({ key, person }) => `${key} ${person}`));
+  must(pairs.size === new Set(staff.map(({ key }) => key)).size, "document.malformed", "a key with two persons");
+  const staffKey = (/** @type {{key: string, person: string}} */ { key, person }) => ({ ...namedKey(key), person });
+  return {
+    document,
+    demo: value.demo ?? false,
+    expires: value.expires,
+    threshold: value.threshold,
+    roots: value.roots.map(namedKey),
+    registrars: value.registrars.map(namedKey),
+    servers: value.servers.map(namedKey),
+    authors: value.authors.map(staffKey),
+    reviewers: value.reviewers.map(staffKey),
+  };
+}
+
+/**
+ * The pin of a trust's roots, as invitations carry it (SPEC 5.1).
+ * @param {Trust} trust
+ * @returns {string}
+ */
+export function pinOf({ threshold, roots }) {
+  const sorted = roots.map((root) => root.bytes).sort((one, other) => compare(one, other));
+  return hash(concat(utf8("chaski-1/roots"), Uint8Array.of(threshold), ...sorted));
+}
+
+/**
+ * Accept a trust: after the one held, or by the invitation's pin (SPEC 5.1).
+ * @param {import("./encoding.js").Bytes} bytes
+ * @param {{held?: Trust | null, pin?: string}} known
+ * @returns {Promise<Trust>}
+ */
+export async function acceptTrust(bytes, { held = null, pin }) {
+  const trust = readTrust(bytes);
+  await requireSigners(trust.document, TRUST, trust.roots, trust.threshold);
+  if (!held) {
+    must(pinOf(trust) === pin, "trust.wrong_pin");
+    return trust;
+  }
+  requireNewer(trust.document, held.document);
+  must(trust.demo === held.demo, "trust.demo_changed");
+  await requireSigners(trust.document, TRUST, held.roots, held.threshold);
+  return trust;
+}
+
+/**
+ * Refuse an expired trust, in staff clients only (SPEC 5.1).
+ * @param {Trust} trust
+ * @param {number} now
+ */
+export function requireCurrent(trust, now) {
+  must(now < trust.expires, "trust.expired");
+}
+
+/**
+ * Bytes in ascending order.
+ * @param {Uint8Array} one
+ * @param {Uint8Array} other
+ */
+function compare(one, other) {
+  const at = one.findIndex((byte, index) => byte !== other[index]);
+  return at < 0 ? 0 : one[at] - other[at];
+}
