@@ -286,3 +286,22 @@ def inventories(db: Database) -> None:
       primary key (dev, form)
     ) strict, without rowid;
     """)
+
+
+@migrations()
+def orders(db: Database) -> None:
+    """What registrars ordered tablets to do, the last order each said it carried out, and how people decided."""
+    db.executescript("""
+    create table orders (
+      dev text not null references devices,
+      number integer not null,
+      kind text not null check (kind in ('revoke', 'wipe')),
+      body blob not null,
+      given integer not null,
+      given_by text not null,
+      carried_out integer,
+      primary key (dev, number)
+    ) strict, without rowid;
+    alter table devices add column orders integer not null default 0;
+    alter table work_items add column decision text;
+    """)

@@ -99,7 +99,7 @@ def _ask_numbered(line: Line) -> _Answer:
 
 def _put_right(line: Line, batch: Batch, refused: RefusedError) -> bool:
     """Say whether to ask again: the server lost our certificate and has it again, or our number was somebody else's."""
-    if refused.code == "device.unknown":
+    if refused.code in ("device.unknown", "device.not_certified"):
         line.transport.send("PUT", f"/v1/enrolments/{line.key.kid}", line.board.documents["certificate"].to_bytes())
         return True
     last = refused.problem.get("last")

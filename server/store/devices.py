@@ -23,7 +23,10 @@ class Code:
 
 @dataclass(frozen=True)
 class Device:
-    """One tablet. `state` is pending, certified or revoked; the three numbers are the documents it said it holds."""
+    """One tablet. `state` is pending, certified or revoked; the three numbers are the documents it said it holds.
+
+    `orders` is the number of the last order that it said it carried out.
+    """
 
     dev: str
     key: bytes
@@ -41,6 +44,7 @@ class Device:
     manifest: int
     last_n: int
     last_request: str
+    orders: int
 
 
 def add_code(w: Connection, code: Code, *, at: int, by: str) -> None:

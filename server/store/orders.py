@@ -1,0 +1,55 @@
+"""What registrars ordered each tablet to do, as the bytes they signed, and what it said it has carried out. The orders
+flow writes and reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.db import Connection, rows
+
+
+@dataclass(frozen=True)
+class Given:
+    """One order that was taken in; `carried_out` is when the tablet first named it, None as long as it has not."""
+
+    dev: str
+    number: int
+    kind: str
+    body: bytes
+    given: int
+    given_by: str
+    carried_out: int | None
+
+
+def add(w: Connection, *, dev: str, number: int, kind: str, body: bytes, at: int, by: str) -> None:
+    """Keep an order."""
+    w.execute(
+        "insert into orders (dev, number, kind, body, given, given_by) values (?, ?, ?, ?, ?, ?)",
+        [dev, number, kind, body, at, by],
+    )
+
+
+def above(c: Connection, dev: str, number: int) -> list[Given]:
+    """A tablet's orders above a number, rising."""
+    return [Given(**item) for item in rows(c, "select * from orders where dev = ? and number > ?", [dev, number])]
+
+
+def outstanding(c: Connection, dev: str, number: int) -> list[Given]:
+    """A tablet's orders up to a number that it had not named so far, rising."""
+    sql = "select * from orders where dev = ? and number <= ? and carried_out is null"
+    return [Given(**item) for item in rows(c, sql, [dev, number])]
+
+
+def every(c: Connection) -> dict[str, list[Given]]:
+    """All orders by tablet, rising."""
+    found: dict[str, list[Given]] = {}
+    for item in rows(c, "select * from orders order by dev, number"):
+        found.setdefault(item["dev"], []).append(Given(**item))
+    return found
+
+
+def carry_out(w: Connection, dev: str, number: int, *, at: int) -> None:
+    """Note that a tablet has carried out its orders up to a number, also those that a lost database knew of."""
+    sql = "update orders set carried_out = ? where dev = ? and number <= ? and carried_out is null"
+    w.execute(sql, [at, dev, number])
+    w.execute("update devices set orders = max(orders, ?) where dev = ?", [number, dev])
