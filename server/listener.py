@@ -22,8 +22,10 @@ from sync.exchange import MAX_BODY_BYTES
 LARGEST_HEAD = 16 * 1024
 # Open at once at one door; past it, the connection that has kept us waiting longest is closed for the next one.
 CONNECTIONS = 400
-# Bodies at one door that are still arriving, or wait for their turn; past it, the same rule.
-BODIES_HELD = 64 * 1024 * 1024
+# Requests that one connection may send before it has its answers; ours send one.
+PIPELINED = 8
+# Bytes at one door that are still arriving, wait for their turn, or are not fetched; past it, the same rule.
+BYTES_HELD = 64 * 1024 * 1024
 # Bytes a second that buy a sender more time: less than the poorest line of a tablet gives.
 POOREST_LINE = 1024
 # An answer given before the whole request came would be lost if the rest met a closed socket: it is read and dropped.
@@ -82,18 +84,27 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def _new_turn(self) -> None:
         self.began, self.moved, self.silent = time.monotonic(), 0, True
 
+    @property
+    def waits(self) -> bool:
+        """Whether it is the other side's turn."""
+        return not self.will_close and bool(not self.requests or self.total_outbufs_len)
+
     def is_late(self, now: float, patience: int) -> bool:
         """Whether the other side takes longer than a poor line would."""
-        if self.lingering:
-            return now - self.began > LINGER_SECONDS
-        return not self.requests and now - self.began > patience + self.moved / POOREST_LINE
+        allowed = LINGER_SECONDS if self.lingering else patience + self.moved / POOREST_LINE
+        return self.waits and now - self.began > allowed
+
+    def drop(self) -> None:
+        """Close it without another word."""
+        # By the loop, not here: a descriptor that is free too early could be the next connection's.
+        self.refused, self.will_close = False, True
 
     @property
     def held(self) -> int:
-        """Bytes of bodies that this connection keeps in memory."""
+        """Bytes that this connection keeps in memory."""
         arriving: int = self.request.body_bytes_received if self.request else 0
         queued: int = sum(request.body_bytes_received for request in self.requests)
-        return arriving + queued
+        return arriving + queued + int(self.total_outbufs_len)
 
     def received(self, data: bytes) -> bool:
         """Take in bytes of a request, or of several."""
@@ -102,7 +113,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.silent = False
         self.moved += len(data)
         taken: bool = super().received(data)
-        if self.held > LARGEST_HEAD:
+        if len(self.requests) > PIPELINED:
+            self.drop()
+        elif self.held > LARGEST_HEAD:
             self.server.make_room()
         return taken
 
@@ -148,7 +161,7 @@ class Door(TcpWSGIServer):  # type: ignore[misc]
         self, app: Any, channels: dict[int, Any], *, host: str, port: int, threads: int, patience: int
     ) -> None:
         self.patience = patience
-        in_memory = BODIES_HELD
+        in_memory = BYTES_HELD
         limits = Adjustments(
             host=host,
             port=port,
@@ -158,6 +171,7 @@ class Door(TcpWSGIServer):  # type: ignore[misc]
             max_request_body_size=MAX_BODY_BYTES + 1,
             inbuf_overflow=in_memory,
             outbuf_overflow=in_memory,
+            outbuf_high_watermark=in_memory,  # A worker never waits for somebody who does not fetch his answers.
             recv_bytes=64 * 1024,
             cleanup_interval=1,
             log_socket_errors=False,
@@ -171,26 +185,23 @@ class Door(TcpWSGIServer):  # type: ignore[misc]
         moment = time.monotonic()
         for channel in list(self.active_channels.values()):
             if channel.is_late(moment, self.patience):
-                channel.refused, channel.will_close = False, True
+                channel.drop()
 
     def handle_accept(self) -> None:
         """Let the next connection in."""
-        if len(self._waiting()) >= CONNECTIONS:
+        if len(self.active_channels) >= CONNECTIONS:
             self._drop_one()
         super().handle_accept()
 
     def make_room(self) -> None:
-        """Keep the bodies in memory within their bound."""
-        while sum(channel.held for channel in self.active_channels.values() if not channel.will_close) > BODIES_HELD:
+        """Keep what is in memory within its bound."""
+        while sum(channel.held for channel in self.active_channels.values() if not channel.will_close) > BYTES_HELD:
             if not self._drop_one():
                 return
 
-    def _waiting(self) -> list[Channel]:
-        return [each for each in self.active_channels.values() if not each.will_close and not each.requests]
-
     def _drop_one(self) -> bool:
-        # Closed by the loop, not here: a descriptor that is free too early could be the next connection's.
-        longest = min(self._waiting(), key=lambda channel: channel.began, default=None)
+        waiting = [channel for channel in self.active_channels.values() if channel.waits]
+        longest = min(waiting, key=lambda channel: channel.began, default=None)
         if longest is not None:
-            longest.refused, longest.will_close = False, True
+            longest.drop()
         return longest is not None
