@@ -66,8 +66,11 @@ def _content(item: Item) -> dict[str, Any]:
     return {name: value for name, value in vars(item).items() if value}
 
 
-def accept(document: Document, trust: Trust, *, dev: str, n: int) -> Receipts:
-    """Return the receipts, if a server signed them for this tablet and for this very request."""
+def accept(document: Document, trust: Trust, *, dev: str, n: int, generation: str | None = None) -> Receipts:
+    """Return the receipts, if a server signed them for this tablet and for this very request.
+
+    `generation` is that of the response which brought them.
+    """
     document.require(TYP, trust.servers)
     members = Members(document.content, "receipts")
     receipts = Receipts(
@@ -82,6 +85,8 @@ def accept(document: Document, trust: Trust, *, dev: str, n: int) -> Receipts:
         raise SyncError("receipt.other_device", f"receipts for {receipts.dev}")
     if receipts.n != n:
         raise SyncError("receipt.stale", f"receipts for request {receipts.n}, not {n}")
+    if generation not in (None, receipts.generation):
+        raise SyncError("receipt.other_generation", "receipts and answer are of two databases")
     return receipts
 
 
