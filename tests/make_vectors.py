@@ -8,19 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vector_documents import (
-    bundle_cases,
-    document_cases,
-    enrolment_cases,
-    manifest_cases,
-    receipt_cases,
-    registry_cases,
-    trust_cases,
-)
+from vector_documents import bundle_cases, document_cases, manifest_cases, registry_cases, trust_cases
+from vector_encodings import base64_cases, invitation_cases, json_cases, rule_cases
+from vector_exchange import exchange_cases, number_cases, take_in_cases
 from vector_material import Case
-from vector_sealed import envelope_cases, exchange_cases, key_cases, route_cases
+from vector_sealed import envelope_cases, key_cases, route_cases
+from vector_tablets import copied_cases, enrolment_cases, order_cases, readmission_cases, receipt_cases
 
 VECTORS = Path(__file__).parent.parent / "sync" / "vectors"
+NOT_OURS = {"public_hpke_9_ke"}
 SEALED_ONCE = Path(__file__).with_name("sealed_once.json")
 
 
@@ -31,6 +27,10 @@ def all_cases(sealed_once: dict[str, str]) -> dict[str, Case]:
         return sealed_once[name]
 
     groups = {
+        "base64": base64_cases(),
+        "json": json_cases(),
+        "rule": rule_cases(),
+        "invitation": invitation_cases(),
         "document": document_cases(),
         "trust": trust_cases(),
         "registry": registry_cases(),
@@ -41,6 +41,11 @@ def all_cases(sealed_once: dict[str, str]) -> dict[str, Case]:
         "route": route_cases(kept),
         "receipts": receipt_cases(),
         "sync": exchange_cases(),
+        "number": number_cases(),
+        "take_in": take_in_cases(kept),
+        "order": order_cases(),
+        "readmit": readmission_cases(),
+        "copied": copied_cases(),
         "key": key_cases(kept),
     }
     return {f"{group}_{name}": made for group, cases in groups.items() for name, made in cases.items()}
@@ -52,7 +57,10 @@ def to_json(content: Any) -> str:
 
 def main() -> None:
     sealed_once = json.loads(SEALED_ONCE.read_text()) if SEALED_ONCE.exists() else {}
-    for name, made in all_cases(sealed_once).items():
+    cases = all_cases(sealed_once)
+    for gone in {path.stem for path in VECTORS.glob("*.json")} - cases.keys() - NOT_OURS:
+        (VECTORS / f"{gone}.json").unlink()
+    for name, made in cases.items():
         (VECTORS / f"{name}.json").write_text(to_json(made))
     SEALED_ONCE.write_text(to_json(sealed_once))
 

@@ -2,17 +2,21 @@
 
 import hashlib
 import json
+import zlib
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from make_vectors import SEALED_ONCE, VECTORS, all_cases, to_json
+from make_vectors import NOT_OURS, SEALED_ONCE, VECTORS, all_cases, to_json
+from vector_material import SERVER
+from vector_server import answered, copied, obeyed, readmitted, taken_in
 
+from server.problems import Problem
 from sync import bundle, enrolment, envelope, exchange, manifest, passphrases, receipt, registry, route, seal, trust
-from sync.encoding import b64u, unb64u
+from sync.encoding import b64u, canonical, strict_json, unb64u
 from sync.errors import SyncError
-from sync.keys import RouteKey, SealKey, VerifyKey
+from sync.keys import RouteKey, SealKey, VerifyKey, key_id
 from sync.signed import Document
 
 Given = dict[str, Any]
@@ -37,13 +41,35 @@ def code_of(act: Callable[[], Any]) -> Any:
         return wrong.code
 
 
+def do_base64(given: Given) -> str:
+    return unb64u(given["text"]).hex()
+
+
+def do_json(given: Given) -> str:
+    return canonical(strict_json(unb64u(given["bytes"]))).decode()
+
+
+def do_invitation(given: Given) -> dict[str, str]:
+    read = enrolment.Invitation.parse(given["text"])
+    return {"u": read.url, "c": read.code, "r": read.pin}
+
+
+def do_kinds(given: Given) -> list[str]:
+    return [registry.sealed_to(kinds) for kinds in given["asked"]]
+
+
+def do_inventory(given: Given) -> str:
+    return key_id(canonical(given["inventory"]))
+
+
 def do_document(given: Given) -> None:
     doc(given["document"]).require(given["typ"], verify_keys(given["keys"]), given["threshold"])
 
 
-def do_trust(given: Given) -> None:
+def do_trust(given: Given) -> dict[str, Any]:
     held = pinned(given["held"]) if given["held"] else None
-    trust.accept(doc(given["document"]), held, given["pin"])
+    known = trust.accept(doc(given["document"]), held, given["pin"], now=given["now"], strict=given["staff"])
+    return {"number": known.number, "pin": known.pin, "old": known.is_expired(given["now"])}
 
 
 def do_registry(given: Given) -> list[str]:
@@ -53,11 +79,12 @@ def do_registry(given: Given) -> list[str]:
     return [known.keyring_for(*asked).id for asked in given["asked"]]
 
 
-def do_manifest(given: Given) -> list[str | None]:
+def do_manifest(given: Given) -> dict[str, Any]:
     pins = pinned(given["trust"])
     held = manifest.accept(doc(given["held"]), pins, None) if given["held"] else None
     known = manifest.accept(doc(given["document"]), pins, held)
-    return [known.choose(*asked) for asked in given["asked"]]
+    chosen = [known.choose(*asked) for asked in given["asked"]]
+    return {"chosen": chosen, "route_key": known.route_key(given["now"]).kid}
 
 
 def do_bundle(given: Given) -> None:
@@ -72,8 +99,10 @@ def do_enrolment(given: Given) -> None:
     enrolment.accept_request(doc(given["document"]))
 
 
-def do_receipts(given: Given) -> None:
-    receipt.accept(doc(given["document"]), pinned(given["trust"]), dev=given["dev"], n=given["n"])
+def do_receipts(given: Given) -> list[str]:
+    said = {name: given[name] for name in ("dev", "n", "generation")}
+    read = receipt.accept(doc(given["document"]), pinned(given["trust"]), **said)
+    return [item.id for item in read.items if item.done]
 
 
 def do_envelope(given: Given) -> dict[str, Any]:
@@ -95,18 +124,23 @@ def message(given: Given) -> exchange.Message:
     return exchange.Message(unb64u(given["body"]), given["signature"])
 
 
-def do_request(given: Given) -> dict[str, Any]:
-    device = VerifyKey.from_raw(unb64u(given["device"]))
-    read = exchange.read_request(message(given), device)
-    have = {"trust": read.trust, "registry": read.registry, "manifest": read.manifest}
-    said = {"n": read.n, "at": read.at, "have": have, "generation": read.generation, "cursor": read.cursor}
-    return {"protocol": exchange.PROTOCOL, **said}
+def body(written: exchange.Message) -> Any:
+    """What was read, as JSON: it is written again, which leaves out what says nothing."""
+    packed = written.body[:1] == b"\x1f"
+    return json.loads(zlib.decompress(written.body, 31) if packed else written.body)
 
 
-def do_response(given: Given) -> dict[str, Any]:
+def do_request(given: Given) -> Any:
+    read = exchange.read_request(message(given), VerifyKey.from_raw(unb64u(given["device"])))
+    return body(exchange.write_request(read, SERVER))
+
+
+def do_response(given: Given) -> Any:
     read = exchange.read_response(message(given), verify_keys(given["servers"]), dev=given["dev"], n=given["n"])
-    said = {"dev": read.dev, "n": read.n, "at": read.at, "generation": read.generation, "cursor": read.cursor}
-    return {"protocol": exchange.PROTOCOL, **said, "seq": dict(read.seq)}
+    return body(exchange.write_response(read, SERVER))
+
+
+do_take_in, do_requests, do_readmit, do_orders, do_copied = taken_in, answered, readmitted, obeyed, copied
 
 
 def do_unlock(given: Given) -> dict[str, str]:
@@ -151,18 +185,17 @@ CASES = sorted(VECTORS.glob("*.json"))
 def test_every_vector_ends_as_it_says(path):
     vector = json.loads(path.read_text())
     act = ACTIONS[vector["do"]]
-    if vector["expect"] == "ok":
+    result, ended = None, "ok"
+    try:
         result = act(vector["given"])
-        assert result == vector.get("result", result)
-    else:
-        with pytest.raises(SyncError) as wrong:
-            act(vector["given"])
-        assert wrong.value.code == vector["expect"]
+    except (SyncError, Problem) as wrong:
+        ended, result = wrong.code, getattr(wrong, "members", {}) or None
+    assert (ended, result) == (vector["expect"], vector.get("result"))
 
 
 def test_the_script_writes_the_vectors_that_are_there():
     sealed_once = json.loads(SEALED_ONCE.read_text())
-    written = {path.stem: path.read_text() for path in CASES if path.stem != "public_hpke_9_ke"}
+    written = {path.stem: path.read_text() for path in CASES if path.stem not in NOT_OURS}
     assert {name: to_json(made) for name, made in all_cases(sealed_once).items()} == written
 
 

@@ -1,11 +1,10 @@
-"""The vectors of signed documents: trust, registry, manifest, bundles, enrolment, receipts."""
+"""The vectors of signed documents: what every one must be, trust, registry, manifest, bundles."""
 
 from typing import Any
 
 from vector_material import (
     AUTHOR,
     DEVICE,
-    GENERATION,
     KEYRING,
     MEMBER,
     NOW,
@@ -18,22 +17,37 @@ from vector_material import (
     SERVER,
     STRANGER,
     TRUST,
+    YEAR_2090,
     Case,
     case,
+    fixed,
     signed,
     text,
     trust_document,
 )
 
-from sync import bundle, enrolment, manifest, receipt, registry, trust
+from sync import bundle, manifest, registry, trust
 from sync.encoding import b64u, canonical
-from sync.keys import SigningKey
+from sync.keys import RouteKey, SigningKey
 from sync.manifest import Entry, RouteKeyEntry
 from sync.registry import Desk, Keyring
 from sync.signed import Document, sign
 from sync.trust import Signer
 
 PLAIN_TYP = "chaski-1/example+jws"
+EVERYTHING = {
+    "numbers": [0, -1, 1.5, 1e21, 1e-7, 0.1, 9007199254740991, 5e-324, 123456789012.25],
+    "text": '\x00\x1f\b\t\n\f\r"\\/\x7f\u2028ñ\U0001f600',
+    "\ufb33": None,
+    "\U0001f600": True,
+    "ñ": {"b": [], "a": {}},
+    "": "",
+}
+
+
+DAYS_90 = 90 * 86_400_000
+LATER = NOW + 400 * 86_400_000
+NEXT_ROUTE_KEY = RouteKey(fixed("next route")).public
 
 
 def spelled(header: str, payload: bytes = b'{"a":1}') -> Document:
@@ -52,6 +66,7 @@ def document_cases() -> dict[str, Case]:
 
     good = signed(b'{"a":1}', PLAIN_TYP, REGISTRAR)
     twice = Document(good.payload, good.signatures * 2)
+    protected, strange = good.signatures[0].partition(".")[0], sign(b"{}", STRANGER, PLAIN_TYP)
     kid = REGISTRAR.kid
     header = f'{{"alg":"Ed25519","kid":"{kid}","typ":"{PLAIN_TYP}"}}'
     loose = good.signatures[0][:-1] + chr(ord(good.signatures[0][-1]) + 1)
@@ -66,15 +81,18 @@ def document_cases() -> dict[str, Case]:
         "wrong_typ": check(
             "signed.wrong_typ", "Signed as something else.", signed(b"{}", "chaski-1/other+jws", REGISTRAR)
         ),
+        "forbidden_header_none": check(
+            "signed.forbidden_header", "A member is missing.", spelled(f'{{"alg":"Ed25519","kid":"{kid}"}}')
+        ),
         "wrong_alg": check(
             "signed.wrong_alg", "EdDSA is another name than Ed25519.", spelled(header.replace("Ed25519", "EdDSA"))
         ),
-        "forbidden_b64": check(
+        "forbidden_header_b64": check(
             "signed.forbidden_header",
             "`b64` and `crit`.",
             spelled('{"alg":"Ed25519","b64":false,"crit":["b64"],' + header[17:]),
         ),
-        "forbidden_jwk": check(
+        "forbidden_header_jwk": check(
             "signed.forbidden_header", "A key inside the header.", spelled(header[:-1] + ',"jwk":{}}')
         ),
         "header_not_canonical": check("signed.malformed", "A blank in the header.", spelled(header.replace(",", ", "))),
@@ -91,23 +109,95 @@ def document_cases() -> dict[str, Case]:
             "encoding.base64", "The last letter has stray bits.", Document(good.payload, (loose,))
         ),
         "unsigned": check("signed.malformed", "No signature line.", Document(good.payload)),
+        "seventeen_signatures": check(
+            "signed.malformed", "More lines than a document may have.", Document(good.payload, good.signatures * 17)
+        ),
+        "not_detached": check(
+            "signed.malformed",
+            "The payload inside.",
+            Document(good.payload, (good.signatures[0].replace("..", ".e30."),)),
+        ),
+        "short_signature": check(
+            "signed.malformed", "63 bytes.", Document(good.payload, (f"{protected}..{b64u(bytes(63))}",))
+        ),
+        "bad_signature_by_stranger": check(
+            "ok",
+            "Lines by others are left aside, whatever they are.",
+            Document(good.payload, (*good.signatures, strange)),
+        ),
+        "wrong_typ_by_stranger": check(
+            "signed.wrong_typ",
+            "But their headers are read.",
+            Document(good.payload, (*good.signatures, sign(good.payload, STRANGER, "chaski-1/other+jws"))),
+        ),
+        "one_good_one_bad": check(
+            "signed.bad_signature",
+            "One good signature does not excuse a bad one.",
+            Document(good.payload, (*good.signatures, sign(b"{}", AUTHOR, PLAIN_TYP))),
+        ),
+        "last_line_feed": check(
+            "signed.malformed", "A line feed at the end.", Document(good.payload, (*good.signatures, ""))
+        ),
+        "array": check("encoding.json", "An array in place of the object.", signed(b"[1]", PLAIN_TYP, REGISTRAR)),
+        "half_surrogate": check(
+            "encoding.json", "Half a surrogate pair.", signed(rb'{"a":"\ud800"}', PLAIN_TYP, REGISTRAR)
+        ),
+        "huge_integer": check(
+            "encoding.json", "An integer beyond 2^53.", signed(b'{"a":9007199254740993}', PLAIN_TYP, REGISTRAR)
+        ),
+        "numbers": check(
+            "ok", "Numbers, letters and their order.", signed(canonical(EVERYTHING), PLAIN_TYP, REGISTRAR)
+        ),
     }
 
 
 def trust_cases() -> dict[str, Case]:
-    def accept(expect: str, about: str, offered: Document, held: Document | None = TRUST, pin: str = PIN) -> Case:
+    def accept(
+        expect: str,
+        about: str,
+        offered: Document,
+        held: Document | None = TRUST,
+        *,
+        pin: str = PIN,
+        now: int = NOW,
+        staff: bool = False,
+    ) -> Case:
         given = {"document": text(offered), "held": text(held) if held else None, "pin": pin}
-        return case("trust", expect, about, given)
+        if expect != "ok":
+            return case("trust", expect, about, {**given, "now": now, "staff": staff})
+        known = trust.read(offered)
+        result = {"number": known.number, "pin": known.pin, "old": now > known.expires}
+        return case("trust", expect, about, {**given, "now": now, "staff": staff}, result)
 
     new_roots = [key.public for key in (ROOTS[0], STRANGER)]
     second = trust_document(*ROOTS[1:], number=2)
     return {
         "first": accept("ok", "Pinned by the invitation.", TRUST, None),
-        "wrong_pin": accept("trust.wrong_pin", "Other roots than the invitation's.", TRUST, None, "00" * 32),
+        "wrong_pin": accept("trust.wrong_pin", "Other roots than the invitation's.", TRUST, None, pin="00" * 32),
         "next": accept("ok", "Number 2 after number 1, by two roots.", second),
         "rolled_back": accept("document.rolled_back", "Number 1 after number 2.", TRUST, second),
         "same_number": accept("document.same_number", "Another number 1.", trust_document(*ROOTS[:2], issued=NOW + 1)),
         "one_root": accept("signed.too_few", "One root of two.", trust_document(ROOTS[0], number=2)),
+        "held_already": accept("ok", "The very trust that is held.", TRUST),
+        "expired_on_board": accept("ok", "It works on a tablet, and is marked as old.", second, now=LATER),
+        "expired_for_staff": accept(
+            "trust.expired", "Staff, who are online, refuse it.", second, now=LATER, staff=True
+        ),
+        "clock_2090": accept(
+            "ok", "A tablet whose clock is of 2090 works on, and says that it is old.", TRUST, now=YEAR_2090
+        ),
+        "clock_1970": accept("ok", "A tablet whose clock is of 1970 works on.", TRUST, now=0),
+        "one_root_twice": accept(
+            "signed.too_few", "One root signed twice.", trust_document(ROOTS[0], ROOTS[0], number=2)
+        ),
+        "threshold_too_high": accept(
+            "document.malformed", "Four of three roots.", trust_document(*ROOTS, number=2, threshold=4)
+        ),
+        "two_persons_one_key": accept(
+            "document.malformed",
+            "A key has one person.",
+            trust_document(*ROOTS[:2], number=2, authors=[Signer(AUTHOR.public, "p-a"), Signer(AUTHOR.public, "p-b")]),
+        ),
         "new_roots": accept(
             "ok",
             "New roots, signed by two old and two new ones.",
@@ -168,31 +258,43 @@ def registry_cases() -> dict[str, Case]:
 
 
 def manifest_cases() -> dict[str, Case]:
-    def document(*keys: SigningKey, number: int = NOW // 1000) -> Document:
+    def document(*keys: SigningKey, **changes: Any) -> Document:
         ring = [
             Entry("a1" * 32, devices=(DEVICE.kid,)),
             Entry("b2" * 32, regions=("17",), share_permille=500),
             Entry("c3" * 32),
         ]
         forms = {"pe_laboral_adulto": ring, "piloto": [Entry("d4" * 32, regions=("21",))]}
-        keys_of_routes = [RouteKeyEntry(ROUTE_KEY.public, NOW + 7_776_000_000)]
-        made = manifest.make(number=number, forms=forms, route_keys=keys_of_routes, issued=NOW)
-        return signed(made, manifest.TYP, *keys)
+        keys_of_routes = [
+            RouteKeyEntry(ROUTE_KEY.public, NOW + DAYS_90),
+            RouteKeyEntry(NEXT_ROUTE_KEY, NOW + 2 * DAYS_90),
+        ]
+        said = {"number": NOW // 1000, "forms": forms, "route_keys": keys_of_routes, "issued": NOW}
+        return signed(manifest.make(**{**said, **changes}), manifest.TYP, *keys)
 
-    def accept(expect: str, about: str, offered: Document, held: Document | None = None) -> Case:
+    def accept(expect: str, about: str, offered: Document, held: Document | None = None, now: int = NOW) -> Case:
         asked = [["pe_laboral_adulto", dev, "1702"] for dev in (DEVICE.kid, AUTHOR.kid, REVIEWER.kid, STRANGER.kid)]
         asked += [["piloto", DEVICE.kid, "17"], ["piloto", DEVICE.kid, "2110"]]
         given = {"trust": text(TRUST), "document": text(offered), "held": text(held) if held else None, "asked": asked}
+        given["now"] = now
         if expect != "ok":
             return case("manifest", expect, about, given)
         known = manifest.accept(offered, trust.read(TRUST), None)
-        return case("manifest", expect, about, given, [known.choose(*question) for question in asked])
+        chosen = [known.choose(*question) for question in asked]
+        return case("manifest", expect, about, given, {"chosen": chosen, "route_key": known.route_key(now).kid})
 
     good = document(SERVER)
     return {
         "ok": accept("ok", "The first entry that takes the tablet.", good),
         "rolled_back": accept("document.rolled_back", "An older number.", document(SERVER, number=5), good),
+        "same_number": accept(
+            "document.same_number", "Another under the same number.", document(SERVER, issued=1), good
+        ),
         "by_registrar": accept("signed.too_few", "Only a server signs manifests.", document(REGISTRAR)),
+        "second_route_key": accept("ok", "The first route key is past.", good, now=NOW + DAYS_90),
+        "clock_2090": accept("ok", "All route keys are past: the last one.", good, now=YEAR_2090),
+        "clock_1970": accept("ok", "A clock of 1970: the first route key.", good, now=0),
+        "no_route_key": accept("document.malformed", "A route key there must be.", document(SERVER, route_keys=[])),
     }
 
 
@@ -224,40 +326,4 @@ def bundle_cases() -> dict[str, Case]:
         "demo_field": accept(
             "bundle.demo_trust", "A demo never signs for the field.", field, AUTHOR, REVIEWER, under=demo
         ),
-    }
-
-
-def enrolment_cases() -> dict[str, Case]:
-    certificate = enrolment.Certificate(DEVICE.kid, DEVICE.public, "17", "T-014", 1)
-
-    def certified(expect: str, about: str, key: SigningKey, dev: str) -> Case:
-        document = signed(certificate.to_payload(NOW), enrolment.CERTIFICATE_TYP, key)
-        return case("certificate", expect, about, {"trust": text(TRUST), "document": text(document), "dev": dev})
-
-    asked = enrolment.request("codigo-de-un-uso", DEVICE)
-    forged = Document(asked.payload, (sign(asked.payload, STRANGER, enrolment.REQUEST_TYP),))
-    return {
-        "certificate_ok": certified("ok", "A registrar's word.", REGISTRAR, DEVICE.kid),
-        "certificate_by_server": certified("signed.too_few", "A server cannot let tablets in.", SERVER, DEVICE.kid),
-        "certificate_other_device": certified("enrolment.wrong_device", "Another tablet's.", REGISTRAR, STRANGER.kid),
-        "request_ok": case("enrolment", "ok", "Signed with the key it names.", {"document": text(asked)}),
-        "request_by_stranger": case("enrolment", "signed.too_few", "No proof of the key.", {"document": text(forged)}),
-    }
-
-
-def receipt_cases() -> dict[str, Case]:
-    items = [receipt.Item("e1" * 32, "stored", 7), receipt.Item("e2" * 32, "rejected", 0, "envelope.bad_signature")]
-
-    def accept(expect: str, about: str, key: SigningKey = SERVER, dev: str = DEVICE.kid, n: int = 12) -> Case:
-        made = receipt.make(key, dev=dev, n=n, at=NOW, generation=GENERATION, head="f0" * 32, items=items)
-        return case(
-            "receipts", expect, about, {"trust": text(TRUST), "document": text(made), "dev": DEVICE.kid, "n": 12}
-        )
-
-    return {
-        "ok": accept("ok", "A server's word."),
-        "by_stranger": accept("signed.too_few", "Signed by nobody whom the trust names.", STRANGER),
-        "by_registrar": accept("signed.too_few", "Only a server signs receipts.", REGISTRAR),
-        "other_device": accept("receipt.other_device", "Another tablet's receipts.", dev=STRANGER.kid),
-        "stale": accept("receipt.stale", "Receipts of an earlier request.", n=11),
     }

@@ -24,6 +24,7 @@ REGISTRAR, AUTHOR, REVIEWER, SERVER, DEVICE, STRANGER = (
 KEYRING, OTHER_KEYRING, MEMBER = (SealKey(fixed(name)) for name in ("keyring", "other keyring", "member"))
 ROUTE_KEY = RouteKey(fixed("route"))
 NOW = 1_795_300_000_000
+YEAR_2090 = 3_800_000_000_000
 JTI, CHAIN, GENERATION = b64u(fixed("jti")[:16]), b64u(fixed("chain")[:8]), b64u(fixed("generation")[:8])
 PROVINCE_ROUTE = Route(
     form="pe_laboral_adulto",

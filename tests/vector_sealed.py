@@ -1,10 +1,9 @@
-"""The vectors of what is sealed or locked (envelopes, routes, keyrings, passphrases) and of the sync exchange."""
+"""The vectors of what is sealed or locked: envelopes, routes, keyrings, passphrases."""
 
-import hashlib
 import json
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -12,24 +11,22 @@ from vector_material import (
     AUTHOR,
     CHAIN,
     DEVICE,
-    GENERATION,
     INSTANCE,
     JTI,
     KEYRING,
     MEMBER,
-    NOW,
     OTHER_KEYRING,
     PROVINCE_ROUTE,
     ROUTE_KEY,
-    SERVER,
     STRANGER,
     Case,
     case,
     fixed,
 )
 
-from sync import envelope, exchange, route, seal
-from sync.encoding import b64u, canonical
+from sync import envelope, route, seal
+from sync.encoding import b64u, canonical, unb64u
+from sync.envelope import Envelope, Header
 from sync.keys import SealKey, SigningKey
 from sync.passphrases import Derived, derive
 from sync.signed import sign_bare
@@ -37,8 +34,34 @@ from sync.signed import sign_bare
 Kept = Callable[[str, Callable[[], str]], str]
 
 
-# A list of cases, longer than a function should be.
-def envelope_cases(kept: Kept) -> dict[str, Case]:
+@dataclass(frozen=True)
+class Sealed:
+    """One real envelope, and its content key: other envelopes are made of it under fixed randomness."""
+
+    raw: str
+    envelope: Envelope
+    content_key: bytes
+
+    @property
+    def header(self) -> Header:
+        """The protected header of the one real envelope."""
+        return self.envelope.header
+
+    def again(
+        self, header: bytes, plain: bytes | None = None, key: SigningKey = DEVICE, wrapped: bytes | None = None
+    ) -> str:
+        """Seal other bytes, or under another header, with the same content key, and sign them rightly."""
+        protected, iv = b64u(header), self.envelope.iv
+        sealed = AESGCM(self.content_key).encrypt(iv, plain or seal.pack(INSTANCE, 1024), protected.encode())
+        keys = wrapped or self.envelope.ek + self.envelope.encrypted_key
+        parts = [keys[: envelope.EK_BYTES], keys[envelope.EK_BYTES :], iv, sealed[:-16], sealed[-16:]]
+        body = ".".join([protected, *map(b64u, parts)])
+        return f"{body}.{sign_bare(body.encode(), key, envelope.SIGNATURE_TYP)}"
+
+
+def one_sealed(kept: Kept) -> Sealed:
+    """Seal the one real envelope, or take it from where it is kept."""
+
     def build() -> str:
         return seal.seal(
             INSTANCE,
@@ -54,21 +77,16 @@ def envelope_cases(kept: Kept) -> dict[str, Case]:
             bucket=1024,
         ).decode()
 
-    good = kept("envelope", build)
-    parsed = envelope.parse(good.encode())
-    content_key = seal.SUITE.decrypt(
-        parsed.ek + parsed.encrypted_key,
-        KEYRING.hpke,
-        b"JOSE-HPKE rcpt\xffA256GCM\xff" + f"chaski-1/env/{JTI}/{KEYRING.kid}".encode(),
-    )
+    raw = kept("envelope", build)
+    parsed = envelope.parse(raw.encode())
+    info = b"JOSE-HPKE rcpt\xffA256GCM\xff" + f"chaski-1/env/{JTI}/{KEYRING.kid}".encode()
+    return Sealed(raw, parsed, seal.SUITE.decrypt(parsed.ek + parsed.encrypted_key, KEYRING.hpke, info))
 
-    def again(header: bytes, plain: bytes | None = None, key: SigningKey = DEVICE) -> str:
-        """Seal other bytes under the same content key, and sign them rightly."""
-        protected = b64u(header)
-        sealed = AESGCM(content_key).encrypt(parsed.iv, plain or seal.pack(INSTANCE, 1024), protected.encode())
-        parts = [parsed.ek, parsed.encrypted_key, parsed.iv, sealed[:-16], sealed[-16:]]
-        body = ".".join([protected, *map(b64u, parts)])
-        return f"{body}.{sign_bare(body.encode(), key, envelope.SIGNATURE_TYP)}"
+
+# A list of cases, longer than a function should be.
+def envelope_cases(kept: Kept) -> dict[str, Case]:
+    first = one_sealed(kept)
+    good, parsed, again, header = first.raw, first.envelope, first.again, first.header
 
     def check(expect: str, about: str, raw: str, seed: SealKey = KEYRING, opened_route: str = "ok") -> Case:
         given = {"envelope": raw, "device": b64u(DEVICE.public.raw), "keyring_seed": b64u(seed.seed)}
@@ -79,7 +97,8 @@ def envelope_cases(kept: Kept) -> dict[str, Case]:
         }
         return case("envelope", expect, about, given, read if expect == "ok" else None)
 
-    header = parsed.header
+    grant_info = b"JOSE-HPKE rcpt\xffA256GCM\xff" + f"chaski-1/grant/{parsed.id}/{KEYRING.kid}".encode()
+    grant = kept("grant", lambda: b64u(seal.SUITE.encrypt(first.content_key, KEYRING.public.hpke, grant_info)))
     other_route = kept(
         "route of another screening", lambda: route.seal(PROVINCE_ROUTE, ROUTE_KEY.public, b64u(fixed("x")[:16]))
     )
@@ -113,6 +132,11 @@ def envelope_cases(kept: Kept) -> dict[str, Case]:
             "The sealed key moved to another screening.",
             again(replace(header, jti=b64u(fixed("y")[:16])).to_bytes()),
         ),
+        "grant_as_envelope": check(
+            "seal.unopenable",
+            "The key of a grant (16) in the place of an envelope's: made for something else, it opens nothing.",
+            again(header.to_bytes(), wrapped=unb64u(grant)),
+        ),
         "tampered_route": check(
             "envelope.bad_signature",
             "The route was exchanged on the way.",
@@ -140,19 +164,19 @@ def envelope_cases(kept: Kept) -> dict[str, Case]:
         "header_no_past": check(
             "envelope.bad_header", "The second of a chain names no first.", again(replace(header, seq=2).to_bytes())
         ),
-        "plain_truncated": check(
+        "truncated_deflate": check(
             "seal.truncated", "The deflate stream is cut off.", again(written, plain(len(packed) - 2, packed[:-2]))
         ),
-        "plain_length": check("seal.truncated", "A length beyond the end.", again(written, plain(1021, packed))),
-        "plain_trailing": check(
+        "length_beyond_end": check("seal.truncated", "A length beyond the end.", again(written, plain(1021, packed))),
+        "trailing_deflate": check(
             "seal.trailing_data",
             "Bytes after the deflate stream.",
             again(written, plain(len(packed) + 1, packed + b"x")),
         ),
-        "plain_nonzero_padding": check(
+        "nonzero_padding": check(
             "seal.nonzero_padding", "Bytes in the padding.", again(written, plain(len(packed), packed + b"x"))
         ),
-        "plain_bomb": check("seal.too_large", "Inflates past 1 MiB.", again(written, plain(len(bomb), bomb, 2048))),
+        "inflate_bomb": check("seal.too_large", "Inflates past 1 MiB.", again(written, plain(len(bomb), bomb, 2048))),
     }
 
 
@@ -189,51 +213,6 @@ def route_cases(kept: Kept) -> dict[str, Case]:
 
 
 # A list of cases, longer than a function should be.
-def exchange_cases() -> dict[str, Case]:
-    ask = exchange.Request(n=12, at=NOW, trust=1, registry=4, manifest=NOW // 1000, generation=GENERATION, cursor=9)
-    many = replace(ask, pending=tuple(hashlib.sha256(bytes([i])).hexdigest() for i in range(20)))
-    answer = exchange.Response(dev=DEVICE.kid, n=12, at=NOW, generation=GENERATION, cursor=9, seq={CHAIN: 3})
-
-    def request(expect: str, about: str, message: exchange.Message, result: Any = None) -> Case:
-        given = {"body": b64u(message.body), "signature": message.signature, "device": b64u(DEVICE.public.raw)}
-        return case("request", expect, about, given, result)
-
-    def response(expect: str, about: str, message: exchange.Message, result: Any = None) -> Case:
-        given = {"body": b64u(message.body), "signature": message.signature, "servers": [b64u(SERVER.public.raw)]}
-        return case("response", expect, about, {**given, "dev": DEVICE.kid, "n": 12}, result)
-
-    def sent(body: bytes, key: SigningKey = DEVICE, typ: str = exchange.REQUEST_TYP) -> exchange.Message:
-        return exchange.Message(body, f"{key.kid}.{sign_bare(body, key, typ)}")
-
-    good, back = exchange.write_request(ask, DEVICE), exchange.write_response(answer, SERVER)
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    bomb = packer.compress(b" " * (exchange.MAX_BODY_BYTES + 1)) + packer.flush()
-    return {
-        "request_ok": request("ok", "Nothing new.", good, json.loads(good.body)),
-        "request_gzip": request("ok", "Twenty ids, gzip'd.", exchange.write_request(many, DEVICE)),
-        "request_changed": request(
-            "exchange.bad_signature",
-            "The body was changed.",
-            exchange.Message(good.body.replace(b'"n":12', b'"n":13'), good.signature),
-        ),
-        "request_wrong_typ": request(
-            "exchange.bad_signature", "Signed as a response.", sent(good.body, typ=exchange.RESPONSE_TYP)
-        ),
-        "request_bomb": request("exchange.too_large", "Inflates past 8 MiB.", sent(bomb)),
-        "request_other_protocol": request(
-            "exchange.wrong_protocol", "Another protocol.", sent(good.body.replace(b"chaski-1", b"chaski-9"))
-        ),
-        "response_ok": response("ok", "Nothing new.", back, json.loads(back.body)),
-        "response_by_stranger": response(
-            "exchange.unknown_signer", "No server of ours.", exchange.write_response(answer, STRANGER)
-        ),
-        "response_other_request": response(
-            "exchange.wrong_answer", "The answer to request 11.", exchange.write_response(replace(answer, n=11), SERVER)
-        ),
-    }
-
-
-# A list of cases, longer than a function should be.
 def key_cases(kept: Kept) -> dict[str, Case]:
     phrase, salt = "ábaco abdomen abeja abierto abogado abono", fixed("salt")[:16]
     derived: Derived = derive(phrase, salt)
@@ -266,13 +245,6 @@ def key_cases(kept: Kept) -> dict[str, Case]:
         ),
         "other_purpose": case(
             "unlock", "key.wrong_passphrase", "Locked for something else.", {**given, "purpose": "seal/x"}
-        ),
-        "words": case(
-            "words",
-            "ok",
-            "Six words of a device's key.",
-            {"key": b64u(DEVICE.public.raw)},
-            {"kid": DEVICE.kid, "words": " ".join(DEVICE.public.words())},
         ),
         "wrap": case("unwrap", "ok", "A keyring's seed for a member.", wrap, b64u(KEYRING.seed)),
         "wrap_other_epoch": case("unwrap", "seal.unopenable", "Wrapped for another epoch.", {**wrap, "epoch": 3}),

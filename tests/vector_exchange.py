@@ -1,0 +1,205 @@
+"""The vectors of the sync exchange: bodies, request numbers, and what becomes of envelopes that arrive."""
+
+import hashlib
+import json
+import zlib
+from dataclasses import replace
+from typing import Any
+
+from vector_material import (
+    AUTHOR,
+    CHAIN,
+    DEVICE,
+    GENERATION,
+    NOW,
+    PROVINCE_ROUTE,
+    ROUTE_KEY,
+    SERVER,
+    STRANGER,
+    YEAR_2090,
+    Case,
+    case,
+    fixed,
+)
+from vector_sealed import Kept, Sealed, one_sealed
+
+from sync import exchange, route
+from sync.encoding import b64u
+from sync.envelope import identity, parse
+from sync.keys import SigningKey
+from sync.signed import sign_bare
+
+
+# Longer than a function should be, as are those below: lists of cases, to be read from top to bottom.
+def exchange_cases() -> dict[str, Case]:
+    ask = exchange.Request(n=12, at=NOW, trust=1, registry=4, manifest=NOW // 1000, generation=GENERATION, cursor=9)
+    many = replace(ask, pending=tuple(hashlib.sha256(bytes([i])).hexdigest() for i in range(20)))
+    too_many = replace(ask, pending=tuple(hashlib.sha256(i.to_bytes(2)).hexdigest() for i in range(501)))
+    answer = exchange.Response(dev=DEVICE.kid, n=12, at=NOW, generation=GENERATION, cursor=9, seq={CHAIN: 3})
+
+    def request(expect: str, about: str, message: exchange.Message, result: Any = None) -> Case:
+        given = {"body": b64u(message.body), "signature": message.signature, "device": b64u(DEVICE.public.raw)}
+        return case("request", expect, about, given, result)
+
+    def response(expect: str, about: str, message: exchange.Message, result: Any = None) -> Case:
+        given = {"body": b64u(message.body), "signature": message.signature, "servers": [b64u(SERVER.public.raw)]}
+        return case("response", expect, about, {**given, "dev": DEVICE.kid, "n": 12}, result)
+
+    def sent(body: bytes, key: SigningKey = DEVICE, typ: str = exchange.REQUEST_TYP) -> exchange.Message:
+        return exchange.Message(body, f"{key.kid}.{sign_bare(body, key, typ)}")
+
+    good, back = exchange.write_request(ask, DEVICE), exchange.write_response(answer, SERVER)
+    packed, grown = exchange.write_request(many, DEVICE), sent(good.body[:-1] + b',"tomorrow":{"a":[1]}}')
+    ahead, behind = (exchange.write_request(replace(ask, at=at), DEVICE) for at in (YEAR_2090, 0))
+    spaced = b" " + good.body.replace(b":", b" : ")
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    bomb = packer.compress(b" " * (exchange.MAX_BODY_BYTES + 1)) + packer.flush()
+    return {
+        "request_ok": request("ok", "Nothing new.", good, json.loads(good.body)),
+        "request_gzip": request("ok", "Twenty ids, gzip'd.", packed, json.loads(zlib.decompress(packed.body, 31))),
+        "request_clock_2090": request("ok", "A tablet that lives in 2090.", ahead, json.loads(ahead.body)),
+        "request_clock_1970": request("ok", "A tablet that lives in 1970.", behind, json.loads(behind.body)),
+        "request_unknown_member": request("ok", "A member of tomorrow is ignored.", grown, json.loads(good.body)),
+        "request_spaced": request("ok", "Readers take any spelling.", sent(spaced), json.loads(good.body)),
+        "request_duplicate_member": request(
+            "encoding.duplicate_member", "Two numbers.", sent(good.body.replace(b'"n":12', b'"n":11,"n":12'))
+        ),
+        "request_no_number": request(
+            "document.malformed", "It has no number.", sent(good.body.replace(b'"n":12,', b""))
+        ),
+        "request_fraction": request(
+            "document.malformed", "A number with a fraction.", sent(good.body.replace(b'"n":12', b'"n":12.0'))
+        ),
+        "request_huge_number": request(
+            "encoding.json", "An integer beyond 2^53.", sent(good.body.replace(b'"n":12', b'"n":9007199254740993'))
+        ),
+        "request_501_pending": request(
+            "document.malformed", "One id more than a request may ask for.", exchange.write_request(too_many, DEVICE)
+        ),
+        "request_truncated_gzip": request("exchange.malformed", "The gzip member is cut off.", sent(packed.body[:-4])),
+        "request_two_gzip_members": request("exchange.malformed", "Two gzip members.", sent(packed.body * 2)),
+        "request_no_signature": request("exchange.malformed", "No signature.", exchange.Message(good.body, "")),
+        "request_by_stranger": request(
+            "exchange.unknown_signer", "Signed by another tablet.", sent(good.body, key=STRANGER)
+        ),
+        "request_changed": request(
+            "exchange.bad_signature",
+            "The body was changed.",
+            exchange.Message(good.body.replace(b'"n":12', b'"n":13'), good.signature),
+        ),
+        "request_wrong_typ": request(
+            "exchange.bad_signature", "Signed as a response.", sent(good.body, typ=exchange.RESPONSE_TYP)
+        ),
+        "request_bomb": request("exchange.too_large", "Inflates past 8 MiB.", sent(bomb)),
+        "request_other_protocol": request(
+            "exchange.wrong_protocol", "Another protocol.", sent(good.body.replace(b"chaski-1", b"chaski-9"))
+        ),
+        "response_ok": response("ok", "Nothing new.", back, json.loads(back.body)),
+        "response_by_stranger": response(
+            "exchange.unknown_signer", "No server of ours.", exchange.write_response(answer, STRANGER)
+        ),
+        "response_other_request": response(
+            "exchange.wrong_answer", "The answer to request 11.", exchange.write_response(replace(answer, n=11), SERVER)
+        ),
+    }
+
+
+def number_cases() -> dict[str, Case]:
+    def asked(n: int, at: int = NOW) -> exchange.Message:
+        return exchange.write_request(exchange.Request(n=n, at=at), DEVICE)
+
+    def check(expect: str, about: str, *requests: exchange.Message, last: int = 0) -> Case:
+        told = [{"body": b64u(message.body), "signature": message.signature} for message in requests]
+        given = {"device": b64u(DEVICE.public.raw), "requests": told}
+        return case("requests", expect, about, given, {"last": last} if last else None)
+
+    used = "sync.number_used"
+    return {
+        "next": check("ok", "Numbers rise.", asked(1), asked(2)),
+        "left_out": check("ok", "Numbers rise; they need not be next to each other.", asked(1), asked(9)),
+        "same_request_again": check("ok", "The very same bytes: the answer was lost.", asked(1), asked(2), asked(2)),
+        "replayed_request": check(used, "An old request, played again.", asked(1), asked(2), asked(1), last=2),
+        "other_request": check(used, "Other bytes under the last number.", asked(7), asked(7, NOW + 1), last=7),
+    }
+
+
+def take_in_cases(kept: Kept) -> dict[str, Case]:
+    first = one_sealed(kept)
+
+    def screening(number: int, seq: int, **changes: Any) -> str:
+        """The tablet's screening of this number, at this place in its chain."""
+        jti = b64u(fixed(f"jti {number}")[:16])
+        sealed = kept(f"route of screening {number}", lambda: route.seal(PROVINCE_ROUTE, ROUTE_KEY.public, jti))
+        place = {"seq": seq, "kseq": seq, "prev": "" if seq == 1 else fixed(f"before {seq}").hex()}
+        return _again(first, jti=jti, route=sealed, **place, **changes)
+
+    one, two, three = (screening(number, number) for number in (1, 2, 3))
+    other_two, one_again = screening(3, 2), screening(1, 2)
+    one_moved = screening(1, 1, chain=CHAIN, kid=b64u(fixed("kid")[:16]))
+    new_chain = screening(2, 1, chain=b64u(fixed("new chain")[:8]))
+    by_stranger = screening(1, 1, dev=STRANGER.kid, key=STRANGER)
+    unopenable = _again(first, jti=b64u(fixed("jti 1")[:16]))
+    broken = one[:-1] + ("A" if one[-1] != "A" else "Q")
+
+    def check(about: str, arriving: list[tuple[str, str]], seq: dict[str, int], state: str = "certified") -> Case:
+        known = [{"key": b64u(DEVICE.public.raw), "state": state}, {"key": b64u(AUTHOR.public.raw), "state": "pending"}]
+        given = {"devices": known, "route_secret": b64u(ROUTE_KEY.secret), "versions": [PROVINCE_ROUTE.sha]}
+        items = [_item(raw, outcome) for raw, outcome in arriving]
+        sent = {"envelopes": [raw for raw, _ in arriving]}
+        return case("take_in", "ok", about, given | sent, {"items": items, "seq": seq})
+
+    made = {
+        "stored": check("The first of a chain.", [(one, "stored")], {CHAIN: 1}),
+        "duplicate": check("The same bytes again.", [(one, "stored"), (one, "duplicate")], {CHAIN: 1}),
+        "gap": check("The second is missing.", [(one, "stored"), (three, "stored")], {CHAIN: 1}),
+        "gap_at_the_front": check("The first is missing.", [(two, "stored")], {CHAIN: 0}),
+        "reordered": check(
+            "Order of arrival decides nothing.", [(three, "stored"), (one, "stored"), (two, "stored")], {CHAIN: 3}
+        ),
+        "fork": check(
+            "Two screenings at one place of a chain.",
+            [(one, "stored"), (two, "stored"), (other_two, "fork")],
+            {CHAIN: 2},
+        ),
+        "conflict": check("One jti, twice.", [(one, "stored"), (one_again, "conflict")], {CHAIN: 2}),
+        "conflict_and_fork": check(
+            "One jti twice, and at one place: conflict.", [(one, "stored"), (one_moved, "conflict")], {CHAIN: 1}
+        ),
+        "quarantined": check(
+            "The tablet is revoked; what it sends is kept.",
+            [(one, "quarantined"), (two, "quarantined"), (one, "duplicate"), (other_two, "quarantined")],
+            {CHAIN: 2},
+            state="revoked",
+        ),
+        "new_chain": check(
+            "A restored tablet begins a new chain.",
+            [(one, "stored"), (new_chain, "stored")],
+            {CHAIN: 1, b64u(fixed("new chain")[:8]): 1},
+        ),
+        "unopenable_route": check("A route that does not open costs nothing.", [(unopenable, "stored")], {CHAIN: 1}),
+        "unknown_device": check("Nobody whom the server knows.", [(by_stranger, "envelope.unknown_device")], {}),
+        "pending_device": check(
+            "A tablet that no registrar has certified.",
+            [(screening(1, 1, dev=AUTHOR.kid, key=AUTHOR), "envelope.unknown_device")],
+            {},
+        ),
+        "one_bad_in_a_batch": check(
+            "A bad one costs the others nothing.",
+            [(broken, "envelope.bad_signature"), (one, "stored"), ("", "envelope.malformed"), (two, "stored")],
+            {CHAIN: 2},
+        ),
+    }
+    held = check("A form version that was never published here.", [(one, "held")], {CHAIN: 1})
+    held["given"]["versions"] = [fixed("another bundle").hex()]
+    return {**made, "held": held}
+
+
+def _again(first: Sealed, *, key: SigningKey = DEVICE, **changes: Any) -> str:
+    return first.again(replace(first.header, **changes).to_bytes(), key=key)
+
+
+def _item(raw: str, outcome: str) -> dict[str, Any]:
+    if "." in outcome:
+        return {"id": identity(raw.encode()), "outcome": "rejected", "code": outcome}
+    read = parse(raw.encode())
+    return {"id": read.id, "outcome": outcome, "seq": read.header.seq}

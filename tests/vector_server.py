@@ -1,0 +1,125 @@
+"""What a vector asks of a server or of a tablet's store is done by the real ones here, each over a new SQLite file."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from vector_material import GENERATION, NOW, SERVER, fixed
+
+from server.db import Db
+from server.flows import enrolment, exchange, routing
+from server.flows.intake import Rulebook
+from server.keys import ServerKeys
+from server.store import bundles, devices, queues
+from server.store.bundles import Published
+from server.store.queues import Queue
+from sync import exchange as wire
+from sync import receipt, registry, trust
+from sync.encoding import unb64u
+from sync.exchange import Message, Request
+from sync.kept import News
+from sync.keys import RouteKey, SigningKey, VerifyKey
+from sync.obey import carry_out
+from sync.outbox import Outbox
+from sync.signed import Document
+from sync.trust import Trust
+
+CARRIER = SigningKey(fixed("carrier"))
+RULES = routing.read_rules()
+HOURS = {"immediate": 1, "prompt": 24, "routine": 72}
+
+
+def _trust(text: str) -> Trust:
+    document = Document.parse(text.encode())
+    return trust.accept(document, None, trust.read(document).pin)
+
+
+@contextmanager
+def _server(*known: tuple[VerifyKey, str]) -> Iterator[Db]:
+    """A server's new database, in which tablets are pending, certified or revoked."""
+    with TemporaryDirectory() as folder:
+        db = Db(Path(folder) / "chaski.db")
+        with db.write() as w:
+            for rule in RULES:
+                queues.put(w, Queue(rule.queue, rule.site, rule.queue_kind, rule.keyring, rule.title_es))
+            for key, state in known:
+                devices.add(w, dev=key.kid, key=key.raw, label="", region="17", at=NOW)
+                if state != "pending":
+                    devices.certify(w, key.kid, certificate=b"", label="", region="17", at=NOW)
+                if state == "revoked":
+                    devices.revoke(w, key.kid, at=NOW)
+        yield db
+        db.close()
+
+
+def _answer(db: Db, message: Message, *opens: RouteKey) -> Message:
+    keys = ServerKeys(SERVER, {key.kid: key for key in opens})
+    return exchange.answer(db, message, keys=keys, rulebook=Rulebook(RULES, HOURS), now=NOW)[0]
+
+
+def taken_in(given: dict[str, Any]) -> dict[str, Any]:
+    """Have another tablet carry the envelopes to a server, all in one request."""
+    known = [(VerifyKey.from_raw(unb64u(each["key"])), each["state"]) for each in given["devices"]]
+    route_key = RouteKey.from_secret(unb64u(given["route_secret"]))
+    envelopes = tuple(raw.encode() for raw in given["envelopes"])
+    with _server((CARRIER.public, "certified"), *known) as db:
+        with db.write() as w:
+            for number, sha in enumerate(given["versions"]):
+                bundles.put(w, Published(sha, "forma", str(number), "training", NOW, ""), b"")
+        asked = wire.write_request(Request(n=1, at=NOW, envelopes=envelopes), CARRIER)
+        answer = _answer(db, asked, route_key)
+    read = wire.read_response(answer, {SERVER.kid: SERVER.public}, dev=CARRIER.kid, n=1)
+    assert read.receipts is not None
+    assert {item["outcome"] for item in read.receipts.content["items"]} <= receipt.OUTCOMES
+    return {"items": read.receipts.content["items"], "seq": dict(read.seq)}
+
+
+def answered(given: dict[str, Any]) -> None:
+    """Have a server answer one request after another; all but the last are fine."""
+    key = VerifyKey.from_raw(unb64u(given["device"]))
+    messages = [Message(unb64u(each["body"]), each["signature"]) for each in given["requests"]]
+    with _server((key, "certified")) as db:
+        for message in messages:
+            _answer(db, message)
+
+
+def readmitted(given: dict[str, Any]) -> str:
+    """Show a tablet's certificate to a server that does not know the tablet; return what it is there from now on."""
+    pins, known = _trust(given["trust"]), Document.parse(given["registry"].encode())
+    in_force = registry.accept(known, pins, None)
+    body, dev = given["document"].encode(), given["dev"]
+    with _server() as db:
+        return enrolment.readmit(db, body, dev, trust=pins, registry=in_force, now=NOW).state
+
+
+@contextmanager
+def _outbox() -> Iterator[Outbox]:
+    with TemporaryDirectory() as folder, Outbox(Path(folder) / "outbox.db") as outbox:
+        yield outbox
+
+
+def obeyed(given: dict[str, Any]) -> dict[str, Any]:
+    """Have a tablet's store carry out orders."""
+    documents = [Document.parse(text.encode()) for text in given["documents"]]
+    with _outbox() as outbox, TemporaryDirectory() as drafts:
+        carry_out(documents, _trust(given["trust"]), given["dev"], outbox, Path(drafts))
+        standing = outbox.standing()
+    return {"last": standing.orders, "revoked": standing.revoked, "wiped": standing.wiped}
+
+
+def copied(given: dict[str, Any]) -> bool:
+    """Say whether a tablet's store begins a new chain at what it is told."""
+    with _outbox() as outbox:
+        *_, last = [
+            outbox.append("national", str(number), lambda place: repr(place).encode())
+            for number in range(given["written"])
+        ]
+        if given["code"]:
+            outbox.renumber(1)
+        else:
+            seq = {} if given["told"] is None else {last.chain: given["told"]}
+            news = News(GENERATION, NOW, NOW, receipts=(), events=(), cursor=0, seq=seq)
+            outbox.answered(outbox.next_batch(NOW), news)
+        return outbox.standing().copied
