@@ -21,7 +21,7 @@ from server.api import people, tablets
 from server.api.door import Parts, log_to, open_door
 from server.config import Config, ConfigError, refuse_insecure
 from server.db import Db
-from server.flows import routing
+from server.flows import aside, routing
 from server.listener import Door
 from server.store import documents, queues
 from sync import trust
@@ -153,6 +153,7 @@ def serve(config: Config) -> None:
     """Serve until SIGTERM or Ctrl-C. Raises ConfigError when it would not be safe."""
     log_to(sys.stderr, config.log_level)
     with _alone(config):
+        aside.tidy(config)
         _serve(config, open_parts(config))
 
 

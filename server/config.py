@@ -84,7 +84,7 @@ def _yes_or_no(text: str) -> bool:
     return {"yes": True, "no": False}[text]
 
 
-def _recipient(text: str) -> str:
+def recipient(text: str) -> str:
     try:
         return str(pyrage.x25519.Recipient.from_str(text)) if text else ""
     except pyrage.RecipientError as wrong:
@@ -138,7 +138,7 @@ class Config:
     session_minutes: Annotated[int, Setting("Minutes a signed-in person may be idle.", _positive)] = 60
     silent_days: Annotated[int, Setting("Days without a sync that put a tablet on the work list.", _positive)] = 21
     backup_recipient: Annotated[
-        str, Setting("Public half (age1...) of the key that backups are made for.", _recipient)
+        str, Setting("Public half (age1...) of the key that backups are made for.", recipient)
     ] = ""
     backup_folder: Annotated[
         Path | None, Setting("Folder for daily backups, away from the data folder's disk.", _folder)

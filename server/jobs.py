@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from server import keys
 from server.config import Config
 from server.db import Db
-from server.flows import people, referrals, silence
+from server.flows import backup, people, referrals, silence
 
 _log = logging.getLogger("chaski")
 MINUTE = 60
@@ -42,10 +43,16 @@ def forget_sign_ins(db: Db, config: Config, now: int) -> int:
     return people.forget(db, now=now)
 
 
+def back_up(db: Db, config: Config, now: int) -> int:
+    """Write the day's encrypted copy of the database, where a folder for it is set."""
+    return backup.daily(db, config, keys.load(config.keys), now=now) if config.backup_folder else 0
+
+
 JOBS = (
     Job("leases", MINUTE, lapse_leases),
     Job("silence", HOUR, notice_silence),
     Job("sign_ins", HOUR, forget_sign_ins),
+    Job("backup", 10 * MINUTE, back_up),
 )
 
 

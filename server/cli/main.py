@@ -8,7 +8,8 @@ import sys
 import click
 
 from screening_forms.errors import AnswerError, FormError
-from server.cli import admin, demo, desk, device, forms
+from server.archive import BackupError
+from server.cli import admin, backup, demo, desk, device, forms
 from server.cli.process import ProcessError
 from server.config import ConfigError
 from server.problems import Problem
@@ -27,7 +28,7 @@ class KindGroup(click.Group):
             click.echo(f"chaski: {error.filename or ''}: {error.strerror or error}", err=True)
         except sqlite3.DatabaseError as error:
             click.echo(f"chaski: a database is damaged, or is none: {error}; restore it from a copy", err=True)
-        except (AnswerError, ConfigError, Problem, ProcessError, SyncError) as error:
+        except (AnswerError, BackupError, ConfigError, Problem, ProcessError, SyncError) as error:
             click.echo(f"chaski: {error}", err=True)
         sys.exit(1)
 
@@ -43,6 +44,7 @@ def main() -> None:
     coordinators    desk queue | claim | open | accept | close
     administrators  init | serve | trust show | audit verify
                     device invite | list | approve
+                    backup-key new | backup | restore
     everybody       demo
 
     Today the tablet is a reference client in this terminal: an app for tablets and pages for coordinators come later.
@@ -54,6 +56,9 @@ main.add_command(admin.init)
 main.add_command(admin.serve)
 main.add_command(admin.trust)
 main.add_command(admin.audit)
+main.add_command(backup.backup_key)
+main.add_command(backup.backup)
+main.add_command(backup.restore)
 main.add_command(forms.forms)
 main.add_command(device.device)
 main.add_command(desk.desk)

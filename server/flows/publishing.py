@@ -59,7 +59,7 @@ def publish(db: Db, keys: ServerKeys, body: bytes, *, ring: Ring, actor: str, no
         bundle.accept(document, trust_in_force(w))
         version = _described(document, actor, now)
         _keep(w, version, body)
-        number = _renew_manifest(w, keys, _with(manifest_in_force(w), version, ring), now)
+        number = renew_manifest(w, keys, _with(manifest_in_force(w), version, ring), now)
         put: dict[str, str | int] = {"form": version.form, "channel": version.channel, "manifest": number}
         audit.append(w, at=now, action="form.published", actor=actor, subject=version.sha, detail=put)
     return InForce(version, number)
@@ -91,7 +91,8 @@ def _with(held: Manifest, version: Published, ring: Ring) -> Manifest:
     return Manifest(held.number, {**held.forms, version.form: (entry, *kept)}, held.route_keys, held.sha256)
 
 
-def _renew_manifest(w: Connection, keys: ServerKeys, wanted: Manifest, now: int) -> int:
+def renew_manifest(w: Connection, keys: ServerKeys, wanted: Manifest, now: int) -> int:
+    """Sign what is wanted as the next manifest and put it in force; return its number."""
     number = max(next_number(w, "manifest"), now // 1000)
     payload = manifest.make(number=number, forms=wanted.forms, route_keys=wanted.route_keys, issued=now)
     document = Document(payload).signed_by(keys.signing, manifest.TYP)
@@ -109,7 +110,7 @@ def put_first(
     _take_trust(w, keys, trusted, accepted, now=now, actor=actor)
     _take_registry(w, registered, registry.accept(registered, accepted, None), now=now, actor=actor)
     route_keys = tuple(RouteKeyEntry(route.public, now + ROUTE_EPOCH) for route in keys.routes.values())
-    _renew_manifest(w, keys, Manifest(0, {}, route_keys, ""), now)
+    renew_manifest(w, keys, Manifest(0, {}, route_keys, ""), now)
 
 
 def take_trust(db: Db, keys: ServerKeys, body: bytes, *, actor: str, now: int) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from server.db import Connection, rows
 
-KINDS = frozenset({"quarantine", "conflict", "fork", "gap", "held", "route", "silent", "ahead"})
+KINDS = frozenset({"quarantine", "conflict", "fork", "gap", "held", "route", "silent", "ahead", "backup"})
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,161 @@
+"""A backup's file: a tar of a signed statement and the database, gzip'd, encrypted in the age format, as one stream.
+Flows write and read it; neither side holds more than a few kilobytes of it in memory. It judges nothing that it reads.
+
+`age -d -i KEY FILE | tar xz` opens it without Chaski.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, BinaryIO
+
+import pyrage
+
+STATEMENT, DATABASE = "backup.json", "chaski.db"
+_STATEMENT_LIMIT = 64 * 1024
+_CHUNK = 256 * 1024
+# Envelopes are ciphertext in letters: the least level gets nearly all that there is to get, in a fraction of the time.
+_LEVEL = 1
+
+
+class BackupError(Exception):
+    """What was given is no backup, is not whole, or is not for this key. `code` says which."""
+
+    def __init__(self, code: str, why: str) -> None:
+        super().__init__(f"{code}: {why}")
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is in an opened backup: the statement's bytes, and the database's length and bytes as a stream."""
+
+    statement: bytes
+    length: int
+    database: IO[bytes]
+
+
+class _Counted(io.RawIOBase):
+    """Passes on what is written, counts and hashes it, and remembers a failure, which pyrage forgets at its end."""
+
+    def __init__(self, out: BinaryIO, progress: Callable[[int], None]) -> None:
+        self._out, self._progress = out, progress
+        self.bytes, self.sha256 = 0, hashlib.sha256()
+        self.failed: OSError | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        try:
+            self._out.write(data)
+        except OSError as wrong:
+            self.failed = wrong
+            raise
+        self.sha256.update(data)
+        self.bytes += len(data)
+        self._progress(self.bytes)
+        return len(data)
+
+
+def write(
+    out: BinaryIO, statement: bytes, database: Path, recipient: str, progress: Callable[[int], None]
+) -> tuple[int, str]:
+    """Write a backup for `recipient` (age1...); return its length and SHA-256. `progress` gets the bytes so far."""
+    counted = _Counted(out, progress)
+    with _flow(lambda pipe: _pack(pipe, statement, database)) as packed:
+        try:
+            pyrage.encrypt_io(packed, counted, [pyrage.x25519.Recipient.from_str(recipient)])
+        except pyrage.EncryptError as wrong:
+            raise counted.failed or wrong from None
+    if counted.failed:
+        raise counted.failed
+    return counted.bytes, counted.sha256.hexdigest()
+
+
+def _pack(pipe: BinaryIO, statement: bytes, database: Path) -> None:
+    with (
+        gzip.GzipFile(fileobj=pipe, mode="wb", compresslevel=_LEVEL, mtime=0) as squeezed,
+        tarfile.open(fileobj=squeezed, mode="w|") as tar,
+        database.open("rb") as source,
+    ):
+        tar.addfile(_member(STATEMENT, len(statement)), io.BytesIO(statement))
+        tar.addfile(_member(DATABASE, os.fstat(source.fileno()).st_size), source)
+
+
+def _member(name: str, length: int) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = length, 0o600
+    return member
+
+
+@contextmanager
+def opened(file: Path, identities: Sequence[pyrage.x25519.Identity]) -> Iterator[Contents]:
+    """Decrypt and unpack a backup while it is read; its end is checked when the block is left without an error."""
+    with file.open("rb") as source, _flow(lambda pipe: _decrypt(source, pipe, identities)) as plain:
+        try:
+            with tarfile.open(fileobj=plain, mode="r|gz") as tar:
+                statement = tar.extractfile(_next(tar, STATEMENT, _STATEMENT_LIMIT))
+                said = statement.read() if statement else b""
+                found = _next(tar, DATABASE, None)
+                database = tar.extractfile(found)
+                assert database is not None
+                yield Contents(said, found.size, database)
+            while plain.read(_CHUNK):
+                pass
+        except (tarfile.TarError, EOFError, gzip.BadGzipFile) as wrong:
+            raise BackupError("backup.damaged", f"{file} is not whole: {wrong}") from wrong
+
+
+def _next(tar: tarfile.TarFile, name: str, limit: int | None) -> tarfile.TarInfo:
+    member = tar.next()
+    if member is None or member.name != name or not member.isreg() or (limit and member.size > limit):
+        raise BackupError("backup.not_one", f"it decrypts, but holds no {name} where a backup has it")
+    return member
+
+
+def _decrypt(source: BinaryIO, pipe: BinaryIO, identities: Sequence[pyrage.x25519.Identity]) -> None:
+    try:
+        pyrage.decrypt_io(source, pipe, list(identities))
+    except pyrage.DecryptError as wrong:
+        if "No matching keys" in str(wrong):
+            raise BackupError("backup.other_key", "it was made for another backup key") from wrong
+        raise BackupError("backup.not_one", f"it is no backup, or its beginning is damaged: {wrong}") from wrong
+    except OSError as wrong:
+        raise BackupError("backup.damaged", f"it was cut off or changed: {wrong}") from wrong
+
+
+@contextmanager
+def _flow(source: Callable[[BinaryIO], None]) -> Iterator[BinaryIO]:
+    """Let `source` write, in a thread, what the block reads. What fails there comes out here, before what it causes."""
+    failures: list[Exception] = []
+    reading, writing = os.pipe()
+
+    def run() -> None:
+        with os.fdopen(writing, "wb", _CHUNK) as pipe:
+            try:
+                source(pipe)
+                pipe.flush()
+            except (OSError, BackupError) as wrong:
+                failures.append(wrong)
+                raise
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(run)
+        with os.fdopen(reading, "rb", _CHUNK) as pipe:
+            try:
+                yield pipe
+            except Exception:
+                if failures:
+                    raise failures[0] from None
+                raise
+    running.result()

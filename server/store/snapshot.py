@@ -1,0 +1,63 @@
+"""A database as a whole file: copied while others write to it, and looked through before a copy of it is served. Backup
+and restore use it. A copy is one moment of the database, with nothing of what was deleted."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.db import Connection, row, rows
+
+# How many of SQLite's steps pass between two calls of `progress`.
+_STEPS = 20_000
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """How much is in a database."""
+
+    envelopes: int
+    tablets: int
+    people: int
+    form_versions: int
+
+
+def size(database: Path) -> int:
+    """The most bytes that a copy can need: the file, and what is still in its write-ahead log."""
+    files = (database, database.with_name(f"{database.name}-wal"))
+    return sum(file.stat().st_size for file in files if file.exists())
+
+
+def copy(database: Path, into: Path, progress: Callable[[], None]) -> None:
+    """Copy the database into an empty file in one reading transaction: writers go on, and none is half in it."""
+    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as reading:
+        reading.set_progress_handler(progress, _STEPS)
+        reading.execute("vacuum into ?", [str(into)])
+
+
+def faults(c: Connection) -> list[str]:
+    """What SQLite finds wrong with a database: damaged pages, rows that refer to none. Empty: nothing."""
+    damage = [str(item["integrity_check"]) for item in rows(c, "pragma integrity_check(5)")]
+    strays = [f"{item['table']} refers to a missing {item['parent']}" for item in rows(c, "pragma foreign_key_check")]
+    return [each for each in damage if each != "ok"] + sorted(set(strays))
+
+
+def holdings(c: Connection) -> Holdings:
+    """Count what people ask for first."""
+    counts = row(
+        c,
+        "select (select count(*) from envelopes) as envelopes, (select count(*) from devices) as tablets,"
+        " (select count(*) from people) as people, (select count(*) from bundles) as form_versions",
+    )
+    assert counts is not None
+    return Holdings(**counts)
+
+
+def renew(w: Connection, *, generation: str, at: int) -> None:
+    """Give the database a new name, and end what belonged to the lost one: sessions and open enrolment codes."""
+    w.execute("update meta set value = ? where name = 'generation'", [generation])
+    w.execute("delete from sessions")
+    w.execute("update enrolment_codes set expires = min(expires, ?) where used is null", [at])
