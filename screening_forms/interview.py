@@ -1,6 +1,6 @@
 """One interview as it goes: what is asked next, what an answer changes, going back and ending early.
 
-Driven by whatever shows questions to a person; it knows no screen, no clock and no disk, and holds every answer in memory.
+Driven by whatever shows questions to a person. It knows no screen, no clock and no disk; answers stay in memory.
 """
 
 from __future__ import annotations
@@ -38,8 +38,12 @@ class Interview:
         return cls(engine, content["answers"], tuple(content["turns"]), content["at"], content["closing"])
 
     def content(self) -> dict[str, Any]:
-        """Return what `resume` needs, as plain JSON."""
-        return {"answers": self.answers, "turns": list(self.turns), "at": self.at, "closing": self.closing}
+        """Return what `resume` needs, as plain JSON. "Only I see the screen" held when it was said, and is left out."""
+        nodes = self.engine.nodes
+        answers = {name: text for name, text in self.answers.items() if nodes[name].type != "acknowledge"}
+        asked = self.engine.settle(answers).relevant
+        turns = [name for name in self.turns if name in asked and nodes[name].type != "acknowledge"]
+        return {"answers": answers, "turns": turns, "at": self.at if self.at in asked else "", "closing": self.closing}
 
     @cached_property
     def filled(self) -> Filled:
@@ -57,6 +61,10 @@ class Interview:
         had = self.closing or name in self.turns
         return name in self.filled.relevant and (name in self.filled.missing or not had)
 
+    def needs(self, node: Node) -> bool:
+        """Whether a question may not stay blank."""
+        return node.name in self.engine.settle({**self.answers, node.name: ""}).missing
+
     def choices(self, node: Node) -> tuple[Choice, ...]:
         """The choices that go with the answers so far."""
         return self.engine.offered(node, self.filled)
@@ -70,8 +78,8 @@ class Interview:
     def answer(self, text: str) -> Self:
         """Answer the present question, with an empty text for none, and go on where the interview was.
 
-        Raises AnswerError, and nothing has changed, where the question does not take it. Answers that no longer belong are
-        dropped, and their questions are asked anew if they ever come back; `lost` names them.
+        Raises AnswerError, and nothing has changed, where the question does not take it. Answers that no longer belong
+        are dropped, and their questions are asked anew if they ever come back; `lost` names them.
         """
         node = self.question
         if node is None:
@@ -115,8 +123,6 @@ class Interview:
     def danger_question(self) -> str:
         """The last question asked here by which the form learns of danger; empty where it has none."""
         node = self.engine.nodes.get(DANGER)
-        names = list(expressions.references(expressions.parse(node.calculate))) if node else []
-        return next((q.name for q in reversed(self.engine.questions) if q.name in names and self._can_ask(q)), "")
-
-    def _can_ask(self, node: Node) -> bool:
-        return node.name in self.filled.relevant
+        names = set(expressions.references(expressions.parse(node.calculate))) if node else set()
+        asked = [each.name for each in self.engine.questions if each.name in names & self.filled.relevant]
+        return asked[-1] if asked else ""

@@ -1,7 +1,7 @@
 """Interviews that are not finished, kept on the tablet encrypted so that a power cut costs at most one answer.
 
-Called by sync.tablet and the interview in the terminal. A draft never leaves the tablet, and is destroyed for its age only
-after somebody was warned: a screening lost is a person lost.
+Called by sync.tablet and the interview in the terminal. A draft never leaves the tablet, and is destroyed for its age
+only after somebody was warned: a screening lost is a person lost.
 """
 
 import os
@@ -52,6 +52,10 @@ class Draft:
         """When it is to be destroyed, unless somebody goes on with it or nobody was warned."""
         return self.saved + KEPT
 
+    def is_ending(self, now: int) -> bool:
+        """Whether people are to be told of its end."""
+        return now >= self.ends - WARNED_BEFORE
+
 
 class Drafts:
     """The drafts of one tablet, one file each, readable with this device's key only."""
@@ -63,7 +67,9 @@ class Drafts:
         """Put a draft on the disk, whole or not at all; returns when a power cut can no longer undo it."""
         header = f"chaski-1/draft/{draft.id}/{draft.sha}\n".encode()
         nonce = secrets.token_bytes(NONCE_BYTES)
-        plain = pack(canonical({name: value for name, value in asdict(draft).items() if name not in ("id", "sha")}), SIZE)
+        plain = pack(
+            canonical({name: value for name, value in asdict(draft).items() if name not in ("id", "sha")}), SIZE
+        )
         if not self._folder.exists():
             self._folder.mkdir(mode=0o700)
             _make_durable(self._folder.parent)
@@ -112,8 +118,8 @@ class Drafts:
     # Age
 
     def ending(self, now: int) -> tuple[Draft, ...]:
-        """Return the drafts whose end is near or past: people are to be told."""
-        return tuple(draft for draft in self.all() if now >= draft.ends - WARNED_BEFORE)
+        """Return the drafts whose end is near or past."""
+        return tuple(draft for draft in self.all() if draft.is_ending(now))
 
     def told(self, drafts: Sequence[Draft], now: int) -> None:
         """Remember that somebody has been warned of these; a clock that went back begins their respite again."""
@@ -123,9 +129,7 @@ class Drafts:
 
     def destroy_ended(self, now: int) -> tuple[Draft, ...]:
         """Destroy what is past its end and of which somebody was warned three days ago or more; return it."""
-        ended = [
-            draft for draft in self.ending(now) if draft.ends <= now and 0 < draft.warned <= now - WARNED_BEFORE
-        ]
+        ended = [draft for draft in self.ending(now) if draft.ends <= now and 0 < draft.warned <= now - WARNED_BEFORE]
         for draft in ended:
             self.destroy(draft.id)
         return tuple(ended)

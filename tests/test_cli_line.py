@@ -75,7 +75,7 @@ def test_commands_alone_bring_a_screening_from_workbook_to_desk(
     pulled = json.loads(terminal.says("device", "pull", "--tablet", tablet))
     assert [form["sha"] for form in pulled["forms"]] == [published["sha"]]
     answers = ANSWERS / "2_ananea_es.json"
-    screened = terminal.says("device", "screen", "--tablet", tablet, "--form", FORM, "--answers", answers)
+    screened = terminal.says("device", "screen", FORM, "--tablet", tablet, "--answers", answers)
     assert "labour" not in screened, "the outcome is not for the person in front of the tablet"
     synced = json.loads(terminal.says("device", "sync", "--tablet", tablet))
     assert [receipt["outcome"] for receipt in synced["receipts"]] == ["stored"]

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
+from resource import RLIMIT_CORE, setrlimit
 
 import click
 import segno
 from rich.console import Console
 
+from server.cli import interview
+from server.cli.interview import Ending
+from server.cli.interview_pages import at
+from server.cli.private_terminal import PrivateTerminal
 from server.cli.staff import Who, staff_options
 from server.cli.terminal import busy, json_option, now_ms, passphrase_from, read_object, show
 from server.problems import Problem
 from sync import enrolment
+from sync.draft import WARNED_BEFORE
 from sync.encoding import unb64u
 from sync.keyfiles import load_secret
 from sync.keys import SigningKey, VerifyKey
@@ -22,6 +31,31 @@ from sync.tablet import Tablet
 tablet_option = click.option(
     "--tablet", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), help="The tablet's folder."
 )
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Tablet]:
+    """Open a tablet, and see to drafts whose time is over: a person is warned first, and told when they are gone."""
+    with Tablet(folder) as tablet:
+        if tablet.is_made:
+            _see_to_drafts(tablet)
+        yield tablet
+
+
+def _see_to_drafts(tablet: Tablet) -> None:
+    for gone in tablet.drafts.destroy_ended(now_ms()):
+        click.echo(f"chaski: se borró el borrador del {at(gone.begun)}: pasó su plazo y se había avisado.", err=True)
+    ending = tablet.drafts.ending(now_ms())
+    for draft in ending:
+        click.echo(
+            f"chaski: hay una conversación sin terminar del {at(draft.begun)}. Si nadie la continúa, se borra después"
+            f" del {at(max(draft.ends, now_ms() + WARNED_BEFORE))}.",
+            err=True,
+        )
+    if sys.stderr.isatty():  # A warning that went into a file has warned nobody.
+        tablet.drafts.told(ending, now_ms())
+    for damaged in tablet.drafts.damaged():
+        click.echo(f"chaski: {damaged} no se puede leer; se conserva.", err=True)
 
 
 @click.group()
@@ -78,7 +112,7 @@ def list_command(who: Who, as_json: bool) -> None:
 @json_option
 def enrol(invitation: str, folder: Path, as_json: bool) -> None:
     """Enrol a tablet with the text of its QR code; prints the six words to read to the registrar."""
-    with Tablet(folder) as tablet, busy("Enrolling ..."):
+    with opened(folder) as tablet, busy("Enrolling ..."):
         words = tablet.enrol(invitation)
         dev = tablet.status().dev
 
@@ -122,7 +156,7 @@ def approve(dev: str, words: str, key: Path, key_passphrase_file: Path | None, w
 @json_option
 def pull(folder: Path, as_json: bool) -> None:
     """Fetch and verify what is new: certificate, trust, registry, manifest and forms."""
-    with Tablet(folder) as tablet, busy("Pulling ..."):
+    with opened(folder) as tablet, busy("Pulling ..."):
         pulled = tablet.pull()
 
     def write(console: Console) -> None:
@@ -135,26 +169,49 @@ def pull(folder: Path, as_json: bool) -> None:
 
 
 @device.command()
+@click.argument("form")
 @tablet_option
-@click.option("--form", required=True, help="Id of a form on board, such as pe_laboral_adulto.")
-@click.option("--answers", required=True, type=click.Path(path_type=Path, exists=True), help="JSON {question: value}.")
-@click.option("--taken", type=click.DateTime(["%Y-%m-%d"]), help="Day of the interview; today when left out.")
+@click.option("--language", help="es, quz or ayr; asked for when left out.")
+@click.option("--answers", type=click.Path(path_type=Path, exists=True), help="JSON {question: value}: no interview.")
+@click.option("--taken", type=click.DateTime(["%Y-%m-%d"]), help="Day of the interview; when it began, if left out.")
 @json_option
-def screen(folder: Path, form: str, answers: Path, taken: datetime | None, as_json: bool) -> None:
-    """Complete a screening from an answer file: filled, sealed and signed; nothing readable is left on the tablet.
+def screen(
+    form: str, folder: Path, language: str | None, answers: Path | None, taken: datetime | None, as_json: bool
+) -> None:
+    """Hold an interview with FORM (such as pe_laboral_adulto) and seal it; nothing readable is left on the tablet.
 
-    The outcome is not printed, because it is not for the person in front of the tablet.
+    It asks question by question in this terminal, keeps an encrypted draft after each answer, and offers to go on with
+    a draft. With --answers it takes a file instead. The outcome is shown only when the inspector asks for it at the
+    end.
     """
-    today = datetime.now().astimezone().date()
-    day = taken.date() if taken else today
-    if day > today:
+    day = taken.date() if taken else None
+    if day and day > datetime.now().astimezone().date():
         raise click.UsageError(f"--taken {day} has not come yet.")
-    with Tablet(folder) as tablet:
-        done = tablet.screen(form, read_object(answers), taken=day)
-    data = {"jti": done.jti, "form": done.form, "seq": done.seq}
-    show(
-        data, as_json, lambda console: console.print(f"Sealed as number {done.seq} ({done.jti}); it waits for a sync.")
-    )
+    with opened(folder) as tablet:
+        if answers is None:
+            ending = _converse(tablet, form, language, day)
+        else:
+            given = tablet.screen(form, read_object(answers), taken=day or datetime.now().astimezone().date())
+            ending = Ending("sealed", given.jti, given)
+    done = ending.screened
+    data = {"jti": done.jti, "form": done.form, "seq": done.seq} if done else {"state": ending.how, "jti": ending.draft}
+    show(data, as_json, lambda console: console.print(_told(ending)))
+
+
+def _converse(tablet: Tablet, form: str, language: str | None, taken: date | None) -> Ending:
+    setrlimit(RLIMIT_CORE, (0, 0))  # A crash must not write the answers to the disk.
+    with PrivateTerminal() as terminal:
+        draft = interview.choose(tablet, terminal, form, language, now_ms)
+        return interview.Conversation(tablet, terminal, draft, now_ms).hold(taken) if draft else Ending("none")
+
+
+def _told(ending: Ending) -> str:
+    if ending.screened:
+        return f"Sealed as number {ending.screened.seq} ({ending.screened.jti}); it waits for a sync."
+    return {
+        "kept": "Kept as an encrypted draft; `chaski device screen` goes on with it.",
+        "destroyed": "Destroyed: nothing of this interview is left.",
+    }.get(ending.how, "No interview was begun.")
 
 
 @device.command()
@@ -162,7 +219,7 @@ def screen(folder: Path, form: str, answers: Path, taken: datetime | None, as_js
 @json_option
 def sync(folder: Path, as_json: bool) -> None:
     """Send what waits, verify the receipts, and learn what became of earlier screenings."""
-    with Tablet(folder) as tablet, busy("Syncing ..."):
+    with opened(folder) as tablet, busy("Syncing ..."):
         report = tablet.sync()
 
     def write(console: Console) -> None:
@@ -187,7 +244,7 @@ def sync(folder: Path, as_json: bool) -> None:
 @json_option
 def status(folder: Path, as_json: bool) -> None:
     """Show what the tablet holds and what waits; no screening can be read here any more."""
-    with Tablet(folder) as tablet:
+    with opened(folder) as tablet:
         found = tablet.status()
 
     def write(console: Console) -> None:
@@ -197,7 +254,9 @@ def status(folder: Path, as_json: bool) -> None:
         console.print(f"[bold]{found.label or found.dev}[/], region {found.region or 'unknown'}, {found.url}")
         console.print(f"words: {' '.join(found.words)}")
         console.print(f"trust {found.trust}, registry {found.registry}, manifest {found.manifest}")
-        console.print(f"{found.waiting} waiting, {found.receipted} receipted, {found.rejected} rejected")
+        console.print(
+            f"{found.waiting} waiting, {found.receipted} receipted, {found.rejected} rejected, {found.drafts} drafts"
+        )
         if found.old:
             console.print("The trust on board is old: sync when you can. Work goes on.", style="yellow")
 

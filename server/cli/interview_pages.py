@@ -1,0 +1,252 @@
+"""What the pages of a terminal interview say: questions in the person's language, everything around them in Spanish.
+
+A text that nobody has reviewed, or that is in Spanish for want of a translation, is never shown without saying so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from rich.columns import Columns
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from screening_forms.compile import DRAFT_MARK, CompiledForm
+from screening_forms.interview import Interview
+from screening_forms.translations import LANGUAGES, SOURCE
+from screening_forms.xform import Choice, Node
+from server.cli.private_terminal import Page
+from sync.draft import Draft
+
+COMMANDS = "< atrás   . parar   * peligro   ! ocultar   ? ayuda"
+HELP = (
+    "Escriba y termine con Enter. Estas señas valen en toda pregunta:",
+    "<   volver a la pregunta anterior; <<< o <3, tres atrás",
+    "-   la persona prefiere no responder",
+    ".   parar: guardar, terminar aquí o borrar todo",
+    "*   peligro ahora: a quién llamar",
+    "/   cambiar de idioma",
+    "+   mostrar lo que no cabe en la pantalla",
+    "!   ocultar la pantalla, sin Enter; otra vez ! para volver",
+    "?   esta ayuda",
+    "Después de corregir una respuesta, la conversación sigue donde estaba.",
+    "Cada respuesta queda guardada y cifrada en esta tableta hasta sellar.",
+)
+_HOW = {
+    "select_one": "Escriba el número",
+    "select_multiple": "Escriba los números, separados por un espacio",
+    "integer": "Escriba un número entero",
+    "date": "Escriba la fecha, día/mes/año",
+    "text": "Escriba la respuesta",
+    "note": "Enter para seguir.",
+    "acknowledge": "La palabra ok confirma. Enter, para dejarlo así.",
+}
+_MANY = 12  # Longer lists are set in columns.
+
+
+@dataclass(frozen=True)
+class Said:
+    """A text as it is shown; `state` is draft, fallback (Spanish for want of a translation) or empty."""
+
+    text: str
+    state: str = ""
+
+    @classmethod
+    def of(cls, texts: Mapping[str, str], language: str) -> Said:
+        """Choose the text of a language, and Spanish where it has none."""
+        spanish, own = texts.get(SOURCE) or texts.get("", ""), texts.get(language, "")
+        if own.startswith(DRAFT_MARK):
+            return cls(own.removeprefix(DRAFT_MARK), "draft")
+        if language == SOURCE or own not in ("", "-", spanish):
+            return cls(own or spanish)
+        return cls(spanish, "fallback" if spanish else "")
+
+    def marked(self, *, all_drafts: bool) -> str:
+        """The text with what is to be known about it; when all are drafts, the page says it once."""
+        if self.state == "draft" and not all_drafts:
+            return f"{self.text} [borrador]"
+        return f"{self.text} (es)" if self.state == "fallback" else self.text
+
+
+def question(form: CompiledForm, interview: Interview, node: Node, language: str, message: str) -> Page:
+    """Show one question or note, with the answer it has and why the last one was not taken."""
+    nodes = interview.engine.nodes
+    group, label, hint = (
+        Said.of(texts, language) for texts in (nodes[node.group].label if node.group else {}, node.label, node.hint)
+    )
+    options = _options(interview.choices(node), language)
+    own = [said for said in (group, label, hint, *options) if said.text and said.state != "fallback"]
+    drafts = bool(own) and all(said.state == "draft" for said in own)
+    body: list[RenderableType] = [_head(form, language, drafts=drafts)]
+    if group.text:
+        body.append(Text(group.marked(all_drafts=drafts), "underline"))
+    body += ["", Text(label.marked(all_drafts=drafts), "bold")]
+    if hint.text:
+        body.append(Padding(Text(f"({hint.marked(all_drafts=drafts)})", "italic"), (0, 0, 0, 2)))
+    if options:
+        body += ["", _numbered([said.marked(all_drafts=drafts) for said in options])]
+    if node.name in interview.turns and node.type not in ("note", "acknowledge"):
+        body += ["", Text(f"Respuesta actual: {answer(interview, node, language)}")]
+    return Page(body, _foot(message, _how(node, interview)))
+
+
+def _how(node: Node, interview: Interview) -> str:
+    if node.type in ("note", "acknowledge"):
+        return _HOW[node.type]
+    had = " Enter: dejarla como está." if node.name in interview.turns else ""
+    return _HOW[node.type] + (" (hace falta)." if interview.needs(node) else ", o - si prefiere no responder.") + had
+
+
+def answer(interview: Interview, node: Node, language: str) -> str:
+    """Return an answer in words."""
+    text = interview.answers.get(node.name, "")
+    if not text:
+        return "(sin respuesta)"
+    if not node.choices:
+        return text
+    return "; ".join(Said.of(node.choices[code].label, language).marked(all_drafts=True) for code in text.split())
+
+
+def _options(choices: Sequence[Choice], language: str) -> list[Said]:
+    """The choices' texts. A list that is the same in every language is of names, and names are not translated."""
+    options = [Said.of(choice.label, language) for choice in choices]
+    names = all(said.state == "fallback" for said in options)
+    return [Said(said.text) for said in options] if names else options
+
+
+def _numbered(texts: Sequence[str]) -> RenderableType:
+    width = len(str(len(texts)))
+    if len(texts) > _MANY:
+        return Columns([f" {n:>{width}}  {text}" for n, text in enumerate(texts, 1)], column_first=True, padding=(0, 2))
+    rows = Table.grid(padding=(0, 2, 0, 1))
+    rows.add_column(justify="right")
+    rows.add_column()
+    for number, text in enumerate(texts, 1):
+        rows.add_row(str(number), Text(text))
+    return rows
+
+
+def _head(form: CompiledForm, language: str, *, drafts: bool) -> Text:
+    parts = [form.title]
+    if form.channel == "training":
+        parts.append("ENTRENAMIENTO")
+    if language != SOURCE:
+        parts.append(f"{LANGUAGES[language]}{': BORRADOR SIN REVISAR' if drafts else ''}")
+    return Text(" · ".join(parts), "dim")
+
+
+def _foot(message: str, how: str, commands: str = COMMANDS) -> list[RenderableType]:
+    said: list[RenderableType] = [Text(message, "bold")] if message else []
+    return [*said, Text(how), *([Text(commands, "dim")] if commands else [])]
+
+
+def review(form: CompiledForm, interview: Interview, language: str, message: str) -> Page:
+    """Show every answer before sealing."""
+    rows = Table.grid(padding=(0, 2, 0, 1))
+    rows.add_column(justify="right")
+    rows.add_column()
+    for number, node in enumerate(interview.reviewed, 1):
+        label = Said.of(node.label, language).marked(all_drafts=True)
+        rows.add_row(str(number), Text.assemble(f"{label} ", (answer(interview, node, language), "bold")))
+    how = "Un número corrige esa respuesta. La palabra sellar termina: después nada se puede cambiar ni leer aquí."
+    more = " La palabra seguir hace las demás preguntas." if interview.closing else ""
+    head = _head(form, language, drafts=language != SOURCE and form.channel == "training")
+    return Page([head, Text("Revisar antes de sellar", "bold"), "", rows], _foot(message, how + more))
+
+
+def losing(nodes: Iterable[Node], language: str) -> Page:
+    """Say which answers a change would drop."""
+    labels = [Text(f"- {Said.of(node.label, language).marked(all_drafts=True)}") for node in nodes]
+    head = Text("Con esa respuesta, ya no corresponden y se borran:", "bold")
+    return Page([head, "", *labels], _foot("", "La palabra si la cambia. Enter, para dejar todo como está.", ""))
+
+
+def stop(interview: Interview, message: str) -> Page:
+    """Show the three ways out."""
+    missing = len(interview.filled.missing)
+    asks = f"Antes se hacen {missing} preguntas necesarias." if missing > 1 else "Antes se hace una pregunta necesaria."
+    ways = _numbered(
+        [
+            "Guardar como borrador, cifrado en esta tableta, y salir.",
+            f"Terminar aquí y sellar lo respondido. {asks if missing else ''}".strip(),
+            "Borrar todo. No queda nada, y no se puede deshacer.",
+        ]
+    )
+    return Page(
+        [Text("Parar la conversación", "bold"), "", ways], _foot(message, "Escriba un número. Enter, para seguir.", "")
+    )
+
+
+def destroy() -> Page:
+    """Ask once more before everything goes."""
+    return Page(
+        [Text("Se borran todas las respuestas de esta conversación.", "bold")],
+        _foot("", "La palabra borrar las borra. Enter, para volver.", ""),
+    )
+
+
+def danger(interview: Interview) -> Page:
+    """Say whom to call now, for the inspector, and offer the short way to a referral without a score."""
+    node = interview.engine.nodes.get("guidance_danger")
+    said = (Said.of(texts, SOURCE).text for texts in (node.label, node.hint)) if node else ()
+    how = (
+        "Enter, para volver."
+        if not interview.danger_question
+        else ("1 anota el peligro y termina con lo necesario. Enter, para volver.")
+    )
+    return Page([Text("Peligro ahora", "bold"), "", *(Text(text) for text in said if text)], _foot("", how, ""))
+
+
+def help_page() -> Page:
+    """Show the commands."""
+    return Page([Text(line) for line in HELP], _foot("", "Enter, para volver.", ""))
+
+
+def languages(form: CompiledForm, message: str) -> Page:
+    """Ask for the language of the conversation; one that is not ready is named."""
+    drafts = form.channel == "training"
+    marks = {language: " (borrador sin revisar)" for language in form.languages if drafts and language != SOURCE}
+    names = [LANGUAGES[language] + marks.get(language, "") for language in form.languages]
+    body: list[RenderableType] = [Text("¿En qué idioma van a conversar?", "bold"), "", _numbered(names)]
+    if form.left_out:
+        out = ", ".join(LANGUAGES[language] for language in form.left_out)
+        body += ["", f"Todavía no está listo: {out}."]
+    return Page(body, _foot(message, "Escriba el número.", ""))
+
+
+def drafts(found: Sequence[tuple[Draft, str]], now: int, message: str) -> Page:
+    """List the unfinished interviews: form and time, and nothing of what was said."""
+    lines = [f"{title}, empezada el {at(draft.begun)}{_ends(draft, now)}" for draft, title in found]
+    body: list[RenderableType] = [Text("Hay conversaciones sin terminar en esta tableta", "bold"), "", _numbered(lines)]
+    return Page(body, _foot(message, "Un número la continúa. La palabra nueva empieza otra. Enter, para salir.", ""))
+
+
+def _ends(draft: Draft, now: int) -> str:
+    return f"; se borrará después del {at(draft.ends)}" if draft.is_ending(now) else ""
+
+
+def at(time: int) -> str:
+    """Write a time (ms) as people here do."""
+    return datetime.fromtimestamp(time / 1000, UTC).astimezone().strftime("%d/%m/%Y %H:%M")
+
+
+def sealed(seq: int) -> Page:
+    """Say that it is done; what the form suggests is shown only when the inspector asks for it."""
+    body: list[RenderableType] = [
+        Text(f"Sellada con el número {seq}.", "bold"),
+        "Sus respuestas ya no se pueden leer en esta tableta.",
+    ]
+    how = "Cuando solo usted vea la pantalla, la palabra ver muestra la orientación. Enter, para salir."
+    return Page(body, _foot("", how, ""))
+
+
+def guidance(interview: Interview) -> Page:
+    """Show what the form tells the inspector to do, in Spanish."""
+    node = interview.engine.nodes.get(interview.filled.values.get("guidance", ""))
+    texts = [Said.of(each, SOURCE).text for each in (node.label, node.hint)] if node else []
+    shown = [Text(text) for text in texts if text] or [Text("Para esta conversación no hay orientación.")]
+    return Page([Text("Orientación", "bold"), "", *shown], _foot("", "Enter, para salir.", ""))

@@ -1,0 +1,156 @@
+"""A terminal that forgets: what it shows leaves no trace in scrollback, title, history or redirected output.
+
+The interview uses it. It talks to the controlling terminal itself, reads key by key so that one key hides the screen,
+and clears the screen however it ends; only a process that is killed outright leaves its last page there.
+"""
+
+from __future__ import annotations
+
+import calendar
+import codecs
+import os
+import select
+import signal
+import termios
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from io import StringIO
+from types import FrameType, TracebackType
+from typing import Self
+
+import click
+from rich.console import Console, Group, RenderableType
+
+HIDE = "!"
+MORE = "+"
+STOP = "."
+IDLE_SECONDS = 300.0  # Long enough to listen, short enough for a tablet that somebody had to put down.
+
+_ENTER_PRIVATE, _LEAVE_PRIVATE = "\x1b[?1049h", "\x1b[?1049l"
+_CLEAR = "\x1b[H\x1b[2J\x1b[3J"  # 3J: terminals without a second buffer keep what scrolled away.
+_HIDING = (HIDE, "\x1b", "\x1a", "")  # "!", Escape, Ctrl-Z, and nothing for too long
+_STOPPING = ("\x03", "\x04")  # Ctrl-C and Ctrl-D
+
+
+@dataclass(frozen=True)
+class Page:
+    """What to show: a body that may be longer than the screen, and the lines that always stand under it."""
+
+    body: Sequence[RenderableType]
+    footer: Sequence[RenderableType]
+
+
+class PrivateTerminal:
+    """The controlling terminal, for as long as it is entered."""
+
+    def __init__(self, idle: float = IDLE_SECONDS) -> None:
+        """Open the terminal; a usage error where there is none, or one that cannot be cleared."""
+        if os.environ.get("TERM", "dumb") == "dumb":
+            raise click.UsageError("Esta terminal no puede borrar su pantalla: la conversación quedaría a la vista.")
+        try:
+            self._fd = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
+        except OSError as error:
+            raise click.UsageError("La conversación necesita una terminal; sin ella, use --answers.") from error
+        self._idle = idle
+        self._typed: deque[str] = deque()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def __enter__(self) -> Self:
+        self._before = termios.tcgetattr(self._fd)
+        quiet = termios.tcgetattr(self._fd)
+        quiet[3] &= ~(termios.ICANON | termios.ECHO | termios.ISIG | termios.IEXTEN)
+        termios.tcsetattr(self._fd, termios.TCSAFLUSH, quiet)
+        self._handlers = {number: signal.signal(number, _leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+        self._write(_ENTER_PRIVATE + _CLEAR)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._write(_CLEAR + _LEAVE_PRIVATE)
+            termios.tcsetattr(self._fd, termios.TCSAFLUSH, self._before)
+        except OSError:
+            return  # The line was cut: there is no screen any more to clear.
+        finally:
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)
+            os.close(self._fd)
+
+    def ask(self, page: Page) -> str:
+        """Show a page, and return the line that is typed under it; turning pages and hiding never leave here."""
+        first = 0
+        while True:
+            body, footer, height = self._lines(page.body), self._lines(page.footer), self._size().lines
+            room = max(height - len(footer) - 3, 3)
+            shown = body[first : first + room]
+            rest = [f"({MORE} muestra lo demás)"] if len(body) > room else []
+            self._write(_CLEAR + "\n".join([*shown, *rest, "", *footer, "> "]))
+            line = self._line()
+            if line is None:
+                self._hide()
+            elif line == MORE:
+                first = first + room if first + room < len(body) else 0
+            else:
+                return line
+
+    def _hide(self) -> None:
+        """Show a calendar until the key that hides is typed again; the page does not say how."""
+        today = date.today()
+        weeks = calendar.monthcalendar(today.year, today.month)
+        days = "\n".join(" ".join(f"{day or '':>2}" for day in week) for week in weeks)
+        self._write(f"{_CLEAR}{today:%m/%Y}\nlu ma mi ju vi sá do\n{days}\n")
+        termios.tcflush(self._fd, termios.TCIFLUSH)
+        self._typed.clear()
+        while self._key() != HIDE:
+            continue
+
+    def _line(self) -> str | None:
+        """Read up to Enter; None when the screen is to be hidden at once."""
+        typed: list[str] = []
+        while (key := self._key()) not in ("\r", "\n"):
+            if key in _HIDING:
+                return None
+            if key in _STOPPING:
+                return STOP
+            if key in ("\x7f", "\b"):
+                self._write("\b \b" if typed else "")
+                del typed[-1:]
+            elif key.isprintable():
+                typed.append(key)
+                self._write(key)
+        return "".join(typed).strip()
+
+    def _key(self) -> str:
+        """Return one key; nothing when none was pressed for too long. Keys that send more (arrows) are passed over."""
+        while not self._typed:
+            if not select.select([self._fd], [], [], self._idle)[0]:
+                return ""
+            read = os.read(self._fd, 4096)
+            if not read:
+                raise EOFError
+            if read[0] != 0x1B or len(read) == 1:
+                self._typed.extend(self._decoder.decode(read))
+        return self._typed.popleft()
+
+    def _lines(self, parts: Sequence[RenderableType]) -> list[str]:
+        console = Console(file=StringIO(), width=self._size().columns, force_terminal=True, highlight=False)
+        with console.capture() as captured:
+            console.print(Group(*parts))
+        return captured.get().rstrip("\n").split("\n")
+
+    def _size(self) -> os.terminal_size:
+        size = os.get_terminal_size(self._fd)
+        return size if size.columns and size.lines else os.terminal_size((80, 24))
+
+    def _write(self, text: str) -> None:
+        data = text.encode()
+        while data:
+            data = data[os.write(self._fd, data) :]
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """End like any other exit, so that the screen is cleared on the way."""
+    raise SystemExit(128 + number)

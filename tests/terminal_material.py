@@ -1,0 +1,158 @@
+"""An inspector at a real terminal: types, reads the page that is shown, and can pull the plug."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from screening_forms.engine import Engine
+from screening_forms.xform import Node
+
+CLEAR = "\x1b[H\x1b[2J\x1b[3J"
+ESCAPES = re.compile(r"\x1b(?:\[[?0-9;]*[A-Za-z]|[=>])")
+PATIENCE = 20.0
+
+
+class Commands:
+    """The process that runs commands in terminals; starting it once saves each command its imports."""
+
+    def __init__(self) -> None:
+        worker = Path(__file__).with_name("terminal_worker.py")
+        self._worker = subprocess.Popen(
+            [sys.executable, str(worker)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self, **told: Any) -> int:
+        """Tell the worker something; return the number it answers."""
+        assert self._worker.stdin
+        assert self._worker.stdout
+        self._worker.stdin.write(json.dumps(told) + "\n")
+        self._worker.stdin.flush()
+        return int(self._worker.stdout.readline())
+
+    def close(self) -> None:
+        """End it."""
+        self._worker.communicate()
+
+
+class Inspector:
+    """One command at one terminal."""
+
+    def __init__(self, commands: Commands, *args: object, columns: int = 80, rows: int = 24) -> None:
+        self._commands = commands
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.written = ""  # everything the terminal ever got
+        self._ended = False
+        self.process = commands.ask(tty=os.ttyname(slave), args=[str(arg) for arg in args])
+        os.set_blocking(self._master, False)
+        self._slave = slave
+
+    @property
+    def page(self) -> str:
+        """What stands on the screen, as text."""
+        return ESCAPES.sub("", self.written.rpartition(CLEAR)[2]).replace("\r\n", "\n")
+
+    @property
+    def words(self) -> str:
+        """The page as one line of words."""
+        return " ".join(self.page.split())
+
+    def see(self, prompt: str = "\n> ") -> str:
+        """Wait for the prompt of a page; return the page."""
+        until = time.monotonic() + PATIENCE
+        while not self.page.endswith(prompt):
+            assert time.monotonic() < until, f"no prompt: {self.page}"
+            self._read(0.05)
+        return self.page
+
+    def type(self, line: str) -> str:
+        """Type a line; return the page that follows, or at the end what stands on the screen then."""
+        seen = self.written.count(CLEAR)
+        os.write(self._master, line.encode() + b"\r")
+        return self._next(seen)
+
+    def press(self, key: str) -> str:
+        """Press one key that needs no Enter, and return what is shown then."""
+        seen = self.written.count(CLEAR)
+        os.write(self._master, key.encode())
+        until = time.monotonic() + PATIENCE
+        while self.written.count(CLEAR) == seen:
+            assert time.monotonic() < until, f"nothing follows: {self.page}"
+            self._read(0.02)
+        self._read(0.05)
+        return self.page
+
+    def _next(self, seen: int) -> str:
+        until = time.monotonic() + PATIENCE
+        while self.written.count(CLEAR) == seen or not self.page.endswith("\n> "):
+            assert time.monotonic() < until, f"nothing follows: {self.page}"
+            if "\x1b[?1049l" in self.written:
+                break
+            self._read(0.05)
+        return self.page
+
+    def _read(self, seconds: float) -> None:
+        if select.select([self._master], [], [], seconds)[0]:
+            self.written += os.read(self._master, 65536).decode()
+
+    def kill(self) -> None:
+        """Pull the plug."""
+        os.kill(self.process, signal.SIGKILL)
+        assert self.leave() == -signal.SIGKILL
+
+    def leave(self) -> int:
+        """Wait for the command's end; return its exit code."""
+        os.close(self._slave)
+        self._slave = -1
+        code = self._commands.ask(wait=self.process)
+        try:
+            while True:
+                self.written += os.read(self._master, 65536).decode()
+        except OSError:
+            os.close(self._master)
+        return code
+
+
+def shown(engine: Engine, inspector: Inspector, language: str = "es") -> Node:
+    """The question on the page."""
+    labels = {" ".join(node.label[language].removeprefix("[borrador] ").split()): node for node in engine.questions}
+    found = [label for label in labels if label in inspector.words]
+    assert found, inspector.page
+    return labels[max(found, key=len)]
+
+
+def typed(engine: Engine, node: Node, so_far: Mapping[str, str], answer: Any) -> str:
+    """What to type for an answer as the answer files have it."""
+    if node.type in ("note", "acknowledge"):
+        return "ok" if answer else ""
+    if not node.choices:
+        return "-" if answer in (None, "") else str(answer)
+    codes = [choice.code for choice in engine.offered(node, engine.settle(so_far))]
+    wanted = answer if isinstance(answer, list) else [answer]
+    return " ".join(str(codes.index(code) + 1) for code in wanted) if answer else "-"
+
+
+def texts(answers: Mapping[str, Any]) -> dict[str, str]:
+    """Answers as the engine writes them."""
+    return {name: " ".join(value) if isinstance(value, list) else str(value) for name, value in answers.items()}
+
+
+def answer_all(engine: Engine, inspector: Inspector, answers: Mapping[str, Any], language: str = "es") -> None:
+    """Answer every question as it comes, to the review."""
+    while "Revisar antes de sellar" not in inspector.page:
+        node = shown(engine, inspector, language)
+        inspector.type(typed(engine, node, texts(answers), answers.get(node.name)))

@@ -1,0 +1,210 @@
+"""Drafts: what nobody else can open, what a power cut leaves, and how they end."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sync.draft import KEPT, WARNED_BEFORE, Draft, Drafts
+from sync.encoding import b64u
+from sync.errors import SyncError
+from sync.keys import SigningKey
+from sync.outbox import DAY, Outbox
+from sync.seal import new_jti
+
+DEVICE, OTHER = SigningKey.from_secret(b"\1" * 32), SigningKey.from_secret(b"\2" * 32)
+BEGUN = 1_795_000_000_000
+CANARY = "Kanaryo-Qhilqasqa"
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+contents = st.dictionaries(texts, texts, max_size=60).map(lambda answers: {"answers": answers})
+drafts_of_any_kind = st.builds(
+    Draft,
+    id=st.binary(min_size=16, max_size=16).map(b64u),
+    sha=st.text("0123456789abcdef", min_size=64, max_size=64),
+    begun=st.integers(0, 2**50),
+    saved=st.integers(0, 2**50),
+    language=st.sampled_from(["es", "quz", "ayr"]),
+    content=contents,
+    warned=st.integers(0, 2**50),
+)
+
+
+@pytest.fixture(scope="module")
+def outbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outbox]:
+    with Outbox(tmp_path_factory.mktemp("tablet") / "outbox.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def kept(tmp_path: Path, outbox: Outbox) -> Drafts:
+    return Drafts(tmp_path / "drafts", DEVICE, outbox)
+
+
+def draft(**changes: object) -> Draft:
+    made = Draft(new_jti(), "a" * 64, BEGUN, BEGUN, "quz", {"answers": {"deuda": "yes", "nota": CANARY}})
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def file_of(drafts: Drafts, made: Draft) -> Path:
+    drafts.save(made)
+    return drafts._path(made.id)
+
+
+@settings(max_examples=30, deadline=None)
+@given(drafts_of_any_kind)
+def test_a_draft_opens_as_it_was_saved(outbox: Outbox, made: Draft) -> None:
+    with TemporaryDirectory() as folder:
+        drafts = Drafts(Path(folder) / "drafts", DEVICE, outbox)
+        drafts.save(made)
+        assert drafts.load(made.id) == made
+        assert drafts.all() == (made,)
+
+
+@settings(max_examples=30, deadline=None)
+@given(drafts_of_any_kind, st.data())
+def test_any_flipped_bit_is_refused(outbox: Outbox, made: Draft, data: st.DataObject) -> None:
+    with TemporaryDirectory() as folder:
+        drafts = Drafts(Path(folder) / "drafts", DEVICE, outbox)
+        path = file_of(drafts, made)
+        body = bytearray(path.read_bytes())
+        place = data.draw(st.integers(0, len(body) * 8 - 1))
+        body[place // 8] ^= 1 << place % 8
+        path.write_bytes(body)
+        with pytest.raises(SyncError, match=r"draft\.unopenable"):
+            drafts.load(made.id)
+        assert drafts.all() == ()
+        assert drafts.damaged() == (path,)
+        assert path.read_bytes() == body, "what does not open is kept"
+
+
+def test_a_draft_opens_on_no_other_tablet_and_under_no_other_id_or_form(kept: Drafts, outbox: Outbox) -> None:
+    made = draft()
+    path = file_of(kept, made)
+    body = path.read_bytes()
+    with pytest.raises(SyncError, match=r"draft\.unopenable"):
+        Drafts(path.parent, OTHER, outbox).load(made.id)
+    other = new_jti()
+    for changed in (body, body.replace(made.id.encode(), other.encode())):
+        kept._path(other).write_bytes(changed)
+        with pytest.raises(SyncError, match=r"draft\.unopenable"):
+            kept.load(other)
+    path.write_bytes(body.replace(made.sha.encode(), b"b" * 64))
+    with pytest.raises(SyncError, match=r"draft\.unopenable"):
+        kept.load(made.id)
+
+
+def test_the_file_holds_no_answer_has_one_length_and_is_its_owners(kept: Drafts) -> None:
+    sizes = set()
+    for answers in ({}, {"deuda": CANARY}, {f"pregunta{n}": CANARY + str(n) for n in range(70)}):
+        path = file_of(kept, draft(content={"answers": answers}))
+        body = path.read_bytes()
+        assert CANARY.encode() not in body
+        assert b"deuda" not in body
+        sizes.add(len(body))
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert len(sizes) == 1
+    assert CANARY not in repr(draft())
+
+
+def test_the_same_draft_never_looks_the_same_twice(kept: Drafts) -> None:
+    made = draft()
+    assert file_of(kept, made).read_bytes() != file_of(kept, made).read_bytes()
+
+
+def test_what_was_sealed_before_the_power_went_is_no_draft_any_more(tmp_path: Path) -> None:
+    with Outbox(tmp_path / "outbox.db") as outbox:
+        drafts, made, other = Drafts(tmp_path / "drafts", DEVICE, outbox), draft(), draft()
+        for each in (made, other):
+            drafts.save(each)
+        outbox.append("17-protection", made.id, lambda place: b"sealed")
+        assert drafts.all() == (other,)
+        assert not drafts._path(made.id).exists()
+
+
+def test_the_form_version_of_a_draft_is_known_without_opening_it(kept: Drafts, outbox: Outbox) -> None:
+    path = file_of(kept, draft(sha="c" * 64))
+    assert Drafts(path.parent, OTHER, outbox).bundles() == {f"bundle/{'c' * 64}"}
+
+
+# Age
+
+
+def test_nothing_is_destroyed_before_somebody_was_warned_for_three_days(kept: Drafts) -> None:
+    made = draft()
+    kept.save(made)
+    assert kept.ending(BEGUN + KEPT - WARNED_BEFORE - 1) == ()
+    late = BEGUN + 10 * KEPT
+    assert kept.ending(late) == (made,)
+    assert kept.destroy_ended(late) == (), "nobody has been warned"
+    kept.told(kept.ending(late), late)
+    assert kept.destroy_ended(late + WARNED_BEFORE - 1) == ()
+    assert [gone.id for gone in kept.destroy_ended(late + WARNED_BEFORE)] == [made.id]
+    assert kept.all() == ()
+
+
+def test_a_draft_in_use_lives_on(kept: Drafts) -> None:
+    made = draft()
+    kept.save(made)
+    late = BEGUN + KEPT
+    kept.told(kept.ending(late), late)
+    kept.save(replace(made, saved=late, warned=0))
+    assert kept.destroy_ended(late + WARNED_BEFORE) == ()
+
+
+@pytest.mark.parametrize("wrong", [0, 3_800_000_000_000])
+def test_a_clock_of_1970_or_2090_destroys_nothing_at_once(kept: Drafts, wrong: int) -> None:
+    kept.save(draft())
+    kept.told(kept.ending(wrong), wrong)
+    assert kept.destroy_ended(wrong) == ()
+    kept.told(kept.ending(BEGUN + KEPT), BEGUN + KEPT)
+    assert kept.destroy_ended(BEGUN + KEPT) == (), "a warning from the future is none"
+    assert len(kept.destroy_ended(BEGUN + KEPT + 3 * DAY)) == 1
+
+
+# Power cuts
+
+WRITER = """
+import itertools, sys
+from pathlib import Path
+from sync.draft import Draft, Drafts
+from sync.keys import SigningKey
+from sync.outbox import Outbox
+folder = Path(sys.argv[1])
+with Outbox(folder / "outbox.db") as outbox:
+    drafts = Drafts(folder / "drafts", SigningKey.from_secret(bytes([1]) * 32), outbox)
+    for number in itertools.count(int(sys.argv[2])):
+        drafts.save(Draft("A" * 22, "a" * 64, 1, number, "es", {"answers": {str(n): "x" for n in range(number)}}))
+        print(number, flush=True)
+"""
+
+
+def test_a_power_cut_at_any_moment_costs_at_most_the_answer_being_saved(tmp_path: Path) -> None:
+    chance, reached = Random(20261121), 0
+    for _ in range(6):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path), str(reached + 1)], stdout=subprocess.PIPE, text=True
+        )
+        assert writer.stdout
+        reached = int(writer.stdout.readline())
+        time.sleep(chance.uniform(0, 0.03))
+        writer.kill()
+        reached = max([reached, *map(int, writer.communicate()[0].split())])
+        with Outbox(tmp_path / "outbox.db") as outbox:
+            [found] = Drafts(tmp_path / "drafts", DEVICE, outbox).all()
+        assert found.saved in (reached, reached + 1)
+        assert len(found.content["answers"]) == found.saved
+        assert os.listdir(tmp_path / "drafts") == [f"{'A' * 22}.draft"]
