@@ -40,7 +40,12 @@ class Kind:
 
     def rows(self, name: str, text: str) -> list[NumberedRow]:
         """The rows with their line numbers (the heading is line 1); raises FormError if columns are missing."""
-        table = csv.DictReader(io.StringIO(text))
+        table = csv.DictReader(io.StringIO(text, newline=""))
+        try:
+            cells = list(table)
+        except csv.Error as error:
+            es, en = f"no se puede leer como tabla CSV: {error}", f"cannot be read as a CSV table: {error}"
+            raise FormError([self.problem("unreadable", name, table.line_num, "", es, en)]) from error
         missing = [column for column in self.columns if column not in (table.fieldnames or ())]
         if missing:
             raise FormError(
@@ -51,7 +56,7 @@ class Kind:
                     for c in missing
                 ]
             )
-        return [(n, {c: (cells[c] or "").strip() for c in self.columns}) for n, cells in enumerate(table, start=2)]
+        return [(n, {c: (row[c] or "").strip() for c in self.columns}) for n, row in enumerate(cells, start=2)]
 
     def problem(self, what: str, name: str, row: int, column: str, advice_es: str, advice_en: str) -> FormProblem:
         """A problem in one cell of one table of this kind."""

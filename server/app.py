@@ -38,7 +38,7 @@ def tablets_app(parts: Parts) -> Flask:
     app = open_door("tablets", parts)
     addresses.believe(app, parts.config.proxies)
     addresses.slow_down_guessing(app)
-    app.register_blueprint(tablets.blueprint)
+    tablets.install(app)
     return app
 
 

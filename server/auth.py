@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, request
 
+from server.api.contract import noted
 from server.api.door import parts
 from server.config import Config
 from server.flows import people
@@ -50,7 +51,7 @@ def needs(*roles: str) -> Callable[[Endpoint], Endpoint]:
                 raise Problem("role.missing", f"this needs one of: {', '.join(sorted(roles))}")
             return endpoint(*args, **kwargs)
 
-        return guarded  # type: ignore[return-value]
+        return noted(guarded, security=[{"session": []}], **{"x-roles": sorted(roles)})  # type: ignore[return-value]
 
     return wrap
 

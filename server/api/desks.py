@@ -13,6 +13,7 @@ from flask_smorest import Blueprint
 
 from server import auth
 from server.api import schemas
+from server.api.contract import BYTES, fails
 from server.api.door import parts
 from server.flows import desks, referrals, reports
 from server.store.referrals import Referral
@@ -20,6 +21,8 @@ from sync.route import Route
 
 ENVELOPE = "application/vnd.chaski.envelope"
 blueprint = Blueprint("desks", __name__, url_prefix="/v1", description="Queues, referrals, reports")
+_OWN = ("referral.unknown", "referral.other_desk")
+_MOVES = ("referral.wrong_state", "referral.held_by_another")
 
 
 def _referral(found: Referral, route: Route | None) -> dict[str, Any]:
@@ -43,6 +46,7 @@ def queues(view: dict[str, str]) -> list[dict[str, Any]]:
 
 @blueprint.get("/queues/<queue>")
 @auth.needs("coordinator")
+@fails("queue.other_desk")
 @blueprint.arguments(schemas.View, location="query")
 @blueprint.response(200, schemas.Referral(many=True))
 def queue(view: dict[str, str], queue: str) -> list[dict[str, Any]]:
@@ -52,6 +56,7 @@ def queue(view: dict[str, str], queue: str) -> list[dict[str, Any]]:
 
 @blueprint.get("/referrals/<referral_id>")
 @auth.needs("coordinator")
+@fails(*_OWN)
 @blueprint.response(200, schemas.Referral)
 def referral(referral_id: str) -> dict[str, Any]:
     """One referral of the caller's queues."""
@@ -60,7 +65,9 @@ def referral(referral_id: str) -> dict[str, Any]:
 
 @blueprint.get("/referrals/<referral_id>/envelope")
 @auth.needs("coordinator")
-@blueprint.response(200, content_type=ENVELOPE)
+@fails(*_OWN)
+@fails("referral.other_keyring")
+@blueprint.response(200, BYTES, content_type=ENVELOPE)
 def envelope(referral_id: str) -> Response:
     """The sealed screening, byte for byte; the caller's client opens it. The read is audited."""
     here = parts()
@@ -70,6 +77,7 @@ def envelope(referral_id: str) -> Response:
 
 @blueprint.post("/referrals/<referral_id>/claim")
 @auth.needs("coordinator")
+@fails(*_OWN, *_MOVES)
 @blueprint.response(200, schemas.Referral)
 def claim(referral_id: str) -> dict[str, Any]:
     """Reserve a referral for the caller, until the lease lapses."""
@@ -81,6 +89,7 @@ def claim(referral_id: str) -> dict[str, Any]:
 
 @blueprint.post("/referrals/<referral_id>/accept")
 @auth.needs("coordinator")
+@fails(*_OWN, *_MOVES)
 @blueprint.response(200, schemas.Referral)
 def accept(referral_id: str) -> dict[str, Any]:
     """Take on a claimed referral; the tablet is told."""
@@ -91,6 +100,7 @@ def accept(referral_id: str) -> dict[str, Any]:
 
 @blueprint.post("/referrals/<referral_id>/close")
 @auth.needs("coordinator")
+@fails(*_OWN, *_MOVES, "referral.unknown_result")
 @blueprint.arguments(schemas.Close)
 @blueprint.response(200, schemas.Referral)
 def close(given: dict[str, str], referral_id: str) -> dict[str, Any]:

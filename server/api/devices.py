@@ -12,8 +12,8 @@ from flask_smorest import Blueprint
 
 from server import auth
 from server.api import schemas
-from server.api.door import parts
-from server.api.publishing import DOCUMENT
+from server.api.contract import BYTES, fails, takes
+from server.api.door import DOCUMENT, parts
 from server.flows import enrolment, publishing, reports
 from server.flows.reports import Tablet
 from sync.encoding import b64u
@@ -25,6 +25,7 @@ blueprint = Blueprint("devices", __name__, url_prefix="/v1", description="Tablet
 
 @blueprint.post("/invitations")
 @auth.needs("administrator")
+@fails("enrolment.unknown_region")
 @blueprint.arguments(schemas.Invite)
 @blueprint.response(201, schemas.Invitation)
 def invite(given: dict[str, str]) -> dict[str, Any]:
@@ -63,7 +64,8 @@ def devices() -> list[dict[str, Any]]:
 
 @blueprint.get("/devices/<dev>/certificate")
 @auth.needs()
-@blueprint.response(200, content_type=DOCUMENT)
+@fails("device.not_found", "device.not_certified")
+@blueprint.response(200, BYTES, content_type=DOCUMENT)
 def certificate(dev: str) -> Response:
     """A tablet's certificate, byte for byte: desks check envelopes with the key in it."""
     return Response(enrolment.certificate(parts().db, dev), mimetype=DOCUMENT)
@@ -71,6 +73,9 @@ def certificate(dev: str) -> Response:
 
 @blueprint.post("/devices/<dev>/certificate")
 @auth.needs("registrar")
+@fails("encoding.*", "document.*", "key.*", "signed.*", "signed.too_few", "signed.bad_signature", "enrolment.*")
+@fails("device.not_found", "device.not_pending")
+@takes(DOCUMENT)
 @blueprint.response(204)
 def certify(dev: str) -> Response:
     """Take a certificate that a registrar signed after comparing the six words."""

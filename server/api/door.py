@@ -25,6 +25,8 @@ from sync.exchange import MAX_BODY_BYTES
 _log = logging.getLogger("chaski")
 _YEAR = 365 * 24 * 60 * 60
 _GZIP_FROM = 512
+DOCUMENT = "application/octet-stream"
+"""Media type of signed documents and public keys."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def parts() -> Parts:
 
 def signed_bytes(body: bytes, name: str, *, immutable: bool) -> Response:
     """Serve bytes that somebody signed, unchanged. `name` identifies them; what it names never changes if immutable."""
-    response = Response(body, mimetype="application/octet-stream")
+    response = Response(body, mimetype=DOCUMENT)
     response.vary.add("Accept-Encoding")
     if immutable:
         response.cache_control.max_age = _YEAR

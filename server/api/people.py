@@ -9,14 +9,15 @@ from typing import Any
 
 from flask import Flask, Response, jsonify, request
 from flask.views import MethodView
-from flask_smorest import Api, Blueprint
+from flask_smorest import Blueprint
 
-from server import auth, problems
-from server.api import desks, devices
+from server import auth
+from server.api import common, desks, devices, page
 from server.api import publishing as documents
+from server.api.contract import fails, publish
 from server.api.door import parts
 from server.api.schemas import Login, Me, Parameters, Person, SignIn
-from server.flows import keyrings, people, publishing
+from server.flows import keyrings, people
 from server.problems import Problem
 from sync.encoding import b64u, strict_value, unb64u
 from sync.errors import SyncError
@@ -28,18 +29,11 @@ blueprint = Blueprint("people", __name__, url_prefix="/v1", description="Sign-in
 
 def install(app: Flask) -> None:
     """Put the people's API, its OpenAPI document and the guard against forged requests on an app."""
-    app.config.update(
-        API_TITLE="Chaski, people's door", API_VERSION="v1", OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX="/"
-    )
     auth.guard_requests(app)
     app.before_request(_read_strictly)
     app.after_request(_keep_no_copy)
-    api = Api(app)
-    # Api brings its own error bodies; this door answers with problem documents like the other.
-    problems.install(app)
-    app.add_url_rule("/healthz", view_func=health)
-    for each in (blueprint, devices.blueprint, documents.blueprint, desks.blueprint):
-        api.register_blueprint(each)
+    parts_of_api = (blueprint, devices.blueprint, documents.blueprint, desks.blueprint, common.blueprint)
+    page.install(app, publish(app, *parts_of_api, title="Chaski: puerta de las personas", guard=auth.GUARD))
 
 
 def _read_strictly() -> None:
@@ -55,12 +49,6 @@ def _keep_no_copy(response: Response) -> Response:
     return response
 
 
-def health() -> Response:
-    """Whether the server can read its database."""
-    publishing.newest(parts().db.read(), "trust")
-    return jsonify(status="ok")
-
-
 @blueprint.get("/session/parameters")
 @blueprint.arguments(Login, location="query")
 @blueprint.response(200, Parameters)
@@ -73,6 +61,7 @@ def parameters(given: dict[str, str]) -> dict[str, Any]:
 class Session(MethodView):
     """The caller's session."""
 
+    @fails("session.refused", "session.too_many")
     @blueprint.arguments(SignIn)
     @blueprint.response(201, Person)
     def post(self, given: dict[str, str]) -> Response:

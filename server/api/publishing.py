@@ -12,16 +12,21 @@ from flask_smorest import Blueprint
 
 from server import auth
 from server.api import schemas
-from server.api.door import parts, signed_bytes
+from server.api.contract import BYTES, fails, takes
+from server.api.door import DOCUMENT, parts, signed_bytes
 from server.flows import publishing
 from server.flows.publishing import Ring
 
-DOCUMENT = "application/octet-stream"
 blueprint = Blueprint("publishing", __name__, url_prefix="/v1", description="Signed documents")
+_SIGNED = ("encoding.*", "document.*", "document.rolled_back", "document.same_number", "key.*")
+_SIGNATURES = ("signed.*", "signed.too_few", "signed.bad_signature")
 
 
 @blueprint.post("/publications")
 @auth.needs("publisher")
+@fails(*_SIGNED, *_SIGNATURES, "bundle.*", "bundle.demo_trust", "bundle.one_person", "form.version_exists")
+@fails("publication.unknown_channel")
+@takes(DOCUMENT)
 @blueprint.arguments(schemas.Ring, location="query")
 @blueprint.response(201, schemas.Published)
 def publish(given: dict[str, Any]) -> dict[str, Any]:
@@ -37,6 +42,8 @@ def publish(given: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.post("/trust")
 @auth.needs("registrar")
+@fails(*_SIGNED, *_SIGNATURES, "trust.*", "trust.other_server")
+@takes(DOCUMENT)
 @blueprint.response(201, schemas.Accepted)
 def put_trust() -> dict[str, Any]:
     """Put a newer trust in force; the roots of the one held must have signed it."""
@@ -47,6 +54,8 @@ def put_trust() -> dict[str, Any]:
 
 @blueprint.post("/registry")
 @auth.needs("registrar")
+@fails(*_SIGNED, *_SIGNATURES, "registry.*", "registry.key_missing")
+@takes(DOCUMENT)
 @blueprint.response(201, schemas.Accepted)
 def put_registry() -> dict[str, Any]:
     """Put a newer registry in force; tablets that it revokes are revoked."""
@@ -57,7 +66,7 @@ def put_registry() -> dict[str, Any]:
 
 @blueprint.get("/<any(trust, registry, manifest):kind>")
 @auth.needs()
-@blueprint.response(200, content_type=DOCUMENT)
+@blueprint.response(200, BYTES, content_type=DOCUMENT)
 def document(kind: str) -> Response:
     """The document in force, byte for byte."""
     stored = publishing.newest(parts().db.read(), kind)
@@ -66,7 +75,8 @@ def document(kind: str) -> Response:
 
 @blueprint.get("/forms/<form>/<sha>")
 @auth.needs()
-@blueprint.response(200, content_type=DOCUMENT)
+@fails("form.unknown")
+@blueprint.response(200, BYTES, content_type=DOCUMENT)
 def form(form: str, sha: str) -> Response:
     """A published form version, byte for byte; desks show the questions from it."""
     return signed_bytes(publishing.form(parts().db, form, sha), sha, immutable=True)
@@ -74,7 +84,8 @@ def form(form: str, sha: str) -> Response:
 
 @blueprint.get("/keys/<sha256>")
 @auth.needs()
-@blueprint.response(200, content_type=DOCUMENT)
+@fails("key.unknown")
+@blueprint.response(200, BYTES, content_type=DOCUMENT)
 def key(sha256: str) -> Response:
     """A keyring's public key, by its hash."""
     return signed_bytes(publishing.public_key(parts().db, sha256), sha256, immutable=True)

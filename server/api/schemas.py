@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from marshmallow import Schema, fields, validate
 
 from sync.encoding import MAX_INTEGER
@@ -13,11 +15,21 @@ REGION = validate.Regexp(r"[0-9]{2}\Z")
 REGIONS = validate.Regexp(r"[0-9]{2}(,[0-9]{2})*\Z")
 
 
+class Names(fields.List[str]):
+    """A set of names, written in one order."""
+
+    def __init__(self, **said: Any) -> None:
+        super().__init__(fields.String(), **said)
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **said: Any) -> list[Any] | None:
+        return super()._serialize(sorted(value), attr, obj, **said)
+
+
 class Parameters(Schema):
     """How a client makes `auth` and `lock` of a passphrase (SPEC 3.2)."""
 
     salt = fields.String(required=True, metadata={"description": "16 bytes, base64url"})
-    kdf = fields.Constant("argon2id-65536-3-1")
+    kdf = fields.Constant("argon2id-65536-3-1", metadata={"type": "string", "enum": ["argon2id-65536-3-1"]})
 
 
 class Login(Schema):
@@ -38,8 +50,8 @@ class Person(Schema):
     person = fields.String(attribute="id")
     login = fields.String()
     name = fields.String()
-    roles = fields.Function(lambda person: sorted(person.roles))
-    groups = fields.Function(lambda person: sorted(person.groups))
+    roles = Names()
+    groups = Names()
 
 
 class LockedKey(Schema):
@@ -105,6 +117,13 @@ class Device(Schema):
     clock_offset = fields.Integer(allow_none=True, metadata={"description": "its clock minus ours, in ms"})
     forms = fields.Dict(keys=fields.String(), metadata={"description": "form id to the version on board"})
     rejected = fields.Integer(metadata={"description": "envelopes of its that were rejected, ever"})
+
+
+class Enrolled(Schema):
+    """A tablet that has been taken in, or taken back."""
+
+    dev = fields.String()
+    state = fields.String()
 
 
 class Ring(Schema):
@@ -222,3 +241,9 @@ class AuditPage(Schema):
 
     head = fields.Nested(AuditHead)
     entries = fields.List(fields.Nested(AuditEntry))
+
+
+class Health(Schema):
+    """The server can work; where it cannot, it answers with a problem."""
+
+    status = fields.String(metadata={"enum": ["ok"]})

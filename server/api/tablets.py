@@ -5,19 +5,33 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from typing import Any
 
-from flask import Blueprint, Response, g, jsonify, request
+from flask import Flask, Response, g, request
+from flask_smorest import Blueprint
 
-from server.api.door import parts, signed_bytes
+from server.api import common, page, schemas
+from server.api.contract import BYTES, fails, publish, takes
+from server.api.door import DOCUMENT, parts, signed_bytes
 from server.flows import enrolment, exchange, publishing
 from server.flows.intake import Rulebook
 from sync.enrolment import MAX_REQUEST_BYTES
 from sync.exchange import CONTENT_TYPE, SIGNATURE_HEADER, Message
 
-blueprint = Blueprint("tablets", __name__)
+blueprint = Blueprint("tablets", __name__, description="Tablets")
+_SIGNED = ("encoding.*", "document.*", "key.*", "signed.*")
+
+
+def install(app: Flask) -> None:
+    """Put the tablets' API, its OpenAPI document and the page about it on an app."""
+    page.install(app, publish(app, blueprint, common.blueprint, title="Chaski: puerta de las tabletas"))
 
 
 @blueprint.post("/v1/sync")
+@fails("device.unknown", "device.not_certified", "encoding.*", "document.*", "sync.number_used")
+@fails("exchange.bad_signature", "exchange.too_large", "exchange.*")
+@takes(CONTENT_TYPE, SIGNATURE_HEADER)
+@blueprint.response(200, BYTES, content_type=CONTENT_TYPE)
 def sync() -> Response:
     """The whole conversation in one round trip (SPEC 11)."""
     here = parts()
@@ -31,16 +45,21 @@ def sync() -> Response:
 
 
 @blueprint.post("/v1/enrolments")
-def enrol() -> tuple[Response, int]:
+@fails(*_SIGNED, "enrolment.code_unknown", "enrolment.code_used", "enrolment.code_expired", "enrolment.device_known")
+@takes(DOCUMENT)
+@blueprint.response(201, schemas.Enrolled)
+def enrol() -> dict[str, Any]:
     """Take in a tablet that shows a one-time code (SPEC 5.5)."""
     here = parts()
     # Anybody may ask this, and a document is read and written anew before its signature can be checked: keep it small.
     request.max_content_length = MAX_REQUEST_BYTES
     device = enrolment.enrol(here.db, request.get_data(), now=here.now())
-    return jsonify(dev=device.dev, state=device.state), 201
+    return {"dev": device.dev, "state": device.state}
 
 
 @blueprint.get("/v1/enrolments/<dev>")
+@fails("device.not_found", "device.not_certified")
+@blueprint.response(200, BYTES, content_type=DOCUMENT)
 def certificate(dev: str) -> Response:
     """The tablet's certificate, once a registrar signed it."""
     body = enrolment.certificate(parts().db, dev)
@@ -48,16 +67,20 @@ def certificate(dev: str) -> Response:
 
 
 @blueprint.put("/v1/enrolments/<dev>")
-def readmit(dev: str) -> Response:
+@fails(*_SIGNED, "enrolment.wrong_device")
+@takes(DOCUMENT)
+@blueprint.response(200, schemas.Enrolled)
+def readmit(dev: str) -> dict[str, Any]:
     """Take back a certified tablet that a restored server has forgotten (SPEC 5.5)."""
     request.max_content_length = MAX_REQUEST_BYTES  # for the reason above
     here = parts()
     trust, registry = publishing.trust_in_force(here.db.read()), publishing.registry_in_force(here.db.read())
     device = enrolment.readmit(here.db, request.get_data(), dev, trust=trust, registry=registry, now=here.now())
-    return jsonify(dev=device.dev, state=device.state)
+    return {"dev": device.dev, "state": device.state}
 
 
 @blueprint.get("/v1/<any(trust, registry, manifest):kind>")
+@blueprint.response(200, BYTES, content_type=DOCUMENT)
 def document(kind: str) -> Response:
     """The newest trust, registry or manifest."""
     stored = publishing.newest(parts().db.read(), kind)
@@ -65,19 +88,16 @@ def document(kind: str) -> Response:
 
 
 @blueprint.get("/v1/forms/<form>/<sha>")
+@fails("form.unknown")
+@blueprint.response(200, BYTES, content_type=DOCUMENT)
 def form(form: str, sha: str) -> Response:
     """A form version; its hash is its name, so it may be kept for ever."""
     return signed_bytes(publishing.form(parts().db, form, sha), sha, immutable=True)
 
 
 @blueprint.get("/v1/keys/<sha256>")
+@fails("key.unknown")
+@blueprint.response(200, BYTES, content_type=DOCUMENT)
 def key(sha256: str) -> Response:
     """A keyring's big public key."""
     return signed_bytes(publishing.public_key(parts().db, sha256), sha256, immutable=True)
-
-
-@blueprint.get("/healthz")
-def health() -> Response:
-    """Whether the server can read its database."""
-    publishing.newest(parts().db.read(), "trust")
-    return jsonify(status="ok")

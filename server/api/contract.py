@@ -1,0 +1,221 @@
+"""What a door says of itself: its OpenAPI 3.1 document, of the addresses' own decorators, problems.csv and texts.csv.
+
+Both doors call `publish`; the page for people (page.py) is made of the same document. It answers no request of the API.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from importlib import metadata, resources
+from typing import Any, TypeVar
+
+from flask import Flask, Response, jsonify
+from flask_smorest import Api, Blueprint
+
+from server import problems
+from server.problems import MEDIA_TYPE, entry_of
+
+Document = dict[str, Any]
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+SESSION = {"type": "apiKey", "in": "cookie", "name": "chaski_session"}
+BYTES: Document = {}
+"""OpenAPI 3.1 says of a body that is no text: nothing. Its media type is all there is to say."""
+# What any address may answer: the request is no HTTP we read, or the server cannot work just now.
+ALWAYS = (
+    "http.bad_request",
+    "http.length_required",
+    "http.too_large",
+    "http.head_too_large",
+    "server.failed",
+    "server.busy",
+    "server.not_ready",
+    "storage.failed",
+    "storage.full",
+)
+_UNSAFE = ("post", "put", "patch", "delete")
+_REQUESTS = frozenset({"SignIn", "Invite", "Close"})
+
+
+@dataclass(frozen=True)
+class Text:
+    """What an address, a field or a schema is, in both languages."""
+
+    es: str
+    en: str
+
+
+def _read_texts() -> dict[str, Text]:
+    lines = resources.files("server.api").joinpath("texts.csv").read_text(encoding="utf-8").splitlines()
+    return {row["name"]: Text(row["es"], row["en"]) for row in csv.DictReader(lines)}
+
+
+TEXTS = _read_texts()
+
+
+# Said beside an address
+
+
+def noted(endpoint: Endpoint, **said: Any) -> Endpoint:
+    """Write something about an address into its part of the document; flask-smorest keeps it there."""
+    kept = deepcopy(getattr(endpoint, "_apidoc", {}))
+    kept["manual_doc"] = {**kept.get("manual_doc", {}), **said}
+    endpoint._apidoc = kept  # type: ignore[attr-defined]
+    return endpoint
+
+
+def fails(*codes: str) -> Callable[[Endpoint], Endpoint]:
+    """Name the problems that an address answers with, beside those that every address may."""
+    return lambda endpoint: noted(endpoint, **{"x-codes": list(codes)})
+
+
+def takes(media_type: str, *headers: str) -> Callable[[Endpoint], Endpoint]:
+    """Say that an address takes bytes of a media type, and which headers must come with them."""
+    body = {"required": True, "content": {media_type: BYTES}}
+    named = [{"in": "header", "name": name, "required": True, "schema": {"type": "string"}} for name in headers]
+    return lambda endpoint: noted(endpoint, requestBody=body, **({"parameters": named} if named else {}))
+
+
+# The document
+
+
+def publish(app: Flask, *blueprints: Blueprint, title: str, guard: str = "") -> Document:
+    """Put blueprints on a door, and its document at /openapi.json; return it. `guard`: a header without which nothing
+    is changed."""
+    app.config.update(
+        API_TITLE=title, API_VERSION=metadata.version("chaski"), OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX=None
+    )
+    api = Api(app)
+    for each in blueprints:
+        api.register_blueprint(each)
+    # Api brings its own error bodies; both doors answer with problem documents.
+    problems.install(app)
+    document = _complete(api.spec.to_dict(), guard)
+
+    def openapi() -> Response:
+        """The OpenAPI document of this door."""
+        return jsonify(document)
+
+    app.add_url_rule("/openapi.json", view_func=openapi)
+    return document
+
+
+def operations(document: Document) -> Iterator[tuple[str, str, Document]]:
+    """Every method, address and operation of a document."""
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            if method != "parameters":
+                yield method, path, operation
+
+
+def _complete(document: Document, guard: str) -> Document:
+    """Add to what flask-smorest writes: all problems, what must be there, and a text for everything that has a name."""
+    components = document["components"]
+    components["schemas"] = {name: _closed(name, each) for name, each in components["schemas"].items() if name in TEXTS}
+    components["schemas"]["Problem"] = _problem_schema()
+    components["responses"] = {str(status): _problems(codes) for status, codes in _by_status(ALWAYS).items()}
+    components.pop("parameters", None)
+    secured = False
+    for method, path, operation in operations(document):
+        shared = document["paths"][path].get("parameters", ())
+        guards = [_guarded(guard)] if guard and method in _UNSAFE else []
+        operation["parameters"] = [
+            {**each, **_told(each["name"])} for each in (*shared, *operation.get("parameters", ()), *guards)
+        ]
+        operation["description"] = " ".join([operation.get("summary", ""), operation.get("description", "")]).strip()
+        operation["summary"] = TEXTS[f"{method.upper()} {path}"].es
+        operation["responses"] = _responses(operation)
+        secured = secured or "security" in operation
+    for item in document["paths"].values():
+        item.pop("parameters", None)
+    if secured:
+        components["securitySchemes"] = {"session": SESSION}
+    whole: Document = _with_whole_patterns(document)
+    return whole
+
+
+def _responses(operation: Document) -> Document:
+    good = {status: each for status, each in operation["responses"].items() if status[0] in "23"}
+    for each in good.values():
+        if header := operation.get("x-answer-header"):
+            each["headers"] = {header: {"required": True, "schema": {"type": "string"}}}
+    codes = [*operation.get("x-codes", ()), *_implied(operation)]
+    own = {str(status): codes for status, codes in _by_status([*ALWAYS, *codes]).items()}
+    common = {str(status): codes for status, codes in _by_status(ALWAYS).items()}
+    return good | {
+        status: {"$ref": f"#/components/responses/{status}"} if common.get(status) == codes else _problems(codes)
+        for status, codes in sorted(own.items())
+    }
+
+
+def _implied(operation: Document) -> Iterator[str]:
+    """The problems that follow from what an address takes and who may ask."""
+    places = {each["in"] for each in operation["parameters"]}
+    if "path" in places:
+        yield "http.not_found"
+    if "application/json" in operation.get("requestBody", {}).get("content", {}):
+        yield from ("encoding.*", "http.invalid")
+    elif "query" in places:
+        yield "http.invalid"
+    if "security" in operation:
+        yield "session.missing"
+        if operation.get("x-roles"):
+            yield "role.missing"
+    if any(each["schema"].get("const") for each in operation["parameters"]):
+        yield "session.foreign_request"
+
+
+def _by_status(codes: Sequence[str]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for code in sorted(set(codes)):
+        found.setdefault(entry_of(code).status, []).append(code)
+    return found
+
+
+def _problems(codes: Sequence[str]) -> Document:
+    """The answer with one of some problems, all of one status."""
+    alike = [{"pattern": f"^{code[:-1]}[a-z_]+$"} for code in codes if code.endswith(".*")]
+    code: Document = {"anyOf": [{"enum": [each for each in codes if not each.endswith(".*")]}, *alike]}
+    said = {"properties": {"code": code, "status": {"const": entry_of(codes[0]).status}}}
+    schema = {"allOf": [{"$ref": "#/components/schemas/Problem"}, said]}
+    described = "; ".join(f"`{each}`: {entry_of(each).title_es}" for each in codes)
+    return {"description": described, "content": {MEDIA_TYPE: {"schema": schema}}, "x-codes": list(codes)}
+
+
+def _problem_schema() -> Document:
+    texts = {name: {"type": "string"} for name in ("type", "code", "title", "detail", "advice")}
+    schema = {"type": "object", "properties": {**texts, "status": {"type": "integer"}}, "required": [*texts, "status"]}
+    return _closed("Problem", schema) | {"additionalProperties": True}
+
+
+def _closed(name: str, schema: Document) -> Document:
+    """A schema without room for anything else; in an answer every field is there."""
+    properties = {
+        field: {**({"allOf": [each]} if "$ref" in each else each), **_told(field, name)}
+        for field, each in schema.get("properties", {}).items()
+    }
+    always = {} if name in _REQUESTS else {"required": sorted(properties)}
+    return {**schema, "properties": properties, "additionalProperties": False, **_told(name), **always}
+
+
+def _guarded(header: str) -> Document:
+    return {"in": "header", "name": header, "required": True, "schema": {"const": "1"}}
+
+
+def _told(name: str, where: str = "") -> Document:
+    text = TEXTS.get(f"{where}.{name}") or TEXTS[name]
+    return {"description": text.es, "x-description-en": text.en}
+
+
+def _with_whole_patterns(part: Any) -> Any:
+    """Write Python's patterns, which a match fills to the end, as those of JSON Schema, which are found anywhere."""
+    if isinstance(part, list):
+        return [_with_whole_patterns(each) for each in part]
+    if not isinstance(part, Mapping):
+        return part
+    pattern = part.get("pattern")
+    whole = {"pattern": f"^{pattern[:-2]}$"} if isinstance(pattern, str) and pattern.endswith(r"\Z") else {}
+    return {name: _with_whole_patterns(each) for name, each in part.items()} | whole
