@@ -102,7 +102,7 @@ class Db:
         except BaseException as wrong:
             for _, waiting in together:
                 waiting.set_exception(wrong)
-            return
+            raise
         for (_, waiting), (result, failure) in zip(together, done, strict=True):
             if failure is None:
                 waiting.set_result(result)
@@ -116,8 +116,7 @@ class Db:
             connection = _connect(self._path)
             connection.conn.execute("PRAGMA query_only=ON")
             self._local.connection = connection
-            with self._lock:
-                self._readers.append(connection)
+            self._readers.append(connection)
         return connection
 
     def close(self) -> None:

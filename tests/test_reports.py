@@ -10,6 +10,7 @@ from server.db import Db
 from server.flows import reports
 from server.flows.reports import SMALLEST, suppress
 from server.store import audit, statistics
+from server.store.statistics import Screened
 
 LATER = FOUNDED + 40 * 24 * 3_600_000
 
@@ -36,8 +37,8 @@ def test_what_is_hidden_cannot_be_worked_out_and_nothing_small_is_shown(counts: 
 def test_training_is_never_counted_with_the_field(world_db: Db) -> None:
     with world_db.write() as w:
         for mode, times in (("field", 30), ("training", 12)):
-            for _ in range(times):
-                statistics.count(w, mode=mode, at=FOUNDED, facts={"outcome": "review", "unknown": "x", "sex": ""})
+            facts = {"outcome": "review", "unknown": "x", "sex": ""}
+            statistics.count(w, [Screened(mode, facts)] * times, at=FOUNDED)
     field = reports.tables(world_db, mode="field", now=LATER)
     training = reports.tables(world_db, mode="training", now=LATER)
     found = {table.dimension: table for table in field}["outcome"]
@@ -48,7 +49,8 @@ def test_training_is_never_counted_with_the_field(world_db: Db) -> None:
 def test_a_month_is_shown_when_it_is_over_and_what_was_not_said_is_a_number_too(world_db: Db) -> None:
     with world_db.write() as w:
         for number in range(30):
-            statistics.count(w, mode="field", at=FOUNDED, facts={"outcome": "review", "sex": "" if number else "male"})
+            facts = {"outcome": "review", "sex": "" if number else "male"}
+            statistics.count(w, [Screened("field", facts)], at=FOUNDED)
     assert reports.tables(world_db, mode="field", now=FOUNDED) == [], "else the next one tells what was added"
     tables = {table.dimension: table for table in reports.tables(world_db, mode="field", now=LATER)}
     assert tables["sex"].counts == {"male": None, "unstated": None}

@@ -1,14 +1,14 @@
 """The whole conversation of a tablet in one round trip (SPEC 11): who asks, what arrived, what is new. The tablets'
-door calls `answer`; what a request changes is one transaction, and the answer is signed after it is on disk."""
+door calls `answer`; what a request changes is stored whole or not at all, and its answer is signed after the commit."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from server.db import Connection, Db
-from server.flows import intake, publishing
+from server.flows import intake, orders, publishing
 from server.flows.intake import SERVER, Arrival, Rulebook
 from server.keys import ServerKeys
 from server.problems import Problem
@@ -27,17 +27,31 @@ def answer(db: Db, message: Message, *, keys: ServerKeys, rulebook: Rulebook, no
     """Answer a tablet's request; also return what became of each envelope, for the log."""
     device = _speaker(db.read(), exchange.signer(message.signature))
     request = exchange.read_request(message, VerifyKey.from_raw(device.key))
-    arrivals = [intake.inspect(db.read(), raw, keys.routes) for raw in request.envelopes]
-    with db.write() as w:
-        _hear(w, device.dev, request, hashlib.sha256(message.body).hexdigest(), now)
-        items = intake.take(w, arrivals, sender=device.dev, rulebook=rulebook, now=now)
-        known = _pending(w, request)
-        seq = intake.advance(w, _chains(arrivals), now=now)
-        response = _news(w, device.dev, request, seq, now)
-        head = audit.head(w)[1]
-    if items or known:
-        response = _with_receipts(response, keys, head, [*items, *known])
-    return exchange.write_response(response, keys.signing), items
+    arrivals = intake.inspect(db.read(), request.envelopes, device, keys.routes)
+    digest = hashlib.sha256(message.body).hexdigest()
+    told = db.share(lambda w: _converse(w, device.dev, request, digest, arrivals, rulebook, now))
+    return exchange.write_response(_with_receipts(told, keys), keys.signing), told.taken
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What is in the database when the transaction ends: news for the tablet, receipt items, the audit chain's head."""
+
+    response: Response
+    taken: list[Item]
+    known: list[Item]
+    head: str
+
+
+def _converse(
+    w: Connection, dev: str, request: Request, digest: str, arrivals: Sequence[Arrival], rulebook: Rulebook, now: int
+) -> _Told:
+    """Everything that a request changes; one transaction, or a part of one that is undone alone."""
+    _hear(w, dev, request, digest, now)
+    taken = intake.take(w, arrivals, sender=dev, rulebook=rulebook, now=now)
+    known = _pending(w, request)
+    seq = intake.advance(w, _chains(arrivals), now=now)
+    return _Told(_news(w, dev, request, seq, now), taken, known, audit.head(w)[1])
 
 
 def _speaker(c: Connection, dev: str) -> Device:
@@ -71,6 +85,8 @@ def _hear(w: Connection, dev: str, request: Request, digest: str, now: int) -> N
     )
     if request.inventory:
         devices.take_stock(w, dev, request.inventory, at=now)
+    if request.orders:
+        orders.hear(w, dev, request.orders, now=now)
     worklist.settle(w, kind="silent", dev=dev, by=SERVER, at=now)
 
 
@@ -103,6 +119,7 @@ def _news(w: Connection, dev: str, request: Request, seq: dict[str, int], now: i
         registry=_newer(w, "registry", request.registry),
         manifest=_newer(w, "manifest", request.manifest),
         events=tuple(Event(event.envelope, event.status, event.at) for event in events),
+        orders=orders.due(w, dev, request.orders),
         seq=seq,
         more=len(events) == EVENTS_AT_ONCE,
     )
@@ -113,14 +130,18 @@ def _newer(w: Connection, kind: str, held: int) -> Document | None:
     return Document.parse(stored.body) if stored and stored.number > held else None
 
 
-def _with_receipts(response: Response, keys: ServerKeys, head: str, items: Sequence[Item]) -> Response:
+def _with_receipts(told: _Told, keys: ServerKeys) -> Response:
+    """Sign what is on disk: only after the commit."""
+    response, items = told.response, [*told.taken, *told.known]
+    if not items:
+        return response
     receipts = receipt.make(
         keys.signing,
         dev=response.dev,
         n=response.n,
         at=response.at,
         generation=response.generation,
-        head=head,
+        head=told.head,
         items=items,
     )
     return replace(response, receipts=receipts)

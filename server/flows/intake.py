@@ -4,13 +4,18 @@ each envelope of a batch, inside the request's one transaction. It opens no scre
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from server.db import Connection
+from server.db import Connection, apart
 from server.flows import referrals, routing
 from server.flows.routing import FIELD, Decision, Rule
 from server.store import audit, bundles, devices, envelopes, keyrings, rejections, statistics, worklist
+from server.store.audit import Deed
+from server.store.devices import Device
+from server.store.envelopes import Met
+from server.store.statistics import Screened
 from sync import envelope as sealed
 from sync import route as routes
 from sync.envelope import Envelope
@@ -20,6 +25,7 @@ from sync.receipt import Item
 from sync.route import Route
 
 SERVER = "server"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -40,14 +46,41 @@ class Rulebook:
     hours: Mapping[str, int]
 
 
-def inspect(c: Connection, raw: bytes, route_keys: Mapping[str, RouteKey]) -> Arrival:
-    """Read an envelope and check its signature; only reads, so it runs before the write lock is taken."""
+class _Batch:
+    """One request's envelopes together: what is asked once for all of them, and what is written once for all."""
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[Any, str], Any] = {}
+        self.deeds: list[Deed] = []
+        self.screened: list[Screened] = []
+
+    def once(self, w: Connection, ask: Callable[[Connection, str], T], about: str) -> T:
+        """Ask a store about something that no envelope changes, once."""
+        if (ask, about) not in self._answers:
+            self._answers[ask, about] = ask(w, about)
+        answer: T = self._answers[ask, about]
+        return answer
+
+
+def inspect(c: Connection, raws: Iterable[bytes], speaker: Device, route_keys: Mapping[str, RouteKey]) -> list[Arrival]:
+    """Read envelopes and check their signatures; only reads, so it runs before the write lock is taken.
+
+    `speaker` is who sent them, and who made them unless they came by courier.
+    """
+    keys = {speaker.dev: VerifyKey.from_raw(speaker.key)}
+    return [_inspect_one(c, raw, keys, route_keys) for raw in raws]
+
+
+def _inspect_one(c: Connection, raw: bytes, keys: dict[str, VerifyKey], route_keys: Mapping[str, RouteKey]) -> Arrival:
     try:
         envelope = sealed.parse(raw)
-        device = devices.get(c, envelope.header.dev)
-        if device is None or device.state == "pending":
-            raise SyncError("envelope.unknown_device", envelope.header.dev)
-        sealed.verify(envelope, VerifyKey.from_raw(device.key))
+        dev = envelope.header.dev
+        if dev not in keys:
+            device = devices.get(c, dev)
+            if device is None or device.state == "pending":
+                raise SyncError("envelope.unknown_device", dev)
+            keys[dev] = VerifyKey.from_raw(device.key)
+        sealed.verify(envelope, keys[dev])
     except SyncError as wrong:
         return Arrival(sealed.identity(raw), None, None, wrong.code)
     return Arrival(envelope.id, envelope, _open(envelope, route_keys), "")
@@ -61,38 +94,53 @@ def _open(envelope: Envelope, route_keys: Mapping[str, RouteKey]) -> Route | Non
         return None
 
 
-def take(w: Connection, arrivals: Iterable[Arrival], *, sender: str, rulebook: Rulebook, now: int) -> list[Item]:
+def take(w: Connection, arrivals: Sequence[Arrival], *, sender: str, rulebook: Rulebook, now: int) -> list[Item]:
     """Give each envelope its fate; return one receipt item for each, in order."""
-    items = []
-    for arrival in arrivals:
-        try:
-            with w.atomic():
-                items.append(_take_one(w, arrival, sender, rulebook, now))
-        except sqlite3.IntegrityError:
-            # The tables refuse this one. It stays on the tablet and is counted; the others of its batch are stored.
-            items.append(_reject(w, arrival.id, "envelope.not_stored", sender, now))
+    try:
+        with apart(w):
+            return _take_all(w, arrivals, sender, rulebook, now)
+    except sqlite3.IntegrityError:
+        return [_take_alone(w, arrival, sender, rulebook, now) for arrival in arrivals]
+
+
+def _take_alone(w: Connection, arrival: Arrival, sender: str, rulebook: Rulebook, now: int) -> Item:
+    # The tables refuse one of the batch. That one stays on the tablet and is counted; the others are stored.
+    try:
+        with apart(w):
+            return _take_all(w, [arrival], sender, rulebook, now)[0]
+    except sqlite3.IntegrityError:
+        return _reject(w, arrival.id, "envelope.not_stored", sender, now)
+
+
+def _take_all(w: Connection, arrivals: Sequence[Arrival], sender: str, rulebook: Rulebook, now: int) -> list[Item]:
+    batch = _Batch()
+    items = [_take_one(w, arrival, batch, sender, rulebook, now) for arrival in arrivals]
+    audit.append_all(w, batch.deeds, at=now)
+    statistics.count(w, batch.screened, at=now)
     return items
 
 
-def _take_one(w: Connection, arrival: Arrival, sender: str, rulebook: Rulebook, now: int) -> Item:
+def _take_one(w: Connection, arrival: Arrival, batch: _Batch, sender: str, rulebook: Rulebook, now: int) -> Item:
     envelope = arrival.envelope
     if envelope is None:
         return _reject(w, arrival.id, arrival.code, sender, now)
-    if envelopes.get(w, envelope.id) is not None:
+    met = envelopes.met(w, envelope)
+    if met.bytes:
         return Item(envelope.id, "duplicate", envelope.header.seq)
-    outcome = _outcome(w, envelope)
+    outcome = _outcome(batch.once(w, devices.get, envelope.header.dev), met)
     decisions: tuple[Decision, ...] = ()
     if outcome in ("stored", "fork"):
-        keyring = keyrings.of_kid(w, envelope.header.kid)
+        keyring = batch.once(w, keyrings.of_kid, envelope.header.kid)
         decisions = routing.decide(arrival.route, rulebook.rules, keyring=keyring, received=now, hours=rulebook.hours)
-        if outcome == "stored" and _is_held(w, arrival.route, decisions):
+        if outcome == "stored" and _is_held(w, batch, arrival.route, decisions):
             outcome = "held"
     envelopes.put(w, envelope, outcome=outcome, at=now)
-    audit.append(w, at=now, action=f"envelope.{outcome}", actor=envelope.header.dev, subject=envelope.id)
+    batch.deeds.append(Deed(f"envelope.{outcome}", envelope.header.dev, envelope.id))
     _note(w, envelope, arrival.route, outcome, now)
     for decision in decisions:
-        referrals.open_one(w, envelope.id, decision, mark="" if outcome == "stored" else outcome, now=now)
-    _count(w, arrival.route, outcome, now)
+        mark = "" if outcome == "stored" else outcome
+        batch.deeds.append(referrals.open_one(w, envelope.id, decision, mark=mark, now=now))
+    batch.screened += _counted(arrival.route, outcome)
     return Item(envelope.id, outcome, envelope.header.seq)
 
 
@@ -101,21 +149,17 @@ def _reject(w: Connection, id_: str, code: str, sender: str, now: int) -> Item:
     return Item(id_, "rejected", code=code)
 
 
-def _outcome(w: Connection, envelope: Envelope) -> str:
+def _outcome(device: Device | None, met: Met) -> str:
     """What became of it, before routing: the table of SPEC 10, the graver first."""
-    header = envelope.header
-    device = devices.get(w, header.dev)
     if device is None or device.state != "certified":
         return "quarantined"
-    if envelopes.has_jti(w, header.dev, header.jti):
+    if met.jti:
         return "conflict"
-    if envelopes.has_seq(w, header.dev, header.chain, header.seq):
-        return "fork"
-    return "stored"
+    return "fork" if met.seq else "stored"
 
 
-def _is_held(w: Connection, route: Route | None, decisions: Sequence[Decision]) -> bool:
-    unknown_version = route is not None and route.sha is not None and not bundles.known(w, route.sha)
+def _is_held(w: Connection, batch: _Batch, route: Route | None, decisions: Sequence[Decision]) -> bool:
+    unknown_version = route is not None and route.sha is not None and not batch.once(w, bundles.known, route.sha)
     return unknown_version or any(decision.mark == "no_suitable_service" for decision in decisions)
 
 
@@ -134,12 +178,11 @@ def _note(w: Connection, envelope: Envelope, route: Route | None, outcome: str, 
         worklist.add(w, kind=kind, dev=header.dev, chain=header.chain, envelope=envelope.id, at=now)
 
 
-def _count(w: Connection, route: Route | None, outcome: str, now: int) -> None:
-    """Count a screening once; what waits for a decision, or contradicts an earlier one, is not counted."""
+def _counted(route: Route | None, outcome: str) -> list[Screened]:
+    """A screening is counted once; what waits for a decision, or contradicts an earlier one, is not counted."""
     if route is None or outcome in ("conflict", "quarantined"):
-        return
-    facts = {**vars(route), "region": (route.province or "")[:2]}
-    statistics.count(w, mode=route.mode or FIELD, at=now, facts=facts)
+        return []
+    return [Screened(route.mode or FIELD, {**vars(route), "region": (route.province or "")[:2]})]
 
 
 def advance(w: Connection, chains: Iterable[tuple[str, str]], *, now: int) -> dict[str, int]:

@@ -12,6 +12,7 @@ from server.db import Connection, Db
 from server.flows.routing import Decision
 from server.problems import Problem
 from server.store import audit, referrals, statuses
+from server.store.audit import Deed
 from server.store.referrals import Referral
 
 MINUTE = 60 * 1000
@@ -46,8 +47,8 @@ def read_moves() -> dict[tuple[str, str], Move]:
 MOVES = read_moves()
 
 
-def open_one(w: Connection, envelope: str, decision: Decision, *, mark: str = "", now: int) -> str:
-    """Put a screening into a queue, inside intake's transaction; return the referral's id."""
+def open_one(w: Connection, envelope: str, decision: Decision, *, mark: str = "", now: int) -> Deed:
+    """Put a screening into a queue, inside intake's transaction; return what intake has to enter into the audit."""
     id_ = secrets.token_hex(6)
     referrals.put(
         w,
@@ -62,8 +63,7 @@ def open_one(w: Connection, envelope: str, decision: Decision, *, mark: str = ""
         at=now,
         deadline=decision.deadline,
     )
-    audit.append(w, at=now, action="referral.opened", actor=SERVER, subject=id_, detail={"queue": decision.queue})
-    return id_
+    return Deed("referral.opened", SERVER, id_, {"queue": decision.queue})
 
 
 def claim(db: Db, id_: str, person: str, *, now: int, lease_minutes: int) -> Referral:

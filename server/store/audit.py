@@ -6,14 +6,26 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from server.db import Connection, Row, row, rows
 
 # Long enough for a SHA-256 in hex and a dotted action, too narrow for anything a person said.
 _ID = re.compile(r"[A-Za-z0-9_.:@-]{0,80}")
 START = "0" * 64
+_DETAIL = json.JSONEncoder(sort_keys=True)
+_FIELDS = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
+@dataclass(frozen=True)
+class Deed:
+    """What is to be entered: who did what to which id."""
+
+    action: str
+    actor: str
+    subject: str
+    detail: Mapping[str, str | int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -34,18 +46,30 @@ def append(
     w: Connection, *, at: int, action: str, actor: str, subject: str, detail: Mapping[str, str | int] | None = None
 ) -> str:
     """Add a row and return the chain's new head. Raises ValueError when a value is more than an id or a code."""
-    detail = dict(detail or {})
-    for value in (action, actor, subject, *detail, *detail.values()):
-        if isinstance(value, str) and not _ID.fullmatch(value):
-            raise ValueError(f"{action}: an audit row holds ids and codes only")
+    return append_all(w, [Deed(action, actor, subject, detail or {})], at=at)
+
+
+def append_all(w: Connection, deeds: Sequence[Deed], *, at: int) -> str:
+    """Add a row for each deed, in order, and return the chain's new head; raises ValueError as `append` does."""
     last, prev = head(w)
-    number = last + 1
-    digest = link(number, at, action, actor, subject, detail, prev)
-    w.execute(
+    entered = []
+    for number, deed in enumerate(deeds, last + 1):
+        if not all(_ID.fullmatch(value) for value in _texts(deed)):
+            raise ValueError(f"{deed.action}: an audit row holds ids and codes only")
+        digest = link(number, at, deed.action, deed.actor, deed.subject, deed.detail, prev)
+        detail = _DETAIL.encode(dict(deed.detail))
+        entered.append((number, at, deed.action, deed.actor, deed.subject, detail, prev, digest))
+        prev = digest
+    w.conn.executemany(
         "insert into audit (number, at, action, actor, subject, detail, prev, hash) values (?, ?, ?, ?, ?, ?, ?, ?)",
-        [number, at, action, actor, subject, json.dumps(detail, sort_keys=True), prev, digest],
+        entered,
     )
-    return digest
+    return prev
+
+
+def _texts(deed: Deed) -> Iterator[str]:
+    yield from (deed.action, deed.actor, deed.subject, *deed.detail)
+    yield from (value for value in deed.detail.values() if isinstance(value, str))
 
 
 def link(
@@ -53,7 +77,7 @@ def link(
 ) -> str:
     """The hash of a row: SHA-256 in hex over its fields and its predecessor's hash, as one JSON array."""
     fields = [number, at, action, actor, subject, dict(detail), prev]
-    return hashlib.sha256(json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(_FIELDS.encode(fields).encode()).hexdigest()
 
 
 def head(c: Connection) -> tuple[int, str]:

@@ -10,6 +10,7 @@ from sync.envelope import Envelope
 from sync.route import VOCABULARY, Route
 
 _FIELDS = tuple(VOCABULARY)
+_PUT_ROUTE = f"insert into routes (envelope, {', '.join(_FIELDS)}) values (?{', ?' * len(_FIELDS)})"  # noqa: S608 (names of the closed vocabulary)
 
 
 @dataclass(frozen=True)
@@ -59,32 +60,46 @@ def get(c: Connection, id_: str) -> Stored | None:
     return Stored(**found) if found else None
 
 
+def twins(c: Connection, stored: Stored) -> list[Stored]:
+    """An envelope and those that have its jti or its place in the chain, in the order they arrived."""
+    sql = f"select {_COLUMNS} from envelopes where dev = ? and (jti = ? or (chain = ? and seq = ?)) order by arrival"  # noqa: S608 (a constant)
+    return [Stored(**item) for item in rows(c, sql, [stored.dev, stored.jti, stored.chain, stored.seq])]
+
+
 def body(c: Connection, id_: str) -> bytes | None:
     """The exact bytes of an envelope."""
     found = row(c, "select body from envelopes where id = ?", [id_])
     return found["body"] if found else None
 
 
-def has_jti(c: Connection, dev: str, jti: str) -> bool:
-    """Whether the tablet sent a screening of this name before."""
-    return row(c, "select 1 as found from envelopes where dev = ? and jti = ? limit 1", [dev, jti]) is not None
+@dataclass(frozen=True)
+class Met:
+    """What of an arriving envelope is here already: its very bytes, its name, its place in the tablet's chain."""
+
+    bytes: bool
+    jti: bool
+    seq: bool
 
 
-def has_seq(c: Connection, dev: str, chain: str, seq: int) -> bool:
-    """Whether this place in the tablet's chain is taken."""
-    sql = "select 1 as found from envelopes where dev = ? and chain = ? and seq = ? limit 1"
-    return row(c, sql, [dev, chain, seq]) is not None
+def met(c: Connection, envelope: Envelope) -> Met:
+    """Compare an arriving envelope with those that are here."""
+    header = envelope.header
+    found = c.execute(
+        "select id, jti, chain, seq from envelopes"
+        " where id = ? or (dev = ? and jti = ?) or (dev = ? and chain = ? and seq = ?)",
+        [envelope.id, header.dev, header.jti, header.dev, header.chain, header.seq],
+    ).fetchall()
+    return Met(
+        any(id_ == envelope.id for id_, _, _, _ in found),
+        any(jti == header.jti for _, jti, _, _ in found),
+        any((chain, seq) == (header.chain, header.seq) for _, _, chain, seq in found),
+    )
 
 
 def put_route(w: Connection, id_: str, route: Route) -> None:
     """Keep what the server could read of an envelope's route."""
-    values = [getattr(route, name) for name in _FIELDS if name != "queue_kinds"]
     kinds = None if route.queue_kinds is None else " ".join(route.queue_kinds)
-    names = [name for name in _FIELDS if name != "queue_kinds"]
-    w.execute(
-        f"insert into routes (envelope, queue_kinds, {', '.join(names)}) values ({', '.join('?' * len(names))}, ?, ?)",  # noqa: S608 (names of the closed vocabulary)
-        [id_, kinds, *values],
-    )
+    w.execute(_PUT_ROUTE, [id_, *({**vars(route), "queue_kinds": kinds}[name] for name in _FIELDS)])
 
 
 def route(c: Connection, id_: str) -> Route | None:

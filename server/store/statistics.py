@@ -6,7 +6,8 @@ one person, and would outlive the erasing of her route (DOMAIN 4).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -33,14 +34,27 @@ def month_of(at: int) -> str:
     return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m")
 
 
-def count(connection: Connection, *, mode: str, at: int, facts: Mapping[str, str | None]) -> None:
-    """Add one screening to its month in every dimension."""
-    for dimension in DIMENSIONS:
-        connection.execute(
-            "insert into statistics_cells (mode, month, dimension, value, count) values (?, ?, ?, ?, 1)"
-            " on conflict (mode, month, dimension, value) do update set count = count + 1",
-            (mode, month_of(at), dimension, facts.get(dimension) or UNSTATED),
-        )
+@dataclass(frozen=True)
+class Screened:
+    """One screening to be counted: training or field, and its value in each dimension that it states."""
+
+    mode: str
+    facts: Mapping[str, str | None]
+
+
+def count(connection: Connection, screened: Iterable[Screened], *, at: int) -> None:
+    """Add screenings to the month, each in every dimension; a cell is written once, however many it counts."""
+    month = month_of(at)
+    found = Counter(
+        (each.mode, month, dimension, each.facts.get(dimension) or UNSTATED)
+        for each in screened
+        for dimension in DIMENSIONS
+    )
+    connection.conn.executemany(
+        "insert into statistics_cells (mode, month, dimension, value, count) values (?, ?, ?, ?, ?)"
+        " on conflict (mode, month, dimension, value) do update set count = count + excluded.count",
+        [(*cell, times) for cell, times in found.items()],
+    )
 
 
 def cells(connection: Connection, *, mode: str, before: str) -> list[Cell]:
