@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vector_documents import bundle_cases, document_cases, manifest_cases, registry_cases, trust_cases
+from vector_documents import document_cases, key_document_cases, registry_cases, trust_cases
 from vector_encodings import base64_cases, invitation_cases, json_cases, rule_cases
 from vector_exchange import exchange_cases, number_cases, take_in_cases
+from vector_forms import bundle_cases, manifest_cases
 from vector_material import Case
 from vector_sealed import envelope_cases, key_cases, route_cases
 from vector_tablets import copied_cases, enrolment_cases, order_cases, readmission_cases, receipt_cases
@@ -34,6 +35,7 @@ def all_cases(sealed_once: dict[str, str]) -> dict[str, Case]:
         "document": document_cases(),
         "trust": trust_cases(),
         "registry": registry_cases(),
+        "keyring_key": key_document_cases(),
         "manifest": manifest_cases(),
         "bundle": bundle_cases(),
         "enrolment": enrolment_cases(),

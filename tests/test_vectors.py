@@ -79,6 +79,11 @@ def do_registry(given: Given) -> list[str]:
     return [known.keyring_for(*asked).id for asked in given["asked"]]
 
 
+def do_keyring_key(given: Given) -> str:
+    known = registry.accept(doc(given["registry"]), pinned(given["trust"]), None)
+    return known.keyrings[given["keyring"]].public(unb64u(given["key"])).kid
+
+
 def do_manifest(given: Given) -> dict[str, Any]:
     pins = pinned(given["trust"])
     held = manifest.accept(doc(given["held"]), pins, None) if given["held"] else None

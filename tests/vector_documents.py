@@ -1,41 +1,37 @@
-"""The vectors of signed documents: what every one must be, trust, registry, manifest, bundles."""
+"""The vectors of signed documents: what every one must be, trust, registry, and keyrings' keys."""
 
+from dataclasses import replace
 from typing import Any
 
 from vector_material import (
     AUTHOR,
-    DEVICE,
     KEYRING,
     MEMBER,
     NOW,
     OTHER_KEYRING,
     PIN,
     REGISTRAR,
-    REVIEWER,
     ROOTS,
-    ROUTE_KEY,
     SERVER,
     STRANGER,
     TRUST,
     YEAR_2090,
     Case,
     case,
-    fixed,
     signed,
     text,
     trust_document,
 )
 
-from sync import bundle, manifest, registry, trust
+from sync import registry, trust
 from sync.encoding import b64u, canonical
-from sync.keys import RouteKey, SigningKey
-from sync.manifest import Entry, RouteKeyEntry
+from sync.keys import SigningKey
 from sync.registry import Desk, Keyring
 from sync.signed import Document, sign
 from sync.trust import Signer
 
 PLAIN_TYP = "chaski-1/example+jws"
-EVERYTHING = {
+EVERYTHING: dict[str, Any] = {
     "numbers": [0, -1, 1.5, 1e21, 1e-7, 0.1, 9007199254740991, 5e-324, 123456789012.25],
     "text": '\x00\x1f\b\t\n\f\r"\\/\x7f\u2028ñ\U0001f600',
     "\ufb33": None,
@@ -45,9 +41,7 @@ EVERYTHING = {
 }
 
 
-DAYS_90 = 90 * 86_400_000
 LATER = NOW + 400 * 86_400_000
-NEXT_ROUTE_KEY = RouteKey(fixed("next route")).public
 
 
 def spelled(header: str, payload: bytes = b'{"a":1}') -> Document:
@@ -145,6 +139,17 @@ def document_cases() -> dict[str, Case]:
         "huge_integer": check(
             "encoding.json", "An integer beyond 2^53.", signed(b'{"a":9007199254740993}', PLAIN_TYP, REGISTRAR)
         ),
+        "alg_before_typ": check(
+            "signed.wrong_alg", "Another alg and another typ.", spelled(header.replace("Ed25519", "EdDSA")[:-5] + 'x"}')
+        ),
+        "typ_before_signature": check(
+            "signed.wrong_typ",
+            "Another typ, and the payload was changed.",
+            Document(b"{}", signed(b"[]", "chaski-1/other+jws", REGISTRAR).signatures),
+        ),
+        "json_before_signatures": check(
+            "signed.not_canonical", "A blank in the payload, and no base64url.", Document(b'{"a": 1}', ("AB..AB",))
+        ),
         "numbers": check(
             "ok", "Numbers, letters and their order.", signed(canonical(EVERYTHING), PLAIN_TYP, REGISTRAR)
         ),
@@ -169,8 +174,12 @@ def trust_cases() -> dict[str, Case]:
         result = {"number": known.number, "pin": known.pin, "old": now > known.expires}
         return case("trust", expect, about, {**given, "now": now, "staff": staff}, result)
 
-    new_roots = [key.public for key in (ROOTS[0], STRANGER)]
+    def changed(member: str, value: Any, *keys: SigningKey) -> Document:
+        said = {name: each for name, each in {**second.content, member: value}.items() if each is not None}
+        return signed(canonical(said), trust.TYP, *(keys or ROOTS[:2]))
+
     second = trust_document(*ROOTS[1:], number=2)
+    new_roots = [key.public for key in (ROOTS[0], STRANGER)]
     return {
         "first": accept("ok", "Pinned by the invitation.", TRUST, None),
         "wrong_pin": accept("trust.wrong_pin", "Other roots than the invitation's.", TRUST, None, pin="00" * 32),
@@ -189,6 +198,24 @@ def trust_cases() -> dict[str, Case]:
         "clock_1970": accept("ok", "A tablet whose clock is of 1970 works on.", TRUST, now=0),
         "one_root_twice": accept(
             "signed.too_few", "One root signed twice.", trust_document(ROOTS[0], ROOTS[0], number=2)
+        ),
+        "key_too_short": accept("key.malformed", "A server's key of 31 bytes.", changed("servers", [b64u(bytes(31))])),
+        "key_not_base64": accept("encoding.base64", "A server's key that is none.", changed("servers", ["="])),
+        "key_twice": accept(
+            "document.malformed",
+            "One server twice.",
+            trust_document(*ROOTS[:2], number=2, servers=[SERVER.public, SERVER.public]),
+        ),
+        "no_expires": accept("document.malformed", "A member is missing.", changed("expires", None)),
+        "unknown_member": accept("ok", "A member of tomorrow.", changed("tomorrow", {"a": [1]})),
+        "members_before_signatures": accept(
+            "document.malformed", "A person that is no name, and unsigned.", changed("reviewers", [{}], STRANGER)
+        ),
+        "signatures_before_pin": accept(
+            "signed.too_few", "One root of two, and another pin.", trust_document(ROOTS[0]), None, pin="00" * 32
+        ),
+        "signatures_before_number": accept(
+            "signed.too_few", "One root of two, and number 1 after 2.", trust_document(ROOTS[0]), second
         ),
         "threshold_too_high": accept(
             "document.malformed", "Four of three roots.", trust_document(*ROOTS, number=2, threshold=4)
@@ -231,6 +258,10 @@ def registry_cases() -> dict[str, Case]:
     def document(*keys: SigningKey, **changes: Any) -> Document:
         return signed(registry.make(**{**REGISTRY_MEMBERS, **changes}), registry.TYP, *keys)
 
+    def changed(member: str, value: Any) -> Document:
+        said = {name: each for name, each in {**good.content, member: value}.items() if each is not None}
+        return signed(canonical(said), registry.TYP, REGISTRAR)
+
     def accept(expect: str, about: str, offered: Document, held: Document | None = None, result: Any = None) -> Case:
         given = {"trust": text(TRUST), "document": text(offered), "held": text(held) if held else None}
         asked = [
@@ -243,11 +274,45 @@ def registry_cases() -> dict[str, Case]:
         return case("registry", expect, about, {**given, "asked": asked}, result)
 
     good = document(REGISTRAR)
+    rings = REGISTRY_MEMBERS["keyrings"]
     chosen = ["17-protection", "17-protection", "1702-child", "national", "national"]
     return {
         "ok": accept("ok", "The longest site wins; otherwise national.", good, None, chosen),
         "rolled_back": accept("document.rolled_back", "Number 3 after 4.", document(REGISTRAR, number=3), good),
         "same_number": accept("document.same_number", "Another number 4.", document(REGISTRAR, issued=1), good),
+        "held_already": accept("ok", "The very registry that is held.", good, good, chosen),
+        "held_already_signed_anew": accept(
+            "ok", "The same payload with one more signature.", good.signed_by(STRANGER, registry.TYP), good, chosen
+        ),
+        "unknown_member": accept("ok", "A member of tomorrow.", changed("tomorrow", 1), None, chosen),
+        "no_issued": accept("document.malformed", "A member is missing.", changed("issued", None)),
+        "no_revoked": accept("ok", "An array that is left out is empty.", changed("revoked", None), None, chosen),
+        "kid_of_another_key": accept(
+            "document.malformed",
+            "Kid and hash do not agree.",
+            document(REGISTRAR, keyrings=[replace(rings[0], kid=rings[1].kid), *rings[1:]]),
+        ),
+        "keyring_twice": accept(
+            "document.malformed", "Two keyrings of one name.", document(REGISTRAR, keyrings=[*rings, rings[0]])
+        ),
+        "desk_without_keyring": accept(
+            "document.malformed",
+            "A desk names a keyring that is not there.",
+            document(REGISTRAR, desks=[Desk("17", "child", "17-child")]),
+        ),
+        "two_keyrings_for_one_desk": accept(
+            "document.malformed",
+            "Two desks with one site and kind.",
+            document(REGISTRAR, desks=[Desk("17", "child", "national"), Desk("17", "child", "1702-child")]),
+        ),
+        "unknown_kind": accept(
+            "document.malformed",
+            "A kind of desk that nobody knows.",
+            document(REGISTRAR, desks=[Desk("17", "review", "national")]),
+        ),
+        "signatures_before_number": accept(
+            "signed.too_few", "By a server, and older.", document(SERVER, number=3), good
+        ),
         "by_server": accept("signed.too_few", "A server may not name keyrings.", document(SERVER)),
         "no_national": accept(
             "document.malformed",
@@ -257,73 +322,16 @@ def registry_cases() -> dict[str, Case]:
     }
 
 
-def manifest_cases() -> dict[str, Case]:
-    def document(*keys: SigningKey, **changes: Any) -> Document:
-        ring = [
-            Entry("a1" * 32, devices=(DEVICE.kid,)),
-            Entry("b2" * 32, regions=("17",), share_permille=500),
-            Entry("c3" * 32),
-        ]
-        forms = {"pe_laboral_adulto": ring, "piloto": [Entry("d4" * 32, regions=("21",))]}
-        keys_of_routes = [
-            RouteKeyEntry(ROUTE_KEY.public, NOW + DAYS_90),
-            RouteKeyEntry(NEXT_ROUTE_KEY, NOW + 2 * DAYS_90),
-        ]
-        said = {"number": NOW // 1000, "forms": forms, "route_keys": keys_of_routes, "issued": NOW}
-        return signed(manifest.make(**{**said, **changes}), manifest.TYP, *keys)
+def key_document_cases() -> dict[str, Case]:
+    """A keyring's public key, fetched by the hash that the registry names."""
+    known = signed(registry.make(**REGISTRY_MEMBERS), registry.TYP, REGISTRAR)
 
-    def accept(expect: str, about: str, offered: Document, held: Document | None = None, now: int = NOW) -> Case:
-        asked = [["pe_laboral_adulto", dev, "1702"] for dev in (DEVICE.kid, AUTHOR.kid, REVIEWER.kid, STRANGER.kid)]
-        asked += [["piloto", DEVICE.kid, "17"], ["piloto", DEVICE.kid, "2110"]]
-        given = {"trust": text(TRUST), "document": text(offered), "held": text(held) if held else None, "asked": asked}
-        given["now"] = now
-        if expect != "ok":
-            return case("manifest", expect, about, given)
-        known = manifest.accept(offered, trust.read(TRUST), None)
-        chosen = [known.choose(*question) for question in asked]
-        return case("manifest", expect, about, given, {"chosen": chosen, "route_key": known.route_key(now).kid})
+    def fetched(expect: str, about: str, raw: bytes) -> Case:
+        given = {"trust": text(TRUST), "registry": text(known), "keyring": "17-protection", "key": b64u(raw)}
+        return case("keyring_key", expect, about, given, KEYRING.kid if expect == "ok" else None)
 
-    good = document(SERVER)
     return {
-        "ok": accept("ok", "The first entry that takes the tablet.", good),
-        "rolled_back": accept("document.rolled_back", "An older number.", document(SERVER, number=5), good),
-        "same_number": accept(
-            "document.same_number", "Another under the same number.", document(SERVER, issued=1), good
-        ),
-        "by_registrar": accept("signed.too_few", "Only a server signs manifests.", document(REGISTRAR)),
-        "second_route_key": accept("ok", "The first route key is past.", good, now=NOW + DAYS_90),
-        "clock_2090": accept("ok", "All route keys are past: the last one.", good, now=YEAR_2090),
-        "clock_1970": accept("ok", "A clock of 1970: the first route key.", good, now=0),
-        "no_route_key": accept("document.malformed", "A route key there must be.", document(SERVER, route_keys=[])),
-    }
-
-
-def bundle_cases() -> dict[str, Case]:
-    demo = trust_document(*ROOTS[:2], demo=True)
-
-    def accept(
-        expect: str, about: str, content: bytes, *keys: SigningKey, under: Document = TRUST, sha: str = ""
-    ) -> Case:
-        made = signed(content, bundle.TYP, *keys)
-        given = {"trust": text(under), "document": text(made), "sha": sha or made.sha256}
-        return case("bundle", expect, about, given)
-
-    field, training = (canonical({"channel": channel, "form_id": "piloto"}) for channel in ("field", "training"))
-    return {
-        "ok": accept("ok", "An author and a reviewer.", field, AUTHOR, REVIEWER),
-        "one_person": accept("bundle.one_person", "The author reviewed it herself.", field, AUTHOR),
-        "no_review": accept(
-            "signed.too_few",
-            "Nobody who may review signed.",
-            field,
-            AUTHOR,
-            under=trust_document(*ROOTS[:2], reviewers=[Signer(REVIEWER.public, "p-revisor")]),
-        ),
-        "wrong_version": accept(
-            "bundle.wrong_version", "Not what the manifest names.", field, AUTHOR, REVIEWER, sha="00" * 32
-        ),
-        "demo_training": accept("ok", "A demo signs for training.", training, AUTHOR, REVIEWER, under=demo),
-        "demo_field": accept(
-            "bundle.demo_trust", "A demo never signs for the field.", field, AUTHOR, REVIEWER, under=demo
-        ),
+        "ok": fetched("ok", "The key that the registry names.", KEYRING.public.raw),
+        "other_key": fetched("registry.wrong_key", "Another keyring's key.", OTHER_KEYRING.public.raw),
+        "short": fetched("key.malformed", "A key that is cut off.", KEYRING.public.raw[:-1]),
     }

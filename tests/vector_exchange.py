@@ -13,9 +13,11 @@ from vector_material import (
     GENERATION,
     NOW,
     PROVINCE_ROUTE,
+    REGISTRAR,
     ROUTE_KEY,
     SERVER,
     STRANGER,
+    TRUST,
     YEAR_2090,
     Case,
     case,
@@ -23,11 +25,28 @@ from vector_material import (
 )
 from vector_sealed import Kept, Sealed, one_sealed
 
-from sync import exchange, route
-from sync.encoding import b64u
+from sync import exchange, order, receipt, route
+from sync.encoding import b64u, canonical
 from sync.envelope import identity, parse
-from sync.keys import SigningKey
+from sync.keys import SigningKey, key_id
 from sync.signed import sign_bare
+
+FULL: dict[str, Any] = {
+    "orders": 3,
+    "pending": ("e1" * 32,),
+    "envelopes": (b"not an envelope",),
+    "inventory_digest": key_id(b"{}"),
+    "inventory": {"pe_laboral_adulto": "a1" * 32},
+    "budget": 20_000,
+}
+_RECEIPT = receipt.Item("e1" * 32, "stored", 7)
+NEWS: dict[str, Any] = {
+    "receipts": receipt.make(SERVER, dev=DEVICE.kid, n=12, at=NOW, generation=GENERATION, head="", items=[_RECEIPT]),
+    "trust": (TRUST,),
+    "events": (exchange.Event("e1" * 32, "claimed", NOW), exchange.Event("e2" * 32, "some_word_of_tomorrow", NOW)),
+    "orders": (order.make(REGISTRAR, dev=DEVICE.kid, number=4, issued=NOW, order="wipe"),),
+    "more": True,
+}
 
 
 # Longer than a function should be, as are those below: lists of cases, to be read from top to bottom.
@@ -51,6 +70,15 @@ def exchange_cases() -> dict[str, Case]:
     good, back = exchange.write_request(ask, DEVICE), exchange.write_response(answer, SERVER)
     packed, grown = exchange.write_request(many, DEVICE), sent(good.body[:-1] + b',"tomorrow":{"a":[1]}}')
     ahead, behind = (exchange.write_request(replace(ask, at=at), DEVICE) for at in (YEAR_2090, 0))
+    full = exchange.write_request(replace(ask, **FULL), DEVICE)
+    told = exchange.write_response(replace(answer, **NEWS), SERVER)
+
+    def answered(said: dict[str, Any]) -> exchange.Message:
+        return sent(canonical({**json.loads(back.body), **said}), SERVER, exchange.RESPONSE_TYP)
+
+    def response_body(message: exchange.Message) -> Any:
+        return json.loads(zlib.decompress(message.body, 31))
+
     spaced = b" " + good.body.replace(b":", b" : ")
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     bomb = packer.compress(b" " * (exchange.MAX_BODY_BYTES + 1)) + packer.flush()
@@ -94,6 +122,43 @@ def exchange_cases() -> dict[str, Case]:
         "request_other_protocol": request(
             "exchange.wrong_protocol", "Another protocol.", sent(good.body.replace(b"chaski-1", b"chaski-9"))
         ),
+        "request_signature_before_gzip": request(
+            "exchange.bad_signature",
+            "Cut off, and so not what was signed.",
+            exchange.Message(packed.body[:-4], packed.signature),
+        ),
+        "request_protocol_before_members": request(
+            "exchange.wrong_protocol", "Another protocol, and no number.", sent(b'{"protocol":"chaski-9"}')
+        ),
+        "request_signature_of_another_form": request(
+            "exchange.bad_signature",
+            "A signature that is no base64url.",
+            exchange.Message(good.body, f"{DEVICE.kid}.="),
+        ),
+        "request_short_kid": request("exchange.malformed", "A kid of one letter.", exchange.Message(good.body, "A.AA")),
+        "request_full": request("ok", "Everything that a tablet can say.", full, json.loads(full.body)),
+        "response_full": response("ok", "Everything that a server can say.", told, response_body(told)),
+        "response_broken_document": response(
+            "signed.malformed", "An order without a signature.", answered({"orders": ["{}"]})
+        ),
+        "response_broken_event": response(
+            "document.malformed",
+            "A status that is no word.",
+            answered({"events": [{"id": "e1" * 32, "status": "!", "at": 1}]}),
+        ),
+        "response_no_generation": response("document.malformed", "It names no database.", answered({"generation": ""})),
+        "response_more_is_no_truth": response("document.malformed", "1 is not true.", answered({"more": 1})),
+        "response_changed": response(
+            "exchange.bad_signature", "Changed.", exchange.Message(back.body + b" ", back.signature)
+        ),
+        "response_signed_as_request": response(
+            "exchange.bad_signature", "A request in its place.", sent(back.body, key=SERVER)
+        ),
+        "response_other_device": response(
+            "exchange.wrong_answer",
+            "To another tablet.",
+            exchange.write_response(replace(answer, dev=AUTHOR.kid), SERVER),
+        ),
         "response_ok": response("ok", "Nothing new.", back, json.loads(back.body)),
         "response_by_stranger": response(
             "exchange.unknown_signer", "No server of ours.", exchange.write_response(answer, STRANGER)
@@ -130,7 +195,7 @@ def take_in_cases(kept: Kept) -> dict[str, Case]:
         """The tablet's screening of this number, at this place in its chain."""
         jti = b64u(fixed(f"jti {number}")[:16])
         sealed = kept(f"route of screening {number}", lambda: route.seal(PROVINCE_ROUTE, ROUTE_KEY.public, jti))
-        place = {"seq": seq, "kseq": seq, "prev": "" if seq == 1 else fixed(f"before {seq}").hex()}
+        place: dict[str, Any] = {"seq": seq, "kseq": seq, "prev": "" if seq == 1 else fixed(f"before {seq}").hex()}
         return _again(first, jti=jti, route=sealed, **place, **changes)
 
     one, two, three = (screening(number, number) for number in (1, 2, 3))

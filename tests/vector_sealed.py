@@ -105,11 +105,14 @@ def envelope_cases(kept: Kept) -> dict[str, Case]:
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     packed = packer.compress(INSTANCE) + packer.flush()
     bomb_packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    bomb = bomb_packer.compress(b"\0" * 1_048_577) + bomb_packer.flush()
+    bomb = bomb_packer.compress(b"\0" * 1_100_000) + bomb_packer.flush()
     written = header.to_bytes()
 
     def plain(length: int, body: bytes, size: int = 1024) -> bytes:
         return (length.to_bytes(4) + body).ljust(size, b"\0")
+
+    def spelled(**said: Any) -> bytes:
+        return replace(header, **said).to_bytes()
 
     flipped = good.split(".")
     flipped[4] = ("A" if flipped[4][0] != "A" else "B") + flipped[4][1:]
@@ -161,6 +164,46 @@ def envelope_cases(kept: Kept) -> dict[str, Case]:
         "header_duplicate_member": check(
             "encoding.duplicate_member", "Two kids.", again(written[:-1] + b',"kid":"x"}')
         ),
+        "header_spaced": check("ok", "Readers take any spelling of the header.", again(written.replace(b",", b", "))),
+        "header_array": check("encoding.json", "An array in place of the header.", again(b"[]")),
+        "header_fraction": check(
+            "envelope.bad_header", "A number with a fraction.", again(written.replace(b'"seq":1', b'"seq":1.0'))
+        ),
+        "header_other_alg": check(
+            "envelope.bad_header", "Another alg.", again(written.replace(b"HPKE-9-KE", b"HPKE-0-KE"))
+        ),
+        "header_seq_zero": check("envelope.bad_header", "Places count from 1.", again(spelled(seq=0, kseq=0))),
+        "header_kseq_above_seq": check(
+            "envelope.bad_header", "More to one keyring than to all.", again(spelled(kseq=2))
+        ),
+        "header_past_of_the_first": check(
+            "envelope.bad_header", "The first names one before.", again(spelled(prev="a1" * 32))
+        ),
+        "header_upper_case": check("envelope.bad_header", "A hash in capitals.", again(spelled(seq=2, prev="A1" * 32))),
+        "header_short_route": check("envelope.bad_header", "A route of another length.", again(spelled(route="x"))),
+        "second_of_a_chain": check("ok", "The second names the first.", again(spelled(seq=2, prev="a1" * 32))),
+        "eight_fields": check("envelope.malformed", "A field too many.", good + "." + good.rpartition(".")[2]),
+        "lengths_before_header": check(
+            "envelope.malformed", "A header that is none, and a short signature.", f"AA{good[good.index('.') : -2]}"
+        ),
+        "header_before_signature": check(
+            "envelope.bad_header", "A strange header, signed by a stranger.", again(b"{}", key=STRANGER)
+        ),
+        "device_before_signature": check(
+            "envelope.wrong_device",
+            "Another device, and signed by neither.",
+            again(spelled(dev=STRANGER.kid), key=AUTHOR),
+        ),
+        "signature_before_recipient": check(
+            "envelope.bad_signature", "Changed, and for another keyring.", ".".join(flipped), OTHER_KEYRING
+        ),
+        "padding_before_deflate": check(
+            "seal.nonzero_padding", "Cut off, and bytes in the padding.", again(written, plain(len(packed) - 2, packed))
+        ),
+        "size_before_end": check(
+            "seal.too_large", "Past 1 MiB, and cut off.", again(written, plain(len(bomb) - 2, bomb[:-2], 2048))
+        ),
+        "no_stream": check("seal.truncated", "No bytes at all.", again(written, bytes(1024))),
         "header_no_past": check(
             "envelope.bad_header", "The second of a chain names no first.", again(replace(header, seq=2).to_bytes())
         ),
@@ -184,17 +227,17 @@ def route_cases(kept: Kept) -> dict[str, Case]:
     def spelled(**said: Any) -> bytes:
         return canonical([said.get(name) for name in route.VOCABULARY])
 
-    def check(expect: str, about: str, plain: bytes) -> Case:
+    def check(expect: str, about: str, plain: bytes, **changes: str) -> Case:
         padded = plain.ljust(route.PLAIN_BYTES, b"\0")
         info = f"chaski-1/route/{JTI}/{ROUTE_KEY.kid}".encode()
         sealed = kept(about, lambda: b64u(route.SUITE.encrypt(padded, ROUTE_KEY.public.hpke, info)))
-        given = {"route": f"{ROUTE_KEY.kid}.{sealed}", "route_secret": b64u(ROUTE_KEY.secret), "jti": JTI}
+        given = {"route": f"{ROUTE_KEY.kid}.{sealed}", "route_secret": b64u(ROUTE_KEY.secret), "jti": JTI} | changes
         return case(
             "route",
             expect,
             about,
             given,
-            {name: value for name, value in zip(route.VOCABULARY, json.loads(plain), strict=True) if value}
+            {name: value for name, value in zip(route.VOCABULARY, json.loads(plain), strict=True) if value is not None}
             if expect == "ok"
             else None,
         )
@@ -202,6 +245,22 @@ def route_cases(kept: Kept) -> dict[str, Case]:
     return {
         "empty": check("ok", "A route that says nothing.", spelled()),
         "three_fields": check("ok", "Three fields.", spelled(tier="child", queue_kinds=["child"], province="1702")),
+        "all_fields": check("ok", "All fields.", spelled(**PROVINCE_ROUTE.to_content())),
+        "no_kinds": check("ok", "In no queue.", spelled(queue_kinds=[])),
+        "spaced": check("ok", "Readers take any spelling.", spelled(tier="T2").replace(b",", b", ")),
+        "unknown_key": check(
+            "route.unknown_key", "Opened with another key.", spelled(lang="es"), route_secret=b64u(fixed("other route"))
+        ),
+        "other_screening": check(
+            "route.unopenable", "Of another screening.", spelled(lang="quz"), jti=b64u(fixed("x")[:16])
+        ),
+        "not_base64": check("encoding.base64", "Not base64url.", spelled(lang="ayr"), route=f"{ROUTE_KEY.kid}.="),
+        "no_dot": check("route.unknown_key", "No key is named.", spelled(lang="other"), route="x"),
+        "not_json": check("encoding.json", "Zeros alone.", b""),
+        "no_such_day": check("route.bad_value", "A day that never was.", spelled(taken="2026-02-30")),
+        "short_province": check("route.bad_value", "A region of three digits.", spelled(province="170")),
+        "kinds_twice": check("route.bad_value", "A kind twice.", spelled(queue_kinds=["child", "child"])),
+        "number": check("route.bad_value", "A number in the place of a code.", spelled(tier=1)),
         "too_long": check("route.malformed", "A fifteenth value.", spelled()[:-1] + b',"x"]'),
         "object": check("route.malformed", "An object in place of the array.", b'{"tier":"T1"}'),
         "bad_value": check("route.bad_value", "A code that is not in the vocabulary.", spelled(tier="T9")),

@@ -112,6 +112,9 @@ def receipt_cases() -> dict[str, Case]:
         "other_generation": accept(
             "receipt.other_generation", "Of another database than the response.", generation=b64u(bytes(8))
         ),
+        "device_before_number": accept(
+            "receipt.other_device", "Another tablet's, and of an earlier request.", dev=STRANGER.kid, n=11
+        ),
         "by_stranger": accept("signed.too_few", "Signed by nobody whom the trust names.", STRANGER),
         "by_registrar": accept("signed.too_few", "Only a server signs receipts.", REGISTRAR),
         "other_device": accept("receipt.other_device", "Another tablet's receipts.", dev=STRANGER.kid),
