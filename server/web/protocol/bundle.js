@@ -16,11 +16,11 @@ export const BUNDLE = "chaski-1/bundle+jws";
  */
 export async function acceptBundle(bytes, trust, sha) {
   const document = readDocument(bytes);
+  must(document.hash === sha, "bundle.wrong_version");
   const authors = await signed(document, trust.authors);
   const reviewers = await signed(document, trust.reviewers);
   const twoPersons = authors.some((author) => reviewers.some((reviewer) => reviewer.person !== author.person));
   must(twoPersons, "bundle.one_person");
-  must(document.hash === sha, "bundle.wrong_version");
   check(document.value, { channel: oneOf("training", "field") });
   must(!trust.demo || document.value.channel === "training", "bundle.demo_trust");
   return document;

@@ -1,7 +1,7 @@
 /** SPEC 2.1 and 2.2: bytes, base64url and JSON, as strictly as the protocol reads them. Everything else here stands on this module. */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { base64url } from "jose";
-import { must, refuse } from "./errors.js";
+import { must, ProtocolError, refuse } from "./errors.js";
 
 /** @typedef {Uint8Array<ArrayBuffer>} Bytes */
 /** @typedef {Record<string, any>} JsonObject */
@@ -93,12 +93,26 @@ export function readJson(bytes) {
   let value;
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    value = JSON.parse(text);
-  } catch {
+    value = JSON.parse(text, keepNumber);
+  } catch (error) {
+    if (error instanceof ProtocolError) throw error;
     refuse("encoding.json");
   }
   refuseDuplicates(text);
   return value;
+}
+
+/**
+ * JSON.parse rounds integers, and takes 1.0 for 1: look at how the number was written (SPEC 2.2). A boxed number is none of the integers of SPEC 2.3.
+ * @param {string} _name
+ * @param {any} value
+ * @param {{source?: string}} [context]
+ */
+function keepNumber(_name, value, { source = "" } = {}) {
+  if (typeof value !== "number") return value;
+  const integer = /^-?[0-9]+$/.test(source);
+  must(Number.isFinite(value) && (!integer || Number.isSafeInteger(value)), "encoding.json", "number");
+  return !integer && Number.isInteger(value) ? new Number(value) : value;
 }
 
 /**
@@ -147,12 +161,9 @@ export const canonical = (value) => utf8(canonicalText(value));
  */
 function canonicalText(value) {
   if (Array.isArray(value)) return `[${value.map(canonicalText).join(",")}]`;
-  if (value !== null && typeof value === "object") {
+  if (value !== null && typeof value === "object" && !(value instanceof Number)) {
     const members = Object.keys(value).sort();
     return `{${members.map((name) => `${canonicalText(name)}:${canonicalText(value[name])}`).join(",")}}`;
-  }
-  if (typeof value === "number") {
-    must(Number.isSafeInteger(value) || !(Number.isInteger(value) || !Number.isFinite(value)), "encoding.json", "number");
   }
   must(typeof value !== "string" || !LONE_SURROGATE.test(value), "encoding.json", "half a character");
   return JSON.stringify(value);

@@ -25,7 +25,7 @@ const MEMBERS = {
   seq: integer(1),
   kseq: integer(1),
   prev: matching(/^([0-9a-f]{64})?$/),
-  route: matching(/^/),
+  route: matching(/^[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{448}$/),
 };
 
 /**

@@ -4,11 +4,13 @@ export class ProtocolError extends Error {
   /**
    * @param {string} code one of SPEC 14
    * @param {string} [detail] for a log; never shown to people, never a secret
+   * @param {Record<string, any>} [members] further members of a problem (SPEC 12)
    */
-  constructor(code, detail) {
+  constructor(code, detail, members) {
     super(detail ? `${code}: ${detail}` : code);
     this.name = "ProtocolError";
     this.code = code;
+    this.members = members;
   }
 }
 

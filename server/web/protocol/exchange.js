@@ -1,10 +1,10 @@
 /** SPEC 11: the bodies of `POST /v1/sync` and the header that signs them. Sending them, and rules over time (11.3), are the callers'. */
 import { gzip } from "pako";
 import { GZIP, inflate } from "./compression.js";
-import { canonical, digest, encode, readObject } from "./encoding.js";
-import { must } from "./errors.js";
-import { arrayOf, check, formId, hashForm, id128, id64, integer, matching, oneOf, optional, record, table } from "./forms.js";
-import { signBare, verifyBare } from "./signed.js";
+import { canonical, digest, encode, readObject, same, utf8 } from "./encoding.js";
+import { must, ProtocolError } from "./errors.js";
+import { arrayOf, check, formId, hashForm, id128, id64, integer, matching, oneOf, optional, record, table, text, truth } from "./forms.js";
+import { readDocument, signBare, verifyBare } from "./signed.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
 /** @typedef {import("./encoding.js").JsonObject} JsonObject */
@@ -16,22 +16,21 @@ export const REQUEST = "chaski-1/request+jws";
 export const RESPONSE = "chaski-1/response+jws";
 const LARGEST = 8 * 1024 * 1024;
 const MOST = 500;
-const TEXT = matching(/^/);
-const COUNT = optional(integer(0));
-const DOCUMENTS = optional(arrayOf(TEXT));
+const COUNT = optional(integer());
+const DOCUMENTS = arrayOf(text);
 
 /** @type {Record<string, import("./forms.js").Form>} */
 const REQUEST_MEMBERS = {
   protocol: oneOf(PROTOCOL),
   n: integer(1),
-  at: optional(integer()),
+  at: COUNT,
   have: optional(record({ trust: COUNT, registry: COUNT, manifest: COUNT, orders: COUNT })),
   generation: optional(id64),
   cursor: COUNT,
-  pending: optional(arrayOf(hashForm, { most: MOST })),
-  envelopes: optional(arrayOf(TEXT, { most: MOST })),
+  pending: arrayOf(hashForm, { most: MOST }),
+  envelopes: arrayOf(text, { most: MOST }),
   inventory_digest: optional(id128),
-  inventory: optional(table(formId, hashForm)),
+  inventory: table(formId, hashForm),
   budget: COUNT,
 };
 
@@ -40,17 +39,17 @@ const RESPONSE_MEMBERS = {
   protocol: oneOf(PROTOCOL),
   dev: id128,
   n: integer(1),
-  at: optional(integer()),
-  generation: optional(id64),
-  receipts: optional(TEXT),
+  at: COUNT,
+  generation: id64,
+  receipts: optional(text),
   trust: DOCUMENTS,
-  registry: optional(TEXT),
-  manifest: optional(TEXT),
-  events: optional(arrayOf(record({ id: hashForm, status: matching(/^[a-z_]{1,32}$/), at: integer() }))),
+  registry: optional(text),
+  manifest: optional(text),
+  events: arrayOf(record({ id: hashForm, status: matching(/^[a-z_]{1,32}$/), at: integer() })),
   cursor: COUNT,
   orders: DOCUMENTS,
-  seq: optional(table(id64, integer(0))),
-  more: optional(oneOf(true, false)),
+  seq: table(id64, integer()),
+  more: truth,
 };
 
 /**
@@ -73,7 +72,9 @@ export async function writeMessage(members, typ, key) {
  * @param {PublicKey[]} devices
  * @returns {Promise<JsonObject>} the members that say something
  */
-export const readRequest = (message, devices) => readMessage(message, REQUEST, devices, REQUEST_MEMBERS);
+export async function readRequest(message, devices) {
+  return checked(await readBody(message, REQUEST, devices), REQUEST_MEMBERS);
+}
 
 /**
  * Read a response, as the tablet `dev` after its request `n` (SPEC 11, 11.2).
@@ -83,9 +84,13 @@ export const readRequest = (message, devices) => readMessage(message, REQUEST, d
  * @returns {Promise<JsonObject>} the members that say something
  */
 export async function readResponse(message, servers, { dev, n }) {
-  const value = await readMessage(message, RESPONSE, servers, RESPONSE_MEMBERS);
+  const value = await readBody(message, RESPONSE, servers);
   must(value.dev === dev && value.n === n, "exchange.wrong_answer");
-  return value;
+  const said = checked(value, RESPONSE_MEMBERS);
+  const { receipts, registry, manifest, trust = [], orders = [] } = said;
+  // Read, not yet accepted: that is for those who hold the trust.
+  for (const document of [receipts, ...trust, registry, manifest, ...orders].filter(Boolean)) readDocument(utf8(document));
+  return said;
 }
 
 /**
@@ -96,21 +101,48 @@ export async function readResponse(message, servers, { dev, n }) {
 export const inventoryDigest = (inventory) => encode(digest(canonical(inventory)).subarray(0, 16));
 
 /**
+ * Refuse a number that was used, except for the very same bytes again (SPEC 11.3 rule 1).
+ * @param {{n: number, body: Bytes}} request
+ * @param {{n: number, body: Bytes} | null} last that was accepted from this device
+ */
+export function requireNewNumber({ n, body }, last) {
+  const used = last && n <= last.n && !same(body, last.body);
+  if (used) throw new ProtocolError("sync.number_used", undefined, { last: last.n });
+}
+
+/**
+ * Whether a tablet begins a new chain: somebody else speaks with its key (SPEC 11.3 rule 7).
+ * @param {number} written the largest `seq` that it wrote in its chain
+ * @param {number | null} told the response's `seq` for this chain
+ * @param {string} code of the problem that was answered, or empty
+ * @returns {boolean}
+ */
+export const isCopied = (written, told, code) => code === "sync.number_used" || (told ?? 0) > written;
+
+/**
  * @param {Message} message
  * @param {string} typ
  * @param {PublicKey[]} keys
- * @param {Record<string, import("./forms.js").Form>} members
  * @returns {Promise<JsonObject>}
  */
-async function readMessage({ body, signature }, typ, keys, members) {
+async function readBody({ body, signature }, typ, keys) {
   must(body.length <= LARGEST, "exchange.too_large");
-  const parts = /^([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{86})$/.exec(signature);
+  const parts = /^([A-Za-z0-9_-]{22})\.(.+)$/s.exec(signature);
   must(parts, "exchange.malformed");
   const key = keys.find(({ kid }) => kid === parts[1]);
   must(key, "exchange.unknown_signer");
   await verifyBare(body, parts[2], typ, key, "exchange.bad_signature");
   const value = readObject(inflated(body));
   must(value.protocol === PROTOCOL, "exchange.wrong_protocol");
+  return value;
+}
+
+/**
+ * @param {JsonObject} value
+ * @param {Record<string, import("./forms.js").Form>} members
+ * @returns {JsonObject} those of the members that say something
+ */
+function checked(value, members) {
   check(value, members);
   return saying(Object.fromEntries(Object.keys(members).map((name) => [name, value[name]])));
 }
@@ -130,7 +162,10 @@ function inflated(body) {
  * @param {JsonObject} members
  * @returns {JsonObject} without those that say nothing
  */
-const saying = (members) => Object.fromEntries(Object.entries(members).filter(([, value]) => says(value)));
+function saying(members) {
+  const have = members.have && Object.fromEntries(Object.entries(members.have).filter(([, value]) => says(value)));
+  return Object.fromEntries(Object.entries({ ...members, have }).filter(([, value]) => says(value)));
+}
 
 /** @param {any} value */
 const says = (value) => Boolean(value) && (typeof value !== "object" || Object.keys(value).length > 0);

@@ -1,5 +1,4 @@
 /** SPEC 2.3: what a member may look like. The readers of documents, headers and bodies describe their members with these. */
-import { decode } from "./encoding.js";
 import { must } from "./errors.js";
 
 /** @typedef {(value: any) => boolean} Form a question: is the value of this form? */
@@ -12,20 +11,6 @@ import { must } from "./errors.js";
 export const matching = (pattern) => (value) => typeof value === "string" && pattern.test(value);
 
 /**
- * base64url of so many bytes (SPEC 2.1, 2.3).
- * @param {number} length
- * @returns {Form}
- */
-export const bytesOf = (length) => (value) => {
-  if (typeof value !== "string" || value.length !== Math.ceil((length * 4) / 3)) return false;
-  try {
-    return decode(value).length === length;
-  } catch {
-    return false;
-  }
-};
-
-/**
  * One of these values.
  * @param {...any} values
  * @returns {Form}
@@ -33,11 +18,11 @@ export const bytesOf = (length) => (value) => {
 export const oneOf = (...values) => (value) => values.includes(value);
 
 /**
- * An integer of SPEC 2.2, from `least`.
+ * An integer, from 0 where nothing else is said (SPEC 2.2, 2.3).
  * @param {number} [least]
  * @returns {Form}
  */
-export const integer = (least = Number.MIN_SAFE_INTEGER) => (value) => Number.isSafeInteger(value) && value >= least;
+export const integer = (least = 0) => (value) => Number.isSafeInteger(value) && value >= least;
 
 /**
  * A member that may be left out.
@@ -47,12 +32,12 @@ export const integer = (least = Number.MIN_SAFE_INTEGER) => (value) => Number.is
 export const optional = (form) => (value) => value === undefined || form(value);
 
 /**
- * An array, of which no two entries have the same `identity` if that is asked for.
+ * An array, of which no two entries have the same `identity` if that is asked for; left out it is empty (SPEC 2.3).
  * @param {Form} form
  * @param {{least?: number, most?: number, identity?: (entry: any) => string}} [rules]
  * @returns {Form}
  */
-export const arrayOf = (form, { least = 0, most = Infinity, identity } = {}) => (value) =>
+export const arrayOf = (form, { least = 0, most = Infinity, identity } = {}) => (value = []) =>
   Array.isArray(value) &&
   value.length >= least &&
   value.length <= most &&
@@ -68,12 +53,12 @@ export const record = (members) => (value) =>
   isObject(value) && Object.entries(members).every(([name, form]) => form(value[name]));
 
 /**
- * An object used as a table: any names of one form, values of another.
+ * An object used as a table: any names of one form, values of another; left out it is empty (SPEC 2.3).
  * @param {Form} name
  * @param {Form} form
  * @returns {Form}
  */
-export const table = (name, form) => (value) =>
+export const table = (name, form) => (value = {}) =>
   isObject(value) && Object.entries(value).every(([key, entry]) => name(key) && form(entry));
 
 /**
@@ -91,12 +76,10 @@ const isObject = (value) => value !== null && typeof value === "object" && !Arra
 
 /** @type {(entry: any) => string} */
 export const itself = (entry) => String(entry);
-/** @type {Form} */
-export const id128 = bytesOf(16);
-/** @type {Form} */
-export const id64 = bytesOf(8);
-/** @type {Form} */
-export const publicKey = bytesOf(32);
+export const text = matching(/^/);
+export const truth = optional(oneOf(true, false));
+export const id128 = matching(/^[A-Za-z0-9_-]{22}$/);
+export const id64 = matching(/^[A-Za-z0-9_-]{11}$/);
 export const hashForm = matching(/^[0-9a-f]{64}$/);
 export const formId = matching(/^[a-z][a-z0-9_]{0,39}$/);
 export const name = matching(/^[a-z0-9][a-z0-9_-]{0,39}$/);

@@ -1,12 +1,12 @@
 /** SPEC 5.3: which version of which form a tablet has, and which key routes are sealed to. */
 import { digest, utf8 } from "./encoding.js";
-import { arrayOf, check, formId, hashForm, id128, integer, optional, publicKey, record, region, table } from "./forms.js";
+import { arrayOf, check, formId, hashForm, id128, integer, optional, record, region, table, text } from "./forms.js";
 import { namedKey } from "./keys.js";
 import { readDocument, requireNewer, requireSigners } from "./signed.js";
 
 /** @typedef {import("./signed.js").Document} Document */
 /** @typedef {{sha: string, regions?: string[], devices?: string[], share_permille?: number}} Entry */
-/** @typedef {{key: string, until: number}} RouteKey */
+/** @typedef {import("./keys.js").PublicKey & {until: number}} RouteKey */
 /** @typedef {{document: Document, routeKeys: RouteKey[], forms: Map<string, Entry[]>}} Manifest */
 
 export const MANIFEST = "chaski-1/manifest+jws";
@@ -20,7 +20,7 @@ const ENTRY = record({
 const MEMBERS = {
   number: integer(1),
   issued: integer(),
-  route_keys: arrayOf(record({ key: publicKey, until: integer() }), { least: 1 }),
+  route_keys: arrayOf(record({ key: text, until: integer() }), { least: 1 }),
   forms: table(formId, arrayOf(ENTRY)),
 };
 
@@ -36,8 +36,9 @@ export async function acceptManifest(bytes, trust, held = null) {
   await requireSigners(document, MANIFEST, trust.servers);
   const { value } = document;
   check(value, MEMBERS);
+  const routeKeys = value.route_keys.map((/** @type {{key: string, until: number}} */ { key, until }) => ({ ...namedKey(key), until }));
   requireNewer(document, held && held.document);
-  return { document, routeKeys: value.route_keys, forms: new Map(Object.entries(value.forms)) };
+  return { document, routeKeys, forms: new Map(Object.entries(value.forms ?? {})) };
 }
 
 /**
@@ -60,10 +61,10 @@ export function versionFor(manifest, form, dev, where) {
  * The key that routes are sealed to: the first that lasts, else the last (SPEC 5.3).
  * @param {Manifest} manifest
  * @param {number} now
- * @returns {import("./keys.js").PublicKey}
+ * @returns {RouteKey}
  */
 export function routeKeyAt({ routeKeys }, now) {
-  return namedKey((routeKeys.find(({ until }) => until > now) ?? routeKeys[routeKeys.length - 1]).key);
+  return routeKeys.find(({ until }) => until > now) ?? routeKeys[routeKeys.length - 1];
 }
 
 /**

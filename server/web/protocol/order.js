@@ -24,10 +24,9 @@ export async function acceptOrder(bytes, trust, dev) {
 }
 
 /**
- * What is still to be carried out, in this order, after order number `last` (SPEC 5.6).
- * @param {Order[]} orders
+ * Whether an order is still to be carried out, after order number `last` (SPEC 5.6).
+ * @param {Order} order
  * @param {number} last
- * @returns {Order[]}
+ * @returns {boolean}
  */
-export const dueOrders = (orders, last) =>
-  orders.filter(({ number }) => number > last).sort((one, other) => one.number - other.number);
+export const isDue = ({ number }, last) => number > last;

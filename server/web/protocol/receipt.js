@@ -26,7 +26,7 @@ const MEMBERS = {
   generation: id64,
   head: matching(/^([0-9a-f]{64})?$/),
   items: arrayOf(
-    record({ id: hashForm, outcome: oneOf(...OUTCOMES.keys()), seq: optional(integer(1)), code: optional(matching(/^/)) }),
+    record({ id: hashForm, outcome: oneOf(...OUTCOMES.keys()), seq: optional(integer()), code: optional(matching(/^[a-z_]+(\.[a-z0-9_]+)*$/)) }),
   ),
 };
 
@@ -42,6 +42,7 @@ export async function acceptReceipts(bytes, trust, { dev, n, generation }) {
   await requireSigners(document, RECEIPTS, trust.servers);
   const value = /** @type {Receipts} */ (document.value);
   check(value, MEMBERS);
+  value.items ??= [];
   must(value.dev === dev, "receipt.other_device");
   must(value.n === n, "receipt.stale");
   must(generation === undefined || value.generation === generation, "receipt.other_generation");

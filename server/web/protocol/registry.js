@@ -35,16 +35,16 @@ const MEMBERS = {
 export async function acceptRegistry(bytes, trust, held = null) {
   const document = readDocument(bytes);
   await requireSigners(document, REGISTRY, trust.registrars);
-  const { value } = document;
-  check(value, MEMBERS);
-  for (const { kid, key_sha256 } of value.keyrings) {
+  check(document.value, MEMBERS);
+  const { keyrings = [], desks = [], revoked = [] } = document.value;
+  for (const { kid, key_sha256 } of keyrings) {
     must(kid === kidOfHash(key_sha256), "document.malformed", "kid and hash of a keyring");
   }
-  const ids = new Set(value.keyrings.map((/** @type {Keyring} */ keyring) => keyring.id));
-  const named = [NATIONAL, ...value.desks.map((/** @type {Desk} */ desk) => desk.keyring)];
+  const ids = new Set(keyrings.map((/** @type {Keyring} */ keyring) => keyring.id));
+  const named = [NATIONAL, ...desks.map((/** @type {Desk} */ desk) => desk.keyring)];
   must(named.every((id) => ids.has(id)), "document.malformed", "a keyring is missing");
   requireNewer(document, held && held.document);
-  return { document, keyrings: value.keyrings, desks: value.desks, revoked: value.revoked };
+  return { document, keyrings, desks, revoked };
 }
 
 /**
@@ -79,8 +79,9 @@ export function deskKind(queueKinds) {
  * @returns {import("./keys.js").PublicKey}
  */
 export function fetchedKey(keyring, fetched) {
+  const key = publicKey(fetched, 1216);
   must(hash(fetched) === keyring.key_sha256, "registry.wrong_key");
-  return publicKey(fetched, 1216);
+  return key;
 }
 
 /**

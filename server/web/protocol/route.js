@@ -55,7 +55,8 @@ export async function openRoute(text, jti, keys) {
   const [kid, sealed = ""] = text.split(".", 2);
   const key = keys.find((held) => held.kid === kid);
   must(key, "route.unknown_key");
-  const plaintext = await orRefuse(() => hpkeOpen(ROUTE, key, decode(sealed), infoOf(jti, kid)), "route.unopenable");
+  const bytes = decode(sealed);
+  const plaintext = await orRefuse(() => hpkeOpen(ROUTE, key, bytes, infoOf(jti, kid)), "route.unopenable");
   const values = checked(unpadded(plaintext));
   return Object.fromEntries(NAMES.map((name, at) => [name, values[at]]).filter(([, value]) => value !== null));
 }

@@ -1,23 +1,24 @@
 /** SPEC 15: what each `do` of a vector means, by the public functions of this folder. For tests: run_vectors.mjs and answer.mjs call it. */
 import { aesOpen } from "./aes.js";
 import { acceptBundle } from "./bundle.js";
-import { canonical, concat, decode, encode, utf8 } from "./encoding.js";
-import { acceptCertificate, acceptEnrolment } from "./enrolment.js";
+import { canonical, concat, decode, encode, hex, readObject, utf8 } from "./encoding.js";
+import { acceptCertificate, acceptEnrolment, readInvitation } from "./enrolment.js";
 import { parseEnvelope, verifyEnvelope } from "./envelope.js";
 import { ProtocolError } from "./errors.js";
-import { readRequest, readResponse } from "./exchange.js";
+import { inventoryDigest, isCopied, readRequest, readResponse, requireNewNumber } from "./exchange.js";
 import { hpkeOpen, SEAL } from "./hpke.js";
+import { completeUpTo, takeIn } from "./intake.js";
 import { namedKey, routeKey, sealKey, sixWords } from "./keys.js";
-import { acceptManifest, versionFor } from "./manifest.js";
+import { acceptManifest, routeKeyAt, versionFor } from "./manifest.js";
 import { unwrapSeed } from "./members.js";
-import { acceptOrder } from "./order.js";
+import { acceptOrder, isDue } from "./order.js";
 import { passphraseKeys, unlockSecret } from "./passphrases.js";
-import { acceptReceipts } from "./receipt.js";
-import { acceptRegistry, keyringFor } from "./registry.js";
+import { acceptReceipts, isDone } from "./receipt.js";
+import { acceptRegistry, deskKind, fetchedKey, keyringFor } from "./registry.js";
 import { openRoute } from "./route.js";
 import { openEnvelope, recipientInfo } from "./seal.js";
 import { readDocument, requireSigners } from "./signed.js";
-import { acceptTrust, pinOf, readTrust } from "./trust.js";
+import { acceptTrust, isOld, pinOf, readTrust, requireCurrent } from "./trust.js";
 
 /** @typedef {Record<string, any>} Given */
 /** @typedef {{do: string, given: Given, expect: string, result?: any}} Vector */
@@ -32,18 +33,34 @@ const DO = {
   document: async ({ document, typ, keys, threshold }) => {
     await requireSigners(readDocument(utf8(document)), typ, keys.map(namedKey), threshold);
   },
-  trust: async ({ document, held, pin }) => {
-    await acceptTrust(utf8(document), { held: held && (await trusted(held)), pin });
+  base64: ({ text: written }) => hex(decode(written)),
+  json: ({ bytes }) => text(canonical(readObject(decode(bytes)))),
+  invitation: ({ text: written }) => {
+    const { address, code, pin } = readInvitation(written);
+    return { u: address, c: code, r: pin };
+  },
+  trust: async ({ document, held, pin, now, staff }) => {
+    const trust = await acceptTrust(utf8(document), { held: held && (await trusted(held)), pin });
+    if (staff) requireCurrent(trust, now);
+    return { number: trust.document.value.number, pin: pinOf(trust), old: isOld(trust, now) };
   },
   registry: async ({ trust, document, held, asked }) => {
     const by = await trusted(trust);
     const registry = await acceptRegistry(utf8(document), by, held && (await acceptRegistry(utf8(held), by)));
     return asked.map((/** @type {[string, string]} */ [district, kind]) => keyringFor(registry, district, kind).id);
   },
-  manifest: async ({ trust, document, held, asked }) => {
+  keyring_key: async ({ trust, registry, keyring, key }) => {
+    const { keyrings } = await acceptRegistry(utf8(registry), await trusted(trust));
+    const named = /** @type {import("./registry.js").Keyring} */ (keyrings.find(({ id }) => id === keyring));
+    return fetchedKey(named, decode(key)).kid;
+  },
+  kinds: ({ asked }) => asked.map(deskKind),
+  inventory: ({ inventory }) => inventoryDigest(inventory),
+  manifest: async ({ trust, document, held, asked, now }) => {
     const by = await trusted(trust);
     const manifest = await acceptManifest(utf8(document), by, held && (await acceptManifest(utf8(held), by)));
-    return asked.map((/** @type {[string, string, string]} */ [form, dev, region]) => versionFor(manifest, form, dev, region));
+    const chosen = asked.map((/** @type {[string, string, string]} */ [form, dev, region]) => versionFor(manifest, form, dev, region));
+    return { chosen, route_key: routeKeyAt(manifest, now).kid };
   },
   bundle: async ({ trust, document, sha }) => {
     await acceptBundle(utf8(document), await trusted(trust), sha);
@@ -54,11 +71,25 @@ const DO = {
   certificate: async ({ trust, document, dev }) => {
     await acceptCertificate(utf8(document), await trusted(trust), dev);
   },
-  order: async ({ trust, document, dev }) => {
-    await acceptOrder(utf8(document), await trusted(trust), dev);
+  readmit: async ({ trust, registry, document, dev }) => {
+    const by = await trusted(trust);
+    await acceptCertificate(utf8(document), by, dev);
+    return (await acceptRegistry(utf8(registry), by)).revoked.includes(dev) ? "revoked" : "certified";
   },
-  receipts: async ({ trust, document, dev, n }) => {
-    await acceptReceipts(utf8(document), await trusted(trust), { dev, n });
+  orders: async ({ trust, dev, documents }) => {
+    const by = await trusted(trust);
+    const done = { last: 0, revoked: false, wiped: false };
+    for (const document of documents) {
+      const order = await acceptOrder(utf8(document), by, dev);
+      if (!isDue(order, done.last)) continue;
+      done.last = order.number;
+      done[order.order === "wipe" ? "wiped" : "revoked"] = true;
+    }
+    return done;
+  },
+  receipts: async ({ trust, document, dev, n, generation }) => {
+    const { items } = await acceptReceipts(utf8(document), await trusted(trust), { dev, n, generation });
+    return items.filter(({ outcome }) => isDone(outcome)).map(({ id }) => id);
   },
   envelope: async ({ envelope, device, keyring_seed, route_secret }) => {
     const parsed = parseEnvelope(envelope);
@@ -71,6 +102,26 @@ const DO = {
   request: ({ body, signature, device }) => readRequest({ body: decode(body), signature }, [namedKey(device)]),
   response: ({ body, signature, servers, dev, n }) =>
     readResponse({ body: decode(body), signature }, servers.map(namedKey), { dev, n }),
+  requests: async ({ device, requests }) => {
+    let last = null;
+    for (const { body, signature } of requests) {
+      const request = await readRequest({ body: decode(body), signature }, [namedKey(device)]);
+      const heard = { n: request.n, body: decode(body) };
+      requireNewNumber(heard, last);
+      last = heard;
+    }
+  },
+  take_in: async ({ devices, route_secret, versions, envelopes }) => {
+    const tablets = devices.map((/** @type {{key: string, state: string}} */ { key, state }) => ({ ...namedKey(key), state }));
+    const known = { devices: tablets, routeKeys: [await routeKey(decode(route_secret))], versions };
+    /** @type {import("./intake.js").Stored[]} */
+    const stored = [];
+    const items = [];
+    for (const envelope of envelopes) items.push(await takeIn(envelope, known, stored));
+    const chains = stored.map(({ header: { dev, chain } }) => [chain, completeUpTo(stored, dev, chain)]);
+    return { items, seq: Object.fromEntries(chains) };
+  },
+  copied: ({ written, told, code }) => isCopied(written, told, code),
   unlock: async ({ phrase, salt, locked, purpose }) => {
     const { auth, lock } = await passphraseKeys(phrase, decode(salt));
     const secret = await unlockSecret(lock, locked, purpose);
@@ -98,7 +149,7 @@ export async function answer({ do: what, given }) {
   try {
     return { expect: "ok", result: await DO[what](given) };
   } catch (error) {
-    return { expect: codeOf(error) };
+    return { expect: codeOf(error), result: /** @type {ProtocolError} */ (error).members };
   }
 }
 

@@ -1,0 +1,81 @@
+/** SPEC 10 and 11.2: what becomes of envelopes that a tablet brings, as a server decides it. Storing them is the caller's; here it is a list. */
+import { must, ProtocolError } from "./errors.js";
+import { identityOf, parseEnvelope, verifyEnvelope } from "./envelope.js";
+import { openRoute } from "./route.js";
+
+/** @typedef {import("./envelope.js").Header} Header */
+/** @typedef {import("./receipt.js").Item} Item */
+/** @typedef {{id: string, header: Header}} Stored */
+/** @typedef {import("./keys.js").PublicKey & {state: string}} Device `pending`, `certified` or `revoked` */
+/** @typedef {{devices: Device[], routeKeys: import("./keys.js").SecretKey[], versions: string[]}} Known what a server knows; versions: hashes of its bundles */
+
+/**
+ * What becomes of one envelope, stored if it is to be (SPEC 10).
+ * @param {string} text
+ * @param {Known} known
+ * @param {Stored[]} stored
+ * @returns {Promise<Item>}
+ */
+export async function takeIn(text, known, stored) {
+  const id = identityOf(text);
+  try {
+    const envelope = parseEnvelope(text);
+    const { header } = envelope;
+    const device = known.devices.find(({ kid }) => kid === header.dev);
+    must(device && device.state !== "pending", "envelope.unknown_device");
+    await verifyEnvelope(envelope, device);
+    const outcome = await fate({ id, header }, device, known, stored);
+    if (outcome !== "duplicate") stored.push({ id, header });
+    return { id, outcome, seq: header.seq };
+  } catch (error) {
+    if (!(error instanceof ProtocolError)) throw error;
+    return { id, outcome: "rejected", code: error.code };
+  }
+}
+
+/**
+ * The largest number up to which every `seq` of a chain is stored (SPEC 11.2).
+ * @param {Stored[]} stored
+ * @param {string} dev
+ * @param {string} chain
+ * @returns {number}
+ */
+export function completeUpTo(stored, dev, chain) {
+  const numbers = new Set(stored.filter(({ header }) => header.dev === dev && header.chain === chain).map(({ header }) => header.seq));
+  let last = 0;
+  while (numbers.has(last + 1)) last += 1;
+  return last;
+}
+
+/**
+ * The first outcome that fits (SPEC 10).
+ * @param {Stored} envelope
+ * @param {Device} device
+ * @param {Known} known
+ * @param {Stored[]} stored
+ * @returns {Promise<string>}
+ */
+async function fate({ id, header }, device, known, stored) {
+  if (stored.some((other) => other.id === id)) return "duplicate";
+  if (device.state === "revoked") return "quarantined";
+  const own = stored.filter((other) => other.header.dev === header.dev).map((other) => other.header);
+  if (own.some(({ jti }) => jti === header.jti)) return "conflict";
+  if (own.some(({ chain, seq }) => chain === header.chain && seq === header.seq)) return "fork";
+  return (await isKnownVersion(header, known)) ? "stored" : "held";
+}
+
+/**
+ * Whether the form version is known; a route that does not open holds nothing up (SPEC 10).
+ * @param {Header} header
+ * @param {Known} known
+ * @returns {Promise<boolean>}
+ */
+async function isKnownVersion({ route, jti }, { routeKeys, versions }) {
+  try {
+    const { sha } = await openRoute(route, jti, routeKeys);
+    return typeof sha === "string" && versions.includes(sha);
+  } catch (error) {
+    if (error instanceof ProtocolError) return true;
+    throw error;
+  }
+}
