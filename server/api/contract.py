@@ -37,7 +37,7 @@ ALWAYS = (
     "storage.full",
 )
 _UNSAFE = ("post", "put", "patch", "delete")
-_REQUESTS = frozenset({"SignIn", "Invite", "Close"})
+_REQUESTS = frozenset({"SignIn", "Invite", "Close", "Decide"})
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,12 @@ def noted(endpoint: Endpoint, **said: Any) -> Endpoint:
 
 def fails(*codes: str) -> Callable[[Endpoint], Endpoint]:
     """Name the problems that an address answers with, beside those that every address may."""
-    return lambda endpoint: noted(endpoint, **{"x-codes": list(codes)})
+
+    def note(endpoint: Endpoint) -> Endpoint:
+        before = getattr(endpoint, "_apidoc", {}).get("manual_doc", {}).get("x-codes", [])
+        return noted(endpoint, **{"x-codes": [*codes, *before]})
+
+    return note
 
 
 def takes(media_type: str, *headers: str) -> Callable[[Endpoint], Endpoint]:
