@@ -5,8 +5,12 @@ import json
 import re
 from pathlib import Path
 
+from flask import Flask
+
+from server import problems
+from server.api import contract, tablets
 from server.db import Db, rows
-from sync import bundle, enrolment, envelope, exchange, manifest, order, receipt, registry, route, trust
+from sync import bundle, enrolment, envelope, exchange, manifest, order, receipt, registry, route, seal, signed, trust
 from sync.route import VOCABULARY
 
 ROOT = Path(__file__).parent.parent
@@ -41,6 +45,37 @@ def test_every_code_that_is_raised_is_in_the_spec_and_the_other_way_round():
 def test_vectors_expect_codes_of_the_protocol():
     expected = {json.loads(path.read_text())["expect"] for path in (ROOT / "sync" / "vectors").glob("*.json")}
     assert expected - {"ok"} <= first_column("14.1") | set(re.findall(r"`([a-z]+\.[a-z_]+)` \d{3}", section("12")))
+
+
+def test_the_table_of_the_vectors_names_what_each_of_them_gives():
+    rows = [row.split("|") for row in section("15").splitlines() if re.match(r"\| `(?!do`)", row)]
+    told = {do.strip(" `"): set(re.findall(r"`(\w+)`", re.sub(r"\(.*?\)", "", given))) for _, do, given, *_ in rows}
+    vectors = [json.loads(path.read_text()) for path in (ROOT / "sync" / "vectors").glob("*.json")]
+    assert {vector["do"] for vector in vectors} == set(told)
+    for vector in vectors:
+        assert set(vector["given"]) == told[vector["do"]], vector["about"]
+
+
+def test_the_tablets_door_answers_with_the_problems_that_the_spec_names():
+    app = Flask("tablets")
+    tablets.install(app)
+    said = section("12")
+    statuses = dict(re.findall(r"`([a-z]+\.[a-z_*]+)` (\d{3})", said))
+    assert {code: str(problems.entry_of(code).status) for code in statuses} == statuses
+    rows = [row.split("|") for row in said.splitlines() if row.startswith("| `")]
+    named = {re.findall(r"[A-Z]+ /[^`]*", row[1])[0]: set(re.findall(r"`(\w+\.[a-z_*]+)`", row[3])) for row in rows}
+    common = set(re.findall(r"`(\w+\.[a-z_]+)`", said.partition("Of every address:")[2])) & set(statuses)
+    assert set(contract.ALWAYS) <= common
+    for method, path, operation in contract.operations(app.test_client().get("/openapi.json").json):
+        if path == "/metrics":
+            continue
+        codes = {code for answer in operation["responses"].values() for code in answer.get("x-codes", ())}
+        asked = f"{method.upper()} {path.replace('{kind}', 'trust')}"
+        (address,) = [
+            address for address in named if re.sub(r"<[^>]*>", "{}", address) == re.sub(r"{\w+}", "{}", asked)
+        ]
+        assert codes - common == named.pop(address), asked
+    assert not named
 
 
 def test_every_section_that_the_code_cites_is_there():
@@ -85,5 +120,13 @@ def test_the_server_stores_of_a_screening_what_the_spec_says_and_nothing_else(tm
 def test_outcomes_and_limits_are_those_of_the_spec():
     rows = [row for row in section("10").splitlines() if row.startswith("| `")]
     assert {code for row in rows for code in re.findall(r"`(\w+)`", row.split("|")[1])} == receipt.OUTCOMES
-    for number in (f"{envelope.MAX_BYTES:,}", f"{route.PLAIN_BYTES} bytes", f"{exchange.MAX_ENVELOPES} envelopes"):
-        assert number in section("13")
+    mib = 1024 * 1024
+    for limit in (
+        f"document | {signed.MAX_DOCUMENT_BYTES // mib} MiB, {signed.MAX_SIGNATURES} signatures",
+        f"sent back | {enrolment.MAX_REQUEST_BYTES // 1024} KiB",
+        f"envelope | {envelope.MAX_BYTES:,} bytes; instance {seal.MAX_INSTANCE_BYTES // mib} MiB",
+        f"plaintext {envelope.MAX_CIPHERTEXT_BYTES // 1024} KiB",
+        f"route | {route.PLAIN_BYTES} bytes",
+        f"sync body | {exchange.MAX_BODY_BYTES // mib} MiB, also inflated; {exchange.MAX_ENVELOPES} envelopes",
+    ):
+        assert limit in section("13")

@@ -16,7 +16,7 @@ from server.store import bundles, devices, queues
 from server.store.bundles import Published
 from server.store.queues import Queue
 from sync import exchange as wire
-from sync import receipt, registry, trust
+from sync import registry, trust
 from sync.encoding import unb64u
 from sync.exchange import Message, Request
 from sync.kept import News
@@ -60,20 +60,30 @@ def _answer(db: Db, message: Message, *opens: RouteKey) -> Message:
 
 
 def taken_in(given: dict[str, Any]) -> dict[str, Any]:
-    """Have another tablet carry the envelopes to a server, all in one request."""
+    """Have another tablet carry the envelopes to a server: all in one request or each in its own is the same."""
+    together, apart = ([given["envelopes"]], [[raw] for raw in given["envelopes"]])
+    taken = _carried(given, together)
+    assert _carried(given, apart) == taken
+    return taken
+
+
+def _carried(given: dict[str, Any], batches: list[list[str]]) -> dict[str, Any]:
     known = [(VerifyKey.from_raw(unb64u(each["key"])), each["state"]) for each in given["devices"]]
     route_key = RouteKey.from_secret(unb64u(given["route_secret"]))
-    envelopes = tuple(raw.encode() for raw in given["envelopes"])
+    items: list[dict[str, Any]] = []
+    seq: dict[str, int] = {}
     with _server((CARRIER.public, "certified"), *known) as db:
         with db.write() as w:
             for number, sha in enumerate(given["versions"]):
                 bundles.put(w, Published(sha, "forma", str(number), "training", NOW, ""), b"")
-        asked = wire.write_request(Request(n=1, at=NOW, envelopes=envelopes), CARRIER)
-        answer = _answer(db, asked, route_key)
-    read = wire.read_response(answer, {SERVER.kid: SERVER.public}, dev=CARRIER.kid, n=1)
-    assert read.receipts is not None
-    assert {item["outcome"] for item in read.receipts.content["items"]} <= receipt.OUTCOMES
-    return {"items": read.receipts.content["items"], "seq": dict(read.seq)}
+        for n, batch in enumerate(batches, start=1):
+            asked = Request(n=n, at=NOW, envelopes=tuple(raw.encode() for raw in batch))
+            answer = _answer(db, wire.write_request(asked, CARRIER), route_key)
+            read = wire.read_response(answer, {SERVER.kid: SERVER.public}, dev=CARRIER.kid, n=n)
+            assert read.receipts is not None
+            items += read.receipts.content["items"]
+            seq |= read.seq
+    return {"items": items, "seq": seq}
 
 
 def answered(given: dict[str, Any]) -> None:
