@@ -204,6 +204,19 @@ def test_the_script_writes_the_vectors_that_are_there():
     assert {name: to_json(made) for name, made in all_cases(sealed_once).items()} == written
 
 
+PROMISED = """ok bad_signature two_signatures_one_key wrong_typ grant_as_envelope wrong_recipient tampered_route
+unopenable_route truncated trailing_deflate inflate_bomb nonzero_padding non_canonical_base64 duplicate_member
+forbidden_header_b64 trust_rolled_back registry_rolled_back manifest_rolled_back expired_on_board clock_2090 clock_1970
+gap fork conflict duplicate quarantined held replayed_request same_request_again order_wrong_device order_older_number
+order_by_server order_unknown_order readmit_ok copied_above"""
+
+
+def test_every_case_that_was_promised_has_a_vector_of_its_name():
+    names = [path.stem for path in CASES]
+    for case in PROMISED.split():
+        assert any(f"_{name}".endswith(f"_{case}") for name in names), case
+
+
 def test_the_vectors_cover_every_action_and_no_two_are_the_same():
     given = [json.loads(path.read_text()) for path in CASES]
     assert {vector["do"] for vector in given} == set(ACTIONS)

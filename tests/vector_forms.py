@@ -40,7 +40,8 @@ def manifest_cases() -> dict[str, Case]:
             Entry("b2" * 32, regions=("17",), share_permille=500),
             Entry("c3" * 32),
         ]
-        forms = {"pe_laboral_adulto": ring, "piloto": [Entry("d4" * 32, regions=("21",))]}
+        never = [Entry("e5" * 32, regions=()), Entry("e5" * 32, devices=()), Entry("e5" * 32, share_permille=0)]
+        forms = {"pe_laboral_adulto": ring, "piloto": [*never, Entry("d4" * 32, regions=("21",))]}
         keys_of_routes = [
             RouteKeyEntry(ROUTE_KEY.public, NOW + DAYS_90),
             RouteKeyEntry(NEXT_ROUTE_KEY, NOW + 2 * DAYS_90),

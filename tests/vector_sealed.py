@@ -302,6 +302,10 @@ def key_cases(kept: Kept) -> dict[str, Case]:
         "passphrase_wrong": case(
             "unlock", "key.wrong_passphrase", "Another last word.", {**given, "phrase": phrase + "s"}
         ),
+        "salt_of_another_length": case(
+            "unlock", "key.malformed", "A salt of 15 bytes.", {**given, "salt": b64u(salt[1:])}
+        ),
+        "locked_cut_off": case("unlock", "key.wrong_passphrase", "Cut off.", {**given, "locked": locked[:-3]}),
         "other_purpose": case(
             "unlock", "key.wrong_passphrase", "Locked for something else.", {**given, "purpose": "seal/x"}
         ),
