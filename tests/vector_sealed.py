@@ -305,7 +305,7 @@ def key_cases(kept: Kept) -> dict[str, Case]:
         "salt_of_another_length": case(
             "unlock", "key.malformed", "A salt of 15 bytes.", {**given, "salt": b64u(salt[1:])}
         ),
-        "locked_cut_off": case("unlock", "key.wrong_passphrase", "Cut off.", {**given, "locked": locked[:-3]}),
+        "locked_cut_off": case("unlock", "key.wrong_passphrase", "Cut off.", {**given, "locked": locked[:-4]}),
         "other_purpose": case(
             "unlock", "key.wrong_passphrase", "Locked for something else.", {**given, "purpose": "seal/x"}
         ),
