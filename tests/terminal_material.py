@@ -109,6 +109,14 @@ class Inspector:
         if select.select([self._master], [], [], seconds)[0]:
             self.written += os.read(self._master, 65536).decode()
 
+    def send(self, line: str) -> None:
+        """Type a line and wait for nothing."""
+        os.write(self._master, line.encode() + b"\r")
+
+    def terminate(self) -> None:
+        """Ask the command to end, as a closing session does."""
+        os.kill(self.process, signal.SIGTERM)
+
     def kill(self) -> None:
         """Pull the plug."""
         os.kill(self.process, signal.SIGKILL)
@@ -135,24 +143,21 @@ def shown(engine: Engine, inspector: Inspector, language: str = "es") -> Node:
     return labels[max(found, key=len)]
 
 
-def typed(engine: Engine, node: Node, so_far: Mapping[str, str], answer: Any) -> str:
-    """What to type for an answer as the answer files have it."""
+def typed(engine: Engine, node: Node, given: Mapping[str, Any]) -> str:
+    """What to type at a question for its answer among `given`, as the answer files have them."""
+    answer = given.get(node.name)
     if node.type in ("note", "acknowledge"):
         return "ok" if answer else ""
+    if not answer:
+        return "-"
     if not node.choices:
-        return "-" if answer in (None, "") else str(answer)
+        return str(answer)
+    so_far = {name: " ".join(value) if isinstance(value, list) else str(value) for name, value in given.items()}
     codes = [choice.code for choice in engine.offered(node, engine.settle(so_far))]
-    wanted = answer if isinstance(answer, list) else [answer]
-    return " ".join(str(codes.index(code) + 1) for code in wanted) if answer else "-"
+    return " ".join(str(codes.index(code) + 1) for code in (answer if isinstance(answer, list) else [answer]))
 
 
-def texts(answers: Mapping[str, Any]) -> dict[str, str]:
-    """Answers as the engine writes them."""
-    return {name: " ".join(value) if isinstance(value, list) else str(value) for name, value in answers.items()}
-
-
-def answer_all(engine: Engine, inspector: Inspector, answers: Mapping[str, Any], language: str = "es") -> None:
+def answer_all(engine: Engine, inspector: Inspector, given: Mapping[str, Any], language: str = "es") -> None:
     """Answer every question as it comes, to the review."""
     while "Revisar antes de sellar" not in inspector.page:
-        node = shown(engine, inspector, language)
-        inspector.type(typed(engine, node, texts(answers), answers.get(node.name)))
+        inspector.type(typed(engine, shown(engine, inspector, language), given))

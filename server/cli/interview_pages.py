@@ -22,7 +22,7 @@ from screening_forms.xform import Choice, Node
 from server.cli.private_terminal import Page
 from sync.draft import Draft
 
-COMMANDS = "< atrás   . parar   * peligro   ! ocultar   ? ayuda"
+COMMANDS = ("< atrás", ". parar", "* peligro", "! ocultar", "? ayuda")
 HELP = (
     "Escriba y termine con Enter. Estas señas valen en toda pregunta:",
     "<   volver a la pregunta anterior; <<< o <3, tres atrás",
@@ -81,7 +81,7 @@ def question(form: CompiledForm, interview: Interview, node: Node, language: str
     options = _options(interview.choices(node), language)
     own = [said for said in (group, label, hint, *options) if said.text and said.state != "fallback"]
     drafts = bool(own) and all(said.state == "draft" for said in own)
-    body: list[RenderableType] = [_head(form, language, drafts=drafts)]
+    body = _head(form, language, drafts=drafts)
     if group.text:
         body.append(Text(group.marked(all_drafts=drafts), "underline"))
     body += ["", Text(label.marked(all_drafts=drafts), "bold")]
@@ -130,18 +130,15 @@ def _numbered(texts: Sequence[str]) -> RenderableType:
     return rows
 
 
-def _head(form: CompiledForm, language: str, *, drafts: bool) -> Text:
-    parts = [form.title]
-    if form.channel == "training":
-        parts.append("ENTRENAMIENTO")
-    if language != SOURCE:
-        parts.append(f"{LANGUAGES[language]}{': BORRADOR SIN REVISAR' if drafts else ''}")
-    return Text(" · ".join(parts), "dim")
+def _head(form: CompiledForm, language: str, *, drafts: bool) -> list[RenderableType]:
+    training = ["ENTRENAMIENTO"] if form.channel == "training" else []
+    spoken = [] if language == SOURCE else [LANGUAGES[language] + (", borrador sin revisar" if drafts else "")]
+    return [Text(" · ".join([*training, *spoken]), "dim")] if training or spoken else []
 
 
-def _foot(message: str, how: str, commands: str = COMMANDS) -> list[RenderableType]:
+def _foot(message: str, how: str, commands: Sequence[str] = COMMANDS) -> list[RenderableType]:
     said: list[RenderableType] = [Text(message, "bold")] if message else []
-    return [*said, Text(how), *([Text(commands, "dim")] if commands else [])]
+    return [*said, Text(how), *([Columns([Text(each, "dim") for each in commands], (0, 3))] if commands else [])]
 
 
 def review(form: CompiledForm, interview: Interview, language: str, message: str) -> Page:
@@ -155,14 +152,14 @@ def review(form: CompiledForm, interview: Interview, language: str, message: str
     how = "Un número corrige esa respuesta. La palabra sellar termina: después nada se puede cambiar ni leer aquí."
     more = " La palabra seguir hace las demás preguntas." if interview.closing else ""
     head = _head(form, language, drafts=language != SOURCE and form.channel == "training")
-    return Page([head, Text("Revisar antes de sellar", "bold"), "", rows], _foot(message, how + more))
+    return Page([*head, Text("Revisar antes de sellar", "bold"), "", rows], _foot(message, how + more))
 
 
 def losing(nodes: Iterable[Node], language: str) -> Page:
     """Say which answers a change would drop."""
     labels = [Text(f"- {Said.of(node.label, language).marked(all_drafts=True)}") for node in nodes]
     head = Text("Con esa respuesta, ya no corresponden y se borran:", "bold")
-    return Page([head, "", *labels], _foot("", "La palabra si la cambia. Enter, para dejar todo como está.", ""))
+    return Page([head, "", *labels], _foot("", "La palabra si la cambia. Enter, para dejar todo como está.", ()))
 
 
 def stop(interview: Interview, message: str) -> Page:
@@ -198,12 +195,12 @@ def danger(interview: Interview) -> Page:
         if not interview.danger_question
         else ("1 anota el peligro y termina con lo necesario. Enter, para volver.")
     )
-    return Page([Text("Peligro ahora", "bold"), "", *(Text(text) for text in said if text)], _foot("", how, ""))
+    return Page([Text("Peligro ahora", "bold"), "", *(Text(text) for text in said if text)], _foot("", how, ()))
 
 
 def help_page() -> Page:
     """Show the commands."""
-    return Page([Text(line) for line in HELP], _foot("", "Enter, para volver.", ""))
+    return Page([Text(line) for line in HELP], _foot("", "Enter, para volver.", ()))
 
 
 def languages(form: CompiledForm, message: str) -> Page:
@@ -215,14 +212,14 @@ def languages(form: CompiledForm, message: str) -> Page:
     if form.left_out:
         out = ", ".join(LANGUAGES[language] for language in form.left_out)
         body += ["", f"Todavía no está listo: {out}."]
-    return Page(body, _foot(message, "Escriba el número.", ""))
+    return Page(body, _foot(message, "Escriba el número.", ()))
 
 
 def drafts(found: Sequence[tuple[Draft, str]], now: int, message: str) -> Page:
     """List the unfinished interviews: form and time, and nothing of what was said."""
     lines = [f"{title}, empezada el {at(draft.begun)}{_ends(draft, now)}" for draft, title in found]
     body: list[RenderableType] = [Text("Hay conversaciones sin terminar en esta tableta", "bold"), "", _numbered(lines)]
-    return Page(body, _foot(message, "Un número la continúa. La palabra nueva empieza otra. Enter, para salir.", ""))
+    return Page(body, _foot(message, "Un número la continúa. La palabra nueva empieza otra. Enter, para salir.", ()))
 
 
 def _ends(draft: Draft, now: int) -> str:
@@ -241,7 +238,7 @@ def sealed(seq: int) -> Page:
         "Sus respuestas ya no se pueden leer en esta tableta.",
     ]
     how = "Cuando solo usted vea la pantalla, la palabra ver muestra la orientación. Enter, para salir."
-    return Page(body, _foot("", how, ""))
+    return Page(body, _foot("", how, ()))
 
 
 def guidance(interview: Interview) -> Page:
@@ -249,4 +246,4 @@ def guidance(interview: Interview) -> Page:
     node = interview.engine.nodes.get(interview.filled.values.get("guidance", ""))
     texts = [Said.of(each, SOURCE).text for each in (node.label, node.hint)] if node else []
     shown = [Text(text) for text in texts if text] or [Text("Para esta conversación no hay orientación.")]
-    return Page([Text("Orientación", "bold"), "", *shown], _foot("", "Enter, para salir.", ""))
+    return Page([Text("Orientación", "bold"), "", *shown], _foot("", "Enter, para salir.", ()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import calendar
 import codecs
 import os
+import re
 import select
 import signal
 import termios
@@ -30,6 +31,7 @@ IDLE_SECONDS = 300.0  # Long enough to listen, short enough for a tablet that so
 
 _ENTER_PRIVATE, _LEAVE_PRIVATE = "\x1b[?1049h", "\x1b[?1049l"
 _CLEAR = "\x1b[H\x1b[2J\x1b[3J"  # 3J: terminals without a second buffer keep what scrolled away.
+_ARROWS = re.compile(rb"\x1b[\[O][0-9;]*[A-Za-z~]")
 _HIDING = (HIDE, "\x1b", "\x1a", "")  # "!", Escape, Ctrl-Z, and nothing for too long
 _STOPPING = ("\x03", "\x04")  # Ctrl-C and Ctrl-D
 
@@ -131,8 +133,7 @@ class PrivateTerminal:
             read = os.read(self._fd, 4096)
             if not read:
                 raise EOFError
-            if read[0] != 0x1B or len(read) == 1:
-                self._typed.extend(self._decoder.decode(read))
+            self._typed.extend(self._decoder.decode(_ARROWS.sub(b"", read)))
         return self._typed.popleft()
 
     def _lines(self, parts: Sequence[RenderableType]) -> list[str]:
