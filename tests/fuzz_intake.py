@@ -68,9 +68,7 @@ def batch(data: bytes) -> None:
     """Up to eight envelopes, one a line: a header to be signed where a line begins with a brace, else raw bytes."""
     db = database()
     sent = [around(line) if line.startswith(b"{") else line for line in data.split(b"\n")[:MOST]]
-    speaker = devices.get(db.read(), DEVICE.kid)
-    assert speaker is not None
-    arrivals = intake.inspect(db.read(), sent, speaker, ROUTES)
+    arrivals = [intake.inspect(raw, lambda dev: exchange._key_of(db, dev), ROUTES) for raw in sent]
     try:
         with db.write() as w:
             first = intake.take(w, arrivals, sender=DEVICE.kid, rulebook=rulebook(), now=NOW)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 
 from server.db import Connection, Db
 from server.flows import intake, orders, publishing
@@ -25,11 +26,11 @@ EVENTS_AT_ONCE = 200
 
 def answer(db: Db, message: Message, *, keys: ServerKeys, rulebook: Rulebook, now: int) -> tuple[Message, list[Item]]:
     """Answer a tablet's request; also return what became of each envelope, for the log."""
-    device = _speaker(db.read(), exchange.signer(message.signature))
-    request = exchange.read_request(message, VerifyKey.from_raw(device.key))
-    arrivals = intake.inspect(db.read(), request.envelopes, device, keys.routes)
+    dev = exchange.signer(message.signature)
+    request = exchange.read_request(message, _key_of(db, dev))
+    arrivals = [intake.inspect(raw, partial(_key_of, db), keys.routes) for raw in request.envelopes]
     digest = hashlib.sha256(message.body).hexdigest()
-    told = db.share(lambda w: _converse(w, device.dev, request, digest, arrivals, rulebook, now))
+    told = db.share(lambda w: _converse(w, dev, request, digest, arrivals, rulebook, now))
     return exchange.write_response(_with_receipts(told, keys), keys.signing), told.taken
 
 
@@ -52,6 +53,12 @@ def _converse(
     known = _pending(w, request)
     seq = intake.advance(w, _chains(arrivals), now=now)
     return _Told(_news(w, dev, request, seq, now), taken, known, audit.head(w)[1])
+
+
+@lru_cache(maxsize=10_000)
+def _key_of(db: Db, dev: str) -> VerifyKey:
+    """The key of a tablet that may speak; kept: a key never changes, and who may speak once is heard ever after."""
+    return VerifyKey.from_raw(_speaker(db.read(), dev).key)
 
 
 def _speaker(c: Connection, dev: str) -> Device:
@@ -126,8 +133,8 @@ def _news(w: Connection, dev: str, request: Request, seq: dict[str, int], now: i
 
 
 def _newer(w: Connection, kind: str, held: int) -> Document | None:
-    stored = documents.newest(w, kind)
-    return Document.parse(stored.body) if stored and stored.number > held else None
+    newest = documents.newest(w, kind, above=held)
+    return Document.parse(newest.body) if newest else None
 
 
 def _with_receipts(told: _Told, keys: ServerKeys) -> Response:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from server.db import Connection, apart
 from server.flows import referrals, routing
 from server.flows.routing import FIELD, Decision, Rule
+from server.problems import Problem
 from server.store import audit, bundles, devices, envelopes, keyrings, rejections, statistics, worklist
 from server.store.audit import Deed
 from server.store.devices import Device
@@ -62,25 +63,13 @@ class _Batch:
         return answer
 
 
-def inspect(c: Connection, raws: Iterable[bytes], speaker: Device, route_keys: Mapping[str, RouteKey]) -> list[Arrival]:
-    """Read envelopes and check their signatures; only reads, so it runs before the write lock is taken.
-
-    `speaker` is who sent them, and who made them unless they came by courier.
-    """
-    keys = {speaker.dev: VerifyKey.from_raw(speaker.key)}
-    return [_inspect_one(c, raw, keys, route_keys) for raw in raws]
-
-
-def _inspect_one(c: Connection, raw: bytes, keys: dict[str, VerifyKey], route_keys: Mapping[str, RouteKey]) -> Arrival:
+def inspect(raw: bytes, key_of: Callable[[str], VerifyKey], route_keys: Mapping[str, RouteKey]) -> Arrival:
+    """Read an envelope and check its signature; needs no transaction. `key_of` raises Problem for a stranger."""
     try:
         envelope = sealed.parse(raw)
-        dev = envelope.header.dev
-        if dev not in keys:
-            device = devices.get(c, dev)
-            if device is None or device.state == "pending":
-                raise SyncError("envelope.unknown_device", dev)
-            keys[dev] = VerifyKey.from_raw(device.key)
-        sealed.verify(envelope, keys[dev])
+        sealed.verify(envelope, key_of(envelope.header.dev))
+    except Problem:
+        return Arrival(sealed.identity(raw), None, None, "envelope.unknown_device")
     except SyncError as wrong:
         return Arrival(sealed.identity(raw), None, None, wrong.code)
     return Arrival(envelope.id, envelope, _open(envelope, route_keys), "")
@@ -140,7 +129,8 @@ def _take_one(w: Connection, arrival: Arrival, batch: _Batch, sender: str, ruleb
     for decision in decisions:
         mark = "" if outcome == "stored" else outcome
         batch.deeds.append(referrals.open_one(w, envelope.id, decision, mark=mark, now=now))
-    batch.screened += _counted(arrival.route, outcome)
+    if outcome not in ("conflict", "quarantined"):  # These are counted when a person releases them.
+        batch.screened += counted(arrival.route)
     return Item(envelope.id, outcome, envelope.header.seq)
 
 
@@ -178,9 +168,9 @@ def _note(w: Connection, envelope: Envelope, route: Route | None, outcome: str, 
         worklist.add(w, kind=kind, dev=header.dev, chain=header.chain, envelope=envelope.id, at=now)
 
 
-def _counted(route: Route | None, outcome: str) -> list[Screened]:
-    """A screening is counted once; what waits for a decision, or contradicts an earlier one, is not counted."""
-    if route is None or outcome in ("conflict", "quarantined"):
+def counted(route: Route | None) -> list[Screened]:
+    """Return what statistics count of a screening: nothing where the route cannot be read."""
+    if route is None:
         return []
     return [Screened(route.mode or FIELD, {**vars(route), "region": (route.province or "")[:2]})]
 

@@ -28,11 +28,10 @@ def put(w: Connection, *, kind: str, number: int, sha256: str, body: bytes, at: 
     )
 
 
-def newest(c: Connection, kind: str) -> Stored | None:
-    """The document of this kind with the highest number."""
-    found = row(
-        c, "select kind, number, sha256, body from documents where kind = ? order by number desc limit 1", [kind]
-    )
+def newest(c: Connection, kind: str, *, above: int = 0) -> Stored | None:
+    """The document of this kind with the highest number, if that is above the one given."""
+    sql = "select kind, number, sha256, body from documents where kind = ? and number > ? order by number desc limit 1"
+    found = row(c, sql, [kind, above])
     return Stored(**found) if found else None
 
 
