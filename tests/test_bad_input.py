@@ -235,7 +235,7 @@ def test_garbage_behind_a_request_is_answered_once_and_ends_the_connection(host:
     with dial(host.port) as line:
         line.sendall(b"GET /healthz HTTP/1.1\r\n\r\n" * 3 + b"\x00" * 50_000)
         said = b"".join(iter(lambda: line.recv(65536), b""))
-        assert re.findall(rb"HTTP/1.1 (\d+)", said) == [b"200", b"200", b"200", b"431"]
+        assert re.findall(rb"HTTP/1.. (\d+)", said) == [b"200", b"200", b"200", b"431"]
 
 
 def test_a_thousand_requests_at_once_on_one_connection_end_it(host: Hosted, tablet: Tablet) -> None:
