@@ -24,12 +24,13 @@ from vector_material import (
 )
 
 from sync import registry, trust
-from sync.encoding import b64u, canonical
+from sync.encoding import b64u, canonical, unb64u
 from sync.keys import SigningKey
 from sync.registry import Desk, Keyring
 from sync.signed import Document, sign
 from sync.trust import Signer
 
+ED25519_ORDER = 2**252 + 27742317777372353535851937790883648493
 PLAIN_TYP = "chaski-1/example+jws"
 EVERYTHING: dict[str, Any] = {
     "numbers": [0, -1, 1.5, 1e21, 1e-7, 0.1, 9007199254740991, 5e-324, 123456789012.25],
@@ -61,6 +62,8 @@ def document_cases() -> dict[str, Case]:
     good = signed(b'{"a":1}', PLAIN_TYP, REGISTRAR)
     twice = Document(good.payload, good.signatures * 2)
     protected, strange = good.signatures[0].partition(".")[0], sign(b"{}", STRANGER, PLAIN_TYP)
+    signature = unb64u(good.signatures[0].rpartition(".")[2])
+    raised = signature[:32] + (int.from_bytes(signature[32:], "little") + ED25519_ORDER).to_bytes(32, "little")
     kid = REGISTRAR.kid
     header = f'{{"alg":"Ed25519","kid":"{kid}","typ":"{PLAIN_TYP}"}}'
     loose = good.signatures[0][:-1] + chr(ord(good.signatures[0][-1]) + 1)
@@ -113,6 +116,11 @@ def document_cases() -> dict[str, Case]:
         ),
         "short_signature": check(
             "signed.malformed", "63 bytes.", Document(good.payload, (f"{protected}..{b64u(bytes(63))}",))
+        ),
+        "signature_above_the_order": check(
+            "signed.bad_signature",
+            "The same signature with its second half raised by the order of the group.",
+            Document(good.payload, (f"{protected}..{b64u(raised)}",)),
         ),
         "bad_signature_by_stranger": check(
             "ok",
