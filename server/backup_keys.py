@@ -38,15 +38,13 @@ def create(file: Path, *, now: int) -> BackupKey:
         server = Config(data=folder)
         if server.database.exists() or server.keys.is_dir():
             raise BackupError("backup.key_at_server", f"{folder} is a server's: keep the key on another machine")
+    if file.exists():
+        raise SyncError("key.file_exists", f"{file} is there already")
     identity, phrase = pyrage.x25519.Identity.generate(), spoken(passphrase()).decode()
     recipient = str(identity.to_public())
     written = f"# made: {datetime.fromtimestamp(now / 1000, UTC):%Y-%m-%d}\n# public key: {recipient}\n{identity}\n"
     locked = pyrage.passphrase.encrypt(written.encode(), phrase, armored=True)
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as wrong:
-        raise SyncError("key.file_exists", f"{file} is there already") from wrong
-    with os.fdopen(descriptor, "wb") as out:
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
         out.write(locked)
         out.flush()
         os.fsync(out.fileno())
