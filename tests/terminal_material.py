@@ -51,13 +51,13 @@ class Commands:
 class Inspector:
     """One command at one terminal."""
 
-    def __init__(self, commands: Commands, *args: object, columns: int = 80, rows: int = 24) -> None:
+    def __init__(self, commands: Commands, *args: object, columns: int = 80, idle: float = 300) -> None:
         self._commands = commands
         self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self.written = ""  # everything the terminal ever got
         self._ended = False
-        self.process = commands.ask(tty=os.ttyname(slave), args=[str(arg) for arg in args])
+        self.process = commands.ask(tty=os.ttyname(slave), args=[str(arg) for arg in args], idle=idle)
         os.set_blocking(self._master, False)
         self._slave = slave
 
@@ -113,9 +113,9 @@ class Inspector:
         """Type a line and wait for nothing."""
         os.write(self._master, line.encode() + b"\r")
 
-    def terminate(self) -> None:
-        """Ask the command to end, as a closing session does."""
-        os.kill(self.process, signal.SIGTERM)
+    def end(self, number: int) -> None:
+        """End the command with a signal, as a session that closes does."""
+        os.kill(self.process, number)
 
     def kill(self) -> None:
         """Pull the plug."""

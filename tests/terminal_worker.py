@@ -1,8 +1,9 @@
 """Runs the `chaski` command in terminals that tests open: one process imports everything, and forks for each command.
 
-Told line by line on standard input, as JSON: `{"tty": path, "args": [...]}` answers with a process id, `{"wait": id}`
-with its exit code. A forked command is a process of its own, which a test may kill as a power cut would.
+Told line by line on standard input, as JSON: `{"tty": path, "args": [...], "idle": seconds}` answers with a process id,
+`{"wait": id}` with its exit code. A forked command is a process of its own, which a test may kill as a power cut would.
 """
+
 from __future__ import annotations
 
 import json
@@ -10,9 +11,10 @@ import os
 import sys
 
 from server.cli.main import main
+from server.cli.private_terminal import PrivateTerminal
 
 
-def run(tty: str, args: list[str]) -> int:
+def run(tty: str, args: list[str], idle: float) -> int:
     """Start the command with `tty` as its controlling terminal; return its process id."""
     child = os.fork()
     if child:
@@ -24,6 +26,7 @@ def run(tty: str, args: list[str]) -> int:
         for stream in (0, 1, 2):
             os.dup2(terminal, stream)
         os.environ["TERM"] = "xterm"
+        PrivateTerminal.idle = idle
         main(args)
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else int(left.code is not None)
@@ -38,5 +41,5 @@ for line in sys.stdin:
     if "wait" in told:
         answer = os.waitstatus_to_exitcode(os.waitpid(told["wait"], 0)[1])
     else:
-        answer = run(told["tty"], told["args"])
+        answer = run(told["tty"], told["args"], told["idle"])
     print(answer, flush=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import statistics
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from random import Random
@@ -25,6 +26,7 @@ from screening_forms.engine import Engine
 from screening_forms.interview import Interview
 from server.cli.interview_pages import Said, question
 from server.cli.main import main
+from server.cli.terminal import now_ms
 from sync import envelope, seal
 from sync.draft import Draft
 from sync.keys import SealKey
@@ -319,6 +321,11 @@ def test_one_key_hides_the_screen_and_the_same_key_brings_it_back(field: Field, 
         assert shown(field.engine, inspector).name == "golpes"
 
 
+def test_a_tablet_that_was_put_down_hides_its_screen_by_itself(field: Field, folder: Path) -> None:
+    words = ("device", "screen", FORM, "--tablet", folder, "--language", "es")
+    assert "lu ma mi ju vi" in Inspector(field.commands, *words, idle=0.2).see("\n")
+
+
 def test_danger_is_one_key_away_and_ends_in_a_referral(field: Field, folder: Path) -> None:
     inspector, given = field.begin(folder), answers("2_ananea_es")
     to_question(field, inspector, "recluta", given)
@@ -334,11 +341,14 @@ def test_danger_is_one_key_away_and_ends_in_a_referral(field: Field, folder: Pat
     assert field.engine.read_values(instance)["tier"] == "danger"
 
 
-def test_a_closed_terminal_or_a_termination_clears_the_screen_and_keeps_the_draft(field: Field, folder: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_session_that_ends_clears_the_screen_and_keeps_the_draft(
+    field: Field, folder: Path, number: signal.Signals
+) -> None:
     inspector = field.begin(folder)
     to_question(field, inspector, "edad", answers())
-    inspector.terminate()
-    assert inspector.leave() == 128 + 15
+    inspector.end(number)
+    assert inspector.leave() == 128 + number
     assert inspector.written.endswith(f"{CLEAR}\x1b[?1049l")
     with Tablet(folder) as tablet:
         assert len(tablet.drafts.all()) == 1
@@ -391,6 +401,17 @@ def test_kill_9_at_random_moments_costs_at_most_the_answer_being_typed(field: Fi
     )
 
 
+def test_a_disk_that_takes_no_draft_ends_no_interview(field: Field, folder: Path) -> None:
+    (folder / "drafts").touch()
+    inspector = field.begin(folder)
+    assert "No se pudo guardar el borrador" in inspector.type("2")
+    answer_all(field.engine, inspector, answers("4_inambari_minor"))
+    inspector.type("sellar")
+    inspector.type("")
+    assert inspector.leave() == 0
+    assert len(field.sealed(folder)) == 1
+
+
 def test_a_power_cut_between_sealing_and_forgetting_the_draft_seals_nothing_twice(field: Field, folder: Path) -> None:
     inspector = field.begin(folder)
     answer_all(field.engine, inspector, answers())
@@ -425,6 +446,36 @@ def drafted(tablet: Tablet, sha: str) -> str:
     made = Draft(new_jti(), sha, 1, 1, "es", {"answers": {}})
     tablet.drafts.save(made)
     return made.id
+
+
+def test_an_old_draft_is_destroyed_only_days_after_a_person_was_warned(field: Field, folder: Path) -> None:
+    day, status = 86_400_000, ("device", "status", "--tablet", str(folder))
+    old = Draft(new_jti(), "a" * 64, 1, now_ms() - 20 * day, "es", {"answers": {}})
+    with Tablet(folder) as tablet:
+        tablet.drafts.save(old)
+    for _ in range(2):  # A warning that goes into a file warns nobody.
+        assert "Si nadie la continúa, se borra" in CliRunner().invoke(main, status).stderr
+    inspector = Inspector(field.commands, *status)
+    assert inspector.leave() == 0
+    assert "Si nadie la continúa, se borra" in inspector.written
+    with Tablet(folder) as tablet:
+        [warned] = tablet.drafts.all()
+        assert warned.warned > 0
+        tablet.drafts.save(replace(warned, warned=warned.warned - 4 * day))
+    assert "se borró el borrador" in CliRunner().invoke(main, status).stderr
+    with Tablet(folder) as tablet:
+        assert tablet.drafts.all() == ()
+
+
+def test_a_draft_whose_version_is_gone_says_so_and_stays(field: Field, folder: Path) -> None:
+    with Tablet(folder) as tablet:
+        tablet.drafts.save(Draft(new_jti(), "a" * 64, now_ms(), now_ms(), "es", {"answers": {}}))
+    inspector = Inspector(field.commands, "device", "screen", FORM, "--tablet", folder)
+    inspector.see()
+    assert "El borrador se conserva" in " ".join(inspector.type("1").split())
+    inspector.type("")
+    assert inspector.leave() == 0
+    assert len(list((folder / "drafts").iterdir())) == 1
 
 
 # Languages

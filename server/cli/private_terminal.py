@@ -45,9 +45,11 @@ class Page:
 
 
 class PrivateTerminal:
-    """The controlling terminal, for as long as it is entered."""
+    """The controlling terminal, for as long as it is entered. `idle`: seconds without a key that hide the screen."""
 
-    def __init__(self, idle: float = IDLE_SECONDS) -> None:
+    idle = IDLE_SECONDS
+
+    def __init__(self) -> None:
         """Open the terminal; a usage error where there is none, or one that cannot be cleared."""
         if os.environ.get("TERM", "dumb") == "dumb":
             raise click.UsageError("Esta terminal no puede borrar su pantalla: la conversación quedaría a la vista.")
@@ -55,7 +57,6 @@ class PrivateTerminal:
             self._fd = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
         except OSError as error:
             raise click.UsageError("La conversación necesita una terminal; sin ella, use --answers.") from error
-        self._idle = idle
         self._typed: deque[str] = deque()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
@@ -128,7 +129,7 @@ class PrivateTerminal:
     def _key(self) -> str:
         """Return one key; nothing when none was pressed for too long. Keys that send more (arrows) are passed over."""
         while not self._typed:
-            if not select.select([self._fd], [], [], self._idle)[0]:
+            if not select.select([self._fd], [], [], self.idle)[0]:
                 return ""
             read = os.read(self._fd, 4096)
             if not read:
