@@ -191,6 +191,7 @@ def screen(
         if answers is None:
             ending = _converse(tablet, form, language, day)
         else:
+            tablet.may_screen()
             given = tablet.screen(form, read_object(answers), taken=day or datetime.now().astimezone().date())
             ending = Ending("sealed", given.jti, given)
     done = ending.screened
