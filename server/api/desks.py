@@ -1,4 +1,4 @@
-"""The people's door, desk side: queues, referrals and their envelopes, the work list, statistics and the audit chain.
+"""The people's door, desk side: queues, referrals and their envelopes, statistics and the audit chain.
 
 The flows decide what a person may see; roles are checked here. Envelopes leave as the bytes that the tablet signed.
 """
@@ -108,14 +108,6 @@ def close(given: dict[str, str], referral_id: str) -> dict[str, Any]:
     here, person = parts(), auth.signed_in()
     _, route = desks.referral(here.db, person, referral_id)
     return _referral(referrals.close(here.db, referral_id, person.id, given["result"], now=here.now()), route)
-
-
-@blueprint.get("/work-list")
-@auth.needs("coordinator", "administrator")
-@blueprint.response(200, schemas.WorkItem(many=True))
-def work_list() -> list[Any]:
-    """What a person must decide: forks, gaps, quarantine, silent tablets; a desk sees its own screenings' only."""
-    return reports.to_decide(parts().db, auth.signed_in())
 
 
 @blueprint.get("/statistics")

@@ -1,6 +1,6 @@
-"""The people's door, tablets' side: inviting a tablet, and handing in the certificate that a registrar signed for it.
+"""The people's door, tablets' side: inviting a tablet, and handing in what a registrar signed for it.
 
-The certificate is bytes signed elsewhere; this door never signs for a registrar.
+Certificates and orders are bytes signed elsewhere; this door never signs for a registrar.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from server import auth
 from server.api import schemas
 from server.api.contract import BYTES, fails, takes
 from server.api.door import DOCUMENT, parts
-from server.flows import enrolment, publishing, reports
+from server.flows import enrolment, orders, publishing, reports
 from server.flows.reports import Tablet
 from sync.encoding import b64u
 from sync.enrolment import Invitation, accept_certificate
@@ -48,7 +48,7 @@ def invite(given: dict[str, str]) -> dict[str, Any]:
 
 def _described(found: Tablet) -> dict[str, Any]:
     key = b64u(found.device.key)
-    return {**vars(found.device), "key": key, "forms": found.forms, "rejected": found.rejected}
+    return {**vars(found.device), **vars(found), "last": found.last, "key": key}
 
 
 @blueprint.get("/devices")
@@ -84,3 +84,16 @@ def certify(dev: str) -> Response:
     accept_certificate(Document.parse(body), trust, dev)
     enrolment.certify(here.db, body, trust, actor=auth.signed_in().id, now=here.now())
     return Response(status=204)
+
+
+@blueprint.post("/devices/<dev>/orders")
+@auth.needs("registrar", "administrator")
+@fails("encoding.*", "document.*", "key.*", "signed.*", "signed.too_few", "signed.bad_signature", "order.*")
+@fails("device.not_found", "device.not_certified", "order.number_used")
+@takes(DOCUMENT)
+@blueprint.response(201, schemas.Order)
+def order(dev: str) -> Any:
+    """Take an order that a registrar signed; the tablet is told at its next sync. Revoking counts from now."""
+    here = parts()
+    trust = publishing.trust_in_force(here.db.read())
+    return orders.give(here.db, request.get_data(), trust, dev, actor=auth.signed_in().id, now=here.now())

@@ -12,7 +12,7 @@ from flask.views import MethodView
 from flask_smorest import Blueprint
 
 from server import auth
-from server.api import common, desks, devices, page
+from server.api import common, desks, devices, page, worklist
 from server.api import publishing as documents
 from server.api.contract import fails, publish
 from server.api.door import parts
@@ -32,8 +32,8 @@ def install(app: Flask) -> None:
     auth.guard_requests(app)
     app.before_request(_read_strictly)
     app.after_request(_keep_no_copy)
-    parts_of_api = (blueprint, devices.blueprint, documents.blueprint, desks.blueprint, common.blueprint)
-    page.install(app, publish(app, *parts_of_api, title="Chaski: puerta de las personas", guard=auth.GUARD))
+    own = (blueprint, devices.blueprint, documents.blueprint, desks.blueprint, worklist.blueprint)
+    page.install(app, publish(app, *own, common.blueprint, title="Chaski: puerta de las personas", guard=auth.GUARD))
 
 
 def _read_strictly() -> None:

@@ -101,6 +101,15 @@ class Invitation(Schema):
     expires = fields.Integer()
 
 
+class Order(Schema):
+    """What a registrar ordered a tablet to do, and when the tablet said it had done it."""
+
+    number = fields.Integer()
+    kind = fields.String(metadata={"enum": ["revoke", "wipe"]})
+    given = fields.Integer()
+    carried_out = fields.Integer(allow_none=True)
+
+
 class Device(Schema):
     """A tablet, and what is known of it."""
 
@@ -117,6 +126,8 @@ class Device(Schema):
     clock_offset = fields.Integer(allow_none=True, metadata={"description": "its clock minus ours, in ms"})
     forms = fields.Dict(keys=fields.String(), metadata={"description": "form id to the version on board"})
     rejected = fields.Integer(metadata={"description": "envelopes of its that were rejected, ever"})
+    order = fields.Integer(attribute="last", metadata={"description": "the highest number of an order for it"})
+    orders = fields.List(fields.Nested(Order))
 
 
 class Enrolled(Schema):
@@ -196,9 +207,41 @@ class WorkItem(Schema):
     id = fields.Integer()
     kind = fields.String()
     dev = fields.String()
+    label = fields.String()
+    chain = fields.String()
     envelope = fields.String()
     reason = fields.String()
     opened = fields.Integer()
+    sentence = fields.String(metadata={"description": "what it means and what to do, in Spanish"})
+    decisions = fields.List(fields.String())
+    closed = fields.Integer(allow_none=True)
+    decision = fields.String(allow_none=True)
+
+
+class Evidence(Schema):
+    """A stored screening that an item of the work list is about."""
+
+    envelope = fields.String()
+    jti = fields.String()
+    dev = fields.String()
+    kid = fields.String()
+    seq = fields.Integer()
+    received = fields.Integer()
+    outcome = fields.String()
+    referrals = fields.List(fields.String())
+    route = fields.Dict(keys=fields.String(), allow_none=True)
+
+
+class WorkDetail(WorkItem):
+    """Something a person must decide, and the screenings it is about."""
+
+    envelopes = fields.List(fields.Nested(Evidence))
+
+
+class Decide(Schema):
+    """How an item of the work list is settled."""
+
+    decision = fields.String(required=True, validate=validate.Length(1, 40))
 
 
 class Table(Schema):

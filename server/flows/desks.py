@@ -52,14 +52,14 @@ def in_queue(db: Db, person: Person, queue: str, *, mode: str) -> list[tuple[Ref
 def referral(db: Db, person: Person, referral_id: str) -> tuple[Referral, Route | None]:
     """Return one referral. Problem `referral.other_desk` when its queue is not the person's."""
     connection = db.read()
-    found = _visible(connection, person, referral_id)
+    found = visible(connection, person, referral_id)
     return found, envelopes.route(connection, found.envelope)
 
 
 def hand_out_envelope(db: Db, person: Person, referral_id: str, *, now: int) -> bytes:
     """Return the exact bytes behind a referral, to somebody who sees the queue and is of the keyring."""
     with db.write() as w:
-        found = _visible(w, person, referral_id)
+        found = visible(w, person, referral_id)
         if not keyrings.is_member(w, person.id, found.kid):
             raise Problem("referral.other_keyring", found.id)
         body = envelopes.body(w, found.envelope)
@@ -70,7 +70,8 @@ def hand_out_envelope(db: Db, person: Person, referral_id: str, *, now: int) -> 
     return body
 
 
-def _visible(connection: Connection, person: Person, referral_id: str) -> Referral:
+def visible(connection: Connection, person: Person, referral_id: str) -> Referral:
+    """Return a referral whose queue the person works; Problem `referral.other_desk` for another."""
     found = referrals.get(connection, referral_id)
     if found is None:
         raise Problem("referral.unknown", referral_id)

@@ -1,4 +1,4 @@
-"""A registrar's orders to one tablet (SPEC 5.6): taken in, told with every answer until the tablet says that it is done.
+"""A registrar's orders to one tablet (SPEC 5.6): taken in, told with every answer until the tablet says they are done.
 
 The people's door calls `give`, the exchange the rest. The server checks orders and passes them on; it can make none.
 """

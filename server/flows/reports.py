@@ -6,17 +6,15 @@ the others (DOMAIN 4, CTDC practice).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from server.db import Db
-from server.store import audit, devices, rejections, statistics, worklist
+from server.store import audit, devices, orders, rejections, statistics
 from server.store.audit import Entry
 from server.store.devices import Device
-from server.store.people import Person
-from server.store.worklist import Item
-from sync.registry import NATIONAL
+from server.store.orders import Given
 
 SMALLEST = 11
 
@@ -33,11 +31,17 @@ class Table:
 
 @dataclass(frozen=True)
 class Tablet:
-    """A tablet, the form versions that it told are on board, and how many envelopes it sent in vain."""
+    """A tablet, the form versions that it told are on board, how many envelopes it sent in vain, and its orders."""
 
     device: Device
     forms: Mapping[str, str]
     rejected: int
+    orders: Sequence[Given]
+
+    @property
+    def last(self) -> int:
+        """The number of the tablet's last order, also of one that only the tablet still knows of."""
+        return max(self.device.orders, *(given.number for given in self.orders), 0)
 
 
 @dataclass(frozen=True)
@@ -69,23 +73,14 @@ def tables(db: Db, *, mode: str, now: int) -> list[Table]:
     ]
 
 
-def to_decide(db: Db, person: Person) -> list[Item]:
-    """Return what waits for a decision, oldest first.
-
-    Administrators and the national desk see all of it, tablets' gaps and silences too; a desk sees what is about
-    screenings that it could open.
-    """
-    if "administrator" in person.roles or NATIONAL in person.groups:
-        return worklist.waiting(db.read())
-    return worklist.waiting_for(db.read(), person.id)
-
-
 def tablets(db: Db) -> list[Tablet]:
     """Return every tablet, newest first."""
     connection = db.read()
     stock, rejected = devices.inventories(connection), rejections.by_tablet(connection)
+    ordered = orders.every(connection)
     return [
-        Tablet(device, stock.get(device.dev, {}), rejected.get(device.dev, 0)) for device in devices.every(connection)
+        Tablet(device, stock.get(device.dev, {}), rejected.get(device.dev, 0), ordered.get(device.dev, ()))
+        for device in devices.every(connection)
     ]
 
 

@@ -130,7 +130,7 @@ def most_told(c: Connection, kind: str, leaving_out: Collection[str] = ()) -> in
     return max((int(item["number"]) for item in found if item["dev"] not in leaving_out), default=0)
 
 
-def silent(c: Connection, since: int) -> list[str]:
-    """Certified tablets not heard from since a time."""
-    found = rows(c, "select dev from devices where state = 'certified' and coalesce(seen, certified) < ?", [since])
-    return [item["dev"] for item in found]
+def silent(c: Connection, since: int) -> list[tuple[str, int]]:
+    """Certified tablets not heard from since a time, and when they were last."""
+    sql = "select dev, coalesce(seen, certified) as last from devices where state = 'certified' and last < ?"
+    return [(item["dev"], item["last"]) for item in rows(c, sql, [since])]

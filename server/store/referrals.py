@@ -81,6 +81,11 @@ def get(c: Connection, id_: str) -> Referral | None:
     return Referral(**found) if found else None
 
 
+def of_envelope(c: Connection, envelope: str) -> list[str]:
+    """The ids of a screening's referrals, by queue."""
+    return [item["id"] for item in rows(c, "select id from referrals where envelope = ? order by queue", [envelope])]
+
+
 def in_queue(c: Connection, queue: str, mode: str) -> list[Referral]:
     """What is still to do in a queue, the most urgent first; `mode` keeps training apart from the field."""
     found = rows(

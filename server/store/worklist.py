@@ -5,14 +5,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.db import Connection, rows
+from server.db import Connection, row, rows
 
-KINDS = frozenset({"quarantine", "conflict", "fork", "gap", "held", "route", "silent", "ahead", "backup"})
+KINDS = frozenset({"quarantine", "conflict", "fork", "gap", "held", "route", "disagrees", "silent", "ahead", "backup"})
 
 
 @dataclass(frozen=True)
 class Item:
-    """One thing to decide; `envelope` and `chain` are empty where the item is about a whole tablet."""
+    """One thing to decide; `envelope` and `chain` are empty where the item is about a whole tablet.
+
+    `decision` is a person's; what closed by itself has none.
+    """
 
     id: int
     kind: str
@@ -23,18 +26,26 @@ class Item:
     opened: int
     closed: int | None
     closed_by: str | None
+    decision: str | None
 
 
 def add(w: Connection, *, kind: str, dev: str, chain: str = "", envelope: str = "", reason: str = "", at: int) -> None:
-    """Put something on the list; the same thing, if it is open there already, gets its newest reason."""
+    """Put something on the list; the same thing, if it is open there already, gets its newest reason.
+
+    What a person has decided does not come back, unless for another reason.
+    """
     if kind not in KINDS:
         raise ValueError(f"{kind} is no kind of work item")
-    same = "kind = ? and dev = ? and chain = ? and envelope = ? and closed is null"
-    again = w.execute(f"update work_items set reason = ? where {same}", [reason, kind, dev, chain, envelope])  # noqa: S608
-    if not again.rowcount:
+    same = "kind = ? and dev = ? and chain = ? and envelope = ?"
+    about = [kind, dev, chain, envelope]
+    again = w.execute(f"update work_items set reason = ? where {same} and closed is null", [reason, *about])  # noqa: S608
+    if again.rowcount:
+        return
+    decided = f"select 1 from work_items where {same} and reason = ? and decision is not null"  # noqa: S608
+    if row(w, decided, [*about, reason]) is None:
         w.execute(
             "insert into work_items (kind, dev, chain, envelope, reason, opened) values (?, ?, ?, ?, ?, ?)",
-            [kind, dev, chain, envelope, reason, at],
+            [*about, reason, at],
         )
 
 
@@ -46,18 +57,17 @@ def settle(w: Connection, *, kind: str, dev: str, chain: str = "", by: str, at: 
     )
 
 
+def decide(w: Connection, id_: int, *, decision: str, by: str, at: int) -> None:
+    """Close an item with what a person decided."""
+    w.execute("update work_items set closed = ?, closed_by = ?, decision = ? where id = ?", [at, by, decision, id_])
+
+
+def get(c: Connection, id_: int) -> Item | None:
+    """One item, open or closed."""
+    found = row(c, "select * from work_items where id = ?", [id_])
+    return Item(**found) if found else None
+
+
 def waiting(c: Connection) -> list[Item]:
     """Everything still to decide, oldest first."""
     return [Item(**item) for item in rows(c, "select * from work_items where closed is null order by id")]
-
-
-def waiting_for(c: Connection, person: str) -> list[Item]:
-    """What there is to decide about screenings sealed to a keyring that this person is a member of, oldest first."""
-    found = rows(
-        c,
-        "select i.* from work_items i join envelopes e on e.id = i.envelope join keyring_keys k on k.kid = e.kid"
-        " join wrapped_keys w on w.keyring = k.keyring and w.epoch = k.epoch"
-        " where i.closed is null and w.person = ? order by i.id",
-        [person],
-    )
-    return [Item(**item) for item in found]

@@ -1,0 +1,235 @@
+"""What a person has to decide is on the work list until she has decided, each with what it means and what to do; who
+could open a screening sees what is about it, and a released screening is worked as if it had never waited."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from conftest import World
+from intake_material import ROUTE, Field, open_field
+from test_people_door import Client, client, code
+
+from server.flows import enrolment, silence
+from server.flows.routing import HOUR
+from server.flows.worklist import KINDS
+from server.store import audit, worklist
+from sync import envelope, seal
+from sync.envelope import identity
+from sync.keys import RouteKey
+
+DAY = 24 * HOUR
+
+
+@pytest.fixture
+def field(world: World) -> Iterator[Field]:
+    """A server with one form in use."""
+    opened = open_field(world)
+    yield opened
+    opened.parts.db.close()
+
+
+def revoke(field: Field, dev: str) -> None:
+    with field.parts.db.write() as w:
+        enrolment.revoke(w, [dev], actor="tests", now=field.now)
+
+
+def quarantined(field: Field, **route: Any) -> bytes:
+    """Push one screening of a tablet that was revoked."""
+    tablet = field.tablet()
+    raw = field.envelope(tablet, replace(ROUTE, **route))
+    revoke(field, tablet.key.kid)
+    assert field.push(tablet, raw)[0].outcome == "quarantined"
+    return raw
+
+
+def conflict(field: Field) -> tuple[bytes, bytes]:
+    """Push two screenings of one name."""
+    tablet, jti = field.tablet(), seal.new_jti()
+    pair = field.envelope(tablet, jti=jti), field.envelope(tablet, jti=jti)
+    assert [item.outcome for item in field.push(tablet, *pair)] == ["stored", "conflict"]
+    return pair
+
+
+def listed(person: Client) -> list[dict[str, Any]]:
+    found: Any = person.get("/v1/work-list").json
+    return list(found)
+
+
+def decide(person: Client, item: int, decision: str) -> Any:
+    return person.post(f"/v1/work-list/{item}/decision", json={"decision": decision})
+
+
+def counted(field: Field) -> int:
+    return sum(count for (count,) in field.rows("select count from statistics_cells where dimension = 'outcome'"))
+
+
+def deeds(field: Field, subject: str) -> list[str]:
+    return [each.action for each in audit.entries(field.parts.db.read(), subject=subject)]
+
+
+def test_every_kind_says_in_one_sentence_what_it_means_and_how_it_may_be_decided() -> None:
+    assert KINDS.keys() == worklist.KINDS
+    for kind in KINDS.values():
+        assert kind.decisions
+        assert kind.sentence.endswith(".")
+
+
+def test_gaps_forks_conflicts_holds_unread_routes_quarantine_and_silent_tablets_are_all_listed(field: Field) -> None:
+    quarantined(field)
+    conflict(field)
+    tablet = field.tablet()
+    place = (1, "")
+    field.push(tablet, field.envelope(tablet, at=place), field.envelope(tablet, at=place))  # fork
+    field.push(tablet, field.envelope(tablet, at=(5, "0" * 64)))  # gap
+    field.push(tablet, field.envelope(tablet, replace(ROUTE, sha="f" * 64), at=(2, tablet.prev)))  # held
+    field.push(tablet, field.envelope(tablet, at=(3, tablet.prev), route_key=RouteKey.generate().public))
+    silence.notice(field.parts.db, now=field.now + 40 * DAY, days=21)
+    found = listed(client(field, "publicacion"))
+    assert {each["kind"] for each in found} == KINDS.keys() - {"ahead", "backup", "disagrees"}
+    for each in found:
+        assert each["sentence"] == KINDS[each["kind"]].sentence
+        assert each["label"] == "Tableta"
+
+
+def test_a_quarantined_screening_is_read_by_its_desk_released_and_worked_with_its_deadline_from_receipt(
+    field: Field,
+) -> None:
+    raw, received = quarantined(field), field.now
+    assert field.referrals(raw) == []
+    assert counted(field) == 0
+    coordinator = client(field, "proteccion-17")
+    (item,) = listed(coordinator)
+    path = f"/v1/work-list/{item['id']}"
+    seen: Any = coordinator.get(path).json
+    assert [each["envelope"] for each in seen["envelopes"]] == [identity(raw)]
+    handed = coordinator.get(f"{path}/envelopes/{identity(raw)}").data
+    opened = envelope.parse(handed)
+    assert seal.open_envelope(opened, coordinator.keyrings()[opened.header.kid]) == b"<data/>"
+    answer = decide(coordinator, item["id"], "release")
+    assert (answer.status_code, answer.json["decision"]) == (200, "release")
+    (referral,) = field.referrals(raw)
+    assert (referral.queue, referral.state, referral.mark) == ("17-protection", "waiting", "quarantined")
+    assert referral.deadline == received + field.parts.config.hours["prompt"] * HOUR
+    assert counted(field) == 1
+    assert listed(coordinator) == []
+    assert deeds(field, identity(raw)) == ["envelope.quarantined", "envelope.read", "envelope.released"]
+    assert code(decide(coordinator, item["id"], "release")) == (409, "work.closed")
+
+
+def test_a_released_screening_whose_route_nobody_can_read_goes_to_its_keyring_at_the_most_urgent_deadline(
+    field: Field,
+) -> None:
+    tablet = field.tablet()
+    raw = field.envelope(tablet, route_key=RouteKey.generate().public)
+    revoke(field, tablet.key.kid)
+    field.push(tablet, raw)
+    item = next(each for each in listed(client(field, "proteccion-17")) if each["kind"] == "quarantine")
+    decide(client(field, "proteccion-17"), item["id"], "release")
+    (referral,) = field.referrals(raw)
+    assert referral.mark == "route_unreadable"
+    assert referral.deadline == field.now + field.parts.config.hours["immediate"] * HOUR
+
+
+def test_what_is_kept_apart_stays_stored_and_opens_nothing(field: Field) -> None:
+    raw = quarantined(field)
+    coordinator = client(field, "proteccion-17")
+    (item,) = listed(coordinator)
+    decide(coordinator, item["id"], "keep_apart")
+    assert field.referrals(raw) == []
+    assert field.rows("select body from envelopes where id = ?", identity(raw)) == [(raw,)]
+    assert deeds(field, identity(raw))[-1] == "envelope.kept_apart"
+    assert listed(coordinator) == []
+
+
+def test_both_sides_of_a_conflict_can_be_seen_and_the_second_becomes_a_referral_of_its_own(field: Field) -> None:
+    first, second = conflict(field)
+    coordinator = client(field, "proteccion-17")
+    (item,) = listed(coordinator)
+    path = f"/v1/work-list/{item['id']}"
+    found: Any = coordinator.get(path).json
+    assert [(each["envelope"], each["outcome"]) for each in found["envelopes"]] == [
+        (identity(first), "stored"),
+        (identity(second), "conflict"),
+    ]
+    assert [len(each["referrals"]) for each in found["envelopes"]] == [1, 0]
+    for raw in (first, second):
+        assert coordinator.get(f"{path}/envelopes/{identity(raw)}").data == raw
+    decide(coordinator, item["id"], "release")
+    assert [len(field.referrals(raw)) for raw in (first, second)] == [1, 1]
+    assert field.referrals(first) != field.referrals(second)
+
+
+def test_a_desk_decides_about_screenings_it_could_open_and_about_no_others(field: Field) -> None:
+    raw = quarantined(field)
+    (item,) = listed(client(field, "proteccion-17"))
+    path = f"/v1/work-list/{item['id']}"
+    for login in ("proteccion-21", "ninez-17"):
+        other = client(field, login)
+        assert listed(other) == []
+        assert code(other.get(path)) == code(decide(other, item["id"], "release")) == (403, "work.other_desk")
+        assert code(other.get(f"{path}/envelopes/{identity(raw)}")) == (403, "work.other_desk")
+    national, administrator = client(field, "nacional"), client(field, "publicacion")
+    assert [each["id"] for each in listed(national)] == [each["id"] for each in listed(administrator)] == [item["id"]]
+    assert code(administrator.get(f"{path}/envelopes/{identity(raw)}")) == (403, "role.missing")
+    assert code(client(field, "autora").get("/v1/work-list")) == (403, "role.missing")
+    assert field.referrals(raw) == []
+
+
+def test_a_gap_settles_itself_when_it_is_filled_and_a_decided_one_does_not_come_back(field: Field) -> None:
+    tablet, administrator = field.tablet(), client(field, "publicacion")
+    first = field.envelope(tablet)
+    lost, third = field.envelope(tablet), field.envelope(tablet)
+    field.push(tablet, first, third)
+    (gap,) = listed(administrator)
+    assert (gap["kind"], gap["reason"]) == ("gap", "seq.2")
+    field.push(tablet, lost)
+    assert listed(administrator) == []
+    field.envelope(tablet)
+    field.push(tablet, field.envelope(tablet))
+    (gap,) = listed(administrator)
+    assert decide(administrator, gap["id"], "lost").status_code == 200
+    field.push(tablet, field.envelope(tablet))
+    assert listed(administrator) == []
+
+
+def test_a_tablet_that_was_given_up_is_silent_again_only_after_it_has_spoken(field: Field) -> None:
+    tablet, administrator = field.tablet(), client(field, "publicacion")
+    silence.notice(field.parts.db, now=field.now + 30 * DAY, days=21)
+    (item,) = listed(administrator)
+    decide(administrator, item["id"], "lost")
+    silence.notice(field.parts.db, now=field.now + 31 * DAY, days=21)
+    assert listed(administrator) == []
+    field.now += 40 * DAY
+    field.ask(tablet, field.message(tablet))
+    silence.notice(field.parts.db, now=field.now + 30 * DAY, days=21)
+    assert [each["kind"] for each in listed(administrator)] == ["silent"]
+
+
+def test_only_the_decisions_of_its_kind_settle_an_item(field: Field) -> None:
+    raw = quarantined(field)
+    coordinator = client(field, "proteccion-17")
+    (item,) = listed(coordinator)
+    assert item["decisions"] == ["release", "keep_apart"]
+    assert code(decide(coordinator, item["id"], "checked")) == (422, "work.unknown_decision")
+    assert code(decide(coordinator, 999, "checked")) == (404, "work.unknown")
+    assert listed(coordinator) == [item]
+    assert field.referrals(raw) == []
+
+
+def test_a_desk_that_reads_something_else_than_the_route_says_puts_it_on_the_list(field: Field) -> None:
+    tablet = field.tablet()
+    raw = field.envelope(tablet)
+    field.push(tablet, raw)
+    coordinator = client(field, "proteccion-17")
+    (referral,) = field.referrals(raw)
+    for _ in range(2):
+        assert coordinator.post(f"/v1/referrals/{referral.id}/disagreement").status_code == 204
+    (item,) = listed(coordinator)
+    assert (item["kind"], item["envelope"]) == ("disagrees", identity(raw))
+    stranger = client(field, "proteccion-21")
+    assert code(stranger.post(f"/v1/referrals/{referral.id}/disagreement")) == (403, "referral.other_desk")
+    decide(coordinator, item["id"], "checked")
+    assert listed(coordinator) == []
