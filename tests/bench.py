@@ -21,7 +21,7 @@ from bench_figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-TABLETS = 5  # One that syncs, four that push.
+TABLETS = 9  # One that syncs, eight that push.
 
 
 def measure(quick: bool, say: Callable[[str], None]) -> Iterator[Figure]:
@@ -37,7 +37,7 @@ def measure(quick: bool, say: Callable[[str], None]) -> Iterator[Figure]:
             yield bench_server.download(site, material)
             say("sealing a load, and pushing it from another process")
             yield from bench_ingest.ingest(site, material, quick)
-            yield bench_server.resident(site)
+            yield bench_server.resident(site, quick)
     say("scoring, here and in JavaRosa")
     yield from bench_forms.scoring(material, quick)
     say("sealing, verifying, opening")

@@ -1,0 +1,104 @@
+"""The limits beside which `make bench` puts intake: what bare SQLite does here, with the server's own pragmas.
+
+Both are means over their whole run, as the figures beside them are.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from server import keys
+from server.cli.terminal import now_ms
+from server.config import Config
+from server.db import Db
+from server.flows import exchange, routing
+from server.flows.intake import Rulebook
+from sync.exchange import Message
+
+Statement = tuple[str, str, Any]  # The connection's method, the text, the parameters.
+
+
+class _Recorder:
+    """A connection that notes every statement, with its parameters, before it carries it out."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.noted: list[Statement] = []
+
+    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
+        """Note and carry out."""
+        self.noted.append(("execute", sql, parameters))
+        return self._connection.execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Any) -> sqlite3.Cursor:
+        """Note and carry out."""
+        self.noted.append(("executemany", sql, parameters))
+        return self._connection.executemany(sql, parameters)
+
+    def commit(self) -> None:
+        """Note and carry out."""
+        self.noted.append(("execute", "COMMIT", ()))
+        self._connection.commit()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+def snapshot(database: Path, copy: Path) -> Path:
+    """Copy the database of a running server."""
+    source, target = sqlite3.connect(f"file:{database}?mode=ro", uri=True), sqlite3.connect(copy)
+    source.backup(target)
+    source.close()
+    target.close()
+    return copy
+
+
+def statements(data: Path, copy: Path, messages: Iterable[Message]) -> list[Statement]:
+    """Every statement with which intake answers these requests one after the other, on a copy of the database."""
+    db, rulebook = Db(copy), Rulebook(routing.read_rules(), Config(data=data).hours)
+    own = keys.load(data / "keys")
+    recorder = _Recorder(db._writer.conn)
+    db._writer.conn = recorder  # type: ignore[assignment]
+    for message in messages:
+        _, items = exchange.answer(db, message, keys=own, rulebook=rulebook, now=now_ms())
+        if any(item.outcome not in ("stored", "held") for item in items):
+            raise RuntimeError(f"the copy took the load for something else: {items}")
+    db.close()
+    return recorder.noted
+
+
+def executions(noted: Iterable[Statement]) -> int:
+    """How often SQLite carries a statement out: one with many rows of parameters, once for each."""
+    return sum(len(parameters) if method == "executemany" else 1 for method, _, parameters in noted)
+
+
+def replay(copy: Path, noted: Iterable[Statement]) -> float:
+    """Seconds that SQLite takes for these statements, with the server's pragmas, parameters bound, rows fetched."""
+    db = Db(copy)
+    connection = db._writer.conn
+    start = time.perf_counter()
+    for method, sql, parameters in noted:
+        getattr(connection, method)(sql, parameters).fetchall()
+    taken = time.perf_counter() - start
+    db.close()
+    return taken
+
+
+def commits(file: Path, size: int, times: int) -> float:
+    """Rows of `size` bytes a second, each with a durable commit of its own."""
+    db = Db(file)
+    with db.write() as w:
+        w.execute("create table bare (id integer primary key, body blob)")
+    body = secrets.token_bytes(size)
+    start = time.perf_counter()
+    for _ in range(times):
+        with db.write() as w:
+            w.execute("insert into bare (body) values (?)", [body])
+    rate = times / (time.perf_counter() - start)
+    db.close()
+    return rate
