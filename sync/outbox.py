@@ -94,7 +94,8 @@ class Outbox:
     def append(self, keyring: str, jti: str, seal: Callable[[Place], bytes]) -> Kept:
         """Number, seal and store one envelope in a single transaction, so that no number is used twice or lost.
 
-        `seal` gets the place and returns the envelope's bytes; when it raises, nothing has happened.
+        `keyring` is the kid it is sealed to, which counts its own. `seal` gets the place and returns the envelope's
+        bytes; when it raises, nothing has happened.
         """
         with self._write():
             chain, seq, prev = self._db.execute("SELECT chain, seq + 1, prev FROM place").fetchone()

@@ -185,7 +185,7 @@ class Tablet:
                 bucket=form.bucket,
             )
 
-        kept = self.outbox.append(keyring.id, jti, sealed)
+        kept = self.outbox.append(keyring.kid, jti, sealed)
         return Screened(jti, form.form_id, sha, keyring.id, kept.seq, _result(scorer, filled))
 
     def status(self) -> Status:

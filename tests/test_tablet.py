@@ -13,10 +13,14 @@ from client_material import FORM, STORY, Change, Office, answers, open_office
 from conftest import World
 
 from screening_forms.errors import AnswerError
-from sync import exchange
+from server.app import clock
+from server.flows import publishing
+from server.store import keyrings
+from sync import envelope, exchange, registry
 from sync.errors import SyncError
 from sync.exchange import SIGNATURE_HEADER, Message, Response
-from sync.keys import SigningKey
+from sync.keys import SealKey, SigningKey
+from sync.registry import Keyring
 from sync.signed import Document
 from sync.tablet import Status, Tablet
 
@@ -241,6 +245,26 @@ def test_the_result_is_there_for_who_asks_and_is_never_shown_by_itself(tablet: T
 def test_each_screening_is_sealed_to_the_desk_it_belongs_to(tablet: Tablet) -> None:
     keyrings = [tablet.screen(FORM, answers(name), TAKEN).keyring for name in STORY]
     assert keyrings == ["17-protection", "21-labour", "21-protection", "17-child", "08-protection"]
+
+
+def test_a_keyring_counts_anew_in_each_epoch_so_that_its_desk_misses_nothing(office: Office, tablet: Tablet) -> None:
+    screen(tablet)
+    screen(tablet)
+    renewed, db = SealKey.generate().public, office.field.parts.db
+    named = Keyring.of("17-protection", 2, renewed)
+    with db.write() as w:
+        stored = {"sha256": renewed.sha256, "keyring": named.id, "epoch": 2, "kid": renewed.kid, "public": renewed.raw}
+        keyrings.add_key(w, **stored, at=clock())
+    held = publishing.registry_in_force(db.read())
+    listed = [*(held.keyrings | {named.id: named}).values()]
+    newer = registry.make(number=held.number + 1, keyrings=listed, desks=held.desks, revoked=[], issued=clock())
+    signed = Document(newer).signed_by(office.registrar, registry.TYP)
+    publishing.take_registry(db, signed.to_bytes(), actor="tests", now=clock())
+    tablet.sync()
+    screen(tablet)
+    headers = [envelope.parse(kept.raw).header for kept in tablet.outbox.kept()]
+    assert [(header.seq, header.kseq) for header in headers] == [(1, 1), (2, 2), (3, 1)]
+    assert headers[2].kid == renewed.kid
 
 
 def test_a_form_that_tells_the_server_nothing_is_sealed_to_the_right_desk_all_the_same(
