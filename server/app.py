@@ -149,12 +149,12 @@ class Server:
         self.tablets.pull_trigger()
 
 
-def serve(config: Config) -> None:
+def serve(config: Config, now: Callable[[], int] = clock) -> None:
     """Serve until SIGTERM or Ctrl-C. Raises ConfigError when it would not be safe."""
     log_to(sys.stderr, config.log_level)
     with _alone(config):
         aside.tidy(config)
-        _serve(config, open_parts(config))
+        _serve(config, open_parts(config, now))
 
 
 @contextmanager
