@@ -74,7 +74,8 @@ def trust() -> None:
 @json_option
 def show_trust(data: Path, as_json: bool) -> None:
     """Show the trust that the server hands out, and the pin of its roots."""
-    found = publishing.trust_in_force(_database(data).read())
+    reading = _database(data).read()
+    found = publishing.trust_in_force(reading)
     content: dict[str, Any] = {
         "number": found.number,
         "demo": found.demo,
@@ -87,6 +88,7 @@ def show_trust(data: Path, as_json: bool) -> None:
         "servers": list(found.servers),
         "issued": found.issued,
         "expires": found.expires,
+        "next": {kind: publishing.next_number(reading, kind) for kind in ("trust", "registry")},
     }
 
     def write(console: Console) -> None:
@@ -95,6 +97,7 @@ def show_trust(data: Path, as_json: bool) -> None:
             f"[bold]Trust {found.number}[/]{demo}, {found.threshold} of {len(found.roots)} roots, pin {found.pin}"
         )
         console.print(f"issued {_day(found.issued)}, to be renewed by {_day(found.expires)}")
+        console.print("next to be signed: trust {trust}, registry {registry}".format(**content["next"]))
         persons = {kid: signer.person for kid, signer in (*found.authors.items(), *found.reviewers.items())}
         for kind in ("roots", "registrars", "authors", "reviewers", "servers"):
             for kid in content[kind]:
