@@ -21,7 +21,7 @@ $(WEB_READY): $(WEB)/package-lock.json | $(READY)
 	@$(BIN)/python tests/node.py npm --prefix $(WEB) ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
-.PHONY: run demo demo-sabotage test lint format bench fuzz clean help
+.PHONY: torture run demo demo-sabotage test lint format bench fuzz clean help
 
 run: $(READY)  ## Set up, tell the story once on a live server, serve until Ctrl-C
 	@$(BIN)/chaski demo --keep var
@@ -45,6 +45,9 @@ lint: $(READY) $(WEB_READY)  ## ruff, mypy --strict, import contracts, types of 
 format: $(READY)  ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+torture: $(READY)  ## Kill server and tablets at random moments (KILLS=200 SEED=n)
+	@KILLS=$(or $(KILLS),200) $(if $(SEED),SEED=$(SEED)) $(BIN)/python -m pytest tests/test_kills.py -s
 
 bench: $(READY)  ## Speed and sizes beside limits of the same run (ARGS=--json)
 	@$(BIN)/python tests/bench.py $(ARGS)
