@@ -32,8 +32,8 @@ HINT_REACH = 100  # A tablet counts as it likes; this many numbers back are wort
 class OpenedScreening(Reading):
     """A screening for which every signature held: tablet's certificate, envelope, author's and reviewer's form.
 
-    `referral` is what the server says; `route_agrees` whether the route it read says the same as the screening, None
-    without a route. `missing` are numbers below the highest that this tablet gave to screenings for the same keyring,
+    `referral` is what the server says of it; `route_agrees` whether the route it read says the same as the screening,
+    None without a route. `missing` are numbers below the highest that this tablet gave to screenings for the same keyring,
     and that this session has not opened: for whoever opens them all, a hint that one was withheld.
     """
 
@@ -113,9 +113,26 @@ class Desk:
     # Opening
 
     def open(self, referral_id: str) -> OpenedScreening:
-        """Verify everything behind a referral's screening, open it, read it and compute its results anew."""
+        """Verify everything behind a referral's screening, open it, read it and compute its results anew.
+
+        One that says something else than the route it was sorted by is put on the work list.
+        """
         referral = self.staff.get(f"/v1/referrals/{_named(referral_id)}")
-        sealed = envelope.parse(self.staff.bytes(f"/v1/referrals/{referral_id}/envelope"))
+        found = self._opened(referral, self.staff.bytes(f"/v1/referrals/{referral_id}/envelope"))
+        if found.route_agrees is False:
+            self.staff.post(f"/v1/referrals/{referral_id}/disagreement")
+        return found
+
+    def examine(self, item: int) -> list[OpenedScreening]:
+        """Open every screening that an item of the work list is about, before it is decided."""
+        path = f"/v1/work-list/{item}"
+        return [
+            self._opened(each, self.staff.bytes(f"{path}/envelopes/{each['envelope']}"))
+            for each in self.staff.get(path)["envelopes"]
+        ]
+
+    def _opened(self, referral: dict[str, Any], raw: bytes) -> OpenedScreening:
+        sealed = envelope.parse(raw)
         if (sealed.id, sealed.header.jti) != (referral["envelope"], referral["jti"]):
             raise SyncError("desk.other_envelope", "the server handed out another envelope than the referral's")
         certificate = enrolment.accept_certificate(

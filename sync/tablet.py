@@ -32,19 +32,10 @@ from sync.keys import SigningKey
 from sync.outbox import Outbox
 from sync.route import Route
 from sync.signed import Document
-from sync.told import OnBoard, Pulled, Receipted, Result, Screened, Status, SyncReport
+from sync.told import REVOKED, WIPED, OnBoard, Pulled, Receipted, Result, Screened, Status, SyncReport
 from sync.transport import ENGLISH, Transport
 
 DISTRICT = re.compile(r"[0-9]{6}")
-REVOKED = (
-    "esta tableta fue retirada y no toma entrevistas nuevas. Lo que guarda no se pierde: sincronice y luego entréguela"
-    " a la administración"
-)
-WIPED = (
-    "esta tableta fue borrada por orden y no tiene formularios. Lo que falta entregar no se pierde: sincronice. Para"
-    " volver a usarla pida permiso a la administración y tráigalos de nuevo (pull)"
-)
-COPIED = "otra tableta habla con la llave de esta: es una copia o fue copiada. Avise a la administración"
 
 
 def milliseconds() -> int:

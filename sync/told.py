@@ -6,6 +6,16 @@ from dataclasses import dataclass, field
 from sync.kept import Told
 from sync.transport import Traffic
 
+REVOKED = (
+    "esta tableta fue retirada y no toma entrevistas nuevas. Lo que guarda no se pierde: sincronice y luego entréguela"
+    " a la administración"
+)
+WIPED = (
+    "esta tableta fue borrada por orden y no tiene formularios. Lo que falta entregar no se pierde: sincronice. Para"
+    " volver a usarla pida permiso a la administración y tráigalos de nuevo (pull)"
+)
+COPIED = "otra tableta habla con la llave de esta: es una copia o fue copiada. Avise a la administración"
+
 
 @dataclass(frozen=True)
 class OnBoard:
@@ -109,3 +119,9 @@ class Status:
     revoked: bool = False
     wiped: bool = False
     copied: bool = False
+
+
+def warnings(told: Status | SyncReport) -> tuple[str, ...]:
+    """Return what the person must know of this tablet before she goes on with it."""
+    known = ((told.revoked, REVOKED), (told.wiped and not told.revoked, WIPED), (told.copied, COPIED))
+    return tuple(f"{text[0].upper()}{text[1:]}." for is_so, text in known if is_so)

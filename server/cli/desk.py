@@ -79,16 +79,19 @@ def open_command(referral: str, pin: str, who: Who, as_json: bool) -> None:
     show(
         {**asdict(opened), "assessment": opened.assessment.as_dict(), "agrees": opened.agrees},
         as_json,
-        lambda console: _write(console, opened),
+        lambda console: write_opened(console, opened),
     )
 
 
-def _write(console: Console, opened: OpenedScreening) -> None:
+def write_opened(console: Console, opened: OpenedScreening) -> None:
+    """Print a screening for the person whose key opened it."""
     console.print(
         f"[bold]{opened.title}[/] {opened.version} ({opened.mode}), from {opened.device}, region {opened.region}"
     )
     if opened.revoked:
         console.print("This tablet has been revoked: weigh what it sent.", style="bold red")
+    if opened.route_agrees is False:
+        console.print("The server sorted it by something else than it says: it is on the work list.", style="bold red")
     for answer in opened.answers:
         console.print(Text(f"\n{answer.text_es}", style="bold"))
         if opened.lang != "es":

@@ -27,6 +27,7 @@ from sync.encoding import unb64u
 from sync.keyfiles import load_secret
 from sync.keys import SigningKey, VerifyKey
 from sync.tablet import Tablet
+from sync.told import Status, SyncReport, warnings
 
 tablet_option = click.option(
     "--tablet", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), help="The tablet's folder."
@@ -100,6 +101,9 @@ def list_command(who: Who, as_json: bool) -> None:
     def write(console: Console) -> None:
         for each in found:
             console.print(f"[bold]{each['dev']}[/]  {each['state']}, region {each['region']}, {each['label']}")
+            for given in each["orders"]:
+                done = "outstanding" if given["carried_out"] is None else f"carried out {at(given['carried_out'])}"
+                console.print(f"  order {given['number']}: {given['kind']}, given {at(given['given'])}, {done}")
         if not found:
             console.print("No tablet has enrolled yet.")
 
@@ -236,6 +240,7 @@ def sync(folder: Path, as_json: bool) -> None:
             console.print(f"  {receipt.jti}  {receipt.outcome}")
         for event in report.events:
             console.print(f"  {event.jti}  {event.status}")
+        _warn(console, report)
 
     show(asdict(report), as_json, write)
 
@@ -260,5 +265,11 @@ def status(folder: Path, as_json: bool) -> None:
         )
         if found.old:
             console.print("The trust on board is old: sync when you can. Work goes on.", style="yellow")
+        _warn(console, found)
 
     show(asdict(found), as_json, write)
+
+
+def _warn(console: Console, told: Status | SyncReport) -> None:
+    for warning in warnings(told):
+        console.print(warning, style="bold red")

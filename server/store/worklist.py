@@ -32,7 +32,8 @@ class Item:
 def add(w: Connection, *, kind: str, dev: str, chain: str = "", envelope: str = "", reason: str = "", at: int) -> None:
     """Put something on the list; the same thing, if it is open there already, gets its newest reason.
 
-    What a person has decided does not come back, unless for another reason.
+    What a person has decided does not come back, unless for another reason; whoever decided about a gap when it was
+    late decided about that gap.
     """
     if kind not in KINDS:
         raise ValueError(f"{kind} is no kind of work item")
@@ -41,8 +42,8 @@ def add(w: Connection, *, kind: str, dev: str, chain: str = "", envelope: str = 
     again = w.execute(f"update work_items set reason = ? where {same} and closed is null", [reason, *about])  # noqa: S608
     if again.rowcount:
         return
-    decided = f"select 1 from work_items where {same} and reason = ? and decision is not null"  # noqa: S608
-    if row(w, decided, [*about, reason]) is None:
+    decided = f"select 1 from work_items where {same} and reason in (?, 'late.' || ?) and decision is not null"  # noqa: S608
+    if row(w, decided, [*about, reason, reason]) is None:
         w.execute(
             "insert into work_items (kind, dev, chain, envelope, reason, opened) values (?, ?, ?, ?, ?, ?)",
             [*about, reason, at],
