@@ -1,0 +1,113 @@
+"""`chaski device revoke | wipe`: a registrar's orders to one tablet, said in words and confirmed before signing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from server.cli.staff import Who, staff_options
+from server.cli.terminal import json_option, now_ms, passphrase_from, show
+from server.problems import Problem
+from sync import order, registry, trust
+from sync.encoding import unb64u
+from sync.keyfiles import load_secret
+from sync.keys import SigningKey, VerifyKey
+from sync.passphrases import spoken
+from sync.signed import Document
+from sync.staff import Staff
+
+EFFECTS = {
+    order.REVOKE: (
+        "From now on what this tablet signs waits for a person's decision; nothing of it is lost.",
+        "At its next sync it stops taking screenings, says why, and goes on delivering what it holds.",
+        "The registry will name it as revoked, for every desk to see. A revoked tablet does not come back.",
+    ),
+    order.WIPE: (
+        "At its next sync the tablet destroys its drafts, forms, keyring keys and statuses.",
+        "It keeps, and goes on delivering, every screening that the server has not receipted. It can pull forms again.",
+        "Until it syncs nothing happens. Wiping alone revokes nothing: what it signs still counts.",
+    ),
+}
+
+
+def _registrars(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of an order."""
+    for option in (
+        click.option("--confirm", help="The tablet's label or six words; asked for when left out."),
+        click.option("--key-passphrase-file", type=click.Path(path_type=Path, exists=True, dir_okay=False)),
+        click.option("--key", required=True, type=click.Path(path_type=Path, exists=True), help="The registrar's key."),
+        click.argument("dev"),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command()
+@_registrars
+@click.option("--pin", required=True, help="Pin of the roots, from your paper: you sign the registry anew.")
+@staff_options
+@json_option
+def revoke(
+    dev: str, key: Path, key_passphrase_file: Path | None, confirm: str | None, pin: str, who: Who, as_json: bool
+) -> None:
+    """Take a tablet out of service, as when it was stolen (registrar)."""
+    pin = trust.read_pin(pin)
+    registrar = load_secret(key, SigningKey, passphrase_from(key_passphrase_file, f"Passphrase of {key}"))
+    with who.sign_in() as staff:
+        data = _give(staff, dev, order.REVOKE, registrar, confirm)
+        data["registry"] = _name_as_revoked(staff, dev, registrar, pin)
+    done = f"Revoked: order {data['number']}, registry {data['registry']}. If it may be in wrong hands, wipe it too."
+    show(data, as_json, lambda console: console.print(done))
+
+
+@click.command()
+@_registrars
+@staff_options
+@json_option
+def wipe(dev: str, key: Path, key_passphrase_file: Path | None, confirm: str | None, who: Who, as_json: bool) -> None:
+    """Have a tablet destroy what it holds, except screenings that are not delivered yet (registrar)."""
+    registrar = load_secret(key, SigningKey, passphrase_from(key_passphrase_file, f"Passphrase of {key}"))
+    with who.sign_in() as staff:
+        data = _give(staff, dev, order.WIPE, registrar, confirm)
+    done = f"Ordered as number {data['number']}; `chaski device list` shows when it is carried out."
+    show(data, as_json, lambda console: console.print(done))
+
+
+def _give(staff: Staff, dev: str, kind: str, registrar: SigningKey, confirm: str | None) -> dict[str, Any]:
+    """Say what will happen, have it confirmed, sign the order and hand it in."""
+    listed = next((entry for entry in staff.get("/v1/devices") if entry["dev"] == dev), None)
+    if listed is None:
+        raise Problem("device.not_found", f"no tablet {dev}; `chaski device list` names them")
+    click.echo(f"{kind} {listed['label']} ({dev}), region {listed['region']}, {listed['state']}:", err=True)
+    for sentence in EFFECTS[kind]:
+        click.echo(f"  {sentence}", err=True)
+    typed = confirm or click.prompt("Type the tablet's label or six words to go on", err=True)
+    words = VerifyKey.from_raw(unb64u(listed["key"])).words()
+    if spoken(typed) not in (spoken(listed["label"]), spoken(" ".join(words))):
+        raise click.UsageError("this is neither the tablet's label nor its six words: nothing was ordered.")
+    made = order.make(registrar, dev=dev, number=listed["order"] + 1, issued=now_ms(), order=kind)
+    given: dict[str, Any] = staff.post(f"/v1/devices/{dev}/orders", data=made.to_bytes())
+    return {"dev": dev, "label": listed["label"], "order": kind, "number": given["number"]}
+
+
+def _name_as_revoked(staff: Staff, dev: str, registrar: SigningKey, pin: str) -> int:
+    """Sign the registry in force anew with one tablet more in its list; return its number.
+
+    The registry is checked against the roots first: nobody signs keyrings that a server made up.
+    """
+    trusted = trust.accept(Document.parse(staff.bytes("/v1/trust")), None, pin, now=now_ms(), strict=True)
+    held = registry.accept(Document.parse(staff.bytes("/v1/registry")), trusted, None)
+    if dev in held.revoked:
+        return held.number
+    payload = registry.make(
+        number=held.number + 1,
+        keyrings=[*held.keyrings.values()],
+        desks=held.desks,
+        revoked={*held.revoked, dev},
+        issued=now_ms(),
+    )
+    staff.post("/v1/registry", data=Document(payload).signed_by(registrar, registry.TYP).to_bytes())
+    return held.number + 1

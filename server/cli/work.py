@@ -1,0 +1,79 @@
+"""`chaski desk work | examine | decide`: what a person has to decide, for coordinators and administrators."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from server.cli.desk import pin_option, write_opened
+from server.cli.staff import Who, staff_options
+from server.cli.terminal import json_option, show
+
+
+def _at(value: int) -> str:
+    return datetime.fromtimestamp(value / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def _write(console: Console, item: dict[str, Any]) -> None:
+    about = item["label"] or item["dev"]
+    console.print(Text(f"{item['id']}  {item['kind']}  {about}  {item['reason']}  {_at(item['opened'])}", style="bold"))
+    console.print(Text(f"  {item['sentence']}"))
+    console.print(Text(f"  decide: {', '.join(item['decisions'])}", style="dim"))
+    for each in item.get("envelopes", ()):
+        queues = f"referrals {', '.join(each['referrals'])}" if each["referrals"] else "in no queue"
+        console.print(Text(f"  {_at(each['received'])}  {each['outcome']}, number {each['seq']}, {queues}"))
+
+
+@click.command()
+@click.argument("item", required=False, type=click.IntRange(1))
+@staff_options
+@json_option
+def work(item: int | None, who: Who, as_json: bool) -> None:
+    """List what a person has to decide, or show ITEM with the screenings it is about."""
+    with who.sign_in() as staff:
+        found = staff.get(f"/v1/work-list/{item}") if item else staff.get("/v1/work-list")
+
+    def write(console: Console) -> None:
+        for each in [found] if item else found:
+            _write(console, each)
+        if not found:
+            console.print("Nothing to decide.")
+
+    show(found, as_json, write)
+
+
+@click.command()
+@click.argument("item", type=click.IntRange(1))
+@pin_option
+@staff_options
+@json_option
+def examine(item: int, pin: str, who: Who, as_json: bool) -> None:
+    """Open every screening that ITEM is about with your own key, on this machine, before you decide."""
+    with who.at_desk(pin) as session:
+        opened = session.examine(item)
+    data = [{**asdict(each), "assessment": each.assessment.as_dict(), "agrees": each.agrees} for each in opened]
+
+    def write(console: Console) -> None:
+        for each in opened:
+            write_opened(console, each)
+        if not opened:
+            console.print("This is about no screening that you could open.")
+
+    show(data, as_json, write)
+
+
+@click.command()
+@click.argument("item", type=click.IntRange(1))
+@click.argument("decision")
+@staff_options
+@json_option
+def decide(item: int, decision: str, who: Who, as_json: bool) -> None:
+    """Settle ITEM; `release` puts a screening into its queues now, `keep_apart` leaves it aside, kept."""
+    with who.sign_in() as staff:
+        found = staff.post(f"/v1/work-list/{item}/decision", json={"decision": decision})
+    show(found, as_json, lambda console: console.print(f"{found['id']} ({found['kind']}) is settled: {decision}."))
