@@ -81,4 +81,4 @@ def _unlock(content: bytes, phrase: str) -> bytes:
             refused = wrong
     if "Decryption failed" in str(refused):
         raise SyncError("key.wrong_passphrase", "the passphrase does not open the backup key")
-    raise BackupError("backup.no_key", f"the file is no backup key: {refused}")
+    raise BackupError("backup.no_key", f"this is no backup key that can be unlocked here: {refused}")

@@ -1,0 +1,111 @@
+"""What tablets hold and a restored server has forgotten: their certificates, and numbers that are used up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from conftest import FOUNDED, World
+from intake_material import Field, open_field
+from intake_material import Tablet as Spoken
+
+from server.app import tablets_app
+from server.flows import publishing
+from server.store import devices, worklist
+from sync import enrolment as joining
+from sync import registry
+from sync.keys import SigningKey
+from sync.members import MAX_INTEGER
+from sync.signed import Document
+
+
+@pytest.fixture
+def field(world: World) -> Iterator[Field]:
+    """A server with one form version in use, in this process."""
+    opened = open_field(world)
+    yield opened
+    opened.parts.db.close()
+
+
+def registry_document(field: Field, number: int, revoked: list[str] | None = None) -> bytes:
+    """The registry in force under another number, signed by the registrar."""
+    held = publishing.registry_in_force(field.parts.db.read())
+    payload = registry.make(
+        number=number,
+        keyrings=list(held.keyrings.values()),
+        desks=list(held.desks),
+        revoked=revoked or [],
+        issued=FOUNDED,
+    )
+    return Document(payload).signed_by(field.world.office("registro", "registrar"), registry.TYP).to_bytes()
+
+
+def put_registry(field: Field, number: int, revoked: list[str] | None = None) -> int:
+    """Hand a registry in."""
+    return publishing.take_registry(
+        field.parts.db, registry_document(field, number, revoked), actor="tests", now=FOUNDED
+    )
+
+
+def test_a_number_that_tablets_hold_already_is_not_given_out_again(field: Field) -> None:
+    ahead, honest = field.tablet(), field.tablet()
+    field.ask(ahead, field.message(ahead, registry=7, trust=1, manifest=1, generation="of_the_lost"))
+    field.ask(honest, field.message(honest, registry=1, trust=1))
+    waiting = worklist.waiting(field.parts.db.read())
+    assert [(item.kind, item.dev, item.reason) for item in waiting] == [("ahead", ahead.key.kid, "registry.7")]
+    for number in (2, 7):
+        with pytest.raises(publishing.Problem, match=r"document\.number_in_use.*registry 8 is the next") as refused:
+            put_registry(field, number)
+        assert refused.value.members == {"least": 8}
+    assert put_registry(field, 8) == 8
+    assert worklist.waiting(field.parts.db.read()) == []
+
+
+def test_a_tablet_that_lies_about_its_numbers_ends_no_publishing_once_it_is_revoked(field: Field) -> None:
+    liar = field.tablet()
+    field.ask(liar, field.message(liar, registry=MAX_INTEGER, trust=MAX_INTEGER, manifest=MAX_INTEGER))
+    with pytest.raises(publishing.Problem, match=r"document\.number_in_use"):
+        put_registry(field, 2)
+    assert put_registry(field, 2, revoked=[liar.key.kid]) == 2
+    assert put_registry(field, 3, revoked=[liar.key.kid]) == 3
+    assert publishing.next_number(field.parts.db.read(), "trust") == 2
+
+
+def readmit(field: Field, tablet: Spoken, body: bytes) -> tuple[int, dict[str, Any]]:
+    """Send a certificate to the tablets' door."""
+    answer = tablets_app(field.parts).test_client().put(f"/v1/enrolments/{tablet.key.kid}", data=body)
+    return answer.status_code, answer.get_json()
+
+
+def test_a_tablet_that_was_forgotten_is_taken_back_by_its_certificate_as_often_as_it_asks(field: Field) -> None:
+    unknown, pending = Spoken(SigningKey.generate()), field.tablet(certified=False)
+    for tablet in (unknown, pending, unknown):
+        status, said = readmit(field, tablet, field.certificate(tablet))
+        assert (status, said) == (200, {"dev": tablet.key.kid, "state": "certified"})
+    assert field.push(unknown, field.envelope(unknown))[0].outcome == "stored"
+    rows = field.rows("SELECT action FROM audit WHERE subject = ? ORDER BY number", unknown.key.kid)
+    assert rows == [("device.readmitted",)]
+
+
+def test_a_revoked_tablet_comes_back_as_revoked_and_its_work_waits_for_a_decision(field: Field) -> None:
+    stolen, here = Spoken(SigningKey.generate()), field.tablet()
+    put_registry(field, 2, revoked=[stolen.key.kid, here.key.kid])
+    for tablet in (stolen, here):
+        assert readmit(field, tablet, field.certificate(tablet)) == (200, {"dev": tablet.key.kid, "state": "revoked"})
+    assert field.push(stolen, field.envelope(stolen))[0].outcome == "quarantined"
+
+
+def test_nobody_gets_in_with_a_certificate_that_no_registrar_signed_for_that_tablet(field: Field) -> None:
+    other, stranger = field.tablet(), Spoken(SigningKey.generate())
+    said = joining.Certificate(stranger.key.kid, stranger.key.public, "17", "Tableta", 1).to_payload(FOUNDED)
+    self_made = Document(said).signed_by(stranger.key, joining.CERTIFICATE_TYP).to_bytes()
+    for body, code in (
+        (self_made, "signed.too_few"),
+        (field.certificate(other), "enrolment.wrong_device"),
+        (b"", "signed.malformed"),
+        (b"x" * (joining.MAX_REQUEST_BYTES + 1), "http.too_large"),
+    ):
+        status, problem = readmit(field, stranger, body)
+        assert (problem["code"], 400 <= status < 500) == (code, True)
+    assert devices.get(field.parts.db.read(), stranger.key.kid) is None
