@@ -66,7 +66,10 @@ _PLAIN = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, s
 def strict_value(data: bytes) -> Any:
     """Read one JSON value in UTF-8, in which no object has the same member twice (SPEC 2.2)."""
     try:
-        return _STRICT.decode(data.decode("utf-8"))
+        value = _STRICT.decode(data.decode("utf-8"))
+        if rb"\u" in data:
+            _PLAIN.encode(value).encode("utf-8")  # Half a surrogate pair can be escaped, but is no text.
+        return value
     except (ValueError, RecursionError) as wrong:
         raise SyncError("encoding.json", "not JSON in UTF-8") from wrong
 

@@ -157,7 +157,7 @@ def write_request(request: Request, device: SigningKey) -> Message:
         "generation": request.generation,
         "cursor": request.cursor,
         "pending": list(request.pending),
-        "envelopes": [raw.decode("ascii") for raw in request.envelopes],
+        "envelopes": [raw.decode() for raw in request.envelopes],
         "inventory_digest": request.inventory_digest,
         "inventory": dict(request.inventory),
         "budget": request.budget,
@@ -180,9 +180,7 @@ def read_request(message: Message, device: VerifyKey) -> Request:
         cursor=members.integer("cursor", default=0),
         pending=members.texts("pending", SHA256_HEX, MAX_ENVELOPES),
         # Whatever stands in an entry, it gets a receipt of its own: one broken envelope never costs the others.
-        envelopes=tuple(
-            text.encode("utf-8", "surrogatepass") for text in members.texts("envelopes", TEXT, MAX_ENVELOPES)
-        ),
+        envelopes=tuple(text.encode("utf-8") for text in members.texts("envelopes", TEXT, MAX_ENVELOPES)),
         inventory_digest=members.text("inventory_digest", KID, default=""),
         inventory={form: inventory.text(form, SHA256_HEX) for form in inventory.names(FORM_ID)},
         budget=members.integer("budget", default=0),
@@ -244,7 +242,7 @@ def read_response(message: Message, servers: Mapping[str, VerifyKey], *, dev: st
 
 
 def _parsed(text: str) -> Document:
-    return Document.parse(text.encode("utf-8", "surrogatepass"))
+    return Document.parse(text.encode("utf-8"))
 
 
 def _document(members: Members, name: str) -> Document | None:

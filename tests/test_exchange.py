@@ -136,7 +136,7 @@ def test_a_request_that_is_none_is_refused_by_name(body, code):
 
 
 def test_one_broken_envelope_does_not_cost_the_others():
-    body = '{"protocol":"chaski-1","n":1,"at":1,"envelopes":["roto","ñ","\\ud800"]}'.encode()
+    body = '{"protocol":"chaski-1","n":1,"at":1,"envelopes":["roto","ñ","\\u0000"]}'.encode()
     read = exchange.read_request(sent(body), DEVICE.public)
     assert len({envelope.identity(raw) for raw in read.envelopes}) == 3
 

@@ -233,6 +233,11 @@ def trust_cases() -> dict[str, Case]:
             "A key has one person.",
             trust_document(*ROOTS[:2], number=2, authors=[Signer(AUTHOR.public, "p-a"), Signer(AUTHOR.public, "p-b")]),
         ),
+        "key_with_two_persons": accept(
+            "document.malformed",
+            "As author one person, as reviewer another: one key alone could sign for both.",
+            trust_document(*ROOTS[:2], number=2, reviewers=[Signer(AUTHOR.public, "p-revisor")]),
+        ),
         "new_roots": accept(
             "ok",
             "New roots, signed by two old and two new ones.",

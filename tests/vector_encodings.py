@@ -64,7 +64,7 @@ def invitation_cases() -> dict[str, Case]:
     address, code = "https://chaski.example/tabletas", "codigo-de-un-uso"
     good = Invitation(address, code, PIN).to_text()
 
-    def check(expect: str, about: str, text: str) -> Case:
+    def check(expect: str, about: str, text: str, address: str = address) -> Case:
         result = {"u": address, "c": code, "r": PIN} if expect == "ok" else None
         return case("invitation", expect, about, {"text": text}, result)
 
@@ -75,6 +75,9 @@ def invitation_cases() -> dict[str, Case]:
         "percent_encoded": check("ok", "Every letter may be percent-encoded.", encoded),
         "blanks_and_slash": check("ok", "Blanks around, a slash at the end.", f" {good.replace('&c', '/&c')} \n"),
         "unknown_member": check("ok", "A member of tomorrow.", good + "&x=1"),
+        "plus": check("ok", "A plus is a plus.", good.replace("tabletas", "tabletas+1"), address + "+1"),
+        "percent_alone": check(wrong, "A percent sign that stands for nothing.", good.replace("tabletas", "%F")),
+        "not_utf8": check(wrong, "Percents that are no UTF-8.", good.replace("tabletas", "%ff")),
         "other_scheme": check(wrong, "Another version.", good.replace("chaski:1", "chaski:2")),
         "ftp": check(wrong, "Neither http nor https.", good.replace("https", "ftp")),
         "short_code": check(wrong, "A code of seven letters.", good.replace(code, "c234567")),

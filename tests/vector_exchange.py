@@ -92,6 +92,11 @@ def exchange_cases() -> dict[str, Case]:
         "request_duplicate_member": request(
             "encoding.duplicate_member", "Two numbers.", sent(good.body.replace(b'"n":12', b'"n":11,"n":12'))
         ),
+        "request_half_surrogate": request(
+            "encoding.json",
+            "Half a surrogate pair in an entry.",
+            sent(good.body[:-1] + rb',"envelopes":["\ud800"]}'),
+        ),
         "request_no_number": request(
             "document.malformed", "It has no number.", sent(good.body.replace(b'"n":12,', b""))
         ),
