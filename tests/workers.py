@@ -118,9 +118,8 @@ def fork(asked: dict[str, Any], log: str) -> int:
             os.dup2(output.fileno(), 2)
         os.close(0)
         work(asked)
-    except BaseException:
-        traceback.print_exc()
     finally:
+        traceback.print_exc()  # A kill leaves no word; whatever else ended it is in the log.
         os._exit(1)
 
 
