@@ -40,13 +40,23 @@ class Invitation:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read an invitation, typed or scanned."""
-        given = parse_qs(text.strip().removeprefix(SCHEME))
+        given = _values(text.strip().removeprefix(SCHEME))
         if not text.strip().startswith(SCHEME) or not all(len(given.get(name, [])) == 1 for name in "ucr"):
             raise SyncError("enrolment.bad_invitation", "not a Chaski invitation")
         url, code, pin = (given[name][0] for name in "ucr")
         if not url.startswith(("https://", "http://")) or not _CODE.fullmatch(code) or not SHA256_HEX.fullmatch(pin):
             raise SyncError("enrolment.bad_invitation", "address, code or pin are not of their form")
         return cls(url.rstrip("/"), code, pin)
+
+
+def _values(query: str) -> dict[str, list[str]]:
+    """Decode percents and nothing else: to a form of HTML a plus is a blank, here it is a plus."""
+    if re.search("%(?![0-9A-Fa-f]{2})", query):
+        raise SyncError("enrolment.bad_invitation", "a percent sign that stands for nothing")
+    try:
+        return parse_qs(query.replace("+", "%2B"), keep_blank_values=True, errors="strict")
+    except ValueError as wrong:
+        raise SyncError("enrolment.bad_invitation", "not UTF-8") from wrong
 
 
 def request(code: str, key: SigningKey) -> Document:

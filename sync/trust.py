@@ -132,14 +132,17 @@ def read(document: Document) -> Trust:
     threshold = members.integer("threshold", 1)
     if threshold > len(roots):
         raise SyncError("document.malformed", "trust needs more root signatures than there are roots")
+    authors, reviewers = _signers(members, "authors"), _signers(members, "reviewers")
+    if any(authors[kid] != reviewers[kid] for kid in authors.keys() & reviewers.keys()):
+        raise SyncError("document.malformed", "trust gives a key to two persons, as author and as reviewer")
     return Trust(
         number=members.integer("number", 1),
         demo=members.flag("demo"),
         roots=roots,
         threshold=threshold,
         registrars=_keys(members, "registrars"),
-        authors=_signers(members, "authors"),
-        reviewers=_signers(members, "reviewers"),
+        authors=authors,
+        reviewers=reviewers,
         servers=_keys(members, "servers"),
         issued=members.integer("issued"),
         expires=members.integer("expires"),

@@ -8,6 +8,7 @@ import { must, ProtocolError, refuse } from "./errors.js";
 
 const STRING_OR_STRUCTURE = /"(?:[^"\\]|\\.)*"|[{}[\]:]/g;
 const LONE_SURROGATE = /\p{Surrogate}/u;
+const HALF = "half a character";
 
 /**
  * UTF-8 bytes of a text.
@@ -93,7 +94,7 @@ export function readJson(bytes) {
   let value;
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    value = JSON.parse(text, keepNumber);
+    value = JSON.parse(text, keepExact);
   } catch (error) {
     if (error instanceof ProtocolError) throw error;
     refuse("encoding.json");
@@ -103,12 +104,14 @@ export function readJson(bytes) {
 }
 
 /**
- * JSON.parse rounds integers, and takes 1.0 for 1: look at how the number was written (SPEC 2.2). A boxed number is none of the integers of SPEC 2.3.
- * @param {string} _name
+ * JSON.parse rounds integers, takes 1.0 for 1 and half a surrogate pair for a character: look at how it was written (SPEC 2.2).
+ * A number that comes back boxed is none of the integers of SPEC 2.3.
+ * @param {string} name
  * @param {any} value
  * @param {{source?: string}} [context]
  */
-function keepNumber(_name, value, { source = "" } = {}) {
+function keepExact(name, value, { source = "" } = {}) {
+  must(!LONE_SURROGATE.test(name) && !(typeof value === "string" && LONE_SURROGATE.test(value)), "encoding.json", HALF);
   if (typeof value !== "number") return value;
   const integer = /^-?[0-9]+$/.test(source);
   must(Number.isFinite(value) && (!integer || Number.isSafeInteger(value)), "encoding.json", "number");
@@ -165,6 +168,6 @@ function canonicalText(value) {
     const members = Object.keys(value).sort();
     return `{${members.map((name) => `${canonicalText(name)}:${canonicalText(value[name])}`).join(",")}}`;
   }
-  must(typeof value !== "string" || !LONE_SURROGATE.test(value), "encoding.json", "half a character");
+  must(typeof value !== "string" || !LONE_SURROGATE.test(value), "encoding.json", HALF);
   return JSON.stringify(value);
 }

@@ -19,12 +19,15 @@ const MOST = 500;
 const COUNT = optional(integer());
 const DOCUMENTS = arrayOf(text);
 
-/** @type {Record<string, import("./forms.js").Form>} */
+/** @typedef {Record<string, import("./forms.js").Form>} Forms */
+/** @type {Forms} */
+const HAVE = { trust: COUNT, registry: COUNT, manifest: COUNT, orders: COUNT };
+/** @type {Forms} */
 const REQUEST_MEMBERS = {
   protocol: oneOf(PROTOCOL),
   n: integer(1),
   at: COUNT,
-  have: optional(record({ trust: COUNT, registry: COUNT, manifest: COUNT, orders: COUNT })),
+  have: optional(record(HAVE)),
   generation: optional(id64),
   cursor: COUNT,
   pending: arrayOf(hashForm, { most: MOST }),
@@ -34,7 +37,9 @@ const REQUEST_MEMBERS = {
   budget: COUNT,
 };
 
-/** @type {Record<string, import("./forms.js").Form>} */
+/** @type {Forms} */
+const EVENT = { id: hashForm, status: matching(/^[a-z_]{1,32}$/), at: integer() };
+/** @type {Forms} */
 const RESPONSE_MEMBERS = {
   protocol: oneOf(PROTOCOL),
   dev: id128,
@@ -45,7 +50,7 @@ const RESPONSE_MEMBERS = {
   trust: DOCUMENTS,
   registry: optional(text),
   manifest: optional(text),
-  events: arrayOf(record({ id: hashForm, status: matching(/^[a-z_]{1,32}$/), at: integer() })),
+  events: arrayOf(record(EVENT)),
   cursor: COUNT,
   orders: DOCUMENTS,
   seq: table(id64, integer()),
@@ -85,8 +90,10 @@ export async function readRequest(message, devices) {
  */
 export async function readResponse(message, servers, { dev, n }) {
   const value = await readBody(message, RESPONSE, servers);
+  check(value, { dev: id128, n: integer(1) });
   must(value.dev === dev && value.n === n, "exchange.wrong_answer");
   const said = checked(value, RESPONSE_MEMBERS);
+  if (said.events) said.events = said.events.map((/** @type {JsonObject} */ event) => pick(event, EVENT));
   const { receipts, registry, manifest, trust = [], orders = [] } = said;
   // Read, not yet accepted: that is for those who hold the trust.
   for (const document of [receipts, ...trust, registry, manifest, ...orders].filter(Boolean)) readDocument(utf8(document));
@@ -139,13 +146,21 @@ async function readBody({ body, signature }, typ, keys) {
 
 /**
  * @param {JsonObject} value
- * @param {Record<string, import("./forms.js").Form>} members
+ * @param {Forms} members
  * @returns {JsonObject} those of the members that say something
  */
 function checked(value, members) {
   check(value, members);
-  return saying(Object.fromEntries(Object.keys(members).map((name) => [name, value[name]])));
+  const said = pick(value, members);
+  return saying(said.have ? { ...said, have: pick(said.have, HAVE) } : said);
 }
+
+/**
+ * @param {JsonObject} value
+ * @param {Forms} members
+ * @returns {JsonObject}
+ */
+const pick = (value, members) => Object.fromEntries(Object.keys(members).map((name) => [name, value[name]]));
 
 /**
  * @param {Bytes} body
@@ -163,8 +178,8 @@ function inflated(body) {
  * @returns {JsonObject} without those that say nothing
  */
 function saying(members) {
-  const have = members.have && Object.fromEntries(Object.entries(members.have).filter(([, value]) => says(value)));
-  return Object.fromEntries(Object.entries({ ...members, have }).filter(([, value]) => says(value)));
+  const have = members.have && saying(members.have);
+  return Object.fromEntries(Object.entries(have ? { ...members, have } : members).filter(([, value]) => says(value)));
 }
 
 /** @param {any} value */

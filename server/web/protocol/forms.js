@@ -72,7 +72,7 @@ export function check(value, members, code = "document.malformed") {
 }
 
 /** @type {Form} */
-const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+const isObject = (value) => Object.prototype.toString.call(value) === "[object Object]";
 
 /** @type {(entry: any) => string} */
 export const itself = (entry) => String(entry);

@@ -1,11 +1,11 @@
 /** SPEC 3.2: six words that open a person's secrets on her own machine. `lock` never leaves it; `auth` is all that is sent. */
-import { argon2idAsync } from "@noble/hashes/argon2.js";
 import { expand } from "@noble/hashes/hkdf.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { wordlist } from "@scure/bip39/wordlists/spanish.js";
+import { argon2id } from "hash-wasm";
 import { aesOpen, aesSeal } from "./aes.js";
 import { concat, decode, encode, utf8 } from "./encoding.js";
-import { orRefuse } from "./errors.js";
+import { must, orRefuse } from "./errors.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
 /** @typedef {{auth: Bytes, lock: Bytes}} PassphraseKeys */
@@ -28,13 +28,17 @@ export function drawPassphrase() {
 export const plainWords = (phrase) => phrase.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase().split(/\s+/u).filter(Boolean).join(" ");
 
 /**
- * The two keys of a passphrase; takes a second and 64 MiB on purpose (SPEC 3.2).
+ * The two keys of a passphrase; takes a moment and 64 MiB on purpose (SPEC 3.2).
  * @param {string} phrase
  * @param {Uint8Array} salt 16 bytes
  * @returns {Promise<PassphraseKeys>}
  */
 export async function passphraseKeys(phrase, salt) {
-  const master = await argon2idAsync(utf8(plainWords(phrase)), salt, { m: 64 * 1024, t: 3, p: 1, dkLen: 32 });
+  must(salt.length === 16, "key.malformed", "salt");
+  const password = utf8(plainWords(phrase));
+  must(password.length > 0, "key.wrong_passphrase", "empty");
+  const cost = { memorySize: 64 * 1024, iterations: 3, parallelism: 1, hashLength: 32 };
+  const master = await argon2id({ password, salt, ...cost, outputType: "binary" });
   const part = (/** @type {string} */ info) => Uint8Array.from(expand(sha256, master, utf8(info), 32));
   return { auth: part("chaski-1/auth"), lock: part("chaski-1/lock") };
 }

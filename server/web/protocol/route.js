@@ -52,10 +52,10 @@ export async function sealRoute(route, jti, key) {
  * @returns {Promise<Route>}
  */
 export async function openRoute(text, jti, keys) {
-  const [kid, sealed = ""] = text.split(".", 2);
+  const kid = text.split(".", 1)[0];
   const key = keys.find((held) => held.kid === kid);
   must(key, "route.unknown_key");
-  const bytes = decode(sealed);
+  const bytes = decode(text.slice(kid.length + 1));
   const plaintext = await orRefuse(() => hpkeOpen(ROUTE, key, bytes, infoOf(jti, kid)), "route.unopenable");
   const values = checked(unpadded(plaintext));
   return Object.fromEntries(NAMES.map((name, at) => [name, values[at]]).filter(([, value]) => value !== null));

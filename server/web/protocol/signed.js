@@ -69,8 +69,10 @@ export function parseJws(text, typ) {
  * @returns {Promise<void>}
  */
 export async function verify(payload, jws, key, code = "signed.bad_signature") {
-  const flattened = { protected: jws.header, payload: encode(payload), signature: jws.signature };
   await orRefuse(async () => {
+    // jose decodes leniently: only the one spelling of the signature goes in.
+    const signature = encode(decode(jws.signature));
+    const flattened = { protected: jws.header, payload: encode(payload), signature };
     const verifier = await crypto.subtle.importKey("raw", key.bytes, ALG, false, ["verify"]);
     await flattenedVerify(flattened, verifier, { algorithms: [ALG] });
   }, code);
