@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
@@ -27,7 +28,10 @@ from server.cli.story import FORM, PEOPLE, Stage, answers, enrol, publish
 from server.cli.story import _approve as approve
 from server.cli.terminal import now_ms
 from server.config import ConfigError
-from server.flows import aside, backup, restore
+from server.db import Db
+from server.flows import aside, backup, enrolment, publishing, restore
+from server.problems import Problem
+from sync import enrolment as joining
 from sync.keyfiles import save_secret
 from sync.keys import SigningKey
 from sync.signed import Document
@@ -162,7 +166,10 @@ def test_a_server_that_lost_its_disk_comes_back_and_with_it_everything_that_was_
         lose(data)
         done = told("restore", made["file"], "--identity", identity, "--data", data)
         assert (done["envelopes"], done["tablets"], done["form_versions"]) == (made["envelopes"], 2, 1)
+        left = data / "tmp" / "copy.db"
+        left.write_bytes(b"as by a backup that was killed")
         stage.server.start()
+        assert not left.exists()
 
         with pytest.raises(RefusedError, match=r"session\.missing"):
             registrar.get("/v1/devices")
@@ -294,6 +301,21 @@ def test_another_servers_keys_or_a_missing_route_key_are_named(
     with pytest.raises(BackupError, match=r"backup\.other_server: .*put those keys/ there with which it was made"):
         restored(world, file, identity)
     assert nothing_was_written(world.data)
+
+
+def test_an_open_enrolment_code_ends_with_the_server_that_gave_it(
+    field: Field, world: World, identity: Path, shelf: Path
+) -> None:
+    """It may have been used after the backup was made, and a code works once."""
+    db = field.parts.db
+    held = publishing.registry_in_force(db.read())
+    code = enrolment.invite(db, held, label="Tableta", region="17", actor="tests", now=FOUNDED, minutes=9_999).code
+    file = backed_up(field, identity, shelf)
+    db.close()
+    lose(world.data)
+    restored(world, file, identity)
+    with closing(Db(world.config.database)) as again, pytest.raises(Problem, match=r"enrolment\.code_expired"):
+        enrolment.enrol(again, joining.request(code, SigningKey.generate()).to_bytes(), now=FOUNDED + DAY)
 
 
 # Power cuts
