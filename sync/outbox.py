@@ -3,6 +3,7 @@
 Called by sync.tablet, by one process at a time. It never sees a plaintext and never forgets what is not receipted.
 """
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -70,10 +71,13 @@ class Outbox:
             raise SyncError("outbox.in_use", f"another process works with {path}") from problem
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         self._db = sqlite3.connect(path, isolation_level=None)
-        for setting in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "trusted_schema = OFF"):
-            self._db.execute(f"PRAGMA {setting}")
-        for version in range(self._db.execute("PRAGMA user_version").fetchone()[0], len(STEPS)):
-            self._db.executescript(f"BEGIN IMMEDIATE; {STEPS[version]} PRAGMA user_version = {version + 1}; COMMIT;")
+        with _naming_a_full_disk():
+            for setting in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "trusted_schema = OFF"):
+                self._db.execute(f"PRAGMA {setting}")
+            for version in range(self._db.execute("PRAGMA user_version").fetchone()[0], len(STEPS)):
+                self._db.executescript(
+                    f"BEGIN IMMEDIATE; {STEPS[version]} PRAGMA user_version = {version + 1}; COMMIT;"
+                )
         self._continue_or_begin_chain()
 
     def __enter__(self) -> Self:
@@ -290,13 +294,15 @@ class Outbox:
 
     @contextmanager
     def _write(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+        with _naming_a_full_disk():
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # A full disk may have ended it already.
+                    self._db.execute("ROLLBACK")
+                raise
 
     def _mark(self, state: str, ids: Iterable[str]) -> None:
         self._db.executemany("UPDATE envelope SET state = ? WHERE id = ?", [(state, identity) for identity in ids])
@@ -341,5 +347,22 @@ class Outbox:
         return Proof(*self._db.execute("SELECT chain, seq, request FROM place").fetchone())
 
     def _prove(self) -> None:
-        """Write the latest numbers beside the database, after the commit: a kill between the two is no restore."""
-        proof.write(self._proof, self._latest())
+        """Write the latest numbers beside the database, after the commit: a kill between the two is no restore.
+
+        Nor is a disk without room for it: what was committed is kept, and must not look as if it were not.
+        """
+        try:
+            proof.write(self._proof, self._latest())
+        except OSError as problem:
+            if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+
+
+@contextmanager
+def _naming_a_full_disk() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as problem:
+        if getattr(problem, "sqlite_errorcode", 0) not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE):
+            raise
+        raise SyncError("outbox.full", "this tablet's disk is full: nothing of this was kept; make room") from problem
