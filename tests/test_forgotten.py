@@ -12,9 +12,10 @@ from intake_material import Tablet as Spoken
 
 from server.app import tablets_app
 from server.flows import publishing
+from server.flows.publishing import Ring
 from server.store import devices, worklist
 from sync import enrolment as joining
-from sync import registry
+from sync import registry, trust
 from sync.keys import SigningKey
 from sync.members import MAX_INTEGER
 from sync.signed import Document
@@ -60,6 +61,25 @@ def test_a_number_that_tablets_hold_already_is_not_given_out_again(field: Field)
         assert refused.value.members == {"least": 8}
     assert put_registry(field, 8) == 8
     assert worklist.waiting(field.parts.db.read()) == []
+
+
+def test_a_trust_and_a_manifest_get_numbers_above_those_of_the_lost_ones(field: Field) -> None:
+    tablet, parts = field.tablet(), field.parts
+    held = publishing.newest(parts.db.read(), "manifest").number
+    field.ask(tablet, field.message(tablet, trust=4, registry=1, manifest=held + 1_000_000))
+    content = Document.parse(publishing.newest(parts.db.read(), "trust").body).content
+    roots = [field.world.office(name, "root") for name in ("raiz-1", "raiz-2")]
+
+    def put_trust(number: int) -> int:
+        body = Document.of({**content, "number": number}, trust.TYP, *roots).to_bytes()
+        return publishing.take_trust(parts.db, parts.keys, body, actor="tests", now=FOUNDED)
+
+    with pytest.raises(publishing.Problem, match=r"document\.number_in_use.*trust 5 is the next"):
+        put_trust(4)
+    assert put_trust(5) == 5
+    version = parts.db.read().execute("SELECT body FROM bundles").fetchone()[0]
+    put = publishing.publish(parts.db, parts.keys, version, ring=Ring(), actor="tests", now=FOUNDED)
+    assert put.manifest == held + 1_000_001
 
 
 def test_a_tablet_that_lies_about_its_numbers_ends_no_publishing_once_it_is_revoked(field: Field) -> None:
