@@ -69,7 +69,7 @@ def open_parts(config: Config, now: Callable[[], int] = clock) -> Parts:
         raise ConfigError("CHASKI_DATA", f"the database {config.database} cannot be opened: {wrong}") from wrong
     try:
         refuse_insecure(config, demo=_is_demo(db), own=own.kids)
-        return Parts(config, db, own, _rules(db), now)
+        return Parts(config, db, own, _rules(db), now, started=now())
     except ConfigError:
         db.close()
         raise

@@ -9,7 +9,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 from urllib.parse import urlsplit
@@ -72,6 +72,12 @@ def _limit(text: str) -> int:
 
 def _networks(text: str) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(each.strip()) for each in text.split(",")) if text.strip() else ()
+
+
+def _token(text: str) -> str:
+    if text and (len(text) < 16 or not text.isascii() or not text.isprintable() or " " in text):
+        raise ValueError("must be 16 printable letters at least, without blanks")
+    return text
 
 
 def _level(text: str) -> str:
@@ -144,6 +150,10 @@ class Config:
         Path | None, Setting("Folder for daily backups, away from the data folder's disk.", _folder)
     ] = None
     backup_keep: Annotated[int, Setting("Daily backups that are kept; older ones are removed.", _positive)] = 14
+
+    metrics_token: Annotated[
+        str, Setting("What a monitor shows to read /metrics on the people's door; empty: nobody can.", _token)
+    ] = field(default="", repr=False)
 
     @property
     def database(self) -> Path:

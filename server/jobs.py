@@ -12,11 +12,17 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from server import keys
 from server.config import Config
 from server.db import Db
-from server.flows import backup, people, referrals, silence
+from server.flows import backup, gaps, people, referrals, retention, silence
+from server.store import jobs as store
+from server.store.jobs import Run
 
 _log = logging.getLogger("chaski")
 MINUTE = 60
 HOUR = 60 * MINUTE
+# A gap this old is no longer a batch on its way; a route this long closed is nobody's work (days).
+GAP_DAYS, ROUTE_DAYS = 3, 30
+# A job that was due so many times and did not succeed has stopped.
+_MISSED = 3
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,16 @@ def notice_silence(db: Db, config: Config, now: int) -> int:
     return silence.notice(db, now=now, days=config.silent_days)
 
 
+def watch_gaps(db: Db, config: Config, now: int) -> int:
+    """Bring the gaps on the work list up to date, and mark those that are old as late."""
+    return gaps.watch(db, now=now, days=GAP_DAYS)
+
+
+def erase_routes(db: Db, config: Config, now: int) -> int:
+    """Erase the decoded routes of screenings that have been closed for a month."""
+    return retention.erase_routes(db, now=now, days=ROUTE_DAYS)
+
+
 def forget_sign_ins(db: Db, config: Config, now: int) -> int:
     """Forget expired sessions and, after a day, failed sign-ins with their network addresses."""
     return people.forget(db, now=now)
@@ -51,21 +67,35 @@ def back_up(db: Db, config: Config, now: int) -> int:
 JOBS = (
     Job("leases", MINUTE, lapse_leases),
     Job("silence", HOUR, notice_silence),
+    Job("gaps", HOUR, watch_gaps),
+    Job("routes", HOUR, erase_routes),
     Job("sign_ins", HOUR, forget_sign_ins),
     Job("backup", 10 * MINUTE, back_up),
 )
 
 
-def _run(job: Job, db: Db, config: Config, clock: Callable[[], int]) -> None:
-    done = job.run(db, config, clock())
-    if done:
-        _log.info("job", extra={"fields": {"job": job.name, "done": done}})
+def run(job: Job, db: Db, config: Config, now: int) -> int:
+    """Do a job now, and note that it was done; return how much it did. The scheduler and people call it alike."""
+    done = job.run(db, config, now)
+    with db.write() as w:
+        store.note(w, Run(job.name, now, done))
+    _log.info("job", extra={"fields": {"job": job.name, "done": done}})
+    return done
+
+
+def stopped(db: Db, now: int, started: int) -> list[str]:
+    """Name the jobs that should have succeeded since the server started (milliseconds), and did not."""
+    last = store.last(db.read())
+    since = {job.name: max(started, last[job.name].at if job.name in last else 0) for job in JOBS}
+    return [job.name for job in JOBS if now - since[job.name] > (_MISSED * job.every + MINUTE) * 1000]
 
 
 def schedule(db: Db, config: Config, clock: Callable[[], int]) -> BackgroundScheduler:
     """Start every job; the caller shuts the scheduler down."""
     scheduler = BackgroundScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
     for job in JOBS:
-        scheduler.add_job(_run, "interval", args=[job, db, config, clock], seconds=job.every, id=job.name)
+        scheduler.add_job(
+            lambda job=job: run(job, db, config, clock()), "interval", seconds=job.every, id=job.name, name=job.name
+        )
     scheduler.start()
     return scheduler

@@ -305,3 +305,16 @@ def orders(db: Database) -> None:
     alter table devices add column orders integer not null default 0;
     alter table work_items add column decision text;
     """)
+
+
+@migrations()
+def job_runs(db: Database) -> None:
+    """When each job last did its work; and which work is about an envelope, asked when routes are erased."""
+    db.executescript("""
+    create table job_runs (
+      name text primary key,
+      at integer not null,
+      done integer not null
+    ) strict, without rowid;
+    create index work_items_by_envelope on work_items (envelope);
+    """)

@@ -24,6 +24,7 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 SESSION = {"type": "apiKey", "in": "cookie", "name": "chaski_session"}
 BYTES: Document = {}
 """OpenAPI 3.1 says of a body that is no text: nothing. Its media type is all there is to say."""
+SIGNED_HEADER: Document = {"required": True, "schema": {"type": "string"}}
 # What any address may answer: the request is no HTTP we read, or the server cannot work just now.
 ALWAYS = (
     "http.bad_request",
@@ -144,9 +145,6 @@ def _complete(document: Document, guard: str) -> Document:
 
 def _responses(operation: Document) -> Document:
     good = {status: each for status, each in operation["responses"].items() if status[0] in "23"}
-    for each in good.values():
-        if header := operation.get("x-answer-header"):
-            each["headers"] = {header: {"required": True, "schema": {"type": "string"}}}
     codes = [*operation.get("x-codes", ()), *_implied(operation)]
     own = {str(status): codes for status, codes in _by_status([*ALWAYS, *codes]).items()}
     common = {str(status): codes for status, codes in _by_status(ALWAYS).items()}

@@ -9,35 +9,47 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TextIO, cast
 
 from flask import Flask, Response, current_app, g, request
 
 from server import problems
+from server.api.metrics import Metrics
 from server.config import Config
 from server.db import Db
 from server.flows.routing import Rule
 from server.keys import ServerKeys
-from sync.exchange import MAX_BODY_BYTES
+from sync.exchange import CONTENT_TYPE, MAX_BODY_BYTES
 
 _log = logging.getLogger("chaski")
 _YEAR = 365 * 24 * 60 * 60
 _GZIP_FROM = 512
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+REQUEST_ID = "Chaski-Request-Id"
+"""On every problem: the number under which the log has the request."""
+# No answer is anything but data: whatever a browser makes of it may load nothing and stand in no frame.
+_SAFE = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
 DOCUMENT = "application/octet-stream"
 """Media type of signed documents and public keys."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What an address needs to call a flow. `now` is the clock, in milliseconds."""
+    """What an address needs to call a flow. `now` is the clock, in milliseconds; `started` is when they were opened."""
 
     config: Config
     db: Db
     keys: ServerKeys
     rules: tuple[Rule, ...]
     now: Callable[[], int]
+    started: int = 0
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 def open_door(name: str, parts: Parts) -> Flask:
@@ -86,16 +98,21 @@ def _arrive() -> None:
 
 
 def _leave(response: Response) -> Response:
+    seconds = time.perf_counter() - g.began
     # The address as a template: an id in a path is nobody's business in a log, and no query or body is ever written.
-    line = {
-        "method": request.method,
-        "route": request.url_rule.rule if request.url_rule else "-",
-        "status": response.status_code,
-        "ms": round((time.perf_counter() - g.began) * 1000, 1),
-        "request": g.request_id,
-        **g.get("outcomes", {}),
-    }
-    _log.info("request", extra={"fields": line})
+    method = request.method if request.method in _METHODS else "-"
+    route, status = request.url_rule.rule if request.url_rule else "-", response.status_code
+    outcomes = g.get("outcomes", {})
+    line = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 1), "request": g.request_id}
+    _log.info("request", extra={"fields": {**line, **outcomes}})
+    metrics = parts().metrics
+    metrics.answered(door=current_app.name, method=method, route=route, status=status, seconds=seconds)
+    metrics.received(outcomes)
+    if response.mimetype != CONTENT_TYPE:  # A tablet's every byte counts, and no browser asks for these.
+        for name, value in _SAFE.items():
+            response.headers.setdefault(name, value)
+    if status >= 400:
+        response.headers[REQUEST_ID] = g.request_id
     return response
 
 

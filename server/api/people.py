@@ -12,11 +12,12 @@ from flask.views import MethodView
 from flask_smorest import Blueprint
 
 from server import auth
-from server.api import common, desks, devices, page, worklist
+from server.api import common, desks, devices, metrics, page, worklist
 from server.api import publishing as documents
 from server.api.contract import fails, publish
-from server.api.door import parts
+from server.api.door import Parts, parts
 from server.api.schemas import Login, Me, Parameters, Person, SignIn
+from server.flows import health as work
 from server.flows import keyrings, people
 from server.problems import Problem
 from sync.encoding import b64u, strict_value, unb64u
@@ -32,6 +33,9 @@ def install(app: Flask) -> None:
     auth.guard_requests(app)
     app.before_request(_read_strictly)
     app.after_request(_keep_no_copy)
+    here: Parts = app.extensions["chaski"]
+    token = here.config.metrics_token
+    metrics.install(app, here.metrics, token, lambda: work.figures(here.db, here.config, now=here.now()))
     own = (blueprint, devices.blueprint, documents.blueprint, desks.blueprint, worklist.blueprint)
     page.install(app, publish(app, *own, common.blueprint, title="Chaski: puerta de las personas", guard=auth.GUARD))
 

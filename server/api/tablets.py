@@ -11,7 +11,7 @@ from flask import Flask, Response, g, request
 from flask_smorest import Blueprint
 
 from server.api import common, page, schemas
-from server.api.contract import BYTES, fails, publish, takes
+from server.api.contract import BYTES, SIGNED_HEADER, fails, publish, takes
 from server.api.door import DOCUMENT, parts, signed_bytes
 from server.flows import enrolment, exchange, publishing
 from server.flows.intake import Rulebook
@@ -31,7 +31,7 @@ def install(app: Flask) -> None:
 @fails("device.unknown", "device.not_certified", "encoding.*", "document.*", "sync.number_used")
 @fails("exchange.bad_signature", "exchange.too_large", "exchange.*")
 @takes(CONTENT_TYPE, SIGNATURE_HEADER)
-@blueprint.response(200, BYTES, content_type=CONTENT_TYPE)
+@blueprint.response(200, BYTES, content_type=CONTENT_TYPE, headers={SIGNATURE_HEADER: SIGNED_HEADER})
 def sync() -> Response:
     """The whole conversation in one round trip (SPEC 11)."""
     here = parts()

@@ -9,7 +9,7 @@ import click
 
 from screening_forms.errors import AnswerError, FormError
 from server.archive import BackupError
-from server.cli import admin, backup, demo, desk, device, forms
+from server.cli import admin, backup, demo, desk, device, forms, jobs, orders, work
 from server.cli.process import ProcessError
 from server.config import ConfigError
 from server.problems import Problem
@@ -41,10 +41,10 @@ def main() -> None:
     \b
     form authors    forms check | compile | score | assess | texts | sign | publish
     inspectors      device enrol | pull | screen | sync | status
-    coordinators    desk queue | claim | open | accept | close
+    coordinators    desk queue | claim | open | accept | close | work | examine | decide
     administrators  init | serve | trust show | audit verify
-                    device invite | list | approve
-                    backup-key new | backup | restore
+                    device invite | list | approve | revoke | wipe, desk work | decide
+                    backup-key new | backup | restore | jobs list | jobs run
     everybody       demo
 
     Today the tablet is a reference client in this terminal: an app for tablets and pages for coordinators come later.
@@ -62,4 +62,9 @@ main.add_command(backup.restore)
 main.add_command(forms.forms)
 main.add_command(device.device)
 main.add_command(desk.desk)
+main.add_command(jobs.group)
 main.add_command(demo.demo)
+for ordering in (orders.revoke, orders.wipe):
+    device.device.add_command(ordering)
+for deciding in (work.work, work.examine, work.decide):
+    desk.desk.add_command(deciding)

@@ -1,0 +1,40 @@
+"""Counts over the whole database for whoever operates the server: no row of them is about one tablet or person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.db import Connection, rows
+
+
+@dataclass(frozen=True)
+class Queued:
+    """Field referrals that no desk has accepted yet, of a kind and urgency; `overdue` of them are past the deadline."""
+
+    kind: str
+    urgency: str
+    waiting: int
+    overdue: int
+
+
+def queued(c: Connection, now: int) -> list[Queued]:
+    """What waits in all queues together."""
+    found = rows(
+        c,
+        "select kind, urgency, count(*) as waiting, coalesce(sum(deadline < ?), 0) as overdue from referrals"
+        " where mode = 'field' and state in ('waiting', 'claimed') group by kind, urgency",
+        [now],
+    )
+    return [Queued(**item) for item in found]
+
+
+def work(c: Connection) -> dict[str, int]:
+    """Open items of the work list, by kind."""
+    found = rows(c, "select kind, count(*) as open from work_items where closed is null group by kind")
+    return {item["kind"]: item["open"] for item in found}
+
+
+def events(c: Connection) -> int:
+    """Status events kept for tablets, told or not: a cursor is the tablet's own affair."""
+    (found,) = rows(c, "select count(*) as kept from status_events")
+    return int(found["kept"])
