@@ -65,9 +65,10 @@ export const writeEnrolment = (code, device) => writeDocument({ code, key: encod
  */
 export async function acceptEnrolment(bytes) {
   const document = readDocument(bytes);
-  check(document.value, { code: CODE, key: text });
+  check(document.value, { key: text });
   const key = namedKey(document.value.key);
   await requireSigners(document, ENROLMENT, [key]);
+  check(document.value, { code: CODE });
   return { code: document.value.code, key };
 }
 

@@ -3,7 +3,7 @@ import { gzip } from "pako";
 import { GZIP, inflate } from "./compression.js";
 import { canonical, digest, encode, readObject, same, utf8 } from "./encoding.js";
 import { must, ProtocolError } from "./errors.js";
-import { arrayOf, check, formId, hashForm, id128, id64, integer, matching, oneOf, optional, record, table, text, truth } from "./forms.js";
+import { arrayOf, check, formId, hashForm, id128, id64, integer, matching, oneOf, optional, perhaps, record, table, text, truth } from "./forms.js";
 import { readDocument, signBare, verifyBare } from "./signed.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
@@ -28,11 +28,11 @@ const REQUEST_MEMBERS = {
   n: integer(1),
   at: COUNT,
   have: optional(record(HAVE)),
-  generation: optional(id64),
+  generation: perhaps(id64),
   cursor: COUNT,
   pending: arrayOf(hashForm, { most: MOST }),
   envelopes: arrayOf(text, { most: MOST }),
-  inventory_digest: optional(id128),
+  inventory_digest: perhaps(id128),
   inventory: table(formId, hashForm),
   budget: COUNT,
 };

@@ -32,6 +32,13 @@ export const integer = (least = 0) => (value) => Number.isSafeInteger(value) && 
 export const optional = (form) => (value) => value === undefined || form(value);
 
 /**
+ * A text that may be left out, or be empty, which says the same (SPEC 2.3).
+ * @param {Form} form
+ * @returns {Form}
+ */
+export const perhaps = (form) => (value = "") => value === "" || form(value);
+
+/**
  * An array, of which no two entries have the same `identity` if that is asked for; left out it is empty (SPEC 2.3).
  * @param {Form} form
  * @param {{least?: number, most?: number, identity?: (entry: any) => string}} [rules]
