@@ -121,20 +121,27 @@ def daily_config(field: Field, identity: Path, folder: Path, keep: int) -> Confi
 def test_the_server_backs_itself_up_once_a_day_and_keeps_the_last_ones(
     field: Field, identity: Path, shelf: Path
 ) -> None:
-    config, parts = daily_config(field, identity, shelf, keep=2), field.parts
+    config, parts = daily_config(field, identity, shelf, keep=3), field.parts
     (shelf / f"chaski-{SigningKey.generate().kid}-20200101T000000.000Z.tar.gz.age").touch()  # another server's
     (shelf / "notes.txt").touch()
 
     def run(at: int) -> int:
         return backup.daily(parts.db, config, parts.keys, now=at)
 
+    def mine() -> set[Path]:
+        return set(shelf.glob(f"chaski-{parts.keys.signing.kid}-*"))
+
     hour = DAY // 24
-    assert [run(FOUNDED + hours * hour) for hours in (0, 1, 23, 24, 25, 48, 72)] == [1, 0, 0, 1, 0, 1, 1]
-    mine = sorted(shelf.glob(f"chaski-{parts.keys.signing.kid}-*"))
-    assert [file.stat().st_size > 0 for file in mine] == [True, True]
-    assert len(list(shelf.iterdir())) == 4
+    assert [run(FOUNDED + hours * hour) for hours in (0, 1, 23, 24, 25)] == [1, 0, 0, 1, 0]
+    first = mine()
+    assert len(first) == 2
+    assert [run(FOUNDED + days * DAY) for days in (2, 3, 4)] == [1, 1, 1]
+    assert (len(mine()), mine() & first) == (3, set())
+    assert len(list(shelf.iterdir())) == 5
     # One made while the clock was wrong is no reason to make none.
     assert run(FOUNDED - 3650 * DAY) == 1
+    assert len(mine()) == 3
+    assert any("-2016" in file.name for file in mine())
 
 
 def test_a_daily_backup_that_fails_is_on_the_work_list_until_one_succeeds(

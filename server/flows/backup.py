@@ -105,14 +105,15 @@ def daily(db: Db, config: Config, keys: ServerKeys, *, now: int) -> int:
     if folder is None or any(now - _DAY < _made_at(file) <= now for file in _made(folder, keys)):
         return 0
     try:
-        make(config, keys, recipient=config.backup_recipient, folder=folder, now=now, progress=lambda step: None)
+        made = make(config, keys, recipient=config.backup_recipient, folder=folder, now=now, progress=lambda step: None)
     except (BackupError, OSError, sqlite3.Error) as wrong:
         with db.write() as w:
             worklist.add(w, kind="backup", dev="", reason=getattr(wrong, "code", type(wrong).__name__), at=now)
         raise
     with db.write() as w:
         worklist.settle(w, kind="backup", dev="", by=SERVER, at=now)
-    for old in _made(folder, keys)[: -config.backup_keep]:
+    others = [file for file in reversed(_made(folder, keys)) if file != made.file]
+    for old in others[config.backup_keep - 1 :]:
         old.unlink()
     return 1
 
