@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import json
 import os
@@ -15,6 +16,8 @@ import sys
 import termios
 import time
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from screening_forms.xform import Node
 
 CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 ESCAPES = re.compile(r"\x1b(?:\[[?0-9;]*[A-Za-z]|[=>])")
+GONE = "\x1b[?1049l"
 PATIENCE = 20.0
 
 
@@ -53,13 +57,12 @@ class Inspector:
 
     def __init__(self, commands: Commands, *args: object, columns: int = 80, idle: float = 300) -> None:
         self._commands = commands
-        self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self._master, self._slave = pty.openpty()
+        fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
         self.written = ""  # everything the terminal ever got
-        self._ended = False
-        self.process = commands.ask(tty=os.ttyname(slave), args=[str(arg) for arg in args], idle=idle)
+        self.process = commands.ask(tty=os.ttyname(self._slave), args=[str(arg) for arg in args], idle=idle)
         os.set_blocking(self._master, False)
-        self._slave = slave
 
     @property
     def page(self) -> str:
@@ -71,47 +74,31 @@ class Inspector:
         """The page as one line of words."""
         return " ".join(self.page.split())
 
-    def see(self, prompt: str = "\n> ") -> str:
-        """Wait for the prompt of a page; return the page."""
+    def see(self, end: str = "> ", after: int = -1) -> str:
+        """Wait for a page that begins after that much was written, and that ends so; return it."""
         until = time.monotonic() + PATIENCE
-        while not self.page.endswith(prompt):
-            assert time.monotonic() < until, f"no prompt: {self.page}"
-            self._read(0.05)
+        while self.written.rfind(CLEAR) <= after or not self.written.endswith(f"\r\n{end}"):
+            assert time.monotonic() < until, f"nothing follows: {self.page}"
+            if GONE in self.written:
+                break
+            self._read()
         return self.page
 
     def type(self, line: str) -> str:
         """Type a line; return the page that follows, or at the end what stands on the screen then."""
-        seen = self.written.count(CLEAR)
-        os.write(self._master, line.encode() + b"\r")
-        return self._next(seen)
+        before = len(self.written) - 1
+        self.send(f"{line}\r")
+        return self.see(after=before)
 
     def press(self, key: str) -> str:
-        """Press one key that needs no Enter, and return what is shown then."""
-        seen = self.written.count(CLEAR)
-        os.write(self._master, key.encode())
-        until = time.monotonic() + PATIENCE
-        while self.written.count(CLEAR) == seen:
-            assert time.monotonic() < until, f"nothing follows: {self.page}"
-            self._read(0.02)
-        self._read(0.05)
-        return self.page
+        """Press a key that hides the screen, or shows it again; return what is shown then."""
+        before = len(self.written) - 1
+        self.send(key)
+        return self.see("" if "lu ma mi" not in self.page else "> ", after=before)
 
-    def _next(self, seen: int) -> str:
-        until = time.monotonic() + PATIENCE
-        while self.written.count(CLEAR) == seen or not self.page.endswith("\n> "):
-            assert time.monotonic() < until, f"nothing follows: {self.page}"
-            if "\x1b[?1049l" in self.written:
-                break
-            self._read(0.05)
-        return self.page
-
-    def _read(self, seconds: float) -> None:
-        if select.select([self._master], [], [], seconds)[0]:
-            self.written += os.read(self._master, 65536).decode()
-
-    def send(self, line: str) -> None:
-        """Type a line and wait for nothing."""
-        os.write(self._master, line.encode() + b"\r")
+    def send(self, keys: str) -> None:
+        """Press keys and wait for nothing."""
+        os.write(self._master, keys.encode())
 
     def end(self, number: int) -> None:
         """End the command with a signal, as a session that closes does."""
@@ -119,26 +106,33 @@ class Inspector:
 
     def kill(self) -> None:
         """Pull the plug."""
-        os.kill(self.process, signal.SIGKILL)
+        self.end(signal.SIGKILL)
         assert self.leave() == -signal.SIGKILL
 
     def leave(self) -> int:
         """Wait for the command's end; return its exit code."""
         os.close(self._slave)
-        self._slave = -1
         code = self._commands.ask(wait=self.process)
-        try:
+        with suppress(OSError):  # The last command at the terminal is gone.
             while True:
-                self.written += os.read(self._master, 65536).decode()
-        except OSError:
-            os.close(self._master)
+                self._read()
+        os.close(self._master)
         return code
+
+    def _read(self) -> None:
+        if select.select([self._master], [], [], 0.05)[0]:
+            self.written += self._decoder.decode(os.read(self._master, 65536))
+
+
+@cache
+def _labels(engine: Engine, language: str) -> dict[str, Node]:
+    return {" ".join(node.label[language].removeprefix("[borrador] ").split()): node for node in engine.questions}
 
 
 def shown(engine: Engine, inspector: Inspector, language: str = "es") -> Node:
     """The question on the page."""
-    labels = {" ".join(node.label[language].removeprefix("[borrador] ").split()): node for node in engine.questions}
-    found = [label for label in labels if label in inspector.words]
+    words, labels = inspector.words, _labels(engine, language)
+    found = [label for label in labels if label in words]
     assert found, inspector.page
     return labels[max(found, key=len)]
 

@@ -171,7 +171,7 @@ def test_wrong_keys_get_a_kind_word_and_the_same_question_again(field: Field, fo
     for wrong in ("9", "0", "si", "1 2", "\x1b[A", "", "-1"):
         assert "¿Hay peligro ahora mismo" in inspector.type(wrong)
         assert "Escriba" in inspector.page
-    assert "esta pregunta es necesaria" in inspector.type("-")
+    assert "Esta pregunta es necesaria" in inspector.type("-")
     given = answers()
     to_question(field, inspector, "horas", given)
     for wrong in ("doce", "1.5", "12,5"):
@@ -286,7 +286,8 @@ def test_a_destroyed_interview_leaves_nothing(field: Field, folder: Path) -> Non
 def test_a_kept_interview_goes_on_where_it_was_and_the_list_tells_nothing_of_it(field: Field, folder: Path) -> None:
     inspector, given = field.begin(folder), answers("2_ananea_es")
     to_question(field, inspector, "sector", given)
-    inspector.press("\x03")
+    inspector.send("\x03")
+    assert "Parar la conversación" in inspector.see(after=inspector.written.rfind(CLEAR))
     inspector.type("1")
     assert inspector.leave() == 0
     assert "1 drafts" in CliRunner().invoke(main, ["device", "status", "--tablet", str(folder)]).stdout
@@ -323,7 +324,7 @@ def test_one_key_hides_the_screen_and_the_same_key_brings_it_back(field: Field, 
 
 def test_a_tablet_that_was_put_down_hides_its_screen_by_itself(field: Field, folder: Path) -> None:
     words = ("device", "screen", FORM, "--tablet", folder, "--language", "es")
-    assert "lu ma mi ju vi" in Inspector(field.commands, *words, idle=0.2).see("\n")
+    assert "lu ma mi ju vi" in Inspector(field.commands, *words, idle=0.2).see("")
 
 
 def test_danger_is_one_key_away_and_ends_in_a_referral(field: Field, folder: Path) -> None:
@@ -384,7 +385,7 @@ def test_kill_9_at_random_moments_costs_at_most_the_answer_being_typed(field: Fi
             inspector.type(typed(field.engine, node, given))
         expected = shown(field.engine, inspector)
         if draws.random() < 0.5:
-            inspector.send(typed(field.engine, expected, given))
+            inspector.send(f"{typed(field.engine, expected, given)}\r")
             time.sleep(draws.uniform(0, 0.02))
         inspector.kill()
         inspector = Inspector(field.commands, "device", "screen", FORM, "--tablet", folder)
@@ -405,6 +406,9 @@ def test_a_disk_that_takes_no_draft_ends_no_interview(field: Field, folder: Path
     (folder / "drafts").touch()
     inspector = field.begin(folder)
     assert "No se pudo guardar el borrador" in inspector.type("2")
+    inspector.type(".")
+    assert "No se pudo guardar el borrador" in inspector.type("1"), "nobody leaves in the belief that it was kept"
+    inspector.type("")
     answer_all(field.engine, inspector, answers("4_inambari_minor"))
     inspector.type("sellar")
     inspector.type("")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Literal
@@ -147,8 +148,8 @@ class Conversation:
         except UnclearError as unclear:
             self._message = str(unclear)
         except AnswerError as refused:
-            said = pages.Said.of(node.constraint_message, self._draft.language)
-            self._message = said.marked(all_drafts=False) if said.text and line != REFUSED else f"{refused.why}."
+            said = pages.Said.of({} if line == REFUSED else node.constraint_message, self._draft.language)
+            self._message = said.marked(all_drafts=False) or f"{refused.why[:1].upper()}{refused.why[1:]}."
         else:
             lost = self._now.lost(later)
             if not lost or self._terminal.ask(pages.losing(lost, self._draft.language)).lower() in ("si", "sí"):
@@ -191,10 +192,16 @@ class Conversation:
         """Go on; the draft is saved first, and a disk that takes no more never ends an interview."""
         self._now = later
         self._draft = replace(self._draft, saved=self._clock(), warned=0, content=later.content())
+        self._message = self._save()
+
+    def _save(self) -> str:
+        """Put the draft on the disk, once there is something in it; return what to tell where that fails."""
         try:
-            self._tablet.drafts.save(self._draft)
+            if self._draft.content:
+                self._tablet.drafts.save(self._draft)
         except OSError as error:
-            self._message = f"No se pudo guardar el borrador ({error.strerror}). Siga, y selle antes de apagar."
+            return f"No se pudo guardar el borrador ({error.strerror}). Siga, y selle antes de apagar."
+        return ""
 
     # Commands
 
@@ -219,14 +226,14 @@ class Conversation:
     def _stop(self) -> Ending | None:
         message = ""
         while line := self._terminal.ask(pages.stop(self._now, message)):
-            if line == "1":
-                return self._kept()
             if line == "2":
                 self._move(self._now.close())
                 return None
             if line == "3":
                 return self._destroy()
-            message = "Escriba 1, 2 o 3."
+            message = self._save() if line == "1" else "Escriba 1, 2 o 3."
+            if not message:
+                return self._kept()
         return None
 
     # Endings
@@ -270,7 +277,8 @@ class Conversation:
         except (AnswerError, SyncError, OSError, sqlite3.Error) as error:
             self._message = f"No se pudo sellar, y nada se perdió: {error}"
             return None
-        self._tablet.drafts.destroy(self._draft.id)
+        with suppress(OSError):  # What is left over is known as sealed, and goes the next time.
+            self._tablet.drafts.destroy(self._draft.id)
         if self._terminal.ask(pages.sealed(screened.seq)).lower() == "ver":
             self._terminal.ask(pages.guidance(self._now))
         return Ending("sealed", self._draft.id, screened)

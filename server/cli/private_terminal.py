@@ -101,12 +101,12 @@ class PrivateTerminal:
 
     def _hide(self) -> None:
         """Show a calendar until the key that hides is typed again; the page does not say how."""
+        termios.tcflush(self._fd, termios.TCIFLUSH)
+        self._typed.clear()
         today = date.today()
         weeks = calendar.monthcalendar(today.year, today.month)
         days = "\n".join(" ".join(f"{day or '':>2}" for day in week) for week in weeks)
         self._write(f"{_CLEAR}{today:%m/%Y}\nlu ma mi ju vi sá do\n{days}\n")
-        termios.tcflush(self._fd, termios.TCIFLUSH)
-        self._typed.clear()
         while self._key() != HIDE:
             continue
 
