@@ -92,6 +92,12 @@ def exchange_cases() -> dict[str, Case]:
         "request_duplicate_member": request(
             "encoding.duplicate_member", "Two numbers.", sent(good.body.replace(b'"n":12', b'"n":11,"n":12'))
         ),
+        "request_empty_members": request(
+            "ok",
+            "What says nothing need not be left out.",
+            sent(good.body[:-1] + b',"budget":0,"envelopes":[],"inventory":{},"inventory_digest":"","pending":[]}'),
+            json.loads(good.body),
+        ),
         "request_half_surrogate": request(
             "encoding.json",
             "Half a surrogate pair in an entry.",

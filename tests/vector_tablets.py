@@ -18,7 +18,7 @@ from vector_material import (
 )
 
 from sync import enrolment, order, receipt, registry
-from sync.encoding import b64u
+from sync.encoding import b64u, canonical
 from sync.keys import SigningKey
 from sync.signed import Document, sign
 
@@ -103,8 +103,18 @@ def receipt_cases() -> dict[str, Case]:
         done = [item.id for item in changes.get("items", items) if item.outcome != "rejected"]
         return case("receipts", expect, about, given, done if expect == "ok" else None)
 
+    said = {"dev": DEVICE.kid, "n": 12, "at": NOW, "generation": GENERATION, "head": ""}
+    given = {"trust": text(TRUST), "dev": DEVICE.kid, "n": 12, "generation": GENERATION}
+    done = "e1" * 32
+    item = {"id": done, "outcome": "stored", "seq": 1, "code": ""}
+    silent = signed(canonical({**said, "items": [item]}), receipt.TYP, SERVER)
+    headless = signed(canonical({name: value for name, value in said.items() if name != "head"}), receipt.TYP, SERVER)
     return {
         "ok": accept("ok", "A server's word: all but the rejected one are done."),
+        "empty_code": case("receipts", "ok", "A code that says nothing.", {**given, "document": text(silent)}, [done]),
+        "no_head": case(
+            "receipts", "document.malformed", "A member is missing.", {**given, "document": text(headless)}
+        ),
         "empty": accept("ok", "Nothing to receipt, and no audit chain yet.", items=[], head=""),
         "unknown_outcome": accept(
             "document.malformed", "An outcome that nobody knows.", items=[receipt.Item("e1" * 32, "lost", 7)]
