@@ -24,6 +24,20 @@ _pages = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_BYTES = {
+    "application/x-chaski": {
+        "description": "Un JSON canónico, o el mismo en gzip, firmado tal como viaja (SPEC 11).",
+        "x-description-en": "Canonical JSON, or the same gzip'd, signed as it travels (SPEC 11).",
+    },
+    "application/octet-stream": {
+        "description": "Los bytes exactos que alguien firmó (SPEC 4.3), o una clave pública (SPEC 3.1).",
+        "x-description-en": "The exact bytes that somebody signed (SPEC 4.3), or a public key (SPEC 3.1).",
+    },
+    "application/vnd.chaski.envelope": {
+        "description": "Un sobre sellado en una tableta, que el servidor no puede abrir (SPEC 6).",
+        "x-description-en": "An envelope that a tablet sealed and the server cannot open (SPEC 6).",
+    },
+}
 _STYLE = resources.files("server.api").joinpath("page.css").read_text(encoding="utf-8")
 _POLICY = (
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; style-src 'sha256-"
@@ -54,6 +68,7 @@ def render(document: Document) -> str:
         ],
         schemas=document["components"]["schemas"],
         problems={code: problems.entry_of(code) for code in sorted(named)},
+        bytes=_BYTES,
         kind=_kind,
         phrase=lambda status: HTTPStatus(int(status)).phrase,
     )
@@ -107,5 +122,10 @@ def _limits(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return "uno de: " + ", ".join(map(str, schema["enum"]))
     said = {"minimum": "desde", "maximum": "hasta", "minLength": "letras, al menos", "maxLength": "letras, como máximo"}
-    limits = [f"{word} {schema[name]}" for name, word in said.items() if name in schema]
+    # One letter at least goes without saying in an address.
+    limits = [
+        f"{word} {schema[name]}"
+        for name, word in said.items()
+        if name in schema and (name, schema[name]) != ("minLength", 1)
+    ]
     return ", ".join([*limits, *([f"de la forma {schema['pattern']}"] if "pattern" in schema else [])])
