@@ -30,6 +30,9 @@ from sync.signed import Document
 
 # How long requests in progress may take to end when the server is asked to stop, in seconds.
 _GRACE = 10
+# How long a thread may keep the others waiting for the interpreter, in seconds. Python's own 5 ms are more than most
+# requests take, and a thread that comes back from the disk or the network would wait for them again and again.
+_TURN = 0.0005
 _log = logging.getLogger("chaski")
 
 
@@ -171,6 +174,7 @@ def _alone(config: Config) -> Iterator[None]:
 
 
 def _serve(config: Config, parts: Parts) -> None:
+    sys.setswitchinterval(_TURN)
     server = Server(parts)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())

@@ -125,7 +125,7 @@ class Config:
         bool, Setting("Session cookie over HTTPS only: yes, or no for a door on this machine alone.", _yes_or_no)
     ] = True
     log_level: Annotated[str, Setting("debug, info, warning or error.", _level)] = "info"
-    threads: Annotated[int, Setting("Worker threads of each door.", _positive)] = 4
+    threads: Annotated[int, Setting("Worker threads of each door.", _positive)] = 8
     request_seconds: Annotated[
         int, Setting("Seconds a request may take to arrive, and one more for each KiB of it.", _seconds)
     ] = 60

@@ -49,11 +49,9 @@ class Driven:
 def ingest(site: Site, material: Material, quick: bool) -> Iterator[Figure]:
     """Envelopes a second, latency and CPU of the server and of the load generator, beside bare SQLite's limits."""
     phases = QUICK if quick else PHASES
-    spawn = get_context("spawn")
     senders = _senders(site, material)
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn) as sealing:
-        list(sealing.map(Sender.ahead, senders, [site.folder] * len(senders), [phases] * len(senders)))
-    with ProcessPoolExecutor(1, mp_context=spawn) as elsewhere:
+    with ProcessPoolExecutor(1 if quick else os.cpu_count(), mp_context=get_context("spawn")) as elsewhere:
+        list(elsewhere.map(Sender.ahead, senders, [site.folder] * len(senders), [phases] * len(senders)))
         yield from _single(site, elsewhere, phases)
         yield from _batch(site, elsewhere, phases)
         bulk = _drive(site, elsewhere, "bulk", phases)
