@@ -56,6 +56,10 @@ class Draft:
         """Whether people are to be told of its end."""
         return now >= self.ends - WARNED_BEFORE
 
+    def goes(self, now: int) -> int:
+        """When it may go: past its end, and three days after a warning; without one, as if it were given now."""
+        return max(self.ends, (self.warned if 0 < self.warned <= now else now) + WARNED_BEFORE)
+
 
 class Drafts:
     """The drafts of one tablet, one file each, readable with this device's key only."""
@@ -129,7 +133,7 @@ class Drafts:
 
     def destroy_ended(self, now: int) -> tuple[Draft, ...]:
         """Destroy what is past its end and of which somebody was warned three days ago or more; return it."""
-        ended = [draft for draft in self.ending(now) if draft.ends <= now and 0 < draft.warned <= now - WARNED_BEFORE]
+        ended = [draft for draft in self.all() if draft.goes(now) <= now]
         for draft in ended:
             self.destroy(draft.id)
         return tuple(ended)

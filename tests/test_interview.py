@@ -132,7 +132,7 @@ def test_the_outcome_is_shown_at_the_inspectors_word_and_cleared_after_it(field:
 @pytest.mark.parametrize("name", ["small", *CATALOGUE_FORMS])
 def test_every_relevant_question_has_one_turn_and_going_back_changes_nothing(name: str) -> None:
     form, draws = engine.load(any_form(name).xform), Random("turns")
-    for _ in range(5):
+    for _ in range(3):
         wished, now = wishes(form, draws), Interview(form)
         asked = []
         while node := now.question:

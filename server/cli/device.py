@@ -22,7 +22,6 @@ from server.cli.staff import Who, staff_options
 from server.cli.terminal import busy, json_option, now_ms, passphrase_from, read_object, show
 from server.problems import Problem
 from sync import enrolment
-from sync.draft import WARNED_BEFORE
 from sync.encoding import unb64u
 from sync.keyfiles import load_secret
 from sync.keys import SigningKey, VerifyKey
@@ -39,7 +38,10 @@ def opened(folder: Path) -> Iterator[Tablet]:
     """Open a tablet, and see to drafts whose time is over: a person is warned first, and told when they are gone."""
     with Tablet(folder) as tablet:
         if tablet.is_made:
-            _see_to_drafts(tablet)
+            try:
+                _see_to_drafts(tablet)
+            except OSError as error:  # A full disk, which only the command itself can help: a sync makes room.
+                click.echo(f"chaski: no se pudo cuidar los borradores: {error.strerror}.", err=True)
         yield tablet
 
 
@@ -50,7 +52,7 @@ def _see_to_drafts(tablet: Tablet) -> None:
     for draft in ending:
         click.echo(
             f"chaski: hay una conversación sin terminar del {at(draft.begun)}. Si nadie la continúa, se borra después"
-            f" del {at(max(draft.ends, now_ms() + WARNED_BEFORE))}.",
+            f" del {at(draft.goes(now_ms()))}.",
             err=True,
         )
     if sys.stderr.isatty():  # A warning that went into a file has warned nobody.

@@ -54,7 +54,8 @@ def choose(
     """Offer the drafts there are, or begin a new interview of a form; None when the inspector wants neither."""
     message = ""
     while found := [(draft, _title(tablet, draft)) for draft in tablet.drafts.all()]:
-        tablet.drafts.told([draft for draft, _ in found if draft.is_ending(clock())], clock())
+        with suppress(OSError):  # On a full disk it is told again the next time.
+            tablet.drafts.told([draft for draft, _ in found if draft.is_ending(clock())], clock())
         line = terminal.ask(pages.drafts(found, clock(), message))
         if line in ("", STOP):
             return None

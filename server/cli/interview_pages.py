@@ -121,7 +121,8 @@ def _options(choices: Sequence[Choice], language: str) -> list[Said]:
 def _numbered(texts: Sequence[str]) -> RenderableType:
     width = len(str(len(texts)))
     if len(texts) > _MANY:
-        return Columns([f" {n:>{width}}  {text}" for n, text in enumerate(texts, 1)], column_first=True, padding=(0, 2))
+        lines = [Text(f" {number:>{width}}  {text}") for number, text in enumerate(texts, 1)]
+        return Columns(lines, column_first=True, padding=(0, 2))
     rows = Table.grid(padding=(0, 2, 0, 1))
     rows.add_column(justify="right")
     rows.add_column()
@@ -174,7 +175,7 @@ def stop(interview: Interview, message: str) -> Page:
         ]
     )
     return Page(
-        [Text("Parar la conversación", "bold"), "", ways], _foot(message, "Escriba un número. Enter, para seguir.", "")
+        [Text("Parar la conversación", "bold"), "", ways], _foot(message, "Escriba un número. Enter, para seguir.", ())
     )
 
 
@@ -182,7 +183,7 @@ def destroy() -> Page:
     """Ask once more before everything goes."""
     return Page(
         [Text("Se borran todas las respuestas de esta conversación.", "bold")],
-        _foot("", "La palabra borrar las borra. Enter, para volver.", ""),
+        _foot("", "La palabra borrar las borra. Enter, para volver.", ()),
     )
 
 
@@ -190,12 +191,11 @@ def danger(interview: Interview) -> Page:
     """Say whom to call now, for the inspector, and offer the short way to a referral without a score."""
     node = interview.engine.nodes.get("guidance_danger")
     said = (Said.of(texts, SOURCE).text for texts in (node.label, node.hint)) if node else ()
-    how = (
-        "Enter, para volver."
-        if not interview.danger_question
-        else ("1 anota el peligro y termina con lo necesario. Enter, para volver.")
+    noting = "1 anota el peligro y termina con lo necesario. " if interview.danger_question else ""
+    return Page(
+        [Text("Peligro ahora", "bold"), "", *(Text(text) for text in said if text)],
+        _foot("", f"{noting}Enter, para volver.", ()),
     )
-    return Page([Text("Peligro ahora", "bold"), "", *(Text(text) for text in said if text)], _foot("", how, ()))
 
 
 def help_page() -> Page:
@@ -223,7 +223,7 @@ def drafts(found: Sequence[tuple[Draft, str]], now: int, message: str) -> Page:
 
 
 def _ends(draft: Draft, now: int) -> str:
-    return f"; se borrará después del {at(draft.ends)}" if draft.is_ending(now) else ""
+    return f"; se borrará después del {at(draft.goes(now))}" if draft.is_ending(now) else ""
 
 
 def at(time: int) -> str:
