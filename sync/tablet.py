@@ -131,7 +131,10 @@ class Tablet:
     # Working without a network
 
     def may_screen(self) -> None:
-        """Raise SyncError, with what to tell the person, if this tablet was ordered to take no screening."""
+        """Raise SyncError, with what to tell the person, if this tablet was ordered to begin no screening any more.
+
+        One that was begun before may be completed: somebody has told her story, and the server keeps it for a decision.
+        """
         standing = self.outbox.standing()
         if standing.revoked:
             raise SyncError("tablet.revoked", REVOKED)
@@ -143,7 +146,8 @@ class Tablet:
         return self.complete(self.version(form_id), answers, taken, seal.new_jti())
 
     def version(self, form_id: str) -> str:
-        """Return the SHA-256 of the version of a form that is in use here."""
+        """Return the SHA-256 of the version of a form that is in use here, for a new interview."""
+        self.may_screen()
         if sha := self._certified().versions.get(form_id):
             return sha
         raise SyncError("tablet.no_form", f"{form_id} is not among this tablet's forms")

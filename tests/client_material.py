@@ -86,7 +86,7 @@ class Line:
             def do_GET(self) -> None:
                 line.pass_on(self, port)
 
-            do_POST = do_GET  # noqa: N815
+            do_POST = do_PUT = do_GET  # noqa: N815
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
