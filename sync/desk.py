@@ -33,8 +33,8 @@ class OpenedScreening(Reading):
     """A screening for which every signature held: tablet's certificate, envelope, author's and reviewer's form.
 
     `referral` is what the server says of it; `route_agrees` whether the route it read says the same as the screening,
-    None without a route. `missing` are numbers below the highest that this tablet gave to screenings for the same keyring,
-    and that this session has not opened: for whoever opens them all, a hint that one was withheld.
+    None without a route. `missing` are numbers below the highest that this tablet gave to screenings for the same
+    keyring, and that this session has not opened: for whoever opens them all, a hint that one was withheld.
     """
 
     referral: dict[str, Any] = field(repr=False)
