@@ -342,6 +342,7 @@ def kill_when(there: Callable[[], bool], what: str, data: Path, identity: Path, 
     running = subprocess.Popen([sys.executable, "-c", KILLED, what, str(data), str(identity), str(place)])
     while not there():
         assert running.poll() is None, "it was over before it could be killed"
+        time.sleep(0.001)
     running.kill()
     running.wait()
 
