@@ -15,10 +15,12 @@ from vector_material import CHAIN, DEVICE, KEYRING, MEMBER, NOW, PROVINCE_ROUTE,
 from server.problems import Problem
 from sync import exchange, receipt, seal
 from sync.encoding import b64u, canonical, unb64u
+from sync.enrolment import Invitation
 from sync.errors import SyncError
 from sync.exchange import Event, Message, Request, Response
 from sync.keyfiles import load_secret, save_secret
 from sync.keys import SealKey
+from sync.passphrases import WORDS
 from sync.receipt import Item
 from sync.signed import Document
 
@@ -198,6 +200,24 @@ def test_each_opens_the_seeds_and_key_files_that_the_other_locks(node, tmp_path)
     (tmp_path / "there.key").write_text(locked)
     (tmp_path / "there.key").chmod(0o600)
     assert load_secret(tmp_path / "there.key", SealKey, PHRASE) == KEYRING
+
+
+def test_a_tablet_in_javascript_enrols(node):
+    invitation = {
+        "address": "https://chaski.example/tabletas?a=1&b=ñ+%20",
+        "code": "codigo-de-un-uso",
+        "pin": "ab" * 32,
+    }
+    words, line, document = results(
+        node,
+        ("draw_passphrase", {}),
+        ("write_invitation", invitation),
+        ("write_enrolment", {"code": "codigo-de-un-uso"}),
+    )
+    assert len(words.split()) == 6
+    assert set(words.split()) <= set(WORDS)
+    assert vars(Invitation.parse(line)) == {"url": invitation["address"], "code": "codigo-de-un-uso", "pin": "ab" * 32}
+    assert ours("enrolment", {"document": document}) == {"expect": "ok"}
 
 
 def test_both_say_the_same_of_what_is_almost_right(node):

@@ -1,4 +1,7 @@
-/** AES-256-GCM with the tag at the end, by WebCrypto: for locked secrets (SPEC 3.2) and screenings (SPEC 8.1 step 4). Failures are the caller's to name. */
+/**
+ * AES-256-GCM with the tag at the end, by WebCrypto: for locked secrets (SPEC 3.2) and screenings (SPEC 8.1 step 4).
+ * Failures are the caller's to name.
+ */
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
 

@@ -1,10 +1,15 @@
-/** Answers questions from standard input, one JSON object a line, `{"do", "given"}`: those of SPEC 15, and `write_...` for what a tablet or a person writes. For tests/test_second_implementation.py. */
+/**
+ * Answers questions from standard input, one JSON object a line, `{"do", "given"}`: those of SPEC 15, and `write_...`
+ * for what a tablet or a person writes. For tests/test_second_implementation.py.
+ */
 import { createInterface } from "node:readline";
 import { decode, encode, utf8 } from "./encoding.js";
+import { writeEnrolment, writeInvitation } from "./enrolment.js";
 import { REQUEST, RESPONSE, writeMessage } from "./exchange.js";
 import { readKeyFile, writeKeyFile } from "./keyfiles.js";
-import { publicKey, sealKey, signingKey } from "./keys.js";
+import { drawSecret, publicKey, sealKey, signingKey } from "./keys.js";
 import { wrapSeed } from "./members.js";
+import { drawPassphrase } from "./passphrases.js";
 import { sealEnvelope } from "./seal.js";
 import { writeDocument } from "./signed.js";
 import { answer } from "./vectors.js";
@@ -28,7 +33,11 @@ const WRITE = {
       routeKey: publicKey(decode(route_key)),
       device: await signing(device),
     }),
-  write_document: async ({ value, typ, keys }) => text(await writeDocument(value, typ, await Promise.all(keys.map(signing)))),
+  write_document: async ({ value, typ, keys }) =>
+    text(await writeDocument(value, typ, await Promise.all(keys.map(signing)))),
+  write_invitation: (given) => writeInvitation(given),
+  write_enrolment: async ({ code }) => text(await writeEnrolment(code, await signingKey(drawSecret()))),
+  draw_passphrase: () => drawPassphrase(),
   write_request: (given) => message(given, REQUEST),
   write_response: (given) => message(given, RESPONSE),
   write_wrap: ({ seed, member_key, keyring, epoch, member_id }) =>
@@ -39,6 +48,8 @@ const WRITE = {
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { do: what, given } = JSON.parse(line);
-  const said = Object.hasOwn(WRITE, what) ? { expect: "ok", result: await WRITE[what](given) } : await answer({ do: what, given });
+  const said = Object.hasOwn(WRITE, what)
+    ? { expect: "ok", result: await WRITE[what](given) }
+    : await answer({ do: what, given });
   console.log(JSON.stringify(said));
 }

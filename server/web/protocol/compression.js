@@ -1,10 +1,16 @@
-/** Deflate with an exact end and a limit, for plaintexts (SPEC 8.2, 8.3) and sync bodies (SPEC 11). The browser's DecompressionStream names no place where a stream ended. */
+/**
+ * Deflate with an exact end and a limit, for plaintexts (SPEC 8.2, 8.3) and sync bodies (SPEC 11). The browser's
+ * DecompressionStream names no place where a stream ended.
+ */
 import { ZStream, Z_NO_FLUSH, Z_OK, Z_STREAM_END, zlibInflate, zlibInflateInit2 } from "pako";
 import { concat } from "./encoding.js";
 import { must } from "./errors.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
-/** @typedef {{data: Bytes, used: number, whole: boolean}} Inflated `used` bytes of the input held the stream; `whole`: it reached its end */
+/**
+ * `used` bytes of the input held the stream; `whole`: it reached its end.
+ * @typedef {{data: Bytes, used: number, whole: boolean}} Inflated
+ */
 
 export const RAW = -15;
 export const GZIP = 31;

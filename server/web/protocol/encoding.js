@@ -1,4 +1,7 @@
-/** SPEC 2.1 and 2.2: bytes, base64url and JSON, as strictly as the protocol reads them. Everything else here stands on this module. */
+/**
+ * SPEC 2.1 and 2.2: bytes, base64url and JSON, as strictly as the protocol reads them. Everything else here stands on
+ * this module.
+ */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { base64url } from "jose";
 import { must, ProtocolError, refuse } from "./errors.js";
@@ -104,8 +107,9 @@ export function readJson(bytes) {
 }
 
 /**
- * JSON.parse rounds integers, takes 1.0 for 1 and half a surrogate pair for a character: look at how it was written (SPEC 2.2).
- * A number that comes back boxed is none of the integers of SPEC 2.3.
+ * JSON.parse rounds integers, takes 1.0 for 1 and half a surrogate pair for a character: look at how it was written
+ * (SPEC 2.2). Needs the `source` that JSON.parse gives in browsers of 2025 and in Node 22; without it every number is
+ * refused. A number that comes back boxed is none of the integers of SPEC 2.3.
  * @param {string} name
  * @param {any} value
  * @param {{source?: string}} [context]

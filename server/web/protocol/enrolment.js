@@ -83,7 +83,14 @@ export async function acceptCertificate(bytes, trust, dev) {
   const document = readDocument(bytes);
   await requireSigners(document, CERTIFICATE, trust.registrars);
   const value = /** @type {Certificate} */ (document.value);
-  check(value, { dev: id128, key: text, region, label: matching(/^[^\u0000-\u001f\u007f]{0,80}$/u), number: integer(1), issued: integer() });
+  check(value, {
+    dev: id128,
+    key: text,
+    region,
+    label: matching(/^[^\u0000-\u001f\u007f]{0,80}$/u),
+    number: integer(1),
+    issued: integer(),
+  });
   must(value.dev === dev && value.dev === namedKey(value.key).kid, "enrolment.wrong_device");
   return value;
 }

@@ -5,8 +5,9 @@ import { check, id128, id64, integer, matching, oneOf } from "./forms.js";
 import { verifyBare } from "./signed.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
-/** @typedef {{alg: string, enc: string, typ: string, kid: string, jti: string, dev: string, chain: string, seq: number, kseq: number, prev: string, route: string}} Header */
-/** @typedef {{text: string, header: Header, fields: string[], bytes: Bytes[]}} Envelope its seven fields, as written and decoded */
+/** @typedef {{alg: string, enc: string, typ: string, kid: string, jti: string, dev: string}} Names */
+/** @typedef {Names & {chain: string, seq: number, kseq: number, prev: string, route: string}} Header of SPEC 6.2 */
+/** @typedef {{text: string, header: Header, fields: string[], bytes: Bytes[]}} Envelope of SPEC 6.1 */
 
 export const ENVELOPE = "chaski-1/env+jws";
 export const FIXED = { alg: "HPKE-9-KE", enc: "A256GCM", typ: "chaski-1+jwe" };
@@ -47,7 +48,11 @@ export function parseEnvelope(text) {
   const bytes = fields.map(decode);
   const [, ek, encryptedKey, iv, ciphertext, tag, signature] = bytes.map((field) => field.length);
   const blocks = ciphertext / BLOCK;
-  must(ek === 1120 && encryptedKey === 48 && iv === 12 && tag === 16 && signature === 64, "envelope.malformed", "a length");
+  must(
+    ek === 1120 && encryptedKey === 48 && iv === 12 && tag === 16 && signature === 64,
+    "envelope.malformed",
+    "a length",
+  );
   must(Number.isInteger(blocks) && blocks >= 1 && blocks <= MOST_BLOCKS, "envelope.malformed", "ciphertext");
   return { text, header: readHeader(bytes[0]), fields, bytes };
 }
@@ -71,6 +76,10 @@ function readHeader(bytes) {
   const header = /** @type {Header} */ (readObject(bytes));
   check(header, MEMBERS, "envelope.bad_header");
   must(Object.keys(header).length === Object.keys(MEMBERS).length, "envelope.bad_header", "an unknown member");
-  must(header.kseq <= header.seq && (header.prev === "") === (header.seq === 1), "envelope.bad_header", "contradiction");
+  must(
+    header.kseq <= header.seq && (header.prev === "") === (header.seq === 1),
+    "envelope.bad_header",
+    "contradiction",
+  );
   return header;
 }

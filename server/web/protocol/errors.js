@@ -1,4 +1,7 @@
-/** Every refusal of the protocol: one class, whose `code` is one of SPEC 14. All modules here throw it and nothing else on purpose. */
+/**
+ * Every refusal of the protocol: one class, whose `code` is one of SPEC 14. All modules here throw it and nothing else
+ * on purpose.
+ */
 
 export class ProtocolError extends Error {
   /**

@@ -1,9 +1,28 @@
-/** SPEC 11: the bodies of `POST /v1/sync` and the header that signs them. Sending them, and rules over time (11.3), are the callers'. */
+/**
+ * SPEC 11: the bodies of `POST /v1/sync` and the header that signs them. Sending them, and rules over time (11.3), are
+ * the callers'.
+ */
 import { gzip } from "pako";
 import { GZIP, inflate } from "./compression.js";
 import { canonical, digest, encode, readObject, same, utf8 } from "./encoding.js";
 import { must, ProtocolError } from "./errors.js";
-import { arrayOf, check, formId, hashForm, id128, id64, integer, matching, oneOf, optional, perhaps, record, table, text, truth } from "./forms.js";
+import {
+  arrayOf,
+  check,
+  formId,
+  hashForm,
+  id128,
+  id64,
+  integer,
+  matching,
+  oneOf,
+  optional,
+  perhaps,
+  record,
+  table,
+  text,
+  truth,
+} from "./forms.js";
 import { readDocument, signBare, verifyBare } from "./signed.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
@@ -96,7 +115,8 @@ export async function readResponse(message, servers, { dev, n }) {
   if (said.events) said.events = said.events.map((/** @type {JsonObject} */ event) => pick(event, EVENT));
   const { receipts, registry, manifest, trust = [], orders = [] } = said;
   // Read, not yet accepted: that is for those who hold the trust.
-  for (const document of [receipts, ...trust, registry, manifest, ...orders].filter(Boolean)) readDocument(utf8(document));
+  for (const document of [receipts, ...trust, registry, manifest, ...orders].filter(Boolean))
+    readDocument(utf8(document));
   return said;
 }
 

@@ -1,4 +1,7 @@
-/** SPEC 2.3: what a member may look like. The readers of documents, headers and bodies describe their members with these. */
+/**
+ * SPEC 2.3: what a member may look like. The readers of documents, headers and bodies describe their members with
+ * these.
+ */
 import { must } from "./errors.js";
 
 /** @typedef {(value: any) => boolean} Form a question: is the value of this form? */
@@ -15,14 +18,20 @@ export const matching = (pattern) => (value) => typeof value === "string" && pat
  * @param {...any} values
  * @returns {Form}
  */
-export const oneOf = (...values) => (value) => values.includes(value);
+export const oneOf =
+  (...values) =>
+  (value) =>
+    values.includes(value);
 
 /**
  * An integer, from 0 where nothing else is said (SPEC 2.2, 2.3).
  * @param {number} [least]
  * @returns {Form}
  */
-export const integer = (least = 0) => (value) => Number.isSafeInteger(value) && value >= least;
+export const integer =
+  (least = 0) =>
+  (value) =>
+    Number.isSafeInteger(value) && value >= least;
 
 /**
  * A member that may be left out.
@@ -36,7 +45,10 @@ export const optional = (form) => (value) => value === undefined || form(value);
  * @param {Form} form
  * @returns {Form}
  */
-export const perhaps = (form) => (value = "") => value === "" || form(value);
+export const perhaps =
+  (form) =>
+  (value = "") =>
+    value === "" || form(value);
 
 /**
  * An array, of which no two entries have the same `identity` if that is asked for; left out it is empty (SPEC 2.3).
@@ -44,12 +56,14 @@ export const perhaps = (form) => (value = "") => value === "" || form(value);
  * @param {{least?: number, most?: number, identity?: (entry: any) => string}} [rules]
  * @returns {Form}
  */
-export const arrayOf = (form, { least = 0, most = Infinity, identity } = {}) => (value = []) =>
-  Array.isArray(value) &&
-  value.length >= least &&
-  value.length <= most &&
-  value.every((entry) => form(entry)) &&
-  (!identity || new Set(value.map(identity)).size === value.length);
+export const arrayOf =
+  (form, { least = 0, most = Infinity, identity } = {}) =>
+  (value = []) =>
+    Array.isArray(value) &&
+    value.length >= least &&
+    value.length <= most &&
+    value.every((entry) => form(entry)) &&
+    (!identity || new Set(value.map(identity)).size === value.length);
 
 /**
  * An object with these members; others are ignored (SPEC 4.4).
@@ -65,8 +79,10 @@ export const record = (members) => (value) =>
  * @param {Form} form
  * @returns {Form}
  */
-export const table = (name, form) => (value = {}) =>
-  isObject(value) && Object.entries(value).every(([key, entry]) => name(key) && form(entry));
+export const table =
+  (name, form) =>
+  (value = {}) =>
+    isObject(value) && Object.entries(value).every(([key, entry]) => name(key) && form(entry));
 
 /**
  * Refuse an object of which a member is missing or not of its form (SPEC 2.3); name the member.

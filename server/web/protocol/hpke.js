@@ -1,4 +1,7 @@
-/** The two HPKE suites of the protocol (RFC 9180, draft-ietf-hpke-pq), single shot, no aad. Failures are the callers' to name. */
+/**
+ * The two HPKE suites of the protocol (RFC 9180, draft-ietf-hpke-pq), single shot, no aad. Failures are the callers' to
+ * name.
+ */
 import { KDF_SHAKE256, KEM_MLKEM768_X25519 } from "@panva/hpke-noble";
 import { AEAD_AES_256_GCM, CipherSuite, KDF_HKDF_SHA256, KEM_DHKEM_X25519_HKDF_SHA256 } from "hpke";
 import { concat } from "./encoding.js";
@@ -6,12 +9,15 @@ import { concat } from "./encoding.js";
 /** @typedef {import("./encoding.js").Bytes} Bytes */
 /** @typedef {import("./keys.js").PublicKey} PublicKey */
 /** @typedef {import("./keys.js").SecretKey} SecretKey */
-/** @typedef {{suite: CipherSuite<any>, enc: number}} Suite a suite, and the length of what it puts before the ciphertext */
+/** @typedef {{suite: CipherSuite<any>, enc: number}} Suite and the length of what it puts before a ciphertext */
 
 /** For screenings and keyring seeds: 0x647a, 0x0011, 0x0002 (SPEC 8.1). @type {Suite} */
 export const SEAL = { suite: new CipherSuite(KEM_MLKEM768_X25519, KDF_SHAKE256, AEAD_AES_256_GCM), enc: 1120 };
 /** For routes: 0x0020, 0x0001, 0x0002 (SPEC 7.2). @type {Suite} */
-export const ROUTE = { suite: new CipherSuite(KEM_DHKEM_X25519_HKDF_SHA256, KDF_HKDF_SHA256, AEAD_AES_256_GCM), enc: 32 };
+export const ROUTE = {
+  suite: new CipherSuite(KEM_DHKEM_X25519_HKDF_SHA256, KDF_HKDF_SHA256, AEAD_AES_256_GCM),
+  enc: 32,
+};
 
 /**
  * enc || ciphertext (SPEC 7.2, 8.1, 9).

@@ -1,4 +1,7 @@
-/** SPEC 10 and 11.2: what becomes of envelopes that a tablet brings, as a server decides it. Storing them is the caller's; here it is a list. */
+/**
+ * SPEC 10 and 11.2: what becomes of envelopes that a tablet brings, as a server decides it. Storing them is the
+ * caller's; here it is a list.
+ */
 import { must, ProtocolError } from "./errors.js";
 import { identityOf, parseEnvelope, verifyEnvelope } from "./envelope.js";
 import { openRoute } from "./route.js";
@@ -7,7 +10,10 @@ import { openRoute } from "./route.js";
 /** @typedef {import("./receipt.js").Item} Item */
 /** @typedef {{id: string, header: Header}} Stored */
 /** @typedef {import("./keys.js").PublicKey & {state: string}} Device `pending`, `certified` or `revoked` */
-/** @typedef {{devices: Device[], routeKeys: import("./keys.js").SecretKey[], versions: string[]}} Known what a server knows; versions: hashes of its bundles */
+/**
+ * What a server knows; versions are the hashes of its bundles.
+ * @typedef {{devices: Device[], routeKeys: import("./keys.js").SecretKey[], versions: string[]}} Known
+ */
 
 /**
  * What becomes of one envelope, stored if it is to be (SPEC 10).
@@ -41,7 +47,9 @@ export async function takeIn(text, known, stored) {
  * @returns {number}
  */
 export function completeUpTo(stored, dev, chain) {
-  const numbers = new Set(stored.filter(({ header }) => header.dev === dev && header.chain === chain).map(({ header }) => header.seq));
+  const numbers = new Set(
+    stored.filter(({ header }) => header.dev === dev && header.chain === chain).map(({ header }) => header.seq),
+  );
   let last = 0;
   while (numbers.has(last + 1)) last += 1;
   return last;

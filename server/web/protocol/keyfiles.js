@@ -1,4 +1,7 @@
-/** SPEC 3.4: the JSON object in which a key lies in a file or a browser's store. Modes and overwriting are for who owns the storage. */
+/**
+ * SPEC 3.4: the JSON object in which a key lies in a file or a browser's store. Modes and overwriting are for who owns
+ * the storage.
+ */
 import { canonical, decode, encode, readObject } from "./encoding.js";
 import { must, refuse } from "./errors.js";
 import { check, id128, oneOf, optional, text } from "./forms.js";
@@ -37,7 +40,11 @@ export async function writeKeyFile(kind, key, phrase) {
 export async function readKeyFile(bytes, kind, phrase) {
   const file = readObject(bytes);
   const perhaps = optional(text);
-  check(file, { kind: oneOf(...Object.keys(KINDS)), kid: id128, secret: perhaps, salt: perhaps, locked: perhaps }, "key.malformed");
+  check(
+    file,
+    { kind: oneOf(...Object.keys(KINDS)), kid: id128, secret: perhaps, salt: perhaps, locked: perhaps },
+    "key.malformed",
+  );
   must(file.kind === kind, "key.wrong_kind");
   const key = await KINDS[kind](file.secret === undefined ? await unlocked(file, phrase) : decode(file.secret));
   must(key.kid === file.kid, "key.malformed", "not the secret of this kid");

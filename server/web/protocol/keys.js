@@ -1,4 +1,7 @@
-/** SPEC 3.1 and 3.3: keys, their ids, and the words by which people compare them. Secrets are bytes here; who stores them locks them first (3.2). */
+/**
+ * SPEC 3.1 and 3.3: keys, their ids, and the words by which people compare them. Secrets are bytes here; who stores
+ * them locks them first (3.2).
+ */
 import { MLKEM768X25519 } from "@noble/post-quantum/hybrid.js";
 import { wordlist } from "@scure/bip39/wordlists/spanish.js";
 import { concat, decode, digest, encode } from "./encoding.js";

@@ -36,7 +36,10 @@ export async function acceptManifest(bytes, trust, held = null) {
   await requireSigners(document, MANIFEST, trust.servers);
   const { value } = document;
   check(value, MEMBERS);
-  const routeKeys = value.route_keys.map((/** @type {{key: string, until: number}} */ { key, until }) => ({ ...namedKey(key), until }));
+  const routeKeys = value.route_keys.map((/** @type {{key: string, until: number}} */ { key, until }) => ({
+    ...namedKey(key),
+    until,
+  }));
   requireNewer(document, held && held.document);
   return { document, routeKeys, forms: new Map(Object.entries(value.forms ?? {})) };
 }

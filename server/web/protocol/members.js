@@ -5,7 +5,7 @@ import { hpkeOpen, hpkeSeal, SEAL } from "./hpke.js";
 import { recipientInfo } from "./seal.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
-/** @typedef {{keyring: string, epoch: number, member: string}} Membership a keyring's id and epoch, the kid of the member's signing key */
+/** @typedef {{keyring: string, epoch: number, member: string}} Membership of SPEC 9 */
 
 /**
  * A seed for a member (SPEC 9).
@@ -14,7 +14,8 @@ import { recipientInfo } from "./seal.js";
  * @param {import("./keys.js").PublicKey} memberKey her seal key
  * @returns {Promise<string>}
  */
-export const wrapSeed = async (seed, membership, memberKey) => encode(await hpkeSeal(SEAL, memberKey, seed, infoOf(membership)));
+export const wrapSeed = async (seed, membership, memberKey) =>
+  encode(await hpkeSeal(SEAL, memberKey, seed, infoOf(membership)));
 
 /**
  * The seed again, or `seal.unopenable` (SPEC 9).

@@ -1,4 +1,7 @@
-/** SPEC 3.2: six words that open a person's secrets on her own machine. `lock` never leaves it; `auth` is all that is sent. */
+/**
+ * SPEC 3.2: six words that open a person's secrets on her own machine. `lock` never leaves it; `auth` is all that is
+ * sent.
+ */
 import { expand } from "@noble/hashes/hkdf.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { wordlist } from "@scure/bip39/wordlists/spanish.js";
@@ -25,7 +28,8 @@ export function drawPassphrase() {
  * @param {string} phrase
  * @returns {string}
  */
-export const plainWords = (phrase) => phrase.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase().split(/\s+/u).filter(Boolean).join(" ");
+export const plainWords = (phrase) =>
+  phrase.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase().split(/\s+/u).filter(Boolean).join(" ");
 
 /**
  * The two keys of a passphrase; takes a moment and 64 MiB on purpose (SPEC 3.2).

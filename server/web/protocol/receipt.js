@@ -1,4 +1,7 @@
-/** SPEC 10: the server's signed word on what became of envelopes. Only a receipt lets a tablet count a screening as done. */
+/**
+ * SPEC 10: the server's signed word on what became of envelopes. Only a receipt lets a tablet count a screening as
+ * done.
+ */
 import { must } from "./errors.js";
 import { arrayOf, check, hashForm, id128, id64, integer, matching, oneOf, optional, perhaps, record } from "./forms.js";
 import { readDocument, requireSigners } from "./signed.js";
@@ -26,7 +29,12 @@ const MEMBERS = {
   generation: id64,
   head: matching(/^([0-9a-f]{64})?$/),
   items: arrayOf(
-    record({ id: hashForm, outcome: oneOf(...OUTCOMES.keys()), seq: optional(integer()), code: perhaps(matching(/^[a-z_]+(\.[a-z0-9_]+)*$/)) }),
+    record({
+      id: hashForm,
+      outcome: oneOf(...OUTCOMES.keys()),
+      seq: optional(integer()),
+      code: perhaps(matching(/^[a-z_]+(\.[a-z0-9_]+)*$/)),
+    }),
   ),
 };
 

@@ -18,7 +18,9 @@ const NATIONAL = "national";
 const MEMBERS = {
   number: integer(1),
   issued: integer(),
-  keyrings: arrayOf(record({ id: name, epoch: integer(1), kid: id128, key_sha256: hashForm }), { identity: ({ id }) => id }),
+  keyrings: arrayOf(record({ id: name, epoch: integer(1), kid: id128, key_sha256: hashForm }), {
+    identity: ({ id }) => id,
+  }),
   desks: arrayOf(record({ site: matching(/^[0-9]{0,6}$/), kind: oneOf(...KINDS), keyring: name }), {
     identity: ({ site, kind }) => `${site} ${kind}`,
   }),
@@ -42,7 +44,11 @@ export async function acceptRegistry(bytes, trust, held = null) {
   }
   const ids = new Set(keyrings.map((/** @type {Keyring} */ keyring) => keyring.id));
   const named = [NATIONAL, ...desks.map((/** @type {Desk} */ desk) => desk.keyring)];
-  must(named.every((id) => ids.has(id)), "document.malformed", "a keyring is missing");
+  must(
+    named.every((id) => ids.has(id)),
+    "document.malformed",
+    "a keyring is missing",
+  );
   requireNewer(document, held && held.document);
   return { document, keyrings, desks, revoked };
 }
@@ -88,4 +94,5 @@ export function fetchedKey(keyring, fetched) {
  * @param {string} keyHash
  * @returns {string}
  */
-const kidOfHash = (keyHash) => encode(Uint8Array.from({ length: 16 }, (_, at) => parseInt(keyHash.slice(2 * at, 2 * at + 2), 16)));
+const kidOfHash = (keyHash) =>
+  encode(Uint8Array.from({ length: 16 }, (_, at) => parseInt(keyHash.slice(2 * at, 2 * at + 2), 16)));

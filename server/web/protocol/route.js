@@ -1,4 +1,6 @@
-/** SPEC 7: the coded facts that the server may read. An aid, never a condition: who opens a route goes on without it. */
+/**
+ * SPEC 7: the coded facts that the server may read. An aid, never a condition: who opens a route goes on without it.
+ */
 import { canonical, concat, decode, encode, readJson, utf8 } from "./encoding.js";
 import { must, orRefuse } from "./errors.js";
 import { arrayOf, formId, hashForm, itself, matching, oneOf } from "./forms.js";
@@ -17,11 +19,21 @@ const FIELDS = {
   outcome: oneOf("positive", "labour_rights", "review", "negative", "not_scored"),
   tier: oneOf("T1", "T2", "T3", "T4", "child", "danger", "none"),
   urgency: oneOf("immediate", "prompt", "routine", "none"),
-  queue_kinds: (value) => KINDS(value) && value.every((/** @type {string} */ kind, /** @type {number} */ at) => !at || value[at - 1] < kind),
+  queue_kinds: (value) =>
+    KINDS(value) && value.every((/** @type {string} */ kind, /** @type {number} */ at) => !at || value[at - 1] < kind),
   province: matching(/^[0-9]{4}$/),
   age_band: oneOf("under_14", "14_17", "in_doubt", "18_29", "30_59", "60_plus"),
   sex: oneOf("female", "male", "other", "no_answer"),
-  sector: oneOf("gold_mining", "bar_lodging", "domestic", "forestry", "agriculture", "construction", "transport_trade", "other"),
+  sector: oneOf(
+    "gold_mining",
+    "bar_lodging",
+    "domestic",
+    "forestry",
+    "agriculture",
+    "construction",
+    "transport_trade",
+    "other",
+  ),
   consent: oneOf("yes", "no", "no_answer"),
   mode: oneOf("training", "field"),
   lang: oneOf("es", "quz", "ayr", "other"),
@@ -37,7 +49,10 @@ const NAMES = Object.keys(FIELDS);
  * @returns {Promise<string>}
  */
 export async function sealRoute(route, jti, key) {
-  must(Object.keys(route).every((name) => NAMES.includes(name)), "route.unknown_field");
+  must(
+    Object.keys(route).every((name) => NAMES.includes(name)),
+    "route.unknown_field",
+  );
   const values = checked(NAMES.map((name) => route[name] ?? null));
   const written = canonical(values);
   const plaintext = concat(written, new Uint8Array(LENGTH - written.length));
@@ -69,7 +84,10 @@ function unpadded(plaintext) {
   must(plaintext.length === LENGTH, "route.padding");
   const end = plaintext.indexOf(0);
   const written = end < 0 ? plaintext : plaintext.subarray(0, end);
-  must(plaintext.subarray(written.length).every((byte) => byte === 0), "route.padding");
+  must(
+    plaintext.subarray(written.length).every((byte) => byte === 0),
+    "route.padding",
+  );
   return readJson(written);
 }
 

@@ -1,4 +1,7 @@
-/** SPEC 8: what a tablet does with a finished screening, and a desk with an envelope. Plaintext exists here and in the two callers, nowhere else. */
+/**
+ * SPEC 8: what a tablet does with a finished screening, and a desk with an envelope. Plaintext exists here and in the
+ * two callers, nowhere else.
+ */
 import { deflateRaw } from "pako";
 import { aesOpen, aesSeal } from "./aes.js";
 import { inflate, RAW } from "./compression.js";
@@ -64,7 +67,8 @@ export async function openEnvelope({ header, fields, bytes }, keyring) {
  * @param {string} purpose
  * @returns {Bytes}
  */
-export const recipientInfo = (purpose) => concat(utf8("JOSE-HPKE rcpt"), Uint8Array.of(0xff), utf8("A256GCM"), Uint8Array.of(0xff), utf8(purpose));
+export const recipientInfo = (purpose) =>
+  concat(utf8("JOSE-HPKE rcpt"), Uint8Array.of(0xff), utf8("A256GCM"), Uint8Array.of(0xff), utf8(purpose));
 
 /**
  * Length, deflated instance, zeros up to the bucket (SPEC 8.2).
@@ -93,7 +97,10 @@ export function packPlaintext(instance, bucket) {
 export function unpackPlaintext(plaintext) {
   const end = 4 + new DataView(plaintext.buffer, plaintext.byteOffset).getUint32(0);
   must(end <= plaintext.length, "seal.truncated");
-  must(plaintext.subarray(end).every((byte) => byte === 0), "seal.nonzero_padding");
+  must(
+    plaintext.subarray(end).every((byte) => byte === 0),
+    "seal.nonzero_padding",
+  );
   const { data, used, whole } = inflate(plaintext.slice(4, end), RAW, LARGEST_INSTANCE, "seal.too_large");
   must(whole, "seal.truncated");
   must(4 + used === end, "seal.trailing_data");

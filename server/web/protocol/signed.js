@@ -1,4 +1,7 @@
-/** SPEC 4: detached JWS, bare signatures, and documents that several keys sign. Who may sign what is decided by the callers. */
+/**
+ * SPEC 4: detached JWS, bare signatures, and documents that several keys sign. Who may sign what is decided by the
+ * callers.
+ */
 import { FlattenedSign, flattenedVerify } from "jose";
 import { canonical, concat, decode, encode, hash, readObject, same, utf8 } from "./encoding.js";
 import { must, orRefuse } from "./errors.js";
@@ -8,7 +11,8 @@ import { signer } from "./keys.js";
 /** @typedef {import("./keys.js").PublicKey} PublicKey */
 /** @typedef {import("./keys.js").SecretKey} SecretKey */
 /** @typedef {{kid: string, header: string, signature: string}} Jws header and signature as base64url */
-/** @typedef {{bytes: Bytes, payload: Bytes, value: import("./encoding.js").JsonObject, hash: string, lines: string[]}} Document */
+/** @typedef {import("./encoding.js").JsonObject} JsonObject */
+/** @typedef {{bytes: Bytes, payload: Bytes, value: JsonObject, hash: string, lines: string[]}} Document */
 
 const ALG = "Ed25519";
 const LARGEST = 4 * 1024 * 1024;

@@ -1,4 +1,7 @@
-/** SPEC 5.1: whom everything else rests on. A tablet works on under an expired trust; only staff clients call `requireCurrent`. */
+/**
+ * SPEC 5.1: whom everything else rests on. A tablet works on under an expired trust; only staff clients call
+ * `requireCurrent`.
+ */
 import { concat, hash, utf8 } from "./encoding.js";
 import { must } from "./errors.js";
 import { arrayOf, check, integer, itself, name, record, text, truth } from "./forms.js";

@@ -1,4 +1,7 @@
-/** SPEC 15: what each `do` of a vector means, by the public functions of this folder. For tests: run_vectors.mjs and answer.mjs call it. */
+/**
+ * SPEC 15: what each `do` of a vector means, by the public functions of this folder. For tests: run_vectors.mjs and
+ * answer.mjs call it.
+ */
 import { aesOpen } from "./aes.js";
 import { acceptBundle } from "./bundle.js";
 import { canonical, concat, decode, encode, hex, readObject, utf8 } from "./encoding.js";
@@ -23,10 +26,12 @@ import { acceptTrust, isOld, pinOf, readTrust, requireCurrent } from "./trust.js
 /** @typedef {Record<string, any>} Given */
 /** @typedef {{do: string, given: Given, expect: string, result?: any}} Vector */
 
-const text = (/** @type {Uint8Array} */ bytes) => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+const text = (/** @type {Uint8Array} */ bytes) =>
+  new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
 
 /** A trust that the vector counts as accepted: it is checked against its own pin. */
-const trusted = (/** @type {string} */ document) => acceptTrust(utf8(document), { pin: pinOf(readTrust(utf8(document))) });
+const trusted = (/** @type {string} */ document) =>
+  acceptTrust(utf8(document), { pin: pinOf(readTrust(utf8(document))) });
 
 /** @type {Record<string, (given: any) => any>} */
 const DO = {
@@ -59,7 +64,9 @@ const DO = {
   manifest: async ({ trust, document, held, asked, now }) => {
     const by = await trusted(trust);
     const manifest = await acceptManifest(utf8(document), by, held && (await acceptManifest(utf8(held), by)));
-    const chosen = asked.map((/** @type {[string, string, string]} */ [form, dev, region]) => versionFor(manifest, form, dev, region));
+    const chosen = asked.map((/** @type {[string, string, string]} */ [form, dev, region]) =>
+      versionFor(manifest, form, dev, region),
+    );
     return { chosen, route_key: routeKeyAt(manifest, now).kid };
   },
   bundle: async ({ trust, document, sha }) => {
@@ -95,7 +102,9 @@ const DO = {
     const parsed = parseEnvelope(envelope);
     await verifyEnvelope(parsed, namedKey(device));
     const instance = text(await openEnvelope(parsed, sealKey(decode(keyring_seed))));
-    const route = await openRoute(parsed.header.route, parsed.header.jti, [await routeKey(decode(route_secret))]).catch(codeOf);
+    const route = await openRoute(parsed.header.route, parsed.header.jti, [await routeKey(decode(route_secret))]).catch(
+      codeOf,
+    );
     return { instance, route };
   },
   route: async ({ route, route_secret, jti }) => openRoute(route, jti, [await routeKey(decode(route_secret))]),
@@ -112,7 +121,10 @@ const DO = {
     }
   },
   take_in: async ({ devices, route_secret, versions, envelopes }) => {
-    const tablets = devices.map((/** @type {{key: string, state: string}} */ { key, state }) => ({ ...namedKey(key), state }));
+    const tablets = devices.map((/** @type {{key: string, state: string}} */ { key, state }) => ({
+      ...namedKey(key),
+      state,
+    }));
     const known = { devices: tablets, routeKeys: [await routeKey(decode(route_secret))], versions };
     /** @type {import("./intake.js").Stored[]} */
     const stored = [];
