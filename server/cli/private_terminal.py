@@ -87,7 +87,8 @@ class PrivateTerminal:
         first = 0
         while True:
             body, footer, height = self._lines(page.body), self._lines(page.footer), self._size().lines
-            room = max(height - len(footer) - 3, 3)
+            room = max(height - len(footer) - 2, 4)
+            room -= len(body) > room  # The line that tells of more.
             shown = body[first : first + room]
             rest = [f"({MORE} muestra lo demás)"] if len(body) > room else []
             self._write(_CLEAR + "\n".join([*shown, *rest, "", *footer, "> "]))
