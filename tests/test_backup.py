@@ -151,7 +151,7 @@ def test_a_daily_backup_that_fails_is_on_the_work_list_until_one_succeeds(
     with pytest.raises(BackupError, match=r"backup\.no_folder"):
         backup.daily(parts.db, config, parts.keys, now=FOUNDED)
     waiting = worklist.waiting(parts.db.read())
-    assert [(item.kind, item.reason) for item in waiting] == [("backup", "backup.no_folder")]
+    assert [(item.kind, item.reason) for item in waiting] == [("backup", "backup.no_folder.20261118")]
     (shelf / "unplugged").mkdir()
     assert backup.daily(parts.db, config, parts.keys, now=FOUNDED) == 1
     assert worklist.waiting(parts.db.read()) == []

@@ -107,8 +107,10 @@ def daily(db: Db, config: Config, keys: ServerKeys, *, now: int) -> int:
     try:
         made = make(config, keys, recipient=config.backup_recipient, folder=folder, now=now, progress=lambda step: None)
     except (BackupError, OSError, sqlite3.Error) as wrong:
+        # With the day, so that it comes back tomorrow, whatever somebody decided about today.
+        reason = f"{getattr(wrong, 'code', type(wrong).__name__)}.{_stamp(now)[:8]}"
         with db.write() as w:
-            worklist.add(w, kind="backup", dev="", reason=getattr(wrong, "code", type(wrong).__name__), at=now)
+            worklist.add(w, kind="backup", dev="", reason=reason, at=now)
         raise
     with db.write() as w:
         worklist.settle(w, kind="backup", dev="", by=SERVER, at=now)
