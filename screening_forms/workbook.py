@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ Table = tuple[str, list[list[str]]]
 """A sheet's name and its lines of cells, the heading first."""
 
 _SEPARATOR = re.compile(r"[\s|:-]*")  # also a line without anything in it
+# Ten times the largest form there is.
+_MOST_BYTES, _MOST_CELLS = 64 * 2**20, 500_000
 _PIPE = re.compile(r"(?<!\\)\|")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")  # XML, and so an XForm, has no way to hold them
 
@@ -112,14 +115,28 @@ def _markdown(text: str) -> list[Table]:
 
 def _spreadsheet(content: bytes, name: str) -> list[Table]:
     try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            # A member never gives more than it announces, so this bounds what is unpacked.
+            if sum(member.file_size for member in archive.infolist()) > _MOST_BYTES:
+                raise ValueError(f"it unpacks to more than {_MOST_BYTES >> 20} MiB")
         book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
         return [
-            (sheet.title, [[_text(value) for value in line] for line in sheet.iter_rows(values_only=True)])
+            (sheet.title, list(_lines(sheet.iter_rows(values_only=True))))
             for sheet in book.worksheets
             if sheet.title.strip().lower() in SHEETS
         ]
     except Exception as error:  # bytes from outside: the ZIP, XML and Excel readers raise whatever they meet
         raise _unreadable(name, "no se puede leer como libro de Excel", f"is no workbook: {error}") from error
+
+
+def _lines(rows: Iterable[tuple[object, ...]]) -> Iterator[list[str]]:
+    """The texts of a sheet's rows. One filled cell far below or far right makes Excel count all that lie between."""
+    seen = 0
+    for row in rows:
+        seen += 1 + len(row)
+        if seen > _MOST_CELLS:
+            raise ValueError(f"a sheet has more than {_MOST_CELLS} cells; delete empty rows and columns at its end")
+        yield [_text(value) for value in row]
 
 
 def _text(value: object) -> str:

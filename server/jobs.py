@@ -79,7 +79,7 @@ def run(job: Job, db: Db, config: Config, now: int) -> int:
     done = job.run(db, config, now)
     with db.write() as w:
         store.note(w, Run(job.name, now, done))
-    _log.info("job", extra={"fields": {"job": job.name, "done": done}})
+    _log.log(logging.INFO if done else logging.DEBUG, "job", extra={"fields": {"job": job.name, "done": done}})
     return done
 
 
