@@ -18,7 +18,7 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 # Node comes with the environment above; npm asks the network only when the lock file has changed.
 $(WEB_READY): $(WEB)/package-lock.json | $(READY)
 	@echo "Installing the JavaScript libraries into $(WEB)/node_modules/ (once) ..." >&2
-	@$(BIN)/python tests/node.py npm --prefix $(WEB) ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@$(BIN)/python tests/node.py npm --prefix $(WEB) ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
 .PHONY: torture run demo demo-sabotage test lint format bench fuzz clean help

@@ -3,6 +3,7 @@ the Makefile runs `node.py npm ...` and `node.py script.js ...`."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,4 +33,6 @@ def with_modules() -> Path:
 
 if __name__ == "__main__":
     script = npm() if sys.argv[1] == "npm" else sys.argv[1]
-    sys.exit(subprocess.run([executable(), script, *sys.argv[2:]], check=False).returncode)
+    # Like pip and git, npm trusts the authorities that this machine trusts, not only those that Node was built with.
+    env = {**os.environ, "NODE_USE_SYSTEM_CA": "1"}
+    sys.exit(subprocess.run([executable(), script, *sys.argv[2:]], env=env, check=False).returncode)
