@@ -6,29 +6,30 @@ The load is sealed and signed beforehand and replayed from a process of its own,
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import quantiles
 
 import bench_load
 import bench_raw
+import bench_storm
 from bench_figure import Figure
 from bench_forms import Material
 from bench_load import Replayed, Sender
-from bench_server import Site
+from bench_server import Site, cpu_seconds, stored
 
 from server.db import Db
 from server.store import meta
 from sync.outbox import Outbox
 
 BATCH = 20
-# Requests of each tablet: one envelope each, twenty each, and twenty each until there are 100,000 envelopes.
-PHASES = {"single": (1, 300), "batch": (BATCH, 40), "bulk": (BATCH, 570)}
+# Requests of each tablet: one envelope each, twenty each, and twenty each until, with the storm, 100,000 are there.
+PHASES = {"single": (1, 300), "batch": (BATCH, 40), "bulk": (BATCH, 445)}
+TABLETS_IN_A_STORM = 2000
 QUICK = {"single": (1, 5), "batch": (BATCH, 2), "bulk": (BATCH, 1)}
 
 
@@ -54,8 +55,9 @@ def ingest(site: Site, material: Material, quick: bool) -> Iterator[Figure]:
         list(elsewhere.map(Sender.ahead, senders, [site.folder] * len(senders), [phases] * len(senders)))
         yield from _single(site, elsewhere, phases)
         yield from _batch(site, elsewhere, phases)
+        yield from bench_storm.storm(site, elsewhere, senders[0].moulds, 20 if quick else TABLETS_IN_A_STORM)
         bulk = _drive(site, elsewhere, "bulk", phases)
-    yield Figure("ingest.bulk.rate", f"intake, until {_stored(site):,} are stored", bulk.rate, "envelopes/s")
+    yield Figure("ingest.bulk.rate", f"intake, until {stored(site):,} are stored", bulk.rate, "envelopes/s")
 
 
 def _single(site: Site, elsewhere: ProcessPoolExecutor, phases: dict[str, tuple[int, int]]) -> Iterator[Figure]:
@@ -118,25 +120,9 @@ def _size(site: Site) -> int:
 def _drive(site: Site, elsewhere: ProcessPoolExecutor, phase: str, phases: dict[str, tuple[int, int]]) -> Driven:
     elsewhere.submit(os.getpid).result()
     each, count = phases[phase]
-    stored, before = _stored(site), cpu_seconds(site.pid)
+    held, before = stored(site), cpu_seconds(site.pid)
     replayed = elsewhere.submit(bench_load.replay, site.server.tablets_port, _files(site, phase)).result()
-    after, arrived = cpu_seconds(site.pid), _stored(site) - stored
+    after, arrived = cpu_seconds(site.pid), stored(site) - held
     if arrived != each * count * len(site.tablets[1:]):
         raise RuntimeError(f"only {arrived} envelopes of {each * count * len(site.tablets[1:])} were stored")
     return Driven(arrived, replayed, None if before is None or after is None else after - before)
-
-
-def cpu_seconds(pid: int) -> float | None:
-    """CPU seconds, user and system, that a process has used; None where there is no /proc."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    return sum(map(int, islice(stat.rpartition(")")[2].split(), 11, 13))) / os.sysconf("SC_CLK_TCK")
-
-
-def _stored(site: Site) -> int:
-    connection = sqlite3.connect(f"file:{site.server.folders[0] / 'chaski.db'}?mode=ro", uri=True)
-    count: int = connection.execute("select count(*) from envelopes where outcome = 'stored'").fetchone()[0]
-    connection.close()
-    return count

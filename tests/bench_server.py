@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from bench_figure import Figure
@@ -82,6 +85,23 @@ def memory(pid: int) -> float | None:
     except FileNotFoundError:
         return None
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """CPU seconds, user and system, that a process has used; None where there is no /proc."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    return sum(map(int, islice(stat.rpartition(")")[2].split(), 11, 13))) / os.sysconf("SC_CLK_TCK")
+
+
+def stored(site: Site) -> int:
+    """How many envelopes the server stored as good."""
+    connection = sqlite3.connect(f"file:{site.server.folders[0] / 'chaski.db'}?mode=ro", uri=True)
+    count: int = connection.execute("select count(*) from envelopes where outcome = 'stored'").fetchone()[0]
+    connection.close()
+    return count
 
 
 def _passphrase(site: Site, login: str) -> str:
