@@ -27,6 +27,8 @@ MEGABYTES = 1024
 DOORS = "doors"
 DOORS_WEIGHT = 8
 """How many readers' time the two doors get together."""
+EXAMPLES = 20
+"""Requests of each kind, to each operation, as each person, in a round."""
 
 
 def reader(name: str, seconds: float, seed: int, dictionary: Path) -> bool:
@@ -58,24 +60,18 @@ def reader(name: str, seconds: float, seed: int, dictionary: Path) -> bool:
 
 
 def doors(seconds: float, seed: int) -> bool:
-    """Ask both doors generated questions until the time is over; return whether every answer was as documented."""
+    """Ask both doors generated questions until the time is over; return whether every answer was as announced."""
     began, rounds, good = time.monotonic(), 0, True
     while good and (rounds == 0 or time.monotonic() - began < seconds):
-        settings = {"CHASKI_FUZZ_SEED": str(seed + rounds), "CHASKI_FUZZ_EXAMPLES": "60"}
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-x",
-            str(HERE / "test_doors_fuzz.py"),
-            "-p",
-            "no:cacheprovider",
-        ]
+        settings = {"FUZZ_SEED": str(seed + rounds), "FUZZ_EXAMPLES": str(EXAMPLES)}
+        command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", str(HERE / "test_doors_fuzz.py")]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment() | settings)
         good, rounds = done.returncode == 0, rounds + 1
         if not good:
-            print(done.stdout[-6000:])
+            LEARNT.mkdir(exist_ok=True)
+            saved = LEARNT / f"{DOORS}-{settings['FUZZ_SEED']}.txt"
+            saved.write_text(done.stdout, encoding="utf-8")
+            print(done.stdout[-6000:], f"saved: {saved}; again with {settings}", sep="\n")
     print(f"{DOORS:<16} {time.monotonic() - began:5.0f} s {rounds:>9,} rounds  {'ok' if good else 'FOUND'}")
     return good
 
