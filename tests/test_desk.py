@@ -165,6 +165,9 @@ class FalseServer:
     def get(self, path: str) -> Any:
         return self._staff.get(path) | self._lies.get("referral", {})
 
+    def post(self, path: str) -> Any:
+        return self._staff.post(path)
+
     def seal_key(self) -> SealKey:
         key: SealKey = self._staff.seal_key()
         return key
@@ -197,13 +200,18 @@ def test_a_server_that_hands_out_something_else_is_found_out(office: Office, tab
                 lied_to(desk, lies).open(wanted)
 
 
-def test_a_route_that_says_something_else_than_the_screening_is_shown(office: Office, tablet: Tablet) -> None:
+def test_a_route_that_says_something_else_than_the_screening_is_shown_and_put_on_the_work_list(
+    office: Office, tablet: Tablet
+) -> None:
     jti = deliver(tablet)
     with office.desk("proteccion-17") as desk:
         wanted = referral(desk, "17-protection", jti)
         route = desk.staff.get(f"/v1/referrals/{wanted}")["route"]
         false = lied_to(desk, {"referral": {"route": {**route, "tier": "T4"}}})
+        assert desk.open(wanted).route_agrees is True
+        assert desk.staff.get("/v1/work-list") == []
         assert false.open(wanted).route_agrees is False
+        assert [each["kind"] for each in desk.staff.get("/v1/work-list")] == ["disagrees"]
         none = lied_to(desk, {"referral": {"route": None}})
         assert (none.open(wanted).route_agrees, none.open(wanted).agrees) == (None, True)
 

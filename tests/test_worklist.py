@@ -3,15 +3,22 @@ could open a screening sees what is about it, and a released screening is worked
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+from client_material import FORM, Office, answers, open_office
 from conftest import World
 from intake_material import ROUTE, Field, open_field
 from test_people_door import Client, client, code
 
+from server.app import clock
+from server.cli.main import main
 from server.flows import enrolment, silence
 from server.flows.routing import HOUR
 from server.flows.worklist import KINDS
@@ -233,3 +240,32 @@ def test_a_desk_that_reads_something_else_than_the_route_says_puts_it_on_the_lis
     assert code(stranger.post(f"/v1/referrals/{referral.id}/disagreement")) == (403, "referral.other_desk")
     decide(coordinator, item["id"], "checked")
     assert listed(coordinator) == []
+
+
+# From the command line, with a real screening
+
+
+def terminal(office: Office, login: str, *words: Any) -> Any:
+    phrase = office.field.world.people / login / "passphrase.txt"
+    who = ("--login", login, "--passphrase-file", phrase, "--server", office.people_url)
+    return CliRunner().invoke(main, [str(word) for word in ("desk", *words, *who)])
+
+
+def test_a_coordinator_lists_examines_and_releases_what_a_revoked_tablet_sent(world: World, tmp_path: Path) -> None:
+    with open_office(world, tmp_path) as office, office.tablet() as tablet:
+        jti = tablet.screen(FORM, answers(), date(2026, 11, 20)).jti
+        with office.field.parts.db.write() as w:
+            enrolment.revoke(w, [tablet.status().dev], actor="tests", now=clock())
+        tablet.sync()
+        said = terminal(office, "proteccion-17", "work").stdout
+        assert "quarantine  Huepetuhe 1" in said
+        assert "apártela (keep_apart)" in said.replace("\n", " ").replace("  ", " ")
+        (item,) = json.loads(terminal(office, "proteccion-17", "work", "--json").stdout)
+        assert "in no queue" in terminal(office, "proteccion-17", "work", item["id"]).stdout
+        pin = ("--pin", office.pin)
+        (opened,) = json.loads(terminal(office, "proteccion-17", "examine", item["id"], *pin, "--json").stdout)
+        assert (opened["jti"], opened["outcome"], opened["agrees"]) == (jti, "positive", True)
+        assert terminal(office, "proteccion-17", "decide", item["id"], "release").exit_code == 0
+        queue = terminal(office, "proteccion-17", "queue", "17-protection", "--mode", "training", *pin, "--json")
+        assert [(each["jti"], each["mark"]) for each in json.loads(queue.stdout)] == [(jti, "quarantined")]
+        assert terminal(office, "proteccion-17", "work").stdout == "Nothing to decide.\n"

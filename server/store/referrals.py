@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 from server.db import Connection, row, rows
 
+_DAY = 24 * 60 * 60 * 1000
+
 
 @dataclass(frozen=True)
 class Referral:
     """One screening in one queue. Times in milliseconds; `deadline` is None in training, `lease` while unclaimed.
 
-    `mark` says what is odd about it (no_suitable_service, route_unreadable, sealed_elsewhere, held, fork), empty for
-    most.
+    `mark` says what is odd about it (no_suitable_service, route_unreadable, sealed_elsewhere, or what became of it when
+    it arrived: held, fork, quarantined, conflict), empty for most.
     """
 
     id: str
@@ -98,5 +100,6 @@ def in_queue(c: Connection, queue: str, mode: str) -> list[Referral]:
 
 
 def lapsed(c: Connection, now: int) -> list[Referral]:
-    """Claimed referrals whose lease is over."""
-    return [Referral(**item) for item in rows(c, _SELECT + "where r.state = 'claimed' and r.lease <= ?", [now])]
+    """Claimed referrals whose lease is over, or was given by a clock that stood in the future."""
+    sql = _SELECT + "where r.state = 'claimed' and (r.lease <= ? or r.changed > ?)"
+    return [Referral(**item) for item in rows(c, sql, [now, now + _DAY])]
