@@ -197,6 +197,13 @@ def test_each_opens_the_seeds_and_key_files_that_the_other_locks(node, tmp_path)
     )
     assert seal.unwrap(wrapped, MEMBER, **where).seed == KEYRING.seed
     assert seed == unlocked == b64u(KEYRING.seed)
+    refused = ask(
+        node,
+        ("read_key_file", file),
+        ("read_key_file", {**file, "kind": "route", "phrase": PHRASE}),
+        ("read_key_file", {**file, "phrase": "abeja"}),
+    )
+    assert [each["expect"] for each in refused] == ["key.locked", "key.wrong_kind", "key.wrong_passphrase"]
     (tmp_path / "there.key").write_text(locked)
     (tmp_path / "there.key").chmod(0o600)
     assert load_secret(tmp_path / "there.key", SealKey, PHRASE) == KEYRING

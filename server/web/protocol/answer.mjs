@@ -47,9 +47,5 @@ const WRITE = {
 };
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const { do: what, given } = JSON.parse(line);
-  const said = Object.hasOwn(WRITE, what)
-    ? { expect: "ok", result: await WRITE[what](given) }
-    : await answer({ do: what, given });
-  console.log(JSON.stringify(said));
+  console.log(JSON.stringify(await answer(JSON.parse(line), WRITE)));
 }
