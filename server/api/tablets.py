@@ -46,6 +46,7 @@ def sync() -> Response:
 
 @blueprint.post("/v1/enrolments")
 @fails(*_SIGNED, "enrolment.code_unknown", "enrolment.code_used", "enrolment.code_expired", "enrolment.device_known")
+@fails("http.too_many")
 @takes(DOCUMENT)
 @blueprint.response(201, schemas.Enrolled)
 def enrol() -> dict[str, Any]:
@@ -67,7 +68,7 @@ def certificate(dev: str) -> Response:
 
 
 @blueprint.put("/v1/enrolments/<dev>")
-@fails(*_SIGNED, "enrolment.wrong_device")
+@fails(*_SIGNED, "enrolment.wrong_device", "http.too_many")
 @takes(DOCUMENT)
 @blueprint.response(200, schemas.Enrolled)
 def readmit(dev: str) -> dict[str, Any]:
