@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
 from waitress import wasyncore
 
@@ -33,6 +34,8 @@ _GRACE = 10
 # How long a thread may keep the others waiting for the interpreter, in seconds. Python's own 5 ms are more than most
 # requests take, and a thread that comes back from the disk or the network would wait for them again and again.
 _TURN = 0.0005
+# How far the machine's clock may be put right in one go without the jobs being planned anew, in milliseconds.
+_STEP = 60_000
 _log = logging.getLogger("chaski")
 
 
@@ -98,6 +101,17 @@ def _rules(db: Db) -> tuple[routing.Rule, ...]:
     return rules
 
 
+def _offset() -> int:
+    return clock() - time.monotonic_ns() // 1_000_000
+
+
+def _reschedule(scheduler: BackgroundScheduler) -> None:
+    """Count every job's interval from now: what was planned by a clock that stood in 2090 would never be done."""
+    _log.warning("clock stepped", extra={"fields": {}})
+    for job in scheduler.get_jobs():
+        job.reschedule("interval", seconds=job.trigger.interval.total_seconds())
+
+
 class Server:
     """Both doors listening in this process; `run` serves until `stop`."""
 
@@ -124,8 +138,12 @@ class Server:
         scheduler = jobs.schedule(self.parts.db, self.parts.config, self.parts.now)
         doors = (self.tablets, self.people)
         try:
+            offset = _offset()
             while not self._stopping:
                 wasyncore.loop(timeout=1, use_poll=True, map=self._channels, count=1)
+                if abs(_offset() - offset) > _STEP:
+                    offset = _offset()
+                    _reschedule(scheduler)
             for door in doors:
                 door.accepting = False
                 door.socket.close()

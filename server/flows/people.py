@@ -62,7 +62,7 @@ def sign_in(db: Db, *, login: str, auth: bytes, address: str, now: int) -> Signe
     token = secrets.token_urlsafe(32)
     with db.write() as w:
         attempt = _attempt(w, login)
-        failed = sessions.failures(w, login=attempt, address=address, since=now - FAILURE_WINDOW)
+        failed = sessions.failures(w, login=attempt, address=address, since=now - FAILURE_WINDOW, until=now)
         slowed = failed.login >= FAILURES_PER_LOGIN or failed.address >= FAILURES_PER_ADDRESS
         person = None if slowed else _who(w, login, auth)
         if person is not None:

@@ -11,7 +11,7 @@ DAY = 24 * 60 * 60 * 1000
 def notice(db: Db, *, now: int, days: int) -> int:
     """Put each certified tablet on the work list that was not heard from for some days; return how many there are."""
     with db.write() as w:
-        silent = devices.silent(w, now - days * DAY)
+        silent = devices.silent(w, now - days * DAY, now + DAY)
         for dev, since in silent:
             worklist.add(w, kind="silent", dev=dev, reason=f"since.{since}", at=now)
     return len(silent)

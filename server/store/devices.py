@@ -130,7 +130,11 @@ def most_told(c: Connection, kind: str, leaving_out: Collection[str] = ()) -> in
     return max((int(item["number"]) for item in found if item["dev"] not in leaving_out), default=0)
 
 
-def silent(c: Connection, since: int) -> list[tuple[str, int]]:
-    """Certified tablets not heard from since a time, and when they were last."""
-    sql = "select dev, coalesce(seen, certified) as last from devices where state = 'certified' and last < ?"
-    return [(item["dev"], item["last"]) for item in rows(c, sql, [since])]
+def silent(c: Connection, since: int, until: int) -> list[tuple[str, int]]:
+    """Certified tablets not heard from since a time, and when they were last.
+
+    Nor is it known of those heard after `until`, in the future: the clock has been put right since.
+    """
+    sql = "select dev, coalesce(seen, certified) as last from devices where state = 'certified'"
+    sql += " and (last < ? or last > ?)"
+    return [(item["dev"], item["last"]) for item in rows(c, sql, [since, until])]

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from server.db import Connection, row
 
+_DAY = 24 * 60 * 60 * 1000
+
 
 @dataclass(frozen=True)
 class Session:
@@ -36,11 +38,14 @@ def start(connection: Connection, *, token_hash: bytes, person: str, at: int, ex
 
 
 def live(connection: Connection, token_hash: bytes, *, at: int, idle_since: int) -> Session | None:
-    """Return the session if it has not expired at `at` and was used after `idle_since`."""
+    """Return the session if it has not expired at `at` and was used after `idle_since`.
+
+    One that was used in the future, by a clock that has been put right since, would never end.
+    """
     found = row(
         connection,
-        "select person, seen from sessions where token_hash = ? and expires > ? and seen > ?",
-        (token_hash, at, idle_since),
+        "select person, seen from sessions where token_hash = ? and expires > ? and seen > ? and seen < ?",
+        (token_hash, at, idle_since, at + _DAY),
     )
     return Session(**found) if found else None
 
@@ -71,12 +76,12 @@ def forget_failures(connection: Connection, *, login: str, address: str) -> None
     connection.execute("delete from sign_in_failures where login = ? and address = ?", (login, address))
 
 
-def failures(connection: Connection, *, login: str, address: str, since: int) -> Failures:
-    """Count the failures since a time."""
+def failures(connection: Connection, *, login: str, address: str, since: int, until: int) -> Failures:
+    """Count the failures between two times."""
     found = row(
         connection,
         "select coalesce(sum(case when login = ? then 1 else 0 end), 0) as login, count(*) as address"
-        " from sign_in_failures where address = ? and at >= ?",
-        (login, address, since),
+        " from sign_in_failures where address = ? and at between ? and ?",
+        (login, address, since, until),
     )
     return Failures(**found) if found else Failures(0, 0)
