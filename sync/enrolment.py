@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs, quote, urlencode
 
 from sync.encoding import b64u, canonical, unb64u
 from sync.errors import SyncError
@@ -35,7 +35,7 @@ class Invitation:
 
     def to_text(self) -> str:
         """Write `chaski:1?u=...&c=...&r=...`."""
-        return SCHEME + urlencode({"u": self.url, "c": self.code, "r": self.pin}, safe="/:")
+        return SCHEME + urlencode({"u": self.url, "c": self.code, "r": self.pin}, safe="/:", quote_via=quote)
 
     @classmethod
     def parse(cls, text: str) -> Self:
