@@ -5,6 +5,7 @@ Called by sync.tablet and sync.conversation. A wipe ends with its number; it nev
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from sync import order
@@ -46,9 +47,14 @@ def _shred(folder: Path) -> None:
             elif path.is_dir():
                 path.rmdir()
             else:
-                with path.open("r+b") as file:
-                    file.write(bytes(path.stat().st_size))
-                    file.flush()
-                    os.fsync(file.fileno())
+                with suppress(OSError):  # What cannot be overwritten is removed all the same.
+                    _overwrite(path)
                 path.unlink()
         sync_folder(Path(place))
+
+
+def _overwrite(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+        file.flush()
+        os.fsync(file.fileno())

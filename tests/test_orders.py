@@ -25,7 +25,7 @@ from server.cli.main import main
 from server.flows import orders as ordering
 from server.problems import Problem
 from server.store import audit, devices, orders
-from sync import order
+from sync import order, seal
 from sync.errors import SyncError
 from sync.keys import SigningKey
 from sync.outbox import Outbox
@@ -117,6 +117,8 @@ def test_the_server_takes_in_no_order_twice_and_none_for_a_tablet_that_it_does_n
     assert [give(known.key.kid, number) for number in (2, 2, 1)] == ["taken", *["order.number_used"] * 2]
     field.ask(known, field.message(known, orders=7))
     assert [give(known.key.kid, number) for number in (7, 8)] == ["order.number_used", "taken"], "after a restore"
+    field.ask(known, field.message(known, orders=2**53 - 1))
+    assert give(known.key.kid, 9) == "taken", "a thief who names the highest number there is can still be stopped"
     field.parts.db.close()
 
 
@@ -136,7 +138,7 @@ def test_an_order_whose_registrar_no_longer_counts_is_not_told(world: World) -> 
 def test_a_revoked_tablet_says_why_it_takes_no_screening_and_delivers_what_it_holds(
     office: Office, tablet: Tablet
 ) -> None:
-    dev, waiting = tablet.status().dev, screen(tablet)
+    dev, waiting, begun = tablet.status().dev, screen(tablet), tablet.version(FORM)
     give(office, tablet, "revoke")
     device = devices.get(office.field.parts.db.read(), dev)
     assert device is not None
@@ -148,7 +150,8 @@ def test_a_revoked_tablet_says_why_it_takes_no_screening_and_delivers_what_it_ho
     with pytest.raises(SyncError, match=r"tablet\.revoked: esta tableta fue retirada"):
         screen(tablet)
     assert deeds(office, dev) == ["order.given", "device.revoked"]
-    tablet.sync()
+    told = tablet.complete(begun, answers(STORY[0]), TAKEN, seal.new_jti()).jti
+    assert [each.jti for each in tablet.sync().receipts] == [told], "an interview that was begun before is not lost"
     tablet.sync()
     assert deeds(office, dev) == ["order.given", "device.revoked", "order.carried_out"]
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from sync.errors import SyncError
 from sync.exchange import Event
-from sync.kept import Batch, Kept, News, Place, Told
-from sync.outbox import DAY, Outbox
+from sync.kept import Batch, Kept, News, Place, Standing, Told
+from sync.outbox import DAY, SCHEMA, Outbox
 
 
 def sealed(place: Place) -> bytes:
@@ -188,6 +188,21 @@ def test_kill_minus_nine_reuses_no_number_and_loses_no_envelope(tmp_path: Path) 
     assert len({(item.chain, item.seq) for item in kept}) == len(kept)
     assert requests == sorted(set(requests))
     assert [item.seq for item in kept] == list(range(1, len(kept) + 1)), "a kill alone begins no new chain"
+
+
+def test_a_store_that_an_older_program_made_goes_on_where_it_was(tmp_path: Path) -> None:
+    with Outbox(tmp_path / "outbox.db") as outbox:
+        first = add(outbox, "a")
+        now = outbox._db.execute("SELECT chain, seq, prev, request FROM place").fetchone()
+    (tmp_path / "outbox.db").unlink()
+    old = sqlite3.connect(tmp_path / "outbox.db")
+    old.executescript(f"{SCHEMA} PRAGMA user_version = 1")
+    old.execute("UPDATE place SET chain = ?, seq = ?, prev = ?, request = ?", now)
+    old.commit()
+    old.close()
+    with Outbox(tmp_path / "outbox.db") as outbox:
+        assert (add(outbox, "b").chain, outbox.kept()[-1].seq) == (first.chain, 2)
+        assert outbox.standing() == Standing(0, 0, revoked=False, wiped=False, copied=False)
 
 
 def test_a_second_process_is_turned_away(tmp_path: Path, outbox: Outbox) -> None:

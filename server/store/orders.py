@@ -49,7 +49,11 @@ def every(c: Connection) -> dict[str, list[Given]]:
 
 
 def carry_out(w: Connection, dev: str, number: int, *, at: int) -> None:
-    """Note that a tablet has carried out its orders up to a number, also those that a lost database knew of."""
+    """Note that a tablet has carried out its orders up to a number."""
     sql = "update orders set carried_out = ? where dev = ? and number <= ? and carried_out is null"
     w.execute(sql, [at, dev, number])
+
+
+def told(w: Connection, dev: str, number: int) -> None:
+    """Keep the number that a tablet named: it may be of an order that only a lost database knew of."""
     w.execute("update devices set orders = max(orders, ?) where dev = ?", [number, dev])
