@@ -57,7 +57,19 @@ def test_every_code_the_server_raises_is_in_the_catalogue_and_every_entry_is_rai
     assert problems.CATALOGUE.keys() - mine - http - protocol == set()
 
 
-CLIENT_SIDE = {"draft", "outbox", "seal", "transport", "tablet", "desk", "staff", "board", "transfer", "receipt", "route"}
+CLIENT_SIDE = {
+    "draft",
+    "outbox",
+    "seal",
+    "transport",
+    "tablet",
+    "desk",
+    "staff",
+    "board",
+    "transfer",
+    "receipt",
+    "route",
+}
 
 
 def test_every_code_of_the_protocol_that_can_reach_a_door_has_an_entry() -> None:
