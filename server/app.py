@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -106,10 +107,12 @@ def _offset() -> int:
 
 
 def _reschedule(scheduler: BackgroundScheduler) -> None:
-    """Count every job's interval from now: what was planned by a clock that stood in 2090 would never be done."""
+    """Do every job now and count its interval from here: what a clock that stood in 2090 planned would never be done,
+    and after a leap forward each would look as if it had stopped."""
     _log.warning("clock stepped", extra={"fields": {}})
     for job in scheduler.get_jobs():
         job.reschedule("interval", seconds=job.trigger.interval.total_seconds())
+        job.modify(next_run_time=datetime.now(UTC))
 
 
 class Server:
