@@ -26,6 +26,10 @@ SAMPLES = {
         ),
         ("routes", {"envelope": "e", "form": "f", "province": "1702", "queue_kinds": "child protection"}),
     ],
+    "orders": [
+        ("orders", {"dev": "d", "number": 1, "kind": "wipe", "body": b"signed", "given": 4, "given_by": "p"}),
+        ("work_items", {"kind": "gap", "dev": "d", "chain": "c", "envelope": "", "reason": "seq.2", "opened": 2}),
+    ],
     "referrals": [
         ("queues", {"id": "q", "site": "17", "kind": "child", "keyring": "17-child", "title": "t"}),
         (

@@ -19,9 +19,15 @@ def _at(value: int) -> str:
     return datetime.fromtimestamp(value / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
+def _reason(code: str) -> str:
+    """Write since when a tablet is silent as a time; every other reason is short as it is."""
+    name, _, value = code.partition(".")
+    return f"since {_at(int(value))}" if name == "since" else code
+
+
 def _write(console: Console, item: dict[str, Any]) -> None:
-    about = item["label"] or item["dev"]
-    console.print(Text(f"{item['id']}  {item['kind']}  {about}  {item['reason']}  {_at(item['opened'])}", style="bold"))
+    about = f"{item['label'] or item['dev']}  {_reason(item['reason'])}"
+    console.print(Text(f"{item['id']}  {item['kind']}  {about}  {_at(item['opened'])}", style="bold"))
     console.print(Text(f"  {item['sentence']}"))
     console.print(Text(f"  decide: {', '.join(item['decisions'])}", style="dim"))
     for each in item.get("envelopes", ()):
