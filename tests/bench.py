@@ -17,6 +17,7 @@ from pathlib import Path
 import bench_forms
 import bench_ingest
 import bench_server
+import bench_storm
 from bench_figure import Figure
 from rich.console import Console
 from rich.table import Table
@@ -38,6 +39,8 @@ def measure(quick: bool, say: Callable[[str], None]) -> Iterator[Figure]:
             say("sealing a load, and pushing it from another process")
             yield from bench_ingest.ingest(site, material, quick)
             yield bench_server.resident(site, quick)
+            say("letting every tablet speak at once")
+            yield from bench_storm.storm(site, material, quick)
     say("scoring, here and in JavaRosa")
     yield from bench_forms.scoring(material, quick)
     say("sealing, verifying, opening")

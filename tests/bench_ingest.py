@@ -16,10 +16,9 @@ from statistics import quantiles
 
 import bench_load
 import bench_raw
-import bench_storm
 from bench_figure import Figure
 from bench_forms import Material
-from bench_load import Replayed, Sender
+from bench_load import Moulds, Replayed, Sender
 from bench_server import Site, cpu_seconds, stored
 
 from server.db import Db
@@ -27,9 +26,8 @@ from server.store import meta
 from sync.outbox import Outbox
 
 BATCH = 20
-# Requests of each tablet: one envelope each, twenty each, and twenty each until, with the storm, 100,000 are there.
-PHASES = {"single": (1, 300), "batch": (BATCH, 40), "bulk": (BATCH, 445)}
-TABLETS_IN_A_STORM = 2000
+# Requests of each tablet: one envelope each, twenty each, and twenty each until 100,000 envelopes are there.
+PHASES = {"single": (1, 300), "batch": (BATCH, 40), "bulk": (BATCH, 570)}
 QUICK = {"single": (1, 5), "batch": (BATCH, 2), "bulk": (BATCH, 1)}
 
 
@@ -50,12 +48,12 @@ class Driven:
 def ingest(site: Site, material: Material, quick: bool) -> Iterator[Figure]:
     """Envelopes a second, latency and CPU of the server and of the load generator, beside bare SQLite's limits."""
     phases = QUICK if quick else PHASES
-    senders = _senders(site, material)
+    shared = moulds(site, material)
+    senders = [Sender(site.key(tablet).secret, shared) for tablet in site.tablets[1:]]
     with ProcessPoolExecutor(1 if quick else os.cpu_count(), mp_context=get_context("spawn")) as elsewhere:
         list(elsewhere.map(Sender.ahead, senders, [site.folder] * len(senders), [phases] * len(senders)))
         yield from _single(site, elsewhere, phases)
         yield from _batch(site, elsewhere, phases)
-        yield from bench_storm.storm(site, elsewhere, senders[0].moulds, 20 if quick else TABLETS_IN_A_STORM)
         bulk = _drive(site, elsewhere, "bulk", phases)
     yield Figure("ingest.bulk.rate", f"intake, until {stored(site):,} are stored", bulk.rate, "envelopes/s")
 
@@ -98,15 +96,16 @@ def _figures(
     yield Figure(f"ingest.{name}.load", "    load generator, of one core", driven.replayed.share, "%")
 
 
-def _senders(site: Site, material: Material) -> list[Sender]:
+def moulds(site: Site, material: Material) -> Moulds:
+    """What the tablets of a load share: interviews sealed for this server, and what they say of themselves."""
     board = site.board()
     with Outbox(site.tablets[0] / "outbox.db") as held:
         names = board.registry.keyrings.values()
         keys = {each.id: each.public(held.held(f"key/{each.key_sha256}") or b"") for each in names}
     db = Db(bench_raw.snapshot(site.server.folders[0] / "chaski.db", site.folder / "generation.db"))
-    moulds = bench_load.moulds(material, board, keys, meta.generation(db.read()))
+    generation = meta.generation(db.read())
     db.close()
-    return [Sender(site.key(tablet).secret, moulds) for tablet in site.tablets[1:]]
+    return bench_load.moulds(material, board, keys, generation)
 
 
 def _files(site: Site, phase: str) -> list[Path]:

@@ -132,24 +132,25 @@ def replay(port: int, files: Sequence[Path]) -> Replayed:
     """Send every tablet's requests in order, all tablets at once, each over one connection."""
     with ThreadPoolExecutor(len(files)) as tablets:
         cpu, start = time.process_time(), time.perf_counter()
-        taken = [each for sent in tablets.map(send, [port] * len(files), files) for each in sent]
+        taken = [each for sent in tablets.map(_send, [port] * len(files), files) for each in sent]
         return Replayed(time.perf_counter() - start, taken, time.process_time() - cpu)
 
 
-def send(port: int, file: Path) -> list[float]:
-    """Send one tablet's requests over one connection; return the milliseconds of each. Raises OSError if it breaks."""
+def _send(port: int, file: Path) -> list[float]:
+    """Send one tablet's requests over one connection; return the milliseconds of each."""
     taken = []
     with socket.create_connection(("127.0.0.1", port), timeout=60) as line:
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for message in requests(file):
             start = time.perf_counter()
-            line.sendall(_frame(message))
+            line.sendall(frame(message))
             _await_answer(line)
             taken.append((time.perf_counter() - start) * 1000)
     return taken
 
 
-def _frame(message: Message) -> bytes:
+def frame(message: Message) -> bytes:
+    """A request as it goes over the line."""
     head = (
         f"POST {exchange.PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {exchange.CONTENT_TYPE}\r\n"
         f"Content-Length: {len(message.body)}\r\n{exchange.SIGNATURE_HEADER}: {message.signature}\r\n\r\n"
@@ -173,5 +174,5 @@ def _await_answer(line: socket.socket) -> None:
 def _more(line: socket.socket) -> bytes:
     got = line.recv(65536)
     if not got:
-        raise ConnectionError("the server closed the line")
+        raise RuntimeError("the server closed the line")
     return got
