@@ -119,7 +119,7 @@ def test_one_from_a_revoked_tablet_is_quarantined_not_lost(host: Hosted) -> None
 
 
 def test_a_batch_of_ten_thousand_is_refused_whole_and_memory_stays_bounded(host: Hosted, tablet: Tablet) -> None:
-    before = host.memory()
+    before = host.peak_from_here()
     real = host.field.envelope(tablet)
     for envelopes in ((b"x",) * 10_000, (real,) * 10_000):
         answer = post(host.port, host.field.message(tablet, *envelopes))
@@ -261,7 +261,7 @@ def stream(port: int, head: bytes, piece: bytes, total: int) -> tuple[Answer, in
 
 
 def test_a_body_of_a_gigabyte_is_refused_early_and_fills_neither_memory_nor_disk(host: Hosted, tablet: Tablet) -> None:
-    before, files = host.memory(), host.files()
+    before, files = host.peak_from_here(), host.files()
     piece = b"x" * (1024 * 1024)
     began = time.monotonic()
     for head, part, status in (
@@ -278,7 +278,7 @@ def test_a_body_of_a_gigabyte_is_refused_early_and_fills_neither_memory_nor_disk
 
 
 def test_many_large_bodies_at_once_stay_within_the_memory_set_aside_for_them(host: Hosted, tablet: Tablet) -> None:
-    before, files = host.memory(), host.files()
+    before, files = host.peak_from_here(), host.files()
     with ExitStack() as stack:
         for _ in range(40):
             line = stack.enter_context(dial(host.port))
@@ -287,7 +287,7 @@ def test_many_large_bodies_at_once_stay_within_the_memory_set_aside_for_them(hos
             with suppress(OSError):
                 line.sendall(bytes(MAX_BODY_BYTES // 2))
         assert host.outcomes(tablet, host.field.envelope(tablet)) == ["stored"]
-        assert host.memory() - before < 128  # 40 times 4 MiB would be 160.
+        assert host.memory("VmHWM") - before < 128  # 40 times 4 MiB would be 160.
     assert host.files() - files < 1024 * 1024
 
 
