@@ -22,7 +22,7 @@ from server.cli.terminal import now_ms
 from server.db import Db, rows
 from sync.tablet import Tablet
 
-KILLS = int(os.environ.get("KILLS", "30"))
+KILLS = int(os.environ.get("KILLS", "20"))
 SEED = int(os.environ.get("SEED", "20261121"))
 TABLETS = 2
 PATIENCE = 30.0
