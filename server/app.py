@@ -34,7 +34,7 @@ from sync.signed import Document
 _GRACE = 10
 # How long a thread may keep the others waiting for the interpreter, in seconds. Python's own 5 ms are more than most
 # requests take, and a thread that comes back from the disk or the network would wait for them again and again.
-_TURN = 0.0005
+_TURN = 0.002
 # How far the machine's clock may be put right in one go without the jobs being planned anew, in milliseconds.
 _STEP = 60_000
 _log = logging.getLogger("chaski")
