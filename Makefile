@@ -49,7 +49,7 @@ format: $(READY)  ## Format the code
 torture: $(READY)  ## Kill server and tablets at random moments (KILLS=200 SEED=n)
 	@KILLS=$(or $(KILLS),200) $(if $(SEED),SEED=$(SEED)) $(BIN)/python -m pytest tests/test_kills.py -s
 
-bench: $(READY)  ## Speed and sizes beside limits of the same run (ARGS=--json)
+bench: $(READY) $(WEB_READY)  ## Speed and sizes beside limits of the same run (ARGS=--json)
 	@$(BIN)/python tests/bench.py $(ARGS)
 
 SECONDS ?= 60

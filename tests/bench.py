@@ -8,16 +8,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import bench_agreement
+import bench_chart
 import bench_forms
 import bench_ingest
 import bench_server
 import bench_storm
+import node
 from bench_figure import Figure
 from rich.console import Console
 from rich.table import Table
@@ -47,6 +52,8 @@ def measure(quick: bool, say: Callable[[str], None]) -> Iterator[Figure]:
     yield from bench_forms.sealing(material, quick)
     say("compiling")
     yield bench_forms.compiling(material, quick)
+    say("filling drawn interviews in the engines of ODK Collect and of ODK Web Forms")
+    yield from bench_agreement.agreement(material, node.with_modules(), quick)
 
 
 def table(figures: list[Figure]) -> Table:
@@ -76,10 +83,20 @@ def _number(value: float | None, unit: str) -> str:
     return f"{value:,.0f} {unit}" if value >= 100 or value == int(value) else f"{value:.3g} {unit}"
 
 
+def machine() -> str:
+    """Name the machine and the day."""
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text(encoding="utf-8").splitlines() if about.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    cores = f"{os.cpu_count()} cores of {models[0] if models else platform.machine()}"
+    return f"{cores}, {platform.system()}, Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}"
+
+
 def main() -> int:
     """Measure, print, and return 1 if a target was missed."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--json", action="store_true", help="print data")
+    options.add_argument("--chart", metavar="FILE", type=Path, help="draw the targets and figures as SVG")
     options.add_argument("--quick", action="store_true", help="a few rounds of everything; not to be quoted")
     chosen = options.parse_args()
     begun, load = time.monotonic(), os.getloadavg()[0]
@@ -90,12 +107,19 @@ def main() -> int:
     figures = list(measure(chosen.quick, say))
     say("done")
     if chosen.json:
-        data = {"quick": chosen.quick, "load_before": load, "figures": [figure.as_dict() for figure in figures]}
+        data = {
+            "quick": chosen.quick,
+            "machine": machine(),
+            "load_before": load,
+            "figures": [figure.as_dict() for figure in figures],
+        }
         print(json.dumps(data, indent=2))
     else:
         console = Console(width=None if sys.stdout.isatty() else 140, highlight=False)
         console.print(table(figures))
-        console.print(f"\nLoad before: {load:.1f} on {os.cpu_count()} cores. The busier, the less the times are worth.")
+        console.print(f"\n{machine()}; load before: {load:.1f}. The busier, the less the times are worth.")
+    if chosen.chart:
+        bench_chart.draw(figures, machine(), chosen.chart)
     return 1 if any(figure.missed for figure in figures) else 0
 
 

@@ -32,6 +32,11 @@ class Figure:
         return self.value / self.limit if self.value is not None and self.limit else None
 
     @property
+    def used(self) -> float | None:
+        """Value by target; None where there is no target, or the target is nothing at all."""
+        return self.value / self.target if self.value is not None and self.target else None
+
+    @property
     def missed(self) -> bool:
         """Whether there is a target and the value is above it."""
         return self.target is not None and (self.value is None or self.value > self.target)
