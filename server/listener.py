@@ -4,6 +4,7 @@ in memory, within a bound; who is slower than a poor line, or sends what is no r
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import time
 from http import HTTPStatus
@@ -19,6 +20,7 @@ from waitress.utilities import Error
 from server import problems
 from sync.exchange import MAX_BODY_BYTES
 
+_log = logging.getLogger("chaski")
 LARGEST_HEAD = 16 * 1024
 # Open at once at one door; past it, the connection that has kept us waiting longest is closed for the next one.
 CONNECTIONS = 400
@@ -62,6 +64,7 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]
         """Write the answer; the connection ends with it."""
         language = problems.language(self.request.headers.get("ACCEPT_LANGUAGE", ""))
         status, document = problems.of_status(self.request.error.code, language)
+        _log.info("refused", extra={"fields": {"status": status}})
         self.status = f"{status} {HTTPStatus(status).phrase}"
         self.response_headers.append(("Content-Type", problems.MEDIA_TYPE))
         self.set_close_on_finish()
