@@ -21,8 +21,10 @@ SIGNATURE_HEADER = "Chaski-Signature"
 CONTENT_TYPE = "application/x-chaski"
 REQUEST_TYP = "chaski-1/request+jws"
 RESPONSE_TYP = "chaski-1/response+jws"
+REFUSAL_TYP = "chaski-1/refusal+jws"
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_ENVELOPES = 500
+MAX_ENDED = 64
 GZIP_FROM_BYTES = 512
 _HAVE = ("trust", "registry", "manifest", "orders")
 _STATUS = re.compile(r"[a-z_]{1,32}")
@@ -61,6 +63,7 @@ class Request:
     envelopes: tuple[bytes, ...] = ()
     inventory_digest: str = ""
     inventory: Mapping[str, str] = field(default_factory=dict)
+    ended: Mapping[str, int] = field(default_factory=dict)
     budget: int = 0
 
 
@@ -160,6 +163,7 @@ def write_request(request: Request, device: SigningKey) -> Message:
         "envelopes": [raw.decode() for raw in request.envelopes],
         "inventory_digest": request.inventory_digest,
         "inventory": dict(request.inventory),
+        "ended": dict(request.ended),
         "budget": request.budget,
     }
     return _sign(_pack(content), device, REQUEST_TYP)
@@ -183,8 +187,16 @@ def read_request(message: Message, device: VerifyKey) -> Request:
         envelopes=tuple(text.encode("utf-8") for text in members.texts("envelopes", TEXT, MAX_ENVELOPES)),
         inventory_digest=members.text("inventory_digest", KID, default=""),
         inventory={form: inventory.text(form, SHA256_HEX) for form in inventory.names(FORM_ID)},
+        ended=_ended(members.object("ended")),
         budget=members.integer("budget", default=0),
     )
+
+
+def _ended(members: Members) -> dict[str, int]:
+    chains = members.names(HALF_ID)
+    if len(chains) > MAX_ENDED:
+        raise SyncError("document.malformed", f"request: more than {MAX_ENDED} chains in ended")
+    return {chain: members.integer(chain, 1) for chain in chains}
 
 
 # Responses
@@ -239,6 +251,26 @@ def read_response(message: Message, servers: Mapping[str, VerifyKey], *, dev: st
         seq={chain: seq.integer(chain) for chain in seq.names(HALF_ID)},
         more=members.flag("more"),
     )
+
+
+# Refusals
+
+
+def write_refusal(problem: Mapping[str, Any], server: SigningKey) -> Message:
+    """Sign the problem that refuses a request's number; its members `dev`, `n` and `last` say whose, which and why."""
+    return _sign(canonical(problem), server, REFUSAL_TYP)
+
+
+def read_refusal(message: Message, servers: Mapping[str, VerifyKey], *, dev: str, n: int) -> int:
+    """Check that a server refused request `n` of tablet `dev` for its number; return the last number it accepted."""
+    _check(message, REFUSAL_TYP, servers)
+    members = Members(strict_json(message.body), "refusal")
+    if members.text("dev", KID) != dev or members.integer("n", 1) != n:
+        raise SyncError("exchange.wrong_answer", "this refuses another request")
+    return members.integer("last")
+
+
+# Documents in a response
 
 
 def _parsed(text: str) -> Document:

@@ -35,6 +35,7 @@ REQUESTS = st.builds(
     envelopes=st.lists(st.text(st.characters(codec="ascii")).map(str.encode), max_size=5).map(tuple),
     inventory_digest=st.just("") | st.binary(min_size=16, max_size=16).map(b64u),
     inventory=st.dictionaries(st.from_regex(r"[a-z][a-z0-9_]{0,39}", fullmatch=True), HASHES, max_size=3),
+    ended=st.dictionaries(HALF_IDS, st.integers(1, 2**53 - 1), max_size=3),
     budget=COUNTS,
 )
 EVENTS = st.builds(Event, HASHES, st.from_regex(r"[a-z_]{1,32}", fullmatch=True), COUNTS)
@@ -54,6 +55,7 @@ RESPONSES = st.builds(
     seq=st.dictionaries(HALF_IDS, COUNTS, max_size=3),
     more=st.booleans(),
 )
+RESPONSE = Response(DEVICE.kid, 12, NOW, "A" * 11)
 
 
 def sent(body, key=DEVICE):
@@ -104,6 +106,31 @@ def test_a_request_cannot_pass_for_an_answer():
     asked = exchange.write_request(Request(n=12, at=NOW), SERVER)
     with pytest.raises(SyncError, match=r"exchange\.bad_signature"):
         exchange.read_response(asked, SERVERS, dev=DEVICE.kid, n=12)
+
+
+REFUSED = {"code": "sync.number_used", "status": 409, "dev": DEVICE.kid, "n": 12, "last": 40}
+
+
+def refusal_code(message, dev=DEVICE.kid, n=12):
+    with pytest.raises(SyncError) as wrong:
+        exchange.read_refusal(message, SERVERS, dev=dev, n=n)
+    return wrong.value.code
+
+
+def test_a_refused_number_is_believed_when_a_server_signed_it_for_this_very_request():
+    message = exchange.write_refusal(REFUSED, SERVER)
+    assert exchange.read_refusal(message, SERVERS, dev=DEVICE.kid, n=12) == 40
+    assert refusal_code(message, n=13) == refusal_code(message, dev=STRANGER.kid) == "exchange.wrong_answer"
+    assert refusal_code(Message(message.body, "")) == "exchange.malformed"
+    assert refusal_code(exchange.write_refusal(REFUSED, STRANGER)) == "exchange.unknown_signer"
+    assert refusal_code(Message(message.body.replace(b"40", b"41"), message.signature)) == "exchange.bad_signature"
+    assert refusal_code(exchange.write_response(RESPONSE, SERVER)) == "exchange.bad_signature", "another typ"
+    assert refusal_code(exchange.write_refusal({**REFUSED, "last": "40"}, SERVER)) == "document.malformed"
+
+
+def test_a_request_names_at_most_64_ended_chains_and_each_has_a_number():
+    for ended in ({f"{number:011}": 1 for number in range(65)}, {"A" * 11: 0}, {"A": 1}):
+        assert code_of(exchange.write_request(Request(n=1, at=1, ended=ended), DEVICE)) == "document.malformed"
 
 
 def test_a_gzip_bomb_stops_at_the_limit():
