@@ -12,6 +12,8 @@ import rfc8785
 from sync.errors import SyncError
 
 MAX_INTEGER = 2**53 - 1
+MAX_VALUES = 200_000
+"""How often the characters that begin another value in an array or object may stand in a JSON text."""
 
 
 def b64u(data: bytes) -> str:
@@ -69,6 +71,8 @@ _PLAIN = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, s
 
 def strict_value(data: bytes) -> Any:
     """Read one JSON value in UTF-8, in which no object has the same member twice (SPEC 2.2)."""
+    if len(data) > MAX_VALUES and sum(map(data.count, (b"[", b"{", b","))) > MAX_VALUES:
+        raise SyncError("encoding.json", "small bytes that would become large values")
     try:
         value = _STRICT.decode(data.decode("utf-8"))
         if rb"\u" in data:

@@ -10,9 +10,10 @@ from typing import Any
 
 from vector_documents import document_cases, key_document_cases, registry_cases, trust_cases
 from vector_encodings import base64_cases, invitation_cases, json_cases, rule_cases
-from vector_exchange import exchange_cases, number_cases, take_in_cases
+from vector_exchange import exchange_cases, take_in_cases
 from vector_forms import bundle_cases, manifest_cases
 from vector_material import Case
+from vector_numbers import number_cases, refusal_cases
 from vector_sealed import envelope_cases, key_cases, route_cases
 from vector_tablets import copied_cases, enrolment_cases, order_cases, readmission_cases, receipt_cases
 
@@ -44,6 +45,7 @@ def all_cases(sealed_once: dict[str, str]) -> dict[str, Case]:
         "receipts": receipt_cases(),
         "sync": exchange_cases(),
         "number": number_cases(),
+        "refusal": refusal_cases(),
         "take_in": take_in_cases(kept),
         "order": order_cases(),
         "readmit": readmission_cases(),

@@ -1,6 +1,7 @@
 """One sync round trip: what is written is what is read, it binds both sides, and it stays small."""
 
 import os
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -137,6 +138,16 @@ def test_a_gzip_bomb_stops_at_the_limit():
     packed = exchange.zlib.compress(b" " * 200_000_000, 1, wbits=31)
     assert code_of(sent(packed)) == "exchange.too_large"
     assert code_of(sent(b"{" * (exchange.MAX_BODY_BYTES + 1))) == "exchange.too_large"
+
+
+def test_small_bytes_do_not_become_large_values():
+    packed = exchange.zlib.compress(b'{"x":[' + b"[]," * 2_790_000 + b"1]}", 9, wbits=31)
+    assert len(packed) < 10_000
+    tracemalloc.start()
+    assert code_of(sent(packed)) == "encoding.json"
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 4 * exchange.MAX_BODY_BYTES
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def test_every_section_that_the_code_cites_is_there():
 def test_every_typ_is_in_the_spec():
     types = {module.TYP for module in (bundle, manifest, order, receipt, registry, trust)}
     types |= {enrolment.REQUEST_TYP, enrolment.CERTIFICATE_TYP, envelope.SIGNATURE_TYP}
-    types |= {exchange.REQUEST_TYP, exchange.RESPONSE_TYP}
+    types |= {exchange.REQUEST_TYP, exchange.RESPONSE_TYP, exchange.REFUSAL_TYP}
     assert set(re.findall(r"^\| `(chaski-1/[a-z]+\+jws)`", section("4.2"), re.M)) == types
 
 

@@ -145,6 +145,10 @@ def do_response(given: Given) -> Any:
     return body(exchange.write_response(read, SERVER))
 
 
+def do_refusal(given: Given) -> int:
+    return exchange.read_refusal(message(given), verify_keys(given["servers"]), dev=given["dev"], n=given["n"])
+
+
 do_take_in, do_requests, do_readmit, do_orders, do_copied = taken_in, answered, readmitted, obeyed, copied
 
 
@@ -208,7 +212,8 @@ PROMISED = """ok bad_signature two_signatures_one_key wrong_typ grant_as_envelop
 unopenable_route truncated trailing_deflate inflate_bomb nonzero_padding non_canonical_base64 duplicate_member
 forbidden_header_b64 trust_rolled_back registry_rolled_back manifest_rolled_back expired_on_board clock_2090 clock_1970
 gap fork conflict duplicate quarantined held replayed_request same_request_again order_wrong_device order_older_number
-order_by_server order_unknown_order readmit_ok copied_above"""
+order_by_server order_unknown_order readmit_ok copied_above request_ended number_skipped refusal_used refusal_unsigned
+refusal_by_stranger response_signed_as_refusal refusal_signed_as_response many_values"""
 
 
 def test_every_case_that_was_promised_has_a_vector_of_its_name():

@@ -1,4 +1,4 @@
-"""The vectors of the sync exchange: bodies, request numbers, and what becomes of envelopes that arrive."""
+"""The vectors of the sync exchange: bodies, and what becomes of envelopes that arrive."""
 
 import hashlib
 import json
@@ -37,6 +37,7 @@ FULL: dict[str, Any] = {
     "envelopes": (b"not an envelope",),
     "inventory_digest": key_id(b"{}"),
     "inventory": {"pe_laboral_adulto": "a1" * 32},
+    "ended": {CHAIN: 7},
     "budget": 20_000,
 }
 _RECEIPT = receipt.Item("e1" * 32, "stored", 7)
@@ -72,6 +73,19 @@ def exchange_cases() -> dict[str, Case]:
     ahead, behind = (exchange.write_request(replace(ask, at=at), DEVICE) for at in (YEAR_2090, 0))
     full = exchange.write_request(replace(ask, **FULL), DEVICE)
     told = exchange.write_response(replace(answer, **NEWS), SERVER)
+
+    def left(said: dict[str, Any]) -> exchange.Message:
+        return sent(canonical({**json.loads(good.body), "ended": said}))
+
+    chains = {b64u(number.to_bytes(8)): number for number in range(1, 66)}
+    all_left = left({chain: seq for chain, seq in chains.items() if seq <= 64})
+
+    def holding(text: bytes) -> exchange.Message:
+        """A request with a member of tomorrow, gzip'd."""
+        return sent(zlib.compress(good.body[:-1] + b',"tomorrow":' + text + b"}", 9, wbits=31))
+
+    # What is in the request itself, and the comma and the bracket of the new member.
+    room = 200_000 - sum(map(good.body.count, (b"[", b"{", b","))) - 2
 
     def answered(said: dict[str, Any]) -> exchange.Message:
         return sent(canonical({**json.loads(back.body), **said}), SERVER, exchange.RESPONSE_TYP)
@@ -130,6 +144,29 @@ def exchange_cases() -> dict[str, Case]:
             "exchange.bad_signature", "Signed as a response.", sent(good.body, typ=exchange.RESPONSE_TYP)
         ),
         "request_bomb": request("exchange.too_large", "Inflates past 8 MiB.", sent(bomb)),
+        "request_200000_values": request(
+            "ok", "As many values as a text may hold.", holding(b"[1" + b",1" * room + b"]"), json.loads(good.body)
+        ),
+        "request_200001_values": request("encoding.json", "One more.", holding(b"[1" + b",1" * (room + 1) + b"]")),
+        "request_commas_in_a_text": request(
+            "encoding.json", "Those inside strings count too.", holding(b'["' + b"," * (room + 1) + b'"]')
+        ),
+        "request_many_values": request(
+            "encoding.json",
+            "8 KiB that would become 2.79 million arrays.",
+            holding(b"[[]" + b",[]" * 2_789_999 + b"]"),
+        ),
+        "request_ended": request(
+            "ok", "It left 64 chains.", all_left, {**json.loads(good.body), "ended": json.loads(all_left.body)["ended"]}
+        ),
+        "request_65_ended": request("document.malformed", "It left 65 chains.", left(chains)),
+        "request_ended_at_zero": request(
+            "document.malformed", "A chain in which nothing was written.", left({CHAIN: 0})
+        ),
+        "request_ended_no_chain": request("document.malformed", "A chain's name is too short.", left({CHAIN[1:]: 1})),
+        "request_signed_as_refusal": request(
+            "exchange.bad_signature", "Signed as a refusal.", sent(good.body, typ=exchange.REFUSAL_TYP)
+        ),
         "request_other_protocol": request(
             "exchange.wrong_protocol", "Another protocol.", sent(good.body.replace(b"chaski-1", b"chaski-9"))
         ),
@@ -165,6 +202,9 @@ def exchange_cases() -> dict[str, Case]:
         "response_signed_as_request": response(
             "exchange.bad_signature", "A request in its place.", sent(back.body, key=SERVER)
         ),
+        "response_signed_as_refusal": response(
+            "exchange.bad_signature", "A refusal in its place.", sent(back.body, SERVER, exchange.REFUSAL_TYP)
+        ),
         "response_other_device": response(
             "exchange.wrong_answer",
             "To another tablet.",
@@ -177,25 +217,6 @@ def exchange_cases() -> dict[str, Case]:
         "response_other_request": response(
             "exchange.wrong_answer", "The answer to request 11.", exchange.write_response(replace(answer, n=11), SERVER)
         ),
-    }
-
-
-def number_cases() -> dict[str, Case]:
-    def asked(n: int, at: int = NOW) -> exchange.Message:
-        return exchange.write_request(exchange.Request(n=n, at=at), DEVICE)
-
-    def check(expect: str, about: str, *requests: exchange.Message, last: int = 0) -> Case:
-        told = [{"body": b64u(message.body), "signature": message.signature} for message in requests]
-        given = {"device": b64u(DEVICE.public.raw), "requests": told}
-        return case("requests", expect, about, given, {"last": last} if last else None)
-
-    used = "sync.number_used"
-    return {
-        "next": check("ok", "Numbers rise.", asked(1), asked(2)),
-        "left_out": check("ok", "Numbers rise; they need not be next to each other.", asked(1), asked(9)),
-        "same_request_again": check("ok", "The very same bytes: the answer was lost.", asked(1), asked(2), asked(2)),
-        "replayed_request": check(used, "An old request, played again.", asked(1), asked(2), asked(1), last=2),
-        "other_request": check(used, "Other bytes under the last number.", asked(7), asked(7, NOW + 1), last=7),
     }
 
 

@@ -12,6 +12,8 @@ import { must, ProtocolError, refuse } from "./errors.js";
 const STRING_OR_STRUCTURE = /"(?:[^"\\]|\\.)*"|[{}[\]:]/g;
 const LONE_SURROGATE = /\p{Surrogate}/u;
 const HALF = "half a character";
+const MOST_VALUES = 200_000;
+const VALUE_BEFORE = new Set(Array.from("[{,", (letter) => letter.charCodeAt(0)));
 
 /**
  * UTF-8 bytes of a text.
@@ -93,6 +95,8 @@ export function decode(text) {
  * @returns {any}
  */
 export function readJson(bytes) {
+  const values = bytes.reduce((sum, byte) => sum + Number(VALUE_BEFORE.has(byte)), 0);
+  must(values <= MOST_VALUES, "encoding.json", "small bytes that would become large values");
   let text = "";
   let value;
   try {

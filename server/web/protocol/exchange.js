@@ -33,8 +33,11 @@ import { readDocument, signBare, verifyBare } from "./signed.js";
 export const PROTOCOL = "chaski-1";
 export const REQUEST = "chaski-1/request+jws";
 export const RESPONSE = "chaski-1/response+jws";
+export const REFUSAL = "chaski-1/refusal+jws";
 const LARGEST = 8 * 1024 * 1024;
 const MOST = 500;
+const MOST_CHAINS = 64;
+const LARGEST_STEP = 2 ** 20;
 const COUNT = optional(integer());
 const DOCUMENTS = arrayOf(text);
 
@@ -53,6 +56,7 @@ const REQUEST_MEMBERS = {
   envelopes: arrayOf(text, { most: MOST }),
   inventory_digest: perhaps(id128),
   inventory: table(formId, hashForm),
+  ended: table(id64, integer(1), MOST_CHAINS),
   budget: COUNT,
 };
 
@@ -109,8 +113,7 @@ export async function readRequest(message, devices) {
  */
 export async function readResponse(message, servers, { dev, n }) {
   const value = await readBody(message, RESPONSE, servers);
-  check(value, { dev: id128, n: integer(1) });
-  must(value.dev === dev && value.n === n, "exchange.wrong_answer");
+  requireAnswer(value, { dev, n });
   const said = checked(value, RESPONSE_MEMBERS);
   if (said.events) said.events = said.events.map((/** @type {JsonObject} */ event) => pick(event, EVENT));
   const { receipts, registry, manifest, trust = [], orders = [] } = said;
@@ -121,6 +124,22 @@ export async function readResponse(message, servers, { dev, n }) {
 }
 
 /**
+ * The last number that the server accepted, when it refused that of the request `n` of the tablet `dev` (SPEC 11.3
+ * rule 1).
+ * @param {Message} message
+ * @param {PublicKey[]} servers of the trust
+ * @param {{dev: string, n: number}} request
+ * @returns {Promise<number>}
+ */
+export async function readRefusal(message, servers, request) {
+  await verifyMessage(message, REFUSAL, servers);
+  const value = readObject(message.body);
+  requireAnswer(value, request);
+  check(value, { last: integer() });
+  return value.last;
+}
+
+/**
  * What a request says of the versions on board when they have not changed (SPEC 11.1).
  * @param {Record<string, string>} inventory form id to hash
  * @returns {string}
@@ -128,13 +147,16 @@ export async function readResponse(message, servers, { dev, n }) {
 export const inventoryDigest = (inventory) => encode(digest(canonical(inventory)).subarray(0, 16));
 
 /**
- * Refuse a number that was used, except for the very same bytes again (SPEC 11.3 rule 1).
- * @param {{n: number, body: Bytes}} request
- * @param {{n: number, body: Bytes} | null} last that was accepted from this device
+ * Refuse a number that was used, except for the very same bytes again, and one that uses up too many (SPEC 11.3
+ * rule 1).
+ * @param {{dev: string, n: number, body: Bytes}} request
+ * @param {{n: number, body: Bytes} | null} before that was accepted from this device
  */
-export function requireNewNumber({ n, body }, last) {
-  const used = last && n <= last.n && !same(body, last.body);
-  if (used) throw new ProtocolError("sync.number_used", undefined, { last: last.n });
+export function requireNewNumber({ dev, n, body }, before) {
+  if (before && n === before.n && same(body, before.body)) return;
+  const last = before ? before.n : 0;
+  if (n <= last) throw new ProtocolError("sync.number_used", undefined, { dev, n, last });
+  if (n > last + LARGEST_STEP) throw new ProtocolError("sync.number_skipped", undefined, { dev, n, last });
 }
 
 /**
@@ -152,16 +174,34 @@ export const isCopied = (written, told, code) => code === "sync.number_used" || 
  * @param {PublicKey[]} keys
  * @returns {Promise<JsonObject>}
  */
-async function readBody({ body, signature }, typ, keys) {
+async function readBody(message, typ, keys) {
+  await verifyMessage(message, typ, keys);
+  const value = readObject(inflated(message.body));
+  must(value.protocol === PROTOCOL, "exchange.wrong_protocol");
+  return value;
+}
+
+/**
+ * @param {Message} message
+ * @param {string} typ
+ * @param {PublicKey[]} keys
+ */
+async function verifyMessage({ body, signature }, typ, keys) {
   must(body.length <= LARGEST, "exchange.too_large");
   const parts = /^([A-Za-z0-9_-]{22})\.(.+)$/s.exec(signature);
   must(parts, "exchange.malformed");
   const key = keys.find(({ kid }) => kid === parts[1]);
   must(key, "exchange.unknown_signer");
   await verifyBare(body, parts[2], typ, key, "exchange.bad_signature");
-  const value = readObject(inflated(body));
-  must(value.protocol === PROTOCOL, "exchange.wrong_protocol");
-  return value;
+}
+
+/**
+ * @param {JsonObject} value of a response or refusal
+ * @param {{dev: string, n: number}} request
+ */
+function requireAnswer(value, { dev, n }) {
+  check(value, { dev: id128, n: integer(1) });
+  must(value.dev === dev && value.n === n, "exchange.wrong_answer");
 }
 
 /**

@@ -77,12 +77,15 @@ export const record = (members) => (value) =>
  * An object used as a table: any names of one form, values of another; left out it is empty (SPEC 2.3).
  * @param {Form} name
  * @param {Form} form
+ * @param {number} [most] names
  * @returns {Form}
  */
 export const table =
-  (name, form) =>
+  (name, form, most = Infinity) =>
   (value = {}) =>
-    isObject(value) && Object.entries(value).every(([key, entry]) => name(key) && form(entry));
+    isObject(value) &&
+    Object.keys(value).length <= most &&
+    Object.entries(value).every(([key, entry]) => name(key) && form(entry));
 
 /**
  * Refuse an object of which a member is missing or not of its form (SPEC 2.3); name the member.

@@ -8,7 +8,14 @@ import { canonical, concat, decode, encode, hex, readObject, utf8 } from "./enco
 import { acceptCertificate, acceptEnrolment, readInvitation } from "./enrolment.js";
 import { parseEnvelope, verifyEnvelope } from "./envelope.js";
 import { ProtocolError } from "./errors.js";
-import { inventoryDigest, isCopied, readRequest, readResponse, requireNewNumber } from "./exchange.js";
+import {
+  inventoryDigest,
+  isCopied,
+  readRefusal,
+  readRequest,
+  readResponse,
+  requireNewNumber,
+} from "./exchange.js";
 import { hpkeOpen, SEAL } from "./hpke.js";
 import { completeUpTo, takeIn } from "./intake.js";
 import { namedKey, routeKey, sealKey, sixWords } from "./keys.js";
@@ -111,13 +118,16 @@ const DO = {
   request: ({ body, signature, device }) => readRequest({ body: decode(body), signature }, [namedKey(device)]),
   response: ({ body, signature, servers, dev, n }) =>
     readResponse({ body: decode(body), signature }, servers.map(namedKey), { dev, n }),
+  refusal: ({ body, signature, servers, dev, n }) =>
+    readRefusal({ body: decode(body), signature }, servers.map(namedKey), { dev, n }),
   requests: async ({ device, requests }) => {
-    let last = null;
+    const key = namedKey(device);
+    let before = null;
     for (const { body, signature } of requests) {
-      const request = await readRequest({ body: decode(body), signature }, [namedKey(device)]);
-      const heard = { n: request.n, body: decode(body) };
-      requireNewNumber(heard, last);
-      last = heard;
+      const { n } = await readRequest({ body: decode(body), signature }, [key]);
+      const heard = { dev: key.kid, n, body: decode(body) };
+      requireNewNumber(heard, before);
+      before = heard;
     }
   },
   take_in: async ({ devices, route_secret, versions, envelopes }) => {
