@@ -16,6 +16,8 @@ from sync.trust import Trust
 
 TYP = "chaski-1/registry+jws"
 NATIONAL = "national"
+# How far above its own a server can have forgotten the number of a registry, or of a trust (SPEC 11.3).
+MOST_FORGOTTEN = 1_000
 KINDS = ("child", "protection", "labour")
 _SITE = re.compile(r"[0-9]{0,6}")
 _KIND = re.compile("|".join(KINDS))

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from client_material import Change, Line, Office, open_office
 from conftest import FOUNDED, World
 from intake_material import Field, open_field
 from intake_material import Tablet as Spoken
 
 from server.app import tablets_app
+from server.cli.orders import _name_as_revoked
 from server.flows import publishing
 from server.flows.publishing import Ring
-from server.store import devices, worklist
+from server.store import devices, meta, worklist
+from server.store.documents import KINDS
 from sync import enrolment as joining
 from sync import registry, trust
 from sync.keys import SigningKey
 from sync.members import MAX_INTEGER
 from sync.signed import Document
+from sync.staff import Staff
+from sync.transport import RefusedError
 
 
 @pytest.fixture
@@ -82,14 +90,76 @@ def test_a_trust_and_a_manifest_get_numbers_above_those_of_the_lost_ones(field: 
     assert put.manifest == held + 1_000_001
 
 
-def test_a_tablet_that_lies_about_its_numbers_ends_no_publishing_once_it_is_revoked(field: Field) -> None:
+def next_numbers(field: Field) -> list[int]:
+    """What the next trust, registry and manifest need."""
+    return [publishing.next_number(field.parts.db.read(), kind, now=FOUNDED) for kind in KINDS]
+
+
+def test_numbers_that_no_server_gave_out_end_no_publishing_and_are_put_before_somebody(field: Field) -> None:
+    liar, before = field.tablet(), next_numbers(field)
+    generation = meta.generation(field.parts.db.read())
+    for lie in (MAX_INTEGER, MAX_INTEGER - 1, before[2] + 2**20):
+        told = dict.fromkeys(KINDS, lie)
+        field.ask(liar, field.message(liar, **told, generation=generation))
+        assert next_numbers(field) == before
+    (item,) = worklist.waiting(field.parts.db.read())
+    assert (item.kind, item.dev, item.reason) == ("ahead", liar.key.kid, " ".join(f"{k}.{n}" for k, n in told.items()))
+    assert put_registry(field, 2) == 2
+    (version,) = field.rows("SELECT body FROM bundles")[0]
+    put = publishing.publish(field.parts.db, field.parts.keys, version, ring=Ring(), actor="tests", now=FOUNDED)
+    assert put.manifest == before[2]
+
+
+def test_a_lie_that_could_be_true_counts_until_the_tablet_is_revoked(field: Field) -> None:
     liar = field.tablet()
-    field.ask(liar, field.message(liar, registry=MAX_INTEGER, trust=MAX_INTEGER, manifest=MAX_INTEGER))
+    field.ask(liar, field.message(liar, registry=1_001, trust=1_001))
+    assert next_numbers(field)[:2] == [1_002, 1_002]
     with pytest.raises(publishing.Problem, match=r"document\.number_in_use"):
         put_registry(field, 2)
     assert put_registry(field, 2, revoked=[liar.key.kid]) == 2
     assert put_registry(field, 3, revoked=[liar.key.kid]) == 3
-    assert publishing.next_number(field.parts.db.read(), "trust") == 2
+    assert next_numbers(field)[:2] == [2, 4]
+
+
+@pytest.fixture
+def people_line(world: World, tmp_path: Path) -> Iterator[tuple[Office, Line]]:
+    """A served office, and a line before its people's door on which answers can be changed."""
+    with open_office(world, tmp_path) as office:
+        line = Line(int(office.people_url.rsplit(":")[-1]))
+        thread = threading.Thread(target=line.server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield office, line
+        line.server.shutdown()
+        thread.join()
+        line.server.server_close()
+
+
+def test_a_registrar_signs_under_the_number_that_the_server_needs_but_none_far_ahead(
+    people_line: tuple[Office, Line],
+) -> None:
+    office, line = people_line
+    field, world = office.field, office.field.world
+    ahead, stolen, other = (field.tablet() for _ in range(3))
+
+    def says(least: int) -> None:
+        def answer(change: Change) -> None:
+            if (change.method, change.path) == ("POST", "/v1/registry"):
+                change.status, change.headers = 409, {"Content-Type": "application/problem+json"}
+                change.put(json.dumps({"code": "document.number_in_use", "least": least}).encode())
+
+        line.answer = answer
+
+    with Staff.sign_in(line.url, "registro", world.passphrase("registro")) as staff:
+        field.ask(ahead, field.message(ahead, registry=MAX_INTEGER))
+        assert _name_as_revoked(staff, stolen.key.kid, office.registrar, office.pin) == 2
+        field.ask(ahead, field.message(ahead, registry=7))
+        says(MAX_INTEGER)
+        with pytest.raises(RefusedError, match=r"document\.number_in_use"):
+            _name_as_revoked(staff, other.key.kid, office.registrar, office.pin)
+        line.answer = lambda change: None
+        assert _name_as_revoked(staff, other.key.kid, office.registrar, office.pin) == 8
+    states = field.rows("SELECT state FROM devices WHERE dev IN (?, ?)", stolen.key.kid, other.key.kid)
+    assert states == [("revoked",)] * 2
 
 
 def readmit(field: Field, tablet: Spoken, body: bytes) -> tuple[int, dict[str, Any]]:

@@ -34,6 +34,7 @@ from server.problems import Problem
 from sync import enrolment as joining
 from sync.keyfiles import save_secret
 from sync.keys import SigningKey
+from sync.members import MAX_INTEGER
 from sync.signed import Document
 from sync.tablet import Tablet
 from sync.transport import RefusedError
@@ -316,6 +317,34 @@ def test_an_open_enrolment_code_ends_with_the_server_that_gave_it(
     restored(world, file, identity)
     with closing(Db(world.config.database)) as again, pytest.raises(Problem, match=r"enrolment\.code_expired"):
         enrolment.enrol(again, joining.request(code, SigningKey.generate()).to_bytes(), now=FOUNDED + DAY)
+
+
+@pytest.mark.parametrize("lie", [MAX_INTEGER, MAX_INTEGER - 1])
+def test_a_tablet_that_lies_about_its_numbers_makes_no_backup_unrestorable(
+    field: Field, world: World, identity: Path, shelf: Path, lie: int
+) -> None:
+    liar, db = field.tablet(), field.parts.db
+    field.ask(liar, field.message(liar, trust=lie, registry=lie, manifest=lie))
+    last = publishing.newest(db.read(), "manifest").number
+    file = backed_up(field, identity, shelf)
+    db.close()
+    lose(world.data)
+    assert restored(world, file, identity).manifest == max(last + 1, (FOUNDED + DAY) // 1000)
+
+
+def test_a_clock_that_is_behind_at_restore_makes_no_manifest_older_than_what_is_restored(
+    field: Field, world: World, identity: Path, shelf: Path
+) -> None:
+    """The lost server went on from what is restored: tablets may hold later manifests."""
+    tablet = field.tablet()
+    field.now = FOUNDED + 30 * DAY
+    field.push(tablet, field.envelope(tablet))
+    file = backed_up(field, identity, shelf)
+    field.parts.db.close()
+    lose(world.data)
+    unlocked = backup_keys.load(identity, str)
+    done = restore.restore(world.config, file, unlocked, now=1, progress=lambda step: None)
+    assert done.manifest == field.now // 1000 + 1
 
 
 # Power cuts

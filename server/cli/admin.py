@@ -88,7 +88,7 @@ def show_trust(data: Path, as_json: bool) -> None:
         "servers": list(found.servers),
         "issued": found.issued,
         "expires": found.expires,
-        "next": {kind: publishing.next_number(reading, kind) for kind in ("trust", "registry")},
+        "next": {kind: publishing.next_number(reading, kind, now=now_ms()) for kind in ("trust", "registry")},
     }
 
     def write(console: Console) -> None:

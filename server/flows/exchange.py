@@ -113,8 +113,7 @@ def _news(w: Connection, dev: str, request: Request, seq: dict[str, int], now: i
     generation = meta.generation(w)
     # A cursor counts in one generation of the database; after a restore everything is told from the start.
     cursor = request.cursor if request.generation == generation else 0
-    if request.generation != generation:
-        publishing.notice_ahead(w, dev, {kind: getattr(request, kind) for kind in documents.KINDS}, now=now)
+    publishing.notice_ahead(w, dev, {kind: getattr(request, kind) for kind in documents.KINDS}, now=now)
     events = statuses.since(w, dev, cursor, EVENTS_AT_ONCE)
     return Response(
         dev=dev,

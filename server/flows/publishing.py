@@ -14,17 +14,19 @@ from server.flows import enrolment
 from server.keys import ServerKeys
 from server.problems import Problem
 from server.store import audit, bundles, devices, documents, keyrings, worklist
+from server.store.audit import SERVER
 from server.store.bundles import Published
 from server.store.documents import Stored
 from sync import bundle, manifest, registry, trust
 from sync.manifest import Entry, Manifest, RouteKeyEntry
 from sync.members import FORM_ID, LABEL, NAME, Members
-from sync.registry import Registry
+from sync.registry import MOST_FORGOTTEN, Registry
 from sync.signed import Document, never_back
 from sync.trust import Trust
 
-SERVER = "server"
 ROUTE_EPOCH = 90 * 24 * 3_600_000
+# How far above its own, or the seconds since 1970, a server can have forgotten a manifest's number (SPEC 11.3).
+MOST_MANIFESTS_FORGOTTEN = 2**20
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def _with(held: Manifest, version: Published, ring: Ring) -> Manifest:
 
 def renew_manifest(w: Connection, keys: ServerKeys, wanted: Manifest, now: int) -> int:
     """Sign what is wanted as the next manifest and put it in force; return its number."""
-    number = max(next_number(w, "manifest"), now // 1000)
+    number = max(next_number(w, "manifest", now=now), now // 1000)
     payload = manifest.make(number=number, forms=wanted.forms, route_keys=wanted.route_keys, issued=now)
     document = Document(payload).signed_by(keys.signing, manifest.TYP)
     # Read it as every tablet will: one that they refuse would end publishing, since each manifest grows from the last.
@@ -120,7 +122,7 @@ def take_trust(db: Db, keys: ServerKeys, body: bytes, *, actor: str, now: int) -
         held = trust_in_force(w)
         accepted = trust.accept(document, held, held.pin)
         if accepted.number > held.number:
-            _refuse_number_in_use(w, "trust", accepted.number)
+            _refuse_number_in_use(w, "trust", accepted.number, now=now)
             _take_trust(w, keys, document, accepted, now=now, actor=actor)
     return accepted.number
 
@@ -133,22 +135,26 @@ def take_registry(db: Db, body: bytes, *, actor: str, now: int) -> int:
         accepted = registry.accept(document, trust_in_force(w), None)
         never_back("registry", accepted, held)
         if held is None or accepted.number > held.number:
-            _refuse_number_in_use(w, "registry", accepted.number, leaving_out=accepted.revoked)
+            _refuse_number_in_use(w, "registry", accepted.number, now=now, leaving_out=accepted.revoked)
             _take_registry(w, document, accepted, now=now, actor=actor)
     return accepted.number
 
 
-def next_number(c: Connection, kind: str, *, leaving_out: Collection[str] = ()) -> int:
+def next_number(c: Connection, kind: str, *, now: int, leaving_out: Collection[str] = ()) -> int:
     """Return the number that the next trust, registry or manifest needs (SPEC 11.3).
 
-    After a restore tablets still hold documents that this database has forgotten. Revoked tablets, and `leaving_out`
-    that are about to be, do not count: one that lies could end publishing.
+    After a restore tablets still hold documents that this database has forgotten. Revoked tablets, `leaving_out` that
+    are about to be, and numbers that no server can have given out do not count: one that lies could end publishing.
     """
-    return 1 + max(documents.numbers(c).get(kind, 0), devices.most_told(c, kind, leaving_out))
+    own = documents.numbers(c).get(kind, 0)
+    most = max(own, now // 1000) + MOST_MANIFESTS_FORGOTTEN if kind == "manifest" else own + MOST_FORGOTTEN
+    return 1 + max(own, devices.most_told(c, kind, most, leaving_out))
 
 
-def _refuse_number_in_use(w: Connection, kind: str, number: int, *, leaving_out: Collection[str] = ()) -> None:
-    least = next_number(w, kind, leaving_out=leaving_out)
+def _refuse_number_in_use(
+    w: Connection, kind: str, number: int, *, now: int, leaving_out: Collection[str] = ()
+) -> None:
+    least = next_number(w, kind, now=now, leaving_out=leaving_out)
     if number < least:
         raise Problem("document.number_in_use", f"{kind} {least} is the next", least=least)
 
@@ -178,7 +184,10 @@ def _put(w: Connection, kind: str, number: int, document: Document, now: int) ->
 
 
 def notice_ahead(w: Connection, dev: str, told: Mapping[str, int], *, now: int) -> None:
-    """Put a tablet on the work list that holds documents which this database, restored from a copy, has forgotten."""
+    """Put a tablet on the work list that says it holds documents which this database does not have.
+
+    Either the database was restored from a copy and has forgotten them, or the tablet lies.
+    """
     if forgotten := _forgotten(w, told):
         worklist.add(w, kind="ahead", dev=dev, reason=forgotten, at=now)
 

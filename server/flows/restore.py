@@ -143,8 +143,10 @@ def _missing_route_keys(c: Connection, own: ServerKeys) -> list[str]:
 def _renew(db: Db, own: ServerKeys, stated: _Stated, now: int) -> int:
     """Make it another database than the lost one, so that tablets offer again what they keep (SPEC 11.3)."""
     with db.write() as w:
-        snapshot.renew(w, generation=secrets.token_urlsafe(8), at=now)
-        number = publishing.renew_manifest(w, own, publishing.manifest_in_force(w), now)
+        # This machine's clock may be behind, but the lost server went on from here: so must the number of the manifest.
+        after = max(now, snapshot.newest_time(w) + 1_000)
+        snapshot.renew(w, generation=secrets.token_urlsafe(8))
+        number = publishing.renew_manifest(w, own, publishing.manifest_in_force(w), after)
         trail.append(
             w,
             at=now,

@@ -124,9 +124,11 @@ def inventories(c: Connection) -> dict[str, dict[str, str]]:
     return found
 
 
-def most_told(c: Connection, kind: str, leaving_out: Collection[str] = ()) -> int:
-    """The highest number of a trust, registry or manifest that a certified tablet, but for some, said it holds."""
-    found = rows(c, f"select dev, {kind} as number from devices where state = 'certified' and {kind} > 0")  # noqa: S608
+def most_told(c: Connection, kind: str, up_to: int, leaving_out: Collection[str] = ()) -> int:
+    """The highest number of a trust, registry or manifest, up to a limit, that a certified tablet, but for some, said
+    it holds."""
+    sql = f"select dev, {kind} as number from devices where state = 'certified' and {kind} between 1 and ?"  # noqa: S608
+    found = rows(c, sql, [up_to])
     return max((int(item["number"]) for item in found if item["dev"] not in leaving_out), default=0)
 
 
