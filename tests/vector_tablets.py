@@ -133,13 +133,37 @@ def receipt_cases() -> dict[str, Case]:
 
 
 def copied_cases() -> dict[str, Case]:
-    def check(about: str, written: int, told: int | None, begins: bool, code: str = "") -> Case:
-        return case("copied", "ok", about, {"written": written, "told": told, "code": code}, begins)
+    def told(
+        about: str,
+        written: int,
+        seq: int | None,
+        *later: int | None,
+        code: str = "",
+        ended: list[int | None] | None = None,
+    ) -> Case:
+        """A tablet is told something of its chain; `ended` only if it begins a new one."""
+        given = {"written": written, "told": seq, "code": code, "later": list(later)}
+        named = [None] * (1 + len(later)) if ended is None else ended
+        return case("copied", "ok", about, given, {"begins": ended is not None, "ended": named})
 
+    used, skipped = "sync.number_used", "sync.number_skipped"
     return {
-        "no_news": check("An answer that says nothing of the chain.", 3, None, False),
-        "behind": check("The server has not everything yet.", 3, 2, False),
-        "level": check("The server has what the tablet wrote.", 3, 3, False),
-        "above": check("The server has more than the tablet wrote: a copy of it speaks too.", 3, 4, True),
-        "number_used": check("Somebody used its request number.", 3, None, True, "sync.number_used"),
+        "no_news": told("An answer that says nothing of the chain.", 3, None),
+        "behind": told("The server has not everything yet.", 3, 2, 3),
+        "level": told("The server has what the tablet wrote.", 3, 3),
+        "above": told("The server has more than the tablet wrote: a copy of it speaks too.", 3, 4, ended=[None]),
+        "number_used": told("Somebody used its request number.", 3, None, code=used, ended=[3]),
+        "number_skipped": told("A number too far above says nothing of a copy.", 3, None, 3, code=skipped),
+        "ended_until_level": told(
+            "It names the chain until the server has all of it, and no longer.",
+            3,
+            None,
+            *(0, 2, None, 3, None),
+            code=used,
+            ended=[3, 3, 3, 3, None, None],
+        ),
+        "ended_above": told(
+            "The server has more of it than the tablet.", 3, None, 5, None, code=used, ended=[3, None, None]
+        ),
+        "ended_empty": told("Nothing was written in the chain.", 0, None, None, code=used, ended=[None, None]),
     }

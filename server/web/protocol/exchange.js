@@ -169,6 +169,14 @@ export function requireNewNumber({ dev, n, body }, before) {
 export const isCopied = (written, told, code) => code === "sync.number_used" || (told ?? 0) > written;
 
 /**
+ * What a tablet says in `ended` of a chain that it left, or null once the server has it (SPEC 11.3 rule 7).
+ * @param {number} written the largest `seq` that it wrote there
+ * @param {(number | null)[]} told the `seq` for this chain of each response so far
+ * @returns {number | null}
+ */
+export const endedAt = (written, told) => (told.some((seq) => (seq ?? 0) >= written) ? null : written);
+
+/**
  * @param {Message} message
  * @param {string} typ
  * @param {PublicKey[]} keys

@@ -9,6 +9,7 @@ import { acceptCertificate, acceptEnrolment, readInvitation } from "./enrolment.
 import { parseEnvelope, verifyEnvelope } from "./envelope.js";
 import { ProtocolError } from "./errors.js";
 import {
+  endedAt,
   inventoryDigest,
   isCopied,
   readRefusal,
@@ -143,7 +144,11 @@ const DO = {
     const chains = stored.map(({ header: { dev, chain } }) => [chain, completeUpTo(stored, dev, chain)]);
     return { items, seq: Object.fromEntries(chains) };
   },
-  copied: ({ written, told, code }) => isCopied(written, told, code),
+  copied: ({ written, told, code, later }) => {
+    const begins = isCopied(written, told, code);
+    const heard = [told, ...later];
+    return { begins, ended: heard.map((_, at) => (begins ? endedAt(written, heard.slice(0, at + 1)) : null)) };
+  },
   unlock: async ({ phrase, salt, locked, purpose }) => {
     const { auth, lock } = await passphraseKeys(phrase, decode(salt));
     const secret = await unlockSecret(lock, locked, purpose);
