@@ -4,7 +4,6 @@ Called by sync.tablet and the interview in the terminal. A draft never leaves th
 only after somebody was warned: a screening lost is a person lost.
 """
 
-import os
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from sync import durable
 from sync.encoding import canonical, strict_json
 from sync.errors import SyncError
 from sync.keys import SigningKey
@@ -71,20 +71,12 @@ class Drafts:
         """Put a draft on the disk, whole or not at all; returns when a power cut can no longer undo it."""
         header = f"chaski-1/draft/{draft.id}/{draft.sha}\n".encode()
         nonce = secrets.token_bytes(NONCE_BYTES)
-        plain = pack(
-            canonical({name: value for name, value in asdict(draft).items() if name not in ("id", "sha")}), SIZE
-        )
+        content = {name: value for name, value in asdict(draft).items() if name not in ("id", "sha")}
+        sealed = self._cipher(draft.id).encrypt(nonce, pack(canonical(content), SIZE), header)
         if not self._folder.exists():
             self._folder.mkdir(mode=0o700)
-            _make_durable(self._folder.parent)
-        written = self._path(draft.id).with_suffix(".new")
-        descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(header + nonce + self._cipher(draft.id).encrypt(nonce, plain, header))
-            file.flush()
-            os.fsync(file.fileno())
-        written.replace(self._path(draft.id))
-        _make_durable(self._folder)
+            durable.sync_folder(self._folder.parent)
+        durable.replace(self._path(draft.id), header + nonce + sealed)
 
     def load(self, draft_id: str) -> Draft:
         """Open a draft; SyncError draft.unopenable if it is not this device's, not this one, or not as it was saved."""
@@ -117,7 +109,7 @@ class Drafts:
         """Remove a draft for good."""
         if self._path(draft_id).exists():
             self._path(draft_id).unlink()
-            _make_durable(self._folder)
+            durable.sync_folder(self._folder)
 
     # Age
 
@@ -145,8 +137,8 @@ class Drafts:
 
     def _ids(self) -> list[str]:
         sealed = set(self._outbox.jtis().values())
-        for left in self._folder.glob("*.new"):  # The power went while it was written; the draft before it is whole.
-            left.unlink()
+        for unfinished in self._folder.glob(f"*{durable.UNFINISHED}"):  # The draft before it is whole.
+            unfinished.unlink()
         ids = [path.stem for path in self._folder.glob("*.draft")]
         for draft_id in sealed.intersection(ids):
             self.destroy(draft_id)
@@ -160,12 +152,3 @@ class Drafts:
     def _cipher(self, draft_id: str) -> AESGCM:
         derived = HKDF(SHA256(), length=32, salt=None, info=f"chaski-1/draft/{draft_id}".encode())
         return AESGCM(derived.derive(self._device.secret))
-
-
-def _make_durable(folder: Path) -> None:
-    """Have the disk keep what files a folder has."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

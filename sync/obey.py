@@ -1,6 +1,7 @@
 """Carries out a registrar's orders on the tablet (SPEC 5.6): each once, in rising order, whole after any power cut.
 
-Called by sync.tablet and sync.conversation. A wipe ends with its number; it never destroys what has no receipt.
+Called by sync.tablet and sync.conversation. A wipe never destroys what has no receipt, and never keeps it from being
+sent: what cannot be removed is tried again, and the wipe ends with its number only when nothing is left.
 """
 
 import os
@@ -9,48 +10,69 @@ from contextlib import suppress
 from pathlib import Path
 
 from sync import order
+from sync.durable import sync_folder
+from sync.errors import SyncError
 from sync.outbox import Outbox
-from sync.proof import sync_folder
 from sync.signed import Document
 from sync.trust import Trust
 
 
-def carry_out(orders: Iterable[Document], trust: Trust, dev: str, outbox: Outbox, drafts: Path) -> None:
-    """Do what is ordered above the last number carried out; an order that is not a registrar's raises and stops."""
+def heed(orders: Iterable[Document], trust: Trust, dev: str, outbox: Outbox) -> None:
+    """Record what is ordered above the last number; an order that is not a registrar's raises and stops."""
     for document in orders:
-        given = order.accept(document, trust, dev)
-        if given.number <= outbox.standing().orders:
+        given, standing = order.accept(document, trust, dev), outbox.standing()
+        if given.number <= max(standing.orders, standing.wiping):
             continue
         if given.order == order.REVOKE:
             outbox.revoke(given.number)
         else:
             outbox.begin_wipe(given.number)
-            finish_wipe(outbox, drafts)
 
 
 def finish_wipe(outbox: Outbox, drafts: Path) -> None:
-    """Complete a wipe that was begun, from its start: half a wipe looks like none."""
+    """Go as far as possible with a wipe that was begun, from its start: half a wipe looks like none."""
     if outbox.standing().wiping:
-        _shred(drafts)
-        outbox.wipe()
+        emptied = _shred(drafts)  # First, for on a full disk it makes room for the rest.
+        with suppress(OSError, SyncError):
+            outbox.wipe(complete=emptied)
 
 
-def _shred(folder: Path) -> None:
-    """Overwrite and remove every file below a folder, as far as the file system writes in place."""
-    if not folder.exists():
-        return
+def carry_out(orders: Iterable[Document], trust: Trust, dev: str, outbox: Outbox, drafts: Path) -> None:
+    """Do at once what is ordered, as far as it goes."""
+    try:
+        heed(orders, trust, dev, outbox)
+    finally:
+        finish_wipe(outbox, drafts)
+
+
+def _shred(folder: Path) -> bool:
+    """Overwrite and remove every file below a folder, as far as the file system writes in place.
+
+    Says whether the folder is empty: what cannot be removed keeps nothing else.
+    """
     for place, folders, files in os.walk(folder, topdown=False):
         for name in (*files, *folders):
-            path = Path(place) / name
-            if path.is_symlink():
-                path.unlink()
-            elif path.is_dir():
-                path.rmdir()
-            else:
-                with suppress(OSError):  # What cannot be overwritten is removed all the same.
-                    _overwrite(path)
-                path.unlink()
-        sync_folder(Path(place))
+            with suppress(OSError):
+                _remove(Path(place) / name)
+    try:
+        if not folder.exists():
+            return True
+        sync_folder(folder)
+        return not any(folder.iterdir())
+    except OSError:
+        return False
+
+
+def _remove(path: Path) -> None:
+    if path.is_symlink():
+        path.unlink()
+    elif path.is_dir():
+        sync_folder(path)
+        path.rmdir()
+    else:
+        with suppress(OSError):  # What cannot be overwritten is removed all the same.
+            _overwrite(path)
+        path.unlink()
 
 
 def _overwrite(path: Path) -> None:

@@ -3,10 +3,11 @@
 Called by sync.outbox alone. A store that is behind its proof, or has none, is not its own latest state (SPEC 6.2).
 """
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from sync import durable
 
 _TEXT = re.compile(r"([A-Za-z0-9_-]{11}) (\d{1,15}) (\d{1,15})\n")
 
@@ -32,19 +33,4 @@ def read(path: Path) -> Proof | None:
 
 def write(path: Path, proof: Proof) -> None:
     """Replace the file, on the disk before this returns."""
-    fresh = path.with_suffix(".fresh")
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
-        file.write(f"{proof.chain} {proof.seq} {proof.request}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have it on the disk which files there are."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+    durable.replace(path, f"{proof.chain} {proof.seq} {proof.request}\n".encode("ascii"))

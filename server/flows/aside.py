@@ -12,6 +12,7 @@ from pathlib import Path
 
 from server.archive import BackupError
 from server.config import Config
+from sync.durable import sync_folder
 
 _MIB = 2**20
 _FILE = "copy.db"
@@ -63,11 +64,7 @@ def put_in_place(file: Path, name: Path) -> None:
     with file.open("rb") as written:
         os.fsync(written.fileno())
     file.rename(name)
-    folder = os.open(name.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(name.parent)
 
 
 def need_room(place: Path, needed: int) -> None:
