@@ -35,7 +35,7 @@ def install(app: Flask) -> None:
     app.after_request(_keep_no_copy)
     here: Parts = app.extensions["chaski"]
     token = here.config.metrics_token
-    metrics.install(app, here.metrics, token, lambda: work.figures(here.db, here.config, now=here.now()))
+    metrics.install(app, here.metrics, token, lambda: work.figures(here.db, here.config, here.keys, now=here.now()))
     own = (blueprint, devices.blueprint, documents.blueprint, desks.blueprint, worklist.blueprint)
     page.install(app, publish(app, *own, common.blueprint, title="Chaski: puerta de las personas", guard=auth.GUARD))
 

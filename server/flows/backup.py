@@ -4,7 +4,6 @@ own keys never go along. `chaski backup` and the daily job call it."""
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -19,12 +18,12 @@ from server.db import Connection, Db
 from server.flows import aside
 from server.keys import ServerKeys
 from server.store import snapshot, worklist
+from server.store.audit import SERVER
 from server.store.snapshot import Holdings
 from sync.signed import Document
 
 # The server's own word on a backup, which servers alone make and read; it is no document of the protocol.
 TYP = "chaski-1/backup+jws"
-SERVER = "server"
 SUFFIX = ".tar.gz.age"
 _PARTIAL = ".partial"
 _DAY = 24 * 3_600_000
@@ -87,8 +86,6 @@ def _write(file: Path, stated: bytes, copied: Path, recipient: str, progress: Pr
             written = archive.write(
                 out, stated, copied, recipient, lambda done: progress(f"encrypting: {aside.mib(done)}")
             )
-            out.flush()
-            os.fsync(out.fileno())
         aside.put_in_place(partial, file)
     finally:
         partial.unlink(missing_ok=True)
@@ -118,6 +115,11 @@ def daily(db: Db, config: Config, keys: ServerKeys, *, now: int) -> int:
     for old in others[config.backup_keep - 1 :]:
         old.unlink()
     return 1
+
+
+def newest(folder: Path, keys: ServerKeys) -> int | None:
+    """When this server's newest backup in a folder was made (ms); None where there is none."""
+    return max(map(_made_at, _made(folder, keys)), default=None)
 
 
 def _made(folder: Path, keys: ServerKeys) -> list[Path]:

@@ -6,10 +6,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from server.config import Config
 from server.db import Db
+from server.flows import backup
+from server.keys import ServerKeys
 from server.problems import Problem
 from server.store import gauges, jobs, meta
 from server.store.gauges import Queued
@@ -49,7 +50,7 @@ def beat(db: Db, config: Config, *, now: int) -> None:
         meta.set_pulse(w, now)
 
 
-def figures(db: Db, config: Config, *, now: int) -> Figures:
+def figures(db: Db, config: Config, keys: ServerKeys, *, now: int) -> Figures:
     """Return the figures of this moment."""
     c = db.read()
     return Figures(
@@ -60,16 +61,10 @@ def figures(db: Db, config: Config, *, now: int) -> Figures:
         log=_size(config, "-wal"),
         free=shutil.disk_usage(config.data).free,
         runs=jobs.last(c),
-        backup=_newest(config.backup_folder),
+        backup=backup.newest(config.backup_folder, keys) if config.backup_folder else None,
     )
 
 
 def _size(config: Config, suffix: str) -> int:
     path = config.database.with_name(config.database.name + suffix)
     return path.stat().st_size if path.exists() else 0
-
-
-def _newest(folder: Path | None) -> int | None:
-    """When the newest backup was written (milliseconds); None where there is none."""
-    files = folder.iterdir() if folder is not None and folder.is_dir() else ()
-    return max((path.stat().st_mtime_ns // 1_000_000 for path in files if path.is_file()), default=None)

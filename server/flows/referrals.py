@@ -12,12 +12,11 @@ from server.db import Connection, Db
 from server.flows.routing import Decision
 from server.problems import Problem
 from server.store import audit, referrals, statuses
-from server.store.audit import Deed
+from server.store.audit import SERVER, Deed
 from server.store.referrals import Referral
 
 MINUTE = 60 * 1000
 WAITING = "waiting"
-SERVER = "server"
 # How a desk's work on a referral ended; "phoned" and paper count as work.
 RESULTS = ("attended", "handed_over", "not_found", "declined", "mistaken")
 

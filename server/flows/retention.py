@@ -24,9 +24,8 @@ def erase_routes(db: Db, *, now: int, days: int) -> int:
         with db.write() as w:
             erased = routes.erase(w, before=now - days * DAY, most=_AT_ONCE)
             if erased:
-                audit.append(
-                    w, at=now, action="routes.erased", actor="server", subject="routes", detail={"count": erased}
-                )
+                count = {"count": erased}
+                audit.append(w, at=now, action="routes.erased", actor=audit.SERVER, subject="routes", detail=count)
         total += erased
         if erased < _AT_ONCE:
             return total

@@ -14,6 +14,8 @@ from server.db import Connection, Row, row, rows
 # Long enough for a SHA-256 in hex and a dotted action, too narrow for anything a person said.
 _ID = re.compile(r"[A-Za-z0-9_.:@-]{0,80}")
 START = "0" * 64
+SERVER = "server"
+"""The actor of what no person and no tablet did."""
 _DETAIL = json.JSONEncoder(sort_keys=True)
 _FIELDS = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
