@@ -5,7 +5,7 @@ Called by `chaski desk` and by tests. Keys and plaintext stay in memory; nothing
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
@@ -50,6 +50,10 @@ class OpenedScreening(Reading):
     kseq: int
     missing: tuple[int, ...]
     route_agrees: bool | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the screening as plain data, for programs."""
+        return {**asdict(self), "assessment": self.assessment.as_dict(), "agrees": self.agrees}
 
 
 class Desk:

@@ -13,22 +13,15 @@ from rich.console import Console
 
 from server import ceremony, config
 from server.app import serve as serve_forever
+from server.cli.data_folder import data_option, of_a_server
 from server.cli.terminal import busy, json_option, now_ms, show
 from server.db import Db
 from server.flows import audit as audit_flow
 from server.flows import publishing
 
-data_option = click.option(
-    "--data", required=True, type=click.Path(path_type=Path, file_okay=False), help="The server's data folder."
-)
-
 
 def _database(data: Path) -> Db:
-    """Open a server's database; opening what is not there would make an empty one, whose every chain holds."""
-    path = config.Config(data=data).database
-    if not path.exists():
-        raise config.ConfigError("--data", f"{data} holds no server; `chaski init` makes one")
-    return Db(path)
+    return Db(of_a_server(config.Config(data=data)).database)
 
 
 @click.command()

@@ -12,8 +12,9 @@ import click
 from rich.console import Console
 
 from server import backup_keys, keys
+from server.cli.data_folder import data_option, of_a_server
 from server.cli.terminal import busy, json_option, now_ms, passphrase_from, show
-from server.config import Config, ConfigError
+from server.config import Config
 from server.config import recipient as read_recipient
 from server.flows import backup as backup_flow
 from server.flows import restore as restore_flow
@@ -22,9 +23,6 @@ from server.store.snapshot import Holdings
 
 _OFTEN = 0.1  # seconds between two lines of progress
 
-data_option = click.option(
-    "--data", required=True, type=click.Path(path_type=Path, file_okay=False), help="The server's data folder."
-)
 file_type = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
@@ -78,9 +76,7 @@ def backup(data: Path, recipient: str, folder: Path, as_json: bool) -> None:
 
     The server's own keys (DATA/keys) are not in it: keep a copy of that folder apart, and offline.
     """
-    config = Config(data=data.absolute())
-    if not config.database.exists():
-        raise ConfigError("--data", f"{data} holds no server; `chaski init` makes one")
+    config = of_a_server(Config(data=data.absolute()))
     try:
         to = read_recipient(recipient)
     except ValueError as wrong:

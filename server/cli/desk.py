@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 import click
@@ -12,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from server.cli.staff import Who, staff_options
-from server.cli.terminal import json_option, show
+from server.cli.terminal import json_option, local_time, show
 from server.flows.referrals import RESULTS
 from sync.desk import OpenedScreening
 
@@ -26,7 +24,7 @@ TRAINING_HINT = " Training has a view of its own: --mode training."
 
 @click.group()
 def desk() -> None:
-    """See queues, open screenings with your own key, accept and close referrals."""
+    """See queues, open screenings with your own key, accept and close referrals, decide what waits for a person."""
 
 
 mode_option = click.option(
@@ -63,7 +61,7 @@ def queue(queue: str | None, mode: str, pin: str, who: Who, as_json: bool) -> No
 
 def _text(column: str, value: Any) -> str:
     if column == "deadline" and isinstance(value, int):
-        return datetime.fromtimestamp(value / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
+        return local_time(value)
     return "" if value is None else str(value)
 
 
@@ -76,11 +74,7 @@ def open_command(referral: str, pin: str, who: Who, as_json: bool) -> None:
     """Open a screening with your own key, on this machine: answers, indicators, and the outcome computed again."""
     with who.at_desk(pin) as session:
         opened = session.open(referral)
-    show(
-        {**asdict(opened), "assessment": opened.assessment.as_dict(), "agrees": opened.agrees},
-        as_json,
-        lambda console: write_opened(console, opened),
-    )
+    show(opened.as_dict(), as_json, lambda console: write_opened(console, opened))
 
 
 def write_opened(console: Console, opened: OpenedScreening) -> None:

@@ -1,4 +1,4 @@
-"""`chaski device`: a tablet as a reference client in the terminal, and the two staff commands that admit one."""
+"""`chaski device`: a tablet as a reference client in the terminal, and the staff commands that admit one."""
 
 from __future__ import annotations
 
@@ -18,13 +18,11 @@ from server.cli import interview
 from server.cli.interview import Ending
 from server.cli.interview_pages import at
 from server.cli.private_terminal import PrivateTerminal
-from server.cli.staff import Who, staff_options
-from server.cli.terminal import busy, json_option, now_ms, passphrase_from, read_object, show
-from server.problems import Problem
+from server.cli.staff import KeyFile, Who, listed, registrar_options, staff_options
+from server.cli.terminal import busy, json_option, now_ms, read_object, show
 from sync import enrolment
 from sync.encoding import unb64u
-from sync.keyfiles import load_secret
-from sync.keys import SigningKey, VerifyKey
+from sync.keys import VerifyKey
 from sync.tablet import Tablet
 from sync.told import Status, SyncReport, warnings
 
@@ -63,7 +61,7 @@ def _see_to_drafts(tablet: Tablet) -> None:
 
 @click.group()
 def device() -> None:
-    """Admit a tablet (invite, list, approve) and be one (enrol, pull, screen, sync, status)."""
+    """Admit, revoke or wipe a tablet, and be one (enrol, pull, screen, sync, status)."""
 
 
 @device.command()
@@ -130,31 +128,27 @@ def enrol(invitation: str, folder: Path, as_json: bool) -> None:
 
 
 @device.command()
-@click.argument("dev")
+@registrar_options
 @click.option("--words", required=True, help="The six words that the tablet shows, as heard from its holder.")
-@click.option("--key", required=True, type=click.Path(path_type=Path, exists=True), help="The registrar's key.")
-@click.option("--key-passphrase-file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @staff_options
 @json_option
-def approve(dev: str, words: str, key: Path, key_passphrase_file: Path | None, who: Who, as_json: bool) -> None:
+def approve(dev: str, registrar: KeyFile, words: str, who: Who, as_json: bool) -> None:
     """Certify a tablet, if the six words are those of the key that it enrolled with (registrar)."""
-    registrar = load_secret(key, SigningKey, passphrase_from(key_passphrase_file, f"Passphrase of {key}"))
+    key = registrar.unlock()
     with who.sign_in() as staff:
-        listed = next((entry for entry in staff.get("/v1/devices") if entry["dev"] == dev), None)
-        if listed is None:
-            raise Problem("device.not_found", f"no tablet {dev} has enrolled; `chaski device list` names them")
+        tablet = listed(staff, dev)
         certificate = enrolment.certify(
-            VerifyKey.from_raw(unb64u(listed["key"])),
+            VerifyKey.from_raw(unb64u(tablet["key"])),
             words.split(),
-            registrar,
-            region=listed["region"],
-            label=listed["label"],
+            key,
+            region=tablet["region"],
+            label=tablet["label"],
             number=1,
             issued=now_ms(),
         )
         staff.post(f"/v1/devices/{dev}/certificate", data=certificate.to_bytes())
-    data = {"dev": dev, "label": listed["label"], "region": listed["region"]}
-    show(data, as_json, lambda console: console.print(f"Certified {listed['label']} for region {listed['region']}."))
+    data = {"dev": dev, "label": tablet["label"], "region": tablet["region"]}
+    show(data, as_json, lambda console: console.print(f"Certified {tablet['label']} for region {tablet['region']}."))
 
 
 @device.command()
@@ -197,7 +191,6 @@ def screen(
         if answers is None:
             ending = _converse(tablet, form, language, day)
         else:
-            tablet.may_screen()
             given = tablet.screen(form, read_object(answers), taken=day or datetime.now().astimezone().date())
             ending = Ending("sealed", given.jti, given)
     done = ending.screened

@@ -17,11 +17,9 @@ from screening_forms import checks, engine, indicators, policy, reasons, scoring
 from screening_forms.compile import CHANNELS, CompiledForm, compile_form
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.workbook import Workbook
-from server.cli.staff import Who, staff_options
-from server.cli.terminal import busy, json_option, passphrase_from, read_object, show
+from server.cli.staff import KeyFile, Who, staff_options
+from server.cli.terminal import busy, json_option, read_object, show
 from sync import bundle, route
-from sync.keyfiles import load_secret
-from sync.keys import SigningKey
 from sync.signed import Document
 
 channel_option = click.option(
@@ -217,7 +215,11 @@ def _sign(positive: bool) -> str:
 @click.argument("form")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--key", required=True, type=click.Path(path_type=Path, exists=True), help="Your author or reviewer key.")
-@click.option("--passphrase-file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--passphrase-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="File whose first line is the key's passphrase; asked for when left out.",
+)
 @json_option
 def sign(form: str, file: Path, key: Path, passphrase_file: Path | None, as_json: bool) -> None:
     """Sign the bundle in FILE, after compiling FORM here and finding the very same bytes."""
@@ -228,7 +230,7 @@ def sign(form: str, file: Path, key: Path, passphrase_file: Path | None, as_json
         version = compiled(form, document.content["channel"])
     if version.to_bytes() != document.payload:
         raise click.ClickException(f"{file} is not what {form} compiles to on this machine; nothing was signed.")
-    signer = load_secret(key, SigningKey, passphrase_from(passphrase_file, f"Passphrase of {key}"))
+    signer = KeyFile(key, passphrase_file).unlock()
     signed = document.signed_by(signer, bundle.TYP)
     file.write_bytes(signed.to_bytes())
     data = {"sha256": signed.sha256, "kid": signer.kid, "signatures": len(signed.signatures)}

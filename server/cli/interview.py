@@ -72,7 +72,6 @@ def choose(
 
 
 def _begin(tablet: Tablet, terminal: PrivateTerminal, form: str, language: str | None, now: int) -> Draft | None:
-    tablet.may_screen()
     sha = tablet.version(form)
     compiled = tablet.form(sha)[0]
     if language is not None and language not in compiled.languages:
@@ -305,8 +304,4 @@ def _date(line: str) -> str:
         raise UnclearError("Escriba una fecha que exista, como 31/12/2026.") from error
 
 
-def _text(line: str) -> str:
-    return line
-
-
-READERS: dict[str, Callable[[str], str]] = {"integer": _integer, "date": _date, "text": _text}
+READERS: dict[str, Callable[[str], str]] = {"integer": _integer, "date": _date, "text": str}

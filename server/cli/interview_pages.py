@@ -98,7 +98,8 @@ def _how(node: Node, interview: Interview) -> str:
     if node.type in ("note", "acknowledge"):
         return _HOW[node.type]
     had = " Enter: dejarla como está." if node.name in interview.turns else ""
-    return _HOW[node.type] + (" (respuesta necesaria)." if interview.needs(node) else ", o - si prefiere no responder.") + had
+    may = " (respuesta necesaria)." if interview.needs(node) else ", o - si prefiere no responder."
+    return _HOW[node.type] + may + had
 
 
 def answer(interview: Interview, node: Node, language: str) -> str:

@@ -11,13 +11,10 @@ import click
 from rich.console import Console
 
 from server import config, jobs
+from server.cli.data_folder import data_option, of_a_server
 from server.cli.terminal import busy, json_option, now_ms, show
 from server.db import Db
 from server.store import jobs as store
-
-data_option = click.option(
-    "--data", required=True, type=click.Path(path_type=Path, file_okay=False), help="The server's data folder."
-)
 
 
 @click.group(name="jobs")
@@ -27,9 +24,7 @@ def group() -> None:
 
 def _open(data: Path) -> tuple[config.Config, Db]:
     """The settings of this environment over a data folder, and its database."""
-    settings = replace(config.load({**os.environ, "CHASKI_DATA": str(data)}), data=data.absolute())
-    if not settings.database.exists():
-        raise config.ConfigError("--data", f"{data} holds no server; `chaski init` makes one")
+    settings = of_a_server(replace(config.load({**os.environ, "CHASKI_DATA": str(data)}), data=data.absolute()))
     return settings, Db(settings.database)
 
 

@@ -42,9 +42,9 @@ def main() -> None:
     form authors    forms check | compile | score | assess | texts | sign | publish
     inspectors      device enrol | pull | screen | sync | status
     coordinators    desk queue | claim | open | accept | close | work | examine | decide
-    administrators  init | serve | trust show | audit verify
-                    device invite | list | approve | revoke | wipe, desk work | decide
-                    backup-key new | backup | restore | jobs list | jobs run
+    registrars      device list | approve | revoke | wipe
+    administrators  init | serve | trust show | audit verify | jobs list | jobs run
+                    device invite | list, desk work | decide, backup-key new | backup | restore
     everybody       demo
 
     Today the tablet is a reference client in this terminal: an app for tablets and pages for coordinators come later.

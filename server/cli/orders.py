@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 
-from server.cli.staff import Who, staff_options
-from server.cli.terminal import json_option, now_ms, passphrase_from, show
-from server.problems import Problem
+from server.cli.staff import KeyFile, Who, listed, registrar_options, staff_options
+from server.cli.terminal import json_option, now_ms, show
 from sync import order, registry, trust
 from sync.encoding import unb64u
-from sync.keyfiles import load_secret
 from sync.keys import SigningKey, VerifyKey
 from sync.passphrases import spoken
 from sync.signed import Document
@@ -34,64 +30,52 @@ EFFECTS = {
 }
 
 
-def _registrars(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of an order."""
-    for option in (
-        click.option("--confirm", help="The tablet's label or six words; asked for when left out."),
-        click.option("--key-passphrase-file", type=click.Path(path_type=Path, exists=True, dir_okay=False)),
-        click.option("--key", required=True, type=click.Path(path_type=Path, exists=True), help="The registrar's key."),
-        click.argument("dev"),
-    ):
-        command = option(command)
-    return command
+confirm_option = click.option("--confirm", help="The tablet's label or six words; asked for when left out.")
 
 
 @click.command()
-@_registrars
+@registrar_options
+@confirm_option
 @click.option("--pin", required=True, help="Pin of the roots, from your paper: you sign the registry anew.")
 @staff_options
 @json_option
-def revoke(
-    dev: str, key: Path, key_passphrase_file: Path | None, confirm: str | None, pin: str, who: Who, as_json: bool
-) -> None:
+def revoke(dev: str, registrar: KeyFile, confirm: str | None, pin: str, who: Who, as_json: bool) -> None:
     """Take a tablet out of service, as when it was stolen (registrar)."""
-    pin = trust.read_pin(pin)
-    registrar = load_secret(key, SigningKey, passphrase_from(key_passphrase_file, f"Passphrase of {key}"))
+    pin, key = trust.read_pin(pin), registrar.unlock()
     with who.sign_in() as staff:
-        data = _give(staff, dev, order.REVOKE, registrar, confirm)
-        data["registry"] = _name_as_revoked(staff, dev, registrar, pin)
+        data = _give(staff, dev, order.REVOKE, key, confirm)
+        data["registry"] = _name_as_revoked(staff, dev, key, pin)
     done = f"Revoked: order {data['number']}, registry {data['registry']}. If it may be in wrong hands, wipe it too."
     show(data, as_json, lambda console: console.print(done))
 
 
 @click.command()
-@_registrars
+@registrar_options
+@confirm_option
 @staff_options
 @json_option
-def wipe(dev: str, key: Path, key_passphrase_file: Path | None, confirm: str | None, who: Who, as_json: bool) -> None:
+def wipe(dev: str, registrar: KeyFile, confirm: str | None, who: Who, as_json: bool) -> None:
     """Have a tablet destroy what it holds, except screenings that are not delivered yet (registrar)."""
-    registrar = load_secret(key, SigningKey, passphrase_from(key_passphrase_file, f"Passphrase of {key}"))
+    key = registrar.unlock()
     with who.sign_in() as staff:
-        data = _give(staff, dev, order.WIPE, registrar, confirm)
+        data = _give(staff, dev, order.WIPE, key, confirm)
     done = f"Ordered as number {data['number']}; `chaski device list` shows when it is carried out."
     show(data, as_json, lambda console: console.print(done))
 
 
 def _give(staff: Staff, dev: str, kind: str, registrar: SigningKey, confirm: str | None) -> dict[str, Any]:
     """Say what will happen, have it confirmed, sign the order and hand it in."""
-    listed = next((entry for entry in staff.get("/v1/devices") if entry["dev"] == dev), None)
-    if listed is None:
-        raise Problem("device.not_found", f"no tablet {dev}; `chaski device list` names them")
-    click.echo(f"{kind} {listed['label']} ({dev}), region {listed['region']}, {listed['state']}:", err=True)
+    tablet = listed(staff, dev)
+    click.echo(f"{kind} {tablet['label']} ({dev}), region {tablet['region']}, {tablet['state']}:", err=True)
     for sentence in EFFECTS[kind]:
         click.echo(f"  {sentence}", err=True)
     typed = confirm or click.prompt("Type the tablet's label or six words to go on", err=True)
-    words = VerifyKey.from_raw(unb64u(listed["key"])).words()
-    if spoken(typed) not in (spoken(listed["label"]), spoken(" ".join(words))):
+    words = VerifyKey.from_raw(unb64u(tablet["key"])).words()
+    if spoken(typed) not in (spoken(tablet["label"]), spoken(" ".join(words))):
         raise click.UsageError("this is neither the tablet's label nor its six words: nothing was ordered.")
-    made = order.make(registrar, dev=dev, number=listed["order"] + 1, issued=now_ms(), order=kind)
+    made = order.make(registrar, dev=dev, number=tablet["order"] + 1, issued=now_ms(), order=kind)
     given: dict[str, Any] = staff.post(f"/v1/devices/{dev}/orders", data=made.to_bytes())
-    return {"dev": dev, "label": listed["label"], "order": kind, "number": given["number"]}
+    return {"dev": dev, "label": tablet["label"], "order": kind, "number": given["number"]}
 
 
 def _name_as_revoked(staff: Staff, dev: str, registrar: SigningKey, pin: str) -> int:

@@ -1,5 +1,5 @@
-"""How a command becomes a signed-in person: the options every staff command shares. The passphrase and what it unlocks
-stay in this process; nothing is written to disk between two commands."""
+"""How a command becomes a signed-in person or an office that signs: the options that staff commands share. Passphrases
+and what they unlock stay in this process; nothing is written to disk between two commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from typing import Any
 import click
 
 from server.cli.terminal import busy, passphrase_from
+from server.problems import Problem
 from sync.desk import Desk
+from sync.keyfiles import load_secret
+from sync.keys import SigningKey
 from sync.staff import Staff
 
 
@@ -39,6 +42,43 @@ class Who:
         phrase = self.passphrase()
         with busy(f"Signing in as {self.login} ..."):
             return Desk.sign_in(self.server, self.login, phrase, pin=pin)
+
+
+@dataclass(frozen=True)
+class KeyFile:
+    """The signing key of an office, in a file under a passphrase."""
+
+    file: Path
+    passphrase_file: Path | None
+
+    def unlock(self) -> SigningKey:
+        """Load the key; its passphrase comes from a file or is asked for."""
+        return load_secret(self.file, SigningKey, passphrase_from(self.passphrase_file, f"Passphrase of {self.file}"))
+
+
+def registrar_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `DEV --key --key-passphrase-file`: the tablet, and the registrar's key as `registrar: KeyFile`."""
+
+    @click.argument("dev")
+    @click.option("--key", required=True, type=click.Path(path_type=Path, exists=True), help="The registrar's key.")
+    @click.option(
+        "--key-passphrase-file",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="File whose first line is the key's passphrase; asked for when left out.",
+    )
+    @functools.wraps(command)
+    def with_registrar(*args: Any, key: Path, key_passphrase_file: Path | None, **options: Any) -> Any:
+        return command(*args, registrar=KeyFile(key, key_passphrase_file), **options)
+
+    return with_registrar
+
+
+def listed(staff: Staff, dev: str) -> dict[str, Any]:
+    """Return what the server knows of a tablet."""
+    found: dict[str, Any] | None = next((each for each in staff.get("/v1/devices") if each["dev"] == dev), None)
+    if found is None:
+        raise Problem("device.not_found", f"no tablet {dev} has enrolled; `chaski device list` names them")
+    return found
 
 
 def staff_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,11 @@ def passphrase_from(path: Path | None, prompt: str) -> str:
                 f"{path} is not text: a passphrase file holds the words on its first line."
             ) from error
     return str(click.prompt(prompt, hide_input=True)).strip()
+
+
+def local_time(at: int) -> str:
+    """Write a time (ms) by the clock on this machine's wall."""
+    return datetime.fromtimestamp(at / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def now_ms() -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 import click
@@ -12,27 +10,23 @@ from rich.text import Text
 
 from server.cli.desk import pin_option, write_opened
 from server.cli.staff import Who, staff_options
-from server.cli.terminal import json_option, show
-
-
-def _at(value: int) -> str:
-    return datetime.fromtimestamp(value / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
+from server.cli.terminal import json_option, local_time, show
 
 
 def _reason(code: str) -> str:
     """Write since when a tablet is silent as a time; every other reason is short as it is."""
     name, _, value = code.partition(".")
-    return f"since {_at(int(value))}" if name == "since" else code
+    return f"since {local_time(int(value))}" if name == "since" else code
 
 
 def _write(console: Console, item: dict[str, Any]) -> None:
     about = f"{item['label'] or item['dev']}  {_reason(item['reason'])}"
-    console.print(Text(f"{item['id']}  {item['kind']}  {about}  {_at(item['opened'])}", style="bold"))
+    console.print(Text(f"{item['id']}  {item['kind']}  {about}  {local_time(item['opened'])}", style="bold"))
     console.print(Text(f"  {item['sentence']}"))
     console.print(Text(f"  decide: {', '.join(item['decisions'])}", style="dim"))
     for each in item.get("envelopes", ()):
         queues = f"referrals {', '.join(each['referrals'])}" if each["referrals"] else "in no queue"
-        console.print(Text(f"  {_at(each['received'])}  {each['outcome']}, number {each['seq']}, {queues}"))
+        console.print(Text(f"  {local_time(each['received'])}  {each['outcome']}, number {each['seq']}, {queues}"))
 
 
 @click.command()
@@ -62,7 +56,6 @@ def examine(item: int, pin: str, who: Who, as_json: bool) -> None:
     """Open every screening that ITEM is about with your own key, on this machine, before you decide."""
     with who.at_desk(pin) as session:
         opened = session.examine(item)
-    data = [{**asdict(each), "assessment": each.assessment.as_dict(), "agrees": each.agrees} for each in opened]
 
     def write(console: Console) -> None:
         for each in opened:
@@ -70,7 +63,7 @@ def examine(item: int, pin: str, who: Who, as_json: bool) -> None:
         if not opened:
             console.print("This is about no screening that you could open.")
 
-    show(data, as_json, write)
+    show([each.as_dict() for each in opened], as_json, write)
 
 
 @click.command()
