@@ -316,16 +316,14 @@ def check_refusable(subject: Subject) -> Iterator[FormProblem]:
         choices = {choice.get("name") for choice in subject.choices_of(row)}
         lacking = [code for code in NO_ANSWERS if code not in choices]
         if choices and lacking:
-            name_of_list = row.get("type").split()[1]
-            yield problem("choice.not_refusable", row, "type", name_of_list, ", ".join(lacking))
+            yield problem("choice.not_refusable", row, "type", row.get("type").split()[1], ", ".join(lacking))
 
 
 def check_guidance(subject: Subject) -> Iterator[FormProblem]:
     """The note that a policy row shows to the interviewer exists."""
     for row in subject.policy.step("referral") if subject.policy else ():
         if row.guidance not in subject.questions and subject.policy:
-            nowhere = Row("survey", 0, {})
-            yield problem("policy.guidance_missing", nowhere, "name", row.guidance, subject.policy.name)
+            yield problem("policy.guidance_missing", Row("survey", 0, {}), "name", row.guidance, subject.policy.name)
 
 
 def check_route(subject: Subject) -> Iterator[FormProblem]:
