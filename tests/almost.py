@@ -33,7 +33,11 @@ JUNK: list[Any] = [
     *["A" * 22, "B" * 21 + "_", "A" * 43, "A" * 11, "17", "170204", "x" * 41, "x" * 81, [], {}, [1], [[]], {"a": 1}],
 ]
 ALPHABET = 'ABCxyz019-_.=+/ \n\r\t"{}[]:,ñ\x00\u2028'
-MESSAGE_TYPES = {"request": exchange.REQUEST_TYP, "response": exchange.RESPONSE_TYP}
+MESSAGE_TYPES = {
+    "request": exchange.REQUEST_TYP,
+    "response": exchange.RESPONSE_TYP,
+    "refusal": exchange.REFUSAL_TYP,
+}
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:

@@ -31,6 +31,7 @@ from sync.signed import Document, sign_bare
 
 PIN = trust.read(TRUST).pin
 HELD = trust.accept(TRUST, None, PIN)
+SERVERS = {SERVER.kid: SERVER.public}
 
 
 def base64(data: bytes) -> None:
@@ -107,10 +108,14 @@ def request(data: bytes) -> None:
 
 
 def response(data: bytes) -> None:
-    servers = {SERVER.kid: SERVER.public}
-    read = exchange.read_response(signed(data, SERVER, exchange.RESPONSE_TYP), servers, dev=DEVICE.kid, n=1)
-    again = exchange.read_response(exchange.write_response(read, SERVER), servers, dev=DEVICE.kid, n=1)
+    read = exchange.read_response(signed(data, SERVER, exchange.RESPONSE_TYP), SERVERS, dev=DEVICE.kid, n=12)
+    again = exchange.read_response(exchange.write_response(read, SERVER), SERVERS, dev=DEVICE.kid, n=12)
     assert again == read
+
+
+def refusal(data: bytes) -> None:
+    last = exchange.read_refusal(signed(data, SERVER, exchange.REFUSAL_TYP), SERVERS, dev=DEVICE.kid, n=12)
+    assert last >= 0
 
 
 def signature(data: bytes) -> None:
@@ -168,6 +173,7 @@ READERS: dict[str, Callable[[bytes], None]] = {
     "plaintext": plaintext,
     "request": request,
     "response": response,
+    "refusal": refusal,
     "signature": signature,
     "invitation": invitation,
     "trust": payload(trust.TYP, held_trust, *ROOTS[:2]),
@@ -176,6 +182,6 @@ READERS: dict[str, Callable[[bytes], None]] = {
     "bundle": payload(bundle.TYP, lambda made: bundle.accept(made, HELD), AUTHOR, REVIEWER),
     "enrolment": payload(enrolment.REQUEST_TYP, enrolment.accept_request, DEVICE),
     "certificate": payload(enrolment.CERTIFICATE_TYP, lambda made: enrolment.accept_certificate(made, HELD), REGISTRAR),
-    "receipts": payload(receipt.TYP, lambda made: receipt.accept(made, HELD, dev=DEVICE.kid, n=1), SERVER),
+    "receipts": payload(receipt.TYP, lambda made: receipt.accept(made, HELD, dev=DEVICE.kid, n=12), SERVER),
     "order": payload(order.TYP, lambda made: order.accept(made, HELD), REGISTRAR),
 }

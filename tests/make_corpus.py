@@ -43,7 +43,7 @@ def _of_vectors() -> Iterator[tuple[str, bytes]]:
             yield "json", whole.split(b"\n")[0]
             if do in _DOCUMENTS:
                 yield _DOCUMENTS[do], whole.split(b"\n")[0]
-        elif do in ("request", "response"):
+        elif do in ("request", "response", "refusal"):
             yield do, unb64u(given["body"])
             yield "signature", given["signature"].encode()
             if do == "request":
@@ -51,7 +51,7 @@ def _of_vectors() -> Iterator[tuple[str, bytes]]:
         elif do == "envelope":
             yield from _of_envelope(given["envelope"].encode())
         elif do == "route":
-            yield "base64", given["route"].split(".")[1].encode()
+            yield "base64", given["route"].partition(".")[2].encode()
 
 
 def _of_envelope(raw: bytes) -> Iterator[tuple[str, bytes]]:
