@@ -120,17 +120,23 @@ def obeyed(given: dict[str, Any]) -> dict[str, Any]:
     return {"last": standing.orders, "revoked": standing.revoked, "wiped": standing.wiped}
 
 
-def copied(given: dict[str, Any]) -> bool:
-    """Say whether a tablet's store begins a new chain at what it is told."""
+def copied(given: dict[str, Any]) -> dict[str, Any]:
+    """Say whether a tablet's store begins a new chain at what it is told, and what it says of the one it left."""
+    chain = ""
     with _outbox() as outbox:
-        *_, last = [
-            outbox.append("national", str(number), lambda place: repr(place).encode())
-            for number in range(given["written"])
-        ]
-        if given["code"]:
-            outbox.renumber(1)
-        else:
-            seq = {} if given["told"] is None else {last.chain: given["told"]}
-            news = News(GENERATION, NOW, NOW, receipts=(), events=(), cursor=0, seq=seq)
-            outbox.answered(outbox.next_batch(NOW), news)
-        return outbox.standing().copied
+        for number in range(given["written"]):
+            chain = outbox.append("national", str(number), lambda place: repr(place).encode()).chain
+        ended = [_told(outbox, chain, given["told"], given["code"])]
+        ended += [_told(outbox, chain, seq) for seq in given["later"]]
+        return {"begins": outbox.standing().copied, "ended": ended}
+
+
+def _told(outbox: Outbox, chain: str, seq: int | None, code: str = "") -> int | None:
+    """Have the tablet ask, and hear this; return what it says of the chain from then on."""
+    batch = outbox.next_batch(NOW)
+    if code:
+        outbox.renumber(batch.number if code == "sync.number_used" else 0)
+    else:
+        told = {} if seq is None else {chain: seq}
+        outbox.answered(batch, News(GENERATION, NOW, NOW, receipts=(), events=(), cursor=0, seq=told))
+    return outbox.conversation().ended.get(chain)
