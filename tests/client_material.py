@@ -139,7 +139,7 @@ class Office:
         db = self.field.parts.db
         registry = publishing.registry_in_force(db.read())
         code = enrolment.invite(
-            db, registry, label="Huepetuhe 1", region="17", actor="tests", now=clock(), minutes=60
+            db, registry, label="Huepetuhe 1", region="17", actor="tests", now=self.field.parts.now(), minutes=60
         ).code
         return joining.Invitation(self.line.url, code, self.pin).to_text()
 

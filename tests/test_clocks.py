@@ -149,8 +149,18 @@ def test_an_enrolment_code_outlives_no_clock_that_went_on(field: Field) -> None:
     tablet = field.tablet(certified=False)
     with pytest.raises(Problem, match=r"enrolment\.code_expired"):
         enrolment.enrol(db, joined(invited.code), now=Y2090)
-    assert enrolment.enrol(db, joined(invited.code), now=Y1970).state == "pending"
+    assert enrolment.enrol(db, joined(invited.code), now=NOW - HOUR).state == "pending"
     assert tablet.key.kid in [dev for (dev,) in field.rows("select dev from devices")]
+
+
+def test_an_enrolment_code_of_2090_does_not_live_until_then_when_the_clock_is_put_right(field: Field) -> None:
+    db = field.parts.db
+    registry = publishing.registry_in_force(db.read())
+    invited = enrolment.invite(db, registry, label="T", region="17", actor="tests", now=Y2090, minutes=60)
+    for now in (NOW, Y2090 - HOUR - 1, Y2090 + HOUR):
+        with pytest.raises(Problem, match=r"enrolment\.code_expired"):
+            enrolment.enrol(db, joined(invited.code), now=now)
+    assert enrolment.enrol(db, joined(invited.code), now=Y2090 + HOUR - 1).state == "pending"
 
 
 def joined(code: str) -> bytes:

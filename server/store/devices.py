@@ -16,6 +16,7 @@ class Code:
     hash: str
     label: str
     region: str
+    created: int
     expires: int
     used: int | None
     dev: str | None
@@ -47,17 +48,18 @@ class Device:
     orders: int
 
 
-def add_code(w: Connection, code: Code, *, at: int, by: str) -> None:
+def add_code(w: Connection, code: Code, *, by: str) -> None:
     """Keep a code's hash."""
     w.execute(
         "insert into enrolment_codes (hash, label, region, created, created_by, expires) values (?, ?, ?, ?, ?, ?)",
-        [code.hash, code.label, code.region, at, by, code.expires],
+        [code.hash, code.label, code.region, code.created, by, code.expires],
     )
 
 
 def code(c: Connection, hash_: str) -> Code | None:
     """The code with this hash."""
-    found = row(c, "select hash, label, region, expires, used, dev from enrolment_codes where hash = ?", [hash_])
+    sql = "select hash, label, region, created, expires, used, dev from enrolment_codes where hash = ?"
+    found = row(c, sql, [hash_])
     return Code(**found) if found else None
 
 
@@ -86,9 +88,10 @@ def every(c: Connection) -> list[Device]:
 
 
 def certify(w: Connection, dev: str, *, certificate: bytes, label: str, region: str, at: int) -> None:
-    """Keep a tablet's certificate and what it says; from now on the tablet may speak."""
+    """Keep a tablet's certificate and what it says; from now on the tablet may speak. A revoked one stays revoked."""
     w.execute(
-        "update devices set state = 'certified', certificate = ?, label = ?, region = ?, certified = ? where dev = ?",
+        "update devices set state = iif(state = 'revoked', 'revoked', 'certified'),"
+        " certificate = ?, label = ?, region = ?, certified = ? where dev = ?",
         [certificate, label, region, at, dev],
     )
 
