@@ -7,6 +7,8 @@ import contextlib
 import logging
 import socket
 import time
+from collections import Counter
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -22,7 +24,7 @@ from sync.exchange import MAX_BODY_BYTES
 
 _log = logging.getLogger("chaski")
 LARGEST_HEAD = 16 * 1024
-# Open at once at one door; past it, the connection that has kept us waiting longest is closed for the next one.
+# Open at once at one door; past it, a connection that keeps us waiting for little or nothing is closed for the next.
 CONNECTIONS = 400
 # Requests that one connection may send before it has its answers; ours send one.
 PIPELINED = 8
@@ -91,6 +93,15 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def waits(self) -> bool:
         """Whether it is the other side's turn."""
         return not self.will_close and bool(not self.requests or self.total_outbufs_len)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of a request has come, and no answer waits to be fetched."""
+        return self.silent and not self.total_outbufs_len
+
+    def pace(self, now: float) -> float:
+        """Bytes for each second that it has had us wait, which a new turn is trusted to bring."""
+        return (self.moved + POOREST_LINE) / (now - self.began + 1)
 
     def is_late(self, now: float, patience: int) -> bool:
         """Whether the other side takes longer than a poor line would."""
@@ -193,18 +204,21 @@ class Door(TcpWSGIServer):  # type: ignore[misc]
     def handle_accept(self) -> None:
         """Let the next connection in."""
         if len(self.active_channels) >= CONNECTIONS:
-            self._drop_one()
+            self._drop_one(self.active_channels.values())
         super().handle_accept()
 
     def make_room(self) -> None:
         """Keep what is in memory within its bound."""
-        while sum(channel.held for channel in self.active_channels.values() if not channel.will_close) > BYTES_HELD:
-            if not self._drop_one():
+        while True:
+            holding = [each for each in self.active_channels.values() if each.held and not each.will_close]
+            if sum(channel.held for channel in holding) <= BYTES_HELD or not self._drop_one(holding):
                 return
 
-    def _drop_one(self) -> bool:
-        waiting = [channel for channel in self.active_channels.values() if channel.waits]
-        longest = min(waiting, key=lambda channel: channel.began, default=None)
-        if longest is not None:
-            longest.drop()
-        return longest is not None
+    def _drop_one(self, among: Iterable[Channel]) -> bool:
+        """Close who is worth least: idle ones first, then by pace, shared by all that come from the same address."""
+        waiting = [channel for channel in among if channel.waits]
+        peers, now = Counter(channel.addr[0] for channel in waiting), time.monotonic()
+        worst = min(waiting, key=lambda each: (not each.idle, each.pace(now) / peers[each.addr[0]]), default=None)
+        if worst is not None:
+            worst.drop()
+        return worst is not None

@@ -335,6 +335,24 @@ def test_an_honest_sender_on_a_poor_line_is_waited_for(host: Hosted, tablet: Tab
         assert listen(line).status == 200
 
 
+@pytest.mark.parametrize("each_says", [b"", b"P"])
+def test_an_honest_upload_gets_through_while_idle_connections_pour_in(
+    host: Hosted, tablet: Tablet, each_says: bytes
+) -> None:
+    message = host.field.message(tablet, host.field.envelope(tablet))
+    head = f"POST /v1/sync HTTP/1.1\r\nContent-Length: {len(message.body)}\r\n{SIGNATURE_HEADER}: {message.signature}"
+    sent = head.encode() + CRLF * 2 + message.body
+    with ExitStack() as stack:
+        line = stack.enter_context(dial(host.port))
+        pieces = [sent[start : start + 512] for start in range(0, len(sent), 512)]
+        for piece in pieces:
+            line.sendall(piece)
+            for _ in range(2 * CONNECTIONS // len(pieces) + 1):
+                stack.enter_context(dial(host.port)).sendall(each_says)
+            time.sleep(0.2)
+        assert listen(line).status == 200
+
+
 def test_who_does_not_fetch_answers_is_closed_too(host: Hosted, tablet: Tablet) -> None:
     held = host.open_files()
     with ExitStack() as stack:
