@@ -71,7 +71,8 @@ def load(outbox: Outbox, *, pin: str, dev: str) -> Board | None:
     if len(held) < len(DOCUMENTS):
         return None
     board = assemble({name: Document.parse(body) for name, body in held.items()}, None, pin=pin, dev=dev)
-    return replace(board, wiped=outbox.standing().wiped)
+    standing = outbox.standing()
+    return replace(board, wiped=standing.wiped or bool(standing.wiping))
 
 
 def fetch(transport: Transport, dev: str) -> dict[str, Document] | None:

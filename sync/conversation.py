@@ -1,13 +1,12 @@
 """The tablet's half of `POST /v1/sync` (SPEC 11): send what waits, believe only signed answers, ask after a lost one.
 
-Called by sync.tablet. It moves envelopes and receipts, and carries out orders at once; other documents that come with
-an answer are handed back unread.
+Called by sync.tablet. It moves envelopes and receipts, and notes orders, which are carried out once all is delivered;
+other documents that come with an answer are handed back unread.
 """
 
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from sync import obey, receipt, trust
 from sync.board import Board
@@ -21,6 +20,7 @@ from sync.exchange import (
     Message,
     Request,
     Response,
+    read_refusal,
     read_response,
     signer,
     write_request,
@@ -30,11 +30,11 @@ from sync.keys import SigningKey, key_id
 from sync.outbox import Outbox
 from sync.receipt import Item
 from sync.signed import Document
-from sync.transport import RefusedError, Transport, UnreachableError
+from sync.transport import RefusedError, Reply, Transport, UnreachableError
 from sync.trust import Trust
 
 MOST_ROUNDS = 200
-LARGEST_NUMBER = 2**48  # What an unsigned refusal may at most make of the request number: beyond it lies a dead end.
+NUMBER_REFUSED = ("sync.number_used", "sync.number_skipped")
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,10 @@ class Delivered:
 
 @dataclass(frozen=True)
 class Line:
-    """Who talks with whom: the tablet's documents, store, drafts and key, the way to the server, and the clock (ms)."""
+    """Who talks with whom: the tablet's documents, store and key, the way to the server, and the clock (ms)."""
 
     board: Board
     outbox: Outbox
-    drafts: Path
     transport: Transport
     key: SigningKey
     clock: Callable[[], int]
@@ -75,7 +74,7 @@ def deliver(line: Line) -> Delivered:
         answer = _ask_numbered(line)
         line.outbox.answered(answer.batch, _news(line, answer))
         with suppress(SyncError):  # What is wrong with an order is said after the last screening is delivered.
-            obey.carry_out(answer.response.orders, line.board.trust, line.key.kid, line.outbox, line.drafts)
+            obey.heed(answer.response.orders, line.board.trust, line.key.kid, line.outbox)
         sent += len(answer.batch.envelopes)
         receipts += answer.items
         events += answer.response.events
@@ -98,12 +97,16 @@ def _ask_numbered(line: Line) -> _Answer:
 
 
 def _put_right(line: Line, batch: Batch, refused: RefusedError) -> bool:
-    """Say whether to ask again: the server lost our certificate and has it again, or our number was somebody else's."""
+    """Say whether to ask again: the server lost our certificate and has it again, or it told our number's place."""
     if refused.code in ("device.unknown", "device.not_certified"):
         line.transport.send("PUT", f"/v1/enrolments/{line.key.kid}", line.board.documents["certificate"].to_bytes())
         return True
-    last = refused.problem.get("last")
-    if refused.code != "sync.number_used" or type(last) is not int or not batch.number <= last < LARGEST_NUMBER:
+    if refused.code not in NUMBER_REFUSED:
+        return False
+    answer = _message(refused.reply)
+    try:
+        last = read_refusal(answer, _trust(line, answer).servers, dev=line.key.kid, n=batch.number)
+    except SyncError:  # Anybody on the way may have said it: it changes nothing.
         return False
     line.outbox.renumber(last)
     return True
@@ -117,7 +120,7 @@ def _ask(line: Line, batch: Batch) -> _Answer:
     except UnreachableError:
         line.outbox.never_left(batch)
         raise
-    answer = Message(reply.body, reply.headers.get(SIGNATURE_HEADER.lower(), ""))
+    answer = _message(reply)
     trusted = _trust(line, answer)
     response = read_response(answer, trusted.servers, dev=line.key.kid, n=batch.number)
     if response.receipts is None:
@@ -126,6 +129,10 @@ def _ask(line: Line, batch: Batch) -> _Answer:
         response.receipts, trusted, dev=line.key.kid, n=batch.number, generation=response.generation
     )
     return _Answer(batch, response, receipts.items)
+
+
+def _message(reply: Reply) -> Message:
+    return Message(reply.body, reply.headers.get(SIGNATURE_HEADER.lower(), ""))
 
 
 def _trust(line: Line, answer: Message) -> Trust:
@@ -151,6 +158,7 @@ def _request(line: Line, batch: Batch) -> Request:
         envelopes=tuple(kept.raw for kept in batch.envelopes),
         inventory_digest=_digest(board),
         inventory={} if place.inventory == _digest(board) else board.versions,
+        ended=place.ended,
     )
 
 

@@ -20,7 +20,6 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sync import durable
 from sync.encoding import canonical, strict_json
 from sync.errors import SyncError
-from sync.keys import SigningKey
 from sync.outbox import DAY, Outbox
 from sync.seal import pack, unpack
 
@@ -62,10 +61,13 @@ class Draft:
 
 
 class Drafts:
-    """The drafts of one tablet, one file each, readable with this device's key only."""
+    """The drafts of one tablet, one file each, readable with a key that its outbox keeps and a wipe destroys.
 
-    def __init__(self, folder: Path, device: SigningKey, outbox: Outbox) -> None:
-        self._folder, self._device, self._outbox = folder, device, outbox
+    So no earlier state of a draft that the disk still has can be read after a wipe, whatever else the tablet keeps.
+    """
+
+    def __init__(self, folder: Path, outbox: Outbox) -> None:
+        self._folder, self._outbox = folder, outbox
 
     def save(self, draft: Draft) -> None:
         """Put a draft on the disk, whole or not at all; returns when a power cut can no longer undo it."""
@@ -79,8 +81,8 @@ class Drafts:
         durable.replace(self._path(draft.id), header + nonce + sealed)
 
     def load(self, draft_id: str) -> Draft:
-        """Open a draft; SyncError draft.unopenable if it is not this device's, not this one, or not as it was saved."""
-        body = self._path(draft_id).read_bytes()
+        """Open a draft; SyncError draft.unopenable if it is not this tablet's, not this one, or not as it was saved."""
+        body = self._body(draft_id)
         header = HEADER.match(body)
         if header is None or header[1].decode() != draft_id:
             raise SyncError("draft.unopenable", f"{self._path(draft_id)} is not the draft of its name")
@@ -102,7 +104,7 @@ class Drafts:
 
     def bundles(self) -> frozenset[str]:
         """Name the form versions that must stay on board, as the board names them; read without opening anything."""
-        heads = (HEADER.match(self._path(draft_id).read_bytes()) for draft_id in self._ids())
+        heads = (HEADER.match(self._body(draft_id)) for draft_id in self._ids())
         return frozenset(f"bundle/{head[2].decode()}" for head in heads if head)
 
     def destroy(self, draft_id: str) -> None:
@@ -135,6 +137,12 @@ class Drafts:
     def _path(self, draft_id: str) -> Path:
         return self._folder / f"{draft_id}.draft"
 
+    def _body(self, draft_id: str) -> bytes:
+        try:
+            return self._path(draft_id).read_bytes()
+        except OSError as wrong:
+            raise SyncError("draft.unopenable", f"{self._path(draft_id)}: {wrong.strerror}") from wrong
+
     def _ids(self) -> list[str]:
         sealed = set(self._outbox.jtis().values())
         for unfinished in self._folder.glob(f"*{durable.UNFINISHED}"):  # The draft before it is whole.
@@ -151,4 +159,4 @@ class Drafts:
 
     def _cipher(self, draft_id: str) -> AESGCM:
         derived = HKDF(SHA256(), length=32, salt=None, info=f"chaski-1/draft/{draft_id}".encode())
-        return AESGCM(derived.derive(self._device.secret))
+        return AESGCM(derived.derive(self._outbox.draft_key()))

@@ -73,21 +73,23 @@ class News:
 class Conversation:
     """Where the tablet stands with the server's database: its generation, the last event, the inventory it knows.
 
-    `orders` is the number of the last order carried out.
+    `orders` is the number of the last order carried out; `ended` says how far chains that were left had been written,
+    of those that the server has not come up to.
     """
 
     generation: str
     cursor: int
     inventory: str
     orders: int
+    ended: Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class Standing:
     """What the tablet was ordered, and what it noticed.
 
-    `orders` is the last order carried out, `wiping` a wipe that is not complete (0: none). `wiped` until a person
-    pulls forms again; `copied` once somebody else has spoken with this tablet's key.
+    `orders` is the last order carried out, `wiping` the one to tell of once a wipe is complete (0: none begun).
+    `wiped` until a person pulls forms again; `copied` once somebody else has spoken with this tablet's key.
     """
 
     orders: int

@@ -5,6 +5,7 @@ sent: what cannot be removed is tried again, and the wipe ends with its number o
 """
 
 import os
+import sqlite3
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -33,7 +34,7 @@ def finish_wipe(outbox: Outbox, drafts: Path) -> None:
     """Go as far as possible with a wipe that was begun, from its start: half a wipe looks like none."""
     if outbox.standing().wiping:
         emptied = _shred(drafts)  # First, for on a full disk it makes room for the rest.
-        with suppress(OSError, SyncError):
+        with suppress(OSError, SyncError, sqlite3.Error):
             outbox.wipe(complete=emptied)
 
 

@@ -6,16 +6,17 @@ Called by sync.tablet, by one process at a time. It never sees a plaintext and n
 import errno
 import fcntl
 import os
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import secrets
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from sync import envelope as envelopes
 from sync import proof
+from sync.database import connect, leave_no_log, writing
 from sync.errors import SyncError
+from sync.exchange import MAX_ENDED
 from sync.kept import Batch, Conversation, Kept, News, Place, Standing, Told
 from sync.proof import Proof
 from sync.seal import new_chain
@@ -24,37 +25,6 @@ DAY = 86_400_000
 KEPT_AFTER_RECEIPT = 30 * DAY  # SPEC 10: long enough for a server's disk to be lost and restored.
 REJECTED_PAUSE = DAY  # A rejected envelope is offered again this far from its receipt: the server may be at fault.
 LARGEST_BATCH, LARGEST_BODY = 500, 4 * 1024 * 1024
-
-SCHEMA = """
-CREATE TABLE place (
-    one INTEGER PRIMARY KEY CHECK (one = 1),
-    chain TEXT NOT NULL, seq INTEGER NOT NULL, prev TEXT NOT NULL,
-    request INTEGER NOT NULL, unanswered INTEGER NOT NULL, batch INTEGER NOT NULL,
-    generation TEXT NOT NULL, cursor INTEGER NOT NULL, inventory TEXT NOT NULL
-) STRICT;
-CREATE TABLE keyring (id TEXT PRIMARY KEY, kseq INTEGER NOT NULL) STRICT;
-CREATE TABLE envelope (
-    position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, jti TEXT NOT NULL UNIQUE,
-    chain TEXT NOT NULL, seq INTEGER NOT NULL, raw BLOB NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('pending', 'sent', 'receipted', 'rejected', 'purged')),
-    outcome TEXT NOT NULL, at INTEGER NOT NULL,
-    UNIQUE (chain, seq)
-) STRICT;
-CREATE TABLE event (id TEXT PRIMARY KEY, status TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
-CREATE TABLE held (name TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
-INSERT INTO place VALUES (1, '', 0, '', 0, 0, 64, '', 0, '');
-"""
-# Each is applied once, above the version the file has.
-STEPS = (
-    SCHEMA,
-    """
-ALTER TABLE place ADD COLUMN orders INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE place ADD COLUMN wiping INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE place ADD COLUMN revoked INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE place ADD COLUMN wiped INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE place ADD COLUMN copied INTEGER NOT NULL DEFAULT 0;
-""",
-)
 
 
 class Outbox:
@@ -69,15 +39,7 @@ class Outbox:
         except BlockingIOError as problem:
             self._lock.close()
             raise SyncError("outbox.in_use", f"another process works with {path}") from problem
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        self._db = sqlite3.connect(path, isolation_level=None)
-        with _naming_a_full_disk():
-            for setting in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "trusted_schema = OFF"):
-                self._db.execute(f"PRAGMA {setting}")
-            for version in range(self._db.execute("PRAGMA user_version").fetchone()[0], len(STEPS)):
-                self._db.executescript(
-                    f"BEGIN IMMEDIATE; {STEPS[version]} PRAGMA user_version = {version + 1}; COMMIT;"
-                )
+        self._path, self._db = path, connect(path)
         self._continue_or_begin_chain()
 
     def __enter__(self) -> Self:
@@ -101,7 +63,7 @@ class Outbox:
         `keyring` is the kid it is sealed to, which counts its own. `seal` gets the place and returns the envelope's
         bytes; when it raises, nothing has happened.
         """
-        with self._write():
+        with writing(self._db):
             chain, seq, prev = self._db.execute("SELECT chain, seq + 1, prev FROM place").fetchone()
             row = self._db.execute("SELECT kseq FROM keyring WHERE id = ?", (keyring,)).fetchone()
             kseq = row[0] + 1 if row else 1
@@ -144,7 +106,7 @@ class Outbox:
 
         After an unanswered request the next one only asks which ids arrived, and the batches start at one (SPEC 11.3).
         """
-        with self._write():
+        with writing(self._db):
             number, unanswered, size = self._db.execute("SELECT request + 1, unanswered, batch FROM place").fetchone()
             sent = self._db.execute("SELECT id FROM envelope WHERE state = 'sent' ORDER BY position")
             asked = tuple(row[0] for row in sent)
@@ -157,14 +119,19 @@ class Outbox:
 
     def never_left(self, batch: Batch) -> None:
         """Take `batch` back: no connection was made, so nothing new needs asking. Its number stays used."""
-        with self._write():
+        with writing(self._db):
             self._mark("pending", [kept.id for kept in batch.envelopes])
             self._db.execute("UPDATE place SET unanswered = ?", (bool(batch.asked),))
 
     def renumber(self, last: int) -> None:
-        """Go on after request number `last`, in a new chain: somebody else has spoken with this key (SPEC 11.3)."""
-        with self._write():
-            self._begin_chain(last, copied=True)
+        """Go on after `last`, which a server signed as the last request number that it accepted (SPEC 11.3 rule 1).
+
+        Where that is not below our own, somebody else has spoken with this key, and a new chain begins.
+        """
+        with writing(self._db):
+            if last >= self._latest().request:
+                self._begin_chain(copied=True)
+            self._db.execute("UPDATE place SET request = ?", (last,))
         self._prove()
 
     def answered(self, batch: Batch, news: News) -> None:
@@ -173,13 +140,14 @@ class Outbox:
         What was asked or sent and has no receipt was not stored, and is offered again. A new generation is a database
         that may have forgotten: earlier receipts are void, the cursor starts again, everything kept is offered again.
         """
-        with self._write():
+        with writing(self._db):
             generation, size, chain, seq = self._db.execute(
                 "SELECT generation, batch, chain, seq FROM place"
             ).fetchone()
             renewed = generation not in ("", news.generation)
             if renewed:
                 self._db.execute("UPDATE envelope SET state = 'pending', outcome = '', at = 0 WHERE state <> 'purged'")
+                self._db.execute("UPDATE ended SET reached = 0")
             self._mark("pending", [*batch.asked, *(kept.id for kept in batch.envelopes)])
             self._db.executemany(
                 "UPDATE envelope SET state = ?, outcome = ?, at = ? WHERE id = ? AND state <> 'purged'",
@@ -201,7 +169,10 @@ class Outbox:
             )
             copied = news.seq.get(chain, 0) > seq
             if copied:
-                self._begin_chain(0, copied=True)
+                self._begin_chain(copied=True)
+            self._db.executemany(
+                "UPDATE ended SET reached = ? WHERE chain = ?", [(seq, chain) for chain, seq in news.seq.items()]
+            )
         if copied:
             self._prove()
 
@@ -216,7 +187,7 @@ class Outbox:
         Either clock may be wrong, and then the envelope is kept too long and never too short. The row stays, without
         the envelope, so that a later status still finds its screening.
         """
-        with self._write():
+        with writing(self._db):
             return self._db.execute(
                 "UPDATE envelope SET state = 'purged', raw = x'' WHERE state = 'receipted' AND at < ?",
                 (min(at, here) - KEPT_AFTER_RECEIPT,),
@@ -226,7 +197,13 @@ class Outbox:
 
     def conversation(self) -> Conversation:
         """Return what the next request says of the talk so far."""
-        return Conversation(*self._db.execute("SELECT generation, cursor, inventory, orders FROM place").fetchone())
+        generation, cursor, inventory, orders = self._db.execute(
+            "SELECT generation, cursor, inventory, orders FROM place"
+        ).fetchone()
+        # By chance, so that among more than one request can name none is left out for ever.
+        behind = "SELECT chain, seq FROM ended WHERE reached < seq ORDER BY random() LIMIT ?"
+        ended = dict(self._db.execute(behind, (MAX_ENDED,)).fetchall())
+        return Conversation(generation, cursor, inventory, orders, ended)
 
     def events(self) -> tuple[Told, ...]:
         """Return the newest status of each screening that has one."""
@@ -239,7 +216,7 @@ class Outbox:
 
     def hold(self, documents: Mapping[str, bytes], forget: Iterable[str] = ()) -> None:
         """Store verified documents under their names, exactly as received, and drop `forget`: all or nothing."""
-        with self._write():
+        with writing(self._db):
             self._db.executemany("DELETE FROM held WHERE name = ?", [(name,) for name in forget])
             self._db.executemany("INSERT OR REPLACE INTO held VALUES (?, ?)", list(documents.items()))
 
@@ -262,47 +239,52 @@ class Outbox:
         return Standing(orders, wiping, *map(bool, noticed))
 
     def revoke(self, number: int) -> None:
-        """Record that order `number` ends this tablet's work."""
-        with self._write():
-            self._db.execute("UPDATE place SET revoked = 1, orders = ?", (number,))
+        """Record that order `number` ends this tablet's work; told once an earlier wipe is complete."""
+        with writing(self._db):
+            self._db.execute(
+                "UPDATE place SET revoked = 1, orders = IIF(wiping, orders, ?1), wiping = IIF(wiping, ?1, 0)", (number,)
+            )
 
     def begin_wipe(self, number: int) -> None:
         """Record that order `number` has to be carried out, whatever comes between."""
-        with self._write():
+        with writing(self._db):
             self._db.execute("UPDATE place SET wiping = ?", (number,))
 
-    def wipe(self) -> None:
-        """Destroy forms, keyring keys, statuses and all that is left of receipted envelopes; then end the wipe begun.
+    def wipe(self, *, complete: bool) -> None:
+        """Destroy forms, keyring keys, statuses, the drafts' key and all that is left of receipted envelopes.
 
-        What the server has not receipted stays, with all that is needed to send it.
+        What the server has not receipted stays, with all that is needed to send it. Only a `complete` wipe, which left
+        no draft either, ends with its number.
         """
-        with self._write():
+        with writing(self._db):
             self._db.execute("DELETE FROM envelope WHERE state IN ('receipted', 'purged')")
             self._db.execute("DELETE FROM event")
+            self._db.execute("DELETE FROM draft_key")
             self._db.execute("DELETE FROM held WHERE name LIKE 'bundle/%' OR name LIKE 'key/%'")
-        # secure_delete has overwritten the rows in the database; its log still has the pages as they were.
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        with self._write():
-            self._db.execute("UPDATE place SET orders = wiping, wiping = 0, wiped = 1")
+        leave_no_log(self._db, self._path)
+        if complete:
+            with writing(self._db):
+                self._db.execute("UPDATE place SET orders = wiping, wiping = 0, wiped = 1")
 
     def forms_again(self) -> None:
         """End what a wipe left behind: a person has pulled forms."""
-        with self._write():
+        with writing(self._db):
             self._db.execute("UPDATE place SET wiped = 0")
 
-    # Inside
+    # Drafts
 
-    @contextmanager
-    def _write(self) -> Iterator[None]:
-        with _naming_a_full_disk():
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # A full disk may have ended it already.
-                    self._db.execute("ROLLBACK")
-                raise
+    def draft_key(self) -> bytes:
+        """Return the key that this tablet's drafts are sealed with, drawn when it is first asked for."""
+        row = self._db.execute("SELECT key FROM draft_key").fetchone()
+        if row:
+            return bytes(row[0])
+        key = secrets.token_bytes(32)
+        with writing(self._db):
+            self._db.execute("INSERT INTO draft_key VALUES (?)", (key,))
+        leave_no_log(self._db, self._path)
+        return key
+
+    # Inside
 
     def _mark(self, state: str, ids: Iterable[str]) -> None:
         self._db.executemany("UPDATE envelope SET state = ? WHERE id = ?", [(state, identity) for identity in ids])
@@ -331,15 +313,23 @@ class Outbox:
         proven = proof.read(self._proof)
         if proven is not None and self._latest().covers(proven):
             return
-        with self._write():
-            self._begin_chain(proven.request if proven else 0)
+        with writing(self._db):
+            self._begin_chain(proven)
         self._prove()
 
-    def _begin_chain(self, request: int, *, copied: bool = False) -> None:
-        """Count from one in a chain of its own, and requests from above `request`."""
+    def _begin_chain(self, proven: Proof | None = None, *, copied: bool = False) -> None:
+        """Count from one in a chain of its own, and remember how far the chains it leaves were written (SPEC 11.3).
+
+        What is `proven` beside the database may be another chain than it knows of, or further on in the same.
+        """
+        left = [self._latest(), *([proven] if proven else [])]
+        self._db.executemany(
+            "INSERT INTO ended VALUES (?, ?, 0) ON CONFLICT (chain) DO UPDATE SET seq = MAX(seq, excluded.seq)",
+            [(place.chain, place.seq) for place in left if place.seq],
+        )
         self._db.execute(
-            "UPDATE place SET chain = ?, seq = 0, prev = '', request = MAX(request, ?), copied = MAX(copied, ?)",
-            (new_chain(), request, copied),
+            "UPDATE place SET chain = ?, seq = 0, prev = '', request = ?, copied = MAX(copied, ?)",
+            (new_chain(), max(place.request for place in left), copied),
         )
         self._db.execute("DELETE FROM keyring")
 
@@ -356,13 +346,3 @@ class Outbox:
         except OSError as problem:
             if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-
-
-@contextmanager
-def _naming_a_full_disk() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.OperationalError as problem:
-        if getattr(problem, "sqlite_errorcode", 0) not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE):
-            raise
-        raise SyncError("outbox.full", "this tablet's disk is full: nothing of this was kept; make room") from problem

@@ -32,7 +32,7 @@ from sync.keys import SigningKey
 from sync.outbox import Outbox
 from sync.route import Route
 from sync.signed import Document
-from sync.told import REVOKED, WIPED, OnBoard, Pulled, Receipted, Result, Screened, Status, SyncReport
+from sync.told import REVOKED, WIPED, WIPING, OnBoard, Pulled, Receipted, Result, Screened, Status, SyncReport
 from sync.transport import ENGLISH, Transport
 
 DISTRICT = re.compile(r"[0-9]{6}")
@@ -84,7 +84,7 @@ class Tablet:
     @cached_property
     def drafts(self) -> Drafts:
         """The interviews that are not finished."""
-        return Drafts(self._drafts, self._key, self.outbox)
+        return Drafts(self._drafts, self.outbox)
 
     @cached_property
     def transport(self) -> Transport:
@@ -117,7 +117,12 @@ class Tablet:
             save_secret(self._key_file, SigningKey.generate())
 
     def pull(self) -> Pulled:
-        """Fetch and verify everything the tablet works by; what fails to verify raises and changes nothing."""
+        """Fetch and verify everything the tablet works by; what fails to verify raises and changes nothing.
+
+        A tablet that is being wiped takes nothing before that is complete: SyncError tablet.wiped.
+        """
+        if self.outbox.standing().wiping:
+            raise SyncError("tablet.wiped", WIPING)
         pin = self._invited().pin
         offered = boards.fetch(self.transport, self._key.kid)
         if offered is None:
@@ -138,6 +143,8 @@ class Tablet:
         standing = self.outbox.standing()
         if standing.revoked:
             raise SyncError("tablet.revoked", REVOKED)
+        if standing.wiping:
+            raise SyncError("tablet.wiped", WIPING)
         if standing.wiped:
             raise SyncError("tablet.wiped", WIPED)
 
@@ -209,6 +216,7 @@ class Tablet:
             events=self.outbox.events(),
             old=board is not None and board.trust.is_expired(self._clock()),
             revoked=standing.revoked,
+            wiping=bool(standing.wiping),
             wiped=standing.wiped,
             copied=standing.copied,
         )
@@ -221,7 +229,10 @@ class Tablet:
         Envelopes and receipts come first; a document that fails to verify raises after them and changes nothing.
         """
         board, before, jtis = self._certified(), self.transport.traffic, self.outbox.jtis()
-        delivered = deliver(Line(board, self.outbox, self._drafts, self.transport, self._key, self._clock))
+        try:
+            delivered = deliver(Line(board, self.outbox, self.transport, self._key, self._clock))
+        finally:  # However far the delivery came; what is not receipted stays.
+            obey.finish_wipe(self.outbox, self._drafts)
         updated = self._take(self._certified(), delivered.response)
         # Once more, by the newest trust: an order may be of a registrar who was not known before.
         orders, trusted = delivered.response.orders, self._certified().trust
@@ -238,6 +249,7 @@ class Tablet:
             traffic=traffic,
             old=trusted.is_expired(self._clock()),
             revoked=standing.revoked,
+            wiping=bool(standing.wiping),
             wiped=standing.wiped,
             copied=standing.copied,
         )
@@ -259,7 +271,8 @@ class Tablet:
             if fetched is None:
                 raise
             renewed = boards.assemble(fetched, board, pin=pin, dev=dev)
-        return boards.store(renewed, self.outbox, self.transport, self._usable, self.drafts.bundles())
+        keep = frozenset[str]() if board.wiped else self.drafts.bundles()
+        return boards.store(renewed, self.outbox, self.transport, self._usable, keep)
 
     # What is on board
 

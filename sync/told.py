@@ -14,6 +14,10 @@ WIPED = (
     "esta tableta fue borrada por orden y no tiene formularios. Lo que falta entregar no se pierde: sincronice. Para"
     " volver a usarla pida permiso a la administración y tráigalos de nuevo (pull)"
 )
+WIPING = (
+    "se ordenó borrar esta tableta y el borrado no está completo: algo no se pudo quitar. Lo que falta entregar no se"
+    " pierde: sincronice y luego entréguela a la administración"
+)
 COPIED = "otra tableta habla con la llave de esta: es una copia o fue copiada. Avise a la administración"
 
 
@@ -75,7 +79,7 @@ class SyncReport:
     """What one sync did: receipts and events in the order they came, `waiting` envelopes still on board only.
 
     `updated` names the documents that are new on board; `old` says that the trust on board is past its date. The last
-    three are as in `Status`.
+    four are as in `Status`.
     """
 
     requests: int
@@ -88,6 +92,7 @@ class SyncReport:
     traffic: Traffic
     old: bool
     revoked: bool
+    wiping: bool
     wiped: bool
     copied: bool
 
@@ -96,8 +101,8 @@ class SyncReport:
 class Status:
     """Where the tablet stands, from what is on board alone; all empty where no tablet was enrolled.
 
-    `revoked`: it takes no new screening any more. `wiped`: nor this one, until somebody pulls forms. `copied`: somebody
-    else has spoken with its key.
+    `revoked`: it takes no new screening any more. `wiping`: a wipe is not complete, and is tried again at each opening
+    and sync. `wiped`: it takes none until somebody pulls forms. `copied`: somebody else has spoken with its key.
     """
 
     dev: str = ""
@@ -117,11 +122,17 @@ class Status:
     events: tuple[Told, ...] = ()
     old: bool = False
     revoked: bool = False
+    wiping: bool = False
     wiped: bool = False
     copied: bool = False
 
 
 def warnings(told: Status | SyncReport) -> tuple[str, ...]:
     """Return what the person must know of this tablet before she goes on with it."""
-    known = ((told.revoked, REVOKED), (told.wiped and not told.revoked, WIPED), (told.copied, COPIED))
+    known = (
+        (told.revoked, REVOKED),
+        (told.wiping, WIPING),
+        (told.wiped and not told.revoked, WIPED),
+        (told.copied, COPIED),
+    )
     return tuple(f"{text[0].upper()}{text[1:]}." for is_so, text in known if is_so)

@@ -32,10 +32,11 @@ class UnreachableError(SyncError):
 class RefusedError(SyncError):
     """The server answered with an error: `code` is its problem code, `problem` the members of its problem+json body.
 
-    As text it is what a person needs to act on it: title, detail, the fields that are wrong, advice.
+    As text it is what a person needs to act on it: title, detail, the fields that are wrong, advice. `reply` is the
+    answer as it came, which some problems are signed in.
     """
 
-    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+    def __init__(self, status: int, problem: Mapping[str, Any], reply: "Reply | None" = None) -> None:
         named = (str(problem.get(name, "")) for name in ("title", "detail"))
         request = f"Request number {problem['request']}" if problem.get("request") else ""
         told = (*named, "; ".join(_fields(problem.get("fields"))), str(problem.get("advice", "")), request)
@@ -43,6 +44,7 @@ class RefusedError(SyncError):
         super().__init__(code, in_one_line(*told) or f"HTTP {status}")
         self.status = status
         self.problem = problem
+        self.reply = reply or Reply({}, b"")
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Reply:
-    """A successful answer: header names in lower case, and the body as it came."""
+    """An answer: header names in lower case, and the body as it came."""
 
     headers: Mapping[str, str]
     body: bytes
@@ -116,7 +118,7 @@ class Transport:
             raise SyncError("transport.too_large", f"{method} {path} was answered with more than {LARGEST_BODY} bytes")
         reply = Reply({name.lower(): value for name, value in answer.headers.items()}, content)
         if answer.status >= 300:
-            raise RefusedError(answer.status, _problem(reply))
+            raise RefusedError(answer.status, _problem(reply), reply)
         return reply
 
 

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sync.database import SCHEMA
 from sync.errors import SyncError
 from sync.exchange import Event
 from sync.kept import Batch, Kept, News, Place, Standing, Told
-from sync.outbox import DAY, SCHEMA, Outbox
+from sync.outbox import DAY, Outbox
 
 
 def sealed(place: Place) -> bytes:

@@ -1,0 +1,98 @@
+"""The SQLite file of the tablet's store: its tables, how it is opened, written and left without traces.
+
+Called by sync.outbox alone, which decides what is in it.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sync.errors import SyncError
+
+SCHEMA = """
+CREATE TABLE place (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    chain TEXT NOT NULL, seq INTEGER NOT NULL, prev TEXT NOT NULL,
+    request INTEGER NOT NULL, unanswered INTEGER NOT NULL, batch INTEGER NOT NULL,
+    generation TEXT NOT NULL, cursor INTEGER NOT NULL, inventory TEXT NOT NULL
+) STRICT;
+CREATE TABLE keyring (id TEXT PRIMARY KEY, kseq INTEGER NOT NULL) STRICT;
+CREATE TABLE envelope (
+    position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, jti TEXT NOT NULL UNIQUE,
+    chain TEXT NOT NULL, seq INTEGER NOT NULL, raw BLOB NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'sent', 'receipted', 'rejected', 'purged')),
+    outcome TEXT NOT NULL, at INTEGER NOT NULL,
+    UNIQUE (chain, seq)
+) STRICT;
+CREATE TABLE event (id TEXT PRIMARY KEY, status TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
+CREATE TABLE held (name TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
+INSERT INTO place VALUES (1, '', 0, '', 0, 0, 64, '', 0, '');
+"""
+# Each is applied once, above the version the file has.
+STEPS = (
+    SCHEMA,
+    """
+ALTER TABLE place ADD COLUMN orders INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE place ADD COLUMN wiping INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE place ADD COLUMN revoked INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE place ADD COLUMN wiped INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE place ADD COLUMN copied INTEGER NOT NULL DEFAULT 0;
+""",
+    """
+CREATE TABLE ended (chain TEXT PRIMARY KEY, seq INTEGER NOT NULL, reached INTEGER NOT NULL) STRICT;
+INSERT INTO ended SELECT chain, MAX(seq), 0 FROM envelope WHERE chain <> (SELECT chain FROM place) GROUP BY chain;
+CREATE TABLE draft_key (key BLOB NOT NULL) STRICT;
+""",
+)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open or create the file, which only its owner may read, and bring its tables up to date."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    db = sqlite3.connect(path, isolation_level=None)
+    with _naming_a_full_disk():
+        for setting in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "trusted_schema = OFF"):
+            db.execute(f"PRAGMA {setting}")
+        for version in range(db.execute("PRAGMA user_version").fetchone()[0], len(STEPS)):
+            db.executescript(f"BEGIN IMMEDIATE; {STEPS[version]} PRAGMA user_version = {version + 1}; COMMIT;")
+    return db
+
+
+@contextmanager
+def writing(db: sqlite3.Connection) -> Iterator[None]:
+    """Make what happens inside one transaction; SyncError outbox.full when there is no room for it."""
+    with _naming_a_full_disk():
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            yield
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:  # A full disk may have ended it already.
+                db.execute("ROLLBACK")
+            raise
+
+
+def leave_no_log(db: sqlite3.Connection, path: Path) -> None:
+    """Overwrite the write-ahead log of the file `path`: it has the pages as they were, a key's among them.
+
+    `secure_delete` overwrites rows in the database only, and a log that is just cut off stays readable on the disk.
+    """
+    busy, pages, moved = db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+    if not busy and pages == moved:  # All of it is in the database, and nobody reads the log any more.
+        with path.with_name(f"{path.name}-wal").open("r+b") as log:
+            log.write(bytes(os.fstat(log.fileno()).st_size))
+            log.flush()
+            os.fsync(log.fileno())
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@contextmanager
+def _naming_a_full_disk() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as problem:
+        if getattr(problem, "sqlite_errorcode", 0) not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE):
+            raise
+        raise SyncError("outbox.full", "this tablet's disk is full: nothing of this was kept; make room") from problem
