@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyrage
+import pytest
 from click.testing import CliRunner, Result
 from conftest import FOUNDED
 from intake_material import Field
@@ -32,6 +33,19 @@ def told(*words: object) -> dict[str, Any]:
     assert result.exit_code == 0, result.stderr
     found: dict[str, Any] = json.loads(result.stdout)
     return found
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Path:
+    """Where backups are kept."""
+    folder = tmp_path / "shelf"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def identity(tmp_path: Path) -> Path:
+    return new_identity(tmp_path)
 
 
 def new_identity(folder: Path) -> Path:

@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import pytest
 from conftest import World
 from intake_material import Field, served
 
@@ -212,3 +213,17 @@ def open_office(world: World, folder: Path) -> Iterator[Office]:
             line.server.shutdown()
             thread.join()
             line.server.server_close()
+
+
+@pytest.fixture
+def office(world: World, tmp_path: Path) -> Iterator[Office]:
+    """The demo server with both doors open."""
+    with open_office(world, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def tablet(office: Office) -> Iterator[Tablet]:
+    """A tablet of the office, enrolled, certified and with its forms."""
+    with office.tablet() as made:
+        yield made

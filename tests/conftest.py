@@ -21,6 +21,9 @@ from sync.keyfiles import load_secret
 from sync.keys import SigningKey
 from sync.passphrases import derive as stretch
 
+# Where the fixtures `field`, `office`, `tablet`, `identity` and `shelf` are.
+pytest_plugins = ("intake_material", "client_material", "backup_material")
+
 FOUNDED = 1_795_000_000_000
 """When the demo world was founded: November 2026, in milliseconds."""
 

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pytest
 from conftest import FOUNDED, World
+from vector_material import PROVINCE_ROUTE
 
 from server.api.door import Parts
 from server.app import Server, open_parts
@@ -31,21 +33,7 @@ from sync.route import Route
 from sync.signed import Document
 
 FORM = {"form_id": "prueba", "version": "1", "channel": "training"}
-ROUTE = Route(
-    form="prueba",
-    outcome="positive",
-    tier="T1",
-    urgency="prompt",
-    queue_kinds=("protection",),
-    province="1702",
-    age_band="18_29",
-    sex="female",
-    sector="gold_mining",
-    consent="yes",
-    mode="field",
-    lang="quz",
-    taken="2026-11-20",
-)
+ROUTE = replace(PROVINCE_ROUTE, form="prueba", sha=None, sex="female", mode="field", taken="2026-11-20")
 
 
 @dataclass
@@ -167,6 +155,14 @@ def open_field(world: World) -> Field:
     publishing.publish(opened.parts.db, opened.parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=FOUNDED)
     opened.form_sha = document.sha256
     return opened
+
+
+@pytest.fixture(name="field")
+def field_of_the_world(world: World) -> Iterator[Field]:
+    """A server with one form version in use, in this process."""
+    opened = open_field(world)
+    yield opened
+    opened.parts.db.close()
 
 
 @contextmanager

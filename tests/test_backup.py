@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from backup_material import DAY, backed_up, chaski, lose, new_identity, recipient, told
+from backup_material import DAY, backed_up, chaski, lose, recipient, told
 from conftest import FOUNDED, World
-from intake_material import Field, open_field
+from intake_material import Field
 
 from server import archive, backup_keys
 from server.archive import BackupError
@@ -21,27 +20,6 @@ from sync.keys import SigningKey
 
 # The first line of an identity locked with a passphrase, armoured, as `age -p -a` and `chaski backup-key new` begin it.
 LOCKED = b"-----BEGIN AGE ENCRYPTED FILE-----\nYWdlLWVuY3J5cHRpb24ub3JnL3YxCi0+IHNjcnlwdCBSbU5GMVlFY2I2Qy9oZyt4"
-
-
-@pytest.fixture
-def identity(tmp_path: Path) -> Path:
-    return new_identity(tmp_path)
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Path:
-    """Where backups are kept."""
-    folder = tmp_path / "shelf"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def field(world: World) -> Iterator[Field]:
-    """A server with one form version in use, in this process."""
-    opened = open_field(world)
-    yield opened
-    opened.parts.db.close()
 
 
 def test_a_backup_needs_a_folder_with_room_and_is_never_written_over(

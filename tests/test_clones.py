@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import pytest
-from client_material import FORM, STORY, Office, answers, open_office
-from conftest import World
+from client_material import FORM, STORY, Office, answers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,12 +19,6 @@ from sync.outbox import Outbox
 from sync.tablet import Tablet
 
 TAKEN = date(2026, 11, 20)
-
-
-@pytest.fixture
-def office(world: World, tmp_path: Path) -> Iterator[Office]:
-    with open_office(world, tmp_path) as opened:
-        yield opened
 
 
 def screen(tablet: Tablet) -> str:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
-from client_material import FORM, STORY, Office, answers, compiled, open_office
-from conftest import World
+from client_material import FORM, STORY, Office, answers, compiled
 
 from screening_forms import engine
 from sync import envelope, opened
@@ -27,18 +24,6 @@ DESKS = {
     "3_putina_ayr": ("proteccion-21", "21-review"),
     "4_inambari_minor": ("ninez-17", "17-child"),
 }
-
-
-@pytest.fixture
-def office(world: World, tmp_path: Path) -> Iterator[Office]:
-    with open_office(world, tmp_path) as serving:
-        yield serving
-
-
-@pytest.fixture
-def tablet(office: Office) -> Iterator[Tablet]:
-    with office.tablet() as made:
-        yield made
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +15,7 @@ from conftest import World, derive
 from fuzz_readers import CORPUS
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from intake_material import ROUTE, Field, Tablet, open_field, served
+from intake_material import ROUTE, Field, Tablet, served
 from schemathesis import Case, GenerationMode
 from schemathesis import checks as known_checks
 
@@ -54,13 +53,6 @@ class Known:
     ids: dict[str, list[str]]
     documents: list[bytes]
     tablet: Tablet
-
-
-@pytest.fixture
-def field(world: World) -> Iterator[Field]:
-    opened = open_field(world)
-    yield opened
-    opened.parts.db.close()
 
 
 @pytest.fixture
@@ -140,9 +132,7 @@ def can_be_wrong(operation: Any) -> bool:
     return "application/json" in body or any(field["in"] == "query" or "const" in field["schema"] for field in fields)
 
 
-def ask(
-    url: str, session: requests.Session, known: Known, operation: Any, mode: GenerationMode, examples: int
-) -> int:
+def ask(url: str, session: requests.Session, known: Known, operation: Any, mode: GenerationMode, examples: int) -> int:
     """Ask one operation some good or some bad requests; return how many were answered."""
     asked = 0
 
@@ -183,5 +173,3 @@ def test_nothing_anybody_asks_the_people_s_door_is_a_failure_or_a_surprise(
         url = f"http://127.0.0.1:{ports[PEOPLE]}"
         session = sign_in(url, field.world, login) if login else requests.Session()
         assert ask_everything(url, session, known, examples=EXAMPLES)
-
-

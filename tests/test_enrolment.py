@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from conftest import FOUNDED, World
-from intake_material import Field, Tablet, open_field
+from conftest import FOUNDED
+from intake_material import Field, Tablet
 
 from server.flows import enrolment, publishing, silence
 from server.problems import Problem
@@ -17,13 +15,6 @@ from sync.keys import SigningKey
 from sync.signed import Document
 
 DAY = 24 * 60 * enrolment.MINUTE
-
-
-@pytest.fixture
-def field(world: World) -> Iterator[Field]:
-    opened = open_field(world)
-    yield opened
-    opened.parts.db.close()
 
 
 def invite(field: Field, region: str = "17") -> str:

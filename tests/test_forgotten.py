@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from client_material import Change, Line, Office, open_office
 from conftest import FOUNDED, World
-from intake_material import Field, open_field
+from intake_material import Field
 from intake_material import Tablet as Spoken
 
 from server.app import tablets_app
@@ -27,14 +27,6 @@ from sync.members import MAX_INTEGER
 from sync.signed import Document
 from sync.staff import Staff
 from sync.transport import RefusedError
-
-
-@pytest.fixture
-def field(world: World) -> Iterator[Field]:
-    """A server with one form version in use, in this process."""
-    opened = open_field(world)
-    yield opened
-    opened.parts.db.close()
 
 
 def registry_document(field: Field, number: int, revoked: list[str] | None = None) -> bytes:

@@ -5,12 +5,11 @@ A real server on loopback, real files, the real questionnaire; each signature is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import pytest
-from client_material import FORM, Office, answers, open_office
+from client_material import FORM, Office, answers
 from conftest import World
 from openpyxl import Workbook as Spreadsheet
 
@@ -26,13 +25,6 @@ from sync.transport import RefusedError
 from sync.trust import Signer
 
 WORKBOOK = CATALOGUE / FORM / "form.md"
-
-
-@pytest.fixture
-def office(world: World, tmp_path: Path) -> Iterator[Office]:
-    """The demo's server; another version of the questionnaire is in use already."""
-    with open_office(world, tmp_path) as serving:
-        yield serving
 
 
 def test_a_form_version_goes_from_the_workbook_to_a_tablet_that_works_by_it(office: Office, world: World) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from conftest import FOUNDED, World
-from intake_material import ROUTE, Field, Tablet, open_field
+from conftest import FOUNDED
+from intake_material import ROUTE, Field, Tablet
 
 from server.flows import audit, enrolment
 from server.flows.routing import HOUR
@@ -19,13 +18,6 @@ from sync.envelope import identity
 from sync.errors import SyncError
 from sync.exchange import Message
 from sync.keys import RouteKey, SigningKey
-
-
-@pytest.fixture
-def field(world: World) -> Iterator[Field]:
-    opened = open_field(world)
-    yield opened
-    opened.parts.db.close()
 
 
 def outcomes(field: Field, tablet: Tablet, *raw: bytes) -> list[str]:

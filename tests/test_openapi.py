@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 import schemathesis
-from conftest import World
 from flask.testing import FlaskClient
-from intake_material import Field, open_field
+from intake_material import Field
 
 from server import app, problems
 from server.api.contract import TEXTS, operations
@@ -19,13 +18,6 @@ from server.api.contract import TEXTS, operations
 DOORS = ("tablets_app", "people_app")
 OWN = {"/", "/openapi.json", "/metrics"}
 Document = dict[str, Any]
-
-
-@pytest.fixture
-def field(world: World) -> Iterator[Field]:
-    opened = open_field(world)
-    yield opened
-    opened.parts.db.close()
 
 
 @pytest.fixture(params=DOORS)

@@ -7,7 +7,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from client_material import FORM, STORY, Office, answers, open_office
+from client_material import FORM, STORY, Office, answers
 from conftest import FOUNDED, World
 from intake_material import open_field
 from test_tablet import resigned
@@ -35,18 +34,6 @@ from sync.tablet import Tablet
 DEV = "A" * 22
 TAKEN = date(2026, 11, 20)
 DRAFT = b"an interview that is not finished"
-
-
-@pytest.fixture
-def office(world: World, tmp_path: Path) -> Iterator[Office]:
-    with open_office(world, tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-def tablet(office: Office) -> Iterator[Tablet]:
-    with office.tablet() as made:
-        yield made
 
 
 def screen(tablet: Tablet) -> str:

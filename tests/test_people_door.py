@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 import requests
 from conftest import FOUNDED, World, derive
 from flask.testing import FlaskClient
-from intake_material import ROUTE, Field, open_field, served
+from intake_material import ROUTE, Field, served
 from werkzeug.test import TestResponse
 
 from server.app import people_app
@@ -59,14 +58,6 @@ class Client:
             )
             for each in me["keyrings"]
         }
-
-
-@pytest.fixture
-def field(world: World) -> Iterator[Field]:
-    """A server with one form in use."""
-    opened = open_field(world)
-    yield opened
-    opened.parts.db.close()
 
 
 def client(field: Field, login: str) -> Client:

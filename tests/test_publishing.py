@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from conftest import FOUNDED, World
-from intake_material import ROUTE, Field, open_field
+from conftest import FOUNDED
+from intake_material import ROUTE, Field
 
 from server.flows import publishing
 from server.flows.publishing import InForce, Ring
@@ -21,14 +20,6 @@ from sync.signed import Document
 
 NOW = FOUNDED + 60_000
 FORM = {"form_id": "otra", "version": "7", "channel": "training"}
-
-
-@pytest.fixture
-def field(world: World) -> Iterator[Field]:
-    """A server with the form `prueba` in use already."""
-    opened = open_field(world)
-    yield opened
-    opened.parts.db.close()
 
 
 def signed(field: Field, content: dict[str, Any] = FORM, *offices: tuple[str, str]) -> Document:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import product
 
 import pytest
-from conftest import FOUNDED, World
-from intake_material import Field, Tablet, open_field
+from conftest import FOUNDED
+from intake_material import Field, Tablet
 
 from server.db import Db
 from server.flows import referrals
@@ -41,13 +41,6 @@ EXPECTED = {
     ("close", "accepted"): ("closed", "referral.held_by_another"),
     ("close", "closed"): ("referral.wrong_state", "referral.wrong_state"),
 }
-
-
-@pytest.fixture
-def field(world: World) -> Iterator[Field]:
-    opened = open_field(world)
-    yield opened
-    opened.parts.db.close()
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pyrage
 import pytest
-from backup_material import DAY, backed_up, chaski, look, lose, new_identity, opened, recipient, told
+from backup_material import DAY, backed_up, chaski, look, lose, opened, recipient, told
 from conftest import FOUNDED, World
-from intake_material import Field, open_field
+from intake_material import Field
 
 from server import archive, backup_keys
 from server.archive import BackupError
@@ -41,27 +41,6 @@ from sync.transport import RefusedError
 
 TAKEN = date(2026, 11, 20)
 CANARIES = (b">73519<", b"<edad>30_59", b"<distrito>170204", b"<outcome>positive")
-
-
-@pytest.fixture
-def identity(tmp_path: Path) -> Path:
-    return new_identity(tmp_path)
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Path:
-    """Where backups are kept."""
-    folder = tmp_path / "shelf"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def field(world: World) -> Iterator[Field]:
-    """A server with one form version in use, in this process."""
-    opened = open_field(world)
-    yield opened
-    opened.parts.db.close()
 
 
 @pytest.fixture

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
-import pytest
-from conftest import World
-from intake_material import ROUTE, Field, open_field
+from intake_material import ROUTE, Field
 
 from server.flows import desks, referrals, retention
 from server.store import people, worklist
 
 DAY = 24 * 3_600_000
-
-
-@pytest.fixture
-def field(world: World) -> Iterator[Field]:
-    opened = open_field(world)
-    yield opened
-    opened.parts.db.close()
 
 
 def push(field: Field, **changes: object) -> bytes:

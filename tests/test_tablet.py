@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
-from client_material import FORM, STORY, Change, Office, answers, open_office
-from conftest import World
+from client_material import FORM, STORY, Change, Office, answers
 
 from screening_forms.errors import AnswerError
 from server.app import clock
@@ -26,18 +25,6 @@ from sync.tablet import Status, Tablet
 
 TAKEN = date(2026, 11, 20)
 TEN_YEARS = 10 * 365 * 86_400_000
-
-
-@pytest.fixture
-def office(world: World, tmp_path: Path) -> Iterator[Office]:
-    with open_office(world, tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-def tablet(office: Office) -> Iterator[Tablet]:
-    with office.tablet() as made:
-        yield made
 
 
 def screen(tablet: Tablet, name: str = STORY[0]) -> str:

@@ -4,17 +4,15 @@ could open a screening sees what is about it, and a released screening is worked
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import pytest
 from click.testing import CliRunner
 from client_material import FORM, Office, answers, open_office
 from conftest import World
-from intake_material import ROUTE, Field, open_field
+from intake_material import ROUTE, Field
 from test_people_door import Client, client, code
 
 from server.app import clock
@@ -28,14 +26,6 @@ from sync.envelope import identity
 from sync.keys import RouteKey
 
 DAY = 24 * HOUR
-
-
-@pytest.fixture
-def field(world: World) -> Iterator[Field]:
-    """A server with one form in use."""
-    opened = open_field(world)
-    yield opened
-    opened.parts.db.close()
 
 
 def revoke(field: Field, dev: str) -> None:
