@@ -43,8 +43,8 @@ def test_an_operator_sees_what_came_in_what_waits_and_what_is_late(field: Field)
     later = replace(field.parts, now=lambda: field.now + 25 * HOUR)
     tablets_app(later).test_client().post("/v1/sync", data=b"x")
     seen = figures(people_app(later).test_client())
-    assert seen["chaski_referrals_waiting", "protection", "prompt"] == 1
-    assert seen["chaski_referrals_overdue", "protection", "prompt"] == 1
+    assert seen[("chaski_referrals_waiting",)] == 1
+    assert seen[("chaski_referrals_overdue",)] == 1
     assert seen["chaski_requests_total", "tablets", "POST", "/v1/sync", "400"] == 1
     assert seen["chaski_request_seconds_count", "tablets"] == 1
     assert seen[("chaski_database_bytes",)] > 100_000
@@ -68,6 +68,18 @@ def test_no_figure_is_about_one_tablet_or_person_and_none_says_what_a_stranger_w
     text = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text
     for unsaid in (tablet.key.kid, field.referrals(raw)[0].id, "proteccion-17", "canary", "CANARY"):
         assert unsaid not in text
+
+
+def test_no_figure_tells_what_kind_of_person_was_just_met(field: Field) -> None:
+    tablet, client = field.tablet(), people_app(field.parts).test_client()
+    child = replace(ROUTE, queue_kinds=("child",), tier="child", urgency="immediate", age_band="under_14")
+    said = []
+    for route, to in ((ROUTE, "17-protection"), (child, "17-child")):
+        field.push(tablet, field.envelope(tablet, route, to=to))
+        said.append({name: n for name, n in figures(client).items() if "request" not in name[0]})
+    assert said[0].keys() == said[1].keys()
+    assert not [each for each in said[1] if {"child", "protection", "immediate", "prompt", "under_14"} & {*each}]
+    assert said[1][("chaski_referrals_waiting",)] == 2
 
 
 @pytest.mark.parametrize("shown", ["", "Bearer", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer ñ"])

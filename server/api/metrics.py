@@ -56,13 +56,10 @@ class _AtThisMoment:
     def collect(self) -> Iterator[Metric]:
         """Turn the figures into gauges."""
         figures = self._ask()
-        for name, about, field in (
-            ("chaski_referrals_waiting", "Field referrals that no desk has accepted.", "waiting"),
-            ("chaski_referrals_overdue", "Of these, past their deadline.", "overdue"),
-        ):
-            yield _gauge(
-                name, about, ["kind", "urgency"], [((q.kind, q.urgency), getattr(q, field)) for q in figures.queued]
-            )
+        # Totals only: by kind or urgency, a one that appears would tell of the child who was just met.
+        yield _one("chaski_referrals_waiting", "Field referrals that no desk has accepted.", figures.queued.waiting)
+        yield _one("chaski_referrals_overdue", "Of these, past their deadline.", figures.queued.overdue)
+        # A kind of work and an envelope's outcome say what is wrong with a tablet or a message, of nobody what she is.
         yield _gauge("chaski_work_open", "Open work.", ["kind"], [((kind,), n) for kind, n in figures.work.items()])
         yield _one("chaski_tablets_silent", "Tablets that stopped speaking.", figures.work.get("silent", 0))
         yield _one("chaski_status_events", "Status events kept for tablets.", figures.events)

@@ -24,7 +24,7 @@ _ROOM = 8 * 1024 * 1024  # the largest sync there is
 class Figures:
     """What an operator sees: how much waits, how much is stored, how much room there is. Nothing names anybody."""
 
-    queued: list[Queued]
+    queued: Queued
     work: Mapping[str, int]
     events: int
     database: int

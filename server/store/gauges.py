@@ -9,23 +9,21 @@ from server.db import Connection, rows
 
 @dataclass(frozen=True)
 class Queued:
-    """Field referrals that no desk has accepted yet, of a kind and urgency; `overdue` of them are past the deadline."""
+    """Field referrals that no desk has accepted yet; `overdue` of them are past the deadline."""
 
-    kind: str
-    urgency: str
     waiting: int
     overdue: int
 
 
-def queued(c: Connection, now: int) -> list[Queued]:
+def queued(c: Connection, now: int) -> Queued:
     """What waits in all queues together."""
-    found = rows(
+    (found,) = rows(
         c,
-        "select kind, urgency, count(*) as waiting, coalesce(sum(deadline < ?), 0) as overdue from referrals"
-        " where mode = 'field' and state in ('waiting', 'claimed') group by kind, urgency",
+        "select count(*) as waiting, coalesce(sum(deadline < ?), 0) as overdue from referrals"
+        " where mode = 'field' and state in ('waiting', 'claimed')",
         [now],
     )
-    return [Queued(**item) for item in found]
+    return Queued(**found)
 
 
 def work(c: Connection) -> dict[str, int]:
