@@ -100,7 +100,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         return self.silent and not self.total_outbufs_len
 
     def pace(self, now: float) -> float:
-        """Bytes for each second that it has had us wait, which a new turn is trusted to bring."""
+        """Bytes for each second that it made us wait; a new turn is given the first second of a poor line."""
         return (self.moved + POOREST_LINE) / (now - self.began + 1)
 
     def is_late(self, now: float, patience: int) -> bool:
