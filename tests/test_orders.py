@@ -3,6 +3,7 @@ moment; and no order ever costs a screening that the server has not receipted.""
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 import subprocess
@@ -24,7 +25,8 @@ from server.cli.main import main
 from server.flows import orders as ordering
 from server.problems import Problem
 from server.store import audit, devices, orders
-from sync import order, seal
+from sync import order, seal, told
+from sync.draft import Draft
 from sync.errors import SyncError
 from sync.keys import SigningKey
 from sync.outbox import Outbox
@@ -167,7 +169,7 @@ def test_a_wipe_destroys_drafts_forms_keys_statuses_and_receipted_envelopes_and_
     assert not file.exists()
     status = tablet.status()
     assert (status.forms, status.events, status.wiped, status.revoked) == ((), (), True, False)
-    assert [kept.jti for kept in tablet.outbox.kept()] == waiting, "receipted after the wipe, so kept for 30 days"
+    assert tablet.outbox.kept() == (), "all was delivered first"
 
 
 def _key(tablet: Tablet) -> str:
@@ -202,6 +204,80 @@ def test_orders_come_in_rising_order_and_each_once(office: Office, tablet: Table
     office.line.answer = resigned(office, server, lambda answer: replace(answer, orders=(older,)))
     tablet.sync()
     assert file.exists(), "an older order is not carried out again"
+
+
+def test_a_wipe_that_cannot_remove_a_file_keeps_no_screening_back_is_named_and_tried_until_it_is_complete(
+    office: Office, tablet: Tablet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, dev = tmp_path / "tablet", tablet.status().dev
+    office.line.cut = frozenset({"/v1/sync"})
+    waiting = [screen(tablet)]
+    with pytest.raises(SyncError, match=r"transport\.broken"):
+        tablet.sync()
+    office.line.cut = frozenset()
+    waiting += [screen(tablet) for _ in range(5)]
+    stuck, other = draft(folder), folder / "drafts" / "b.draft"
+    other.write_bytes(DRAFT)
+    give(office, tablet, "wipe")
+    give(office, tablet, "revoke", 2)
+    unlink = Path.unlink
+    with monkeypatch.context() as held:
+        held.setattr(Path, "unlink", lambda path: _held_fast() if path == stuck else unlink(path))
+        report = tablet.sync()
+        assert (report.waiting, report.wiping, report.wiped, report.revoked) == (0, True, False, True)
+        assert office.stored() == waiting
+        assert stuck.exists()
+        assert not other.exists(), "one file that stays keeps no other"
+        assert not [name for name in tablet.outbox.held_names() if name.startswith(("bundle/", "key/"))]
+        tablet.close()
+        with Tablet(folder) as again:
+            assert again.status().wiping
+            assert told.WIPING[1:] in " ".join(told.warnings(again.status()))
+            with pytest.raises(SyncError, match=r"tablet\.wiped: se ordenó borrar"):
+                again.pull()
+            assert again.sync().wiping
+        assert deeds(office, dev)[-1] == "device.revoked", "no number is told before the wipe is complete"
+    with Tablet(folder) as again:
+        assert not stuck.exists()
+        status = again.status()
+        assert (status.wiping, status.wiped, again.outbox.standing().orders) == (False, True, 2)
+        again.sync()
+        assert deeds(office, dev)[-1] == "order.carried_out"
+
+
+def _held_fast() -> None:
+    raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
+def test_after_a_wipe_no_state_of_a_draft_that_the_disk_still_has_can_be_read_with_what_the_tablet_keeps(
+    office: Office, tablet: Tablet, tmp_path: Path
+) -> None:
+    """Copies of the draft stand for what flash keeps of it; what is kept of the log is what it was before its cut."""
+    folder, logs = tmp_path / "tablet", list[bytes]()
+
+    def watch(statement: str) -> None:
+        if "TRUNCATE" in statement:
+            logs.append((folder / "outbox.db-wal").read_bytes())
+
+    tablet.outbox._db.set_trace_callback(watch)
+    made = Draft(seal.new_jti(), "a" * 64, clock(), clock(), "es", {"answers": {}})
+    residues = []
+    for said in ("x", "y"):
+        tablet.drafts.save(replace(made, content={"answers": {"q": said}}))
+        residues.append((folder / "drafts" / f"{made.id}.draft").read_bytes())
+    key = tablet.outbox.draft_key()
+    assert key in everything(folder)
+    screen(tablet)
+    give(office, tablet, "wipe")
+    assert tablet.sync().wiped
+    assert len(logs) == 2, "when the key was drawn, and when it was destroyed"
+    assert all(logs)
+    assert not any(any(log) for log in logs)
+    assert key not in everything(folder)
+    for residue in residues:
+        (folder / "drafts" / f"{made.id}.draft").write_bytes(residue)
+        with pytest.raises(SyncError, match=r"draft\.unopenable"):
+            tablet.drafts.load(made.id)
 
 
 def test_a_false_order_is_not_obeyed_and_keeps_no_screening_back(

@@ -199,11 +199,100 @@ def test_a_store_that_an_older_program_made_goes_on_where_it_was(tmp_path: Path)
     old = sqlite3.connect(tmp_path / "outbox.db")
     old.executescript(f"{SCHEMA} PRAGMA user_version = 1")
     old.execute("UPDATE place SET chain = ?, seq = ?, prev = ?, request = ?", now)
+    left = [(f"id{seq}", f"jti{seq}", "BBBBBBBBBBB", seq) for seq in (1, 2)]
+    old.executemany("INSERT INTO envelope VALUES (NULL, ?, ?, ?, ?, x'', 'purged', '', 0)", left)
     old.commit()
     old.close()
     with Outbox(tmp_path / "outbox.db") as outbox:
         assert (add(outbox, "b").chain, outbox.kept()[-1].seq) == (first.chain, 2)
         assert outbox.standing() == Standing(0, 0, revoked=False, wiped=False, copied=False)
+        assert outbox.conversation().ended == {"BBBBBBBBBBB": 2}, "it had left this one before it could say so"
+
+
+# Chains that the tablet left
+
+
+def hears(outbox: Outbox, **seq: int) -> dict[str, int]:
+    """An answer says how far the server has some chains; return what the next request says."""
+    told = outbox.conversation()
+    outbox.answered(outbox.next_batch(0), News(told.generation or "g1", 1, 1, (), (), 0, "", seq))
+    return dict(outbox.conversation().ended)
+
+
+def chain_of(outbox: Outbox) -> str:
+    return add(outbox, f"screening {len(outbox.jtis())}").chain
+
+
+def test_a_chain_is_named_with_all_that_the_store_or_the_proof_says_was_written_until_the_server_has_it(
+    tmp_path: Path,
+) -> None:
+    path, copy, place = tmp_path / "outbox.db", tmp_path / "copy.db", tmp_path / "outbox.proof"
+    with Outbox(path) as outbox:
+        first = chain_of(outbox)
+    shutil.copy(path, copy)
+    with Outbox(path) as outbox:
+        assert not outbox.conversation().ended
+        assert [chain_of(outbox) for _ in range(2)] == [first, first]
+    shutil.copy(copy, path)
+    with Outbox(path) as outbox:
+        assert outbox.conversation().ended == {first: 3}, "restored: the proof has seen more"
+        second = chain_of(outbox)
+    place.unlink()
+    with Outbox(path) as outbox:
+        assert outbox.conversation().ended == {first: 3, second: 1}, "its proof was lost"
+        third = chain_of(outbox)
+        outbox.renumber(outbox.next_batch(0).number)
+        assert outbox.conversation().ended == {first: 3, second: 1, third: 1}, "its number was used"
+    shutil.copy(copy, path)
+    with Outbox(path) as outbox:
+        assert outbox.conversation().ended == {first: 1}, "all that this copy and the proof can tell"
+        fourth = chain_of(outbox)
+        assert hears(outbox, **{first: 0, fourth: 2}) == {first: 1}, "its own numbers were used, so the server has them"
+        assert chain_of(outbox) != fourth
+        assert hears(outbox, **{first: 1}) == {}
+
+
+def test_a_database_that_forgot_is_told_again_which_chains_were_left(tmp_path: Path, outbox: Outbox) -> None:
+    chain = chain_of(outbox)
+    outbox.renumber(outbox.next_batch(0).number)
+    assert hears(outbox, **{chain: 1}) == {}
+    outbox.answered(outbox.next_batch(0), news(generation="g2"))
+    assert outbox.conversation().ended == {chain: 1}
+
+
+def test_a_kill_between_a_new_chain_and_its_proof_forgets_no_chain(tmp_path: Path) -> None:
+    with Outbox(tmp_path / "outbox.db") as outbox:
+        chain = chain_of(outbox)
+        number = outbox.next_batch(0).number
+        before = (tmp_path / "outbox.proof").read_bytes()
+        outbox.renumber(number + 5)
+    (tmp_path / "outbox.proof").write_bytes(before)
+    with Outbox(tmp_path / "outbox.db") as outbox:
+        assert outbox.conversation().ended == {chain: 1}
+        assert outbox.next_batch(0).number == number + 6
+        assert chain_of(outbox) != chain
+
+
+def test_however_many_chains_were_left_a_request_names_64_and_each_has_its_turn(outbox: Outbox) -> None:
+    left = set()
+    for _ in range(70):
+        left.add(chain_of(outbox))
+        outbox.renumber(outbox.next_batch(0).number)
+    named: set[str] = set()
+    while named != left:
+        now = outbox.conversation().ended
+        assert len(now) == 64
+        named |= now.keys()
+
+
+def test_a_number_that_is_too_high_goes_down_and_nobody_is_suspected_of_a_copy(outbox: Outbox) -> None:
+    chain = chain_of(outbox)
+    for _ in range(5):
+        outbox.next_batch(0)
+    outbox.renumber(2)
+    assert outbox.next_batch(0).number == 3
+    assert chain_of(outbox) == chain
+    assert not outbox.standing().copied
 
 
 def test_a_second_process_is_turned_away(tmp_path: Path, outbox: Outbox) -> None:
