@@ -5,34 +5,14 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from vector_material import DEVICE, KEYRING, ROUTE_KEY, STRANGER, sealed
+from vector_material import OTHER_KEYRING as OTHER
 
 from sync import envelope, route, seal
 from sync.encoding import canonical
 from sync.errors import SyncError
-from sync.keys import RouteKey, RoutePublic, SealKey, SealPublic, SigningKey
+from sync.keys import RoutePublic, SealPublic
 from sync.route import AUTHOR_FIELDS, VOCABULARY, Route
-
-DEVICE, STRANGER = SigningKey(b"d" * 32), SigningKey(b"s" * 32)
-KEYRING, OTHER = SealKey(b"k" * 32), SealKey(b"o" * 32)
-ROUTE_KEY = RouteKey(b"r" * 32)
-CHAIN = "A" * 11
-SILENT = Route()
-
-
-def sealed(instance=b"<data/>", said=SILENT, jti="J" * 21 + "A", seq=1, prev="", bucket=1024):
-    return seal.seal(
-        instance,
-        to=KEYRING.public,
-        route=said,
-        route_key=ROUTE_KEY.public,
-        device=DEVICE,
-        jti=jti,
-        chain=CHAIN,
-        seq=seq,
-        kseq=1,
-        prev=prev,
-        bucket=bucket,
-    )
 
 
 def drawn(name):
@@ -166,7 +146,7 @@ def test_a_wrapped_keyring_opens_for_its_member_epoch_and_name_only():
 
 def test_a_key_that_nobody_could_open_with_is_refused_before_anything_is_sealed():
     with pytest.raises(SyncError, match=r"key\.malformed"):
-        route.seal(SILENT, RoutePublic(bytes(32)), "J" * 21 + "A")
+        route.seal(Route(), RoutePublic(bytes(32)), "J" * 21 + "A")
     with pytest.raises(SyncError, match=r"key\.malformed"):
         seal.wrap(KEYRING.seed, SealPublic(KEYRING.public.raw[:-32] + bytes(32)), keyring="a", epoch=1, member_id="m")
     with pytest.raises(SyncError, match=r"key\.malformed"):

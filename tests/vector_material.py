@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any
 
-from sync import trust
+from sync import seal, trust
 from sync.encoding import b64u
 from sync.keys import RouteKey, SealKey, SigningKey
 from sync.route import Route
@@ -68,6 +68,29 @@ def trust_document(*keys: SigningKey, **changes: Any) -> Document:
 
 TRUST = trust_document(*ROOTS[:2])
 PIN = trust.pin_of([key.public for key in ROOTS], 2)
+
+
+def sealed(
+    instance: bytes = b"<data/>",
+    said: Route = PROVINCE_ROUTE,
+    jti: str = JTI,
+    seq: int = 1,
+    prev: str = "",
+    bucket: int = 1024,
+) -> bytes:
+    return seal.seal(
+        instance,
+        to=KEYRING.public,
+        route=said,
+        route_key=ROUTE_KEY.public,
+        device=DEVICE,
+        jti=jti,
+        chain=CHAIN,
+        seq=seq,
+        kseq=1,
+        prev=prev,
+        bucket=bucket,
+    )
 
 
 def text(document: Document) -> str:

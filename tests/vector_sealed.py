@@ -9,7 +9,6 @@ from typing import Any
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from vector_material import (
     AUTHOR,
-    CHAIN,
     DEVICE,
     INSTANCE,
     JTI,
@@ -22,6 +21,7 @@ from vector_material import (
     Case,
     case,
     fixed,
+    sealed,
 )
 
 from sync import envelope, route, seal
@@ -63,19 +63,7 @@ def one_sealed(kept: Kept) -> Sealed:
     """Seal the one real envelope, or take it from where it is kept."""
 
     def build() -> str:
-        return seal.seal(
-            INSTANCE,
-            to=KEYRING.public,
-            route=PROVINCE_ROUTE,
-            route_key=ROUTE_KEY.public,
-            device=DEVICE,
-            jti=JTI,
-            chain=CHAIN,
-            seq=1,
-            kseq=1,
-            prev="",
-            bucket=1024,
-        ).decode()
+        return sealed(INSTANCE).decode()
 
     raw = kept("envelope", build)
     parsed = envelope.parse(raw.encode())
