@@ -9,7 +9,7 @@ import pytest
 from conftest import FOUNDED
 from intake_material import ROUTE, Field, Tablet
 
-from server.flows import audit, enrolment
+from server.flows import audit, enrolment, silence
 from server.flows.routing import HOUR
 from server.problems import Problem
 from server.store import devices, envelopes, referrals, worklist
@@ -103,14 +103,25 @@ def test_two_screenings_at_one_place_of_a_chain_are_a_fork_and_both_are_worked(f
     assert work(field) == [("fork", identity(second))]
 
 
-def test_one_screening_with_two_contents_is_a_conflict_kept_whole_and_the_first_stays(field: Field) -> None:
+def test_one_screening_with_two_contents_is_a_conflict_both_are_worked_and_one_is_counted(field: Field) -> None:
     tablet, jti = field.tablet(), seal.new_jti()
     first, second = field.envelope(tablet, jti=jti), field.envelope(tablet, jti=jti)
     assert outcomes(field, tablet, first, second) == ["stored", "conflict"]
-    assert queues(field, second) == []
+    assert (queues(field, first), queues(field, second)) == ([("17-protection", "")], [("17-protection", "conflict")])
     assert envelopes.body(field.parts.db.read(), identity(second)) == second
     assert work(field) == [("conflict", identity(second))]
     assert field.rows("select sum(count) from statistics_cells where dimension = 'region'") == [(1,)]
+
+
+def test_a_thiefs_harmless_screening_keeps_no_child_of_the_same_name_from_its_queue(field: Field) -> None:
+    tablet, jti = field.tablet(), seal.new_jti()
+    child = replace(ROUTE, queue_kinds=("child",), tier="child", urgency="immediate", age_band="under_14")
+    true = field.envelope(tablet, child, to="17-child", jti=jti)
+    forged = field.envelope(tablet, replace(ROUTE, outcome="negative", queue_kinds=()), at=(1, ""), jti=jti)
+    assert outcomes(field, tablet, forged, true) == ["stored", "conflict"]
+    assert queues(field, true) == [("17-child", "conflict")]
+    (referral,) = field.referrals(true)
+    assert referral.deadline == field.now + field.parts.config.hours["immediate"] * HOUR
 
 
 def test_a_revoked_tablets_screening_is_quarantined_not_lost(field: Field) -> None:
@@ -158,7 +169,7 @@ def test_a_gap_is_on_the_work_list_until_it_is_filled(field: Field) -> None:
     raw = [field.envelope(tablet) for _ in range(4)]
     first = field.ask(tablet, field.message(tablet, raw[0], raw[3]))
     assert first.seq == {tablet.chain: 1}
-    assert [item.reason for item in worklist.waiting(field.parts.db.read())] == ["seq.2"]
+    assert [item.reason for item in worklist.waiting(field.parts.db.read())] == ["seq.2-3"]
     second = field.ask(tablet, field.message(tablet, raw[2], raw[1]))
     assert second.seq == {tablet.chain: 4}
     assert work(field) == []
@@ -196,7 +207,34 @@ def test_a_request_is_never_taken_twice_but_a_lost_answer_can_be_had_again(field
     other = field.message(tablet, n=1)
     with pytest.raises(Problem) as refused:
         field.ask(tablet, other)
-    assert (refused.value.code, refused.value.members) == ("sync.number_used", {"last": 1})
+    assert refused.value.code == "sync.number_used"
+    assert refused.value.members == {"dev": tablet.key.kid, "n": 1, "last": 1}
+
+
+def test_a_request_number_far_above_the_last_is_refused_so_that_no_thief_uses_the_numbers_up(field: Field) -> None:
+    tablet = field.tablet()
+    field.ask(tablet, field.message(tablet))
+    for n in (2**20 + 2, 2**53 - 1):
+        with pytest.raises(Problem) as refused:
+            field.ask(tablet, field.message(tablet, field.envelope(tablet), n=n))
+        assert refused.value.code == "sync.number_skipped"
+        assert refused.value.members == {"dev": tablet.key.kid, "n": n, "last": 1}
+    assert field.rows("select * from envelopes") == []
+    tablet.n = 2**20
+    field.ask(tablet, field.message(tablet))
+
+
+def test_who_only_repeats_a_tablets_bytes_does_not_make_it_heard(field: Field) -> None:
+    tablet, db = field.tablet(), field.parts.db
+    message = field.message(tablet)
+    field.ask(tablet, message)
+    heard, field.now = field.now, field.now + 60 * 24 * HOUR
+    silence.notice(db, now=field.now, days=21)
+    field.ask(tablet, message)
+    assert [item.kind for item in worklist.waiting(db.read())] == ["silent"]
+    assert field.rows("select seen from devices") == [(heard,)]
+    field.ask(tablet, field.message(tablet))
+    assert worklist.waiting(db.read()) == []
 
 
 def test_a_tablet_is_told_which_of_its_screenings_arrived(field: Field) -> None:

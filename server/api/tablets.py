@@ -10,13 +10,15 @@ from typing import Any
 from flask import Flask, Response, g, request
 from flask_smorest import Blueprint
 
+from server import problems
 from server.api import common, page, schemas
 from server.api.contract import BYTES, SIGNED_HEADER, fails, publish, takes
 from server.api.door import DOCUMENT, parts, signed_bytes
 from server.flows import enrolment, exchange, publishing
 from server.flows.intake import Rulebook
+from server.problems import Problem
 from sync.enrolment import MAX_REQUEST_BYTES
-from sync.exchange import CONTENT_TYPE, SIGNATURE_HEADER, Message
+from sync.exchange import CONTENT_TYPE, SIGNATURE_HEADER, Message, write_refusal
 
 blueprint = Blueprint("tablets", __name__, description="Tablets")
 _SIGNED = ("encoding.*", "document.*", "key.*", "signed.*")
@@ -28,19 +30,34 @@ def install(app: Flask) -> None:
 
 
 @blueprint.post("/v1/sync")
-@fails("device.unknown", "device.not_certified", "encoding.*", "document.*", "sync.number_used")
+@fails("device.unknown", "device.not_certified", "encoding.*", "document.*", *exchange.NUMBER_REFUSED)
 @fails("exchange.bad_signature", "exchange.too_large", "exchange.*")
 @takes(CONTENT_TYPE, SIGNATURE_HEADER)
 @blueprint.response(200, BYTES, content_type=CONTENT_TYPE, headers={SIGNATURE_HEADER: SIGNED_HEADER})
 def sync() -> Response:
-    """The whole conversation in one round trip (SPEC 11)."""
+    """The whole conversation in one round trip (SPEC 11). A refused number is signed too, over the problem's bytes."""
     here = parts()
     message = Message(request.get_data(), request.headers.get(SIGNATURE_HEADER, ""))
     rulebook = Rulebook(here.rules, here.config.hours)
-    answer, items = exchange.answer(here.db, message, keys=here.keys, rulebook=rulebook, now=here.now())
+    try:
+        answer, items = exchange.answer(here.db, message, keys=here.keys, rulebook=rulebook, now=here.now())
+    except Problem as wrong:
+        if wrong.code not in exchange.NUMBER_REFUSED:
+            raise
+        return _refused(wrong)
     g.outcomes = dict(Counter(item.outcome for item in items))
     response = Response(answer.body, content_type=CONTENT_TYPE)
     response.headers[SIGNATURE_HEADER] = answer.signature
+    return response
+
+
+def _refused(wrong: Problem) -> Response:
+    """A problem that a tablet acts on, signed over the bytes that are sent (SPEC 11.3 rule 1)."""
+    language = problems.language(request.headers.get("Accept-Language", ""))
+    said = problems.body(wrong.code, wrong.detail, language, wrong.members)
+    refusal = write_refusal(said, parts().keys.signing)
+    response = Response(refusal.body, said["status"], mimetype=problems.MEDIA_TYPE)
+    response.headers[SIGNATURE_HEADER] = refusal.signature
     return response
 
 
