@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 from client_material import FORM, Office, answers, open_office
 from conftest import World
@@ -50,8 +51,8 @@ def conflict(field: Field) -> tuple[bytes, bytes]:
     return pair
 
 
-def listed(person: Client) -> list[dict[str, Any]]:
-    found: Any = person.get("/v1/work-list").json
+def listed(person: Client, *, kept: int = 0) -> list[dict[str, Any]]:
+    found: Any = person.get("/v1/work-list", kept=str(kept)).json
     return list(found)
 
 
@@ -85,7 +86,7 @@ def test_gaps_forks_conflicts_holds_unread_routes_quarantine_and_silent_tablets_
     field.push(tablet, field.envelope(tablet, at=(3, tablet.prev), route_key=RouteKey.generate().public))
     silence.notice(field.parts.db, now=field.now + 40 * DAY, days=21)
     found = listed(client(field, "publicacion"))
-    assert {each["kind"] for each in found} == KINDS.keys() - {"ahead", "backup", "disagrees"}
+    assert {each["kind"] for each in found} == KINDS.keys() - {"ahead", "backup", "copied", "disagrees"}
     for each in found:
         assert each["sentence"] == KINDS[each["kind"]].sentence
         assert each["label"] == "Tableta"
@@ -130,7 +131,7 @@ def test_a_released_screening_whose_route_nobody_can_read_goes_to_its_keyring_at
     assert referral.deadline == field.now + field.parts.config.hours["immediate"] * HOUR
 
 
-def test_what_is_kept_apart_stays_stored_and_opens_nothing(field: Field) -> None:
+def test_what_is_kept_apart_stays_stored_and_opens_nothing_until_somebody_releases_it(field: Field) -> None:
     raw = quarantined(field)
     coordinator = client(field, "proteccion-17")
     (item,) = listed(coordinator)
@@ -139,9 +140,32 @@ def test_what_is_kept_apart_stays_stored_and_opens_nothing(field: Field) -> None
     assert field.rows("select body from envelopes where id = ?", identity(raw)) == [(raw,)]
     assert deeds(field, identity(raw))[-1] == "envelope.kept_apart"
     assert listed(coordinator) == []
+    assert [each["id"] for each in listed(coordinator, kept=1)] == [item["id"]]
+    assert listed(client(field, "proteccion-21"), kept=1) == []
+    assert code(decide(coordinator, item["id"], "keep_apart")) == (409, "work.closed")
+    assert decide(coordinator, item["id"], "release").status_code == 200
+    assert [referral.queue for referral in field.referrals(raw)] == ["17-protection"]
+    assert deeds(field, identity(raw))[-2:] == ["envelope.kept_apart", "envelope.released"]
+    assert listed(coordinator, kept=1) == []
+    assert code(decide(coordinator, item["id"], "release")) == (409, "work.closed")
 
 
-def test_both_sides_of_a_conflict_can_be_seen_and_the_second_becomes_a_referral_of_its_own(field: Field) -> None:
+def test_nobody_keeps_apart_what_she_could_not_read(field: Field) -> None:
+    raw = quarantined(field)
+    administrator = client(field, "publicacion")
+    (item,) = listed(administrator)
+    assert code(decide(administrator, item["id"], "keep_apart")) == (403, "referral.other_keyring")
+    assert [each["id"] for each in listed(administrator)] == [item["id"]]
+    assert decide(administrator, item["id"], "release").status_code == 200
+    assert len(field.referrals(raw)) == 1
+
+
+@pytest.mark.parametrize(
+    ("decisions", "count"), [(["release"], 2), (["keep_apart"], 1), (["keep_apart", "release"], 2)]
+)
+def test_both_sides_of_a_conflict_are_in_their_queues_at_once_and_a_person_says_whether_both_count(
+    field: Field, decisions: list[str], count: int
+) -> None:
     first, second = conflict(field)
     coordinator = client(field, "proteccion-17")
     (item,) = listed(coordinator)
@@ -151,12 +175,14 @@ def test_both_sides_of_a_conflict_can_be_seen_and_the_second_becomes_a_referral_
         (identity(first), "stored"),
         (identity(second), "conflict"),
     ]
-    assert [len(each["referrals"]) for each in found["envelopes"]] == [1, 0]
+    assert [len(each["referrals"]) for each in found["envelopes"]] == [1, 1]
     for raw in (first, second):
         assert coordinator.get(f"{path}/envelopes/{identity(raw)}").data == raw
-    decide(coordinator, item["id"], "release")
+    assert counted(field) == 1
+    for decision in decisions:
+        assert decide(coordinator, item["id"], decision).status_code == 200
+    assert counted(field) == count
     assert [len(field.referrals(raw)) for raw in (first, second)] == [1, 1]
-    assert field.referrals(first) != field.referrals(second)
 
 
 def test_a_desk_decides_about_screenings_it_could_open_and_about_no_others(field: Field) -> None:
@@ -255,7 +281,11 @@ def test_a_coordinator_lists_examines_and_releases_what_a_revoked_tablet_sent(wo
         pin = ("--pin", office.pin)
         (opened,) = json.loads(terminal(office, "proteccion-17", "examine", item["id"], *pin, "--json").stdout)
         assert (opened["jti"], opened["outcome"], opened["agrees"]) == (jti, "positive", True)
+        assert terminal(office, "proteccion-17", "decide", item["id"], "keep_apart").exit_code == 0
+        assert terminal(office, "proteccion-17", "work").stdout == "Nothing to decide.\n"
+        assert "quarantine  Huepetuhe 1" in terminal(office, "proteccion-17", "work", "--kept").stdout
         assert terminal(office, "proteccion-17", "decide", item["id"], "release").exit_code == 0
+        assert terminal(office, "proteccion-17", "work", "--kept").stdout == "Nothing is kept apart.\n"
         queue = terminal(office, "proteccion-17", "queue", "17-protection", "--mode", "training", *pin, "--json")
         assert [(each["jti"], each["mark"]) for each in json.loads(queue.stdout)] == [(jti, "quarantined")]
         assert terminal(office, "proteccion-17", "work").stdout == "Nothing to decide.\n"

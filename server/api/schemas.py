@@ -201,6 +201,12 @@ class Close(Schema):
     result = fields.String(required=True, validate=validate.Length(1, 40))
 
 
+class WorkQuery(Schema):
+    """What waits for a decision, or what was kept apart."""
+
+    kept = fields.Integer(load_default=0, validate=validate.OneOf((0, 1)))
+
+
 class WorkItem(Schema):
     """Something a person must decide."""
 

@@ -36,10 +36,11 @@ def _envelope(found: Evidence) -> dict[str, Any]:
 
 @blueprint.get("/work-list")
 @auth.needs("coordinator", "administrator")
+@blueprint.arguments(schemas.WorkQuery, location="query")
 @blueprint.response(200, schemas.WorkItem(many=True))
-def work_list() -> list[Any]:
+def work_list(query: dict[str, int]) -> list[Any]:
     """What a person must decide: forks, gaps, quarantine, silent tablets; a desk sees its own screenings' only."""
-    return [_item(each) for each in worklist.waiting(parts().db, auth.signed_in())]
+    return [_item(each) for each in worklist.listed(parts().db, auth.signed_in(), kept=bool(query["kept"]))]
 
 
 @blueprint.get("/work-list/<int(max=9007199254740991):item>")
@@ -66,11 +67,11 @@ def work_envelope(item: int, envelope: str) -> Response:
 
 @blueprint.post("/work-list/<int(max=9007199254740991):item>/decision")
 @auth.needs("coordinator", "administrator")
-@fails(*_OWN, "work.closed", "work.unknown_decision")
+@fails(*_OWN, "work.closed", "work.unknown_decision", "referral.other_keyring")
 @blueprint.arguments(schemas.Decide)
 @blueprint.response(200, schemas.WorkItem)
 def decide(given: dict[str, str], item: int) -> dict[str, Any]:
-    """Settle an item; `release` routes the screening now, with its deadline from receipt."""
+    """Settle an item; `release` routes the screening now, with its deadline from receipt, also what was kept apart."""
     here = parts()
     rulebook = Rulebook(here.rules, here.config.hours)
     return _item(worklist.decide(here.db, auth.signed_in(), item, given["decision"], rulebook=rulebook, now=here.now()))

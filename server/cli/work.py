@@ -31,18 +31,20 @@ def _write(console: Console, item: dict[str, Any]) -> None:
 
 @click.command()
 @click.argument("item", required=False, type=click.IntRange(1))
+@click.option("--kept", is_flag=True, help="List what was kept apart instead; it can still be released.")
 @staff_options
 @json_option
-def work(item: int | None, who: Who, as_json: bool) -> None:
+def work(item: int | None, kept: bool, who: Who, as_json: bool) -> None:
     """List what a person has to decide, or show ITEM with the screenings it is about."""
+    path = f"/v1/work-list/{item}" if item else f"/v1/work-list?kept={int(kept)}"
     with who.sign_in() as staff:
-        found = staff.get(f"/v1/work-list/{item}") if item else staff.get("/v1/work-list")
+        found = staff.get(path)
 
     def write(console: Console) -> None:
         for each in [found] if item else found:
             _write(console, each)
         if not found:
-            console.print("Nothing to decide.")
+            console.print("Nothing is kept apart." if kept else "Nothing to decide.")
 
     show(found, as_json, write)
 
@@ -72,7 +74,7 @@ def examine(item: int, pin: str, who: Who, as_json: bool) -> None:
 @staff_options
 @json_option
 def decide(item: int, decision: str, who: Who, as_json: bool) -> None:
-    """Settle ITEM; `release` puts a screening into its queues now, `keep_apart` leaves it aside, kept."""
+    """Settle ITEM; `release` puts a screening into its queues now, `keep_apart` leaves it aside, to release later."""
     with who.sign_in() as staff:
         found = staff.post(f"/v1/work-list/{item}/decision", json={"decision": decision})
     show(found, as_json, lambda console: console.print(f"{found['id']} ({found['kind']}) is settled: {decision}."))

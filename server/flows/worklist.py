@@ -1,7 +1,8 @@
 """What people have to decide about tablets and screenings: who sees which item, what may be decided, what follows.
 
 The people's door calls it. The kinds, their decisions and what to do are rows of work_kinds.csv. Nothing is ever thrown
-away here: what is kept apart stays stored, and what is released is routed by its own route, its deadline from receipt.
+away here: what is kept apart stays stored and can be released later, and what is released is routed by its own route,
+its deadline from receipt.
 """
 
 from __future__ import annotations
@@ -19,11 +20,10 @@ from server.store import referrals as opened
 from server.store.audit import Deed
 from server.store.envelopes import Stored
 from server.store.people import Person
-from server.store.worklist import Item
+from server.store.worklist import KEEP_APART, RELEASE, Item
 from sync.registry import NATIONAL
 from sync.route import Route
 
-RELEASE, KEEP_APART = "release", "keep_apart"
 _PAST = {RELEASE: "envelope.released", KEEP_APART: "envelope.kept_apart"}
 
 
@@ -62,14 +62,15 @@ def read_kinds() -> dict[str, Kind]:
 KINDS = read_kinds()
 
 
-def waiting(db: Db, person: Person) -> list[Work]:
-    """Return what waits for a decision, oldest first.
+def listed(db: Db, person: Person, *, kept: bool) -> list[Work]:
+    """Return what waits for a decision, or what is kept apart and can still be released; oldest first.
 
     Administrators and the national desk see all of it, tablets' gaps and silences too; a desk sees what is about
     screenings that it could open.
     """
     connection = db.read()
-    return [_work(connection, item) for item in worklist.waiting(connection) if _sees(connection, person, item)]
+    items = worklist.kept_apart(connection) if kept else worklist.waiting(connection)
+    return [_work(connection, item) for item in items if _sees(connection, person, item)]
 
 
 def look(db: Db, person: Person, id_: int) -> tuple[Work, list[Evidence]]:
@@ -90,8 +91,7 @@ def hand_out_envelope(db: Db, person: Person, id_: int, envelope: str, *, now: i
         found = next((stored for stored in _about(w, item) if stored.id == envelope), None)
         if found is None:
             raise Problem("work.unknown", f"{id_}/{envelope}")
-        if not keyrings.is_member(w, person.id, found.kid):
-            raise Problem("referral.other_keyring", envelope)
+        _require_key(w, person, found)
         body = envelopes.body(w, envelope)
         audit.append(w, at=now, action="envelope.read", actor=person.id, subject=envelope, detail={"item": id_})
     assert body is not None, "it was found above"
@@ -99,13 +99,18 @@ def hand_out_envelope(db: Db, person: Person, id_: int, envelope: str, *, now: i
 
 
 def decide(db: Db, person: Person, id_: int, decision: str, *, rulebook: Rulebook, now: int) -> Work:
-    """Close an item as a person decided; a release opens the screening's referrals and counts it, now."""
+    """Close an item as a person decided; a release opens the screening's referrals and counts it, now.
+
+    Only who could open a screening may keep it apart, and she or another may release it later all the same.
+    """
     with db.write() as w:
         item = _visible(w, person, id_)
-        if item.closed is not None:
+        if item.closed is not None and (item.decision, decision) != (KEEP_APART, RELEASE):
             raise Problem("work.closed", str(id_))
         if decision not in KINDS[item.kind].decisions:
             raise Problem("work.unknown_decision", ", ".join(KINDS[item.kind].decisions))
+        if decision == KEEP_APART:
+            _require_key(w, person, _stored(w, item))
         worklist.decide(w, id_, decision=decision, by=person.id, at=now)
         detail: dict[str, str | int] = {"item": id_, "kind": item.kind, "decision": decision}
         deeds = [Deed(_PAST.get(decision, "work.decided"), person.id, item.envelope or item.dev, detail)]
@@ -128,13 +133,25 @@ def disagrees(db: Db, person: Person, referral_id: str, *, now: int) -> None:
 
 def _release(w: Connection, item: Item, rulebook: Rulebook, now: int) -> list[Deed]:
     """Do for a stored envelope what intake left to a person; its deadline runs from its receipt all the same."""
-    found, route = envelopes.get(w, item.envelope), envelopes.route(w, item.envelope)
-    assert found is not None, "an item of this kind is about a stored envelope"
-    keyring = keyrings.of_kid(w, found.kid)
-    decisions = routing.decide(route, rulebook.rules, keyring=keyring, received=found.received, hours=rulebook.hours)
+    found, route = _stored(w, item), envelopes.route(w, item.envelope)
     # Counted in this month: the tables of a month that is over never change, or they would tell of each newcomer.
     statistics.count(w, intake.counted(route), at=now)
+    if opened.of_envelope(w, found.id):  # A conflict is in its queues since it arrived.
+        return []
+    keyring = keyrings.of_kid(w, found.kid)
+    decisions = routing.decide(route, rulebook.rules, keyring=keyring, received=found.received, hours=rulebook.hours)
     return [referrals.open_one(w, found.id, decision, mark=found.outcome, now=now) for decision in decisions]
+
+
+def _stored(c: Connection, item: Item) -> Stored:
+    found = envelopes.get(c, item.envelope)
+    assert found is not None, "an item of this kind is about a stored envelope"
+    return found
+
+
+def _require_key(c: Connection, person: Person, found: Stored) -> None:
+    if not keyrings.is_member(c, person.id, found.kid):
+        raise Problem("referral.other_keyring", found.id)
 
 
 def _about(c: Connection, item: Item) -> list[Stored]:
