@@ -96,7 +96,8 @@ def readmit(db: Db, body: bytes, dev: str, *, trust: Trust, registry: Registry, 
     """Take back a tablet that this database has forgotten, since it was restored from a copy (SPEC 5.5).
 
     The registrar's signature proves it; the words were compared before. The registry in force may have revoked it. A
-    tablet that is certified or revoked here stays as it is: it gets the same answer, as often as it asks.
+    tablet that is certified or revoked here stays so, and gets the same answer as often as it asks; a certificate with
+    a higher number takes the place of the one that is held.
     """
     certificate = enrolment.accept_certificate(Document.parse(body), trust, dev)
     with db.write() as w:
@@ -104,10 +105,11 @@ def readmit(db: Db, body: bytes, dev: str, *, trust: Trust, registry: Registry, 
         if device is None:
             said = {"label": certificate.label, "region": certificate.region}
             devices.add(w, dev=dev, key=certificate.key.raw, at=now, **said)
-        if device is None or device.state == "pending":
+        if device is None or certificate.number > _number(device):
             devices.certify(w, dev, certificate=body, label=certificate.label, region=certificate.region, at=now)
             audit.append(w, at=now, action="device.readmitted", actor=dev, subject=dev)
-            revoke(w, registry.revoked & {dev}, actor=dev, now=now)
+            if device is None or device.state == "pending":
+                revoke(w, registry.revoked & {dev}, actor=dev, now=now)
         readmitted = devices.get(w, dev)
     assert readmitted is not None
     return readmitted
