@@ -19,8 +19,8 @@ from server.store.jobs import Run
 _log = logging.getLogger("chaski")
 MINUTE = 60
 HOUR = 60 * MINUTE
-# A gap this old is no longer a batch on its way; a route this long closed is nobody's work (days).
-GAP_DAYS, ROUTE_DAYS = 3, 30
+# A route this long closed is nobody's work (days).
+ROUTE_DAYS = 30
 # A job that was due so many times and did not succeed has stopped.
 _MISSED = 3
 
@@ -46,7 +46,7 @@ def notice_silence(db: Db, config: Config, now: int) -> int:
 
 def watch_gaps(db: Db, config: Config, now: int) -> int:
     """Bring the gaps on the work list up to date, and mark those that are old as late."""
-    return gaps.watch(db, now=now, days=GAP_DAYS)
+    return gaps.watch(db, now=now)
 
 
 def erase_routes(db: Db, config: Config, now: int) -> int:

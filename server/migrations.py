@@ -318,3 +318,12 @@ def job_runs(db: Database) -> None:
     ) strict, without rowid;
     create index work_items_by_envelope on work_items (envelope);
     """)
+
+
+@migrations()
+def left_chains(db: Database) -> None:
+    """How far a chain was written that its tablet says it left (SPEC 11.3, rule 7); 0: it has not said so."""
+    db.executescript("""
+    alter table chains add column ended integer not null default 0;
+    create index work_items_by_chain on work_items (kind, dev, chain);
+    """)

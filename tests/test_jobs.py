@@ -69,10 +69,10 @@ def test_a_gap_that_is_days_old_is_told_as_late_and_a_filled_one_not_at_all(fiel
     tablet, db = field.tablet(), field.parts.db
     first, missing, third = (field.envelope(tablet) for _ in range(3))
     field.push(tablet, first, third)
-    assert (gaps.watch(db, now=field.now + 2 * DAY, days=3), on_the_list(field)) == (0, [("seq.2", True)])
-    assert (gaps.watch(db, now=field.now + 3 * DAY, days=3), on_the_list(field)) == (1, [("late.seq.2", True)])
+    assert (gaps.watch(db, now=field.now + 2 * DAY), on_the_list(field)) == (0, [("seq.2", True)])
+    assert (gaps.watch(db, now=field.now + 3 * DAY), on_the_list(field)) == (1, [("late.seq.2", True)])
     field.push(tablet, missing)
-    assert (gaps.watch(db, now=field.now + 4 * DAY, days=3), on_the_list(field)) == (0, [("late.seq.2", False)])
+    assert (gaps.watch(db, now=field.now + 4 * DAY), on_the_list(field)) == (0, [("late.seq.2", False)])
 
 
 def test_a_gap_that_the_list_has_lost_is_put_on_it_again(field: Field) -> None:
@@ -81,5 +81,5 @@ def test_a_gap_that_the_list_has_lost_is_put_on_it_again(field: Field) -> None:
     field.push(tablet, first, third)
     with db.write() as w:
         w.execute("delete from work_items")
-    gaps.watch(db, now=field.now, days=3)
+    gaps.watch(db, now=field.now)
     assert on_the_list(field) == [("seq.2", True)]

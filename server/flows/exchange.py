@@ -7,13 +7,15 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from typing import Any
 
 from server.db import Connection, Db
-from server.flows import intake, orders, publishing
-from server.flows.intake import SERVER, Arrival, Rulebook
+from server.flows import gaps, intake, orders, publishing
+from server.flows.intake import Arrival, Rulebook
 from server.keys import ServerKeys
 from server.problems import Problem
 from server.store import audit, devices, documents, envelopes, meta, statuses, worklist
+from server.store.audit import SERVER
 from server.store.devices import Device
 from sync import exchange, receipt
 from sync.exchange import Event, Message, Request, Response
@@ -22,6 +24,10 @@ from sync.receipt import Item
 from sync.signed import Document
 
 EVENTS_AT_ONCE = 200
+MOST_SKIPPED = 2**20
+"""How far a request's number may rise at once: who stole a key must not use the numbers up (SPEC 11.3 rule 1)."""
+NUMBER_REFUSED = frozenset({"sync.number_used", "sync.number_skipped"})
+"""What a tablet acts on, so the door signs these problems."""
 
 
 def answer(db: Db, message: Message, *, keys: ServerKeys, rulebook: Rulebook, now: int) -> tuple[Message, list[Item]]:
@@ -48,11 +54,14 @@ def _converse(
     w: Connection, dev: str, request: Request, digest: str, arrivals: Sequence[Arrival], rulebook: Rulebook, now: int
 ) -> _Told:
     """Everything that a request changes; one transaction, or a part of one that is undone alone."""
-    _hear(w, dev, request, digest, now)
+    generation = meta.generation(w)
+    _hear(w, dev, request, digest, generation, now)
     taken = intake.take(w, arrivals, sender=dev, rulebook=rulebook, now=now)
     known = _pending(w, request)
-    seq = intake.advance(w, _chains(arrivals), now=now)
-    return _Told(_news(w, dev, request, seq, now), taken, known, audit.head(w)[1])
+    if request.ended:
+        gaps.leave(w, dev, request.ended, now=now)
+    seq = intake.advance(w, [*_chains(arrivals), *((dev, chain) for chain in request.ended)], now=now)
+    return _Told(_news(w, dev, request, generation, seq, now), taken, known, audit.head(w)[1])
 
 
 @lru_cache(maxsize=10_000)
@@ -71,14 +80,20 @@ def _speaker(c: Connection, dev: str) -> Device:
     return device
 
 
-def _hear(w: Connection, dev: str, request: Request, digest: str, now: int) -> None:
+def _hear(w: Connection, dev: str, request: Request, digest: str, generation: str, now: int) -> None:
     """Note that the tablet spoke. A request's number must rise, so that nobody can play an old one again.
 
-    The very same bytes under the last number are answered again: an answer can get lost below the tablet's own doing.
+    The very same bytes under the last number are answered again, since an answer can get lost below the tablet's own
+    doing. They say nothing new, not even that the tablet is well: whoever saw them can send them.
     """
     device = _speaker(w, dev)
-    if request.n < device.last_n or (request.n == device.last_n and digest != device.last_request):
-        raise Problem("sync.number_used", last=device.last_n)
+    if request.n == device.last_n and digest == device.last_request:
+        return
+    numbers: dict[str, Any] = {"dev": dev, "n": request.n, "last": device.last_n}
+    if request.n <= device.last_n:
+        raise Problem("sync.number_used", **numbers)
+    if request.n > device.last_n + MOST_SKIPPED:
+        raise Problem("sync.number_skipped", **numbers)
     devices.heard(
         w,
         dev,
@@ -95,6 +110,10 @@ def _hear(w: Connection, dev: str, request: Request, digest: str, now: int) -> N
     if request.orders:
         orders.hear(w, dev, request.orders, now=now)
     worklist.settle(w, kind="silent", dev=dev, by=SERVER, at=now)
+    told = {kind: getattr(request, kind) for kind in publishing.NUMBERED}
+    # What a tablet told before was looked at then; only a restore makes it worth another look.
+    if request.generation != generation or any(told[kind] != getattr(device, kind) for kind in told):
+        publishing.notice_ahead(w, dev, told, now=now)
 
 
 def _pending(w: Connection, request: Request) -> list[Item]:
@@ -108,12 +127,10 @@ def _chains(arrivals: Sequence[Arrival]) -> list[tuple[str, str]]:
     return [(header.dev, header.chain) for header in headers]
 
 
-def _news(w: Connection, dev: str, request: Request, seq: dict[str, int], now: int) -> Response:
+def _news(w: Connection, dev: str, request: Request, generation: str, seq: dict[str, int], now: int) -> Response:
     """What the tablet does not have yet. Documents above the numbers it named, and what became of its screenings."""
-    generation = meta.generation(w)
     # A cursor counts in one generation of the database; after a restore everything is told from the start.
     cursor = request.cursor if request.generation == generation else 0
-    publishing.notice_ahead(w, dev, {kind: getattr(request, kind) for kind in documents.KINDS}, now=now)
     events = statuses.since(w, dev, cursor, EVENTS_AT_ONCE)
     return Response(
         dev=dev,

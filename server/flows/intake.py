@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from server.db import Connection, apart
-from server.flows import referrals, routing
+from server.flows import gaps, referrals, routing
 from server.flows.routing import FIELD, Decision, Rule
 from server.problems import Problem
 from server.store import audit, bundles, devices, envelopes, keyrings, rejections, statistics, worklist
@@ -25,7 +25,6 @@ from sync.keys import RouteKey, VerifyKey
 from sync.receipt import Item
 from sync.route import Route
 
-SERVER = "server"
 T = TypeVar("T")
 
 
@@ -118,7 +117,7 @@ def _take_one(w: Connection, arrival: Arrival, batch: _Batch, sender: str, ruleb
         return Item(envelope.id, "duplicate", envelope.header.seq)
     outcome = _outcome(batch.once(w, devices.get, envelope.header.dev), met)
     decisions: tuple[Decision, ...] = ()
-    if outcome in ("stored", "fork"):
+    if outcome != "quarantined":
         keyring = batch.once(w, keyrings.of_kid, envelope.header.kid)
         decisions = routing.decide(arrival.route, rulebook.rules, keyring=keyring, received=now, hours=rulebook.hours)
         if outcome == "stored" and _is_held(w, batch, arrival.route, decisions):
@@ -129,7 +128,7 @@ def _take_one(w: Connection, arrival: Arrival, batch: _Batch, sender: str, ruleb
     for decision in decisions:
         mark = "" if outcome == "stored" else outcome
         batch.deeds.append(referrals.open_one(w, envelope.id, decision, mark=mark, now=now))
-    if outcome not in ("conflict", "quarantined"):  # These are counted when a person releases them.
+    if outcome not in ("conflict", "quarantined"):  # Counted when a person releases it.
         batch.screened += counted(arrival.route)
     return Item(envelope.id, outcome, envelope.header.seq)
 
@@ -176,13 +175,5 @@ def counted(route: Route | None) -> list[Screened]:
 
 
 def advance(w: Connection, chains: Iterable[tuple[str, str]], *, now: int) -> dict[str, int]:
-    """Bring each touched chain's contiguous number up to date; a gap is on the work list until it is filled."""
-    reached = {}
-    for dev, chain in sorted(set(chains)):
-        held, highest = envelopes.advance(w, dev, chain)
-        if highest > held:
-            worklist.add(w, kind="gap", dev=dev, chain=chain, reason=f"seq.{held + 1}", at=now)
-        else:
-            worklist.settle(w, kind="gap", dev=dev, chain=chain, by=SERVER, at=now)
-        reached[chain] = held
-    return reached
+    """Bring each touched chain up to date; return, for each, the number up to which every screening is here."""
+    return {chain: gaps.look(w, dev, chain, now=now)[0] for dev, chain in sorted(set(chains))}

@@ -29,10 +29,11 @@ def give(db: Db, body: bytes, trust: Trust, dev: str, *, actor: str, now: int) -
             raise Problem("device.not_found", dev)
         if device.state == "pending":
             raise Problem("device.not_certified", dev)
-        last = max(device.orders, *(each.number for each in orders.above(w, dev, 0)), 0)
+        last = max(device.orders, orders.last(w, dev))
         if given.number <= last:
             raise Problem("order.number_used", f"{dev}: {last}", last=last)
         orders.add(w, dev=dev, number=given.number, kind=given.order, body=body, at=now, by=actor)
+        publishing.settle_ahead(w, dev, now=now)
         _note(w, "order.given", actor, given.dev, given.number, given.order, now)
         if given.order == order.REVOKE:
             enrolment.revoke(w, [dev], actor=actor, now=now)

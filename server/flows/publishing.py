@@ -13,7 +13,7 @@ from server.db import Connection, Db
 from server.flows import enrolment
 from server.keys import ServerKeys
 from server.problems import Problem
-from server.store import audit, bundles, devices, documents, keyrings, worklist
+from server.store import audit, bundles, devices, documents, keyrings, orders, worklist
 from server.store.audit import SERVER
 from server.store.bundles import Published
 from server.store.documents import Stored
@@ -24,6 +24,8 @@ from sync.registry import MOST_FORGOTTEN, Registry
 from sync.signed import Document, never_back
 from sync.trust import Trust
 
+# What a tablet names of what it holds: the numbers of documents, and of the last order that it carried out.
+NUMBERED = (*documents.KINDS, "orders")
 ROUTE_EPOCH = 90 * 24 * 3_600_000
 # How far above its own, or the seconds since 1970, a server can have forgotten a manifest's number (SPEC 11.3).
 MOST_MANIFESTS_FORGOTTEN = 2**20
@@ -178,22 +180,28 @@ def _take_registry(w: Connection, document: Document, accepted: Registry, *, now
 def _put(w: Connection, kind: str, number: int, document: Document, now: int) -> None:
     documents.put(w, kind=kind, number=number, sha256=document.sha256, body=document.to_bytes(), at=now)
     for item in worklist.waiting(w):
-        device = devices.get(w, item.dev) if item.kind == "ahead" else None
-        if device is not None and not _forgotten(w, {of: getattr(device, of) for of in documents.KINDS}):
-            worklist.settle(w, kind="ahead", dev=item.dev, by=SERVER, at=now)
+        if item.kind == "ahead":
+            settle_ahead(w, item.dev, now=now)
 
 
 def notice_ahead(w: Connection, dev: str, told: Mapping[str, int], *, now: int) -> None:
-    """Put a tablet on the work list that says it holds documents which this database does not have.
+    """Put a tablet on the work list that names documents or orders which this database does not have.
 
     Either the database was restored from a copy and has forgotten them, or the tablet lies.
     """
-    if forgotten := _forgotten(w, told):
+    if forgotten := _forgotten(w, dev, told):
         worklist.add(w, kind="ahead", dev=dev, reason=forgotten, at=now)
 
 
-def _forgotten(c: Connection, told: Mapping[str, int]) -> str:
-    newest = documents.numbers(c)
+def settle_ahead(w: Connection, dev: str, *, now: int) -> None:
+    """Take a tablet off the list that is ahead no longer, since documents or orders came in above what it named."""
+    device = devices.get(w, dev)
+    if device is not None and not _forgotten(w, dev, {kind: getattr(device, kind) for kind in NUMBERED}):
+        worklist.settle(w, kind="ahead", dev=dev, by=SERVER, at=now)
+
+
+def _forgotten(c: Connection, dev: str, told: Mapping[str, int]) -> str:
+    newest = documents.numbers(c) | {"orders": orders.last(c, dev)}
     return " ".join(f"{kind}.{number}" for kind, number in told.items() if number > newest.get(kind, 0))
 
 

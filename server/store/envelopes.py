@@ -1,5 +1,5 @@
-"""Sealed screenings as they arrived, their place in each tablet's chain, and their routes as far as the server could
-read them. Intake writes, desks read the bytes; nothing here can open one."""
+"""Sealed screenings as they arrived, and their routes as far as the server could read them. Intake writes, desks read
+the bytes; nothing here can open one."""
 
 from __future__ import annotations
 
@@ -111,27 +111,3 @@ def route(c: Connection, id_: str) -> Route | None:
     return Route(
         **{name: found[name] for name in _FIELDS} | {"queue_kinds": None if kinds is None else tuple(kinds.split())}
     )
-
-
-def contiguous(c: Connection, dev: str, chain: str) -> int:
-    """The number up to which every envelope of the chain is here."""
-    found = row(c, "select contiguous from chains where dev = ? and chain = ?", [dev, chain])
-    return found["contiguous"] if found else 0
-
-
-def advance(w: Connection, dev: str, chain: str) -> tuple[int, int]:
-    """Move a chain's contiguous number over what has arrived; return it and the highest number there is."""
-    held = contiguous(w, dev, chain)
-    sql = "select distinct seq from envelopes where dev = ? and chain = ? and seq > ? order by seq"
-    above = [item["seq"] for item in rows(w, sql, [dev, chain, held])]
-    reached = held
-    for seq in above:
-        if seq != reached + 1:
-            break
-        reached = seq
-    w.execute(
-        "insert into chains (dev, chain, contiguous) values (?, ?, ?)"
-        " on conflict (dev, chain) do update set contiguous = excluded.contiguous",
-        [dev, chain, reached],
-    )
-    return reached, above[-1] if above else reached

@@ -34,6 +34,12 @@ def above(c: Connection, dev: str, number: int) -> list[Given]:
     return [Given(**item) for item in rows(c, "select * from orders where dev = ? and number > ?", [dev, number])]
 
 
+def last(c: Connection, dev: str) -> int:
+    """The highest number of a tablet's orders; 0 where there are none."""
+    (found,) = rows(c, "select coalesce(max(number), 0) as number from orders where dev = ?", [dev])
+    return int(found["number"])
+
+
 def outstanding(c: Connection, dev: str, number: int) -> list[Given]:
     """A tablet's orders up to a number that it had not named so far, rising."""
     sql = "select * from orders where dev = ? and number <= ? and carried_out is null"

@@ -1,5 +1,5 @@
 """What a person has to decide: quarantine, conflict, fork, gap, held, a route that cannot be opened, a silent tablet.
-Intake and jobs open items, people close them; a gap and a silence also close themselves."""
+The exchange and jobs open items, people close them; a gap and a silence also close themselves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from server.db import Connection, row, rows
 
-KINDS = frozenset({"quarantine", "conflict", "fork", "gap", "held", "route", "disagrees", "silent", "ahead", "backup"})
+KINDS = frozenset(
+    {"quarantine", "conflict", "fork", "copied", "gap", "held", "route", "disagrees", "silent", "ahead", "backup"}
+)
+RELEASE, KEEP_APART = "release", "keep_apart"
 
 
 @dataclass(frozen=True)
@@ -29,21 +32,30 @@ class Item:
     decision: str | None
 
 
-def add(w: Connection, *, kind: str, dev: str, chain: str = "", envelope: str = "", reason: str = "", at: int) -> None:
+def add(
+    w: Connection,
+    *,
+    kind: str,
+    dev: str,
+    chain: str = "",
+    envelope: str = "",
+    reason: str = "",
+    at: int,
+    again: bool = False,
+) -> None:
     """Put something on the list; the same thing, if it is open there already, gets its newest reason.
 
-    What a person has decided does not come back, unless for another reason; whoever decided about a gap when it was
-    late decided about that gap.
+    What a person has decided does not come back, unless for another reason, or `again`.
     """
     if kind not in KINDS:
         raise ValueError(f"{kind} is no kind of work item")
     same = "kind = ? and dev = ? and chain = ? and envelope = ?"
     about = [kind, dev, chain, envelope]
-    again = w.execute(f"update work_items set reason = ? where {same} and closed is null", [reason, *about])  # noqa: S608
-    if again.rowcount:
+    open_one = w.execute(f"update work_items set reason = ? where {same} and closed is null", [reason, *about])  # noqa: S608
+    if open_one.rowcount:
         return
-    decided = f"select 1 from work_items where {same} and reason in (?, 'late.' || ?) and decision is not null"  # noqa: S608
-    if row(w, decided, [*about, reason, reason]) is None:
+    decided = f"select 1 from work_items where {same} and reason = ? and decision is not null"  # noqa: S608
+    if again or row(w, decided, [*about, reason]) is None:
         w.execute(
             "insert into work_items (kind, dev, chain, envelope, reason, opened) values (?, ?, ?, ?, ?, ?)",
             [*about, reason, at],
@@ -67,6 +79,17 @@ def get(c: Connection, id_: int) -> Item | None:
     """One item, open or closed."""
     found = row(c, "select * from work_items where id = ?", [id_])
     return Item(**found) if found else None
+
+
+def about(c: Connection, *, kind: str, dev: str, chain: str) -> list[Item]:
+    """All items of a kind about a chain, open and closed, oldest first."""
+    sql = "select * from work_items where kind = ? and dev = ? and chain = ? order by id"
+    return [Item(**item) for item in rows(c, sql, [kind, dev, chain])]
+
+
+def kept_apart(c: Connection) -> list[Item]:
+    """Everything that people have left aside and not released since, oldest first."""
+    return [Item(**item) for item in rows(c, "select * from work_items where decision = ? order by id", [KEEP_APART])]
 
 
 def waiting(c: Connection) -> list[Item]:
