@@ -10,7 +10,22 @@ from flask import Flask
 from server import problems
 from server.api import contract, tablets
 from server.db import Db, rows
-from sync import bundle, enrolment, envelope, exchange, manifest, order, receipt, registry, route, seal, signed, trust
+from server.flows.exchange import MOST_SKIPPED
+from sync import (
+    bundle,
+    encoding,
+    enrolment,
+    envelope,
+    exchange,
+    manifest,
+    order,
+    receipt,
+    registry,
+    route,
+    seal,
+    signed,
+    trust,
+)
 from sync.route import VOCABULARY
 
 ROOT = Path(__file__).parent.parent
@@ -128,5 +143,8 @@ def test_outcomes_and_limits_are_those_of_the_spec():
         f"plaintext {envelope.MAX_CIPHERTEXT_BYTES // 1024} KiB",
         f"route | {route.PLAIN_BYTES} bytes",
         f"sync body | {exchange.MAX_BODY_BYTES // mib} MiB, also inflated; {exchange.MAX_ENVELOPES} envelopes",
+        f"{exchange.MAX_ENDED} chains in `ended`",
+        f"number of a request | 2^{MOST_SKIPPED.bit_length() - 1} above",
+        f"everywhere; {encoding.MAX_VALUES:,} of",
     ):
         assert limit in section("13")
