@@ -92,7 +92,7 @@ def conversation(data: bytes) -> None:
     try:
         answer, items = exchange.answer(database(), message, keys=KEYS, rulebook=rulebook(), now=NOW)
     except Problem as refused:
-        if refused.code != "sync.number_used":
+        if refused.code not in exchange.NUMBER_REFUSED:
             raise
         return
     n = wire.read_request(message, DEVICE.public).n
