@@ -19,6 +19,7 @@ from sync import envelope, exchange, registry
 from sync.errors import SyncError
 from sync.exchange import SIGNATURE_HEADER, Message, Response
 from sync.keys import SealKey, SigningKey
+from sync.proof import Proof
 from sync.registry import Keyring
 from sync.signed import Document
 from sync.tablet import Status, Tablet
@@ -422,6 +423,54 @@ def test_a_tablet_restored_from_a_copy_begins_a_new_chain_and_is_heard(
         assert report.waiting == 0
         assert len({kept.chain for kept in restored.outbox.kept()}) == 2
     assert len(office.stored()) == 3
+
+
+def test_only_a_number_refused_by_a_server_of_the_trust_changes_anything_on_the_tablet(
+    office: Office, tablet: Tablet
+) -> None:
+    server, dev, jti = office.field.parts.keys.signing, tablet.status().dev, screen(tablet)
+    chain = tablet.outbox.kept()[0].chain
+    stranger, other = SigningKey.generate(), {"dev": "A" * 22}
+
+    def refused(key: SigningKey | None, **said: object) -> Callable[[Change], None]:
+        def answer(passing: Change) -> None:
+            number = exchange._unpack(passing.body, "response").integer("n")
+            problem = {"code": "sync.number_used", "status": 409, "dev": dev, "n": number, "last": number + 7, **said}
+            message = exchange.write_refusal(problem, key or stranger)
+            passing.status, passing.headers = 409, {"Content-Type": "application/problem+json"}
+            passing.put(message.body)
+            if key is not None:
+                passing.headers[SIGNATURE_HEADER] = message.signature
+
+        return lambda passing: answer(passing) if passing.path == exchange.PATH else None
+
+    for forgery in (refused(None), refused(stranger), refused(server, n=10**6), refused(server, **other)):
+        office.line.answer, number = forgery, tablet.outbox._latest().request
+        with pytest.raises(SyncError, match=r"sync\.number_used"):
+            tablet.sync()
+        assert tablet.outbox._latest() == Proof(chain, 1, number + 1)
+        assert not tablet.status().copied
+        assert not tablet.outbox.conversation().ended
+    office.line.answer, number = refused(server), tablet.outbox._latest().request
+    with pytest.raises(SyncError, match=r"sync\.number_used"):  # It says so of the second number too.
+        tablet.sync()
+    assert (tablet.outbox._latest().request, tablet.status().copied) == (number + 1 + 7 + 1, True)
+    assert tablet.outbox.conversation().ended == {chain: 1}
+    office.line.answer = lambda passing: None
+    assert tablet.sync().waiting == 0
+    assert office.stored() == [jti]
+
+
+def test_a_tablet_whose_number_is_far_above_the_servers_goes_down_and_is_heard_in_its_chain(
+    office: Office, tablet: Tablet
+) -> None:
+    tablet.sync()
+    number, jti = tablet.outbox._latest().request, screen(tablet)
+    tablet.outbox._db.execute("UPDATE place SET request = ?", (number + 2**21,))
+    report = tablet.sync()
+    assert (report.waiting, report.copied, office.stored()) == (0, False, [jti])
+    place = tablet.outbox._latest()
+    assert (place.chain, place.request) == (tablet.outbox.kept()[0].chain, number + 2), "it asked, and then it sent"
 
 
 def test_a_sync_with_nothing_new_is_one_request_of_at_most_a_thousand_bytes(tablet: Tablet) -> None:
