@@ -19,7 +19,7 @@ from server.cli.interview import Ending
 from server.cli.interview_pages import at
 from server.cli.private_terminal import PrivateTerminal
 from server.cli.staff import KeyFile, Who, listed, registrar_options, staff_options
-from server.cli.terminal import busy, json_option, now_ms, read_object, show
+from server.cli.terminal import busy, json_option, local_time, now_ms, read_object, show
 from sync import enrolment
 from sync.encoding import unb64u
 from sync.keys import VerifyKey
@@ -102,8 +102,9 @@ def list_command(who: Who, as_json: bool) -> None:
         for each in found:
             console.print(f"[bold]{each['dev']}[/]  {each['state']}, region {each['region']}, {each['label']}")
             for given in each["orders"]:
-                done = "outstanding" if given["carried_out"] is None else f"carried out {at(given['carried_out'])}"
-                console.print(f"  order {given['number']}: {given['kind']}, given {at(given['given'])}, {done}")
+                ended = given["carried_out"]
+                done = f"carried out {local_time(ended)}" if ended else "outstanding"
+                console.print(f"  order {given['number']}: {given['kind']}, given {local_time(given['given'])}, {done}")
         if not found:
             console.print("No tablet has enrolled yet.")
 
