@@ -109,6 +109,12 @@ class Inspector:
         self.end(signal.SIGKILL)
         assert self.leave() == -signal.SIGKILL
 
+    def seal(self) -> int:
+        """Seal from the review, without a look at the outcome; return the command's exit code."""
+        self.type("sellar")
+        self.type("")
+        return self.leave()
+
     def leave(self) -> int:
         """Wait for the command's end; return its exit code."""
         os.close(self._slave)

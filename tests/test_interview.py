@@ -52,6 +52,10 @@ class Field:
             found = [envelope.parse(kept.raw) for kept in tablet.outbox.kept()]
         return [seal.open_envelope(each, self.keys[each.header.kid]) for each in found]
 
+    def as_sealed(self, given: dict[str, Any]) -> dict[str, Any]:
+        """What is read of a screening with these answers."""
+        return self.engine.read_instance(self.engine.instance(self.engine.run(given)))
+
     def begin(self, folder: Path, *options: object, language: str = "es", columns: int = 80) -> Inspector:
         """Start an interview; the first question is on the page."""
         words = ("device", "screen", FORM, "--tablet", folder, "--language", language, *options)
@@ -199,9 +203,7 @@ def test_every_item_can_be_refused(field: Field, folder: Path) -> None:
     inspector, given = field.begin(folder), answers()
     needed = ("peligro", "a_solas", "privado", "seguro_ahora", "interprete", "consiente", "edad", "region", "distrito")
     answer_all(field.engine, inspector, {name: given[name] for name in (*needed, "tipo_lugar")})
-    inspector.type("sellar")
-    inspector.type("")
-    assert inspector.leave() == 0
+    assert inspector.seal() == 0
     [instance] = field.sealed(folder)
     said = field.engine.read_instance(instance)
     assert (said["deuda"], said["golpes"], said["sexo"]) == ("no_answer",) * 3
@@ -245,9 +247,7 @@ def test_the_review_leads_to_any_answer_and_back(field: Field, folder: Path) -> 
     node = shown(field.engine, inspector)
     inspector.type("3")
     assert "Revisar antes de sellar" in inspector.page
-    inspector.type("sellar")
-    inspector.type("")
-    inspector.leave()
+    inspector.seal()
     [instance] = field.sealed(folder)
     assert field.engine.read_instance(instance)[node.name] == list(node.choices)[2]
 
@@ -262,9 +262,7 @@ def test_a_stopped_interview_is_sealed_after_what_the_form_needs(field: Field, f
     inspector.type("2")
     answer_all(field.engine, inspector, given)
     assert "La palabra seguir" in inspector.words
-    inspector.type("sellar")
-    inspector.type("")
-    inspector.leave()
+    inspector.seal()
     [instance] = field.sealed(folder)
     said = field.engine.read_instance(instance)
     assert {"edad", "region", "distrito", "tipo_lugar"} <= said.keys()
@@ -299,12 +297,8 @@ def test_a_kept_interview_goes_on_where_it_was_and_the_list_tells_nothing_of_it(
     again.type("1")
     assert shown(field.engine, again).name == "sector"
     answer_all(field.engine, again, given)
-    again.type("sellar")
-    again.type("")
-    again.leave()
-    assert field.engine.read_instance(field.sealed(folder)[0]) == field.engine.read_instance(
-        field.engine.instance(field.engine.run(given))
-    )
+    again.seal()
+    assert field.engine.read_instance(field.sealed(folder)[0]) == field.as_sealed(given)
 
 
 # Safety
@@ -335,9 +329,7 @@ def test_danger_is_one_key_away_and_ends_in_a_referral(field: Field, folder: Pat
     assert shown(field.engine, inspector).name == "peligro_hoy"
     inspector.type("1")
     assert "Revisar antes de sellar" in inspector.page
-    inspector.type("sellar")
-    inspector.type("")
-    inspector.leave()
+    inspector.seal()
     [instance] = field.sealed(folder)
     assert field.engine.read_values(instance)["tier"] == "danger"
 
@@ -394,12 +386,8 @@ def test_kill_9_at_random_moments_costs_at_most_the_answer_being_typed(field: Fi
         with_it = field.engine.questions[field.engine.questions.index(expected) :]
         assert shown(field.engine, inspector) in with_it
     answer_all(field.engine, inspector, given)
-    inspector.type("sellar")
-    inspector.type("")
-    inspector.leave()
-    assert field.engine.read_instance(field.sealed(folder)[0]) == field.engine.read_instance(
-        field.engine.instance(field.engine.run(given))
-    )
+    inspector.seal()
+    assert field.engine.read_instance(field.sealed(folder)[0]) == field.as_sealed(given)
 
 
 def test_a_disk_that_takes_no_draft_ends_no_interview(field: Field, folder: Path) -> None:
@@ -410,9 +398,7 @@ def test_a_disk_that_takes_no_draft_ends_no_interview(field: Field, folder: Path
     assert "No se pudo guardar el borrador" in inspector.type("1"), "nobody leaves in the belief that it was kept"
     inspector.type("")
     answer_all(field.engine, inspector, answers("4_inambari_minor"))
-    inspector.type("sellar")
-    inspector.type("")
-    assert inspector.leave() == 0
+    assert inspector.seal() == 0
     assert len(field.sealed(folder)) == 1
 
 
