@@ -67,9 +67,9 @@ class Field:
             enrolment.certify(db, self.certificate(made), self.trust, actor="tests", now=self.now)
         return made
 
-    def certificate(self, tablet: Tablet) -> bytes:
+    def certificate(self, tablet: Tablet, number: int = 1, region: str = "17") -> bytes:
         """Have the registrar sign a tablet's certificate."""
-        said = joining.Certificate(tablet.key.kid, tablet.key.public, "17", "Tableta", 1)
+        said = joining.Certificate(tablet.key.kid, tablet.key.public, region, "Tableta", number)
         registrar = self.world.office("registro", "registrar")
         return Document(said.to_payload(self.now)).signed_by(registrar, joining.CERTIFICATE_TYP).to_bytes()
 

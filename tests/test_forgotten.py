@@ -16,12 +16,12 @@ from intake_material import Tablet as Spoken
 
 from server.app import tablets_app
 from server.cli.orders import _name_as_revoked
-from server.flows import publishing
+from server.flows import orders, publishing
 from server.flows.publishing import Ring
 from server.store import devices, meta, worklist
 from server.store.documents import KINDS
 from sync import enrolment as joining
-from sync import registry, trust
+from sync import order, registry, trust
 from sync.keys import SigningKey
 from sync.members import MAX_INTEGER
 from sync.signed import Document
@@ -176,6 +176,40 @@ def test_a_revoked_tablet_comes_back_as_revoked_and_its_work_waits_for_a_decisio
     for tablet in (stolen, here):
         assert readmit(field, tablet, field.certificate(tablet)) == (200, {"dev": tablet.key.kid, "state": "revoked"})
     assert field.push(stolen, field.envelope(stolen))[0].outcome == "quarantined"
+
+
+@pytest.mark.parametrize("state", ["certified", "revoked"])
+def test_a_certificate_with_a_higher_number_takes_the_place_of_the_one_held_and_changes_no_state(
+    field: Field, state: str
+) -> None:
+    tablet, db = field.tablet(), field.parts.db
+    if state == "revoked":
+        put_registry(field, 2, revoked=[tablet.key.kid])
+        put_registry(field, 3)
+    second = field.certificate(tablet, 2, "21")
+    for body in (second, field.certificate(tablet, 1), second):
+        assert readmit(field, tablet, body) == (200, {"dev": tablet.key.kid, "state": state})
+        device = devices.get(db.read(), tablet.key.kid)
+        assert device is not None
+        assert (device.certificate, device.region) == (second, "21")
+
+
+def test_a_tablet_that_did_an_order_which_nobody_here_knows_is_on_the_list_until_it_is_given_anew(field: Field) -> None:
+    """The order was lost with the server's disk, and it may have been the one that revoked the tablet."""
+    tablet, db = field.tablet(), field.parts.db
+    field.ask(tablet, field.message(tablet, generation=meta.generation(db.read())))
+    field.ask(tablet, field.message(tablet, orders=3, generation=meta.generation(db.read())))
+    (item,) = worklist.waiting(db.read())
+    assert (item.kind, item.dev, item.reason) == ("ahead", tablet.key.kid, "orders.3")
+    put_registry(field, 2)
+    assert [each.id for each in worklist.waiting(db.read())] == [item.id]
+    anew = order.make(
+        field.world.office("registro", "registrar"), dev=tablet.key.kid, number=4, issued=FOUNDED, order=order.REVOKE
+    )
+    orders.give(db, anew.to_bytes(), field.trust, tablet.key.kid, actor="registro", now=FOUNDED)
+    assert worklist.waiting(db.read()) == []
+    field.ask(tablet, field.message(tablet, orders=4, generation=meta.generation(db.read())))
+    assert worklist.waiting(db.read()) == []
 
 
 def test_nobody_gets_in_with_a_certificate_that_no_registrar_signed_for_that_tablet(field: Field) -> None:

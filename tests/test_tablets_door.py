@@ -145,6 +145,20 @@ def test_limits_are_problems(field: Field) -> None:
     assert (long_winded.status, long_winded.code) == (413, "http.too_large")
 
 
+@pytest.mark.parametrize("language", ["es", "en"])
+def test_a_refused_request_number_is_signed_over_the_bytes_that_are_sent(field: Field, language: str) -> None:
+    tablet = field.tablet()
+    sync(field, tablet)
+    for n, code in ((1, "sync.number_used"), (2**20 + 2, "sync.number_skipped")):
+        message = field.message(tablet, n=n, at=0)
+        headers = {SIGNATURE_HEADER: message.signature, "Accept-Language": language}
+        answer = Answer(field.port, "POST", "/v1/sync", message.body, **headers)
+        assert (answer.status, answer.code) == (409, code)
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        refusal = Message(answer.body, answer.headers[SIGNATURE_HEADER])
+        assert wire.read_refusal(refusal, field.trust.servers, dev=tablet.key.kid, n=n) == 1
+
+
 @pytest.mark.parametrize("signature", ["", "x", f"{b64u(bytes(16))}.x", "ñ.ñ"])
 def test_a_request_without_a_good_signature_is_refused(field: Field, signature: str) -> None:
     answer = Answer(field.port, "POST", "/v1/sync", b"{}", **{SIGNATURE_HEADER: signature})
