@@ -122,7 +122,7 @@ def scoring(material: Material, quick: bool) -> list[Figure]:
     """Milliseconds of scoring one screening with the form loaded, and JavaRosa's on the same form and answers."""
     value = median_ms(material.scorer.run, material.given, 50 if quick else 1000)
     loading = median_ms(engine.load, [material.form.xform], 1 if quick else 5)
-    theirs = javarosa(material, 4 if quick else 40)
+    theirs = javarosa(material, 1 if quick else 40)
     limits = ("JavaRosa, answers all there", "JavaRosa, question by question") if theirs else ("no JDK", "no JDK")
     return [
         Figure("score", "score one screening, form loaded", value, "ms", 5, theirs.get("recompute"), limits[0]),

@@ -24,7 +24,7 @@ from sync import exchange
 from sync.encoding import b64u, unb64u
 from sync.signed import sign_bare
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "3"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 GUARD = {"Chaski-Request": "1"}
 TABLETS, PEOPLE = 0, 1
