@@ -15,7 +15,7 @@ DAY = 24 * 3_600_000
 
 
 def told(field: Field, kind: str = "gap") -> list[str]:
-    return [item.reason for item in worklist.waiting(field.parts.db.read()) if item.kind == kind]
+    return sorted(item.reason for item in worklist.waiting(field.parts.db.read()) if item.kind == kind)
 
 
 def watched(field: Field, days: int) -> list[str]:
@@ -95,6 +95,15 @@ def test_a_gap_that_was_decided_under_a_clock_far_ahead_comes_back_all_the_same(
     push(field, tablet, raws, 1, 3)
     decide(field, "found", days=20_000)
     assert watched(field, 1) == ["seq.2"]
+
+
+def test_a_gap_that_was_told_under_a_clock_far_ahead_is_late_all_the_same(field: Field) -> None:
+    tablet = field.tablet()
+    raws = [field.envelope(tablet) for _ in range(3)]
+    field.now += 20_000 * DAY
+    push(field, tablet, raws, 1, 3)
+    field.now -= 20_000 * DAY
+    assert watched(field, 0) == ["late.seq.2"]
 
 
 # Chains that a tablet left

@@ -48,7 +48,7 @@ def look(w: Connection, dev: str, chain: str, *, now: int) -> tuple[int, bool]:
     if gap is None:
         return reached, False
     since = min((item.opened for item, told in items if told.first <= gap.last and gap.first <= told.last), default=now)
-    late = since <= now - LATE_AFTER
+    late = abs(now - since) >= LATE_AFTER  # What was told under a clock far ahead is old too.
     reason = f"{LATE}.seq.{gap}" if late else f"seq.{gap}"
     worklist.add(w, kind="gap", dev=dev, chain=chain, reason=reason, at=now, again=True)
     return reached, late
