@@ -16,6 +16,7 @@ SAMPLES = {
     "documents": [("documents", {"kind": "trust", "number": 1, "sha256": "a", "body": b"x", "received": 5})],
     "devices": [
         ("devices", {"dev": "d", "key": b"k", "label": "l", "region": "17", "state": "certified", "enrolled": 1}),
+        ("chains", {"dev": "d", "chain": "c", "contiguous": 1}),
         ("status_events", {"dev": "d", "envelope": "e", "status": "accepted", "at": 3}),
     ],
     "envelopes": [
