@@ -236,6 +236,9 @@ def test_a_wipe_that_cannot_remove_a_file_keeps_no_screening_back_is_named_and_t
             with pytest.raises(SyncError, match=r"tablet\.wiped: se ordenó borrar"):
                 again.pull()
             assert again.sync().wiping
+        said = CliRunner().invoke(main, ["device", "status", "--tablet", str(folder)])
+        assert (said.exit_code, said.stderr) == (0, "")
+        assert "el borrado no está completo" in " ".join(said.stdout.split())
         assert deeds(office, dev)[-1] == "device.revoked", "no number is told before the wipe is complete"
     with Tablet(folder) as again:
         assert not stuck.exists()

@@ -35,7 +35,7 @@ tablet_option = click.option(
 def opened(folder: Path) -> Iterator[Tablet]:
     """Open a tablet, and see to drafts whose time is over: a person is warned first, and told when they are gone."""
     with Tablet(folder) as tablet:
-        if tablet.is_made:
+        if tablet.is_made and not tablet.outbox.standing().wiping:  # A wipe leaves no draft to see to.
             try:
                 _see_to_drafts(tablet)
             except OSError as error:  # A full disk, which only the command itself can help: a sync makes room.
