@@ -6,70 +6,23 @@ Called by `chaski forms compile`, and again before somebody signs; it signs noth
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import rfc8785
 from pyxform.errors import PyXFormError
 from pyxform.xls2xform import convert
 
 from screening_forms import calculates, checks, engine, indicators, padding, places, policy, translations
+from screening_forms.compiled import DRAFT_MARK, CompiledForm
 from screening_forms.engine import Engine
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.subject import RouteVocabulary
 from screening_forms.translations import LANGUAGES, LOCALES, PARTS, SOURCE
 from screening_forms.workbook import Row, Workbook
 
-CHANNELS = ("training", "field")
-DRAFT_MARK = "[borrador] "
 OURS = ("route",)
 """Columns of the survey that mean something here and nothing to pyxform."""
-
-
-@dataclass(frozen=True)
-class CompiledForm:
-    """One form version before signing. `route` names the question behind each route field, `left_out` the languages
-    that are not ready for the channel, `bucket` the padded size of every screening in bytes."""
-
-    form_id: str
-    version: str
-    title: str
-    channel: str
-    languages: tuple[str, ...]
-    left_out: tuple[str, ...]
-    profile: str
-    consent_policy: str
-    route: Mapping[str, str]
-    omit_route: tuple[str, ...]
-    bucket: int
-    indicator_set: Mapping[str, Any]
-    policy: Mapping[str, Any]
-    xform: str
-
-    def __post_init__(self) -> None:
-        if self.channel not in CHANNELS:
-            raise ValueError(f"channel must be one of {', '.join(CHANNELS)}, not {self.channel!r}")
-
-    def to_bytes(self) -> bytes:
-        """Return the canonical bytes (RFC 8785) that are hashed, signed and published."""
-        return rfc8785.dumps({name: _plain(value) for name, value in asdict(self).items()})
-
-    @classmethod
-    def from_bytes(cls, content: bytes) -> CompiledForm:
-        """Read what `to_bytes` wrote; raises FormError on anything else."""
-        try:
-            values = json.loads(content)
-            form = cls(**{field.name: _frozen(values[field.name]) for field in fields(cls)})
-            if form.to_bytes() != content:
-                raise ValueError("these are not the bytes that the compiler writes")
-        except (ValueError, KeyError, TypeError) as error:
-            raise _problem(
-                "compile.unreadable", "no es un formulario compilado", f"no compiled form: {error}"
-            ) from error
-        return form
 
 
 def compile_form(
@@ -196,14 +149,6 @@ def _text_cells(row: Row, context: str, texts: Texts) -> dict[str, str]:
                     mark = DRAFT_MARK if text.state == "draft" else ""
                     cells[f"{part}::{LANGUAGES[language]}"] = mark + text.text
     return cells
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _problem(code: str, advice_es: str, advice_en: str) -> FormError:

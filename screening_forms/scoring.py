@@ -12,7 +12,7 @@ from screening_forms import indicators as sets
 from screening_forms import policy as policies
 from screening_forms import reasons
 from screening_forms.calculates import FACTS, node
-from screening_forms.compile import CompiledForm
+from screening_forms.compiled import CompiledForm
 from screening_forms.engine import Filled
 from screening_forms.errors import AnswerError
 from screening_forms.indicators import Bounds, IndicatorSet

@@ -127,7 +127,7 @@ def _human(people: Path, seat: Seat, progress: Progress) -> Human:
     folder.mkdir(mode=0o700)
     write_private(folder / "passphrase.txt", phrase + "\n")
     if office is not None:
-        save_secret(folder / f"{offices[0]}.key", office, phrase)
+        save_secret(folder / f"{offices[0]}.key", office, phrase, salt)
     return Human(seat, phrase, salt, derive(phrase, salt), SealKey.generate(), SigningKey.generate(), office)
 
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from screening_forms import engine
-from screening_forms.compile import CompiledForm
+from screening_forms.compiled import CompiledForm
 from screening_forms.engine import Engine
 from screening_forms.errors import AnswerError
 from sync import bundle, enrolment, envelope, manifest, opened, registry, seal, trust

@@ -14,13 +14,16 @@ from sync.passphrases import SALT_BYTES, derive, lock, unlock
 Secret = TypeVar("Secret", SigningKey, SealKey, RouteKey)
 
 
-def save_secret(path: Path, key: SigningKey | SealKey | RouteKey, phrase: str | None = None) -> None:
-    """Write a new key file that only its owner may read, locked if there is a passphrase; never over another one."""
+def save_secret(path: Path, key: SigningKey | SealKey | RouteKey, phrase: str | None = None, salt: bytes = b"") -> None:
+    """Write a new key file that only its owner may read, locked if there is a passphrase; never over another one.
+
+    `salt`: 16 random bytes, where the passphrase has some already; else new ones are drawn.
+    """
     content: dict[str, Any] = {"kid": key.kid, "kind": key.KIND}
     if phrase is None:
         content["secret"] = b64u(key.secret)
     else:
-        salt = secrets.token_bytes(SALT_BYTES)
+        salt = salt or secrets.token_bytes(SALT_BYTES)
         content["salt"] = b64u(salt)
         content["locked"] = lock(key.secret, derive(phrase, salt).lock, f"{key.KIND}/{key.kid}")
     try:

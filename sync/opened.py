@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from screening_forms import indicators, scoring
-from screening_forms.compile import DRAFT_MARK, CompiledForm
+from screening_forms.compiled import DRAFT_MARK, CompiledForm
 from screening_forms.engine import RESULTS, SEALED, Engine, Filled
 from screening_forms.errors import AnswerError
 from screening_forms.indicators import BRIGHT_LINES, DIMENSIONS

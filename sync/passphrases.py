@@ -6,6 +6,7 @@ Called by clients, by the ceremony and for key files. The serving process must n
 import secrets
 import unicodedata
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -45,8 +46,12 @@ def spoken(phrase: str) -> bytes:
     return " ".join(plain.lower().split()).encode("utf-8")
 
 
+@lru_cache(maxsize=32)
 def derive(phrase: str, salt: bytes) -> Derived:
-    """Stretch a passphrase (Argon2id, 64 MiB, 3 passes, 1 lane) and part it in two (SPEC 3.2)."""
+    """Stretch a passphrase (Argon2id, 64 MiB, 3 passes, 1 lane) and part it in two (SPEC 3.2).
+
+    Kept for the life of the process: a person signs in and opens her key with one passphrase, a quarter second each.
+    """
     if len(salt) != SALT_BYTES:
         raise SyncError("key.malformed", f"a salt has {SALT_BYTES} bytes")
     master = Argon2id(salt=salt, length=32, iterations=3, lanes=1, memory_cost=65536).derive(spoken(phrase))

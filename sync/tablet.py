@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from screening_forms import engine
-from screening_forms.compile import CompiledForm
+from screening_forms.compiled import CompiledForm
 from screening_forms.engine import Answer, Engine, Filled
 from screening_forms.errors import AnswerError, FormError
 from sync import board as boards

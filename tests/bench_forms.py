@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pyxform.xls2xform import convert
 
 from screening_forms import engine
-from screening_forms.compile import OURS, CompiledForm, compile_form
+from screening_forms.compile import OURS, compile_form
+from screening_forms.compiled import CompiledForm
 from screening_forms.engine import RESULTS, Engine, Filled
 from screening_forms.workbook import Workbook
 from server.cli.forms import read_workbook

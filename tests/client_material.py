@@ -21,7 +21,8 @@ import pytest
 from conftest import World
 from intake_material import Field, served
 
-from screening_forms.compile import CompiledForm, compile_form
+from screening_forms.compile import compile_form
+from screening_forms.compiled import CompiledForm
 from screening_forms.translations import CATALOGUE
 from screening_forms.workbook import read
 from server.app import clock, open_parts

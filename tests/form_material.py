@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cache
 from random import Random
 
-from screening_forms.compile import CompiledForm, compile_form
+from screening_forms.compile import compile_form
+from screening_forms.compiled import CompiledForm
 from screening_forms.engine import Engine, Filled
 from screening_forms.expressions import NO_ANSWERS
 from screening_forms.translations import CATALOGUE

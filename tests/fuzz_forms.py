@@ -19,7 +19,7 @@ from form_material import compiled
 
 from screening_forms import indicators, policy
 from screening_forms.checks import check
-from screening_forms.compile import CompiledForm
+from screening_forms.compiled import CompiledForm
 from screening_forms.engine import Engine, load
 from screening_forms.workbook import parse_markdown, read
 from sync.route import AUTHOR_FIELDS

@@ -22,7 +22,8 @@ from form_material import CATALOGUE_FORMS, SMALL, compiled, walk, wishes
 from pyxform.xls2json_backends import md_table_to_workbook
 
 from screening_forms import engine, expressions, translations
-from screening_forms.compile import DRAFT_MARK, CompiledForm, compile_form
+from screening_forms.compile import compile_form
+from screening_forms.compiled import DRAFT_MARK, CompiledForm
 from screening_forms.errors import FormError
 from screening_forms.workbook import Row, parse_markdown, read
 from sync.route import AUTHOR_FIELDS

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from screening_forms import engine, indicators, policy, workbook
-from screening_forms.compile import CompiledForm, compile_form
+from screening_forms.compile import compile_form
+from screening_forms.compiled import CompiledForm
 from screening_forms.errors import AnswerError
 from screening_forms.reasons import LAST_WORD
 from screening_forms.scoring import Assessment, assess, explain

@@ -3,7 +3,6 @@ author's own machine, where her key is; only `publish` speaks to a server."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from screening_forms import checks, engine, indicators, policy, reasons, scoring, translations, workbook
-from screening_forms.compile import CHANNELS, CompiledForm, compile_form
-from screening_forms.errors import FormError, FormProblem
+from screening_forms.compile import compile_form
+from screening_forms.compiled import CHANNELS, CompiledForm
+from screening_forms.errors import FormError
 from screening_forms.workbook import Workbook
 from server.cli.staff import KeyFile, Who, staff_options
-from server.cli.terminal import busy, json_option, read_object, show
+from server.cli.terminal import busy, json_option, print_problems, read_object, show
 from sync import bundle, route
 from sync.signed import Document
 
@@ -49,18 +49,6 @@ def read_workbook(form: str) -> Workbook:
 def compiled(form: str, channel: str) -> CompiledForm:
     """Check and compile FORM; raises FormError with all problems at once."""
     return compile_form(read_workbook(form), channel=channel, route_vocabulary=route.AUTHOR_FIELDS)
-
-
-def print_problems(problems: Sequence[FormProblem]) -> None:
-    """Say every problem on standard error: where, which code, and what to do, in Spanish and English."""
-    console = Console(stderr=True, highlight=False)
-    for problem in problems:
-        place = problem.sheet + (f", row {problem.row}" if problem.row else "")
-        place += f", {problem.column}" if problem.column else ""
-        console.print(Text.assemble((place, "bold"), "  ", (problem.code, "red")))
-        console.print(Text(f"    {problem.advice_es}"))
-        console.print(Text(f"    {problem.advice_en}", style="dim"))
-    console.print(f"{len(problems)} problem(s) to put right.", style="bold")
 
 
 @forms.command()

@@ -16,7 +16,7 @@ from typing import Literal
 
 import click
 
-from screening_forms.compile import CompiledForm
+from screening_forms.compiled import CompiledForm
 from screening_forms.errors import AnswerError
 from screening_forms.interview import Interview
 from screening_forms.xform import Node

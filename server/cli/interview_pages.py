@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from screening_forms.compile import DRAFT_MARK, CompiledForm
+from screening_forms.compiled import DRAFT_MARK, CompiledForm
 from screening_forms.interview import Interview
 from screening_forms.translations import LANGUAGES, SOURCE
 from screening_forms.xform import Choice, Node

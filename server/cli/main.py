@@ -4,26 +4,56 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+from importlib import import_module
 
 import click
 
 from screening_forms.errors import AnswerError, FormError
 from server.archive import BackupError
-from server.cli import admin, backup, demo, desk, device, forms, jobs, orders, work
 from server.cli.process import ProcessError
+from server.cli.terminal import print_problems
 from server.config import ConfigError
 from server.problems import Problem
 from sync.errors import SyncError
 
+# Each command by module and name; those that a group gets from another module stand under that one.
+COMMANDS = {
+    "init": "admin:init",
+    "serve": "admin:serve",
+    "trust": "admin:trust",
+    "audit": "admin:audit",
+    "backup-key": "backup:backup_key",
+    "backup": "backup:backup",
+    "restore": "backup:restore",
+    "forms": "forms:forms",
+    "device": "orders:device",
+    "desk": "work:desk",
+    "jobs": "jobs:group",
+    "demo": "demo:demo",
+}
+
 
 class KindGroup(click.Group):
-    """Turn what a person can cause or meet into one clear line and exit code 1; anything else stays a traceback."""
+    """Turn what a person can cause or meet into one clear line and exit code 1; anything else stays a traceback.
+
+    A command is imported when it is called: nobody who syncs a tablet waits for the tools of form authors.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(f"server.cli.{module}"), name)
+        return command
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except FormError as error:
-            forms.print_problems(error.problems)
+            print_problems(error.problems)
         except OSError as error:
             click.echo(f"chaski: {error.filename or ''}: {error.strerror or error}", err=True)
         except sqlite3.DatabaseError as error:
@@ -50,21 +80,3 @@ def main() -> None:
     Today the tablet is a reference client in this terminal: an app for tablets and pages for coordinators come later.
     Exit codes: 0 done, 1 refused or failed (the reason is on standard error), 2 wrong usage.
     """
-
-
-main.add_command(admin.init)
-main.add_command(admin.serve)
-main.add_command(admin.trust)
-main.add_command(admin.audit)
-main.add_command(backup.backup_key)
-main.add_command(backup.backup)
-main.add_command(backup.restore)
-main.add_command(forms.forms)
-main.add_command(device.device)
-main.add_command(desk.desk)
-main.add_command(jobs.group)
-main.add_command(demo.demo)
-for ordering in (orders.revoke, orders.wipe):
-    device.device.add_command(ordering)
-for deciding in (work.work, work.examine, work.decide):
-    desk.desk.add_command(deciding)

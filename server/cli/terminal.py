@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,9 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.status import Status
+from rich.text import Text
+
+from screening_forms.errors import FormProblem
 
 console = Console(highlight=False)
 progress_console = Console(stderr=True, highlight=False)
@@ -77,3 +80,15 @@ def local_time(at: int) -> str:
 def now_ms() -> int:
     """The clock of this machine, in milliseconds since 1970; commands are an edge and may read it."""
     return time.time_ns() // 1_000_000
+
+
+def print_problems(problems: Sequence[FormProblem]) -> None:
+    """Say every problem on standard error: where, which code, and what to do, in Spanish and English."""
+    console = Console(stderr=True, highlight=False)
+    for problem in problems:
+        place = problem.sheet + (f", row {problem.row}" if problem.row else "")
+        place += f", {problem.column}" if problem.column else ""
+        console.print(Text.assemble((place, "bold"), "  ", (problem.code, "red")))
+        console.print(Text(f"    {problem.advice_es}"))
+        console.print(Text(f"    {problem.advice_en}", style="dim"))
+    console.print(f"{len(problems)} problem(s) to put right.", style="bold")

@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from server.cli.desk import pin_option, write_opened
+from server.cli.desk import desk, pin_option, write_opened
 from server.cli.staff import Who, staff_options
 from server.cli.terminal import json_option, local_time, show
 
@@ -29,7 +29,7 @@ def _write(console: Console, item: dict[str, Any]) -> None:
         console.print(Text(f"  {local_time(each['received'])}  {each['outcome']}, number {each['seq']}, {queues}"))
 
 
-@click.command()
+@desk.command()
 @click.argument("item", required=False, type=click.IntRange(1))
 @click.option("--kept", is_flag=True, help="List what was kept apart instead; it can still be released.")
 @staff_options
@@ -49,7 +49,7 @@ def work(item: int | None, kept: bool, who: Who, as_json: bool) -> None:
     show(found, as_json, write)
 
 
-@click.command()
+@desk.command()
 @click.argument("item", type=click.IntRange(1))
 @pin_option
 @staff_options
@@ -68,7 +68,7 @@ def examine(item: int, pin: str, who: Who, as_json: bool) -> None:
     show([each.as_dict() for each in opened], as_json, write)
 
 
-@click.command()
+@desk.command()
 @click.argument("item", type=click.IntRange(1))
 @click.argument("decision")
 @staff_options
