@@ -23,6 +23,7 @@ import bench_ingest
 import bench_server
 import bench_storm
 import node
+from agreement import compile_java
 from bench_figure import Figure
 from rich.console import Console
 from rich.table import Table
@@ -36,7 +37,7 @@ def measure(quick: bool, say: Callable[[str], None]) -> Iterator[Figure]:
     material = bench_forms.prepare()
     with tempfile.TemporaryDirectory(prefix="chaski-bench-") as folder:
         say("founding a server, publishing the questionnaire, certifying tablets")
-        with bench_server.serving(Path(folder), material, TABLETS) as site:
+        with bench_server.serving(Path(folder), material, 3 if quick else TABLETS) as site:
             say("syncing and pushing")
             yield from bench_server.nothing_new(site)
             yield from bench_server.pushing(site, material)
@@ -46,14 +47,16 @@ def measure(quick: bool, say: Callable[[str], None]) -> Iterator[Figure]:
             yield bench_server.resident(site, quick)
             say("letting every tablet speak at once")
             yield from bench_storm.storm(site, material, quick)
-    say("scoring, here and in JavaRosa")
-    yield from bench_forms.scoring(material, quick)
     say("sealing, verifying, opening")
     yield from bench_forms.sealing(material, quick)
     say("compiling")
     yield bench_forms.compiling(material, quick)
-    say("filling drawn interviews in the engines of ODK Collect and of ODK Web Forms")
-    yield from bench_agreement.agreement(material, node.with_modules(), quick)
+    with tempfile.TemporaryDirectory(prefix="chaski-bench-") as folder:
+        java = compile_java(Path(folder))
+        say("scoring, here and in JavaRosa")
+        yield from bench_forms.scoring(material, java, quick)
+        say("filling drawn interviews in the engines of ODK Collect and of ODK Web Forms")
+        yield from bench_agreement.agreement(material, java, node.with_modules(), quick)
 
 
 def table(figures: list[Figure]) -> Table:

@@ -6,19 +6,18 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from agreement import Interview, Nodes, compile_java, differences, in_java_rosa, in_web_forms, interviews
+from agreement import Interview, Nodes, differences, in_java_rosa, in_web_forms, interviews
 from bench_figure import Figure
 from bench_forms import Material
 
 
-def agreement(material: Material, node: Path, quick: bool) -> list[Figure]:
+def agreement(material: Material, java: Path | None, node: Path, quick: bool) -> list[Figure]:
     """Count the interviews in which JavaRosa (of 1,000) or ODK Web Forms' engine (of 100) sees any node otherwise."""
     drawn = interviews(material.scorer, "bench", 1 if quick else 1000)
     some = drawn[: 1 if quick else 100]
     with tempfile.TemporaryDirectory(prefix="chaski-bench-") as folder:
         xform = Path(folder) / "form.xml"
         xform.write_text(material.form.xform, encoding="utf-8")
-        java = compile_java(Path(folder))
         return [
             _figure(material, "javarosa", "JavaRosa", drawn, in_java_rosa(java, xform, drawn) if java else None),
             _figure(material, "web_forms", "ODK Web Forms", some, in_web_forms(node, xform, some)),

@@ -6,7 +6,6 @@ Everything is done to the real questionnaire and the catalogue's answer files, w
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import tempfile
 import time
@@ -14,10 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from agreement import JAR
 from bench_figure import Figure, median_ms
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pyxform.xls2xform import convert
@@ -39,8 +38,6 @@ from sync.trust import Signer, Trust
 
 WRAPPED_FOR: dict[str, Any] = {"keyring": "17-protection", "epoch": 1, "member_id": "coordinator"}
 TAKEN = date(2026, 11, 20)
-JAR = Path(str(files("pyxform"))) / "validators" / "odk_validate" / "bin" / "ODK_Validate.jar"
-PROGRAM = Path(__file__).parent / "java" / "FillAsCollect.java"
 
 
 @dataclass(frozen=True)
@@ -119,11 +116,11 @@ def compiling(material: Material, quick: bool) -> Figure:
     return Figure("compile", "compile the questionnaire", value, "ms", None, limit, "pyxform alone, one language")
 
 
-def scoring(material: Material, quick: bool) -> list[Figure]:
+def scoring(material: Material, java: Path | None, quick: bool) -> list[Figure]:
     """Milliseconds of scoring one screening with the form loaded, and JavaRosa's on the same form and answers."""
     value = median_ms(material.scorer.run, material.given, 50 if quick else 1000)
     loading = median_ms(engine.load, [material.form.xform], 1 if quick else 5)
-    theirs = javarosa(material, 1 if quick else 40)
+    theirs = javarosa(material, java, 1 if quick else 40) if java else {}
     limits = ("JavaRosa, answers all there", "JavaRosa, question by question") if theirs else ("no JDK", "no JDK")
     return [
         Figure("score", "score one screening, form loaded", value, "ms", 5, theirs.get("recompute"), limits[0]),
@@ -132,15 +129,12 @@ def scoring(material: Material, quick: bool) -> list[Figure]:
     ]
 
 
-def javarosa(material: Material, rounds: int) -> dict[str, float]:
-    """Median milliseconds of JavaRosa, timed inside a warm JVM; empty without a JDK. Its outcomes must equal ours."""
-    if not shutil.which("javac") or not shutil.which("java"):
-        return {}
+def javarosa(material: Material, java: Path, rounds: int) -> dict[str, float]:
+    """Median milliseconds of JavaRosa, timed inside a warm JVM; its outcomes must equal ours."""
     with tempfile.TemporaryDirectory(prefix="chaski-bench-") as folder:
         xform = Path(folder) / "form.xml"
         xform.write_text(material.form.xform, encoding="utf-8")
-        subprocess.run(["javac", "-d", folder, "-cp", JAR, PROGRAM], check=True)
-        command = ["java", "-cp", f"{JAR}{os.pathsep}{folder}", "FillAsCollect", xform, str(rounds)]
+        command = ["java", "-cp", f"{JAR}{os.pathsep}{java}", "FillAsCollect", xform, str(rounds)]
         lines = "\n".join(
             "\t".join([str(number), *(f"{name}={text}" for name, text in filled.answers.items())])
             for number, filled in enumerate(material.filled)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from conftest import World
@@ -31,9 +32,10 @@ def assess(tmp_path: Path, values: dict[str, Any], *more: str) -> Result:
 
 def every_command(group: Any = main, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """Every command there is, by its words."""
-    found = []
-    for name, command in group.commands.items():
-        found += every_command(command, (*path, name)) if hasattr(command, "commands") else [(*path, name)]
+    context, found = click.Context(group), []
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        found += every_command(command, (*path, name)) if isinstance(command, click.Group) else [(*path, name)]
     return found
 
 
