@@ -26,6 +26,8 @@ _log = logging.getLogger("chaski")
 LARGEST_HEAD = 16 * 1024
 # Open at once at one door; past it, a connection that keeps us waiting for little or nothing is closed for the next.
 CONNECTIONS = 400
+# Connections that the system keeps for us meanwhile, and seconds for which the worst of ours is left in peace.
+QUEUE, GRACE_SECONDS = 4096, 1
 # Requests that one connection may send before it has its answers; ours send one.
 PIPELINED = 8
 # Bytes at one door that are still arriving, wait for their turn, or are not fetched; past it, the same rule.
@@ -181,6 +183,7 @@ class Door(TcpWSGIServer):  # type: ignore[misc]
             port=port,
             threads=threads,
             connection_limit=4 * CONNECTIONS,
+            backlog=QUEUE,
             max_request_header_size=LARGEST_HEAD,
             max_request_body_size=MAX_BODY_BYTES + 1,
             inbuf_overflow=in_memory,
@@ -201,6 +204,15 @@ class Door(TcpWSGIServer):  # type: ignore[misc]
             if channel.is_late(moment, self.patience):
                 channel.drop()
 
+    def readable(self) -> bool:
+        """Whether the next connection may come in; until then it waits in the queue of the system."""
+        return super().readable() and (len(self.active_channels) < CONNECTIONS or self._may_drop())
+
+    def _may_drop(self) -> bool:
+        # Who came a moment ago, and is dropped, comes again and sends all anew: a thousand tablets may speak at once.
+        worst = self._worst(self.active_channels.values())
+        return worst is not None and time.monotonic() - worst.began > GRACE_SECONDS
+
     def handle_accept(self) -> None:
         """Let the next connection in."""
         if len(self.active_channels) >= CONNECTIONS:
@@ -214,11 +226,14 @@ class Door(TcpWSGIServer):  # type: ignore[misc]
             if sum(channel.held for channel in holding) <= BYTES_HELD or not self._drop_one(holding):
                 return
 
-    def _drop_one(self, among: Iterable[Channel]) -> bool:
-        """Close who is worth least: idle ones first, then by pace, shared by all that come from the same address."""
+    def _worst(self, among: Iterable[Channel]) -> Channel | None:
+        """Who is worth least: idle ones first, then by pace, shared by all that come from the same address."""
         waiting = [channel for channel in among if channel.waits]
         peers, now = Counter(channel.addr[0] for channel in waiting), time.monotonic()
-        worst = min(waiting, key=lambda each: (not each.idle, each.pace(now) / peers[each.addr[0]]), default=None)
+        return min(waiting, key=lambda each: (not each.idle, each.pace(now) / peers[each.addr[0]]), default=None)
+
+    def _drop_one(self, among: Iterable[Channel]) -> bool:
+        worst = self._worst(among)
         if worst is not None:
             worst.drop()
         return worst is not None
