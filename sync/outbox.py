@@ -149,19 +149,7 @@ class Outbox:
                 self._db.execute("UPDATE envelope SET state = 'pending', outcome = '', at = 0 WHERE state <> 'purged'")
                 self._db.execute("UPDATE ended SET reached = 0")
             self._mark("pending", [*batch.asked, *(kept.id for kept in batch.envelopes)])
-            self._db.executemany(
-                "UPDATE envelope SET state = ?, outcome = ?, at = ? WHERE id = ? AND state <> 'purged'",
-                [
-                    ("rejected", outcome, news.here, identity)
-                    if outcome == "rejected"
-                    else ("receipted", outcome, max(news.at, news.here), identity)
-                    for identity, outcome in news.receipts
-                ],
-            )
-            self._db.executemany(
-                "INSERT OR REPLACE INTO event SELECT id, ?, ? FROM envelope WHERE id = ?",
-                [(event.status, event.at, event.id) for event in news.events],
-            )
+            self._note(news)
             grown = min(size * 2, LARGEST_BATCH) if batch.envelopes else size
             self._db.execute(
                 "UPDATE place SET unanswered = 0, batch = ?, generation = ?, cursor = ?, inventory = ?",
@@ -175,6 +163,22 @@ class Outbox:
             )
         if copied:
             self._prove()
+
+    def _note(self, news: News) -> None:
+        """Write down receipts and events."""
+        self._db.executemany(
+            "UPDATE envelope SET state = ?, outcome = ?, at = ? WHERE id = ? AND state <> 'purged'",
+            [
+                ("rejected", outcome, news.here, identity)
+                if outcome == "rejected"
+                else ("receipted", outcome, max(news.at, news.here), identity)
+                for identity, outcome in news.receipts
+            ],
+        )
+        self._db.executemany(
+            "INSERT OR REPLACE INTO event SELECT id, ?, ? FROM envelope WHERE id = ?",
+            [(event.status, event.at, event.id) for event in news.events],
+        )
 
     def more(self, now: int) -> bool:
         """Tell whether another request is worth while: something waits to be sent or asked for (tablet's clock)."""
