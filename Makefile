@@ -32,8 +32,9 @@ demo: $(READY)  ## The story on a throw-away folder; exit 0 only if all was chec
 demo-sabotage: $(READY)  ## The story with five faults, one at a time: fails five times
 	@$(BIN)/python -m pytest tests/test_sabotage.py
 
+# Half as many workers again as cores: many tests wait for a server or a clock.
 test: $(READY) $(WEB_READY)  ## All tests, in parallel
-	@$(BIN)/python -m pytest -n auto
+	@$(BIN)/python -m pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) * 3 / 2 ))
 
 lint: $(READY) $(WEB_READY)  ## ruff, mypy --strict, import contracts, types of the JavaScript
 	@$(BIN)/ruff check .
