@@ -6,11 +6,10 @@ whitelist.py, codes and advice are in advice.py.
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from pathlib import Path
 
 from elementpath import XPathToken
 
-from screening_forms import indicators, places, policy, translations
+from screening_forms import places, translations
 from screening_forms.advice import NOT_BLOCKING, problem, suggest
 from screening_forms.calculates import FACTS
 from screening_forms.engine import RESULTS
@@ -26,6 +25,7 @@ from screening_forms.expressions import (
 )
 from screening_forms.indicators import PROFILES
 from screening_forms.policy import CONSENT_POLICIES
+from screening_forms.shelf import SHIPPED, Shelf
 from screening_forms.subject import RouteVocabulary, Subject
 from screening_forms.translations import LANGUAGES, PARTS, PLACEHOLDER, SOURCE, cell, tag
 from screening_forms.whitelist import (
@@ -58,14 +58,14 @@ _WORD = re.compile(r"[^\W_]+(?:[’'.,-][^\W_]+)*")
 
 
 def check(
-    workbook: Workbook, route_vocabulary: RouteVocabulary, *, locales: Path = translations.LOCALES
+    workbook: Workbook, route_vocabulary: RouteVocabulary, *, shelf: Shelf = SHIPPED
 ) -> list[FormProblem]:
     """Find every problem of a form, in the order of its sheets and rows.
 
     `route_vocabulary`: the codes that a question may feed into each route field; no codes stand for the first four
     digits of a district code (sync.route.AUTHOR_FIELDS).
     """
-    subject = Subject(workbook, route_vocabulary, locales)
+    subject = Subject(workbook, route_vocabulary, shelf)
     problems = {found for function in CHECKS for found in function(subject)}
     return sorted(problems, key=lambda p: (SHEETS.index(p.sheet), p.row, p.column, p.code, p.advice_es))
 
@@ -79,8 +79,8 @@ def check_settings(subject: Subject) -> Iterator[FormProblem]:
     """form_id, version and the tables the form rests on are there, and name what exists."""
     one_of: Mapping[str, Collection[str]] = {
         "default_language": (LANGUAGES[SOURCE],),
-        "indicator_set": indicators.TABLE.names(),
-        "policy": policy.TABLE.names(),
+        "indicator_set": sorted(subject.shelf.indicator_sets),
+        "policy": sorted(subject.shelf.policies),
         "profile": PROFILES,
         "consent_policy": CONSENT_POLICIES,
     }
@@ -360,11 +360,11 @@ def check_translations(subject: Subject) -> Iterator[FormProblem]:
     """Every text is there in every language the form names, with its references, in the official spelling."""
     # A language that is none of ours is named by `check_settings`.
     for lang in filter(translations.FALLBACK.__contains__, translations.languages(subject.workbook)):
-        texts = translations.resolve(subject.workbook, lang, subject.locales)
+        texts = translations.resolve(subject.workbook, lang, subject.shelf)
         if all(text.state == "fallback" for text in texts.values()):
             yield problem("translation.none", subject.settings, "languages", lang)
             continue
-        loans = translations.loans(lang, subject.locales)
+        loans = translations.loans(lang, subject.shelf)
         for entry in translations.extract(subject.workbook):
             row, column = Row(entry.sheet, entry.row, {}), f"{entry.part}::{LANGUAGES[lang]}"
             text = texts[entry.context]

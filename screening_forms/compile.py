@@ -8,17 +8,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from pyxform.errors import PyXFormError
 from pyxform.xls2xform import convert
 
-from screening_forms import calculates, checks, engine, indicators, padding, places, policy, translations
+from screening_forms import calculates, checks, engine, padding, places, policy, translations
 from screening_forms.compiled import DRAFT_MARK, CompiledForm
 from screening_forms.engine import Engine
 from screening_forms.errors import FormError, FormProblem
+from screening_forms.shelf import SHIPPED, Shelf
 from screening_forms.subject import RouteVocabulary
-from screening_forms.translations import LANGUAGES, LOCALES, PARTS, SOURCE
+from screening_forms.translations import LANGUAGES, PARTS, SOURCE
 from screening_forms.workbook import Row, Workbook
 
 OURS = ("route",)
@@ -30,17 +30,17 @@ def compile_form(
     *,
     channel: str,
     route_vocabulary: RouteVocabulary,
-    locales: Path = LOCALES,
+    shelf: Shelf = SHIPPED,
 ) -> CompiledForm:
     """Compile a form for a channel, training or field. Raises FormError with everything an author has to put right."""
-    if problems := checks.blocking(checks.check(workbook, route_vocabulary, locales=locales)):
+    if problems := checks.blocking(checks.check(workbook, route_vocabulary, shelf=shelf)):
         raise FormError(problems)
     settings = workbook.settings
-    indicator_set = indicators.load(settings["indicator_set"])
-    referral_policy = policy.load(settings["policy"])
+    indicator_set = shelf.indicator_set(settings["indicator_set"])
+    referral_policy = shelf.policy(settings["policy"])
     consent_policy = settings.get("consent_policy", policy.CONSENT_POLICIES[0])
-    ready, left_out = _languages(workbook, channel, locales)
-    texts = {language: translations.resolve(workbook, language, locales) for language in ready}
+    ready, left_out = _languages(workbook, channel, shelf)
+    texts = {language: translations.resolve(workbook, language, shelf) for language in ready}
     score = calculates.write(workbook, indicator_set, referral_policy, settings["profile"])
     xform = _xform(workbook, texts, score, consent_policy)
     form = _checked(xform, workbook)
@@ -62,11 +62,11 @@ def compile_form(
     )
 
 
-def _languages(workbook: Workbook, channel: str, locales: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _languages(workbook: Workbook, channel: str, shelf: Shelf) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Sort the languages beside Spanish into those that are fit for the channel, and the others."""
     fit: dict[bool, list[str]] = {True: [], False: []}
     for language in translations.languages(workbook):
-        held = translations.coverage(workbook, language, locales)
+        held = translations.coverage(workbook, language, shelf)
         fit[held.releasable if channel == "field" else held.complete].append(language)
     return tuple(fit[True]), tuple(fit[False])
 

@@ -7,7 +7,6 @@ The compiler and the scoring call this; it never reads a form or an answer file.
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from screening_forms.errors import FormError
@@ -38,7 +37,6 @@ TABLE = Kind(
     "indicator_set",
     "el conjunto de indicadores",
     "indicator set",
-    Path(__file__).parent / "indicator_sets",
     ("code", "dimension", "label_es", "label_en", *PROFILES, "forced_labour", "source", "provenance"),
 )
 CODE = re.compile(r"(D[1-6]|X)\.\d\d")
@@ -153,11 +151,6 @@ def bounds(
     low = tallies(certain, indicator_set, profile)
     high = tallies(certain.union(unknown), indicator_set, profile)
     return {dimension: Bounds(low[dimension], high[dimension]) for dimension in DIMENSIONS}
-
-
-def load(name: str) -> IndicatorSet:
-    """Read a set that ships with this version; raises FormError with every problem of its table at once."""
-    return parse(name, TABLE.read(name))
 
 
 def parse(name: str, text: str) -> IndicatorSet:

@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from screening_forms.errors import FormError
@@ -20,7 +19,6 @@ TABLE = Kind(
     "policy",
     "la política",
     "policy",
-    Path(__file__).parent / "policies",
     ("step", "when", "outcome", "tier", "urgency", "queue_kinds", "guidance", "source", "provenance"),
 )
 OUTCOMES = ("negative", "labour_rights", "review", "positive")
@@ -156,11 +154,6 @@ def from_dict(content: Mapping[str, Any]) -> Policy:
     """The policy that `as_dict` wrote."""
     rows = (PolicyRow(**{**row, "queue_kinds": tuple(row["queue_kinds"])}) for row in content["rows"])
     return Policy(content["name"], tuple(rows))
-
-
-def load(name: str) -> Policy:
-    """Read a policy that ships with this version; raises FormError with every problem of its table at once."""
-    return parse(name, TABLE.read(name))
 
 
 def parse(name: str, text: str) -> Policy:

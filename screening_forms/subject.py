@@ -3,11 +3,10 @@
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
-from screening_forms import indicators, policy
 from screening_forms.indicators import IndicatorSet
 from screening_forms.policy import Policy
+from screening_forms.shelf import Shelf
 from screening_forms.translations import LIST_TYPE, PARTS
 from screening_forms.whitelist import EXPRESSIONS
 from screening_forms.workbook import Row, Workbook
@@ -22,7 +21,7 @@ class Subject:
 
     workbook: Workbook
     route_vocabulary: RouteVocabulary
-    locales: Path
+    shelf: Shelf
 
     @cached_property
     def settings(self) -> Row:
@@ -43,12 +42,12 @@ class Subject:
     def indicator_set(self) -> IndicatorSet | None:
         """None where the settings name none that exists: `settings` says so, once."""
         name = self.workbook.settings.get("indicator_set", "")
-        return indicators.load(name) if name in indicators.TABLE.names() else None
+        return self.shelf.indicator_set(name) if name in self.shelf.indicator_sets else None
 
     @cached_property
     def policy(self) -> Policy | None:
         name = self.workbook.settings.get("policy", "")
-        return policy.load(name) if name in policy.TABLE.names() else None
+        return self.shelf.policy(name) if name in self.shelf.policies else None
 
     def choices_of(self, row: Row) -> list[Row]:
         """The choices of a select; empty for another question or an unknown list."""

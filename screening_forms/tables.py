@@ -6,7 +6,6 @@ Called by indicators and policy; it knows columns and line numbers, never what a
 import csv
 import io
 from dataclasses import dataclass
-from pathlib import Path
 
 from screening_forms.errors import FormError, FormProblem
 
@@ -15,28 +14,12 @@ NumberedRow = tuple[int, dict[str, str]]
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of table: what it is called in problem codes and in words, where its files are, its columns."""
+    """A kind of table: what it is called in problem codes and in words, its columns."""
 
     code: str
     noun_es: str
     noun_en: str
-    folder: Path
     columns: tuple[str, ...]
-
-    def names(self) -> tuple[str, ...]:
-        """The tables of this kind that ship with this version."""
-        return tuple(sorted(path.stem for path in self.folder.glob("*.csv")))
-
-    def read(self, name: str) -> str:
-        """The text of one table; raises FormError if there is none of that name."""
-        if name not in self.names():
-            known = ", ".join(self.names())
-            es, en = (
-                f"no existe {self.noun_es} «{name}»; hay: {known}",
-                f"no {self.noun_en} '{name}'; there is: {known}",
-            )
-            raise FormError([self.problem("unknown", name, 0, "", es, en)])
-        return (self.folder / f"{name}.csv").read_text(encoding="utf-8")
 
     def rows(self, name: str, text: str) -> list[NumberedRow]:
         """The rows with their line numbers (the heading is line 1); raises FormError if columns are missing."""

@@ -12,10 +12,9 @@ from pathlib import Path
 
 import polib
 
+from screening_forms.shelf import CATALOGUE, LOCALES, SHIPPED, Shelf, shipped
 from screening_forms.workbook import Row, Workbook, read
 
-LOCALES = Path(__file__).parents[1] / "locales"
-CATALOGUE = Path(__file__).parent / "catalogue"
 SOURCE = "es"
 LANGUAGES = {"es": "Español (es)", "quz": "Runasimi (quz)", "ayr": "Aymar aru (ayr)"}
 FALLBACK = {"quz": "es", "ayr": "es"}  # quy never stands in for quz
@@ -126,9 +125,9 @@ def _choices(workbook: Workbook) -> Iterator[tuple[Row, str]]:
             yield row, f"{row.get('list_name')}.{row.get('name')}"
 
 
-def load(form_id: str, lang: str, locales: Path = LOCALES) -> dict[str, tuple[str, Translated]]:
+def load(form_id: str, lang: str, shelf: Shelf = SHIPPED) -> dict[str, tuple[str, Translated]]:
     """A form's translations by context, each with the Spanish it was made from; untranslated entries are left out."""
-    entries = (e for e in _open(lang, locales) if not e.obsolete and e.msgstr and _form_of(e) == form_id)
+    entries = (e for e in shelf.catalogue(lang).values() if e.msgstr and _form_of(e) == form_id)
     return {e.msgctxt or "": (e.msgid, _translated(e)) for e in entries}
 
 
@@ -138,13 +137,13 @@ def _translated(entry: polib.POEntry) -> Translated:
     return Translated(entry.msgstr, "draft" if entry.fuzzy else "reviewed", stale)
 
 
-def resolve(workbook: Workbook, lang: str, locales: Path = LOCALES) -> dict[str, Translated]:
+def resolve(workbook: Workbook, lang: str, shelf: Shelf = SHIPPED) -> dict[str, Translated]:
     """Every text of a form in one language, by context.
 
     A translation made from another Spanish text is a draft, and so is one in the workbook's own column: nobody has
     signed it. Where there is none, Spanish stands in and says so.
     """
-    held = load(workbook.settings.get("form_id", ""), lang, locales)
+    held = load(workbook.settings.get("form_id", ""), lang, shelf)
     own = {(row.sheet, row.number): row for row in (*workbook.survey, *workbook.choices)}
     texts: dict[str, Translated] = {}
     for entry in extract(workbook):
@@ -156,9 +155,9 @@ def resolve(workbook: Workbook, lang: str, locales: Path = LOCALES) -> dict[str,
     return texts
 
 
-def coverage(workbook: Workbook, lang: str, locales: Path = LOCALES) -> Coverage:
+def coverage(workbook: Workbook, lang: str, shelf: Shelf = SHIPPED) -> Coverage:
     """Count a form's reviewed and draft texts in one language, and name the missing ones."""
-    texts = resolve(workbook, lang, locales)
+    texts = resolve(workbook, lang, shelf)
     states = [text.state for text in texts.values()]
     missing = tuple(context for context, text in texts.items() if text.state == "fallback")
     return Coverage(lang, states.count("reviewed"), states.count("draft"), missing)
@@ -169,7 +168,7 @@ def merge_template(form_id: str, locales: Path = LOCALES) -> dict[str, Coverage]
     workbook = read(CATALOGUE / form_id / "form.md")
     for lang in FALLBACK:
         merge(workbook, lang, locales)
-    return {lang: coverage(workbook, lang, locales) for lang in FALLBACK}
+    return {lang: coverage(workbook, lang, shipped(locales)) for lang in FALLBACK}
 
 
 def merge(workbook: Workbook, lang: str, locales: Path = LOCALES) -> None:
@@ -231,9 +230,9 @@ def _form_of(entry: polib.POEntry) -> str:
     return (entry.msgctxt or "").partition("/")[0]
 
 
-def loans(lang: str, locales: Path = LOCALES) -> frozenset[str]:
+def loans(lang: str, shelf: Shelf = SHIPPED) -> frozenset[str]:
     """Words that a language's file keeps in Spanish spelling on purpose (its X-Loans header)."""
-    return frozenset(_open(lang, locales).metadata.get("X-Loans", "").lower().split())
+    return frozenset(shelf.header(lang, "X-Loans").lower().split())
 
 
 def spelling(text: str, lang: str, loan_words: frozenset[str] = frozenset()) -> list[str]:

@@ -10,7 +10,7 @@ import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import openpyxl
 from pyxform.xls2json_backends import xlsx_value_to_str
@@ -59,13 +59,17 @@ def read(path: Path) -> Workbook:
 
     Raises FormError if the file is no workbook, OSError if it is not there.
     """
-    content = path.read_bytes()
-    suffix = path.suffix.lower()
+    return parse(path.read_bytes(), path.name)
+
+
+def parse(content: bytes, name: str) -> Workbook:
+    """Read a workbook's bytes, of the kind that its file's name tells. Raises FormError if it is no workbook."""
+    suffix = PurePath(name).suffix.lower()
     if suffix == ".md":
-        return parse_markdown(_decoded(content, path.name), name=path.name)
+        return parse_markdown(_decoded(content, name), name=name)
     if suffix == ".xlsx":
-        return _workbook(_spreadsheet(content, path.name))
-    raise _unreadable(path.name, "el archivo debe terminar en .xlsx o .md", "must end in .xlsx or .md")
+        return _workbook(_spreadsheet(content, name))
+    raise _unreadable(name, "el archivo debe terminar en .xlsx o .md", "must end in .xlsx or .md")
 
 
 def parse_markdown(text: str, *, name: str = "Markdown") -> Workbook:

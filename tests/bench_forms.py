@@ -26,7 +26,7 @@ from screening_forms.compile import OURS, compile_form
 from screening_forms.compiled import CompiledForm
 from screening_forms.engine import RESULTS, Engine, Filled
 from screening_forms.workbook import Workbook
-from server.cli.forms import read_workbook
+from server.cli.forms import read_package
 from server.cli.story import FORM, PEOPLE, answers
 from sync import bundle, envelope, opened, seal, trust
 from sync.envelope import Envelope
@@ -88,7 +88,7 @@ class Keys:
 
 def prepare() -> Material:
     """Compile and load the questionnaire and fill it with the story's answers."""
-    form = compile_book(read_workbook(FORM))
+    form = compile_book(read_package(FORM).workbook)
     scorer = engine.load(form.xform)
     given = [answers(person) for person in PEOPLE]
     return Material(form, Document(form.to_bytes()).sha256, scorer, given, [scorer.run(each) for each in given])
@@ -101,7 +101,7 @@ def compile_book(book: Workbook) -> CompiledForm:
 
 def compiling(material: Material, quick: bool) -> Figure:
     """Milliseconds from the workbook as read to the compiled form; the limit is pyxform's conversion of the survey."""
-    book = read_workbook(FORM)
+    book = read_package(FORM).workbook
     value = median_ms(compile_book, [book], 1 if quick else 4)
     tables: dict[str, Any] = {
         "settings": [{name: book.settings[name] for name in ("form_id", "form_title", "version", "default_language")}],

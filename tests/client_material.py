@@ -23,7 +23,7 @@ from intake_material import Field, served
 
 from screening_forms.compile import compile_form
 from screening_forms.compiled import CompiledForm
-from screening_forms.translations import CATALOGUE
+from screening_forms.shelf import CATALOGUE
 from screening_forms.workbook import read
 from server.app import clock, open_parts
 from server.flows import enrolment, publishing

@@ -9,7 +9,7 @@ from screening_forms.compile import compile_form
 from screening_forms.compiled import CompiledForm
 from screening_forms.engine import Engine, Filled
 from screening_forms.expressions import NO_ANSWERS
-from screening_forms.translations import CATALOGUE
+from screening_forms.shelf import CATALOGUE
 from screening_forms.workbook import Workbook, parse_markdown, read
 from screening_forms.xform import Node
 from sync.route import AUTHOR_FIELDS

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from screening_forms import checks, translations
 from screening_forms.advice import ADVICE
 from screening_forms.errors import FormError
+from screening_forms.shelf import shipped
 from screening_forms.workbook import SHEETS, Workbook, parse_markdown, read
 
 VOCABULARY = {"province": frozenset[str](), "sex": frozenset({"female", "male", "no_answer"})}
@@ -255,7 +256,7 @@ def test_what_no_row_reaches_and_missing_guidance_are_told_without_stopping_the_
 
 def test_a_text_missing_in_one_language_is_named(tmp_path: Path) -> None:
     workbook = parse_markdown(FORM.replace("| es | |", "| es quz | |"))
-    assert "translation.none" in {p.code for p in checks.check(workbook, VOCABULARY, locales=tmp_path)}
+    assert "translation.none" in {p.code for p in checks.check(workbook, VOCABULARY, shelf=shipped(tmp_path))}
     translations.merge(workbook, "quz", tmp_path)
     path = tmp_path / "quz" / "LC_MESSAGES" / "forms.po"
     po = polib.pofile(str(path))
@@ -263,7 +264,8 @@ def test_a_text_missing_in_one_language_is_named(tmp_path: Path) -> None:
     for entry in po:
         entry.msgstr = texts.get(entry.msgctxt, "" if entry.msgctxt == "f/golpes/hint" else "ari")
     po.save()
-    problems = [p for p in checks.check(workbook, VOCABULARY, locales=tmp_path) if p.code.startswith("translation")]
+    found = checks.check(workbook, VOCABULARY, shelf=shipped(tmp_path))
+    problems = [p for p in found if p.code.startswith("translation")]
     assert [(p.sheet, p.row, p.column, p.code) for p in problems] == [
         ("survey", 6, "hint::Runasimi (quz)", "translation.missing"),
         ("survey", 7, "label::Runasimi (quz)", "translation.spelling"),
@@ -281,7 +283,8 @@ def test_a_translation_made_from_another_spanish_text_is_named(tmp_path: Path) -
         if entry.msgctxt == "f/horas/label":
             entry.msgid = "¿Y antes?"
     po.save()
-    problems = [p for p in checks.check(workbook, VOCABULARY, locales=tmp_path) if p.code.startswith("translation")]
+    found = checks.check(workbook, VOCABULARY, shelf=shipped(tmp_path))
+    problems = [p for p in found if p.code.startswith("translation")]
     assert [(p.sheet, p.row, p.code) for p in problems] == [("survey", 7, "translation.stale")]
 
 

@@ -25,6 +25,7 @@ from screening_forms import engine, expressions, translations
 from screening_forms.compile import compile_form
 from screening_forms.compiled import DRAFT_MARK, CompiledForm
 from screening_forms.errors import FormError
+from screening_forms.shelf import shipped
 from screening_forms.workbook import Row, parse_markdown, read
 from sync.route import AUTHOR_FIELDS
 
@@ -149,7 +150,7 @@ def locales(tmp_path: Path) -> Path:
 
 def in_three_languages(channel: str, locales: Path) -> CompiledForm:
     form = parse_markdown(TRILINGUAL)
-    return compile_form(form, channel=channel, route_vocabulary=AUTHOR_FIELDS, locales=locales)
+    return compile_form(form, channel=channel, route_vocabulary=AUTHOR_FIELDS, shelf=shipped(locales))
 
 
 def test_training_shows_drafts_and_marks_them(locales: Path) -> None:

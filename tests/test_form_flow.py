@@ -15,7 +15,7 @@ from openpyxl import Workbook as Spreadsheet
 
 from screening_forms import checks, workbook
 from screening_forms.compile import compile_form
-from screening_forms.translations import CATALOGUE
+from screening_forms.shelf import CATALOGUE
 from server.flows import publishing
 from sync import bundle, trust
 from sync.route import AUTHOR_FIELDS

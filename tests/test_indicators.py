@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from screening_forms import indicators
 from screening_forms.errors import FormError
 from screening_forms.indicators import DIMENSIONS, FORCED_LABOUR, PROFILES, TIERS, dimension_positive, tallies
+from screening_forms.shelf import SHIPPED
 
-ILO = indicators.load("ilo_delphi_2009")
+ILO = SHIPPED.indicator_set("ilo_delphi_2009")
 COUNTS = st.integers(min_value=0, max_value=9)
 HEADING = ",".join(indicators.TABLE.columns)
 ROW = "D1.01,D1,Engaño,Deceit,S,M,W,-,deception,OIT,checked"
@@ -117,4 +118,4 @@ def test_missing_columns_and_unknown_sets_are_named() -> None:
     with pytest.raises(FormError, match="child_sexual"):
         indicators.parse("x", HEADING.replace(",child_sexual", "") + "\n")
     with pytest.raises(FormError, match="ilo_delphi_2009"):
-        indicators.load("ilo_delphi_2010")
+        SHIPPED.indicator_set("ilo_delphi_2010")

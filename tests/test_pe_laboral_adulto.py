@@ -11,7 +11,7 @@ from screening_forms import engine, workbook
 from screening_forms.checks import blocking, check
 from screening_forms.compile import compile_form
 from screening_forms.engine import Engine, Filled
-from screening_forms.translations import CATALOGUE
+from screening_forms.shelf import CATALOGUE
 from screening_forms.workbook import Workbook
 from sync.route import AUTHOR_FIELDS
 

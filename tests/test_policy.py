@@ -5,6 +5,7 @@ import pytest
 from screening_forms import policy
 from screening_forms.errors import FormError
 from screening_forms.policy import parse_when
+from screening_forms.shelf import SHIPPED
 
 HEADING = ",".join(policy.TABLE.columns)
 ROWS = (
@@ -49,9 +50,9 @@ def test_a_condition_can_be_written_as_xpath() -> None:
     assert parse_when("D4 and (D1 or D2)").write(lambda name: f"${{{name}}}=1") == "(${D4}=1 and (${D1}=1 or ${D2}=1))"
 
 
-@pytest.mark.parametrize("name", policy.TABLE.names())
+@pytest.mark.parametrize("name", SHIPPED.policies)
 def test_the_shipped_policies_are_whole_and_survive_the_bundle(name: str) -> None:
-    shipped = policy.load(name)
+    shipped = SHIPPED.policy(name)
     assert policy.from_dict(shipped.as_dict()) == shipped
     assert all(shipped.step(step)[-1].when == "always" for step in policy.NAMES)
     named = {name for row in shipped.rows for name in row.condition.names()}
@@ -102,4 +103,4 @@ def test_missing_columns_and_unknown_policies_are_named() -> None:
     with pytest.raises(FormError, match="urgency"):
         policy.parse("t", HEADING.replace(",urgency", "") + "\n")
     with pytest.raises(FormError, match="pe_adult_2026_1"):
-        policy.load("pe_adult")
+        SHIPPED.policy("pe_adult")

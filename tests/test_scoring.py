@@ -7,17 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screening_forms import engine, indicators, policy, workbook
+from screening_forms import engine, workbook
 from screening_forms.compile import compile_form
 from screening_forms.compiled import CompiledForm
 from screening_forms.errors import AnswerError
 from screening_forms.reasons import LAST_WORD
 from screening_forms.scoring import Assessment, assess, explain
+from screening_forms.shelf import SHIPPED, shipped
 from sync.route import AUTHOR_FIELDS
 
-ILO = indicators.load("ilo_delphi_2009")
-ADULT = policy.load("pe_adult_2026_1")
-CHILD = policy.load("pe_child_2026_1")
+ILO = SHIPPED.indicator_set("ilo_delphi_2009")
+ADULT = SHIPPED.policy("pe_adult_2026_1")
+CHILD = SHIPPED.policy("pe_child_2026_1")
 CODES = sorted(ILO.indicators)
 ORDER = {"negative": 0, "labour_rights": 1, "review": 1, "positive": 2}
 
@@ -228,7 +229,7 @@ def form(tmp_path_factory: pytest.TempPathFactory) -> CompiledForm:
     source = Path(workbook.__file__).parent / "catalogue" / "pe_laboral_adulto" / "form.md"
     no_translations = tmp_path_factory.mktemp("locales")
     read = workbook.read(source)
-    return compile_form(read, channel="training", route_vocabulary=AUTHOR_FIELDS, locales=no_translations)
+    return compile_form(read, channel="training", route_vocabulary=AUTHOR_FIELDS, shelf=shipped(no_translations))
 
 
 def interview(running: engine.Engine, draws: random.Random) -> engine.Filled:

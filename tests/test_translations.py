@@ -6,6 +6,7 @@ import polib
 import pytest
 
 from screening_forms import translations
+from screening_forms.shelf import shipped
 from screening_forms.translations import Translated
 from screening_forms.workbook import Workbook, parse_markdown
 
@@ -48,8 +49,11 @@ def test_every_text_but_place_names_is_extracted() -> None:
 
 def test_an_untranslated_text_falls_back_to_spanish_and_says_so(tmp_path: Path) -> None:
     translations.merge(form(), "quz", tmp_path)
-    assert translations.resolve(form(), "quz", tmp_path)["f/cobra/label"] == Translated("¿Le pagan?", "fallback")
-    assert translations.coverage(form(), "quz", tmp_path).missing[0] == "f/cobra/label"
+    texts = translations.resolve(form(), "quz", shipped(tmp_path))
+    assert texts["f/cobra/label"] == Translated("¿Le pagan?", "fallback")
+        "¿Le pagan?", "fallback"
+    )
+    assert translations.coverage(form(), "quz", shipped(tmp_path)).missing[0] == "f/cobra/label"
 
 
 def test_entries_are_born_as_drafts(tmp_path: Path) -> None:
@@ -67,7 +71,7 @@ def test_merging_again_keeps_translations_and_bytes(tmp_path: Path) -> None:
     first = (tmp_path / "quz" / "LC_MESSAGES" / "forms.po").read_bytes()
     translations.merge(form(), "quz", tmp_path)
     assert (tmp_path / "quz" / "LC_MESSAGES" / "forms.po").read_bytes() == first
-    assert translations.resolve(form(), "quz", tmp_path)["f/cobra/label"].state == "reviewed"
+    assert translations.resolve(form(), "quz", shipped(tmp_path))["f/cobra/label"].state == "reviewed"
 
 
 def test_changed_spanish_makes_a_reviewed_translation_a_draft_before_and_after_the_merge(tmp_path: Path) -> None:
@@ -75,9 +79,9 @@ def test_changed_spanish_makes_a_reviewed_translation_a_draft_before_and_after_t
     write(tmp_path, "f/cobra/label", "¿Qullqita qusunkichu?", reviewed=True)
     changed = form("¿Le pagan todo?")
     draft = Translated("¿Qullqita qusunkichu?", "draft", stale=True)
-    assert translations.resolve(changed, "quz", tmp_path)["f/cobra/label"] == draft
+    assert translations.resolve(changed, "quz", shipped(tmp_path))["f/cobra/label"] == draft
     translations.merge(changed, "quz", tmp_path)
-    assert translations.resolve(changed, "quz", tmp_path)["f/cobra/label"] == draft
+    assert translations.resolve(changed, "quz", shipped(tmp_path))["f/cobra/label"] == draft
     entry = polib.pofile(str(tmp_path / "quz" / "LC_MESSAGES" / "forms.po"))[0]
     assert entry.previous_msgid == "¿Le pagan?"
 
@@ -88,9 +92,9 @@ def test_a_question_that_leaves_and_returns_keeps_its_translation(tmp_path: Path
     full = form()
     without = Workbook(full.settings, full.survey[:1], full.choices, (), full.headings)
     translations.merge(without, "quz", tmp_path)
-    assert "f/dias/label" not in translations.load("f", "quz", tmp_path)
+    assert "f/dias/label" not in translations.load("f", "quz", shipped(tmp_path))
     translations.merge(full, "quz", tmp_path)
-    assert translations.load("f", "quz", tmp_path)["f/dias/label"][1].text == "¿Hayk’a punchaw?"
+    assert translations.load("f", "quz", shipped(tmp_path))["f/dias/label"][1].text == "¿Hayk’a punchaw?"
 
 
 def test_another_forms_entries_are_left_alone(tmp_path: Path) -> None:
@@ -98,20 +102,20 @@ def test_another_forms_entries_are_left_alone(tmp_path: Path) -> None:
     translations.merge(form(), "quz", tmp_path)
     write(tmp_path, "f/cobra/hint", "Sapa killa", reviewed=False)
     translations.merge(other, "quz", tmp_path)
-    assert translations.load("f", "quz", tmp_path)["f/cobra/hint"][1].text == "Sapa killa"
+    assert translations.load("f", "quz", shipped(tmp_path))["f/cobra/hint"][1].text == "Sapa killa"
 
 
 def test_a_text_in_the_workbooks_own_column_is_a_draft(tmp_path: Path) -> None:
-    texts = translations.resolve(form(own="¿Qullqita qusunkichu?"), "quz", tmp_path)
+    texts = translations.resolve(form(own="¿Qullqita qusunkichu?"), "quz", shipped(tmp_path))
     assert texts["f/cobra/label"] == Translated("¿Qullqita qusunkichu?", "draft")
 
 
 def test_only_a_complete_and_reviewed_language_is_releasable(tmp_path: Path) -> None:
     translations.merge(form(), "quz", tmp_path)
     for entry in translations.extract(form()):
-        assert not translations.coverage(form(), "quz", tmp_path).releasable
+        assert not translations.coverage(form(), "quz", shipped(tmp_path)).releasable
         write(tmp_path, entry.context, "Arí", reviewed=True)
-    assert translations.coverage(form(), "quz", tmp_path).releasable
+    assert translations.coverage(form(), "quz", shipped(tmp_path)).releasable
 
 
 @pytest.mark.parametrize(

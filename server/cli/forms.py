@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from screening_forms import checks, engine, indicators, policy, reasons, scoring, translations, workbook
+from screening_forms import checks, engine, indicators, package, reasons, scoring, translations
 from screening_forms.compile import compile_form
 from screening_forms.compiled import CHANNELS, CompiledForm
 from screening_forms.errors import FormError
-from screening_forms.workbook import Workbook
+from screening_forms.package import Package
+from screening_forms.shelf import CATALOGUE, SHIPPED
 from server.cli.staff import KeyFile, Who, staff_options
-from server.cli.terminal import busy, json_option, print_problems, read_object, show
+from server.cli.terminal import LazyGroup, busy, json_option, print_problems, read_object, show
 from sync import bundle, route
 from sync.signed import Document
 
@@ -31,27 +32,45 @@ channel_option = click.option(
 )
 
 
-@click.group()
-def forms() -> None:
-    """Check, compile, score, sign and publish questionnaires.
+SUBCOMMANDS = {
+    "check": "forms:check",
+    "compile": "forms:compile_command",
+    "score": "forms:score",
+    "assess": "forms:assess",
+    "texts": "forms:texts",
+    "sign": "forms:sign",
+    "publish": "forms:publish",
+}
 
-    FORM is the path of an XLSForm workbook (.xlsx or Markdown tables), or the name of a form in the catalogue, such as
-    pe_laboral_adulto.
+
+class FormsGroup(LazyGroup):
+    """What stands below `chaski forms`, from several modules."""
+
+    table = SUBCOMMANDS
+
+
+@click.group(cls=FormsGroup)
+def forms() -> None:
+    """Check, compile, try, translate, compare, sign and publish questionnaires.
+
+    FORM is the name of a form in the catalogue, such as pe_laboral_adulto, or the path of an XLSForm workbook (.xlsx
+    or Markdown tables), of a source package (.zip), or of a folder laid out like one.
     """
 
 
-def read_workbook(form: str) -> Workbook:
-    """Read FORM; raises FormError when it is no workbook."""
-    named = translations.CATALOGUE / form / "form.md"
-    return workbook.read(named if named.exists() else Path(form))
+def read_package(form: str) -> Package:
+    """Read FORM; raises FormError when it is no form, OSError when it is not there."""
+    named = CATALOGUE / form / "form.md"
+    return package.load(named if named.exists() else Path(form))
 
 
 def compiled(form: str, channel: str) -> CompiledForm:
     """Check and compile FORM; raises FormError with all problems at once."""
-    return compile_form(read_workbook(form), channel=channel, route_vocabulary=route.AUTHOR_FIELDS)
+    found = read_package(form)
+    return compile_form(found.workbook, channel=channel, route_vocabulary=route.AUTHOR_FIELDS, shelf=found.shelf)
 
 
-@forms.command()
+@click.command()
 @click.argument("form")
 @json_option
 def check(form: str, as_json: bool) -> None:
@@ -61,7 +80,8 @@ def check(form: str, as_json: bool) -> None:
     indicator or a guidance text out.
     """
     try:
-        problems = checks.check(read_workbook(form), route.AUTHOR_FIELDS)
+        found = read_package(form)
+        problems = checks.check(found.workbook, route.AUTHOR_FIELDS, shelf=found.shelf)
     except FormError as error:
         problems = list(error.problems)
     if as_json:
@@ -75,7 +95,7 @@ def check(form: str, as_json: bool) -> None:
     raise SystemExit(1 if problems else 0)
 
 
-@forms.command()
+@click.command()
 @click.argument("form")
 @json_option
 def texts(form: str, as_json: bool) -> None:
@@ -83,8 +103,8 @@ def texts(form: str, as_json: bool) -> None:
 
     Texts whose Spanish changed become drafts again; nothing that was translated is lost.
     """
-    if not (translations.CATALOGUE / form / "form.md").exists():
-        known = ", ".join(sorted(folder.name for folder in translations.CATALOGUE.iterdir()))
+    if not (CATALOGUE / form / "form.md").exists():
+        known = ", ".join(sorted(folder.name for folder in CATALOGUE.iterdir()))
         raise click.ClickException(f"no form {form} in the catalogue; there is: {known}")
     found = translations.merge_template(form)
     data = {
@@ -101,7 +121,7 @@ def texts(form: str, as_json: bool) -> None:
     show(data, as_json, write)
 
 
-@forms.command(name="compile")
+@click.command(name="compile")
 @click.argument("form")
 @channel_option
 @click.option("--out", type=click.Path(path_type=Path), help="Write the unsigned bundle here, for `forms sign`.")
@@ -136,7 +156,7 @@ def compile_command(form: str, channel: str, out: Path | None, xform: Path | Non
     show(data, as_json, write)
 
 
-@forms.command()
+@click.command()
 @click.argument("form")
 @click.option(
     "--answers", required=True, type=click.Path(path_type=Path, exists=True), help="JSON {question: value or [values]}."
@@ -151,7 +171,7 @@ def score(form: str, answers: Path, as_json: bool) -> None:
     _show_assessment(scoring.explain(version, filled), as_json)
 
 
-@forms.command()
+@click.command()
 @click.option("--profile", required=True, type=click.Choice(indicators.PROFILES))
 @click.option("--policy", "policy_name", required=True, help="Such as pe_adult_2026_1.")
 @click.option("--indicator-set", default="ilo_delphi_2009", show_default=True)
@@ -174,8 +194,8 @@ def assess(profile: str, policy_name: str, indicator_set: str, indicators_file: 
     found = scoring.assess(
         values,
         profile=profile,
-        policy=policy.load(policy_name),
-        indicator_set=indicators.load(indicator_set),
+        policy=SHIPPED.policy(policy_name),
+        indicator_set=SHIPPED.indicator_set(indicator_set),
         **facts,
     )
     _show_assessment(found, as_json)
@@ -199,7 +219,7 @@ def _sign(positive: bool) -> str:
     return "yes" if positive else "no"
 
 
-@forms.command()
+@click.command()
 @click.argument("form")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--key", required=True, type=click.Path(path_type=Path, exists=True), help="Your author or reviewer key.")
@@ -225,7 +245,7 @@ def sign(form: str, file: Path, key: Path, passphrase_file: Path | None, as_json
     show(data, as_json, lambda console: console.print(f"Signed {signed.sha256} as {signer.kid}."))
 
 
-@forms.command()
+@click.command()
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--regions", help="Only for these regions, such as 17,21; every region when left out.")
 @staff_options

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from importlib import import_module
 
 import click
 
 from screening_forms.errors import AnswerError, FormError
 from server.archive import BackupError
 from server.cli.process import ProcessError
-from server.cli.terminal import print_problems
+from server.cli.terminal import LazyGroup, print_problems
 from server.config import ConfigError
 from server.problems import Problem
 from sync.errors import SyncError
@@ -33,21 +32,10 @@ COMMANDS = {
 }
 
 
-class KindGroup(click.Group):
-    """Turn what a person can cause or meet into one clear line and exit code 1; anything else stays a traceback.
+class KindGroup(LazyGroup):
+    """Turn what a person can cause or meet into one clear line and exit code 1; anything else stays a traceback."""
 
-    A command is imported when it is called: nobody who syncs a tablet waits for the tools of form authors.
-    """
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(f"server.cli.{module}"), name)
-        return command
+    table = COMMANDS
 
     def invoke(self, ctx: click.Context) -> object:
         try:

@@ -18,8 +18,8 @@ from typing import Any
 import segno
 
 from screening_forms import checks
-from screening_forms.translations import CATALOGUE
-from server.cli.forms import compiled, read_workbook
+from screening_forms.shelf import CATALOGUE
+from server.cli.forms import compiled, read_package
 from server.cli.process import ServerProcess
 from server.db import Db
 from server.flows import audit
@@ -111,7 +111,7 @@ def refused(words: str, code: str, act: Callable[[], object]) -> str:
 
 def publish(stage: Stage) -> Iterator[str]:
     """The workbook is checked, compiled, signed by author and reviewer, published."""
-    book = read_workbook(FORM)
+    book = read_package(FORM).workbook
     found = [f"{problem.code} in row {problem.row}" for problem in checks.check(book, route.AUTHOR_FIELDS)]
     yield promise(f"{len(book.survey)} rows checked, to put right: {', '.join(found) or 'nothing'}", not found)
     version = compiled(FORM, "training")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,25 @@ def show(data: Any, as_json: bool, write: Callable[[Console], None]) -> None:
         click.echo(json.dumps(data, ensure_ascii=False, indent=2))
     else:
         write(console)
+
+
+class LazyGroup(click.Group):
+    """A group whose commands stand in `table` as `module:name`, and are imported when they are called.
+
+    Nobody who syncs a tablet waits for the tools of form authors.
+    """
+
+    table: Mapping[str, str] = {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.table:
+            return None
+        module, _, name = self.table[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(f"server.cli.{module}"), name)
+        return command
 
 
 @contextmanager

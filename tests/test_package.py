@@ -1,0 +1,80 @@
+"""A form travels whole: from its source package author, reviewer and server compile the same bytes."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from screening_forms import package
+from screening_forms.compile import compile_form
+from screening_forms.errors import FormError
+from screening_forms.package import Package
+from screening_forms.shelf import CATALOGUE, SHIPPED, Shelf
+from sync.route import AUTHOR_FIELDS
+
+FORM = CATALOGUE / "pe_laboral_adulto" / "form.md"
+
+
+def compiled(found: Package) -> bytes:
+    form = compile_form(found.workbook, channel="training", route_vocabulary=AUTHOR_FIELDS, shelf=found.shelf)
+    return form.to_bytes()
+
+
+def zipped(**files: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+def test_a_packed_form_compiles_to_the_same_bytes_wherever_it_is_opened(tmp_path: Path) -> None:
+    here = package.load(FORM)
+    packed = package.pack(here)
+    there = package.read(packed)
+    assert {"ilo_delphi_2009"} == set(there.own.indicator_sets)
+    assert {"quz", "ayr"} == set(there.own.catalogues)
+    assert compiled(there) == compiled(here)
+    assert package.pack(there) == packed, "packing again changes nothing"
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        archive.extractall(tmp_path)
+    (tmp_path / "NOTES.txt").write_text("an author's own notes are left aside", encoding="utf-8")
+    assert package.pack(package.load(tmp_path)) == packed
+
+
+def test_what_an_author_brings_stands_before_what_comes_with_the_program() -> None:
+    changed = SHIPPED.policies["pe_adult_2026_1"].replace("duty_to_report", "consent")
+    own = package.read(zipped(**{"form.md": FORM.read_bytes(), "policies/pe_adult_2026_1.csv": changed.encode()}))
+    assert own.shelf.policies["pe_adult_2026_1"] == changed
+    assert own.shelf.indicator_sets == SHIPPED.indicator_sets
+    assert Shelf().over(SHIPPED) == SHIPPED
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        zipped(**{"form.md": FORM.read_bytes(), "run.exe": b"MZ"}),
+        zipped(**{"form.md": FORM.read_bytes(), "../form.md": b"| survey | type |"}),
+        zipped(**{"form.md": FORM.read_bytes(), "form.xlsx": b""}),
+        zipped(**{"quz.po": b""}),
+        zipped(**{"form.md": FORM.read_bytes(), "quz.po": b"\xff\xfe"}),
+        zipped(**{"form.md": FORM.read_bytes()})[:-30] + b"PK\x05\x06" + bytes(18),
+    ],
+)
+def test_a_package_that_is_none_is_refused_with_what_is_wrong(content: bytes) -> None:
+    with pytest.raises(FormError) as refused:
+        package.read(content)
+    (problem,) = refused.value.problems
+    assert problem.code == "package.unreadable" and problem.advice_es and problem.advice_en
+
+
+def test_a_zip_bomb_is_not_unpacked() -> None:
+    bomb = io.BytesIO()
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(3):
+            archive.writestr(f"audio/quz/q{number}.ogg", bytes(50 * 2**20))
+    with pytest.raises(FormError, match="demasiado grande"):
+        package.read(bomb.getvalue())
