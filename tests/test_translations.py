@@ -51,8 +51,6 @@ def test_an_untranslated_text_falls_back_to_spanish_and_says_so(tmp_path: Path) 
     translations.merge(form(), "quz", tmp_path)
     texts = translations.resolve(form(), "quz", shipped(tmp_path))
     assert texts["f/cobra/label"] == Translated("¿Le pagan?", "fallback")
-        "¿Le pagan?", "fallback"
-    )
     assert translations.coverage(form(), "quz", shipped(tmp_path)).missing[0] == "f/cobra/label"
 
 
