@@ -111,6 +111,23 @@ ADVICE: dict[str, tuple[str, str]] = {
         "la opción «{0}» no está en el vocabulario del campo «{1}»{hint_es}",
         "the choice '{0}' is not in the vocabulary of the field '{1}'{hint_en}",
     ),
+    "case.none": (
+        "falta la hoja «cases»: escriba al menos un caso con sus respuestas y lo que debe salir",
+        "the sheet 'cases' is missing: write at least one case with its answers and what must come out",
+    ),
+    "case.no_outcome": ("falta lo que debe salir en «outcome»", "what must come out in 'outcome' is missing"),
+    "case.unknown_question": (
+        "«{0}» no es una pregunta que se responda{hint_es}",
+        "'{0}' is no question that is answered{hint_en}",
+    ),
+    "case.bad_answer": (
+        "el formulario no acepta «{0}»: {1}",
+        "the form does not take '{0}' beside the other answers: see the question's type, choices and conditions",
+    ),
+    "case.failed": (
+        "salió «{0}», no «{1}» (resultado, nivel, cola: {found}): corrija el caso o las reglas",
+        "'{0}' came out, not '{1}' (outcome, tier, queue: {found}): put the case or the rules right",
+    ),
     "translation.missing": ("falta la traducción a «{0}» de {1}", "{1} has no translation into '{0}'"),
     "translation.none": ("no hay ninguna traducción a «{0}»", "there is no translation into '{0}' at all"),
     "translation.stale": (
@@ -118,9 +135,49 @@ ADVICE: dict[str, tuple[str, str]] = {
         "the translation of {1} into '{0}' was made from another Spanish text: review it",
     ),
     "translation.spelling": ("en «{0}», {1}: revise {2}", "in '{0}', {1}: check the spelling of {2}"),
+    "translation.unsigned": (
+        "la traducción a «{0}» de {1} no está firmada: falta {2} en los comentarios",
+        "the translation of {1} into '{0}' is not signed off: {2} is missing in its comments",
+    ),
+    "translation.glossary": (
+        "en «{0}», {1}: el glosario dice «{3}» para «{2}»",
+        "in '{0}', {1}: the glossary has '{3}' for '{2}'",
+    ),
+    "audio.unknown": (
+        "la grabación «{0}» no es de ninguna pregunta, opción o idioma del formulario",
+        "the recording '{0}' is of no question, choice or language of the form",
+    ),
+    "audio.unbound": (
+        "la grabación «{0}» no dice de qué texto es: si es del actual, llámela «{1}»",
+        "the recording '{0}' does not say of which text it is: if of the present one, call it '{1}'",
+    ),
+    "audio.stale": (
+        "la grabación «{0}» es de un texto que cambió: grabe «{1}»",
+        "the recording '{0}' is of a text that has changed: record '{1}'",
+    ),
+    "audio.unreadable": (
+        "no es una grabación entera: guárdela otra vez como Opus (.ogg) o MP3",
+        "this is no whole recording: save it again as Opus (.ogg) or MP3",
+    ),
+    "audio.codec": (
+        "el sonido no es Opus ni MP3: guárdelo otra vez como Opus (.ogg) o MP3",
+        "the sound is neither Opus nor MP3: save it again as Opus (.ogg) or MP3",
+    ),
+    "audio.too_large": (
+        "la grabación tiene {0} KiB; el máximo es {1}: guárdela con menos calidad",
+        "the recording has {0} KiB; {1} is the most: save it at a lower quality",
+    ),
+    "audio.too_long": (
+        "la grabación dura {0} segundos; debe durar algo, y {1} como mucho",
+        "the recording lasts {0} seconds; it must last some time, and {1} at most",
+    ),
+    "audio.channels": (
+        "la grabación tiene {0} canales: guárdela en mono",
+        "the recording has {0} channels: save it in mono",
+    ),
 }
 
-NOT_BLOCKING = ("translation.", "indicator.unreached", "policy.guidance_missing")
+NOT_BLOCKING = ("translation.", "audio.", "indicator.unreached", "policy.guidance_missing")
 """What an author should know but a draft may have: a language that is not whole is left out, never half shown."""
 
 

@@ -12,6 +12,7 @@ from elementpath import XPathToken
 from screening_forms import places, translations
 from screening_forms.advice import NOT_BLOCKING, problem, suggest
 from screening_forms.calculates import FACTS
+from screening_forms.cases import check_cases
 from screening_forms.engine import RESULTS
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.expressions import (
@@ -57,9 +58,7 @@ _SENTENCE_END = re.compile(r"[.!?…](?:\s+|$)|\n+")
 _WORD = re.compile(r"[^\W_]+(?:[’'.,-][^\W_]+)*")
 
 
-def check(
-    workbook: Workbook, route_vocabulary: RouteVocabulary, *, shelf: Shelf = SHIPPED
-) -> list[FormProblem]:
+def check(workbook: Workbook, route_vocabulary: RouteVocabulary, *, shelf: Shelf = SHIPPED) -> list[FormProblem]:
     """Find every problem of a form, in the order of its sheets and rows.
 
     `route_vocabulary`: the codes that a question may feed into each route field; no codes stand for the first four
@@ -70,9 +69,10 @@ def check(
     return sorted(problems, key=lambda p: (SHEETS.index(p.sheet), p.row, p.column, p.code, p.advice_es))
 
 
-def blocking(problems: list[FormProblem]) -> list[FormProblem]:
-    """Those that no form may be compiled with."""
-    return [found for found in problems if not found.code.startswith(NOT_BLOCKING)]
+def blocking(problems: list[FormProblem], channel: str = "training") -> list[FormProblem]:
+    """Those that no form may be compiled with for a channel: people in the field get no form without cases."""
+    passed = NOT_BLOCKING if channel == "field" else (*NOT_BLOCKING, "case.none")
+    return [found for found in problems if not found.code.startswith(passed)]
 
 
 def check_settings(subject: Subject) -> Iterator[FormProblem]:
@@ -113,6 +113,8 @@ def check_columns(subject: Subject) -> Iterator[FormProblem]:
         known = {*COLUMNS[sheet], *(FORBIDDEN_SETTINGS if sheet == "settings" else ())}
         if sheet == "choices":
             known.update(re.findall(r"\w+", filters))
+        if sheet == "cases":
+            known.update(headings)  # `check_cases` speaks of those that are no question
         for heading in headings:
             base = heading.partition("::")[0]
             if base not in known:
@@ -394,5 +396,6 @@ CHECKS: tuple[Callable[[Subject], Iterator[FormProblem]], ...] = (
     check_refusable,
     check_guidance,
     check_route,
+    check_cases,
     check_translations,
 )

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pyxform.errors import PyXFormError
 from pyxform.xls2xform import convert
 
-from screening_forms import calculates, checks, engine, padding, places, policy, translations
+from screening_forms import calculates, cases, checks, engine, padding, places, policy, translations
 from screening_forms.compiled import DRAFT_MARK, CompiledForm
 from screening_forms.engine import Engine
 from screening_forms.errors import FormError, FormProblem
@@ -31,10 +31,31 @@ def compile_form(
     channel: str,
     route_vocabulary: RouteVocabulary,
     shelf: Shelf = SHIPPED,
+    run_cases: bool = True,
 ) -> CompiledForm:
-    """Compile a form for a channel, training or field. Raises FormError with everything an author has to put right."""
-    if problems := checks.blocking(checks.check(workbook, route_vocabulary, shelf=shelf)):
+    """Compile a form for a channel, training or field. Raises FormError with everything an author has to put right.
+
+    Without `run_cases` a form is compiled that fails its author's own cases: to look at what it does, not to publish.
+    """
+    if problems := checks.blocking(checks.check(workbook, route_vocabulary, shelf=shelf), channel):
         raise FormError(problems)
+    return _compiled(workbook, channel, shelf, run_cases)
+
+
+def examine(
+    workbook: Workbook, *, channel: str, route_vocabulary: RouteVocabulary, shelf: Shelf = SHIPPED
+) -> list[FormProblem]:
+    """Find every problem an author can be told of: those of the cells and, where it compiles, those of its cases."""
+    problems = checks.check(workbook, route_vocabulary, shelf=shelf)
+    if not checks.blocking(problems, channel):
+        try:
+            _compiled(workbook, channel, shelf, True)
+        except FormError as error:
+            problems += error.problems
+    return problems
+
+
+def _compiled(workbook: Workbook, channel: str, shelf: Shelf, run_cases: bool) -> CompiledForm:
     settings = workbook.settings
     indicator_set = shelf.indicator_set(settings["indicator_set"])
     referral_policy = shelf.policy(settings["policy"])
@@ -44,6 +65,8 @@ def compile_form(
     score = calculates.write(workbook, indicator_set, referral_policy, settings["profile"])
     xform = _xform(workbook, texts, score, consent_policy)
     form = _checked(xform, workbook)
+    if run_cases and (failed := list(cases.failures(workbook, form))):
+        raise FormError(failed)
     return CompiledForm(
         form_id=settings["form_id"],
         version=settings["version"],

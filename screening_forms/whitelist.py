@@ -23,11 +23,13 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         *("omit_route", "consent_policy", "ubigeo_lists"),
     ),
     "indicators": ("code", "when", "note"),
+    "cases": ("case", "outcome", "tier", "queue_kinds", "note"),
 }
 NEEDED: Mapping[str, tuple[str, ...]] = {
     "survey": ("type", "name", "label"),
     "choices": ("list_name", "name", "label"),
     "indicators": ("code", "when"),
+    "cases": ("case", "outcome"),
 }
 NEEDED_SETTINGS = ("form_id", "form_title", "version", "default_language", "indicator_set", "policy", "profile")
 FORBIDDEN_SETTINGS = (

@@ -17,7 +17,7 @@ from pyxform.xls2json_backends import xlsx_value_to_str
 
 from screening_forms.errors import FormError, FormProblem
 
-SHEETS = ("survey", "choices", "settings", "indicators")
+SHEETS = ("survey", "choices", "settings", "indicators", "cases")
 """The sheets that mean something here; further sheets are the author's own notes."""
 
 Table = tuple[str, list[list[str]]]
@@ -52,6 +52,7 @@ class Workbook:
     choices: tuple[Row, ...]
     indicators: tuple[Row, ...]
     headings: Mapping[str, tuple[str, ...]]
+    cases: tuple[Row, ...] = ()
 
 
 def read(path: Path) -> Workbook:
@@ -166,8 +167,8 @@ def _workbook(tables: Sequence[Table]) -> Workbook:
             problems.append(FormProblem(name, 0, "", "workbook.sheet_missing", es, en))
     if problems:
         raise FormError(problems)
-    survey, choices, settings, indicators = (sheets.get(name, ()) for name in SHEETS)
-    return Workbook(settings[0].cells, survey, choices, indicators, headings)
+    survey, choices, settings, indicators, cases = (sheets.get(name, ()) for name in SHEETS)
+    return Workbook(settings[0].cells, survey, choices, indicators, headings, cases)
 
 
 def _rows(name: str, columns: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[Row]:

@@ -92,6 +92,12 @@ SMALL = """
 | | D4.04 | ${atado}='yes' |
 | | D5.02 | ${atado}='yes' |
 | | D5.14 | ${deuda}='yes' |
+
+| cases | case | outcome | tier | queue_kinds | peligro | permiso | edad | oferta | deuda | atado | horas | mentira |
+| | Peligro ahora | positive | danger | protection | yes | | 18_29 | | | | | |
+| | Deuda y encierro | positive | T1 | protection | no | yes | 30_59 | yes | yes | yes | 14 | job pay |
+| | No contesta | review | T4 | review | no | yes | 30_59 | yes | no_answer | | | |
+| | No quiere hablar | not_scored | | | no | no | 30_59 | | | | | |
 """
 
 # Where XPath engines differ: blanks, numbers and texts compared, conditions added up.

@@ -248,7 +248,7 @@ def test_rows_are_counted_as_the_author_sees_them_in_a_spreadsheet(tmp_path: Pat
 
 def test_what_no_row_reaches_and_missing_guidance_are_told_without_stopping_the_author() -> None:
     problems = {p.code: p for p in checks.check(parse_markdown(FORM), VOCABULARY)}
-    assert set(problems) == {"indicator.unreached", "policy.guidance_missing"}
+    assert set(problems) == {"case.none", "indicator.unreached", "policy.guidance_missing"}
     assert "D1.01" in problems["indicator.unreached"].advice_es
     assert "danger" in problems["indicator.unreached"].advice_es
     assert "D5.04" not in problems["indicator.unreached"].advice_es
@@ -289,6 +289,7 @@ def test_a_translation_made_from_another_spanish_text_is_named(tmp_path: Path) -
 
 
 def test_every_code_has_advice_in_both_languages_and_every_advice_is_used() -> None:
-    source = Path(checks.__file__).read_text(encoding="utf-8")
-    assert set(re.findall(r'problem\(\s*"([a-z_.]+)"', source)) == set(ADVICE)
+    sources = [path.read_text("utf-8") for path in Path(checks.__file__).parent.glob("*.py")]
+    used = {code for source in sources for code in re.findall(r'(?<![.\w])problem\(\s*"([a-z_]+\.[a-z_.]+)"', source)}
+    assert used == set(ADVICE)
     assert all(es and en and es != en for es, en in ADVICE.values())

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from screening_forms import checks, engine, indicators, package, reasons, scoring, translations
-from screening_forms.compile import compile_form
+from screening_forms.compile import compile_form, examine
 from screening_forms.compiled import CHANNELS, CompiledForm
 from screening_forms.errors import FormError
 from screening_forms.package import Package
@@ -40,6 +40,7 @@ SUBCOMMANDS = {
     "texts": "forms:texts",
     "sign": "forms:sign",
     "publish": "forms:publish",
+    "card": "card:card",
 }
 
 
@@ -81,7 +82,7 @@ def check(form: str, as_json: bool) -> None:
     """
     try:
         found = read_package(form)
-        problems = checks.check(found.workbook, route.AUTHOR_FIELDS, shelf=found.shelf)
+        problems = examine(found.workbook, channel="training", route_vocabulary=route.AUTHOR_FIELDS, shelf=found.shelf)
     except FormError as error:
         problems = list(error.problems)
     if as_json:
