@@ -10,23 +10,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from screening_forms import expressions
+from screening_forms.dimensions import ANY_OF, RULES
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.expressions import NO_ANSWERS, ExpressionError, When
-from screening_forms.indicators import DIMENSIONS, TIERS, IndicatorSet
+from screening_forms.indicators import IndicatorSet
 from screening_forms.policy import Policy, PolicyRow
 from screening_forms.workbook import Row, Workbook
 
 FACTS = ("minor", "danger", "consent", "place")
 """Rows of the sheet `indicators` that are never unknown: certain or not."""
-
-# The dimension rule, clause by clause (ILO/EC 2009, WCMS_105023): how many of which tier make a dimension positive.
-_RULE = (
-    {"strong": 2},
-    {"strong": 1, "medium": 1},
-    {"strong": 1, "weak": 1},
-    {"medium": 3},
-    {"medium": 2, "weak": 1},
-)
 
 Calculates = dict[str, str]
 """Node name -> XLSForm expression, each after the ones it uses."""
@@ -151,33 +143,33 @@ def _codes_with(value: str, codes: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class _Score:
-    """The cells (dimension x strength) of the indicators that a form has, at min (unknown = no) and max (= yes)."""
+    """The cells (dimension x kind) of the indicators that a form has, at min (unknown = no) and max (= yes)."""
 
     indicator_set: IndicatorSet
     profile: str
     codes: frozenset[str]
 
-    def members(self, dimension: str, tier: str) -> list[str]:
-        return [code for code in self.indicator_set.members(self.profile, dimension, tier) if code in self.codes]
+    def members(self, dimension: str, kind: str) -> list[str]:
+        return [code for code in self.indicator_set.members(self.profile, dimension, kind) if code in self.codes]
 
     def cells(self) -> Iterator[tuple[str, str]]:
-        for dimension in DIMENSIONS:
-            for tier in TIERS:
-                members = self.members(dimension, tier)
-                for bound, fired in (("min", "= '1'"), ("max", "!= '0'")):
-                    terms = [f"${{{node(code)}}} {fired}" for code in members]
+        for dimension in self.indicator_set.dimensions:
+            for kind in RULES[dimension].kinds:
+                members = self.members(dimension, kind)
+                for bound in _FOUND:
+                    terms = [_found(code, bound) for code in members]
                     if len(terms) == 1:
-                        yield f"c_{dimension}_{tier}_{bound}", f"if({terms[0]}, 1, 0)"
+                        yield f"c_{dimension}_{kind}_{bound}", f"if({terms[0]}, 1, 0)"
                     elif terms:
-                        yield f"c_{dimension}_{tier}_{bound}", " + ".join(f"({term})" for term in terms)
+                        yield f"c_{dimension}_{kind}_{bound}", " + ".join(f"({term})" for term in terms)
 
     def dimensions(self) -> Iterator[tuple[str, str]]:
-        for dimension in DIMENSIONS:
-            for bound in ("min", "max"):
+        for dimension in self.indicator_set.dimensions:
+            for bound in _FOUND:
                 clauses = [
-                    " and ".join(f"${{c_{dimension}_{tier}_{bound}}} >= {least}" for tier, least in clause.items())
-                    for clause in _RULE
-                    if all(len(self.members(dimension, tier)) >= least for tier, least in clause.items())
+                    " and ".join(f"${{c_{dimension}_{kind}_{bound}}} >= {least}" for kind, least in clause.items())
+                    for clause in RULES[dimension].clauses
+                    if all(len(self.members(dimension, kind)) >= least for kind, least in clause.items())
                 ]
                 condition = " or ".join(f"({clause})" for clause in clauses)
                 yield f"d_{dimension}_{bound}", f"if({condition}, 1, 0)" if clauses else "0"
@@ -186,20 +178,28 @@ class _Score:
         """Return how a policy's names are written at min or at max."""
 
         def text(name: str) -> str:
-            if name in DIMENSIONS:
-                return f"${{d_{name}_{bound}}} = '1'"
-            if name in FACTS:
-                return f"${{f_{name}}} = '1'"
-            if name == "any_strong":
-                cells = [dimension for dimension in DIMENSIONS if self.members(dimension, "strong")]
-                return _any(f"${{c_{dimension}_strong_{bound}}} >= 1" for dimension in cells) or "false()"
             if name in _NAMED:
                 return _NAMED[name]
-            if name not in self.codes:
-                return "false()"
-            return f"${{{node(name)}}} = '1'" if bound == "min" else f"${{{node(name)}}} != '0'"
+            if name in FACTS:
+                return f"${{f_{name}}} = '1'"
+            if name in self.indicator_set.dimensions:
+                return f"${{d_{name}_{bound}}} = '1'"
+            if name == "any_strong":
+                cells = [each for each in self.indicator_set.dimensions if self.members(each, "strong")]
+                return _any(f"${{c_{each}_strong_{bound}}} >= 1" for each in cells) or "false()"
+            if name in ANY_OF:
+                family = [code for code in self.indicator_set.family(ANY_OF[name]) if code in self.codes]
+                return _any(_found(code, bound) for code in family) or "false()"
+            return _found(name, bound) if name in self.codes else "false()"
 
         return text
+
+
+_FOUND = {"min": "= '1'", "max": "!= '0'"}  # by the text: a node that is not known is blank, and no number
+
+
+def _found(code: str, bound: str) -> str:
+    return f"${{{node(code)}}} {_FOUND[bound]}"
 
 
 _NAMED: Mapping[str, str] = {

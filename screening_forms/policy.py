@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
+from screening_forms.dimensions import ANY_OF, CODE, DIMENSIONS
 from screening_forms.errors import FormError
-from screening_forms.indicators import CODE, DIMENSIONS
 from screening_forms.tables import Kind
 
 TABLE = Kind(
@@ -31,7 +31,7 @@ CONSENT_POLICIES = ("person_decides", "duty_to_report")
 # person agrees to a referral must never change what the screening found.
 _FACTS = frozenset({"minor", "danger", "place"})
 NAMES = {
-    "outcome": _FACTS | {"any_strong", "always", *DIMENSIONS},
+    "outcome": _FACTS | {"any_strong", "always", *ANY_OF, *DIMENSIONS},
     "undecided": _FACTS | {"always"},
     "referral": _FACTS | {"consent", "duty_to_report", "always", "tier_danger", "tier_child", "T1", "T2", "T3", "T4"},
 }
@@ -139,6 +139,10 @@ class Policy:
     def step(self, step: str) -> tuple[PolicyRow, ...]:
         """The rows of one step: outcome, undecided or referral."""
         return tuple(row for row in self.rows if row.step == step)
+
+    def names(self, step: str) -> tuple[str, ...]:
+        """Every name that the rows of a step use, each once, in order."""
+        return tuple(dict.fromkeys(name for row in self.step(step) for name in row.condition.names()))
 
     def first(self, step: str, names: Mapping[str, bool]) -> PolicyRow:
         """The first row of a step that holds; `always` holds, and ends every step of a valid policy."""

@@ -6,7 +6,8 @@ Called by scoring. No sentence here may say that somebody is a victim, and none 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from screening_forms.indicators import BRIGHT_LINES, DIMENSIONS, Bounds, IndicatorSet
+from screening_forms.dimensions import BRIGHT_LINES, PROFIT, SEEN, UNCOUNTED, Bounds
+from screening_forms.indicators import Indicator, IndicatorSet
 from screening_forms.policy import Policy, PolicyRow
 
 DIMENSION_WORDS = {
@@ -16,8 +17,17 @@ DIMENSION_WORDS = {
     "D4": "Condiciones de explotación",
     "D5": "Coacción en el lugar de trabajo",
     "D6": "Abuso de vulnerabilidad en el lugar de trabajo",
+    "F1": "Captación sin libertad",
+    "F2": "Trabajo y vida bajo presión",
+    "F3": "Imposibilidad de dejar el trabajo",
+}
+FAMILY_WORDS = {
+    BRIGHT_LINES: "Señales que bastan por sí solas si es menor de edad",
+    PROFIT: "Otra persona manda o gana con esto",
+    SEEN: "Lo que se vio en el lugar",
 }
 STRENGTH_WORDS = {"S": "fuerte", "M": "media", "W": "débil"}
+SIGN_WORDS = {"involuntariness": "sin quererlo", "penalty": "castigo o amenaza"}
 OUTCOME_WORDS = {
     "positive": "derivar a una evaluación",
     "labour_rights": "atender como caso de derechos laborales",
@@ -43,6 +53,8 @@ FACT_WORDS = {
 }
 RULE_WORDS = {
     "always": "en los demás casos",
+    "any_O": "alguna señal vista en el lugar",
+    "any_P": "otra persona manda o gana con esto",
     "any_strong": "alguna señal fuerte",
     "danger": "peligro inmediato",
     "minor": "menor de 18 años o edad en duda",
@@ -91,14 +103,22 @@ def sentences(found: Findings, decision: Decision) -> Iterator[str]:
             f"si lo no respondido fuera «sí», {OUTCOME_WORDS[decision.high.outcome]}. Por eso queda abierto."
         )
     yield from (words for fact, words in FACT_WORDS.items() if found.facts[fact])
-    if bright := _of(BRIGHT_LINES, found.fired):
-        yield f"Señales que bastan por sí solas si es menor de edad: {_named(found, bright)}."
-    for dimension in DIMENSIONS:
-        yield from _dimension(found, dimension, found.dimensions[dimension])
+    for family in UNCOUNTED:
+        yield from _family(found, family, is_open=decided.step == "undecided")
+    for dimension, bounds in found.dimensions.items():
+        yield from _dimension(found, dimension, bounds)
     desks = " y ".join(QUEUE_WORDS[kind] for kind in referral.queue_kinds)
     where = f"Va a {desks}, {URGENCY_WORDS[referral.urgency]}." if desks else "No se deriva: solo se cuenta."
     yield f"{where} {_source(referral)}"
     yield LAST_WORD
+
+
+def _family(found: Findings, family: str, *, is_open: bool) -> Iterator[str]:
+    words = FAMILY_WORDS[family]
+    if fired := _of(family, found.fired):
+        yield f"{words}: {_named(found, fired)}."
+    elif is_open and (unknown := _of(family, found.unknown)):
+        yield f"{words}, queda abierto. No se sabe: {_named(found, unknown)}."
 
 
 def _dimension(found: Findings, dimension: str, bounds: Bounds) -> Iterator[str]:
@@ -116,18 +136,25 @@ def _of(dimension: str, codes: tuple[str, ...]) -> list[str]:
 def _named(found: Findings, codes: list[str], *, strength: bool = True) -> str:
     def name(code: str) -> str:
         indicator = found.indicator_set.indicators[code]
-        word = STRENGTH_WORDS.get(indicator.strengths[found.profile], "")
-        return f"{code} {indicator.label_es}" + (f" ({word})" if word and strength else "")
+        words = _weight(indicator, found.profile)
+        return f"{code} {indicator.label_es}" + (f" ({words})" if words and strength else "")
 
     return "; ".join(name(code) for code in codes)
+
+
+def _weight(indicator: Indicator, profile: str) -> str:
+    """How much an indicator counts, in words: strength, and sign where it has one."""
+    words = STRENGTH_WORDS.get(indicator.strengths.get(profile, ""), ""), SIGN_WORDS.get(indicator.sign, "")
+    return ", ".join(filter(None, words))
 
 
 def _rule(found: Findings, row: PolicyRow) -> str:
     """A row's `when` in Spanish."""
 
     def words(name: str) -> str:
-        known = RULE_WORDS.get(name) or DIMENSION_WORDS.get(name)
-        return (known or found.indicator_set.indicators[name].label_es).lower()
+        indicator = found.indicator_set.indicators.get(name)
+        known = RULE_WORDS.get(name) or DIMENSION_WORDS.get(name) or (indicator.label_es if indicator else name)
+        return known.lower()
 
     text = row.condition.write(words).replace(" and ", " y ").replace(" or ", " o ")
     return text if row.condition.op == "name" else text[1:-1]

@@ -13,9 +13,10 @@ from screening_forms import policy as policies
 from screening_forms import reasons
 from screening_forms.calculates import FACTS, node
 from screening_forms.compiled import CompiledForm
+from screening_forms.dimensions import ANY_OF, Bounds
 from screening_forms.engine import Filled
 from screening_forms.errors import AnswerError
-from screening_forms.indicators import Bounds, IndicatorSet
+from screening_forms.indicators import IndicatorSet
 from screening_forms.policy import Policy
 from screening_forms.reasons import Decision, Findings
 
@@ -122,8 +123,10 @@ _TIER_NAMES = {"danger": "tier_danger", "child": "tier_child"}
 
 def _decide(found: Findings, policy: Policy, *, duty: bool) -> Decision:
     """Try the rows: the same outcome at both bounds, or a positive at min, stands; anything else stays undecided."""
-    low = policy.first("outcome", _names(found, found.fired, "low"))
-    high = policy.first("outcome", _names(found, (*found.fired, *found.unknown), "high"))
+    # What the policy names and the set does not have is never found, as in the XForm.
+    absent = dict.fromkeys(policy.names("outcome"), False)
+    low = policy.first("outcome", {**absent, **_names(found, found.fired, "low")})
+    high = policy.first("outcome", {**absent, **_names(found, (*found.fired, *found.unknown), "high")})
     decided = low if low.outcome in ("positive", high.outcome) else policy.first("undecided", found.facts)
     tiers = {_TIER_NAMES.get(tier, tier): tier == decided.tier for tier in policies.TIERS}
     referral = policy.first("referral", {**found.facts, **tiers, "duty_to_report": duty})
@@ -135,6 +138,7 @@ def _names(found: Findings, codes: tuple[str, ...], bound: str) -> dict[str, boo
     return {
         **{code: code in codes for code in found.indicator_set.indicators},
         **{dimension: getattr(bounds, bound).positive for dimension, bounds in found.dimensions.items()},
+        **{name: any(c in codes for c in found.indicator_set.family(letter)) for name, letter in ANY_OF.items()},
         "any_strong": any(code in codes for code in found.indicator_set.strong(found.profile)),
         **found.facts,
     }

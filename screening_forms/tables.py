@@ -5,6 +5,7 @@ Called by indicators and policy; it knows columns and line numbers, never what a
 
 import csv
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from screening_forms.errors import FormError, FormProblem
@@ -14,32 +15,44 @@ NumberedRow = tuple[int, dict[str, str]]
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of table: what it is called in problem codes and in words, its columns."""
+    """A kind of table: what it is called in problem codes and in words, its columns, those it may also have."""
 
     code: str
     noun_es: str
     noun_en: str
     columns: tuple[str, ...]
+    optional: tuple[str, ...] = ()
 
     def rows(self, name: str, text: str) -> list[NumberedRow]:
-        """The rows with their line numbers (the heading is line 1); raises FormError if columns are missing."""
-        table = csv.DictReader(io.StringIO(text, newline=""))
+        """The rows with their line numbers (the heading is line 1); raises FormError on missing or unknown columns."""
+        text = text.removeprefix("\ufeff")
+        heading = text.partition("\n")[0]
+        # A spreadsheet set to Spanish separates with semicolons.
+        table = csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if ";" in heading else ",")
         try:
             cells = list(table)
         except csv.Error as error:
             es, en = f"no se puede leer como tabla CSV: {error}", f"cannot be read as a CSV table: {error}"
             raise FormError([self.problem("unreadable", name, table.line_num, "", es, en)]) from error
-        missing = [column for column in self.columns if column not in (table.fieldnames or ())]
-        if missing:
-            raise FormError(
-                [
-                    self.problem(
-                        "missing_column", name, 1, c, f"falta la columna «{c}»", f"the column '{c}' is missing"
-                    )
-                    for c in missing
-                ]
-            )
-        return [(n, {c: (row[c] or "").strip() for c in self.columns}) for n, row in enumerate(cells, start=2)]
+        given = tuple(table.fieldnames or ())
+        if problems := list(self._column_problems(name, given)):
+            raise FormError(problems)
+        known = [column for column in (*self.columns, *self.optional) if column in given]
+        return [(n, {c: (row[c] or "").strip() for c in known}) for n, row in enumerate(cells, start=2)]
+
+    def _column_problems(self, name: str, given: tuple[str, ...]) -> Iterator[FormProblem]:
+        for c in self.columns:
+            if c not in given:
+                es, en = f"falta la columna «{c}»", f"the column '{c}' is missing"
+                yield self.problem("missing_column", name, 1, c, es, en)
+        for c in given:
+            if c and c not in (*self.columns, *self.optional):
+                allowed = ", ".join((*self.columns, *self.optional))
+                es, en = (
+                    f"no se conoce la columna «{c}»; hay: {allowed}",
+                    f"no column '{c}' is known; there is: {allowed}",
+                )
+                yield self.problem("unknown_column", name, 1, c, es, en)
 
     def problem(self, what: str, name: str, row: int, column: str, advice_es: str, advice_en: str) -> FormProblem:
         """A problem in one cell of one table of this kind."""

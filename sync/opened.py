@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from screening_forms import indicators, scoring
 from screening_forms.compiled import DRAFT_MARK, CompiledForm
+from screening_forms.dimensions import DIMENSIONS, UNCOUNTED
 from screening_forms.engine import RESULTS, SEALED, Engine, Filled
 from screening_forms.errors import AnswerError
-from screening_forms.indicators import BRIGHT_LINES, DIMENSIONS
 from screening_forms.scoring import Assessment
 from screening_forms.translations import SOURCE
 from screening_forms.xform import Node, Texts
@@ -128,9 +128,9 @@ def _shown(texts: Texts, lang: str) -> tuple[str, str]:
 
 
 def _fired(form: CompiledForm, assessment: Assessment) -> dict[str, tuple[Fired, ...]]:
-    """Sort the indicators that fired by dimension; bright lines for children come last, under X."""
+    """Sort what fired by dimension; what stands beside the dimensions comes last, such as bright lines."""
     known = indicators.from_dict(form.indicator_set).indicators
-    found: dict[str, tuple[Fired, ...]] = dict.fromkeys((*DIMENSIONS, BRIGHT_LINES), ())
+    found: dict[str, tuple[Fired, ...]] = dict.fromkeys((*DIMENSIONS, *UNCOUNTED), ())
     for each in (known[code] for code in assessment.fired):
         found[each.dimension] += (Fired(each.code, each.label_es, each.strengths[form.profile]),)
     return {dimension: fired for dimension, fired in found.items() if fired}

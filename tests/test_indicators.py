@@ -5,14 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from screening_forms import indicators
+from screening_forms.dimensions import DELPHI, HARD_TO_SEE, STRENGTHS, Rule
 from screening_forms.errors import FormError
-from screening_forms.indicators import DIMENSIONS, FORCED_LABOUR, PROFILES, TIERS, dimension_positive, tallies
+from screening_forms.indicators import FORCED_LABOUR, IndicatorSet, tallies
 from screening_forms.shelf import SHIPPED
 
 ILO = SHIPPED.indicator_set("ilo_delphi_2009")
+SETS = [SHIPPED.indicator_set(name) for name in SHIPPED.indicator_sets]
 COUNTS = st.integers(min_value=0, max_value=9)
-HEADING = ",".join(indicators.TABLE.columns)
-ROW = "D1.01,D1,Engaño,Deceit,S,M,W,-,deception,OIT,checked"
+HEADING = "code,dimension,label_es,label_en,adult_labour,child_labour,sign,forced_labour,source,provenance"
+ROW = "D1.01,D1,Engaño,Deceit,S,W,,deception,OIT,checked"
+FORCED = "F2.01,F2,Castigo,Penalty,S,-,penalty,intimidation_threats,OIT,unverified"
 
 
 @pytest.mark.parametrize(
@@ -30,26 +33,53 @@ ROW = "D1.01,D1,Engaño,Deceit,S,M,W,-,deception,OIT,checked"
     ],
 )
 def test_the_dimension_rule_is_the_ilos(strong: int, medium: int, weak: int, positive: bool) -> None:
-    assert dimension_positive(strong, medium, weak) is positive
+    assert DELPHI.holds({"strong": strong, "medium": medium, "weak": weak}) is positive
 
 
-@given(COUNTS, COUNTS, COUNTS, st.sampled_from([(1, 0, 0), (0, 1, 0), (0, 0, 1)]))
-def test_one_more_indicator_never_makes_a_dimension_negative(
-    s: int, m: int, w: int, more: tuple[int, int, int]
+@pytest.mark.parametrize(
+    ("involuntariness", "penalty", "strong", "positive"),
+    [(1, 1, 1, True), (1, 1, 0, False), (5, 0, 5, False), (0, 5, 5, False), (1, 1, 2, True), (3, 2, 0, False)],
+)
+def test_forced_labour_takes_involuntariness_and_a_penalty_and_one_of_them_strong(
+    involuntariness: int, penalty: int, strong: int, positive: bool
 ) -> None:
-    assert dimension_positive(s + more[0], m + more[1], w + more[2]) >= dimension_positive(s, m, w)
+    counts = {"involuntariness": involuntariness, "penalty": penalty, "strong": strong}
+    assert HARD_TO_SEE.holds(counts) is positive
 
 
-@given(st.sets(st.sampled_from(sorted(ILO.indicators))), st.sets(st.sampled_from(sorted(ILO.indicators))))
-def test_a_dimension_positive_at_min_is_positive_at_max(certain: set[str], unknown: set[str]) -> None:
-    for profile in PROFILES:
-        low, high = tallies(certain, ILO, profile), tallies(certain | unknown, ILO, profile)
-        assert all(high[d].positive >= low[d].positive for d in DIMENSIONS)
+@pytest.mark.parametrize("rule", [DELPHI, HARD_TO_SEE])
+@given(data=st.data())
+def test_one_more_indicator_never_makes_a_dimension_negative(rule: Rule, data: st.DataObject) -> None:
+    counts = {kind: data.draw(COUNTS) for kind in rule.kinds}
+    more = data.draw(st.sampled_from(rule.kinds))
+    assert rule.holds({**counts, more: counts[more] + 1}) >= rule.holds(counts)
+
+
+@given(st.sampled_from(SETS), st.data())
+def test_a_dimension_positive_at_min_is_positive_at_max(indicator_set: IndicatorSet, data: st.DataObject) -> None:
+    codes = st.sets(st.sampled_from(sorted(indicator_set.indicators)))
+    certain, unknown = data.draw(codes), data.draw(codes)
+    for profile in indicator_set.profiles:
+        low, high = (tallies(codes, indicator_set, profile) for codes in (certain, certain | unknown))
+        assert all(high[d].positive >= low[d].positive for d in indicator_set.dimensions)
+
+
+def test_a_code_means_the_same_in_every_set_that_ships() -> None:
+    meanings: dict[str, set[tuple[str, str, str]]] = {}
+    for each in (row for indicator_set in SETS for row in indicator_set.indicators.values()):
+        meanings.setdefault(each.code, set()).add((each.dimension, each.label_es, each.label_en))
+    assert {code: found for code, found in meanings.items() if len(found) > 1} == {}
+
+
+def test_a_set_has_only_the_profiles_that_it_knows_about() -> None:
+    assert ILO.profiles == ("adult_labour", "child_labour", "adult_sexual", "child_sexual")
+    assert ILO.members("site", "D5", "strong") == ILO.strong("adult_forced_labour") == ()
+    assert ILO.used("site") == ILO.family("X")
 
 
 def test_the_adult_labour_list_has_its_67_members_and_the_child_list_no_weak_tier() -> None:
-    def size(profile: str, tiers: tuple[str, ...] = tuple(TIERS)) -> list[int]:
-        return [sum(len(ILO.members(profile, dimension, tier)) for tier in tiers) for dimension in DIMENSIONS]
+    def size(profile: str, tiers: tuple[str, ...] = tuple(STRENGTHS)) -> list[int]:
+        return [sum(len(ILO.members(profile, dimension, tier)) for tier in tiers) for dimension in ILO.dimensions]
 
     assert size("adult_labour") == [10, 10, 16, 9, 15, 7]
     assert size("child_labour") == [10, 10, 15, 8, 15, 7]
@@ -67,10 +97,8 @@ def test_a_strength_belongs_to_profile_and_dimension() -> None:
 
 def test_bright_lines_stand_beside_the_dimensions() -> None:
     assert {"X.01", "X.02", "X.03"} <= set(ILO.used("adult_labour"))
-    assert not any(
-        tally.strong + tally.medium + tally.weak for tally in tallies(["X.01"], ILO, "child_labour").values()
-    )
-    assert not any(code.startswith("X") for profile in PROFILES for code in ILO.strong(profile))
+    assert not any(sum(tally.counts.values()) for tally in tallies(["X.01"], ILO, "child_labour").values())
+    assert not any(code.startswith("X") for profile in ILO.profiles for code in ILO.strong(profile))
 
 
 def test_every_indicator_speaks_both_languages_of_reporting_and_shows_its_provenance() -> None:
@@ -80,8 +108,9 @@ def test_every_indicator_speaks_both_languages_of_reporting_and_shows_its_proven
     assert all("[unverified]" in indicator.provenance for indicator in ILO.indicators.values())
 
 
-def test_a_set_survives_the_bundle() -> None:
-    assert indicators.from_dict(ILO.as_dict()) == ILO
+@pytest.mark.parametrize("name", SHIPPED.indicator_sets)
+def test_a_set_survives_the_bundle(name: str) -> None:
+    assert indicators.from_dict(SHIPPED.indicator_set(name).as_dict()) == SHIPPED.indicator_set(name)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +119,10 @@ def test_a_set_survives_the_bundle() -> None:
         (ROW.replace("D1.01", "D7.01"), "bad_code", "code"),
         (ROW.replace(",D1,", ",D2,"), "bad_dimension", "dimension"),
         (ROW.replace(",S,", ",Z,"), "bad_strength", "adult_labour"),
-        (ROW.replace("D1", "X").replace("X.01,X", "X.01,X"), "bad_strength", "adult_labour"),
+        (ROW.replace("D1", "X"), "bad_strength", "adult_labour"),
+        (ROW.replace(",W,,", ",W,penalty,"), "bad_sign", "sign"),
+        (FORCED.replace(",penalty,", ",,"), "bad_sign", "sign"),
+        (FORCED.replace(",penalty,", ",medium,"), "bad_sign", "sign"),
         (ROW.replace("deception", "deceit"), "bad_forced_labour", "forced_labour"),
         (ROW.replace("Engaño", ""), "empty", "label_es"),
         (ROW.replace(",OIT,", ",,"), "empty", "source"),
@@ -115,7 +147,25 @@ def test_all_wrong_rows_are_named_at_once() -> None:
 
 
 def test_missing_columns_and_unknown_sets_are_named() -> None:
-    with pytest.raises(FormError, match="child_sexual"):
-        indicators.parse("x", HEADING.replace(",child_sexual", "") + "\n")
+    with pytest.raises(FormError, match="forced_labour"):
+        indicators.parse("x", HEADING.replace(",forced_labour", "") + "\n")
     with pytest.raises(FormError, match="ilo_delphi_2009"):
         SHIPPED.indicator_set("ilo_delphi_2010")
+
+
+@pytest.mark.parametrize(
+    ("heading", "row", "code", "column"),
+    [
+        (HEADING.replace("adult_labour", "adult_labor"), ROW, "unknown_column", "adult_labor"),
+        (HEADING.replace(",adult_labour,child_labour", ""), ROW.replace(",S,W", ""), "no_profile", ""),
+    ],
+)
+def test_a_profile_that_is_misspelt_or_missing_is_named(heading: str, row: str, code: str, column: str) -> None:
+    with pytest.raises(FormError) as caught:
+        indicators.parse("x", f"{heading}\n{row}\n")
+    assert [(p.code, p.row, p.column) for p in caught.value.problems] == [(f"indicator_set.{code}", 1, column)]
+
+
+def test_a_table_saved_by_a_spreadsheet_set_to_spanish_is_read_alike() -> None:
+    plain = f"{HEADING}\n{ROW}\n{FORCED}\n"
+    assert indicators.parse("x", "\ufeff" + plain.replace(",", ";")) == indicators.parse("x", plain)
