@@ -1,0 +1,254 @@
+"""What a new version of a form would change for the people interviewed: outcome before and after, over an author's own
+cases and over made-up interviews. Called before anything is published; no person's answers ever come here.
+
+One person answers both versions. An answer is carried over by the question's name and the choice's code; what only one
+version asks, the same made-up person answers there, and a case of the author leaves blank, which counts as not known.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import chain
+from random import Random
+from typing import Any
+
+from screening_forms import engine, expressions, scoring
+from screening_forms.compiled import CompiledForm
+from screening_forms.engine import SEALED, Engine, Filled
+from screening_forms.interview import DANGER
+from screening_forms.made_up import Answers, Inventor
+from screening_forms.xform import Node
+
+EXAMPLES = 3
+"""Of how many screenings each move is told in full."""
+
+Progress = Callable[[int, int], None]
+
+
+def _silent(done: int, total: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a screening came out, as it would be routed."""
+
+    outcome: str
+    tier: str
+    urgency: str
+    queue_kinds: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """One screening that moved. `case` is the author's name of it, blank for a made-up one; `answers` are all, by
+    question and code, as `forms try` takes them; `words` only those that an indicator or a fact rests on."""
+
+    case: str
+    answers: Mapping[str, str]
+    words: tuple[tuple[str, str], ...]
+    why_before: tuple[str, ...]
+    why_after: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Move:
+    """Every screening that went from one result to another."""
+
+    before: Outcome
+    after: Outcome
+    count: int
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True)
+class Uncarried:
+    """What has no place in the other version: a question, or one of its choices; `answers` had to be left out."""
+
+    question: str
+    choice: str
+    only_in: str
+    answers: int
+
+
+@dataclass(frozen=True)
+class Impact:
+    """`outcomes` counts every pair of outcomes, moved or not; `moves` has what moved, outcome or desk, most first."""
+
+    cases: int
+    made_up: int
+    outcomes: Mapping[tuple[str, str], int]
+    moves: tuple[Move, ...]
+    uncarried: tuple[Uncarried, ...]
+
+    @property
+    def moved_outcomes(self) -> int:
+        """How many screenings have another outcome."""
+        return sum(count for (before, after), count in self.outcomes.items() if before != after)
+
+    @property
+    def moved(self) -> int:
+        """How many have another outcome, tier, urgency or desk."""
+        return sum(move.count for move in self.moves)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        pairs = [{"before": b, "after": a, "count": count} for (b, a), count in self.outcomes.items()]
+        counts = {"moved": self.moved, "moved_outcomes": self.moved_outcomes}
+        return {**asdict(self), "outcomes": pairs, **counts}
+
+
+@dataclass(frozen=True)
+class _Person:
+    """One person's answers to each version; `case` is blank for a made-up one."""
+
+    case: str
+    old: Answers
+    new: Answers
+
+
+def impact(
+    old: CompiledForm,
+    new: CompiledForm,
+    *,
+    cases: Mapping[str, Answers] | None = None,
+    count: int = 300,
+    seed: int = 0,
+    progress: Progress = _silent,
+) -> Impact:
+    """Compare two versions over `cases` (name -> answers to the new version) and over `count` made-up interviews."""
+    versions = _Version(old), _Version(new)
+    bridge = _Bridge(versions[0].engine, versions[1].engine)
+    own = (_Person(name, bridge.back(answers), answers) for name, answers in (cases or {}).items())
+    total = len(cases or {}) + count
+    outcomes: Counter[tuple[str, str]] = Counter()
+    moves: Counter[tuple[Outcome, Outcome]] = Counter()
+    examples: dict[tuple[Outcome, Outcome], list[Example]] = {}
+    for done, person in enumerate(chain(own, _made_up(*versions, bridge, count, seed)), start=1):
+        filled = versions[0].engine.settle(person.old), versions[1].engine.settle(person.new)
+        before, after = (_outcome(each) for each in filled)
+        outcomes[before.outcome, after.outcome] += 1
+        if before != after:
+            moves[before, after] += 1
+            kept = examples.setdefault((before, after), [])
+            if len(kept) < EXAMPLES:
+                kept.append(_example(person, versions, filled))
+        if done % 50 == 0 or done == total:
+            progress(done, total)
+    told = tuple(Move(*pair, number, tuple(examples[pair])) for pair, number in moves.most_common())
+    return Impact(len(cases or {}), count, dict(sorted(outcomes.items())), told, bridge.uncarried())
+
+
+class _Version:
+    """One version, ready to be filled, and the questions that each of its indicators and facts rests on."""
+
+    def __init__(self, form: CompiledForm) -> None:
+        self.form = form
+        self.engine = engine.load(form.xform)
+        self.inventor = Inventor(self.engine)
+        self._questions = {
+            node.name: tuple(expressions.references(expressions.parse(node.calculate)))
+            for node in self.engine.form.nodes
+            if node.calculate and node.name.startswith(("i_", "f_"))
+        }
+
+    def decisive(self, filled: Filled) -> set[str]:
+        """The questions behind whatever was found or left open."""
+        facts = (DANGER, "f_minor", "f_place", "f_consent")
+        found = [name for name in self._questions if filled.values[name] != "0" or name in facts]
+        return {question for name in found for question in self._questions[name]}
+
+
+class _Bridge:
+    """Carries answers from one version to the other, and counts what it has to leave out."""
+
+    def __init__(self, old: Engine, new: Engine) -> None:
+        self._nodes = {"old": old.nodes, "new": new.nodes}
+        self._left = {key: 0 for side in ("old", "new") for key in self._only_in(side)}
+
+    def back(self, answers: Answers) -> Answers:
+        """Answers to the new version, as far as the old one takes them."""
+        return self._carried(answers, "new", "old")
+
+    def on(self, answers: Answers) -> Answers:
+        """Answers to the old version, as far as the new one takes them."""
+        return self._carried(answers, "old", "new")
+
+    def asks_more(self, side: str) -> bool:
+        """Whether that version asks something that the other does not."""
+        return any(only_in == side and not choice for only_in, _, choice in self._left)
+
+    def uncarried(self) -> tuple[Uncarried, ...]:
+        """Everything that only one version has, with how many answers were left out for it."""
+        return tuple(Uncarried(name, choice, side, count) for (side, name, choice), count in self._left.items())
+
+    def _only_in(self, side: str) -> Iterator[tuple[str, str, str]]:
+        others = self._nodes[_OTHER[side]]
+        for node in self._nodes[side].values():
+            other = others.get(node.name)
+            if not node.is_question or node.type in ("note", "acknowledge"):
+                continue
+            if other is None or not ((node.choices and other.choices) or node.type == other.type):
+                yield side, node.name, ""
+            else:
+                yield from ((side, node.name, code) for code in node.choices if code not in other.choices)
+
+    def _carried(self, answers: Answers, side: str, to: str) -> Answers:
+        came: Answers = {}
+        for name, text in answers.items():
+            node = self._nodes[to].get(name)
+            lost = [code for code in ("", *text.split()) if (side, name, code) in self._left]
+            for code in lost:
+                self._left[side, name, code] += 1
+            if node is not None and "" not in lost:
+                kept = [code for code in text.split() if code not in lost] if node.choices else [text]
+                came[name] = " ".join(kept) if node.type == "select_multiple" or len(kept) == 1 else ""
+        return came
+
+
+_OTHER = {"old": "new", "new": "old"}
+
+
+def _made_up(old: _Version, new: _Version, bridge: _Bridge, count: int, seed: int) -> Iterator[_Person]:
+    """Make up persons by turns in the words of the new version and of the old, so that what is new is answered as well
+    as what is gone; questions that only the other version has are answered there."""
+    draws = Random(seed)
+    in_new = new.inventor.interviews(count - count // 2, seed)
+    in_old = old.inventor.interviews(count // 2, seed)
+    for answers in in_new:
+        carried = bridge.back(answers)
+        yield _Person("", old.inventor.wishes(draws, carried) if bridge.asks_more("old") else carried, answers)
+        if answers := next(in_old, {}):
+            carried = bridge.on(answers)
+            yield _Person("", answers, new.inventor.wishes(draws, carried) if bridge.asks_more("new") else carried)
+
+
+def _outcome(filled: Filled) -> Outcome:
+    values = [filled.values.get(name, "") for name in SEALED]
+    return Outcome(values[0] or "not_scored", *values[1:]) if "outcome" in filled.relevant else NOT_SCORED
+
+
+NOT_SCORED = Outcome("not_scored", "none", "none", "")
+
+
+def _example(person: _Person, versions: tuple[_Version, _Version], filled: tuple[Filled, Filled]) -> Example:
+    reasons = [scoring.explain(version.form, each).why for version, each in zip(versions, filled, strict=True)]
+    words = {}
+    for version, each in zip(versions, filled, strict=True):
+        decisive = version.decisive(each)
+        for node in version.engine.questions:
+            if node.name in decisive and node.name in each.answers:
+                words[_said(node.label, node.name)] = _answer(node, each.answers[node.name])
+    answers = {**filled[0].answers, **filled[1].answers}
+    return Example(person.case, answers, tuple(words.items()), *reasons)
+
+
+def _answer(node: Node, text: str) -> str:
+    codes = text.split() if node.choices else []
+    return "; ".join(_said(node.choices[code].label, code) for code in codes) if codes else text
+
+
+def _said(label: Mapping[str, str], name: str) -> str:
+    return label.get("es") or label.get("") or name
