@@ -14,3 +14,8 @@ def name(code: str) -> str:
     if code.endswith("0000") and code[:2] in _REGIONS:
         return f"{_REGIONS[code[:2]]}: otro distrito"
     return _DISTRICTS.get(code, "")
+
+
+def region(code: str) -> str:
+    """INEI's name of a region by its two digits, or an empty string."""
+    return _REGIONS.get(code, "")

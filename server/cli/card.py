@@ -1,0 +1,36 @@
+"""`chaski forms card`: the neutral help card that an inspector leaves behind, whatever a person has said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from screening_forms import card as cards
+from screening_forms import card_page
+from server.cli.terminal import json_option, show
+
+
+@click.command()
+@click.option("--region", required=True, help=f"INEI's code of a region: {', '.join(cards.REGIONS)}.")
+@click.option(
+    "--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write a page here that prints on a sheet."
+)
+@json_option
+def card(region: str, page: Path | None, as_json: bool) -> None:
+    """Print the neutral help card of a region: whom a person can call, in every language, drafts marked.
+
+    Nothing on its outside tells why it was given. The page prints on one sheet of A4: fold the upper half to the back,
+    then the left half to the back.
+    """
+    made = cards.make(region)
+    if page is not None:
+        page.write_text(card_page.html(made), encoding="utf-8")
+
+    def write(console: Console) -> None:
+        for line in card_page.text(made):
+            console.print(Text(line))
+
+    show(made.as_dict(), as_json, write)
