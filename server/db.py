@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import sqlite_utils
 
-from server.migrations import migrations
+from server.form_migrations import migrations
 
 Connection = sqlite_utils.Database
 Row = dict[str, Any]

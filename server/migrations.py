@@ -1,6 +1,6 @@
-"""The tables, one function per step, applied in order when the database is opened. A step that has run anywhere is
-never edited: add the next one below. Tables are STRICT, times integer milliseconds; no column can hold an answer.
-A step is as long as its tables."""
+"""The tables, one function per step, applied in order when the database is opened; form_migrations.py goes on. A step
+that has run anywhere is never edited: add the next one there. Tables are STRICT, times integer milliseconds; no column
+can hold an answer. A step is as long as its tables."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ from screening_forms.compiled import CompiledForm
 from screening_forms.shelf import CATALOGUE
 from screening_forms.workbook import read
 from server.app import clock, open_parts
-from server.flows import enrolment, publishing
-from server.flows.publishing import Ring
+from server.flows import enrolment, publishing, rollouts
+from server.flows.rollouts import Ring
 from sync import bundle
 from sync import enrolment as joining
 from sync.desk import Desk
@@ -171,7 +171,7 @@ class Office:
         """Publish a version of the questionnaire; return its SHA-256."""
         document = self.sign(replace(compiled(), version=version, **changes) if changes else self.version(version))
         parts = self.field.parts
-        publishing.publish(parts.db, parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=clock())
+        rollouts.publish(parts.db, parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=clock())
         return document.sha256
 
     @staticmethod

@@ -17,9 +17,9 @@ from vector_material import PROVINCE_ROUTE
 
 from server.api.door import Parts
 from server.app import Server, open_parts
-from server.flows import enrolment, exchange, publishing
+from server.flows import enrolment, exchange, publishing, rollouts
 from server.flows.intake import Rulebook
-from server.flows.publishing import Ring
+from server.flows.rollouts import Ring
 from server.store import documents, referrals
 from server.store.referrals import Referral
 from sync import bundle, receipt, seal, trust
@@ -152,7 +152,7 @@ def open_field(world: World) -> Field:
     """Open the demo world's server, with one form version published by its author and reviewer."""
     opened = Field(world, open_parts(world.config, lambda: FOUNDED), "")
     document = Document.of(FORM, bundle.TYP, world.office("autora", "author"), world.office("revisor", "reviewer"))
-    publishing.publish(opened.parts.db, opened.parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=FOUNDED)
+    rollouts.publish(opened.parts.db, opened.parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=FOUNDED)
     opened.form_sha = document.sha256
     return opened
 

@@ -19,7 +19,7 @@ from intake_material import Field, open_field, served
 
 from server import app, jobs
 from server.app import open_parts
-from server.flows import enrolment, people, publishing, referrals, silence
+from server.flows import enrolment, people, publishing, referrals, rollouts, silence
 from server.problems import Problem
 from server.store import sessions
 from sync import enrolment as joining
@@ -206,5 +206,5 @@ def test_a_manifest_made_in_2090_is_followed_by_a_higher_one(world: World, tmp_p
         first = publishing.newest(db.read(), "manifest").number
         server.at = NOW
         document = office.sign(replace(office.version("2"), version="2"))
-        publishing.publish(db, keys, document.to_bytes(), ring=publishing.Ring(), actor="tests", now=NOW)
+        rollouts.publish(db, keys, document.to_bytes(), ring=rollouts.Ring(), actor="tests", now=NOW)
         assert publishing.newest(db.read(), "manifest").number > first

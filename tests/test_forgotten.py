@@ -16,8 +16,8 @@ from intake_material import Tablet as Spoken
 
 from server.app import tablets_app
 from server.cli.orders import _name_as_revoked
-from server.flows import orders, publishing
-from server.flows.publishing import Ring
+from server.flows import orders, publishing, rollouts
+from server.flows.rollouts import Ring
 from server.store import devices, meta, worklist
 from server.store.documents import KINDS
 from sync import enrolment as joining
@@ -77,8 +77,8 @@ def test_a_trust_and_a_manifest_get_numbers_above_those_of_the_lost_ones(field: 
     with pytest.raises(publishing.Problem, match=r"document\.number_in_use.*trust 5 is the next"):
         put_trust(4)
     assert put_trust(5) == 5
-    version = parts.db.read().execute("SELECT body FROM bundles").fetchone()[0]
-    put = publishing.publish(parts.db, parts.keys, version, ring=Ring(), actor="tests", now=FOUNDED)
+    version = parts.db.read().execute("SELECT body FROM versions").fetchone()[0]
+    put = rollouts.publish(parts.db, parts.keys, version, ring=Ring(), actor="tests", now=FOUNDED)
     assert put.manifest == held + 1_000_001
 
 
@@ -97,8 +97,8 @@ def test_numbers_that_no_server_gave_out_end_no_publishing_and_are_put_before_so
     (item,) = worklist.waiting(field.parts.db.read())
     assert (item.kind, item.dev, item.reason) == ("ahead", liar.key.kid, " ".join(f"{k}.{n}" for k, n in told.items()))
     assert put_registry(field, 2) == 2
-    (version,) = field.rows("SELECT body FROM bundles")[0]
-    put = publishing.publish(field.parts.db, field.parts.keys, version, ring=Ring(), actor="tests", now=FOUNDED)
+    (version,) = field.rows("SELECT body FROM versions")[0]
+    put = rollouts.publish(field.parts.db, field.parts.keys, version, ring=Ring(), actor="tests", now=FOUNDED)
     assert put.manifest == before[2]
 
 

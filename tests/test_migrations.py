@@ -1,5 +1,6 @@
 """The database: what it promises about durability, and that every step of its tables keeps the rows before it."""
 
+import json
 import sqlite3
 import threading
 from pathlib import Path
@@ -8,7 +9,9 @@ import pytest
 import sqlite_utils
 
 from server.db import Db, row, rows
-from server.migrations import migrations
+from server.flows.rollouts import entries
+from server.form_migrations import migrations
+from server.store import rollouts, versions
 
 # One row per table of the named step, as an older server would have left it behind.
 SAMPLES = {
@@ -30,6 +33,24 @@ SAMPLES = {
     "orders": [
         ("orders", {"dev": "d", "number": 1, "kind": "wipe", "body": b"signed", "given": 4, "given_by": "p"}),
         ("work_items", {"kind": "gap", "dev": "d", "chain": "c", "envelope": "", "reason": "seq.2", "opened": 2}),
+    ],
+    "tokens": [
+        (
+            "versions",
+            {"id": 1, "form": "f", "version": "1", "channel": "field", "sha": "s", "state": "draft", "author": "p"}
+            | {"created": 1, "changed": 1, "body": b"{}"},
+        ),
+        ("trials", {"version": 1, "outcome": "review", "tier": "", "queue_kinds": "", "fired": 2, "at": 1, "by": "p"}),
+        (
+            "rollouts",
+            {"id": 1, "version": 1, "state": "live", "starts": 1, "since": 1, "created": 1, "created_by": "p"},
+        ),
+        ("refusals", {"sha": "s", "dev": "d", "code": "bundle.one_person", "at": 1}),
+        (
+            "rule_tables",
+            {"kind": "policy", "name": "p_2026_1", "family": "p", "body": "t", "published": 1, "published_by": "p"},
+        ),
+        ("media", {"sha256": "m", "type": "audio/ogg", "body": b"sound"}),
     ],
     "referrals": [
         ("queues", {"id": "q", "site": "17", "kind": "child", "keyring": "17-child", "title": "t"}),
@@ -62,6 +83,26 @@ def test_each_step_keeps_the_rows_of_the_steps_before(tmp_path: Path) -> None:
             raw[table].insert(sample)
     for table, sample in (item for step in SAMPLES.values() for item in step):
         assert any(found.items() >= sample.items() for found in raw[table].rows), table
+
+
+def test_what_an_older_server_had_published_is_a_version_in_use_with_the_same_ring_and_bytes(tmp_path: Path) -> None:
+    raw = sqlite_utils.Database(tmp_path / "chaski.db")
+    migrations.apply(raw, stop_before="versions")
+    bundle = {"form": "f", "channel": "field", "published": 5, "published_by": "p"}
+    for sha, number in (("a", "1"), ("b", "2")):
+        raw["bundles"].insert({**bundle, "sha": sha, "version": number, "body": b"{}\nsigned"})
+    rings = {"f": [{"sha": "b", "regions": ["17", "21"], "share_permille": 50}, {"sha": "a"}]}
+    for number, forms in ((1, {"f": [{"sha": "a"}]}), (2, rings)):
+        body = json.dumps({"forms": forms}).encode() + b"\nsigned"
+        raw["documents"].insert({"kind": "manifest", "number": number, "sha256": "", "body": body, "received": 7})
+    raw.close()
+    db = Db(tmp_path / "chaski.db")
+    assert versions.body(db.read(), "f", "b") == b"{}\nsigned"
+    assert {each.state for each in versions.every(db.read())} == {"published"}
+    asked = {form: [vars(entry) for entry in listed] for form, listed in entries(rollouts.every(db.read())).items()}
+    empty = {"regions": None, "devices": None, "share_permille": None}
+    assert asked == {"f": [{**empty, "sha": "b", "regions": ("17", "21"), "share_permille": 50}, {**empty, "sha": "a"}]}
+    db.close()
 
 
 def test_opening_twice_changes_nothing(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import pytest
 from conftest import FOUNDED
 from intake_material import ROUTE, Field
 
-from server.flows import publishing
-from server.flows.publishing import InForce, Ring
+from server.flows import publishing, rollouts
+from server.flows.rollouts import InForce, Ring
 from server.problems import Problem
-from server.store import audit, bundles
+from server.store import audit, versions
 from sync import bundle, registry, trust
 from sync.errors import SyncError
 from sync.keys import SealKey, SigningKey
@@ -29,7 +29,7 @@ def signed(field: Field, content: dict[str, Any] = FORM, *offices: tuple[str, st
 
 
 def publish(field: Field, document: Document, ring: Ring = Ring(), *, now: int = NOW) -> InForce:  # noqa: B008
-    return publishing.publish(field.parts.db, field.parts.keys, document.to_bytes(), ring=ring, actor="tests", now=now)
+    return rollouts.publish(field.parts.db, field.parts.keys, document.to_bytes(), ring=ring, actor="tests", now=now)
 
 
 def test_a_form_signed_by_author_and_reviewer_is_in_the_next_manifest_as_its_exact_bytes(field: Field) -> None:
@@ -57,7 +57,7 @@ def test_a_form_signed_by_author_and_reviewer_is_in_the_next_manifest_as_its_exa
 def test_a_form_without_both_signatures_is_refused(field: Field, offices: tuple[tuple[str, str], ...]) -> None:
     with pytest.raises(SyncError, match=r"signed\.too_few"):
         publish(field, signed(field, FORM, *offices))
-    assert not any(each.form == "otra" for each in bundles.every(field.parts.db.read()))
+    assert not any(each.form == "otra" for each in versions.every(field.parts.db.read()))
 
 
 def test_changed_bytes_are_refused(field: Field) -> None:

@@ -24,7 +24,7 @@ from intake_material import Field, Tablet, open_field, served
 from server import app
 from server.config import ConfigError
 from server.flows import audit
-from server.store import bundles, documents
+from server.store import documents, versions
 from sync import enrolment as joining
 from sync import exchange as wire
 from sync.encoding import b64u
@@ -113,7 +113,7 @@ def test_forms_and_keys_are_found_by_their_hash_and_kept_for_ever(field: Field) 
     sha, form = field.form_sha, "prueba"
     key = field.keyring("17-child")
     for path, body in (
-        (f"/v1/forms/{form}/{sha}", bundles.body(field.parts.db.read(), form, sha)),
+        (f"/v1/forms/{form}/{sha}", versions.body(field.parts.db.read(), form, sha)),
         (f"/v1/keys/{key.sha256}", key.raw),
     ):
         answer = Answer(field.port, "GET", path)

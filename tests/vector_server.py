@@ -12,9 +12,9 @@ from server.db import Db
 from server.flows import enrolment, exchange, routing
 from server.flows.intake import Rulebook
 from server.keys import ServerKeys
-from server.store import bundles, devices, queues
-from server.store.bundles import Published
+from server.store import devices, queues, versions
 from server.store.queues import Queue
+from server.store.versions import Draft
 from sync import exchange as wire
 from sync import registry, trust
 from sync.encoding import unb64u
@@ -75,7 +75,8 @@ def _carried(given: dict[str, Any], batches: list[list[str]]) -> dict[str, Any]:
     with _server((CARRIER.public, "certified"), *known) as db:
         with db.write() as w:
             for number, sha in enumerate(given["versions"]):
-                bundles.put(w, Published(sha, "forma", str(number), "training", NOW, ""), b"")
+                known_form = Draft("forma", str(number), "training", sha, "", "", b"", None)
+                versions.add(w, known_form, state="published", author="", at=NOW)
         for n, batch in enumerate(batches, start=1):
             asked = Request(n=n, at=NOW, envelopes=tuple(raw.encode() for raw in batch))
             answer = _answer(db, wire.write_request(asked, CARRIER), route_key)

@@ -14,8 +14,8 @@ from server import auth
 from server.api import schemas
 from server.api.contract import BYTES, fails, takes
 from server.api.door import DOCUMENT, parts, signed_bytes
-from server.flows import publishing
-from server.flows.publishing import Ring
+from server.flows import publishing, rollouts
+from server.flows.rollouts import Ring
 
 blueprint = Blueprint("publishing", __name__, url_prefix="/v1", description="Signed documents")
 _SIGNED = ("encoding.*", "document.*", "document.rolled_back", "document.same_number", "key.*")
@@ -34,7 +34,7 @@ def publish(given: dict[str, Any]) -> dict[str, Any]:
     here = parts()
     regions = tuple(given["regions"].split(",")) if "regions" in given else None
     ring = Ring(regions, given.get("share_permille"))
-    done = publishing.publish(
+    done = rollouts.publish(
         here.db, here.keys, request.get_data(), ring=ring, actor=auth.signed_in().id, now=here.now()
     )
     return {**vars(done.version), "manifest": done.manifest}

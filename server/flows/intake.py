@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from server.db import Connection, apart
-from server.flows import gaps, referrals, routing
+from server.flows import gaps, referrals, rollouts, routing
 from server.flows.routing import FIELD, Decision, Rule
 from server.problems import Problem
-from server.store import audit, bundles, devices, envelopes, keyrings, rejections, statistics, worklist
+from server.store import audit, devices, envelopes, keyrings, rejections, statistics, versions, worklist
 from server.store.audit import Deed
 from server.store.devices import Device
 from server.store.envelopes import Met
@@ -126,7 +126,7 @@ def _take_one(w: Connection, arrival: Arrival, batch: _Batch, sender: str, ruleb
     batch.deeds.append(Deed(f"envelope.{outcome}", envelope.header.dev, envelope.id))
     _note(w, envelope, arrival.route, outcome, now)
     for decision in decisions:
-        mark = "" if outcome == "stored" else outcome
+        mark = _retired(w, batch, arrival.route) if outcome == "stored" else outcome
         batch.deeds.append(referrals.open_one(w, envelope.id, decision, mark=mark, now=now))
     if outcome not in ("conflict", "quarantined"):  # Counted when a person releases it.
         batch.screened += counted(arrival.route)
@@ -135,6 +135,7 @@ def _take_one(w: Connection, arrival: Arrival, batch: _Batch, sender: str, ruleb
 
 def _reject(w: Connection, id_: str, code: str, sender: str, now: int) -> Item:
     rejections.add(w, dev=sender, code=code, at=now)
+    rollouts.rejected(w, sender, code, now=now)
     return Item(id_, "rejected", code=code)
 
 
@@ -147,8 +148,14 @@ def _outcome(device: Device | None, met: Met) -> str:
     return "fork" if met.seq else "stored"
 
 
+def _retired(w: Connection, batch: _Batch, route: Route | None) -> str:
+    """The mark of a screening under a version that is retired: accepted all the same, and seen."""
+    state = batch.once(w, versions.standing, route.sha) if route is not None and route.sha is not None else ""
+    return "retired_form" if state == "retired" else ""
+
+
 def _is_held(w: Connection, batch: _Batch, route: Route | None, decisions: Sequence[Decision]) -> bool:
-    unknown_version = route is not None and route.sha is not None and not batch.once(w, bundles.known, route.sha)
+    unknown_version = route is not None and route.sha is not None and not batch.once(w, versions.standing, route.sha)
     return unknown_version or any(decision.mark == "no_suitable_service" for decision in decisions)
 
 

@@ -1,25 +1,22 @@
-"""Signed documents in and out: form versions, trust and registry are checked, kept, put in force and handed out.
+"""Signed documents in and out: trust and registry are checked, kept, put in force; those and form versions handed out.
 
-Both doors and the ceremony call it; it opens its own transactions. What is published is never changed
+Both doors, the ceremony and the rollouts call it; it opens its own transactions. What is published is never changed
 and no signed bytes are written anew: the manifest is the one document that the server signs itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 from server.db import Connection, Db
 from server.flows import enrolment
 from server.keys import ServerKeys
 from server.problems import Problem
-from server.store import audit, bundles, devices, documents, keyrings, orders, worklist
+from server.store import audit, devices, documents, keyrings, orders, versions, worklist
 from server.store.audit import SERVER
-from server.store.bundles import Published
 from server.store.documents import Stored
-from sync import bundle, manifest, registry, trust
-from sync.manifest import Entry, Manifest, RouteKeyEntry
-from sync.members import FORM_ID, LABEL, NAME, Members
+from sync import manifest, registry, trust
+from sync.manifest import Manifest, RouteKeyEntry
 from sync.registry import MOST_FORGOTTEN, Registry
 from sync.signed import Document, never_back
 from sync.trust import Trust
@@ -29,70 +26,6 @@ NUMBERED = (*documents.KINDS, "orders")
 ROUTE_EPOCH = 90 * 24 * 3_600_000
 # How far above its own, or the seconds since 1970, a server can have forgotten a manifest's number (SPEC 11.3).
 MOST_MANIFESTS_FORGOTTEN = 2**20
-
-
-@dataclass(frozen=True)
-class Ring:
-    """The tablets that get a version; None does not narrow them."""
-
-    regions: tuple[str, ...] | None = None
-    share_permille: int | None = None
-
-    @property
-    def is_whole(self) -> bool:
-        """Say whether every tablet gets it."""
-        return self.regions is None and self.share_permille is None
-
-
-@dataclass(frozen=True)
-class InForce:
-    """A published version and the number of the manifest that puts it into use."""
-
-    version: Published
-    manifest: int
-
-
-def publish(db: Db, keys: ServerKeys, body: bytes, *, ring: Ring, actor: str, now: int) -> InForce:
-    """Put a bundle signed by two persons into use for a ring of tablets.
-
-    The same bytes again widen or narrow the ring. SyncError when the signatures are not enough; Problem
-    `form.version_exists` when other bytes have that form's version already.
-    """
-    document = Document.parse(body)
-    with db.write() as w:
-        bundle.accept(document, trust_in_force(w))
-        version = _described(document, actor, now)
-        _keep(w, version, body)
-        number = renew_manifest(w, keys, _with(manifest_in_force(w), version, ring), now)
-        put: dict[str, str | int] = {"form": version.form, "channel": version.channel, "manifest": number}
-        audit.append(w, at=now, action="form.published", actor=actor, subject=version.sha, detail=put)
-    return InForce(version, number)
-
-
-def _described(document: Document, actor: str, now: int) -> Published:
-    members = Members(document.content, "bundle")
-    channel = members.text("channel", NAME)
-    if channel not in ("training", "field"):
-        raise Problem("publication.unknown_channel", channel)
-    form, version = members.text("form_id", FORM_ID), members.text("version", LABEL)
-    return Published(document.sha256, form, version, channel, published=now, published_by=actor)
-
-
-def _keep(w: Connection, version: Published, body: bytes) -> None:
-    same = (version.form, version.version, version.channel)
-    there = [each for each in bundles.every(w) if (each.form, each.version, each.channel) == same]
-    if any(each.sha != version.sha for each in there):
-        raise Problem("form.version_exists", f"{version.form} {version.version} ({version.channel})")
-    if not there:
-        bundles.put(w, version, body)
-
-
-def _with(held: Manifest, version: Published, ring: Ring) -> Manifest:
-    """A ring comes before what the others keep using; a version for everybody replaces all that was there."""
-    others = (entry for entry in held.forms.get(version.form, ()) if entry.sha != version.sha)
-    kept = () if ring.is_whole else tuple(others)
-    entry = Entry(version.sha, regions=ring.regions, share_permille=ring.share_permille)
-    return Manifest(held.number, {**held.forms, version.form: (entry, *kept)}, held.route_keys, held.sha256)
 
 
 def renew_manifest(w: Connection, keys: ServerKeys, wanted: Manifest, now: int) -> int:
@@ -233,7 +166,7 @@ def manifest_in_force(connection: Connection) -> Manifest:
 
 def form(db: Db, form_id: str, sha: str) -> bytes:
     """Return a form version by its hash, as it was signed."""
-    body = bundles.body(db.read(), form_id, sha)
+    body = versions.body(db.read(), form_id, sha)
     if body is None:
         raise Problem("form.unknown", f"{form_id} {sha}")
     return body

@@ -119,6 +119,11 @@ def take_stock(w: Connection, dev: str, inventory: Mapping[str, str], *, at: int
         w.execute("insert into inventories (dev, form, sha, told) values (?, ?, ?, ?)", [dev, form, sha, at])
 
 
+def stock(c: Connection, dev: str) -> dict[str, str]:
+    """The version on board of each form, as a tablet told it."""
+    return {item["form"]: item["sha"] for item in rows(c, "select form, sha from inventories where dev = ?", [dev])}
+
+
 def inventories(c: Connection) -> dict[str, dict[str, str]]:
     """For each tablet that told it, the version on board of each form."""
     found: dict[str, dict[str, str]] = {}

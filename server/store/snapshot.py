@@ -50,7 +50,8 @@ def holdings(c: Connection) -> Holdings:
     counts = row(
         c,
         "select (select count(*) from envelopes) as envelopes, (select count(*) from devices) as tablets,"
-        " (select count(*) from people) as people, (select count(*) from bundles) as form_versions",
+        " (select count(*) from people) as people,"
+        " (select count(*) from versions where state in ('published', 'closing', 'retired')) as form_versions",
     )
     assert counts is not None
     return Holdings(**counts)
@@ -67,7 +68,11 @@ def newest_time(c: Connection) -> int:
 
 
 def renew(w: Connection, *, generation: str) -> None:
-    """Give the database a new name, and end what belonged to the lost one: sessions and open enrolment codes."""
+    """Give the database a new name, and end what belonged to the lost one: sessions, tokens and open enrolment codes.
+
+    A token that was revoked after the copy was made would open the door again.
+    """
     w.execute("update meta set value = ? where name = 'generation'", [generation])
     w.execute("delete from sessions")
+    w.execute("delete from tokens")
     w.execute("update enrolment_codes set expires = 0 where used is null")

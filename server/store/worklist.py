@@ -9,6 +9,7 @@ from server.db import Connection, row, rows
 
 KINDS = frozenset(
     {"quarantine", "conflict", "fork", "copied", "gap", "held", "route", "disagrees", "silent", "ahead", "backup"}
+    | {"rollout"}
 )
 RELEASE, KEEP_APART = "release", "keep_apart"
 

@@ -1,0 +1,29 @@
+"""Which deed takes a thing from one state to another: tables that a person can read aloud. Flows ask them first."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from importlib import resources
+
+from server.problems import Problem
+
+
+@dataclass(frozen=True)
+class Moves:
+    """The allowed moves of one kind of thing: (action, state before) -> state after. `refused` is the problem else."""
+
+    table: dict[tuple[str, str], str]
+    refused: str
+
+    def end(self, action: str, start: str) -> str:
+        """Return the state after a deed. Problem `refused` where the deed is not allowed."""
+        if (action, start) not in self.table:
+            raise Problem(self.refused, f"{action}: {start}", state=start)
+        return self.table[action, start]
+
+
+def read(name: str, *, refused: str) -> Moves:
+    """Read a table of moves."""
+    lines = resources.files("server.flows").joinpath(name).read_text(encoding="utf-8").splitlines()
+    return Moves({(row["action"], row["from"]): row["to"] for row in csv.DictReader(lines)}, refused)

@@ -1,0 +1,30 @@
+"""Recordings of published form versions, by the SHA-256 of their bytes. Publishing puts them, tablets fetch them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.db import Connection, row
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording as tablets play it; `type` is its media type."""
+
+    sha256: str
+    type: str
+    body: bytes
+
+
+def put(w: Connection, recording: Recording) -> None:
+    """Keep a recording; the same one twice is there once."""
+    w.execute(
+        "insert into media (sha256, type, body) values (?, ?, ?) on conflict (sha256) do nothing",
+        [recording.sha256, recording.type, recording.body],
+    )
+
+
+def get(c: Connection, sha256: str) -> Recording | None:
+    """The recording with this hash."""
+    found = row(c, "select sha256, type, body from media where sha256 = ?", [sha256])
+    return Recording(**found) if found else None

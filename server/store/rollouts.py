@@ -1,0 +1,137 @@
+"""Which ring of tablets gets which form version, and which tablets could not work with one. The flow makes the manifest
+of the live ones; here they are rows in the order in which they were made."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from server.db import Connection, row, rows
+
+STATES = ("planned", "live", "halted", "ended")
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """A version on its way to a ring. `starts` is when it is to begin, `since` when it last began (milliseconds)."""
+
+    id: int
+    version: int
+    form: str
+    label: str
+    channel: str
+    sha: str
+    regions: tuple[str, ...] | None
+    devices: tuple[str, ...] | None
+    share_permille: int | None
+    state: str
+    starts: int
+    since: int | None
+    reason: str
+    created: int
+    created_by: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A tablet that could not work with a version, or whose screenings were rejected while it had it on board."""
+
+    dev: str
+    region: str
+    code: str
+    at: int
+
+
+_WHOLE = (
+    "select r.id, r.version, v.form, v.version as label, v.channel, v.sha, r.regions, r.devices, r.share_permille,"
+    " r.state, r.starts, r.since, r.reason, r.created, r.created_by from rollouts r join versions v on v.id = r.version"
+)
+
+
+def _split(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(text.split())
+
+
+def _joined(names: tuple[str, ...] | None) -> str | None:
+    return None if names is None else " ".join(names)
+
+
+def _of(found: dict[str, Any]) -> Rollout:
+    return Rollout(**{**found, "regions": _split(found["regions"]), "devices": _split(found["devices"])})
+
+
+def add(
+    w: Connection,
+    version: int,
+    *,
+    regions: tuple[str, ...] | None,
+    devices: tuple[str, ...] | None,
+    share_permille: int | None,
+    starts: int,
+    at: int,
+    by: str,
+) -> int:
+    """Plan a rollout before all the others of its form; return its number."""
+    done = w.execute(
+        "insert into rollouts (version, regions, devices, share_permille, state, starts, created, created_by)"
+        " values (?, ?, ?, ?, 'planned', ?, ?, ?)",
+        [version, _joined(regions), _joined(devices), share_permille, starts, at, by],
+    )
+    assert done.lastrowid is not None
+    return done.lastrowid
+
+
+def move(w: Connection, id_: int, *, state: str, since: int | None, reason: str = "") -> None:
+    """Note that a rollout is in another state, since when it is live, and why."""
+    sql = "update rollouts set state = ?, since = ?, reason = ? where id = ?"
+    w.execute(sql, [state, since, reason, id_])
+
+
+def widen(
+    w: Connection,
+    id_: int,
+    *,
+    regions: tuple[str, ...] | None,
+    devices: tuple[str, ...] | None,
+    share_permille: int | None,
+) -> None:
+    """Give a rollout another ring in its place."""
+    sql = "update rollouts set regions = ?, devices = ?, share_permille = ? where id = ?"
+    w.execute(sql, [_joined(regions), _joined(devices), share_permille, id_])
+
+
+def get(c: Connection, id_: int) -> Rollout | None:
+    """One rollout."""
+    found = row(c, f"{_WHOLE} where r.id = ?", [id_])
+    return _of(found) if found else None
+
+
+def every(c: Connection, states: Collection[str] = STATES, *, form: str | None = None) -> list[Rollout]:
+    """Rollouts in some states, of all forms or of one; the newest first, as a tablet tries them."""
+    places = ", ".join("?" * len(states))
+    narrowed = " and v.form = ?" if form is not None else ""
+    sql = f"{_WHOLE} where r.state in ({places}){narrowed} order by r.id desc"
+    return [_of(each) for each in rows(c, sql, [*states, *([form] if form is not None else [])])]
+
+
+def refuse(w: Connection, *, sha: str, dev: str, code: str, at: int) -> None:
+    """Note that a tablet could not work with a version; the newest time and reason count."""
+    w.execute(
+        "insert into refusals (sha, dev, code, at) values (?, ?, ?, ?)"
+        " on conflict (sha, dev) do update set code = excluded.code, at = excluded.at",
+        [sha, dev, code, at],
+    )
+
+
+def refusals(c: Connection, sha: str, *, since: int) -> list[Refusal]:
+    """The tablets that could not work with a version since a time, by their id.
+
+    One that took it into use after all refuses it no more; only what its screenings met with counts on.
+    """
+    sql = (
+        "select f.dev, d.region, f.code, f.at from refusals f join devices d on d.dev = f.dev"
+        " where f.sha = ? and f.at >= ? and (f.code like 'envelope.%' or not exists"
+        " (select 1 from inventories i where i.dev = f.dev and i.sha = f.sha)) order by f.dev"
+    )
+    return [Refusal(**each) for each in rows(c, sql, [sha, since])]

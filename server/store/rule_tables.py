@@ -1,0 +1,46 @@
+"""Indicator sets and policies that authors published, as the CSV they wrote. A name always means the same bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.db import Connection, row, rows
+
+KINDS = ("indicator_set", "policy")
+
+
+@dataclass(frozen=True)
+class RuleTable:
+    """One published table without its text. Tables of one `family` replace one another: their names differ in year and
+    number only."""
+
+    kind: str
+    name: str
+    family: str
+    published: int
+    published_by: str
+
+
+def add(w: Connection, table: RuleTable, body: str) -> None:
+    """Keep a table. sqlite3.IntegrityError when there is one of this name."""
+    w.execute(
+        "insert into rule_tables (kind, name, family, body, published, published_by) values (?, ?, ?, ?, ?, ?)",
+        [table.kind, table.name, table.family, body, table.published, table.published_by],
+    )
+
+
+def body(c: Connection, kind: str, name: str) -> str | None:
+    """The text of a table."""
+    found = row(c, "select body from rule_tables where kind = ? and name = ?", [kind, name])
+    return str(found["body"]) if found else None
+
+
+def bodies(c: Connection, kind: str) -> dict[str, str]:
+    """The texts of all tables of a kind, by name."""
+    return {each["name"]: each["body"] for each in rows(c, "select name, body from rule_tables where kind = ?", [kind])}
+
+
+def every(c: Connection, kind: str) -> list[RuleTable]:
+    """All tables of a kind, oldest first."""
+    sql = "select kind, name, family, published, published_by from rule_tables where kind = ? order by published, name"
+    return [RuleTable(**each) for each in rows(c, sql, [kind])]

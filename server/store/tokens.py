@@ -1,0 +1,55 @@
+"""Tokens of a person's own programs. Only the SHA-256 of a token is kept, so a copy of the database opens nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.db import Connection, row, rows
+
+
+@dataclass(frozen=True)
+class Token:
+    """What a token may do, for whom and until when (milliseconds); never the token itself."""
+
+    id: str
+    person: str
+    label: str
+    roles: str
+    created: int
+    expires: int
+    used: int | None
+    revoked: int | None
+
+
+_PLAIN = "id, person, label, roles, created, expires, used, revoked"
+
+
+def add(w: Connection, token: Token, token_hash: bytes) -> None:
+    """Keep a new token."""
+    w.execute(
+        "insert into tokens (id, token_hash, person, label, roles, created, expires) values (?, ?, ?, ?, ?, ?, ?)",
+        [token.id, token_hash, token.person, token.label, token.roles, token.created, token.expires],
+    )
+
+
+def live(c: Connection, token_hash: bytes, *, at: int) -> Token | None:
+    """The token with this hash, if it is neither expired nor revoked."""
+    sql = f"select {_PLAIN} from tokens where token_hash = ? and expires > ? and revoked is null"  # noqa: S608
+    found = row(c, sql, [token_hash, at])
+    return Token(**found) if found else None
+
+
+def touch(w: Connection, id_: str, *, at: int) -> None:
+    """Note that a token was used."""
+    w.execute("update tokens set used = ? where id = ?", [at, id_])
+
+
+def revoke(w: Connection, id_: str, *, at: int) -> None:
+    """End a token; the first time counts."""
+    w.execute("update tokens set revoked = coalesce(revoked, ?) where id = ?", [at, id_])
+
+
+def of_person(c: Connection, person: str) -> list[Token]:
+    """All tokens of a person, oldest first."""
+    sql = f"select {_PLAIN} from tokens where person = ? order by created, id"  # noqa: S608
+    return [Token(**each) for each in rows(c, sql, [person])]

@@ -1,0 +1,173 @@
+"""Form versions from draft to retired, and the results of made-up interviews with a draft. The flows decide who may do
+what; the table itself refuses to change what was approved. Tablets name a version by the hash of what was signed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from server.db import Connection, row, rows
+
+IN_USE = ("published", "closing", "retired")
+"""The states of a version that tablets may have on board."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version without its bytes. `sha` names what is signed; `author` and `reviewer` are accounts.
+
+    `source` says whether its source package is here: a bundle that was signed elsewhere comes without.
+    """
+
+    id: int
+    form: str
+    version: str
+    channel: str
+    sha: str
+    state: str
+    author: str
+    reviewer: str
+    indicator_set: str
+    policy: str
+    validated: str
+    reason: str
+    created: int
+    changed: int
+    source: bool
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What is compiled of a source package: its names, its hash, and the bytes of both. `body` is not signed yet."""
+
+    form: str
+    version: str
+    channel: str
+    sha: str
+    indicator_set: str
+    policy: str
+    body: bytes
+    source: bytes | None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came out of a made-up interview with a draft; never what was answered. `fired` counts indicators."""
+
+    outcome: str
+    tier: str
+    queue_kinds: str
+    fired: int
+    at: int
+    by: str
+
+
+_PLAIN = (
+    "id, form, version, channel, sha, state, author, reviewer, indicator_set, policy, validated, reason, created,"
+    " changed, source is not null as source"
+)
+
+
+def _of(found: dict[str, object] | None) -> Version | None:
+    return Version(**{**found, "source": bool(found["source"])}) if found else None  # type: ignore[arg-type]
+
+
+def add(w: Connection, draft: Draft, *, state: str, author: str, at: int) -> int:
+    """Keep a new version; return its number. sqlite3.IntegrityError when there is one of this name on this channel."""
+    values = {**asdict(draft), "state": state, "author": author, "created": at, "changed": at}
+    names, places = ", ".join(values), ", ".join("?" * len(values))
+    done = w.execute(f"insert into versions ({names}) values ({places})", [*values.values()])  # noqa: S608
+    assert done.lastrowid is not None
+    return done.lastrowid
+
+
+def replace(w: Connection, id_: int, draft: Draft, *, at: int) -> None:
+    """Put other bytes in the place of a draft; what was tried with the former ones goes."""
+    w.execute(
+        "update versions set sha = ?, indicator_set = ?, policy = ?, body = ?, source = ?, validated = '', reason = '',"
+        " changed = ? where id = ? and state = 'draft'",
+        [draft.sha, draft.indicator_set, draft.policy, draft.body, draft.source, at, id_],
+    )
+    forget_trials(w, id_)
+
+
+def discard(w: Connection, id_: int) -> None:
+    """Throw a draft away, with what was tried with it."""
+    w.execute("delete from versions where id = ? and state = 'draft'", [id_])
+
+
+def move(w: Connection, id_: int, *, state: str, at: int, reason: str = "") -> None:
+    """Note that a version is in another state, and why."""
+    w.execute("update versions set state = ?, reason = ?, changed = ? where id = ?", [state, reason, at, id_])
+
+
+def sign(w: Connection, id_: int, body: bytes, *, reviewer: str = "", validated: str | None = None) -> None:
+    """Keep the bytes with other signatures, and what ODK Validate said of them."""
+    w.execute(
+        "update versions set body = ?, reviewer = ?, validated = coalesce(?, validated) where id = ?",
+        [body, reviewer, validated, id_],
+    )
+
+
+def get(c: Connection, id_: int) -> Version | None:
+    """One version by its number."""
+    return _of(row(c, f"select {_PLAIN} from versions where id = ?", [id_]))  # noqa: S608
+
+
+def named(c: Connection, form: str, version: str, channel: str) -> Version | None:
+    """One version by its name."""
+    sql = f"select {_PLAIN} from versions where form = ? and version = ? and channel = ?"  # noqa: S608
+    return _of(row(c, sql, [form, version, channel]))
+
+
+def every(c: Connection, form: str | None = None) -> list[Version]:
+    """All versions, or those of one form, oldest first."""
+    where = "where form = ?" if form is not None else ""
+    found = rows(c, f"select {_PLAIN} from versions {where} order by id", [form] if form is not None else [])  # noqa: S608
+    return [version for each in found if (version := _of(each)) is not None]
+
+
+def signed(c: Connection, id_: int) -> bytes:
+    """The compiled bytes of a version with the signatures so far."""
+    found = row(c, "select body from versions where id = ?", [id_])
+    assert found is not None, "the version was looked up before"
+    return bytes(found["body"])
+
+
+def source(c: Connection, id_: int) -> bytes | None:
+    """The source package of a version, where it is here."""
+    found = row(c, "select source from versions where id = ?", [id_])
+    return found["source"] if found else None
+
+
+def body(c: Connection, form: str, sha: str) -> bytes | None:
+    """The signed bytes of a version that is or was in use, if there is one of this form by that hash."""
+    sql = "select body from versions where sha = ? and form = ? and state in ('published', 'closing', 'retired')"
+    found = row(c, sql, [sha, form])
+    return found["body"] if found else None
+
+
+def standing(c: Connection, sha: str) -> str:
+    """The state of a version that is or was in use; blank for any other."""
+    sql = "select state from versions where sha = ? and state in ('published', 'closing', 'retired')"
+    found = row(c, sql, [sha])
+    return str(found["state"]) if found else ""
+
+
+def try_out(w: Connection, id_: int, trial: Trial) -> None:
+    """Keep what came out of a made-up interview with a draft."""
+    values = [trial.outcome, trial.tier, trial.queue_kinds, trial.fired, trial.at, trial.by]
+    w.execute(
+        "insert into trials (version, outcome, tier, queue_kinds, fired, at, by) values (?, ?, ?, ?, ?, ?, ?)",
+        [id_, *values],
+    )
+
+
+def trials(c: Connection, id_: int) -> list[Trial]:
+    """What came out of the made-up interviews with a draft, oldest first."""
+    sql = "select outcome, tier, queue_kinds, fired, at, by from trials where version = ? order by id"
+    return [Trial(**each) for each in rows(c, sql, [id_])]
+
+
+def forget_trials(w: Connection, id_: int) -> None:
+    """Throw away what came out of the made-up interviews with a draft."""
+    w.execute("delete from trials where version = ?", [id_])
