@@ -7,8 +7,6 @@ whitelist.py, codes and advice are in advice.py.
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 
-from elementpath import XPathToken
-
 from screening_forms import places, translations
 from screening_forms.advice import NOT_BLOCKING, problem, suggest
 from screening_forms.calculates import FACTS
@@ -19,12 +17,14 @@ from screening_forms.expressions import (
     COMPARISONS,
     NO_ANSWERS,
     ExpressionError,
+    Token,
     comparisons,
     parse,
     parse_when,
     parts,
 )
 from screening_forms.indicators import PROFILES
+from screening_forms.language_checks import check_recordings, check_translations
 from screening_forms.policy import CONSENT_POLICIES
 from screening_forms.shelf import SHIPPED, Shelf
 from screening_forms.subject import RouteVocabulary, Subject
@@ -272,7 +272,7 @@ def check_expressions(subject: Subject) -> Iterator[FormProblem]:
             yield error.at(row, column)
 
 
-def _is_condition(token: XPathToken) -> bool:
+def _is_condition(token: Token) -> bool:
     """Whether it is made of comparisons alone: engines differ on which other values are true."""
     if token.symbol in ("and", "or", "(", "not"):
         return all(_is_condition(part) for part in token)
@@ -358,26 +358,6 @@ def _route_choices(subject: Subject, row: Row, field: str) -> Iterator[FormProbl
             yield problem("route.outside_vocabulary", choice, "name", name, field, **suggest(name, codes))
 
 
-def check_translations(subject: Subject) -> Iterator[FormProblem]:
-    """Every text is there in every language the form names, with its references, in the official spelling."""
-    # A language that is none of ours is named by `check_settings`.
-    for lang in filter(translations.FALLBACK.__contains__, translations.languages(subject.workbook)):
-        texts = translations.resolve(subject.workbook, lang, subject.shelf)
-        if all(text.state == "fallback" for text in texts.values()):
-            yield problem("translation.none", subject.settings, "languages", lang)
-            continue
-        loans = translations.loans(lang, subject.shelf)
-        for entry in translations.extract(subject.workbook):
-            row, column = Row(entry.sheet, entry.row, {}), f"{entry.part}::{LANGUAGES[lang]}"
-            text = texts[entry.context]
-            if text.state == "fallback":
-                yield problem("translation.missing", row, column, lang, entry.context)
-            elif wrong := translations.spelling(text.text, lang, loans):
-                yield problem("translation.spelling", row, column, lang, entry.context, ", ".join(wrong))
-            if text.stale:
-                yield problem("translation.stale", row, column, lang, entry.context)
-
-
 CHECKS: tuple[Callable[[Subject], Iterator[FormProblem]], ...] = (
     check_settings,
     check_forbidden_settings,
@@ -398,4 +378,5 @@ CHECKS: tuple[Callable[[Subject], Iterator[FormProblem]], ...] = (
     check_route,
     check_cases,
     check_translations,
+    check_recordings,
 )

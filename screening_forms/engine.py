@@ -7,7 +7,7 @@ JavaRosa (the engine inside ODK Collect) reads it; where the two could differ th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from xml.etree.ElementTree import Element, ParseError, SubElement, tostring
@@ -28,6 +28,7 @@ cost some 130 bytes: the difference between one padding bucket and the next."""
 
 Answer = str | int | list[str]
 
+_BLANK = ("", None, [])
 _INTEGER = re.compile(r"-?\d{1,9}", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _UNPRINTABLE = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -66,6 +67,7 @@ class Engine:
         self.form = form
         self.nodes = {node.name: node for node in form.nodes}
         self.questions = tuple(node for node in form.nodes if node.is_question)
+        self._answerable = {node.name: node for node in form.nodes if node.type in _READ}
         self._evaluate, self._offers = generate.functions(form)
 
     def run(self, answers: Mapping[str, Answer]) -> Filled:
@@ -73,7 +75,7 @@ class Engine:
         an answer to a question that was not to be asked."""
         texts = self._texts(answers)
         filled, refused = self._fill(texts)
-        for name in texts:
+        for name in texts if len(filled.answers) < len(texts) else ():
             if name not in filled.answers:
                 raise AnswerError(name, _WHY["irrelevant"])
         for name, why in refused.items():
@@ -104,12 +106,16 @@ class Engine:
         return tuple(question.choices[code] for code in codes)
 
     def _fill(self, texts: Mapping[str, str]) -> tuple[Filled, dict[str, str]]:
-        relevant, values, broken, filtered, required = self._evaluate(texts)
+        relevant, values, missing, broken, filtered = self._evaluate(texts)
+        kept = {name: text for name, text in texts.items() if name in relevant}
+        return Filled(kept, values, relevant, tuple(missing)), self._why(broken, filtered)
+
+    def _why(self, broken: Sequence[str], filtered: Sequence[str]) -> dict[str, str]:
+        if not broken and not filtered:
+            return {}
         why = {name: self.nodes[name].constraint_message.get("es") or _WHY["constraint"] for name in broken}
         why |= dict.fromkeys(filtered, _WHY["filtered"])
-        kept = {name: text for name, text in texts.items() if name in relevant}
-        missing = tuple(name for name in self.nodes if name in required and not values[name])
-        return Filled(kept, values, relevant, missing), {name: why[name] for name in self.nodes if name in why}
+        return {name: why[name] for name in self.nodes if name in why}
 
     def instance(self, filled: Filled, *, prune: bool = True) -> bytes:
         """Write OpenRosa instance XML. Pruned, it has what was answered and `SEALED`; otherwise every relevant node,
@@ -170,11 +176,13 @@ class Engine:
     def _texts(self, answers: Mapping[str, Answer]) -> dict[str, str]:
         texts = {}
         for name, value in answers.items():
-            node = self.nodes.get(name)
-            if node is None or node.type in ("group", "calculate"):
+            node = self._answerable.get(name)
+            if node is None:
                 raise AnswerError(name, _WHY["unknown"])
-            if value not in ("", None, []):
-                texts[name] = _canonical(node, value)
+            if value not in _BLANK:
+                text = texts[name] = _READ[node.type](node, value)
+                if not text:
+                    raise AnswerError(name, _WHY[node.type])
         return texts
 
 
@@ -184,38 +192,42 @@ def load(compiled: str) -> Engine:
     return Engine(xform.read(compiled))
 
 
-def _canonical(node: Node, value: Answer) -> str:
-    """Return the answer as XForms writes it; raises AnswerError if the question does not take it."""
-    if node.type == "select_multiple":
-        codes = value.split() if isinstance(value, str) else value
-        chosen = [code for code in node.choices if isinstance(codes, list) and code in codes]
-        if not isinstance(codes, list) or len(chosen) != len(codes):
-            raise AnswerError(node.name, _WHY["select_multiple"])
-        return " ".join(chosen)
-    text = str(value) if isinstance(value, str | int) else ""
-    if isinstance(value, bool) or not _ACCEPTS[node.type](node, text):
-        raise AnswerError(node.name, _WHY[node.type])
-    return str(int(text)) if node.type == "integer" else text
+def _plain(value: Answer) -> str:
+    return value if isinstance(value, str) else str(value) if type(value) is int else ""
 
 
-def _is_time(text: str) -> bool:
+def _one(node: Node, value: Answer) -> str:
+    text = _plain(value)
+    return text if text in node.choices else ""
+
+
+def _some(node: Node, value: Answer) -> str:
+    codes = value if isinstance(value, list) else _plain(value).split()
+    chosen = [code for code in node.choices if code in codes]
+    return " ".join(chosen) if len(chosen) == len(codes) else ""
+
+
+def _time(_: Node, value: Answer) -> str:
+    text = _plain(value)
     try:
         datetime.fromisoformat(text)
     except ValueError:
-        return False
-    return True
+        return ""
+    return text
 
 
-_ACCEPTS: Mapping[str, Callable[[Node, str], bool]] = {
-    "select_one": lambda node, text: text in node.choices,
-    "integer": lambda _, text: bool(_INTEGER.fullmatch(text)),
-    "date": lambda _, text: bool(_DATE.fullmatch(text)) and _is_time(text),
-    "text": lambda _, text: bool(text) and not _UNPRINTABLE.search(text),
-    "acknowledge": lambda _, text: text == "OK",
-    "note": lambda _, __: False,
-    "start": lambda _, text: _is_time(text),
-    "end": lambda _, text: _is_time(text),
+_READ: Mapping[str, Callable[[Node, Answer], str]] = {
+    "select_one": _one,
+    "select_multiple": _some,
+    "integer": lambda _, value: str(int(text)) if _INTEGER.fullmatch(text := _plain(value)) else "",
+    "date": lambda node, value: _time(node, value) if _DATE.fullmatch(_plain(value)) else "",
+    "text": lambda _, value: "" if _UNPRINTABLE.search(text := _plain(value)) else text,
+    "acknowledge": lambda _, value: "OK" if value == "OK" else "",
+    "note": lambda _, __: "",
+    "start": _time,
+    "end": _time,
 }
+"""An answer as XForms writes it, by the type of its question; nothing if the question does not take it."""
 
 
 def _drop_empty(element: Element) -> None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-
-from elementpath import ElementPathError, XPath1Parser, XPathToken
+from functools import lru_cache
 
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.workbook import Row
@@ -22,25 +21,40 @@ LITERALS = ("(string)", "(integer)", "(decimal)")
 NO_ANSWERS = ("no_answer", "does_not_know")
 """Choices that leave the question open; blank is the third way of not answering."""
 
-_SYMBOLS = ("(start)", "(end)", "(name)", "(invalid)", "(unknown)", "(float)", "(", ")", ",", ".", "$", *LITERALS)
-_REFERENCE = re.compile(r"""('[^']*'|"[^"]*")|\$\{\s*([^\d\W][\w.-]*)\s*\}|/[\w.-]+(?:/[\w.-]+)*/([^\d\W][\w.-]*)""")
+_NAME = r"[^\d\W][\w.-]*"
+_WORD = re.compile(
+    r"""(?P<string>'[^']*'|"[^"]*")"""
+    rf"|\$\{{\s*(?P<asked>{_NAME})\s*\}}|/(?:[\w.-]+/)+(?P<node>{_NAME})(?![\w./-])"
+    rf"|(?P<decimal>\d{{1,9}}\.\d{{1,9}})(?![\w.])|(?P<integer>\d{{1,9}})(?![\w.])|(?P<name>{_NAME})"
+    r"|(?P<mark><=|>=|!=|[=<>+(),.-])|(?P<strange>\S)"
+)
+_BINDING = {"or": 1, "and": 2, **dict.fromkeys(COMPARISONS, 3), "+": 4, "-": 4}
+_SIGN = 5
+_ARGUMENTS = {"not": 1, "true": 0, "false": 0, "if": 3, "selected": 2, "count-selected": 1}
+_DEEPEST = 80
+"""Python, which an expression becomes, gives up at some two hundred parentheses in one another."""
 
 
-class FormsParser(XPath1Parser):
-    """XPath 1.0 cut down to what we understand, plus XForms' own functions."""
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An expression, or a part of one, with its own parts.
 
-    symbol_table = {  # noqa: RUF012 (elementpath's own way of saying what a parser knows)
-        symbol: token
-        for symbol, token in XPath1Parser.symbol_table.items()
-        if symbol in (*_SYMBOLS, *OPERATORS, *FUNCTIONS)
-    }
+    `symbol` is an operator, a function, `(`, `.`, `$` (a question, which `value` names), `(name)` (a column) or one of
+    `LITERALS`. A chain of one and the same `and`, `or` or `+` is one token, however many parts it has.
+    """
 
+    symbol: str
+    value: str = ""
+    parts: tuple[Token, ...] = ()
 
-# Only new symbols may be registered: registering a known one would change elementpath's own parser for everybody.
-FormsParser.function("if", nargs=3, sequence_types=("item()?",) * 4)
-FormsParser.function("selected", nargs=2, sequence_types=("item()?",) * 3)
-FormsParser.function("count-selected", nargs=1, sequence_types=("item()?",) * 2)
-FormsParser.build()
+    def __iter__(self) -> Iterator[Token]:
+        return iter(self.parts)
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __getitem__(self, number: int) -> Token:
+        return self.parts[number]
 
 
 class ExpressionError(ValueError):
@@ -55,13 +69,12 @@ class ExpressionError(ValueError):
         return FormProblem(row.sheet, row.number, column, self.code, self.advice_es, self.advice_en)
 
 
-def parse(text: str) -> XPathToken:
+@lru_cache(maxsize=4096)
+def parse(text: str) -> Token:
     """Parse an expression; `${name}` of a workbook and `/data/group/name` of a compiled form are the same reference."""
-    plain = _REFERENCE.sub(lambda found: found[1] or f" $ {found[2] or found[3]} ", text)
-    parser = FormsParser()
     try:
-        return super(XPath1Parser, parser).parse(plain)  # not XPath1Parser.parse: it would evaluate as well
-    except (ElementPathError, SyntaxError, RecursionError) as error:
+        return _Reading(text).whole()
+    except SyntaxError as error:
         raise ExpressionError(
             "expression.syntax",
             f"no se entiende «{text}»; se puede usar: {' '.join(OPERATORS)} y {' '.join(FUNCTIONS)}",
@@ -69,32 +82,107 @@ def parse(text: str) -> XPathToken:
         ) from error
 
 
-def parts(token: XPathToken) -> Iterator[XPathToken]:
-    """Yield the expression and every part of it; what stands behind a `$` is a question's name and no part."""
+class _Reading:
+    """One expression while it is read, word by word: operators bind as in XPath 1.0."""
+
+    def __init__(self, text: str) -> None:
+        found = ((match.lastgroup or "", match[match.lastgroup or 0]) for match in _WORD.finditer(text))
+        self.words = [*found, ("end", "")][::-1]
+        self.depth = 0
+
+    def whole(self) -> Token:
+        token = self._expression(0)
+        self._take("")
+        return token
+
+    def _expression(self, binding: int) -> Token:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise SyntaxError("too much in one another")
+        left = self._operand()
+        while (stronger := _BINDING.get(self._operator(), 0)) > binding:
+            symbol, right = self.words.pop()[1], self._expression(stronger)
+            if left.symbol in COMPARISONS and symbol in COMPARISONS:
+                raise SyntaxError("a comparison of comparisons")
+            chained = left.parts if left.symbol == symbol and symbol in ("and", "or", "+") else (left,)
+            left = Token(symbol, parts=(*chained, right))
+        self.depth -= 1
+        return left
+
+    def _operator(self) -> str:
+        kind, word = self.words[-1]
+        return word if kind in ("mark", "name") else ""
+
+    def _operand(self) -> Token:
+        kind, word = self.words.pop()
+        if kind == "string":
+            return Token("(string)", word[1:-1])
+        if kind in ("asked", "node"):
+            return Token("$", word)
+        if kind == "integer":
+            return Token("(integer)", str(int(word)))
+        if kind == "decimal":
+            return Token("(decimal)", word)
+        if kind == "name" and self.words[-1][1] == "(":
+            return Token(word, parts=self._arguments(word))
+        if kind == "name" and word not in OPERATORS:
+            return Token("(name)", word)
+        if word == ".":
+            return Token(".")
+        if word == "-":
+            return Token("-", parts=(self._expression(_SIGN),))
+        if word == "(":
+            inside = self._expression(0)
+            self._take(")")
+            return Token("(", parts=(inside,))
+        raise SyntaxError(f"unexpected {word!r}" if word else "it ends too early")
+
+    def _arguments(self, function: str) -> tuple[Token, ...]:
+        if function not in FUNCTIONS:
+            raise SyntaxError(f"unknown function {function!r}")
+        self._take("(")
+        found = []
+        while self.words[-1][1] != ")":
+            if found:
+                self._take(",")
+            found.append(self._expression(0))
+        self._take(")")
+        if len(found) != _ARGUMENTS.get(function, max(len(found), 2)):
+            raise SyntaxError(f"{function}() takes another number of arguments")
+        return tuple(found)
+
+    def _take(self, wanted: str) -> None:
+        word = self.words.pop()[1]
+        if word != wanted:
+            raise SyntaxError(f"{wanted or 'its end'!r} expected, found {word or 'its end'!r}")
+
+
+def parts(token: Token) -> Iterator[Token]:
+    """Yield the expression and every part of it."""
     yield token
-    for part in token if token.symbol != "$" else ():
+    for part in token:
         yield from parts(part)
 
 
-def references(token: XPathToken) -> Iterator[str]:
+def references(token: Token) -> Iterator[str]:
     """Yield every question that is referred to, in order of appearance."""
-    return (str(part.value) for part in parts(token) if part.symbol == "$")
+    return (part.value for part in parts(token) if part.symbol == "$")
 
 
-def comparisons(token: XPathToken) -> Iterator[tuple[str, str]]:
+def comparisons(token: Token) -> Iterator[tuple[str, str]]:
     """Yield every question and the text that it is held against, as in `${q} = 'yes'` or `selected(${q}, 'yes')`."""
     for part in parts(token):
         if part.symbol in ("=", "!=", "selected"):
-            sides = {side.symbol: str(side.value) for side in part}
+            sides = {side.symbol: side.value for side in part}
             if sides.keys() == {"$", "(string)"}:
                 yield sides["$"], sides["(string)"]
 
 
-def write(token: XPathToken, atom: Callable[[XPathToken], str] | None = None) -> str:
+def write(token: Token, atom: Callable[[Token], str] | None = None) -> str:
     """Write an expression as XLSForm text. With `atom`, whatever is not `and`, `or` or parentheses is written by it."""
     symbol = token.symbol
     if symbol in ("and", "or"):
-        return f"{write(token[0], atom)} {symbol} {write(token[1], atom)}"
+        return f" {symbol} ".join(write(part, atom) for part in token)
     if symbol == "(":
         return f"({write(token[0], atom)})"
     if atom is not None:
@@ -102,22 +190,22 @@ def write(token: XPathToken, atom: Callable[[XPathToken], str] | None = None) ->
     if symbol == "$":
         return f"${{{token.value}}}"
     if symbol == "(string)":
-        return f'"{token.value}"' if "'" in str(token.value) else f"'{token.value}'"
+        return f'"{token.value}"' if "'" in token.value else f"'{token.value}'"
     if symbol in FUNCTIONS:
         return f"{symbol}({', '.join(write(part) for part in token)})"
-    if len(token) == 2:
-        return f"{write(token[0])} {symbol} {write(token[1])}"
-    return symbol + write(token[0]) if len(token) else str(token.value)
+    if len(token) > 1:
+        return f" {symbol} ".join(map(write, token))
+    return symbol + write(token[0]) if len(token) else token.value or symbol
 
 
-def possible(token: XPathToken, unknown: Callable[[str], str | None]) -> str:
+def possible(token: Token, unknown: Callable[[str], str | None]) -> str:
     """Write an expression with every open question counted as a yes: each comparison may also hold by not knowing.
 
     `unknown` names the node that is '1' while a question is open, or None if it never is. Whatever is under a `not`
     is one comparison: it may hold as soon as any question in it is open.
     """
 
-    def atom(part: XPathToken) -> str:
+    def atom(part: Token) -> str:
         nodes = filter(None, map(unknown, dict.fromkeys(references(part))))
         terms = [write(part), *(f"${{{node}}} = '1'" for node in nodes)]
         return f"({' or '.join(terms)})" if len(terms) > 1 else terms[0]
@@ -138,7 +226,7 @@ class Atom:
 class When:
     """A row's condition in the sheet `indicators`, as a tree and as the comparisons in it."""
 
-    token: XPathToken
+    token: Token
     atoms: tuple[Atom, ...]
 
     @property
@@ -164,7 +252,7 @@ def parse_when(row: Row, *, fact: bool = False, column: str = "when") -> When:
     problems: list[FormProblem] = []
     atoms: list[Atom] = []
 
-    def check(part: XPathToken) -> str:
+    def check(part: Token) -> str:
         try:
             atoms.append(_atom(part, fact))
         except ExpressionError as error:
@@ -181,7 +269,7 @@ def parse_when(row: Row, *, fact: bool = False, column: str = "when") -> When:
     return When(token, tuple(atoms))
 
 
-def _atom(token: XPathToken, fact: bool) -> Atom:
+def _atom(token: Token, fact: bool) -> Atom:
     symbol = token.symbol
     if symbol in ("not", "!="):
         raise ExpressionError(
@@ -201,7 +289,7 @@ def _atom(token: XPathToken, fact: bool) -> Atom:
             f"«{write(token)}»: compare una pregunta ${{...}} (a la izquierda) con un valor fijo (a la derecha)",
             f"'{write(token)}': compare one question ${{...}} (left) with one fixed value (right)",
         )
-    atom = Atom(str(token[0].value), symbol, str(token[1].value))
+    atom = Atom(token[0].value, symbol, token[1].value)
     if not fact and atom.value in ("", *NO_ANSWERS):
         raise ExpressionError(
             "when.open_answer",

@@ -17,7 +17,6 @@ from zipfile import ZipFile
 import openpyxl
 import polib
 import pytest
-from elementpath import XPathToken
 from form_material import CATALOGUE_FORMS, SMALL, compiled, walk, wishes
 from pyxform.xls2json_backends import md_table_to_workbook
 
@@ -83,7 +82,7 @@ def test_a_spreadsheet_and_markdown_tables_compile_to_the_same_bytes(tmp_path: P
     assert uploaded.to_bytes() == compiled("small").to_bytes()
 
 
-def is_condition(token: XPathToken) -> bool:
+def is_condition(token: expressions.Token) -> bool:
     """Whether the expression's value is a truth value, in any branch."""
     if token.symbol == "(":
         return is_condition(token[0])
