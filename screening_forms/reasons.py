@@ -6,7 +6,7 @@ Called by scoring. No sentence here may say that somebody is a victim, and none 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from screening_forms.dimensions import BRIGHT_LINES, PROFIT, SEEN, UNCOUNTED, Bounds
+from screening_forms.dimensions import BRIGHT_LINES, CODE, PROFIT, SEEN, UNCOUNTED, Bounds
 from screening_forms.indicators import Indicator, IndicatorSet
 from screening_forms.policy import Policy, PolicyRow
 
@@ -156,6 +156,10 @@ def _rule(found: Findings, row: PolicyRow) -> str:
         known = RULE_WORDS.get(name) or DIMENSION_WORDS.get(name) or (indicator.label_es if indicator else name)
         return known.lower()
 
+    if row.condition.op == "or":
+        signs = [part.name for part in row.condition.parts if CODE.fullmatch(part.name)]
+        if seen := [words(name) for name in signs if name in found.fired]:
+            return f"al menos una de {len(signs)} señales: {'; '.join(seen)}"
     text = row.condition.write(words).replace(" and ", " y ").replace(" or ", " o ")
     return text if row.condition.op == "name" else text[1:-1]
 

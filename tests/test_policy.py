@@ -9,7 +9,7 @@ from screening_forms.shelf import SHIPPED
 
 HEADING = ",".join(policy.TABLE.columns)
 ROWS = (
-    "outcome,D4 and X.01,positive,T1,,,,s,p",
+    "outcome,D4 and X.01 or F2 and any_O or any_P,positive,T1,,,,s,p",
     "outcome,always,negative,none,,,,s,p",
     "undecided,always,review,T4,,,,s,p",
     "referral,T1 and consent,,,prompt,child protection,note,s,p",
@@ -55,8 +55,8 @@ def test_the_shipped_policies_are_whole_and_survive_the_bundle(name: str) -> Non
     shipped = SHIPPED.policy(name)
     assert policy.from_dict(shipped.as_dict()) == shipped
     assert all(shipped.step(step)[-1].when == "always" for step in policy.NAMES)
-    named = {name for row in shipped.rows for name in row.condition.names()}
-    assert {name for name in named if "." in name} == {"X.01", "X.02", "X.03"}
+    codes = {code for name in SHIPPED.indicator_sets for code in SHIPPED.indicator_set(name).indicators}
+    assert {name for name in shipped.names("outcome") if "." in name} <= codes
 
 
 def test_a_right_table_is_read_in_order() -> None:
@@ -72,6 +72,7 @@ def test_a_right_table_is_read_in_order() -> None:
         (0, "outcome,D4 andd D1,positive,T1,,,,s,p", "bad_when", "when"),
         (0, "outcome,not(D4),positive,T1,,,,s,p", "bad_when", "when"),
         (0, "outcome,D7,positive,T1,,,,s,p", "unknown_name", "when"),
+        (0, "outcome,any_X,positive,T1,,,,s,p", "unknown_name", "when"),
         (0, "outcome,D4 and consent,positive,T1,,,,s,p", "unknown_name", "when"),
         (0, "outcome,D4,positve,T1,,,,s,p", "bad_value", "outcome"),
         (0, "outcome,D4,positive,T9,,,,s,p", "bad_value", "tier"),
@@ -102,5 +103,7 @@ def test_all_wrong_rows_are_named_at_once() -> None:
 def test_missing_columns_and_unknown_policies_are_named() -> None:
     with pytest.raises(FormError, match="urgency"):
         policy.parse("t", HEADING.replace(",urgency", "") + "\n")
+    with pytest.raises(FormError, match="tiers"):
+        policy.parse("t", HEADING.replace(",tier,", ",tiers,") + "\n")
     with pytest.raises(FormError, match="pe_adult_2026_1"):
         SHIPPED.policy("pe_adult")
