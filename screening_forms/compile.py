@@ -9,8 +9,10 @@ import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from pyxform.builder import create_survey_element_from_dict
 from pyxform.errors import PyXFormError
-from pyxform.xls2xform import convert
+from pyxform.xls2json import workbook_to_json
+from pyxform.xls2json_backends import get_xlsform
 
 from screening_forms import calculates, cases, checks, engine, padding, places, policy, translations
 from screening_forms.compiled import DRAFT_MARK, CompiledForm
@@ -120,7 +122,9 @@ def _xform(workbook: Workbook, texts: Texts, score: calculates.Calculates, conse
     sheets = {"survey": survey, "choices": choices, "settings": [settings]}
     headers = {f"{name}_header": [dict.fromkeys(key for row in rows for key in row)] for name, rows in sheets.items()}
     try:
-        return str(convert({**sheets, **headers}, warnings=[]).xform)
+        # `pyxform.convert` does this too, but writes the XForm into a file on its way; uploads are compiled without any.
+        content = workbook_to_json(workbook_dict=get_xlsform({**sheets, **headers}), warnings=[])
+        return f'<?xml version="1.0"?>{create_survey_element_from_dict(content).xml().toxml()}'
     except PyXFormError as error:
         raise _problem("compile.pyxform", f"pyxform no lo acepta: {error}", f"pyxform refuses it: {error}") from error
 

@@ -1,0 +1,70 @@
+"""What a broken reader might be made to do by the bytes it reads; test_apart.py has each done in the process apart."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from screening_forms.apart import Progress
+
+Options = Mapping[str, Any]
+
+
+def _tried(attempt: Callable[[], object]) -> str:
+    try:
+        attempt()
+    except OSError as error:
+        return type(error).__name__ + f" {error.errno}"
+    return "it worked"
+
+
+def open_things(_: bytes, options: Options, __: Progress) -> dict[str, str]:
+    """Try to read, to write, to speak to somebody, to start a program."""
+    return {
+        "read": _tried(lambda: Path(options["file"]).read_bytes()),
+        "write": _tried(lambda: Path(options["file"]).write_bytes(b"x")),
+        "connect": _tried(lambda: socket.create_connection(("127.0.0.1", options["port"]))),
+        "name": _tried(lambda: socket.getaddrinfo("localhost", 80)),
+        "program": _tried(lambda: subprocess.run(["/bin/true"], check=True)),
+    }
+
+
+def environment(_: bytes, __: Options, ___: Progress) -> list[str]:
+    return sorted(os.environ)
+
+
+def echo(content: bytes, options: Options, progress: Progress) -> list[Any]:
+    for done in range(3):
+        progress(done, 3)
+    return [content, dict(options)]
+
+
+def spin(_: bytes, __: Options, ___: Progress) -> None:
+    while True:
+        pass
+
+
+def sleep(_: bytes, __: Options, ___: Progress) -> None:
+    time.sleep(60)
+
+
+def swallow(_: bytes, __: Options, ___: Progress) -> int:
+    return len(bytearray(4 * 2**30))
+
+
+def crash(_: bytes, __: Options, ___: Progress) -> None:
+    os.abort()
+
+
+def stumble(_: bytes, __: Options, ___: Progress) -> None:
+    raise LookupError("a fault of the program")
+
+
+def babble(_: bytes, __: Options, ___: Progress) -> None:
+    os.write(1, b"\xff" * 4096)
+    os._exit(0)

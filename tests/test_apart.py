@@ -1,0 +1,99 @@
+"""Uploads are read in a process apart: it can spend little, it can open nothing, and whatever becomes of it, whoever
+asked gets an answer or a problem with a code."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from form_material import SMALL, compiled
+
+from screening_forms import apart, package
+from screening_forms.apart import Verb, ask
+from screening_forms.errors import FormError
+from sync.route import AUTHOR_FIELDS
+
+OPTIONS = {
+    "name": "form.md",
+    "channel": "training",
+    "route_vocabulary": {field: sorted(codes) for field, codes in AUTHOR_FIELDS.items()},
+}
+Hostile = Callable[..., Any]
+
+
+@pytest.fixture(name="hostile")
+def _hostile(monkeypatch: pytest.MonkeyPatch) -> Hostile:
+    """Ask for something that hostile_verbs.py does."""
+
+    def ask_for(name: str, content: bytes = b"", progress: apart.Progress | None = None, **options: Any) -> Any:
+        monkeypatch.setitem(apart.VERBS, name, Verb(f"tests.hostile_verbs:{name}", seconds=1, megabytes=256))
+        return ask(name, content, options, progress)
+
+    return ask_for
+
+
+def code(hostile: Hostile, name: str) -> str:
+    with pytest.raises(FormError) as refused:
+        hostile(name)
+    assert refused.value.problems[0].advice_es
+    return refused.value.problems[0].code
+
+
+def test_a_form_is_compiled_apart_to_the_same_bytes_as_here() -> None:
+    assert ask("compile", SMALL.encode(), OPTIONS)["compiled"] == compiled("small").to_bytes()
+
+
+def test_a_form_is_checked_apart_and_every_problem_comes_back_with_its_place() -> None:
+    found = ask("check", SMALL.replace("integer | horas", "geopoint | horas").encode(), OPTIONS)
+    assert found["settings"]["form_id"] == "small"
+    assert ("survey", 15, "type", "type.forbidden", True) in {
+        (each["sheet"], each["row"], each["column"], each["code"], each["blocking"]) for each in found["problems"]
+    }
+
+
+def test_what_the_reader_refuses_comes_back_whole() -> None:
+    with pytest.raises(FormError) as here:
+        package.read(b"no table", "form.md")
+    with pytest.raises(FormError) as there:
+        ask("compile", b"no table", OPTIONS)
+    assert there.value.problems == here.value.problems
+
+
+def test_nothing_can_be_opened_there_neither_file_nor_socket_nor_program(hostile: Hostile, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("of somebody else")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        found = hostile("open_things", file=str(secret), port=server.getsockname()[1])
+    assert "it worked" not in found.values(), found
+    assert secret.read_text() == "of somebody else"
+
+
+def test_no_variable_of_the_server_is_known_there(hostile: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHASKI_PASSPHRASE", "of the server")
+    assert [name for name in hostile("environment") if name != "LC_CTYPE"] == []
+
+
+def test_bytes_and_options_go_there_and_come_back_and_progress_is_told(hostile: Hostile) -> None:
+    told: list[tuple[int, int]] = []
+    content = bytes(range(256)) * 4096
+    answer = hostile("echo", content, lambda done, of: told.append((done, of)), why="á", deep={"raw": b"\0"})
+    assert answer == [content, {"why": "á", "deep": {"raw": b"\0"}}]
+    assert told == [(0, 3), (1, 3), (2, 3)]
+
+
+@pytest.mark.parametrize("name", ["spin", "swallow"])
+def test_what_costs_too_much_time_or_memory_is_ended_and_told(hostile: Hostile, name: str) -> None:
+    assert code(hostile, name) == "workbook.too_expensive"
+
+
+def test_a_reader_that_only_waits_is_ended_too(hostile: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "_SLOWEST", 0.5)
+    assert code(hostile, "sleep") == "workbook.too_expensive"
+
+
+@pytest.mark.parametrize("name", ["crash", "stumble", "babble"])
+def test_a_reader_that_breaks_is_a_problem_with_a_code_and_nothing_else(hostile: Hostile, name: str) -> None:
+    assert code(hostile, name) == "workbook.reader_failed"
