@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from xml.etree.ElementTree import Element, ParseError, SubElement, tostring
+from xml.etree.ElementTree import Element, ParseError, tostring
+from xml.sax.saxutils import escape
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
@@ -28,6 +29,7 @@ cost some 130 bytes: the difference between one padding bucket and the next."""
 
 Answer = str | int | list[str]
 
+_UNSEALED = ("calculate", "acknowledge")
 _BLANK = ("", None, [])
 _INTEGER = re.compile(r"-?\d{1,9}", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -61,14 +63,21 @@ class Filled:
 
 
 class Engine:
-    """One compiled form, ready to evaluate. Holds no answers: one engine serves any number of interviews."""
+    """One compiled form, ready to evaluate. Holds no answers: one engine serves any number of interviews.
+
+    `evaluate` is the form's own function (generate.Evaluate), for answers made up as XForms writes them: it asks not
+    whether a question takes them.
+    """
 
     def __init__(self, form: XForm) -> None:
         self.form = form
         self.nodes = {node.name: node for node in form.nodes}
         self.questions = tuple(node for node in form.nodes if node.is_question)
         self._answerable = {node.name: node for node in form.nodes if node.type in _READ}
-        self._evaluate, self._offers = generate.functions(form)
+        self._inner: dict[str, list[Node]] = {}
+        for node in form.nodes:
+            self._inner.setdefault(node.group, []).append(node)
+        self.evaluate, self._offers = generate.functions(form)
 
     def run(self, answers: Mapping[str, Answer]) -> Filled:
         """Evaluate the form. Raises AnswerError on an unknown question, a value that the question does not take, or
@@ -106,7 +115,7 @@ class Engine:
         return tuple(question.choices[code] for code in codes)
 
     def _fill(self, texts: Mapping[str, str]) -> tuple[Filled, dict[str, str]]:
-        relevant, values, missing, broken, filtered = self._evaluate(texts)
+        relevant, values, missing, broken, filtered = self.evaluate(texts)
         kept = {name: text for name, text in texts.items() if name in relevant}
         return Filled(kept, values, relevant, tuple(missing)), self._why(broken, filtered)
 
@@ -121,19 +130,21 @@ class Engine:
         """Write OpenRosa instance XML. Pruned, it has what was answered and `SEALED`; otherwise every relevant node,
         blank ones included, as ODK Collect writes it."""
         form = self.form
-        root = Element(form.root, id=form.form_id, version=form.version)
-        parents = {"": root}
-        for node in form.nodes:
-            parent = parents.get(node.group)
-            if parent is None or node.name not in filled.relevant:
+        root = tostring(Element(form.root, id=form.form_id, version=form.version), encoding="unicode")
+        return f"{root.removesuffix(' />')}>{self._inside('', filled, prune)}</{form.root}>".encode()
+
+    def _inside(self, group: str, filled: Filled, prune: bool) -> str:
+        written = []
+        for node in self._inner[group]:
+            if node.name not in filled.relevant or (prune and node.type in _UNSEALED and node.name not in SEALED):
                 continue
-            if node.type == "group":
-                parents[node.name] = SubElement(parent, node.name)
-            elif not prune or self._kept(node, filled):
-                SubElement(parent, node.name).text = filled.values[node.name] or None
-        if prune:
-            _drop_empty(root)
-        return tostring(root, encoding="unicode").replace(" />", "/>").encode()
+            is_group = node.type == "group"
+            text = self._inside(node.name, filled, prune) if is_group else escape(filled.values[node.name])
+            if text:
+                written.append(f"<{node.name}>{text}</{node.name}>")
+            elif not prune:
+                written.append(f"<{node.name}/>")
+        return "".join(written)
 
     def read_values(self, instance: bytes) -> dict[str, str]:
         """Read every value in an instance, calculates included. Raises AnswerError on anything not of this form."""
@@ -167,11 +178,6 @@ class Engine:
                 raise AnswerError(name, _WHY["text"])
             elif child.text:
                 yield name, child.text
-
-    def _kept(self, node: Node, filled: Filled) -> bool:
-        if node.type in ("calculate", "acknowledge"):
-            return node.name in SEALED
-        return bool(filled.values[node.name])
 
     def _texts(self, answers: Mapping[str, Answer]) -> dict[str, str]:
         texts = {}
@@ -228,10 +234,3 @@ _READ: Mapping[str, Callable[[Node, Answer], str]] = {
     "end": _time,
 }
 """An answer as XForms writes it, by the type of its question; nothing if the question does not take it."""
-
-
-def _drop_empty(element: Element) -> None:
-    for child in list(element):
-        _drop_empty(child)
-        if len(child) == 0 and not child.text:
-            element.remove(child)

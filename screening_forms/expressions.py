@@ -158,10 +158,12 @@ class _Reading:
 
 
 def parts(token: Token) -> Iterator[Token]:
-    """Yield the expression and every part of it."""
-    yield token
-    for part in token:
-        yield from parts(part)
+    """Yield the expression and every part of it, in order of appearance."""
+    waiting = [token]
+    while waiting:
+        part = waiting.pop()
+        yield part
+        waiting.extend(reversed(part.parts))
 
 
 def references(token: Token) -> Iterator[str]:
