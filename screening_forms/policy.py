@@ -27,13 +27,15 @@ URGENCIES = ("immediate", "prompt", "routine", "none")
 QUEUE_KINDS = ("child", "protection", "labour", "review")
 CONSENT_POLICIES = ("person_decides", "duty_to_report")
 
-# Names that a step's `when` may use. Consent and the duty to report are known to the referral step alone: whether a
-# person agrees to a referral must never change what the screening found.
+# Names that a step's `when` may use, beside the codes of indicators in `outcome` and, where certain, in `referral`.
+# Consent and the duty to report are known to the referral step alone: whether a person agrees to a referral must never
+# change what the screening found.
 _FACTS = frozenset({"minor", "danger", "place"})
 NAMES = {
     "outcome": _FACTS | {"any_strong", "always", *ANY_OF, *DIMENSIONS},
     "undecided": _FACTS | {"always"},
-    "referral": _FACTS | {"consent", "duty_to_report", "always", "tier_danger", "tier_child", "T1", "T2", "T3", "T4"},
+    "referral": _FACTS
+    | {*ANY_OF, "consent", "duty_to_report", "always", "tier_danger", "tier_child", "T1", "T2", "T3", "T4"},
 }
 
 _TOKEN = re.compile(r"\s*([()]|[A-Za-z_][A-Za-z0-9_.]*)")
@@ -201,7 +203,7 @@ def _when_problems(row: PolicyRow) -> Iterator[tuple[str, str, str, str]]:
         yield "bad_when", "when", es, en
         return
     for unknown in sorted(used - NAMES[row.step]):
-        if not (row.step == "outcome" and CODE.fullmatch(unknown)):
+        if row.step == "undecided" or not CODE.fullmatch(unknown):
             es, en = f"el paso {row.step} no conoce «{unknown}»", f"the step {row.step} does not know '{unknown}'"
             yield "unknown_name", "when", es, en
 

@@ -48,8 +48,8 @@ URGENCY_WORDS = {
 }
 FACT_WORDS = {
     "danger": "Hay peligro inmediato: esto va antes que cualquier puntaje.",
-    "minor": "La persona tiene menos de 18 años, o su edad está en duda.",
-    "place": "La persona fue encontrada en un bar, un hospedaje, una mina o un campamento.",
+    "minor": "Hay niñas, niños o adolescentes, o la edad está en duda.",
+    "place": "El lugar es un bar, un hospedaje, una mina o un campamento.",
 }
 RULE_WORDS = {
     "always": "en los demás casos",

@@ -124,12 +124,13 @@ _TIER_NAMES = {"danger": "tier_danger", "child": "tier_child"}
 def _decide(found: Findings, policy: Policy, *, duty: bool) -> Decision:
     """Try the rows: the same outcome at both bounds, or a positive at min, stands; anything else stays undecided."""
     # What the policy names and the set does not have is never found, as in the XForm.
-    absent = dict.fromkeys(policy.names("outcome"), False)
-    low = policy.first("outcome", {**absent, **_names(found, found.fired, "low")})
+    absent = dict.fromkeys((*policy.names("outcome"), *policy.names("referral")), False)
+    certain = {**absent, **_names(found, found.fired, "low")}
+    low = policy.first("outcome", certain)
     high = policy.first("outcome", {**absent, **_names(found, (*found.fired, *found.unknown), "high")})
     decided = low if low.outcome in ("positive", high.outcome) else policy.first("undecided", found.facts)
     tiers = {_TIER_NAMES.get(tier, tier): tier == decided.tier for tier in policies.TIERS}
-    referral = policy.first("referral", {**found.facts, **tiers, "duty_to_report": duty})
+    referral = policy.first("referral", {**certain, **tiers, "duty_to_report": duty})
     return Decision(policy, low, high, decided, referral)
 
 

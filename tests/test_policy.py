@@ -12,7 +12,7 @@ ROWS = (
     "outcome,D4 and X.01 or F2 and any_O or any_P,positive,T1,,,,s,p",
     "outcome,always,negative,none,,,,s,p",
     "undecided,always,review,T4,,,,s,p",
-    "referral,T1 and consent,,,prompt,child protection,note,s,p",
+    "referral,T1 and consent or O.01 and any_P,,,prompt,child protection,note,s,p",
     "referral,always,,,none,,note,s,p",
 )
 NAMES = dict.fromkeys("abc", True) | dict.fromkeys("xyz", False)
@@ -82,7 +82,8 @@ def test_a_right_table_is_read_in_order() -> None:
         (3, "referral,T1,,,soon,child,note,s,p", "bad_value", "urgency"),
         (3, "referral,T1,,,prompt,police,note,s,p", "bad_value", "queue_kinds"),
         (3, "referral,T1,,,prompt,child,,s,p", "empty", "guidance"),
-        (3, "referral,X.01,,,prompt,child,note,s,p", "unknown_name", "when"),
+        (2, "undecided,X.01,review,T4,,,,s,p", "unknown_name", "when"),
+        (3, "referral,D4,,,prompt,child,note,s,p", "unknown_name", "when"),
     ],
 )
 def test_a_wrong_row_is_named_with_line_and_column(at: int, row: str, code: str, column: str) -> None:

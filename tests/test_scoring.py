@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screening_forms import engine, workbook
+from screening_forms import engine, policy, workbook
 from screening_forms.compile import compile_form
 from screening_forms.compiled import CompiledForm
 from screening_forms.errors import AnswerError
@@ -243,3 +243,19 @@ def test_the_second_opinion_agrees_with_what_the_form_wrote_on_the_tablet(form: 
 def test_without_consent_there_is_no_score_to_explain(form: CompiledForm) -> None:
     result = explain(form, engine.load(form.xform).run({"peligro": "no", "edad": "30_59"}))
     assert (result.outcome, result.queue_kinds) == ("not_scored", ())
+
+
+def test_what_is_certain_may_open_a_second_desk_and_what_is_not_known_may_not() -> None:
+    heading = "step,when,outcome,tier,urgency,queue_kinds,guidance,source,provenance"
+    rows = (
+        "outcome,X.01 or D5,positive,T1,,,,s,p",
+        "outcome,always,negative,none,,,,s,p",
+        "undecided,always,review,T4,,,,s,p",
+        "referral,T1 and X.01,,,prompt,child protection,both,s,p",
+        "referral,always,,,prompt,protection,one,s,p",
+    )
+    two_desks = policy.parse("two_desks", "\n".join((heading, *rows)))
+    values: Values = {"D5.01": 1, "D5.02": 1}
+    for more, queues in (({"X.01": 1}, ("child", "protection")), ({"X.01": None}, ("protection",))):
+        found = assess({**values, **more}, profile="adult_labour", policy=two_desks, indicator_set=ILO)
+        assert found.queue_kinds == queues
