@@ -143,6 +143,9 @@ class Config:
     enrolment_code_minutes: Annotated[int, Setting("Minutes a one-time enrolment code lives.", _positive)] = 60
     session_minutes: Annotated[int, Setting("Minutes a signed-in person may be idle.", _positive)] = 60
     silent_days: Annotated[int, Setting("Days without a sync that put a tablet on the work list.", _positive)] = 21
+    halt_after: Annotated[
+        int, Setting("Tablets of a ring that refuse a form version, or send broken screenings, to halt it.", _positive)
+    ] = 3
     backup_recipient: Annotated[
         str, Setting("Public half (age1...) of the key that backups are made for.", recipient)
     ] = ""

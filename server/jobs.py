@@ -12,7 +12,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from server import keys
 from server.config import Config
 from server.db import Db
-from server.flows import backup, gaps, people, referrals, retention, silence
+from server.flows import backup, gaps, people, referrals, retention, rollouts, silence
 from server.store import jobs as store
 from server.store.jobs import Run
 
@@ -64,8 +64,14 @@ def back_up(db: Db, config: Config, now: int) -> int:
     return backup.daily(db, config, keys.load(config.keys), now=now) if config.backup_folder else 0
 
 
+def watch_rollouts(db: Db, config: Config, now: int) -> int:
+    """Begin rollouts whose time has come, and halt those that tablets cannot work with."""
+    return rollouts.watch(db, keys.load(config.keys), halt_after=config.halt_after, now=now)
+
+
 JOBS = (
     Job("leases", MINUTE, lapse_leases),
+    Job("rollouts", MINUTE, watch_rollouts),
     Job("silence", HOUR, notice_silence),
     Job("gaps", HOUR, watch_gaps),
     Job("routes", HOUR, erase_routes),

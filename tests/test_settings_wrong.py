@@ -36,6 +36,7 @@ WRONG: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
         (
             "CHASKI_THREADS",
+            "CHASKI_HALT_AFTER",
             "CHASKI_HOURS_IMMEDIATE",
             "CHASKI_HOURS_PROMPT",
             "CHASKI_HOURS_ROUTINE",

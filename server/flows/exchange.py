@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from server.db import Connection, Db
-from server.flows import gaps, intake, orders, publishing
+from server.flows import gaps, intake, orders, publishing, rollouts
 from server.flows.intake import Arrival, Rulebook
 from server.keys import ServerKeys
 from server.problems import Problem
@@ -18,14 +18,17 @@ from server.store import audit, devices, documents, envelopes, meta, statuses, w
 from server.store.audit import SERVER
 from server.store.devices import Device
 from sync import exchange, receipt
+from sync.encoding import canonical
 from sync.exchange import Event, Message, Request, Response
-from sync.keys import VerifyKey
+from sync.keys import VerifyKey, key_id
 from sync.receipt import Item
 from sync.signed import Document
 
 EVENTS_AT_ONCE = 200
 MOST_SKIPPED = 2**20
 """How far a request's number may rise at once: who stole a key must not use the numbers up (SPEC 11.3 rule 1)."""
+NOTHING_ON_BOARD = key_id(canonical({}))
+"""The digest of an empty inventory, which says by itself that a tablet has no form any more (SPEC 11.1)."""
 NUMBER_REFUSED = frozenset({"sync.number_used", "sync.number_skipped"})
 """What a tablet acts on, so the door signs these problems."""
 
@@ -105,8 +108,10 @@ def _hear(w: Connection, dev: str, request: Request, digest: str, generation: st
         registry=request.registry,
         manifest=request.manifest,
     )
-    if request.inventory:
+    if request.inventory or request.inventory_digest == NOTHING_ON_BOARD:
         devices.take_stock(w, dev, request.inventory, at=now)
+    if request.refused:
+        rollouts.refused(w, dev, request.refused, now=now)
     if request.orders:
         orders.hear(w, dev, request.orders, now=now)
     worklist.settle(w, kind="silent", dev=dev, by=SERVER, at=now)

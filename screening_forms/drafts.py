@@ -1,0 +1,57 @@
+"""What a server does with a draft's source package: compile it whole, with the tables that authors published there.
+Only called apart (apart.py); what it hands back is kept, fetched by author and reviewer, and compiled again by each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from screening_forms import checks, package
+from screening_forms.apart import Progress
+from screening_forms.compile import compile_form, examine
+from screening_forms.errors import FormError, FormProblem
+from screening_forms.package import Package
+from screening_forms.shelf import SHIPPED, Shelf
+
+
+def draft(content: bytes, options: Mapping[str, Any], _: Progress) -> dict[str, Any]:
+    """Name every problem and, if none blocks, give the compiled bytes and the source with all that it was compiled of.
+
+    `options`: `channel`, `route_vocabulary`, and the server's own `indicator_sets` and `policies`, name -> CSV.
+    """
+    given = package.read(content)
+    kept = Shelf(options["indicator_sets"], options["policies"])
+    _refuse_names_used_again(given.own, kept.over(SHIPPED))
+    return compiled(replace(given, own=given.own.over(kept)), options)
+
+
+def compiled(found: Package, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer as `draft` does, for a package that is read already."""
+    channel, vocabulary = options["channel"], options["route_vocabulary"]
+    problems = examine(found.workbook, channel=channel, route_vocabulary=vocabulary, shelf=found.shelf)
+    stops = checks.blocking(problems, channel)
+    answer = {
+        "settings": dict(found.workbook.settings),
+        "problems": [{**asdict(each), "blocking": each in stops} for each in problems],
+    }
+    if stops:
+        return answer
+    form = compile_form(found.workbook, channel=channel, route_vocabulary=vocabulary, shelf=found.shelf)
+    return {**answer, "compiled": form.to_bytes(), "source": package.pack(found)}
+
+
+def _refuse_names_used_again(own: Shelf, known: Shelf) -> None:
+    """A name means the same table for ever: whoever changes one gives it another name."""
+    used = [
+        (folder, name)
+        for folder in ("indicator_sets", "policies")
+        for name, text in getattr(own, folder).items()
+        if name in (there := getattr(known, folder)) and text.splitlines() != there[name].splitlines()
+    ]
+    es = "ese nombre ya es de otra tabla, que no cambia: dele un nombre nuevo, con otro número"
+    en = "that name belongs to another table, which never changes: give yours a new name, with another number"
+    if used:
+        raise FormError(
+            [FormProblem(f"{folder}/{name}.csv", 0, "", "table.name_used", es, en) for folder, name in used]
+        )

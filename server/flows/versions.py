@@ -1,0 +1,226 @@
+"""The life of a form version until it is approved: drafted, tried out, submitted, sent back, approved; later closed.
+
+The people's door calls it. Author and reviewer sign on their own machines and hand in a signature; no key of theirs is
+ever here. What each deed needs is said by version_states.csv, and every deed is audited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from server.db import Connection, Db
+from server.flows import publishing, rollouts, workshop
+from server.flows.rollouts import VERSION_MOVES
+from server.flows.workshop import Compiled, Tables
+from server.keys import ServerKeys
+from server.problems import Problem
+from server.store import audit, rule_tables, versions
+from server.store.people import Person
+from server.store.versions import Draft, Trial, Version
+from sync import bundle
+from sync.members import FORM_ID, LABEL, Members
+from sync.signed import Document
+from sync.trust import keys_of
+
+Validate = Callable[[str], str]
+"""Given an XForm, ODK Validate's word on it; a Problem where it refuses the form."""
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """A draft, and what is still to put right with it though it stops nothing."""
+
+    version: Version
+    problems: list[dict[str, Any]]
+
+
+def tables(c: Connection) -> Tables:
+    """The indicator sets and policies that authors published here."""
+    return {
+        "indicator_sets": rule_tables.bodies(c, "indicator_set"),
+        "policies": rule_tables.bodies(c, "policy"),
+    }
+
+
+def draft(db: Db, source: bytes, *, channel: str, person: Person, now: int) -> Drafted:
+    """Keep what a source package compiles to as a draft, in the place of the author's own draft of that name.
+
+    Problem `form.problems` with everything that is wrong; nothing is kept then.
+    """
+    return keep(db, workshop.draft(source, channel=channel, tables=tables(db.read())), channel, person=person, now=now)
+
+
+def keep(db: Db, compiled: Compiled, channel: str, *, person: Person, now: int) -> Drafted:
+    """Keep what was compiled as a draft."""
+    document = Document(compiled.body)
+    members, settings = Members(document.content, "bundle"), compiled.settings
+    form, label = members.text("form_id", FORM_ID), members.text("version", LABEL)
+    names = settings.get("indicator_set", ""), settings.get("policy", "")
+    offered = Draft(form, label, channel, document.sha256, *names, document.to_bytes(), compiled.source)
+    with db.write() as w:
+        held = versions.named(w, form, label, channel)
+        if held is None:
+            id_ = versions.add(w, offered, state="draft", author=person.id, at=now)
+        elif held.state not in ("draft", "in_review"):
+            raise Problem("form.version_exists", f"{form} {label} ({channel})")
+        else:
+            _own(held, person)
+            VERSION_MOVES.end("draft", held.state)
+            versions.replace(w, id_ := held.id, offered, at=now)
+        return Drafted(_done(w, id_, "form.drafted", person, now), compiled.problems)
+
+
+def discard(db: Db, id_: int, *, person: Person, now: int) -> None:
+    """Throw one's own draft away."""
+    with db.write() as w:
+        held = _own(found(w, id_), person)
+        VERSION_MOVES.end("draft", held.state)
+        _done(w, id_, "form.discarded", person, now)
+        versions.discard(w, id_)
+
+
+def try_out(db: Db, id_: int, trial: Trial, *, sha: str) -> None:
+    """Keep what came out of a made-up interview with a draft; `sha` names the bytes that it was held with."""
+    with db.write() as w:
+        held = found(w, id_)
+        VERSION_MOVES.end("try", held.state)
+        if held.sha != sha:
+            raise Problem("version.other_bytes", held.sha)
+        versions.try_out(w, id_, trial)
+
+
+# Signatures
+
+
+def submit(db: Db, id_: int, signature: str, *, person: Person, validate: Validate, now: int) -> Version:
+    """Put one's own draft before a reviewer, with the author's signature; ODK Validate must accept the form."""
+    held = _own(found(db.read(), id_), person)
+    VERSION_MOVES.end("submit", held.state)
+    document = _unsigned(db.read(), held, signature)
+    document.require(bundle.TYP, keys_of(publishing.trust_in_force(db.read()).authors))
+    validated = validate(str(document.content["xform"]))
+    with db.write() as w:
+        _unchanged(w, held)
+        versions.sign(w, id_, document.to_bytes(), validated=validated)
+        return _move(w, held, "submit", "form.submitted", person, now)
+
+
+def approve(db: Db, id_: int, signature: str, *, person: Person, now: int) -> Version:
+    """Approve what somebody else submitted, with the reviewer's signature: from now on nothing of it changes.
+
+    SyncError `bundle.one_person` when author and reviewer are the same person under two keys.
+    """
+    with db.write() as w:
+        held = found(w, id_)
+        VERSION_MOVES.end("approve", held.state)
+        if held.author == person.id:
+            raise Problem("version.own", str(id_))
+        document = Document.parse(versions.signed(w, id_))
+        document = Document(document.payload, (*document.signatures, signature))
+        bundle.accept(document, publishing.trust_in_force(w), held.sha)
+        versions.sign(w, id_, document.to_bytes(), reviewer=person.id)
+        versions.forget_trials(w, id_)
+        return _move(w, held, "approve", "form.approved", person, now)
+
+
+def send_back(db: Db, id_: int, *, reason: str, person: Person, now: int) -> Version:
+    """Give what was submitted back to its author, and say why."""
+    with db.write() as w:
+        held = found(w, id_)
+        VERSION_MOVES.end("return", held.state)
+        return _back(w, held, "return", "form.returned", person, now, reason)
+
+
+def withdraw(db: Db, id_: int, *, person: Person, now: int) -> Version:
+    """Take back what one submitted."""
+    with db.write() as w:
+        held = _own(found(w, id_), person)
+        VERSION_MOVES.end("withdraw", held.state)
+        return _back(w, held, "withdraw", "form.withdrawn", person, now)
+
+
+def _back(w: Connection, held: Version, action: str, deed: str, person: Person, now: int, reason: str = "") -> Version:
+    payload = Document.parse(versions.signed(w, held.id)).payload
+    versions.sign(w, held.id, Document(payload).to_bytes())
+    return _move(w, held, action, deed, person, now, reason)
+
+
+def _unsigned(c: Connection, held: Version, signature: str) -> Document:
+    return Document(Document.parse(versions.signed(c, held.id), least=0).payload, (signature,))
+
+
+def _unchanged(w: Connection, held: Version) -> None:
+    # It may have been replaced while ODK Validate read it.
+    if found(w, held.id) != held:
+        raise Problem("version.other_bytes", held.sha)
+
+
+# Out of use
+
+
+def close(db: Db, keys: ServerKeys, id_: int, *, person: Person, now: int) -> Version:
+    """Send no tablet to a version any more; what was asked with it is accepted as before."""
+    with db.write() as w:
+        held = found(w, id_)
+        closed = _move(w, held, "close", "form.closed", person, now)
+        rollouts.end_all(w, keys, held, now=now)
+        return closed
+
+
+def retire(db: Db, id_: int, *, person: Person, now: int) -> Version:
+    """Mark what still comes in under a closed version; it is accepted all the same."""
+    with db.write() as w:
+        return _move(w, found(w, id_), "retire", "form.retired", person, now)
+
+
+# Out again
+
+
+def found(c: Connection, id_: int) -> Version:
+    """Return a version. Problem `version.unknown` when there is none."""
+    version = versions.get(c, id_)
+    if version is None:
+        raise Problem("version.unknown", str(id_))
+    return version
+
+
+def compiled(db: Db, id_: int) -> bytes:
+    """Return the compiled bytes of a version with the signatures so far."""
+    found(db.read(), id_)
+    return versions.signed(db.read(), id_)
+
+
+def source(db: Db, id_: int) -> bytes:
+    """Return the source package of a version. Problem `version.no_source` for a bundle that was signed elsewhere."""
+    found(db.read(), id_)
+    kept = versions.source(db.read(), id_)
+    if kept is None:
+        raise Problem("version.no_source", str(id_))
+    return kept
+
+
+def before(c: Connection, version: Version) -> Version | None:
+    """Return what tablets use now, or used last, of a version's form and channel: what it is to be compared with."""
+    others = [each for each in versions.every(c, version.form) if each.channel == version.channel]
+    used = [each for each in others if each.state in versions.IN_USE and each.id != version.id]
+    return max(used, key=lambda each: (each.state == "published", each.changed, each.id), default=None)
+
+
+def _own(version: Version, person: Person) -> Version:
+    if version.author != person.id:
+        raise Problem("version.other_author", str(version.id))
+    return version
+
+
+def _move(w: Connection, held: Version, action: str, deed: str, person: Person, now: int, reason: str = "") -> Version:
+    versions.move(w, held.id, state=VERSION_MOVES.end(action, held.state), at=now, reason=reason)
+    return _done(w, held.id, deed, person, now)
+
+
+def _done(w: Connection, id_: int, deed: str, person: Person, now: int) -> Version:
+    version = found(w, id_)
+    detail = {"form": version.form, "channel": version.channel, "version": id_}
+    audit.append(w, at=now, action=deed, actor=person.id, subject=version.sha, detail=detail)
+    return version

@@ -1,0 +1,68 @@
+"""Where the server has read what authors send: always in a process of its own, which can open nothing (apart.py).
+
+Nothing here touches the database. What is wrong with a form becomes one problem that lists everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from screening_forms import apart
+from screening_forms.errors import FormError
+from server.problems import Problem
+from sync import route
+
+Progress = Callable[[int, int], None]
+Tables = Mapping[str, Mapping[str, str]]
+"""`indicator_sets` and `policies` that authors published here: name -> CSV."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A draft as compiled: its bytes, its source with all that went into it, the workbook's settings, and what is
+    still to put right though it stops nothing."""
+
+    body: bytes
+    source: bytes
+    settings: Mapping[str, str]
+    problems: list[dict[str, Any]]
+
+
+def check(source: bytes, *, channel: str, tables: Tables) -> list[dict[str, Any]]:
+    """Name everything that is wrong with a source package or a workbook, with `blocking` for each."""
+    try:
+        found: list[dict[str, Any]] = apart.ask("draft", source, _options(channel, tables))["problems"]
+    except FormError as wrong:
+        return _listed(wrong)
+    return found
+
+
+def draft(source: bytes, *, channel: str, tables: Tables) -> Compiled:
+    """Compile a source package or a workbook. Problem `form.problems` names all that stops it."""
+    return _compiled("draft", source, _options(channel, tables))
+
+
+def _compiled(verb: str, source: bytes, options: Mapping[str, Any]) -> Compiled:
+    answer = ask(verb, source, options)
+    if "compiled" not in answer:
+        raise Problem("form.problems", problems=answer["problems"])
+    return Compiled(answer["compiled"], answer["source"], answer["settings"], answer["problems"])
+
+
+def ask(verb: str, content: bytes, options: Mapping[str, Any], progress: Progress | None = None) -> Any:
+    """Have something read apart. Problem `form.problems` in the place of a FormError."""
+    try:
+        return apart.ask(verb, content, options, progress)
+    except FormError as wrong:
+        raise Problem("form.problems", problems=_listed(wrong)) from wrong
+
+
+def _options(channel: str, tables: Tables) -> dict[str, Any]:
+    vocabulary = {name: sorted(codes) for name, codes in route.AUTHOR_FIELDS.items()}
+    return {"channel": channel, "route_vocabulary": vocabulary, **tables}
+
+
+def _listed(wrong: FormError) -> list[dict[str, Any]]:
+    return [{**asdict(each), "blocking": True} for each in wrong.problems]
