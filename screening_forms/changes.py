@@ -1,0 +1,190 @@
+"""One change between two versions, said to an author in Spanish and English, under a stable code.
+
+Made by the modules that compare; the sentences of all of them stand here, in one table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Said:
+    """The same in Spanish and in English."""
+
+    es: str
+    en: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change: `sheet` and `name` say where an author looks (`list.choice` for a choice), `language` whose text."""
+
+    code: str
+    sheet: str
+    name: str
+    language: str
+    es: str
+    en: str
+
+    def as_dict(self) -> dict[str, str]:
+        """As JSON values."""
+        return asdict(self)
+
+
+LANGUAGES = {"es": Said("español", "Spanish"), "quz": Said("quechua", "Quechua"), "ayr": Said("aimara", "Aymara")}
+
+PARTS = {
+    "label": Said("texto", "text"),
+    "hint": Said("ayuda", "hint"),
+    "guidance_hint": Said("orientación", "guidance"),
+    "hint/guidance": Said("orientación", "guidance"),
+    "constraint_message": Said("mensaje de la condición", "constraint message"),
+    "required_message": Said("mensaje de obligatoria", "message of a required question"),
+}
+
+RULES = {
+    "relevant": Said("se pregunta si", "is asked if"),
+    "constraint": Said("se acepta si", "is accepted if"),
+    "filter": Said("las opciones se muestran si", "its choices are shown if"),
+    "calculate": Said("se calcula como", "is calculated as"),
+}
+
+WORDS: Mapping[str, tuple[str, str]] = {
+    # The whole form
+    "form.member": ("{what}: «{before}» → «{after}»", "{what}: '{before}' -> '{after}'"),
+    "form.route": (
+        "el dato «{field}» que lee el servidor sale de: {before} → {after}",
+        "the field '{field}' that the server reads comes from: {before} -> {after}",
+    ),
+    "form.other": (
+        "cambia también algo del archivo que no es ninguna pregunta: {what}",
+        "something in the file changes too that is no question: {what}",
+    ),
+    "language.added": ("ahora se ofrece en {lang}", "is now offered in {lang}"),
+    "language.removed": ("ya no se ofrece en {lang}", "is no longer offered in {lang}"),
+    "language.left_out": (
+        "{lang} queda fuera, por: {before} → {after}",
+        "{lang} is left out, because of: {before} -> {after}",
+    ),
+    "language.fell_back": (
+        "en {lang} se muestran en español: {before} → {after}",
+        "shown in Spanish in {lang}: {before} -> {after}",
+    ),
+    # Questions, notes, groups, calculations
+    "item.added": ("se añade: {item}{how}: «{text}»", "added: {item}{how}: '{text}'"),
+    "item.removed": ("se quita: {item}: «{text}»", "removed: {item}: '{text}'"),
+    "item.renamed": (
+        "{item} se llama ahora «{name}», con el mismo texto: para los datos es otra pregunta",
+        "{item} is now called '{name}', with the same text: to the data it is another question",
+    ),
+    "item.moved": ("{item} cambia de lugar: ahora va después de {after}", "{item} moved: it now comes after {after}"),
+    "item.regrouped": (
+        "{item} pasa del grupo «{before}» al grupo «{after}»",
+        "{item} moved from the group '{before}' to the group '{after}'",
+    ),
+    "item.type": ("{item} cambia de tipo: {before} → {after}", "{item} changes its type: {before} -> {after}"),
+    "item.required": ("{item} pasa a ser obligatoria", "{item} is required now"),
+    "item.optional": ("{item} deja de ser obligatoria", "{item} is no longer required"),
+    "item.rule": ("{item} {rule}: {before} → {after}", "{item} {rule}: {before} -> {after}"),
+    "item.list": (
+        "{item} usa otra lista de opciones: «{before}» → «{after}»",
+        "{item} uses another list of choices: '{before}' -> '{after}'",
+    ),
+    "item.other": (
+        "{item}: «{what}» cambia de «{before}» a «{after}»",
+        "{item}: '{what}' changes from '{before}' to '{after}'",
+    ),
+    # Choices
+    "list.added": ("lista de opciones nueva «{name}»: {listed}", "new list of choices '{name}': {listed}"),
+    "list.removed": (
+        "se quita la lista de opciones «{name}»: {listed}",
+        "list of choices removed, '{name}': {listed}",
+    ),
+    "choice.added": ("{item}: opción nueva «{text}»", "{item}: new choice '{text}'"),
+    "choice.removed": ("{item}: se quita la opción «{text}»", "{item}: the choice '{text}' is removed"),
+    "choice.reordered": ("{item}: las opciones cambian de orden", "{item}: the choices are in another order"),
+    "choice.column": (
+        "{item}: la columna «{what}» cambia de «{before}» a «{after}»",
+        "{item}: the column '{what}' changes from '{before}' to '{after}'",
+    ),
+    # Texts
+    "text.reworded": (
+        "{item}, {part} en español: «{before}» → «{after}»{stale}",
+        "{item}, {part} reworded in Spanish: '{before}' -> '{after}'{stale}",
+    ),
+    "text.translated": ("{item}, {part} en {lang}: «{after}»", "{item}, {part} translated into {lang}: '{after}'"),
+    "text.retranslated": (
+        "{item}, {part} en {lang}: «{before}» → «{after}»",
+        "{item}, {part} in {lang}: '{before}' -> '{after}'",
+    ),
+    "text.untranslated": (
+        "{item}, {part}: pierde su traducción al {lang}, «{before}»",
+        "{item}, {part}: loses its translation into {lang}, '{before}'",
+    ),
+    "text.reviewed": (
+        "{item}, {part} en {lang}: el borrador quedó revisado",
+        "{item}, {part} in {lang}: the draft has been reviewed",
+    ),
+    "text.unreviewed": (
+        "{item}, {part} en {lang}: lo revisado vuelve a ser borrador",
+        "{item}, {part} in {lang}: what was reviewed is a draft again",
+    ),
+    "audio.added": ("{item}: grabación nueva en {lang}", "{item}: new recording in {lang}"),
+    "audio.removed": ("{item}: se quita la grabación en {lang}", "{item}: the recording in {lang} is removed"),
+    "audio.changed": ("{item}: otra grabación en {lang}", "{item}: another recording in {lang}"),
+    # Score
+    "mapping.added": ("{code} se marca ahora si {after}", "{code} now fires if {after}"),
+    "mapping.removed": (
+        "ninguna respuesta marca ya {code}; antes: si {before}",
+        "no answer fires {code} any more; before: if {before}",
+    ),
+    "mapping.changed": ("{code} se marca si: {before} → {after}", "{code} fires if: {before} -> {after}"),
+    "score.steps": (
+        "{count} pasos del cálculo son otros: {names}",
+        "{count} steps of the calculation are others: {names}",
+    ),
+    # Indicator sets and policies
+    "set.name": ("conjunto de indicadores: {before} → {after}", "indicator set: {before} -> {after}"),
+    "set.order": ("los indicadores están en otro orden", "the indicators are in another order"),
+    "indicator.added": ("indicador nuevo {code} ({strengths})", "new indicator {code} ({strengths})"),
+    "indicator.removed": ("se quita el indicador {code}", "the indicator {code} is removed"),
+    "indicator.strength": (
+        "indicador {code}: {before} → {after} en {profile}",
+        "indicator {code}: {before} -> {after} for {profile}",
+    ),
+    "indicator.field": (
+        "indicador {code}, {what}: «{before}» → «{after}»",
+        "indicator {code}, {what}: '{before}' -> '{after}'",
+    ),
+    "policy.name": ("política: {before} → {after}", "policy: {before} -> {after}"),
+    "policy.row_added": ("regla nueva, {step}: {when}, {then}", "new rule, {step}: {when}, {then}"),
+    "policy.row_removed": ("se quita la regla, {step}: {when}, {then}", "rule removed, {step}: {when}, {then}"),
+    "policy.row_moved": (
+        "la regla, {step}: {when}, se prueba en otro orden: era la {before}, es la {after}",
+        "the rule, {step}: {when}, is tried in another order: it was number {before}, it is number {after}",
+    ),
+    "policy.row_changed": (
+        "regla, {step}: {when}: {what} «{before}» → «{after}»",
+        "rule, {step}: {when}: {what} '{before}' -> '{after}'",
+    ),
+}
+
+
+def change(code: str, sheet: str, name: str, /, **values: object) -> Change:
+    """Say a change with its sentence's values; a `Said` value is put in its own language, `language` kept as well."""
+    es, en = (text.format_map(_in(values, tongue)) for text, tongue in zip(WORDS[code], ("es", "en"), strict=True))
+    return Change(code, sheet, name, str(values.get("language", "")), es, en)
+
+
+def _in(values: Mapping[str, object], language: str) -> dict[str, str]:
+    return {name: str(getattr(value, language) if isinstance(value, Said) else value) for name, value in values.items()}
+
+
+def pairs(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Yield what differs between two mappings: the key, and both values, blank where there is none."""
+    for key in {**before, **after}:
+        old, new = before.get(key, ""), after.get(key, "")
+        if old != new or (key in before) != (key in after):
+            yield key, old, new
