@@ -4,12 +4,102 @@ A code is stable: other programs may rely on it. The words may change; they say 
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Protocol
 
 from screening_forms.errors import FormProblem
-from screening_forms.workbook import Row
+
+
+class Place(Protocol):
+    """Where a problem is: a row of a sheet, as the author counts; 0 is the whole sheet."""
+
+    @property
+    def sheet(self) -> str: ...
+
+    @property
+    def number(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A place without a row of the workbook behind it."""
+
+    sheet: str
+    number: int = 0
+
 
 ADVICE: dict[str, tuple[str, str]] = {
+    "workbook.unreadable": ("no se puede leer como libro de Excel: {0}", "cannot be read as a workbook: {0}"),
+    "workbook.other_file": ("el archivo debe terminar en .xlsx o .md", "the file must end in .xlsx or .md"),
+    "workbook.old_excel": (
+        "es otro formato (.xls u .ods): guárdelo como .xlsx",
+        "this is another format (.xls or .ods): save it as .xlsx",
+    ),
+    "workbook.encrypted": ("tiene contraseña: guárdelo sin ella", "it has a password: save it without one"),
+    "workbook.macros": (
+        "tiene macros: guárdelo como .xlsx, sin ellas",
+        "it has macros: save it as .xlsx, without them",
+    ),
+    "workbook.too_large": (
+        "es demasiado grande: borre las filas, columnas y hojas vacías del final",
+        "it is too large: delete empty rows, columns and sheets at its end",
+    ),
+    "workbook.too_many_rows": (
+        "la hoja tiene más de {0} filas: un formulario así nadie lo puede preguntar",
+        "the sheet has more than {0} rows: nobody can ask a form like that",
+    ),
+    "workbook.no_table": ("no hay ninguna tabla Markdown", "holds no Markdown table"),
+    "workbook.not_utf8": ("el archivo no está en UTF-8", "is not in UTF-8"),
+    "workbook.control_sign": (
+        "quite el signo de control {0} de la línea {1}",
+        "remove the control character {0} from line {1}",
+    ),
+    "workbook.stray_cell": (
+        "línea {0}: «{1}» no es una hoja; deje vacía la primera celda de cada fila",
+        "line {0}: '{1}' is no sheet; leave the first cell of every row empty",
+    ),
+    "workbook.sheet_twice": ("la hoja «{0}» está dos veces", "the sheet {0} is there twice"),
+    "workbook.sheet_missing": ("falta la hoja «{0}», o está vacía", "the sheet {0} is missing or empty"),
+    "workbook.sheet_misspelt": (
+        "la hoja «{0}» no se lee; ¿quiso decir «{1}»?",
+        "the sheet '{0}' is not read; did you mean '{1}'?",
+    ),
+    "sheet.hidden": ("la hoja está oculta: muéstrela, o bórrela", "the sheet is hidden: show it, or delete it"),
+    "row.hidden": (
+        "la fila está oculta o filtrada, y sí cuenta: muéstrela, o bórrela",
+        "the row is hidden or filtered out, and counts all the same: show it, or delete it",
+    ),
+    "column.hidden": (
+        "la columna está oculta, y sí cuenta: muéstrela, o bórrela",
+        "the column is hidden, and counts all the same: show it, or delete it",
+    ),
+    "cell.merged": (
+        "las celdas {0} están combinadas: sepárelas, y escriba en cada una",
+        "the cells {0} are merged: split them, and fill in each",
+    ),
+    "cell.formula": (
+        "es una fórmula: péguela como valor, para que todos lean lo mismo",
+        "this is a formula: paste it as a value, so that everybody reads the same",
+    ),
+    "cell.error": ("Excel puso {0}: escriba el valor", "Excel put {0} here: write the value"),
+    "cell.date": (
+        "Excel hizo de esto una fecha ({0}): dé a la celda formato de texto y escríbalo otra vez",
+        "Excel made a date of this ({0}): format the cell as text and write it again",
+    ),
+    "cell.decimal": (
+        "Excel guarda 1.10 como 1.1: si no es {0}, dé a la celda formato de texto y escríbalo otra vez",
+        "Excel keeps 1.10 as 1.1: if it is not {0}, format the cell as text and write it again",
+    ),
+    "cell.invisible": (
+        "tiene un signo invisible ({0}): bórrela y escríbala a mano",
+        "it holds an invisible character ({0}): clear it and type it by hand",
+    ),
+    "cell.line_break": ("quite el salto de línea", "remove the line break"),
+    "settings.one_row": (
+        "solo cuenta la primera fila de ajustes: borre esta",
+        "only the first row of settings counts: delete this one",
+    ),
     "settings.missing": ("falta «{0}»: escriba su valor en la fila 2", "'{0}' is missing: write its value in row 2"),
     "settings.bad_value": ("«{0}» no sirve aquí; use: {1}", "'{0}' does not fit here; use: {1}"),
     "settings.forbidden": (
@@ -181,7 +271,7 @@ NOT_BLOCKING = ("translation.", "audio.", "indicator.unreached", "policy.guidanc
 """What an author should know but a draft may have: a language that is not whole is left out, never half shown."""
 
 
-def problem(code: str, row: Row, column: str, *values: object, **more: str) -> FormProblem:
+def problem(code: str, row: Place, column: str, *values: object, **more: str) -> FormProblem:
     """Make the problem of one cell; `values` and `more` fill the places in both texts."""
     texts = [text.format(*values, **more) for text in ADVICE[code]]
     return FormProblem(

@@ -25,10 +25,11 @@ from screening_forms.expressions import (
 )
 from screening_forms.indicators import PROFILES
 from screening_forms.language_checks import check_recordings, check_translations
+from screening_forms.languages import LANGUAGES, SOURCE
 from screening_forms.policy import CONSENT_POLICIES
 from screening_forms.shelf import SHIPPED, Shelf
 from screening_forms.subject import RouteVocabulary, Subject
-from screening_forms.translations import LANGUAGES, PARTS, PLACEHOLDER, SOURCE, cell, tag
+from screening_forms.translations import PARTS, PLACEHOLDER, cell, tag
 from screening_forms.whitelist import (
     COLUMNS,
     FORBIDDEN_SETTINGS,

@@ -6,7 +6,7 @@ Called by `chaski forms compile`, and again before somebody signs; it signs noth
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 from pyxform.builder import create_survey_element_from_dict
@@ -15,12 +15,14 @@ from pyxform.xls2json import workbook_to_json
 from pyxform.xls2json_backends import get_xlsform
 
 from screening_forms import calculates, cases, checks, engine, padding, places, policy, translations
-from screening_forms.compiled import DRAFT_MARK, CompiledForm
+from screening_forms.compiled import CompiledForm
 from screening_forms.engine import Engine
 from screening_forms.errors import FormError, FormProblem
+from screening_forms.languages import LANGUAGES, SOURCE
+from screening_forms.screen import Screen
 from screening_forms.shelf import SHIPPED, Shelf
 from screening_forms.subject import RouteVocabulary
-from screening_forms.translations import LANGUAGES, PARTS, SOURCE
+from screening_forms.translations import PARTS
 from screening_forms.workbook import Row, Workbook
 
 OURS = ("route",)
@@ -62,10 +64,9 @@ def _compiled(workbook: Workbook, channel: str, shelf: Shelf, run_cases: bool) -
     indicator_set = shelf.indicator_set(settings["indicator_set"])
     referral_policy = shelf.policy(settings["policy"])
     consent_policy = settings.get("consent_policy", policy.CONSENT_POLICIES[0])
-    ready, left_out = _languages(workbook, channel, shelf)
-    texts = {language: translations.resolve(workbook, language, shelf) for language in ready}
+    screen = Screen.of(workbook, channel, shelf)
     score = calculates.write(workbook, indicator_set, referral_policy, settings["profile"])
-    xform = _xform(workbook, texts, score, consent_policy)
+    xform = _xform(workbook, screen, score, consent_policy)
     form = _checked(xform, workbook)
     if run_cases and (failed := list(cases.failures(workbook, form))):
         raise FormError(failed)
@@ -74,8 +75,10 @@ def _compiled(workbook: Workbook, channel: str, shelf: Shelf, run_cases: bool) -
         version=settings["version"],
         title=settings["form_title"],
         channel=channel,
-        languages=(SOURCE, *ready),
-        left_out=left_out,
+        languages=screen.languages,
+        left_out=screen.left_out,
+        fell_back=screen.fell_back,
+        audio=screen.audio,
         profile=settings["profile"],
         consent_policy=consent_policy,
         route={row.get("route"): row.get("name") for row in workbook.survey if row.get("route")},
@@ -85,15 +88,6 @@ def _compiled(workbook: Workbook, channel: str, shelf: Shelf, run_cases: bool) -
         policy=referral_policy.as_dict(),
         xform=xform,
     )
-
-
-def _languages(workbook: Workbook, channel: str, shelf: Shelf) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Sort the languages beside Spanish into those that are fit for the channel, and the others."""
-    fit: dict[bool, list[str]] = {True: [], False: []}
-    for language in translations.languages(workbook):
-        held = translations.coverage(workbook, language, shelf)
-        fit[held.releasable if channel == "field" else held.complete].append(language)
-    return tuple(fit[True]), tuple(fit[False])
 
 
 def _checked(xform: str, workbook: Workbook) -> Engine:
@@ -109,14 +103,11 @@ def _checked(xform: str, workbook: Workbook) -> Engine:
         raise FormError(placed) from error
 
 
-Texts = Mapping[str, Mapping[str, translations.Translated]]
-
-
-def _xform(workbook: Workbook, texts: Texts, score: calculates.Calculates, consent_policy: str) -> str:
+def _xform(workbook: Workbook, screen: Screen, score: calculates.Calculates, consent_policy: str) -> str:
     """Write the XForm through pyxform, which sees only the columns and settings that it knows."""
-    survey = list(_survey(workbook, texts, score))
+    survey = list(_survey(workbook, screen, score))
     survey.append({"type": "calculate", "name": "consent_policy", "calculation": f"'{consent_policy}'"})
-    choices = [_choice_cells(workbook, row, texts) for row in workbook.choices]
+    choices = [_choice_cells(workbook, row, screen) for row in workbook.choices]
     settings = {name: workbook.settings[name] for name in ("form_id", "form_title", "version")}
     settings["default_language"] = LANGUAGES[SOURCE]
     sheets = {"survey": survey, "choices": choices, "settings": [settings]}
@@ -129,16 +120,18 @@ def _xform(workbook: Workbook, texts: Texts, score: calculates.Calculates, conse
         raise _problem("compile.pyxform", f"pyxform no lo acepta: {error}", f"pyxform refuses it: {error}") from error
 
 
-def _survey(workbook: Workbook, texts: Texts, score: calculates.Calculates) -> Iterator[dict[str, str]]:
-    """Yield the survey's rows, with the score's calculates at the head of the group `score`.
+def _survey(workbook: Workbook, screen: Screen, score: calculates.Calculates) -> Iterator[dict[str, str]]:
+    """Yield the survey's rows, with the score's calculates at the head of the group `score`, after a note if need be.
 
     Other groups get short names: no rule can mention them, and every sealed screening pays for their length.
     """
     taken = {row.get("name") for row in workbook.survey}
+    if note := screen.note():
+        yield note
     short = (name for number in itertools.count(1) if (name := f"g{number}") not in taken)
     for row in workbook.survey:
         kind, name = row.get("type").replace("_", " ", 1), row.get("name")
-        cells = {**_other_cells(row), **_text_cells(row, f"{workbook.settings['form_id']}/{name}", texts)}
+        cells = {**_other_cells(row), **screen.cells(row, name)}
         if kind == "begin group" and name != "score":
             cells["name"] = next(short)
         elif kind == "end group":
@@ -149,12 +142,11 @@ def _survey(workbook: Workbook, texts: Texts, score: calculates.Calculates) -> I
                 yield {"type": "calculate", "name": node, "calculation": calculation}
 
 
-def _choice_cells(workbook: Workbook, row: Row, texts: Texts) -> dict[str, str]:
-    context = f"{workbook.settings['form_id']}/{row.get('list_name')}.{row.get('name')}"
-    cells = {**_other_cells(row), **_text_cells(row, context, texts)}
+def _choice_cells(workbook: Workbook, row: Row, screen: Screen) -> dict[str, str]:
+    cells = {**_other_cells(row), **screen.cells(row, f"{row.get('list_name')}.{row.get('name')}")}
     if row.get("list_name") in workbook.settings.get("ubigeo_lists", "").split():
         place = translations.cell(row, "label", SOURCE) or places.name(row.get("name"))
-        cells |= {f"label::{LANGUAGES[language]}": place for language in (SOURCE, *texts)}
+        cells |= {f"label::{LANGUAGES[language]}": place for language in screen.languages}
     return cells
 
 
@@ -164,18 +156,6 @@ def _other_cells(row: Row) -> dict[str, str]:
         for column, text in row.cells.items()
         if column.partition("::")[0] not in PARTS and column not in OURS
     }
-
-
-def _text_cells(row: Row, context: str, texts: Texts) -> dict[str, str]:
-    cells = {}
-    for part in PARTS:
-        if source := translations.cell(row, part, SOURCE):
-            cells[f"{part}::{LANGUAGES[SOURCE]}"] = source
-            for language, found in texts.items():
-                if text := found.get(f"{context}/{part}"):
-                    mark = DRAFT_MARK if text.state == "draft" else ""
-                    cells[f"{part}::{LANGUAGES[language]}"] = mark + text.text
-    return cells
 
 
 def _problem(code: str, advice_es: str, advice_en: str) -> FormError:

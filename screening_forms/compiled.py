@@ -4,29 +4,46 @@ bundle carries its bytes; it holds no signature."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import rfc8785
 
 from screening_forms.errors import FormError, FormProblem
+from screening_forms.languages import LANGUAGES
 
 CHANNELS = ("training", "field")
-DRAFT_MARK = "[borrador] "
+MARKS = {"draft": "[borrador] ", "fallback": "[es] "}
+"""What stands before a text that nobody has reviewed, and before one in Spanish for want of a translation."""
+
+_REASONS = {
+    "none": "no hay traducción",
+    "missing": "sin traducir: {0}",
+    "stale": "de un texto que cambió: {0}",
+    "unsigned": "sin firma de traductor registrado: {0}",
+    "draft": "borradores sin revisar: {0}",
+}
 
 
 @dataclass(frozen=True)
 class CompiledForm:
-    """One form version before signing. `route` names the question behind each route field, `left_out` the languages
-    that are not ready for the channel, `bucket` the padded size of every screening in bytes."""
+    """One form version before signing. `route` names the question behind each route field, `bucket` is the padded size
+    of every screening in bytes.
+
+    `left_out`: the languages that are not ready for the channel, with the reasons (missing, stale, unsigned, draft,
+    none) and how many texts each is about. `fell_back`: the texts, by context, that a language shows in Spanish.
+    `audio`: the recording of each text by language and context, as {sha256, type, size, milliseconds}.
+    """
 
     form_id: str
     version: str
     title: str
     channel: str
     languages: tuple[str, ...]
-    left_out: tuple[str, ...]
+    left_out: Mapping[str, Mapping[str, int]]
+    fell_back: Mapping[str, Sequence[str]]
+    audio: Mapping[str, Mapping[str, Mapping[str, Any]]]
     profile: str
     consent_policy: str
     route: Mapping[str, str]
@@ -56,6 +73,23 @@ class CompiledForm:
             advice = "no es un formulario compilado", f"no compiled form: {error}"
             raise FormError([FormProblem("survey", 0, "", "compile.unreadable", *advice)]) from error
         return form
+
+
+def unmarked(text: str) -> tuple[str, str]:
+    """Take the mark off a text as it is shown; returns the text and its state: reviewed, draft or fallback."""
+    states = (state for state, mark in MARKS.items() if text.startswith(mark))
+    state = next(states, "reviewed")
+    return text.removeprefix(MARKS.get(state, "")), state
+
+
+def why_left_out(left_out: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Say in Spanish, one sentence a language, why a form is not shown in it."""
+    return [
+        f"Todavía no está en {LANGUAGES[lang]}: "
+        + ", ".join(words.format(reasons[reason]) for reason, words in _REASONS.items() if reason in reasons)
+        + "."
+        for lang, reasons in left_out.items()
+    ]
 
 
 def _plain(value: Any) -> Any:

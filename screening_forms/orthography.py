@@ -7,7 +7,8 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-PLACEHOLDER = re.compile(r"\$\{\s*([\w.-]+)\s*\}")
+from screening_forms.translations import PLACEHOLDER
+
 APOSTROPHE = "’"
 
 # Three vowels; plain, aspirated and ejective stops; Aymara has long vowels.

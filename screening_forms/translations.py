@@ -1,44 +1,25 @@
-"""The texts of a form in its other languages: workbook <-> `locales/<lang>/LC_MESSAGES/forms.po`.
+"""The texts of a form in its other languages: which there are, how far each has come, and where it may be shown.
 
-Checks, the compiler and translators call this. Spanish is the source; a draft is never passed off as reviewed, and a
-translation whose Spanish has changed is a draft again.
+Checks, the compiler and translators' tools call this. Spanish is the source; a draft is never passed off as reviewed,
+and a translation whose Spanish has changed is a draft again.
 """
 
 import re
-import unicodedata
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import polib
 
-from screening_forms.shelf import CATALOGUE, LOCALES, SHIPPED, Shelf, shipped
-from screening_forms.workbook import Row, Workbook, read
+from screening_forms import sign_off
+from screening_forms.languages import SOURCE
+from screening_forms.shelf import SHIPPED, Shelf
+from screening_forms.workbook import Row, Workbook
 
-SOURCE = "es"
-LANGUAGES = {"es": "Español (es)", "quz": "Runasimi (quz)", "ayr": "Aymar aru (ayr)"}
-FALLBACK = {"quz": "es", "ayr": "es"}  # quy never stands in for quz
 PARTS = ("label", "hint", "guidance_hint", "constraint_message", "required_message")
 LIST_TYPE = re.compile(r"select_(?:one|multiple)\s+(\S+)")
 TAG = re.compile(r"\((\w+)\)\s*$")
 PLACEHOLDER = re.compile(r"\$\{\s*([\w.-]+)\s*\}")
-
-# Official alphabets (R.M. 1218-85-ED): three vowels; plain, aspirated and ejective stops; Aymara long vowels.
-_SPELLING = {
-    "quz": re.compile(r"(?:chh|ch’|ch|[kpqt][h’]?|[ahilmnñrsuwy])+"),
-    "ayr": re.compile(r"(?:chh|ch’|ch|[kpqt][h’]?|[aäiïjlmnñrsuüwxy])+"),
-}
-_WORD = re.compile(r"[^\W\d_]+(?:’[^\W\d_]*)*")
-_PARTICLE = re.compile(r" del? (?=[A-ZÁÉÍÓÚÑ])")  # Madre de Dios
-_OPENERS = " \n\t¿¡«“(-"
-_SENTENCE_ENDS = ".:?!»”"
-_WRONG_APOSTROPHES = "'`´ʼ‘"
-
-_HEADER_NOTE = (
-    "{language}: unreviewed draft, for training only. Written without a registered translator; no entry may lose\n"
-    "its fuzzy mark before a translator (RENITLI number, variety, date) and a back-translation have signed it off.\n"
-    "X-Loans lists words kept in Spanish spelling on purpose."
-)
 
 
 @dataclass(frozen=True)
@@ -51,37 +32,72 @@ class Entry:
     row: int
     part: str
 
+    @property
+    def item(self) -> str:
+        """The question's name, or `<list>.<choice>`."""
+        return self.context.split("/")[1]
+
 
 @dataclass(frozen=True)
 class Translated:
     """A text as people will see it; `state` is reviewed, draft, or fallback (Spanish, for want of a translation).
 
-    `stale`: it was made from another Spanish text, and may now say something else.
+    `stale`: it was made from another Spanish text, and may now say something else. `lacking`: what its sign-off lacks,
+    though no mark says that it is a draft.
     """
 
     text: str
     state: str
     stale: bool = False
+    lacking: tuple[str, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """Why it is not fit for the field: missing, stale, unsigned, draft; empty if it is."""
+        if self.state == "fallback":
+            return "missing"
+        if self.stale:
+            return "stale"
+        if self.lacking:
+            return "unsigned"
+        return "draft" if self.state == "draft" else ""
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How far a language has come; `missing` names the contexts that have no text at all."""
+    """How far a language has come, with its texts by context."""
 
     lang: str
-    reviewed: int
-    draft: int
-    missing: tuple[str, ...]
+    texts: Mapping[str, Translated]
 
     @property
-    def complete(self) -> bool:
-        """Every text is there, reviewed or draft: fit for the training channel."""
-        return not self.missing
+    def reviewed(self) -> int:
+        """How many texts somebody answers for."""
+        return sum(text.state == "reviewed" for text in self.texts.values())
 
     @property
-    def releasable(self) -> bool:
-        """Every text is there and reviewed: fit for the field channel."""
-        return self.complete and not self.draft
+    def draft(self) -> int:
+        """How many texts are there that nobody answers for, stale and unsigned ones included."""
+        return sum(text.state == "draft" for text in self.texts.values())
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The contexts that have no text at all."""
+        return self.having("missing")
+
+    def having(self, reason: str) -> tuple[str, ...]:
+        """The contexts whose text is not fit for the field for one reason."""
+        return tuple(context for context, text in self.texts.items() if text.reason == reason)
+
+    def why_not(self, channel: str) -> dict[str, int]:
+        """Why the language does not ship on a channel: reasons and their numbers of texts; empty if it does.
+
+        Training shows whatever there is, marked; field ships a language whole and reviewed or not at all.
+        """
+        reasons = Counter(text.reason for text in self.texts.values() if text.reason)
+        if reasons["missing"] == len(self.texts) > 0:
+            return {"none": reasons["missing"]}
+        return dict(sorted(reasons.items())) if channel == "field" else {}
 
 
 def tag(heading: str) -> str:
@@ -125,16 +141,11 @@ def _choices(workbook: Workbook) -> Iterator[tuple[Row, str]]:
             yield row, f"{row.get('list_name')}.{row.get('name')}"
 
 
-def load(form_id: str, lang: str, shelf: Shelf = SHIPPED) -> dict[str, tuple[str, Translated]]:
-    """A form's translations by context, each with the Spanish it was made from; untranslated entries are left out."""
-    entries = (e for e in shelf.catalogue(lang).values() if e.msgstr and _form_of(e) == form_id)
-    return {e.msgctxt or "": (e.msgid, _translated(e)) for e in entries}
-
-
-def _translated(entry: polib.POEntry) -> Translated:
-    # A merge keeps the former Spanish beside a draft until somebody looked at it again.
-    stale = bool(entry.fuzzy and entry.previous_msgid)
-    return Translated(entry.msgstr, "draft" if entry.fuzzy else "reviewed", stale)
+def prompts(workbook: Workbook) -> tuple[Entry, ...]:
+    """The texts that are read to a person, and so are worth recording: questions, notes and answers."""
+    groups = {row.number for row in workbook.survey if row.get("type").replace(" ", "_") == "begin_group"}
+    labels = (entry for entry in extract(workbook) if entry.part == "label")
+    return tuple(entry for entry in labels if entry.sheet == "choices" or entry.row not in groups)
 
 
 def resolve(workbook: Workbook, lang: str, shelf: Shelf = SHIPPED) -> dict[str, Translated]:
@@ -143,112 +154,32 @@ def resolve(workbook: Workbook, lang: str, shelf: Shelf = SHIPPED) -> dict[str, 
     A translation made from another Spanish text is a draft, and so is one in the workbook's own column: nobody has
     signed it. Where there is none, Spanish stands in and says so.
     """
-    held = load(workbook.settings.get("form_id", ""), lang, shelf)
+    held = shelf.catalogue(lang)
     own = {(row.sheet, row.number): row for row in (*workbook.survey, *workbook.choices)}
     texts: dict[str, Translated] = {}
     for entry in extract(workbook):
-        column = cell(own[entry.sheet, entry.row], entry.part, lang)
-        source, translated = held.get(entry.context, (entry.text, Translated(entry.text, "fallback")))
-        if source != entry.text:
-            translated = Translated(translated.text, "draft", stale=True)
-        texts[entry.context] = Translated(column, "draft") if column else translated
+        if column := cell(own[entry.sheet, entry.row], entry.part, lang):
+            texts[entry.context] = Translated(column, "draft")
+        else:
+            texts[entry.context] = judge(entry.text, held.get(entry.context), lang)
     return texts
 
 
+def judge(spanish: str, held: polib.POEntry | None, lang: str) -> Translated:
+    """See what an entry is worth as the translation of a Spanish text."""
+    if held is None or not held.msgstr:
+        return Translated(spanish, "fallback")
+    # A merge keeps the former Spanish beside a draft until somebody looked at it again.
+    stale = held.msgid != spanish or bool(held.fuzzy and held.previous_msgid)
+    lacking = () if held.fuzzy else sign_off.read(held.tcomment, lang).lacking
+    return Translated(held.msgstr, "draft" if held.fuzzy or stale or lacking else "reviewed", stale, lacking)
+
+
 def coverage(workbook: Workbook, lang: str, shelf: Shelf = SHIPPED) -> Coverage:
-    """Count a form's reviewed and draft texts in one language, and name the missing ones."""
-    texts = resolve(workbook, lang, shelf)
-    states = [text.state for text in texts.values()]
-    missing = tuple(context for context, text in texts.items() if text.state == "fallback")
-    return Coverage(lang, states.count("reviewed"), states.count("draft"), missing)
-
-
-def merge_template(form_id: str, locales: Path = LOCALES) -> dict[str, Coverage]:
-    """Bring both `.po` files up to date with a form of the catalogue; tells how far each language is."""
-    workbook = read(CATALOGUE / form_id / "form.md")
-    for lang in FALLBACK:
-        merge(workbook, lang, locales)
-    return {lang: coverage(workbook, lang, shipped(locales)) for lang in FALLBACK}
-
-
-def merge(workbook: Workbook, lang: str, locales: Path = LOCALES) -> None:
-    """Write a form's Spanish texts into a language's `.po`, keeping every translation.
-
-    New entries are born fuzzy. Changed Spanish makes an entry fuzzy and keeps the former text beside it; entries that
-    the form no longer has become obsolete.
-    """
-    form_id = workbook.settings["form_id"]
-    held = _open(lang, locales)
-    mine = {e.msgctxt: e for e in held if _form_of(e) == form_id}
-    merged = [_merged(entry, mine.pop(entry.context, None)) for entry in extract(workbook)]
-    for entry in mine.values():
-        entry.obsolete = True
-    kept = [e for e in held if _form_of(e) != form_id]
-    result = polib.POFile(wrapwidth=100)
-    result.header, result.metadata = held.header, held.metadata
-    result.extend(sorted([*kept, *merged, *mine.values()], key=_form_of))
-    path = _path(lang, locales)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    result.save(str(path))
-
-
-def _merged(entry: Entry, held: polib.POEntry | None) -> polib.POEntry:
-    if held is None:
-        return polib.POEntry(msgctxt=entry.context, msgid=entry.text, msgstr="", flags=["fuzzy"])
-    held.obsolete = False
-    if held.msgid != entry.text:
-        held.previous_msgid, held.msgid = held.msgid, entry.text
-        held.flags = sorted({*held.flags, "fuzzy"})
-    return held
-
-
-def _open(lang: str, locales: Path) -> polib.POFile:
-    path = _path(lang, locales)
-    if path.exists():
-        return polib.pofile(str(path), wrapwidth=100)
-    blank = polib.POFile(wrapwidth=100)
-    blank.header = _HEADER_NOTE.format(language=LANGUAGES[lang])
-    blank.metadata = {
-        "Project-Id-Version": "chaski",
-        "Language": lang,
-        "Language-Team": LANGUAGES[lang],
-        "Last-Translator": "unreviewed draft",
-        "MIME-Version": "1.0",
-        "Content-Type": "text/plain; charset=UTF-8",
-        "Content-Transfer-Encoding": "8bit",
-        "X-Status": "unreviewed draft",
-        "X-Loans": "",
-    }
-    return blank
-
-
-def _path(lang: str, locales: Path) -> Path:
-    return locales / lang / "LC_MESSAGES" / "forms.po"
-
-
-def _form_of(entry: polib.POEntry) -> str:
-    return (entry.msgctxt or "").partition("/")[0]
+    """See how far a form has come in one language."""
+    return Coverage(lang, resolve(workbook, lang, shelf))
 
 
 def loans(lang: str, shelf: Shelf = SHIPPED) -> frozenset[str]:
     """Words that a language's file keeps in Spanish spelling on purpose (its X-Loans header)."""
     return frozenset(shelf.header(lang, "X-Loans").lower().split())
-
-
-def spelling(text: str, lang: str, loan_words: frozenset[str] = frozenset()) -> list[str]:
-    """What in a text is not the official orthography: wrong apostrophes, not NFC, references, words of other letters.
-
-    Names (a capital inside a sentence, or all capitals) and the words of `loan_words` are let through.
-    """
-    wrong = [f"apóstrofo {c} en lugar de ’" for c in _WRONG_APOSTROPHES if c in text]
-    if not unicodedata.is_normalized("NFC", text):
-        wrong.append("no está en la forma Unicode NFC")
-    wrong += [f"${{{name}}}" for name in PLACEHOLDER.findall(text)]
-    plain = _PARTICLE.sub(" ", PLACEHOLDER.sub(" ", unicodedata.normalize("NFC", text)))
-    for found in _WORD.finditer(plain):
-        word = found[0]
-        before = plain[: found.start()].rstrip(_OPENERS)
-        is_name = word.isupper() or (word[0].isupper() and before != "" and before[-1] not in _SENTENCE_ENDS)
-        if not is_name and word.lower() not in loan_words and not _SPELLING[lang].fullmatch(word.lower()):
-            wrong.append(f"«{word}»")
-    return wrong

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from screening_forms import indicators, scoring
-from screening_forms.compiled import DRAFT_MARK, CompiledForm
+from screening_forms.compiled import CompiledForm, unmarked
 from screening_forms.dimensions import DIMENSIONS, UNCOUNTED
 from screening_forms.engine import RESULTS, SEALED, Engine, Filled
 from screening_forms.errors import AnswerError
+from screening_forms.languages import SOURCE
 from screening_forms.scoring import Assessment
-from screening_forms.translations import SOURCE
 from screening_forms.xform import Node, Texts
 
 
@@ -124,7 +124,7 @@ def _shown(texts: Texts, lang: str) -> tuple[str, str]:
     text = source if lang == SOURCE else texts.get(lang, "")
     if not text:
         return source, "fallback"
-    return text.removeprefix(DRAFT_MARK), "draft" if text.startswith(DRAFT_MARK) else "reviewed"
+    return unmarked(text)
 
 
 def _fired(form: CompiledForm, assessment: Assessment) -> dict[str, tuple[Fired, ...]]:

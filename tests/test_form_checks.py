@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screening_forms import checks, translations
+from screening_forms import checks, po_files
 from screening_forms.advice import ADVICE
 from screening_forms.errors import FormError
 from screening_forms.shelf import shipped
@@ -257,7 +257,7 @@ def test_what_no_row_reaches_and_missing_guidance_are_told_without_stopping_the_
 def test_a_text_missing_in_one_language_is_named(tmp_path: Path) -> None:
     workbook = parse_markdown(FORM.replace("| es | |", "| es quz | |"))
     assert "translation.none" in {p.code for p in checks.check(workbook, VOCABULARY, shelf=shipped(tmp_path))}
-    translations.merge(workbook, "quz", tmp_path)
+    po_files.merge(workbook, "quz", tmp_path)
     path = tmp_path / "quz" / "LC_MESSAGES" / "forms.po"
     po = polib.pofile(str(path))
     texts = {"f/golpes/label": "¿Maqasunkichu?", "f/horas/label": "qolqe"}
@@ -275,7 +275,7 @@ def test_a_text_missing_in_one_language_is_named(tmp_path: Path) -> None:
 
 def test_a_translation_made_from_another_spanish_text_is_named(tmp_path: Path) -> None:
     workbook = parse_markdown(FORM.replace("| es | |", "| es quz | |"))
-    translations.merge(workbook, "quz", tmp_path)
+    po_files.merge(workbook, "quz", tmp_path)
     path = tmp_path / "quz" / "LC_MESSAGES" / "forms.po"
     po = polib.pofile(str(path))
     for entry in po:

@@ -15,16 +15,14 @@ from random import Random
 from zipfile import ZipFile
 
 import openpyxl
-import polib
 import pytest
 from form_material import CATALOGUE_FORMS, SMALL, compiled, walk, wishes
 from pyxform.xls2json_backends import md_table_to_workbook
 
-from screening_forms import engine, expressions, translations
+from screening_forms import engine, expressions
 from screening_forms.compile import compile_form
-from screening_forms.compiled import DRAFT_MARK, CompiledForm
+from screening_forms.compiled import CompiledForm
 from screening_forms.errors import FormError
-from screening_forms.shelf import shipped
 from screening_forms.workbook import Row, parse_markdown, read
 from sync.route import AUTHOR_FIELDS
 
@@ -128,48 +126,6 @@ def test_what_must_not_be_in_when_is_refused_in_its_cell() -> None:
 def test_a_fact_may_ask_whether_a_question_was_refused() -> None:
     row = Row("indicators", 2, {"code": "minor", "when": "${edad}='14_17' or ${edad}='no_answer' or ${edad}=''"})
     assert expressions.parse_when(row, fact=True).questions == ("edad",)
-
-
-TRILINGUAL = SMALL.replace("| es |\n\n| indic", "| es quz ayr |\n\n| indic")
-
-
-@pytest.fixture
-def locales(tmp_path: Path) -> Path:
-    """A folder of translations in which the ten questions are drafted in Quechua, and in Aymara all but one text."""
-    form = parse_markdown(TRILINGUAL)
-    for language in ("quz", "ayr"):
-        translations.merge(form, language, tmp_path)
-        path = tmp_path / language / "LC_MESSAGES" / "forms.po"
-        held = polib.pofile(str(path))
-        for entry in held[1 if language == "ayr" else 0 :]:
-            entry.msgstr = f"rimay {entry.msgctxt}"
-        held.save()
-    return tmp_path
-
-
-def in_three_languages(channel: str, locales: Path) -> CompiledForm:
-    form = parse_markdown(TRILINGUAL)
-    return compile_form(form, channel=channel, route_vocabulary=AUTHOR_FIELDS, shelf=shipped(locales))
-
-
-def test_training_shows_drafts_and_marks_them(locales: Path) -> None:
-    form = in_three_languages("training", locales)
-    assert (form.languages, form.left_out) == (("es", "quz"), ("ayr",))
-    question = engine.load(form.xform).nodes["deuda"]
-    assert question.label == {"es": "¿Tiene una deuda?", "quz": f"{DRAFT_MARK}rimay small/deuda/label"}
-    assert question.choices["yes"].label["quz"] == f"{DRAFT_MARK}rimay small/ynd.yes/label"
-
-
-def test_field_ships_no_language_of_which_a_single_text_is_unreviewed(locales: Path) -> None:
-    assert in_three_languages("field", locales).left_out == ("quz", "ayr")
-    path = locales / "quz" / "LC_MESSAGES" / "forms.po"
-    held = polib.pofile(str(path))
-    for entry in held:
-        entry.flags = []
-    held.save()
-    form = in_three_languages("field", locales)
-    assert (form.languages, form.left_out) == (("es", "quz"), ("ayr",))
-    assert DRAFT_MARK not in form.xform
 
 
 def test_districts_that_the_author_left_blank_are_named_by_inei() -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from screening_forms import checks, engine, indicators, package, reasons, scoring, translations
+from screening_forms import checks, engine, indicators, package, reasons, scoring
 from screening_forms.compile import compile_form, examine
 from screening_forms.compiled import CHANNELS, CompiledForm
 from screening_forms.errors import FormError
@@ -37,7 +37,7 @@ SUBCOMMANDS = {
     "compile": "forms:compile_command",
     "score": "forms:score",
     "assess": "forms:assess",
-    "texts": "forms:texts",
+    "translations": "translations:translations",
     "sign": "forms:sign",
     "publish": "forms:publish",
     "card": "card:card",
@@ -59,10 +59,14 @@ def forms() -> None:
     """
 
 
+def is_shipped(form: str) -> bool:
+    """Whether FORM is one of the catalogue; a folder of the author's own may be called alike, but has a path."""
+    return Path(form).name == form and (CATALOGUE / form / "form.md").exists()
+
+
 def read_package(form: str) -> Package:
     """Read FORM; raises FormError when it is no form, OSError when it is not there."""
-    named = CATALOGUE / form / "form.md"
-    return package.load(named if named.exists() else Path(form))
+    return package.load(CATALOGUE / form / "form.md" if is_shipped(form) else Path(form))
 
 
 def compiled(form: str, channel: str) -> CompiledForm:
@@ -94,32 +98,6 @@ def check(form: str, as_json: bool) -> None:
     else:
         click.echo("No problems found.")
     raise SystemExit(1 if problems else 0)
-
-
-@click.command()
-@click.argument("form")
-@json_option
-def texts(form: str, as_json: bool) -> None:
-    """Bring the `.po` files of a form of the catalogue up to date with its Spanish, and show how far translators are.
-
-    Texts whose Spanish changed become drafts again; nothing that was translated is lost.
-    """
-    if not (CATALOGUE / form / "form.md").exists():
-        known = ", ".join(sorted(folder.name for folder in CATALOGUE.iterdir()))
-        raise click.ClickException(f"no form {form} in the catalogue; there is: {known}")
-    found = translations.merge_template(form)
-    data = {
-        lang: {"reviewed": each.reviewed, "draft": each.draft, "missing": list(each.missing)}
-        for lang, each in found.items()
-    }
-
-    def write(console: Console) -> None:
-        for lang, each in found.items():
-            console.print(
-                f"{lang}: {each.reviewed} reviewed, {each.draft} unreviewed drafts, {len(each.missing)} missing"
-            )
-
-    show(data, as_json, write)
 
 
 @click.command(name="compile")

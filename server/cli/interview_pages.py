@@ -15,9 +15,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from screening_forms.compiled import DRAFT_MARK, CompiledForm
+from screening_forms.compiled import CompiledForm, unmarked, why_left_out
 from screening_forms.interview import Interview
-from screening_forms.translations import LANGUAGES, SOURCE
+from screening_forms.languages import LANGUAGES, SOURCE
 from screening_forms.xform import Choice, Node
 from server.cli.private_terminal import Page
 from sync.draft import Draft
@@ -59,8 +59,9 @@ class Said:
     def of(cls, texts: Mapping[str, str], language: str) -> Said:
         """Choose the text of a language, and Spanish where it has none."""
         spanish, own = texts.get(SOURCE) or texts.get("", ""), texts.get(language, "")
-        if own.startswith(DRAFT_MARK):
-            return cls(own.removeprefix(DRAFT_MARK), "draft")
+        text, state = unmarked(own)
+        if language != SOURCE and state != "reviewed":
+            return cls(text, state)
         if language == SOURCE or own not in ("", "-", spanish):
             return cls(own or spanish)
         return cls(spanish, "fallback" if spanish else "")
@@ -210,9 +211,7 @@ def languages(form: CompiledForm, message: str) -> Page:
     marks = {language: " (borrador sin revisar)" for language in form.languages if drafts and language != SOURCE}
     names = [LANGUAGES[language] + marks.get(language, "") for language in form.languages]
     body: list[RenderableType] = [Text("¿En qué idioma van a conversar?", "bold"), "", _numbered(names)]
-    if form.left_out:
-        out = ", ".join(LANGUAGES[language] for language in form.left_out)
-        body += ["", f"Todavía no está listo: {out}."]
+    body += ["", *why_left_out(form.left_out)] if form.left_out else []
     return Page(body, _foot(message, "Escriba el número.", ()))
 
 

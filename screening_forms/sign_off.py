@@ -1,0 +1,76 @@
+"""The sign-off of one translation: who answers for it, for which variety, since when, and what it says in Spanish.
+
+It stands in the entry's translator comments, where Poedit and Weblate keep what a translator writes. Without all four
+lines a text is a draft, whatever its marks say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+FIELDS = ("Translator", "Variety", "Date", "Back-translation")
+_FIELD = re.compile(rf"({'|'.join(FIELDS)}):\s*(.*)")
+_REGISTER = re.compile(r"RENITLI 0*[1-9]\d{0,5}")
+_FORMER = "Former "
+
+
+@dataclass(frozen=True)
+class SignOff:
+    """What the comments of an entry say; `lacking` names the fields that are not there or do not count."""
+
+    translator: str
+    variety: str
+    date: str
+    back_translation: str
+    lacking: tuple[str, ...]
+
+
+def read(comments: str, lang: str) -> SignOff:
+    """Read translator comments: one `Field: value` a line, and longer values go on in the next lines.
+
+    `Variety` begins with the language's own tag, such as `quz Cusco`: a register number for Ayacucho Quechua (quy)
+    signs nothing in quz.
+    """
+    values = _values(comments)
+    good = {
+        "Translator": bool(_REGISTER.fullmatch(values["Translator"])),
+        "Variety": values["Variety"].partition(" ")[0] == lang,
+        "Date": _is_date(values["Date"]),
+        "Back-translation": bool(values["Back-translation"]),
+    }
+    lacking = tuple(name for name in FIELDS if not good[name])
+    return SignOff(values["Translator"], values["Variety"], values["Date"], values["Back-translation"], lacking)
+
+
+def is_same(one: str, other: str) -> bool:
+    """Whether two entries' comments carry one and the same sign-off."""
+    values = _values(one)
+    return any(values.values()) and values == _values(other)
+
+
+def void(comments: str) -> str:
+    """Keep a sign-off in the comments as a former one: it was given for other words."""
+    return "\n".join(_FORMER + line if _FIELD.match(line) else line for line in comments.split("\n"))
+
+
+def _values(comments: str) -> Mapping[str, str]:
+    values, name = dict.fromkeys(FIELDS, ""), ""
+    for line in map(str.strip, comments.split("\n")):
+        if found := _FIELD.fullmatch(line):
+            name = found[1]
+            values[name] = found[2].strip()
+        elif line.startswith(_FORMER) or not line:
+            name = ""
+        elif name:
+            values[name] += f" {line}"
+    return values
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
