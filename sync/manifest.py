@@ -95,12 +95,13 @@ def _content(entry: Entry) -> dict[str, Any]:
 def accept(document: Document, trust: Trust, held: Manifest | None) -> Manifest:
     """Return the manifest that a document states, if a server signed it and it is no older than the one held."""
     document.require(TYP, trust.servers)
-    offered = _read(document)
+    offered = read(document)
     never_back("manifest", offered, held)
     return offered
 
 
-def _read(document: Document) -> Manifest:
+def read(document: Document) -> Manifest:
+    """Read the members without believing them."""
     members = Members(document.content, "manifest")
     forms = members.object("forms")
     route_keys = tuple(

@@ -44,3 +44,9 @@ def above(c: Connection, kind: str, number: int) -> list[Stored]:
     """The documents of this kind above a number, in order: each step of a change of roots has to be followed."""
     sql = "select kind, number, sha256, body from documents where kind = ? and number > ? order by number"
     return [Stored(**item) for item in rows(c, sql, [kind, number])]
+
+
+def all_of(c: Connection, kind: str) -> list[tuple[int, bytes]]:
+    """When each document of a kind came in force, and its bytes; the newest first."""
+    found = rows(c, "select received, body from documents where kind = ? order by number desc", [kind])
+    return [(item["received"], item["body"]) for item in found]

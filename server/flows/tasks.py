@@ -1,0 +1,88 @@
+"""Work that takes longer than an answer may: done by two threads, asked after by its number. Kept in memory only and
+bounded; whoever asks too late, or after the server started anew, asks for the work again."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+from server.problems import Problem
+
+WORKERS = 2
+MOST_WAITING, MOST_KEPT = 16, 64
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A piece of work for a person: how much is done of how much, and its result or its problem once it is over.
+
+    `state` is waiting, running, done or failed; `of` is 0 as long as nobody knows.
+    """
+
+    id: str
+    owner: str
+    state: str = "waiting"
+    done: int = 0
+    of: int = 0
+    result: Any = None
+    problem: Problem | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Say whether there is nothing more to wait for."""
+        return self.state in ("done", "failed")
+
+
+class Tasks:
+    """The tasks of one server."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[str, Task] = {}
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="task")
+
+    def start(self, owner: str, work: Callable[[Progress], Any]) -> Task:
+        """Have work done that is told where to report its progress. Problem `task.too_many` when enough waits."""
+        task = Task(secrets.token_hex(8), owner)
+        with self._lock:
+            if sum(not each.is_over for each in self._kept.values()) >= MOST_WAITING:
+                raise Problem("task.too_many")
+            for over in [each.id for each in self._kept.values() if each.is_over][: len(self._kept) - MOST_KEPT + 1]:
+                del self._kept[over]
+            self._kept[task.id] = task
+        self._pool.submit(self._run, task.id, work)
+        return task
+
+    def look(self, id_: str, owner: str) -> Task:
+        """Return how far a person's task is. Problem `task.unknown` when she has none of that number."""
+        with self._lock:
+            task = self._kept.get(id_)
+        if task is None or task.owner != owner:
+            raise Problem("task.unknown", id_)
+        return task
+
+    def close(self) -> None:
+        """Start nothing more; what runs in a process of its own ends by itself."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self, id_: str, work: Callable[[Progress], Any]) -> None:
+        self._note(id_, state="running")
+        try:
+            result = work(lambda done, of: self._note(id_, done=done, of=of))
+        except Problem as wrong:
+            self._note(id_, state="failed", problem=wrong)
+        except BaseException:
+            self._note(id_, state="failed", problem=Problem("server.failed"))
+            raise
+        else:
+            self._note(id_, state="done", result=result)
+
+    def _note(self, id_: str, **said: Any) -> None:
+        with self._lock:
+            if id_ in self._kept:
+                self._kept[id_] = replace(self._kept[id_], **said)

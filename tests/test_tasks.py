@@ -1,0 +1,79 @@
+"""Long work: begun at once, asked after by its number, bounded, and nobody else's business."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from server.flows.tasks import MOST_KEPT, MOST_WAITING, Progress, Task, Tasks
+from server.problems import Problem
+
+
+@pytest.fixture
+def tasks() -> Iterator[Tasks]:
+    made = Tasks()
+    yield made
+    made.close()
+
+
+def over(tasks: Tasks, task: Task) -> Task:
+    """Wait for the end of a task, which `Tasks` has no need to tell anybody."""
+    ended = threading.Event()
+    while not (found := tasks.look(task.id, task.owner)).is_over:
+        ended.wait(0.01)
+    return found
+
+
+def test_a_task_tells_how_far_it_is_and_what_came_out(tasks: Tasks) -> None:
+    halfway, go_on = threading.Event(), threading.Event()
+
+    def work(progress: Progress) -> str:
+        progress(150, 300)
+        halfway.set()
+        assert go_on.wait(10)
+        return "12 of 300 move"
+
+    task = tasks.start("ana", work)
+    assert halfway.wait(10)
+    found = tasks.look(task.id, "ana")
+    assert (found.state, found.done, found.of, found.result) == ("running", 150, 300, None)
+    go_on.set()
+    assert (over(tasks, task).state, over(tasks, task).result) == ("done", "12 of 300 move")
+
+
+def test_what_goes_wrong_is_told_as_the_problem_that_it_is(tasks: Tasks) -> None:
+    def work(progress: Progress) -> None:
+        raise Problem("form.problems", problems=[{"row": 4}])
+
+    failed = over(tasks, tasks.start("ana", work))
+    assert failed.state == "failed"
+    assert failed.problem is not None
+    assert (failed.problem.code, failed.problem.members) == ("form.problems", {"problems": [{"row": 4}]})
+    unknown = over(tasks, tasks.start("ana", lambda progress: 1 // 0))
+    assert unknown.problem is not None
+    assert unknown.problem.code == "server.failed"
+
+
+def test_nobody_sees_anothers_task_and_an_old_one_has_to_be_asked_for_again(tasks: Tasks) -> None:
+    first = tasks.start("ana", lambda progress: 1)
+    over(tasks, first)
+    with pytest.raises(Problem, match=r"task\.unknown"):
+        tasks.look(first.id, "bea")
+    for _ in range(MOST_KEPT):
+        over(tasks, tasks.start("bea", lambda progress: 1))
+    with pytest.raises(Problem, match=r"task\.unknown"):
+        tasks.look(first.id, "ana")
+
+
+def test_more_than_can_be_done_soon_is_refused(tasks: Tasks) -> None:
+    go_on = threading.Event()
+    waiting: list[Any] = [tasks.start("ana", lambda progress: go_on.wait(10)) for _ in range(MOST_WAITING)]
+    with pytest.raises(Problem, match=r"task\.too_many"):
+        tasks.start("bea", lambda progress: 1)
+    go_on.set()
+    for task in waiting:
+        over(tasks, task)
+    assert over(tasks, tasks.start("bea", lambda progress: 1)).result == 1
