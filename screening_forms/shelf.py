@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import polib
 
 from screening_forms import indicators, policy
-from screening_forms.errors import FormError
+from screening_forms.errors import FormError, FormProblem
 from screening_forms.indicators import IndicatorSet
 from screening_forms.policy import Policy
 from screening_forms.tables import Kind
@@ -82,13 +82,18 @@ def _named(kind: Kind, texts: Mapping[str, str], name: str) -> str:
 
 
 # The same texts are asked for by every check and every compilation.
-_parsed_set = cache(indicators.parse)
-_parsed_policy = cache(policy.parse)
+_parsed_set = lru_cache(maxsize=32)(indicators.parse)
+_parsed_policy = lru_cache(maxsize=32)(policy.parse)
 
 
-@cache
+@lru_cache(maxsize=32)
 def _parsed_po(text: str) -> polib.POFile:
-    return polib.pofile(text, wrapwidth=100) if text else polib.POFile()
+    try:
+        # polib opens a file where the text is the path of one, and no path ends in empty lines.
+        return polib.pofile(f"{text}\n\n", wrapwidth=100)
+    except Exception as error:  # bytes from outside: polib raises whatever it meets
+        es, en = f"no se entiende el archivo .po: {error}", f"a .po file makes no sense: {error}"
+        raise FormError([FormProblem("settings", 0, "languages", "translation.unreadable", es, en)]) from error
 
 
 def shipped(locales: Path = LOCALES) -> Shelf:

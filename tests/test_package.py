@@ -78,3 +78,12 @@ def test_a_zip_bomb_is_not_unpacked() -> None:
             archive.writestr(f"audio/quz/q{number}.ogg", bytes(50 * 2**20))
     with pytest.raises(FormError, match="demasiado grande"):
         package.read(bomb.getvalue())
+
+
+def test_a_broken_po_file_is_a_problem_and_no_text_of_one_opens_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "secret.po"
+    secret.write_text('msgctxt "pe_laboral_adulto/peligro/label"\nmsgid "a"\nmsgstr "b"\n', encoding="utf-8")
+    for text in (str(secret), 'msgid "no end\n'):
+        found = package.read(zipped(**{"form.md": FORM.read_bytes(), "quz.po": text.encode()}))
+        with pytest.raises(FormError, match="translation.unreadable"):
+            found.shelf.catalogue("quz")
