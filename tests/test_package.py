@@ -83,7 +83,7 @@ def test_a_zip_bomb_is_not_unpacked() -> None:
 def test_a_broken_po_file_is_a_problem_and_no_text_of_one_opens_a_file(tmp_path: Path) -> None:
     secret = tmp_path / "secret.po"
     secret.write_text('msgctxt "pe_laboral_adulto/peligro/label"\nmsgid "a"\nmsgstr "b"\n', encoding="utf-8")
-    for text in (str(secret), "msgid no quotes\n"):
+    for text in (str(secret), "hello\n"):
         found = package.read(zipped(**{"form.md": FORM.read_bytes(), "quz.po": text.encode()}))
         with pytest.raises(FormError, match=r"translation\.unreadable"):
             found.shelf.catalogue("quz")
