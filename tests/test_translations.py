@@ -11,11 +11,11 @@ import polib
 import pytest
 from click.testing import CliRunner
 
-from screening_forms import po_files, sign_off, translations
+from screening_forms import package, po_files, sign_off, translations
 from screening_forms.checks import check
 from screening_forms.errors import FormError
 from screening_forms.glossary import Glossary
-from screening_forms.shelf import Shelf, shipped
+from screening_forms.shelf import shipped
 from screening_forms.standing import standings
 from screening_forms.translations import Translated
 from screening_forms.workbook import Workbook, parse_markdown
@@ -298,7 +298,7 @@ def test_an_authors_folder_goes_to_a_translator_and_back(tmp_path: Path) -> None
     assert "f/cobra/label" in json.loads(run("merge", str(mine), str(sent), "--json"))["quz"]["taken"]
     found = json.loads(run("status", str(mine), "--json"))[str(mine)]
     assert (found["quz"]["reviewed"], found["quz"]["ships"]["field"]) == (1, False)
-    assert Shelf.of_folder(mine).catalogue("quz")["f/cobra/label"].msgstr == "¿Qullqita qusunkichu?"
+    assert package.load(mine).shelf.catalogue("quz")["f/cobra/label"].msgstr == "¿Qullqita qusunkichu?"
 
 
 def test_the_status_of_the_catalogue_tells_that_quechua_and_aymara_are_drafts() -> None:

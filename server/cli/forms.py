@@ -66,7 +66,7 @@ def is_shipped(form: str) -> bool:
 
 def read_package(form: str) -> Package:
     """Read FORM; raises FormError when it is no form, OSError when it is not there."""
-    return package.load(CATALOGUE / form / "form.md" if is_shipped(form) else Path(form))
+    return package.load(CATALOGUE / form if is_shipped(form) else Path(form))
 
 
 def compiled(form: str, channel: str) -> CompiledForm:
