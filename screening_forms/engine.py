@@ -30,7 +30,7 @@ cost some 130 bytes: the difference between one padding bucket and the next."""
 Answer = str | int | list[str]
 
 _UNSEALED = ("calculate", "acknowledge")
-_BLANK = ("", None, [])
+_BLANK: tuple[object, ...] = ("", None, [])
 _INTEGER = re.compile(r"-?\d{1,9}", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _UNPRINTABLE = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -6,7 +6,7 @@ the same wherever it is filled.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from screening_forms import expressions
@@ -26,7 +26,7 @@ class Names:
 
     nodes: Mapping[str, Node]
     numbers: Mapping[str, int]
-    counted: Collection[str]
+    counted: set[str]
 
 
 class Expression:

@@ -141,7 +141,7 @@ class _Reading:
         if function not in FUNCTIONS:
             raise SyntaxError(f"unknown function {function!r}")
         self._take("(")
-        found = []
+        found: list[Token] = []
         while self.words[-1][1] != ")":
             if found:
                 self._take(",")

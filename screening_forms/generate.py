@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from screening_forms import expressions
 from screening_forms.expression_code import Expression, Names
 from screening_forms.expressions import ExpressionError, Token
-from screening_forms.xform import Node, XForm, refusal
+from screening_forms.xform import XForm, refusal
 
 Evaluate = Callable[[Mapping[str, str]], tuple[frozenset[str], dict[str, str], list[str], list[str], list[str]]]
 """Answers as text -> names that are relevant, every node's value; and, in the form's order, names that are required,
@@ -28,6 +28,8 @@ Offers = Callable[[Mapping[str, str]], dict[str, tuple[str, ...]]]
 Written = TypeVar("Written")
 Step = tuple[str, str]
 """`r` (is it relevant?) or `v` (what is its text?), and the node's name."""
+Rule = tuple[str, str]
+"""The node's name, and one of `_RULES`."""
 
 _NUMBER = re.compile(r"\s*-?(\d+\.?\d*|\.\d+)\s*")
 _COUNTING = ("<", "<=", ">", ">=", "+", "-")
@@ -54,24 +56,55 @@ def _number_text(number: float) -> str:
 
 
 class _Form:
-    """Writes the lines of one form. Node n has r<n> (is it relevant, where it has a condition of its own), v<n> (its
-    text, blank if it is not relevant), s<n> (the text between blanks, to look for a choice in it), n<n> (its
-    number)."""
+    """Writes the lines of one form. Node n has r<n> (is it relevant, where it has a condition of its own) and, where an
+    expression names it, v<n> (its text, blank if it is not relevant), s<n> (the text between blanks, to look for a
+    choice in it) and n<n> (its number)."""
 
     def __init__(self, form: XForm) -> None:
         self.nodes = {node.name: node for node in form.nodes}
         self.numbers = {name: number for number, name in enumerate(self.nodes)}
-        self.parsed = {
-            (node.name, rule): self._parse(node, rule, text)
-            for node in form.nodes
-            for rule in _RULES
-            if (text := getattr(node, rule))
-        }
-        self.searched = frozenset(self._operands("selected"))
-        self.names = Names(self.nodes, self.numbers, frozenset(self._operands(*_COUNTING)))
+        self.parsed: dict[Rule, Token] = {}
+        self.named: dict[Rule, list[str]] = defaultdict(list)
+        self.used: set[str] = set()
+        self.searched: set[str] = set()
+        self.names = Names(self.nodes, self.numbers, set())
         self.guards = {"": ""}
         for node in form.nodes:
             self.guards[node.name] = node.name if node.relevant else self.guards[node.group]
+            for rule in _RULES:
+                if text := getattr(node, rule):
+                    self._take_in(node.name, rule, text)
+
+    def _take_in(self, name: str, rule: str, text: str) -> None:
+        """Parse a rule, and see which nodes it wants in which way."""
+        token = self.parsed[name, rule] = self._checked(name, lambda: expressions.parse(text))
+        if rule in ("constraint", "required", "filter"):
+            self.used.add(name)
+        for part in expressions.parts(token):
+            if part.symbol in ("$", "."):
+                meant = self._meant(part, name, rule)
+                self.named[name, rule].append(meant)
+                self.used.add(meant)
+            elif part.symbol == "selected":
+                self.searched.update(self._beside(part, name))
+            elif part.symbol in _COUNTING:
+                self.names.counted.update(self._beside(part, name))
+
+    def _meant(self, part: Token, name: str, rule: str) -> str:
+        if part.symbol == "." and rule != "constraint":
+            raise refusal(name, "«.» solo vale en una condición", "'.' means something in a constraint only")
+        meant = part.value or name
+        if meant not in self.nodes or self.nodes[meant].type == "group":
+            raise refusal(name, f"menciona «{meant}», que no es una pregunta", f"names '{meant}', no question")
+        return meant
+
+    def _beside(self, part: Token, name: str) -> Iterator[str]:
+        """Yield the nodes that stand directly beside an operator, or in a function."""
+        for side in part:
+            while side.symbol == "(":
+                side = side[0]
+            if side.symbol in ("$", "."):
+                yield side.value or name
 
     def evaluated(self) -> Iterator[str]:
         """Write the body of `evaluate`: what hangs on one condition, and can, stands together below it."""
@@ -83,8 +116,8 @@ class _Form:
                 continue
             yield f"if r{self.numbers[guard]}:"
             yield from (f"    {self._line(*step)}" for step in steps)
-            yield "else:"
-            yield from (f"    {self._blank(*step)}" for step in steps)
+            if blank := [line for step in steps if (line := self._blank(*step))]:
+                yield f"else: {'; '.join(blank)}"
         yield "missing, broken, filtered = [], [], []"
         for name, node in self.nodes.items():
             if node.type != "group":
@@ -94,7 +127,7 @@ class _Form:
 
     def offered(self) -> Iterator[str]:
         """Write the body of `offers`: the codes that pass each choice filter, from values that are known already."""
-        for name in dict.fromkeys(used for asked in self.nodes for used in self._references(asked, "filter")):
+        for name in dict.fromkeys(used for asked in self.nodes for used in self.named[asked, "filter"]):
             yield self._text(name, f"values[{name!r}]")
         filtered = [name for name in self.nodes if (name, "filter") in self.parsed]
         fits = ((name, self.numbers[name], self._condition(name, "filter")) for name in filtered)
@@ -142,7 +175,7 @@ class _Form:
 
     def _needs(self, step: Step, rule: str) -> list[Step]:
         guard = self._guard(step)
-        return [*([("r", guard)] if guard else ()), *(("v", name) for name in self._references(step[1], rule))]
+        return [*([("r", guard)] if guard else ()), *(("v", name) for name in self.named[step[1], rule])]
 
     def _guard(self, step: Step) -> str:
         """Return the node on whose relevance a step hangs, or nothing: a condition of its own hangs on the group's."""
@@ -165,10 +198,14 @@ class _Form:
 
     def _blank(self, step: str, name: str) -> str:
         """Write a step of a node whose guard does not hold."""
-        return f"r{self.numbers[name]} = False" if step == "r" else self._text(name, "''", "nan")
+        if step == "r":
+            return f"r{self.numbers[name]} = False"
+        return self._text(name, "''", "nan") if name in self.used else ""
 
     def _text(self, name: str, text: str, count: str = "") -> str:
-        """Write what a node's text is, and with it what other lines want of it."""
+        """Write a node's text under the names by which other lines know it."""
+        if name not in self.used:
+            return text
         number = self.numbers[name]
         lines = [f"v{number} = {text}"]
         if name in self.searched:
@@ -195,28 +232,6 @@ class _Form:
             return "True"
         write = Expression(self.names, self.nodes[name], filtering=rule == "filter").condition
         return self._checked(name, lambda: f"({write(self.parsed[name, rule])})")
-
-    def _references(self, name: str, rule: str) -> list[str]:
-        return list(expressions.references(self.parsed[name, rule])) if (name, rule) in self.parsed else []
-
-    def _operands(self, *symbols: str) -> Iterator[str]:
-        """Yield every node that stands directly beside one of the symbols, in any expression."""
-        for (name, _), token in self.parsed.items():
-            for part in expressions.parts(token):
-                for side in part if part.symbol in symbols else ():
-                    while side.symbol == "(":
-                        side = side[0]
-                    if side.symbol in ("$", "."):
-                        yield side.value or name
-
-    def _parse(self, node: Node, rule: str, text: str) -> Token:
-        token = self._checked(node.name, lambda: expressions.parse(text))
-        if rule != "constraint" and any(part.symbol == "." for part in expressions.parts(token)):
-            raise refusal(node.name, "«.» solo vale en una condición", "'.' means something in a constraint only")
-        for name in expressions.references(token):
-            if name not in self.nodes or self.nodes[name].type == "group":
-                raise refusal(node.name, f"menciona «{name}», que no es una pregunta", f"names '{name}', no question")
-        return token
 
     def _checked(self, name: str, write: Callable[[], Written]) -> Written:
         try:

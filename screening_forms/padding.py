@@ -9,7 +9,6 @@ import random
 import zlib
 from collections import Counter
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from screening_forms import expressions
 from screening_forms.engine import Engine, Filled
@@ -53,9 +52,10 @@ def _wanted(form: Engine) -> Answers:
     return {node.name: max(node.choices, key=lambda code: wishes[node.name, code]) for node in filters}
 
 
-def _interview(form: Engine, draws: random.Random, opening: Mapping[str, str] = MappingProxyType({})) -> Answers:
+def _interview(form: Engine, draws: random.Random, opening: Mapping[str, str] | None = None) -> Answers:
     """Make up an answer to every question, such that the form accepts those that it would ask."""
-    answers = {node.name: _draw(node, draws, 0) for node in form.questions} | opening
+    answers = {node.name: _draw(node, draws, 0) for node in form.questions}
+    answers.update(opening or {})
     for attempt in range(1, 9):
         _, _, _, broken, filtered = form.evaluate(answers)
         if not broken and not filtered:
