@@ -73,7 +73,7 @@ def spoken(workbook: Workbook, lang: str, shelf: Shelf) -> dict[str, str]:
 def recordings(workbook: Workbook, lang: str, shelf: Shelf) -> dict[str, Recording]:
     """The recordings of a form's texts of today in one language, by context; what is no recording is left out."""
     found = {}
-    for context, text in spoken(workbook, lang, shelf).items():
+    for context, text in spoken(workbook, lang, shelf).items() if shelf.recordings else ():
         content = shelf.recordings.get(f"{lang}/{name_for(context.split('/')[1], text)}")
         if content is not None:
             with suppress(FormError):  # The checks speak of it.

@@ -54,6 +54,8 @@ def glossary_problems(subject: Subject, lang: str, glossary: Glossary) -> Iterat
 
 def check_recordings(subject: Subject) -> Iterator[FormProblem]:
     """Every recording is sound of an allowed kind, and of a text that the form has today."""
+    if not subject.shelf.recordings:
+        return
     items = {entry.item: entry for entry in translations.prompts(subject.workbook)}
     texts = {lang: audio.spoken(subject.workbook, lang, subject.shelf) for lang in (SOURCE, *languages(subject))}
     for key, content in subject.shelf.recordings.items():

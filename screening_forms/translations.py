@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import polib
 
@@ -100,16 +101,23 @@ class Coverage:
         return dict(sorted(reasons.items())) if channel == "field" else {}
 
 
-def tag(heading: str) -> str:
-    """The language of a column: `quz` for `label::Runasimi (quz)` and `label::quz`, Spanish for a bare `label`."""
-    _, separator, language = heading.partition("::")
+@lru_cache(maxsize=1024)
+def column(heading: str) -> tuple[str, str]:
+    """The part and the language of a column: `label::Runasimi (quz)` and `label::quz` are the `label` in `quz`, a bare
+    `label` is Spanish."""
+    part, separator, language = heading.partition("::")
     found = TAG.search(language)
-    return (found[1] if found else language.strip()) if separator else SOURCE
+    return part, (found[1] if found else language.strip()) if separator else SOURCE
+
+
+def tag(heading: str) -> str:
+    """The language of a column."""
+    return column(heading)[1]
 
 
 def cell(row: Row, part: str, lang: str) -> str:
     """The text of one part of a row in the workbook's own column for a language, or an empty string."""
-    return next((v for h, v in row.cells.items() if h.partition("::")[0] == part and tag(h) == lang), "")
+    return next((text for heading, text in row.cells.items() if column(heading) == (part, lang)), "")
 
 
 def languages(workbook: Workbook) -> tuple[str, ...]:
@@ -125,8 +133,11 @@ def extract(workbook: Workbook) -> tuple[Entry, ...]:
 def _entries(workbook: Workbook) -> Iterator[Entry]:
     form_id = workbook.settings.get("form_id", "")
     for row, name in (*_questions(workbook), *_choices(workbook)):
+        spanish = {
+            part: text for heading, text in row.cells.items() for part, lang in [column(heading)] if lang == SOURCE
+        }
         for part in PARTS:
-            if text := cell(row, part, SOURCE):
+            if text := spanish.get(part):
                 yield Entry(f"{form_id}/{name}/{part}", text, row.sheet, row.number, part)
 
 
