@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,7 +16,7 @@ from screening_forms import package, po_files, sign_off, translations
 from screening_forms.checks import check
 from screening_forms.errors import FormError
 from screening_forms.glossary import Glossary
-from screening_forms.shelf import shipped
+from screening_forms.shelf import LOCALES, shipped
 from screening_forms.standing import standings
 from screening_forms.translations import Translated
 from screening_forms.workbook import Workbook, parse_markdown
@@ -307,3 +308,16 @@ def test_the_status_of_the_catalogue_tells_that_quechua_and_aymara_are_drafts() 
         assert found[lang]["reviewed"] == found[lang]["recorded"] == 0
         assert found[lang]["ships"] == {"training": True, "field": False}
     assert "quz does not ship on field:" in run("status", "pe_laboral_adulto")
+
+
+README = (LOCALES / "README.md").read_text(encoding="utf-8")
+
+
+def test_what_the_readme_tells_translators_is_true() -> None:
+    signed = README.split("```\n")[1]
+    assert sign_off.read(signed, "quz").lacking == ()
+    commands = re.findall(r"chaski forms translations (\w+)([^`\n]*)", README)
+    assert {name for name, _ in commands} == {"extract", "merge", "status"}
+    for name, arguments in commands:
+        offered = run(name, "--help")
+        assert all(option in offered for option in re.findall(r"--\w+", arguments))
