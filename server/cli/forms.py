@@ -121,7 +121,8 @@ def compile_command(form: str, channel: str, out: Path | None, xform: Path | Non
         "sha256": document.sha256,
         "channel": version.channel,
         "languages": list(version.languages),
-        "left_out": list(version.left_out),
+        "left_out": version.left_out,
+        "fell_back": version.fell_back,
         "bytes": len(document.payload),
     }
 
@@ -129,8 +130,10 @@ def compile_command(form: str, channel: str, out: Path | None, xform: Path | Non
         console.print(f"[bold]{version.form_id}[/] version {version.version}, channel {channel}")
         console.print(f"  sha256 {document.sha256}, {len(document.payload):,} bytes")
         console.print(f"  languages: {', '.join(version.languages)}")
-        if version.left_out:
-            console.print(f"  left out, because incomplete or not reviewed: {', '.join(version.left_out)}")
+        for lang, why in version.left_out.items():
+            console.print(f"  left out: {lang} ({', '.join(f'{count} {reason}' for reason, count in why.items())})")
+        for lang, contexts in version.fell_back.items():
+            console.print(f"  in Spanish for want of {lang}: {len(contexts)} texts")
 
     show(data, as_json, write)
 
