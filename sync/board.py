@@ -4,16 +4,20 @@ Called by sync.tablet. Either everything that came fits together, or the old doc
 """
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
 
-from sync import bundle, enrolment, manifest, registry, trust
+from sync import bundle, enrolment, manifest, registry, trust, versions
 from sync.enrolment import Certificate
+from sync.errors import SyncError
 from sync.manifest import Manifest
 from sync.outbox import Outbox
 from sync.registry import Registry
 from sync.signed import Document
 from sync.transport import RefusedError, Transport
 from sync.trust import Trust
+from sync.versions import Taken
 
 DOCUMENTS = ("trust", "registry", "manifest", "certificate")
 
@@ -22,7 +26,8 @@ DOCUMENTS = ("trust", "registry", "manifest", "certificate")
 class Board:
     """The four documents of a certified tablet: the exact ones by name, and what they state.
 
-    A `wiped` tablet uses no form and no keyring, whatever they state.
+    `versions` is the SHA-256 of the form version in use, by form id. A `wiped` tablet uses no form and no keyring,
+    whatever the documents state.
     """
 
     documents: Mapping[str, Document]
@@ -31,10 +36,11 @@ class Board:
     manifest: Manifest
     certificate: Certificate
     wiped: bool = False
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def versions(self) -> dict[str, str]:
-        """The SHA-256 of the form version this tablet uses, by form id."""
+    def named(self) -> dict[str, str]:
+        """The SHA-256 of the form version that the manifest names for this tablet, by form id."""
         if self.wiped:
             return {}
         dev, region = self.certificate.dev, self.certificate.region
@@ -62,6 +68,7 @@ def assemble(
         manifest.accept(documents["manifest"], trusted, held.manifest if held else None),
         enrolment.accept_certificate(documents["certificate"], trusted, dev),
         wiped=held is not None and held.wiped,
+        versions=held.versions if held else {},
     )
 
 
@@ -71,8 +78,11 @@ def load(outbox: Outbox, *, pin: str, dev: str) -> Board | None:
     if len(held) < len(DOCUMENTS):
         return None
     board = assemble({name: Document.parse(body) for name, body in held.items()}, None, pin=pin, dev=dev)
-    standing = outbox.standing()
-    return replace(board, wiped=standing.wiped or bool(standing.wiping))
+    standing, names = outbox.standing(), outbox.held_names()
+    board = replace(board, wiped=standing.wiped or bool(standing.wiping))
+    # A store of before versions could be refused does not say what is in use: then it is all that the manifest names.
+    in_use = outbox.versions().in_use or {form: sha for form, sha in board.named.items() if f"bundle/{sha}" in names}
+    return replace(board, versions={} if board.wiped else in_use)
 
 
 def fetch(transport: Transport, dev: str) -> dict[str, Document] | None:
@@ -87,28 +97,60 @@ def fetch(transport: Transport, dev: str) -> dict[str, Document] | None:
     return {name: Document.parse(body) for name, body in {**newest, "certificate": certificate}.items()}
 
 
-def store(
-    board: Board, outbox: Outbox, transport: Transport, usable: Callable[[str, bytes], None], keep: Set[str]
-) -> tuple[str, ...]:
-    """Fetch the bundles and keys that are named and missing, then store all in one transaction; return what is new.
+@dataclass(frozen=True)
+class Supply:
+    """Where a board is kept and what it is filled from; `now` is the tablet's clock (ms).
 
     `usable` gets a form id and the verified payload of its new bundle, and raises if the tablet cannot work with it.
-    `keep` names what stays on board though it is in use no more.
+    `keep` names what stays on board though it is in use no more. What was refused lately is tried `again` if asked to.
     """
-    held = outbox.held_names()
-    bundles = {f"bundle/{sha}": (form, sha) for form, sha in board.versions.items()}
+
+    outbox: Outbox
+    transport: Transport
+    usable: Callable[[str, bytes], None]
+    keep: Set[str]
+    now: int
+    again: bool = False
+
+    def bundle(self, board: Board, form: str, sha: str) -> bytes:
+        """Return a version's bundle, verified: what is on board, else the server's, which others may have signed."""
+        on_board = self.outbox.held(f"bundle/{sha}")
+        with suppress(SyncError):
+            if on_board is not None:
+                return self._checked(board, form, sha, on_board)
+        return self._checked(board, form, sha, self.transport.get(f"/v1/forms/{form}/{sha}"))
+
+    def _checked(self, board: Board, form: str, sha: str, body: bytes) -> bytes:
+        payload = bundle.accept(Document.parse(body), board.trust, sha)
+        if board.versions.get(form) != sha:
+            self.usable(form, payload)
+        return body
+
+
+def store(board: Board, supply: Supply) -> tuple[str, ...]:
+    """Fetch the bundles and keys that are named and missing, then store all in one transaction; return what is new."""
+    outbox = supply.outbox
+    held, before = outbox.held_names(), outbox.versions()
+    wanted = {name: document.to_bytes() for name, document in board.documents.items()}
+    changed = {name for name, body in wanted.items() if body != outbox.held(name)}
+    # What a version was judged by is no longer the same: whatever was found is looked at again.
+    taken = take(board, supply, before, again=supply.again or not changed.isdisjoint(("trust", "manifest")))
+    wanted |= {f"bundle/{sha}": body for sha, body in taken.bundles.items()}
     keyrings = () if board.wiped else board.registry.keyrings.values()
     keys = {f"key/{keyring.key_sha256}": keyring for keyring in keyrings}
-    documents = {name: document.to_bytes() for name, document in board.documents.items()}
-    new = {name: body for name, body in documents.items() if body != outbox.held(name)}
-    for name, (form, sha) in bundles.items():
-        if name not in held:
-            new[name] = transport.get(f"/v1/forms/{form}/{sha}")
-            usable(form, bundle.accept(Document.parse(new[name]), board.trust, sha))
-    for name, keyring in keys.items():
-        if name not in held:
-            new[name] = keyring.public(transport.get(f"/v1/keys/{keyring.key_sha256}")).raw
-    outdated = {name for name in held if name.startswith(("bundle/", "key/"))} - bundles.keys() - keys.keys() - keep
-    if new or outdated:
-        outbox.hold(new, forget=outdated)
+    for name in keys.keys() - held:
+        wanted[name] = keys[name].public(supply.transport.get(f"/v1/keys/{keys[name].key_sha256}")).raw
+    new = {name: body for name, body in wanted.items() if body != outbox.held(name)}
+    used = {f"bundle/{sha}" for sha in taken.in_use.values()} | keys.keys() | supply.keep
+    outdated = {name for name in held if name.startswith(("bundle/", "key/"))} - used
+    if new or outdated or (taken.in_use, taken.refused) != (before.in_use, before.refused):
+        outbox.hold(new, outdated, taken)
     return tuple(sorted(new))
+
+
+def take(board: Board, supply: Supply, before: Taken, *, again: bool) -> Taken:
+    """Take the form versions that the manifest names, and say what was refused; nothing is kept by this."""
+    standing = {} if again else {sha: each for sha, each in before.refused.items() if each.stands(supply.now)}
+    doubted = {*board.versions.values()} if again else {*before.refused}
+    fetch = partial(supply.bundle, board)
+    return versions.take(board.named, board.versions, fetch, doubted=doubted, standing=standing, now=supply.now)

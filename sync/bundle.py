@@ -3,11 +3,37 @@
 Checked by the server before it publishes and by every tablet before it shows a question.
 """
 
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 from sync.errors import SyncError
+from sync.members import SHA256_HEX, Members
 from sync.signed import Document
 from sync.trust import Trust, keys_of
 
 TYP = "chaski-1/bundle+jws"
+MAX_RECORDING_BYTES = 1024 * 1024
+_CHANNEL = re.compile("training|field")
+_LANGUAGE = re.compile(r"[a-z]{2,3}")
+_CONTEXT = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+_SOUND = re.compile("audio/(ogg|mpeg)")
+
+
+@dataclass(frozen=True, order=True)
+class Recording:
+    """A sound that a form version is heard with: its hash is its name, its `size` in bytes."""
+
+    sha256: str
+    size: int
+    type: str
+
+    def check(self, body: bytes) -> None:
+        """Raise unless these are the bytes that the bundle names."""
+        if len(body) != self.size or hashlib.sha256(body).hexdigest() != self.sha256:
+            raise SyncError("media.wrong_bytes", f"not the recording {self.sha256}")
 
 
 def accept(document: Document, trust: Trust, sha: str | None = None) -> bytes:
@@ -21,6 +47,26 @@ def accept(document: Document, trust: Trust, sha: str | None = None) -> bytes:
     }
     if all(author == reviewer for author, reviewer in persons):
         raise SyncError("bundle.one_person", "author and reviewer must be two persons")
-    if trust.demo and document.content.get("channel") != "training":
+    channel = Members(document.content, "bundle").text("channel", _CHANNEL)
+    recordings(document.content)
+    if trust.demo and channel != "training":
         raise SyncError("bundle.demo_trust", "keys of a demo sign for training only")
     return document.payload
+
+
+def recordings(content: Mapping[str, Any]) -> tuple[Recording, ...]:
+    """Return the recordings that a bundle names, each once, in the order of their hashes."""
+    languages = Members(content, "bundle").object("audio")
+    texts = [languages.object(language) for language in languages.names(_LANGUAGE)]
+    named = {_recording(each.object(context)) for each in texts for context in each.names(_CONTEXT)}
+    if len({each.sha256 for each in named}) != len(named):
+        raise SyncError("document.malformed", "bundle gives one recording two sizes or types")
+    return tuple(sorted(named))
+
+
+def _recording(entry: Members) -> Recording:
+    size = entry.integer("size", 1)
+    if size > MAX_RECORDING_BYTES:
+        raise SyncError("document.malformed", f"a recording has at most {MAX_RECORDING_BYTES} bytes")
+    entry.integer("milliseconds", 1)
+    return Recording(entry.text("sha256", SHA256_HEX), size, entry.text("type", _SOUND))

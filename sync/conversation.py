@@ -14,6 +14,7 @@ from sync.encoding import canonical
 from sync.errors import SyncError
 from sync.exchange import (
     CONTENT_TYPE,
+    MAX_REFUSED,
     PATH,
     SIGNATURE_HEADER,
     Event,
@@ -145,6 +146,7 @@ def _trust(line: Line, answer: Message) -> Trust:
 
 def _request(line: Line, batch: Batch) -> Request:
     place, board = line.outbox.conversation(), line.board
+    refused = {sha: refusal.code for sha, refusal in line.outbox.versions().refused.items()}
     return Request(
         n=batch.number,
         at=line.clock(),
@@ -158,13 +160,14 @@ def _request(line: Line, batch: Batch) -> Request:
         envelopes=tuple(kept.raw for kept in batch.envelopes),
         inventory_digest=_digest(board),
         inventory={} if place.inventory == _digest(board) else board.versions,
+        refused=dict(sorted(refused.items())[:MAX_REFUSED]),
         ended=place.ended,
     )
 
 
 def _digest(board: Board) -> str:
     """Name the form versions on board in 22 letters (SPEC 11.1)."""
-    return key_id(canonical(board.versions))
+    return key_id(canonical(dict(board.versions)))
 
 
 def _news(line: Line, answer: _Answer) -> News:

@@ -45,6 +45,10 @@ CREATE TABLE ended (chain TEXT PRIMARY KEY, seq INTEGER NOT NULL, reached INTEGE
 INSERT INTO ended SELECT chain, MAX(seq), 0 FROM envelope WHERE chain <> (SELECT chain FROM place) GROUP BY chain;
 CREATE TABLE draft_key (key BLOB NOT NULL) STRICT;
 """,
+    """
+CREATE TABLE in_use (form TEXT PRIMARY KEY, sha TEXT NOT NULL) STRICT;
+CREATE TABLE refused (sha TEXT PRIMARY KEY, code TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
+""",
 )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from sync.encoding import canonical, strict_json
 from sync.errors import SyncError
 from sync.keys import SigningKey, VerifyKey
-from sync.members import FORM_ID, HALF_ID, KID, SHA256_HEX, TEXT, Members
+from sync.members import CODE, FORM_ID, HALF_ID, KID, SHA256_HEX, TEXT, Members
 from sync.signed import Document, sign_bare, verify_bare
 
 PATH = "/v1/sync"
@@ -25,6 +25,7 @@ REFUSAL_TYP = "chaski-1/refusal+jws"
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_ENVELOPES = 500
 MAX_ENDED = 64
+MAX_REFUSED = 64
 GZIP_FROM_BYTES = 512
 _HAVE = ("trust", "registry", "manifest", "orders")
 _STATUS = re.compile(r"[a-z_]{1,32}")
@@ -63,6 +64,7 @@ class Request:
     envelopes: tuple[bytes, ...] = ()
     inventory_digest: str = ""
     inventory: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
     ended: Mapping[str, int] = field(default_factory=dict)
     budget: int = 0
 
@@ -163,6 +165,7 @@ def write_request(request: Request, device: SigningKey) -> Message:
         "envelopes": [raw.decode() for raw in request.envelopes],
         "inventory_digest": request.inventory_digest,
         "inventory": dict(request.inventory),
+        "refused": dict(request.refused),
         "ended": dict(request.ended),
         "budget": request.budget,
     }
@@ -187,9 +190,17 @@ def read_request(message: Message, device: VerifyKey) -> Request:
         envelopes=tuple(text.encode("utf-8") for text in members.texts("envelopes", TEXT, MAX_ENVELOPES)),
         inventory_digest=members.text("inventory_digest", KID, default=""),
         inventory={form: inventory.text(form, SHA256_HEX) for form in inventory.names(FORM_ID)},
+        refused=_refused(members.object("refused")),
         ended=_ended(members.object("ended")),
         budget=members.integer("budget", default=0),
     )
+
+
+def _refused(members: Members) -> dict[str, str]:
+    versions = members.names(SHA256_HEX)
+    if len(versions) > MAX_REFUSED:
+        raise SyncError("document.malformed", f"request: more than {MAX_REFUSED} versions in refused")
+    return {sha: members.text(sha, CODE) for sha in versions}
 
 
 def _ended(members: Members) -> dict[str, int]:

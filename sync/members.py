@@ -16,6 +16,7 @@ SHA256_HEX = re.compile(r"[0-9a-f]{64}")
 FORM_ID = re.compile(r"[a-z][a-z0-9_]{0,39}")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 LABEL = re.compile(r"[^\x00-\x1f\x7f]{0,80}")
+CODE = re.compile(r"(?=.{1,64}\Z)[a-z_]+(\.[a-z0-9_]+)*")
 TEXT = re.compile(r"(?s).*")
 
 

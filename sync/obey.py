@@ -30,20 +30,23 @@ def heed(orders: Iterable[Document], trust: Trust, dev: str, outbox: Outbox) -> 
             outbox.begin_wipe(given.number)
 
 
-def finish_wipe(outbox: Outbox, drafts: Path) -> None:
-    """Go as far as possible with a wipe that was begun, from its start: half a wipe looks like none."""
+def finish_wipe(outbox: Outbox, *folders: Path) -> None:
+    """Go as far as possible with a wipe that was begun, from its start: half a wipe looks like none.
+
+    `folders` hold what is to be destroyed beside the store.
+    """
     if outbox.standing().wiping:
-        emptied = _shred(drafts)  # First, for on a full disk it makes room for the rest.
+        emptied = [_shred(folder) for folder in folders]  # First, for on a full disk it makes room for the rest.
         with suppress(OSError, SyncError, sqlite3.Error):
-            outbox.wipe(complete=emptied)
+            outbox.wipe(complete=all(emptied))
 
 
-def carry_out(orders: Iterable[Document], trust: Trust, dev: str, outbox: Outbox, drafts: Path) -> None:
+def carry_out(orders: Iterable[Document], trust: Trust, dev: str, outbox: Outbox, *folders: Path) -> None:
     """Do at once what is ordered, as far as it goes."""
     try:
         heed(orders, trust, dev, outbox)
     finally:
-        finish_wipe(outbox, drafts)
+        finish_wipe(outbox, *folders)
 
 
 def _shred(folder: Path) -> bool:

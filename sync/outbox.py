@@ -20,6 +20,7 @@ from sync.exchange import MAX_ENDED
 from sync.kept import Batch, Conversation, Kept, News, Place, Standing, Told
 from sync.proof import Proof
 from sync.seal import new_chain
+from sync.versions import Refusal, Taken
 
 DAY = 86_400_000
 KEPT_AFTER_RECEIPT = 30 * DAY  # SPEC 10: long enough for a server's disk to be lost and restored.
@@ -218,11 +219,26 @@ class Outbox:
 
     # Documents
 
-    def hold(self, documents: Mapping[str, bytes], forget: Iterable[str] = ()) -> None:
-        """Store verified documents under their names, exactly as received, and drop `forget`: all or nothing."""
+    def hold(self, documents: Mapping[str, bytes], forget: Iterable[str] = (), versions: Taken | None = None) -> None:
+        """Store verified documents under their names, exactly as received, and drop `forget`: all or nothing.
+
+        `versions` says what of them is in use from now on, and what was refused.
+        """
         with writing(self._db):
             self._db.executemany("DELETE FROM held WHERE name = ?", [(name,) for name in forget])
             self._db.executemany("INSERT OR REPLACE INTO held VALUES (?, ?)", list(documents.items()))
+            if versions is not None:
+                self._db.execute("DELETE FROM in_use")
+                self._db.execute("DELETE FROM refused")
+                self._db.executemany("INSERT INTO in_use VALUES (?, ?)", list(versions.in_use.items()))
+                refused = [(sha, refusal.code, refusal.at) for sha, refusal in versions.refused.items()]
+                self._db.executemany("INSERT INTO refused VALUES (?, ?, ?)", refused)
+
+    def versions(self) -> Taken:
+        """Return which form versions are in use, and which were refused."""
+        in_use = dict(self._db.execute("SELECT form, sha FROM in_use ORDER BY form").fetchall())
+        refused = self._db.execute("SELECT sha, code, at FROM refused ORDER BY sha").fetchall()
+        return Taken(in_use, {sha: Refusal(code, at) for sha, code, at in refused})
 
     def held(self, name: str) -> bytes | None:
         """Return the bytes held under `name`, or None."""
@@ -264,6 +280,8 @@ class Outbox:
             self._db.execute("DELETE FROM envelope WHERE state IN ('receipted', 'purged')")
             self._db.execute("DELETE FROM event")
             self._db.execute("DELETE FROM draft_key")
+            self._db.execute("DELETE FROM in_use")
+            self._db.execute("DELETE FROM refused")
             self._db.execute("DELETE FROM held WHERE name LIKE 'bundle/%' OR name LIKE 'key/%'")
         leave_no_log(self._db, self._path)
         if complete:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sync.errors import SyncError
 from sync.keys import SigningKey
-from sync.members import HALF_ID, KID, SHA256_HEX, Members
+from sync.members import CODE, HALF_ID, KID, SHA256_HEX, Members
 from sync.signed import Document
 from sync.trust import Trust
 
@@ -18,7 +18,6 @@ TYP = "chaski-1/receipts+jws"
 DONE = frozenset({"stored", "duplicate", "held", "fork", "conflict", "quarantined"})
 OUTCOMES = DONE | {"rejected"}
 _OUTCOME = re.compile("|".join(sorted(OUTCOMES)))
-_CODE = re.compile(r"[a-z_]+(\.[a-z0-9_]+)*")
 _HEAD = re.compile(rf"|{SHA256_HEX.pattern}")
 
 
@@ -95,5 +94,5 @@ def _item(entry: Members) -> Item:
         entry.text("id", SHA256_HEX),
         entry.text("outcome", _OUTCOME),
         entry.integer("seq", default=0),
-        entry.text("code", _CODE, default=""),
+        entry.text("code", CODE, default=""),
     )

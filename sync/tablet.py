@@ -5,7 +5,7 @@ Called by `chaski device` and by tests. Answers and results live in memory only;
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from contextlib import closing
 from dataclasses import replace
 from datetime import date
@@ -14,13 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from screening_forms import engine
 from screening_forms.compiled import CompiledForm
 from screening_forms.engine import Answer, Engine, Filled
-from screening_forms.errors import AnswerError, FormError
+from screening_forms.errors import AnswerError
 from sync import board as boards
 from sync import enrolment, obey, registry, seal, trust
-from sync.board import Board
+from sync.board import Board, Supply
 from sync.conversation import Line, deliver
 from sync.draft import Drafts
 from sync.enrolment import Invitation
@@ -29,10 +28,12 @@ from sync.exchange import Response
 from sync.kept import Place, Told
 from sync.keyfiles import load_secret, save_secret
 from sync.keys import SigningKey
+from sync.library import Library, usable
 from sync.outbox import Outbox
+from sync.recordings import Recordings
 from sync.route import Route
 from sync.signed import Document
-from sync.told import REVOKED, WIPED, WIPING, OnBoard, Pulled, Receipted, Result, Screened, Status, SyncReport
+from sync.told import REVOKED, WIPED, WIPING, Pulled, Receipted, Result, Screened, Status, SyncReport
 from sync.transport import ENGLISH, Transport
 
 DISTRICT = re.compile(r"[0-9]{6}")
@@ -48,13 +49,13 @@ class Tablet:
 
     def __init__(self, folder: Path, *, clock: Callable[[], int] = milliseconds) -> None:
         self._store = folder / "outbox.db"
-        self._drafts = folder / "drafts"
+        self._drafts, self.recordings = folder / "drafts", Recordings(folder / "recordings")
+        self._folders = self._drafts, folder / "recordings"
         if self._store.exists():
             self.outbox = Outbox(self._store)
-            obey.finish_wipe(self.outbox, self._drafts)
+            obey.finish_wipe(self.outbox, *self._folders)
         self._key_file = folder / "device.key"
         self._clock = clock
-        self._loaded: dict[str, tuple[CompiledForm, Engine]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -85,6 +86,10 @@ class Tablet:
     def drafts(self) -> Drafts:
         """The interviews that are not finished."""
         return Drafts(self._drafts, self.outbox)
+
+    @cached_property
+    def _library(self) -> Library:
+        return Library(self.outbox)
 
     @cached_property
     def transport(self) -> Transport:
@@ -119,7 +124,8 @@ class Tablet:
     def pull(self) -> Pulled:
         """Fetch and verify everything the tablet works by; what fails to verify raises and changes nothing.
 
-        A tablet that is being wiped takes nothing before that is complete: SyncError tablet.wiped.
+        A form version that is refused is told instead, and costs the others nothing. A tablet that is being wiped
+        takes nothing before that is complete: SyncError tablet.wiped.
         """
         if self.outbox.standing().wiping:
             raise SyncError("tablet.wiped", WIPING)
@@ -128,10 +134,12 @@ class Tablet:
         if offered is None:
             return Pulled(certified=False)
         board = replace(boards.assemble(offered, self._board(), pin=pin, dev=self._key.kid), wiped=False)
-        updated = boards.store(board, self.outbox, self.transport, self._usable, self.drafts.bundles())
+        updated = boards.store(board, self._supply(self.drafts.bundles(), again=True))
         self.outbox.forms_again()
+        board, missing = self._certified(), self._hear()
         numbers = board.trust.number, board.registry.number, board.manifest.number
-        return Pulled(True, *numbers, self._forms(board), updated)
+        refused = self._library.refused(board.named, board.versions)
+        return Pulled(True, *numbers, self._library.in_use(board.versions), updated, refused, missing)
 
     # Working without a network
 
@@ -208,7 +216,7 @@ class Tablet:
             trust=board.trust.number if board else 0,
             registry=board.registry.number if board else 0,
             manifest=board.manifest.number if board else 0,
-            forms=self._forms(board) if board else (),
+            forms=self._library.in_use(board.versions) if board else (),
             waiting=counts["waiting"],
             receipted=counts["receipted"],
             rejected=counts["rejected"],
@@ -219,6 +227,8 @@ class Tablet:
             wiping=bool(standing.wiping),
             wiped=standing.wiped,
             copied=standing.copied,
+            refused=self._library.refused(board.named, board.versions) if board else (),
+            recordings_missing=len(self.recordings.missing(self._library.recordings())),
         )
 
     # Syncing
@@ -226,17 +236,19 @@ class Tablet:
     def sync(self) -> SyncReport:
         """Deliver what waits and learn what is new: one request, more only while there is more than one carries.
 
-        Envelopes and receipts come first; a document that fails to verify raises after them and changes nothing.
+        Envelopes and receipts come first; a document that fails to verify raises after them and changes nothing. A form
+        version that is refused costs nothing but itself, and recordings come last.
         """
         board, before, jtis = self._certified(), self.transport.traffic, self.outbox.jtis()
         try:
             delivered = deliver(Line(board, self.outbox, self.transport, self._key, self._clock))
         finally:  # However far the delivery came; what is not receipted stays.
-            obey.finish_wipe(self.outbox, self._drafts)
+            obey.finish_wipe(self.outbox, *self._folders)
         updated = self._take(self._certified(), delivered.response)
         # Once more, by the newest trust: an order may be of a registrar who was not known before.
         orders, trusted = delivered.response.orders, self._certified().trust
-        obey.carry_out(orders, trusted, self._key.kid, self.outbox, self._drafts)
+        obey.carry_out(orders, trusted, self._key.kid, self.outbox, *self._folders)
+        board, missing = self._certified(), self._hear()
         traffic, standing = self.transport.traffic - before, self.outbox.standing()
         return SyncReport(
             requests=traffic.requests,
@@ -252,6 +264,8 @@ class Tablet:
             wiping=bool(standing.wiping),
             wiped=standing.wiped,
             copied=standing.copied,
+            refused=self._library.refused(board.named, board.versions),
+            recordings_missing=missing,
         )
 
     def _take(self, board: Board, response: Response) -> tuple[str, ...]:
@@ -261,18 +275,26 @@ class Tablet:
         """
         offered = {"registry": response.registry, "manifest": response.manifest}
         newer = {name: document for name, document in offered.items() if document is not None}
-        if not newer and not response.trust:
-            return ()
         pin, dev = self._invited().pin, self._key.kid
-        try:
-            renewed = boards.assemble(newer, board, trusts=response.trust, pin=pin, dev=dev)
-        except SyncError:
-            fetched = boards.fetch(self.transport, dev)
-            if fetched is None:
-                raise
-            renewed = boards.assemble(fetched, board, pin=pin, dev=dev)
-        keep = frozenset[str]() if board.wiped else self.drafts.bundles()
-        return boards.store(renewed, self.outbox, self.transport, self._usable, keep)
+        if newer or response.trust:
+            try:
+                board = boards.assemble(newer, board, trusts=response.trust, pin=pin, dev=dev)
+            except SyncError:
+                fetched = boards.fetch(self.transport, dev)
+                if fetched is None:
+                    raise
+                board = boards.assemble(fetched, board, pin=pin, dev=dev)
+        return boards.store(board, self._supply(frozenset() if board.wiped else self.drafts.bundles()))
+
+    def _supply(self, keep: Set[str], *, again: bool = False) -> Supply:
+        return Supply(self.outbox, self.transport, usable, keep, self._clock(), again)
+
+    def _hear(self) -> int:
+        """Fetch the recordings that the forms on board are heard with, and drop others; return how many are missing."""
+        named = self._library.recordings()
+        self.recordings.forget_others(named)
+        self.recordings.fetch(named, self.transport)
+        return len(self.recordings.missing(named))
 
     # What is on board
 
@@ -303,24 +325,7 @@ class Tablet:
 
     def form(self, sha: str) -> tuple[CompiledForm, Engine]:
         """Load a form version once; its bundle was verified before it was stored."""
-        if sha not in self._loaded:
-            form = CompiledForm.from_bytes(Document.parse(self._held(f"bundle/{sha}")).payload)
-            self._loaded[sha] = form, engine.load(form.xform)
-        return self._loaded[sha]
-
-    def _forms(self, board: Board) -> tuple[OnBoard, ...]:
-        found = ((sha, self.form(sha)[0]) for sha in board.versions.values())
-        return tuple(OnBoard(form.form_id, form.version, form.title, form.channel, sha) for sha, form in found)
-
-    def _usable(self, form_id: str, payload: bytes) -> None:
-        """Refuse a bundle that this tablet could not score with, while the former version is still on board."""
-        try:
-            form = CompiledForm.from_bytes(payload)
-            engine.load(form.xform)
-        except (FormError, KeyError, TypeError, ValueError) as problem:
-            raise SyncError("bundle.unusable", f"{form_id}: {problem}") from problem
-        if form.form_id != form_id:
-            raise SyncError("bundle.unusable", f"{form.form_id} was sent as {form_id}")
+        return self._library.form(sha)
 
 
 def route_of(form: CompiledForm, sha: str, filled: Filled, taken: date) -> Route:

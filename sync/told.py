@@ -18,6 +18,10 @@ WIPING = (
     "se ordenó borrar esta tableta y el borrado no está completo: algo no se pudo quitar. Lo que falta entregar no se"
     " pierde: sincronice y luego entréguela a la administración"
 )
+OLD = (
+    "lo que esta tableta sabe de quién puede firmar es antiguo. Nada se detiene: siga trabajando y sincronice cuando"
+    " pueda"
+)
 COPIED = "otra tableta habla con la llave de esta: es una copia o fue copiada. Avise a la administración"
 
 
@@ -33,8 +37,39 @@ class OnBoard:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """A form version that the manifest names and this tablet does not take: `code` says why.
+
+    `in_use` is the version it works with meanwhile, empty where it has none. It is the same one where a version on
+    board would not be taken any more.
+    """
+
+    form: str
+    sha: str
+    code: str
+    in_use: str
+
+    def __str__(self) -> str:
+        why = _WHY.get(self.code, _WHY[""])
+        if self.in_use == self.sha:
+            return f"{self.form}: {why}. Siga trabajando con esta versión y sincronice cuando pueda: llegará otra"
+        rest = "Siga trabajando con la versión anterior" if self.in_use else "Todavía no se puede usar este formulario"
+        return f"{self.form}: no se tomó la versión nueva, porque {why}. {rest}; se intentará de nuevo"
+
+
+_WHY = {
+    "signed.too_few": "le falta la firma de una persona que hoy pueda firmar",
+    "bundle.one_person": "la firmó una sola persona",
+    "bundle.demo_trust": "es para el campo, y esta tableta es de una demostración",
+    "bundle.unusable": "esta tableta no la entiende: hay que actualizar el programa",
+    "form.unknown": "el servidor no la tiene",
+    "": "lo que llegó no es lo que se firmó",
+}
+
+
+@dataclass(frozen=True)
 class Pulled:
-    """What a pull found: the numbers held now, the forms in use, the names of what is new."""
+    """What a pull found: the numbers held now, the forms in use, the names of what is new, what was refused."""
 
     certified: bool
     trust: int = 0
@@ -42,6 +77,8 @@ class Pulled:
     manifest: int = 0
     forms: tuple[OnBoard, ...] = ()
     updated: tuple[str, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    recordings_missing: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,7 +116,7 @@ class SyncReport:
     """What one sync did: receipts and events in the order they came, `waiting` envelopes still on board only.
 
     `updated` names the documents that are new on board; `old` says that the trust on board is past its date. The last
-    four are as in `Status`.
+    six are as in `Status`.
     """
 
     requests: int
@@ -95,6 +132,8 @@ class SyncReport:
     wiping: bool
     wiped: bool
     copied: bool
+    refused: tuple[Refused, ...] = ()
+    recordings_missing: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,6 +142,7 @@ class Status:
 
     `revoked`: it takes no new screening any more. `wiping`: a wipe is not complete, and is tried again at each opening
     and sync. `wiped`: it takes none until somebody pulls forms. `copied`: somebody else has spoken with its key.
+    `refused`: form versions that it does not take. `recordings_missing` come with a later sync, and stop nothing.
     """
 
     dev: str = ""
@@ -125,14 +165,23 @@ class Status:
     wiping: bool = False
     wiped: bool = False
     copied: bool = False
+    refused: tuple[Refused, ...] = ()
+    recordings_missing: int = 0
 
 
-def warnings(told: Status | SyncReport) -> tuple[str, ...]:
+def warnings(told: Status | SyncReport | Pulled) -> tuple[str, ...]:
     """Return what the person must know of this tablet before she goes on with it."""
+    known = () if isinstance(told, Pulled) else _of_itself(told)
+    texts = [*known, *map(str, told.refused)]
+    return tuple(f"{text[0].upper()}{text[1:]}." for text in texts)
+
+
+def _of_itself(told: Status | SyncReport) -> tuple[str, ...]:
     known = (
         (told.revoked, REVOKED),
         (told.wiping, WIPING),
         (told.wiped and not told.revoked, WIPED),
         (told.copied, COPIED),
+        (told.old, OLD),
     )
-    return tuple(f"{text[0].upper()}{text[1:]}." for is_so, text in known if is_so)
+    return tuple(text for is_so, text in known if is_so)

@@ -14,6 +14,7 @@ from typing import Any
 from vector_material import (
     AUTHOR,
     DEVICE,
+    NEW_AUTHOR,
     REGISTRAR,
     REVIEWER,
     ROOTS,
@@ -27,7 +28,7 @@ from sync.encoding import b64u, canonical, unb64u
 from sync.errors import SyncError
 from sync.signed import sign, sign_bare
 
-SIGNERS = {key.kid: key for key in (*ROOTS, REGISTRAR, AUTHOR, REVIEWER, SERVER, DEVICE, STRANGER)}
+SIGNERS = {key.kid: key for key in (*ROOTS, REGISTRAR, AUTHOR, NEW_AUTHOR, REVIEWER, SERVER, DEVICE, STRANGER)}
 JUNK: list[Any] = [
     *[None, True, False, 0, 1, -1, 1.5, 2**53 - 1, 2**53, 10**400, 1e21, "", "x", " ", "ñ", "\ud800", "\x00", "0" * 64],
     *["A" * 22, "B" * 21 + "_", "A" * 43, "A" * 11, "17", "170204", "x" * 41, "x" * 81, [], {}, [1], [[]], {"a": 1}],

@@ -11,11 +11,12 @@ from typing import Any
 from vector_documents import document_cases, key_document_cases, registry_cases, trust_cases
 from vector_encodings import base64_cases, invitation_cases, json_cases, rule_cases
 from vector_exchange import exchange_cases, take_in_cases
-from vector_forms import bundle_cases, manifest_cases
+from vector_forms import manifest_cases
 from vector_material import Case
 from vector_numbers import number_cases, refusal_cases
 from vector_sealed import envelope_cases, key_cases, route_cases
 from vector_tablets import copied_cases, enrolment_cases, order_cases, readmission_cases, receipt_cases
+from vector_versions import bundle_cases, recording_cases, version_cases
 
 VECTORS = Path(__file__).parent.parent / "sync" / "vectors"
 NOT_OURS = {"public_hpke_9_ke"}
@@ -39,6 +40,8 @@ def all_cases(sealed_once: dict[str, str]) -> dict[str, Case]:
         "keyring_key": key_document_cases(),
         "manifest": manifest_cases(),
         "bundle": bundle_cases(),
+        "versions": version_cases(),
+        "recording": recording_cases(),
         "enrolment": enrolment_cases(),
         "envelope": envelope_cases(kept),
         "route": route_cases(kept),

@@ -36,6 +36,7 @@ REQUESTS = st.builds(
     envelopes=st.lists(st.text(st.characters(codec="ascii")).map(str.encode), max_size=5).map(tuple),
     inventory_digest=st.just("") | st.binary(min_size=16, max_size=16).map(b64u),
     inventory=st.dictionaries(st.from_regex(r"[a-z][a-z0-9_]{0,39}", fullmatch=True), HASHES, max_size=3),
+    refused=st.dictionaries(HASHES, st.from_regex(r"[a-z_]{1,20}(\.[a-z0-9_]{1,20}){0,2}", fullmatch=True), max_size=3),
     ended=st.dictionaries(HALF_IDS, st.integers(1, 2**53 - 1), max_size=3),
     budget=COUNTS,
 )

@@ -29,7 +29,7 @@ VECTORS = Path(seal.__file__).parent / "vectors"
 SECRETS = {"keyring_seed": b64u(KEYRING.seed), "route_secret": b64u(ROUTE_KEY.secret)}
 PHRASE = "ábaco abdomen abeja abierto abogado abono"
 DOCUMENTS = ("document", "trust", "registry", "manifest", "bundle", "enrolment", "certificate", "receipts", "readmit")
-OTHERS = ("envelope", "route", "request", "response", "refusal", "invitation", "base64")
+OTHERS = ("recordings", "envelope", "route", "request", "response", "refusal", "invitation", "base64")
 ALMOST_RIGHT = 600
 
 
@@ -139,6 +139,7 @@ REQUEST = Request(
     pending=("ab" * 32,) * 40,
     envelopes=(b"a.b", b""),
     inventory={"piloto": "cd" * 32},
+    refused={"ef" * 32: "signed.too_few"},
     ended={CHAIN: 7},
     budget=9,
 )

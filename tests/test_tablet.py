@@ -132,7 +132,6 @@ def test_a_key_file_that_others_may_read_is_refused(office: Office, tmp_path: Pa
 @pytest.mark.parametrize(
     ("path", "code"),
     [
-        ("/v1/forms/", r"bundle\.wrong_version|signed\.|encoding\."),
         ("/v1/manifest", r"signed\.|encoding\.|document\."),
         ("/v1/registry", r"signed\.|encoding\.|document\."),
         ("/v1/trust", r"signed\.|encoding\.|document\."),
@@ -171,26 +170,6 @@ def test_an_older_manifest_is_refused(office: Office, tablet: Tablet) -> None:
     with pytest.raises(SyncError, match=r"document\.rolled_back"):
         tablet.pull()
     assert [form.version for form in tablet.status().forms] == ["2"]
-
-
-def test_a_form_signed_by_one_person_is_refused(office: Office, tablet: Tablet) -> None:
-    office.publish("2")
-
-    def one_signature(body: bytes) -> bytes:
-        return b"\n".join(body.split(b"\n")[:2])
-
-    office.line.answer = meddle("/v1/forms/", one_signature)
-    with pytest.raises(SyncError, match=r"signed\.too_few"):
-        tablet.pull()
-
-
-def test_a_form_that_the_tablet_could_not_score_is_refused_before_it_replaces_one_that_works(
-    office: Office, tablet: Tablet
-) -> None:
-    office.publish("2", xform="<html/>")
-    with pytest.raises(SyncError, match=r"bundle\.unusable"):
-        tablet.pull()
-    screen(tablet)
 
 
 def test_a_new_version_comes_with_the_next_sync_and_the_old_one_leaves(office: Office, tablet: Tablet) -> None:

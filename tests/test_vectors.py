@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from make_vectors import NOT_OURS, SEALED_ONCE, VECTORS, all_cases, to_json
 from vector_material import SERVER
-from vector_server import answered, copied, obeyed, readmitted, taken_in
+from vector_server import answered, copied, obeyed, readmitted, taken_in, worked_with
 
 from server.problems import Problem
 from sync import bundle, enrolment, envelope, exchange, manifest, passphrases, receipt, registry, route, seal, trust
@@ -96,6 +96,14 @@ def do_bundle(given: Given) -> None:
     bundle.accept(doc(given["document"]), pinned(given["trust"]), given["sha"])
 
 
+def do_recordings(given: Given) -> list[list[Any]]:
+    return [[each.sha256, each.size, each.type] for each in bundle.recordings(doc(given["document"]).content)]
+
+
+def do_recording(given: Given) -> None:
+    bundle.Recording(given["sha256"], given["size"], "audio/ogg").check(unb64u(given["bytes"]))
+
+
 def do_certificate(given: Given) -> None:
     enrolment.accept_certificate(doc(given["document"]), pinned(given["trust"]), given["dev"])
 
@@ -150,6 +158,7 @@ def do_refusal(given: Given) -> int:
 
 
 do_take_in, do_requests, do_readmit, do_orders, do_copied = taken_in, answered, readmitted, obeyed, copied
+do_versions = worked_with
 
 
 def do_unlock(given: Given) -> dict[str, str]:
@@ -213,7 +222,9 @@ unopenable_route truncated trailing_deflate inflate_bomb nonzero_padding non_can
 forbidden_header_b64 trust_rolled_back registry_rolled_back manifest_rolled_back expired_on_board clock_2090 clock_1970
 gap fork conflict duplicate quarantined held replayed_request same_request_again order_wrong_device order_older_number
 order_by_server order_unknown_order readmit_ok copied_above request_ended number_skipped refusal_used refusal_unsigned
-refusal_by_stranger response_signed_as_refusal refusal_signed_as_response many_values"""
+refusal_by_stranger response_signed_as_refusal refusal_signed_as_response many_values author_alone reviewer_alone
+author_twice two_keys_one_person revoked_author changed_byte older_manifest not_named revoked_author_on_board
+one_refused_of_two"""
 
 
 def test_every_case_that_was_promised_has_a_vector_of_its_name():

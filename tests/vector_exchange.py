@@ -37,6 +37,7 @@ FULL: dict[str, Any] = {
     "envelopes": (b"not an envelope",),
     "inventory_digest": key_id(b"{}"),
     "inventory": {"pe_laboral_adulto": "a1" * 32},
+    "refused": {"b2" * 32: "signed.too_few"},
     "ended": {CHAIN: 7},
     "budget": 20_000,
 }
@@ -77,6 +78,12 @@ def exchange_cases() -> dict[str, Case]:
     def left(said: dict[str, Any]) -> exchange.Message:
         return sent(canonical({**json.loads(good.body), "ended": said}))
 
+    def refusing(said: dict[str, Any]) -> exchange.Message:
+        return sent(canonical({**json.loads(good.body), "refused": said}))
+
+    hashes = [hashlib.sha256(bytes([number])).hexdigest() for number in range(65)]
+    all_refused = refusing(dict.fromkeys(hashes[:64], "bundle.unusable"))
+
     chains = {b64u(number.to_bytes(8)): number for number in range(1, 66)}
     all_left = left({chain: seq for chain, seq in chains.items() if seq <= 64})
 
@@ -90,7 +97,7 @@ def exchange_cases() -> dict[str, Case]:
     def answered(said: dict[str, Any]) -> exchange.Message:
         return sent(canonical({**json.loads(back.body), **said}), SERVER, exchange.RESPONSE_TYP)
 
-    def response_body(message: exchange.Message) -> Any:
+    def inflated(message: exchange.Message) -> Any:
         return json.loads(zlib.decompress(message.body, 31))
 
     spaced = b" " + good.body.replace(b":", b" : ")
@@ -164,6 +171,19 @@ def exchange_cases() -> dict[str, Case]:
             "document.malformed", "A chain in which nothing was written.", left({CHAIN: 0})
         ),
         "request_ended_no_chain": request("document.malformed", "A chain's name is too short.", left({CHAIN[1:]: 1})),
+        "request_refused": request("ok", "It refuses 64 form versions.", all_refused, json.loads(all_refused.body)),
+        "request_65_refused": request(
+            "document.malformed", "It refuses 65.", refusing(dict.fromkeys(hashes, "bundle.unusable"))
+        ),
+        "request_refused_for_a_sentence": request(
+            "document.malformed", "A reason that is no code.", refusing({hashes[0]: "Le falta una firma."})
+        ),
+        "request_refused_for_65_letters": request(
+            "document.malformed", "A code that is too long.", refusing({hashes[0]: "a" * 65})
+        ),
+        "request_refused_no_version": request(
+            "document.malformed", "A hash that is cut off.", refusing({hashes[0][1:]: "bundle.unusable"})
+        ),
         "request_signed_as_refusal": request(
             "exchange.bad_signature", "Signed as a refusal.", sent(good.body, typ=exchange.REFUSAL_TYP)
         ),
@@ -184,8 +204,8 @@ def exchange_cases() -> dict[str, Case]:
             exchange.Message(good.body, f"{DEVICE.kid}.="),
         ),
         "request_short_kid": request("exchange.malformed", "A kid of one letter.", exchange.Message(good.body, "A.AA")),
-        "request_full": request("ok", "Everything that a tablet can say.", full, json.loads(full.body)),
-        "response_full": response("ok", "Everything that a server can say.", told, response_body(told)),
+        "request_full": request("ok", "Everything that a tablet can say.", full, inflated(full)),
+        "response_full": response("ok", "Everything that a server can say.", told, inflated(told)),
         "response_broken_document": response(
             "signed.malformed", "An order without a signature.", answered({"orders": ["{}"]})
         ),

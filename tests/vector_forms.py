@@ -1,4 +1,4 @@
-"""The vectors of which form version and which route key a tablet uses: manifests and bundles."""
+"""The vectors of which form version and which route key a manifest names for a tablet."""
 
 from typing import Any
 
@@ -8,7 +8,6 @@ from vector_material import (
     NOW,
     REGISTRAR,
     REVIEWER,
-    ROOTS,
     ROUTE_KEY,
     SERVER,
     STRANGER,
@@ -19,15 +18,12 @@ from vector_material import (
     fixed,
     signed,
     text,
-    trust_document,
 )
 
-from sync import bundle, manifest, trust
-from sync.encoding import canonical
+from sync import manifest, trust
 from sync.keys import RouteKey, SigningKey
 from sync.manifest import Entry, RouteKeyEntry
 from sync.signed import Document
-from sync.trust import Signer
 
 DAYS_90 = 90 * 86_400_000
 NEXT_ROUTE_KEY = RouteKey(fixed("next route")).public
@@ -72,41 +68,4 @@ def manifest_cases() -> dict[str, Case]:
         "clock_2090": accept("ok", "All route keys are past: the last one.", good, now=YEAR_2090),
         "clock_1970": accept("ok", "A clock of 1970: the first route key.", good, now=0),
         "no_route_key": accept("document.malformed", "A route key there must be.", document(SERVER, route_keys=[])),
-    }
-
-
-def bundle_cases() -> dict[str, Case]:
-    demo = trust_document(*ROOTS[:2], demo=True)
-
-    def accept(
-        expect: str, about: str, content: bytes, *keys: SigningKey, under: Document = TRUST, sha: str = ""
-    ) -> Case:
-        made = signed(content, bundle.TYP, *keys)
-        given = {"trust": text(under), "document": text(made), "sha": sha or made.sha256}
-        return case("bundle", expect, about, given)
-
-    field, training = (canonical({"channel": channel, "form_id": "piloto"}) for channel in ("field", "training"))
-    return {
-        "ok": accept("ok", "An author and a reviewer.", field, AUTHOR, REVIEWER),
-        "one_person": accept("bundle.one_person", "The author reviewed it herself.", field, AUTHOR),
-        "no_review": accept(
-            "signed.too_few",
-            "Nobody who may review signed.",
-            field,
-            AUTHOR,
-            under=trust_document(*ROOTS[:2], reviewers=[Signer(REVIEWER.public, "p-revisor")]),
-        ),
-        "version_before_signatures": accept(
-            "bundle.wrong_version", "Another version, and signed by a stranger.", field, STRANGER, sha="00" * 32
-        ),
-        "persons_before_channel": accept(
-            "bundle.one_person", "One person, under a demo, for the field.", field, AUTHOR, under=demo
-        ),
-        "wrong_version": accept(
-            "bundle.wrong_version", "Not what the manifest names.", field, AUTHOR, REVIEWER, sha="00" * 32
-        ),
-        "demo_training": accept("ok", "A demo signs for training.", training, AUTHOR, REVIEWER, under=demo),
-        "demo_field": accept(
-            "bundle.demo_trust", "A demo never signs for the field.", field, AUTHOR, REVIEWER, under=demo
-        ),
     }

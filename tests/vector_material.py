@@ -18,8 +18,9 @@ def fixed(name: str) -> bytes:
 
 
 ROOTS = [SigningKey(fixed(f"root {number}")) for number in (1, 2, 3)]
-REGISTRAR, AUTHOR, REVIEWER, SERVER, DEVICE, STRANGER = (
-    SigningKey(fixed(name)) for name in ("registrar", "author", "reviewer", "server", "device", "stranger")
+REGISTRAR, AUTHOR, NEW_AUTHOR, REVIEWER, SERVER, DEVICE, STRANGER = (
+    SigningKey(fixed(name))
+    for name in ("registrar", "author", "new author", "reviewer", "server", "device", "stranger")
 )
 KEYRING, OTHER_KEYRING, MEMBER = (SealKey(fixed(name)) for name in ("keyring", "other keyring", "member"))
 ROUTE_KEY = RouteKey(fixed("route"))

@@ -15,16 +15,21 @@ from server.keys import ServerKeys
 from server.store import devices, queues, versions
 from server.store.queues import Queue
 from server.store.versions import Draft
+from sync import board as boards
 from sync import exchange as wire
-from sync import registry, trust
+from sync import manifest, registry, trust
+from sync.board import Board, Supply
 from sync.encoding import unb64u
+from sync.enrolment import Certificate
 from sync.exchange import Message, Request
 from sync.kept import News
 from sync.keys import RouteKey, SigningKey, VerifyKey
 from sync.obey import carry_out
 from sync.outbox import Outbox
 from sync.signed import Document
+from sync.transport import RefusedError
 from sync.trust import Trust
+from sync.versions import Taken
 
 CARRIER = SigningKey(fixed("carrier"))
 RULES = routing.read_rules()
@@ -109,6 +114,39 @@ def readmitted(given: dict[str, Any]) -> str:
 def _outbox() -> Iterator[Outbox]:
     with TemporaryDirectory() as folder, Outbox(Path(folder) / "outbox.db") as outbox:
         yield outbox
+
+
+def worked_with(given: dict[str, Any]) -> dict[str, Any]:
+    """Have a tablet's store take the form versions that a manifest names, from a server that has these."""
+    trusted = _trust(given["trust"])
+    held = manifest.accept(Document.parse(given["held"].encode()), trusted, None) if given["held"] else None
+    offered = manifest.accept(Document.parse(given["manifest"].encode()), trusted, held)
+    certificate = Certificate(given["dev"], SERVER.public, given["region"], "", 1)
+    on_board = {form: Document.parse(text.encode()) for form, text in given["in_use"].items()}
+    in_use = {form: document.sha256 for form, document in on_board.items()}
+    with _outbox() as outbox:
+        bundles = {f"bundle/{each.sha256}": each.to_bytes() for each in on_board.values()}
+        outbox.hold(bundles, versions=Taken(in_use))
+        registered: Any = None  # No keyring is asked for.
+        board = Board({}, trusted, registered, offered, certificate, versions=in_use)
+        server: Any = _Forms(given["served"])
+        supply = Supply(outbox, server, lambda form, payload: None, frozenset(), given["now"])
+        taken = boards.take(board, supply, outbox.versions(), again=True)
+    refused = {sha: refusal.code for sha, refusal in taken.refused.items()}
+    return {"in_use": taken.in_use, "refused": refused, "old": trusted.is_expired(given["now"])}
+
+
+class _Forms:
+    """The way to a server that has form versions, and nothing else."""
+
+    def __init__(self, served: dict[str, str]) -> None:
+        self._served = served
+
+    def get(self, path: str) -> bytes:
+        sha = path.rpartition("/")[2]
+        if sha not in self._served:
+            raise RefusedError(404, {"code": "form.unknown"})
+        return self._served[sha].encode()
 
 
 def obeyed(given: dict[str, Any]) -> dict[str, Any]:

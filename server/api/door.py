@@ -20,6 +20,7 @@ from server.api.metrics import Metrics
 from server.config import Config
 from server.db import Db
 from server.flows.routing import Rule
+from server.flows.tasks import Tasks
 from server.keys import ServerKeys
 from sync.exchange import CONTENT_TYPE, MAX_BODY_BYTES
 
@@ -50,6 +51,7 @@ class Parts:
     now: Callable[[], int]
     started: int = 0
     metrics: Metrics = field(default_factory=Metrics)
+    tasks: Tasks = field(default_factory=Tasks)
 
 
 def open_door(name: str, parts: Parts) -> Flask:
@@ -73,9 +75,7 @@ def signed_bytes(body: bytes, name: str, *, immutable: bool) -> Response:
     response = Response(body, mimetype=DOCUMENT)
     response.vary.add("Accept-Encoding")
     if immutable:
-        response.cache_control.max_age = _YEAR
-        response.cache_control.public = True
-        response.cache_control.immutable = True
+        keep_for_ever(response)
     else:
         response.cache_control.no_cache = True
     if request.accept_encodings.quality("gzip") > 0 and len(packed := _packed(body)) < len(body):
@@ -85,6 +85,13 @@ def signed_bytes(body: bytes, name: str, *, immutable: bool) -> Response:
     response.set_etag(name, weak=True)
     response.make_conditional(request)
     return response
+
+
+def keep_for_ever(response: Response) -> None:
+    """Say of an answer that it never changes: its address is its hash."""
+    response.cache_control.max_age = _YEAR
+    response.cache_control.public = True
+    response.cache_control.immutable = True
 
 
 @lru_cache(maxsize=16)

@@ -13,14 +13,15 @@ from flask_smorest import Blueprint
 from server import problems
 from server.api import common, page, schemas
 from server.api.contract import BYTES, SIGNED_HEADER, fails, publish, takes
-from server.api.door import DOCUMENT, parts, signed_bytes
-from server.flows import enrolment, exchange, publishing
+from server.api.door import DOCUMENT, keep_for_ever, parts, signed_bytes
+from server.flows import enrolment, exchange, publishing, recordings
 from server.flows.intake import Rulebook
 from server.problems import Problem
 from sync.enrolment import MAX_REQUEST_BYTES
 from sync.exchange import CONTENT_TYPE, SIGNATURE_HEADER, Message, write_refusal
 
 blueprint = Blueprint("tablets", __name__, description="Tablets")
+SOUND = "audio/*"
 _SIGNED = ("encoding.*", "document.*", "key.*", "signed.*")
 
 
@@ -119,3 +120,17 @@ def form(form: str, sha: str) -> Response:
 def key(sha256: str) -> Response:
     """A keyring's big public key."""
     return signed_bytes(publishing.public_key(parts().db, sha256), sha256, immutable=True)
+
+
+@blueprint.get("/v1/media/<sha256>")
+@fails("media.unknown")
+@blueprint.response(200, BYTES, content_type=SOUND)
+@blueprint.alt_response(206, schema=BYTES, content_type=SOUND)
+def media(sha256: str) -> Response:
+    """A recording that a form version is heard with: whole, or with `Range` a piece of it."""
+    found = recordings.get(parts().db, sha256)
+    response = Response(found.body, mimetype=found.type)
+    keep_for_ever(response)
+    response.set_etag(sha256)
+    response.make_conditional(request, accept_ranges=True, complete_length=len(found.body))
+    return response

@@ -24,7 +24,7 @@ from sync import enrolment
 from sync.encoding import unb64u
 from sync.keys import VerifyKey
 from sync.tablet import Tablet
-from sync.told import Status, SyncReport, warnings
+from sync.told import Pulled, Status, SyncReport, warnings
 
 tablet_option = click.option(
     "--tablet", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), help="The tablet's folder."
@@ -165,6 +165,7 @@ def pull(folder: Path, as_json: bool) -> None:
         console.print(f"trust {pulled.trust}, registry {pulled.registry}, manifest {pulled.manifest}")
         for form in pulled.forms:
             console.print(f"  {form.form} {form.version} ({form.channel}) {form.sha[:16]}  {form.title}")
+        _warn(console, pulled)
 
     show(asdict(pulled), as_json, write)
 
@@ -259,13 +260,15 @@ def status(folder: Path, as_json: bool) -> None:
         console.print(
             f"{found.waiting} waiting, {found.receipted} receipted, {found.rejected} rejected, {found.drafts} drafts"
         )
-        if found.old:
-            console.print("The trust on board is old: sync when you can. Work goes on.", style="yellow")
         _warn(console, found)
 
     show(asdict(found), as_json, write)
 
 
-def _warn(console: Console, told: Status | SyncReport) -> None:
+def _warn(console: Console, told: Status | SyncReport | Pulled) -> None:
     for warning in warnings(told):
         console.print(warning, style="bold red")
+    if told.recordings_missing:
+        console.print(
+            f"Faltan {told.recordings_missing} grabaciones: llegan al sincronizar y nada se detiene por ellas."
+        )

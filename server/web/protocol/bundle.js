@@ -1,11 +1,22 @@
 /** SPEC 5.4: the signed bytes of one form version. Whether the form can be run is for who runs it. */
+import { digest, hex } from "./encoding.js";
 import { must } from "./errors.js";
-import { check, oneOf } from "./forms.js";
+import { check, hashForm, integer, matching, oneOf, record, table } from "./forms.js";
 import { readDocument, requireSigners } from "./signed.js";
 
 /** @typedef {import("./trust.js").StaffKey} StaffKey */
+/** @typedef {{sha256: string, type: string, size: number, milliseconds: number}} Recording */
 
 export const BUNDLE = "chaski-1/bundle+jws";
+const LARGEST_RECORDING = 2 ** 20;
+const RECORDING = record({
+  sha256: hashForm,
+  type: oneOf("audio/ogg", "audio/mpeg"),
+  size: (value) => integer(1)(value) && value <= LARGEST_RECORDING,
+  milliseconds: integer(1),
+});
+const CONTEXTS = table(matching(/^[^\x00-\x1f\x7f]{1,200}$/u), RECORDING);
+const AUDIO = { audio: table(matching(/^[a-z]{2,3}$/), CONTEXTS) };
 
 /**
  * Accept a bundle as the version that was asked for (SPEC 5.4).
@@ -22,8 +33,36 @@ export async function acceptBundle(bytes, trust, sha) {
   const twoPersons = authors.some((author) => reviewers.some((reviewer) => reviewer.person !== author.person));
   must(twoPersons, "bundle.one_person");
   check(document.value, { channel: oneOf("training", "field") });
+  recordingsOf(document);
   must(!trust.demo || document.value.channel === "training", "bundle.demo_trust");
   return document;
+}
+
+/**
+ * The recordings that a bundle names, each once, in the order of their hashes (SPEC 5.8).
+ * @param {import("./signed.js").Document} bundle
+ * @returns {Recording[]}
+ */
+export function recordingsOf({ value }) {
+  check(value, AUDIO);
+  /** @type {Map<string, Recording>} */
+  const found = new Map();
+  for (const contexts of Object.values(value.audio ?? {}))
+    for (const each of /** @type {Recording[]} */ (Object.values(contexts))) {
+      const before = found.get(each.sha256) ?? each;
+      must(before.size === each.size && before.type === each.type, "document.malformed", "two sizes or types");
+      found.set(each.sha256, each);
+    }
+  return [...found.values()].sort((one, other) => (one.sha256 < other.sha256 ? -1 : 1));
+}
+
+/**
+ * Refuse bytes that are not those of the recording (SPEC 5.8).
+ * @param {{sha256: string, size: number}} recording
+ * @param {import("./encoding.js").Bytes} bytes
+ */
+export function checkRecording({ sha256, size }, bytes) {
+  must(bytes.length === size && hex(digest(bytes)) === sha256, "media.wrong_bytes");
 }
 
 /**

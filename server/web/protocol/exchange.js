@@ -18,6 +18,7 @@ import {
   oneOf,
   optional,
   perhaps,
+  problemCode,
   record,
   table,
   text,
@@ -37,6 +38,7 @@ export const REFUSAL = "chaski-1/refusal+jws";
 const LARGEST = 8 * 1024 * 1024;
 const MOST = 500;
 const MOST_CHAINS = 64;
+const MOST_REFUSED = 64;
 const LARGEST_STEP = 2 ** 20;
 const COUNT = optional(integer());
 const DOCUMENTS = arrayOf(text);
@@ -56,6 +58,7 @@ const REQUEST_MEMBERS = {
   envelopes: arrayOf(text, { most: MOST }),
   inventory_digest: perhaps(id128),
   inventory: table(formId, hashForm),
+  refused: table(hashForm, problemCode, MOST_REFUSED),
   ended: table(id64, integer(1), MOST_CHAINS),
   budget: COUNT,
 };

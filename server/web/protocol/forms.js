@@ -109,4 +109,6 @@ export const id64 = matching(/^[A-Za-z0-9_-]{11}$/);
 export const hashForm = matching(/^[0-9a-f]{64}$/);
 export const formId = matching(/^[a-z][a-z0-9_]{0,39}$/);
 export const name = matching(/^[a-z0-9][a-z0-9_-]{0,39}$/);
+/** A problem's code. */
+export const problemCode = matching(/^(?=.{1,64}$)[a-z_]+(\.[a-z0-9_]+)*$/);
 export const region = matching(/^[0-9]{2,6}$/);

@@ -3,7 +3,20 @@
  * done.
  */
 import { must } from "./errors.js";
-import { arrayOf, check, hashForm, id128, id64, integer, matching, oneOf, optional, perhaps, record } from "./forms.js";
+import {
+  arrayOf,
+  check,
+  hashForm,
+  id128,
+  id64,
+  integer,
+  matching,
+  oneOf,
+  optional,
+  perhaps,
+  problemCode,
+  record,
+} from "./forms.js";
 import { readDocument, requireSigners } from "./signed.js";
 
 /** @typedef {{id: string, outcome: string, seq?: number, code?: string}} Item */
@@ -33,7 +46,7 @@ const MEMBERS = {
       id: hashForm,
       outcome: oneOf(...OUTCOMES.keys()),
       seq: optional(integer()),
-      code: perhaps(matching(/^[a-z_]+(\.[a-z0-9_]+)*$/)),
+      code: perhaps(problemCode),
     }),
   ),
 };

@@ -3,11 +3,11 @@
  * answer.mjs call it.
  */
 import { aesOpen } from "./aes.js";
-import { acceptBundle } from "./bundle.js";
+import { acceptBundle, checkRecording, recordingsOf } from "./bundle.js";
 import { canonical, concat, decode, encode, hex, readObject, utf8 } from "./encoding.js";
 import { acceptCertificate, acceptEnrolment, readInvitation } from "./enrolment.js";
 import { parseEnvelope, verifyEnvelope } from "./envelope.js";
-import { ProtocolError } from "./errors.js";
+import { must, ProtocolError } from "./errors.js";
 import {
   endedAt,
   inventoryDigest,
@@ -30,6 +30,7 @@ import { openRoute } from "./route.js";
 import { openEnvelope, recipientInfo } from "./seal.js";
 import { readDocument, requireSigners } from "./signed.js";
 import { acceptTrust, isOld, pinOf, readTrust, requireCurrent } from "./trust.js";
+import { takeVersions } from "./versions.js";
 
 /** @typedef {Record<string, any>} Given */
 /** @typedef {{do: string, given: Given, expect: string, result?: any}} Vector */
@@ -80,6 +81,21 @@ const DO = {
   bundle: async ({ trust, document, sha }) => {
     await acceptBundle(utf8(document), await trusted(trust), sha);
   },
+  versions: async ({ trust, held, manifest: offered, dev, region, in_use, served, now }) => {
+    const by = await trusted(trust);
+    const manifest = await acceptManifest(utf8(offered), by, held && (await acceptManifest(utf8(held), by)));
+    const named = [...manifest.forms.keys()].map((form) => [form, versionFor(manifest, form, dev, region)]);
+    const before = Object.entries(in_use).map(([form, document]) => [form, readDocument(utf8(document))]);
+    const fetch = async (/** @type {string} */ _, /** @type {string} */ sha) => {
+      must(sha in served, "form.unknown");
+      return utf8(served[sha]);
+    };
+    const taken = await takeVersions(Object.fromEntries(named), Object.fromEntries(before), by, fetch);
+    return { in_use: taken.inUse, refused: taken.refused, old: isOld(by, now) };
+  },
+  recordings: ({ document }) =>
+    recordingsOf(readDocument(utf8(document))).map(({ sha256, size, type }) => [sha256, size, type]),
+  recording: ({ sha256, size, bytes }) => checkRecording({ sha256, size }, decode(bytes)),
   enrolment: async ({ document }) => {
     await acceptEnrolment(utf8(document));
   },

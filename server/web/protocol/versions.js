@@ -1,0 +1,45 @@
+/** SPEC 5.7: which versions of which forms a tablet works with. Fetching and keeping them is the caller's. */
+import { acceptBundle } from "./bundle.js";
+import { ProtocolError } from "./errors.js";
+
+/** @typedef {import("./encoding.js").Bytes} Bytes */
+/** @typedef {import("./signed.js").Document} Document */
+/** @typedef {{inUse: Record<string, string>, refused: Record<string, string>}} Taken hashes by form, codes by hash */
+
+/**
+ * Take the versions that the manifest names for a tablet; a form whose version is refused keeps its former one.
+ * @param {Record<string, string | null>} named form id to hash, or null if the tablet does not have the form
+ * @param {Record<string, Document>} inUse form id to the bundle that the tablet works with
+ * @param {import("./trust.js").Trust} trust the newest
+ * @param {(form: string, sha: string) => Promise<Bytes>} fetch refuses with `form.unknown` what the server lacks
+ * @returns {Promise<Taken>}
+ */
+export async function takeVersions(named, inUse, trust, fetch) {
+  /** @type {Taken} */
+  const taken = { inUse: {}, refused: {} };
+  for (const [form, sha] of Object.entries(named)) {
+    if (!sha) continue;
+    const before = inUse[form];
+    if (before) taken.inUse[form] = before.hash;
+    if (before?.hash === sha && !(await codeOf(async () => acceptBundle(before.bytes, trust, sha)))) continue;
+    const code = await codeOf(async () => acceptBundle(await fetch(form, sha), trust, sha));
+    if (code) taken.refused[sha] = code;
+    else taken.inUse[form] = sha;
+  }
+  return taken;
+}
+
+/**
+ * The code with which something is refused; the empty string if it is not.
+ * @param {() => Promise<unknown>} attempt
+ * @returns {Promise<string>}
+ */
+async function codeOf(attempt) {
+  try {
+    await attempt();
+    return "";
+  } catch (error) {
+    if (error instanceof ProtocolError) return error.code;
+    throw error;
+  }
+}
