@@ -109,12 +109,52 @@ ADVICE: dict[str, tuple[str, str]] = {
     "column.unknown": ("no existe la columna «{0}»{hint_es}", "there is no column '{0}'{hint_en}"),
     "column.missing": ("falta la columna «{0}»", "the column '{0}' is missing"),
     "column.duplicate": ("la columna «{0}» está dos veces", "the column '{0}' is there twice"),
+    "column.wrong_case": ("escriba «{1}» en lugar de «{0}»", "write '{1}' instead of '{0}'"),
+    "column.media": (
+        "quite «{0}»: un formulario no trae archivos; las grabaciones van en la carpeta audio/",
+        "remove '{0}': a form brings no files; recordings are in the folder audio/",
+    ),
     "column.unknown_language": (
         "la columna «{0}» es de un idioma que settings.languages no nombra; use: {1}",
         "the column '{0}' is of a language that settings.languages does not name; use: {1}",
     ),
     "type.missing": ("falta el tipo de la pregunta", "the question's type is missing"),
-    "type.forbidden": ("no se permite el tipo «{0}»: {why_es}{hint_es}", "'{0}' is not allowed: {why_en}{hint_en}"),
+    "type.forbidden": (
+        "no se permite el tipo «{0}»; se permiten: {1}{hint_es}",
+        "'{0}' is not allowed; allowed are: {1}{hint_en}",
+    ),
+    "type.place": (
+        "no se permite el tipo «{0}»: no se guarda dónde está una persona",
+        "'{0}' is not allowed: where a person is must not be stored",
+    ),
+    "type.recording": (
+        "no se permite el tipo «{0}»: no se guardan imágenes, voz ni archivos de nadie",
+        "'{0}' is not allowed: nobody's image, voice or files are stored",
+    ),
+    "type.identifies": (
+        "no se permite el tipo «{0}»: no se guarda lo que identifica a una persona o su equipo",
+        "'{0}' is not allowed: nothing that identifies a person or her device is stored",
+    ),
+    "type.text_without_reason": (
+        "un texto libre puede llevar nombres: use una lista, o escriba en «reason» por qué hace falta",
+        "free text may carry names: use a list, or write in 'reason' why there must be one",
+    ),
+    "type.repeat": (
+        "no se permite repetir preguntas («{0}»): el puntaje no sabe contarlas; pregunte una vez, por lo peor",
+        "questions cannot be repeated ('{0}'): the score cannot count them; ask once, for the worst",
+    ),
+    "type.from_file": (
+        "«{0}» toma las opciones de un archivo que nadie firma: escríbalas en la hoja «choices»",
+        "'{0}' takes its choices from a file that nobody signs: write them in the sheet 'choices'",
+    ),
+    "type.no_refusal": (
+        "«{0}» no se puede dejar sin contestar de verdad: use select_one con «no_answer»",
+        "'{0}' cannot really be left unanswered: use select_one with 'no_answer'",
+    ),
+    "type.or_other": (
+        "quite «or_other»: abre un texto libre; ponga una opción «other» en la lista",
+        "remove 'or_other': it opens a free text; put a choice 'other' into the list",
+    ),
     "name.missing": ("falta el nombre", "the name is missing"),
     "name.bad": (
         "«{0}»: el nombre empieza con letra minúscula y solo lleva minúsculas, cifras y _",
@@ -124,6 +164,10 @@ ADVICE: dict[str, tuple[str, str]] = {
     "name.reserved": ("«{0}» es un nombre que pone el programa: elija otro", "'{0}' is ours: choose another name"),
     "group.not_open": ("este end_group no cierra ningún grupo", "this end_group closes no group"),
     "group.not_closed": ("el grupo «{0}» no se cierra", "the group '{0}' is not closed"),
+    "group.closes_another": (
+        "este end_group dice «{0}» y cierra «{1}»",
+        "this end_group says '{0}' and closes '{1}'",
+    ),
     "group.no_score": (
         "falta el grupo «score» (begin_group): ahí se escribe el resultado",
         "the group 'score' (begin_group) is missing: the outcome is written there",
@@ -133,12 +177,36 @@ ADVICE: dict[str, tuple[str, str]] = {
         "una frase tiene {0} palabras; el máximo es 20: pártala en dos",
         "a sentence has {0} words; 20 is the most: split it in two",
     ),
+    "text.too_long": (
+        "el texto tiene {0} letras; el máximo es {1}: pártalo en dos notas",
+        "the text has {0} letters; {1} is the most: split it in two notes",
+    ),
+    "text.markup": (
+        "quite «{0}»: unas tabletas lo muestran, otras lo leen en voz alta",
+        "remove '{0}': some tablets show it, others read it aloud",
+    ),
     "text.link": ("quite el enlace: la tableta no abre páginas", "remove the link: the tablet opens no pages"),
     "text.reference": (
         "quite ${{...}}: el texto es igual para todos, y se graba en audio",
         "remove ${{...}}: a text is the same for everybody, and recorded as audio",
     ),
     "choice.unknown_list": ("no existe la lista «{0}»{hint_es}", "there is no list '{0}'{hint_en}"),
+    "choice.no_list": (
+        "falta el nombre de la lista: escriba «{0} lista»",
+        "the list's name is missing: write '{0} list'",
+    ),
+    "choice.unused_list": (
+        "ninguna pregunta usa la lista «{0}»",
+        "no question uses the list '{0}'",
+    ),
+    "choice.filter_column": (
+        "la hoja «choices» no tiene la columna «{0}»: no se ofrecería ninguna opción{hint_es}",
+        "the sheet 'choices' has no column '{0}': no choice would be offered{hint_en}",
+    ),
+    "choice.case_twin": (
+        "«{0}» y «{1}» solo difieren en mayúsculas: elija otro nombre",
+        "'{0}' and '{1}' differ in capital letters only: choose another name",
+    ),
     "choice.duplicate": ("la opción «{0}» ya está en la fila {1}", "the choice '{0}' is already in row {1}"),
     "choice.bad_name": (
         "«{0}»: el nombre de una opción no lleva espacios ni tildes",
@@ -152,6 +220,14 @@ ADVICE: dict[str, tuple[str, str]] = {
         "a la lista «{0}» le falta {1}: toda pregunta que puntúa se puede no contestar",
         "the list '{0}' lacks {1}: every question that scores can be left unanswered",
     ),
+    "question.required_note": (
+        "quite «required»: un {0} no se contesta, y la entrevista no terminaría nunca",
+        "remove 'required': a {0} has no answer, and the interview would never end",
+    ),
+    "question.appearance": (
+        "no se permite la apariencia «{0}»{hint_es}",
+        "the appearance '{0}' is not allowed{hint_en}",
+    ),
     "question.not_refusable": (
         "quite «required»: toda pregunta que puntúa se puede no contestar",
         "remove 'required': every question that scores can be left unanswered",
@@ -164,6 +240,22 @@ ADVICE: dict[str, tuple[str, str]] = {
     "reference.no_question": (
         "«{0}» no es una pregunta que se responda",
         "'{0}' is no question that is answered",
+    ),
+    "reference.forward": (
+        "«{0}» se pregunta después, en la fila {1}: una condición solo mira hacia atrás",
+        "'{0}' is asked later, in row {1}: a condition looks back only",
+    ),
+    "expression.never": (
+        "«{0}» no se cumple nunca, sola o dentro de sus grupos: revise «and» y «or»",
+        "'{0}' never holds, alone or inside its groups: look at 'and' and 'or'",
+    ),
+    "expression.curly_quotes": (
+        "quite «{0}»: en las condiciones las comillas son rectas, como en 'yes'",
+        "remove '{0}': in conditions quotes are straight, as in 'yes'",
+    ),
+    "expression.function": (
+        "no se puede usar «{0}()»: busca fuera del formulario, o cada programa la calcula distinto",
+        "'{0}()' cannot be used: it looks outside the form, or programs calculate it differently",
     ),
     "expression.bare_condition": (
         "«{0}» no es una condición; escriba por ejemplo ${{pregunta}} = 'yes'",
@@ -184,8 +276,8 @@ ADVICE: dict[str, tuple[str, str]] = {
     ),
     "indicator.no_when": ("falta la condición «when»", "the condition 'when' is missing"),
     "indicator.unreached": (
-        "ninguna fila llega a {0}: el resultado los cuenta como «no»",
-        "no row reaches {0}: the outcome counts them as 'no'",
+        "ninguna fila llega a {0}: cuentan como «no»; si es a propósito, ponga unreached_on_purpose = yes",
+        "no row reaches {0}: the outcome counts them as 'no'; if on purpose, set unreached_on_purpose = yes",
     ),
     "policy.guidance_missing": (
         "falta la nota «{0}», que la política {1} muestra al final",
@@ -267,7 +359,14 @@ ADVICE: dict[str, tuple[str, str]] = {
     ),
 }
 
-NOT_BLOCKING = ("translation.", "audio.", "indicator.unreached", "policy.guidance_missing")
+NOT_BLOCKING = (
+    "translation.",
+    "audio.",
+    "indicator.unreached",
+    "choice.unused_list",
+    "cell.decimal",
+    "policy.guidance_missing",
+)
 """What an author should know but a draft may have: a language that is not whole is left out, never half shown."""
 
 

@@ -25,7 +25,7 @@ from screening_forms.subject import RouteVocabulary
 from screening_forms.translations import PARTS
 from screening_forms.workbook import Row, Workbook
 
-OURS = ("route",)
+OURS = ("route", "reason")
 """Columns of the survey that mean something here and nothing to pyxform."""
 
 

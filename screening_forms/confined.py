@@ -4,7 +4,6 @@ then it can open no file and no socket, write nothing but its answer, and spend 
 from __future__ import annotations
 
 import codecs
-import encodings.utf_16_be  # noqa: F401 (canonical JSON orders names by it, and then it is too late to load it)
 import resource
 import sys
 import traceback
@@ -15,8 +14,8 @@ from typing import IO, Any
 from screening_forms import apart
 from screening_forms.errors import FormError
 
-_ENCODINGS = ("utf-8-sig", "utf-16", "latin-1", "cp437", "cp1252")
-"""Python loads an encoding when it first meets it: those of workbooks, zip files and tables."""
+_ENCODINGS = ("utf-8-sig", "utf-16", "utf-16-be", "utf-16-le", "latin-1", "cp437", "cp1252")
+"""Python loads an encoding when it first meets it: those of workbooks, zip files, tables and canonical JSON."""
 
 
 def main(path: str, seconds: int, megabytes: int) -> None:

@@ -5,29 +5,29 @@ Called by checks and the compiler; it interprets nothing, so that every problem 
 
 from __future__ import annotations
 
-import io
 import re
-import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path, PurePath
 
-import openpyxl
-from pyxform.xls2json_backends import xlsx_value_to_str
-
+from screening_forms import excel
+from screening_forms.advice import Cell, problem
 from screening_forms.errors import FormError, FormProblem
+from screening_forms.excel import Table
 
 SHEETS = ("survey", "choices", "settings", "indicators", "cases")
 """The sheets that mean something here; further sheets are the author's own notes."""
 
-Table = tuple[str, list[list[str]]]
-"""A sheet's name and its lines of cells, the heading first."""
+SPREADSHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
+TEXTS = ("label", "hint", "guidance_hint", "constraint_message", "required_message", "note", "form_title", "case")
+"""Columns that people read; every other cell is a name, a code or a condition."""
 
 _SEPARATOR = re.compile(r"[\s|:-]*")  # also a line without anything in it
-# Ten times the largest form there is.
-_MOST_BYTES, _MOST_CELLS = 64 * 2**20, 500_000
 _PIPE = re.compile(r"(?<!\\)\|")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")  # XML, and so an XForm, has no way to hold them
+_INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_BLANKS = re.compile(r"[^\S\n]+")  # also those that do not break a line, as copied from a web page
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Workbook:
-    """An author's workbook. `headings` keeps each sheet's columns as typed, misspelt ones included."""
+    """An author's workbook. `headings` keeps each sheet's columns as typed, misspelt ones included; `noticed` is what
+    is wrong with the file rather than with the form."""
 
     settings: Mapping[str, str]
     survey: tuple[Row, ...]
@@ -53,6 +54,7 @@ class Workbook:
     indicators: tuple[Row, ...]
     headings: Mapping[str, tuple[str, ...]]
     cases: tuple[Row, ...] = ()
+    noticed: tuple[FormProblem, ...] = ()
 
 
 def read(path: Path) -> Workbook:
@@ -68,22 +70,18 @@ def parse(content: bytes, name: str) -> Workbook:
     suffix = PurePath(name).suffix.lower()
     if suffix == ".md":
         return parse_markdown(_decoded(content, name), name=name)
-    if suffix == ".xlsx":
-        return _workbook(_spreadsheet(content, name))
-    raise _unreadable(name, "el archivo debe terminar en .xlsx o .md", "must end in .xlsx or .md")
+    if suffix in SPREADSHEETS:
+        return _workbook(excel.tables(content, name, SHEETS))
+    raise FormError([problem("workbook.other_file", Cell(name), "")])
 
 
 def parse_markdown(text: str, *, name: str = "Markdown") -> Workbook:
     """Read an XLSForm written as Markdown tables: the first cell of a table's heading names its sheet."""
     if "|" not in text:
-        raise _unreadable(name, "no hay ninguna tabla Markdown", "holds no Markdown table")
+        raise FormError([problem("workbook.no_table", Cell(name), "")])
     if found := _CONTROL.search(text):
         line = text.count("\n", 0, found.start()) + 1
-        raise _unreadable(
-            name,
-            f"quite el signo de control {found[0]!r} de la línea {line}",
-            f"remove the control character {found[0]!r} from line {line}",
-        )
+        raise FormError([problem("workbook.control_sign", Cell(name), "", repr(found[0]), line)])
     return _workbook(_markdown(text))
 
 
@@ -91,7 +89,7 @@ def _decoded(content: bytes, name: str) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _unreadable(name, "el archivo no está en UTF-8", "is not in UTF-8") from error
+        raise FormError([problem("workbook.not_utf8", Cell(name), "")]) from error
 
 
 def _markdown(text: str) -> list[Table]:
@@ -106,77 +104,70 @@ def _markdown(text: str) -> list[Table]:
         before, inside = inside, line.startswith("|")
         if not inside or _SEPARATOR.fullmatch(line):
             continue
-        sheet, *cells = (_text(cell).replace(r"\|", "|") for cell in _PIPE.split(line.removesuffix("|"))[1:])
+        sheet, *cells = (cell.strip().replace(r"\|", "|") for cell in _PIPE.split(line.removesuffix("|"))[1:])
         if sheet and before and sheet.lower() not in SHEETS:
-            es = f"línea {number}: «{sheet}» no es una hoja; deje vacía la primera celda de cada fila"
-            en = f"line {number}: '{sheet}' is no sheet; leave the first cell of every row empty"
-            raise FormError([FormProblem(tables[-1][0] if tables else sheet, 0, "", "workbook.stray_cell", es, en)])
+            place = Cell(tables[-1].title if tables else sheet)
+            raise FormError([problem("workbook.stray_cell", place, "", number, sheet)])
         if sheet:
-            tables.append((sheet, []))
+            tables.append(Table(sheet))
         if tables and any(cells):
-            tables[-1][1].append(cells)
+            lines = tables[-1].lines
+            lines.append((len(lines) + 1, cells))
+            if len(lines) > excel.MOST_ROWS:
+                raise FormError([problem("workbook.too_many_rows", Cell(sheet), "", excel.MOST_ROWS)])
     return tables
 
 
-def _spreadsheet(content: bytes, name: str) -> list[Table]:
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            # A member never gives more than it announces, so this bounds what is unpacked.
-            if sum(member.file_size for member in archive.infolist()) > _MOST_BYTES:
-                raise ValueError(f"it unpacks to more than {_MOST_BYTES >> 20} MiB")
-        book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
-        return [
-            (sheet.title, list(_lines(sheet.iter_rows(values_only=True))))
-            for sheet in book.worksheets
-            if sheet.title.strip().lower() in SHEETS
-        ]
-    except Exception as error:  # bytes from outside: the ZIP, XML and Excel readers raise whatever they meet
-        raise _unreadable(name, "no se puede leer como libro de Excel", f"is no workbook: {error}") from error
-
-
-def _lines(rows: Iterable[tuple[object, ...]]) -> Iterator[list[str]]:
-    """The texts of a sheet's rows. One filled cell far below or far right makes Excel count all that lie between."""
-    seen = 0
-    for row in rows:
-        seen += 1 + len(row)
-        if seen > _MOST_CELLS:
-            raise ValueError(f"a sheet has more than {_MOST_CELLS} cells; delete empty rows and columns at its end")
-        yield [_text(value) for value in row]
-
-
-def _text(value: object) -> str:
-    return "" if value is None else str(xlsx_value_to_str(value)).strip()
-
-
 def _workbook(tables: Sequence[Table]) -> Workbook:
+    """Put the sheets that mean something together; row 1 is the heading, wherever it stands."""
+    problems: list[FormProblem] = []
+    noticed = list(_misspelt([table.title for table in tables]))
     sheets: dict[str, tuple[Row, ...]] = {}
     headings: dict[str, tuple[str, ...]] = {}
-    problems = []
-    for title, lines in tables:
-        name = title.strip().lower()
+    for table in tables:
+        name = table.title.strip().lower()
         if name in sheets:
-            es, en = f"la hoja «{name}» está dos veces", f"the sheet {name} is there twice"
-            problems.append(FormProblem(name, 0, "", "workbook.sheet_twice", es, en))
+            problems.append(problem("workbook.sheet_twice", Cell(name), "", name))
         elif name in SHEETS:
-            columns = lines[0] if lines else []
+            columns = [_BLANKS.sub(" ", column) for column in (table.lines[0][1] if table.lines else [])]
             headings[name] = tuple(column for column in columns if column)
-            sheets[name] = tuple(_rows(name, columns, lines[1:]))
+            sheets[name] = tuple(_rows(name, columns, table.lines[1:]))
+            noticed += table.noticed
     for name in ("survey", "settings"):
         if not sheets.get(name):
-            es, en = f"falta la hoja «{name}», o está vacía", f"the sheet {name} is missing or empty"
-            problems.append(FormProblem(name, 0, "", "workbook.sheet_missing", es, en))
+            problems.append(problem("workbook.sheet_missing", Cell(name), "", name))
     if problems:
-        raise FormError(problems)
+        raise FormError([*problems, *noticed])
     survey, choices, settings, indicators, cases = (sheets.get(name, ()) for name in SHEETS)
-    return Workbook(settings[0].cells, survey, choices, indicators, headings, cases)
+    noticed += [problem("settings.one_row", row, "") for row in settings[1:]]
+    noticed += [found for rows in sheets.values() for row in rows for found in _invisible(row)]
+    return Workbook(settings[0].cells, survey, choices, indicators, headings, cases, tuple(noticed))
 
 
-def _rows(name: str, columns: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[Row]:
-    for number, line in enumerate(lines, start=2):
-        cells = {column: text for column, text in zip(columns, line, strict=False) if column and text}
+def _rows(name: str, columns: Sequence[str], lines: Sequence[excel.Line]) -> Iterator[Row]:
+    for number, line in lines:
+        texts = {column: text for column, text in zip(columns, line, strict=False) if column and text}
+        cells = {column: text if _is_text(column) else _BLANKS.sub(" ", text) for column, text in texts.items()}
         if cells:
             yield Row(name, number, cells)
 
 
-def _unreadable(name: str, advice_es: str, advice_en: str) -> FormError:
-    return FormError([FormProblem(name, 0, "", "workbook.unreadable", advice_es, advice_en)])
+def _misspelt(titles: Sequence[str]) -> Iterator[FormProblem]:
+    """A sheet `choice` would be taken for the author's notes, and every list would be missing."""
+    names = [title.strip().lower() for title in titles]
+    absent = [name for name in SHEETS if name not in names]
+    for title, name in zip(titles, names, strict=True):
+        if name not in SHEETS and (near := get_close_matches(name, absent, n=1, cutoff=0.8)):
+            yield problem("workbook.sheet_misspelt", Cell(title), "", title, near[0])
+
+
+def _invisible(row: Row) -> Iterator[FormProblem]:
+    for column, text in row.cells.items():
+        if found := _INVISIBLE.search(text):
+            yield problem("cell.invisible", row, column, f"U+{ord(found[0]):04X}")
+        if "\n" in text and column in ("type", "name", "list_name", "code"):
+            yield problem("cell.line_break", row, column)
+
+
+def _is_text(column: str) -> bool:
+    return column.partition("::")[0].lower() in TEXTS

@@ -49,7 +49,7 @@ def test_a_form_is_compiled_apart_to_the_same_bytes_as_here() -> None:
 def test_a_form_is_checked_apart_and_every_problem_comes_back_with_its_place() -> None:
     found = ask("check", SMALL.replace("integer | horas", "geopoint | horas").encode(), OPTIONS)
     assert found["settings"]["form_id"] == "small"
-    assert ("survey", 15, "type", "type.forbidden", True) in {
+    assert ("survey", 15, "type", "type.place", True) in {
         (each["sheet"], each["row"], each["column"], each["code"], each["blocking"]) for each in found["problems"]
     }
 

@@ -70,6 +70,10 @@ def test_a_sound_form_has_no_problem_that_keeps_it_from_being_compiled() -> None
 
 
 ES = "label::Español (es)"
+LAST = "| si_no | does_not_know | No sabe |"
+UNUSED = ("choices", 11, "list_name", "choice.unused_list")
+NEVER = ("survey", 7, "relevant", "expression.never")
+REQUIRED_NOTE = ("survey", 10, "required", "question.required_note")
 
 
 @pytest.mark.parametrize(
@@ -82,16 +86,32 @@ ES = "label::Español (es)"
         ("| f | F |", "| | F |", ("settings", 2, "form_id", "settings.missing")),
         ("| F | 1 |", "| F | |", ("settings", 2, "version", "settings.missing")),
         ("| D5.04 |", "| D5.40 |", ("indicators", 2, "code", "indicator.unknown")),
-        ("integer | horas", "geopoint | horas", ("survey", 7, "type", "type.forbidden")),
+        ("integer | horas", "geopoint | horas", ("survey", 7, "type", "type.place")),
         ("| province |", "| provinse |", ("survey", 3, "route", "route.unknown_field")),
         ("| es | | distrito", "| es | sexx | distrito", ("settings", 2, "omit_route", "route.unknown_field")),
         # Types and metadata that would name, show, hear or locate somebody.
         *(
-            ("integer | horas", f"{kind} | horas", ("survey", 7, "type", "type.forbidden"))
-            for kind in ("text", "image", "audio", "deviceid", "phonenumber", "audit", "start-geopoint", "hidden")
+            ("integer | horas", f"{kind} | horas", ("survey", 7, "type", code))
+            for kind, code in (
+                ("image", "type.recording"),
+                ("audio", "type.recording"),
+                ("audit", "type.recording"),
+                ("start-geopoint", "type.place"),
+                ("deviceid", "type.identifies"),
+                ("phonenumber", "type.identifies"),
+                ("hidden", "type.forbidden"),
+                ("decimal", "type.forbidden"),
+                ("rank si_no", "type.no_refusal"),
+                ("range", "type.no_refusal"),
+                ("begin_repeat", "type.repeat"),
+                ("begin repeat", "type.repeat"),
+                ("csv-external", "type.from_file"),
+                ("select_one_from_file a.csv", "type.from_file"),
+                ("select_one", "choice.no_list"),
+                ("select_one si_no or_other", "type.or_other"),
+            )
         ),
-        ("select_one sexo", "select_one sexo or_other", ("survey", 4, "type", "type.forbidden")),
-        ("select_one sexo", "select_one_from_file a.csv", ("survey", 4, "type", "type.forbidden")),
+        ("integer | horas", "text | horas", ("survey", 7, "reason", "type.text_without_reason")),
         ("| integer | horas", "| | horas", ("survey", 7, "type", "type.missing")),
         # Settings.
         ("| omit_route |", "| submission_url |", ("settings", 2, "submission_url", "settings.forbidden")),
@@ -113,6 +133,10 @@ ES = "label::Español (es)"
             ("survey", 1, "hint::English (en)", "column.unknown_language"),
         ),
         ("| hint::Español (es) |", "| relevant |", ("survey", 1, "relevant", "column.duplicate")),
+        ("| type | name |", "| Type | name |", ("survey", 1, "Type", "column.wrong_case")),
+        ("| list_name | name |", "| List Name | name |", ("choices", 1, "List Name", "column.wrong_case")),
+        (ES, "LABEL::Español (es)", ("survey", 1, "LABEL::Español (es)", "column.wrong_case")),
+        ("| hint::Español (es) |", "| media::image |", ("survey", 1, "media::image", "column.media")),
         # Names and groups.
         ("| horas |", "| golpes |", ("survey", 7, "name", "name.duplicate")),
         ("| horas |", "| |", ("survey", 7, "name", "name.missing")),
@@ -126,7 +150,16 @@ ES = "label::Español (es)"
         ),
         ("| | end_group | | | | | | | |\n", "", ("survey", 5, "type", "group.not_closed")),
         ("| score |", "| final |", ("survey", 0, "name", "group.no_score")),
+        (
+            "| | end_group | | | | | | | |\n| | begin_group | score",
+            "| | end_group | g_otro | | | | | | |\n| | begin_group | score",
+            ("survey", 8, "name", "group.closes_another"),
+        ),
+        ("| note | gracias | Gracias. | | | |", "| note | gracias | Gracias. | | | yes |", REQUIRED_NOTE),
         # Choices.
+        (LAST, f"{LAST} |\n| | otra | a | A |", UNUSED),
+        ("| sexo | male |", "| sexo | Female |", ("choices", 5, "name", "choice.case_twin")),
+        ("region=${region}", "regon=${region}", ("survey", 3, "choice_filter", "choice.filter_column")),
         ("select_one si_no", "select_one sino", ("survey", 6, "type", "choice.unknown_list")),
         ("| sexo | male |", "| sexo | female |", ("choices", 5, "name", "choice.duplicate")),
         ("| distrito | 170204 |", "| distrito | 170299 |", ("choices", 3, "name", "choice.unknown_place")),
@@ -140,7 +173,24 @@ ES = "label::Español (es)"
         # Texts.
         ("Gracias.", " ".join(["palabra"] * 21) + ".", ("survey", 10, ES, "text.long_sentence")),
         ("No pida detalles.", "Vea https://x.pe", ("survey", 6, "hint::Español (es)", "text.link")),
+        ("Gracias.", "Bien. " * 70, ("survey", 10, ES, "text.too_long")),
+        *(
+            ("Gracias.", text, ("survey", 10, ES, "text.markup"))
+            for text in ("<b>Gracias</b>", "**Gracias**", "# Gracias", "[Gracias](aquí)", "Gracias&nbsp;")
+        ),
         # Expressions and references.
+        ("${golpes}='yes' | | | |", "${golpes}=‘yes’ | | | |", ("survey", 7, "relevant", "expression.curly_quotes")),
+        ("${golpes}='yes' | | | |", "${golpes}=“yes” | | | |", ("survey", 7, "relevant", "expression.curly_quotes")),
+        ("${golpes}='yes' | | | |", "now() > 1 | | | |", ("survey", 7, "relevant", "expression.function")),
+        ("${sexo}='female'", "pulldata('a', 'b')='c'", ("survey", 5, "relevant", "expression.function")),
+        ("${sexo}='female'", "instance('a')/b = 1", ("survey", 5, "relevant", "expression.function")),
+        ("${sexo}='female'", "${golpes}='yes'", ("survey", 5, "relevant", "reference.forward")),
+        ("${golpes}='yes' | | | |", "${horas}=1 | | | |", ("survey", 7, "relevant", "reference.forward")),
+        ("${golpes}='yes' | | | |", "${golpes}='yes' and ${golpes}='no' | | | |", NEVER),
+        ("${golpes}='yes' | | | |", "${golpes}='yes' and ${sexo}='male' | | | |", NEVER),
+        ("${golpes}='yes' | | | |", "${golpes}='yes' or ${sexo}='male' | | | |", None),
+        ("| ${horas} > 12 |", "| ${horas} > 12 and ${horas} < 13 |", ("indicators", 3, "when", "expression.never")),
+        ("| ${horas} > 12 |", "| ${horas} > 12 and ${horas} < 14 |", None),
         ("${golpes}='yes' | | | |", "${golpe}='yes' | | | |", ("survey", 7, "relevant", "reference.unknown")),
         ("Gracias.", "Gracias, ${golpes}.", ("survey", 10, ES, "text.reference")),
         ("${golpes}='yes' | | | |", "${gracias}='OK' | | | |", ("survey", 7, "relevant", "reference.no_question")),
@@ -155,7 +205,7 @@ ES = "label::Español (es)"
         ("| D5.04 | ${golpes}='yes'", "| D5.04 | ${golpes}!='no'", ("indicators", 2, "when", "when.negation")),
         ("${sexo}='female'", "'femal'=${sexo}", ("survey", 5, "relevant", "reference.unknown_choice")),
         ("${sexo}='female'", "concat(${sexo}, 'x')='femalex'", None),
-        ("${sexo}='female'", "pulldata('a', 'b')", ("survey", 5, "relevant", "expression.syntax")),
+        ("${sexo}='female'", "${sexo}='female", ("survey", 5, "relevant", "expression.syntax")),
         ("| D4.01 | ${horas} > 12 |", "| D4.01 | |", ("indicators", 3, "when", "indicator.no_when")),
         # The route.
         ("| sexo | male |", "| sexo | man |", ("choices", 5, "name", "route.outside_vocabulary")),
@@ -167,6 +217,27 @@ ES = "label::Español (es)"
 def test_what_an_author_gets_wrong_is_named_in_its_cell(old: str, new: str, problem: Found | None) -> None:
     problems = changed(old, new)
     assert problem in problems if problem else not problems
+
+
+def test_a_free_text_is_asked_for_a_reason_only() -> None:
+    with_reason = FORM.replace("| route |", "| route | reason |", 1).replace("integer | horas", "text | otro_lugar")
+    with_reason = with_reason.replace("| ${golpes}='yes' | | | |", "| ${golpes}='yes' | | | | Solo hay lugares. |")
+    with_reason = with_reason.replace("| | D4.01 | ${horas} > 12 | |\n", "")
+    assert checks.blocking(checks.check(parse_markdown(with_reason), VOCABULARY)) == []
+
+
+def test_what_a_form_leaves_out_on_purpose_is_not_told_again_but_facts_always_are() -> None:
+    on_purpose = FORM.replace("| omit_route |", "| unreached_on_purpose |").replace("| es | |", "| es | yes |")
+    told = [p for p in checks.check(parse_markdown(on_purpose), VOCABULARY) if p.code == "indicator.unreached"]
+    assert "D1.01" not in told[0].advice_es
+    assert "danger" in told[0].advice_es
+
+
+@pytest.mark.parametrize(("appearance", "told"), [("minimal", 0), ("ex:com.other.app", 1), ("search('a')", 1)])
+def test_an_appearance_that_starts_something_else_is_refused(appearance: str, told: int) -> None:
+    form = FORM.replace("| route |", "| appearance |", 1).replace("| province |", f"| {appearance} |")
+    codes = [p.code for p in checks.check(parse_markdown(form.replace("| | sex |", "| | |", 1)), VOCABULARY)]
+    assert codes.count("question.appearance") == told
 
 
 def test_a_form_has_one_consent_policy_so_that_the_person_hears_one_thing() -> None:
@@ -227,7 +298,7 @@ def test_all_problems_are_reported_at_once_in_the_order_of_the_sheets() -> None:
     assert codes == [
         "route.unknown_field",
         "label.missing",
-        "type.forbidden",
+        "type.place",
         "settings.missing",
         "settings.missing",
         "indicator.unknown",
@@ -243,7 +314,7 @@ def test_rows_are_counted_as_the_author_sees_them_in_a_spreadsheet(tmp_path: Pat
         for line in lines[1:]:
             sheet.append([cell.strip() for cell in line[1:]])
     book.save(tmp_path / "f.xlsx")
-    assert ("survey", 7, "type", "type.forbidden") in found(read(tmp_path / "f.xlsx"))
+    assert ("survey", 7, "type", "type.place") in found(read(tmp_path / "f.xlsx"))
 
 
 def test_what_no_row_reaches_and_missing_guidance_are_told_without_stopping_the_author() -> None:
@@ -289,7 +360,11 @@ def test_a_translation_made_from_another_spanish_text_is_named(tmp_path: Path) -
 
 
 def test_every_code_has_advice_in_both_languages_and_every_advice_is_used() -> None:
-    sources = [path.read_text("utf-8") for path in Path(checks.__file__).parent.glob("*.py")]
-    used = {code for source in sources for code in re.findall(r'(?<![.\w])problem\(\s*"([a-z_]+\.[a-z_.]+)"', source)}
-    assert used == set(ADVICE)
+    sources = {path.name: path.read_text("utf-8") for path in Path(checks.__file__).parent.glob("*.py")}
+    given = {
+        code for text in sources.values() for code in re.findall(r'(?<![.\w])problem\(\s*"([a-z]+\.[a-z_]+)"', text)
+    }
+    elsewhere = "".join(text for name, text in sources.items() if name != "advice.py")
+    assert given <= set(ADVICE)
+    assert [code for code in ADVICE if f'"{code}"' not in elsewhere] == []
     assert all(es and en and es != en for es, en in ADVICE.values())
