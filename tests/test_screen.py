@@ -6,13 +6,18 @@ from pathlib import Path
 
 import polib
 import pytest
-from form_material import compiled
+from form_material import SMALL, compiled
 from language_material import compiled_in, drafted, edit, signed
 
 from screening_forms import engine
+from screening_forms.compile import compile_form
 from screening_forms.compiled import MARKS, CompiledForm, unmarked
 from screening_forms.screen import NOTE
+from screening_forms.shelf import shipped
+from screening_forms.workbook import parse_markdown
 from server.cli.interview_pages import Said
+from sync import opened
+from sync.route import AUTHOR_FIELDS
 
 
 @pytest.fixture
@@ -106,3 +111,19 @@ def test_an_entry_written_by_hand_without_a_sign_off_keeps_its_language_out_of_t
     form = compiled_in("field", locales)
     assert form.languages == ("es", "ayr")
     assert form.left_out == {"quz": {"unsigned": 1}}
+
+
+def test_a_desk_sees_which_questions_were_asked_in_spanish_for_want_of_a_translation(locales: Path) -> None:
+    asked = "| | select_one tongue | idioma | ¿En qué idioma? | | | | | lang |\n| | begin_group | adulto"
+    text = SMALL.replace("| | begin_group | adulto", asked, 1)
+    text = text.replace("| | region | 17 |", "| | tongue | ayr | Aimara | |\n| | region | 17 |", 1)
+    workbook = parse_markdown(text.replace("| es |\n\n| indic", "| es ayr |\n\n| indic"))
+    form = compile_form(workbook, channel="training", route_vocabulary=AUTHOR_FIELDS, shelf=shipped(locales))
+    scorer = engine.load(form.xform)
+    said = {"peligro": "no", "permiso": "yes", "edad": "18_29", "idioma": "ayr", "oferta": "no", "deuda": "no"}
+    reading = opened.read(form, scorer, scorer.instance(scorer.run(said)))
+    states = {answered.question: answered.text_state for answered in reading.answers}
+    assert states["peligro"] == states["idioma"] == "fallback"
+    assert states["deuda"] == "draft"
+    fell_back = {context.split("/")[1] for context in form.fell_back[reading.lang]}
+    assert {name for name, state in states.items() if state == "fallback"} == fell_back & states.keys()
