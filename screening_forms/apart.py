@@ -40,6 +40,11 @@ VERBS: dict[str, Verb] = {
     "check": Verb("screening_forms.uploads:check", 20),
     "compile": Verb("screening_forms.uploads:compile_upload", 20),
     "draft": Verb("screening_forms.drafts:draft", 20),
+    "difference": Verb("screening_forms.drafts:difference", 20),
+    "impact": Verb("screening_forms.drafts:weigh", 60),
+    "table": Verb("screening_forms.table_uploads:table", 20),
+    "effect": Verb("screening_forms.table_uploads:effect", 300),
+    "renewed": Verb("screening_forms.table_uploads:renewed", 20),
 }
 
 _MOST_BYTES = 256 * 2**20

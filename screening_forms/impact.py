@@ -14,11 +14,13 @@ from itertools import chain
 from random import Random
 from typing import Any
 
-from screening_forms import engine, expressions, scoring
+from screening_forms import cases, engine, expressions, scoring
+from screening_forms.carrying import Bridge, Uncarried
 from screening_forms.compiled import CompiledForm
-from screening_forms.engine import SEALED, Engine, Filled
+from screening_forms.engine import SEALED, Filled
 from screening_forms.interview import DANGER
 from screening_forms.made_up import Answers, Inventor
+from screening_forms.workbook import Workbook
 from screening_forms.xform import Node
 
 EXAMPLES = 3
@@ -64,16 +66,6 @@ class Move:
 
 
 @dataclass(frozen=True)
-class Uncarried:
-    """What has no place in the other version: a question, or one of its choices; `answers` had to be left out."""
-
-    question: str
-    choice: str
-    only_in: str
-    answers: int
-
-
-@dataclass(frozen=True)
 class Impact:
     """`outcomes` counts every pair of outcomes, moved or not; `moves` has what moved, outcome or desk, most first."""
 
@@ -113,20 +105,23 @@ def impact(
     old: CompiledForm,
     new: CompiledForm,
     *,
-    cases: Mapping[str, Answers] | None = None,
+    own: Mapping[str, Answers] | None = None,
     count: int = 300,
     seed: int = 0,
     progress: Progress = _silent,
 ) -> Impact:
-    """Compare two versions over `cases` (name -> answers to the new version) and over `count` made-up interviews."""
+    """Compare two versions over an author's `own` cases (answers to the new one, by name) and `count` made-up interviews.
+
+    AnswerError if a case answers what the new version does not ask.
+    """
     versions = _Version(old), _Version(new)
-    bridge = _Bridge(versions[0].engine, versions[1].engine)
-    own = (_Person(name, bridge.back(answers), answers) for name, answers in (cases or {}).items())
-    total = len(cases or {}) + count
+    bridge = Bridge(versions[0].engine, versions[1].engine)
+    persons = (_Person(name, bridge.back(answers), answers) for name, answers in (own or {}).items())
+    total = len(own or {}) + count
     outcomes: Counter[tuple[str, str]] = Counter()
     moves: Counter[tuple[Outcome, Outcome]] = Counter()
     examples: dict[tuple[Outcome, Outcome], list[Example]] = {}
-    for done, person in enumerate(chain(own, _made_up(*versions, bridge, count, seed)), start=1):
+    for done, person in enumerate(chain(persons, _made_up(*versions, bridge, count, seed)), start=1):
         filled = versions[0].engine.settle(person.old), versions[1].engine.settle(person.new)
         before, after = (_outcome(each) for each in filled)
         outcomes[before.outcome, after.outcome] += 1
@@ -138,7 +133,12 @@ def impact(
         if done % 50 == 0 or done == total:
             progress(done, total)
     told = tuple(Move(*pair, number, tuple(examples[pair])) for pair, number in moves.most_common())
-    return Impact(len(cases or {}), count, dict(sorted(outcomes.items())), told, bridge.uncarried())
+    return Impact(len(own or {}), count, dict(sorted(outcomes.items())), told, bridge.uncarried())
+
+
+def cases_of(workbook: Workbook) -> dict[str, Answers]:
+    """An author's own cases, as `impact` takes them."""
+    return {row.get("case") or f"cases:{row.number}": cases.answers(workbook, row) for row in workbook.cases}
 
 
 class _Version:
@@ -161,57 +161,7 @@ class _Version:
         return {question for name in found for question in self._questions[name]}
 
 
-class _Bridge:
-    """Carries answers from one version to the other, and counts what it has to leave out."""
-
-    def __init__(self, old: Engine, new: Engine) -> None:
-        self._nodes = {"old": old.nodes, "new": new.nodes}
-        self._left = {key: 0 for side in ("old", "new") for key in self._only_in(side)}
-
-    def back(self, answers: Answers) -> Answers:
-        """Answers to the new version, as far as the old one takes them."""
-        return self._carried(answers, "new", "old")
-
-    def on(self, answers: Answers) -> Answers:
-        """Answers to the old version, as far as the new one takes them."""
-        return self._carried(answers, "old", "new")
-
-    def asks_more(self, side: str) -> bool:
-        """Whether that version asks something that the other does not."""
-        return any(only_in == side and not choice for only_in, _, choice in self._left)
-
-    def uncarried(self) -> tuple[Uncarried, ...]:
-        """Everything that only one version has, with how many answers were left out for it."""
-        return tuple(Uncarried(name, choice, side, count) for (side, name, choice), count in self._left.items())
-
-    def _only_in(self, side: str) -> Iterator[tuple[str, str, str]]:
-        others = self._nodes[_OTHER[side]]
-        for node in self._nodes[side].values():
-            other = others.get(node.name)
-            if not node.is_question or node.type in ("note", "acknowledge"):
-                continue
-            if other is None or not ((node.choices and other.choices) or node.type == other.type):
-                yield side, node.name, ""
-            else:
-                yield from ((side, node.name, code) for code in node.choices if code not in other.choices)
-
-    def _carried(self, answers: Answers, side: str, to: str) -> Answers:
-        came: Answers = {}
-        for name, text in answers.items():
-            node = self._nodes[to].get(name)
-            lost = [code for code in ("", *text.split()) if (side, name, code) in self._left]
-            for code in lost:
-                self._left[side, name, code] += 1
-            if node is not None and "" not in lost:
-                kept = [code for code in text.split() if code not in lost] if node.choices else [text]
-                came[name] = " ".join(kept) if node.type == "select_multiple" or len(kept) == 1 else ""
-        return came
-
-
-_OTHER = {"old": "new", "new": "old"}
-
-
-def _made_up(old: _Version, new: _Version, bridge: _Bridge, count: int, seed: int) -> Iterator[_Person]:
+def _made_up(old: _Version, new: _Version, bridge: Bridge, count: int, seed: int) -> Iterator[_Person]:
     """Make up persons by turns in the words of the new version and of the old, so that what is new is answered as well
     as what is gone; questions that only the other version has are answered there."""
     draws = Random(seed)

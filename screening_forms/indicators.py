@@ -34,7 +34,7 @@ TABLE = Kind(
     "el conjunto de indicadores",
     "indicator set",
     ("code", "dimension", "label_es", "label_en", "forced_labour", "source", "provenance"),
-    optional=(*PROFILES, "sign"),
+    optional=(*PROFILES, "sign", "same_meaning"),
 )
 
 
