@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from screening_forms import checks, package
+from screening_forms import checks, diff, impact, package
 from screening_forms.apart import Progress
 from screening_forms.compile import compile_form, examine
+from screening_forms.compiled import CompiledForm
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.package import Package
 from screening_forms.shelf import SHIPPED, Shelf
@@ -39,6 +40,19 @@ def compiled(found: Package, options: Mapping[str, Any]) -> dict[str, Any]:
         return answer
     form = compile_form(found.workbook, channel=channel, route_vocabulary=vocabulary, shelf=found.shelf)
     return {**answer, "compiled": form.to_bytes(), "source": package.pack(found)}
+
+
+def difference(content: bytes, options: Mapping[str, Any], _: Progress) -> list[dict[str, Any]]:
+    """Tell what is different in the compiled form `content` from the one in `old`."""
+    changes = diff.difference(CompiledForm.from_bytes(options["old"]), CompiledForm.from_bytes(content))
+    return [each.as_dict() for each in changes]
+
+
+def weigh(content: bytes, options: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """Compare two compiled forms over `count` made-up people, and the cases in the new one's `source`."""
+    old, new = CompiledForm.from_bytes(options["old"]), CompiledForm.from_bytes(content)
+    own = impact.cases_of(package.read(options["source"]).workbook) if options["source"] else {}
+    return impact.impact(old, new, own=own, count=options["count"], progress=progress).as_dict()
 
 
 def _refuse_names_used_again(own: Shelf, known: Shelf) -> None:

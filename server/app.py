@@ -50,7 +50,7 @@ def tablets_app(parts: Parts) -> Flask:
 
 
 def people_app(parts: Parts) -> Flask:
-    """The people's door: no bearer keys."""
+    """The people's door: no bearer keys but for a person's own programs, at the publishing addresses alone."""
     app = open_door("people", parts)
     addresses.believe(app, parts.config.proxies)
     people.install(app)
@@ -157,6 +157,7 @@ class Server:
             for door in doors:
                 door.task_dispatcher.shutdown()
                 door.trigger.close()
+            self.parts.tasks.close()
             self.parts.db.close()
 
     def _finish(self, until: float) -> None:

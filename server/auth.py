@@ -1,4 +1,4 @@
-"""Who is asking at the people's door: the session cookie, the roles an address needs, the guard against forgery.
+"""Who is asking at the people's door: session cookie or token, the roles an address needs, the guard against forgery.
 
 Only the people's API uses this. It decides about roles; which queue or envelope a person may see, the flows decide.
 """
@@ -15,7 +15,7 @@ from flask import Flask, Response, g, request
 from server.api.contract import noted
 from server.api.door import parts
 from server.config import Config
-from server.flows import people
+from server.flows import people, tokens
 from server.flows.people import SESSION_LIFE
 from server.problems import Problem
 from server.store.people import Person
@@ -40,18 +40,24 @@ def _refuse_foreign() -> None:
         raise Problem("session.foreign_request", f"the header {GUARD}: 1 is missing, or the origin is another")
 
 
-def needs(*roles: str) -> Callable[[Endpoint], Endpoint]:
-    """Let only signed-in people in; with roles, only people who have one of them."""
+def needs(*roles: str, tokens: bool = False) -> Callable[[Endpoint], Endpoint]:
+    """Let only signed-in people in; with roles, only people who have one of them.
+
+    `tokens`: also a person's own programs, which show a token of hers. No address of desks, tablets or people says so.
+    """
 
     def wrap(endpoint: Endpoint) -> Endpoint:
         @wraps(endpoint)
         def guarded(*args: Any, **kwargs: Any) -> Any:
+            if tokens and request.headers.get("Authorization"):
+                g.person = _bearer()
             person = signed_in()
             if roles and not person.roles.intersection(roles):
                 raise Problem("role.missing", f"this needs one of: {', '.join(sorted(roles))}")
             return endpoint(*args, **kwargs)
 
-        return noted(guarded, security=[{"session": []}], **{"x-roles": sorted(roles)})  # type: ignore[return-value]
+        ways = ("session", "token") if tokens else ("session",)
+        return noted(guarded, security=[{way: []} for way in ways], **{"x-roles": sorted(roles)})  # type: ignore[return-value]
 
     return wrap
 
@@ -67,6 +73,14 @@ def signed_in() -> Person:
     if person is None:
         raise Problem("session.missing")
     return person
+
+
+def _bearer() -> Person:
+    """Return whom a token speaks for. Problem `token.refused` for one that is not usable."""
+    here = parts()
+    scheme, _, text = request.headers["Authorization"].partition(" ")
+    given = text.strip() if scheme.lower() == "bearer" else ""
+    return tokens.bearer(here.db, given, address=request.remote_addr or "", now=here.now())
 
 
 def set_cookie(response: Response, token: str, config: Config) -> None:

@@ -46,9 +46,9 @@ def draft(field: Field, author: str = "autora", **changes: Any) -> Version:
     return versions.keep(field.parts.db, made, "training", person=person(field, author), now=NOW).version
 
 
-def signature(field: Field, id_: int, who: str, role: str) -> str:
-    payload = Document.parse(versions.compiled(field.parts.db, id_), least=0).payload
-    return sign(payload, field.world.office(who, role), bundle.TYP)
+def signature(field: Field, id_: int, who: str, role: str) -> bytes:
+    payload = Document.parse(versions.compiled(field.parts.db, id_)[1], least=0).payload
+    return sign(payload, field.world.office(who, role), bundle.TYP).encode()
 
 
 def submit(
@@ -255,7 +255,7 @@ def test_what_was_sent_back_says_why_and_has_lost_its_signature(field: Field) ->
     ACTIONS["return"](field, made.id)
     returned = state(field, made.id)
     assert (returned.state, returned.reason) == ("draft", "La pregunta 4 no se entiende.")
-    assert Document.parse(versions.compiled(field.parts.db, made.id), least=0).signatures == ()
+    assert Document.parse(versions.compiled(field.parts.db, made.id)[1], least=0).signatures == ()
     assert draft(field, title="clearer").reason == ""
 
 

@@ -22,6 +22,7 @@ Document = dict[str, Any]
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 SESSION = {"type": "apiKey", "in": "cookie", "name": "chaski_session"}
+TOKEN = {"type": "http", "scheme": "bearer"}
 BYTES: Document = {}
 """OpenAPI 3.1 says of a body that is no text: nothing. Its media type is all there is to say."""
 SIGNED_HEADER: Document = {"required": True, "schema": {"type": "string"}}
@@ -38,7 +39,7 @@ ALWAYS = (
     "storage.full",
 )
 _UNSAFE = ("post", "put", "patch", "delete")
-_REQUESTS = frozenset({"SignIn", "Invite", "Close", "Decide"})
+_REQUESTS = frozenset({"SignIn", "Invite", "Close", "Decide", "NewTrial", "Why", "NewRing", "NewRollout", "NewToken"})
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def _complete(document: Document, guard: str) -> Document:
     components["schemas"]["Problem"] = _problem_schema()
     components["responses"] = {str(status): _problems(codes) for status, codes in _by_status(ALWAYS).items()}
     components.pop("parameters", None)
-    secured = False
+    schemes: set[str] = set()
     for method, path, operation in operations(document):
         shared = document["paths"][path].get("parameters", ())
         guards = [_guarded(guard)] if guard and method in _UNSAFE else []
@@ -134,11 +135,12 @@ def _complete(document: Document, guard: str) -> Document:
         operation["description"] = " ".join([operation.get("summary", ""), operation.get("description", "")]).strip()
         operation["summary"] = TEXTS[f"{method.upper()} {path}"].es
         operation["responses"] = _responses(operation)
-        secured = secured or "security" in operation
+        schemes |= {name for allowed in operation.get("security", ()) for name in allowed}
     for item in document["paths"].values():
         item.pop("parameters", None)
-    if secured:
-        components["securitySchemes"] = {"session": SESSION}
+    if schemes:
+        known = {"session": SESSION, "token": TOKEN}
+        components["securitySchemes"] = {name: known[name] for name in sorted(schemes)}
     whole: Document = _with_whole_patterns(document)
     return whole
 
@@ -167,6 +169,8 @@ def _implied(operation: Document) -> Iterator[str]:
         yield "session.missing"
         if operation.get("x-roles"):
             yield "role.missing"
+        if {"token": []} in operation["security"]:
+            yield from ("token.refused", "session.too_many")
     if any(each["schema"].get("const") for each in operation["parameters"]):
         yield "session.foreign_request"
 

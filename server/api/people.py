@@ -1,6 +1,7 @@
 """The people's door: signing in, the person's own keys, and `install`, which puts the whole API of this door together.
 
-JSON with a cookie session; no bearer keys. Every address calls one flow and turns its value into JSON.
+JSON with a cookie session; the publishing addresses also take tokens. Every address calls one flow and turns its value
+into JSON.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from flask.views import MethodView
 from flask_smorest import Blueprint
 
 from server import auth
-from server.api import common, desks, devices, metrics, page, worklist
+from server.api import common, desks, devices, metrics, page, rollouts, tasks, tokens, versions, worklist
 from server.api import publishing as documents
 from server.api.contract import fails, publish
 from server.api.door import Parts, parts
@@ -37,7 +38,9 @@ def install(app: Flask) -> None:
     token = here.config.metrics_token
     metrics.install(app, here.metrics, token, lambda: work.figures(here.db, here.config, here.keys, now=here.now()))
     own = (blueprint, devices.blueprint, documents.blueprint, desks.blueprint, worklist.blueprint)
-    page.install(app, publish(app, *own, common.blueprint, title="Chaski: puerta de las personas", guard=auth.GUARD))
+    authors = (versions.blueprint, tasks.blueprint, rollouts.blueprint, tokens.blueprint)
+    every = (*own, *authors, common.blueprint)
+    page.install(app, publish(app, *every, title="Chaski: puerta de las personas", guard=auth.GUARD))
 
 
 def _read_strictly() -> None:

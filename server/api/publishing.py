@@ -23,7 +23,7 @@ _SIGNATURES = ("signed.*", "signed.too_few", "signed.bad_signature")
 
 
 @blueprint.post("/publications")
-@auth.needs("publisher")
+@auth.needs("publisher", tokens=True)
 @fails(*_SIGNED, *_SIGNATURES, "bundle.*", "bundle.demo_trust", "bundle.one_person", "form.version_exists")
 @fails("publication.unknown_channel")
 @takes(DOCUMENT)

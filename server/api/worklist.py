@@ -35,7 +35,7 @@ def _envelope(found: Evidence) -> dict[str, Any]:
 
 
 @blueprint.get("/work-list")
-@auth.needs("coordinator", "administrator")
+@auth.needs("coordinator", "administrator", "publisher")
 @blueprint.arguments(schemas.WorkQuery, location="query")
 @blueprint.response(200, schemas.WorkItem(many=True))
 def work_list(query: dict[str, int]) -> list[Any]:
@@ -44,7 +44,7 @@ def work_list(query: dict[str, int]) -> list[Any]:
 
 
 @blueprint.get("/work-list/<int(max=9007199254740991):item>")
-@auth.needs("coordinator", "administrator")
+@auth.needs("coordinator", "administrator", "publisher")
 @fails(*_OWN)
 @blueprint.response(200, schemas.WorkDetail)
 def look(item: int) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def work_envelope(item: int, envelope: str) -> Response:
 
 
 @blueprint.post("/work-list/<int(max=9007199254740991):item>/decision")
-@auth.needs("coordinator", "administrator")
+@auth.needs("coordinator", "administrator", "publisher")
 @fails(*_OWN, "work.closed", "work.unknown_decision", "referral.other_keyring")
 @blueprint.arguments(schemas.Decide)
 @blueprint.response(200, schemas.WorkItem)

@@ -112,6 +112,12 @@ def of_session(db: Db, token: str, *, now: int, idle: int) -> Person | None:
     return people.get(connection, session.person)
 
 
+def login_of(db: Db, id_: str) -> str:
+    """Return the login of an account; who is none, such as a ceremony, is called as in the audit."""
+    person = people.get(db.read(), id_)
+    return person.login if person else id_
+
+
 def forget(db: Db, *, now: int) -> int:
     """Forget expired sessions, and failures with their network addresses after a day; return how many. A job."""
     with db.write() as w:

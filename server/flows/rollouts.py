@@ -52,6 +52,14 @@ class InForce:
     manifest: int
 
 
+@dataclass(frozen=True)
+class Standing:
+    """A rollout, and how many tablets of its ring could not work with it since it began."""
+
+    rollout: Rollout
+    refused: int
+
+
 def entries(live: Iterable[Rollout]) -> dict[str, tuple[Entry, ...]]:
     """Return what the manifest says of forms: the rings of each in order, down to the first that leaves nobody out."""
     found: dict[str, tuple[Entry, ...]] = {}
@@ -184,6 +192,21 @@ def found(c: Connection, id_: int) -> Rollout:
     if rollout is None:
         raise Problem("rollout.unknown", str(id_))
     return rollout
+
+
+def listed(db: Db, form: str | None, *, now: int) -> list[Standing]:
+    """Return all rollouts, or those of a form, in the order in which tablets try them."""
+    connection = db.read()
+    return [_standing(connection, each, now) for each in rollouts.every(connection, form=form)]
+
+
+def standing(db: Db, id_: int, *, now: int) -> Standing:
+    """Return a rollout, and how many tablets of its ring cannot work with it."""
+    return _standing(db.read(), found(db.read(), id_), now)
+
+
+def _standing(c: Connection, rollout: Rollout, now: int) -> Standing:
+    return Standing(rollout, len(_against(c, rollout, now)) if rollout.state in ("live", "halted") else 0)
 
 
 def widen(db: Db, keys: ServerKeys, id_: int, *, ring: Ring, actor: str, now: int) -> Rollout:

@@ -94,11 +94,11 @@ def try_out(db: Db, id_: int, trial: Trial, *, sha: str) -> None:
 # Signatures
 
 
-def submit(db: Db, id_: int, signature: str, *, person: Person, validate: Validate, now: int) -> Version:
+def submit(db: Db, id_: int, signature: bytes, *, person: Person, validate: Validate, now: int) -> Version:
     """Put one's own draft before a reviewer, with the author's signature; ODK Validate must accept the form."""
     held = _own(found(db.read(), id_), person)
     VERSION_MOVES.end("submit", held.state)
-    document = _unsigned(db.read(), held, signature)
+    document = _with_one(db.read(), held, signature)
     document.require(bundle.TYP, keys_of(publishing.trust_in_force(db.read()).authors))
     validated = validate(str(document.content["xform"]))
     with db.write() as w:
@@ -107,7 +107,7 @@ def submit(db: Db, id_: int, signature: str, *, person: Person, validate: Valida
         return _move(w, held, "submit", "form.submitted", person, now)
 
 
-def approve(db: Db, id_: int, signature: str, *, person: Person, now: int) -> Version:
+def approve(db: Db, id_: int, signature: bytes, *, person: Person, now: int) -> Version:
     """Approve what somebody else submitted, with the reviewer's signature: from now on nothing of it changes.
 
     SyncError `bundle.one_person` when author and reviewer are the same person under two keys.
@@ -117,8 +117,7 @@ def approve(db: Db, id_: int, signature: str, *, person: Person, now: int) -> Ve
         VERSION_MOVES.end("approve", held.state)
         if held.author == person.id:
             raise Problem("version.own", str(id_))
-        document = Document.parse(versions.signed(w, id_))
-        document = Document(document.payload, (*document.signatures, signature))
+        document = Document.parse(versions.signed(w, id_) + b"\n" + signature)
         bundle.accept(document, publishing.trust_in_force(w), held.sha)
         versions.sign(w, id_, document.to_bytes(), reviewer=person.id)
         versions.forget_trials(w, id_)
@@ -147,8 +146,8 @@ def _back(w: Connection, held: Version, action: str, deed: str, person: Person, 
     return _move(w, held, action, deed, person, now, reason)
 
 
-def _unsigned(c: Connection, held: Version, signature: str) -> Document:
-    return Document(Document.parse(versions.signed(c, held.id), least=0).payload, (signature,))
+def _with_one(c: Connection, held: Version, signature: bytes) -> Document:
+    return Document.parse(versions.signed(c, held.id) + b"\n" + signature)
 
 
 def _unchanged(w: Connection, held: Version) -> None:
@@ -186,10 +185,21 @@ def found(c: Connection, id_: int) -> Version:
     return version
 
 
-def compiled(db: Db, id_: int) -> bytes:
-    """Return the compiled bytes of a version with the signatures so far."""
-    found(db.read(), id_)
-    return versions.signed(db.read(), id_)
+def listed(db: Db, form: str | None) -> list[Version]:
+    """Return all versions, or those of one form, oldest first."""
+    return versions.every(db.read(), form)
+
+
+def look(db: Db, id_: int) -> tuple[Version, list[Trial], Version | None]:
+    """Return a version, what was tried with it, and what tablets used before it."""
+    connection = db.read()
+    version = found(connection, id_)
+    return version, versions.trials(connection, id_), before(connection, version)
+
+
+def compiled(db: Db, id_: int) -> tuple[Version, bytes]:
+    """Return a version, and its compiled bytes with the signatures so far."""
+    return found(db.read(), id_), versions.signed(db.read(), id_)
 
 
 def source(db: Db, id_: int) -> bytes:
@@ -221,6 +231,6 @@ def _move(w: Connection, held: Version, action: str, deed: str, person: Person, 
 
 def _done(w: Connection, id_: int, deed: str, person: Person, now: int) -> Version:
     version = found(w, id_)
-    detail = {"form": version.form, "channel": version.channel, "version": id_}
+    detail: dict[str, str | int] = {"form": version.form, "channel": version.channel, "version": id_}
     audit.append(w, at=now, action=deed, actor=person.id, subject=version.sha, detail=detail)
     return version

