@@ -1,20 +1,17 @@
 """From indicators to an outcome: the laws of not knowing and of more evidence, the duty to report, the reasons."""
 
 import random
-from pathlib import Path
 
 import pytest
+from form_material import CATALOGUE_FORMS, compiled, walk, wishes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screening_forms import engine, policy, workbook
-from screening_forms.compile import compile_form
-from screening_forms.compiled import CompiledForm
+from screening_forms import engine, policy
 from screening_forms.errors import AnswerError
 from screening_forms.reasons import LAST_WORD
 from screening_forms.scoring import Assessment, assess, explain
-from screening_forms.shelf import SHIPPED, shipped
-from sync.route import AUTHOR_FIELDS
+from screening_forms.shelf import SHIPPED
 
 ILO = SHIPPED.indicator_set("ilo_delphi_2009")
 ADULT = SHIPPED.policy("pe_adult_2026_1")
@@ -200,47 +197,26 @@ def test_the_reasons_name_the_rule_its_source_the_signs_and_what_was_not_answere
     assert why.endswith(LAST_WORD)
 
 
-@pytest.fixture(scope="module")
-def form(tmp_path_factory: pytest.TempPathFactory) -> CompiledForm:
-    source = Path(workbook.__file__).parent / "catalogue" / "pe_laboral_adulto" / "form.md"
-    no_translations = tmp_path_factory.mktemp("locales")
-    read = workbook.read(source)
-    return compile_form(read, channel="training", route_vocabulary=AUTHOR_FIELDS, shelf=shipped(no_translations))
-
-
-def interview(running: engine.Engine, draws: random.Random) -> engine.Filled:
-    """Answer whatever comes up, as people do: mostly something, at times nothing."""
-    opening = {"peligro": "no", "interprete": "none_needed"}
-    opening |= dict.fromkeys(("a_solas", "privado", "seguro_ahora", "consiente"), "yes")
-    answers: dict[str, engine.Answer] = {}
-    for question in running.questions:
-        code = opening.get(question.name) or draws.choice([*question.choices, "13"])
-        answer: engine.Answer = [code] if question.type == "select_multiple" else code
-        try:
-            running.run({**answers, question.name: answer})
-        except AnswerError:
-            continue
-        answers[question.name] = answer
-    return running.run(answers)
-
-
-def test_the_second_opinion_agrees_with_what_the_form_wrote_on_the_tablet(form: CompiledForm) -> None:
-    running, draws, seen = engine.load(form.xform), random.Random(7), set()
-    for _ in range(40):
-        filled = interview(running, draws)
+@pytest.mark.parametrize("name", CATALOGUE_FORMS)
+def test_the_second_opinion_agrees_with_what_the_form_wrote_on_the_tablet(name: str) -> None:
+    form, draws, seen = compiled(name), random.Random(7), set()
+    running = engine.load(form.xform)
+    for _ in range(60):
+        filled = walk(running, [wishes(running, draws)])
         result, wrote = explain(form, filled), filled.values
         if result.outcome == "not_scored":
             assert not wrote["outcome"]
             continue
         assert [result.outcome, result.tier, result.urgency, result.guidance, " ".join(result.queue_kinds)] == [
-            wrote[name] for name in ("outcome", "tier", "urgency", "guidance", "queue_kinds")
+            wrote[node] for node in ("outcome", "tier", "urgency", "guidance", "queue_kinds")
         ]
         assert (wrote["fired"].split(), wrote["unknown"].split()) == ([*result.fired], [*result.unknown])
         seen.add(result.tier)
-    assert {"child", "danger", "T4"} < seen
+    assert len(seen) >= 2
 
 
-def test_without_consent_there_is_no_score_to_explain(form: CompiledForm) -> None:
+def test_without_consent_there_is_no_score_to_explain() -> None:
+    form = compiled("pe_laboral_adulto")
     result = explain(form, engine.load(form.xform).run({"peligro": "no", "edad": "30_59"}))
     assert (result.outcome, result.queue_kinds) == ("not_scored", ())
 
