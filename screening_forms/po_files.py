@@ -52,22 +52,23 @@ def parse(text: str) -> polib.POFile:
 
 def template(workbook: Workbook) -> str:
     """Write the `.pot` of a form: its Spanish with notes, in no language."""
-    return _written(_blank(""), _merged(workbook, {}, {})[0])
+    return _written(_blank(""), _merged(workbook, {}, {}, {})[0])
 
 
 def update(workbook: Workbook, lang: str, held: str, returned: str = "", beside: str = "") -> tuple[str, Merge]:
     """Bring a language's `.po` up to date with a form's Spanish, and take in what a translator sent back.
 
-    New entries are drafts, with the text that the same Spanish has in the file or in the one `beside` it. Changed
-    Spanish makes an entry a draft and keeps the former Spanish with it; entries that the form no longer has become
-    obsolete.
+    New entries are drafts, with the text of the workbook's own column, or the one that the same Spanish has in the file
+    or in the one `beside` it. Changed Spanish makes an entry a draft and keeps the former Spanish with it; entries that
+    the form no longer has become obsolete.
     """
     form_id = workbook.settings["form_id"]
     old = parse(held) if held else _blank(lang)
     alive_last = sorted(old, key=lambda entry: not entry.obsolete)
     mine = {entry.msgctxt or "": entry for entry in alive_last if _form_of(entry) == form_id}
     done = _take_in(workbook, mine, _returned(returned, lang), lang) if returned else Merge()
-    merged, remembered = _merged(workbook, mine, _memory([*old, *(parse(beside) if beside else ())]))
+    memory = _memory([*old, *(parse(beside) if beside else ())])
+    merged, remembered = _merged(workbook, mine, translations.own(workbook, lang), memory)
     kept = [entry for entry in old if _form_of(entry) != form_id]
     entries = sorted([*kept, *merged], key=_form_of)
     return _written(old, entries), replace(done, remembered=remembered)
@@ -83,14 +84,16 @@ def merge(workbook: Workbook, lang: str, locales: Path = LOCALES, returned: str 
 
 
 def _merged(
-    workbook: Workbook, mine: Mapping[str, polib.POEntry], memory: Mapping[str, polib.POEntry]
+    workbook: Workbook, mine: Mapping[str, polib.POEntry], own: Mapping[str, str], memory: Mapping[str, polib.POEntry]
 ) -> tuple[list[polib.POEntry], tuple[str, ...]]:
     notes, rest, remembered = Notes(workbook), dict(mine), []
     merged = []
     for entry in translations.extract(workbook):
         held = rest.pop(entry.context, None) or polib.POEntry(msgctxt=entry.context, msgid=entry.text, flags=["fuzzy"])
         _renew(held, entry)
-        if not held.msgstr and entry.text in memory:
+        if not held.msgstr and entry.context in own:
+            held.msgstr, held.flags = own[entry.context], ["fuzzy"]
+        elif not held.msgstr and entry.text in memory:
             like = memory[entry.text]
             held.msgstr, held.flags, held.tcomment = like.msgstr, ["fuzzy"], f"From memory: {like.msgctxt}"
             remembered.append(entry.context)
@@ -105,7 +108,9 @@ def _merged(
 def _renew(held: polib.POEntry, entry: Entry) -> None:
     """Give an entry the Spanish of today; a sign-off for the former Spanish is one no more."""
     held.obsolete = False
-    if held.msgid != entry.text:
+    if not held.msgstr:
+        held.msgid, held.previous_msgid, held.flags = entry.text, None, ["fuzzy"]
+    elif held.msgid != entry.text:
         held.previous_msgid, held.msgid = held.msgid, entry.text
         held.flags = sorted({*held.flags, "fuzzy"})
         held.tcomment = sign_off.void(held.tcomment)

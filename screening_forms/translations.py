@@ -152,6 +152,19 @@ def _choices(workbook: Workbook) -> Iterator[tuple[Row, str]]:
             yield row, f"{row.get('list_name')}.{row.get('name')}"
 
 
+def own(workbook: Workbook, lang: str) -> dict[str, str]:
+    """The texts of a language that the workbook has in columns of its own, by context."""
+    form_id = workbook.settings.get("form_id", "")
+    if not any(tag(heading) == lang for headings in workbook.headings.values() for heading in headings):
+        return {}
+    return {
+        f"{form_id}/{name}/{part}": text
+        for row, name in (*_questions(workbook), *_choices(workbook))
+        for part in PARTS
+        if (text := cell(row, part, lang))
+    }
+
+
 def prompts(workbook: Workbook) -> tuple[Entry, ...]:
     """The texts that are read to a person, and so are worth recording: questions, notes and answers."""
     groups = {row.number for row in workbook.survey if row.get("type").replace(" ", "_") == "begin_group"}
@@ -162,18 +175,17 @@ def prompts(workbook: Workbook) -> tuple[Entry, ...]:
 def resolve(workbook: Workbook, lang: str, shelf: Shelf = SHIPPED) -> dict[str, Translated]:
     """Every text of a form in one language, by context.
 
-    A translation made from another Spanish text is a draft, and so is one in the workbook's own column: nobody has
-    signed it. Where there is none, Spanish stands in and says so.
+    A translation made from another Spanish text is a draft, and so is one in the workbook's own column, which nobody
+    can sign: it stands before other drafts, and behind a reviewed text. Where there is none, Spanish stands in.
     """
-    held = shelf.catalogue(lang)
-    own = {(row.sheet, row.number): row for row in (*workbook.survey, *workbook.choices)}
-    texts: dict[str, Translated] = {}
-    for entry in extract(workbook):
-        if column := cell(own[entry.sheet, entry.row], entry.part, lang):
-            texts[entry.context] = Translated(column, "draft")
-        else:
-            texts[entry.context] = judge(entry.text, held.get(entry.context), lang)
-    return texts
+    held, columns = shelf.catalogue(lang), own(workbook, lang)
+    texts = {entry.context: judge(entry.text, held.get(entry.context), lang) for entry in extract(workbook)}
+    drafts = {context: Translated(text, "draft") for context, text in columns.items()}
+    return texts | {
+        context: draft
+        for context, draft in drafts.items()
+        if context in texts and texts[context].state != "reviewed" and texts[context].text != draft.text
+    }
 
 
 def judge(spanish: str, held: polib.POEntry | None, lang: str) -> Translated:

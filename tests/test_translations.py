@@ -202,9 +202,22 @@ def test_the_same_spanish_elsewhere_gives_a_new_text_its_first_draft(folder: Pat
     assert remembered.tcomment == "From memory: f/cobra/label"
 
 
-def test_a_text_in_the_workbooks_own_column_is_a_draft(tmp_path: Path) -> None:
-    texts = translations.resolve(form(own="¿Qullqita qusunkichu?"), "quz", shipped(tmp_path))
-    assert texts["f/cobra/label"] == Translated("¿Qullqita qusunkichu?", "draft")
+def test_a_text_in_the_workbooks_own_column_is_a_draft_until_a_translator_signs_one(folder: Path) -> None:
+    mine = form(own="¿Qullqita qusunkichu?")
+    assert state(folder, "f/cobra/label", mine) == Translated("¿Qullqita qusunkichu?", "draft")
+    po_files.merge(mine, "quz", folder)
+    assert entry(folder, "f/cobra/label").msgstr == "¿Qullqita qusunkichu?"
+    write(po(folder), "f/cobra/label", "¿Imatam?", fuzzy=True)
+    assert state(folder, "f/cobra/label", mine).text == "¿Qullqita qusunkichu?"
+    write(po(folder), "f/cobra/label", "¿Qullqita chaskinkichu?")
+    assert state(folder, "f/cobra/label", mine) == Translated("¿Qullqita chaskinkichu?", "reviewed")
+
+
+def test_a_text_that_had_no_translation_is_not_stale_when_its_spanish_changes(folder: Path) -> None:
+    changed = form("¿Le pagan todo?")
+    po_files.merge(changed, "quz", folder)
+    write(po(folder), "f/cobra/label", "¿Lliw qullqita qusunkichu?")
+    assert state(folder, "f/cobra/label", changed).state == "reviewed"
 
 
 def test_only_a_complete_and_reviewed_language_ships_in_the_field(folder: Path) -> None:
