@@ -15,7 +15,7 @@ import polib
 from screening_forms import sign_off, translations
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.languages import LANGUAGES
-from screening_forms.shelf import LOCALES
+from screening_forms.shelf import LOCALES, parse_po
 from screening_forms.translations import Entry
 from screening_forms.translator_notes import Notes
 from screening_forms.workbook import Workbook
@@ -40,16 +40,6 @@ class Merge:
     remembered: tuple[str, ...] = ()
 
 
-def parse(text: str) -> polib.POFile:
-    """Read a `.po`; raises FormError if it is none."""
-    try:
-        # polib opens a file where a text happens to be a path, which no text with blank lines is.
-        return polib.pofile(text.removeprefix("\ufeff") + "\n\n", wrapwidth=WRAP)
-    except Exception as error:  # bytes from outside: polib raises whatever it meets
-        es, en = f"no se entiende el archivo .po: {error}", f"the .po file cannot be read: {error}"
-        raise FormError([FormProblem("survey", 0, "", "translation.unreadable", es, en)]) from error
-
-
 def template(workbook: Workbook) -> str:
     """Write the `.pot` of a form: its Spanish with notes, in no language."""
     return _written(_blank(""), _merged(workbook, {}, {}, {})[0])
@@ -63,11 +53,11 @@ def update(workbook: Workbook, lang: str, held: str, returned: str = "", beside:
     the form no longer has become obsolete.
     """
     form_id = workbook.settings["form_id"]
-    old = parse(held) if held else _blank(lang)
+    old = parse_po(held) if held else _blank(lang)
     alive_last = sorted(old, key=lambda entry: not entry.obsolete)
     mine = {entry.msgctxt or "": entry for entry in alive_last if _form_of(entry) == form_id}
     done = _take_in(workbook, mine, _returned(returned, lang), lang) if returned else Merge()
-    memory = _memory([*old, *(parse(beside) if beside else ())])
+    memory = _memory([*old, *(parse_po(beside) if beside else ())])
     merged, remembered = _merged(workbook, mine, translations.own(workbook, lang), memory)
     kept = [entry for entry in old if _form_of(entry) != form_id]
     entries = sorted([*kept, *merged], key=_form_of)
@@ -129,7 +119,7 @@ def _memory(entries: Sequence[polib.POEntry]) -> dict[str, polib.POEntry]:
 
 def _returned(text: str, lang: str) -> polib.POFile:
     """Read what a translator sent; a file of another language or variety is refused whole."""
-    sent = parse(text)
+    sent = parse_po(text)
     language = sent.metadata.get("Language", "")
     if language.replace("-", "_").partition("_")[0] != lang:
         es = f"el archivo es de «{language}», no de «{lang}»: mire «Language» en su cabecera"

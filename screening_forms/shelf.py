@@ -86,14 +86,17 @@ _parsed_set = lru_cache(maxsize=32)(indicators.parse)
 _parsed_policy = lru_cache(maxsize=32)(policy.parse)
 
 
-@lru_cache(maxsize=32)
-def _parsed_po(text: str) -> polib.POFile:
+def parse_po(text: str) -> polib.POFile:
+    """Read a `.po`; raises FormError if it is none."""
     try:
         # polib opens a file where the text is the path of one, and no path ends in empty lines.
         return polib.pofile(f"{text}\n\n", wrapwidth=100)
     except Exception as error:  # bytes from outside: polib raises whatever it meets
         es, en = f"no se entiende el archivo .po: {error}", f"a .po file makes no sense: {error}"
         raise FormError([FormProblem("settings", 0, "languages", "translation.unreadable", es, en)]) from error
+
+
+_parsed_po = lru_cache(maxsize=32)(parse_po)  # these are only read
 
 
 def shipped(locales: Path = LOCALES) -> Shelf:

@@ -16,7 +16,7 @@ from screening_forms import package, po_files, sign_off, translations
 from screening_forms.checks import check
 from screening_forms.errors import FormError
 from screening_forms.glossary import Glossary
-from screening_forms.shelf import LOCALES, shipped
+from screening_forms.shelf import LOCALES, parse_po, shipped
 from screening_forms.standing import standings
 from screening_forms.translations import Translated
 from screening_forms.workbook import Workbook, parse_markdown
@@ -273,7 +273,7 @@ def test_a_file_in_another_variety_is_refused_whole(folder: Path) -> None:
 @pytest.mark.parametrize("text", ["msgid", '"\\', "/etc/passwd", 'msgid "a"\nmsgid "b"\n', "\x00"])
 def test_what_is_no_po_file_is_named_and_no_path_is_opened(text: str) -> None:
     with pytest.raises(FormError) as caught:
-        po_files.parse(text)
+        parse_po(text)
     assert caught.value.problems[0].code == "translation.unreadable"
 
 

@@ -17,7 +17,7 @@ from screening_forms.glossary import Glossary
 from screening_forms.languages import FALLBACK, LANGUAGES, SOURCE
 from screening_forms.package import Package
 from screening_forms.po_files import Merge
-from screening_forms.shelf import CATALOGUE, LOCALES, SHIPPED
+from screening_forms.shelf import CATALOGUE, LOCALES, SHIPPED, parse_po
 from screening_forms.standing import Standing
 from screening_forms.translations import languages
 from server.cli.forms import is_shipped, read_package
@@ -69,7 +69,7 @@ def merge(form: str, returned: tuple[Path, ...], as_json: bool) -> None:
     """
     found = read_package(form)
     texts = [path.read_text(encoding="utf-8-sig") for path in returned]
-    sent = {po_files.parse(text).metadata.get("Language", ""): text for text in texts}
+    sent = {parse_po(text).metadata.get("Language", ""): text for text in texts}
     asked = languages(found.workbook)
     if strange := [lang for lang in sent if lang not in asked]:
         raise click.ClickException(
