@@ -117,7 +117,11 @@ def read_hotlines(text: str) -> tuple[Hotline, ...]:
     problems = [TABLE.problem(what, "hotlines", n, *place) for n, cells in rows for what, *place in _wrong(cells)]
     if problems:
         raise FormError(problems)
-    return tuple(Hotline(**{**cells, "regions": tuple(cells["regions"].split())}) for _, cells in rows)
+    return tuple(_hotline(**cells) for _, cells in rows)
+
+
+def _hotline(*, regions: str, **cells: str) -> Hotline:
+    return Hotline(regions=tuple(regions.split()), **cells)
 
 
 def _wrong(cells: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]]:

@@ -61,7 +61,7 @@ def within(name: str, *wanted: str) -> list[str]:
 
 def asked(filled: Filled, name: str, *wanted: str) -> set[str]:
     """The questions and notes of some groups that are shown with these answers."""
-    return filled.relevant & set(within(name, *wanted))
+    return set(within(name, *wanted)) & filled.relevant
 
 
 def guidance(filled: Filled) -> set[str]:

@@ -91,7 +91,7 @@ def test_a_card_is_given_only_where_it_is_safe_to_carry_one() -> None:
 
 
 def test_poverty_without_abuse_is_no_sign_of_anything() -> None:
-    decent = {
+    decent: dict[str, str | int | list[str]] = {
         **answers("2_ananea_es"),
         **{"horas": 8, "acuerdo": "yes", "proteccion": "yes", "sin_parar": "no", "sueldo_mes": 1500},
         **{"descuento": ["none"], "usa_aqui": ["money", "family"]},

