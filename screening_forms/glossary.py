@@ -10,6 +10,7 @@ import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 from screening_forms.shelf import LOCALES
@@ -32,21 +33,25 @@ class Term:
     agreed: tuple[str, ...]
     lang: str
 
-    def is_in(self, text: str) -> bool:
-        """Whether a Spanish text says it, in the singular or plural, a verb in any of its forms."""
-        words, wanted = _words(text), _words(_ASIDE.sub("", self.spanish))
+    def is_in(self, words: Sequence[str]) -> bool:
+        """Whether a Spanish text of these words says it, in the singular or plural, a verb in any of its forms."""
+        wanted = self._wanted
         if all(len(word) <= 2 for word in wanted):  # sí, no: the whole of an answer, not a word among others
-            return words == wanted
+            return tuple(words) == wanted
         starts = range(len(words) - len(wanted) + 1)
         return any(all(map(_is_form, words[start:], wanted)) for start in starts)
 
-    def is_kept(self, text: str) -> bool:
-        """Whether a translation has one of the agreed words, with whatever endings."""
-        words = _words(text)
-        return any(
-            all(any(word.startswith(_stem(part, self.lang)) for word in words) for part in _words(agreed))
-            for agreed in self.agreed
-        )
+    def is_kept(self, words: Sequence[str]) -> bool:
+        """Whether a translation of these words has one of those agreed on, with whatever endings."""
+        return any(all(any(word.startswith(stem) for word in words) for stem in stems) for stems in self._stems)
+
+    @cached_property
+    def _wanted(self) -> tuple[str, ...]:
+        return tuple(_words(self.spanish))
+
+    @cached_property
+    def _stems(self) -> list[list[str]]:
+        return [[_stem(part, self.lang) for part in _words(agreed)] for agreed in self.agreed]
 
 
 class Glossary:
@@ -64,8 +69,8 @@ class Glossary:
 
     def findings(self, spanish: str, text: str, lang: str) -> list[Term]:
         """The terms that the Spanish text has and whose agreed word the translation does not have."""
-        said = (term for term in self._terms.get(lang, ()) if term.is_in(spanish))
-        return [term for term in said if not term.is_kept(text)]
+        said, kept = _words(spanish), _words(text)
+        return [term for term in self._terms.get(lang, ()) if term.is_in(said) and not term.is_kept(kept)]
 
 
 def _terms(rows: Iterable[Mapping[str, str]], lang: str) -> Iterable[Term]:
@@ -80,10 +85,12 @@ def _words(text: str) -> list[str]:
 
 
 def _is_form(word: str, wanted: str) -> bool:
+    if not word.startswith(wanted[:-2]):
+        return False
     if word in (wanted, wanted + "s", wanted + "es"):
         return True
     is_verb = len(wanted) > 4 and wanted[-2:] in ("ar", "er", "ir")
-    return is_verb and word.startswith(wanted[:-2]) and _VERB.fullmatch(word[len(wanted) - 2 :]) is not None
+    return is_verb and _VERB.fullmatch(word[len(wanted) - 2 :]) is not None
 
 
 def _stem(word: str, lang: str) -> str:

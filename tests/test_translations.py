@@ -11,12 +11,13 @@ from pathlib import Path
 import polib
 import pytest
 from click.testing import CliRunner
+from form_material import CATALOGUE_FORMS
 
 from screening_forms import package, po_files, sign_off, translations
 from screening_forms.checks import check
 from screening_forms.errors import FormError
 from screening_forms.glossary import Glossary
-from screening_forms.shelf import LOCALES, parse_po, shipped
+from screening_forms.shelf import CATALOGUE, LOCALES, parse_po, shipped
 from screening_forms.standing import standings
 from screening_forms.translations import Translated
 from screening_forms.workbook import Workbook, parse_markdown
@@ -334,3 +335,11 @@ def test_what_the_readme_tells_translators_is_true() -> None:
     for name, arguments in commands:
         offered = run(name, "--help")
         assert all(option in offered for option in re.findall(r"--\w+", arguments))
+
+
+@pytest.mark.parametrize("name", CATALOGUE_FORMS)
+def test_every_text_of_the_catalogue_is_drafted_of_todays_spanish_in_the_official_letters(name: str) -> None:
+    read = package.load(CATALOGUE / name)
+    for each in standings(read.workbook, read.shelf, Glossary("es,quz,ayr,note\n")):
+        assert [str(problem) for problem in each.problems] == []
+        assert each.coverage.missing == ()
