@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from elementpath import ElementPathError, XPath1Parser, XPathToken
+
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.workbook import Row
 
@@ -21,16 +23,9 @@ LITERALS = ("(string)", "(integer)", "(decimal)")
 NO_ANSWERS = ("no_answer", "does_not_know")
 """Choices that leave the question open; blank is the third way of not answering."""
 
-_NAME = r"[^\d\W][\w.-]*"
-_WORD = re.compile(
-    r"""(?P<string>'[^']*'|"[^"]*")"""
-    rf"|\$\{{\s*(?P<asked>{_NAME})\s*\}}|/(?:[\w.-]+/)+(?P<node>{_NAME})(?![\w./-])"
-    rf"|(?P<decimal>\d{{1,9}}\.\d{{1,9}})(?![\w.])|(?P<integer>\d{{1,9}})(?![\w.])|(?P<name>{_NAME})"
-    r"|(?P<mark><=|>=|!=|[=<>+(),.-])|(?P<strange>\S)"
-)
-_BINDING = {"or": 1, "and": 2, **dict.fromkeys(COMPARISONS, 3), "+": 4, "-": 4}
-_SIGN = 5
-_ARGUMENTS = {"not": 1, "true": 0, "false": 0, "if": 3, "selected": 2, "count-selected": 1}
+_SYMBOLS = ("(start)", "(end)", "(name)", "(invalid)", "(unknown)", "(float)", "(", ")", ",", ".", "$", *LITERALS)
+_REFERENCE = re.compile(r"""('[^']*'|"[^"]*")|\$\{\s*([^\d\W][\w.-]*)\s*\}|/[\w.-]+(?:/[\w.-]+)*/([^\d\W][\w.-]*)""")
+_CHAINED = ("and", "or", "+")
 _DEEPEST = 80
 """Python, which an expression becomes, gives up at some two hundred parentheses in one another."""
 
@@ -57,6 +52,23 @@ class Token:
         return self.parts[number]
 
 
+class FormsParser(XPath1Parser):
+    """XPath 1.0 cut down to what we understand, plus XForms' own functions."""
+
+    symbol_table = {  # noqa: RUF012 (elementpath's own way of saying what a parser knows)
+        symbol: token
+        for symbol, token in XPath1Parser.symbol_table.items()
+        if symbol in (*_SYMBOLS, *OPERATORS, *FUNCTIONS)
+    }
+
+
+# Only new symbols may be registered: registering a known one would change elementpath's own parser for everybody.
+FormsParser.function("if", nargs=3, sequence_types=("item()?",) * 4)
+FormsParser.function("selected", nargs=2, sequence_types=("item()?",) * 3)
+FormsParser.function("count-selected", nargs=1, sequence_types=("item()?",) * 2)
+FormsParser.build()
+
+
 class ExpressionError(ValueError):
     """An expression outside our language: a stable code, and the advice in both languages."""
 
@@ -72,9 +84,12 @@ class ExpressionError(ValueError):
 @lru_cache(maxsize=4096)
 def parse(text: str) -> Token:
     """Parse an expression; `${name}` of a workbook and `/data/group/name` of a compiled form are the same reference."""
+    plain = _REFERENCE.sub(lambda found: found[1] or f" $ {found[2] or found[3]} ", text)
+    parser = FormsParser()
     try:
-        return _Reading(text).whole()
-    except SyntaxError as error:
+        # Not XPath1Parser.parse: it would evaluate as well.
+        return _token(super(XPath1Parser, parser).parse(plain))
+    except (ElementPathError, SyntaxError, ValueError, RecursionError) as error:
         raise ExpressionError(
             "expression.syntax",
             f"no se entiende «{text}»; se puede usar: {' '.join(OPERATORS)} y {' '.join(FUNCTIONS)}",
@@ -82,79 +97,23 @@ def parse(text: str) -> Token:
         ) from error
 
 
-class _Reading:
-    """One expression while it is read, word by word: operators bind as in XPath 1.0."""
-
-    def __init__(self, text: str) -> None:
-        found = ((match.lastgroup or "", match[match.lastgroup or 0]) for match in _WORD.finditer(text))
-        self.words = [*found, ("end", "")][::-1]
-        self.depth = 0
-
-    def whole(self) -> Token:
-        token = self._expression(0)
-        self._take("")
-        return token
-
-    def _expression(self, binding: int) -> Token:
-        self.depth += 1
-        if self.depth > _DEEPEST:
-            raise SyntaxError("too much in one another")
-        left = self._operand()
-        while (stronger := _BINDING.get(self._operator(), 0)) > binding:
-            symbol, right = self.words.pop()[1], self._expression(stronger)
-            if left.symbol in COMPARISONS and symbol in COMPARISONS:
-                raise SyntaxError("a comparison of comparisons")
-            chained = left.parts if left.symbol == symbol and symbol in ("and", "or", "+") else (left,)
-            left = Token(symbol, parts=(*chained, right))
-        self.depth -= 1
-        return left
-
-    def _operator(self) -> str:
-        kind, word = self.words[-1]
-        return word if kind in ("mark", "name") else ""
-
-    def _operand(self) -> Token:
-        kind, word = self.words.pop()
-        if kind == "string":
-            return Token("(string)", word[1:-1])
-        if kind in ("asked", "node"):
-            return Token("$", word)
-        if kind == "integer":
-            return Token("(integer)", str(int(word)))
-        if kind == "decimal":
-            return Token("(decimal)", word)
-        if kind == "name" and self.words[-1][1] == "(":
-            return Token(word, parts=self._arguments(word))
-        if kind == "name" and word not in OPERATORS:
-            return Token("(name)", word)
-        if word == ".":
-            return Token(".")
-        if word == "-":
-            return Token("-", parts=(self._expression(_SIGN),))
-        if word == "(":
-            inside = self._expression(0)
-            self._take(")")
-            return Token("(", parts=(inside,))
-        raise SyntaxError(f"unexpected {word!r}" if word else "it ends too early")
-
-    def _arguments(self, function: str) -> tuple[Token, ...]:
-        if function not in FUNCTIONS:
-            raise SyntaxError(f"unknown function {function!r}")
-        self._take("(")
-        found: list[Token] = []
-        while self.words[-1][1] != ")":
-            if found:
-                self._take(",")
-            found.append(self._expression(0))
-        self._take(")")
-        if len(found) != _ARGUMENTS.get(function, max(len(found), 2)):
-            raise SyntaxError(f"{function}() takes another number of arguments")
-        return tuple(found)
-
-    def _take(self, wanted: str) -> None:
-        word = self.words.pop()[1]
-        if word != wanted:
-            raise SyntaxError(f"{wanted or 'its end'!r} expected, found {word or 'its end'!r}")
+def _token(read: XPathToken, depth: int = 1) -> Token:
+    """Copy what elementpath read, so that it can be kept: its own tokens can be changed by whoever holds them."""
+    symbol = str(read.symbol)
+    if depth > _DEEPEST:
+        raise ValueError("too much in one another")
+    if symbol == "(float)" or (symbol == "+" and len(read) == 1):
+        raise ValueError("numbers are written like 12, 12.5 or -12")
+    if symbol == "$":
+        return Token(symbol, str(read.value))
+    if symbol not in _CHAINED:
+        value = str(read.value) if symbol in (*LITERALS, "(name)") else ""
+        return Token(symbol, value, tuple(_token(part, depth + 1) for part in read))
+    parts = []
+    while read.symbol == symbol and len(read) == 2:
+        parts.append(_token(read[1], depth + 1))
+        read = read[0]
+    return Token(symbol, parts=(_token(read, depth + 1), *reversed(parts)))
 
 
 def parts(token: Token) -> Iterator[Token]:
