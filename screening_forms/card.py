@@ -14,7 +14,7 @@ from typing import Any
 
 import polib
 
-from screening_forms import places
+from screening_forms import places, sign_off
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.shelf import LOCALES
 from screening_forms.tables import Kind
@@ -154,12 +154,14 @@ def _page(lang: str, hotlines: Sequence[Hotline], locales: Path) -> Page:
     path = locales / lang / "LC_MESSAGES" / "card.po"
     held = {e.msgctxt: e for e in polib.pofile(str(path)) if not e.obsolete and e.msgstr} if path.exists() else {}
     said = {context: held[context].msgstr if context in held else text for context, text in spanish.items()}
-    reviewed = lang == "es" or all(
-        context in held and held[context].msgid == text and not held[context].fuzzy for context, text in spanish.items()
-    )
+    reviewed = all(context in held and _is_reviewed(held[context], text, lang) for context, text in spanish.items())
     return Page(
         lang,
-        not reviewed,
+        lang != "es" and not reviewed,
         {name: said[f"card/{name}"] for name in TEXTS},
         {line.name: said[f"card/{line.name}/serves"] for line in hotlines},
     )
+
+
+def _is_reviewed(entry: polib.POEntry, spanish: str, lang: str) -> bool:
+    return entry.msgid == spanish and not entry.fuzzy and not sign_off.read(entry.tcomment, lang).lacking

@@ -14,6 +14,8 @@ from screening_forms.errors import FormError
 from screening_forms.shelf import LOCALES
 from server.cli.main import main
 
+SIGNED = "Translator: RENITLI 123\nVariety: {lang} Sur\nDate: 2026-11-20\nBack-translation: lo mismo"
+
 # What a cover must not say: why the card was given, or that its owner was asked anything.
 TELLING = re.compile(
     r"trata\b|v[ií]ctima|explota|delito|crimen|denuncia|violencia|abuso|amenaza|esclav|prostitu|sexual|peligro|polic[ií]a|"
@@ -103,16 +105,24 @@ def test_the_card_speaks_three_languages_spanish_first_each_marked_with_its_tag(
         assert same == ["option"], "a text was left in Spanish"
 
 
-def test_a_draft_is_marked_and_a_reviewed_language_is_not(tmp_path: Path) -> None:
-    assert [page.draft for page in card.make("17").pages] == [False, True, True]
-    assert card_page.html(card.make("17")).count(card.DRAFT_MARK) >= 4
-    for lang in ("quz", "ayr"):
+def reviewed(folder: Path, *languages: str, comment: str) -> Path:
+    """The card's translations without the mark of drafts, with these translator comments."""
+    for lang in languages:
         held = polib.pofile(str(LOCALES / lang / "LC_MESSAGES" / "card.po"))
         for entry in held:
-            entry.flags = []
-        (tmp_path / lang / "LC_MESSAGES").mkdir(parents=True)
-        held.save(str(tmp_path / lang / "LC_MESSAGES" / "card.po"))
-    assert card.DRAFT_MARK not in card_page.html(card.make("17", locales=tmp_path))
+            entry.flags, entry.tcomment = [], comment.format(lang=lang)
+        (folder / lang / "LC_MESSAGES").mkdir(parents=True)
+        held.save(str(folder / lang / "LC_MESSAGES" / "card.po"))
+    return folder
+
+
+def test_a_draft_is_marked_and_a_language_that_a_translator_signed_is_not(tmp_path: Path) -> None:
+    assert [page.draft for page in card.make("17").pages] == [False, True, True]
+    assert card_page.html(card.make("17")).count(card.DRAFT_MARK) >= 4
+    unsigned = reviewed(tmp_path / "unsigned", "quz", "ayr", comment="")
+    assert [page.draft for page in card.make("17", locales=unsigned).pages] == [False, True, True]
+    signed = reviewed(tmp_path / "signed", "quz", "ayr", comment=SIGNED)
+    assert card.DRAFT_MARK not in card_page.html(card.make("17", locales=signed))
 
 
 def test_a_text_without_a_translation_stays_spanish_and_marked(tmp_path: Path) -> None:
@@ -122,12 +132,8 @@ def test_a_text_without_a_translation_stays_spanish_and_marked(tmp_path: Path) -
 
 def test_a_translation_whose_spanish_changed_is_a_draft_again(tmp_path: Path) -> None:
     other = "name,number,option,serves,regions,verified_on,source,provenance\npolicia,105,,Otra cosa,,,PNP,unverified\n"
-    held = polib.pofile(str(LOCALES / "quz" / "LC_MESSAGES" / "card.po"))
-    for entry in held:
-        entry.flags = []
-    (tmp_path / "quz" / "LC_MESSAGES").mkdir(parents=True)
-    held.save(str(tmp_path / "quz" / "LC_MESSAGES" / "card.po"))
-    assert [card.make("17", locales=tmp_path, hotlines=rows).pages[1].draft for rows in (None, other)] == [False, True]
+    signed = reviewed(tmp_path, "quz", comment=SIGNED)
+    assert [card.make("17", locales=signed, hotlines=rows).pages[1].draft for rows in (None, other)] == [False, True]
 
 
 def test_every_text_of_the_card_has_a_draft_in_the_official_orthography() -> None:
