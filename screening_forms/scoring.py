@@ -74,7 +74,8 @@ def assess(
 ) -> Assessment:
     """Assess indicator values (1, 0 or None; a code left out is None, not known) under a policy.
 
-    Raises AnswerError that names every code the set does not have, and every value that is not 1, 0 or None.
+    Raises AnswerError that names a profile or every code that the set does not have, and every value that is not 1, 0
+    or None.
     """
     facts = {"minor": minor, "danger": danger, "consent": consent, "place": place}
     _refuse(indicators, facts, profile, indicator_set)
@@ -148,6 +149,9 @@ def _names(found: Findings, codes: tuple[str, ...], bound: str) -> dict[str, boo
 def _refuse(
     indicators: Mapping[str, int | None], facts: Mapping[str, int], profile: str, indicator_set: IndicatorSet
 ) -> None:
+    if profile not in indicator_set.profiles:
+        listed = ", ".join(indicator_set.profiles)
+        raise AnswerError(profile, f"no es un perfil del conjunto {indicator_set.name}; hay: {listed}")
     strange = [code for code in indicators if code not in indicator_set.indicators]
     if strange:
         raise AnswerError(", ".join(strange), f"no está en el conjunto de indicadores {indicator_set.name}")

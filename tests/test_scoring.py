@@ -152,6 +152,11 @@ def test_unknown_codes_and_values_are_all_named() -> None:
         adult({}, minor=None)  # type: ignore[arg-type]
 
 
+def test_a_profile_that_the_set_knows_nothing_about_is_refused_and_never_negative() -> None:
+    with pytest.raises(AnswerError, match=r"site.*adult_labour, child_labour"):
+        assess({}, profile="site", policy=ADULT, indicator_set=ILO)
+
+
 def test_the_printed_assessment_has_the_documented_shape() -> None:
     printed = adult({**DECEPTION, "D4.01": 1, "D4.02": None}).as_dict()
     assert list(printed) == ["outcome", "tier", "urgency", "queue_kinds", "dimensions", "why"]
