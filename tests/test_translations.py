@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from zipfile import ZipFile
 
 import polib
 import pytest
@@ -314,6 +315,31 @@ def test_an_authors_folder_goes_to_a_translator_and_back(tmp_path: Path) -> None
     found = json.loads(run("status", str(mine), "--json"))[str(mine)]
     assert (found["quz"]["reviewed"], found["quz"]["ships"]["field"]) == (1, False)
     assert package.load(mine).shelf.catalogue("quz")["f/cobra/label"].msgstr == "¿Qullqita qusunkichu?"
+
+
+def test_a_source_package_takes_translations_in_too(tmp_path: Path) -> None:
+    mine, sent = tmp_path / "mine.zip", tmp_path / "sent.po"
+    with ZipFile(mine, "w") as packed:
+        packed.writestr("form.md", FORM.format(cobra="¿Le pagan?", own="", form_id="f"))
+    run("extract", str(mine), "--lang", "ayr", "--out", str(sent))
+    write(sent, "f/cobra/label", "¿Payllapxtamti?", comments=SIGNED.replace("quz Cusco", "ayr Puno"))
+    run("merge", str(mine), str(sent))
+    found = package.load(mine)
+    assert translations.resolve(found.workbook, "ayr", found.shelf)["f/cobra/label"].state == "reviewed"
+
+
+@pytest.mark.parametrize(
+    ("name", "language", "said"),
+    [("form.md", "quz", "is a workbook alone"), ("", "quy", "asks for quz, ayr beside Spanish, not for 'quy'")],
+)
+def test_translations_that_have_no_place_in_a_form_are_refused(
+    tmp_path: Path, name: str, language: str, said: str
+) -> None:
+    mine, sent = source(tmp_path), tmp_path / "sent.po"
+    run("extract", str(mine), "--lang", "quz", "--out", str(sent))
+    sent.write_text(sent.read_text("utf-8").replace('"Language: quz', f'"Language: {language}'), encoding="utf-8")
+    result = CliRunner().invoke(main, ["forms", "translations", "merge", str(mine / name), str(sent)])
+    assert (result.exit_code, said in result.output) == (1, True)
 
 
 def test_the_status_of_the_catalogue_tells_that_quechua_and_aymara_are_drafts() -> None:
