@@ -168,6 +168,7 @@ ADVICE: dict[str, tuple[str, str]] = {
         "este end_group dice «{0}» y cierra «{1}»",
         "this end_group says '{0}' and closes '{1}'",
     ),
+    "group.empty": ("el grupo «{0}» no tiene preguntas", "the group '{0}' has no questions"),
     "group.no_score": (
         "falta el grupo «score» (begin_group): ahí se escribe el resultado",
         "the group 'score' (begin_group) is missing: the outcome is written there",
@@ -245,6 +246,10 @@ ADVICE: dict[str, tuple[str, str]] = {
         "«{0}» se pregunta después, en la fila {1}: una condición solo mira hacia atrás",
         "'{0}' is asked later, in row {1}: a condition looks back only",
     ),
+    "expression.circle": (
+        "«{0}» espera su propio resultado: revise de qué preguntas depende",
+        "'{0}' waits for its own result: look at the questions it depends on",
+    ),
     "expression.never": (
         "«{0}» no se cumple nunca, sola o dentro de sus grupos: revise «and» y «or»",
         "'{0}' never holds, alone or inside its groups: look at 'and' and 'or'",
@@ -292,6 +297,30 @@ ADVICE: dict[str, tuple[str, str]] = {
     "route.outside_vocabulary": (
         "la opción «{0}» no está en el vocabulario del campo «{1}»{hint_es}",
         "the choice '{0}' is not in the vocabulary of the field '{1}'{hint_en}",
+    ),
+    "odk.cycle": (
+        "las condiciones dan vueltas: cada una espera el resultado de otra ({0})",
+        "the conditions go round in a circle: each waits for another's result ({0})",
+    ),
+    "odk.expression": (
+        "ODK no entiende una condición: {0}",
+        "ODK does not understand a condition: {0}",
+    ),
+    "odk.text": (
+        "ODK no encuentra un texto: {0}",
+        "ODK does not find a text: {0}",
+    ),
+    "odk.choices": (
+        "ODK no acepta una lista de opciones: {0}",
+        "ODK does not accept a list of choices: {0}",
+    ),
+    "odk.invalid": (
+        "ODK no acepta el formulario: {0}",
+        "ODK does not accept the form: {0}",
+    ),
+    "odk.not_run": (
+        "ODK Validate no terminó, así que nadie sabe si el formulario abre en ODK: {0}",
+        "ODK Validate did not finish, so nobody knows whether the form opens in ODK: {0}",
     ),
     "case.none": (
         "falta la hoja «cases»: escriba al menos un caso con sus respuestas y lo que debe salir",

@@ -38,6 +38,7 @@ OF_ROWS: tuple[Check, ...] = (
     rule_checks.check_references,
     rule_checks.check_expressions,
     rule_checks.check_order,
+    rule_checks.check_circles,
     rule_checks.check_possible,
     rule_checks.check_indicators,
     rule_checks.check_reach,

@@ -40,7 +40,7 @@ def check_lists(subject: Subject) -> Iterator[FormProblem]:
 
 def check_filters(subject: Subject) -> Iterator[FormProblem]:
     """A choice filter looks at columns that the sheet `choices` has: else no choice would ever be offered."""
-    columns = subject.workbook.headings.get("choices", ())
+    columns = {*subject.workbook.headings.get("choices", ())} - {"list_name", "label"}  # not in the compiled list
     for row in subject.workbook.survey:
         for name in _names(row.get("choice_filter")):
             if name not in columns:

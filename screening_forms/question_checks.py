@@ -19,6 +19,7 @@ from screening_forms.whitelist import (
 from screening_forms.workbook import Row
 
 GIVEN = frozenset({*RESULTS, "consent_policy"})  # nodes that the compiler adds: conditions and texts may use them
+_XFORMS_OWN = ("meta",)  # where ODK keeps an instance's number
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _OUR_NAME = re.compile(r"[cdfipu]_.*")  # the prefixes of calculates.py
@@ -71,7 +72,7 @@ def check_names(subject: Subject) -> Iterator[FormProblem]:
             continue
         if not name:
             yield problem("name.missing", row, "name")
-        elif name in GIVEN or _OUR_NAME.fullmatch(name):
+        elif name in (*GIVEN, *_XFORMS_OWN) or _OUR_NAME.fullmatch(name):
             yield problem("name.reserved", row, "name", name)
         elif name in seen:
             yield problem("name.duplicate", row, "name", name, seen[name])
@@ -81,8 +82,9 @@ def check_names(subject: Subject) -> Iterator[FormProblem]:
 
 
 def check_groups(subject: Subject) -> Iterator[FormProblem]:
-    """Groups close as they opened, and one is named `score`: that is where the outcome is written."""
+    """Groups close as they opened, none is empty, and one is named `score`: that is where the outcome is written."""
     opened: list[Row] = []
+    before: Row | None = None
     for row in subject.workbook.survey:
         kind = row.get("type").replace(" ", "_")
         if kind == "begin_group":
@@ -90,9 +92,13 @@ def check_groups(subject: Subject) -> Iterator[FormProblem]:
         elif kind == "end_group" and not opened:
             yield problem("group.not_open", row, "type")
         elif kind == "end_group":
-            name = opened.pop().get("name")
+            closed = opened.pop()
+            name = closed.get("name")
+            if closed is before and name != "score":
+                yield problem("group.empty", closed, "type", name)
             if row.get("name") not in ("", name):
                 yield problem("group.closes_another", row, "name", row.get("name"), name)
+        before = row
     yield from (problem("group.not_closed", row, "type", row.get("name")) for row in opened)
     score = subject.questions.get("score")
     if score is None or score.get("type").replace(" ", "_") != "begin_group":

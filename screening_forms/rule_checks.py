@@ -2,11 +2,12 @@
 Called by checks.py, one function per thing."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from screening_forms import contradictions
 from screening_forms.advice import Cell, problem, suggest
 from screening_forms.calculates import FACTS
+from screening_forms.engine import RESULTS
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.expressions import (
     COMPARISONS,
@@ -83,13 +84,49 @@ def _strange(text: str) -> tuple[str, str] | None:
 
 def check_order(subject: Subject) -> Iterator[FormProblem]:
     """A condition looks back: nobody goes on to a later question and returns to one that has just become relevant."""
+    score = subject.questions.get("score")
+    known = {**subject.questions, **dict.fromkeys(RESULTS, score)} if score else subject.questions
     for row, column, text in subject.expressions():
         if column not in ("relevant", "choice_filter", "constraint", "required"):
             continue
         for name in dict.fromkeys(PLACEHOLDER.findall(text)):
-            asked = subject.questions.get(name)
-            if asked and asked.number >= row.number and asked.get("type") not in ("calculate", *UNANSWERED):
+            asked = known.get(name)
+            if asked and asked.number >= row.number and asked.get("type") not in ("calculate", "note", "start", "end"):
                 yield problem("reference.forward", row, column, name, asked.number)
+
+
+def check_circles(subject: Subject) -> Iterator[FormProblem]:
+    """No calculation waits for itself, not even by way of others or of what they are asked for."""
+    rests_on = _rests_on(subject)
+    for row in subject.workbook.survey:
+        name = row.get("name")
+        if row.get("type") == "calculate" and name in _reached(name, rests_on):
+            yield problem("expression.circle", row, "calculation", name)
+
+
+def _rests_on(subject: Subject) -> dict[str, set[str]]:
+    """What the value of each question is found from: its own formula, and the conditions under which it is there."""
+    rests_on: dict[str, set[str]] = {}
+    above: list[set[str]] = [set()]
+    for row in subject.workbook.survey:
+        names = {*above[-1], *PLACEHOLDER.findall(row.get("relevant"))}
+        kind = row.get("type").replace(" ", "_", 1)
+        if kind == "begin_group":
+            above.append(names)
+        elif kind == "end_group":
+            above = above[:-1] or [set()]
+        rests_on[row.get("name")] = names | {*PLACEHOLDER.findall(row.get("calculation"))}
+    return rests_on
+
+
+def _reached(name: str, rests_on: Mapping[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(rests_on[name])
+    while waiting:
+        if (next_name := waiting.pop()) not in found:
+            found.add(next_name)
+            waiting += rests_on.get(next_name, ())
+    return found
 
 
 def check_possible(subject: Subject) -> Iterator[FormProblem]:

@@ -142,6 +142,7 @@ REQUIRED_NOTE = ("survey", 10, "required", "question.required_note")
         ("| horas |", "| |", ("survey", 7, "name", "name.missing")),
         ("| horas |", "| Horas |", ("survey", 7, "name", "name.bad")),
         ("| gracias |", "| outcome |", ("survey", 10, "name", "name.reserved")),
+        ("| gracias |", "| meta |", ("survey", 10, "name", "name.reserved")),
         ("| gracias |", "| i_d5 |", ("survey", 10, "name", "name.reserved")),
         (
             "| | begin_group | g_trabajo | Su trabajo | | ${sexo}='female' | | | |\n",
@@ -155,10 +156,16 @@ REQUIRED_NOTE = ("survey", 10, "required", "question.required_note")
             "| | end_group | g_otro | | | | | | |\n| | begin_group | score",
             ("survey", 8, "name", "group.closes_another"),
         ),
+        (
+            "| | begin_group | score",
+            "| | begin_group | vacio | Nada | | | | | |\n| | end_group | | | | | | | |\n| | begin_group | score",
+            ("survey", 9, "type", "group.empty"),
+        ),
         ("| note | gracias | Gracias. | | | |", "| note | gracias | Gracias. | | | yes |", REQUIRED_NOTE),
         # Choices.
         (LAST, f"{LAST} |\n| | otra | a | A |", UNUSED),
         ("| sexo | male |", "| sexo | Female |", ("choices", 5, "name", "choice.case_twin")),
+        ("region=${region}", "list_name=${region}", ("survey", 3, "choice_filter", "choice.filter_column")),
         ("region=${region}", "regon=${region}", ("survey", 3, "choice_filter", "choice.filter_column")),
         ("select_one si_no", "select_one sino", ("survey", 6, "type", "choice.unknown_list")),
         ("| sexo | male |", "| sexo | female |", ("choices", 5, "name", "choice.duplicate")),
@@ -186,6 +193,7 @@ REQUIRED_NOTE = ("survey", 10, "required", "question.required_note")
         ("${sexo}='female'", "instance('a')/b = 1", ("survey", 5, "relevant", "expression.function")),
         ("${sexo}='female'", "${golpes}='yes'", ("survey", 5, "relevant", "reference.forward")),
         ("${golpes}='yes' | | | |", "${horas}=1 | | | |", ("survey", 7, "relevant", "reference.forward")),
+        ("${golpes}='yes' | | | |", "${outcome}='positive' | | | |", ("survey", 7, "relevant", "reference.forward")),
         ("${golpes}='yes' | | | |", "${golpes}='yes' and ${golpes}='no' | | | |", NEVER),
         ("${golpes}='yes' | | | |", "${golpes}='yes' and ${sexo}='male' | | | |", NEVER),
         ("${golpes}='yes' | | | |", "${golpes}='yes' or ${sexo}='male' | | | |", None),
@@ -231,6 +239,21 @@ def test_what_a_form_leaves_out_on_purpose_is_not_told_again_but_facts_always_ar
     told = [p for p in checks.check(parse_markdown(on_purpose), VOCABULARY) if p.code == "indicator.unreached"]
     assert "D1.01" not in told[0].advice_es
     assert "danger" in told[0].advice_es
+
+
+def test_a_calculation_that_waits_for_itself_is_named_where_it_is_written() -> None:
+    form = FORM.replace("| route |", "| calculation |", 1).replace("| province |", "| |").replace("| | sex |", "| | |")
+    rows = (
+        "| | calculate | uno | | | {} | | | {} |\n| | calculate | dos | | | | | | ${{uno}} + 1 |\n| | integer | horas"
+    )
+    for relevant, formula, rows_told in (
+        ("", "${dos} + 1", [7, 8]),
+        ("${dos}=1", "1", [7, 8]),
+        ("", "${horas} + 1", []),
+    ):
+        circle = form.replace("| | integer | horas", rows.format(relevant, formula))
+        told = [p for p in checks.check(parse_markdown(circle), VOCABULARY) if p.code == "expression.circle"]
+        assert [p.row for p in told] == rows_told
 
 
 @pytest.mark.parametrize(("appearance", "told"), [("minimal", 0), ("ex:com.other.app", 1), ("search('a')", 1)])

