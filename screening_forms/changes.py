@@ -142,8 +142,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
     ),
     "mapping.changed": ("{code} se marca si: {before} → {after}", "{code} fires if: {before} -> {after}"),
     "score.steps": (
-        "{count} pasos del cálculo son otros: {names}",
-        "{count} steps of the calculation are others: {names}",
+        "pasos del cálculo que son otros ({count}): {names}",
+        "steps of the calculation that are others ({count}): {names}",
     ),
     # Indicator sets and policies
     "set.name": ("conjunto de indicadores: {before} → {after}", "indicator set: {before} -> {after}"),

@@ -25,6 +25,7 @@ _FACTS = {
     "place": Said("lugar de riesgo", "place of risk"),
 }
 _NOTHING = ("0", "''")
+_MOST_NAMED = 8
 
 
 def is_step(name: str) -> bool:
@@ -43,7 +44,8 @@ def score_changes(old: Anatomy, new: Anatomy) -> Iterator[Change]:
         if was != now and not told:
             others.append(name)
     if others:
-        yield change("score.steps", "indicators", "", count=len(others), names=", ".join(others))
+        names = ", ".join(others[:_MOST_NAMED]) + (", …" if len(others) > _MOST_NAMED else "")
+        yield change("score.steps", "indicators", "", count=len(others), names=names)
 
 
 def _steps(form: Anatomy) -> dict[str, str]:
