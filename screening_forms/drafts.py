@@ -33,7 +33,6 @@ def compiled(found: Package, options: Mapping[str, Any]) -> dict[str, Any]:
     problems = examine(found.workbook, channel=channel, route_vocabulary=vocabulary, shelf=found.shelf)
     stops = checks.blocking(problems, channel)
     answer = {
-        "settings": dict(found.workbook.settings),
         "problems": [{**asdict(each), "blocking": each in stops} for each in problems],
     }
     if stops:

@@ -42,10 +42,9 @@ def here_compiled(source: bytes) -> bytes:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have uploads stand for what they compile to: these tests are about who may do what, not about compiling."""
-    settings = {"indicator_set": "ilo_delphi_2009", "policy": "pe_adult_2026_1"}
     monkeypatch.setattr(
         "server.flows.workshop.draft",
-        lambda source, **_: Compiled(canonical({**MADE, "t": source.decode()}), source, settings, []),
+        lambda source, **_: Compiled(canonical({**MADE, "t": source.decode()}), source, []),
     )
     monkeypatch.setattr("server.flows.workshop.validate", lambda xform: "accepted")
 

@@ -41,9 +41,8 @@ def person(field: Field, login: str) -> Person:
 
 def draft(field: Field, author: str = "autora", **changes: Any) -> Version:
     """Keep a draft, as if it had been compiled of a package."""
-    settings = {"indicator_set": "ilo_delphi_2009", "policy": "pe_adult_2026_1"}
-    made = Compiled(canonical({**FORM, **changes}), b"source", settings, [])
-    return versions.keep(field.parts.db, made, "training", person=person(field, author), now=NOW).version
+    made = Compiled(canonical({**FORM, **changes}), b"source", [])
+    return versions.keep(field.parts.db, made, person=person(field, author), now=NOW).version
 
 
 def signature(field: Field, id_: int, who: str, role: str) -> bytes:
@@ -286,8 +285,8 @@ def test_a_draft_is_thrown_away_whole_and_its_name_is_free_again(field: Field) -
 
 def test_the_same_name_on_the_other_channel_is_another_version(field: Field) -> None:
     made = brought_to(field, "approved")
-    field_one = Compiled(canonical({**FORM, "channel": "field"}), b"source", {}, [])
-    other = versions.keep(field.parts.db, field_one, "field", person=person(field, "autora"), now=NOW).version
+    field_one = Compiled(canonical({**FORM, "channel": "field"}), b"source", [])
+    other = versions.keep(field.parts.db, field_one, person=person(field, "autora"), now=NOW).version
     assert other.id != made.id
     assert (other.version, other.channel, other.state) == ("7", "field", "draft")
 

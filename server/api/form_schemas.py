@@ -159,10 +159,31 @@ class Against(Schema):
     old = fields.Integer(validate=COUNT)
 
 
-class Impact(Against):
+class Count(Schema):
     """How many made-up people to compare with."""
 
     count = fields.Integer(load_default=300, validate=validate.Range(1, 10_000))
+
+
+class Impact(Against, Count):
+    """With what to compare a version, and with how many made-up people."""
+
+
+class RuleTable(Schema):
+    """An indicator set or a policy that an author published."""
+
+    kind = fields.String(metadata={"enum": ["indicator_set", "policy"]})
+    name = fields.String()
+    family = fields.String()
+    published = fields.Integer()
+
+
+class PutTable(RuleTable):
+    """A published table, what is different from the one before, and the form versions that use its family."""
+
+    former = fields.String()
+    changes = fields.List(fields.Nested(Change))
+    users = fields.List(fields.Nested(Version))
 
 
 class Task(Schema):

@@ -13,7 +13,7 @@ from flask.views import MethodView
 from flask_smorest import Blueprint
 
 from server import auth
-from server.api import common, desks, devices, metrics, page, rollouts, tasks, tokens, versions, worklist
+from server.api import common, desks, devices, metrics, page, rollouts, rule_tables, tasks, tokens, versions, worklist
 from server.api import publishing as documents
 from server.api.contract import fails, publish
 from server.api.door import Parts, parts
@@ -38,7 +38,7 @@ def install(app: Flask) -> None:
     token = here.config.metrics_token
     metrics.install(app, here.metrics, token, lambda: work.figures(here.db, here.config, here.keys, now=here.now()))
     own = (blueprint, devices.blueprint, documents.blueprint, desks.blueprint, worklist.blueprint)
-    authors = (versions.blueprint, tasks.blueprint, rollouts.blueprint, tokens.blueprint)
+    authors = (versions.blueprint, rule_tables.blueprint, tasks.blueprint, rollouts.blueprint, tokens.blueprint)
     every = (*own, *authors, common.blueprint)
     page.install(app, publish(app, *every, title="Chaski: puerta de las personas", guard=auth.GUARD))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from server.db import Connection, Db, apart
 from server.flows import moves, publishing, recordings
@@ -95,7 +96,7 @@ def publish(db: Db, keys: ServerKeys, body: bytes, *, ring: Ring, actor: str, no
     document = Document.parse(body)
     with db.write() as w:
         bundle.accept(document, publishing.trust_in_force(w))
-        id_ = _keep(w, _described(document, body), actor=actor, now=now)
+        id_ = _keep(w, described(document), actor=actor, now=now)
         rollout = _plan(w, id_, ring, starts=now, actor=actor, now=now)
         number = _begin(w, keys, rollout, actor=actor, now=now)
         version = versions.get(w, id_)
@@ -103,13 +104,19 @@ def publish(db: Db, keys: ServerKeys, body: bytes, *, ring: Ring, actor: str, no
     return InForce(version, number)
 
 
-def _described(document: Document, body: bytes) -> Draft:
+def described(document: Document, source: bytes | None = None) -> Draft:
+    """Return what compiled bytes say of themselves. Problem `publication.unknown_channel` if it is none."""
     members = Members(document.content, "bundle")
     channel = members.text("channel", NAME)
     if channel not in ("training", "field"):
         raise Problem("publication.unknown_channel", channel)
     form, version = members.text("form_id", FORM_ID), members.text("version", LABEL)
-    return Draft(form, version, channel, document.sha256, "", "", body, None)
+    names = (_name(document.content.get(table)) for table in ("indicator_set", "policy"))
+    return Draft(form, version, channel, document.sha256, *names, document.to_bytes(), source)
+
+
+def _name(table: Any) -> str:
+    return str(table.get("name", "")) if isinstance(table, Mapping) else ""
 
 
 def _keep(w: Connection, offered: Draft, *, actor: str, now: int) -> int:

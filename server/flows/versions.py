@@ -18,9 +18,8 @@ from server.keys import ServerKeys
 from server.problems import Problem
 from server.store import audit, rule_tables, versions
 from server.store.people import Person
-from server.store.versions import Draft, Trial, Version
+from server.store.versions import Trial, Version
 from sync import bundle
-from sync.members import FORM_ID, LABEL, Members
 from sync.signed import Document
 from sync.trust import keys_of
 
@@ -49,22 +48,18 @@ def draft(db: Db, source: bytes, *, channel: str, person: Person, now: int) -> D
 
     Problem `form.problems` with everything that is wrong; nothing is kept then.
     """
-    return keep(db, workshop.draft(source, channel=channel, tables=tables(db.read())), channel, person=person, now=now)
+    return keep(db, workshop.draft(source, channel=channel, tables=tables(db.read())), person=person, now=now)
 
 
-def keep(db: Db, compiled: Compiled, channel: str, *, person: Person, now: int) -> Drafted:
+def keep(db: Db, compiled: Compiled, *, person: Person, now: int) -> Drafted:
     """Keep what was compiled as a draft."""
-    document = Document(compiled.body)
-    members, settings = Members(document.content, "bundle"), compiled.settings
-    form, label = members.text("form_id", FORM_ID), members.text("version", LABEL)
-    names = settings.get("indicator_set", ""), settings.get("policy", "")
-    offered = Draft(form, label, channel, document.sha256, *names, document.to_bytes(), compiled.source)
+    offered = rollouts.described(Document(compiled.body), compiled.source)
     with db.write() as w:
-        held = versions.named(w, form, label, channel)
+        held = versions.named(w, offered.form, offered.version, offered.channel)
         if held is None:
             id_ = versions.add(w, offered, state="draft", author=person.id, at=now)
         elif held.state not in ("draft", "in_review"):
-            raise Problem("form.version_exists", f"{form} {label} ({channel})")
+            raise Problem("form.version_exists", f"{offered.form} {offered.version} ({offered.channel})")
         else:
             _own(held, person)
             VERSION_MOVES.end("draft", held.state)

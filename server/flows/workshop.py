@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from screening_forms import apart
+from screening_forms import apart, succession
 from screening_forms.errors import FormError
 from server.problems import Problem
 from sync import route
@@ -21,12 +21,11 @@ Tables = Mapping[str, Mapping[str, str]]
 
 @dataclass(frozen=True)
 class Compiled:
-    """A draft as compiled: its bytes, its source with all that went into it, the workbook's settings, and what is
-    still to put right though it stops nothing."""
+    """A draft as compiled: its bytes, its source with all that went into it, and what is still to put right though it
+    stops nothing."""
 
     body: bytes
     source: bytes
-    settings: Mapping[str, str]
     problems: list[dict[str, Any]]
 
 
@@ -48,7 +47,7 @@ def _compiled(verb: str, source: bytes, options: Mapping[str, Any]) -> Compiled:
     answer = ask(verb, source, options)
     if "compiled" not in answer:
         raise Problem("form.problems", problems=answer["problems"])
-    return Compiled(answer["compiled"], answer["source"], answer["settings"], answer["problems"])
+    return Compiled(answer["compiled"], answer["source"], answer["problems"])
 
 
 def difference(old: bytes, new: bytes) -> list[dict[str, Any]]:
@@ -76,9 +75,18 @@ def ask(verb: str, content: bytes, options: Mapping[str, Any], progress: Progres
         raise Problem("form.problems", problems=_listed(wrong)) from wrong
 
 
+def family(name: str) -> str:
+    """Return what all versions of a table have in their names; blank for a name that is none of a table's."""
+    return succession.family(name)
+
+
+def vocabulary() -> dict[str, Any]:
+    """Return the codes that a form may feed into each route field, as an option of what is asked."""
+    return {"route_vocabulary": {name: sorted(codes) for name, codes in route.AUTHOR_FIELDS.items()}}
+
+
 def _options(channel: str, tables: Tables) -> dict[str, Any]:
-    vocabulary = {name: sorted(codes) for name, codes in route.AUTHOR_FIELDS.items()}
-    return {"channel": channel, "route_vocabulary": vocabulary, **tables}
+    return {"channel": channel, **vocabulary(), **tables}
 
 
 def _listed(wrong: FormError) -> list[dict[str, Any]]:
