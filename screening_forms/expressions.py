@@ -24,7 +24,9 @@ NO_ANSWERS = ("no_answer", "does_not_know")
 """Choices that leave the question open; blank is the third way of not answering."""
 
 _SYMBOLS = ("(start)", "(end)", "(name)", "(invalid)", "(unknown)", "(float)", "(", ")", ",", ".", "$", *LITERALS)
-_REFERENCE = re.compile(r"""('[^']*'|"[^"]*")|\$\{\s*([^\d\W][\w.-]*)\s*\}|/[\w.-]+(?:/[\w.-]+)*/([^\d\W][\w.-]*)""")
+_REFERENCE = re.compile(
+    r"""('[^']*'|"[^"]*")|\s*(?:\$\{\s*([^\d\W][\w.-]*)\s*\}|/[\w.-]+(?:/[\w.-]+)*/([^\d\W][\w.-]*))\s*"""
+)
 _CHAINED = ("and", "or", "+")
 _DEEPEST = 80
 """Python, which an expression becomes, gives up at some two hundred parentheses in one another."""
@@ -81,20 +83,22 @@ class ExpressionError(ValueError):
         return FormProblem(row.sheet, row.number, column, self.code, self.advice_es, self.advice_en)
 
 
-@lru_cache(maxsize=4096)
 def parse(text: str) -> Token:
     """Parse an expression; `${name}` of a workbook and `/data/group/name` of a compiled form are the same reference."""
-    plain = _REFERENCE.sub(lambda found: found[1] or f" $ {found[2] or found[3]} ", text)
-    parser = FormsParser()
     try:
-        # Not XPath1Parser.parse: it would evaluate as well.
-        return _token(super(XPath1Parser, parser).parse(plain))
+        return _parse(_REFERENCE.sub(lambda found: found[1] or f" $ {found[2] or found[3]} ", text))
     except (ElementPathError, SyntaxError, ValueError, RecursionError) as error:
         raise ExpressionError(
             "expression.syntax",
             f"no se entiende «{text}»; se puede usar: {' '.join(OPERATORS)} y {' '.join(FUNCTIONS)}",
             f"'{text}' is not understood ({error}); allowed: {' '.join(OPERATORS)} and {' '.join(FUNCTIONS)}",
         ) from error
+
+
+@lru_cache(maxsize=4096)
+def _parse(plain: str) -> Token:
+    parser = FormsParser()
+    return _token(super(XPath1Parser, parser).parse(plain))  # not XPath1Parser.parse: it would evaluate as well
 
 
 def _token(read: XPathToken, depth: int = 1) -> Token:
