@@ -284,6 +284,14 @@ ADVICE: dict[str, tuple[str, str]] = {
         "ninguna fila llega a {0}: cuentan como «no»; si es a propósito, ponga unreached_on_purpose = yes",
         "no row reaches {0}: the outcome counts them as 'no'; if on purpose, set unreached_on_purpose = yes",
     ),
+    "settings.profile_not_in_set": (
+        "el conjunto {1} no tiene el perfil «{0}»; tiene: {2}",
+        "the set {1} has no profile '{0}'; it has: {2}",
+    ),
+    "policy.not_of_this_set": (
+        "la política {0} nombra lo que el conjunto {1} no tiene: {2}",
+        "the policy {0} names what the set {1} does not have: {2}",
+    ),
     "policy.guidance_missing": (
         "falta la nota «{0}», que la política {1} muestra al final",
         "the note '{0}', which the policy {1} shows at the end, is missing",

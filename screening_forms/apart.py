@@ -37,8 +37,7 @@ class Verb:
 
 
 VERBS: dict[str, Verb] = {
-    "check": Verb("screening_forms.uploads:check", 20),
-    "compile": Verb("screening_forms.uploads:compile_upload", 20),
+    "rows": Verb("screening_forms.odk_validate:asked", 20),
     "draft": Verb("screening_forms.drafts:draft", 20),
     "difference": Verb("screening_forms.drafts:difference", 20),
     "impact": Verb("screening_forms.drafts:weigh", 60),

@@ -40,6 +40,7 @@ OF_ROWS: tuple[Check, ...] = (
     rule_checks.check_order,
     rule_checks.check_circles,
     rule_checks.check_possible,
+    rule_checks.check_fit,
     rule_checks.check_indicators,
     rule_checks.check_reach,
     rule_checks.check_refusable,

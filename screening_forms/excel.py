@@ -23,6 +23,8 @@ from screening_forms.errors import FormError, FormProblem
 # Ten times the largest form there is; all 1,900 districts of the country are one list of choices.
 MOST_ROWS, _MOST_CELLS, _MOST_BYTES = 5000, 500_000, 64 * 2**20
 _OLE = bytes.fromhex("d0cf11e0a1b11ae1")
+SIGNATURES = (_OLE, b"PK\x03\x04")
+"""How a file of Excel or LibreOffice begins, whatever its name."""
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 
 Line = tuple[int, list[str]]

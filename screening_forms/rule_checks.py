@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from screening_forms import contradictions
 from screening_forms.advice import Cell, problem, suggest
 from screening_forms.calculates import FACTS
+from screening_forms.dimensions import ANY_OF, CODE, DIMENSIONS
 from screening_forms.engine import RESULTS
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.expressions import (
@@ -160,6 +161,21 @@ def _is_condition(token: Token) -> bool:
     if token.symbol in ("and", "or", "(", "not"):
         return all(_is_condition(part) for part in token)
     return token.symbol in (*COMPARISONS, "true", "false", "selected")
+
+
+def check_fit(subject: Subject) -> Iterator[FormProblem]:
+    """Set, profile and policy go together: what a policy names and the set lacks would never be found."""
+    row, known, policy = subject.settings, subject.indicator_set, subject.policy
+    profile = subject.workbook.settings.get("profile", "")
+    if known and profile in PROFILES and profile not in known.profiles:
+        listed = ", ".join(known.profiles)
+        yield problem("settings.profile_not_in_set", row, "profile", profile, known.name, listed)
+    if known and policy:
+        families = [name for name, letter in ANY_OF.items() if known.family(letter)]
+        there = {*known.indicators, *known.dimensions, *families}
+        named = (name for name in policy.names("outcome") if CODE.fullmatch(name) or name in (*DIMENSIONS, *ANY_OF))
+        if lacking := [name for name in named if name not in there]:
+            yield problem("policy.not_of_this_set", row, "policy", policy.name, known.name, ", ".join(lacking))
 
 
 def check_indicators(subject: Subject) -> Iterator[FormProblem]:

@@ -68,10 +68,10 @@ def read(path: Path) -> Workbook:
 def parse(content: bytes, name: str) -> Workbook:
     """Read a workbook's bytes, of the kind that its file's name tells. Raises FormError if it is no workbook."""
     suffix = PurePath(name).suffix.lower()
+    if suffix in SPREADSHEETS or content.startswith(excel.SIGNATURES):
+        return _workbook(excel.tables(content, name, SHEETS))
     if suffix == ".md":
         return parse_markdown(_decoded(content, name), name=name)
-    if suffix in SPREADSHEETS:
-        return _workbook(excel.tables(content, name, SHEETS))
     raise FormError([problem("workbook.other_file", Cell(name), "")])
 
 

@@ -17,9 +17,10 @@ from screening_forms.errors import FormError
 from sync.route import AUTHOR_FIELDS
 
 OPTIONS = {
-    "name": "form.md",
     "channel": "training",
     "route_vocabulary": {field: sorted(codes) for field, codes in AUTHOR_FIELDS.items()},
+    "indicator_sets": {},
+    "policies": {},
 }
 Hostile = Callable[..., Any]
 
@@ -43,12 +44,12 @@ def code(hostile: Hostile, name: str) -> str:
 
 
 def test_a_form_is_compiled_apart_to_the_same_bytes_as_here() -> None:
-    assert ask("compile", SMALL.encode(), OPTIONS)["compiled"] == compiled("small").to_bytes()
+    assert ask("draft", SMALL.encode(), OPTIONS)["compiled"] == compiled("small").to_bytes()
 
 
 def test_a_form_is_checked_apart_and_every_problem_comes_back_with_its_place() -> None:
-    found = ask("check", SMALL.replace("integer | horas", "geopoint | horas").encode(), OPTIONS)
-    assert found["settings"]["form_id"] == "small"
+    found = ask("draft", SMALL.replace("integer | horas", "geopoint | horas").encode(), OPTIONS)
+    assert "compiled" not in found
     assert ("survey", 15, "type", "type.place", True) in {
         (each["sheet"], each["row"], each["column"], each["code"], each["blocking"]) for each in found["problems"]
     }
@@ -58,7 +59,7 @@ def test_what_the_reader_refuses_comes_back_whole() -> None:
     with pytest.raises(FormError) as here:
         package.read(b"no table", "form.md")
     with pytest.raises(FormError) as there:
-        ask("compile", b"no table", OPTIONS)
+        ask("draft", b"no table", OPTIONS)
     assert there.value.problems == here.value.problems
 
 

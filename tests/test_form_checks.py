@@ -123,6 +123,8 @@ REQUIRED_NOTE = ("survey", 10, "required", "question.required_note")
         ("| ilo_delphi_2009 |", "| ilo |", ("settings", 2, "indicator_set", "settings.bad_value")),
         ("| adult_labour |", "| adult |", ("settings", 2, "profile", "settings.bad_value")),
         ("| f | F |", "| F 1 | F |", ("settings", 2, "form_id", "settings.bad_value")),
+        ("| adult_labour |", "| site |", ("settings", 2, "profile", "settings.profile_not_in_set")),
+        ("| pe_adult_2026_1 |", "| pe_site_2026_1 |", ("settings", 2, "policy", "policy.not_of_this_set")),
         ("| es | |", "| es quy | |", ("settings", 2, "languages", "settings.bad_value")),
         # Columns.
         ("| code | when |", "| code | wenn |", ("indicators", 1, "wenn", "column.unknown")),

@@ -8,7 +8,7 @@ import pytest
 from form_material import CATALOGUE_FORMS, SMALL, compiled, workbook
 from pyxform.xls2xform import convert
 
-from screening_forms import odk_validate
+from screening_forms import apart, odk_validate
 from screening_forms.workbook import parse_markdown
 
 FORM = """
@@ -32,12 +32,13 @@ def told(form: str, old: str = "", new: str = "") -> Told:
     """What ODK Validate says of what pyxform alone makes of a form; our own checks do not look at it."""
     xform = str(convert(form.encode(), file_type=".md").xform)
     assert xform.count(old)
-    return [(p.sheet, p.row, p.code) for p in odk_validate.validate(xform.replace(old, new, 1), parse_markdown(form))]
+    rows = odk_validate.rows(parse_markdown(form))
+    return [(p.sheet, p.row, p.code) for p in odk_validate.validate(xform.replace(old, new, 1), rows)]
 
 
 @pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
 def test_odk_accepts_every_form_of_the_catalogue(form: str) -> None:
-    assert odk_validate.validate(compiled(form).xform, workbook(form)) == []
+    assert odk_validate.validate(compiled(form).xform, odk_validate.rows(workbook(form))) == []
 
 
 @pytest.mark.parametrize(
@@ -72,10 +73,11 @@ def test_a_damaged_xform_is_told_as_what_it_is(old: str, new: str, code: str) ->
 
 def test_nodes_that_the_compiler_made_lead_to_the_rows_they_were_made_of() -> None:
     xform, book = compiled("small").xform, parse_markdown(SMALL)
+    rows = apart.ask("rows", SMALL.encode(), {})
     hours = next(row for row in book.survey if row.get("name") == "horas")
     node = 'nodeset="/data/g1/horas" type="int"'
     assert node in xform
-    found = odk_validate.validate(xform.replace(node, f'{node} relevant="/data/score/outcome = 1"'), book)
+    found = odk_validate.validate(xform.replace(node, f'{node} relevant="/data/score/outcome = 1"'), rows)
     assert {(p.sheet, p.code) for p in found} >= {("survey", "odk.cycle"), ("indicators", "odk.cycle")}
     assert hours.number in {p.row for p in found if p.sheet == "survey"}
     codes = {row.number: row.get("code") for row in book.indicators}
