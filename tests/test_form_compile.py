@@ -187,11 +187,11 @@ def unzipped(content: bytes) -> dict[str, bytes]:
     ("name", "content", "code"),
     [
         ("form.xlsx", b"no zip", "workbook.unreadable"),
-        ("form.md", b"no table", "workbook.unreadable"),
+        ("form.md", b"no table", "workbook.no_table"),
         ("form.ods", b"", "workbook.unreadable"),
         ("form.md", b"| survey | type |\n| | note |\n", "workbook.sheet_missing"),
-        ("form.md", b"| s\xedntesis |", "workbook.unreadable"),
-        ("form.md", b"| survey | type |\n| | no\x01te |\n", "workbook.unreadable"),
+        ("form.md", b"| s\xedntesis |", "workbook.not_utf8"),
+        ("form.md", b"| survey | type |\n| | no\x01te |\n", "workbook.control_sign"),
         ("form.md", b"| what/why | type |\n| | note |\n", "workbook.sheet_missing"),
         (
             "form.md",
