@@ -46,7 +46,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         "server.flows.workshop.draft",
         lambda source, **_: Compiled(canonical({**MADE, "t": source.decode()}), source, []),
     )
-    monkeypatch.setattr("server.flows.workshop.validate", lambda xform: "accepted")
+    monkeypatch.setattr("server.flows.workshop.validate", lambda xform, source: "accepted")
 
 
 def body(answer: TestResponse, status: int = 200) -> Any:
@@ -70,17 +70,15 @@ def approved(field: Field, author: Client, reviewer: Client, content: bytes = b"
     return found
 
 
-def test_a_workbook_becomes_a_version_that_its_author_and_reviewer_can_compile_again(
-    field: Field, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("server.flows.workshop.validate", lambda xform: "accepted")
+def test_a_workbook_becomes_a_version_that_its_author_and_reviewer_can_compile_again(field: Field) -> None:
     author, reviewer = client(field, "autora"), client(field, "revisor")
     made = body(author.post("/v1/drafts?channel=training", data=SOURCE.encode()), 201)
     assert (made["form"], made["state"], made["author"]) == ("pe_laboral_adulto", "draft", "autora")
     path = f"/v1/versions/{made['id']}"
     payload, source = author.get(f"{path}/compiled").data, author.get(f"{path}/source").data
     assert here_compiled(source) == payload, "what is signed is what the source says, on anybody's machine"
-    body(author.post(f"{path}/submission", data=signature(field, payload, "autora", "author")))
+    submitted = body(author.post(f"{path}/submission", data=signature(field, payload, "autora", "author")))
+    assert submitted["validated"] == "accepted", "by the real ODK Validate"
     signed = reviewer.get(f"{path}/compiled").data
     assert signed.partition(b"\n")[0] == payload
     done = body(reviewer.post(f"{path}/approval", data=signature(field, payload, "revisor", "reviewer")))
@@ -108,9 +106,7 @@ def test_what_is_wrong_with_a_workbook_comes_back_with_sheet_row_and_advice_and_
     assert body(author.get("/v1/versions", form="pe_laboral_adulto")) == []
 
 
-def test_two_versions_are_compared_in_words_and_the_impact_is_asked_after(
-    field: Field, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_versions_are_compared_in_words_and_the_impact_is_asked_after(field: Field) -> None:
     author = client(field, "autora")
     first = body(author.post("/v1/drafts", data=SOURCE.encode()), 201)
     assert code(author.get(f"/v1/versions/{first['id']}/difference")) == (404, "version.no_former")

@@ -51,7 +51,7 @@ def signature(field: Field, id_: int, who: str, role: str) -> bytes:
 
 
 def submit(
-    field: Field, id_: int, *, by: str = "autora", validate: Callable[[str], str] = lambda xform: "ok"
+    field: Field, id_: int, *, by: str = "autora", validate: versions.Validate = lambda xform, source: "ok"
 ) -> Version:
     jws = signature(field, id_, "autora", "author")
     return versions.submit(field.parts.db, id_, jws, person=person(field, by), validate=validate, now=NOW)
@@ -167,7 +167,7 @@ def test_only_an_authors_key_submits(field: Field, who: str, role: str) -> None:
     jws = signature(field, made.id, who, role)
     with pytest.raises(SyncError, match=r"signed\.too_few"):
         versions.submit(
-            field.parts.db, made.id, jws, person=person(field, "autora"), validate=lambda xform: "ok", now=NOW
+            field.parts.db, made.id, jws, person=person(field, "autora"), validate=lambda xform, source: "ok", now=NOW
         )
     assert state(field, made.id).state == "draft"
 
@@ -178,7 +178,7 @@ def test_a_signature_over_other_bytes_submits_nothing(field: Field) -> None:
     draft(field, title="changed")
     with pytest.raises(SyncError, match=r"signed\.bad_signature"):
         versions.submit(
-            field.parts.db, made.id, jws, person=person(field, "autora"), validate=lambda xform: "ok", now=NOW
+            field.parts.db, made.id, jws, person=person(field, "autora"), validate=lambda xform, source: "ok", now=NOW
         )
 
 
@@ -202,7 +202,7 @@ def test_author_and_reviewer_are_two_accounts_and_two_persons(field: Field) -> N
     made = draft(field, "revisor")
     author = signature(field, made.id, "autora", "author")
     reviewer = person(field, "revisor")
-    versions.submit(field.parts.db, made.id, author, person=reviewer, validate=lambda xform: "ok", now=NOW)
+    versions.submit(field.parts.db, made.id, author, person=reviewer, validate=lambda xform, source: "ok", now=NOW)
     with pytest.raises(Problem) as wrong:
         approve(field, made.id)
     assert wrong.value.code == "version.own"
@@ -226,21 +226,21 @@ def test_one_person_with_two_keys_does_not_approve_herself(field: Field) -> None
 def test_what_odk_validate_refuses_is_not_submitted_and_its_word_is_kept(field: Field) -> None:
     made = draft(field)
 
-    def refuse(xform: str) -> str:
+    def refuse(xform: str, source: bytes | None) -> str:
         raise Problem("version.not_valid", problems=[])
 
     with pytest.raises(Problem, match=r"version\.not_valid"):
         submit(field, made.id, validate=refuse)
     assert state(field, made.id).state == "draft"
     seen: list[str] = []
-    submit(field, made.id, validate=lambda xform: seen.append(xform) or "ODK Validate 1.20")
+    submit(field, made.id, validate=lambda xform, source: seen.append(xform) or "ODK Validate 1.20")
     assert (seen, state(field, made.id).validated) == (["<h/>"], "ODK Validate 1.20")
 
 
 def test_a_draft_that_changes_while_it_is_validated_is_not_the_one_submitted(field: Field) -> None:
     made = draft(field)
 
-    def meanwhile(xform: str) -> str:
+    def meanwhile(xform: str, source: bytes | None) -> str:
         draft(field, title="changed")
         return "ok"
 

@@ -111,8 +111,8 @@ def described(document: Document, source: bytes | None = None) -> Draft:
     if channel not in ("training", "field"):
         raise Problem("publication.unknown_channel", channel)
     form, version = members.text("form_id", FORM_ID), members.text("version", LABEL)
-    names = (_name(document.content.get(table)) for table in ("indicator_set", "policy"))
-    return Draft(form, version, channel, document.sha256, *names, document.to_bytes(), source)
+    used, policy = (_name(document.content.get(table)) for table in ("indicator_set", "policy"))
+    return Draft(form, version, channel, document.sha256, used, policy, document.to_bytes(), source)
 
 
 def _name(table: Any) -> str:

@@ -23,8 +23,8 @@ from sync import bundle
 from sync.signed import Document
 from sync.trust import keys_of
 
-Validate = Callable[[str], str]
-"""Given an XForm, ODK Validate's word on it; a Problem where it refuses the form."""
+Validate = Callable[[str, bytes | None], str]
+"""Given an XForm and its source package, ODK Validate's word on it; a Problem where it refuses the form."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def submit(db: Db, id_: int, signature: bytes, *, person: Person, validate: Vali
     VERSION_MOVES.end("submit", held.state)
     document = _with_one(db.read(), held, signature)
     document.require(bundle.TYP, keys_of(publishing.trust_in_force(db.read()).authors))
-    validated = validate(str(document.content["xform"]))
+    validated = validate(str(document.content["xform"]), versions.source(db.read(), id_))
     with db.write() as w:
         _unchanged(w, held)
         versions.sign(w, id_, document.to_bytes(), validated=validated)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from screening_forms import apart, succession
+from screening_forms import apart, odk_validate, succession
 from screening_forms.errors import FormError
 from server.problems import Problem
 from sync import route
@@ -62,9 +62,13 @@ def impact(old: bytes, new: bytes, *, source: bytes | None, count: int, progress
     return found
 
 
-def validate(xform: str) -> str:
-    """Have ODK Validate read an XForm, and return its word. Problem `version.not_valid` where it refuses the form."""
-    return "unread"
+def validate(xform: str, source: bytes | None) -> str:
+    """Have ODK Validate read an XForm; return its word. Problem `version.not_valid` with the rows of the workbook in
+    `source` where it refuses the form, or does not run."""
+    rows = ask("rows", source, {}) if source is not None else {}
+    if found := odk_validate.validate(xform, rows):
+        raise Problem("version.not_valid", problems=_listed(FormError(found)))
+    return "accepted"
 
 
 def ask(verb: str, content: bytes, options: Mapping[str, Any], progress: Progress | None = None) -> Any:
