@@ -18,6 +18,7 @@ from screening_forms import cases, engine, expressions, scoring
 from screening_forms.carrying import Bridge, Uncarried
 from screening_forms.compiled import CompiledForm
 from screening_forms.engine import SEALED, Filled
+from screening_forms.errors import AnswerError
 from screening_forms.interview import DANGER
 from screening_forms.made_up import Answers, Inventor
 from screening_forms.workbook import Workbook
@@ -110,13 +111,13 @@ def impact(
     seed: int = 0,
     progress: Progress = _silent,
 ) -> Impact:
-    """Compare two versions over an author's `own` cases (answers to the new one, by name) and `count` made-up interviews.
+    """Compare two versions over an author's `own` cases (answers to the new one, by name) and `count` made-up ones.
 
     AnswerError if a case answers what the new version does not ask.
     """
     versions = _Version(old), _Version(new)
     bridge = Bridge(versions[0].engine, versions[1].engine)
-    persons = (_Person(name, bridge.back(answers), answers) for name, answers in (own or {}).items())
+    persons = (_case(name, answers, versions[1], bridge) for name, answers in (own or {}).items())
     total = len(own or {}) + count
     outcomes: Counter[tuple[str, str]] = Counter()
     moves: Counter[tuple[Outcome, Outcome]] = Counter()
@@ -137,8 +138,12 @@ def impact(
 
 
 def cases_of(workbook: Workbook) -> dict[str, Answers]:
-    """An author's own cases, as `impact` takes them."""
-    return {row.get("case") or f"cases:{row.number}": cases.answers(workbook, row) for row in workbook.cases}
+    """An author's own cases, as `impact` takes them; a second one of the same name is told apart by its row."""
+    found: dict[str, Answers] = {}
+    for row in workbook.cases:
+        name = row.get("case") or f"cases:{row.number}"
+        found[f"{name} ({row.number})" if name in found else name] = cases.answers(workbook, row)
+    return found
 
 
 class _Version:
@@ -159,6 +164,14 @@ class _Version:
         facts = (DANGER, "f_minor", "f_place", "f_consent")
         found = [name for name in self._questions if filled.values[name] != "0" or name in facts]
         return {question for name in found for question in self._questions[name]}
+
+
+def _case(name: str, answers: Answers, new: _Version, bridge: Bridge) -> _Person:
+    try:
+        new.engine.fit(answers)
+    except AnswerError as error:
+        raise AnswerError(error.question, f"{error.why} (caso «{name}»)") from error
+    return _Person(name, bridge.back(answers), answers)
 
 
 def _made_up(old: _Version, new: _Version, bridge: Bridge, count: int, seed: int) -> Iterator[_Person]:

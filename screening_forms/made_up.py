@@ -141,10 +141,11 @@ class Inventor:
             known.numbers = known.numbers or ["0", "5", "900"]
 
     def _learn(self, danger: bool, token: Token) -> None:
+        """Note the codes and numbers that an indicator, or the fact of danger, looks at."""
         for question, code in expressions.comparisons(token):
-            known = self._questions.get(question)
-            for listed in (known.danger if danger else known.signs,) if known else ():
-                if known and code in known.codes and code not in (*listed, *known.unsaid):
+            if known := self._questions.get(question):
+                listed = known.danger if danger else known.signs
+                if code in known.codes and code not in (*listed, *known.unsaid):
                     listed.append(code)
         for question, number in _thresholds(token):
             if known := self._questions.get(question):

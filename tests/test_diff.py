@@ -44,8 +44,8 @@ def told(changes: list[Change]) -> list[tuple[str, str]]:
 EVERY = 5
 """Of how many changes one is tried; with 1 all are."""
 
-REGION = "| | select_one region | region | ¿En qué región? | | | | | |"
-PLACE = "| | select_one place | lugar | ¿En qué lugar? | | | | region=${region} or region='all' | |"
+DEBT = "| | select_one ynd | deuda | ¿Tiene una deuda? | ${oferta}='yes' or ${oferta}='no' | | | | |"
+HOURS = "| | integer | horas | ¿Cuántas horas al día? | | | . >= 0 and . <= 24 | | |"
 EDITS = {
     "title": ("Diez preguntas", "Once preguntas", [("form.member", "title")]),
     "reworded": ("¿Hay peligro?", "¿Corre peligro?", [("text.reworded", "peligro")]),
@@ -71,7 +71,7 @@ EDITS = {
     "constraint": (". <= 24", ". <= 20", [("item.rule", "horas")]),
     "filter": ("region=${region} or region='all'", "region=${region}", [("item.rule", "lugar")]),
     "list": ("select_one yn | peligro", "select_one consent | peligro", [("item.list", "peligro")]),
-    "moved": (f"{REGION}\n{PLACE}", f"{PLACE}\n{REGION}", [("item.moved", "lugar")]),
+    "moved": (f"\n{HOURS}", "", [("item.moved", "horas")]),
     "mapping": ("D5.14 | ${deuda}='yes'", "D5.14 | ${atado}='yes'", [("mapping.changed", "D5.14")]),
     "mapping of another code": (
         "| | D5.02 | ${atado}='yes' |",
@@ -93,6 +93,8 @@ def test_each_kind_of_edit_is_told_at_its_place_and_nothing_else_is(edit: str, s
     text = edited(before, after)
     if edit == "consent policy":
         text = text.replace("| small | Diez", "| duty_to_report | small | Diez")
+    if edit == "moved":
+        text = text.replace(DEBT, f"{HOURS}\n{DEBT}")
     changes = difference(small, made(text))
     assert [each for each in told(changes) if each[0] != "score.steps"] == expected
 
