@@ -54,6 +54,20 @@ def accept(document: Document, trust: Trust, sha: str | None = None) -> bytes:
     return document.payload
 
 
+def read(document: Document, trust: Trust, sha: str) -> tuple[bytes, bool]:
+    """Return the bytes of a version that a screening was made with, and whether `trust` still vouches for them.
+
+    One of those who signed is enough: a screening is not lost because an author left (SPEC 5.7).
+    """
+    try:
+        return accept(document, trust, sha), True
+    except SyncError as wrong:
+        if wrong.code not in ("signed.too_few", "bundle.one_person"):
+            raise
+    document.require(TYP, keys_of(trust.authors) | keys_of(trust.reviewers))
+    return document.payload, False
+
+
 def recordings(content: Mapping[str, Any]) -> tuple[Recording, ...]:
     """Return the recordings that a bundle names, each once, in the order of their hashes."""
     languages = Members(content, "bundle").object("audio")

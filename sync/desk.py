@@ -34,7 +34,8 @@ class OpenedScreening(Reading):
 
     `referral` is what the server says of it; `route_agrees` whether the route it read says the same as the screening,
     None without a route. `missing` are numbers below the highest that this tablet gave to screenings for the same
-    keyring, and that this session has not opened: for whoever opens them all, a hint that one was withheld.
+    keyring, and that this session has not opened: for whoever opens them all, a hint that one was withheld. `vouched`
+    is false when the newest trust no longer names both who signed the form version.
     """
 
     referral: dict[str, Any] = field(repr=False)
@@ -46,6 +47,7 @@ class OpenedScreening(Reading):
     version: str
     sha: str
     title: str
+    vouched: bool
     mode: str
     kseq: int
     missing: tuple[int, ...]
@@ -65,6 +67,7 @@ class Desk:
         self.trust: Trust = trust.accept(Document.parse(staff.bytes("/v1/trust")), None, pin, now=now, strict=True)
         self.registry: Registry = registry.accept(Document.parse(staff.bytes("/v1/registry")), self.trust, None)
         self._forms: dict[str, tuple[CompiledForm, Engine]] = {}
+        self._vouched: dict[str, bool] = {}
         self._seen: dict[tuple[str, str, str], set[int]] = {}
 
     @classmethod
@@ -158,6 +161,7 @@ class Desk:
             version=form.version,
             sha=sha,
             title=form.title,
+            vouched=self._vouched[sha],
             mode=form.channel,
             kseq=sealed.header.kseq,
             missing=self._missing(sealed),
@@ -200,7 +204,8 @@ class Desk:
     def _form(self, form_id: str, sha: str) -> tuple[CompiledForm, Engine]:
         if sha not in self._forms:
             signed = Document.parse(self.staff.bytes(f"/v1/forms/{form_id}/{sha}"))
-            form = CompiledForm.from_bytes(bundle.accept(signed, self.trust, sha))
+            payload, self._vouched[sha] = bundle.read(signed, self.trust, sha)
+            form = CompiledForm.from_bytes(payload)
             self._forms[sha] = form, engine.load(form.xform)
         return self._forms[sha]
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from screening_forms import engine
-from screening_forms.compiled import CompiledForm
+from screening_forms.compiled import CompiledForm, why_left_out
 from screening_forms.engine import Engine
 from screening_forms.errors import FormError
 from sync import bundle
@@ -32,7 +32,10 @@ class Library:
     def in_use(self, versions: Mapping[str, str]) -> tuple[OnBoard, ...]:
         """Describe the versions that a new interview would use, given by form id."""
         found = ((sha, self.form(sha)[0]) for sha in versions.values())
-        return tuple(OnBoard(form.form_id, form.version, form.title, form.channel, sha) for sha, form in found)
+        return tuple(
+            OnBoard(form.form_id, form.version, form.title, form.channel, sha, tuple(why_left_out(form.left_out)))
+            for sha, form in found
+        )
 
     def refused(self, named: Mapping[str, str], versions: Mapping[str, str]) -> tuple[Refused, ...]:
         """Say which of the versions that the manifest names were refused, and what the tablet does without them."""

@@ -27,13 +27,14 @@ COPIED = "otra tableta habla con la llave de esta: es una copia o fue copiada. A
 
 @dataclass(frozen=True)
 class OnBoard:
-    """A form version in use on the tablet."""
+    """A form version in use on the tablet; `left_out` says in Spanish which languages it is not in, and why."""
 
     form: str
     version: str
     title: str
     channel: str
     sha: str
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date, datetime
@@ -24,7 +24,7 @@ from sync import enrolment
 from sync.encoding import unb64u
 from sync.keys import VerifyKey
 from sync.tablet import Tablet
-from sync.told import Pulled, Status, SyncReport, warnings
+from sync.told import OnBoard, Pulled, Status, SyncReport, warnings
 
 tablet_option = click.option(
     "--tablet", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), help="The tablet's folder."
@@ -163,8 +163,7 @@ def pull(folder: Path, as_json: bool) -> None:
     def write(console: Console) -> None:
         console.print("certified" if pulled.certified else "not certified yet: have the registrar approve it")
         console.print(f"trust {pulled.trust}, registry {pulled.registry}, manifest {pulled.manifest}")
-        for form in pulled.forms:
-            console.print(f"  {form.form} {form.version} ({form.channel}) {form.sha[:16]}  {form.title}")
+        _list(console, pulled.forms)
         _warn(console, pulled)
 
     show(asdict(pulled), as_json, write)
@@ -260,9 +259,17 @@ def status(folder: Path, as_json: bool) -> None:
         console.print(
             f"{found.waiting} waiting, {found.receipted} receipted, {found.rejected} rejected, {found.drafts} drafts"
         )
+        _list(console, found.forms)
         _warn(console, found)
 
     show(asdict(found), as_json, write)
+
+
+def _list(console: Console, forms: Sequence[OnBoard]) -> None:
+    for form in forms:
+        console.print(f"  {form.form} {form.version} ({form.channel}) {form.sha[:16]}  {form.title}")
+        for sentence in form.left_out:
+            console.print(f"    {sentence}")
 
 
 def _warn(console: Console, told: Status | SyncReport | Pulled) -> None:
