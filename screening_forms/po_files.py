@@ -56,7 +56,12 @@ def update(workbook: Workbook, lang: str, held: str, returned: str = "", beside:
     old = parse_po(held) if held else _blank(lang)
     alive_last = sorted(old, key=lambda entry: not entry.obsolete)
     mine = {entry.msgctxt or "": entry for entry in alive_last if _form_of(entry) == form_id}
-    done = _take_in(workbook, mine, _returned(returned, lang), lang) if returned else Merge()
+    done = Merge()
+    if returned:
+        sent = _returned(returned, lang)
+        done = _take_in(workbook, mine, sent, lang)
+        loans = {word for each in (old, sent) for word in each.metadata.get("X-Loans", "").split()}
+        old.metadata["X-Loans"] = " ".join(sorted(loans))
     memory = _memory([*old, *(parse_po(beside) if beside else ())])
     merged, remembered = _merged(workbook, mine, translations.own(workbook, lang), memory)
     kept = [entry for entry in old if _form_of(entry) != form_id]

@@ -244,6 +244,17 @@ def test_what_a_translator_sends_back_is_taken_in(folder: Path) -> None:
     assert po_files.merge(form(), "quz", folder, returned(folder)).taken == ()
 
 
+def test_a_word_that_a_translator_keeps_in_spanish_comes_back_with_her_file(folder: Path) -> None:
+    text = returned(folder, text="¿Sueldota chaskinkichu?")
+    assert "translation.spelling" in codes_after_merge(folder, text)
+    assert "translation.spelling" not in codes_after_merge(folder, text.replace("X-Loans: ", "X-Loans: sueldota "))
+
+
+def codes_after_merge(folder: Path, text: str) -> set[str]:
+    po_files.merge(form(), "quz", folder, text)
+    return {each.code for each in check(form(), {}, shelf=shipped(folder))}
+
+
 def test_a_returned_draft_never_takes_a_reviewed_texts_place(folder: Path) -> None:
     draft = returned(folder, text="¿Imatam?", fuzzy=True)
     po_files.merge(form(), "quz", folder, returned(folder))
