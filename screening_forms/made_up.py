@@ -79,7 +79,7 @@ class Inventor:
 
         `wanted` answers stand, where the form takes them.
         """
-        person, fixed = _Person(draws.random(), draws.random() ** 3), wanted or {}
+        person, fixed = _Person(draws.random() ** 2, max(0.0, 2 * draws.random() - 1) ** 2), wanted or {}
         answers: Answers = defaultdict(str)
         for name, known in self._questions.items():
             answers[name] = fixed[name] if name in fixed else self._draw(known, answers, draws, person)
@@ -118,7 +118,7 @@ class Inventor:
         if signs and not known.openings:
             others = [code for code in known.codes if code not in (*known.signs, *known.unsaid)]
             return _any(signs if draws.random() < person.befell or not others else others, draws)
-        return _any(known.codes, draws)
+        return _any([code for code in known.codes if code not in known.danger], draws)
 
     # What is reached by what
 
