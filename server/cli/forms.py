@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from screening_forms import checks, engine, indicators, package, reasons, scoring
+from screening_forms import checks, engine, indicators, odk_validate, package, reasons, scoring, spreadsheet
 from screening_forms.compile import compile_form, examine
 from screening_forms.compiled import CHANNELS, CompiledForm
-from screening_forms.errors import FormError
+from screening_forms.errors import FormError, FormProblem
 from screening_forms.package import Package
 from screening_forms.shelf import CATALOGUE, SHIPPED
 from server.cli.staff import KeyFile, Who, staff_options
@@ -34,6 +34,7 @@ channel_option = click.option(
 
 SUBCOMMANDS = {
     "check": "forms:check",
+    "export": "forms:export",
     "compile": "forms:compile_command",
     "score": "forms:score",
     "assess": "forms:assess",
@@ -81,20 +82,21 @@ def compiled(form: str, channel: str) -> CompiledForm:
 
 @click.command()
 @click.argument("form")
+@channel_option
+@click.option("--odk", is_flag=True, help="Ask ODK Validate as well whether the form opens in ODK (some seconds).")
 @json_option
-def check(form: str, as_json: bool) -> None:
+def check(form: str, channel: str, odk: bool, as_json: bool) -> None:
     """Name everything that is wrong with FORM: sheet, row, column, code, and what to do. Exit code 1 if anything is.
 
-    Most problems stop the form from compiling; those with "blocking": false in the JSON only leave a language, an
-    indicator or a guidance text out.
+    The sheet `cases` is run as well. Most problems stop the form from compiling; those with "blocking": false in the
+    JSON only leave a language, an indicator or a guidance text out.
     """
     try:
-        found = read_package(form)
-        problems = examine(found.workbook, channel="training", route_vocabulary=route.AUTHOR_FIELDS, shelf=found.shelf)
+        problems = _problems(read_package(form), channel, odk)
     except FormError as error:
         problems = list(error.problems)
     if as_json:
-        stops = checks.blocking(problems)
+        stops = checks.blocking(problems, channel)
         listed = [{**asdict(problem), "blocking": problem in stops} for problem in problems]
         show({"ok": not problems, "problems": listed}, True, lambda _: None)
     elif problems:
@@ -102,6 +104,32 @@ def check(form: str, as_json: bool) -> None:
     else:
         click.echo("No problems found.")
     raise SystemExit(1 if problems else 0)
+
+
+def _problems(found: Package, channel: str, odk: bool) -> list[FormProblem]:
+    book, vocabulary = found.workbook, route.AUTHOR_FIELDS
+    problems = examine(book, channel=channel, route_vocabulary=vocabulary, shelf=found.shelf)
+    if odk and not checks.blocking(problems, channel):
+        with busy("Asking ODK Validate ..."):
+            form = compile_form(book, channel=channel, route_vocabulary=vocabulary, shelf=found.shelf)
+            problems += odk_validate.validate(form.xform, odk_validate.rows(book))
+    return problems
+
+
+@click.command()
+@click.argument("form")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def export(form: str, file: Path) -> None:
+    """Write FORM as a workbook to go on with: FILE.xlsx for LibreOffice or Excel.
+
+    FILE.zip takes the whole source package instead: workbook, indicator set, policy, translations, recordings.
+    """
+    found = read_package(form)
+    if file.suffix.lower() not in (".xlsx", ".zip"):
+        raise click.UsageError("FILE must end in .xlsx or .zip.")
+    is_whole = file.suffix.lower() == ".zip"
+    file.write_bytes(package.pack(found) if is_whole else spreadsheet.write(found.workbook, found.shelf))
+    click.echo(f"{file} holds {form}, version {found.workbook.settings.get('version', '')}.", err=True)
 
 
 @click.command(name="compile")
@@ -160,7 +188,9 @@ def score(form: str, answers: Path, as_json: bool) -> None:
 @click.command()
 @click.option("--profile", required=True, type=click.Choice(indicators.PROFILES))
 @click.option("--policy", "policy_name", required=True, help="Such as pe_adult_2026_1.")
-@click.option("--indicator-set", default="ilo_delphi_2009", show_default=True)
+@click.option(
+    "--indicator-set", default="ilo_delphi_2009", show_default=True, help="Also pe_sexual_2026_1, ilo_hard_to_see_2012."
+)
 @click.option(
     "--indicators",
     "indicators_file",
@@ -172,8 +202,9 @@ def score(form: str, answers: Path, as_json: bool) -> None:
 def assess(profile: str, policy_name: str, indicator_set: str, indicators_file: Path, as_json: bool) -> None:
     """Apply the dimension rule and a policy to indicators, without a form.
 
-    A code that is left out is unknown, not absent, and unknowns keep an outcome open. The profiles adult_sexual and
-    child_sexual are unverified, and no policy for them is shipped: what they find must not decide alone.
+    A code that is left out is unknown, not absent, and unknowns keep an outcome open. The lists for sexual
+    exploitation are unverified: pe_adult_sexual_2026_1 lets them decide only together with a third party's profit or
+    control (P codes).
     """
     values = read_object(indicators_file)
     facts = {name: values.pop(name) for name in ("minor", "danger", "consent", "place") if name in values}
