@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from random import Random
 
 import pytest
-from form_material import CATALOGUE_FORMS, compiled, walk, wishes
+from form_material import CATALOGUE_FORMS, SMALL, compiled, walk, wishes
 
 from screening_forms import engine
+from screening_forms.compile import compile_form
 from screening_forms.engine import SEALED, Engine, Filled
 from screening_forms.errors import AnswerError, FormError
 from screening_forms.expressions import NO_ANSWERS
+from screening_forms.workbook import parse_markdown
+from sync.route import AUTHOR_FIELDS
 
 ADULT = {"peligro": "no", "permiso": "yes", "edad": "18_29"}
 RANK = {"negative": 0, "labour_rights": 1, "review": 1, "positive": 2}
@@ -230,3 +234,23 @@ def test_a_form_asks_in_every_language_it_has(small: Engine) -> None:
         "does_not_know": "No sabe",
     }
     assert small.nodes[question.group].label == {"es": "Trabajo"}
+
+
+def behind_gates(rooms: int) -> str:
+    """The small form, and questions that are asked only where six others were answered in the one way that goes on."""
+    way = " and ".join(f"${{gate{n}}}='housing'" for n in range(6))
+    rows = [f"| | select_one lies | gate{n} | ¿Sigue? |" for n in range(6)]
+    rows += [f"| | select_multiple place | room{n} | ¿Dónde? | {way} |" for n in range(rooms)]
+    region = "| | select_one region | region |"
+    return SMALL.replace(region, "\n".join([*rows, region]))
+
+
+def test_the_padding_covers_the_interview_that_one_way_of_thousands_leads_to() -> None:
+    form = compile_form(parse_markdown(behind_gates(150)), channel="training", route_vocabulary=AUTHOR_FIELDS)
+    filler, draws = engine.load(form.xform), Random("rooms")
+    answers = {f"gate{n}": "housing" for n in range(6)}
+    places = list(filler.nodes["room0"].choices)
+    for n in range(150):
+        answers[f"room{n}"] = " ".join(code for code in places if draws.random() < 0.5)
+    sealed = filler.instance(filler.fit(ADULT | answers))
+    assert 1024 < len(zlib.compress(sealed, 9)) + 4 <= form.bucket
