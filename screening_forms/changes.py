@@ -147,6 +147,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     ),
     # Indicator sets and policies
     "set.name": ("conjunto de indicadores: {before} → {after}", "indicator set: {before} -> {after}"),
+    "set.profiles": ("perfiles del conjunto: {before} → {after}", "profiles of the set: {before} -> {after}"),
     "set.order": ("los indicadores están en otro orden", "the indicators are in another order"),
     "indicator.added": ("indicador nuevo {code} ({strengths})", "new indicator {code} ({strengths})"),
     "indicator.removed": ("se quita el indicador {code}", "the indicator {code} is removed"),

@@ -47,6 +47,11 @@ Row = Mapping[str, Any]
 def set_changes(old: Row, new: Row, profile: str = "") -> Iterator[Change]:
     """Compare two sets as `IndicatorSet.as_dict` writes them; strengths of `profile`, the form's own, come first."""
     yield from _named("set.name", old, new)
+    profiles = [sorted({name for row in each["indicators"] for name in row["strengths"]}) for each in (old, new)]
+    if profiles[0] != profiles[1]:
+        named = {"before": ", ".join(profiles[0]), "after": ", ".join(profiles[1])}
+        yield change("set.profiles", "indicator_set", "", **named)
+    told = {name for name in profiles[0] if name in profiles[1]} | {profile}
     before, after = ({row["code"]: row for row in each["indicators"]} for each in (old, new))
     for code in (code for code in before if code not in after):
         yield change("indicator.removed", "indicator_set", code, code=_code(before[code]))
@@ -56,7 +61,7 @@ def set_changes(old: Row, new: Row, profile: str = "") -> Iterator[Change]:
             strengths = _joined(list(listed), Said("sin fuerza", "no strength"))
             yield change("indicator.added", "indicator_set", code, code=_code(row), strengths=strengths)
         else:
-            yield from _indicator(before[code], row, profile)
+            yield from _indicator(before[code], row, profile, told)
     common = [code for code in before if code in after]
     if common != [code for code in after if code in before]:
         yield change("set.order", "indicator_set", "")
@@ -84,12 +89,13 @@ def _named(code: str, old: Row, new: Row) -> Iterator[Change]:
         yield change(code, "settings", new["name"], before=old["name"], after=new["name"])
 
 
-def _indicator(old: Row, new: Row, profile: str) -> Iterator[Change]:
+def _indicator(old: Row, new: Row, profile: str, told: set[str]) -> Iterator[Change]:
     code = _code(new)
-    differing = sorted(pairs(old["strengths"], new["strengths"]), key=lambda found: found[0] != profile)
+    strengths = pairs(old["strengths"], new["strengths"])
+    differing = sorted((found for found in strengths if found[0] in told), key=lambda found: found[0] != profile)
     for name, before, after in differing:
-        strengths = {"before": _strength_word(before), "after": _strength_word(after)}
-        yield change("indicator.strength", "indicator_set", new["code"], code=code, profile=name, **strengths)
+        words = {"before": _strength_word(before), "after": _strength_word(after)}
+        yield change("indicator.strength", "indicator_set", new["code"], code=code, profile=name, **words)
     for name, before, after in pairs(_plain(old, ("strengths",)), _plain(new, ("strengths",))):
         what = _FIELDS.get(name, Said(name, name))
         yield change(
@@ -165,7 +171,8 @@ def _strength(profile: str, strength: str) -> Said:
 
 
 def _strength_word(strength: str) -> Said:
-    return Said(STRENGTH_WORDS.get(strength, "no cuenta"), _STRENGTHS_EN.get(strength, "not counted"))
+    none = Said("no cuenta", "not counted") if strength else Said("sin ese perfil", "no such profile")
+    return Said(STRENGTH_WORDS.get(strength, none.es), _STRENGTHS_EN.get(strength, none.en))
 
 
 def _joined(parts: list[Said], none: Said) -> Said:
