@@ -25,6 +25,9 @@ _REASONS = {
     "draft": "borradores sin revisar: {0}",
 }
 
+_ADDED_SINCE: Mapping[str, Any] = {"audio": {}, "fell_back": {}}
+"""Members that came after versions were already in use, as they are read where they are not."""
+
 
 @dataclass(frozen=True)
 class CompiledForm:
@@ -63,16 +66,24 @@ class CompiledForm:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> CompiledForm:
-        """Read what `to_bytes` wrote; raises FormError on anything else."""
+        """Read what `to_bytes` wrote, in this release or an earlier one; raises FormError on anything else."""
         try:
-            values = json.loads(content)
+            said = json.loads(content)
+            values = _in_todays_words(said)
             form = cls(**{field.name: _frozen(values[field.name]) for field in fields(cls)})
-            if form.to_bytes() != content:
+            if rfc8785.dumps(said) != content or values.keys() != vars(form).keys():
                 raise ValueError("these are not the bytes that the compiler writes")
         except (ValueError, KeyError, TypeError) as error:
             advice = "no es un formulario compilado", f"no compiled form: {error}"
             raise FormError([FormProblem("survey", 0, "", "compile.unreadable", *advice)]) from error
         return form
+
+
+def _in_todays_words(said: dict[str, Any]) -> dict[str, Any]:
+    """Add what earlier releases did not say: screenings with their versions still arrive, and are opened."""
+    left_out = said["left_out"]
+    named = {lang: {} for lang in left_out} if isinstance(left_out, list) else left_out
+    return {**_ADDED_SINCE, **said, "left_out": named}
 
 
 def unmarked(text: str) -> tuple[str, str]:
@@ -84,12 +95,12 @@ def unmarked(text: str) -> tuple[str, str]:
 
 def why_left_out(left_out: Mapping[str, Mapping[str, int]]) -> list[str]:
     """Say in Spanish, one sentence a language, why a form is not shown in it."""
-    return [
-        f"Todavía no está en {LANGUAGES[lang]}: "
-        + ", ".join(words.format(reasons[reason]) for reason, words in _REASONS.items() if reason in reasons)
-        + "."
-        for lang, reasons in left_out.items()
-    ]
+    return [": ".join((f"Todavía no está en {LANGUAGES[lang]}", *_why(left_out[lang]))) + "." for lang in left_out]
+
+
+def _why(reasons: Mapping[str, int]) -> tuple[str, ...]:
+    words = [_REASONS[reason].format(reasons[reason]) for reason in _REASONS if reason in reasons]
+    return (", ".join(words),) if words else ()
 
 
 def _plain(value: Any) -> Any:

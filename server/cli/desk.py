@@ -84,6 +84,11 @@ def write_opened(console: Console, opened: OpenedScreening) -> None:
     )
     if opened.revoked:
         console.print("This tablet has been revoked: weigh what it sent.", style="bold red")
+    if not opened.vouched:
+        console.print(
+            "Who signed this form version may not sign any more: its texts are vouched for by one person only.",
+            style="red",
+        )
     if opened.route_agrees is False:
         console.print("The server sorted it by something else than it says: it is on the work list.", style="bold red")
     for answer in opened.answers:
