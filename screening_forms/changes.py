@@ -145,6 +145,21 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "pasos del cálculo que son otros ({count}): {names}",
         "steps of the calculation that are others ({count}): {names}",
     ),
+    # What an author's workbook has besides
+    "case.added": ("caso nuevo «{name}»: {expected}", "new case '{name}': {expected}"),
+    "case.removed": ("se quita el caso «{name}»: {expected}", "case removed, '{name}': {expected}"),
+    "case.expected": (
+        "el caso «{name}» espera otra cosa: {before} → {after}",
+        "the case '{name}' expects something else: {before} -> {after}",
+    ),
+    "case.answer": (
+        "el caso «{name}» responde otra cosa a «{question}»: {before} → {after}",
+        "the case '{name}' gives another answer to '{question}': {before} -> {after}",
+    ),
+    "source.reason": (
+        "por qué «{name}» es de texto libre: {before} → {after}",
+        "why '{name}' takes free text: {before} -> {after}",
+    ),
     # Indicator sets and policies
     "set.name": ("conjunto de indicadores: {before} → {after}", "indicator set: {before} -> {after}"),
     "set.profiles": ("perfiles del conjunto: {before} → {after}", "profiles of the set: {before} -> {after}"),

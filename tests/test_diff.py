@@ -16,6 +16,7 @@ from screening_forms.compile import compile_form
 from screening_forms.compiled import CompiledForm
 from screening_forms.diff import difference
 from screening_forms.shelf import SHIPPED, Shelf
+from screening_forms.source_changes import source_changes
 from screening_forms.workbook import parse_markdown
 from sync.route import AUTHOR_FIELDS
 
@@ -213,6 +214,30 @@ def _each_changed_once(xform: str) -> Iterator[str]:
             element.text = f"{text}x"
             yield tostring(html, encoding="unicode")
             element.text = text
+
+
+def test_what_an_authors_cases_expect_is_told_beside_the_signed_bytes() -> None:
+    text = edited("| | No contesta | review | T4 | review |", "| | No contesta | positive | T2 | protection |")
+    text = text.replace("| | No quiere hablar |", "| | Se niega |").replace(
+        "| yes | yes | yes | 14 |", "| yes | yes | yes | 9 |"
+    )
+    changes = list(source_changes(parse_markdown(SMALL), parse_markdown(text)))
+    assert [(each.code, each.name) for each in changes] == [
+        ("case.answer", "Deuda y encierro"),
+        ("case.expected", "No contesta"),
+        ("case.removed", "No quiere hablar"),
+        ("case.added", "Se niega"),
+    ]
+    assert changes[1].en.endswith("review, T4, review -> positive, T2, protection")
+
+
+def test_why_a_question_takes_free_text_is_told() -> None:
+    given = SMALL.replace("choice_filter | route |", "choice_filter | route | reason |", 1)
+    row = next(line for line in SMALL.splitlines() if "| horas |" in line and "integer" in line)
+    changes = source_changes(
+        parse_markdown(given), parse_markdown(given.replace(row, f"{row} Revisora 7: hace falta |"))
+    )
+    assert [(each.code, each.name) for each in changes] == [("source.reason", "horas")]
 
 
 def test_every_sentence_is_there_in_spanish_and_in_english() -> None:

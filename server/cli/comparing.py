@@ -13,6 +13,7 @@ from rich.text import Text
 from screening_forms.changes import Change
 from screening_forms.diff import difference
 from screening_forms.impact import Example, Impact, Move, Outcome, impact
+from screening_forms.source_changes import source_changes
 from server.cli.sides import Side, bar, compared_options
 from server.cli.terminal import busy, json_option, show
 
@@ -38,6 +39,8 @@ def diff(sides: tuple[Side, Side], count: int, as_json: bool) -> None:
     old, new = sides
     with busy("Comparing ..."):
         changes = difference(old.form, new.form)
+        if old.workbook and new.workbook:
+            changes += source_changes(old.workbook, new.workbook)
         moved = impact(old.form, new.form, own=new.cases, count=count)
     counts = {"compared": moved.cases + count, "moved": moved.moved, "moved_outcomes": moved.moved_outcomes}
     data = {"changes": [each.as_dict() for each in changes], "impact": counts}
