@@ -69,6 +69,15 @@ class Staff:
         answer = _ask(self._session, "POST", self._url + path, json=json, data=data)
         return _json(answer) if answer.content else None
 
+    def put(self, path: str, json: Any = None, data: builtins.bytes | None = None) -> Any:
+        """Put JSON or bytes in the place of what is there; return the answer's JSON."""
+        return _json(_ask(self._session, "PUT", self._url + path, json=json, data=data))
+
+    def delete(self, path: str) -> Any:
+        """Take something away; return the answer's JSON, None when it has none."""
+        answer = _ask(self._session, "DELETE", self._url + path)
+        return _json(answer) if answer.content else None
+
     def seal_key(self) -> SealKey:
         """Unlock the key that keyrings are wrapped to."""
         locked = self.me["seal"]

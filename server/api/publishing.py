@@ -25,15 +25,16 @@ _SIGNATURES = ("signed.*", "signed.too_few", "signed.bad_signature")
 @blueprint.post("/publications")
 @auth.needs("publisher", tokens=True)
 @fails(*_SIGNED, *_SIGNATURES, "bundle.*", "bundle.demo_trust", "bundle.one_person", "form.version_exists")
-@fails("publication.unknown_channel")
+@fails("publication.unknown_channel", "publication.recording_missing", "version.wrong_state")
+@fails("rollout.training_over_field")
 @takes(DOCUMENT)
 @blueprint.arguments(schemas.Ring, location="query")
 @blueprint.response(201, schemas.Published)
 def publish(given: dict[str, Any]) -> dict[str, Any]:
     """Put a bundle that an author and a reviewer signed into use, for all tablets or for a ring of them."""
     here = parts()
-    regions = tuple(given["regions"].split(",")) if "regions" in given else None
-    ring = Ring(regions, given.get("share_permille"))
+    regions, devices = (tuple(given[name].split(",")) if name in given else None for name in ("regions", "devices"))
+    ring = Ring(regions, given.get("share_permille"), devices)
     done = rollouts.publish(
         here.db, here.keys, request.get_data(), ring=ring, actor=auth.signed_in().id, now=here.now()
     )

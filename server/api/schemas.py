@@ -12,6 +12,7 @@ MODES = ("field", "training")
 # marshmallow matches from the start only, hence the ends; \d would take the digits of every script.
 LINE = validate.Regexp(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,80}\Z")
 REGION = validate.Regexp(r"[0-9]{2}\Z")
+DEVICES = validate.Regexp(r"[A-Za-z0-9_-]{22}(,[A-Za-z0-9_-]{22}){0,99}\Z")
 REGIONS = validate.Regexp(r"[0-9]{2}(,[0-9]{2})*\Z")
 
 
@@ -141,6 +142,7 @@ class Ring(Schema):
     """Which tablets get a version first; all of them when nothing is given."""
 
     regions = fields.String(validate=REGIONS, metadata={"description": "17,21"})
+    devices = fields.String(validate=DEVICES)
     share_permille = fields.Integer(validate=validate.Range(1, 1000))
 
 

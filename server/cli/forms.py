@@ -1,11 +1,10 @@
-"""`chaski forms`: what form authors do with a workbook. Checking, compiling, scoring and signing happen here, on the
-author's own machine, where her key is; only `publish` speaks to a server."""
+"""`chaski forms`: what form authors do with a workbook, on their own machines. What speaks to a server, or signs, is in
+modules of its own."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
@@ -18,9 +17,8 @@ from screening_forms.compiled import CHANNELS, CompiledForm
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.package import Package
 from screening_forms.shelf import CATALOGUE, SHIPPED
-from server.cli.staff import KeyFile, Who, staff_options
 from server.cli.terminal import LazyGroup, busy, json_option, print_problems, read_object, show
-from sync import bundle, route
+from sync import route
 from sync.signed import Document
 
 channel_option = click.option(
@@ -43,8 +41,23 @@ SUBCOMMANDS = {
     "impact": "comparing:impact_command",
     "tables": "tables:tables",
     "translations": "translations:translations",
-    "sign": "forms:sign",
-    "publish": "forms:publish",
+    "draft": "versions:draft",
+    "versions": "versions:versions",
+    "show": "versions:show_version",
+    "sign": "signing:sign_command",
+    "return": "versions:return_version",
+    "withdraw": "versions:withdraw",
+    "discard": "versions:discard",
+    "publish": "rollouts:publish",
+    "rings": "rollouts:rings",
+    "widen": "rollouts:widen",
+    "halt": "rollouts:halt",
+    "resume": "rollouts:resume",
+    "roll-back": "rollouts:roll_back",
+    "close": "rollouts:close",
+    "retire": "rollouts:retire",
+    "inventory": "rollouts:inventory",
+    "token": "tokens:token",
     "card": "card:card",
 }
 
@@ -234,46 +247,3 @@ def _show_assessment(found: scoring.Assessment, as_json: bool) -> None:
 
 def _sign(positive: bool) -> str:
     return "yes" if positive else "no"
-
-
-@click.command()
-@click.argument("form")
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--key", required=True, type=click.Path(path_type=Path, exists=True), help="Your author or reviewer key.")
-@click.option(
-    "--passphrase-file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="File whose first line is the key's passphrase; asked for when left out.",
-)
-@json_option
-def sign(form: str, file: Path, key: Path, passphrase_file: Path | None, as_json: bool) -> None:
-    """Sign the bundle in FILE, after compiling FORM here and finding the very same bytes."""
-    document = Document.parse(file.read_bytes(), least=0)
-    if document.content.get("channel") not in CHANNELS:
-        raise click.ClickException(f"{file} is not a compiled form; nothing was signed.")
-    with busy("Compiling FORM again to compare ..."):
-        version = compiled(form, document.content["channel"])
-    if version.to_bytes() != document.payload:
-        raise click.ClickException(f"{file} is not what {form} compiles to on this machine; nothing was signed.")
-    signer = KeyFile(key, passphrase_file).unlock()
-    signed = document.signed_by(signer, bundle.TYP)
-    file.write_bytes(signed.to_bytes())
-    data = {"sha256": signed.sha256, "kid": signer.kid, "signatures": len(signed.signatures)}
-    show(data, as_json, lambda console: console.print(f"Signed {signed.sha256} as {signer.kid}."))
-
-
-@click.command()
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--regions", help="Only for these regions, such as 17,21; every region when left out.")
-@staff_options
-@json_option
-def publish(file: Path, regions: str | None, who: Who, as_json: bool) -> None:
-    """Publish a bundle that author and reviewer have signed; tablets get it at their next sync."""
-    with who.sign_in() as staff:
-        query = f"?regions={regions}" if regions else ""
-        data: dict[str, Any] = staff.post(f"/v1/publications{query}", data=file.read_bytes())
-    show(
-        data,
-        as_json,
-        lambda console: console.print(f"{data['form']} {data['version']} is in manifest {data['manifest']}."),
-    )

@@ -1,0 +1,142 @@
+"""`chaski forms sign`: an author's or a reviewer's signature. It compiles the form again on her own machine and signs
+nothing but the very same bytes; the key and its passphrase never leave this process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from screening_forms import package
+from screening_forms.changes import Change
+from screening_forms.compile import compile_form
+from screening_forms.compiled import CHANNELS, CompiledForm
+from screening_forms.diff import difference
+from screening_forms.package import Package
+from server.cli.comparing import write_changes
+from server.cli.forms import read_package
+from server.cli.staff import KeyFile, Who
+from server.cli.terminal import busy, json_option, show
+from server.cli.versions import problems_told, write_version
+from sync import bundle, route
+from sync.signed import Document, sign
+from sync.staff import Staff
+
+_OFFICES = {"draft": ("author", "submission"), "in_review": ("reviewer", "approval")}
+_file = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A version as the server holds it, compiled again here; `before` is what tablets use now, if anything."""
+
+    version: dict[str, Any]
+    document: Document
+    before: CompiledForm | None
+
+    @property
+    def changes(self) -> list[Change]:
+        """What is different from what tablets use now."""
+        new = CompiledForm.from_bytes(self.document.payload)
+        return list(difference(self.before, new)) if self.before else []
+
+
+@click.command(name="sign")
+@click.argument("form", metavar="FORM|ID")
+@click.argument("file", required=False, type=_file)
+@click.option("--key", required=True, type=_file, help="Your author or reviewer key.")
+@click.option("--server", default="http://127.0.0.1:8081", show_default=True, help="The people's door, for ID.")
+@click.option("--login", help="Whose account, for ID.")
+@click.option(
+    "--passphrase-file", type=_file, help="File with your passphrase on its first line; asked for when left out."
+)
+@click.option(
+    "--key-passphrase-file", type=_file, help="The same for the key, where its passphrase is not your account's."
+)
+@json_option
+def sign_command(
+    form: str,
+    file: Path | None,
+    key: Path,
+    server: str,
+    login: str | None,
+    passphrase_file: Path | None,
+    key_passphrase_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Sign version ID of the server, or the bundle in FILE, after compiling the form here and finding the same bytes.
+
+    With ID, what differs from the version that tablets use is told first; an author's signature puts her draft before a
+    reviewer, a reviewer's approves it. With FORM and FILE, the signature is added to FILE.
+    """
+    signer = KeyFile(key, key_passphrase_file or passphrase_file)
+    if file is not None:
+        _sign_file(form, file, signer, as_json)
+        return
+    if not form.isdecimal() or login is None:
+        raise click.UsageError("name the FILE to sign beside FORM, or the ID of a version and who you are (--login)")
+    _sign_on_server(int(form), signer, Who(server, login, passphrase_file), as_json)
+
+
+def _sign_file(form: str, file: Path, key: KeyFile, as_json: bool) -> None:
+    document = Document.parse(file.read_bytes(), least=0)
+    if document.content.get("channel") not in CHANNELS:
+        raise click.ClickException(f"{file} is not a compiled form; nothing was signed.")
+    with busy("Compiling FORM again to compare ..."):
+        _refuse_other_bytes(read_package(form), document, f"{file} is not what {form}")
+    signer = key.unlock()
+    signed = document.signed_by(signer, bundle.TYP)
+    file.write_bytes(signed.to_bytes())
+    data = {"sha256": signed.sha256, "kid": signer.kid, "signatures": len(signed.signatures)}
+    show(data, as_json, lambda console: console.print(f"Signed {signed.sha256} as {signer.kid}."))
+
+
+def _sign_on_server(version: int, key: KeyFile, who: Who, as_json: bool) -> None:
+    with who.sign_in() as staff:
+        held = _fetched(staff, version)
+        changes = held.changes
+        if not as_json:
+            show(None, False, lambda console: _tell(console, held, changes))
+        office, address = _OFFICES[held.version["state"]]
+        signer = key.unlock()
+        jws = sign(held.document.payload, signer, bundle.TYP).encode()
+        with problems_told(), busy(f"Handing in the {office}'s signature ..."):
+            done = staff.post(f"/v1/versions/{version}/{address}", data=jws)
+    data = {**done, "kid": signer.kid, "signed_as": office, "changes": [each.as_dict() for each in changes]}
+    show(data, as_json, lambda console: write_version(console, done))
+
+
+def _fetched(staff: Staff, version: int) -> _Held:
+    """Fetch a version and compile its source here; raises ClickException unless the bytes are the same."""
+    at = f"/v1/versions/{version}"
+    with busy("Fetching the version, and compiling it here to compare ..."):
+        told = staff.get(at)
+        if told["state"] not in _OFFICES:
+            raise click.ClickException(f"version {version} is {told['state']}; only drafts and reviews are signed.")
+        document = Document.parse(staff.bytes(f"{at}/compiled"), least=0)
+        _refuse_other_bytes(package.read(staff.bytes(f"{at}/source")), document, f"what the server holds as {version}")
+        before = None
+        if told["before"]:
+            former = Document.parse(staff.bytes(f"/v1/versions/{told['before']}/compiled"), least=0)
+            before = CompiledForm.from_bytes(former.payload)
+    return _Held(told, document, before)
+
+
+def _refuse_other_bytes(found: Package, document: Document, what: str) -> None:
+    channel = document.content["channel"]
+    form = compile_form(found.workbook, channel=channel, route_vocabulary=route.AUTHOR_FIELDS, shelf=found.shelf)
+    if form.to_bytes() != document.payload:
+        raise click.ClickException(f"{what} is not what compiles on this machine; nothing was signed.")
+
+
+def _tell(console: Console, held: _Held, changes: list[Change]) -> None:
+    write_version(console, held.version)
+    console.print(f"Compiled here: the same bytes, sha256 {held.document.sha256}.")
+    if held.before is None:
+        console.print("Tablets have no version of this form on this channel yet.")
+        return
+    console.print(f"Against version {held.before.version}, which tablets use now:", style="bold")
+    write_changes(console, changes)
