@@ -79,6 +79,7 @@ def _compiled(workbook: Workbook, channel: str, shelf: Shelf, run_cases: bool) -
         left_out=screen.left_out,
         fell_back=screen.fell_back,
         audio=screen.audio,
+        free_text={row.get("name"): row.get("reason") for row in workbook.survey if row.get("type") == "text"},
         profile=settings["profile"],
         consent_policy=consent_policy,
         route={row.get("route"): row.get("name") for row in workbook.survey if row.get("route")},
@@ -113,7 +114,7 @@ def _xform(workbook: Workbook, screen: Screen, score: calculates.Calculates, con
     sheets = {"survey": survey, "choices": choices, "settings": [settings]}
     headers = {f"{name}_header": [dict.fromkeys(key for row in rows for key in row)] for name, rows in sheets.items()}
     try:
-        # `pyxform.convert` does this too, but writes the XForm into a file on its way; uploads are compiled without any.
+        # `pyxform.convert` does this too, but writes a file on its way; uploads are compiled without any.
         content = workbook_to_json(workbook_dict=get_xlsform({**sheets, **headers}), warnings=[])
         return f'<?xml version="1.0"?>{create_survey_element_from_dict(content).xml().toxml()}'
     except PyXFormError as error:

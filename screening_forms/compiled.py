@@ -25,7 +25,7 @@ _REASONS = {
     "draft": "borradores sin revisar: {0}",
 }
 
-_ADDED_SINCE: Mapping[str, Any] = {"audio": {}, "fell_back": {}}
+_ADDED_SINCE: Mapping[str, Any] = {"audio": {}, "fell_back": {}, "free_text": {}}
 """Members that came after versions were already in use, as they are read where they are not."""
 
 
@@ -36,7 +36,8 @@ class CompiledForm:
 
     `left_out`: the languages that are not ready for the channel, with the reasons (missing, stale, unsigned, draft,
     none) and how many texts each is about. `fell_back`: the texts, by context, that a language shows in Spanish.
-    `audio`: the recording of each text by language and context, as {sha256, type, size, milliseconds}.
+    `audio`: the recording of each text by language and context, as {sha256, type, size, milliseconds}. `free_text`: why
+    a question may take words of the person's own; whoever signs the form has signed that.
     """
 
     form_id: str
@@ -47,6 +48,7 @@ class CompiledForm:
     left_out: Mapping[str, Mapping[str, int]]
     fell_back: Mapping[str, Sequence[str]]
     audio: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    free_text: Mapping[str, str]
     profile: str
     consent_policy: str
     route: Mapping[str, str]

@@ -128,6 +128,17 @@ def test_a_fact_may_ask_whether_a_question_was_refused() -> None:
     assert expressions.parse_when(row, fact=True).questions == ("edad",)
 
 
+def test_the_reason_for_a_question_in_the_persons_own_words_is_among_what_is_signed() -> None:
+    asked = "| | text | apodo | ¿Cómo quiere que le diga? | | | | | | Para hablarle; no es su nombre. |"
+    text = SMALL.replace("choice_filter | route |", "choice_filter | route | reason |", 1)
+    text = text.replace("| | select_one age | edad", f"{asked}\n| | select_one age | edad", 1)
+    form = compile_form(parse_markdown(text), channel="training", route_vocabulary=AUTHOR_FIELDS)
+    assert form.free_text == {"apodo": "Para hablarle; no es su nombre."}
+    assert "Para hablarle" in form.to_bytes().decode()
+    assert "Para hablarle" not in form.xform
+    assert compiled("small").free_text == {}
+
+
 def test_districts_that_the_author_left_blank_are_named_by_inei() -> None:
     districts = engine.load(compiled("pe_laboral_adulto").xform).nodes["distrito"].choices
     assert districts["170204"].label["es"] == "Huepetuhe"
