@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from functools import cache
@@ -14,14 +15,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import openpyxl
 import rfc8785
-from form_material import compiled
+from form_material import SMALL, compiled
 
-from screening_forms import indicators, policy
-from screening_forms.checks import check
+from screening_forms import indicators, package, policy
+from screening_forms.cases import failures
+from screening_forms.checks import blocking, check
+from screening_forms.compile import examine
 from screening_forms.compiled import CompiledForm
 from screening_forms.engine import Engine, load
-from screening_forms.workbook import parse_markdown, read
+from screening_forms.excel import Table
+from screening_forms.workbook import SHEETS, Row, parse, parse_markdown, read
 from sync.route import AUTHOR_FIELDS
 
 _CONTENT_TYPES = (
@@ -39,6 +44,7 @@ _BOOK = (
     b' xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships">'
     b'<sheets><sheet name="survey" sheetId="1" r:id="rId1"/></sheets></workbook>'
 )
+_NOT_IN_XML = re.compile("[^\\t\\n -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @cache
@@ -77,13 +83,63 @@ def markdown(data: bytes) -> None:
     parse_markdown(data.decode("utf-8", "replace"))
 
 
+def cells(data: bytes) -> None:
+    """The small form with some cells written anew: each line is a sheet, a row and a column, a byte each, and a text.
+
+    What still compiles is compiled, and its cases are run.
+    """
+    tables = _tables()
+    for line in data.split(b"\n")[:20]:
+        if len(line) > 2:
+            lines = tables[line[0] % len(tables)].lines
+            texts = lines[line[1] % len(lines)][1]
+            texts[line[2] % len(texts)] = _NOT_IN_XML.sub("", line[3:].decode("utf-8", "replace"))
+    examine(parse(_spreadsheet(tables), "form.xlsx"), channel="training", route_vocabulary=AUTHOR_FIELDS)
+
+
+def _tables() -> list[Table]:
+    book = parse_markdown(SMALL)
+    rows = {"settings": [Row("settings", 2, book.settings)]}
+    return [
+        Table(name, [(1, [*headings]), *((row.number, [*map(row.get, headings)]) for row in found)])
+        for name in SHEETS
+        for headings, found in [(book.headings[name], rows.get(name) or getattr(book, name))]
+    ]
+
+
+def _spreadsheet(tables: list[Table]) -> bytes:
+    book = openpyxl.Workbook(write_only=True)
+    for table in tables:
+        page = book.create_sheet(table.title)
+        for _, line in table.lines:
+            page.append(line)
+    packed = io.BytesIO()
+    book.save(packed)
+    return packed.getvalue()
+
+
+def cases_table(data: bytes) -> None:
+    """Any text as the sheet `cases` of the small form."""
+    plain = SMALL.partition("| cases |")[0]
+    book = parse_markdown(plain + "| cases |\n" + data.decode("utf-8", "replace"))
+    if not blocking(check(book, AUTHOR_FIELDS)):
+        list(failures(book, engine()))
+
+
+def source(data: bytes) -> None:
+    """Any bytes as a source package: workbook, tables, translations, recordings."""
+    found = package.read(data)
+    check(found.workbook, AUTHOR_FIELDS, shelf=found.shelf)
+
+
 def form(data: bytes) -> None:
     """A compiled form as a tablet or a desk takes it out of a bundle."""
     try:
         written = rfc8785.dumps(json.loads(data))
     except (ValueError, RecursionError):
         written = data
-    assert CompiledForm.from_bytes(written).to_bytes() == written
+    made = CompiledForm.from_bytes(written)
+    assert CompiledForm.from_bytes(made.to_bytes()) == made
 
 
 def xform(data: bytes) -> None:
@@ -121,6 +177,9 @@ def indicator_table(data: bytes) -> None:
 READERS: dict[str, Callable[[bytes], None]] = {
     "xlsx": xlsx,
     "sheet": sheet,
+    "cells": cells,
+    "cases": cases_table,
+    "source": source,
     "markdown": markdown,
     "form": form,
     "xform": xform,

@@ -4,19 +4,18 @@ stay beside them and are never removed."""
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Iterator
 
-import openpyxl
 from form_material import SMALL, compiled
 from fuzz_forms import engine
 from fuzz_readers import CORPUS
 from make_vectors import VECTORS
 from vector_material import ROUTE_KEY
 
-from screening_forms import indicators, policy
-from screening_forms.workbook import SHEETS, parse_markdown
+from screening_forms import package, spreadsheet
+from screening_forms.shelf import SHIPPED
+from screening_forms.workbook import parse_markdown
 from sync import envelope, route, seal
 from sync.encoding import unb64u
 from sync.errors import SyncError
@@ -79,31 +78,18 @@ def _of_forms() -> Iterator[tuple[str, bytes]]:
     filled = engine().fit(small)
     yield "instance", engine().instance(filled)
     yield "plaintext", b"\1" + seal.pack(engine().instance(filled), 1024)
-    yield "policy", policy.TABLE.read("pe_adult_2026_1").encode()
-    yield "indicators", indicators.TABLE.read("ilo_delphi_2009").encode()
+    yield "policy", SHIPPED.policies["pe_adult_2026_1"].encode()
+    yield "indicators", SHIPPED.indicator_sets["ilo_delphi_2009"].encode()
     yield "invitation", b"chaski:1?u=https%3A%2F%2Fchaski.example&c=abcdefgh&r=" + b"0" * 64
-    yield "xlsx", _spreadsheet()
+    yield "xlsx", spreadsheet.write(parse_markdown(SMALL), SHIPPED)
+    yield "source", package.pack(package.read(SMALL.encode()))
+    yield "cases", SMALL.partition("| cases |")[2].encode()
+    yield "cells", bytes((0, 11, 3)) + b"${deuda} = 'no' or ${edad}='30_59'\n" + bytes((3, 6, 1)) + b"${horas} < 3"
     yield (
         "sheet",
         b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData><row r="1">'
         b'<c r="A1" t="inlineStr"><is><t>type</t></is></c><c r="B1"><v>1.5</v></c></row></sheetData></worksheet>',
     )
-
-
-def _spreadsheet() -> bytes:
-    book, read = openpyxl.Workbook(), parse_markdown(SMALL)
-    for name in SHEETS:
-        page = book.create_sheet(name)
-        rows = [] if name == "settings" else getattr(read, name)
-        columns = read.headings[name]
-        page.append(columns)
-        for row in rows[:6]:
-            page.append([row.get(column) for column in columns])
-        if name == "settings":
-            page.append([read.settings.get(column, "") for column in columns])
-    packed = io.BytesIO()
-    book.save(packed)
-    return packed.getvalue()
 
 
 def main() -> None:

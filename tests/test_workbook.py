@@ -196,7 +196,7 @@ def far_away(book: Book) -> None:
         (lambda: with_member("content.xml", b"<office/>"), "form.ods", "workbook.old_excel"),
         (lambda: small()[:-200], "form.xlsx", "workbook.unreadable"),
         (lambda: b"", "form.xlsx", "workbook.unreadable"),
-        (small, "form.csv", "workbook.other_file"),
+        (lambda: b"type,name", "form.csv", "workbook.other_file"),
         (lambda: b"no table", "form.md", "workbook.no_table"),
         (lambda: "| ñ |".encode("latin-1"), "form.md", "workbook.not_utf8"),
         (lambda: b"| a\0 |", "form.md", "workbook.control_sign"),
