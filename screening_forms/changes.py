@@ -96,6 +96,10 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "{item}: «{what}» cambia de «{before}» a «{after}»",
         "{item}: '{what}' changes from '{before}' to '{after}'",
     ),
+    "item.reason": (
+        "por qué «{name}» es de texto libre: {before} → {after}",
+        "why '{name}' takes free text: {before} -> {after}",
+    ),
     # Choices
     "list.added": ("lista de opciones nueva «{name}»: {listed}", "new list of choices '{name}': {listed}"),
     "list.removed": (
@@ -155,10 +159,6 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "case.answer": (
         "el caso «{name}» responde otra cosa a «{question}»: {before} → {after}",
         "the case '{name}' gives another answer to '{question}': {before} -> {after}",
-    ),
-    "source.reason": (
-        "por qué «{name}» es de texto libre: {before} → {after}",
-        "why '{name}' takes free text: {before} -> {after}",
     ),
     # Indicator sets and policies
     "set.name": ("conjunto de indicadores: {before} → {after}", "indicator set: {before} -> {after}"),

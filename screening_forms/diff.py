@@ -27,7 +27,9 @@ _MEMBERS = {
     "omit_route": Said("datos que el servidor no lee", "fields that the server does not read"),
     "bucket": Said("tamaño de cada entrevista sellada, en bytes", "size of each sealed screening, in bytes"),
 }
-_COMPARED_ELSEWHERE = ("languages", "left_out", "fell_back", "audio", "route", "indicator_set", "policy", "xform")
+_COMPARED_ELSEWHERE = (
+    *("languages", "left_out", "fell_back", "audio", "free_text", "route", "indicator_set", "policy", "xform"),
+)
 _NOTHING = Said("nada", "nothing")
 
 
@@ -62,6 +64,9 @@ def _members(old: CompiledForm, new: CompiledForm) -> Iterator[Change]:
                 yield change("form.member", "settings", field.name, what=what, before=before, after=after)
     for name, before, after in pairs(old.route, new.route):
         yield change("form.route", "survey", after or before, field=name, before=before or "-", after=after or "-")
+    for name, before, after in pairs(old.free_text, new.free_text):
+        values = {"before": before or _NOTHING, "after": after or _NOTHING}
+        yield change("item.reason", "survey", name, name=name, **values)
 
 
 def _languages(old: CompiledForm, new: CompiledForm) -> Iterator[Change]:

@@ -1,4 +1,4 @@
-"""What changed in an author's workbook and is in no compiled byte: her cases, and why a question takes free text.
+"""What changed in an author's workbook and is in no compiled byte: her cases, and what they expect.
 
 Called where both workbooks are at hand, beside the difference of what is signed.
 """
@@ -15,13 +15,7 @@ _NOTHING = Said("nada", "nothing")
 
 
 def source_changes(old: Workbook, new: Workbook) -> Iterator[Change]:
-    """Compare two workbooks' cases by name, and the reasons of their questions."""
-    yield from _cases(old, new)
-    for name, was, now in pairs(_reasons(old), _reasons(new)):
-        yield change("source.reason", "survey", name, name=name, before=was or _NOTHING, after=now or _NOTHING)
-
-
-def _cases(old: Workbook, new: Workbook) -> Iterator[Change]:
+    """Compare two workbooks' cases by name."""
     before, after = _named(old), _named(new)
     for name in {**before, **after}:
         if name not in after:
@@ -47,7 +41,3 @@ def _expected(row: Row) -> str:
 
 def _answers(workbook: Workbook, row: Row) -> Mapping[str, str]:
     return {question: row.get(question) for question in questions_of(workbook) if row.get(question)}
-
-
-def _reasons(workbook: Workbook) -> dict[str, str]:
-    return {row.get("name"): row.get("reason") for row in workbook.survey if row.get("reason")}

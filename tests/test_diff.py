@@ -183,6 +183,7 @@ def test_every_member_of_the_signed_bytes_is_told(small: CompiledForm) -> None:
         "left_out": {"quz": {"draft": 3}},
         "fell_back": {"quz": ["small/peligro/label"]},
         "audio": {"es": {"small/peligro/label": {"sha256": "0" * 64}}},
+        "free_text": {"horas": "x"},
         "profile": "child_labour",
         "route": {"consent": "permiso"},
         "omit_route": ("sex",),
@@ -231,13 +232,10 @@ def test_what_an_authors_cases_expect_is_told_beside_the_signed_bytes() -> None:
     assert changes[1].en.endswith("review, T4, review -> positive, T2, protection")
 
 
-def test_why_a_question_takes_free_text_is_told() -> None:
-    given = SMALL.replace("choice_filter | route |", "choice_filter | route | reason |", 1)
-    row = next(line for line in SMALL.splitlines() if "| horas |" in line and "integer" in line)
-    changes = source_changes(
-        parse_markdown(given), parse_markdown(given.replace(row, f"{row} Revisora 7: hace falta |"))
-    )
-    assert [(each.code, each.name) for each in changes] == [("source.reason", "horas")]
+def test_why_a_question_takes_free_text_is_signed_and_told(small: CompiledForm) -> None:
+    (found,) = difference(small, replace(small, free_text={"otro": "Revisora 7: los oficios no caben en una lista"}))
+    assert (found.code, found.name) == ("item.reason", "otro")
+    assert "los oficios no caben en una lista" in found.es
 
 
 def test_every_sentence_is_there_in_spanish_and_in_english() -> None:
