@@ -33,7 +33,7 @@ class Recording:
     def check(self, body: bytes) -> None:
         """Raise unless these are the bytes that the bundle names."""
         if len(body) != self.size or hashlib.sha256(body).hexdigest() != self.sha256:
-            raise SyncError("media.wrong_bytes", f"not the recording {self.sha256}")
+            raise SyncError("bundle.wrong_recording", f"not the recording {self.sha256}")
 
 
 def accept(document: Document, trust: Trust, sha: str | None = None) -> bytes:

@@ -19,7 +19,7 @@ PIECE = 64 * 1024
 RESERVE = 32 * 1024 * 1024  # Room on the disk that is left to screenings, which matter more.
 _PART = ".part"
 _RANGE = re.compile(r"bytes ([0-9]{1,9})-")
-_OF_THIS_ONE = ("media.unknown", "media.wrong_bytes")
+_OF_THIS_ONE = ("media.unknown", "bundle.wrong_recording")
 
 
 class Recordings:

@@ -62,7 +62,7 @@ export function recordingsOf({ value }) {
  * @param {import("./encoding.js").Bytes} bytes
  */
 export function checkRecording({ sha256, size }, bytes) {
-  must(bytes.length === size && hex(digest(bytes)) === sha256, "media.wrong_bytes");
+  must(bytes.length === size && hex(digest(bytes)) === sha256, "bundle.wrong_recording");
 }
 
 /**
