@@ -27,6 +27,9 @@ SEALED = ("outcome", "tier", "urgency", "queue_kinds")
 """The results that stay in a pruned instance. The others follow from the answers, and the two lists of codes would
 cost some 130 bytes: the difference between one padding bucket and the next."""
 
+LONGEST_TEXT = 200
+"""Letters in an answer of the person's own words: what all screenings are padded for (padding.py)."""
+
 Answer = str | int | list[str]
 
 _UNSEALED = ("calculate", "acknowledge")
@@ -44,7 +47,7 @@ _WHY = {
     "date": "la respuesta debe ser una fecha AAAA-MM-DD",
     "start": "la respuesta debe ser una fecha y hora ISO 8601",
     "end": "la respuesta debe ser una fecha y hora ISO 8601",
-    "text": "la respuesta debe ser un texto sin signos de control",
+    "text": "la respuesta debe ser un texto de 200 letras como máximo, sin signos de control",
     "acknowledge": "la respuesta debe ser «OK»",
     "select_one": "la respuesta debe ser una de las opciones",
     "select_multiple": "la respuesta debe ser una lista de opciones, sin repetir",
@@ -227,7 +230,7 @@ _READ: Mapping[str, Callable[[Node, Answer], str]] = {
     "select_multiple": _some,
     "integer": lambda _, value: str(int(text)) if _INTEGER.fullmatch(text := _plain(value)) else "",
     "date": lambda node, value: _time(node, value) if _DATE.fullmatch(_plain(value)) else "",
-    "text": lambda _, value: "" if _UNPRINTABLE.search(text := _plain(value)) else text,
+    "text": lambda _, value: "" if _UNPRINTABLE.search(text := _plain(value)) or len(text) > LONGEST_TEXT else text,
     "acknowledge": lambda _, value: "OK" if value == "OK" else "",
     "note": lambda _, __: "",
     "start": _time,

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from screening_forms import expressions
-from screening_forms.engine import Engine, Filled
+from screening_forms.engine import LONGEST_TEXT, Engine, Filled
 from screening_forms.xform import Node
 
 BUCKET = 1024
@@ -20,7 +20,7 @@ BUCKET = 1024
 _LENGTH = 4
 _STARTS, _INTERVIEWS, _MENDS = 5, 40, 8
 _DIGITS = (9999, 99, 9)
-_PLAIN = {"date": "2026-11-21", "acknowledge": "OK", "text": "x" * 100}
+_PLAIN = {"date": "2026-11-21", "acknowledge": "OK"}
 
 Answers = dict[str, str]
 
@@ -101,6 +101,8 @@ class _People:
             return codes[int(self.draws.random() * len(codes))]
         if kind == "integer":
             return str(int(self.draws.random() * _DIGITS[min(attempt, 2)]))
+        if kind == "text":  # longer and less alike than anything that is typed
+            return "".join(chr(self.draws.randrange(0xC0, 0x17F)) for _ in range(LONGEST_TEXT))
         return _PLAIN.get(kind, "")
 
 

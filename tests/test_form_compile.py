@@ -22,7 +22,7 @@ from pyxform.xls2json_backends import md_table_to_workbook
 from screening_forms import engine, expressions
 from screening_forms.compile import compile_form
 from screening_forms.compiled import CompiledForm
-from screening_forms.errors import FormError
+from screening_forms.errors import AnswerError, FormError
 from screening_forms.workbook import Row, parse_markdown, read
 from sync.route import AUTHOR_FIELDS
 
@@ -137,6 +137,20 @@ def test_the_reason_for_a_question_in_the_persons_own_words_is_among_what_is_sig
     assert "Para hablarle" in form.to_bytes().decode()
     assert "Para hablarle" not in form.xform
     assert compiled("small").free_text == {}
+
+
+def test_own_words_are_few_enough_for_the_padding_to_hide_how_many() -> None:
+    asked = "| | text | apodo | ¿Cómo quiere que le llame? | | | | | | Para hablarle. |"
+    text = SMALL.replace("choice_filter | route |", "choice_filter | route | reason |", 1)
+    text = text.replace("| | select_one age | edad", f"{asked}\n| | select_one age | edad", 1)
+    form = compile_form(parse_markdown(text), channel="training", route_vocabulary=AUTHOR_FIELDS)
+    filler, draws = engine.load(form.xform), Random("words")
+    words = "".join(chr(draws.randrange(0xC0, 0x17F)) for _ in range(engine.LONGEST_TEXT))
+    for _ in range(20):
+        sealed = filler.instance(walk(filler, [{**wishes(filler, draws), "apodo": words}]))
+        assert len(zlib.compress(sealed, 9)) + 4 <= form.bucket
+    with pytest.raises(AnswerError, match="200 letras"):
+        filler.run({"peligro": "no", "apodo": words + "x"})
 
 
 def test_districts_that_the_author_left_blank_are_named_by_inei() -> None:
