@@ -143,12 +143,14 @@ def _take_in(workbook: Workbook, mine: dict[str, polib.POEntry], sent: polib.POF
             continue
         if context not in spanish:
             done["unknown"].append(context)
-        elif entry.fuzzy and translations.judge(spanish[context], held, lang).state == "reviewed":
+            continue
+        if held is not None and held.msgstr != entry.msgstr and sign_off.is_same(held.tcomment, entry.tcomment):
+            entry.flags, entry.tcomment = ["fuzzy"], sign_off.void(entry.tcomment)
+            done["unsigned"].append(context)
+        before, after = (translations.judge(spanish[context], each, lang).state for each in (held, entry))
+        if before == "reviewed" != after:
             done["kept"].append(context)
         else:
-            if held is not None and held.msgstr != entry.msgstr and sign_off.is_same(held.tcomment, entry.tcomment):
-                entry.flags, entry.tcomment = ["fuzzy"], sign_off.void(entry.tcomment)
-                done["unsigned"].append(context)
             mine[context] = entry
             done["taken"].append(context)
     return Merge(**{name: tuple(contexts) for name, contexts in done.items()})

@@ -255,18 +255,21 @@ def codes_after_merge(folder: Path, text: str) -> set[str]:
     return {each.code for each in check(form(), {}, shelf=shipped(folder))}
 
 
-def test_a_returned_draft_never_takes_a_reviewed_texts_place(folder: Path) -> None:
-    draft = returned(folder, text="¿Imatam?", fuzzy=True)
+@pytest.mark.parametrize("draft", [{"fuzzy": True}, {"comments": ""}])
+def test_a_returned_draft_never_takes_a_reviewed_texts_place(folder: Path, draft: dict[str, object]) -> None:
+    sent = returned(folder, text="¿Imatam?", **draft)
     po_files.merge(form(), "quz", folder, returned(folder))
-    assert po_files.merge(form(), "quz", folder, draft).kept == ("f/cobra/label",)
+    assert po_files.merge(form(), "quz", folder, sent).kept == ("f/cobra/label",)
     assert state(folder, "f/cobra/label") == Translated("¿Qullqita qusunkichu?", "reviewed")
 
 
 def test_a_sign_off_that_was_given_for_other_words_does_not_count(folder: Path) -> None:
     po_files.merge(form(), "quz", folder, returned(folder))
     done = po_files.merge(form(), "quz", folder, returned(folder, text="¿Imatam?"))
-    assert done.unsigned == ("f/cobra/label",)
-    assert state(folder, "f/cobra/label") == Translated("¿Imatam?", "draft")
+    assert done.unsigned == done.kept == ("f/cobra/label",)
+    newly = SIGNED.replace("2026-11-20", "2026-11-21")
+    po_files.merge(form(), "quz", folder, returned(folder, text="¿Imatam?", comments=newly))
+    assert state(folder, "f/cobra/label") == Translated("¿Imatam?", "reviewed")
 
 
 def test_what_was_translated_from_older_spanish_comes_back_stale(folder: Path) -> None:
