@@ -42,7 +42,7 @@ def told(changes: list[Change]) -> list[tuple[str, str]]:
     return [(each.code, each.name) for each in changes]
 
 
-EVERY = 5
+EVERY = 8
 """Of how many changes one is tried; with 1 all are."""
 
 DEBT = "| | select_one ynd | deuda | ¿Tiene una deuda? | ${oferta}='yes' or ${oferta}='no' | | | | |"

@@ -125,7 +125,7 @@ class _TrialTablet(Tablet):
 @click.option("--case", help="Do not ask: take the answers of this case of the sheet `cases`.")
 @click.option("--language", default="es", show_default=True, help="In which language to ask.")
 @click.option("--keep-as", metavar="CASE", help="Write the answers and what came out into the sheet `cases` of FORM.")
-@click.option("--report", type=int, metavar="VERSION", help="Tell the server's draft of this number what came out.")
+@click.option("--report", type=int, metavar="ID", help="Tell this draft on the server what came out.")
 @click.option("--server", default="http://127.0.0.1:8081", show_default=True, help="The people's door, for --report.")
 @click.option("--login", help="Whose account, for --report.")
 @click.option(
