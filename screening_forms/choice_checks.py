@@ -9,6 +9,7 @@ from screening_forms.expressions import ExpressionError, parse, parts
 from screening_forms.subject import Subject
 
 _CHOICE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_LIST_NAME = re.compile(r"[\w.-]+")
 
 
 def check_choices(subject: Subject) -> Iterator[FormProblem]:
@@ -34,7 +35,9 @@ def check_lists(subject: Subject) -> Iterator[FormProblem]:
     """Every list is asked with; one that is not may be the one that a misspelt question wanted."""
     used = {row.get("type").partition(" ")[2] for row in subject.workbook.survey}
     for name, rows in subject.lists.items():
-        if name and name not in used:
+        if name and not _LIST_NAME.fullmatch(name):
+            yield problem("choice.bad_list", rows[0], "list_name", name)
+        elif name and name not in used:
             yield problem("choice.unused_list", rows[0], "list_name", name)
 
 

@@ -165,6 +165,7 @@ REQUIRED_NOTE = ("survey", 10, "required", "question.required_note")
         ),
         ("| note | gracias | Gracias. | | | |", "| note | gracias | Gracias. | | | yes |", REQUIRED_NOTE),
         # Choices.
+        ("| sexo | female |", "| se'xo | female |", ("choices", 4, "list_name", "choice.bad_list")),
         (LAST, f"{LAST} |\n| | otra | a | A |", UNUSED),
         ("| sexo | male |", "| sexo | Female |", ("choices", 5, "name", "choice.case_twin")),
         ("region=${region}", "list_name=${region}", ("survey", 3, "choice_filter", "choice.filter_column")),
