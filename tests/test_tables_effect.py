@@ -9,7 +9,7 @@ import openpyxl
 import pytest
 from form_material import SMALL
 
-from screening_forms import package, pen, succession, workbook
+from screening_forms import apart, package, pen, succession, workbook
 from screening_forms.errors import FormError
 from screening_forms.package import Package
 from screening_forms.shelf import SHIPPED, Shelf
@@ -194,3 +194,22 @@ def test_the_same_is_done_to_an_excel_workbook() -> None:
         {"case": "one", "peligro": "yes"},
         {"case": "two", "edad": "14_17"},
     ]
+
+
+def test_a_server_has_tables_read_tried_and_put_into_forms_apart() -> None:
+    book = openpyxl.Workbook()
+    for line in POLICY.replace("outcome,D4,labour_rights", "outcome,D4,review").splitlines():
+        book.active.append(line.split(","))
+    written = io.BytesIO()
+    book.save(written)
+    table = {"kind": "policy", "name": NEXT_POLICY, "indicator_sets": {}, "policies": {}}
+    read = apart.ask("table", written.getvalue(), {**table, "filename": f"{NEXT_POLICY}.xlsx"})
+    assert (read["problems"], read["former"]) == ([], "pe_adult_2026_1")
+    assert read["changes"][-1]["code"] == "policy.row_changed"
+    vocabulary = {name: sorted(codes) for name, codes in AUTHOR_FIELDS.items()}
+    sources = {"small": package.pack(small())}
+    asked = {**table, "sources": sources, "count": 50, "route_vocabulary": vocabulary}
+    (found,) = apart.ask("effect", read["text"].encode(), asked)
+    assert found["impact"]["made_up"] == 50
+    renewed = apart.ask("renewed", sources["small"], {**table, "text": read["text"], "version": "2"})
+    assert package.read(renewed["source"]).workbook.settings["policy"] == NEXT_POLICY
