@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import datetime
 
 FIELDS = ("Translator", "Variety", "Date", "Back-translation")
 _FIELD = re.compile(rf"({'|'.join(FIELDS)}):\s*(.*)")
 _REGISTER = re.compile(r"RENITLI 0*[1-9]\d{0,5}")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(?: \d\d:\d\d)?", re.ASCII)
 _FORMER = "Former "
 
 
@@ -70,7 +71,9 @@ def _values(comments: str) -> Mapping[str, str]:
 
 
 def _is_date(text: str) -> bool:
+    """Whether it is a day, with the time if somebody signed twice on it: `2026-11-20` or `2026-11-20 15:30`."""
     try:
-        return date.fromisoformat(text).isoformat() == text
+        datetime.fromisoformat(text)
     except ValueError:
         return False
+    return bool(_DATE.fullmatch(text))

@@ -144,6 +144,7 @@ def test_only_a_text_that_is_signed_off_is_reviewed(folder: Path) -> None:
         ("quz Cusco", "quy Ayacucho", "Variety"),
         ("2026-11-20", "20/11/2026", "Date"),
         ("2026-11-20", "2026-02-30", "Date"),
+        ("2026-11-20", "20261120", "Date"),
         ("¿Le dan su dinero?", "", "Back-translation"),
     ],
 )
@@ -267,7 +268,7 @@ def test_a_sign_off_that_was_given_for_other_words_does_not_count(folder: Path) 
     po_files.merge(form(), "quz", folder, returned(folder))
     done = po_files.merge(form(), "quz", folder, returned(folder, text="¿Imatam?"))
     assert done.unsigned == done.kept == ("f/cobra/label",)
-    newly = SIGNED.replace("2026-11-20", "2026-11-21")
+    newly = SIGNED.replace("2026-11-20", "2026-11-20 15:30")
     po_files.merge(form(), "quz", folder, returned(folder, text="¿Imatam?", comments=newly))
     assert state(folder, "f/cobra/label") == Translated("¿Imatam?", "reviewed")
 
