@@ -132,8 +132,8 @@ def test_every_list_can_be_read_by_people_too(line: Line) -> None:
     tablet = line.field.tablet()
     line.field.ask(tablet, line.field.message(tablet, inventory={made["form"]: "0" * 64}))
     for words, seen in (
-        (("versions",), "pe_laboral"),
-        (("rings",), "1 named"),
+        (("versions",), "pe_laboral_adulto 2026"),
+        (("rings",), "1 named tablet(s)"),
         (("inventory",), "behind since"),
         (("inventory", "--region", "17"), "behind since"),
         (("show", str(made["id"])), "approved by revisor"),

@@ -19,7 +19,6 @@ from server.cli.staff import Who, staff_options
 from server.cli.terminal import json_option, local_time, show
 from server.cli.versions import form_option, reason_option, version_argument, write_version
 
-_HEADINGS = ("ring", "version", "form", "", "channel", "tablets", "state", "since", "refused", "reason")
 rollout_argument = click.argument("rollout", type=click.IntRange(1), metavar="RING")
 
 
@@ -74,26 +73,25 @@ def _publish_file(file: Path, ring: dict[str, Any], at: datetime | None, who: Wh
 
 
 def write_rings(console: Console, rings: list[dict[str, Any]]) -> None:
-    """Show rollouts as a table, in the order in which tablets try them."""
-    table = Table(*_HEADINGS, box=None, padding=(0, 2, 0, 0))
+    """Show rollouts, in the order in which tablets try them."""
     for each in rings:
-        when = each["since"] or each["starts"]
-        table.add_row(
-            *(str(each[name]) for name in ("id", "version", "form", "label", "channel")),
-            _tablets(each),
-            each["state"],
-            local_time(when),
-            str(each["refused"] or ""),
-            Text(each["reason"]),
-        )
-    console.print(table if rings else "Nothing has been published yet.")
+        when = f"since {local_time(each['since'])}" if each["since"] else f"from {local_time(each['starts'])}"
+        form = f"{each['form']} {each['label']} ({each['channel']}, version {each['version']})"
+        console.print(Text(f"{each['id']}  {form}", style="bold"), soft_wrap=True)
+        console.print(Text(f"   {each['state']} {when}, for {_tablets(each)}"), soft_wrap=True)
+        if each["refused"]:
+            console.print(Text(f"   {each['refused']} tablet(s) cannot work with it", style="yellow"), soft_wrap=True)
+        if each["reason"]:
+            console.print(Text(f"   {each['reason']}", style="yellow"), soft_wrap=True)
+    if not rings:
+        console.print("Nothing has been published yet.")
 
 
 def _tablets(ring: dict[str, Any]) -> str:
     narrowed = [f"regions {' '.join(ring['regions'])}"] if ring["regions"] else []
-    narrowed += [f"{len(ring['devices'])} named"] if ring["devices"] else []
-    narrowed += [f"{ring['share_permille']}‰"] if ring["share_permille"] else []
-    return ", ".join(narrowed) or "all"
+    narrowed += [f"{len(ring['devices'])} named tablet(s)"] if ring["devices"] else []
+    narrowed += [f"{ring['share_permille']} in a thousand"] if ring["share_permille"] else []
+    return ", ".join(narrowed) or "all tablets"
 
 
 @click.command()
@@ -200,6 +198,6 @@ def _write_inventory(console: Console, found: dict[str, Any]) -> None:
     for each in found["behind"]:
         seen = f"last heard {local_time(each['seen'])}" if each["seen"] else "never heard"
         line = f"behind since {local_time(each['since'])}: {each['label']} ({each['dev']}), {each['form']}; {seen}"
-        console.print(Text(line, style="yellow"))
+        console.print(Text(line, style="yellow"), soft_wrap=True)
     for each in found["silent"]:
         console.print(Text(f"silent: {each['label']} ({each['dev']}), region {each['region']}", style="yellow"))

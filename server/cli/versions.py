@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from screening_forms import package
@@ -94,11 +93,10 @@ def versions(form: str | None, who: Who, as_json: bool) -> None:
         found = staff.get("/v1/versions" + (f"?form={form}" if form else ""))
 
     def write(console: Console) -> None:
-        table = Table("id", "form", "version", "channel", "state", "by", "changed", box=None, padding=(0, 2, 0, 0))
         for each in found:
-            cells = (each[name] for name in ("id", "form", "version", "channel", "state", "author"))
-            table.add_row(*map(str, cells), local_time(each["changed"]))
-        console.print(table if found else "There is no version yet.")
+            console.print(f"{_line(each)}, by {each['author']}, {local_time(each['changed'])}", soft_wrap=True)
+        if not found:
+            console.print("There is no version yet.")
 
     show(found, as_json, write)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 
@@ -11,19 +12,20 @@ from server.problems import Problem
 
 @dataclass(frozen=True)
 class Moves:
-    """The allowed moves of one kind of thing: (action, state before) -> state after. `refused` is the problem else."""
+    """The allowed moves of one kind of thing: (action, state before) -> state after. `refused` makes the problem else,
+    of what was asked and the state."""
 
     table: dict[tuple[str, str], str]
-    refused: str
+    refused: Callable[[str, str], Problem]
 
     def end(self, action: str, start: str) -> str:
-        """Return the state after a deed. Problem `refused` where the deed is not allowed."""
+        """Return the state after a deed. The problem `refused` where the deed is not allowed."""
         if (action, start) not in self.table:
-            raise Problem(self.refused, f"{action}: {start}", state=start)
+            raise self.refused(f"{action}: {start}", start)
         return self.table[action, start]
 
 
-def read(name: str, *, refused: str) -> Moves:
+def read(name: str, *, refused: Callable[[str, str], Problem]) -> Moves:
     """Read a table of moves."""
     lines = resources.files("server.flows").joinpath(name).read_text(encoding="utf-8").splitlines()
     return Moves({(row["action"], row["from"]): row["to"] for row in csv.DictReader(lines)}, refused)

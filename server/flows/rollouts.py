@@ -24,8 +24,10 @@ from sync.manifest import Entry
 from sync.members import FORM_ID, LABEL, NAME, Members
 from sync.signed import Document
 
-MOVES = moves.read("rollout_states.csv", refused="rollout.wrong_state")
-VERSION_MOVES = moves.read("version_states.csv", refused="version.wrong_state")
+MOVES = moves.read("rollout_states.csv", refused=lambda said, state: Problem("rollout.wrong_state", said, state=state))
+VERSION_MOVES = moves.read(
+    "version_states.csv", refused=lambda said, state: Problem("version.wrong_state", said, state=state)
+)
 WEEK = 7 * 24 * 3_600_000
 """What tablets could not work with longer ago halts nothing any more."""
 OPEN = ("planned", "live", "halted")
