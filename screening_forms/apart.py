@@ -90,15 +90,29 @@ def _talk(
     except BrokenPipeError as error:
         raise _LostError("it ended before it was asked") from error
     while True:
-        kind, value = from_json(read(process.stdout))
+        kind, value = _heard(process.stdout)
         if kind == "answer":
             return value
         if kind == "refused":
-            raise FormError([FormProblem(*each) for each in value])
+            raise FormError(value)
         if kind == "failed":
             raise _LostError(value)
         if progress is not None:
             progress(*value)
+
+
+def _heard(stream: IO[bytes]) -> tuple[str, Any]:
+    """Read one thing that was said. Bytes that took the reader over could say anything."""
+    try:
+        kind, value = from_json(read(stream))
+        if kind == "refused":
+            return kind, [FormProblem(str(sheet), int(row), *map(str, rest)) for sheet, row, *rest in value]
+        if kind == "progress":
+            done, of = value
+            return kind, (int(done), int(of))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _LostError(f"it said what makes no sense: {error}") from error
+    return kind, value
 
 
 def _refusal(verb: str, options: Mapping[str, Any], status: int, why: _LostError) -> FormError:

@@ -31,7 +31,11 @@ def check_cases(subject: Subject) -> Iterator[FormProblem]:
         if heading not in asked:
             near = suggest(heading, {*asked, *COLUMNS["cases"]})
             yield problem("case.unknown_question", Row("cases", 1, {}), heading, heading, **near)
+    seen: dict[str, int] = {}
     for row in subject.workbook.cases:
+        name = row.get("case")
+        if seen.setdefault(name, row.number) != row.number:
+            yield problem("case.duplicate", row, "case", name, seen[name])
         if not row.get("outcome"):
             yield problem("case.no_outcome", row, "outcome")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import openpyxl
-from openpyxl.utils import column_index_from_string, range_boundaries
+from openpyxl.utils import column_index_from_string, get_column_letter, range_boundaries
 from openpyxl.worksheet._read_only import ReadOnlyWorksheet
 from openpyxl.worksheet._reader import WorkSheetParser
 
@@ -155,6 +155,11 @@ class _Sheet:
     def _notice(self, code: str, row: int, column: int, *values: object) -> None:
         heading = self.headings[column - 1] if 0 < column <= len(self.headings) else ""
         self.made.noticed.append(problem(code, Cell(self.name, row), heading, *values))
+
+
+def letter(place: int) -> str:
+    """The letters over a column, counted from 0."""
+    return get_column_letter(place + 1)
 
 
 def _is_on(attribute: str | None) -> bool:

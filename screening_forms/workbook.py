@@ -133,6 +133,7 @@ def _workbook(tables: Sequence[Table]) -> Workbook:
             headings[name] = tuple(column for column in columns if column)
             sheets[name] = tuple(_rows(name, columns, table.lines[1:]))
             noticed += table.noticed
+            noticed += _without_heading(name, columns, table.lines[1:])
     for name in ("survey", "settings"):
         if not sheets.get(name):
             problems.append(problem("workbook.sheet_missing", Cell(name), "", name))
@@ -150,6 +151,16 @@ def _rows(name: str, columns: Sequence[str], lines: Sequence[excel.Line]) -> Ite
         cells = {column: text if _is_text(column) else _BLANKS.sub(" ", text) for column, text in texts.items()}
         if cells:
             yield Row(name, number, cells)
+
+
+def _without_heading(name: str, columns: Sequence[str], lines: Sequence[excel.Line]) -> Iterator[FormProblem]:
+    """A condition under a heading that got lost would be lost as well."""
+    seen: set[int] = set()
+    for number, line in lines:
+        for place, text in enumerate(line):
+            if text and place not in seen and not (place < len(columns) and columns[place]):
+                seen.add(place)
+                yield problem("column.no_heading", Cell(name, number), "", excel.letter(place))
 
 
 def _misspelt(titles: Sequence[str]) -> Iterator[FormProblem]:

@@ -65,6 +65,13 @@ def stumble(_: bytes, __: Options, ___: Progress) -> None:
     raise LookupError("a fault of the program")
 
 
+def lie(_: bytes, __: Options, ___: Progress) -> None:
+    """Say what nobody says: a problem that is none."""
+    said = b'["refused", [["survey", "x"]]]'
+    os.write(1, len(said).to_bytes(4, "big") + said)
+    os._exit(0)
+
+
 def babble(_: bytes, __: Options, ___: Progress) -> None:
     os.write(1, b"\xff" * 4096)
     os._exit(0)

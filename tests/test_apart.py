@@ -95,6 +95,6 @@ def test_a_reader_that_only_waits_is_ended_too(hostile: Hostile, monkeypatch: py
     assert code(hostile, "sleep") == "workbook.too_expensive"
 
 
-@pytest.mark.parametrize("name", ["crash", "stumble", "babble"])
+@pytest.mark.parametrize("name", ["crash", "stumble", "lie", "babble"])
 def test_a_reader_that_breaks_is_a_problem_with_a_code_and_nothing_else(hostile: Hostile, name: str) -> None:
     assert code(hostile, name) == "workbook.reader_failed"

@@ -37,6 +37,7 @@ def test_cases_that_come_out_as_written_are_no_problem() -> None:
         ("| review | T4 | review |", "| negative | T4 | review |", (4, "outcome", "case.failed")),
         ("| not_scored | | |", "| not_scored | | review |", (5, "queue_kinds", "case.failed")),
         ("| positive | T1 |", "| | T1 |", (3, "outcome", "case.no_outcome")),
+        ("| No contesta |", "| Peligro ahora |", (4, "case", "case.duplicate")),
         ("| horas |", "| hora |", (1, "hora", "case.unknown_question")),
         ("| horas |", "| gracias |", (1, "gracias", "case.unknown_question")),
         ("| 14 |", "| muchas |", (3, "horas", "case.bad_answer")),
