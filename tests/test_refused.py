@@ -12,9 +12,10 @@ from client_material import FORM, Change, Office, answers
 from test_tablet import flip, meddle
 
 from server.app import clock
-from server.flows import publishing
+from server.flows import publishing, rollouts
+from server.flows.rollouts import Ring
 from server.store import devices
-from sync import trust
+from sync import bundle, trust
 from sync.draft import Draft
 from sync.encoding import b64u
 from sync.errors import SyncError
@@ -44,14 +45,15 @@ def publish_other(office: Office) -> str:
     return office.publish("1", form_id=OTHER)
 
 
-def unlisted(office: Office) -> None:
-    """Put a trust in force that names another author than the one who signed so far."""
-    parts = office.field.parts
+def unlisted(office: Office) -> SigningKey:
+    """Put a trust in force that names another author than the one who signed so far; return her key."""
+    parts, key = office.field.parts, SigningKey.generate()
     content = Document.parse(publishing.newest(parts.db.read(), "trust").body).content
-    author = {"key": b64u(SigningKey.generate().public.raw), "person": "p-nueva"}
+    author = {"key": b64u(key.public.raw), "person": "p-nueva"}
     roots = [office.field.world.office(name, "root") for name in ("raiz-1", "raiz-2")]
     newer = Document.of({**content, "number": content["number"] + 1, "authors": [author]}, trust.TYP, *roots)
     publishing.take_trust(parts.db, parts.keys, newer.to_bytes(), actor="tests", now=clock())
+    return key
 
 
 @pytest.mark.parametrize(
@@ -165,6 +167,19 @@ def test_a_version_of_a_revoked_author_stays_in_use_marked_until_there_is_anothe
     assert tablet.sync().waiting == 0
     with office.tablet("new") as new:
         assert (new.status().forms, [each.code for each in new.status().refused]) == ((), ["signed.too_few"])
+
+
+def test_a_version_that_another_author_signs_anew_is_taken_and_its_mark_goes(office: Office, tablet: Tablet) -> None:
+    [before] = tablet.status().forms
+    key, reviewer = unlisted(office), office.field.world.office("revisor", "reviewer")
+    assert len(tablet.sync().refused) == 1
+    parts, payload = office.field.parts, Office.version("1").to_bytes()
+    again = Document(payload).signed_by(key, bundle.TYP).signed_by(reviewer, bundle.TYP)
+    rollouts.publish(parts.db, parts.keys, again.to_bytes(), ring=Ring(), actor="tests", now=clock())
+    assert tablet.sync().refused == ()
+    assert [form.sha for form in tablet.status().forms] == [before.sha]
+    with office.tablet("new") as new:
+        assert ([form.sha for form in new.status().forms], new.status().refused) == ([before.sha], ())
 
 
 def test_an_expired_trust_is_a_mark_and_new_versions_come_all_the_same(

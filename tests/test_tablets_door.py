@@ -109,16 +109,16 @@ def test_documents_are_served_as_they_were_signed_and_not_again_when_held(field:
         assert (again.status, again.body) == (304, b"")
 
 
-def test_forms_and_keys_are_found_by_their_hash_and_kept_for_ever(field: Field) -> None:
+def test_forms_and_keys_are_found_by_their_hash_and_only_a_key_is_kept_for_ever(field: Field) -> None:
     sha, form = field.form_sha, "prueba"
     key = field.keyring("17-child")
-    for path, body in (
-        (f"/v1/forms/{form}/{sha}", versions.body(field.parts.db.read(), form, sha)),
-        (f"/v1/keys/{key.sha256}", key.raw),
+    for path, body, kept in (
+        (f"/v1/forms/{form}/{sha}", versions.body(field.parts.db.read(), form, sha), "no-cache"),
+        (f"/v1/keys/{key.sha256}", key.raw, "immutable"),
     ):
         answer = Answer(field.port, "GET", path)
         assert (answer.status, answer.body) == (200, body)
-        assert "immutable" in answer.headers["Cache-Control"]
+        assert kept in answer.headers["Cache-Control"]
     assert Answer(field.port, "GET", f"/v1/forms/another/{sha}").code == "form.unknown"
     assert Answer(field.port, "GET", f"/v1/keys/{'0' * 64}").code == "key.unknown"
 

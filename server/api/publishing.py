@@ -5,6 +5,7 @@ Nothing here parses JSON with a schema: what is signed goes to the flow, and lea
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from flask import Response, request
@@ -80,7 +81,8 @@ def document(kind: str) -> Response:
 @blueprint.response(200, BYTES, content_type=DOCUMENT)
 def form(form: str, sha: str) -> Response:
     """A published form version, byte for byte; desks show the questions from it."""
-    return signed_bytes(publishing.form(parts().db, form, sha), sha, immutable=True)
+    body = publishing.form(parts().db, form, sha)
+    return signed_bytes(body, hashlib.sha256(body).hexdigest(), immutable=False)  # Its signatures may be renewed.
 
 
 @blueprint.get("/keys/<sha256>")

@@ -110,8 +110,9 @@ def document(kind: str) -> Response:
 @fails("form.unknown")
 @blueprint.response(200, BYTES, content_type=DOCUMENT)
 def form(form: str, sha: str) -> Response:
-    """A form version; its hash is its name, so it may be kept for ever."""
-    return signed_bytes(publishing.form(parts().db, form, sha), sha, immutable=True)
+    """A form version; its hash is its name, and its signatures may be renewed (SPEC 5.4)."""
+    body = publishing.form(parts().db, form, sha)
+    return signed_bytes(body, hashlib.sha256(body).hexdigest(), immutable=False)
 
 
 @blueprint.get("/v1/keys/<sha256>")
