@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import zipfile
 from typing import Any
 
 import pytest
 from conftest import FOUNDED
 from intake_material import ROUTE, Field
 
-from server.flows import publishing, rollouts
+from server.flows import publishing, recordings, rollouts
 from server.flows.rollouts import InForce, Ring
 from server.problems import Problem
 from server.store import audit, versions
@@ -100,6 +103,50 @@ def test_a_manifest_that_tablets_would_refuse_is_never_put_in_force(field: Field
         publish(field, signed(field), Ring(regions=("everywhere",)))
     assert publishing.manifest_in_force(field.parts.db.read()) == before
     publish(field, signed(field))
+
+
+def packed(**recordings: bytes) -> bytes:
+    """A source package with recordings; what else is in it does not matter here."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name, content in recordings.items():
+            archive.writestr(f"audio/quz/{name}.ogg", content)
+    return made.getvalue()
+
+
+def spoken(*recordings: bytes) -> dict[str, Any]:
+    """A form that names recordings in one language."""
+    said = {
+        f"otra/q{number}/label": {
+            "sha256": hashlib.sha256(each).hexdigest(),
+            "type": "audio/ogg",
+            "size": len(each),
+            "milliseconds": 900,
+        }
+        for number, each in enumerate(recordings)
+    }
+    return {**FORM, "audio": {"quz": said}}
+
+
+def test_a_version_brings_the_recordings_that_it_names_to_where_tablets_fetch_them(field: Field) -> None:
+    first, second, unused = b"OggS first", b"OggS second", b"OggS nobody names"
+    document = signed(field, spoken(first, second))
+    with field.parts.db.write() as w:
+        source = packed(a=first, b=second, c=unused)
+        versions.add(w, rollouts.described(document, source), state="approved", author="autora", at=NOW)
+    publish(field, document)
+    for content in (first, second):
+        found = recordings.get(field.parts.db, hashlib.sha256(content).hexdigest())
+        assert (found.type, found.body) == ("audio/ogg", content)
+    with pytest.raises(Problem, match=r"media\.unknown"):
+        recordings.get(field.parts.db, hashlib.sha256(unused).hexdigest())
+
+
+def test_a_version_whose_recordings_nobody_could_fetch_is_not_published(field: Field) -> None:
+    document = signed(field, spoken(b"OggS somewhere else"))
+    with pytest.raises(Problem, match=r"publication\.recording_missing"):
+        publish(field, document)
+    assert publishing.manifest_in_force(field.parts.db.read()).choose("otra", "any", "17") is None
 
 
 def new_trust(field: Field, number: int, roots: tuple[str, ...], **changed: Any) -> bytes:

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator
 
 from server.db import Connection, Db
 from server.problems import Problem
 from server.store import media
 from server.store.media import Recording
+from sync import bundle
+from sync.bundle import MAX_RECORDING_BYTES
+from sync.signed import Document
 
-MOST_BYTES = 8 * 1024 * 1024
 
-
-def put_out(w: Connection, body: bytes, source: bytes | None) -> None:
-    """Keep every recording that a signed bundle names. Problem `publication.recording_missing` if one is nowhere."""
-    named = _named(body)
+def put_out(w: Connection, document: Document, source: bytes | None) -> None:
+    """Keep every recording that a bundle names. Problem `publication.recording_missing` if one is nowhere."""
+    named = {each.sha256: each for each in bundle.recordings(document.content)}
     missing = {sha for sha in named if media.get(w, sha) is None}
-    if missing and source is not None:
-        for content in _audio(source):
-            sha = hashlib.sha256(content).hexdigest()
-            if sha in missing:
-                media.put(w, Recording(sha, named[sha], content))
-                missing.discard(sha)
+    for content in _audio(source) if missing and source is not None else ():
+        sha = hashlib.sha256(content).hexdigest()
+        if sha in missing:
+            named[sha].check(content)
+            media.put(w, Recording(sha, named[sha].type, content))
+            missing.discard(sha)
     if missing:
         raise Problem("publication.recording_missing", min(missing))
 
@@ -38,16 +38,10 @@ def get(db: Db, sha256: str) -> Recording:
     return found
 
 
-def _named(body: bytes) -> Mapping[str, str]:
-    """The media type of each recording that a bundle names, by hash; two persons signed these bytes."""
-    audio = json.loads(body.partition(b"\n")[0]).get("audio", {})
-    return {each["sha256"]: each["type"] for texts in audio.values() for each in texts.values()}
-
-
-def _audio(source: bytes) -> list[bytes]:
+def _audio(source: bytes) -> Iterator[bytes]:
     # A member never gives more than it announces, and the whole was read within limits when it came in.
-    if not zipfile.is_zipfile(io.BytesIO(source)):
-        return []
-    with zipfile.ZipFile(io.BytesIO(source)) as archive:
-        inside = [each for each in archive.infolist() if each.filename.startswith("audio/")]
-        return [archive.read(each) for each in inside if each.file_size <= MOST_BYTES]
+    if zipfile.is_zipfile(io.BytesIO(source)):
+        with zipfile.ZipFile(io.BytesIO(source)) as archive:
+            for each in archive.infolist():
+                if each.filename.startswith("audio/") and each.file_size <= MAX_RECORDING_BYTES:
+                    yield archive.read(each)

@@ -168,9 +168,9 @@ def _refuse_training_over_field(w: Connection, form: str, channel: str, ring: Ri
 
 def _begin(w: Connection, keys: ServerKeys, rollout: Rollout, *, actor: str, now: int) -> int:
     """Bring a planned rollout into the manifest; the same version's former ring ends."""
-    body = versions.signed(w, rollout.version)
-    bundle.accept(Document.parse(body), publishing.trust_in_force(w))
-    recordings.put_out(w, body, versions.source(w, rollout.version))
+    document = Document.parse(versions.signed(w, rollout.version))
+    bundle.accept(document, publishing.trust_in_force(w))
+    recordings.put_out(w, document, versions.source(w, rollout.version))
     for other in rollouts.every(w, ("live", "halted"), form=rollout.form):
         if other.version == rollout.version:
             rollouts.move(w, other.id, state=MOVES.end("end", other.state), since=other.since, reason=other.reason)
