@@ -59,9 +59,11 @@ class Bridge:
                 yield from ((side, node.name, code) for code in node.choices if code not in other.choices)
 
     def _carried(self, answers: Answers, side: str, to: str) -> Answers:
-        came: Answers = {}
-        for name, text in answers.items():
-            node = self._nodes[to].get(name)
+        differing = {name for only_in, name, _ in self._left if only_in == side}
+        taken = self._nodes[to]
+        came = {name: text for name, text in answers.items() if name in taken and name not in differing}
+        for name, text in ((name, text) for name, text in answers.items() if name in differing):
+            node = taken.get(name)
             lost = [code for code in ("", *text.split()) if (side, name, code) in self._left]
             for code in lost:
                 self._left[side, name, code] += 1

@@ -107,10 +107,9 @@ class Engine:
         texts = self._texts(answers)
         while True:
             filled, refused = self._fill(texts)
-            kept = {name: text for name, text in filled.answers.items() if name not in refused}
-            if kept == texts:
+            if not refused:
                 return filled
-            texts = kept
+            texts = {name: text for name, text in filled.answers.items() if name not in refused}
 
     def offered(self, question: Node, filled: Filled) -> tuple[Choice, ...]:
         """Return the choices of a question that go with the other answers."""
