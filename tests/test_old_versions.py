@@ -15,7 +15,7 @@ from screening_forms.compiled import CompiledForm
 from server.app import clock
 from server.flows import rollouts, versions
 from server.flows.rollouts import Ring
-from server.store import people
+from server.store import people, statistics
 from sync import bundle
 from sync.desk import OpenedScreening
 from sync.errors import SyncError
@@ -85,6 +85,8 @@ def test_a_screening_under_version_1_that_arrives_after_version_3_is_opened_and_
     with office.desk("proteccion-17") as desk:
         read = [desk.open(each["id"]) for each in desk.queue("17-protection", mode="training")]
     assert {each.version: age(each) for each in read} == {first.version: CHOICE, "3": f"{CHOICE}, versión 3"}
+    cells = statistics.cells(office.field.parts.db.read(), mode="training", before="9999-12")
+    assert {each.value: each.count for each in cells if each.dimension == "sha"} == {each.sha: 1 for each in read}
 
 
 def test_a_screening_under_a_retired_version_is_accepted_routed_and_marked(office: Office, tablet: Tablet) -> None:

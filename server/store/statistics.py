@@ -16,7 +16,8 @@ from server.db import Connection, rows
 
 DAY = 24 * 60 * 60 * 1000
 # Not the tier: it follows outcome and age so closely that beside their tables it gives back what they hold back.
-DIMENSIONS = ("outcome", "region", "sex", "age_band", "sector", "lang")
+# By form version, and not by form as well: the one beside the other gives back what either holds back.
+DIMENSIONS = ("outcome", "region", "sex", "age_band", "sector", "lang", "sha")
 # Counted too, so that all tables of a month have one total and no difference of totals tells of anybody.
 UNSTATED = "unstated"
 
