@@ -21,7 +21,7 @@ from screening_forms.shelf import CATALOGUE
 from server.app import people_app
 from server.flows.tokens import MOST_DAYS
 from server.flows.workshop import Compiled
-from server.store import audit
+from server.store import audit, snapshot
 from sync import bundle, route
 from sync.encoding import canonical
 from sync.signed import Document, sign
@@ -264,6 +264,13 @@ def test_no_copy_of_the_database_holds_a_token(field: Field) -> None:
     stored = b"".join(path.read_bytes() for path in Path(field.parts.config.data).glob("chaski.db*"))
     assert text.encode() not in stored
     assert text.removeprefix("chaski_").encode() not in stored
+
+
+def test_a_token_that_was_revoked_after_a_backup_does_not_come_back_with_it(field: Field) -> None:
+    text = token(field, "autora", "author")["token"]
+    with field.parts.db.write() as w:  # What `chaski restore` does with every database.
+        snapshot.renew(w, generation="another")
+    assert code(ask(field, text, "/v1/versions")) == (401, "token.refused")
 
 
 def test_guessing_tokens_is_slowed_like_guessing_passphrases(field: Field) -> None:

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from intake_material import Field, served
 from test_authors_door import SOURCE
 
+from screening_forms.shelf import SHIPPED
 from server.cli.main import main
 from server.flows import publishing
 
@@ -158,3 +159,17 @@ def test_an_id_needs_somebody_and_a_form_needs_its_file(line: Line) -> None:
         refused = line.run("sign", *words, *line.key("autora", "author"))
         assert refused.exit_code == 2
         assert "--login" in refused.output
+
+
+def test_a_new_policy_is_published_and_the_forms_that_use_it_are_drafted_anew(line: Line) -> None:
+    made = line.says("autora", "draft", line.workbook())
+    name = line.workbook("pe_adult_2026_2.csv", SHIPPED.policies["pe_adult_2026_1"])
+    done = line.says("autora", "publish-table", name, "--kind", "policy")
+    assert [each["id"] for each in done["users"]] == [made["id"]]
+    (drafted,) = line.says("autora", "redraft", "pe_adult_2026_2", "--kind", "policy")
+    assert line.says("autora", "show", str(drafted["draft"]))["policy"] == "pe_adult_2026_2"
+    again = line.ask("autora", "redraft", "pe_adult_2026_2", "--kind", "policy")
+    assert "No form uses an earlier table" in again.output
+    changed = line.workbook("pe_adult_2026_2.csv", SHIPPED.policies["pe_adult_2026_1"].replace("prompt", "routine"))
+    refused = line.ask("autora", "publish-table", changed, "--kind", "policy")
+    assert (refused.exit_code, "policy.name_used" in refused.stderr) == (1, True)

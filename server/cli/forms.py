@@ -57,6 +57,8 @@ SUBCOMMANDS = {
     "close": "rollouts:close",
     "retire": "rollouts:retire",
     "inventory": "rollouts:inventory",
+    "publish-table": "rule_tables:publish_table",
+    "redraft": "rule_tables:redraft",
     "token": "tokens:token",
     "card": "card:card",
 }
