@@ -30,6 +30,8 @@ def main(path: str, seconds: int, megabytes: int) -> None:
         _say(stdout, "answer", answer)
     except FormError as error:
         _say(stdout, "refused", [astuple(problem) for problem in error.problems])
+    except MemoryError:
+        _say(stdout, "failed", "MemoryError")  # to tell more would take more
     except Exception:  # noqa: BLE001 (the other side learns of it, and says that it failed)
         _say(stdout, "failed", traceback.format_exc())
 

@@ -20,8 +20,8 @@ from openpyxl.worksheet._reader import WorkSheetParser
 from screening_forms.advice import Cell, problem
 from screening_forms.errors import FormError, FormProblem
 
-# Ten times the largest form there is; all 1,900 districts of the country are one list of choices.
-MOST_ROWS, _MOST_CELLS, _MOST_BYTES = 5000, 500_000, 64 * 2**20
+# Fifty times the largest form there is; all 1,900 districts of the country are one list of choices.
+MOST_ROWS, _MOST_CELLS, _MOST_BYTES = 5000, 500_000, 8 * 2**20
 _OLE = bytes.fromhex("d0cf11e0a1b11ae1")
 SIGNATURES = (_OLE, b"PK\x03\x04")
 """How a file of Excel or LibreOffice begins, whatever its name."""
@@ -67,8 +67,9 @@ def _refuse_what_is_not_xlsx(content: bytes, name: str) -> None:
         except Exception as error:  # bytes from outside
             raise FormError([problem("workbook.unreadable", Cell(name), "", error)]) from error
         names = {member.filename.lower() for member in members}
-        # A member never gives more than it announces, so this bounds what is unpacked.
-        if sum(member.file_size for member in members) > _MOST_BYTES:
+        unpacked = sum(member.file_size for member in members if member.filename.lower().endswith((".xml", ".rels")))
+        # A member never gives more than it announces, so this bounds what is unpacked; pictures are not.
+        if unpacked > _MOST_BYTES:
             code = "workbook.too_large"
         elif any(name.endswith("vbaproject.bin") for name in names):
             code = "workbook.macros"

@@ -195,7 +195,7 @@ def far_away(book: Book) -> None:
         (lambda: saved(far_away), "form.xlsx", "workbook.too_large"),
         (lambda: with_member("xl/vbaProject.bin", b"macro"), "form.xlsm", "workbook.macros"),
         (lambda: with_member("xl/vbaProject.bin", b"macro"), "form.xlsx", "workbook.macros"),
-        (lambda: with_member("xl/media/bomb.bin", bytes(65 * 2**20)), "form.xlsx", "workbook.too_large"),
+        (lambda: with_member("xl/bomb.xml", bytes(9 * 2**20)), "form.xlsx", "workbook.too_large"),
         (lambda: OLE + "EncryptedPackage".encode("utf-16-le"), "form.xlsx", "workbook.encrypted"),
         (lambda: OLE + "Workbook".encode("utf-16-le"), "form.xls", "workbook.old_excel"),
         (lambda: with_member("content.xml", b"<office/>"), "form.ods", "workbook.old_excel"),
