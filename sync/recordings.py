@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from sync import durable
@@ -46,7 +47,8 @@ class Recordings:
         kept = {*named}
         for path in self._folder.glob("*"):
             if path.stem not in kept:
-                path.unlink()
+                with suppress(OSError):
+                    path.unlink()
 
     def fetch(self, named: Mapping[str, Recording], transport: Transport) -> None:
         """Fetch what is missing, as far as line and disk go; what does not come now comes another time."""

@@ -291,7 +291,7 @@ class Tablet:
 
     def _hear(self) -> int:
         """Fetch the recordings that the forms on board are heard with, and drop others; return how many are missing."""
-        named = self._library.recordings()
+        named = {} if self.outbox.standing().wiping else self._library.recordings()
         self.recordings.forget_others(named)
         self.recordings.fetch(named, self.transport)
         return len(self.recordings.missing(named))
