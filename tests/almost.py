@@ -178,6 +178,9 @@ def changed(rng: Random, case: Case) -> Case | None:
     given = case["given"]
     if case["do"] in MESSAGE_TYPES:
         return {**case, "given": message_changed(rng, given, MESSAGE_TYPES[case["do"]])}
+    if case["do"] == "versions":
+        sha, text = rng.choice(sorted(given["served"].items()))
+        return {**case, "given": {**given, "served": {**given["served"], sha: document_changed(rng, text)}}}
     for name, change in (
         ("document", document_changed),
         ("envelope", envelope_changed),
