@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from intake_material import Field, served
 from test_authors_door import SOURCE
 
+from screening_forms import package
 from screening_forms.shelf import SHIPPED
 from server.cli.main import main
 from server.flows import publishing
@@ -43,6 +44,10 @@ class Line:
     def key(self, who: str, role: str) -> tuple[str, str]:
         return "--key", str(self.field.world.people / who / f"{role}.key")
 
+    def own(self) -> tuple[str, ...]:
+        """The author's key, and what she wrote."""
+        return (*self.key("autora", "author"), "--from", str(self.folder / "form.md"))
+
     def workbook(self, name: str = "form.md", text: str = SOURCE) -> str:
         path = self.folder / name
         path.write_text(text, encoding="utf-8")
@@ -61,7 +66,7 @@ def line(field: Field, tmp_path: Path) -> Iterator[Line]:
 
 def approved(line: Line, text: str = SOURCE) -> dict[str, Any]:
     made = line.says("autora", "draft", line.workbook(text=text))
-    line.says("autora", "sign", str(made["id"]), *line.key("autora", "author"))
+    line.says("autora", "sign", str(made["id"]), *line.own())
     done: dict[str, Any] = line.says("revisor", "sign", str(made["id"]), *line.key("revisor", "reviewer"))
     return done
 
@@ -70,9 +75,9 @@ def test_a_form_goes_from_a_workbook_to_a_ring_and_back_by_commands_alone(line: 
     first = approved(line)
     assert (first["state"], first["signed_as"], first["validated"]) == ("approved", "reviewer", "accepted")
     line.says("publicacion", "publish", str(first["id"]))
-    later = SOURCE.replace(f"| {first['version']} |", "| 2026123101 |").replace("¿Cuántos años", "¿Qué edad", 1)
+    later = SOURCE.replace(f"| {first['version']} |", "| 2026123101 |").replace("¿Debe dinero a", "¿Debe plata a", 1)
     made = line.says("autora", "draft", line.workbook(text=later))
-    told = line.ask("autora", "sign", str(made["id"]), *line.key("autora", "author"))
+    told = line.ask("autora", "sign", str(made["id"]), *line.own())
     assert "the same bytes" in told.output
     assert f"Against version {first['version']}" in told.output
     line.says("revisor", "sign", str(made["id"]), *line.key("revisor", "reviewer"))
@@ -98,10 +103,22 @@ def test_a_key_signs_nothing_but_what_its_owners_machine_compiles(line: Line) ->
         body = w.execute("select body from versions where id = ?", [made["id"]]).fetchone()[0]
         changed = body.replace("¿".encode(), b"?", 1)
         w.execute("update versions set body = ? where id = ?", [changed, made["id"]])
-    refused = line.ask("autora", "sign", str(made["id"]), *line.key("autora", "author"))
+    refused = line.ask("autora", "sign", str(made["id"]), *line.own())
     assert refused.exit_code == 1
     assert "nothing was signed" in refused.output
     assert line.says("autora", "show", str(made["id"]))["state"] == "draft"
+
+
+def test_an_author_signs_what_she_wrote_and_not_what_a_server_holds_under_its_name(line: Line) -> None:
+    made = line.says("autora", "draft", line.workbook(text=SOURCE.replace("¿Debe dinero a", "¿Debe plata a", 1)))
+    blindly = line.ask("autora", "sign", str(made["id"]), *line.key("autora", "author"))
+    assert (blindly.exit_code, "--from" in blindly.output) == (2, True)
+    line.workbook()  # What is on her own machine is another form.
+    refused = line.ask("autora", "sign", str(made["id"]), *line.own())
+    assert (refused.exit_code, "nothing was signed" in refused.output) == (1, True)
+    kept = line.folder / "source.zip"
+    line.says("revisor", "show", str(made["id"]), "--save", str(kept))
+    assert "¿Debe plata a" in package.load(kept).content.decode()
 
 
 def test_what_is_wrong_with_a_draft_is_listed_as_on_ones_own_machine(line: Line) -> None:
@@ -116,11 +133,11 @@ def test_what_is_wrong_with_a_draft_is_listed_as_on_ones_own_machine(line: Line)
 def test_a_reviewer_sends_back_an_author_withdraws_and_throws_away(line: Line) -> None:
     made = line.says("autora", "draft", line.workbook())
     id_ = str(made["id"])
-    line.says("autora", "sign", id_, *line.key("autora", "author"))
+    line.says("autora", "sign", id_, *line.own())
     returned = line.says("revisor", "return", id_, "--reason", "La pregunta 4 no se entiende.")
     assert (returned["state"], returned["reason"]) == ("draft", "La pregunta 4 no se entiende.")
     assert "La pregunta 4" in line.ask("autora", "show", id_).output
-    line.says("autora", "sign", id_, *line.key("autora", "author"))
+    line.says("autora", "sign", id_, *line.own())
     assert line.says("autora", "withdraw", id_)["state"] == "draft"
     line.says("autora", "discard", id_)
     gone = line.ask("autora", "show", id_)

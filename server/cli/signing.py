@@ -10,14 +10,12 @@ from typing import Any
 import click
 from rich.console import Console
 
-from screening_forms import package
+from screening_forms import apart
 from screening_forms.changes import Change
-from screening_forms.compile import compile_form
 from screening_forms.compiled import CHANNELS, CompiledForm
 from screening_forms.diff import difference
-from screening_forms.package import Package
 from server.cli.comparing import write_changes
-from server.cli.forms import read_package
+from server.cli.forms import compiled
 from server.cli.staff import KeyFile, Who
 from server.cli.terminal import busy, json_option, show
 from server.cli.versions import problems_told, write_version
@@ -48,6 +46,7 @@ class _Held:
 @click.argument("form", metavar="FORM|ID")
 @click.argument("file", required=False, type=_file)
 @click.option("--key", required=True, type=_file, help="Your author or reviewer key.")
+@click.option("--from", "own", metavar="FORM", help="What you wrote yourself, for ID: an author's signature needs it.")
 @click.option("--server", default="http://127.0.0.1:8081", show_default=True, help="The people's door, for ID.")
 @click.option("--login", help="Whose account, for ID.")
 @click.option(
@@ -61,6 +60,7 @@ def sign_command(
     form: str,
     file: Path | None,
     key: Path,
+    own: str | None,
     server: str,
     login: str | None,
     passphrase_file: Path | None,
@@ -70,7 +70,8 @@ def sign_command(
     """Sign version ID of the server, or the bundle in FILE, after compiling the form here and finding the same bytes.
 
     With ID, what differs from the version that tablets use is told first; an author's signature puts her draft before a
-    reviewer, a reviewer's approves it. With FORM and FILE, the signature is added to FILE.
+    reviewer, a reviewer's approves it. An author compares with what she has on her own machine (--from): a server that
+    was taken over could hold something else under her draft's name. With FORM and FILE, the signature is added to FILE.
     """
     signer = KeyFile(key, key_passphrase_file or passphrase_file)
     if file is not None:
@@ -78,7 +79,7 @@ def sign_command(
         return
     if not form.isdecimal() or login is None:
         raise click.UsageError("name the FILE to sign beside FORM, or the ID of a version and who you are (--login)")
-    _sign_on_server(int(form), signer, Who(server, login, passphrase_file), as_json)
+    _sign_on_server(int(form), own, signer, Who(server, login, passphrase_file), as_json)
 
 
 def _sign_file(form: str, file: Path, key: KeyFile, as_json: bool) -> None:
@@ -86,7 +87,8 @@ def _sign_file(form: str, file: Path, key: KeyFile, as_json: bool) -> None:
     if document.content.get("channel") not in CHANNELS:
         raise click.ClickException(f"{file} is not a compiled form; nothing was signed.")
     with busy("Compiling FORM again to compare ..."):
-        _refuse_other_bytes(read_package(form), document, f"{file} is not what {form}")
+        here = compiled(form, document.content["channel"]).to_bytes()
+        _refuse_other_bytes(here, document, f"{file}, said to be {form},")
     signer = key.unlock()
     signed = document.signed_by(signer, bundle.TYP)
     file.write_bytes(signed.to_bytes())
@@ -94,9 +96,9 @@ def _sign_file(form: str, file: Path, key: KeyFile, as_json: bool) -> None:
     show(data, as_json, lambda console: console.print(f"Signed {signed.sha256} as {signer.kid}."))
 
 
-def _sign_on_server(version: int, key: KeyFile, who: Who, as_json: bool) -> None:
+def _sign_on_server(version: int, own: str | None, key: KeyFile, who: Who, as_json: bool) -> None:
     with who.sign_in() as staff:
-        held = _fetched(staff, version)
+        held = _fetched(staff, version, own)
         changes = held.changes
         if not as_json:
             show(None, False, lambda console: _tell(console, held, changes))
@@ -109,15 +111,23 @@ def _sign_on_server(version: int, key: KeyFile, who: Who, as_json: bool) -> None
     show(data, as_json, lambda console: write_version(console, done))
 
 
-def _fetched(staff: Staff, version: int) -> _Held:
-    """Fetch a version and compile its source here; raises ClickException unless the bytes are the same."""
+def _fetched(staff: Staff, version: int, own: str | None) -> _Held:
+    """Fetch a version and compile its source here; raises ClickException unless the bytes are the same.
+
+    `own` is what the person herself has of it, which must compile to these bytes too.
+    """
     at = f"/v1/versions/{version}"
     with busy("Fetching the version, and compiling it here to compare ..."):
         told = staff.get(at)
         if told["state"] not in _OFFICES:
             raise click.ClickException(f"version {version} is {told['state']}; only drafts and reviews are signed.")
+        if own is None and told["state"] == "draft":
+            raise click.UsageError("name what you wrote with --from FORM: an author signs her own form, no server's")
         document = Document.parse(staff.bytes(f"{at}/compiled"), least=0)
-        _refuse_other_bytes(package.read(staff.bytes(f"{at}/source")), document, f"what the server holds as {version}")
+        here = _compiled_apart(staff.bytes(f"{at}/source"), document.content["channel"])
+        _refuse_other_bytes(here, document, f"the server's source of {version}")
+        if own is not None:
+            _refuse_other_bytes(compiled(own, document.content["channel"]).to_bytes(), document, own)
         before = None
         if told["before"]:
             former = Document.parse(staff.bytes(f"/v1/versions/{told['before']}/compiled"), least=0)
@@ -125,10 +135,16 @@ def _fetched(staff: Staff, version: int) -> _Held:
     return _Held(told, document, before)
 
 
-def _refuse_other_bytes(found: Package, document: Document, what: str) -> None:
-    channel = document.content["channel"]
-    form = compile_form(found.workbook, channel=channel, route_vocabulary=route.AUTHOR_FIELDS, shelf=found.shelf)
-    if form.to_bytes() != document.payload:
+def _compiled_apart(source: bytes, channel: str) -> bytes:
+    """Compile what somebody else wrote: in a process that can open nothing."""
+    vocabulary = {name: sorted(codes) for name, codes in route.AUTHOR_FIELDS.items()}
+    options = {"channel": channel, "route_vocabulary": vocabulary, "indicator_sets": {}, "policies": {}}
+    found: bytes | None = apart.ask("draft", source, options).get("compiled")
+    return found or b""
+
+
+def _refuse_other_bytes(here: bytes, document: Document, what: str) -> None:
+    if here != document.payload:
         raise click.ClickException(f"{what} is not what compiles on this machine; nothing was signed.")
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import click
@@ -103,12 +104,15 @@ def versions(form: str | None, who: Who, as_json: bool) -> None:
 
 @click.command(name="show")
 @version_argument
+@click.option("--save", type=click.Path(path_type=Path), help="Write its source package here: to read, change or sign.")
 @staff_options
 @json_option
-def show_version(version: int, who: Who, as_json: bool) -> None:
+def show_version(version: int, save: Path | None, who: Who, as_json: bool) -> None:
     """Show version ID, and what came out of made-up interviews with it."""
     with who.sign_in() as staff:
         found = staff.get(f"/v1/versions/{version}")
+        if save is not None:
+            save.write_bytes(staff.bytes(f"/v1/versions/{version}/source"))
 
     def write(console: Console) -> None:
         write_version(console, found)
