@@ -53,7 +53,7 @@ def draft(db: Db, source: bytes, *, channel: str, person: Person, now: int) -> D
 
 def keep(db: Db, compiled: Compiled, *, person: Person, now: int) -> Drafted:
     """Keep what was compiled as a draft."""
-    offered = rollouts.described(Document(compiled.body), compiled.source)
+    offered = rollouts.described(Document.parse(compiled.body, least=0), compiled.source)
     with db.write() as w:
         held = versions.named(w, offered.form, offered.version, offered.channel)
         if held is None:

@@ -5,6 +5,7 @@ Nothing here touches the database. What is wrong with a form becomes one problem
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,6 +15,10 @@ from screening_forms.errors import FormError
 from server.problems import Problem
 from sync import route
 
+PLACES, PATIENCE = 3, 30
+_PLACES = threading.BoundedSemaphore(PLACES)
+"""How many of those processes there are at once, one more than long tasks may take, and how many seconds somebody waits
+for one: the machine's first work is to take in screenings."""
 Progress = Callable[[int, int], None]
 Tables = Mapping[str, Mapping[str, str]]
 """`indicator_sets` and `policies` that authors published here: name -> CSV."""
@@ -32,7 +37,7 @@ class Compiled:
 def check(source: bytes, *, channel: str, tables: Tables) -> list[dict[str, Any]]:
     """Name everything that is wrong with a source package or a workbook, with `blocking` for each."""
     try:
-        found: list[dict[str, Any]] = apart.ask("draft", source, _options(channel, tables))["problems"]
+        found: list[dict[str, Any]] = _asked("draft", source, _options(channel, tables))["problems"]
     except FormError as wrong:
         return _listed(wrong)
     return found
@@ -74,9 +79,18 @@ def validate(xform: str, source: bytes | None) -> str:
 def ask(verb: str, content: bytes, options: Mapping[str, Any], progress: Progress | None = None) -> Any:
     """Have something read apart. Problem `form.problems` in the place of a FormError."""
     try:
-        return apart.ask(verb, content, options, progress)
+        return _asked(verb, content, options, progress)
     except FormError as wrong:
         raise Problem("form.problems", problems=_listed(wrong)) from wrong
+
+
+def _asked(verb: str, content: bytes, options: Mapping[str, Any], progress: Progress | None = None) -> Any:
+    if not _PLACES.acquire(timeout=PATIENCE):
+        raise Problem("server.busy")
+    try:
+        return apart.ask(verb, content, options, progress)
+    finally:
+        _PLACES.release()
 
 
 def family(name: str) -> str:
