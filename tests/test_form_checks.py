@@ -273,6 +273,11 @@ def test_a_form_has_one_consent_policy_so_that_the_person_hears_one_thing() -> N
         assert (("settings", 2, "consent_policy", "settings.bad_value") in named) == problems
 
 
+def test_a_column_that_every_form_needs_is_named_when_it_is_not_there() -> None:
+    without = FORM.replace("| | list_name | name | label::Español (es) | region |", "| | list_name | name | region |")
+    assert ("choices", 1, "label", "column.missing") in found(parse_markdown(without.replace("| Madre de Dios ", "")))
+
+
 def test_a_form_without_indicators_is_not_taken_for_one_that_found_nothing() -> None:
     assert ("indicators", 0, "", "indicator.none") in found(parse_markdown(FORM.partition("| indicators |")[0]))
 
@@ -394,3 +399,9 @@ def test_every_code_has_advice_in_both_languages_and_every_advice_is_used() -> N
     assert given <= set(ADVICE)
     assert [code for code in ADVICE if f'"{code}"' not in elsewhere] == []
     assert all(es and en and es != en for es, en in ADVICE.values())
+
+
+def test_every_code_of_a_form_has_a_test_of_its_own() -> None:
+    tests = "".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    of_languages = ("translation.", "audio.")  # counted by their status: test_translations.py, test_audio.py
+    assert [code for code in ADVICE if f'"{code}"' not in tests and not code.startswith(of_languages)] == []

@@ -65,6 +65,7 @@ def test_a_sound_form_has_nothing_to_tell() -> None:
         ("<name>yes</name>", "<name/>", "odk.choices"),
         ("instance('yn')", "instance('otra')", "odk.choices"),
         ("</h:body>", "", "odk.invalid"),
+        ("<label>El trato</label>", "<label ref=\"jr:itext('otro')\"/>", "odk.text"),
     ],
 )
 def test_a_damaged_xform_is_told_as_what_it_is(old: str, new: str, code: str) -> None:
