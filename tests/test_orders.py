@@ -393,6 +393,12 @@ def run(office: Office, *words: Any) -> Any:
     return CliRunner().invoke(main, [str(word) for word in ("device", *words, *keys, *who, "--json")])
 
 
+@pytest.mark.parametrize("dev", ["-8h" + "A" * 19, "--" + "A" * 20])
+def test_an_id_that_begins_with_a_dash_is_no_option(office: Office, dev: str) -> None:
+    for kind, rest in (("wipe", ()), ("revoke", ("--pin", office.pin)), ("approve", ("--words", "a b c d e f"))):
+        assert f"no tablet {dev} has enrolled" in run(office, kind, dev, *rest).stderr
+
+
 def test_a_registrar_revokes_and_wipes_from_the_command_line_and_sees_what_is_outstanding(
     office: Office, tablet: Tablet
 ) -> None:

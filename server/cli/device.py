@@ -18,7 +18,7 @@ from server.cli import interview
 from server.cli.interview import Ending
 from server.cli.interview_pages import at
 from server.cli.private_terminal import PrivateTerminal
-from server.cli.staff import KeyFile, Who, listed, registrar_options, staff_options
+from server.cli.staff import KeyFile, OfOneTablet, Who, listed, registrar_options, staff_options
 from server.cli.terminal import busy, json_option, local_time, now_ms, read_object, show
 from sync import enrolment
 from sync.encoding import unb64u
@@ -128,7 +128,7 @@ def enrol(invitation: str, folder: Path, as_json: bool) -> None:
     show({"dev": dev, "words": list(words)}, as_json, write)
 
 
-@device.command()
+@device.command(cls=OfOneTablet)
 @registrar_options
 @click.option("--words", required=True, help="The six words that the tablet shows, as heard from its holder.")
 @staff_options

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from server.cli.device import device
-from server.cli.staff import KeyFile, Who, listed, registrar_options, staff_options
+from server.cli.staff import KeyFile, OfOneTablet, Who, listed, registrar_options, staff_options
 from server.cli.terminal import json_option, now_ms, show
 from sync import order, registry, trust
 from sync.encoding import unb64u
@@ -34,7 +34,7 @@ EFFECTS = {
 confirm_option = click.option("--confirm", help="The tablet's label or six words; asked for when left out.")
 
 
-@device.command()
+@device.command(cls=OfOneTablet)
 @registrar_options
 @confirm_option
 @click.option("--pin", required=True, help="Pin of the roots, from your paper: you sign the registry anew.")
@@ -50,7 +50,7 @@ def revoke(dev: str, registrar: KeyFile, confirm: str | None, pin: str, who: Who
     show(data, as_json, lambda console: console.print(done))
 
 
-@device.command()
+@device.command(cls=OfOneTablet)
 @registrar_options
 @confirm_option
 @staff_options

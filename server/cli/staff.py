@@ -16,6 +16,7 @@ from server.problems import Problem
 from sync.desk import Desk
 from sync.keyfiles import load_secret
 from sync.keys import SigningKey
+from sync.members import KID
 from sync.staff import Staff
 
 
@@ -54,6 +55,15 @@ class KeyFile:
     def unlock(self) -> SigningKey:
         """Load the key; its passphrase comes from a file or is asked for."""
         return load_secret(self.file, SigningKey, passphrase_from(self.passphrase_file, f"Passphrase of {self.file}"))
+
+
+class OfOneTablet(click.Command):
+    """A command about a tablet, whose id may begin with a dash and is no option then."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put such an id where click looks for no options."""
+        ids = [each for each in args if each.startswith("-") and KID.fullmatch(each)]
+        return super().parse_args(ctx, [*(each for each in args if each not in ids), "--", *ids] if ids else args)
 
 
 def registrar_options(command: Callable[..., Any]) -> Callable[..., Any]:
