@@ -41,22 +41,30 @@ def compile_form(
 
     Without `run_cases` a form is compiled that fails its author's own cases: to look at what it does, not to publish.
     """
-    if problems := checks.blocking(checks.check(workbook, route_vocabulary, shelf=shelf), channel):
-        raise FormError(problems)
-    return _compiled(workbook, channel, shelf, run_cases)
+    problems, form = examine(
+        workbook, channel=channel, route_vocabulary=route_vocabulary, shelf=shelf, run_cases=run_cases
+    )
+    if form is None:
+        raise FormError(checks.blocking(problems, channel) or problems)
+    return form
 
 
 def examine(
-    workbook: Workbook, *, channel: str, route_vocabulary: RouteVocabulary, shelf: Shelf = SHIPPED
-) -> list[FormProblem]:
-    """Find every problem an author can be told of: those of the cells and, where it compiles, those of its cases."""
+    workbook: Workbook,
+    *,
+    channel: str,
+    route_vocabulary: RouteVocabulary,
+    shelf: Shelf = SHIPPED,
+    run_cases: bool = True,
+) -> tuple[list[FormProblem], CompiledForm | None]:
+    """Find every problem an author can be told of, in the cells and in the cases, and compile what none of them stops."""
     problems = checks.check(workbook, route_vocabulary, shelf=shelf)
-    if not checks.blocking(problems, channel):
-        try:
-            _compiled(workbook, channel, shelf, True)
-        except FormError as error:
-            problems += error.problems
-    return problems
+    if checks.blocking(problems, channel):
+        return problems, None
+    try:
+        return problems, _compiled(workbook, channel, shelf, run_cases)
+    except FormError as error:
+        return [*problems, *error.problems], None
 
 
 def _compiled(workbook: Workbook, channel: str, shelf: Shelf, run_cases: bool) -> CompiledForm:

@@ -9,7 +9,7 @@ from typing import Any
 
 from screening_forms import checks, diff, impact, package
 from screening_forms.apart import Progress
-from screening_forms.compile import compile_form, examine
+from screening_forms.compile import examine
 from screening_forms.compiled import CompiledForm
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.package import Package
@@ -30,14 +30,13 @@ def draft(content: bytes, options: Mapping[str, Any], _: Progress) -> dict[str, 
 def compiled(found: Package, options: Mapping[str, Any]) -> dict[str, Any]:
     """Answer as `draft` does, for a package that is read already."""
     channel, vocabulary = options["channel"], options["route_vocabulary"]
-    problems = examine(found.workbook, channel=channel, route_vocabulary=vocabulary, shelf=found.shelf)
+    problems, form = examine(found.workbook, channel=channel, route_vocabulary=vocabulary, shelf=found.shelf)
     stops = checks.blocking(problems, channel)
     answer = {
         "problems": [{**asdict(each), "blocking": each in stops} for each in problems],
     }
-    if stops:
+    if form is None:
         return answer
-    form = compile_form(found.workbook, channel=channel, route_vocabulary=vocabulary, shelf=found.shelf)
     return {**answer, "compiled": form.to_bytes(), "source": package.pack(found)}
 
 

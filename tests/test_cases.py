@@ -19,7 +19,7 @@ CASES = BEGIN + REST
 
 @cache
 def problems(cases: str, channel: str = "training") -> list[FormProblem]:
-    return examine(parse_markdown(PLAIN + cases), channel=channel, route_vocabulary=AUTHOR_FIELDS)
+    return examine(parse_markdown(PLAIN + cases), channel=channel, route_vocabulary=AUTHOR_FIELDS)[0]
 
 
 def of_cases(cases: str) -> list[tuple[int, str, str]]:

@@ -174,6 +174,19 @@ def test_no_row_is_lost_where_a_file_announces_fewer_than_it_has() -> None:
     assert parse(packed.getvalue(), "form.xlsx").survey == parse(small(), "form.xlsx").survey
 
 
+def test_what_libreoffice_says_is_not_hidden_is_not_taken_for_hidden() -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(small())) as old, zipfile.ZipFile(packed, "w") as new:
+        for name in old.namelist():
+            text = old.read(name)
+            if name.startswith("xl/worksheets/sheet"):
+                text = text.replace(b"<row ", b'<row hidden="false" collapsed="false" ht="12.8" ')
+                text = text.replace(b"<col ", b'<col hidden="false" collapsed="false" outlineLevel="0" ')
+                assert b'hidden="false"' in text
+            new.writestr(name, text)
+    assert told(packed.getvalue()) == []
+
+
 def many_rows() -> bytes:
     book, packed = Book(write_only=True), io.BytesIO()
     sheet = book.create_sheet("survey")

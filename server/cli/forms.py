@@ -123,10 +123,9 @@ def check(form: str, channel: str, odk: bool, as_json: bool) -> None:
 
 def _problems(found: Package, channel: str, odk: bool) -> list[FormProblem]:
     book, vocabulary = found.workbook, route.AUTHOR_FIELDS
-    problems = examine(book, channel=channel, route_vocabulary=vocabulary, shelf=found.shelf)
-    if odk and not checks.blocking(problems, channel):
+    problems, form = examine(book, channel=channel, route_vocabulary=vocabulary, shelf=found.shelf)
+    if odk and form is not None:
         with busy("Asking ODK Validate ..."):
-            form = compile_form(book, channel=channel, route_vocabulary=vocabulary, shelf=found.shelf)
             problems += odk_validate.validate(form.xform, odk_validate.rows(book))
     return problems
 
