@@ -57,7 +57,7 @@ def examine(
     shelf: Shelf = SHIPPED,
     run_cases: bool = True,
 ) -> tuple[list[FormProblem], CompiledForm | None]:
-    """Find every problem an author can be told of, in the cells and in the cases, and compile what none of them stops."""
+    """Find every problem an author can be told of, in cells and in cases, and compile what none of them stops."""
     problems = checks.check(workbook, route_vocabulary, shelf=shelf)
     if checks.blocking(problems, channel):
         return problems, None
