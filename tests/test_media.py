@@ -14,17 +14,23 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from client_material import FORM, Change, Office, answers
+from client_material import FORM, Change, Office, answers, compiled
+from sound_material import opus
 from test_orders import give
 from test_tablet import flip, meddle
 
+from screening_forms import audio, engine, package
+from screening_forms.compile import compile_form
+from screening_forms.compiled import unmarked
+from screening_forms.shelf import CATALOGUE, Shelf
 from server.app import clock
 from server.flows import rollouts
 from server.flows.rollouts import Ring
-from server.store import media
+from server.store import media, versions
 from server.store.media import Recording as Stored
 from sync import bundle
 from sync.recordings import PIECE, RESERVE
+from sync.route import AUTHOR_FIELDS
 from sync.tablet import Tablet
 from sync.transport import RefusedError, Transport
 
@@ -94,6 +100,26 @@ def test_recordings_come_after_the_form_and_are_kept_under_their_hash(
     assert tablet.sync().requests == 1
     [short] = bundle.recordings({"audio": heard(SHORT)})
     assert tablet.recordings.body(short) == SHORT
+
+
+def test_a_recording_that_an_author_brings_along_is_heard_on_the_tablet(
+    office: Office, tablet: Tablet, tmp_path: Path
+) -> None:
+    sound, danger = opus(), engine.load(compiled().xform).nodes["peligro"]
+    spoken = audio.name_for("peligro", unmarked(danger.label["quz"])[0])
+    source = CATALOGUE / FORM / "form.md"
+    brought = package.read(source.read_bytes())
+    brought = replace(brought, own=Shelf(recordings={f"quz/{spoken}": sound}))
+    form = compile_form(brought.workbook, channel="training", route_vocabulary=AUTHOR_FIELDS, shelf=brought.shelf)
+    parts, document = office.field.parts, office.sign(replace(form, version="2"))
+    with parts.db.write() as w:
+        described = rollouts.described(document, package.pack(brought))
+        versions.add(w, described, state="approved", author="autora", at=clock())
+    rollouts.publish(parts.db, parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=clock())
+    assert tablet.sync().recordings_missing == 0
+    assert on_disk(tmp_path) == {name(sound): sound}
+    xform = tablet.form(document.sha256)[0].xform
+    assert f"jr://audio/{name(sound)}.ogg" in xform
 
 
 def test_a_line_that_goes_dead_costs_one_piece_and_the_rest_comes_from_there(
