@@ -86,7 +86,7 @@ class ExpressionError(ValueError):
 def parse(text: str) -> Token:
     """Parse an expression; `${name}` of a workbook and `/data/group/name` of a compiled form are the same reference."""
     try:
-        return _parse(_REFERENCE.sub(lambda found: found[1] or f" $ {found[2] or found[3]} ", text))
+        return read(_REFERENCE.sub(lambda found: found[1] or f" $ {found[2] or found[3]} ", text))
     except (ElementPathError, SyntaxError, ValueError, RecursionError) as error:
         raise ExpressionError(
             "expression.syntax",
@@ -96,14 +96,15 @@ def parse(text: str) -> Token:
 
 
 @lru_cache(maxsize=4096)
-def _parse(plain: str) -> Token:
+def read(plain: str) -> Token:
+    """Read an expression in which each reference is written `$ name`."""
     parser = FormsParser()
     return _token(super(XPath1Parser, parser).parse(plain))  # not XPath1Parser.parse: it would evaluate as well
 
 
 def _token(read: XPathToken, depth: int = 1) -> Token:
     """Copy what elementpath read, so that it can be kept: its own tokens can be changed by whoever holds them."""
-    symbol = str(read.symbol)
+    symbol: str = read.symbol
     if depth > _DEEPEST:
         raise ValueError("too much in one another")
     if symbol == "(float)" or (symbol == "+" and len(read) == 1):
@@ -112,7 +113,7 @@ def _token(read: XPathToken, depth: int = 1) -> Token:
         return Token(symbol, str(read.value))
     if symbol not in _CHAINED:
         value = str(read.value) if symbol in (*LITERALS, "(name)") else ""
-        return Token(symbol, value, tuple(_token(part, depth + 1) for part in read))
+        return Token(symbol, value, tuple([_token(part, depth + 1) for part in read[:]]))
     parts = []
     while read.symbol == symbol and len(read) == 2:
         parts.append(_token(read[1], depth + 1))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from screening_forms import expressions
 from screening_forms.engine import LONGEST_TEXT, Engine, Filled
@@ -67,10 +67,13 @@ class _People:
         """Make up an answer to every question, such that the form accepts those that it would ask."""
         answers = {name: self._draw(name, 0) for name in self.codes} | opening
         for attempt in range(1, _MENDS + 1):
-            _, _, _, broken, filtered = self.form.evaluate(answers)
+            relevant, values, _, broken, filtered = self.form.evaluate(answers)
             if not broken and not filtered:
                 break
-            answers |= {name: self._draw(name, attempt) for name in (*broken, *filtered)}
+            answers |= {name: self._draw(name, attempt) for name in broken}
+            for name in filtered:
+                offered = self.form.offered(self.form.nodes[name], Filled(answers, values, relevant, ()))
+                answers[name] = self._one([choice.code for choice in offered])
         return answers
 
     def climb(self, answers: Answers, filters: Iterable[str]) -> Answers:
@@ -97,13 +100,14 @@ class _People:
         if kind == "select_multiple" and attempt < 4:
             chosen = self.draws.getrandbits(len(codes) + 1)
             return " ".join([code for number, code in enumerate(codes) if chosen >> number & 1])
-        if codes:
-            return codes[int(self.draws.random() * len(codes))]
         if kind == "integer":
             return str(int(self.draws.random() * _DIGITS[min(attempt, 2)]))
         if kind == "text":  # longer and less alike than anything that is typed
             return "".join(chr(self.draws.randrange(0xC0, 0x17F)) for _ in range(LONGEST_TEXT))
-        return _PLAIN.get(kind, "")
+        return self._one(codes) if codes else _PLAIN.get(kind, "")
+
+    def _one(self, codes: Sequence[str]) -> str:
+        return codes[int(self.draws.random() * len(codes))] if codes else ""
 
 
 def _together(node: Node) -> list[str]:

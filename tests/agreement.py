@@ -12,9 +12,10 @@ from importlib.resources import files
 from pathlib import Path
 from random import Random
 
-from form_material import walk, wishes
+from form_material import walk
 
 from screening_forms.engine import Engine
+from screening_forms.made_up import Inventor
 
 JAR = Path(str(files("pyxform"))) / "validators" / "odk_validate" / "bin" / "ODK_Validate.jar"
 PROGRAM = Path(__file__).parent / "java" / "FillAsCollect.java"
@@ -25,9 +26,14 @@ Nodes = dict[str, tuple[bool, str]]
 
 
 def interviews(engine: Engine, seed: str, count: int) -> list[Interview]:
-    """Draw interviews: the answers of one or two passes through the form each; the same seed, the same interviews."""
-    draws = Random(seed)
-    return [[wishes(engine, draws) for _ in range(1 + (number % 3 == 0))] for number in range(count)]
+    """Draw interviews: the answers of one or two passes through the form each; the same seed, the same interviews.
+
+    Where there are enough of them, every choice of every question that can be reached is given.
+    """
+    draws, inventor = Random(seed), Inventor(engine)
+    first = inventor.interviews(count, draws.randrange(2**32))
+    again = ([inventor.wishes(draws)] if number % 3 == 0 else [] for number in range(count))
+    return [[answers, *others] for answers, others in zip(first, again, strict=True)]
 
 
 def compile_java(folder: Path) -> Path | None:
@@ -40,26 +46,42 @@ def compile_java(folder: Path) -> Path | None:
 
 def in_java_rosa(classes: Path, xform: Path, drawn: Sequence[Interview]) -> list[Nodes]:
     """Fill the interviews in JavaRosa; each node: whether it is relevant, and its value; `#instance`: what is sent."""
-    return _fill(["java", "-cp", f"{JAR}{os.pathsep}{classes}", "FillAsCollect", str(xform)], drawn)
+    return _fill(_java_rosa(classes, xform), drawn)[0]
+
+
+def timed_in_java_rosa(
+    classes: Path, xform: Path, drawn: Sequence[Interview], *, rounds: int, timed: int
+) -> tuple[list[Nodes], dict[str, float]]:
+    """Do the same, and then some of the interviews many times again in the warm machine: median milliseconds of one.
+
+    `fill`: question by question, as Collect asks; `recompute`: with all answers there at once.
+    """
+    nodes, said = _fill([*_java_rosa(classes, xform), str(rounds), str(timed)], drawn)
+    lines = (line.split() for line in said.splitlines() if line.startswith(("fill ", "recompute ")))
+    return nodes, {name: float(milliseconds) for name, milliseconds in lines}
 
 
 def in_web_forms(node: Path, xform: Path, drawn: Sequence[Interview]) -> list[Nodes]:
     """Fill the interviews in ODK Web Forms' engine, under Node; each node: whether it is relevant, and its value."""
-    return _fill([str(node), str(WEB / "agreement" / "fill_as_web_forms.js"), str(xform)], drawn)
+    return _fill([str(node), str(WEB / "agreement" / "fill_as_web_forms.js"), str(xform)], drawn)[0]
 
 
-def _fill(command: Sequence[str], drawn: Sequence[Interview]) -> list[Nodes]:
+def _java_rosa(classes: Path, xform: Path) -> list[str]:
+    return ["java", "-cp", f"{JAR}{os.pathsep}{classes}", "FillAsCollect", str(xform)]
+
+
+def _fill(command: Sequence[str], drawn: Sequence[Interview]) -> tuple[list[Nodes], str]:
     lines = [
         "\t".join([str(number), *(f"{name}={answer}" for name, answer in answers.items())])
         for number, passes in enumerate(drawn)
         for answers in passes
     ]
-    printed = subprocess.run(command, input="\n".join(lines), capture_output=True, text=True, check=True).stdout
+    done = subprocess.run(command, input="\n".join(lines), capture_output=True, text=True, check=True)
     filled: list[Nodes] = [{} for _ in drawn]
-    for line in printed.splitlines():
+    for line in done.stdout.splitlines():
         number, name, relevant, value = line.split("\t")
         filled[int(number)][name] = relevant == "1", value
-    return filled
+    return filled, done.stderr
 
 
 def differences(engine: Engine, passes: Interview, theirs: Nodes) -> list[str]:

@@ -49,14 +49,15 @@ def measure(quick: bool, say: Callable[[str], None]) -> Iterator[Figure]:
             yield from bench_storm.storm(site, material, quick)
     say("sealing, verifying, opening")
     yield from bench_forms.sealing(material, quick)
-    say("compiling")
-    yield bench_forms.compiling(material, quick)
+    say("compiling and checking")
+    yield from bench_forms.compiling(quick)
+    say("telling what a new version changes")
+    yield bench_forms.impacts(material, quick)
     with tempfile.TemporaryDirectory(prefix="chaski-bench-") as folder:
         java = compile_java(Path(folder))
-        say("scoring, here and in JavaRosa")
-        yield from bench_forms.scoring(material, java, quick)
-        say("filling drawn interviews in the engines of ODK Collect and of ODK Web Forms")
-        yield from bench_agreement.agreement(material, java, node.with_modules(), quick)
+        say("filling the same interviews here and in the engines of ODK Collect and of ODK Web Forms")
+        counts = (2, 1) if quick else bench_agreement.COUNTS
+        yield from bench_agreement.agreement(java, node.with_modules(), counts)
 
 
 def table(figures: list[Figure]) -> Table:

@@ -1,36 +1,106 @@
-"""What `make bench` compares with other engines: many drawn interviews, every node of each; none may differ."""
+"""Every form of the catalogue in three engines: the same interviews, node by node, and how long ours and JavaRosa take.
+
+`make bench` takes the figures; `make agreement` runs this file alone and says a line per form. None may differ.
+"""
 
 from __future__ import annotations
 
+import argparse
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
-from agreement import Interview, Nodes, differences, in_java_rosa, in_web_forms, interviews
-from bench_figure import Figure
-from bench_forms import Material
+import node as node_js
+from agreement import Interview, Nodes, compile_java, differences, in_web_forms, interviews, timed_in_java_rosa
+from bench_figure import Figure, median_ms
+from form_material import CATALOGUE_FORMS, compiled, walk
+
+from screening_forms import engine
+from screening_forms.engine import Engine
+
+COUNTS = (500, 100)
+"""Interviews in JavaRosa and in ODK Web Forms."""
+
+TIMES = 20
+"""How many times as long as ours JavaRosa's scoring takes, at least."""
+
+_TIMED, _ROUNDS = 20, 10
 
 
-def agreement(material: Material, java: Path | None, node: Path, quick: bool) -> list[Figure]:
-    """Count the interviews in which JavaRosa (of 1,000) or ODK Web Forms' engine (of 100) sees any node otherwise."""
-    drawn = interviews(material.scorer, "bench", 1 if quick else 1000)
-    some = drawn[: 1 if quick else 100]
+@dataclass(frozen=True)
+class Drawn:
+    """A form of the catalogue, loaded and as a file for the others, and the interviews that it is filled with."""
+
+    name: str
+    engine: Engine
+    xform: Path
+    interviews: Sequence[Interview]
+
+
+def agreement(java: Path | None, node: Path, counts: tuple[int, int] = COUNTS) -> Iterator[Figure]:
+    """Count the interviews of each form in which another engine sees any node otherwise, and time JavaRosa and ours."""
     with tempfile.TemporaryDirectory(prefix="chaski-bench-") as folder:
-        xform = Path(folder) / "form.xml"
-        xform.write_text(material.form.xform, encoding="utf-8")
-        return [
-            _figure(material, "javarosa", "JavaRosa", drawn, in_java_rosa(java, xform, drawn) if java else None),
-            _figure(material, "web_forms", "ODK Web Forms", some, in_web_forms(node, xform, some)),
-        ]
+        forms = [_draw(name, Path(folder), counts[0]) for name in CATALOGUE_FORMS]
+        for form in forms:
+            yield from _java_rosa(form, java)
+        # One process each, as JavaScript has: two forms at a time, the longest first.
+        with ThreadPoolExecutor(2) as pool:
+            first = sorted(forms, key=lambda form: -len(form.engine.nodes))
+            filled = list(pool.map(lambda form: in_web_forms(node, form.xform, form.interviews[: counts[1]]), first))
+        for form, theirs in zip(first, filled, strict=True):
+            yield _differing(form, "web_forms", "ODK Web Forms", theirs)
 
 
-def _figure(
-    material: Material, name: str, engine: str, drawn: Sequence[Interview], theirs: Sequence[Nodes] | None
-) -> Figure:
-    about = f"interviews of {len(drawn):,} that {engine} sees otherwise"
-    if theirs is None:
-        return Figure(f"agreement.{name}", about, None, "", 0, None, "no JDK")
-    pairs = zip(drawn, theirs, strict=True)
-    differing = sum(bool(differences(material.scorer, passes, nodes)) for passes, nodes in pairs)
-    nodes = sum(map(len, theirs))
-    return Figure(f"agreement.{name}", about, differing, "", 0, None, f"{nodes:,} nodes compared")
+def _draw(name: str, folder: Path, count: int) -> Drawn:
+    xform = compiled(name).xform
+    (folder / f"{name}.xml").write_text(xform, encoding="utf-8")
+    scorer = engine.load(xform)
+    return Drawn(name, scorer, folder / f"{name}.xml", interviews(scorer, f"bench {name}", count))
+
+
+def _java_rosa(form: Drawn, java: Path | None) -> Iterator[Figure]:
+    answered = [walk(form.engine, passes).answers for passes in form.interviews[:_TIMED]]
+    ours = median_ms(form.engine.run, answered, _ROUNDS * len(answered))
+    about = f"score one screening of {form.name}"
+    if java is None:
+        yield Figure(f"score.{form.name}", about, ours, "ms", limit_is="no JDK")
+        return
+    theirs, took = timed_in_java_rosa(java, form.xform, form.interviews, rounds=_ROUNDS, timed=_TIMED)
+    yield _differing(form, "javarosa", "JavaRosa", theirs)
+    least, walked = took["recompute"] / TIMES, took["fill"]
+    yield Figure(f"score.{form.name}", about, ours, "ms", least, took["recompute"], "JavaRosa, answers all there")
+    yield Figure(f"score_walk.{form.name}", about, ours, "ms", None, walked, "JavaRosa, question by question")
+
+
+def _differing(form: Drawn, name: str, other: str, theirs: Sequence[Nodes]) -> Figure:
+    about = f"{form.name}: of {len(theirs):,} interviews, those that {other} sees otherwise"
+    pairs = zip(form.interviews, theirs, strict=False)
+    differing = sum(bool(differences(form.engine, passes, nodes)) for passes, nodes in pairs)
+    nodes = f"{sum(map(len, theirs)):,} nodes compared"
+    return Figure(f"agreement.{form.name}.{name}", about, differing, "", 0, None, nodes)
+
+
+def _said(figures: Iterable[Figure]) -> Iterator[bool]:
+    for figure in figures:
+        taken = f" ({figure.value:.3g} ms, {figure.limit_is}: {figure.limit:.3g} ms)" if figure.limit else ""
+        found = taken or f": {figure.value:g}, {figure.limit_is}"
+        print(f"{figure.about}{found}", flush=True)
+        yield figure.missed and figure.name.startswith("agreement.")
+
+
+def main() -> int:
+    """Fill every form in three engines; 1 if an interview differs anywhere."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("counts", nargs="*", type=int, default=COUNTS, metavar="N", help="in JavaRosa, in web-forms")
+    counts = options.parse_args().counts
+    with tempfile.TemporaryDirectory(prefix="chaski-java-") as folder:
+        java = compile_java(Path(folder))
+        figures = agreement(java, node_js.with_modules(), (counts[0], counts[-1]))
+        return 1 if any(list(_said(figures))) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

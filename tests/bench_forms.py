@@ -1,32 +1,30 @@
-"""What `make bench` measures of forms and sealing, in this process: compiling, scoring, sealing, verifying, opening.
+"""What `make bench` measures of forms and sealing, in this process: compiling, checking, comparing, sealing,
+verifying, opening.
 
-Everything is done to the real questionnaire and the catalogue's answer files, with keys drawn for the run.
+Everything is done to the real questionnaires and the catalogue's answer files, with keys drawn for the run.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import tempfile
+import gc
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from agreement import JAR
 from bench_figure import Figure, median_ms
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from form_material import CATALOGUE_FORMS, compiled, workbook
 from pyxform.xls2xform import convert
 
-from screening_forms import engine
+from screening_forms import checks, engine, expressions
 from screening_forms.compile import OURS, compile_form
 from screening_forms.compiled import CompiledForm
 from screening_forms.engine import RESULTS, Engine, Filled
+from screening_forms.impact import impact
 from screening_forms.workbook import Workbook
-from server.cli.forms import read_package
 from server.cli.story import FORM, PEOPLE, answers
 from sync import bundle, envelope, opened, seal, trust
 from sync.envelope import Envelope
@@ -36,6 +34,7 @@ from sync.signed import Document
 from sync.tablet import route_of
 from sync.trust import Signer, Trust
 
+LEFT_OUT = "D5.02"
 WRAPPED_FOR: dict[str, Any] = {"keyring": "17-protection", "epoch": 1, "member_id": "coordinator"}
 TAKEN = date(2026, 11, 20)
 
@@ -88,64 +87,66 @@ class Keys:
 
 def prepare() -> Material:
     """Compile and load the questionnaire and fill it with the story's answers."""
-    form = compile_book(read_package(FORM).workbook)
+    form = compiled(FORM)
     scorer = engine.load(form.xform)
     given = [answers(person) for person in PEOPLE]
     return Material(form, Document(form.to_bytes()).sha256, scorer, given, [scorer.run(each) for each in given])
 
 
-def compile_book(book: Workbook) -> CompiledForm:
-    """Compile for training, without ODK Validate."""
+def compiling(quick: bool) -> Iterator[Figure]:
+    """Milliseconds of compiling each form of the catalogue, of checking and of loading the largest.
+
+    As in a process of its own: expressions are parsed anew, and what the bench itself holds is not looked through for
+    garbage. Each limit is what pyxform needs to convert the same survey in one language.
+    """
+    gc.collect()
+    gc.freeze()
+    rounds = 1 if quick else 5
+    for name in CATALOGUE_FORMS:
+        book = workbook(name)
+        value = median_ms(_compile, [book], rounds, time.process_time)
+        limit = median_ms(convert, [_tables(book)], rounds, time.process_time)
+        yield Figure(f"compile.{name}", f"compile {name}", value, "ms", 200, limit, "pyxform alone, one language")
+    largest = max(CATALOGUE_FORMS, key=lambda name: len(compiled(name).xform))
+    value = median_ms(_check, [workbook(largest)], rounds, time.process_time)
+    yield Figure("check", f"check the largest form, {largest}", value, "ms", 300)
+    value = median_ms(engine.load, [compiled(largest).xform], rounds, time.process_time)
+    yield Figure("load", f"load {largest} into the engine", value, "ms")
+    gc.unfreeze()
+
+
+def impacts(material: Material, quick: bool) -> Figure:
+    """Seconds of telling what a version that no longer looks for one indicator changes for made-up people."""
+    book, count = workbook(FORM), 100 if quick else 10_000
+    less = replace(book, indicators=tuple(row for row in book.indicators if row.get("code") != LEFT_OUT))
+    new = compile_form(less, channel="training", route_vocabulary=AUTHOR_FIELDS, run_cases=False)
+    start = time.perf_counter()
+    found = impact(material.form, new, count=count)
+    taken = time.perf_counter() - start
+    return Figure("impact", f"impact of a version on {found.made_up:,} made-up interviews", taken, "s", 30)
+
+
+def _compile(book: Workbook) -> CompiledForm:
+    expressions.read.cache_clear()
     return compile_form(book, channel="training", route_vocabulary=AUTHOR_FIELDS)
 
 
-def compiling(material: Material, quick: bool) -> Figure:
-    """Milliseconds from the workbook as read to the compiled form; the limit is pyxform's conversion of the survey."""
-    book = read_package(FORM).workbook
-    value = median_ms(compile_book, [book], 1 if quick else 4)
+def _check(book: Workbook) -> None:
+    expressions.read.cache_clear()
+    checks.check(book, AUTHOR_FIELDS)
+
+
+def _tables(book: Workbook) -> dict[str, Any]:
+    """What pyxform is given to convert: the author's sheets, and names that the compiler writes and the survey uses."""
     tables: dict[str, Any] = {
         "settings": [{name: book.settings[name] for name in ("form_id", "form_title", "version", "default_language")}],
         "survey": [{name: text for name, text in row.cells.items() if name not in OURS} for row in book.survey],
         "choices": [row.cells for row in book.choices],
     }
-    # The survey's conditions mention these, which the compiler writes.
     written = ("consent_policy", *RESULTS)
     tables["survey"] += [{"type": "calculate", "name": name, "calculation": "'x'"} for name in written]
     headers = {f"{name}_header": [dict.fromkeys(key for row in rows for key in row)] for name, rows in tables.items()}
-    limit = median_ms(lambda given: convert(given), [tables | headers], 1 if quick else 4)
-    return Figure("compile", "compile the questionnaire", value, "ms", None, limit, "pyxform alone, one language")
-
-
-def scoring(material: Material, java: Path | None, quick: bool) -> list[Figure]:
-    """Milliseconds of scoring one screening with the form loaded, and JavaRosa's on the same form and answers."""
-    value = median_ms(material.scorer.run, material.given, 50 if quick else 1000)
-    loading = median_ms(engine.load, [material.form.xform], 1 if quick else 5)
-    theirs = javarosa(material, java, 1 if quick else 40) if java else {}
-    limits = ("JavaRosa, answers all there", "JavaRosa, question by question") if theirs else ("no JDK", "no JDK")
-    return [
-        Figure("score", "score one screening, form loaded", value, "ms", 5, theirs.get("recompute"), limits[0]),
-        Figure("score_walk", "the same, beside Collect's way", value, "ms", None, theirs.get("fill"), limits[1]),
-        Figure("load", "load the form into the engine", loading, "ms"),
-    ]
-
-
-def javarosa(material: Material, java: Path, rounds: int) -> dict[str, float]:
-    """Median milliseconds of JavaRosa, timed inside a warm JVM; its outcomes must equal ours."""
-    with tempfile.TemporaryDirectory(prefix="chaski-bench-") as folder:
-        xform = Path(folder) / "form.xml"
-        xform.write_text(material.form.xform, encoding="utf-8")
-        command = ["java", "-cp", f"{JAR}{os.pathsep}{java}", "FillAsCollect", xform, str(rounds)]
-        lines = "\n".join(
-            "\t".join([str(number), *(f"{name}={text}" for name, text in filled.answers.items())])
-            for number, filled in enumerate(material.filled)
-        )
-        done = subprocess.run(command, input=lines, capture_output=True, text=True, check=True)
-    printed = (line.split("\t") for line in done.stdout.splitlines())
-    theirs = [value for _, node, _, value in printed if node == "outcome"]
-    if theirs != [filled.values["outcome"] for filled in material.filled]:
-        raise RuntimeError(f"JavaRosa comes to other outcomes: {theirs}")
-    timed = (line.split() for line in done.stderr.splitlines() if line.startswith(("fill ", "recompute ")))
-    return {name: float(milliseconds) for name, milliseconds in timed}
+    return tables | headers
 
 
 def sealing(material: Material, quick: bool) -> list[Figure]:

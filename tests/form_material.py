@@ -8,10 +8,9 @@ from random import Random
 from screening_forms.compile import compile_form
 from screening_forms.compiled import CompiledForm
 from screening_forms.engine import Engine, Filled
-from screening_forms.expressions import NO_ANSWERS
+from screening_forms.made_up import Inventor
 from screening_forms.shelf import CATALOGUE
 from screening_forms.workbook import Workbook, parse_markdown, read
-from screening_forms.xform import Node
 from sync.route import AUTHOR_FIELDS
 
 SMALL = """
@@ -145,37 +144,11 @@ def compiled(form: str, channel: str = "training") -> CompiledForm:
 
 
 def wishes(engine: Engine, draws: Random) -> dict[str, str]:
-    """What a person would answer to every question, were it asked, in answers that go together.
-
-    How much befell a person and how much she keeps to herself differ from interview to interview. Questions that open
-    others are mostly answered so that they do, or half of the interviews would be over at once.
-    """
-    befell, silence = draws.random(), draws.random() ** 3
-    answers = {node.name: _wish(node, draws, befell, silence) for node in engine.questions}
-    for _ in range(40):
-        answers |= {name: _wish(engine.nodes[name], draws, 0.1, silence) for name in engine.refused(answers)}
-    return {name: answer for name, answer in answers.items() if answer}
+    """What a person would answer to every question, were it asked, in answers that go together."""
+    return _inventor(engine).wishes(draws)
 
 
-def _wish(node: Node, draws: Random, befell: float, silence: float) -> str:
-    codes = list(node.choices)
-    openings = [code for code in codes if code in ("18_29", "30_59", "independent")]
-    unsaid = list(NO_ANSWERS) if node.choices.keys() >= set(NO_ANSWERS) else []
-    if unsaid and draws.random() < silence:
-        return draws.choice(unsaid)
-    if node.type == "select_multiple":
-        return " ".join(code for code in codes if code not in unsaid and draws.random() < befell / 2)
-    if node.name.startswith("peligro"):
-        return "yes" if draws.random() < 0.1 else "no"
-    if openings and draws.random() < 0.9:
-        return openings[0]
-    if codes[:2] == ["yes", "no"] and draws.random() < 0.95:
-        return "yes" if draws.random() < befell or not unsaid else "no"
-    if codes:
-        return draws.choice(codes)
-    if node.type == "integer":
-        return str(draws.choice((0, 5, 8, 12, 16, 900, 1130)))
-    return {"date": "2026-10-31", "acknowledge": "OK"}.get(node.type, "")
+_inventor = cache(Inventor)
 
 
 def walk(engine: Engine, passes: list[dict[str, str]]) -> Filled:

@@ -43,9 +43,9 @@ import org.javarosa.xform.util.XFormUtils;
  * {@code case TAB node TAB 1 or 0 (relevant) TAB value}, then the instance that Collect would send, as
  * {@code case TAB #instance TAB 1 TAB base64}.
  *
- * <p>With a second argument, a number of rounds, all cases are then done that many times again in the warm machine, and
- * standard error gets the median milliseconds a case, as {@code fill 12.3} for filling the form question by question
- * and {@code recompute 4.5} for computing a form anew whose answers are there already.
+ * <p>With two more arguments, numbers of rounds and of cases, the first so many cases are then done that many times
+ * again in the warm machine, and standard error gets the median milliseconds a case, as {@code fill 12.3} for filling
+ * the form question by question and {@code recompute 4.5} for computing a form anew whose answers are there already.
  */
 public final class FillAsCollect {
     private static final PrintStream OUT = new PrintStream(System.out, false, StandardCharsets.UTF_8);
@@ -61,8 +61,10 @@ public final class FillAsCollect {
             print(interview.getKey(), form.getMainInstance());
         }
         OUT.flush();
-        if (arguments.length > 1) {
-            time(form, pristine, cases.values(), Integer.parseInt(arguments[1]));
+        if (arguments.length > 2) {
+            List<List<Map<String, String>>> timed = new ArrayList<>(cases.values());
+            int count = Math.min(timed.size(), Integer.parseInt(arguments[2]));
+            time(form, pristine, timed.subList(0, count), Integer.parseInt(arguments[1]));
         }
     }
 
