@@ -118,8 +118,9 @@ class Engine:
 
     def _fill(self, texts: Mapping[str, str]) -> tuple[Filled, dict[str, str]]:
         relevant, values, missing, broken, filtered = self.evaluate(texts)
-        kept = {name: text for name, text in texts.items() if name in relevant}
-        return Filled(kept, values, relevant, tuple(missing)), self._why(broken, filtered)
+        if not relevant.issuperset(texts):
+            texts = {name: text for name, text in texts.items() if name in relevant}
+        return Filled(texts, values, relevant, tuple(missing)), self._why(broken, filtered)
 
     def _why(self, broken: Sequence[str], filtered: Sequence[str]) -> dict[str, str]:
         if not broken and not filtered:
