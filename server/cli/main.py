@@ -57,7 +57,7 @@ def main() -> None:
     """Chaski: offline-first, end-to-end encrypted screening and referral.
 
     \b
-    form authors    forms check | compile | score | assess | texts | sign | publish
+    form authors    forms check | try | diff | impact | translations | draft | sign | publish ...
     inspectors      device enrol | pull | screen | sync | status
     coordinators    desk queue | claim | open | accept | close | work | examine | decide
     registrars      device list | approve | revoke | wipe
