@@ -37,7 +37,7 @@ class Verb:
 
 
 VERBS: dict[str, Verb] = {
-    "rows": Verb("screening_forms.odk_validate:asked", 20),
+    "rows": Verb("screening_forms.odk_rows:asked", 20),
     "draft": Verb("screening_forms.drafts:draft", 20),
     "difference": Verb("screening_forms.drafts:difference", 20),
     "impact": Verb("screening_forms.drafts:weigh", 60),

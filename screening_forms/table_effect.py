@@ -16,7 +16,8 @@ from screening_forms.errors import FormError, FormProblem
 from screening_forms.impact import Impact, Progress, cases_of, impact
 from screening_forms.package import Package
 from screening_forms.subject import RouteVocabulary
-from screening_forms.succession import KINDS, family
+from screening_forms.succession import KINDS
+from screening_forms.tables import family
 
 
 @dataclass(frozen=True)

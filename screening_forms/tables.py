@@ -5,11 +5,14 @@ Called by indicators and policy; it knows columns and line numbers, never what a
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from screening_forms.errors import FormError, FormProblem
 
+NAME = re.compile(r"([a-z][a-z0-9_]*?)_([12][0-9]{3})(?:_([1-9][0-9]{0,2}))?")
+"""Family, year and number: pe_adult_2026_2."""
 NumberedRow = tuple[int, dict[str, str]]
 
 
@@ -64,3 +67,9 @@ class Kind:
             advice_es=advice_es,
             advice_en=advice_en,
         )
+
+
+def family(name: str) -> str:
+    """The part of a table's name that all its versions have: pe_adult_2026_1 -> pe_adult; blank for no such name."""
+    found = NAME.fullmatch(name)
+    return found[1] if found else ""

@@ -8,7 +8,7 @@ import pytest
 from form_material import CATALOGUE_FORMS, SMALL, compiled, workbook
 from pyxform.xls2xform import convert
 
-from screening_forms import apart, odk_validate
+from screening_forms import apart, odk_rows, odk_validate
 from screening_forms.workbook import parse_markdown
 
 FORM = """
@@ -32,13 +32,13 @@ def told(form: str, old: str = "", new: str = "") -> Told:
     """What ODK Validate says of what pyxform alone makes of a form; our own checks do not look at it."""
     xform = str(convert(form.encode(), file_type=".md").xform)
     assert xform.count(old)
-    rows = odk_validate.rows(parse_markdown(form))
+    rows = odk_rows.rows(parse_markdown(form))
     return [(p.sheet, p.row, p.code) for p in odk_validate.validate(xform.replace(old, new, 1), rows)]
 
 
 @pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
 def test_odk_accepts_every_form_of_the_catalogue(form: str) -> None:
-    assert odk_validate.validate(compiled(form).xform, odk_validate.rows(workbook(form))) == []
+    assert odk_validate.validate(compiled(form).xform, odk_rows.rows(workbook(form))) == []
 
 
 @pytest.mark.parametrize(

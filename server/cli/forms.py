@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from screening_forms import checks, engine, indicators, odk_validate, package, reasons, scoring, spreadsheet
+from screening_forms import checks, engine, indicators, odk_rows, odk_validate, package, reasons, scoring, spreadsheet
 from screening_forms.compile import compile_form, examine
 from screening_forms.compiled import CHANNELS, CompiledForm
 from screening_forms.errors import FormError, FormProblem
@@ -126,7 +126,7 @@ def _problems(found: Package, channel: str, odk: bool) -> list[FormProblem]:
     problems, form = examine(book, channel=channel, route_vocabulary=vocabulary, shelf=found.shelf)
     if odk and form is not None:
         with busy("Asking ODK Validate ..."):
-            problems += odk_validate.validate(form.xform, odk_validate.rows(book))
+            problems += odk_validate.validate(form.xform, odk_rows.rows(book))
     return problems
 
 

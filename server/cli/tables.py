@@ -11,6 +11,7 @@ from rich.console import Console
 from screening_forms import succession, table_effect
 from screening_forms.errors import FormError
 from screening_forms.shelf import CATALOGUE, SHIPPED
+from screening_forms.tables import family
 from server.cli.comparing import count_option, write_changes, write_impact
 from server.cli.forms import read_package
 from server.cli.sides import bar
@@ -98,6 +99,6 @@ def effect(file: Path, kind: str, forms: tuple[str, ...], count: int, as_json: b
             write_changes(console, each.changes)
             write_impact(console, each.impact)
         if not found:
-            console.print(f"No form here uses {succession.family(file.stem)}.")
+            console.print(f"No form here uses {family(file.stem)}.")
 
     show([each.as_dict() for each in found], as_json, write)

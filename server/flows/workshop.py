@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from screening_forms import apart, odk_validate, succession
+from screening_forms import apart, odk_validate, tables
 from screening_forms.errors import FormError
 from server.problems import Problem
 from sync import route
@@ -95,7 +95,7 @@ def _asked(verb: str, content: bytes, options: Mapping[str, Any], progress: Prog
 
 def family(name: str) -> str:
     """Return what all versions of a table have in their names; blank for a name that is none of a table's."""
-    return succession.family(name)
+    return tables.family(name)
 
 
 def vocabulary() -> dict[str, Any]:
