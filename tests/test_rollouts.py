@@ -266,6 +266,15 @@ def test_the_only_version_of_a_form_is_left_to_a_person_so_that_nobody_is_withou
     assert told(field) == ["otra bundle.unusable"]
 
 
+def test_a_ring_with_tablets_that_have_nothing_below_is_left_to_a_person_too(field: Field) -> None:
+    publish(field, "1", Ring(regions=("21",)))
+    second = publish(field, "2")
+    refuse(field, second.sha, *(field.tablet() for _ in range(3)))
+    assert watch(field) == 0
+    assert chosen(field, "17") == second.sha
+    assert told(field) == ["otra bundle.unusable"]
+
+
 def test_what_was_refused_before_a_person_resumed_or_a_week_ago_halts_nothing(field: Field) -> None:
     publish(field, "1")
     second = publish(field, "2")

@@ -317,14 +317,21 @@ def _begin_due(w: Connection, keys: ServerKeys, rollout: Rollout, now: int) -> i
 
 
 def _halt_failing(w: Connection, keys: ServerKeys, rollout: Rollout, now: int) -> int:
-    """Halt a ring whose tablets have something to fall back on; a form's only version a person has to judge."""
+    """Halt a ring if each of its tablets has a version to fall back on; a form's only one a person has to judge."""
     codes = sorted({each.code for each in _against(w, rollout, now)})
     _tell(w, rollout, " ".join(codes), now)
-    below = [each for each in rollouts.every(w, ("live",), form=rollout.form) if each.id < rollout.id]
-    if not below:
+    if not _all_fall_back(w, rollout):
         return 0
     _halt(w, keys, rollout, reason=" ".join(codes), actor=SERVER, now=now)
     return 1
+
+
+def _all_fall_back(c: Connection, rollout: Rollout) -> bool:
+    """Whether no tablet of a ring would be without the form if that ring were not."""
+    others = entries(each for each in rollouts.every(c, ("live",), form=rollout.form) if each.id != rollout.id)
+    below, entry = others.get(rollout.form, ()), _entry(rollout)
+    tablets = [(each.dev, each.region) for each in devices.every(c) if each.state == "certified"]
+    return all(any(other.takes(*each) for other in below) for each in tablets if entry.takes(*each))
 
 
 def _tell(w: Connection, rollout: Rollout, codes: str, now: int) -> None:
