@@ -70,3 +70,11 @@ def test_every_link_into_the_project_leads_somewhere() -> None:
 
 def test_the_readme_is_finished() -> None:
     assert not re.search(r"@[A-Z]+@|TODO", README)
+
+
+def test_the_map_of_the_forms_names_every_module() -> None:
+    folder = ROOT / "screening_forms"
+    words = set(re.findall(r"\w+", (folder / "__init__.py").read_text(encoding="utf-8")))
+    named = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    missing = {name for name in named if name not in words and f"{name.rsplit('_', 1)[0]}_" not in words}
+    assert not missing
