@@ -18,6 +18,7 @@ from screening_forms import calculates, cases, checks, engine, padding, places, 
 from screening_forms.compiled import CompiledForm
 from screening_forms.engine import Engine
 from screening_forms.errors import FormError, FormProblem
+from screening_forms.garbage import uncollected
 from screening_forms.languages import LANGUAGES, SOURCE
 from screening_forms.screen import Screen
 from screening_forms.shelf import SHIPPED, Shelf
@@ -67,6 +68,7 @@ def examine(
         return [*problems, *error.problems], None
 
 
+@uncollected()
 def _compiled(workbook: Workbook, channel: str, shelf: Shelf, run_cases: bool) -> CompiledForm:
     settings = workbook.settings
     indicator_set = shelf.indicator_set(settings["indicator_set"])

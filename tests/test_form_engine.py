@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import zlib
 from collections.abc import Iterator
 from random import Random
@@ -254,3 +255,16 @@ def test_the_padding_covers_the_interview_that_one_way_of_thousands_leads_to() -
         answers[f"room{n}"] = " ".join(code for code in places if draws.random() < 0.5)
     sealed = filler.instance(filler.fit(ADULT | answers))
     assert 1024 < len(zlib.compress(sealed, 9)) + 4 <= form.bucket
+
+
+def test_loading_a_form_leaves_the_search_for_garbage_as_it_was() -> None:
+    engine.load(compiled("small").xform)
+    with pytest.raises(FormError):
+        engine.load("no form")
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        engine.load(compiled("small").xform)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
