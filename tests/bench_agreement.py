@@ -63,7 +63,7 @@ def _draw(name: str, folder: Path, count: int) -> Drawn:
 
 def _java_rosa(form: Drawn, java: Path | None) -> Iterator[Figure]:
     answered = [walk(form.engine, passes).answers for passes in form.interviews[:_TIMED]]
-    ours = median_ms(form.engine.run, answered, _ROUNDS * len(answered))
+    ours = median_ms(form.engine.run, answered, 10 * _ROUNDS * len(answered))
     about = f"score one screening of {form.name}"
     if java is None:
         yield Figure(f"score.{form.name}", about, ours, "ms", limit_is="no JDK")
