@@ -21,7 +21,7 @@ $(WEB_READY): $(WEB)/package-lock.json | $(READY)
 	@$(BIN)/python tests/node.py npm --prefix $(WEB) ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
-.PHONY: torture run demo demo-sabotage test lint format bench fuzz clean help
+.PHONY: agreement torture run demo demo-sabotage test lint format bench fuzz clean help
 
 run: $(READY)  ## Set up, tell the story once on a live server, serve until Ctrl-C
 	@$(BIN)/chaski demo --keep var
@@ -52,6 +52,10 @@ torture: $(READY)  ## Kill server and tablets at random moments (KILLS=200 SEED=
 
 bench: $(READY) $(WEB_READY)  ## Speed and sizes beside limits of the same run (ARGS=--json)
 	@$(BIN)/python tests/bench.py $(ARGS)
+
+COUNTS ?= 500 100
+agreement: $(READY) $(WEB_READY)  ## Fill every form in three engines and compare each node (COUNTS="500 100")
+	@$(BIN)/python tests/bench_agreement.py $(COUNTS)
 
 SECONDS ?= 60
 fuzz: $(READY)  ## Look for bytes that break a reader or a door (SECONDS=60, ARGS="--seed 7 --only trust"); exit 1 on a find
