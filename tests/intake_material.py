@@ -9,14 +9,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import pytest
 from conftest import FOUNDED, World
+from flask import Flask
 from vector_material import PROVINCE_ROUTE
 
 from server.api.door import Parts
-from server.app import Server, open_parts
+from server.app import Server, open_parts, people_app
 from server.flows import enrolment, exchange, publishing, rollouts
 from server.flows.intake import Rulebook
 from server.flows.rollouts import Ring
@@ -56,6 +58,11 @@ class Field:
     form_sha: str
     now: int = FOUNDED
     port: int = 0
+
+    @cached_property
+    def people(self) -> Flask:
+        """The people's door of this server; each person has a client of her own."""
+        return people_app(self.parts)
 
     def tablet(self, *, certified: bool = True) -> Tablet:
         """Enrol a new tablet."""

@@ -12,7 +12,6 @@ from flask.testing import FlaskClient
 from intake_material import ROUTE, Field, served
 from werkzeug.test import TestResponse
 
-from server.app import people_app
 from server.store import audit
 from sync import bundle, enrolment, envelope, seal
 from sync.encoding import b64u, unb64u
@@ -61,7 +60,7 @@ class Client:
 
 
 def client(field: Field, login: str) -> Client:
-    return Client(people_app(field.parts).test_client(), field.world, login)
+    return Client(field.people.test_client(), field.world, login)
 
 
 def screened(field: Field, *, mode: str = "field", to: str = "17-protection") -> bytes:
@@ -213,7 +212,7 @@ def test_training_is_seen_in_the_training_view_only(field: Field) -> None:
 
 
 def test_nothing_but_signing_in_works_without_a_session_and_no_guess_tells_more(field: Field) -> None:
-    http = people_app(field.parts).test_client()
+    http = field.people.test_client()
     for path in ("/v1/me", "/v1/queues", "/v1/trust", "/v1/audit", "/v1/devices", "/v1/statistics"):
         assert code(http.get(path)) == (401, "session.missing")
     wrong = {"login": "autora", "auth": b64u(b"\0" * 32)}
@@ -237,7 +236,7 @@ def test_a_request_that_another_page_could_have_sent_is_refused(field: Field) ->
 
 
 def test_signing_in_takes_no_session_that_somebody_else_prepared(field: Field) -> None:
-    http = people_app(field.parts).test_client()
+    http = field.people.test_client()
     http.set_cookie("chaski_session", "prepared")
     coordinator = Client(http, field.world, "proteccion-17")
     cookie = coordinator.signed_in.headers["Set-Cookie"]
@@ -310,7 +309,7 @@ def test_a_form_is_published_over_http_and_its_bytes_come_back(field: Field) -> 
 
 
 def test_the_api_describes_itself(field: Field) -> None:
-    described: Any = people_app(field.parts).test_client().get("/openapi.json").json
+    described: Any = field.people.test_client().get("/openapi.json").json
     assert {"/v1/session", "/v1/queues", "/v1/publications", "/v1/referrals/{referral_id}/envelope"} <= set(
         described["paths"]
     )

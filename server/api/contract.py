@@ -9,6 +9,7 @@ import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata, resources
 from typing import Any, TypeVar
 
@@ -89,9 +90,9 @@ def takes(media_type: str, *headers: str) -> Callable[[Endpoint], Endpoint]:
 # The document
 
 
-def publish(app: Flask, *blueprints: Blueprint, title: str, guard: str = "") -> Document:
-    """Put blueprints on a door, and its document at /openapi.json; return it. `guard`: a header without which nothing
-    is changed."""
+def publish(app: Flask, *blueprints: Blueprint, title: str, guard: str = "") -> Callable[[], Document]:
+    """Put blueprints on a door, and its document at /openapi.json; return what writes it, when it is first asked for:
+    no server waits for it to start. `guard`: a header without which nothing is changed."""
     app.config.update(
         API_TITLE=title, API_VERSION=metadata.version("chaski"), OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX=None
     )
@@ -100,11 +101,15 @@ def publish(app: Flask, *blueprints: Blueprint, title: str, guard: str = "") -> 
         api.register_blueprint(each)
     # Api brings its own error bodies; both doors answer with problem documents.
     problems.install(app)
-    document = _complete(api.spec.to_dict(), guard)
+
+    @cache
+    def document() -> Document:
+        # A copy, for two threads may be the first to ask.
+        return _complete(deepcopy(api.spec.to_dict()), guard)
 
     def openapi() -> Response:
         """The OpenAPI document of this door."""
-        return jsonify(document)
+        return jsonify(document())
 
     app.add_url_rule("/openapi.json", view_func=openapi)
     return document

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable
+from functools import cache
 from http import HTTPStatus
 from importlib import resources
 from typing import Any
@@ -46,12 +48,12 @@ _POLICY = (
 )
 
 
-def install(app: Flask, document: Document) -> None:
-    """Put the page at the door's root."""
-    written = render(document)
+def install(app: Flask, document: Callable[[], Document]) -> None:
+    """Put the page at the door's root; it is written when it is first asked for."""
+    written = cache(lambda: render(document()))
 
     def page() -> Response:
-        return Response(written, mimetype="text/html", headers={"Content-Security-Policy": _POLICY})
+        return Response(written(), mimetype="text/html", headers={"Content-Security-Policy": _POLICY})
 
     app.add_url_rule("/", view_func=page)
 
