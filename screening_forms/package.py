@@ -90,6 +90,8 @@ def _unpacked(content: bytes) -> dict[str, bytes]:
             # A member never gives more than it announces, so this bounds what is unpacked.
             if len(members) > _MOST_FILES or sum(member.file_size for member in members) > _MOST_BYTES:
                 raise _unreadable("es demasiado grande", f"is larger than {_MOST_BYTES >> 20} MiB")
+            if len({member.filename for member in members}) < len(members):  # Which one is meant, readers disagree.
+                raise _unreadable("tiene dos archivos con el mismo nombre", "holds two files of the same name")
             return {member.filename: archive.read(member) for member in members}
     except FormError:
         raise

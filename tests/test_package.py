@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -69,6 +70,15 @@ def test_a_package_that_is_none_is_refused_with_what_is_wrong(content: bytes) ->
         package.read(content)
     (problem,) = refused.value.problems
     assert problem.code == "package.unreadable"
+
+
+def test_of_two_forms_under_one_name_none_is_taken() -> None:
+    packed = io.BytesIO()
+    with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("form.md", FORM.read_bytes())
+        archive.writestr("form.md", FORM.read_bytes())
+    with pytest.raises(FormError, match="mismo nombre"):
+        package.read(packed.getvalue())
 
 
 def test_a_zip_bomb_is_not_unpacked() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from server.flows.tasks import MOST_KEPT, MOST_WAITING, Progress, Task, Tasks
+from server.flows.tasks import MOST_EACH, MOST_KEPT, MOST_WAITING, Progress, Task, Tasks
 from server.problems import Problem
 
 
@@ -68,9 +68,29 @@ def test_nobody_sees_anothers_task_and_an_old_one_has_to_be_asked_for_again(task
         tasks.look(first.id, "ana")
 
 
+def test_results_are_kept_until_there_are_too_many_of_them(tasks: Tasks) -> None:
+    made: list[Task] = []
+    for _ in range(MOST_KEPT):
+        made.append(over(tasks, tasks.start("ana", lambda progress: 1)))
+    assert [over(tasks, each).result for each in made] == [1] * MOST_KEPT
+
+
+def test_nobody_takes_the_places_of_others(tasks: Tasks) -> None:
+    go_on = threading.Event()
+    waiting = [tasks.start("ana", lambda progress: go_on.wait(10)) for _ in range(MOST_EACH)]
+    with pytest.raises(Problem, match=r"task\.too_many"):
+        tasks.start("ana", lambda progress: 1)
+    bea = tasks.start("bea", lambda progress: 1)
+    go_on.set()
+    for task in (*waiting, bea):
+        over(tasks, task)
+    assert over(tasks, tasks.start("ana", lambda progress: 1)).result == 1
+
+
 def test_more_than_can_be_done_soon_is_refused(tasks: Tasks) -> None:
     go_on = threading.Event()
-    waiting: list[Any] = [tasks.start("ana", lambda progress: go_on.wait(10)) for _ in range(MOST_WAITING)]
+    people = [f"person {number // MOST_EACH}" for number in range(MOST_WAITING)]
+    waiting: list[Any] = [tasks.start(each, lambda progress: go_on.wait(10)) for each in people]
     with pytest.raises(Problem, match=r"task\.too_many"):
         tasks.start("bea", lambda progress: 1)
     go_on.set()

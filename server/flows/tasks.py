@@ -13,7 +13,7 @@ from typing import Any
 from server.problems import Problem
 
 WORKERS = 2
-MOST_WAITING, MOST_KEPT = 16, 64
+MOST_WAITING, MOST_EACH, MOST_KEPT = 16, 2, 64
 Progress = Callable[[int, int], None]
 
 
@@ -47,13 +47,18 @@ class Tasks:
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="task")
 
     def start(self, owner: str, work: Callable[[Progress], Any]) -> Task:
-        """Have work done that is told where to report its progress. Problem `task.too_many` when enough waits."""
+        """Have work done that is told where to report its progress.
+
+        Problem `task.too_many` when enough waits, of everybody's or of hers: nobody takes the others' places.
+        """
         task = Task(secrets.token_hex(8), owner)
         with self._lock:
-            if sum(not each.is_over for each in self._kept.values()) >= MOST_WAITING:
+            waiting = [each.owner for each in self._kept.values() if not each.is_over]
+            if len(waiting) >= MOST_WAITING or waiting.count(owner) >= MOST_EACH:
                 raise Problem("task.too_many")
-            for over in [each.id for each in self._kept.values() if each.is_over][: len(self._kept) - MOST_KEPT + 1]:
-                del self._kept[over]
+            over = [each.id for each in self._kept.values() if each.is_over]
+            for id_ in over[: max(0, len(self._kept) - MOST_KEPT + 1)]:
+                del self._kept[id_]
             self._kept[task.id] = task
         self._pool.submit(self._run, task.id, work)
         return task
