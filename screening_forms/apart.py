@@ -39,6 +39,7 @@ class Verb:
 VERBS: dict[str, Verb] = {
     "rows": Verb("screening_forms.odk_rows:asked", 20),
     "draft": Verb("screening_forms.drafts:draft", 20),
+    "carried": Verb("screening_forms.drafts:carried", 20),
     "difference": Verb("screening_forms.drafts:difference", 20),
     "impact": Verb("screening_forms.drafts:weigh", 60),
     "table": Verb("screening_forms.table_uploads:table", 20),
@@ -47,6 +48,7 @@ VERBS: dict[str, Verb] = {
 }
 
 _MOST_BYTES = 256 * 2**20
+_BYTES, _MARK = "base64", "'"
 _LENGTH = struct.Struct(">I")
 _SLOWEST = 3
 """How many seconds of the clock a verb may take for each second of its processor time: the machine has other work."""
@@ -147,8 +149,8 @@ def read(stream: IO[bytes]) -> bytes:
 
 
 def to_json(value: Any) -> bytes:
-    """Write JSON in which bytes are objects with one member."""
-    return json.dumps(value, default=_packed).encode()
+    """Write JSON in which bytes are objects with the one member `base64`; members that are called so get a mark."""
+    return json.dumps(_packed(value)).encode()
 
 
 def from_json(text: bytes) -> Any:
@@ -156,11 +158,20 @@ def from_json(text: bytes) -> Any:
     return json.loads(text, object_hook=_unpacked)
 
 
-def _packed(value: object) -> dict[str, str]:
-    if not isinstance(value, bytes):
-        raise TypeError(f"{type(value)} is no part of an answer")
-    return {"base64": base64.b64encode(value).decode()}
+def _packed(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return {_BYTES: base64.b64encode(value).decode()}
+    if isinstance(value, dict):
+        return {name + _MARK if _is_marked(name) else name: _packed(each) for name, each in value.items()}
+    return [_packed(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def _unpacked(found: dict[str, Any]) -> Any:
-    return base64.b64decode(found["base64"]) if found.keys() == {"base64"} else found
+    if found.keys() == {_BYTES}:
+        return base64.b64decode(found[_BYTES])
+    return {name.removesuffix(_MARK) if _is_marked(name) else name: each for name, each in found.items()}
+
+
+def _is_marked(name: object) -> bool:
+    """Whether a member is called like the one of bytes, apart from marks: questions may have any name."""
+    return isinstance(name, str) and name.rstrip(_MARK) == _BYTES

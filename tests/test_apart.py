@@ -3,6 +3,9 @@ asked gets an answer or a problem with a code."""
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any
 
 import pytest
 from form_material import SMALL, compiled
+from hostile_verbs import read_memory
 
 from screening_forms import apart, package
 from screening_forms.apart import Verb, ask
@@ -72,6 +76,18 @@ def test_nothing_can_be_opened_there_neither_file_nor_socket_nor_program(hostile
     assert secret.read_text() == "of somebody else"
 
 
+def test_who_asked_is_out_of_reach_there_and_so_is_every_file_by_its_name(hostile: Hostile, tmp_path: Path) -> None:
+    """By root too: the memory that holds the server's keys, its signals and limits, its files' names and modes."""
+    file, secret = tmp_path / "chaski.db", ctypes.create_string_buffer(b"a key of the server")
+    file.write_text("of the server")
+    mode = file.stat().st_mode
+    asked = {"file": str(file), "asker": os.getpid(), "address": ctypes.addressof(secret)}
+    found = hostile("touch_things", **asked)
+    assert set(found.values()) == {f"PermissionError {errno.EPERM}"}, found
+    assert (file.read_text(), file.stat().st_mode) == ("of the server", mode)
+    assert read_memory(os.getpid(), ctypes.addressof(secret)) == b"a key of", "who is not kept away could"
+
+
 def test_no_variable_of_the_server_is_known_there(hostile: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHASKI_PASSPHRASE", "of the server")
     assert [name for name in hostile("environment") if name != "LC_CTYPE"] == []
@@ -83,6 +99,12 @@ def test_bytes_and_options_go_there_and_come_back_and_progress_is_told(hostile: 
     answer = hostile("echo", content, lambda done, of: told.append((done, of)), why="á", deep={"raw": b"\0"})
     assert answer == [content, {"why": "á", "deep": {"raw": b"\0"}}]
     assert told == [(0, 3), (1, 3), (2, 3)]
+
+
+@pytest.mark.parametrize("name", ["base64", "base64'", "base64''"])
+def test_a_question_may_have_the_name_that_bytes_have_between_the_two(hostile: Hostile, name: str) -> None:
+    answers = {name: "si", "deep": [{name: b"raw"}, {name: {name: "QUJD"}, "other": 1}]}
+    assert hostile("echo", answers=answers)[1] == {"answers": answers}
 
 
 @pytest.mark.parametrize("name", ["spin", "swallow"])
