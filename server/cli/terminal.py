@@ -12,14 +12,25 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.status import Status
 from rich.text import Text
 
 from screening_forms.errors import FormProblem
+from screening_forms.tables import UNSEEN
 
-console = Console(highlight=False)
-progress_console = Console(stderr=True, highlight=False)
+
+class PlainConsole(Console):
+    """A console on which a text that somebody else wrote is only seen: no sign in it is obeyed, nor passes unseen."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else UNSEEN.sub("\N{REPLACEMENT CHARACTER}", text), style, control)
+
+
+console = PlainConsole(highlight=False)
+progress_console = PlainConsole(stderr=True, highlight=False)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print data as JSON, for programs.")
 
@@ -104,7 +115,7 @@ def now_ms() -> int:
 
 def print_problems(problems: Sequence[FormProblem]) -> None:
     """Say every problem on standard error: where, which code, and what to do, in Spanish and English."""
-    console = Console(stderr=True, highlight=False)
+    console = PlainConsole(stderr=True, highlight=False)
     for problem in problems:
         place = problem.sheet + (f", row {problem.row}" if problem.row else "")
         place += f", {problem.column}" if problem.column else ""
