@@ -12,7 +12,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from server import keys
 from server.config import Config
 from server.db import Db
-from server.flows import backup, gaps, people, referrals, retention, rollouts, silence
+from server.flows import backup, gaps, halts, people, referrals, retention, silence
 from server.store import jobs as store
 from server.store.jobs import Run
 
@@ -66,7 +66,7 @@ def back_up(db: Db, config: Config, now: int) -> int:
 
 def watch_rollouts(db: Db, config: Config, now: int) -> int:
     """Begin rollouts whose time has come, and halt those that tablets cannot work with."""
-    return rollouts.watch(db, keys.load(config.keys), halt_after=config.halt_after, now=now)
+    return halts.watch(db, keys.load(config.keys), halt_after=config.halt_after, now=now)
 
 
 JOBS = (

@@ -23,6 +23,7 @@ from sync.signed import Document
 
 NOW = FOUNDED + 60_000
 FORM = {"form_id": "otra", "version": "7", "channel": "training"}
+OFFICES = {"author_key.1": ("autora", "author"), "reviewer_key.1": ("revisor", "reviewer")}
 
 
 def signed(field: Field, content: dict[str, Any] = FORM, *offices: tuple[str, str]) -> Document:
@@ -45,6 +46,19 @@ def test_a_form_signed_by_author_and_reviewer_is_in_the_next_manifest_as_its_exa
     assert publishing.form(field.parts.db, "otra", document.sha256) == document.to_bytes()
     last = audit.entries(field.parts.db.read(), subject=document.sha256)[-1]
     assert (last.action, last.detail["form"]) == ("form.published", "otra")
+
+
+def test_the_audit_says_by_which_keys_a_version_was_approved_elsewhere_also_somebodys_draft(field: Field) -> None:
+    drafted, unseen = signed(field), signed(field, {**FORM, "version": "8"})
+    with field.parts.db.write() as w:
+        versions.add(w, rollouts.described(drafted), state="draft", author="autora", at=NOW)
+    keys = {name: field.world.office(*office).kid for name, office in OFFICES.items()}
+    for document in (drafted, unseen):
+        publish(field, document)
+        publish(field, document, now=NOW + 1)
+        deeds = audit.entries(field.parts.db.read(), subject=document.sha256)
+        assert [each.action for each in deeds] == ["form.approved", "form.published", "form.published"]
+        assert (deeds[0].actor, {name: deeds[0].detail[name] for name in keys}) == ("tests", keys)
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,11 @@ from server.cli.story import _approve as approve
 from server.cli.terminal import now_ms
 from server.config import ConfigError
 from server.db import Db
-from server.flows import aside, backup, enrolment, publishing, restore
+from server.flows import aside, backup, enrolment, halts, publishing, restore
+from server.flows import rollouts as release
 from server.problems import Problem
+from server.store import rollouts, worklist
+from sync import bundle
 from sync import enrolment as joining
 from sync.keyfiles import save_secret
 from sync.keys import SigningKey
@@ -170,7 +173,7 @@ def test_a_server_that_lost_its_disk_comes_back_and_with_it_everything_that_was_
     assert len(stored) == len(set(stored))
     assert set(stored) == {*jtis, *second.jtis, *later}
     assert set(look(database, "SELECT outcome FROM envelopes")) == {"stored"}
-    assert look(database, "SELECT kind FROM work_items") == []
+    assert look(database, "SELECT kind FROM work_items") == ["rollout"], "the form went out just before the backup"
     assert look(database, "SELECT count(*) FROM referrals") == [len(stored)]
     assert look(database, "SELECT value FROM meta WHERE name = 'generation'") != lost
     assert look(database, "SELECT action FROM audit WHERE action LIKE 'd%.re%'") == [
@@ -296,6 +299,48 @@ def test_an_open_enrolment_code_ends_with_the_server_that_gave_it(
     restored(world, file, identity)
     with closing(Db(world.config.database)) as again, pytest.raises(Problem, match=r"enrolment\.code_expired"):
         enrolment.enrol(again, joining.request(code, SigningKey.generate()).to_bytes(), now=FOUNDED + DAY)
+
+
+def test_what_somebody_halted_after_the_backup_does_not_go_to_tablets_again_by_itself(
+    field: Field, world: World, identity: Path, shelf: Path
+) -> None:
+    db, keys = field.parts.db, field.parts.keys
+    former = rollouts.every(db.read())[0]  # Its form's only one: nothing is in its place.
+
+    def publish_other(version: str, now: int) -> str:
+        content = {"form_id": "otra", "version": version, "channel": "training"}
+        offices = [field.world.office(*each) for each in (("autora", "author"), ("revisor", "reviewer"))]
+        body = Document.of(content, bundle.TYP, *offices).to_bytes()
+        done = release.publish(db, keys, body, ring=release.Ring(), actor="tests", now=now)
+        return done.version.sha
+
+    long_ago = publish_other("1", FOUNDED - 30 * DAY)
+    lately = publish_other("2", FOUNDED)
+    version = rollouts.every(db.read(), form="otra")[0].version
+    release.plan(db, keys, version, ring=release.Ring(("21",)), starts=FOUNDED + 2 * DAY, actor="tests", now=FOUNDED)
+    file = backed_up(field, identity, shelf)
+    db.close()
+    lose(world.data)
+    restored(world, file, identity)
+    with closing(Db(world.config.database)) as again:
+        manifest = publishing.manifest_in_force(again.read())
+        assert manifest.choose("otra", "any", "17") == long_ago != lately
+        assert manifest.choose("prueba", "any", "17") == former.sha
+        stood = {each.id: (each.state, each.reason) for each in rollouts.every(again.read())}
+        assert stood == {
+            4: ("ended", "database.restored"),
+            3: ("halted", "database.restored"),
+            2: ("live", ""),
+            former.id: ("live", ""),
+        }
+        told = [(item.chain, item.reason) for item in worklist.waiting(again.read()) if item.kind == "rollout"]
+        assert sorted(told) == [
+            (str(former.id), "prueba database.restored"),
+            ("3", "otra database.restored"),
+            ("4", "otra database.restored"),
+        ]
+        halts.resume(again, keys, 3, actor="publicacion", now=FOUNDED + 2 * DAY)
+        assert publishing.manifest_in_force(again.read()).choose("otra", "any", "17") == lately
 
 
 @pytest.mark.parametrize("lie", [MAX_INTEGER, MAX_INTEGER - 1])

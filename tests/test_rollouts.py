@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,8 @@ from hypothesis import strategies as some
 from intake_material import Field, Tablet
 
 from server import jobs
-from server.flows import publishing, rollouts, worklist
+from server.db import Connection
+from server.flows import enrolment, halts, publishing, rollouts, worklist
 from server.flows.rollouts import MOVES, Ring, entries
 from server.problems import Problem
 from server.store import audit, people, versions
@@ -52,21 +54,21 @@ def chosen(field: Field, region: str = "17", dev: str = "any") -> str | None:
 
 
 def watch(field: Field, *, now: int = NOW, halt_after: int = 3) -> int:
-    return rollouts.watch(field.parts.db, field.parts.keys, halt_after=halt_after, now=now)
+    return halts.watch(field.parts.db, field.parts.keys, halt_after=halt_after, now=now)
 
 
 def refuse(field: Field, sha: str, *tablets: Tablet, now: int = NOW, code: str = "bundle.unusable") -> None:
     for tablet in tablets:
         with field.parts.db.write() as w:
-            rollouts.refused(w, tablet.key.kid, {sha: code}, now=now)
+            halts.refused(w, tablet.key.kid, {sha: code}, now=now)
 
 
 def halt(field: Field, id_: int) -> Rollout:
-    return rollouts.halt(field.parts.db, field.parts.keys, id_, reason=REASON, actor="publicacion", now=NOW)
+    return halts.halt(field.parts.db, field.parts.keys, id_, reason=REASON, actor="publicacion", now=NOW)
 
 
 def resume(field: Field, id_: int, *, now: int = NOW) -> Rollout:
-    return rollouts.resume(field.parts.db, field.parts.keys, id_, actor="publicacion", now=now)
+    return halts.resume(field.parts.db, field.parts.keys, id_, actor="publicacion", now=now)
 
 
 def widen(field: Field, id_: int, ring: Ring) -> Rollout:
@@ -96,7 +98,7 @@ def test_a_tablet_gets_the_newest_rollout_whose_ring_it_is_in(
         for number, ring in enumerate(((narrowed, None, share) for narrowed, share in made), 1)
     ][::-1]
     listed = entries(live).get("f", ())
-    expected = next((each.sha for each in live if rollouts._entry(each).takes(dev, region)), None)
+    expected = next((each.sha for each in live if rollouts.entry_of(each).takes(dev, region)), None)
     assert Manifest(1, {"f": listed}, (), "").choose("f", dev, region) == expected
     assert all(entry.regions or entry.share_permille for entry in listed[:-1]), "nothing stands below a whole ring"
 
@@ -146,6 +148,24 @@ def test_a_ring_of_one_region_widens_halts_goes_on_and_rolls_back(field: Field) 
     ]
 
 
+def test_the_audit_says_of_which_tablets_each_deed_was(field: Field) -> None:
+    tester = field.tablet().key.kid
+    first = publish(field, "1", Ring(regions=("21", "17"), share_permille=500))
+    widen(field, first.id, Ring(devices=(tester,)))
+    widen(field, first.id, Ring())
+    rings = ("region", "device", "share", "ring")
+    deeds = audit.entries(field.parts.db.read(), subject=first.sha)
+    assert [
+        (each.action, {name: value for name, value in each.detail.items() if name.startswith(rings)})
+        for each in deeds
+        if "rollout" in each.detail
+    ] == [
+        ("form.published", {"region.1": "21", "region.2": "17", "share_permille": 500}),
+        ("form.widened", {"device.1": tester}),
+        ("form.widened", {"ring": "all"}),
+    ]
+
+
 def test_named_tablets_get_a_version_before_everybody_else(field: Field) -> None:
     tester, other = field.tablet().key.kid, field.tablet().key.kid
     first = publish(field, "1")
@@ -181,6 +201,33 @@ def test_the_job_that_begins_rollouts_runs_every_minute(field: Field) -> None:
     planned = plan(field, first.version, starts=NOW + 1)
     assert (job.every, jobs.run(job, field.parts.db, field.parts.config, NOW + 1)) == (60, 1)
     assert rollouts.found(field.parts.db.read(), planned.id).state == "live"
+
+
+def test_two_watchers_at_once_begin_a_rollout_once_and_halt_it_once(
+    field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`chaski jobs run rollouts` works while the server does: each may see what the other is about to change."""
+    first = publish(field, "1")
+    second = publish(field, "2", Ring(regions=("21",)))
+    halt(field, second.id)
+    planned = plan(field, second.version, starts=NOW + DAY)
+    every, others = store.every, [NOW + DAY]
+
+    def seen(c: Connection, states: Collection[str] = store.STATES, *, form: str | None = None) -> list[Rollout]:
+        found = every(c, states, form=form)
+        if others and states == ("live",) and form is None:
+            assert watch(field, now=others.pop()) == 1
+        return found
+
+    monkeypatch.setattr(store, "every", seen)
+    assert watch(field, now=NOW + DAY) == 0
+    begun = rollouts.found(field.parts.db.read(), planned.id)
+    assert (begun.state, begun.reason, chosen(field)) == ("live", "", second.sha)
+    refuse(field, second.sha, *(field.tablet() for _ in range(3)), now=NOW + DAY)
+    others.append(NOW + DAY)
+    assert watch(field, now=NOW + DAY) == 0
+    assert chosen(field) == first.sha
+    assert actions(field)[-3:] == ["form.planned", "form.published", "form.halted"]
 
 
 def test_a_planned_rollout_can_be_called_off(field: Field) -> None:
@@ -258,6 +305,30 @@ def test_three_tablets_whose_screenings_are_rejected_halt_the_version_they_have(
     assert chosen(field) == first.sha
 
 
+def test_stolen_tablets_that_were_revoked_halt_nothing(field: Field) -> None:
+    field.now = NOW
+    publish(field, "1")
+    second = publish(field, "2")
+    stolen = [field.tablet() for _ in range(3)]
+    with field.parts.db.write() as w:
+        enrolment.revoke(w, [each.key.kid for each in stolen], actor="registro", now=NOW)
+    for tablet in stolen:
+        field.ask(
+            tablet, field.message(tablet, inventory={"otra": second.sha}, refused={second.sha: "bundle.unusable"})
+        )
+        field.push(tablet, b"no envelope")
+    assert watch(field) == 0
+    assert halts.standing(field.parts.db, second.id, now=NOW).refused == 0
+
+
+def test_a_tablet_does_not_say_itself_that_its_screenings_are_rejected(field: Field) -> None:
+    publish(field, "1")
+    second = publish(field, "2")
+    refuse(field, second.sha, *(field.tablet() for _ in range(3)), code="envelope.bad_signature")
+    assert watch(field) == 0
+    assert field.rows("select * from refusals") == []
+
+
 def test_the_only_version_of_a_form_is_left_to_a_person_so_that_nobody_is_without_questions(field: Field) -> None:
     only = publish(field, "1")
     refuse(field, only.sha, *(field.tablet() for _ in range(3)))
@@ -296,19 +367,43 @@ def test_a_refusal_of_what_nobody_published_is_not_kept(field: Field) -> None:
     assert field.rows("select * from refusals") == []
 
 
-def test_a_training_version_never_covers_the_field_version_of_tablets_that_are_not_named(field: Field) -> None:
-    with field.parts.db.write() as w:  # A demo publishes nothing for the field: put there as if it did.
+def for_the_field(field: Field, state: str, *, starts: int = NOW) -> Rollout:
+    """A field version on its way to everybody, put there as it is: a demo publishes nothing for the field."""
+    with field.parts.db.write() as w:
         real = Draft("otra", "1", "field", "f" * 64, "", "", b"{}\n", None)
         version = versions.add(w, real, state="published", author="autora", at=NOW)
         everybody = {"regions": None, "devices": None, "share_permille": None}
-        store.move(w, store.add(w, version, **everybody, starts=NOW, at=NOW, by="t"), state="live", since=NOW)
-    with pytest.raises(Problem, match=r"rollout\.training_over_field"):
-        publish(field, "2", Ring(regions=("21",)))
+        made = store.add(w, version, **everybody, starts=starts, at=NOW, by="tests")
+        store.move(w, made, state=state, since=None if state == "planned" else NOW)
+        return rollouts.found(w, made)
+
+
+@pytest.mark.parametrize("state", ["planned", "live", "halted"])
+def test_a_training_version_never_covers_the_field_version_of_tablets_that_are_not_named(
+    field: Field, state: str
+) -> None:
+    for_the_field(field, state, starts=NOW + DAY)
+    for ring in (Ring(), Ring(regions=("21",))):
+        with pytest.raises(Problem, match=r"rollout\.training_over_field"):
+            publish(field, "2", ring)
     tester = field.tablet().key.kid
     second = publish(field, "2", Ring(devices=(tester,)))
     assert chosen(field, dev=tester) == second.sha
     with pytest.raises(Problem, match=r"rollout\.training_over_field"):
         widen(field, second.id, Ring())
+    with pytest.raises(Problem, match=r"rollout\.training_over_field"):
+        plan(field, second.version, starts=NOW + 2 * DAY)
+
+
+def test_no_field_version_halts_by_itself_where_only_one_for_training_is_below(field: Field) -> None:
+    publish(field, "0")
+    real = for_the_field(field, "live")
+    with field.parts.db.write() as w:
+        rollouts.renew(w, field.parts.keys, NOW)
+    refuse(field, real.sha, *(field.tablet() for _ in range(3)))
+    assert watch(field) == 0
+    assert chosen(field) == real.sha
+    assert told(field) == ["otra bundle.unusable"]
 
 
 @pytest.mark.parametrize("deed", ["widen", "halt", "resume"])

@@ -15,8 +15,9 @@ from server.api import form_schemas
 from server.api.contract import fails
 from server.api.door import parts
 from server.api.versions import ALL, NUMBER, described
-from server.flows import inventory, rollouts, versions
-from server.flows.rollouts import Ring, Standing
+from server.flows import halts, inventory, rollouts, versions
+from server.flows.halts import Standing
+from server.flows.rollouts import Ring
 
 blueprint = Blueprint("rollouts", __name__, url_prefix="/v1", description="Rollouts and inventory")
 ROLLOUT = "<int(max=9007199254740991):rollout>"
@@ -40,7 +41,7 @@ def _described(found: Standing) -> dict[str, Any]:
 @blueprint.response(200, form_schemas.Rollout(many=True))
 def listed(given: dict[str, str]) -> list[dict[str, Any]]:
     """All rollouts, or one form's, in the order in which tablets try them; with how many tablets refuse each."""
-    return [_described(each) for each in rollouts.listed(parts().db, given.get("form"), now=parts().now())]
+    return [_described(each) for each in halts.listed(parts().db, given.get("form"), now=parts().now())]
 
 
 @blueprint.post(f"/versions/{NUMBER}/rollouts")
@@ -78,7 +79,7 @@ def widen(given: dict[str, Any], rollout: int) -> dict[str, Any]:
     """Give a rollout another ring, wider or narrower."""
     here, actor = parts(), auth.signed_in().id
     rollouts.widen(here.db, here.keys, rollout, ring=_ring(given), actor=actor, now=here.now())
-    return _described(rollouts.standing(here.db, rollout, now=here.now()))
+    return _described(halts.standing(here.db, rollout, now=here.now()))
 
 
 @blueprint.post(f"/rollouts/{ROLLOUT}/halt")
@@ -89,8 +90,8 @@ def widen(given: dict[str, Any], rollout: int) -> dict[str, Any]:
 def halt(given: dict[str, str], rollout: int) -> dict[str, Any]:
     """Take a ring out of the manifest: its tablets have the version below again. A planned rollout is called off."""
     here, actor = parts(), auth.signed_in().id
-    rollouts.halt(here.db, here.keys, rollout, reason=given["reason"], actor=actor, now=here.now())
-    return _described(rollouts.standing(here.db, rollout, now=here.now()))
+    halts.halt(here.db, here.keys, rollout, reason=given["reason"], actor=actor, now=here.now())
+    return _described(halts.standing(here.db, rollout, now=here.now()))
 
 
 @blueprint.post(f"/rollouts/{ROLLOUT}/resume")
@@ -100,8 +101,8 @@ def halt(given: dict[str, str], rollout: int) -> dict[str, Any]:
 def resume(rollout: int) -> dict[str, Any]:
     """Bring a halted ring back; what tablets could not work with before counts no more."""
     here, actor = parts(), auth.signed_in().id
-    rollouts.resume(here.db, here.keys, rollout, actor=actor, now=here.now())
-    return _described(rollouts.standing(here.db, rollout, now=here.now()))
+    halts.resume(here.db, here.keys, rollout, actor=actor, now=here.now())
+    return _described(halts.standing(here.db, rollout, now=here.now()))
 
 
 @blueprint.post(f"/versions/{NUMBER}/closing")

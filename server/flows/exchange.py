@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from server.db import Connection, Db
-from server.flows import gaps, intake, orders, publishing, rollouts
+from server.flows import gaps, halts, intake, orders, publishing
 from server.flows.intake import Arrival, Rulebook
 from server.keys import ServerKeys
 from server.problems import Problem
@@ -111,7 +111,7 @@ def _hear(w: Connection, dev: str, request: Request, digest: str, generation: st
     if request.inventory or request.inventory_digest == NOTHING_ON_BOARD:
         devices.take_stock(w, dev, request.inventory, at=now)
     if request.refused:
-        rollouts.refused(w, dev, request.refused, now=now)
+        halts.refused(w, dev, request.refused, now=now)
     if request.orders:
         orders.hear(w, dev, request.orders, now=now)
     worklist.settle(w, kind="silent", dev=dev, by=SERVER, at=now)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from server.db import Connection, apart
-from server.flows import gaps, referrals, rollouts, routing
+from server.flows import gaps, halts, referrals, routing
 from server.flows.routing import FIELD, Decision, Rule
 from server.problems import Problem
 from server.store import audit, devices, envelopes, keyrings, rejections, statistics, versions, worklist
@@ -135,7 +135,7 @@ def _take_one(w: Connection, arrival: Arrival, batch: _Batch, sender: str, ruleb
 
 def _reject(w: Connection, id_: str, code: str, sender: str, now: int) -> Item:
     rejections.add(w, dev=sender, code=code, at=now)
-    rollouts.rejected(w, sender, code, now=now)
+    halts.rejected(w, sender, code, now=now)
     return Item(id_, "rejected", code=code)
 
 

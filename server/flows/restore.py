@@ -16,7 +16,7 @@ from server import archive, keys
 from server.archive import BackupError, Contents
 from server.config import Config, ConfigError
 from server.db import Connection, Db
-from server.flows import aside, audit, publishing
+from server.flows import aside, audit, halts, publishing, rollouts
 from server.flows.backup import TYP, Progress
 from server.keys import ServerKeys
 from server.store import audit as trail
@@ -146,7 +146,9 @@ def _renew(db: Db, own: ServerKeys, stated: _Stated, now: int) -> int:
         # This machine's clock may be behind, but the lost server went on from here: so must the number of the manifest.
         after = max(now, snapshot.newest_time(w) + 1_000)
         snapshot.renew(w, generation=secrets.token_urlsafe(8))
-        number = publishing.renew_manifest(w, own, publishing.manifest_in_force(w), after)
+        # A version that somebody halted after the copy was made must not go to its tablets again by itself.
+        halts.stop_begun(w, since=stated.at - halts.WEEK, now=now)
+        number = rollouts.renew(w, own, after)
         trail.append(
             w,
             at=now,

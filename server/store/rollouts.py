@@ -125,13 +125,13 @@ def refuse(w: Connection, *, sha: str, dev: str, code: str, at: int) -> None:
 
 
 def refusals(c: Connection, sha: str, *, since: int) -> list[Refusal]:
-    """The tablets that could not work with a version since a time, by their id.
+    """The certified tablets that could not work with a version since a time, by their id.
 
     One that took it into use after all refuses it no more; only what its screenings met with counts on.
     """
     sql = (
         "select f.dev, d.region, f.code, f.at from refusals f join devices d on d.dev = f.dev"
-        " where f.sha = ? and f.at >= ? and (f.code like 'envelope.%' or not exists"
+        " where d.state = 'certified' and f.sha = ? and f.at >= ? and (f.code like 'envelope.%' or not exists"
         " (select 1 from inventories i where i.dev = f.dev and i.sha = f.sha)) order by f.dev"
     )
     return [Refusal(**each) for each in rows(c, sql, [sha, since])]
