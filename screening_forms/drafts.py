@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from screening_forms import checks, diff, impact, package
+from screening_forms import checks, diff, impact, package, succession
 from screening_forms.apart import Progress
 from screening_forms.compile import examine
 from screening_forms.compiled import CompiledForm
-from screening_forms.errors import FormError, FormProblem
 from screening_forms.package import Package
 from screening_forms.shelf import SHIPPED, Shelf
 
@@ -19,11 +18,12 @@ from screening_forms.shelf import SHIPPED, Shelf
 def draft(content: bytes, options: Mapping[str, Any], _: Progress) -> dict[str, Any]:
     """Name every problem and, if none blocks, give the compiled bytes and the source with all that it was compiled of.
 
-    `options`: `channel`, `route_vocabulary`, and the server's own `indicator_sets` and `policies`, name -> CSV.
+    `options`: `channel`, `route_vocabulary`, the server's own `indicator_sets` and `policies` (name -> CSV), `year`.
+    A table that the package brings along is held to what a published one is held to.
     """
     given = package.read(content)
     kept = Shelf(options["indicator_sets"], options["policies"])
-    _refuse_names_used_again(given.own, kept.over(SHIPPED))
+    succession.carried(given.own, kept.over(SHIPPED), year=options["year"])
     return compiled(replace(given, own=given.own.over(kept)), options)
 
 
@@ -40,6 +40,13 @@ def compiled(found: Package, options: Mapping[str, Any]) -> dict[str, Any]:
     return {**answer, "compiled": form.to_bytes(), "source": package.pack(found)}
 
 
+def carried(content: bytes, options: Mapping[str, Any], _: Progress) -> list[dict[str, str]]:
+    """The tables in a source package that nobody published yet; `options` as for `draft`."""
+    known = Shelf(options["indicator_sets"], options["policies"]).over(SHIPPED)
+    found = succession.carried(package.read(content).own, known, year=options["year"])
+    return [{"kind": setting, "name": name, "text": text} for setting, name, text in found]
+
+
 def difference(content: bytes, options: Mapping[str, Any], _: Progress) -> list[dict[str, Any]]:
     """Tell what is different in the compiled form `content` from the one in `old`."""
     changes = diff.difference(CompiledForm.from_bytes(options["old"]), CompiledForm.from_bytes(content))
@@ -51,19 +58,3 @@ def weigh(content: bytes, options: Mapping[str, Any], progress: Progress) -> dic
     old, new = CompiledForm.from_bytes(options["old"]), CompiledForm.from_bytes(content)
     own = impact.cases_of(package.read(options["source"]).workbook) if options["source"] else {}
     return impact.impact(old, new, own=own, count=options["count"], progress=progress).as_dict()
-
-
-def _refuse_names_used_again(own: Shelf, known: Shelf) -> None:
-    """A name means the same table for ever: whoever changes one gives it another name."""
-    used = [
-        (folder, name)
-        for folder in ("indicator_sets", "policies")
-        for name, text in getattr(own, folder).items()
-        if name in (there := getattr(known, folder)) and text.splitlines() != there[name].splitlines()
-    ]
-    es = "ese nombre ya es de otra tabla, que no cambia: dele un nombre nuevo, con otro número"
-    en = "that name belongs to another table, which never changes: give yours a new name, with another number"
-    if used:
-        raise FormError(
-            [FormProblem(f"{folder}/{name}.csv", 0, "", "table.name_used", es, en) for folder, name in used]
-        )

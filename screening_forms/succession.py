@@ -19,6 +19,8 @@ from screening_forms.shelf import Shelf
 from screening_forms.table_changes import policy_changes, set_changes
 from screening_forms.tables import NAME, Kind, family
 
+MOST_BYTES, MOST_ROWS = 256 * 2**10, 1000
+"""Ten times the largest that there is: a published table is there for ever, and every check reads all of them."""
 _SAME = ("", "yes", "no")
 
 
@@ -69,13 +71,17 @@ def former(kind: str, name: str, earlier: Shelf) -> str:
     return max(others, key=_order, default="")
 
 
-def problems(kind: str, name: str, text: str, earlier: Shelf) -> list[FormProblem]:
-    """Name everything that keeps a table from being published beside all `earlier` ones."""
+def problems(kind: str, name: str, text: str, earlier: Shelf, *, year: int) -> list[FormProblem]:
+    """Name everything that keeps a table from being published beside all `earlier` ones in a year."""
+    if len(text.encode()) > MOST_BYTES or len(text.splitlines()) > MOST_ROWS + 1:
+        es = f"la tabla es demasiado grande: hasta {MOST_ROWS} filas y {MOST_BYTES >> 10} KiB"
+        en = f"the table is too large: at most {MOST_ROWS} rows and {MOST_BYTES >> 10} KiB"
+        return [KINDS[kind].table.problem("too_large", name, 0, "", es, en)]
+    found = [*_name_problems(kind, name, text, earlier, year)]
     try:
         _parsed(kind, name, text)
     except FormError as error:
-        return [*_name_problems(kind, name, text, earlier), *error.problems]
-    found = [*_name_problems(kind, name, text, earlier)]
+        return [*found, *error.problems]
     return [*found, *_code_problems(name, text, earlier)] if kind == "set" else found
 
 
@@ -94,7 +100,23 @@ def _order(name: str) -> tuple[int, int]:
     return (int(found[2]), int(found[3] or 0)) if found else (0, 0)
 
 
-def _name_problems(kind: str, name: str, text: str, earlier: Shelf) -> Iterator[FormProblem]:
+def carried(own: Shelf, known: Shelf, *, year: int) -> list[tuple[str, str, str]]:
+    """Return the tables on a form's own shelf that are not `known` yet: setting, name, CSV.
+
+    Raises FormError with everything that keeps one of them from being published, as if its author published it.
+    """
+    found = [
+        (kind, branch.setting, name, text)
+        for kind, branch in KINDS.items()
+        for name, text in branch.on(own).items()
+        if name not in branch.on(known) or branch.on(known)[name].splitlines() != text.splitlines()
+    ]
+    if wrong := [each for kind, _, name, text in found for each in problems(kind, name, text, known, year=year)]:
+        raise FormError(wrong)
+    return [(setting, name, text) for _, setting, name, text in found]
+
+
+def _name_problems(kind: str, name: str, text: str, earlier: Shelf, year: int) -> Iterator[FormProblem]:
     table, there = KINDS[kind].table, KINDS[kind].on(earlier)
     if not family(name):
         es = f"llame a la tabla por su familia, el año y un número, como pe_adult_2026_2; no «{name}»"
@@ -107,6 +129,16 @@ def _name_problems(kind: str, name: str, text: str, earlier: Shelf) -> Iterator[
     elif (newest := former(kind, name, earlier)) and name not in there and _order(name) <= _order(newest):
         es, en = f"ya hay una versión más nueva: {newest}", f"there is a newer version already: {newest}"
         yield table.problem("not_newer", name, 0, "", es, en)
+    elif name not in there and not _follows(name, newest, year):
+        # Whoever skips years or numbers would close the family to all others.
+        es = f"salta años o números: use el año en curso o el siguiente, y el número que sigue a {newest or 'ninguno'}"
+        en = f"it skips years or numbers: take this year or the next, and the number after {newest or 'none'}"
+        yield table.problem("skips", name, 0, "", es, en)
+
+
+def _follows(name: str, newest: str, year: int) -> bool:
+    (in_year, number), (last_year, last) = _order(name), _order(newest)
+    return in_year <= year + 1 and number <= (last + 1 if in_year == last_year else 1)
 
 
 def _code_problems(name: str, text: str, earlier: Shelf) -> Iterator[FormProblem]:

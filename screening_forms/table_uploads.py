@@ -13,11 +13,11 @@ from screening_forms.shelf import SHIPPED, Shelf
 
 def table(content: bytes, options: Mapping[str, Any], _: Progress) -> dict[str, Any]:
     """Read a table (`kind` set or policy, `name`, `filename`), and hold it against what was published (`indicator_sets`
-    and `policies`, name -> CSV): its text, its problems, the table before it, and what changed since."""
+    and `policies`, name -> CSV) until `year`: its text, its problems, the table before it, and what changed since."""
     kind, name = options["kind"], options["name"]
     earlier = Shelf(options["indicator_sets"], options["policies"]).over(SHIPPED)
     text = succession.table_text(content, options["filename"], kind)
-    problems = succession.problems(kind, name, text, earlier)
+    problems = succession.problems(kind, name, text, earlier, year=options["year"])
     before = succession.former(kind, name, earlier)
     changes = (
         succession.changes(kind, before, succession.KINDS[kind].on(earlier)[before], name, text)

@@ -53,13 +53,14 @@ VOCABULARY: Mapping[str, frozenset[str] | re.Pattern[str]] = MappingProxyType(
 )
 
 
-def _codes(name: str) -> frozenset[str]:
+def codes(name: str) -> frozenset[str]:
+    """Return the codes that a field has; none where it takes any that looks right."""
     allowed = VOCABULARY[name]
     return allowed if isinstance(allowed, frozenset) else frozenset()
 
 
 AUTHOR_FIELDS: Mapping[str, frozenset[str]] = MappingProxyType(
-    {name: _codes(name) for name in ("province", "age_band", "sex", "sector", "consent", "lang")}
+    {name: codes(name) for name in ("province", "age_band", "sex", "sector", "consent", "lang")}
 )
 """What a form's question may feed, with the codes it may feed; no codes: the first four digits of a district code."""
 
@@ -110,7 +111,7 @@ def _check(name: str, value: Any) -> None:
     if name == "queue_kinds":
         # One spelling per set: sorted, none twice.
         good = isinstance(value, list) and all(isinstance(kind, str) for kind in value)
-        good = good and value == sorted(set(value)) and _codes(name).issuperset(value)
+        good = good and value == sorted(set(value)) and codes(name).issuperset(value)
     elif isinstance(allowed, frozenset):
         good = isinstance(value, str) and value in allowed
     else:

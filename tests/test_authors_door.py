@@ -18,7 +18,6 @@ from screening_forms import package
 from screening_forms.compile import compile_form
 from screening_forms.compiled import CompiledForm
 from screening_forms.shelf import CATALOGUE
-from server.app import people_app
 from server.flows.tokens import MOST_DAYS
 from server.flows.workshop import Compiled
 from server.store import audit, snapshot
@@ -47,6 +46,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda source, **_: Compiled(canonical({**MADE, "t": source.decode()}), source, []),
     )
     monkeypatch.setattr("server.flows.workshop.validate", lambda xform, source: "accepted")
+    monkeypatch.setattr("server.flows.versions.carried", lambda source, known: [])
 
 
 def body(answer: TestResponse, status: int = 200) -> Any:
@@ -155,6 +155,7 @@ def test_a_made_up_interview_leaves_its_outcome_and_no_answer(field: Field) -> N
     path = f"/v1/versions/{made['id']}"
     assert author.post(f"{path}/trials", json=trial).status_code == 204
     assert code(author.post(f"{path}/trials", json={**trial, "answers": {"age": "17"}})) == (422, "http.invalid")
+    assert code(author.post(f"{path}/trials", json={**trial, "outcome": "she_is_17"})) == (422, "http.invalid")
     (tried,) = body(reviewer.get(path))["trials"]
     assert tried == {name: trial[name] for name in ("outcome", "tier", "queue_kinds", "fired")} | {"at": FOUNDED}
     assert body(author.post("/v1/drafts", data=b"b"), 201)["id"] == made["id"]
@@ -210,7 +211,16 @@ def token(field: Field, who: str, *roles: str, days: int = 30) -> dict[str, Any]
 def ask(field: Field, text: str, path: str, method: str = "GET", **said: Any) -> TestResponse:
     """Ask the people's door with a token and no session."""
     headers = {**GUARD, "Authorization": f"Bearer {text}"}
-    return people_app(field.parts).test_client().open(path, method=method, headers=headers, **said)
+    return field.people.test_client().open(path, method=method, headers=headers, **said)
+
+
+def test_a_token_reads_of_the_inventory_how_many_tablets_and_never_which(field: Field) -> None:
+    tablet = field.tablet()
+    field.ask(tablet, field.message(tablet, inventory={"prueba": "0" * 64}))
+    shown = body(client(field, "autora").get("/v1/inventory"))
+    assert [each["dev"] for each in shown["behind"]] == [tablet.key.kid]
+    counted = ask(field, token(field, "autora", "author")["token"], "/v1/inventory")
+    assert body(counted) == {"versions": shown["versions"]}
 
 
 @pytest.mark.usefixtures("quick")
@@ -226,7 +236,7 @@ def test_a_token_does_at_the_publishing_addresses_what_its_roles_allow_and_nothi
 
 
 def test_only_publishing_addresses_take_tokens(field: Field) -> None:
-    said: Any = people_app(field.parts).test_client().get("/openapi.json").json
+    said: Any = field.people.test_client().get("/openapi.json").json
     taking = {
         path
         for path, item in said["paths"].items()

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from conftest import FOUNDED
 from intake_material import Field
-from test_authors_door import SOURCE, body
+from test_authors_door import SOURCE, body, signature
 from test_people_door import GUARD, Client, client, code
 
 from screening_forms import package
-from screening_forms.shelf import SHIPPED
+from screening_forms.shelf import SHIPPED, Shelf
+from server.flows.known_tables import MOST_A_YEAR
+from server.store import audit, rule_tables
+from server.store.rule_tables import RuleTable
 
 POLICY = SHIPPED.policies["pe_adult_2026_1"]
 SET = SHIPPED.indicator_sets["ilo_delphi_2009"]
@@ -81,7 +86,61 @@ def test_a_package_brings_no_other_table_under_a_published_name(field: Field) ->
     other.policies["pe_adult_2026_1"] = POLICY.replace("prompt", "routine")  # type: ignore[index]
     smuggled = package.pack(package.Package(found.workbook, found.name, found.content, other))
     refused = author.post("/v1/drafts", data=smuggled)
-    assert [each["code"] for each in refused.json["problems"]] == ["table.name_used"]  # type: ignore[index]
+    assert [each["code"] for each in refused.json["problems"]] == ["policy.name_used"]  # type: ignore[index]
+
+
+def brought(name: str, text: str, form: str = SOURCE) -> bytes:
+    """A source package whose form names a policy that it brings along."""
+    found = package.read(form.replace("pe_adult_2026_1", name).encode())
+    return package.pack(replace(found, own=Shelf(policies={name: text})))
+
+
+def test_a_table_inside_a_package_is_held_to_what_a_published_one_is(field: Field) -> None:
+    author = client(field, "autora")
+    for name in ("mine", "pe_adult_2999_9", "pe_adult_2026_9"):
+        refused = author.post("/v1/drafts", data=brought(name, POLICY))
+        assert code(refused) == (422, "form.problems")
+        assert {each["code"] for each in refused.json["problems"]} <= {"policy.bad_name", "policy.skips"}  # type: ignore[index]
+    found = package.read(SOURCE.replace("ilo_delphi_2009", "ilo_delphi_2026_1").encode())
+    other = Shelf({"ilo_delphi_2026_1": SET.replace("Deceived about the nature", "Paid for the nature")})
+    refused = author.post("/v1/drafts", data=package.pack(replace(found, own=other)))
+    assert [each["code"] for each in refused.json["problems"]] == ["indicator_set.code_reused"]  # type: ignore[index]
+
+
+def test_a_table_inside_a_package_is_published_when_its_form_is_approved(
+    field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.flows.workshop.validate", lambda xform, source: "accepted")
+    author, reviewer, name = client(field, "autora"), client(field, "revisor"), "pe_adult_2026_2"
+    label = package.read(SOURCE.encode()).workbook.settings["version"]
+
+    def submitted(label_: str, text: str) -> tuple[str, bytes]:
+        source = brought(name, text, SOURCE.replace(f"| {label} |", f"| {label_} |"))
+        path = f"/v1/versions/{body(author.post('/v1/drafts', data=source), 201)['id']}"
+        payload = author.get(f"{path}/compiled").data
+        body(author.post(f"{path}/submission", data=signature(field, payload, "autora", "author")))
+        return f"{path}/approval", signature(field, payload, "revisor", "reviewer")
+
+    first, other = submitted("901", POLICY), submitted("902", POLICY.replace("one source", "another source"))
+    assert code(author.get(f"/v1/policies/{name}")) == (404, "table.unknown"), "what is not approved takes no name"
+    body(reviewer.post(first[0], data=first[1]))
+    assert author.get(f"/v1/policies/{name}").data.decode() == POLICY
+    (said,) = [each for each in audit.entries(field.parts.db.read()) if each.action == "policy.published"]
+    assert (said.subject, said.actor) == (name, field.world.person_id("revisor"))
+    refused = reviewer.post(other[0], data=other[1])
+    assert [each["code"] for each in refused.json["problems"]] == ["policy.name_used"]  # type: ignore[index]
+    assert body(reviewer.get(other[0].removesuffix("/approval")))["state"] == "in_review"
+
+
+def test_nobody_publishes_more_tables_in_a_year_than_a_person_needs(field: Field) -> None:
+    author = client(field, "autora")
+    with field.parts.db.write() as w:
+        for number in range(1, MOST_A_YEAR):
+            made = RuleTable("policy", f"mine_2026_{number}", "mine", FOUNDED, field.world.person_id("autora"))
+            rule_tables.add(w, made, POLICY)
+    assert put(author, f"policies/mine_2026_{MOST_A_YEAR}", POLICY).status_code == 200
+    assert code(put(author, f"policies/mine_2026_{MOST_A_YEAR + 1}", POLICY)) == (429, "table.too_many")
+    assert put(author, f"policies/mine_2026_{MOST_A_YEAR}", POLICY).status_code == 200, "the same again is the same"
 
 
 def test_what_a_new_set_would_change_is_asked_after(field: Field) -> None:

@@ -21,7 +21,7 @@ NEXT_SET, NEXT_POLICY = "ilo_delphi_2027_1", "pe_adult_2026_2"
 
 
 def codes(kind: str, name: str, text: str, earlier: Shelf = SHIPPED) -> list[str]:
-    return [each.code for each in succession.problems(kind, name, text, earlier)]
+    return [each.code for each in succession.problems(kind, name, text, earlier, year=2026)]
 
 
 def edited(text: str, code: str, **cells: str) -> str:
@@ -57,6 +57,9 @@ def test_a_table_that_keeps_to_the_rules_has_no_problem() -> None:
         ("my_set", "indicator_set.bad_name"),
         ("ilo_delphi_2009", "indicator_set.name_used"),
         ("ilo_delphi_2008_1", "indicator_set.not_newer"),
+        ("ilo_delphi_2028_1", "indicator_set.skips"),
+        ("ilo_delphi_2027_2", "indicator_set.skips"),
+        ("ilo_delphi_2999_999", "indicator_set.skips"),
     ],
 )
 def test_a_table_never_changes_under_its_name(name: str, code: str) -> None:
@@ -64,9 +67,22 @@ def test_a_table_never_changes_under_its_name(name: str, code: str) -> None:
     assert codes("set", "ilo_delphi_2009", SET) == [], "the same table again"
 
 
+def test_the_next_table_of_a_family_is_always_to_be_had() -> None:
+    known = Shelf({NEXT_SET: SET}).over(SHIPPED)
+    for name in ("ilo_delphi_2027_2", "new_family_2026_1", "new_family_2026"):
+        assert codes("set", name, SET, known) == []
+    assert codes("set", "new_family_2026_2", SET, known) == ["indicator_set.skips"]
+
+
+def test_a_table_that_would_burden_every_later_check_is_refused() -> None:
+    (problem,) = succession.problems("set", NEXT_SET, SET + "x" * succession.MOST_BYTES, SHIPPED, year=2026)
+    assert problem.code == "indicator_set.too_large"
+    assert codes("policy", NEXT_POLICY, POLICY + "\n" * succession.MOST_ROWS) == ["policy.too_large"]
+
+
 def test_a_code_keeps_its_words_unless_the_author_says_that_they_mean_the_same() -> None:
     reworded = edited(SET, "D1.02", label_es="Engañada sobre el trabajo")
-    (problem,) = succession.problems("set", NEXT_SET, reworded, SHIPPED)
+    (problem,) = succession.problems("set", NEXT_SET, reworded, SHIPPED, year=2026)
     assert (problem.code, problem.row, problem.column) == ("indicator_set.code_reused", 3, "code")
     assert "same_meaning" in problem.advice_es
     assert "ilo_delphi_2009" in problem.advice_en or "pe_sexual_2026_1" in problem.advice_en
@@ -78,7 +94,7 @@ def test_a_code_keeps_its_words_unless_the_author_says_that_they_mean_the_same()
 def test_a_code_of_any_other_set_is_taken_as_well() -> None:
     other = Shelf({"other_2026_1": edited(SET, "D1.02", label_es="Otra cosa", label_en="Something else")})
     taken = edited(SET, "D1.02", label_es="Engañada", label_en="Deceived")
-    (problem,) = succession.problems("set", NEXT_SET, taken, other)
+    (problem,) = succession.problems("set", NEXT_SET, taken, other, year=2026)
     assert "other_2026_1" in problem.advice_en
 
 
@@ -202,7 +218,7 @@ def test_a_server_has_tables_read_tried_and_put_into_forms_apart() -> None:
         book.active.append(line.split(","))
     written = io.BytesIO()
     book.save(written)
-    table = {"kind": "policy", "name": NEXT_POLICY, "indicator_sets": {}, "policies": {}}
+    table = {"kind": "policy", "name": NEXT_POLICY, "indicator_sets": {}, "policies": {}, "year": 2026}
     read = apart.ask("table", written.getvalue(), {**table, "filename": f"{NEXT_POLICY}.xlsx"})
     assert (read["problems"], read["former"]) == ([], "pe_adult_2026_1")
     assert read["changes"][-1]["code"] == "policy.row_changed"

@@ -15,6 +15,7 @@ from intake_material import ROUTE, Field
 from server.db import rows
 from server.flows import publishing, rollouts, versions
 from server.flows.rollouts import VERSION_MOVES, Ring
+from server.flows.versions import MOST_DRAFTS, MOST_TRIALS
 from server.flows.workshop import Compiled
 from server.problems import Problem
 from server.store import audit, people
@@ -59,7 +60,8 @@ def submit(
 
 def approve(field: Field, id_: int) -> Version:
     jws = signature(field, id_, "revisor", "reviewer")
-    return versions.approve(field.parts.db, id_, jws, person=person(field, "revisor"), now=NOW)
+    reviewer = person(field, "revisor")
+    return versions.approve(field.parts.db, id_, jws, person=reviewer, carried=lambda source, known: [], now=NOW)
 
 
 def publish(field: Field, id_: int) -> Any:
@@ -186,7 +188,7 @@ def test_nobody_submits_or_takes_back_or_replaces_what_another_drafted(field: Fi
     made = draft(field)
     for deed in (
         lambda: submit(field, made.id, by="revisor"),
-        lambda: versions.discard(field.parts.db, made.id, person=person(field, "revisor"), now=NOW),
+        lambda: versions.discard(field.parts.db, made.id, person=person(field, "registro"), now=NOW),
         lambda: draft(field, "revisor", title="mine"),
     ):
         with pytest.raises(Problem) as wrong:
@@ -281,6 +283,33 @@ def test_a_draft_is_thrown_away_whole_and_its_name_is_free_again(field: Field) -
     versions.discard(field.parts.db, made.id, person=person(field, "autora"), now=NOW)
     assert field.rows("select * from trials") == field.rows("select * from versions where form = 'otra'") == []
     assert draft(field, "revisor").author == field.world.person_id("revisor")
+
+
+@pytest.mark.parametrize("who", ["revisor", "publicacion"])
+def test_a_name_that_somebodys_draft_keeps_is_freed_by_a_reviewer_or_an_administrator(field: Field, who: str) -> None:
+    made = draft(field)
+    versions.discard(field.parts.db, made.id, person=person(field, who), now=NOW)
+    last = [*audit.entries(field.parts.db.read())][-1]
+    assert (last.action, last.actor, last.subject) == ("form.discarded", field.world.person_id(who), made.sha)
+    assert draft(field, "revisor").author == field.world.person_id("revisor")
+
+
+def test_an_author_has_so_many_drafts_at_once_and_then_throws_one_away(field: Field) -> None:
+    made = [draft(field, version=str(number)) for number in range(MOST_DRAFTS)]
+    with pytest.raises(Problem, match=r"version\.too_many_drafts"):
+        draft(field, version="one more")
+    assert draft(field, version="0", title="changed").id == made[0].id, "one that there is is changed as before"
+    assert draft(field, "revisor", version="one more"), "others have their own"
+    versions.discard(field.parts.db, made[1].id, person=person(field, "autora"), now=NOW)
+    assert draft(field, version="yet one more")
+
+
+def test_a_draft_keeps_what_came_out_of_the_newest_made_up_interviews(field: Field) -> None:
+    made = draft(field)
+    for number in range(MOST_TRIALS + 3):
+        versions.try_out(field.parts.db, made.id, replace(TRIAL, fired=number), sha=made.sha)
+    kept = [each.fired for each in store.trials(field.parts.db.read(), made.id)]
+    assert kept == [*range(3, MOST_TRIALS + 3)]
 
 
 def test_the_same_name_on_the_other_channel_is_another_version(field: Field) -> None:

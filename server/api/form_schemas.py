@@ -6,14 +6,15 @@ from __future__ import annotations
 from marshmallow import Schema, fields, validate
 
 from server.api.schemas import LINE, REGION, Names
+from sync import route
 from sync.encoding import MAX_INTEGER
 from sync.members import KID, SHA256_HEX
 
 FORM_ID = validate.Regexp(r"[a-z][a-z0-9_]{0,39}\Z")
-CODE = validate.Regexp(r"[a-zA-Z0-9_]{0,40}\Z")
 WHY = validate.Regexp(r"[^\x00-\x09\x0b-\x1f\x7f\ud800-\udfff]{1,1000}\Z")
 CHANNELS = validate.OneOf(("training", "field"))
 COUNT = validate.Range(0, MAX_INTEGER)
+OUTCOME, TIER, QUEUE_KIND = (validate.OneOf(sorted(route.codes(name))) for name in ("outcome", "tier", "queue_kinds"))
 
 
 class ChannelQuery(Schema):
@@ -94,9 +95,9 @@ class NewTrial(Schema):
     """The outcome of a made-up interview with a draft."""
 
     sha = fields.String(required=True, validate=validate.Regexp(rf"{SHA256_HEX.pattern}\Z"))
-    outcome = fields.String(required=True, validate=CODE)
-    tier = fields.String(required=True, validate=CODE)
-    queue_kinds = fields.List(fields.String(validate=CODE), required=True, validate=validate.Length(max=8))
+    outcome = fields.String(required=True, validate=OUTCOME)
+    tier = fields.String(required=True, validate=TIER)
+    queue_kinds = fields.List(fields.String(validate=QUEUE_KIND), required=True, validate=validate.Length(max=8))
     fired = fields.Integer(required=True, validate=validate.Range(0, 1000))
 
 
@@ -243,7 +244,7 @@ class Quiet(Schema):
 
 
 class Inventory(Schema):
-    """What is on which tablet."""
+    """What is on which tablet; `behind` and `silent`, which name tablets, are left out for a token."""
 
     versions = fields.List(fields.Nested(Held))
     behind = fields.List(fields.Nested(Behind))

@@ -16,6 +16,7 @@ from server.api import form_schemas
 from server.api.contract import BYTES, fails, takes
 from server.api.door import DOCUMENT, parts
 from server.api.tasks import described as task_described
+from server.api.turns import in_turn
 from server.api.versions import ALL, described
 from server.flows import rule_tables
 
@@ -44,9 +45,10 @@ def look(tables: str, table: str) -> Response:
 
 @blueprint.put(f"/{TABLES}/<table>")
 @auth.needs("author", tokens=True)
-@fails("form.problems", "table.name_used")
+@fails("form.problems", "table.name_used", "table.too_many")
 @takes(DOCUMENT)
 @blueprint.response(200, form_schemas.PutTable)
+@in_turn
 def put(tables: str, table: str) -> dict[str, Any]:
     """Publish a table under a name that is never used again; says which form versions use an earlier one."""
     here, person = parts(), auth.signed_in()

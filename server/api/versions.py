@@ -13,7 +13,8 @@ from server import auth
 from server.api import form_schemas
 from server.api.contract import BYTES, fails, takes
 from server.api.door import DOCUMENT, parts, signed_bytes
-from server.flows import people, versions, workshop
+from server.api.turns import in_turn
+from server.flows import known_tables, people, versions, workshop
 from server.flows.versions import Drafted
 from server.store.versions import Trial, Version
 
@@ -40,9 +41,11 @@ def drafted(found: Drafted) -> dict[str, Any]:
 @takes(DOCUMENT)
 @blueprint.arguments(form_schemas.ChannelQuery, location="query")
 @blueprint.response(200, form_schemas.Checked)
+@in_turn
 def check(given: dict[str, str]) -> dict[str, Any]:
     """Name everything that is wrong with a source package or a workbook; nothing is kept."""
-    tables = versions.tables(parts().db.read())
+    here = parts()
+    tables = known_tables.known(here.db.read(), here.now())
     problems = workshop.check(request.get_data(), channel=given["channel"], tables=tables)
     return {"ok": not problems, "problems": problems}
 
@@ -50,9 +53,11 @@ def check(given: dict[str, str]) -> dict[str, Any]:
 @blueprint.post("/drafts")
 @auth.needs("author", tokens=True)
 @fails(*_READ, "form.version_exists", "version.other_author", "version.wrong_state")
+@fails("version.too_many_drafts")
 @takes(DOCUMENT)
 @blueprint.arguments(form_schemas.ChannelQuery, location="query")
 @blueprint.response(201, form_schemas.Draft)
+@in_turn
 def draft(given: dict[str, str]) -> dict[str, Any]:
     """Compile a source package or a workbook and keep it as a draft, in the place of one's own of that name."""
     here, person = parts(), auth.signed_in()
@@ -80,11 +85,11 @@ def look(version: int) -> dict[str, Any]:
 
 
 @blueprint.delete(f"/versions/{NUMBER}")
-@auth.needs("author", tokens=True)
+@auth.needs("author", "reviewer", "administrator", tokens=True)
 @fails("version.unknown", "version.other_author", "version.wrong_state")
 @blueprint.response(204)
 def discard(version: int) -> Response:
-    """Throw one's own draft away."""
+    """Throw one's own draft away; a reviewer and an administrator throw away anybody's."""
     here = parts()
     versions.discard(here.db, version, person=auth.signed_in(), now=here.now())
     return Response(status=204)
@@ -129,6 +134,7 @@ def try_out(given: dict[str, Any], version: int) -> Response:
 @fails("version.not_valid")
 @takes(DOCUMENT)
 @blueprint.response(200, form_schemas.Version)
+@in_turn
 def submit(version: int) -> dict[str, Any]:
     """Put one's own draft before a reviewer, with the author's signature over its compiled bytes (SPEC 4.2)."""
     here, person = parts(), auth.signed_in()
@@ -161,10 +167,16 @@ def send_back(given: dict[str, str], version: int) -> dict[str, Any]:
 @blueprint.post(f"/versions/{NUMBER}/approval")
 @auth.needs("reviewer", tokens=True)
 @fails(*_SIGNATURES, "version.unknown", "version.wrong_state", "version.own")
-@fails("bundle.*", "bundle.demo_trust", "bundle.one_person")
+@fails("bundle.*", "bundle.demo_trust", "bundle.one_person", "form.problems", "table.name_used", "version.other_bytes")
 @takes(DOCUMENT)
 @blueprint.response(200, form_schemas.Version)
+@in_turn
 def approve(version: int) -> dict[str, Any]:
-    """Approve what another person submitted, with the reviewer's signature; from now on nothing of it changes."""
+    """Approve what another person submitted, with the reviewer's signature; from now on nothing of it changes.
+
+    Tables that came inside its package and that nobody published yet are published with it.
+    """
     here, person = parts(), auth.signed_in()
-    return described(versions.approve(here.db, version, request.get_data(), person=person, now=here.now()))
+    return described(
+        versions.approve(here.db, version, request.get_data(), person=person, carried=versions.carried, now=here.now())
+    )

@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from server.db import Connection, Db
-from server.flows import versions, workshop
-from server.flows.versions import tables
+from server.flows import known_tables, versions, workshop
 from server.flows.workshop import Progress
 from server.problems import Problem
-from server.store import audit, rule_tables
+from server.store import rule_tables
 from server.store import versions as store
 from server.store.people import Person
 from server.store.rule_tables import RuleTable
@@ -36,21 +35,18 @@ class Put:
 def put(db: Db, kind: str, name: str, content: bytes, *, person: Person, now: int) -> Put:
     """Publish a table, from CSV or an .xlsx sheet; the same again changes nothing.
 
-    Problem `form.problems` for one that cannot be read, uses a code in another sense or a name again.
+    Problem `form.problems` for one that cannot be read, is too large, uses a code in another sense or a name again.
     """
     filename = f"{name}.xlsx" if content.startswith(b"PK") else f"{name}.csv"
-    options = {"kind": WORDS[kind], "name": name, "filename": filename, **tables(db.read())}
+    options = {"kind": WORDS[kind], "name": name, "filename": filename, **known_tables.known(db.read(), now)}
     read = workshop.ask("table", content, options)
     if read["problems"]:
         raise Problem("form.problems", problems=[{**each, "blocking": True} for each in read["problems"]])
     with db.write() as w:
-        held = next((each for each in rule_tables.every(w, kind) if each.name == name), None)
-        table = held or RuleTable(kind, name, workshop.family(name), now, person.id)
-        if held is None:
-            rule_tables.add(w, table, read["text"])
-            audit.append(w, at=now, action=f"{kind}.published", actor=person.id, subject=name)
-        elif rule_tables.body(w, kind, name) != read["text"]:  # Another put it there while this one was read.
-            raise Problem("table.name_used", name)
+        table = known_tables.held(w, kind, name, read["text"])  # Another may have come while this one was read.
+        if table is None:
+            known_tables.refuse_many(w, person, now)
+            table = known_tables.add(w, kind, name, read["text"], author=person.id, actor=person.id, now=now)
         return Put(table, read["former"], read["changes"], users(w, kind, name))
 
 

@@ -6,17 +6,17 @@ ever here. What each deed needs is said by version_states.csv, and every deed is
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from server.db import Connection, Db
-from server.flows import publishing, rollouts, workshop
+from server.flows import known_tables, publishing, rollouts, workshop
 from server.flows.rollouts import VERSION_MOVES
-from server.flows.workshop import Compiled, Tables
+from server.flows.workshop import Compiled
 from server.keys import ServerKeys
 from server.problems import Problem
-from server.store import audit, rule_tables, versions
+from server.store import audit, versions
 from server.store.people import Person
 from server.store.versions import Trial, Version
 from sync import bundle
@@ -25,6 +25,11 @@ from sync.trust import keys_of
 
 Validate = Callable[[str, bytes | None], str]
 """Given an XForm and its source package, ODK Validate's word on it; a Problem where it refuses the form."""
+Carried = Callable[[bytes, Mapping[str, Any]], list[dict[str, str]]]
+"""Given a source package and what tables are held against, the tables in it that nobody published; see `carried`."""
+MOST_DRAFTS, MOST_TRIALS = 20, 100
+"""How many drafts an author has at once, with those in review, and of how many made-up interviews a draft keeps what
+came out: the newest. The database that holds them takes in screenings."""
 
 
 @dataclass(frozen=True)
@@ -35,28 +40,23 @@ class Drafted:
     problems: list[dict[str, Any]]
 
 
-def tables(c: Connection) -> Tables:
-    """The indicator sets and policies that authors published here."""
-    return {
-        "indicator_sets": rule_tables.bodies(c, "indicator_set"),
-        "policies": rule_tables.bodies(c, "policy"),
-    }
-
-
 def draft(db: Db, source: bytes, *, channel: str, person: Person, now: int) -> Drafted:
     """Keep what a source package compiles to as a draft, in the place of the author's own draft of that name.
 
     Problem `form.problems` with everything that is wrong; nothing is kept then.
     """
-    return keep(db, workshop.draft(source, channel=channel, tables=tables(db.read())), person=person, now=now)
+    tables = known_tables.known(db.read(), now)
+    return keep(db, workshop.draft(source, channel=channel, tables=tables), person=person, now=now)
 
 
 def keep(db: Db, compiled: Compiled, *, person: Person, now: int) -> Drafted:
-    """Keep what was compiled as a draft."""
+    """Keep what was compiled as a draft. Problem `version.too_many_drafts` when the author has as many as she may."""
     offered = rollouts.described(Document.parse(compiled.body, least=0), compiled.source)
     with db.write() as w:
         held = versions.named(w, offered.form, offered.version, offered.channel)
         if held is None:
+            if versions.count_drafts(w, person.id) >= MOST_DRAFTS:
+                raise Problem("version.too_many_drafts", str(MOST_DRAFTS))
             id_ = versions.add(w, offered, state="draft", author=person.id, at=now)
         elif held.state not in ("draft", "in_review"):
             raise Problem("form.version_exists", f"{offered.form} {offered.version} ({offered.channel})")
@@ -68,9 +68,11 @@ def keep(db: Db, compiled: Compiled, *, person: Person, now: int) -> Drafted:
 
 
 def discard(db: Db, id_: int, *, person: Person, now: int) -> None:
-    """Throw one's own draft away."""
+    """Throw one's own draft away; a reviewer and an administrator anybody's, so that nobody keeps a name for ever."""
     with db.write() as w:
-        held = _own(found(w, id_), person)
+        held = found(w, id_)
+        if not person.roles & {"reviewer", "administrator"}:
+            _own(held, person)
         VERSION_MOVES.end("draft", held.state)
         _done(w, id_, "form.discarded", person, now)
         versions.discard(w, id_)
@@ -83,7 +85,7 @@ def try_out(db: Db, id_: int, trial: Trial, *, sha: str) -> None:
         VERSION_MOVES.end("try", held.state)
         if held.sha != sha:
             raise Problem("version.other_bytes", held.sha)
-        versions.try_out(w, id_, trial)
+        versions.try_out(w, id_, trial, most=MOST_TRIALS)
 
 
 # Signatures
@@ -102,20 +104,36 @@ def submit(db: Db, id_: int, signature: bytes, *, person: Person, validate: Vali
         return _move(w, held, "submit", "form.submitted", person, now)
 
 
-def approve(db: Db, id_: int, signature: bytes, *, person: Person, now: int) -> Version:
-    """Approve what somebody else submitted, with the reviewer's signature: from now on nothing of it changes.
+def carried(source: bytes, known: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Read the tables that a source package brings along (`kind`, `name`, `text`), except those that are `known`.
 
+    Problem `form.problems` for one that may not be published.
+    """
+    found: list[dict[str, str]] = workshop.ask("carried", source, known)
+    return found
+
+
+def approve(db: Db, id_: int, signature: bytes, *, person: Person, carried: Carried, now: int) -> Version:
+    """Approve what somebody else submitted, with the reviewer's signature: from now on nothing of it changes, and the
+    tables that it brought along are published with it.
+
+    Problem `table.name_used` when another table has the name of one of these by now.
     SyncError `bundle.one_person` when author and reviewer are the same person under two keys.
     """
+    held = found(db.read(), id_)
+    VERSION_MOVES.end("approve", held.state)
+    if held.author == person.id:
+        raise Problem("version.own", str(id_))
+    brought = carried(source(db, id_), known_tables.known(db.read(), now)) if held.source else []
     with db.write() as w:
-        held = found(w, id_)
-        VERSION_MOVES.end("approve", held.state)
-        if held.author == person.id:
-            raise Problem("version.own", str(id_))
+        _unchanged(w, held)
         document = Document.parse(versions.signed(w, id_) + b"\n" + signature)
         bundle.accept(document, publishing.trust_in_force(w), held.sha)
         versions.sign(w, id_, document.to_bytes(), reviewer=person.id)
         versions.forget_trials(w, id_)
+        for each in brought:
+            if known_tables.held(w, **each) is None:
+                known_tables.add(w, **each, author=held.author, actor=person.id, now=now)
         return _move(w, held, "approve", "form.approved", person, now)
 
 
@@ -146,7 +164,7 @@ def _with_one(c: Connection, held: Version, signature: bytes) -> Document:
 
 
 def _unchanged(w: Connection, held: Version) -> None:
-    # It may have been replaced while ODK Validate read it.
+    # It may have been replaced while it was read apart.
     if found(w, held.id) != held:
         raise Problem("version.other_bytes", held.sha)
 

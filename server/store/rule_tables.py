@@ -40,6 +40,13 @@ def bodies(c: Connection, kind: str) -> dict[str, str]:
     return {each["name"]: each["body"] for each in rows(c, "select name, body from rule_tables where kind = ?", [kind])}
 
 
+def count_by(c: Connection, person: str, *, since: int) -> int:
+    """How many tables a person has published since a time (milliseconds)."""
+    sql = "select count(*) as n from rule_tables where published_by = ? and published > ?"
+    found = row(c, sql, [person, since])
+    return int(found["n"]) if found else 0
+
+
 def every(c: Connection, kind: str) -> list[RuleTable]:
     """All tables of a kind, oldest first."""
     sql = "select kind, name, family, published, published_by from rule_tables where kind = ? order by published, name"

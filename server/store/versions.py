@@ -153,13 +153,21 @@ def standing(c: Connection, sha: str) -> str:
     return str(found["state"]) if found else ""
 
 
-def try_out(w: Connection, id_: int, trial: Trial) -> None:
-    """Keep what came out of a made-up interview with a draft."""
+def count_drafts(c: Connection, author: str) -> int:
+    """How many versions of an author are drafts or in review."""
+    found = row(c, "select count(*) as n from versions where author = ? and state in ('draft', 'in_review')", [author])
+    return int(found["n"]) if found else 0
+
+
+def try_out(w: Connection, id_: int, trial: Trial, *, most: int) -> None:
+    """Keep what came out of a made-up interview with a draft, and of all with it the newest."""
     values = [trial.outcome, trial.tier, trial.queue_kinds, trial.fired, trial.at, trial.by]
     w.execute(
         "insert into trials (version, outcome, tier, queue_kinds, fired, at, by) values (?, ?, ?, ?, ?, ?, ?)",
         [id_, *values],
     )
+    newest = "select id from trials where version = ? order by id desc limit ?"
+    w.execute(f"delete from trials where version = ? and id not in ({newest})", [id_, id_, most])  # noqa: S608
 
 
 def trials(c: Connection, id_: int) -> list[Trial]:
