@@ -11,6 +11,7 @@ from server import auth, problems
 from server.api import form_schemas
 from server.api.contract import fails
 from server.api.door import parts
+from server.api.turns import in_turn
 from server.api.versions import ALL, NUMBER
 from server.flows import comparing
 from server.flows.tasks import Task
@@ -30,6 +31,7 @@ def described(task: Task) -> dict[str, Any]:
 @fails("version.unknown", "version.no_former", "form.problems")
 @blueprint.arguments(form_schemas.Against, location="query")
 @blueprint.response(200, form_schemas.Change(many=True))
+@in_turn
 def difference(given: dict[str, int], version: int) -> list[dict[str, Any]]:
     """What is different from another version, in an author's words."""
     return comparing.difference(parts().db, version, given.get("old"))

@@ -6,7 +6,8 @@ Nothing here touches the database. What is wrong with a form becomes one problem
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,13 +16,32 @@ from screening_forms.errors import FormError
 from server.problems import Problem
 from sync import route
 
-PLACES, PATIENCE = 3, 30
-_PLACES = threading.BoundedSemaphore(PLACES)
-"""How many of those processes there are at once, one more than long tasks may take, and how many seconds somebody waits
-for one: the machine's first work is to take in screenings."""
+PLACES, PATIENCE = 2, 1.0
+"""How many people have something read at the door at once, and how many seconds somebody waits for a place: the machine
+is there to take in screenings, and the door's eight threads for desks too. Long tasks have workers of their own."""
 Progress = Callable[[int, int], None]
 Tables = Mapping[str, Mapping[str, str]]
 """`indicator_sets` and `policies` that authors published here: name -> CSV."""
+_at_it: set[str] = set()
+_left = threading.Condition()
+
+
+@contextmanager
+def turn(person: str) -> Iterator[None]:
+    """Let a person have something read, one thing at a time, by ODK Validate too.
+
+    Problem `server.busy` when her last is not over, or others have all the places.
+    """
+    with _left:
+        if not _left.wait_for(lambda: person not in _at_it and len(_at_it) < PLACES, PATIENCE):
+            raise Problem("server.busy")
+        _at_it.add(person)
+    try:
+        yield
+    finally:
+        with _left:
+            _at_it.remove(person)
+            _left.notify_all()
 
 
 @dataclass(frozen=True)
@@ -37,7 +57,7 @@ class Compiled:
 def check(source: bytes, *, channel: str, tables: Tables) -> list[dict[str, Any]]:
     """Name everything that is wrong with a source package or a workbook, with `blocking` for each."""
     try:
-        found: list[dict[str, Any]] = _asked("draft", source, _options(channel, tables))["problems"]
+        found: list[dict[str, Any]] = apart.ask("draft", source, _options(channel, tables))["problems"]
     except FormError as wrong:
         return _listed(wrong)
     return found
@@ -79,18 +99,9 @@ def validate(xform: str, source: bytes | None) -> str:
 def ask(verb: str, content: bytes, options: Mapping[str, Any], progress: Progress | None = None) -> Any:
     """Have something read apart. Problem `form.problems` in the place of a FormError."""
     try:
-        return _asked(verb, content, options, progress)
+        return apart.ask(verb, content, options, progress)
     except FormError as wrong:
         raise Problem("form.problems", problems=_listed(wrong)) from wrong
-
-
-def _asked(verb: str, content: bytes, options: Mapping[str, Any], progress: Progress | None = None) -> Any:
-    if not _PLACES.acquire(timeout=PATIENCE):
-        raise Problem("server.busy")
-    try:
-        return apart.ask(verb, content, options, progress)
-    finally:
-        _PLACES.release()
 
 
 def family(name: str) -> str:
