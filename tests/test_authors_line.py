@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from form_material import SMALL
 from intake_material import Field, served
-from test_authors_door import SOURCE
 
 from screening_forms import package
 from screening_forms.shelf import SHIPPED
@@ -48,14 +48,14 @@ class Line:
         """The author's key, and what she wrote."""
         return (*self.key("autora", "author"), "--from", str(self.folder / "form.md"))
 
-    def workbook(self, name: str = "form.md", text: str = SOURCE) -> str:
+    def workbook(self, name: str = "form.md", text: str = SMALL) -> str:
         path = self.folder / name
         path.write_text(text, encoding="utf-8")
         return str(path)
 
     def chosen(self, region: str) -> str | None:
         manifest = publishing.manifest_in_force(self.field.parts.db.read())
-        return manifest.choose("pe_laboral_adulto", "any", region)
+        return manifest.choose("small", "any", region)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def line(field: Field, tmp_path: Path) -> Iterator[Line]:
         yield Line(field, f"http://127.0.0.1:{people}", tmp_path)
 
 
-def approved(line: Line, text: str = SOURCE) -> dict[str, Any]:
+def approved(line: Line, text: str = SMALL) -> dict[str, Any]:
     made = line.says("autora", "draft", line.workbook(text=text))
     line.says("autora", "sign", str(made["id"]), *line.own())
     done: dict[str, Any] = line.says("revisor", "sign", str(made["id"]), *line.key("revisor", "reviewer"))
@@ -75,7 +75,7 @@ def test_a_form_goes_from_a_workbook_to_a_ring_and_back_by_commands_alone(line: 
     first = approved(line)
     assert (first["state"], first["signed_as"], first["validated"]) == ("approved", "reviewer", "accepted")
     line.says("publicacion", "publish", str(first["id"]))
-    later = SOURCE.replace(f"| {first['version']} |", "| 2026123101 |").replace("¿Debe dinero a", "¿Debe plata a", 1)
+    later = SMALL.replace(f"| {first['version']} |", "| 2026123101 |").replace("¿Tiene una deuda?", "¿Debe plata?", 1)
     made = line.says("autora", "draft", line.workbook(text=later))
     told = line.ask("autora", "sign", str(made["id"]), *line.own())
     assert "the same bytes" in told.output
@@ -110,7 +110,7 @@ def test_a_key_signs_nothing_but_what_its_owners_machine_compiles(line: Line) ->
 
 
 def test_an_author_signs_what_she_wrote_and_not_what_a_server_holds_under_its_name(line: Line) -> None:
-    made = line.says("autora", "draft", line.workbook(text=SOURCE.replace("¿Debe dinero a", "¿Debe plata a", 1)))
+    made = line.says("autora", "draft", line.workbook(text=SMALL.replace("¿Tiene una deuda?", "¿Debe plata?", 1)))
     blindly = line.ask("autora", "sign", str(made["id"]), *line.key("autora", "author"))
     assert (blindly.exit_code, "--from" in blindly.output) == (2, True)
     line.workbook()  # What is on her own machine is another form.
@@ -118,11 +118,11 @@ def test_an_author_signs_what_she_wrote_and_not_what_a_server_holds_under_its_na
     assert (refused.exit_code, "nothing was signed" in refused.output) == (1, True)
     kept = line.folder / "source.zip"
     line.says("revisor", "show", str(made["id"]), "--save", str(kept))
-    assert "¿Debe plata a" in package.load(kept).content.decode()
+    assert "¿Debe plata?" in package.load(kept).content.decode()
 
 
 def test_what_is_wrong_with_a_draft_is_listed_as_on_ones_own_machine(line: Line) -> None:
-    name = line.workbook(text=SOURCE.replace("relevant", "relevent", 1))
+    name = line.workbook(text=SMALL.replace("relevant", "relevent", 1))
     here, there = line.run("check", name), line.ask("autora", "draft", name)
     assert (here.exit_code, there.exit_code) == (1, 1)
     assert "relevent" in there.stderr
@@ -150,7 +150,7 @@ def test_every_list_can_be_read_by_people_too(line: Line) -> None:
     tablet = line.field.tablet()
     line.field.ask(tablet, line.field.message(tablet, inventory={made["form"]: "0" * 64}))
     for words, seen in (
-        (("versions",), "pe_laboral_adulto 2026"),
+        (("versions",), "small 1"),
         (("rings",), "1 named tablet(s)"),
         (("inventory",), "behind since"),
         (("inventory", "--region", "17"), "behind since"),
