@@ -1,14 +1,13 @@
-"""The forms of the catalogue, compiled once per run, and what tests ask about each of them."""
+"""The forms of the catalogue, read once per run, and what tests ask about each of them."""
 
 from functools import cache
 
-from screening_forms import engine, workbook
-from screening_forms.compile import compile_form
-from screening_forms.compiled import CompiledForm
+import form_material
+from form_material import compiled
+
+from screening_forms import engine
 from screening_forms.engine import Engine, Filled
-from screening_forms.shelf import CATALOGUE
 from screening_forms.workbook import Row, Workbook
-from sync.route import AUTHOR_FIELDS
 
 LABEL, HINT = "label::Español (es)", "hint::Español (es)"
 
@@ -16,13 +15,7 @@ LABEL, HINT = "label::Español (es)", "hint::Español (es)"
 @cache
 def book(name: str) -> Workbook:
     """A form's workbook."""
-    return workbook.read(CATALOGUE / name / "form.md")
-
-
-@cache
-def compiled(name: str) -> CompiledForm:
-    """A form as it is trained with; it compiles only if all of its own cases come out as written."""
-    return compile_form(book(name), channel="training", route_vocabulary=AUTHOR_FIELDS)
+    return form_material.workbook(name)
 
 
 @cache

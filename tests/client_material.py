@@ -12,19 +12,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import form_material
 import pytest
 from conftest import World
 from intake_material import Field, served
 
-from screening_forms.compile import compile_form
 from screening_forms.compiled import CompiledForm
 from screening_forms.shelf import CATALOGUE
-from screening_forms.workbook import read
 from server.app import clock, open_parts
 from server.flows import enrolment, publishing, rollouts
 from server.flows.rollouts import Ring
@@ -32,7 +30,6 @@ from sync import bundle
 from sync import enrolment as joining
 from sync.desk import Desk
 from sync.keys import VerifyKey
-from sync.route import AUTHOR_FIELDS
 from sync.signed import Document
 from sync.tablet import Tablet
 
@@ -46,10 +43,9 @@ def answers(name: str = STORY[0]) -> dict[str, Any]:
     return found
 
 
-@cache
 def compiled() -> CompiledForm:
     """The catalogue's questionnaire, compiled for training."""
-    return compile_form(read(CATALOGUE / FORM / "form.md"), channel="training", route_vocabulary=AUTHOR_FIELDS)
+    return form_material.compiled(FORM)
 
 
 @dataclass

@@ -6,12 +6,10 @@ A real server on loopback, real files, the real questionnaire; each signature is
 from __future__ import annotations
 
 from datetime import date
-from pathlib import Path
 
 import pytest
 from client_material import FORM, Office, answers
 from conftest import World
-from openpyxl import Workbook as Spreadsheet
 
 from screening_forms import checks, workbook
 from screening_forms.compile import compile_form
@@ -53,17 +51,6 @@ def test_a_form_version_goes_from_the_workbook_to_a_tablet_that_works_by_it(offi
         assert tablet.screen(FORM, answers(), taken=date(2026, 11, 20)).sha == draft.sha256
 
 
-def test_the_same_form_as_a_spreadsheet_gives_the_same_bytes(tmp_path: Path) -> None:
-    book = workbook.read(WORKBOOK)
-    spreadsheet = tmp_path / "form.xlsx"
-    write_spreadsheet(book, spreadsheet)
-    markdown, xlsx = (
-        compile_form(workbook.read(path), channel="training", route_vocabulary=AUTHOR_FIELDS).to_bytes()
-        for path in (WORKBOOK, spreadsheet)
-    )
-    assert xlsx == markdown
-
-
 def test_a_form_with_one_signature_is_not_published(office: Office, world: World) -> None:
     draft = Document(office.version("2").to_bytes())
     for name, role in (("autora", "author"), ("revisor", "reviewer")):
@@ -103,20 +90,6 @@ def refusal(office: Office, document: Document) -> str:
 def in_use(office: Office) -> str | None:
     """The version that the manifest in force gives to a tablet."""
     return publishing.manifest_in_force(office.field.parts.db.read()).choose(FORM, "any", "17")
-
-
-def write_spreadsheet(book: workbook.Workbook, path: Path) -> None:
-    """Type a workbook into a spreadsheet, cell by cell, each row where it was."""
-    spreadsheet = Spreadsheet()
-    spreadsheet.remove(spreadsheet.active)
-    for name, headings in book.headings.items():
-        sheet = spreadsheet.create_sheet(name)
-        sheet.append(headings)
-        rows = [workbook.Row(name, 2, book.settings)] if name == "settings" else getattr(book, name)
-        for row in rows:
-            for column, heading in enumerate(headings, start=1):
-                sheet.cell(row.number, column, row.get(heading) or None)
-    spreadsheet.save(path)
 
 
 def let_the_author_review_too(office: Office, world: World) -> None:
