@@ -75,6 +75,11 @@ def signed_in() -> Person:
     return person
 
 
+def by_token() -> bool:
+    """Say whether a program asks, at an address that takes tokens: it is told of no tablet by name."""
+    return bool(request.headers.get("Authorization"))
+
+
 def _bearer() -> Person:
     """Return whom a token speaks for. Problem `token.refused` for one that is not usable."""
     here = parts()

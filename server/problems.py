@@ -26,6 +26,7 @@ _BY_STATUS = {
     411: "http.length_required",
     413: "http.too_large",
     415: "http.unsupported_media",
+    416: "http.range_not_satisfiable",
     422: "http.invalid",
     429: "http.too_many",
     431: "http.head_too_large",

@@ -16,6 +16,8 @@ from sync.trust import Trust, keys_of
 
 TYP = "chaski-1/bundle+jws"
 MAX_RECORDING_BYTES = 1024 * 1024
+MAX_RECORDINGS = 4096
+MAX_SOUND_BYTES = 128 * 1024 * 1024
 _CHANNEL = re.compile("training|field")
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
 _CONTEXT = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
@@ -75,6 +77,8 @@ def recordings(content: Mapping[str, Any]) -> tuple[Recording, ...]:
     named = {_recording(each.object(context)) for each in texts for context in each.names(_CONTEXT)}
     if len({each.sha256 for each in named}) != len(named):
         raise SyncError("document.malformed", "bundle gives one recording two sizes or types")
+    if len(named) > MAX_RECORDINGS or sum(each.size for each in named) > MAX_SOUND_BYTES:
+        raise SyncError("document.malformed", "bundle has more recordings than a tablet has room for")
     return tuple(sorted(named))
 
 

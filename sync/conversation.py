@@ -24,6 +24,7 @@ from sync.exchange import (
     read_refusal,
     read_response,
     signer,
+    told_of,
     write_request,
 )
 from sync.kept import Batch, News
@@ -159,15 +160,15 @@ def _request(line: Line, batch: Batch) -> Request:
         pending=batch.asked,
         envelopes=tuple(kept.raw for kept in batch.envelopes),
         inventory_digest=_digest(board),
-        inventory={} if place.inventory == _digest(board) else board.versions,
+        inventory={} if place.inventory == _digest(board) else told_of(board.versions),
         refused=dict(sorted(refused.items())[:MAX_REFUSED]),
         ended=place.ended,
     )
 
 
 def _digest(board: Board) -> str:
-    """Name the form versions on board in 22 letters (SPEC 11.1)."""
-    return key_id(canonical(dict(board.versions)))
+    """Name the form versions on board, as they are told, in 22 letters (SPEC 11.1)."""
+    return key_id(canonical(told_of(board.versions)))
 
 
 def _news(line: Line, answer: _Answer) -> News:

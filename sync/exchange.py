@@ -26,6 +26,7 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_ENVELOPES = 500
 MAX_ENDED = 64
 MAX_REFUSED = 64
+MAX_INVENTORY = 64
 GZIP_FROM_BYTES = 512
 _HAVE = ("trust", "registry", "manifest", "orders")
 _STATUS = re.compile(r"[a-z_]{1,32}")
@@ -178,7 +179,7 @@ def read_request(message: Message, device: VerifyKey) -> Request:
         raise SyncError("exchange.too_large", f"a body has at most {MAX_BODY_BYTES} bytes")
     _check(message, REQUEST_TYP, {device.kid: device})
     members = _unpack(message.body, "request")
-    have, inventory = members.object("have"), members.object("inventory")
+    have = members.object("have")
     return Request(
         n=members.integer("n", 1),
         at=members.integer("at", default=0),
@@ -189,11 +190,20 @@ def read_request(message: Message, device: VerifyKey) -> Request:
         # Whatever stands in an entry, it gets a receipt of its own: one broken envelope never costs the others.
         envelopes=tuple(text.encode("utf-8") for text in members.texts("envelopes", TEXT, MAX_ENVELOPES)),
         inventory_digest=members.text("inventory_digest", KID, default=""),
-        inventory={form: inventory.text(form, SHA256_HEX) for form in inventory.names(FORM_ID)},
+        inventory=told_of(_inventory(members.object("inventory"))),
         refused=_refused(members.object("refused")),
         ended=_ended(members.object("ended")),
         budget=members.integer("budget", default=0),
     )
+
+
+def told_of(inventory: Mapping[str, str]) -> dict[str, str]:
+    """Return what is told and heard of an inventory (form id -> SHA-256): its first forms (SPEC 11.3 rule 9)."""
+    return dict(sorted(inventory.items())[:MAX_INVENTORY])
+
+
+def _inventory(members: Members) -> dict[str, str]:
+    return {form: members.text(form, SHA256_HEX) for form in members.names(FORM_ID)}
 
 
 def _refused(members: Members) -> dict[str, str]:

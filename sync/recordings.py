@@ -4,6 +4,7 @@ that a bad line loses one piece at most.
 Called by sync.tablet. What is missing stops no work, and what was not signed for is never kept.
 """
 
+import math
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ PIECE = 64 * 1024
 RESERVE = 32 * 1024 * 1024  # Room on the disk that is left to screenings, which matter more.
 _PART = ".part"
 _RANGE = re.compile(r"bytes ([0-9]{1,9})-")
-_OF_THIS_ONE = ("media.unknown", "bundle.wrong_recording")
+_OF_THIS_ONE = ("media.unknown", "http.range_not_satisfiable", "bundle.wrong_recording")
 
 
 class Recordings:
@@ -69,12 +70,18 @@ class Recordings:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         if shutil.disk_usage(self._folder).free < RESERVE + recording.size:
             raise OSError(f"{self._folder}: the room that is left is for screenings")
-        while (have := part.stat().st_size if part.exists() else 0) < recording.size:
+        # It may have to begin anew once, where the server knows no pieces; a sync always ends (SPEC 5.8).
+        for _ in range(2 * math.ceil(recording.size / PIECE)):
+            have = part.stat().st_size if part.exists() else 0
+            if have >= recording.size:
+                break
             start, piece = _piece(transport, recording.sha256, have)
             with open(os.open(part, os.O_WRONLY | os.O_CREAT, 0o600), "r+b") as file:
                 file.truncate(start)
                 file.seek(start)
                 file.write(piece)
+        else:
+            raise SyncError("transport.broken", f"{recording.sha256} comes no further")
         body = part.read_bytes()
         try:
             recording.check(body)

@@ -262,6 +262,21 @@ def test_nothing_new_brings_nothing_but_the_time(field: Field) -> None:
     assert (response.events, response.seq, response.more) == ((), {}, False)
 
 
+def test_many_broken_screenings_of_one_request_are_noted_against_its_versions_once(field: Field) -> None:
+    tablet, sent = field.tablet(), field.tablet()
+    for each in (tablet, sent):
+        field.ask(each, field.message(each, inventory={"prueba": field.form_sha}))
+    notes: list[str] = []
+    writer = field.parts.db._writer.conn
+    writer.set_trace_callback(lambda sql: notes.append(sql) if sql.startswith("insert into refusals") else None)
+    field.push(tablet, b"no envelope")
+    alone = len(notes)
+    field.push(sent, *(b"no envelope %d" % number for number in range(50)))
+    assert (alone, len(notes)) == (1, 2)
+    assert field.rows("select code, sum(count) from rejections group by code") == [("envelope.malformed", 51)]
+    assert field.rows("select sha, code from refusals") == [(field.form_sha, "envelope.malformed")] * 2
+
+
 def test_the_server_knows_which_version_of_a_form_is_on_which_tablet(field: Field) -> None:
     tablet, other = field.tablet(), field.tablet()
     field.ask(tablet, field.message(tablet, inventory={"prueba": "0" * 64, "vieja": "1" * 64}))

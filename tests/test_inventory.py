@@ -11,6 +11,7 @@ from test_rollouts import halt, publish, widen
 from server.flows import enrolment, inventory, publishing, rollouts
 from server.flows.inventory import Held, Inventory
 from server.flows.rollouts import Ring
+from server.store import devices
 from server.store import rollouts as store
 from server.store.rollouts import Rollout
 from sync import bundle
@@ -134,3 +135,14 @@ def test_every_tablet_is_counted_once(field: Field) -> None:
     assert sum(each.held for each in found) == len(made)
     assert sum(each.due for each in found) == len(made)
     assert sum(each.behind for each in found) == len(taken(field).behind) == 4
+
+
+def test_an_inventory_that_is_too_long_is_cut_and_costs_no_screening(field: Field) -> None:
+    tablet = tablet_in(field, "17")
+    told = {f"f{number:05}": f"{number:064x}" for number in range(20_000)}
+    raw = field.envelope(tablet)
+    response = field.ask(tablet, field.message(tablet, raw, inventory=told))
+    assert response.receipts is not None
+    assert [item["outcome"] for item in response.receipts.content["items"]] == ["stored"]
+    assert sorted(devices.stock(field.parts.db.read(), tablet.key.kid)) == [f"f{number:05}" for number in range(64)]
+    assert len([each for each in taken(field).versions if each.form.startswith("f0")]) == 64

@@ -29,6 +29,7 @@ from server.flows.rollouts import Ring
 from server.store import media, versions
 from server.store.media import Recording as Stored
 from sync import bundle
+from sync.errors import SyncError
 from sync.recordings import PIECE, RESERVE
 from sync.route import AUTHOR_FIELDS
 from sync.tablet import Tablet
@@ -174,6 +175,36 @@ def test_a_server_without_a_recording_or_without_ranges_stops_nothing(
     assert on_disk(tmp_path) == {name(LONG): LONG}
 
 
+def test_a_server_that_gives_each_piece_from_the_start_keeps_no_sync_from_ending(
+    office: Office, tablet: Tablet, tmp_path: Path
+) -> None:
+    publish(office, "2", LONG)
+
+    def the_first_byte_for_ever(passing: Change) -> None:
+        if passing.path.startswith("/v1/media/"):
+            passing.headers["Content-Range"] = f"bytes 0-0/{len(LONG)}"
+            passing.put(LONG[:1])
+
+    office.line.answer = the_first_byte_for_ever
+    screened = tablet.screen(FORM, answers(), TAKEN)
+    report = tablet.sync()
+    assert ([each.jti for each in report.receipts], report.recordings_missing) == ([screened.jti], 1)
+    assert len(asked(office)) == 8
+    office.line.answer = lambda passing: None
+    assert tablet.sync().recordings_missing == 0
+    assert on_disk(tmp_path) == {name(LONG): LONG}
+
+
+def test_a_bundle_names_no_more_recordings_than_a_tablet_can_fetch() -> None:
+    def named(count: int) -> dict[str, Any]:
+        one = {"size": 1, "type": "audio/ogg", "milliseconds": 1}
+        return {"audio": {"quz": {f"q{number}": {**one, "sha256": f"{number:064x}"} for number in range(count)}}}
+
+    assert len(bundle.recordings(named(bundle.MAX_RECORDINGS))) == bundle.MAX_RECORDINGS
+    with pytest.raises(SyncError, match=r"document\.malformed"):
+        bundle.recordings(named(bundle.MAX_RECORDINGS + 1))
+
+
 def test_recordings_that_no_version_on_board_names_are_forgotten(
     office: Office, tablet: Tablet, tmp_path: Path
 ) -> None:
@@ -227,6 +258,6 @@ def test_the_door_gives_a_recording_whole_or_in_the_piece_that_is_asked_for(offi
         assert "immutable" in whole.headers["cache-control"]
         piece = line.send("GET", path, headers={"Range": "bytes=100-299"})
         assert (piece.body, piece.headers["content-range"]) == (SHORT[100:300], "bytes 100-299/900")
-        for headers, code in (({"Range": "bytes=900-"}, "http.bad_request"), ({}, "media.unknown")):
+        for headers, code in (({"Range": "bytes=900-"}, "http.range_not_satisfiable"), ({}, "media.unknown")):
             with pytest.raises(RefusedError, match=code):
                 line.send("GET", path if headers else f"/v1/media/{'0' * 64}", headers=headers)

@@ -144,7 +144,9 @@ def test_outcomes_and_limits_are_those_of_the_spec():
         f"route | {route.PLAIN_BYTES} bytes",
         f"sync body | {exchange.MAX_BODY_BYTES // mib} MiB, also inflated; {exchange.MAX_ENVELOPES} envelopes",
         f"{exchange.MAX_ENDED} chains in `ended`, {exchange.MAX_REFUSED} versions in `refused`",
-        f"recording | {bundle.MAX_RECORDING_BYTES // mib} MiB",
+        f"versions in `refused`, {exchange.MAX_INVENTORY} forms of `inventory`",
+        f"recording | {bundle.MAX_RECORDING_BYTES // mib} MiB; {bundle.MAX_RECORDINGS:,} recordings",
+        f"{bundle.MAX_SOUND_BYTES // mib} MiB of them",
         f"number of a request | 2^{MOST_SKIPPED.bit_length() - 1} above",
         f"everywhere; {encoding.MAX_VALUES:,} of",
     ):

@@ -81,6 +81,9 @@ def exchange_cases() -> dict[str, Case]:
     def refusing(said: dict[str, Any]) -> exchange.Message:
         return sent(canonical({**json.loads(good.body), "refused": said}))
 
+    def holding_forms(count: int) -> exchange.Message:
+        return sent(canonical({**json.loads(good.body), "inventory": {f"f{n:02}": "a1" * 32 for n in range(count)}}))
+
     hashes = [hashlib.sha256(bytes([number])).hexdigest() for number in range(65)]
     all_refused = refusing(dict.fromkeys(hashes[:64], "bundle.unusable"))
 
@@ -183,6 +186,10 @@ def exchange_cases() -> dict[str, Case]:
         ),
         "request_refused_no_version": request(
             "document.malformed", "A hash that is cut off.", refusing({hashes[0][1:]: "bundle.unusable"})
+        ),
+        "request_64_forms": request("ok", "It has 64 forms.", holding_forms(64), json.loads(holding_forms(64).body)),
+        "request_65_forms": request(
+            "ok", "It tells 65 forms: the first 64 count.", holding_forms(65), json.loads(holding_forms(64).body)
         ),
         "request_signed_as_refusal": request(
             "exchange.bad_signature", "Signed as a refusal.", sent(good.body, typ=exchange.REFUSAL_TYP)

@@ -61,6 +61,9 @@ def bundle_cases() -> dict[str, Case]:
     def sounding(expect: str, about: str, audio: Any) -> Case:
         return accept(expect, about, form("1", audio=audio), AUTHOR, REVIEWER)
 
+    def sounds(*sizes: int) -> dict[str, Any]:
+        return {"quz": {f"q{n}": heard(sha256=f"{n:064x}", size=size) for n, size in enumerate(sizes)}}
+
     good, other = signed(form("1"), bundle.TYP, AUTHOR, REVIEWER), form("2")
     training = form("1", channel="training")
     second_key = trust_document(*ROOTS[:2], reviewers=[Signer(STRANGER.public, "p-autora")])
@@ -113,6 +116,8 @@ def bundle_cases() -> dict[str, Case]:
         "audio_too_large": sounding(
             "document.malformed", "A byte more than 1 MiB.", {"quz": {"a": heard(size=2**20 + 1)}}
         ),
+        "audio_128_mib": sounding("ok", "128 recordings of 1 MiB.", sounds(*[2**20] * 128)),
+        "audio_above_128_mib": sounding("document.malformed", "And one of a byte.", sounds(*[2**20] * 128, 1)),
         "audio_other_type": sounding("document.malformed", "No sound.", {"quz": {"a": heard(type="video/ogg")}}),
         "audio_no_length": sounding("document.malformed", "It has no length.", {"quz": {"a": heard(milliseconds=0)}}),
         "audio_two_sizes": sounding(
@@ -141,8 +146,8 @@ def recording_cases() -> dict[str, Case]:
         "none": listed("A form that is read."),
         "each_once": listed("One recording may belong to several texts.", audio=texts),
         "ok": check("ok", "The bytes that the bundle names.", SOUND),
-        "other_bytes": check("media.wrong_bytes", "As long, and others.", SOUND[::-1]),
-        "cut_off": check("media.wrong_bytes", "The last byte is missing.", SOUND[:-1]),
+        "other_bytes": check("bundle.wrong_recording", "As long, and others.", SOUND[::-1]),
+        "cut_off": check("bundle.wrong_recording", "The last byte is missing.", SOUND[:-1]),
     }
 
 

@@ -124,7 +124,7 @@ def key(sha256: str) -> Response:
 
 
 @blueprint.get("/v1/media/<sha256>")
-@fails("media.unknown")
+@fails("media.unknown", "http.range_not_satisfiable")
 @blueprint.response(200, BYTES, content_type=SOUND)
 @blueprint.alt_response(206, schema=BYTES, content_type=SOUND)
 def media(sha256: str) -> Response:

@@ -84,6 +84,13 @@ def _open(envelope: Envelope, route_keys: Mapping[str, RouteKey]) -> Route | Non
 
 def take(w: Connection, arrivals: Sequence[Arrival], *, sender: str, rulebook: Rulebook, now: int) -> list[Item]:
     """Give each envelope its fate; return one receipt item for each, in order."""
+    items = _taken(w, arrivals, sender, rulebook, now)
+    if codes := [item.code for item in items if item.outcome == "rejected"]:
+        halts.rejected(w, sender, codes[-1], now=now)
+    return items
+
+
+def _taken(w: Connection, arrivals: Sequence[Arrival], sender: str, rulebook: Rulebook, now: int) -> list[Item]:
     try:
         with apart(w):
             return _take_all(w, arrivals, sender, rulebook, now)
@@ -135,7 +142,6 @@ def _take_one(w: Connection, arrival: Arrival, batch: _Batch, sender: str, ruleb
 
 def _reject(w: Connection, id_: str, code: str, sender: str, now: int) -> Item:
     rejections.add(w, dev=sender, code=code, at=now)
-    halts.rejected(w, sender, code, now=now)
     return Item(id_, "rejected", code=code)
 
 

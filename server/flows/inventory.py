@@ -3,6 +3,7 @@ what, who should have something else and since when, who is silent. The people's
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -16,6 +17,7 @@ from sync.manifest import Manifest
 from sync.signed import Document
 
 _DAY = 24 * 3_600_000
+_Group = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def take(db: Db, *, region: str | None, silent_days: int, now: int) -> Inventory
     tablets = [each for each in tablets if each.region.startswith(region or "")]
     places = list(_places(connection, tablets, quiet))
     return Inventory(
-        [_counted(group, known, places) for group in sorted(_groups(places))],
+        [_counted(group, known, *found) for group, found in sorted(_grouped(places).items())],
         sorted((_behind(each) for each in places if each.is_behind), key=lambda each: (each.since, each.dev)),
         [each for each in tablets if each.dev in quiet],
     )
@@ -124,16 +126,21 @@ def _wanted(said: Sequence[tuple[int, Manifest]], form: str, device: Device) -> 
     return wanted, min((at for _, at in takewhile(lambda each: each[0] == wanted, chosen)), default=0)
 
 
-def _groups(places: Sequence[_Place]) -> set[tuple[str, str, str]]:
-    named = {(each.form, each.device.region, sha) for each in places for sha in (each.held, each.wanted)}
-    empty = {(each.form, each.device.region, "") for each in places if not each.held}
-    return {each for each in named if each[2]} | empty
+def _grouped(places: Sequence[_Place]) -> dict[_Group, tuple[list[_Place], int]]:
+    """Return, for each form, region and version, who holds it and how many are to have it."""
+    holders: dict[_Group, list[_Place]] = {}
+    due: Counter[_Group] = Counter()
+    for each in places:
+        held, wanted = ((each.form, each.device.region, sha) for sha in (each.held, each.wanted))
+        holders.setdefault(held, []).append(each)
+        if each.wanted:
+            holders.setdefault(wanted, [])
+            due[wanted] += 1
+    return {group: (found, due[group]) for group, found in holders.items()}
 
 
-def _counted(group: tuple[str, str, str], known: dict[str, Version], places: Sequence[_Place]) -> Held:
+def _counted(group: _Group, known: dict[str, Version], holders: Sequence[_Place], due: int) -> Held:
     form, region, sha = group
-    here = [each for each in places if (each.form, each.device.region) == (form, region)]
-    holders = [each for each in here if each.held == sha]
     late = [each.since for each in holders if each.is_behind]
     version = known.get(sha)
     return Held(
@@ -144,7 +151,7 @@ def _counted(group: tuple[str, str, str], known: dict[str, Version], places: Seq
         version.state if version else "",
         region,
         held=len(holders),
-        due=sum(each.wanted == sha for each in here) if sha else 0,
+        due=due,
         behind=len(late),
         since=min(late, default=None),
         silent=sum(each.silent for each in holders),

@@ -9,6 +9,8 @@ import { readDocument, requireSigners } from "./signed.js";
 
 export const BUNDLE = "chaski-1/bundle+jws";
 const LARGEST_RECORDING = 2 ** 20;
+const MOST_RECORDINGS = 4096;
+const MOST_SOUND = 128 * 2 ** 20;
 const RECORDING = record({
   sha256: hashForm,
   type: oneOf("audio/ogg", "audio/mpeg"),
@@ -53,6 +55,8 @@ export function recordingsOf({ value }) {
       must(before.size === each.size && before.type === each.type, "document.malformed", "two sizes or types");
       found.set(each.sha256, each);
     }
+  const sound = [...found.values()].reduce((sum, { size }) => sum + size, 0);
+  must(found.size <= MOST_RECORDINGS && sound <= MOST_SOUND, "document.malformed", "too many recordings");
   return [...found.values()].sort((one, other) => (one.sha256 < other.sha256 ? -1 : 1));
 }
 

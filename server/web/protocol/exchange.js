@@ -39,6 +39,7 @@ const LARGEST = 8 * 1024 * 1024;
 const MOST = 500;
 const MOST_CHAINS = 64;
 const MOST_REFUSED = 64;
+const MOST_FORMS = 64;
 const LARGEST_STEP = 2 ** 20;
 const COUNT = optional(integer());
 const DOCUMENTS = arrayOf(text);
@@ -104,8 +105,21 @@ export async function writeMessage(members, typ, key) {
  * @returns {Promise<JsonObject>} the members that say something
  */
 export async function readRequest(message, devices) {
-  return checked(await readBody(message, REQUEST, devices), REQUEST_MEMBERS);
+  const said = checked(await readBody(message, REQUEST, devices), REQUEST_MEMBERS);
+  return said.inventory ? { ...said, inventory: firstForms(said.inventory) } : said;
 }
+
+/**
+ * What counts of an inventory: the first forms by their id (SPEC 11.3 rule 9).
+ * @param {Record<string, string>} inventory
+ */
+const firstForms = (inventory) =>
+  Object.fromEntries(
+    Object.keys(inventory)
+      .sort()
+      .slice(0, MOST_FORMS)
+      .map((form) => [form, inventory[form]]),
+  );
 
 /**
  * Read a response, as the tablet `dev` after its request `n` (SPEC 11, 11.2).
