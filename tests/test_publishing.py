@@ -61,6 +61,16 @@ def test_the_audit_says_by_which_keys_a_version_was_approved_elsewhere_also_some
         assert (deeds[0].actor, {name: deeds[0].detail[name] for name in keys}) == ("tests", keys)
 
 
+@pytest.mark.parametrize("state", ["draft", "in_review"])
+def test_a_draft_keeps_its_name_from_nobody_who_has_two_signatures(field: Field, state: str) -> None:
+    other, document = signed(field, {**FORM, "title": "Otra"}), signed(field)
+    with field.parts.db.write() as w:
+        versions.add(w, rollouts.described(other), state=state, author="autora", at=NOW)
+    assert publish(field, document).version.sha == document.sha256
+    (discarded,) = audit.entries(field.parts.db.read(), subject=other.sha256)
+    assert (discarded.action, discarded.actor) == ("form.discarded", "tests")
+
+
 @pytest.mark.parametrize(
     "offices",
     [

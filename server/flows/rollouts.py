@@ -115,10 +115,13 @@ def _name(table: Any) -> str:
 def _keep(w: Connection, document: Document, *, actor: str, now: int) -> int:
     """Return the number of the version that a signed bundle is; it may be here as a draft already.
 
-    Its signatures may be renewed (SPEC 5.4): those that count today are handed out from now on.
+    Another draft of its name gives way to what two persons signed; what was approved never does. Its signatures may be renewed (SPEC 5.4): those that count today are handed out from now on.
     """
     offered = described(document)
     held = versions.named(w, offered.form, offered.version, offered.channel)
+    if held is not None and held.sha != offered.sha and held.state in ("draft", "in_review"):
+        _discard(w, held, actor=actor, now=now)
+        held = None
     if held is None:
         id_ = versions.add(w, offered, state="approved", author=actor, at=now)
         _note_approval(w, document, id_, actor=actor, now=now)
@@ -131,6 +134,13 @@ def _keep(w: Connection, document: Document, *, actor: str, now: int) -> int:
         versions.move(w, held.id, state="approved", at=now)
         _note_approval(w, document, held.id, actor=actor, now=now)
     return held.id
+
+
+def _discard(w: Connection, held: Version, *, actor: str, now: int) -> None:
+    detail: dict[str, str | int] = {"form": held.form, "channel": held.channel, "version": held.id}
+    audit.append(w, at=now, action="form.discarded", actor=actor, subject=held.sha, detail=detail)
+    versions.move(w, held.id, state="draft", at=now)  # The table throws away drafts alone.
+    versions.discard(w, held.id)
 
 
 def _note_approval(w: Connection, document: Document, id_: int, *, actor: str, now: int) -> None:
