@@ -115,7 +115,8 @@ def _name(table: Any) -> str:
 def _keep(w: Connection, document: Document, *, actor: str, now: int) -> int:
     """Return the number of the version that a signed bundle is; it may be here as a draft already.
 
-    Another draft of its name gives way to what two persons signed; what was approved never does. Its signatures may be renewed (SPEC 5.4): those that count today are handed out from now on.
+    Another draft of its name gives way to what two persons signed; what was approved never does. Its signatures may be
+    renewed (SPEC 5.4): those that count today are handed out from now on.
     """
     offered = described(document)
     held = versions.named(w, offered.form, offered.version, offered.channel)
