@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from conftest import FOUNDED
+from form_material import SMALL
 from intake_material import Field
-from test_authors_door import SOURCE, body, signature
+from test_authors_door import body, signature
 from test_people_door import GUARD, Client, client, code
 
 from screening_forms import package
@@ -38,7 +39,7 @@ def ended(who: Client, begun: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_new_policy_names_the_forms_that_use_the_old_one_and_drafts_them_anew(field: Field) -> None:
     author = client(field, "autora")
-    used = body(author.post("/v1/drafts", data=SOURCE.encode()), 201)
+    used = body(author.post("/v1/drafts", data=SMALL.encode()), 201)
     done = body(put(author, "policies/pe_adult_2026_2", POLICY))
     assert (done["family"], done["former"]) == ("pe_adult", "pe_adult_2026_1")
     assert [each["id"] for each in done["users"]] == [used["id"]]
@@ -81,7 +82,7 @@ def test_a_code_is_never_reused_for_another_meaning(field: Field) -> None:
 
 def test_a_package_brings_no_other_table_under_a_published_name(field: Field) -> None:
     author = client(field, "autora")
-    found = package.read(SOURCE.encode())
+    found = package.read(SMALL.encode())
     other = SHIPPED.over(SHIPPED)
     other.policies["pe_adult_2026_1"] = POLICY.replace("prompt", "routine")  # type: ignore[index]
     smuggled = package.pack(package.Package(found.workbook, found.name, found.content, other))
@@ -89,7 +90,7 @@ def test_a_package_brings_no_other_table_under_a_published_name(field: Field) ->
     assert [each["code"] for each in refused.json["problems"]] == ["policy.name_used"]  # type: ignore[index]
 
 
-def brought(name: str, text: str, form: str = SOURCE) -> bytes:
+def brought(name: str, text: str, form: str = SMALL) -> bytes:
     """A source package whose form names a policy that it brings along."""
     found = package.read(form.replace("pe_adult_2026_1", name).encode())
     return package.pack(replace(found, own=Shelf(policies={name: text})))
@@ -101,7 +102,7 @@ def test_a_table_inside_a_package_is_held_to_what_a_published_one_is(field: Fiel
         refused = author.post("/v1/drafts", data=brought(name, POLICY))
         assert code(refused) == (422, "form.problems")
         assert {each["code"] for each in refused.json["problems"]} <= {"policy.bad_name", "policy.skips"}  # type: ignore[index]
-    found = package.read(SOURCE.replace("ilo_delphi_2009", "ilo_delphi_2026_1").encode())
+    found = package.read(SMALL.replace("ilo_delphi_2009", "ilo_delphi_2026_1").encode())
     other = Shelf({"ilo_delphi_2026_1": SET.replace("Deceived about the nature", "Paid for the nature")})
     refused = author.post("/v1/drafts", data=package.pack(replace(found, own=other)))
     assert [each["code"] for each in refused.json["problems"]] == ["indicator_set.code_reused"]  # type: ignore[index]
@@ -112,10 +113,10 @@ def test_a_table_inside_a_package_is_published_when_its_form_is_approved(
 ) -> None:
     monkeypatch.setattr("server.flows.workshop.validate", lambda xform, source: "accepted")
     author, reviewer, name = client(field, "autora"), client(field, "revisor"), "pe_adult_2026_2"
-    label = package.read(SOURCE.encode()).workbook.settings["version"]
+    label = package.read(SMALL.encode()).workbook.settings["version"]
 
     def submitted(label_: str, text: str) -> tuple[str, bytes]:
-        source = brought(name, text, SOURCE.replace(f"| {label} |", f"| {label_} |"))
+        source = brought(name, text, SMALL.replace(f"| {label} |", f"| {label_} |"))
         path = f"/v1/versions/{body(author.post('/v1/drafts', data=source), 201)['id']}"
         payload = author.get(f"{path}/compiled").data
         body(author.post(f"{path}/submission", data=signature(field, payload, "autora", "author")))
@@ -145,12 +146,12 @@ def test_nobody_publishes_more_tables_in_a_year_than_a_person_needs(field: Field
 
 def test_what_a_new_set_would_change_is_asked_after(field: Field) -> None:
     author = client(field, "autora")
-    body(author.post("/v1/drafts", data=SOURCE.encode()), 201)
+    body(author.post("/v1/drafts", data=SMALL.encode()), 201)
     body(put(author, "policies/pe_adult_2026_2", POLICY.replace("prompt", "routine")))
     task = ended(author, body(author.post("/v1/policies/pe_adult_2026_2/effect?count=10"), 202))
     (found,) = task["result"]
     assert task["state"] == "done"
-    assert (found["form_id"], found["former"]) == ("pe_laboral_adulto (training)", "pe_adult_2026_1")
+    assert (found["form_id"], found["former"]) == ("small (training)", "pe_adult_2026_1")
     assert found["changes"]
 
 
