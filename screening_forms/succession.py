@@ -71,8 +71,11 @@ def former(kind: str, name: str, earlier: Shelf) -> str:
     return max(others, key=_order, default="")
 
 
-def problems(kind: str, name: str, text: str, earlier: Shelf, *, year: int) -> list[FormProblem]:
-    """Name everything that keeps a table from being published beside all `earlier` ones in a year."""
+def problems(kind: str, name: str, text: str, earlier: Shelf, *, year: int | None = None) -> list[FormProblem]:
+    """Name everything that keeps a table from being published beside all `earlier` ones.
+
+    Only where all of these are known, on a server, a `year` says which number is the next.
+    """
     if len(text.encode()) > MOST_BYTES or len(text.splitlines()) > MOST_ROWS + 1:
         es = f"la tabla es demasiado grande: hasta {MOST_ROWS} filas y {MOST_BYTES >> 10} KiB"
         en = f"the table is too large: at most {MOST_ROWS} rows and {MOST_BYTES >> 10} KiB"
@@ -116,7 +119,7 @@ def carried(own: Shelf, known: Shelf, *, year: int) -> list[tuple[str, str, str]
     return [(setting, name, text) for _, setting, name, text in found]
 
 
-def _name_problems(kind: str, name: str, text: str, earlier: Shelf, year: int) -> Iterator[FormProblem]:
+def _name_problems(kind: str, name: str, text: str, earlier: Shelf, year: int | None) -> Iterator[FormProblem]:
     table, there = KINDS[kind].table, KINDS[kind].on(earlier)
     if not family(name):
         es = f"llame a la tabla por su familia, el año y un número, como pe_adult_2026_2; no «{name}»"
@@ -129,7 +132,7 @@ def _name_problems(kind: str, name: str, text: str, earlier: Shelf, year: int) -
     elif (newest := former(kind, name, earlier)) and name not in there and _order(name) <= _order(newest):
         es, en = f"ya hay una versión más nueva: {newest}", f"there is a newer version already: {newest}"
         yield table.problem("not_newer", name, 0, "", es, en)
-    elif name not in there and not _follows(name, newest, year):
+    elif name not in there and year is not None and not _follows(name, newest, year):
         # Whoever skips years or numbers would close the family to all others.
         es = f"salta años o números: use el año en curso o el siguiente, y el número que sigue a {newest or 'ninguno'}"
         en = f"it skips years or numbers: take this year or the next, and the number after {newest or 'none'}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -25,10 +24,6 @@ kind_option = click.option(
 )
 
 
-def _this_year() -> int:
-    return datetime.now(UTC).year
-
-
 @click.group()
 def tables() -> None:
     """Check a new version of an indicator set or a policy, and see what it would change.
@@ -48,7 +43,7 @@ def check(file: Path, kind: str, as_json: bool) -> None:
     A code keeps its meaning for ever: one whose words change needs yes in the column same_meaning.
     """
     text = succession.table_text(file.read_bytes(), file.name, kind)
-    problems = succession.problems(kind, file.stem, text, SHIPPED, year=_this_year())
+    problems = succession.problems(kind, file.stem, text, SHIPPED)
     before = succession.former(kind, file.stem, SHIPPED)
     earlier = succession.KINDS[kind].on(SHIPPED)
     changes = succession.changes(kind, before, earlier[before], file.stem, text) if before and not problems else []
@@ -80,7 +75,7 @@ def check(file: Path, kind: str, as_json: bool) -> None:
 def effect(file: Path, kind: str, forms: tuple[str, ...], count: int, as_json: bool) -> None:
     """Compile each form that uses the table's family with FILE, and tell what changes for people."""
     text = succession.table_text(file.read_bytes(), file.name, kind)
-    if problems := succession.problems(kind, file.stem, text, SHIPPED, year=_this_year()):
+    if problems := succession.problems(kind, file.stem, text, SHIPPED):
         raise FormError(problems)
     named = forms or tuple(sorted(path.parent.name for path in CATALOGUE.glob("*/form.md")))
     packages = {form: read_package(form) for form in named}
