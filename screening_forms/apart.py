@@ -39,6 +39,7 @@ class Verb:
 VERBS: dict[str, Verb] = {
     "rows": Verb("screening_forms.odk_rows:asked", 20),
     "draft": Verb("screening_forms.drafts:draft", 20),
+    "again": Verb("screening_forms.drafts:again", 20),
     "carried": Verb("screening_forms.drafts:carried", 20),
     "difference": Verb("screening_forms.drafts:difference", 20),
     "impact": Verb("screening_forms.drafts:weigh", 60),

@@ -27,6 +27,20 @@ def draft(content: bytes, options: Mapping[str, Any], _: Progress) -> dict[str, 
     return compiled(replace(given, own=given.own.over(kept)), options)
 
 
+def again(content: bytes, options: Mapping[str, Any], _: Progress) -> dict[str, Any]:
+    """Answer as `draft` does, on a signer's machine, for a source that a server keeps.
+
+    Which tables were published there is not known here; those that came with this version stay what they are.
+    """
+    found = package.read(content)
+    ours = Shelf(
+        {name: text for name, text in found.own.indicator_sets.items() if name in SHIPPED.indicator_sets},
+        {name: text for name, text in found.own.policies.items() if name in SHIPPED.policies},
+    )
+    succession.carried(ours, SHIPPED, year=0)
+    return compiled(found, options)
+
+
 def compiled(found: Package, options: Mapping[str, Any]) -> dict[str, Any]:
     """Answer as `draft` does, for a package that is read already."""
     channel, vocabulary = options["channel"], options["route_vocabulary"]

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from form_material import SMALL, compiled
 from hostile_verbs import read_memory
 
 from screening_forms import apart, package
 from screening_forms.apart import Verb, ask
 from screening_forms.errors import FormError
+from server.cli import admin
+from server.cli.main import main
 from sync.route import AUTHOR_FIELDS
 
 OPTIONS = {
@@ -25,6 +28,7 @@ OPTIONS = {
     "route_vocabulary": {field: sorted(codes) for field, codes in AUTHOR_FIELDS.items()},
     "indicator_sets": {},
     "policies": {},
+    "year": 2026,
 }
 Hostile = Callable[..., Any]
 
@@ -86,6 +90,20 @@ def test_who_asked_is_out_of_reach_there_and_so_is_every_file_by_its_name(hostil
     assert set(found.values()) == {f"PermissionError {errno.EPERM}"}, found
     assert (file.read_text(), file.stat().st_mode) == ("of the server", mode)
     assert read_memory(os.getpid(), ctypes.addressof(secret)) == b"a key of", "who is not kept away could"
+
+
+def test_the_memory_of_a_server_is_dumped_nowhere_and_shown_to_no_other_process_of_its_account(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What the process apart is kept from by seccomp, any other is by this: PR_GET_DUMPABLE is 3, PR_SET_DUMPABLE 4."""
+    libc, seen = ctypes.CDLL(None), []
+    monkeypatch.setattr(admin, "serve_forever", lambda _: seen.append(libc.prctl(3, 0, 0, 0, 0)))
+    before = libc.prctl(3, 0, 0, 0, 0)
+    try:
+        done = CliRunner().invoke(main, ["serve"], env={"CHASKI_DATA": str(tmp_path)})
+    finally:
+        libc.prctl(4, before, 0, 0, 0)
+    assert (done.exit_code, before, seen) == (0, 1, [0])
 
 
 def test_no_variable_of_the_server_is_known_there(hostile: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,13 @@ from intake_material import Field, served
 
 from screening_forms import package
 from screening_forms.shelf import SHIPPED
+from server.cli import signing
 from server.cli.main import main
-from server.flows import publishing
+from server.flows import publishing, versions, workshop
+
+LATER = SMALL.replace("| Diez preguntas | 1 |", "| Diez preguntas | 2 |").replace(
+    "¿Tiene una deuda?", "¿Debe plata?", 1
+)
 
 
 @dataclass
@@ -119,6 +124,35 @@ def test_an_author_signs_what_she_wrote_and_not_what_a_server_holds_under_its_na
     kept = line.folder / "source.zip"
     line.says("revisor", "show", str(made["id"]), "--save", str(kept))
     assert "¿Debe plata?" in package.load(kept).content.decode()
+
+
+def test_what_tablets_use_now_is_compared_with_only_where_two_signed_it_and_else_one_is_asked(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signing, "somebody_is_there", lambda: True)
+    monkeypatch.setattr(workshop, "validate", lambda *_: "accepted")
+    made = str(line.says("autora", "draft", line.workbook())["id"])
+    pin = ("--pin", line.field.trust.pin)
+    first = line.ask("autora", "sign", made, *line.own(), *pin)
+    assert (first.exit_code, "names no version" in first.output) == (1, True)  # Nobody answered.
+    assert line.says("autora", "sign", made, *line.own(), *pin)["before"] is None
+    line.says("revisor", "sign", made, *line.key("revisor", "reviewer"))
+    line.says("publicacion", "publish", made)
+    later = str(line.says("autora", "draft", line.workbook(text=LATER))["id"])
+    assert line.says("autora", "sign", later, *line.own(), *pin)["before"] == int(made)
+    reviewer = line.key("revisor", "reviewer")
+    other = line.says("revisor", "sign", later, *reviewer, "--pin", "0" * 64)
+    assert (other["before"], other["changes"]) == (None, []), "a server with roots of its own"
+
+
+def test_bytes_that_nobody_approved_hide_no_change_from_a_reviewer(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workshop, "validate", lambda *_: "accepted")
+    made = str(line.says("autora", "draft", line.workbook())["id"])
+    line.says("autora", "sign", made, *line.own())
+    # A server that is taken over says that tablets use the very same form already.
+    monkeypatch.setattr(versions, "before", lambda _, version: version)
+    told = line.ask("revisor", "sign", made, *line.key("revisor", "reviewer"))
+    assert "not signed as it must be (signed.too_few)" in told.output.replace("\n", " ")
 
 
 def test_what_is_wrong_with_a_draft_is_listed_as_on_ones_own_machine(line: Line) -> None:

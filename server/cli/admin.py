@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +20,8 @@ from server.cli.terminal import busy, json_option, now_ms, show
 from server.db import Db
 from server.flows import audit as audit_flow
 from server.flows import publishing
+
+_PR_SET_DUMPABLE = 4  # <linux/prctl.h>
 
 
 def _database(data: Path) -> Db:
@@ -50,7 +54,15 @@ def init(data: Path, demo: bool, people: Path | None) -> None:
 @click.command()
 def serve() -> None:
     """Serve tablets and people until SIGTERM or Ctrl-C. Settings are CHASKI_* variables; CHASKI_DATA is required."""
+    _close_memory()
     serve_forever(config.load(os.environ))
+
+
+def _close_memory() -> None:
+    """Have the kernel keep this process's memory, with the keys in it, from core dumps and from all other processes of
+    the same account. Root may still look."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _day(at: int) -> str:

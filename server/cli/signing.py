@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from screening_forms import apart
 from screening_forms.changes import Change
@@ -17,9 +18,10 @@ from screening_forms.diff import difference
 from server.cli.comparing import write_changes
 from server.cli.forms import compiled
 from server.cli.staff import KeyFile, Who
-from server.cli.terminal import busy, json_option, show
+from server.cli.terminal import busy, json_option, show, somebody_is_there
 from server.cli.versions import problems_told, write_version
-from sync import bundle, route
+from sync import bundle, route, trust
+from sync.errors import SyncError
 from sync.signed import Document, sign
 from sync.staff import Staff
 
@@ -29,11 +31,15 @@ _file = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 @dataclass(frozen=True)
 class _Held:
-    """A version as the server holds it, compiled again here; `before` is what tablets use now, if anything."""
+    """A version as the server holds it, compiled again here.
+
+    `before` is what tablets use now, with its signatures; where the server shows no such version, `why` says it.
+    """
 
     version: dict[str, Any]
     document: Document
     before: CompiledForm | None
+    why: str
 
     @property
     def changes(self) -> list[Change]:
@@ -55,6 +61,7 @@ class _Held:
 @click.option(
     "--key-passphrase-file", type=_file, help="The same for the key, where its passphrase is not your account's."
 )
+@click.option("--pin", help="Pin of the roots, from your paper: with it no server can make up what tablets use now.")
 @json_option
 def sign_command(
     form: str,
@@ -65,13 +72,17 @@ def sign_command(
     login: str | None,
     passphrase_file: Path | None,
     key_passphrase_file: Path | None,
+    pin: str | None,
     as_json: bool,
 ) -> None:
     """Sign version ID of the server, or the bundle in FILE, after compiling the form here and finding the same bytes.
 
     With ID, what differs from the version that tablets use is told first; an author's signature puts her draft before a
     reviewer, a reviewer's approves it. An author compares with what she has on her own machine (--from): a server that
-    was taken over could hold something else under her draft's name. With FORM and FILE, the signature is added to FILE.
+    was taken over could hold something else under her draft's name. Where the server shows no version in use with two
+    good signatures, you are asked whether to go on; --json says "before": null.
+
+    With FORM and FILE, the signature is added to FILE.
     """
     signer = KeyFile(key, key_passphrase_file or passphrase_file)
     if file is not None:
@@ -79,7 +90,7 @@ def sign_command(
         return
     if not form.isdecimal() or login is None:
         raise click.UsageError("name the FILE to sign beside FORM, or the ID of a version and who you are (--login)")
-    _sign_on_server(int(form), own, signer, Who(server, login, passphrase_file), as_json)
+    _sign_on_server(int(form), own, signer, Who(server, login, passphrase_file), pin, as_json)
 
 
 def _sign_file(form: str, file: Path, key: KeyFile, as_json: bool) -> None:
@@ -96,22 +107,25 @@ def _sign_file(form: str, file: Path, key: KeyFile, as_json: bool) -> None:
     show(data, as_json, lambda console: console.print(f"Signed {signed.sha256} as {signer.kid}."))
 
 
-def _sign_on_server(version: int, own: str | None, key: KeyFile, who: Who, as_json: bool) -> None:
+def _sign_on_server(version: int, own: str | None, key: KeyFile, who: Who, pin: str | None, as_json: bool) -> None:
     with who.sign_in() as staff:
-        held = _fetched(staff, version, own)
+        held = _fetched(staff, version, own, pin)
         changes = held.changes
         if not as_json:
             show(None, False, lambda console: _tell(console, held, changes))
+            if held.before is None and somebody_is_there():
+                click.confirm("Sign it without a comparison?", abort=True)
         office, address = _OFFICES[held.version["state"]]
         signer = key.unlock()
         jws = sign(held.document.payload, signer, bundle.TYP).encode()
         with problems_told(), busy(f"Handing in the {office}'s signature ..."):
             done = staff.post(f"/v1/versions/{version}/{address}", data=jws)
     data = {**done, "kid": signer.kid, "signed_as": office, "changes": [each.as_dict() for each in changes]}
+    data["before"] = held.version["before"] if held.before else None
     show(data, as_json, lambda console: write_version(console, done))
 
 
-def _fetched(staff: Staff, version: int, own: str | None) -> _Held:
+def _fetched(staff: Staff, version: int, own: str | None, pin: str | None) -> _Held:
     """Fetch a version and compile its source here; raises ClickException unless the bytes are the same.
 
     `own` is what the person herself has of it, which must compile to these bytes too.
@@ -128,18 +142,32 @@ def _fetched(staff: Staff, version: int, own: str | None) -> _Held:
         _refuse_other_bytes(here, document, f"the server's source of {version}")
         if own is not None:
             _refuse_other_bytes(compiled(own, document.content["channel"]).to_bytes(), document, own)
-        before = None
-        if told["before"]:
-            former = Document.parse(staff.bytes(f"/v1/versions/{told['before']}/compiled"), least=0)
-            before = CompiledForm.from_bytes(former.payload)
-    return _Held(told, document, before)
+        before, why = _in_use(staff, told, pin)
+    return _Held(told, document, before, why)
+
+
+def _in_use(staff: Staff, told: dict[str, Any], pin: str | None) -> tuple[CompiledForm | None, str]:
+    """Fetch what tablets use now of a form, or say why there is nothing to compare with: a server that was taken over
+    would name nothing, or what nobody signed, to hide what changed."""
+    if not told["before"]:
+        return None, "The server names no version of this form and channel that tablets use now."
+    former = Document.parse(staff.bytes(f"/v1/versions/{told['before']}/compiled"), least=0)
+    stated = Document.parse(staff.bytes("/v1/trust"))
+    try:
+        held = trust.accept(stated, None, trust.read_pin(pin) if pin else trust.read(stated).pin)
+        found = CompiledForm.from_bytes(bundle.accept(former, held))
+    except SyncError as wrong:
+        return None, f"What the server names as in use is not signed as it must be ({wrong.code})."
+    if (found.form_id, found.channel) != (told["form"], told["channel"]):
+        return None, f"What the server names as in use is another form, {found.form_id} ({found.channel})."
+    return found, ""
 
 
 def _compiled_apart(source: bytes, channel: str) -> bytes:
     """Compile what somebody else wrote: in a process that can open nothing."""
     vocabulary = {name: sorted(codes) for name, codes in route.AUTHOR_FIELDS.items()}
-    options = {"channel": channel, "route_vocabulary": vocabulary, "indicator_sets": {}, "policies": {}}
-    found: bytes | None = apart.ask("draft", source, options).get("compiled")
+    options = {"channel": channel, "route_vocabulary": vocabulary}
+    found: bytes | None = apart.ask("again", source, options).get("compiled")
     return found or b""
 
 
@@ -152,7 +180,7 @@ def _tell(console: Console, held: _Held, changes: list[Change]) -> None:
     write_version(console, held.version)
     console.print(f"Compiled here: the same bytes, sha256 {held.document.sha256}.")
     if held.before is None:
-        console.print("Tablets have no version of this form on this channel yet.")
+        console.print(Text(f"{held.why} Nothing tells what this version changes.", style="yellow"))
         return
     console.print(f"Against version {held.before.version}, which tablets use now:", style="bold")
     write_changes(console, changes)

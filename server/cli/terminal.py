@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -101,6 +102,11 @@ def passphrase_from(path: Path | None, prompt: str) -> str:
                 f"{path} is not text: a passphrase file holds the words on its first line."
             ) from error
     return str(click.prompt(prompt, hide_input=True)).strip()
+
+
+def somebody_is_there() -> bool:
+    """Say whether a person can be asked: standard input is a terminal."""
+    return sys.stdin.isatty()
 
 
 def local_time(at: int) -> str:
