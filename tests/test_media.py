@@ -258,6 +258,9 @@ def test_the_door_gives_a_recording_whole_or_in_the_piece_that_is_asked_for(offi
         assert "immutable" in whole.headers["cache-control"]
         piece = line.send("GET", path, headers={"Range": "bytes=100-299"})
         assert (piece.body, piece.headers["content-range"]) == (SHORT[100:300], "bytes 100-299/900")
-        for headers, code in (({"Range": "bytes=900-"}, "http.range_not_satisfiable"), ({}, "media.unknown")):
-            with pytest.raises(RefusedError, match=code):
-                line.send("GET", path if headers else f"/v1/media/{'0' * 64}", headers=headers)
+        for asked_for in ("bytes=900-", "bytes=0-1,5-6", "bytes=9-2"):
+            with pytest.raises(RefusedError, match=r"http\.range_not_satisfiable") as refused:
+                line.send("GET", path, headers={"Range": asked_for})
+            assert refused.value.status == 416
+        with pytest.raises(RefusedError, match=r"media\.unknown"):
+            line.send("GET", f"/v1/media/{'0' * 64}")
