@@ -89,8 +89,11 @@ def problems(kind: str, name: str, text: str, earlier: Shelf, *, year: int | Non
 
 
 def changes(kind: str, old_name: str, old_text: str, name: str, text: str) -> list[Change]:
-    """Tell what is different between two versions of a table."""
-    old, new = _parsed(kind, old_name, old_text), _parsed(kind, name, text)
+    """Tell what is different between two versions of a table; nothing if this program cannot read the old one."""
+    try:
+        old, new = _parsed(kind, old_name, old_text), _parsed(kind, name, text)
+    except FormError:
+        return []
     return list(set_changes(old, new) if kind == "set" else policy_changes(old, new))
 
 
@@ -147,9 +150,9 @@ def _follows(name: str, newest: str, year: int) -> bool:
 def _code_problems(name: str, text: str, earlier: Shelf) -> Iterator[FormProblem]:
     """A code that any set ever had stands for the same: dimension, sign, and words, unless the author says that other
     words mean the same."""
-    known: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+    known: dict[str, list[tuple[str, Mapping[str, str]]]] = {}
     for other, held in earlier.indicator_sets.items():
-        for row in _parsed("set", other, held)["indicators"] if other != name else ():
+        for row in _indicators(other, held) if other != name else ():
             known.setdefault(row["code"], []).append((other, row))
     for number, cells in indicators.TABLE.rows(name, text):
         same, was = cells.get("same_meaning", ""), known.get(cells["code"], [])
@@ -164,15 +167,22 @@ def _code_problems(name: str, text: str, earlier: Shelf) -> Iterator[FormProblem
             yield indicators.TABLE.problem("code_reused", name, number, "code", es, en)
 
 
-def _kind(row: Mapping[str, Any]) -> tuple[str, str]:
+def _indicators(name: str, text: str) -> list[dict[str, str]]:
+    try:
+        return [cells for _, cells in indicators.TABLE.rows(name, text)]
+    except FormError:  # What an earlier version of this program took and this one does not stops no other table.
+        return []
+
+
+def _kind(row: Mapping[str, str]) -> tuple[str, str]:
     return row["dimension"], row.get("sign", "")
 
 
-def _words(row: Mapping[str, Any]) -> tuple[str, str]:
+def _words(row: Mapping[str, str]) -> tuple[str, str]:
     return row["label_es"], row["label_en"]
 
 
-def _reused(code: str, table: str, row: Mapping[str, Any], *, words_only: bool) -> tuple[str, str]:
+def _reused(code: str, table: str, row: Mapping[str, str], *, words_only: bool) -> tuple[str, str]:
     es = f"{code} ya es «{row['label_es']}» en {table}: use un código que nadie usó"
     en = f"{code} is already '{row['label_en']}' in {table}: take a code that nobody has used"
     if words_only:

@@ -83,6 +83,14 @@ def test_a_table_that_would_burden_every_later_check_is_refused() -> None:
     assert codes("policy", NEXT_POLICY, POLICY + "\n" * succession.MOST_ROWS) == ["policy.too_large"]
 
 
+def test_an_old_table_that_cannot_be_read_any_more_closes_its_family_to_nobody() -> None:
+    known = Shelf({"ilo_delphi_2026_1": SET.replace("code,", "kode,", 1)}).over(SHIPPED)
+    assert codes("set", NEXT_SET, SET, known) == []
+    assert (
+        succession.changes("set", "ilo_delphi_2026_1", known.indicator_sets["ilo_delphi_2026_1"], NEXT_SET, SET) == []
+    )
+
+
 def test_a_code_keeps_its_words_unless_the_author_says_that_they_mean_the_same() -> None:
     reworded = edited(SET, "D1.02", label_es="Engañada sobre el trabajo")
     (problem,) = succession.problems("set", NEXT_SET, reworded, SHIPPED)
