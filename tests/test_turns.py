@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from form_material import SMALL
 from intake_material import Field
-from test_authors_door import SOURCE, body, signature
+from test_authors_door import body, signature
 from test_people_door import client, code
 from werkzeug.test import TestResponse
 
@@ -85,7 +86,7 @@ def test_odk_validate_runs_in_its_authors_place(field: Field, monkeypatch: pytes
         return []
 
     monkeypatch.setattr(odk_validate, "validate", validate)
-    made = body(author.post("/v1/drafts", data=SOURCE.encode()), 201)
+    made = body(author.post("/v1/drafts", data=SMALL.encode()), 201)
     payload = author.get(f"/v1/versions/{made['id']}/compiled").data
     signed = author.post(f"/v1/versions/{made['id']}/submission", data=signature(field, payload, "autora", "author"))
     assert (signed.status_code, checked) == (200, [(503, "server.busy")])
