@@ -19,8 +19,8 @@ from screening_forms.compiled import CompiledForm
 from screening_forms.impact import cases_of
 from screening_forms.made_up import Answers
 from screening_forms.workbook import Workbook
-from server.cli.forms import read_package
-from server.cli.staff import Who
+from server.cli.forms import channel_option, read_package
+from server.cli.staff import Who, staff_options_for
 from server.cli.terminal import busy, progress_console
 from sync import route
 from sync.signed import Document
@@ -48,26 +48,10 @@ def compared_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @click.argument("old")
     @click.argument("new")
-    @click.option("--channel", type=click.Choice(("training", "field")), default="training", show_default=True)
-    @click.option("--server", default="http://127.0.0.1:8081", show_default=True, help="The people's door.")
-    @click.option("--login", help="Whose account, where OLD or NEW is the number or the hash of a version there.")
-    @click.option(
-        "--passphrase-file",
-        type=click.Path(path_type=Path, exists=True, dir_okay=False),
-        help="File whose first line is the passphrase; asked for when left out.",
-    )
+    @channel_option
+    @staff_options_for("where OLD or NEW is the number or the hash of a version there")
     @functools.wraps(command)
-    def with_sides(
-        *args: Any,
-        old: str,
-        new: str,
-        channel: str,
-        server: str,
-        login: str | None,
-        passphrase_file: Path | None,
-        **options: Any,
-    ) -> Any:
-        who = Who(server, login, passphrase_file) if login else None
+    def with_sides(*args: Any, old: str, new: str, channel: str, who: Who | None, **options: Any) -> Any:
         return command(*args, sides=_sides((old, new), channel, who), **options)
 
     return with_sides
@@ -93,6 +77,11 @@ def _local(reference: str, channel: str) -> Side:
     path = Path(reference)
     if path.is_file() and path.read_bytes()[:1] == b"{":
         return Side(CompiledForm.from_bytes(Document.parse(path.read_bytes(), least=0).payload))
+    return compiled_here(reference, channel)
+
+
+def compiled_here(reference: str, channel: str) -> Side:
+    """Compile a form of this machine, also one that fails its own cases: that is what somebody wants to look at."""
     with busy(f"Compiling {reference} ..."):
         found = read_package(reference)
         form = compile_form(

@@ -93,16 +93,24 @@ def listed(staff: Staff, dev: str) -> dict[str, Any]:
 
 def staff_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `--server --login --passphrase-file`, handed to it as `who: Who`."""
+    return _who_options(command, "Whose account.", required=True)
 
+
+def staff_options_for(need: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The same for a command that asks a server only where there is a need, in words: `who: Who | None`."""
+    return lambda command: _who_options(command, f"Whose account, {need}.", required=False)
+
+
+def _who_options(command: Callable[..., Any], account: str, *, required: bool) -> Callable[..., Any]:
     @click.option("--server", default="http://127.0.0.1:8081", show_default=True, help="The people's door.")
-    @click.option("--login", required=True, help="Whose account.")
+    @click.option("--login", required=required, help=account)
     @click.option(
         "--passphrase-file",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
         help="File whose first line is the passphrase; asked for when left out.",
     )
     @functools.wraps(command)
-    def with_who(*args: Any, server: str, login: str, passphrase_file: Path | None, **options: Any) -> Any:
-        return command(*args, who=Who(server, login, passphrase_file), **options)
+    def with_who(*args: Any, server: str, login: str | None, passphrase_file: Path | None, **options: Any) -> Any:
+        return command(*args, who=Who(server, login, passphrase_file) if login else None, **options)
 
     return with_who

@@ -18,20 +18,18 @@ from rich.table import Table
 from rich.text import Text
 
 from screening_forms import engine, pen, scoring
-from screening_forms.compile import compile_form
 from screening_forms.compiled import CompiledForm
 from screening_forms.engine import SEALED, Answer, Engine, Filled
 from screening_forms.errors import AnswerError
-from screening_forms.impact import cases_of
 from screening_forms.package import WORKBOOKS
 from screening_forms.scoring import Assessment
-from screening_forms.workbook import Workbook
 from server.cli import interview
-from server.cli.forms import channel_option, read_package
+from server.cli.forms import channel_option
 from server.cli.private_terminal import PrivateTerminal
-from server.cli.staff import Who
-from server.cli.terminal import busy, json_option, now_ms, read_object, show
-from sync import registry, route, seal
+from server.cli.sides import Side, compiled_here
+from server.cli.staff import Who, staff_options_for
+from server.cli.terminal import json_option, now_ms, read_object, show
+from sync import registry, seal
 from sync.draft import Draft, Drafts
 from sync.keys import RouteKey, SealKey, SigningKey
 from sync.route import Route
@@ -126,13 +124,7 @@ class _TrialTablet(Tablet):
 @click.option("--language", default="es", show_default=True, help="In which language to ask.")
 @click.option("--keep-as", metavar="CASE", help="Write the answers and what came out into the sheet `cases` of FORM.")
 @click.option("--report", type=int, metavar="ID", help="Tell this draft on the server what came out.")
-@click.option("--server", default="http://127.0.0.1:8081", show_default=True, help="The people's door, for --report.")
-@click.option("--login", help="Whose account, for --report.")
-@click.option(
-    "--passphrase-file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="File whose first line is the passphrase; asked for when left out.",
-)
+@staff_options_for("for --report")
 @channel_option
 @json_option
 def try_command(
@@ -142,9 +134,7 @@ def try_command(
     language: str,
     keep_as: str | None,
     report: int | None,
-    server: str,
-    login: str | None,
-    passphrase_file: Path | None,
+    who: Who | None,
     channel: str,
     as_json: bool,
 ) -> None:
@@ -153,30 +143,25 @@ def try_command(
     It asks in this terminal as a tablet does, or takes --answers or a --case. Nothing is kept: the keys are made for
     the moment. Never use it with a real person. --report sends only the outcome, never an answer.
     """
-    if report is not None and not login:
+    if report is not None and not who:
         raise click.UsageError("--report needs --login.")
     place = _workbook_file(form) if keep_as else None
-    with busy("Compiling ..."):
-        found = read_package(form)
-        compiled = compile_form(
-            found.workbook, channel=channel, route_vocabulary=route.AUTHOR_FIELDS, shelf=found.shelf, run_cases=False
-        )
-    trial = _hold(compiled, found.workbook, answers, case, language)
+    side = compiled_here(form, channel)
+    trial = _hold(side, answers, case, language)
     if trial is None:
         raise click.ClickException("the interview was not finished; nothing is left of it.")
     if keep_as and place:
-        place.write_bytes(_with_case(place, keep_as, trial, compiled))
-    if report is not None and login:
-        _report(Who(server, login, passphrase_file), report, compiled, trial)
+        place.write_bytes(_with_case(place, keep_as, trial, side.form))
+    if report is not None and who:
+        _report(who, report, side.form, trial)
     show(trial.as_dict(), as_json, lambda console: _write(console, trial))
 
 
-def _hold(
-    form: CompiledForm, workbook: Workbook, answers: Path | None, case: str | None, language: str
-) -> Trial | None:
+def _hold(side: Side, answers: Path | None, case: str | None, language: str) -> Trial | None:
+    form = side.form
     today = datetime.now().astimezone().date()
     if case is not None:
-        known = cases_of(workbook)
+        known = side.cases
         if case not in known:
             raise click.UsageError(f"no case {case}; there is: {', '.join(known) or 'none'}.")
         return hold(form, engine.load(form.xform), known[case], today)
