@@ -154,7 +154,7 @@ def withdraw(version: int, who: Who, as_json: bool) -> None:
 @staff_options
 @json_option
 def discard(version: int, who: Who, as_json: bool) -> None:
-    """Throw your draft ID away, with what was tried with it."""
+    """Throw your draft ID away, with what was tried with it; a reviewer or an administrator, anybody's."""
     with who.sign_in() as staff:
         staff.delete(f"/v1/versions/{version}")
     show({"id": version, "discarded": True}, as_json, lambda console: console.print(f"Draft {version} is gone."))
