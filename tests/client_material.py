@@ -80,6 +80,7 @@ class Line:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # Else each answer's body waits 40 ms for a word that its head came.
 
             def do_GET(self) -> None:
                 line.pass_on(self, port)
