@@ -25,14 +25,17 @@ import bench_storm
 import node
 from agreement import compile_java
 from bench_figure import Figure
+from form_material import CATALOGUE_FORMS
 from rich.console import Console
 from rich.table import Table
 
 TABLETS = 9  # One that syncs, eight that push.
+QUICK_FORMS = ("pe_nna",)  # The smallest: the others are measured alike.
 
 
 def measure(quick: bool, say: Callable[[str], None]) -> Iterator[Figure]:
     """Measure everything; `say` hears what is being done."""
+    forms = QUICK_FORMS if quick else CATALOGUE_FORMS
     say("compiling the questionnaire, filling it with the story's answers")
     material = bench_forms.prepare()
     with tempfile.TemporaryDirectory(prefix="chaski-bench-") as folder:
@@ -50,14 +53,14 @@ def measure(quick: bool, say: Callable[[str], None]) -> Iterator[Figure]:
     say("sealing, verifying, opening")
     yield from bench_forms.sealing(material, quick)
     say("compiling and checking")
-    yield from bench_forms.compiling(quick)
+    yield from bench_forms.compiling(forms, quick)
     say("telling what a new version changes")
     yield bench_forms.impacts(material, quick)
     with tempfile.TemporaryDirectory(prefix="chaski-bench-") as folder:
         java = compile_java(Path(folder))
         say("filling the same interviews here and in the engines of ODK Collect and of ODK Web Forms")
         counts = (2, 1) if quick else bench_agreement.COUNTS
-        yield from bench_agreement.agreement(java, node.with_modules(), counts)
+        yield from bench_agreement.agreement(java, node.with_modules(), forms, counts)
 
 
 def table(figures: list[Figure]) -> Table:

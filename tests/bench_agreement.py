@@ -40,10 +40,12 @@ class Drawn:
     interviews: Sequence[Interview]
 
 
-def agreement(java: Path | None, node: Path, counts: tuple[int, int] = COUNTS) -> Iterator[Figure]:
+def agreement(
+    java: Path | None, node: Path, names: Sequence[str], counts: tuple[int, int] = COUNTS
+) -> Iterator[Figure]:
     """Count the interviews of each form in which another engine sees any node otherwise, and time JavaRosa and ours."""
     with tempfile.TemporaryDirectory(prefix="chaski-bench-") as folder:
-        forms = [_draw(name, Path(folder), counts[0]) for name in CATALOGUE_FORMS]
+        forms = [_draw(name, Path(folder), counts[0]) for name in names]
         for form in forms:
             yield from _java_rosa(form, java)
         # One process each, as JavaScript has: two forms at a time, the longest first.
@@ -98,7 +100,7 @@ def main() -> int:
     counts = options.parse_args().counts
     with tempfile.TemporaryDirectory(prefix="chaski-java-") as folder:
         java = compile_java(Path(folder))
-        figures = agreement(java, node_js.with_modules(), (counts[0], counts[-1]))
+        figures = agreement(java, node_js.with_modules(), CATALOGUE_FORMS, (counts[0], counts[-1]))
         return 1 if any(list(_said(figures))) else 0
 
 

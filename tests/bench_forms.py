@@ -16,7 +16,7 @@ from typing import Any
 
 from bench_figure import Figure, median_ms
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from form_material import CATALOGUE_FORMS, compiled, workbook
+from form_material import compiled, workbook
 from pyxform.xls2xform import convert
 
 from screening_forms import checks, engine, expressions
@@ -93,8 +93,8 @@ def prepare() -> Material:
     return Material(form, Document(form.to_bytes()).sha256, scorer, given, [scorer.run(each) for each in given])
 
 
-def compiling(quick: bool) -> Iterator[Figure]:
-    """Milliseconds of compiling each form of the catalogue, of checking and of loading the largest.
+def compiling(forms: Sequence[str], quick: bool) -> Iterator[Figure]:
+    """Milliseconds of compiling each form, of checking and of loading the largest.
 
     As in a process of its own: expressions are parsed anew, and what the bench itself holds is not looked through for
     garbage. Each limit is what pyxform needs to convert the same survey in one language.
@@ -102,12 +102,12 @@ def compiling(quick: bool) -> Iterator[Figure]:
     gc.collect()
     gc.freeze()
     rounds = 1 if quick else 5
-    for name in CATALOGUE_FORMS:
+    for name in forms:
         book = workbook(name)
         value = median_ms(_compile, [book], rounds, time.process_time)
         limit = median_ms(convert, [_tables(book)], rounds, time.process_time)
         yield Figure(f"compile.{name}", f"compile {name}", value, "ms", 200, limit, "pyxform alone, one language")
-    largest = max(CATALOGUE_FORMS, key=lambda name: len(compiled(name).xform))
+    largest = max(forms, key=lambda name: len(compiled(name).xform))
     value = median_ms(_check, [workbook(largest)], rounds, time.process_time)
     yield Figure("check", f"check the largest form, {largest}", value, "ms", 300)
     value = median_ms(engine.load, [compiled(largest).xform], rounds, time.process_time)

@@ -153,7 +153,7 @@ def _write_merge(console: Console, done: dict[str, Merge]) -> None:
         console.print(f"{lang}: texts taken in {len(each.taken)}, drafted from the same Spanish {len(each.remembered)}")
         for contexts, why in (
             (each.kept, "reviewed, and kept: what came back is a draft"),
-            (each.unsigned, "a draft again: its sign-off was given for other words"),
+            (each.unsigned, "a draft: its sign-off was given for other words"),
             (each.unknown, "not taken in: the form has no such text"),
         ):
             for context in contexts:
