@@ -210,7 +210,7 @@ class When:
         return tuple(dict.fromkeys(atom.question for atom in self.atoms))
 
 
-def parse_when(row: Row, *, fact: bool = False, column: str = "when") -> When:
+def parse_when(row: Row, *, fact: bool = False) -> When:
     """Parse the `when` of an indicator, or of a fact, which alone may ask for `no_answer` or a blank.
 
     Raises FormError with every problem of the cell.
@@ -222,13 +222,13 @@ def parse_when(row: Row, *, fact: bool = False, column: str = "when") -> When:
         try:
             atoms.append(_atom(part, fact))
         except ExpressionError as error:
-            problems.append(error.at(row, column))
+            problems.append(error.at(row, "when"))
         return write(part)
 
     try:
-        token = parse(row.get(column))
+        token = parse(row.get("when"))
     except ExpressionError as error:
-        raise FormError([error.at(row, column)]) from error
+        raise FormError([error.at(row, "when")]) from error
     write(token, check)
     if problems:
         raise FormError(problems)

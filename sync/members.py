@@ -32,7 +32,7 @@ class Members:
     def _wrong(self, why: str) -> SyncError:
         return SyncError("document.malformed", f"{self._where} {why}")
 
-    def _array(self, name: str, maximum: int | None) -> list[Any]:
+    def _array(self, name: str, maximum: int | None = None) -> list[Any]:
         values = self._content.get(name, [])
         if not isinstance(values, list):
             raise self._wrong(f"`{name}` must be an array")
@@ -72,9 +72,9 @@ class Members:
             raise self._wrong(f"`{name}` has an entry that is not of its form")
         return tuple(values)
 
-    def objects(self, name: str, maximum: int | None = None) -> "list[Members]":
+    def objects(self, name: str) -> "list[Members]":
         """Return an array of objects; empty when it is left out."""
-        return [Members(value, f"{self._where} `{name}`") for value in self._array(name, maximum)]
+        return [Members(value, f"{self._where} `{name}`") for value in self._array(name)]
 
     def object(self, name: str) -> "Members":
         """Return an object; empty when it is left out."""
