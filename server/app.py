@@ -21,7 +21,7 @@ from waitress import wasyncore
 from server import addresses, jobs, keys
 from server.api import people, tablets
 from server.api.door import Parts, log_to, open_door
-from server.config import Config, ConfigError, refuse_insecure
+from server.config import Config, ConfigError, find_key_files, refuse_insecure
 from server.db import Db
 from server.flows import aside, routing
 from server.listener import Door
@@ -70,12 +70,13 @@ def open_parts(config: Config, now: Callable[[], int] = clock) -> Parts:
         own = keys.load(config.keys)
     except (SyncError, OSError) as wrong:
         raise ConfigError("CHASKI_DATA", f"the server's keys cannot be read: {wrong}") from wrong
+    key_files = find_key_files(config)
     try:
         db = Db(config.database, most_mib=config.database_max_mb)
     except sqlite3.Error as wrong:
         raise ConfigError("CHASKI_DATA", f"the database {config.database} cannot be opened: {wrong}") from wrong
     try:
-        refuse_insecure(config, demo=_is_demo(db), own=own.kids)
+        refuse_insecure(config, demo=_is_demo(db), own=own.kids, key_files=key_files)
         return Parts(config, db, own, _rules(db), now, started=now())
     except ConfigError:
         db.close()

@@ -8,7 +8,7 @@ import ipaddress
 import json
 import os
 import stat
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -163,6 +163,11 @@ class Config:
         return self.data / "chaski.db"
 
     @property
+    def database_files(self) -> tuple[Path, ...]:
+        """The database and the files that SQLite lays beside it."""
+        return tuple(self.database.with_name(self.database.name + end) for end in ("", "-wal", "-shm", "-journal"))
+
+    @property
     def keys(self) -> Path:
         return self.data / "keys"
 
@@ -212,12 +217,20 @@ def load(environ: Mapping[str, str]) -> Config:
     return config
 
 
-def refuse_insecure(config: Config, *, demo: bool, own: Collection[str]) -> None:
-    """Refuse to serve where screenings would not be safe.
+@dataclass(frozen=True)
+class KeyFile:
+    """A file that holds a secret key: where it is, and the key's id ("" for a backup key, which has none)."""
+
+    path: Path
+    kid: str
+
+
+def refuse_insecure(config: Config, *, demo: bool, own: Collection[str], key_files: Iterable[KeyFile]) -> None:
+    """Refuse to serve where screenings would not be safe. Raises ConfigError.
 
     `demo`: the trust in force is marked demo. `own`: kids of the server's own keys; any other secret under the data
     folder (root, registrar, author, reviewer, recovery, keyring) would let a taken-over server speak for people, or, a
-    backup key, read what it has forgotten.
+    backup key, read what it has forgotten. `key_files`: what `find_key_files` found before the database was opened.
     """
     if demo:
         for name, host in (("CHASKI_TABLETS_HOST", config.tablets_host), ("CHASKI_PEOPLE_HOST", config.people_host)):
@@ -228,11 +241,11 @@ def refuse_insecure(config: Config, *, demo: bool, own: Collection[str]) -> None
             "CHASKI_PEOPLE_SECURE_COOKIE", f"`no` would show sessions to whoever listens on {config.people_host}"
         )
     _private(config.data, "the data folder")
-    for path, kid in _key_files(config.data):
-        _private(path, f"the key file {path.name}")
-        if kid not in own and not demo:
+    for file in key_files:
+        _private(file.path, f"the key file {file.path.name}")
+        if file.kid not in own and not demo:
             raise ConfigError(
-                "CHASKI_DATA", f"holds a secret that is not the server's ({path}); keep it with its person"
+                "CHASKI_DATA", f"holds a secret that is not the server's ({file.path}); keep it with its person"
             )
 
 
@@ -248,18 +261,27 @@ def _private(path: Path, what: str) -> None:
         raise ConfigError("CHASKI_DATA", f"{what} ({path}) is open to others (mode {mode:04o}); chmod go= {path}")
 
 
-def _key_files(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Every key file under the folder (JSON with `kind` and `kid`, SPEC 3.4, or an age identity, whose kid is "")."""
-    for where, _, names in os.walk(folder):
+def find_key_files(config: Config) -> tuple[KeyFile, ...]:
+    """Find every key file under the data folder: JSON with `kind` and `kid` (SPEC 3.4), or an age identity.
+
+    Must run before the database is opened, and never reads the database's own files: when a process closes any
+    descriptor of a file, POSIX drops all its locks on that file (fcntl(2)), SQLite's too. Another process then takes
+    itself for the first, and rebuilds the index of the write-ahead log under the writer.
+    """
+    return tuple(_key_files(config))
+
+
+def _key_files(config: Config) -> Iterator[KeyFile]:
+    for where, _, names in os.walk(config.data):
         for path in (Path(where) / name for name in names):
-            if path.stat().st_size > _KEY_FILE_LIMIT:
+            if path in config.database_files or path.stat().st_size > _KEY_FILE_LIMIT:
                 continue
             raw = path.read_bytes()
             if any(mark in raw for mark in _AGE_SECRETS):
-                yield path, ""
+                yield KeyFile(path, "")
             try:
                 content = json.loads(raw)
             except ValueError:
                 continue
             if isinstance(content, dict) and {"kind", "kid"} <= content.keys():
-                yield path, str(content["kid"])
+                yield KeyFile(path, str(content["kid"]))

@@ -6,7 +6,7 @@ Called by sync.outbox alone, which decides what is in it.
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sync.errors import SyncError
@@ -54,7 +54,8 @@ CREATE TABLE refused (sha TEXT PRIMARY KEY, code TEXT NOT NULL, at INTEGER NOT N
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open or create the file, which only its owner may read, and bring its tables up to date."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    with suppress(FileExistsError):  # A file that SQLite may hold is never opened here, see `leave_no_log`.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     db = sqlite3.connect(path, isolation_level=None)
     with _naming_a_full_disk():
         for setting in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "trusted_schema = OFF"):
@@ -82,13 +83,16 @@ def leave_no_log(db: sqlite3.Connection, path: Path) -> None:
     """Overwrite the write-ahead log of the file `path`: it has the pages as they were, a key's among them.
 
     `secure_delete` overwrites rows in the database only, and a log that is just cut off stays readable on the disk.
+    SQLite itself writes over it, with zeros that are deleted again: when a process closes any descriptor of a file of
+    the database, POSIX drops the locks that SQLite holds on that file (fcntl(2)).
     """
     busy, pages, moved = db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
-    if not busy and pages == moved:  # All of it is in the database, and nobody reads the log any more.
-        with path.with_name(f"{path.name}-wal").open("r+b") as log:
-            log.write(bytes(os.fstat(log.fileno()).st_size))
-            log.flush()
-            os.fsync(log.fileno())
+    if not busy and pages == moved:  # All of it is in the database, and the next page written begins the log anew.
+        length = path.with_name(f"{path.name}-wal").stat().st_size
+        with writing(db):
+            db.execute("CREATE TABLE filler (zeros BLOB)")
+            db.execute("INSERT INTO filler VALUES (zeroblob(?))", (length,))
+            db.execute("DROP TABLE filler")
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 

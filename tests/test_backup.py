@@ -13,7 +13,7 @@ from intake_material import Field
 
 from server import archive, backup_keys
 from server.archive import BackupError
-from server.config import Config, ConfigError, load, refuse_insecure
+from server.config import Config, ConfigError, find_key_files, load, refuse_insecure
 from server.flows import aside, backup
 from server.store import worklist
 from sync.keys import SigningKey
@@ -84,7 +84,9 @@ def test_the_secret_half_is_never_made_in_a_servers_folder_and_a_server_that_fin
         found.write_bytes(content)
         found.chmod(0o600)
         with pytest.raises(ConfigError, match=r"CHASKI_DATA: holds a secret.*kept\.txt"):
-            refuse_insecure(world.config, demo=False, own=world.keys().kids)
+            refuse_insecure(
+                world.config, demo=False, own=world.keys().kids, key_files=find_key_files(world.config)
+            )
 
 
 # Every day

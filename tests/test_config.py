@@ -61,33 +61,33 @@ def test_every_setting_says_what_it_is_for() -> None:
 def test_a_demo_is_served_to_this_machine_only(tmp_path: Path) -> None:
     loaded = config.load(ready(tmp_path) | {"CHASKI_TABLETS_HOST": "0.0.0.0"})
     with pytest.raises(config.ConfigError, match="CHASKI_TABLETS_HOST"):
-        config.refuse_insecure(loaded, demo=True, own=())
-    config.refuse_insecure(loaded, demo=False, own=())
+        config.refuse_insecure(loaded, demo=True, own=(), key_files=config.find_key_files(loaded))
+    config.refuse_insecure(loaded, demo=False, own=(), key_files=config.find_key_files(loaded))
 
 
 def test_sessions_never_cross_a_network_in_the_clear(tmp_path: Path) -> None:
     loaded = config.load(ready(tmp_path) | {"CHASKI_PEOPLE_HOST": "0.0.0.0", "CHASKI_PEOPLE_SECURE_COOKIE": "no"})
     with pytest.raises(config.ConfigError, match="CHASKI_PEOPLE_SECURE_COOKIE"):
-        config.refuse_insecure(loaded, demo=False, own=())
+        config.refuse_insecure(loaded, demo=False, own=(), key_files=config.find_key_files(loaded))
     here = config.load(ready(tmp_path) | {"CHASKI_PEOPLE_SECURE_COOKIE": "no"})
-    config.refuse_insecure(here, demo=False, own=())
+    config.refuse_insecure(here, demo=False, own=(), key_files=config.find_key_files(here))
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644])
 def test_a_key_file_others_can_read_is_refused_by_name(tmp_path: Path, mode: int) -> None:
     loaded, key = config.load(ready(tmp_path)), SigningKey.generate()
     save_secret(tmp_path / "server.key", key)
-    config.refuse_insecure(loaded, demo=False, own={key.kid})
+    config.refuse_insecure(loaded, demo=False, own={key.kid}, key_files=config.find_key_files(loaded))
     (tmp_path / "server.key").chmod(mode)
     with pytest.raises(config.ConfigError, match=r"CHASKI_DATA.*server\.key"):
-        config.refuse_insecure(loaded, demo=False, own={key.kid})
+        config.refuse_insecure(loaded, demo=False, own={key.kid}, key_files=config.find_key_files(loaded))
 
 
 def test_a_data_folder_others_can_read_is_refused(tmp_path: Path) -> None:
     loaded = config.load(ready(tmp_path))
     tmp_path.chmod(0o755)
     with pytest.raises(config.ConfigError, match="CHASKI_DATA"):
-        config.refuse_insecure(loaded, demo=True, own=())
+        config.refuse_insecure(loaded, demo=True, own=(), key_files=config.find_key_files(loaded))
 
 
 @pytest.mark.parametrize("key", [SigningKey.generate(), SealKey.generate(), RouteKey.generate()])
@@ -99,5 +99,5 @@ def test_a_secret_that_is_not_the_servers_is_refused_on_a_real_server(
     (tmp_path / "somewhere").mkdir()
     save_secret(tmp_path / "somewhere" / "root.key", key, phrase)
     with pytest.raises(config.ConfigError, match=r"CHASKI_DATA: holds a secret.*root\.key"):
-        config.refuse_insecure(loaded, demo=False, own={"another"})
-    config.refuse_insecure(loaded, demo=True, own=())
+        config.refuse_insecure(loaded, demo=False, own={"another"}, key_files=config.find_key_files(loaded))
+    config.refuse_insecure(loaded, demo=True, own=(), key_files=config.find_key_files(loaded))

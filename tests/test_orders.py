@@ -255,10 +255,12 @@ def _held_fast() -> None:
 def test_after_a_wipe_no_state_of_a_draft_that_the_disk_still_has_can_be_read_with_what_the_tablet_keeps(
     office: Office, tablet: Tablet, tmp_path: Path
 ) -> None:
-    """Copies of the draft stand for what flash keeps of it; what is kept of the log is what it was before its cut."""
-    folder, logs = tmp_path / "tablet", list[bytes]()
+    """Copies of the draft stand for what flash keeps of it; the log is read before and after it is overwritten."""
+    folder, full, logs = tmp_path / "tablet", list[bytes](), list[bytes]()
 
     def watch(statement: str) -> None:
+        if "RESTART" in statement:
+            full.append((folder / "outbox.db-wal").read_bytes())
         if "TRUNCATE" in statement:
             logs.append((folder / "outbox.db-wal").read_bytes())
 
@@ -275,7 +277,12 @@ def test_after_a_wipe_no_state_of_a_draft_that_the_disk_still_has_can_be_read_wi
     assert tablet.sync().wiped
     assert len(logs) == 2, "when the key was drawn, and when it was destroyed"
     assert all(logs)
-    assert not any(any(log) for log in logs)
+    assert key in full[0], "else this test would prove nothing"
+    assert not any(key in log for log in logs)
+    for before, after in zip(full, logs, strict=True):
+        assert len(after) >= len(before), "all of the log was written over"
+        pages = (slice(at, at + 4096) for at in range(56, len(before), 4120))  # 32 bytes of header, 24 before each page
+        assert not [page for page in pages if any(before[page]) and before[page] == after[page]]
     assert key not in everything(folder)
     for residue in residues:
         (folder / "drafts" / f"{made.id}.draft").write_bytes(residue)
