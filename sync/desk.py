@@ -10,9 +10,9 @@ from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
-from screening_forms import engine
-from screening_forms.compiled import CompiledForm
-from screening_forms.engine import Engine
+from screening_forms.compiled_form import CompiledForm
+from screening_forms.engine import evaluator as engine
+from screening_forms.engine.evaluator import Engine
 from screening_forms.errors import AnswerError
 from sync import bundle, enrolment, envelope, manifest, opened, registry, seal, trust
 from sync.envelope import Envelope

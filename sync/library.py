@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from screening_forms import engine
-from screening_forms.compiled import CompiledForm, why_left_out
-from screening_forms.engine import Engine
+from screening_forms.compiled_form import CompiledForm, why_left_out
+from screening_forms.engine import evaluator as engine
+from screening_forms.engine.evaluator import Engine
 from screening_forms.errors import FormError
 from sync import bundle
 from sync.bundle import Recording

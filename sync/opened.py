@@ -6,14 +6,15 @@ Built by sync.desk from a verified form and a decrypted instance. Values only, i
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from screening_forms import indicators, scoring
-from screening_forms.compiled import CompiledForm, unmarked
-from screening_forms.dimensions import DIMENSIONS, UNCOUNTED
-from screening_forms.engine import RESULTS, SEALED, Engine, Filled
+from screening_forms.compiled_form import CompiledForm, unmarked
+from screening_forms.engine.evaluator import RESULTS, SEALED, Engine, Filled
+from screening_forms.engine.xform_reader import Node, Texts
 from screening_forms.errors import AnswerError
 from screening_forms.languages import SOURCE
-from screening_forms.scoring import Assessment
-from screening_forms.xform import Node, Texts
+from screening_forms.rules import indicators
+from screening_forms.rules.dimensions import DIMENSIONS, UNCOUNTED
+from screening_forms.scoring import assessment as scoring
+from screening_forms.scoring.assessment import Assessment
 
 
 @dataclass(frozen=True)

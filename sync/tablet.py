@@ -14,8 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from screening_forms.compiled import CompiledForm
-from screening_forms.engine import Answer, Engine, Filled
+from screening_forms.compiled_form import CompiledForm
+from screening_forms.engine.evaluator import Answer, Engine, Filled
 from screening_forms.errors import AnswerError
 from sync import board as boards
 from sync import enrolment, obey, registry, seal, trust

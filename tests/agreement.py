@@ -14,8 +14,8 @@ from random import Random
 
 from form_material import walk
 
-from screening_forms.engine import Engine
-from screening_forms.made_up import Inventor
+from screening_forms.engine.evaluator import Engine
+from screening_forms.impact.synthetic_interviews import Inventor
 
 JAR = Path(str(files("pyxform"))) / "validators" / "odk_validate" / "bin" / "ODK_Validate.jar"
 PROGRAM = Path(__file__).parent / "java" / "FillAsCollect.java"

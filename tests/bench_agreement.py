@@ -18,8 +18,8 @@ from agreement import Interview, Nodes, compile_java, differences, in_web_forms,
 from bench_figure import Figure, median_ms
 from form_material import CATALOGUE_FORMS, compiled, walk
 
-from screening_forms import engine
-from screening_forms.engine import Engine
+from screening_forms.engine import evaluator as engine
+from screening_forms.engine.evaluator import Engine
 
 COUNTS = (500, 100)
 """Interviews in JavaRosa and in ODK Web Forms."""

@@ -19,12 +19,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from form_material import compiled, workbook
 from pyxform.xls2xform import convert
 
-from screening_forms import checks, engine, expressions
-from screening_forms.compile import OURS, compile_form
-from screening_forms.compiled import CompiledForm
-from screening_forms.engine import RESULTS, Engine, Filled
-from screening_forms.impact import impact
-from screening_forms.workbook import Workbook
+from screening_forms.checks import run as checks
+from screening_forms.compiled_form import CompiledForm
+from screening_forms.compiler.compile_form import OURS, compile_form
+from screening_forms.engine import evaluator as engine
+from screening_forms.engine.evaluator import RESULTS, Engine, Filled
+from screening_forms.expressions import parser as expressions
+from screening_forms.impact.comparison import impact
+from screening_forms.workbook.reader import Workbook
 from server.cli.story import FORM, PEOPLE, answers
 from sync import bundle, envelope, opened, seal, trust
 from sync.envelope import Envelope

@@ -5,9 +5,9 @@ from functools import cache
 import form_material
 from form_material import compiled
 
-from screening_forms import engine
-from screening_forms.engine import Engine, Filled
-from screening_forms.workbook import Row, Workbook
+from screening_forms.engine import evaluator as engine
+from screening_forms.engine.evaluator import Engine, Filled
+from screening_forms.workbook.reader import Row, Workbook
 
 LABEL, HINT = "label::Español (es)", "hint::Español (es)"
 

@@ -21,8 +21,8 @@ import pytest
 from conftest import World
 from intake_material import Field, served
 
-from screening_forms.compiled import CompiledForm
-from screening_forms.shelf import CATALOGUE
+from screening_forms.compiled_form import CompiledForm
+from screening_forms.workbook.resources import CATALOGUE
 from server.app import clock, open_parts
 from server.flows import enrolment, publishing, rollouts
 from server.flows.rollouts import Ring

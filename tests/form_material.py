@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import cache
 from random import Random
 
-from screening_forms.compile import compile_form
-from screening_forms.compiled import CompiledForm
-from screening_forms.engine import Engine, Filled
-from screening_forms.made_up import Inventor
-from screening_forms.shelf import CATALOGUE
-from screening_forms.workbook import Workbook, parse_markdown, read
+from screening_forms.compiled_form import CompiledForm
+from screening_forms.compiler.compile_form import compile_form
+from screening_forms.engine.evaluator import Engine, Filled
+from screening_forms.impact.synthetic_interviews import Inventor
+from screening_forms.workbook.reader import Workbook, parse_markdown, read
+from screening_forms.workbook.resources import CATALOGUE
 from sync.route import AUTHOR_FIELDS
 
 SMALL = """

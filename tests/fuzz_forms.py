@@ -19,14 +19,15 @@ import openpyxl
 import rfc8785
 from form_material import SMALL, compiled
 
-from screening_forms import indicators, package, policy
-from screening_forms.cases import failures
-from screening_forms.checks import blocking, check
-from screening_forms.compile import examine
-from screening_forms.compiled import CompiledForm
-from screening_forms.engine import Engine, load
-from screening_forms.excel import Table
-from screening_forms.workbook import SHEETS, Row, parse, parse_markdown, read
+from screening_forms.checks.cases import failures
+from screening_forms.checks.run import blocking, check
+from screening_forms.compiled_form import CompiledForm
+from screening_forms.compiler.compile_form import examine
+from screening_forms.engine.evaluator import Engine, load
+from screening_forms.rules import indicators, policy
+from screening_forms.workbook import package
+from screening_forms.workbook.reader import SHEETS, Row, parse, parse_markdown, read
+from screening_forms.workbook.xlsx_reader import Table
 from sync.route import AUTHOR_FIELDS
 
 _CONTENT_TYPES = (

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from screening_forms.apart import Progress
+from screening_forms.sandbox.client import Progress
 
 Options = Mapping[str, Any]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import polib
 from form_material import SMALL
 
-from screening_forms import po_files
-from screening_forms.compile import compile_form
-from screening_forms.compiled import CompiledForm
-from screening_forms.shelf import Shelf, shipped
-from screening_forms.workbook import Workbook, parse_markdown
+from screening_forms.compiled_form import CompiledForm
+from screening_forms.compiler.compile_form import compile_form
+from screening_forms.translators import po_files
+from screening_forms.workbook.reader import Workbook, parse_markdown
+from screening_forms.workbook.resources import Shelf, shipped
 from sync.route import AUTHOR_FIELDS
 
 SIGN_OFF = "Translator: RENITLI 321\nVariety: {lang} Cusco\nDate: 2026-11-20\nBack-translation: Dice lo mismo."

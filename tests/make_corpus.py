@@ -13,9 +13,10 @@ from fuzz_readers import CORPUS
 from make_vectors import VECTORS
 from vector_material import ROUTE_KEY
 
-from screening_forms import package, spreadsheet
-from screening_forms.shelf import SHIPPED
-from screening_forms.workbook import parse_markdown
+from screening_forms.workbook import package
+from screening_forms.workbook import xlsx_writer as spreadsheet
+from screening_forms.workbook.reader import parse_markdown
+from screening_forms.workbook.resources import SHIPPED
 from sync import envelope, route, seal
 from sync.encoding import unb64u
 from sync.errors import SyncError

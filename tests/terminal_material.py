@@ -21,8 +21,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from screening_forms.engine import Engine
-from screening_forms.xform import Node
+from screening_forms.engine.evaluator import Engine
+from screening_forms.engine.xform_reader import Node
 
 CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 ESCAPES = re.compile(r"\x1b(?:\[[?0-9;]*[A-Za-z]|[=>])")

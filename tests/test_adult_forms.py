@@ -5,12 +5,12 @@ import re
 import pytest
 from catalogue_material import LABEL, asked, book, came, form, guidance, questions, within
 
-from screening_forms import cases
-from screening_forms.checks import check
-from screening_forms.engine import Answer
-from screening_forms.expressions import NO_ANSWERS
-from screening_forms.shelf import SHIPPED
-from screening_forms.workbook import Row
+from screening_forms.checks import cases
+from screening_forms.checks.run import check
+from screening_forms.engine.evaluator import Answer
+from screening_forms.expressions.parser import NO_ANSWERS
+from screening_forms.workbook.reader import Row
+from screening_forms.workbook.resources import SHIPPED
 from sync.route import AUTHOR_FIELDS
 
 FORMS = ("pe_laboral_adulto", "pe_sexual_adulto", "pe_trabajo_forzoso")

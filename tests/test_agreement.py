@@ -11,7 +11,7 @@ import pytest
 from agreement import JAR, compile_java, differences, in_java_rosa, in_web_forms, interviews
 from form_material import CATALOGUE_FORMS, compiled, walk
 
-from screening_forms import engine
+from screening_forms.engine import evaluator as engine
 
 FORMS = ("small", "edges", *CATALOGUE_FORMS)
 

@@ -16,9 +16,10 @@ from click.testing import CliRunner
 from form_material import SMALL, compiled
 from hostile_verbs import read_memory
 
-from screening_forms import apart, package
-from screening_forms.apart import Verb, ask
 from screening_forms.errors import FormError
+from screening_forms.sandbox import client as apart
+from screening_forms.sandbox.client import Verb, ask
+from screening_forms.workbook import package
 from server.cli import admin
 from server.cli.main import main
 from sync.route import AUTHOR_FIELDS

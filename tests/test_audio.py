@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from language_material import compiled_in, drafted, edit, signed, trilingual
 from sound_material import mp3, opus
 
-from screening_forms import audio, engine
-from screening_forms.checks import blocking, check
-from screening_forms.compiled import CompiledForm
+from screening_forms.checks.run import blocking, check
+from screening_forms.compiled_form import CompiledForm
+from screening_forms.engine import evaluator as engine
 from screening_forms.errors import FormError
-from screening_forms.shelf import SHIPPED, Shelf, shipped
+from screening_forms.texts import audio
+from screening_forms.workbook.resources import SHIPPED, Shelf, shipped
 from server.cli.main import main
 from sync.route import AUTHOR_FIELDS
 

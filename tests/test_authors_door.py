@@ -15,10 +15,10 @@ from intake_material import Field
 from test_people_door import GUARD, Client, client, code
 from werkzeug.test import TestResponse
 
-from screening_forms import package
-from screening_forms.compile import compile_form
-from screening_forms.compiled import CompiledForm
-from screening_forms.shelf import CATALOGUE
+from screening_forms.compiled_form import CompiledForm
+from screening_forms.compiler.compile_form import compile_form
+from screening_forms.workbook import package
+from screening_forms.workbook.resources import CATALOGUE
 from server.flows.tokens import MOST_DAYS
 from server.flows.workshop import Compiled
 from server.store import audit, snapshot

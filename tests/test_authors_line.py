@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 from form_material import SMALL
 from intake_material import Field, served
 
-from screening_forms import package
-from screening_forms.shelf import SHIPPED
+from screening_forms.workbook import package
+from screening_forms.workbook.resources import SHIPPED
 from server.cli import signing
 from server.cli.main import main
 from server.flows import publishing, versions, workshop

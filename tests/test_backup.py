@@ -84,9 +84,7 @@ def test_the_secret_half_is_never_made_in_a_servers_folder_and_a_server_that_fin
         found.write_bytes(content)
         found.chmod(0o600)
         with pytest.raises(ConfigError, match=r"CHASKI_DATA: holds a secret.*kept\.txt"):
-            refuse_insecure(
-                world.config, demo=False, own=world.keys().kids, key_files=find_key_files(world.config)
-            )
+            refuse_insecure(world.config, demo=False, own=world.keys().kids, key_files=find_key_files(world.config))
 
 
 # Every day

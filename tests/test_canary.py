@@ -26,7 +26,7 @@ import pytest
 from client_material import FORM, answers, compiled
 from conftest import World
 
-from screening_forms import engine
+from screening_forms.engine import evaluator as engine
 from server.cli.process import ServerProcess, free_ports
 from server.cli.story import Stage, enrol, publish
 from server.cli.terminal import now_ms

@@ -9,9 +9,11 @@ import polib
 import pytest
 from click.testing import CliRunner
 
-from screening_forms import card, card_page, orthography
 from screening_forms.errors import FormError
-from screening_forms.shelf import LOCALES
+from screening_forms.help_card import content as card
+from screening_forms.help_card import page as card_page
+from screening_forms.texts import orthography
+from screening_forms.workbook.resources import LOCALES
 from server.cli.main import main
 
 SIGNED = "Translator: RENITLI 123\nVariety: {lang} Sur\nDate: 2026-11-20\nBack-translation: lo mismo"

@@ -6,11 +6,11 @@ from functools import cache
 import pytest
 from form_material import SMALL
 
-from screening_forms import engine
-from screening_forms.checks import blocking
-from screening_forms.compile import compile_form, examine
+from screening_forms.checks.run import blocking
+from screening_forms.compiler.compile_form import compile_form, examine
+from screening_forms.engine import evaluator as engine
 from screening_forms.errors import FormError, FormProblem
-from screening_forms.workbook import parse_markdown
+from screening_forms.workbook.reader import parse_markdown
 from sync.route import AUTHOR_FIELDS
 
 PLAIN, BEGIN, REST = SMALL.partition("| cases |")

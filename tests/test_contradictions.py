@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screening_forms.contradictions import never
-from screening_forms.expressions import Token, parse
+from screening_forms.expressions.parser import Token, parse
+from screening_forms.expressions.satisfiability import never
 
 TYPES = {"a": "select_one", "b": "select_one", "m": "select_multiple", "n": "integer"}
 ANSWERS = {

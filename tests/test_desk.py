@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from client_material import FORM, STORY, Office, answers, compiled
 
-from screening_forms import engine
+from screening_forms.engine import evaluator as engine
 from sync import envelope, opened
 from sync.desk import Desk
 from sync.errors import SyncError

@@ -11,14 +11,14 @@ from xml.etree.ElementTree import fromstring, tostring
 import pytest
 from form_material import SMALL, compiled
 
-from screening_forms.anatomy import dissect
-from screening_forms.changes import WORDS, Change
-from screening_forms.compile import compile_form
-from screening_forms.compiled import CompiledForm
-from screening_forms.diff import difference
-from screening_forms.shelf import SHIPPED, Shelf
-from screening_forms.source_changes import source_changes
-from screening_forms.workbook import parse_markdown
+from screening_forms.compiled_form import CompiledForm
+from screening_forms.compiler.compile_form import compile_form
+from screening_forms.diff.cases import source_changes
+from screening_forms.diff.changes import WORDS, Change
+from screening_forms.diff.form_model import dissect
+from screening_forms.diff.forms import difference
+from screening_forms.workbook.reader import parse_markdown
+from screening_forms.workbook.resources import SHIPPED, Shelf
 from server.cli import terminal
 from server.cli.comparing import write_changes
 from server.cli.terminal import PlainConsole

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screening_forms import checks, po_files
-from screening_forms.advice import ADVICE
+from screening_forms.checks import run as checks
 from screening_forms.errors import FormError
-from screening_forms.shelf import shipped
-from screening_forms.workbook import SHEETS, Workbook, parse_markdown, read
+from screening_forms.problems import ADVICE
+from screening_forms.translators import po_files
+from screening_forms.workbook.reader import SHEETS, Workbook, parse_markdown, read
+from screening_forms.workbook.resources import shipped
 
 VOCABULARY = {"province": frozenset[str](), "sex": frozenset({"female", "male", "no_answer"})}
 FORM = """
@@ -391,7 +392,7 @@ def test_a_translation_made_from_another_spanish_text_is_named(tmp_path: Path) -
 
 
 def test_every_code_has_advice_in_both_languages_and_every_advice_is_used() -> None:
-    sources = {path.name: path.read_text("utf-8") for path in Path(checks.__file__).parent.glob("*.py")}
+    sources = {str(path): path.read_text("utf-8") for path in Path(checks.__file__).parents[1].rglob("*.py")}
     given = {
         code for text in sources.values() for code in re.findall(r'(?<![.\w])problem\(\s*"([a-z]+\.[a-z_]+)"', text)
     }

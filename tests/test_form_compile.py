@@ -19,11 +19,12 @@ import pytest
 from form_material import CATALOGUE_FORMS, SMALL, compiled, walk, wishes
 from pyxform.xls2json_backends import md_table_to_workbook
 
-from screening_forms import engine, expressions
-from screening_forms.compile import compile_form
-from screening_forms.compiled import CompiledForm
+from screening_forms.compiled_form import CompiledForm
+from screening_forms.compiler.compile_form import compile_form
+from screening_forms.engine import evaluator as engine
 from screening_forms.errors import AnswerError, FormError
-from screening_forms.workbook import Row, parse_markdown, read
+from screening_forms.expressions import parser as expressions
+from screening_forms.workbook.reader import Row, parse_markdown, read
 from sync.route import AUTHOR_FIELDS
 
 HASH = """

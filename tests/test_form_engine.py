@@ -10,12 +10,12 @@ from random import Random
 import pytest
 from form_material import CATALOGUE_FORMS, SMALL, compiled, walk, wishes
 
-from screening_forms import engine
-from screening_forms.compile import compile_form
-from screening_forms.engine import SEALED, Engine, Filled
+from screening_forms.compiler.compile_form import compile_form
+from screening_forms.engine import evaluator as engine
+from screening_forms.engine.evaluator import SEALED, Engine, Filled
 from screening_forms.errors import AnswerError, FormError
-from screening_forms.expressions import NO_ANSWERS
-from screening_forms.workbook import parse_markdown
+from screening_forms.expressions.parser import NO_ANSWERS
+from screening_forms.workbook.reader import parse_markdown
 from sync.route import AUTHOR_FIELDS
 
 ADULT = {"peligro": "no", "permiso": "yes", "edad": "18_29"}

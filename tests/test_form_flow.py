@@ -11,9 +11,10 @@ import pytest
 from client_material import FORM, Office, answers
 from conftest import World
 
-from screening_forms import checks, workbook
-from screening_forms.compile import compile_form
-from screening_forms.shelf import CATALOGUE
+from screening_forms.checks import run as checks
+from screening_forms.compiler.compile_form import compile_form
+from screening_forms.workbook import reader as workbook
+from screening_forms.workbook.resources import CATALOGUE
 from server.flows import publishing
 from sync import bundle, trust
 from sync.route import AUTHOR_FIELDS

@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 from form_material import SMALL
 
-from screening_forms import odk_validate, package
-from screening_forms.advice import Cell, problem
+from screening_forms.checks import odk_validate
+from screening_forms.problems import Cell, problem
+from screening_forms.workbook import package
 from server.cli.main import main
 
 FORM = "pe_nna"

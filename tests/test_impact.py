@@ -7,14 +7,15 @@ from dataclasses import replace
 import pytest
 from form_material import CATALOGUE_FORMS, SMALL, compiled
 
-from screening_forms import apart, engine
-from screening_forms.compile import compile_form
-from screening_forms.compiled import CompiledForm
-from screening_forms.expressions import NO_ANSWERS
-from screening_forms.impact import Impact, cases_of, impact
-from screening_forms.made_up import Inventor
-from screening_forms.scoring import explain
-from screening_forms.workbook import parse_markdown
+from screening_forms.compiled_form import CompiledForm
+from screening_forms.compiler.compile_form import compile_form
+from screening_forms.engine import evaluator as engine
+from screening_forms.expressions.parser import NO_ANSWERS
+from screening_forms.impact.comparison import Impact, cases_of, impact
+from screening_forms.impact.synthetic_interviews import Inventor
+from screening_forms.sandbox import client as apart
+from screening_forms.scoring.assessment import explain
+from screening_forms.workbook.reader import parse_markdown
 from sync.route import AUTHOR_FIELDS
 
 

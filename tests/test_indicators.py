@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screening_forms import indicators
-from screening_forms.dimensions import DELPHI, HARD_TO_SEE, STRENGTHS, Rule
 from screening_forms.errors import FormError
-from screening_forms.indicators import FORCED_LABOUR, IndicatorSet, tallies
-from screening_forms.shelf import SHIPPED
+from screening_forms.rules import indicators
+from screening_forms.rules.dimensions import DELPHI, HARD_TO_SEE, STRENGTHS, Rule
+from screening_forms.rules.indicators import FORCED_LABOUR, IndicatorSet, tallies
+from screening_forms.workbook.resources import SHIPPED
 
 ILO = SHIPPED.indicator_set("ilo_delphi_2009")
 SETS = [SHIPPED.indicator_set(name) for name in SHIPPED.indicator_sets]

@@ -21,9 +21,9 @@ from form_material import CATALOGUE_FORMS, wishes
 from form_material import compiled as any_form
 from terminal_material import CLEAR, Commands, Inspector, answer_all, shown, typed
 
-from screening_forms import engine
-from screening_forms.engine import Engine
-from screening_forms.interview import Interview
+from screening_forms.engine import evaluator as engine
+from screening_forms.engine.evaluator import Engine
+from screening_forms.engine.interview import Interview
 from server.cli.interview_pages import Said, question
 from server.cli.main import main
 from server.cli.terminal import now_ms

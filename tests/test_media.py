@@ -19,10 +19,12 @@ from sound_material import opus
 from test_orders import give
 from test_tablet import flip, meddle
 
-from screening_forms import audio, engine, package
-from screening_forms.compile import compile_form
-from screening_forms.compiled import unmarked
-from screening_forms.shelf import CATALOGUE, Shelf
+from screening_forms.compiled_form import unmarked
+from screening_forms.compiler.compile_form import compile_form
+from screening_forms.engine import evaluator as engine
+from screening_forms.texts import audio
+from screening_forms.workbook import package
+from screening_forms.workbook.resources import CATALOGUE, Shelf
 from server.app import clock
 from server.flows import rollouts
 from server.flows.rollouts import Ring

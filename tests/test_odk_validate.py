@@ -8,8 +8,9 @@ import pytest
 from form_material import CATALOGUE_FORMS, SMALL, compiled, workbook
 from pyxform.xls2xform import convert
 
-from screening_forms import apart, odk_rows, odk_validate
-from screening_forms.workbook import parse_markdown
+from screening_forms.checks import odk_rows, odk_validate
+from screening_forms.sandbox import client as apart
+from screening_forms.workbook.reader import parse_markdown
 
 FORM = """
 | survey | type | name | label | relevant | constraint | calculation |

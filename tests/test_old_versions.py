@@ -11,7 +11,7 @@ import pytest
 from client_material import FORM, Office, answers, compiled
 from test_refused import unlisted
 
-from screening_forms.compiled import CompiledForm
+from screening_forms.compiled_form import CompiledForm
 from server.app import clock
 from server.flows import rollouts, versions
 from server.flows.rollouts import Ring

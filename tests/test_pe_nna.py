@@ -7,10 +7,11 @@ import zlib
 import pytest
 from catalogue_material import HINT, LABEL, asked, book, came, compiled, form, guidance, questions, within
 
-from screening_forms import cases, translations
-from screening_forms.calculates import FACTS
-from screening_forms.checks import blocking, check
-from screening_forms.engine import Answer
+from screening_forms.checks import cases
+from screening_forms.checks.run import blocking, check
+from screening_forms.engine.evaluator import Answer
+from screening_forms.scoring.calculates import FACTS
+from screening_forms.texts import translations
 from sync.route import AUTHOR_FIELDS
 
 NAME = "pe_nna"

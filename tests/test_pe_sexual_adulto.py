@@ -5,9 +5,9 @@ import random
 import pytest
 from catalogue_material import asked, book, came, compiled, form, within
 
-from screening_forms import cases
-from screening_forms.engine import Answer
-from screening_forms.scoring import explain
+from screening_forms.checks import cases
+from screening_forms.engine.evaluator import Answer
+from screening_forms.scoring.assessment import explain
 
 NAME = "pe_sexual_adulto"
 OF_HER_OWN: dict[str, Answer] = {"clientes": ["drink", "alone"], "cobra": "mine", "manda_cli": ["none"]}

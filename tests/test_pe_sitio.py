@@ -7,11 +7,12 @@ import zlib
 import pytest
 from catalogue_material import LABEL, asked, book, came, compiled, form, guidance, questions
 
-from screening_forms import cases, translations
-from screening_forms.checks import blocking, check
-from screening_forms.engine import Answer
-from screening_forms.policy import OUTCOMES
-from screening_forms.shelf import CATALOGUE
+from screening_forms.checks import cases
+from screening_forms.checks.run import blocking, check
+from screening_forms.engine.evaluator import Answer
+from screening_forms.rules.policy import OUTCOMES
+from screening_forms.texts import translations
+from screening_forms.workbook.resources import CATALOGUE
 from sync.route import AUTHOR_FIELDS
 
 NAME = "pe_sitio"

@@ -5,11 +5,11 @@ import re
 import pytest
 from catalogue_material import LABEL, book, came, compiled, form
 
-from screening_forms import cases
-from screening_forms.calculates import FACTS
-from screening_forms.engine import Answer
-from screening_forms.scoring import explain
-from screening_forms.shelf import SHIPPED
+from screening_forms.checks import cases
+from screening_forms.engine.evaluator import Answer
+from screening_forms.scoring.assessment import explain
+from screening_forms.scoring.calculates import FACTS
+from screening_forms.workbook.resources import SHIPPED
 
 NAME = "pe_trabajo_forzoso"
 UNWILLING: dict[str, list[dict[str, Answer]]] = {

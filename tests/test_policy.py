@@ -2,10 +2,10 @@
 
 import pytest
 
-from screening_forms import policy
 from screening_forms.errors import FormError
-from screening_forms.policy import parse_when
-from screening_forms.shelf import SHIPPED
+from screening_forms.rules import policy
+from screening_forms.rules.policy import parse_when
+from screening_forms.workbook.resources import SHIPPED
 
 HEADING = ",".join(policy.TABLE.columns)
 ROWS = (

@@ -9,8 +9,8 @@ from itertools import combinations
 
 import pytest
 
-from screening_forms.scoring import Assessment, assess
-from screening_forms.shelf import SHIPPED
+from screening_forms.scoring.assessment import Assessment, assess
+from screening_forms.workbook.resources import SHIPPED
 
 LISTS = {
     "pe_adult_2026_1": ("ilo_delphi_2009", "adult_labour"),

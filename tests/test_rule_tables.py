@@ -14,8 +14,8 @@ from intake_material import Field
 from test_authors_door import body, signature
 from test_people_door import GUARD, Client, client, code
 
-from screening_forms import package
-from screening_forms.shelf import SHIPPED, Shelf
+from screening_forms.workbook import package
+from screening_forms.workbook.resources import SHIPPED, Shelf
 from server.flows.known_tables import MOST_A_YEAR
 from server.store import audit, rule_tables
 from server.store.rule_tables import RuleTable

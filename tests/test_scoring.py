@@ -7,11 +7,12 @@ from form_material import CATALOGUE_FORMS, compiled, walk, wishes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screening_forms import engine, policy
+from screening_forms.engine import evaluator as engine
 from screening_forms.errors import AnswerError
-from screening_forms.reasons import LAST_WORD
-from screening_forms.scoring import Assessment, assess, explain
-from screening_forms.shelf import SHIPPED
+from screening_forms.rules import policy
+from screening_forms.scoring.assessment import Assessment, assess, explain
+from screening_forms.scoring.reasons import LAST_WORD
+from screening_forms.workbook.resources import SHIPPED
 
 ILO = SHIPPED.indicator_set("ilo_delphi_2009")
 ADULT = SHIPPED.policy("pe_adult_2026_1")

@@ -9,12 +9,12 @@ import pytest
 from form_material import SMALL, compiled
 from language_material import compiled_in, drafted, edit, signed
 
-from screening_forms import engine
-from screening_forms.compile import compile_form
-from screening_forms.compiled import MARKS, CompiledForm, unmarked
-from screening_forms.screen import NOTE
-from screening_forms.shelf import shipped
-from screening_forms.workbook import parse_markdown
+from screening_forms.compiled_form import MARKS, CompiledForm, unmarked
+from screening_forms.compiler.compile_form import compile_form
+from screening_forms.engine import evaluator as engine
+from screening_forms.texts.localization import NOTE
+from screening_forms.workbook.reader import parse_markdown
+from screening_forms.workbook.resources import shipped
 from server.cli.interview_pages import Said
 from sync import opened
 from sync.route import AUTHOR_FIELDS

@@ -9,11 +9,15 @@ import openpyxl
 import pytest
 from form_material import SMALL
 
-from screening_forms import apart, package, pen, succession, workbook
+from screening_forms.checks import table_versions as succession
 from screening_forms.errors import FormError
-from screening_forms.package import Package
-from screening_forms.shelf import SHIPPED, Shelf
-from screening_forms.table_effect import effect, users, with_table
+from screening_forms.impact.table_effect import effect, users, with_table
+from screening_forms.sandbox import client as apart
+from screening_forms.workbook import editor as pen
+from screening_forms.workbook import package
+from screening_forms.workbook import reader as workbook
+from screening_forms.workbook.package import Package
+from screening_forms.workbook.resources import SHIPPED, Shelf
 from sync.route import AUTHOR_FIELDS
 
 SET, POLICY = SHIPPED.indicator_sets["ilo_delphi_2009"], SHIPPED.policies["pe_adult_2026_1"]

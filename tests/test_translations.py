@@ -14,14 +14,16 @@ import pytest
 from click.testing import CliRunner
 from form_material import CATALOGUE_FORMS
 
-from screening_forms import package, po_files, sign_off, translations
-from screening_forms.checks import check
+from screening_forms.checks.run import check
 from screening_forms.errors import FormError
-from screening_forms.glossary import Glossary
-from screening_forms.shelf import CATALOGUE, LOCALES, parse_po, shipped
-from screening_forms.standing import standings
-from screening_forms.translations import Translated
-from screening_forms.workbook import Workbook, parse_markdown
+from screening_forms.texts import sign_off, translations
+from screening_forms.texts.glossary import Glossary
+from screening_forms.texts.translations import Translated
+from screening_forms.translators import po_files
+from screening_forms.translators.status import standings
+from screening_forms.workbook import package
+from screening_forms.workbook.reader import Workbook, parse_markdown
+from screening_forms.workbook.resources import CATALOGUE, LOCALES, parse_po, shipped
 from server.cli.main import main
 
 FORM = """

@@ -12,8 +12,9 @@ from client_material import Office, office  # noqa: F401 (a fixture)
 from form_material import SMALL, compiled
 from terminal_material import Commands, Inspector, answer_all
 
-from screening_forms import engine, workbook
-from screening_forms.shelf import SHIPPED
+from screening_forms.engine import evaluator as engine
+from screening_forms.workbook import reader as workbook
+from screening_forms.workbook.resources import SHIPPED
 from server.cli.main import main
 from sync.staff import Staff
 

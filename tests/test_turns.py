@@ -15,8 +15,9 @@ from test_authors_door import body, signature
 from test_people_door import client, code
 from werkzeug.test import TestResponse
 
-from screening_forms import apart, odk_validate
+from screening_forms.checks import odk_validate
 from screening_forms.errors import FormProblem
+from screening_forms.sandbox import client as apart
 from server.flows import workshop
 
 

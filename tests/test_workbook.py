@@ -16,11 +16,12 @@ import pytest
 from form_material import CATALOGUE_FORMS, SMALL, compiled, workbook
 from openpyxl import Workbook as Book
 
-from screening_forms import checks, spreadsheet
-from screening_forms.compile import compile_form
+from screening_forms.checks import run as checks
+from screening_forms.compiler.compile_form import compile_form
 from screening_forms.errors import FormError
-from screening_forms.shelf import SHIPPED
-from screening_forms.workbook import Workbook, parse, parse_markdown
+from screening_forms.workbook import xlsx_writer as spreadsheet
+from screening_forms.workbook.reader import Workbook, parse, parse_markdown
+from screening_forms.workbook.resources import SHIPPED
 from sync.route import AUTHOR_FIELDS
 
 Change = Callable[[Book], object]

@@ -8,8 +8,8 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from screening_forms import card as cards
-from screening_forms import card_page
+from screening_forms.help_card import content as cards
+from screening_forms.help_card import page as card_page
 from server.cli.terminal import json_option, show
 
 

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from screening_forms.changes import Change
-from screening_forms.diff import difference
-from screening_forms.impact import Example, Impact, Move, Outcome, impact
-from screening_forms.source_changes import source_changes
+from screening_forms.diff.cases import source_changes
+from screening_forms.diff.changes import Change
+from screening_forms.diff.forms import difference
+from screening_forms.impact.comparison import Example, Impact, Move, Outcome, impact
 from server.cli.sides import Side, bar, compared_options
 from server.cli.terminal import busy, json_option, show
 

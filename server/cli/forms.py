@@ -11,12 +11,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from screening_forms import checks, engine, indicators, odk_rows, odk_validate, package, reasons, scoring, spreadsheet
-from screening_forms.compile import compile_form, examine
-from screening_forms.compiled import CHANNELS, CompiledForm
+from screening_forms.checks import odk_rows, odk_validate
+from screening_forms.checks import run as checks
+from screening_forms.compiled_form import CHANNELS, CompiledForm
+from screening_forms.compiler.compile_form import compile_form, examine
+from screening_forms.engine import evaluator as engine
 from screening_forms.errors import FormError, FormProblem
-from screening_forms.package import Package
-from screening_forms.shelf import CATALOGUE, SHIPPED
+from screening_forms.rules import indicators
+from screening_forms.scoring import assessment as scoring
+from screening_forms.scoring import reasons
+from screening_forms.workbook import package
+from screening_forms.workbook import xlsx_writer as spreadsheet
+from screening_forms.workbook.package import Package
+from screening_forms.workbook.resources import CATALOGUE, SHIPPED
 from server.cli.terminal import LazyGroup, busy, json_option, print_problems, read_object, show
 from sync import route
 from sync.signed import Document

@@ -16,10 +16,10 @@ from typing import Literal
 
 import click
 
-from screening_forms.compiled import CompiledForm
+from screening_forms.compiled_form import CompiledForm
+from screening_forms.engine.interview import Interview
+from screening_forms.engine.xform_reader import Node
 from screening_forms.errors import AnswerError
-from screening_forms.interview import Interview
-from screening_forms.xform import Node
 from server.cli import interview_pages as pages
 from server.cli.private_terminal import STOP, PrivateTerminal
 from sync.draft import Draft

@@ -15,10 +15,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from screening_forms.compiled import CompiledForm, unmarked, why_left_out
-from screening_forms.interview import Interview
+from screening_forms.compiled_form import CompiledForm, unmarked, why_left_out
+from screening_forms.engine.interview import Interview
+from screening_forms.engine.xform_reader import Choice, Node
 from screening_forms.languages import LANGUAGES, SOURCE
-from screening_forms.xform import Choice, Node
 from server.cli.private_terminal import Page
 from sync.draft import Draft
 

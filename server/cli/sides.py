@@ -13,12 +13,12 @@ from typing import Any
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from screening_forms import package
-from screening_forms.compile import compile_form
-from screening_forms.compiled import CompiledForm
-from screening_forms.impact import cases_of
-from screening_forms.made_up import Answers
-from screening_forms.workbook import Workbook
+from screening_forms.compiled_form import CompiledForm
+from screening_forms.compiler.compile_form import compile_form
+from screening_forms.impact.comparison import cases_of
+from screening_forms.impact.synthetic_interviews import Answers
+from screening_forms.workbook import package
+from screening_forms.workbook.reader import Workbook
 from server.cli.forms import channel_option, read_package
 from server.cli.staff import Who, staff_options_for
 from server.cli.terminal import busy, progress_console

@@ -11,10 +11,10 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from screening_forms import apart
-from screening_forms.changes import Change
-from screening_forms.compiled import CHANNELS, CompiledForm
-from screening_forms.diff import difference
+from screening_forms.compiled_form import CHANNELS, CompiledForm
+from screening_forms.diff.changes import Change
+from screening_forms.diff.forms import difference
+from screening_forms.sandbox import client as apart
 from server.cli.comparing import write_changes
 from server.cli.forms import compiled
 from server.cli.staff import KeyFile, Who

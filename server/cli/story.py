@@ -17,8 +17,8 @@ from typing import Any
 
 import segno
 
-from screening_forms import checks
-from screening_forms.shelf import CATALOGUE
+from screening_forms.checks import run as checks
+from screening_forms.workbook.resources import CATALOGUE
 from server.cli.forms import compiled, read_package
 from server.cli.process import ServerProcess
 from server.db import Db

@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from screening_forms import succession, table_effect
+from screening_forms.checks import table_versions as succession
 from screening_forms.errors import FormError
-from screening_forms.shelf import CATALOGUE, SHIPPED
-from screening_forms.tables import family
+from screening_forms.impact import table_effect
+from screening_forms.rules.csv_table import family
+from screening_forms.workbook.resources import CATALOGUE, SHIPPED
 from server.cli.comparing import count_option, write_changes, write_impact
 from server.cli.forms import read_package
 from server.cli.sides import bar

@@ -19,7 +19,7 @@ from rich.status import Status
 from rich.text import Text
 
 from screening_forms.errors import FormProblem
-from screening_forms.tables import UNSEEN
+from screening_forms.rules.csv_table import UNSEEN
 
 
 class PlainConsole(Console):

@@ -11,15 +11,18 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from screening_forms import audio, package, po_files, standing
-from screening_forms.compiled import CHANNELS
-from screening_forms.glossary import Glossary
+from screening_forms.compiled_form import CHANNELS
 from screening_forms.languages import FALLBACK, LANGUAGES, SOURCE
-from screening_forms.package import Package
-from screening_forms.po_files import Merge
-from screening_forms.shelf import CATALOGUE, LOCALES, SHIPPED, parse_po
-from screening_forms.standing import Standing
-from screening_forms.translations import languages
+from screening_forms.texts import audio
+from screening_forms.texts.glossary import Glossary
+from screening_forms.texts.translations import languages
+from screening_forms.translators import po_files
+from screening_forms.translators import status as standing
+from screening_forms.translators.po_files import Merge
+from screening_forms.translators.status import Standing
+from screening_forms.workbook import package
+from screening_forms.workbook.package import Package
+from screening_forms.workbook.resources import CATALOGUE, LOCALES, SHIPPED, parse_po
 from server.cli.forms import is_shipped, read_package
 from server.cli.terminal import json_option, show
 

@@ -17,12 +17,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from screening_forms import engine, pen, scoring
-from screening_forms.compiled import CompiledForm
-from screening_forms.engine import SEALED, Answer, Engine, Filled
+from screening_forms.compiled_form import CompiledForm
+from screening_forms.engine import evaluator as engine
+from screening_forms.engine.evaluator import SEALED, Answer, Engine, Filled
 from screening_forms.errors import AnswerError
-from screening_forms.package import WORKBOOKS
-from screening_forms.scoring import Assessment
+from screening_forms.scoring import assessment as scoring
+from screening_forms.scoring.assessment import Assessment
+from screening_forms.workbook import editor as pen
+from screening_forms.workbook.package import WORKBOOKS
 from server.cli import interview
 from server.cli.forms import channel_option
 from server.cli.private_terminal import PrivateTerminal

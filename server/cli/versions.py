@@ -13,8 +13,8 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from screening_forms import package
 from screening_forms.errors import FormError, FormProblem
+from screening_forms.workbook import package
 from server.cli.forms import channel_option, read_package
 from server.cli.staff import Who, staff_options
 from server.cli.terminal import busy, json_option, local_time, print_problems, show

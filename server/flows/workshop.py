@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from screening_forms import apart, odk_validate, tables
+from screening_forms.checks import odk_validate
 from screening_forms.errors import FormError
+from screening_forms.rules import csv_table as tables
+from screening_forms.sandbox import client as apart
 from server.problems import Problem
 from sync import route
 

@@ -1,0 +1,1 @@
+"""Checks a workbook and names every problem with sheet, row, code and advice."""

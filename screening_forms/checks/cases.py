@@ -1,0 +1,73 @@
+"""An author's own tests, the sheet `cases`: answers, and the outcome, tier and queue that they must lead to.
+
+The checks read the sheet; the compiler runs it through the form that it has just made. A form that fails one of its
+cases is not compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from screening_forms.checks.context import Subject
+from screening_forms.engine.evaluator import Engine, Filled
+from screening_forms.errors import AnswerError, FormProblem
+from screening_forms.problems import problem, suggest
+from screening_forms.workbook.reader import Row, Workbook
+from screening_forms.workbook.xlsform_subset import COLUMNS, UNANSWERED
+
+EXPECTED = ("outcome", "tier", "queue_kinds")
+NOT_SCORED = {"outcome": "not_scored", "tier": "none", "queue_kinds": ""}
+"""What stands for a blank result: without consent to the interview nothing is scored."""
+
+
+def check_cases(subject: Subject) -> Iterator[FormProblem]:
+    """There are cases, they answer questions of the form, and each says what is to come out."""
+    sheet, questions = Row("cases", 0, {}), subject.questions
+    if not subject.workbook.cases:
+        yield problem("case.none", sheet, "")
+        return
+    asked = {name for name, row in questions.items() if row.get("type") not in (*UNANSWERED, "calculate")}
+    for heading in questions_of(subject.workbook):
+        if heading not in asked:
+            near = suggest(heading, {*asked, *COLUMNS["cases"]})
+            yield problem("case.unknown_question", Row("cases", 1, {}), heading, heading, **near)
+    seen: dict[str, int] = {}
+    for row in subject.workbook.cases:
+        name = row.get("case")
+        if seen.setdefault(name, row.number) != row.number:
+            yield problem("case.duplicate", row, "case", name, seen[name])
+        if not row.get("outcome"):
+            yield problem("case.no_outcome", row, "outcome")
+
+
+def questions_of(workbook: Workbook) -> tuple[str, ...]:
+    """The columns of the sheet that hold answers."""
+    return tuple(heading for heading in workbook.headings.get("cases", ()) if heading not in COLUMNS["cases"])
+
+
+def answers(workbook: Workbook, case: Row) -> dict[str, str]:
+    """What a case answers, by question; an empty cell is a question that was left blank."""
+    return {name: case.get(name) for name in questions_of(workbook) if case.get(name)}
+
+
+def failures(workbook: Workbook, engine: Engine) -> Iterator[FormProblem]:
+    """Run every case through the compiled form; tell each result that is not the one its author wrote down."""
+    compared = [column for column in EXPECTED if column in workbook.headings.get("cases", ())]
+    for row in workbook.cases:
+        given = answers(workbook, row)
+        try:
+            came = _results(engine.run(given))
+        except AnswerError as error:
+            yield problem("case.bad_answer", row, error.question, given.get(error.question, ""), error.why)
+            continue
+        for column in compared:
+            if set(came[column].split()) != set((row.get(column) or NOT_SCORED[column]).split()):
+                yield problem("case.failed", row, column, came[column], row.get(column), **_found(came))
+
+
+def _results(filled: Filled) -> Mapping[str, str]:
+    return {name: filled.values.get(name) or blank for name, blank in NOT_SCORED.items()}
+
+
+def _found(came: Mapping[str, str]) -> dict[str, str]:
+    return {"found": " / ".join(value or "-" for value in came.values())}

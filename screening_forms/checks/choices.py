@@ -1,0 +1,57 @@
+"""What can be wrong with lists of choices. Called by checks.py, one function per thing."""
+
+import re
+from collections.abc import Iterator
+
+from screening_forms.checks.context import Subject
+from screening_forms.errors import FormProblem
+from screening_forms.expressions.parser import ExpressionError, parse, parts
+from screening_forms.problems import problem, suggest
+
+_CHOICE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_LIST_NAME = re.compile(r"[\w.-]+")
+
+
+def check_choices(subject: Subject) -> Iterator[FormProblem]:
+    """Every choice has a name of its own in its list."""
+    for rows in subject.lists.values():
+        seen: dict[str, int] = {}
+        folded: dict[str, str] = {}
+        for row in rows:
+            name = row.get("name")
+            if not name or not row.get("list_name"):
+                yield problem("name.missing", row, "name" if not name else "list_name")
+            elif name in seen:
+                yield problem("choice.duplicate", row, "name", name, seen[name])
+            elif not _CHOICE_NAME.fullmatch(name):
+                yield problem("choice.bad_name", row, "name", name)
+            elif folded.get(name.lower(), name) != name:
+                yield problem("choice.case_twin", row, "name", name, folded[name.lower()])
+            seen.setdefault(name, row.number)
+            folded.setdefault(name.lower(), name)
+
+
+def check_lists(subject: Subject) -> Iterator[FormProblem]:
+    """Every list is asked with; one that is not may be the one that a misspelt question wanted."""
+    used = {row.get("type").partition(" ")[2] for row in subject.workbook.survey}
+    for name, rows in subject.lists.items():
+        if name and not _LIST_NAME.fullmatch(name):
+            yield problem("choice.bad_list", rows[0], "list_name", name)
+        elif name and name not in used:
+            yield problem("choice.unused_list", rows[0], "list_name", name)
+
+
+def check_filters(subject: Subject) -> Iterator[FormProblem]:
+    """A choice filter looks at columns that the sheet `choices` has: else no choice would ever be offered."""
+    columns = {*subject.workbook.headings.get("choices", ())} - {"list_name", "label"}  # not in the compiled list
+    for row in subject.workbook.survey:
+        for name in _names(row.get("choice_filter")):
+            if name not in columns:
+                yield problem("choice.filter_column", row, "choice_filter", name, **suggest(name, columns))
+
+
+def _names(text: str) -> list[str]:
+    try:
+        return [part.value for part in parts(parse(text)) if part.symbol == "(name)"] if text else []
+    except ExpressionError:
+        return []  # `check_expressions` speaks of it

@@ -1,0 +1,229 @@
+"""What can be wrong with conditions and with the sheet `indicators`: what they name, what they mean, what they reach.
+Called by checks.py, one function per thing."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from screening_forms.checks.context import Subject
+from screening_forms.checks.questions import GIVEN
+from screening_forms.engine.evaluator import RESULTS
+from screening_forms.errors import FormError, FormProblem
+from screening_forms.expressions import satisfiability as contradictions
+from screening_forms.expressions.parser import (
+    COMPARISONS,
+    FUNCTIONS,
+    NO_ANSWERS,
+    ExpressionError,
+    Token,
+    comparisons,
+    parse,
+    parse_when,
+    parts,
+)
+from screening_forms.problems import Cell, problem, suggest
+from screening_forms.rules.dimensions import ANY_OF, CODE, DIMENSIONS
+from screening_forms.rules.indicators import PROFILES
+from screening_forms.scoring.calculates import FACTS
+from screening_forms.texts.translations import PLACEHOLDER
+from screening_forms.workbook.xlsform_subset import HOMES, UNANSWERED, YES_NO
+
+_STRING = re.compile(r"""'[^']*'|"[^"]*\"""")
+_CALL = re.compile(r"([A-Za-z][\w:-]*)\s*\(")
+_CURLY = re.compile("[“”„‟‘’‛«»´`]")
+
+
+def check_references(subject: Subject) -> Iterator[FormProblem]:
+    """Every `${question}` exists, and what it is compared with is one of its choices."""
+    known = {*subject.questions, *GIVEN}
+    for row, column, text in subject.expressions():
+        for name in dict.fromkeys(PLACEHOLDER.findall(text)):
+            if name not in known:
+                yield problem("reference.unknown", row, column, name, **suggest(name, known))
+            elif name not in GIVEN and subject.questions[name].get("type") in UNANSWERED:
+                yield problem("reference.no_question", row, column, name)
+        for name, chosen in _compared(text):
+            choices = {choice.get("name") for choice in subject.choices_of(subject.questions.get(name, row))}
+            if name in subject.questions and choices and chosen and chosen not in choices:
+                yield problem("reference.unknown_choice", row, column, chosen, name, **suggest(chosen, choices))
+
+
+def _compared(text: str) -> list[tuple[str, str]]:
+    try:
+        return list(comparisons(parse(text)))
+    except ExpressionError:
+        return []  # `check_expressions` speaks of it
+
+
+def check_expressions(subject: Subject) -> Iterator[FormProblem]:
+    """Every expression is in the small language that all our engines read alike."""
+    for row, column, text in subject.expressions():
+        if strange := _strange(text):
+            yield problem(strange[0], row, column, strange[1])
+            continue
+        try:
+            if column == "when":
+                parse_when(row, fact=row.get("code") in FACTS)
+            elif column != "required" or text not in YES_NO:
+                token = parse(text)
+                if column != "calculation" and not _is_condition(token):
+                    yield problem("expression.bare_condition", row, column, text)
+                if any(HOMES.get(part.symbol, column) != column for part in parts(token)):
+                    yield problem("expression.misplaced", row, column, text)
+        except FormError as error:
+            yield from error.problems
+        except ExpressionError as error:
+            yield error.at(row, column)
+
+
+def _strange(text: str) -> tuple[str, str] | None:
+    """What authors bring along from word processors and from other forms, which a parser could only call wrong."""
+    if found := _CURLY.search(text):
+        return "expression.curly_quotes", found[0]
+    called = [name for name in _CALL.findall(_STRING.sub("", text)) if name not in (*FUNCTIONS, "and", "or")]
+    return ("expression.function", called[0]) if called else None
+
+
+def check_order(subject: Subject) -> Iterator[FormProblem]:
+    """A condition looks back: nobody goes on to a later question and returns to one that has just become relevant."""
+    score = subject.questions.get("score")
+    known = {**subject.questions, **dict.fromkeys(RESULTS, score)} if score else subject.questions
+    for row, column, text in subject.expressions():
+        if column not in ("relevant", "choice_filter", "constraint", "required"):
+            continue
+        for name in dict.fromkeys(PLACEHOLDER.findall(text)):
+            asked = known.get(name)
+            if asked and asked.number >= row.number and asked.get("type") not in ("calculate", "note", "start", "end"):
+                yield problem("reference.forward", row, column, name, asked.number)
+
+
+def check_circles(subject: Subject) -> Iterator[FormProblem]:
+    """No calculation waits for itself, not even by way of others or of what they are asked for."""
+    rests_on = _rests_on(subject)
+    for row in subject.workbook.survey:
+        name = row.get("name")
+        if row.get("type") == "calculate" and name in _reached(name, rests_on):
+            yield problem("expression.circle", row, "calculation", name)
+
+
+def _rests_on(subject: Subject) -> dict[str, set[str]]:
+    """What the value of each question is found from: its own formula, and the conditions under which it is there."""
+    rests_on: dict[str, set[str]] = {}
+    above: list[set[str]] = [set()]
+    for row in subject.workbook.survey:
+        names = {*above[-1], *PLACEHOLDER.findall(row.get("relevant"))}
+        kind = row.get("type").replace(" ", "_", 1)
+        if kind == "begin_group":
+            above.append(names)
+        elif kind == "end_group":
+            above = above[:-1] or [set()]
+        rests_on[row.get("name")] = names | {*PLACEHOLDER.findall(row.get("calculation"))}
+    return rests_on
+
+
+def _reached(name: str, rests_on: Mapping[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(rests_on[name])
+    while waiting:
+        if (next_name := waiting.pop()) not in found:
+            found.add(next_name)
+            waiting += rests_on.get(next_name, ())
+    return found
+
+
+def check_possible(subject: Subject) -> Iterator[FormProblem]:
+    """Every condition can hold, in its groups: else a question is never asked, an indicator never found."""
+    types = {name: row.get("type").partition(" ")[0] for name, row in subject.questions.items()}
+    above: list[list[Token]] = [[]]
+    for row in subject.workbook.survey:
+        kind = row.get("type").replace(" ", "_", 1)
+        if kind == "end_group":
+            above = above[:-1] or [[]]
+            continue
+        conditions = [*above[-1], *_parsed(row.get("relevant"))]
+        if never := row.get("relevant") and contradictions.never(conditions, types):
+            yield problem("expression.never", row, "relevant", row.get("relevant"))
+        if kind == "begin_group":
+            above.append([] if never else conditions)  # said once, not of everything below
+    for row in subject.workbook.indicators:
+        if row.get("when") and contradictions.never(_parsed(row.get("when")), types):
+            yield problem("expression.never", row, "when", row.get("when"))
+
+
+def _parsed(text: str) -> list[Token]:
+    try:
+        return [parse(text)] if text else []
+    except ExpressionError:
+        return []  # `check_expressions` speaks of it
+
+
+def _is_condition(token: Token) -> bool:
+    """Whether it is made of comparisons alone: engines differ on which other values are true."""
+    if token.symbol in ("and", "or", "(", "not"):
+        return all(_is_condition(part) for part in token)
+    return token.symbol in (*COMPARISONS, "true", "false", "selected")
+
+
+def check_fit(subject: Subject) -> Iterator[FormProblem]:
+    """Set, profile and policy go together: what a policy names and the set lacks would never be found."""
+    row, known, policy = subject.settings, subject.indicator_set, subject.policy
+    profile = subject.workbook.settings.get("profile", "")
+    if known and profile in PROFILES and profile not in known.profiles:
+        listed = ", ".join(known.profiles)
+        yield problem("settings.profile_not_in_set", row, "profile", profile, known.name, listed)
+    if known and policy:
+        families = [name for name, letter in ANY_OF.items() if known.family(letter)]
+        there = {*known.indicators, *known.dimensions, *families}
+        named = (name for name in policy.names("outcome") if CODE.fullmatch(name) or name in (*DIMENSIONS, *ANY_OF))
+        if lacking := [name for name in named if name not in there]:
+            yield problem("policy.not_of_this_set", row, "policy", policy.name, known.name, ", ".join(lacking))
+
+
+def check_indicators(subject: Subject) -> Iterator[FormProblem]:
+    """Every row of the sheet `indicators` names an indicator of the set, or a fact, and says when."""
+    if not subject.workbook.indicators:
+        yield problem("indicator.none", Cell("indicators"), "")
+    if not subject.indicator_set:
+        return
+    known = {*subject.indicator_set.indicators, *FACTS}
+    for row in subject.workbook.indicators:
+        code = row.get("code")
+        if code not in known:
+            near = suggest(code.upper(), known)
+            yield problem("indicator.unknown", row, "code", code, subject.indicator_set.name, **near)
+        if not row.get("when"):
+            yield problem("indicator.no_when", row, "when")
+
+
+def check_reach(subject: Subject) -> Iterator[FormProblem]:
+    """Every indicator of the profile, and every fact, can be found by some row."""
+    profile = subject.workbook.settings.get("profile", "")
+    if not subject.indicator_set or profile not in PROFILES:
+        return
+    reached = {row.get("code") for row in subject.workbook.indicators}
+    on_purpose = subject.workbook.settings.get("unreached_on_purpose") == "yes"
+    wanted = (*(() if on_purpose else subject.indicator_set.used(profile)), *sorted(FACTS))
+    missing = [code for code in wanted if code not in reached]
+    if missing:
+        yield problem("indicator.unreached", Cell("indicators"), "code", ", ".join(missing))
+
+
+def check_refusable(subject: Subject) -> Iterator[FormProblem]:
+    """A question that scores can be refused, so that silence is never a yes or a no."""
+    scoring = [row for row in subject.workbook.indicators if row.get("code") not in FACTS]
+    for name in dict.fromkeys(name for row in scoring for name in PLACEHOLDER.findall(row.get("when"))):
+        row = subject.questions.get(name)
+        if row is None:
+            continue
+        if YES_NO.get(row.get("required"), True):
+            yield problem("question.not_refusable", row, "required")
+        choices = {choice.get("name") for choice in subject.choices_of(row)}
+        lacking = [code for code in NO_ANSWERS if code not in choices]
+        if choices and lacking:
+            yield problem("choice.not_refusable", row, "type", row.get("type").split()[1], ", ".join(lacking))
+
+
+def check_guidance(subject: Subject) -> Iterator[FormProblem]:
+    """The note that a policy row shows to the interviewer exists."""
+    for row in subject.policy.step("referral") if subject.policy else ():
+        if row.guidance not in subject.questions and subject.policy:
+            yield problem("policy.guidance_missing", Cell("survey"), "name", row.guidance, subject.policy.name)

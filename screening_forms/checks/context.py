@@ -1,0 +1,68 @@
+"""A workbook under check, with what more than one check wants to know about it; used by checks alone."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from screening_forms.rules.indicators import IndicatorSet
+from screening_forms.rules.policy import Policy
+from screening_forms.texts.translations import LIST_TYPE, PARTS
+from screening_forms.workbook.reader import Row, Workbook
+from screening_forms.workbook.resources import Shelf
+from screening_forms.workbook.xlsform_subset import EXPRESSIONS
+
+RouteVocabulary = Mapping[str, Collection[str]]
+"""The codes that a question may feed into each route field; none: the first four digits of a district code."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A workbook under check, with what more than one check wants to know."""
+
+    workbook: Workbook
+    route_vocabulary: RouteVocabulary
+    shelf: Shelf
+
+    @cached_property
+    def settings(self) -> Row:
+        return Row("settings", 2, self.workbook.settings)
+
+    @cached_property
+    def questions(self) -> dict[str, Row]:
+        return {row.get("name"): row for row in self.workbook.survey if row.get("name")}
+
+    @cached_property
+    def lists(self) -> dict[str, list[Row]]:
+        lists: dict[str, list[Row]] = {}
+        for row in self.workbook.choices:
+            lists.setdefault(row.get("list_name"), []).append(row)
+        return lists
+
+    @cached_property
+    def indicator_set(self) -> IndicatorSet | None:
+        """None where the settings name none that exists: `settings` says so, once."""
+        name = self.workbook.settings.get("indicator_set", "")
+        return self.shelf.indicator_set(name) if name in self.shelf.indicator_sets else None
+
+    @cached_property
+    def policy(self) -> Policy | None:
+        name = self.workbook.settings.get("policy", "")
+        return self.shelf.policy(name) if name in self.shelf.policies else None
+
+    def choices_of(self, row: Row) -> list[Row]:
+        """The choices of a select; empty for another question or an unknown list."""
+        found = LIST_TYPE.match(row.get("type"))
+        return self.lists.get(found[1], []) if found else []
+
+    def texts(self) -> Iterator[tuple[Row, str, str]]:
+        """Every text that people see, in any language: row, column, text."""
+        for row in (*self.workbook.survey, *self.workbook.choices):
+            for heading, text in row.cells.items():
+                if heading.partition("::")[0] in PARTS:
+                    yield row, heading, text
+
+    def expressions(self) -> Iterator[tuple[Row, str, str]]:
+        """Every cell that holds an expression: row, column, text."""
+        for row in self.workbook.survey:
+            yield from ((row, column, row.get(column)) for column in EXPRESSIONS if row.get(column))
+        yield from ((row, "when", row.get("when")) for row in self.workbook.indicators if row.get("when"))

@@ -1,0 +1,1 @@
+"""Compiles a checked workbook into the bytes that two persons sign."""

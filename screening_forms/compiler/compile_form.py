@@ -1,0 +1,180 @@
+"""Turns a workbook into a compiled form: one XForm that scores itself, with everything a version is made of.
+
+Called by `chaski forms compile`, and again before somebody signs; it signs nothing. Same workbook, same bytes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+
+from pyxform.builder import create_survey_element_from_dict
+from pyxform.errors import PyXFormError
+from pyxform.xls2json import workbook_to_json
+from pyxform.xls2json_backends import get_xlsform
+
+from screening_forms import ubigeo as places
+from screening_forms.checks import cases
+from screening_forms.checks import run as checks
+from screening_forms.checks.context import RouteVocabulary
+from screening_forms.compiled_form import CompiledForm
+from screening_forms.compiler import padding
+from screening_forms.engine import evaluator as engine
+from screening_forms.engine.evaluator import Engine
+from screening_forms.errors import FormError, FormProblem
+from screening_forms.gc_pause import uncollected
+from screening_forms.languages import LANGUAGES, SOURCE
+from screening_forms.rules import policy
+from screening_forms.scoring import calculates
+from screening_forms.texts import translations
+from screening_forms.texts.localization import Screen
+from screening_forms.texts.translations import PARTS
+from screening_forms.workbook.reader import Row, Workbook
+from screening_forms.workbook.resources import SHIPPED, Shelf
+
+OURS = ("route", "reason")
+"""Columns of the survey that mean something here and nothing to pyxform."""
+
+
+def compile_form(
+    workbook: Workbook,
+    *,
+    channel: str,
+    route_vocabulary: RouteVocabulary,
+    shelf: Shelf = SHIPPED,
+    run_cases: bool = True,
+) -> CompiledForm:
+    """Compile a form for a channel, training or field. Raises FormError with everything an author has to put right.
+
+    Without `run_cases` a form is compiled that fails its author's own cases: to look at what it does, not to publish.
+    """
+    problems, form = examine(
+        workbook, channel=channel, route_vocabulary=route_vocabulary, shelf=shelf, run_cases=run_cases
+    )
+    if form is None:
+        raise FormError(checks.blocking(problems, channel) or problems)
+    return form
+
+
+def examine(
+    workbook: Workbook,
+    *,
+    channel: str,
+    route_vocabulary: RouteVocabulary,
+    shelf: Shelf = SHIPPED,
+    run_cases: bool = True,
+) -> tuple[list[FormProblem], CompiledForm | None]:
+    """Find every problem an author can be told of, in cells and in cases, and compile what none of them stops."""
+    problems = checks.check(workbook, route_vocabulary, shelf=shelf)
+    if checks.blocking(problems, channel):
+        return problems, None
+    try:
+        return problems, _compiled(workbook, channel, shelf, run_cases)
+    except FormError as error:
+        return [*problems, *error.problems], None
+
+
+@uncollected()
+def _compiled(workbook: Workbook, channel: str, shelf: Shelf, run_cases: bool) -> CompiledForm:
+    settings = workbook.settings
+    indicator_set = shelf.indicator_set(settings["indicator_set"])
+    referral_policy = shelf.policy(settings["policy"])
+    consent_policy = settings.get("consent_policy", policy.CONSENT_POLICIES[0])
+    screen = Screen.of(workbook, channel, shelf)
+    score = calculates.write(workbook, indicator_set, referral_policy, settings["profile"])
+    xform = _xform(workbook, screen, score, consent_policy)
+    form = _checked(xform, workbook)
+    if run_cases and (failed := list(cases.failures(workbook, form))):
+        raise FormError(failed)
+    return CompiledForm(
+        form_id=settings["form_id"],
+        version=settings["version"],
+        title=settings["form_title"],
+        channel=channel,
+        languages=screen.languages,
+        left_out=screen.left_out,
+        fell_back=screen.fell_back,
+        audio=screen.audio,
+        free_text={row.get("name"): row.get("reason") for row in workbook.survey if row.get("type") == "text"},
+        profile=settings["profile"],
+        consent_policy=consent_policy,
+        route={row.get("route"): row.get("name") for row in workbook.survey if row.get("route")},
+        omit_route=tuple(settings.get("omit_route", "").split()),
+        bucket=padding.bucket(form),
+        indicator_set=indicator_set.as_dict(),
+        policy=referral_policy.as_dict(),
+        xform=xform,
+    )
+
+
+def _checked(xform: str, workbook: Workbook) -> Engine:
+    """Read the XForm as a tablet will; what the engine refuses is shown in the row of the question."""
+    try:
+        return engine.load(xform)
+    except FormError as error:
+        rows = {row.get("name"): row.number for row in workbook.survey}
+        placed = [
+            replace(found, sheet="survey", row=rows[found.column], column="name") if found.column in rows else found
+            for found in error.problems
+        ]
+        raise FormError(placed) from error
+
+
+def _xform(workbook: Workbook, screen: Screen, score: calculates.Calculates, consent_policy: str) -> str:
+    """Write the XForm through pyxform, which sees only the columns and settings that it knows."""
+    survey = list(_survey(workbook, screen, score))
+    survey.append({"type": "calculate", "name": "consent_policy", "calculation": f"'{consent_policy}'"})
+    choices = [_choice_cells(workbook, row, screen) for row in workbook.choices]
+    settings = {name: workbook.settings[name] for name in ("form_id", "form_title", "version")}
+    settings["default_language"] = LANGUAGES[SOURCE]
+    sheets = {"survey": survey, "choices": choices, "settings": [settings]}
+    headers = {f"{name}_header": [dict.fromkeys(key for row in rows for key in row)] for name, rows in sheets.items()}
+    try:
+        # `pyxform.convert` does this too, but writes a file on its way; uploads are compiled without any.
+        content = workbook_to_json(workbook_dict=get_xlsform({**sheets, **headers}), warnings=[])
+        return f'<?xml version="1.0"?>{create_survey_element_from_dict(content).xml().toxml()}'
+    except PyXFormError as error:
+        raise _problem("compile.pyxform", f"pyxform no lo acepta: {error}", f"pyxform refuses it: {error}") from error
+
+
+def _survey(workbook: Workbook, screen: Screen, score: calculates.Calculates) -> Iterator[dict[str, str]]:
+    """Yield the survey's rows, with the score's calculates at the head of the group `score`, after a note if need be.
+
+    Other groups get short names: no rule can mention them, and every sealed screening pays for their length.
+    """
+    taken = {row.get("name") for row in workbook.survey}
+    if note := screen.note():
+        yield note
+    short = (name for number in itertools.count(1) if (name := f"g{number}") not in taken)
+    for row in workbook.survey:
+        kind, name = row.get("type").replace("_", " ", 1), row.get("name")
+        cells = {**_other_cells(row), **screen.cells(row, name)}
+        if kind == "begin group" and name != "score":
+            cells["name"] = next(short)
+        elif kind == "end group":
+            cells = {"type": kind}
+        yield cells
+        if kind == "begin group" and name == "score":
+            for node, calculation in score.items():
+                yield {"type": "calculate", "name": node, "calculation": calculation}
+
+
+def _choice_cells(workbook: Workbook, row: Row, screen: Screen) -> dict[str, str]:
+    cells = {**_other_cells(row), **screen.cells(row, f"{row.get('list_name')}.{row.get('name')}")}
+    if row.get("list_name") in workbook.settings.get("ubigeo_lists", "").split():
+        place = translations.cell(row, "label", SOURCE) or places.name(row.get("name"))
+        cells |= {f"label::{LANGUAGES[language]}": place for language in screen.languages}
+    return cells
+
+
+def _other_cells(row: Row) -> dict[str, str]:
+    return {
+        column: text
+        for column, text in row.cells.items()
+        if column.partition("::")[0] not in PARTS and column not in OURS
+    }
+
+
+def _problem(code: str, advice_es: str, advice_en: str) -> FormError:
+    return FormError([FormProblem("survey", 0, "", code, advice_es, advice_en)])

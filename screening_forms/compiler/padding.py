@@ -1,0 +1,117 @@
+"""How large a screening of a form can get, so that stopped, short and full interviews are all padded to one size.
+
+Called by the compiler. It makes interviews up; no person's answer ever comes here.
+"""
+
+from __future__ import annotations
+
+import random
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from screening_forms.engine.evaluator import LONGEST_TEXT, Engine, Filled
+from screening_forms.engine.xform_reader import Node
+from screening_forms.expressions import parser as expressions
+
+BUCKET = 1024
+"""Padded sizes are multiples of this many bytes (SPEC 8.2)."""
+
+_LENGTH = 4
+_STARTS, _INTERVIEWS, _MENDS = 5, 40, 8
+_DIGITS = (9999, 99, 9)
+_PLAIN = {"date": "2026-11-21", "acknowledge": "OK"}
+
+Answers = dict[str, str]
+
+
+def bucket(form: Engine) -> int:
+    """Return the padded size in bytes: that of the longest of many made-up interviews that leave nothing out.
+
+    The same form gives the same size. An interview that is longer still is padded to the next one.
+    """
+    people, wanted = _People(form), _wanted(form)
+    drawn = max((people.interview({}) for _ in range(_STARTS)), key=people.asked)
+    climbed = [people.climb(answers, wanted) for answers in (people.interview(wanted), drawn)]
+    longest = max(climbed, key=people.asked)
+    opening = {name: longest[name] for name in wanted}
+    sizes = [people.size(people.interview(opening)) for _ in range(_INTERVIEWS)]
+    return -(-(max(sizes) + _LENGTH) // BUCKET) * BUCKET
+
+
+def _wanted(form: Engine) -> Answers:
+    """The choices of one on which it depends whether something is asked, each answered as most questions want it.
+
+    From the last question to the first: who wants to be asked wants what she depends on to be asked as well.
+    """
+    weights: Counter[str] = Counter()
+    wishes: Counter[tuple[str, str]] = Counter()
+    for asked in reversed(form.questions):
+        weights[asked.name] += asked.type != "note"
+        for node in (asked, *(form.nodes[group] for group in asked.groups)):
+            for name, code in expressions.comparisons(expressions.parse(node.relevant)) if node.relevant else ():
+                wishes[name, code] += weights[asked.name]
+                weights[name] += weights[asked.name]
+    filters = [node for node in form.questions if node.type == "select_one" and weights[node.name] > 1]
+    return {node.name: max(node.choices, key=lambda code: wishes[node.name, code]) for node in filters}
+
+
+class _People:
+    """Makes up people who answer every question, the same ones each time."""
+
+    def __init__(self, form: Engine) -> None:
+        self.form, self.draws = form, random.Random(0)
+        self.codes = {node.name: _together(node) for node in form.questions if node.type != "note"}
+
+    def interview(self, opening: Answers) -> Answers:
+        """Make up an answer to every question, such that the form accepts those that it would ask."""
+        answers = {name: self._draw(name, 0) for name in self.codes} | opening
+        for attempt in range(1, _MENDS + 1):
+            relevant, values, _, broken, filtered = self.form.evaluate(answers)
+            if not broken and not filtered:
+                break
+            answers |= {name: self._draw(name, attempt) for name in broken}
+            for name in filtered:
+                offered = self.form.offered(self.form.nodes[name], Filled(answers, values, relevant, ()))
+                answers[name] = self._one([choice.code for choice in offered])
+        return answers
+
+    def climb(self, answers: Answers, filters: Iterable[str]) -> Answers:
+        """Answer one filter after the other anew, as long as more is asked for that."""
+        for name in filters:
+            codes = self.form.nodes[name].choices
+            answers = max([answers, *(answers | {name: code} for code in codes)], key=self.asked)
+        return answers
+
+    def asked(self, answers: Answers) -> int:
+        """Return how many of the answers the form asks for."""
+        relevant = self.form.evaluate(answers)[0]
+        return sum(name in relevant for name, text in answers.items() if text)
+
+    def size(self, answers: Answers) -> int:
+        """Return how many bytes of an envelope they fill."""
+        relevant, values, *_ = self.form.evaluate(answers)
+        packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+        return len(packer.compress(self.form.instance(Filled(answers, values, relevant, ()))) + packer.flush())
+
+    def _draw(self, name: str, attempt: int) -> str:
+        """Draw an answer; the more attempts were refused, the plainer."""
+        kind, codes = self.form.nodes[name].type, self.codes[name]
+        if kind == "select_multiple" and attempt < 4:
+            chosen = self.draws.getrandbits(len(codes) + 1)
+            return " ".join([code for number, code in enumerate(codes) if chosen >> number & 1])
+        if kind == "integer":
+            return str(int(self.draws.random() * _DIGITS[min(attempt, 2)]))
+        if kind == "text":  # longer and less alike than anything that is typed
+            return "".join(chr(self.draws.randrange(0xC0, 0x17F)) for _ in range(LONGEST_TEXT))
+        return self._one(codes) if codes else _PLAIN.get(kind, "")
+
+    def _one(self, codes: Sequence[str]) -> str:
+        return codes[int(self.draws.random() * len(codes))] if codes else ""
+
+
+def _together(node: Node) -> list[str]:
+    """The codes of a question, but for those that its own constraint names: they want to stand alone."""
+    rule = expressions.parse(node.constraint) if node.constraint else None
+    named = {part[1].value for part in expressions.parts(rule) if part.symbol == "selected"} if rule else set()
+    return [code for code in node.choices if code not in named] or list(node.choices)

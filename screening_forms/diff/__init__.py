@@ -1,0 +1,1 @@
+"""Tells what changed between two compiled forms, in an author's words."""

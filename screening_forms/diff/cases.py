@@ -1,0 +1,43 @@
+"""What changed in an author's workbook and is in no compiled byte: her cases, and what they expect.
+
+Called where both workbooks are at hand, beside the difference of what is signed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from screening_forms.checks.cases import EXPECTED, questions_of
+from screening_forms.diff.changes import Change, Said, change, pairs
+from screening_forms.workbook.reader import Row, Workbook
+
+_NOTHING = Said("nada", "nothing")
+
+
+def source_changes(old: Workbook, new: Workbook) -> Iterator[Change]:
+    """Compare two workbooks' cases by name."""
+    before, after = _named(old), _named(new)
+    for name in {**before, **after}:
+        if name not in after:
+            yield change("case.removed", "cases", name, name=name, expected=_expected(before[name]))
+        elif name not in before:
+            yield change("case.added", "cases", name, name=name, expected=_expected(after[name]))
+        else:
+            was, now = _expected(before[name]), _expected(after[name])
+            if was != now:
+                yield change("case.expected", "cases", name, name=name, before=was, after=now)
+            for question, said, says in pairs(_answers(old, before[name]), _answers(new, after[name])):
+                values = {"before": said or _NOTHING, "after": says or _NOTHING}
+                yield change("case.answer", "cases", name, name=name, question=question, **values)
+
+
+def _named(workbook: Workbook) -> dict[str, Row]:
+    return {row.get("case") or str(row.number): row for row in workbook.cases}
+
+
+def _expected(row: Row) -> str:
+    return ", ".join(row.get(column) or "-" for column in EXPECTED)
+
+
+def _answers(workbook: Workbook, row: Row) -> Mapping[str, str]:
+    return {question: row.get(question) for question in questions_of(workbook) if row.get(question)}

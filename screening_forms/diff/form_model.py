@@ -1,0 +1,190 @@
+"""Takes a compiled XForm apart into what an author knows: questions, groups and choices, with their rules and texts.
+
+Called to compare two versions. It keeps every attribute and every text there is, also those that nothing here knows,
+and forgets only the short names that the compiler gives to groups.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from xml.etree.ElementTree import Element, tostring
+
+from defusedxml.ElementTree import fromstring
+
+from screening_forms.engine.xform_reader import language_tag
+from screening_forms.expressions import parser as expressions
+from screening_forms.expressions.parser import ExpressionError
+
+_NS = "{http://www.w3.org/2002/xforms}"
+_HTML = "{http://www.w3.org/1999/xhtml}"
+_ITEXT = re.compile(r"jr:itext\('([^']+)'\)")
+_ITEMSET = re.compile(r"instance\('([^']+)'\)/root/item(?:\[(.+)\])?", re.DOTALL)
+_PATH = re.compile(r"/(?:[\w.-]+/)+([\w.-]+)")
+_CONDITIONS = ("relevant", "required", "constraint", "calculate", "filter")
+_MESSAGES = {"constraintMsg": "constraint_message", "requiredMsg": "required_message"}
+
+Texts = Mapping[tuple[str, str], str]
+"""A text by part and language: `("label", "quz")`, `("label/audio", "es")`; no language where it has only one."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A question, note, calculation, group or choice. `groups`: the names of those around it, as compiled."""
+
+    kind: str
+    name: str
+    groups: tuple[str, ...] = ()
+    rules: Mapping[str, str] = field(default_factory=dict)
+    texts: Texts = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """What it says in Spanish, or its name."""
+        return self.texts.get(("label", "es")) or self.texts.get(("label", "")) or self.name
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """The items of one form by name, in its order; `lists`: the choices of each list; `identity`: how the XForm calls
+    itself; `rest`: whatever is left over."""
+
+    items: Mapping[str, Item]
+    lists: Mapping[str, Mapping[str, Item]]
+    languages: tuple[str, ...]
+    identity: Mapping[str, str]
+    rest: str
+
+    def inside(self, group: str) -> frozenset[str]:
+        """The names of the questions and notes in a group."""
+        return frozenset(item.name for item in self.items.values() if group in item.groups and item.kind != "group")
+
+
+def dissect(xform: str) -> Anatomy:
+    """Take a compiled XForm apart."""
+    html = fromstring(xform, forbid_dtd=True)
+    model, body = html.find(f"{_HTML}head/{_NS}model"), html.find(f"{_HTML}body")
+    if model is None or body is None:
+        raise ValueError("this is no compiled XForm")
+    reader = _Reader(model, body)
+    items = {item.name: item for item in reader.items()}
+    lists = {name: dict(reader.choices(found)) for name, found in reader.lists.items()}
+    named = {"form_id": reader.root.get("id", ""), "version": reader.root.get("version", "")}
+    identity = {**named, "title": html.findtext(f"{_HTML}head/{_HTML}title", "")}
+    return Anatomy(items, lists, tuple(reader.itext), identity, _rest(html, model, body))
+
+
+class _Reader:
+    """One XForm's texts, binds, controls and lists, by what they belong to."""
+
+    def __init__(self, model: Element, body: Element) -> None:
+        translations = model.findall(f"{_NS}itext/{_NS}translation")
+        self.itext = {language_tag(each.get("lang", "")): dict(_values(each)) for each in translations}
+        self.binds = {bind.get("nodeset", ""): bind for bind in model.iter(f"{_NS}bind")}
+        self.controls = {each.get("ref", ""): each for each in body.iter() if each.get("ref", "").startswith("/")}
+        instances = model.findall(f"{_NS}instance")
+        self.root = instances[0][0]
+        self.lists = {each.get("id", ""): each for each in instances[1:]}
+
+    def items(self) -> Iterator[Item]:
+        return self._under(self.root, (), f"/{_local(self.root)}")
+
+    def choices(self, instance: Element) -> Iterator[tuple[str, Item]]:
+        for item in instance.iter(f"{_NS}item"):
+            columns = {_local(cell): cell.text or "" for cell in item}
+            name, text = columns.pop("name", ""), columns.pop("itextId", "")
+            texts = self._by_id(text, "label") if text else {("label", ""): columns.pop("label", "")}
+            yield name, Item("choice", name, (), columns, texts)
+
+    def _under(self, element: Element, groups: tuple[str, ...], path: str) -> Iterator[Item]:
+        for child in element:
+            name = _local(child)
+            if name != "meta" or groups:
+                yield self._item(name, groups, f"{path}/{name}", is_group=len(child) > 0)
+                yield from self._under(child, (*groups, name), f"{path}/{name}")
+
+    def _item(self, name: str, groups: tuple[str, ...], path: str, *, is_group: bool) -> Item:
+        bind, control = self.binds.get(path, Element("bind")), self.controls.get(path)
+        rules = {_key(key): value for key, value in bind.attrib.items() if key != "nodeset"}
+        texts: dict[tuple[str, str], str] = {}
+        for key, part in _MESSAGES.items():
+            if found := _ITEXT.fullmatch(rules.get(key, "")):
+                texts |= self._by_id(found[1], part)
+                del rules[key]
+        if control is not None:
+            rules |= {"control": _local(control)}
+            rules |= {_key(key): value for key, value in control.attrib.items() if key != "ref"}
+            for child in control if not is_group else control.findall(f"{_NS}label"):
+                self._take(child, rules, texts)
+        written = {key: _written(value) if key in _CONDITIONS else value for key, value in rules.items()}
+        return Item(_kind(rules, is_group=is_group), name, groups, written, texts)
+
+    def _take(self, child: Element, rules: dict[str, str], texts: dict[tuple[str, str], str]) -> None:
+        part, reference = _local(child), _ITEXT.fullmatch(child.get("ref", ""))
+        itemset = _ITEMSET.fullmatch(child.get("nodeset", "").strip())
+        if itemset:
+            rules |= {"choices": itemset[1], **({"filter": itemset[2]} if itemset[2] else {})}
+        elif reference:
+            texts |= self._by_id(reference[1], part)
+        else:
+            texts[part, ""] = "".join(child.itertext())
+
+    def _by_id(self, text: str, part: str) -> dict[tuple[str, str], str]:
+        return {
+            (f"{part}/{form}" if form else part, language): value
+            for language, texts in self.itext.items()
+            for form, value in texts.get(text, {}).items()
+        }
+
+
+def _values(translation: Element) -> Iterator[tuple[str, dict[str, str]]]:
+    for text in translation.iter(f"{_NS}text"):
+        values = {value.get("form", ""): "".join(value.itertext()) for value in text.findall(f"{_NS}value")}
+        yield text.get("id", ""), values
+
+
+def _kind(rules: Mapping[str, str], *, is_group: bool) -> str:
+    if is_group:
+        return "group"
+    if "control" not in rules:
+        return "calculation"  # Or what a tablet notes down by itself, such as the time.
+    return "note" if rules.get("readonly") or rules["control"] == "trigger" else "question"
+
+
+def _written(condition: str) -> str:
+    """An expression with questions by their names alone: where they stand is told otherwise."""
+    try:
+        return expressions.write(expressions.parse(condition))
+    except ExpressionError:
+        return _PATH.sub(r"${\1}", condition)
+
+
+def _rest(html: Element, model: Element, body: Element) -> str:
+    """What is nobody's: attributes of the whole, and elements that belong to no item. Identity is told otherwise."""
+    for itext in model.findall(f"{_NS}itext"):
+        for translation in list(itext):
+            for text in list(translation):
+                translation.remove(text)
+            if translation.get("default") is None:  # Which languages there are is told otherwise.
+                itext.remove(translation)
+    theirs = [bind for bind in model.findall(f"{_NS}bind") if "/meta/" not in bind.get("nodeset", "")]
+    for taken in [*theirs, *model.findall(f"{_NS}instance")[1:]]:
+        model.remove(taken)
+    root = model.findall(f"{_NS}instance")[0][0]
+    for child in [child for child in root if _local(child) != "meta"]:
+        root.remove(child)
+    body.clear()
+    for named in (root, *html.iter(f"{_HTML}title")):
+        named.attrib.pop("id", None)
+        named.attrib.pop("version", None)
+        named.text = ""
+    return tostring(html, encoding="unicode")
+
+
+def _key(attribute: str) -> str:
+    return attribute.rpartition("}")[2]
+
+
+def _local(element: Element) -> str:
+    return element.tag.rpartition("}")[2]

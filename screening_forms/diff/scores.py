@@ -1,0 +1,85 @@
+"""What changed in how answers become indicators, facts and an outcome: the calculates that the compiler wrote.
+
+Called by diff. An indicator is told by the condition that makes it fire; the steps after it only by their names, since
+they follow from indicators, dimensions and policy, which are told by themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from screening_forms.diff.changes import Change, Said, change
+from screening_forms.diff.condition_text import say
+from screening_forms.diff.form_model import Anatomy
+from screening_forms.engine.evaluator import RESULTS
+from screening_forms.expressions import parser as expressions
+from screening_forms.expressions.parser import ExpressionError
+
+_STEP = re.compile(r"[cdfipu]_.*")
+_FIRES = re.compile(r"i_([A-Z]\d*)_(\d\d)|f_(\w+)")
+_FACTS = {
+    "minor": Said("menor de edad", "minor"),
+    "danger": Said("peligro", "danger"),
+    "consent": Said("permiso", "consent"),
+    "place": Said("lugar de riesgo", "place of risk"),
+}
+_NOTHING = ("0", "''")
+_MOST_NAMED = 8
+
+
+def is_step(name: str) -> bool:
+    """Whether a node is the score's own and no author's."""
+    return name in RESULTS or name == "consent_policy" or _STEP.fullmatch(name) is not None
+
+
+def score_changes(old: Anatomy, new: Anatomy) -> Iterator[Change]:
+    """Compare the steps of two scores."""
+    before, after = _steps(old), _steps(new)
+    others = []
+    for name in {**before, **after}:
+        was, now = before.get(name, ""), after.get(name, "")
+        told = list(_mapping(name, was, now, old, new)) if _FIRES.fullmatch(name) else []
+        yield from told
+        if was != now and not told:
+            others.append(name)
+    if others:
+        names = ", ".join(others[:_MOST_NAMED]) + (", …" if len(others) > _MOST_NAMED else "")
+        yield change("score.steps", "indicators", "", count=len(others), names=names)
+
+
+def _steps(form: Anatomy) -> dict[str, str]:
+    """Every step's calculation, with whatever else is said of it."""
+    steps = (item for item in form.items.values() if item.kind == "calculation" and is_step(item.name))
+    return {item.name: "; ".join(value for _, value in sorted(item.rules.items())) for item in steps}
+
+
+def _mapping(name: str, was: str, now: str, old: Anatomy, new: Anatomy) -> Iterator[Change]:
+    fired, fires = (_certain(form, name) for form in (old, new))
+    if fired == fires:
+        return
+    values = {"before": say(fired, old), "after": say(fires, new), "code": _code(name)}
+    if fired in _NOTHING or not was:
+        yield change("mapping.added", "indicators", str(_code(name).en), **values)
+    elif fires in _NOTHING or not now:
+        yield change("mapping.removed", "indicators", str(_code(name).en), **values)
+    else:
+        yield change("mapping.changed", "indicators", str(_code(name).en), **values)
+
+
+def _certain(form: Anatomy, name: str) -> str:
+    """The condition under which an indicator or a fact is there for certain."""
+    text = form.items[name].rules.get("calculate", "") if name in form.items else ""
+    try:
+        token = expressions.parse(text)
+    except ExpressionError:
+        return text
+    return expressions.write(token[0]) if token.symbol == "if" else text
+
+
+def _code(name: str) -> Said:
+    found = _FIRES.fullmatch(name)
+    if found and found[3]:
+        return _FACTS.get(found[3], Said(found[3], found[3]))
+    code = f"{found[1]}.{found[2]}" if found else name
+    return Said(code, code)

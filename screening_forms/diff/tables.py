@@ -1,0 +1,196 @@
+"""What changed between two indicator sets, or two policies, row by row and in words.
+
+Called by whatever compares form versions, and by authors before they publish a new version of a table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from screening_forms.diff.changes import Change, Said, change, pairs
+from screening_forms.rules.policy import parse_when
+from screening_forms.scoring.reasons import DIMENSION_WORDS, OUTCOME_WORDS, QUEUE_WORDS, RULE_WORDS, STRENGTH_WORDS
+
+_STRENGTHS_EN = {"S": "strong", "M": "medium", "W": "weak"}
+_FIELDS = {
+    "dimension": Said("dimensión", "dimension"),
+    "label_es": Said("nombre en español", "Spanish label"),
+    "label_en": Said("nombre en inglés", "English label"),
+    "sign": Said("signo", "sign"),
+    "forced_labour": Said("indicadores de trabajo forzoso", "forced-labour indicators"),
+    "source": Said("fuente", "source"),
+    "provenance": Said("verificación", "provenance"),
+    "outcome": Said("resultado", "outcome"),
+    "tier": Said("nivel", "tier"),
+    "urgency": Said("urgencia", "urgency"),
+    "queue_kinds": Said("mesas", "desks"),
+    "guidance": Said("orientación", "guidance"),
+    "number": Said("línea de la tabla", "line of the table"),
+}
+_STEPS = {
+    "outcome": Said("resultado", "outcome"),
+    "undecided": Said("lo que queda abierto", "what stays open"),
+    "referral": Said("derivación", "referral"),
+}
+_NAMES = {
+    "tier_danger": "nivel de peligro",
+    "tier_child": "nivel de niñez",
+    "consent": "la persona acepta",
+    "duty_to_report": "hay deber de avisar",
+}
+
+Row = Mapping[str, Any]
+
+
+def set_changes(old: Row, new: Row, profile: str = "") -> Iterator[Change]:
+    """Compare two sets as `IndicatorSet.as_dict` writes them; strengths of `profile`, the form's own, come first."""
+    yield from _named("set.name", old, new)
+    profiles = [sorted({name for row in each["indicators"] for name in row["strengths"]}) for each in (old, new)]
+    if profiles[0] != profiles[1]:
+        named = {"before": ", ".join(profiles[0]), "after": ", ".join(profiles[1])}
+        yield change("set.profiles", "indicator_set", "", **named)
+    told = {name for name in profiles[0] if name in profiles[1]} | {profile}
+    before, after = ({row["code"]: row for row in each["indicators"]} for each in (old, new))
+    for code in (code for code in before if code not in after):
+        yield change("indicator.removed", "indicator_set", code, code=_code(before[code]))
+    for code, row in after.items():
+        if code not in before:
+            listed = (_strength(profile, strength) for profile, strength in row["strengths"].items() if strength != "-")
+            strengths = _joined(list(listed), Said("sin fuerza", "no strength"))
+            yield change("indicator.added", "indicator_set", code, code=_code(row), strengths=strengths)
+        else:
+            yield from _indicator(before[code], row, profile, told)
+    common = [code for code in before if code in after]
+    if common != [code for code in after if code in before]:
+        yield change("set.order", "indicator_set", "")
+    yield from _remaining("indicator_set", old, new, ("name", "indicators"))
+
+
+def policy_changes(old: Row, new: Row) -> Iterator[Change]:
+    """Compare two policies as `Policy.as_dict` writes them; a rule is known by its step and its condition."""
+    yield from _named("policy.name", old, new)
+    before, after = (_rules(each["rows"]) for each in (old, new))
+    for key in (key for key in before if key not in after):
+        yield change("policy.row_removed", "policy", key[0], **_rule(before[key]))
+    for key, row in after.items():
+        if key not in before:
+            yield change("policy.row_added", "policy", key[0], **_rule(row))
+        else:
+            yield from _row(before[key], row)
+    common = [key for key in before if key in after]
+    yield from _moved(common, [key for key in after if key in before], before, after)
+    yield from _remaining("policy", old, new, ("name", "rows"))
+
+
+def _named(code: str, old: Row, new: Row) -> Iterator[Change]:
+    if old["name"] != new["name"]:
+        yield change(code, "settings", new["name"], before=old["name"], after=new["name"])
+
+
+def _indicator(old: Row, new: Row, profile: str, told: set[str]) -> Iterator[Change]:
+    code = _code(new)
+    strengths = pairs(old["strengths"], new["strengths"])
+    differing = sorted((found for found in strengths if found[0] in told), key=lambda found: found[0] != profile)
+    for name, before, after in differing:
+        words = {"before": _strength_word(before), "after": _strength_word(after)}
+        yield change("indicator.strength", "indicator_set", new["code"], code=code, profile=name, **words)
+    for name, before, after in pairs(_plain(old, ("strengths",)), _plain(new, ("strengths",))):
+        what = _FIELDS.get(name, Said(name, name))
+        yield change(
+            "indicator.field", "indicator_set", new["code"], code=new["code"], what=what, before=before, after=after
+        )
+
+
+def _row(old: Row, new: Row) -> Iterator[Change]:
+    said = _rule(new)
+    differing = list(pairs(_plain(old, ("step", "when")), _plain(new, ("step", "when"))))
+    for name, before, after in differing:
+        if name != "number" or len(differing) == 1:  # Every row after a new one stands a line further down.
+            values = {"what": _FIELDS.get(name, Said(name, name)), "before": before, "after": after}
+            yield change("policy.row_changed", "policy", new["step"], step=said["step"], when=said["when"], **values)
+
+
+def _moved(
+    before: Sequence[tuple[str, str, int]],
+    after: Sequence[tuple[str, str, int]],
+    old: Mapping[tuple[str, str, int], Row],
+    new: Mapping[tuple[str, str, int], Row],
+) -> Iterator[Change]:
+    """Rules are tried in order: tell each whose place among those that stayed is another."""
+    for place, key in enumerate(after):
+        if before[place] != key:
+            said = _rule(new[key])
+            numbers = {"before": before.index(key) + 1, "after": place + 1}
+            yield change("policy.row_moved", "policy", key[0], step=said["step"], when=said["when"], **numbers)
+
+
+def _rules(rows: Sequence[Row]) -> dict[tuple[str, str, int], Row]:
+    """Rows by step and condition; the same condition twice in a step is told apart by its turn."""
+    found: dict[tuple[str, str, int], Row] = {}
+    for row in rows:
+        turn = sum(key[:2] == (row["step"], row["when"]) for key in found)
+        found[row["step"], row["when"], turn] = row
+    return found
+
+
+def _rule(row: Row) -> dict[str, Said]:
+    if row["step"] == "referral":
+        kinds = row["queue_kinds"]
+        desks = " y ".join(QUEUE_WORDS.get(kind, kind) for kind in kinds) or "ninguna mesa"
+        then = Said(f"{desks} ({row['urgency']})", f"{' and '.join(kinds) or 'no desk'} ({row['urgency']})")
+    else:
+        word = OUTCOME_WORDS.get(row["outcome"], row["outcome"])
+        then = Said(f"{word} ({row['tier']})", f"{row['outcome']} ({row['tier']})")
+    step = _STEPS.get(row["step"], Said(row["step"], row["step"]))
+    return {"step": step, "when": _when(row), "then": then}
+
+
+def _when(row: Row) -> Said:
+    """A rule's condition; the last row of a step holds whenever no other did."""
+    if row["when"] == "always":
+        return Said("en los demás casos", "in all other cases")
+    condition = parse_when(row["when"])
+    text = condition.write(_name).replace(" and ", " y ").replace(" or ", " o ")
+    return Said(f"si {text if condition.op == 'name' else text[1:-1]}", f"if {row['when']}")
+
+
+def _name(name: str) -> str:
+    known = RULE_WORDS.get(name) or DIMENSION_WORDS.get(name) or _NAMES.get(name)
+    return known.lower() if known else name
+
+
+def _code(row: Row) -> Said:
+    return Said(f"{row['code']} «{row['label_es']}»", f"{row['code']} '{row['label_en']}'")
+
+
+def _strength(profile: str, strength: str) -> Said:
+    word = _strength_word(strength)
+    return Said(f"{word.es} en {profile}", f"{word.en} for {profile}")
+
+
+def _strength_word(strength: str) -> Said:
+    none = Said("no cuenta", "not counted") if strength else Said("sin ese perfil", "no such profile")
+    return Said(STRENGTH_WORDS.get(strength, none.es), _STRENGTHS_EN.get(strength, none.en))
+
+
+def _joined(parts: list[Said], none: Said) -> Said:
+    return Said(", ".join(part.es for part in parts), ", ".join(part.en for part in parts)) if parts else none
+
+
+def _plain(row: Row, but: Sequence[str]) -> dict[str, str]:
+    """A row's values as texts, save those that are compared in another way."""
+    return {name: _text(value) for name, value in row.items() if name not in but}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value))
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _remaining(sheet: str, old: Row, new: Row, but: Sequence[str]) -> Iterator[Change]:
+    """Whatever else a table carries."""
+    for name, before, after in pairs(_plain(old, but), _plain(new, but)):
+        yield change("form.member", sheet, name, what=name, before=before, after=after)

@@ -1,0 +1,83 @@
+"""What changed in the texts and recordings of one question or choice, language by language.
+
+Called by item_changes. Spanish is the source: when it is reworded, a translation that stayed the same is out of date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from screening_forms.compiled_form import unmarked
+from screening_forms.diff.changes import LANGUAGES, PARTS, Change, Said, change
+from screening_forms.diff.form_model import Texts
+from screening_forms.languages import SOURCE
+
+_AUDIO = "/audio"
+
+
+def text_changes(
+    item: Said, sheet: str, name: str, before: Texts, after: Texts, shipped: Sequence[str]
+) -> Iterator[Change]:
+    """Compare the texts of one item; `shipped`: the languages of both versions. One that came or went is told once for
+    the whole form."""
+    parts = dict.fromkeys(part for part, _ in (*before, *after))
+    for part in parts:
+        texts = {language: (before.get((part, language), ""), after.get((part, language), "")) for language in shipped}
+        if part.endswith(_AUDIO):
+            yield from _recordings(item, sheet, name, texts)
+            continue
+        said = PARTS.get(part, Said(part, part))
+        reworded = texts.get(SOURCE, ("", ""))
+        if reworded[0] != reworded[1]:
+            values = {"before": reworded[0], "after": reworded[1], "stale": _stale(texts)}
+            yield change("text.reworded", sheet, name, item=item, part=said, language=SOURCE, **values)
+        for language, (was, now) in texts.items():
+            if language != SOURCE and (code := _translation(was, now, reworded)):
+                values = {"before": _bare(was), "after": _bare(now), "lang": _named(language)}
+                yield change(code, sheet, name, item=item, part=said, language=language, **values)
+        if before.get((part, "")) != after.get((part, "")):
+            values = {"before": before.get((part, ""), ""), "after": after.get((part, ""), ""), "stale": ""}
+            yield change("text.reworded", sheet, name, item=item, part=said, language=SOURCE, **values)
+
+
+def _recordings(item: Said, sheet: str, name: str, texts: dict[str, tuple[str, str]]) -> Iterator[Change]:
+    for language, (was, now) in texts.items():
+        if was != now:
+            code = "audio.changed" if was and now else "audio.added" if now else "audio.removed"
+            yield change(code, sheet, name, item=item, lang=_named(language), language=language)
+
+
+def _translation(was: str, now: str, source: tuple[str, str]) -> str:
+    """What happened to a translation, as the code of its sentence; blank if nothing did."""
+    (before, old_state), (after, new_state) = unmarked(was), unmarked(now)
+    shown_in_spanish = old_state == new_state == "fallback" and (before, after) == source
+    if was == now or shown_in_spanish:
+        return ""
+    if not after or (new_state == "fallback" and before):
+        return "text.untranslated"
+    if not before or old_state == "fallback":
+        return "text.translated"
+    if before == after:
+        return "text.reviewed" if new_state == "reviewed" else "text.unreviewed"
+    return "text.retranslated"
+
+
+def _stale(texts: dict[str, tuple[str, str]]) -> Said:
+    """Name the translations that nobody touched when their Spanish was."""
+    old = [
+        _named(language)
+        for language, (was, now) in texts.items()
+        if language != SOURCE and now and _bare(was) == _bare(now) and unmarked(now)[1] != "fallback"
+    ]
+    if not old:
+        return Said("", "")
+    es, en = " y ".join(word.es for word in old), " and ".join(word.en for word in old)
+    return Said(f"; su texto en {es} es del español de antes", f"; its {en} is now stale")
+
+
+def _bare(text: str) -> str:
+    return unmarked(text)[0]
+
+
+def _named(language: str) -> Said:
+    return LANGUAGES.get(language, Said(language, language))

@@ -1,0 +1,1 @@
+"""Runs a compiled form: answers in, every relevant node and the result out."""

@@ -1,0 +1,240 @@
+"""Writes a compiled form as one Python function: every relevance, constraint and calculate, in an order that works.
+
+Called once per form by the engine. Single expressions are written by expression_code.py.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from itertools import groupby
+from typing import Any, TypeVar
+
+from screening_forms.engine.expression_codegen import Expression, Names
+from screening_forms.engine.xform_reader import XForm, refusal
+from screening_forms.expressions import parser as expressions
+from screening_forms.expressions.parser import ExpressionError, Token
+
+Evaluate = Callable[[Mapping[str, str]], tuple[frozenset[str], dict[str, str], list[str], list[str], list[str]]]
+"""Answers as text -> names that are relevant, every node's value; and, in the form's order, names that are required,
+relevant and blank, names whose constraint is broken, names whose choice is filtered out."""
+
+Offers = Callable[[Mapping[str, str]], dict[str, tuple[str, ...]]]
+"""Every node's value -> the codes that each question with a choice filter offers now."""
+
+Written = TypeVar("Written")
+Step = tuple[str, str]
+"""`r` (is it relevant?) or `v` (what is its text?), and the node's name."""
+Rule = tuple[str, str]
+"""The node's name, and one of `_RULES`."""
+
+_NUMBER = re.compile(r"\s*-?(\d+\.?\d*|\.\d+)\s*")
+_COUNTING = ("<", "<=", ">", ">=", "+", "-")
+_RULES = ("relevant", "constraint", "required", "calculate", "filter")
+
+
+def functions(form: XForm) -> tuple[Evaluate, Offers]:
+    """Generate the form's functions; raises FormError on a cycle or on an expression that is not allowed."""
+    writer = _Form(form)
+    evaluate = ["def evaluate(answers):", *writer.evaluated()]
+    offers = ["def offers(values):", *writer.offered()]
+    source = "\n".join("\n    ".join(function) for function in (evaluate, offers))
+    scope: dict[str, Any] = {"number": _number, "number_text": _number_text, "nan": math.nan, **writer.scope()}
+    exec(compile(source, f"<form {form.form_id}>", "exec"), scope)
+    return scope["evaluate"], scope["offers"]
+
+
+def _number(text: str) -> float:
+    return float(text) if _NUMBER.fullmatch(text) else math.nan
+
+
+def _number_text(number: float) -> str:
+    return "" if math.isnan(number) else str(int(number) if number % 1 == 0 else number)
+
+
+class _Form:
+    """Writes the lines of one form. Node n has r<n> (is it relevant, where it has a condition of its own) and, where an
+    expression names it, v<n> (its text, blank if it is not relevant), s<n> (the text between blanks, to look for a
+    choice in it) and n<n> (its number)."""
+
+    def __init__(self, form: XForm) -> None:
+        self.nodes = {node.name: node for node in form.nodes}
+        self.numbers = {name: number for number, name in enumerate(self.nodes)}
+        self.parsed: dict[Rule, Token] = {}
+        self.named: dict[Rule, list[str]] = defaultdict(list)
+        self.used: set[str] = set()
+        self.searched: set[str] = set()
+        self.names = Names(self.nodes, self.numbers, set())
+        self.guards = {"": ""}
+        for node in form.nodes:
+            self.guards[node.name] = node.name if node.relevant else self.guards[node.group]
+            for rule in _RULES:
+                if text := getattr(node, rule):
+                    self._take_in(node.name, rule, text)
+
+    def _take_in(self, name: str, rule: str, text: str) -> None:
+        """Parse a rule, and see which nodes it wants in which way."""
+        token = self.parsed[name, rule] = self._checked(name, lambda: expressions.parse(text))
+        if rule in ("constraint", "required", "filter"):
+            self.used.add(name)
+        for part in expressions.parts(token):
+            if part.symbol in ("$", "."):
+                meant = self._meant(part, name, rule)
+                self.named[name, rule].append(meant)
+                self.used.add(meant)
+            elif part.symbol == "selected":
+                self.searched.update(self._beside(part, name))
+            elif part.symbol in _COUNTING:
+                self.names.counted.update(self._beside(part, name))
+
+    def _meant(self, part: Token, name: str, rule: str) -> str:
+        if part.symbol == "." and rule != "constraint":
+            raise refusal(name, "«.» solo vale en una condición", "'.' means something in a constraint only")
+        meant = part.value or name
+        if meant not in self.nodes or self.nodes[meant].type == "group":
+            raise refusal(name, f"menciona «{meant}», que no es una pregunta", f"names '{meant}', no question")
+        return meant
+
+    def _beside(self, part: Token, name: str) -> Iterator[str]:
+        """Yield the nodes that stand directly beside an operator, or in a function."""
+        for side in part:
+            while side.symbol == "(":
+                side = side[0]
+            if side.symbol in ("$", "."):
+                yield side.value or name
+
+    def evaluated(self) -> Iterator[str]:
+        """Write the body of `evaluate`: what hangs on one condition, and can, stands together below it."""
+        yield "get, values = answers.get, blank.copy()"
+        for guard, block in groupby(self._order(), self._guard):
+            steps = list(block)
+            if not guard:
+                yield from (self._line(*step) for step in steps)
+                continue
+            yield f"if r{self.numbers[guard]}:"
+            yield from (f"    {self._line(*step)}" for step in steps)
+            if blank := [line for step in steps if (line := self._blank(*step))]:
+                yield f"else: {'; '.join(blank)}"
+        yield "missing, broken, filtered = [], [], []"
+        for name, node in self.nodes.items():
+            if node.type != "group":
+                yield from self._rules(name)
+        shown = (f"shown{n} if r{n} else never" for n in (self.numbers[guard] for guard in self._shown() if guard))
+        yield f"return always.union({', '.join(shown)}), values, missing, broken, filtered"
+
+    def offered(self) -> Iterator[str]:
+        """Write the body of `offers`: the codes that pass each choice filter, from values that are known already."""
+        for name in dict.fromkeys(used for asked in self.nodes for used in self.named[asked, "filter"]):
+            yield self._text(name, f"values[{name!r}]")
+        filtered = [name for name in self.nodes if (name, "filter") in self.parsed]
+        fits = ((name, self.numbers[name], self._condition(name, "filter")) for name in filtered)
+        codes = (f"{name!r}: tuple([code for code, columns in columns{n}.items() if {test}])" for name, n, test in fits)
+        yield f"return {{{', '.join(codes)}}}"
+
+    def scope(self) -> dict[str, Any]:
+        """Return the constants that the lines name."""
+        shown = {f"shown{self.numbers[guard]}": names for guard, names in self._shown().items() if guard}
+        columns = {
+            f"columns{self.numbers[name]}": {code: choice.columns for code, choice in node.choices.items()}
+            for name, node in self.nodes.items()
+            if node.filter
+        }
+        blank = {name: "" for name, node in self.nodes.items() if node.type != "group"}
+        return {"blank": blank, "always": self._shown().get("", frozenset()), "never": frozenset(), **shown, **columns}
+
+    def _shown(self) -> dict[str, frozenset[str]]:
+        """Return by guard the names that are relevant exactly if it is."""
+        guards = dict.fromkeys(self.guards[name] for name in self.nodes)
+        return {guard: frozenset(name for name in self.nodes if self.guards[name] == guard) for guard in guards}
+
+    def _order(self) -> Iterator[Step]:
+        """Yield every step after those it needs, staying below one guard as long as there is something to do."""
+        needs: dict[Step, list[Step]] = {}
+        for node in self.nodes.values():
+            if node.relevant:
+                needs["r", node.name] = self._needs(("r", node.name), "relevant")
+            if node.type != "group":
+                needs["v", node.name] = self._needs(("v", node.name), "calculate")
+        sorter = TopologicalSorter(needs)
+        try:
+            sorter.prepare()
+        except CycleError as error:
+            names = ", ".join(dict.fromkeys(name for _, name in error.args[1]))
+            raise refusal(names, "dependen unas de otras en círculo", "depend on each other in a circle") from error
+        guard, waiting = "", defaultdict[str, list[Step]](list)
+        while sorter.is_active():
+            for ready in sorter.get_ready():
+                waiting[self._guard(ready)].append(ready)
+            guard = guard if guard in waiting else next(iter(waiting))
+            steps = waiting.pop(guard)
+            sorter.done(*steps)
+            yield from steps
+
+    def _needs(self, step: Step, rule: str) -> list[Step]:
+        guard = self._guard(step)
+        return [*([("r", guard)] if guard else ()), *(("v", name) for name in self.named[step[1], rule])]
+
+    def _guard(self, step: Step) -> str:
+        """Return the node on whose relevance a step hangs, or nothing: a condition of its own hangs on the group's."""
+        kind, name = step
+        return self.guards[self.nodes[name].group if kind == "r" else name]
+
+    def _line(self, step: str, name: str) -> str:
+        """Write a step of a node whose guard holds."""
+        number = self.numbers[name]
+        if step == "r":
+            return f"r{number} = {self._condition(name, 'relevant')}"
+        if (name, "calculate") not in self.parsed:
+            return f"values[{name!r}] = " + self._text(name, f"get({name!r}, '')")
+        token, code = self.parsed[name, "calculate"], Expression(self.names, self.nodes[name])
+        text = self._checked(name, lambda: code.text(token))
+        if name in self.names.counted and code.whole(token):
+            whole = self._checked(name, lambda: code.number(token))
+            return f"n{number} = {whole}; values[{name!r}] = " + self._text(name, f"str(n{number})", f"n{number}")
+        return f"values[{name!r}] = {self._text(name, text)}"
+
+    def _blank(self, step: str, name: str) -> str:
+        """Write a step of a node whose guard does not hold."""
+        if step == "r":
+            return f"r{self.numbers[name]} = False"
+        return self._text(name, "''", "nan") if name in self.used else ""
+
+    def _text(self, name: str, text: str, count: str = "") -> str:
+        """Write a node's text under the names by which other lines know it."""
+        if name not in self.used:
+            return text
+        number = self.numbers[name]
+        lines = [f"v{number} = {text}"]
+        if name in self.searched:
+            lines.append(f"s{number} = ' ' + v{number} + ' '")
+        if name in self.names.counted:
+            lines.append(f"n{number} = {count or f'number(v{number})'}")
+        return "; ".join(lines)
+
+    def _rules(self, name: str) -> Iterator[str]:
+        """Write what adds a node to `missing`, `broken` or `filtered`."""
+        number, guard = self.numbers[name], self.guards[name]
+        if (name, "required") in self.parsed:
+            asked = f"r{self.numbers[guard]} and " if guard else ""
+            yield f"if {asked}v{number} == '' and {self._condition(name, 'required')}: missing.append({name!r})"
+        if (name, "constraint") in self.parsed:
+            yield f"if v{number} != '' and not {self._condition(name, 'constraint')}: broken.append({name!r})"
+        if (name, "filter") in self.parsed:
+            yield f"for code in v{number}.split():"
+            yield f"    columns = columns{number}[code]"
+            yield f"    if not {self._condition(name, 'filter')}: filtered.append({name!r}); break"
+
+    def _condition(self, name: str, rule: str) -> str:
+        if (name, rule) not in self.parsed:
+            return "True"
+        write = Expression(self.names, self.nodes[name], filtering=rule == "filter").condition
+        return self._checked(name, lambda: f"({write(self.parsed[name, rule])})")
+
+    def _checked(self, name: str, write: Callable[[], Written]) -> Written:
+        try:
+            return write()
+        except ExpressionError as error:
+            raise refusal(name, error.advice_es, error.advice_en) from error

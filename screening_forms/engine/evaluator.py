@@ -1,0 +1,242 @@
+"""Evaluates a compiled XForm over answers: relevance, constraints, required questions and every calculate.
+
+Tablets score with it, desks recompute with it. A form becomes one generated Python function, with XPath 1.0 read as
+JavaRosa (the engine inside ODK Collect) reads it; where the two could differ the expression is refused at loading.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from xml.etree.ElementTree import Element, ParseError, tostring
+from xml.sax.saxutils import escape
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from screening_forms.engine import codegen as generate
+from screening_forms.engine import xform_reader as xform
+from screening_forms.engine.xform_reader import Choice, Node, XForm
+from screening_forms.errors import AnswerError
+from screening_forms.gc_pause import uncollected
+
+RESULTS = ("outcome", "tier", "urgency", "queue_kinds", "guidance", "fired", "unknown")
+"""The nodes that a score ends in; every other calculate is a step on the way to them."""
+
+SEALED = ("outcome", "tier", "urgency", "queue_kinds")
+"""The results that stay in a pruned instance. The others follow from the answers, and the two lists of codes would
+cost some 130 bytes: the difference between one padding bucket and the next."""
+
+LONGEST_TEXT = 200
+"""Letters in an answer of the person's own words: what all screenings are padded for (padding.py)."""
+
+Answer = str | int | list[str]
+
+_UNSEALED = ("calculate", "acknowledge")
+_BLANK: tuple[object, ...] = ("", None, [])
+_INTEGER = re.compile(r"-?\d{1,9}", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_UNPRINTABLE = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_WHY = {
+    "unknown": "no existe esa pregunta en el formulario",
+    "irrelevant": "no corresponde preguntarla con las demás respuestas",
+    "filtered": "esa opción no corresponde con las demás respuestas",
+    "constraint": "la respuesta no cumple la condición de la pregunta",
+    "note": "no es una pregunta que se responda",
+    "integer": "la respuesta debe ser un número entero",
+    "date": "la respuesta debe ser una fecha AAAA-MM-DD",
+    "start": "la respuesta debe ser una fecha y hora ISO 8601",
+    "end": "la respuesta debe ser una fecha y hora ISO 8601",
+    "text": "la respuesta debe ser un texto de 200 letras como máximo, sin signos de control",
+    "acknowledge": "la respuesta debe ser «OK»",
+    "select_one": "la respuesta debe ser una de las opciones",
+    "select_multiple": "la respuesta debe ser una lista de opciones, sin repetir",
+}
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A form with answers. `values` has every node (blank where irrelevant), `answers` what was answered, as text,
+    `missing` the required questions that are relevant and blank."""
+
+    answers: Mapping[str, str]
+    values: Mapping[str, str]
+    relevant: frozenset[str]
+    missing: tuple[str, ...]
+
+
+class Engine:
+    """One compiled form, ready to evaluate. Holds no answers: one engine serves any number of interviews.
+
+    `evaluate` is the form's own function (generate.Evaluate), for answers made up as XForms writes them: it asks not
+    whether a question takes them.
+    """
+
+    def __init__(self, form: XForm) -> None:
+        self.form = form
+        self.nodes = {node.name: node for node in form.nodes}
+        self.questions = tuple(node for node in form.nodes if node.is_question)
+        self._answerable = {node.name: node for node in form.nodes if node.type in _READ}
+        self._inner: dict[str, list[Node]] = {}
+        for node in form.nodes:
+            self._inner.setdefault(node.group, []).append(node)
+        self.evaluate, self._offers = generate.functions(form)
+
+    def run(self, answers: Mapping[str, Answer]) -> Filled:
+        """Evaluate the form. Raises AnswerError on an unknown question, a value that the question does not take, or
+        an answer to a question that was not to be asked."""
+        texts = self._texts(answers)
+        filled, refused = self._fill(texts)
+        for name in texts if len(filled.answers) < len(texts) else ():
+            if name not in filled.answers:
+                raise AnswerError(name, _WHY["irrelevant"])
+        for name, why in refused.items():
+            raise AnswerError(name, why)
+        return filled
+
+    def fit(self, answers: Mapping[str, Answer]) -> Filled:
+        """Evaluate the form as ODK Collect does when somebody goes back: what is no longer asked is left out."""
+        return self._fill(self._texts(answers))[0]
+
+    def refused(self, answers: Mapping[str, Answer]) -> dict[str, str]:
+        """Return the answers that are asked for and yet do not go with the others, and why, in the form's order."""
+        return self._fill(self._texts(answers))[1]
+
+    def settle(self, answers: Mapping[str, Answer]) -> Filled:
+        """Evaluate what is left when every answer is dropped that is no longer asked for or does not go with others."""
+        texts = self._texts(answers)
+        while True:
+            filled, refused = self._fill(texts)
+            if not refused:
+                return filled
+            texts = {name: text for name, text in filled.answers.items() if name not in refused}
+
+    def offered(self, question: Node, filled: Filled) -> tuple[Choice, ...]:
+        """Return the choices of a question that go with the other answers."""
+        codes = self._offers(filled.values)[question.name] if question.filter else question.choices
+        return tuple(question.choices[code] for code in codes)
+
+    def _fill(self, texts: Mapping[str, str]) -> tuple[Filled, dict[str, str]]:
+        relevant, values, missing, broken, filtered = self.evaluate(texts)
+        if not relevant.issuperset(texts):
+            texts = {name: text for name, text in texts.items() if name in relevant}
+        return Filled(texts, values, relevant, tuple(missing)), self._why(broken, filtered)
+
+    def _why(self, broken: Sequence[str], filtered: Sequence[str]) -> dict[str, str]:
+        if not broken and not filtered:
+            return {}
+        why = {name: self.nodes[name].constraint_message.get("es") or _WHY["constraint"] for name in broken}
+        why |= dict.fromkeys(filtered, _WHY["filtered"])
+        return {name: why[name] for name in self.nodes if name in why}
+
+    def instance(self, filled: Filled, *, prune: bool = True) -> bytes:
+        """Write OpenRosa instance XML. Pruned, it has what was answered and `SEALED`; otherwise every relevant node,
+        blank ones included, as ODK Collect writes it."""
+        form = self.form
+        root = tostring(Element(form.root, id=form.form_id, version=form.version), encoding="unicode")
+        return f"{root.removesuffix(' />')}>{self._inside('', filled, prune)}</{form.root}>".encode()
+
+    def _inside(self, group: str, filled: Filled, prune: bool) -> str:
+        written = []
+        for node in self._inner[group]:
+            if node.name not in filled.relevant or (prune and node.type in _UNSEALED and node.name not in SEALED):
+                continue
+            is_group = node.type == "group"
+            text = self._inside(node.name, filled, prune) if is_group else escape(filled.values[node.name])
+            if text:
+                written.append(f"<{node.name}>{text}</{node.name}>")
+            elif not prune:
+                written.append(f"<{node.name}/>")
+        return "".join(written)
+
+    def read_values(self, instance: bytes) -> dict[str, str]:
+        """Read every value in an instance, calculates included. Raises AnswerError on anything not of this form."""
+        try:
+            root = fromstring(instance, forbid_dtd=True)
+        except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+            raise AnswerError("", "la instancia no es XML legible") from error
+        named = (root.tag.rpartition("}")[2], root.get("id"), root.get("version"))
+        if named != (self.form.root, self.form.form_id, self.form.version):
+            raise AnswerError("", "la instancia es de otro formulario o de otra versión")
+        return dict(self._leaves(root, ()))
+
+    def read_instance(self, instance: bytes) -> dict[str, str]:
+        """Read the answers in an instance: what `run` takes. What the instance says it calculated is not read."""
+        values = self.read_values(instance)
+        return {name: value for name, value in values.items() if self.nodes[name].type != "calculate"}
+
+    def _leaves(self, element: Element, groups: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+        seen = set()
+        for child in element:
+            name = child.tag.rpartition("}")[2]
+            if name == "meta" and not groups:
+                continue
+            node = self.nodes.get(name)
+            if node is None or node.groups != groups or name in seen:
+                raise AnswerError(name, _WHY["unknown"])
+            seen.add(name)
+            if node.type == "group":
+                yield from self._leaves(child, (*groups, name))
+            elif len(child):
+                raise AnswerError(name, _WHY["text"])
+            elif child.text:
+                yield name, child.text
+
+    def _texts(self, answers: Mapping[str, Answer]) -> dict[str, str]:
+        texts = {}
+        for name, value in answers.items():
+            node = self._answerable.get(name)
+            if node is None:
+                raise AnswerError(name, _WHY["unknown"])
+            if value not in _BLANK:
+                text = texts[name] = _READ[node.type](node, value)
+                if not text:
+                    raise AnswerError(name, _WHY[node.type])
+        return texts
+
+
+@uncollected()
+def load(compiled: str) -> Engine:
+    """Make an engine from a compiled XForm; raises FormError on what it does not understand. Costs some 50 ms: keep
+    the engine."""
+    return Engine(xform.read(compiled))
+
+
+def _plain(value: Answer) -> str:
+    return value if isinstance(value, str) else str(value) if type(value) is int else ""
+
+
+def _one(node: Node, value: Answer) -> str:
+    text = _plain(value)
+    return text if text in node.choices else ""
+
+
+def _some(node: Node, value: Answer) -> str:
+    codes = value if isinstance(value, list) else _plain(value).split()
+    chosen = [code for code in node.choices if code in codes]
+    return " ".join(chosen) if len(chosen) == len(codes) else ""
+
+
+def _time(_: Node, value: Answer) -> str:
+    text = _plain(value)
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return ""
+    return text
+
+
+_READ: Mapping[str, Callable[[Node, Answer], str]] = {
+    "select_one": _one,
+    "select_multiple": _some,
+    "integer": lambda _, value: str(int(text)) if _INTEGER.fullmatch(text := _plain(value)) else "",
+    "date": lambda node, value: _time(node, value) if _DATE.fullmatch(_plain(value)) else "",
+    "text": lambda _, value: "" if _UNPRINTABLE.search(text := _plain(value)) or len(text) > LONGEST_TEXT else text,
+    "acknowledge": lambda _, value: "OK" if value == "OK" else "",
+    "note": lambda _, __: "",
+    "start": _time,
+    "end": _time,
+}
+"""An answer as XForms writes it, by the type of its question; nothing if the question does not take it."""

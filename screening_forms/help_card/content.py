@@ -1,0 +1,168 @@
+"""The neutral help card: numbers that somebody may call, on a sheet that says nothing about why it was given.
+
+`chaski forms card` prints it; page.py lays it out. Numbers are data (hotlines.csv), each with the day on which
+somebody called it; a number that nobody verified says so. Whoever finds the folded card must learn nothing from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polib
+
+from screening_forms import ubigeo as places
+from screening_forms.errors import FormError, FormProblem
+from screening_forms.rules.csv_table import Kind
+from screening_forms.texts import sign_off
+from screening_forms.workbook.resources import LOCALES
+
+HOTLINES = Path(__file__).parent / "hotlines.csv"
+REGIONS = ("17", "21", "08", "04", "16", "15")
+LANGUAGES = {"es": "Español", "quz": "Runasimi", "ayr": "Aymar aru"}
+DRAFT_MARK = "[borrador] "
+PENDING = "verificado: pendiente"
+OUTSIDE = ("title", "notes")
+"""The texts that show while the card is folded."""
+
+TEXTS = {
+    "title": "Números útiles",
+    "notes": "Notas",
+    "question": "¿A quién puedo llamar?",
+    "option": "opción",
+    "region": "Oficina de su región:",
+    "free": "Usted decide si llama, y cuándo. Otra persona puede llamar por usted.",
+    "safe": "Si no es seguro llevar esta hoja, recuerde un número.",
+}
+
+TABLE = Kind(
+    "hotlines",
+    "la lista de teléfonos",
+    "list of hotlines",
+    ("name", "number", "option", "serves", "regions", "verified_on", "source", "provenance"),
+)
+
+
+@dataclass(frozen=True)
+class Hotline:
+    """A number, for the whole country if `regions` is blank. `verified_on`: an ISO date, blank until someone called."""
+
+    name: str
+    number: str
+    option: str
+    serves: str
+    regions: tuple[str, ...]
+    verified_on: str
+    source: str
+    provenance: str
+
+    @property
+    def verified(self) -> str:
+        """When it was verified, as the card says it."""
+        return f"verificado: {self.verified_on}" if self.verified_on else PENDING
+
+
+@dataclass(frozen=True)
+class Page:
+    """The card in one language; `draft` as soon as one of its texts is a draft or has no translation."""
+
+    lang: str
+    draft: bool
+    texts: Mapping[str, str]
+    serves: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is printed for a region: its numbers, and the words around them in every language, Spanish first."""
+
+    region: str
+    region_name: str
+    hotlines: tuple[Hotline, ...]
+    pages: tuple[Page, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The card as JSON values."""
+        return asdict(self)
+
+
+def make(region: str, *, hotlines: str | None = None, locales: Path = LOCALES) -> Card:
+    """Put the card of a region together; raises FormError on an unknown region or a faulty list of hotlines.
+
+    `hotlines` is the text of a CSV file like hotlines.csv, which stands in for it.
+    """
+    if region not in REGIONS:
+        known = ", ".join(f"{code} {places.region(code)}" for code in REGIONS)
+        es = f"no hay tarjeta para la región «{region}»; escriba el código de una de estas: {known}"
+        en = f"there is no card for the region '{region}'; write the code of one of these: {known}"
+        raise FormError([FormProblem("card", 0, "region", "card.unknown_region", es, en)])
+    rows = read_hotlines(HOTLINES.read_text(encoding="utf-8") if hotlines is None else hotlines)
+    here = tuple(line for line in rows if not line.regions or region in line.regions)
+    return Card(region, places.region(region), here, tuple(_page(lang, here, locales) for lang in LANGUAGES))
+
+
+def entries(hotlines: Sequence[Hotline]) -> dict[str, str]:
+    """Every Spanish text of the card by its gettext context."""
+    return {
+        **{f"card/{name}": text for name, text in TEXTS.items()},
+        **{f"card/{line.name}/serves": line.serves for line in hotlines},
+    }
+
+
+def read_hotlines(text: str) -> tuple[Hotline, ...]:
+    """Read a list of hotlines from the text of its CSV table; raises FormError with every problem at once."""
+    rows = TABLE.rows("hotlines", text)
+    problems = [TABLE.problem(what, "hotlines", n, *place) for n, cells in rows for what, *place in _wrong(cells)]
+    if problems:
+        raise FormError(problems)
+    return tuple(_hotline(**cells) for _, cells in rows)
+
+
+def _hotline(*, regions: str, **cells: str) -> Hotline:
+    return Hotline(regions=tuple(regions.split()), **cells)
+
+
+def _wrong(cells: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]]:
+    for column in ("name", "number", "serves", "source", "provenance"):
+        if not cells[column]:
+            yield "empty", column, f"falta el valor de «{column}»", f"'{column}' is empty"
+    for region in cells["regions"].split():
+        if region not in REGIONS:
+            es, en = f"«{region}» no es una de: {', '.join(REGIONS)}", f"'{region}' is not one of: {', '.join(REGIONS)}"
+            yield "bad_region", "regions", es, en
+    if (day := cells["verified_on"]) and not _is_date(day):
+        es = f"«{day}» no es una fecha como 2026-11-22; deje la celda vacía mientras nadie haya llamado"
+        yield (
+            "bad_date",
+            "verified_on",
+            es,
+            f"'{day}' is no date such as 2026-11-22; leave it blank until somebody called",
+        )
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _page(lang: str, hotlines: Sequence[Hotline], locales: Path) -> Page:
+    spanish = entries(hotlines)
+    path = locales / lang / "LC_MESSAGES" / "card.po"
+    held = {e.msgctxt: e for e in polib.pofile(str(path)) if not e.obsolete and e.msgstr} if path.exists() else {}
+    said = {context: held[context].msgstr if context in held else text for context, text in spanish.items()}
+    reviewed = all(context in held and _is_reviewed(held[context], text, lang) for context, text in spanish.items())
+    return Page(
+        lang,
+        lang != "es" and not reviewed,
+        {name: said[f"card/{name}"] for name in TEXTS},
+        {line.name: said[f"card/{line.name}/serves"] for line in hotlines},
+    )
+
+
+def _is_reviewed(entry: polib.POEntry, spanish: str, lang: str) -> bool:
+    return entry.msgid == spanish and not entry.fuzzy and not sign_off.read(entry.tcomment, lang).lacking

@@ -1,0 +1,247 @@
+"""Makes up interviews with any compiled form: every choice that can be reached, refusals, and a realistic mix.
+
+Called to see what a new version changes before anybody is affected. The same seed gives the same interviews; no
+person's answer ever comes here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from random import Random
+
+from screening_forms.engine.evaluator import Engine, Filled
+from screening_forms.engine.interview import DANGER
+from screening_forms.engine.xform_reader import Node
+from screening_forms.expressions import parser as expressions
+from screening_forms.expressions.parser import NO_ANSWERS, Token
+
+Answers = dict[str, str]
+
+_AIMS, _MENDS = 12, 12
+_OPENS, _DANGER = 0.96, 0.1
+_OWN_CODE = re.compile(r"selected\(\s*\.\s*,\s*'([^']+)'")
+_BEYOND = {">": 1, "<": -1}
+_PLAIN = {"date": "2026-10-31", "acknowledge": "OK", "text": "x"}
+
+
+@dataclass(frozen=True)
+class _Person:
+    """How much befell somebody, and how much she keeps to herself."""
+
+    befell: float
+    silence: float
+
+
+@dataclass
+class _Question:
+    """What is known of a question before it is drawn. `signs`: codes that a score looks at, or that open questions."""
+
+    node: Node
+    codes: list[str]
+    unsaid: list[str]
+    alone: list[str]
+    signs: list[str] = field(default_factory=list)
+    openings: list[str] = field(default_factory=list)
+    danger: list[str] = field(default_factory=list)
+    numbers: list[str] = field(default_factory=list)
+
+
+class Inventor:
+    """Makes up interviews with one form."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._nodes = engine.nodes
+        self._questions = {node.name: _question(node) for node in engine.questions}
+        self._relevances = {n.name: expressions.parse(n.relevant) for n in engine.form.nodes if n.relevant}
+        self._look_ahead()
+
+    def interviews(self, count: int, seed: int) -> Iterator[Answers]:
+        """Yield made-up persons' answers to every question, were it asked: as many as it takes for every choice that
+        can be reached to be given, then a mix; never more than `count`."""
+        draws = Random(seed)
+        open_targets = {(name, code): None for name, known in self._questions.items() for code in known.codes}
+        for _ in range(count):
+            target = next(iter(open_targets), None)
+            answers = self._aimed(*target, draws) if target else self.wishes(draws)
+            if target:
+                open_targets.pop(target)
+                for name, text in self.engine.fit(answers).answers.items():
+                    for code in text.split():
+                        open_targets.pop((name, code), None)
+            yield answers
+
+    def wishes(self, draws: Random, wanted: Mapping[str, str] | None = None) -> Answers:
+        """Return what one made-up person would answer to every question, were it asked, in answers that go together.
+
+        `wanted` answers stand, where the form takes them.
+        """
+        person, fixed = _Person(draws.random() ** 2, max(0.0, 2 * draws.random() - 1) ** 2), wanted or {}
+        answers: Answers = defaultdict(str)
+        for name, known in self._questions.items():
+            answers[name] = fixed[name] if name in fixed else self._draw(known, answers, draws, person)
+        plain = _Person(0.1, person.silence)
+        for _ in range(_MENDS):
+            refused = self.engine.refused(answers).keys() - fixed.keys()
+            if not refused:
+                break
+            # In the form's order: a set's own order is another in every process.
+            for name in (name for name in self._questions if name in refused):
+                answers[name] = self._draw(self._questions[name], answers, draws, plain)
+        return {name: text for name, text in answers.items() if text}
+
+    # One answer
+
+    def _draw(self, known: _Question, answers: Answers, draws: Random, person: _Person) -> str:
+        if known.unsaid and not known.openings and draws.random() < person.silence:
+            return known.unsaid[int(draws.random() * len(known.unsaid))]
+        if known.node.type == "select_multiple":
+            return _several(known, draws, person)
+        if known.codes:
+            return self._one(known, answers, draws, person)
+        if known.node.type == "integer":
+            return "" if draws.random() < person.silence else _any(known.numbers, draws)
+        return _PLAIN.get(known.node.type, "")
+
+    def _one(self, known: _Question, answers: Answers, draws: Random, person: _Person) -> str:
+        if known.node.filter:
+            offered = self.engine.offered(known.node, Filled({}, answers, frozenset(), ()))
+            return _any([choice.code for choice in offered], draws)
+        if known.danger and draws.random() < _DANGER * person.befell:
+            return _any(known.danger, draws)
+        if known.openings and draws.random() < _OPENS:
+            return _any(known.openings, draws)
+        signs = [code for code in known.signs if code not in known.danger]
+        if signs and not known.openings:
+            others = [code for code in known.codes if code not in (*known.signs, *known.unsaid)]
+            return _any(signs if draws.random() < person.befell or not others else others, draws)
+        return _any([code for code in known.codes if code not in known.danger], draws)
+
+    # What is reached by what
+
+    def _look_ahead(self) -> None:
+        """Read the form's rules for the answers that matter."""
+        opened: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for name, token in self._relevances.items():
+            for comparison in expressions.comparisons(token):
+                opened[comparison] |= self._answered_in(name)
+        for name, known in self._questions.items():
+            after = {code: len(_reached(opened, opened[name, code])) for code in known.codes if (name, code) in opened}
+            most = max(after.values(), default=0)
+            if most and (known.node.required or most * 4 >= len(self._questions)):
+                known.openings = [code for code in after if after[code] == most]
+            known.signs = list(after)
+        for node in self._nodes.values():
+            if node.calculate and (node.name.startswith("i_") or node.name == DANGER):
+                self._learn(node.name == DANGER, expressions.parse(node.calculate))
+        for known in self._questions.values():
+            known.numbers = known.numbers or ["0", "5", "900"]
+
+    def _learn(self, danger: bool, token: Token) -> None:
+        """Note the codes and numbers that an indicator, or the fact of danger, looks at."""
+        for question, code in expressions.comparisons(token):
+            if known := self._questions.get(question):
+                listed = known.danger if danger else known.signs
+                if code in known.codes and code not in (*listed, *known.unsaid):
+                    listed.append(code)
+        for question, number in _thresholds(token):
+            if known := self._questions.get(question):
+                known.numbers += [str(near) for near in (number - 1, number, number + 1) if near >= 0]
+
+    def _answered_in(self, name: str) -> set[str]:
+        """The questions in a group, or a question by itself, that have an answer to give."""
+        inside = (known.node for known in self._questions.values() if name in (known.node.name, *known.node.groups))
+        return {node.name for node in inside if node.type not in ("note", "acknowledge")}
+
+    def _aimed(self, name: str, code: str, draws: Random) -> Answers:
+        """Make up somebody who gives this answer, if any can; there are rules that only chance gets through."""
+        answers: Answers = {}
+        for _ in range(_AIMS):
+            wanted = {name: code}
+            self._want_filter(self._nodes[name], code, wanted)
+            self._want_asked(name, wanted, draws, frozenset())
+            answers = self.wishes(draws, wanted)
+            if code in self.engine.fit(answers).answers.get(name, "").split():
+                break
+        return answers
+
+    def _want_asked(self, name: str, wanted: Answers, draws: Random, seen: frozenset[str]) -> None:
+        """Add the answers that it takes for a question to be asked, and for those that it hangs on."""
+        node = self._nodes[name]
+        if name in seen:
+            return
+        for asked in (*node.groups, name):
+            if asked in self._relevances:
+                for question in self._want(self._relevances[asked], wanted, draws):
+                    self._want_asked(question, wanted, draws, seen | {name})
+
+    def _want(self, token: Token, wanted: Answers, draws: Random) -> list[str]:
+        """Add answers that make a condition hold; returns the questions that it now hangs on."""
+        if token.symbol in ("and", "("):
+            return [question for part in token for question in self._want(part, wanted, draws)]
+        if token.symbol == "or":
+            return self._want(token[int(draws.random() * len(token))], wanted, draws)
+        names = [str(part.value) for part in token if part.symbol == "$"]
+        if len(token) != 2 or not names or names[0] not in self._questions:
+            return []
+        known, value = self._questions[names[0]], str(token[1].value)
+        if token.symbol == "!=":
+            value = _any([code for code in known.codes if code != value], draws)
+        elif token.symbol in _BEYOND and value.isdecimal():
+            value = str(int(value) + _BEYOND[token.symbol])
+        if known.node.type == "select_multiple" and wanted.get(names[0]):
+            value = " ".join({**dict.fromkeys(wanted[names[0]].split()), value: None})
+        wanted.setdefault(names[0], value)
+        if known.node.type == "select_multiple":
+            wanted[names[0]] = value
+        return names
+
+    def _want_filter(self, node: Node, code: str, wanted: Answers) -> None:
+        """Add the answer to the question that a choice's column is held against: a district's region."""
+        if not node.filter:
+            return
+        for part in expressions.parts(expressions.parse(node.filter)):
+            sides = {side.symbol: str(side.value) for side in part} if part.symbol == "=" else {}
+            if sides.keys() == {"(name)", "$"}:
+                value = node.choices[code].columns.get(sides["(name)"], "")
+                if value in self._nodes[sides["$"]].choices:
+                    wanted[sides["$"]] = value
+
+
+def _question(node: Node) -> _Question:
+    codes = list(node.choices)
+    unsaid = [code for code in codes if code in NO_ANSWERS]
+    counted = "count-selected" in node.constraint
+    alone = [code for code in _OWN_CODE.findall(node.constraint) if code in codes] if counted else []
+    return _Question(node, codes, unsaid, alone)
+
+
+def _reached(opened: Mapping[tuple[str, str], set[str]], first: set[str]) -> set[str]:
+    """The questions that some answers may lead to in the end, from those that they open at once."""
+    reached: set[str] = set()
+    due = first
+    while due:
+        reached |= due
+        due = {name for (question, _), names in opened.items() if question in due for name in names} - reached
+    return reached
+
+
+def _several(known: _Question, draws: Random, person: _Person) -> str:
+    likely = person.befell / 2
+    chosen = [c for c in known.codes if c not in known.unsaid and c not in known.alone and draws.random() < likely]
+    return " ".join(chosen) if chosen or not known.alone else _any(known.alone, draws)
+
+
+def _any(codes: list[str], draws: Random) -> str:
+    return codes[int(draws.random() * len(codes))] if codes else ""
+
+
+def _thresholds(token: Token) -> Iterator[tuple[str, int]]:
+    """Yield every question that is held against a number, and the number."""
+    for part in expressions.parts(token):
+        sides = {side.symbol: side.value for side in part} if part.symbol in expressions.COMPARISONS else {}
+        if sides.keys() == {"$", "(integer)"}:
+            yield str(sides["$"]), int(sides["(integer)"])

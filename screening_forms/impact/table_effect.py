@@ -1,0 +1,116 @@
+"""What a new version of an indicator set or a policy does to the forms that use it, before it is published.
+
+Called by authors and by the server: each form is compiled with the table and held against what it is now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from screening_forms.checks.context import RouteVocabulary
+from screening_forms.checks.table_versions import KINDS
+from screening_forms.compiler.compile_form import compile_form
+from screening_forms.diff import forms as diff
+from screening_forms.diff.changes import Change
+from screening_forms.errors import FormError, FormProblem
+from screening_forms.impact.comparison import Impact, Progress, cases_of, impact
+from screening_forms.rules.csv_table import family
+from screening_forms.workbook import editor as pen
+from screening_forms.workbook import reader as workbook
+from screening_forms.workbook.package import Package
+
+
+@dataclass(frozen=True)
+class FormEffect:
+    """What a new table does to one form that uses its family: `problems` where the form cannot be compiled with it."""
+
+    form_id: str
+    former: str
+    problems: tuple[FormProblem, ...] = ()
+    changes: tuple[Change, ...] = ()
+    impact: Impact | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "form_id": self.form_id,
+            "former": self.former,
+            "problems": [asdict(each) for each in self.problems],
+            "changes": [each.as_dict() for each in self.changes],
+            "impact": self.impact.as_dict() if self.impact else None,
+        }
+
+
+def users(kind: str, name: str, packages: Mapping[str, Package]) -> list[str]:
+    """Name the forms that use a table of the same family."""
+    setting = KINDS[kind].setting
+    return [
+        form
+        for form, found in packages.items()
+        if family(found.workbook.settings.get(setting, "")) == family(name) != ""
+    ]
+
+
+def with_table(found: Package, kind: str, name: str, text: str, version: str = "") -> Package:
+    """The same source package with another table, named in its settings; `version` is the form's own new one."""
+    cells = {KINDS[kind].setting: name, **({"version": version} if version else {})}
+    content = pen.set_cells(found.content, found.name, "settings", cells)
+    own = KINDS[kind].shelf(name, text).over(found.own)
+    return replace(found, workbook=workbook.parse(content, found.name), content=content, own=own)
+
+
+def effect(
+    kind: str,
+    name: str,
+    text: str,
+    packages: Mapping[str, Package],
+    *,
+    route_vocabulary: RouteVocabulary,
+    count: int = 300,
+    progress: Progress | None = None,
+) -> list[FormEffect]:
+    """Compile every form that uses the table's family with the new table, and tell what changes for people.
+
+    An author's own cases are compared and not held: a case that comes out otherwise is what one wants to see here.
+    """
+    named = users(kind, name, packages)
+    effects = []
+    for number, form in enumerate(named):
+        say = _part(progress, number, len(named))
+        effects.append(_effect(kind, name, text, form, packages[form], route_vocabulary, count, say))
+    return effects
+
+
+def _effect(
+    kind: str,
+    name: str,
+    text: str,
+    form: str,
+    found: Package,
+    vocabulary: RouteVocabulary,
+    count: int,
+    progress: Progress,
+) -> FormEffect:
+    used = found.workbook.settings.get(KINDS[kind].setting, "")
+    try:
+        renewed = with_table(found, kind, name, text)
+        old, new = (
+            compile_form(
+                each.workbook, channel="training", route_vocabulary=vocabulary, shelf=each.shelf, run_cases=False
+            )
+            for each in (found, renewed)
+        )
+    except FormError as error:
+        return FormEffect(form, used, tuple(error.problems))
+    told = impact(old, new, own=cases_of(renewed.workbook), count=count, progress=progress)
+    return FormEffect(form, used, (), tuple(diff.difference(old, new)), told)
+
+
+def _part(progress: Progress | None, number: int, of: int) -> Progress:
+    def say(done: int, total: int) -> None:
+        if progress:
+            progress(number * total + done, of * total)
+
+    return say

@@ -1,0 +1,1 @@
+"""Runs tasks on untrusted uploads in a child process with strict limits."""

@@ -1,0 +1,78 @@
+"""What a server does with a draft's source package: compile it whole, with the tables that authors published there.
+Only called apart (apart.py); what it hands back is kept, fetched by author and reviewer, and compiled again by each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from screening_forms.checks import run as checks
+from screening_forms.checks import table_versions as succession
+from screening_forms.compiled_form import CompiledForm
+from screening_forms.compiler.compile_form import examine
+from screening_forms.diff import forms as diff
+from screening_forms.impact import comparison as impact
+from screening_forms.sandbox.client import Progress
+from screening_forms.workbook import package
+from screening_forms.workbook.package import Package
+from screening_forms.workbook.resources import SHIPPED, Shelf
+
+
+def draft(content: bytes, options: Mapping[str, Any], _: Progress) -> dict[str, Any]:
+    """Name every problem and, if none blocks, give the compiled bytes and the source with all that it was compiled of.
+
+    `options`: `channel`, `route_vocabulary`, the server's own `indicator_sets` and `policies` (name -> CSV), `year`.
+    A table that the package brings along is held to what a published one is held to.
+    """
+    given = package.read(content)
+    kept = Shelf(options["indicator_sets"], options["policies"])
+    succession.carried(given.own, kept.over(SHIPPED), year=options["year"])
+    return compiled(replace(given, own=given.own.over(kept)), options)
+
+
+def again(content: bytes, options: Mapping[str, Any], _: Progress) -> dict[str, Any]:
+    """Answer as `draft` does, on a signer's machine, for a source that a server keeps.
+
+    Which tables were published there is not known here; those that came with this version stay what they are.
+    """
+    found = package.read(content)
+    ours = Shelf(
+        {name: text for name, text in found.own.indicator_sets.items() if name in SHIPPED.indicator_sets},
+        {name: text for name, text in found.own.policies.items() if name in SHIPPED.policies},
+    )
+    succession.carried(ours, SHIPPED, year=0)
+    return compiled(found, options)
+
+
+def compiled(found: Package, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer as `draft` does, for a package that is read already."""
+    channel, vocabulary = options["channel"], options["route_vocabulary"]
+    problems, form = examine(found.workbook, channel=channel, route_vocabulary=vocabulary, shelf=found.shelf)
+    stops = checks.blocking(problems, channel)
+    answer = {
+        "problems": [{**asdict(each), "blocking": each in stops} for each in problems],
+    }
+    if form is None:
+        return answer
+    return {**answer, "compiled": form.to_bytes(), "source": package.pack(found)}
+
+
+def carried(content: bytes, options: Mapping[str, Any], _: Progress) -> list[dict[str, str]]:
+    """The tables in a source package that nobody published yet; `options` as for `draft`."""
+    known = Shelf(options["indicator_sets"], options["policies"]).over(SHIPPED)
+    found = succession.carried(package.read(content).own, known, year=options["year"])
+    return [{"kind": setting, "name": name, "text": text} for setting, name, text in found]
+
+
+def difference(content: bytes, options: Mapping[str, Any], _: Progress) -> list[dict[str, Any]]:
+    """Tell what is different in the compiled form `content` from the one in `old`."""
+    changes = diff.difference(CompiledForm.from_bytes(options["old"]), CompiledForm.from_bytes(content))
+    return [each.as_dict() for each in changes]
+
+
+def weigh(content: bytes, options: Mapping[str, Any], progress: Progress) -> dict[str, Any]:
+    """Compare two compiled forms over `count` made-up people, and the cases in the new one's `source`."""
+    old, new = CompiledForm.from_bytes(options["old"]), CompiledForm.from_bytes(content)
+    own = impact.cases_of(package.read(options["source"]).workbook) if options["source"] else {}
+    return impact.impact(old, new, own=own, count=options["count"], progress=progress).as_dict()

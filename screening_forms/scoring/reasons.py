@@ -1,0 +1,168 @@
+"""Why a screening came out as it did, in plain Spanish sentences for the person who decides.
+
+Called by scoring. No sentence here may say that somebody is a victim, and none hides where its rule comes from.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from screening_forms.rules.dimensions import BRIGHT_LINES, CODE, PROFIT, SEEN, UNCOUNTED, Bounds
+from screening_forms.rules.indicators import Indicator, IndicatorSet
+from screening_forms.rules.policy import Policy, PolicyRow
+
+DIMENSION_WORDS = {
+    "D1": "Captación con engaño",
+    "D2": "Captación con coacción",
+    "D3": "Captación con abuso de vulnerabilidad",
+    "D4": "Condiciones de explotación",
+    "D5": "Coacción en el lugar de trabajo",
+    "D6": "Abuso de vulnerabilidad en el lugar de trabajo",
+    "F1": "Captación sin libertad",
+    "F2": "Trabajo y vida bajo presión",
+    "F3": "Imposibilidad de dejar el trabajo",
+}
+FAMILY_WORDS = {
+    BRIGHT_LINES: "Señales que bastan por sí solas si es menor de edad",
+    PROFIT: "Otra persona manda o gana con esto",
+    SEEN: "Lo que se vio en el lugar",
+}
+STRENGTH_WORDS = {"S": "fuerte", "M": "media", "W": "débil"}
+SIGN_WORDS = {"involuntariness": "sin quererlo", "penalty": "castigo o amenaza"}
+OUTCOME_WORDS = {
+    "positive": "derivar a una evaluación",
+    "labour_rights": "atender como caso de derechos laborales",
+    "review": "que una persona lo revise",
+    "negative": "no derivar",
+}
+QUEUE_WORDS = {
+    "child": "la mesa de niñas, niños y adolescentes",
+    "protection": "la mesa de protección",
+    "labour": "la inspección de trabajo",
+    "review": "la mesa de revisión",
+}
+URGENCY_WORDS = {
+    "immediate": "de inmediato",
+    "prompt": "dentro de un día",
+    "routine": "dentro de tres días",
+    "none": "",
+}
+FACT_WORDS = {
+    "danger": "Hay peligro inmediato: esto va antes que cualquier puntaje.",
+    "minor": "Hay niñas, niños o adolescentes, o la edad está en duda.",
+    "place": "El lugar es un bar, un hospedaje, una mina o un campamento.",
+}
+RULE_WORDS = {
+    "always": "en los demás casos",
+    "any_O": "alguna señal vista en el lugar",
+    "any_P": "otra persona manda o gana con esto",
+    "any_strong": "alguna señal fuerte",
+    "danger": "peligro inmediato",
+    "minor": "menor de 18 años o edad en duda",
+    "place": "encontrada en un bar, hospedaje, mina o campamento",
+}
+PROVENANCE_WORDS = {
+    "checked": "verificado",
+    "one source": "una sola fuente",
+    "unverified": "sin verificar",
+    "unverified by a lawyer": "sin verificar por un abogado",
+}
+LAST_WORD = "Es una sugerencia para quien decide: no afirma que la persona sea víctima."
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a screening found: codes that are there, codes left open, the facts, each dimension at both bounds."""
+
+    indicator_set: IndicatorSet
+    profile: str
+    facts: Mapping[str, bool]
+    fired: tuple[str, ...]
+    unknown: tuple[str, ...]
+    dimensions: Mapping[str, Bounds]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The policy rows that decided: at min, at max, the one that counts, and the referral's."""
+
+    policy: Policy
+    low: PolicyRow
+    high: PolicyRow
+    decided: PolicyRow
+    referral: PolicyRow
+
+
+def sentences(found: Findings, decision: Decision) -> Iterator[str]:
+    """Yield the reasons: the suggestion and its rule, the facts, each dimension, where it goes."""
+    decided, referral = decision.decided, decision.referral
+    yield f"Sugerencia: {OUTCOME_WORDS[decided.outcome]} (nivel {decided.tier}, política {decision.policy.name})."
+    yield f"Regla: {_rule(found, decided)}. {_source(decided)}"
+    if decided.step == "undecided":
+        yield (
+            f"Con lo respondido se sugeriría {OUTCOME_WORDS[decision.low.outcome]}; "
+            f"si lo no respondido fuera «sí», {OUTCOME_WORDS[decision.high.outcome]}. Por eso queda abierto."
+        )
+    yield from (words for fact, words in FACT_WORDS.items() if found.facts[fact])
+    for family in UNCOUNTED:
+        yield from _family(found, family, is_open=decided.step == "undecided")
+    for dimension, bounds in found.dimensions.items():
+        yield from _dimension(found, dimension, bounds)
+    desks = " y ".join(QUEUE_WORDS[kind] for kind in referral.queue_kinds)
+    where = f"Va a {desks}, {URGENCY_WORDS[referral.urgency]}." if desks else "No se deriva: solo se cuenta."
+    yield f"{where} {_source(referral)}"
+    yield LAST_WORD
+
+
+def _family(found: Findings, family: str, *, is_open: bool) -> Iterator[str]:
+    words = FAMILY_WORDS[family]
+    if fired := _of(family, found.fired):
+        yield f"{words}: {_named(found, fired)}."
+    elif is_open and (unknown := _of(family, found.unknown)):
+        yield f"{words}, queda abierto. No se sabe: {_named(found, unknown)}."
+
+
+def _dimension(found: Findings, dimension: str, bounds: Bounds) -> Iterator[str]:
+    words = DIMENSION_WORDS[dimension]
+    if fired := _of(dimension, found.fired):
+        yield f"{words}: {_named(found, fired)}.{'' if bounds.low.positive else ' No basta por sí solo.'}"
+    if bounds.high.positive and not bounds.low.positive:
+        yield f"{words}, queda abierto. No se sabe: {_named(found, _of(dimension, found.unknown), strength=False)}."
+
+
+def _of(dimension: str, codes: tuple[str, ...]) -> list[str]:
+    return [code for code in codes if code.startswith(f"{dimension}.")]
+
+
+def _named(found: Findings, codes: list[str], *, strength: bool = True) -> str:
+    def name(code: str) -> str:
+        indicator = found.indicator_set.indicators[code]
+        words = _weight(indicator, found.profile)
+        return f"{code} {indicator.label_es}" + (f" ({words})" if words and strength else "")
+
+    return "; ".join(name(code) for code in codes)
+
+
+def _weight(indicator: Indicator, profile: str) -> str:
+    """How much an indicator counts, in words: strength, and sign where it has one."""
+    words = STRENGTH_WORDS.get(indicator.strengths.get(profile, ""), ""), SIGN_WORDS.get(indicator.sign, "")
+    return ", ".join(filter(None, words))
+
+
+def _rule(found: Findings, row: PolicyRow) -> str:
+    """A row's `when` in Spanish."""
+
+    def words(name: str) -> str:
+        indicator = found.indicator_set.indicators.get(name)
+        known = RULE_WORDS.get(name) or DIMENSION_WORDS.get(name) or (indicator.label_es if indicator else name)
+        return known.lower()
+
+    if row.condition.op == "or":
+        signs = [part.name for part in row.condition.parts if CODE.fullmatch(part.name)]
+        if seen := [words(name) for name in signs if name in found.fired]:
+            return f"al menos una de {len(signs)} señales: {'; '.join(seen)}"
+    text = row.condition.write(words).replace(" and ", " y ").replace(" or ", " o ")
+    return text if row.condition.op == "name" else text[1:-1]
+
+
+def _source(row: PolicyRow) -> str:
+    return f"Fuente: {row.source} [{PROVENANCE_WORDS.get(row.provenance, row.provenance)}]."

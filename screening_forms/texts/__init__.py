@@ -1,0 +1,1 @@
+"""The texts of a form in Spanish, Quechua and Aymara: translations, sign-off, orthography, glossary, recordings."""

@@ -1,0 +1,189 @@
+"""The gettext files that translators work on, in Poedit, Weblate or a text editor.
+
+`forms translations` and the tests call this. Nothing that a translator wrote is ever lost, and nothing becomes reviewed
+by being brought in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import polib
+
+from screening_forms.errors import FormError, FormProblem
+from screening_forms.languages import LANGUAGES
+from screening_forms.texts import sign_off, translations
+from screening_forms.texts.translations import Entry
+from screening_forms.translators.notes import Notes
+from screening_forms.workbook.reader import Workbook
+from screening_forms.workbook.resources import LOCALES, parse_po
+
+WRAP = 100
+_HEADER_NOTE = (
+    "{language}: unreviewed draft, for training only. Written without a registered translator; no entry may lose\n"
+    "its fuzzy mark before a translator (RENITLI number, variety, date) and a back-translation have signed it off.\n"
+    "X-Loans lists words kept in Spanish spelling on purpose."
+)
+
+
+@dataclass(frozen=True)
+class Merge:
+    """What a merge did, by context: texts `taken` in; reviewed ones `kept` before a draft; `unsigned`, their sign-off
+    having been given for other words; `unknown` in the form; `remembered` from the same Spanish elsewhere."""
+
+    taken: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    unsigned: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    remembered: tuple[str, ...] = ()
+
+
+def template(workbook: Workbook) -> str:
+    """Write the `.pot` of a form: its Spanish with notes, in no language."""
+    return _written(_blank(""), _merged(workbook, {}, {}, {})[0])
+
+
+def update(workbook: Workbook, lang: str, held: str, returned: str = "", beside: str = "") -> tuple[str, Merge]:
+    """Bring a language's `.po` up to date with a form's Spanish, and take in what a translator sent back.
+
+    New entries are drafts, with the text of the workbook's own column, or the one that the same Spanish has in the file
+    or in the one `beside` it. Changed Spanish makes an entry a draft and keeps the former Spanish with it; entries that
+    the form no longer has become obsolete.
+    """
+    form_id = workbook.settings["form_id"]
+    old = parse_po(held) if held else _blank(lang)
+    alive_last = sorted(old, key=lambda entry: not entry.obsolete)
+    mine = {entry.msgctxt or "": entry for entry in alive_last if _form_of(entry) == form_id}
+    done = Merge()
+    if returned:
+        sent = _returned(returned, lang)
+        done = _take_in(workbook, mine, sent, lang)
+        loans = {word for each in (old, sent) for word in each.metadata.get("X-Loans", "").split()}
+        old.metadata["X-Loans"] = " ".join(sorted(loans))
+    memory = _memory([*old, *(parse_po(beside) if beside else ())])
+    merged, remembered = _merged(workbook, mine, translations.own(workbook, lang), memory)
+    kept = [entry for entry in old if _form_of(entry) != form_id]
+    entries = sorted([*kept, *merged], key=_form_of)
+    return _written(old, entries), replace(done, remembered=remembered)
+
+
+def merge(workbook: Workbook, lang: str, locales: Path = LOCALES, returned: str = "") -> Merge:
+    """Do the same to the file of a folder laid out as gettext wants it."""
+    path = locales / lang / "LC_MESSAGES" / "forms.po"
+    text, done = update(workbook, lang, path.read_text(encoding="utf-8") if path.exists() else "", returned)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return done
+
+
+def _merged(
+    workbook: Workbook, mine: Mapping[str, polib.POEntry], own: Mapping[str, str], memory: Mapping[str, polib.POEntry]
+) -> tuple[list[polib.POEntry], tuple[str, ...]]:
+    notes, rest, remembered = Notes(workbook), dict(mine), []
+    merged = []
+    for entry in translations.extract(workbook):
+        held = rest.pop(entry.context, None) or polib.POEntry(msgctxt=entry.context, msgid=entry.text, flags=["fuzzy"])
+        _renew(held, entry)
+        if not held.msgstr and entry.context in own:
+            held.msgstr, held.flags = own[entry.context], ["fuzzy"]
+        elif not held.msgstr and entry.text in memory:
+            like = memory[entry.text]
+            held.msgstr, held.flags, held.tcomment = like.msgstr, ["fuzzy"], f"From memory: {like.msgctxt}"
+            remembered.append(entry.context)
+        held.comment = notes.of(entry)
+        held.occurrences = [(f"{workbook.settings['form_id']}/{entry.sheet}", str(entry.row))]
+        merged.append(held)
+    for gone in rest.values():
+        gone.obsolete = True
+    return [*merged, *rest.values()], tuple(remembered)
+
+
+def _renew(held: polib.POEntry, entry: Entry) -> None:
+    """Give an entry the Spanish of today; a sign-off for the former Spanish is one no more."""
+    held.obsolete = False
+    if not held.msgstr:
+        held.msgid, held.previous_msgid, held.flags = entry.text, None, ["fuzzy"]
+    elif held.msgid != entry.text:
+        held.previous_msgid, held.msgid = held.msgid, entry.text
+        held.flags = sorted({*held.flags, "fuzzy"})
+        held.tcomment = sign_off.void(held.tcomment)
+    elif not held.fuzzy:
+        held.previous_msgid = None
+
+
+def _memory(entries: Sequence[polib.POEntry]) -> dict[str, polib.POEntry]:
+    """Spanish -> an entry with its translation; one that is no draft before others, then the first."""
+    found: dict[str, polib.POEntry] = {}
+    for entry in sorted(entries, key=lambda entry: bool(entry.fuzzy or entry.obsolete)):
+        if entry.msgstr and not entry.previous_msgid:
+            found.setdefault(entry.msgid, entry)
+    return found
+
+
+def _returned(text: str, lang: str) -> polib.POFile:
+    """Read what a translator sent; a file of another language or variety is refused whole."""
+    sent = parse_po(text)
+    language = sent.metadata.get("Language", "")
+    if language.replace("-", "_").partition("_")[0] != lang:
+        es = f"el archivo es de «{language}», no de «{lang}»: mire «Language» en su cabecera"
+        en = f"the file is in '{language}', not in '{lang}': see 'Language' in its header"
+        raise FormError([FormProblem("survey", 0, "", "translation.other_language", es, en)])
+    return sent
+
+
+def _take_in(workbook: Workbook, mine: dict[str, polib.POEntry], sent: polib.POFile, lang: str) -> Merge:
+    """Put what a translator sent in the place of what there was, save a draft in the place of a reviewed text."""
+    spanish = {entry.context: entry.text for entry in translations.extract(workbook)}
+    done: dict[str, list[str]] = {"taken": [], "kept": [], "unsigned": [], "unknown": []}
+    for entry in sent:
+        context, held = entry.msgctxt or "", mine.get(entry.msgctxt or "")
+        if entry.obsolete or not entry.msgstr or (held is not None and _same(held, entry)):
+            continue
+        if context not in spanish:
+            done["unknown"].append(context)
+            continue
+        if held is not None and held.msgstr != entry.msgstr and sign_off.is_same(held.tcomment, entry.tcomment):
+            entry.flags, entry.tcomment = ["fuzzy"], sign_off.void(entry.tcomment)
+            done["unsigned"].append(context)
+        before, after = (translations.judge(spanish[context], each, lang).state for each in (held, entry))
+        if before == "reviewed" != after:
+            done["kept"].append(context)
+        else:
+            mine[context] = entry
+            done["taken"].append(context)
+    return Merge(**{name: tuple(contexts) for name, contexts in done.items()})
+
+
+def _same(held: polib.POEntry, sent: polib.POEntry) -> bool:
+    return all(getattr(held, name) == getattr(sent, name) for name in ("msgid", "msgstr", "fuzzy", "tcomment"))
+
+
+def _written(header: polib.POFile, entries: list[polib.POEntry]) -> str:
+    result = polib.POFile(wrapwidth=WRAP)
+    result.header, result.metadata = header.header, header.metadata
+    result.extend(entries)
+    return str(result)
+
+
+def _blank(lang: str) -> polib.POFile:
+    blank = polib.POFile(wrapwidth=WRAP)
+    language = LANGUAGES.get(lang, "")
+    blank.header = _HEADER_NOTE.format(language=language) if lang else ""
+    blank.metadata = {
+        "Project-Id-Version": "chaski",
+        "Language": lang,
+        "Language-Team": language,
+        "Last-Translator": "unreviewed draft" if lang else "",
+        "MIME-Version": "1.0",
+        "Content-Type": "text/plain; charset=UTF-8",
+        "Content-Transfer-Encoding": "8bit",
+        "X-Status": "unreviewed draft",
+        "X-Loans": "",
+    }
+    return blank
+
+
+def _form_of(entry: polib.POEntry) -> str:
+    return (entry.msgctxt or "").partition("/")[0]

@@ -1,0 +1,74 @@
+"""How a form stands in each language: its texts, its findings, its recordings, and where it would ship.
+
+`forms translations status` shows it, and it must be the truth: the same functions decide what the compiler ships.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from screening_forms.checks import translations as language_checks
+from screening_forms.checks.context import Subject
+from screening_forms.compiled_form import CHANNELS
+from screening_forms.errors import FormProblem
+from screening_forms.languages import LANGUAGES, SOURCE
+from screening_forms.texts import audio, translations
+from screening_forms.texts.glossary import Glossary
+from screening_forms.texts.translations import Coverage, Translated
+from screening_forms.workbook.reader import Workbook
+from screening_forms.workbook.resources import Shelf
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One language of one form. `recorded` of `prompts` texts have a recording of their own."""
+
+    coverage: Coverage
+    problems: tuple[FormProblem, ...]
+    recorded: int
+    prompts: int
+
+    def counts(self) -> dict[str, int]:
+        """The numbers that a translator works down to nothing, and those that she works up."""
+        reasons = Counter(text.reason for text in self.coverage.texts.values())
+        codes = Counter(problem.code for problem in self.problems)
+        return {
+            "texts": len(self.coverage.texts),
+            "reviewed": self.coverage.reviewed,
+            **{reason: reasons[reason] for reason in ("draft", "stale", "unsigned", "missing")},
+            "spelling": codes["translation.spelling"],
+            "glossary": codes["translation.glossary"],
+            "recorded": self.recorded,
+            "prompts": self.prompts,
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON. `ships` gives, for each channel, nothing or the reasons against it with their numbers of texts."""
+        return {
+            **self.counts(),
+            "ships": {channel: not self.coverage.why_not(channel) for channel in CHANNELS},
+            "why_not": {channel: self.coverage.why_not(channel) for channel in CHANNELS},
+            "contexts": {reason: self.coverage.having(reason) for reason in ("stale", "unsigned", "missing")},
+            "findings": [asdict(problem) for problem in self.problems],
+        }
+
+
+def standings(workbook: Workbook, shelf: Shelf, glossary: Glossary) -> Iterator[Standing]:
+    """See how a form stands in Spanish, whose texts are the source, and in every other language it asks for."""
+    subject = Subject(workbook, {}, shelf)
+    heard = list(language_checks.check_recordings(subject))
+    prompts = len(translations.prompts(workbook))
+    for lang in (SOURCE, *language_checks.languages(subject)):
+        named = (f"audio::{LANGUAGES[lang]}", *([""] if lang == SOURCE else []))  # those of nothing are told once
+        problems = [each for each in heard if each.column in named]
+        if lang == SOURCE:
+            texts = {entry.context: Translated(entry.text, "reviewed") for entry in translations.extract(workbook)}
+            coverage = Coverage(SOURCE, texts)
+        else:
+            coverage = translations.coverage(workbook, lang, shelf)
+            problems += language_checks.text_problems(subject, lang)
+            problems += language_checks.glossary_problems(subject, lang, glossary)
+        yield Standing(coverage, tuple(problems), len(audio.recordings(workbook, lang, shelf)), prompts)

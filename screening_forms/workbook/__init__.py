@@ -1,0 +1,1 @@
+"""Reads and writes an author's files: workbook (.xlsx or Markdown), source package, tables, recordings."""

@@ -1,0 +1,138 @@
+"""The source package: one zip with all that a form version is compiled from, so that author, reviewer and server
+compile the same: `form.xlsx` or `form.md`, `indicator_sets/<name>.csv`, `policies/<name>.csv`, `<language>.po`,
+`audio/<language>/<question or list.choice>.ogg`. A folder laid out alike, or a bare workbook, is read as well."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from screening_forms.errors import FormError, FormProblem
+from screening_forms.workbook import reader as workbook
+from screening_forms.workbook.reader import Workbook
+from screening_forms.workbook.resources import SHIPPED, Shelf
+
+WORKBOOKS = ("form.xlsx", "form.md")
+_ELSEWHERE = re.compile(
+    r"(?P<kind>indicator_sets|policies)/(?P<table>[a-z0-9_]+)\.csv"
+    r"|(?P<lang>[a-z]{2,3})\.po"
+    r"|audio/(?P<recording>[a-z]{2,3}/[A-Za-z0-9_.-]+)\.(?:ogg|opus|mp3)"
+)
+# Ten times what a form with a recording of each text needs.
+_MOST_BYTES, _MOST_FILES = 128 * 2**20, 5000
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # The same package has the same bytes, whenever it was packed.
+
+
+@dataclass(frozen=True)
+class Package:
+    """A form's source: the workbook as read and as it was written (`name`, `content`), what came with it (`own`)."""
+
+    workbook: Workbook
+    name: str
+    content: bytes
+    own: Shelf
+
+    @property
+    def shelf(self) -> Shelf:
+        """Where the workbook finds what it names: what came with it, then what comes with this version."""
+        return self.own.over(SHIPPED)
+
+
+def read(content: bytes, name: str = "form.md") -> Package:
+    """Read a source package or a bare workbook; raises FormError. `name` tells what bytes that are no zip are."""
+    if not zipfile.is_zipfile(io.BytesIO(content)):
+        return Package(workbook.parse(content, name), name, content, Shelf())
+    files = _unpacked(content)
+    if "[Content_Types].xml" in files or "content.xml" in files:  # An .xlsx is a zip as well, and so is an .ods.
+        return Package(workbook.parse(content, "form.xlsx"), "form.xlsx", content, Shelf())
+    return _package(files)
+
+
+def load(path: Path) -> Package:
+    """Read a source package, a folder laid out like one, or a bare workbook; raises FormError and OSError."""
+    if path.is_dir():
+        inside = (each for each in sorted(path.rglob("*")) if each.is_file())
+        named = ((each.relative_to(path).as_posix(), each) for each in inside)
+        return _package({name: each.read_bytes() for name, each in named if _place(name)})
+    return read(path.read_bytes(), path.name)
+
+
+def pack(package: Package) -> bytes:
+    """Write a package whole: also the tables and translations that the form takes from this version."""
+    shelf, settings = package.shelf, package.workbook.settings
+    files = {package.name: package.content}
+    for folder, texts, name in (
+        ("indicator_sets", shelf.indicator_sets, settings.get("indicator_set", "")),
+        ("policies", shelf.policies, settings.get("policy", "")),
+    ):
+        if name in texts:
+            files[f"{folder}/{name}.csv"] = texts[name].encode()
+    for lang in settings.get("languages", "").split():
+        if lang in shelf.catalogues:
+            files[f"{lang}.po"] = shelf.form_texts(lang, settings.get("form_id", "")).encode()
+    for name, audio in package.own.recordings.items():
+        files[f"audio/{name}{'.ogg' if audio.startswith(b'OggS') else '.mp3'}"] = audio
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(files):
+            archive.writestr(zipfile.ZipInfo(name, _LONG_AGO), files[name], zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
+
+
+def _unpacked(content: bytes) -> dict[str, bytes]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            # A member never gives more than it announces, so this bounds what is unpacked.
+            if len(members) > _MOST_FILES or sum(member.file_size for member in members) > _MOST_BYTES:
+                raise _unreadable("es demasiado grande", f"is larger than {_MOST_BYTES >> 20} MiB")
+            if len({member.filename for member in members}) < len(members):  # Which one is meant, readers disagree.
+                raise _unreadable("tiene dos archivos con el mismo nombre", "holds two files of the same name")
+            return {member.filename: archive.read(member) for member in members}
+    except FormError:
+        raise
+    except Exception as error:  # bytes from outside: the reader of ZIP files raises whatever it meets
+        raise _unreadable("no se puede leer como archivo zip", f"cannot be read as a zip file: {error}") from error
+
+
+def _package(files: Mapping[str, bytes]) -> Package:
+    names = [name for name in WORKBOOKS if name in files]
+    if len(names) != 1:
+        raise _unreadable("debe tener un form.xlsx o un form.md, y solo uno", "must hold one form.xlsx or form.md")
+    if strange := [name for name in files if not _place(name)]:
+        listed = ", ".join(sorted(strange)[:5])
+        raise _unreadable(f"no se sabe qué es: {listed}", f"nobody knows what this is: {listed}")
+    return Package(workbook.parse(files[names[0]], names[0]), names[0], files[names[0]], _shelf(files))
+
+
+def _place(name: str) -> bool:
+    return name in WORKBOOKS or _ELSEWHERE.fullmatch(name) is not None
+
+
+def _shelf(files: Mapping[str, bytes]) -> Shelf:
+    found = [(match, name) for name in sorted(files) if (match := _ELSEWHERE.fullmatch(name))]
+    tables: dict[str, dict[str, str]] = {"indicator_sets": {}, "policies": {}}
+    for match, name in found:
+        if match["table"]:
+            tables[match["kind"]][match["table"]] = _text(files, name)
+    return Shelf(
+        **tables,
+        catalogues={match["lang"]: _text(files, name) for match, name in found if match["lang"]},
+        recordings={match["recording"]: files[name] for match, name in found if match["recording"]},
+    )
+
+
+def _text(files: Mapping[str, bytes], name: str) -> str:
+    try:
+        return files[name].decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _unreadable(f"{name} no está en UTF-8", f"{name} is not in UTF-8") from error
+
+
+def _unreadable(advice_es: str, advice_en: str) -> FormError:
+    es, en = f"el paquete {advice_es}", f"the package {advice_en}"
+    return FormError([FormProblem("survey", 0, "", "package.unreadable", es, en)])

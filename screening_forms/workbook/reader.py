@@ -1,0 +1,184 @@
+"""Reads what a form author writes, an XLSForm as .xlsx or as Markdown tables, and keeps the author's own row numbers.
+
+Called by checks and the compiler; it interprets nothing, so that every problem can be shown where the author typed it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path, PurePath
+
+from screening_forms.errors import FormError, FormProblem
+from screening_forms.problems import Cell, problem
+from screening_forms.workbook import xlsx_reader as excel
+from screening_forms.workbook.xlsx_reader import Table
+
+SHEETS = ("survey", "choices", "settings", "indicators", "cases")
+"""The sheets that mean something here; further sheets are the author's own notes."""
+
+SPREADSHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
+TEXTS = ("label", "hint", "guidance_hint", "constraint_message", "required_message", "note", "form_title", "case")
+"""Columns that people read; every other cell is a name, a code or a condition."""
+
+_SEPARATOR = re.compile(r"[\s|:-]*")  # also a line without anything in it
+_PIPE = re.compile(r"(?<!\\)\|")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")  # XML, and so an XForm, has no way to hold them
+_INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_BLANKS = re.compile(r"[^\S\n]+")  # also those that do not break a line, as copied from a web page
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a sheet: only the cells that hold something, by their column's heading."""
+
+    sheet: str
+    number: int
+    cells: Mapping[str, str]
+
+    def get(self, column: str) -> str:
+        """Return the cell's text, or an empty string."""
+        return self.cells.get(column, "")
+
+
+@dataclass(frozen=True)
+class Workbook:
+    """An author's workbook. `headings` keeps each sheet's columns as typed, misspelt ones included; `noticed` is what
+    is wrong with the file rather than with the form."""
+
+    settings: Mapping[str, str]
+    survey: tuple[Row, ...]
+    choices: tuple[Row, ...]
+    indicators: tuple[Row, ...]
+    headings: Mapping[str, tuple[str, ...]]
+    cases: tuple[Row, ...] = ()
+    noticed: tuple[FormProblem, ...] = ()
+
+
+def read(path: Path) -> Workbook:
+    """Read an .xlsx or .md workbook. Rows count from the heading, which is row 1 of its sheet or table.
+
+    Raises FormError if the file is no workbook, OSError if it is not there.
+    """
+    return parse(path.read_bytes(), path.name)
+
+
+def parse(content: bytes, name: str) -> Workbook:
+    """Read a workbook's bytes, of the kind that its file's name tells. Raises FormError if it is no workbook."""
+    suffix = PurePath(name).suffix.lower()
+    if suffix in SPREADSHEETS or content.startswith(excel.SIGNATURES):
+        return _workbook(excel.tables(content, name, SHEETS))
+    if suffix == ".md":
+        return parse_markdown(_decoded(content, name), name=name)
+    raise FormError([problem("workbook.other_file", Cell(name), "")])
+
+
+def parse_markdown(text: str, *, name: str = "Markdown") -> Workbook:
+    """Read an XLSForm written as Markdown tables: the first cell of a table's heading names its sheet."""
+    if "|" not in text:
+        raise FormError([problem("workbook.no_table", Cell(name), "")])
+    if found := _CONTROL.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        raise FormError([problem("workbook.control_sign", Cell(name), "", repr(found[0]), line)])
+    return _workbook(_markdown(text))
+
+
+def _decoded(content: bytes, name: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FormError([problem("workbook.not_utf8", Cell(name), "")]) from error
+
+
+def _markdown(text: str) -> list[Table]:
+    """Split Markdown into tables; whatever is not a line of a table is the author's own remark.
+
+    In the middle of a table only our sheets may begin: a row that lacks its empty first cell would take all rows
+    after it away with it, and a form would ask or score less than its author wrote.
+    """
+    tables: list[Table] = []
+    inside = False
+    for number, line in enumerate(map(str.strip, text.split("\n")), start=1):
+        before, inside = inside, line.startswith("|")
+        if not inside or _SEPARATOR.fullmatch(line):
+            continue
+        sheet, *cells = (cell.strip().replace(r"\|", "|") for cell in _PIPE.split(line.removesuffix("|"))[1:])
+        if sheet and before and sheet.lower() not in SHEETS:
+            place = Cell(tables[-1].title if tables else sheet)
+            raise FormError([problem("workbook.stray_cell", place, "", number, sheet)])
+        if sheet:
+            tables.append(Table(sheet))
+        if tables and any(cells):
+            lines = tables[-1].lines
+            lines.append((len(lines) + 1, cells))
+            if len(lines) > excel.MOST_ROWS:
+                raise FormError([problem("workbook.too_many_rows", Cell(sheet), "", excel.MOST_ROWS)])
+    return tables
+
+
+def _workbook(tables: Sequence[Table]) -> Workbook:
+    """Put the sheets that mean something together; row 1 is the heading, wherever it stands."""
+    problems: list[FormProblem] = []
+    noticed = list(_misspelt([table.title for table in tables]))
+    sheets: dict[str, tuple[Row, ...]] = {}
+    headings: dict[str, tuple[str, ...]] = {}
+    for table in tables:
+        name = table.title.strip().lower()
+        if name in sheets:
+            problems.append(problem("workbook.sheet_twice", Cell(name), "", name))
+        elif name in SHEETS:
+            columns = [_BLANKS.sub(" ", column) for column in (table.lines[0][1] if table.lines else [])]
+            headings[name] = tuple(column for column in columns if column)
+            sheets[name] = tuple(_rows(name, columns, table.lines[1:]))
+            noticed += table.noticed
+            noticed += _without_heading(name, columns, table.lines[1:])
+    for name in ("survey", "settings"):
+        if not sheets.get(name):
+            problems.append(problem("workbook.sheet_missing", Cell(name), "", name))
+    if problems:
+        raise FormError([*problems, *noticed])
+    survey, choices, settings, indicators, cases = (sheets.get(name, ()) for name in SHEETS)
+    noticed += [problem("settings.one_row", row, "") for row in settings[1:]]
+    noticed += [found for rows in sheets.values() for row in rows for found in _invisible(row)]
+    return Workbook(settings[0].cells, survey, choices, indicators, headings, cases, tuple(noticed))
+
+
+def _rows(name: str, columns: Sequence[str], lines: Sequence[excel.Line]) -> Iterator[Row]:
+    for number, line in lines:
+        texts = {column: text for column, text in zip(columns, line, strict=False) if column and text}
+        cells = {column: text if _is_text(column) else _BLANKS.sub(" ", text) for column, text in texts.items()}
+        if cells:
+            yield Row(name, number, cells)
+
+
+def _without_heading(name: str, columns: Sequence[str], lines: Sequence[excel.Line]) -> Iterator[FormProblem]:
+    """A condition under a heading that got lost would be lost as well."""
+    seen: set[int] = set()
+    for number, line in lines:
+        for place, text in enumerate(line):
+            if text and place not in seen and not (place < len(columns) and columns[place]):
+                seen.add(place)
+                yield problem("column.no_heading", Cell(name, number), "", excel.letter(place))
+
+
+def _misspelt(titles: Sequence[str]) -> Iterator[FormProblem]:
+    """A sheet `choice` would be taken for the author's notes, and every list would be missing."""
+    names = [title.strip().lower() for title in titles]
+    absent = [name for name in SHEETS if name not in names]
+    for title, name in zip(titles, names, strict=True):
+        if name not in SHEETS and (near := get_close_matches(name, absent, n=1, cutoff=0.8)):
+            yield problem("workbook.sheet_misspelt", Cell(title), "", title, near[0])
+
+
+def _invisible(row: Row) -> Iterator[FormProblem]:
+    for column, text in row.cells.items():
+        if found := _INVISIBLE.search(text):
+            yield problem("cell.invisible", row, column, f"U+{ord(found[0]):04X}")
+        if "\n" in text and column in ("type", "name", "list_name", "code"):
+            yield problem("cell.line_break", row, column)
+
+
+def _is_text(column: str) -> bool:
+    return column.partition("::")[0].lower() in TEXTS

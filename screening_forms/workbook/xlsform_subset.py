@@ -1,0 +1,62 @@
+"""What a form may contain, and nothing else: question types, columns, settings; used by checks alone.
+
+A whitelist, because pyxform lets through in silence what would send, locate, photograph or name a person.
+"""
+
+from collections.abc import Mapping
+
+from screening_forms.texts.translations import PARTS
+
+SELECTS = ("select_one", "select_multiple")
+GROUPS = ("begin_group", "end_group", "begin group", "end group")
+TYPES = ("select_one", "select_multiple", "integer", "date", "note", "calculate", "acknowledge", "text", "start", "end")
+TEXTUAL = frozenset({*SELECTS, "integer", "date", "note", "acknowledge", "text"})
+UNANSWERED = ("note", "start", "end", *GROUPS)
+YES_NO = {"": False, "no": False, "false": False, "yes": True, "true": True}
+EXPRESSIONS = ("relevant", "constraint", "calculation", "choice_filter", "required")
+HOMES = {".": "constraint", "(name)": "choice_filter"}  # the one column where an own answer, or a column, is meant
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "survey": ("type", "name", *PARTS, *EXPRESSIONS, "appearance", "route", "reason"),
+    "choices": ("list_name", "name", "label"),
+    "settings": (
+        *("form_id", "form_title", "version", "default_language", "indicator_set", "policy", "profile", "languages"),
+        *("omit_route", "consent_policy", "ubigeo_lists", "unreached_on_purpose"),
+    ),
+    "indicators": ("code", "when", "note"),
+    "cases": ("case", "outcome", "tier", "queue_kinds", "note"),
+}
+NEEDED: Mapping[str, tuple[str, ...]] = {
+    "survey": ("type", "name", "label"),
+    "choices": ("list_name", "name", "label"),
+    "indicators": ("code", "when"),
+    "cases": ("case", "outcome"),
+}
+NEEDED_SETTINGS = ("form_id", "form_title", "version", "default_language", "indicator_set", "policy", "profile")
+FORBIDDEN_SETTINGS = (
+    *("submission_url", "public_key", "auto_send", "auto_delete", "client_editable", "instance_name", "namespaces"),
+    *("attribute", "entity", "allow_choice_duplicates", "clean_text_values"),
+)
+MEDIA = ("media", "image", "audio", "video", "big-image", "autoplay")
+APPEARANCES = frozenset(
+    {
+        *("minimal", "quick", "quickcompact", "likert", "columns", "columns-pack", "no-buttons", "autocomplete"),
+        *("label", "list", "list-nolabel", "table-list", "field-list", "multiline", "month-year", "year"),
+        *("no-calendar", *(f"columns-{n}" for n in range(1, 11)), *(f"w{n}" for n in range(1, 13))),
+    }
+)
+"""How a question looks. Others start programs, print, search files or read a code, and pyxform passes them all."""
+
+WHY_FORBIDDEN: Mapping[str, str] = {
+    **dict.fromkeys(("geopoint", "geotrace", "geoshape", "start-geopoint", "background-geopoint"), "type.place"),
+    **dict.fromkeys(("image", "photo", "audio", "video", "file", "background-audio", "audit"), "type.recording"),
+    **dict.fromkeys(
+        ("deviceid", "subscriberid", "simserial", "phonenumber", "username", "email", "barcode"), "type.identifies"
+    ),
+    **dict.fromkeys(("begin_repeat", "end_repeat"), "type.repeat"),
+    **dict.fromkeys(
+        ("select_one_from_file", "select_multiple_from_file", "select_one_external", "csv-external", "xml-external"),
+        "type.from_file",
+    ),
+    **dict.fromkeys(("rank", "range"), "type.no_refusal"),
+}
+"""The code that says why a type is not allowed, where there is more to say than that it is not."""

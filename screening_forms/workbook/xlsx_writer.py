@@ -1,0 +1,128 @@
+"""Writes a form as an .xlsx workbook that an author can go on with in LibreOffice or Excel; `forms export` calls it.
+
+Every cell is text, so that no program makes a date or a number of it. A sheet `ayuda` says what may be written.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+
+import openpyxl
+from openpyxl.styles import Alignment, Font
+from openpyxl.utils import get_column_letter
+from openpyxl.worksheet.datavalidation import DataValidation
+from openpyxl.worksheet.worksheet import Worksheet
+
+from screening_forms.rules.policy import CONSENT_POLICIES, OUTCOMES, QUEUE_KINDS, TIERS
+from screening_forms.scoring.calculates import FACTS
+from screening_forms.texts.translations import PARTS
+from screening_forms.workbook.reader import SHEETS, TEXTS, Row, Workbook
+from screening_forms.workbook.resources import Shelf
+from screening_forms.workbook.xlsform_subset import COLUMNS, TYPES
+
+HELP = "ayuda"
+_HELP_LINES = (
+    "Escriba en las hojas survey, choices, settings, indicators y cases. Esta hoja no se lee.",
+    "Compruebe el formulario con: chaski forms check formulario.xlsx. Cada problema nombra hoja, fila y columna.",
+    "Cada caso de la hoja cases es una entrevista: sus respuestas, y en outcome, tier y queue_kinds lo que debe salir.",
+    "Toda pregunta que puntúa lleva en su lista no_answer y does_not_know. Ninguna frase pasa de 20 palabras.",
+    "Suba el número de versión en settings con cada cambio. Un código de indicador no cambia nunca de significado.",
+)
+_WIDE, _NARROW = 60.0, 18.0
+_TEXT = "@"
+
+
+def write(workbook: Workbook, shelf: Shelf) -> bytes:
+    """Write a workbook, each row where its author counted it. Reading it back gives the same form."""
+    book = openpyxl.Workbook()
+    book.remove(book.worksheets[0])
+    rows: Mapping[str, Sequence[Row]] = {
+        "survey": workbook.survey,
+        "choices": workbook.choices,
+        "settings": [Row("settings", 2, workbook.settings)],
+        "indicators": workbook.indicators,
+        "cases": workbook.cases,
+    }
+    for name in SHEETS:
+        headings = workbook.headings.get(name, COLUMNS[name])
+        _fill(book.create_sheet(name), headings, rows[name])
+    ranges = _help(book.create_sheet(HELP), _allowed(workbook, shelf))
+    for sheet, column, topic in _CHOSEN:
+        _offer(book[sheet], column, ranges[topic])
+    packed = io.BytesIO()
+    book.save(packed)
+    return packed.getvalue()
+
+
+_CHOSEN = (
+    ("settings", "indicator_set", "indicator_set"),
+    ("settings", "policy", "policy"),
+    ("settings", "consent_policy", "consent_policy"),
+    ("survey", "required", "required"),
+    ("indicators", "code", "code"),
+    ("cases", "outcome", "outcome"),
+    ("cases", "tier", "tier"),
+)
+"""Cells in which one of a few words is written, and the topic in the help sheet that lists them."""
+
+
+def _allowed(workbook: Workbook, shelf: Shelf) -> dict[str, Sequence[str]]:
+    name = workbook.settings.get("indicator_set", "")
+    codes = shelf.indicator_set(name).indicators if name in shelf.indicator_sets else ()
+    return {
+        "type": TYPES,
+        "required": ("yes", "no"),
+        "code": (*codes, *sorted(FACTS)),
+        "outcome": (*OUTCOMES, "not_scored"),
+        "tier": TIERS,
+        "queue_kinds": QUEUE_KINDS,
+        "indicator_set": sorted(shelf.indicator_sets),
+        "policy": sorted(shelf.policies),
+        "consent_policy": CONSENT_POLICIES,
+    }
+
+
+def _fill(sheet: Worksheet, headings: Sequence[str], rows: Iterable[Row]) -> None:
+    places = {heading: place for place, heading in enumerate(headings, start=1)}
+    for heading, place in places.items():
+        _put(sheet, 1, place, heading, bold=True)
+        wide = heading.partition("::")[0] in (*PARTS, *TEXTS, "when")
+        sheet.column_dimensions[get_column_letter(place)].width = _WIDE if wide else _NARROW
+    for row in rows:
+        for heading, text in row.cells.items():
+            _put(sheet, row.number, places[heading], text)
+    sheet.freeze_panes = "A2"
+
+
+def _help(sheet: Worksheet, allowed: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Write the help sheet; return where each topic's words are."""
+    for number, line in enumerate(_HELP_LINES, start=1):
+        sheet.cell(number, 1, line)
+    first, ranges = len(_HELP_LINES) + 2, {}
+    for place, (topic, words) in enumerate(allowed.items(), start=1):
+        letter = get_column_letter(place)
+        _put(sheet, first, place, topic, bold=True)
+        for number, word in enumerate(words, start=first + 1):
+            _put(sheet, number, place, word)
+        sheet.column_dimensions[letter].width = _NARROW
+        ranges[topic] = f"{HELP}!${letter}${first + 1}:${letter}${first + len(words)}"
+    return ranges
+
+
+def _offer(sheet: Worksheet, column: str, words: str) -> None:
+    """Let a program offer the words in every cell of a column; others can be typed, and the checks speak of them."""
+    for cell in sheet[1]:
+        if cell.value == column:
+            offer = DataValidation(type="list", formula1=words, allow_blank=True, showErrorMessage=False)
+            sheet.add_data_validation(offer)
+            offer.add(f"{cell.column_letter}2:{cell.column_letter}1000")
+
+
+def _put(sheet: Worksheet, row: int, column: int, text: str, *, bold: bool = False) -> None:
+    cell = sheet.cell(row, column)
+    cell.value, cell.data_type = text, "s"  # a text that begins with "=" is no formula
+    cell.number_format = _TEXT
+    cell.alignment = Alignment(wrap_text=True, vertical="top")
+    if bold:
+        cell.font = Font(bold=True)
