@@ -26,9 +26,9 @@ from server.db import Db
 from server.flows import aside, routing
 from server.listener import Door
 from server.store import documents, queues
-from sync import trust
+from sync.documents import trust
+from sync.documents.signed import Document
 from sync.errors import SyncError
-from sync.signed import Document
 
 # How long requests in progress may take to end when the server is asked to stop, in seconds.
 _GRACE = 10

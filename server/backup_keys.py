@@ -15,7 +15,7 @@ import pyrage
 from server.archive import BackupError
 from server.config import Config
 from sync.errors import SyncError
-from sync.passphrases import passphrase, spoken
+from sync.keys.passphrases import passphrase, spoken
 
 _SECRET = "AGE-SECRET-KEY-"
 _LIMIT = 64 * 1024

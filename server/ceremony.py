@@ -18,14 +18,15 @@ from server.demo_seats import REGIONS, SEATS, Seat
 from server.flows import founding
 from server.flows.founding import Founded, NewKeyring, NewPerson, Wrapped
 from server.store.people import Person
-from sync import registry, seal, trust
-from sync.encoding import b64u
-from sync.keyfiles import save_secret
-from sync.keys import SealKey, SigningKey
-from sync.passphrases import Derived, derive, lock, passphrase
-from sync.registry import KINDS, NATIONAL, Desk, Keyring
-from sync.signed import Document
-from sync.trust import Signer
+from sync.documents import registry, trust
+from sync.documents.registry import KINDS, NATIONAL, Desk, Keyring
+from sync.documents.signed import Document
+from sync.documents.trust import Signer
+from sync.envelope import seal
+from sync.keys.key_files import save_secret
+from sync.keys.key_pairs import SealKey, SigningKey
+from sync.keys.passphrases import Derived, derive, lock, passphrase
+from sync.wire.encoding import b64u
 
 ROOTS = 3
 THRESHOLD = 2

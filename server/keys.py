@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sync.keyfiles import load_secret, save_secret
-from sync.keys import RouteKey, SigningKey
+from sync.keys.key_files import load_secret, save_secret
+from sync.keys.key_pairs import RouteKey, SigningKey
 
 SIGNING_FILE = "server.key"
 

@@ -20,7 +20,7 @@ from waitress.task import ErrorTask
 from waitress.utilities import Error
 
 from server import problems
-from sync.exchange import MAX_BODY_BYTES
+from sync.exchange.messages import MAX_BODY_BYTES
 
 _log = logging.getLogger("chaski")
 LARGEST_HEAD = 16 * 1024

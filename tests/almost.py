@@ -23,10 +23,11 @@ from vector_material import (
     Case,
 )
 
-from sync import envelope, exchange
-from sync.encoding import b64u, canonical, unb64u
+from sync.documents.signed import sign, sign_bare
+from sync.envelope import verify as envelope
 from sync.errors import SyncError
-from sync.signed import sign, sign_bare
+from sync.exchange import messages as exchange
+from sync.wire.encoding import b64u, canonical, unb64u
 
 SIGNERS = {key.kid: key for key in (*ROOTS, REGISTRAR, AUTHOR, NEW_AUTHOR, REVIEWER, SERVER, DEVICE, STRANGER)}
 JUNK: list[Any] = [

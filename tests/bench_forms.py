@@ -28,13 +28,16 @@ from screening_forms.expressions import parser as expressions
 from screening_forms.impact.comparison import impact
 from screening_forms.workbook.reader import Workbook
 from server.cli.story import FORM, PEOPLE, answers
-from sync import bundle, envelope, opened, seal, trust
-from sync.envelope import Envelope
-from sync.keys import RouteKey, SealKey, SigningKey
-from sync.route import AUTHOR_FIELDS, Route
-from sync.signed import Document
-from sync.tablet import route_of
-from sync.trust import Signer, Trust
+from sync.desk import opened_screening as opened
+from sync.documents import bundle, trust
+from sync.documents.signed import Document
+from sync.documents.trust import Signer, Trust
+from sync.envelope import seal
+from sync.envelope import verify as envelope
+from sync.envelope.route import AUTHOR_FIELDS, Route
+from sync.envelope.verify import Envelope
+from sync.keys.key_pairs import RouteKey, SealKey, SigningKey
+from sync.tablet.client import route_of
 
 LEFT_OUT = "D5.02"
 WRAPPED_FOR: dict[str, Any] = {"keyring": "17-protection", "epoch": 1, "member_id": "coordinator"}

@@ -23,7 +23,7 @@ from bench_server import Site, cpu_seconds, stored
 
 from server.db import Db
 from server.store import meta
-from sync.outbox import Outbox
+from sync.tablet.outbox import Outbox
 
 BATCH = 20
 # Requests of each tablet: one envelope each, twenty each, and twenty each until 100,000 envelopes are there.

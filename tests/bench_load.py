@@ -18,13 +18,16 @@ from pathlib import Path
 from bench_forms import Material
 
 from server.cli.terminal import now_ms
-from sync import envelope, exchange, registry, route, seal
-from sync.board import Board
-from sync.encoding import b64u
-from sync.exchange import Message, Request
-from sync.keys import RoutePublic, SealPublic, SigningKey
-from sync.route import Route
-from sync.signed import sign_bare
+from sync.documents import registry
+from sync.documents.signed import sign_bare
+from sync.envelope import route, seal
+from sync.envelope import verify as envelope
+from sync.envelope.route import Route
+from sync.exchange import messages as exchange
+from sync.exchange.messages import Message, Request
+from sync.keys.key_pairs import RoutePublic, SealPublic, SigningKey
+from sync.tablet.trusted_documents import Board
+from sync.wire.encoding import b64u
 
 
 @dataclass(frozen=True)

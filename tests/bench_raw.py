@@ -18,7 +18,7 @@ from server.config import Config
 from server.db import Db
 from server.flows import exchange, routing
 from server.flows.intake import Rulebook
-from sync.exchange import Message
+from sync.exchange.messages import Message
 
 Statement = tuple[str, str, Any]  # The connection's method, the text, the parameters.
 

@@ -18,14 +18,16 @@ from server import ceremony
 from server.cli.process import ServerProcess, free_ports
 from server.cli.story import FORM
 from server.cli.terminal import now_ms
-from sync import board, bundle, enrolment, envelope
-from sync.board import Board
-from sync.encoding import unb64u
-from sync.keyfiles import load_secret
-from sync.keys import SigningKey, VerifyKey
-from sync.signed import Document
-from sync.staff import Staff
-from sync.tablet import Tablet
+from sync.documents import bundle, enrolment
+from sync.documents.signed import Document
+from sync.envelope import verify as envelope
+from sync.exchange.staff_session import Staff
+from sync.keys.key_files import load_secret
+from sync.keys.key_pairs import SigningKey, VerifyKey
+from sync.tablet import trusted_documents as board
+from sync.tablet.client import Tablet
+from sync.tablet.trusted_documents import Board
+from sync.wire.encoding import unb64u
 
 PUSHED = 10
 SIGNATURE_BYTES = 64

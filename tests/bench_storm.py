@@ -26,7 +26,7 @@ from bench_server import Site, stored
 from server.cli.terminal import now_ms
 from server.db import Db
 from server.store import devices
-from sync.keys import SigningKey
+from sync.keys.key_pairs import SigningKey
 
 TABLETS, EACH = 2000, 10
 STEPS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)

@@ -26,12 +26,12 @@ from screening_forms.workbook.resources import CATALOGUE
 from server.app import clock, open_parts
 from server.flows import enrolment, publishing, rollouts
 from server.flows.rollouts import Ring
-from sync import bundle
-from sync import enrolment as joining
-from sync.desk import Desk
-from sync.keys import VerifyKey
-from sync.signed import Document
-from sync.tablet import Tablet
+from sync.desk.client import Desk
+from sync.documents import bundle
+from sync.documents import enrolment as joining
+from sync.documents.signed import Document
+from sync.keys.key_pairs import VerifyKey
+from sync.tablet.client import Tablet
 
 FORM = "pe_laboral_adulto"
 STORY = ("1_huepetuhe_quz", "2_ananea_es", "3_putina_ayr", "4_inambari_minor", "5_declines")

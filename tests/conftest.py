@@ -17,9 +17,9 @@ from server import ceremony, keys
 from server.config import Config
 from server.db import Db
 from server.keys import ServerKeys
-from sync.keyfiles import load_secret
-from sync.keys import SigningKey
-from sync.passphrases import derive as stretch
+from sync.keys.key_files import load_secret
+from sync.keys.key_pairs import SigningKey
+from sync.keys.passphrases import derive as stretch
 
 # Where the fixtures `field`, `office`, `tablet`, `identity` and `shelf` are.
 pytest_plugins = ("intake_material", "client_material", "backup_material")

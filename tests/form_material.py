@@ -11,7 +11,7 @@ from screening_forms.engine.evaluator import Engine, Filled
 from screening_forms.impact.synthetic_interviews import Inventor
 from screening_forms.workbook.reader import Workbook, parse_markdown, read
 from screening_forms.workbook.resources import CATALOGUE
-from sync.route import AUTHOR_FIELDS
+from sync.envelope.route import AUTHOR_FIELDS
 
 SMALL = """
 # Ten questions with filters that can be refused, in groups inside groups: everything the score has to get right.

@@ -28,7 +28,7 @@ from screening_forms.rules import indicators, policy
 from screening_forms.workbook import package
 from screening_forms.workbook.reader import SHEETS, Row, parse, parse_markdown, read
 from screening_forms.workbook.xlsx_reader import Table
-from sync.route import AUTHOR_FIELDS
+from sync.envelope.route import AUTHOR_FIELDS
 
 _CONTENT_TYPES = (
     b'<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'

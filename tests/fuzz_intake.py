@@ -20,11 +20,11 @@ from server.flows.intake import Rulebook
 from server.keys import ServerKeys
 from server.problems import Problem
 from server.store import devices
-from sync import exchange as wire
-from sync import receipt, registry
-from sync.keys import RouteKey
-from sync.registry import Keyring
-from sync.signed import Document
+from sync.documents import receipt, registry
+from sync.documents.registry import Keyring
+from sync.documents.signed import Document
+from sync.exchange import messages as wire
+from sync.keys.key_pairs import RouteKey
 
 KEYS = ServerKeys(SERVER, {ROUTE_KEY.kid: ROUTE_KEY})
 ROUTES: dict[str, RouteKey] = dict(KEYS.routes)

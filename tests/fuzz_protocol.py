@@ -23,11 +23,15 @@ from vector_material import (
     TRUST,
 )
 
-from sync import bundle, enrolment, envelope, exchange, manifest, order, receipt, registry, route, seal, trust
-from sync.encoding import b64u, canonical, strict_json, strict_value, unb64u
-from sync.exchange import Message
-from sync.keys import SigningKey
-from sync.signed import Document, sign_bare
+from sync.documents import bundle, enrolment, manifest, receipt, registry, trust
+from sync.documents import device_order as order
+from sync.documents.signed import Document, sign_bare
+from sync.envelope import route, seal
+from sync.envelope import verify as envelope
+from sync.exchange import messages as exchange
+from sync.exchange.messages import Message
+from sync.keys.key_pairs import SigningKey
+from sync.wire.encoding import b64u, canonical, strict_json, strict_value, unb64u
 
 PIN = trust.read(TRUST).pin
 HELD = trust.accept(TRUST, None, PIN)

@@ -20,9 +20,9 @@ from intake_material import Field, Tablet
 from server.cli.process import ServerProcess, free_ports
 from server.db import Db
 from server.flows import audit
-from sync import exchange as wire
-from sync import receipt
-from sync.exchange import CONTENT_TYPE, SIGNATURE_HEADER, Message, Response
+from sync.documents import receipt
+from sync.exchange import messages as wire
+from sync.exchange.messages import CONTENT_TYPE, SIGNATURE_HEADER, Message, Response
 
 
 @dataclass(frozen=True)

@@ -24,15 +24,16 @@ from server.flows.intake import Rulebook
 from server.flows.rollouts import Ring
 from server.store import documents, referrals
 from server.store.referrals import Referral
-from sync import bundle, receipt, seal, trust
-from sync import enrolment as joining
-from sync import exchange as wire
-from sync.envelope import identity
-from sync.exchange import Message, Request, Response
-from sync.keys import RoutePublic, SealPublic, SigningKey
-from sync.receipt import Item
-from sync.route import Route
-from sync.signed import Document
+from sync.documents import bundle, receipt, trust
+from sync.documents import enrolment as joining
+from sync.documents.receipt import Item
+from sync.documents.signed import Document
+from sync.envelope import seal
+from sync.envelope.route import Route
+from sync.envelope.verify import identity
+from sync.exchange import messages as wire
+from sync.exchange.messages import Message, Request, Response
+from sync.keys.key_pairs import RoutePublic, SealPublic, SigningKey
 
 FORM = {"form_id": "prueba", "version": "1", "channel": "training"}
 ROUTE = replace(PROVINCE_ROUTE, form="prueba", sha=None, sex="female", mode="field", taken="2026-11-20")

@@ -13,7 +13,7 @@ from screening_forms.compiler.compile_form import compile_form
 from screening_forms.translators import po_files
 from screening_forms.workbook.reader import Workbook, parse_markdown
 from screening_forms.workbook.resources import Shelf, shipped
-from sync.route import AUTHOR_FIELDS
+from sync.envelope.route import AUTHOR_FIELDS
 
 SIGN_OFF = "Translator: RENITLI 321\nVariety: {lang} Cusco\nDate: 2026-11-20\nBack-translation: Dice lo mismo."
 

@@ -17,9 +17,10 @@ from screening_forms.workbook import package
 from screening_forms.workbook import xlsx_writer as spreadsheet
 from screening_forms.workbook.reader import parse_markdown
 from screening_forms.workbook.resources import SHIPPED
-from sync import envelope, route, seal
-from sync.encoding import unb64u
+from sync.envelope import route, seal
+from sync.envelope import verify as envelope
 from sync.errors import SyncError
+from sync.wire.encoding import unb64u
 
 _DOCUMENTS = {
     "trust": "trust",

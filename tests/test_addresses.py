@@ -12,9 +12,9 @@ from intake_material import open_field
 from server import app
 from server.addresses import ADDRESSES_KEPT, REFUSED_AT_MOST, WINDOW_SECONDS, Refusals, behind
 from server.flows import people
-from sync import enrolment as joining
-from sync.exchange import SIGNATURE_HEADER
-from sync.keys import SigningKey
+from sync.documents import enrolment as joining
+from sync.exchange.messages import SIGNATURE_HEADER
+from sync.keys.key_pairs import SigningKey
 
 OURS = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("2001:db8::1/128"))
 

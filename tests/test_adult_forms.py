@@ -11,7 +11,7 @@ from screening_forms.engine.evaluator import Answer
 from screening_forms.expressions.parser import NO_ANSWERS
 from screening_forms.workbook.reader import Row
 from screening_forms.workbook.resources import SHIPPED
-from sync.route import AUTHOR_FIELDS
+from sync.envelope.route import AUTHOR_FIELDS
 
 FORMS = ("pe_laboral_adulto", "pe_sexual_adulto", "pe_trabajo_forzoso")
 PLACE: dict[str, Answer] = {"region": "21", "distrito": "211002", "tipo_lugar": "home"}

@@ -22,7 +22,7 @@ from screening_forms.sandbox.client import Verb, ask
 from screening_forms.workbook import package
 from server.cli import admin
 from server.cli.main import main
-from sync.route import AUTHOR_FIELDS
+from sync.envelope.route import AUTHOR_FIELDS
 
 OPTIONS = {
     "channel": "training",

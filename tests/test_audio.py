@@ -24,7 +24,7 @@ from screening_forms.errors import FormError
 from screening_forms.texts import audio
 from screening_forms.workbook.resources import SHIPPED, Shelf, shipped
 from server.cli.main import main
-from sync.route import AUTHOR_FIELDS
+from sync.envelope.route import AUTHOR_FIELDS
 
 OPUS = opus()
 DANGER = "¿Hay peligro?"

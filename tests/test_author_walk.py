@@ -22,7 +22,7 @@ from test_readme import section
 
 from server.cli.main import main
 from server.cli.process import ServerProcess
-from sync.tablet import Tablet
+from sync.tablet.client import Tablet
 
 FORM = "pe_laboral_adulto"
 CHAPTER = "A new version of a form, from the spreadsheet to tablets"

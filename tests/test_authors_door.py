@@ -22,9 +22,10 @@ from screening_forms.workbook.resources import CATALOGUE
 from server.flows.tokens import MOST_DAYS
 from server.flows.workshop import Compiled
 from server.store import audit, snapshot
-from sync import bundle, route
-from sync.encoding import canonical
-from sync.signed import Document, sign
+from sync.documents import bundle
+from sync.documents.signed import Document, sign
+from sync.envelope import route
+from sync.wire.encoding import canonical
 
 MADE = {"form_id": "otra", "version": "1", "channel": "training", "xform": "<h/>"}
 DAY = 24 * 3_600_000

@@ -16,7 +16,7 @@ from server.archive import BackupError
 from server.config import Config, ConfigError, find_key_files, load, refuse_insecure
 from server.flows import aside, backup
 from server.store import worklist
-from sync.keys import SigningKey
+from sync.keys.key_pairs import SigningKey
 
 # The first line of an identity locked with a passphrase, armoured, as `age -p -a` and `chaski backup-key new` begin it.
 LOCKED = b"-----BEGIN AGE ENCRYPTED FILE-----\nYWdlLWVuY3J5cHRpb24ub3JnL3YxCi0+IHNjcnlwdCBSbU5GMVlFY2I2Qy9oZyt4"

@@ -20,12 +20,12 @@ from intake_material import ROUTE, Tablet, open_field
 
 from server.flows import enrolment
 from server.listener import CONNECTIONS, LARGEST_HEAD
-from sync import exchange as wire
-from sync import seal
-from sync.encoding import b64u
-from sync.envelope import identity
-from sync.exchange import MAX_BODY_BYTES, SIGNATURE_HEADER, Message
-from sync.keys import SealKey, SigningKey
+from sync.envelope import seal
+from sync.envelope.verify import identity
+from sync.exchange import messages as wire
+from sync.exchange.messages import MAX_BODY_BYTES, SIGNATURE_HEADER, Message
+from sync.keys.key_pairs import SealKey, SigningKey
+from sync.wire.encoding import b64u
 
 PATIENCE = 2
 GIB = 1024**3

@@ -30,14 +30,15 @@ from screening_forms.engine import evaluator as engine
 from server.cli.process import ServerProcess, free_ports
 from server.cli.story import Stage, enrol, publish
 from server.cli.terminal import now_ms
-from sync import exchange, seal
-from sync.keyfiles import load_secret
-from sync.keys import SealPublic, SigningKey
-from sync.route import Route
-from sync.signed import sign_bare
-from sync.staff import Staff
-from sync.tablet import Tablet
-from sync.transport import RefusedError
+from sync.documents.signed import sign_bare
+from sync.envelope import seal
+from sync.envelope.route import Route
+from sync.exchange import messages as exchange
+from sync.exchange.staff_session import Staff
+from sync.exchange.transport import RefusedError
+from sync.keys.key_files import load_secret
+from sync.keys.key_pairs import SealPublic, SigningKey
+from sync.tablet.client import Tablet
 
 PEOPLE = ("1_huepetuhe_quz", "4_inambari_minor")
 MARK = "Kanaryo-Qhilqasqa"  # what a careless client sends where it does not belong

@@ -11,7 +11,7 @@ from screening_forms.compiler.compile_form import compile_form, examine
 from screening_forms.engine import evaluator as engine
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.workbook.reader import parse_markdown
-from sync.route import AUTHOR_FIELDS
+from sync.envelope.route import AUTHOR_FIELDS
 
 PLAIN, BEGIN, REST = SMALL.partition("| cases |")
 CASES = BEGIN + REST

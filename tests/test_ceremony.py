@@ -15,10 +15,10 @@ from server.config import ConfigError
 from server.db import Db
 from server.flows import audit, publishing, routing
 from server.store import documents
-from sync import registry, trust
-from sync.keyfiles import load_secret
-from sync.keys import SigningKey
-from sync.signed import Document
+from sync.documents import registry, trust
+from sync.documents.signed import Document
+from sync.keys.key_files import load_secret
+from sync.keys.key_pairs import SigningKey
 
 
 def newest(db: Db, kind: str) -> Document:

@@ -22,10 +22,10 @@ from server.app import open_parts
 from server.flows import enrolment, people, publishing, referrals, rollouts, silence
 from server.problems import Problem
 from server.store import sessions
-from sync import enrolment as joining
-from sync.keys import SigningKey
-from sync.outbox import DAY
-from sync.tablet import Tablet
+from sync.documents import enrolment as joining
+from sync.keys.key_pairs import SigningKey
+from sync.tablet.client import Tablet
+from sync.tablet.outbox import DAY
 
 Y1970, NOW, Y2090 = 1, FOUNDED, 3_786_912_000_000
 # Every pair but those in which both are wrong in the same way: then nobody could know better.

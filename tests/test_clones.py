@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from server.store import worklist
-from sync.kept import Batch, Kept, News, Place
-from sync.outbox import Outbox
-from sync.tablet import Tablet
+from sync.tablet.client import Tablet
+from sync.tablet.outbox import Outbox
+from sync.tablet.outbox_records import Batch, Kept, News, Place
 
 TAKEN = date(2026, 11, 20)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from server import config
-from sync.keyfiles import save_secret
-from sync.keys import RouteKey, SealKey, SigningKey
+from sync.keys.key_files import save_secret
+from sync.keys.key_pairs import RouteKey, SealKey, SigningKey
 
 
 def ready(folder: Path) -> dict[str, str]:

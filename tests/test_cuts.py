@@ -19,7 +19,7 @@ from intake_material import Field, served
 
 from server.app import open_parts
 from sync.errors import SyncError
-from sync.tablet import Tablet
+from sync.tablet.client import Tablet
 
 WAYS = ("up", "down")
 BLANK = b"\r\n\r\n"

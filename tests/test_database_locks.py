@@ -23,8 +23,8 @@ from intake_material import Field, served
 from server.config import find_key_files
 from server.db import Db
 from server.flows import backup, health
-from sync.draft import Drafts
-from sync.outbox import Outbox
+from sync.tablet.drafts import Drafts
+from sync.tablet.outbox import Outbox
 
 # The byte of the index of the write-ahead log on which each open connection holds a shared lock (wal.c: DMS).
 _OPEN = 128

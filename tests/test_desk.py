@@ -11,11 +11,12 @@ import pytest
 from client_material import FORM, STORY, Office, answers, compiled
 
 from screening_forms.engine import evaluator as engine
-from sync import envelope, opened
-from sync.desk import Desk
+from sync.desk import opened_screening as opened
+from sync.desk.client import Desk
+from sync.envelope import verify as envelope
 from sync.errors import SyncError
-from sync.keys import SealKey
-from sync.tablet import Tablet
+from sync.keys.key_pairs import SealKey
+from sync.tablet.client import Tablet
 
 TAKEN = date(2026, 11, 20)
 DESKS = {

@@ -22,7 +22,7 @@ from screening_forms.workbook.resources import SHIPPED, Shelf
 from server.cli import terminal
 from server.cli.comparing import write_changes
 from server.cli.terminal import PlainConsole
-from sync.route import AUTHOR_FIELDS
+from sync.envelope.route import AUTHOR_FIELDS
 
 
 def made(text: str, shelf: Shelf = SHIPPED) -> CompiledForm:

@@ -20,9 +20,9 @@ from schemathesis import Case, GenerationMode
 from schemathesis import checks as known_checks
 
 from server import problems
-from sync import exchange
-from sync.encoding import b64u, unb64u
-from sync.signed import sign_bare
+from sync.documents.signed import sign_bare
+from sync.exchange import messages as exchange
+from sync.wire.encoding import b64u, unb64u
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))

@@ -9,10 +9,10 @@ from intake_material import Field, Tablet
 from server.flows import enrolment, publishing, silence
 from server.problems import Problem
 from server.store import devices, worklist
-from sync import enrolment as joining
+from sync.documents import enrolment as joining
+from sync.documents.signed import Document
 from sync.errors import SyncError
-from sync.keys import SigningKey
-from sync.signed import Document
+from sync.keys.key_pairs import SigningKey
 
 DAY = 24 * 60 * enrolment.MINUTE
 

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from vector_material import DEVICE, KEYRING, ROUTE_KEY, STRANGER, sealed
 from vector_material import OTHER_KEYRING as OTHER
 
-from sync import envelope, route, seal
-from sync.encoding import canonical
+from sync.envelope import route, seal
+from sync.envelope import verify as envelope
+from sync.envelope.route import AUTHOR_FIELDS, VOCABULARY, Route
 from sync.errors import SyncError
-from sync.keys import RoutePublic, SealPublic
-from sync.route import AUTHOR_FIELDS, VOCABULARY, Route
+from sync.keys.key_pairs import RoutePublic, SealPublic
+from sync.wire.encoding import canonical
 
 
 def drawn(name):

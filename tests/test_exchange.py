@@ -7,13 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sync import envelope, exchange, receipt, seal
-from sync.encoding import b64u
+from sync.documents import receipt
+from sync.documents.signed import Document, sign_bare
+from sync.envelope import seal
+from sync.envelope import verify as envelope
+from sync.envelope.route import Route
 from sync.errors import SyncError
-from sync.exchange import Event, Message, Request, Response
-from sync.keys import RouteKey, SealKey, SigningKey
-from sync.route import Route
-from sync.signed import Document, sign_bare
+from sync.exchange import messages as exchange
+from sync.exchange.messages import Event, Message, Request, Response
+from sync.keys.key_pairs import RouteKey, SealKey, SigningKey
+from sync.wire.encoding import b64u
 
 DEVICE, SERVER, STRANGER = SigningKey(b"d" * 32), SigningKey(b"s" * 32), SigningKey(b"x" * 32)
 SERVERS = {SERVER.kid: SERVER.public}

@@ -20,13 +20,14 @@ from server.flows import orders, publishing, rollouts
 from server.flows.rollouts import Ring
 from server.store import devices, meta, worklist
 from server.store.documents import KINDS
-from sync import enrolment as joining
-from sync import order, registry, trust
-from sync.keys import SigningKey
-from sync.members import MAX_INTEGER
-from sync.signed import Document
-from sync.staff import Staff
-from sync.transport import RefusedError
+from sync.documents import device_order as order
+from sync.documents import enrolment as joining
+from sync.documents import registry, trust
+from sync.documents.signed import Document
+from sync.exchange.staff_session import Staff
+from sync.exchange.transport import RefusedError
+from sync.keys.key_pairs import SigningKey
+from sync.wire.json_object import MAX_INTEGER
 
 
 def registry_document(field: Field, number: int, revoked: list[str] | None = None) -> bytes:

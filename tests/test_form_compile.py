@@ -25,7 +25,7 @@ from screening_forms.engine import evaluator as engine
 from screening_forms.errors import AnswerError, FormError
 from screening_forms.expressions import parser as expressions
 from screening_forms.workbook.reader import Row, parse_markdown, read
-from sync.route import AUTHOR_FIELDS
+from sync.envelope.route import AUTHOR_FIELDS
 
 HASH = """
 import hashlib, sys

@@ -16,7 +16,7 @@ from screening_forms.engine.evaluator import SEALED, Engine, Filled
 from screening_forms.errors import AnswerError, FormError
 from screening_forms.expressions.parser import NO_ANSWERS
 from screening_forms.workbook.reader import parse_markdown
-from sync.route import AUTHOR_FIELDS
+from sync.envelope.route import AUTHOR_FIELDS
 
 ADULT = {"peligro": "no", "permiso": "yes", "edad": "18_29"}
 RANK = {"negative": 0, "labour_rights": 1, "review": 1, "positive": 2}

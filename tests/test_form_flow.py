@@ -16,12 +16,12 @@ from screening_forms.compiler.compile_form import compile_form
 from screening_forms.workbook import reader as workbook
 from screening_forms.workbook.resources import CATALOGUE
 from server.flows import publishing
-from sync import bundle, trust
-from sync.route import AUTHOR_FIELDS
-from sync.signed import Document
-from sync.staff import Staff
-from sync.transport import RefusedError
-from sync.trust import Signer
+from sync.documents import bundle, trust
+from sync.documents.signed import Document
+from sync.documents.trust import Signer
+from sync.envelope.route import AUTHOR_FIELDS
+from sync.exchange.staff_session import Staff
+from sync.exchange.transport import RefusedError
 
 WORKBOOK = CATALOGUE / FORM / "form.md"
 

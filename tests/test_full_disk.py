@@ -22,9 +22,9 @@ from server.cli.process import ServerProcess, free_ports
 from server.cli.story import FORM, PEOPLE, Stage, answers, enrol, publish
 from server.cli.terminal import now_ms
 from sync.errors import SyncError
-from sync.exchange import SIGNATURE_HEADER
-from sync.tablet import Tablet
-from sync.transport import RefusedError
+from sync.exchange.messages import SIGNATURE_HEADER
+from sync.exchange.transport import RefusedError
+from sync.tablet.client import Tablet
 
 MIB = 1024 * 1024
 TAKEN = date(2026, 11, 21)

@@ -18,7 +18,7 @@ from intake_material import Field, open_field
 from server.db import Connection, Db
 from server.flows import audit
 from server.problems import Problem
-from sync.envelope import identity
+from sync.envelope.verify import identity
 
 PATIENCE = 30.0
 Work = Callable[[Connection], Any]

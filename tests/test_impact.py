@@ -16,7 +16,7 @@ from screening_forms.impact.synthetic_interviews import Inventor
 from screening_forms.sandbox import client as apart
 from screening_forms.scoring.assessment import explain
 from screening_forms.workbook.reader import parse_markdown
-from sync.route import AUTHOR_FIELDS
+from sync.envelope.route import AUTHOR_FIELDS
 
 
 def made(text: str) -> CompiledForm:

@@ -13,11 +13,11 @@ from server.flows import audit, enrolment, silence
 from server.flows.routing import HOUR
 from server.problems import Problem
 from server.store import devices, envelopes, referrals, worklist
-from sync import seal
-from sync.envelope import identity
+from sync.envelope import seal
+from sync.envelope.verify import identity
 from sync.errors import SyncError
-from sync.exchange import Message
-from sync.keys import RouteKey, SigningKey
+from sync.exchange.messages import Message
+from sync.keys.key_pairs import RouteKey, SigningKey
 
 
 def outcomes(field: Field, tablet: Tablet, *raw: bytes) -> list[str]:

@@ -27,11 +27,12 @@ from screening_forms.engine.interview import Interview
 from server.cli.interview_pages import Said, question
 from server.cli.main import main
 from server.cli.terminal import now_ms
-from sync import envelope, seal
-from sync.draft import Draft
-from sync.keys import SealKey
-from sync.seal import new_jti
-from sync.tablet import Tablet
+from sync.envelope import seal
+from sync.envelope import verify as envelope
+from sync.envelope.seal import new_jti
+from sync.keys.key_pairs import SealKey
+from sync.tablet.client import Tablet
+from sync.tablet.drafts import Draft
 
 LANGUAGES = dict(zip(STORY, ("quz", "es", "ayr", "es", "es"), strict=True))
 SPOKEN = ("Positivo", "positive", "posible trata", "labour_rights", "derechos de trabajo", "no alcanzan")

@@ -14,10 +14,10 @@ from server.flows.rollouts import Ring
 from server.store import devices
 from server.store import rollouts as store
 from server.store.rollouts import Rollout
-from sync import bundle
-from sync import enrolment as joining
-from sync.keys import SigningKey
-from sync.signed import Document
+from sync.documents import bundle
+from sync.documents import enrolment as joining
+from sync.documents.signed import Document
+from sync.keys.key_pairs import SigningKey
 
 MINUTE, DAY = 60_000, 24 * 3_600_000
 LATER = FOUNDED + DAY

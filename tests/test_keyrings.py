@@ -10,10 +10,10 @@ from server.flows import keyrings
 from server.flows.keyrings import Belongings
 from server.store import keyrings as store
 from server.store import people
-from sync import seal
+from sync.envelope import seal
 from sync.errors import SyncError
-from sync.keys import SealKey
-from sync.passphrases import unlock
+from sync.keys.key_pairs import SealKey
+from sync.keys.passphrases import unlock
 
 
 def belongings(world: World, db: Db, login: str) -> Belongings:

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync import keyfiles, passphrases
-from sync.encoding import b64u
 from sync.errors import SyncError
-from sync.keys import RouteKey, SealKey, SigningKey
+from sync.keys import key_files as keyfiles
+from sync.keys import passphrases
+from sync.keys.key_pairs import RouteKey, SealKey, SigningKey
+from sync.wire.encoding import b64u
 
 PHRASE = "ábaco abdomen abeja abierto abogado abono"
 

@@ -20,7 +20,7 @@ from server.cli.process import ServerProcess, free_ports
 from server.cli.story import Stage, enrol, publish
 from server.cli.terminal import now_ms
 from server.db import Db, rows
-from sync.tablet import Tablet
+from sync.tablet.client import Tablet
 
 KILLS = int(os.environ.get("KILLS", "20"))
 SEED = int(os.environ.get("SEED", "20261121"))

@@ -30,12 +30,12 @@ from server.flows import rollouts
 from server.flows.rollouts import Ring
 from server.store import media, versions
 from server.store.media import Recording as Stored
-from sync import bundle
+from sync.documents import bundle
+from sync.envelope.route import AUTHOR_FIELDS
 from sync.errors import SyncError
-from sync.recordings import PIECE, RESERVE
-from sync.route import AUTHOR_FIELDS
-from sync.tablet import Tablet
-from sync.transport import RefusedError, Transport
+from sync.exchange.transport import RefusedError, Transport
+from sync.tablet.client import Tablet
+from sync.tablet.recordings import PIECE, RESERVE
 
 TAKEN = date(2026, 11, 20)
 SHORT, LONG, OTHER = (Random(seed).randbytes(size) for seed, size in ((1, 900), (2, 3 * PIECE + 17), (3, 40)))

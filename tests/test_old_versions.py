@@ -16,12 +16,12 @@ from server.app import clock
 from server.flows import rollouts, versions
 from server.flows.rollouts import Ring
 from server.store import people, statistics
-from sync import bundle
-from sync.desk import OpenedScreening
+from sync.desk.client import OpenedScreening
+from sync.documents import bundle
+from sync.documents.signed import Document
 from sync.errors import SyncError
-from sync.keys import SigningKey
-from sync.signed import Document
-from sync.tablet import Tablet
+from sync.keys.key_pairs import SigningKey
+from sync.tablet.client import Tablet
 
 TAKEN = date(2026, 11, 20)
 FORMER = Path(__file__).with_name("former_form.json.gz")

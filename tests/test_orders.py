@@ -25,13 +25,15 @@ from server.cli.main import main
 from server.flows import orders as ordering
 from server.problems import Problem
 from server.store import audit, devices, orders
-from sync import order, seal, told
-from sync.draft import Draft
+from sync.documents import device_order as order
+from sync.documents.signed import Document
+from sync.envelope import seal
 from sync.errors import SyncError
-from sync.keys import SigningKey
-from sync.outbox import Outbox
-from sync.signed import Document
-from sync.tablet import Tablet
+from sync.keys.key_pairs import SigningKey
+from sync.tablet import status as told
+from sync.tablet.client import Tablet
+from sync.tablet.drafts import Draft
+from sync.tablet.outbox import Outbox
 
 DEV = "A" * 22
 TAKEN = date(2026, 11, 20)

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sync.database import SCHEMA
 from sync.errors import SyncError
-from sync.exchange import Event
-from sync.kept import Batch, Kept, News, Place, Standing, Told
-from sync.outbox import DAY, Outbox
+from sync.exchange.messages import Event
+from sync.tablet.outbox import DAY, Outbox
+from sync.tablet.outbox_database import SCHEMA
+from sync.tablet.outbox_records import Batch, Kept, News, Place, Standing, Told
 
 
 def sealed(place: Place) -> bytes:

@@ -14,7 +14,7 @@ from screening_forms.errors import FormError
 from screening_forms.workbook import package
 from screening_forms.workbook.package import Package
 from screening_forms.workbook.resources import CATALOGUE, SHIPPED, Shelf
-from sync.route import AUTHOR_FIELDS
+from sync.envelope.route import AUTHOR_FIELDS
 
 FORM = CATALOGUE / "pe_laboral_adulto" / "form.md"
 

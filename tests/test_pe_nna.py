@@ -12,7 +12,7 @@ from screening_forms.checks.run import blocking, check
 from screening_forms.engine.evaluator import Answer
 from screening_forms.scoring.calculates import FACTS
 from screening_forms.texts import translations
-from sync.route import AUTHOR_FIELDS
+from sync.envelope.route import AUTHOR_FIELDS
 
 NAME = "pe_nna"
 SEEN: dict[str, Answer] = {"peligro": "no", "edad": "14_17", "region": "21", "distrito": "211001", "tipo_lugar": "home"}

@@ -13,7 +13,7 @@ from screening_forms.engine.evaluator import Answer
 from screening_forms.rules.policy import OUTCOMES
 from screening_forms.texts import translations
 from screening_forms.workbook.resources import CATALOGUE
-from sync.route import AUTHOR_FIELDS
+from sync.envelope.route import AUTHOR_FIELDS
 
 NAME = "pe_sitio"
 PLACE: dict[str, Answer] = {"armas": "no", "region": "17", "distrito": "170102", "tipo_lugar": "mine"}

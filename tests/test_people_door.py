@@ -13,12 +13,14 @@ from intake_material import ROUTE, Field, served
 from werkzeug.test import TestResponse
 
 from server.store import audit
-from sync import bundle, enrolment, envelope, seal
-from sync.encoding import b64u, unb64u
+from sync.documents import bundle, enrolment
+from sync.documents.signed import Document
+from sync.envelope import seal
+from sync.envelope import verify as envelope
 from sync.errors import SyncError
-from sync.keys import SealKey
-from sync.passphrases import unlock
-from sync.signed import Document
+from sync.keys.key_pairs import SealKey
+from sync.keys.passphrases import unlock
+from sync.wire.encoding import b64u, unb64u
 
 GUARD = {"Chaski-Request": "1"}
 DAY = 24 * 3_600_000

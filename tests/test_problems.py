@@ -17,8 +17,8 @@ import server
 import sync
 from server import app, problems
 from server.api import door
-from sync.exchange import MAX_BODY_BYTES
-from sync.transport import RefusedError
+from sync.exchange.messages import MAX_BODY_BYTES
+from sync.exchange.transport import RefusedError
 
 SHAPE = {"type", "status", "code", "title", "detail", "advice"}
 CANARY = "lamujerdijoqueno"

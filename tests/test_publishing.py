@@ -15,11 +15,11 @@ from server.flows import publishing, recordings, rollouts
 from server.flows.rollouts import InForce, Ring
 from server.problems import Problem
 from server.store import audit, versions
-from sync import bundle, registry, trust
+from sync.documents import bundle, registry, trust
+from sync.documents.registry import Keyring
+from sync.documents.signed import Document
 from sync.errors import SyncError
-from sync.keys import SealKey, SigningKey
-from sync.registry import Keyring
-from sync.signed import Document
+from sync.keys.key_pairs import SealKey, SigningKey
 
 NOW = FOUNDED + 60_000
 FORM = {"form_id": "otra", "version": "7", "channel": "training"}

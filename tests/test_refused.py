@@ -15,16 +15,16 @@ from server.app import clock
 from server.flows import publishing, rollouts
 from server.flows.rollouts import Ring
 from server.store import devices
-from sync import bundle, trust
-from sync.draft import Draft
-from sync.encoding import b64u
+from sync.documents import bundle, trust
+from sync.documents.manifest import Manifest
+from sync.documents.signed import Document
 from sync.errors import SyncError
-from sync.keys import SigningKey
-from sync.manifest import Manifest
-from sync.signed import Document
-from sync.tablet import Tablet
-from sync.told import warnings
-from sync.versions import REFUSED_PAUSE
+from sync.keys.key_pairs import SigningKey
+from sync.tablet.client import Tablet
+from sync.tablet.drafts import Draft
+from sync.tablet.form_selection import REFUSED_PAUSE
+from sync.tablet.status import warnings
+from sync.wire.encoding import b64u
 
 TAKEN = date(2026, 11, 20)
 OTHER = "otro"

@@ -33,14 +33,14 @@ from server.flows import aside, backup, enrolment, halts, publishing, restore
 from server.flows import rollouts as release
 from server.problems import Problem
 from server.store import rollouts, worklist
-from sync import bundle
-from sync import enrolment as joining
-from sync.keyfiles import save_secret
-from sync.keys import SigningKey
-from sync.members import MAX_INTEGER
-from sync.signed import Document
-from sync.tablet import Tablet
-from sync.transport import RefusedError
+from sync.documents import bundle
+from sync.documents import enrolment as joining
+from sync.documents.signed import Document
+from sync.exchange.transport import RefusedError
+from sync.keys.key_files import save_secret
+from sync.keys.key_pairs import SigningKey
+from sync.tablet.client import Tablet
+from sync.wire.json_object import MAX_INTEGER
 
 TAKEN = date(2026, 11, 20)
 CANARIES = (b">73519<", b"<edad>30_59", b"<distrito>170204", b"<outcome>positive")

@@ -21,9 +21,9 @@ from server.store import audit, people, versions
 from server.store import rollouts as store
 from server.store.rollouts import Rollout
 from server.store.versions import Draft
-from sync import bundle, trust
-from sync.manifest import Manifest
-from sync.signed import Document
+from sync.documents import bundle, trust
+from sync.documents.manifest import Manifest
+from sync.documents.signed import Document
 
 NOW = FOUNDED + 60_000
 DAY = 24 * 3_600_000

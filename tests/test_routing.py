@@ -11,8 +11,8 @@ from intake_material import ROUTE
 
 from server.flows import routing
 from server.flows.routing import HOUR, Decision
-from sync.registry import sealed_to
-from sync.route import VOCABULARY, Route
+from sync.documents.registry import sealed_to
+from sync.envelope.route import VOCABULARY, Route
 
 RULES = routing.read_rules()
 HOURS = {"immediate": 1, "prompt": 24, "routine": 72}

@@ -16,8 +16,8 @@ from screening_forms.texts.localization import NOTE
 from screening_forms.workbook.reader import parse_markdown
 from screening_forms.workbook.resources import shipped
 from server.cli.interview_pages import Said
-from sync import opened
-from sync.route import AUTHOR_FIELDS
+from sync.desk import opened_screening as opened
+from sync.envelope.route import AUTHOR_FIELDS
 
 
 @pytest.fixture

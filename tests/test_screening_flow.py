@@ -11,8 +11,8 @@ from pathlib import Path
 from client_material import FORM, answers, open_office
 from conftest import World
 
-from sync import envelope
-from sync.tablet import Tablet
+from sync.envelope import verify as envelope
+from sync.tablet.client import Tablet
 
 
 def test_a_screening_goes_from_the_tablet_to_the_desk_and_its_fate_comes_back(world: World, tmp_path: Path) -> None:

@@ -13,19 +13,21 @@ from test_vectors import ACTIONS
 from vector_material import CHAIN, DEVICE, KEYRING, MEMBER, NOW, PROVINCE_ROUTE, ROUTE_KEY, SERVER, TRUST, Case
 
 from server.problems import Problem
-from sync import exchange, receipt, seal
-from sync.encoding import b64u, canonical, unb64u
-from sync.enrolment import Invitation
+from sync.documents import receipt
+from sync.documents.enrolment import Invitation
+from sync.documents.receipt import Item
+from sync.documents.signed import Document
+from sync.envelope import seal
 from sync.errors import SyncError
-from sync.exchange import Event, Message, Request, Response
-from sync.keyfiles import load_secret, save_secret
-from sync.keys import SealKey
-from sync.passphrases import WORDS
-from sync.receipt import Item
-from sync.signed import Document
+from sync.exchange import messages as exchange
+from sync.exchange.messages import Event, Message, Request, Response
+from sync.keys.key_files import load_secret, save_secret
+from sync.keys.key_pairs import SealKey
+from sync.keys.passphrases import WORDS
+from sync.wire.encoding import b64u, canonical, unb64u
 
 PROTOCOL = Path(__file__).resolve().parent.parent / "server" / "web" / "protocol"
-VECTORS = Path(seal.__file__).parent / "vectors"
+VECTORS = Path(seal.__file__).parents[1] / "vectors"
 SECRETS = {"keyring_seed": b64u(KEYRING.seed), "route_secret": b64u(ROUTE_KEY.secret)}
 PHRASE = "ábaco abdomen abeja abierto abogado abono"
 DOCUMENTS = ("document", "trust", "registry", "manifest", "bundle", "enrolment", "certificate", "receipts", "readmit")

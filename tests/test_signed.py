@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from joserfc import jws
 from joserfc.jwk import OKPKey
 
-from sync import signed
-from sync.encoding import b64u, canonical, strict_json, unb64u
+from sync.documents import signed
+from sync.documents.signed import Document
 from sync.errors import SyncError
-from sync.keys import SigningKey
-from sync.signed import Document
+from sync.keys.key_pairs import SigningKey
+from sync.wire.encoding import b64u, canonical, strict_json, unb64u
 
 TYP = "chaski-1/example+jws"
 KEY, OTHER = SigningKey(b"k" * 32), SigningKey(b"o" * 32)

@@ -11,26 +11,17 @@ from server import problems
 from server.api import contract, tablets
 from server.db import Db, rows
 from server.flows.exchange import MOST_SKIPPED
-from sync import (
-    bundle,
-    encoding,
-    enrolment,
-    envelope,
-    exchange,
-    manifest,
-    order,
-    receipt,
-    registry,
-    route,
-    seal,
-    signed,
-    trust,
-)
-from sync.route import VOCABULARY
+from sync.documents import bundle, enrolment, manifest, receipt, registry, signed, trust
+from sync.documents import device_order as order
+from sync.envelope import route, seal
+from sync.envelope import verify as envelope
+from sync.envelope.route import VOCABULARY
+from sync.exchange import messages as exchange
+from sync.wire import encoding
 
 ROOT = Path(__file__).parent.parent
 SPEC = (ROOT / "sync" / "SPEC.md").read_text()
-MODULES = sorted((ROOT / "sync").glob("*.py"))
+MODULES = sorted((ROOT / "sync").rglob("*.py"))
 
 
 def section(number):

@@ -18,7 +18,7 @@ from screening_forms.workbook import package
 from screening_forms.workbook import reader as workbook
 from screening_forms.workbook.package import Package
 from screening_forms.workbook.resources import SHIPPED, Shelf
-from sync.route import AUTHOR_FIELDS
+from sync.envelope.route import AUTHOR_FIELDS
 
 SET, POLICY = SHIPPED.indicator_sets["ilo_delphi_2009"], SHIPPED.policies["pe_adult_2026_1"]
 NEXT_SET, NEXT_POLICY = "ilo_delphi_2027_1", "pe_adult_2026_2"

@@ -15,14 +15,16 @@ from screening_forms.errors import AnswerError
 from server.app import clock
 from server.flows import publishing
 from server.store import keyrings
-from sync import envelope, exchange, registry
+from sync.documents import registry
+from sync.documents.registry import Keyring
+from sync.documents.signed import Document
+from sync.envelope import verify as envelope
 from sync.errors import SyncError
-from sync.exchange import SIGNATURE_HEADER, Message, Response
-from sync.keys import SealKey, SigningKey
-from sync.proof import Proof
-from sync.registry import Keyring
-from sync.signed import Document
-from sync.tablet import Status, Tablet
+from sync.exchange import messages as exchange
+from sync.exchange.messages import SIGNATURE_HEADER, Message, Response
+from sync.keys.key_pairs import SealKey, SigningKey
+from sync.tablet.client import Status, Tablet
+from sync.tablet.rollback_guard import Proof
 
 TAKEN = date(2026, 11, 20)
 TEN_YEARS = 10 * 365 * 86_400_000

@@ -25,11 +25,11 @@ from server import app
 from server.config import ConfigError
 from server.flows import audit
 from server.store import documents, versions
-from sync import enrolment as joining
-from sync import exchange as wire
-from sync.encoding import b64u
-from sync.exchange import CONTENT_TYPE, MAX_ENVELOPES, SIGNATURE_HEADER, Message, Response
-from sync.keys import SigningKey
+from sync.documents import enrolment as joining
+from sync.exchange import messages as wire
+from sync.exchange.messages import CONTENT_TYPE, MAX_ENVELOPES, SIGNATURE_HEADER, Message, Response
+from sync.keys.key_pairs import SigningKey
+from sync.wire.encoding import b64u
 
 
 @pytest.fixture

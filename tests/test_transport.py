@@ -15,8 +15,8 @@ import pytest
 from urllib3.util import Timeout
 
 from sync.errors import SyncError
-from sync.staff import Staff
-from sync.transport import LARGEST_BODY, RefusedError, Traffic, Transport, UnreachableError, inflate
+from sync.exchange.staff_session import Staff
+from sync.exchange.transport import LARGEST_BODY, RefusedError, Traffic, Transport, UnreachableError, inflate
 
 
 @dataclass

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync import bundle, enrolment, manifest, receipt, registry, trust
-from sync.enrolment import Certificate, Invitation
+from sync.documents import bundle, enrolment, manifest, receipt, registry, trust
+from sync.documents.enrolment import Certificate, Invitation
+from sync.documents.manifest import Entry, RouteKeyEntry
+from sync.documents.registry import Desk, Keyring, sealed_to
+from sync.documents.signed import Document
+from sync.documents.trust import Signer
 from sync.errors import SyncError
-from sync.keys import RouteKey, SealKey, SigningKey
-from sync.manifest import Entry, RouteKeyEntry
-from sync.registry import Desk, Keyring, sealed_to
-from sync.signed import Document
-from sync.trust import Signer
+from sync.keys.key_pairs import RouteKey, SealKey, SigningKey
 
 ROOTS = [SigningKey(bytes([number]) * 32) for number in (1, 2, 3)]
 REGISTRAR, AUTHOR, REVIEWER, SERVER, DEVICE = (SigningKey(bytes([number]) * 32) for number in range(4, 9))

@@ -16,7 +16,7 @@ from screening_forms.engine import evaluator as engine
 from screening_forms.workbook import reader as workbook
 from screening_forms.workbook.resources import SHIPPED
 from server.cli.main import main
-from sync.staff import Staff
+from sync.exchange.staff_session import Staff
 
 GIVEN = {
     "peligro": "no",

@@ -13,11 +13,15 @@ from vector_material import SERVER
 from vector_server import answered, copied, obeyed, readmitted, taken_in, worked_with
 
 from server.problems import Problem
-from sync import bundle, enrolment, envelope, exchange, manifest, passphrases, receipt, registry, route, seal, trust
-from sync.encoding import b64u, canonical, strict_json, unb64u
+from sync.documents import bundle, enrolment, manifest, receipt, registry, trust
+from sync.documents.signed import Document
+from sync.envelope import route, seal
+from sync.envelope import verify as envelope
 from sync.errors import SyncError
-from sync.keys import RouteKey, SealKey, VerifyKey, key_id
-from sync.signed import Document
+from sync.exchange import messages as exchange
+from sync.keys import passphrases
+from sync.keys.key_pairs import RouteKey, SealKey, VerifyKey, key_id
+from sync.wire.encoding import b64u, canonical, strict_json, unb64u
 
 Given = dict[str, Any]
 

@@ -22,11 +22,11 @@ from server.store import audit, people
 from server.store import versions as store
 from server.store.people import Person
 from server.store.versions import Trial, Version
-from sync import bundle, trust
-from sync.encoding import canonical
+from sync.documents import bundle, trust
+from sync.documents.signed import Document, sign
+from sync.documents.trust import Signer
 from sync.errors import SyncError
-from sync.signed import Document, sign
-from sync.trust import Signer
+from sync.wire.encoding import canonical
 
 NOW = FOUNDED + 60_000
 FORM = {"form_id": "otra", "version": "7", "channel": "training", "xform": "<h/>"}

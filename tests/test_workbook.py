@@ -22,7 +22,7 @@ from screening_forms.errors import FormError
 from screening_forms.workbook import xlsx_writer as spreadsheet
 from screening_forms.workbook.reader import Workbook, parse, parse_markdown
 from screening_forms.workbook.resources import SHIPPED
-from sync.route import AUTHOR_FIELDS
+from sync.envelope.route import AUTHOR_FIELDS
 
 Change = Callable[[Book], object]
 

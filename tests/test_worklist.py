@@ -22,9 +22,10 @@ from server.flows import enrolment, silence
 from server.flows.routing import HOUR
 from server.flows.worklist import KINDS
 from server.store import audit, worklist
-from sync import envelope, seal
-from sync.envelope import identity
-from sync.keys import RouteKey
+from sync.envelope import seal
+from sync.envelope import verify as envelope
+from sync.envelope.verify import identity
+from sync.keys.key_pairs import RouteKey
 
 DAY = 24 * HOUR
 

@@ -23,12 +23,12 @@ from vector_material import (
     trust_document,
 )
 
-from sync import registry, trust
-from sync.encoding import b64u, canonical, unb64u
-from sync.keys import SigningKey
-from sync.registry import Desk, Keyring
-from sync.signed import Document, sign
-from sync.trust import Signer
+from sync.documents import registry, trust
+from sync.documents.registry import Desk, Keyring
+from sync.documents.signed import Document, sign
+from sync.documents.trust import Signer
+from sync.keys.key_pairs import SigningKey
+from sync.wire.encoding import b64u, canonical, unb64u
 
 ED25519_ORDER = 2**252 + 27742317777372353535851937790883648493
 PLAIN_TYP = "chaski-1/example+jws"

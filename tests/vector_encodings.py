@@ -2,9 +2,9 @@
 
 from vector_material import DEVICE, PIN, Case, case
 
-from sync.encoding import b64u, canonical, strict_json
-from sync.enrolment import Invitation
-from sync.keys import key_id
+from sync.documents.enrolment import Invitation
+from sync.keys.key_pairs import key_id
+from sync.wire.encoding import b64u, canonical, strict_json
 
 
 def base64_cases() -> dict[str, Case]:

@@ -25,11 +25,14 @@ from vector_material import (
 )
 from vector_sealed import Kept, Sealed, one_sealed
 
-from sync import exchange, order, receipt, route
-from sync.encoding import b64u, canonical
-from sync.envelope import identity, parse
-from sync.keys import SigningKey, key_id
-from sync.signed import sign_bare
+from sync.documents import device_order as order
+from sync.documents import receipt
+from sync.documents.signed import sign_bare
+from sync.envelope import route
+from sync.envelope.verify import identity, parse
+from sync.exchange import messages as exchange
+from sync.keys.key_pairs import SigningKey, key_id
+from sync.wire.encoding import b64u, canonical
 
 FULL: dict[str, Any] = {
     "orders": 3,

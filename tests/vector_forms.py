@@ -20,10 +20,10 @@ from vector_material import (
     text,
 )
 
-from sync import manifest, trust
-from sync.keys import RouteKey, SigningKey
-from sync.manifest import Entry, RouteKeyEntry
-from sync.signed import Document
+from sync.documents import manifest, trust
+from sync.documents.manifest import Entry, RouteKeyEntry
+from sync.documents.signed import Document
+from sync.keys.key_pairs import RouteKey, SigningKey
 
 DAYS_90 = 90 * 86_400_000
 NEXT_ROUTE_KEY = RouteKey(fixed("next route")).public

@@ -3,12 +3,13 @@
 import hashlib
 from typing import Any
 
-from sync import seal, trust
-from sync.encoding import b64u
-from sync.keys import RouteKey, SealKey, SigningKey
-from sync.route import Route
-from sync.signed import Document, sign
-from sync.trust import Signer
+from sync.documents import trust
+from sync.documents.signed import Document, sign
+from sync.documents.trust import Signer
+from sync.envelope import seal
+from sync.envelope.route import Route
+from sync.keys.key_pairs import RouteKey, SealKey, SigningKey
+from sync.wire.encoding import b64u
 
 Case = dict[str, Any]
 

@@ -5,10 +5,10 @@ from typing import Any
 
 from vector_material import AUTHOR, DEVICE, NOW, SERVER, STRANGER, Case, case
 
-from sync import exchange
-from sync.encoding import b64u, canonical
-from sync.keys import SigningKey
-from sync.signed import sign_bare
+from sync.documents.signed import sign_bare
+from sync.exchange import messages as exchange
+from sync.keys.key_pairs import SigningKey
+from sync.wire.encoding import b64u, canonical
 
 
 def number_cases() -> dict[str, Case]:

@@ -24,12 +24,13 @@ from vector_material import (
     sealed,
 )
 
-from sync import envelope, route, seal
-from sync.encoding import b64u, canonical, unb64u
-from sync.envelope import Envelope, Header
-from sync.keys import SealKey, SigningKey
-from sync.passphrases import Derived, derive
-from sync.signed import sign_bare
+from sync.documents.signed import sign_bare
+from sync.envelope import route, seal
+from sync.envelope import verify as envelope
+from sync.envelope.verify import Envelope, Header
+from sync.keys.key_pairs import SealKey, SigningKey
+from sync.keys.passphrases import Derived, derive
+from sync.wire.encoding import b64u, canonical, unb64u
 
 Kept = Callable[[str, Callable[[], str]], str]
 

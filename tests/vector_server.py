@@ -15,21 +15,21 @@ from server.keys import ServerKeys
 from server.store import devices, queues, versions
 from server.store.queues import Queue
 from server.store.versions import Draft
-from sync import board as boards
-from sync import exchange as wire
-from sync import manifest, registry, trust
-from sync.board import Board, Supply
-from sync.encoding import unb64u
-from sync.enrolment import Certificate
-from sync.exchange import Message, Request
-from sync.kept import News
-from sync.keys import RouteKey, SigningKey, VerifyKey
-from sync.obey import carry_out
-from sync.outbox import Outbox
-from sync.signed import Document
-from sync.transport import RefusedError
-from sync.trust import Trust
-from sync.versions import Taken
+from sync.documents import manifest, registry, trust
+from sync.documents.enrolment import Certificate
+from sync.documents.signed import Document
+from sync.documents.trust import Trust
+from sync.exchange import messages as wire
+from sync.exchange.messages import Message, Request
+from sync.exchange.transport import RefusedError
+from sync.keys.key_pairs import RouteKey, SigningKey, VerifyKey
+from sync.tablet import trusted_documents as boards
+from sync.tablet.form_selection import Taken
+from sync.tablet.orders import carry_out
+from sync.tablet.outbox import Outbox
+from sync.tablet.outbox_records import News
+from sync.tablet.trusted_documents import Board, Supply
+from sync.wire.encoding import unb64u
 
 CARRIER = SigningKey(fixed("carrier"))
 RULES = routing.read_rules()

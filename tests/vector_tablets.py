@@ -17,10 +17,11 @@ from vector_material import (
     text,
 )
 
-from sync import enrolment, order, receipt, registry
-from sync.encoding import b64u, canonical
-from sync.keys import SigningKey
-from sync.signed import Document, sign
+from sync.documents import device_order as order
+from sync.documents import enrolment, receipt, registry
+from sync.documents.signed import Document, sign
+from sync.keys.key_pairs import SigningKey
+from sync.wire.encoding import b64u, canonical
 
 
 def certificate(key: SigningKey) -> Document:

@@ -22,12 +22,12 @@ from vector_material import (
     trust_document,
 )
 
-from sync import bundle, manifest
-from sync.encoding import b64u, canonical
-from sync.keys import SigningKey
-from sync.manifest import Entry, RouteKeyEntry
-from sync.signed import Document
-from sync.trust import Signer
+from sync.documents import bundle, manifest
+from sync.documents.manifest import Entry, RouteKeyEntry
+from sync.documents.signed import Document
+from sync.documents.trust import Signer
+from sync.keys.key_pairs import SigningKey
+from sync.wire.encoding import b64u, canonical
 
 _REVIEWERS = [Signer(REVIEWER.public, "p-revisor")]
 _NEW_AUTHORS = [Signer(NEW_AUTHOR.public, "p-nueva")]

@@ -19,7 +19,7 @@ from typing import Any, Self
 from server import app, config
 from server.cli.story import FORM, PEOPLE, answers
 from sync.errors import SyncError
-from sync.tablet import Tablet
+from sync.tablet.client import Tablet
 
 
 class Workers:

@@ -17,7 +17,7 @@ from server.api.contract import BYTES, fails
 from server.api.door import parts
 from server.flows import desks, referrals, reports
 from server.store.referrals import Referral
-from sync.route import Route
+from sync.envelope.route import Route
 
 ENVELOPE = "application/vnd.chaski.envelope"
 blueprint = Blueprint("desks", __name__, url_prefix="/v1", description="Queues, referrals, reports")

@@ -16,9 +16,9 @@ from server.api.contract import BYTES, fails, takes
 from server.api.door import DOCUMENT, parts
 from server.flows import enrolment, orders, publishing, reports
 from server.flows.reports import Tablet
-from sync.encoding import b64u
-from sync.enrolment import Invitation, accept_certificate
-from sync.signed import Document
+from sync.documents.enrolment import Invitation, accept_certificate
+from sync.documents.signed import Document
+from sync.wire.encoding import b64u
 
 blueprint = Blueprint("devices", __name__, url_prefix="/v1", description="Tablets")
 

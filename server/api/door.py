@@ -22,7 +22,7 @@ from server.db import Db
 from server.flows.routing import Rule
 from server.flows.tasks import Tasks
 from server.keys import ServerKeys
-from sync.exchange import CONTENT_TYPE, MAX_BODY_BYTES
+from sync.exchange.messages import CONTENT_TYPE, MAX_BODY_BYTES
 
 _log = logging.getLogger("chaski")
 _YEAR = 365 * 24 * 60 * 60

@@ -6,9 +6,9 @@ from __future__ import annotations
 from marshmallow import Schema, fields, validate
 
 from server.api.schemas import LINE, REGION, Names
-from sync import route
-from sync.encoding import MAX_INTEGER
-from sync.members import KID, SHA256_HEX
+from sync.envelope import route
+from sync.wire.encoding import MAX_INTEGER
+from sync.wire.json_object import KID, SHA256_HEX
 
 FORM_ID = validate.Regexp(r"[a-z][a-z0-9_]{0,39}\Z")
 WHY = validate.Regexp(r"[^\x00-\x09\x0b-\x1f\x7f\ud800-\udfff]{1,1000}\Z")

@@ -21,8 +21,8 @@ from server.api.schemas import Login, Me, Parameters, Person, SignIn
 from server.flows import health as work
 from server.flows import keyrings, people
 from server.problems import Problem
-from sync.encoding import b64u, strict_value, unb64u
 from sync.errors import SyncError
+from sync.wire.encoding import b64u, strict_value, unb64u
 
 MAX_JSON_BYTES = 64 * 1024
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import Schema, fields, validate
 
-from sync.encoding import MAX_INTEGER
+from sync.wire.encoding import MAX_INTEGER
 
 MODES = ("field", "training")
 # marshmallow matches from the start only, hence the ends; \d would take the digits of every script.

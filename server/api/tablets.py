@@ -17,8 +17,8 @@ from server.api.door import DOCUMENT, keep_for_ever, parts, signed_bytes
 from server.flows import enrolment, exchange, publishing, recordings
 from server.flows.intake import Rulebook
 from server.problems import Problem
-from sync.enrolment import MAX_REQUEST_BYTES
-from sync.exchange import CONTENT_TYPE, SIGNATURE_HEADER, Message, write_refusal
+from sync.documents.enrolment import MAX_REQUEST_BYTES
+from sync.exchange.messages import CONTENT_TYPE, SIGNATURE_HEADER, Message, write_refusal
 
 blueprint = Blueprint("tablets", __name__, description="Tablets")
 SOUND = "audio/*"

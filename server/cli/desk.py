@@ -12,7 +12,7 @@ from rich.text import Text
 from server.cli.staff import Who, staff_options
 from server.cli.terminal import json_option, local_time, show
 from server.flows.referrals import RESULTS
-from sync.desk import OpenedScreening
+from sync.desk.client import OpenedScreening
 
 pin_option = click.option(
     "--pin", required=True, help="Pin of the roots, from your paper; it keeps a false server out."

@@ -20,11 +20,11 @@ from server.cli.interview_pages import at
 from server.cli.private_terminal import PrivateTerminal
 from server.cli.staff import KeyFile, OfOneTablet, Who, listed, registrar_options, staff_options
 from server.cli.terminal import busy, json_option, local_time, now_ms, read_object, show
-from sync import enrolment
-from sync.encoding import unb64u
-from sync.keys import VerifyKey
-from sync.tablet import Tablet
-from sync.told import OnBoard, Pulled, Status, SyncReport, warnings
+from sync.documents import enrolment
+from sync.keys.key_pairs import VerifyKey
+from sync.tablet.client import Tablet
+from sync.tablet.status import OnBoard, Pulled, Status, SyncReport, warnings
+from sync.wire.encoding import unb64u
 
 tablet_option = click.option(
     "--tablet", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), help="The tablet's folder."

@@ -25,8 +25,8 @@ from screening_forms.workbook import xlsx_writer as spreadsheet
 from screening_forms.workbook.package import Package
 from screening_forms.workbook.resources import CATALOGUE, SHIPPED
 from server.cli.terminal import LazyGroup, busy, json_option, print_problems, read_object, show
-from sync import route
-from sync.signed import Document
+from sync.documents.signed import Document
+from sync.envelope import route
 
 channel_option = click.option(
     "--channel",

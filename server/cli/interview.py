@@ -22,11 +22,11 @@ from screening_forms.engine.xform_reader import Node
 from screening_forms.errors import AnswerError
 from server.cli import interview_pages as pages
 from server.cli.private_terminal import STOP, PrivateTerminal
-from sync.draft import Draft
+from sync.envelope.seal import new_jti
 from sync.errors import SyncError
-from sync.seal import new_jti
-from sync.tablet import Tablet
-from sync.told import Screened
+from sync.tablet.client import Tablet
+from sync.tablet.drafts import Draft
+from sync.tablet.status import Screened
 
 BACK = re.compile(r"<(?:(<*)|(\d{1,3}))")
 NUMBERS = re.compile(r"\d{1,4}(?:[ ,;]+\d{1,4})*")

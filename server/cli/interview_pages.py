@@ -20,7 +20,7 @@ from screening_forms.engine.interview import Interview
 from screening_forms.engine.xform_reader import Choice, Node
 from screening_forms.languages import LANGUAGES, SOURCE
 from server.cli.private_terminal import Page
-from sync.draft import Draft
+from sync.tablet.drafts import Draft
 
 COMMANDS = ("< atrás", ". parar", "* peligro", "! ocultar", "? ayuda")
 HELP = (

@@ -9,13 +9,14 @@ import click
 from server.cli.device import device
 from server.cli.staff import KeyFile, OfOneTablet, Who, listed, registrar_options, staff_options
 from server.cli.terminal import json_option, now_ms, show
-from sync import order, registry, trust
-from sync.encoding import unb64u
-from sync.keys import SigningKey, VerifyKey
-from sync.passphrases import spoken
-from sync.signed import Document
-from sync.staff import Staff
-from sync.transport import RefusedError
+from sync.documents import device_order as order
+from sync.documents import registry, trust
+from sync.documents.signed import Document
+from sync.exchange.staff_session import Staff
+from sync.exchange.transport import RefusedError
+from sync.keys.key_pairs import SigningKey, VerifyKey
+from sync.keys.passphrases import spoken
+from sync.wire.encoding import unb64u
 
 EFFECTS = {
     order.REVOKE: (

@@ -16,7 +16,7 @@ from server.cli.staff import Who, staff_options
 from server.cli.terminal import busy, json_option, show
 from server.cli.versions import problems_told, write_version
 from sync.errors import SyncError
-from sync.staff import Staff
+from sync.exchange.staff_session import Staff
 
 ADDRESSES = {"set": "indicator-sets", "policy": "policies"}
 kind_option = click.option(

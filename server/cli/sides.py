@@ -22,9 +22,9 @@ from screening_forms.workbook.reader import Workbook
 from server.cli.forms import channel_option, read_package
 from server.cli.staff import Who, staff_options_for
 from server.cli.terminal import busy, progress_console
-from sync import route
-from sync.signed import Document
-from sync.staff import Staff
+from sync.documents.signed import Document
+from sync.envelope import route
+from sync.exchange.staff_session import Staff
 
 _ON_SERVER = re.compile(r"\d{1,12}|[0-9a-f]{64}")
 

@@ -20,10 +20,11 @@ from server.cli.forms import compiled
 from server.cli.staff import KeyFile, Who
 from server.cli.terminal import busy, json_option, show, somebody_is_there
 from server.cli.versions import problems_told, write_version
-from sync import bundle, route, trust
+from sync.documents import bundle, trust
+from sync.documents.signed import Document, sign
+from sync.envelope import route
 from sync.errors import SyncError
-from sync.signed import Document, sign
-from sync.staff import Staff
+from sync.exchange.staff_session import Staff
 
 _OFFICES = {"draft": ("author", "submission"), "in_review": ("reviewer", "approval")}
 _file = click.Path(path_type=Path, exists=True, dir_okay=False)

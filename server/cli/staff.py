@@ -13,11 +13,11 @@ import click
 
 from server.cli.terminal import busy, passphrase_from
 from server.problems import Problem
-from sync.desk import Desk
-from sync.keyfiles import load_secret
-from sync.keys import SigningKey
-from sync.members import KID
-from sync.staff import Staff
+from sync.desk.client import Desk
+from sync.exchange.staff_session import Staff
+from sync.keys.key_files import load_secret
+from sync.keys.key_pairs import SigningKey
+from sync.wire.json_object import KID
 
 
 @dataclass(frozen=True)

@@ -23,15 +23,17 @@ from server.cli.forms import compiled, read_package
 from server.cli.process import ServerProcess
 from server.db import Db
 from server.flows import audit
-from sync import bundle, enrolment, exchange, receipt, route, trust
-from sync.desk import Desk, OpenedScreening
-from sync.encoding import unb64u
+from sync.desk.client import Desk, OpenedScreening
+from sync.documents import bundle, enrolment, receipt, trust
+from sync.documents.signed import Document
+from sync.envelope import route
 from sync.errors import SyncError
-from sync.keyfiles import load_secret
-from sync.keys import SigningKey, VerifyKey
-from sync.signed import Document
-from sync.staff import Staff
-from sync.tablet import Tablet
+from sync.exchange import messages as exchange
+from sync.exchange.staff_session import Staff
+from sync.keys.key_files import load_secret
+from sync.keys.key_pairs import SigningKey, VerifyKey
+from sync.tablet.client import Tablet
+from sync.wire.encoding import unb64u
 
 FORM = "pe_laboral_adulto"
 ANSWERS = CATALOGUE / FORM / "answers"

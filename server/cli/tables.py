@@ -17,7 +17,7 @@ from server.cli.comparing import count_option, write_changes, write_impact
 from server.cli.forms import read_package
 from server.cli.sides import bar
 from server.cli.terminal import json_option, print_problems, show
-from sync import route
+from sync.envelope import route
 
 file_argument = click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 kind_option = click.option(

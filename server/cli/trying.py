@@ -31,13 +31,14 @@ from server.cli.private_terminal import PrivateTerminal
 from server.cli.sides import Side, compiled_here
 from server.cli.staff import Who, staff_options_for
 from server.cli.terminal import json_option, now_ms, read_object, show
-from sync import registry, seal
-from sync.draft import Draft, Drafts
-from sync.keys import RouteKey, SealKey, SigningKey
-from sync.route import Route
-from sync.signed import Document
-from sync.tablet import Tablet, route_of
-from sync.told import Result, Screened
+from sync.documents import registry
+from sync.documents.signed import Document
+from sync.envelope import seal
+from sync.envelope.route import Route
+from sync.keys.key_pairs import RouteKey, SealKey, SigningKey
+from sync.tablet.client import Tablet, route_of
+from sync.tablet.drafts import Draft, Drafts
+from sync.tablet.status import Result, Screened
 
 _STAMPS = ("start", "end", "acknowledge")
 

@@ -18,7 +18,7 @@ from screening_forms.workbook import package
 from server.cli.forms import channel_option, read_package
 from server.cli.staff import Who, staff_options
 from server.cli.terminal import busy, json_option, local_time, print_problems, show
-from sync.transport import RefusedError
+from sync.exchange.transport import RefusedError
 
 version_argument = click.argument("version", type=click.IntRange(1), metavar="ID")
 reason_option = click.option("--reason", required=True, help="Why; others will read it.")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from server.archive import BackupError
 from server.config import Config
-from sync.durable import sync_folder
+from sync.atomic_file import sync_folder
 
 _MIB = 2**20
 _FILE = "copy.db"

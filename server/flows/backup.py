@@ -20,7 +20,7 @@ from server.keys import ServerKeys
 from server.store import snapshot, worklist
 from server.store.audit import SERVER
 from server.store.snapshot import Holdings
-from sync.signed import Document
+from sync.documents.signed import Document
 
 # The server's own word on a backup, which servers alone make and read; it is no document of the protocol.
 TYP = "chaski-1/backup+jws"

@@ -10,7 +10,7 @@ from server.flows import versions, workshop
 from server.flows.workshop import Progress
 from server.problems import Problem
 from server.store import versions as store
-from sync.signed import Document
+from sync.documents.signed import Document
 
 
 def difference(db: Db, id_: int, old: int | None) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from server.store import audit, envelopes, keyrings, people, queues, referrals
 from server.store.people import Person
 from server.store.queues import Queue
 from server.store.referrals import Referral
-from sync.route import Route
+from sync.envelope.route import Route
 
 
 @dataclass(frozen=True)

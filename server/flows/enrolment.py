@@ -12,10 +12,10 @@ from server.db import Connection, Db
 from server.problems import Problem
 from server.store import audit, devices
 from server.store.devices import Code, Device
-from sync import enrolment
-from sync.registry import Registry
-from sync.signed import Document
-from sync.trust import Trust
+from sync.documents import enrolment
+from sync.documents.registry import Registry
+from sync.documents.signed import Document
+from sync.documents.trust import Trust
 
 MINUTE = 60 * 1000
 

@@ -17,12 +17,13 @@ from server.problems import Problem
 from server.store import audit, devices, documents, envelopes, meta, statuses, worklist
 from server.store.audit import SERVER
 from server.store.devices import Device
-from sync import exchange, receipt
-from sync.encoding import canonical
-from sync.exchange import Event, Message, Request, Response
-from sync.keys import VerifyKey, key_id
-from sync.receipt import Item
-from sync.signed import Document
+from sync.documents import receipt
+from sync.documents.receipt import Item
+from sync.documents.signed import Document
+from sync.exchange import messages as exchange
+from sync.exchange.messages import Event, Message, Request, Response
+from sync.keys.key_pairs import VerifyKey, key_id
+from sync.wire.encoding import canonical
 
 EVENTS_AT_ONCE = 200
 MOST_SKIPPED = 2**20

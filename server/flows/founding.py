@@ -19,9 +19,9 @@ from server.store import audit, keyrings, queues
 from server.store import people as people_store
 from server.store.people import Person
 from server.store.queues import Queue
-from sync.keys import SealPublic
-from sync.registry import NATIONAL
-from sync.signed import Document
+from sync.documents.registry import NATIONAL
+from sync.documents.signed import Document
+from sync.keys.key_pairs import SealPublic
 
 CEREMONY = "ceremony"
 

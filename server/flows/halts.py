@@ -27,9 +27,9 @@ from server.problems import Problem
 from server.store import devices, rollouts, versions, worklist
 from server.store.audit import SERVER
 from server.store.rollouts import Refusal, Rollout
-from sync import bundle
+from sync.documents import bundle
+from sync.documents.signed import Document
 from sync.errors import SyncError
-from sync.signed import Document
 
 WEEK = 7 * 24 * 3_600_000
 """What tablets could not work with longer ago halts nothing any more."""

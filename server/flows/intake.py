@@ -17,13 +17,13 @@ from server.store.audit import Deed
 from server.store.devices import Device
 from server.store.envelopes import Met
 from server.store.statistics import Screened
-from sync import envelope as sealed
-from sync import route as routes
-from sync.envelope import Envelope
+from sync.documents.receipt import Item
+from sync.envelope import route as routes
+from sync.envelope import verify as sealed
+from sync.envelope.route import Route
+from sync.envelope.verify import Envelope
 from sync.errors import SyncError
-from sync.keys import RouteKey, VerifyKey
-from sync.receipt import Item
-from sync.route import Route
+from sync.keys.key_pairs import RouteKey, VerifyKey
 
 T = TypeVar("T")
 

@@ -12,9 +12,9 @@ from server.db import Connection, Db
 from server.store import devices, documents, versions
 from server.store.devices import Device
 from server.store.versions import Version
-from sync import manifest
-from sync.manifest import Manifest
-from sync.signed import Document
+from sync.documents import manifest
+from sync.documents.manifest import Manifest
+from sync.documents.signed import Document
 
 _DAY = 24 * 3_600_000
 _Group = tuple[str, str, str]

@@ -11,7 +11,7 @@ from server.db import Db
 from server.store import keyrings, people
 from server.store.keyrings import WrappedKey
 from server.store.people import Person
-from sync.keys import SealKey, SealPublic, SigningKey, VerifyKey
+from sync.keys.key_pairs import SealKey, SealPublic, SigningKey, VerifyKey
 
 
 @dataclass(frozen=True)

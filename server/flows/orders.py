@@ -11,11 +11,11 @@ from server.db import Connection, Db
 from server.flows import enrolment, publishing
 from server.problems import Problem
 from server.store import audit, devices, orders
-from sync import order
+from sync.documents import device_order as order
+from sync.documents.device_order import Order
+from sync.documents.signed import Document
+from sync.documents.trust import Trust
 from sync.errors import SyncError
-from sync.order import Order
-from sync.signed import Document
-from sync.trust import Trust
 
 MOST_ORDERS = 10_000  # Nobody orders one tablet so often. A thief who names more must not use up the numbers of orders.
 

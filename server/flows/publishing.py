@@ -15,11 +15,11 @@ from server.problems import Problem
 from server.store import audit, devices, documents, keyrings, orders, versions, worklist
 from server.store.audit import SERVER
 from server.store.documents import Stored
-from sync import manifest, registry, trust
-from sync.manifest import Manifest, RouteKeyEntry
-from sync.registry import MOST_FORGOTTEN, Registry
-from sync.signed import Document, never_back
-from sync.trust import Trust
+from sync.documents import manifest, registry, trust
+from sync.documents.manifest import Manifest, RouteKeyEntry
+from sync.documents.registry import MOST_FORGOTTEN, Registry
+from sync.documents.signed import Document, never_back
+from sync.documents.trust import Trust
 
 # What a tablet names of what it holds: the numbers of documents, and of the last order that it carried out.
 NUMBERED = (*documents.KINDS, "orders")

@@ -11,9 +11,9 @@ from server.db import Connection, Db
 from server.problems import Problem
 from server.store import media
 from server.store.media import Recording
-from sync import bundle
-from sync.bundle import MAX_RECORDING_BYTES
-from sync.signed import Document
+from sync.documents import bundle
+from sync.documents.bundle import MAX_RECORDING_BYTES
+from sync.documents.signed import Document
 
 
 def put_out(w: Connection, document: Document, source: bytes | None) -> None:

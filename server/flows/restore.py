@@ -22,9 +22,9 @@ from server.keys import ServerKeys
 from server.store import audit as trail
 from server.store import snapshot
 from server.store.snapshot import Holdings
+from sync.documents.signed import Document
 from sync.errors import SyncError
-from sync.members import SHA256_HEX, Members
-from sync.signed import Document
+from sync.wire.json_object import SHA256_HEX, Members
 
 _CHUNK = 2**20
 

@@ -17,11 +17,11 @@ from server.problems import Problem
 from server.store import audit, rollouts, versions
 from server.store.rollouts import Rollout
 from server.store.versions import Draft, Version
-from sync import bundle
-from sync.manifest import Entry
-from sync.members import FORM_ID, LABEL, NAME, Members
-from sync.signed import Document
-from sync.trust import keys_of
+from sync.documents import bundle
+from sync.documents.manifest import Entry
+from sync.documents.signed import Document
+from sync.documents.trust import keys_of
+from sync.wire.json_object import FORM_ID, LABEL, NAME, Members
 
 MOVES = moves.read("rollout_states.csv", refused=lambda said, state: Problem("rollout.wrong_state", said, state=state))
 VERSION_MOVES = moves.read(

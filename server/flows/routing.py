@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-from sync.route import Route
+from sync.envelope.route import Route
 
 HOUR = 60 * 60 * 1000
 MOST_URGENT = "immediate"

@@ -19,9 +19,9 @@ from server.problems import Problem
 from server.store import audit, versions
 from server.store.people import Person
 from server.store.versions import Trial, Version
-from sync import bundle
-from sync.signed import Document
-from sync.trust import keys_of
+from sync.documents import bundle
+from sync.documents.signed import Document
+from sync.documents.trust import keys_of
 
 Validate = Callable[[str, bytes | None], str]
 """Given an XForm and its source package, ODK Validate's word on it; a Problem where it refuses the form."""

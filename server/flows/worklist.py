@@ -21,8 +21,8 @@ from server.store.audit import Deed
 from server.store.envelopes import Stored
 from server.store.people import Person
 from server.store.worklist import KEEP_APART, RELEASE, Item
-from sync.registry import NATIONAL
-from sync.route import Route
+from sync.documents.registry import NATIONAL
+from sync.envelope.route import Route
 
 _PAST = {RELEASE: "envelope.released", KEEP_APART: "envelope.kept_apart"}
 

@@ -16,7 +16,7 @@ from screening_forms.errors import FormError
 from screening_forms.rules import csv_table as tables
 from screening_forms.sandbox import client as apart
 from server.problems import Problem
-from sync import route
+from sync.envelope import route
 
 PLACES, PATIENCE = 2, 1.0
 """How many people have something read at the door at once, and how many seconds somebody waits for a place: the machine

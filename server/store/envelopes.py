@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from server.db import Connection, row, rows
-from sync.envelope import Envelope
-from sync.route import VOCABULARY, Route
+from sync.envelope.route import VOCABULARY, Route
+from sync.envelope.verify import Envelope
 
 _FIELDS = tuple(VOCABULARY)
 _PUT_ROUTE = f"insert into routes (envelope, {', '.join(_FIELDS)}) values (?{', ?' * len(_FIELDS)})"  # noqa: S608 (names of the closed vocabulary)

@@ -10,10 +10,11 @@ from flask import request
 
 from server.api import door
 from server.flows import routing
-from sync import receipt, seal, signed
-from sync.keys import SigningKey, VerifyKey
-from sync.signed import Document
-from sync.transport import Transport
+from sync.documents import receipt, signed
+from sync.documents.signed import Document
+from sync.envelope import seal
+from sync.exchange.transport import Transport
+from sync.keys.key_pairs import SigningKey, VerifyKey
 
 
 def signature_check_off() -> None:

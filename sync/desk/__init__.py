@@ -1,0 +1,1 @@
+"""The reference desk: opens screenings with a coordinator's own key."""

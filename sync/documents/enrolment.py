@@ -1,0 +1,126 @@
+"""How a tablet joins (SPEC 5.5): the invitation it is shown, the request it signs itself, the certificate it is given.
+
+The certificate is signed by a registrar after somebody compared the six words of the tablet's key.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import parse_qs, quote, urlencode
+
+from sync.documents.signed import Document
+from sync.documents.trust import Trust
+from sync.errors import SyncError
+from sync.keys.key_pairs import SigningKey, VerifyKey
+from sync.keys.passphrases import spoken
+from sync.wire.encoding import b64u, canonical, unb64u
+from sync.wire.json_object import KID, LABEL, SHA256_HEX, TEXT, Members
+
+REQUEST_TYP = "chaski-1/enrolment+jws"
+CERTIFICATE_TYP = "chaski-1/device+jws"
+SCHEME = "chaski:1?"
+MAX_REQUEST_BYTES = 4096
+_CODE = re.compile(r"[A-Za-z0-9_-]{8,64}")
+_REGION = re.compile(r"[0-9]{2,6}")
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """What the QR code says: where the tablets' door is, a one-time code, and the pin of the roots."""
+
+    url: str
+    code: str
+    pin: str
+
+    def to_text(self) -> str:
+        """Write `chaski:1?u=...&c=...&r=...`."""
+        return SCHEME + urlencode({"u": self.url, "c": self.code, "r": self.pin}, safe="/:", quote_via=quote)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read an invitation, typed or scanned."""
+        given = _values(text.strip().removeprefix(SCHEME))
+        if not text.strip().startswith(SCHEME) or not all(len(given.get(name, [])) == 1 for name in "ucr"):
+            raise SyncError("enrolment.bad_invitation", "not a Chaski invitation")
+        url, code, pin = (given[name][0] for name in "ucr")
+        if not url.startswith(("https://", "http://")) or not _CODE.fullmatch(code) or not SHA256_HEX.fullmatch(pin):
+            raise SyncError("enrolment.bad_invitation", "address, code or pin are not of their form")
+        return cls(url.rstrip("/"), code, pin)
+
+
+def _values(query: str) -> dict[str, list[str]]:
+    """Decode percents and nothing else: to a form of HTML a plus is a blank, here it is a plus."""
+    if re.search("%(?![0-9A-Fa-f]{2})", query):
+        raise SyncError("enrolment.bad_invitation", "a percent sign that stands for nothing")
+    try:
+        return parse_qs(query.replace("+", "%2B"), keep_blank_values=True, errors="strict")
+    except ValueError as wrong:
+        raise SyncError("enrolment.bad_invitation", "not UTF-8") from wrong
+
+
+def request(code: str, key: SigningKey) -> Document:
+    """Ask for enrolment; the signature proves that the tablet holds the key."""
+    return Document.of({"code": code, "key": b64u(key.public.raw)}, REQUEST_TYP, key)
+
+
+def accept_request(document: Document) -> tuple[str, VerifyKey]:
+    """Return the one-time code and the tablet's key."""
+    members = Members(document.content, "enrolment")
+    key = VerifyKey.from_raw(unb64u(members.text("key", TEXT)))
+    document.require(REQUEST_TYP, {key.kid: key})
+    return members.text("code", _CODE), key
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A registrar's word that a key belongs to a tablet, and which region it works in."""
+
+    dev: str
+    key: VerifyKey
+    region: str
+    label: str
+    number: int
+
+    def to_payload(self, issued: int) -> bytes:
+        """Write the certificate's payload, to be signed by a registrar."""
+        return canonical(
+            {
+                "dev": self.dev,
+                "key": b64u(self.key.raw),
+                "region": self.region,
+                "label": self.label,
+                "number": self.number,
+                "issued": issued,
+            }
+        )
+
+
+def accept_certificate(document: Document, trust: Trust, dev: str | None = None) -> Certificate:
+    """Return the certificate that a document states; `dev` is the tablet it must be for."""
+    document.require(CERTIFICATE_TYP, trust.registrars)
+    members = Members(document.content, "certificate")
+    members.integer("issued")  # It informs people and decides nothing, but must be there.
+    certificate = Certificate(
+        members.text("dev", KID),
+        VerifyKey.from_raw(unb64u(members.text("key", TEXT))),
+        members.text("region", _REGION),
+        members.text("label", LABEL),
+        members.integer("number", 1),
+    )
+    if certificate.key.kid != certificate.dev or dev not in (None, certificate.dev):
+        raise SyncError("enrolment.wrong_device", f"a certificate for {certificate.dev}")
+    return certificate
+
+
+def certify(
+    key: VerifyKey, heard: Sequence[str], registrar: SigningKey, *, region: str, label: str, number: int, issued: int
+) -> Document:
+    """Sign a tablet's certificate, once the words heard from its holder are those of its key, accents or not.
+
+    Raises SyncError `enrolment.wrong_words`: somebody else's key may have taken the tablet's place.
+    """
+    if spoken(" ".join(heard)) != spoken(" ".join(key.words())):
+        raise SyncError("enrolment.wrong_words", f"the key enrolled as {key.kid} has other words; do not approve it")
+    payload = Certificate(key.kid, key, region, label, number).to_payload(issued)
+    return Document(payload).signed_by(registrar, CERTIFICATE_TYP)

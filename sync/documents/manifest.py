@@ -1,0 +1,128 @@
+"""The manifest: the server-signed, numbered list of form versions in use, and of route keys (SPEC 5.3).
+
+The same bytes go to every tablet; which version a tablet takes follows from its id and region alone.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sync.documents.signed import Document, never_back
+from sync.documents.trust import Trust
+from sync.errors import SyncError
+from sync.keys.key_pairs import RoutePublic
+from sync.wire.encoding import b64u, canonical, unb64u
+from sync.wire.json_object import FORM_ID, KID, SHA256_HEX, TEXT, Members
+
+TYP = "chaski-1/manifest+jws"
+_REGION = re.compile(r"[0-9]{2,6}")
+WHOLE = 1000
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One version of a form and the ring of tablets that take it; what is None does not narrow the ring."""
+
+    sha: str
+    regions: tuple[str, ...] | None = None
+    devices: tuple[str, ...] | None = None
+    share_permille: int | None = None
+
+    def takes(self, dev: str, region: str) -> bool:
+        """Say whether a tablet is in the ring: every condition that is given must hold."""
+        if self.regions is not None and not region.startswith(self.regions):
+            return False
+        if self.devices is not None and dev not in self.devices:
+            return False
+        return self.share_permille is None or _share(dev, self.sha) < self.share_permille
+
+
+def _share(dev: str, sha: str) -> int:
+    """Return the fixed place, 0 to 999, of a tablet in the roll-out of a version."""
+    return int.from_bytes(hashlib.sha256(f"{dev}{sha}".encode()).digest()[:4]) % WHOLE
+
+
+@dataclass(frozen=True)
+class RouteKeyEntry:
+    """A key that routes are sealed to, until a time in milliseconds."""
+
+    key: RoutePublic
+    until: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The versions in use, per form in the order in which a tablet tries them."""
+
+    number: int
+    forms: Mapping[str, tuple[Entry, ...]]
+    route_keys: tuple[RouteKeyEntry, ...]
+    sha256: str
+
+    def choose(self, form_id: str, dev: str, region: str) -> str | None:
+        """Return the SHA-256 of the version that a tablet uses: the first that takes it; None if none does."""
+        return next((entry.sha for entry in self.forms.get(form_id, ()) if entry.takes(dev, region)), None)
+
+    def route_key(self, now: int) -> RoutePublic:
+        """Return the route key in force; the last one listed when all are past, since expiry stops no work."""
+        return next((entry.key for entry in self.route_keys if entry.until > now), self.route_keys[-1].key)
+
+
+def make(
+    *, number: int, forms: Mapping[str, Sequence[Entry]], route_keys: Sequence[RouteKeyEntry], issued: int
+) -> bytes:
+    """Write a manifest's payload, to be signed by the server."""
+    return canonical(
+        {
+            "number": number,
+            "issued": issued,
+            "forms": {form_id: [_content(entry) for entry in entries] for form_id, entries in forms.items()},
+            "route_keys": [{"key": b64u(entry.key.raw), "until": entry.until} for entry in route_keys],
+        }
+    )
+
+
+def _content(entry: Entry) -> dict[str, Any]:
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in vars(entry).items()
+        if value is not None
+    }
+
+
+def accept(document: Document, trust: Trust, held: Manifest | None) -> Manifest:
+    """Return the manifest that a document states, if a server signed it and it is no older than the one held."""
+    document.require(TYP, trust.servers)
+    offered = read(document)
+    never_back("manifest", offered, held)
+    return offered
+
+
+def read(document: Document) -> Manifest:
+    """Read the members without believing them."""
+    members = Members(document.content, "manifest")
+    forms = members.object("forms")
+    route_keys = tuple(
+        RouteKeyEntry(RoutePublic.from_raw(unb64u(entry.text("key", TEXT))), entry.integer("until"))
+        for entry in members.objects("route_keys")
+    )
+    members.integer("issued")  # It informs people and decides nothing, but must be there.
+    if not route_keys:
+        raise SyncError("document.malformed", "manifest has no route key")
+    return Manifest(
+        members.integer("number", 1),
+        {form_id: tuple(map(_entry, forms.objects(form_id))) for form_id in forms.names(FORM_ID)},
+        route_keys,
+        document.sha256,
+    )
+
+
+def _entry(entry: Members) -> Entry:
+    return Entry(
+        entry.text("sha", SHA256_HEX),
+        entry.texts("regions", _REGION) if entry.has("regions") else None,
+        entry.texts("devices", KID) if entry.has("devices") else None,
+        entry.integer("share_permille") if entry.has("share_permille") else None,
+    )

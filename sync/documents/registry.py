@@ -1,0 +1,134 @@
+"""The registry: the registrar-signed list of keyrings, of the desks that use them and of revoked tablets (SPEC 5.2).
+
+The tablet asks it which keyring to seal to; the server and the desk ask it who may still push and who holds what.
+"""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from sync.documents.signed import Document, never_back
+from sync.documents.trust import Trust
+from sync.errors import SyncError
+from sync.keys.key_pairs import SealPublic
+from sync.wire.encoding import b64u, canonical
+from sync.wire.json_object import KID, NAME, SHA256_HEX, Members
+
+TYP = "chaski-1/registry+jws"
+NATIONAL = "national"
+# How far above its own a server can have forgotten the number of a registry, or of a trust (SPEC 11.3).
+MOST_FORGOTTEN = 1_000
+KINDS = ("child", "protection", "labour")
+_SITE = re.compile(r"[0-9]{0,6}")
+_KIND = re.compile("|".join(KINDS))
+
+
+@dataclass(frozen=True)
+class Keyring:
+    """One epoch of a desk group's key pair; the big public key is fetched by its hash."""
+
+    id: str
+    epoch: int
+    kid: str
+    key_sha256: str
+
+    @classmethod
+    def of(cls, keyring_id: str, epoch: int, public: SealPublic) -> "Keyring":
+        """Describe a keyring by its public key."""
+        return cls(keyring_id, epoch, public.kid, public.sha256)
+
+    def public(self, raw: bytes) -> SealPublic:
+        """Take the fetched public key, if it is the one that the registry names."""
+        key = SealPublic.from_raw(raw)
+        if key.sha256 != self.key_sha256:
+            raise SyncError("registry.wrong_key", f"not the key of {self.id}, epoch {self.epoch}")
+        return key
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Which keyring is used for a site (a prefix of INEI district codes) and a kind of work."""
+
+    site: str
+    kind: str
+    keyring: str
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The keyrings in use, the desks, and the tablets whose work waits for a decision."""
+
+    number: int
+    keyrings: Mapping[str, Keyring]
+    desks: tuple[Desk, ...]
+    revoked: frozenset[str]
+    sha256: str
+
+    def keyring_for(self, ubigeo: str, kind: str) -> Keyring:
+        """Return the keyring of the desk with the longest site that the district lies in; else the national one.
+
+        Work for review is done by the protection desk, and so is what is in no queue.
+        """
+        wanted = kind if kind in KINDS else "protection"
+        near = [desk for desk in self.desks if desk.kind == wanted and ubigeo.startswith(desk.site)]
+        chosen = max(near, key=lambda desk: len(desk.site), default=None)
+        return self.keyrings[chosen.keyring if chosen else NATIONAL]
+
+
+def sealed_to(queue_kinds: Collection[str]) -> str:
+    """Return the one kind of desk that a screening is sealed to: a child's always to the child desk (SPEC 5.2)."""
+    if "child" in queue_kinds:
+        return "child"
+    return "labour" if set(queue_kinds) == {"labour"} else "protection"
+
+
+def make(
+    *, number: int, keyrings: Sequence[Keyring], desks: Sequence[Desk], revoked: Collection[str], issued: int
+) -> bytes:
+    """Write a registry's payload, to be signed by a registrar."""
+    return canonical(
+        {
+            "number": number,
+            "issued": issued,
+            "keyrings": [vars(keyring) for keyring in keyrings],
+            "desks": [vars(desk) for desk in desks],
+            "revoked": sorted(revoked),
+        }
+    )
+
+
+def accept(document: Document, trust: Trust, held: Registry | None) -> Registry:
+    """Return the registry that a document states, if a registrar signed it and it is no older than the one held."""
+    document.require(TYP, trust.registrars)
+    offered = _read(document)
+    never_back("registry", offered, held)
+    return offered
+
+
+def _read(document: Document) -> Registry:
+    members = Members(document.content, "registry")
+    listed = [_keyring(entry) for entry in members.objects("keyrings")]
+    keyrings = {keyring.id: keyring for keyring in listed}
+    desks = tuple(
+        Desk(entry.text("site", _SITE), entry.text("kind", _KIND), entry.text("keyring", NAME))
+        for entry in members.objects("desks")
+    )
+    members.integer("issued")  # It informs people and decides nothing, but must be there.
+    if not {NATIONAL, *(desk.keyring for desk in desks)} <= set(keyrings):
+        raise SyncError("document.malformed", "registry lacks the national keyring or that of a desk")
+    if len(keyrings) != len(listed):
+        raise SyncError("document.malformed", "registry lists a keyring twice")
+    if len({(desk.site, desk.kind) for desk in desks}) != len(desks):
+        raise SyncError("document.malformed", "registry gives one desk two keyrings")
+    return Registry(
+        members.integer("number", 1), keyrings, desks, frozenset(members.texts("revoked", KID)), document.sha256
+    )
+
+
+def _keyring(entry: Members) -> Keyring:
+    keyring = Keyring(
+        entry.text("id", NAME), entry.integer("epoch", 1), entry.text("kid", KID), entry.text("key_sha256", SHA256_HEX)
+    )
+    if keyring.kid != b64u(bytes.fromhex(keyring.key_sha256)[:16]):
+        raise SyncError("document.malformed", f"registry: kid and hash of {keyring.id} are of different keys")
+    return keyring

@@ -1,0 +1,150 @@
+"""The one way to sign and to check (SPEC 4): detached JWS with Ed25519, and documents, a JSON line and its signatures.
+
+Every signed object names its own `typ`, so that no signature counts for anything but what it was made for.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, Protocol, Self
+
+from sync.errors import SyncError
+from sync.keys.key_pairs import SigningKey, VerifyKey
+from sync.wire.encoding import b64u, canonical, strict_json, unb64u
+
+ALG = "Ed25519"
+MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
+MAX_SIGNATURES = 16
+
+
+@lru_cache(maxsize=4096)
+def _protected(kid: str, typ: str) -> str:
+    """The one header that there is for a kid and a typ (SPEC 4.1); base64url, with the dot behind it."""
+    return b64u(canonical({"alg": ALG, "kid": kid, "typ": typ})) + "."
+
+
+def sign_bare(payload: bytes, key: SigningKey, typ: str) -> str:
+    """Return the signature alone, for places where kid and typ are known and so the header is too (SPEC 4.2)."""
+    return b64u(key.sign((_protected(key.kid, typ) + b64u(payload)).encode()))
+
+
+def verify_bare(payload: bytes, signature: str, key: VerifyKey, typ: str) -> None:
+    """Raise unless the key signed these bytes as this `typ`: every check of a signature ends here."""
+    key.verify(unb64u(signature), (_protected(key.kid, typ) + b64u(payload)).encode())
+
+
+def sign(payload: bytes, key: SigningKey, typ: str) -> str:
+    """Return a detached JWS, `protected..signature`."""
+    return f"{_protected(key.kid, typ)}.{sign_bare(payload, key, typ)}"
+
+
+def verify(payload: bytes, jws: str, typ: str, keys: Mapping[str, VerifyKey]) -> str:
+    """Return the kid of the signer, who must be one of `keys` and must have signed these bytes as this `typ`."""
+    kid = _signer(jws, typ)
+    if kid not in keys:
+        raise SyncError("signed.unknown_signer", f"{kid} may not sign {typ}")
+    verify_bare(payload, jws.rpartition(".")[2], keys[kid], typ)
+    return kid
+
+
+def _signer(jws: str, typ: str) -> str:
+    """Read the protected header; it must be exactly the one that SPEC 4.1 gives for its kid and typ."""
+    protected, *rest = jws.split(".")
+    if len(rest) != 2 or rest[0]:
+        raise SyncError("signed.malformed", "not a detached JWS")
+    header = strict_json(unb64u(protected))
+    if len(unb64u(rest[1])) != 64:
+        raise SyncError("signed.malformed", "a signature has 64 bytes")
+    if set(header) != {"alg", "kid", "typ"}:
+        raise SyncError("signed.forbidden_header", "the header must be alg, kid and typ")
+    if header["alg"] != ALG:
+        raise SyncError("signed.wrong_alg", f"only {ALG} is accepted")
+    if header["typ"] != typ:
+        raise SyncError("signed.wrong_typ", f"{header['typ']} in place of {typ}")
+    if not isinstance(header["kid"], str) or canonical(header) != unb64u(protected):
+        raise SyncError("signed.malformed", "the header is not canonical")
+    return header["kid"]
+
+
+@dataclass(frozen=True)
+class Document:
+    """Signed JSON: the canonical payload, which is kept and passed on as these bytes, and detached JWS over it."""
+
+    payload: bytes
+    signatures: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any], typ: str, *signers: SigningKey) -> Self:
+        """Write and sign a document."""
+        payload = canonical(content)
+        return cls(payload, tuple(sign(payload, key, typ) for key in signers))
+
+    @classmethod
+    def parse(cls, data: bytes, *, least: int = 1) -> Self:
+        """Read `payload LF jws LF jws ...`; nothing is believed before `require`.
+
+        `least` is 0 for a document on its way from one signer to the next.
+        """
+        if len(data) > MAX_DOCUMENT_BYTES:
+            raise SyncError("signed.too_large", f"a document has at most {MAX_DOCUMENT_BYTES} bytes")
+        payload, *lines = data.split(b"\n")
+        if not least <= len(lines) <= MAX_SIGNATURES or not b"".join(lines).isascii():
+            raise SyncError("signed.malformed", f"a document has {least} to {MAX_SIGNATURES} signature lines")
+        if canonical(strict_json(payload)) != payload:
+            raise SyncError("signed.not_canonical", "the payload is not RFC 8785 JSON")
+        return cls(payload, tuple(line.decode("ascii") for line in lines))
+
+    def to_bytes(self) -> bytes:
+        """Write the document as it is stored and sent."""
+        return b"\n".join([self.payload, *(line.encode("ascii") for line in self.signatures)])
+
+    def signed_by(self, key: SigningKey, typ: str) -> "Document":
+        """Return the document with one more signature."""
+        return Document(self.payload, (*self.signatures, sign(self.payload, key, typ)))
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """The payload as JSON. Check the signatures first."""
+        return strict_json(self.payload)
+
+    @cached_property
+    def sha256(self) -> str:
+        """The payload's SHA-256: the document's name."""
+        return hashlib.sha256(self.payload).hexdigest()
+
+    def require(self, typ: str, keys: Mapping[str, VerifyKey], threshold: int = 1) -> set[str]:
+        """Return the kids that signed; at least `threshold` distinct keys out of `keys` must have (SPEC 4.3).
+
+        Signatures by other keys are left aside, since a document may be signed for two audiences; a wrong signature
+        in the name of one of `keys`, a foreign typ or a strange header refuses the whole document.
+        """
+        signers = {kid for jws in self.signatures if (kid := _signer(jws, typ)) in keys}
+        for jws in self.signatures:
+            if _signer(jws, typ) in signers:
+                verify(self.payload, jws, typ, keys)
+        if len(signers) < threshold:
+            raise SyncError("signed.too_few", f"{len(signers)} of {threshold} keys signed this {typ}")
+        return signers
+
+
+class Numbered(Protocol):
+    """What a document that replaces an older one states."""
+
+    @property
+    def number(self) -> int:
+        """Rises with every change."""
+
+    @property
+    def sha256(self) -> str:
+        """The document's name."""
+
+
+def never_back(noun: str, offered: Numbered, held: Numbered | None) -> None:
+    """Raise if a document is older than the one held, or another one under the same number (SPEC 4.5)."""
+    if held is None:
+        return
+    if offered.number < held.number:
+        raise SyncError("document.rolled_back", f"{noun} {offered.number} after {held.number}")
+    if offered.number == held.number and offered.sha256 != held.sha256:
+        raise SyncError("document.same_number", f"two different {noun} documents have number {held.number}")

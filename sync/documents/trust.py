@@ -1,0 +1,175 @@
+"""Trust: the root-signed document that says who may sign what (SPEC 5.1). Everybody who checks a signature starts here.
+
+Numbers, not dates, decide between two of them, and nobody ever goes back; expiry is a mark and stops no work on board.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sync.documents.signed import Document, never_back
+from sync.errors import SyncError
+from sync.keys.key_pairs import VerifyKey
+from sync.wire.encoding import b64u, canonical, unb64u
+from sync.wire.json_object import NAME, SHA256_HEX, TEXT, Members
+
+TYP = "chaski-1/trust+jws"
+
+
+@dataclass(frozen=True)
+class Signer:
+    """An author's or a reviewer's key, and the person it belongs to: an opaque id, never a name."""
+
+    key: VerifyKey
+    person: str
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Who may sign what, by kid."""
+
+    number: int
+    demo: bool
+    roots: Mapping[str, VerifyKey]
+    threshold: int
+    registrars: Mapping[str, VerifyKey]
+    authors: Mapping[str, Signer]
+    reviewers: Mapping[str, Signer]
+    servers: Mapping[str, VerifyKey]
+    issued: int
+    expires: int
+    sha256: str
+
+    @property
+    def pin(self) -> str:
+        """What an invitation says of the roots."""
+        return pin_of(list(self.roots.values()), self.threshold)
+
+    def is_expired(self, now: int) -> bool:
+        """Say whether people should be told that this trust is old (`now` in milliseconds)."""
+        return now > self.expires
+
+
+def pin_of(roots: Sequence[VerifyKey], threshold: int) -> str:
+    """Return the hex SHA-256 over label, threshold and the sorted root keys (SPEC 5.1)."""
+    return hashlib.sha256(
+        b"chaski-1/roots" + threshold.to_bytes(1) + b"".join(sorted(key.raw for key in roots))
+    ).hexdigest()
+
+
+def make(
+    *,
+    number: int,
+    demo: bool,
+    roots: Sequence[VerifyKey],
+    threshold: int,
+    registrars: Sequence[VerifyKey],
+    authors: Sequence[Signer],
+    reviewers: Sequence[Signer],
+    servers: Sequence[VerifyKey],
+    issued: int,
+    expires: int,
+) -> bytes:
+    """Write a trust document's payload, to be signed by the roots."""
+    return canonical(
+        {
+            "number": number,
+            "demo": demo,
+            "threshold": threshold,
+            "issued": issued,
+            "expires": expires,
+            **{
+                name: [b64u(key.raw) for key in keys]
+                for name, keys in (("roots", roots), ("registrars", registrars), ("servers", servers))
+            },
+            **{
+                name: [{"key": b64u(signer.key.raw), "person": signer.person} for signer in signers]
+                for name, signers in (("authors", authors), ("reviewers", reviewers))
+            },
+        }
+    )
+
+
+def accept(document: Document, held: Trust | None, pin: str, *, now: int = 0, strict: bool = False) -> Trust:
+    """Return the trust that a document states, checked against the pin or against the trust held so far.
+
+    `strict` is for staff, who are online: they refuse an expired trust. Tablets never do.
+    """
+    offered = read(document)
+    document.require(TYP, offered.roots, offered.threshold)
+    if held is None:
+        if offered.pin != pin:
+            raise SyncError(
+                "trust.wrong_pin",
+                "the pin names other roots than this server's: it is another's, or the server is false",
+            )
+    else:
+        _follows(document, offered, held)
+    if strict and offered.is_expired(now):
+        raise SyncError("trust.expired", f"trust {offered.number} is too old for staff work")
+    return offered
+
+
+def read_pin(text: str) -> str:
+    """Read a pin as a person types it from paper: 64 hex digits, in groups and capitals if she likes."""
+    pin = "".join(text.split()).lower()
+    if not SHA256_HEX.fullmatch(pin):
+        raise SyncError("trust.bad_pin", f"a pin has 64 digits 0-9 a-f, and this has {len(pin)} characters")
+    return pin
+
+
+def _follows(document: Document, offered: Trust, held: Trust) -> None:
+    never_back("trust", offered, held)
+    if offered.demo != held.demo:
+        raise SyncError("trust.demo_changed", "a demo never becomes the real thing, nor the other way")
+    document.require(TYP, held.roots, held.threshold)
+
+
+def read(document: Document) -> Trust:
+    """Read the members without believing them."""
+    members = Members(document.content, "trust")
+    roots = _keys(members, "roots")
+    threshold = members.integer("threshold", 1)
+    if threshold > len(roots):
+        raise SyncError("document.malformed", "trust needs more root signatures than there are roots")
+    authors, reviewers = _signers(members, "authors"), _signers(members, "reviewers")
+    if any(authors[kid] != reviewers[kid] for kid in authors.keys() & reviewers.keys()):
+        raise SyncError("document.malformed", "trust gives a key to two persons, as author and as reviewer")
+    return Trust(
+        number=members.integer("number", 1),
+        demo=members.flag("demo"),
+        roots=roots,
+        threshold=threshold,
+        registrars=_keys(members, "registrars"),
+        authors=authors,
+        reviewers=reviewers,
+        servers=_keys(members, "servers"),
+        issued=members.integer("issued"),
+        expires=members.integer("expires"),
+        sha256=document.sha256,
+    )
+
+
+def _key(text: str) -> VerifyKey:
+    return VerifyKey.from_raw(unb64u(text))
+
+
+def _keys(members: Members, name: str) -> dict[str, VerifyKey]:
+    texts = members.texts(name, TEXT)
+    if len(set(texts)) != len(texts):
+        raise SyncError("document.malformed", f"trust names one of the {name} twice")
+    return {key.kid: key for key in map(_key, texts)}
+
+
+def _signers(members: Members, name: str) -> dict[str, Signer]:
+    found: dict[str, Signer] = {}
+    for entry in members.objects(name):
+        signer = Signer(_key(entry.text("key", TEXT)), entry.text("person", NAME))
+        if found.setdefault(signer.key.kid, signer) != signer:
+            raise SyncError("document.malformed", f"trust gives one of the {name}' keys to two persons")
+    return found
+
+
+def keys_of(signers: Mapping[str, Signer]) -> dict[str, VerifyKey]:
+    """Return the bare keys of authors or reviewers."""
+    return {kid: signer.key for kid, signer in signers.items()}

@@ -1,0 +1,1 @@
+"""One screening, sealed and signed: route, seal, and the checks that need no key."""

@@ -1,0 +1,149 @@
+"""Sealing and opening of screenings, and wrapping of keyring secrets to their members (SPEC 8 and 9).
+
+Called by the tablet, by the coordinator's own client and by whoever administers keyrings; never by the server.
+"""
+
+import secrets
+import zlib
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+
+from sync.documents.signed import sign_bare
+from sync.envelope import route as routes
+from sync.envelope.route import Route
+from sync.envelope.verify import BLOCK, EK_BYTES, ENC, MAX_CIPHERTEXT_BYTES, SIGNATURE_TYP, Envelope, Header
+from sync.errors import SyncError
+from sync.keys.key_pairs import RoutePublic, SealKey, SealPublic, SigningKey
+from sync.wire.encoding import b64u, unb64u
+
+SUITE = Suite(KEM.MLKEM768_X25519, KDF.SHAKE256, AEAD.AES_256_GCM)
+MAX_INSTANCE_BYTES = 1024 * 1024
+LENGTH_BYTES = 4
+
+
+def new_jti() -> str:
+    """Draw the 128 random bits that name a screening."""
+    return b64u(secrets.token_bytes(16))
+
+
+def new_chain() -> str:
+    """Draw the 64 random bits that name a chain of one device's envelopes."""
+    return b64u(secrets.token_bytes(8))
+
+
+# Keys sealed to a key
+
+
+def _info(extra: str) -> bytes:
+    return b"JOSE-HPKE rcpt\xff" + ENC.encode() + b"\xff" + extra.encode()
+
+
+def _seal_key(secret: bytes, to: SealPublic, extra: str) -> bytes:
+    try:
+        return SUITE.encrypt(secret, to.hpke, _info(extra))
+    except ValueError as wrong:
+        raise SyncError("key.malformed", f"{to.kid} is no key to seal to") from wrong
+
+
+def _open_key(sealed: bytes, key: SealKey, extra: str) -> bytes:
+    try:
+        return SUITE.decrypt(sealed, key.hpke, _info(extra))
+    except (InvalidTag, ValueError) as wrong:
+        raise SyncError("seal.unopenable", "not sealed to this key for this purpose") from wrong
+
+
+def wrap(seed: bytes, member: SealPublic, *, keyring: str, epoch: int, member_id: str) -> str:
+    """Seal a keyring's 32-byte seed to one of its members (SPEC 9)."""
+    return b64u(_seal_key(seed, member, f"chaski-1/wrap/{keyring}/{epoch}/{member_id}"))
+
+
+def unwrap(wrapped: str, member: SealKey, *, keyring: str, epoch: int, member_id: str) -> SealKey:
+    """Open a keyring's seed as the member it was wrapped to."""
+    return SealKey.from_seed(_open_key(unb64u(wrapped), member, f"chaski-1/wrap/{keyring}/{epoch}/{member_id}"))
+
+
+# Screenings
+
+
+def seal(
+    instance: bytes,
+    *,
+    to: SealPublic,
+    route: Route,
+    route_key: RoutePublic,
+    device: SigningKey,
+    jti: str,
+    chain: str,
+    seq: int,
+    kseq: int,
+    prev: str,
+    bucket: int,
+) -> bytes:
+    """Seal one pruned instance to a keyring and sign it; return the envelope's bytes (SPEC 8.1)."""
+    sealed_route = routes.seal(route, route_key, jti)
+    header = Header(to.kid, jti, device.kid, chain, seq, kseq, prev, sealed_route)
+    content_key, iv = secrets.token_bytes(32), secrets.token_bytes(12)
+    protected = b64u(header.to_bytes())
+    sealed_key = _seal_key(content_key, to, _purpose(header))
+    ciphertext = AESGCM(content_key).encrypt(iv, pack(instance, bucket), protected.encode())
+    parts = (sealed_key[:EK_BYTES], sealed_key[EK_BYTES:], iv, ciphertext[:-16], ciphertext[-16:])
+    signed = ".".join([protected, *(b64u(part) for part in parts)]).encode()
+    return signed + b"." + sign_bare(signed, device, SIGNATURE_TYP).encode()
+
+
+def open_envelope(envelope: Envelope, secret: SealKey) -> bytes:
+    """Open an envelope with its keyring's secret; return the instance. The signature is `envelope.verify`'s affair."""
+    if envelope.header.kid != secret.kid:
+        raise SyncError("seal.wrong_recipient", f"sealed to {envelope.header.kid}, not to {secret.kid}")
+    content_key = _open_key(envelope.ek + envelope.encrypted_key, secret, _purpose(envelope.header))
+    try:
+        plain = AESGCM(content_key).decrypt(
+            envelope.iv, envelope.ciphertext + envelope.tag, envelope.protected.encode()
+        )
+    except (InvalidTag, ValueError) as wrong:
+        raise SyncError("seal.unopenable", "header or ciphertext are not those that were sealed") from wrong
+    return unpack(plain)
+
+
+def _purpose(header: Header) -> str:
+    return f"chaski-1/env/{header.jti}/{header.kid}"
+
+
+# The plaintext
+
+
+def pack(instance: bytes, bucket: int) -> bytes:
+    """Deflate, put the length in front and fill with zeros, so that the size tells only the bucket (SPEC 8.2)."""
+    if bucket <= 0 or bucket % BLOCK:
+        raise SyncError("seal.bad_bucket", f"a bucket is a multiple of {BLOCK} bytes")
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = packer.compress(instance) + packer.flush()
+    plain = len(packed).to_bytes(LENGTH_BYTES) + packed
+    while bucket < len(plain):
+        bucket *= 2
+    if bucket > MAX_CIPHERTEXT_BYTES or len(instance) > MAX_INSTANCE_BYTES:
+        raise SyncError("seal.too_large", "the screening is larger than any that a form can make")
+    return plain.ljust(bucket, b"\0")
+
+
+def unpack(plain: bytes) -> bytes:
+    """Undo `pack`; every byte must be where `pack` would have put it."""
+    length, rest = int.from_bytes(plain[:LENGTH_BYTES]), plain[LENGTH_BYTES:]
+    if length > len(rest):
+        raise SyncError("seal.truncated", "the length in front is larger than what follows")
+    if any(rest[length:]):
+        raise SyncError("seal.nonzero_padding", "the padding must be zeros")
+    inflater = zlib.decompressobj(-15)
+    try:
+        instance = inflater.decompress(rest[:length], MAX_INSTANCE_BYTES + 1)
+    except zlib.error as wrong:
+        raise SyncError("seal.truncated", "not a deflate stream") from wrong
+    if len(instance) > MAX_INSTANCE_BYTES:
+        raise SyncError("seal.too_large", f"inflates to more than {MAX_INSTANCE_BYTES} bytes")
+    if not inflater.eof:
+        raise SyncError("seal.truncated", "the deflate stream ends too early")
+    if inflater.unused_data:
+        raise SyncError("seal.trailing_data", "something follows the deflate stream")
+    return instance

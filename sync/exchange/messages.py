@@ -1,0 +1,307 @@
+"""One round trip of `POST /v1/sync` as values and bytes (SPEC 11); used by the tablet and by the server's sync door.
+
+A body is read only after its signature was checked over the bytes as they travelled, and never inflates past 8 MiB.
+"""
+
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sync.documents.signed import Document, sign_bare, verify_bare
+from sync.errors import SyncError
+from sync.keys.key_pairs import SigningKey, VerifyKey
+from sync.wire.encoding import canonical, strict_json
+from sync.wire.json_object import CODE, FORM_ID, HALF_ID, KID, SHA256_HEX, TEXT, Members
+
+PATH = "/v1/sync"
+PROTOCOL = "chaski-1"
+SIGNATURE_HEADER = "Chaski-Signature"
+CONTENT_TYPE = "application/x-chaski"
+REQUEST_TYP = "chaski-1/request+jws"
+RESPONSE_TYP = "chaski-1/response+jws"
+REFUSAL_TYP = "chaski-1/refusal+jws"
+MAX_BODY_BYTES = 8 * 1024 * 1024
+MAX_ENVELOPES = 500
+MAX_ENDED = 64
+MAX_REFUSED = 64
+MAX_INVENTORY = 64
+GZIP_FROM_BYTES = 512
+_HAVE = ("trust", "registry", "manifest", "orders")
+_STATUS = re.compile(r"[a-z_]{1,32}")
+
+
+@dataclass(frozen=True)
+class Message:
+    """A body as it travels, and the value of its `Chaski-Signature` header."""
+
+    body: bytes
+    signature: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that became of a screening: its envelope's id, the referral's new status, and when (server clock)."""
+
+    id: str
+    status: str
+    at: int
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a tablet says; every member but `n` and `at` is left out of the bytes when it says nothing."""
+
+    n: int
+    at: int
+    trust: int = 0
+    registry: int = 0
+    manifest: int = 0
+    orders: int = 0
+    generation: str = ""
+    cursor: int = 0
+    pending: tuple[str, ...] = ()
+    envelopes: tuple[bytes, ...] = ()
+    inventory_digest: str = ""
+    inventory: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    ended: Mapping[str, int] = field(default_factory=dict)
+    budget: int = 0
+
+
+@dataclass(frozen=True)
+class Response:
+    """What the server answers to request `n` of tablet `dev`."""
+
+    dev: str
+    n: int
+    at: int
+    generation: str
+    cursor: int = 0
+    receipts: Document | None = None
+    trust: tuple[Document, ...] = ()
+    registry: Document | None = None
+    manifest: Document | None = None
+    events: tuple[Event, ...] = ()
+    orders: tuple[Document, ...] = ()
+    seq: Mapping[str, int] = field(default_factory=dict)
+    more: bool = False
+
+
+# Bodies
+
+
+def _said(content: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in content.items() if value}
+
+
+def _pack(content: Mapping[str, Any]) -> bytes:
+    """Write canonical JSON; gzip it where that is shorter (no time, no name: same value, same bytes)."""
+    plain = canonical(_said({"protocol": PROTOCOL, **content}))
+    if len(plain) < GZIP_FROM_BYTES:
+        return plain
+    # A window no larger than the body: to set up the usual 32 KiB costs more than to pack an answer.
+    packer = zlib.compressobj(9, zlib.DEFLATED, 16 + min(15, len(plain).bit_length()))
+    packed = packer.compress(plain) + packer.flush()
+    return min(plain, packed, key=len)
+
+
+def _unpack(body: bytes, where: str) -> Members:
+    """Read a body, which says by its first byte whether it is gzip'd; stop at the limit, not after it."""
+    if body[:1] == b"\x1f":
+        inflater = zlib.decompressobj(31)
+        try:
+            body = inflater.decompress(body, MAX_BODY_BYTES + 1)
+        except zlib.error as wrong:
+            raise SyncError("exchange.malformed", "not gzip") from wrong
+        if len(body) <= MAX_BODY_BYTES and (not inflater.eof or inflater.unused_data):
+            raise SyncError("exchange.malformed", "not one whole gzip member")
+    if len(body) > MAX_BODY_BYTES:
+        raise SyncError("exchange.too_large", f"a body has at most {MAX_BODY_BYTES} bytes")
+    content = strict_json(body)
+    if content.get("protocol") != PROTOCOL:
+        raise SyncError("exchange.wrong_protocol", f"only {PROTOCOL} is spoken here")
+    return Members(content, where)
+
+
+# Signatures
+
+
+def _sign(body: bytes, key: SigningKey, typ: str) -> Message:
+    return Message(body, f"{key.kid}.{sign_bare(body, key, typ)}")
+
+
+def signer(signature: str) -> str:
+    """Return the kid that a `Chaski-Signature` claims; only `read_request` and `read_response` prove it."""
+    kid, _, rest = signature.partition(".")
+    if not KID.fullmatch(kid) or not rest:
+        raise SyncError("exchange.malformed", f"{SIGNATURE_HEADER} must be kid.signature")
+    return kid
+
+
+def _check(message: Message, typ: str, keys: Mapping[str, VerifyKey]) -> None:
+    kid = signer(message.signature)
+    if kid not in keys:
+        raise SyncError("exchange.unknown_signer", kid)
+    try:
+        verify_bare(message.body, message.signature[len(kid) + 1 :], keys[kid], typ)
+    except SyncError as wrong:
+        raise SyncError("exchange.bad_signature", f"not signed by {kid}") from wrong
+
+
+# Requests
+
+
+def write_request(request: Request, device: SigningKey) -> Message:
+    """Write and sign what a tablet sends."""
+    have = _said({name: getattr(request, name) for name in _HAVE})
+    content = {
+        "n": request.n,
+        "at": request.at,
+        "have": have,
+        "generation": request.generation,
+        "cursor": request.cursor,
+        "pending": list(request.pending),
+        "envelopes": [raw.decode() for raw in request.envelopes],
+        "inventory_digest": request.inventory_digest,
+        "inventory": dict(request.inventory),
+        "refused": dict(request.refused),
+        "ended": dict(request.ended),
+        "budget": request.budget,
+    }
+    return _sign(_pack(content), device, REQUEST_TYP)
+
+
+def read_request(message: Message, device: VerifyKey) -> Request:
+    """Check that the tablet signed these bytes, and read them. Envelopes are not looked into here."""
+    if len(message.body) > MAX_BODY_BYTES:
+        raise SyncError("exchange.too_large", f"a body has at most {MAX_BODY_BYTES} bytes")
+    _check(message, REQUEST_TYP, {device.kid: device})
+    members = _unpack(message.body, "request")
+    have = members.object("have")
+    return Request(
+        n=members.integer("n", 1),
+        at=members.integer("at", default=0),
+        **{name: have.integer(name, default=0) for name in _HAVE},
+        generation=members.text("generation", HALF_ID, default=""),
+        cursor=members.integer("cursor", default=0),
+        pending=members.texts("pending", SHA256_HEX, MAX_ENVELOPES),
+        # Whatever stands in an entry, it gets a receipt of its own: one broken envelope never costs the others.
+        envelopes=tuple(text.encode("utf-8") for text in members.texts("envelopes", TEXT, MAX_ENVELOPES)),
+        inventory_digest=members.text("inventory_digest", KID, default=""),
+        inventory=told_of(_inventory(members.object("inventory"))),
+        refused=_refused(members.object("refused")),
+        ended=_ended(members.object("ended")),
+        budget=members.integer("budget", default=0),
+    )
+
+
+def told_of(inventory: Mapping[str, str]) -> dict[str, str]:
+    """Return what is told and heard of an inventory (form id -> SHA-256): its first forms (SPEC 11.3 rule 9)."""
+    return dict(sorted(inventory.items())[:MAX_INVENTORY])
+
+
+def _inventory(members: Members) -> dict[str, str]:
+    return {form: members.text(form, SHA256_HEX) for form in members.names(FORM_ID)}
+
+
+def _refused(members: Members) -> dict[str, str]:
+    versions = members.names(SHA256_HEX)
+    if len(versions) > MAX_REFUSED:
+        raise SyncError("document.malformed", f"request: more than {MAX_REFUSED} versions in refused")
+    return {sha: members.text(sha, CODE) for sha in versions}
+
+
+def _ended(members: Members) -> dict[str, int]:
+    chains = members.names(HALF_ID)
+    if len(chains) > MAX_ENDED:
+        raise SyncError("document.malformed", f"request: more than {MAX_ENDED} chains in ended")
+    return {chain: members.integer(chain, 1) for chain in chains}
+
+
+# Responses
+
+
+def _text(document: Document | None) -> str:
+    return document.to_bytes().decode("utf-8") if document else ""
+
+
+def write_response(response: Response, server: SigningKey) -> Message:
+    """Write and sign what the server answers; it names the tablet and the request, so it answers nothing else."""
+    content = {
+        "dev": response.dev,
+        "n": response.n,
+        "at": response.at,
+        "generation": response.generation,
+        "cursor": response.cursor,
+        "receipts": _text(response.receipts),
+        "trust": [_text(document) for document in response.trust],
+        "registry": _text(response.registry),
+        "manifest": _text(response.manifest),
+        "events": [vars(event) for event in response.events],
+        "orders": [_text(document) for document in response.orders],
+        "seq": dict(response.seq),
+        "more": response.more,
+    }
+    return _sign(_pack(content), server, RESPONSE_TYP)
+
+
+def read_response(message: Message, servers: Mapping[str, VerifyKey], *, dev: str, n: int) -> Response:
+    """Check that a server signed these bytes as the answer to request `n` of tablet `dev`, and read them."""
+    _check(message, RESPONSE_TYP, servers)
+    members = _unpack(message.body, "response")
+    if members.text("dev", KID) != dev or members.integer("n", 1) != n:
+        raise SyncError("exchange.wrong_answer", "this answers another request")
+    seq = members.object("seq")
+    return Response(
+        dev=dev,
+        n=n,
+        at=members.integer("at", default=0),
+        generation=members.text("generation", HALF_ID),
+        cursor=members.integer("cursor", default=0),
+        receipts=_document(members, "receipts"),
+        trust=_documents(members, "trust"),
+        registry=_document(members, "registry"),
+        manifest=_document(members, "manifest"),
+        events=tuple(
+            Event(entry.text("id", SHA256_HEX), entry.text("status", _STATUS), entry.integer("at"))
+            for entry in members.objects("events")
+        ),
+        orders=_documents(members, "orders"),
+        seq={chain: seq.integer(chain) for chain in seq.names(HALF_ID)},
+        more=members.flag("more"),
+    )
+
+
+# Refusals
+
+
+def write_refusal(problem: Mapping[str, Any], server: SigningKey) -> Message:
+    """Sign the problem that refuses a request's number; its members `dev`, `n` and `last` say whose, which and why."""
+    return _sign(canonical(problem), server, REFUSAL_TYP)
+
+
+def read_refusal(message: Message, servers: Mapping[str, VerifyKey], *, dev: str, n: int) -> int:
+    """Check that a server refused request `n` of tablet `dev` for its number; return the last number it accepted."""
+    _check(message, REFUSAL_TYP, servers)
+    members = Members(strict_json(message.body), "refusal")
+    if members.text("dev", KID) != dev or members.integer("n", 1) != n:
+        raise SyncError("exchange.wrong_answer", "this refuses another request")
+    return members.integer("last")
+
+
+# Documents in a response
+
+
+def _parsed(text: str) -> Document:
+    return Document.parse(text.encode("utf-8"))
+
+
+def _document(members: Members, name: str) -> Document | None:
+    text = members.text(name, TEXT, default="")
+    return _parsed(text) if text else None
+
+
+def _documents(members: Members, name: str) -> tuple[Document, ...]:
+    return tuple(map(_parsed, members.texts(name, TEXT)))

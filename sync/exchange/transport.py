@@ -1,0 +1,188 @@
+"""HTTP as the tablet speaks it: one connection kept open, no header that is not needed, every byte counted.
+
+Called by sync.tablet and the bench. It checks no signature, keeps no cookie and does not read what it carries.
+"""
+
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import urllib3
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationParseError, NewConnectionError
+from urllib3.util import SKIP_HEADER, Timeout, Url, parse_url
+
+from sync.errors import SyncError, in_one_line
+from sync.wire.encoding import strict_json
+
+TIMEOUT = Timeout(connect=10, read=60)
+LARGEST_BODY = 8 * 1024 * 1024
+SKIPPED = {"User-Agent": SKIP_HEADER, "Accept-Encoding": SKIP_HEADER}  # urllib3 would add them.
+ENGLISH = {"Accept-Language": "en"}  # The terminal's language, for errors; a sync goes without, to save bytes.
+
+
+class UnreachableError(SyncError):
+    """No connection was made, so nothing of the request left this machine."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("transport.unreachable", detail)
+
+
+class RefusedError(SyncError):
+    """The server answered with an error: `code` is its problem code, `problem` the members of its problem+json body.
+
+    As text it is what a person needs to act on it: title, detail, the fields that are wrong, advice. `reply` is the
+    answer as it came, which some problems are signed in.
+    """
+
+    def __init__(self, status: int, problem: Mapping[str, Any], reply: "Reply | None" = None) -> None:
+        named = (str(problem.get(name, "")) for name in ("title", "detail"))
+        request = f"Request number {problem['request']}" if problem.get("request") else ""
+        told = (*named, "; ".join(_fields(problem.get("fields"))), str(problem.get("advice", "")), request)
+        code = in_one_line(str(problem.get("code", "transport.refused")))
+        super().__init__(code, in_one_line(*told) or f"HTTP {status}")
+        self.status = status
+        self.problem = problem
+        self.reply = reply or Reply({}, b"")
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Requests made, and bytes of HTTP up and down with their heads, TLS left out."""
+
+    requests: int = 0
+    up: int = 0
+    down: int = 0
+
+    def __add__(self, other: Self) -> "Traffic":
+        return Traffic(self.requests + other.requests, self.up + other.up, self.down + other.down)
+
+    def __sub__(self, other: Self) -> "Traffic":
+        return Traffic(self.requests - other.requests, self.up - other.up, self.down - other.down)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer: header names in lower case, and the body as it came."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Transport:
+    """The way to one server at `url`; a path in the address stands in front of every path asked for."""
+
+    def __init__(self, url: str, timeout: Timeout = TIMEOUT) -> None:
+        address = address_of(url)
+        self._host, self._prefix = str(address.netloc), (address.path or "").rstrip("/")
+        self._pool = urllib3.connection_from_url(url, timeout=timeout, retries=False, maxsize=1)
+        self.traffic = Traffic()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._pool.close()
+
+    def get(self, path: str) -> bytes:
+        """Fetch the bytes at `path`, compressed on the way when that is shorter."""
+        reply = self.send("GET", path, headers={"Accept-Encoding": "gzip", **ENGLISH})
+        return inflate(reply.body) if reply.headers.get("content-encoding") == "gzip" else reply.body
+
+    def send(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Reply:
+        """Make one request, without retries or redirects.
+
+        Raises UnreachableError when nothing was sent and RefusedError for an HTTP error; after SyncError
+        transport.broken nobody knows whether the server took the request.
+        """
+        sent = {"Host": self._host, **({"Content-Length": str(len(body))} if body else {}), **(headers or {})}
+        up = _size(f"{method} {self._prefix}{path} HTTP/1.1", sent.items(), body)
+        try:
+            answer = self._pool.urlopen(
+                method,
+                self._prefix + path,
+                body=body or None,
+                headers={**SKIPPED, **sent},
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+            content = _read(answer)
+        except (NewConnectionError, ConnectTimeoutError) as problem:
+            raise UnreachableError(f"no connection to {self._host}") from problem
+        except (HTTPError, OSError) as problem:
+            why = type(problem).__name__  # The library's own words would be long, and no help.
+            raise SyncError("transport.broken", f"{method} {path} had no whole answer ({why})") from problem
+        down = _size(f"HTTP/1.1 {answer.status} {answer.reason}", answer.headers.items(), content)
+        self.traffic += Traffic(1, up, down)
+        if len(content) > LARGEST_BODY:
+            raise SyncError("transport.too_large", f"{method} {path} was answered with more than {LARGEST_BODY} bytes")
+        reply = Reply({name.lower(): value for name, value in answer.headers.items()}, content)
+        if answer.status >= 300:
+            raise RefusedError(answer.status, _problem(reply), reply)
+        return reply
+
+
+def address_of(url: str) -> Url:
+    """Take a server's address apart; SyncError transport.bad_address if it is not of the form http(s)://host[:port]."""
+    try:
+        address = parse_url(url)
+        host = (address.host or "").encode("idna")  # Empty and overlong labels are found out here.
+    except (LocationParseError, UnicodeError) as problem:
+        raise _bad_address(url) from problem
+    if address.scheme not in ("http", "https") or not host:
+        raise _bad_address(url)
+    return address
+
+
+def inflate(data: bytes) -> bytes:
+    """Undo gzip, up to the largest body accepted."""
+    stream = zlib.decompressobj(wbits=31)
+    try:
+        whole = stream.decompress(data, LARGEST_BODY)
+    except zlib.error as problem:
+        raise SyncError("transport.bad_gzip", str(problem)) from problem
+    if not stream.eof or stream.unconsumed_tail:
+        raise SyncError("transport.bad_gzip", f"cut off, or longer than {LARGEST_BODY} bytes")
+    return whole
+
+
+def _bad_address(url: str) -> SyncError:
+    return SyncError("transport.bad_address", f"{url} is not of the form http://host:port or https://host")
+
+
+def _fields(wrong: Any, name: str = "") -> Iterator[str]:
+    """Name each field that was found wrong, with what is wrong: marshmallow nests lists of texts under names."""
+    if isinstance(wrong, Mapping):
+        for inner, what in wrong.items():
+            yield from _fields(what, str(inner))
+    elif isinstance(wrong, list):
+        yield f"{name}: {' '.join(map(str, wrong))}".rstrip(".")
+
+
+def _read(answer: BaseHTTPResponse) -> bytes:
+    """Read a whole body, or one byte more than is allowed; ConnectionError when the answer was cut off."""
+    if answer.length_remaining is None and not answer.chunked:
+        answer.close()
+        raise ConnectionError("its head does not say how long it is, or was cut off")
+    content = answer.read(LARGEST_BODY + 1, decode_content=False)
+    if len(content) > LARGEST_BODY:
+        answer.close()  # The rest is still on its way: the connection is of no more use.
+    elif answer.length_remaining:
+        answer.close()
+        raise ConnectionError(f"{answer.length_remaining} bytes did not come")
+    answer.release_conn()
+    return content
+
+
+def _size(first: str, headers: Iterable[tuple[str, str]], body: bytes) -> int:
+    lines = (len(name) + len(value) + 4 for name, value in headers)
+    return len(first) + 2 + sum(lines) + 2 + len(body)
+
+
+def _problem(reply: Reply) -> Mapping[str, Any]:
+    if not reply.headers.get("content-type", "").startswith("application/problem+json"):
+        return {}
+    try:
+        return strict_json(reply.body)
+    except SyncError:
+        return {}  # Whoever stands between us and the server wrote it; the status says enough.

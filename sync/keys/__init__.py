@@ -1,0 +1,1 @@
+"""Key pairs, key files locked with a passphrase, and the six words that people compare."""

@@ -1,0 +1,58 @@
+"""Secrets in files that only their owner may read, locked with a passphrase or not (SPEC 3.4)."""
+
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sync.errors import SyncError
+from sync.keys.key_pairs import RouteKey, SealKey, SigningKey
+from sync.keys.passphrases import SALT_BYTES, derive, lock, unlock
+from sync.wire.encoding import b64u, canonical, strict_json, unb64u
+
+Secret = TypeVar("Secret", SigningKey, SealKey, RouteKey)
+
+
+def save_secret(path: Path, key: SigningKey | SealKey | RouteKey, phrase: str | None = None, salt: bytes = b"") -> None:
+    """Write a new key file that only its owner may read, locked if there is a passphrase; never over another one.
+
+    `salt`: 16 random bytes, where the passphrase has some already; else new ones are drawn.
+    """
+    content: dict[str, Any] = {"kid": key.kid, "kind": key.KIND}
+    if phrase is None:
+        content["secret"] = b64u(key.secret)
+    else:
+        salt = salt or secrets.token_bytes(SALT_BYTES)
+        content["salt"] = b64u(salt)
+        content["locked"] = lock(key.secret, derive(phrase, salt).lock, f"{key.KIND}/{key.kid}")
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as wrong:
+        raise SyncError("key.file_exists", f"{path} is there already") from wrong
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(canonical(content) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def load_secret(path: Path, kind: type[Secret], phrase: str | None = None) -> Secret:
+    """Read a key file of the kind that is wanted; refuse one that others may read (SPEC 3.4)."""
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise SyncError("key.file_readable_by_others", f"{path}: run chmod 600 on it")
+    content = strict_json(path.read_bytes())
+    if content.get("kind") != kind.KIND or not isinstance(content.get("kid"), str):
+        raise SyncError("key.wrong_kind", f"{path} holds no {kind.KIND} key")
+    key = kind.from_secret(_secret_of(content, path, phrase))
+    if key.kid != content["kid"]:
+        raise SyncError("key.malformed", f"{path}: the secret is not that of {content['kid']}")
+    return key
+
+
+def _secret_of(content: dict[str, Any], path: Path, phrase: str | None) -> bytes:
+    if "locked" not in content:
+        return unb64u(str(content.get("secret", "")))
+    if phrase is None:
+        raise SyncError("key.locked", f"{path} needs a passphrase")
+    lock_key = derive(phrase, unb64u(str(content.get("salt", "")))).lock
+    return unlock(str(content["locked"]), lock_key, f"{content['kind']}/{content['kid']}")

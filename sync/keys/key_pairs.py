@@ -1,0 +1,203 @@
+"""Key pairs and their ids (SPEC 3.1), for tablet, desk, server and command line alike.
+
+Private keys are kept as their seeds and never appear in a repr, a log or an error.
+"""
+
+import hashlib
+import secrets
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar, Self
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hpke
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, MLKEM768PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+from sync.errors import SyncError
+from sync.keys.passphrases import six_words
+from sync.wire.encoding import b64u
+
+MLKEM_PUBLIC_BYTES = 1184
+SEAL_PUBLIC_BYTES = MLKEM_PUBLIC_BYTES + 32
+
+
+def key_id(public: bytes) -> str:
+    """Name a public key: the first 16 bytes of its SHA-256, 22 letters long (SPEC 3.1)."""
+    return b64u(hashlib.sha256(public).digest()[:16])
+
+
+def _exactly(data: bytes, length: int) -> bytes:
+    if len(data) != length:
+        raise SyncError("key.malformed", f"{length} bytes were expected, not {len(data)}")
+    return bytes(data)
+
+
+@dataclass(frozen=True)
+class PublicKey:
+    """The public bytes of a key, which give it its id."""
+
+    LENGTH: ClassVar[int] = 32
+    raw: bytes
+
+    @classmethod
+    def from_raw(cls, raw: bytes) -> Self:
+        """Take the public bytes that somebody sent."""
+        return cls(_exactly(raw, cls.LENGTH))
+
+    @cached_property
+    def kid(self) -> str:
+        """The key's id; a device's key gives the device its id."""
+        return key_id(self.raw)
+
+
+@dataclass(frozen=True)
+class SecretKey:
+    """A key pair, kept as the 32 secret bytes that it is made from."""
+
+    KIND: ClassVar[str]
+    secret: bytes = field(repr=False)
+
+    @classmethod
+    def generate(cls) -> Self:
+        """Make a new key pair."""
+        return cls(secrets.token_bytes(32))
+
+    @classmethod
+    def from_secret(cls, secret: bytes) -> Self:
+        """Take the 32 secret bytes."""
+        return cls(_exactly(secret, 32))
+
+
+class VerifyKey(PublicKey):
+    """An Ed25519 public key."""
+
+    @cached_property
+    def _public(self) -> Ed25519PublicKey:
+        return Ed25519PublicKey.from_public_bytes(self.raw)
+
+    def verify(self, signature: bytes, data: bytes) -> None:
+        """Raise unless this key signed the data."""
+        try:
+            self._public.verify(signature, data)
+        except InvalidSignature as wrong:
+            raise SyncError("signed.bad_signature", f"not signed by {self.kid}") from wrong
+
+    def words(self) -> tuple[str, ...]:
+        """Return six Spanish words (66 bits of the key's SHA-256) to compare by voice (SPEC 3.3)."""
+        return six_words(int.from_bytes(hashlib.sha256(self.raw).digest()[:9]) >> 6)
+
+
+class SigningKey(SecretKey):
+    """An Ed25519 key pair."""
+
+    KIND = "signing"
+
+    @cached_property
+    def _private(self) -> Ed25519PrivateKey:
+        return Ed25519PrivateKey.from_private_bytes(self.secret)
+
+    @cached_property
+    def public(self) -> VerifyKey:
+        """The public half."""
+        return VerifyKey(self._private.public_key().public_bytes_raw())
+
+    @property
+    def kid(self) -> str:
+        """The public half's id."""
+        return self.public.kid
+
+    def sign(self, data: bytes) -> bytes:
+        """Sign; the result is 64 bytes and the same each time."""
+        return self._private.sign(data)
+
+
+class SealPublic(PublicKey):
+    """A public key to seal to: ML-KEM-768 (1,184 bytes), then X25519 (32 bytes)."""
+
+    LENGTH = SEAL_PUBLIC_BYTES
+
+    @cached_property
+    def sha256(self) -> str:
+        """The name under which the key is fetched."""
+        return hashlib.sha256(self.raw).hexdigest()
+
+    @cached_property
+    def hpke(self) -> hpke.MLKEM768X25519PublicKey:
+        """The same key as `cryptography` wants it."""
+        try:
+            lattice = MLKEM768PublicKey.from_public_bytes(self.raw[:MLKEM_PUBLIC_BYTES])
+        except ValueError as wrong:
+            raise SyncError("key.malformed", "not an ML-KEM-768 key") from wrong
+        return hpke.MLKEM768X25519PublicKey(lattice, X25519PublicKey.from_public_bytes(self.raw[MLKEM_PUBLIC_BYTES:]))
+
+
+class SealKey(SecretKey):
+    """An MLKEM768-X25519 key pair; the secret is a seed, of which SHAKE256 makes both halves (SPEC 3.1)."""
+
+    KIND = "seal"
+
+    @classmethod
+    def from_seed(cls, seed: bytes) -> Self:
+        """Take the 32-byte seed."""
+        return cls.from_secret(seed)
+
+    @property
+    def seed(self) -> bytes:
+        """The secret, by its proper name."""
+        return self.secret
+
+    @cached_property
+    def _halves(self) -> tuple[MLKEM768PrivateKey, X25519PrivateKey]:
+        stretched = hashlib.shake_256(self.secret).digest(96)
+        return (
+            MLKEM768PrivateKey.from_seed_bytes(stretched[:64]),
+            X25519PrivateKey.from_private_bytes(stretched[64:]),
+        )
+
+    @cached_property
+    def hpke(self) -> hpke.MLKEM768X25519PrivateKey:
+        """The same key as `cryptography` wants it."""
+        return hpke.MLKEM768X25519PrivateKey(*self._halves)
+
+    @cached_property
+    def public(self) -> SealPublic:
+        """The public half."""
+        lattice, curve = self._halves
+        return SealPublic(lattice.public_key().public_bytes_raw() + curve.public_key().public_bytes_raw())
+
+    @property
+    def kid(self) -> str:
+        """The public half's id."""
+        return self.public.kid
+
+
+class RoutePublic(PublicKey):
+    """An X25519 public key that routes are sealed to."""
+
+    @cached_property
+    def hpke(self) -> X25519PublicKey:
+        """The same key as `cryptography` wants it."""
+        return X25519PublicKey.from_public_bytes(self.raw)
+
+
+class RouteKey(SecretKey):
+    """The server's X25519 key pair for one epoch of routes; it opens routes and nothing else."""
+
+    KIND = "route"
+
+    @cached_property
+    def hpke(self) -> X25519PrivateKey:
+        """The same key as `cryptography` wants it."""
+        return X25519PrivateKey.from_private_bytes(self.secret)
+
+    @cached_property
+    def public(self) -> RoutePublic:
+        """The public half."""
+        return RoutePublic(self.hpke.public_key().public_bytes_raw())
+
+    @property
+    def kid(self) -> str:
+        """The public half's id."""
+        return self.public.kid

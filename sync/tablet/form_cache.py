@@ -1,0 +1,72 @@
+"""The form versions on a tablet's board, ready to ask and to score; called by sync.tablet."""
+
+from collections.abc import Mapping
+
+from screening_forms.compiled_form import CompiledForm, why_left_out
+from screening_forms.engine import evaluator as engine
+from screening_forms.engine.evaluator import Engine
+from screening_forms.errors import FormError
+from sync.documents import bundle
+from sync.documents.bundle import Recording
+from sync.documents.signed import Document
+from sync.errors import SyncError
+from sync.tablet.outbox import Outbox
+from sync.tablet.status import OnBoard, Refused
+
+
+class Library:
+    """Form versions as the outbox holds them: each was verified before it was stored, and is loaded once."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._loaded: dict[str, tuple[CompiledForm, Engine]] = {}
+        self._heard: dict[str, tuple[Recording, ...]] = {}
+
+    def form(self, sha: str) -> tuple[CompiledForm, Engine]:
+        """Load a form version."""
+        if sha not in self._loaded:
+            form = CompiledForm.from_bytes(self._document(sha).payload)
+            self._loaded[sha] = form, engine.load(form.xform)
+        return self._loaded[sha]
+
+    def in_use(self, versions: Mapping[str, str]) -> tuple[OnBoard, ...]:
+        """Describe the versions that a new interview would use, given by form id."""
+        found = ((sha, self.form(sha)[0]) for sha in versions.values())
+        return tuple(
+            OnBoard(form.form_id, form.version, form.title, form.channel, sha, tuple(why_left_out(form.left_out)))
+            for sha, form in found
+        )
+
+    def refused(self, named: Mapping[str, str], versions: Mapping[str, str]) -> tuple[Refused, ...]:
+        """Say which of the versions that the manifest names were refused, and what the tablet does without them."""
+        codes = {sha: refusal.code for sha, refusal in self._outbox.versions().refused.items()}
+        return tuple(
+            Refused(form, sha, codes[sha], versions.get(form, "")) for form, sha in named.items() if sha in codes
+        )
+
+    def recordings(self) -> dict[str, Recording]:
+        """Return every recording that a version on board is heard with, by its hash."""
+        names = sorted(name for name in self._outbox.held_names() if name.startswith("bundle/"))
+        return {each.sha256: each for name in names for each in self._recordings(name.removeprefix("bundle/"))}
+
+    def _recordings(self, sha: str) -> tuple[Recording, ...]:
+        if sha not in self._heard:
+            self._heard[sha] = bundle.recordings(self._document(sha).content)
+        return self._heard[sha]
+
+    def _document(self, sha: str) -> Document:
+        body = self._outbox.held(f"bundle/{sha}")
+        if body is None:
+            raise SyncError("tablet.incomplete", f"bundle/{sha} is missing on board: pull again")
+        return Document.parse(body)
+
+
+def usable(form_id: str, payload: bytes) -> None:
+    """Refuse a bundle that this tablet could not score with, while the former version is still on board."""
+    try:
+        form = CompiledForm.from_bytes(payload)
+        engine.load(form.xform)
+    except (FormError, KeyError, TypeError, ValueError) as problem:
+        raise SyncError("bundle.unusable", f"{form_id}: {problem}") from problem
+    if form.form_id != form_id:
+        raise SyncError("bundle.unusable", f"{form.form_id} was sent as {form_id}")

@@ -1,0 +1,1 @@
+"""What travels, before it means anything: base64url, strict JSON, typed members."""
