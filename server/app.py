@@ -18,12 +18,16 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
 from waitress import wasyncore
 
-from server import addresses, jobs, keys
-from server.api import people, tablets
-from server.api.door import Parts, log_to, open_door
+from server import jobs
+from server import server_keys as keys
+from server.api import client_address as addresses
+from server.api import tablets
+from server.api.flask_app import Parts, log_to, open_door
+from server.api.staff import sign_in as people
 from server.config import Config, ConfigError, find_key_files, refuse_insecure
-from server.db import Db
-from server.flows import aside, routing
+from server.database.sqlite import Db
+from server.flows.desks import routing
+from server.flows.operations import scratch_files as aside
 from server.listener import Door
 from server.store import documents, queues
 from sync.documents import trust

@@ -9,10 +9,15 @@ from dataclasses import dataclass
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from server import keys
+from server import server_keys as keys
 from server.config import Config
-from server.db import Db
-from server.flows import backup, gaps, halts, people, referrals, retention, silence
+from server.database.sqlite import Db
+from server.flows import silence
+from server.flows.desks import referrals
+from server.flows.forms import halts
+from server.flows.intake import gaps
+from server.flows.operations import backup, retention
+from server.flows.people import accounts as people
 from server.store import jobs as store
 from server.store.jobs import Run
 

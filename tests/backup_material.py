@@ -15,9 +15,9 @@ from click.testing import CliRunner, Result
 from conftest import FOUNDED
 from intake_material import Field
 
-from server import backup_keys
+from server.backup import backup_key as backup_keys
 from server.cli.main import main
-from server.flows import backup
+from server.flows.operations import backup
 
 DAY = 24 * 3_600_000
 

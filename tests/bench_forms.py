@@ -27,7 +27,7 @@ from screening_forms.engine.evaluator import RESULTS, Engine, Filled
 from screening_forms.expressions import parser as expressions
 from screening_forms.impact.comparison import impact
 from screening_forms.workbook.reader import Workbook
-from server.cli.story import FORM, PEOPLE, answers
+from server.cli.demo.story import FORM, PEOPLE, answers
 from sync.desk import opened_screening as opened
 from sync.documents import bundle, trust
 from sync.documents.signed import Document

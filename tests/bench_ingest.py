@@ -21,7 +21,7 @@ from bench_forms import Material
 from bench_load import Moulds, Replayed, Sender
 from bench_server import Site, cpu_seconds, stored
 
-from server.db import Db
+from server.database.sqlite import Db
 from server.store import meta
 from sync.tablet.outbox import Outbox
 

@@ -12,12 +12,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from server import keys
+from server import server_keys as keys
 from server.cli.terminal import now_ms
 from server.config import Config
-from server.db import Db
-from server.flows import exchange, routing
-from server.flows.intake import Rulebook
+from server.database.sqlite import Db
+from server.flows.desks import routing
+from server.flows.intake import sync_request as exchange
+from server.flows.intake.envelopes import Rulebook
 from sync.exchange.messages import Message
 
 Statement = tuple[str, str, Any]  # The connection's method, the text, the parameters.

@@ -14,9 +14,9 @@ from pathlib import Path
 from bench_figure import Figure
 from bench_forms import TAKEN, Material
 
-from server import ceremony
-from server.cli.process import ServerProcess, free_ports
-from server.cli.story import FORM
+from server.ceremony import founding as ceremony
+from server.cli.demo.server_process import ServerProcess, free_ports
+from server.cli.demo.story import FORM
 from server.cli.terminal import now_ms
 from sync.documents import bundle, enrolment
 from sync.documents.signed import Document

@@ -24,7 +24,7 @@ from bench_load import Sender
 from bench_server import Site, stored
 
 from server.cli.terminal import now_ms
-from server.db import Db
+from server.database.sqlite import Db
 from server.store import devices
 from sync.keys.key_pairs import SigningKey
 

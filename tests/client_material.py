@@ -24,8 +24,10 @@ from intake_material import Field, served
 from screening_forms.compiled_form import CompiledForm
 from screening_forms.workbook.resources import CATALOGUE
 from server.app import clock, open_parts
-from server.flows import enrolment, publishing, rollouts
-from server.flows.rollouts import Ring
+from server.flows.forms import rollouts
+from server.flows.forms.rollouts import Ring
+from server.flows.trust import documents as publishing
+from server.flows.trust import enrolment
 from sync.desk.client import Desk
 from sync.documents import bundle
 from sync.documents import enrolment as joining

@@ -13,10 +13,11 @@ from pathlib import Path
 import node
 import pytest
 
-from server import ceremony, keys
+from server import server_keys as keys
+from server.ceremony import founding as ceremony
 from server.config import Config
-from server.db import Db
-from server.keys import ServerKeys
+from server.database.sqlite import Db
+from server.server_keys import ServerKeys
 from sync.keys.key_files import load_secret
 from sync.keys.key_pairs import SigningKey
 from sync.keys.passphrases import derive as stretch

@@ -13,12 +13,15 @@ from fuzz_protocol import HELD, around, signed
 from vector_material import DEVICE, KEYRING, NOW, REGISTRAR, ROUTE_KEY, SERVER, TRUST
 
 from server.config import Config
-from server.db import Db
-from server.flows import exchange, founding, intake, routing
-from server.flows.founding import Founded, NewKeyring
-from server.flows.intake import Rulebook
-from server.keys import ServerKeys
+from server.database.sqlite import Db
+from server.flows.desks import routing
+from server.flows.intake import envelopes as intake
+from server.flows.intake import sync_request as exchange
+from server.flows.intake.envelopes import Rulebook
+from server.flows.operations import founding
+from server.flows.operations.founding import Founded, NewKeyring
 from server.problems import Problem
+from server.server_keys import ServerKeys
 from server.store import devices
 from sync.documents import receipt, registry
 from sync.documents.registry import Keyring

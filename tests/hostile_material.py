@@ -17,9 +17,9 @@ from typing import Any
 
 from intake_material import Field, Tablet
 
-from server.cli.process import ServerProcess, free_ports
-from server.db import Db
-from server.flows import audit
+from server.cli.demo.server_process import ServerProcess, free_ports
+from server.database.sqlite import Db
+from server.flows.operations import audit
 from sync.documents import receipt
 from sync.exchange import messages as wire
 from sync.exchange.messages import CONTENT_TYPE, SIGNATURE_HEADER, Message, Response

@@ -17,11 +17,14 @@ from conftest import FOUNDED, World
 from flask import Flask
 from vector_material import PROVINCE_ROUTE
 
-from server.api.door import Parts
+from server.api.flask_app import Parts
 from server.app import Server, open_parts, people_app
-from server.flows import enrolment, exchange, publishing, rollouts
-from server.flows.intake import Rulebook
-from server.flows.rollouts import Ring
+from server.flows.forms import rollouts
+from server.flows.forms.rollouts import Ring
+from server.flows.intake import sync_request as exchange
+from server.flows.intake.envelopes import Rulebook
+from server.flows.trust import documents as publishing
+from server.flows.trust import enrolment
 from server.store import documents, referrals
 from server.store.referrals import Referral
 from sync.documents import bundle, receipt, trust

@@ -10,7 +10,6 @@ import json
 import os
 import sys
 
-from server.cli import orders  # noqa: F401 (else each command would import its modules anew)
 from server.cli.main import main
 from server.cli.private_terminal import PrivateTerminal
 

@@ -10,8 +10,8 @@ from conftest import World
 from intake_material import open_field
 
 from server import app
-from server.addresses import ADDRESSES_KEPT, REFUSED_AT_MOST, WINDOW_SECONDS, Refusals, behind
-from server.flows import people
+from server.api.client_address import ADDRESSES_KEPT, REFUSED_AT_MOST, WINDOW_SECONDS, Refusals, behind
+from server.flows.people import accounts as people
 from sync.documents import enrolment as joining
 from sync.exchange.messages import SIGNATURE_HEADER
 from sync.keys.key_pairs import SigningKey

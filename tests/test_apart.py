@@ -20,7 +20,7 @@ from screening_forms.errors import FormError
 from screening_forms.sandbox import client as apart
 from screening_forms.sandbox.client import Verb, ask
 from screening_forms.workbook import package
-from server.cli import admin
+from server.cli.admin import server as admin
 from server.cli.main import main
 from sync.envelope.route import AUTHOR_FIELDS
 

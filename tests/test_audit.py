@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from server.db import Db
-from server.flows import audit as flow
+from server.database.sqlite import Db
+from server.flows.operations import audit as flow
 from server.store import audit
 
 

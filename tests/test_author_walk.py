@@ -20,8 +20,8 @@ from openpyxl.worksheet.worksheet import Worksheet
 from test_cli_line import Terminal, server  # noqa: F401 (a fixture)
 from test_readme import section
 
+from server.cli.demo.server_process import ServerProcess
 from server.cli.main import main
-from server.cli.process import ServerProcess
 from sync.tablet.client import Tablet
 
 FORM = "pe_laboral_adulto"

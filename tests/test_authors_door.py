@@ -19,8 +19,8 @@ from screening_forms.compiled_form import CompiledForm
 from screening_forms.compiler.compile_form import compile_form
 from screening_forms.workbook import package
 from screening_forms.workbook.resources import CATALOGUE
-from server.flows.tokens import MOST_DAYS
-from server.flows.workshop import Compiled
+from server.flows.forms.upload_sandbox import Compiled
+from server.flows.people.tokens import MOST_DAYS
 from server.store import audit, snapshot
 from sync.documents import bundle
 from sync.documents.signed import Document, sign
@@ -43,11 +43,11 @@ def here_compiled(source: bytes) -> bytes:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have uploads stand for what they compile to: these tests are about who may do what, not about compiling."""
     monkeypatch.setattr(
-        "server.flows.workshop.draft",
+        "server.flows.forms.upload_sandbox.draft",
         lambda source, **_: Compiled(canonical({**MADE, "t": source.decode()}), source, []),
     )
-    monkeypatch.setattr("server.flows.workshop.validate", lambda xform, source: "accepted")
-    monkeypatch.setattr("server.flows.versions.carried", lambda source, known: [])
+    monkeypatch.setattr("server.flows.forms.upload_sandbox.validate", lambda xform, source: "accepted")
+    monkeypatch.setattr("server.flows.forms.versions.carried", lambda source, known: [])
 
 
 def body(answer: TestResponse, status: int = 200) -> Any:

@@ -15,9 +15,11 @@ from intake_material import Field, served
 
 from screening_forms.workbook import package
 from screening_forms.workbook.resources import SHIPPED
-from server.cli import signing
+from server.cli.authors import sign as signing
 from server.cli.main import main
-from server.flows import publishing, versions, workshop
+from server.flows.forms import upload_sandbox as workshop
+from server.flows.forms import versions
+from server.flows.trust import documents as publishing
 
 LATER = SMALL.replace("| Diez preguntas | 1 |", "| Diez preguntas | 2 |").replace(
     "¿Tiene una deuda?", "¿Debe plata?", 1

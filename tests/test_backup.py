@@ -11,10 +11,12 @@ from backup_material import DAY, backed_up, chaski, lose, recipient, told
 from conftest import FOUNDED, World
 from intake_material import Field
 
-from server import archive, backup_keys
-from server.archive import BackupError
+from server.backup import archive
+from server.backup import backup_key as backup_keys
+from server.backup.archive import BackupError
 from server.config import Config, ConfigError, find_key_files, load, refuse_insecure
-from server.flows import aside, backup
+from server.flows.operations import backup
+from server.flows.operations import scratch_files as aside
 from server.store import worklist
 from sync.keys.key_pairs import SigningKey
 

@@ -18,7 +18,7 @@ from conftest import FOUNDED, World
 from hostile_material import Answer, Hosted, ask, assert_whole, dial, hosted, listen, post, say
 from intake_material import ROUTE, Tablet, open_field
 
-from server.flows import enrolment
+from server.flows.trust import enrolment
 from server.listener import CONNECTIONS, LARGEST_HEAD
 from sync.envelope import seal
 from sync.envelope.verify import identity

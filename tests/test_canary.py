@@ -27,8 +27,8 @@ from client_material import FORM, answers, compiled
 from conftest import World
 
 from screening_forms.engine import evaluator as engine
-from server.cli.process import ServerProcess, free_ports
-from server.cli.story import Stage, enrol, publish
+from server.cli.demo.server_process import ServerProcess, free_ports
+from server.cli.demo.story import Stage, enrol, publish
 from server.cli.terminal import now_ms
 from sync.documents.signed import sign_bare
 from sync.envelope import seal

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from conftest import FOUNDED, World
 
-from server import ceremony
 from server.app import open_parts
+from server.ceremony import founding as ceremony
 from server.config import ConfigError
-from server.db import Db
-from server.flows import audit, publishing, routing
+from server.database.sqlite import Db
+from server.flows.desks import routing
+from server.flows.operations import audit
+from server.flows.trust import documents as publishing
 from server.store import documents
 from sync.documents import registry, trust
 from sync.documents.signed import Document

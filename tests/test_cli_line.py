@@ -12,9 +12,9 @@ import pytest
 from click.testing import CliRunner
 from conftest import World
 
+from server.cli.demo.server_process import ProcessError, ServerProcess, free_ports
+from server.cli.demo.story import ANSWERS, FORM
 from server.cli.main import main
-from server.cli.process import ProcessError, ServerProcess, free_ports
-from server.cli.story import ANSWERS, FORM
 
 
 @pytest.fixture

@@ -19,7 +19,12 @@ from intake_material import Field, open_field, served
 
 from server import app, jobs
 from server.app import open_parts
-from server.flows import enrolment, people, publishing, referrals, rollouts, silence
+from server.flows import silence
+from server.flows.desks import referrals
+from server.flows.forms import rollouts
+from server.flows.people import accounts as people
+from server.flows.trust import documents as publishing
+from server.flows.trust import enrolment
 from server.problems import Problem
 from server.store import sessions
 from sync.documents import enrolment as joining

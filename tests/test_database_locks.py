@@ -21,8 +21,8 @@ import pytest
 from intake_material import Field, served
 
 from server.config import find_key_files
-from server.db import Db
-from server.flows import backup, health
+from server.database.sqlite import Db
+from server.flows.operations import backup, health
 from sync.tablet.drafts import Drafts
 from sync.tablet.outbox import Outbox
 

@@ -20,7 +20,7 @@ from screening_forms.diff.forms import difference
 from screening_forms.workbook.reader import parse_markdown
 from screening_forms.workbook.resources import SHIPPED, Shelf
 from server.cli import terminal
-from server.cli.comparing import write_changes
+from server.cli.authors.compare import write_changes
 from server.cli.terminal import PlainConsole
 from sync.envelope.route import AUTHOR_FIELDS
 

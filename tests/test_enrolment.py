@@ -6,7 +6,9 @@ import pytest
 from conftest import FOUNDED
 from intake_material import Field, Tablet
 
-from server.flows import enrolment, publishing, silence
+from server.flows import silence
+from server.flows.trust import documents as publishing
+from server.flows.trust import enrolment
 from server.problems import Problem
 from server.store import devices, worklist
 from sync.documents import enrolment as joining

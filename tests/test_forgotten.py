@@ -15,9 +15,11 @@ from intake_material import Field
 from intake_material import Tablet as Spoken
 
 from server.app import tablets_app
-from server.cli.orders import _name_as_revoked
-from server.flows import orders, publishing, rollouts
-from server.flows.rollouts import Ring
+from server.cli.tablet.device_orders import _name_as_revoked
+from server.flows.forms import rollouts
+from server.flows.forms.rollouts import Ring
+from server.flows.trust import device_orders as orders
+from server.flows.trust import documents as publishing
 from server.store import devices, meta, worklist
 from server.store.documents import KINDS
 from sync.documents import device_order as order

@@ -15,7 +15,7 @@ from screening_forms.checks import run as checks
 from screening_forms.compiler.compile_form import compile_form
 from screening_forms.workbook import reader as workbook
 from screening_forms.workbook.resources import CATALOGUE
-from server.flows import publishing
+from server.flows.trust import documents as publishing
 from sync.documents import bundle, trust
 from sync.documents.signed import Document
 from sync.documents.trust import Signer

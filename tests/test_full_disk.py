@@ -18,8 +18,8 @@ from conftest import World
 from hostile_material import ask, assert_whole, hosted, post
 from intake_material import Field, open_field
 
-from server.cli.process import ServerProcess, free_ports
-from server.cli.story import FORM, PEOPLE, Stage, answers, enrol, publish
+from server.cli.demo.server_process import ServerProcess, free_ports
+from server.cli.demo.story import FORM, PEOPLE, Stage, answers, enrol, publish
 from server.cli.terminal import now_ms
 from sync.errors import SyncError
 from sync.exchange.messages import SIGNATURE_HEADER

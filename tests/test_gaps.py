@@ -8,7 +8,7 @@ import time
 import pytest
 from intake_material import Field, Tablet
 
-from server.flows import gaps
+from server.flows.intake import gaps
 from server.store import worklist
 
 DAY = 24 * 3_600_000

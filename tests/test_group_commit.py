@@ -15,8 +15,8 @@ import pytest
 from conftest import World
 from intake_material import Field, open_field
 
-from server.db import Connection, Db
-from server.flows import audit
+from server.database.sqlite import Connection, Db
+from server.flows.operations import audit
 from server.problems import Problem
 from sync.envelope.verify import identity
 

@@ -9,8 +9,10 @@ import pytest
 from conftest import FOUNDED
 from intake_material import ROUTE, Field, Tablet
 
-from server.flows import audit, enrolment, silence
-from server.flows.routing import HOUR
+from server.flows import silence
+from server.flows.desks.routing import HOUR
+from server.flows.operations import audit
+from server.flows.trust import enrolment
 from server.problems import Problem
 from server.store import devices, envelopes, referrals, worklist
 from sync.envelope import seal

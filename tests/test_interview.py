@@ -24,8 +24,8 @@ from terminal_material import CLEAR, Commands, Inspector, answer_all, shown, typ
 from screening_forms.engine import evaluator as engine
 from screening_forms.engine.evaluator import Engine
 from screening_forms.engine.interview import Interview
-from server.cli.interview_pages import Said, question
 from server.cli.main import main
+from server.cli.tablet.interview_pages import Said, question
 from server.cli.terminal import now_ms
 from sync.envelope import seal
 from sync.envelope import verify as envelope

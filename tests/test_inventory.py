@@ -8,9 +8,11 @@ from conftest import FOUNDED
 from intake_material import Field, Tablet
 from test_rollouts import halt, publish, widen
 
-from server.flows import enrolment, inventory, publishing, rollouts
-from server.flows.inventory import Held, Inventory
-from server.flows.rollouts import Ring
+from server.flows.forms import inventory, rollouts
+from server.flows.forms.inventory import Held, Inventory
+from server.flows.forms.rollouts import Ring
+from server.flows.trust import documents as publishing
+from server.flows.trust import enrolment
 from server.store import devices
 from server.store import rollouts as store
 from server.store.rollouts import Rollout

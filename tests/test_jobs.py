@@ -12,8 +12,8 @@ from intake_material import Field, open_field
 
 from server import jobs
 from server.cli.main import main
-from server.db import Db
-from server.flows import gaps
+from server.database.sqlite import Db
+from server.flows.intake import gaps
 from server.jobs import JOBS, Job, schedule
 from server.store import jobs as store
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from conftest import World, derive
 
-from server.db import Db
-from server.flows import keyrings
-from server.flows.keyrings import Belongings
+from server.database.sqlite import Db
+from server.flows.trust import keyrings
+from server.flows.trust.keyrings import Belongings
 from server.store import keyrings as store
 from server.store import people
 from sync.envelope import seal

@@ -16,10 +16,10 @@ from conftest import World
 from hostile_material import assert_whole
 from workers import Workers
 
-from server.cli.process import ServerProcess, free_ports
-from server.cli.story import Stage, enrol, publish
+from server.cli.demo.server_process import ServerProcess, free_ports
+from server.cli.demo.story import Stage, enrol, publish
 from server.cli.terminal import now_ms
-from server.db import Db, rows
+from server.database.sqlite import Db, rows
 from sync.tablet.client import Tablet
 
 KILLS = int(os.environ.get("KILLS", "20"))

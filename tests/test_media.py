@@ -26,8 +26,8 @@ from screening_forms.texts import audio
 from screening_forms.workbook import package
 from screening_forms.workbook.resources import CATALOGUE, Shelf
 from server.app import clock
-from server.flows import rollouts
-from server.flows.rollouts import Ring
+from server.flows.forms import rollouts
+from server.flows.forms.rollouts import Ring
 from server.store import media, versions
 from server.store.media import Recording as Stored
 from sync.documents import bundle

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from server import jobs
 from server.app import people_app, tablets_app
-from server.flows import health
+from server.flows.operations import health
 
 TOKEN = "a-monitor-s-own-token"
 HOUR = 3_600_000

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import sqlite_utils
 
-from server.db import Db, row, rows
-from server.flows.rollouts import entries
-from server.form_migrations import migrations
+from server.database.form_migrations import migrations
+from server.database.sqlite import Db, row, rows
+from server.flows.forms.rollouts import entries
 from server.store import rollouts, versions
 
 # One row per table of the named step, as an older server would have left it behind.

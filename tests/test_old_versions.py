@@ -13,8 +13,8 @@ from test_refused import unlisted
 
 from screening_forms.compiled_form import CompiledForm
 from server.app import clock
-from server.flows import rollouts, versions
-from server.flows.rollouts import Ring
+from server.flows.forms import rollouts, versions
+from server.flows.forms.rollouts import Ring
 from server.store import people, statistics
 from sync.desk.client import OpenedScreening
 from sync.documents import bundle

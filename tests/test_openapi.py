@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 from intake_material import Field
 
 from server import app, problems
-from server.api.contract import TEXTS, operations
+from server.api.openapi import TEXTS, operations
 
 DOORS = ("tablets_app", "people_app")
 OWN = {"/", "/openapi.json", "/metrics"}

@@ -22,7 +22,7 @@ from test_tablet import resigned
 
 from server.app import clock
 from server.cli.main import main
-from server.flows import orders as ordering
+from server.flows.trust import device_orders as ordering
 from server.problems import Problem
 from server.store import audit, devices, orders
 from sync.documents import device_order as order

@@ -5,9 +5,15 @@ from __future__ import annotations
 import pytest
 from conftest import FOUNDED, World, derive
 
-from server.db import Db
-from server.flows import people
-from server.flows.people import FAILURE_WINDOW, FAILURES_KEPT, FAILURES_PER_ADDRESS, FAILURES_PER_LOGIN, SESSION_LIFE
+from server.database.sqlite import Db
+from server.flows.people import accounts as people
+from server.flows.people.accounts import (
+    FAILURE_WINDOW,
+    FAILURES_KEPT,
+    FAILURES_PER_ADDRESS,
+    FAILURES_PER_LOGIN,
+    SESSION_LIFE,
+)
 from server.problems import Problem
 
 NOW = FOUNDED + 1000

@@ -16,7 +16,7 @@ from intake_material import Field, open_field, served
 import server
 import sync
 from server import app, problems
-from server.api import door
+from server.api import flask_app as door
 from sync.exchange.messages import MAX_BODY_BYTES
 from sync.exchange.transport import RefusedError
 

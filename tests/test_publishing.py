@@ -11,8 +11,9 @@ import pytest
 from conftest import FOUNDED
 from intake_material import ROUTE, Field
 
-from server.flows import publishing, recordings, rollouts
-from server.flows.rollouts import InForce, Ring
+from server.flows.forms import recordings, rollouts
+from server.flows.forms.rollouts import InForce, Ring
+from server.flows.trust import documents as publishing
 from server.problems import Problem
 from server.store import audit, versions
 from sync.documents import bundle, registry, trust

@@ -9,9 +9,9 @@ import pytest
 from conftest import FOUNDED
 from intake_material import Field, Tablet
 
-from server.db import Db
-from server.flows import referrals
-from server.flows.referrals import MINUTE, MOVES
+from server.database.sqlite import Db
+from server.flows.desks import referrals
+from server.flows.desks.referrals import MINUTE, MOVES
 from server.problems import Problem
 from server.store import referrals as store
 from server.store.referrals import Referral

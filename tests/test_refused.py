@@ -12,8 +12,9 @@ from client_material import FORM, Change, Office, answers
 from test_tablet import flip, meddle
 
 from server.app import clock
-from server.flows import publishing, rollouts
-from server.flows.rollouts import Ring
+from server.flows.forms import rollouts
+from server.flows.forms.rollouts import Ring
+from server.flows.trust import documents as publishing
 from server.store import devices
 from sync.documents import bundle, trust
 from sync.documents.manifest import Manifest

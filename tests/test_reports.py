@@ -6,9 +6,9 @@ from conftest import FOUNDED, World
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.db import Db
-from server.flows import reports
-from server.flows.reports import SMALLEST, suppress
+from server.database.sqlite import Db
+from server.flows.operations import reports
+from server.flows.operations.reports import SMALLEST, suppress
 from server.store import audit, statistics
 from server.store.statistics import Screened
 

@@ -21,16 +21,21 @@ from backup_material import DAY, backed_up, chaski, look, lose, opened, recipien
 from conftest import FOUNDED, World
 from intake_material import Field
 
-from server import archive, backup_keys
-from server.archive import BackupError
-from server.cli.process import ServerProcess, free_ports
-from server.cli.story import FORM, PEOPLE, Stage, answers, enrol, publish
-from server.cli.story import _approve as approve
+from server.backup import archive
+from server.backup import backup_key as backup_keys
+from server.backup.archive import BackupError
+from server.cli.demo.server_process import ServerProcess, free_ports
+from server.cli.demo.story import FORM, PEOPLE, Stage, answers, enrol, publish
+from server.cli.demo.story import _approve as approve
 from server.cli.terminal import now_ms
 from server.config import ConfigError
-from server.db import Db
-from server.flows import aside, backup, enrolment, halts, publishing, restore
-from server.flows import rollouts as release
+from server.database.sqlite import Db
+from server.flows.forms import halts
+from server.flows.forms import rollouts as release
+from server.flows.operations import backup, restore
+from server.flows.operations import scratch_files as aside
+from server.flows.trust import documents as publishing
+from server.flows.trust import enrolment
 from server.problems import Problem
 from server.store import rollouts, worklist
 from sync.documents import bundle

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from intake_material import ROUTE, Field
 
-from server.flows import desks, referrals, retention
+from server.flows.desks import queues as desks
+from server.flows.desks import referrals
+from server.flows.operations import retention
 from server.store import people, worklist
 
 DAY = 24 * 3_600_000

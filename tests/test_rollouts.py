@@ -13,9 +13,12 @@ from hypothesis import strategies as some
 from intake_material import Field, Tablet
 
 from server import jobs
-from server.db import Connection
-from server.flows import enrolment, halts, publishing, rollouts, worklist
-from server.flows.rollouts import MOVES, Ring, entries
+from server.database.sqlite import Connection
+from server.flows import worklist
+from server.flows.forms import halts, rollouts
+from server.flows.forms.rollouts import MOVES, Ring, entries
+from server.flows.trust import documents as publishing
+from server.flows.trust import enrolment
 from server.problems import Problem
 from server.store import audit, people, versions
 from server.store import rollouts as store

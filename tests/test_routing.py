@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from intake_material import ROUTE
 
-from server.flows import routing
-from server.flows.routing import HOUR, Decision
+from server.flows.desks import routing
+from server.flows.desks.routing import HOUR, Decision
 from sync.documents.registry import sealed_to
 from sync.envelope.route import VOCABULARY, Route
 

@@ -16,7 +16,7 @@ from test_people_door import GUARD, Client, client, code
 
 from screening_forms.workbook import package
 from screening_forms.workbook.resources import SHIPPED, Shelf
-from server.flows.known_tables import MOST_A_YEAR
+from server.flows.forms.published_tables import MOST_A_YEAR
 from server.store import audit, rule_tables
 from server.store.rule_tables import RuleTable
 
@@ -111,7 +111,7 @@ def test_a_table_inside_a_package_is_held_to_what_a_published_one_is(field: Fiel
 def test_a_table_inside_a_package_is_published_when_its_form_is_approved(
     field: Field, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.flows.workshop.validate", lambda xform, source: "accepted")
+    monkeypatch.setattr("server.flows.forms.upload_sandbox.validate", lambda xform, source: "accepted")
     author, reviewer, name = client(field, "autora"), client(field, "revisor"), "pe_adult_2026_2"
     label = package.read(SMALL.encode()).workbook.settings["version"]
 

@@ -15,7 +15,7 @@ from screening_forms.engine import evaluator as engine
 from screening_forms.texts.localization import NOTE
 from screening_forms.workbook.reader import parse_markdown
 from screening_forms.workbook.resources import shipped
-from server.cli.interview_pages import Said
+from server.cli.tablet.interview_pages import Said
 from sync.desk import opened_screening as opened
 from sync.envelope.route import AUTHOR_FIELDS
 

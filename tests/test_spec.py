@@ -8,9 +8,10 @@ from pathlib import Path
 from flask import Flask
 
 from server import problems
-from server.api import contract, tablets
-from server.db import Db, rows
-from server.flows.exchange import MOST_SKIPPED
+from server.api import openapi as contract
+from server.api import tablets
+from server.database.sqlite import Db, rows
+from server.flows.intake.sync_request import MOST_SKIPPED
 from sync.documents import bundle, enrolment, manifest, receipt, registry, signed, trust
 from sync.documents import device_order as order
 from sync.envelope import route, seal

@@ -13,7 +13,7 @@ from client_material import FORM, STORY, Change, Office, answers
 
 from screening_forms.errors import AnswerError
 from server.app import clock
-from server.flows import publishing
+from server.flows.trust import documents as publishing
 from server.store import keyrings
 from sync.documents import registry
 from sync.documents.registry import Keyring

@@ -23,7 +23,7 @@ from intake_material import Field, Tablet, open_field, served
 
 from server import app
 from server.config import ConfigError
-from server.flows import audit
+from server.flows.operations import audit
 from server.store import documents, versions
 from sync.documents import enrolment as joining
 from sync.exchange import messages as wire

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from server.flows.tasks import MOST_EACH, MOST_KEPT, MOST_WAITING, Progress, Task, Tasks
+from server.flows.background_tasks import MOST_EACH, MOST_KEPT, MOST_WAITING, Progress, Task, Tasks
 from server.problems import Problem
 
 

@@ -18,7 +18,7 @@ from werkzeug.test import TestResponse
 from screening_forms.checks import odk_validate
 from screening_forms.errors import FormProblem
 from screening_forms.sandbox import client as apart
-from server.flows import workshop
+from server.flows.forms import upload_sandbox as workshop
 
 
 @contextmanager

@@ -12,11 +12,12 @@ import pytest
 from conftest import FOUNDED
 from intake_material import ROUTE, Field
 
-from server.db import rows
-from server.flows import publishing, rollouts, versions
-from server.flows.rollouts import VERSION_MOVES, Ring
-from server.flows.versions import MOST_DRAFTS, MOST_TRIALS
-from server.flows.workshop import Compiled
+from server.database.sqlite import rows
+from server.flows.forms import rollouts, versions
+from server.flows.forms.rollouts import VERSION_MOVES, Ring
+from server.flows.forms.upload_sandbox import Compiled
+from server.flows.forms.versions import MOST_DRAFTS, MOST_TRIALS
+from server.flows.trust import documents as publishing
 from server.problems import Problem
 from server.store import audit, people
 from server.store import versions as store

@@ -18,8 +18,9 @@ from test_people_door import Client, client, code
 
 from server.app import clock
 from server.cli.main import main
-from server.flows import enrolment, silence
-from server.flows.routing import HOUR
+from server.flows import silence
+from server.flows.desks.routing import HOUR
+from server.flows.trust import enrolment
 from server.flows.worklist import KINDS
 from server.store import audit, worklist
 from sync.envelope import seal

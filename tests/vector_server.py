@@ -8,10 +8,12 @@ from typing import Any
 
 from vector_material import GENERATION, NOW, SERVER, fixed
 
-from server.db import Db
-from server.flows import enrolment, exchange, routing
-from server.flows.intake import Rulebook
-from server.keys import ServerKeys
+from server.database.sqlite import Db
+from server.flows.desks import routing
+from server.flows.intake import sync_request as exchange
+from server.flows.intake.envelopes import Rulebook
+from server.flows.trust import enrolment
+from server.server_keys import ServerKeys
 from server.store import devices, queues, versions
 from server.store.queues import Queue
 from server.store.versions import Draft

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from server import app, config
-from server.cli.story import FORM, PEOPLE, answers
+from server.cli.demo.story import FORM, PEOPLE, answers
 from sync.errors import SyncError
 from sync.tablet.client import Tablet
 

@@ -11,11 +11,16 @@ from flask import Flask, Response, g, request
 from flask_smorest import Blueprint
 
 from server import problems
-from server.api import common, page, schemas
-from server.api.contract import BYTES, SIGNED_HEADER, fails, publish, takes
-from server.api.door import DOCUMENT, keep_for_ever, parts, signed_bytes
-from server.flows import enrolment, exchange, publishing, recordings
-from server.flows.intake import Rulebook
+from server.api import docs_page as page
+from server.api import health as common
+from server.api import schemas
+from server.api.flask_app import DOCUMENT, keep_for_ever, parts, signed_bytes
+from server.api.openapi import BYTES, SIGNED_HEADER, fails, publish, takes
+from server.flows.forms import recordings
+from server.flows.intake import sync_request as exchange
+from server.flows.intake.envelopes import Rulebook
+from server.flows.trust import documents as publishing
+from server.flows.trust import enrolment
 from server.problems import Problem
 from sync.documents.enrolment import MAX_REQUEST_BYTES
 from sync.exchange.messages import CONTENT_TYPE, SIGNATURE_HEADER, Message, write_refusal

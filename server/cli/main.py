@@ -8,8 +8,8 @@ import sys
 import click
 
 from screening_forms.errors import AnswerError, FormError
-from server.archive import BackupError
-from server.cli.process import ProcessError
+from server.backup.archive import BackupError
+from server.cli.demo.server_process import ProcessError
 from server.cli.terminal import LazyGroup, print_problems
 from server.config import ConfigError
 from server.problems import Problem
@@ -17,18 +17,18 @@ from sync.errors import SyncError
 
 # Each command by module and name; those that a group gets from another module stand under that one.
 COMMANDS = {
-    "init": "admin:init",
-    "serve": "admin:serve",
-    "trust": "admin:trust",
-    "audit": "admin:audit",
-    "backup-key": "backup:backup_key",
-    "backup": "backup:backup",
-    "restore": "backup:restore",
-    "forms": "forms:forms",
-    "device": "orders:device",
-    "desk": "work:desk",
-    "jobs": "jobs:group",
-    "demo": "demo:demo",
+    "init": "admin.server:init",
+    "serve": "admin.server:serve",
+    "trust": "admin.server:trust",
+    "audit": "admin.server:audit",
+    "backup-key": "admin.backup:backup_key",
+    "backup": "admin.backup:backup",
+    "restore": "admin.backup:restore",
+    "forms": "authors.forms:forms",
+    "device": "tablet.device_orders:device",
+    "desk": "desk.worklist:desk",
+    "jobs": "admin.jobs:group",
+    "demo": "demo.command:demo",
 }
 
 

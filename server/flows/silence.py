@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.db import Db
+from server.database.sqlite import Db
 from server.store import devices, worklist
 
 DAY = 24 * 60 * 60 * 1000

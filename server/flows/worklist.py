@@ -11,9 +11,11 @@ import csv
 from dataclasses import dataclass
 from importlib import resources
 
-from server.db import Connection, Db
-from server.flows import desks, intake, referrals, routing
-from server.flows.intake import Rulebook
+from server.database.sqlite import Connection, Db
+from server.flows.desks import queues as desks
+from server.flows.desks import referrals, routing
+from server.flows.intake import envelopes as intake
+from server.flows.intake.envelopes import Rulebook
 from server.problems import Problem
 from server.store import audit, devices, envelopes, keyrings, statistics, worklist
 from server.store import referrals as opened

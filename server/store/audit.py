@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from server.db import Connection, Row, row, rows
+from server.database.sqlite import Connection, Row, row, rows
 
 # Long enough for a SHA-256 in hex and a dotted action, too narrow for anything a person said.
 _ID = re.compile(r"[A-Za-z0-9_.:@-]{0,80}")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from server.db import Connection, row, rows
+from server.database.sqlite import Connection, row, rows
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.db import Connection, row, rows
+from server.database.sqlite import Connection, row, rows
 
 KINDS = ("trust", "registry", "manifest")
 _HIGHEST = "select kind, max(number) as number from documents group by kind"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.db import Connection, rows
+from server.database.sqlite import Connection, rows
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.db import Connection, row
+from server.database.sqlite import Connection, row
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.db import Connection, row
+from server.database.sqlite import Connection, row
 
 
 def generation(c: Connection) -> str:

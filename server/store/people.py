@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.db import Connection, row, rows
+from server.database.sqlite import Connection, row, rows
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """Screenings as work in queues. Flows open them and move them from state to state; the table of allowed moves is
-flows/referral_states.csv, not here."""
+flows/desks/referral_states.csv, not here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.db import Connection, row, rows
+from server.database.sqlite import Connection, row, rows
 
 _DAY = 24 * 60 * 60 * 1000
 

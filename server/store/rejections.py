@@ -3,7 +3,7 @@ reports read."""
 
 from __future__ import annotations
 
-from server.db import Connection, rows
+from server.database.sqlite import Connection, rows
 
 DAY = 24 * 60 * 60 * 1000
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from server.db import Connection, row, rows
+from server.database.sqlite import Connection, row, rows
 
 STATES = ("planned", "live", "halted", "ended")
 

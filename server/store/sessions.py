@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.db import Connection, row
+from server.database.sqlite import Connection, row
 
 _DAY = 24 * 60 * 60 * 1000
 

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.db import Connection, row, rows
+from server.database.sqlite import Connection, row, rows
 
 # How many of SQLite's steps pass between two calls of `progress`.
 _STEPS = 20_000

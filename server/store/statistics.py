@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from server.db import Connection, rows
+from server.database.sqlite import Connection, rows
 
 DAY = 24 * 60 * 60 * 1000
 # Not the tier: it follows outcome and age so closely that beside their tables it gives back what they hold back.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from server.db import Connection, row, rows
+from server.database.sqlite import Connection, row, rows
 
 IN_USE = ("published", "closing", "retired")
 """The states of a version that tablets may have on board."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from flask import request
 
-from server.api import door
-from server.flows import routing
+from server.api import flask_app as door
+from server.flows.desks import routing
 from sync.documents import receipt, signed
 from sync.documents.signed import Document
 from sync.envelope import seal

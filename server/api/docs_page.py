@@ -1,0 +1,133 @@
+"""The page on which a person reads what a door answers: the OpenAPI document as plain HTML, Spanish first.
+
+It has no script and loads nothing, so that it can be read anywhere and its policy can forbid everything.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from http import HTTPStatus
+from importlib import resources
+from typing import Any
+
+from flask import Flask, Response
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from server import problems
+from server.api.openapi import Document, operations
+
+_pages = Environment(
+    loader=PackageLoader("server.api", "."),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_BYTES = {
+    "application/x-chaski": {
+        "description": "Un JSON canónico, o el mismo en gzip, firmado tal como viaja (SPEC 11).",
+        "x-description-en": "Canonical JSON, or the same gzip'd, signed as it travels (SPEC 11).",
+    },
+    "application/octet-stream": {
+        "description": "Los bytes exactos que alguien firmó (SPEC 4.3), o una clave pública (SPEC 3.1).",
+        "x-description-en": "The exact bytes that somebody signed (SPEC 4.3), or a public key (SPEC 3.1).",
+    },
+    "application/vnd.chaski.envelope": {
+        "description": "Un sobre sellado en una tableta, que el servidor no puede abrir (SPEC 6).",
+        "x-description-en": "An envelope that a tablet sealed and the server cannot open (SPEC 6).",
+    },
+}
+_STYLE = resources.files("server.api").joinpath("page.css").read_text(encoding="utf-8")
+_POLICY = (
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; style-src 'sha256-"
+    + base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+    + "'"
+)
+
+
+def install(app: Flask, document: Callable[[], Document]) -> None:
+    """Put the page at the door's root; it is written when it is first asked for."""
+    written = cache(lambda: render(document()))
+
+    def page() -> Response:
+        return Response(written(), mimetype="text/html", headers={"Content-Security-Policy": _POLICY})
+
+    app.add_url_rule("/", view_func=page)
+
+
+def render(document: Document) -> str:
+    """Write a door's document as a page."""
+    asked = [(method.upper(), path, said) for method, path, said in operations(document)]
+    named = {code for _, _, said in asked for code in _codes(document, said)}
+    return _pages.get_template("page.html").render(
+        title=document["info"]["title"],
+        style=_STYLE,
+        operations=[
+            (method, path, _anchor(method, path), said, _codes(document, said)) for method, path, said in asked
+        ],
+        schemas=document["components"]["schemas"],
+        problems={code: problems.entry_of(code) for code in sorted(named)},
+        bytes=_BYTES,
+        kind=_kind,
+        phrase=lambda status: HTTPStatus(int(status)).phrase,
+    )
+
+
+def _anchor(method: str, path: str) -> str:
+    return f"{method.lower()}{path}".replace("/", "-").replace("{", "").replace("}", "")
+
+
+def _codes(document: Document, operation: Document) -> list[str]:
+    """Every problem that an operation may answer with."""
+    shared = document["components"]["responses"]
+    answers = (
+        shared[status] if "$ref" in answer else answer
+        for status, answer in operation["responses"].items()
+        if status[0] in "45"
+    )
+    return [code for answer in answers for code in answer["x-codes"]]
+
+
+def _kind(schema: dict[str, Any]) -> tuple[str, str]:
+    """What a value is, in Spanish, and the schema it leads to, if any."""
+    if parts := schema.get("allOf"):
+        return _kind(parts[0])
+    if reference := schema.get("$ref"):
+        return "", reference.rpartition("/")[2]
+    if not schema:
+        return "bytes", ""
+    kinds = schema.get("type", "")
+    kinds = kinds if isinstance(kinds, list) else [kinds]
+    if "array" in kinds:
+        said, leads = _kind(schema["items"])
+        return f"lista de {said}".strip(), leads
+    said = " o ".join(_KINDS[each] for each in kinds if each in _KINDS)
+    return ", ".join(each for each in (said, _limits(schema)) if each), ""
+
+
+_KINDS = {
+    "string": "texto",
+    "integer": "número entero",
+    "boolean": "sí o no",
+    "object": "objeto",
+    "null": "nada",
+}
+
+
+def _limits(schema: dict[str, Any]) -> str:
+    """What a value is held to."""
+    if "const" in schema:
+        return f"siempre {schema['const']}"
+    if "enum" in schema:
+        return "uno de: " + ", ".join(map(str, schema["enum"]))
+    said = {"minimum": "desde", "maximum": "hasta", "minLength": "letras, al menos", "maxLength": "letras, como máximo"}
+    # One letter at least goes without saying in an address.
+    limits = [
+        f"{word} {schema[name]}"
+        for name, word in said.items()
+        if name in schema and (name, schema[name]) != ("minLength", 1)
+    ]
+    return ", ".join([*limits, *([f"de la forma {schema['pattern']}"] if "pattern" in schema else [])])

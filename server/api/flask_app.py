@@ -1,0 +1,143 @@
+"""What both doors have in common: the parts they hand to flows, limits before work, problem documents, one log line per
+request without content, and signed bytes served as they were signed. Each door adds its own addresses."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TextIO, cast
+
+from flask import Flask, Response, current_app, g, request
+
+from server import problems
+from server.api.metrics import Metrics
+from server.config import Config
+from server.database.sqlite import Db
+from server.flows.background_tasks import Tasks
+from server.flows.desks.routing import Rule
+from server.server_keys import ServerKeys
+from sync.exchange.messages import CONTENT_TYPE, MAX_BODY_BYTES
+
+_log = logging.getLogger("chaski")
+_YEAR = 365 * 24 * 60 * 60
+_GZIP_FROM = 512
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+REQUEST_ID = "Chaski-Request-Id"
+"""On every problem: the number under which the log has the request."""
+# No answer is anything but data: whatever a browser makes of it may load nothing and stand in no frame.
+_SAFE = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+DOCUMENT = "application/octet-stream"
+"""Media type of signed documents and public keys."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What an address needs to call a flow. `now` is the clock, in milliseconds; `started` is when they were opened."""
+
+    config: Config
+    db: Db
+    keys: ServerKeys
+    rules: tuple[Rule, ...]
+    now: Callable[[], int]
+    started: int = 0
+    metrics: Metrics = field(default_factory=Metrics)
+    tasks: Tasks = field(default_factory=Tasks)
+
+
+def open_door(name: str, parts: Parts) -> Flask:
+    """Make a Flask app with everything the doors share and no address yet."""
+    app = Flask(name, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.extensions["chaski"] = parts
+    problems.install(app)
+    app.before_request(_arrive)
+    app.after_request(_leave)
+    return app
+
+
+def parts() -> Parts:
+    """The parts of the app that serves this request."""
+    return cast(Parts, current_app.extensions["chaski"])
+
+
+def signed_bytes(body: bytes, name: str, *, immutable: bool) -> Response:
+    """Serve bytes that somebody signed, unchanged. `name` identifies them; what it names never changes if immutable."""
+    response = Response(body, mimetype=DOCUMENT)
+    response.vary.add("Accept-Encoding")
+    if immutable:
+        keep_for_ever(response)
+    else:
+        response.cache_control.no_cache = True
+    if request.accept_encodings.quality("gzip") > 0 and len(packed := _packed(body)) < len(body):
+        response.set_data(packed)
+        response.content_encoding = "gzip"
+    # The name stands for the signed bytes in whatever coding: hence weak, and compared as such.
+    response.set_etag(name, weak=True)
+    response.make_conditional(request)
+    return response
+
+
+def keep_for_ever(response: Response) -> None:
+    """Say of an answer that it never changes: its address is its hash."""
+    response.cache_control.max_age = _YEAR
+    response.cache_control.public = True
+    response.cache_control.immutable = True
+
+
+@lru_cache(maxsize=16)
+def _packed(body: bytes) -> bytes:
+    return gzip.compress(body, mtime=0) if len(body) >= _GZIP_FROM else body
+
+
+def _arrive() -> None:
+    g.request_id = secrets.token_hex(6)
+    g.began = time.perf_counter()
+
+
+def _leave(response: Response) -> Response:
+    seconds = time.perf_counter() - g.began
+    # The address as a template: an id in a path is nobody's business in a log, and no query or body is ever written.
+    method = request.method if request.method in _METHODS else "-"
+    route, status = request.url_rule.rule if request.url_rule else "-", response.status_code
+    outcomes = g.get("outcomes", {})
+    line = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 1), "request": g.request_id}
+    _log.info("request", extra={"fields": {**line, **outcomes}})
+    metrics = parts().metrics
+    metrics.answered(door=current_app.name, method=method, route=route, status=status, seconds=seconds)
+    metrics.received(outcomes)
+    if response.mimetype != CONTENT_TYPE:  # A tablet's every byte counts, and no browser asks for these.
+        for name, value in _SAFE.items():
+            response.headers.setdefault(name, value)
+    if status >= 400:
+        response.headers[REQUEST_ID] = g.request_id
+    return response
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object per line. Leaves out exception texts and arguments, which may quote content."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write time, level, logger and our own fields; a foreign record gives its template and its error's name."""
+        line = {"at": int(record.created * 1000), "level": record.levelname.lower(), "from": record.name}
+        fields = getattr(record, "fields", {})
+        if record.exc_info and record.exc_info[0]:
+            fields = {**fields, "error": record.exc_info[0].__name__}
+        return json.dumps({**line, "event": str(record.msg)[:80], **fields})
+
+
+def log_to(stream: TextIO, level: str) -> None:
+    """Send every log line of the process through JsonLines."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonLines())
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)  # It would say every minute that all is well.
+    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)

@@ -1,0 +1,1 @@
+"""The backup file and the key that opens it."""

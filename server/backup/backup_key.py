@@ -1,0 +1,84 @@
+"""The offline key that backups are made for: an age identity in a file, locked under six words. Only commands call it;
+the serving process knows the public half alone, and refuses to start with a secret one in its folder."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyrage
+
+from server.backup.archive import BackupError
+from server.config import Config
+from sync.errors import SyncError
+from sync.keys.passphrases import passphrase, spoken
+
+_SECRET = "AGE-SECRET-KEY-"
+_LIMIT = 64 * 1024
+
+
+@dataclass(frozen=True)
+class BackupKey:
+    """A new key: its public half, and the words that unlock its file, which are kept nowhere else."""
+
+    recipient: str
+    phrase: str = field(repr=False)
+
+
+def create(file: Path, *, now: int) -> BackupKey:
+    """Write a new key file that only its owner may read, locked; never over another, never in a server's folder.
+
+    The words are those that `age` asks for too: small letters without accents, one blank between.
+    """
+    for folder in file.absolute().parents:
+        server = Config(data=folder)
+        if server.database.exists() or server.keys.is_dir():
+            raise BackupError("backup.key_at_server", f"{folder} is a server's: keep the key on another machine")
+    if file.exists():
+        raise SyncError("key.file_exists", f"{file} is there already")
+    identity, phrase = pyrage.x25519.Identity.generate(), spoken(passphrase()).decode()
+    recipient = str(identity.to_public())
+    written = f"# made: {datetime.fromtimestamp(now / 1000, UTC):%Y-%m-%d}\n# public key: {recipient}\n{identity}\n"
+    locked = pyrage.passphrase.encrypt(written.encode(), phrase, armored=True)
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+        out.write(locked)
+        out.flush()
+        os.fsync(out.fileno())
+    return BackupKey(recipient, phrase)
+
+
+def load(file: Path, ask: Callable[[], str]) -> list[pyrage.x25519.Identity]:
+    """Read a key file, by Chaski or by any age tool; `ask` gives the passphrase if it is locked with one."""
+    if stat.S_IMODE(file.stat().st_mode) & 0o077:
+        raise SyncError("key.file_readable_by_others", f"{file}: run chmod 600 on it")
+    content = file.read_bytes()[:_LIMIT]
+    if not content.lstrip().startswith((b"#", _SECRET.encode())):
+        content = _unlock(content, ask())
+    lines = [line.strip() for line in content.decode("ascii", "replace").splitlines()]
+    try:
+        found = [pyrage.x25519.Identity.from_str(line) for line in lines if line.startswith(_SECRET)]
+    except pyrage.IdentityError as wrong:
+        raise _no_key(file) from wrong
+    if not found:
+        raise _no_key(file)
+    return found
+
+
+def _no_key(file: Path) -> BackupError:
+    return BackupError("backup.no_key", f"{file} holds no age identity of the kind X25519 (AGE-SECRET-KEY-1...)")
+
+
+def _unlock(content: bytes, phrase: str) -> bytes:
+    """Try the six words as Chaski spells them, then what was typed, for a key that another tool has locked."""
+    for said in dict.fromkeys((spoken(phrase).decode(), phrase)):
+        try:
+            return bytes(pyrage.passphrase.decrypt(content, said))
+        except pyrage.DecryptError as wrong:
+            refused = wrong
+    if "Decryption failed" in str(refused):
+        raise SyncError("key.wrong_passphrase", "the passphrase does not open the backup key")
+    raise BackupError("backup.no_key", f"this is no backup key that can be unlocked here: {refused}")

@@ -1,0 +1,1 @@
+"""Commands for administrators: serve, init, jobs, backup and restore."""

@@ -1,0 +1,158 @@
+"""What keeps the server's memory: `chaski backup-key new`, `chaski backup`, `chaski restore`, for administrators."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from server import server_keys as keys
+from server.backup import backup_key as backup_keys
+from server.cli.data_folder import data_option, of_a_server
+from server.cli.terminal import busy, json_option, now_ms, passphrase_from, show
+from server.config import Config
+from server.config import recipient as read_recipient
+from server.flows.operations import backup as backup_flow
+from server.flows.operations import restore as restore_flow
+from server.flows.operations.backup import Progress
+from server.store.snapshot import Holdings
+
+_OFTEN = 0.1  # seconds between two lines of progress
+
+file_type = click.Path(path_type=Path, dir_okay=False, exists=True)
+
+
+@click.group(name="backup-key")
+def backup_key() -> None:
+    """The key that backups are made for, whose secret half no server ever has."""
+
+
+@backup_key.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@json_option
+def new(file: Path, as_json: bool) -> None:
+    """Make a backup key in FILE, on a machine that is not the server, and show its six words once.
+
+    \b
+    Public half (age1...):  CHASKI_BACKUP_RECIPIENT on the server, or `chaski backup --to`.
+    FILE and the words:     apart from each other, offline. Without both, no backup can be opened.
+    """
+    with busy("Making a key ..."):
+        made = backup_keys.create(file, now=now_ms())
+
+    def write(console: Console) -> None:
+        console.print(f"Key file:   {file}")
+        console.print(f"For backups: {made.recipient}", soft_wrap=True)
+        console.print(f"Six words:  [bold]{made.phrase}[/]")
+        console.print("Write the words down on paper now: they are kept nowhere, and not shown again.")
+
+    show({"file": str(file), "recipient": made.recipient, "passphrase": made.phrase}, as_json, write)
+
+
+@click.command()
+@data_option
+@click.option(
+    "--to",
+    "recipient",
+    envvar="CHASKI_BACKUP_RECIPIENT",
+    required=True,
+    help="Public half of the backup key (age1...). Default: CHASKI_BACKUP_RECIPIENT.",
+)
+@click.option(
+    "--into",
+    "folder",
+    envvar="CHASKI_BACKUP_FOLDER",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the file, best on another disk. Default: CHASKI_BACKUP_FOLDER.",
+)
+@json_option
+def backup(data: Path, recipient: str, folder: Path, as_json: bool) -> None:
+    """Copy the database, also while the server works, into an encrypted file whose name holds the time.
+
+    The server's own keys (DATA/keys) are not in it: keep a copy of that folder apart, and offline.
+    """
+    config = of_a_server(Config(data=data.absolute()))
+    try:
+        to = read_recipient(recipient)
+    except ValueError as wrong:
+        raise click.UsageError(f"--to {wrong}") from wrong
+    with busy("Copying the database ...") as status:
+        made = backup_flow.make(
+            config, keys.load(config.keys), recipient=to, folder=folder, now=now_ms(), progress=_calmly(status.update)
+        )
+
+    def write(console: Console) -> None:
+        console.print(f"{made.file}  {made.bytes:,} bytes", soft_wrap=True)
+        console.print(f"SHA-256 {made.sha256}")
+        console.print(f"As of {_moment(made.at)}: {_words(made.holdings)}.", soft_wrap=True)
+
+    content: dict[str, Any] = {"file": str(made.file), "at": made.at, "bytes": made.bytes, "sha256": made.sha256}
+    show({**content, **asdict(made.holdings)}, as_json, write)
+
+
+@click.command()
+@click.argument("file", type=file_type)
+@click.option("--identity", required=True, type=file_type, help="The key file of `chaski backup-key new`, or of age.")
+@click.option("--passphrase-file", type=file_type, help="Read the key's six words from here; else they are asked for.")
+@data_option
+@json_option
+def restore(file: Path, identity: Path, passphrase_file: Path | None, data: Path, as_json: bool) -> None:
+    """Put the backup FILE into a data folder that holds the server's keys and no database; then `chaski serve`.
+
+    \b
+    1. Make the folder (mode 0700) and put the server's own keys/ into it.
+    2. Run this. It checks everything first, and nothing that is there is ever written over.
+    3. Start the server. Tablets offer again by themselves what they still keep (30 days).
+    """
+    config = Config(data=data.absolute())
+    restore_flow.prepare(config)
+    identities = backup_keys.load(identity, lambda: passphrase_from(passphrase_file, "Six words of the backup key"))
+    with busy("Reading the backup ...") as status:
+        done = restore_flow.restore(config, file, identities, now=now_ms(), progress=_calmly(status.update))
+
+    def write(console: Console) -> None:
+        console.print(f"Restored into {data}, as of {_moment(done.at)}: {_words(done.holdings)}.", soft_wrap=True)
+        console.print(f"The audit trail holds ({done.audit_rows} rows); manifest {done.manifest} is new.")
+        console.print("Nobody is signed in any more, and open enrolment codes have ended.")
+        console.print(
+            "What was changed after that moment has to be done again: people, forms, revocations.", soft_wrap=True
+        )
+
+    content = {"at": done.at, "audit_rows": done.audit_rows, "manifest": done.manifest, **asdict(done.holdings)}
+    show(content, as_json, write)
+
+
+def _calmly(update: Progress) -> Progress:
+    """Pass on a step at most every tenth of a second; there are thousands."""
+    last = 0.0
+
+    def pass_on(step: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _OFTEN:
+            last = time.monotonic()
+            update(step)
+
+    return pass_on
+
+
+def _moment(at: int) -> str:
+    return f"{datetime.fromtimestamp(at / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _words(held: Holdings) -> str:
+    counts = {
+        "screening": held.envelopes,
+        "tablet": held.tablets,
+        "person": held.people,
+        "form version": held.form_versions,
+    }
+    plural = {"person": "people"}
+    return ", ".join(
+        f"{count:,} {noun if count == 1 else plural.get(noun, noun + 's')}" for noun, count in counts.items()
+    )

@@ -1,0 +1,67 @@
+"""What the server does by itself, by hand: `chaski jobs list` and `chaski jobs run`, on the server's own machine."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from server import config, jobs
+from server.cli.data_folder import data_option, of_a_server
+from server.cli.terminal import busy, json_option, now_ms, show
+from server.database.sqlite import Db
+from server.store import jobs as store
+
+
+@click.group(name="jobs")
+def group() -> None:
+    """What the server does by itself; each of these can be done by hand, also while it serves."""
+
+
+def _open(data: Path) -> tuple[config.Config, Db]:
+    """The settings of this environment over a data folder, and its database."""
+    settings = of_a_server(replace(config.load({**os.environ, "CHASKI_DATA": str(data)}), data=data.absolute()))
+    return settings, Db(settings.database)
+
+
+@group.command(name="list")
+@data_option
+@json_option
+def list_jobs(data: Path, as_json: bool) -> None:
+    """Show every job: how often it is due, when it last succeeded, how much it did."""
+    last = store.last(_open(data)[1].read())
+    found: list[dict[str, Any]] = [
+        {
+            "job": job.name,
+            "about": (job.run.__doc__ or "").strip(),
+            "every_seconds": job.every,
+            "at": last[job.name].at if job.name in last else None,
+            "done": last[job.name].done if job.name in last else None,
+        }
+        for job in jobs.JOBS
+    ]
+
+    def write(console: Console) -> None:
+        now = now_ms()
+        for each in found:
+            ago = "never yet" if each["at"] is None else f"{max(0, now - each['at']) // 60_000} min ago"
+            console.print(f"[bold]{each['job']:<10}[/] every {each['every_seconds'] // 60} min, {ago}. {each['about']}")
+
+    show(found, as_json, write)
+
+
+@group.command()
+@data_option
+@click.argument("name", type=click.Choice([job.name for job in jobs.JOBS]))
+@json_option
+def run(data: Path, name: str, as_json: bool) -> None:
+    """Do the job NAME now, and say how much it did."""
+    settings, db = _open(data)
+    job = next(job for job in jobs.JOBS if job.name == name)
+    with busy(f"{name} ..."):
+        done = jobs.run(job, db, settings, now_ms())
+    show({"job": name, "done": done}, as_json, lambda console: console.print(f"{name}: {done} done"))

@@ -1,0 +1,133 @@
+"""What administrators do on the server's own machine: found it, run it, look at its trust, check its audit trail."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from server import config
+from server.app import serve as serve_forever
+from server.ceremony import founding as ceremony
+from server.cli.data_folder import data_option, of_a_server
+from server.cli.terminal import busy, json_option, now_ms, show
+from server.database.sqlite import Db
+from server.flows.operations import audit as audit_flow
+from server.flows.trust import documents as publishing
+
+_PR_SET_DUMPABLE = 4  # <linux/prctl.h>
+
+
+def _database(data: Path) -> Db:
+    return Db(of_a_server(config.Config(data=data)).database)
+
+
+@click.command()
+@data_option
+@click.option(
+    "--demo", is_flag=True, help="Also play everybody's part: keys, desks and people, for loopback and training only."
+)
+@click.option(
+    "--people", type=click.Path(path_type=Path, file_okay=False), help="With --demo: where the people's secrets go."
+)
+def init(data: Path, demo: bool, people: Path | None) -> None:
+    """Found a server: its keys, its database, and with --demo a whole world around it."""
+    if demo != (people is not None):
+        raise click.UsageError(
+            "--demo and --people go together: a demo's secrets need a folder apart from the server's."
+        )
+    with busy("Founding ...") as status:
+        if people is not None:
+            founded = ceremony.demo(data, people, now=now_ms(), progress=status.update)
+        else:
+            founded = ceremony.found(data, now=now_ms(), progress=status.update)
+    for line in founded.next_steps:
+        click.echo(line)
+
+
+@click.command()
+def serve() -> None:
+    """Serve tablets and people until SIGTERM or Ctrl-C. Settings are CHASKI_* variables; CHASKI_DATA is required."""
+    _close_memory()
+    serve_forever(config.load(os.environ))
+
+
+def _close_memory() -> None:
+    """Have the kernel keep this process's memory, with the keys in it, from core dumps and from all other processes of
+    the same account. Root may still look."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+def _day(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).date().isoformat()
+
+
+@click.group()
+def trust() -> None:
+    """The documents that say who may sign what."""
+
+
+@trust.command(name="show")
+@data_option
+@json_option
+def show_trust(data: Path, as_json: bool) -> None:
+    """Show the trust that the server hands out, and the pin of its roots."""
+    reading = _database(data).read()
+    found = publishing.trust_in_force(reading)
+    content: dict[str, Any] = {
+        "number": found.number,
+        "demo": found.demo,
+        "pin": found.pin,
+        "threshold": found.threshold,
+        "roots": list(found.roots),
+        "registrars": list(found.registrars),
+        "authors": {kid: signer.person for kid, signer in found.authors.items()},
+        "reviewers": {kid: signer.person for kid, signer in found.reviewers.items()},
+        "servers": list(found.servers),
+        "issued": found.issued,
+        "expires": found.expires,
+        "next": {kind: publishing.next_number(reading, kind, now=now_ms()) for kind in ("trust", "registry")},
+    }
+
+    def write(console: Console) -> None:
+        demo = "  [bold red]DEMO: training only[/]" if found.demo else ""
+        console.print(
+            f"[bold]Trust {found.number}[/]{demo}, {found.threshold} of {len(found.roots)} roots, pin {found.pin}"
+        )
+        console.print(f"issued {_day(found.issued)}, to be renewed by {_day(found.expires)}")
+        console.print("next to be signed: trust {trust}, registry {registry}".format(**content["next"]))
+        persons = {kid: signer.person for kid, signer in (*found.authors.items(), *found.reviewers.items())}
+        for kind in ("roots", "registrars", "authors", "reviewers", "servers"):
+            for kid in content[kind]:
+                console.print(f"  {kind[:-1]:<10} {kid}  {persons.get(kid, '')}")
+
+    show(content, as_json, write)
+
+
+@click.group()
+def audit() -> None:
+    """The trail of everything that was done, each row bound to the one before."""
+
+
+@audit.command()
+@data_option
+@json_option
+def verify(data: Path, as_json: bool) -> None:
+    """Recompute the chain of the audit trail. Exit code 1 where it does not hold, with the first broken row."""
+    with busy("Reading the audit trail ..."):
+        verdict = audit_flow.verify(_database(data))
+
+    def write(console: Console) -> None:
+        broken = f"[bold red]broken at row {verdict.broken_at}[/]" if verdict.broken_at else "[green]the chain holds[/]"
+        console.print(f"{verdict.rows} rows, {broken}, head {verdict.head}")
+
+    show(asdict(verdict), as_json, write)
+    raise SystemExit(1 if verdict.broken_at else 0)

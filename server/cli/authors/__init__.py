@@ -1,0 +1,1 @@
+"""Commands for form authors, translators and reviewers."""

@@ -1,0 +1,86 @@
+"""`chaski forms publish-table | redraft`: a new indicator set or policy onto the server, and the forms that use its
+family drafted anew with it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from server.cli.authors.compare_inputs import bar
+from server.cli.authors.versions import problems_told, write_version
+from server.cli.staff_session import Who, staff_options
+from server.cli.terminal import busy, json_option, show
+from sync.errors import SyncError
+from sync.exchange.staff_session import Staff
+
+ADDRESSES = {"set": "indicator-sets", "policy": "policies"}
+kind_option = click.option(
+    "--kind", type=click.Choice(tuple(ADDRESSES)), required=True, help="An indicator set, or a policy."
+)
+_EVERY_SECONDS = 0.5
+
+
+@click.command(name="publish-table")
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@kind_option
+@staff_options
+@json_option
+def publish_table(file: Path, kind: str, who: Who, as_json: bool) -> None:
+    """Publish the table in FILE (CSV or .xlsx) under the file's name, such as pe_adult_2026_2.
+
+    A name is never used for another table. What changed is told, and which form versions use an earlier one.
+    """
+    with who.sign_in() as staff, problems_told(), busy("Uploading; the server checks it ..."):
+        done = staff.put(f"/v1/{ADDRESSES[kind]}/{file.stem}", data=file.read_bytes())
+
+    def write(console: Console) -> None:
+        console.print(f"{done['name']} is published; before it: {done['former'] or 'none'}.")
+        for each in done["changes"]:
+            console.print(Text(f"  {each['es']}"))
+            console.print(Text(f"  {each['en']}", style="dim"))
+        for each in done["users"]:
+            write_version(console, each)
+        if done["users"]:
+            console.print(f"To draft these with it: chaski forms redraft {done['name']} --kind {kind}")
+
+    show(done, as_json, write)
+
+
+@click.command()
+@click.argument("name")
+@kind_option
+@staff_options
+@json_option
+def redraft(name: str, kind: str, who: Who, as_json: bool) -> None:
+    """Draft each form that uses an earlier table of NAME's family anew with NAME, as your drafts."""
+    with who.sign_in() as staff:
+        task = staff.post(f"/v1/{ADDRESSES[kind]}/{name}/drafts")
+        drafted = ended(staff, task, "Forms")
+
+    def write(console: Console) -> None:
+        for each in drafted:
+            said = f"draft {each['draft']}" if each["draft"] else f"no draft: {each['code']}"
+            console.print(f"{each['form']} ({each['channel']}), after version {each['former']}: {said}", soft_wrap=True)
+            for problem in each["problems"]:
+                console.print(Text(f"  {problem['sheet']}:{problem['row']} {problem['code']}: {problem['advice_es']}"))
+        if not drafted:
+            console.print("No form uses an earlier table of this family.")
+
+    show(drafted, as_json, write)
+
+
+def ended(staff: Staff, task: dict[str, Any], what: str) -> Any:
+    """Wait for a task, with a bar, and return what came out; raises SyncError with the problem that ended it."""
+    with bar(what) as progress:
+        while task["state"] in ("waiting", "running"):
+            time.sleep(_EVERY_SECONDS)
+            task = staff.get(f"/v1/tasks/{task['id']}")
+            progress(task["done"], task["of"])
+    if task["problem"]:
+        raise SyncError(task["problem"]["code"], f"{task['problem']['title']}. {task['problem']['advice']}")
+    return task["result"]

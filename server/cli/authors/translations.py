@@ -1,0 +1,182 @@
+"""`chaski forms translations`: what leaves for translators, what comes back from them, and how far each language is."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from screening_forms.compiled_form import CHANNELS
+from screening_forms.languages import FALLBACK, LANGUAGES, SOURCE
+from screening_forms.texts import audio
+from screening_forms.texts.glossary import Glossary
+from screening_forms.texts.translations import languages
+from screening_forms.translators import po_files
+from screening_forms.translators import status as standing
+from screening_forms.translators.po_files import Merge
+from screening_forms.translators.status import Standing
+from screening_forms.workbook import package
+from screening_forms.workbook.package import Package
+from screening_forms.workbook.resources import CATALOGUE, LOCALES, SHIPPED, parse_po
+from server.cli.authors.forms import is_shipped, read_package
+from server.cli.terminal import json_option, show
+
+_COLUMNS = {
+    **{name: name for name in ("reviewed", "draft", "stale", "unsigned", "missing")},
+    "spelling": "spell",
+    "glossary": "terms",
+}
+
+
+@click.group()
+def translations() -> None:
+    """Send a form to translators, take their work in, and see how far each language is.
+
+    Files are gettext `.po`: Poedit, Weblate and a text editor will do. See locales/README.md.
+    """
+
+
+@translations.command()
+@click.argument("form")
+@click.option("--lang", type=click.Choice(tuple(LANGUAGES)), help="With what there is in this language; else a .pot.")
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
+@click.option(
+    "--prompts", is_flag=True, help="Write what to record in this language instead: a CSV of names and texts."
+)
+def extract(form: str, lang: str | None, out: Path, prompts: bool) -> None:
+    """Write FORM's texts into a file for a translator, or for whoever reads them aloud."""
+    found = read_package(form)
+    if prompts:
+        text = _prompts(found, lang or SOURCE)
+    elif lang in FALLBACK:
+        text = po_files.update(found.workbook, lang, _held(found, lang), beside=SHIPPED.catalogues.get(lang, ""))[0]
+    else:
+        text = po_files.template(found.workbook)
+    out.write_text(text, encoding="utf-8")
+
+
+@translations.command()
+@click.argument("form")
+@click.argument("returned", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@json_option
+def merge(form: str, returned: tuple[Path, ...], as_json: bool) -> None:
+    """Bring FORM's translations up to date with its Spanish, and take in the .po files that translators RETURNED.
+
+    FORM is one of the catalogue, a source package or a folder laid out like one. Texts whose Spanish changed become
+    drafts again. Nothing that was translated is lost, and a draft never takes a reviewed text's place.
+    """
+    found = read_package(form)
+    texts = [path.read_text(encoding="utf-8-sig") for path in returned]
+    sent = {parse_po(text).metadata.get("Language", ""): text for text in texts}
+    asked = languages(found.workbook)
+    if strange := [lang for lang in sent if lang not in asked]:
+        raise click.ClickException(
+            f"{form} asks for {', '.join(asked) or 'no language'} beside Spanish, not for '{strange[0]}': "
+            "see 'Language' in the file's header, and 'languages' in the form's settings."
+        )
+    done = _catalogue(found, sent) if is_shipped(form) else _package(Path(form), found, sent)
+    show({lang: asdict(each) for lang, each in done.items()}, as_json, lambda console: _write_merge(console, done))
+
+
+@translations.command()
+@click.argument("forms", metavar="[FORM]...", nargs=-1)
+@click.option("--findings", is_flag=True, help="Name every text that something was found about.")
+@json_option
+def status(forms: tuple[str, ...], findings: bool, as_json: bool) -> None:
+    """Tell how far FORM, or every form of the catalogue, is in each language, and where it would ship.
+
+    A text is reviewed when its translator has signed it off (locales/README.md); training ships what there is, marked,
+    and field a language that is whole and reviewed.
+    """
+    names = forms or tuple(sorted(path.parent.name for path in CATALOGUE.glob("*/form.md")))
+    glossary = Glossary.shipped()
+    found = {}
+    for name in names:
+        read = read_package(name)
+        found[name] = list(standing.standings(read.workbook, read.shelf, glossary))
+    data = {name: {each.coverage.lang: each.as_dict() for each in held} for name, held in found.items()}
+
+    def write(console: Console) -> None:
+        for name, held in found.items():
+            console.print(f"[bold]{name}[/]", _table(held), sep="\n")
+            for each in held:
+                _write_details(console, each, findings)
+
+    show(data, as_json, write)
+
+
+def _held(found: Package, lang: str) -> str:
+    """What there is of a form in a language, wherever it lies."""
+    form_id = found.workbook.settings.get("form_id", "")
+    return found.shelf.form_texts(lang, form_id) if lang in found.shelf.catalogues else ""
+
+
+def _prompts(found: Package, lang: str) -> str:
+    """Write what is to be read aloud, and under which name each recording is to be saved."""
+    written = io.StringIO()
+    rows = csv.writer(written, lineterminator="\n")
+    rows.writerow(["file", "recorded", "text"])
+    recorded = audio.recordings(found.workbook, lang, found.shelf)
+    for context, text in audio.spoken(found.workbook, lang, found.shelf).items():
+        name = f"audio/{lang}/{audio.name_for(context.split('/')[1], text)}.ogg"
+        rows.writerow([name, "yes" if context in recorded else "no", text])
+    return written.getvalue()
+
+
+def _catalogue(found: Package, sent: dict[str, str]) -> dict[str, Merge]:
+    langs = tuple(sent) or languages(found.workbook)
+    return {lang: po_files.merge(found.workbook, lang, LOCALES, sent.get(lang, "")) for lang in langs}
+
+
+def _package(path: Path, found: Package, sent: dict[str, str]) -> dict[str, Merge]:
+    """Write `.po` files into an author's folder or source package."""
+    if not path.is_dir() and path.suffix != ".zip":
+        raise click.ClickException(
+            f"{path} is a workbook alone: put it into a folder as form{path.suffix}, and name the folder."
+        )
+    texts, done = dict(found.own.catalogues), {}
+    for lang in tuple(sent) or languages(found.workbook):
+        beside = SHIPPED.catalogues.get(lang, "")
+        texts[lang], done[lang] = po_files.update(found.workbook, lang, _held(found, lang), sent.get(lang, ""), beside)
+    if path.is_dir():
+        for lang in done:
+            (path / f"{lang}.po").write_text(texts[lang], encoding="utf-8")
+    else:
+        path.write_bytes(package.pack(replace(found, own=replace(found.own, catalogues=texts))))
+    return done
+
+
+def _write_merge(console: Console, done: dict[str, Merge]) -> None:
+    for lang, each in done.items():
+        console.print(f"{lang}: texts taken in {len(each.taken)}, drafted from the same Spanish {len(each.remembered)}")
+        for contexts, why in (
+            (each.kept, "reviewed, and kept: what came back is a draft"),
+            (each.unsigned, "a draft: its sign-off was given for other words"),
+            (each.unknown, "not taken in: the form has no such text"),
+        ):
+            for context in contexts:
+                console.print(f"  {context}: {why}")
+
+
+def _table(held: list[Standing]) -> Table:
+    table = Table("", *_COLUMNS.values(), "audio", *CHANNELS, box=None, padding=(0, 1, 0, 0))
+    for each in held:
+        counts = each.counts()
+        ships = ["no" if each.coverage.why_not(channel) else "yes" for channel in CHANNELS]
+        cells = [str(counts[column]) for column in _COLUMNS]
+        table.add_row(each.coverage.lang, *cells, f"{each.recorded}/{each.prompts}", *ships)
+    return table
+
+
+def _write_details(console: Console, each: Standing, findings: bool) -> None:
+    for channel in CHANNELS:
+        if why := each.coverage.why_not(channel):
+            reasons = ", ".join(f"{count} {reason}" for reason, count in why.items())
+            console.print(f"{each.coverage.lang} does not ship on {channel}: {reasons}")
+    for problem in each.problems if findings else ():
+        console.print(f"  {problem.sheet}:{problem.row} {problem.code}: {problem.advice_en}", markup=False)

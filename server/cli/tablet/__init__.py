@@ -1,0 +1,1 @@
+"""Commands for a tablet and for those who enrol tablets."""

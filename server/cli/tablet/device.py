@@ -1,0 +1,281 @@
+"""`chaski device`: a tablet as a reference client in the terminal, and the staff commands that admit one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import date, datetime
+from pathlib import Path
+from resource import RLIMIT_CORE, setrlimit
+
+import click
+import segno
+from rich.console import Console
+
+from server.cli.private_terminal import PrivateTerminal
+from server.cli.staff_session import KeyFile, OfOneTablet, Who, listed, registrar_options, staff_options
+from server.cli.tablet import interview
+from server.cli.tablet.interview import Ending
+from server.cli.tablet.interview_pages import at
+from server.cli.terminal import busy, json_option, local_time, now_ms, read_object, show
+from sync.documents import enrolment
+from sync.keys.key_pairs import VerifyKey
+from sync.tablet.client import Tablet
+from sync.tablet.status import OnBoard, Pulled, Status, SyncReport, warnings
+from sync.wire.encoding import unb64u
+
+tablet_option = click.option(
+    "--tablet", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), help="The tablet's folder."
+)
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Tablet]:
+    """Open a tablet, and see to drafts whose time is over: a person is warned first, and told when they are gone."""
+    with Tablet(folder) as tablet:
+        if tablet.is_made and not tablet.outbox.standing().wiping:  # A wipe leaves no draft to see to.
+            try:
+                _see_to_drafts(tablet)
+            except OSError as error:  # A full disk, which only the command itself can help: a sync makes room.
+                click.echo(f"chaski: no se pudo cuidar los borradores: {error.strerror}.", err=True)
+        yield tablet
+
+
+def _see_to_drafts(tablet: Tablet) -> None:
+    for gone in tablet.drafts.destroy_ended(now_ms()):
+        click.echo(f"chaski: se borró el borrador del {at(gone.begun)}: pasó su plazo y se había avisado.", err=True)
+    ending = tablet.drafts.ending(now_ms())
+    for draft in ending:
+        click.echo(
+            f"chaski: hay una conversación sin terminar del {at(draft.begun)}. Si nadie la continúa, se borra después"
+            f" del {at(draft.goes(now_ms()))}.",
+            err=True,
+        )
+    if sys.stderr.isatty():  # A warning that went into a file has warned nobody.
+        tablet.drafts.told(ending, now_ms())
+    for damaged in tablet.drafts.damaged():
+        click.echo(f"chaski: {damaged} no se puede leer; se conserva.", err=True)
+
+
+@click.group()
+def device() -> None:
+    """Admit, revoke or wipe a tablet, and be one (enrol, pull, screen, sync, status)."""
+
+
+@device.command()
+@click.option("--label", required=True, help="What people call the tablet, such as 'Huepetuhe 2'.")
+@click.option("--region", required=True, help="INEI code of the region, such as 17.")
+@click.option("--png", type=click.Path(path_type=Path), help="Also write the QR code here.")
+@staff_options
+@json_option
+def invite(label: str, region: str, png: Path | None, who: Who, as_json: bool) -> None:
+    """Make a one-time enrolment code and show it as a QR code (administrator)."""
+    if png is not None and png.suffix.lower() != ".png":
+        raise click.UsageError(f"--png writes a PNG file: call it {png.with_suffix('.png')}.")
+    with who.sign_in() as staff:
+        data = staff.post("/v1/invitations", json={"label": label, "region": region})
+    code = segno.make(data["invitation"], error="m")
+    if png is not None:
+        code.save(str(png), scale=8, border=4)
+
+    def write(console: Console) -> None:
+        code.terminal(compact=True)
+        console.print(data["invitation"], soft_wrap=True)
+
+    show(data, as_json, write)
+
+
+@device.command(name="list")
+@staff_options
+@json_option
+def list_command(who: Who, as_json: bool) -> None:
+    """List the tablets, and which wait to be certified (registrar, administrator).
+
+    The six words are not shown: they count only when they are heard from whoever holds the tablet.
+    """
+    with who.sign_in() as staff:
+        found = staff.get("/v1/devices")
+
+    def write(console: Console) -> None:
+        for each in found:
+            console.print(f"[bold]{each['dev']}[/]  {each['state']}, region {each['region']}, {each['label']}")
+            for given in each["orders"]:
+                ended = given["carried_out"]
+                done = f"carried out {local_time(ended)}" if ended else "outstanding"
+                console.print(f"  order {given['number']}: {given['kind']}, given {local_time(given['given'])}, {done}")
+        if not found:
+            console.print("No tablet has enrolled yet.")
+
+    show(found, as_json, write)
+
+
+@device.command()
+@click.argument("invitation")
+@tablet_option
+@json_option
+def enrol(invitation: str, folder: Path, as_json: bool) -> None:
+    """Enrol a tablet with the text of its QR code; prints the six words to read to the registrar."""
+    with opened(folder) as tablet, busy("Enrolling ..."):
+        words = tablet.enrol(invitation)
+        dev = tablet.status().dev
+
+    def write(console: Console) -> None:
+        console.print(f"This tablet is [bold]{dev}[/]. Read these six words to the registrar:")
+        console.print("   " + "  ".join(words), style="bold")
+
+    show({"dev": dev, "words": list(words)}, as_json, write)
+
+
+@device.command(cls=OfOneTablet)
+@registrar_options
+@click.option("--words", required=True, help="The six words that the tablet shows, as heard from its holder.")
+@staff_options
+@json_option
+def approve(dev: str, registrar: KeyFile, words: str, who: Who, as_json: bool) -> None:
+    """Certify a tablet, if the six words are those of the key that it enrolled with (registrar)."""
+    key = registrar.unlock()
+    with who.sign_in() as staff:
+        tablet = listed(staff, dev)
+        certificate = enrolment.certify(
+            VerifyKey.from_raw(unb64u(tablet["key"])),
+            words.split(),
+            key,
+            region=tablet["region"],
+            label=tablet["label"],
+            number=1,
+            issued=now_ms(),
+        )
+        staff.post(f"/v1/devices/{dev}/certificate", data=certificate.to_bytes())
+    data = {"dev": dev, "label": tablet["label"], "region": tablet["region"]}
+    show(data, as_json, lambda console: console.print(f"Certified {tablet['label']} for region {tablet['region']}."))
+
+
+@device.command()
+@tablet_option
+@json_option
+def pull(folder: Path, as_json: bool) -> None:
+    """Fetch and verify what is new: certificate, trust, registry, manifest and forms."""
+    with opened(folder) as tablet, busy("Pulling ..."):
+        pulled = tablet.pull()
+
+    def write(console: Console) -> None:
+        console.print("certified" if pulled.certified else "not certified yet: have the registrar approve it")
+        console.print(f"trust {pulled.trust}, registry {pulled.registry}, manifest {pulled.manifest}")
+        _list(console, pulled.forms)
+        _warn(console, pulled)
+
+    show(asdict(pulled), as_json, write)
+
+
+@device.command()
+@click.argument("form")
+@tablet_option
+@click.option("--language", help="es, quz or ayr; asked for when left out.")
+@click.option("--answers", type=click.Path(path_type=Path, exists=True), help="JSON {question: value}: no interview.")
+@click.option("--taken", type=click.DateTime(["%Y-%m-%d"]), help="Day of the interview; when it began, if left out.")
+@json_option
+def screen(
+    form: str, folder: Path, language: str | None, answers: Path | None, taken: datetime | None, as_json: bool
+) -> None:
+    """Hold an interview with FORM (such as pe_laboral_adulto) and seal it; nothing readable is left on the tablet.
+
+    It asks question by question in this terminal, keeps an encrypted draft after each answer, and offers to go on with
+    a draft. With --answers it takes a file instead. The outcome is shown only when the inspector asks for it at the
+    end.
+    """
+    day = taken.date() if taken else None
+    if day and day > datetime.now().astimezone().date():
+        raise click.UsageError(f"--taken {day} has not come yet.")
+    with opened(folder) as tablet:
+        if answers is None:
+            ending = _converse(tablet, form, language, day)
+        else:
+            given = tablet.screen(form, read_object(answers), taken=day or datetime.now().astimezone().date())
+            ending = Ending("sealed", given.jti, given)
+    done = ending.screened
+    data = {"jti": done.jti, "form": done.form, "seq": done.seq} if done else {"state": ending.how, "jti": ending.draft}
+    show(data, as_json, lambda console: console.print(_told(ending)))
+
+
+def _converse(tablet: Tablet, form: str, language: str | None, taken: date | None) -> Ending:
+    setrlimit(RLIMIT_CORE, (0, 0))  # A crash must not write the answers to the disk.
+    with PrivateTerminal() as terminal:
+        draft = interview.choose(tablet, terminal, form, language, now_ms)
+        return interview.Conversation(tablet, terminal, draft, now_ms).hold(taken) if draft else Ending("none")
+
+
+def _told(ending: Ending) -> str:
+    if ending.screened:
+        return f"Sealed as number {ending.screened.seq} ({ending.screened.jti}); it waits for a sync."
+    return {
+        "kept": "Kept as an encrypted draft; `chaski device screen` goes on with it.",
+        "destroyed": "Destroyed: nothing of this interview is left.",
+    }.get(ending.how, "No interview was begun.")
+
+
+@device.command()
+@tablet_option
+@json_option
+def sync(folder: Path, as_json: bool) -> None:
+    """Send what waits, verify the receipts, and learn what became of earlier screenings."""
+    with opened(folder) as tablet, busy("Syncing ..."):
+        report = tablet.sync()
+
+    def write(console: Console) -> None:
+        traffic = report.traffic
+        console.print(
+            f"{report.sent} sent in {traffic.requests} request(s), {traffic.up:,} B up, {traffic.down:,} B down"
+        )
+        for name in report.updated:
+            console.print(f"  new on board: {name}")
+        if report.waiting:
+            console.print(f"  {report.waiting} still waiting")
+        for receipt in report.receipts:
+            console.print(f"  {receipt.jti}  {receipt.outcome}")
+        for event in report.events:
+            console.print(f"  {event.jti}  {event.status}")
+        _warn(console, report)
+
+    show(asdict(report), as_json, write)
+
+
+@device.command()
+@tablet_option
+@json_option
+def status(folder: Path, as_json: bool) -> None:
+    """Show what the tablet holds and what waits; no screening can be read here any more."""
+    with opened(folder) as tablet:
+        found = tablet.status()
+
+    def write(console: Console) -> None:
+        if not found.dev:
+            console.print("Not enrolled yet: `chaski device enrol` with the text of an invitation's QR code.")
+            return
+        console.print(f"[bold]{found.label or found.dev}[/], region {found.region or 'unknown'}, {found.url}")
+        console.print(f"words: {' '.join(found.words)}")
+        console.print(f"trust {found.trust}, registry {found.registry}, manifest {found.manifest}")
+        console.print(
+            f"{found.waiting} waiting, {found.receipted} receipted, {found.rejected} rejected, {found.drafts} drafts"
+        )
+        _list(console, found.forms)
+        _warn(console, found)
+
+    show(asdict(found), as_json, write)
+
+
+def _list(console: Console, forms: Sequence[OnBoard]) -> None:
+    for form in forms:
+        console.print(f"  {form.form} {form.version} ({form.channel}) {form.sha[:16]}  {form.title}")
+        for sentence in form.left_out:
+            console.print(f"    {sentence}")
+
+
+def _warn(console: Console, told: Status | SyncReport | Pulled) -> None:
+    for warning in warnings(told):
+        console.print(warning, style="bold red")
+    if told.recordings_missing:
+        console.print(
+            f"Faltan {told.recordings_missing} grabaciones: llegan al sincronizar y nada se detiene por ellas."
+        )

@@ -1,0 +1,307 @@
+"""The interview in the terminal: question by question, to a sealed screening, a draft or nothing at all.
+
+Called by `chaski device screen`. What is asked next and what an answer changes is screening_forms.interview's affair;
+here it is put to people, and saved as an encrypted draft after each answer.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import Literal
+
+import click
+
+from screening_forms.compiled_form import CompiledForm
+from screening_forms.engine.interview import Interview
+from screening_forms.engine.xform_reader import Node
+from screening_forms.errors import AnswerError
+from server.cli.private_terminal import STOP, PrivateTerminal
+from server.cli.tablet import interview_pages as pages
+from sync.envelope.seal import new_jti
+from sync.errors import SyncError
+from sync.tablet.client import Tablet
+from sync.tablet.drafts import Draft
+from sync.tablet.status import Screened
+
+BACK = re.compile(r"<(?:(<*)|(\d{1,3}))")
+NUMBERS = re.compile(r"\d{1,4}(?:[ ,;]+\d{1,4})*")
+INTEGER = re.compile(r"-?\d{1,9}")
+DATE = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})")
+REFUSED = "-"
+
+
+class UnclearError(ValueError):
+    """What was typed is no answer to this question; says in Spanish what to type."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an interview ended: `sealed`, `kept` as a draft, `destroyed`, or `none` was begun."""
+
+    how: Literal["sealed", "kept", "destroyed", "none"]
+    draft: str = ""
+    screened: Screened | None = None
+
+
+def choose(
+    tablet: Tablet, terminal: PrivateTerminal, form: str, language: str | None, clock: Callable[[], int]
+) -> Draft | None:
+    """Offer the drafts there are, or begin a new interview of a form; None when the inspector wants neither."""
+    message = ""
+    while found := [(draft, _title(tablet, draft)) for draft in tablet.drafts.all()]:
+        with suppress(OSError):  # On a full disk it is told again the next time.
+            tablet.drafts.told([draft for draft, _ in found if draft.is_ending(clock())], clock())
+        line = terminal.ask(pages.drafts(found, clock(), message))
+        if line in ("", STOP):
+            return None
+        if line == "nueva":
+            break
+        if not line.isdecimal() or not 0 < int(line) <= len(found):
+            message = f"Escriba un número del 1 al {len(found)}, o nueva."
+            continue
+        draft = found[int(line) - 1][0]
+        if _is_on_board(tablet, draft):
+            return draft
+        message = "La versión de su formulario ya no está en la tableta. El borrador se conserva: avise a su jefatura."
+    return _begin(tablet, terminal, form, language, clock())
+
+
+def _begin(tablet: Tablet, terminal: PrivateTerminal, form: str, language: str | None, now: int) -> Draft | None:
+    sha = tablet.version(form)
+    compiled = tablet.form(sha)[0]
+    if language is not None and language not in compiled.languages:
+        raise click.UsageError(f"{form} no está en {language} en esta tableta.")
+    if language is None:
+        language = choose_language(terminal, compiled)
+    return Draft(new_jti(), sha, now, now, language, {}) if language else None
+
+
+def choose_language(terminal: PrivateTerminal, form: CompiledForm) -> str:
+    """Ask for one of the form's languages; empty when the inspector wants none."""
+    message = ""
+    while len(form.languages) > 1:
+        line = terminal.ask(pages.languages(form, message))
+        if line in ("", STOP):
+            return ""
+        if line.isdecimal() and 0 < int(line) <= len(form.languages):
+            return form.languages[int(line) - 1]
+        message = f"Escriba un número del 1 al {len(form.languages)}."
+    return form.languages[0]
+
+
+def _title(tablet: Tablet, draft: Draft) -> str:
+    return tablet.form(draft.sha)[0].title if _is_on_board(tablet, draft) else "Formulario que ya no está aquí"
+
+
+def _is_on_board(tablet: Tablet, draft: Draft) -> bool:
+    return f"bundle/{draft.sha}" in tablet.outbox.held_names()
+
+
+class Conversation:
+    """One interview at one terminal. Every answer is on the disk, encrypted, before the next question is shown."""
+
+    def __init__(self, tablet: Tablet, terminal: PrivateTerminal, draft: Draft, clock: Callable[[], int]) -> None:
+        self._tablet, self._terminal, self._draft, self._clock = tablet, terminal, draft, clock
+        self._form, engine = tablet.form(draft.sha)
+        self._now = Interview.resume(engine, draft.content) if draft.content else Interview(engine)
+        self._message = ""
+
+    def hold(self, taken: date | None) -> Ending:
+        """Ask until the interview has an end. A line that is cut leaves the draft."""
+        try:
+            while True:
+                node, message = self._now.question, self._take_message()
+                ending = self._ask(node, message) if node else self._review(message, taken)
+                if ending:
+                    return ending
+        except EOFError:
+            return self._kept()
+
+    def _take_message(self) -> str:
+        message, self._message = self._message, ""
+        return message
+
+    def _ask(self, node: Node, message: str) -> Ending | None:
+        line = self._terminal.ask(pages.question(self._form, self._now, node, self._draft.language, message))
+        if BACK.fullmatch(line):
+            self._go_back(line)
+        elif line in self._commands:
+            return self._commands[line]()
+        else:
+            self._answer(node, line)
+        return None
+
+    @property
+    def _commands(self) -> dict[str, Callable[[], Ending | None]]:
+        return {STOP: self._stop, "?": self._help, "/": self._change_language, "*": self._danger}
+
+    # Answers
+
+    def _answer(self, node: Node, line: str) -> None:
+        try:
+            later = self._now.answer(self._read(node, line))
+        except UnclearError as unclear:
+            self._message = str(unclear)
+        except AnswerError as refused:
+            said = pages.Said.of({} if line == REFUSED else node.constraint_message, self._draft.language)
+            self._message = said.marked(all_drafts=False) or f"{refused.why[:1].upper()}{refused.why[1:]}."
+        else:
+            lost = self._now.lost(later)
+            if not lost or self._terminal.ask(pages.losing(lost, self._draft.language)).lower() in ("si", "sí"):
+                self._move(later)
+            else:
+                self._move(replace(self._now, at=""))
+
+    def _read(self, node: Node, line: str) -> str:
+        """Return what a line says as the engine takes it, or say kindly what to type."""
+        if node.type == "note":
+            if line:
+                raise UnclearError("Aquí solo se lee. Enter, para seguir.")
+            return ""
+        if node.type == "acknowledge":
+            if line.lower() not in ("", "ok"):
+                raise UnclearError("Escriba ok, o solo Enter.")
+            return "OK" if line else ""
+        if line == REFUSED:
+            return self._refusal(node)
+        if not line:
+            if node.name in self._now.turns:
+                return self._now.answers.get(node.name, "")
+            raise UnclearError("Escriba una respuesta, o - si prefiere no responder.")
+        return READERS[node.type](line) if node.type in READERS else self._chosen(node, line)
+
+    def _refusal(self, node: Node) -> str:
+        """The list's own refusal where it has one; else a blank, which the engine takes only where it may stay."""
+        return "no_answer" if "no_answer" in node.choices else ""
+
+    def _chosen(self, node: Node, line: str) -> str:
+        choices = self._now.choices(node)
+        numbers = [int(number) for number in re.findall(r"\d+", line)] if NUMBERS.fullmatch(line) else []
+        if not numbers or not all(0 < number <= len(choices) for number in numbers):
+            raise UnclearError(f"Escriba un número del 1 al {len(choices)}.")
+        if node.type == "select_one" and len(numbers) > 1:
+            raise UnclearError("Aquí va una sola respuesta: escriba un solo número.")
+        return " ".join(dict.fromkeys(choices[number - 1].code for number in numbers))
+
+    def _move(self, later: Interview) -> None:
+        """Go on; the draft is saved first, and a disk that takes no more never ends an interview."""
+        self._now = later
+        self._draft = replace(self._draft, saved=self._clock(), warned=0, content=later.content())
+        self._message = self._save()
+
+    def _save(self) -> str:
+        """Put the draft on the disk, once there is something in it; return what to tell where that fails."""
+        try:
+            if self._draft.content:
+                self._tablet.drafts.save(self._draft)
+        except OSError as error:
+            return f"No se pudo guardar el borrador ({error.strerror}). Siga, y selle antes de apagar."
+        return ""
+
+    # Commands
+
+    def _go_back(self, line: str) -> None:
+        found = BACK.fullmatch(line)
+        steps = int(found[2]) if found and found[2] else len(line)
+        if not self._now.turns:
+            self._message = "Esta es la primera pregunta."
+        self._now = self._now.back(steps)
+
+    def _help(self) -> None:
+        self._terminal.ask(pages.help_page())
+
+    def _change_language(self) -> None:
+        if language := choose_language(self._terminal, self._form):
+            self._draft = replace(self._draft, language=language)
+
+    def _danger(self) -> None:
+        if self._terminal.ask(pages.danger(self._now)) == "1" and self._now.danger_question:
+            self._now = self._now.close().go_to(self._now.danger_question)
+
+    def _stop(self) -> Ending | None:
+        message = ""
+        while line := self._terminal.ask(pages.stop(self._now, message)):
+            if line == "2":
+                self._move(self._now.close())
+                return None
+            if line == "3":
+                return self._destroy()
+            message = self._save() if line == "1" else "Escriba 1, 2 o 3."
+            if not message:
+                return self._kept()
+        return None
+
+    # Endings
+
+    def _kept(self) -> Ending:
+        if self._draft.content:
+            return Ending("kept", self._draft.id)
+        return Ending("none")
+
+    def _destroy(self) -> Ending | None:
+        if self._terminal.ask(pages.destroy()).lower() != "borrar":
+            return None
+        self._tablet.drafts.destroy(self._draft.id)
+        return Ending("destroyed")
+
+    def _review(self, message: str, taken: date | None) -> Ending | None:
+        line = self._terminal.ask(pages.review(self._form, self._now, self._draft.language, message))
+        reviewed = self._now.reviewed
+        if BACK.fullmatch(line):
+            self._go_back(line)
+        elif line in self._commands:
+            return self._commands[line]()
+        elif line.isdecimal() and 0 < int(line) <= len(reviewed):
+            self._now = self._now.go_to(reviewed[int(line) - 1].name)
+        elif line.lower() == "seguir":
+            self._move(self._now.reopen())
+        elif line.lower() == "sellar":
+            return self._seal(taken)
+        else:
+            self._message = "Escriba sellar, o el número de una respuesta."
+        return None
+
+    def _seal(self, taken: date | None) -> Ending | None:
+        """Seal under the draft's own jti: if the power goes before the draft is gone, it is not sealed twice."""
+        engine, begun = self._now.engine, _local(self._draft.begun)
+        times = {"start": begun.isoformat(), "end": _local(self._clock()).isoformat()}
+        stamps = {node.name: times[node.type] for node in engine.form.nodes if node.type in times}
+        answers = {**self._now.answers, **stamps}
+        try:
+            screened = self._tablet.complete(self._draft.sha, answers, taken or begun.date(), self._draft.id)
+        except (AnswerError, SyncError, OSError, sqlite3.Error) as error:
+            self._message = f"No se pudo sellar, y nada se perdió: {error}"
+            return None
+        with suppress(OSError):  # What is left over is known as sealed, and goes the next time.
+            self._tablet.drafts.destroy(self._draft.id)
+        if self._terminal.ask(pages.sealed(screened.seq)).lower() == "ver":
+            self._terminal.ask(pages.guidance(self._now))
+        return Ending("sealed", self._draft.id, screened)
+
+
+def _local(time: int) -> datetime:
+    return datetime.fromtimestamp(time / 1000, UTC).astimezone()
+
+
+def _integer(line: str) -> str:
+    if not INTEGER.fullmatch(line):
+        raise UnclearError("Escriba solo un número entero, sin puntos, comas ni letras.")
+    return line
+
+
+def _date(line: str) -> str:
+    found = DATE.fullmatch(line)
+    try:
+        if found:
+            return date(int(found[3]), int(found[2]), int(found[1])).isoformat()
+        return date.fromisoformat(line).isoformat()
+    except ValueError as error:
+        raise UnclearError("Escriba una fecha que exista, como 31/12/2026.") from error
+
+
+READERS: dict[str, Callable[[str], str]] = {"integer": _integer, "date": _date, "text": str}

@@ -1,0 +1,1 @@
+"""The database engine, SQLite: connections, transactions, migrations. The store is typed with its protocol."""

@@ -1,0 +1,152 @@
+"""The tables, continued from migrations.py: form versions, their ways to tablets, what authors publish beside them. A
+step that has run anywhere is never edited: add the next one below. No column can hold an answer."""
+
+from __future__ import annotations
+
+import json
+
+from sqlite_utils import Database
+
+from server.database.migrations import migrations
+
+__all__ = ["migrations"]
+
+
+@migrations()
+def versions(db: Database) -> None:
+    """Form versions from draft to retired, in place of the published alone; from approval on nothing of one changes."""
+    db.executescript("""
+    create table versions (
+      id integer primary key autoincrement,
+      form text not null,
+      version text not null,
+      channel text not null check (channel in ('training', 'field')),
+      sha text not null unique,
+      state text not null check (state in ('draft', 'in_review', 'approved', 'published', 'closing', 'retired')),
+      author text not null,
+      reviewer text not null default '',
+      indicator_set text not null default '',
+      policy text not null default '',
+      validated text not null default '',
+      reason text not null default '',
+      created integer not null,
+      changed integer not null,
+      body blob not null,
+      source blob,
+      unique (form, version, channel)
+    ) strict;
+    insert into versions (form, version, channel, sha, state, author, created, changed, body)
+      select form, version, channel, sha, 'published', published_by, published, published, body
+      from bundles order by published, sha;
+    drop table bundles;
+    create trigger versions_stay before update of form, version, channel, sha, author, source, indicator_set, policy
+      on versions when old.state <> 'draft'
+      begin select raise(abort, 'a version that left its author is never changed'); end;
+    create trigger versions_signed before update of body, reviewer on versions
+      when old.state not in ('draft', 'in_review') and (new.reviewer <> old.reviewer
+        or substr(new.body, 1, instr(new.body, x'0a')) <> substr(old.body, 1, instr(old.body, x'0a')))
+      begin select raise(abort, 'an approved version is never changed, but for signatures that are renewed'); end;
+    create trigger versions_remain before delete on versions when old.state <> 'draft'
+      begin select raise(abort, 'only a draft is thrown away'); end;
+    create table trials (
+      id integer primary key autoincrement,
+      version integer not null references versions on delete cascade,
+      outcome text not null,
+      tier text not null,
+      queue_kinds text not null,
+      fired integer not null,
+      at integer not null,
+      by text not null
+    ) strict;
+    """)
+
+
+@migrations()
+def rollouts(db: Database) -> None:
+    """Which ring of tablets gets which version, the newest first; and which tablets could not work with a version."""
+    db.executescript("""
+    create table rollouts (
+      id integer primary key autoincrement,
+      version integer not null references versions,
+      regions text,
+      devices text,
+      share_permille integer,
+      state text not null check (state in ('planned', 'live', 'halted', 'ended')),
+      starts integer not null,
+      since integer,
+      reason text not null default '',
+      created integer not null,
+      created_by text not null
+    ) strict;
+    create index rollouts_by_state on rollouts (state);
+    create table refusals (
+      sha text not null,
+      dev text not null references devices,
+      code text not null,
+      at integer not null,
+      primary key (sha, dev)
+    ) strict, without rowid;
+    """)
+    _roll_out_what_is_in_use(db)
+
+
+def _roll_out_what_is_in_use(db: Database) -> None:
+    """Write the rings of the manifest in force as rows: every manifest to come is made of them."""
+    newest = "select body, received from documents where kind = 'manifest' order by number desc limit 1"
+    for body, received in db.execute(newest).fetchall():
+        forms = json.loads(body.partition(b"\n")[0])["forms"]
+        for entry in (entry for entries in forms.values() for entry in reversed(entries)):
+            regions, devices = (entry.get(name) for name in ("regions", "devices"))
+            db.execute(
+                "insert into rollouts (version, regions, devices, share_permille, state, starts, since, created,"
+                " created_by) select id, ?, ?, ?, 'live', ?, ?, ?, author from versions where sha = ?",
+                [
+                    regions and " ".join(regions),
+                    devices and " ".join(devices),
+                    entry.get("share_permille"),
+                    *(received, received, received, entry["sha"]),
+                ],
+            )
+
+
+@migrations()
+def rule_tables(db: Database) -> None:
+    """Indicator sets and policies that authors published, and recordings by their hash; neither is ever changed."""
+    db.executescript("""
+    create table rule_tables (
+      kind text not null check (kind in ('indicator_set', 'policy')),
+      name text not null,
+      family text not null,
+      body text not null,
+      published integer not null,
+      published_by text not null,
+      primary key (kind, name)
+    ) strict, without rowid;
+    create trigger rule_tables_stay before update on rule_tables
+      begin select raise(abort, 'a published table is never changed'); end;
+    create trigger rule_tables_remain before delete on rule_tables
+      begin select raise(abort, 'a published table is never removed'); end;
+    create table media (
+      sha256 text primary key,
+      type text not null,
+      body blob not null
+    ) strict;
+    """)
+
+
+@migrations()
+def tokens(db: Database) -> None:
+    """What lets a person's own programs ask the publishing addresses in her name; known by its hash only."""
+    db.executescript("""
+    create table tokens (
+      id text primary key,
+      token_hash blob not null unique,
+      person text not null references people,
+      label text not null,
+      roles text not null,
+      created integer not null,
+      expires integer not null,
+      used integer,
+      revoked integer
+    ) strict;
+    """)

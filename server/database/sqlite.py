@@ -1,0 +1,180 @@
+"""The one SQLite file behind the server: one writer for the whole process, one reader per thread, migrated when opened.
+Flows take their transactions from it; stores get the connection handed in. It holds no SQL beyond pragmas."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlite_utils
+
+from server.database.form_migrations import migrations
+
+Connection = sqlite_utils.Database
+Row = dict[str, Any]
+T = TypeVar("T")
+
+# synchronous=FULL: a receipt is a promise that outlives a power cut. temp_store=MEMORY: no temporary file anywhere.
+_PRAGMAS = (
+    "busy_timeout=10000",
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "secure_delete=ON",
+    "trusted_schema=OFF",
+    "temp_store=MEMORY",
+)
+
+
+class Db:
+    """The database. `read()` gives this thread's reading connection, `write()` the one transaction that may write.
+
+    `share()` does some work in a transaction together with whoever else waits to write at that moment.
+    """
+
+    def __init__(self, path: Path, *, most_mib: int = 0) -> None:
+        """Open the file, make it when there is none, and bring its tables up to date.
+
+        Past `most_mib` (0: no bound) a transaction fails as on a full disk. sqlite3.DatabaseError for a file that is
+        no database, and for one that a newer program made.
+        """
+        self._path = path
+        self._lock = threading.RLock()
+        self._writer = _connect(path)
+        self._local = threading.local()
+        self._readers: list[Connection] = []
+        self._turnstile = threading.Condition()
+        self._waiting: list[tuple[Callable[[Connection], Any], Future[Any]]] = []
+        self._leading = False
+        path.chmod(0o600)
+        _refuse_newer(self._writer)
+        migrations.apply(self._writer)
+        if most_mib:
+            (page,) = self._writer.execute("PRAGMA page_size").fetchone()
+            self._writer.execute(f"PRAGMA max_page_count={most_mib * 2**20 // page}")
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One durable transaction: everything in the block is stored, or nothing. Blocks do not nest.
+
+        BEGIN IMMEDIATE takes the write lock at once; a deferred transaction would fail with "database is locked" when
+        it turns from reading to writing behind another writer.
+        """
+        with self._lock:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.commit()
+            except BaseException:
+                self._writer.rollback()
+                raise
+
+    def share(self, work: Callable[[Connection], T]) -> T:
+        """Do some work in a transaction of which others take part; return what it returned once that is on disk.
+
+        A commit costs as much for one as for many (group commit): the first to come leads, and carries out the work of
+        all who came while the one before was writing. Work that fails is undone alone; a failed commit fails for all.
+        """
+        mine: Future[T] = Future()
+        with self._turnstile:
+            self._waiting.append((work, mine))
+            self._turnstile.wait_for(lambda: mine.done() or not self._leading)
+            if mine.done():
+                return mine.result()
+            together, self._waiting, self._leading = self._waiting, [], True
+        try:
+            self._carry_out(together)
+        finally:
+            with self._turnstile:
+                self._leading = False
+                self._turnstile.notify_all()
+        return mine.result()
+
+    def _carry_out(self, together: Sequence[tuple[Callable[[Connection], Any], Future[Any]]]) -> None:
+        try:
+            with self.write() as w:
+                done = [_attempt(w, work) for work, _ in together]
+        except BaseException as wrong:
+            for _, waiting in together:
+                waiting.set_exception(wrong)
+            raise
+        for (_, waiting), (result, failure) in zip(together, done, strict=True):
+            if failure is None:
+                waiting.set_result(result)
+            else:
+                waiting.set_exception(failure)
+
+    def read(self) -> Connection:
+        """This thread's reading connection, which sees everything committed and cannot write."""
+        connection: Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = _connect(self._path)
+            connection.conn.execute("PRAGMA query_only=ON")
+            self._local.connection = connection
+            self._readers.append(connection)
+        return connection
+
+    def close(self) -> None:
+        """Close every connection; the write-ahead log is folded into the file."""
+        with self._lock:
+            for connection in [*self._readers, self._writer]:
+                connection.close()
+
+
+def _refuse_newer(connection: Connection) -> None:
+    # Its tables may mean what this program does not know: writing to them could lose what stands in them.
+    known = {step.name for step in migrations.pending(sqlite_utils.Database(memory=True))}
+    newer = [step.name for step in migrations.applied(connection) if step.name not in known]
+    if newer:
+        raise sqlite3.DatabaseError(f"a newer Chaski made it ({', '.join(newer)}); update the program")
+
+
+@contextmanager
+def apart(w: Connection) -> Iterator[None]:
+    """A part of a transaction that is undone alone when it fails."""
+    w.execute("savepoint apart")
+    try:
+        yield
+    except BaseException:
+        if w.conn.in_transaction:  # A full disk may have ended the transaction, and with it every part.
+            w.execute("rollback to apart")
+            w.execute("release apart")
+        raise
+    w.execute("release apart")
+
+
+def _attempt(w: Connection, work: Callable[[Connection], T]) -> tuple[T | None, Exception | None]:
+    try:
+        with apart(w):
+            return work(w), None
+    except Exception as wrong:
+        if not w.conn.in_transaction:
+            raise
+        return None, wrong
+
+
+def rows(connection: Connection, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[Row]:
+    """All rows of a query. Read to the end, so that no reading transaction stays open behind a forgotten iterator.
+
+    Not sqlite-utils' own `query`, which puts two savepoint statements around each read.
+    """
+    cursor = connection.execute(sql, parameters)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, found, strict=True)) for found in cursor]
+
+
+def row(connection: Connection, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> Row | None:
+    """The only row of a query, or None."""
+    return next(iter(rows(connection, sql, parameters)), None)
+
+
+def _connect(path: Path) -> Connection:
+    connection = sqlite3.connect(path, check_same_thread=False, timeout=10)
+    for pragma in _PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+    return Connection(connection)

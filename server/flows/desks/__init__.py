@@ -1,0 +1,1 @@
+"""Referrals: routing, queues, states, and the work list."""

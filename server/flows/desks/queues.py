@@ -1,0 +1,80 @@
+"""A desk's view of its work: queues, referrals, and the sealed screening behind one. The people's door calls it.
+
+Who may see which queue is the table `queue_groups`. Handing out an envelope is a read of a screening, so it is audited
+in the same transaction; nothing here can open what it hands out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from server.database.sqlite import Connection, Db
+from server.problems import Problem
+from server.store import audit, envelopes, keyrings, people, queues, referrals
+from server.store.people import Person
+from server.store.queues import Queue
+from server.store.referrals import Referral
+from sync.envelope.route import Route
+
+
+@dataclass(frozen=True)
+class Tally:
+    """A queue and how much of it is in each state; `overdue` counts what no desk has accepted by its deadline."""
+
+    queue: Queue
+    states: Mapping[str, int]
+    overdue: int
+
+
+def tallies(db: Db, person: Person, *, mode: str, now: int) -> list[Tally]:
+    """Return the person's queues with their counts."""
+    connection = db.read()
+    seen = people.visible_queues(connection, person.id)
+    return [_tally(connection, queue, mode, now) for queue in queues.every(connection) if queue.id in seen]
+
+
+def _tally(connection: Connection, queue: Queue, mode: str, now: int) -> Tally:
+    work = referrals.in_queue(connection, queue.id, mode)
+    late = [each for each in work if each.state in ("waiting", "claimed") and each.deadline and each.deadline < now]
+    return Tally(queue, Counter(each.state for each in work), len(late))
+
+
+def in_queue(db: Db, person: Person, queue: str, *, mode: str) -> list[tuple[Referral, Route | None]]:
+    """Return what is to do in a queue, most urgent first. Problem `queue.other_desk` when it is not the person's."""
+    connection = db.read()
+    if queue not in people.visible_queues(connection, person.id):
+        raise Problem("queue.other_desk", queue)
+    return [(each, envelopes.route(connection, each.envelope)) for each in referrals.in_queue(connection, queue, mode)]
+
+
+def referral(db: Db, person: Person, referral_id: str) -> tuple[Referral, Route | None]:
+    """Return one referral. Problem `referral.other_desk` when its queue is not the person's."""
+    connection = db.read()
+    found = visible(connection, person, referral_id)
+    return found, envelopes.route(connection, found.envelope)
+
+
+def hand_out_envelope(db: Db, person: Person, referral_id: str, *, now: int) -> bytes:
+    """Return the exact bytes behind a referral, to somebody who sees the queue and is of the keyring."""
+    with db.write() as w:
+        found = visible(w, person, referral_id)
+        if not keyrings.is_member(w, person.id, found.kid):
+            raise Problem("referral.other_keyring", found.id)
+        body = envelopes.body(w, found.envelope)
+        audit.append(
+            w, at=now, action="envelope.read", actor=person.id, subject=found.envelope, detail={"referral": found.id}
+        )
+    assert body is not None, "a referral refers to a stored envelope"
+    return body
+
+
+def visible(connection: Connection, person: Person, referral_id: str) -> Referral:
+    """Return a referral whose queue the person works; Problem `referral.other_desk` for another."""
+    found = referrals.get(connection, referral_id)
+    if found is None:
+        raise Problem("referral.unknown", referral_id)
+    if found.queue not in people.visible_queues(connection, person.id):
+        raise Problem("referral.other_desk", referral_id)
+    return found

@@ -1,0 +1,166 @@
+"""Which form versions are on which tablets, by what each told at its last sync, held against the manifests: who has
+what, who should have something else and since when, who is silent. The people's door calls it; it only reads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+from server.database.sqlite import Connection, Db
+from server.store import devices, documents, versions
+from server.store.devices import Device
+from server.store.versions import Version
+from sync.documents import manifest
+from sync.documents.manifest import Manifest
+from sync.documents.signed import Document
+
+_DAY = 24 * 3_600_000
+_Group = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Held:
+    """One version in one region: the tablets that hold it, those of them that should hold another since, and silent.
+
+    `due`: the tablets that the manifest gives this version to. `since`: when the first of those behind should have
+    changed (milliseconds). A blank `sha`: the tablets that hold no version of the form.
+    """
+
+    form: str
+    sha: str
+    version: str
+    channel: str
+    state: str
+    region: str
+    held: int
+    due: int
+    behind: int
+    since: int | None
+    silent: int
+
+
+@dataclass(frozen=True)
+class Behind:
+    """A tablet that holds another version of a form than the manifest gives it, and since when it should not."""
+
+    dev: str
+    label: str
+    region: str
+    form: str
+    held: str
+    wanted: str
+    since: int
+    seen: int | None
+    silent: bool
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """The counts by version and region, and the tablets that are behind, the longest first; and the silent ones."""
+
+    versions: list[Held]
+    behind: list[Behind]
+    silent: list[Device]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A tablet and a form: what it holds, what it should, since when."""
+
+    device: Device
+    form: str
+    held: str
+    wanted: str
+    since: int
+    silent: bool
+
+    @property
+    def is_behind(self) -> bool:
+        return self.held != self.wanted
+
+
+def take(db: Db, *, region: str | None, silent_days: int, now: int) -> Inventory:
+    """Return the inventory of all certified tablets, or of a region's (whose code begins with `region`)."""
+    connection = db.read()
+    known = {each.sha: each for each in versions.every(connection)}
+    quiet = {dev for dev, _ in devices.silent(connection, now - silent_days * _DAY, now + _DAY)}
+    tablets = [each for each in devices.every(connection) if each.state == "certified"]
+    tablets = [each for each in tablets if each.region.startswith(region or "")]
+    places = list(_places(connection, tablets, quiet))
+    return Inventory(
+        [_counted(group, known, *found) for group, found in sorted(_grouped(places).items())],
+        sorted((_behind(each) for each in places if each.is_behind), key=lambda each: (each.since, each.dev)),
+        [each for each in tablets if each.dev in quiet],
+    )
+
+
+def _places(c: Connection, tablets: Sequence[Device], quiet: set[str]) -> Iterator[_Place]:
+    said, stock = _said(c), devices.inventories(c)
+    for device in tablets:
+        held = stock.get(device.dev, {})
+        for form in sorted(held.keys() | said.keys()):
+            wanted, since = _wanted(said.get(form, []), form, device)
+            if wanted or form in held:
+                since = max(since, device.certified or 0)
+                yield _Place(device, form, held.get(form, ""), wanted, since, device.dev in quiet)
+
+
+def _said(c: Connection) -> dict[str, list[tuple[int, Manifest]]]:
+    """What the manifests have said of each form, each time they said something else: since when; the newest first."""
+    said: dict[str, list[tuple[int, Manifest]]] = {}
+    for at, body in reversed(documents.all_of(c, "manifest")):
+        read = manifest.read(Document.parse(body))
+        for form in said.keys() | read.forms.keys():
+            before = said.setdefault(form, [])
+            if not before or before[0][1].forms.get(form) != read.forms.get(form):
+                before.insert(0, (at, read))
+    return said
+
+
+def _wanted(said: Sequence[tuple[int, Manifest]], form: str, device: Device) -> tuple[str, int]:
+    """Return the version that a tablet is to have, blank for none, and since when the manifests have said so."""
+    chosen = [(each.choose(form, device.dev, device.region) or "", at) for at, each in said]
+    wanted = chosen[0][0] if chosen else ""
+    return wanted, min((at for _, at in takewhile(lambda each: each[0] == wanted, chosen)), default=0)
+
+
+def _grouped(places: Sequence[_Place]) -> dict[_Group, tuple[list[_Place], int]]:
+    """Return, for each form, region and version, who holds it and how many are to have it."""
+    holders: dict[_Group, list[_Place]] = {}
+    due: Counter[_Group] = Counter()
+    for each in places:
+        held, wanted = ((each.form, each.device.region, sha) for sha in (each.held, each.wanted))
+        holders.setdefault(held, []).append(each)
+        if each.wanted:
+            holders.setdefault(wanted, [])
+            due[wanted] += 1
+    return {group: (found, due[group]) for group, found in holders.items()}
+
+
+def _counted(group: _Group, known: dict[str, Version], holders: Sequence[_Place], due: int) -> Held:
+    form, region, sha = group
+    late = [each.since for each in holders if each.is_behind]
+    version = known.get(sha)
+    return Held(
+        form,
+        sha,
+        version.version if version else "",
+        version.channel if version else "",
+        version.state if version else "",
+        region,
+        held=len(holders),
+        due=due,
+        behind=len(late),
+        since=min(late, default=None),
+        silent=sum(each.silent for each in holders),
+    )
+
+
+def _behind(place: _Place) -> Behind:
+    device = place.device
+    return Behind(
+        device.dev, device.label, device.region, place.form, place.held, place.wanted, place.since, device.seen,
+        place.silent,
+    )  # fmt: skip

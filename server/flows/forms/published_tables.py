@@ -1,0 +1,52 @@
+"""The indicator sets and policies that authors published here: what a new one is held against, and how one gets in.
+
+Authors publish them by name, and what comes inside a form's package is published with the form's approval. None is ever
+changed or removed, so nobody publishes many at once and none is large (succession.py).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from server.database.sqlite import Connection
+from server.flows.forms import upload_sandbox as workshop
+from server.problems import Problem
+from server.store import audit, rule_tables
+from server.store.people import Person
+from server.store.rule_tables import RuleTable
+
+MOST_A_YEAR = 24
+"""How many tables one person publishes in a year."""
+_YEAR = 365 * 24 * 3_600_000
+
+
+def known(c: Connection, now: int) -> dict[str, Any]:
+    """What a table is held against, as options of what is asked apart: those published here, and the year."""
+    return {
+        "indicator_sets": rule_tables.bodies(c, "indicator_set"),
+        "policies": rule_tables.bodies(c, "policy"),
+        "year": datetime.fromtimestamp(now / 1000, UTC).year,
+    }
+
+
+def held(c: Connection, kind: str, name: str, text: str) -> RuleTable | None:
+    """Return a table that is published already. Problem `table.name_used` when its name is another's."""
+    there = rule_tables.body(c, kind, name)
+    if there is not None and there.splitlines() != text.splitlines():
+        raise Problem("table.name_used", name)
+    return next((each for each in rule_tables.every(c, kind) if each.name == name), None)
+
+
+def add(w: Connection, kind: str, name: str, text: str, *, author: str, actor: str, now: int) -> RuleTable:
+    """Publish a table of an author's under a name that nothing else has."""
+    table = RuleTable(kind, name, workshop.family(name), now, author)
+    rule_tables.add(w, table, text)
+    audit.append(w, at=now, action=f"{kind}.published", actor=actor, subject=name)
+    return table
+
+
+def refuse_many(c: Connection, person: Person, now: int) -> None:
+    """Problem `table.too_many` when a person published as many this year as one person may."""
+    if rule_tables.count_by(c, person.id, since=now - _YEAR) >= MOST_A_YEAR:
+        raise Problem("table.too_many", f"{MOST_A_YEAR} a year")

@@ -1,0 +1,47 @@
+"""Recordings that a published version names: taken out of its source package, kept by their hash, handed to tablets."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterator
+
+from server.database.sqlite import Connection, Db
+from server.problems import Problem
+from server.store import media
+from server.store.media import Recording
+from sync.documents import bundle
+from sync.documents.bundle import MAX_RECORDING_BYTES
+from sync.documents.signed import Document
+
+
+def put_out(w: Connection, document: Document, source: bytes | None) -> None:
+    """Keep every recording that a bundle names. Problem `publication.recording_missing` if one is nowhere."""
+    named = {each.sha256: each for each in bundle.recordings(document.content)}
+    missing = {sha for sha in named if media.get(w, sha) is None}
+    for content in _audio(source) if missing and source is not None else ():
+        sha = hashlib.sha256(content).hexdigest()
+        if sha in missing:
+            named[sha].check(content)
+            media.put(w, Recording(sha, named[sha].type, content))
+            missing.discard(sha)
+    if missing:
+        raise Problem("publication.recording_missing", min(missing))
+
+
+def get(db: Db, sha256: str) -> Recording:
+    """Return a recording. Problem `media.unknown` when there is none."""
+    found = media.get(db.read(), sha256)
+    if found is None:
+        raise Problem("media.unknown", sha256)
+    return found
+
+
+def _audio(source: bytes) -> Iterator[bytes]:
+    # A member never gives more than it announces, and the whole was read within limits when it came in.
+    if zipfile.is_zipfile(io.BytesIO(source)):
+        with zipfile.ZipFile(io.BytesIO(source)) as archive:
+            for each in archive.infolist():
+                if each.filename.startswith("audio/") and each.file_size <= MAX_RECORDING_BYTES:
+                    yield archive.read(each)

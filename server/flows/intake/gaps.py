@@ -1,0 +1,71 @@
+"""Watches the numbers of each tablet's chains: a screening that never came may be a person lost. The exchange calls it
+for the chains that a request touches, a job for all of them, to tell a gap again that is too old to be on its way.
+
+The work list has one gap of a chain at a time: the lowest about which nobody has decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from server.database.sqlite import Connection, Db
+from server.store import chains, worklist
+from server.store.audit import SERVER
+from server.store.chains import Gap
+from server.store.worklist import Item
+
+DAY = 24 * 60 * 60 * 1000
+# A gap this old is no longer a batch on its way, and "found" has not come true.
+LATE_AFTER = 3 * DAY
+LATE = "late"
+LOST, FOUND = "lost", "found"
+
+
+def watch(db: Db, *, now: int) -> int:
+    """Bring the work list's gaps up to date; return how many are late, each marked so there."""
+    with db.write() as w:
+        return sum(look(w, dev, chain, now=now)[1] for dev, chain in chains.unfinished(w))
+
+
+def leave(w: Connection, dev: str, ended: Mapping[str, int], *, now: int) -> None:
+    """Note the chains that a tablet says it left (SPEC 11.3 rule 7), and put each on the work list once."""
+    for chain, written in ended.items():
+        if chains.leave(w, dev, chain, written):
+            worklist.add(w, kind="copied", dev=dev, chain=chain, at=now)
+
+
+def look(w: Connection, dev: str, chain: str, *, now: int) -> tuple[int, bool]:
+    """Bring one chain up to date; return the number up to which it is whole, and whether its gap on the list is late.
+
+    A gap is as old as the first item ever that told of it, whatever was decided about that one.
+    """
+    reached, gaps = chains.advance(w, dev, chain)
+    items = [(item, _gap(item)) for item in worklist.about(w, kind="gap", dev=dev, chain=chain)] if gaps else []
+    decided = [told for item, told in items if _stands(item, now)]
+    gap = next((each for each in gaps if not any(_covers(told, each) for told in decided)), None)
+    if gap is None or any(item.closed is None and told.last != gap.last for item, told in items):
+        worklist.settle(w, kind="gap", dev=dev, chain=chain, by=SERVER, at=now)
+    if gap is None:
+        return reached, False
+    since = min((item.opened for item, told in items if told.first <= gap.last and gap.first <= told.last), default=now)
+    late = abs(now - since) >= LATE_AFTER  # What was told under a clock far ahead is old too.
+    reason = f"{LATE}.seq.{gap}" if late else f"seq.{gap}"
+    worklist.add(w, kind="gap", dev=dev, chain=chain, reason=reason, at=now, again=True)
+    return reached, late
+
+
+def _gap(item: Item) -> Gap:
+    first, _, last = item.reason.rpartition(".")[2].partition("-")
+    return Gap(int(first), int(last or first))
+
+
+def _stands(item: Item, now: int) -> bool:
+    """Whether a decision about a gap counts: what was said to be found, and is not here days later, is told again."""
+    if item.decision == FOUND:
+        return item.closed is not None and abs(now - item.closed) < LATE_AFTER
+    return item.decision == LOST
+
+
+def _covers(decided: Gap, gap: Gap) -> bool:
+    # Of a gap that ends elsewhere nobody has decided: screenings have arrived inside it, or more were written after it.
+    return decided.last == gap.last and decided.first <= gap.first

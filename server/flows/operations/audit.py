@@ -1,0 +1,30 @@
+"""Holds the audit chain against itself. Called by `chaski audit verify`; it only reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.database.sqlite import Db
+from server.store import audit
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The chain's length and head; `broken_at` is the number of the first row that does not follow, or None."""
+
+    rows: int
+    head: str
+    broken_at: int | None
+
+
+def verify(db: Db, known: tuple[int, str] | None = None) -> Verdict:
+    """Recompute every link. `known`: a (number, hash) that travelled in a receipt and must still be in the chain."""
+    number, prev, met = 0, audit.START, known is None or known == (0, audit.START)
+    for entry in audit.every(db.read()):
+        number += 1
+        fields = (entry.number, entry.at, entry.action, entry.actor, entry.subject, entry.detail, entry.prev)
+        if entry.number != number or entry.prev != prev or entry.hash != audit.link(*fields):
+            return Verdict(number - 1, prev, number)
+        prev = entry.hash
+        met = met or known == (number, prev)
+    return Verdict(number, prev, None if met else number + 1)

@@ -1,0 +1,142 @@
+"""Lets a tablet in: a one-time code, then the tablet's proof that it holds its key, then a registrar's certificate,
+after six words were compared. Both doors call it. A code is stored as a hash and works once."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from server.database.sqlite import Connection, Db
+from server.problems import Problem
+from server.store import audit, devices
+from server.store.devices import Code, Device
+from sync.documents import enrolment
+from sync.documents.registry import Registry
+from sync.documents.signed import Document
+from sync.documents.trust import Trust
+
+MINUTE = 60 * 1000
+
+
+@dataclass(frozen=True)
+class Invited:
+    """A code to show once, and when it stops working (milliseconds)."""
+
+    code: str
+    expires: int
+
+
+def invite(db: Db, registry: Registry, *, label: str, region: str, actor: str, now: int, minutes: int) -> Invited:
+    """Make a one-time code for a tablet to be called `label`, working in `region` (UBIGEO), which a desk must serve."""
+    regions = sorted({desk.site[:2] for desk in registry.desks if desk.site})
+    if regions and region not in regions:  # Where the national desk alone does the work, it does everybody's.
+        raise Problem("enrolment.unknown_region", f"{region} is not one of {', '.join(regions)}")
+    code = secrets.token_urlsafe(12)
+    expires = now + minutes * MINUTE
+    with db.write() as w:
+        devices.add_code(w, Code(_hash(code), label, region, now, expires, used=None, dev=None), by=actor)
+        audit.append(w, at=now, action="device.invited", actor=actor, subject=_hash(code)[:16])
+    return Invited(code, expires)
+
+
+def enrol(db: Db, body: bytes, *, now: int) -> Device:
+    """Take in a tablet that proves its key and shows a good code; it then waits for its certificate.
+
+    The same tablet may ask again with the same code, since its first answer may have been lost.
+    """
+    code_text, key = enrolment.accept_request(Document.parse(body))
+    # Read first: an invented code must not cost the one writer anything.
+    if devices.code(db.read(), _hash(code_text)) is None:
+        raise Problem("enrolment.code_unknown")
+    with db.write() as w:
+        code = devices.code(w, _hash(code_text))
+        assert code is not None
+        if code.used is not None and code.dev != key.kid:
+            raise Problem("enrolment.code_used")
+        if code.used is None:
+            _admit(w, code, key.raw, key.kid, now)
+        device = devices.get(w, key.kid)
+    assert device is not None
+    return device
+
+
+def _admit(w: Connection, code: Code, key: bytes, dev: str, now: int) -> None:
+    # One from further ahead than it lives was made while the clock was wrong: it would live until that day.
+    if not 2 * code.created - code.expires <= now < code.expires:
+        raise Problem("enrolment.code_expired")
+    if devices.get(w, dev) is not None:
+        raise Problem("enrolment.device_known", dev)
+    devices.add(w, dev=dev, key=key, label=code.label, region=code.region, at=now)
+    devices.use_code(w, code.hash, dev=dev, at=now)
+    audit.append(w, at=now, action="device.enrolled", actor=dev, subject=dev, detail={"code": code.hash[:16]})
+
+
+def certify(db: Db, body: bytes, trust: Trust, *, actor: str, now: int) -> Device:
+    """Keep the certificate that a registrar signed for a waiting tablet; from now on it may sync.
+
+    A certified tablet takes one with a higher number: when a registrar is replaced, hers count no longer (SPEC 5.5).
+    """
+    certificate = enrolment.accept_certificate(Document.parse(body), trust)
+    with db.write() as w:
+        device = devices.get(w, certificate.dev)
+        if device is None:
+            raise Problem("device.not_found", certificate.dev)
+        if device.state == "revoked" or certificate.number <= _number(device):
+            raise Problem("device.not_pending", f"{device.dev}: {device.state}")
+        devices.certify(w, device.dev, certificate=body, label=certificate.label, region=certificate.region, at=now)
+        audit.append(w, at=now, action="device.certified", actor=actor, subject=device.dev)
+        certified = devices.get(w, device.dev)
+    assert certified is not None
+    return certified
+
+
+def readmit(db: Db, body: bytes, dev: str, *, trust: Trust, registry: Registry, now: int) -> Device:
+    """Take back a tablet that this database has forgotten, since it was restored from a copy (SPEC 5.5).
+
+    The registrar's signature proves it; the words were compared before. The registry in force may have revoked it. A
+    tablet that is certified or revoked here stays so, and gets the same answer as often as it asks; a certificate with
+    a higher number takes the place of the one that is held.
+    """
+    certificate = enrolment.accept_certificate(Document.parse(body), trust, dev)
+    with db.write() as w:
+        device = devices.get(w, dev)
+        if device is None:
+            said = {"label": certificate.label, "region": certificate.region}
+            devices.add(w, dev=dev, key=certificate.key.raw, at=now, **said)
+        if device is None or certificate.number > _number(device):
+            devices.certify(w, dev, certificate=body, label=certificate.label, region=certificate.region, at=now)
+            audit.append(w, at=now, action="device.readmitted", actor=dev, subject=dev)
+            if device is None or device.state == "pending":
+                revoke(w, registry.revoked & {dev}, actor=dev, now=now)
+        readmitted = devices.get(w, dev)
+    assert readmitted is not None
+    return readmitted
+
+
+def _number(device: Device) -> int:
+    return int(Document.parse(device.certificate).content["number"]) if device.certificate else 0
+
+
+def certificate(db: Db, dev: str) -> bytes:
+    """A tablet's certificate as it was signed."""
+    device = devices.get(db.read(), dev)
+    if device is None:
+        raise Problem("device.not_found", dev)
+    if device.certificate is None:
+        raise Problem("device.not_certified", dev)
+    return device.certificate
+
+
+def revoke(w: Connection, revoked: Collection[str], *, actor: str, now: int) -> None:
+    """Mark the tablets that a new registry revokes, inside the transaction that puts it in force."""
+    for dev in sorted(revoked):
+        device = devices.get(w, dev)
+        if device is not None and device.state != "revoked":
+            devices.revoke(w, dev, at=now)
+            audit.append(w, at=now, action="device.revoked", actor=actor, subject=dev)
+
+
+def _hash(code: str) -> str:
+    return hashlib.sha256(code.encode()).hexdigest()

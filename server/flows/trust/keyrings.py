@@ -1,0 +1,46 @@
+"""What a person's client needs to open what was sealed to her desk groups. The people's door calls it.
+
+Wrapped copies are handed to their owner only; nothing here can be opened by the server.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from server.database.sqlite import Db
+from server.store import keyrings, people
+from server.store.keyrings import WrappedKey
+from server.store.people import Person
+from sync.keys.key_pairs import SealKey, SealPublic, SigningKey, VerifyKey
+
+
+@dataclass(frozen=True)
+class LockedKey:
+    """A secret that opens with its owner's passphrase, for the purpose `<kind>/<kid>` as in a key file (SPEC 3.4)."""
+
+    kind: str
+    kid: str
+    locked: str
+
+
+@dataclass(frozen=True)
+class Belongings:
+    """A person, her queues, her locked keys, her wrapped copies of every epoch of her keyrings."""
+
+    person: Person
+    queues: list[str]
+    seal: LockedKey
+    signing: LockedKey
+    keyrings: list[WrappedKey]
+
+
+def belongings(db: Db, person: Person) -> Belongings:
+    """Return what belongs to this person, and nobody else's."""
+    connection = db.read()
+    return Belongings(
+        person=person,
+        queues=sorted(people.visible_queues(connection, person.id)),
+        seal=LockedKey(SealKey.KIND, SealPublic.from_raw(person.seal_public).kid, person.locked_seal),
+        signing=LockedKey(SigningKey.KIND, VerifyKey.from_raw(person.sign_public).kid, person.locked_sign),
+        keyrings=keyrings.wrapped_for(connection, person.id),
+    )
