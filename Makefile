@@ -18,10 +18,10 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 # Node comes with the environment above; npm asks the network only when the lock file has changed.
 $(WEB_READY): $(WEB)/package-lock.json | $(READY)
 	@echo "Installing the JavaScript libraries into $(WEB)/node_modules/ (once) ..." >&2
-	@$(BIN)/python tests/node.py npm --prefix $(WEB) ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
+	@$(BIN)/python tests/support/node.py npm --prefix $(WEB) ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
-.PHONY: agreement torture run demo demo-sabotage test lint format bench fuzz clean help
+.PHONY: vectors agreement torture run demo demo-sabotage test lint format bench fuzz clean help
 
 run: $(READY)  ## Set up, tell the story once on a live server, serve until Ctrl-C
 	@$(BIN)/chaski demo --keep var
@@ -30,7 +30,7 @@ demo: $(READY)  ## The story on a throw-away folder; exit 0 only if all was chec
 	@$(BIN)/chaski demo
 
 demo-sabotage: $(READY)  ## The story with five faults, one at a time: fails five times
-	@$(BIN)/python -m pytest tests/test_sabotage.py
+	@$(BIN)/python -m pytest tests/test_flow_sabotage.py
 
 # Half as many workers again as cores: many tests wait for a server or a clock.
 test: $(READY) $(WEB_READY)  ## All tests, in parallel
@@ -41,26 +41,29 @@ lint: $(READY) $(WEB_READY)  ## ruff, mypy --strict, import contracts, types of 
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/python tests/node.py $(WEB)/node_modules/typescript/bin/tsc -p $(WEB)/jsconfig.json
+	@$(BIN)/python tests/support/node.py $(WEB)/node_modules/typescript/bin/tsc -p $(WEB)/jsconfig.json
 
 format: $(READY)  ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
 torture: $(READY)  ## Kill server and tablets at random moments (KILLS=200 SEED=n)
-	@KILLS=$(or $(KILLS),200) $(if $(SEED),SEED=$(SEED)) $(BIN)/python -m pytest tests/test_kills.py -s
+	@KILLS=$(or $(KILLS),200) $(if $(SEED),SEED=$(SEED)) $(BIN)/python -m pytest tests/test_flow_kills.py -s
 
 bench: $(READY) $(WEB_READY)  ## Speed and sizes beside limits of the same run (ARGS=--json)
-	@$(BIN)/python tests/bench.py $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python -m bench.run $(ARGS)
+
+vectors: $(READY)  ## Write sync/vectors anew after a change of the protocol
+	@PYTHONPATH=tests $(BIN)/python -m vector_makers.run
 
 COUNTS ?= 500 100
 agreement: $(READY) $(WEB_READY)  ## Fill every form in three engines and compare each node (COUNTS="500 100")
-	@$(BIN)/python tests/bench_agreement.py $(COUNTS)
+	@PYTHONPATH=tests $(BIN)/python -m bench.agreement $(COUNTS)
 
 SECONDS ?= 60
 fuzz: $(READY)  ## Look for bytes that break a reader or a door (SECONDS=60, ARGS="--seed 7 --only trust"); exit 1 on a find
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,fuzz]'
-	@$(BIN)/python tests/fuzz.py --seconds $(SECONDS) $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python -m fuzz.run --seconds $(SECONDS) $(ARGS)
 
 clean:  ## Remove the environment and caches; var/, the data, stays
 	rm -rf $(VENV) $(WEB)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

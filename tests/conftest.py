@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import node
 import pytest
 
 from server import server_keys as keys
@@ -18,12 +17,13 @@ from server.ceremony import founding as ceremony
 from server.config import Config
 from server.database.sqlite import Db
 from server.server_keys import ServerKeys
+from support import node
 from sync.keys.key_files import load_secret
 from sync.keys.key_pairs import SigningKey
 from sync.keys.passphrases import derive as stretch
 
 # Where the fixtures `field`, `office`, `tablet`, `identity` and `shelf` are.
-pytest_plugins = ("intake_material", "client_material", "backup_material")
+pytest_plugins = ("support.intake", "support.clients", "support.backups")
 
 FOUNDED = 1_795_000_000_000
 """When the demo world was founded: November 2026, in milliseconds."""

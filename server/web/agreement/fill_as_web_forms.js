@@ -1,6 +1,6 @@
 /**
  * Fills a form with ODK Web Forms' engine as a person would: question by question, only those that are shown, and from
- * the beginning again where somebody goes back to change an answer. `tests/agreement.py` calls it.
+ * the beginning again where somebody goes back to change an answer. `tests/support/engine_agreement.py` calls it.
  *
  * Argument: the XForm. Standard input, one line per walk: `case TAB question=answer TAB ...`; several lines with one case
  * are walks through one interview. Standard output, for every node of every case: `case TAB node TAB 1 or 0 (relevant)

@@ -1,6 +1,6 @@
 /**
  * Answers questions from standard input, one JSON object a line, `{"do", "given"}`: those of SPEC 15, and `write_...`
- * for what a tablet or a person writes. For tests/test_second_implementation.py.
+ * for what a tablet or a person writes. For tests/test_sync_second_implementation.py.
  */
 import { createInterface } from "node:readline";
 import { decode, encode, utf8 } from "./encoding.js";

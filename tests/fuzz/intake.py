@@ -1,0 +1,107 @@
+"""Intake as a function of any bytes: a certified tablet that says and sends whatever it likes to a real database."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+from fuzz.protocol_readers import HELD, around, signed
+from server.config import Config
+from server.database.sqlite import Db
+from server.flows.desks import routing
+from server.flows.intake import envelopes as intake
+from server.flows.intake import sync_request as exchange
+from server.flows.intake.envelopes import Rulebook
+from server.flows.operations import founding
+from server.flows.operations.founding import Founded, NewKeyring
+from server.problems import Problem
+from server.server_keys import ServerKeys
+from server.store import devices
+from sync.documents import receipt, registry
+from sync.documents.registry import Keyring
+from sync.documents.signed import Document
+from sync.exchange import messages as wire
+from sync.keys.key_pairs import RouteKey
+from vector_makers.material import DEVICE, KEYRING, NOW, REGISTRAR, ROUTE_KEY, SERVER, TRUST
+
+KEYS = ServerKeys(SERVER, {ROUTE_KEY.kid: ROUTE_KEY})
+ROUTES: dict[str, RouteKey] = dict(KEYS.routes)
+MOST = 8
+
+
+class _UndoError(Exception):
+    """Takes a case's transaction back, so that each finds the same database."""
+
+
+@cache
+def database() -> Db:
+    """A founded server's database with one certified tablet; it goes away with the process."""
+    folder = Path(mkdtemp(prefix="chaski-fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    db = Db(folder / "chaski.db")
+    payload = registry.make(
+        number=1, issued=NOW, keyrings=[Keyring.of("national", 1, KEYRING.public)], desks=[], revoked=[]
+    )
+    founding.open_desks(
+        Founded(Config(data=folder), KEYS, db),
+        trust=TRUST,
+        registry=Document(payload).signed_by(REGISTRAR, registry.TYP),
+        people=[],
+        keyrings=[NewKeyring("national", 1, KEYRING.public, [])],
+        now=NOW,
+    )
+    with db.write() as w:
+        devices.add(w, dev=DEVICE.kid, key=DEVICE.public.raw, label="fuzz", region="17", at=NOW)
+        devices.certify(w, DEVICE.kid, certificate=b"", label="fuzz", region="17", at=NOW)
+    return db
+
+
+@cache
+def rulebook() -> Rulebook:
+    """The rules that routing ships with."""
+    return Rulebook(routing.read_rules(), {"immediate": 1, "prompt": 24, "routine": 72})
+
+
+def batch(data: bytes) -> None:
+    """Up to eight envelopes, one a line: a header to be signed where a line begins with a brace, else raw bytes."""
+    db = database()
+    sent = [around(line) if line.startswith(b"{") else line for line in data.split(b"\n")[:MOST]]
+    arrivals = [intake.inspect(raw, lambda dev: exchange._key_of(db, dev), ROUTES) for raw in sent]
+    try:
+        with db.write() as w:
+            first = intake.take(w, arrivals, sender=DEVICE.kid, rulebook=rulebook(), now=NOW)
+            again = intake.take(w, arrivals, sender=DEVICE.kid, rulebook=rulebook(), now=NOW)
+            assert len(first) == len(again) == len(sent)
+            for once, twice in zip(first, again, strict=True):
+                assert once.id == twice.id
+                assert twice == once if once.outcome == "rejected" else twice.outcome == "duplicate"
+            chains = {(a.envelope.header.dev, a.envelope.header.chain) for a in arrivals if a.envelope}
+            intake.advance(w, chains, now=NOW)
+            raise _UndoError
+    except _UndoError:
+        pass
+
+
+def conversation(data: bytes) -> None:
+    """A whole request: any JSON that the tablet signed, answered by the server, the answer read by the tablet."""
+    message = signed(data, DEVICE, wire.REQUEST_TYP)
+    with database().write() as w:
+        w.execute("update devices set last_n = 0, last_request = ''")
+    try:
+        answer, items = exchange.answer(database(), message, keys=KEYS, rulebook=rulebook(), now=NOW)
+    except Problem as refused:
+        if refused.code not in exchange.NUMBER_REFUSED:
+            raise
+        return
+    n = wire.read_request(message, DEVICE.public).n
+    read = wire.read_response(answer, HELD.servers, dev=DEVICE.kid, n=n)
+    if items:
+        assert read.receipts is not None
+        assert receipt.accept(read.receipts, HELD, dev=DEVICE.kid, n=n).items[: len(items)] == tuple(items)
+
+
+READERS: dict[str, Callable[[bytes], None]] = {"batch": batch, "conversation": conversation}

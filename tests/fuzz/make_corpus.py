@@ -1,0 +1,104 @@
+"""Writes the seeds of the fuzzer's corpus: the vectors, and a small good input where there is no vector. Found cases
+stay beside them and are never removed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+
+from fuzz.form_readers import engine
+from fuzz.readers import CORPUS
+from screening_forms.workbook import package
+from screening_forms.workbook import xlsx_writer as spreadsheet
+from screening_forms.workbook.reader import parse_markdown
+from screening_forms.workbook.resources import SHIPPED
+from support.forms import SMALL, compiled
+from sync.envelope import route, seal
+from sync.envelope import verify as envelope
+from sync.errors import SyncError
+from sync.wire.encoding import unb64u
+from vector_makers.material import ROUTE_KEY
+from vector_makers.run import VECTORS
+
+_DOCUMENTS = {
+    "trust": "trust",
+    "registry": "registry",
+    "manifest": "manifest",
+    "bundle": "bundle",
+    "enrolment": "enrolment",
+    "certificate": "certificate",
+    "receipts": "receipts",
+    "order": "order",
+}
+
+
+def _of_vectors() -> Iterator[tuple[str, bytes]]:
+    for path in sorted(VECTORS.glob("*.json")):
+        vector = json.loads(path.read_text(encoding="utf-8"))
+        do, given = vector["do"], vector["given"]
+        if "document" in given:
+            whole = given["document"].encode()
+            yield "document", whole
+            yield "json", whole.split(b"\n")[0]
+            if do in _DOCUMENTS:
+                yield _DOCUMENTS[do], whole.split(b"\n")[0]
+        elif do in ("request", "response", "refusal"):
+            yield do, unb64u(given["body"])
+            yield "signature", given["signature"].encode()
+            if do == "request":
+                yield "conversation", unb64u(given["body"])
+        elif do == "envelope":
+            yield from _of_envelope(given["envelope"].encode())
+        elif do == "route":
+            yield "base64", given["route"].partition(".")[2].encode()
+
+
+def _of_envelope(raw: bytes) -> Iterator[tuple[str, bytes]]:
+    yield "envelope", raw
+    try:
+        header = envelope.parse(raw).header
+    except SyncError:
+        return
+    yield "envelope_header", header.to_bytes()
+    yield "batch", header.to_bytes() + b"\n" + raw
+    try:
+        opened = route.open(header.route, {ROUTE_KEY.kid: ROUTE_KEY}, header.jti)
+    except SyncError:
+        return
+    content = opened.to_content()
+    yield "route", json.dumps([content.get(name) for name in route.VOCABULARY], separators=(",", ":")).encode()
+
+
+def _of_forms() -> Iterator[tuple[str, bytes]]:
+    form, small = compiled("small"), {"peligro": "no", "permiso": "yes", "edad": "18_29", "oferta": "yes", "horas": 12}
+    yield "form", form.to_bytes()
+    yield "xform", form.xform.encode()
+    yield "markdown", SMALL.encode()
+    yield "answers", json.dumps(small).encode()
+    filled = engine().fit(small)
+    yield "instance", engine().instance(filled)
+    yield "plaintext", b"\1" + seal.pack(engine().instance(filled), 1024)
+    yield "policy", SHIPPED.policies["pe_adult_2026_1"].encode()
+    yield "indicators", SHIPPED.indicator_sets["ilo_delphi_2009"].encode()
+    yield "invitation", b"chaski:1?u=https%3A%2F%2Fchaski.example&c=abcdefgh&r=" + b"0" * 64
+    yield "xlsx", spreadsheet.write(parse_markdown(SMALL), SHIPPED)
+    yield "source", package.pack(package.read(SMALL.encode()))
+    yield "cases", SMALL.partition("| cases |")[2].encode()
+    yield "cells", bytes((0, 11, 3)) + b"${deuda} = 'no' or ${edad}='30_59'\n" + bytes((3, 6, 1)) + b"${horas} < 3"
+    yield (
+        "sheet",
+        b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData><row r="1">'
+        b'<c r="A1" t="inlineStr"><is><t>type</t></is></c><c r="B1"><v>1.5</v></c></row></sheetData></worksheet>',
+    )
+
+
+def main() -> None:
+    for reader, data in (*_of_vectors(), *_of_forms()):
+        folder = CORPUS / reader
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"seed-{hashlib.sha256(data).hexdigest()[:12]}").write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()

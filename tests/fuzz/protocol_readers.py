@@ -1,0 +1,191 @@
+"""The readers of the protocol as functions of any bytes, for the fuzzer and for the replay of its corpus.
+
+What stands behind a signature is signed here with the vectors' keys, or no fuzzer would ever see the other side of it.
+Each function checks a round trip where there is one, and lets SyncError pass: that is what the readers promise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import rfc8785
+
+from sync.documents import bundle, enrolment, manifest, receipt, registry, trust
+from sync.documents import device_order as order
+from sync.documents.signed import Document, sign_bare
+from sync.envelope import route, seal
+from sync.envelope import verify as envelope
+from sync.exchange import messages as exchange
+from sync.exchange.messages import Message
+from sync.keys.key_pairs import SigningKey
+from sync.wire.encoding import b64u, canonical, strict_json, strict_value, unb64u
+from vector_makers.material import (
+    AUTHOR,
+    DEVICE,
+    JTI,
+    KEYRING,
+    REGISTRAR,
+    REVIEWER,
+    ROOTS,
+    ROUTE_KEY,
+    SERVER,
+    TRUST,
+)
+
+PIN = trust.read(TRUST).pin
+HELD = trust.accept(TRUST, None, PIN)
+SERVERS = {SERVER.kid: SERVER.public}
+
+
+def base64(data: bytes) -> None:
+    assert b64u(unb64u(data)).encode() == data
+
+
+def json(data: bytes) -> None:
+    content = strict_json(data)
+    written = canonical(content)
+    assert written == rfc8785.dumps(content)
+    assert canonical(strict_json(written)) == written
+
+
+def document(data: bytes) -> None:
+    read = Document.parse(data)
+    assert read.to_bytes() == data
+    read.require(trust.TYP, {key.kid: key.public for key in ROOTS}, 2)
+
+
+# Envelopes
+
+
+def sealed(data: bytes) -> None:
+    """Any bytes as an envelope, all the way to the coordinator's screen."""
+    read = envelope.parse(data)
+    assert envelope.identity(read.raw) == read.id
+    envelope.verify(read, DEVICE.public)
+    seal.open_envelope(read, KEYRING)
+
+
+def around(header: bytes) -> bytes:
+    """An envelope whose header is these bytes, rightly signed; nothing in it can be opened."""
+    parts = (header, bytes(1120), bytes(48), bytes(12), bytes(1024), bytes(16))
+    signed = ".".join(map(b64u, parts)).encode()
+    return signed + b"." + sign_bare(signed, DEVICE, envelope.SIGNATURE_TYP).encode()
+
+
+def header(data: bytes) -> None:
+    """A header of a tablet that signs whatever it likes."""
+    read = envelope.parse(around(data))
+    assert envelope.parse(around(read.header.to_bytes())).header == read.header
+    envelope.verify(read, DEVICE.public)
+    route.open(read.header.route, {ROUTE_KEY.kid: ROUTE_KEY}, read.header.jti)
+
+
+def route_content(data: bytes) -> None:
+    """A route that was rightly sealed, whatever it says."""
+    text = data.ljust(route.PLAIN_BYTES, b"\0")
+    kid = ROUTE_KEY.kid
+    said = b64u(route.SUITE.encrypt(text, ROUTE_KEY.public.hpke, f"chaski-1/route/{JTI}/{kid}".encode()))
+    read = route.open(f"{kid}.{said}", {kid: ROUTE_KEY}, JTI)
+    assert route.open(route.seal(read, ROUTE_KEY.public, JTI), {kid: ROUTE_KEY}, JTI) == read
+
+
+def plaintext(data: bytes) -> None:
+    """What was sealed, as the desk takes it apart; an even first byte gives it the right length in front."""
+    body = data[1:]
+    instance = seal.unpack(body if data[:1] and data[0] % 2 else len(body).to_bytes(4) + body)
+    assert seal.unpack(seal.pack(instance, 1024)) == instance
+
+
+# The exchange
+
+
+def signed(data: bytes, key: SigningKey, typ: str) -> Message:
+    """A body that its sender rightly signed."""
+    return Message(data, f"{key.kid}.{sign_bare(data, key, typ)}")
+
+
+def request(data: bytes) -> None:
+    read = exchange.read_request(signed(data, DEVICE, exchange.REQUEST_TYP), DEVICE.public)
+    if all(raw.isascii() for raw in read.envelopes):
+        assert exchange.read_request(exchange.write_request(read, DEVICE), DEVICE.public) == read
+
+
+def response(data: bytes) -> None:
+    read = exchange.read_response(signed(data, SERVER, exchange.RESPONSE_TYP), SERVERS, dev=DEVICE.kid, n=12)
+    again = exchange.read_response(exchange.write_response(read, SERVER), SERVERS, dev=DEVICE.kid, n=12)
+    assert again == read
+
+
+def refusal(data: bytes) -> None:
+    last = exchange.read_refusal(signed(data, SERVER, exchange.REFUSAL_TYP), SERVERS, dev=DEVICE.kid, n=12)
+    assert last >= 0
+
+
+def signature(data: bytes) -> None:
+    """The header beside a body, as a web server hands it over."""
+    exchange.read_request(Message(b"{}", data.decode("latin-1")), DEVICE.public)
+
+
+def invitation(data: bytes) -> None:
+    read = enrolment.Invitation.parse(data.decode("utf-8", "replace"))
+    assert enrolment.Invitation.parse(read.to_text()) == read
+
+
+# Signed documents
+
+
+def payload(typ: str, accept: Callable[[Document], Any], *keys: SigningKey) -> Callable[[bytes], None]:
+    """A reader of documents that the right people signed, whatever they say."""
+
+    def read(data: bytes) -> None:
+        content = strict_value(data)
+        written = canonical(content) if isinstance(content, dict | list) else data
+        accept(Document(written, tuple(key_signed(written, key, typ) for key in keys)))
+
+    return read
+
+
+def key_signed(written: bytes, key: SigningKey, typ: str) -> str:
+    return Document(written).signed_by(key, typ).signatures[0]
+
+
+def held_trust(signed_one: Document) -> None:
+    trust.accept(signed_one, HELD, PIN)
+    trust.accept(signed_one, None, trust.read(signed_one).pin, now=1, strict=True)
+
+
+def choosing(signed_one: Document) -> None:
+    read = manifest.accept(signed_one, HELD, None)
+    for form in read.forms:
+        read.choose(form, DEVICE.kid, "170201")
+    read.route_key(1_795_300_000_000)
+
+
+def finding(signed_one: Document) -> None:
+    read = registry.accept(signed_one, HELD, None)
+    assert read.keyring_for("170201", "labour").id in read.keyrings
+
+
+READERS: dict[str, Callable[[bytes], None]] = {
+    "base64": base64,
+    "json": json,
+    "document": document,
+    "envelope": sealed,
+    "envelope_header": header,
+    "route": route_content,
+    "plaintext": plaintext,
+    "request": request,
+    "response": response,
+    "refusal": refusal,
+    "signature": signature,
+    "invitation": invitation,
+    "trust": payload(trust.TYP, held_trust, *ROOTS[:2]),
+    "registry": payload(registry.TYP, finding, REGISTRAR),
+    "manifest": payload(manifest.TYP, choosing, SERVER),
+    "bundle": payload(bundle.TYP, lambda made: bundle.accept(made, HELD), AUTHOR, REVIEWER),
+    "enrolment": payload(enrolment.REQUEST_TYP, enrolment.accept_request, DEVICE),
+    "certificate": payload(enrolment.CERTIFICATE_TYP, lambda made: enrolment.accept_certificate(made, HELD), REGISTRAR),
+    "receipts": payload(receipt.TYP, lambda made: receipt.accept(made, HELD, dev=DEVICE.kid, n=12), SERVER),
+    "order": payload(order.TYP, lambda made: order.accept(made, HELD), REGISTRAR),
+}

@@ -1,0 +1,90 @@
+"""A backup key, a shelf and what tests look for in a backup, for the tests of backup and restore."""
+
+from __future__ import annotations
+
+import io
+import json
+import sqlite3
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pyrage
+import pytest
+from click.testing import CliRunner, Result
+
+from conftest import FOUNDED
+from server.backup import backup_key as backup_keys
+from server.cli.main import main
+from server.flows.operations import backup
+from support.intake import Field
+
+DAY = 24 * 3_600_000
+
+
+def chaski(*words: object) -> Result:
+    """Run the command in this process."""
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def told(*words: object) -> dict[str, Any]:
+    """Run a command that must succeed; return what it prints for programs."""
+    result = chaski(*words, "--json")
+    assert result.exit_code == 0, result.stderr
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Path:
+    """Where backups are kept."""
+    folder = tmp_path / "shelf"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def identity(tmp_path: Path) -> Path:
+    return new_identity(tmp_path)
+
+
+def new_identity(folder: Path) -> Path:
+    """A backup key as age-keygen writes it, not locked."""
+    made = pyrage.x25519.Identity.generate()
+    file = folder / "offline.key"
+    file.write_text(f"# created: 2026-11-21\n# public key: {made.to_public()}\n{made}\n")
+    file.chmod(0o600)
+    return file
+
+
+def recipient(identity: Path) -> str:
+    """The public half."""
+    return str(backup_keys.load(identity, str)[0].to_public())
+
+
+def backed_up(field: Field, identity: Path, shelf: Path, *, now: int = FOUNDED) -> Path:
+    """Back the field's database up, in this process."""
+    parts = field.parts
+    made = backup.make(
+        parts.config, parts.keys, recipient=recipient(identity), folder=shelf, now=now, progress=lambda step: None
+    )
+    return made.file
+
+
+def lose(data: Path) -> None:
+    """The disk with the database is gone; keys/ was kept apart."""
+    for file in data.glob("chaski.db*"):
+        file.unlink()
+
+
+def opened(file: Path, identity: Path) -> dict[str, bytes]:
+    """Open a backup as the age tool and tar would: each file in it by name."""
+    plain = pyrage.decrypt(file.read_bytes(), backup_keys.load(identity, str))
+    with tarfile.open(fileobj=io.BytesIO(plain), mode="r:gz") as tar:
+        return {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+
+
+def look(database: Path, sql: str) -> list[Any]:
+    """The first column of what is in a database."""
+    with sqlite3.connect(database) as connection:
+        return [row[0] for row in connection.execute(sql)]

@@ -1,0 +1,66 @@
+"""The forms of the catalogue, read once per run, and what tests ask about each of them."""
+
+from functools import cache
+
+from screening_forms.engine import evaluator as engine
+from screening_forms.engine.evaluator import Engine, Filled
+from screening_forms.workbook.reader import Row, Workbook
+from support import forms as form_material
+from support.forms import compiled
+
+LABEL, HINT = "label::Español (es)", "hint::Español (es)"
+
+
+@cache
+def book(name: str) -> Workbook:
+    """A form's workbook."""
+    return form_material.workbook(name)
+
+
+@cache
+def form(name: str) -> Engine:
+    """A form, ready to be answered."""
+    return engine.load(compiled(name).xform)
+
+
+@cache
+def groups(name: str) -> dict[str, tuple[str, ...]]:
+    """The groups, outermost first, that each question and note stands in, as its author named them."""
+    inside: list[str] = []
+    found = {}
+    for row in book(name).survey:
+        kind = row.get("type")
+        if kind == "begin_group":
+            inside.append(row.get("name"))
+        elif kind == "end_group":
+            inside.pop()
+        else:
+            found[row.get("name")] = tuple(inside)
+    return found
+
+
+def questions(name: str) -> list[Row]:
+    """The rows of the survey that somebody answers."""
+    return [row for row in book(name).survey if row.get("type").split()[0] not in ("begin_group", "end_group", "note")]
+
+
+def within(name: str, *wanted: str) -> list[str]:
+    """The questions and notes of some groups, in the form's order."""
+    found = [question for question, inside in groups(name).items() if set(wanted) & set(inside)]
+    assert found, f"{name} has none of the groups {wanted}"
+    return found
+
+
+def asked(filled: Filled, name: str, *wanted: str) -> set[str]:
+    """The questions and notes of some groups that are shown with these answers."""
+    return set(within(name, *wanted)) & filled.relevant
+
+
+def guidance(filled: Filled) -> set[str]:
+    """The guidance notes that are on the screen."""
+    return {name for name in filled.relevant if name.startswith("guidance_")}
+
+
+def came(filled: Filled) -> tuple[str, str, str]:
+    """Outcome, tier and queue."""
+    return filled.values["outcome"], filled.values["tier"], filled.values["queue_kinds"]

@@ -1,0 +1,229 @@
+"""A demo world that serves the real questionnaire, for the tests of the reference clients, and somebody on the line.
+
+`Line` stands between tablet and server as a hostile network would: it can cut the wire, and change what passes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import World
+from screening_forms.compiled_form import CompiledForm
+from screening_forms.workbook.resources import CATALOGUE
+from server.app import clock, open_parts
+from server.flows.forms import rollouts
+from server.flows.forms.rollouts import Ring
+from server.flows.trust import documents as publishing
+from server.flows.trust import enrolment
+from support import forms as form_material
+from support.intake import Field, served
+from sync.desk.client import Desk
+from sync.documents import bundle
+from sync.documents import enrolment as joining
+from sync.documents.signed import Document
+from sync.keys.key_pairs import VerifyKey
+from sync.tablet.client import Tablet
+
+FORM = "pe_laboral_adulto"
+STORY = ("1_huepetuhe_quz", "2_ananea_es", "3_putina_ayr", "4_inambari_minor", "5_declines")
+
+
+def answers(name: str = STORY[0]) -> dict[str, Any]:
+    """One of the catalogue's answer files."""
+    found: dict[str, Any] = json.loads((CATALOGUE / FORM / "answers" / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
+def compiled() -> CompiledForm:
+    """The catalogue's questionnaire, compiled for training."""
+    return form_material.compiled(FORM)
+
+
+@dataclass
+class Change:
+    """What passes on the line: an answer's status, headers and body, all of which may be replaced."""
+
+    method: str
+    path: str
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def plain(self) -> bytes:
+        """The body without the coding of HTTP."""
+        return gzip.decompress(self.body) if self.headers.get("Content-Encoding") == "gzip" else self.body
+
+    def put(self, body: bytes) -> None:
+        """Replace the body."""
+        self.headers.pop("Content-Encoding", None)
+        self.body = body
+
+
+class Line:
+    """Passes everything on to a server; `answer` may change an answer, `cut` names paths after which it goes dead."""
+
+    def __init__(self, port: int) -> None:
+        self.answer: Callable[[Change], None] = lambda change: None
+        self.cut: frozenset[str] = frozenset()
+        self.asked: list[str] = []
+        line = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # Else each answer's body waits 40 ms for a word that its head came.
+
+            def do_GET(self) -> None:
+                line.pass_on(self, port)
+
+            do_POST = do_PUT = do_GET  # noqa: N815
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+
+    @property
+    def url(self) -> str:
+        """The address that the tablet is told."""
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    def pass_on(self, handler: BaseHTTPRequestHandler, port: int) -> None:
+        """Ask the real server, let `answer` change what it says, and pass that back, or say nothing more."""
+        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        self.asked.append(f"{handler.command} {handler.path}")
+        server = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        server.request(handler.command, handler.path, body or None, dict(handler.headers))
+        got = server.getresponse()
+        kept = {name: value for name, value in got.getheaders() if name not in ("Content-Length", "Connection", "Date")}
+        change = Change(handler.command, handler.path, got.status, kept, got.read())
+        server.close()
+        self.answer(change)
+        if handler.path in self.cut:
+            handler.close_connection = True
+            return
+        handler.send_response_only(change.status)
+        for name, value in {**change.headers, "Content-Length": str(len(change.body))}.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(change.body)
+
+
+@dataclass
+class Office:
+    """The running demo server with its two doors, the line in front of the tablets' one, and who may sign what."""
+
+    field: Field
+    line: Line
+    people_url: str
+    folder: Path
+
+    @property
+    def pin(self) -> str:
+        """The roots' pin."""
+        return self.field.trust.pin
+
+    def invite(self) -> str:
+        """Make an invitation to the line's address."""
+        db = self.field.parts.db
+        registry = publishing.registry_in_force(db.read())
+        code = enrolment.invite(
+            db, registry, label="Huepetuhe 1", region="17", actor="tests", now=self.field.parts.now(), minutes=60
+        ).code
+        return joining.Invitation(self.line.url, code, self.pin).to_text()
+
+    def certify(self, tablet: Tablet) -> None:
+        """Have the registrar certify a tablet."""
+        dev, words = tablet.status().dev, tablet.status().words
+        key = self.field.parts.db.read().execute("SELECT key FROM devices WHERE dev = ?", [dev]).fetchone()[0]
+        certificate = joining.certify(
+            VerifyKey.from_raw(key), words, self.registrar, region="17", label="Huepetuhe 1", number=1, issued=clock()
+        )
+        enrolment.certify(self.field.parts.db, certificate.to_bytes(), self.field.trust, actor="tests", now=clock())
+
+    @property
+    def registrar(self) -> Any:
+        """The registrar's key."""
+        return self.field.world.office("registro", "registrar")
+
+    def sign(self, form: CompiledForm) -> Document:
+        """Have author and reviewer sign a form version."""
+        author, reviewer = (
+            self.field.world.office("autora", "author"),
+            self.field.world.office("revisor", "reviewer"),
+        )
+        return Document(form.to_bytes()).signed_by(author, bundle.TYP).signed_by(reviewer, bundle.TYP)
+
+    def publish(self, version: str = "1", **changes: Any) -> str:
+        """Publish a version of the questionnaire; return its SHA-256."""
+        document = self.sign(replace(compiled(), version=version, **changes) if changes else self.version(version))
+        parts = self.field.parts
+        rollouts.publish(parts.db, parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=clock())
+        return document.sha256
+
+    @staticmethod
+    def version(version: str) -> CompiledForm:
+        """The questionnaire under another version's name."""
+        form = compiled()
+        xform = form.xform.replace(f'version="{form.version}"', f'version="{version}"')
+        return replace(form, version=version, xform=xform)
+
+    def tablet(self, name: str = "tablet") -> Tablet:
+        """Enrol, certify and pull a new tablet."""
+        tablet = Tablet(self.folder / name)
+        tablet.enrol(self.invite())
+        self.certify(tablet)
+        assert tablet.pull().certified
+        return tablet
+
+    def desk(self, login: str) -> Desk:
+        """Sign somebody in at her desk."""
+        return Desk.sign_in(self.people_url, login, self.field.world.passphrase(login), pin=self.pin)
+
+    def stored(self) -> list[str]:
+        """The screenings in the server's database."""
+        return [row[0] for row in self.field.rows("SELECT jti FROM envelopes ORDER BY rowid")]
+
+
+@contextmanager
+def open_office(world: World, folder: Path) -> Iterator[Office]:
+    """Serve a copy of the demo world on loopback."""
+    field = Field(world, open_parts(world.config), "")
+    with served(field) as (tablets, people):
+        line = Line(tablets)
+        office = Office(field, line, f"http://127.0.0.1:{people}", folder)
+        field.form_sha = office.publish()
+        thread = threading.Thread(target=line.server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield office
+        finally:
+            line.server.shutdown()
+            thread.join()
+            line.server.server_close()
+
+
+@pytest.fixture
+def office(world: World, tmp_path: Path) -> Iterator[Office]:
+    """The demo server with both doors open."""
+    with open_office(world, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def tablet(office: Office) -> Iterator[Tablet]:
+    """A tablet of the office, enrolled, certified and with its forms."""
+    with office.tablet() as made:
+        yield made

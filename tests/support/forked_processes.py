@@ -1,0 +1,144 @@
+"""Forks servers, and tablets at work, from one process that has imported everything: for tests that kill them by the
+hundred. Reads one JSON object a line and answers each with a line; `Workers` is the other end."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any, Self
+
+from server import app, config
+from server.cli.demo.story import FORM, PEOPLE, answers
+from sync.errors import SyncError
+from sync.tablet.client import Tablet
+
+
+class Workers:
+    """A process to fork from; `log` takes what its children say."""
+
+    def __init__(self, log: Path) -> None:
+        self.main = subprocess.Popen(
+            [sys.executable, "-m", "support.forked_processes", str(log)],
+            cwd=Path(__file__).parents[1],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.running: set[int] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *wrong: object) -> None:
+        for pid in list(self.running):
+            self.kill(pid)
+        assert self.main.stdin is not None
+        self.main.stdin.close()
+        self.main.wait(timeout=30)
+
+    def _ask(self, **words: Any) -> int:
+        assert self.main.stdin is not None
+        assert self.main.stdout is not None
+        self.main.stdin.write(json.dumps(words) + "\n")
+        self.main.stdin.flush()
+        return int(self.main.stdout.readline())
+
+    def serve(self, environment: dict[str, str], *, clock: int) -> int:
+        """Fork a server whose clock is that many milliseconds off; return its process id."""
+        return self._begin(do="serve", environment=environment, clock=clock)
+
+    def screen(self, folder: Path, journal: Path, *, clock: int) -> int:
+        """Fork a tablet at work, with such a clock."""
+        return self._begin(do="screen", folder=str(folder), journal=str(journal), clock=clock)
+
+    def _begin(self, **words: Any) -> int:
+        pid = self._ask(**words)
+        self.running.add(pid)
+        return pid
+
+    def kill(self, pid: int) -> None:
+        """End a child as a power cut does. One that had ended by itself fails the test."""
+        self.running.discard(pid)
+        assert self._ask(do="kill", pid=pid) == signal.SIGKILL, "a process ended by itself: see its log"
+
+
+def off(by: int) -> Callable[[], int]:
+    """A clock that is off by so many milliseconds, but stands on 1 January 1970 rather than before it."""
+    return lambda: max(1, app.clock() + by)
+
+
+def screen(folder: Path, journal: Path, clock: Callable[[], int]) -> None:
+    """Screen and sync until killed. The journal is on the disk, line by line: what stands there was truly said."""
+    with Tablet(folder, clock=clock) as tablet, journal.open("a", encoding="ascii") as book:
+
+        def note(*words: str) -> None:
+            book.write(" ".join(words) + "\n")
+            book.flush()
+            os.fsync(book.fileno())
+
+        note("started")
+        for number, person in enumerate(itertools.cycle(PEOPLE)):
+            note("kept", tablet.screen(FORM, answers(person), taken=date(2026, 11, 21)).jti)
+            if number % 2:
+                continue
+            try:
+                report = tablet.sync()
+            except SyncError as error:
+                if not error.code.startswith("transport."):
+                    raise
+                note("cut", error.code)
+                time.sleep(0.02)
+                continue
+            for receipt in report.receipts:
+                note("receipted", receipt.jti, receipt.outcome)
+
+
+def work(asked: dict[str, Any]) -> None:
+    """Be the child that was asked for."""
+    clock = off(asked["clock"])
+    if asked["do"] == "serve":
+        app.serve(config.load(asked["environment"]), clock)
+    else:
+        screen(Path(asked["folder"]), Path(asked["journal"]), clock)
+
+
+def fork(asked: dict[str, Any], log: str) -> int:
+    """Start a child with its output in the log."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        with open(log, "ab") as output:
+            os.dup2(output.fileno(), 1)
+            os.dup2(output.fileno(), 2)
+        os.close(0)
+        work(asked)
+    finally:
+        traceback.print_exc()  # A kill leaves no word; whatever else ended it is in the log.
+        os._exit(1)
+
+
+def end(pid: int) -> int:
+    """Kill a child; return by which signal it really ended, 0 for none."""
+    os.kill(pid, signal.SIGKILL)
+    return os.waitpid(pid, 0)[1] & 0x7F
+
+
+def main(log: str) -> None:
+    """Serve the other end until it is gone."""
+    for line in sys.stdin:
+        asked = json.loads(line)
+        print(end(asked["pid"]) if asked["do"] == "kill" else fork(asked, log), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,149 @@
+"""A server in a process of its own that strangers get at, for the tests of bad input, full disks and crashes.
+
+Everything goes over real sockets to a real process; what it keeps is read from its database file.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from http.client import HTTPResponse
+from pathlib import Path
+from typing import Any
+
+from server.cli.demo.server_process import ServerProcess, free_ports
+from server.database.sqlite import Db
+from server.flows.operations import audit
+from support.intake import Field, Tablet
+from sync.documents import receipt
+from sync.exchange import messages as wire
+from sync.exchange.messages import CONTENT_TYPE, SIGNATURE_HEADER, Message, Response
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: the status, the headers in lower case, the body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def code(self) -> str:
+        """The problem's code; a wrong that is told in another shape has none, and fails the test."""
+        assert self.headers["content-type"] == "application/problem+json", self.body
+        assert {"type", "status", "code", "title", "detail", "advice"} <= json.loads(self.body).keys()
+        found: str = json.loads(self.body)["code"]
+        return found
+
+
+def listen(line: socket.socket) -> Answer:
+    """Read one answer."""
+    reading = HTTPResponse(line)
+    reading.begin()
+    return Answer(reading.status, {name.lower(): value for name, value in reading.getheaders()}, reading.read())
+
+
+def dial(port: int, timeout: float = 20.0) -> socket.socket:
+    """Open a connection."""
+    return socket.create_connection(("127.0.0.1", port), timeout=timeout)
+
+
+def say(port: int, data: bytes) -> Answer:
+    """Send bytes, whatever they are, and read one answer."""
+    with dial(port) as line:
+        line.sendall(data)
+        return listen(line)
+
+
+def ask(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+    """Make one proper request."""
+    named = {"Host": "chaski", "Content-Length": str(len(body)), **headers}
+    head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in named.items())
+    return say(port, f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body)
+
+
+def post(port: int, message: Message) -> Answer:
+    """Send a tablet's request."""
+    return ask(
+        port,
+        "POST",
+        wire.PATH,
+        message.body,
+        **{"Content_Type": CONTENT_TYPE, SIGNATURE_HEADER: message.signature},
+    )
+
+
+@dataclass
+class Hosted:
+    """A server's process over the world of `field`, which this process only reads while that one runs."""
+
+    field: Field
+    server: ServerProcess
+
+    @property
+    def port(self) -> int:
+        """The tablets' door."""
+        return self.server.tablets_port
+
+    def sync(self, tablet: Tablet, *envelopes: bytes, **said: Any) -> Response:
+        """Have a tablet's request answered; the answer's signature is checked."""
+        answer = post(self.port, self.field.message(tablet, *envelopes, **said))
+        assert answer.status == 200, answer.body
+        message = Message(answer.body, answer.headers[SIGNATURE_HEADER.lower()])
+        return wire.read_response(message, self.field.trust.servers, dev=tablet.key.kid, n=tablet.n)
+
+    def outcomes(self, tablet: Tablet, *envelopes: bytes) -> list[str]:
+        """What the verified receipts say of each envelope: its outcome, or why it was rejected."""
+        receipts = self.sync(tablet, *envelopes).receipts
+        assert receipts is not None
+        items = receipt.accept(receipts, self.field.trust, dev=tablet.key.kid, n=tablet.n).items
+        return [item.code or item.outcome for item in items]
+
+    def memory(self, which: str = "VmRSS") -> float:
+        """MiB that the process has in memory; VmHWM: the most it ever had."""
+        assert self.server.running is not None
+        lines = Path(f"/proc/{self.server.running.pid}/status").read_text(encoding="ascii").splitlines()
+        (found,) = (line.split()[1] for line in lines if line.startswith(f"{which}:"))
+        return int(found) / 1024
+
+    def peak_from_here(self) -> float:
+        """Forget the highest mark of memory so far; return what the process has now, in MiB."""
+        assert self.server.running is not None
+        Path(f"/proc/{self.server.running.pid}/clear_refs").write_text("5", encoding="ascii")
+        return self.memory()
+
+    def open_files(self) -> int:
+        """How many files and connections the process holds."""
+        assert self.server.running is not None
+        return len(list(Path(f"/proc/{self.server.running.pid}/fd").iterdir()))
+
+    def files(self) -> int:
+        """Bytes on the disk, in all the places where the server writes."""
+        every = (path for folder in self.server.folders for path in folder.rglob("*") if path.is_file())
+        return sum(path.stat().st_size for path in every)
+
+
+@contextmanager
+def hosted(field: Field) -> Iterator[Hosted]:
+    """Start a server's process over a field's world, and end it."""
+    server = ServerProcess(field.world.data.parent, *free_ports(2))
+    server.start()
+    try:
+        yield Hosted(field, server)
+    finally:
+        server.kill()
+
+
+def assert_whole(database: Path) -> None:
+    """Hold a database that went through something to what it promises: SQLite's own check, and the audit chain."""
+    with closing(sqlite3.connect(database)) as raw:
+        assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
+    db = Db(database)
+    assert audit.verify(db).broken_at is None
+    db.close()

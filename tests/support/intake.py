@@ -1,0 +1,190 @@
+"""A certified tablet and a published form in the demo world, for the tests of intake, routing and the tablets' door.
+
+It seals and signs with the real protocol, but counts and chains as a test wants, not as the reference tablet would.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from conftest import FOUNDED, World
+from server.api.flask_app import Parts
+from server.app import Server, open_parts, people_app
+from server.flows.forms import rollouts
+from server.flows.forms.rollouts import Ring
+from server.flows.intake import sync_request as exchange
+from server.flows.intake.envelopes import Rulebook
+from server.flows.trust import documents as publishing
+from server.flows.trust import enrolment
+from server.store import documents, referrals
+from server.store.referrals import Referral
+from sync.documents import bundle, receipt, trust
+from sync.documents import enrolment as joining
+from sync.documents.receipt import Item
+from sync.documents.signed import Document
+from sync.envelope import seal
+from sync.envelope.route import Route
+from sync.envelope.verify import identity
+from sync.exchange import messages as wire
+from sync.exchange.messages import Message, Request, Response
+from sync.keys.key_pairs import RoutePublic, SealPublic, SigningKey
+from vector_makers.material import PROVINCE_ROUTE
+
+FORM = {"form_id": "prueba", "version": "1", "channel": "training"}
+ROUTE = replace(PROVINCE_ROUTE, form="prueba", sha=None, sex="female", mode="field", taken="2026-11-20")
+
+
+@dataclass
+class Tablet:
+    """A tablet's key, its place in its chain, and its last request number."""
+
+    key: SigningKey
+    chain: str = field(default_factory=seal.new_chain)
+    seq: int = 0
+    prev: str = ""
+    n: int = 0
+
+
+@dataclass
+class Field:
+    """A server with one form version in use, and tablets that talk to it."""
+
+    world: World
+    parts: Parts
+    form_sha: str
+    now: int = FOUNDED
+    port: int = 0
+
+    @cached_property
+    def people(self) -> Flask:
+        """The people's door of this server; each person has a client of her own."""
+        return people_app(self.parts)
+
+    def tablet(self, *, certified: bool = True) -> Tablet:
+        """Enrol a new tablet."""
+        made, db = Tablet(SigningKey.generate()), self.parts.db
+        registry = publishing.registry_in_force(db.read())
+        invited = enrolment.invite(db, registry, label="Tableta", region="17", actor="tests", now=self.now, minutes=60)
+        enrolment.enrol(db, joining.request(invited.code, made.key).to_bytes(), now=self.now)
+        if certified:
+            enrolment.certify(db, self.certificate(made), self.trust, actor="tests", now=self.now)
+        return made
+
+    def certificate(self, tablet: Tablet, number: int = 1, region: str = "17") -> bytes:
+        """Have the registrar sign a tablet's certificate."""
+        said = joining.Certificate(tablet.key.kid, tablet.key.public, region, "Tableta", number)
+        registrar = self.world.office("registro", "registrar")
+        return Document(said.to_payload(self.now)).signed_by(registrar, joining.CERTIFICATE_TYP).to_bytes()
+
+    @property
+    def trust(self) -> trust.Trust:
+        """The trust in force."""
+        stored = documents.newest(self.parts.db.read(), "trust")
+        assert stored is not None
+        return trust.read(Document.parse(stored.body))
+
+    def keyring(self, name: str) -> SealPublic:
+        """A keyring's public key."""
+        found = self.parts.db.read().execute("select public from keyring_keys where keyring = ?", [name]).fetchone()
+        return SealPublic.from_raw(found[0])
+
+    def route_key(self) -> RoutePublic:
+        """The server's public route key."""
+        return next(iter(self.parts.keys.routes.values())).public
+
+    def envelope(
+        self,
+        tablet: Tablet,
+        route: Route = ROUTE,
+        *,
+        to: str = "17-protection",
+        at: tuple[int, str] | None = None,
+        jti: str | None = None,
+        route_key: RoutePublic | None = None,
+    ) -> bytes:
+        """Seal the tablet's next screening; `at` puts it elsewhere in the chain (seq, prev)."""
+        tablet.seq += 1
+        seq, prev = at or (tablet.seq, tablet.prev)
+        raw = seal.seal(
+            b"<data/>",
+            to=self.keyring(to),
+            route=route if route.sha else replace(route, sha=self.form_sha),
+            route_key=route_key or self.route_key(),
+            device=tablet.key,
+            jti=jti or seal.new_jti(),
+            chain=tablet.chain,
+            seq=seq,
+            kseq=1,
+            prev=prev,
+            bucket=1024,
+        )
+        tablet.prev = identity(raw)
+        return raw
+
+    def message(self, tablet: Tablet, *envelopes: bytes, **said: Any) -> Message:
+        """Write and sign the tablet's next request."""
+        tablet.n += 1
+        return wire.write_request(
+            Request(**{"n": tablet.n, "at": self.now, "envelopes": envelopes, **said}), tablet.key
+        )
+
+    def ask(self, tablet: Tablet, message: Message) -> Response:
+        """Have a request answered, in this process; checks the server's signature."""
+        rulebook = Rulebook(self.parts.rules, self.parts.config.hours)
+        answer, _ = exchange.answer(self.parts.db, message, keys=self.parts.keys, rulebook=rulebook, now=self.now)
+        return wire.read_response(answer, self.trust.servers, dev=tablet.key.kid, n=tablet.n)
+
+    def push(self, tablet: Tablet, *envelopes: bytes) -> list[Item]:
+        """Send envelopes; return the verified receipts."""
+        response = self.ask(tablet, self.message(tablet, *envelopes))
+        assert response.receipts is not None
+        return list(receipt.accept(response.receipts, self.trust, dev=tablet.key.kid, n=tablet.n).items)
+
+    def referrals(self, raw: bytes) -> list[Referral]:
+        """What an envelope opened, by queue."""
+        found = self.rows("select id from referrals where envelope = ? order by queue", identity(raw))
+        opened = (referrals.get(self.parts.db.read(), id_) for (id_,) in found)
+        return [referral for referral in opened if referral is not None]
+
+    def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Look into the database."""
+        return self.parts.db.read().execute(sql, parameters).fetchall()
+
+
+def open_field(world: World) -> Field:
+    """Open the demo world's server, with one form version published by its author and reviewer."""
+    opened = Field(world, open_parts(world.config, lambda: FOUNDED), "")
+    document = Document.of(FORM, bundle.TYP, world.office("autora", "author"), world.office("revisor", "reviewer"))
+    rollouts.publish(opened.parts.db, opened.parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=FOUNDED)
+    opened.form_sha = document.sha256
+    return opened
+
+
+@pytest.fixture(name="field")
+def field_of_the_world(world: World) -> Iterator[Field]:
+    """A server with one form version in use, in this process."""
+    opened = open_field(world)
+    yield opened
+    opened.parts.db.close()
+
+
+@contextmanager
+def served(opened: Field) -> Iterator[tuple[int, int]]:
+    """Serve both doors on loopback; give their ports."""
+    parts = replace(opened.parts, config=replace(opened.parts.config, tablets_port=0, people_port=0))
+    server = Server(parts)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        yield int(server.tablets.effective_port), int(server.people.effective_port)
+    finally:
+        server.stop()
+        thread.join()

@@ -1,0 +1,65 @@
+"""A form in three languages, its gettext files in a folder, and recordings, for the tests of translations and audio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polib
+
+from screening_forms.compiled_form import CompiledForm
+from screening_forms.compiler.compile_form import compile_form
+from screening_forms.translators import po_files
+from screening_forms.workbook.reader import Workbook, parse_markdown
+from screening_forms.workbook.resources import Shelf, shipped
+from support.forms import SMALL
+from sync.envelope.route import AUTHOR_FIELDS
+
+SIGN_OFF = "Translator: RENITLI 321\nVariety: {lang} Cusco\nDate: 2026-11-20\nBack-translation: Dice lo mismo."
+
+
+def trilingual() -> Workbook:
+    """The ten questions of form_material, with texts in three languages."""
+    return parse_markdown(SMALL.replace("| es |\n\n| indic", "| es quz ayr |\n\n| indic"))
+
+
+def edit(locales: Path, lang: str, change: Callable[[polib.POEntry], None]) -> None:
+    """Open a language's file as a text editor does, change every entry and save it."""
+    held = polib.pofile(str(locales / lang / "LC_MESSAGES" / "forms.po"))
+    for entry in held:
+        change(entry)
+    held.save()
+
+
+def draft(entry: polib.POEntry) -> None:
+    """Translate an entry, as a draft."""
+    entry.msgstr, entry.flags = f"rimay {entry.msgctxt}", ["fuzzy"]
+
+
+def signed(lang: str) -> Callable[[polib.POEntry], None]:
+    """Translate an entry and sign it off."""
+
+    def sign(entry: polib.POEntry) -> None:
+        entry.msgstr, entry.flags, entry.tcomment = f"rimay {entry.msgctxt}", [], SIGN_OFF.format(lang=lang)
+
+    return sign
+
+
+def drafted(locales: Path) -> Path:
+    """Fill a folder in which everything is drafted in Quechua, and in Aymara all but the first text."""
+    for lang in ("quz", "ayr"):
+        po_files.merge(trilingual(), lang, locales)
+        edit(locales, lang, draft)
+
+    def forget(entry: polib.POEntry) -> None:
+        if entry.msgctxt == "small/peligro/label":
+            entry.msgstr = ""
+
+    edit(locales, "ayr", forget)
+    return locales
+
+
+def compiled_in(channel: str, locales: Path, recordings: dict[str, bytes] | None = None) -> CompiledForm:
+    """Compile the ten questions with a folder's translations and with recordings."""
+    shelf = Shelf(recordings=recordings or {}).over(shipped(locales))
+    return compile_form(trilingual(), channel=channel, route_vocabulary=AUTHOR_FIELDS, shelf=shelf)

@@ -1,0 +1,71 @@
+"""The faults of tests/test_flow_sabotage.py, one function each; sitecustomize calls one of them in each process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from flask import request
+
+from server.api import flask_app as door
+from server.flows.desks import routing
+from sync.documents import receipt, signed
+from sync.documents.signed import Document
+from sync.envelope import seal
+from sync.exchange.transport import Transport
+from sync.keys.key_pairs import SigningKey, VerifyKey
+
+
+def signature_check_off() -> None:
+    """Whoever asks whether a signature is good hears yes."""
+    VerifyKey.verify = lambda self, signature, data: None  # type: ignore[method-assign]
+    signed.verify = lambda payload, jws, typ, keys: signed._signer(jws, typ)
+
+
+def wrong_key_accepted() -> None:
+    """Who signed a document is not looked at any more: a stranger's signature counts like one of those who may."""
+
+    def require(self: Document, typ: str, keys: Mapping[str, Any], threshold: int = 1) -> set[str]:
+        return set(list(keys)[:threshold])
+
+    Document.require = require  # type: ignore[method-assign]
+
+
+def receipt_forged() -> None:
+    """Somebody who is not the server signs the receipts."""
+    make = receipt.make
+    receipt.make = lambda key, **said: make(SigningKey.generate(), **said)
+
+
+def routing_shuffled() -> None:
+    """Each rule leads to the queue of the rule after it; the last stays the country's desk."""
+    read_rules = routing.read_rules
+
+    def shuffled() -> tuple[routing.Rule, ...]:
+        *rules, last = read_rules()
+        queues = [rule.queue for rule in rules]
+        moved = (replace(rule, queue=queue) for rule, queue in zip(rules, [*queues[1:], queues[0]], strict=True))
+        return (*moved, last)
+
+    routing.read_rules = shuffled
+
+
+def plaintext_logged() -> None:
+    """A forgotten debugging aid: the tablet sends each interview along in a header, and the server logs headers."""
+    interviews: list[str] = []
+    sealed, send, leave = seal.seal, Transport.send, door._leave
+
+    def watched_seal(instance: bytes, **how: Any) -> bytes:
+        interviews.append(instance.decode())
+        return sealed(instance, **how)
+
+    def chatty_send(self: Transport, method: str, path: str, body: bytes = b"", headers: Any = None) -> Any:
+        return send(self, method, path, body, {**(headers or {}), "X-Debug": " ".join(interviews)})
+
+    def chatty_leave(response: Any) -> Any:
+        door._log.info("headers", extra={"fields": dict(request.headers)})
+        return leave(response)
+
+    seal.seal, door._leave = watched_seal, chatty_leave
+    Transport.send = chatty_send  # type: ignore[method-assign]

@@ -1,0 +1,78 @@
+"""An author alone with the command: take a form out as a spreadsheet, change it, read what is wrong, put it right."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import openpyxl
+import pytest
+from click.testing import CliRunner, Result
+
+from screening_forms.checks import odk_validate
+from screening_forms.problems import Cell, problem
+from screening_forms.workbook import package
+from server.cli.main import main
+from support.forms import SMALL
+
+FORM = "pe_nna"
+
+
+def chaski(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def found(form: Path, *options: str) -> list[tuple[str, int, str, bool]]:
+    result = chaski("forms", "check", form, "--json", *options)
+    problems = json.loads(result.stdout)["problems"]
+    assert result.exit_code == (1 if problems else 0)
+    return [(each["sheet"], each["row"], each["code"], each["blocking"]) for each in problems]
+
+
+def test_a_form_is_taken_out_as_a_spreadsheet_changed_checked_and_put_right(tmp_path: Path) -> None:
+    file = tmp_path / "mine.xlsx"
+    assert chaski("forms", "export", FORM, file).exit_code == 0
+    assert [each for each in found(file) if each[3]] == []
+
+    book = openpyxl.load_workbook(file)
+    outcome = next(cell for cell in book["cases"][1] if cell.value == "outcome")
+    expected = book["cases"].cell(2, outcome.column)
+    kept, expected.value = expected.value, "negative"
+    book.save(file)
+    assert ("cases", 2, "case.failed", True) in found(file)
+
+    expected.value = kept
+    book["survey"]["A3"] = "geopoint"
+    book.save(file)
+    assert ("survey", 3, "type.place", True) in found(file)
+
+
+def test_a_whole_source_package_is_taken_out_as_well_and_compiles_to_the_same_bytes(tmp_path: Path) -> None:
+    file = tmp_path / "mine.zip"
+    assert chaski("forms", "export", FORM, file).exit_code == 0
+    assert "policies/pe_child_2026_1.csv" in {f"policies/{name}.csv" for name in package.load(file).own.policies}
+    compiled = [json.loads(chaski("forms", "compile", form, "--json").stdout)["sha256"] for form in (FORM, file)]
+    assert compiled[0] == compiled[1]
+
+
+def test_a_form_is_exported_to_what_can_be_read_again_only(tmp_path: Path) -> None:
+    result = chaski("forms", "export", FORM, tmp_path / "mine.ods")
+    assert result.exit_code == 2
+    assert ".xlsx or .zip" in result.stderr
+
+
+def test_a_form_without_cases_is_fit_for_training_and_not_for_the_field(tmp_path: Path) -> None:
+    file = tmp_path / "form.md"
+    file.write_text(SMALL.partition("| cases |")[0], encoding="utf-8")
+    assert ("cases", 0, "case.none", False) in found(file)
+    assert ("cases", 0, "case.none", True) in found(file, "--channel", "field")
+
+
+def test_odk_validate_is_asked_when_nothing_else_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "form.md"
+    file.write_text(SMALL, encoding="utf-8")
+    monkeypatch.setattr(odk_validate, "validate", lambda *_: [problem("odk.invalid", Cell("survey", 3), "", "so")])
+    assert ("survey", 3, "odk.invalid", True) in found(file, "--odk")
+    assert "odk.invalid" not in {code for _, _, code, _ in found(file)}
+    file.write_text(SMALL.replace("| integer | horas", "| geopoint | horas"), encoding="utf-8")
+    assert "odk.invalid" not in {code for _, _, code, _ in found(file, "--odk")}

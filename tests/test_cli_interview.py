@@ -1,0 +1,480 @@
+"""The interview in the terminal: what an inspector types, sees and leaves behind, with the real command."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from conftest import World
+from screening_forms.engine import evaluator as engine
+from screening_forms.engine.evaluator import Engine
+from screening_forms.engine.interview import Interview
+from server.cli.main import main
+from server.cli.tablet.interview_pages import Said, question
+from server.cli.terminal import now_ms
+from support.clients import FORM, STORY, Office, answers, compiled, open_office
+from support.forms import CATALOGUE_FORMS, wishes
+from support.forms import compiled as any_form
+from support.terminal import CLEAR, Commands, Inspector, answer_all, shown, typed
+from sync.envelope import seal
+from sync.envelope import verify as envelope
+from sync.envelope.seal import new_jti
+from sync.keys.key_pairs import SealKey
+from sync.tablet.client import Tablet
+from sync.tablet.drafts import Draft
+
+LANGUAGES = dict(zip(STORY, ("quz", "es", "ayr", "es", "es"), strict=True))
+SPOKEN = ("Positivo", "positive", "posible trata", "labour_rights", "derechos de trabajo", "no alcanzan")
+
+
+@dataclass(frozen=True)
+class Field:
+    """A tablet as it leaves the office, the engine of its form, and the keys of the desks."""
+
+    board: Path
+    engine: Engine
+    keys: dict[str, SealKey]
+    commands: Commands
+
+    def sealed(self, folder: Path) -> list[bytes]:
+        """Every screening in a tablet's outbox, opened."""
+        with Tablet(folder) as tablet:
+            found = [envelope.parse(kept.raw) for kept in tablet.outbox.kept()]
+        return [seal.open_envelope(each, self.keys[each.header.kid]) for each in found]
+
+    def as_sealed(self, given: dict[str, Any]) -> dict[str, Any]:
+        """What is read of a screening with these answers."""
+        return self.engine.read_instance(self.engine.instance(self.engine.run(given)))
+
+    def begin(self, folder: Path, *options: object, language: str = "es", columns: int = 80) -> Inspector:
+        """Start an interview; the first question is on the page."""
+        words = ("device", "screen", FORM, "--tablet", folder, "--language", language, *options)
+        inspector = Inspector(self.commands, *words, columns=columns)
+        inspector.see()
+        return inspector
+
+
+@pytest.fixture(scope="module")
+def field(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
+    folder = tmp_path_factory.mktemp("office")
+    world = World(folder / "server", folder / "people")
+    shutil.copytree(founded_world.data, world.data)
+    shutil.copytree(founded_world.people, world.people)
+    commands = Commands()
+    with open_office(world, folder) as office:
+        office.tablet("board").close()
+        with office.desk("nacional") as desk:
+            keys = unwrapped(desk.staff.me, desk._seal_key)
+    yield Field(folder / "board", engine.load(Office.version("1").xform), keys, commands)
+    commands.close()
+
+
+def unwrapped(me: Any, member: SealKey) -> dict[str, SealKey]:
+    """The keyrings of a person, by kid."""
+    names = me["person"]["person"]
+    return {
+        each["kid"]: seal.unwrap(each["wrapped"], member, keyring=each["keyring"], epoch=each["epoch"], member_id=names)
+        for each in me["keyrings"]
+    }
+
+
+@pytest.fixture
+def folder(field: Field, tmp_path: Path) -> Path:
+    """A tablet of its own."""
+    return Path(shutil.copytree(field.board, tmp_path / "tablet"))
+
+
+def to_question(field: Field, inspector: Inspector, name: str, given: dict[str, Any]) -> None:
+    """Answer until a question is on the page."""
+    while (node := shown(field.engine, inspector)).name != name:
+        inspector.type(typed(field.engine, node, given))
+
+
+# The whole interview
+
+
+@pytest.mark.parametrize("story", STORY)
+def test_an_interview_seals_what_the_same_answers_in_a_file_seal(field: Field, folder: Path, story: str) -> None:
+    given, language = answers(story), LANGUAGES[story]
+    inspector = field.begin(folder, language=language)
+    answer_all(field.engine, inspector, given | {"a_salvo": ""}, language)
+    inspector.type("sellar")
+    assert "Sellada con el número 1" in inspector.page
+    assert not any(word in inspector.written for word in SPOKEN), "nothing of the outcome before it is asked for"
+    inspector.type("")
+    assert inspector.leave() == 0
+    with Tablet(folder) as tablet:
+        tablet.screen(FORM, given, date(2026, 11, 21))
+        assert tablet.drafts.all() == ()
+    by_hand, by_file = field.sealed(folder)
+    assert by_hand == by_file
+
+
+def test_the_outcome_is_shown_at_the_inspectors_word_and_cleared_after_it(field: Field, folder: Path) -> None:
+    inspector = field.begin(folder)
+    answer_all(field.engine, inspector, answers() | {"a_salvo": ""})
+    assert "posible trata" not in inspector.written
+    inspector.type("sellar")
+    assert "posible trata" in inspector.type("ver")
+    assert "posible trata" not in inspector.type("")
+    inspector.leave()
+    assert inspector.written.rpartition(CLEAR)[2].startswith("\x1b[?1049lSealed as number 1")
+    assert inspector.written.startswith(f"\x1b[?1049h{CLEAR}"), "a screen without scrollback, from the first page on"
+    assert "\x1b]" not in inspector.written, "no title of a window"
+
+
+@pytest.mark.parametrize("name", ["small", *CATALOGUE_FORMS])
+def test_every_relevant_question_has_one_turn_and_going_back_changes_nothing(name: str) -> None:
+    form, draws = engine.load(any_form(name).xform), Random("turns")
+    for _ in range(3):
+        wished, now = wishes(form, draws), Interview(form)
+        asked = []
+        while node := now.question:
+            offered = {choice.code for choice in now.choices(node)}
+            wish = wished.get(node.name, "")
+            fits = not node.choices or set(wish.split()) <= offered
+            text = wish if fits and wish else next(iter(offered), "") if now.needs(node) else ""
+            asked.append(node.name)
+            now = now.answer(text)
+            again = now.back(draws.randint(1, 5))
+            assert again.question
+            assert again.answer(now.answers.get(again.question.name, "")) == now
+        assert len(asked) == len(set(asked))
+        assert set(asked) == {node.name for node in form.questions if node.name in now.filled.relevant}
+        assert form.run(now.answers) == now.filled
+        assert now.filled.missing == ()
+
+
+def test_the_next_question_is_there_within_50_ms(field: Field) -> None:
+    given, now, took = answers(), Interview(field.engine), []
+    while node := now.question:
+        begun = time.perf_counter()
+        question(compiled(), now, node, "quz", "")
+        value = given.get(node.name, "")
+        now = now.answer(" ".join(value) if isinstance(value, list) else str(value))
+        assert now.filled
+        took.append(time.perf_counter() - begun)
+    assert statistics.median(took) < 0.05
+
+
+# Answers
+
+
+def test_wrong_keys_get_a_kind_word_and_the_same_question_again(field: Field, folder: Path) -> None:
+    inspector = field.begin(folder)
+    for wrong in ("9", "0", "si", "1 2", "\x1b[A", "", "-1"):
+        assert "¿Hay peligro ahora mismo" in inspector.type(wrong)
+        assert "Escriba" in inspector.page
+    assert "Esta pregunta es necesaria" in inspector.type("-")
+    given = answers()
+    to_question(field, inspector, "horas", given)
+    for wrong in ("doce", "1.5", "12,5"):
+        inspector.type(wrong)
+        assert shown(field.engine, inspector).name == "horas"
+        assert "número entero" in inspector.words
+    inspector.type("12")
+    assert "Una semana tiene 7 días." in inspector.type("8")
+    assert shown(field.engine, inspector).name == "dias"
+
+
+def test_a_constraint_is_told_in_the_language_of_the_conversation(field: Field, folder: Path) -> None:
+    inspector = field.begin(folder, language="quz")
+    given = answers()
+    while (node := shown(field.engine, inspector, "quz")).name != "falso_trab":
+        inspector.type(typed(field.engine, node, given))
+    assert "borrador sin revisar" in inspector.words
+    codes = list(node.choices)
+    inspector.type(f"{codes.index('none') + 1},{codes.index('job') + 1}")
+    said = node.constraint_message["quz"].removeprefix("[borrador] ")
+    assert f"{said} [borrador]" in inspector.words
+
+
+def test_every_item_can_be_refused(field: Field, folder: Path) -> None:
+    inspector, given = field.begin(folder), answers()
+    needed = ("peligro", "a_solas", "privado", "seguro_ahora", "interprete", "consiente", "edad", "region", "distrito")
+    answer_all(field.engine, inspector, {name: given[name] for name in (*needed, "tipo_lugar")})
+    assert inspector.seal() == 0
+    [instance] = field.sealed(folder)
+    said = field.engine.read_instance(instance)
+    assert (said["deuda"], said["golpes"], said["sexo"]) == ("no_answer",) * 3
+    assert "idioma" not in said, "a list without a refusal stays blank"
+
+
+def test_going_back_and_changing_an_answer_drops_what_no_longer_belongs_after_saying_so(
+    field: Field, folder: Path
+) -> None:
+    inspector, given = field.begin(folder), answers()
+    to_question(field, inspector, "documento", given)
+    inspector.type("<<<<")
+    assert shown(field.engine, inspector).name == "viaje"
+    inspector.type("")
+    assert shown(field.engine, inspector).name == "documento", "an answer that stays leads on to where one was"
+    inspector.type("<3")
+    assert shown(field.engine, inspector).name == "deuda"
+    assert "Respuesta actual: Sí" in inspector.page
+    told = inspector.type("2")
+    assert "se borran" in told
+    assert "¿Qué pasa con esa deuda?" in told
+    inspector.type("")
+    assert shown(field.engine, inspector).name == "documento"
+    assert "Sí" in " ".join(inspector.type("<3").split("Respuesta actual:")[1:])
+    inspector.type("2")
+    inspector.type("si")
+    assert shown(field.engine, inspector).name == "documento"
+    inspector.type("<")
+    assert shown(field.engine, inspector).name == "deuda", "what is not asked any more has no turn"
+    with_debt = inspector.type("1")
+    assert "Más o menos, ¿cuántos soles debe?" in with_debt, "and is asked anew when it is relevant again"
+
+
+def test_the_review_leads_to_any_answer_and_back(field: Field, folder: Path) -> None:
+    inspector, given = field.begin(folder, columns=40), answers("2_ananea_es")
+    answer_all(field.engine, inspector, given)
+    assert "muestra lo demás" in inspector.page
+    assert inspector.type("+") != inspector.page.replace("+", "")
+    inspector.type("8")
+    assert "Respuesta actual" in inspector.page
+    node = shown(field.engine, inspector)
+    inspector.type("3")
+    assert "Revisar antes de sellar" in inspector.page
+    inspector.seal()
+    [instance] = field.sealed(folder)
+    assert field.engine.read_instance(instance)[node.name] == list(node.choices)[2]
+
+
+# Stopping
+
+
+def test_a_stopped_interview_is_sealed_after_what_the_form_needs(field: Field, folder: Path) -> None:
+    inspector, given = field.begin(folder), answers("2_ananea_es")
+    to_question(field, inspector, "edad", given)
+    assert "4 preguntas necesarias" in inspector.type(".")
+    inspector.type("2")
+    answer_all(field.engine, inspector, given)
+    assert "La palabra seguir" in inspector.words
+    inspector.seal()
+    [instance] = field.sealed(folder)
+    said = field.engine.read_instance(instance)
+    assert {"edad", "region", "distrito", "tipo_lugar"} <= said.keys()
+    assert "sexo" not in said
+
+
+def test_a_destroyed_interview_leaves_nothing(field: Field, folder: Path) -> None:
+    inspector = field.begin(folder)
+    to_question(field, inspector, "edad", answers())
+    assert list((folder / "drafts").iterdir())
+    inspector.type(".")
+    inspector.type("3")
+    inspector.type("borrar")
+    assert inspector.leave() == 0
+    assert list((folder / "drafts").iterdir()) == []
+    assert field.sealed(folder) == []
+
+
+def test_a_kept_interview_goes_on_where_it_was_and_the_list_tells_nothing_of_it(field: Field, folder: Path) -> None:
+    inspector, given = field.begin(folder), answers("2_ananea_es")
+    to_question(field, inspector, "sector", given)
+    inspector.send("\x03")
+    assert "Parar la conversación" in inspector.see(after=inspector.written.rfind(CLEAR))
+    inspector.type("1")
+    assert inspector.leave() == 0
+    assert "1 drafts" in CliRunner().invoke(main, ["device", "status", "--tablet", str(folder)]).stdout
+    again = Inspector(field.commands, "device", "screen", FORM, "--tablet", folder)
+    page = again.see()
+    assert "Conversación sobre trabajo y vida, empezada el" in page
+    assert not any(word in page for word in ("Ananea", "18 a 29", "Mujer", "Hombre"))
+    assert "Escriba un número" in again.type("7")
+    again.type("1")
+    assert shown(field.engine, again).name == "sector"
+    answer_all(field.engine, again, given)
+    again.seal()
+    assert field.engine.read_instance(field.sealed(folder)[0]) == field.as_sealed(given)
+
+
+# Safety
+
+
+def test_one_key_hides_the_screen_and_the_same_key_brings_it_back(field: Field, folder: Path) -> None:
+    inspector, given = field.begin(folder), answers()
+    to_question(field, inspector, "golpes", given)
+    for key in ("!", "\x1b", "\x1a"):
+        hidden = inspector.press(key)
+        assert "lu ma mi ju vi" in hidden
+        assert "golpe" not in hidden.lower()
+        assert "lu ma mi" in inspector.page
+        inspector.press("!")
+        assert shown(field.engine, inspector).name == "golpes"
+
+
+def test_a_tablet_that_was_put_down_hides_its_screen_by_itself(field: Field, folder: Path) -> None:
+    words = ("device", "screen", FORM, "--tablet", folder, "--language", "es")
+    assert "lu ma mi ju vi" in Inspector(field.commands, *words, idle=0.2).see("")
+
+
+def test_danger_is_one_key_away_and_ends_in_a_referral(field: Field, folder: Path) -> None:
+    inspector, given = field.begin(folder), answers("2_ananea_es")
+    to_question(field, inspector, "recluta", given)
+    assert "Llame ya a la policía" in inspector.type("*")
+    inspector.type("1")
+    assert shown(field.engine, inspector).name == "peligro_hoy"
+    inspector.type("1")
+    assert "Revisar antes de sellar" in inspector.page
+    inspector.seal()
+    [instance] = field.sealed(folder)
+    assert field.engine.read_values(instance)["tier"] == "danger"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_session_that_ends_clears_the_screen_and_keeps_the_draft(
+    field: Field, folder: Path, number: signal.Signals
+) -> None:
+    inspector = field.begin(folder)
+    to_question(field, inspector, "edad", answers())
+    inspector.end(number)
+    assert inspector.leave() == 128 + number
+    assert inspector.written.endswith(f"{CLEAR}\x1b[?1049l")
+    with Tablet(folder) as tablet:
+        assert len(tablet.drafts.all()) == 1
+
+
+def test_a_terminal_that_cannot_be_cleared_is_refused(field: Field, folder: Path) -> None:
+    words = ["device", "screen", FORM, "--tablet", str(folder)]
+    result = CliRunner(env={"TERM": "dumb"}).invoke(main, words)
+    assert result.exit_code == 2
+    assert "no puede borrar su pantalla" in result.stderr
+
+
+def test_no_answer_is_readable_in_any_file_of_the_tablet_while_the_interview_goes_on(
+    field: Field, folder: Path
+) -> None:
+    inspector = field.begin(folder)
+    to_question(field, inspector, "documento", answers())
+    for path in folder.rglob("*"):
+        body = path.read_bytes() if path.is_file() else b""
+        assert not any(word in body for word in (b"73519", b'"edad":"30_59"', b"<edad>30_59<"))
+    inspector.kill()
+
+
+# Power cuts
+
+
+def test_kill_9_at_random_moments_costs_at_most_the_answer_being_typed(field: Field, folder: Path) -> None:
+    given, draws = answers(), Random(20261121)
+    inspector = field.begin(folder)
+    for _ in range(6):
+        for _ in range(draws.randint(3, 12)):
+            node = shown(field.engine, inspector)
+            inspector.type(typed(field.engine, node, given))
+        expected = shown(field.engine, inspector)
+        if draws.random() < 0.5:
+            inspector.send(f"{typed(field.engine, expected, given)}\r")
+            time.sleep(draws.uniform(0, 0.02))
+        inspector.kill()
+        inspector = Inspector(field.commands, "device", "screen", FORM, "--tablet", folder)
+        inspector.see()
+        inspector.type("1")
+        with_it = field.engine.questions[field.engine.questions.index(expected) :]
+        assert shown(field.engine, inspector) in with_it
+    answer_all(field.engine, inspector, given)
+    inspector.seal()
+    assert field.engine.read_instance(field.sealed(folder)[0]) == field.as_sealed(given)
+
+
+def test_a_disk_that_takes_no_draft_ends_no_interview(field: Field, folder: Path) -> None:
+    (folder / "drafts").touch()
+    inspector = field.begin(folder)
+    assert "No se pudo guardar el borrador" in inspector.type("2")
+    inspector.type(".")
+    assert "No se pudo guardar el borrador" in inspector.type("1"), "nobody leaves in the belief that it was kept"
+    inspector.type("")
+    answer_all(field.engine, inspector, answers("4_inambari_minor"))
+    assert inspector.seal() == 0
+    assert len(field.sealed(folder)) == 1
+
+
+def test_a_power_cut_between_sealing_and_forgetting_the_draft_seals_nothing_twice(field: Field, folder: Path) -> None:
+    inspector = field.begin(folder)
+    answer_all(field.engine, inspector, answers())
+    [left] = (folder / "drafts").glob("*.draft")
+    body = left.read_bytes()
+    inspector.type("sellar")
+    inspector.kill()
+    left.write_bytes(body)
+    with Tablet(folder) as tablet:
+        assert tablet.drafts.all() == ()
+    assert len(field.sealed(folder)) == 1
+
+
+def test_a_draft_goes_on_with_its_own_version_of_the_form_after_a_newer_one_came(
+    world: World, tmp_path: Path, field: Field
+) -> None:
+    with open_office(world, tmp_path) as office, office.tablet() as tablet:
+        old = tablet.version(FORM)
+        kept = drafted(tablet, old)
+        office.publish("2")
+        tablet.pull()
+        assert tablet.version(FORM) != old
+        done = tablet.complete(old, answers(), date(2026, 11, 21), kept)
+        assert (done.sha, tablet.sync().receipts[0].outcome) == (old, "stored")
+        office.publish("3")
+        tablet.pull()
+        assert f"bundle/{old}" not in tablet.outbox.held_names(), "and then it goes"
+
+
+def drafted(tablet: Tablet, sha: str) -> str:
+    """Keep an interview that was just begun."""
+    made = Draft(new_jti(), sha, 1, 1, "es", {"answers": {}})
+    tablet.drafts.save(made)
+    return made.id
+
+
+def test_an_old_draft_is_destroyed_only_days_after_a_person_was_warned(field: Field, folder: Path) -> None:
+    day, status = 86_400_000, ("device", "status", "--tablet", str(folder))
+    old = Draft(new_jti(), "a" * 64, 1, now_ms() - 20 * day, "es", {"answers": {}})
+    with Tablet(folder) as tablet:
+        tablet.drafts.save(old)
+    for _ in range(2):  # A warning that goes into a file warns nobody.
+        assert "Si nadie la continúa, se borra" in CliRunner().invoke(main, status).stderr
+    inspector = Inspector(field.commands, *status)
+    assert inspector.leave() == 0
+    assert "Si nadie la continúa, se borra" in inspector.written
+    with Tablet(folder) as tablet:
+        [warned] = tablet.drafts.all()
+        assert warned.warned > 0
+        tablet.drafts.save(replace(warned, warned=warned.warned - 4 * day))
+    assert "se borró el borrador" in CliRunner().invoke(main, status).stderr
+    with Tablet(folder) as tablet:
+        assert tablet.drafts.all() == ()
+
+
+def test_a_draft_whose_version_is_gone_says_so_and_stays(field: Field, folder: Path) -> None:
+    with Tablet(folder) as tablet:
+        tablet.drafts.save(Draft(new_jti(), "a" * 64, now_ms(), now_ms(), "es", {"answers": {}}))
+    inspector = Inspector(field.commands, "device", "screen", FORM, "--tablet", folder)
+    inspector.see()
+    assert "El borrador se conserva" in " ".join(inspector.type("1").split())
+    inspector.type("")
+    assert inspector.leave() == 0
+    assert len(list((folder / "drafts").iterdir())) == 1
+
+
+# Languages
+
+
+def test_a_text_without_translation_says_that_it_is_spanish_and_a_draft_that_it_is_one() -> None:
+    texts = {"es": "Sí", "quz": "[borrador] Arí", "ayr": "-"}
+    assert Said.of(texts, "quz").marked(all_drafts=False) == "Arí [borrador]"
+    assert Said.of(texts, "ayr").marked(all_drafts=True) == "Sí (es)"
+    assert Said.of({"es": "Sí"}, "quz") == Said("Sí", "fallback")
+    assert Said.of(texts, "es") == Said("Sí")

@@ -1,0 +1,228 @@
+"""Form authors, reviewers and publishers at their own terminals, against a server on loopback: the whole line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from screening_forms.workbook import package
+from screening_forms.workbook.resources import SHIPPED
+from server.cli.authors import sign as signing
+from server.cli.main import main
+from server.flows.forms import upload_sandbox as workshop
+from server.flows.forms import versions
+from server.flows.trust import documents as publishing
+from support.forms import SMALL
+from support.intake import Field, served
+
+LATER = SMALL.replace("| Diez preguntas | 1 |", "| Diez preguntas | 2 |").replace(
+    "¿Tiene una deuda?", "¿Debe plata?", 1
+)
+
+
+@dataclass
+class Line:
+    """A served world, and a folder for files."""
+
+    field: Field
+    url: str
+    folder: Path
+
+    def run(self, *words: str) -> Result:
+        return CliRunner().invoke(main, ["forms", *words])
+
+    def ask(self, who: str, *words: str) -> Result:
+        """Have somebody use a command that signs in."""
+        phrase = str(self.field.world.people / who / "passphrase.txt")
+        return self.run(*words, "--server", self.url, "--login", who, "--passphrase-file", phrase)
+
+    def says(self, who: str, *words: str) -> Any:
+        """The same, done and read as JSON."""
+        done = self.ask(who, *words, "--json")
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    def key(self, who: str, role: str) -> tuple[str, str]:
+        return "--key", str(self.field.world.people / who / f"{role}.key")
+
+    def own(self) -> tuple[str, ...]:
+        """The author's key, and what she wrote."""
+        return (*self.key("autora", "author"), "--from", str(self.folder / "form.md"))
+
+    def workbook(self, name: str = "form.md", text: str = SMALL) -> str:
+        path = self.folder / name
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    def chosen(self, region: str) -> str | None:
+        manifest = publishing.manifest_in_force(self.field.parts.db.read())
+        return manifest.choose("small", "any", region)
+
+
+@pytest.fixture
+def line(field: Field, tmp_path: Path) -> Iterator[Line]:
+    with served(field) as (_, people):
+        yield Line(field, f"http://127.0.0.1:{people}", tmp_path)
+
+
+def approved(line: Line, text: str = SMALL) -> dict[str, Any]:
+    made = line.says("autora", "draft", line.workbook(text=text))
+    line.says("autora", "sign", str(made["id"]), *line.own())
+    done: dict[str, Any] = line.says("revisor", "sign", str(made["id"]), *line.key("revisor", "reviewer"))
+    return done
+
+
+def test_a_form_goes_from_a_workbook_to_a_ring_and_back_by_commands_alone(line: Line) -> None:
+    first = approved(line)
+    assert (first["state"], first["signed_as"], first["validated"]) == ("approved", "reviewer", "accepted")
+    line.says("publicacion", "publish", str(first["id"]))
+    later = SMALL.replace(f"| {first['version']} |", "| 2026123101 |").replace("¿Tiene una deuda?", "¿Debe plata?", 1)
+    made = line.says("autora", "draft", line.workbook(text=later))
+    told = line.ask("autora", "sign", str(made["id"]), *line.own())
+    assert "the same bytes" in told.output
+    assert f"Against version {first['version']}" in told.output
+    line.says("revisor", "sign", str(made["id"]), *line.key("revisor", "reviewer"))
+    ring = line.says("publicacion", "publish", str(made["id"]), "--regions", "21")
+    assert (line.chosen("21"), line.chosen("17")) == (made["sha"], first["sha"])
+    line.says("publicacion", "widen", str(ring["id"]), "--regions", "17,21", "--share", "1000")
+    assert line.chosen("17") == made["sha"]
+    line.says("publicacion", "halt", str(ring["id"]), "--reason", "Se cierra sola.")
+    assert line.chosen("17") == first["sha"]
+    line.says("publicacion", "resume", str(ring["id"]))
+    line.says("publicacion", "roll-back", str(first["id"]), "--reason", "Mejor así.")
+    assert {line.chosen(region) for region in ("17", "21")} == {first["sha"]}
+    assert line.says("publicacion", "rings", "--form", first["form"])[0]["state"] == "live"
+    assert line.says("publicacion", "close", str(made["id"]))["state"] == "closing"
+    assert line.says("publicacion", "retire", str(made["id"]))["state"] == "retired"
+    planned = line.says("publicacion", "publish", str(first["id"]), "--at", "2999-01-01 08:00")
+    assert planned["state"] == "planned"
+
+
+def test_a_key_signs_nothing_but_what_its_owners_machine_compiles(line: Line) -> None:
+    made = line.says("autora", "draft", line.workbook())
+    with line.field.parts.db.write() as w:  # A server that is taken over shows one form and keeps another.
+        body = w.execute("select body from versions where id = ?", [made["id"]]).fetchone()[0]
+        changed = body.replace("¿".encode(), b"?", 1)
+        w.execute("update versions set body = ? where id = ?", [changed, made["id"]])
+    refused = line.ask("autora", "sign", str(made["id"]), *line.own())
+    assert refused.exit_code == 1
+    assert "nothing was signed" in refused.output
+    assert line.says("autora", "show", str(made["id"]))["state"] == "draft"
+
+
+def test_an_author_signs_what_she_wrote_and_not_what_a_server_holds_under_its_name(line: Line) -> None:
+    made = line.says("autora", "draft", line.workbook(text=SMALL.replace("¿Tiene una deuda?", "¿Debe plata?", 1)))
+    blindly = line.ask("autora", "sign", str(made["id"]), *line.key("autora", "author"))
+    assert (blindly.exit_code, "--from" in blindly.output) == (2, True)
+    line.workbook()  # What is on her own machine is another form.
+    refused = line.ask("autora", "sign", str(made["id"]), *line.own())
+    assert (refused.exit_code, "nothing was signed" in refused.output) == (1, True)
+    kept = line.folder / "source.zip"
+    line.says("revisor", "show", str(made["id"]), "--save", str(kept))
+    assert "¿Debe plata?" in package.load(kept).content.decode()
+
+
+def test_what_tablets_use_now_is_compared_with_only_where_two_signed_it_and_else_one_is_asked(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signing, "somebody_is_there", lambda: True)
+    monkeypatch.setattr(workshop, "validate", lambda *_: "accepted")
+    made = str(line.says("autora", "draft", line.workbook())["id"])
+    pin = ("--pin", line.field.trust.pin)
+    first = line.ask("autora", "sign", made, *line.own(), *pin)
+    assert (first.exit_code, "names no version" in first.output) == (1, True)  # Nobody answered.
+    assert line.says("autora", "sign", made, *line.own(), *pin)["before"] is None
+    line.says("revisor", "sign", made, *line.key("revisor", "reviewer"))
+    line.says("publicacion", "publish", made)
+    later = str(line.says("autora", "draft", line.workbook(text=LATER))["id"])
+    assert line.says("autora", "sign", later, *line.own(), *pin)["before"] == int(made)
+    reviewer = line.key("revisor", "reviewer")
+    other = line.says("revisor", "sign", later, *reviewer, "--pin", "0" * 64)
+    assert (other["before"], other["changes"]) == (None, []), "a server with roots of its own"
+
+
+def test_bytes_that_nobody_approved_hide_no_change_from_a_reviewer(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workshop, "validate", lambda *_: "accepted")
+    made = str(line.says("autora", "draft", line.workbook())["id"])
+    line.says("autora", "sign", made, *line.own())
+    # A server that is taken over says that tablets use the very same form already.
+    monkeypatch.setattr(versions, "before", lambda _, version: version)
+    told = line.ask("revisor", "sign", made, *line.key("revisor", "reviewer"))
+    assert "not signed as it must be (signed.too_few)" in told.output.replace("\n", " ")
+
+
+def test_what_is_wrong_with_a_draft_is_listed_as_on_ones_own_machine(line: Line) -> None:
+    name = line.workbook(text=SMALL.replace("relevant", "relevent", 1))
+    here, there = line.run("check", name), line.ask("autora", "draft", name)
+    assert (here.exit_code, there.exit_code) == (1, 1)
+    assert "relevent" in there.stderr
+    assert "relevent" in here.stderr
+    assert line.says("autora", "versions") == line.says("revisor", "versions")
+
+
+def test_a_reviewer_sends_back_an_author_withdraws_and_throws_away(line: Line) -> None:
+    made = line.says("autora", "draft", line.workbook())
+    id_ = str(made["id"])
+    line.says("autora", "sign", id_, *line.own())
+    returned = line.says("revisor", "return", id_, "--reason", "La pregunta 4 no se entiende.")
+    assert (returned["state"], returned["reason"]) == ("draft", "La pregunta 4 no se entiende.")
+    assert "La pregunta 4" in line.ask("autora", "show", id_).output
+    line.says("autora", "sign", id_, *line.own())
+    assert line.says("autora", "withdraw", id_)["state"] == "draft"
+    line.says("autora", "discard", id_)
+    gone = line.ask("autora", "show", id_)
+    assert (gone.exit_code, "no such version" in gone.output) == (1, True)
+
+
+def test_every_list_can_be_read_by_people_too(line: Line) -> None:
+    made = approved(line)
+    line.says("publicacion", "publish", str(made["id"]), "--devices", "a" * 22)
+    tablet = line.field.tablet()
+    line.field.ask(tablet, line.field.message(tablet, inventory={made["form"]: "0" * 64}))
+    for words, seen in (
+        (("versions",), "small 1"),
+        (("rings",), "1 named tablet(s)"),
+        (("inventory",), "behind since"),
+        (("inventory", "--region", "17"), "behind since"),
+        (("show", str(made["id"])), "approved by revisor"),
+    ):
+        told = line.ask("publicacion", *words)
+        assert (told.exit_code, seen in told.output.replace("\n", " ")) == (0, True), told.output
+
+
+def test_a_token_is_shown_once_listed_and_ended(line: Line) -> None:
+    made = line.says("autora", "token", "new", "script", "--role", "author", "--days", "7")
+    assert made["token"].startswith("chaski_")
+    (listed,) = line.says("autora", "token", "list")
+    assert (listed["label"], listed["roles"], listed["revoked"]) == ("script", ["author"], None)
+    line.says("autora", "token", "revoke", made["id"])
+    assert "script" in line.ask("autora", "token", "list").output
+    refused = line.ask("autora", "token", "new", "more", "--role", "publisher")
+    assert refused.exit_code == 1
+
+
+def test_an_id_needs_somebody_and_a_form_needs_its_file(line: Line) -> None:
+    for words in (("12",), ("pe_laboral_adulto",)):
+        refused = line.run("sign", *words, *line.key("autora", "author"))
+        assert refused.exit_code == 2
+        assert "--login" in refused.output
+
+
+def test_a_new_policy_is_published_and_the_forms_that_use_it_are_drafted_anew(line: Line) -> None:
+    made = line.says("autora", "draft", line.workbook())
+    name = line.workbook("pe_adult_2026_2.csv", SHIPPED.policies["pe_adult_2026_1"])
+    done = line.says("autora", "publish-table", name, "--kind", "policy")
+    assert [each["id"] for each in done["users"]] == [made["id"]]
+    (drafted,) = line.says("autora", "redraft", "pe_adult_2026_2", "--kind", "policy")
+    assert line.says("autora", "show", str(drafted["draft"]))["policy"] == "pe_adult_2026_2"
+    again = line.ask("autora", "redraft", "pe_adult_2026_2", "--kind", "policy")
+    assert "No form uses an earlier table" in again.output
+    changed = line.workbook("pe_adult_2026_2.csv", SHIPPED.policies["pe_adult_2026_1"].replace("prompt", "routine"))
+    refused = line.ask("autora", "publish-table", changed, "--kind", "policy")
+    assert (refused.exit_code, "policy.name_used" in refused.stderr) == (1, True)

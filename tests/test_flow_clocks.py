@@ -1,0 +1,215 @@
+"""Clocks that stand in 1970 or in 2090, on either side, or are put right at any moment: no screening is lost, erased
+early or put out of order, nothing stays reserved, and nobody stays signed in or locked out for decades."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from conftest import FOUNDED, World
+from server import app, jobs
+from server.app import open_parts
+from server.flows import silence
+from server.flows.desks import referrals
+from server.flows.forms import rollouts
+from server.flows.people import accounts as people
+from server.flows.trust import documents as publishing
+from server.flows.trust import enrolment
+from server.problems import Problem
+from server.store import sessions
+from support.clients import FORM, Line, Office, answers
+from support.hostile_server import assert_whole
+from support.intake import Field, open_field, served
+from sync.documents import enrolment as joining
+from sync.keys.key_pairs import SigningKey
+from sync.tablet.client import Tablet
+from sync.tablet.outbox import DAY
+
+Y1970, NOW, Y2090 = 1, FOUNDED, 3_786_912_000_000
+# Every pair but those in which both are wrong in the same way: then nobody could know better.
+PAIRS = [pair for pair in itertools.product((Y1970, NOW, Y2090), repeat=2) if NOW in pair or len(set(pair)) == 2]
+MINUTE, HOUR = 60_000, 3_600_000
+
+
+@dataclass
+class Clock:
+    """A clock that a test sets."""
+
+    at: int = NOW
+
+    def __call__(self) -> int:
+        return self.at
+
+
+@contextmanager
+def office_with(world: World, folder: Path, clock: Clock) -> Iterator[Office]:
+    """Serve the questionnaire over HTTP, by that clock."""
+    field = Field(world, open_parts(world.config, clock), "")
+    with served(field) as (tablets, people_port):
+        line = Line(tablets)
+        thread = threading.Thread(target=line.server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            office = Office(field, line, f"http://127.0.0.1:{people_port}", folder)
+            office.publish()
+            yield office
+        finally:
+            line.server.shutdown()
+            thread.join()
+            line.server.server_close()
+
+
+def test_every_pair_of_clocks_delivers_in_order_and_erases_nothing_early(world: World, tmp_path: Path) -> None:
+    server, here = Clock(), Clock()
+    with office_with(world, tmp_path, server) as office:
+        office.tablet().close()
+        screened: list[str] = []
+        with Tablet(tmp_path / "tablet", clock=here) as tablet:
+            for server.at, here.at in PAIRS:
+                screened += [tablet.screen(FORM, answers(), date(2026, 11, 20)).jti for _ in range(2)]
+                report = tablet.sync()
+                assert (report.waiting, [receipt.outcome for receipt in report.receipts]) == (0, ["stored"] * 2)
+                assert report.purged == 0
+            assert [kept.seq for kept in tablet.outbox.kept()] == list(range(1, len(screened) + 1))
+        assert office.stored() == screened
+        assert office.field.rows("select kind from work_items") == []
+    assert_whole(world.config.database)
+
+
+def test_one_wrong_clock_never_erases_a_receipted_screening(world: World, tmp_path: Path) -> None:
+    server, here = Clock(), Clock()
+    with office_with(world, tmp_path, server) as office:
+        office.tablet().close()
+        with Tablet(tmp_path / "tablet", clock=here) as tablet:
+            tablet.screen(FORM, answers(), date(2026, 11, 20))
+            tablet.sync()
+            for server.at, here.at in ((Y2090, NOW), (NOW, Y2090), (Y2090, NOW + 29 * DAY), (Y1970, Y2090)):
+                assert tablet.sync().purged == 0
+            server.at = here.at = NOW + 31 * DAY
+            assert tablet.sync().purged == 1
+
+
+def test_a_clock_that_jumps_while_it_is_read_costs_nothing(world: World, tmp_path: Path) -> None:
+    jumping = itertools.cycle((NOW, Y2090, Y1970, NOW - HOUR))
+    field = open_field(world)
+    with served(replace(field, parts=replace(field.parts, now=lambda: next(jumping)))) as (port, _):
+        office = Office(field, Line(port), "", tmp_path)
+        office.line.server.server_close()
+        tablet = field.tablet()
+        for _ in range(12):
+            raw = field.envelope(tablet)
+            assert [item.outcome for item in field.push(tablet, raw)] == ["stored"]
+        assert field.rows("select seq from envelopes order by arrival") == [(seq,) for seq in range(1, 13)]
+
+
+@pytest.fixture
+def field(world: World) -> Iterator[Field]:
+    """The demo world with a form version in use."""
+    opened = open_field(world)
+    yield opened
+    opened.parts.db.close()
+
+
+def test_a_lease_of_2090_lapses_when_the_clock_is_put_right(field: Field) -> None:
+    db, tablet = field.parts.db, field.tablet()
+    raw = field.envelope(tablet)
+    field.push(tablet, raw)
+    (waiting,) = field.referrals(raw)
+    person = field.world.person_id("registro")
+    referrals.claim(db, waiting.id, person, now=Y2090, lease_minutes=30)
+    assert referrals.lapse(db, now=Y2090 + 29 * MINUTE) == 0
+    assert referrals.lapse(db, now=NOW) == 1
+    referrals.claim(db, waiting.id, person, now=NOW, lease_minutes=30)
+    assert referrals.lapse(db, now=Y1970) == 1  # The other way round: free too early, never too late.
+
+
+def test_a_session_of_2090_ends_and_nobody_stays_locked_out_by_it(field: Field) -> None:
+    db = field.parts.db
+    person = field.world.person_id("registro")
+    with db.write() as w:
+        sessions.start(w, token_hash=people._hash("token"), person=person, at=Y2090, expires_at=Y2090 + HOUR)
+    assert people.of_session(db, "token", now=Y2090 + MINUTE, idle=HOUR) is not None
+    assert people.of_session(db, "token", now=NOW, idle=HOUR) is None
+    for _ in range(people.FAILURES_PER_LOGIN):
+        with pytest.raises(Problem, match=r"session\.refused"):
+            people.sign_in(db, login="registro", auth=b"x" * 32, address="192.0.2.1", now=Y2090)
+    with pytest.raises(Problem, match=r"session\.too_many"):
+        people.sign_in(db, login="registro", auth=b"x" * 32, address="192.0.2.1", now=Y2090)
+    with pytest.raises(Problem, match=r"session\.refused"):
+        people.sign_in(db, login="registro", auth=b"x" * 32, address="192.0.2.1", now=NOW)
+
+
+def test_an_enrolment_code_outlives_no_clock_that_went_on(field: Field) -> None:
+    db = field.parts.db
+    registry = publishing.registry_in_force(db.read())
+    invited = enrolment.invite(db, registry, label="T", region="17", actor="tests", now=NOW, minutes=60)
+    assert invited.expires == NOW + HOUR
+    tablet = field.tablet(certified=False)
+    with pytest.raises(Problem, match=r"enrolment\.code_expired"):
+        enrolment.enrol(db, joined(invited.code), now=Y2090)
+    assert enrolment.enrol(db, joined(invited.code), now=NOW - HOUR).state == "pending"
+    assert tablet.key.kid in [dev for (dev,) in field.rows("select dev from devices")]
+
+
+def test_an_enrolment_code_of_2090_does_not_live_until_then_when_the_clock_is_put_right(field: Field) -> None:
+    db = field.parts.db
+    registry = publishing.registry_in_force(db.read())
+    invited = enrolment.invite(db, registry, label="T", region="17", actor="tests", now=Y2090, minutes=60)
+    for now in (NOW, Y2090 - HOUR - 1, Y2090 + HOUR):
+        with pytest.raises(Problem, match=r"enrolment\.code_expired"):
+            enrolment.enrol(db, joined(invited.code), now=now)
+    assert enrolment.enrol(db, joined(invited.code), now=Y2090 + HOUR - 1).state == "pending"
+
+
+def joined(code: str) -> bytes:
+    """A new tablet's request to be enrolled."""
+    return joining.request(code, SigningKey.generate()).to_bytes()
+
+
+def test_a_tablet_last_heard_in_2090_is_silent_when_the_clock_is_put_right(field: Field) -> None:
+    tablet = field.tablet()
+    field.now = Y2090
+    field.push(tablet, field.envelope(tablet))
+    assert silence.notice(field.parts.db, now=Y2090, days=21) == 0
+    assert silence.notice(field.parts.db, now=NOW, days=21) == 1
+    field.now = NOW
+    field.push(tablet, field.envelope(tablet))
+    assert silence.notice(field.parts.db, now=NOW, days=21) == 0
+
+
+def test_jobs_planned_by_a_clock_of_2090_are_planned_anew(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+    stepped, planned = threading.Event(), threading.Event()
+    reschedule = app._reschedule
+
+    def seen(scheduler: jobs.BackgroundScheduler) -> None:
+        for job in scheduler.get_jobs():
+            job.modify(next_run_time=job.next_run_time.replace(year=2090))
+        reschedule(scheduler)
+        assert all(job.next_run_time.year < 2090 for job in scheduler.get_jobs())
+        planned.set()
+
+    monkeypatch.setattr(app, "_reschedule", seen)
+    right = app.clock
+    monkeypatch.setattr(app, "clock", lambda: right() + (DAY if stepped.is_set() else 0))
+    with served(field):
+        assert not planned.wait(0.2)
+        stepped.set()
+        assert planned.wait(10)
+
+
+def test_a_manifest_made_in_2090_is_followed_by_a_higher_one(world: World, tmp_path: Path) -> None:
+    server = Clock(Y2090)
+    with office_with(world, tmp_path, server) as office:
+        db, keys = office.field.parts.db, office.field.parts.keys
+        first = publishing.newest(db.read(), "manifest").number
+        server.at = NOW
+        document = office.sign(replace(office.version("2"), version="2"))
+        rollouts.publish(db, keys, document.to_bytes(), ring=rollouts.Ring(), actor="tests", now=NOW)
+        assert publishing.newest(db.read(), "manifest").number > first

@@ -1,0 +1,113 @@
+"""The whole line by commands alone, as a ministry would try it: workbook to closed referral, over real HTTP."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from conftest import World
+from server.cli.demo.server_process import ProcessError, ServerProcess, free_ports
+from server.cli.demo.story import ANSWERS, FORM
+from server.cli.main import main
+
+
+@pytest.fixture
+def server(world: World) -> Iterator[ServerProcess]:
+    """A running server over the test's world."""
+    process = ServerProcess(world.data.parent, *free_ports(2))
+    process.start()
+    yield process
+    process.kill()
+
+
+class Terminal:
+    """Somebody at a terminal, with the passphrases of the demo's people."""
+
+    def __init__(self, world: World, server: ServerProcess) -> None:
+        self.world, self.server = world, server
+        self.pin = json.loads(self.says("trust", "show", "--data", world.data))["pin"]
+
+    def says(self, *words: object) -> str:
+        result = CliRunner().invoke(main, [*map(str, words), "--json"])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    def as_person(self, login: str, *words: object) -> Any:
+        phrase = self.world.people / login / "passphrase.txt"
+        who = ("--login", login, "--passphrase-file", phrase, "--server", self.server.people_url)
+        return json.loads(self.says(*words, *who))
+
+    def at_desk(self, login: str, *words: object) -> Any:
+        return self.as_person(login, "desk", *words, "--pin", self.pin)
+
+
+def test_commands_alone_bring_a_screening_from_workbook_to_desk(
+    world: World, server: ServerProcess, tmp_path: Path
+) -> None:
+    terminal = Terminal(world, server)
+    file, tablet, key = tmp_path / "form.bundle", tmp_path / "tablet", "registrar.key"
+    terminal.says("forms", "compile", FORM, "--out", file)
+    for login, office in (("autora", "author"), ("revisor", "reviewer")):
+        folder = world.people / login
+        words = ("--key", folder / f"{office}.key", "--passphrase-file", folder / "passphrase.txt")
+        terminal.says("forms", "sign", FORM, file, *words)
+    published = terminal.as_person("publicacion", "forms", "publish", file)
+
+    png = tmp_path / "code.png"
+    invite = ("device", "invite", "--label", "Puno 1", "--region", "21", "--png", png)
+    invited = terminal.as_person("publicacion", *invite)
+    assert png.read_bytes().startswith(b"\x89PNG")
+    enrolled = json.loads(terminal.says("device", "enrol", invited["invitation"], "--tablet", tablet))
+    listed = terminal.as_person("registro", "device", "list")
+    assert [(each["dev"], each["state"]) for each in listed] == [(enrolled["dev"], "pending")]
+    assert enrolled["words"][0] not in json.dumps(listed), "the registrar has to hear the words, not to copy them"
+    registrar = world.people / "registro"
+    keys = ("--key", registrar / key, "--key-passphrase-file", registrar / "passphrase.txt")
+    words = ("--words", " ".join(enrolled["words"]))
+    terminal.as_person("registro", "device", "approve", enrolled["dev"], *words, *keys)
+
+    pulled = json.loads(terminal.says("device", "pull", "--tablet", tablet))
+    assert [form["sha"] for form in pulled["forms"]] == [published["sha"]]
+    answers = ANSWERS / "2_ananea_es.json"
+    screened = terminal.says("device", "screen", FORM, "--tablet", tablet, "--answers", answers)
+    assert "labour" not in screened, "the outcome is not for the person in front of the tablet"
+    synced = json.loads(terminal.says("device", "sync", "--tablet", tablet))
+    assert [receipt["outcome"] for receipt in synced["receipts"]] == ["stored"]
+
+    [referral] = terminal.at_desk("trabajo-21", "queue", "21-labour", "--mode", "training")
+    opened = terminal.at_desk("trabajo-21", "open", referral["id"])
+    assert (opened["outcome"], opened["agrees"]) == ("labour_rights", True)
+    terminal.at_desk("trabajo-21", "claim", referral["id"])
+    terminal.at_desk("trabajo-21", "accept", referral["id"])
+    closed = terminal.at_desk("trabajo-21", "close", referral["id"], "--result", "attended")
+    assert closed["state"] == "closed"
+    told = json.loads(terminal.says("device", "sync", "--tablet", tablet))["events"]
+    assert [event["status"] for event in told] == ["accepted", "closed"]
+
+
+def test_six_wrong_words_certify_nobody(world: World, server: ServerProcess, tmp_path: Path) -> None:
+    terminal, tablet = Terminal(world, server), tmp_path / "tablet"
+    invited = terminal.as_person("publicacion", "device", "invite", "--label", "Puno 1", "--region", "21")
+    enrolled = json.loads(terminal.says("device", "enrol", invited["invitation"], "--tablet", tablet))
+    folder = world.people / "registro"
+    phrase = folder / "passphrase.txt"
+    keys = ("--key", folder / "registrar.key", "--key-passphrase-file", phrase)
+    who = ("--login", "registro", "--passphrase-file", phrase, "--server", server.people_url)
+    words = ("device", "approve", enrolled["dev"], "--words", "uno dos tres cuatro cinco seis", *keys, *who)
+    result = CliRunner().invoke(main, [*map(str, words)])
+    assert result.exit_code == 1
+    assert "enrolment.wrong_words" in result.stderr
+    assert json.loads(terminal.says("device", "pull", "--tablet", tablet))["certified"] is False
+
+
+def test_a_taken_port_is_said_and_nobody_elses_server_is_taken_for_ours(world: World) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(ProcessError, match=f"port {port} is taken"):
+            ServerProcess(world.data.parent, port, *free_ports(1)).start()

@@ -1,0 +1,118 @@
+"""Read this second: one form version, from an author's workbook to a tablet that works by it.
+
+A real server on loopback, real files, the real questionnaire; each signature is made with a key of its own person.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from conftest import World
+from screening_forms.checks import run as checks
+from screening_forms.compiler.compile_form import compile_form
+from screening_forms.workbook import reader as workbook
+from screening_forms.workbook.resources import CATALOGUE
+from server.flows.trust import documents as publishing
+from support.clients import FORM, Office, answers
+from sync.documents import bundle, trust
+from sync.documents.signed import Document
+from sync.documents.trust import Signer
+from sync.envelope.route import AUTHOR_FIELDS
+from sync.exchange.staff_session import Staff
+from sync.exchange.transport import RefusedError
+
+WORKBOOK = CATALOGUE / FORM / "form.md"
+
+
+def test_a_form_version_goes_from_the_workbook_to_a_tablet_that_works_by_it(office: Office, world: World) -> None:
+    # The author's workbook has nothing wrong with it, and is compiled into the bytes that will be signed.
+    book = workbook.read(WORKBOOK)
+    assert checks.blocking(checks.check(book, AUTHOR_FIELDS)) == []
+    form = compile_form(book, channel="training", route_vocabulary=AUTHOR_FIELDS)
+
+    # Two persons sign those bytes: who wrote it and who reviewed it.
+    draft = Document(form.to_bytes())
+    by_author = draft.signed_by(world.office("autora", "author"), bundle.TYP)
+    signed = by_author.signed_by(world.office("revisor", "reviewer"), bundle.TYP)
+
+    # The publisher puts it into use: a new manifest names it.
+    with publisher(office) as staff:
+        published = staff.post("/v1/publications", data=signed.to_bytes())
+    assert (published["form"], published["version"], published["sha"]) == (FORM, form.version, draft.sha256)
+
+    # A tablet verifies trust, manifest, both signatures and the hash, and from then on works by that version.
+    with office.tablet() as tablet:
+        assert tablet.status().manifest == published["manifest"]
+        assert [(used.form, used.version, used.sha) for used in tablet.status().forms] == [
+            (FORM, form.version, draft.sha256)
+        ]
+        assert tablet.outbox.held(f"bundle/{draft.sha256}") == signed.to_bytes()
+        assert tablet.screen(FORM, answers(), taken=date(2026, 11, 20)).sha == draft.sha256
+
+
+def test_a_form_with_one_signature_is_not_published(office: Office, world: World) -> None:
+    draft = Document(office.version("2").to_bytes())
+    for name, role in (("autora", "author"), ("revisor", "reviewer")):
+        alone = draft.signed_by(world.office(name, role), bundle.TYP)
+        assert refusal(office, alone) == "signed.too_few"
+    assert in_use(office) == office.field.form_sha
+
+
+def test_a_form_signed_twice_by_the_author_is_not_published(office: Office, world: World) -> None:
+    author = world.office("autora", "author")
+    twice = Document(office.version("2").to_bytes()).signed_by(author, bundle.TYP).signed_by(author, bundle.TYP)
+    assert refusal(office, twice) == "signed.too_few"
+    assert in_use(office) == office.field.form_sha
+
+
+def test_an_author_who_may_also_review_does_not_review_her_own_form(office: Office, world: World) -> None:
+    let_the_author_review_too(office, world)
+    own = Document(office.version("2").to_bytes())
+    for name, role in (("autora", "author"), ("revisor", "reviewer")):
+        own = own.signed_by(world.office(name, role), bundle.TYP)
+    assert refusal(office, own) == "bundle.one_person"
+    assert in_use(office) == office.field.form_sha
+
+
+def publisher(office: Office) -> Staff:
+    """Sign in who publishes."""
+    return Staff.sign_in(office.people_url, "publicacion", office.field.world.passphrase("publicacion"))
+
+
+def refusal(office: Office, document: Document) -> str:
+    """The code with which a publication is refused."""
+    with publisher(office) as staff, pytest.raises(RefusedError) as refused:
+        staff.post("/v1/publications", data=document.to_bytes())
+    return refused.value.code
+
+
+def in_use(office: Office) -> str | None:
+    """The version that the manifest in force gives to a tablet."""
+    return publishing.manifest_in_force(office.field.parts.db.read()).choose(FORM, "any", "17")
+
+
+def let_the_author_review_too(office: Office, world: World) -> None:
+    """Have two roots sign a trust in which the reviewer's key belongs to the author's person."""
+    held = office.field.trust
+    (author,) = held.authors.values()
+    newer = Document(
+        trust.make(
+            number=held.number + 1,
+            demo=held.demo,
+            roots=list(held.roots.values()),
+            threshold=held.threshold,
+            registrars=list(held.registrars.values()),
+            authors=[author],
+            reviewers=[Signer(reviewer.key, author.person) for reviewer in held.reviewers.values()],
+            servers=list(held.servers.values()),
+            issued=held.issued,
+            expires=held.expires,
+        )
+    )
+    for root in ("raiz-1", "raiz-2"):
+        newer = newer.signed_by(world.office(root, "root"), trust.TYP)
+    phrase = world.passphrase("registro")
+    with Staff.sign_in(office.people_url, "registro", phrase) as registrar:
+        registrar.post("/v1/trust", data=newer.to_bytes())

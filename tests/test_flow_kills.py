@@ -1,0 +1,225 @@
+"""Power cuts: server and tablets are killed at random moments under load, with clocks that jump in between, and nothing
+that was promised is lost or stored twice. `make torture` kills two hundred times, `make test` as often as fits."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from conftest import World
+from server.cli.demo.server_process import ServerProcess, free_ports
+from server.cli.demo.story import Stage, enrol, publish
+from server.cli.terminal import now_ms
+from server.database.sqlite import Db, rows
+from support.forked_processes import Workers
+from support.hostile_server import assert_whole
+from sync.tablet.client import Tablet
+
+KILLS = int(os.environ.get("KILLS", "20"))
+SEED = int(os.environ.get("SEED", "20261121"))
+TABLETS = 2
+PATIENCE = 30.0
+YEAR = 365 * 86_400_000
+# How far off a clock is after a start. The server's leaps to 1970 and to 2090; the tablets' stay near the truth, since
+# when both clocks say that thirty days have passed, a tablet may forget what was receipted.
+CLOCKS = (0, 0, 3_600_000, -3_600_000)
+SERVER_CLOCKS = (*CLOCKS, -57 * YEAR, 64 * YEAR)
+
+
+@dataclass(frozen=True)
+class Aftermath:
+    """What was said before the kills, by the tablets' journals, and what is there after them, on both sides."""
+
+    screened: frozenset[str]
+    receipted: frozenset[str]
+    kept: tuple[str, ...]
+    stored: tuple[tuple[str, str, int, str], ...]  # jti, chain, seq, outcome
+    work_list: tuple[str, ...]
+
+    def wrongs(self) -> list[str]:
+        """Every promise that was broken."""
+        times = Counter(jti for jti, _, _, _ in self.stored)
+        places = Counter((chain, seq) for _, chain, seq, _ in self.stored)
+        found = {
+            "a receipt was given for something that is not stored": self.receipted - set(times),
+            "a sealed screening is not on the server": self.screened - set(times),
+            "the outbox lost a screening": self.screened - set(self.kept),
+            "the outbox holds a screening twice": {jti for jti, count in Counter(self.kept).items() if count > 1},
+            "a screening is stored twice": {jti for jti, count in times.items() if count > 1},
+            "a number was used twice": {place for place, count in places.items() if count > 1},
+            "a screening was taken for something else": {
+                jti for jti, *_, outcome in self.stored if outcome != "stored"
+            },
+            "somebody has to look at it": set(self.work_list),
+        }
+        return [wrong for wrong, about in found.items() if about]
+
+
+class Journal:
+    """What a tablet's process wrote down."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.touch()
+
+    def said(self, word: str) -> list[list[str]]:
+        """The whole lines that begin with `word`."""
+        lines = (line.split() for line in self.path.read_text(encoding="ascii").splitlines(keepends=True))
+        return [line for line in lines if line and line[0] == word]
+
+
+@dataclass
+class Struck:
+    """The server and the tablets at work, all of which are killed and started again, each time with another clock."""
+
+    stage: Stage
+    workers: Workers
+    journals: list[Journal]
+    chance: random.Random
+    server: int = 0
+    tablets: list[int] = field(default_factory=list)
+    kills: Counter[str] = field(default_factory=Counter)
+
+    def folder(self, number: int) -> Path:
+        """Where a tablet is."""
+        return self.stage.folder / f"tablet{number}"
+
+    def start_server(self) -> None:
+        """Start the server."""
+        environment = {
+            "CHASKI_DATA": str(self.stage.server.folders[0]),
+            "CHASKI_TABLETS_PORT": str(self.stage.server.tablets_port),
+            "CHASKI_PEOPLE_PORT": str(self.stage.server.people_port),
+            "CHASKI_PEOPLE_SECURE_COOKIE": "no",
+            "CHASKI_LOG_LEVEL": "warning",
+        }
+        self.server = self.workers.serve(environment, clock=self.chance.choice(SERVER_CLOCKS))
+
+    def start_tablet(self, number: int) -> None:
+        """Start a tablet."""
+        clock = self.chance.choice(CLOCKS)
+        pid = self.workers.screen(self.folder(number), self.journals[number].path, clock=clock)
+        self.tablets[number : number + 1] = [pid]
+
+    def strike(self) -> None:
+        """Kill the server, a tablet, or both, and start what was killed."""
+        target = self.chance.choice(("server", "tablet", "both"))
+        number = self.chance.randrange(TABLETS)
+        if target != "tablet":
+            self.workers.kill(self.server)
+        if target != "server":
+            self.workers.kill(self.tablets[number])
+            self.start_tablet(number)
+        if target != "tablet":
+            self.start_server()
+        self.kills[target] += 1
+
+    def await_progress(self) -> None:
+        """Wait until every tablet has new receipts: between some kills everything has been got over."""
+        had = [len(journal.said("receipted")) for journal in self.journals]
+        until = time.monotonic() + PATIENCE
+        while any(len(journal.said("receipted")) <= count for journal, count in zip(self.journals, had, strict=True)):
+            assert time.monotonic() < until, "the tablets do not get on"
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def struck(world: World) -> Iterator[Struck]:
+    """A published form, certified tablets, and a process to fork from."""
+    folder = world.data.parent
+    stage = Stage(folder, ServerProcess(folder, *free_ports(2)), now_ms)
+    stage.server.start()
+    try:
+        list(publish(stage))
+        for number in range(TABLETS):
+            list(enrol(stage))
+            stage.tablet.rename(folder / f"tablet{number}")
+    finally:
+        stage.server.kill()
+    journals = [Journal(folder / f"journal{number}") for number in range(TABLETS)]
+    with Workers(folder / "log" / "workers.log") as workers:
+        yield Struck(stage, workers, journals, random.Random(SEED))
+
+
+def look_at(struck: Struck) -> Aftermath:
+    """Let the tablets sync once more, then read journals, outboxes and database."""
+    kept: list[str] = []
+    struck.stage.server.start()
+    for number in range(TABLETS):
+        with Tablet(struck.folder(number)) as survivor:
+            survivor.sync()
+            assert survivor.status().waiting == 0
+            kept += [envelope.jti for envelope in survivor.outbox.kept()]
+    struck.stage.server.kill()
+    database = struck.stage.server.folders[0] / "chaski.db"
+    assert_whole(database)
+    db = Db(database)
+    stored = rows(db.read(), "SELECT jti, chain, seq, outcome FROM envelopes")
+    work_list = rows(db.read(), "SELECT kind FROM work_items WHERE closed IS NULL")
+    db.close()
+    return Aftermath(
+        screened=frozenset(line[1] for journal in struck.journals for line in journal.said("kept")),
+        receipted=frozenset(line[1] for journal in struck.journals for line in journal.said("receipted")),
+        kept=tuple(kept),
+        stored=tuple((row["jti"], row["chain"], row["seq"], row["outcome"]) for row in stored),
+        work_list=tuple(item["kind"] for item in work_list),
+    )
+
+
+@pytest.mark.timeout(max(240, 4 * KILLS))
+def test_kills_of_server_and_tablets_at_random_moments_lose_no_screening_and_store_none_twice(struck: Struck) -> None:
+    print(f"SEED={SEED} KILLS={KILLS}")
+    struck.start_server()
+    for number in range(TABLETS):
+        struck.start_tablet(number)
+    struck.await_progress()
+    for number in range(KILLS):
+        time.sleep(struck.chance.uniform(0.0, 0.3))
+        struck.strike()
+        if number % 4 == 3:
+            struck.await_progress()
+    struck.await_progress()
+    for pid in (struck.server, *struck.tablets):
+        struck.workers.kill(pid)
+    after = look_at(struck)
+    cut = sum(len(journal.said("cut")) for journal in struck.journals)
+    print(f"{dict(struck.kills)}: {len(after.screened)} screenings, {len(after.receipted)} receipted, {cut} syncs cut")
+    assert after.wrongs() == []
+    # It was real work that was interrupted: receipts came between the kills, and requests were cut off.
+    assert len(after.receipted) > KILLS
+    assert len(struck.kills) == 3
+    assert cut, "no kill of the server met a tablet that was talking to it"
+
+
+GOOD = Aftermath(
+    screened=frozenset({"a", "b"}),
+    receipted=frozenset({"a"}),
+    kept=("a", "b"),
+    stored=(("a", "chain", 1, "stored"), ("b", "chain", 2, "stored")),
+    work_list=(),
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        ({"receipted": frozenset({"a", "c"})}, "a receipt was given for something that is not stored"),
+        ({"screened": frozenset({"a", "b", "c"}), "kept": ("a", "b", "c")}, "a sealed screening is not on the server"),
+        ({"kept": ("a",)}, "the outbox lost a screening"),
+        ({"kept": ("a", "b", "b")}, "the outbox holds a screening twice"),
+        ({"stored": (*GOOD.stored, ("b", "chain", 3, "stored"))}, "a screening is stored twice"),
+        ({"stored": (GOOD.stored[0], ("b", "chain", 1, "stored"))}, "a number was used twice"),
+        ({"stored": (GOOD.stored[0], ("b", "chain", 2, "fork"))}, "a screening was taken for something else"),
+        ({"work_list": ("gap",)}, "somebody has to look at it"),
+    ],
+)
+def test_the_look_after_the_kills_would_see_each_broken_promise(change: dict[str, object], wrong: str) -> None:
+    assert GOOD.wrongs() == []
+    assert replace(GOOD, **change).wrongs() == [wrong]  # type: ignore[arg-type]

@@ -1,0 +1,126 @@
+"""Old form versions live on: what was asked with one is accepted, opened with its own texts and counted under it."""
+
+from __future__ import annotations
+
+import gzip
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from screening_forms.compiled_form import CompiledForm
+from server.app import clock
+from server.flows.forms import rollouts, versions
+from server.flows.forms.rollouts import Ring
+from server.store import people, statistics
+from support.clients import FORM, Office, answers, compiled
+from sync.desk.client import OpenedScreening
+from sync.documents import bundle
+from sync.documents.signed import Document
+from sync.errors import SyncError
+from sync.keys.key_pairs import SigningKey
+from sync.tablet.client import Tablet
+from test_sync_refused_versions import unlisted
+
+TAKEN = date(2026, 11, 20)
+FORMER = Path(__file__).parent / "support" / "former_form.json.gz"
+"""The same questionnaire as the release before this one compiled it, without recordings and reasons."""
+CHOICE = "De 30 a 59 años"
+
+
+def publish(office: Office, payload: bytes) -> str:
+    """Have author and reviewer sign these very bytes, and publish them."""
+    parts, world = office.field.parts, office.field.world
+    author, reviewer = world.office("autora", "author"), world.office("revisor", "reviewer")
+    document = Document(payload).signed_by(author, bundle.TYP).signed_by(reviewer, bundle.TYP)
+    rollouts.publish(parts.db, parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=clock())
+    return document.sha256
+
+
+def reworded(version: str) -> CompiledForm:
+    """The questionnaire under another version's name, with one choice in other words."""
+    form = Office.version(version)
+    assert f"<value>{CHOICE}</value>" in form.xform
+    return replace(form, xform=form.xform.replace(CHOICE, f"{CHOICE}, versión {version}"))
+
+
+def retire(office: Office, sha: str) -> None:
+    """Close a version and retire it."""
+    parts = office.field.parts
+    [held] = [each for each in versions.listed(parts.db, FORM) if each.sha == sha]
+    publisher = people.get(parts.db.read(), office.field.world.person_id("publicacion"))
+    assert publisher is not None
+    versions.close(parts.db, parts.keys, held.id, person=publisher, now=clock())
+    versions.retire(parts.db, held.id, person=publisher, now=clock())
+
+
+def opened_at_the_desk(office: Office) -> OpenedScreening:
+    with office.desk("proteccion-17") as desk:
+        [referral] = desk.queue("17-protection", mode="training")
+        return desk.open(referral["id"])
+
+
+def age(opened: OpenedScreening) -> str:
+    """How the desk reads the answer whose words changed."""
+    return next(answer.answer_es for answer in opened.answers if answer.codes == ("30_59",))
+
+
+def test_a_screening_under_version_1_that_arrives_after_version_3_is_opened_and_counted_under_version_1(
+    office: Office, tablet: Tablet
+) -> None:
+    [first] = tablet.status().forms
+    screened = tablet.screen(FORM, answers(), TAKEN)  # In the mountains, and then nothing for weeks.
+    for version in ("2", "3"):
+        publish(office, reworded(version).to_bytes())
+    report = tablet.sync()
+    assert [(each.jti, each.outcome) for each in report.receipts] == [(screened.jti, "stored")]
+    assert office.field.rows("SELECT sha FROM routes") == [(first.sha,)]
+    opened = opened_at_the_desk(office)
+    assert (opened.version, opened.sha, age(opened)) == (first.version, first.sha, CHOICE)
+    assert (opened.agrees, opened.vouched, opened.outcome) == (True, True, "positive")
+    assert [form.version for form in tablet.status().forms] == ["3"]
+    tablet.screen(FORM, answers(), TAKEN)
+    tablet.sync()
+    with office.desk("proteccion-17") as desk:
+        read = [desk.open(each["id"]) for each in desk.queue("17-protection", mode="training")]
+    assert {each.version: age(each) for each in read} == {first.version: CHOICE, "3": f"{CHOICE}, versión 3"}
+    cells = statistics.cells(office.field.parts.db.read(), mode="training", before="9999-12")
+    assert {each.value: each.count for each in cells if each.dimension == "sha"} == {each.sha: 1 for each in read}
+
+
+def test_a_screening_under_a_retired_version_is_accepted_routed_and_marked(office: Office, tablet: Tablet) -> None:
+    [first] = tablet.status().forms
+    tablet.screen(FORM, answers(), TAKEN)
+    office.publish("2")
+    retire(office, first.sha)
+    assert [each.outcome for each in tablet.sync().receipts] == ["stored"]
+    assert office.field.rows("SELECT queue, mark FROM referrals") == [("17-protection", "retired_form")]
+    assert opened_at_the_desk(office).sha == first.sha
+
+
+def test_a_screening_is_opened_after_the_author_of_its_form_left_and_the_desk_is_told(
+    office: Office, tablet: Tablet
+) -> None:
+    tablet.screen(FORM, answers(), TAKEN)
+    tablet.sync()
+    unlisted(office)
+    opened = opened_at_the_desk(office)
+    assert (opened.vouched, opened.outcome, age(opened)) == (False, "positive", CHOICE)
+
+
+def test_what_the_former_release_compiled_is_asked_sealed_and_opened_as_before(office: Office, tmp_path: Path) -> None:
+    former = gzip.decompress(FORMER.read_bytes())
+    sha = publish(office, former)
+    with office.tablet("new") as tablet:
+        assert [form.sha for form in tablet.status().forms] == [sha]
+        assert tablet.screen(FORM, answers(), TAKEN).sha == sha
+        assert [each.outcome for each in tablet.sync().receipts] == ["stored"]
+    opened = opened_at_the_desk(office)
+    assert (opened.sha, opened.agrees, opened.outcome, age(opened)) == (sha, True, "positive", CHOICE)
+
+
+def test_a_bundle_that_names_only_strangers_is_not_read(office: Office) -> None:
+    stranger = Document(compiled().to_bytes()).signed_by(SigningKey.generate(), bundle.TYP)
+    with pytest.raises(SyncError, match=r"signed\.too_few"):
+        bundle.read(stranger, office.field.trust, stranger.sha256)

@@ -1,0 +1,77 @@
+"""The demo is worth its exit code: with one fault patched into every process that it starts, it fails at the step that
+should notice (the faults are in tests/sabotage/); with none, it passes. `make demo-sabotage` runs this file."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+SABOTAGE = Path(__file__).parent / "support" / "sabotage"
+Demo = Callable[[str], "subprocess.CompletedProcess[str]"]
+
+
+def processes_of(folder: Path) -> list[int]:
+    """The processes that were started to work under `folder`, by their environment."""
+    found = []
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if f"={folder}".encode() in environment.read_bytes():
+                found.append(int(environment.parent.name))
+        except OSError:
+            continue  # somebody else's, or just gone
+    return found
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Demo]:
+    """Run `chaski demo` with a fault (or none); afterwards nothing that it started or wrote may be left."""
+
+    def run(fault: str) -> subprocess.CompletedProcess[str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("CHASKI_")}
+        said = {"PYTHONPATH": str(SABOTAGE), "TMPDIR": str(tmp_path), "COLUMNS": "200"}
+        return subprocess.run(
+            [sys.executable, "-c", "from server.cli.main import main; main()", "demo"],
+            env=inherited | said | ({"CHASKI_SABOTAGE": fault} if fault else {}),
+            capture_output=True,
+            text=True,
+            timeout=200,
+        )
+
+    yield run
+    left = processes_of(tmp_path)
+    for process in left:
+        os.kill(process, signal.SIGKILL)
+    assert left == [], "the demo left processes behind"
+    assert list(tmp_path.iterdir()) == [], "the demo left files behind"
+
+
+@pytest.mark.parametrize(
+    ("fault", "step", "noticed"),
+    [
+        ("wrong_key_accepted", 1, "✗ signed by the author and a stranger: refused: it was not refused"),
+        ("receipt_forged", 4, r"chaski: signed\.too_few: 0 of 1 keys signed this chaski-1/receipts"),
+        ("signature_check_off", 4, "✗ an envelope changed on the way is named, not stored"),
+        ("routing_shuffled", 5, "✗ adult, in Quechua, Huepetuhe: positive, T1 -> 17-protection"),
+        ("plaintext_logged", 8, r"✗ canary words from the answers found: \{[^}]*'server\.log'"),
+    ],
+    ids=["wrong_key_accepted", "receipt_forged", "signature_check_off", "routing_shuffled", "plaintext_logged"],
+)
+def test_the_demo_fails_where_a_fault_should_be_noticed(demo: Demo, fault: str, step: int, noticed: str) -> None:
+    told = demo(fault)
+    assert told.returncode == 1, told.stdout + told.stderr
+    assert re.search(noticed, told.stdout + told.stderr), told.stdout + told.stderr
+    assert re.findall(r"^(\d+)\. ", told.stdout, re.MULTILINE)[-1] == str(step), told.stdout
+    assert "all held" not in told.stdout
+
+
+def test_without_a_fault_the_same_demo_passes(demo: Demo) -> None:
+    told = demo("")
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "all held" in told.stdout

@@ -1,0 +1,64 @@
+"""Read this first: one screening, from an inspector's tablet to a coordinator's desk and back.
+
+A real server on loopback, real files, the real questionnaire; the inspector has no network while she asks.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+from conftest import World
+from support.clients import FORM, answers, open_office
+from sync.envelope import verify as envelope
+from sync.tablet.client import Tablet
+
+
+def test_a_screening_goes_from_the_tablet_to_the_desk_and_its_fate_comes_back(world: World, tmp_path: Path) -> None:
+    with open_office(world, tmp_path) as office:
+        office.tablet("tablet").close()  # enrolled, certified, with trust, registry, manifest and form on board
+
+        # At the mine, without a network: the form scores the interview, the tablet seals it to the right desk.
+        interview = answers("1_huepetuhe_quz")
+        with Tablet(tmp_path / "tablet") as tablet:
+            screened = tablet.screen(FORM, interview, taken=date(2026, 11, 20))
+            assert screened.keyring == "17-protection"
+            assert tablet.status().waiting == 1
+            sealed = tablet.outbox.kept()[0]
+
+        # Back in town, one request delivers it, and the server's receipt empties the outbox.
+        with Tablet(tmp_path / "tablet") as tablet:
+            report = tablet.sync()
+            assert (report.requests, report.sent, report.waiting) == (1, 1, 0)
+            assert [(receipt.jti, receipt.outcome) for receipt in report.receipts] == [(screened.jti, "stored")]
+
+        # The server holds the very bytes that the tablet signed, and nothing else of the screening.
+        [(stored,)] = office.field.rows("SELECT body FROM envelopes")
+        assert stored == sealed.raw
+        assert envelope.parse(stored).header.jti == screened.jti
+
+        # At her desk, the coordinator opens it with her own key: every answer is there, and the outcome adds up.
+        with office.desk("proteccion-17") as desk:
+            [referral] = desk.queue("17-protection", mode="training")
+            assert (referral["jti"], referral["urgency"]) == (screened.jti, "prompt")
+            opened = desk.open(referral["id"])
+            assert {answer.question: answer.codes for answer in opened.answers} == as_codes(interview)
+            assert (opened.outcome, opened.tier, opened.lang) == ("positive", "T1", "quz")
+            assert opened.agrees
+            desk.claim(referral["id"])
+            desk.accept(referral["id"])
+            desk.close(referral["id"], "attended")
+
+        # The inspector learns at her next sync that somebody took care of it, and not more than that.
+        with Tablet(tmp_path / "tablet") as tablet:
+            told = [(event.jti, event.status) for event in tablet.sync().events]
+            assert told == [(screened.jti, "accepted"), (screened.jti, "closed")]
+
+
+def as_codes(interview: dict[str, object]) -> dict[str, tuple[str, ...]]:
+    """The answer file as a desk shows it; the inspector's own confirmation is no answer and is not sent."""
+    given = {question: value for question, value in interview.items() if question != "a_salvo"}
+    return {
+        question: tuple(map(str, value)) if isinstance(value, list) else (str(value),)
+        for question, value in given.items()
+    }

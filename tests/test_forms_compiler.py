@@ -1,0 +1,248 @@
+"""From a workbook to a compiled form: the same bytes every time, no language half shown, the score inside."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from random import Random
+from zipfile import ZipFile
+
+import openpyxl
+import pytest
+from pyxform.xls2json_backends import md_table_to_workbook
+
+from screening_forms.compiled_form import CompiledForm
+from screening_forms.compiler.compile_form import compile_form
+from screening_forms.engine import evaluator as engine
+from screening_forms.errors import AnswerError, FormError
+from screening_forms.expressions import parser as expressions
+from screening_forms.workbook.reader import Row, parse_markdown, read
+from support.forms import CATALOGUE_FORMS, SMALL, compiled, walk, wishes
+from sync.envelope.route import AUTHOR_FIELDS
+
+HASH = """
+import hashlib, sys
+sys.path.insert(0, "tests")
+from support.forms import compiled
+print(hashlib.sha256(compiled("small").to_bytes()).hexdigest())
+"""
+
+
+def problems_of(text: str) -> list[tuple[str, int, str]]:
+    with pytest.raises(FormError) as caught:
+        compile_form(parse_markdown(text), channel="training", route_vocabulary=AUTHOR_FIELDS)
+    return [(found.sheet, found.row, found.code) for found in caught.value.problems]
+
+
+def test_the_same_workbook_gives_the_same_bytes_in_every_process() -> None:
+    root = Path(__file__).parent.parent
+    hashes = {
+        subprocess.run(
+            [sys.executable, "-c", HASH],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(hashes) == 1
+
+
+def test_a_compiled_form_is_read_back_from_its_own_bytes_and_from_no_others() -> None:
+    form = compiled("small")
+    content = form.to_bytes()
+    assert CompiledForm.from_bytes(content) == form
+    values = json.loads(content)
+    for other in (
+        content + b" ",
+        json.dumps(values).encode(),
+        content.replace(b'"training"', b'"secret"', 1),
+        content.replace(b'"bucket":1024', b'"bucket":1024,"more":1', 1),
+        b"[]",
+        b"{}",
+        b"\xff",
+    ):
+        with pytest.raises(FormError):
+            CompiledForm.from_bytes(other)
+
+
+def test_a_spreadsheet_and_markdown_tables_compile_to_the_same_bytes(tmp_path: Path) -> None:
+    md_table_to_workbook(SMALL).save(tmp_path / "form.xlsx")
+    uploaded = compile_form(read(tmp_path / "form.xlsx"), channel="training", route_vocabulary=AUTHOR_FIELDS)
+    assert uploaded.to_bytes() == compiled("small").to_bytes()
+
+
+def is_condition(token: expressions.Token) -> bool:
+    """Whether the expression's value is a truth value, in any branch."""
+    if token.symbol == "(":
+        return is_condition(token[0])
+    if token.symbol == "if":
+        return is_condition(token[1]) or is_condition(token[2])
+    return token.symbol in ("=", "!=", "<", "<=", ">", ">=", "and", "or", "not", "true", "false", "selected")
+
+
+@pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
+def test_no_calculate_is_a_bare_condition_which_collect_and_web_forms_write_differently(form: str) -> None:
+    calculates = [node for node in engine.load(compiled(form).xform).nodes.values() if node.calculate]
+    assert len(calculates) > 20
+    assert not [node.name for node in calculates if is_condition(expressions.parse(node.calculate))]
+
+
+def test_an_authors_bare_condition_as_a_calculate_is_refused_in_its_row() -> None:
+    bare = "| | calculate | listo | | | | | | |\n| | select_one region"
+    text = SMALL.replace("| | select_one region", bare, 1).replace(
+        "choice_filter | route |", "choice_filter | route | calculation |"
+    )
+    text = text.replace("| | calculate | listo | | | | | | |", "| | calculate | listo | | | | | | | ${horas} > 8 |")
+    found = problems_of(text)
+    assert [(sheet, row) for sheet, row, _ in found] == [("survey", 17)]
+
+
+def test_what_must_not_be_in_when_is_refused_in_its_cell() -> None:
+    for condition, code in (
+        ("not(${deuda}='yes')", "when.negation"),
+        ("${deuda} != 'no'", "when.negation"),
+        ("${deuda}", "when.bare_condition"),
+        ("${deuda}='yes' and ${horas}", "when.bare_condition"),
+        ("'yes' = ${deuda}", "when.operands"),
+        ("${deuda} = ${atado}", "when.operands"),
+        ("${deuda} = 'no_answer'", "when.open_answer"),
+        ("count(${deuda}) > 1", "expression.syntax"),
+        ("${deuda} = 'yes' and", "expression.syntax"),
+    ):
+        with pytest.raises(FormError) as caught:
+            expressions.parse_when(Row("indicators", 7, {"code": "D1.01", "when": condition}))
+        assert [(found.row, found.column, found.code) for found in caught.value.problems] == [(7, "when", code)]
+
+
+def test_a_fact_may_ask_whether_a_question_was_refused() -> None:
+    row = Row("indicators", 2, {"code": "minor", "when": "${edad}='14_17' or ${edad}='no_answer' or ${edad}=''"})
+    assert expressions.parse_when(row, fact=True).questions == ("edad",)
+
+
+def test_the_reason_for_a_question_in_the_persons_own_words_is_among_what_is_signed() -> None:
+    asked = "| | text | apodo | ¿Cómo quiere que le diga? | | | | | | Para hablarle; no es su nombre. |"
+    text = SMALL.replace("choice_filter | route |", "choice_filter | route | reason |", 1)
+    text = text.replace("| | select_one age | edad", f"{asked}\n| | select_one age | edad", 1)
+    form = compile_form(parse_markdown(text), channel="training", route_vocabulary=AUTHOR_FIELDS)
+    assert form.free_text == {"apodo": "Para hablarle; no es su nombre."}
+    assert "Para hablarle" in form.to_bytes().decode()
+    assert "Para hablarle" not in form.xform
+    assert compiled("small").free_text == {}
+
+
+def test_own_words_are_few_enough_for_the_padding_to_hide_how_many() -> None:
+    asked = "| | text | apodo | ¿Cómo quiere que le llame? | | | | | | Para hablarle. |"
+    text = SMALL.replace("choice_filter | route |", "choice_filter | route | reason |", 1)
+    text = text.replace("| | select_one age | edad", f"{asked}\n| | select_one age | edad", 1)
+    form = compile_form(parse_markdown(text), channel="training", route_vocabulary=AUTHOR_FIELDS)
+    filler, draws = engine.load(form.xform), Random("words")
+    words = "".join(chr(draws.randrange(0xC0, 0x17F)) for _ in range(engine.LONGEST_TEXT))
+    for _ in range(20):
+        sealed = filler.instance(walk(filler, [{**wishes(filler, draws), "apodo": words}]))
+        assert len(zlib.compress(sealed, 9)) + 4 <= form.bucket
+    with pytest.raises(AnswerError, match="200 letras"):
+        filler.run({"peligro": "no", "apodo": words + "x"})
+
+
+def test_districts_that_the_author_left_blank_are_named_by_inei() -> None:
+    districts = engine.load(compiled("pe_laboral_adulto").xform).nodes["distrito"].choices
+    assert districts["170204"].label["es"] == "Huepetuhe"
+    assert districts["211002"].label["es"] == "Ananea"
+    assert all(choice.label["es"] for choice in districts.values())
+
+
+def test_the_route_names_questions_of_the_form() -> None:
+    form = compiled("small")
+    assert form.route == {"consent": "permiso", "age_band": "edad"}
+    assert "route" not in form.xform
+
+
+@pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
+def test_every_interview_fits_the_padding_so_that_its_length_says_nothing(form: str) -> None:
+    made = compiled(form)
+    filler, draws = engine.load(made.xform), Random("length")
+    for _ in range(40):
+        sealed = filler.instance(walk(filler, [wishes(filler, draws)]))
+        assert len(zlib.compress(sealed, 9)) + 4 <= made.bucket
+    assert made.bucket == 1024, "ten full screenings no longer go through in 32 kB"
+
+
+def test_a_group_that_only_calculates_gets_nothing_between_the_authors_questions() -> None:
+    nodes = list(engine.load(compiled("small").xform).nodes.values())
+    score = [node.name for node in nodes if node.group == "score"]
+    assert score.index("outcome") < score.index("a_salvo")
+    assert not [node.name for node in nodes if node.calculate and node.groups not in (("score",), ())]
+    assert re.findall(r"<group ref=\"/data/(\w+)\"", compiled("small").xform)[-1] == "score"
+
+
+def spreadsheet(*, without: str = "") -> bytes:
+    book, content = openpyxl.Workbook(), io.BytesIO()
+    for table in ("survey", "settings"):
+        if table != without:
+            sheet = book.create_sheet(table, 0)
+            sheet.append(["type", "form_id"])
+            sheet.append(["note", "f"])
+    book.save(content)
+    return content.getvalue()
+
+
+def zipped(files: Mapping[str, bytes]) -> bytes:
+    content = io.BytesIO()
+    with ZipFile(content, "w") as packed:
+        for name, data in files.items():
+            packed.writestr(name, data)
+    return content.getvalue()
+
+
+def unzipped(content: bytes) -> dict[str, bytes]:
+    with ZipFile(io.BytesIO(content)) as packed:
+        return {name: packed.read(name) for name in packed.namelist()}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code"),
+    [
+        ("form.xlsx", b"no zip", "workbook.unreadable"),
+        ("form.md", b"no table", "workbook.no_table"),
+        ("form.ods", b"", "workbook.unreadable"),
+        ("form.md", b"| survey | type |\n| | note |\n", "workbook.sheet_missing"),
+        ("form.md", b"| s\xedntesis |", "workbook.not_utf8"),
+        ("form.md", b"| survey | type |\n| | no\x01te |\n", "workbook.control_sign"),
+        ("form.md", b"| what/why | type |\n| | note |\n", "workbook.sheet_missing"),
+        (
+            "form.md",
+            b"| survey | type |\n| | note |\n| Survey | type |\n| settings | form_id |\n| | f |\n",
+            "workbook.sheet_twice",
+        ),
+        ("form.md", b"| survey | type |\n| | note |\n| note |\n", "workbook.stray_cell"),
+        ("FORM.XLSX", b"", "workbook.unreadable"),
+        ("form.xlsx", zipped({"a.txt": b"no workbook"}), "workbook.unreadable"),
+        ("form.xlsx", spreadsheet()[:-300], "workbook.unreadable"),
+        ("form.xlsx", zipped({**unzipped(spreadsheet()), "xl/workbook.xml": b"<broken"}), "workbook.unreadable"),
+        ("form.xlsx", zipped({**unzipped(spreadsheet()), "xl/worksheets/sheet1.xml": b"<x"}), "workbook.unreadable"),
+        ("form.xlsx", spreadsheet(without="survey"), "workbook.sheet_missing"),
+        ("form.xlsx", spreadsheet(without="settings"), "workbook.sheet_missing"),
+    ],
+)
+def test_a_file_that_is_no_workbook_is_named(name: str, content: bytes, code: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(FormError) as caught:
+        read(tmp_path / name)
+    assert {found.code for found in caught.value.problems} == {code}
+
+
+def test_an_authors_own_table_and_a_text_that_looks_like_a_formula_are_kept_as_typed() -> None:
+    notes = "\n| what / why? \\ | x |\n| | = 1 |\n"
+    form = parse_markdown(SMALL.replace("¿Hay peligro?", "= ¿Hay \\| peligro?") + notes)
+    assert form.survey[0].get("label::Español (es)") == "= ¿Hay | peligro?"
+    assert form.settings == parse_markdown(SMALL).settings

@@ -1,0 +1,129 @@
+"""What people read on a channel: marked drafts in training, whole and reviewed languages in the field, and why not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polib
+import pytest
+
+from screening_forms.compiled_form import MARKS, CompiledForm, unmarked
+from screening_forms.compiler.compile_form import compile_form
+from screening_forms.engine import evaluator as engine
+from screening_forms.texts.localization import NOTE
+from screening_forms.workbook.reader import parse_markdown
+from screening_forms.workbook.resources import shipped
+from server.cli.tablet.interview_pages import Said
+from support.forms import SMALL, compiled
+from support.languages import compiled_in, drafted, edit, signed
+from sync.desk import opened_screening as opened
+from sync.envelope.route import AUTHOR_FIELDS
+
+
+@pytest.fixture
+def locales(tmp_path: Path) -> Path:
+    return drafted(tmp_path)
+
+
+def note(form: CompiledForm) -> str:
+    return engine.load(form.xform).questions[0].label["es"]
+
+
+def test_training_shows_drafts_and_marks_them(locales: Path) -> None:
+    form = compiled_in("training", locales)
+    assert (form.languages, form.left_out) == (("es", "quz", "ayr"), {})
+    question = engine.load(form.xform).nodes["deuda"]
+    assert question.label["quz"] == "[borrador] rimay small/deuda/label"
+    assert question.choices["yes"].label["quz"] == "[borrador] rimay small/ynd.yes/label"
+
+
+def test_training_shows_a_missing_text_in_spanish_and_the_bundle_says_which(locales: Path) -> None:
+    form = compiled_in("training", locales)
+    assert engine.load(form.xform).nodes["peligro"].label["ayr"] == "[es] ¿Hay peligro?"
+    assert form.fell_back == {"ayr": ["small/peligro/label"]}
+    assert CompiledForm.from_bytes(form.to_bytes()) == form
+
+
+def test_a_language_of_which_there_is_no_text_at_all_is_left_out_of_training_too(tmp_path: Path) -> None:
+    form = compiled_in("training", tmp_path)
+    assert form.languages == ("es",)
+    assert form.left_out["quz"].keys() == {"none"}
+    assert note(form).startswith("Todavía no está en Runasimi (quz): no hay traducción. Todavía no está en Aymar aru")
+
+
+def test_field_ships_no_language_of_which_a_single_text_is_unreviewed_and_says_why_first(locales: Path) -> None:
+    edit(locales, "quz", signed("quz"))
+    edit(locales, "quz", lambda entry: entry.flags.append("fuzzy") if entry.msgctxt == "small/deuda/label" else None)
+    form = compiled_in("field", locales)
+    assert form.languages == ("es",)
+    assert form.left_out["quz"] == {"draft": 1}
+    assert form.left_out["ayr"]["missing"] == 1
+    assert engine.load(form.xform).questions[0].name == NOTE
+    assert note(form).startswith(
+        "Todavía no está en Runasimi (quz): borradores sin revisar: 1. Todavía no está en Aymar"
+    )
+    assert "sin traducir: 1, borradores sin revisar:" in note(form)
+    assert note(form).endswith("busque un intérprete independiente.")
+
+
+def test_field_ships_every_language_that_is_complete_and_signed_off(locales: Path) -> None:
+    for lang in ("quz", "ayr"):
+        edit(locales, lang, signed(lang))
+    form = compiled_in("field", locales)
+    assert (form.languages, form.left_out, form.fell_back) == (("es", "quz", "ayr"), {}, {})
+    nodes = engine.load(form.xform).nodes
+    assert NOTE not in nodes
+    assert nodes["deuda"].label["ayr"] == "rimay small/deuda/label"
+    assert not any(mark in form.xform for mark in MARKS.values())
+
+
+def test_the_catalogue_ships_spanish_alone_in_the_field_and_names_the_others() -> None:
+    form = compiled("pe_laboral_adulto", "field")
+    assert form.languages == ("es",)
+    assert form.left_out.keys() == {"quz", "ayr"}
+    assert "Runasimi (quz): borradores sin revisar: " in note(form)
+    assert "Aymar aru (ayr): borradores sin revisar: " in note(form)
+
+
+def test_the_note_is_no_question_and_weighs_nothing_in_a_sealed_screening() -> None:
+    field = engine.load(compiled("pe_laboral_adulto", "field").xform)
+    assert NOTE.encode() not in field.instance(field.run({}))
+
+
+def test_a_mark_is_taken_off_and_told_wherever_a_text_is_shown() -> None:
+    assert unmarked("[borrador] rimay") == ("rimay", "draft")
+    assert unmarked("[es] ¿Hay peligro?") == ("¿Hay peligro?", "fallback")
+    assert unmarked("rimay") == ("rimay", "reviewed")
+    shown = Said.of({"es": "¿Hay peligro?", "ayr": "[es] ¿Hay peligro?"}, "ayr")
+    assert shown == Said("¿Hay peligro?", "fallback")
+    assert shown.marked(all_drafts=True) == "¿Hay peligro? (es)"
+
+
+def test_an_entry_written_by_hand_without_a_sign_off_keeps_its_language_out_of_the_field(locales: Path) -> None:
+    for lang in ("quz", "ayr"):
+        edit(locales, lang, signed(lang))
+
+    def unsign(entry: polib.POEntry) -> None:
+        if entry.msgctxt == "small/deuda/label":
+            entry.tcomment = ""
+
+    edit(locales, "quz", unsign)
+    form = compiled_in("field", locales)
+    assert form.languages == ("es", "ayr")
+    assert form.left_out == {"quz": {"unsigned": 1}}
+
+
+def test_a_desk_sees_which_questions_were_asked_in_spanish_for_want_of_a_translation(locales: Path) -> None:
+    asked = "| | select_one tongue | idioma | ¿En qué idioma? | | | | | lang |\n| | begin_group | adulto"
+    text = SMALL.replace("| | begin_group | adulto", asked, 1)
+    text = text.replace("| | region | 17 |", "| | tongue | ayr | Aimara | |\n| | region | 17 |", 1)
+    workbook = parse_markdown(text.replace("| es |\n\n| indic", "| es ayr |\n\n| indic"))
+    form = compile_form(workbook, channel="training", route_vocabulary=AUTHOR_FIELDS, shelf=shipped(locales))
+    scorer = engine.load(form.xform)
+    said = {"peligro": "no", "permiso": "yes", "edad": "18_29", "idioma": "ayr", "oferta": "no", "deuda": "no"}
+    reading = opened.read(form, scorer, scorer.instance(scorer.run(said)))
+    states = {answered.question: answered.text_state for answered in reading.answers}
+    assert states["peligro"] == states["idioma"] == "fallback"
+    assert states["deuda"] == "draft"
+    fell_back = {context.split("/")[1] for context in form.fell_back[reading.lang]}
+    assert {name for name, state in states.items() if state == "fallback"} == fell_back & states.keys()

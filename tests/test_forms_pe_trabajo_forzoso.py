@@ -1,0 +1,82 @@
+"""What the talk with local workers promises beside what every talk with an adult does."""
+
+import re
+
+import pytest
+
+from screening_forms.checks import cases
+from screening_forms.engine.evaluator import Answer
+from screening_forms.scoring.assessment import explain
+from screening_forms.scoring.calculates import FACTS
+from screening_forms.workbook.resources import SHIPPED
+from support.catalogue import LABEL, book, came, compiled, form
+
+NAME = "pe_trabajo_forzoso"
+UNWILLING: dict[str, list[dict[str, Answer]]] = {
+    "F1": [{"empezo": ["debt"], "deuda": "yes", "deuda_que": ["work_off"]}, {"empezo": ["family"]}],
+    "F2": [{"obligan": ["overtime"]}, {"libre": "no"}, {"vivienda": "yes", "vive_falta": ["food"]}],
+    "F3": [{"dejar": "no", "motivo": ["not_let"]}, {"deuda": "yes", "deuda_que": ["stay"]}],
+}
+PENALTY: dict[str, str] = {"F1": "start", "F2": "during", "F3": "leave"}
+
+
+def story(case: str) -> dict[str, Answer]:
+    row = next(row for row in book(NAME).cases if row.get("case") == case)
+    return dict(cases.answers(book(NAME), row))
+
+
+@pytest.mark.parametrize("dimension", UNWILLING)
+@pytest.mark.parametrize("penalty", ["documento", "golpes", "amenaza", "familia", "denuncia", "contar", "excluir"])
+def test_something_against_ones_will_and_a_penalty_behind_it_is_positive(dimension: str, penalty: str) -> None:
+    for unwilling in UNWILLING[dimension]:
+        filled = form(NAME).fit({**story("trabajo_libre"), **unwilling, penalty: [PENALTY[dimension]]})
+        assert came(filled) == ("positive", "T2", "protection")
+
+
+@pytest.mark.parametrize("dimension", UNWILLING)
+def test_the_same_without_any_penalty_is_not(dimension: str) -> None:
+    for unwilling in UNWILLING[dimension]:
+        assert form(NAME).fit({**story("trabajo_libre"), **unwilling}).values["outcome"] in ("review", "labour_rights")
+
+
+def test_no_answer_counts_as_unwilling_work_and_as_its_penalty_at_once() -> None:
+    known = SHIPPED.indicator_set(book(NAME).settings["indicator_set"]).indicators
+    uses: dict[tuple[str, str], set[str]] = {}
+    for row in book(NAME).indicators:
+        if row.get("code") not in FACTS and row.get("code")[0] == "F":
+            indicator = known[row.get("code")]
+            for answer in re.findall(r"\$\{(\w+)\},? ?=?'(\w+)'", row.get("when")):
+                uses.setdefault((indicator.dimension, "=".join(answer)), set()).add(indicator.sign)
+    assert len(uses) > 40
+    assert {place: signs for place, signs in uses.items() if len(signs) > 1} == {}
+
+
+def test_to_be_poor_to_live_at_the_employers_or_to_have_no_other_work_is_no_sign_of_anything() -> None:
+    poor: dict[str, Answer] = {"vivienda": "yes", "vive_falta": ["water"], "depende": "yes", "dejar": "no"}
+    filled = form(NAME).fit({**story("trabajo_libre"), **poor, "motivo": ["other"]})
+    assert came(filled) == ("negative", "none", "")
+
+
+def test_an_advance_alone_binds_nobody() -> None:
+    advance: dict[str, Answer] = {"empezo": ["debt"], "deuda": "yes", "deuda_que": ["advance"]}
+    assert came(form(NAME).fit({**story("trabajo_libre"), **advance})) == ("negative", "none", "")
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [{"dinero": ["during"]}, {"descuento": ["fines"]}, {"descuento": ["shop"]}, {"obligan": ["house"]}],
+)
+def test_trouble_with_pay_and_hours_goes_to_the_labour_inspectorate(trouble: dict[str, Answer]) -> None:
+    assert came(form(NAME).fit({**story("trabajo_libre"), **trouble})) == ("labour_rights", "T3", "labour")
+
+
+def test_nobody_is_asked_how_he_travelled_or_who_recruited_him() -> None:
+    names = {row.get("name") for row in book(NAME).survey}
+    assert names.isdisjoint({"recluta", "viaje", "a_fuerza", "usa_pena"})
+    assert [row.get("name") for row in book(NAME).survey if "trajo" in row.get(LABEL)] == []
+
+
+def test_the_desk_reads_which_side_of_the_rule_each_sign_is_on() -> None:
+    why = "\n".join(explain(compiled(NAME), form(NAME).run(story("horas_y_golpes"))).why)
+    assert "F2.01 Obligación de trabajar más horas o días de lo legal (fuerte, sin quererlo)" in why
+    assert "F2.11 Violencia física o sexual, hecha o anunciada (fuerte, castigo o amenaza)" in why

@@ -1,0 +1,243 @@
+"""From indicators to an outcome: the laws of not knowing and of more evidence, the duty to report, the reasons."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from screening_forms.engine import evaluator as engine
+from screening_forms.errors import AnswerError
+from screening_forms.rules import policy
+from screening_forms.scoring.assessment import Assessment, assess, explain
+from screening_forms.scoring.reasons import LAST_WORD
+from screening_forms.workbook.resources import SHIPPED
+from support.forms import CATALOGUE_FORMS, compiled, walk, wishes
+
+ILO = SHIPPED.indicator_set("ilo_delphi_2009")
+ADULT = SHIPPED.policy("pe_adult_2026_1")
+CHILD = SHIPPED.policy("pe_child_2026_1")
+CODES = sorted(ILO.indicators)
+ORDER = {"negative": 0, "labour_rights": 1, "review": 1, "positive": 2}
+
+EXPLOITATION = {"D4.01": 1, "D4.04": 1}
+DECEPTION = {"D1.01": 1, "D1.08": 1}
+
+RULES = {
+    "pe_adult_2026_1": ("ilo_delphi_2009", "adult_labour"),
+    "pe_child_2026_1": ("ilo_delphi_2009", "child_labour"),
+    "pe_adult_sexual_2026_1": ("pe_sexual_2026_1", "adult_sexual"),
+    "pe_forced_labour_2026_1": ("ilo_hard_to_see_2012", "adult_forced_labour"),
+}
+by_every_policy = pytest.mark.parametrize("policy", RULES)
+Values = dict[str, int | None]
+DATA = st.data()
+FACTS = st.fixed_dictionaries({name: st.integers(0, 1) for name in ("minor", "danger", "place")})
+
+
+def adult(values: dict[str, int | None], *, complete: bool = True, **facts: int) -> Assessment:
+    """Assess an adult; with `complete`, what is not named was answered with no."""
+    known: dict[str, int | None] = dict.fromkeys(CODES, 0) if complete else {}
+    return assess({**known, **values}, profile="adult_labour", policy=ADULT, indicator_set=ILO, **facts)
+
+
+def child(values: dict[str, int | None], *, complete: bool = True, **facts: int) -> Assessment:
+    known: dict[str, int | None] = dict.fromkeys(CODES, 0) if complete else {}
+    return assess({**known, **values}, profile="child_labour", policy=CHILD, indicator_set=ILO, **facts)
+
+
+def test_a_child_with_unanswered_items_keeps_the_child_route() -> None:
+    for result in (adult({}, complete=False, minor=1), child({}, complete=False)):
+        assert (result.outcome, result.tier, result.queue_kinds) == ("review", "child", ("child",))
+
+
+def test_under_a_duty_to_report_a_positive_is_referred_without_consent() -> None:
+    known: dict[str, int | None] = dict.fromkeys(CODES, 0)
+    for values, queues in ((DECEPTION | EXPLOITATION, ("protection",)), (EXPLOITATION, ())):
+        result = assess(
+            {**known, **values},
+            profile="adult_labour",
+            policy=ADULT,
+            indicator_set=ILO,
+            consent=0,
+            consent_policy="duty_to_report",
+        )
+        assert result.queue_kinds == queues
+
+
+def test_what_is_left_out_is_unknown_and_never_a_no() -> None:
+    assert adult({}, complete=False).outcome == "review"
+    assert adult(EXPLOITATION, complete=False).outcome == "review"
+    assert adult(DECEPTION | EXPLOITATION, complete=False).outcome == "positive"
+
+
+def run(policy: str, values: Values, **facts: int) -> Assessment:
+    indicator_set, profile = RULES[policy]
+    known = SHIPPED.indicator_set(indicator_set)
+    return assess(values, profile=profile, policy=SHIPPED.policy(policy), indicator_set=known, **facts)
+
+
+def codes(policy: str) -> list[str]:
+    return sorted(SHIPPED.indicator_set(RULES[policy][0]).indicators)
+
+
+def draw_values(policy: str, data: st.DataObject) -> Values:
+    """Draw values for some codes of a policy's set, seldom found, so that the first rows do not always win."""
+    value = st.sampled_from([0, 0, 1, None])
+    return data.draw(st.dictionaries(st.sampled_from(codes(policy)), value)) | dict.fromkeys(
+        data.draw(st.sets(st.sampled_from(codes(policy)))), 0
+    )
+
+
+@by_every_policy
+@given(data=DATA, facts=FACTS)
+def test_replacing_an_answer_by_unknown_never_lowers_the_outcome_at_max(
+    policy: str, data: st.DataObject, facts: dict[str, int]
+) -> None:
+    def at_max(given_values: Values) -> int:
+        found: Values = {c: 0 if given_values.get(c) == 0 else 1 for c in codes(policy)}
+        return ORDER[run(policy, found, **facts).outcome]
+
+    values, code = draw_values(policy, data), data.draw(st.sampled_from(codes(policy)))
+    assert at_max({**values, code: None}) >= at_max(values)
+
+
+@by_every_policy
+@given(data=DATA, facts=FACTS)
+def test_what_is_positive_without_the_unknowns_is_positive_with_them(
+    policy: str, data: st.DataObject, facts: dict[str, int]
+) -> None:
+    values = draw_values(policy, data)
+    result = run(policy, values, **facts)
+    assert all(bounds.high.positive >= bounds.low.positive for bounds in result.dimensions.values())
+    if run(policy, {c: v or 0 for c, v in values.items()}, **facts).outcome == "positive":
+        assert result.outcome == "positive"
+
+
+@by_every_policy
+@given(data=DATA, facts=FACTS)
+def test_one_more_indicator_never_lowers_the_outcome(policy: str, data: st.DataObject, facts: dict[str, int]) -> None:
+    values, code = draw_values(policy, data), data.draw(st.sampled_from(codes(policy)))
+    more = run(policy, {**values, code: 1}, **facts)
+    assert ORDER[more.outcome] >= ORDER[run(policy, values, **facts).outcome]
+
+
+@by_every_policy
+@given(data=DATA, facts=FACTS)
+def test_consent_changes_the_queues_and_nothing_that_was_found(
+    policy: str, data: st.DataObject, facts: dict[str, int]
+) -> None:
+    values = draw_values(policy, data)
+    yes, no = run(policy, values, consent=1, **facts), run(policy, values, consent=0, **facts)
+    assert (yes.outcome, yes.tier, yes.urgency, yes.dimensions) == (no.outcome, no.tier, no.urgency, no.dimensions)
+    assert set(no.queue_kinds) <= set(yes.queue_kinds)
+
+
+@by_every_policy
+@given(data=DATA, facts=FACTS)
+def test_a_child_is_never_negative_and_always_reaches_the_child_desk(
+    policy: str, data: st.DataObject, facts: dict[str, int]
+) -> None:
+    result = run(policy, draw_values(policy, data), **{**facts, "minor": 1})
+    assert result.outcome in ("positive", "review")
+    assert result.queue_kinds == ("child",)
+
+
+def test_unknown_codes_and_values_are_all_named() -> None:
+    with pytest.raises(AnswerError, match=r"D1\.99, Z\.1"):
+        adult({"D1.99": 1, "D1.01": 1, "Z.1": 0})
+    for wrong in (2, "1", True, 1.0):
+        with pytest.raises(AnswerError, match=r"D1\.02"):
+            adult({"D1.02": wrong})  # type: ignore[dict-item]
+    with pytest.raises(AnswerError, match="minor"):
+        adult({}, minor=None)  # type: ignore[arg-type]
+
+
+def test_a_profile_that_the_set_knows_nothing_about_is_refused_and_never_negative() -> None:
+    with pytest.raises(AnswerError, match=r"site.*adult_labour, child_labour"):
+        assess({}, profile="site", policy=ADULT, indicator_set=ILO)
+
+
+def test_the_printed_assessment_has_the_documented_shape() -> None:
+    printed = adult({**DECEPTION, "D4.01": 1, "D4.02": None}).as_dict()
+    assert list(printed) == ["outcome", "tier", "urgency", "queue_kinds", "dimensions", "why"]
+    assert printed["dimensions"]["D4"] == {
+        "min": False,
+        "max": True,
+        "strong_min": 1,
+        "medium_min": 0,
+        "weak_min": 0,
+        "strong_max": 1,
+        "medium_max": 1,
+        "weak_max": 0,
+    }
+
+
+def test_a_policy_that_names_what_its_set_does_not_have_never_finds_it() -> None:
+    result = assess(
+        dict.fromkeys(CODES, 0),
+        profile="adult_labour",
+        policy=SHIPPED.policy("pe_forced_labour_2026_1"),
+        indicator_set=ILO,
+    )
+    assert result.outcome == "negative"
+
+
+def test_the_reasons_speak_of_involuntariness_penalties_and_third_parties() -> None:
+    forced = "\n".join(run("pe_forced_labour_2026_1", {"F2.01": 1, "F2.17": 0, "F2.11": None}).why)
+    assert "F2.01 Obligación de trabajar más horas o días de lo legal (fuerte, sin quererlo). No basta" in forced
+    assert "Trabajo y vida bajo presión, queda abierto. No se sabe: F2.02" in forced
+    alone = run("pe_forced_labour_2026_1", {**dict.fromkeys(codes("pe_forced_labour_2026_1"), 0), "F2.11": 1}).why
+    assert "Regla: al menos una de 32 señales: violencia física o sexual, hecha o anunciada." in alone[1]
+    sexual = "\n".join(run("pe_adult_sexual_2026_1", {"P.01": 1, "D2.01": 1, "D2.03": 1}).why)
+    assert "Otra persona manda o gana con esto: P.01 Otra persona se queda con todo o parte" in sexual
+    assert "Regla: otra persona manda o gana con esto y (captación con engaño o" in sexual
+
+
+def test_the_reasons_name_the_rule_its_source_the_signs_and_what_was_not_answered() -> None:
+    why = "\n".join(adult({**DECEPTION, "D4.01": 1, "D4.02": None}).why)
+    assert "pe_adult_2026_1" in why
+    assert "Captación con engaño: D1.01 Engañada sobre la naturaleza del trabajo" in why
+    assert "Condiciones de explotación, queda abierto. No se sabe: D4.02 Malas condiciones de vida." in why
+    assert "la mesa de revisión" in why
+    assert why.endswith(LAST_WORD)
+
+
+@pytest.mark.parametrize("name", CATALOGUE_FORMS)
+def test_the_second_opinion_agrees_with_what_the_form_wrote_on_the_tablet(name: str) -> None:
+    form, draws, seen = compiled(name), random.Random(7), set()
+    running = engine.load(form.xform)
+    for _ in range(60):
+        filled = walk(running, [wishes(running, draws)])
+        result, wrote = explain(form, filled), filled.values
+        if result.outcome == "not_scored":
+            assert not wrote["outcome"]
+            continue
+        assert [result.outcome, result.tier, result.urgency, result.guidance, " ".join(result.queue_kinds)] == [
+            wrote[node] for node in ("outcome", "tier", "urgency", "guidance", "queue_kinds")
+        ]
+        assert (wrote["fired"].split(), wrote["unknown"].split()) == ([*result.fired], [*result.unknown])
+        seen.add(result.tier)
+    assert len(seen) >= 2
+
+
+def test_without_consent_there_is_no_score_to_explain() -> None:
+    form = compiled("pe_laboral_adulto")
+    result = explain(form, engine.load(form.xform).run({"peligro": "no", "edad": "30_59"}))
+    assert (result.outcome, result.queue_kinds) == ("not_scored", ())
+
+
+def test_what_is_certain_may_open_a_second_desk_and_what_is_not_known_may_not() -> None:
+    heading = "step,when,outcome,tier,urgency,queue_kinds,guidance,source,provenance"
+    rows = (
+        "outcome,X.01 or D5,positive,T1,,,,s,p",
+        "outcome,always,negative,none,,,,s,p",
+        "undecided,always,review,T4,,,,s,p",
+        "referral,T1 and X.01,,,prompt,child protection,both,s,p",
+        "referral,always,,,prompt,protection,one,s,p",
+    )
+    two_desks = policy.parse("two_desks", "\n".join((heading, *rows)))
+    values: Values = {"D5.01": 1, "D5.02": 1}
+    for more, queues in (({"X.01": 1}, ("child", "protection")), ({"X.01": None}, ("protection",))):
+        found = assess({**values, **more}, profile="adult_labour", policy=two_desks, indicator_set=ILO)
+        assert found.queue_kinds == queues

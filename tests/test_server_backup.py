@@ -1,0 +1,148 @@
+"""A backup is whole or is not there, opens with an offline key alone, and is made every day where that is wished."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from conftest import FOUNDED, World
+from server.backup import archive
+from server.backup import backup_key as backup_keys
+from server.backup.archive import BackupError
+from server.config import Config, ConfigError, find_key_files, load, refuse_insecure
+from server.flows.operations import backup
+from server.flows.operations import scratch_files as aside
+from server.store import worklist
+from support.backups import DAY, backed_up, chaski, lose, recipient, told
+from support.intake import Field
+from sync.keys.key_pairs import SigningKey
+
+# The first line of an identity locked with a passphrase, armoured, as `age -p -a` and `chaski backup-key new` begin it.
+LOCKED = b"-----BEGIN AGE ENCRYPTED FILE-----\nYWdlLWVuY3J5cHRpb24ub3JnL3YxCi0+IHNjcnlwdCBSbU5GMVlFY2I2Qy9oZyt4"
+
+
+def test_a_backup_needs_a_folder_with_room_and_is_never_written_over(
+    field: Field, identity: Path, shelf: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(BackupError, match=r"backup\.no_folder: .*is its disk mounted"):
+        backed_up(field, identity, tmp_path / "unplugged")
+    with pytest.raises(BackupError, match=r"backup\.no_room: .* needs 1,.* free and has"):
+        aside.need_room(shelf, 2**60)
+    first = backed_up(field, identity, shelf)
+    content = first.read_bytes()
+    with pytest.raises(BackupError, match=r"backup\.file_exists"):
+        backed_up(field, identity, shelf)
+    assert first.read_bytes() == content
+    assert list(shelf.iterdir()) == [first]
+    assert list((field.world.data / "tmp").iterdir()) == []
+
+
+def test_a_disk_that_fills_up_in_the_last_byte_is_noticed(field: Field, identity: Path) -> None:
+    """The library that encrypts forgets a failed write at its very end."""
+    with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(OSError, match="No space left"):
+        archive.write(full, b"{}", field.world.config.keys / "server.key", recipient(identity), lambda done: None)
+
+
+def test_one_backup_at_a_time(field: Field, identity: Path, shelf: Path) -> None:
+    with aside.alone(field.world.config), pytest.raises(BackupError, match=r"backup\.busy"):
+        backed_up(field, identity, shelf)
+
+
+# The key
+
+
+def test_a_backup_key_is_locked_under_six_words_that_may_be_typed_as_people_type(
+    field: Field, world: World, shelf: Path, tmp_path: Path
+) -> None:
+    key, words = tmp_path / "offline.age", tmp_path / "words"
+    made = told("backup-key", "new", key)
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert b"AGE-SECRET-KEY" not in key.read_bytes()
+    assert key.read_bytes().startswith(LOCKED[:77])
+    assert chaski("backup-key", "new", key).stderr.startswith("chaski: key.file_exists")
+    file = told("backup", "--data", world.data, "--to", made["recipient"], "--into", shelf)["file"]
+    field.parts.db.close()
+    lose(world.data)
+    words.write_text(made["passphrase"].replace(" ", "   ").upper() + "\n")
+    said = chaski("restore", file, "--identity", key, "--passphrase-file", words, "--data", world.data)
+    assert said.exit_code == 0, said.stderr
+    assert "0 screenings, 0 tablets, 15 people, 1 form version." in said.stdout
+    key.chmod(0o644)
+    lose(world.data)
+    said = chaski("restore", file, "--identity", key, "--passphrase-file", words, "--data", world.data)
+    assert said.stderr.startswith("chaski: key.file_readable_by_others")
+
+
+def test_the_secret_half_is_never_made_in_a_servers_folder_and_a_server_that_finds_one_does_not_start(
+    world: World, identity: Path
+) -> None:
+    with pytest.raises(BackupError, match=r"backup\.key_at_server"):
+        backup_keys.create(world.data / "keys" / "offline.age", now=FOUNDED)
+    for content in (identity.read_bytes(), LOCKED, base64.b64decode(LOCKED.split()[-1])):
+        found = world.data / "keys" / "kept.txt"
+        found.write_bytes(content)
+        found.chmod(0o600)
+        with pytest.raises(ConfigError, match=r"CHASKI_DATA: holds a secret.*kept\.txt"):
+            refuse_insecure(world.config, demo=False, own=world.keys().kids, key_files=find_key_files(world.config))
+
+
+# Every day
+
+
+def daily_config(field: Field, identity: Path, folder: Path, keep: int) -> Config:
+    """Settings with which the server backs itself up."""
+    config = field.parts.config
+    return replace(config, backup_recipient=recipient(identity), backup_folder=folder, backup_keep=keep)
+
+
+def test_the_server_backs_itself_up_once_a_day_and_keeps_the_last_ones(
+    field: Field, identity: Path, shelf: Path
+) -> None:
+    config, parts = daily_config(field, identity, shelf, keep=3), field.parts
+    (shelf / f"chaski-{SigningKey.generate().kid}-20200101T000000.000Z.tar.gz.age").touch()  # another server's
+    (shelf / "notes.txt").touch()
+
+    def run(at: int) -> int:
+        return backup.daily(parts.db, config, parts.keys, now=at)
+
+    def mine() -> set[Path]:
+        return set(shelf.glob(f"chaski-{parts.keys.signing.kid}-*"))
+
+    hour = DAY // 24
+    assert [run(FOUNDED + hours * hour) for hours in (0, 1, 23, 24, 25)] == [1, 0, 0, 1, 0]
+    first = mine()
+    assert len(first) == 2
+    assert [run(FOUNDED + days * DAY) for days in (2, 3, 4)] == [1, 1, 1]
+    assert (len(mine()), mine() & first) == (3, set())
+    assert len(list(shelf.iterdir())) == 5
+    # One made while the clock was wrong is no reason to make none.
+    assert run(FOUNDED - 3650 * DAY) == 1
+    assert len(mine()) == 3
+    assert any("-2016" in file.name for file in mine())
+
+
+def test_a_daily_backup_that_fails_is_on_the_work_list_until_one_succeeds(
+    field: Field, identity: Path, shelf: Path
+) -> None:
+    config, parts = daily_config(field, identity, shelf / "unplugged", keep=2), field.parts
+    with pytest.raises(BackupError, match=r"backup\.no_folder"):
+        backup.daily(parts.db, config, parts.keys, now=FOUNDED)
+    waiting = worklist.waiting(parts.db.read())
+    assert [(item.kind, item.reason) for item in waiting] == [("backup", "backup.no_folder.20261118")]
+    (shelf / "unplugged").mkdir()
+    assert backup.daily(parts.db, config, parts.keys, now=FOUNDED) == 1
+    assert worklist.waiting(parts.db.read()) == []
+
+
+def test_settings_for_backups_are_complete_or_refused(world: World, identity: Path, shelf: Path) -> None:
+    data = {"CHASKI_DATA": str(world.data)}
+    to, into = {"CHASKI_BACKUP_RECIPIENT": recipient(identity)}, {"CHASKI_BACKUP_FOLDER": str(shelf)}
+    assert load(data | to | into).backup_keep == 14
+    inside = {"CHASKI_BACKUP_FOLDER": str(world.data / "backups")}
+    secret = {"CHASKI_BACKUP_RECIPIENT": identity.read_text().split("\n")[2]}
+    for given in (to, into, to | inside, into | {"CHASKI_BACKUP_RECIPIENT": "age1"}, into | secret):
+        with pytest.raises(ConfigError, match="CHASKI_BACKUP_"):
+            load(data | given)

@@ -1,0 +1,377 @@
+"""Whatever a stranger sends, the server names what is wrong, keeps what is good, and stays small and open."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from conftest import FOUNDED, World
+from server.flows.trust import enrolment
+from server.listener import CONNECTIONS, LARGEST_HEAD
+from support.hostile_server import Answer, Hosted, ask, assert_whole, dial, hosted, listen, post, say
+from support.intake import ROUTE, Tablet, open_field
+from sync.envelope import seal
+from sync.envelope.verify import identity
+from sync.exchange import messages as wire
+from sync.exchange.messages import MAX_BODY_BYTES, SIGNATURE_HEADER, Message
+from sync.keys.key_pairs import SealKey, SigningKey
+from sync.wire.encoding import b64u
+
+PATIENCE = 2
+GIB = 1024**3
+CRLF = b"\r\n"
+BOMB = zlib.compress(b" " * 20_000_000, 9, wbits=31)
+
+
+@pytest.fixture(scope="module")
+def host(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosted]:
+    """One server for all of this; it must outlive everything that is done to it here."""
+    folder = tmp_path_factory.mktemp("hostile")
+    copied = World(folder / "server", folder / "people")
+    shutil.copytree(founded_world.data, copied.data)
+    shutil.copytree(founded_world.people, copied.people)
+    field = open_field(copied)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHASKI_REQUEST_SECONDS", str(PATIENCE))
+        with hosted(field) as running:
+            yield running
+            assert running.server.running is not None
+            assert running.server.running.poll() is None
+    assert_whole(copied.config.database)
+    field.parts.db.close()
+
+
+@pytest.fixture
+def tablet(host: Hosted) -> Iterator[Tablet]:
+    """A certified tablet, which is served before and after."""
+    made = host.field.tablet()
+    assert host.outcomes(made, host.field.envelope(made)) == ["stored"]
+    yield made
+    assert host.outcomes(made, host.field.envelope(made)) == ["stored"]
+
+
+def signed(tablet: Tablet, body: bytes) -> Message:
+    """Sign a body that no tablet would write."""
+    return Message(body, f"{tablet.key.kid}.{wire.sign_bare(body, tablet.key, wire.REQUEST_TYP)}")
+
+
+# Envelopes
+
+
+def test_an_envelope_whose_fields_changed_places_is_rejected_and_costs_no_other(host: Hosted, tablet: Tablet) -> None:
+    good, other = host.field.envelope(tablet), host.field.envelope(tablet)
+    parts = good.split(b".")
+    swapped = [b".".join([*parts[:1], parts[2], parts[1], *parts[3:]]), b".".join(reversed(parts))]
+    told = host.outcomes(tablet, *swapped, other, good)
+    assert all(code.startswith("envelope.") for code in told[:2]), told
+    assert told[2:] == ["stored", "stored"]
+
+
+def test_a_batch_in_any_order_is_stored_without_a_gap(host: Hosted, tablet: Tablet) -> None:
+    batch = [host.field.envelope(tablet) for _ in range(6)]
+    assert host.outcomes(tablet, *batch[::-1]) == ["stored"] * 6
+    assert host.sync(tablet, host.field.envelope(tablet)).seq == {tablet.chain: tablet.seq}
+    assert host.field.rows("select kind from work_items where dev = ? and closed is null", tablet.key.kid) == []
+
+
+def test_one_sealed_to_a_stranger_is_kept_and_put_before_somebody(host: Hosted, tablet: Tablet) -> None:
+    tablet.seq += 1
+    raw = seal.seal(
+        b"<data/>",
+        to=SealKey.generate().public,
+        route=replace(ROUTE, sha=host.field.form_sha),
+        route_key=host.field.route_key(),
+        device=tablet.key,
+        jti=seal.new_jti(),
+        chain=tablet.chain,
+        seq=tablet.seq,
+        kseq=1,
+        prev=tablet.prev,
+        bucket=1024,
+    )
+    tablet.prev = identity(raw)
+    (outcome,) = host.outcomes(tablet, raw)
+    assert outcome in ("stored", "held")
+    assert host.field.referrals(raw)
+
+
+def test_one_of_an_unknown_form_version_is_held_and_routed(host: Hosted, tablet: Tablet) -> None:
+    raw = host.field.envelope(tablet, replace(ROUTE, sha="0" * 64))
+    assert host.outcomes(tablet, raw) == ["held"]
+    assert [referral.mark for referral in host.field.referrals(raw)] == ["held"]
+
+
+def test_one_from_a_revoked_tablet_is_quarantined_not_lost(host: Hosted) -> None:
+    revoked = host.field.tablet()
+    with host.field.parts.db.write() as w:
+        enrolment.revoke(w, {revoked.key.kid}, actor="tests", now=FOUNDED)
+    assert host.outcomes(revoked, host.field.envelope(revoked)) == ["quarantined"]
+
+
+def test_a_batch_of_ten_thousand_is_refused_whole_and_memory_stays_bounded(host: Hosted, tablet: Tablet) -> None:
+    before = host.peak_from_here()
+    real = host.field.envelope(tablet)
+    for envelopes in ((b"x",) * 10_000, (real,) * 10_000):
+        answer = post(host.port, host.field.message(tablet, *envelopes))
+        assert (answer.status, answer.code) in ((422, "document.malformed"), (413, "exchange.too_large"))
+    assert host.outcomes(tablet, *(real,) * 500) == ["stored", *["duplicate"] * 499]
+    assert host.memory("VmHWM") - before < 60
+
+
+# Requests
+
+
+def refusal(host: Hosted, tablet: Tablet, name: str) -> Answer:
+    """Send one wrong request of the table below."""
+    body = b'{"at":1,"n":99,"protocol":"chaski-1"}'
+    good = signed(tablet, body).signature
+    wrong = {
+        "no JSON": signed(tablet, b"{"),
+        "no UTF-8": signed(tablet, b'{"\xff":1}'),
+        "an array": signed(tablet, b"[]"),
+        "deep nesting": signed(tablet, b'{"a":' * 100_000),
+        "an endless number": signed(tablet, b'{"n":' + b"9" * 100_000 + b"}"),
+        "a member twice": signed(tablet, b'{"n":1,"n":2,"at":1,"protocol":"chaski-1"}'),
+        "another protocol": signed(tablet, b'{"at":1,"n":99,"protocol":"chaski-2"}'),
+        "a gzip bomb": signed(tablet, BOMB),
+        "half a gzip": signed(tablet, zlib.compress(body, wbits=31)[:-3]),
+        "no signature": Message(body, ""),
+        "a garbled signature": Message(body, good[:-4] + "AAAA"),
+        "a signature of nothing": Message(body, "%%%.???"),
+        "somebody else's signature": Message(body, signed(Tablet(SigningKey.generate()), body).signature),
+        "a signature of another body": Message(body + b" ", good),
+        "a long signature": Message(body, f"{b64u(bytes(16))}.{'A' * 8000}"),
+        "nothing": signed(tablet, b""),
+    }
+    return post(host.port, wrong[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "code"),
+    [
+        ("no JSON", 400, "encoding.json"),
+        ("no UTF-8", 400, "encoding.json"),
+        ("an array", 400, "encoding.json"),
+        ("deep nesting", 400, "encoding.json"),
+        ("an endless number", 400, "encoding.json"),
+        ("a member twice", 400, "encoding.duplicate_member"),
+        ("another protocol", 400, "exchange.wrong_protocol"),
+        ("a gzip bomb", 413, "exchange.too_large"),
+        ("half a gzip", 400, "exchange.malformed"),
+        ("no signature", 400, "exchange.malformed"),
+        ("a garbled signature", 403, "exchange.bad_signature"),
+        ("a signature of nothing", 400, "exchange.malformed"),
+        ("somebody else's signature", 401, "device.unknown"),
+        ("a signature of another body", 403, "exchange.bad_signature"),
+        ("a long signature", 401, "device.unknown"),
+        ("nothing", 400, "encoding.json"),
+    ],
+)
+def test_a_wrong_request_is_refused_by_name(host: Hosted, tablet: Tablet, name: str, status: int, code: str) -> None:
+    answer = refusal(host, tablet, name)
+    assert (answer.status, answer.code) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"\x00\x01\x02garbage\r\n\r\n", 400),
+        (b"GET\r\n\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\nno colon\r\n\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\nA: b\rc\r\n\r\n", 400),
+        (b"POST /v1/sync HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"POST /v1/sync HTTP/1.1\r\nContent-Length: 1, 2\r\n\r\n", 400),
+        (b"POST /v1/sync HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n", 411),
+        (b"POST /v1/sync HTTP/1.1\r\nTransfer-Encoding: zip\r\n\r\n", 400),
+        (b"POST /v1/sync HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % GIB, 413),
+        (b"GET /healthz HTTP/1.1\r\nX: " + b"x" * LARGEST_HEAD + CRLF * 2, 431),
+        (b"GET /" + b"x" * LARGEST_HEAD + b" HTTP/1.1\r\n\r\n", 431),
+        (b"x" * (LARGEST_HEAD + 1), 431),
+        (b"BREW /v1/sync HTTP/1.1\r\nContent-Length: 0\r\n\r\n", 405),
+        (b"DELETE /v1/sync HTTP/1.1\r\n\r\n", 405),
+        (b"GET /v1/../../etc/passwd HTTP/1.1\r\n\r\n", 404),
+        (b"GET /v1/forms/%00/%ff HTTP/1.1\r\n\r\n", 404),
+    ],
+)
+def test_what_is_no_request_is_answered_with_a_problem_at_both_doors(host: Hosted, sent: bytes, status: int) -> None:
+    for port in (host.port, host.server.people_port):
+        answer = say(port, sent)
+        assert answer.code
+        # The people's door asks for its guard header, or for a session, before it says what it has.
+        assert answer.status == status or (port != host.port and answer.status in (401, 403, 404))
+
+
+def test_the_problem_of_what_is_no_request_is_told_in_the_language_asked_for(host: Hosted) -> None:
+    head = b"POST /v1/sync HTTP/1.1\r\nContent-Length: %d\r\n" % GIB
+    for asked, title in ((b"", "La petición es demasiado grande"), (b"Accept-Language: en\r\n", "The request is too")):
+        assert json.loads(say(host.port, head + asked + CRLF).body)["title"].startswith(title)
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/xml", "multipart/form-data; boundary=x", "x", ""])
+def test_another_content_type_is_refused_where_json_is_read_and_ignored_where_bytes_are_signed(
+    host: Hosted, tablet: Tablet, kind: str
+) -> None:
+    people = ask(
+        host.server.people_port, "POST", "/v1/session", b"a=b", **{"Chaski_Request": "1", "Content_Type": kind}
+    )
+    assert people.code
+    assert 400 <= people.status < 500
+    message = host.field.message(tablet)
+    headers = {"Content_Type": kind, SIGNATURE_HEADER: message.signature}
+    assert ask(host.port, "POST", wire.PATH, message.body, **headers).status == 200
+
+
+def test_garbage_behind_a_request_is_answered_once_and_ends_the_connection(host: Hosted) -> None:
+    with dial(host.port) as line:
+        line.sendall(b"GET /healthz HTTP/1.1\r\n\r\n" * 3 + b"\x00" * 50_000)
+        said = b"".join(iter(lambda: line.recv(65536), b""))
+        assert re.findall(rb"HTTP/1.. (\d+)", said) == [b"200", b"200", b"200", b"431"]
+
+
+def test_a_thousand_requests_at_once_on_one_connection_end_it(host: Hosted, tablet: Tablet) -> None:
+    with dial(host.port) as line, suppress(ConnectionResetError, BrokenPipeError):
+        line.sendall(b"GET /v1/registry HTTP/1.1\r\n\r\n" * 1000)
+        said = b"".join(iter(lambda: line.recv(65536), b""))
+        assert said.count(b"HTTP/1.1") < 1000
+
+
+# Size
+
+
+def stream(port: int, head: bytes, piece: bytes, total: int) -> tuple[Answer, int]:
+    """Send a body until it is whole or the server wants no more of it; then read the answer."""
+    sent = 0
+    with dial(port) as line:
+        line.sendall(head)
+        with suppress(BrokenPipeError, ConnectionResetError):
+            while sent < total:
+                line.sendall(piece)
+                sent += len(piece)
+        return listen(line), sent
+
+
+def test_a_body_of_a_gigabyte_is_refused_early_and_fills_neither_memory_nor_disk(host: Hosted, tablet: Tablet) -> None:
+    before, files = host.peak_from_here(), host.files()
+    piece = b"x" * (1024 * 1024)
+    began = time.monotonic()
+    for head, part, status in (
+        (b"POST /v1/sync HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % GIB, piece, 413),
+        (b"POST /v1/sync HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", b"100000\r\n" + piece + CRLF, 411),
+    ):
+        answer, sent = stream(host.port, head, part, GIB)
+        assert (answer.status, answer.code[:5]) == (status, "http.")
+        assert answer.headers["connection"] == "close"
+        assert sent < GIB / 10
+    assert time.monotonic() - began < 5
+    assert host.memory("VmHWM") - before < 60
+    assert host.files() - files < 1024 * 1024
+
+
+def test_many_large_bodies_at_once_stay_within_the_memory_set_aside_for_them(host: Hosted, tablet: Tablet) -> None:
+    before, files = host.peak_from_here(), host.files()
+    with ExitStack() as stack:
+        for _ in range(40):
+            line = stack.enter_context(dial(host.port))
+            line.settimeout(2)
+            line.sendall(b"POST /v1/sync HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (MAX_BODY_BYTES - 1))
+            with suppress(OSError):
+                line.sendall(bytes(MAX_BODY_BYTES // 2))
+        assert host.outcomes(tablet, host.field.envelope(tablet)) == ["stored"]
+        assert host.memory("VmHWM") - before < 128  # 40 times 4 MiB would be 160.
+    assert host.files() - files < 1024 * 1024
+
+
+# Slowness
+
+
+def alive(line: socket.socket) -> bool:
+    """Whether the server still holds its end open."""
+    line.settimeout(0)
+    try:
+        return line.recv(1) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("bytes_a_second", [0, 1])
+def test_many_slow_senders_never_keep_a_tablet_out_and_are_closed(
+    host: Hosted, tablet: Tablet, bytes_a_second: int
+) -> None:
+    begun = b"POST /v1/sync HTTP/1.1\r\nContent-Length: 9999\r\nX: "
+    with ExitStack() as stack:
+        lines = [stack.enter_context(dial(host.port)) for _ in range(CONNECTIONS + 100)]
+        until = time.monotonic() + PATIENCE + 8
+        while any(alive(line) for line in lines):
+            assert time.monotonic() < until, "a slow sender stayed"
+            for line in lines if bytes_a_second else ():
+                with suppress(OSError):
+                    line.sendall(begun[:1])
+            asked = time.monotonic()
+            assert host.outcomes(tablet, host.field.envelope(tablet)) == ["stored"]
+            assert time.monotonic() - asked < 2
+            time.sleep(1)
+
+
+def test_an_honest_sender_on_a_poor_line_is_waited_for(host: Hosted, tablet: Tablet) -> None:
+    """A line of 8 KiB a second needs longer than the patience, and gets it; so does one who reads as slowly."""
+    message = host.field.message(tablet, *(host.field.envelope(tablet) for _ in range(9)))
+    head = f"POST /v1/sync HTTP/1.1\r\nContent-Length: {len(message.body)}\r\n{SIGNATURE_HEADER}: {message.signature}"
+    with dial(host.port) as line:
+        line.sendall(head.encode() + CRLF * 2)
+        for start in range(0, len(message.body), 4096):
+            line.sendall(message.body[start : start + 4096])
+            time.sleep(0.4)
+        assert listen(line).status == 200
+
+
+@pytest.mark.parametrize("each_says", [b"", b"P"])
+def test_an_honest_upload_gets_through_while_idle_connections_pour_in(
+    host: Hosted, tablet: Tablet, each_says: bytes
+) -> None:
+    message = host.field.message(tablet, host.field.envelope(tablet))
+    head = f"POST /v1/sync HTTP/1.1\r\nContent-Length: {len(message.body)}\r\n{SIGNATURE_HEADER}: {message.signature}"
+    sent = head.encode() + CRLF * 2 + message.body
+    with ExitStack() as stack:
+        line = stack.enter_context(dial(host.port))
+        pieces = [sent[start : start + 512] for start in range(0, len(sent), 512)]
+        for piece in pieces:
+            line.sendall(piece)
+            for _ in range(2 * CONNECTIONS // len(pieces) + 1):
+                stack.enter_context(dial(host.port)).sendall(each_says)
+            time.sleep(0.2)
+        assert listen(line).status == 200
+
+
+def test_who_does_not_fetch_answers_is_closed_too(host: Hosted, tablet: Tablet) -> None:
+    held = host.open_files()
+    with ExitStack() as stack:
+        for _ in range(8):  # Twice as many as there are workers.
+            line = stack.enter_context(dial(host.port))
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            line.settimeout(0.2)
+            with suppress(OSError):
+                while True:
+                    line.sendall(b"GET /v1/registry HTTP/1.1\r\n\r\n")
+        assert host.outcomes(tablet, host.field.envelope(tablet)) == ["stored"]
+        until = time.monotonic() + 60
+        while host.open_files() > held:
+            assert time.monotonic() < until, "a connection that takes no answers stayed open"
+            time.sleep(0.2)
+
+
+def test_what_the_log_says_of_all_this_is_json_lines_without_content(host: Hosted) -> None:
+    log = Path(host.server.folders[1] / "server.log").read_text(encoding="utf-8")
+    assert all(json.loads(line)["event"] for line in log.splitlines())
+    assert "garbage" not in log

@@ -1,0 +1,394 @@
+"""Canaries: what people answer never reaches the server, whatever happens on the way there.
+
+A real server in its own process meets good days and bad ones; after each, every file that it wrote or holds open is
+searched, in clear, unpacked and decoded. Further tests plant canaries, and see that the search finds them.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import http.client
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from conftest import World
+from screening_forms.engine import evaluator as engine
+from server.cli.demo.server_process import ServerProcess, free_ports
+from server.cli.demo.story import Stage, enrol, publish
+from server.cli.terminal import now_ms
+from support.clients import FORM, answers, compiled
+from sync.documents.signed import sign_bare
+from sync.envelope import seal
+from sync.envelope.route import Route
+from sync.exchange import messages as exchange
+from sync.exchange.staff_session import Staff
+from sync.exchange.transport import RefusedError
+from sync.keys.key_files import load_secret
+from sync.keys.key_pairs import SealPublic, SigningKey
+from sync.tablet.client import Tablet
+
+PEOPLE = ("1_huepetuhe_quz", "4_inambari_minor")
+MARK = "Kanaryo-Qhilqasqa"  # what a careless client sends where it does not belong
+BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}")
+URL_SAFE = bytes.maketrans(b"-_", b"+/")
+PACKED = re.compile(rb"\x1f\x8b\x08|\x78[\x01\x5e\x9c\xda]")
+SPOOLED = 700_000  # bytes; from half a megabyte on the server keeps a body in a file
+
+
+def answered(name: str) -> set[bytes]:
+    """An interview's answers in the usual ways of writing them: XML, JSON and form data."""
+    words = set()
+    for question, value in answers(name).items():
+        text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+        words |= {f"<{question}>{text}<".encode(), f"{question}={text}&".encode()}
+        words |= {f'"{question}":{gap}{json.dumps(value)}'.encode() for gap in ("", " ")}
+    return words
+
+
+@dataclass
+class Watch:
+    """All places where a process writes, and the canaries that must not be there."""
+
+    folders: tuple[Path, ...]
+    canaries: set[bytes]
+    process: int
+
+    def found(self) -> dict[str, str]:
+        """The canaries that are there, each with a place."""
+        return {
+            canary.decode(): place
+            for place, content in self.contents()
+            for reading in readings(content)
+            for canary in self.canaries
+            if canary in reading
+        }
+
+    def contents(self) -> Iterator[tuple[str, bytes]]:
+        """Every file in the folders, and those the process holds open though they have no name any more."""
+        for folder in self.folders:
+            yield from ((path.name, path.read_bytes()) for path in folder.rglob("*") if path.is_file())
+        yield from ((str(path), path.read_bytes()) for path in self.nameless())
+
+    def nameless(self) -> list[Path]:
+        """Open files of the process that were deleted, as Unix temporary files are from the start."""
+        return [path for path, target in self._open() if target.endswith(" (deleted)")]
+
+    def elsewhere(self) -> list[str]:
+        """Files that the process holds open for writing outside the folders."""
+        written = (target.removesuffix(" (deleted)") for path, target in self._open() if is_written(path))
+        return [name for name in written if not any(Path(name).is_relative_to(folder) for folder in self.folders)]
+
+    def _open(self) -> list[tuple[Path, str]]:
+        found = []
+        for path in Path(f"/proc/{self.process}/fd").iterdir():
+            try:
+                target = os.readlink(path)
+            except FileNotFoundError:
+                continue
+            if target.startswith("/") and not target.startswith("/dev/"):
+                found.append((path, target))
+        return found
+
+
+def is_written(path: Path) -> bool:
+    """Say whether an open file, given as /proc/<process>/fd/<number>, was opened for writing."""
+    flags = re.search(r"^flags:\s*([0-7]+)$", (path.parent.parent / "fdinfo" / path.name).read_text(), re.MULTILINE)
+    return flags is not None and int(flags[1], 8) & os.O_ACCMODE != os.O_RDONLY
+
+
+def readings(content: bytes) -> Iterator[bytes]:
+    """Bytes as they are, what is packed in them with gzip or zlib, and what base64 in them says, packed or not."""
+    yield content
+    yield from unpacked(content)
+    runs = BASE64.findall(content)
+    for skipped in range(4):
+        decoded = b"\n".join(filter(None, (decode(run[skipped:]) for run in runs)))
+        yield decoded
+        yield from unpacked(decoded)
+
+
+def unpacked(content: bytes) -> Iterator[bytes]:
+    """Every gzip or zlib member that begins somewhere in the bytes."""
+    for start in PACKED.finditer(content):
+        try:
+            yield zlib.decompressobj(47).decompress(content[start.start() :], 4_000_000)
+        except zlib.error:
+            continue  # only looked like one
+
+
+def decode(run: bytes) -> bytes:
+    """Undo base64 of either alphabet, with or without padding."""
+    whole = run.translate(URL_SAFE)[: len(run) - (len(run) % 4 == 1)]
+    return base64.b64decode(whole + b"=" * (-len(whole) % 4))
+
+
+# The server's days
+
+
+@dataclass
+class Scene:
+    """The running server, a certified tablet's folder, and the watch over the server's files."""
+
+    stage: Stage
+    world: World
+    public: set[bytes] = field(default_factory=set)  # what was there before anybody answered: the form, the desks
+
+    def watch(self) -> Watch:
+        """Look at the process that runs now."""
+        running = self.stage.server.running
+        assert running is not None
+        folder = self.stage.folder
+        secrets = {self.world.passphrase(login).encode() for login in ("proteccion-17", "publicacion", "registro")}
+        canaries = {MARK.encode(), *secrets}.union(*map(answered, PEOPLE))
+        return Watch((*self.stage.server.folders, folder / "tmp"), canaries - self.public, running.pid)
+
+    def tablet(self) -> Tablet:
+        """Open the tablet."""
+        return Tablet(self.stage.tablet)
+
+    def device(self) -> SigningKey:
+        """The tablet's key."""
+        return load_secret(self.stage.tablet / "device.key", SigningKey)
+
+    def push(self, tablet: Tablet, *envelopes: bytes) -> list[dict[str, object]]:
+        """Send any bytes as envelopes, in a request that the tablet signed; return the receipts."""
+        request = exchange.Request(tablet.outbox.next_batch(now_ms()).number, now_ms(), envelopes=envelopes)
+        message = exchange.write_request(request, self.device())
+        headers = {"Content-Type": exchange.CONTENT_TYPE, exchange.SIGNATURE_HEADER: message.signature}
+        reply = tablet.transport.send("POST", exchange.PATH, message.body, headers)
+        said = zlib.decompress(reply.body, 47) if reply.body[:1] == b"\x1f" else reply.body
+        items: list[dict[str, object]] = json.loads(json.loads(said)["receipts"].split("\n")[0])["items"]
+        return items
+
+    def database(self) -> sqlite3.Connection:
+        """The server's database, from outside."""
+        return sqlite3.connect(self.world.config.database, timeout=10, isolation_level=None)
+
+    def log(self) -> str:
+        """What the server has logged."""
+        return (self.stage.server.folders[1] / "server.log").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def scene(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    """A server with the real form and a certified tablet; its TMPDIR is watched too."""
+    folder = world.data.parent
+    (folder / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder / "tmp"))
+    stage = Stage(folder, ServerProcess(folder, *free_ports(2)), now_ms)
+    stage.server.start()
+    try:
+        for step in (publish, enrol):
+            list(step(stage))
+        scene = Scene(stage, world)
+        scene.public = {canary.encode() for canary in scene.watch().found()}
+        assert len(scene.public) < 5, "canaries must be words that are nowhere else"
+        yield scene
+    finally:
+        stage.server.kill()
+
+
+def a_good_day(scene: Scene) -> None:
+    """Two interviews are sealed, delivered, opened at a desk, accepted and closed."""
+    with scene.tablet() as tablet:
+        for name in PEOPLE:
+            tablet.screen(FORM, answers(name), date(2026, 11, 20))
+        assert tablet.sync().waiting == 0
+    with scene.stage.desk("proteccion-17") as desk:
+        (referral,) = desk.queue("17-protection", mode="training")
+        assert desk.open(referral["id"]).agrees
+        desk.accept(referral["id"])
+        desk.close(referral["id"], "attended")
+
+
+def forgeries(scene: Scene) -> None:
+    """Envelopes that were changed or cut, and bytes that are none, are rejected."""
+    with scene.tablet() as tablet:
+        raw = tablet.outbox.kept()[0].raw
+        items = scene.push(tablet, raw[:-8] + b"AAAAAAAA", raw[: len(raw) // 2], b"no envelope")
+    assert [item["outcome"] for item in items] == ["rejected"] * 3
+
+
+def an_unknown_version(scene: Scene) -> None:
+    """A screening by a form version that the server never saw is held."""
+    scorer = engine.load(compiled().xform)
+    with scene.database() as db:
+        raw = db.execute("SELECT public FROM keyring_keys WHERE keyring = '17-protection'").fetchone()[0]
+    sealed = seal.seal(
+        scorer.instance(scorer.run(answers(PEOPLE[0]))),
+        to=SealPublic.from_raw(raw),
+        route=Route(form=FORM, sha="0" * 64, mode="training", queue_kinds=("protection",), province="1702"),
+        route_key=next(iter(scene.world.keys().routes.values())).public,
+        device=scene.device(),
+        jti=seal.new_jti(),
+        chain=seal.new_chain(),
+        seq=1,
+        kseq=1,
+        prev="",
+        bucket=1024,
+    )
+    with scene.tablet() as tablet:
+        assert [item["outcome"] for item in scene.push(tablet, sealed)] == ["held"]
+
+
+def a_broken_server(scene: Scene) -> None:
+    """A table is missing: the sync ends in a 500, and works again when the table is back."""
+    with scene.tablet() as tablet, scene.database() as db:
+        tablet.screen(FORM, answers(PEOPLE[0]), date(2026, 11, 20))
+        db.execute("ALTER TABLE statistics_cells RENAME TO elsewhere")
+        with pytest.raises(RefusedError, match=r"server\.failed"):
+            tablet.sync()
+        db.execute("ALTER TABLE elsewhere RENAME TO statistics_cells")
+        assert tablet.sync().waiting == 0
+    assert '"event": "failed"' in scene.log()
+
+
+def a_large_body_half_sent(scene: Scene) -> None:
+    """So many envelopes that many a server would spool the body into a file; this one is searched while it waits."""
+    with scene.tablet() as tablet:
+        raw, number = tablet.outbox.kept()[0].raw.decode(), tablet.outbox.next_batch(now_ms()).number
+    many = [raw] * (SPOOLED // len(raw))
+    content = {"protocol": exchange.PROTOCOL, "n": number, "at": now_ms(), "envelopes": many}
+    body, device = json.dumps(content).encode(), scene.device()
+    door = http.client.HTTPConnection("127.0.0.1", scene.stage.server.tablets_port, timeout=30)
+    door.putrequest("POST", exchange.PATH)
+    door.putheader("Content-Length", str(len(body)))
+    door.putheader(exchange.SIGNATURE_HEADER, f"{device.kid}.{sign_bare(body, device, exchange.REQUEST_TYP)}")
+    door.endheaders(body[:-1000])
+    time.sleep(0.3)
+    assert not any(raw.encode() in path.read_bytes() for path in scene.watch().nameless())
+    assert scene.watch().found() == {}
+    door.send(body[-1000:])
+    assert door.getresponse().status == 200
+    door.close()
+
+
+def careless_clients(scene: Scene) -> None:
+    """Answers in addresses, headers and bodies where they do not belong are refused, and written nowhere."""
+    plain = json.dumps(answers(PEOPLE[0])).encode()
+    server = scene.stage.server
+    for port in (server.tablets_port, server.people_port):
+        for method, path, body in (
+            ("GET", f"/v1/forms/{MARK}/{MARK}?debug={MARK}", b""),
+            ("GET", f"/{MARK}", b""),
+            ("POST", exchange.PATH, plain),
+            ("POST", "/v1/enrolments", MARK.encode() + b"\n" + plain),
+            ("POST", "/v1/session", json.dumps({"login": "proteccion-17", "auth": MARK}).encode()),
+            ("POST", "/v1/session", b'{"login": "' + MARK.encode()),
+            ("POST", exchange.PATH, MARK.encode() * (exchange.MAX_BODY_BYTES // len(MARK) + 1)),
+        ):
+            door = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            headers = {"X-Debug": MARK, "Cookie": f"chaski_session={MARK}", "Chaski-Request": "1"}
+            headers |= {"Content-Type": "application/json", exchange.SIGNATURE_HEADER: f"{scene.device().kid}.{MARK}"}
+            door.request(method, path, body or None, headers)
+            answer = door.getresponse()
+            assert 400 <= answer.status < 500, (path, answer.status)
+            assert not (body and MARK.encode() in answer.read()), path
+            door.close()
+    assert '"status": 413' in scene.log()
+    phrase = scene.world.passphrase("proteccion-17")
+    with pytest.raises(RefusedError, match=r"session\.refused"):
+        Staff.sign_in(server.people_url, phrase, phrase)  # her passphrase, typed into the wrong box
+    with scene.stage.desk("ninez-17") as desk:
+        (referral,) = desk.queue("17-child", mode="training")
+        with pytest.raises(RefusedError):
+            desk.close(referral["id"], f"attended {MARK}")
+
+
+def restarts(scene: Scene) -> None:
+    """The server is stopped, started, killed in the middle of its work, started again."""
+    scene.stage.server.stop()
+    scene.stage.server.start()
+    with scene.tablet() as tablet:
+        tablet.screen(FORM, answers(PEOPLE[1]), date(2026, 11, 20))
+        assert tablet.sync().waiting == 0
+    scene.stage.server.kill()
+    assert (scene.world.data / "chaski.db-wal").stat().st_size > 0
+    scene.stage.server.start()
+
+
+DAYS: tuple[Callable[[Scene], None], ...] = (
+    a_good_day,
+    forgeries,
+    an_unknown_version,
+    a_broken_server,
+    a_large_body_half_sent,
+    careless_clients,
+    restarts,
+)
+
+
+def test_nothing_that_was_answered_is_in_any_file_of_the_server_whatever_happened(scene: Scene) -> None:
+    for day in DAYS:
+        day(scene)
+        assert scene.watch().found() == {}, day.__doc__
+        assert scene.watch().elsewhere() == [], day.__doc__
+    assert '"route": "/v1/sync"' in scene.log(), "the log is really there to be searched"
+
+
+# The search itself
+
+
+def in_a_database(path: Path, canary: bytes) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE notes (text TEXT)")
+        db.execute("INSERT INTO notes VALUES (?)", [canary.decode()])
+
+
+def in_a_write_ahead_log(path: Path, canary: bytes) -> None:
+    """As a process leaves it that was killed before the log was folded in."""
+    with sqlite3.connect(path.with_suffix(".db")) as db:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("CREATE TABLE notes (text TEXT)")
+        db.execute("INSERT INTO notes VALUES (?)", [canary.decode()])
+        db.commit()
+        path.write_bytes(path.with_suffix(".db-wal").read_bytes())
+    db.close()
+    path.with_suffix(".db").unlink()
+
+
+PLANTED: dict[str, Callable[[Path, bytes], object]] = {
+    "in clear": lambda path, canary: path.write_bytes(b"before" + canary + b"after"),
+    "in a database": in_a_database,
+    "in a write-ahead log": in_a_write_ahead_log,
+    "gzip in the middle of a file": lambda path, canary: path.write_bytes(b"head" + gzip.compress(canary) + b"tail"),
+    "zlib": lambda path, canary: path.write_bytes(zlib.compress(canary)),
+    "base64": lambda path, canary: path.write_bytes(b'{"a":"' + base64.b64encode(b"some" + canary) + b'"}'),
+    "base64url behind other letters": lambda path, canary: path.write_bytes(b"x" + base64.urlsafe_b64encode(canary)),
+    "gzip in base64": lambda path, canary: path.write_bytes(base64.b64encode(gzip.compress(canary))),
+}
+
+
+@pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED)
+def test_a_planted_canary_is_found(plant: Callable[[Path, bytes], object], tmp_path: Path) -> None:
+    canaries = answered(PEOPLE[0])
+    canary = max(canaries, key=len)
+    # A process of its own: pytest's may hold deleted files of other tests open.
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as idle:
+        watch = Watch((tmp_path,), canaries, idle.pid)
+        assert watch.found() == {}
+        plant(tmp_path / "file", canary)
+        assert watch.found() == {canary.decode(): "file"}
+
+
+def test_a_canary_in_a_temporary_file_that_has_no_name_is_found(tmp_path: Path) -> None:
+    with tempfile.TemporaryFile(dir=tmp_path) as nameless:
+        nameless.write(b"<nobody>knows<")
+        nameless.flush()
+        assert list(tmp_path.iterdir()) == []
+        watch = Watch((tmp_path,), {b"<nobody>knows<"}, os.getpid())
+        assert list(watch.found()) == ["<nobody>knows<"]
+        assert Watch((tmp_path / "another",), set(), os.getpid()).elsewhere() != []

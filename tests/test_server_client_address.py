@@ -1,0 +1,94 @@
+"""Who guesses at enrolment is slowed down by the address that is really his, and no tablet's screenings ever are."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import replace
+
+import pytest
+
+from conftest import World
+from server import app
+from server.api.client_address import ADDRESSES_KEPT, REFUSED_AT_MOST, WINDOW_SECONDS, Refusals, behind
+from server.flows.people import accounts as people
+from support.intake import open_field
+from sync.documents import enrolment as joining
+from sync.exchange.messages import SIGNATURE_HEADER
+from sync.keys.key_pairs import SigningKey
+
+OURS = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("2001:db8::1/128"))
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "counted"),
+    [
+        ("192.0.2.1", "", "192.0.2.1"),
+        ("192.0.2.1", "203.0.113.9", "192.0.2.1"),  # Whoever reaches us without a proxy may write what he likes.
+        ("10.0.0.1", "203.0.113.9", "203.0.113.9"),
+        ("10.0.0.1", "198.51.100.7, 203.0.113.9", "203.0.113.9"),
+        ("10.0.0.1", "203.0.113.9, 10.0.0.2", "203.0.113.9"),
+        ("2001:db8::1", "203.0.113.9", "203.0.113.9"),
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.1", "somewhere", "10.0.0.1"),
+        ("10.0.0.1", "203.0.113.9,,", "203.0.113.9"),
+    ],
+)
+def test_the_address_that_counts_is_the_nearest_that_is_no_proxy_of_ours(
+    peer: str, forwarded: str, counted: str
+) -> None:
+    assert behind(peer, forwarded, OURS) == counted
+
+
+def test_who_guesses_codes_is_refused_for_a_while_and_a_certified_tablet_is_not(world: World) -> None:
+    field = open_field(world)
+    proxied = replace(field.parts.config, proxies=OURS)
+    client = app.tablets_app(replace(field.parts, config=proxied)).test_client()
+    guess = joining.request("inventado", SigningKey.generate()).to_bytes()
+
+    def enrol(address: str) -> tuple[int, str | None]:
+        headers = {"X-Forwarded-For": address}
+        answer = client.post("/v1/enrolments", data=guess, headers=headers, environ_base={"REMOTE_ADDR": "10.0.0.1"})
+        return answer.status_code, answer.headers.get("Retry-After")
+
+    tablet = field.tablet()
+    assert [enrol("203.0.113.9")[0] for _ in range(REFUSED_AT_MOST)] == [403] * REFUSED_AT_MOST
+    assert enrol("203.0.113.9") == (429, "60")
+    assert enrol("203.0.113.8")[0] == 403
+    message = field.message(tablet, field.envelope(tablet))
+    headers = {SIGNATURE_HEADER: message.signature, "X-Forwarded-For": "203.0.113.9"}
+    answer = client.post("/v1/sync", data=message.body, headers=headers, environ_base={"REMOTE_ADDR": "10.0.0.1"})
+    assert answer.status_code == 200
+    field.parts.db.close()
+
+
+def test_failed_sign_ins_count_for_the_address_behind_the_proxy(world: World) -> None:
+    field = open_field(world)
+    client = app.people_app(replace(field.parts, config=replace(field.parts.config, proxies=OURS))).test_client()
+
+    def sign_in(address: str) -> int:
+        answer = client.post(
+            "/v1/session",
+            json={"login": "registro", "auth": "A" * 43},
+            headers={"Chaski-Request": "1", "X-Forwarded-For": address},
+            environ_base={"REMOTE_ADDR": "10.0.0.1"},
+        )
+        return int(answer.status_code)
+
+    assert [sign_in("203.0.113.9") for _ in range(people.FAILURES_PER_LOGIN)] == [401] * people.FAILURES_PER_LOGIN
+    assert sign_in("203.0.113.9") == 429
+    assert sign_in("203.0.113.8") == 401
+    field.parts.db.close()
+
+
+def test_refusals_are_forgotten_after_their_window_and_never_grow_without_bound() -> None:
+    now = 0.0
+    refusals = Refusals(lambda: now)
+    for _ in range(REFUSED_AT_MOST):
+        refusals.count("2001:db8:1:2::1")
+    assert refusals.too_many("2001:db8:1:2:ffff::9")  # The same customer.
+    assert not refusals.too_many("2001:db8:1:3::1")
+    now = float(WINDOW_SECONDS)
+    assert not refusals.too_many("2001:db8:1:2::1")
+    for number in range(2 * ADDRESSES_KEPT):
+        refusals.count(str(ipaddress.ip_address(number)))
+    assert len(refusals._counted) == ADDRESSES_KEPT

@@ -1,0 +1,118 @@
+"""A tablet gets in by a one-time code and a registrar's signature, and by nothing less."""
+
+from __future__ import annotations
+
+import pytest
+
+from conftest import FOUNDED
+from server.flows import silence
+from server.flows.trust import documents as publishing
+from server.flows.trust import enrolment
+from server.problems import Problem
+from server.store import devices, worklist
+from support.intake import Field, Tablet
+from sync.documents import enrolment as joining
+from sync.documents.signed import Document
+from sync.errors import SyncError
+from sync.keys.key_pairs import SigningKey
+
+DAY = 24 * 60 * enrolment.MINUTE
+
+
+def invite(field: Field, region: str = "17") -> str:
+    db = field.parts.db
+    registry = publishing.registry_in_force(db.read())
+    return enrolment.invite(db, registry, label="Tableta 7", region=region, actor="tests", now=FOUNDED, minutes=60).code
+
+
+def enrol(field: Field, code: str, key: SigningKey, *, at: int = FOUNDED) -> devices.Device:
+    return enrolment.enrol(field.parts.db, joining.request(code, key).to_bytes(), now=at)
+
+
+def refused(field: Field, code: str, key: SigningKey, *, at: int = FOUNDED) -> str:
+    with pytest.raises(Problem) as problem:
+        enrol(field, code, key, at=at)
+    return problem.value.code
+
+
+def test_a_tablet_with_a_good_code_waits_for_its_certificate_and_then_may_sync(field: Field) -> None:
+    key = SigningKey.generate()
+    device = enrol(field, invite(field), key)
+    assert (device.dev, device.state, device.label, device.region) == (key.kid, "pending", "Tableta 7", "17")
+    with pytest.raises(Problem, match=r"device\.not_certified"):
+        enrolment.certificate(field.parts.db, key.kid)
+    signed = field.certificate(Tablet(key))
+    certified = enrolment.certify(field.parts.db, signed, field.trust, actor="registro", now=FOUNDED)
+    assert certified.state == "certified"
+    assert enrolment.certificate(field.parts.db, key.kid) == signed
+
+
+def test_a_code_lets_in_one_tablet_which_may_ask_again(field: Field) -> None:
+    code, key = invite(field), SigningKey.generate()
+    assert enrol(field, code, key) == enrol(field, code, key, at=FOUNDED + 2 * DAY)
+    assert refused(field, code, SigningKey.generate()) == "enrolment.code_used"
+
+
+def test_a_code_expires_and_an_invented_one_never_works(field: Field) -> None:
+    code, key = invite(field), SigningKey.generate()
+    assert refused(field, code, key, at=FOUNDED + 60 * enrolment.MINUTE) == "enrolment.code_expired"
+    assert refused(field, "inventado-0000", key) == "enrolment.code_unknown"
+    assert field.rows("select * from devices") == []
+
+
+def test_a_tablet_is_invited_to_a_region_that_a_desk_serves_and_told_which_there_are(field: Field) -> None:
+    with pytest.raises(Problem, match="99 is not one of 04, 08, 15, 16, 17, 21") as refused:
+        invite(field, "99")
+    assert refused.value.code == "enrolment.unknown_region"
+    assert field.rows("select * from enrolment_codes") == []
+
+
+def test_a_second_code_does_not_enrol_a_tablet_twice(field: Field) -> None:
+    key = SigningKey.generate()
+    enrol(field, invite(field), key)
+    assert refused(field, invite(field), key) == "enrolment.device_known"
+
+
+def test_the_code_is_nowhere_in_the_database(field: Field) -> None:
+    code = invite(field)
+    field.parts.db.close()
+    for path in field.world.data.rglob("*"):
+        assert path.is_dir() or code.encode() not in path.read_bytes()
+
+
+def test_a_tablet_must_prove_that_the_key_is_its_own(field: Field) -> None:
+    honest, thief = SigningKey.generate(), SigningKey.generate()
+    asked = joining.request(invite(field), honest)
+    stolen = Document(asked.payload, joining.request("another-code", thief).signatures)
+    with pytest.raises(SyncError):
+        enrolment.enrol(field.parts.db, stolen.to_bytes(), now=FOUNDED)
+
+
+def test_only_a_registrar_certifies_and_never_goes_back_to_an_older_certificate(field: Field) -> None:
+    tablet = field.tablet(certified=False)
+    said = joining.Certificate(tablet.key.kid, tablet.key.public, "17", "Tableta", 1).to_payload(FOUNDED)
+    forged = Document(said).signed_by(SigningKey.generate(), joining.CERTIFICATE_TYP).to_bytes()
+    with pytest.raises(SyncError):
+        enrolment.certify(field.parts.db, forged, field.trust, actor="tests", now=FOUNDED)
+    good = field.certificate(tablet)
+    enrolment.certify(field.parts.db, good, field.trust, actor="tests", now=FOUNDED)
+    with pytest.raises(Problem, match=r"device\.not_pending"):
+        enrolment.certify(field.parts.db, good, field.trust, actor="tests", now=FOUNDED)
+    newer = joining.Certificate(tablet.key.kid, tablet.key.public, "21", "Tableta", 2).to_payload(FOUNDED)
+    signed = Document(newer).signed_by(field.world.office("registro", "registrar"), joining.CERTIFICATE_TYP).to_bytes()
+    assert enrolment.certify(field.parts.db, signed, field.trust, actor="tests", now=FOUNDED).region == "21"
+    with pytest.raises(Problem, match=r"device\.not_pending"):
+        enrolment.certify(field.parts.db, good, field.trust, actor="tests", now=FOUNDED)
+    stranger = field.certificate(Tablet(SigningKey.generate()))
+    with pytest.raises(Problem, match=r"device\.not_found"):
+        enrolment.certify(field.parts.db, stranger, field.trust, actor="tests", now=FOUNDED)
+
+
+def test_a_tablet_that_falls_silent_is_on_the_work_list_until_it_speaks(field: Field) -> None:
+    tablet, db = field.tablet(), field.parts.db
+    assert silence.notice(db, now=FOUNDED + 20 * DAY, days=21) == 0
+    for _ in range(2):
+        assert silence.notice(db, now=FOUNDED + 22 * DAY, days=21) == 1
+    assert [(item.kind, item.dev) for item in worklist.waiting(db.read())] == [("silent", tablet.key.kid)]
+    field.ask(tablet, field.message(tablet))
+    assert worklist.waiting(db.read()) == []

@@ -1,0 +1,230 @@
+"""What tablets hold and a restored server has forgotten: their certificates, and numbers that are used up."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import FOUNDED, World
+from server.app import tablets_app
+from server.cli.tablet.device_orders import _name_as_revoked
+from server.flows.forms import rollouts
+from server.flows.forms.rollouts import Ring
+from server.flows.trust import device_orders as orders
+from server.flows.trust import documents as publishing
+from server.store import devices, meta, worklist
+from server.store.documents import KINDS
+from support.clients import Change, Line, Office, open_office
+from support.intake import Field
+from support.intake import Tablet as Spoken
+from sync.documents import device_order as order
+from sync.documents import enrolment as joining
+from sync.documents import registry, trust
+from sync.documents.signed import Document
+from sync.exchange.staff_session import Staff
+from sync.exchange.transport import RefusedError
+from sync.keys.key_pairs import SigningKey
+from sync.wire.json_object import MAX_INTEGER
+
+
+def registry_document(field: Field, number: int, revoked: list[str] | None = None) -> bytes:
+    """The registry in force under another number, signed by the registrar."""
+    held = publishing.registry_in_force(field.parts.db.read())
+    payload = registry.make(
+        number=number,
+        keyrings=list(held.keyrings.values()),
+        desks=list(held.desks),
+        revoked=revoked or [],
+        issued=FOUNDED,
+    )
+    return Document(payload).signed_by(field.world.office("registro", "registrar"), registry.TYP).to_bytes()
+
+
+def put_registry(field: Field, number: int, revoked: list[str] | None = None) -> int:
+    """Hand a registry in."""
+    return publishing.take_registry(
+        field.parts.db, registry_document(field, number, revoked), actor="tests", now=FOUNDED
+    )
+
+
+def test_a_number_that_tablets_hold_already_is_not_given_out_again(field: Field) -> None:
+    ahead, honest = field.tablet(), field.tablet()
+    field.ask(ahead, field.message(ahead, registry=7, trust=1, manifest=1, generation="of_the_lost"))
+    field.ask(honest, field.message(honest, registry=1, trust=1))
+    waiting = worklist.waiting(field.parts.db.read())
+    assert [(item.kind, item.dev, item.reason) for item in waiting] == [("ahead", ahead.key.kid, "registry.7")]
+    for number in (2, 7):
+        with pytest.raises(publishing.Problem, match=r"document\.number_in_use.*registry 8 is the next") as refused:
+            put_registry(field, number)
+        assert refused.value.members == {"least": 8}
+    assert put_registry(field, 8) == 8
+    assert worklist.waiting(field.parts.db.read()) == []
+
+
+def test_a_trust_and_a_manifest_get_numbers_above_those_of_the_lost_ones(field: Field) -> None:
+    tablet, parts = field.tablet(), field.parts
+    held = publishing.newest(parts.db.read(), "manifest").number
+    field.ask(tablet, field.message(tablet, trust=4, registry=1, manifest=held + 1_000_000))
+    content = Document.parse(publishing.newest(parts.db.read(), "trust").body).content
+    roots = [field.world.office(name, "root") for name in ("raiz-1", "raiz-2")]
+
+    def put_trust(number: int) -> int:
+        body = Document.of({**content, "number": number}, trust.TYP, *roots).to_bytes()
+        return publishing.take_trust(parts.db, parts.keys, body, actor="tests", now=FOUNDED)
+
+    with pytest.raises(publishing.Problem, match=r"document\.number_in_use.*trust 5 is the next"):
+        put_trust(4)
+    assert put_trust(5) == 5
+    version = parts.db.read().execute("SELECT body FROM versions").fetchone()[0]
+    put = rollouts.publish(parts.db, parts.keys, version, ring=Ring(), actor="tests", now=FOUNDED)
+    assert put.manifest == held + 1_000_001
+
+
+def next_numbers(field: Field) -> list[int]:
+    """What the next trust, registry and manifest need."""
+    return [publishing.next_number(field.parts.db.read(), kind, now=FOUNDED) for kind in KINDS]
+
+
+def test_numbers_that_no_server_gave_out_end_no_publishing_and_are_put_before_somebody(field: Field) -> None:
+    liar, before = field.tablet(), next_numbers(field)
+    generation = meta.generation(field.parts.db.read())
+    for lie in (MAX_INTEGER, MAX_INTEGER - 1, before[2] + 2**20):
+        told = dict.fromkeys(KINDS, lie)
+        field.ask(liar, field.message(liar, **told, generation=generation))
+        assert next_numbers(field) == before
+    (item,) = worklist.waiting(field.parts.db.read())
+    assert (item.kind, item.dev, item.reason) == ("ahead", liar.key.kid, " ".join(f"{k}.{n}" for k, n in told.items()))
+    assert put_registry(field, 2) == 2
+    (version,) = field.rows("SELECT body FROM versions")[0]
+    put = rollouts.publish(field.parts.db, field.parts.keys, version, ring=Ring(), actor="tests", now=FOUNDED)
+    assert put.manifest == before[2]
+
+
+def test_a_lie_that_could_be_true_counts_until_the_tablet_is_revoked(field: Field) -> None:
+    liar = field.tablet()
+    field.ask(liar, field.message(liar, registry=1_001, trust=1_001))
+    assert next_numbers(field)[:2] == [1_002, 1_002]
+    with pytest.raises(publishing.Problem, match=r"document\.number_in_use"):
+        put_registry(field, 2)
+    assert put_registry(field, 2, revoked=[liar.key.kid]) == 2
+    assert put_registry(field, 3, revoked=[liar.key.kid]) == 3
+    assert next_numbers(field)[:2] == [2, 4]
+
+
+@pytest.fixture
+def people_line(world: World, tmp_path: Path) -> Iterator[tuple[Office, Line]]:
+    """A served office, and a line before its people's door on which answers can be changed."""
+    with open_office(world, tmp_path) as office:
+        line = Line(int(office.people_url.rsplit(":")[-1]))
+        thread = threading.Thread(target=line.server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield office, line
+        line.server.shutdown()
+        thread.join()
+        line.server.server_close()
+
+
+def test_a_registrar_signs_under_the_number_that_the_server_needs_but_none_far_ahead(
+    people_line: tuple[Office, Line],
+) -> None:
+    office, line = people_line
+    field, world = office.field, office.field.world
+    ahead, stolen, other = (field.tablet() for _ in range(3))
+
+    def says(least: int) -> None:
+        def answer(change: Change) -> None:
+            if (change.method, change.path) == ("POST", "/v1/registry"):
+                change.status, change.headers = 409, {"Content-Type": "application/problem+json"}
+                change.put(json.dumps({"code": "document.number_in_use", "least": least}).encode())
+
+        line.answer = answer
+
+    with Staff.sign_in(line.url, "registro", world.passphrase("registro")) as staff:
+        field.ask(ahead, field.message(ahead, registry=MAX_INTEGER))
+        assert _name_as_revoked(staff, stolen.key.kid, office.registrar, office.pin) == 2
+        field.ask(ahead, field.message(ahead, registry=7))
+        says(MAX_INTEGER)
+        with pytest.raises(RefusedError, match=r"document\.number_in_use"):
+            _name_as_revoked(staff, other.key.kid, office.registrar, office.pin)
+        line.answer = lambda change: None
+        assert _name_as_revoked(staff, other.key.kid, office.registrar, office.pin) == 8
+    states = field.rows("SELECT state FROM devices WHERE dev IN (?, ?)", stolen.key.kid, other.key.kid)
+    assert states == [("revoked",)] * 2
+
+
+def readmit(field: Field, tablet: Spoken, body: bytes) -> tuple[int, dict[str, Any]]:
+    """Send a certificate to the tablets' door."""
+    answer = tablets_app(field.parts).test_client().put(f"/v1/enrolments/{tablet.key.kid}", data=body)
+    return answer.status_code, answer.get_json()
+
+
+def test_a_tablet_that_was_forgotten_is_taken_back_by_its_certificate_as_often_as_it_asks(field: Field) -> None:
+    unknown, pending = Spoken(SigningKey.generate()), field.tablet(certified=False)
+    for tablet in (unknown, pending, unknown):
+        status, said = readmit(field, tablet, field.certificate(tablet))
+        assert (status, said) == (200, {"dev": tablet.key.kid, "state": "certified"})
+    assert field.push(unknown, field.envelope(unknown))[0].outcome == "stored"
+    rows = field.rows("SELECT action FROM audit WHERE subject = ? ORDER BY number", unknown.key.kid)
+    assert rows == [("device.readmitted",)]
+
+
+def test_a_revoked_tablet_comes_back_as_revoked_and_its_work_waits_for_a_decision(field: Field) -> None:
+    stolen, here = Spoken(SigningKey.generate()), field.tablet()
+    put_registry(field, 2, revoked=[stolen.key.kid, here.key.kid])
+    for tablet in (stolen, here):
+        assert readmit(field, tablet, field.certificate(tablet)) == (200, {"dev": tablet.key.kid, "state": "revoked"})
+    assert field.push(stolen, field.envelope(stolen))[0].outcome == "quarantined"
+
+
+@pytest.mark.parametrize("state", ["certified", "revoked"])
+def test_a_certificate_with_a_higher_number_takes_the_place_of_the_one_held_and_changes_no_state(
+    field: Field, state: str
+) -> None:
+    tablet, db = field.tablet(), field.parts.db
+    if state == "revoked":
+        put_registry(field, 2, revoked=[tablet.key.kid])
+        put_registry(field, 3)
+    second = field.certificate(tablet, 2, "21")
+    for body in (second, field.certificate(tablet, 1), second):
+        assert readmit(field, tablet, body) == (200, {"dev": tablet.key.kid, "state": state})
+        device = devices.get(db.read(), tablet.key.kid)
+        assert device is not None
+        assert (device.certificate, device.region) == (second, "21")
+
+
+def test_a_tablet_that_did_an_order_which_nobody_here_knows_is_on_the_list_until_it_is_given_anew(field: Field) -> None:
+    """The order was lost with the server's disk, and it may have been the one that revoked the tablet."""
+    tablet, db = field.tablet(), field.parts.db
+    field.ask(tablet, field.message(tablet, generation=meta.generation(db.read())))
+    field.ask(tablet, field.message(tablet, orders=3, generation=meta.generation(db.read())))
+    (item,) = worklist.waiting(db.read())
+    assert (item.kind, item.dev, item.reason) == ("ahead", tablet.key.kid, "orders.3")
+    put_registry(field, 2)
+    assert [each.id for each in worklist.waiting(db.read())] == [item.id]
+    anew = order.make(
+        field.world.office("registro", "registrar"), dev=tablet.key.kid, number=4, issued=FOUNDED, order=order.REVOKE
+    )
+    orders.give(db, anew.to_bytes(), field.trust, tablet.key.kid, actor="registro", now=FOUNDED)
+    assert worklist.waiting(db.read()) == []
+    field.ask(tablet, field.message(tablet, orders=4, generation=meta.generation(db.read())))
+    assert worklist.waiting(db.read()) == []
+
+
+def test_nobody_gets_in_with_a_certificate_that_no_registrar_signed_for_that_tablet(field: Field) -> None:
+    other, stranger = field.tablet(), Spoken(SigningKey.generate())
+    said = joining.Certificate(stranger.key.kid, stranger.key.public, "17", "Tableta", 1).to_payload(FOUNDED)
+    self_made = Document(said).signed_by(stranger.key, joining.CERTIFICATE_TYP).to_bytes()
+    for body, code in (
+        (self_made, "signed.too_few"),
+        (field.certificate(other), "enrolment.wrong_device"),
+        (b"", "signed.malformed"),
+        (b"x" * (joining.MAX_REQUEST_BYTES + 1), "http.too_large"),
+    ):
+        status, problem = readmit(field, stranger, body)
+        assert (problem["code"], 400 <= status < 500) == (code, True)
+    assert devices.get(field.parts.db.read(), stranger.key.kid) is None

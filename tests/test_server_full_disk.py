@@ -1,0 +1,255 @@
+"""A full disk, at the server and at the tablet: a clear word, no receipt, nothing corrupted, and everything comes in
+once there is room."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from conftest import World
+from server.cli.demo.server_process import ServerProcess, free_ports
+from server.cli.demo.story import FORM, PEOPLE, Stage, answers, enrol, publish
+from server.cli.terminal import now_ms
+from support.hostile_server import ask, assert_whole, hosted, post
+from support.intake import Field, open_field
+from sync.errors import SyncError
+from sync.exchange.messages import SIGNATURE_HEADER
+from sync.exchange.transport import RefusedError
+from sync.tablet.client import Tablet
+
+MIB = 1024 * 1024
+TAKEN = date(2026, 11, 21)
+
+
+@pytest.fixture
+def field(world: World) -> Iterator[Field]:
+    """A published form in the demo world; its server is started by the test."""
+    opened = open_field(world)
+    yield opened
+    opened.parts.db.close()
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A small filesystem of its own."""
+
+    folder: Path
+
+    @property
+    def _filler(self) -> Path:
+        return self.folder / "filler"
+
+    def fill(self) -> None:
+        """Leave not a byte free."""
+        with self._filler.open("ab", buffering=0) as file:
+            for size in (MIB, 4096, 1):
+                try:
+                    while file.write(bytes(size)) == size:
+                        pass
+                except OSError:
+                    continue
+
+    def free(self) -> None:
+        """Make room again."""
+        self._filler.unlink()
+
+
+@contextmanager
+def mounted(folder: Path, mib: int) -> Iterator[Disk]:
+    """Mount a small tmpfs; skips only where nobody may mount anything."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=0700", "tmpfs", str(folder)]
+    try:
+        refused = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+    except FileNotFoundError:
+        refused = "there is no mount command"
+    if not os.path.ismount(folder):
+        if os.geteuid() == 0 and os.environ.get("CI"):
+            pytest.fail(f"root in CI may not mount a small filesystem: {refused}")
+        pytest.skip(f"this user may not mount a small filesystem: {refused}")
+    try:
+        yield Disk(folder)
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_database_at_its_bound_answers_507_stores_nothing_of_it_and_goes_on_with_more_room(
+    field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many, tablet, receipted = 60, field.tablet(), 0
+    bound = field.world.config.database.stat().st_size // MIB + 20
+    monkeypatch.setenv("CHASKI_DATABASE_MAX_MB", str(bound))
+    with hosted(field) as host:
+        with field.parts.db.write() as w:  # Work of years, in one go.
+            w.execute("create table filler (body blob) strict")
+            w.execute("insert into filler values (zeroblob(?))", [19 * MIB])
+        while True:
+            message = field.message(tablet, *(field.envelope(tablet) for _ in range(many)))
+            answer = post(host.port, message)
+            if answer.status != 200:
+                break
+            receipted += many
+        assert (answer.status, answer.code) == (507, "storage.full")
+        assert b"CHASKI_DATABASE_MAX_MB" in answer.body
+        assert SIGNATURE_HEADER.lower() not in answer.headers
+        assert "retry-after" in answer.headers
+        assert post(host.port, message).status == 507
+        # Reading goes on, and so does the process.
+        assert ask(host.port, "GET", "/v1/trust").status == 200
+        assert field.rows("select count(*) from envelopes") == [(receipted,)]
+    assert_whole(field.world.config.database)
+    monkeypatch.setenv("CHASKI_DATABASE_MAX_MB", "0")
+    with hosted(field) as host:
+        assert post(host.port, message).status == 200
+        assert field.rows("select count(*) from envelopes") == [(receipted + many,)]
+        assert host.sync(tablet).seq == {}
+    assert field.rows("select kind from work_items") == []
+    assert_whole(field.world.config.database)
+
+
+@pytest.fixture(scope="module")
+def made(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server with a published form and, beside its folder, a certified tablet; stopped, to be copied."""
+    folder = tmp_path_factory.mktemp("made")
+    shutil.copytree(founded_world.data, folder / "server")
+    shutil.copytree(founded_world.people, folder / "people")
+    stage = Stage(folder, ServerProcess(folder, *free_ports(2)), now_ms)
+    stage.server.start()
+    try:
+        for step in (publish, enrol):
+            list(step(stage))
+        stage.server.stop()
+        yield stage.server
+    finally:
+        stage.server.kill()
+
+
+@contextmanager
+def at_work(made: ServerProcess, *, server: Path, tablet: Path) -> Iterator[ServerProcess]:
+    """Serve a copy of it from one place, with a copy of its tablet in another."""
+    shutil.copytree(made.folder / "server", server / "server")
+    shutil.copytree(made.folder / "tablet", tablet / "tablet")
+    running = ServerProcess(server, made.tablets_port, made.people_port)
+    running.start()
+    try:
+        yield running
+    finally:
+        running.kill()
+
+
+def screen(tablet: Tablet, number: int) -> str:
+    """Screen one of the story's people."""
+    return tablet.screen(FORM, answers(PEOPLE[number % len(PEOPLE)]), taken=TAKEN).jti
+
+
+def sync_until_refused(tablet: Tablet, screened: list[str]) -> SyncError:
+    """Screen and sync until something has no room; a write-ahead log has some of its own at first."""
+    for number in range(1000):
+        try:
+            screened.append(screen(tablet, number))
+            tablet.sync()
+        except SyncError as problem:
+            return problem
+    pytest.fail("the disk never filled up")
+
+
+def test_a_server_whose_disk_is_full_gives_no_receipt_and_all_of_it_comes_in_once_there_is_room(
+    made: ServerProcess, tmp_path: Path
+) -> None:
+    """The disk holds database, write-ahead log and log file; the tablet is elsewhere."""
+    with mounted(tmp_path / "disk", 12) as disk, at_work(made, server=disk.folder, tablet=tmp_path) as server:
+        database, screened = disk.folder / "server" / "chaski.db", list[str]()
+        with Tablet(tmp_path / "tablet") as tablet:
+            disk.fill()
+            refused = sync_until_refused(tablet, screened)
+            assert isinstance(refused, RefusedError)
+            assert (refused.status, refused.code) == (507, "storage.full")
+            assert tablet.status().waiting > 0
+            assert ask(server.tablets_port, "GET", "/v1/trust").status == 200
+            disk.free()
+            assert tablet.sync().waiting == 0
+            server.stop()
+            assert_whole(database)
+            server.start()
+            assert tablet.sync().waiting == 0
+            assert [kept.jti for kept in tablet.outbox.kept() if kept.outcome in ("stored", "duplicate")] == screened
+        assert stored(database) == sorted(screened)
+
+
+def stored(database: Path) -> list[str]:
+    """The screenings that a server holds, none of them twice."""
+    with closing(sqlite3.connect(database)) as raw:
+        return sorted(jti for (jti,) in raw.execute("select jti from envelopes"))
+
+
+def test_a_server_does_not_start_without_room_and_says_so_in_a_line(world: World, tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", 8) as disk:
+        shutil.copytree(world.data, disk.folder / "server")
+        disk.fill()
+        server = ServerProcess(tmp_path / "elsewhere", *free_ports(2))
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "elsewhere" / "server").symlink_to(disk.folder / "server")
+        with pytest.raises(Exception, match="the server did not start") as wrong:
+            server.start()
+        (said,) = [line for line in str(wrong.value).splitlines() if line.startswith("chaski: ")]
+        assert "CHASKI_DATA" in said
+        disk.free()
+        assert_whole(disk.folder / "server" / "chaski.db")
+
+
+def test_a_tablet_whose_disk_is_full_keeps_nothing_by_halves_and_loses_nothing(
+    made: ServerProcess, tmp_path: Path
+) -> None:
+    with mounted(tmp_path / "disk", 8) as disk, at_work(made, server=tmp_path, tablet=disk.folder) as server:
+        screened: list[str] = []
+        with Tablet(disk.folder / "tablet") as tablet:
+            disk.fill()
+            refused = ""
+            while not refused:
+                try:
+                    screened.append(screen(tablet, 0))
+                except SyncError as problem:
+                    refused = str(problem)
+            assert refused.startswith("outbox.full")
+            assert "nothing of this was kept" in refused
+            assert [kept.jti for kept in tablet.outbox.kept()] == screened
+            with pytest.raises(SyncError, match=r"outbox\.full"):
+                tablet.sync()
+        disk.free()
+        with Tablet(disk.folder / "tablet") as tablet:
+            screened.append(screen(tablet, 1))
+            assert tablet.sync().waiting == 0
+            assert [kept.seq for kept in tablet.outbox.kept()] == list(range(1, len(screened) + 1))
+        assert stored(server.folder / "server" / "chaski.db") == sorted(screened)
+
+
+def test_a_disk_that_fills_up_between_question_and_answer_costs_nothing(made: ServerProcess, tmp_path: Path) -> None:
+    """The server stored it, the tablet has no room to write down the receipt: it asks again when it has."""
+    with mounted(tmp_path / "disk", 8) as disk, at_work(made, server=tmp_path, tablet=disk.folder) as server:
+        screened: list[str] = []
+        with Tablet(disk.folder / "tablet") as tablet:
+            send = tablet.transport.send
+
+            def full_behind(*asked: object) -> object:
+                reply = send(*asked)  # type: ignore[arg-type]
+                disk.fill()
+                return reply
+
+            tablet.transport.send = full_behind  # type: ignore[assignment,method-assign]
+            assert sync_until_refused(tablet, screened).code == "outbox.full"
+        disk.free()
+        with Tablet(disk.folder / "tablet") as tablet:
+            assert tablet.sync().waiting == 0
+            kept = [each.jti for each in tablet.outbox.kept()]
+        # The last one may have been refused before it was kept: then nobody was told that it was.
+        assert stored(server.folder / "server" / "chaski.db") == sorted(kept)
+        assert set(screened) <= set(kept)

@@ -1,0 +1,154 @@
+"""A number that is missing in a tablet's chain may be a person lost: each gap is on the work list until it is filled or
+a person gives it up, whatever was decided about others, and no new chain hides what was lost of an old one."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from server.flows.intake import gaps
+from server.store import worklist
+from support.intake import Field, Tablet
+
+DAY = 24 * 3_600_000
+
+
+def told(field: Field, kind: str = "gap") -> list[str]:
+    return sorted(item.reason for item in worklist.waiting(field.parts.db.read()) if item.kind == kind)
+
+
+def watched(field: Field, days: int) -> list[str]:
+    gaps.watch(field.parts.db, now=field.now + days * DAY)
+    return told(field)
+
+
+def decide(field: Field, decision: str, *, days: int = 0, kind: str = "gap") -> None:
+    (item,) = (each for each in worklist.waiting(field.parts.db.read()) if each.kind == kind)
+    with field.parts.db.write() as w:
+        worklist.decide(w, item.id, decision=decision, by="tests", at=field.now + days * DAY)
+
+
+def push(field: Field, tablet: Tablet, raws: list[bytes], *numbers: int) -> None:
+    field.push(tablet, *(raws[number - 1] for number in numbers))
+
+
+def test_each_gap_of_a_chain_is_told_though_an_earlier_one_was_given_up(field: Field) -> None:
+    tablet = field.tablet()
+    raws = [field.envelope(tablet) for _ in range(9)]
+    push(field, tablet, raws, 1, 3)
+    assert told(field) == ["seq.2"]
+    decide(field, "lost")
+    push(field, tablet, raws, 4)
+    assert told(field) == []
+    push(field, tablet, raws, 7, 9)
+    assert told(field) == ["seq.5-6"]
+    decide(field, "lost")
+    assert watched(field, 1) == ["seq.8"]
+    push(field, tablet, raws, 8)
+    assert told(field) == watched(field, 30) == []
+    assert field.ask(tablet, field.message(tablet, raws[1])).seq == {tablet.chain: 4}
+
+
+def test_a_gap_in_which_something_arrives_after_all_is_asked_about_again_where_it_still_is_one(field: Field) -> None:
+    tablet = field.tablet()
+    raws = [field.envelope(tablet) for _ in range(6)]
+    push(field, tablet, raws, 1, 6)
+    decide(field, "lost")
+    push(field, tablet, raws, 2)
+    assert told(field) == [], "it was given up up to 5, and is now shorter"
+    push(field, tablet, raws, 4)
+    assert told(field) == ["seq.3"]
+
+
+def test_a_screening_far_ahead_hides_no_gap_that_comes_later(field: Field) -> None:
+    """A thief sends one under the largest number, and the endless gap below it is given up."""
+    tablet = field.tablet()
+    raws = [field.envelope(tablet) for _ in range(4)]
+    push(field, tablet, raws, 1)
+    field.push(tablet, field.envelope(tablet, at=(2**53 - 1, "0" * 64)))
+    decide(field, "lost")
+    push(field, tablet, raws, 2)
+    assert told(field) == []
+    push(field, tablet, raws, 4)
+    assert told(field) == ["seq.3"]
+
+
+def test_a_gap_that_was_said_to_be_found_comes_back_when_it_is_not_here_after_days(field: Field) -> None:
+    tablet = field.tablet()
+    raws = [field.envelope(tablet) for _ in range(4)]
+    push(field, tablet, raws, 1, 3)
+    decide(field, "found", days=1)
+    push(field, tablet, raws, 4)
+    assert told(field) == watched(field, 2) == []
+    assert watched(field, 4) == ["late.seq.2"], "it is as old as when it was first told"
+    decide(field, "found", days=4)
+    assert watched(field, 6) == []
+    assert watched(field, 7) == ["late.seq.2"]
+    decide(field, "lost", days=7)
+    assert watched(field, 99) == []
+
+
+def test_a_gap_that_was_decided_under_a_clock_far_ahead_comes_back_all_the_same(field: Field) -> None:
+    tablet = field.tablet()
+    raws = [field.envelope(tablet) for _ in range(3)]
+    push(field, tablet, raws, 1, 3)
+    decide(field, "found", days=20_000)
+    assert watched(field, 1) == ["seq.2"]
+
+
+def test_a_gap_that_was_told_under_a_clock_far_ahead_is_late_all_the_same(field: Field) -> None:
+    tablet = field.tablet()
+    raws = [field.envelope(tablet) for _ in range(3)]
+    field.now += 20_000 * DAY
+    push(field, tablet, raws, 1, 3)
+    field.now -= 20_000 * DAY
+    assert watched(field, 0) == ["late.seq.2"]
+
+
+# Chains that a tablet left
+
+
+def test_what_is_missing_of_a_chain_that_a_tablet_left_is_a_gap_until_it_arrives(field: Field) -> None:
+    tablet, old = field.tablet(), "B" * 11
+    raws = [field.envelope(tablet) for _ in range(3)]
+    push(field, tablet, raws, 1)
+    answer = field.ask(tablet, field.message(tablet, ended={tablet.chain: 3, old: 2}))
+    assert answer.seq == {tablet.chain: 1, old: 0}
+    assert told(field) == ["seq.1-2", "seq.2-3"], "of one the server holds nothing at all"
+    answer = field.ask(tablet, field.message(tablet, *raws[1:], ended={tablet.chain: 3, old: 2}))
+    assert answer.seq == {tablet.chain: 3, old: 0}
+    assert told(field) == ["seq.1-2"]
+    assert watched(field, 3) == ["late.seq.1-2"]
+    decide(field, "lost")
+    field.ask(tablet, field.message(tablet, ended={old: 2}))
+    assert told(field) == watched(field, 9) == []
+    field.ask(tablet, field.message(tablet, ended={old: 5}))
+    assert told(field) == ["seq.1-5"], "more was written than anybody gave up"
+    field.ask(tablet, field.message(tablet, ended={old: 1}))
+    assert told(field) == ["seq.1-5"]
+
+
+def test_a_chain_that_was_left_is_on_the_list_once_whatever_was_decided(field: Field) -> None:
+    tablet = field.tablet()
+    raw = field.envelope(tablet)
+    field.ask(tablet, field.message(tablet, raw, ended={tablet.chain: 1}))
+    assert (told(field, "copied"), told(field)) == ([""], [])
+    field.ask(tablet, field.message(tablet, ended={tablet.chain: 1}))
+    assert told(field, "copied") == [""]
+    decide(field, "checked", kind="copied")
+    field.ask(tablet, field.message(tablet, ended={tablet.chain: 2}))
+    assert told(field, "copied") == []
+    field.ask(tablet, field.message(tablet, ended={"B" * 11: 1}))
+    assert told(field, "copied") == [""]
+
+
+@pytest.mark.parametrize("stored", [0, 1])
+def test_a_tablet_that_claims_to_have_written_the_largest_number_costs_nothing(field: Field, stored: int) -> None:
+    tablet = field.tablet()
+    began = time.process_time()
+    raws = [field.envelope(tablet) for _ in range(stored)]
+    answer = field.ask(tablet, field.message(tablet, *raws, ended={tablet.chain: 2**53 - 1}))
+    assert watched(field, 1) == [f"seq.{stored + 1}-{2**53 - 1}"]
+    assert time.process_time() - began < 2
+    assert answer.seq == {tablet.chain: stored}

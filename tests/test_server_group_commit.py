@@ -1,0 +1,189 @@
+"""Requests that come at once share a commit, and nothing else: one that fails costs none of the others its storage."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import World
+from server.database.sqlite import Connection, Db
+from server.flows.operations import audit
+from server.problems import Problem
+from support.intake import Field, open_field
+from sync.envelope.verify import identity
+
+PATIENCE = 30.0
+Work = Callable[[Connection], Any]
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Db]:
+    db = Db(tmp_path / "chaski.db")
+    with db.write() as w:
+        w.execute("create table kept (name text primary key) strict")
+    yield db
+    db.close()
+
+
+def kept(db: Db) -> list[str]:
+    return [name for (name,) in db.read().execute("select name from kept order by rowid").fetchall()]
+
+
+def keep(*names: str) -> Work:
+    def work(w: Connection) -> str:
+        for name in names:
+            w.execute("insert into kept (name) values (?)", [name])
+        return names[-1]
+
+    return work
+
+
+def await_waiting(db: Db, size: int) -> None:
+    """Wait until so many wait behind the one that leads."""
+    until = time.monotonic() + PATIENCE
+    while len(db._waiting) < size:
+        assert time.monotonic() < until
+        time.sleep(0.002)
+
+
+@contextmanager
+def group(db: Db, size: int) -> Iterator[tuple[ThreadPoolExecutor, Callable[[], None]]]:
+    """Threads that all have to wait behind one that leads, until `go` is called: then theirs is one transaction."""
+    arrived, may_end = threading.Event(), threading.Event()
+
+    def lead(_: Connection) -> None:
+        arrived.set()
+        assert may_end.wait(PATIENCE)
+
+    def go() -> None:
+        await_waiting(db, size)
+        may_end.set()
+
+    with ThreadPoolExecutor(size + 1) as threads:
+        leader = threads.submit(db.share, lead)
+        assert arrived.wait(PATIENCE)
+        try:
+            yield threads, go
+        finally:
+            may_end.set()
+            leader.result(PATIENCE)
+
+
+def together(db: Db, *works: Work) -> list[Future[Any]]:
+    """Have several pieces of work done in one transaction, in this order."""
+    with group(db, len(works)) as (threads, go):
+        told = []
+        for number, work in enumerate(works, 1):
+            told.append(threads.submit(db.share, work))
+            await_waiting(db, number)
+        go()
+        wait(told, PATIENCE)
+    return told
+
+
+@pytest.fixture
+def commits(db: Db) -> list[str]:
+    """The transactions that the writer began and ended, as they come."""
+    seen: list[str] = []
+    db._writer.conn.set_trace_callback(lambda sql: seen.append(sql) if sql in ("BEGIN IMMEDIATE", "COMMIT") else None)
+    return seen
+
+
+def test_those_who_wait_at_once_share_one_commit_and_each_hears_its_own_answer(db: Db, commits: list[str]) -> None:
+    told = together(db, *(keep(name) for name in "abcdef"))
+    assert [each.result() for each in told] == list("abcdef")
+    assert kept(db) == list("abcdef")
+    assert commits == ["BEGIN IMMEDIATE", "COMMIT"] * 2, "one of the leader, one of the six behind it"
+
+
+def test_work_that_fails_is_undone_alone_and_the_others_are_stored(db: Db) -> None:
+    told = together(db, keep("a"), keep("b", "a"), keep("c"), keep("d"))
+    assert [type(each.exception()) for each in told] == [type(None), sqlite3.IntegrityError, type(None), type(None)]
+    assert kept(db) == ["a", "c", "d"], "of the second nothing is left, not even its first row"
+
+
+def test_when_the_disk_is_full_all_of_the_group_hear_it_and_nothing_is_stored(db: Db) -> None:
+    (pages,) = db._writer.execute("PRAGMA page_count").fetchone()
+    db._writer.execute(f"PRAGMA max_page_count={pages}")
+    told = together(db, keep("a"), keep(*(f"{number:0>2000}" for number in range(50))), keep("c"))
+    for each in told:
+        wrong = each.exception()
+        assert isinstance(wrong, sqlite3.OperationalError)
+        assert wrong.sqlite_errorcode == sqlite3.SQLITE_FULL
+    assert kept(db) == []
+    db._writer.execute(f"PRAGMA max_page_count={pages + 100}")
+    assert db.share(keep("d")) == "d", "and it works again when there is room"
+
+
+def test_a_commit_that_fails_fails_for_all_of_the_group(db: Db) -> None:
+    with db.write() as w:
+        w.execute("create table owed (name text references kept deferrable initially deferred) strict")
+
+    def owe(w: Connection) -> None:
+        w.execute("insert into owed (name) values ('nobody')")
+
+    told = together(db, keep("a"), owe, keep("c"))
+    assert [type(each.exception()) for each in told] == [sqlite3.IntegrityError] * 3
+    assert kept(db) == []
+
+
+@pytest.fixture
+def field(world: World) -> Iterator[Field]:
+    opened = open_field(world)
+    yield opened
+    opened.parts.db.close()
+
+
+def test_of_requests_that_share_a_commit_a_replayed_one_is_refused_and_the_others_are_receipted(field: Field) -> None:
+    tablets = [field.tablet() for _ in range(5)]
+    raws = [field.envelope(tablet) for tablet in tablets]
+    replayed = field.message(tablets[2], raws[2])
+    field.ask(tablets[2], field.message(tablets[2]))
+    messages = [field.message(tablet, raw) for tablet, raw in zip(tablets, raws, strict=True)]
+    messages[2] = replayed
+    with group(field.parts.db, len(tablets)) as (threads, go):
+        answers = [threads.submit(field.ask, *each) for each in zip(tablets, messages, strict=True)]
+        go()
+    for number, answered in enumerate(answers):
+        if number == 2:
+            assert isinstance(wrong := answered.exception(), Problem)
+            assert wrong.code == "sync.number_used"
+        else:
+            assert answered.result().receipts is not None
+    stored = {id_ for (id_,) in field.rows("select id from envelopes")}
+    assert stored == {identity(raw) for number, raw in enumerate(raws) if number != 2}
+    verdict = audit.verify(field.parts.db)
+    assert verdict.broken_at is None
+    heads = {answered.result().receipts.content["head"] for answered in (*answers[:2], *answers[3:])}
+    assert len(heads) == 4, "each receipt names the chain's head after its own deeds"
+    assert verdict.head in heads
+
+
+def test_no_answer_leaves_before_the_commit_and_a_crash_between_leaves_nothing(field: Field) -> None:
+    tablet, db = field.tablet(), field.parts.db
+    raw, commit = field.envelope(tablet), db._writer.commit
+    copy = field.world.data.parent / "after-the-crash.db"
+
+    def crash() -> None:
+        # What a power cut would leave: the files as they are before the commit.
+        for suffix in ("", "-wal"):
+            copy.with_name(copy.name + suffix).write_bytes(Path(f"{field.world.config.database}{suffix}").read_bytes())
+        commit()
+
+    message = field.message(tablet, raw)
+    db._writer.commit = crash  # type: ignore[method-assign]
+    answer = field.ask(tablet, message)
+    assert answer.receipts is not None
+    left = Db(copy)
+    assert left.read().execute("select count(*) from envelopes").fetchone() == (0,)
+    assert left.read().execute("select last_n from devices where dev = ?", [tablet.key.kid]).fetchone() == (0,)
+    assert audit.verify(left).broken_at is None
+    left.close()

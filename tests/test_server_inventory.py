@@ -1,0 +1,149 @@
+"""What is on which tablet: how many hold a version, how many are behind and since when, and who is silent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from conftest import FOUNDED
+from server.flows.forms import inventory, rollouts
+from server.flows.forms.inventory import Held, Inventory
+from server.flows.forms.rollouts import Ring
+from server.flows.trust import documents as publishing
+from server.flows.trust import enrolment
+from server.store import devices
+from server.store import rollouts as store
+from server.store.rollouts import Rollout
+from support.intake import Field, Tablet
+from sync.documents import bundle
+from sync.documents import enrolment as joining
+from sync.documents.signed import Document
+from sync.keys.key_pairs import SigningKey
+from test_server_rollouts import halt, publish, widen
+
+MINUTE, DAY = 60_000, 24 * 3_600_000
+LATER = FOUNDED + DAY
+
+
+def tablet_in(field: Field, region: str) -> Tablet:
+    """Enrol and certify a tablet in a region."""
+    made, db = Tablet(SigningKey.generate()), field.parts.db
+    registry = publishing.registry_in_force(db.read())
+    invited = enrolment.invite(db, registry, label="T", region=region, actor="tests", now=FOUNDED, minutes=60)
+    enrolment.enrol(db, joining.request(invited.code, made.key).to_bytes(), now=FOUNDED)
+    enrolment.certify(db, field.certificate(made, region=region), field.trust, actor="tests", now=FOUNDED)
+    return made
+
+
+def tell(field: Field, tablet: Tablet, at: int, **forms: str) -> None:
+    """Have a tablet sync and say what is on board."""
+    field.now = at
+    field.ask(tablet, field.message(tablet, inventory={"prueba": field.form_sha, **forms}))
+
+
+def publish_at(field: Field, at: int, version: str, ring: Ring = Ring()) -> Rollout:  # noqa: B008
+    offices = field.world.office("autora", "author"), field.world.office("revisor", "reviewer")
+    content = {"form_id": "otra", "version": version, "channel": "training"}
+    document = Document.of(content, bundle.TYP, *offices)
+    rollouts.publish(field.parts.db, field.parts.keys, document.to_bytes(), ring=ring, actor="p", now=at)
+    return store.every(field.parts.db.read(), form="otra")[0]
+
+
+def taken(field: Field, now: int = LATER, region: str | None = None) -> Inventory:
+    return inventory.take(field.parts.db, region=region, silent_days=21, now=now)
+
+
+def line(found: Inventory, sha: str, region: str) -> Held:
+    return next(each for each in found.versions if (each.form, each.sha, each.region) == ("otra", sha, region))
+
+
+def test_each_version_and_region_says_how_many_hold_it_and_how_many_are_behind_since_when(field: Field) -> None:
+    near, other, far = tablet_in(field, "17"), tablet_in(field, "17"), tablet_in(field, "21")
+    first = publish_at(field, FOUNDED + MINUTE, "1")
+    for tablet in (near, other, far):
+        tell(field, tablet, FOUNDED + 2 * MINUTE, otra=first.sha)
+    second = publish_at(field, FOUNDED + 3 * MINUTE, "2", Ring(regions=("17",)))
+    tell(field, near, FOUNDED + 4 * MINUTE, otra=second.sha)
+    found = taken(field)
+    old = line(found, first.sha, "17")
+    assert (old.version, old.state, old.held, old.due, old.behind) == ("1", "published", 1, 0, 1)
+    assert old.since == FOUNDED + 3 * MINUTE
+    new = line(found, second.sha, "17")
+    assert (new.held, new.due, new.behind, new.since) == (1, 2, 0, None)
+    assert (line(found, first.sha, "21").held, line(found, first.sha, "21").behind) == (1, 0)
+    (behind,) = found.behind
+    assert (behind.dev, behind.held, behind.wanted) == (other.key.kid, first.sha, second.sha)
+    assert (behind.since, behind.seen) == (FOUNDED + 3 * MINUTE, FOUNDED + 2 * MINUTE)
+
+
+def test_a_later_manifest_about_something_else_does_not_make_a_tablet_look_less_late(field: Field) -> None:
+    tablet = tablet_in(field, "17")
+    first = publish_at(field, FOUNDED + MINUTE, "1")
+    tell(field, tablet, FOUNDED + 2 * MINUTE, otra=first.sha)
+    second = publish_at(field, FOUNDED + 3 * MINUTE, "2", Ring(regions=("17",)))
+    rollouts.widen(
+        field.parts.db, field.parts.keys, second.id, ring=Ring(("17", "21")), actor="p", now=FOUNDED + 9 * MINUTE
+    )
+    assert [each.since for each in taken(field).behind] == [FOUNDED + 3 * MINUTE]
+
+
+def test_a_halt_makes_who_took_the_version_wait_for_the_one_before(field: Field) -> None:
+    tablet = tablet_in(field, "17")
+    first, second = publish(field, "1"), publish(field, "2")
+    tell(field, tablet, FOUNDED + 2 * MINUTE, otra=second.sha)
+    assert taken(field).behind == []
+    halt(field, second.id)
+    (behind,) = taken(field).behind
+    assert (behind.held, behind.wanted) == (second.sha, first.sha)
+
+
+def test_a_tablet_that_never_told_of_a_form_is_behind_since_it_was_certified_or_the_form_came(field: Field) -> None:
+    tablet_in(field, "17")
+    first = publish_at(field, FOUNDED + MINUTE, "1", Ring(regions=("17",)))
+    missing = line(taken(field), "", "17")
+    assert (missing.held, missing.behind, missing.since) == (1, 1, FOUNDED + MINUTE)
+    widen(field, first.id, Ring(regions=("21",)))
+    assert not [each for each in taken(field).versions if (each.form, each.region) == ("otra", "17")]
+
+
+def test_a_silent_tablet_is_named_and_counted_where_it_is(field: Field) -> None:
+    tablet, talker = tablet_in(field, "17"), tablet_in(field, "17")
+    first = publish_at(field, FOUNDED + MINUTE, "1")
+    tell(field, tablet, FOUNDED + 2 * MINUTE, otra=first.sha)
+    tell(field, talker, FOUNDED + 30 * DAY, otra=first.sha)
+    found = taken(field, FOUNDED + 30 * DAY)
+    assert [each.dev for each in found.silent] == [tablet.key.kid]
+    assert (line(found, first.sha, "17").held, line(found, first.sha, "17").silent) == (2, 1)
+
+
+def test_a_region_sees_its_own_tablets_only_and_a_revoked_tablet_is_nobodys(field: Field) -> None:
+    near, far = tablet_in(field, "17"), tablet_in(field, "21")
+    first = publish_at(field, FOUNDED + MINUTE, "1")
+    for tablet in (near, far):
+        tell(field, tablet, FOUNDED + 2 * MINUTE, otra=first.sha)
+    assert {each.region for each in taken(field, region="21").versions} == {"21"}
+    with field.parts.db.write() as w:
+        enrolment.revoke(w, [far.key.kid], actor="tests", now=LATER)
+    assert {each.region for each in taken(field).versions} == {"17"}
+
+
+def test_every_tablet_is_counted_once(field: Field) -> None:
+    tablets: list[Callable[[], Tablet]] = [lambda: tablet_in(field, "17"), lambda: tablet_in(field, "21")]
+    made = [make() for make in tablets * 3]
+    first, second = publish_at(field, FOUNDED + MINUTE, "1"), publish_at(field, FOUNDED + MINUTE, "2")
+    for number, tablet in enumerate(made):
+        tell(field, tablet, FOUNDED + 2 * MINUTE, otra=(first, second)[number % 3 == 0].sha)
+    found = [each for each in taken(field).versions if each.form == "otra"]
+    assert sum(each.held for each in found) == len(made)
+    assert sum(each.due for each in found) == len(made)
+    assert sum(each.behind for each in found) == len(taken(field).behind) == 4
+
+
+def test_an_inventory_that_is_too_long_is_cut_and_costs_no_screening(field: Field) -> None:
+    tablet = tablet_in(field, "17")
+    told = {f"f{number:05}": f"{number:064x}" for number in range(20_000)}
+    raw = field.envelope(tablet)
+    response = field.ask(tablet, field.message(tablet, raw, inventory=told))
+    assert response.receipts is not None
+    assert [item["outcome"] for item in response.receipts.content["items"]] == ["stored"]
+    assert sorted(devices.stock(field.parts.db.read(), tablet.key.kid)) == [f"f{number:05}" for number in range(64)]
+    assert len([each for each in taken(field).versions if each.form.startswith("f0")]) == 64

@@ -1,0 +1,133 @@
+"""The operator's figures: what waits, what is stored, what runs; nothing of anybody, and only for who has the token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families
+
+from conftest import World
+from server import jobs
+from server.app import people_app, tablets_app
+from server.flows.operations import health
+from support.intake import ROUTE, Field, open_field
+
+TOKEN = "a-monitor-s-own-token"
+HOUR = 3_600_000
+
+
+@pytest.fixture
+def field(world: World) -> Iterator[Field]:
+    opened = open_field(world)
+    yield replace(opened, parts=replace(opened.parts, config=replace(opened.parts.config, metrics_token=TOKEN)))
+    opened.parts.db.close()
+
+
+def figures(client: FlaskClient) -> dict[tuple[str, ...], float]:
+    answer = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+    assert answer.status_code == 200
+    return {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+
+
+def test_an_operator_sees_what_came_in_what_waits_and_what_is_late(field: Field) -> None:
+    tablet = field.tablet()
+    for mode in ("field", "training"):
+        field.push(tablet, field.envelope(tablet, replace(ROUTE, mode=mode)))
+    later = replace(field.parts, now=lambda: field.now + 25 * HOUR)
+    tablets_app(later).test_client().post("/v1/sync", data=b"x")
+    seen = figures(people_app(later).test_client())
+    assert seen[("chaski_referrals_waiting",)] == 1
+    assert seen[("chaski_referrals_overdue",)] == 1
+    assert seen["chaski_requests_total", "tablets", "POST", "/v1/sync", "400"] == 1
+    assert seen["chaski_request_seconds_count", "tablets"] == 1
+    assert seen[("chaski_database_bytes",)] > 100_000
+    assert seen[("chaski_disk_free_bytes",)] > 0
+    assert seen[("process_resident_memory_bytes",)] > 0
+
+
+def test_an_operator_sees_when_each_job_last_did_its_work(field: Field) -> None:
+    parts = field.parts
+    jobs.run(jobs.JOBS[0], parts.db, parts.config, field.now)
+    seen = figures(people_app(parts).test_client())
+    assert seen["chaski_job_success_timestamp_seconds", jobs.JOBS[0].name] == field.now / 1000
+
+
+def test_no_figure_is_about_one_tablet_or_person_and_none_says_what_a_stranger_wrote(field: Field) -> None:
+    tablet = field.tablet()
+    raw = field.envelope(tablet)
+    field.push(tablet, raw)
+    client = people_app(field.parts).test_client()
+    client.open(f"/v1/queues/{tablet.key.kid}?q=canary", method="CANARY", headers={"Chaski-Request": "1"})
+    text = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text
+    for unsaid in (tablet.key.kid, field.referrals(raw)[0].id, "proteccion-17", "canary", "CANARY"):
+        assert unsaid not in text
+
+
+def test_no_figure_tells_what_kind_of_person_was_just_met(field: Field) -> None:
+    tablet, client = field.tablet(), people_app(field.parts).test_client()
+    child = replace(ROUTE, queue_kinds=("child",), tier="child", urgency="immediate", age_band="under_14")
+    said = []
+    for route, to in ((ROUTE, "17-protection"), (child, "17-child")):
+        field.push(tablet, field.envelope(tablet, route, to=to))
+        said.append({name: n for name, n in figures(client).items() if "request" not in name[0]})
+    assert said[0].keys() == said[1].keys()
+    assert not [each for each in said[1] if {"child", "protection", "immediate", "prompt", "under_14"} & {*each}]
+    assert said[1][("chaski_referrals_waiting",)] == 2
+
+
+@pytest.mark.parametrize("shown", ["", "Bearer", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer ñ"])
+def test_nobody_else_sees_the_figures(field: Field, shown: str) -> None:
+    answer = (
+        people_app(field.parts)
+        .test_client()
+        .get("/metrics", headers={"Authorization": shown.encode().decode("latin-1")})
+    )
+    assert (answer.status_code, answer.json["code"]) == (401, "metrics.refused")  # type: ignore[index]
+
+
+def test_without_a_token_and_at_the_tablets_door_there_are_no_figures(field: Field) -> None:
+    bare = replace(field.parts, config=replace(field.parts.config, metrics_token=""))
+    for client in (people_app(bare).test_client(), tablets_app(field.parts).test_client()):
+        assert client.get("/metrics", headers={"Authorization": "Bearer "}).status_code == 404
+
+
+def test_the_token_is_not_shown_where_settings_are_printed(field: Field) -> None:
+    assert TOKEN not in repr(field.parts.config)
+
+
+def test_a_door_is_well_while_it_can_write_and_its_jobs_run(field: Field) -> None:
+    for app in (tablets_app, people_app):
+        assert app(field.parts).test_client().get("/healthz").json == {"status": "ok"}
+    late = replace(field.parts, now=lambda: field.now + 48 * HOUR)
+    answer = tablets_app(late).test_client().get("/healthz")
+    assert (answer.status_code, answer.json["code"]) == (503, "server.jobs_stopped")  # type: ignore[index]
+    for job in jobs.JOBS:
+        jobs.run(job, field.parts.db, field.parts.config, late.now())
+    assert tablets_app(late).test_client().get("/healthz").status_code == 200
+
+
+def test_a_full_database_is_not_well_and_is_again_when_there_is_room(field: Field) -> None:
+    db, client = field.parts.db, tablets_app(field.parts).test_client()
+    with db.write() as w:
+        (pages,) = w.execute("pragma page_count").fetchone()
+        w.execute(f"pragma max_page_count={pages + 10}")
+    answer = client.get("/healthz")
+    assert (answer.status_code, answer.json["code"]) == (507, "storage.full")  # type: ignore[index]
+    with db.write() as w:
+        w.execute("pragma max_page_count=1000000")
+    assert client.get("/healthz").status_code == 200
+
+
+def test_asking_often_writes_seldom(field: Field) -> None:
+    def asked(later: int) -> int:
+        health.beat(field.parts.db, field.parts.config, now=field.now + later)
+        return int(field.rows("select value from meta where name = 'pulse'")[0][0]) - field.now
+
+    assert [asked(later) for later in (0, 1_000, 9_999, 10_000, 12_000)] == [0, 0, 0, 10_000, 10_000]

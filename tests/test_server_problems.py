@@ -1,0 +1,175 @@
+"""Every wrong has a code, an entry in the catalogue and the one shape of body, at both doors, and tells no content."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+import server
+import sync
+from conftest import World
+from server import app, problems
+from server.api import flask_app as door
+from support.intake import Field, open_field, served
+from sync.exchange.messages import MAX_BODY_BYTES
+from sync.exchange.transport import RefusedError
+
+SHAPE = {"type", "status", "code", "title", "detail", "advice"}
+CANARY = "lamujerdijoqueno"
+
+
+@pytest.fixture
+def field(world: World) -> Iterator[Field]:
+    opened = open_field(world)
+    yield opened
+    opened.parts.db.close()
+
+
+@pytest.fixture(params=["tablets_app", "people_app"])
+def client(field: Field, request: pytest.FixtureRequest) -> FlaskClient:
+    made: FlaskClient = getattr(app, request.param)(field.parts).test_client()
+    return made
+
+
+def raised(package: object, name: str) -> set[str]:
+    """The literal codes that `name("code", ...)` is called with anywhere in a package."""
+    (folder,) = package.__path__  # type: ignore[attr-defined]
+    calls = (
+        node
+        for path in Path(folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == name and node.args
+    )
+    return {call.args[0].value for call in calls if isinstance(call.args[0], ast.Constant)}
+
+
+def test_every_code_the_server_raises_is_in_the_catalogue_and_every_entry_is_raised() -> None:
+    mine = raised(server, "Problem")
+    assert mine <= problems.CATALOGUE.keys()
+    http = {code for code in problems.CATALOGUE if code.startswith("http.") or code == "server.failed"}
+    protocol = raised(sync, "SyncError") | {code for code in problems.CATALOGUE if code.endswith(".*")}
+    assert problems.CATALOGUE.keys() - mine - http - protocol == set()
+
+
+CLIENT_SIDE = {
+    "draft",
+    "outbox",
+    "seal",
+    "transport",
+    "tablet",
+    "desk",
+    "staff",
+    "board",
+    "transfer",
+    "receipt",
+    "route",
+}
+
+
+def test_every_code_of_the_protocol_that_can_reach_a_door_has_an_entry() -> None:
+    for code in raised(sync, "SyncError"):
+        if code.partition(".")[0] not in CLIENT_SIDE:
+            assert problems.entry_of(code).status in range(400, 500), code
+
+
+def test_every_entry_is_complete_in_both_languages() -> None:
+    for code, entry in problems.CATALOGUE.items():
+        texts = (entry.title_es, entry.title_en, entry.advice_es, entry.advice_en)
+        assert all(texts), code
+        assert 400 <= entry.status < 600, code
+
+
+@pytest.mark.parametrize("code", problems.CATALOGUE)
+def test_a_client_says_every_problem_in_one_line_with_its_title_and_its_advice(code: str) -> None:
+    entry = problems.CATALOGUE[code]
+    told = str(RefusedError(entry.status, problems.body(code, "17-child", "en", {})))
+    assert told == str(problems.Problem(code, "17-child"))
+    assert told == f"{code}: {entry.title_en}. 17-child. {entry.advice_en.rstrip('.')}"
+    assert told.isprintable()
+
+
+def check(status: int, content_type: str, body: bytes, *, members: frozenset[str] = frozenset()) -> dict[str, object]:
+    document: dict[str, object] = json.loads(body)
+    assert content_type == problems.MEDIA_TYPE
+    assert set(document) == SHAPE | members
+    assert document["status"] == status
+    return document
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [("GET", "/nowhere", 404, "http.not_found"), ("DELETE", "/v1/trust", 405, "http.method_not_allowed")],
+)
+def test_what_is_not_there_is_a_problem_of_the_one_shape(
+    client: FlaskClient, method: str, path: str, status: int, code: str
+) -> None:
+    # The people's door wants its guard header before it says anything else.
+    answer = client.open(path, method=method, headers={"Chaski-Request": "1"})
+    document = check(answer.status_code, answer.content_type, answer.data)
+    assert (answer.status_code, document["code"]) == (status, code)
+
+
+def test_english_is_spoken_to_who_asks_for_it_and_spanish_to_everybody_else(client: FlaskClient) -> None:
+    for language, title in ((None, "No existe"), ("qu", "No existe"), ("en-GB,en;q=0.9", "There is no such thing")):
+        headers = {"Accept-Language": language} if language else {}
+        assert client.get("/nowhere", headers=headers).json["title"] == title
+
+
+def test_a_failure_of_the_server_tells_its_number_and_nothing_else(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    @client.application.get("/breaks")
+    def breaks() -> None:
+        raise RuntimeError(CANARY)
+
+    answer = client.get(f"/breaks?secret={CANARY}")
+    document = check(500, answer.content_type, answer.data, members=frozenset({"request"}))
+    assert document["code"] == "server.failed"
+    lines = [door.JsonLines().format(record) for record in caplog.records]
+    assert any(json.loads(line).get("error") == "RuntimeError" for line in lines)
+    assert CANARY not in answer.text + "".join(lines)
+
+
+def test_the_log_says_what_was_asked_as_a_template_and_never_what_was_sent(
+    field: Field, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    client = app.tablets_app(field.parts).test_client()
+    client.get(f"/v1/keys/{CANARY}?q={CANARY}", headers={"User-Agent": CANARY})
+    client.post("/v1/sync", data=CANARY, headers={"Chaski-Signature": CANARY})
+    lines = [door.JsonLines().format(record) for record in caplog.records]
+    seen = [json.loads(line) for line in lines]
+    assert [(line["method"], line["route"], line["status"]) for line in seen if line["event"] == "request"] == [
+        ("GET", "/v1/keys/<sha256>", 404),
+        ("POST", "/v1/sync", 400),
+    ]
+    assert CANARY not in "".join(lines)
+
+
+def send(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> HTTPResponse:
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request(method, path, body or None, headers)
+    answer = connection.getresponse()
+    answer.body = answer.read()  # type: ignore[attr-defined]
+    connection.close()
+    return answer
+
+
+def test_a_body_beyond_the_limit_is_refused_at_both_doors(field: Field) -> None:
+    with served(field) as ports:
+        for port, path in zip(ports, ("/v1/sync", "/v1/session"), strict=True):
+            answer = send(
+                port,
+                "POST",
+                path,
+                b"x" * (MAX_BODY_BYTES + 1),
+                **{"Chaski-Request": "1", "Content-Type": "application/json"},
+            )
+            document = check(413, answer.headers["Content-Type"], answer.body)  # type: ignore[attr-defined]
+            assert document["code"] == "http.too_large"

@@ -1,0 +1,139 @@
+"""Referrals move as the table says and in no other way; a claim lapses, and the tablet hears what it should."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+
+import pytest
+
+from conftest import FOUNDED
+from server.database.sqlite import Db
+from server.flows.desks import referrals
+from server.flows.desks.referrals import MINUTE, MOVES
+from server.problems import Problem
+from server.store import referrals as store
+from server.store.referrals import Referral
+from support.intake import Field, Tablet
+
+ANA, BEA = "ana", "bea"
+STATES = ("waiting", "claimed", "accepted", "closed")
+Act = Callable[[Db, str, str], object]
+ACTIONS: dict[str, Act] = {
+    "claim": lambda db, id_, who: referrals.claim(db, id_, who, now=FOUNDED, lease_minutes=30),
+    "accept": lambda db, id_, who: referrals.accept(db, id_, who, now=FOUNDED),
+    "close": lambda db, id_, who: referrals.close(db, id_, who, "attended", now=FOUNDED),
+}
+# How Ana brings a referral into each state.
+PATHS = {"waiting": (), "claimed": ("claim",), "accepted": ("claim", "accept"), "closed": ("claim", "accept", "close")}
+# The same table, read aloud by the test: (action, state, by who holds it, by another) -> new state, or the problem.
+EXPECTED = {
+    ("claim", "waiting"): ("claimed", "claimed"),
+    ("claim", "claimed"): ("claimed", "referral.held_by_another"),
+    ("claim", "accepted"): ("referral.wrong_state", "referral.wrong_state"),
+    ("claim", "closed"): ("referral.wrong_state", "referral.wrong_state"),
+    ("accept", "waiting"): ("accepted", "accepted"),
+    ("accept", "claimed"): ("accepted", "referral.held_by_another"),
+    ("accept", "accepted"): ("referral.wrong_state", "referral.wrong_state"),
+    ("accept", "closed"): ("referral.wrong_state", "referral.wrong_state"),
+    ("close", "waiting"): ("referral.wrong_state", "referral.wrong_state"),
+    ("close", "claimed"): ("referral.wrong_state", "referral.wrong_state"),
+    ("close", "accepted"): ("closed", "referral.held_by_another"),
+    ("close", "closed"): ("referral.wrong_state", "referral.wrong_state"),
+}
+
+
+@pytest.fixture
+def tablet(field: Field) -> Tablet:
+    return field.tablet()
+
+
+@pytest.fixture
+def opened(field: Field, tablet: Tablet) -> Referral:
+    raw = field.envelope(tablet)
+    field.push(tablet, raw)
+    (referral,) = field.referrals(raw)
+    return referral
+
+
+def state(field: Field, id_: str) -> Referral:
+    found = store.get(field.parts.db.read(), id_)
+    assert found is not None
+    return found
+
+
+def test_the_table_has_every_state_and_no_other() -> None:
+    assert {move.start for move in MOVES.values()} | {move.end for move in MOVES.values()} == set(STATES)
+    assert set(EXPECTED) == set(product(ACTIONS, STATES))
+
+
+@pytest.mark.parametrize("who", [ANA, BEA])
+@pytest.mark.parametrize(("action", "start"), list(EXPECTED))
+def test_each_move_is_allowed_or_refused_as_the_table_says(
+    field: Field, opened: Referral, action: str, start: str, who: str
+) -> None:
+    db = field.parts.db
+    for step in PATHS[start]:
+        ACTIONS[step](db, opened.id, ANA)
+    expected = EXPECTED[action, start][who != ANA]
+    before = field.rows("select count(*) from audit")
+    if "." in expected:
+        with pytest.raises(Problem) as refused:
+            ACTIONS[action](db, opened.id, who)
+        assert refused.value.code == expected
+        assert state(field, opened.id).state == start
+        assert field.rows("select count(*) from audit") == before
+    else:
+        ACTIONS[action](db, opened.id, who)
+        now = state(field, opened.id)
+        assert (now.state, now.holder) == (expected, who)
+        assert field.rows("select count(*) from audit") == [(before[0][0] + 1,)]
+
+
+def test_a_claim_nobody_accepts_lapses_and_the_referral_waits_again(field: Field, opened: Referral) -> None:
+    db = field.parts.db
+    referrals.claim(db, opened.id, ANA, now=FOUNDED, lease_minutes=30)
+    assert referrals.lapse(db, now=FOUNDED + 30 * MINUTE - 1) == 0
+    assert referrals.lapse(db, now=FOUNDED + 30 * MINUTE) == 1
+    waiting = state(field, opened.id)
+    assert (waiting.state, waiting.holder, waiting.lease) == ("waiting", None, None)
+    assert referrals.claim(db, opened.id, BEA, now=FOUNDED, lease_minutes=30).holder == BEA
+
+
+def test_what_is_accepted_never_lapses(field: Field, opened: Referral) -> None:
+    referrals.claim(field.parts.db, opened.id, ANA, now=FOUNDED, lease_minutes=30)
+    referrals.accept(field.parts.db, opened.id, ANA, now=FOUNDED)
+    assert referrals.lapse(field.parts.db, now=FOUNDED + 10**12) == 0
+
+
+def test_the_tablet_hears_that_a_screening_was_accepted_and_closed_but_not_how(
+    field: Field, opened: Referral, tablet: Tablet
+) -> None:
+    for step in PATHS["closed"]:
+        ACTIONS[step](field.parts.db, opened.id, ANA)
+    response = field.ask(tablet, field.message(tablet))
+    assert [(event.id, event.status) for event in response.events] == [
+        (opened.envelope, "accepted"),
+        (opened.envelope, "closed"),
+    ]
+    told = field.message(tablet, cursor=response.cursor, generation=response.generation)
+    assert field.ask(tablet, told).events == ()
+    restored = field.message(tablet, cursor=response.cursor, generation="another0000")
+    assert len(field.ask(tablet, restored).events) == 2
+
+
+def test_a_closed_referral_leaves_the_queue_and_keeps_its_result(field: Field, opened: Referral) -> None:
+    c = field.parts.db.read()
+    assert [item.id for item in store.in_queue(c, "17-protection", "field")] == [opened.id]
+    for step in PATHS["closed"]:
+        ACTIONS[step](field.parts.db, opened.id, ANA)
+    assert store.in_queue(c, "17-protection", "field") == []
+    assert state(field, opened.id).result == "attended"
+
+
+def test_an_unknown_referral_or_result_is_named(field: Field, opened: Referral) -> None:
+    with pytest.raises(Problem, match=r"referral\.unknown"):
+        referrals.accept(field.parts.db, "000000000000", ANA, now=FOUNDED)
+    referrals.accept(field.parts.db, opened.id, ANA, now=FOUNDED)
+    with pytest.raises(Problem, match=r"referral\.unknown_result"):
+        referrals.close(field.parts.db, opened.id, ANA, "la señora se fue", now=FOUNDED)

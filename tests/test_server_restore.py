@@ -1,0 +1,429 @@
+"""A lost server comes back from its backup, and nothing that anybody was promised is lost with it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+
+import pyrage
+import pytest
+
+from conftest import FOUNDED, World
+from server.backup import archive
+from server.backup import backup_key as backup_keys
+from server.backup.archive import BackupError
+from server.cli.demo.server_process import ServerProcess, free_ports
+from server.cli.demo.story import FORM, PEOPLE, Stage, answers, enrol, publish
+from server.cli.demo.story import _approve as approve
+from server.cli.terminal import now_ms
+from server.config import ConfigError
+from server.database.sqlite import Db
+from server.flows.forms import halts
+from server.flows.forms import rollouts as release
+from server.flows.operations import backup, restore
+from server.flows.operations import scratch_files as aside
+from server.flows.trust import documents as publishing
+from server.flows.trust import enrolment
+from server.problems import Problem
+from server.store import rollouts, worklist
+from support.backups import DAY, backed_up, chaski, look, lose, opened, recipient, told
+from support.intake import Field
+from sync.documents import bundle
+from sync.documents import enrolment as joining
+from sync.documents.signed import Document
+from sync.exchange.transport import RefusedError
+from sync.keys.key_files import save_secret
+from sync.keys.key_pairs import SigningKey
+from sync.tablet.client import Tablet
+from sync.wire.json_object import MAX_INTEGER
+
+TAKEN = date(2026, 11, 20)
+CANARIES = (b">73519<", b"<edad>30_59", b"<distrito>170204", b"<outcome>positive")
+
+
+@pytest.fixture
+def stage(world: World) -> Iterator[Stage]:
+    """A server in a process of its own, with the form published and one certified tablet."""
+    folder = world.data.parent
+    stage = Stage(folder, ServerProcess(folder, *free_ports(2)), now_ms)
+    stage.server.start()
+    try:
+        for step in (publish, enrol):
+            list(step(stage))
+        yield stage
+    finally:
+        stage.server.kill()
+
+
+def restored(world: World, file: Path, identity: Path) -> restore.Restored:
+    """Restore into the world's folder, in this process."""
+    unlocked = backup_keys.load(identity, str)
+    return restore.restore(world.config, file, unlocked, now=FOUNDED + DAY, progress=lambda step: None)
+
+
+def nothing_was_written(data: Path) -> bool:
+    """Whether a folder without a database still has none, and no part of one."""
+    return not list(data.glob("chaski.db*")) and not list((data / "tmp").glob("*"))
+
+
+# The whole story
+
+
+def screen(tablet: Tablet, count: int) -> list[str]:
+    """Complete so many interviews."""
+    return [tablet.screen(FORM, answers(PEOPLE[0]), TAKEN).jti for _ in range(count)]
+
+
+def enrol_another(stage: Stage, name: str) -> Path:
+    """Enrol, certify and pull one more tablet."""
+    with stage.staff("publicacion") as administrator:
+        invited = administrator.post("/v1/invitations", json={"label": name, "region": "17"})
+    with Tablet(stage.folder / name) as tablet:
+        approve(stage, tablet.enrol(invited["invitation"]))
+        assert tablet.pull().certified
+    return stage.folder / name
+
+
+class Pushing:
+    """A tablet that screens and syncs in another thread until it is told to stop."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.jtis: list[str] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work)
+
+    def __enter__(self) -> Pushing:
+        self._thread.start()
+        while len(self.jtis) < 2:
+            time.sleep(0.005)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        with Tablet(self.folder) as tablet:
+            while not self._stop.is_set():
+                jtis = screen(tablet, 1)
+                assert tablet.sync().waiting == 0
+                self.jtis += jtis
+
+
+def close_referral(stage: Stage, jti: str) -> None:
+    """A coordinator works one screening to its end."""
+    with stage.desk("proteccion-17") as desk:
+        referral = next(each for each in desk.queue("17-protection", mode="training") if each["jti"] == jti)["id"]
+        desk.claim(referral)
+        desk.accept(referral)
+        desk.close(referral, "attended")
+
+
+def test_a_server_that_lost_its_disk_comes_back_and_with_it_everything_that_was_pushed(
+    stage: Stage, identity: Path, shelf: Path
+) -> None:
+    data = stage.folder / "server"
+    with Tablet(stage.tablet) as first, stage.staff("registro") as registrar:
+        jtis = screen(first, 20)
+        assert first.sync().waiting == 0
+        close_referral(stage, jtis[0])
+        assert [event.status for event in first.sync().events][-1:] == ["closed"]
+        with Pushing(enrol_another(stage, "second")) as second:
+            made = told("backup", "--data", data, "--to", recipient(identity), "--into", shelf)
+        assert 20 <= made["envelopes"] <= 20 + len(second.jtis)
+        jtis += screen(first, 20)
+        assert first.sync().waiting == 0
+        third = enrol_another(stage, "third")
+        with Tablet(third) as tablet:
+            later = screen(tablet, 2)
+            assert tablet.sync().waiting == 0
+        lost = look(data / "chaski.db", "SELECT value FROM meta WHERE name = 'generation'")
+
+        stage.server.kill()
+        lose(data)
+        done = told("restore", made["file"], "--identity", identity, "--data", data)
+        assert (done["envelopes"], done["tablets"], done["form_versions"]) == (made["envelopes"], 2, 1)
+        left = data / "tmp" / "copy.db"
+        left.write_bytes(b"as by a backup that was killed")
+        stage.server.start()
+        assert not left.exists()
+
+        with pytest.raises(RefusedError, match=r"session\.missing"):
+            registrar.get("/v1/devices")
+        assert first.sync().waiting == 0
+        for folder in (second.folder, third):
+            with Tablet(folder) as tablet:
+                assert tablet.sync().waiting == 0
+                assert tablet.status().manifest == done["manifest"]
+        assert first.status().manifest == done["manifest"]
+        close_referral(stage, jtis[30])
+        report = first.sync()
+        assert [(event.jti, event.status) for event in report.events][-1:] == [(jtis[30], "closed")]
+        assert first.sync().events == ()
+
+    stage.server.stop()
+    database = data / "chaski.db"
+    stored = look(database, "SELECT jti FROM envelopes")
+    assert len(stored) == len(set(stored))
+    assert set(stored) == {*jtis, *second.jtis, *later}
+    assert set(look(database, "SELECT outcome FROM envelopes")) == {"stored"}
+    assert look(database, "SELECT kind FROM work_items") == ["rollout"], "the form went out just before the backup"
+    assert look(database, "SELECT count(*) FROM referrals") == [len(stored)]
+    assert look(database, "SELECT value FROM meta WHERE name = 'generation'") != lost
+    assert look(database, "SELECT action FROM audit WHERE action LIKE 'd%.re%'") == [
+        "database.restored",
+        "device.readmitted",
+    ]
+    assert chaski("audit", "verify", "--data", data).exit_code == 0
+    holds_no_key_and_no_answer(Path(made["file"]), identity, data / "keys")
+
+
+def holds_no_key_and_no_answer(file: Path, identity: Path, keys: Path) -> None:
+    """A backup is the database and a statement; whoever opens it can open no route and no screening with it."""
+    found = opened(file, identity)
+    assert set(found) == {"backup.json", "chaski.db"}
+    secrets = [json.loads(path.read_bytes())["secret"].encode() for path in keys.iterdir()]
+    assert len(secrets) >= 2
+    raw = [base64.urlsafe_b64decode(secret + b"=") for secret in secrets]
+    for content in (*found.values(), file.read_bytes()):
+        assert [each for each in (*secrets, *raw, *CANARIES) if each in content] == []
+
+
+# What is refused
+
+
+def test_a_backup_that_was_cut_off_changed_or_made_for_another_key_is_refused_and_nothing_is_written(
+    field: Field, world: World, identity: Path, shelf: Path, tmp_path: Path
+) -> None:
+    good = backed_up(field, identity, shelf).read_bytes()
+    field.parts.db.close()
+    lose(world.data)
+    middle = len(good) // 2
+    bad = tmp_path / "bad"
+    for content, code in (
+        (good[:middle], "backup.damaged"),
+        (good[:-1], "backup.damaged"),
+        (good[:60], "backup.not_one"),
+        (good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :], "backup.damaged"),
+        (good + b"x", "backup.damaged"),
+        (b"", "backup.not_one"),
+        (b"SQLite format 3", "backup.not_one"),
+        (pyrage.encrypt(good, [pyrage.x25519.Identity.generate().to_public()]), "backup.other_key"),
+        (pyrage.encrypt(good, [pyrage.x25519.Recipient.from_str(recipient(identity))]), "backup.damaged"),
+    ):
+        bad.write_bytes(content)
+        result = chaski("restore", bad, "--identity", identity, "--data", world.data)
+        assert result.exit_code == 1
+        assert result.stderr.startswith(f"chaski: {code}: "), result.stderr
+        assert nothing_was_written(world.data), code
+
+
+def test_a_backup_by_somebody_who_only_knows_the_recipient_is_refused(
+    field: Field, world: World, identity: Path, shelf: Path, tmp_path: Path
+) -> None:
+    found = opened(backed_up(field, identity, shelf), identity)
+    field.parts.db.close()
+    lose(world.data)
+    database, forged = tmp_path / "forged.db", tmp_path / "forged.age"
+    database.write_bytes(found["chaski.db"])
+    with sqlite3.connect(database) as planted:
+        planted.execute("UPDATE people SET auth_salt = x'00'")
+    content = Document.parse(found["backup.json"]).content
+    for statement, code in (
+        (found["backup.json"], "backup.damaged"),
+        (Document.of(content, backup.TYP, SigningKey.generate()).to_bytes(), "backup.other_server"),
+        (b"{}", "backup.other_server"),
+    ):
+        with forged.open("wb") as out:
+            archive.write(out, statement, database, recipient(identity), lambda done: None)
+        with pytest.raises(BackupError, match=code):
+            restored(world, forged, identity)
+        assert nothing_was_written(world.data)
+
+
+def test_restore_writes_over_nothing_and_says_what_is_missing(
+    field: Field, world: World, identity: Path, shelf: Path
+) -> None:
+    file = backed_up(field, identity, shelf)
+    field.parts.db.close()
+    before = world.config.database.read_bytes()
+    with pytest.raises(ConfigError, match=r"chaski\.db is there.*move every chaski\.db\* away"):
+        restored(world, file, identity)
+    assert world.config.database.read_bytes() == before
+    lose(world.data)
+    # A log that is left of the lost database would be played into the restored one.
+    log = world.data / "chaski.db-wal"
+    log.write_bytes(b"old")
+    with pytest.raises(ConfigError, match=r"chaski\.db-wal is there"):
+        restored(world, file, identity)
+    log.unlink()
+    (world.data / "keys").rename(world.data.parent / "keys")
+    with pytest.raises(ConfigError, match="put the server's own keys back into"):
+        restored(world, file, identity)
+    assert nothing_was_written(world.data)
+
+
+def test_another_servers_keys_or_a_missing_route_key_are_named(
+    field: Field, world: World, identity: Path, shelf: Path
+) -> None:
+    file = backed_up(field, identity, shelf)
+    field.parts.db.close()
+    lose(world.data)
+    (route,) = (world.data / "keys").glob("route-*.key")
+    route.rename(world.data.parent / route.name)
+    with pytest.raises(BackupError, match=rf"backup\.route_key_missing: .* put {route.name} back"):
+        restored(world, file, identity)
+    (world.data / "keys" / "server.key").unlink()
+    save_secret(world.data / "keys" / "server.key", SigningKey.generate())
+    with pytest.raises(BackupError, match=r"backup\.other_server: .*put those keys/ there with which it was made"):
+        restored(world, file, identity)
+    assert nothing_was_written(world.data)
+
+
+def test_an_open_enrolment_code_ends_with_the_server_that_gave_it(
+    field: Field, world: World, identity: Path, shelf: Path
+) -> None:
+    """It may have been used after the backup was made, and a code works once."""
+    db = field.parts.db
+    held = publishing.registry_in_force(db.read())
+    code = enrolment.invite(db, held, label="Tableta", region="17", actor="tests", now=FOUNDED, minutes=9_999).code
+    file = backed_up(field, identity, shelf)
+    db.close()
+    lose(world.data)
+    restored(world, file, identity)
+    with closing(Db(world.config.database)) as again, pytest.raises(Problem, match=r"enrolment\.code_expired"):
+        enrolment.enrol(again, joining.request(code, SigningKey.generate()).to_bytes(), now=FOUNDED + DAY)
+
+
+def test_what_somebody_halted_after_the_backup_does_not_go_to_tablets_again_by_itself(
+    field: Field, world: World, identity: Path, shelf: Path
+) -> None:
+    db, keys = field.parts.db, field.parts.keys
+    former = rollouts.every(db.read())[0]  # Its form's only one: nothing is in its place.
+
+    def publish_other(version: str, now: int) -> str:
+        content = {"form_id": "otra", "version": version, "channel": "training"}
+        offices = [field.world.office(*each) for each in (("autora", "author"), ("revisor", "reviewer"))]
+        body = Document.of(content, bundle.TYP, *offices).to_bytes()
+        done = release.publish(db, keys, body, ring=release.Ring(), actor="tests", now=now)
+        return done.version.sha
+
+    long_ago = publish_other("1", FOUNDED - 30 * DAY)
+    lately = publish_other("2", FOUNDED)
+    version = rollouts.every(db.read(), form="otra")[0].version
+    release.plan(db, keys, version, ring=release.Ring(("21",)), starts=FOUNDED + 2 * DAY, actor="tests", now=FOUNDED)
+    file = backed_up(field, identity, shelf)
+    db.close()
+    lose(world.data)
+    restored(world, file, identity)
+    with closing(Db(world.config.database)) as again:
+        manifest = publishing.manifest_in_force(again.read())
+        assert manifest.choose("otra", "any", "17") == long_ago != lately
+        assert manifest.choose("prueba", "any", "17") == former.sha
+        stood = {each.id: (each.state, each.reason) for each in rollouts.every(again.read())}
+        assert stood == {
+            4: ("ended", "database.restored"),
+            3: ("halted", "database.restored"),
+            2: ("live", ""),
+            former.id: ("live", ""),
+        }
+        told = [(item.chain, item.reason) for item in worklist.waiting(again.read()) if item.kind == "rollout"]
+        assert sorted(told) == [
+            (str(former.id), "prueba database.restored"),
+            ("3", "otra database.restored"),
+            ("4", "otra database.restored"),
+        ]
+        halts.resume(again, keys, 3, actor="publicacion", now=FOUNDED + 2 * DAY)
+        assert publishing.manifest_in_force(again.read()).choose("otra", "any", "17") == lately
+
+
+@pytest.mark.parametrize("lie", [MAX_INTEGER, MAX_INTEGER - 1])
+def test_a_tablet_that_lies_about_its_numbers_makes_no_backup_unrestorable(
+    field: Field, world: World, identity: Path, shelf: Path, lie: int
+) -> None:
+    liar, db = field.tablet(), field.parts.db
+    field.ask(liar, field.message(liar, trust=lie, registry=lie, manifest=lie))
+    last = publishing.newest(db.read(), "manifest").number
+    file = backed_up(field, identity, shelf)
+    db.close()
+    lose(world.data)
+    assert restored(world, file, identity).manifest == max(last + 1, (FOUNDED + DAY) // 1000)
+
+
+def test_a_clock_that_is_behind_at_restore_makes_no_manifest_older_than_what_is_restored(
+    field: Field, world: World, identity: Path, shelf: Path
+) -> None:
+    """The lost server went on from what is restored: tablets may hold later manifests."""
+    tablet = field.tablet()
+    field.now = FOUNDED + 30 * DAY
+    field.push(tablet, field.envelope(tablet))
+    file = backed_up(field, identity, shelf)
+    field.parts.db.close()
+    lose(world.data)
+    unlocked = backup_keys.load(identity, str)
+    done = restore.restore(world.config, file, unlocked, now=1, progress=lambda step: None)
+    assert done.manifest == field.now // 1000 + 1
+
+
+# Power cuts
+
+KILLED = """
+import sys
+from pathlib import Path
+from server import backup_keys, keys
+from server.config import Config
+from server.flows import backup, restore
+
+what, data, key, place = sys.argv[1], *map(Path, sys.argv[2:])
+config, identities = Config(data=data), backup_keys.load(key, str)
+if what == "backup":
+    recipient = str(identities[0].to_public())
+    backup.make(config, keys.load(config.keys), recipient=recipient, folder=place, now=1, progress=lambda step: None)
+else:
+    restore.restore(config, place, identities, now=1, progress=lambda step: None)
+"""
+
+
+def kill_when(there: Callable[[], bool], what: str, data: Path, identity: Path, place: Path) -> None:
+    """Start a backup or restore, and kill it as soon as something is there that must not last."""
+    running = subprocess.Popen([sys.executable, "-c", KILLED, what, str(data), str(identity), str(place)])
+    while not there():
+        assert running.poll() is None, "it was over before it could be killed"
+        time.sleep(0.001)
+    running.kill()
+    running.wait()
+
+
+def test_a_backup_and_a_restore_that_are_killed_leave_nothing_half(
+    field: Field, world: World, identity: Path, shelf: Path
+) -> None:
+    with field.parts.db.write() as w:  # Enough that there is time to die.
+        w.execute("CREATE TABLE bulk (body BLOB) STRICT")
+        for _ in range(12):
+            w.execute("INSERT INTO bulk VALUES (?)", [os.urandom(1_000_000)])
+    scratch, copied = world.data / "tmp", world.data / "tmp" / "copy.db"
+    kill_when(lambda: bool(list(shelf.glob("*.partial"))), "backup", world.data, identity, shelf)
+    assert copied.exists()
+    aside.tidy(world.config)  # as the server does when it starts
+    assert list(scratch.iterdir()) == []
+    assert list(shelf.glob("*.age")) == []
+    file = backed_up(field, identity, shelf)
+    assert list(shelf.iterdir()) == [file]
+    field.parts.db.close()
+    lose(world.data)
+    kill_when(lambda: copied.exists() and copied.stat().st_size > 0, "restore", world.data, identity, file)
+    assert not world.config.database.exists()
+    assert restored(world, file, identity).holdings.form_versions == 1
+    assert list(scratch.iterdir()) == []
+    assert look(world.config.database, "SELECT count(*) FROM bulk") == [12]

@@ -1,0 +1,162 @@
+"""Indicator sets and policies that authors publish: never changed, never reused, and what they do to forms."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from conftest import FOUNDED
+from screening_forms.workbook import package
+from screening_forms.workbook.resources import SHIPPED, Shelf
+from server.flows.forms.published_tables import MOST_A_YEAR
+from server.store import audit, rule_tables
+from server.store.rule_tables import RuleTable
+from support.forms import SMALL
+from support.intake import Field
+from test_server_authors_api import body, signature
+from test_server_staff_api import GUARD, Client, client, code
+
+POLICY = SHIPPED.policies["pe_adult_2026_1"]
+SET = SHIPPED.indicator_sets["ilo_delphi_2009"]
+
+
+def put(who: Client, path: str, text: str) -> Any:
+    return who.http.put(f"/v1/{path}", data=text.encode(), headers=GUARD)
+
+
+def ended(who: Client, begun: dict[str, Any]) -> dict[str, Any]:
+    """Wait for a task."""
+    moment = threading.Event()
+    while (task := body(who.get(f"/v1/tasks/{begun['id']}")))["state"] in ("waiting", "running"):
+        moment.wait(0.1)
+    found: dict[str, Any] = task
+    return found
+
+
+def test_a_new_policy_names_the_forms_that_use_the_old_one_and_drafts_them_anew(field: Field) -> None:
+    author = client(field, "autora")
+    used = body(author.post("/v1/drafts", data=SMALL.encode()), 201)
+    done = body(put(author, "policies/pe_adult_2026_2", POLICY))
+    assert (done["family"], done["former"]) == ("pe_adult", "pe_adult_2026_1")
+    assert [each["id"] for each in done["users"]] == [used["id"]]
+    task = ended(author, body(author.post("/v1/policies/pe_adult_2026_2/drafts"), 202))
+    (drafted,) = task["result"]
+    assert (task["state"], drafted["former"], drafted["code"]) == ("done", used["id"], "")
+    made = body(author.get(f"/v1/versions/{drafted['draft']}"))
+    assert (made["policy"], made["state"], made["form"]) == ("pe_adult_2026_2", "draft", used["form"])
+    assert made["version"] != used["version"]
+    source = author.get(f"/v1/versions/{made['id']}/source").data
+    assert package.read(source).own.policies == {"pe_adult_2026_2": POLICY}, "a reviewer needs nothing but the package"
+    assert body(put(author, "policies/pe_adult_2026_2", POLICY))["users"] == [], "the newest draft uses it already"
+
+
+def test_a_name_is_never_used_for_another_table(field: Field) -> None:
+    author = client(field, "autora")
+    assert put(author, "policies/pe_adult_2026_2", POLICY).status_code == 200
+    assert put(author, "policies/pe_adult_2026_2", POLICY).status_code == 200, "the same again is the same"
+    changed = POLICY.replace("prompt", "routine")
+    for name in ("pe_adult_2026_2", "pe_adult_2026_1"):
+        refused = put(author, f"policies/{name}", changed)
+        assert code(refused) == (422, "form.problems")
+        assert [each["code"] for each in refused.json["problems"]] == ["policy.name_used"]
+    assert author.get("/v1/policies/pe_adult_2026_2").data.decode() == POLICY
+    assert [each["name"] for each in body(author.get("/v1/policies"))] == ["pe_adult_2026_2"]
+    assert code(author.get("/v1/policies/pe_adult_2026_1")) == (404, "table.unknown")
+    for deed in ("update rule_tables set body = ''", "delete from rule_tables"):
+        with pytest.raises(sqlite3.IntegrityError, match="never"), field.parts.db.write() as w:
+            w.execute(deed)
+
+
+def test_a_code_is_never_reused_for_another_meaning(field: Field) -> None:
+    author = client(field, "autora")
+    other = SET.replace("Deceived about the nature", "Paid for the nature")
+    assert other != SET
+    refused = put(author, "indicator-sets/ilo_delphi_2026", other)
+    assert [each["code"] for each in refused.json["problems"]] == ["indicator_set.code_reused"]
+    assert put(author, "indicator-sets/ilo_delphi_2026", SET).status_code == 200
+
+
+def test_a_package_brings_no_other_table_under_a_published_name(field: Field) -> None:
+    author = client(field, "autora")
+    found = package.read(SMALL.encode())
+    other = SHIPPED.over(SHIPPED)
+    other.policies["pe_adult_2026_1"] = POLICY.replace("prompt", "routine")  # type: ignore[index]
+    smuggled = package.pack(package.Package(found.workbook, found.name, found.content, other))
+    refused = author.post("/v1/drafts", data=smuggled)
+    assert [each["code"] for each in refused.json["problems"]] == ["policy.name_used"]  # type: ignore[index]
+
+
+def brought(name: str, text: str, form: str = SMALL) -> bytes:
+    """A source package whose form names a policy that it brings along."""
+    found = package.read(form.replace("pe_adult_2026_1", name).encode())
+    return package.pack(replace(found, own=Shelf(policies={name: text})))
+
+
+def test_a_table_inside_a_package_is_held_to_what_a_published_one_is(field: Field) -> None:
+    author = client(field, "autora")
+    for name in ("mine", "pe_adult_2999_9", "pe_adult_2026_9"):
+        refused = author.post("/v1/drafts", data=brought(name, POLICY))
+        assert code(refused) == (422, "form.problems")
+        assert {each["code"] for each in refused.json["problems"]} <= {"policy.bad_name", "policy.skips"}  # type: ignore[index]
+    found = package.read(SMALL.replace("ilo_delphi_2009", "ilo_delphi_2026_1").encode())
+    other = Shelf({"ilo_delphi_2026_1": SET.replace("Deceived about the nature", "Paid for the nature")})
+    refused = author.post("/v1/drafts", data=package.pack(replace(found, own=other)))
+    assert [each["code"] for each in refused.json["problems"]] == ["indicator_set.code_reused"]  # type: ignore[index]
+
+
+def test_a_table_inside_a_package_is_published_when_its_form_is_approved(
+    field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.flows.forms.upload_sandbox.validate", lambda xform, source: "accepted")
+    author, reviewer, name = client(field, "autora"), client(field, "revisor"), "pe_adult_2026_2"
+    label = package.read(SMALL.encode()).workbook.settings["version"]
+
+    def submitted(label_: str, text: str) -> tuple[str, bytes]:
+        source = brought(name, text, SMALL.replace(f"| {label} |", f"| {label_} |"))
+        path = f"/v1/versions/{body(author.post('/v1/drafts', data=source), 201)['id']}"
+        payload = author.get(f"{path}/compiled").data
+        body(author.post(f"{path}/submission", data=signature(field, payload, "autora", "author")))
+        return f"{path}/approval", signature(field, payload, "revisor", "reviewer")
+
+    first, other = submitted("901", POLICY), submitted("902", POLICY.replace("one source", "another source"))
+    assert code(author.get(f"/v1/policies/{name}")) == (404, "table.unknown"), "what is not approved takes no name"
+    body(reviewer.post(first[0], data=first[1]))
+    assert author.get(f"/v1/policies/{name}").data.decode() == POLICY
+    (said,) = [each for each in audit.entries(field.parts.db.read()) if each.action == "policy.published"]
+    assert (said.subject, said.actor) == (name, field.world.person_id("revisor"))
+    refused = reviewer.post(other[0], data=other[1])
+    assert [each["code"] for each in refused.json["problems"]] == ["policy.name_used"]  # type: ignore[index]
+    assert body(reviewer.get(other[0].removesuffix("/approval")))["state"] == "in_review"
+
+
+def test_nobody_publishes_more_tables_in_a_year_than_a_person_needs(field: Field) -> None:
+    author = client(field, "autora")
+    with field.parts.db.write() as w:
+        for number in range(1, MOST_A_YEAR):
+            made = RuleTable("policy", f"mine_2026_{number}", "mine", FOUNDED, field.world.person_id("autora"))
+            rule_tables.add(w, made, POLICY)
+    assert put(author, f"policies/mine_2026_{MOST_A_YEAR}", POLICY).status_code == 200
+    assert code(put(author, f"policies/mine_2026_{MOST_A_YEAR + 1}", POLICY)) == (429, "table.too_many")
+    assert put(author, f"policies/mine_2026_{MOST_A_YEAR}", POLICY).status_code == 200, "the same again is the same"
+
+
+def test_what_a_new_set_would_change_is_asked_after(field: Field) -> None:
+    author = client(field, "autora")
+    body(author.post("/v1/drafts", data=SMALL.encode()), 201)
+    body(put(author, "policies/pe_adult_2026_2", POLICY.replace("prompt", "routine")))
+    task = ended(author, body(author.post("/v1/policies/pe_adult_2026_2/effect?count=10"), 202))
+    (found,) = task["result"]
+    assert task["state"] == "done"
+    assert (found["form_id"], found["former"]) == ("small (training)", "pe_adult_2026_1")
+    assert found["changes"]
+
+
+def test_only_authors_publish_tables(field: Field) -> None:
+    for who in ("revisor", "publicacion", "proteccion-17"):
+        assert code(put(client(field, who), "policies/pe_adult_2026_2", POLICY)) == (403, "role.missing")
+    assert code(put(client(field, "autora"), "policies/no-name", POLICY))[1] == "form.problems"
+    assert code(put(client(field, "autora"), "policies/pe_adult_2026_2", "\x00"))[1] == "form.problems"

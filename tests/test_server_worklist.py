@@ -1,0 +1,293 @@
+"""What a person has to decide is on the work list until she has decided, each with what it means and what to do; who
+could open a screening sees what is about it, and a released screening is worked as if it had never waited."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from conftest import World
+from server.app import clock
+from server.cli.main import main
+from server.flows import silence
+from server.flows.desks.routing import HOUR
+from server.flows.trust import enrolment
+from server.flows.worklist import KINDS
+from server.store import audit, worklist
+from support.clients import FORM, Office, answers, open_office
+from support.intake import ROUTE, Field
+from sync.envelope import seal
+from sync.envelope import verify as envelope
+from sync.envelope.verify import identity
+from sync.keys.key_pairs import RouteKey
+from test_server_staff_api import Client, client, code
+
+DAY = 24 * HOUR
+
+
+def revoke(field: Field, dev: str) -> None:
+    with field.parts.db.write() as w:
+        enrolment.revoke(w, [dev], actor="tests", now=field.now)
+
+
+def quarantined(field: Field, **route: Any) -> bytes:
+    """Push one screening of a tablet that was revoked."""
+    tablet = field.tablet()
+    raw = field.envelope(tablet, replace(ROUTE, **route))
+    revoke(field, tablet.key.kid)
+    assert field.push(tablet, raw)[0].outcome == "quarantined"
+    return raw
+
+
+def conflict(field: Field) -> tuple[bytes, bytes]:
+    """Push two screenings of one name."""
+    tablet, jti = field.tablet(), seal.new_jti()
+    pair = field.envelope(tablet, jti=jti), field.envelope(tablet, jti=jti)
+    assert [item.outcome for item in field.push(tablet, *pair)] == ["stored", "conflict"]
+    return pair
+
+
+def listed(person: Client, *, kept: int = 0) -> list[dict[str, Any]]:
+    found: Any = person.get("/v1/work-list", kept=str(kept)).json
+    return list(found)
+
+
+def decide(person: Client, item: int, decision: str) -> Any:
+    return person.post(f"/v1/work-list/{item}/decision", json={"decision": decision})
+
+
+def counted(field: Field) -> int:
+    return sum(count for (count,) in field.rows("select count from statistics_cells where dimension = 'outcome'"))
+
+
+def deeds(field: Field, subject: str) -> list[str]:
+    return [each.action for each in audit.entries(field.parts.db.read(), subject=subject)]
+
+
+def test_every_kind_says_in_one_sentence_what_it_means_and_how_it_may_be_decided() -> None:
+    assert KINDS.keys() == worklist.KINDS
+    for kind in KINDS.values():
+        assert kind.decisions
+        assert kind.sentence.endswith(".")
+
+
+def test_gaps_forks_conflicts_holds_unread_routes_quarantine_and_silent_tablets_are_all_listed(field: Field) -> None:
+    quarantined(field)
+    conflict(field)
+    tablet = field.tablet()
+    place = (1, "")
+    field.push(tablet, field.envelope(tablet, at=place), field.envelope(tablet, at=place))  # fork
+    field.push(tablet, field.envelope(tablet, at=(5, "0" * 64)))  # gap
+    field.push(tablet, field.envelope(tablet, replace(ROUTE, sha="f" * 64), at=(2, tablet.prev)))  # held
+    field.push(tablet, field.envelope(tablet, at=(3, tablet.prev), route_key=RouteKey.generate().public))
+    silence.notice(field.parts.db, now=field.now + 40 * DAY, days=21)
+    found = listed(client(field, "publicacion"))
+    assert {each["kind"] for each in found} == KINDS.keys() - {"ahead", "backup", "copied", "disagrees", "rollout"}
+    for each in found:
+        assert each["sentence"] == KINDS[each["kind"]].sentence
+        assert each["label"] == "Tableta"
+
+
+def test_a_quarantined_screening_is_read_by_its_desk_released_and_worked_with_its_deadline_from_receipt(
+    field: Field,
+) -> None:
+    raw, received = quarantined(field), field.now
+    assert field.referrals(raw) == []
+    assert counted(field) == 0
+    coordinator = client(field, "proteccion-17")
+    (item,) = listed(coordinator)
+    path = f"/v1/work-list/{item['id']}"
+    seen: Any = coordinator.get(path).json
+    assert [each["envelope"] for each in seen["envelopes"]] == [identity(raw)]
+    handed = coordinator.get(f"{path}/envelopes/{identity(raw)}").data
+    opened = envelope.parse(handed)
+    assert seal.open_envelope(opened, coordinator.keyrings()[opened.header.kid]) == b"<data/>"
+    answer = decide(coordinator, item["id"], "release")
+    assert (answer.status_code, answer.json["decision"]) == (200, "release")
+    (referral,) = field.referrals(raw)
+    assert (referral.queue, referral.state, referral.mark) == ("17-protection", "waiting", "quarantined")
+    assert referral.deadline == received + field.parts.config.hours["prompt"] * HOUR
+    assert counted(field) == 1
+    assert listed(coordinator) == []
+    assert deeds(field, identity(raw)) == ["envelope.quarantined", "envelope.read", "envelope.released"]
+    assert code(decide(coordinator, item["id"], "release")) == (409, "work.closed")
+
+
+def test_a_released_screening_whose_route_nobody_can_read_goes_to_its_keyring_at_the_most_urgent_deadline(
+    field: Field,
+) -> None:
+    tablet = field.tablet()
+    raw = field.envelope(tablet, route_key=RouteKey.generate().public)
+    revoke(field, tablet.key.kid)
+    field.push(tablet, raw)
+    item = next(each for each in listed(client(field, "proteccion-17")) if each["kind"] == "quarantine")
+    decide(client(field, "proteccion-17"), item["id"], "release")
+    (referral,) = field.referrals(raw)
+    assert referral.mark == "route_unreadable"
+    assert referral.deadline == field.now + field.parts.config.hours["immediate"] * HOUR
+
+
+def test_what_is_kept_apart_stays_stored_and_opens_nothing_until_somebody_releases_it(field: Field) -> None:
+    raw = quarantined(field)
+    coordinator = client(field, "proteccion-17")
+    (item,) = listed(coordinator)
+    decide(coordinator, item["id"], "keep_apart")
+    assert field.referrals(raw) == []
+    assert field.rows("select body from envelopes where id = ?", identity(raw)) == [(raw,)]
+    assert deeds(field, identity(raw))[-1] == "envelope.kept_apart"
+    assert listed(coordinator) == []
+    assert [each["id"] for each in listed(coordinator, kept=1)] == [item["id"]]
+    assert listed(client(field, "proteccion-21"), kept=1) == []
+    assert code(decide(coordinator, item["id"], "keep_apart")) == (409, "work.closed")
+    assert decide(coordinator, item["id"], "release").status_code == 200
+    assert [referral.queue for referral in field.referrals(raw)] == ["17-protection"]
+    assert deeds(field, identity(raw))[-2:] == ["envelope.kept_apart", "envelope.released"]
+    assert listed(coordinator, kept=1) == []
+    assert code(decide(coordinator, item["id"], "release")) == (409, "work.closed")
+
+
+def test_nobody_keeps_apart_what_she_could_not_read(field: Field) -> None:
+    raw = quarantined(field)
+    administrator = client(field, "publicacion")
+    (item,) = listed(administrator)
+    assert code(decide(administrator, item["id"], "keep_apart")) == (403, "referral.other_keyring")
+    assert [each["id"] for each in listed(administrator)] == [item["id"]]
+    assert decide(administrator, item["id"], "release").status_code == 200
+    assert len(field.referrals(raw)) == 1
+
+
+@pytest.mark.parametrize(
+    ("decisions", "count"), [(["release"], 2), (["keep_apart"], 1), (["keep_apart", "release"], 2)]
+)
+def test_both_sides_of_a_conflict_are_in_their_queues_at_once_and_a_person_says_whether_both_count(
+    field: Field, decisions: list[str], count: int
+) -> None:
+    first, second = conflict(field)
+    coordinator = client(field, "proteccion-17")
+    (item,) = listed(coordinator)
+    path = f"/v1/work-list/{item['id']}"
+    found: Any = coordinator.get(path).json
+    assert [(each["envelope"], each["outcome"]) for each in found["envelopes"]] == [
+        (identity(first), "stored"),
+        (identity(second), "conflict"),
+    ]
+    assert [len(each["referrals"]) for each in found["envelopes"]] == [1, 1]
+    for raw in (first, second):
+        assert coordinator.get(f"{path}/envelopes/{identity(raw)}").data == raw
+    assert counted(field) == 1
+    for decision in decisions:
+        assert decide(coordinator, item["id"], decision).status_code == 200
+    assert counted(field) == count
+    assert [len(field.referrals(raw)) for raw in (first, second)] == [1, 1]
+
+
+def test_a_desk_decides_about_screenings_it_could_open_and_about_no_others(field: Field) -> None:
+    raw = quarantined(field)
+    (item,) = listed(client(field, "proteccion-17"))
+    path = f"/v1/work-list/{item['id']}"
+    for login in ("proteccion-21", "ninez-17"):
+        other = client(field, login)
+        assert listed(other) == []
+        assert code(other.get(path)) == code(decide(other, item["id"], "release")) == (403, "work.other_desk")
+        assert code(other.get(f"{path}/envelopes/{identity(raw)}")) == (403, "work.other_desk")
+    national, administrator = client(field, "nacional"), client(field, "publicacion")
+    assert [each["id"] for each in listed(national)] == [each["id"] for each in listed(administrator)] == [item["id"]]
+    assert code(administrator.get(f"{path}/envelopes/{identity(raw)}")) == (403, "role.missing")
+    assert code(client(field, "autora").get("/v1/work-list")) == (403, "role.missing")
+    assert field.referrals(raw) == []
+
+
+def test_a_gap_settles_itself_when_it_is_filled_and_a_decided_one_does_not_come_back(field: Field) -> None:
+    tablet, administrator = field.tablet(), client(field, "publicacion")
+    first = field.envelope(tablet)
+    lost, third = field.envelope(tablet), field.envelope(tablet)
+    field.push(tablet, first, third)
+    (gap,) = listed(administrator)
+    assert (gap["kind"], gap["reason"]) == ("gap", "seq.2")
+    field.push(tablet, lost)
+    assert listed(administrator) == []
+    field.envelope(tablet)
+    field.push(tablet, field.envelope(tablet))
+    (gap,) = listed(administrator)
+    assert decide(administrator, gap["id"], "lost").status_code == 200
+    field.push(tablet, field.envelope(tablet))
+    assert listed(administrator) == []
+
+
+def test_a_tablet_that_was_given_up_is_silent_again_only_after_it_has_spoken(field: Field) -> None:
+    tablet, administrator = field.tablet(), client(field, "publicacion")
+    silence.notice(field.parts.db, now=field.now + 30 * DAY, days=21)
+    (item,) = listed(administrator)
+    decide(administrator, item["id"], "lost")
+    silence.notice(field.parts.db, now=field.now + 31 * DAY, days=21)
+    assert listed(administrator) == []
+    field.now += 40 * DAY
+    field.ask(tablet, field.message(tablet))
+    silence.notice(field.parts.db, now=field.now + 30 * DAY, days=21)
+    assert [each["kind"] for each in listed(administrator)] == ["silent"]
+
+
+def test_only_the_decisions_of_its_kind_settle_an_item(field: Field) -> None:
+    raw = quarantined(field)
+    coordinator = client(field, "proteccion-17")
+    (item,) = listed(coordinator)
+    assert item["decisions"] == ["release", "keep_apart"]
+    assert code(decide(coordinator, item["id"], "checked")) == (422, "work.unknown_decision")
+    assert code(decide(coordinator, 999, "checked")) == (404, "work.unknown")
+    assert listed(coordinator) == [item]
+    assert field.referrals(raw) == []
+
+
+def test_a_desk_that_reads_something_else_than_the_route_says_puts_it_on_the_list(field: Field) -> None:
+    tablet = field.tablet()
+    raw = field.envelope(tablet)
+    field.push(tablet, raw)
+    coordinator = client(field, "proteccion-17")
+    (referral,) = field.referrals(raw)
+    for _ in range(2):
+        assert coordinator.post(f"/v1/referrals/{referral.id}/disagreement").status_code == 204
+    (item,) = listed(coordinator)
+    assert (item["kind"], item["envelope"]) == ("disagrees", identity(raw))
+    stranger = client(field, "proteccion-21")
+    assert code(stranger.post(f"/v1/referrals/{referral.id}/disagreement")) == (403, "referral.other_desk")
+    decide(coordinator, item["id"], "checked")
+    assert listed(coordinator) == []
+
+
+# From the command line, with a real screening
+
+
+def terminal(office: Office, login: str, *words: Any) -> Any:
+    phrase = office.field.world.people / login / "passphrase.txt"
+    who = ("--login", login, "--passphrase-file", phrase, "--server", office.people_url)
+    return CliRunner().invoke(main, [str(word) for word in ("desk", *words, *who)])
+
+
+def test_a_coordinator_lists_examines_and_releases_what_a_revoked_tablet_sent(world: World, tmp_path: Path) -> None:
+    with open_office(world, tmp_path) as office, office.tablet() as tablet:
+        jti = tablet.screen(FORM, answers(), date(2026, 11, 20)).jti
+        with office.field.parts.db.write() as w:
+            enrolment.revoke(w, [tablet.status().dev], actor="tests", now=clock())
+        tablet.sync()
+        said = terminal(office, "proteccion-17", "work").stdout
+        assert "quarantine  Huepetuhe 1" in said
+        assert "apártela (keep_apart)" in said.replace("\n", " ").replace("  ", " ")
+        (item,) = json.loads(terminal(office, "proteccion-17", "work", "--json").stdout)
+        assert "in no queue" in terminal(office, "proteccion-17", "work", item["id"]).stdout
+        pin = ("--pin", office.pin)
+        (opened,) = json.loads(terminal(office, "proteccion-17", "examine", item["id"], *pin, "--json").stdout)
+        assert (opened["jti"], opened["outcome"], opened["agrees"]) == (jti, "positive", True)
+        assert terminal(office, "proteccion-17", "decide", item["id"], "keep_apart").exit_code == 0
+        assert terminal(office, "proteccion-17", "work").stdout == "Nothing to decide.\n"
+        assert "quarantine  Huepetuhe 1" in terminal(office, "proteccion-17", "work", "--kept").stdout
+        assert terminal(office, "proteccion-17", "decide", item["id"], "release").exit_code == 0
+        assert terminal(office, "proteccion-17", "work", "--kept").stdout == "Nothing is kept apart.\n"
+        queue = terminal(office, "proteccion-17", "queue", "17-protection", "--mode", "training", *pin, "--json")
+        assert [(each["jti"], each["mark"]) for each in json.loads(queue.stdout)] == [(jti, "quarantined")]
+        assert terminal(office, "proteccion-17", "work").stdout == "Nothing to decide.\n"

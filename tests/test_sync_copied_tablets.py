@@ -1,0 +1,251 @@
+"""Tablets that were copied: when two speak with one key nothing is lost, everything is routed, the work list names what
+overlaps, and from then on the chains are apart (SPEC 11.3, rule 7)."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from datetime import date
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from server.store import worklist
+from support.clients import FORM, STORY, Office, answers
+from sync.tablet.client import Tablet
+from sync.tablet.outbox import Outbox
+from sync.tablet.outbox_records import Batch, Kept, News, Place
+
+TAKEN = date(2026, 11, 20)
+
+
+def screen(tablet: Tablet) -> str:
+    return tablet.screen(FORM, answers(STORY[0]), TAKEN).jti
+
+
+def copied(office: Office) -> tuple[Tablet, Tablet]:
+    """A tablet that has delivered one screening, and a copy of its whole folder."""
+    with office.tablet() as tablet:
+        screen(tablet)
+        tablet.sync()
+    shutil.copytree(office.folder / "tablet", office.folder / "copy")
+    return Tablet(office.folder / "tablet"), Tablet(office.folder / "copy")
+
+
+def stored(office: Office) -> dict[str, tuple[str, str, int]]:
+    """Outcome, chain and number by jti."""
+    found = office.field.rows("SELECT jti, outcome, chain, seq FROM envelopes")
+    return {jti: (outcome, chain, seq) for jti, outcome, chain, seq in found}
+
+
+def queued(office: Office) -> Counter[str]:
+    return Counter(
+        jti for (jti,) in office.field.rows("SELECT jti FROM referrals r JOIN envelopes e ON e.id = r.envelope")
+    )
+
+
+def work(office: Office) -> list[str]:
+    return sorted(item.kind for item in worklist.waiting(office.field.parts.db.read()))
+
+
+def test_two_copies_that_both_speak_lose_nothing_are_routed_named_and_then_count_apart(office: Office) -> None:
+    one, other = copied(office)
+    with one, other:
+        screened = [screen(one), screen(other)]
+        one.sync()
+        assert other.sync().copied, "its request number was somebody else's"
+        assert [stored(office)[jti][0] for jti in screened] == ["stored", "fork"]
+        assert work(office) == ["copied", "fork"]
+        for tablet in (one, other, one, other):
+            screened.append(screen(tablet))
+            assert tablet.sync().waiting == 0
+        found = stored(office)
+        assert set(screened) <= found.keys()
+        assert all(queued(office)[jti] == 1 for jti in screened)
+        assert work(office).count("fork") == 1, "only the first overlap is one"
+        assert found[screened[2]][1] != found[screened[3]][1]
+        assert one.status().copied
+        assert other.status().copied
+
+
+def test_a_copy_that_spoke_less_is_heard_and_both_know(office: Office) -> None:
+    """The copy is ahead in numbers: the tablet learns it from how far the server has its chain."""
+    one, other = copied(office)
+    with one, other:
+        screened = [screen(other) for _ in range(3)]
+        other.sync()
+        for _ in range(3):  # Its request numbers pass those of the copy, so that none of them is refused.
+            one.outbox.next_batch(0)
+            one.outbox.answered(Batch(0, (), ()), _nothing(one))
+        screened.append(screen(one))
+        report = one.sync()
+        assert report.copied
+        assert report.waiting == 0
+        screened.append(screen(one))
+        one.sync()
+        assert stored(office)[screened[-2]][0] == "fork"
+        assert stored(office)[screened[-1]][0] == "stored"
+        assert set(screened) <= stored(office).keys()
+        assert all(queued(office)[jti] == 1 for jti in screened)
+        assert work(office) == ["fork"]
+
+
+def _nothing(tablet: Tablet) -> News:
+    told = tablet.outbox.conversation()
+    return News(told.generation, 0, 0, (), (), told.cursor, told.inventory)
+
+
+def test_a_tablet_whose_database_is_older_than_its_proof_is_no_fork_and_loses_nothing(office: Office) -> None:
+    with office.tablet() as tablet:
+        screened = [screen(tablet)]
+        tablet.sync()
+    folder = office.folder / "tablet"
+    shutil.copy(folder / "outbox.db", folder / "old.db")
+    with Tablet(folder) as tablet:
+        screened.append(screen(tablet))
+        tablet.sync()
+    for left in folder.glob("outbox.db*"):
+        left.unlink()
+    (folder / "old.db").rename(folder / "outbox.db")
+    with Tablet(folder) as restored:
+        screened.append(screen(restored))
+        assert restored.sync().waiting == 0
+        assert not restored.status().copied
+    assert {stored(office)[jti][0] for jti in screened} == {"stored"}
+    assert len({stored(office)[jti][1] for jti in screened}) == 2
+    assert work(office) == ["copied"]
+
+
+@pytest.mark.parametrize("proof", [True, False])
+def test_a_tablet_that_begins_anew_hides_no_screening_that_a_server_dropped_after_its_receipt(
+    office: Office, proof: bool
+) -> None:
+    """Its own store knows of the lost one no more; the proof beside it does, or else the copy that was put back."""
+    folder = office.folder / "tablet"
+    with office.tablet() as tablet:
+        screen(tablet)
+        lost = [screen(tablet)] if not proof else []
+        tablet.sync()
+    shutil.copy(folder / "outbox.db", folder / "old.db")
+    with Tablet(folder) as tablet:
+        lost += [screen(tablet)] if proof else []
+        tablet.sync()
+    with office.field.parts.db.write() as w:
+        for table in ("referrals", "routes"):
+            w.execute(f"DELETE FROM {table} WHERE envelope IN (SELECT id FROM envelopes WHERE jti = ?)", lost)  # noqa: S608
+        w.execute("DELETE FROM envelopes WHERE jti = ?", lost)
+        w.execute("DELETE FROM chains")
+    for left in folder.glob("outbox.db*"):
+        left.unlink()
+    (folder / "old.db").rename(folder / "outbox.db")
+    if not proof:
+        (folder / "outbox.proof").unlink()
+    with Tablet(folder) as restored:
+        screen(restored)
+        restored.sync()
+        found = [item for item in worklist.waiting(office.field.parts.db.read()) if item.kind == "gap"]
+        assert [(item.reason, item.dev) for item in found] == [("seq.2", restored.status().dev)]
+        assert restored.outbox.conversation().ended == {found[0].chain: 2}, "told until the server has it"
+
+
+def test_a_server_that_lost_a_certified_tablet_is_shown_its_certificate_and_gets_everything(office: Office) -> None:
+    with office.tablet() as tablet:
+        delivered = screen(tablet)
+        tablet.sync()
+        waiting, dev = screen(tablet), tablet.status().dev
+        with office.field.parts.db.write() as w:
+            w.execute("PRAGMA defer_foreign_keys = ON")
+            for table in ("referrals", "routes", "chains", "status_events", "inventories", "envelopes", "devices"):
+                w.execute(f"DELETE FROM {table}")  # noqa: S608 (a constant)
+            w.execute("UPDATE meta SET value = 'BBBBBBBBBBB' WHERE name = 'generation'")
+        office.line.asked.clear()
+        assert tablet.sync().waiting == 0
+        assert office.line.asked.count(f"PUT /v1/enrolments/{dev}") == 1
+        assert set(stored(office)) == {delivered, waiting}
+
+
+# Whatever two copies do, in whatever order
+
+
+class Shore:
+    """The server reduced to what rule 7 needs: what is stored where, the last request number, how far a chain goes."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, tuple[str, int]] = {}
+        self.last = 0
+
+    def sync(self, outbox: Outbox) -> None:
+        """One conversation, as sync.conversation has it."""
+        while True:
+            batch = outbox.next_batch(0)
+            if batch.number <= self.last:
+                outbox.renumber(self.last)
+                batch = outbox.next_batch(0)
+            self.last = batch.number
+            self.stored |= {kept.id: (kept.chain, kept.seq) for kept in batch.envelopes}
+            receipts = [
+                *(known for known in batch.asked if known in self.stored),
+                *(kept.id for kept in batch.envelopes),
+            ]
+            news = ((identity, "stored") for identity in receipts)
+            outbox.answered(batch, News("g", 1, 1, tuple(news), (), 0, "", self._reached(batch.envelopes)))
+            if not outbox.more(0):
+                return
+
+    def _reached(self, envelopes: tuple[Kept, ...]) -> dict[str, int]:
+        places = set(self.stored.values())
+        reached = {}
+        for chain in {kept.chain for kept in envelopes}:
+            seq = 0
+            while (chain, seq + 1) in places:
+                seq += 1
+            reached[chain] = seq
+        return reached
+
+
+@given(
+    before=st.integers(0, 3), steps=st.lists(st.tuples(st.booleans(), st.sampled_from(["screen", "sync"])), max_size=10)
+)
+@settings(max_examples=12, deadline=None)
+def test_whatever_two_copies_do_each_screening_arrives_once_and_the_overlap_ends_with_the_first_meeting(
+    tmp_path_factory: pytest.TempPathFactory, before: int, steps: list[tuple[bool, str]]
+) -> None:
+    folder, shore = tmp_path_factory.mktemp("clones"), Shore()
+    made: list[str] = []
+
+    def add(outbox: Outbox) -> None:
+        jti = str(len(made))
+        made.append(outbox.append("17-child", jti, lambda place: _sealed(place, jti)).id)
+
+    with Outbox(_place(folder / "one")) as first:
+        for _ in range(before):
+            add(first)
+        shore.sync(first)
+    shutil.copytree(folder / "one", folder / "other")
+    with Outbox(folder / "one" / "outbox.db") as one, Outbox(folder / "other" / "outbox.db") as other:
+        for is_one, step in steps:
+            add(one if is_one else other) if step == "screen" else shore.sync(one if is_one else other)
+        for outbox in (one, other, one, other):
+            shore.sync(outbox)
+        met = len(made)
+        for outbox in (one, other, one, other):
+            add(outbox)
+            shore.sync(outbox)
+        assert set(made) <= shore.stored.keys()
+        assert one.counts()["waiting"] == other.counts()["waiting"] == 0
+        assert one.standing().copied
+        assert other.standing().copied
+        places = [shore.stored[identity] for identity in made[met:]]
+        assert len(set(places)) == len(places)
+        assert not set(places) & {shore.stored[identity] for identity in made[:met]}
+
+
+def _place(folder: Path) -> Path:
+    folder.mkdir()
+    return folder / "outbox.db"
+
+
+def _sealed(place: Place, jti: str) -> bytes:
+    return f"{jti}.{place.chain}.{place.seq}.{place.kseq}.{place.prev}".encode()

@@ -1,0 +1,153 @@
+"""Cut lines: the wire between tablet and server breaks at every kind of place in question and answer, and the next sync
+puts everything right."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from conftest import World
+from server.app import open_parts
+from support.clients import FORM, STORY, Office, answers
+from support.hostile_server import assert_whole
+from support.intake import Field, served
+from sync.errors import SyncError
+from sync.tablet.client import Tablet
+
+WAYS = ("up", "down")
+BLANK = b"\r\n\r\n"
+
+
+def places(message: bytes) -> list[int]:
+    """Bytes after which to cut a message of HTTP: one of every kind of place in its head and in its body."""
+    head, whole = message.index(BLANK) + len(BLANK), len(message)
+    body = whole - head
+    # The last place leaves room for a message that is some bytes shorter than this one.
+    return [1, head // 3, head - 3, head - 1, head, head + 1, head + body // 2, whole - 48]
+
+
+class Shears:
+    """Passes bytes between tablet and server, and cuts the wire for good after so many bytes one way."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.up = self.down = sys.maxsize
+        self.cuts = 0
+        self.passed = {"up": bytearray(), "down": bytearray()}
+        self.listening = socket.create_server(("127.0.0.1", 0))
+
+    def forget(self) -> None:
+        """Let everything pass, and begin to listen anew."""
+        self.up = self.down = sys.maxsize
+        self.passed = {"up": bytearray(), "down": bytearray()}
+
+    @property
+    def url(self) -> str:
+        """The address that the tablet is told."""
+        return f"http://127.0.0.1:{self.listening.getsockname()[1]}"
+
+    def run(self) -> None:
+        """Take one connection after the other, until the listening socket is closed."""
+        while True:
+            try:
+                tablet, _ = self.listening.accept()
+            except OSError:
+                return
+            with tablet, socket.create_connection(("127.0.0.1", self.port)) as server:
+                back = threading.Thread(target=self._pass, args=(server, tablet, "down"))
+                back.start()
+                self._pass(tablet, server, "up")
+                back.join()
+
+    def _pass(self, source: socket.socket, target: socket.socket, way: str) -> None:
+        budget: int = getattr(self, way)
+        try:
+            while data := source.recv(65536):
+                self.passed[way] += data
+                target.sendall(data[:budget])
+                budget -= len(data)
+                if budget <= 0:
+                    self.cuts += 1
+                    break
+        except OSError:
+            pass  # The other direction was cut: so is this one.
+        for end in (source, target):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+
+
+@contextmanager
+def shears(port: int) -> Iterator[Shears]:
+    """Put shears in front of a port."""
+    made = Shears(port)
+    thread = threading.Thread(target=made.run)
+    thread.start()
+    try:
+        yield made
+    finally:
+        made.listening.shutdown(socket.SHUT_RDWR)
+        made.listening.close()
+        thread.join()
+
+
+def test_a_line_cut_anywhere_in_question_or_answer_loses_nothing_and_stores_nothing_twice(
+    world: World, tmp_path: Path
+) -> None:
+    field = Field(world, open_parts(world.config), "")
+    with served(field) as (tablets, people), shears(tablets) as wire:
+        office = Office(field, wire, f"http://127.0.0.1:{people}", tmp_path)  # type: ignore[arg-type]
+        office.publish()
+        screened: list[str] = []
+        with office.tablet() as tablet:
+            for way in WAYS:
+                for place in places(one_exchange(tablet, wire, screened)[way]):
+                    cut_once(tablet, wire, way, place)
+                    screened.append(tablet.outbox.kept()[-1].jti)
+                    settle(tablet, wire, screened[-1])
+        assert wire.cuts == sum(len(places(b"x" * 99 + BLANK + b"x" * 99)) for _ in WAYS)
+        assert office.stored() == screened
+        assert field.rows("SELECT kind FROM work_items") == []
+    assert_whole(world.config.database)
+
+
+def one_exchange(tablet: Tablet, wire: Shears, screened: list[str]) -> dict[str, bytes]:
+    """Sync one screening over a whole line, and return what passed each way."""
+    reconnect(tablet)
+    wire.forget()
+    screened.append(tablet.screen(FORM, answers(STORY[0]), date(2026, 11, 20)).jti)
+    assert tablet.sync().waiting == 0
+    return {way: bytes(wire.passed[way]) for way in WAYS}
+
+
+def cut_once(tablet: Tablet, wire: Shears, way: str, place: int) -> None:
+    """Screen somebody, and have the line cut while it is sent."""
+    reconnect(tablet)
+    setattr(wire, way, place)
+    tablet.screen(FORM, answers(STORY[0]), date(2026, 11, 20))
+    # A head that ends early can look like a whole answer; what it lacks then is the signature.
+    with pytest.raises(SyncError, match=r"transport\.broken|exchange\.(bad_signature|malformed)"):
+        tablet.sync()
+
+
+def settle(tablet: Tablet, wire: Shears, jti: str) -> None:
+    """Sync over a whole line: exactly the screening that was cut off is receipted."""
+    wire.forget()
+    reconnect(tablet)
+    report = tablet.sync()
+    assert report.waiting == 0
+    assert [receipt.jti for receipt in report.receipts] == [jti]
+
+
+def reconnect(tablet: Tablet) -> None:
+    """Begin with a new connection, as after a walk to another hill."""
+    tablet.transport.close()
+    vars(tablet).pop("transport", None)

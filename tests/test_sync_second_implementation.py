@@ -1,0 +1,247 @@
+"""The protocol in JavaScript (server/web/protocol), written from SPEC alone, and the one in Python agree."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from server.problems import Problem
+from support.almost_right import SIGNERS, changed
+from sync.documents import receipt
+from sync.documents.enrolment import Invitation
+from sync.documents.receipt import Item
+from sync.documents.signed import Document
+from sync.envelope import seal
+from sync.errors import SyncError
+from sync.exchange import messages as exchange
+from sync.exchange.messages import Event, Message, Request, Response
+from sync.keys.key_files import load_secret, save_secret
+from sync.keys.key_pairs import SealKey
+from sync.keys.passphrases import WORDS
+from sync.wire.encoding import b64u, canonical, unb64u
+from test_sync_vectors import ACTIONS
+from vector_makers.material import CHAIN, DEVICE, KEYRING, MEMBER, NOW, PROVINCE_ROUTE, ROUTE_KEY, SERVER, TRUST, Case
+
+PROTOCOL = Path(__file__).resolve().parent.parent / "server" / "web" / "protocol"
+VECTORS = Path(seal.__file__).parents[1] / "vectors"
+SECRETS = {"keyring_seed": b64u(KEYRING.seed), "route_secret": b64u(ROUTE_KEY.secret)}
+PHRASE = "ábaco abdomen abeja abierto abogado abono"
+DOCUMENTS = ("document", "trust", "registry", "manifest", "bundle", "enrolment", "certificate", "receipts", "readmit")
+OTHERS = ("recordings", "envelope", "route", "request", "response", "refusal", "invitation", "base64")
+ALMOST_RIGHT = 600
+
+
+def run(node: Path, script: str, said: str = "") -> subprocess.CompletedProcess[str]:
+    command = [node, "--disable-warning=ExperimentalWarning", PROTOCOL / script]
+    return subprocess.run(command, input=said, capture_output=True, text=True, encoding="utf-8", check=False)
+
+
+def ask(node: Path, *questions: tuple[str, Case]) -> list[Any]:
+    """What the second implementation says: per question its answer, as a vector would hold it."""
+    lines = "".join(json.dumps({"do": do, "given": given}) + "\n" for do, given in questions)
+    done = run(node, "answer.mjs", lines)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.split("\n")[:-1]]
+
+
+def results(node: Path, *questions: tuple[str, Case]) -> list[Any]:
+    answers = ask(node, *questions)
+    assert [answer["expect"] for answer in answers] == ["ok"] * len(questions)
+    return [answer.get("result") for answer in answers]
+
+
+def ours(do: str, given: Case) -> Case:
+    """What the first implementation says, in the same words."""
+    try:
+        result = ACTIONS[do](given)
+    except (SyncError, Problem) as wrong:
+        return {"expect": wrong.code}
+    return {"expect": "ok"} if result is None else {"expect": "ok", "result": json.loads(json.dumps(result))}
+
+
+def screenings(rng: Random, count: int) -> list[dict[str, Any]]:
+    """Instances of random content and size, up to what fits, and the counters of one chain."""
+    made = []
+    for seq in range(1, count + 1):
+        letters = rng.choices("<>abc ñ\U0001f600\n", k=rng.choice([0, 10, 1_000, 60_000, 200_000]))
+        counters = {"chain": CHAIN, "seq": seq, "kseq": rng.randint(1, seq), "prev": "" if seq == 1 else "0" * 64}
+        made.append({"instance": "".join(letters), "bucket": rng.choice([1, 2, 3, 8]) * 1024, "counters": counters})
+    return made
+
+
+def sealed_here(made: dict[str, Any]) -> str:
+    keys = {"to": KEYRING.public, "route": PROVINCE_ROUTE, "route_key": ROUTE_KEY.public, "device": DEVICE}
+    counters = made["counters"]
+    return seal.seal(made["instance"].encode(), **keys, jti=seal.new_jti(), bucket=made["bucket"], **counters).decode()
+
+
+def opening(raw: str) -> Case:
+    return {"envelope": raw, "device": b64u(DEVICE.public.raw), **SECRETS}
+
+
+def test_javascript_agrees_with_every_vector(node):
+    done = run(node, "run_vectors.mjs")
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    there = len(list(VECTORS.glob("*.json")))
+    assert done.stdout == f"{there} of {there} vectors\n"
+
+
+def test_javascript_opens_what_python_seals(node):
+    made = screenings(Random(1), 20)
+    opened = results(node, *(("envelope", opening(sealed_here(each))) for each in made))
+    assert [each["instance"] for each in opened] == [each["instance"] for each in made]
+    assert {canonical(each["route"]) for each in opened} == {canonical(PROVINCE_ROUTE.to_content())}
+
+
+def test_python_takes_in_and_opens_what_javascript_seals(node):
+    made = screenings(Random(2), 20)
+    keys = {"keyring": b64u(KEYRING.public.raw), "route_key": b64u(ROUTE_KEY.public.raw), "device": b64u(DEVICE.secret)}
+    written = results(
+        node, *(("write_envelope", {**each, **keys, "route": PROVINCE_ROUTE.to_content()}) for each in made)
+    )
+    opened = [ours("envelope", opening(raw))["result"] for raw in written]
+    assert [each["instance"] for each in opened] == [each["instance"] for each in made]
+    assert {canonical(each["route"]) for each in opened} == {canonical(PROVINCE_ROUTE.to_content())}
+    tablet = {"key": b64u(DEVICE.public.raw), "state": "certified"}
+    given = {"devices": [tablet], "versions": [PROVINCE_ROUTE.sha], "envelopes": written, **SECRETS}
+    taken = ours("take_in", given)["result"]
+    assert [item["outcome"] for item in taken["items"]] == ["stored"] * 20
+    assert taken["seq"] == {CHAIN: 20}
+
+
+def vectors(*dos: str) -> list[Case]:
+    cases = [json.loads(path.read_text()) for path in sorted(VECTORS.glob("*.json"))]
+    return [case for case in cases if case["do"] in dos]
+
+
+def test_both_write_the_very_same_documents(node):
+    written, questions = [], []
+    for case in vectors(*DOCUMENTS):
+        if case["expect"] == "ok":
+            payload, *lines = case["given"]["document"].split("\n")
+            heads = [json.loads(unb64u(line.split(".")[0])) for line in lines]
+            said = {"value": json.loads(payload), "typ": heads[0]["typ"]}
+            keys = [SIGNERS[head["kid"]] for head in heads]
+            written.append(Document.of(said["value"], said["typ"], *keys).to_bytes().decode())
+            questions.append(("write_document", {**said, "keys": [b64u(key.secret) for key in keys]}))
+    assert len(written) > 20
+    assert results(node, *questions) == written
+
+
+REQUEST = Request(
+    n=7,
+    at=NOW,
+    trust=1,
+    orders=3,
+    generation="AAAAAAAAAAA",
+    pending=("ab" * 32,) * 40,
+    envelopes=(b"a.b", b""),
+    inventory={"piloto": "cd" * 32},
+    refused={"ef" * 32: "signed.too_few"},
+    ended={CHAIN: 7},
+    budget=9,
+)
+RECEIPTS = receipt.make(
+    SERVER, dev=DEVICE.kid, n=7, at=NOW, generation="AAAAAAAAAAA", head="", items=[Item("ab" * 32, "stored", 1)]
+)
+RESPONSE = Response(
+    dev=DEVICE.kid,
+    n=7,
+    at=NOW,
+    generation="AAAAAAAAAAA",
+    receipts=RECEIPTS,
+    trust=(TRUST,),
+    events=(Event("ab" * 32, "closed", NOW),),
+    seq={CHAIN: 4},
+    more=True,
+)
+
+
+def travelled(message: Message) -> Case:
+    return {"body": b64u(message.body), "signature": message.signature}
+
+
+def test_each_reads_the_requests_and_responses_that_the_other_writes(node):
+    device, server = b64u(DEVICE.public.raw), b64u(SERVER.public.raw)
+    asked = {"dev": DEVICE.kid, "n": 7, "servers": [server]}
+    here = [
+        ("request", {**travelled(exchange.write_request(REQUEST, DEVICE)), "device": device}),
+        ("response", {**travelled(exchange.write_response(RESPONSE, SERVER)), **asked}),
+    ]
+    read = results(node, *here)
+    assert read == [ours(*question)["result"] for question in here]
+    request, response = results(
+        node,
+        ("write_request", {"members": read[0], "key": b64u(DEVICE.secret)}),
+        ("write_response", {"members": read[1], "key": b64u(SERVER.secret)}),
+    )
+    assert exchange.read_request(Message(unb64u(request["body"]), request["signature"]), DEVICE.public) == REQUEST
+    back = Message(unb64u(response["body"]), response["signature"])
+    assert exchange.read_response(back, {SERVER.kid: SERVER.public}, dev=DEVICE.kid, n=7) == RESPONSE
+
+
+def test_each_opens_the_seeds_and_key_files_that_the_other_locks(node, tmp_path):
+    where = {"keyring": "national", "epoch": 3, "member_id": DEVICE.kid}
+    wrap = {**where, "seed": b64u(KEYRING.seed), "member_key": b64u(MEMBER.public.raw)}
+    save_secret(tmp_path / "here.key", KEYRING, PHRASE)
+    file = {"file": (tmp_path / "here.key").read_text(), "kind": "seal"}
+    wrapped, seed, unlocked, locked = results(
+        node,
+        ("write_wrap", wrap),
+        (
+            "unwrap",
+            {**where, "wrapped": seal.wrap(KEYRING.seed, MEMBER.public, **where), "member_seed": b64u(MEMBER.seed)},
+        ),
+        ("read_key_file", {**file, "phrase": PHRASE.upper()}),
+        ("write_key_file", {"seed": b64u(KEYRING.seed), "phrase": PHRASE}),
+    )
+    assert seal.unwrap(wrapped, MEMBER, **where).seed == KEYRING.seed
+    assert seed == unlocked == b64u(KEYRING.seed)
+    refused = ask(
+        node,
+        ("read_key_file", file),
+        ("read_key_file", {**file, "kind": "route", "phrase": PHRASE}),
+        ("read_key_file", {**file, "phrase": "abeja"}),
+    )
+    assert [each["expect"] for each in refused] == ["key.locked", "key.wrong_kind", "key.wrong_passphrase"]
+    (tmp_path / "there.key").write_text(locked)
+    (tmp_path / "there.key").chmod(0o600)
+    assert load_secret(tmp_path / "there.key", SealKey, PHRASE) == KEYRING
+
+
+def test_a_tablet_in_javascript_enrols(node):
+    invitation = {
+        "address": "https://chaski.example/tabletas?a=1&b=ñ+%20",
+        "code": "codigo-de-un-uso",
+        "pin": "ab" * 32,
+    }
+    words, line, document = results(
+        node,
+        ("draw_passphrase", {}),
+        ("write_invitation", invitation),
+        ("write_enrolment", {"code": "codigo-de-un-uso"}),
+    )
+    assert len(words.split()) == 6
+    assert set(words.split()) <= set(WORDS)
+    assert vars(Invitation.parse(line)) == {"url": invitation["address"], "code": "codigo-de-un-uso", "pin": "ab" * 32}
+    assert ours("enrolment", {"document": document}) == {"expect": "ok"}
+
+
+def test_both_say_the_same_of_what_is_almost_right(node):
+    rng = Random(20261121)
+    good = [case for case in vectors(*DOCUMENTS, *OTHERS) if case["expect"] == "ok"]
+    good += [case for case in vectors("versions") if case["given"]["served"] and case["expect"] == "ok"]
+    cases = [made for made in (changed(rng, rng.choice(good)) for _ in range(ALMOST_RIGHT)) if made]
+    theirs = ask(node, *((case["do"], case["given"]) for case in cases))
+    differ = []
+    codes = set()
+    for case, there in zip(cases, theirs, strict=True):
+        here = ours(case["do"], case["given"])
+        codes.add(here["expect"])
+        if here != there:
+            differ.append({**case, "here": here, "there": there})
+    assert not differ, json.dumps(differ[:3], indent=1)[:6000]
+    assert len(codes) > 20

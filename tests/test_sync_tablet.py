@@ -1,0 +1,470 @@
+"""The reference tablet against a real server, over a line that somebody meddles with."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from screening_forms.errors import AnswerError
+from server.app import clock
+from server.flows.trust import documents as publishing
+from server.store import keyrings
+from support.clients import FORM, STORY, Change, Office, answers
+from sync.documents import registry
+from sync.documents.registry import Keyring
+from sync.documents.signed import Document
+from sync.envelope import verify as envelope
+from sync.errors import SyncError
+from sync.exchange import messages as exchange
+from sync.exchange.messages import SIGNATURE_HEADER, Message, Response
+from sync.keys.key_pairs import SealKey, SigningKey
+from sync.tablet.client import Status, Tablet
+from sync.tablet.rollback_guard import Proof
+
+TAKEN = date(2026, 11, 20)
+TEN_YEARS = 10 * 365 * 86_400_000
+
+
+def screen(tablet: Tablet, name: str = STORY[0]) -> str:
+    return tablet.screen(FORM, answers(name), TAKEN).jti
+
+
+def meddle(path: str, change: Callable[[bytes], bytes]) -> Callable[[Change], None]:
+    """Change the body of every answer under `path`."""
+
+    def answer(passing: Change) -> None:
+        if passing.path.startswith(path):
+            passing.put(change(passing.plain))
+
+    return answer
+
+
+def flip(body: bytes) -> bytes:
+    """Change one byte somewhere in the middle."""
+    middle = len(body) // 2
+    return body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]
+
+
+def holdings(status: Status) -> tuple[object, ...]:
+    return status.trust, status.registry, status.manifest, status.forms
+
+
+# Joining
+
+
+def test_the_tablet_shows_six_words_and_waits_for_the_registrar(office: Office, tmp_path: Path) -> None:
+    with Tablet(tmp_path / "new") as tablet:
+        words = tablet.enrol(office.invite())
+        assert (len(words), words) == (6, tablet.status().words)
+        assert not tablet.pull().certified
+        with pytest.raises(SyncError, match=r"tablet\.not_certified"):
+            screen(tablet)
+        office.certify(tablet)
+        assert [form.form for form in tablet.pull().forms] == [FORM]
+        assert tablet.status().label == "Huepetuhe 1"
+
+
+def test_roots_that_are_not_those_of_the_invitation_are_refused_and_nothing_is_sent(
+    office: Office, tmp_path: Path
+) -> None:
+    other = office.invite().replace(office.pin, "0" * 64)
+    with Tablet(tmp_path / "new") as tablet:
+        with pytest.raises(SyncError, match=r"trust\.wrong_pin"):
+            tablet.enrol(other)
+        assert tablet.status().url == ""
+    assert office.line.asked == ["GET /v1/trust"]
+
+
+def test_only_enrolling_makes_a_tablet(office: Office, tmp_path: Path) -> None:
+    kept = tmp_path / "holiday" / "photo.jpg"
+    kept.parent.mkdir()
+    kept.touch()
+    for folder in (tmp_path / "typo", kept.parent):
+        with Tablet(folder) as tablet:
+            assert tablet.status() == Status()
+            for work in (tablet.pull, tablet.sync, lambda made=tablet: screen(made)):
+                with pytest.raises(SyncError, match=r"tablet\.not_enrolled"):
+                    work()
+            with pytest.raises(SyncError, match=r"trust\.wrong_pin"):
+                tablet.enrol(office.invite().replace(office.pin, "0" * 64))
+    assert not (tmp_path / "typo").exists()
+    assert list(kept.parent.iterdir()) == [kept]
+
+
+def test_a_code_that_was_used_says_whom_to_tell(office: Office, tablet: Tablet, tmp_path: Path) -> None:
+    used = tablet.outbox.held("invitation")
+    assert used is not None
+    with (
+        Tablet(tmp_path / "thief") as thief,
+        pytest.raises(SyncError, match=r"enrolment\.code_used: The enrolment code has been used\. Ask for a new"),
+    ):
+        thief.enrol(used.decode())
+
+
+def test_a_lost_answer_to_the_enrolment_costs_nothing(office: Office, tmp_path: Path) -> None:
+    invitation = office.invite()
+    with Tablet(tmp_path / "new") as tablet:
+        office.line.cut = frozenset({"/v1/enrolments"})
+        with pytest.raises(SyncError, match=r"transport\.broken"):
+            tablet.enrol(invitation)
+        office.line.cut = frozenset()
+        assert tablet.enrol(invitation) == tablet.status().words
+
+
+def test_a_certified_tablet_is_not_enrolled_again(office: Office, tablet: Tablet) -> None:
+    with pytest.raises(SyncError, match=r"tablet\.certified"):
+        tablet.enrol(office.invite())
+
+
+def test_a_key_file_that_others_may_read_is_refused(office: Office, tmp_path: Path) -> None:
+    office.tablet().close()
+    (tmp_path / "tablet" / "device.key").chmod(0o644)
+    with Tablet(tmp_path / "tablet") as again, pytest.raises(SyncError, match=r"key\.file_readable_by_others"):
+        screen(again)
+
+
+# What the tablet works by
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/v1/manifest", r"signed\.|encoding\.|document\."),
+        ("/v1/registry", r"signed\.|encoding\.|document\."),
+        ("/v1/trust", r"signed\.|encoding\.|document\."),
+    ],
+)
+def test_one_changed_byte_is_refused_and_the_tablet_works_on_with_what_it_had(
+    office: Office, tablet: Tablet, path: str, code: str
+) -> None:
+    before = holdings(tablet.status())
+    office.publish("2")
+    office.line.answer = meddle(path, flip)
+    with pytest.raises(SyncError, match=code):
+        tablet.pull()
+    assert holdings(tablet.status()) == before
+    screen(tablet)
+    office.line.answer = lambda passing: None
+    assert [form.version for form in tablet.pull().forms] == ["2"]
+
+
+def test_a_keyring_with_one_changed_byte_is_refused(office: Office, tmp_path: Path) -> None:
+    office.line.answer = meddle("/v1/keys/", flip)
+    with Tablet(tmp_path / "new") as tablet:
+        tablet.enrol(office.invite())
+        office.certify(tablet)
+        with pytest.raises(SyncError, match=r"registry\.wrong_key"):
+            tablet.pull()
+        assert not tablet.status().certified
+
+
+def test_an_older_manifest_is_refused(office: Office, tablet: Tablet) -> None:
+    older = tablet.outbox.held("manifest")
+    assert older is not None
+    office.publish("2")
+    tablet.pull()
+    office.line.answer = meddle("/v1/manifest", lambda body: older)
+    with pytest.raises(SyncError, match=r"document\.rolled_back"):
+        tablet.pull()
+    assert [form.version for form in tablet.status().forms] == ["2"]
+
+
+def test_a_new_version_comes_with_the_next_sync_and_the_old_one_leaves(office: Office, tablet: Tablet) -> None:
+    sha = office.publish("2")
+    report = tablet.sync()
+    assert set(report.updated) == {"manifest", f"bundle/{sha}"}
+    assert report.requests == 2
+    assert tablet.screen(FORM, answers(), TAKEN).sha == sha
+    assert {name for name in tablet.outbox.held_names() if name.startswith("bundle/")} == {f"bundle/{sha}"}
+
+
+def test_an_old_trust_is_a_mark_and_stops_no_work(office: Office, tmp_path: Path) -> None:
+    office.tablet().close()
+    with Tablet(tmp_path / "tablet", clock=lambda: TEN_YEARS * 10) as tablet:
+        assert tablet.status().old
+        screen(tablet)
+        assert tablet.status().waiting == 1
+
+
+# Screening
+
+
+def test_a_tablet_screens_offline_and_delivers_everything_in_one_request(office: Office, tablet: Tablet) -> None:
+    asked = len(office.line.asked)
+    jtis = [screen(tablet, name) for name in STORY]
+    assert len(office.line.asked) == asked
+    report = tablet.sync()
+    assert (report.requests, report.sent, report.waiting) == (1, 5, 0)
+    assert [(receipt.jti, receipt.outcome) for receipt in report.receipts] == [(jti, "stored") for jti in jtis]
+    assert office.stored() == jtis
+
+
+def test_the_result_is_there_for_who_asks_and_is_never_shown_by_itself(tablet: Tablet) -> None:
+    screened = tablet.screen(FORM, answers(), TAKEN)
+    assert (screened.result.outcome, screened.result.tier) == ("positive", "T1")
+    assert screened.result.guidance["es"]
+    assert "positive" not in repr(screened)
+
+
+def test_each_screening_is_sealed_to_the_desk_it_belongs_to(tablet: Tablet) -> None:
+    keyrings = [tablet.screen(FORM, answers(name), TAKEN).keyring for name in STORY]
+    assert keyrings == ["17-protection", "21-labour", "21-protection", "17-child", "08-protection"]
+
+
+def test_a_keyring_counts_anew_in_each_epoch_so_that_its_desk_misses_nothing(office: Office, tablet: Tablet) -> None:
+    screen(tablet)
+    screen(tablet)
+    renewed, db = SealKey.generate().public, office.field.parts.db
+    named = Keyring.of("17-protection", 2, renewed)
+    with db.write() as w:
+        stored = {"sha256": renewed.sha256, "keyring": named.id, "epoch": 2, "kid": renewed.kid, "public": renewed.raw}
+        keyrings.add_key(w, **stored, at=clock())
+    held = publishing.registry_in_force(db.read())
+    listed = [*(held.keyrings | {named.id: named}).values()]
+    newer = registry.make(number=held.number + 1, keyrings=listed, desks=held.desks, revoked=[], issued=clock())
+    signed = Document(newer).signed_by(office.registrar, registry.TYP)
+    publishing.take_registry(db, signed.to_bytes(), actor="tests", now=clock())
+    tablet.sync()
+    screen(tablet)
+    headers = [envelope.parse(kept.raw).header for kept in tablet.outbox.kept()]
+    assert [(header.seq, header.kseq) for header in headers] == [(1, 1), (2, 2), (3, 1)]
+    assert headers[2].kid == renewed.kid
+
+
+def test_a_form_that_tells_the_server_nothing_is_sealed_to_the_right_desk_all_the_same(
+    office: Office, tablet: Tablet
+) -> None:
+    office.publish("2", omit_route=("queue_kinds", "outcome", "tier", "urgency", "taken"))
+    tablet.pull()
+    assert tablet.screen(FORM, answers("4_inambari_minor"), TAKEN).keyring == "17-child"
+    tablet.sync()
+    routes = office.field.rows("SELECT outcome, tier, urgency, queue_kinds, taken FROM routes")
+    assert routes == [(None, None, None, None, None)]
+
+
+def test_a_wrong_answer_keeps_nothing_and_takes_no_number(tablet: Tablet) -> None:
+    with pytest.raises(AnswerError):
+        tablet.screen(FORM, {**answers(), "edad": "old"}, TAKEN)
+    assert tablet.screen(FORM, answers(), TAKEN).seq == 1
+
+
+def test_an_interview_without_a_required_answer_is_not_sealed_into_no_queue_but_named(tablet: Tablet) -> None:
+    with pytest.raises(AnswerError, match="peligro, edad, region, distrito"):
+        tablet.screen(FORM, {}, TAKEN)
+    without = {name: value for name, value in answers().items() if name != "tipo_lugar"}
+    with pytest.raises(AnswerError, match=r"^tipo_lugar: falta"):
+        tablet.screen(FORM, without, TAKEN)
+    assert tablet.status().waiting == 0
+
+
+def test_no_answer_can_be_read_in_any_file_of_the_tablet(office: Office, tablet: Tablet, tmp_path: Path) -> None:
+    screen(tablet)
+    tablet.sync()
+    files = {path.name: path.read_bytes() for path in (tmp_path / "tablet").rglob("*") if path.is_file()}
+    assert "outbox.db-wal" in files
+    for canary in (b"73519", b"<edad>30_59", b"<distrito>170204", b"<outcome>positive"):
+        assert [name for name, content in files.items() if canary in content] == []
+
+
+# Syncing over a bad line
+
+
+def test_without_a_server_nothing_left_and_the_next_sync_is_one_request(office: Office, tablet: Tablet) -> None:
+    screen(tablet)
+    held = tablet.outbox.held("invitation")
+    assert held is not None
+    tablet.transport.close()
+    tablet.outbox.hold({"invitation": held.replace(office.line.url.encode(), b"http://127.0.0.1:9")})
+    vars(tablet).pop("transport")
+    with pytest.raises(SyncError, match=r"transport\.unreachable"):
+        tablet.sync()
+    vars(tablet).pop("transport")
+    tablet.outbox.hold({"invitation": held})
+    report = tablet.sync()
+    assert (report.requests, report.sent) == (1, 1)
+
+
+def test_after_an_answer_that_was_lost_the_tablet_asks_and_nothing_is_stored_twice(
+    office: Office, tablet: Tablet
+) -> None:
+    jtis = [screen(tablet) for _ in range(3)]
+    office.line.cut = frozenset({exchange.PATH})
+    with pytest.raises(SyncError, match=r"transport\.broken"):
+        tablet.sync()
+    office.line.cut = frozenset()
+    report = tablet.sync()
+    assert (report.requests, report.sent, report.waiting) == (1, 0, 0)
+    assert [receipt.outcome for receipt in report.receipts] == ["duplicate"] * 3
+    assert office.stored() == jtis
+
+
+def resigned(office: Office, key: SigningKey, change: Callable[[Response], Response]) -> Callable[[Change], None]:
+    """Read each sync answer, change it, and sign it anew with `key`."""
+
+    def answer(passing: Change) -> None:
+        if passing.path == exchange.PATH:
+            # What the tablet is called and counts is in the answer itself: read it without the check.
+            said = exchange._unpack(passing.body, "response")
+            dev, n = said.text("dev", exchange.KID), said.integer("n")
+            message = Message(passing.body, passing.headers[SIGNATURE_HEADER])
+            response = exchange.read_response(message, office.field.trust.servers, dev=dev, n=n)
+            forged = exchange.write_response(change(response), key)
+            passing.put(forged.body)
+            passing.headers[SIGNATURE_HEADER] = forged.signature
+
+    return answer
+
+
+def test_receipts_that_somebody_forged_empty_nothing(office: Office, tablet: Tablet) -> None:
+    screen(tablet)
+    server = office.field.parts.keys.signing
+
+    def foreign_receipts(response: Response) -> Response:
+        assert response.receipts is not None
+        return replace(response, receipts=Document(response.receipts.payload, ("e30..AAAA",)))
+
+    def former_receipts(response: Response) -> Response:
+        return replace(response, receipts=former)
+
+    for forgery, code in (
+        (meddle(exchange.PATH, flip), r"exchange\.bad_signature"),
+        (resigned(office, SigningKey.generate(), lambda response: response), r"exchange\.unknown_signer"),
+        (resigned(office, server, foreign_receipts), r"signed\."),
+        (resigned(office, server, lambda response: replace(response, n=response.n + 1)), r"exchange\.wrong_answer"),
+    ):
+        office.line.answer = forgery
+        with pytest.raises(SyncError, match=code):
+            tablet.sync()
+        assert tablet.status().waiting == 1
+    office.line.answer = lambda passing: None
+    former_answers: list[Response] = []
+    office.line.answer = resigned(office, server, lambda response: former_answers.append(response) or response)
+    assert tablet.sync().waiting == 0
+    former = former_answers[0].receipts
+    screen(tablet)
+    office.line.answer = resigned(office, server, former_receipts)
+    with pytest.raises(SyncError, match=r"receipt\.stale"):
+        tablet.sync()
+    assert tablet.status().waiting == 1
+
+
+def test_an_older_manifest_from_a_server_that_was_taken_over_is_refused_after_the_screenings_are_safe(
+    office: Office, tablet: Tablet
+) -> None:
+    older = tablet.outbox.held("manifest")
+    assert older is not None
+    office.publish("2")
+    tablet.pull()
+    screen(tablet)
+    server = office.field.parts.keys.signing
+    rolled_back = resigned(office, server, lambda response: replace(response, manifest=Document.parse(older)))
+
+    def answer(passing: Change) -> None:
+        rolled_back(passing)
+        meddle("/v1/manifest", lambda body: older)(passing)
+
+    office.line.answer = answer
+    with pytest.raises(SyncError, match=r"document\.rolled_back"):
+        tablet.sync()
+    assert tablet.status().waiting == 0
+    assert [form.version for form in tablet.status().forms] == ["2"]
+
+
+def test_a_server_restored_from_a_backup_gets_back_what_it_forgot(office: Office, tablet: Tablet) -> None:
+    jtis = [screen(tablet) for _ in range(3)]
+    tablet.sync()
+    with office.field.parts.db.write() as w:
+        w.execute("UPDATE meta SET value = 'AAAAAAAAAAA' WHERE name = 'generation'")
+    report = tablet.sync()
+    assert [(receipt.jti, receipt.outcome) for receipt in report.receipts] == [(jti, "duplicate") for jti in jtis]
+    assert report.waiting == 0
+
+
+def test_a_tablet_restored_from_a_copy_begins_a_new_chain_and_is_heard(
+    office: Office, tablet: Tablet, tmp_path: Path
+) -> None:
+    screen(tablet)
+    tablet.close()
+    shutil.copytree(tmp_path / "tablet", tmp_path / "copy")
+    with Tablet(tmp_path / "tablet") as again:
+        screen(again)
+        again.sync()
+        again.sync()
+    for file in ("outbox.db", "outbox.proof"):
+        shutil.copy(tmp_path / "copy" / file, tmp_path / "tablet" / file)
+    (tmp_path / "tablet" / "outbox.proof").unlink()
+    with Tablet(tmp_path / "tablet") as restored:
+        screen(restored)
+        report = restored.sync()
+        assert report.waiting == 0
+        assert len({kept.chain for kept in restored.outbox.kept()}) == 2
+    assert len(office.stored()) == 3
+
+
+def test_only_a_number_refused_by_a_server_of_the_trust_changes_anything_on_the_tablet(
+    office: Office, tablet: Tablet
+) -> None:
+    server, dev, jti = office.field.parts.keys.signing, tablet.status().dev, screen(tablet)
+    chain = tablet.outbox.kept()[0].chain
+    stranger, other = SigningKey.generate(), {"dev": "A" * 22}
+
+    def refused(key: SigningKey | None, **said: object) -> Callable[[Change], None]:
+        def answer(passing: Change) -> None:
+            number = exchange._unpack(passing.body, "response").integer("n")
+            problem = {"code": "sync.number_used", "status": 409, "dev": dev, "n": number, "last": number + 7, **said}
+            message = exchange.write_refusal(problem, key or stranger)
+            passing.status, passing.headers = 409, {"Content-Type": "application/problem+json"}
+            passing.put(message.body)
+            if key is not None:
+                passing.headers[SIGNATURE_HEADER] = message.signature
+
+        return lambda passing: answer(passing) if passing.path == exchange.PATH else None
+
+    for forgery in (refused(None), refused(stranger), refused(server, n=10**6), refused(server, **other)):
+        office.line.answer, number = forgery, tablet.outbox._latest().request
+        with pytest.raises(SyncError, match=r"sync\.number_used"):
+            tablet.sync()
+        assert tablet.outbox._latest() == Proof(chain, 1, number + 1)
+        assert not tablet.status().copied
+        assert not tablet.outbox.conversation().ended
+    office.line.answer, number = refused(server), tablet.outbox._latest().request
+    with pytest.raises(SyncError, match=r"sync\.number_used"):  # It says so of the second number too.
+        tablet.sync()
+    assert (tablet.outbox._latest().request, tablet.status().copied) == (number + 1 + 7 + 1, True)
+    assert tablet.outbox.conversation().ended == {chain: 1}
+    office.line.answer = lambda passing: None
+    assert tablet.sync().waiting == 0
+    assert office.stored() == [jti]
+
+
+def test_a_tablet_whose_number_is_far_above_the_servers_goes_down_and_is_heard_in_its_chain(
+    office: Office, tablet: Tablet
+) -> None:
+    tablet.sync()
+    number, jti = tablet.outbox._latest().request, screen(tablet)
+    tablet.outbox._db.execute("UPDATE place SET request = ?", (number + 2**21,))
+    report = tablet.sync()
+    assert (report.waiting, report.copied, office.stored()) == (0, False, [jti])
+    place = tablet.outbox._latest()
+    assert (place.chain, place.request) == (tablet.outbox.kept()[0].chain, number + 2), "it asked, and then it sent"
+
+
+def test_a_sync_with_nothing_new_is_one_request_of_at_most_a_thousand_bytes(tablet: Tablet) -> None:
+    screen(tablet)
+    tablet.sync()
+    traffic = tablet.sync().traffic
+    assert traffic.requests == 1
+    assert traffic.up + traffic.down <= 1_000
+
+
+def test_ten_screenings_are_one_request_of_at_most_thirty_two_kilobytes(tablet: Tablet) -> None:
+    for number in range(10):
+        screen(tablet, STORY[number % 5])
+    traffic = tablet.sync().traffic
+    assert traffic.requests == 1
+    assert traffic.up + traffic.down <= 32_000

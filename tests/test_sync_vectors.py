@@ -1,0 +1,244 @@
+"""Every vector in sync/vectors does what its `expect` says, for this implementation as for any other (SPEC 15)."""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from server.problems import Problem
+from sync.documents import bundle, enrolment, manifest, receipt, registry, trust
+from sync.documents.signed import Document
+from sync.envelope import route, seal
+from sync.envelope import verify as envelope
+from sync.errors import SyncError
+from sync.exchange import messages as exchange
+from sync.keys import passphrases
+from sync.keys.key_pairs import RouteKey, SealKey, VerifyKey, key_id
+from sync.wire.encoding import b64u, canonical, strict_json, unb64u
+from vector_makers.material import SERVER
+from vector_makers.real_server import answered, copied, obeyed, readmitted, taken_in, worked_with
+from vector_makers.run import NOT_OURS, SEALED_ONCE, VECTORS, all_cases, to_json
+
+Given = dict[str, Any]
+
+
+def doc(text: str) -> Document:
+    return Document.parse(text.encode())
+
+
+def verify_keys(texts: list[str]) -> dict[str, VerifyKey]:
+    return {key.kid: key for key in (VerifyKey.from_raw(unb64u(text)) for text in texts)}
+
+
+def pinned(text: str) -> trust.Trust:
+    return trust.accept(doc(text), None, trust.read(doc(text)).pin)
+
+
+def code_of(act: Callable[[], Any]) -> Any:
+    try:
+        return act()
+    except SyncError as wrong:
+        return wrong.code
+
+
+def do_base64(given: Given) -> str:
+    return unb64u(given["text"]).hex()
+
+
+def do_json(given: Given) -> str:
+    return canonical(strict_json(unb64u(given["bytes"]))).decode()
+
+
+def do_invitation(given: Given) -> dict[str, str]:
+    read = enrolment.Invitation.parse(given["text"])
+    return {"u": read.url, "c": read.code, "r": read.pin}
+
+
+def do_kinds(given: Given) -> list[str]:
+    return [registry.sealed_to(kinds) for kinds in given["asked"]]
+
+
+def do_inventory(given: Given) -> str:
+    return key_id(canonical(given["inventory"]))
+
+
+def do_document(given: Given) -> None:
+    doc(given["document"]).require(given["typ"], verify_keys(given["keys"]), given["threshold"])
+
+
+def do_trust(given: Given) -> dict[str, Any]:
+    held = pinned(given["held"]) if given["held"] else None
+    known = trust.accept(doc(given["document"]), held, given["pin"], now=given["now"], strict=given["staff"])
+    return {"number": known.number, "pin": known.pin, "old": known.is_expired(given["now"])}
+
+
+def do_registry(given: Given) -> list[str]:
+    pins = pinned(given["trust"])
+    held = registry.accept(doc(given["held"]), pins, None) if given["held"] else None
+    known = registry.accept(doc(given["document"]), pins, held)
+    return [known.keyring_for(*asked).id for asked in given["asked"]]
+
+
+def do_keyring_key(given: Given) -> str:
+    known = registry.accept(doc(given["registry"]), pinned(given["trust"]), None)
+    return known.keyrings[given["keyring"]].public(unb64u(given["key"])).kid
+
+
+def do_manifest(given: Given) -> dict[str, Any]:
+    pins = pinned(given["trust"])
+    held = manifest.accept(doc(given["held"]), pins, None) if given["held"] else None
+    known = manifest.accept(doc(given["document"]), pins, held)
+    chosen = [known.choose(*asked) for asked in given["asked"]]
+    return {"chosen": chosen, "route_key": known.route_key(given["now"]).kid}
+
+
+def do_bundle(given: Given) -> None:
+    bundle.accept(doc(given["document"]), pinned(given["trust"]), given["sha"])
+
+
+def do_recordings(given: Given) -> list[list[Any]]:
+    return [[each.sha256, each.size, each.type] for each in bundle.recordings(doc(given["document"]).content)]
+
+
+def do_recording(given: Given) -> None:
+    bundle.Recording(given["sha256"], given["size"], "audio/ogg").check(unb64u(given["bytes"]))
+
+
+def do_certificate(given: Given) -> None:
+    enrolment.accept_certificate(doc(given["document"]), pinned(given["trust"]), given["dev"])
+
+
+def do_enrolment(given: Given) -> None:
+    enrolment.accept_request(doc(given["document"]))
+
+
+def do_receipts(given: Given) -> list[str]:
+    said = {name: given[name] for name in ("dev", "n", "generation")}
+    read = receipt.accept(doc(given["document"]), pinned(given["trust"]), **said)
+    return [item.id for item in read.items if item.done]
+
+
+def do_envelope(given: Given) -> dict[str, Any]:
+    parsed = envelope.parse(given["envelope"].encode())
+    envelope.verify(parsed, VerifyKey.from_raw(unb64u(given["device"])))
+    instance = seal.open_envelope(parsed, SealKey.from_seed(unb64u(given["keyring_seed"])))
+    route_key = RouteKey.from_secret(unb64u(given["route_secret"]))
+    header = parsed.header
+    opened = code_of(lambda: route.open(header.route, {route_key.kid: route_key}, header.jti).to_content())
+    return {"instance": instance.decode(), "route": opened}
+
+
+def do_route(given: Given) -> dict[str, Any]:
+    key = RouteKey.from_secret(unb64u(given["route_secret"]))
+    return route.open(given["route"], {key.kid: key}, given["jti"]).to_content()
+
+
+def message(given: Given) -> exchange.Message:
+    return exchange.Message(unb64u(given["body"]), given["signature"])
+
+
+def body(written: exchange.Message) -> Any:
+    """What was read, as JSON: it is written again, which leaves out what says nothing."""
+    packed = written.body[:1] == b"\x1f"
+    return json.loads(zlib.decompress(written.body, 31) if packed else written.body)
+
+
+def do_request(given: Given) -> Any:
+    read = exchange.read_request(message(given), VerifyKey.from_raw(unb64u(given["device"])))
+    return body(exchange.write_request(read, SERVER))
+
+
+def do_response(given: Given) -> Any:
+    read = exchange.read_response(message(given), verify_keys(given["servers"]), dev=given["dev"], n=given["n"])
+    return body(exchange.write_response(read, SERVER))
+
+
+def do_refusal(given: Given) -> int:
+    return exchange.read_refusal(message(given), verify_keys(given["servers"]), dev=given["dev"], n=given["n"])
+
+
+do_take_in, do_requests, do_readmit, do_orders, do_copied = taken_in, answered, readmitted, obeyed, copied
+do_versions = worked_with
+
+
+def do_unlock(given: Given) -> dict[str, str]:
+    derived = passphrases.derive(given["phrase"], unb64u(given["salt"]))
+    secret = passphrases.unlock(given["locked"], derived.lock, given["purpose"])
+    return {"auth": b64u(derived.auth), "lock": b64u(derived.lock), "secret": b64u(secret)}
+
+
+def do_words(given: Given) -> dict[str, str]:
+    key = VerifyKey.from_raw(unb64u(given["key"]))
+    return {"kid": key.kid, "words": " ".join(key.words())}
+
+
+def do_unwrap(given: Given) -> str:
+    member = SealKey.from_seed(unb64u(given["member_seed"]))
+    where = {"keyring": given["keyring"], "epoch": given["epoch"], "member_id": given["member_id"]}
+    return b64u(seal.unwrap(given["wrapped"], member, **where).seed)
+
+
+def do_seal_public(given: Given) -> str:
+    return b64u(SealKey.from_seed(unb64u(given["seed"])).public.raw)
+
+
+def do_public_jwe(given: Given) -> str:
+    jwe, secret = given["jwe"], SealKey.from_seed(unb64u(given["jwk"]["priv"]))
+    assert b64u(secret.public.raw) == given["jwk"]["pub"]
+    ek = json.loads(unb64u(jwe["protected"]))["ek"]
+    content_key = seal.SUITE.decrypt(
+        unb64u(ek) + unb64u(jwe["encrypted_key"]), secret.hpke, b"JOSE-HPKE rcpt\xffA256GCM\xff"
+    )
+    sealed = unb64u(jwe["ciphertext"]) + unb64u(jwe["tag"])
+    return AESGCM(content_key).decrypt(unb64u(jwe["iv"]), sealed, f"{jwe['protected']}.{jwe['aad']}".encode()).decode()
+
+
+ACTIONS: dict[str, Callable[[Given], Any]] = {
+    name.removeprefix("do_"): action for name, action in list(globals().items()) if name.startswith("do_")
+}
+CASES = sorted(VECTORS.glob("*.json"))
+
+
+@pytest.mark.parametrize("path", CASES, ids=[path.stem for path in CASES])
+def test_every_vector_ends_as_it_says(path):
+    vector = json.loads(path.read_text())
+    act = ACTIONS[vector["do"]]
+    result, ended = None, "ok"
+    try:
+        result = act(vector["given"])
+    except (SyncError, Problem) as wrong:
+        ended, result = wrong.code, getattr(wrong, "members", {}) or None
+    assert (ended, result) == (vector["expect"], vector.get("result"))
+
+
+def test_the_script_writes_the_vectors_that_are_there():
+    sealed_once = json.loads(SEALED_ONCE.read_text())
+    written = {path.stem: path.read_text() for path in CASES if path.stem not in NOT_OURS}
+    assert {name: to_json(made) for name, made in all_cases(sealed_once).items()} == written
+
+
+PROMISED = """ok bad_signature two_signatures_one_key wrong_typ grant_as_envelope wrong_recipient tampered_route
+unopenable_route truncated trailing_deflate inflate_bomb nonzero_padding non_canonical_base64 duplicate_member
+forbidden_header_b64 trust_rolled_back registry_rolled_back manifest_rolled_back expired_on_board clock_2090 clock_1970
+gap fork conflict duplicate quarantined held replayed_request same_request_again order_wrong_device order_older_number
+order_by_server order_unknown_order readmit_ok copied_above request_ended number_skipped refusal_used refusal_unsigned
+refusal_by_stranger response_signed_as_refusal refusal_signed_as_response many_values author_alone reviewer_alone
+author_twice two_keys_one_person revoked_author changed_byte older_manifest not_named revoked_author_on_board
+one_refused_of_two"""
+
+
+def test_every_case_that_was_promised_has_a_vector_of_its_name():
+    names = [path.stem for path in CASES]
+    for case in PROMISED.split():
+        assert any(f"_{name}".endswith(f"_{case}") for name in names), case
+
+
+def test_the_vectors_cover_every_action_and_no_two_are_the_same():
+    given = [json.loads(path.read_text()) for path in CASES]
+    assert {vector["do"] for vector in given} == set(ACTIONS)
+    digests = [hashlib.sha256(to_json([vector["do"], vector["given"]]).encode()).hexdigest() for vector in given]
+    assert len(set(digests)) == len(digests)

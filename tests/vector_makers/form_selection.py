@@ -1,0 +1,70 @@
+"""The vectors of which form version and which route key a manifest names for a tablet."""
+
+from typing import Any
+
+from sync.documents import manifest, trust
+from sync.documents.manifest import Entry, RouteKeyEntry
+from sync.documents.signed import Document
+from sync.keys.key_pairs import RouteKey, SigningKey
+from vector_makers.material import (
+    AUTHOR,
+    DEVICE,
+    NOW,
+    REGISTRAR,
+    REVIEWER,
+    ROUTE_KEY,
+    SERVER,
+    STRANGER,
+    TRUST,
+    YEAR_2090,
+    Case,
+    case,
+    fixed,
+    signed,
+    text,
+)
+
+DAYS_90 = 90 * 86_400_000
+NEXT_ROUTE_KEY = RouteKey(fixed("next route")).public
+
+
+def manifest_cases() -> dict[str, Case]:
+    def document(*keys: SigningKey, **changes: Any) -> Document:
+        ring = [
+            Entry("a1" * 32, devices=(DEVICE.kid,)),
+            Entry("b2" * 32, regions=("17",), share_permille=500),
+            Entry("c3" * 32),
+        ]
+        never = [Entry("e5" * 32, regions=()), Entry("e5" * 32, devices=()), Entry("e5" * 32, share_permille=0)]
+        forms = {"pe_laboral_adulto": ring, "piloto": [*never, Entry("d4" * 32, regions=("21",))]}
+        keys_of_routes = [
+            RouteKeyEntry(ROUTE_KEY.public, NOW + DAYS_90),
+            RouteKeyEntry(NEXT_ROUTE_KEY, NOW + 2 * DAYS_90),
+        ]
+        said = {"number": NOW // 1000, "forms": forms, "route_keys": keys_of_routes, "issued": NOW}
+        return signed(manifest.make(**{**said, **changes}), manifest.TYP, *keys)
+
+    def accept(expect: str, about: str, offered: Document, held: Document | None = None, now: int = NOW) -> Case:
+        asked = [["pe_laboral_adulto", dev, "1702"] for dev in (DEVICE.kid, AUTHOR.kid, REVIEWER.kid, STRANGER.kid)]
+        asked += [["piloto", DEVICE.kid, "17"], ["piloto", DEVICE.kid, "2110"]]
+        given: Case = {"trust": text(TRUST), "document": text(offered), "held": text(held) if held else None}
+        given |= {"asked": asked, "now": now}
+        if expect != "ok":
+            return case("manifest", expect, about, given)
+        known = manifest.accept(offered, trust.read(TRUST), None)
+        chosen = [known.choose(*question) for question in asked]
+        return case("manifest", expect, about, given, {"chosen": chosen, "route_key": known.route_key(now).kid})
+
+    good = document(SERVER)
+    return {
+        "ok": accept("ok", "The first entry that takes the tablet.", good),
+        "rolled_back": accept("document.rolled_back", "An older number.", document(SERVER, number=5), good),
+        "same_number": accept(
+            "document.same_number", "Another under the same number.", document(SERVER, issued=1), good
+        ),
+        "by_registrar": accept("signed.too_few", "Only a server signs manifests.", document(REGISTRAR)),
+        "second_route_key": accept("ok", "The first route key is past.", good, now=NOW + DAYS_90),
+        "clock_2090": accept("ok", "All route keys are past: the last one.", good, now=YEAR_2090),
+        "clock_1970": accept("ok", "A clock of 1970: the first route key.", good, now=0),
+        "no_route_key": accept("document.malformed", "A route key there must be.", document(SERVER, route_keys=[])),
+    }

@@ -1,0 +1,182 @@
+"""What a vector asks of a server or of a tablet's store is done by the real ones here, each over a new SQLite file."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from server.database.sqlite import Db
+from server.flows.desks import routing
+from server.flows.intake import sync_request as exchange
+from server.flows.intake.envelopes import Rulebook
+from server.flows.trust import enrolment
+from server.server_keys import ServerKeys
+from server.store import devices, queues, versions
+from server.store.queues import Queue
+from server.store.versions import Draft
+from sync.documents import manifest, registry, trust
+from sync.documents.enrolment import Certificate
+from sync.documents.signed import Document
+from sync.documents.trust import Trust
+from sync.exchange import messages as wire
+from sync.exchange.messages import Message, Request
+from sync.exchange.transport import RefusedError
+from sync.keys.key_pairs import RouteKey, SigningKey, VerifyKey
+from sync.tablet import trusted_documents as boards
+from sync.tablet.form_selection import Taken
+from sync.tablet.orders import carry_out
+from sync.tablet.outbox import Outbox
+from sync.tablet.outbox_records import News
+from sync.tablet.trusted_documents import Board, Supply
+from sync.wire.encoding import unb64u
+from vector_makers.material import GENERATION, NOW, SERVER, fixed
+
+CARRIER = SigningKey(fixed("carrier"))
+RULES = routing.read_rules()
+HOURS = {"immediate": 1, "prompt": 24, "routine": 72}
+
+
+def _trust(text: str) -> Trust:
+    document = Document.parse(text.encode())
+    return trust.accept(document, None, trust.read(document).pin)
+
+
+@contextmanager
+def _server(*known: tuple[VerifyKey, str]) -> Iterator[Db]:
+    """A server's new database, in which tablets are pending, certified or revoked."""
+    with TemporaryDirectory() as folder:
+        db = Db(Path(folder) / "chaski.db")
+        with db.write() as w:
+            for rule in RULES:
+                queues.put(w, Queue(rule.queue, rule.site, rule.queue_kind, rule.keyring, rule.title_es))
+            for key, state in known:
+                devices.add(w, dev=key.kid, key=key.raw, label="", region="17", at=NOW)
+                if state != "pending":
+                    devices.certify(w, key.kid, certificate=b"", label="", region="17", at=NOW)
+                if state == "revoked":
+                    devices.revoke(w, key.kid, at=NOW)
+        yield db
+        db.close()
+
+
+def _answer(db: Db, message: Message, *opens: RouteKey) -> Message:
+    keys = ServerKeys(SERVER, {key.kid: key for key in opens})
+    return exchange.answer(db, message, keys=keys, rulebook=Rulebook(RULES, HOURS), now=NOW)[0]
+
+
+def taken_in(given: dict[str, Any]) -> dict[str, Any]:
+    """Have another tablet carry the envelopes to a server: all in one request or each in its own is the same."""
+    together, apart = ([given["envelopes"]], [[raw] for raw in given["envelopes"]])
+    taken = _carried(given, together)
+    assert _carried(given, apart) == taken
+    return taken
+
+
+def _carried(given: dict[str, Any], batches: list[list[str]]) -> dict[str, Any]:
+    known = [(VerifyKey.from_raw(unb64u(each["key"])), each["state"]) for each in given["devices"]]
+    route_key = RouteKey.from_secret(unb64u(given["route_secret"]))
+    items: list[dict[str, Any]] = []
+    seq: dict[str, int] = {}
+    with _server((CARRIER.public, "certified"), *known) as db:
+        with db.write() as w:
+            for number, sha in enumerate(given["versions"]):
+                known_form = Draft("forma", str(number), "training", sha, "", "", b"", None)
+                versions.add(w, known_form, state="published", author="", at=NOW)
+        for n, batch in enumerate(batches, start=1):
+            asked = Request(n=n, at=NOW, envelopes=tuple(raw.encode() for raw in batch))
+            answer = _answer(db, wire.write_request(asked, CARRIER), route_key)
+            read = wire.read_response(answer, {SERVER.kid: SERVER.public}, dev=CARRIER.kid, n=n)
+            assert read.receipts is not None
+            items += read.receipts.content["items"]
+            seq |= read.seq
+    return {"items": items, "seq": seq}
+
+
+def answered(given: dict[str, Any]) -> None:
+    """Have a server answer one request after another; all but the last are fine."""
+    key = VerifyKey.from_raw(unb64u(given["device"]))
+    messages = [Message(unb64u(each["body"]), each["signature"]) for each in given["requests"]]
+    with _server((key, "certified")) as db:
+        for message in messages:
+            _answer(db, message)
+
+
+def readmitted(given: dict[str, Any]) -> str:
+    """Show a tablet's certificate to a server that does not know the tablet; return what it is there from now on."""
+    pins, known = _trust(given["trust"]), Document.parse(given["registry"].encode())
+    in_force = registry.accept(known, pins, None)
+    body, dev = given["document"].encode(), given["dev"]
+    with _server() as db:
+        return enrolment.readmit(db, body, dev, trust=pins, registry=in_force, now=NOW).state
+
+
+@contextmanager
+def _outbox() -> Iterator[Outbox]:
+    with TemporaryDirectory() as folder, Outbox(Path(folder) / "outbox.db") as outbox:
+        yield outbox
+
+
+def worked_with(given: dict[str, Any]) -> dict[str, Any]:
+    """Have a tablet's store take the form versions that a manifest names, from a server that has these."""
+    trusted = _trust(given["trust"])
+    held = manifest.accept(Document.parse(given["held"].encode()), trusted, None) if given["held"] else None
+    offered = manifest.accept(Document.parse(given["manifest"].encode()), trusted, held)
+    certificate = Certificate(given["dev"], SERVER.public, given["region"], "", 1)
+    on_board = {form: Document.parse(text.encode()) for form, text in given["in_use"].items()}
+    in_use = {form: document.sha256 for form, document in on_board.items()}
+    with _outbox() as outbox:
+        bundles = {f"bundle/{each.sha256}": each.to_bytes() for each in on_board.values()}
+        outbox.hold(bundles, versions=Taken(in_use))
+        registered: Any = None  # No keyring is asked for.
+        board = Board({}, trusted, registered, offered, certificate, versions=in_use)
+        server: Any = _Forms(given["served"])
+        supply = Supply(outbox, server, lambda form, payload: None, frozenset(), given["now"])
+        taken = boards.take(board, supply, outbox.versions(), again=True)
+    refused = {sha: refusal.code for sha, refusal in taken.refused.items()}
+    return {"in_use": taken.in_use, "refused": refused, "old": trusted.is_expired(given["now"])}
+
+
+class _Forms:
+    """The way to a server that has form versions, and nothing else."""
+
+    def __init__(self, served: dict[str, str]) -> None:
+        self._served = served
+
+    def get(self, path: str) -> bytes:
+        sha = path.rpartition("/")[2]
+        if sha not in self._served:
+            raise RefusedError(404, {"code": "form.unknown"})
+        return self._served[sha].encode()
+
+
+def obeyed(given: dict[str, Any]) -> dict[str, Any]:
+    """Have a tablet's store carry out orders."""
+    trusted = _trust(given["trust"])
+    with _outbox() as outbox, TemporaryDirectory() as drafts:
+        for text in given["documents"]:
+            carry_out([Document.parse(text.encode())], trusted, given["dev"], outbox, Path(drafts))
+        standing = outbox.standing()
+    return {"last": standing.orders, "revoked": standing.revoked, "wiped": standing.wiped}
+
+
+def copied(given: dict[str, Any]) -> dict[str, Any]:
+    """Say whether a tablet's store begins a new chain at what it is told, and what it says of the one it left."""
+    chain = ""
+    with _outbox() as outbox:
+        for number in range(given["written"]):
+            chain = outbox.append("national", str(number), lambda place: repr(place).encode()).chain
+        ended = [_told(outbox, chain, given["told"], given["code"])]
+        ended += [_told(outbox, chain, seq) for seq in given["later"]]
+        return {"begins": outbox.standing().copied, "ended": ended}
+
+
+def _told(outbox: Outbox, chain: str, seq: int | None, code: str = "") -> int | None:
+    """Have the tablet ask, and hear this; return what it says of the chain from then on."""
+    batch = outbox.next_batch(NOW)
+    if code:
+        outbox.renumber(batch.number if code == "sync.number_used" else 0)
+    else:
+        told = {} if seq is None else {chain: seq}
+        outbox.answered(batch, News(GENERATION, NOW, NOW, receipts=(), events=(), cursor=0, seq=told))
+    return outbox.conversation().ended.get(chain)

@@ -1,0 +1,76 @@
+"""Writes sync/vectors/*.json: run `make vectors` after a change of the protocol, and read the difference.
+
+Keys, times and signatures are fixed. HPKE draws its own randomness, so what it sealed once is kept in sealed_once.json.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from vector_makers.documents import document_cases, key_document_cases, registry_cases, trust_cases
+from vector_makers.exchange import exchange_cases, take_in_cases
+from vector_makers.form_selection import manifest_cases
+from vector_makers.form_versions import bundle_cases, recording_cases, version_cases
+from vector_makers.material import Case
+from vector_makers.request_numbers import number_cases, refusal_cases
+from vector_makers.sealed import envelope_cases, key_cases, route_cases
+from vector_makers.spellings import base64_cases, invitation_cases, json_cases, rule_cases
+from vector_makers.tablets import copied_cases, enrolment_cases, order_cases, readmission_cases, receipt_cases
+
+VECTORS = Path(__file__).parents[2] / "sync" / "vectors"
+NOT_OURS = {"public_hpke_9_ke"}
+SEALED_ONCE = Path(__file__).with_name("sealed_once.json")
+
+
+def all_cases(sealed_once: dict[str, str]) -> dict[str, Case]:
+    def kept(name: str, make: Callable[[], str]) -> str:
+        if name not in sealed_once:
+            sealed_once[name] = make()
+        return sealed_once[name]
+
+    groups = {
+        "base64": base64_cases(),
+        "json": json_cases(),
+        "rule": rule_cases(),
+        "invitation": invitation_cases(),
+        "document": document_cases(),
+        "trust": trust_cases(),
+        "registry": registry_cases(),
+        "keyring_key": key_document_cases(),
+        "manifest": manifest_cases(),
+        "bundle": bundle_cases(),
+        "versions": version_cases(),
+        "recording": recording_cases(),
+        "enrolment": enrolment_cases(),
+        "envelope": envelope_cases(kept),
+        "route": route_cases(kept),
+        "receipts": receipt_cases(),
+        "sync": exchange_cases(),
+        "number": number_cases(),
+        "refusal": refusal_cases(),
+        "take_in": take_in_cases(kept),
+        "order": order_cases(),
+        "readmit": readmission_cases(),
+        "copied": copied_cases(),
+        "key": key_cases(kept),
+    }
+    return {f"{group}_{name}": made for group, cases in groups.items() for name, made in cases.items()}
+
+
+def to_json(content: Any) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def main() -> None:
+    sealed_once = json.loads(SEALED_ONCE.read_text()) if SEALED_ONCE.exists() else {}
+    cases = all_cases(sealed_once)
+    for gone in {path.stem for path in VECTORS.glob("*.json")} - cases.keys() - NOT_OURS:
+        (VECTORS / f"{gone}.json").unlink()
+    for name, made in cases.items():
+        (VECTORS / f"{name}.json").write_text(to_json(made))
+    SEALED_ONCE.write_text(to_json(sealed_once))
+
+
+if __name__ == "__main__":
+    main()
