@@ -7,17 +7,13 @@ that was read aloud: its file name ends in the beginning of that text's SHA-256,
 from __future__ import annotations
 
 import hashlib
-import io
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
-
-from mutagen import mp3, ogg, oggopus
 
 from screening_forms.errors import FormError
 from screening_forms.languages import SOURCE
 from screening_forms.problems import problem
-from screening_forms.texts import translations
+from screening_forms.texts import sound_formats, translations
 from screening_forms.workbook.reader import Row, Workbook
 from screening_forms.workbook.resources import Shelf
 
@@ -26,10 +22,6 @@ MOST_SECONDS = 60
 MOST_CHANNELS = 2
 OPUS, MP3 = "audio/ogg", "audio/mpeg"
 SUFFIXES = {OPUS: ".ogg", MP3: ".mp3"}
-
-_Opus: Any = oggopus.OggOpus  # mutagen comes without types
-_Mp3: Any = mp3.MP3
-_Page: Any = ogg.OggPage
 
 _HASH_DIGITS = 8
 _NOWHERE = Row("survey", 0, {})  # whoever knows the recording's place puts it in
@@ -88,47 +80,15 @@ def read(content: bytes) -> Recording:
     """
     if len(content) > MOST_BYTES:
         raise FormError([problem("audio.too_large", _NOWHERE, "", len(content) // 1024, MOST_BYTES // 1024)])
-    kind, seconds, channels = _opus(content) if content.startswith(b"OggS") else _mp3(content)
-    if not 0 < seconds <= MOST_SECONDS:
-        raise FormError([problem("audio.too_long", _NOWHERE, "", round(seconds), MOST_SECONDS)])
-    if not 0 < channels <= MOST_CHANNELS:
-        raise FormError([problem("audio.channels", _NOWHERE, "", channels)])
-    return Recording(hashlib.sha256(content).hexdigest(), kind, len(content), round(seconds * 1000))
-
-
-def _opus(content: bytes) -> tuple[str, float, int]:
+    kind = OPUS if content.startswith(b"OggS") else MP3
     try:
-        pages = _pages(content)
-        if not pages[0].packets[0].startswith(b"OpusHead"):
-            raise FormError([problem("audio.codec", _NOWHERE, "")])
-        if len({page.serial for page in pages}) > 1 or not pages[-1].last:
-            raise ValueError("more or less than one whole stream")
-        info = _Opus(io.BytesIO(content)).info
-    except FormError:
-        raise
-    except Exception as error:  # bytes from outside: mutagen raises whatever it meets
+        sound = sound_formats.read_opus(content) if kind == OPUS else sound_formats.read_mp3(content)
+    except sound_formats.CodecError as error:
+        raise FormError([problem("audio.codec", _NOWHERE, "")]) from error
+    except sound_formats.SoundError as error:
         raise FormError([problem("audio.unreadable", _NOWHERE, "")]) from error
-    return OPUS, info.length, info.channels
-
-
-def _pages(content: bytes) -> list[Any]:
-    """Read every page; mutagen does not look at their checksums, but writes them."""
-    pages, stream = [], io.BytesIO(content)
-    while stream.tell() < len(content):
-        page = _Page(stream)
-        if page.write() != content[page.offset : stream.tell()]:
-            raise ValueError("a page was damaged")
-        pages.append(page)
-    return pages
-
-
-def _mp3(content: bytes) -> tuple[str, float, int]:
-    try:
-        info = _Mp3(io.BytesIO(content)).info
-        if info.sketchy:
-            raise ValueError("some bytes only look like MPEG audio")
-    except Exception as error:  # bytes from outside, as above
-        raise FormError([problem("audio.unreadable", _NOWHERE, "")]) from error
-    if info.layer != 3:
-        raise FormError([problem("audio.codec", _NOWHERE, "")])
-    return MP3, info.length, info.channels
+    if not 0 < sound.seconds <= MOST_SECONDS:
+        raise FormError([problem("audio.too_long", _NOWHERE, "", round(sound.seconds), MOST_SECONDS)])
+    if not 0 < sound.channels <= MOST_CHANNELS:
+        raise FormError([problem("audio.channels", _NOWHERE, "", sound.channels)])
+    return Recording(hashlib.sha256(content).hexdigest(), kind, len(content), round(sound.seconds * 1000))
