@@ -32,6 +32,7 @@ from server.listener import Door
 from server.store import documents, queues
 from sync.documents import trust
 from sync.documents.signed import Document
+from sync.durations import MINUTE
 from sync.errors import SyncError
 
 # How long requests in progress may take to end when the server is asked to stop, in seconds.
@@ -40,7 +41,7 @@ _GRACE = 10
 # requests take, and a thread that comes back from the disk or the network would wait for them again and again.
 _TURN = 0.002
 # How far the machine's clock may be put right in one go without the jobs being planned anew, in milliseconds.
-_STEP = 60_000
+_STEP = MINUTE
 _log = logging.getLogger("chaski")
 
 

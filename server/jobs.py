@@ -20,10 +20,10 @@ from server.flows.operations import backup, retention
 from server.flows.people import accounts as people
 from server.store import jobs as store
 from server.store.jobs import Run
+from sync.durations import HOUR, MINUTE, SECOND
 
 _log = logging.getLogger("chaski")
-MINUTE = 60
-HOUR = 60 * MINUTE
+_EVERY_MINUTE, _EVERY_HOUR = MINUTE // SECOND, HOUR // SECOND
 # A route this long closed is nobody's work (days).
 ROUTE_DAYS = 30
 # A job that was due so many times and did not succeed has stopped.
@@ -75,13 +75,13 @@ def watch_rollouts(db: Db, config: Config, now: int) -> int:
 
 
 JOBS = (
-    Job("leases", MINUTE, lapse_leases),
-    Job("rollouts", MINUTE, watch_rollouts),
-    Job("silence", HOUR, notice_silence),
-    Job("gaps", HOUR, watch_gaps),
-    Job("routes", HOUR, erase_routes),
-    Job("sign_ins", HOUR, forget_sign_ins),
-    Job("backup", 10 * MINUTE, back_up),
+    Job("leases", _EVERY_MINUTE, lapse_leases),
+    Job("rollouts", _EVERY_MINUTE, watch_rollouts),
+    Job("silence", _EVERY_HOUR, notice_silence),
+    Job("gaps", _EVERY_HOUR, watch_gaps),
+    Job("routes", _EVERY_HOUR, erase_routes),
+    Job("sign_ins", _EVERY_HOUR, forget_sign_ins),
+    Job("backup", 10 * _EVERY_MINUTE, back_up),
 )
 
 
@@ -98,7 +98,7 @@ def stopped(db: Db, now: int, started: int) -> list[str]:
     """Name the jobs that should have succeeded since the server started (milliseconds), and did not."""
     last = store.last(db.read())
     since = {job.name: max(started, last[job.name].at if job.name in last else 0) for job in JOBS}
-    return [job.name for job in JOBS if now - since[job.name] > (_MISSED * job.every + MINUTE) * 1000]
+    return [job.name for job in JOBS if now - since[job.name] > _MISSED * job.every * SECOND + MINUTE]
 
 
 def schedule(db: Db, config: Config, clock: Callable[[], int]) -> BackgroundScheduler:

@@ -27,6 +27,7 @@ from support.clients import FORM, STORY, Office, answers, compiled, open_office
 from support.forms import CATALOGUE_FORMS, wishes
 from support.forms import compiled as any_form
 from support.terminal import CLEAR, Commands, Inspector, answer_all, shown, typed
+from sync.durations import DAY
 from sync.envelope import seal
 from sync.envelope import verify as envelope
 from sync.envelope.seal import new_jti
@@ -211,9 +212,7 @@ def test_every_item_can_be_refused(field: Field, folder: Path) -> None:
     assert "idioma" not in said, "a list without a refusal stays blank"
 
 
-def test_going_back_and_changing_an_answer_drops_what_no_longer_belongs_after_saying_so(
-    field: Field, folder: Path
-) -> None:
+def test_changing_an_earlier_answer_drops_what_no_longer_belongs_after_saying_so(field: Field, folder: Path) -> None:
     inspector, given = field.begin(folder), answers()
     to_question(field, inspector, "documento", given)
     inspector.type("<<<<")
@@ -440,7 +439,7 @@ def drafted(tablet: Tablet, sha: str) -> str:
 
 
 def test_an_old_draft_is_destroyed_only_days_after_a_person_was_warned(field: Field, folder: Path) -> None:
-    day, status = 86_400_000, ("device", "status", "--tablet", str(folder))
+    day, status = DAY, ("device", "status", "--tablet", str(folder))
     old = Draft(new_jti(), "a" * 64, 1, now_ms() - 20 * day, "es", {"answers": {}})
     with Tablet(folder) as tablet:
         tablet.drafts.save(old)
@@ -472,7 +471,7 @@ def test_a_draft_whose_version_is_gone_says_so_and_stays(field: Field, folder: P
 # Languages
 
 
-def test_a_text_without_translation_says_that_it_is_spanish_and_a_draft_that_it_is_one() -> None:
+def test_a_text_without_translation_is_marked_spanish_and_a_draft_is_marked_draft() -> None:
     texts = {"es": "Sí", "quz": "[borrador] Arí", "ayr": "-"}
     assert Said.of(texts, "quz").marked(all_drafts=False) == "Arí [borrador]"
     assert Said.of(texts, "ayr").marked(all_drafts=True) == "Sí (es)"

@@ -28,14 +28,13 @@ from support.clients import FORM, Line, Office, answers
 from support.hostile_server import assert_whole
 from support.intake import Field, open_field, served
 from sync.documents import enrolment as joining
+from sync.durations import DAY, HOUR, MINUTE
 from sync.keys.key_pairs import SigningKey
 from sync.tablet.client import Tablet
-from sync.tablet.outbox import DAY
 
 Y1970, NOW, Y2090 = 1, FOUNDED, 3_786_912_000_000
 # Every pair but those in which both are wrong in the same way: then nobody could know better.
 PAIRS = [pair for pair in itertools.product((Y1970, NOW, Y2090), repeat=2) if NOW in pair or len(set(pair)) == 2]
-MINUTE, HOUR = 60_000, 3_600_000
 
 
 @dataclass
@@ -158,7 +157,7 @@ def test_an_enrolment_code_outlives_no_clock_that_went_on(field: Field) -> None:
     assert tablet.key.kid in [dev for (dev,) in field.rows("select dev from devices")]
 
 
-def test_an_enrolment_code_of_2090_does_not_live_until_then_when_the_clock_is_put_right(field: Field) -> None:
+def test_an_enrolment_code_of_2090_does_not_outlive_the_correction_of_the_clock(field: Field) -> None:
     db = field.parts.db
     registry = publishing.registry_in_force(db.read())
     invited = enrolment.invite(db, registry, label="T", region="17", actor="tests", now=Y2090, minutes=60)

@@ -20,16 +20,16 @@ from server.cli.terminal import now_ms
 from server.database.sqlite import Db, rows
 from support.forked_processes import Workers
 from support.hostile_server import assert_whole
+from sync.durations import HOUR, YEAR
 from sync.tablet.client import Tablet
 
 KILLS = int(os.environ.get("KILLS", "20"))
 SEED = int(os.environ.get("SEED", "20261121"))
 TABLETS = 2
 PATIENCE = 30.0
-YEAR = 365 * 86_400_000
 # How far off a clock is after a start. The server's leaps to 1970 and to 2090; the tablets' stay near the truth, since
 # when both clocks say that thirty days have passed, a tablet may forget what was receipted.
-CLOCKS = (0, 0, 3_600_000, -3_600_000)
+CLOCKS = (0, 0, HOUR, -HOUR)
 SERVER_CLOCKS = (*CLOCKS, -57 * YEAR, 64 * YEAR)
 
 
@@ -174,7 +174,7 @@ def look_at(struck: Struck) -> Aftermath:
 
 
 @pytest.mark.timeout(max(240, 4 * KILLS))
-def test_kills_of_server_and_tablets_at_random_moments_lose_no_screening_and_store_none_twice(struck: Struck) -> None:
+def test_random_kills_of_server_and_tablets_lose_no_screening_and_store_none_twice(struck: Struck) -> None:
     print(f"SEED={SEED} KILLS={KILLS}")
     struck.start_server()
     for number in range(TABLETS):

@@ -15,11 +15,12 @@ from server.flows.people.accounts import (
     SESSION_LIFE,
 )
 from server.problems import Problem
+from sync.durations import HOUR
 
 NOW = FOUNDED + 1000
 HOME, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 WRONG = b"\0" * 32
-IDLE = 3_600_000
+IDLE = HOUR
 
 
 def right(db: Db, world: World, login: str) -> bytes:

@@ -23,12 +23,12 @@ from support.forms import SMALL
 from support.intake import Field
 from sync.documents import bundle
 from sync.documents.signed import Document, sign
+from sync.durations import DAY
 from sync.envelope import route
 from sync.wire.encoding import canonical
 from test_server_staff_api import GUARD, Client, client, code
 
 MADE = {"form_id": "otra", "version": "1", "channel": "training", "xform": "<h/>"}
-DAY = 24 * 3_600_000
 
 
 @cache
@@ -92,7 +92,7 @@ def test_a_workbook_becomes_a_version_that_its_author_and_reviewer_can_compile_a
     CompiledForm.from_bytes(bundle.accept(Document.parse(tablets), field.trust, made["sha"]))
 
 
-def test_what_is_wrong_with_a_workbook_comes_back_with_sheet_row_and_advice_and_nothing_is_kept(field: Field) -> None:
+def test_workbook_problems_come_back_with_sheet_row_and_advice_and_nothing_is_stored(field: Field) -> None:
     author = client(field, "autora")
     broken = SMALL.replace("relevant", "relevent", 1).encode()
     checked = body(author.post("/v1/checks", data=broken))
@@ -226,7 +226,7 @@ def test_a_token_reads_of_the_inventory_how_many_tablets_and_never_which(field: 
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_token_does_at_the_publishing_addresses_what_its_roles_allow_and_nothing_anywhere_else(field: Field) -> None:
+def test_a_token_does_only_what_its_roles_allow_and_only_at_publishing_addresses(field: Field) -> None:
     made = token(field, "publicacion", "publisher")
     text = made["token"]
     assert body(ask(field, text, "/v1/versions")) == body(client(field, "publicacion").get("/v1/versions"))

@@ -16,8 +16,9 @@ from server.config import Config, ConfigError, find_key_files, load, refuse_inse
 from server.flows.operations import backup
 from server.flows.operations import scratch_files as aside
 from server.store import worklist
-from support.backups import DAY, backed_up, chaski, lose, recipient, told
+from support.backups import backed_up, chaski, lose, recipient, told
 from support.intake import Field
+from sync.durations import DAY
 from sync.keys.key_pairs import SigningKey
 
 # The first line of an identity locked with a passphrase, armoured, as `age -p -a` and `chaski backup-key new` begin it.
@@ -76,7 +77,7 @@ def test_a_backup_key_is_locked_under_six_words_that_may_be_typed_as_people_type
     assert said.stderr.startswith("chaski: key.file_readable_by_others")
 
 
-def test_the_secret_half_is_never_made_in_a_servers_folder_and_a_server_that_finds_one_does_not_start(
+def test_the_secret_half_is_never_made_in_a_servers_folder_and_stops_one_that_has_it(
     world: World, identity: Path
 ) -> None:
     with pytest.raises(BackupError, match=r"backup\.key_at_server"):

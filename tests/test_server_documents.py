@@ -19,10 +19,11 @@ from support.intake import ROUTE, Field
 from sync.documents import bundle, registry, trust
 from sync.documents.registry import Keyring
 from sync.documents.signed import Document
+from sync.durations import MINUTE
 from sync.errors import SyncError
 from sync.keys.key_pairs import SealKey, SigningKey
 
-NOW = FOUNDED + 60_000
+NOW = FOUNDED + MINUTE
 FORM = {"form_id": "otra", "version": "7", "channel": "training"}
 OFFICES = {"author_key.1": ("autora", "author"), "reviewer_key.1": ("revisor", "reviewer")}
 
@@ -37,7 +38,7 @@ def publish(field: Field, document: Document, ring: Ring = Ring(), *, now: int =
     return rollouts.publish(field.parts.db, field.parts.keys, document.to_bytes(), ring=ring, actor="tests", now=now)
 
 
-def test_a_form_signed_by_author_and_reviewer_is_in_the_next_manifest_as_its_exact_bytes(field: Field) -> None:
+def test_a_form_of_author_and_reviewer_is_in_the_next_manifest_as_its_exact_bytes(field: Field) -> None:
     document = signed(field)
     done = publish(field, document)
     manifest = publishing.manifest_in_force(field.parts.db.read())
@@ -49,7 +50,7 @@ def test_a_form_signed_by_author_and_reviewer_is_in_the_next_manifest_as_its_exa
     assert (last.action, last.detail["form"]) == ("form.published", "otra")
 
 
-def test_the_audit_says_by_which_keys_a_version_was_approved_elsewhere_also_somebodys_draft(field: Field) -> None:
+def test_the_audit_names_the_keys_that_approved_a_version_elsewhere_drafts_included(field: Field) -> None:
     drafted, unseen = signed(field), signed(field, {**FORM, "version": "8"})
     with field.parts.db.write() as w:
         versions.add(w, rollouts.described(drafted), state="draft", author="autora", at=NOW)

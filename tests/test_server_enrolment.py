@@ -13,10 +13,9 @@ from server.store import devices, worklist
 from support.intake import Field, Tablet
 from sync.documents import enrolment as joining
 from sync.documents.signed import Document
+from sync.durations import DAY, MINUTE
 from sync.errors import SyncError
 from sync.keys.key_pairs import SigningKey
-
-DAY = 24 * 60 * enrolment.MINUTE
 
 
 def invite(field: Field, region: str = "17") -> str:
@@ -55,7 +54,7 @@ def test_a_code_lets_in_one_tablet_which_may_ask_again(field: Field) -> None:
 
 def test_a_code_expires_and_an_invented_one_never_works(field: Field) -> None:
     code, key = invite(field), SigningKey.generate()
-    assert refused(field, code, key, at=FOUNDED + 60 * enrolment.MINUTE) == "enrolment.code_expired"
+    assert refused(field, code, key, at=FOUNDED + 60 * MINUTE) == "enrolment.code_expired"
     assert refused(field, "inventado-0000", key) == "enrolment.code_unknown"
     assert field.rows("select * from devices") == []
 

@@ -10,8 +10,7 @@ import pytest
 from server.flows.intake import gaps
 from server.store import worklist
 from support.intake import Field, Tablet
-
-DAY = 24 * 3_600_000
+from sync.durations import DAY
 
 
 def told(field: Field, kind: str = "gap") -> list[str]:
@@ -50,7 +49,7 @@ def test_each_gap_of_a_chain_is_told_though_an_earlier_one_was_given_up(field: F
     assert field.ask(tablet, field.message(tablet, raws[1])).seq == {tablet.chain: 4}
 
 
-def test_a_gap_in_which_something_arrives_after_all_is_asked_about_again_where_it_still_is_one(field: Field) -> None:
+def test_a_gap_that_is_filled_in_part_is_asked_about_again_where_it_still_is_one(field: Field) -> None:
     tablet = field.tablet()
     raws = [field.envelope(tablet) for _ in range(6)]
     push(field, tablet, raws, 1, 6)

@@ -9,12 +9,12 @@ import pytest
 
 from conftest import FOUNDED
 from server.flows import silence
-from server.flows.desks.routing import HOUR
 from server.flows.operations import audit
 from server.flows.trust import enrolment
 from server.problems import Problem
 from server.store import devices, envelopes, referrals, worklist
 from support.intake import ROUTE, Field, Tablet
+from sync.durations import DAY, HOUR
 from sync.envelope import seal
 from sync.envelope.verify import identity
 from sync.errors import SyncError
@@ -41,7 +41,7 @@ def test_a_good_screening_is_stored_routed_counted_and_audited_in_one_go(field: 
     assert (item.id, item.outcome, item.seq) == (identity(raw), "stored", 1)
     (referral,) = field.referrals(raw)
     assert (referral.queue, referral.state, referral.mark) == ("17-protection", "waiting", "")
-    assert referral.deadline == FOUNDED + 24 * HOUR
+    assert referral.deadline == FOUNDED + DAY
     assert envelopes.body(field.parts.db.read(), item.id) == raw
     assert envelopes.route(field.parts.db.read(), item.id) == replace(ROUTE, sha=field.form_sha)
     assert ("region", "17", 1) in field.rows("select dimension, value, count from statistics_cells")
@@ -105,7 +105,7 @@ def test_two_screenings_at_one_place_of_a_chain_are_a_fork_and_both_are_worked(f
     assert work(field) == [("fork", identity(second))]
 
 
-def test_one_screening_with_two_contents_is_a_conflict_both_are_worked_and_one_is_counted(field: Field) -> None:
+def test_one_screening_with_two_contents_is_a_conflict_both_worked_one_counted(field: Field) -> None:
     tablet, jti = field.tablet(), seal.new_jti()
     first, second = field.envelope(tablet, jti=jti), field.envelope(tablet, jti=jti)
     assert outcomes(field, tablet, first, second) == ["stored", "conflict"]
@@ -213,7 +213,7 @@ def test_a_request_is_never_taken_twice_but_a_lost_answer_can_be_had_again(field
     assert refused.value.members == {"dev": tablet.key.kid, "n": 1, "last": 1}
 
 
-def test_a_request_number_far_above_the_last_is_refused_so_that_no_thief_uses_the_numbers_up(field: Field) -> None:
+def test_a_request_number_far_above_the_last_is_refused_so_no_thief_uses_them_up(field: Field) -> None:
     tablet = field.tablet()
     field.ask(tablet, field.message(tablet))
     for n in (2**20 + 2, 2**53 - 1):
@@ -230,7 +230,7 @@ def test_who_only_repeats_a_tablets_bytes_does_not_make_it_heard(field: Field) -
     tablet, db = field.tablet(), field.parts.db
     message = field.message(tablet)
     field.ask(tablet, message)
-    heard, field.now = field.now, field.now + 60 * 24 * HOUR
+    heard, field.now = field.now, field.now + 60 * DAY
     silence.notice(db, now=field.now, days=21)
     field.ask(tablet, message)
     assert [item.kind for item in worklist.waiting(db.read())] == ["silent"]

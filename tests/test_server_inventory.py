@@ -17,10 +17,10 @@ from support.intake import Field, Tablet
 from sync.documents import bundle
 from sync.documents import enrolment as joining
 from sync.documents.signed import Document
+from sync.durations import DAY, MINUTE
 from sync.keys.key_pairs import SigningKey
 from test_server_rollouts import halt, publish, widen
 
-MINUTE, DAY = 60_000, 24 * 3_600_000
 LATER = FOUNDED + DAY
 
 
@@ -56,7 +56,7 @@ def line(found: Inventory, sha: str, region: str) -> Held:
     return next(each for each in found.versions if (each.form, each.sha, each.region) == ("otra", sha, region))
 
 
-def test_each_version_and_region_says_how_many_hold_it_and_how_many_are_behind_since_when(field: Field) -> None:
+def test_each_version_and_region_counts_who_holds_it_and_who_is_behind_since_when(field: Field) -> None:
     near, other, far = tablet_in(field, "17"), tablet_in(field, "17"), tablet_in(field, "21")
     first = publish_at(field, FOUNDED + MINUTE, "1")
     for tablet in (near, other, far):
@@ -96,7 +96,7 @@ def test_a_halt_makes_who_took_the_version_wait_for_the_one_before(field: Field)
     assert (behind.held, behind.wanted) == (second.sha, first.sha)
 
 
-def test_a_tablet_that_never_told_of_a_form_is_behind_since_it_was_certified_or_the_form_came(field: Field) -> None:
+def test_a_tablet_that_never_reported_is_behind_since_its_certificate_or_the_form(field: Field) -> None:
     tablet_in(field, "17")
     first = publish_at(field, FOUNDED + MINUTE, "1", Ring(regions=("17",)))
     missing = line(taken(field), "", "17")

@@ -16,8 +16,7 @@ from server.flows.intake import gaps
 from server.jobs import JOBS, Job, schedule
 from server.store import jobs as store
 from support.intake import Field, open_field
-
-DAY = 24 * 3_600_000
+from sync.durations import DAY
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from server import jobs
 from server.app import people_app, tablets_app
 from server.flows.operations import health
 from support.intake import ROUTE, Field, open_field
+from sync.durations import HOUR
 
 TOKEN = "a-monitor-s-own-token"
-HOUR = 3_600_000
 
 
 @pytest.fixture

@@ -10,11 +10,12 @@ import pytest
 from conftest import FOUNDED
 from server.database.sqlite import Db
 from server.flows.desks import referrals
-from server.flows.desks.referrals import MINUTE, MOVES
+from server.flows.desks.referrals import MOVES
 from server.problems import Problem
 from server.store import referrals as store
 from server.store.referrals import Referral
 from support.intake import Field, Tablet
+from sync.durations import MINUTE
 
 ANA, BEA = "ana", "bea"
 STATES = ("waiting", "claimed", "accepted", "closed")

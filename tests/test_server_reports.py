@@ -11,8 +11,9 @@ from server.flows.operations import reports
 from server.flows.operations.reports import SMALLEST, suppress
 from server.store import audit, statistics
 from server.store.statistics import Screened
+from sync.durations import DAY
 
-LATER = FOUNDED + 40 * 24 * 3_600_000
+LATER = FOUNDED + 40 * DAY
 
 
 def test_a_small_cell_takes_the_next_smallest_with_it() -> None:

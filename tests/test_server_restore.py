@@ -36,11 +36,12 @@ from server.flows.trust import documents as publishing
 from server.flows.trust import enrolment
 from server.problems import Problem
 from server.store import rollouts, worklist
-from support.backups import DAY, backed_up, chaski, look, lose, opened, recipient, told
+from support.backups import backed_up, chaski, look, lose, opened, recipient, told
 from support.intake import Field
 from sync.documents import bundle
 from sync.documents import enrolment as joining
 from sync.documents.signed import Document
+from sync.durations import DAY
 from sync.exchange.transport import RefusedError
 from sync.keys.key_files import save_secret
 from sync.keys.key_pairs import SigningKey
@@ -130,7 +131,7 @@ def close_referral(stage: Stage, jti: str) -> None:
         desk.close(referral, "attended")
 
 
-def test_a_server_that_lost_its_disk_comes_back_and_with_it_everything_that_was_pushed(
+def test_a_server_that_lost_its_disk_comes_back_with_everything_that_was_pushed(
     stage: Stage, identity: Path, shelf: Path
 ) -> None:
     data = stage.folder / "server"
@@ -203,7 +204,7 @@ def holds_no_key_and_no_answer(file: Path, identity: Path, keys: Path) -> None:
 # What is refused
 
 
-def test_a_backup_that_was_cut_off_changed_or_made_for_another_key_is_refused_and_nothing_is_written(
+def test_a_cut_off_changed_or_foreign_backup_is_refused_and_nothing_is_written(
     field: Field, world: World, identity: Path, shelf: Path, tmp_path: Path
 ) -> None:
     good = backed_up(field, identity, shelf).read_bytes()
@@ -306,7 +307,7 @@ def test_an_open_enrolment_code_ends_with_the_server_that_gave_it(
         enrolment.enrol(again, joining.request(code, SigningKey.generate()).to_bytes(), now=FOUNDED + DAY)
 
 
-def test_what_somebody_halted_after_the_backup_does_not_go_to_tablets_again_by_itself(
+def test_a_version_halted_after_the_backup_does_not_go_to_tablets_again_by_itself(
     field: Field, world: World, identity: Path, shelf: Path
 ) -> None:
     db, keys = field.parts.db, field.parts.keys
@@ -361,7 +362,7 @@ def test_a_tablet_that_lies_about_its_numbers_makes_no_backup_unrestorable(
     assert restored(world, file, identity).manifest == max(last + 1, (FOUNDED + DAY) // 1000)
 
 
-def test_a_clock_that_is_behind_at_restore_makes_no_manifest_older_than_what_is_restored(
+def test_a_slow_clock_at_restore_makes_no_manifest_older_than_the_restored_one(
     field: Field, world: World, identity: Path, shelf: Path
 ) -> None:
     """The lost server went on from what is restored: tablets may hold later manifests."""

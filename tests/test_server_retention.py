@@ -9,8 +9,7 @@ from server.flows.desks import referrals
 from server.flows.operations import retention
 from server.store import people, worklist
 from support.intake import ROUTE, Field
-
-DAY = 24 * 3_600_000
+from sync.durations import DAY
 
 
 def push(field: Field, **changes: object) -> bytes:

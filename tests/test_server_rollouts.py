@@ -27,9 +27,9 @@ from support.intake import Field, Tablet
 from sync.documents import bundle, trust
 from sync.documents.manifest import Manifest
 from sync.documents.signed import Document
+from sync.durations import DAY, MINUTE
 
-NOW = FOUNDED + 60_000
-DAY = 24 * 3_600_000
+NOW = FOUNDED + MINUTE
 FORM = {"form_id": "otra", "version": "1", "channel": "training"}
 REASON = "Se cierra sola."
 
@@ -332,7 +332,7 @@ def test_a_tablet_does_not_say_itself_that_its_screenings_are_rejected(field: Fi
     assert field.rows("select * from refusals") == []
 
 
-def test_the_only_version_of_a_form_is_left_to_a_person_so_that_nobody_is_without_questions(field: Field) -> None:
+def test_a_forms_only_version_is_left_to_a_person_so_no_tablet_is_without_questions(field: Field) -> None:
     only = publish(field, "1")
     refuse(field, only.sha, *(field.tablet() for _ in range(3)))
     assert watch(field) == 0
@@ -382,9 +382,7 @@ def for_the_field(field: Field, state: str, *, starts: int = NOW) -> Rollout:
 
 
 @pytest.mark.parametrize("state", ["planned", "live", "halted"])
-def test_a_training_version_never_covers_the_field_version_of_tablets_that_are_not_named(
-    field: Field, state: str
-) -> None:
+def test_a_training_version_never_hides_the_field_version_of_tablets_not_named(field: Field, state: str) -> None:
     for_the_field(field, state, starts=NOW + DAY)
     for ring in (Ring(), Ring(regions=("21",))):
         with pytest.raises(Problem, match=r"rollout\.training_over_field"):

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.flows.desks import routing
-from server.flows.desks.routing import HOUR, Decision
+from server.flows.desks.routing import Decision
 from support.intake import ROUTE
 from sync.documents.registry import sealed_to
+from sync.durations import HOUR
 from sync.envelope.route import VOCABULARY, Route
 
 RULES = routing.read_rules()

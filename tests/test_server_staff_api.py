@@ -15,6 +15,7 @@ from server.store import audit
 from support.intake import ROUTE, Field, served
 from sync.documents import bundle, enrolment
 from sync.documents.signed import Document
+from sync.durations import DAY
 from sync.envelope import seal
 from sync.envelope import verify as envelope
 from sync.errors import SyncError
@@ -23,7 +24,6 @@ from sync.keys.passphrases import unlock
 from sync.wire.encoding import b64u, unb64u
 
 GUARD = {"Chaski-Request": "1"}
-DAY = 24 * 3_600_000
 
 
 class Client:

@@ -26,10 +26,11 @@ from support.intake import ROUTE, Field
 from sync.documents import bundle, trust
 from sync.documents.signed import Document, sign
 from sync.documents.trust import Signer
+from sync.durations import MINUTE
 from sync.errors import SyncError
 from sync.wire.encoding import canonical
 
-NOW = FOUNDED + 60_000
+NOW = FOUNDED + MINUTE
 FORM = {"form_id": "otra", "version": "7", "channel": "training", "xform": "<h/>"}
 STATES = ("draft", "in_review", "approved", "published", "closing", "retired")
 TRIAL = Trial("review", "", "review", 2, NOW, "autora")
@@ -287,7 +288,7 @@ def test_a_draft_is_thrown_away_whole_and_its_name_is_free_again(field: Field) -
 
 
 @pytest.mark.parametrize("who", ["revisor", "publicacion"])
-def test_a_name_that_somebodys_draft_keeps_is_freed_by_a_reviewer_or_an_administrator(field: Field, who: str) -> None:
+def test_a_name_that_a_draft_holds_is_freed_by_a_reviewer_or_an_administrator(field: Field, who: str) -> None:
     made = draft(field)
     versions.discard(field.parts.db, made.id, person=person(field, who), now=NOW)
     last = [*audit.entries(field.parts.db.read())][-1]

@@ -16,19 +16,17 @@ from conftest import World
 from server.app import clock
 from server.cli.main import main
 from server.flows import silence
-from server.flows.desks.routing import HOUR
 from server.flows.trust import enrolment
 from server.flows.worklist import KINDS
 from server.store import audit, worklist
 from support.clients import FORM, Office, answers, open_office
 from support.intake import ROUTE, Field
+from sync.durations import DAY, HOUR
 from sync.envelope import seal
 from sync.envelope import verify as envelope
 from sync.envelope.verify import identity
 from sync.keys.key_pairs import RouteKey
 from test_server_staff_api import Client, client, code
-
-DAY = 24 * HOUR
 
 
 def revoke(field: Field, dev: str) -> None:
@@ -77,7 +75,7 @@ def test_every_kind_says_in_one_sentence_what_it_means_and_how_it_may_be_decided
         assert kind.sentence.endswith(".")
 
 
-def test_gaps_forks_conflicts_holds_unread_routes_quarantine_and_silent_tablets_are_all_listed(field: Field) -> None:
+def test_gaps_forks_conflicts_holds_unread_routes_quarantine_and_silence_are_listed(field: Field) -> None:
     quarantined(field)
     conflict(field)
     tablet = field.tablet()
@@ -94,7 +92,7 @@ def test_gaps_forks_conflicts_holds_unread_routes_quarantine_and_silent_tablets_
         assert each["label"] == "Tableta"
 
 
-def test_a_quarantined_screening_is_read_by_its_desk_released_and_worked_with_its_deadline_from_receipt(
+def test_a_quarantined_screening_is_read_released_and_due_counted_from_its_receipt(
     field: Field,
 ) -> None:
     raw, received = quarantined(field), field.now
@@ -119,7 +117,7 @@ def test_a_quarantined_screening_is_read_by_its_desk_released_and_worked_with_it
     assert code(decide(coordinator, item["id"], "release")) == (409, "work.closed")
 
 
-def test_a_released_screening_whose_route_nobody_can_read_goes_to_its_keyring_at_the_most_urgent_deadline(
+def test_a_released_screening_with_an_unreadable_route_is_due_first_at_its_keyring(
     field: Field,
 ) -> None:
     tablet = field.tablet()
@@ -133,7 +131,7 @@ def test_a_released_screening_whose_route_nobody_can_read_goes_to_its_keyring_at
     assert referral.deadline == field.now + field.parts.config.hours["immediate"] * HOUR
 
 
-def test_what_is_kept_apart_stays_stored_and_opens_nothing_until_somebody_releases_it(field: Field) -> None:
+def test_a_screening_kept_apart_stays_stored_and_opens_nothing_until_its_release(field: Field) -> None:
     raw = quarantined(field)
     coordinator = client(field, "proteccion-17")
     (item,) = listed(coordinator)
@@ -165,7 +163,7 @@ def test_nobody_keeps_apart_what_she_could_not_read(field: Field) -> None:
 @pytest.mark.parametrize(
     ("decisions", "count"), [(["release"], 2), (["keep_apart"], 1), (["keep_apart", "release"], 2)]
 )
-def test_both_sides_of_a_conflict_are_in_their_queues_at_once_and_a_person_says_whether_both_count(
+def test_both_sides_of_a_conflict_are_queued_at_once_and_a_person_says_what_counts(
     field: Field, decisions: list[str], count: int
 ) -> None:
     first, second = conflict(field)

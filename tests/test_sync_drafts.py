@@ -17,10 +17,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sync.durations import DAY
 from sync.envelope.seal import new_jti
 from sync.errors import SyncError
 from sync.tablet.drafts import KEPT, WARNED_BEFORE, Draft, Drafts
-from sync.tablet.outbox import DAY, Outbox
+from sync.tablet.outbox import Outbox
 from sync.wire.encoding import b64u
 
 BEGUN = 1_795_000_000_000

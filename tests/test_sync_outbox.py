@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sync.durations import DAY
 from sync.errors import SyncError
 from sync.exchange.messages import Event
-from sync.tablet.outbox import DAY, Outbox
+from sync.tablet.outbox import Outbox
 from sync.tablet.outbox_database import SCHEMA
 from sync.tablet.outbox_records import Batch, Kept, News, Place, Standing, Told
 
@@ -81,7 +82,7 @@ def test_an_outbox_opened_again_goes_on_in_its_chain(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("proof", [None, "", "nonsense", "AAAAAAAAAAA 0 0\n"])
-def test_an_outbox_without_proof_of_its_past_begins_a_new_chain_and_keeps_its_envelopes(
+def test_an_outbox_without_proof_of_its_past_begins_a_chain_and_keeps_its_envelopes(
     tmp_path: Path, proof: str | None
 ) -> None:
     with Outbox(tmp_path / "outbox.db") as outbox:
@@ -223,7 +224,7 @@ def chain_of(outbox: Outbox) -> str:
     return add(outbox, f"screening {len(outbox.jtis())}").chain
 
 
-def test_a_chain_is_named_with_all_that_the_store_or_the_proof_says_was_written_until_the_server_has_it(
+def test_a_chain_is_reported_with_its_highest_known_number_until_the_server_has_it(
     tmp_path: Path,
 ) -> None:
     path, copy, place = tmp_path / "outbox.db", tmp_path / "copy.db", tmp_path / "outbox.proof"
@@ -376,7 +377,7 @@ def test_a_rejected_envelope_stays_on_board_and_is_offered_again_the_next_day(ou
     assert [item.id for item in outbox.next_batch(2 * DAY + 1).envelopes] == [kept.id]
 
 
-def test_a_new_generation_voids_receipts_resets_the_cursor_and_offers_everything_again(outbox: Outbox) -> None:
+def test_a_new_generation_voids_receipts_resets_the_cursor_and_offers_all_again(outbox: Outbox) -> None:
     kept = [add(outbox, str(number)) for number in range(2)]
     outbox.answered(outbox.next_batch(0), news(*((item.id, "stored") for item in kept), cursor=7))
     assert outbox.conversation().cursor == 7

@@ -18,6 +18,7 @@ from support.clients import FORM, Change, Office, answers
 from sync.documents import bundle, trust
 from sync.documents.manifest import Manifest
 from sync.documents.signed import Document
+from sync.durations import YEAR
 from sync.errors import SyncError
 from sync.keys.key_pairs import SigningKey
 from sync.tablet.client import Tablet
@@ -118,7 +119,7 @@ def test_a_version_that_the_tablet_cannot_run_never_replaces_one_that_works(offi
     tablet.screen(FORM, answers(), TAKEN)
 
 
-def test_a_version_that_the_server_does_not_give_out_is_refused_and_a_dead_line_is_no_refusal(
+def test_a_version_that_the_server_withholds_is_refused_but_a_dead_line_refuses_none(
     office: Office, tablet: Tablet
 ) -> None:
     second = office.publish("2")
@@ -137,7 +138,7 @@ def test_a_version_that_the_server_does_not_give_out_is_refused_and_a_dead_line_
     assert [each.code for each in tablet.sync().refused] == ["form.unknown"]
 
 
-def test_a_new_tablet_whose_only_form_is_refused_says_so_and_takes_it_when_it_is_right(
+def test_a_new_tablet_with_its_only_form_refused_says_so_and_takes_the_right_one(
     office: Office, tmp_path: Path
 ) -> None:
     office.line.answer = meddle("/v1/forms/", one_signature)
@@ -188,7 +189,7 @@ def test_an_expired_trust_is_a_mark_and_new_versions_come_all_the_same(
 ) -> None:
     tablet.close()
     second = office.publish("2")
-    ten_years_on = clock() + 10 * 365 * 86_400_000
+    ten_years_on = clock() + 10 * YEAR
     with Tablet(tmp_path / "tablet", clock=lambda: ten_years_on) as late:
         report = late.sync()
         assert report.old

@@ -18,6 +18,7 @@ from support.clients import FORM, STORY, Change, Office, answers
 from sync.documents import registry
 from sync.documents.registry import Keyring
 from sync.documents.signed import Document
+from sync.durations import YEAR
 from sync.envelope import verify as envelope
 from sync.errors import SyncError
 from sync.exchange import messages as exchange
@@ -27,7 +28,7 @@ from sync.tablet.client import Status, Tablet
 from sync.tablet.rollback_guard import Proof
 
 TAKEN = date(2026, 11, 20)
-TEN_YEARS = 10 * 365 * 86_400_000
+TEN_YEARS = 10 * YEAR
 
 
 def screen(tablet: Tablet, name: str = STORY[0]) -> str:
@@ -236,9 +237,7 @@ def test_a_keyring_counts_anew_in_each_epoch_so_that_its_desk_misses_nothing(off
     assert headers[2].kid == renewed.kid
 
 
-def test_a_form_that_tells_the_server_nothing_is_sealed_to_the_right_desk_all_the_same(
-    office: Office, tablet: Tablet
-) -> None:
+def test_a_form_with_an_omitted_route_is_sealed_to_the_right_desk_all_the_same(office: Office, tablet: Tablet) -> None:
     office.publish("2", omit_route=("queue_kinds", "outcome", "tier", "urgency", "taken"))
     tablet.pull()
     assert tablet.screen(FORM, answers("4_inambari_minor"), TAKEN).keyring == "17-child"
@@ -253,7 +252,7 @@ def test_a_wrong_answer_keeps_nothing_and_takes_no_number(tablet: Tablet) -> Non
     assert tablet.screen(FORM, answers(), TAKEN).seq == 1
 
 
-def test_an_interview_without_a_required_answer_is_not_sealed_into_no_queue_but_named(tablet: Tablet) -> None:
+def test_an_interview_without_a_required_answer_is_named_and_not_sealed(tablet: Tablet) -> None:
     with pytest.raises(AnswerError, match="peligro, edad, region, distrito"):
         tablet.screen(FORM, {}, TAKEN)
     without = {name: value for name, value in answers().items() if name != "tipo_lugar"}
@@ -353,7 +352,7 @@ def test_receipts_that_somebody_forged_empty_nothing(office: Office, tablet: Tab
     assert tablet.status().waiting == 1
 
 
-def test_an_older_manifest_from_a_server_that_was_taken_over_is_refused_after_the_screenings_are_safe(
+def test_a_seized_servers_older_manifest_is_refused_after_the_screenings_are_safe(
     office: Office, tablet: Tablet
 ) -> None:
     older = tablet.outbox.held("manifest")
@@ -406,7 +405,7 @@ def test_a_tablet_restored_from_a_copy_begins_a_new_chain_and_is_heard(
     assert len(office.stored()) == 3
 
 
-def test_only_a_number_refused_by_a_server_of_the_trust_changes_anything_on_the_tablet(
+def test_only_a_number_refused_by_a_trusted_server_changes_anything_on_the_tablet(
     office: Office, tablet: Tablet
 ) -> None:
     server, dev, jti = office.field.parts.keys.signing, tablet.status().dev, screen(tablet)
@@ -442,7 +441,7 @@ def test_only_a_number_refused_by_a_server_of_the_trust_changes_anything_on_the_
     assert office.stored() == [jti]
 
 
-def test_a_tablet_whose_number_is_far_above_the_servers_goes_down_and_is_heard_in_its_chain(
+def test_a_tablet_with_a_number_far_above_the_servers_goes_down_and_keeps_its_chain(
     office: Office, tablet: Tablet
 ) -> None:
     tablet.sync()

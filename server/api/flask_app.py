@@ -22,10 +22,10 @@ from server.database.sqlite import Db
 from server.flows.background_tasks import Tasks
 from server.flows.desks.routing import Rule
 from server.server_keys import ServerKeys
+from sync.durations import SECOND, YEAR
 from sync.exchange.messages import CONTENT_TYPE, MAX_BODY_BYTES
 
 _log = logging.getLogger("chaski")
-_YEAR = 365 * 24 * 60 * 60
 _GZIP_FROM = 512
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 REQUEST_ID = "Chaski-Request-Id"
@@ -89,7 +89,7 @@ def signed_bytes(body: bytes, name: str, *, immutable: bool) -> Response:
 
 def keep_for_ever(response: Response) -> None:
     """Say of an answer that it never changes: its address is its hash."""
-    response.cache_control.max_age = _YEAR
+    response.cache_control.max_age = YEAR // SECOND
     response.cache_control.public = True
     response.cache_control.immutable = True
 

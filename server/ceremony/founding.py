@@ -22,6 +22,7 @@ from sync.documents import registry, trust
 from sync.documents.registry import KINDS, NATIONAL, Desk, Keyring
 from sync.documents.signed import Document
 from sync.documents.trust import Signer
+from sync.durations import YEAR
 from sync.envelope import seal
 from sync.keys.key_files import save_secret
 from sync.keys.key_pairs import SealKey, SigningKey
@@ -33,7 +34,6 @@ THRESHOLD = 2
 EPOCH = 1
 # Roles whose signature counts in the trust or under it; each has a key of its own, apart from the person's account.
 OFFICES = ("registrar", "author", "reviewer")
-YEAR = 365 * 24 * 3_600_000
 
 Progress = Callable[[str], None]
 

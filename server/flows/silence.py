@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from server.database.sqlite import Db
 from server.store import devices, worklist
-
-DAY = 24 * 60 * 60 * 1000
+from sync.durations import DAY
 
 
 def notice(db: Db, *, now: int, days: int) -> int:

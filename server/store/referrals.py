@@ -6,8 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from server.database.sqlite import Connection, row, rows
-
-_DAY = 24 * 60 * 60 * 1000
+from sync.durations import DAY
 
 
 @dataclass(frozen=True)
@@ -102,4 +101,4 @@ def in_queue(c: Connection, queue: str, mode: str) -> list[Referral]:
 def lapsed(c: Connection, now: int) -> list[Referral]:
     """Claimed referrals whose lease is over, or was given by a clock that stood in the future."""
     sql = _SELECT + "where r.state = 'claimed' and (r.lease <= ? or r.changed > ?)"
-    return [Referral(**item) for item in rows(c, sql, [now, now + _DAY])]
+    return [Referral(**item) for item in rows(c, sql, [now, now + DAY])]

@@ -4,8 +4,7 @@ reports read."""
 from __future__ import annotations
 
 from server.database.sqlite import Connection, rows
-
-DAY = 24 * 60 * 60 * 1000
+from sync.durations import DAY
 
 
 def add(w: Connection, *, dev: str, code: str, at: int) -> None:

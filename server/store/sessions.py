@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from server.database.sqlite import Connection, row
-
-_DAY = 24 * 60 * 60 * 1000
+from sync.durations import DAY
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def live(connection: Connection, token_hash: bytes, *, at: int, idle_since: int)
     found = row(
         connection,
         "select person, seen from sessions where token_hash = ? and expires > ? and seen > ? and seen < ?",
-        (token_hash, at, idle_since, at + _DAY),
+        (token_hash, at, idle_since, at + DAY),
     )
     return Session(**found) if found else None
 

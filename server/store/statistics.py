@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from server.database.sqlite import Connection, rows
+from sync.durations import DAY
 
-DAY = 24 * 60 * 60 * 1000
 # Not the tier: it follows outcome and age so closely that beside their tables it gives back what they hold back.
 # By form version, and not by form as well: the one beside the other gives back what either holds back.
 DIMENSIONS = ("outcome", "region", "sex", "age_band", "sector", "lang", "sha")

@@ -18,9 +18,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from sync import atomic_file as durable
+from sync.durations import DAY
 from sync.envelope.seal import pack, unpack
 from sync.errors import SyncError
-from sync.tablet.outbox import DAY, Outbox
+from sync.tablet.outbox import Outbox
 from sync.wire.encoding import canonical, strict_json
 
 KEPT = 14 * DAY  # An inspector's round takes a week or two; what nobody went on with by then is only a danger.

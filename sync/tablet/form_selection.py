@@ -7,10 +7,11 @@ Called by sync.board, which fetches and keeps.
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 
+from sync.durations import DAY
 from sync.errors import SyncError
 from sync.exchange.transport import RefusedError
 
-REFUSED_PAUSE = 86_400_000  # Whoever is on the line, or the server, may have been at fault: it is tried again.
+REFUSED_PAUSE = DAY  # Whoever is on the line, or the server, may have been at fault: it is tried again.
 _OF_THE_LINE = ("transport.unreachable", "transport.broken")
 
 

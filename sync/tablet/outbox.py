@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from sync.durations import DAY
 from sync.envelope import verify as envelopes
 from sync.envelope.seal import new_chain
 from sync.errors import SyncError
@@ -22,7 +23,6 @@ from sync.tablet.outbox_database import connect, leave_no_log, writing
 from sync.tablet.outbox_records import Batch, Conversation, Kept, News, Place, Standing, Told
 from sync.tablet.rollback_guard import Proof
 
-DAY = 86_400_000
 KEPT_AFTER_RECEIPT = 30 * DAY  # SPEC 10: long enough for a server's disk to be lost and restored.
 REJECTED_PAUSE = DAY  # A rejected envelope is offered again this far from its receipt: the server may be at fault.
 LARGEST_BATCH, LARGEST_BODY = 500, 4 * 1024 * 1024

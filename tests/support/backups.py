@@ -19,8 +19,6 @@ from server.cli.main import main
 from server.flows.operations import backup
 from support.intake import Field
 
-DAY = 24 * 3_600_000
-
 
 def chaski(*words: object) -> Result:
     """Run the command in this process."""

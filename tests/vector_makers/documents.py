@@ -7,6 +7,7 @@ from sync.documents import registry, trust
 from sync.documents.registry import Desk, Keyring
 from sync.documents.signed import Document, sign
 from sync.documents.trust import Signer
+from sync.durations import DAY
 from sync.keys.key_pairs import SigningKey
 from sync.wire.encoding import b64u, canonical, unb64u
 from vector_makers.material import (
@@ -41,7 +42,7 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
-LATER = NOW + 400 * 86_400_000
+LATER = NOW + 400 * DAY
 
 
 def spelled(header: str, payload: bytes = b'{"a":1}') -> Document:

@@ -5,6 +5,7 @@ from typing import Any
 from sync.documents import manifest, trust
 from sync.documents.manifest import Entry, RouteKeyEntry
 from sync.documents.signed import Document
+from sync.durations import DAY
 from sync.keys.key_pairs import RouteKey, SigningKey
 from vector_makers.material import (
     AUTHOR,
@@ -24,7 +25,7 @@ from vector_makers.material import (
     text,
 )
 
-DAYS_90 = 90 * 86_400_000
+DAYS_90 = 90 * DAY
 NEXT_ROUTE_KEY = RouteKey(fixed("next route")).public
 
 

@@ -20,6 +20,7 @@ from server.flows.people import tokens
 from server.flows.people.accounts import SESSION_LIFE
 from server.problems import Problem
 from server.store.people import Person
+from sync.durations import MINUTE
 
 COOKIE = "chaski_session"
 # A page of another origin cannot set this header without asking first, and the door never answers that question.
@@ -68,7 +69,7 @@ def signed_in() -> Person:
     if "person" not in g:
         here = parts()
         token = request.cookies.get(COOKIE, "")
-        idle = here.config.session_minutes * 60_000
+        idle = here.config.session_minutes * MINUTE
         g.person = people.of_session(here.db, token, now=here.now(), idle=idle) if token else None
     person: Person | None = g.person
     if person is None:

@@ -15,6 +15,7 @@ from server.cli.data_folder import data_option, of_a_server
 from server.cli.terminal import busy, json_option, now_ms, show
 from server.database.sqlite import Db
 from server.store import jobs as store
+from sync.durations import MINUTE
 
 
 @click.group(name="jobs")
@@ -48,7 +49,7 @@ def list_jobs(data: Path, as_json: bool) -> None:
     def write(console: Console) -> None:
         now = now_ms()
         for each in found:
-            ago = "never yet" if each["at"] is None else f"{max(0, now - each['at']) // 60_000} min ago"
+            ago = "never yet" if each["at"] is None else f"{max(0, now - each['at']) // MINUTE} min ago"
             console.print(f"[bold]{each['job']:<10}[/] every {each['every_seconds'] // 60} min, {ago}. {each['about']}")
 
     show(found, as_json, write)

@@ -14,8 +14,8 @@ from server.problems import Problem
 from server.store import audit, referrals, statuses
 from server.store.audit import SERVER, Deed
 from server.store.referrals import Referral
+from sync.durations import MINUTE
 
-MINUTE = 60 * 1000
 WAITING = "waiting"
 # How a desk's work on a referral ended; "phoned" and paper count as work.
 RESULTS = ("attended", "handed_over", "not_found", "declined", "mistaken")

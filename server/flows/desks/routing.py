@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
+from sync.durations import HOUR
 from sync.envelope.route import Route
 
-HOUR = 60 * 60 * 1000
 MOST_URGENT = "immediate"
 TRAINING = "training"
 FIELD = "field"

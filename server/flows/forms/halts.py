@@ -29,9 +29,9 @@ from server.store.audit import SERVER
 from server.store.rollouts import Refusal, Rollout
 from sync.documents import bundle
 from sync.documents.signed import Document
+from sync.durations import WEEK
 from sync.errors import SyncError
 
-WEEK = 7 * 24 * 3_600_000
 """What tablets could not work with longer ago halts nothing any more."""
 RESTORED = "database.restored"
 

@@ -15,8 +15,8 @@ from server.store.versions import Version
 from sync.documents import manifest
 from sync.documents.manifest import Manifest
 from sync.documents.signed import Document
+from sync.durations import DAY
 
-_DAY = 24 * 3_600_000
 _Group = tuple[str, str, str]
 
 
@@ -85,7 +85,7 @@ def take(db: Db, *, region: str | None, silent_days: int, now: int) -> Inventory
     """Return the inventory of all certified tablets, or of a region's (whose code begins with `region`)."""
     connection = db.read()
     known = {each.sha: each for each in versions.every(connection)}
-    quiet = {dev for dev, _ in devices.silent(connection, now - silent_days * _DAY, now + _DAY)}
+    quiet = {dev for dev, _ in devices.silent(connection, now - silent_days * DAY, now + DAY)}
     tablets = [each for each in devices.every(connection) if each.state == "certified"]
     tablets = [each for each in tablets if each.region.startswith(region or "")]
     places = list(_places(connection, tablets, quiet))

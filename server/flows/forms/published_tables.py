@@ -15,10 +15,10 @@ from server.problems import Problem
 from server.store import audit, rule_tables
 from server.store.people import Person
 from server.store.rule_tables import RuleTable
+from sync.durations import YEAR
 
 MOST_A_YEAR = 24
 """How many tables one person publishes in a year."""
-_YEAR = 365 * 24 * 3_600_000
 
 
 def known(c: Connection, now: int) -> dict[str, Any]:
@@ -48,5 +48,5 @@ def add(w: Connection, kind: str, name: str, text: str, *, author: str, actor: s
 
 def refuse_many(c: Connection, person: Person, now: int) -> None:
     """Problem `table.too_many` when a person published as many this year as one person may."""
-    if rule_tables.count_by(c, person.id, since=now - _YEAR) >= MOST_A_YEAR:
+    if rule_tables.count_by(c, person.id, since=now - YEAR) >= MOST_A_YEAR:
         raise Problem("table.too_many", f"{MOST_A_YEAR} a year")

@@ -13,8 +13,8 @@ from server.store import chains, worklist
 from server.store.audit import SERVER
 from server.store.chains import Gap
 from server.store.worklist import Item
+from sync.durations import DAY
 
-DAY = 24 * 60 * 60 * 1000
 # A gap this old is no longer a batch on its way, and "found" has not come true.
 LATE_AFTER = 3 * DAY
 LATE = "late"

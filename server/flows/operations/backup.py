@@ -21,12 +21,12 @@ from server.store import snapshot, worklist
 from server.store.audit import SERVER
 from server.store.snapshot import Holdings
 from sync.documents.signed import Document
+from sync.durations import DAY
 
 # The server's own word on a backup, which servers alone make and read; it is no document of the protocol.
 TYP = "chaski-1/backup+jws"
 SUFFIX = ".tar.gz.age"
 _PARTIAL = ".partial"
-_DAY = 24 * 3_600_000
 
 Progress = Callable[[str], None]
 
@@ -99,7 +99,7 @@ def daily(db: Db, config: Config, keys: ServerKeys, *, now: int) -> int:
     """
     folder = config.backup_folder
     # A name from the future, by a clock that was wrong then, is no reason to write none.
-    if folder is None or any(now - _DAY < _made_at(file) <= now for file in _made(folder, keys)):
+    if folder is None or any(now - DAY < _made_at(file) <= now for file in _made(folder, keys)):
         return 0
     try:
         made = make(config, keys, recipient=config.backup_recipient, folder=folder, now=now, progress=lambda step: None)

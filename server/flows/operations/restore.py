@@ -27,6 +27,7 @@ from server.store import audit as trail
 from server.store import snapshot
 from server.store.snapshot import Holdings
 from sync.documents.signed import Document
+from sync.durations import WEEK
 from sync.errors import SyncError
 from sync.wire.json_object import SHA256_HEX, Members
 
@@ -151,7 +152,7 @@ def _renew(db: Db, own: ServerKeys, stated: _Stated, now: int) -> int:
         after = max(now, snapshot.newest_time(w) + 1_000)
         snapshot.renew(w, generation=secrets.token_urlsafe(8))
         # A version that somebody halted after the copy was made must not go to its tablets again by itself.
-        halts.stop_begun(w, since=stated.at - halts.WEEK, now=now)
+        halts.stop_begun(w, since=stated.at - WEEK, now=now)
         number = rollouts.renew(w, own, after)
         trail.append(
             w,

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from server.database.sqlite import Db
 from server.store import audit, routes
+from sync.durations import DAY
 
-DAY = 24 * 60 * 60 * 1000
 # Erased in one transaction: few enough that a tablet that syncs meanwhile does not notice.
 _AT_ONCE = 1000
 

@@ -15,15 +15,15 @@ from server.database.sqlite import Connection, Db
 from server.problems import Problem
 from server.store import audit, people, sessions
 from server.store.people import Person, SignInRecord
+from sync.durations import DAY, HOUR, MINUTE
 
-HOUR = 3_600_000
 SESSION_LIFE = 12 * HOUR
 FAILURE_WINDOW = HOUR // 4
-FAILURES_KEPT = 24 * HOUR
+FAILURES_KEPT = DAY
 # Counted per address, so that nobody can lock a coordinator out of her desk from elsewhere.
 FAILURES_PER_LOGIN = 5
 FAILURES_PER_ADDRESS = 30
-_TOUCH_EVERY = 60_000
+_TOUCH_INTERVAL = MINUTE
 _NOBODY = SignInRecord(person="", salt=b"", auth_salt=b"nobody", auth_hash=b"")
 
 
@@ -106,7 +106,7 @@ def of_session(db: Db, token: str, *, now: int, idle: int) -> Person | None:
     session = sessions.live(connection, _hash(token), at=now, idle_since=now - idle)
     if session is None:
         return None
-    if now - session.seen > _TOUCH_EVERY:
+    if now - session.seen > _TOUCH_INTERVAL:
         with db.write() as w:
             sessions.touch(w, _hash(token), at=now)
     return people.get(connection, session.person)

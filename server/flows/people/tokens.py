@@ -17,11 +17,11 @@ from server.problems import Problem
 from server.store import audit, people, sessions, tokens
 from server.store.people import Person
 from server.store.tokens import Token
+from sync.durations import DAY, MINUTE
 
 ROLES = ("author", "reviewer", "publisher")
 MOST_DAYS = 90
-_DAY = 24 * 3_600_000
-_TOUCH_EVERY = 60_000
+_TOUCH_INTERVAL = MINUTE
 _ATTEMPT = "token"
 """Under what wrong tokens are counted per address; no login is kept like this."""
 
@@ -41,7 +41,7 @@ def make(db: Db, person: Person, *, label: str, roles: Collection[str], days: in
         raise Problem("role.missing", ", ".join(missing))
     text = f"chaski_{secrets.token_urlsafe(32)}"
     token = Token(
-        secrets.token_hex(6), person.id, label, " ".join(wanted), now, now + min(days, MOST_DAYS) * _DAY, None, None
+        secrets.token_hex(6), person.id, label, " ".join(wanted), now, now + min(days, MOST_DAYS) * DAY, None, None
     )
     with db.write() as w:
         tokens.add(w, token, _hash(text))
@@ -64,7 +64,7 @@ def bearer(db: Db, text: str, *, address: str, now: int) -> Person:
         with db.write() as w:
             sessions.note_failure(w, login=_ATTEMPT, address=address, at=now)
         raise Problem("token.refused")
-    if now - (token.used or 0) > _TOUCH_EVERY:
+    if now - (token.used or 0) > _TOUCH_INTERVAL:
         with db.write() as w:
             tokens.touch(w, token.id, at=now)
     return replace(person, roles=person.roles & set(token.roles.split()), groups=frozenset())

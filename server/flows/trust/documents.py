@@ -20,10 +20,11 @@ from sync.documents.manifest import Manifest, RouteKeyEntry
 from sync.documents.registry import MOST_FORGOTTEN, Registry
 from sync.documents.signed import Document, never_back
 from sync.documents.trust import Trust
+from sync.durations import DAY
 
 # What a tablet names of what it holds: the numbers of documents, and of the last order that it carried out.
 NUMBERED = (*documents.KINDS, "orders")
-ROUTE_EPOCH = 90 * 24 * 3_600_000
+ROUTE_EPOCH = 90 * DAY
 # How far above its own, or the seconds since 1970, a server can have forgotten a manifest's number (SPEC 11.3).
 MOST_MANIFESTS_FORGOTTEN = 2**20
 

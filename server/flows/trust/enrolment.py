@@ -16,8 +16,7 @@ from sync.documents import enrolment
 from sync.documents.registry import Registry
 from sync.documents.signed import Document
 from sync.documents.trust import Trust
-
-MINUTE = 60 * 1000
+from sync.durations import MINUTE
 
 
 @dataclass(frozen=True)
