@@ -59,7 +59,7 @@ def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
         ({"minor": 1}, "review", "child"),
     ],
 )
-def test_assess_gives_the_reference_classes_when_everything_else_is_known_to_be_absent(
+def test_assess_gives_the_reference_classes_when_all_else_is_known_to_be_absent(
     tmp_path: Path, found: dict[str, int], outcome: str, tier: str
 ) -> None:
     counts = {"D1": 10, "D2": 10, "D3": 16, "D4": 9, "D5": 15, "D6": 7, "X": 3}

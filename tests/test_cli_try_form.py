@@ -115,7 +115,7 @@ def test_a_case_is_kept_only_in_a_workbook_of_ones_own(tmp_path: Path) -> None:
     assert "workbook" in result.output
 
 
-def test_an_author_is_asked_as_an_inspector_is_and_then_sees_what_nobody_sees_on_a_tablet(form: Path) -> None:
+def test_an_author_is_asked_as_an_inspector_and_then_sees_what_a_tablet_never_shows(form: Path) -> None:
     commands = Commands()
     inspector = Inspector(commands, "forms", "try", form)
     inspector.see()

@@ -96,7 +96,7 @@ def shas(walk: Walk, tablet: str) -> set[str]:
         return {form.sha for form in opened.status().forms}
 
 
-def test_a_new_author_goes_from_the_spreadsheet_to_the_tablets_of_one_region_and_back(walk: Walk) -> None:
+def test_a_new_author_goes_from_spreadsheet_to_the_tablets_of_one_region_and_back(walk: Walk) -> None:
     walk.stands_for["INVITATION"] = walk.on("device invite")["invitation"]
     enrolled = walk.on("device enrol")
     walk.stands_for |= {"DEV": enrolled["dev"], "WORDS": " ".join(enrolled["words"])}

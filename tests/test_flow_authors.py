@@ -128,7 +128,7 @@ def test_an_author_signs_what_she_wrote_and_not_what_a_server_holds_under_its_na
     assert "¿Debe plata?" in package.load(kept).content.decode()
 
 
-def test_what_tablets_use_now_is_compared_with_only_where_two_signed_it_and_else_one_is_asked(
+def test_only_a_version_in_use_that_two_people_signed_is_compared_without_a_question(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(signing, "somebody_is_there", lambda: True)

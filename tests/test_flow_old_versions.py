@@ -66,9 +66,7 @@ def age(opened: OpenedScreening) -> str:
     return next(answer.answer_es for answer in opened.answers if answer.codes == ("30_59",))
 
 
-def test_a_screening_under_version_1_that_arrives_after_version_3_is_opened_and_counted_under_version_1(
-    office: Office, tablet: Tablet
-) -> None:
+def test_a_screening_of_version_1_that_comes_after_version_3_still_counts_as_1(office: Office, tablet: Tablet) -> None:
     [first] = tablet.status().forms
     screened = tablet.screen(FORM, answers(), TAKEN)  # In the mountains, and then nothing for weeks.
     for version in ("2", "3"):
@@ -99,9 +97,7 @@ def test_a_screening_under_a_retired_version_is_accepted_routed_and_marked(offic
     assert opened_at_the_desk(office).sha == first.sha
 
 
-def test_a_screening_is_opened_after_the_author_of_its_form_left_and_the_desk_is_told(
-    office: Office, tablet: Tablet
-) -> None:
+def test_a_screening_is_opened_after_its_forms_author_left_and_the_desk_is_told(office: Office, tablet: Tablet) -> None:
     tablet.screen(FORM, answers(), TAKEN)
     tablet.sync()
     unlisted(office)

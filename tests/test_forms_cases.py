@@ -59,7 +59,7 @@ def test_a_failed_case_says_what_came_out_instead() -> None:
     assert "positive / T1 / protection" in told.advice_en
 
 
-def test_the_queue_kinds_of_a_case_stand_in_any_order_and_a_column_left_out_is_not_compared() -> None:
+def test_a_cases_queue_kinds_come_in_any_order_and_only_given_columns_are_compared() -> None:
     without = "\n".join(
         "|".join(cell for place, cell in enumerate(line.split("|")) if place not in (4, 5))
         for line in CASES.splitlines()
@@ -75,7 +75,7 @@ def test_a_form_without_cases_can_be_tried_but_never_reaches_people() -> None:
         compile_form(parse_markdown(PLAIN), channel="field", route_vocabulary=AUTHOR_FIELDS)
 
 
-def test_a_draft_that_fails_its_cases_can_still_be_looked_at_and_cases_do_not_change_its_bytes() -> None:
+def test_a_draft_that_fails_its_cases_still_compiles_and_cases_change_no_byte_of_it() -> None:
     failing = parse_markdown(PLAIN + CASES.replace("| T1 |", "| T2 |"))
     looked_at = compile_form(failing, channel="training", route_vocabulary=AUTHOR_FIELDS, run_cases=False)
     plain = compile_form(parse_markdown(PLAIN), channel="training", route_vocabulary=AUTHOR_FIELDS)

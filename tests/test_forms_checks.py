@@ -349,7 +349,7 @@ def test_rows_are_counted_as_the_author_sees_them_in_a_spreadsheet(tmp_path: Pat
     assert ("survey", 7, "type", "type.place") in found(read(tmp_path / "f.xlsx"))
 
 
-def test_what_no_row_reaches_and_missing_guidance_are_told_without_stopping_the_author() -> None:
+def test_unreachable_rows_and_missing_guidance_are_reported_without_an_error() -> None:
     problems = {p.code: p for p in checks.check(parse_markdown(FORM), VOCABULARY)}
     assert set(problems) == {"case.none", "indicator.unreached", "policy.guidance_missing"}
     assert "D1.01" in problems["indicator.unreached"].advice_es

@@ -91,7 +91,7 @@ def is_condition(token: expressions.Token) -> bool:
 
 
 @pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
-def test_no_calculate_is_a_bare_condition_which_collect_and_web_forms_write_differently(form: str) -> None:
+def test_no_calculate_is_a_bare_condition_since_collect_and_web_forms_differ_in_it(form: str) -> None:
     calculates = [node for node in engine.load(compiled(form).xform).nodes.values() if node.calculate]
     assert len(calculates) > 20
     assert not [node.name for node in calculates if is_condition(expressions.parse(node.calculate))]

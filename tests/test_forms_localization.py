@@ -51,7 +51,7 @@ def test_a_language_of_which_there_is_no_text_at_all_is_left_out_of_training_too
     assert note(form).startswith("Todavía no está en Runasimi (quz): no hay traducción. Todavía no está en Aymar aru")
 
 
-def test_field_ships_no_language_of_which_a_single_text_is_unreviewed_and_says_why_first(locales: Path) -> None:
+def test_field_ships_no_language_with_a_single_unreviewed_text_and_says_why_first(locales: Path) -> None:
     edit(locales, "quz", signed("quz"))
     edit(locales, "quz", lambda entry: entry.flags.append("fuzzy") if entry.msgctxt == "small/deuda/label" else None)
     form = compiled_in("field", locales)
@@ -99,7 +99,7 @@ def test_a_mark_is_taken_off_and_told_wherever_a_text_is_shown() -> None:
     assert shown.marked(all_drafts=True) == "¿Hay peligro? (es)"
 
 
-def test_an_entry_written_by_hand_without_a_sign_off_keeps_its_language_out_of_the_field(locales: Path) -> None:
+def test_a_hand_written_entry_without_sign_off_keeps_its_language_out_of_the_field(locales: Path) -> None:
     for lang in ("quz", "ayr"):
         edit(locales, lang, signed(lang))
 

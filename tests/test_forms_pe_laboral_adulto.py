@@ -75,7 +75,7 @@ def test_an_age_that_nobody_wrote_down_counts_as_a_childs() -> None:
     assert form().run({"peligro": "yes", **MINIMUM}).values["queue_kinds"] == "child"
 
 
-def test_sex_is_known_for_a_child_so_that_a_boy_is_not_sent_where_no_service_takes_him() -> None:
+def test_a_childs_sex_is_known_so_that_no_boy_is_sent_where_no_service_takes_him() -> None:
     child = {"peligro": "yes", "edad": "14_17", **MINIMUM}
     assert form().run(child | {"sexo": "male"}).values["queue_kinds"] == "child"
     assert "sexo" not in form().run({**ALONE, "consiente": "no", "edad": "30_59", **MINIMUM}).relevant

@@ -37,14 +37,14 @@ def test_nothing_that_a_child_hears_is_about_what_happened_to_it() -> None:
     assert [row.get(LABEL) for row in rows if telling.search(row.get(LABEL))] == []
 
 
-def test_what_counts_is_only_what_was_seen_or_told_and_the_interviewer_is_told_not_to_ask() -> None:
+def test_only_what_was_seen_or_told_counts_and_the_interviewer_is_told_not_to_ask() -> None:
     scoring = {row.get("when") for row in book(NAME).indicators if row.get("code") not in FACTS}
     assert {name for when in scoring for name in re.findall(r"\$\{(\w+)\}", when)} == {"menor_ve"}
     assert "No pregunte." in next(row.get(HINT) for row in questions(NAME) if row.get("name") == "menor_ve")
     assert "menor_ve" not in within(NAME, *TALK)
 
 
-def test_whatever_is_answered_the_child_desk_is_called_at_once_and_no_child_is_negative() -> None:
+def test_every_answer_calls_the_child_desk_at_once_and_leaves_no_child_negative() -> None:
     lists = {row.get("name"): row.get("type").split()[1] for row in questions(NAME) if "select" in row.get("type")}
     codes = {
         list_: [c.get("name") for c in book(NAME).choices if c.get("list_name") == list_] for list_ in lists.values()
@@ -75,7 +75,7 @@ def test_a_child_that_does_not_want_to_talk_is_asked_nothing_more(answer: str) -
         {"sin_jefe": "yes", "interprete": "none_found"},
     ],
 )
-def test_where_one_cannot_talk_unheard_the_child_is_not_even_asked_whether_it_wants_to(gate: dict[str, Answer]) -> None:
+def test_where_others_can_listen_the_child_is_not_asked_whether_it_wants_to_talk(gate: dict[str, Answer]) -> None:
     filled = form(NAME).run({**SEEN, **gate})
     assert asked(filled, NAME, *TALK) == set()
     assert filled.values["queue_kinds"] == "child"

@@ -54,7 +54,7 @@ def test_whether_somebody_else_gains_left_unanswered_keeps_the_matter_open(held:
         assert came(form(NAME).fit(answers)) == ("review", "T4", "review")
 
 
-def test_whatever_is_told_the_unverified_list_never_decides_without_somebody_elses_profit() -> None:
+def test_the_unverified_list_never_decides_without_the_profit_of_another_person() -> None:
     draws, seen = random.Random("A-S"), set()
     chosen: dict[str, Answer] = {**OF_HER_OWN, "recluta": "yes", "promesa": "yes"}
     for _ in range(150):

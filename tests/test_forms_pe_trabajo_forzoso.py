@@ -51,7 +51,7 @@ def test_no_answer_counts_as_unwilling_work_and_as_its_penalty_at_once() -> None
     assert {place: signs for place, signs in uses.items() if len(signs) > 1} == {}
 
 
-def test_to_be_poor_to_live_at_the_employers_or_to_have_no_other_work_is_no_sign_of_anything() -> None:
+def test_poverty_living_at_the_employers_and_lack_of_other_work_are_no_indicators() -> None:
     poor: dict[str, Answer] = {"vivienda": "yes", "vive_falta": ["water"], "depende": "yes", "dejar": "no"}
     filled = form(NAME).fit({**story("trabajo_libre"), **poor, "motivo": ["other"]})
     assert came(filled) == ("negative", "none", "")

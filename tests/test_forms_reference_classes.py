@@ -60,7 +60,7 @@ def test_exploitation_alone_is_a_case_for_the_labour_inspectorate_and_no_silent_
 
 
 @pytest.mark.parametrize("recruited", [DECEIVED, COERCED])
-def test_deceptive_or_coercive_recruitment_exploitation_and_coercion_there_indicate_trafficking(
+def test_deceptive_or_coercive_recruitment_then_coerced_exploitation_is_trafficking(
     recruited: tuple[str, ...],
 ) -> None:
     assert verdict(ADULT, (*recruited, *EXPLOITED, *HELD)) == ("positive", "T1", "protection")
@@ -76,7 +76,7 @@ def test_means_without_exploitation_are_looked_at_by_a_person(means: tuple[str, 
     assert verdict(ADULT, means) == ("review", "T4", "review")
 
 
-def test_abuse_of_vulnerability_and_coercion_there_stay_presumed_for_want_of_deceit_or_force_in_recruitment() -> None:
+def test_abused_vulnerability_and_coercion_without_deceit_or_force_stay_presumed() -> None:
     assert verdict(ADULT, (*VULNERABLE, *EXPLOITED, *HELD)) == ("positive", "T2", "protection")
 
 
@@ -214,7 +214,7 @@ def test_only_unwilling_or_only_penalties_are_never_positive(signs: tuple[str, .
     assert found(FORCED, signs).outcome in ("review", "labour_rights")
 
 
-def test_unwilling_in_one_dimension_and_a_penalty_in_another_are_looked_at_by_a_person() -> None:
+def test_unwilling_in_one_dimension_with_penalty_in_another_goes_to_a_person() -> None:
     assert verdict(FORCED, ["F1.04", "F2.11"]) == ("review", "T4", "review")
 
 

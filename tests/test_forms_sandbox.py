@@ -93,7 +93,7 @@ def test_who_asked_is_out_of_reach_there_and_so_is_every_file_by_its_name(hostil
     assert read_memory(os.getpid(), ctypes.addressof(secret)) == b"a key of", "who is not kept away could"
 
 
-def test_the_memory_of_a_server_is_dumped_nowhere_and_shown_to_no_other_process_of_its_account(
+def test_a_servers_memory_is_never_dumped_nor_shown_to_its_accounts_other_processes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """What the process apart is kept from by seccomp, any other is by this: PR_GET_DUMPABLE is 3, PR_SET_DUMPABLE 4."""

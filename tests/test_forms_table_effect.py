@@ -163,7 +163,7 @@ def small(content: bytes = SMALL.encode(), name: str = "form.md") -> Package:
     return package.read(content, name)
 
 
-def test_forms_that_use_the_family_are_compiled_with_it_and_held_against_what_they_are() -> None:
+def test_forms_that_use_the_family_are_compiled_with_it_and_compared_with_before() -> None:
     policy = POLICY.replace("outcome,D4,labour_rights,T3", "outcome,D4,review,T4")
     packages = {"small": small(), "child": small(SMALL.replace("pe_adult_2026_1", "pe_child_2026_1").encode())}
     assert users("policy", NEXT_POLICY, packages) == ["small"]
@@ -195,7 +195,7 @@ def test_a_form_that_the_table_breaks_is_named_with_what_is_wrong() -> None:
 # Writing into an author's workbook
 
 
-def test_a_form_is_drafted_anew_with_the_table_in_its_settings_and_all_else_as_it_was() -> None:
+def test_a_form_is_drafted_anew_with_the_table_in_its_settings_and_nothing_else_new() -> None:
     found = with_table(small(), "policy", NEXT_POLICY, POLICY, version="2")
     before, after = SMALL.splitlines(), found.content.decode().splitlines()
     differing = [line for line in after if line not in before]

@@ -160,7 +160,7 @@ def test_a_sign_off_counts_only_whole_and_for_the_same_variety(
     assert [(each.row, lacking in each.advice_es) for each in named] == [(3, True)]
 
 
-def test_changed_spanish_makes_a_reviewed_translation_a_draft_before_and_after_the_merge(folder: Path) -> None:
+def test_changed_spanish_makes_reviewed_translations_drafts_before_and_after_a_merge(folder: Path) -> None:
     write(po(folder), "f/cobra/label", "¿Qullqita qusunkichu?")
     changed = form("¿Le pagan todo?")
     draft = Translated("¿Qullqita qusunkichu?", "draft", stale=True)
@@ -381,7 +381,7 @@ def test_what_the_readme_tells_translators_is_true() -> None:
 
 
 @pytest.mark.parametrize("name", CATALOGUE_FORMS)
-def test_every_text_of_the_catalogue_is_drafted_of_todays_spanish_in_the_official_letters(name: str) -> None:
+def test_every_catalogue_text_has_a_draft_of_todays_spanish_in_official_letters(name: str) -> None:
     read = package.load(CATALOGUE / name)
     for each in standings(read.workbook, read.shelf, Glossary("es,quz,ayr,note\n")):
         assert [str(problem) for problem in each.problems] == []

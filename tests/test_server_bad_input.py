@@ -218,7 +218,7 @@ def test_the_problem_of_what_is_no_request_is_told_in_the_language_asked_for(hos
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/xml", "multipart/form-data; boundary=x", "x", ""])
-def test_another_content_type_is_refused_where_json_is_read_and_ignored_where_bytes_are_signed(
+def test_another_content_type_is_refused_for_json_and_ignored_for_signed_bytes(
     host: Hosted, tablet: Tablet, kind: str
 ) -> None:
     people = ask(

@@ -48,7 +48,7 @@ def test_trust_is_signed_by_two_of_three_roots_and_names_two_persons_for_forms(w
     assert set(held.servers) == {world.keys().signing.kid}
 
 
-def test_every_desk_of_the_six_regions_has_a_keyring_and_the_rest_goes_to_the_country(world_db: Db) -> None:
+def test_every_desk_of_six_regions_has_a_keyring_and_the_rest_goes_to_the_country(world_db: Db) -> None:
     held = registry.accept(newest(world_db, "registry"), publishing.trust_in_force(world_db.read()), None)
     assert len(held.keyrings) == 19
     assert held.keyring_for("170204", "protection").id == "17-protection"

@@ -90,7 +90,7 @@ def next_numbers(field: Field) -> list[int]:
     return [publishing.next_number(field.parts.db.read(), kind, now=FOUNDED) for kind in KINDS]
 
 
-def test_numbers_that_no_server_gave_out_end_no_publishing_and_are_put_before_somebody(field: Field) -> None:
+def test_numbers_that_no_server_gave_out_do_not_stop_publishing_and_are_listed(field: Field) -> None:
     liar, before = field.tablet(), next_numbers(field)
     generation = meta.generation(field.parts.db.read())
     for lie in (MAX_INTEGER, MAX_INTEGER - 1, before[2] + 2**20):
@@ -163,7 +163,7 @@ def readmit(field: Field, tablet: Spoken, body: bytes) -> tuple[int, dict[str, A
     return answer.status_code, answer.get_json()
 
 
-def test_a_tablet_that_was_forgotten_is_taken_back_by_its_certificate_as_often_as_it_asks(field: Field) -> None:
+def test_a_forgotten_tablet_is_taken_back_by_its_certificate_as_often_as_it_asks(field: Field) -> None:
     unknown, pending = Spoken(SigningKey.generate()), field.tablet(certified=False)
     for tablet in (unknown, pending, unknown):
         status, said = readmit(field, tablet, field.certificate(tablet))
@@ -182,9 +182,7 @@ def test_a_revoked_tablet_comes_back_as_revoked_and_its_work_waits_for_a_decisio
 
 
 @pytest.mark.parametrize("state", ["certified", "revoked"])
-def test_a_certificate_with_a_higher_number_takes_the_place_of_the_one_held_and_changes_no_state(
-    field: Field, state: str
-) -> None:
+def test_a_certificate_with_a_higher_number_replaces_the_stored_one_and_no_state(field: Field, state: str) -> None:
     tablet, db = field.tablet(), field.parts.db
     if state == "revoked":
         put_registry(field, 2, revoked=[tablet.key.kid])
@@ -197,7 +195,7 @@ def test_a_certificate_with_a_higher_number_takes_the_place_of_the_one_held_and_
         assert (device.certificate, device.region) == (second, "21")
 
 
-def test_a_tablet_that_did_an_order_which_nobody_here_knows_is_on_the_list_until_it_is_given_anew(field: Field) -> None:
+def test_a_tablet_that_did_an_unknown_order_is_listed_until_the_order_is_given_anew(field: Field) -> None:
     """The order was lost with the server's disk, and it may have been the one that revoked the tablet."""
     tablet, db = field.tablet(), field.parts.db
     field.ask(tablet, field.message(tablet, generation=meta.generation(db.read())))

@@ -82,7 +82,7 @@ def mounted(folder: Path, mib: int) -> Iterator[Disk]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def test_a_database_at_its_bound_answers_507_stores_nothing_of_it_and_goes_on_with_more_room(
+def test_a_full_database_answers_507_stores_nothing_and_goes_on_once_it_has_room(
     field: Field, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many, tablet, receipted = 60, field.tablet(), 0
@@ -162,7 +162,7 @@ def sync_until_refused(tablet: Tablet, screened: list[str]) -> SyncError:
     pytest.fail("the disk never filled up")
 
 
-def test_a_server_whose_disk_is_full_gives_no_receipt_and_all_of_it_comes_in_once_there_is_room(
+def test_a_server_with_a_full_disk_gives_no_receipt_and_stores_all_once_it_has_room(
     made: ServerProcess, tmp_path: Path
 ) -> None:
     """The disk holds database, write-ahead log and log file; the tablet is elsewhere."""

@@ -142,7 +142,7 @@ def field(world: World) -> Iterator[Field]:
     opened.parts.db.close()
 
 
-def test_of_requests_that_share_a_commit_a_replayed_one_is_refused_and_the_others_are_receipted(field: Field) -> None:
+def test_a_replayed_request_in_a_shared_commit_is_refused_and_the_others_receipted(field: Field) -> None:
     tablets = [field.tablet() for _ in range(5)]
     raws = [field.envelope(tablet) for tablet in tablets]
     replayed = field.message(tablets[2], raws[2])

@@ -85,7 +85,7 @@ def test_each_step_keeps_the_rows_of_the_steps_before(tmp_path: Path) -> None:
         assert any(found.items() >= sample.items() for found in raw[table].rows), table
 
 
-def test_what_an_older_server_had_published_is_a_version_in_use_with_the_same_ring_and_bytes(tmp_path: Path) -> None:
+def test_what_an_older_server_published_is_in_use_with_the_same_ring_and_bytes(tmp_path: Path) -> None:
     raw = sqlite_utils.Database(tmp_path / "chaski.db")
     migrations.apply(raw, stop_before="versions")
     bundle = {"form": "f", "channel": "field", "published": 5, "published_by": "p"}

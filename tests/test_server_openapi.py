@@ -82,7 +82,7 @@ def test_a_body_of_bytes_is_described_as_bytes_with_the_header_that_signs_it(fie
     assert sync["responses"]["200"]["headers"]["Chaski-Signature"]["required"]
 
 
-def test_everything_that_has_a_name_has_a_text_in_both_languages_and_no_text_is_left_over(field: Field) -> None:
+def test_every_name_has_a_text_in_both_languages_and_no_text_is_left_over(field: Field) -> None:
     used: set[str] = set()
     for door in DOORS:
         said: Document = getattr(app, door)(field.parts).test_client().get("/openapi.json").json

@@ -179,7 +179,7 @@ def test_many_tablets_at_once_are_each_answered_and_the_audit_chain_holds(field:
     assert audit.verify(field.parts.db).broken_at is None
 
 
-def test_who_was_being_answered_when_the_server_was_told_to_stop_still_gets_the_answer(world: World) -> None:
+def test_a_request_being_answered_when_the_server_is_told_to_stop_gets_its_answer(world: World) -> None:
     field, begun = open_field(world), threading.Event()
 
     def slow_clock() -> int:

@@ -50,7 +50,7 @@ def work(office: Office) -> list[str]:
     return sorted(item.kind for item in worklist.waiting(office.field.parts.db.read()))
 
 
-def test_two_copies_that_both_speak_lose_nothing_are_routed_named_and_then_count_apart(office: Office) -> None:
+def test_two_copies_that_both_sync_lose_nothing_are_named_and_then_count_apart(office: Office) -> None:
     one, other = copied(office)
     with one, other:
         screened = [screen(one), screen(other)]
@@ -97,7 +97,7 @@ def _nothing(tablet: Tablet) -> News:
     return News(told.generation, 0, 0, (), (), told.cursor, told.inventory)
 
 
-def test_a_tablet_whose_database_is_older_than_its_proof_is_no_fork_and_loses_nothing(office: Office) -> None:
+def test_a_database_older_than_its_rollback_proof_makes_no_fork_and_loses_nothing(office: Office) -> None:
     with office.tablet() as tablet:
         screened = [screen(tablet)]
         tablet.sync()
@@ -119,9 +119,7 @@ def test_a_tablet_whose_database_is_older_than_its_proof_is_no_fork_and_loses_no
 
 
 @pytest.mark.parametrize("proof", [True, False])
-def test_a_tablet_that_begins_anew_hides_no_screening_that_a_server_dropped_after_its_receipt(
-    office: Office, proof: bool
-) -> None:
+def test_a_tablet_that_begins_anew_hides_no_screening_dropped_after_its_receipt(office: Office, proof: bool) -> None:
     """Its own store knows of the lost one no more; the proof beside it does, or else the copy that was put back."""
     folder = office.folder / "tablet"
     with office.tablet() as tablet:
@@ -150,7 +148,7 @@ def test_a_tablet_that_begins_anew_hides_no_screening_that_a_server_dropped_afte
         assert restored.outbox.conversation().ended == {found[0].chain: 2}, "told until the server has it"
 
 
-def test_a_server_that_lost_a_certified_tablet_is_shown_its_certificate_and_gets_everything(office: Office) -> None:
+def test_a_server_that_lost_a_tablet_is_shown_its_certificate_and_gets_everything(office: Office) -> None:
     with office.tablet() as tablet:
         delivered = screen(tablet)
         tablet.sync()
@@ -209,7 +207,7 @@ class Shore:
     before=st.integers(0, 3), steps=st.lists(st.tuples(st.booleans(), st.sampled_from(["screen", "sync"])), max_size=10)
 )
 @settings(max_examples=12, deadline=None)
-def test_whatever_two_copies_do_each_screening_arrives_once_and_the_overlap_ends_with_the_first_meeting(
+def test_every_screening_of_two_copies_arrives_once_and_the_first_meeting_parts_them(
     tmp_path_factory: pytest.TempPathFactory, before: int, steps: list[tuple[bool, str]]
 ) -> None:
     folder, shore = tmp_path_factory.mktemp("clones"), Shore()

@@ -99,9 +99,7 @@ def shears(port: int) -> Iterator[Shears]:
         thread.join()
 
 
-def test_a_line_cut_anywhere_in_question_or_answer_loses_nothing_and_stores_nothing_twice(
-    world: World, tmp_path: Path
-) -> None:
+def test_a_line_cut_anywhere_in_request_or_response_loses_and_doubles_nothing(world: World, tmp_path: Path) -> None:
     field = Field(world, open_parts(world.config), "")
     with served(field) as (tablets, people), shears(tablets) as wire:
         office = Office(field, wire, f"http://127.0.0.1:{people}", tmp_path)  # type: ignore[arg-type]

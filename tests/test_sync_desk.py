@@ -106,7 +106,7 @@ def test_a_wrong_passphrase_and_a_wrong_pin_open_nothing(office: Office) -> None
     assert office.field.rows("select * from sessions") == [], "no session stays open behind a refusal"
 
 
-def test_a_pin_that_is_none_is_named_before_anything_is_sent_and_one_typed_from_paper_is_read(office: Office) -> None:
+def test_a_wrong_pin_is_named_before_anything_is_sent_and_a_typed_one_is_read(office: Office) -> None:
     phrase = office.field.world.passphrase("proteccion-17")
     for pin in ("", "abc", "g" * 64, office.pin[:-1]):
         with pytest.raises(SyncError, match=r"trust\.bad_pin: a pin has 64 digits"):
@@ -186,7 +186,7 @@ def test_a_server_that_hands_out_something_else_is_found_out(office: Office, tab
                 lied_to(desk, lies).open(wanted)
 
 
-def test_a_route_that_says_something_else_than_the_screening_is_shown_and_put_on_the_work_list(
+def test_a_route_that_contradicts_its_screening_is_shown_and_put_on_the_work_list(
     office: Office, tablet: Tablet
 ) -> None:
     jti = deliver(tablet)

@@ -65,7 +65,7 @@ def test_even_its_own_device_cannot_change_what_was_sealed(data):
 
 
 @given(st.binary(max_size=60))
-def test_whatever_arrives_as_an_envelope_is_refused_by_name_and_still_has_an_identity(raw):
+def test_every_wrong_envelope_is_refused_by_name_and_still_has_an_identity(raw):
     with pytest.raises(SyncError):
         envelope.parse(raw)
     assert len(envelope.identity(raw)) == 64
