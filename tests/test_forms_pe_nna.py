@@ -9,7 +9,7 @@ import pytest
 from screening_forms.checks import cases
 from screening_forms.checks.run import blocking, check
 from screening_forms.engine.evaluator import Answer
-from screening_forms.scoring.calculates import FACTS
+from screening_forms.rules.dimensions import FACTS
 from screening_forms.texts import translations
 from support.catalogue import HINT, LABEL, asked, book, came, compiled, form, guidance, questions, within
 from sync.envelope.route import AUTHOR_FIELDS

@@ -6,8 +6,8 @@ import pytest
 
 from screening_forms.checks import cases
 from screening_forms.engine.evaluator import Answer
+from screening_forms.rules.dimensions import FACTS
 from screening_forms.scoring.assessment import explain
-from screening_forms.scoring.calculates import FACTS
 from screening_forms.workbook.resources import SHIPPED
 from support.catalogue import LABEL, book, came, compiled, form
 

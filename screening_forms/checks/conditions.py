@@ -21,10 +21,9 @@ from screening_forms.expressions.parser import (
     parts,
 )
 from screening_forms.problems import Cell, problem, suggest
-from screening_forms.rules.dimensions import ANY_OF, CODE, DIMENSIONS
+from screening_forms.rules.dimensions import ANY_OF, CODE, DIMENSIONS, FACTS
 from screening_forms.rules.indicators import PROFILES
-from screening_forms.scoring.calculates import FACTS
-from screening_forms.texts.translations import PLACEHOLDER
+from screening_forms.workbook.columns import PLACEHOLDER
 from screening_forms.workbook.xlsform_subset import HOMES, UNANSWERED, YES_NO
 
 _STRING = re.compile(r"""'[^']*'|"[^"]*\"""")

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from screening_forms.rules.indicators import IndicatorSet
 from screening_forms.rules.policy import Policy
-from screening_forms.texts.translations import LIST_TYPE, PARTS
+from screening_forms.workbook.columns import LIST_TYPE, PARTS
 from screening_forms.workbook.reader import Row, Workbook
 from screening_forms.workbook.resources import Shelf
 from screening_forms.workbook.xlsform_subset import EXPRESSIONS

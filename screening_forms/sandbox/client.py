@@ -37,7 +37,7 @@ class Verb:
 
 
 VERBS: dict[str, Verb] = {
-    "rows": Verb("screening_forms.checks.odk_rows:asked", 20),
+    "rows": Verb("screening_forms.sandbox.form_tasks:rows", 20),
     "draft": Verb("screening_forms.sandbox.form_tasks:draft", 20),
     "again": Verb("screening_forms.sandbox.form_tasks:again", 20),
     "carried": Verb("screening_forms.sandbox.form_tasks:carried", 20),

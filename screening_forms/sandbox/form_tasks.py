@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from screening_forms.checks import odk_validate
 from screening_forms.checks import run as checks
 from screening_forms.checks import table_versions as succession
 from screening_forms.compiled_form import CompiledForm
@@ -76,3 +77,8 @@ def weigh(content: bytes, options: Mapping[str, Any], progress: Progress) -> dic
     old, new = CompiledForm.from_bytes(options["old"]), CompiledForm.from_bytes(content)
     own = impact.cases_of(package.read(options["source"]).workbook) if options["source"] else {}
     return impact.impact(old, new, own=own, count=options["count"], progress=progress).as_dict()
+
+
+def rows(content: bytes, _: Mapping[str, Any], __: Progress) -> dict[str, list[Any]]:
+    """Return the author's row behind each node of the form that a source package compiles to."""
+    return {name: [*place] for name, place in odk_validate.rows_of_nodes(package.read(content).workbook).items()}

@@ -22,7 +22,7 @@ def table(content: bytes, options: Mapping[str, Any], _: Progress) -> dict[str, 
     problems = succession.problems(kind, name, text, earlier, year=options["year"])
     before = succession.former(kind, name, earlier)
     changes = (
-        succession.changes(kind, before, succession.KINDS[kind].on(earlier)[before], name, text)
+        table_effect.table_changes(kind, before, succession.KINDS[kind].on(earlier)[before], name, text)
         if before and not problems
         else []
     )

@@ -13,11 +13,11 @@ from screening_forms.engine.evaluator import Filled
 from screening_forms.errors import AnswerError
 from screening_forms.rules import indicators as sets
 from screening_forms.rules import policy as policies
-from screening_forms.rules.dimensions import ANY_OF, Bounds
+from screening_forms.rules.dimensions import ANY_OF, FACTS, Bounds
 from screening_forms.rules.indicators import IndicatorSet
 from screening_forms.rules.policy import Policy
 from screening_forms.scoring import reasons
-from screening_forms.scoring.calculates import FACTS, node
+from screening_forms.scoring.calculates import node
 from screening_forms.scoring.reasons import Decision, Findings
 
 

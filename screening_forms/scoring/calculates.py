@@ -12,13 +12,10 @@ from dataclasses import dataclass
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.expressions import parser as expressions
 from screening_forms.expressions.parser import NO_ANSWERS, ExpressionError, When
-from screening_forms.rules.dimensions import ANY_OF, RULES
+from screening_forms.rules.dimensions import ANY_OF, FACTS, RULES
 from screening_forms.rules.indicators import IndicatorSet
 from screening_forms.rules.policy import Policy, PolicyRow
 from screening_forms.workbook.reader import Row, Workbook
-
-FACTS = ("minor", "danger", "consent", "place")
-"""Rows of the sheet `indicators` that are never unknown: certain or not."""
 
 Calculates = dict[str, str]
 """Node name -> XLSForm expression, each after the ones it uses."""

@@ -13,7 +13,8 @@ from screening_forms.compiled_form import MARKS, why_left_out
 from screening_forms.languages import FALLBACK, LANGUAGES, SOURCE
 from screening_forms.texts import audio, translations
 from screening_forms.texts.audio import Recording
-from screening_forms.texts.translations import PARTS, Translated
+from screening_forms.texts.translations import Translated
+from screening_forms.workbook.columns import PARTS, cell
 from screening_forms.workbook.reader import Row, Workbook
 from screening_forms.workbook.resources import Shelf
 
@@ -71,7 +72,7 @@ class Screen:
         """Write the text and audio columns of one row; `item` is its question or `<list>.<choice>`."""
         cells = {}
         for part in PARTS:
-            if source := translations.cell(row, part, SOURCE):
+            if source := cell(row, part, SOURCE):
                 context = f"{self.form_id}/{item}/{part}"
                 cells[f"{part}::{LANGUAGES[SOURCE]}"] = source
                 for lang, texts in self.texts.items():

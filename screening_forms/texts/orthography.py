@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from screening_forms.texts.translations import PLACEHOLDER
+from screening_forms.workbook.columns import PLACEHOLDER
 
 APOSTROPHE = "’"
 

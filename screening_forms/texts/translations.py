@@ -4,23 +4,17 @@ Checks, the compiler and translators' tools call this. Spanish is the source; a 
 and a translation whose Spanish has changed is a draft again.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 
 import polib
 
 from screening_forms.languages import SOURCE
 from screening_forms.texts import sign_off
+from screening_forms.workbook.columns import PARTS, cell, column, tag
 from screening_forms.workbook.reader import Row, Workbook
 from screening_forms.workbook.resources import SHIPPED, Shelf
-
-PARTS = ("label", "hint", "guidance_hint", "constraint_message", "required_message")
-LIST_TYPE = re.compile(r"select_(?:one|multiple)\s+(\S+)")
-TAG = re.compile(r"\((\w+)\)\s*$")
-PLACEHOLDER = re.compile(r"\$\{\s*([\w.-]+)\s*\}")
 
 
 @dataclass(frozen=True)
@@ -99,25 +93,6 @@ class Coverage:
         if reasons["missing"] == len(self.texts) > 0:
             return {"none": reasons["missing"]}
         return dict(sorted(reasons.items())) if channel == "field" else {}
-
-
-@lru_cache(maxsize=1024)
-def column(heading: str) -> tuple[str, str]:
-    """The part and the language of a column: `label::Runasimi (quz)` and `label::quz` are the `label` in `quz`, a bare
-    `label` is Spanish."""
-    part, separator, language = heading.partition("::")
-    found = TAG.search(language)
-    return part, (found[1] if found else language.strip()) if separator else SOURCE
-
-
-def tag(heading: str) -> str:
-    """The language of a column."""
-    return column(heading)[1]
-
-
-def cell(row: Row, part: str, lang: str) -> str:
-    """The text of one part of a row in the workbook's own column for a language, or an empty string."""
-    return next((text for heading, text in row.cells.items() if column(heading) == (part, lang)), "")
 
 
 def languages(workbook: Workbook) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from screening_forms.expressions import parser as expressions
 from screening_forms.expressions.parser import COMPARISONS, ExpressionError, Token
 from screening_forms.languages import SOURCE
-from screening_forms.texts.translations import LIST_TYPE, Entry, cell
+from screening_forms.texts.translations import Entry
+from screening_forms.workbook.columns import LIST_TYPE, cell
 from screening_forms.workbook.reader import Row, Workbook
 
 _MOST_ANSWERS = 12

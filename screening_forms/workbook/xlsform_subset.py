@@ -5,7 +5,7 @@ A whitelist, because pyxform lets through in silence what would send, locate, ph
 
 from collections.abc import Mapping
 
-from screening_forms.texts.translations import PARTS
+from screening_forms.workbook.columns import PARTS
 
 SELECTS = ("select_one", "select_multiple")
 GROUPS = ("begin_group", "end_group", "begin group", "end group")

@@ -14,9 +14,9 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.datavalidation import DataValidation
 from openpyxl.worksheet.worksheet import Worksheet
 
+from screening_forms.rules.dimensions import FACTS
 from screening_forms.rules.policy import CONSENT_POLICIES, OUTCOMES, QUEUE_KINDS, TIERS
-from screening_forms.scoring.calculates import FACTS
-from screening_forms.texts.translations import PARTS
+from screening_forms.workbook.columns import PARTS
 from screening_forms.workbook.reader import SHEETS, TEXTS, Row, Workbook
 from screening_forms.workbook.resources import Shelf
 from screening_forms.workbook.xlsform_subset import COLUMNS, TYPES

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from screening_forms.checks import odk_rows, odk_validate
+from screening_forms.checks import odk_validate
 from screening_forms.checks import run as checks
 from screening_forms.compiled_form import CHANNELS, CompiledForm
 from screening_forms.compiler.compile_form import compile_form, examine
@@ -133,7 +133,7 @@ def _problems(found: Package, channel: str, odk: bool) -> list[FormProblem]:
     problems, form = examine(book, channel=channel, route_vocabulary=vocabulary, shelf=found.shelf)
     if odk and form is not None:
         with busy("Asking ODK Validate ..."):
-            problems += odk_validate.validate(form.xform, odk_rows.rows(book))
+            problems += odk_validate.validate(form.xform, odk_validate.rows_of_nodes(book))
     return problems
 
 

@@ -47,7 +47,9 @@ def check(file: Path, kind: str, as_json: bool) -> None:
     problems = succession.problems(kind, file.stem, text, SHIPPED)
     before = succession.former(kind, file.stem, SHIPPED)
     earlier = succession.KINDS[kind].on(SHIPPED)
-    changes = succession.changes(kind, before, earlier[before], file.stem, text) if before and not problems else []
+    changes = (
+        table_effect.table_changes(kind, before, earlier[before], file.stem, text) if before and not problems else []
+    )
     data = {
         "ok": not problems,
         "problems": [asdict(each) for each in problems],

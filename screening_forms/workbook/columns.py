@@ -1,0 +1,35 @@
+"""The columns of a workbook that hold texts: which parts of a row are shown to people, and in which language.
+
+Checks, translations, the compiler and the workbook's own writer read headings by this one table. It reads no file and
+knows no translation that is kept outside the workbook.
+"""
+
+import re
+from functools import lru_cache
+
+from screening_forms.languages import SOURCE
+from screening_forms.workbook.reader import Row
+
+PARTS = ("label", "hint", "guidance_hint", "constraint_message", "required_message")
+LIST_TYPE = re.compile(r"select_(?:one|multiple)\s+(\S+)")
+TAG = re.compile(r"\((\w+)\)\s*$")
+PLACEHOLDER = re.compile(r"\$\{\s*([\w.-]+)\s*\}")
+
+
+@lru_cache(maxsize=1024)
+def column(heading: str) -> tuple[str, str]:
+    """The part and the language of a column: `label::Runasimi (quz)` and `label::quz` are the `label` in `quz`, a bare
+    `label` is Spanish."""
+    part, separator, language = heading.partition("::")
+    found = TAG.search(language)
+    return part, (found[1] if found else language.strip()) if separator else SOURCE
+
+
+def tag(heading: str) -> str:
+    """The language of a column."""
+    return column(heading)[1]
+
+
+def cell(row: Row, part: str, lang: str) -> str:
+    """The text of one part of a row in the workbook's own column for a language, or an empty string."""
+    return next((text for heading, text in row.cells.items() if column(heading) == (part, lang)), "")
