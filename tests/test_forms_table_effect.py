@@ -10,7 +10,7 @@ import pytest
 
 from screening_forms.checks import table_versions as succession
 from screening_forms.errors import FormError
-from screening_forms.impact.table_effect import effect, users, with_table
+from screening_forms.impact.table_effect import effect, table_changes, users, with_table
 from screening_forms.sandbox import client as apart
 from screening_forms.workbook import editor as pen
 from screening_forms.workbook import package
@@ -90,9 +90,7 @@ def test_a_table_that_would_burden_every_later_check_is_refused() -> None:
 def test_an_old_table_that_cannot_be_read_any_more_closes_its_family_to_nobody() -> None:
     known = Shelf({"ilo_delphi_2026_1": SET.replace("code,", "kode,", 1)}).over(SHIPPED)
     assert codes("set", NEXT_SET, SET, known) == []
-    assert (
-        succession.changes("set", "ilo_delphi_2026_1", known.indicator_sets["ilo_delphi_2026_1"], NEXT_SET, SET) == []
-    )
+    assert table_changes("set", "ilo_delphi_2026_1", known.indicator_sets["ilo_delphi_2026_1"], NEXT_SET, SET) == []
 
 
 def test_a_code_keeps_its_words_unless_the_author_says_that_they_mean_the_same() -> None:
@@ -154,7 +152,7 @@ def test_a_table_may_come_as_a_sheet() -> None:
 def test_the_rows_that_changed_are_told_in_words() -> None:
     text = edited(SET, "D5.03", adult_labour="M")
     assert succession.former("set", NEXT_SET, SHIPPED) == "ilo_delphi_2009"
-    name, weaker = succession.changes("set", "ilo_delphi_2009", SET, NEXT_SET, text)
+    name, weaker = table_changes("set", "ilo_delphi_2009", SET, NEXT_SET, text)
     assert name.code == "set.name"
     assert weaker.en.endswith("strong -> medium for adult_labour")
 
