@@ -20,7 +20,7 @@ from screening_forms.policy import Policy
 from screening_forms.tables import Kind
 
 HERE = Path(__file__).parent
-LOCALES = HERE.parent / "locales"
+LOCALES = HERE / "locales"
 CATALOGUE = HERE / "catalogue"
 
 
