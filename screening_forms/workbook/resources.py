@@ -20,7 +20,7 @@ from screening_forms.rules.indicators import IndicatorSet
 from screening_forms.rules.policy import Policy
 
 HERE = Path(__file__).parents[1]
-LOCALES = HERE.parent / "locales"
+LOCALES = HERE / "locales"
 CATALOGUE = HERE / "catalogue"
 
 
