@@ -18,17 +18,16 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
 from waitress import wasyncore
 
-from server import jobs
-from server import server_keys as keys
-from server.api import client_address as addresses
-from server.api import tablets
-from server.api.flask_app import Parts, log_to, open_door
+from server import jobs, server_keys
+from server.api import client_address, tablets
+from server.api.flask_app import Services, configure_logging, create_app
 from server.api.staff import sign_in as people
 from server.config import Config, ConfigError, find_key_files, refuse_insecure
-from server.database.sqlite import Db
+from server.database.connection import Database
+from server.database.sqlite import SqliteDatabase
 from server.flows.desks import routing
 from server.flows.operations import scratch_files as aside
-from server.listener import Door
+from server.listener import Listener
 from server.store import documents, queues
 from sync.documents import trust
 from sync.documents.signed import Document
@@ -36,28 +35,28 @@ from sync.durations import MINUTE
 from sync.errors import SyncError
 
 # How long requests in progress may take to end when the server is asked to stop, in seconds.
-_GRACE = 10
+_STOP_SECONDS = 10
 # How long a thread may keep the others waiting for the interpreter, in seconds. Python's own 5 ms are more than most
 # requests take, and a thread that comes back from the disk or the network would wait for them again and again.
-_TURN = 0.002
+_SWITCH_SECONDS = 0.002
 # How far the machine's clock may be put right in one go without the jobs being planned anew, in milliseconds.
-_STEP = MINUTE
+_CLOCK_STEP_MS = MINUTE
 _log = logging.getLogger("chaski")
 
 
-def tablets_app(parts: Parts) -> Flask:
+def tablet_api(parts: Services) -> Flask:
     """The tablets' door: no cookies."""
-    app = open_door("tablets", parts)
-    addresses.believe(app, parts.config.proxies)
-    addresses.slow_down_guessing(app)
+    app = create_app("tablets", parts)
+    client_address.trust_proxies(app, parts.config.proxies)
+    client_address.limit_enrolment_failures(app)
     tablets.install(app)
     return app
 
 
-def people_app(parts: Parts) -> Flask:
+def staff_api(parts: Services) -> Flask:
     """The people's door: no bearer keys but for a person's own programs, at the publishing addresses alone."""
-    app = open_door("people", parts)
-    addresses.believe(app, parts.config.proxies)
+    app = create_app("people", parts)
+    client_address.trust_proxies(app, parts.config.proxies)
     people.install(app)
     return app
 
@@ -67,39 +66,39 @@ def clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-def open_parts(config: Config, now: Callable[[], int] = clock) -> Parts:
+def open_services(config: Config, now: Callable[[], int] = clock) -> Services:
     """Open keys and database, once the data folder is found safe. Raises ConfigError otherwise."""
     if not config.database.exists():
-        raise _no_server(config)
+        raise _no_server_error(config)
     try:
-        own = keys.load(config.keys)
+        own = server_keys.load(config.keys)
     except (SyncError, OSError) as wrong:
         raise ConfigError("CHASKI_DATA", f"the server's keys cannot be read: {wrong}") from wrong
     key_files = find_key_files(config)
     try:
-        db = Db(config.database, most_mib=config.database_max_mb)
+        db = SqliteDatabase(config.database, most_mib=config.database_max_mb)
     except sqlite3.Error as wrong:
         raise ConfigError("CHASKI_DATA", f"the database {config.database} cannot be opened: {wrong}") from wrong
     try:
         refuse_insecure(config, demo=_is_demo(db), own=own.kids, key_files=key_files)
-        return Parts(config, db, own, _rules(db), now, started=now())
+        return Services(config, db, own, _read_routing_rules(db), now, started=now())
     except ConfigError:
         db.close()
         raise
 
 
-def _no_server(config: Config) -> ConfigError:
+def _no_server_error(config: Config) -> ConfigError:
     return ConfigError("CHASKI_DATA", f"{config.data} holds no server; `chaski init` makes one")
 
 
-def _is_demo(db: Db) -> bool:
+def _is_demo(db: Database) -> bool:
     stored = documents.newest(db.read(), "trust")
     if stored is None:
         raise ConfigError("CHASKI_DATA", "there is no trust document yet; the roots have to sign one")
     return trust.read(Document.parse(stored.body)).demo
 
 
-def _rules(db: Db) -> tuple[routing.Rule, ...]:
+def _read_routing_rules(db: Database) -> tuple[routing.Rule, ...]:
     """The routing rules; each must lead to a queue there is, or intake would fail on somebody's screening."""
     rules = routing.read_rules()
     missing = {rule.queue for rule in rules} - {queue.id for queue in queues.every(db.read())}
@@ -108,7 +107,7 @@ def _rules(db: Db) -> tuple[routing.Rule, ...]:
     return rules
 
 
-def _offset() -> int:
+def _clock_offset_ms() -> int:
     return clock() - time.monotonic_ns() // 1_000_000
 
 
@@ -124,19 +123,19 @@ def _reschedule(scheduler: BackgroundScheduler) -> None:
 class Server:
     """Both doors listening in this process; `run` serves until `stop`."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Services) -> None:
         """Bind both ports. Raises ConfigError when one is taken."""
         self.parts = parts
         self._channels: dict[int, Any] = {}
         self._stopping = False
         config = parts.config
-        self.tablets = self._listen(tablets_app(parts), config.tablets_host, config.tablets_port)
-        self.people = self._listen(people_app(parts), config.people_host, config.people_port)
+        self.tablets = self._listen(tablet_api(parts), config.tablets_host, config.tablets_port)
+        self.people = self._listen(staff_api(parts), config.people_host, config.people_port)
 
-    def _listen(self, app: Flask, host: str, port: int) -> Door:
+    def _listen(self, app: Flask, host: str, port: int) -> Listener:
         config = self.parts.config
         try:
-            return Door(
+            return Listener(
                 app, self._channels, host=host, port=port, threads=config.threads, patience=config.request_seconds
             )
         except OSError as wrong:
@@ -144,20 +143,20 @@ class Server:
 
     def run(self) -> None:
         """Serve in this thread, jobs in another, until `stop`; then finish what was asked and close everything."""
-        scheduler = jobs.schedule(self.parts.db, self.parts.config, self.parts.now)
+        scheduler = jobs.start_scheduler(self.parts.db, self.parts.config, self.parts.now)
         doors = (self.tablets, self.people)
         try:
-            offset = _offset()
+            offset = _clock_offset_ms()
             while not self._stopping:
                 wasyncore.loop(timeout=1, use_poll=True, map=self._channels, count=1)
-                if abs(_offset() - offset) > _STEP:
-                    offset = _offset()
+                if abs(_clock_offset_ms() - offset) > _CLOCK_STEP_MS:
+                    offset = _clock_offset_ms()
                     _reschedule(scheduler)
             for door in doors:
                 door.accepting = False
                 door.socket.close()
                 door.del_channel()
-            self._finish(time.monotonic() + _GRACE)
+            self._finish(time.monotonic() + _STOP_SECONDS)
         finally:
             scheduler.shutdown()
             for door in doors:
@@ -182,17 +181,17 @@ class Server:
 
 def serve(config: Config, now: Callable[[], int] = clock) -> None:
     """Serve until SIGTERM or Ctrl-C. Raises ConfigError when it would not be safe."""
-    log_to(sys.stderr, config.log_level)
-    with _alone(config):
+    configure_logging(sys.stderr, config.log_level)
+    with _lock_data_folder(config):
         aside.tidy(config)
-        _serve(config, open_parts(config, now))
+        _run_server(config, open_services(config, now))
 
 
 @contextmanager
-def _alone(config: Config) -> Iterator[None]:
+def _lock_data_folder(config: Config) -> Iterator[None]:
     """Hold the data folder: a second server on it would be a second writer, and each would stall the other."""
     if not config.database.exists():
-        raise _no_server(config)
+        raise _no_server_error(config)
     with (config.data / "serving").open("w") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -201,8 +200,8 @@ def _alone(config: Config) -> Iterator[None]:
         yield
 
 
-def _serve(config: Config, parts: Parts) -> None:
-    sys.setswitchinterval(_TURN)
+def _run_server(config: Config, parts: Services) -> None:
+    sys.setswitchinterval(_SWITCH_SECONDS)
     server = Server(parts)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from server import server_keys as keys
+from server import server_keys
 from server.config import Config
-from server.database.sqlite import Db
+from server.database.connection import Database
 from server.flows import silence
 from server.flows.desks import referrals
 from server.flows.forms import halts
@@ -27,7 +27,7 @@ _EVERY_MINUTE, _EVERY_HOUR = MINUTE // SECOND, HOUR // SECOND
 # A route this long closed is nobody's work (days).
 ROUTE_DAYS = 30
 # A job that was due so many times and did not succeed has stopped.
-_MISSED = 3
+_MISSED_RUNS = 3
 
 
 @dataclass(frozen=True)
@@ -36,42 +36,42 @@ class Job:
 
     name: str
     every: int
-    run: Callable[[Db, Config, int], int]
+    run: Callable[[Database, Config, int], int]
 
 
-def lapse_leases(db: Db, config: Config, now: int) -> int:
+def lapse_leases(db: Database, config: Config, now: int) -> int:
     """Put claimed referrals back that nobody accepted in time."""
     return referrals.lapse(db, now=now)
 
 
-def notice_silence(db: Db, config: Config, now: int) -> int:
+def notice_silence(db: Database, config: Config, now: int) -> int:
     """Put tablets on the work list that have not been heard from."""
     return silence.notice(db, now=now, days=config.silent_days)
 
 
-def watch_gaps(db: Db, config: Config, now: int) -> int:
+def watch_gaps(db: Database, config: Config, now: int) -> int:
     """Bring the gaps on the work list up to date, and mark those that are old as late."""
     return gaps.watch(db, now=now)
 
 
-def erase_routes(db: Db, config: Config, now: int) -> int:
+def erase_routes(db: Database, config: Config, now: int) -> int:
     """Erase the decoded routes of screenings that have been closed for a month."""
     return retention.erase_routes(db, now=now, days=ROUTE_DAYS)
 
 
-def forget_sign_ins(db: Db, config: Config, now: int) -> int:
+def forget_sign_ins(db: Database, config: Config, now: int) -> int:
     """Forget expired sessions and, after a day, failed sign-ins with their network addresses."""
     return people.forget(db, now=now)
 
 
-def back_up(db: Db, config: Config, now: int) -> int:
+def back_up(db: Database, config: Config, now: int) -> int:
     """Write the day's encrypted copy of the database, where a folder for it is set."""
-    return backup.daily(db, config, keys.load(config.keys), now=now) if config.backup_folder else 0
+    return backup.daily(db, config, server_keys.load(config.keys), now=now) if config.backup_folder else 0
 
 
-def watch_rollouts(db: Db, config: Config, now: int) -> int:
+def watch_rollouts(db: Database, config: Config, now: int) -> int:
     """Begin rollouts whose time has come, and halt those that tablets cannot work with."""
-    return halts.watch(db, keys.load(config.keys), halt_after=config.halt_after, now=now)
+    return halts.watch(db, server_keys.load(config.keys), halt_after=config.halt_after, now=now)
 
 
 JOBS = (
@@ -85,7 +85,7 @@ JOBS = (
 )
 
 
-def run(job: Job, db: Db, config: Config, now: int) -> int:
+def run_job(job: Job, db: Database, config: Config, now: int) -> int:
     """Do a job now, and note that it was done; return how much it did. The scheduler and people call it alike."""
     done = job.run(db, config, now)
     with db.write() as w:
@@ -94,19 +94,19 @@ def run(job: Job, db: Db, config: Config, now: int) -> int:
     return done
 
 
-def stopped(db: Db, now: int, started: int) -> list[str]:
+def list_stopped_jobs(db: Database, now: int, started: int) -> list[str]:
     """Name the jobs that should have succeeded since the server started (milliseconds), and did not."""
     last = store.last(db.read())
     since = {job.name: max(started, last[job.name].at if job.name in last else 0) for job in JOBS}
-    return [job.name for job in JOBS if now - since[job.name] > _MISSED * job.every * SECOND + MINUTE]
+    return [job.name for job in JOBS if now - since[job.name] > _MISSED_RUNS * job.every * SECOND + MINUTE]
 
 
-def schedule(db: Db, config: Config, clock: Callable[[], int]) -> BackgroundScheduler:
+def start_scheduler(db: Database, config: Config, clock: Callable[[], int]) -> BackgroundScheduler:
     """Start every job; the caller shuts the scheduler down."""
     scheduler = BackgroundScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
     for job in JOBS:
         scheduler.add_job(
-            lambda job=job: run(job, db, config, clock()), "interval", seconds=job.every, id=job.name, name=job.name
+            lambda job=job: run_job(job, db, config, clock()), "interval", seconds=job.every, id=job.name, name=job.name
         )
     scheduler.start()
     return scheduler

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from server import server_keys as keys
+from server import server_keys
 from server.ceremony import founding as ceremony
 from server.config import Config
-from server.database.sqlite import Db
+from server.database.connection import Database
+from server.database.sqlite import SqliteDatabase
 from server.server_keys import ServerKeys
 from support import node
 from sync.keys.key_files import load_secret
@@ -47,7 +48,7 @@ class World:
 
     def keys(self) -> ServerKeys:
         """Load the server's own keys."""
-        return keys.load(self.data / "keys")
+        return server_keys.load(self.data / "keys")
 
     def passphrase(self, who: str) -> str:
         """Return a person's (or root's) six words."""
@@ -100,8 +101,8 @@ def world(founded_world: World, tmp_path: Path) -> World:
 
 
 @pytest.fixture
-def world_db(world: World) -> Iterator[Db]:
+def world_db(world: World) -> Iterator[Database]:
     """Open the database of the test's world."""
-    db = Db(world.config.database)
+    db = SqliteDatabase(world.config.database)
     yield db
     db.close()

@@ -17,7 +17,7 @@ from conftest import World
 from server.cli.demo.server_process import ServerProcess, free_ports
 from server.cli.demo.story import Stage, enrol, publish
 from server.cli.terminal import now_ms
-from server.database.sqlite import Db, rows
+from server.database.sqlite import SqliteDatabase
 from support.forked_processes import Workers
 from support.hostile_server import assert_whole
 from sync.durations import HOUR, YEAR
@@ -160,9 +160,9 @@ def look_at(struck: Struck) -> Aftermath:
     struck.stage.server.kill()
     database = struck.stage.server.folders[0] / "chaski.db"
     assert_whole(database)
-    db = Db(database)
-    stored = rows(db.read(), "SELECT jti, chain, seq, outcome FROM envelopes")
-    work_list = rows(db.read(), "SELECT kind FROM work_items WHERE closed IS NULL")
+    db = SqliteDatabase(database)
+    stored = db.read().rows("SELECT jti, chain, seq, outcome FROM envelopes")
+    work_list = db.read().rows("SELECT kind FROM work_items WHERE closed IS NULL")
     db.close()
     return Aftermath(
         screened=frozenset(line[1] for journal in struck.journals for line in journal.said("kept")),

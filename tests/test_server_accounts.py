@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from conftest import FOUNDED, World, derive
-from server.database.sqlite import Db
+from server.database.connection import Database
 from server.flows.people import accounts as people
 from server.flows.people.accounts import (
     FAILURE_WINDOW,
@@ -23,18 +23,18 @@ WRONG = b"\0" * 32
 IDLE = HOUR
 
 
-def right(db: Db, world: World, login: str) -> bytes:
+def right(db: Database, world: World, login: str) -> bytes:
     """Derive what a client sends for the right passphrase."""
     return derive(world.passphrase(login), people.salt_for(db, login)).auth
 
 
-def refused(db: Db, login: str, auth: bytes, *, address: str = HOME, now: int = NOW) -> str:
+def refused(db: Database, login: str, auth: bytes, *, address: str = HOME, now: int = NOW) -> str:
     with pytest.raises(Problem) as wrong:
         people.sign_in(db, login=login, auth=auth, address=address, now=now)
     return wrong.value.code
 
 
-def test_the_right_passphrase_signs_in_and_gives_roles_and_desk_groups(world: World, world_db: Db) -> None:
+def test_the_right_passphrase_signs_in_and_gives_roles_and_desk_groups(world: World, world_db: Database) -> None:
     signed_in = people.sign_in(
         world_db, login="proteccion-17", auth=right(world_db, world, "proteccion-17"), address=HOME, now=NOW
     )
@@ -43,17 +43,17 @@ def test_the_right_passphrase_signs_in_and_gives_roles_and_desk_groups(world: Wo
     assert (person.roles, person.groups) == (frozenset({"coordinator"}), frozenset({"17-protection"}))
 
 
-def test_a_wrong_passphrase_and_an_unknown_login_are_refused_alike(world_db: Db) -> None:
+def test_a_wrong_passphrase_and_an_unknown_login_are_refused_alike(world_db: Database) -> None:
     assert refused(world_db, "proteccion-17", WRONG) == refused(world_db, "nadie", WRONG) == "session.refused"
 
 
-def test_asking_for_a_salt_does_not_tell_whether_a_login_exists(world_db: Db) -> None:
+def test_asking_for_a_salt_does_not_tell_whether_a_login_exists(world_db: Database) -> None:
     known, unknown = people.salt_for(world_db, "autora"), people.salt_for(world_db, "nadie")
     assert len(known) == len(unknown) == 16
     assert unknown == people.salt_for(world_db, "nadie") != people.salt_for(world_db, "nadie2")
 
 
-def test_guessing_is_slowed_down_and_the_pause_ends(world: World, world_db: Db) -> None:
+def test_guessing_is_slowed_down_and_the_pause_ends(world: World, world_db: Database) -> None:
     auth = right(world_db, world, "autora")
     for _ in range(FAILURES_PER_LOGIN):
         refused(world_db, "autora", WRONG)
@@ -62,20 +62,20 @@ def test_guessing_is_slowed_down_and_the_pause_ends(world: World, world_db: Db) 
     assert people.sign_in(world_db, login="autora", auth=auth, address=HOME, now=later).person.login == "autora"
 
 
-def test_nobody_can_lock_a_coordinator_out_from_another_address(world: World, world_db: Db) -> None:
+def test_nobody_can_lock_a_coordinator_out_from_another_address(world: World, world_db: Database) -> None:
     for _ in range(FAILURES_PER_LOGIN):
         refused(world_db, "nacional", WRONG, address=ELSEWHERE)
     auth = right(world_db, world, "nacional")
     assert people.sign_in(world_db, login="nacional", auth=auth, address=HOME, now=NOW).person.login == "nacional"
 
 
-def test_one_address_cannot_try_every_login(world_db: Db) -> None:
+def test_one_address_cannot_try_every_login(world_db: Database) -> None:
     for number in range(FAILURES_PER_ADDRESS):
         refused(world_db, f"nadie{number}", WRONG)
     assert refused(world_db, "nadie", WRONG) == "session.too_many"
 
 
-def test_a_session_ends_by_signing_out_by_idling_and_by_its_age(world: World, world_db: Db) -> None:
+def test_a_session_ends_by_signing_out_by_idling_and_by_its_age(world: World, world_db: Database) -> None:
     auth = right(world_db, world, "autora")
     tokens = [people.sign_in(world_db, login="autora", auth=auth, address=HOME, now=NOW).token for _ in range(2)]
     assert people.of_session(world_db, tokens[0], now=NOW + IDLE, idle=IDLE) is None
@@ -86,7 +86,7 @@ def test_a_session_ends_by_signing_out_by_idling_and_by_its_age(world: World, wo
     assert people.of_session(world_db, tokens[1], now=NOW, idle=IDLE) is None
 
 
-def test_a_copy_of_the_database_signs_nobody_in(world: World, world_db: Db) -> None:
+def test_a_copy_of_the_database_signs_nobody_in(world: World, world_db: Database) -> None:
     auth = right(world_db, world, "autora")
     token = people.sign_in(world_db, login="autora", auth=auth, address=HOME, now=NOW).token
     world_db.close()
@@ -96,14 +96,14 @@ def test_a_copy_of_the_database_signs_nobody_in(world: World, world_db: Db) -> N
     assert world.passphrase("autora").encode() not in held
 
 
-def test_a_passphrase_typed_as_a_login_is_not_kept(world: World, world_db: Db) -> None:
+def test_a_passphrase_typed_as_a_login_is_not_kept(world: World, world_db: Database) -> None:
     phrase = world.passphrase("autora")
     refused(world_db, phrase, WRONG)
     world_db.close()
     assert not any(phrase.encode() in path.read_bytes() for path in world.data.iterdir() if path.is_file())
 
 
-def test_addresses_of_failed_sign_ins_are_gone_after_a_day(world_db: Db) -> None:
+def test_addresses_of_failed_sign_ins_are_gone_after_a_day(world_db: Database) -> None:
     refused(world_db, "autora", WRONG)
     people.forget(world_db, now=NOW + FAILURES_KEPT - 1)
     assert world_db.read().execute("select count(*) from sign_in_failures").fetchone() == (1,)

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from server.database.sqlite import Db
+from server.database.connection import Database
+from server.database.sqlite import SqliteDatabase
 from server.flows.operations import audit as flow
 from server.store import audit
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[Db]:
-    db = Db(tmp_path / "chaski.db")
+def db(tmp_path: Path) -> Iterator[Database]:
+    db = SqliteDatabase(tmp_path / "chaski.db")
     with db.write() as w:
         for number in range(1, 6):
             audit.append(
@@ -23,13 +24,13 @@ def db(tmp_path: Path) -> Iterator[Db]:
     db.close()
 
 
-def test_an_untouched_chain_verifies_and_names_its_head(db: Db) -> None:
+def test_an_untouched_chain_verifies_and_names_its_head(db: Database) -> None:
     verdict = flow.verify(db)
     assert (verdict.rows, verdict.broken_at) == (5, None)
     assert (5, verdict.head) == audit.head(db.read())
 
 
-def test_rows_can_neither_be_changed_nor_removed(db: Db) -> None:
+def test_rows_can_neither_be_changed_nor_removed(db: Database) -> None:
     for sql in ("update audit set actor = 'another'", "delete from audit where number = 2"):
         with pytest.raises(sqlite3.IntegrityError, match="never"), db.write() as w:
             w.execute(sql)
@@ -44,7 +45,7 @@ def test_rows_can_neither_be_changed_nor_removed(db: Db) -> None:
         ("update audit set number = number + 10 where number = 5", 5),
     ],
 )
-def test_whoever_goes_around_the_triggers_is_noticed(db: Db, tampering: str, broken_at: int) -> None:
+def test_whoever_goes_around_the_triggers_is_noticed(db: Database, tampering: str, broken_at: int) -> None:
     with db.write() as w:
         w.execute("drop trigger audit_stays")
         w.execute("drop trigger audit_remains")
@@ -52,7 +53,7 @@ def test_whoever_goes_around_the_triggers_is_noticed(db: Db, tampering: str, bro
     assert flow.verify(db).broken_at == broken_at
 
 
-def test_a_chain_cut_short_or_written_anew_does_not_hold_the_head_a_tablet_was_given(db: Db) -> None:
+def test_a_chain_cut_short_or_written_anew_does_not_hold_the_head_a_tablet_was_given(db: Database) -> None:
     given = audit.head(db.read())
     with db.write() as w:
         w.execute("drop trigger audit_remains")
@@ -66,12 +67,12 @@ def test_a_chain_cut_short_or_written_anew_does_not_hold_the_head_a_tablet_was_g
 
 
 @pytest.mark.parametrize("text", ["Me dijo que no la dejan salir", "ñusta", "a\nb", "x" * 81])
-def test_a_row_cannot_hold_what_a_person_said(db: Db, text: str) -> None:
+def test_a_row_cannot_hold_what_a_person_said(db: Database, text: str) -> None:
     with pytest.raises(ValueError, match="ids and codes only"), db.write() as w:
         audit.append(w, at=9, action="envelope.stored", actor="tablet", subject="e9", detail={"reason": text})
 
 
-def test_the_deed_and_its_row_are_stored_together_or_not_at_all(db: Db) -> None:
+def test_the_deed_and_its_row_are_stored_together_or_not_at_all(db: Database) -> None:
 
     def fail() -> None:
         with db.write() as w:

@@ -18,7 +18,7 @@ from screening_forms.workbook import package
 from screening_forms.workbook.resources import CATALOGUE
 from server.flows.forms.upload_sandbox import Compiled
 from server.flows.people.tokens import MOST_DAYS
-from server.store import audit, snapshot
+from server.store import audit, meta
 from support.forms import SMALL
 from support.intake import Field
 from sync.documents import bundle
@@ -281,7 +281,7 @@ def test_no_copy_of_the_database_holds_a_token(field: Field) -> None:
 def test_a_token_that_was_revoked_after_a_backup_does_not_come_back_with_it(field: Field) -> None:
     text = token(field, "autora", "author")["token"]
     with field.parts.db.write() as w:  # What `chaski restore` does with every database.
-        snapshot.renew(w, generation="another")
+        meta.start_generation(w, "another")
     assert code(ask(field, text, "/v1/versions")) == (401, "token.refused")
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from conftest import FOUNDED, World
-from server.app import open_parts
+from server.app import open_services
 from server.ceremony import founding as ceremony
 from server.config import ConfigError
-from server.database.sqlite import Db
+from server.database.connection import Database
 from server.flows.desks import routing
 from server.flows.operations import audit
 from server.flows.trust import documents as publishing
@@ -23,20 +23,22 @@ from sync.keys.key_files import load_secret
 from sync.keys.key_pairs import SigningKey
 
 
-def newest(db: Db, kind: str) -> Document:
+def newest(db: Database, kind: str) -> Document:
     stored = documents.newest(db.read(), kind)
     assert stored is not None
     return Document.parse(stored.body)
 
 
 def test_a_demo_server_starts_from_what_the_ceremony_left(world: World) -> None:
-    parts = open_parts(world.config)
+    parts = open_services(world.config)
     assert publishing.trust_in_force(parts.db.read()).demo
     assert audit.verify(parts.db).broken_at is None
     parts.db.close()
 
 
-def test_trust_is_signed_by_two_of_three_roots_and_names_two_persons_for_forms(world: World, world_db: Db) -> None:
+def test_trust_is_signed_by_two_of_three_roots_and_names_two_persons_for_forms(
+    world: World, world_db: Database
+) -> None:
     document = newest(world_db, "trust")
     held = trust.accept(document, None, trust.read(document).pin)
     assert (len(held.roots), held.threshold, len(document.signatures)) == (3, 2, 2)
@@ -48,7 +50,7 @@ def test_trust_is_signed_by_two_of_three_roots_and_names_two_persons_for_forms(w
     assert set(held.servers) == {world.keys().signing.kid}
 
 
-def test_every_desk_of_six_regions_has_a_keyring_and_the_rest_goes_to_the_country(world_db: Db) -> None:
+def test_every_desk_of_six_regions_has_a_keyring_and_the_rest_goes_to_the_country(world_db: Database) -> None:
     held = registry.accept(newest(world_db, "registry"), publishing.trust_in_force(world_db.read()), None)
     assert len(held.keyrings) == 19
     assert held.keyring_for("170204", "protection").id == "17-protection"
@@ -59,7 +61,7 @@ def test_every_desk_of_six_regions_has_a_keyring_and_the_rest_goes_to_the_countr
         assert rule.keyring in held.keyrings
 
 
-def test_the_first_manifest_has_no_form_and_the_route_key(world: World, world_db: Db) -> None:
+def test_the_first_manifest_has_no_form_and_the_route_key(world: World, world_db: Database) -> None:
     held = publishing.manifest_in_force(world_db.read())
     assert held.forms == {}
     assert held.route_key(FOUNDED).kid in world.keys().routes

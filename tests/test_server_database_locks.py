@@ -20,7 +20,7 @@ import pyrage
 import pytest
 
 from server.config import find_key_files
-from server.database.sqlite import Db
+from server.database.sqlite import SqliteDatabase
 from server.flows.operations import backup, health
 from support.intake import Field, served
 from sync.tablet.drafts import Drafts
@@ -125,7 +125,7 @@ BESIDE: dict[str, Callable[[Field, Path], object]] = {
     ),
     "health": lambda field, _: health.beat(field.parts.db, field.world.config, now=field.now),
     "figures": lambda field, _: health.figures(field.parts.db, field.world.config, field.parts.keys, now=field.now),
-    "second connection": lambda field, _: Db(field.world.config.database).close(),
+    "second connection": lambda field, _: SqliteDatabase(field.world.config.database).close(),
 }
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from conftest import World
-from server.database.sqlite import Connection, Db
+from server.database.connection import Connection, Database
+from server.database.sqlite import SqliteDatabase
 from server.flows.operations import audit
 from server.problems import Problem
 from support.intake import Field, open_field
@@ -25,15 +26,15 @@ Work = Callable[[Connection], Any]
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[Db]:
-    db = Db(tmp_path / "chaski.db")
+def db(tmp_path: Path) -> Iterator[Database]:
+    db = SqliteDatabase(tmp_path / "chaski.db")
     with db.write() as w:
         w.execute("create table kept (name text primary key) strict")
     yield db
     db.close()
 
 
-def kept(db: Db) -> list[str]:
+def kept(db: Database) -> list[str]:
     return [name for (name,) in db.read().execute("select name from kept order by rowid").fetchall()]
 
 
@@ -46,7 +47,7 @@ def keep(*names: str) -> Work:
     return work
 
 
-def await_waiting(db: Db, size: int) -> None:
+def await_waiting(db: Database, size: int) -> None:
     """Wait until so many wait behind the one that leads."""
     until = time.monotonic() + PATIENCE
     while len(db._waiting) < size:
@@ -55,7 +56,7 @@ def await_waiting(db: Db, size: int) -> None:
 
 
 @contextmanager
-def group(db: Db, size: int) -> Iterator[tuple[ThreadPoolExecutor, Callable[[], None]]]:
+def group(db: Database, size: int) -> Iterator[tuple[ThreadPoolExecutor, Callable[[], None]]]:
     """Threads that all have to wait behind one that leads, until `go` is called: then theirs is one transaction."""
     arrived, may_end = threading.Event(), threading.Event()
 
@@ -68,7 +69,7 @@ def group(db: Db, size: int) -> Iterator[tuple[ThreadPoolExecutor, Callable[[], 
         may_end.set()
 
     with ThreadPoolExecutor(size + 1) as threads:
-        leader = threads.submit(db.share, lead)
+        leader = threads.submit(db.group_commit, lead)
         assert arrived.wait(PATIENCE)
         try:
             yield threads, go
@@ -77,12 +78,12 @@ def group(db: Db, size: int) -> Iterator[tuple[ThreadPoolExecutor, Callable[[], 
             leader.result(PATIENCE)
 
 
-def together(db: Db, *works: Work) -> list[Future[Any]]:
+def together(db: Database, *works: Work) -> list[Future[Any]]:
     """Have several pieces of work done in one transaction, in this order."""
     with group(db, len(works)) as (threads, go):
         told = []
         for number, work in enumerate(works, 1):
-            told.append(threads.submit(db.share, work))
+            told.append(threads.submit(db.group_commit, work))
             await_waiting(db, number)
         go()
         wait(told, PATIENCE)
@@ -90,27 +91,29 @@ def together(db: Db, *works: Work) -> list[Future[Any]]:
 
 
 @pytest.fixture
-def commits(db: Db) -> list[str]:
+def commits(db: Database) -> list[str]:
     """The transactions that the writer began and ended, as they come."""
     seen: list[str] = []
     db._writer.conn.set_trace_callback(lambda sql: seen.append(sql) if sql in ("BEGIN IMMEDIATE", "COMMIT") else None)
     return seen
 
 
-def test_those_who_wait_at_once_share_one_commit_and_each_hears_its_own_answer(db: Db, commits: list[str]) -> None:
+def test_those_who_wait_at_once_share_one_commit_and_each_hears_its_own_answer(
+    db: Database, commits: list[str]
+) -> None:
     told = together(db, *(keep(name) for name in "abcdef"))
     assert [each.result() for each in told] == list("abcdef")
     assert kept(db) == list("abcdef")
     assert commits == ["BEGIN IMMEDIATE", "COMMIT"] * 2, "one of the leader, one of the six behind it"
 
 
-def test_work_that_fails_is_undone_alone_and_the_others_are_stored(db: Db) -> None:
+def test_work_that_fails_is_undone_alone_and_the_others_are_stored(db: Database) -> None:
     told = together(db, keep("a"), keep("b", "a"), keep("c"), keep("d"))
     assert [type(each.exception()) for each in told] == [type(None), sqlite3.IntegrityError, type(None), type(None)]
     assert kept(db) == ["a", "c", "d"], "of the second nothing is left, not even its first row"
 
 
-def test_when_the_disk_is_full_all_of_the_group_hear_it_and_nothing_is_stored(db: Db) -> None:
+def test_when_the_disk_is_full_all_of_the_group_hear_it_and_nothing_is_stored(db: Database) -> None:
     (pages,) = db._writer.execute("PRAGMA page_count").fetchone()
     db._writer.execute(f"PRAGMA max_page_count={pages}")
     told = together(db, keep("a"), keep(*(f"{number:0>2000}" for number in range(50))), keep("c"))
@@ -120,10 +123,10 @@ def test_when_the_disk_is_full_all_of_the_group_hear_it_and_nothing_is_stored(db
         assert wrong.sqlite_errorcode == sqlite3.SQLITE_FULL
     assert kept(db) == []
     db._writer.execute(f"PRAGMA max_page_count={pages + 100}")
-    assert db.share(keep("d")) == "d", "and it works again when there is room"
+    assert db.group_commit(keep("d")) == "d", "and it works again when there is room"
 
 
-def test_a_commit_that_fails_fails_for_all_of_the_group(db: Db) -> None:
+def test_a_commit_that_fails_fails_for_all_of_the_group(db: Database) -> None:
     with db.write() as w:
         w.execute("create table owed (name text references kept deferrable initially deferred) strict")
 
@@ -182,7 +185,7 @@ def test_no_answer_leaves_before_the_commit_and_a_crash_between_leaves_nothing(f
     db._writer.commit = crash  # type: ignore[method-assign]
     answer = field.ask(tablet, message)
     assert answer.receipts is not None
-    left = Db(copy)
+    left = SqliteDatabase(copy)
     assert left.read().execute("select count(*) from envelopes").fetchone() == (0,)
     assert left.read().execute("select last_n from devices where dev = ?", [tablet.key.kid]).fetchone() == (0,)
     assert audit.verify(left).broken_at is None

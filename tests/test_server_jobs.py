@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from conftest import FOUNDED, World
 from server import jobs
 from server.cli.main import main
-from server.database.sqlite import Db
+from server.database.connection import Database
 from server.flows.intake import gaps
-from server.jobs import JOBS, Job, schedule
+from server.jobs import JOBS, Job, start_scheduler
 from server.store import jobs as store
 from support.intake import Field, open_field
 from sync.durations import DAY
@@ -27,13 +27,13 @@ def field(world: World) -> Iterator[Field]:
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
-def test_each_job_can_be_run_by_hand_and_says_how_much_it_did(world: World, world_db: Db, job: Job) -> None:
-    assert jobs.run(job, world_db, world.config, FOUNDED) == 0
+def test_each_job_can_be_run_by_hand_and_says_how_much_it_did(world: World, world_db: Database, job: Job) -> None:
+    assert jobs.run_job(job, world_db, world.config, FOUNDED) == 0
     assert store.last(world_db.read())[job.name].at == FOUNDED
 
 
-def test_the_scheduler_runs_every_job_of_the_table_and_no_other(world: World, world_db: Db) -> None:
-    scheduler = schedule(world_db, world.config, lambda: FOUNDED)
+def test_the_scheduler_runs_every_job_of_the_table_and_no_other(world: World, world_db: Database) -> None:
+    scheduler = start_scheduler(world_db, world.config, lambda: FOUNDED)
     assert {job.id for job in scheduler.get_jobs()} == {job.name for job in JOBS}
     for each in scheduler.get_jobs():
         each.func()
@@ -41,14 +41,14 @@ def test_the_scheduler_runs_every_job_of_the_table_and_no_other(world: World, wo
     scheduler.shutdown()
 
 
-def test_a_job_that_failed_three_times_has_stopped(world: World, world_db: Db) -> None:
+def test_a_job_that_failed_three_times_has_stopped(world: World, world_db: Database) -> None:
     leases = JOBS[0]
     every_minute = [job.name for job in JOBS if job.every == leases.every]
     for job in JOBS:
-        jobs.run(job, world_db, world.config, FOUNDED)
+        jobs.run_job(job, world_db, world.config, FOUNDED)
     late = FOUNDED + (3 * leases.every + 61) * 1000
-    assert jobs.stopped(world_db, late, FOUNDED) == every_minute == ["leases", "rollouts"]
-    assert jobs.stopped(world_db, late, late) == []  # a server that was off has done nothing wrong
+    assert jobs.list_stopped_jobs(world_db, late, FOUNDED) == every_minute == ["leases", "rollouts"]
+    assert jobs.list_stopped_jobs(world_db, late, late) == []  # a server that was off has done nothing wrong
 
 
 def test_people_list_jobs_and_run_one_by_name(world: World) -> None:

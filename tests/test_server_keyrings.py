@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from conftest import World, derive
-from server.database.sqlite import Db
+from server.database.connection import Database
 from server.flows.trust import keyrings
 from server.flows.trust.keyrings import Belongings
 from server.store import keyrings as store
@@ -16,13 +16,13 @@ from sync.keys.key_pairs import SealKey
 from sync.keys.passphrases import unlock
 
 
-def belongings(world: World, db: Db, login: str) -> Belongings:
+def belongings(world: World, db: Database, login: str) -> Belongings:
     person = people.get(db.read(), world.person_id(login))
     assert person is not None
     return keyrings.belongings(db, person)
 
 
-def own_key(world: World, db: Db, login: str) -> SealKey:
+def own_key(world: World, db: Database, login: str) -> SealKey:
     """Unlock a person's seal key as her client does."""
     record = people.sign_in_record(db.read(), login)
     assert record is not None
@@ -31,7 +31,7 @@ def own_key(world: World, db: Db, login: str) -> SealKey:
     return SealKey.from_seed(unlock(locked.locked, lock, f"{locked.kind}/{locked.kid}"))
 
 
-def test_a_coordinator_opens_the_keyring_of_her_desk_and_has_no_other(world: World, world_db: Db) -> None:
+def test_a_coordinator_opens_the_keyring_of_her_desk_and_has_no_other(world: World, world_db: Database) -> None:
     mine = belongings(world, world_db, "proteccion-17")
     assert [copy.keyring for copy in mine.keyrings] == ["17-protection"]
     assert mine.queues == ["17-protection", "17-review"]
@@ -47,7 +47,7 @@ def test_a_coordinator_opens_the_keyring_of_her_desk_and_has_no_other(world: Wor
     assert store.public_key(world_db.read(), opened.public.sha256) == opened.public.raw
 
 
-def test_the_national_desk_is_a_member_of_every_keyring(world: World, world_db: Db) -> None:
+def test_the_national_desk_is_a_member_of_every_keyring(world: World, world_db: Database) -> None:
     key, theirs = own_key(world, world_db, "nacional"), belongings(world, world_db, "nacional")
     assert len(theirs.keyrings) == 19
     for copy in theirs.keyrings:
@@ -55,7 +55,7 @@ def test_the_national_desk_is_a_member_of_every_keyring(world: World, world_db: 
         assert opened.kid == copy.kid
 
 
-def test_a_copy_opens_for_its_owner_keyring_and_epoch_only(world: World, world_db: Db) -> None:
+def test_a_copy_opens_for_its_owner_keyring_and_epoch_only(world: World, world_db: Database) -> None:
     mine = belongings(world, world_db, "proteccion-17")
     copy, key = mine.keyrings[0], own_key(world, world_db, "proteccion-17")
     theirs = own_key(world, world_db, "proteccion-21")
@@ -70,7 +70,7 @@ def test_a_copy_opens_for_its_owner_keyring_and_epoch_only(world: World, world_d
             seal.unwrap(copy.wrapped, other_key, **{**right, **changed})
 
 
-def test_a_wrong_passphrase_unlocks_nothing(world: World, world_db: Db) -> None:
+def test_a_wrong_passphrase_unlocks_nothing(world: World, world_db: Database) -> None:
     locked = belongings(world, world_db, "autora").signing
     record = people.sign_in_record(world_db.read(), "autora")
     assert record is not None

@@ -9,7 +9,7 @@ import pytest
 import sqlite_utils
 
 from server.database.form_migrations import migrations
-from server.database.sqlite import Db, row, rows
+from server.database.sqlite import SqliteDatabase
 from server.flows.forms.rollouts import entries
 from server.store import rollouts, versions
 
@@ -64,9 +64,9 @@ SAMPLES = {
 
 
 def test_a_new_file_gets_every_table_strict_and_is_its_owners_alone(tmp_path: Path) -> None:
-    db = Db(tmp_path / "chaski.db")
-    tables = rows(
-        db.read(), "select name, strict from pragma_table_list where type = 'table' and name not like 'sqlite_%'"
+    db = SqliteDatabase(tmp_path / "chaski.db")
+    tables = db.read().rows(
+        "select name, strict from pragma_table_list where type = 'table' and name not like 'sqlite_%'"
     )
     assert {item["name"] for item in tables if not item["strict"]} == {"_sqlite_migrations"}
     assert (tmp_path / "chaski.db").stat().st_mode & 0o077 == 0
@@ -96,7 +96,7 @@ def test_what_an_older_server_published_is_in_use_with_the_same_ring_and_bytes(t
         body = json.dumps({"forms": forms}).encode() + b"\nsigned"
         raw["documents"].insert({"kind": "manifest", "number": number, "sha256": "", "body": body, "received": 7})
     raw.close()
-    db = Db(tmp_path / "chaski.db")
+    db = SqliteDatabase(tmp_path / "chaski.db")
     assert versions.body(db.read(), "f", "b") == b"{}\nsigned"
     assert {each.state for each in versions.every(db.read())} == {"published"}
     asked = {form: [vars(entry) for entry in listed] for form, listed in entries(rollouts.every(db.read())).items()}
@@ -106,18 +106,18 @@ def test_what_an_older_server_published_is_in_use_with_the_same_ring_and_bytes(t
 
 
 def test_opening_twice_changes_nothing(tmp_path: Path) -> None:
-    first = Db(tmp_path / "chaski.db")
-    generation = row(first.read(), "select value from meta where name = 'generation'")
-    schema = first.read().schema
+    first = SqliteDatabase(tmp_path / "chaski.db")
+    generation = first.read().row("select value from meta where name = 'generation'")
+    schema = first.read().rows("select name, sql from sqlite_master")
     first.close()
-    again = Db(tmp_path / "chaski.db")
-    assert row(again.read(), "select value from meta where name = 'generation'") == generation
-    assert again.read().schema == schema
+    again = SqliteDatabase(tmp_path / "chaski.db")
+    assert again.read().row("select value from meta where name = 'generation'") == generation
+    assert again.read().rows("select name, sql from sqlite_master") == schema
     again.close()
 
 
 def test_a_commit_is_on_the_disk_before_anybody_is_answered(tmp_path: Path) -> None:
-    db = Db(tmp_path / "chaski.db")
+    db = SqliteDatabase(tmp_path / "chaski.db")
     for connection in (db.read(), db._writer):
         found = {
             name: connection.conn.execute(f"pragma {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
@@ -127,29 +127,29 @@ def test_a_commit_is_on_the_disk_before_anybody_is_answered(tmp_path: Path) -> N
 
 
 def test_a_block_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
-    db = Db(tmp_path / "chaski.db")
+    db = SqliteDatabase(tmp_path / "chaski.db")
     with pytest.raises(sqlite3.IntegrityError), db.write() as w:
-        w.executescript("insert into meta values ('a', 'b'); insert into meta values ('a', 'c');")
-    assert row(db.read(), "select * from meta where name = 'a'") is None
+        w.conn.executescript("insert into meta values ('a', 'b'); insert into meta values ('a', 'c');")
+    assert db.read().row("select * from meta where name = 'a'") is None
     db.close()
 
 
 def test_a_reader_cannot_write(tmp_path: Path) -> None:
-    db = Db(tmp_path / "chaski.db")
+    db = SqliteDatabase(tmp_path / "chaski.db")
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         db.read().execute("insert into meta (name, value) values ('a', 'b')")
     db.close()
 
 
 def test_many_threads_that_read_then_write_never_meet_a_locked_database(tmp_path: Path) -> None:
-    db = Db(tmp_path / "chaski.db")
+    db = SqliteDatabase(tmp_path / "chaski.db")
     with db.write() as w:
         w.execute("insert into meta (name, value) values ('count', '0')")
 
     def add() -> None:
         for _ in range(25):
             with db.write() as w:
-                found = row(w, "select value from meta where name = 'count'")
+                found = w.row("select value from meta where name = 'count'")
                 assert found is not None
                 w.execute("update meta set value = ? where name = 'count'", [str(int(found["value"]) + 1)])
 
@@ -158,5 +158,5 @@ def test_many_threads_that_read_then_write_never_meet_a_locked_database(tmp_path
         thread.start()
     for thread in threads:
         thread.join()
-    assert row(db.read(), "select value from meta where name = 'count'") == {"value": "150"}
+    assert db.read().row("select value from meta where name = 'count'") == {"value": "150"}
     db.close()

@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 
 from conftest import FOUNDED
-from server.database.sqlite import Db
+from server.database.connection import Database
 from server.flows.desks import referrals
 from server.flows.desks.referrals import MOVES
 from server.problems import Problem
@@ -19,7 +19,7 @@ from sync.durations import MINUTE
 
 ANA, BEA = "ana", "bea"
 STATES = ("waiting", "claimed", "accepted", "closed")
-Act = Callable[[Db, str, str], object]
+Act = Callable[[Database, str, str], object]
 ACTIONS: dict[str, Act] = {
     "claim": lambda db, id_, who: referrals.claim(db, id_, who, now=FOUNDED, lease_minutes=30),
     "accept": lambda db, id_, who: referrals.accept(db, id_, who, now=FOUNDED),

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import FOUNDED, World
-from server.database.sqlite import Db
+from server.database.connection import Database
 from server.flows.operations import reports
 from server.flows.operations.reports import SMALLEST, suppress
 from server.store import audit, statistics
@@ -35,7 +35,7 @@ def test_what_is_hidden_cannot_be_worked_out_and_nothing_small_is_shown(counts: 
     assert total is not None or all(count is None for count in shown.values())
 
 
-def test_training_is_never_counted_with_the_field(world_db: Db) -> None:
+def test_training_is_never_counted_with_the_field(world_db: Database) -> None:
     with world_db.write() as w:
         for mode, times in (("field", 30), ("training", 12)):
             facts = {"outcome": "review", "unknown": "x", "sex": ""}
@@ -47,7 +47,7 @@ def test_training_is_never_counted_with_the_field(world_db: Db) -> None:
     assert {table.total for table in training} == {12}
 
 
-def test_a_month_is_shown_when_it_is_over_and_what_was_not_said_is_a_number_too(world_db: Db) -> None:
+def test_a_month_is_shown_when_it_is_over_and_what_was_not_said_is_a_number_too(world_db: Database) -> None:
     with world_db.write() as w:
         for number in range(30):
             facts = {"outcome": "review", "sex": "" if number else "male"}
@@ -58,7 +58,7 @@ def test_a_month_is_shown_when_it_is_over_and_what_was_not_said_is_a_number_too(
     assert {table.total for table in tables.values()} == {30}, "no difference of totals tells of anybody"
 
 
-def test_deeds_are_paged_and_end_at_the_head(world: World, world_db: Db) -> None:
+def test_deeds_are_paged_and_end_at_the_head(world: World, world_db: Database) -> None:
     with world_db.write() as w:
         audit.append(w, at=FOUNDED, action="test.done", actor="tests", subject="x")
     every = reports.deeds(world_db, after=0)

@@ -27,7 +27,7 @@ from server.cli.demo.story import FORM, PEOPLE, Stage, answers, enrol, publish
 from server.cli.demo.story import _approve as approve
 from server.cli.terminal import now_ms
 from server.config import ConfigError
-from server.database.sqlite import Db
+from server.database.sqlite import SqliteDatabase
 from server.flows.forms import halts
 from server.flows.forms import rollouts as release
 from server.flows.operations import backup, restore
@@ -303,7 +303,10 @@ def test_an_open_enrolment_code_ends_with_the_server_that_gave_it(
     db.close()
     lose(world.data)
     restored(world, file, identity)
-    with closing(Db(world.config.database)) as again, pytest.raises(Problem, match=r"enrolment\.code_expired"):
+    with (
+        closing(SqliteDatabase(world.config.database)) as again,
+        pytest.raises(Problem, match=r"enrolment\.code_expired"),
+    ):
         enrolment.enrol(again, joining.request(code, SigningKey.generate()).to_bytes(), now=FOUNDED + DAY)
 
 
@@ -328,7 +331,7 @@ def test_a_version_halted_after_the_backup_does_not_go_to_tablets_again_by_itsel
     db.close()
     lose(world.data)
     restored(world, file, identity)
-    with closing(Db(world.config.database)) as again:
+    with closing(SqliteDatabase(world.config.database)) as again:
         manifest = publishing.manifest_in_force(again.read())
         assert manifest.choose("otra", "any", "17") == long_ago != lately
         assert manifest.choose("prueba", "any", "17") == former.sha
@@ -382,15 +385,17 @@ def test_a_slow_clock_at_restore_makes_no_manifest_older_than_the_restored_one(
 KILLED = """
 import sys
 from pathlib import Path
-from server import backup_keys, keys
+from server import server_keys
+from server.backup import backup_key
 from server.config import Config
-from server.flows import backup, restore
+from server.flows.operations import backup, restore
 
 what, data, key, place = sys.argv[1], *map(Path, sys.argv[2:])
-config, identities = Config(data=data), backup_keys.load(key, str)
+config, identities = Config(data=data), backup_key.load(key, str)
 if what == "backup":
     recipient = str(identities[0].to_public())
-    backup.make(config, keys.load(config.keys), recipient=recipient, folder=place, now=1, progress=lambda step: None)
+    keys = server_keys.load(config.keys)
+    backup.make(config, keys, recipient=recipient, folder=place, now=1, progress=lambda step: None)
 else:
     restore.restore(config, place, identities, now=1, progress=lambda step: None)
 """

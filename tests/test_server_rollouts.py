@@ -12,7 +12,7 @@ from hypothesis import strategies as some
 
 from conftest import FOUNDED
 from server import jobs
-from server.database.sqlite import Connection
+from server.database.connection import Connection
 from server.flows import worklist
 from server.flows.forms import halts, rollouts
 from server.flows.forms.rollouts import MOVES, Ring, entries
@@ -202,7 +202,7 @@ def test_the_job_that_begins_rollouts_runs_every_minute(field: Field) -> None:
     job = next(each for each in jobs.JOBS if each.name == "rollouts")
     first = publish(field, "1")
     planned = plan(field, first.version, starts=NOW + 1)
-    assert (job.every, jobs.run(job, field.parts.db, field.parts.config, NOW + 1)) == (60, 1)
+    assert (job.every, jobs.run_job(job, field.parts.db, field.parts.config, NOW + 1)) == (60, 1)
     assert rollouts.found(field.parts.db.read(), planned.id).state == "live"
 
 

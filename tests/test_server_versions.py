@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from conftest import FOUNDED
-from server.database.sqlite import rows
 from server.flows.forms import rollouts, versions
 from server.flows.forms.rollouts import VERSION_MOVES, Ring
 from server.flows.forms.upload_sandbox import Compiled
@@ -275,7 +274,7 @@ def test_made_up_interviews_leave_results_only_and_go_with_the_draft(field: Fiel
     assert store.trials(field.parts.db.read(), made.id) == [TRIAL], "the reviewer sees them"
     approve(field, made.id)
     assert store.trials(field.parts.db.read(), made.id) == []
-    columns = {each["name"] for each in rows(field.parts.db.read(), "select name from pragma_table_info('trials')")}
+    columns = {each["name"] for each in field.parts.db.read().rows("select name from pragma_table_info('trials')")}
     assert columns == {"id", "version", "outcome", "tier", "queue_kinds", "fired", "at", "by"}
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 from flask import Flask
 
 from server import problems
-from server.api import openapi as contract
-from server.api import tablets
-from server.database.sqlite import Db, rows
+from server.api import openapi, tablets
+from server.database.sqlite import SqliteDatabase
 from server.flows.intake.sync_request import MOST_SKIPPED
 from sync.documents import bundle, enrolment, manifest, receipt, registry, signed, trust
 from sync.documents import device_order as order
@@ -68,12 +67,12 @@ def test_the_tablets_door_answers_with_the_problems_that_the_spec_names():
     tablets.install(app)
     said = section("12")
     statuses = dict(re.findall(r"`([a-z]+\.[a-z_*]+)` (\d{3})", said))
-    assert {code: str(problems.entry_of(code).status) for code in statuses} == statuses
+    assert {code: str(problems.find_type(code).status) for code in statuses} == statuses
     rows = [row.split("|") for row in said.splitlines() if row.startswith("| `")]
     named = {re.findall(r"[A-Z]+ /[^`]*", row[1])[0]: set(re.findall(r"`(\w+\.[a-z_*]+)`", row[3])) for row in rows}
     common = set(re.findall(r"`(\w+\.[a-z_]+)`", said.partition("Of every address:")[2])) & set(statuses)
-    assert set(contract.ALWAYS) <= common
-    for method, path, operation in contract.operations(app.test_client().get("/openapi.json").json):
+    assert set(openapi.COMMON_PROBLEMS) <= common
+    for method, path, operation in openapi.operations(app.test_client().get("/openapi.json").json):
         if path == "/metrics":
             continue
         codes = {code for answer in operation["responses"].values() for code in answer.get("x-codes", ())}
@@ -115,9 +114,9 @@ def test_the_vocabulary_of_the_spec_is_that_of_the_code_in_its_order():
 
 
 def test_the_server_stores_of_a_screening_what_the_spec_says_and_nothing_else(tmp_path):
-    connection = Db(tmp_path / "chaski.db").read()
+    connection = SqliteDatabase(tmp_path / "chaski.db").read()
     stored = {
-        table: {column["name"] for column in rows(connection, f"pragma table_info({table})")}
+        table: {column["name"] for column in connection.rows(f"pragma table_info({table})")}
         for table in ("envelopes", "routes")
     }
     assert stored["routes"] == {"envelope", *VOCABULARY}

@@ -18,7 +18,7 @@ from flask import Flask, Response, current_app, g, request
 from server import problems
 from server.api.metrics import Metrics
 from server.config import Config
-from server.database.sqlite import Db
+from server.database.connection import Database
 from server.flows.background_tasks import Tasks
 from server.flows.desks.routing import Rule
 from server.server_keys import ServerKeys
@@ -26,26 +26,26 @@ from sync.durations import SECOND, YEAR
 from sync.exchange.messages import CONTENT_TYPE, MAX_BODY_BYTES
 
 _log = logging.getLogger("chaski")
-_GZIP_FROM = 512
+_GZIP_MIN_BYTES = 512
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 REQUEST_ID = "Chaski-Request-Id"
 """On every problem: the number under which the log has the request."""
 # No answer is anything but data: whatever a browser makes of it may load nothing and stand in no frame.
-_SAFE = {
+_SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-DOCUMENT = "application/octet-stream"
+DOCUMENT_TYPE = "application/octet-stream"
 """Media type of signed documents and public keys."""
 
 
 @dataclass(frozen=True)
-class Parts:
+class Services:
     """What an address needs to call a flow. `now` is the clock, in milliseconds; `started` is when they were opened."""
 
     config: Config
-    db: Db
+    db: Database
     keys: ServerKeys
     rules: tuple[Rule, ...]
     now: Callable[[], int]
@@ -54,31 +54,31 @@ class Parts:
     tasks: Tasks = field(default_factory=Tasks)
 
 
-def open_door(name: str, parts: Parts) -> Flask:
+def create_app(name: str, parts: Services) -> Flask:
     """Make a Flask app with everything the doors share and no address yet."""
     app = Flask(name, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.extensions["chaski"] = parts
-    problems.install(app)
-    app.before_request(_arrive)
-    app.after_request(_leave)
+    problems.install_error_handlers(app)
+    app.before_request(_start_request)
+    app.after_request(_finish_request)
     return app
 
 
-def parts() -> Parts:
+def current_services() -> Services:
     """The parts of the app that serves this request."""
-    return cast(Parts, current_app.extensions["chaski"])
+    return cast(Services, current_app.extensions["chaski"])
 
 
 def signed_bytes(body: bytes, name: str, *, immutable: bool) -> Response:
     """Serve bytes that somebody signed, unchanged. `name` identifies them; what it names never changes if immutable."""
-    response = Response(body, mimetype=DOCUMENT)
+    response = Response(body, mimetype=DOCUMENT_TYPE)
     response.vary.add("Accept-Encoding")
     if immutable:
-        keep_for_ever(response)
+        cache_forever(response)
     else:
         response.cache_control.no_cache = True
-    if request.accept_encodings.quality("gzip") > 0 and len(packed := _packed(body)) < len(body):
+    if request.accept_encodings.quality("gzip") > 0 and len(packed := _gzipped(body)) < len(body):
         response.set_data(packed)
         response.content_encoding = "gzip"
     # The name stands for the signed bytes in whatever coding: hence weak, and compared as such.
@@ -87,7 +87,7 @@ def signed_bytes(body: bytes, name: str, *, immutable: bool) -> Response:
     return response
 
 
-def keep_for_ever(response: Response) -> None:
+def cache_forever(response: Response) -> None:
     """Say of an answer that it never changes: its address is its hash."""
     response.cache_control.max_age = YEAR // SECOND
     response.cache_control.public = True
@@ -95,16 +95,16 @@ def keep_for_ever(response: Response) -> None:
 
 
 @lru_cache(maxsize=16)
-def _packed(body: bytes) -> bytes:
-    return gzip.compress(body, mtime=0) if len(body) >= _GZIP_FROM else body
+def _gzipped(body: bytes) -> bytes:
+    return gzip.compress(body, mtime=0) if len(body) >= _GZIP_MIN_BYTES else body
 
 
-def _arrive() -> None:
+def _start_request() -> None:
     g.request_id = secrets.token_hex(6)
     g.began = time.perf_counter()
 
 
-def _leave(response: Response) -> Response:
+def _finish_request(response: Response) -> Response:
     seconds = time.perf_counter() - g.began
     # The address as a template: an id in a path is nobody's business in a log, and no query or body is ever written.
     method = request.method if request.method in _METHODS else "-"
@@ -112,18 +112,18 @@ def _leave(response: Response) -> Response:
     outcomes = g.get("outcomes", {})
     line = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 1), "request": g.request_id}
     _log.info("request", extra={"fields": {**line, **outcomes}})
-    metrics = parts().metrics
+    metrics = current_services().metrics
     metrics.answered(door=current_app.name, method=method, route=route, status=status, seconds=seconds)
     metrics.received(outcomes)
     if response.mimetype != CONTENT_TYPE:  # A tablet's every byte counts, and no browser asks for these.
-        for name, value in _SAFE.items():
+        for name, value in _SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
     if status >= 400:
         response.headers[REQUEST_ID] = g.request_id
     return response
 
 
-class JsonLines(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """One JSON object per line. Leaves out exception texts and arguments, which may quote content."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -135,9 +135,9 @@ class JsonLines(logging.Formatter):
         return json.dumps({**line, "event": str(record.msg)[:80], **fields})
 
 
-def log_to(stream: TextIO, level: str) -> None:
+def configure_logging(stream: TextIO, level: str) -> None:
     """Send every log line of the process through JsonLines."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JsonFormatter())
     logging.getLogger("apscheduler").setLevel(logging.WARNING)  # It would say every minute that all is well.
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,10 +13,9 @@ from typing import Any, TypeVar
 
 import sqlite_utils
 
+from server.database.connection import Connection, Parameters, Row, savepoint
 from server.database.form_migrations import migrations
 
-Connection = sqlite_utils.Database
-Row = dict[str, Any]
 T = TypeVar("T")
 
 # synchronous=FULL: a receipt is a promise that outlives a power cut. temp_store=MEMORY: no temporary file anywhere.
@@ -28,14 +27,48 @@ _PRAGMAS = (
     "secure_delete=ON",
     "trusted_schema=OFF",
     "temp_store=MEMORY",
+    "recursive_triggers=ON",
 )
 
 
-class Db:
-    """The database. `read()` gives this thread's reading connection, `write()` the one transaction that may write.
+class SqliteConnection:
+    """One connection to a SQLite file; outside a transaction each statement commits by itself."""
 
-    `share()` does some work in a transaction together with whoever else waits to write at that moment.
-    """
+    def __init__(self, conn: sqlite3.Connection) -> None:
+        self.conn = conn
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open."""
+        return self.conn.in_transaction
+
+    def execute(self, sql: str, parameters: Parameters = (), /) -> sqlite3.Cursor:
+        """Execute one statement."""
+        return self.conn.execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> sqlite3.Cursor:
+        """Execute one statement for each sequence of parameters."""
+        return self.conn.executemany(sql, parameters)
+
+    def rows(self, sql: str, parameters: Parameters = (), /) -> list[Row]:
+        """All rows of a query, read to the end: a forgotten iterator would keep a reading transaction open."""
+        cursor = self.conn.execute(sql, parameters)
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, values, strict=True)) for values in cursor]
+
+    def row(self, sql: str, parameters: Parameters = (), /) -> Row | None:
+        """The only row of a query, or None."""
+        return next(iter(self.rows(sql, parameters)), None)
+
+    def remaining_bytes(self) -> int:
+        """How many bytes more the database may hold by its own bound, which only the writing connection knows."""
+        names = ("page_size", "max_page_count", "page_count", "freelist_count")
+        size, most, used, free = (int(self.execute(f"PRAGMA {name}").fetchone()[0]) for name in names)
+        return size * (most - used + free)
+
+
+class SqliteDatabase:
+    """The database in one SQLite file; implements `connection.Database`."""
 
     def __init__(self, path: Path, *, most_mib: int = 0) -> None:
         """Open the file, make it when there is none, and bring its tables up to date.
@@ -47,13 +80,13 @@ class Db:
         self._lock = threading.RLock()
         self._writer = _connect(path)
         self._local = threading.local()
-        self._readers: list[Connection] = []
+        self._readers: list[SqliteConnection] = []
         self._turnstile = threading.Condition()
         self._waiting: list[tuple[Callable[[Connection], Any], Future[Any]]] = []
         self._leading = False
         path.chmod(0o600)
         _refuse_newer(self._writer)
-        migrations.apply(self._writer)
+        migrations.apply(sqlite_utils.Database(self._writer.conn))
         if most_mib:
             (page,) = self._writer.execute("PRAGMA page_size").fetchone()
             self._writer.execute(f"PRAGMA max_page_count={most_mib * 2**20 // page}")
@@ -69,12 +102,12 @@ class Db:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
-                self._writer.commit()
+                self._writer.conn.commit()
             except BaseException:
-                self._writer.rollback()
+                self._writer.conn.rollback()
                 raise
 
-    def share(self, work: Callable[[Connection], T]) -> T:
+    def group_commit(self, work: Callable[[Connection], T]) -> T:
         """Do some work in a transaction of which others take part; return what it returned once that is on disk.
 
         A commit costs as much for one as for many (group commit): the first to come leads, and carries out the work of
@@ -111,7 +144,7 @@ class Db:
 
     def read(self) -> Connection:
         """This thread's reading connection, which sees everything committed and cannot write."""
-        connection: Connection | None = getattr(self._local, "connection", None)
+        connection: SqliteConnection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = _connect(self._path)
             connection.conn.execute("PRAGMA query_only=ON")
@@ -123,58 +156,29 @@ class Db:
         """Close every connection; the write-ahead log is folded into the file."""
         with self._lock:
             for connection in [*self._readers, self._writer]:
-                connection.close()
+                connection.conn.close()
 
 
-def _refuse_newer(connection: Connection) -> None:
+def _refuse_newer(connection: SqliteConnection) -> None:
     # Its tables may mean what this program does not know: writing to them could lose what stands in them.
     known = {step.name for step in migrations.pending(sqlite_utils.Database(memory=True))}
-    newer = [step.name for step in migrations.applied(connection) if step.name not in known]
+    newer = [step.name for step in migrations.applied(sqlite_utils.Database(connection.conn)) if step.name not in known]
     if newer:
         raise sqlite3.DatabaseError(f"a newer Chaski made it ({', '.join(newer)}); update the program")
 
 
-@contextmanager
-def apart(w: Connection) -> Iterator[None]:
-    """A part of a transaction that is undone alone when it fails."""
-    w.execute("savepoint apart")
-    try:
-        yield
-    except BaseException:
-        if w.conn.in_transaction:  # A full disk may have ended the transaction, and with it every part.
-            w.execute("rollback to apart")
-            w.execute("release apart")
-        raise
-    w.execute("release apart")
-
-
 def _attempt(w: Connection, work: Callable[[Connection], T]) -> tuple[T | None, Exception | None]:
     try:
-        with apart(w):
+        with savepoint(w):
             return work(w), None
     except Exception as wrong:
-        if not w.conn.in_transaction:
+        if not w.in_transaction:
             raise
         return None, wrong
 
 
-def rows(connection: Connection, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> list[Row]:
-    """All rows of a query. Read to the end, so that no reading transaction stays open behind a forgotten iterator.
-
-    Not sqlite-utils' own `query`, which puts two savepoint statements around each read.
-    """
-    cursor = connection.execute(sql, parameters)
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, found, strict=True)) for found in cursor]
-
-
-def row(connection: Connection, sql: str, parameters: Sequence[Any] | dict[str, Any] = ()) -> Row | None:
-    """The only row of a query, or None."""
-    return next(iter(rows(connection, sql, parameters)), None)
-
-
-def _connect(path: Path) -> Connection:
-    connection = sqlite3.connect(path, check_same_thread=False, timeout=10)
+def _connect(path: Path) -> SqliteConnection:
+    connection = sqlite3.connect(path, check_same_thread=False, timeout=10, isolation_level=None)
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
-    return Connection(connection)
+    return SqliteConnection(connection)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from server.database.sqlite import Db
+from server.database.connection import Database
 from server.store import devices, worklist
 from sync.durations import DAY
 
 
-def notice(db: Db, *, now: int, days: int) -> int:
+def notice(db: Database, *, now: int, days: int) -> int:
     """Put each certified tablet on the work list that was not heard from for some days; return how many there are."""
     with db.write() as w:
         silent = devices.silent(w, now - days * DAY, now + DAY)

@@ -11,7 +11,7 @@ import csv
 from dataclasses import dataclass
 from importlib import resources
 
-from server.database.sqlite import Connection, Db
+from server.database.connection import Connection, Database
 from server.flows.desks import queues as desks
 from server.flows.desks import referrals, routing
 from server.flows.intake import envelopes as intake
@@ -64,7 +64,7 @@ def read_kinds() -> dict[str, Kind]:
 KINDS = read_kinds()
 
 
-def listed(db: Db, person: Person, *, kept: bool) -> list[Work]:
+def listed(db: Database, person: Person, *, kept: bool) -> list[Work]:
     """Return what waits for a decision, or what is kept apart and can still be released; oldest first.
 
     Administrators and the national desk see all of it, tablets' gaps and silences too; publishers see rollouts; a desk
@@ -75,7 +75,7 @@ def listed(db: Db, person: Person, *, kept: bool) -> list[Work]:
     return [_work(connection, item) for item in items if _sees(connection, person, item)]
 
 
-def look(db: Db, person: Person, id_: int) -> tuple[Work, list[Evidence]]:
+def look(db: Database, person: Person, id_: int) -> tuple[Work, list[Evidence]]:
     """Return an item with the envelopes it is about, both of a conflict or fork, as far as the person may see them."""
     connection = db.read()
     item = _visible(connection, person, id_)
@@ -86,7 +86,7 @@ def look(db: Db, person: Person, id_: int) -> tuple[Work, list[Evidence]]:
     ]
 
 
-def hand_out_envelope(db: Db, person: Person, id_: int, envelope: str, *, now: int) -> bytes:
+def hand_out_envelope(db: Database, person: Person, id_: int, envelope: str, *, now: int) -> bytes:
     """Return the exact bytes of an envelope that an item is about, to a member of the keyring it is sealed to."""
     with db.write() as w:
         item = _visible(w, person, id_)
@@ -100,7 +100,7 @@ def hand_out_envelope(db: Db, person: Person, id_: int, envelope: str, *, now: i
     return body
 
 
-def decide(db: Db, person: Person, id_: int, decision: str, *, rulebook: Rulebook, now: int) -> Work:
+def decide(db: Database, person: Person, id_: int, decision: str, *, rulebook: Rulebook, now: int) -> Work:
     """Close an item as a person decided; a release opens the screening's referrals and counts it, now.
 
     Only who could open a screening may keep it apart, and she or another may release it later all the same.
@@ -122,7 +122,7 @@ def decide(db: Db, person: Person, id_: int, decision: str, *, rulebook: Ruleboo
         return _work(w, closed)
 
 
-def disagrees(db: Db, person: Person, referral_id: str, *, now: int) -> None:
+def disagrees(db: Database, person: Person, referral_id: str, *, now: int) -> None:
     """Put on the list that a screening, once opened, says something else than the route it was sorted by."""
     with db.write() as w:
         referral = desks.visible(w, person, referral_id)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from server.database.sqlite import Connection, Row, row, rows
+from server.database.connection import Connection, Row
 
 # Long enough for a SHA-256 in hex and a dotted action, too narrow for anything a person said.
 _ID = re.compile(r"[A-Za-z0-9_.:@-]{0,80}")
@@ -62,7 +62,7 @@ def append_all(w: Connection, deeds: Sequence[Deed], *, at: int) -> str:
         detail = _DETAIL.encode(dict(deed.detail))
         entered.append((number, at, deed.action, deed.actor, deed.subject, detail, prev, digest))
         prev = digest
-    w.conn.executemany(
+    w.executemany(
         "insert into audit (number, at, action, actor, subject, detail, prev, hash) values (?, ?, ?, ?, ?, ?, ?, ?)",
         entered,
     )
@@ -84,7 +84,7 @@ def link(
 
 def head(c: Connection) -> tuple[int, str]:
     """The last row's number and hash; (0, sixty-four zeros) before the first."""
-    last = row(c, "select number, hash from audit order by number desc limit 1")
+    last = c.row("select number, hash from audit order by number desc limit 1")
     return (last["number"], last["hash"]) if last else (0, START)
 
 
@@ -92,7 +92,7 @@ def entries(c: Connection, *, after: int = 0, limit: int = 500, subject: str | N
     """Rows in order, above a number; only one subject's when given."""
     where = "number > ?" + (" and subject = ?" if subject is not None else "")
     given = [after] + ([subject] if subject is not None else [])
-    found = rows(c, f"select * from audit where {where} order by number limit ?", [*given, limit])  # noqa: S608 (no input in the text)
+    found = c.rows(f"select * from audit where {where} order by number limit ?", [*given, limit])  # noqa: S608 (no input in the text)
     return [_entry(item) for item in found]
 
 

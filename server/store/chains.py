@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.database.sqlite import Connection, row, rows
+from server.database.connection import Connection
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,12 @@ class Gap:
 
 def advance(w: Connection, dev: str, chain: str) -> tuple[int, list[Gap]]:
     """Move a chain's contiguous number over what has arrived; return it, and the gaps above it, rising."""
-    known = row(w, "select contiguous, ended from chains where dev = ? and chain = ?", [dev, chain])
+    known = w.row("select contiguous, ended from chains where dev = ? and chain = ?", [dev, chain])
     held, ended = (known["contiguous"], known["ended"]) if known else (0, 0)
     sql = "select distinct seq from envelopes where dev = ? and chain = ? and seq > ? order by seq"
     reached = last = held
     gaps: list[Gap] = []
-    for seq in (item["seq"] for item in rows(w, sql, [dev, chain, held])):
+    for seq in (item["seq"] for item in w.rows(sql, [dev, chain, held])):
         if seq > last + 1:
             gaps.append(Gap(last + 1, seq - 1))
         last = seq
@@ -44,7 +44,7 @@ def advance(w: Connection, dev: str, chain: str) -> tuple[int, list[Gap]]:
 
 def leave(w: Connection, dev: str, chain: str, written: int) -> bool:
     """Note up to which number a tablet says it wrote a chain that it left; return whether that it left is news."""
-    known = row(w, "select ended from chains where dev = ? and chain = ?", [dev, chain])
+    known = w.row("select ended from chains where dev = ? and chain = ?", [dev, chain])
     if known is None or known["ended"] < written:
         w.execute(
             "insert into chains (dev, chain, contiguous, ended) values (?, ?, 0, ?)"
@@ -56,8 +56,7 @@ def leave(w: Connection, dev: str, chain: str, written: int) -> bool:
 
 def unfinished(c: Connection) -> list[tuple[str, str]]:
     """Tablet and chain wherever a number is missing, or the work list still says so."""
-    found = rows(
-        c,
+    found = c.rows(
         "select c.dev, c.chain from chains c where c.ended > c.contiguous or exists (select 1 from envelopes e"
         "  where e.dev = c.dev and e.chain = c.chain and e.seq > c.contiguous)"
         " union select dev, chain from work_items where kind = 'gap' and closed is null",

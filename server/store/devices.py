@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from server.database.sqlite import Connection, row, rows
+from server.database.connection import Connection
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def add_code(w: Connection, code: Code, *, by: str) -> None:
 def code(c: Connection, hash_: str) -> Code | None:
     """The code with this hash."""
     sql = "select hash, label, region, created, expires, used, dev from enrolment_codes where hash = ?"
-    found = row(c, sql, [hash_])
+    found = c.row(sql, [hash_])
     return Code(**found) if found else None
 
 
@@ -78,13 +78,13 @@ def add(w: Connection, *, dev: str, key: bytes, label: str, region: str, at: int
 
 def get(c: Connection, dev: str) -> Device | None:
     """One tablet."""
-    found = row(c, "select * from devices where dev = ?", [dev])
+    found = c.row("select * from devices where dev = ?", [dev])
     return Device(**found) if found else None
 
 
 def every(c: Connection) -> list[Device]:
     """All tablets, newest first."""
-    return [Device(**item) for item in rows(c, "select * from devices order by enrolled desc, dev")]
+    return [Device(**item) for item in c.rows("select * from devices order by enrolled desc, dev")]
 
 
 def certify(w: Connection, dev: str, *, certificate: bytes, label: str, region: str, at: int) -> None:
@@ -121,13 +121,13 @@ def take_stock(w: Connection, dev: str, inventory: Mapping[str, str], *, at: int
 
 def stock(c: Connection, dev: str) -> dict[str, str]:
     """The version on board of each form, as a tablet told it."""
-    return {item["form"]: item["sha"] for item in rows(c, "select form, sha from inventories where dev = ?", [dev])}
+    return {item["form"]: item["sha"] for item in c.rows("select form, sha from inventories where dev = ?", [dev])}
 
 
 def inventories(c: Connection) -> dict[str, dict[str, str]]:
     """For each tablet that told it, the version on board of each form."""
     found: dict[str, dict[str, str]] = {}
-    for item in rows(c, "select dev, form, sha from inventories order by dev, form"):
+    for item in c.rows("select dev, form, sha from inventories order by dev, form"):
         found.setdefault(item["dev"], {})[item["form"]] = item["sha"]
     return found
 
@@ -136,7 +136,7 @@ def most_told(c: Connection, kind: str, up_to: int, leaving_out: Collection[str]
     """The highest number of a trust, registry or manifest, up to a limit, that a certified tablet, but for some, said
     it holds."""
     sql = f"select dev, {kind} as number from devices where state = 'certified' and {kind} between 1 and ?"  # noqa: S608
-    found = rows(c, sql, [up_to])
+    found = c.rows(sql, [up_to])
     return max((int(item["number"]) for item in found if item["dev"] not in leaving_out), default=0)
 
 
@@ -147,4 +147,4 @@ def silent(c: Connection, since: int, until: int) -> list[tuple[str, int]]:
     """
     sql = "select dev, coalesce(seen, certified) as last from devices where state = 'certified'"
     sql += " and (last < ? or last > ?)"
-    return [(item["dev"], item["last"]) for item in rows(c, sql, [since, until])]
+    return [(item["dev"], item["last"]) for item in c.rows(sql, [since, until])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.database.sqlite import Connection, row, rows
+from server.database.connection import Connection
 
 KINDS = ("trust", "registry", "manifest")
 _HIGHEST = "select kind, max(number) as number from documents group by kind"
@@ -31,22 +31,22 @@ def put(w: Connection, *, kind: str, number: int, sha256: str, body: bytes, at: 
 def newest(c: Connection, kind: str, *, above: int = 0) -> Stored | None:
     """The document of this kind with the highest number, if that is above the one given."""
     sql = "select kind, number, sha256, body from documents where kind = ? and number > ? order by number desc limit 1"
-    found = row(c, sql, [kind, above])
+    found = c.row(sql, [kind, above])
     return Stored(**found) if found else None
 
 
 def numbers(c: Connection) -> dict[str, int]:
     """The highest number of each kind that there is here."""
-    return {item["kind"]: item["number"] for item in rows(c, _HIGHEST)}
+    return {item["kind"]: item["number"] for item in c.rows(_HIGHEST)}
 
 
 def above(c: Connection, kind: str, number: int) -> list[Stored]:
     """The documents of this kind above a number, in order: each step of a change of roots has to be followed."""
     sql = "select kind, number, sha256, body from documents where kind = ? and number > ? order by number"
-    return [Stored(**item) for item in rows(c, sql, [kind, number])]
+    return [Stored(**item) for item in c.rows(sql, [kind, number])]
 
 
 def all_of(c: Connection, kind: str) -> list[tuple[int, bytes]]:
     """When each document of a kind came in force, and its bytes; the newest first."""
-    found = rows(c, "select received, body from documents where kind = ? order by number desc", [kind])
+    found = c.rows("select received, body from documents where kind = ? order by number desc", [kind])
     return [(item["received"], item["body"]) for item in found]

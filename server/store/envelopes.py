@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.database.sqlite import Connection, row, rows
+from server.database.connection import Connection
 from sync.envelope.route import VOCABULARY, Route
 from sync.envelope.verify import Envelope
 
@@ -56,19 +56,19 @@ _COLUMNS = "arrival, id, dev, jti, chain, seq, kid, outcome, received"
 
 def get(c: Connection, id_: str) -> Stored | None:
     """One envelope, by the SHA-256 of its bytes."""
-    found = row(c, f"select {_COLUMNS} from envelopes where id = ?", [id_])  # noqa: S608 (a constant)
+    found = c.row(f"select {_COLUMNS} from envelopes where id = ?", [id_])  # noqa: S608 (a constant)
     return Stored(**found) if found else None
 
 
 def twins(c: Connection, stored: Stored) -> list[Stored]:
     """An envelope and those that have its jti or its place in the chain, in the order they arrived."""
     sql = f"select {_COLUMNS} from envelopes where dev = ? and (jti = ? or (chain = ? and seq = ?)) order by arrival"  # noqa: S608 (a constant)
-    return [Stored(**item) for item in rows(c, sql, [stored.dev, stored.jti, stored.chain, stored.seq])]
+    return [Stored(**item) for item in c.rows(sql, [stored.dev, stored.jti, stored.chain, stored.seq])]
 
 
 def body(c: Connection, id_: str) -> bytes | None:
     """The exact bytes of an envelope."""
-    found = row(c, "select body from envelopes where id = ?", [id_])
+    found = c.row("select body from envelopes where id = ?", [id_])
     return found["body"] if found else None
 
 
@@ -104,7 +104,7 @@ def put_route(w: Connection, id_: str, route: Route) -> None:
 
 def route(c: Connection, id_: str) -> Route | None:
     """The route of an envelope, or None where it could not be read."""
-    found = row(c, "select * from routes where envelope = ?", [id_])
+    found = c.row("select * from routes where envelope = ?", [id_])
     if found is None:
         return None
     kinds = found["queue_kinds"]

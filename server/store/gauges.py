@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.database.sqlite import Connection, rows
+from server.database.connection import Connection
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,7 @@ class Queued:
 
 def queued(c: Connection, now: int) -> Queued:
     """What waits in all queues together."""
-    (found,) = rows(
-        c,
+    (found,) = c.rows(
         "select count(*) as waiting, coalesce(sum(deadline < ?), 0) as overdue from referrals"
         " where mode = 'field' and state in ('waiting', 'claimed')",
         [now],
@@ -28,11 +27,11 @@ def queued(c: Connection, now: int) -> Queued:
 
 def work(c: Connection) -> dict[str, int]:
     """Open items of the work list, by kind."""
-    found = rows(c, "select kind, count(*) as open from work_items where closed is null group by kind")
+    found = c.rows("select kind, count(*) as open from work_items where closed is null group by kind")
     return {item["kind"]: item["open"] for item in found}
 
 
 def events(c: Connection) -> int:
     """Status events kept for tablets, told or not: a cursor is the tablet's own affair."""
-    (found,) = rows(c, "select count(*) as kept from status_events")
+    (found,) = c.rows("select count(*) as kept from status_events")
     return int(found["kept"])

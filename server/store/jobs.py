@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.database.sqlite import Connection, rows
+from server.database.connection import Connection
 
 
 @dataclass(frozen=True)
@@ -27,4 +27,4 @@ def note(w: Connection, run: Run) -> None:
 
 def last(c: Connection) -> dict[str, Run]:
     """Every job's last success, by name."""
-    return {item["name"]: Run(**item) for item in rows(c, "select name, at, done from job_runs")}
+    return {item["name"]: Run(**item) for item in c.rows("select name, at, done from job_runs")}

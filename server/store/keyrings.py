@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.database.sqlite import Connection, row, rows
+from server.database.connection import Connection
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ def add_key(connection: Connection, *, sha256: str, keyring: str, epoch: int, ki
 
 def public_key(connection: Connection, sha256: str) -> bytes | None:
     """Return the raw public key (1,216 bytes) with this SHA-256 in hex, or None."""
-    found = row(connection, "select public from keyring_keys where sha256 = ?", (sha256,))
+    found = connection.row("select public from keyring_keys where sha256 = ?", (sha256,))
     return found["public"] if found else None
 
 
 def of_kid(connection: Connection, kid: str) -> str | None:
     """Return the keyring that a key id belongs to, in any epoch, or None."""
-    found = row(connection, "select keyring from keyring_keys where kid = ?", (kid,))
+    found = connection.row("select keyring from keyring_keys where kid = ?", (kid,))
     return found["keyring"] if found else None
 
 
@@ -53,8 +53,7 @@ def wrap(connection: Connection, *, keyring: str, epoch: int, person: str, wrapp
 
 def wrapped_for(connection: Connection, person: str) -> list[WrappedKey]:
     """Return the person's own copies, all epochs, oldest first: old screenings need old epochs."""
-    found = rows(
-        connection,
+    found = connection.rows(
         "select w.keyring, w.epoch, k.kid, w.wrapped from wrapped_keys w"
         " join keyring_keys k on k.keyring = w.keyring and k.epoch = w.epoch"
         " where w.person = ? order by w.keyring, w.epoch",
@@ -65,8 +64,7 @@ def wrapped_for(connection: Connection, person: str) -> list[WrappedKey]:
 
 def is_member(connection: Connection, person: str, kid: str) -> bool:
     """Say whether the person holds a wrapped copy of the keyring epoch with this key id."""
-    found = row(
-        connection,
+    found = connection.row(
         "select 1 from wrapped_keys w join keyring_keys k on k.keyring = w.keyring and k.epoch = w.epoch"
         " where w.person = ? and k.kid = ?",
         (person, kid),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.database.sqlite import Connection, row
+from server.database.connection import Connection
 
 
 @dataclass(frozen=True)
@@ -26,5 +26,5 @@ def put(w: Connection, recording: Recording) -> None:
 
 def get(c: Connection, sha256: str) -> Recording | None:
     """The recording with this hash."""
-    found = row(c, "select sha256, type, body from media where sha256 = ?", [sha256])
+    found = c.row("select sha256, type, body from media where sha256 = ?", [sha256])
     return Recording(**found) if found else None

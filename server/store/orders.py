@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.database.sqlite import Connection, rows
+from server.database.connection import Connection
 
 
 @dataclass(frozen=True)
@@ -31,25 +31,25 @@ def add(w: Connection, *, dev: str, number: int, kind: str, body: bytes, at: int
 
 def above(c: Connection, dev: str, number: int) -> list[Given]:
     """A tablet's orders above a number, rising."""
-    return [Given(**item) for item in rows(c, "select * from orders where dev = ? and number > ?", [dev, number])]
+    return [Given(**item) for item in c.rows("select * from orders where dev = ? and number > ?", [dev, number])]
 
 
 def last(c: Connection, dev: str) -> int:
     """The highest number of a tablet's orders; 0 where there are none."""
-    (found,) = rows(c, "select coalesce(max(number), 0) as number from orders where dev = ?", [dev])
+    (found,) = c.rows("select coalesce(max(number), 0) as number from orders where dev = ?", [dev])
     return int(found["number"])
 
 
 def outstanding(c: Connection, dev: str, number: int) -> list[Given]:
     """A tablet's orders up to a number that it had not named so far, rising."""
     sql = "select * from orders where dev = ? and number <= ? and carried_out is null"
-    return [Given(**item) for item in rows(c, sql, [dev, number])]
+    return [Given(**item) for item in c.rows(sql, [dev, number])]
 
 
 def every(c: Connection) -> dict[str, list[Given]]:
     """All orders by tablet, rising."""
     found: dict[str, list[Given]] = {}
-    for item in rows(c, "select * from orders order by dev, number"):
+    for item in c.rows("select * from orders order by dev, number"):
         found.setdefault(item["dev"], []).append(Given(**item))
     return found
 

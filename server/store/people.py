@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.database.sqlite import Connection, row, rows
+from server.database.connection import Connection
 
 
 @dataclass(frozen=True)
@@ -52,15 +52,14 @@ def add(connection: Connection, person: Person, record: SignInRecord, *, at: int
 
 def get(connection: Connection, person_id: str) -> Person | None:
     """Return the account with this id, or None."""
-    found = row(
-        connection,
+    found = connection.row(
         "select id, login, name, seal_public, sign_public, locked_seal, locked_sign from people where id = ?",
         (person_id,),
     )
     if found is None:
         return None
-    roles = rows(connection, "select role from person_roles where person = ?", (person_id,))
-    groups = rows(connection, "select desk_group from memberships where person = ?", (person_id,))
+    roles = connection.rows("select role from person_roles where person = ?", (person_id,))
+    groups = connection.rows("select desk_group from memberships where person = ?", (person_id,))
     return Person(
         **found,
         roles=frozenset(each["role"] for each in roles),
@@ -70,20 +69,19 @@ def get(connection: Connection, person_id: str) -> Person | None:
 
 def sign_in_record(connection: Connection, login: str) -> SignInRecord | None:
     """Return what a sign-in under this login is checked against, or None for an unknown login."""
-    found = row(connection, "select id as person, salt, auth_salt, auth_hash from people where login = ?", (login,))
+    found = connection.row("select id as person, salt, auth_salt, auth_hash from people where login = ?", (login,))
     return SignInRecord(**found) if found else None
 
 
 def pepper(connection: Connection) -> bytes:
     """Return the database's own secret, from which unknown logins get their salts."""
-    found = row(connection, "select value from meta where name = 'sign_in_pepper'")
+    found = connection.row("select value from meta where name = 'sign_in_pepper'")
     return bytes.fromhex(found["value"]) if found else b""
 
 
 def visible_queues(connection: Connection, person_id: str) -> frozenset[str]:
     """Return the queues that the person's desk groups may see and work (table `queue_groups`)."""
-    found = rows(
-        connection,
+    found = connection.rows(
         "select distinct q.queue from queue_groups q join memberships m on m.desk_group = q.desk_group"
         " where m.person = ?",
         (person_id,),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.database.sqlite import Connection, rows
+from server.database.connection import Connection
 
 
 @dataclass(frozen=True)
@@ -31,4 +31,4 @@ def put(w: Connection, queue: Queue) -> None:
 
 def every(c: Connection) -> list[Queue]:
     """All queues, by id."""
-    return [Queue(**item) for item in rows(c, "select * from queues order by id")]
+    return [Queue(**item) for item in c.rows("select * from queues order by id")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.database.sqlite import Connection, row, rows
+from server.database.connection import Connection
 from sync.durations import DAY
 
 
@@ -78,19 +78,18 @@ def move(
 
 def get(c: Connection, id_: str) -> Referral | None:
     """One referral."""
-    found = row(c, _SELECT + "where r.id = ?", [id_])
+    found = c.row(_SELECT + "where r.id = ?", [id_])
     return Referral(**found) if found else None
 
 
 def of_envelope(c: Connection, envelope: str) -> list[str]:
     """The ids of a screening's referrals, by queue."""
-    return [item["id"] for item in rows(c, "select id from referrals where envelope = ? order by queue", [envelope])]
+    return [item["id"] for item in c.rows("select id from referrals where envelope = ? order by queue", [envelope])]
 
 
 def in_queue(c: Connection, queue: str, mode: str) -> list[Referral]:
     """What is still to do in a queue, the most urgent first; `mode` keeps training apart from the field."""
-    found = rows(
-        c,
+    found = c.rows(
         _SELECT + "where r.queue = ? and r.mode = ? and r.state <> 'closed'"
         " order by r.deadline is null, r.deadline, e.arrival",
         [queue, mode],
@@ -101,4 +100,4 @@ def in_queue(c: Connection, queue: str, mode: str) -> list[Referral]:
 def lapsed(c: Connection, now: int) -> list[Referral]:
     """Claimed referrals whose lease is over, or was given by a clock that stood in the future."""
     sql = _SELECT + "where r.state = 'claimed' and (r.lease <= ? or r.changed > ?)"
-    return [Referral(**item) for item in rows(c, sql, [now, now + DAY])]
+    return [Referral(**item) for item in c.rows(sql, [now, now + DAY])]

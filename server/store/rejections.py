@@ -3,7 +3,7 @@ reports read."""
 
 from __future__ import annotations
 
-from server.database.sqlite import Connection, rows
+from server.database.connection import Connection
 from sync.durations import DAY
 
 
@@ -19,5 +19,5 @@ def add(w: Connection, *, dev: str, code: str, at: int) -> None:
 def by_tablet(c: Connection) -> dict[str, int]:
     """How many items of each tablet were rejected, ever."""
     return {
-        item["dev"]: item["total"] for item in rows(c, "select dev, sum(count) as total from rejections group by dev")
+        item["dev"]: item["total"] for item in c.rows("select dev, sum(count) as total from rejections group by dev")
     }

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from server.database.sqlite import Connection, row, rows
+from server.database.connection import Connection
 
 STATES = ("planned", "live", "halted", "ended")
 
@@ -73,13 +73,13 @@ def add(
     by: str,
 ) -> int:
     """Plan a rollout before all the others of its form; return its number."""
-    done = w.execute(
+    created = w.row(
         "insert into rollouts (version, regions, devices, share_permille, state, starts, created, created_by)"
-        " values (?, ?, ?, ?, 'planned', ?, ?, ?)",
+        " values (?, ?, ?, ?, 'planned', ?, ?, ?) returning id",
         [version, _joined(regions), _joined(devices), share_permille, starts, at, by],
     )
-    assert done.lastrowid is not None
-    return done.lastrowid
+    assert created is not None
+    return int(created["id"])
 
 
 def move(w: Connection, id_: int, *, state: str, since: int | None, reason: str = "") -> None:
@@ -103,7 +103,7 @@ def widen(
 
 def get(c: Connection, id_: int) -> Rollout | None:
     """One rollout."""
-    found = row(c, f"{_WHOLE} where r.id = ?", [id_])
+    found = c.row(f"{_WHOLE} where r.id = ?", [id_])
     return _of(found) if found else None
 
 
@@ -112,7 +112,7 @@ def every(c: Connection, states: Collection[str] = STATES, *, form: str | None =
     places = ", ".join("?" * len(states))
     narrowed = " and v.form = ?" if form is not None else ""
     sql = f"{_WHOLE} where r.state in ({places}){narrowed} order by r.id desc"
-    return [_of(each) for each in rows(c, sql, [*states, *([form] if form is not None else [])])]
+    return [_of(each) for each in c.rows(sql, [*states, *([form] if form is not None else [])])]
 
 
 def refuse(w: Connection, *, sha: str, dev: str, code: str, at: int) -> None:
@@ -134,4 +134,4 @@ def refusals(c: Connection, sha: str, *, since: int) -> list[Refusal]:
         " where d.state = 'certified' and f.sha = ? and f.at >= ? and (f.code like 'envelope.%' or not exists"
         " (select 1 from inventories i where i.dev = f.dev and i.sha = f.sha)) order by f.dev"
     )
-    return [Refusal(**each) for each in rows(c, sql, [sha, since])]
+    return [Refusal(**each) for each in c.rows(sql, [sha, since])]

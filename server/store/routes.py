@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.database.sqlite import Connection
+from server.database.connection import Connection
 
 # Nothing about the screening is left to do, and the last that was done, or its arrival, lies back long enough.
 _DONE = """

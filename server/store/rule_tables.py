@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.database.sqlite import Connection, row, rows
+from server.database.connection import Connection
 
 KINDS = ("indicator_set", "policy")
 
@@ -31,23 +31,23 @@ def add(w: Connection, table: RuleTable, body: str) -> None:
 
 def body(c: Connection, kind: str, name: str) -> str | None:
     """The text of a table."""
-    found = row(c, "select body from rule_tables where kind = ? and name = ?", [kind, name])
+    found = c.row("select body from rule_tables where kind = ? and name = ?", [kind, name])
     return str(found["body"]) if found else None
 
 
 def bodies(c: Connection, kind: str) -> dict[str, str]:
     """The texts of all tables of a kind, by name."""
-    return {each["name"]: each["body"] for each in rows(c, "select name, body from rule_tables where kind = ?", [kind])}
+    return {each["name"]: each["body"] for each in c.rows("select name, body from rule_tables where kind = ?", [kind])}
 
 
 def count_by(c: Connection, person: str, *, since: int) -> int:
     """How many tables a person has published since a time (milliseconds)."""
     sql = "select count(*) as n from rule_tables where published_by = ? and published > ?"
-    found = row(c, sql, [person, since])
+    found = c.row(sql, [person, since])
     return int(found["n"]) if found else 0
 
 
 def every(c: Connection, kind: str) -> list[RuleTable]:
     """All tables of a kind, oldest first."""
     sql = "select kind, name, family, published, published_by from rule_tables where kind = ? order by published, name"
-    return [RuleTable(**each) for each in rows(c, sql, [kind])]
+    return [RuleTable(**each) for each in c.rows(sql, [kind])]

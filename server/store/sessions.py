@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.database.sqlite import Connection, row
+from server.database.connection import Connection
 from sync.durations import DAY
 
 
@@ -41,8 +41,7 @@ def live(connection: Connection, token_hash: bytes, *, at: int, idle_since: int)
 
     One that was used in the future, by a clock that has been put right since, would never end.
     """
-    found = row(
-        connection,
+    found = connection.row(
         "select person, seen from sessions where token_hash = ? and expires > ? and seen > ? and seen < ?",
         (token_hash, at, idle_since, at + DAY),
     )
@@ -77,8 +76,7 @@ def forget_failures(connection: Connection, *, login: str, address: str) -> None
 
 def failures(connection: Connection, *, login: str, address: str, since: int, until: int) -> Failures:
     """Count the failures between two times."""
-    found = row(
-        connection,
+    found = connection.row(
         "select coalesce(sum(case when login = ? then 1 else 0 end), 0) as login, count(*) as address"
         " from sign_in_failures where address = ? and at between ? and ?",
         (login, address, since, until),

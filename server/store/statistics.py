@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
-from server.database.sqlite import Connection, rows
+from server.database.connection import Connection
 from sync.durations import DAY
 
 # Not the tier: it follows outcome and age so closely that beside their tables it gives back what they hold back.
@@ -58,7 +58,7 @@ def count(connection: Connection, screened: Iterable[Screened], *, at: int) -> N
         for each in screened
         for dimension in DIMENSIONS
     )
-    connection.conn.executemany(
+    connection.executemany(
         "insert into statistics_cells (mode, month, dimension, value, count) values (?, ?, ?, ?, ?)"
         " on conflict (mode, month, dimension, value) do update set count = count + excluded.count",
         [(*cell, times) for cell, times in found.items()],
@@ -67,8 +67,7 @@ def count(connection: Connection, screened: Iterable[Screened], *, at: int) -> N
 
 def cells(connection: Connection, *, mode: str, before: str) -> list[Cell]:
     """Return every cell of the mode in the months before one, by month, dimension and value."""
-    found = rows(
-        connection,
+    found = connection.rows(
         "select month, dimension, value, count from statistics_cells where mode = ? and month < ?"
         " order by month, dimension, value",
         (mode, before),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.database.sqlite import Connection, rows
+from server.database.connection import Connection
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,7 @@ def add(w: Connection, *, dev: str, envelope: str, status: str, at: int) -> None
 
 def since(c: Connection, dev: str, cursor: int, limit: int) -> list[Status]:
     """What a tablet has not been told yet."""
-    found = rows(
-        c,
+    found = c.rows(
         "select cursor, envelope, status, at from status_events where dev = ? and cursor > ? order by cursor limit ?",
         [dev, cursor, limit],
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.database.sqlite import Connection, row, rows
+from server.database.connection import Connection
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def add(w: Connection, token: Token, token_hash: bytes) -> None:
 def live(c: Connection, token_hash: bytes, *, at: int) -> Token | None:
     """The token with this hash, if it is neither expired nor revoked."""
     sql = f"select {_PLAIN} from tokens where token_hash = ? and expires > ? and revoked is null"  # noqa: S608
-    found = row(c, sql, [token_hash, at])
+    found = c.row(sql, [token_hash, at])
     return Token(**found) if found else None
 
 
@@ -52,4 +52,4 @@ def revoke(w: Connection, id_: str, *, at: int) -> None:
 def of_person(c: Connection, person: str) -> list[Token]:
     """All tokens of a person, oldest first."""
     sql = f"select {_PLAIN} from tokens where person = ? order by created, id"  # noqa: S608
-    return [Token(**each) for each in rows(c, sql, [person])]
+    return [Token(**each) for each in c.rows(sql, [person])]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from server.database.sqlite import Connection, row, rows
+from server.database.connection import Connection
 
 IN_USE = ("published", "closing", "retired")
 """The states of a version that tablets may have on board."""
@@ -75,9 +75,9 @@ def add(w: Connection, draft: Draft, *, state: str, author: str, at: int) -> int
     """Keep a new version; return its number. sqlite3.IntegrityError when there is one of this name on this channel."""
     values = {**asdict(draft), "state": state, "author": author, "created": at, "changed": at}
     names, places = ", ".join(values), ", ".join("?" * len(values))
-    done = w.execute(f"insert into versions ({names}) values ({places})", [*values.values()])  # noqa: S608
-    assert done.lastrowid is not None
-    return done.lastrowid
+    created = w.row(f"insert into versions ({names}) values ({places}) returning id", [*values.values()])  # noqa: S608
+    assert created is not None
+    return int(created["id"])
 
 
 def replace(w: Connection, id_: int, draft: Draft, *, at: int) -> None:
@@ -110,52 +110,52 @@ def sign(w: Connection, id_: int, body: bytes, *, reviewer: str = "", validated:
 
 def get(c: Connection, id_: int) -> Version | None:
     """One version by its number."""
-    return _of(row(c, f"select {_PLAIN} from versions where id = ?", [id_]))  # noqa: S608
+    return _of(c.row(f"select {_PLAIN} from versions where id = ?", [id_]))  # noqa: S608
 
 
 def named(c: Connection, form: str, version: str, channel: str) -> Version | None:
     """One version by its name."""
     sql = f"select {_PLAIN} from versions where form = ? and version = ? and channel = ?"  # noqa: S608
-    return _of(row(c, sql, [form, version, channel]))
+    return _of(c.row(sql, [form, version, channel]))
 
 
 def every(c: Connection, form: str | None = None) -> list[Version]:
     """All versions, or those of one form, oldest first."""
     where = "where form = ?" if form is not None else ""
-    found = rows(c, f"select {_PLAIN} from versions {where} order by id", [form] if form is not None else [])  # noqa: S608
+    found = c.rows(f"select {_PLAIN} from versions {where} order by id", [form] if form is not None else [])  # noqa: S608
     return [version for each in found if (version := _of(each)) is not None]
 
 
 def signed(c: Connection, id_: int) -> bytes:
     """The compiled bytes of a version with the signatures so far."""
-    found = row(c, "select body from versions where id = ?", [id_])
+    found = c.row("select body from versions where id = ?", [id_])
     assert found is not None, "the version was looked up before"
     return bytes(found["body"])
 
 
 def source(c: Connection, id_: int) -> bytes | None:
     """The source package of a version, where it is here."""
-    found = row(c, "select source from versions where id = ?", [id_])
+    found = c.row("select source from versions where id = ?", [id_])
     return found["source"] if found else None
 
 
 def body(c: Connection, form: str, sha: str) -> bytes | None:
     """The signed bytes of a version that is or was in use, if there is one of this form by that hash."""
     sql = "select body from versions where sha = ? and form = ? and state in ('published', 'closing', 'retired')"
-    found = row(c, sql, [sha, form])
+    found = c.row(sql, [sha, form])
     return found["body"] if found else None
 
 
 def standing(c: Connection, sha: str) -> str:
     """The state of a version that is or was in use; blank for any other."""
     sql = "select state from versions where sha = ? and state in ('published', 'closing', 'retired')"
-    found = row(c, sql, [sha])
+    found = c.row(sql, [sha])
     return str(found["state"]) if found else ""
 
 
 def count_drafts(c: Connection, author: str) -> int:
     """How many versions of an author are drafts or in review."""
-    found = row(c, "select count(*) as n from versions where author = ? and state in ('draft', 'in_review')", [author])
+    found = c.row("select count(*) as n from versions where author = ? and state in ('draft', 'in_review')", [author])
     return int(found["n"]) if found else 0
 
 
@@ -173,7 +173,7 @@ def try_out(w: Connection, id_: int, trial: Trial, *, most: int) -> None:
 def trials(c: Connection, id_: int) -> list[Trial]:
     """What came out of the made-up interviews with a draft, oldest first."""
     sql = "select outcome, tier, queue_kinds, fired, at, by from trials where version = ? order by id"
-    return [Trial(**each) for each in rows(c, sql, [id_])]
+    return [Trial(**each) for each in c.rows(sql, [id_])]
 
 
 def forget_trials(w: Connection, id_: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.database.sqlite import Connection, row, rows
+from server.database.connection import Connection
 
 KINDS = frozenset(
     {"quarantine", "conflict", "fork", "copied", "gap", "held", "route", "disagrees", "silent", "ahead", "backup"}
@@ -56,7 +56,7 @@ def add(
     if open_one.rowcount:
         return
     decided = f"select 1 from work_items where {same} and reason = ? and decision is not null"  # noqa: S608
-    if again or row(w, decided, [*about, reason]) is None:
+    if again or w.row(decided, [*about, reason]) is None:
         w.execute(
             "insert into work_items (kind, dev, chain, envelope, reason, opened) values (?, ?, ?, ?, ?, ?)",
             [*about, reason, at],
@@ -78,21 +78,21 @@ def decide(w: Connection, id_: int, *, decision: str, by: str, at: int) -> None:
 
 def get(c: Connection, id_: int) -> Item | None:
     """One item, open or closed."""
-    found = row(c, "select * from work_items where id = ?", [id_])
+    found = c.row("select * from work_items where id = ?", [id_])
     return Item(**found) if found else None
 
 
 def about(c: Connection, *, kind: str, dev: str, chain: str) -> list[Item]:
     """All items of a kind about a chain, open and closed, oldest first."""
     sql = "select * from work_items where kind = ? and dev = ? and chain = ? order by id"
-    return [Item(**item) for item in rows(c, sql, [kind, dev, chain])]
+    return [Item(**item) for item in c.rows(sql, [kind, dev, chain])]
 
 
 def kept_apart(c: Connection) -> list[Item]:
     """Everything that people have left aside and not released since, oldest first."""
-    return [Item(**item) for item in rows(c, "select * from work_items where decision = ? order by id", [KEEP_APART])]
+    return [Item(**item) for item in c.rows("select * from work_items where decision = ? order by id", [KEEP_APART])]
 
 
 def waiting(c: Connection) -> list[Item]:
     """Everything still to decide, oldest first."""
-    return [Item(**item) for item in rows(c, "select * from work_items where closed is null order by id")]
+    return [Item(**item) for item in c.rows("select * from work_items where closed is null order by id")]

@@ -19,7 +19,7 @@ from bench.figure import Figure
 from bench.forms import Material
 from bench.load import Moulds, Replayed, Sender
 from bench.server import Site, cpu_seconds, stored
-from server.database.sqlite import Db
+from server.database.sqlite import SqliteDatabase
 from server.store import meta
 from sync.tablet.outbox import Outbox
 
@@ -100,7 +100,7 @@ def moulds(site: Site, material: Material) -> Moulds:
     with Outbox(site.tablets[0] / "outbox.db") as held:
         names = board.registry.keyrings.values()
         keys = {each.id: each.public(held.held(f"key/{each.key_sha256}") or b"") for each in names}
-    db = Db(raw_limits.snapshot(site.server.folders[0] / "chaski.db", site.folder / "generation.db"))
+    db = SqliteDatabase(raw_limits.snapshot(site.server.folders[0] / "chaski.db", site.folder / "generation.db"))
     generation = meta.generation(db.read())
     db.close()
     return load.moulds(material, board, keys, generation)

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from server import server_keys as keys
+from server import server_keys
 from server.cli.terminal import now_ms
 from server.config import Config
-from server.database.sqlite import Db
+from server.database.sqlite import SqliteDatabase
 from server.flows.desks import routing
 from server.flows.intake import sync_request as exchange
 from server.flows.intake.envelopes import Rulebook
@@ -61,8 +61,8 @@ def snapshot(database: Path, copy: Path) -> Path:
 
 def statements(data: Path, copy: Path, messages: Iterable[Message]) -> list[Statement]:
     """Every statement with which intake answers these requests one after the other, on a copy of the database."""
-    db, rulebook = Db(copy), Rulebook(routing.read_rules(), Config(data=data).hours)
-    own = keys.load(data / "keys")
+    db, rulebook = SqliteDatabase(copy), Rulebook(routing.read_rules(), Config(data=data).hours)
+    own = server_keys.load(data / "keys")
     recorder = _Recorder(db._writer.conn)
     db._writer.conn = recorder  # type: ignore[assignment]
     for message in messages:
@@ -80,7 +80,7 @@ def executions(noted: Iterable[Statement]) -> int:
 
 def replay(copy: Path, noted: Iterable[Statement]) -> float:
     """Seconds that SQLite takes for these statements, with the server's pragmas, parameters bound, rows fetched."""
-    db = Db(copy)
+    db = SqliteDatabase(copy)
     connection = db._writer.conn
     start = time.perf_counter()
     for method, sql, parameters in noted:
@@ -92,7 +92,7 @@ def replay(copy: Path, noted: Iterable[Statement]) -> float:
 
 def commits(file: Path, size: int, times: int) -> float:
     """Rows of `size` bytes a second, each with a durable commit of its own."""
-    db = Db(file)
+    db = SqliteDatabase(file)
     with db.write() as w:
         w.execute("create table bare (id integer primary key, body blob)")
     body = secrets.token_bytes(size)

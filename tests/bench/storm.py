@@ -22,7 +22,7 @@ from bench.forms import Material
 from bench.load import Sender
 from bench.server import Site, stored
 from server.cli.terminal import now_ms
-from server.database.sqlite import Db
+from server.database.sqlite import SqliteDatabase
 from server.store import devices
 from sync.keys.key_pairs import SigningKey
 
@@ -60,7 +60,7 @@ def storm(site: Site, material: Material, quick: bool) -> Iterator[Figure]:
 
 def _let_in(site: Site, secrets: Sequence[bytes]) -> None:
     """Certify tablets without their ceremony: what is measured is the storm, not two thousand enrolments."""
-    db, at = Db(site.server.folders[0] / "chaski.db"), now_ms()
+    db, at = SqliteDatabase(site.server.folders[0] / "chaski.db"), now_ms()
     with db.write() as w:
         for secret in secrets:
             key = SigningKey(secret).public

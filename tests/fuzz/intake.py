@@ -11,7 +11,8 @@ from tempfile import mkdtemp
 
 from fuzz.protocol_readers import HELD, around, signed
 from server.config import Config
-from server.database.sqlite import Db
+from server.database.connection import Database
+from server.database.sqlite import SqliteDatabase
 from server.flows.desks import routing
 from server.flows.intake import envelopes as intake
 from server.flows.intake import sync_request as exchange
@@ -38,11 +39,11 @@ class _UndoError(Exception):
 
 
 @cache
-def database() -> Db:
+def database() -> Database:
     """A founded server's database with one certified tablet; it goes away with the process."""
     folder = Path(mkdtemp(prefix="chaski-fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    db = Db(folder / "chaski.db")
+    db = SqliteDatabase(folder / "chaski.db")
     payload = registry.make(
         number=1, issued=NOW, keyrings=[Keyring.of("national", 1, KEYRING.public)], desks=[], revoked=[]
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from server.cli.demo.server_process import ServerProcess, free_ports
-from server.database.sqlite import Db
+from server.database.sqlite import SqliteDatabase
 from server.flows.operations import audit
 from support.intake import Field, Tablet
 from sync.documents import receipt
@@ -144,6 +144,6 @@ def assert_whole(database: Path) -> None:
     with closing(sqlite3.connect(database)) as raw:
         assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
-    db = Db(database)
+    db = SqliteDatabase(database)
     assert audit.verify(db).broken_at is None
     db.close()

@@ -6,7 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from server.database.sqlite import Db
+from server.database.connection import Database
+from server.database.sqlite import SqliteDatabase
 from server.flows.desks import routing
 from server.flows.intake import sync_request as exchange
 from server.flows.intake.envelopes import Rulebook
@@ -43,10 +44,10 @@ def _trust(text: str) -> Trust:
 
 
 @contextmanager
-def _server(*known: tuple[VerifyKey, str]) -> Iterator[Db]:
+def _server(*known: tuple[VerifyKey, str]) -> Iterator[Database]:
     """A server's new database, in which tablets are pending, certified or revoked."""
     with TemporaryDirectory() as folder:
-        db = Db(Path(folder) / "chaski.db")
+        db = SqliteDatabase(Path(folder) / "chaski.db")
         with db.write() as w:
             for rule in RULES:
                 queues.put(w, Queue(rule.queue, rule.site, rule.queue_kind, rule.keyring, rule.title_es))
@@ -60,7 +61,7 @@ def _server(*known: tuple[VerifyKey, str]) -> Iterator[Db]:
         db.close()
 
 
-def _answer(db: Db, message: Message, *opens: RouteKey) -> Message:
+def _answer(db: Database, message: Message, *opens: RouteKey) -> Message:
     keys = ServerKeys(SERVER, {key.kid: key for key in opens})
     return exchange.answer(db, message, keys=keys, rulebook=Rulebook(RULES, HOURS), now=NOW)[0]
 

@@ -13,7 +13,8 @@ from rich.console import Console
 from server import config, jobs
 from server.cli.data_folder import data_option, of_a_server
 from server.cli.terminal import busy, json_option, now_ms, show
-from server.database.sqlite import Db
+from server.database.connection import Database
+from server.database.sqlite import SqliteDatabase
 from server.store import jobs as store
 from sync.durations import MINUTE
 
@@ -23,10 +24,10 @@ def group() -> None:
     """What the server does by itself; each of these can be done by hand, also while it serves."""
 
 
-def _open(data: Path) -> tuple[config.Config, Db]:
+def _open(data: Path) -> tuple[config.Config, Database]:
     """The settings of this environment over a data folder, and its database."""
     settings = of_a_server(replace(config.load({**os.environ, "CHASKI_DATA": str(data)}), data=data.absolute()))
-    return settings, Db(settings.database)
+    return settings, SqliteDatabase(settings.database)
 
 
 @group.command(name="list")
@@ -64,5 +65,5 @@ def run(data: Path, name: str, as_json: bool) -> None:
     settings, db = _open(data)
     job = next(job for job in jobs.JOBS if job.name == name)
     with busy(f"{name} ..."):
-        done = jobs.run(job, db, settings, now_ms())
+        done = jobs.run_job(job, db, settings, now_ms())
     show({"job": name, "done": done}, as_json, lambda console: console.print(f"{name}: {done} done"))

@@ -18,15 +18,16 @@ from server.app import serve as serve_forever
 from server.ceremony import founding as ceremony
 from server.cli.data_folder import data_option, of_a_server
 from server.cli.terminal import busy, json_option, now_ms, show
-from server.database.sqlite import Db
+from server.database.connection import Database
+from server.database.sqlite import SqliteDatabase
 from server.flows.operations import audit as audit_flow
 from server.flows.trust import documents as publishing
 
 _PR_SET_DUMPABLE = 4  # <linux/prctl.h>
 
 
-def _database(data: Path) -> Db:
-    return Db(of_a_server(config.Config(data=data)).database)
+def _database(data: Path) -> Database:
+    return SqliteDatabase(of_a_server(config.Config(data=data)).database)
 
 
 @click.command()

@@ -21,7 +21,7 @@ from screening_forms.checks import run as checks
 from screening_forms.workbook.resources import CATALOGUE
 from server.cli.authors.forms import compiled, read_package
 from server.cli.demo.server_process import ServerProcess
-from server.database.sqlite import Db
+from server.database.sqlite import SqliteDatabase
 from server.flows.operations import audit
 from sync.desk.client import Desk, OpenedScreening
 from sync.documents import bundle, enrolment, receipt, trust
@@ -343,7 +343,7 @@ def accounted(stage: Stage) -> Iterator[str]:
     yield promise(f"there are {', '.join(sorted(wanted))}", wanted <= actions)
     stored = {entry["subject"] for entry in entries if entry["action"] == "envelope.stored"}
     yield promise(f"{len(stored)} screenings stored, the one that is only counted too", len(stored) == len(PEOPLE))
-    db = Db(stage.server.folders[0] / "chaski.db")
+    db = SqliteDatabase(stage.server.folders[0] / "chaski.db")
     verdict = audit.verify(db)
     db.close()
     yield promise(f"{verdict.rows} rows, each bound to the one before", verdict.broken_at is None)

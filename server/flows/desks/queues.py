@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from server.database.sqlite import Connection, Db
+from server.database.connection import Connection, Database
 from server.problems import Problem
 from server.store import audit, envelopes, keyrings, people, queues, referrals
 from server.store.people import Person
@@ -28,7 +28,7 @@ class Tally:
     overdue: int
 
 
-def tallies(db: Db, person: Person, *, mode: str, now: int) -> list[Tally]:
+def tallies(db: Database, person: Person, *, mode: str, now: int) -> list[Tally]:
     """Return the person's queues with their counts."""
     connection = db.read()
     seen = people.visible_queues(connection, person.id)
@@ -41,7 +41,7 @@ def _tally(connection: Connection, queue: Queue, mode: str, now: int) -> Tally:
     return Tally(queue, Counter(each.state for each in work), len(late))
 
 
-def in_queue(db: Db, person: Person, queue: str, *, mode: str) -> list[tuple[Referral, Route | None]]:
+def in_queue(db: Database, person: Person, queue: str, *, mode: str) -> list[tuple[Referral, Route | None]]:
     """Return what is to do in a queue, most urgent first. Problem `queue.other_desk` when it is not the person's."""
     connection = db.read()
     if queue not in people.visible_queues(connection, person.id):
@@ -49,14 +49,14 @@ def in_queue(db: Db, person: Person, queue: str, *, mode: str) -> list[tuple[Ref
     return [(each, envelopes.route(connection, each.envelope)) for each in referrals.in_queue(connection, queue, mode)]
 
 
-def referral(db: Db, person: Person, referral_id: str) -> tuple[Referral, Route | None]:
+def referral(db: Database, person: Person, referral_id: str) -> tuple[Referral, Route | None]:
     """Return one referral. Problem `referral.other_desk` when its queue is not the person's."""
     connection = db.read()
     found = visible(connection, person, referral_id)
     return found, envelopes.route(connection, found.envelope)
 
 
-def hand_out_envelope(db: Db, person: Person, referral_id: str, *, now: int) -> bytes:
+def hand_out_envelope(db: Database, person: Person, referral_id: str, *, now: int) -> bytes:
     """Return the exact bytes behind a referral, to somebody who sees the queue and is of the keyring."""
     with db.write() as w:
         found = visible(w, person, referral_id)

@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass
 from importlib import resources
 
-from server.database.sqlite import Connection, Db
+from server.database.connection import Connection, Database
 from server.flows.desks.routing import Decision
 from server.problems import Problem
 from server.store import audit, referrals, statuses
@@ -67,24 +67,24 @@ def open_one(w: Connection, envelope: str, decision: Decision, *, mark: str = ""
     return Deed("referral.opened", SERVER, id_, {"queue": decision.queue})
 
 
-def claim(db: Db, id_: str, person: str, *, now: int, lease_minutes: int) -> Referral:
+def claim(db: Database, id_: str, person: str, *, now: int, lease_minutes: int) -> Referral:
     """Reserve a referral for a person until the lease lapses; claiming again renews it."""
     return _change(db, "claim", id_, person, now=now, lease=now + lease_minutes * MINUTE)
 
 
-def accept(db: Db, id_: str, person: str, *, now: int) -> Referral:
+def accept(db: Database, id_: str, person: str, *, now: int) -> Referral:
     """Take a referral on; the tablet is told."""
     return _change(db, "accept", id_, person, now=now)
 
 
-def close(db: Db, id_: str, person: str, result: str, *, now: int) -> Referral:
+def close(db: Database, id_: str, person: str, result: str, *, now: int) -> Referral:
     """End the work on a referral with one of RESULTS; the tablet is told that it is closed, not how."""
     if result not in RESULTS:
         raise Problem("referral.unknown_result", ", ".join(RESULTS))
     return _change(db, "close", id_, person, now=now, result=result)
 
 
-def lapse(db: Db, *, now: int) -> int:
+def lapse(db: Database, *, now: int) -> int:
     """Put back what was claimed and not accepted in time; return how many. A job; a person may run it too."""
     with db.write() as w:
         late = referrals.lapsed(w, now)
@@ -94,7 +94,7 @@ def lapse(db: Db, *, now: int) -> int:
 
 
 def _change(
-    db: Db, action: str, id_: str, person: str, *, now: int, lease: int | None = None, result: str | None = None
+    db: Database, action: str, id_: str, person: str, *, now: int, lease: int | None = None, result: str | None = None
 ) -> Referral:
     with db.write() as w:
         referral = referrals.get(w, id_)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from server.database.sqlite import Connection, Db
+from server.database.connection import Connection, Database
 from server.flows.forms import upload_sandbox as workshop
 from server.flows.forms import versions
 from server.flows.forms.upload_sandbox import Progress
@@ -14,12 +14,12 @@ from server.store import versions as store
 from sync.documents.signed import Document
 
 
-def difference(db: Db, id_: int, old: int | None) -> list[dict[str, Any]]:
+def difference(db: Database, id_: int, old: int | None) -> list[dict[str, Any]]:
     """Tell what is different from an older version; from the one that tablets used before when none is named."""
     return workshop.difference(*_both(db.read(), id_, old))
 
 
-def impact(db: Db, id_: int, old: int | None, *, count: int) -> Callable[[Progress], dict[str, Any]]:
+def impact(db: Database, id_: int, old: int | None, *, count: int) -> Callable[[Progress], dict[str, Any]]:
     """Return the work of comparing what two versions find of made-up people and of the author's cases."""
     before, after = _both(db.read(), id_, old)
     source = store.source(db.read(), id_)

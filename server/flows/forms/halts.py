@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from server.database.sqlite import Connection, Db, apart
+from server.database.connection import Connection, Database, savepoint
 from server.flows.forms.rollouts import (
     MOVES,
     begin,
@@ -44,13 +44,13 @@ class Standing:
     refused: int
 
 
-def listed(db: Db, form: str | None, *, now: int) -> list[Standing]:
+def listed(db: Database, form: str | None, *, now: int) -> list[Standing]:
     """Return all rollouts, or those of a form, in the order in which tablets try them."""
     connection = db.read()
     return [_standing(connection, each, now) for each in rollouts.every(connection, form=form)]
 
 
-def standing(db: Db, id_: int, *, now: int) -> Standing:
+def standing(db: Database, id_: int, *, now: int) -> Standing:
     """Return a rollout, and how many tablets of its ring cannot work with it."""
     return _standing(db.read(), found(db.read(), id_), now)
 
@@ -59,7 +59,7 @@ def _standing(c: Connection, rollout: Rollout, now: int) -> Standing:
     return Standing(rollout, len(_against(c, rollout, now)) if rollout.state in ("live", "halted") else 0)
 
 
-def halt(db: Db, keys: ServerKeys, id_: int, *, reason: str, actor: str, now: int) -> Rollout:
+def halt(db: Database, keys: ServerKeys, id_: int, *, reason: str, actor: str, now: int) -> Rollout:
     """Take a ring out of the manifest: its tablets have the version below again, or none where there is none."""
     with db.write() as w:
         _halt(w, keys, found(w, id_), reason=reason, actor=actor, now=now)
@@ -72,7 +72,7 @@ def _halt(w: Connection, keys: ServerKeys, rollout: Rollout, *, reason: str, act
     changed(w, keys, "form.halted", rollout, actor=actor, now=now)
 
 
-def resume(db: Db, keys: ServerKeys, id_: int, *, actor: str, now: int) -> Rollout:
+def resume(db: Database, keys: ServerKeys, id_: int, *, actor: str, now: int) -> Rollout:
     """Bring a halted ring back; what tablets could not work with before counts no more."""
     with db.write() as w:
         rollout = found(w, id_)
@@ -113,7 +113,7 @@ def _refuse(w: Connection, dev: str, codes: Mapping[str, str], now: int) -> None
 # By itself
 
 
-def watch(db: Db, keys: ServerKeys, *, halt_after: int, now: int) -> int:
+def watch(db: Database, keys: ServerKeys, *, halt_after: int, now: int) -> int:
     """Begin what is due and halt what too many tablets of a ring could not work with; return how many. A job."""
     connection = db.read()
     due = [each.id for each in rollouts.every(connection, ("planned",)) if each.starts <= now]
@@ -132,7 +132,7 @@ def _begin_due(w: Connection, keys: ServerKeys, rollout: Rollout, now: int) -> i
     if rollout.state != "planned":  # `chaski jobs run` beside the server has begun it meanwhile, or a person.
         return 0
     try:
-        with apart(w):
+        with savepoint(w):
             begin(w, keys, rollout, actor=SERVER, now=now)
     except (Problem, SyncError) as wrong:  # Since it was planned its author's key was revoked, or the version closed.
         _stop(w, rollout, wrong.code, now)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from server.database.sqlite import Connection, Db
+from server.database.connection import Connection, Database
 from server.store import devices, documents, versions
 from server.store.devices import Device
 from server.store.versions import Version
@@ -81,7 +81,7 @@ class _Place:
         return self.held != self.wanted
 
 
-def take(db: Db, *, region: str | None, silent_days: int, now: int) -> Inventory:
+def take(db: Database, *, region: str | None, silent_days: int, now: int) -> Inventory:
     """Return the inventory of all certified tablets, or of a region's (whose code begins with `region`)."""
     connection = db.read()
     known = {each.sha: each for each in versions.every(connection)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from server.database.sqlite import Connection
+from server.database.connection import Connection
 from server.flows.forms import upload_sandbox as workshop
 from server.problems import Problem
 from server.store import audit, rule_tables

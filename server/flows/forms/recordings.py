@@ -7,7 +7,7 @@ import io
 import zipfile
 from collections.abc import Iterator
 
-from server.database.sqlite import Connection, Db
+from server.database.connection import Connection, Database
 from server.problems import Problem
 from server.store import media
 from server.store.media import Recording
@@ -30,7 +30,7 @@ def put_out(w: Connection, document: Document, source: bytes | None) -> None:
         raise Problem("publication.recording_missing", min(missing))
 
 
-def get(db: Db, sha256: str) -> Recording:
+def get(db: Database, sha256: str) -> Recording:
     """Return a recording. Problem `media.unknown` when there is none."""
     found = media.get(db.read(), sha256)
     if found is None:

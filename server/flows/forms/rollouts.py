@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from server.database.sqlite import Connection, Db
+from server.database.connection import Connection, Database
 from server.flows import state_table as moves
 from server.flows.forms import recordings
 from server.flows.trust import documents as publishing
@@ -85,7 +85,7 @@ def renew(w: Connection, keys: ServerKeys, now: int) -> int:
 # Into use
 
 
-def publish(db: Db, keys: ServerKeys, body: bytes, *, ring: Ring, actor: str, now: int) -> InForce:
+def publish(db: Database, keys: ServerKeys, body: bytes, *, ring: Ring, actor: str, now: int) -> InForce:
     """Put a bundle that two persons signed elsewhere into use for a ring of tablets, now.
 
     SyncError when the signatures are not enough; Problem `form.version_exists` when other bytes have that name already.
@@ -158,7 +158,9 @@ def _note_approval(w: Connection, document: Document, id_: int, *, actor: str, n
     audit.append(w, at=now, action="form.approved", actor=actor, subject=version.sha, detail=detail)
 
 
-def plan(db: Db, keys: ServerKeys, version: int, *, ring: Ring, starts: int | None, actor: str, now: int) -> Rollout:
+def plan(
+    db: Database, keys: ServerKeys, version: int, *, ring: Ring, starts: int | None, actor: str, now: int
+) -> Rollout:
     """Have an approved version go to a ring of tablets: now, or at a time (milliseconds) once that has come."""
     with db.write() as w:
         rollout = _plan(w, version, ring, starts=starts or now, actor=actor, now=now)
@@ -237,7 +239,7 @@ def found(c: Connection, id_: int) -> Rollout:
     return rollout
 
 
-def widen(db: Db, keys: ServerKeys, id_: int, *, ring: Ring, actor: str, now: int) -> Rollout:
+def widen(db: Database, keys: ServerKeys, id_: int, *, ring: Ring, actor: str, now: int) -> Rollout:
     """Give a rollout another ring, wider or narrower, in its place."""
     with db.write() as w:
         rollout = found(w, id_)
@@ -249,7 +251,7 @@ def widen(db: Db, keys: ServerKeys, id_: int, *, ring: Ring, actor: str, now: in
         return widened
 
 
-def roll_back(db: Db, keys: ServerKeys, version: int, *, reason: str, actor: str, now: int) -> Rollout:
+def roll_back(db: Database, keys: ServerKeys, version: int, *, reason: str, actor: str, now: int) -> Rollout:
     """Give every tablet an earlier version again, in a new manifest; all other rollouts of the form end."""
     with db.write() as w:
         rollout = _plan(w, version, Ring(), starts=now, actor=actor, now=now)

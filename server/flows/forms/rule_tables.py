@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from server.database.sqlite import Connection, Db
+from server.database.connection import Connection, Database
 from server.flows.forms import published_tables as known_tables
 from server.flows.forms import upload_sandbox as workshop
 from server.flows.forms import versions
@@ -34,7 +34,7 @@ class Put:
     users: list[Version]
 
 
-def put(db: Db, kind: str, name: str, content: bytes, *, person: Person, now: int) -> Put:
+def put(db: Database, kind: str, name: str, content: bytes, *, person: Person, now: int) -> Put:
     """Publish a table, from CSV or an .xlsx sheet; the same again changes nothing.
 
     Problem `form.problems` for one that cannot be read, is too large, uses a code in another sense or a name again.
@@ -52,12 +52,12 @@ def put(db: Db, kind: str, name: str, content: bytes, *, person: Person, now: in
         return Put(table, read["former"], read["changes"], users(w, kind, name))
 
 
-def listed(db: Db, kind: str) -> list[RuleTable]:
+def listed(db: Database, kind: str) -> list[RuleTable]:
     """Return the tables that authors published here, oldest first."""
     return rule_tables.every(db.read(), kind)
 
 
-def text(db: Db, kind: str, name: str) -> str:
+def text(db: Database, kind: str, name: str) -> str:
     """Return a table as CSV. Problem `table.unknown` when none of that name was published here."""
     found = rule_tables.body(db.read(), kind, name)
     if found is None:
@@ -72,7 +72,7 @@ def users(c: Connection, kind: str, name: str) -> list[Version]:
     return [each for each, other in used if other != name and workshop.family(other) == workshop.family(name) != ""]
 
 
-def effect(db: Db, kind: str, name: str, *, count: int) -> Callable[[Progress], Any]:
+def effect(db: Database, kind: str, name: str, *, count: int) -> Callable[[Progress], Any]:
     """Return the work of finding out what a table would change in each form that uses its family."""
     connection = db.read()
     found = {
@@ -85,7 +85,7 @@ def effect(db: Db, kind: str, name: str, *, count: int) -> Callable[[Progress], 
     return lambda progress: workshop.ask("effect", content, {**options, **workshop.vocabulary()}, progress)
 
 
-def drafts(db: Db, kind: str, name: str, *, person: Person, now: int) -> Callable[[Progress], Any]:
+def drafts(db: Database, kind: str, name: str, *, person: Person, now: int) -> Callable[[Progress], Any]:
     """Return the work of compiling each form that uses a table's family with this table, as the person's drafts."""
     body, wanted = text(db, kind, name), users(db.read(), kind, name)
 
@@ -99,7 +99,7 @@ def drafts(db: Db, kind: str, name: str, *, person: Person, now: int) -> Callabl
     return work
 
 
-def _drafted(db: Db, version: Version, table: Mapping[str, Any], person: Person, now: int) -> dict[str, Any]:
+def _drafted(db: Database, version: Version, table: Mapping[str, Any], person: Person, now: int) -> dict[str, Any]:
     """Tell the draft's number, or the problem for which there is none."""
     said: dict[str, Any] = {"form": version.form, "channel": version.channel, "former": version.id}
     label = _next_label(db.read(), version, now)

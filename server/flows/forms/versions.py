@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from server.database.sqlite import Connection, Db
+from server.database.connection import Connection, Database
 from server.flows.forms import published_tables as known_tables
 from server.flows.forms import rollouts
 from server.flows.forms import upload_sandbox as workshop
@@ -43,7 +43,7 @@ class Drafted:
     problems: list[dict[str, Any]]
 
 
-def draft(db: Db, source: bytes, *, channel: str, person: Person, now: int) -> Drafted:
+def draft(db: Database, source: bytes, *, channel: str, person: Person, now: int) -> Drafted:
     """Keep what a source package compiles to as a draft, in the place of the author's own draft of that name.
 
     Problem `form.problems` with everything that is wrong; nothing is kept then.
@@ -52,7 +52,7 @@ def draft(db: Db, source: bytes, *, channel: str, person: Person, now: int) -> D
     return keep(db, workshop.draft(source, channel=channel, tables=tables), person=person, now=now)
 
 
-def keep(db: Db, compiled: Compiled, *, person: Person, now: int) -> Drafted:
+def keep(db: Database, compiled: Compiled, *, person: Person, now: int) -> Drafted:
     """Keep what was compiled as a draft. Problem `version.too_many_drafts` when the author has as many as she may."""
     offered = rollouts.described(Document.parse(compiled.body, least=0), compiled.source)
     with db.write() as w:
@@ -70,7 +70,7 @@ def keep(db: Db, compiled: Compiled, *, person: Person, now: int) -> Drafted:
         return Drafted(_done(w, id_, "form.drafted", person, now), compiled.problems)
 
 
-def discard(db: Db, id_: int, *, person: Person, now: int) -> None:
+def discard(db: Database, id_: int, *, person: Person, now: int) -> None:
     """Throw one's own draft away; a reviewer and an administrator anybody's, so that nobody keeps a name for ever."""
     with db.write() as w:
         held = found(w, id_)
@@ -81,7 +81,7 @@ def discard(db: Db, id_: int, *, person: Person, now: int) -> None:
         versions.discard(w, id_)
 
 
-def try_out(db: Db, id_: int, trial: Trial, *, sha: str) -> None:
+def try_out(db: Database, id_: int, trial: Trial, *, sha: str) -> None:
     """Keep what came out of a made-up interview with a draft; `sha` names the bytes that it was held with."""
     with db.write() as w:
         held = found(w, id_)
@@ -94,7 +94,7 @@ def try_out(db: Db, id_: int, trial: Trial, *, sha: str) -> None:
 # Signatures
 
 
-def submit(db: Db, id_: int, signature: bytes, *, person: Person, validate: Validate, now: int) -> Version:
+def submit(db: Database, id_: int, signature: bytes, *, person: Person, validate: Validate, now: int) -> Version:
     """Put one's own draft before a reviewer, with the author's signature; ODK Validate must accept the form."""
     held = _own(found(db.read(), id_), person)
     VERSION_MOVES.end("submit", held.state)
@@ -116,7 +116,7 @@ def carried(source: bytes, known: Mapping[str, Any]) -> list[dict[str, str]]:
     return found
 
 
-def approve(db: Db, id_: int, signature: bytes, *, person: Person, carried: Carried, now: int) -> Version:
+def approve(db: Database, id_: int, signature: bytes, *, person: Person, carried: Carried, now: int) -> Version:
     """Approve what somebody else submitted, with the reviewer's signature: from now on nothing of it changes, and the
     tables that it brought along are published with it.
 
@@ -140,7 +140,7 @@ def approve(db: Db, id_: int, signature: bytes, *, person: Person, carried: Carr
         return _move(w, held, "approve", "form.approved", person, now)
 
 
-def send_back(db: Db, id_: int, *, reason: str, person: Person, now: int) -> Version:
+def send_back(db: Database, id_: int, *, reason: str, person: Person, now: int) -> Version:
     """Give what was submitted back to its author, and say why."""
     with db.write() as w:
         held = found(w, id_)
@@ -148,7 +148,7 @@ def send_back(db: Db, id_: int, *, reason: str, person: Person, now: int) -> Ver
         return _back(w, held, "return", "form.returned", person, now, reason)
 
 
-def withdraw(db: Db, id_: int, *, person: Person, now: int) -> Version:
+def withdraw(db: Database, id_: int, *, person: Person, now: int) -> Version:
     """Take back what one submitted."""
     with db.write() as w:
         held = _own(found(w, id_), person)
@@ -175,7 +175,7 @@ def _unchanged(w: Connection, held: Version) -> None:
 # Out of use
 
 
-def close(db: Db, keys: ServerKeys, id_: int, *, person: Person, now: int) -> Version:
+def close(db: Database, keys: ServerKeys, id_: int, *, person: Person, now: int) -> Version:
     """Send no tablet to a version any more; what was asked with it is accepted as before."""
     with db.write() as w:
         held = found(w, id_)
@@ -184,7 +184,7 @@ def close(db: Db, keys: ServerKeys, id_: int, *, person: Person, now: int) -> Ve
         return closed
 
 
-def retire(db: Db, id_: int, *, person: Person, now: int) -> Version:
+def retire(db: Database, id_: int, *, person: Person, now: int) -> Version:
     """Mark what still comes in under a closed version; it is accepted all the same."""
     with db.write() as w:
         return _move(w, found(w, id_), "retire", "form.retired", person, now)
@@ -201,24 +201,24 @@ def found(c: Connection, id_: int) -> Version:
     return version
 
 
-def listed(db: Db, form: str | None) -> list[Version]:
+def listed(db: Database, form: str | None) -> list[Version]:
     """Return all versions, or those of one form, oldest first."""
     return versions.every(db.read(), form)
 
 
-def look(db: Db, id_: int) -> tuple[Version, list[Trial], Version | None]:
+def look(db: Database, id_: int) -> tuple[Version, list[Trial], Version | None]:
     """Return a version, what was tried with it, and what tablets used before it."""
     connection = db.read()
     version = found(connection, id_)
     return version, versions.trials(connection, id_), before(connection, version)
 
 
-def compiled(db: Db, id_: int) -> tuple[Version, bytes]:
+def compiled(db: Database, id_: int) -> tuple[Version, bytes]:
     """Return a version, and its compiled bytes with the signatures so far."""
     return found(db.read(), id_), versions.signed(db.read(), id_)
 
 
-def source(db: Db, id_: int) -> bytes:
+def source(db: Database, id_: int) -> bytes:
     """Return the source package of a version. Problem `version.no_source` for a bundle that was signed elsewhere."""
     found(db.read(), id_)
     kept = versions.source(db.read(), id_)

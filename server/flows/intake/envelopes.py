@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from server.database.sqlite import Connection, apart
+from server.database.connection import Connection, savepoint
 from server.flows.desks import referrals, routing
 from server.flows.desks.routing import FIELD, Decision, Rule
 from server.flows.forms import halts
@@ -94,7 +94,7 @@ def take(w: Connection, arrivals: Sequence[Arrival], *, sender: str, rulebook: R
 
 def _taken(w: Connection, arrivals: Sequence[Arrival], sender: str, rulebook: Rulebook, now: int) -> list[Item]:
     try:
-        with apart(w):
+        with savepoint(w):
             return _take_all(w, arrivals, sender, rulebook, now)
     except sqlite3.IntegrityError:
         return [_take_alone(w, arrival, sender, rulebook, now) for arrival in arrivals]
@@ -103,7 +103,7 @@ def _taken(w: Connection, arrivals: Sequence[Arrival], sender: str, rulebook: Ru
 def _take_alone(w: Connection, arrival: Arrival, sender: str, rulebook: Rulebook, now: int) -> Item:
     # The tables refuse one of the batch. That one stays on the tablet and is counted; the others are stored.
     try:
-        with apart(w):
+        with savepoint(w):
             return _take_all(w, [arrival], sender, rulebook, now)[0]
     except sqlite3.IntegrityError:
         return _reject(w, arrival.id, "envelope.not_stored", sender, now)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from server.database.sqlite import Connection, Db
+from server.database.connection import Connection, Database
 from server.store import chains, worklist
 from server.store.audit import SERVER
 from server.store.chains import Gap
@@ -21,7 +21,7 @@ LATE = "late"
 LOST, FOUND = "lost", "found"
 
 
-def watch(db: Db, *, now: int) -> int:
+def watch(db: Database, *, now: int) -> int:
     """Bring the work list's gaps up to date; return how many are late, each marked so there."""
     with db.write() as w:
         return sum(look(w, dev, chain, now=now)[1] for dev, chain in chains.unfinished(w))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
-from server.database.sqlite import Connection, Db
+from server.database.connection import Connection, Database
 from server.flows.forms import halts
 from server.flows.intake import envelopes as intake
 from server.flows.intake import gaps
@@ -38,13 +38,15 @@ NUMBER_REFUSED = frozenset({"sync.number_used", "sync.number_skipped"})
 """What a tablet acts on, so the door signs these problems."""
 
 
-def answer(db: Db, message: Message, *, keys: ServerKeys, rulebook: Rulebook, now: int) -> tuple[Message, list[Item]]:
+def answer(
+    db: Database, message: Message, *, keys: ServerKeys, rulebook: Rulebook, now: int
+) -> tuple[Message, list[Item]]:
     """Answer a tablet's request; also return what became of each envelope, for the log."""
     dev = exchange.signer(message.signature)
     request = exchange.read_request(message, _key_of(db, dev))
     arrivals = [intake.inspect(raw, partial(_key_of, db), keys.routes) for raw in request.envelopes]
     digest = hashlib.sha256(message.body).hexdigest()
-    told = db.share(lambda w: _converse(w, dev, request, digest, arrivals, rulebook, now))
+    told = db.group_commit(lambda w: _converse(w, dev, request, digest, arrivals, rulebook, now))
     return exchange.write_response(_with_receipts(told, keys), keys.signing), told.taken
 
 
@@ -73,7 +75,7 @@ def _converse(
 
 
 @lru_cache(maxsize=10_000)
-def _key_of(db: Db, dev: str) -> VerifyKey:
+def _key_of(db: Database, dev: str) -> VerifyKey:
     """The key of a tablet that may speak; kept: a key never changes, and who may speak once is heard ever after."""
     return VerifyKey.from_raw(_speaker(db.read(), dev).key)
 

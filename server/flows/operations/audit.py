@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.database.sqlite import Db
+from server.database.connection import Database
 from server.store import audit
 
 
@@ -17,7 +17,7 @@ class Verdict:
     broken_at: int | None
 
 
-def verify(db: Db, known: tuple[int, str] | None = None) -> Verdict:
+def verify(db: Database, known: tuple[int, str] | None = None) -> Verdict:
     """Recompute every link. `known`: a (number, hash) that travelled in a receipt and must still be in the chain."""
     number, prev, met = 0, audit.START, known is None or known == (0, audit.START)
     for entry in audit.every(db.read()):

@@ -14,12 +14,14 @@ from pathlib import Path
 from server.backup import archive
 from server.backup.archive import BackupError
 from server.config import Config
-from server.database.sqlite import Connection, Db
+from server.database import snapshot
+from server.database.connection import Database
+from server.database.sqlite import SqliteConnection
 from server.flows.operations import scratch_files as aside
 from server.server_keys import ServerKeys
-from server.store import snapshot, worklist
+from server.store import meta, worklist
 from server.store.audit import SERVER
-from server.store.snapshot import Holdings
+from server.store.meta import Holdings
 from sync.documents.signed import Document
 from sync.durations import DAY
 
@@ -45,11 +47,13 @@ class Made:
 def make(config: Config, keys: ServerKeys, *, recipient: str, folder: Path, now: int, progress: Progress) -> Made:
     """Write a backup for `recipient` (age1...) into `folder`. BackupError or OSError: nothing was written."""
     with aside.alone(config) as copied:
-        _need_room(copied.parent, folder, snapshot.size(config.database))
+        _need_room(copied.parent, folder, snapshot.max_copy_bytes(config.database))
         aside.make_private(copied)
-        snapshot.copy(config.database, copied, lambda: progress(f"copying: {aside.mib(copied.stat().st_size)}"))
+        snapshot.copy_database(
+            config.database, copied, lambda: progress(f"copying: {aside.mib(copied.stat().st_size)}")
+        )
         with closing(sqlite3.connect(copied)) as connection:
-            holdings = snapshot.holdings(Connection(connection))
+            holdings = meta.count_holdings(SqliteConnection(connection))
         stated = _statement(copied, keys, holdings, now)
         for left in folder.glob(f"{_prefix(keys)}*{_PARTIAL}"):  # by a backup that was killed
             left.unlink()
@@ -92,7 +96,7 @@ def _write(file: Path, stated: bytes, copied: Path, recipient: str, progress: Pr
     return written
 
 
-def daily(db: Db, config: Config, keys: ServerKeys, *, now: int) -> int:
+def daily(db: Database, config: Config, keys: ServerKeys, *, now: int) -> int:
     """Write a backup unless one was made in the last day, then remove those beyond the number to keep.
 
     Returns how many were written: 0 or 1. One that fails is on the work list until one succeeds.

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from server import server_keys as keys
+from server import server_keys
 from server.config import Config, ConfigError
-from server.database.sqlite import Connection, Db
+from server.database.connection import Connection, Database
+from server.database.sqlite import SqliteDatabase
 from server.flows.desks import routing
 from server.flows.people import accounts as people
 from server.flows.trust import documents as publishing
@@ -34,7 +35,7 @@ class Founded:
 
     config: Config
     keys: ServerKeys
-    db: Db
+    db: Database
     next_steps: tuple[str, ...] = ()
 
 
@@ -72,7 +73,7 @@ def found(data: Path, *, now: int) -> Founded:
         raise ConfigError("CHASKI_DATA", f"{data} holds a server already")
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     data.chmod(0o700)
-    made, db = keys.create(config.keys), Db(config.database)
+    made, db = server_keys.create(config.keys), SqliteDatabase(config.database)
     with db.write() as w:
         audit.append(w, at=now, action="server.founded", actor=CEREMONY, subject=made.signing.kid)
     return Founded(config, made, db)

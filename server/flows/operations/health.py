@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from server.config import Config
-from server.database.sqlite import Db
+from server.database.connection import Database
 from server.flows.operations import backup
 from server.problems import Problem
 from server.server_keys import ServerKeys
@@ -34,7 +34,7 @@ class Figures:
     backup: int | None
 
 
-def beat(db: Db, config: Config, *, now: int) -> None:
+def beat(db: Database, config: Config, *, now: int) -> None:
     """Write to the database, unless it was done just now, and see that there is room for a batch of envelopes.
 
     Raises what SQLite raises when it cannot be written; Problem `storage.full` before it comes to that.
@@ -45,12 +45,12 @@ def beat(db: Db, config: Config, *, now: int) -> None:
     if shutil.disk_usage(config.data).free < _ROOM:
         raise Problem("storage.full")
     with db.write() as w:
-        if meta.room(w) < _ROOM:
+        if w.remaining_bytes() < _ROOM:
             raise Problem("storage.full")
         meta.set_pulse(w, now)
 
 
-def figures(db: Db, config: Config, keys: ServerKeys, *, now: int) -> Figures:
+def figures(db: Database, config: Config, keys: ServerKeys, *, now: int) -> Figures:
     """Return the figures of this moment."""
     c = db.read()
     return Figures(

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from server.database.sqlite import Db
+from server.database.connection import Database
 from server.store import audit, devices, orders, rejections, statistics
 from server.store.audit import Entry
 from server.store.devices import Device
@@ -60,7 +60,7 @@ class Deeds:
     entries: list[Entry]
 
 
-def tables(db: Db, *, mode: str, now: int) -> list[Table]:
+def tables(db: Database, *, mode: str, now: int) -> list[Table]:
     """Return the tables of the mode ("field" or "training") for the months that are over, by month and dimension.
 
     Numbers that grow one by one would tell of each person: whoever looks before and after knows what was added.
@@ -73,7 +73,7 @@ def tables(db: Db, *, mode: str, now: int) -> list[Table]:
     ]
 
 
-def tablets(db: Db) -> list[Tablet]:
+def tablets(db: Database) -> list[Tablet]:
     """Return every tablet, newest first."""
     connection = db.read()
     stock, rejected = devices.inventories(connection), rejections.by_tablet(connection)
@@ -84,7 +84,7 @@ def tablets(db: Db) -> list[Tablet]:
     ]
 
 
-def deeds(db: Db, *, after: int) -> Deeds:
+def deeds(db: Database, *, after: int) -> Deeds:
     """Return up to 500 rows of the audit chain above a number."""
     connection = db.read()
     number, digest = audit.head(connection)

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pyrage
 
-from server import server_keys as keys
+from server import server_keys
 from server.backup import archive
 from server.backup.archive import BackupError, Contents
 from server.config import Config, ConfigError
-from server.database.sqlite import Connection, Db
+from server.database import snapshot
+from server.database.connection import Connection, Database
+from server.database.sqlite import SqliteDatabase
 from server.flows.forms import halts, rollouts
 from server.flows.operations import audit
 from server.flows.operations import scratch_files as aside
@@ -24,8 +26,8 @@ from server.flows.operations.backup import TYP, Progress
 from server.flows.trust import documents as publishing
 from server.server_keys import ServerKeys
 from server.store import audit as trail
-from server.store import snapshot
-from server.store.snapshot import Holdings
+from server.store import meta
+from server.store.meta import Holdings
 from sync.documents.signed import Document
 from sync.durations import WEEK
 from sync.errors import SyncError
@@ -56,7 +58,7 @@ def prepare(config: Config) -> ServerKeys:
     """Look whether the data folder is one to restore into, before anybody types a passphrase; return the keys in it."""
     _refuse_to_overwrite(config)
     try:
-        return keys.load(config.keys)
+        return server_keys.load(config.keys)
     except (SyncError, OSError) as wrong:
         raise ConfigError(
             "--data", f"put the server's own keys back into {config.keys} first, from where you keep them: {wrong}"
@@ -75,11 +77,11 @@ def restore(
             aside.make_private(copied)
             _unpack(contents, stated, copied, progress)
         progress("checking")
-        with closing(Db(copied)) as db:
+        with closing(SqliteDatabase(copied)) as db:
             rows = _check(db, own)
             progress("renewing")
             manifest = _renew(db, own, stated, now)
-            holdings = snapshot.holdings(db.read())
+            holdings = meta.count_holdings(db.read())
         _refuse_to_overwrite(config)
         aside.put_in_place(copied, config.database)
     return Restored(stated.at, holdings, rows, manifest)
@@ -118,10 +120,10 @@ def _unpack(contents: Contents, stated: _Stated, into: Path, progress: Progress)
         raise BackupError("backup.damaged", "the database in it is not the one that the server signed for")
 
 
-def _check(db: Db, own: ServerKeys) -> int:
+def _check(db: Database, own: ServerKeys) -> int:
     """Hold the database against itself and against keys/; return the length of its audit trail."""
     c = db.read()
-    if faults := snapshot.faults(c):
+    if faults := snapshot.find_faults(c):
         raise BackupError("backup.damaged", f"the database in it was damaged when it was copied: {faults[0]}")
     verdict = audit.verify(db)
     if verdict.broken_at:
@@ -145,12 +147,12 @@ def _missing_route_keys(c: Connection, own: ServerKeys) -> list[str]:
     return [kid for kid in listed if kid not in own.routes]
 
 
-def _renew(db: Db, own: ServerKeys, stated: _Stated, now: int) -> int:
+def _renew(db: Database, own: ServerKeys, stated: _Stated, now: int) -> int:
     """Make it another database than the lost one, so that tablets offer again what they keep (SPEC 11.3)."""
     with db.write() as w:
         # This machine's clock may be behind, but the lost server went on from here: so must the number of the manifest.
-        after = max(now, snapshot.newest_time(w) + 1_000)
-        snapshot.renew(w, generation=secrets.token_urlsafe(8))
+        after = max(now, meta.newest_time(w) + 1_000)
+        meta.start_generation(w, secrets.token_urlsafe(8))
         # A version that somebody halted after the copy was made must not go to its tablets again by itself.
         halts.stop_begun(w, since=stated.at - WEEK, now=now)
         number = rollouts.renew(w, own, after)

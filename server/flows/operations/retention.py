@@ -5,7 +5,7 @@ The envelope stays, sealed as it came; so do the counts of the statistics, which
 
 from __future__ import annotations
 
-from server.database.sqlite import Db
+from server.database.connection import Database
 from server.store import audit, routes
 from sync.durations import DAY
 
@@ -13,7 +13,7 @@ from sync.durations import DAY
 _AT_ONCE = 1000
 
 
-def erase_routes(db: Db, *, now: int, days: int) -> int:
+def erase_routes(db: Database, *, now: int, days: int) -> int:
     """Erase the routes of screenings whose referrals have been closed for some days; return how many there were.
 
     A screening that opened no referral is as good as closed when it arrives; one that a person still has to decide

@@ -11,7 +11,7 @@ import hmac
 import secrets
 from dataclasses import dataclass
 
-from server.database.sqlite import Connection, Db
+from server.database.connection import Connection, Database
 from server.problems import Problem
 from server.store import audit, people, sessions
 from server.store.people import Person, SignInRecord
@@ -48,7 +48,7 @@ def admit(w: Connection, person: Person, *, salt: bytes, auth: bytes, now: int, 
     audit.append(w, at=now, action="person.admitted", actor=by, subject=person.id)
 
 
-def salt_for(db: Db, login: str) -> bytes:
+def salt_for(db: Database, login: str) -> bytes:
     """Return the login's salt (16 bytes); an unknown login has one too, so that asking tells nothing."""
     connection = db.read()
     record = people.sign_in_record(connection, login)
@@ -57,7 +57,7 @@ def salt_for(db: Db, login: str) -> bytes:
     return hmac.digest(people.pepper(connection), login.encode(), "sha256")[:16]
 
 
-def sign_in(db: Db, *, login: str, auth: bytes, address: str, now: int) -> SignedIn:
+def sign_in(db: Database, *, login: str, auth: bytes, address: str, now: int) -> SignedIn:
     """Start a session. Problem `session.refused` for a wrong login or passphrase, `session.too_many` after too many."""
     token = secrets.token_urlsafe(32)
     with db.write() as w:
@@ -91,7 +91,7 @@ def _who(connection: Connection, login: str, auth: bytes) -> Person | None:
     return people.get(connection, record.person) if matches else None
 
 
-def sign_out(db: Db, token: str, *, now: int) -> None:
+def sign_out(db: Database, token: str, *, now: int) -> None:
     """End the session that this token opened; nothing happens when there is none."""
     with db.write() as w:
         session = sessions.live(w, _hash(token), at=now, idle_since=0)
@@ -100,7 +100,7 @@ def sign_out(db: Db, token: str, *, now: int) -> None:
             audit.append(w, at=now, action="session.ended", actor=session.person, subject=session.person)
 
 
-def of_session(db: Db, token: str, *, now: int, idle: int) -> Person | None:
+def of_session(db: Database, token: str, *, now: int, idle: int) -> Person | None:
     """Return whose live session this is, or None. `idle` in milliseconds."""
     connection = db.read()
     session = sessions.live(connection, _hash(token), at=now, idle_since=now - idle)
@@ -112,13 +112,13 @@ def of_session(db: Db, token: str, *, now: int, idle: int) -> Person | None:
     return people.get(connection, session.person)
 
 
-def login_of(db: Db, id_: str) -> str:
+def login_of(db: Database, id_: str) -> str:
     """Return the login of an account; who is none, such as a ceremony, is called as in the audit."""
     person = people.get(db.read(), id_)
     return person.login if person else id_
 
 
-def forget(db: Db, *, now: int) -> int:
+def forget(db: Database, *, now: int) -> int:
     """Forget expired sessions, and failures with their network addresses after a day; return how many. A job."""
     with db.write() as w:
         return sessions.forget_old(w, expired_at=now, failed_before=now - FAILURES_KEPT)

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-from server.database.sqlite import Db
+from server.database.connection import Database
 from server.flows.people.accounts import FAILURE_WINDOW, FAILURES_PER_ADDRESS, FAILURES_PER_LOGIN
 from server.problems import Problem
 from server.store import audit, people, sessions, tokens
@@ -34,7 +34,7 @@ class Made:
     token: Token
 
 
-def make(db: Db, person: Person, *, label: str, roles: Collection[str], days: int, now: int) -> Made:
+def make(db: Database, person: Person, *, label: str, roles: Collection[str], days: int, now: int) -> Made:
     """Make a token with some of a person's roles, for a number of days. Problem `role.missing` for one she has not."""
     wanted = sorted(set(roles))
     if missing := [role for role in wanted if role not in person.roles or role not in ROLES]:
@@ -49,7 +49,7 @@ def make(db: Db, person: Person, *, label: str, roles: Collection[str], days: in
     return Made(text, token)
 
 
-def bearer(db: Db, text: str, *, address: str, now: int) -> Person:
+def bearer(db: Database, text: str, *, address: str, now: int) -> Person:
     """Return the person that a token speaks for, with no more than the token's roles.
 
     Problem `token.refused` for one that is wrong, over or revoked; `session.too_many` after too many of those.
@@ -70,12 +70,12 @@ def bearer(db: Db, text: str, *, address: str, now: int) -> Person:
     return replace(person, roles=person.roles & set(token.roles.split()), groups=frozenset())
 
 
-def listed(db: Db, person: Person) -> list[Token]:
+def listed(db: Database, person: Person) -> list[Token]:
     """Return a person's tokens, also those that are over."""
     return tokens.of_person(db.read(), person.id)
 
 
-def revoke(db: Db, person: Person, id_: str, *, now: int) -> None:
+def revoke(db: Database, person: Person, id_: str, *, now: int) -> None:
     """End one of a person's own tokens. Problem `token.unknown` when she has none of that name."""
     with db.write() as w:
         if id_ not in {token.id for token in tokens.of_person(w, person.id)}:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from server.database.sqlite import Connection, Db
+from server.database.connection import Connection, Database
 from server.flows.trust import documents as publishing
 from server.flows.trust import enrolment
 from server.problems import Problem
@@ -21,7 +21,7 @@ from sync.errors import SyncError
 MOST_ORDERS = 10_000  # Nobody orders one tablet so often. A thief who names more must not use up the numbers of orders.
 
 
-def give(db: Db, body: bytes, trust: Trust, dev: str, *, actor: str, now: int) -> Order:
+def give(db: Database, body: bytes, trust: Trust, dev: str, *, actor: str, now: int) -> Order:
     """Take in an order for tablet `dev`; one that revokes counts from this moment, wherever the tablet is."""
     given = order.accept(Document.parse(body), trust, dev)
     with db.write() as w:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from server.database.sqlite import Connection, Db
+from server.database.connection import Connection, Database
 from server.flows.trust import enrolment
 from server.problems import Problem
 from server.server_keys import ServerKeys
@@ -51,7 +51,7 @@ def put_first(
     renew_manifest(w, keys, Manifest(0, {}, route_keys, ""), now)
 
 
-def take_trust(db: Db, keys: ServerKeys, body: bytes, *, actor: str, now: int) -> int:
+def take_trust(db: Database, keys: ServerKeys, body: bytes, *, actor: str, now: int) -> int:
     """Put a newer trust in force, signed by the roots of the one held; return its number."""
     document = Document.parse(body)
     with db.write() as w:
@@ -63,7 +63,7 @@ def take_trust(db: Db, keys: ServerKeys, body: bytes, *, actor: str, now: int) -
     return accepted.number
 
 
-def take_registry(db: Db, body: bytes, *, actor: str, now: int) -> int:
+def take_registry(db: Database, body: bytes, *, actor: str, now: int) -> int:
     """Put a newer registry in force, signed by a registrar; return its number. Tablets that it revokes are revoked."""
     document = Document.parse(body)
     with db.write() as w:
@@ -165,7 +165,7 @@ def manifest_in_force(connection: Connection) -> Manifest:
     return manifest.accept(Document.parse(newest(connection, "manifest").body), trust_in_force(connection), None)
 
 
-def form(db: Db, form_id: str, sha: str) -> bytes:
+def form(db: Database, form_id: str, sha: str) -> bytes:
     """Return a form version by its hash, as it was signed."""
     body = versions.body(db.read(), form_id, sha)
     if body is None:
@@ -173,7 +173,7 @@ def form(db: Db, form_id: str, sha: str) -> bytes:
     return body
 
 
-def public_key(db: Db, sha256: str) -> bytes:
+def public_key(db: Database, sha256: str) -> bytes:
     """Return a keyring's public key by its hash."""
     raw = keyrings.public_key(db.read(), sha256)
     if raw is None:

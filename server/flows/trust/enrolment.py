@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from server.database.sqlite import Connection, Db
+from server.database.connection import Connection, Database
 from server.problems import Problem
 from server.store import audit, devices
 from server.store.devices import Code, Device
@@ -27,7 +27,7 @@ class Invited:
     expires: int
 
 
-def invite(db: Db, registry: Registry, *, label: str, region: str, actor: str, now: int, minutes: int) -> Invited:
+def invite(db: Database, registry: Registry, *, label: str, region: str, actor: str, now: int, minutes: int) -> Invited:
     """Make a one-time code for a tablet to be called `label`, working in `region` (UBIGEO), which a desk must serve."""
     regions = sorted({desk.site[:2] for desk in registry.desks if desk.site})
     if regions and region not in regions:  # Where the national desk alone does the work, it does everybody's.
@@ -40,7 +40,7 @@ def invite(db: Db, registry: Registry, *, label: str, region: str, actor: str, n
     return Invited(code, expires)
 
 
-def enrol(db: Db, body: bytes, *, now: int) -> Device:
+def enrol(db: Database, body: bytes, *, now: int) -> Device:
     """Take in a tablet that proves its key and shows a good code; it then waits for its certificate.
 
     The same tablet may ask again with the same code, since its first answer may have been lost.
@@ -72,7 +72,7 @@ def _admit(w: Connection, code: Code, key: bytes, dev: str, now: int) -> None:
     audit.append(w, at=now, action="device.enrolled", actor=dev, subject=dev, detail={"code": code.hash[:16]})
 
 
-def certify(db: Db, body: bytes, trust: Trust, *, actor: str, now: int) -> Device:
+def certify(db: Database, body: bytes, trust: Trust, *, actor: str, now: int) -> Device:
     """Keep the certificate that a registrar signed for a waiting tablet; from now on it may sync.
 
     A certified tablet takes one with a higher number: when a registrar is replaced, hers count no longer (SPEC 5.5).
@@ -91,7 +91,7 @@ def certify(db: Db, body: bytes, trust: Trust, *, actor: str, now: int) -> Devic
     return certified
 
 
-def readmit(db: Db, body: bytes, dev: str, *, trust: Trust, registry: Registry, now: int) -> Device:
+def readmit(db: Database, body: bytes, dev: str, *, trust: Trust, registry: Registry, now: int) -> Device:
     """Take back a tablet that this database has forgotten, since it was restored from a copy (SPEC 5.5).
 
     The registrar's signature proves it; the words were compared before. The registry in force may have revoked it. A
@@ -118,7 +118,7 @@ def _number(device: Device) -> int:
     return int(Document.parse(device.certificate).content["number"]) if device.certificate else 0
 
 
-def certificate(db: Db, dev: str) -> bytes:
+def certificate(db: Database, dev: str) -> bytes:
     """A tablet's certificate as it was signed."""
     device = devices.get(db.read(), dev)
     if device is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from server.database.sqlite import Db
+from server.database.connection import Database
 from server.store import keyrings, people
 from server.store.keyrings import WrappedKey
 from server.store.people import Person
@@ -34,7 +34,7 @@ class Belongings:
     keyrings: list[WrappedKey]
 
 
-def belongings(db: Db, person: Person) -> Belongings:
+def belongings(db: Database, person: Person) -> Belongings:
     """Return what belongs to this person, and nobody else's."""
     connection = db.read()
     return Belongings(
