@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from server import server_keys
 from server.ceremony import founding as ceremony
@@ -19,9 +20,21 @@ from server.database.connection import Database
 from server.database.sqlite import SqliteDatabase
 from server.server_keys import ServerKeys
 from support import node
+from support.waiting import wait_until
 from sync.keys.key_files import load_secret
 from sync.keys.key_pairs import SigningKey
 from sync.keys.passphrases import derive as stretch
+
+# No example has a deadline, and none is too slow to make: a busy machine is no fault of the code. A continuous run draws
+# the same examples each time; a run by hand draws new ones. A failure prints what repeats it.
+settings.register_profile(
+    "chaski",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("chaski")
 
 # Where the fixtures `field`, `office`, `tablet`, `identity` and `shelf` are.
 pytest_plugins = ("support.intake", "support.clients", "support.backups")
@@ -83,8 +96,7 @@ def founded_world(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> W
     try:
         (shared / "world").mkdir()
     except FileExistsError:
-        while not done.exists():
-            time.sleep(0.05)
+        wait_until(done.exists, "another worker did not found the world")
         return world
     ceremony.demo(world.data, world.people, now=FOUNDED, progress=lambda step: None).db.close()
     done.touch()

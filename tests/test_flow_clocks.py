@@ -27,6 +27,7 @@ from server.store import sessions
 from support.clients import FORM, Line, Office, answers
 from support.hostile_server import assert_whole
 from support.intake import Field, open_field, served
+from support.waiting import PATIENCE
 from sync.documents import enrolment as joining
 from sync.durations import DAY, HOUR, MINUTE
 from sync.keys.key_pairs import SigningKey
@@ -200,7 +201,7 @@ def test_jobs_planned_by_a_clock_of_2090_are_planned_anew(field: Field, monkeypa
     with served(field):
         assert not planned.wait(0.2)
         stepped.set()
-        assert planned.wait(10)
+        assert planned.wait(PATIENCE)
 
 
 def test_a_manifest_made_in_2090_is_followed_by_a_higher_one(world: World, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
             env=inherited | said | ({"CHASKI_SABOTAGE": fault} if fault else {}),
             capture_output=True,
             text=True,
-            timeout=200,
+            timeout=600,
         )
 
     yield run

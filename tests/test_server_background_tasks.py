@@ -10,6 +10,7 @@ import pytest
 
 from server.flows.background_tasks import MOST_EACH, MOST_KEPT, MOST_WAITING, Progress, Task, Tasks
 from server.problems import Problem
+from support.waiting import PATIENCE, wait_until
 
 
 @pytest.fixture
@@ -21,10 +22,8 @@ def tasks() -> Iterator[Tasks]:
 
 def over(tasks: Tasks, task: Task) -> Task:
     """Wait for the end of a task, which `Tasks` has no need to tell anybody."""
-    ended = threading.Event()
-    while not (found := tasks.look(task.id, task.owner)).is_over:
-        ended.wait(0.01)
-    return found
+    wait_until(lambda: tasks.look(task.id, task.owner).is_over, "the task does not end")
+    return tasks.look(task.id, task.owner)
 
 
 def test_a_task_tells_how_far_it_is_and_what_came_out(tasks: Tasks) -> None:
@@ -33,11 +32,11 @@ def test_a_task_tells_how_far_it_is_and_what_came_out(tasks: Tasks) -> None:
     def work(progress: Progress) -> str:
         progress(150, 300)
         halfway.set()
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE)
         return "12 of 300 move"
 
     task = tasks.start("ana", work)
-    assert halfway.wait(10)
+    assert halfway.wait(PATIENCE)
     found = tasks.look(task.id, "ana")
     assert (found.state, found.done, found.of, found.result) == ("running", 150, 300, None)
     go_on.set()
@@ -77,7 +76,7 @@ def test_results_are_kept_until_there_are_too_many_of_them(tasks: Tasks) -> None
 
 def test_nobody_takes_the_places_of_others(tasks: Tasks) -> None:
     go_on = threading.Event()
-    waiting = [tasks.start("ana", lambda progress: go_on.wait(10)) for _ in range(MOST_EACH)]
+    waiting = [tasks.start("ana", lambda progress: go_on.wait(PATIENCE)) for _ in range(MOST_EACH)]
     with pytest.raises(Problem, match=r"task\.too_many"):
         tasks.start("ana", lambda progress: 1)
     bea = tasks.start("bea", lambda progress: 1)
@@ -90,7 +89,7 @@ def test_nobody_takes_the_places_of_others(tasks: Tasks) -> None:
 def test_more_than_can_be_done_soon_is_refused(tasks: Tasks) -> None:
     go_on = threading.Event()
     people = [f"person {number // MOST_EACH}" for number in range(MOST_WAITING)]
-    waiting: list[Any] = [tasks.start(each, lambda progress: go_on.wait(10)) for each in people]
+    waiting: list[Any] = [tasks.start(each, lambda progress: go_on.wait(PATIENCE)) for each in people]
     with pytest.raises(Problem, match=r"task\.too_many"):
         tasks.start("bea", lambda progress: 1)
     go_on.set()

@@ -30,6 +30,7 @@ from server.cli.demo.server_process import ServerProcess, free_ports
 from server.cli.demo.story import Stage, enrol, publish
 from server.cli.terminal import now_ms
 from support.clients import FORM, answers, compiled
+from support.waiting import PATIENCE
 from sync.documents.signed import sign_bare
 from sync.envelope import seal
 from sync.envelope.route import Route
@@ -175,7 +176,7 @@ class Scene:
 
     def database(self) -> sqlite3.Connection:
         """The server's database, from outside."""
-        return sqlite3.connect(self.world.config.database, timeout=10, isolation_level=None)
+        return sqlite3.connect(self.world.config.database, timeout=PATIENCE, isolation_level=None)
 
     def log(self) -> str:
         """What the server has logged."""
@@ -263,7 +264,7 @@ def a_large_body_half_sent(scene: Scene) -> None:
     many = [raw] * (SPOOLED // len(raw))
     content = {"protocol": exchange.PROTOCOL, "n": number, "at": now_ms(), "envelopes": many}
     body, device = json.dumps(content).encode(), scene.device()
-    door = http.client.HTTPConnection("127.0.0.1", scene.stage.server.tablets_port, timeout=30)
+    door = http.client.HTTPConnection("127.0.0.1", scene.stage.server.tablets_port, timeout=PATIENCE)
     door.putrequest("POST", exchange.PATH)
     door.putheader("Content-Length", str(len(body)))
     door.putheader(exchange.SIGNATURE_HEADER, f"{device.kid}.{sign_bare(body, device, exchange.REQUEST_TYP)}")
@@ -290,7 +291,7 @@ def careless_clients(scene: Scene) -> None:
             ("POST", "/v1/session", b'{"login": "' + MARK.encode()),
             ("POST", exchange.PATH, MARK.encode() * (exchange.MAX_BODY_BYTES // len(MARK) + 1)),
         ):
-            door = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            door = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
             headers = {"X-Debug": MARK, "Cookie": f"chaski_session={MARK}", "Chaski-Request": "1"}
             headers |= {"Content-Type": "application/json", exchange.SIGNATURE_HEADER: f"{scene.device().kid}.{MARK}"}
             door.request(method, path, body or None, headers)

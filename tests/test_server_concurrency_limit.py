@@ -17,6 +17,7 @@ from screening_forms.sandbox import client as apart
 from server.flows.forms import upload_sandbox as workshop
 from support.forms import SMALL
 from support.intake import Field
+from support.waiting import PATIENCE
 from test_server_authors_api import body, signature
 from test_server_staff_api import client, code
 
@@ -28,7 +29,7 @@ def held(field: Field, patch: pytest.MonkeyPatch, *people: str) -> Iterator[None
 
     def reading(*_: Any) -> dict[str, Any]:
         begun.release()
-        assert over.wait(30)
+        assert over.wait(PATIENCE)
         return {"problems": []}
 
     def check(who: str) -> TestResponse:
@@ -39,7 +40,7 @@ def held(field: Field, patch: pytest.MonkeyPatch, *people: str) -> Iterator[None
         waiting = [pool.submit(check, who) for who in people]
         try:
             for _ in people:
-                assert begun.acquire(timeout=30)
+                assert begun.acquire(timeout=PATIENCE)
             patch.setattr(apart, "ask", lambda *_: {"problems": []})
             yield
         finally:

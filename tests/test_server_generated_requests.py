@@ -20,6 +20,7 @@ from conftest import World, derive
 from fuzz.readers import CORPUS
 from server import problems
 from support.intake import ROUTE, Field, Tablet, served
+from support.waiting import PATIENCE
 from sync.documents.signed import sign_bare
 from sync.exchange import messages as exchange
 from sync.wire.encoding import b64u, unb64u
@@ -106,16 +107,16 @@ def at_home(known: Known, draws: st.DataObject, case: Case) -> Case:
 
 def sign_in(url: str, world: World, login: str) -> requests.Session:
     session = requests.Session()
-    salt = session.get(f"{url}/v1/session/parameters", params={"login": login}, timeout=10).json()["salt"]
+    salt = session.get(f"{url}/v1/session/parameters", params={"login": login}, timeout=PATIENCE).json()["salt"]
     auth = b64u(derive(world.passphrase(login), unb64u(salt)).auth)
-    done = session.post(f"{url}/v1/session", json={"login": login, "auth": auth}, headers=GUARD, timeout=10)
+    done = session.post(f"{url}/v1/session", json={"login": login, "auth": auth}, headers=GUARD, timeout=PATIENCE)
     assert done.status_code == 201
     return session
 
 
 def ask_everything(url: str, session: requests.Session, known: Known, *, examples: int) -> int:
     """Ask every operation of a door; return how many requests were answered."""
-    schema = schemathesis.openapi.from_dict(session.get(f"{url}/openapi.json", timeout=10).json())
+    schema = schemathesis.openapi.from_dict(session.get(f"{url}/openapi.json", timeout=PATIENCE).json())
     schema.config.generation.update(with_security_parameters=False)
     return sum(
         ask(url, session, known, operation, mode, examples)
@@ -150,7 +151,7 @@ def ask(url: str, session: requests.Session, known: Known, operation: Any, mode:
         case = draws.draw(operation.as_strategy(generation_mode=mode))
         if mode is GenerationMode.POSITIVE:
             case = at_home(known, draws, case)
-        answer = case.call_and_validate(base_url=url, session=session, checks=CHECKS, timeout=20)
+        answer = case.call_and_validate(base_url=url, session=session, checks=CHECKS, timeout=PATIENCE)
         asked += 1
         if answer.status_code >= 400:
             assert answer.headers["content-type"] == [problems.MEDIA_TYPE]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -19,9 +18,9 @@ from server.database.sqlite import SqliteDatabase
 from server.flows.operations import audit
 from server.problems import Problem
 from support.intake import Field, open_field
+from support.waiting import PATIENCE, wait_until
 from sync.envelope.verify import identity
 
-PATIENCE = 30.0
 Work = Callable[[Connection], Any]
 
 
@@ -49,10 +48,7 @@ def keep(*names: str) -> Work:
 
 def await_waiting(db: Database, size: int) -> None:
     """Wait until so many wait behind the one that leads."""
-    until = time.monotonic() + PATIENCE
-    while len(db._waiting) < size:
-        assert time.monotonic() < until
-        time.sleep(0.002)
+    wait_until(lambda: len(db._waiting) >= size, "nobody waits")
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from conftest import World
 from server import app, problems
 from server.api import flask_app as door
 from support.intake import Field, open_field, served
+from support.waiting import PATIENCE
 from sync.exchange.messages import MAX_BODY_BYTES
 from sync.exchange.transport import RefusedError
 
@@ -153,7 +154,7 @@ def test_the_log_says_what_was_asked_as_a_template_and_never_what_was_sent(
 
 
 def send(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> HTTPResponse:
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     connection.request(method, path, body or None, headers)
     answer = connection.getresponse()
     answer.body = answer.read()  # type: ignore[attr-defined]

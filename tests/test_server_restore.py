@@ -38,6 +38,7 @@ from server.problems import Problem
 from server.store import rollouts, worklist
 from support.backups import backed_up, chaski, look, lose, opened, recipient, told
 from support.intake import Field
+from support.waiting import wait_until
 from sync.documents import bundle
 from sync.documents import enrolment as joining
 from sync.documents.signed import Document
@@ -106,8 +107,7 @@ class Pushing:
 
     def __enter__(self) -> Pushing:
         self._thread.start()
-        while len(self.jtis) < 2:
-            time.sleep(0.005)
+        wait_until(lambda: len(self.jtis) >= 2, "the tablet does not get on")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -25,6 +25,7 @@ from server.config import ConfigError
 from server.flows.operations import audit
 from server.store import documents, versions
 from support.intake import Field, Tablet, open_field, served
+from support.waiting import PATIENCE
 from sync.documents import enrolment as joining
 from sync.exchange import messages as wire
 from sync.exchange.messages import CONTENT_TYPE, MAX_ENVELOPES, SIGNATURE_HEADER, Message, Response
@@ -43,7 +44,7 @@ class Answer:
     """A response with its size on the wire."""
 
     def __init__(self, port: int, method: str, path: str, body: bytes = b"", **headers: str) -> None:
-        connection = HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         connection.request(method, path, body or None, headers)
         got = connection.getresponse()
         self.status, self.headers, self.body = got.status, got.headers, got.read()
@@ -191,7 +192,7 @@ def test_a_request_being_answered_when_the_server_is_told_to_stop_gets_its_answe
     message = field.message(tablet, field.envelope(tablet))
     with ThreadPoolExecutor(1) as pool, served(replace(field, parts=replace(field.parts, now=slow_clock))) as (port, _):
         answer = pool.submit(post, replace(field, port=port), message)
-        assert begun.wait(10)
+        assert begun.wait(PATIENCE)
     assert answer.result().status == 200
 
 
@@ -229,9 +230,9 @@ def test_a_server_told_to_stop_ends_well_and_starts_again_with_everything(world:
         assert response.receipts is not None
         assert response.receipts.content["items"][0]["outcome"] == expected
         second, _ = started(world)
-        assert "another server" in second.communicate(timeout=30)[1]
+        assert "another server" in second.communicate(timeout=PATIENCE)[1]
         process.send_signal(signal.SIGTERM)
-        log = [json.loads(line) for line in process.communicate(timeout=20)[1].splitlines()]
+        log = [json.loads(line) for line in process.communicate(timeout=PATIENCE)[1].splitlines()]
         assert process.returncode == 0
         assert [line["event"] for line in log if line["from"] == "chaski"][-1] == "stopped"
         assert any(line.get(expected) == 1 for line in log)
@@ -261,7 +262,7 @@ def test_a_taken_port_a_missing_trust_or_a_missing_queue_is_named_and_nothing_st
 def test_a_server_with_a_key_that_others_can_read_does_not_start_and_says_which(world: World) -> None:
     (world.data / "keys" / "server.key").chmod(0o644)
     process, _ = started(world)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode != 0
     assert "CHASKI_DATA" in said
     assert "server.key" in said

@@ -206,7 +206,7 @@ class Shore:
 @given(
     before=st.integers(0, 3), steps=st.lists(st.tuples(st.booleans(), st.sampled_from(["screen", "sync"])), max_size=10)
 )
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_every_screening_of_two_copies_arrives_once_and_the_first_meeting_parts_them(
     tmp_path_factory: pytest.TempPathFactory, before: int, steps: list[tuple[bool, str]]
 ) -> None:

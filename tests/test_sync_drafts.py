@@ -62,7 +62,7 @@ def file_of(drafts: Drafts, made: Draft) -> Path:
     return drafts._path(made.id)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(drafts_of_any_kind)
 def test_a_draft_opens_as_it_was_saved(outbox: Outbox, made: Draft) -> None:
     with TemporaryDirectory() as folder:
@@ -72,7 +72,7 @@ def test_a_draft_opens_as_it_was_saved(outbox: Outbox, made: Draft) -> None:
         assert drafts.all() == (made,)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(drafts_of_any_kind, st.data())
 def test_any_flipped_bit_is_refused(outbox: Outbox, made: Draft, data: st.DataObject) -> None:
     with TemporaryDirectory() as folder:

@@ -98,7 +98,7 @@ def test_an_outbox_without_proof_of_its_past_begins_a_chain_and_keeps_its_envelo
 
 
 @given(steps=st.lists(st.sampled_from(["screen", "sync", "break", "backup", "restore", "reopen"]), max_size=25))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_no_number_is_used_twice_whatever_is_copied_back(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str]
 ) -> None:
@@ -129,7 +129,7 @@ def test_no_number_is_used_twice_whatever_is_copied_back(
 
 
 @given(st.data())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_an_outbox_that_died_at_any_write_has_lost_nothing_it_had_promised(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
@@ -425,7 +425,7 @@ STEPS = ["screen", "ok", "some", "no_answer", "not_sent", "unreachable", "restor
 
 
 @given(steps=st.lists(st.sampled_from(STEPS), max_size=30))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_whatever_happens_on_the_way_everything_arrives_in_the_end(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str]
 ) -> None:

@@ -28,6 +28,7 @@ from server.flows.trust import documents as publishing
 from server.flows.trust import enrolment
 from support import forms as form_material
 from support.intake import Field, served
+from support.waiting import PATIENCE
 from sync.desk.client import Desk
 from sync.documents import bundle
 from sync.documents import enrolment as joining
@@ -104,7 +105,7 @@ class Line:
         """Ask the real server, let `answer` change what it says, and pass that back, or say nothing more."""
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         self.asked.append(f"{handler.command} {handler.path}")
-        server = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        server = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         server.request(handler.command, handler.path, body or None, dict(handler.headers))
         got = server.getresponse()
         kept = {name: value for name, value in got.getheaders() if name not in ("Content-Length", "Connection", "Date")}

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from server import app, config
 from server.cli.demo.story import FORM, PEOPLE, answers
+from support.waiting import PATIENCE
 from sync.errors import SyncError
 from sync.tablet.client import Tablet
 
@@ -43,7 +44,7 @@ class Workers:
             self.kill(pid)
         assert self.main.stdin is not None
         self.main.stdin.close()
-        self.main.wait(timeout=30)
+        self.main.wait(timeout=PATIENCE)
 
     def _ask(self, **words: Any) -> int:
         assert self.main.stdin is not None

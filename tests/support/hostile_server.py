@@ -19,6 +19,7 @@ from server.cli.demo.server_process import ServerProcess, free_ports
 from server.database.sqlite import SqliteDatabase
 from server.flows.operations import audit
 from support.intake import Field, Tablet
+from support.waiting import PATIENCE
 from sync.documents import receipt
 from sync.exchange import messages as wire
 from sync.exchange.messages import CONTENT_TYPE, SIGNATURE_HEADER, Message, Response
@@ -48,7 +49,7 @@ def listen(line: socket.socket) -> Answer:
     return Answer(reading.status, {name.lower(): value for name, value in reading.getheaders()}, reading.read())
 
 
-def dial(port: int, timeout: float = 20.0) -> socket.socket:
+def dial(port: int, timeout: float = PATIENCE) -> socket.socket:
     """Open a connection."""
     return socket.create_connection(("127.0.0.1", port), timeout=timeout)
 

@@ -23,11 +23,11 @@ from typing import Any
 
 from screening_forms.engine.evaluator import Engine
 from screening_forms.engine.xform_reader import Node
+from support.waiting import PATIENCE
 
 CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 ESCAPES = re.compile(r"\x1b(?:\[[?0-9;]*[A-Za-z]|[=>])")
 GONE = "\x1b[?1049l"
-PATIENCE = 20.0
 
 
 class Commands:
