@@ -12,7 +12,6 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from server import server_keys
 from server.config import Config
 from server.database.connection import Database
-from server.flows import silence
 from server.flows.desks import referrals
 from server.flows.forms import halts
 from server.flows.intake import gaps
@@ -46,7 +45,7 @@ def lapse_leases(db: Database, config: Config, now: int) -> int:
 
 def notice_silence(db: Database, config: Config, now: int) -> int:
     """Put tablets on the work list that have not been heard from."""
-    return silence.notice(db, now=now, days=config.silent_days)
+    return gaps.report_silent_tablets(db, now=now, days=config.silent_days)
 
 
 def watch_gaps(db: Database, config: Config, now: int) -> int:

@@ -15,10 +15,10 @@ import pytest
 
 from conftest import FOUNDED, World
 from server import app, jobs
-from server.app import open_parts
-from server.flows import silence
+from server.app import open_services
 from server.flows.desks import referrals
 from server.flows.forms import rollouts
+from server.flows.intake import gaps
 from server.flows.people import accounts as people
 from server.flows.trust import documents as publishing
 from server.flows.trust import enrolment
@@ -51,7 +51,7 @@ class Clock:
 @contextmanager
 def office_with(world: World, folder: Path, clock: Clock) -> Iterator[Office]:
     """Serve the questionnaire over HTTP, by that clock."""
-    field = Field(world, open_parts(world.config, clock), "")
+    field = Field(world, open_services(world.config, clock), "")
     with served(field) as (tablets, people_port):
         line = Line(tablets)
         thread = threading.Thread(target=line.server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -177,11 +177,11 @@ def test_a_tablet_last_heard_in_2090_is_silent_when_the_clock_is_put_right(field
     tablet = field.tablet()
     field.now = Y2090
     field.push(tablet, field.envelope(tablet))
-    assert silence.notice(field.parts.db, now=Y2090, days=21) == 0
-    assert silence.notice(field.parts.db, now=NOW, days=21) == 1
+    assert gaps.report_silent_tablets(field.parts.db, now=Y2090, days=21) == 0
+    assert gaps.report_silent_tablets(field.parts.db, now=NOW, days=21) == 1
     field.now = NOW
     field.push(tablet, field.envelope(tablet))
-    assert silence.notice(field.parts.db, now=NOW, days=21) == 0
+    assert gaps.report_silent_tablets(field.parts.db, now=NOW, days=21) == 0
 
 
 def test_jobs_planned_by_a_clock_of_2090_are_planned_anew(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:

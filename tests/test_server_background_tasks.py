@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from server.flows.background_tasks import MOST_EACH, MOST_KEPT, MOST_WAITING, Progress, Task, Tasks
+from server.flows.forms.background_tasks import MOST_EACH, MOST_KEPT, MOST_WAITING, Progress, Task, Tasks
 from server.problems import Problem
 from support.waiting import PATIENCE, wait_until
 

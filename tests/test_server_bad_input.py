@@ -17,7 +17,7 @@ import pytest
 
 from conftest import FOUNDED, World
 from server.flows.trust import enrolment
-from server.listener import CONNECTIONS, LARGEST_HEAD
+from server.listener import MAX_CONNECTIONS, MAX_HEAD_BYTES
 from support.hostile_server import Answer, Hosted, ask, assert_whole, dial, hosted, listen, post, say
 from support.intake import ROUTE, Tablet, open_field
 from sync.envelope import seal
@@ -194,9 +194,9 @@ def test_a_wrong_request_is_refused_by_name(host: Hosted, tablet: Tablet, name: 
         (b"POST /v1/sync HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nffffffffff\r\n", 411),
         (b"POST /v1/sync HTTP/1.1\r\nTransfer-Encoding: zip\r\n\r\n", 400),
         (b"POST /v1/sync HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % GIB, 413),
-        (b"GET /healthz HTTP/1.1\r\nX: " + b"x" * LARGEST_HEAD + CRLF * 2, 431),
-        (b"GET /" + b"x" * LARGEST_HEAD + b" HTTP/1.1\r\n\r\n", 431),
-        (b"x" * (LARGEST_HEAD + 1), 431),
+        (b"GET /healthz HTTP/1.1\r\nX: " + b"x" * MAX_HEAD_BYTES + CRLF * 2, 431),
+        (b"GET /" + b"x" * MAX_HEAD_BYTES + b" HTTP/1.1\r\n\r\n", 431),
+        (b"x" * (MAX_HEAD_BYTES + 1), 431),
         (b"BREW /v1/sync HTTP/1.1\r\nContent-Length: 0\r\n\r\n", 405),
         (b"DELETE /v1/sync HTTP/1.1\r\n\r\n", 405),
         (b"GET /v1/../../etc/passwd HTTP/1.1\r\n\r\n", 404),
@@ -311,7 +311,7 @@ def test_many_slow_senders_never_keep_a_tablet_out_and_are_closed(
 ) -> None:
     begun = b"POST /v1/sync HTTP/1.1\r\nContent-Length: 9999\r\nX: "
     with ExitStack() as stack:
-        lines = [stack.enter_context(dial(host.port)) for _ in range(CONNECTIONS + 100)]
+        lines = [stack.enter_context(dial(host.port)) for _ in range(MAX_CONNECTIONS + 100)]
         until = time.monotonic() + PATIENCE + 8
         while any(alive(line) for line in lines):
             assert time.monotonic() < until, "a slow sender stayed"
@@ -348,7 +348,7 @@ def test_an_honest_upload_gets_through_while_idle_connections_pour_in(
         pieces = [sent[start : start + 512] for start in range(0, len(sent), 512)]
         for piece in pieces:
             line.sendall(piece)
-            for _ in range(2 * CONNECTIONS // len(pieces) + 1):
+            for _ in range(2 * MAX_CONNECTIONS // len(pieces) + 1):
                 stack.enter_context(dial(host.port)).sendall(each_says)
             time.sleep(0.2)
         assert listen(line).status == 200

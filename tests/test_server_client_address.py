@@ -9,7 +9,13 @@ import pytest
 
 from conftest import World
 from server import app
-from server.api.client_address import ADDRESSES_KEPT, REFUSED_AT_MOST, WINDOW_SECONDS, Refusals, behind
+from server.api.client_address import (
+    MAX_ADDRESSES,
+    MAX_FAILURES,
+    WINDOW_SECONDS,
+    EnrolmentFailures,
+    find_client_address,
+)
 from server.flows.people import accounts as people
 from support.intake import open_field
 from sync.documents import enrolment as joining
@@ -36,13 +42,13 @@ OURS = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("2001:db8::1/12
 def test_the_address_that_counts_is_the_nearest_that_is_no_proxy_of_ours(
     peer: str, forwarded: str, counted: str
 ) -> None:
-    assert behind(peer, forwarded, OURS) == counted
+    assert find_client_address(peer, forwarded, OURS) == counted
 
 
 def test_who_guesses_codes_is_refused_for_a_while_and_a_certified_tablet_is_not(world: World) -> None:
     field = open_field(world)
     proxied = replace(field.parts.config, proxies=OURS)
-    client = app.tablets_app(replace(field.parts, config=proxied)).test_client()
+    client = app.tablet_api(replace(field.parts, config=proxied)).test_client()
     guess = joining.request("inventado", SigningKey.generate()).to_bytes()
 
     def enrol(address: str) -> tuple[int, str | None]:
@@ -51,7 +57,7 @@ def test_who_guesses_codes_is_refused_for_a_while_and_a_certified_tablet_is_not(
         return answer.status_code, answer.headers.get("Retry-After")
 
     tablet = field.tablet()
-    assert [enrol("203.0.113.9")[0] for _ in range(REFUSED_AT_MOST)] == [403] * REFUSED_AT_MOST
+    assert [enrol("203.0.113.9")[0] for _ in range(MAX_FAILURES)] == [403] * MAX_FAILURES
     assert enrol("203.0.113.9") == (429, "60")
     assert enrol("203.0.113.8")[0] == 403
     message = field.message(tablet, field.envelope(tablet))
@@ -63,7 +69,7 @@ def test_who_guesses_codes_is_refused_for_a_while_and_a_certified_tablet_is_not(
 
 def test_failed_sign_ins_count_for_the_address_behind_the_proxy(world: World) -> None:
     field = open_field(world)
-    client = app.people_app(replace(field.parts, config=replace(field.parts.config, proxies=OURS))).test_client()
+    client = app.staff_api(replace(field.parts, config=replace(field.parts.config, proxies=OURS))).test_client()
 
     def sign_in(address: str) -> int:
         answer = client.post(
@@ -82,13 +88,13 @@ def test_failed_sign_ins_count_for_the_address_behind_the_proxy(world: World) ->
 
 def test_refusals_are_forgotten_after_their_window_and_never_grow_without_bound() -> None:
     now = 0.0
-    refusals = Refusals(lambda: now)
-    for _ in range(REFUSED_AT_MOST):
+    refusals = EnrolmentFailures(lambda: now)
+    for _ in range(MAX_FAILURES):
         refusals.count("2001:db8:1:2::1")
     assert refusals.too_many("2001:db8:1:2:ffff::9")  # The same customer.
     assert not refusals.too_many("2001:db8:1:3::1")
     now = float(WINDOW_SECONDS)
     assert not refusals.too_many("2001:db8:1:2::1")
-    for number in range(2 * ADDRESSES_KEPT):
+    for number in range(2 * MAX_ADDRESSES):
         refusals.count(str(ipaddress.ip_address(number)))
-    assert len(refusals._counted) == ADDRESSES_KEPT
+    assert len(refusals._counted) == MAX_ADDRESSES

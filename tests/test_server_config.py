@@ -53,7 +53,7 @@ def test_a_misspelt_setting_is_refused_with_the_right_spelling(tmp_path: Path) -
 
 
 def test_every_setting_says_what_it_is_for() -> None:
-    for name, (_, setting, default) in config.settings().items():
+    for name, (_, setting, default) in config.known_settings().items():
         assert setting.about.endswith("."), name
         assert default is not MISSING or name == "CHASKI_DATA"
 

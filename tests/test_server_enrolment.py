@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from conftest import FOUNDED
-from server.flows import silence
+from server.flows.intake import gaps
 from server.flows.trust import documents as publishing
 from server.flows.trust import enrolment
 from server.problems import Problem
@@ -109,9 +109,9 @@ def test_only_a_registrar_certifies_and_never_goes_back_to_an_older_certificate(
 
 def test_a_tablet_that_falls_silent_is_on_the_work_list_until_it_speaks(field: Field) -> None:
     tablet, db = field.tablet(), field.parts.db
-    assert silence.notice(db, now=FOUNDED + 20 * DAY, days=21) == 0
+    assert gaps.report_silent_tablets(db, now=FOUNDED + 20 * DAY, days=21) == 0
     for _ in range(2):
-        assert silence.notice(db, now=FOUNDED + 22 * DAY, days=21) == 1
+        assert gaps.report_silent_tablets(db, now=FOUNDED + 22 * DAY, days=21) == 1
     assert [(item.kind, item.dev) for item in worklist.waiting(db.read())] == [("silent", tablet.key.kid)]
     field.ask(tablet, field.message(tablet))
     assert worklist.waiting(db.read()) == []

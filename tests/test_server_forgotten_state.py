@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from conftest import FOUNDED, World
-from server.app import tablets_app
+from server.app import tablet_api
 from server.cli.tablet.device_orders import _name_as_revoked
 from server.flows.forms import rollouts
 from server.flows.forms.rollouts import Ring
@@ -159,7 +159,7 @@ def test_a_registrar_signs_under_the_number_that_the_server_needs_but_none_far_a
 
 def readmit(field: Field, tablet: Spoken, body: bytes) -> tuple[int, dict[str, Any]]:
     """Send a certificate to the tablets' door."""
-    answer = tablets_app(field.parts).test_client().put(f"/v1/enrolments/{tablet.key.kid}", data=body)
+    answer = tablet_api(field.parts).test_client().put(f"/v1/enrolments/{tablet.key.kid}", data=body)
     return answer.status_code, answer.get_json()
 
 

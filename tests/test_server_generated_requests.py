@@ -155,7 +155,7 @@ def ask(url: str, session: requests.Session, known: Known, operation: Any, mode:
         asked += 1
         if answer.status_code >= 400:
             assert answer.headers["content-type"] == [problems.MEDIA_TYPE]
-            assert problems.entry_of(answer.json()["code"]).status == answer.status_code
+            assert problems.find_type(answer.json()["code"]).status == answer.status_code
 
     some()
     return asked

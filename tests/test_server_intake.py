@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from conftest import FOUNDED
-from server.flows import silence
+from server.flows.intake import gaps
 from server.flows.operations import audit
 from server.flows.trust import enrolment
 from server.problems import Problem
@@ -231,7 +231,7 @@ def test_who_only_repeats_a_tablets_bytes_does_not_make_it_heard(field: Field) -
     message = field.message(tablet)
     field.ask(tablet, message)
     heard, field.now = field.now, field.now + 60 * DAY
-    silence.notice(db, now=field.now, days=21)
+    gaps.report_silent_tablets(db, now=field.now, days=21)
     field.ask(tablet, message)
     assert [item.kind for item in worklist.waiting(db.read())] == ["silent"]
     assert field.rows("select seen from devices") == [(heard,)]

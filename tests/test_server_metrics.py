@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from conftest import World
 from server import jobs
-from server.app import people_app, tablets_app
+from server.app import staff_api, tablet_api
 from server.flows.operations import health
 from support.intake import ROUTE, Field, open_field
 from sync.durations import HOUR
@@ -41,8 +41,8 @@ def test_an_operator_sees_what_came_in_what_waits_and_what_is_late(field: Field)
     for mode in ("field", "training"):
         field.push(tablet, field.envelope(tablet, replace(ROUTE, mode=mode)))
     later = replace(field.parts, now=lambda: field.now + 25 * HOUR)
-    tablets_app(later).test_client().post("/v1/sync", data=b"x")
-    seen = figures(people_app(later).test_client())
+    tablet_api(later).test_client().post("/v1/sync", data=b"x")
+    seen = figures(staff_api(later).test_client())
     assert seen[("chaski_referrals_waiting",)] == 1
     assert seen[("chaski_referrals_overdue",)] == 1
     assert seen["chaski_requests_total", "tablets", "POST", "/v1/sync", "400"] == 1
@@ -54,8 +54,8 @@ def test_an_operator_sees_what_came_in_what_waits_and_what_is_late(field: Field)
 
 def test_an_operator_sees_when_each_job_last_did_its_work(field: Field) -> None:
     parts = field.parts
-    jobs.run(jobs.JOBS[0], parts.db, parts.config, field.now)
-    seen = figures(people_app(parts).test_client())
+    jobs.run_job(jobs.JOBS[0], parts.db, parts.config, field.now)
+    seen = figures(staff_api(parts).test_client())
     assert seen["chaski_job_success_timestamp_seconds", jobs.JOBS[0].name] == field.now / 1000
 
 
@@ -63,7 +63,7 @@ def test_no_figure_is_about_one_tablet_or_person_and_none_says_what_a_stranger_w
     tablet = field.tablet()
     raw = field.envelope(tablet)
     field.push(tablet, raw)
-    client = people_app(field.parts).test_client()
+    client = staff_api(field.parts).test_client()
     client.open(f"/v1/queues/{tablet.key.kid}?q=canary", method="CANARY", headers={"Chaski-Request": "1"})
     text = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text
     for unsaid in (tablet.key.kid, field.referrals(raw)[0].id, "proteccion-17", "canary", "CANARY"):
@@ -71,7 +71,7 @@ def test_no_figure_is_about_one_tablet_or_person_and_none_says_what_a_stranger_w
 
 
 def test_no_figure_tells_what_kind_of_person_was_just_met(field: Field) -> None:
-    tablet, client = field.tablet(), people_app(field.parts).test_client()
+    tablet, client = field.tablet(), staff_api(field.parts).test_client()
     child = replace(ROUTE, queue_kinds=("child",), tier="child", urgency="immediate", age_band="under_14")
     said = []
     for route, to in ((ROUTE, "17-protection"), (child, "17-child")):
@@ -85,7 +85,7 @@ def test_no_figure_tells_what_kind_of_person_was_just_met(field: Field) -> None:
 @pytest.mark.parametrize("shown", ["", "Bearer", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer ñ"])
 def test_nobody_else_sees_the_figures(field: Field, shown: str) -> None:
     answer = (
-        people_app(field.parts)
+        staff_api(field.parts)
         .test_client()
         .get("/metrics", headers={"Authorization": shown.encode().decode("latin-1")})
     )
@@ -94,7 +94,7 @@ def test_nobody_else_sees_the_figures(field: Field, shown: str) -> None:
 
 def test_without_a_token_and_at_the_tablets_door_there_are_no_figures(field: Field) -> None:
     bare = replace(field.parts, config=replace(field.parts.config, metrics_token=""))
-    for client in (people_app(bare).test_client(), tablets_app(field.parts).test_client()):
+    for client in (staff_api(bare).test_client(), tablet_api(field.parts).test_client()):
         assert client.get("/metrics", headers={"Authorization": "Bearer "}).status_code == 404
 
 
@@ -103,18 +103,18 @@ def test_the_token_is_not_shown_where_settings_are_printed(field: Field) -> None
 
 
 def test_a_door_is_well_while_it_can_write_and_its_jobs_run(field: Field) -> None:
-    for app in (tablets_app, people_app):
+    for app in (tablet_api, staff_api):
         assert app(field.parts).test_client().get("/healthz").json == {"status": "ok"}
     late = replace(field.parts, now=lambda: field.now + 48 * HOUR)
-    answer = tablets_app(late).test_client().get("/healthz")
+    answer = tablet_api(late).test_client().get("/healthz")
     assert (answer.status_code, answer.json["code"]) == (503, "server.jobs_stopped")  # type: ignore[index]
     for job in jobs.JOBS:
-        jobs.run(job, field.parts.db, field.parts.config, late.now())
-    assert tablets_app(late).test_client().get("/healthz").status_code == 200
+        jobs.run_job(job, field.parts.db, field.parts.config, late.now())
+    assert tablet_api(late).test_client().get("/healthz").status_code == 200
 
 
 def test_a_full_database_is_not_well_and_is_again_when_there_is_room(field: Field) -> None:
-    db, client = field.parts.db, tablets_app(field.parts).test_client()
+    db, client = field.parts.db, tablet_api(field.parts).test_client()
     with db.write() as w:
         (pages,) = w.execute("pragma page_count").fetchone()
         w.execute(f"pragma max_page_count={pages + 10}")

@@ -129,7 +129,8 @@ def test_a_commit_is_on_the_disk_before_anybody_is_answered(tmp_path: Path) -> N
 def test_a_block_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     db = SqliteDatabase(tmp_path / "chaski.db")
     with pytest.raises(sqlite3.IntegrityError), db.write() as w:
-        w.conn.executescript("insert into meta values ('a', 'b'); insert into meta values ('a', 'c');")
+        w.execute("insert into meta values ('a', 'b')")
+        w.execute("insert into meta values ('a', 'c')")
     assert db.read().row("select * from meta where name = 'a'") is None
     db.close()
 

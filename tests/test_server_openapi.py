@@ -12,15 +12,15 @@ import schemathesis
 from flask.testing import FlaskClient
 
 from server import app, problems
-from server.api.openapi import TEXTS, operations
+from server.api.openapi import DESCRIPTIONS, operations
 from support.intake import Field
 
-DOORS = ("tablets_app", "people_app")
+APPS = ("tablet_api", "staff_api")
 OWN = {"/", "/openapi.json", "/metrics"}
 Document = dict[str, Any]
 
 
-@pytest.fixture(params=DOORS)
+@pytest.fixture(params=APPS)
 def client(field: Field, request: pytest.FixtureRequest) -> FlaskClient:
     made: FlaskClient = getattr(app, request.param)(field.parts).test_client()
     return made
@@ -68,11 +68,11 @@ def test_every_problem_that_is_announced_is_in_the_catalogue_under_its_status(do
     }
     assert len(announced) > 20
     for status, code in announced:
-        assert problems.entry_of(code).status == status, code
+        assert problems.find_type(code).status == status, code
 
 
 def test_a_body_of_bytes_is_described_as_bytes_with_the_header_that_signs_it(field: Field) -> None:
-    said: Document = app.tablets_app(field.parts).test_client().get("/openapi.json").json  # type: ignore[assignment]
+    said: Document = app.tablet_api(field.parts).test_client().get("/openapi.json").json  # type: ignore[assignment]
     sync = said["paths"]["/v1/sync"]["post"]
     assert sync["requestBody"]["content"] == {"application/x-chaski": {}}
     assert [(each["in"], each["name"], each["required"]) for each in sync["parameters"]] == [
@@ -84,7 +84,7 @@ def test_a_body_of_bytes_is_described_as_bytes_with_the_header_that_signs_it(fie
 
 def test_every_name_has_a_text_in_both_languages_and_no_text_is_left_over(field: Field) -> None:
     used: set[str] = set()
-    for door in DOORS:
+    for door in APPS:
         said: Document = getattr(app, door)(field.parts).test_client().get("/openapi.json").json
         for method, path, operation in operations(said):
             used.add(f"{method.upper()} {path}")
@@ -92,10 +92,12 @@ def test_every_name_has_a_text_in_both_languages_and_no_text_is_left_over(field:
             assert operation["description"], path
             used |= {each["name"] for each in operation["parameters"]}
         for name, schema in said["components"]["schemas"].items():
-            used |= {name} | {f"{name}.{each}" if f"{name}.{each}" in TEXTS else each for each in schema["properties"]}
+            used |= {name} | {
+                f"{name}.{each}" if f"{name}.{each}" in DESCRIPTIONS else each for each in schema["properties"]
+            }
         assert all(every(said["components"]["schemas"], "x-description-en"))
-    assert TEXTS.keys() == used
-    assert all(text.es and (text.en or " /" in name) for name, text in TEXTS.items())
+    assert DESCRIPTIONS.keys() == used
+    assert all(text.es and (text.en or " /" in name) for name, text in DESCRIPTIONS.items())
 
 
 class Page(HTMLParser):
@@ -122,7 +124,7 @@ def test_the_page_names_every_address_and_every_problem_with_what_to_do(
         assert operation["summary"].split("`")[0] in text
     for code in {code for codes in every(document, "x-codes") for code in codes}:
         assert f'id="p-{code}"' in text
-        assert problems.entry_of(code).advice_es.split("`")[0] in text
+        assert problems.find_type(code).advice_es.split("`")[0] in text
 
 
 def test_the_page_can_be_read_without_eyes_without_a_mouse_and_in_spanish_first(client: FlaskClient) -> None:

@@ -15,7 +15,7 @@ import server
 import sync
 from conftest import World
 from server import app, problems
-from server.api import flask_app as door
+from server.api import flask_app
 from support.intake import Field, open_field, served
 from support.waiting import PATIENCE
 from sync.exchange.messages import MAX_BODY_BYTES
@@ -32,7 +32,7 @@ def field(world: World) -> Iterator[Field]:
     opened.parts.db.close()
 
 
-@pytest.fixture(params=["tablets_app", "people_app"])
+@pytest.fixture(params=["tablet_api", "staff_api"])
 def client(field: Field, request: pytest.FixtureRequest) -> FlaskClient:
     made: FlaskClient = getattr(app, request.param)(field.parts).test_client()
     return made
@@ -52,10 +52,10 @@ def raised(package: object, name: str) -> set[str]:
 
 def test_every_code_the_server_raises_is_in_the_catalogue_and_every_entry_is_raised() -> None:
     mine = raised(server, "Problem")
-    assert mine <= problems.CATALOGUE.keys()
-    http = {code for code in problems.CATALOGUE if code.startswith("http.") or code == "server.failed"}
-    protocol = raised(sync, "SyncError") | {code for code in problems.CATALOGUE if code.endswith(".*")}
-    assert problems.CATALOGUE.keys() - mine - http - protocol == set()
+    assert mine <= problems.PROBLEM_TYPES.keys()
+    http = {code for code in problems.PROBLEM_TYPES if code.startswith("http.") or code == "server.failed"}
+    protocol = raised(sync, "SyncError") | {code for code in problems.PROBLEM_TYPES if code.endswith(".*")}
+    assert problems.PROBLEM_TYPES.keys() - mine - http - protocol == set()
 
 
 CLIENT_SIDE = {
@@ -76,20 +76,20 @@ CLIENT_SIDE = {
 def test_every_code_of_the_protocol_that_can_reach_a_door_has_an_entry() -> None:
     for code in raised(sync, "SyncError"):
         if code.partition(".")[0] not in CLIENT_SIDE:
-            assert problems.entry_of(code).status in range(400, 500), code
+            assert problems.find_type(code).status in range(400, 500), code
 
 
 def test_every_entry_is_complete_in_both_languages() -> None:
-    for code, entry in problems.CATALOGUE.items():
+    for code, entry in problems.PROBLEM_TYPES.items():
         texts = (entry.title_es, entry.title_en, entry.advice_es, entry.advice_en)
         assert all(texts), code
         assert 400 <= entry.status < 600, code
 
 
-@pytest.mark.parametrize("code", problems.CATALOGUE)
+@pytest.mark.parametrize("code", problems.PROBLEM_TYPES)
 def test_a_client_says_every_problem_in_one_line_with_its_title_and_its_advice(code: str) -> None:
-    entry = problems.CATALOGUE[code]
-    told = str(RefusedError(entry.status, problems.body(code, "17-child", "en", {})))
+    entry = problems.PROBLEM_TYPES[code]
+    told = str(RefusedError(entry.status, problems.build_document(code, "17-child", "en", {})))
     assert told == str(problems.Problem(code, "17-child"))
     assert told == f"{code}: {entry.title_en}. 17-child. {entry.advice_en.rstrip('.')}"
     assert told.isprintable()
@@ -132,7 +132,7 @@ def test_a_failure_of_the_server_tells_its_number_and_nothing_else(
     answer = client.get(f"/breaks?secret={CANARY}")
     document = check(500, answer.content_type, answer.data, members=frozenset({"request"}))
     assert document["code"] == "server.failed"
-    lines = [door.JsonLines().format(record) for record in caplog.records]
+    lines = [flask_app.JsonFormatter().format(record) for record in caplog.records]
     assert any(json.loads(line).get("error") == "RuntimeError" for line in lines)
     assert CANARY not in answer.text + "".join(lines)
 
@@ -141,10 +141,10 @@ def test_the_log_says_what_was_asked_as_a_template_and_never_what_was_sent(
     field: Field, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    client = app.tablets_app(field.parts).test_client()
+    client = app.tablet_api(field.parts).test_client()
     client.get(f"/v1/keys/{CANARY}?q={CANARY}", headers={"User-Agent": CANARY})
     client.post("/v1/sync", data=CANARY, headers={"Chaski-Signature": CANARY})
-    lines = [door.JsonLines().format(record) for record in caplog.records]
+    lines = [flask_app.JsonFormatter().format(record) for record in caplog.records]
     seen = [json.loads(line) for line in lines]
     assert [(line["method"], line["route"], line["status"]) for line in seen if line["event"] == "request"] == [
         ("GET", "/v1/keys/<sha256>", 404),

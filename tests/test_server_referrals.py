@@ -10,7 +10,7 @@ import pytest
 from conftest import FOUNDED
 from server.database.connection import Database
 from server.flows.desks import referrals
-from server.flows.desks.referrals import MOVES
+from server.flows.desks.referrals import TRANSITIONS
 from server.problems import Problem
 from server.store import referrals as store
 from server.store.referrals import Referral
@@ -64,7 +64,9 @@ def state(field: Field, id_: str) -> Referral:
 
 
 def test_the_table_has_every_state_and_no_other() -> None:
-    assert {move.start for move in MOVES.values()} | {move.end for move in MOVES.values()} == set(STATES)
+    assert {start for _, start in TRANSITIONS.transitions} | {
+        each.end for each in TRANSITIONS.transitions.values()
+    } == set(STATES)
     assert set(EXPECTED) == set(product(ACTIONS, STATES))
 
 

@@ -10,7 +10,7 @@ from server.database.connection import Database
 from server.flows.operations import reports
 from server.flows.operations.reports import SMALLEST, suppress
 from server.store import audit, statistics
-from server.store.statistics import Screened
+from server.store.statistics import ScreeningFacts
 from sync.durations import DAY
 
 LATER = FOUNDED + 40 * DAY
@@ -39,7 +39,7 @@ def test_training_is_never_counted_with_the_field(world_db: Database) -> None:
     with world_db.write() as w:
         for mode, times in (("field", 30), ("training", 12)):
             facts = {"outcome": "review", "unknown": "x", "sex": ""}
-            statistics.count(w, [Screened(mode, facts)] * times, at=FOUNDED)
+            statistics.count(w, [ScreeningFacts(mode, facts)] * times, at=FOUNDED)
     field = reports.tables(world_db, mode="field", now=LATER)
     training = reports.tables(world_db, mode="training", now=LATER)
     found = {table.dimension: table for table in field}["outcome"]
@@ -51,7 +51,7 @@ def test_a_month_is_shown_when_it_is_over_and_what_was_not_said_is_a_number_too(
     with world_db.write() as w:
         for number in range(30):
             facts = {"outcome": "review", "sex": "" if number else "male"}
-            statistics.count(w, [Screened("field", facts)], at=FOUNDED)
+            statistics.count(w, [ScreeningFacts("field", facts)], at=FOUNDED)
     assert reports.tables(world_db, mode="field", now=FOUNDED) == [], "else the next one tells what was added"
     tables = {table.dimension: table for table in reports.tables(world_db, mode="field", now=LATER)}
     assert tables["sex"].counts == {"male": None, "unstated": None}

@@ -241,8 +241,8 @@ def test_a_server_told_to_stop_ends_well_and_starts_again_with_everything(world:
 
 def test_a_taken_port_a_missing_trust_or_a_missing_queue_is_named_and_nothing_starts(world: World) -> None:
     with pytest.raises(ConfigError, match=r"CHASKI_DATA.*chaski init"):
-        app.open_parts(replace(world.config, data=world.data / "elsewhere"))
-    parts = app.open_parts(world.config)
+        app.open_services(replace(world.config, data=world.data / "elsewhere"))
+    parts = app.open_services(world.config)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         config = replace(parts.config, people_port=taken.getsockname()[1], tablets_port=0)
@@ -253,9 +253,10 @@ def test_a_taken_port_a_missing_trust_or_a_missing_queue_is_named_and_nothing_st
         ("delete from documents", "no trust"),
     ):
         with parts.db.write() as w:
-            w.executescript(sql + ";")
+            for statement in sql.split(";"):
+                w.execute(statement)
         with pytest.raises(ConfigError, match=f"CHASKI_DATA.*{named}"):
-            app.open_parts(world.config)
+            app.open_services(world.config)
     parts.db.close()
 
 

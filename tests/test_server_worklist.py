@@ -15,9 +15,9 @@ from click.testing import CliRunner
 from conftest import World
 from server.app import clock
 from server.cli.main import main
-from server.flows import silence
+from server.flows.desks.worklist import KINDS
+from server.flows.intake import gaps
 from server.flows.trust import enrolment
-from server.flows.worklist import KINDS
 from server.store import audit, worklist
 from support.clients import FORM, Office, answers, open_office
 from support.intake import ROUTE, Field
@@ -84,7 +84,7 @@ def test_gaps_forks_conflicts_holds_unread_routes_quarantine_and_silence_are_lis
     field.push(tablet, field.envelope(tablet, at=(5, "0" * 64)))  # gap
     field.push(tablet, field.envelope(tablet, replace(ROUTE, sha="f" * 64), at=(2, tablet.prev)))  # held
     field.push(tablet, field.envelope(tablet, at=(3, tablet.prev), route_key=RouteKey.generate().public))
-    silence.notice(field.parts.db, now=field.now + 40 * DAY, days=21)
+    gaps.report_silent_tablets(field.parts.db, now=field.now + 40 * DAY, days=21)
     found = listed(client(field, "publicacion"))
     assert {each["kind"] for each in found} == KINDS.keys() - {"ahead", "backup", "copied", "disagrees", "rollout"}
     for each in found:
@@ -220,14 +220,14 @@ def test_a_gap_settles_itself_when_it_is_filled_and_a_decided_one_does_not_come_
 
 def test_a_tablet_that_was_given_up_is_silent_again_only_after_it_has_spoken(field: Field) -> None:
     tablet, administrator = field.tablet(), client(field, "publicacion")
-    silence.notice(field.parts.db, now=field.now + 30 * DAY, days=21)
+    gaps.report_silent_tablets(field.parts.db, now=field.now + 30 * DAY, days=21)
     (item,) = listed(administrator)
     decide(administrator, item["id"], "lost")
-    silence.notice(field.parts.db, now=field.now + 31 * DAY, days=21)
+    gaps.report_silent_tablets(field.parts.db, now=field.now + 31 * DAY, days=21)
     assert listed(administrator) == []
     field.now += 40 * DAY
     field.ask(tablet, field.message(tablet))
-    silence.notice(field.parts.db, now=field.now + 30 * DAY, days=21)
+    gaps.report_silent_tablets(field.parts.db, now=field.now + 30 * DAY, days=21)
     assert [each["kind"] for each in listed(administrator)] == ["silent"]
 
 

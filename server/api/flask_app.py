@@ -19,8 +19,8 @@ from server import problems
 from server.api.metrics import Metrics
 from server.config import Config
 from server.database.connection import Database
-from server.flows.background_tasks import Tasks
 from server.flows.desks.routing import Rule
+from server.flows.forms.background_tasks import Tasks
 from server.server_keys import ServerKeys
 from sync.durations import SECOND, YEAR
 from sync.exchange.messages import CONTENT_TYPE, MAX_BODY_BYTES

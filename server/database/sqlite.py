@@ -60,6 +60,14 @@ class SqliteConnection:
         """The only row of a query, or None."""
         return next(iter(self.rows(sql, parameters)), None)
 
+    def commit(self) -> None:
+        """Commit the open transaction; nothing happens when there is none."""
+        self.conn.commit()
+
+    def rollback(self) -> None:
+        """Roll the open transaction back; nothing happens when there is none."""
+        self.conn.rollback()
+
     def remaining_bytes(self) -> int:
         """How many bytes more the database may hold by its own bound, which only the writing connection knows."""
         names = ("page_size", "max_page_count", "page_count", "freelist_count")
@@ -102,9 +110,9 @@ class SqliteDatabase:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer
-                self._writer.conn.commit()
+                self._writer.commit()
             except BaseException:
-                self._writer.conn.rollback()
+                self._writer.rollback()
                 raise
 
     def group_commit(self, work: Callable[[Connection], T]) -> T:

@@ -1,9 +1,10 @@
-"""Which deed takes a thing from one state to another: tables that a person can read aloud. Flows ask them first."""
+"""Tables of allowed transitions: which action takes a thing from one state to another, as CSV that a person can read
+aloud. Flows ask them before they change a state."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 
@@ -11,21 +12,43 @@ from server.problems import Problem
 
 
 @dataclass(frozen=True)
-class Moves:
-    """The allowed moves of one kind of thing: (action, state before) -> state after. `refused` makes the problem else,
-    of what was asked and the state."""
+class Transition:
+    """One allowed transition. `who`: anyone, only the `holder`, or the `server`; `holds`: the actor is the holder
+    afterwards; `status`: what a tablet is told. Tables without these columns leave them blank."""
 
-    table: dict[tuple[str, str], str]
+    end: str
+    who: str = ""
+    holds: bool = False
+    status: str = ""
+
+
+@dataclass(frozen=True)
+class StateTable:
+    """The allowed transitions of one kind of thing: (action, state before) -> transition.
+
+    `refused` makes the problem for any other action, of what was asked and the state.
+    """
+
+    transitions: Mapping[tuple[str, str], Transition]
     refused: Callable[[str, str], Problem]
 
-    def end(self, action: str, start: str) -> str:
-        """Return the state after a deed. The problem `refused` where the deed is not allowed."""
-        if (action, start) not in self.table:
-            raise self.refused(f"{action}: {start}", start)
-        return self.table[action, start]
+    def next_state(self, action: str, state: str) -> str:
+        """Return the state after an action. The problem `refused` where the action is not allowed."""
+        return self.transition(action, state).end
+
+    def transition(self, action: str, state: str, subject: str = "") -> Transition:
+        """Return the transition of an action. The problem `refused` names the subject, or else the action."""
+        found = self.transitions.get((action, state))
+        if found is None:
+            raise self.refused(f"{subject or action}: {state}", state)
+        return found
 
 
-def read(package: str, name: str, *, refused: Callable[[str, str], Problem]) -> Moves:
-    """Read a table of moves, a CSV file inside `package`."""
+def read(package: str, name: str, *, refused: Callable[[str, str], Problem]) -> StateTable:
+    """Read a table of transitions, a CSV file inside `package`."""
     lines = resources.files(package).joinpath(name).read_text(encoding="utf-8").splitlines()
-    return Moves({(row["action"], row["from"]): row["to"] for row in csv.DictReader(lines)}, refused)
+    return StateTable({(row["action"], row["from"]): _transition(row) for row in csv.DictReader(lines)}, refused)
+
+
+def _transition(row: Mapping[str, str]) -> Transition:
+    return Transition(row["to"], row.get("who", ""), row.get("holds") == "yes", row.get("status", ""))

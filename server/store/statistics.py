@@ -14,6 +14,7 @@ from functools import lru_cache
 
 from server.database.connection import Connection
 from sync.durations import DAY
+from sync.envelope.route import Route
 
 # Not the tier: it follows outcome and age so closely that beside their tables it gives back what they hold back.
 # By form version, and not by form as well: the one beside the other gives back what either holds back.
@@ -43,14 +44,21 @@ def _month_of_day(day: int) -> str:
 
 
 @dataclass(frozen=True)
-class Screened:
+class ScreeningFacts:
     """One screening to be counted: training or field, and its value in each dimension that it states."""
 
     mode: str
     facts: Mapping[str, str | None]
 
 
-def count(connection: Connection, screened: Iterable[Screened], *, at: int) -> None:
+def screening_facts(route: Route | None) -> list[ScreeningFacts]:
+    """Return what is counted of a screening: nothing where the route cannot be read."""
+    if route is None:
+        return []
+    return [ScreeningFacts(route.mode or "field", {**vars(route), "region": (route.province or "")[:2]})]
+
+
+def count(connection: Connection, screened: Iterable[ScreeningFacts], *, at: int) -> None:
     """Add screenings to the month, each in every dimension; a cell is written once, however many it counts."""
     month = month_of(at)
     found = Counter(
@@ -73,3 +81,19 @@ def cells(connection: Connection, *, mode: str, before: str) -> list[Cell]:
         (mode, before),
     )
     return [Cell(**each) for each in found]
+
+
+def count_rejection(w: Connection, *, dev: str, code: str, at: int) -> None:
+    """Count one item that `dev` sent and that was rejected for the reason `code` (problems.csv, SPEC 14)."""
+    w.execute(
+        "insert into rejections (day, dev, code, count) values (?, ?, ?, 1)"
+        " on conflict (day, dev, code) do update set count = count + 1",
+        [at // DAY, dev, code],
+    )
+
+
+def rejections_by_tablet(c: Connection) -> dict[str, int]:
+    """How many items of each tablet were rejected, ever."""
+    return {
+        item["dev"]: item["total"] for item in c.rows("select dev, sum(count) as total from rejections group by dev")
+    }

@@ -17,8 +17,8 @@ from server.cli.terminal import now_ms
 from server.config import Config
 from server.database.sqlite import SqliteDatabase
 from server.flows.desks import routing
+from server.flows.desks.routing import Rulebook
 from server.flows.intake import sync_request as exchange
-from server.flows.intake.envelopes import Rulebook
 from sync.exchange.messages import Message
 
 Statement = tuple[str, str, Any]  # The connection's method, the text, the parameters.

@@ -14,9 +14,9 @@ from server.config import Config
 from server.database.connection import Database
 from server.database.sqlite import SqliteDatabase
 from server.flows.desks import routing
+from server.flows.desks.routing import Rulebook
 from server.flows.intake import envelopes as intake
 from server.flows.intake import sync_request as exchange
-from server.flows.intake.envelopes import Rulebook
 from server.flows.operations import founding
 from server.flows.operations.founding import Founded, NewKeyring
 from server.problems import Problem

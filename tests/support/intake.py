@@ -16,12 +16,12 @@ import pytest
 from flask import Flask
 
 from conftest import FOUNDED, World
-from server.api.flask_app import Parts
-from server.app import Server, open_parts, people_app
+from server.api.flask_app import Services
+from server.app import Server, open_services, staff_api
+from server.flows.desks.routing import Rulebook
 from server.flows.forms import rollouts
 from server.flows.forms.rollouts import Ring
 from server.flows.intake import sync_request as exchange
-from server.flows.intake.envelopes import Rulebook
 from server.flows.trust import documents as publishing
 from server.flows.trust import enrolment
 from server.store import documents, referrals
@@ -58,7 +58,7 @@ class Field:
     """A server with one form version in use, and tablets that talk to it."""
 
     world: World
-    parts: Parts
+    parts: Services
     form_sha: str
     now: int = FOUNDED
     port: int = 0
@@ -66,7 +66,7 @@ class Field:
     @cached_property
     def people(self) -> Flask:
         """The people's door of this server; each person has a client of her own."""
-        return people_app(self.parts)
+        return staff_api(self.parts)
 
     def tablet(self, *, certified: bool = True) -> Tablet:
         """Enrol a new tablet."""
@@ -161,7 +161,7 @@ class Field:
 
 def open_field(world: World) -> Field:
     """Open the demo world's server, with one form version published by its author and reviewer."""
-    opened = Field(world, open_parts(world.config, lambda: FOUNDED), "")
+    opened = Field(world, open_services(world.config, lambda: FOUNDED), "")
     document = Document.of(FORM, bundle.TYP, world.office("autora", "author"), world.office("revisor", "reviewer"))
     rollouts.publish(opened.parts.db, opened.parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=FOUNDED)
     opened.form_sha = document.sha256

@@ -9,8 +9,8 @@ from typing import Any
 from server.database.connection import Database
 from server.database.sqlite import SqliteDatabase
 from server.flows.desks import routing
+from server.flows.desks.routing import Rulebook
 from server.flows.intake import sync_request as exchange
-from server.flows.intake.envelopes import Rulebook
 from server.flows.trust import enrolment
 from server.server_keys import ServerKeys
 from server.store import devices, queues, versions

@@ -8,51 +8,51 @@ from flask import request
 from flask_smorest import Blueprint
 
 from server import problems
-from server.api.flask_app import parts
-from server.api.openapi import fails
+from server.api import openapi
+from server.api.flask_app import current_services
 from server.api.staff import auth, form_schemas
-from server.api.staff.concurrency_limit import in_turn
-from server.api.staff.versions import ALL, NUMBER
-from server.flows.background_tasks import Task
+from server.api.staff.concurrency_limit import one_at_a_time
+from server.api.staff.versions import FORM_ROLES, VERSION_ID
 from server.flows.forms import comparison as comparing
+from server.flows.forms.background_tasks import Task
 
 blueprint = Blueprint("tasks", __name__, url_prefix="/v1", description="Comparisons and long work")
 
 
-def described(task: Task) -> dict[str, Any]:
+def describe_task(task: Task) -> dict[str, Any]:
     """How far a task is, with its problem as the problem document that it would have been."""
-    wrong, language = task.problem, problems.language(request.headers.get("Accept-Language", ""))
-    body = problems.body(wrong.code, wrong.detail, language, wrong.members) if wrong else None
+    error, language = task.problem, problems.choose_language(request.headers.get("Accept-Language", ""))
+    body = problems.build_document(error.code, error.detail, language, error.members) if error else None
     return {**vars(task), "problem": body}
 
 
-@blueprint.get(f"/versions/{NUMBER}/difference")
-@auth.needs(*ALL, tokens=True)
-@fails("version.unknown", "version.no_former", "form.problems")
+@blueprint.get(f"/versions/{VERSION_ID}/difference")
+@auth.require_role(*FORM_ROLES, tokens=True)
+@openapi.problems("version.unknown", "version.no_former", "form.problems")
 @blueprint.arguments(form_schemas.Against, location="query")
 @blueprint.response(200, form_schemas.Change(many=True))
-@in_turn
-def difference(given: dict[str, int], version: int) -> list[dict[str, Any]]:
+@one_at_a_time
+def compare_versions(given: dict[str, int], version: int) -> list[dict[str, Any]]:
     """What is different from another version, in an author's words."""
-    return comparing.difference(parts().db, version, given.get("old"))
+    return comparing.difference(current_services().db, version, given.get("old"))
 
 
-@blueprint.post(f"/versions/{NUMBER}/impact")
-@auth.needs("author", "reviewer", "publisher", tokens=True)
-@fails("version.unknown", "version.no_former", "task.too_many")
+@blueprint.post(f"/versions/{VERSION_ID}/impact")
+@auth.require_role("author", "reviewer", "publisher", tokens=True)
+@openapi.problems("version.unknown", "version.no_former", "task.too_many")
 @blueprint.arguments(form_schemas.Impact, location="query")
 @blueprint.response(202, form_schemas.Task)
-def impact(given: dict[str, int], version: int) -> dict[str, Any]:
+def start_impact(given: dict[str, int], version: int) -> dict[str, Any]:
     """Begin to find out whose outcome would move, over the author's cases and made-up people; ask after the task."""
-    here = parts()
-    work = comparing.impact(here.db, version, given.get("old"), count=given["count"])
-    return described(here.tasks.start(auth.signed_in().id, work))
+    services = current_services()
+    work = comparing.impact(services.db, version, given.get("old"), count=given["count"])
+    return describe_task(services.tasks.start(auth.current_person().id, work))
 
 
 @blueprint.get("/tasks/<task>")
-@auth.needs(*ALL, tokens=True)
-@fails("task.unknown")
+@auth.require_role(*FORM_ROLES, tokens=True)
+@openapi.problems("task.unknown")
 @blueprint.response(200, form_schemas.Task)
-def look(task: str) -> dict[str, Any]:
+def get_task(task: str) -> dict[str, Any]:
     """How far one's own task is, and what came out."""
-    return described(parts().tasks.look(task, auth.signed_in().id))
+    return describe_task(current_services().tasks.look(task, auth.current_person().id))

@@ -11,78 +11,85 @@ from typing import Any
 from flask import Response
 from flask_smorest import Blueprint
 
-from server.api import schemas
-from server.api.flask_app import parts
-from server.api.openapi import BYTES, fails
+from server.api import openapi, schemas
+from server.api.flask_app import current_services
 from server.api.staff import auth
-from server.api.staff.desks import ENVELOPE
-from server.flows import worklist
-from server.flows.intake.envelopes import Rulebook
-from server.flows.worklist import Evidence, Work
+from server.api.staff.desks import ENVELOPE_TYPE
+from server.flows.desks import worklist
+from server.flows.desks.routing import Rulebook
+from server.flows.desks.worklist import Evidence, Work
 
 blueprint = Blueprint("worklist", __name__, url_prefix="/v1", description="What people have to decide")
-_OWN = ("work.unknown", "work.other_desk")
+_ACCESS_PROBLEMS = ("work.unknown", "work.other_desk")
 
 
-def _item(found: Work) -> dict[str, Any]:
+def _describe_item(found: Work) -> dict[str, Any]:
     kind = {"sentence": found.kind.sentence, "decisions": found.kind.decisions}
     return {**asdict(found.item), **kind, "label": found.label}
 
 
-def _envelope(found: Evidence) -> dict[str, Any]:
+def _describe_evidence(found: Evidence) -> dict[str, Any]:
     route = found.route.to_content() if found.route else None
     return {**asdict(found.stored), "envelope": found.stored.id, "route": route, "referrals": found.referrals}
 
 
 @blueprint.get("/work-list")
-@auth.needs("coordinator", "administrator", "publisher")
+@auth.require_role("coordinator", "administrator", "publisher")
 @blueprint.arguments(schemas.WorkQuery, location="query")
 @blueprint.response(200, schemas.WorkItem(many=True))
-def work_list(query: dict[str, int]) -> list[Any]:
+def list_items(query: dict[str, int]) -> list[Any]:
     """What a person must decide: forks, gaps, quarantine, silent tablets; a desk sees its own screenings' only."""
-    return [_item(each) for each in worklist.listed(parts().db, auth.signed_in(), kept=bool(query["kept"]))]
+    return [
+        _describe_item(each)
+        for each in worklist.listed(current_services().db, auth.current_person(), kept=bool(query["kept"]))
+    ]
 
 
 @blueprint.get("/work-list/<int(max=9007199254740991):item>")
-@auth.needs("coordinator", "administrator", "publisher")
-@fails(*_OWN)
+@auth.require_role("coordinator", "administrator", "publisher")
+@openapi.problems(*_ACCESS_PROBLEMS)
 @blueprint.response(200, schemas.WorkDetail)
-def look(item: int) -> dict[str, Any]:
+def get_item(item: int) -> dict[str, Any]:
     """One item with the screenings it is about: both, where two claim one name or one number."""
-    found, evidence = worklist.look(parts().db, auth.signed_in(), item)
-    return {**_item(found), "envelopes": [_envelope(each) for each in evidence]}
+    found, evidence = worklist.look(current_services().db, auth.current_person(), item)
+    return {**_describe_item(found), "envelopes": [_describe_evidence(each) for each in evidence]}
 
 
 @blueprint.get("/work-list/<int(max=9007199254740991):item>/envelopes/<envelope>")
-@auth.needs("coordinator")
-@fails(*_OWN, "referral.other_keyring")
-@blueprint.response(200, BYTES, content_type=ENVELOPE)
-def work_envelope(item: int, envelope: str) -> Response:
+@auth.require_role("coordinator")
+@openapi.problems(*_ACCESS_PROBLEMS, "referral.other_keyring")
+@blueprint.response(200, openapi.BYTES, content_type=ENVELOPE_TYPE)
+def get_envelope(item: int, envelope: str) -> Response:
     """A sealed screening that an item is about, byte for byte; the caller's client opens it. The read is audited."""
-    here = parts()
+    services = current_services()
     return Response(
-        worklist.hand_out_envelope(here.db, auth.signed_in(), item, envelope, now=here.now()), mimetype=ENVELOPE
+        worklist.hand_out_envelope(services.db, auth.current_person(), item, envelope, now=services.now()),
+        mimetype=ENVELOPE_TYPE,
     )
 
 
 @blueprint.post("/work-list/<int(max=9007199254740991):item>/decision")
-@auth.needs("coordinator", "administrator", "publisher")
-@fails(*_OWN, "work.closed", "work.unknown_decision", "referral.other_keyring")
+@auth.require_role("coordinator", "administrator", "publisher")
+@openapi.problems(*_ACCESS_PROBLEMS, "work.closed", "work.unknown_decision", "referral.other_keyring")
 @blueprint.arguments(schemas.Decide)
 @blueprint.response(200, schemas.WorkItem)
-def decide(given: dict[str, str], item: int) -> dict[str, Any]:
+def decide_item(given: dict[str, str], item: int) -> dict[str, Any]:
     """Settle an item; `release` routes the screening now, with its deadline from receipt, also what was kept apart."""
-    here = parts()
-    rulebook = Rulebook(here.rules, here.config.hours)
-    return _item(worklist.decide(here.db, auth.signed_in(), item, given["decision"], rulebook=rulebook, now=here.now()))
+    services = current_services()
+    rulebook = Rulebook(services.rules, services.config.hours)
+    return _describe_item(
+        worklist.decide(
+            services.db, auth.current_person(), item, given["decision"], rulebook=rulebook, now=services.now()
+        )
+    )
 
 
 @blueprint.post("/referrals/<referral_id>/disagreement")
-@auth.needs("coordinator")
-@fails("referral.unknown", "referral.other_desk")
+@auth.require_role("coordinator")
+@openapi.problems("referral.unknown", "referral.other_desk")
 @blueprint.response(204)
-def disagreement(referral_id: str) -> Response:
+def report_disagreement(referral_id: str) -> Response:
     """Say that an opened screening says something else than the route it was sorted by."""
-    here = parts()
-    worklist.disagrees(here.db, auth.signed_in(), referral_id, now=here.now())
+    services = current_services()
+    worklist.disagrees(services.db, auth.current_person(), referral_id, now=services.now())
     return Response(status=204)

@@ -3,12 +3,10 @@ the tablet that took the screening is told of those it should know. Intake, the 
 
 from __future__ import annotations
 
-import csv
 import secrets
-from dataclasses import dataclass
-from importlib import resources
 
 from server.database.connection import Connection, Database
+from server.flows import state_table
 from server.flows.desks.routing import Decision
 from server.problems import Problem
 from server.store import audit, referrals, statuses
@@ -21,31 +19,11 @@ WAITING = "waiting"
 RESULTS = ("attended", "handed_over", "not_found", "declined", "mistaken")
 
 
-@dataclass(frozen=True)
-class Move:
-    """One allowed move. `who`: anyone who sees the queue, only the `holder`, or the `server`."""
-
-    action: str
-    start: str
-    end: str
-    who: str
-    holds: bool
-    status: str
-
-
-def read_moves() -> dict[tuple[str, str], Move]:
-    """The table of moves, by action and the state it starts from."""
-    lines = (
-        resources.files("server.flows.desks").joinpath("referral_states.csv").read_text(encoding="utf-8").splitlines()
-    )
-    moves = (
-        Move(row["action"], row["from"], row["to"], row["who"], row["holds"] == "yes", row["status"])
-        for row in csv.DictReader(lines)
-    )
-    return {(move.action, move.start): move for move in moves}
-
-
-MOVES = read_moves()
+TRANSITIONS = state_table.read(
+    __package__,
+    "referral_states.csv",
+    refused=lambda said, state: Problem("referral.wrong_state", said, state=state),
+)
 
 
 def open_one(w: Connection, envelope: str, decision: Decision, *, mark: str = "", now: int) -> Deed:
@@ -116,16 +94,14 @@ def _move(
     lease: int | None = None,
     result: str | None = None,
 ) -> None:
-    move = MOVES.get((action, referral.state))
-    if move is None:
-        raise Problem("referral.wrong_state", f"{referral.id}: {referral.state}", state=referral.state)
-    if move.who == "holder" and referral.holder != actor:
+    transition = TRANSITIONS.transition(action, referral.state, referral.id)
+    if transition.who == "holder" and referral.holder != actor:
         raise Problem("referral.held_by_another", referral.id)
-    holder = actor if move.holds else None
-    referrals.move(w, referral.id, state=move.end, holder=holder, lease=lease, result=result, at=now)
+    holder = actor if transition.holds else None
+    referrals.move(w, referral.id, state=transition.end, holder=holder, lease=lease, result=result, at=now)
     audit.append(w, at=now, action=f"referral.{_PAST[action]}", actor=actor, subject=referral.id)
-    if move.status:
-        statuses.add(w, dev=referral.dev, envelope=referral.envelope, status=move.status, at=now)
+    if transition.status:
+        statuses.add(w, dev=referral.dev, envelope=referral.envelope, status=transition.status, at=now)
 
 
 _PAST = {"claim": "claimed", "accept": "accepted", "lapse": "lapsed", "close": "closed"}

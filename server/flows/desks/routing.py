@@ -38,6 +38,14 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class Rulebook:
+    """What routing needs: the ordered rules, and hours to the deadline per urgency."""
+
+    rules: Sequence[Rule]
+    hours: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Decision:
     """One referral to open. `deadline` in milliseconds, None in training."""
 

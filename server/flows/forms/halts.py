@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from server.database.connection import Connection, Database, savepoint
 from server.flows.forms.rollouts import (
-    MOVES,
+    TRANSITIONS,
     begin,
     changed,
     entries,
@@ -67,7 +67,7 @@ def halt(db: Database, keys: ServerKeys, id_: int, *, reason: str, actor: str, n
 
 
 def _halt(w: Connection, keys: ServerKeys, rollout: Rollout, *, reason: str, actor: str, now: int) -> None:
-    state = MOVES.end("halt", rollout.state)
+    state = TRANSITIONS.next_state("halt", rollout.state)
     rollouts.move(w, rollout.id, state=state, since=rollout.since, reason=reason)
     changed(w, keys, "form.halted", rollout, actor=actor, now=now)
 
@@ -76,7 +76,7 @@ def resume(db: Database, keys: ServerKeys, id_: int, *, actor: str, now: int) ->
     """Bring a halted ring back; what tablets could not work with before counts no more."""
     with db.write() as w:
         rollout = found(w, id_)
-        state = MOVES.end("resume", rollout.state)
+        state = TRANSITIONS.next_state("resume", rollout.state)
         bundle.accept(Document.parse(versions.signed(w, rollout.version)), publishing.trust_in_force(w))
         refuse_training_over_field(w, rollout.form, rollout.channel, ring_of(rollout))
         rollouts.move(w, id_, state=state, since=now)
@@ -164,7 +164,7 @@ def stop_begun(w: Connection, *, since: int, now: int) -> None:
 
 
 def _stop(w: Connection, rollout: Rollout, why: str, now: int) -> None:
-    rollouts.move(w, rollout.id, state=MOVES.end("halt", rollout.state), since=rollout.since, reason=why)
+    rollouts.move(w, rollout.id, state=TRANSITIONS.next_state("halt", rollout.state), since=rollout.since, reason=why)
     note(w, "form.halted", rollout, actor=SERVER, now=now, code=why)
     _tell(w, rollout, why, now)
 

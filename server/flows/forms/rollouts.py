@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from server.database.connection import Connection, Database
-from server.flows import state_table as moves
+from server.flows import state_table
 from server.flows.forms import recordings
 from server.flows.trust import documents as publishing
 from server.problems import Problem
@@ -25,10 +25,10 @@ from sync.documents.signed import Document
 from sync.documents.trust import keys_of
 from sync.wire.json_object import FORM_ID, LABEL, NAME, Members
 
-MOVES = moves.read(
+TRANSITIONS = state_table.read(
     __package__, "rollout_states.csv", refused=lambda said, state: Problem("rollout.wrong_state", said, state=state)
 )
-VERSION_MOVES = moves.read(
+VERSION_TRANSITIONS = state_table.read(
     __package__, "version_states.csv", refused=lambda said, state: Problem("version.wrong_state", said, state=state)
 )
 OPEN = ("planned", "live", "halted")
@@ -175,7 +175,7 @@ def _plan(w: Connection, id_: int, ring: Ring, *, starts: int, actor: str, now: 
     version = versions.get(w, id_)
     if version is None:
         raise Problem("version.unknown", str(id_))
-    VERSION_MOVES.end("publish", version.state)
+    VERSION_TRANSITIONS.next_state("publish", version.state)
     refuse_training_over_field(w, version.form, version.channel, ring)
     made = rollouts.add(w, id_, **vars(ring), starts=starts, at=now, by=actor)
     return found(w, made)
@@ -198,11 +198,13 @@ def begin(w: Connection, keys: ServerKeys, rollout: Rollout, *, actor: str, now:
     recordings.put_out(w, document, versions.source(w, rollout.version))
     for other in rollouts.every(w, ("live", "halted"), form=rollout.form):
         if other.version == rollout.version:
-            rollouts.move(w, other.id, state=MOVES.end("end", other.state), since=other.since, reason=other.reason)
+            rollouts.move(
+                w, other.id, state=TRANSITIONS.next_state("end", other.state), since=other.since, reason=other.reason
+            )
     version = versions.get(w, rollout.version)
     assert version is not None
-    versions.move(w, version.id, state=VERSION_MOVES.end("publish", version.state), at=now)
-    rollouts.move(w, rollout.id, state=MOVES.end("begin", rollout.state), since=now)
+    versions.move(w, version.id, state=VERSION_TRANSITIONS.next_state("publish", version.state), at=now)
+    rollouts.move(w, rollout.id, state=TRANSITIONS.next_state("begin", rollout.state), since=now)
     return changed(w, keys, "form.published", rollout, actor=actor, now=now)
 
 
@@ -243,7 +245,7 @@ def widen(db: Database, keys: ServerKeys, id_: int, *, ring: Ring, actor: str, n
     """Give a rollout another ring, wider or narrower, in its place."""
     with db.write() as w:
         rollout = found(w, id_)
-        MOVES.end("widen", rollout.state)
+        TRANSITIONS.next_state("widen", rollout.state)
         refuse_training_over_field(w, rollout.form, rollout.channel, ring)
         rollouts.widen(w, id_, **vars(ring))
         widened = found(w, id_)
@@ -257,7 +259,9 @@ def roll_back(db: Database, keys: ServerKeys, version: int, *, reason: str, acto
         rollout = _plan(w, version, Ring(), starts=now, actor=actor, now=now)
         for other in rollouts.every(w, OPEN, form=rollout.form):
             if other.id != rollout.id:
-                rollouts.move(w, other.id, state=MOVES.end("end", other.state), since=other.since, reason=reason)
+                rollouts.move(
+                    w, other.id, state=TRANSITIONS.next_state("end", other.state), since=other.since, reason=reason
+                )
         begin(w, keys, rollout, actor=actor, now=now)
         note(w, "form.rolled_back", rollout, actor=actor, now=now)
         return found(w, rollout.id)
@@ -267,5 +271,7 @@ def end_all(w: Connection, keys: ServerKeys, version: Version, *, now: int) -> N
     """End every rollout of a version that is closing: no tablet is sent to it any more."""
     for each in rollouts.every(w, OPEN, form=version.form):
         if each.version == version.id:
-            rollouts.move(w, each.id, state=MOVES.end("end", each.state), since=each.since, reason=each.reason)
+            rollouts.move(
+                w, each.id, state=TRANSITIONS.next_state("end", each.state), since=each.since, reason=each.reason
+            )
     renew(w, keys, now)

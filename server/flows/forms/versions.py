@@ -14,7 +14,7 @@ from server.database.connection import Connection, Database
 from server.flows.forms import published_tables as known_tables
 from server.flows.forms import rollouts
 from server.flows.forms import upload_sandbox as workshop
-from server.flows.forms.rollouts import VERSION_MOVES
+from server.flows.forms.rollouts import VERSION_TRANSITIONS
 from server.flows.forms.upload_sandbox import Compiled
 from server.flows.trust import documents as publishing
 from server.problems import Problem
@@ -65,7 +65,7 @@ def keep(db: Database, compiled: Compiled, *, person: Person, now: int) -> Draft
             raise Problem("form.version_exists", f"{offered.form} {offered.version} ({offered.channel})")
         else:
             _own(held, person)
-            VERSION_MOVES.end("draft", held.state)
+            VERSION_TRANSITIONS.next_state("draft", held.state)
             versions.replace(w, id_ := held.id, offered, at=now)
         return Drafted(_done(w, id_, "form.drafted", person, now), compiled.problems)
 
@@ -76,7 +76,7 @@ def discard(db: Database, id_: int, *, person: Person, now: int) -> None:
         held = found(w, id_)
         if not person.roles & {"reviewer", "administrator"}:
             _own(held, person)
-        VERSION_MOVES.end("draft", held.state)
+        VERSION_TRANSITIONS.next_state("draft", held.state)
         _done(w, id_, "form.discarded", person, now)
         versions.discard(w, id_)
 
@@ -85,7 +85,7 @@ def try_out(db: Database, id_: int, trial: Trial, *, sha: str) -> None:
     """Keep what came out of a made-up interview with a draft; `sha` names the bytes that it was held with."""
     with db.write() as w:
         held = found(w, id_)
-        VERSION_MOVES.end("try", held.state)
+        VERSION_TRANSITIONS.next_state("try", held.state)
         if held.sha != sha:
             raise Problem("version.other_bytes", held.sha)
         versions.try_out(w, id_, trial, most=MOST_TRIALS)
@@ -97,7 +97,7 @@ def try_out(db: Database, id_: int, trial: Trial, *, sha: str) -> None:
 def submit(db: Database, id_: int, signature: bytes, *, person: Person, validate: Validate, now: int) -> Version:
     """Put one's own draft before a reviewer, with the author's signature; ODK Validate must accept the form."""
     held = _own(found(db.read(), id_), person)
-    VERSION_MOVES.end("submit", held.state)
+    VERSION_TRANSITIONS.next_state("submit", held.state)
     document = _with_one(db.read(), held, signature)
     document.require(bundle.TYP, keys_of(publishing.trust_in_force(db.read()).authors))
     validated = validate(str(document.content["xform"]), versions.source(db.read(), id_))
@@ -124,7 +124,7 @@ def approve(db: Database, id_: int, signature: bytes, *, person: Person, carried
     SyncError `bundle.one_person` when author and reviewer are the same person under two keys.
     """
     held = found(db.read(), id_)
-    VERSION_MOVES.end("approve", held.state)
+    VERSION_TRANSITIONS.next_state("approve", held.state)
     if held.author == person.id:
         raise Problem("version.own", str(id_))
     brought = carried(source(db, id_), known_tables.known(db.read(), now)) if held.source else []
@@ -144,7 +144,7 @@ def send_back(db: Database, id_: int, *, reason: str, person: Person, now: int) 
     """Give what was submitted back to its author, and say why."""
     with db.write() as w:
         held = found(w, id_)
-        VERSION_MOVES.end("return", held.state)
+        VERSION_TRANSITIONS.next_state("return", held.state)
         return _back(w, held, "return", "form.returned", person, now, reason)
 
 
@@ -152,7 +152,7 @@ def withdraw(db: Database, id_: int, *, person: Person, now: int) -> Version:
     """Take back what one submitted."""
     with db.write() as w:
         held = _own(found(w, id_), person)
-        VERSION_MOVES.end("withdraw", held.state)
+        VERSION_TRANSITIONS.next_state("withdraw", held.state)
         return _back(w, held, "withdraw", "form.withdrawn", person, now)
 
 
@@ -241,7 +241,7 @@ def _own(version: Version, person: Person) -> Version:
 
 
 def _move(w: Connection, held: Version, action: str, deed: str, person: Person, now: int, reason: str = "") -> Version:
-    versions.move(w, held.id, state=VERSION_MOVES.end(action, held.state), at=now, reason=reason)
+    versions.move(w, held.id, state=VERSION_TRANSITIONS.next_state(action, held.state), at=now, reason=reason)
     return _done(w, held.id, deed, person, now)
 
 

@@ -10,15 +10,15 @@ from typing import Any, TypeVar
 
 from server.database.connection import Connection, savepoint
 from server.flows.desks import referrals, routing
-from server.flows.desks.routing import FIELD, Decision, Rule
+from server.flows.desks.routing import Decision, Rulebook
 from server.flows.forms import halts
 from server.flows.intake import gaps
 from server.problems import Problem
-from server.store import audit, devices, envelopes, keyrings, rejections, statistics, versions, worklist
+from server.store import audit, devices, envelopes, keyrings, statistics, versions, worklist
 from server.store.audit import Deed
 from server.store.devices import Device
 from server.store.envelopes import Met
-from server.store.statistics import Screened
+from server.store.statistics import ScreeningFacts
 from sync.documents.receipt import Item
 from sync.envelope import route as routes
 from sync.envelope import verify as sealed
@@ -40,21 +40,13 @@ class Arrival:
     code: str
 
 
-@dataclass(frozen=True)
-class Rulebook:
-    """What routing needs: the ordered rules, and hours to the deadline per urgency."""
-
-    rules: Sequence[Rule]
-    hours: Mapping[str, int]
-
-
 class _Batch:
     """One request's envelopes together: what is asked once for all of them, and what is written once for all."""
 
     def __init__(self) -> None:
         self._answers: dict[tuple[Any, str], Any] = {}
         self.deeds: list[Deed] = []
-        self.screened: list[Screened] = []
+        self.screened: list[ScreeningFacts] = []
 
     def once(self, w: Connection, ask: Callable[[Connection, str], T], about: str) -> T:
         """Ask a store about something that no envelope changes, once."""
@@ -138,12 +130,12 @@ def _take_one(w: Connection, arrival: Arrival, batch: _Batch, sender: str, ruleb
         mark = _retired(w, batch, arrival.route) if outcome == "stored" else outcome
         batch.deeds.append(referrals.open_one(w, envelope.id, decision, mark=mark, now=now))
     if outcome not in ("conflict", "quarantined"):  # Counted when a person releases it.
-        batch.screened += counted(arrival.route)
+        batch.screened += statistics.screening_facts(arrival.route)
     return Item(envelope.id, outcome, envelope.header.seq)
 
 
 def _reject(w: Connection, id_: str, code: str, sender: str, now: int) -> Item:
-    rejections.add(w, dev=sender, code=code, at=now)
+    statistics.count_rejection(w, dev=sender, code=code, at=now)
     return Item(id_, "rejected", code=code)
 
 
@@ -180,13 +172,6 @@ def _note(w: Connection, envelope: Envelope, route: Route | None, outcome: str, 
         envelopes.put_route(w, envelope.id, route)
     for kind in kinds:
         worklist.add(w, kind=kind, dev=header.dev, chain=header.chain, envelope=envelope.id, at=now)
-
-
-def counted(route: Route | None) -> list[Screened]:
-    """Return what statistics count of a screening: nothing where the route cannot be read."""
-    if route is None:
-        return []
-    return [Screened(route.mode or FIELD, {**vars(route), "region": (route.province or "")[:2]})]
 
 
 def advance(w: Connection, chains: Iterable[tuple[str, str]], *, now: int) -> dict[str, int]:

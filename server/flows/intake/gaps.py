@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from server.database.connection import Connection, Database
-from server.store import chains, worklist
+from server.store import chains, devices, worklist
 from server.store.audit import SERVER
 from server.store.chains import Gap
 from server.store.worklist import Item
@@ -25,6 +25,15 @@ def watch(db: Database, *, now: int) -> int:
     """Bring the work list's gaps up to date; return how many are late, each marked so there."""
     with db.write() as w:
         return sum(look(w, dev, chain, now=now)[1] for dev, chain in chains.unfinished(w))
+
+
+def report_silent_tablets(db: Database, *, now: int, days: int) -> int:
+    """Put each certified tablet on the work list that was not heard from for some days; return how many there are."""
+    with db.write() as w:
+        silent = devices.silent(w, now - days * DAY, now + DAY)
+        for dev, since in silent:
+            worklist.add(w, kind="silent", dev=dev, reason=f"since.{since}", at=now)
+    return len(silent)
 
 
 def leave(w: Connection, dev: str, ended: Mapping[str, int], *, now: int) -> None:

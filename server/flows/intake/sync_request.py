@@ -10,10 +10,11 @@ from functools import lru_cache, partial
 from typing import Any
 
 from server.database.connection import Connection, Database
+from server.flows.desks.routing import Rulebook
 from server.flows.forms import halts
 from server.flows.intake import envelopes as intake
 from server.flows.intake import gaps
-from server.flows.intake.envelopes import Arrival, Rulebook
+from server.flows.intake.envelopes import Arrival
 from server.flows.trust import device_orders as orders
 from server.flows.trust import documents as publishing
 from server.problems import Problem

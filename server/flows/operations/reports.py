@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from server.database.connection import Database
-from server.store import audit, devices, orders, rejections, statistics
+from server.store import audit, devices, orders, statistics
 from server.store.audit import Entry
 from server.store.devices import Device
 from server.store.orders import Given
@@ -76,7 +76,7 @@ def tables(db: Database, *, mode: str, now: int) -> list[Table]:
 def tablets(db: Database) -> list[Tablet]:
     """Return every tablet, newest first."""
     connection = db.read()
-    stock, rejected = devices.inventories(connection), rejections.by_tablet(connection)
+    stock, rejected = devices.inventories(connection), statistics.rejections_by_tablet(connection)
     ordered = orders.every(connection)
     return [
         Tablet(device, stock.get(device.dev, {}), rejected.get(device.dev, 0), ordered.get(device.dev, ()))

@@ -6,7 +6,7 @@ The envelope stays, sealed as it came; so do the counts of the statistics, which
 from __future__ import annotations
 
 from server.database.connection import Database
-from server.store import audit, routes
+from server.store import audit, envelopes
 from sync.durations import DAY
 
 # Erased in one transaction: few enough that a tablet that syncs meanwhile does not notice.
@@ -22,7 +22,7 @@ def erase_routes(db: Database, *, now: int, days: int) -> int:
     total = 0
     while True:
         with db.write() as w:
-            erased = routes.erase(w, before=now - days * DAY, most=_AT_ONCE)
+            erased = envelopes.erase_routes(w, before=now - days * DAY, most=_AT_ONCE)
             if erased:
                 count = {"count": erased}
                 audit.append(w, at=now, action="routes.erased", actor=audit.SERVER, subject="routes", detail=count)

@@ -14,8 +14,7 @@ from importlib import resources
 from server.database.connection import Connection, Database
 from server.flows.desks import queues as desks
 from server.flows.desks import referrals, routing
-from server.flows.intake import envelopes as intake
-from server.flows.intake.envelopes import Rulebook
+from server.flows.desks.routing import Rulebook
 from server.problems import Problem
 from server.store import audit, devices, envelopes, keyrings, statistics, worklist
 from server.store import referrals as opened
@@ -57,7 +56,7 @@ class Evidence:
 
 def read_kinds() -> dict[str, Kind]:
     """The table of kinds."""
-    lines = resources.files("server.flows").joinpath("work_kinds.csv").read_text(encoding="utf-8").splitlines()
+    lines = resources.files("server.flows.desks").joinpath("work_kinds.csv").read_text(encoding="utf-8").splitlines()
     return {row["kind"]: Kind(tuple(row["decisions"].split()), row["es"]) for row in csv.DictReader(lines)}
 
 
@@ -137,7 +136,7 @@ def _release(w: Connection, item: Item, rulebook: Rulebook, now: int) -> list[De
     """Do for a stored envelope what intake left to a person; its deadline runs from its receipt all the same."""
     found, route = _stored(w, item), envelopes.route(w, item.envelope)
     # Counted in this month: the tables of a month that is over never change, or they would tell of each newcomer.
-    statistics.count(w, intake.counted(route), at=now)
+    statistics.count(w, statistics.screening_facts(route), at=now)
     if opened.of_envelope(w, found.id):  # A conflict is in its queues since it arrived.
         return []
     keyring = keyrings.of_kid(w, found.kid)
