@@ -25,8 +25,8 @@ from sync.keys.key_files import load_secret
 from sync.keys.key_pairs import SigningKey
 from sync.keys.passphrases import derive as stretch
 
-# No example has a deadline, and none is too slow to make: a busy machine is no fault of the code. A continuous run draws
-# the same examples each time; a run by hand draws new ones. A failure prints what repeats it.
+# An example has no deadline, because a busy machine is not a fault of the code. Continuous integration draws the same
+# examples each time, and a run by hand draws new ones. A failure prints what repeats it.
 settings.register_profile(
     "chaski",
     deadline=None,

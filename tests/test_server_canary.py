@@ -15,7 +15,6 @@ import re
 import sqlite3
 import subprocess
 import tempfile
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -30,7 +29,7 @@ from server.cli.demo.server_process import ServerProcess, free_ports
 from server.cli.demo.story import Stage, enrol, publish
 from server.cli.terminal import now_ms
 from support.clients import FORM, answers, compiled
-from support.waiting import PATIENCE
+from support.waiting import PATIENCE, wait_until_read
 from sync.documents.signed import sign_bare
 from sync.envelope import seal
 from sync.envelope.route import Route
@@ -269,7 +268,7 @@ def a_large_body_half_sent(scene: Scene) -> None:
     door.putheader("Content-Length", str(len(body)))
     door.putheader(exchange.SIGNATURE_HEADER, f"{device.kid}.{sign_bare(body, device, exchange.REQUEST_TYP)}")
     door.endheaders(body[:-1000])
-    time.sleep(0.3)
+    wait_until_read(door.sock)
     assert not any(raw.encode() in path.read_bytes() for path in scene.watch().nameless())
     assert scene.watch().found() == {}
     door.send(body[-1000:])

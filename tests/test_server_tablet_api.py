@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +24,7 @@ from server.config import ConfigError
 from server.flows.operations import audit
 from server.store import documents, versions
 from support.intake import Field, Tablet, open_field, served
-from support.waiting import PATIENCE
+from support.waiting import PATIENCE, wait_until
 from sync.documents import enrolment as joining
 from sync.exchange import messages as wire
 from sync.exchange.messages import CONTENT_TYPE, MAX_ENVELOPES, SIGNATURE_HEADER, Message, Response
@@ -181,19 +180,29 @@ def test_many_tablets_at_once_are_each_answered_and_the_audit_chain_holds(field:
 
 
 def test_a_request_being_answered_when_the_server_is_told_to_stop_gets_its_answer(world: World) -> None:
-    field, begun = open_field(world), threading.Event()
+    field, begun, ports = open_field(world), threading.Event(), list[int]()
 
     def slow_clock() -> int:
         begun.set()
-        time.sleep(0.5)
+        wait_until(lambda: not any(map(accepts, ports)), "the server does not stop")
         return FOUNDED
 
     tablet = field.tablet()
     message = field.message(tablet, field.envelope(tablet))
     with ThreadPoolExecutor(1) as pool, served(replace(field, parts=replace(field.parts, now=slow_clock))) as (port, _):
+        ports.append(port)
         answer = pool.submit(post, replace(field, port=port), message)
         assert begun.wait(PATIENCE)
     assert answer.result().status == 200
+
+
+def accepts(port: int) -> bool:
+    """Whether a server still takes connections."""
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 def free_port() -> int:
