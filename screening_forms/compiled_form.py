@@ -71,7 +71,7 @@ class CompiledForm:
         """Read what `to_bytes` wrote, in this release or an earlier one; raises FormError on anything else."""
         try:
             said = json.loads(content)
-            values = _in_todays_words(said)
+            values = _with_later_members(said)
             form = cls(**{field.name: _frozen(values[field.name]) for field in fields(cls)})
             if rfc8785.dumps(said) != content or values.keys() != vars(form).keys():
                 raise ValueError("these are not the bytes that the compiler writes")
@@ -81,21 +81,21 @@ class CompiledForm:
         return form
 
 
-def _in_todays_words(said: dict[str, Any]) -> dict[str, Any]:
+def _with_later_members(said: dict[str, Any]) -> dict[str, Any]:
     """Add what earlier releases did not say: screenings with their versions still arrive, and are opened."""
     left_out = said["left_out"]
     named = {lang: {} for lang in left_out} if isinstance(left_out, list) else left_out
     return {**_ADDED_SINCE, **said, "left_out": named}
 
 
-def unmarked(text: str) -> tuple[str, str]:
+def split_mark(text: str) -> tuple[str, str]:
     """Take the mark off a text as it is shown; returns the text and its state: reviewed, draft or fallback."""
     states = (state for state, mark in MARKS.items() if text.startswith(mark))
     state = next(states, "reviewed")
     return text.removeprefix(MARKS.get(state, "")), state
 
 
-def why_left_out(left_out: Mapping[str, Mapping[str, int]]) -> list[str]:
+def left_out_sentences(left_out: Mapping[str, Mapping[str, int]]) -> list[str]:
     """Say in Spanish, one sentence a language, why a form is not shown in it."""
     return [": ".join((f"Todavía no está en {LANGUAGES[lang]}", *_why(left_out[lang]))) + "." for lang in left_out]
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Collect no garbage inside; what has piled up is found by the next collection after it."""
     collecting = gc.isenabled()
     gc.disable()

@@ -13,7 +13,7 @@ from typing import Protocol
 from screening_forms.errors import FormProblem
 
 
-class Place(Protocol):
+class ProblemPlace(Protocol):
     """Where a problem is: a row of a sheet, as the author counts; 0 is the whole sheet."""
 
     @property
@@ -47,7 +47,7 @@ NOT_BLOCKING = (
 """What an author should know but a draft may have: a language that is not whole is left out, never half shown."""
 
 
-def problem(code: str, row: Place, column: str, *values: object, **more: str) -> FormProblem:
+def problem(code: str, row: ProblemPlace, column: str, *values: object, **more: str) -> FormProblem:
     """Make the problem of one cell; `values` and `more` fill the places in both texts."""
     texts = [text.format(*values, **more) for text in ADVICE[code]]
     return FormProblem(

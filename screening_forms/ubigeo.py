@@ -9,13 +9,13 @@ _DISTRICTS: dict[str, str] = cargar_diccionario("distritos")["inei"]
 _REGIONS: dict[str, str] = cargar_diccionario("departamentos")["inei"]
 
 
-def name(code: str) -> str:
+def district_name(code: str) -> str:
     """INEI's name of a district, or an empty string; a code ending in 0000 is any other district of its region."""
     if code.endswith("0000") and code[:2] in _REGIONS:
         return f"{_REGIONS[code[:2]]}: otro distrito"
     return _DISTRICTS.get(code, "")
 
 
-def region(code: str) -> str:
+def region_name(code: str) -> str:
     """INEI's name of a region by its two digits, or an empty string."""
     return _REGIONS.get(code, "")

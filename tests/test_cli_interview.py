@@ -17,11 +17,10 @@ import pytest
 from click.testing import CliRunner
 
 from conftest import World
-from screening_forms.engine import evaluator as engine
-from screening_forms.engine.evaluator import Engine
+from screening_forms.engine.evaluator import Engine, load_engine
 from screening_forms.engine.interview import Interview
 from server.cli.main import main
-from server.cli.tablet.interview_pages import Said, question
+from server.cli.tablet.interview_pages import ShownText, question_page
 from server.cli.terminal import now_ms
 from support.clients import FORM, STORY, Office, answers, compiled, open_office
 from support.forms import CATALOGUE_FORMS, wishes
@@ -29,8 +28,8 @@ from support.forms import compiled as any_form
 from support.terminal import CLEAR, Commands, Inspector, answer_all, shown, typed
 from sync.durations import DAY
 from sync.envelope import seal
-from sync.envelope import verify as envelope
-from sync.envelope.seal import new_jti
+from sync.envelope.seal import new_screening_id
+from sync.envelope.verify import parse_envelope
 from sync.keys.key_pairs import SealKey
 from sync.tablet.client import Tablet
 from sync.tablet.drafts import Draft
@@ -51,7 +50,7 @@ class Field:
     def sealed(self, folder: Path) -> list[bytes]:
         """Every screening in a tablet's outbox, opened."""
         with Tablet(folder) as tablet:
-            found = [envelope.parse(kept.raw) for kept in tablet.outbox.kept()]
+            found = [parse_envelope(kept.raw) for kept in tablet.outbox.kept()]
         return [seal.open_envelope(each, self.keys[each.header.kid]) for each in found]
 
     def as_sealed(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +76,7 @@ def field(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Ite
         office.tablet("board").close()
         with office.desk("nacional") as desk:
             keys = unwrapped(desk.staff.me, desk._seal_key)
-    yield Field(folder / "board", engine.load(Office.version("1").xform), keys, commands)
+    yield Field(folder / "board", load_engine(Office.version("1").xform), keys, commands)
     commands.close()
 
 
@@ -85,7 +84,9 @@ def unwrapped(me: Any, member: SealKey) -> dict[str, SealKey]:
     """The keyrings of a person, by kid."""
     names = me["person"]["person"]
     return {
-        each["kid"]: seal.unwrap(each["wrapped"], member, keyring=each["keyring"], epoch=each["epoch"], member_id=names)
+        each["kid"]: seal.unwrap_seed(
+            each["wrapped"], member, keyring=each["keyring"], epoch=each["epoch"], member_id=names
+        )
         for each in me["keyrings"]
     }
 
@@ -137,7 +138,7 @@ def test_the_outcome_is_shown_at_the_inspectors_word_and_cleared_after_it(field:
 
 @pytest.mark.parametrize("name", ["small", *CATALOGUE_FORMS])
 def test_every_relevant_question_has_one_turn_and_going_back_changes_nothing(name: str) -> None:
-    form, draws = engine.load(any_form(name).xform), Random("turns")
+    form, draws = load_engine(any_form(name).xform), Random("turns")
     for _ in range(3):
         wished, now = wishes(form, draws), Interview(form)
         asked = []
@@ -162,7 +163,7 @@ def test_the_next_question_is_there_within_50_ms(field: Field) -> None:
     given, now, took = answers(), Interview(field.engine), []
     while node := now.question:
         begun = time.thread_time()
-        question(compiled(), now, node, "quz", "")
+        question_page(compiled(), now, node, "quz", "")
         value = given.get(node.name, "")
         now = now.answer(" ".join(value) if isinstance(value, list) else str(value))
         assert now.filled
@@ -434,14 +435,14 @@ def test_a_draft_goes_on_with_its_own_version_of_the_form_after_a_newer_one_came
 
 def drafted(tablet: Tablet, sha: str) -> str:
     """Keep an interview that was just begun."""
-    made = Draft(new_jti(), sha, 1, 1, "es", {"answers": {}})
+    made = Draft(new_screening_id(), sha, 1, 1, "es", {"answers": {}})
     tablet.drafts.save(made)
     return made.id
 
 
 def test_an_old_draft_is_destroyed_only_days_after_a_person_was_warned(field: Field, folder: Path) -> None:
     day, status = DAY, ("device", "status", "--tablet", str(folder))
-    old = Draft(new_jti(), "a" * 64, 1, now_ms() - 20 * day, "es", {"answers": {}})
+    old = Draft(new_screening_id(), "a" * 64, 1, now_ms() - 20 * day, "es", {"answers": {}})
     with Tablet(folder) as tablet:
         tablet.drafts.save(old)
     for _ in range(2):  # A warning that goes into a file warns nobody.
@@ -460,7 +461,7 @@ def test_an_old_draft_is_destroyed_only_days_after_a_person_was_warned(field: Fi
 
 def test_a_draft_whose_version_is_gone_says_so_and_stays(field: Field, folder: Path) -> None:
     with Tablet(folder) as tablet:
-        tablet.drafts.save(Draft(new_jti(), "a" * 64, now_ms(), now_ms(), "es", {"answers": {}}))
+        tablet.drafts.save(Draft(new_screening_id(), "a" * 64, now_ms(), now_ms(), "es", {"answers": {}}))
     inspector = Inspector(field.commands, "device", "screen", FORM, "--tablet", folder)
     inspector.see()
     assert "El borrador se conserva" in " ".join(inspector.type("1").split())
@@ -474,7 +475,7 @@ def test_a_draft_whose_version_is_gone_says_so_and_stays(field: Field, folder: P
 
 def test_a_text_without_translation_is_marked_spanish_and_a_draft_is_marked_draft() -> None:
     texts = {"es": "Sí", "quz": "[borrador] Arí", "ayr": "-"}
-    assert Said.of(texts, "quz").marked(all_drafts=False) == "Arí [borrador]"
-    assert Said.of(texts, "ayr").marked(all_drafts=True) == "Sí (es)"
-    assert Said.of({"es": "Sí"}, "quz") == Said("Sí", "fallback")
-    assert Said.of(texts, "es") == Said("Sí")
+    assert ShownText.of(texts, "quz").marked(all_drafts=False) == "Arí [borrador]"
+    assert ShownText.of(texts, "ayr").marked(all_drafts=True) == "Sí (es)"
+    assert ShownText.of({"es": "Sí"}, "quz") == ShownText("Sí", "fallback")
+    assert ShownText.of(texts, "es") == ShownText("Sí")

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from screening_forms.engine import evaluator as engine
-from screening_forms.workbook import reader as workbook
-from screening_forms.workbook.resources import SHIPPED
+from screening_forms.engine.evaluator import load_engine
+from screening_forms.workbook.reader import read_workbook
+from screening_forms.workbook.resources import BUILT_IN
 from server.cli.main import main
 from support.clients import Office, office  # noqa: F401 (a fixture)
 from support.forms import SMALL, compiled
 from support.terminal import Commands, Inspector, answer_all
-from sync.exchange.staff_session import Staff
+from sync.exchange.staff_session import StaffSession
 
 GIVEN = {
     "peligro": "no",
@@ -97,9 +97,9 @@ def test_what_a_tablet_would_not_seal_is_not_tried(form: Path, tmp_path: Path) -
 
 
 def test_a_trial_is_kept_as_a_case_that_the_next_check_runs(form: Path, tmp_path: Path) -> None:
-    before = workbook.read(form).cases
+    before = read_workbook(form).cases
     kept = told("forms", "try", form, "--answers", answers(tmp_path, mentira=["job"]), "--keep-as", "deuda y engaño")
-    after = workbook.read(form).cases
+    after = read_workbook(form).cases
     assert after[: len(before)] == before
     assert after[-1].get("case") == "deuda y engaño"
     assert (after[-1].get("outcome"), after[-1].get("mentira")) == (kept["outcome"], "job")
@@ -119,7 +119,7 @@ def test_an_author_is_asked_as_an_inspector_and_then_sees_what_a_tablet_never_sh
     commands = Commands()
     inspector = Inspector(commands, "forms", "try", form)
     inspector.see()
-    answer_all(engine.load(compiled("small").xform), inspector, {**GIVEN, "a_salvo": ""})
+    answer_all(load_engine(compiled("small").xform), inspector, {**GIVEN, "a_salvo": ""})
     assert inspector.seal() == 0
     commands.close()
     shown = inspector.written.rpartition("\x1b[?1049l")[2]
@@ -139,7 +139,7 @@ def test_only_the_outcome_of_a_trial_is_reported_to_a_draft_on_the_server(
     world = office.field.world
     file = world.people / "autora" / "passphrase.txt"
     who = ("--server", office.people_url, "--login", "autora", "--passphrase-file", file)
-    with Staff.sign_in(office.people_url, "autora", world.passphrase("autora")) as staff:
+    with StaffSession.sign_in(office.people_url, "autora", world.passphrase("autora")) as staff:
         draft = staff.post("/v1/drafts?channel=training", data=form.read_bytes())
         told("forms", "try", form, "--answers", answers(tmp_path), "--report", draft["id"], *who)
         (trial,) = staff.get(f"/v1/versions/{draft['id']}")["trials"]
@@ -184,7 +184,7 @@ def test_a_version_on_the_server_needs_a_login(form: Path) -> None:
 
 def test_an_author_checks_a_table_and_sees_what_each_form_would_do(form: Path, tmp_path: Path) -> None:
     file = tmp_path / "pe_adult_2026_9.csv"
-    text = SHIPPED.policies["pe_adult_2026_1"].replace("outcome,D4,labour_rights,T3", "outcome,D4,review,T4")
+    text = BUILT_IN.policies["pe_adult_2026_1"].replace("outcome,D4,labour_rights,T3", "outcome,D4,review,T4")
     file.write_text(text, encoding="utf-8")
     checked = told("forms", "tables", "check", file, "--kind", "policy")
     assert checked["former"] == "pe_adult_2026_1"
@@ -197,7 +197,7 @@ def test_an_author_checks_a_table_and_sees_what_each_form_would_do(form: Path, t
 
 def test_a_table_that_may_not_be_published_is_named_with_exit_code_1(tmp_path: Path) -> None:
     file = tmp_path / "mine.csv"
-    file.write_text(SHIPPED.policies["pe_adult_2026_1"], encoding="utf-8")
+    file.write_text(BUILT_IN.policies["pe_adult_2026_1"], encoding="utf-8")
     result = chaski("forms", "tables", "check", file, "--kind", "policy", "--json")
     assert result.exit_code == 1
     assert json.loads(result.output)["problems"][0]["code"] == "policy.bad_name"

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from screening_forms.workbook import package
-from screening_forms.workbook.resources import SHIPPED
+from screening_forms.workbook.package import load_package
+from screening_forms.workbook.resources import BUILT_IN
 from server.cli.authors import sign as signing
 from server.cli.main import main
 from server.flows.forms import upload_sandbox as workshop
@@ -125,7 +125,7 @@ def test_an_author_signs_what_she_wrote_and_not_what_a_server_holds_under_its_na
     assert (refused.exit_code, "nothing was signed" in refused.output) == (1, True)
     kept = line.folder / "source.zip"
     line.says("revisor", "show", str(made["id"]), "--save", str(kept))
-    assert "¿Debe plata?" in package.load(kept).content.decode()
+    assert "¿Debe plata?" in load_package(kept).content.decode()
 
 
 def test_only_a_version_in_use_that_two_people_signed_is_compared_without_a_question(
@@ -216,13 +216,13 @@ def test_an_id_needs_somebody_and_a_form_needs_its_file(line: Line) -> None:
 
 def test_a_new_policy_is_published_and_the_forms_that_use_it_are_drafted_anew(line: Line) -> None:
     made = line.says("autora", "draft", line.workbook())
-    name = line.workbook("pe_adult_2026_2.csv", SHIPPED.policies["pe_adult_2026_1"])
+    name = line.workbook("pe_adult_2026_2.csv", BUILT_IN.policies["pe_adult_2026_1"])
     done = line.says("autora", "publish-table", name, "--kind", "policy")
     assert [each["id"] for each in done["users"]] == [made["id"]]
     (drafted,) = line.says("autora", "redraft", "pe_adult_2026_2", "--kind", "policy")
     assert line.says("autora", "show", str(drafted["draft"]))["policy"] == "pe_adult_2026_2"
     again = line.ask("autora", "redraft", "pe_adult_2026_2", "--kind", "policy")
     assert "No form uses an earlier table" in again.output
-    changed = line.workbook("pe_adult_2026_2.csv", SHIPPED.policies["pe_adult_2026_1"].replace("prompt", "routine"))
+    changed = line.workbook("pe_adult_2026_2.csv", BUILT_IN.policies["pe_adult_2026_1"].replace("prompt", "routine"))
     refused = line.ask("autora", "publish-table", changed, "--kind", "policy")
     assert (refused.exit_code, "policy.name_used" in refused.stderr) == (1, True)

@@ -10,9 +10,9 @@ from datetime import date
 import pytest
 
 from conftest import World
-from screening_forms.checks import run as checks
+from screening_forms.checks.run import blocking_problems, check_form
 from screening_forms.compiler.compile_form import compile_form
-from screening_forms.workbook import reader as workbook
+from screening_forms.workbook.reader import read_workbook
 from screening_forms.workbook.resources import CATALOGUE
 from server.flows.trust import documents as publishing
 from support.clients import FORM, Office, answers
@@ -20,7 +20,7 @@ from sync.documents import bundle, trust
 from sync.documents.signed import Document
 from sync.documents.trust import Signer
 from sync.envelope.route import AUTHOR_FIELDS
-from sync.exchange.staff_session import Staff
+from sync.exchange.staff_session import StaffSession
 from sync.exchange.transport import RefusedError
 
 WORKBOOK = CATALOGUE / FORM / "form.md"
@@ -28,8 +28,8 @@ WORKBOOK = CATALOGUE / FORM / "form.md"
 
 def test_a_form_version_goes_from_the_workbook_to_a_tablet_that_works_by_it(office: Office, world: World) -> None:
     # The author's workbook has nothing wrong with it, and is compiled into the bytes that will be signed.
-    book = workbook.read(WORKBOOK)
-    assert checks.blocking(checks.check(book, AUTHOR_FIELDS)) == []
+    book = read_workbook(WORKBOOK)
+    assert blocking_problems(check_form(book, AUTHOR_FIELDS)) == []
     form = compile_form(book, channel="training", route_vocabulary=AUTHOR_FIELDS)
 
     # Two persons sign those bytes: who wrote it and who reviewed it.
@@ -76,9 +76,9 @@ def test_an_author_who_may_also_review_does_not_review_her_own_form(office: Offi
     assert in_use(office) == office.field.form_sha
 
 
-def publisher(office: Office) -> Staff:
+def publisher(office: Office) -> StaffSession:
     """Sign in who publishes."""
-    return Staff.sign_in(office.people_url, "publicacion", office.field.world.passphrase("publicacion"))
+    return StaffSession.sign_in(office.people_url, "publicacion", office.field.world.passphrase("publicacion"))
 
 
 def refusal(office: Office, document: Document) -> str:
@@ -114,5 +114,5 @@ def let_the_author_review_too(office: Office, world: World) -> None:
     for root in ("raiz-1", "raiz-2"):
         newer = newer.signed_by(world.office(root, "root"), trust.TYP)
     phrase = world.passphrase("registro")
-    with Staff.sign_in(office.people_url, "registro", phrase) as registrar:
+    with StaffSession.sign_in(office.people_url, "registro", phrase) as registrar:
         registrar.post("/v1/trust", data=newer.to_bytes())

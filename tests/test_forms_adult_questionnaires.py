@@ -4,12 +4,12 @@ import re
 
 import pytest
 
-from screening_forms.checks import cases
-from screening_forms.checks.run import check
+from screening_forms.checks.cases import case_answers, case_failures
+from screening_forms.checks.run import check_form
 from screening_forms.engine.evaluator import Answer
 from screening_forms.expressions.parser import NO_ANSWERS
 from screening_forms.workbook.reader import Row
-from screening_forms.workbook.resources import SHIPPED
+from screening_forms.workbook.resources import BUILT_IN
 from support.catalogue import LABEL, asked, book, came, form, guidance, questions, within
 from sync.envelope.route import AUTHOR_FIELDS
 
@@ -27,20 +27,20 @@ for_each_form = pytest.mark.parametrize("name", FORMS)
 
 def told(name: str) -> list[tuple[Row, dict[str, str]]]:
     """The author's own cases of adults who agreed to talk and in which nobody is in danger."""
-    rows = [(row, cases.answers(book(name), row)) for row in book(name).cases]
+    rows = [(row, case_answers(book(name), row)) for row in book(name).cases]
     return [(row, given) for row, given in rows if row.get("tier") not in ("child", "danger") and "deriva" in given]
 
 
 @for_each_form
 def test_the_form_has_no_problem_and_each_of_its_cases_comes_out_as_written(name: str) -> None:
-    assert check(book(name), AUTHOR_FIELDS) == []
+    assert check_form(book(name), AUTHOR_FIELDS) == []
     assert 8 <= len(book(name).cases) <= 15
-    assert list(cases.failures(book(name), form(name))) == []
+    assert list(case_failures(book(name), form(name))) == []
 
 
 @for_each_form
 def test_the_cases_show_every_outcome_that_the_policy_knows(name: str) -> None:
-    policy = SHIPPED.policy(book(name).settings["policy"])
+    policy = BUILT_IN.policy(book(name).settings["policy"])
     known = {(row.outcome, row.tier) for row in policy.step("outcome")}
     shown = {(row.get("outcome"), row.get("tier") or "none") for row in book(name).cases}
     assert shown == {*known, ("not_scored", "none")}

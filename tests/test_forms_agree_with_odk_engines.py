@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from screening_forms.engine import evaluator as engine
+from screening_forms.engine.evaluator import load_engine
 from support.engine_agreement import JAR, compile_java, differences, in_java_rosa, in_web_forms, interviews
 from support.forms import CATALOGUE_FORMS, compiled, walk
 
@@ -37,7 +37,7 @@ def xform(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("form", "count"), [("small", 100), ("edges", 100), *((form, 30) for form in CATALOGUE_FORMS)])
 def test_every_node_is_as_in_odk_collect(form: str, count: int, java: Path, xform: Path) -> None:
-    ours = engine.load(compiled(form).xform)
+    ours = load_engine(compiled(form).xform)
     drawn = interviews(ours, form, count)
     for passes, theirs in zip(drawn, in_java_rosa(java, xform, drawn), strict=True):
         assert not differences(ours, passes, theirs)
@@ -47,7 +47,7 @@ def test_every_node_is_as_in_odk_collect(form: str, count: int, java: Path, xfor
 
 @pytest.mark.parametrize(("form", "count"), [("small", 10), ("edges", 10), *((form, 2) for form in CATALOGUE_FORMS)])
 def test_every_node_is_as_in_odk_web_forms(form: str, count: int, node: Path, xform: Path) -> None:
-    ours = engine.load(compiled(form).xform)
+    ours = load_engine(compiled(form).xform)
     drawn = interviews(ours, form, count)
     for passes, theirs in zip(drawn, in_web_forms(node, xform, drawn), strict=True):
         assert not differences(ours, passes, theirs)

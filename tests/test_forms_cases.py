@@ -5,9 +5,9 @@ from functools import cache
 
 import pytest
 
-from screening_forms.checks.run import blocking
-from screening_forms.compiler.compile_form import compile_form, examine
-from screening_forms.engine import evaluator as engine
+from screening_forms.checks.run import blocking_problems
+from screening_forms.compiler.compile_form import check_and_compile, compile_form
+from screening_forms.engine.evaluator import load_engine
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.workbook.reader import parse_markdown
 from support.forms import SMALL
@@ -19,7 +19,7 @@ CASES = BEGIN + REST
 
 @cache
 def problems(cases: str, channel: str = "training") -> list[FormProblem]:
-    return examine(parse_markdown(PLAIN + cases), channel=channel, route_vocabulary=AUTHOR_FIELDS)[0]
+    return check_and_compile(parse_markdown(PLAIN + cases), channel=channel, route_vocabulary=AUTHOR_FIELDS)[0]
 
 
 def of_cases(cases: str) -> list[tuple[int, str, str]]:
@@ -69,8 +69,8 @@ def test_a_cases_queue_kinds_come_in_any_order_and_only_given_columns_are_compar
 
 def test_a_form_without_cases_can_be_tried_but_never_reaches_people() -> None:
     assert [p.code for p in problems("") if p.sheet == "cases"] == ["case.none"]
-    assert "case.none" not in {p.code for p in blocking(problems(""))}
-    assert "case.none" in {p.code for p in blocking(problems(""), "field")}
+    assert "case.none" not in {p.code for p in blocking_problems(problems(""))}
+    assert "case.none" in {p.code for p in blocking_problems(problems(""), "field")}
     with pytest.raises(FormError, match=r"case\.none"):
         compile_form(parse_markdown(PLAIN), channel="field", route_vocabulary=AUTHOR_FIELDS)
 
@@ -80,4 +80,4 @@ def test_a_draft_that_fails_its_cases_still_compiles_and_cases_change_no_byte_of
     looked_at = compile_form(failing, channel="training", route_vocabulary=AUTHOR_FIELDS, run_cases=False)
     plain = compile_form(parse_markdown(PLAIN), channel="training", route_vocabulary=AUTHOR_FIELDS)
     assert looked_at.to_bytes() == plain.to_bytes()
-    assert engine.load(looked_at.xform).questions
+    assert load_engine(looked_at.xform).questions

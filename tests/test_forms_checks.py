@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screening_forms.checks import run as checks
+from screening_forms.checks.run import __file__, blocking_problems, check_form
 from screening_forms.errors import FormError
 from screening_forms.problems import ADVICE
-from screening_forms.translators import po_files
-from screening_forms.workbook.reader import SHEETS, Workbook, parse_markdown, read
-from screening_forms.workbook.resources import shipped
+from screening_forms.translators.po_files import merge_into_file
+from screening_forms.workbook.reader import SHEETS, Workbook, parse_markdown, read_workbook
+from screening_forms.workbook.resources import load_built_in
 
 VOCABULARY = {"province": frozenset[str](), "sex": frozenset({"female", "male", "no_answer"})}
 FORM = """
@@ -55,7 +55,7 @@ Found = tuple[str, int, str, str]
 
 
 def found(workbook: Workbook) -> set[Found]:
-    return {(p.sheet, p.row, p.column, p.code) for p in checks.check(workbook, VOCABULARY)}
+    return {(p.sheet, p.row, p.column, p.code) for p in check_form(workbook, VOCABULARY)}
 
 
 BASE = found(parse_markdown(FORM))
@@ -67,7 +67,7 @@ def changed(old: str, new: str) -> set[Found]:
 
 
 def test_a_sound_form_has_no_problem_that_keeps_it_from_being_compiled() -> None:
-    assert checks.blocking(checks.check(parse_markdown(FORM), VOCABULARY)) == []
+    assert blocking_problems(check_form(parse_markdown(FORM), VOCABULARY)) == []
 
 
 ES = "label::Español (es)"
@@ -235,12 +235,12 @@ def test_a_free_text_is_asked_for_a_reason_only() -> None:
     with_reason = FORM.replace("| route |", "| route | reason |", 1).replace("integer | horas", "text | otro_lugar")
     with_reason = with_reason.replace("| ${golpes}='yes' | | | |", "| ${golpes}='yes' | | | | Solo hay lugares. |")
     with_reason = with_reason.replace("| | D4.01 | ${horas} > 12 | |\n", "")
-    assert checks.blocking(checks.check(parse_markdown(with_reason), VOCABULARY)) == []
+    assert blocking_problems(check_form(parse_markdown(with_reason), VOCABULARY)) == []
 
 
 def test_what_a_form_leaves_out_on_purpose_is_not_told_again_but_facts_always_are() -> None:
     on_purpose = FORM.replace("| omit_route |", "| unreached_on_purpose |").replace("| es | |", "| es | yes |")
-    told = [p for p in checks.check(parse_markdown(on_purpose), VOCABULARY) if p.code == "indicator.unreached"]
+    told = [p for p in check_form(parse_markdown(on_purpose), VOCABULARY) if p.code == "indicator.unreached"]
     assert "D1.01" not in told[0].advice_es
     assert "danger" in told[0].advice_es
 
@@ -256,14 +256,14 @@ def test_a_calculation_that_waits_for_itself_is_named_where_it_is_written() -> N
         ("", "${horas} + 1", []),
     ):
         circle = form.replace("| | integer | horas", rows.format(relevant, formula))
-        told = [p for p in checks.check(parse_markdown(circle), VOCABULARY) if p.code == "expression.circle"]
+        told = [p for p in check_form(parse_markdown(circle), VOCABULARY) if p.code == "expression.circle"]
         assert [p.row for p in told] == rows_told
 
 
 @pytest.mark.parametrize(("appearance", "told"), [("minimal", 0), ("ex:com.other.app", 1), ("search('a')", 1)])
 def test_an_appearance_that_starts_something_else_is_refused(appearance: str, told: int) -> None:
     form = FORM.replace("| route |", "| appearance |", 1).replace("| province |", f"| {appearance} |")
-    codes = [p.code for p in checks.check(parse_markdown(form.replace("| | sex |", "| | |", 1)), VOCABULARY)]
+    codes = [p.code for p in check_form(parse_markdown(form.replace("| | sex |", "| | |", 1)), VOCABULARY)]
     assert codes.count("question.appearance") == told
 
 
@@ -291,7 +291,7 @@ CELLS = [cell for cell in re.findall(r"(?<=\| )[^|\n]+(?= \|)", FORM) if cell no
 )
 def test_whatever_an_author_types_is_told_and_never_breaks_the_checks(old: str, new: str) -> None:
     try:
-        problems = checks.check(parse_markdown(FORM.replace(f"| {old} |", f"| {new} |", 1)), VOCABULARY)
+        problems = check_form(parse_markdown(FORM.replace(f"| {old} |", f"| {new} |", 1)), VOCABULARY)
     except FormError as error:
         problems = error.problems  # no settings or no survey at all: the reader says so
     assert all(problem.advice_es and problem.advice_en and problem.code for problem in problems)
@@ -318,7 +318,7 @@ def test_the_nearest_right_name_is_suggested_in_both_languages() -> None:
         ("| province |", "| provinse |", "province"),
         ("${horas} > 12", "${oras} > 12", "horas"),
     ):
-        problems = checks.blocking(checks.check(parse_markdown(FORM.replace(old, new, 1)), VOCABULARY))
+        problems = blocking_problems(check_form(parse_markdown(FORM.replace(old, new, 1)), VOCABULARY))
         assert f"¿quiso decir «{right}»?" in problems[0].advice_es
         assert f"did you mean '{right}'?" in problems[0].advice_en
 
@@ -326,7 +326,7 @@ def test_the_nearest_right_name_is_suggested_in_both_languages() -> None:
 def test_all_problems_are_reported_at_once_in_the_order_of_the_sheets() -> None:
     wrong = FORM.replace("¿Le pegan?", "").replace("| f | F | 1 |", "| | F | |").replace("D5.04", "D9.99")
     wrong = wrong.replace("integer | horas", "geopoint | horas").replace("| province |", "| provinse |")
-    codes = [p.code for p in checks.blocking(checks.check(parse_markdown(wrong), VOCABULARY))]
+    codes = [p.code for p in blocking_problems(check_form(parse_markdown(wrong), VOCABULARY))]
     assert codes == [
         "route.unknown_field",
         "label.missing",
@@ -346,11 +346,11 @@ def test_rows_are_counted_as_the_author_sees_them_in_a_spreadsheet(tmp_path: Pat
         for line in lines[1:]:
             sheet.append([cell.strip() for cell in line[1:]])
     book.save(tmp_path / "f.xlsx")
-    assert ("survey", 7, "type", "type.place") in found(read(tmp_path / "f.xlsx"))
+    assert ("survey", 7, "type", "type.place") in found(read_workbook(tmp_path / "f.xlsx"))
 
 
 def test_unreachable_rows_and_missing_guidance_are_reported_without_an_error() -> None:
-    problems = {p.code: p for p in checks.check(parse_markdown(FORM), VOCABULARY)}
+    problems = {p.code: p for p in check_form(parse_markdown(FORM), VOCABULARY)}
     assert set(problems) == {"case.none", "indicator.unreached", "policy.guidance_missing"}
     assert "D1.01" in problems["indicator.unreached"].advice_es
     assert "danger" in problems["indicator.unreached"].advice_es
@@ -359,26 +359,26 @@ def test_unreachable_rows_and_missing_guidance_are_reported_without_an_error() -
 
 def test_a_text_missing_in_one_language_is_named(tmp_path: Path) -> None:
     workbook = parse_markdown(FORM.replace("| es | |", "| es quz | |"))
-    assert "translation.none" in {p.code for p in checks.check(workbook, VOCABULARY, shelf=shipped(tmp_path))}
-    po_files.merge(workbook, "quz", tmp_path)
+    assert "translation.none" in {p.code for p in check_form(workbook, VOCABULARY, shelf=load_built_in(tmp_path))}
+    merge_into_file(workbook, "quz", tmp_path)
     path = tmp_path / "quz" / "LC_MESSAGES" / "forms.po"
     po = polib.pofile(str(path))
     texts = {"f/golpes/label": "¿Maqasunkichu?", "f/horas/label": "qolqe"}
     for entry in po:
         entry.msgstr = texts.get(entry.msgctxt, "" if entry.msgctxt == "f/golpes/hint" else "ari")
     po.save()
-    found = checks.check(workbook, VOCABULARY, shelf=shipped(tmp_path))
+    found = check_form(workbook, VOCABULARY, shelf=load_built_in(tmp_path))
     problems = [p for p in found if p.code.startswith("translation")]
     assert [(p.sheet, p.row, p.column, p.code) for p in problems] == [
         ("survey", 6, "hint::Runasimi (quz)", "translation.missing"),
         ("survey", 7, "label::Runasimi (quz)", "translation.spelling"),
     ]
-    assert checks.blocking(problems) == []
+    assert blocking_problems(problems) == []
 
 
 def test_a_translation_made_from_another_spanish_text_is_named(tmp_path: Path) -> None:
     workbook = parse_markdown(FORM.replace("| es | |", "| es quz | |"))
-    po_files.merge(workbook, "quz", tmp_path)
+    merge_into_file(workbook, "quz", tmp_path)
     path = tmp_path / "quz" / "LC_MESSAGES" / "forms.po"
     po = polib.pofile(str(path))
     for entry in po:
@@ -386,13 +386,13 @@ def test_a_translation_made_from_another_spanish_text_is_named(tmp_path: Path) -
         if entry.msgctxt == "f/horas/label":
             entry.msgid = "¿Y antes?"
     po.save()
-    found = checks.check(workbook, VOCABULARY, shelf=shipped(tmp_path))
+    found = check_form(workbook, VOCABULARY, shelf=load_built_in(tmp_path))
     problems = [p for p in found if p.code.startswith("translation")]
     assert [(p.sheet, p.row, p.code) for p in problems] == [("survey", 7, "translation.stale")]
 
 
 def test_every_code_has_advice_in_both_languages_and_every_advice_is_used() -> None:
-    sources = {str(path): path.read_text("utf-8") for path in Path(checks.__file__).parents[1].rglob("*.py")}
+    sources = {str(path): path.read_text("utf-8") for path in Path(__file__).parents[1].rglob("*.py")}
     given = {
         code for text in sources.values() for code in re.findall(r'(?<![.\w])problem\(\s*"([a-z]+\.[a-z_]+)"', text)
     }

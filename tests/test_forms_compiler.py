@@ -20,10 +20,10 @@ from pyxform.xls2json_backends import md_table_to_workbook
 
 from screening_forms.compiled_form import CompiledForm
 from screening_forms.compiler.compile_form import compile_form
-from screening_forms.engine import evaluator as engine
+from screening_forms.engine.evaluator import LONGEST_TEXT, load_engine
 from screening_forms.errors import AnswerError, FormError
-from screening_forms.expressions import parser as expressions
-from screening_forms.workbook.reader import Row, parse_markdown, read
+from screening_forms.expressions.parser import Token, parse_expression, parse_when
+from screening_forms.workbook.reader import Row, parse_markdown, read_workbook
 from support.forms import CATALOGUE_FORMS, SMALL, compiled, walk, wishes
 from sync.envelope.route import AUTHOR_FIELDS
 
@@ -77,11 +77,11 @@ def test_a_compiled_form_is_read_back_from_its_own_bytes_and_from_no_others() ->
 
 def test_a_spreadsheet_and_markdown_tables_compile_to_the_same_bytes(tmp_path: Path) -> None:
     md_table_to_workbook(SMALL).save(tmp_path / "form.xlsx")
-    uploaded = compile_form(read(tmp_path / "form.xlsx"), channel="training", route_vocabulary=AUTHOR_FIELDS)
+    uploaded = compile_form(read_workbook(tmp_path / "form.xlsx"), channel="training", route_vocabulary=AUTHOR_FIELDS)
     assert uploaded.to_bytes() == compiled("small").to_bytes()
 
 
-def is_condition(token: expressions.Token) -> bool:
+def is_condition(token: Token) -> bool:
     """Whether the expression's value is a truth value, in any branch."""
     if token.symbol == "(":
         return is_condition(token[0])
@@ -92,9 +92,9 @@ def is_condition(token: expressions.Token) -> bool:
 
 @pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
 def test_no_calculate_is_a_bare_condition_since_collect_and_web_forms_differ_in_it(form: str) -> None:
-    calculates = [node for node in engine.load(compiled(form).xform).nodes.values() if node.calculate]
+    calculates = [node for node in load_engine(compiled(form).xform).nodes.values() if node.calculate]
     assert len(calculates) > 20
-    assert not [node.name for node in calculates if is_condition(expressions.parse(node.calculate))]
+    assert not [node.name for node in calculates if is_condition(parse_expression(node.calculate))]
 
 
 def test_an_authors_bare_condition_as_a_calculate_is_refused_in_its_row() -> None:
@@ -120,13 +120,13 @@ def test_what_must_not_be_in_when_is_refused_in_its_cell() -> None:
         ("${deuda} = 'yes' and", "expression.syntax"),
     ):
         with pytest.raises(FormError) as caught:
-            expressions.parse_when(Row("indicators", 7, {"code": "D1.01", "when": condition}))
+            parse_when(Row("indicators", 7, {"code": "D1.01", "when": condition}))
         assert [(found.row, found.column, found.code) for found in caught.value.problems] == [(7, "when", code)]
 
 
 def test_a_fact_may_ask_whether_a_question_was_refused() -> None:
     row = Row("indicators", 2, {"code": "minor", "when": "${edad}='14_17' or ${edad}='no_answer' or ${edad}=''"})
-    assert expressions.parse_when(row, fact=True).questions == ("edad",)
+    assert parse_when(row, fact=True).questions == ("edad",)
 
 
 def test_the_reason_for_a_question_in_the_persons_own_words_is_among_what_is_signed() -> None:
@@ -145,8 +145,8 @@ def test_own_words_are_few_enough_for_the_padding_to_hide_how_many() -> None:
     text = SMALL.replace("choice_filter | route |", "choice_filter | route | reason |", 1)
     text = text.replace("| | select_one age | edad", f"{asked}\n| | select_one age | edad", 1)
     form = compile_form(parse_markdown(text), channel="training", route_vocabulary=AUTHOR_FIELDS)
-    filler, draws = engine.load(form.xform), Random("words")
-    words = "".join(chr(draws.randrange(0xC0, 0x17F)) for _ in range(engine.LONGEST_TEXT))
+    filler, draws = load_engine(form.xform), Random("words")
+    words = "".join(chr(draws.randrange(0xC0, 0x17F)) for _ in range(LONGEST_TEXT))
     for _ in range(20):
         sealed = filler.instance(walk(filler, [{**wishes(filler, draws), "apodo": words}]))
         assert len(zlib.compress(sealed, 9)) + 4 <= form.bucket
@@ -155,7 +155,7 @@ def test_own_words_are_few_enough_for_the_padding_to_hide_how_many() -> None:
 
 
 def test_districts_that_the_author_left_blank_are_named_by_inei() -> None:
-    districts = engine.load(compiled("pe_laboral_adulto").xform).nodes["distrito"].choices
+    districts = load_engine(compiled("pe_laboral_adulto").xform).nodes["distrito"].choices
     assert districts["170204"].label["es"] == "Huepetuhe"
     assert districts["211002"].label["es"] == "Ananea"
     assert all(choice.label["es"] for choice in districts.values())
@@ -170,7 +170,7 @@ def test_the_route_names_questions_of_the_form() -> None:
 @pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
 def test_every_interview_fits_the_padding_so_that_its_length_says_nothing(form: str) -> None:
     made = compiled(form)
-    filler, draws = engine.load(made.xform), Random("length")
+    filler, draws = load_engine(made.xform), Random("length")
     for _ in range(40):
         sealed = filler.instance(walk(filler, [wishes(filler, draws)]))
         assert len(zlib.compress(sealed, 9)) + 4 <= made.bucket
@@ -178,7 +178,7 @@ def test_every_interview_fits_the_padding_so_that_its_length_says_nothing(form: 
 
 
 def test_a_group_that_only_calculates_gets_nothing_between_the_authors_questions() -> None:
-    nodes = list(engine.load(compiled("small").xform).nodes.values())
+    nodes = list(load_engine(compiled("small").xform).nodes.values())
     score = [node.name for node in nodes if node.group == "score"]
     assert score.index("outcome") < score.index("a_salvo")
     assert not [node.name for node in nodes if node.calculate and node.groups not in (("score",), ())]
@@ -237,7 +237,7 @@ def unzipped(content: bytes) -> dict[str, bytes]:
 def test_a_file_that_is_no_workbook_is_named(name: str, content: bytes, code: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(FormError) as caught:
-        read(tmp_path / name)
+        read_workbook(tmp_path / name)
     assert {found.code for found in caught.value.problems} == {code}
 
 

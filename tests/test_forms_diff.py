@@ -12,20 +12,20 @@ import pytest
 
 from screening_forms.compiled_form import CompiledForm
 from screening_forms.compiler.compile_form import compile_form
-from screening_forms.diff.cases import source_changes
-from screening_forms.diff.changes import WORDS, Change
-from screening_forms.diff.form_model import dissect
-from screening_forms.diff.forms import difference
+from screening_forms.diff.cases import case_changes
+from screening_forms.diff.changes import SENTENCES, Change
+from screening_forms.diff.form_model import parse_form
+from screening_forms.diff.forms import form_changes
 from screening_forms.workbook.reader import parse_markdown
-from screening_forms.workbook.resources import SHIPPED, Shelf
+from screening_forms.workbook.resources import BUILT_IN, Resources
 from server.cli import terminal
-from server.cli.authors.compare import write_changes
-from server.cli.terminal import PlainConsole
+from server.cli.authors.compare import print_changes
+from server.cli.terminal import SafeConsole
 from support.forms import SMALL, compiled
 from sync.envelope.route import AUTHOR_FIELDS
 
 
-def made(text: str, shelf: Shelf = SHIPPED) -> CompiledForm:
+def made(text: str, shelf: Resources = BUILT_IN) -> CompiledForm:
     """Compile a form whose author's cases may fail: a draft in the middle of a change."""
     workbook = parse_markdown(text[: text.index("| cases |")] if "| cases |" in text else text)
     form = compile_form(workbook, channel="training", route_vocabulary=AUTHOR_FIELDS, shelf=shelf, run_cases=False)
@@ -100,20 +100,20 @@ def test_each_kind_of_edit_is_told_at_its_place_and_nothing_else_is(edit: str, s
         text = text.replace("| small | Diez", "| duty_to_report | small | Diez")
     if edit == "moved":
         text = text.replace(DEBT, f"{HOURS}\n{DEBT}")
-    changes = difference(small, made(text))
+    changes = form_changes(small, made(text))
     assert [each for each in told(changes) if each[0] != "score.steps"] == expected
 
 
 def test_the_same_bytes_have_no_difference(small: CompiledForm) -> None:
-    assert difference(small, CompiledForm.from_bytes(small.to_bytes())) == []
+    assert form_changes(small, CompiledForm.from_bytes(small.to_bytes())) == []
 
 
 def test_a_change_is_said_with_numbers_and_labels_in_both_languages(small: CompiledForm) -> None:
     text = edited("El trato | ${oferta}='yes'", "El trato | ${oferta}='yes' or ${oferta}='no'")
-    found = difference(small, made(text))[0]
+    found = form_changes(small, made(text))[0]
     assert found.es == "grupo «El trato» se pregunta si: «oferta» es «Sí» → «oferta» es «Sí» o «oferta» es «No»"
     assert found.en == "group 'El trato' is asked if: 'oferta' is 'Sí' -> 'oferta' is 'Sí' or 'oferta' is 'No'"
-    reworded = difference(small, made(edited("¿Cuántas horas al día?", "¿Cuántas horas?")))[0]
+    reworded = form_changes(small, made(edited("¿Cuántas horas al día?", "¿Cuántas horas?")))[0]
     assert reworded.en == "question 9 'horas', text reworded in Spanish: '¿Cuántas horas al día?' -> '¿Cuántas horas?'"
 
 
@@ -123,38 +123,38 @@ def test_a_question_in_a_new_group_leaves_the_groups_after_it_alone(small: Compi
         "| | select_one yn | cama | ¿Tiene cama? | ${oferta}='yes' | | | | |\n"
         "| | end_group | | | | | | | |\n| | begin_group | trato"
     )
-    changes = difference(small, made(edited("| | begin_group | trato", new)))
+    changes = form_changes(small, made(edited("| | begin_group | trato", new)))
     assert [each.code for each in changes] == ["item.added", "item.added"]
     assert changes[1].es == "se añade: pregunta 5 «cama» (select_one; se pregunta si «oferta» es «Sí»): «¿Tiene cama?»"
 
 
 def test_a_question_under_another_name_is_told_as_another_question_to_the_data(small: CompiledForm) -> None:
     text = SMALL.replace("${horas}", "${jornada}").replace("| horas |", "| jornada |")
-    assert told(difference(small, made(text)))[0] == ("item.renamed", "horas")
+    assert told(form_changes(small, made(text)))[0] == ("item.renamed", "horas")
 
 
 def test_a_question_that_goes_takes_its_indicators_with_it(small: CompiledForm) -> None:
     gone = [line for line in SMALL.split("\n") if "horas" not in line or "| cases |" in line]
-    changes = told(difference(small, made("\n".join(gone))))
+    changes = told(form_changes(small, made("\n".join(gone))))
     assert ("item.removed", "horas") in changes
     assert ("mapping.removed", "D4.01") in changes
     assert ("mapping.changed", "D4.04") in changes
 
 
 def test_an_indicator_that_weighs_less_is_told_for_the_forms_own_profile_first(small: CompiledForm) -> None:
-    lines = SHIPPED.indicator_sets["ilo_delphi_2009"].split("\n")
+    lines = BUILT_IN.indicator_sets["ilo_delphi_2009"].split("\n")
     weaker = "\n".join(line.replace(",S,S,S,S,", ",M,S,W,S,") if line.startswith("D5.03,") else line for line in lines)
-    assert weaker != SHIPPED.indicator_sets["ilo_delphi_2009"]
-    changes = difference(small, made(SMALL, Shelf({"ilo_delphi_2009": weaker}).over(SHIPPED)))
+    assert weaker != BUILT_IN.indicator_sets["ilo_delphi_2009"]
+    changes = form_changes(small, made(SMALL, Resources({"ilo_delphi_2009": weaker}).over(BUILT_IN)))
     assert told(changes) == [("indicator.strength", "D5.03")] * 2
     assert changes[0].es.endswith("fuerte → media en adult_labour")
     assert changes[1].en.endswith("strong -> weak for adult_sexual")
 
 
 def test_a_policy_is_told_rule_by_rule(small: CompiledForm) -> None:
-    text = SHIPPED.policies["pe_adult_2026_1"]
+    text = BUILT_IN.policies["pe_adult_2026_1"]
     harsher = text.replace("outcome,D4,labour_rights,T3", "outcome,D4,review,T3")
-    changes = difference(small, made(SMALL, Shelf({}, {"pe_adult_2026_1": harsher}).over(SHIPPED)))
+    changes = form_changes(small, made(SMALL, Resources({}, {"pe_adult_2026_1": harsher}).over(BUILT_IN)))
     ruled = [each for each in changes if each.sheet == "policy"]
     assert [each.es for each in ruled] == [
         "regla, resultado: si condiciones de explotación: resultado «labour_rights» → «review»"
@@ -163,12 +163,12 @@ def test_a_policy_is_told_rule_by_rule(small: CompiledForm) -> None:
 
 def test_translations_are_told_by_what_happened_to_them() -> None:
     form = compiled("pe_laboral_adulto")
-    label = dissect(form.xform).items["peligro"].texts
+    label = parse_form(form.xform).items["peligro"].texts
     quechua, spanish = label["label", "quz"], label["label", "es"]
     assert quechua.startswith("[borrador] ")
 
     def changed(before: str, after: str) -> list[Change]:
-        return difference(form, replace(form, xform=form.xform.replace(f">{before}<", f">{after}<", 1)))
+        return form_changes(form, replace(form, xform=form.xform.replace(f">{before}<", f">{after}<", 1)))
 
     assert told(changed(quechua, quechua.removeprefix("[borrador] "))) == [("text.reviewed", "peligro")]
     assert [(each.code, each.language) for each in changed(quechua, "[borrador] Manan")] == [
@@ -196,14 +196,14 @@ def test_every_member_of_the_signed_bytes_is_told(small: CompiledForm) -> None:
         "policy": {**small.policy, "name": "other"},
     }
     for member, value in others.items():
-        assert difference(small, replace(small, **{member: value})), member
+        assert form_changes(small, replace(small, **{member: value})), member
 
 
 def test_nothing_in_the_xform_changes_in_silence_behind_another_change(small: CompiledForm) -> None:
     """Attributes and texts of the XForm are changed one at a time, each beside a reworded question."""
     reworded = small.xform.replace("¿En qué región?", "¿Cuál región?")
     for xform in islice(_each_changed_once(reworded), 0, None, EVERY):
-        places = {(each.code, each.name) for each in difference(small, replace(small, xform=xform))}
+        places = {(each.code, each.name) for each in form_changes(small, replace(small, xform=xform))}
         assert len(places) > 1 or "¿Cuál región?x" in xform, xform
 
 
@@ -226,7 +226,7 @@ def test_what_an_authors_cases_expect_is_told_beside_the_signed_bytes() -> None:
     text = text.replace("| | No quiere hablar |", "| | Se niega |").replace(
         "| yes | yes | yes | 14 |", "| yes | yes | yes | 9 |"
     )
-    changes = list(source_changes(parse_markdown(SMALL), parse_markdown(text)))
+    changes = list(case_changes(parse_markdown(SMALL), parse_markdown(text)))
     assert [(each.code, each.name) for each in changes] == [
         ("case.answer", "Deuda y encierro"),
         ("case.expected", "No contesta"),
@@ -237,13 +237,13 @@ def test_what_an_authors_cases_expect_is_told_beside_the_signed_bytes() -> None:
 
 
 def test_why_a_question_takes_free_text_is_signed_and_told(small: CompiledForm) -> None:
-    (found,) = difference(small, replace(small, free_text={"otro": "Revisora 7: los oficios no caben en una lista"}))
+    (found,) = form_changes(small, replace(small, free_text={"otro": "Revisora 7: los oficios no caben en una lista"}))
     assert (found.code, found.name) == ("item.reason", "otro")
     assert "los oficios no caben en una lista" in found.es
 
 
 def test_every_sentence_is_there_in_spanish_and_in_english() -> None:
-    for code, (es, en) in WORDS.items():
+    for code, (es, en) in SENTENCES.items():
         assert es, code
         assert en, code
         assert es != en, code
@@ -252,7 +252,7 @@ def test_every_sentence_is_there_in_spanish_and_in_english() -> None:
 def test_nothing_that_an_author_wrote_is_obeyed_by_the_terminal_of_whoever_signs() -> None:
     hidden = "¿Trabaja?\x1b[1A\x1b[2K0 change(s).\x1b[8m\x9b2K\u202e"
     seen = io.StringIO()
-    console = PlainConsole(file=seen, force_terminal=True, width=200)
-    write_changes(console, [Change("text.reworded", "survey", "x", "es", hidden, hidden)])
+    console = SafeConsole(file=seen, force_terminal=True, width=200)
+    print_changes(console, [Change("text.reworded", "survey", "x", "es", hidden, hidden)])
     assert seen.getvalue().count("¿Trabaja?\ufffd[1A\ufffd[2K0 change(s).\ufffd[8m\ufffd2K\ufffd") == 2
-    assert isinstance(terminal.console, PlainConsole)
+    assert isinstance(terminal.console, SafeConsole)

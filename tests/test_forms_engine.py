@@ -10,8 +10,7 @@ from random import Random
 import pytest
 
 from screening_forms.compiler.compile_form import compile_form
-from screening_forms.engine import evaluator as engine
-from screening_forms.engine.evaluator import SEALED, Engine, Filled
+from screening_forms.engine.evaluator import RESULT_NODES, SEALED_RESULTS, Engine, FilledForm, load_engine
 from screening_forms.errors import AnswerError, FormError
 from screening_forms.expressions.parser import NO_ANSWERS
 from screening_forms.workbook.reader import parse_markdown
@@ -24,10 +23,10 @@ RANK = {"negative": 0, "labour_rights": 1, "review": 1, "positive": 2}
 
 @pytest.fixture(scope="module")
 def small() -> Engine:
-    return engine.load(compiled("small").xform)
+    return load_engine(compiled("small").xform)
 
 
-def interviews(form: Engine, seed: str, count: int = 60) -> Iterator[Filled]:
+def interviews(form: Engine, seed: str, count: int = 60) -> Iterator[FilledForm]:
     draws = Random(seed)
     for _ in range(count):
         yield walk(form, [wishes(form, draws)])
@@ -68,7 +67,7 @@ def test_danger_is_scored_without_consent_and_without_anything_else(small: Engin
 
 @pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
 def test_refusing_an_answer_never_lowers_what_a_person_might_be(form: str) -> None:
-    filler = engine.load(compiled(form).xform)
+    filler = load_engine(compiled(form).xform)
     refusable = [q.name for q in filler.questions if q.choices.keys() >= set(NO_ANSWERS)]
     draws = Random("refusals")
     for filled in interviews(filler, "before"):
@@ -81,7 +80,7 @@ def test_refusing_an_answer_never_lowers_what_a_person_might_be(form: str) -> No
 
 @pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
 def test_what_holds_if_all_unknowns_are_no_holds_if_they_are_yes(form: str) -> None:
-    for filled in interviews(engine.load(compiled(form).xform), "bounds"):
+    for filled in interviews(load_engine(compiled(form).xform), "bounds"):
         for name, value in filled.values.items():
             if name.startswith(("c_", "d_")) and name.endswith("_min") and value:
                 assert int(value) <= int(filled.values[name.removesuffix("min") + "max"]), name
@@ -89,15 +88,17 @@ def test_what_holds_if_all_unknowns_are_no_holds_if_they_are_yes(form: str) -> N
 
 @pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
 def test_a_desk_recomputes_from_the_sealed_answers_what_the_tablet_found(form: str) -> None:
-    filler = engine.load(compiled(form).xform)
+    filler = load_engine(compiled(form).xform)
     for filled in interviews(filler, "desk"):
         sealed = filler.instance(filled)
         again = filler.run(filler.read_instance(sealed))
-        assert {name: again.values[name] for name in engine.RESULTS} == {
-            name: filled.values[name] for name in engine.RESULTS
+        assert {name: again.values[name] for name in RESULT_NODES} == {
+            name: filled.values[name] for name in RESULT_NODES
         }
         found = filler.read_values(sealed)
-        assert {name: found.get(name, "") for name in SEALED} == {name: filled.values[name] for name in SEALED}
+        assert {name: found.get(name, "") for name in SEALED_RESULTS} == {
+            name: filled.values[name] for name in SEALED_RESULTS
+        }
 
 
 def test_a_sealed_instance_has_the_answers_and_the_result_and_no_steps_between(small: Engine) -> None:
@@ -221,7 +222,7 @@ def test_an_xform_that_could_do_more_or_score_differently_elsewhere_is_refused(h
     if "upload" in instead:
         changed = changed.replace("</select1>", "</upload>", 1)
     with pytest.raises(FormError):
-        engine.load(changed)
+        load_engine(changed)
 
 
 def test_a_form_asks_in_every_language_it_has(small: Engine) -> None:
@@ -248,7 +249,7 @@ def behind_gates(rooms: int) -> str:
 
 def test_the_padding_covers_the_interview_that_one_way_of_thousands_leads_to() -> None:
     form = compile_form(parse_markdown(behind_gates(150)), channel="training", route_vocabulary=AUTHOR_FIELDS)
-    filler, draws = engine.load(form.xform), Random("rooms")
+    filler, draws = load_engine(form.xform), Random("rooms")
     answers = {f"gate{n}": "housing" for n in range(6)}
     places = list(filler.nodes["room0"].choices)
     for n in range(150):
@@ -258,13 +259,13 @@ def test_the_padding_covers_the_interview_that_one_way_of_thousands_leads_to() -
 
 
 def test_loading_a_form_leaves_the_search_for_garbage_as_it_was() -> None:
-    engine.load(compiled("small").xform)
+    load_engine(compiled("small").xform)
     with pytest.raises(FormError):
-        engine.load("no form")
+        load_engine("no form")
     assert gc.isenabled()
     gc.disable()
     try:
-        engine.load(compiled("small").xform)
+        load_engine(compiled("small").xform)
         assert not gc.isenabled()
     finally:
         gc.enable()

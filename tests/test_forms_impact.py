@@ -8,12 +8,12 @@ import pytest
 
 from screening_forms.compiled_form import CompiledForm
 from screening_forms.compiler.compile_form import compile_form
-from screening_forms.engine import evaluator as engine
+from screening_forms.engine.evaluator import load_engine
 from screening_forms.expressions.parser import NO_ANSWERS
-from screening_forms.impact.comparison import Impact, cases_of, impact
-from screening_forms.impact.synthetic_interviews import Inventor
+from screening_forms.impact.comparison import Impact, cases_by_name, compare_outcomes
+from screening_forms.impact.synthetic_interviews import InterviewGenerator
 from screening_forms.sandbox import client as apart
-from screening_forms.scoring.assessment import explain
+from screening_forms.scoring.assessment import explain_screening
 from screening_forms.workbook.reader import parse_markdown
 from support.forms import CATALOGUE_FORMS, SMALL, compiled
 from sync.envelope.route import AUTHOR_FIELDS
@@ -34,8 +34,8 @@ def small() -> CompiledForm:
 
 @pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
 def test_made_up_interviews_give_every_choice_refuse_and_reach_every_branch(form: str) -> None:
-    scorer = engine.load(compiled(form).xform)
-    filled = [scorer.run(scorer.fit(answers).answers) for answers in Inventor(scorer).interviews(400, seed=1)]
+    scorer = load_engine(compiled(form).xform)
+    filled = [scorer.run(scorer.fit(answers).answers) for answers in InterviewGenerator(scorer).interviews(400, seed=1)]
     given = {(name, code) for each in filled for name, text in each.answers.items() for code in text.split()}
     choices = {(node.name, code) for node in scorer.questions for code in node.choices}
     assert not choices - given
@@ -45,16 +45,16 @@ def test_made_up_interviews_give_every_choice_refuse_and_reach_every_branch(form
 
 
 def test_the_same_seed_makes_up_the_same_interviews(small: CompiledForm) -> None:
-    scorer = engine.load(small.xform)
-    first, again, other = (list(Inventor(scorer).interviews(30, seed)) for seed in (7, 7, 8))
+    scorer = load_engine(small.xform)
+    first, again, other = (list(InterviewGenerator(scorer).interviews(30, seed)) for seed in (7, 7, 8))
     assert first == again
     assert first != other
 
 
 def test_the_form_and_the_second_opinion_agree_on_made_up_interviews(small: CompiledForm) -> None:
-    scorer = engine.load(small.xform)
-    for answers in Inventor(scorer).interviews(200, seed=2):
-        filled, second = scorer.fit(answers), explain(small, scorer.fit(answers))
+    scorer = load_engine(small.xform)
+    for answers in InterviewGenerator(scorer).interviews(200, seed=2):
+        filled, second = scorer.fit(answers), explain_screening(small, scorer.fit(answers))
         assert (filled.values["outcome"] or "not_scored") == second.outcome
 
 
@@ -62,14 +62,14 @@ def test_the_form_and_the_second_opinion_agree_on_made_up_interviews(small: Comp
 
 
 def test_nothing_moves_between_a_version_and_itself(small: CompiledForm) -> None:
-    found = impact(small, small, count=100)
+    found = compare_outcomes(small, small, count=100)
     assert (found.made_up, found.moved, found.moves, found.uncarried) == (100, 0, (), ())
     assert sum(found.outcomes.values()) == 100
 
 
 def test_an_author_sees_how_many_move_from_where_to_where_and_why(small: CompiledForm) -> None:
     stricter = made(SMALL.replace("D4.01 | ${horas} >= 12", "D4.01 | ${horas} >= 8"))
-    found = impact(small, stricter, count=200)
+    found = compare_outcomes(small, stricter, count=200)
     moved = {pair: count for pair, count in found.outcomes.items() if pair[0] != pair[1]}
     assert moved
     assert all(before in ("negative", "review", "labour_rights") for before, _ in moved), "more evidence never lowers"
@@ -82,17 +82,17 @@ def test_an_author_sees_how_many_move_from_where_to_where_and_why(small: Compile
 
 def test_an_example_can_be_filled_in_again_as_it_is(small: CompiledForm) -> None:
     stricter = made(SMALL.replace("D4.01 | ${horas} >= 12", "D4.01 | ${horas} >= 8"))
-    for move in impact(small, stricter, count=100).moves:
+    for move in compare_outcomes(small, stricter, count=100).moves:
         for example in move.examples:
-            assert engine.load(stricter.xform).run(example.answers).values["tier"] == move.after.tier
+            assert load_engine(stricter.xform).run(example.answers).values["tier"] == move.after.tier
 
 
 def test_an_authors_own_cases_come_first_and_are_named(small: CompiledForm) -> None:
     workbook = parse_markdown(SMALL)
-    own = cases_of(workbook)
+    own = cases_by_name(workbook)
     assert len(own) == len(workbook.cases) > 0
     without = made(SMALL.replace("| | danger | ${peligro}='yes' |", "| | danger | ${peligro}='no' |"))
-    found = impact(small, without, own=own, count=0)
+    found = compare_outcomes(small, without, own=own, count=0)
     assert found.cases == len(own)
     assert sum(found.outcomes.values()) == len(own)
     assert {example.case for move in found.moves for example in move.examples} <= own.keys()
@@ -101,21 +101,24 @@ def test_an_authors_own_cases_come_first_and_are_named(small: CompiledForm) -> N
 def test_what_cannot_be_carried_over_is_told_and_counted(small: CompiledForm) -> None:
     text = SMALL.replace("${horas}", "${jornada}").replace("| horas |", "| jornada |")
     text = text.replace("| | place | bar |", "| | place | cantina | Una cantina | all |\n| | place | bar |")
-    found = {(each.question, each.choice, each.only_in): each.answers for each in impact(small, made(text)).uncarried}
+    found = {
+        (each.question, each.choice, each.only_in): each.answers
+        for each in compare_outcomes(small, made(text)).uncarried
+    }
     assert found.keys() == {("horas", "", "old"), ("jornada", "", "new"), ("lugar", "cantina", "new")}
     assert all(found.values())
 
 
 def test_a_question_under_another_name_is_answered_in_both_versions(small: CompiledForm) -> None:
     renamed = made(SMALL.replace("${horas}", "${jornada}").replace("| horas |", "| jornada |"))
-    outcomes = impact(small, renamed, count=300).outcomes
+    outcomes = compare_outcomes(small, renamed, count=300).outcomes
     same = sum(count for (before, after), count in outcomes.items() if before == after)
     assert same > 150, "somebody who worked long hours in one version did in the other, or another did"
 
 
 def test_progress_is_told_up_to_the_end(small: CompiledForm) -> None:
     told: list[tuple[int, int]] = []
-    impact(small, small, count=120, progress=lambda done, of: told.append((done, of)))
+    compare_outcomes(small, small, count=120, progress=lambda done, of: told.append((done, of)))
     assert told == [(50, 120), (100, 120), (120, 120)]
 
 
@@ -133,5 +136,5 @@ def test_a_server_has_versions_compared_apart(small: CompiledForm) -> None:
 
 
 def test_an_impact_is_plain_json(small: CompiledForm) -> None:
-    found: Impact = impact(small, small, count=10)
+    found: Impact = compare_outcomes(small, small, count=10)
     assert found.as_dict()["outcomes"][0].keys() == {"before", "after", "count"}

@@ -5,13 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from screening_forms.errors import FormError
-from screening_forms.rules import indicators
 from screening_forms.rules.dimensions import DELPHI, HARD_TO_SEE, STRENGTHS, Rule
-from screening_forms.rules.indicators import FORCED_LABOUR, IndicatorSet, tallies
-from screening_forms.workbook.resources import SHIPPED
+from screening_forms.rules.indicators import (
+    FORCED_LABOUR,
+    IndicatorSet,
+    count_tallies,
+    indicator_set_from_dict,
+    parse_indicator_set,
+)
+from screening_forms.workbook.resources import BUILT_IN
 
-ILO = SHIPPED.indicator_set("ilo_delphi_2009")
-SETS = [SHIPPED.indicator_set(name) for name in SHIPPED.indicator_sets]
+ILO = BUILT_IN.indicator_set("ilo_delphi_2009")
+SETS = [BUILT_IN.indicator_set(name) for name in BUILT_IN.indicator_sets]
 COUNTS = st.integers(min_value=0, max_value=9)
 HEADING = "code,dimension,label_es,label_en,adult_labour,child_labour,sign,forced_labour,source,provenance"
 ROW = "D1.01,D1,Engaño,Deceit,S,W,,deception,OIT,checked"
@@ -60,7 +65,7 @@ def test_a_dimension_positive_at_min_is_positive_at_max(indicator_set: Indicator
     codes = st.sets(st.sampled_from(sorted(indicator_set.indicators)))
     certain, unknown = data.draw(codes), data.draw(codes)
     for profile in indicator_set.profiles:
-        low, high = (tallies(codes, indicator_set, profile) for codes in (certain, certain | unknown))
+        low, high = (count_tallies(codes, indicator_set, profile) for codes in (certain, certain | unknown))
         assert all(high[d].positive >= low[d].positive for d in indicator_set.dimensions)
 
 
@@ -97,7 +102,7 @@ def test_a_strength_belongs_to_profile_and_dimension() -> None:
 
 def test_bright_lines_stand_beside_the_dimensions() -> None:
     assert {"X.01", "X.02", "X.03"} <= set(ILO.used("adult_labour"))
-    assert not any(sum(tally.counts.values()) for tally in tallies(["X.01"], ILO, "child_labour").values())
+    assert not any(sum(tally.counts.values()) for tally in count_tallies(["X.01"], ILO, "child_labour").values())
     assert not any(code.startswith("X") for profile in ILO.profiles for code in ILO.strong(profile))
 
 
@@ -108,9 +113,9 @@ def test_every_indicator_speaks_both_languages_of_reporting_and_shows_its_proven
     assert all("[unverified]" in indicator.provenance for indicator in ILO.indicators.values())
 
 
-@pytest.mark.parametrize("name", SHIPPED.indicator_sets)
+@pytest.mark.parametrize("name", BUILT_IN.indicator_sets)
 def test_a_set_survives_the_bundle(name: str) -> None:
-    assert indicators.from_dict(SHIPPED.indicator_set(name).as_dict()) == SHIPPED.indicator_set(name)
+    assert indicator_set_from_dict(BUILT_IN.indicator_set(name).as_dict()) == BUILT_IN.indicator_set(name)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +136,7 @@ def test_a_set_survives_the_bundle(name: str) -> None:
 )
 def test_a_wrong_row_is_named_with_line_and_column(row: str, code: str, column: str) -> None:
     with pytest.raises(FormError) as caught:
-        indicators.parse("x", f"{HEADING}\n{row}\n")
+        parse_indicator_set("x", f"{HEADING}\n{row}\n")
     problem = caught.value.problems[0]
     assert (problem.sheet, problem.column, problem.code) == ("x.csv", column, f"indicator_set.{code}")
     assert problem.row == 1 + len(row.splitlines())
@@ -142,15 +147,15 @@ def test_a_wrong_row_is_named_with_line_and_column(row: str, code: str, column: 
 def test_all_wrong_rows_are_named_at_once() -> None:
     bad = ROW.replace("D1.01", "Q")
     with pytest.raises(FormError) as caught:
-        indicators.parse("x", f"{HEADING}\n{bad}\n{ROW}\n{bad.replace('Q', 'R')}\n")
+        parse_indicator_set("x", f"{HEADING}\n{bad}\n{ROW}\n{bad.replace('Q', 'R')}\n")
     assert [problem.row for problem in caught.value.problems] == [2, 4]
 
 
 def test_missing_columns_and_unknown_sets_are_named() -> None:
     with pytest.raises(FormError, match="forced_labour"):
-        indicators.parse("x", HEADING.replace(",forced_labour", "") + "\n")
+        parse_indicator_set("x", HEADING.replace(",forced_labour", "") + "\n")
     with pytest.raises(FormError, match="ilo_delphi_2009"):
-        SHIPPED.indicator_set("ilo_delphi_2010")
+        BUILT_IN.indicator_set("ilo_delphi_2010")
 
 
 @pytest.mark.parametrize(
@@ -162,13 +167,13 @@ def test_missing_columns_and_unknown_sets_are_named() -> None:
 )
 def test_a_profile_that_is_misspelt_or_missing_is_named(heading: str, row: str, code: str, column: str) -> None:
     with pytest.raises(FormError) as caught:
-        indicators.parse("x", f"{heading}\n{row}\n")
+        parse_indicator_set("x", f"{heading}\n{row}\n")
     assert [(p.code, p.row, p.column) for p in caught.value.problems] == [(f"indicator_set.{code}", 1, column)]
 
 
 def test_a_table_saved_by_a_spreadsheet_set_to_spanish_is_read_alike() -> None:
     plain = f"{HEADING}\n{ROW}\n{FORCED}\n"
-    assert indicators.parse("x", "\ufeff" + plain.replace(",", ";")) == indicators.parse("x", plain)
+    assert parse_indicator_set("x", "\ufeff" + plain.replace(",", ";")) == parse_indicator_set("x", plain)
 
 
 @pytest.mark.parametrize(
@@ -177,13 +182,13 @@ def test_a_table_saved_by_a_spreadsheet_set_to_spanish_is_read_alike() -> None:
 def test_no_cell_of_a_table_is_a_formula_to_whoever_opens_it(cell: str) -> None:
     for row in (ROW.replace("Engaño", f'"{cell}"'), f'{ROW},"{cell}"'):
         with pytest.raises(FormError) as refused:
-            indicators.parse("x", f"{HEADING}\n{row}\n")
+            parse_indicator_set("x", f"{HEADING}\n{row}\n")
         assert [(each.code, each.row) for each in refused.value.problems] == [("indicator_set.formula", 2)]
 
 
 @pytest.mark.parametrize("sign", ["\x1b", "\x9b", "\u202e", "\u200b"])
 def test_no_cell_of_a_table_holds_a_sign_that_a_reviewer_would_not_see(sign: str) -> None:
     with pytest.raises(FormError) as refused:
-        indicators.parse("x", f"{HEADING}\n{ROW.replace('Engaño', f'Engaño{sign}[2K')}\n")
+        parse_indicator_set("x", f"{HEADING}\n{ROW.replace('Engaño', f'Engaño{sign}[2K')}\n")
     (problem,) = refused.value.problems
     assert (problem.code, problem.row, problem.column) == ("indicator_set.unseen_sign", 2, "label_es")

@@ -7,16 +7,16 @@ from pathlib import Path
 import polib
 import pytest
 
-from screening_forms.compiled_form import MARKS, CompiledForm, unmarked
+from screening_forms.compiled_form import MARKS, CompiledForm, split_mark
 from screening_forms.compiler.compile_form import compile_form
-from screening_forms.engine import evaluator as engine
-from screening_forms.texts.localization import NOTE
+from screening_forms.engine.evaluator import load_engine
+from screening_forms.texts.localization import LANGUAGE_NOTE
 from screening_forms.workbook.reader import parse_markdown
-from screening_forms.workbook.resources import shipped
-from server.cli.tablet.interview_pages import Said
+from screening_forms.workbook.resources import load_built_in
+from server.cli.tablet.interview_pages import ShownText
 from support.forms import SMALL, compiled
 from support.languages import compiled_in, drafted, edit, signed
-from sync.desk import opened_screening as opened
+from sync.desk.opened_screening import read_screening
 from sync.envelope.route import AUTHOR_FIELDS
 
 
@@ -26,20 +26,20 @@ def locales(tmp_path: Path) -> Path:
 
 
 def note(form: CompiledForm) -> str:
-    return engine.load(form.xform).questions[0].label["es"]
+    return load_engine(form.xform).questions[0].label["es"]
 
 
 def test_training_shows_drafts_and_marks_them(locales: Path) -> None:
     form = compiled_in("training", locales)
     assert (form.languages, form.left_out) == (("es", "quz", "ayr"), {})
-    question = engine.load(form.xform).nodes["deuda"]
+    question = load_engine(form.xform).nodes["deuda"]
     assert question.label["quz"] == "[borrador] rimay small/deuda/label"
     assert question.choices["yes"].label["quz"] == "[borrador] rimay small/ynd.yes/label"
 
 
 def test_training_shows_a_missing_text_in_spanish_and_the_bundle_says_which(locales: Path) -> None:
     form = compiled_in("training", locales)
-    assert engine.load(form.xform).nodes["peligro"].label["ayr"] == "[es] ¿Hay peligro?"
+    assert load_engine(form.xform).nodes["peligro"].label["ayr"] == "[es] ¿Hay peligro?"
     assert form.fell_back == {"ayr": ["small/peligro/label"]}
     assert CompiledForm.from_bytes(form.to_bytes()) == form
 
@@ -58,7 +58,7 @@ def test_field_ships_no_language_with_a_single_unreviewed_text_and_says_why_firs
     assert form.languages == ("es",)
     assert form.left_out["quz"] == {"draft": 1}
     assert form.left_out["ayr"]["missing"] == 1
-    assert engine.load(form.xform).questions[0].name == NOTE
+    assert load_engine(form.xform).questions[0].name == LANGUAGE_NOTE
     assert note(form).startswith(
         "Todavía no está en Runasimi (quz): borradores sin revisar: 1. Todavía no está en Aymar"
     )
@@ -71,8 +71,8 @@ def test_field_ships_every_language_that_is_complete_and_signed_off(locales: Pat
         edit(locales, lang, signed(lang))
     form = compiled_in("field", locales)
     assert (form.languages, form.left_out, form.fell_back) == (("es", "quz", "ayr"), {}, {})
-    nodes = engine.load(form.xform).nodes
-    assert NOTE not in nodes
+    nodes = load_engine(form.xform).nodes
+    assert LANGUAGE_NOTE not in nodes
     assert nodes["deuda"].label["ayr"] == "rimay small/deuda/label"
     assert not any(mark in form.xform for mark in MARKS.values())
 
@@ -86,16 +86,16 @@ def test_the_catalogue_ships_spanish_alone_in_the_field_and_names_the_others() -
 
 
 def test_the_note_is_no_question_and_weighs_nothing_in_a_sealed_screening() -> None:
-    field = engine.load(compiled("pe_laboral_adulto", "field").xform)
-    assert NOTE.encode() not in field.instance(field.run({}))
+    field = load_engine(compiled("pe_laboral_adulto", "field").xform)
+    assert LANGUAGE_NOTE.encode() not in field.instance(field.run({}))
 
 
 def test_a_mark_is_taken_off_and_told_wherever_a_text_is_shown() -> None:
-    assert unmarked("[borrador] rimay") == ("rimay", "draft")
-    assert unmarked("[es] ¿Hay peligro?") == ("¿Hay peligro?", "fallback")
-    assert unmarked("rimay") == ("rimay", "reviewed")
-    shown = Said.of({"es": "¿Hay peligro?", "ayr": "[es] ¿Hay peligro?"}, "ayr")
-    assert shown == Said("¿Hay peligro?", "fallback")
+    assert split_mark("[borrador] rimay") == ("rimay", "draft")
+    assert split_mark("[es] ¿Hay peligro?") == ("¿Hay peligro?", "fallback")
+    assert split_mark("rimay") == ("rimay", "reviewed")
+    shown = ShownText.of({"es": "¿Hay peligro?", "ayr": "[es] ¿Hay peligro?"}, "ayr")
+    assert shown == ShownText("¿Hay peligro?", "fallback")
     assert shown.marked(all_drafts=True) == "¿Hay peligro? (es)"
 
 
@@ -118,10 +118,10 @@ def test_a_desk_sees_which_questions_were_asked_in_spanish_for_want_of_a_transla
     text = SMALL.replace("| | begin_group | adulto", asked, 1)
     text = text.replace("| | region | 17 |", "| | tongue | ayr | Aimara | |\n| | region | 17 |", 1)
     workbook = parse_markdown(text.replace("| es |\n\n| indic", "| es ayr |\n\n| indic"))
-    form = compile_form(workbook, channel="training", route_vocabulary=AUTHOR_FIELDS, shelf=shipped(locales))
-    scorer = engine.load(form.xform)
+    form = compile_form(workbook, channel="training", route_vocabulary=AUTHOR_FIELDS, shelf=load_built_in(locales))
+    scorer = load_engine(form.xform)
     said = {"peligro": "no", "permiso": "yes", "edad": "18_29", "idioma": "ayr", "oferta": "no", "deuda": "no"}
-    reading = opened.read(form, scorer, scorer.instance(scorer.run(said)))
+    reading = read_screening(form, scorer, scorer.instance(scorer.run(said)))
     states = {answered.question: answered.text_state for answered in reading.answers}
     assert states["peligro"] == states["idioma"] == "fallback"
     assert states["deuda"] == "draft"

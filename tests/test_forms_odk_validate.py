@@ -33,13 +33,13 @@ def told(form: str, old: str = "", new: str = "") -> Told:
     """What ODK Validate says of what pyxform alone makes of a form; our own checks do not look at it."""
     xform = str(convert(form.encode(), file_type=".md").xform)
     assert xform.count(old)
-    rows = odk_validate.rows_of_nodes(parse_markdown(form))
+    rows = odk_validate.node_rows(parse_markdown(form))
     return [(p.sheet, p.row, p.code) for p in odk_validate.validate(xform.replace(old, new, 1), rows)]
 
 
 @pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
 def test_odk_accepts_every_form_of_the_catalogue(form: str) -> None:
-    assert odk_validate.validate(compiled(form).xform, odk_validate.rows_of_nodes(workbook(form))) == []
+    assert odk_validate.validate(compiled(form).xform, odk_validate.node_rows(workbook(form))) == []
 
 
 @pytest.mark.parametrize(

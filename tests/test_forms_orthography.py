@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from screening_forms.texts import orthography
 from screening_forms.texts.glossary import Glossary
+from screening_forms.texts.orthography import spelling_findings
 
 WORDS = """\
 es,quz,ayr,note
@@ -30,7 +30,7 @@ comida,mikhuna,,todavía sin palabra en ayr
     ],
 )
 def test_the_official_alphabets_are_accepted(lang: str, text: str) -> None:
-    assert orthography.findings(text, lang, frozenset({"contrato"})) == []
+    assert spelling_findings(text, lang, frozenset({"contrato"})) == []
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_the_official_alphabets_are_accepted(lang: str, text: str) -> None:
     ],
 )
 def test_other_spellings_are_named_with_what_is_wrong(lang: str, text: str, found: list[str]) -> None:
-    assert orthography.findings(text, lang) == found
+    assert spelling_findings(text, lang) == found
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,8 @@ import pytest
 
 from screening_forms.compiler.compile_form import compile_form
 from screening_forms.errors import FormError
-from screening_forms.workbook import package
-from screening_forms.workbook.package import Package
-from screening_forms.workbook.resources import CATALOGUE, SHIPPED, Shelf
+from screening_forms.workbook.package import Package, load_package, pack_package, parse_package
+from screening_forms.workbook.resources import BUILT_IN, CATALOGUE, Resources
 from sync.envelope.route import AUTHOR_FIELDS
 
 FORM = CATALOGUE / "pe_laboral_adulto" / "form.md"
@@ -33,25 +32,25 @@ def zipped(**files: bytes) -> bytes:
 
 
 def test_a_packed_form_compiles_to_the_same_bytes_wherever_it_is_opened(tmp_path: Path) -> None:
-    here = package.load(FORM)
-    packed = package.pack(here)
-    there = package.read(packed)
+    here = load_package(FORM)
+    packed = pack_package(here)
+    there = parse_package(packed)
     assert {"ilo_delphi_2009"} == set(there.own.indicator_sets)
     assert {"quz", "ayr"} == set(there.own.catalogues)
     assert compiled(there) == compiled(here)
-    assert package.pack(there) == packed, "packing again changes nothing"
+    assert pack_package(there) == packed, "packing again changes nothing"
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         archive.extractall(tmp_path)
     (tmp_path / "NOTES.txt").write_text("an author's own notes are left aside", encoding="utf-8")
-    assert package.pack(package.load(tmp_path)) == packed
+    assert pack_package(load_package(tmp_path)) == packed
 
 
 def test_what_an_author_brings_stands_before_what_comes_with_the_program() -> None:
-    changed = SHIPPED.policies["pe_adult_2026_1"].replace("duty_to_report", "consent")
-    own = package.read(zipped(**{"form.md": FORM.read_bytes(), "policies/pe_adult_2026_1.csv": changed.encode()}))
+    changed = BUILT_IN.policies["pe_adult_2026_1"].replace("duty_to_report", "consent")
+    own = parse_package(zipped(**{"form.md": FORM.read_bytes(), "policies/pe_adult_2026_1.csv": changed.encode()}))
     assert own.shelf.policies["pe_adult_2026_1"] == changed
-    assert own.shelf.indicator_sets == SHIPPED.indicator_sets
-    assert Shelf().over(SHIPPED) == SHIPPED
+    assert own.shelf.indicator_sets == BUILT_IN.indicator_sets
+    assert Resources().over(BUILT_IN) == BUILT_IN
 
 
 @pytest.mark.parametrize(
@@ -67,7 +66,7 @@ def test_what_an_author_brings_stands_before_what_comes_with_the_program() -> No
 )
 def test_a_package_that_is_none_is_refused_with_what_is_wrong(content: bytes) -> None:
     with pytest.raises(FormError) as refused:
-        package.read(content)
+        parse_package(content)
     (problem,) = refused.value.problems
     assert problem.code == "package.unreadable"
 
@@ -78,7 +77,7 @@ def test_of_two_forms_under_one_name_none_is_taken() -> None:
         archive.writestr("form.md", FORM.read_bytes())
         archive.writestr("form.md", FORM.read_bytes())
     with pytest.raises(FormError, match="mismo nombre"):
-        package.read(packed.getvalue())
+        parse_package(packed.getvalue())
 
 
 def test_a_zip_bomb_is_not_unpacked() -> None:
@@ -87,13 +86,13 @@ def test_a_zip_bomb_is_not_unpacked() -> None:
         for number in range(3):
             archive.writestr(f"audio/quz/q{number}.ogg", bytes(50 * 2**20))
     with pytest.raises(FormError, match="demasiado grande"):
-        package.read(bomb.getvalue())
+        parse_package(bomb.getvalue())
 
 
 def test_a_broken_po_file_is_a_problem_and_no_text_of_one_opens_a_file(tmp_path: Path) -> None:
     secret = tmp_path / "secret.po"
     secret.write_text('msgctxt "pe_laboral_adulto/peligro/label"\nmsgid "a"\nmsgstr "b"\n', encoding="utf-8")
     for text in (str(secret), "hello\n"):
-        found = package.read(zipped(**{"form.md": FORM.read_bytes(), "quz.po": text.encode()}))
+        found = parse_package(zipped(**{"form.md": FORM.read_bytes(), "quz.po": text.encode()}))
         with pytest.raises(FormError, match=r"translation\.unreadable"):
             found.shelf.catalogue("quz")

@@ -6,11 +6,11 @@ import zlib
 
 import pytest
 
-from screening_forms.checks import cases
-from screening_forms.checks.run import blocking, check
+from screening_forms.checks.cases import case_answers, case_failures
+from screening_forms.checks.run import blocking_problems, check_form
 from screening_forms.engine.evaluator import Answer
 from screening_forms.rules.dimensions import FACTS
-from screening_forms.texts import translations
+from screening_forms.texts.translations import language_coverage
 from support.catalogue import HINT, LABEL, asked, book, came, compiled, form, guidance, questions, within
 from sync.envelope.route import AUTHOR_FIELDS
 
@@ -22,9 +22,9 @@ TALK = ("g_permiso", "g_preguntas")
 
 
 def test_the_form_passes_every_check_that_could_stop_it_and_all_of_its_cases() -> None:
-    assert blocking(check(book(NAME), AUTHOR_FIELDS)) == []
+    assert blocking_problems(check_form(book(NAME), AUTHOR_FIELDS)) == []
     assert len(book(NAME).cases) >= 8
-    assert list(cases.failures(book(NAME), form(NAME))) == []
+    assert list(case_failures(book(NAME), form(NAME))) == []
 
 
 def test_nothing_that_a_child_hears_is_about_what_happened_to_it() -> None:
@@ -119,10 +119,10 @@ def test_nothing_is_written_in_free_words_or_numbers() -> None:
 
 def test_from_outside_a_short_talk_looks_like_any_other_screening() -> None:
     for case in book(NAME).cases:
-        sealed = form(NAME).instance(form(NAME).run(cases.answers(book(NAME), case)))
+        sealed = form(NAME).instance(form(NAME).run(case_answers(book(NAME), case)))
         assert len(zlib.compress(sealed, 9)) + 4 <= compiled(NAME).bucket == 1024
 
 
 @pytest.mark.parametrize("lang", ["quz", "ayr"])
 def test_every_text_has_a_draft(lang: str) -> None:
-    assert translations.coverage(book(NAME), lang).missing == ()
+    assert language_coverage(book(NAME), lang).missing == ()

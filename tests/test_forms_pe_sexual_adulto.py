@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from screening_forms.checks import cases
+from screening_forms.checks.cases import case_answers
 from screening_forms.engine.evaluator import Answer
-from screening_forms.scoring.assessment import explain
+from screening_forms.scoring.assessment import explain_screening
 from support.catalogue import asked, book, came, compiled, form, within
 
 NAME = "pe_sexual_adulto"
@@ -27,7 +27,7 @@ HELD: list[dict[str, Answer]] = [
 
 def story(case: str) -> dict[str, Answer]:
     row = next(row for row in book(NAME).cases if row.get("case") == case)
-    return dict(cases.answers(book(NAME), row))
+    return dict(case_answers(book(NAME), row))
 
 
 def test_to_work_with_clients_of_ones_own_will_is_no_sign_of_anything() -> None:
@@ -68,7 +68,7 @@ def test_the_unverified_list_never_decides_without_the_profit_of_another_person(
 
 
 def test_the_desk_reads_who_gains_and_that_the_list_is_not_verified() -> None:
-    held = explain(compiled(NAME), form(NAME).run(story("enganiada_y_amenazada")))
+    held = explain_screening(compiled(NAME), form(NAME).run(story("enganiada_y_amenazada")))
     assert any(line.startswith("Otra persona manda o gana con esto: P.01") for line in held.why)
-    alone = explain(compiled(NAME), form(NAME).run(story("solo_la_lista")))
+    alone = explain_screening(compiled(NAME), form(NAME).run(story("solo_la_lista")))
     assert "La lista A-S no está verificada" in alone.why[1]

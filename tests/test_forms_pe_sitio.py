@@ -6,11 +6,11 @@ import zlib
 
 import pytest
 
-from screening_forms.checks import cases
-from screening_forms.checks.run import blocking, check
+from screening_forms.checks.cases import case_answers, case_failures
+from screening_forms.checks.run import blocking_problems, check_form
 from screening_forms.engine.evaluator import Answer
 from screening_forms.rules.policy import OUTCOMES
-from screening_forms.texts import translations
+from screening_forms.texts.translations import language_coverage
 from screening_forms.workbook.resources import CATALOGUE
 from support.catalogue import LABEL, asked, book, came, compiled, form, guidance, questions
 from sync.envelope.route import AUTHOR_FIELDS
@@ -26,9 +26,9 @@ CHILD = ("work", "companion", "paid_sex", "sexual", "present")
 
 
 def test_the_form_passes_every_check_and_all_of_its_cases() -> None:
-    assert check(book(NAME), AUTHOR_FIELDS) == blocking(check(book(NAME), AUTHOR_FIELDS)) == []
+    assert check_form(book(NAME), AUTHOR_FIELDS) == blocking_problems(check_form(book(NAME), AUTHOR_FIELDS)) == []
     assert len(book(NAME).cases) >= 8
-    assert list(cases.failures(book(NAME), form(NAME))) == []
+    assert list(case_failures(book(NAME), form(NAME))) == []
 
 
 def test_whoever_sees_weapons_is_told_to_leave_and_asked_to_look_at_nothing_more() -> None:
@@ -129,7 +129,7 @@ def test_guidance_waits_until_the_inspector_has_left() -> None:
 
 def test_from_outside_a_visit_looks_like_any_other_screening() -> None:
     for case in book(NAME).cases:
-        sealed = form(NAME).instance(form(NAME).run(cases.answers(book(NAME), case)))
+        sealed = form(NAME).instance(form(NAME).run(case_answers(book(NAME), case)))
         assert len(zlib.compress(sealed, 9)) + 4 <= compiled(NAME).bucket == 1024
 
 
@@ -145,4 +145,4 @@ def test_places_are_the_same_in_every_form() -> None:
 
 @pytest.mark.parametrize("lang", ["quz", "ayr"])
 def test_every_text_has_a_draft(lang: str) -> None:
-    assert translations.coverage(book(NAME), lang).missing == ()
+    assert language_coverage(book(NAME), lang).missing == ()

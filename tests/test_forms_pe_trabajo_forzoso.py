@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from screening_forms.checks import cases
+from screening_forms.checks.cases import case_answers
 from screening_forms.engine.evaluator import Answer
 from screening_forms.rules.dimensions import FACTS
-from screening_forms.scoring.assessment import explain
-from screening_forms.workbook.resources import SHIPPED
+from screening_forms.scoring.assessment import explain_screening
+from screening_forms.workbook.resources import BUILT_IN
 from support.catalogue import LABEL, book, came, compiled, form
 
 NAME = "pe_trabajo_forzoso"
@@ -22,7 +22,7 @@ PENALTY: dict[str, str] = {"F1": "start", "F2": "during", "F3": "leave"}
 
 def story(case: str) -> dict[str, Answer]:
     row = next(row for row in book(NAME).cases if row.get("case") == case)
-    return dict(cases.answers(book(NAME), row))
+    return dict(case_answers(book(NAME), row))
 
 
 @pytest.mark.parametrize("dimension", UNWILLING)
@@ -40,7 +40,7 @@ def test_the_same_without_any_penalty_is_not(dimension: str) -> None:
 
 
 def test_no_answer_counts_as_unwilling_work_and_as_its_penalty_at_once() -> None:
-    known = SHIPPED.indicator_set(book(NAME).settings["indicator_set"]).indicators
+    known = BUILT_IN.indicator_set(book(NAME).settings["indicator_set"]).indicators
     uses: dict[tuple[str, str], set[str]] = {}
     for row in book(NAME).indicators:
         if row.get("code") not in FACTS and row.get("code")[0] == "F":
@@ -77,6 +77,6 @@ def test_nobody_is_asked_how_he_travelled_or_who_recruited_him() -> None:
 
 
 def test_the_desk_reads_which_side_of_the_rule_each_sign_is_on() -> None:
-    why = "\n".join(explain(compiled(NAME), form(NAME).run(story("horas_y_golpes"))).why)
+    why = "\n".join(explain_screening(compiled(NAME), form(NAME).run(story("horas_y_golpes"))).why)
     assert "F2.01 Obligación de trabajar más horas o días de lo legal (fuerte, sin quererlo)" in why
     assert "F2.11 Violencia física o sexual, hecha o anunciada (fuerte, castigo o amenaza)" in why

@@ -3,11 +3,17 @@
 import pytest
 
 from screening_forms.errors import FormError
-from screening_forms.rules import policy
-from screening_forms.rules.policy import parse_when
-from screening_forms.workbook.resources import SHIPPED
+from screening_forms.rules.policy import (
+    NAMES_BY_STEP,
+    POLICY_TABLE,
+    Policy,
+    parse_condition,
+    parse_policy,
+    policy_from_dict,
+)
+from screening_forms.workbook.resources import BUILT_IN
 
-HEADING = ",".join(policy.TABLE.columns)
+HEADING = ",".join(POLICY_TABLE.columns)
 ROWS = (
     "outcome,D4 and X.01 or F2 and any_O or any_P,positive,T1,,,,s,p",
     "outcome,always,negative,none,,,,s,p",
@@ -18,8 +24,8 @@ ROWS = (
 NAMES = dict.fromkeys("abc", True) | dict.fromkeys("xyz", False)
 
 
-def parse(*rows: str) -> policy.Policy:
-    return policy.parse("t", "\n".join([HEADING, *rows]))
+def parse(*rows: str) -> Policy:
+    return parse_policy("t", "\n".join([HEADING, *rows]))
 
 
 @pytest.mark.parametrize(
@@ -35,7 +41,7 @@ def parse(*rows: str) -> policy.Policy:
     ],
 )
 def test_and_binds_tighter_than_or_and_parentheses_win(text: str, value: bool) -> None:
-    assert parse_when(text).holds(NAMES) is value
+    assert parse_condition(text).holds(NAMES) is value
 
 
 @pytest.mark.parametrize(
@@ -43,19 +49,22 @@ def test_and_binds_tighter_than_or_and_parentheses_win(text: str, value: bool) -
 )
 def test_what_is_not_the_language_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        parse_when(text)
+        parse_condition(text)
 
 
 def test_a_condition_can_be_written_as_xpath() -> None:
-    assert parse_when("D4 and (D1 or D2)").write(lambda name: f"${{{name}}}=1") == "(${D4}=1 and (${D1}=1 or ${D2}=1))"
+    assert (
+        parse_condition("D4 and (D1 or D2)").write(lambda name: f"${{{name}}}=1")
+        == "(${D4}=1 and (${D1}=1 or ${D2}=1))"
+    )
 
 
-@pytest.mark.parametrize("name", SHIPPED.policies)
+@pytest.mark.parametrize("name", BUILT_IN.policies)
 def test_the_shipped_policies_are_whole_and_survive_the_bundle(name: str) -> None:
-    shipped = SHIPPED.policy(name)
-    assert policy.from_dict(shipped.as_dict()) == shipped
-    assert all(shipped.step(step)[-1].when == "always" for step in policy.NAMES)
-    codes = {code for name in SHIPPED.indicator_sets for code in SHIPPED.indicator_set(name).indicators}
+    shipped = BUILT_IN.policy(name)
+    assert policy_from_dict(shipped.as_dict()) == shipped
+    assert all(shipped.step(step)[-1].when == "always" for step in NAMES_BY_STEP)
+    codes = {code for name in BUILT_IN.indicator_sets for code in BUILT_IN.indicator_set(name).indicators}
     assert {name for name in shipped.names("outcome") if "." in name} <= codes
 
 
@@ -103,8 +112,8 @@ def test_all_wrong_rows_are_named_at_once() -> None:
 
 def test_missing_columns_and_unknown_policies_are_named() -> None:
     with pytest.raises(FormError, match="urgency"):
-        policy.parse("t", HEADING.replace(",urgency", "") + "\n")
+        parse_policy("t", HEADING.replace(",urgency", "") + "\n")
     with pytest.raises(FormError, match="tiers"):
-        policy.parse("t", HEADING.replace(",tier,", ",tiers,") + "\n")
+        parse_policy("t", HEADING.replace(",tier,", ",tiers,") + "\n")
     with pytest.raises(FormError, match="pe_adult_2026_1"):
-        SHIPPED.policy("pe_adult")
+        BUILT_IN.policy("pe_adult")

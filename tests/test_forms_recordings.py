@@ -16,12 +16,13 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screening_forms.checks.run import blocking, check
+from screening_forms.checks.run import blocking_problems, check_form
 from screening_forms.compiled_form import CompiledForm
-from screening_forms.engine import evaluator as engine
+from screening_forms.engine.evaluator import load_engine
 from screening_forms.errors import FormError
-from screening_forms.texts import audio, sound_formats
-from screening_forms.workbook.resources import SHIPPED, Shelf, shipped
+from screening_forms.texts import sound_formats
+from screening_forms.texts.audio import read_recording, recording_name
+from screening_forms.workbook.resources import BUILT_IN, Resources, load_built_in
 from server.cli.main import main
 from support.forms import SMALL, compiled
 from support.languages import compiled_in, drafted, edit, signed, trilingual
@@ -35,21 +36,21 @@ LOUDER = b"\xff\xfb\x50\xc0" + bytes(204)
 
 
 def key(lang: str, item: str, text: str) -> str:
-    return f"{lang}/{audio.name_for(item, text)}"
+    return f"{lang}/{recording_name(item, text)}"
 
 
 def problems(recordings: dict[str, bytes], locales: Path | None = None) -> list[tuple[str, int, str, str]]:
-    shelf = Shelf(recordings=recordings).over(shipped(locales) if locales else SHIPPED)
-    found = check(trilingual(), AUTHOR_FIELDS, shelf=shelf)
-    assert not blocking(found)
+    shelf = Resources(recordings=recordings).over(load_built_in(locales) if locales else BUILT_IN)
+    found = check_form(trilingual(), AUTHOR_FIELDS, shelf=shelf)
+    assert not blocking_problems(found)
     return [(each.sheet, each.row, each.column, each.code) for each in found if each.code.startswith("audio.")]
 
 
 def test_what_a_recording_is_is_read_from_its_bytes() -> None:
-    found = audio.read(OPUS)
+    found = read_recording(OPUS)
     assert (found.type, found.size, found.milliseconds) == ("audio/ogg", len(OPUS), 1000)
     assert found.file_name == f"{hashlib.sha256(OPUS).hexdigest()}.ogg"
-    found = audio.read(mp3(2))
+    found = read_recording(mp3(2))
     assert (found.type, found.milliseconds // 100, found.file_name[-4:]) == ("audio/mpeg", 20, ".mp3")
 
 
@@ -75,7 +76,7 @@ def test_what_a_recording_is_is_read_from_its_bytes() -> None:
 )
 def test_what_is_no_short_recording_of_an_allowed_kind_is_named(content: bytes, code: str) -> None:
     with pytest.raises(FormError) as caught:
-        audio.read(content)
+        read_recording(content)
     assert [each.code for each in caught.value.problems] == [code]
     found = problems({key("es", "peligro", DANGER): content})
     assert found == [("survey", 2, "audio::Español (es)", code)]
@@ -84,7 +85,7 @@ def test_what_is_no_short_recording_of_an_allowed_kind_is_named(content: bytes, 
 @given(st.binary(max_size=300), st.sampled_from([b"", b"OggS", b"ID3\x04", b"\xff\xfb\x10\xc0", OPUS, mp3(0.3)]))
 def test_no_bytes_break_the_reader(tail: bytes, head: bytes) -> None:
     with suppress(FormError):
-        assert audio.read(head + tail).size == len(head + tail)
+        assert read_recording(head + tail).size == len(head + tail)
 
 
 def in_pages(*packets: list[bytes], position: int, flags: int = LAST) -> bytes:
@@ -129,7 +130,7 @@ def in_pages(*packets: list[bytes], position: int, flags: int = LAST) -> bytes:
     ],
 )
 def test_a_recording_lasts_as_long_as_its_sound(content: bytes, milliseconds: float) -> None:
-    assert abs(audio.read(content).milliseconds - milliseconds) <= 1
+    assert abs(read_recording(content).milliseconds - milliseconds) <= 1
 
 
 @pytest.mark.parametrize("mode", range(32))
@@ -154,7 +155,7 @@ def test_a_packet_may_go_on_over_several_pages() -> None:
         page([whole[255:510]], 3, 7, -1, flags=1, goes_on=True),
     )
     rest = page([whole[510:], SILENCE], 4, 7, 1920, flags=CONTINUED | LAST)
-    assert audio.read(b"".join([*head, open_page, middle, rest])).milliseconds == 40
+    assert read_recording(b"".join([*head, open_page, middle, rest])).milliseconds == 40
     for damaged in (
         [*head, open_page, page([SILENCE], 3, 7, 960, flags=LAST)],
         [*head, page([SILENCE], 2, 7, 960, flags=CONTINUED | LAST)],
@@ -165,7 +166,7 @@ def test_a_packet_may_go_on_over_several_pages() -> None:
 
 def refused(content: bytes) -> str:
     with pytest.raises(FormError) as caught:
-        audio.read(content)
+        read_recording(content)
     return caught.value.problems[0].code
 
 
@@ -238,7 +239,7 @@ def test_no_header_gets_a_longer_recording_past_the_limit(content: bytes) -> Non
 
 
 def test_a_header_that_claims_more_frames_than_there_are_adds_no_time() -> None:
-    assert audio.read(information(frames=9999, delay=576, padding=500) + mp3(2)).milliseconds == 2011
+    assert read_recording(information(frames=9999, delay=576, padding=500) + mp3(2)).milliseconds == 2011
 
 
 PAGES = st.lists(
@@ -314,7 +315,7 @@ def test_the_bundle_lists_every_recording_by_its_hash_and_the_form_plays_it(tmp_
     }
     assert CompiledForm.from_bytes(form.to_bytes()) == form
     assert sounds(form, "Runasimi (quz)") == {f"{sha}.ogg", f"{hashlib.sha256(mp3()).hexdigest()}.mp3"}
-    assert engine.load(form.xform).nodes["deuda"].label["quz"] == f"[borrador] {text}"
+    assert load_engine(form.xform).nodes["deuda"].label["quz"] == f"[borrador] {text}"
 
 
 def sounds(form: CompiledForm, language: str) -> set[str]:
@@ -324,7 +325,7 @@ def sounds(form: CompiledForm, language: str) -> set[str]:
 
 def test_where_spanish_stands_in_its_recording_does_too(tmp_path: Path) -> None:
     form = compiled_in("training", drafted(tmp_path), {key("es", "peligro", DANGER): OPUS})
-    assert sounds(form, "Aymar aru (ayr)") == {audio.read(OPUS).file_name}
+    assert sounds(form, "Aymar aru (ayr)") == {read_recording(OPUS).file_name}
     assert sounds(form, "Runasimi (quz)") == set()
     assert form.audio.keys() == {"es"}
 

@@ -9,8 +9,8 @@ from itertools import combinations
 
 import pytest
 
-from screening_forms.scoring.assessment import Assessment, assess
-from screening_forms.workbook.resources import SHIPPED
+from screening_forms.scoring.assessment import Assessment, assess_indicators
+from screening_forms.workbook.resources import BUILT_IN
 
 LISTS = {
     "pe_adult_2026_1": ("ilo_delphi_2009", "adult_labour"),
@@ -33,9 +33,9 @@ THREATENED = ("D5.07", "D5.14")
 def found(policy: str, signs: Iterable[str] = (), **facts: int) -> Assessment:
     """Assess somebody of whom just these signs are known, and everything else was denied."""
     indicator_set, profile = LISTS[policy]
-    known = SHIPPED.indicator_set(indicator_set)
+    known = BUILT_IN.indicator_set(indicator_set)
     values: dict[str, int | None] = {**dict.fromkeys(known.indicators, 0), **dict.fromkeys(signs, 1)}
-    return assess(values, profile=profile, policy=SHIPPED.policy(policy), indicator_set=known, **facts)
+    return assess_indicators(values, profile=profile, policy=BUILT_IN.policy(policy), indicator_set=known, **facts)
 
 
 def verdict(policy: str, signs: Iterable[str] = (), **facts: int) -> tuple[str, str, str]:
@@ -45,7 +45,7 @@ def verdict(policy: str, signs: Iterable[str] = (), **facts: int) -> tuple[str, 
 
 @cache
 def codes(policy: str, letters: str) -> tuple[str, ...]:
-    return tuple(code for code in SHIPPED.indicator_set(LISTS[policy][0]).indicators if code[0] in letters)
+    return tuple(code for code in BUILT_IN.indicator_set(LISTS[policy][0]).indicators if code[0] in letters)
 
 
 # Adults at work: pe_adult_2026_1
@@ -122,7 +122,7 @@ def test_a_child_found_at_a_bar_lodging_mine_or_camp_needs_no_other_sign(policy:
 @pytest.mark.parametrize("policy", LISTS)
 def test_any_single_strong_sign_is_enough_for_a_child(policy: str) -> None:
     indicator_set, profile = LISTS[policy]
-    strong = SHIPPED.indicator_set(indicator_set).strong(profile)
+    strong = BUILT_IN.indicator_set(indicator_set).strong(profile)
     assert strong
     assert {verdict(policy, [code], minor=1) for code in strong} == {("positive", "child", "child")}
 

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from screening_forms.errors import FormError
 from screening_forms.sandbox import client as apart
 from screening_forms.sandbox.client import Verb, ask
-from screening_forms.workbook import package
+from screening_forms.workbook.package import parse_package
 from server.cli.admin import server as admin
 from server.cli.main import main
 from support.forms import SMALL, compiled
@@ -66,7 +66,7 @@ def test_a_form_is_checked_apart_and_every_problem_comes_back_with_its_place() -
 
 def test_what_the_reader_refuses_comes_back_whole() -> None:
     with pytest.raises(FormError) as here:
-        package.read(b"no table", "form.md")
+        parse_package(b"no table", "form.md")
     with pytest.raises(FormError) as there:
         ask("draft", b"no table", OPTIONS)
     assert there.value.problems == here.value.problems

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screening_forms.expressions.parser import Token, parse
-from screening_forms.expressions.satisfiability import never
+from screening_forms.expressions.parser import Token, parse_expression
+from screening_forms.expressions.satisfiability import is_unsatisfiable
 
 TYPES = {"a": "select_one", "b": "select_one", "m": "select_multiple", "n": "integer"}
 ANSWERS = {
@@ -54,8 +54,8 @@ def holds(token: Token, answers: dict[str, str]) -> bool:
 
 @given(st.lists(conditions, min_size=1, max_size=3))
 def test_what_somebody_can_meet_is_never_called_impossible(found: list[str]) -> None:
-    tokens = [parse(text) for text in found]
-    if never(tokens, TYPES):
+    tokens = [parse_expression(text) for text in found]
+    if is_unsatisfiable(tokens, TYPES):
         assert not [answers for answers in EVERYBODY if all(holds(token, answers) for token in tokens)]
 
 
@@ -75,9 +75,9 @@ def test_what_somebody_can_meet_is_never_called_impossible(found: list[str]) -> 
     ],
 )
 def test_the_contradictions_that_authors_write_are_found(condition: str, impossible: bool) -> None:
-    assert never([parse(condition)], TYPES) is impossible
+    assert is_unsatisfiable([parse_expression(condition)], TYPES) is impossible
 
 
 def test_conditions_with_too_many_ways_are_left_alone_soon() -> None:
     many = " and ".join(f"(${{q{n}}} = 'x' or ${{q{n}}} = 'y')" for n in range(40))
-    assert not never([parse(f"{many} and ${{a}} = 'x' and ${{a}} = 'y'")], TYPES)
+    assert not is_unsatisfiable([parse_expression(f"{many} and ${{a}} = 'x' and ${{a}} = 'y'")], TYPES)

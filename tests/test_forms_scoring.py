@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screening_forms.engine import evaluator as engine
+from screening_forms.engine.evaluator import load_engine
 from screening_forms.errors import AnswerError
-from screening_forms.rules import policy
-from screening_forms.scoring.assessment import Assessment, assess, explain
+from screening_forms.rules.policy import parse_policy
+from screening_forms.scoring.assessment import Assessment, assess_indicators, explain_screening
 from screening_forms.scoring.reasons import LAST_WORD
-from screening_forms.workbook.resources import SHIPPED
+from screening_forms.workbook.resources import BUILT_IN
 from support.forms import CATALOGUE_FORMS, compiled, walk, wishes
 
-ILO = SHIPPED.indicator_set("ilo_delphi_2009")
-ADULT = SHIPPED.policy("pe_adult_2026_1")
-CHILD = SHIPPED.policy("pe_child_2026_1")
+ILO = BUILT_IN.indicator_set("ilo_delphi_2009")
+ADULT = BUILT_IN.policy("pe_adult_2026_1")
+CHILD = BUILT_IN.policy("pe_child_2026_1")
 CODES = sorted(ILO.indicators)
 ORDER = {"negative": 0, "labour_rights": 1, "review": 1, "positive": 2}
 
@@ -38,12 +38,12 @@ FACTS = st.fixed_dictionaries({name: st.integers(0, 1) for name in ("minor", "da
 def adult(values: dict[str, int | None], *, complete: bool = True, **facts: int) -> Assessment:
     """Assess an adult; with `complete`, what is not named was answered with no."""
     known: dict[str, int | None] = dict.fromkeys(CODES, 0) if complete else {}
-    return assess({**known, **values}, profile="adult_labour", policy=ADULT, indicator_set=ILO, **facts)
+    return assess_indicators({**known, **values}, profile="adult_labour", policy=ADULT, indicator_set=ILO, **facts)
 
 
 def child(values: dict[str, int | None], *, complete: bool = True, **facts: int) -> Assessment:
     known: dict[str, int | None] = dict.fromkeys(CODES, 0) if complete else {}
-    return assess({**known, **values}, profile="child_labour", policy=CHILD, indicator_set=ILO, **facts)
+    return assess_indicators({**known, **values}, profile="child_labour", policy=CHILD, indicator_set=ILO, **facts)
 
 
 def test_a_child_with_unanswered_items_keeps_the_child_route() -> None:
@@ -54,7 +54,7 @@ def test_a_child_with_unanswered_items_keeps_the_child_route() -> None:
 def test_under_a_duty_to_report_a_positive_is_referred_without_consent() -> None:
     known: dict[str, int | None] = dict.fromkeys(CODES, 0)
     for values, queues in ((DECEPTION | EXPLOITATION, ("protection",)), (EXPLOITATION, ())):
-        result = assess(
+        result = assess_indicators(
             {**known, **values},
             profile="adult_labour",
             policy=ADULT,
@@ -73,12 +73,12 @@ def test_what_is_left_out_is_unknown_and_never_a_no() -> None:
 
 def run(policy: str, values: Values, **facts: int) -> Assessment:
     indicator_set, profile = RULES[policy]
-    known = SHIPPED.indicator_set(indicator_set)
-    return assess(values, profile=profile, policy=SHIPPED.policy(policy), indicator_set=known, **facts)
+    known = BUILT_IN.indicator_set(indicator_set)
+    return assess_indicators(values, profile=profile, policy=BUILT_IN.policy(policy), indicator_set=known, **facts)
 
 
 def codes(policy: str) -> list[str]:
-    return sorted(SHIPPED.indicator_set(RULES[policy][0]).indicators)
+    return sorted(BUILT_IN.indicator_set(RULES[policy][0]).indicators)
 
 
 def draw_values(policy: str, data: st.DataObject) -> Values:
@@ -155,7 +155,7 @@ def test_unknown_codes_and_values_are_all_named() -> None:
 
 def test_a_profile_that_the_set_knows_nothing_about_is_refused_and_never_negative() -> None:
     with pytest.raises(AnswerError, match=r"site.*adult_labour, child_labour"):
-        assess({}, profile="site", policy=ADULT, indicator_set=ILO)
+        assess_indicators({}, profile="site", policy=ADULT, indicator_set=ILO)
 
 
 def test_the_printed_assessment_has_the_documented_shape() -> None:
@@ -174,10 +174,10 @@ def test_the_printed_assessment_has_the_documented_shape() -> None:
 
 
 def test_a_policy_that_names_what_its_set_does_not_have_never_finds_it() -> None:
-    result = assess(
+    result = assess_indicators(
         dict.fromkeys(CODES, 0),
         profile="adult_labour",
-        policy=SHIPPED.policy("pe_forced_labour_2026_1"),
+        policy=BUILT_IN.policy("pe_forced_labour_2026_1"),
         indicator_set=ILO,
     )
     assert result.outcome == "negative"
@@ -206,10 +206,10 @@ def test_the_reasons_name_the_rule_its_source_the_signs_and_what_was_not_answere
 @pytest.mark.parametrize("name", CATALOGUE_FORMS)
 def test_the_second_opinion_agrees_with_what_the_form_wrote_on_the_tablet(name: str) -> None:
     form, draws, seen = compiled(name), random.Random(7), set()
-    running = engine.load(form.xform)
+    running = load_engine(form.xform)
     for _ in range(60):
         filled = walk(running, [wishes(running, draws)])
-        result, wrote = explain(form, filled), filled.values
+        result, wrote = explain_screening(form, filled), filled.values
         if result.outcome == "not_scored":
             assert not wrote["outcome"]
             continue
@@ -223,7 +223,7 @@ def test_the_second_opinion_agrees_with_what_the_form_wrote_on_the_tablet(name: 
 
 def test_without_consent_there_is_no_score_to_explain() -> None:
     form = compiled("pe_laboral_adulto")
-    result = explain(form, engine.load(form.xform).run({"peligro": "no", "edad": "30_59"}))
+    result = explain_screening(form, load_engine(form.xform).run({"peligro": "no", "edad": "30_59"}))
     assert (result.outcome, result.queue_kinds) == ("not_scored", ())
 
 
@@ -236,8 +236,8 @@ def test_what_is_certain_may_open_a_second_desk_and_what_is_not_known_may_not() 
         "referral,T1 and X.01,,,prompt,child protection,both,s,p",
         "referral,always,,,prompt,protection,one,s,p",
     )
-    two_desks = policy.parse("two_desks", "\n".join((heading, *rows)))
+    two_desks = parse_policy("two_desks", "\n".join((heading, *rows)))
     values: Values = {"D5.01": 1, "D5.02": 1}
     for more, queues in (({"X.01": 1}, ("child", "protection")), ({"X.01": None}, ("protection",))):
-        found = assess({**values, **more}, profile="adult_labour", policy=two_desks, indicator_set=ILO)
+        found = assess_indicators({**values, **more}, profile="adult_labour", policy=two_desks, indicator_set=ILO)
         assert found.queue_kinds == queues

@@ -8,24 +8,29 @@ import io
 import openpyxl
 import pytest
 
-from screening_forms.checks import table_versions as succession
+from screening_forms.checks.table_versions import (
+    MOST_BYTES,
+    MOST_ROWS,
+    previous_version,
+    read_table_text,
+    version_problems,
+)
 from screening_forms.errors import FormError
-from screening_forms.impact.table_effect import effect, table_changes, users, with_table
+from screening_forms.impact.table_effect import effect_on_forms, forms_using, table_changes, with_table
 from screening_forms.sandbox import client as apart
-from screening_forms.workbook import editor as pen
-from screening_forms.workbook import package
-from screening_forms.workbook import reader as workbook
-from screening_forms.workbook.package import Package
-from screening_forms.workbook.resources import SHIPPED, Shelf
+from screening_forms.workbook.editor import add_row
+from screening_forms.workbook.package import Package, pack_package, read_package
+from screening_forms.workbook.reader import parse_markdown, parse_workbook
+from screening_forms.workbook.resources import BUILT_IN, Resources
 from support.forms import SMALL
 from sync.envelope.route import AUTHOR_FIELDS
 
-SET, POLICY = SHIPPED.indicator_sets["ilo_delphi_2009"], SHIPPED.policies["pe_adult_2026_1"]
+SET, POLICY = BUILT_IN.indicator_sets["ilo_delphi_2009"], BUILT_IN.policies["pe_adult_2026_1"]
 NEXT_SET, NEXT_POLICY = "ilo_delphi_2027_1", "pe_adult_2026_2"
 
 
-def codes(kind: str, name: str, text: str, earlier: Shelf = SHIPPED) -> list[str]:
-    return [each.code for each in succession.problems(kind, name, text, earlier, year=2026)]
+def codes(kind: str, name: str, text: str, earlier: Resources = BUILT_IN) -> list[str]:
+    return [each.code for each in version_problems(kind, name, text, earlier, year=2026)]
 
 
 def edited(text: str, code: str, **cells: str) -> str:
@@ -72,30 +77,30 @@ def test_a_table_never_changes_under_its_name(name: str, code: str) -> None:
 
 
 def test_the_next_table_of_a_family_is_always_to_be_had() -> None:
-    known = Shelf({NEXT_SET: SET}).over(SHIPPED)
+    known = Resources({NEXT_SET: SET}).over(BUILT_IN)
     for name in ("ilo_delphi_2027_2", "new_family_2026_1", "new_family_2026"):
         assert codes("set", name, SET, known) == []
     assert codes("set", "new_family_2026_2", SET, known) == ["indicator_set.skips"]
-    assert succession.problems("set", "new_family_2026_2", SET, known) == [], (
+    assert version_problems("set", "new_family_2026_2", SET, known) == [], (
         "an author's machine knows not what came before"
     )
 
 
 def test_a_table_that_would_burden_every_later_check_is_refused() -> None:
-    (problem,) = succession.problems("set", NEXT_SET, SET + "x" * succession.MOST_BYTES, SHIPPED, year=2026)
+    (problem,) = version_problems("set", NEXT_SET, SET + "x" * MOST_BYTES, BUILT_IN, year=2026)
     assert problem.code == "indicator_set.too_large"
-    assert codes("policy", NEXT_POLICY, POLICY + "\n" * succession.MOST_ROWS) == ["policy.too_large"]
+    assert codes("policy", NEXT_POLICY, POLICY + "\n" * MOST_ROWS) == ["policy.too_large"]
 
 
 def test_an_old_table_that_cannot_be_read_any_more_closes_its_family_to_nobody() -> None:
-    known = Shelf({"ilo_delphi_2026_1": SET.replace("code,", "kode,", 1)}).over(SHIPPED)
+    known = Resources({"ilo_delphi_2026_1": SET.replace("code,", "kode,", 1)}).over(BUILT_IN)
     assert codes("set", NEXT_SET, SET, known) == []
     assert table_changes("set", "ilo_delphi_2026_1", known.indicator_sets["ilo_delphi_2026_1"], NEXT_SET, SET) == []
 
 
 def test_a_code_keeps_its_words_unless_the_author_says_that_they_mean_the_same() -> None:
     reworded = edited(SET, "D1.02", label_es="Engañada sobre el trabajo")
-    (problem,) = succession.problems("set", NEXT_SET, reworded, SHIPPED)
+    (problem,) = version_problems("set", NEXT_SET, reworded, BUILT_IN)
     assert (problem.code, problem.row, problem.column) == ("indicator_set.code_reused", 3, "code")
     assert "same_meaning" in problem.advice_es
     assert "ilo_delphi_2009" in problem.advice_en or "pe_sexual_2026_1" in problem.advice_en
@@ -105,20 +110,20 @@ def test_a_code_keeps_its_words_unless_the_author_says_that_they_mean_the_same()
 
 
 def test_a_code_of_any_other_set_is_taken_as_well() -> None:
-    other = Shelf({"other_2026_1": edited(SET, "D1.02", label_es="Otra cosa", label_en="Something else")})
+    other = Resources({"other_2026_1": edited(SET, "D1.02", label_es="Otra cosa", label_en="Something else")})
     taken = edited(SET, "D1.02", label_es="Engañada", label_en="Deceived")
-    (problem,) = succession.problems("set", NEXT_SET, taken, other)
+    (problem,) = version_problems("set", NEXT_SET, taken, other)
     assert "other_2026_1" in problem.advice_en
 
 
 def test_words_that_once_were_said_to_mean_the_same_may_come_back() -> None:
     reworded = edited(SET, "D1.02", label_es="Engañada sobre el trabajo")
-    known = Shelf({NEXT_SET: with_column(reworded, "same_meaning", "D1.02", "yes")}).over(SHIPPED)
+    known = Resources({NEXT_SET: with_column(reworded, "same_meaning", "D1.02", "yes")}).over(BUILT_IN)
     assert codes("set", "ilo_delphi_2027_2", SET, known) == []
 
 
 def test_another_sign_is_another_meaning_whatever_the_author_says() -> None:
-    forced = SHIPPED.indicator_sets["ilo_hard_to_see_2012"]
+    forced = BUILT_IN.indicator_sets["ilo_hard_to_see_2012"]
     rows = [line for line in forced.splitlines() if "involuntariness" in line]
     code = rows[0].split(",")[0]
     turned = forced.replace(rows[0], rows[0].replace("involuntariness", "penalty"))
@@ -139,10 +144,10 @@ def test_a_table_may_come_as_a_sheet() -> None:
     book.create_sheet("notes").append(["mine"])
     written = io.BytesIO()
     book.save(written)
-    text = succession.table_text(written.getvalue(), "pe_adult_2026_2.xlsx", "policy")
+    text = read_table_text(written.getvalue(), "pe_adult_2026_2.xlsx", "policy")
     assert text == POLICY
     with pytest.raises(FormError) as refused:
-        succession.table_text(written.getvalue(), "x.xlsx", "set")
+        read_table_text(written.getvalue(), "x.xlsx", "set")
     assert refused.value.problems[0].code == "indicator_set.no_sheet"
 
 
@@ -151,22 +156,22 @@ def test_a_table_may_come_as_a_sheet() -> None:
 
 def test_the_rows_that_changed_are_told_in_words() -> None:
     text = edited(SET, "D5.03", adult_labour="M")
-    assert succession.former("set", NEXT_SET, SHIPPED) == "ilo_delphi_2009"
+    assert previous_version("set", NEXT_SET, BUILT_IN) == "ilo_delphi_2009"
     name, weaker = table_changes("set", "ilo_delphi_2009", SET, NEXT_SET, text)
     assert name.code == "set.name"
     assert weaker.en.endswith("strong -> medium for adult_labour")
 
 
 def small(content: bytes = SMALL.encode(), name: str = "form.md") -> Package:
-    return package.read(content, name)
+    return read_package(content, name)
 
 
 def test_forms_that_use_the_family_are_compiled_with_it_and_compared_with_before() -> None:
     policy = POLICY.replace("outcome,D4,labour_rights,T3", "outcome,D4,review,T4")
     packages = {"small": small(), "child": small(SMALL.replace("pe_adult_2026_1", "pe_child_2026_1").encode())}
-    assert users("policy", NEXT_POLICY, packages) == ["small"]
+    assert forms_using("policy", NEXT_POLICY, packages) == ["small"]
     told: list[tuple[int, int]] = []
-    (found,) = effect(
+    (found,) = effect_on_forms(
         "policy",
         NEXT_POLICY,
         policy,
@@ -185,7 +190,7 @@ def test_forms_that_use_the_family_are_compiled_with_it_and_compared_with_before
 
 def test_a_form_that_the_table_breaks_is_named_with_what_is_wrong() -> None:
     without = "\n".join(line for line in SET.splitlines() if not line.startswith("D5.14,"))
-    (found,) = effect("set", NEXT_SET, without, {"small": small()}, route_vocabulary=AUTHOR_FIELDS, count=10)
+    (found,) = effect_on_forms("set", NEXT_SET, without, {"small": small()}, route_vocabulary=AUTHOR_FIELDS, count=10)
     assert found.impact is None
     assert "D5.14" in " ".join(problem.advice_en for problem in found.problems)
 
@@ -199,13 +204,13 @@ def test_a_form_is_drafted_anew_with_the_table_in_its_settings_and_nothing_else_
     differing = [line for line in after if line not in before]
     assert len(differing) <= 2
     assert (found.workbook.settings["policy"], found.workbook.settings["version"]) == (NEXT_POLICY, "2")
-    assert package.read(package.pack(found)).shelf.policies[NEXT_POLICY] == POLICY
+    assert read_package(pack_package(found)).shelf.policies[NEXT_POLICY] == POLICY
 
 
 def test_the_same_is_done_to_an_excel_workbook() -> None:
     book = openpyxl.Workbook()
     for sheet in ("survey", "choices", "settings", "indicators"):
-        parsed = getattr(workbook.parse_markdown(SMALL), sheet)
+        parsed = getattr(parse_markdown(SMALL), sheet)
         rows = [parsed] if sheet == "settings" else [row.cells for row in parsed]
         headings = list(dict.fromkeys(heading for row in rows for heading in row))
         made = book.create_sheet(sheet)
@@ -216,10 +221,10 @@ def test_the_same_is_done_to_an_excel_workbook() -> None:
     book.save(written)
     found = with_table(small(written.getvalue(), "form.xlsx"), "policy", NEXT_POLICY, POLICY)
     assert found.workbook.settings["policy"] == NEXT_POLICY
-    assert len(found.workbook.survey) == len(workbook.parse_markdown(SMALL).survey)
-    added = pen.add_row(found.content, "form.xlsx", "cases", {"case": "one", "peligro": "yes"})
-    again = pen.add_row(added, "form.xlsx", "cases", {"case": "two", "edad": "14_17"})
-    assert [row.cells for row in workbook.parse(again, "form.xlsx").cases] == [
+    assert len(found.workbook.survey) == len(parse_markdown(SMALL).survey)
+    added = add_row(found.content, "form.xlsx", "cases", {"case": "one", "peligro": "yes"})
+    again = add_row(added, "form.xlsx", "cases", {"case": "two", "edad": "14_17"})
+    assert [row.cells for row in parse_workbook(again, "form.xlsx").cases] == [
         {"case": "one", "peligro": "yes"},
         {"case": "two", "edad": "14_17"},
     ]
@@ -236,9 +241,9 @@ def test_a_server_has_tables_read_tried_and_put_into_forms_apart() -> None:
     assert (read["problems"], read["former"]) == ([], "pe_adult_2026_1")
     assert read["changes"][-1]["code"] == "policy.row_changed"
     vocabulary = {name: sorted(codes) for name, codes in AUTHOR_FIELDS.items()}
-    sources = {"small": package.pack(small())}
+    sources = {"small": pack_package(small())}
     asked = {**table, "sources": sources, "count": 50, "route_vocabulary": vocabulary}
     (found,) = apart.ask("effect", read["text"].encode(), asked)
     assert found["impact"]["made_up"] == 50
     renewed = apart.ask("renewed", sources["small"], {**table, "text": read["text"], "version": "2"})
-    assert package.read(renewed["source"]).workbook.settings["policy"] == NEXT_POLICY
+    assert read_package(renewed["source"]).workbook.settings["policy"] == NEXT_POLICY

@@ -13,16 +13,16 @@ import polib
 import pytest
 from click.testing import CliRunner
 
-from screening_forms.checks.run import check
+from screening_forms.checks.run import check_form
 from screening_forms.errors import FormError
-from screening_forms.texts import sign_off, translations
 from screening_forms.texts.glossary import Glossary
-from screening_forms.texts.translations import Translated
-from screening_forms.translators import po_files
-from screening_forms.translators.status import standings
-from screening_forms.workbook import package
+from screening_forms.texts.sign_off import SIGN_OFF_FIELDS, read_sign_off
+from screening_forms.texts.translations import Translation, language_coverage, resolve_translations, translatable_texts
+from screening_forms.translators.po_files import merge_into_file, write_template
+from screening_forms.translators.status import translation_statuses
+from screening_forms.workbook.package import load_package
 from screening_forms.workbook.reader import Workbook, parse_markdown
-from screening_forms.workbook.resources import CATALOGUE, LOCALES, parse_po, shipped
+from screening_forms.workbook.resources import CATALOGUE, LOCALES, load_built_in, parse_po
 from server.cli.main import main
 from support.forms import CATALOGUE_FORMS
 
@@ -65,18 +65,18 @@ def entry(folder: Path, context: str) -> polib.POEntry:
     return next(e for e in polib.pofile(str(po(folder))) if e.msgctxt == context)
 
 
-def state(folder: Path, context: str, workbook: Workbook | None = None) -> Translated:
-    return translations.resolve(workbook or form(), "quz", shipped(folder))[context]
+def state(folder: Path, context: str, workbook: Workbook | None = None) -> Translation:
+    return resolve_translations(workbook or form(), "quz", load_built_in(folder))[context]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    po_files.merge(form(), "quz", tmp_path)
+    merge_into_file(form(), "quz", tmp_path)
     return tmp_path
 
 
 def test_every_text_but_place_names_is_extracted() -> None:
-    assert [(e.context, e.text) for e in translations.extract(form())] == [
+    assert [(e.context, e.text) for e in translatable_texts(form())] == [
         ("f/g/label", "Su trabajo"),
         ("f/cobra/label", "¿Le pagan?"),
         ("f/cobra/hint", "Cada mes"),
@@ -87,8 +87,8 @@ def test_every_text_but_place_names_is_extracted() -> None:
 
 
 def test_an_untranslated_text_falls_back_to_spanish_and_says_so(folder: Path) -> None:
-    assert state(folder, "f/cobra/label") == Translated("¿Le pagan?", "fallback")
-    assert translations.coverage(form(), "quz", shipped(folder)).missing[1] == "f/cobra/label"
+    assert state(folder, "f/cobra/label") == Translation("¿Le pagan?", "fallback")
+    assert language_coverage(form(), "quz", load_built_in(folder)).missing[1] == "f/cobra/label"
 
 
 def test_entries_are_born_as_drafts(folder: Path) -> None:
@@ -101,9 +101,9 @@ def test_entries_are_born_as_drafts(folder: Path) -> None:
 def test_merging_again_keeps_translations_and_bytes(folder: Path) -> None:
     long = SIGNED + " Y si no, ¿qué pasa con su dinero, con sus papeles y con lo que le prometieron al venir hasta acá?"
     write(po(folder), "f/cobra/label", "¿Qullqita qusunkichu?", comments=long)
-    po_files.merge(form(), "quz", folder)
+    merge_into_file(form(), "quz", folder)
     first = po(folder).read_bytes()
-    po_files.merge(form(), "quz", folder)
+    merge_into_file(form(), "quz", folder)
     assert po(folder).read_bytes() == first
     assert state(folder, "f/cobra/label").state == "reviewed"
 
@@ -125,17 +125,17 @@ def test_gnu_gettext_accepts_the_files(folder: Path) -> None:
     write(po(folder), "f/cobra/label", "¿Qullqita qusunkichu?")
     for path in (po(folder), folder / "f.pot"):
         if path.suffix == ".pot":
-            path.write_text(po_files.template(form()), encoding="utf-8")
+            path.write_text(write_template(form()), encoding="utf-8")
         subprocess.run(["msgfmt", "--check", "-o", "/dev/null", str(path)], check=True, capture_output=True)
 
 
 def test_only_a_text_that_is_signed_off_is_reviewed(folder: Path) -> None:
     write(po(folder), "f/cobra/label", "¿Qullqita qusunkichu?", fuzzy=True)
-    assert state(folder, "f/cobra/label") == Translated("¿Qullqita qusunkichu?", "draft")
+    assert state(folder, "f/cobra/label") == Translation("¿Qullqita qusunkichu?", "draft")
     write(po(folder), "f/cobra/label", "¿Qullqita qusunkichu?", comments="")
-    assert state(folder, "f/cobra/label").lacking == sign_off.FIELDS
+    assert state(folder, "f/cobra/label").lacking == SIGN_OFF_FIELDS
     write(po(folder), "f/cobra/label", "¿Qullqita qusunkichu?")
-    assert state(folder, "f/cobra/label") == Translated("¿Qullqita qusunkichu?", "reviewed")
+    assert state(folder, "f/cobra/label") == Translation("¿Qullqita qusunkichu?", "reviewed")
 
 
 @pytest.mark.parametrize(
@@ -154,18 +154,20 @@ def test_a_sign_off_counts_only_whole_and_for_the_same_variety(
     folder: Path, right: str, wrong: str, lacking: str
 ) -> None:
     write(po(folder), "f/cobra/label", "¿Qullqita qusunkichu?", comments=SIGNED.replace(right, wrong))
-    assert state(folder, "f/cobra/label") == Translated("¿Qullqita qusunkichu?", "draft", lacking=(lacking,))
-    assert translations.coverage(form(), "quz", shipped(folder)).having("unsigned") == ("f/cobra/label",)
-    named = [each for each in check(form(), {}, shelf=shipped(folder)) if each.code == "translation.unsigned"]
+    assert state(folder, "f/cobra/label") == Translation("¿Qullqita qusunkichu?", "draft", lacking=(lacking,))
+    assert language_coverage(form(), "quz", load_built_in(folder)).having("unsigned") == ("f/cobra/label",)
+    named = [
+        each for each in check_form(form(), {}, shelf=load_built_in(folder)) if each.code == "translation.unsigned"
+    ]
     assert [(each.row, lacking in each.advice_es) for each in named] == [(3, True)]
 
 
 def test_changed_spanish_makes_reviewed_translations_drafts_before_and_after_a_merge(folder: Path) -> None:
     write(po(folder), "f/cobra/label", "¿Qullqita qusunkichu?")
     changed = form("¿Le pagan todo?")
-    draft = Translated("¿Qullqita qusunkichu?", "draft", stale=True)
+    draft = Translation("¿Qullqita qusunkichu?", "draft", stale=True)
     assert state(folder, "f/cobra/label", changed) == draft
-    po_files.merge(changed, "quz", folder)
+    merge_into_file(changed, "quz", folder)
     assert state(folder, "f/cobra/label", changed) == draft
     assert entry(folder, "f/cobra/label").previous_msgid == "¿Le pagan?"
 
@@ -173,11 +175,11 @@ def test_changed_spanish_makes_reviewed_translations_drafts_before_and_after_a_m
 def test_a_sign_off_for_the_former_spanish_has_to_be_given_anew(folder: Path) -> None:
     write(po(folder), "f/cobra/label", "¿Qullqita qusunkichu?")
     changed = form("¿Le pagan todo?")
-    po_files.merge(changed, "quz", folder)
+    merge_into_file(changed, "quz", folder)
     voided = entry(folder, "f/cobra/label").tcomment
     assert "Former Translator: RENITLI 321" in voided
     write(po(folder), "f/cobra/label", "¿Qullqita qusunkichu?", comments=voided)
-    assert state(folder, "f/cobra/label", changed).lacking == sign_off.FIELDS
+    assert state(folder, "f/cobra/label", changed).lacking == SIGN_OFF_FIELDS
     write(po(folder), "f/cobra/label", "¿Lliw qullqita qusunkichu?", comments=f"{voided}\n{SIGNED}")
     assert state(folder, "f/cobra/label", changed).state == "reviewed"
 
@@ -186,21 +188,21 @@ def test_a_question_that_leaves_and_returns_keeps_its_translation(folder: Path) 
     write(po(folder), "f/dias/label", "¿Hayk’a punchaw?", fuzzy=True)
     full = form()
     without = Workbook(full.settings, full.survey[:2], full.choices, (), full.headings)
-    po_files.merge(without, "quz", folder)
-    assert "f/dias/label" not in shipped(folder).catalogue("quz")
-    po_files.merge(full, "quz", folder)
+    merge_into_file(without, "quz", folder)
+    assert "f/dias/label" not in load_built_in(folder).catalogue("quz")
+    merge_into_file(full, "quz", folder)
     assert state(folder, "f/dias/label").text == "¿Hayk’a punchaw?"
 
 
 def test_another_forms_entries_are_left_alone(folder: Path) -> None:
     write(po(folder), "f/cobra/hint", "Sapa killa", fuzzy=True)
-    po_files.merge(form(form_id="a"), "quz", folder)
+    merge_into_file(form(form_id="a"), "quz", folder)
     assert state(folder, "f/cobra/hint").text == "Sapa killa"
 
 
 def test_the_same_spanish_elsewhere_gives_a_new_text_its_first_draft(folder: Path) -> None:
     write(po(folder), "f/cobra/label", "¿Qullqita qusunkichu?")
-    done = po_files.merge(form(form_id="a"), "quz", folder)
+    done = merge_into_file(form(form_id="a"), "quz", folder)
     assert done.remembered == ("a/cobra/label",)
     remembered = entry(folder, "a/cobra/label")
     assert (remembered.msgstr, remembered.fuzzy) == ("¿Qullqita qusunkichu?", True)
@@ -209,27 +211,27 @@ def test_the_same_spanish_elsewhere_gives_a_new_text_its_first_draft(folder: Pat
 
 def test_a_text_in_the_workbooks_own_column_is_a_draft_until_a_translator_signs_one(folder: Path) -> None:
     mine = form(own="¿Qullqita qusunkichu?")
-    assert state(folder, "f/cobra/label", mine) == Translated("¿Qullqita qusunkichu?", "draft")
-    po_files.merge(mine, "quz", folder)
+    assert state(folder, "f/cobra/label", mine) == Translation("¿Qullqita qusunkichu?", "draft")
+    merge_into_file(mine, "quz", folder)
     assert entry(folder, "f/cobra/label").msgstr == "¿Qullqita qusunkichu?"
     write(po(folder), "f/cobra/label", "¿Imatam?", fuzzy=True)
     assert state(folder, "f/cobra/label", mine).text == "¿Qullqita qusunkichu?"
     write(po(folder), "f/cobra/label", "¿Qullqita chaskinkichu?")
-    assert state(folder, "f/cobra/label", mine) == Translated("¿Qullqita chaskinkichu?", "reviewed")
+    assert state(folder, "f/cobra/label", mine) == Translation("¿Qullqita chaskinkichu?", "reviewed")
 
 
 def test_a_text_that_had_no_translation_is_not_stale_when_its_spanish_changes(folder: Path) -> None:
     changed = form("¿Le pagan todo?")
-    po_files.merge(changed, "quz", folder)
+    merge_into_file(changed, "quz", folder)
     write(po(folder), "f/cobra/label", "¿Lliw qullqita qusunkichu?")
     assert state(folder, "f/cobra/label", changed).state == "reviewed"
 
 
 def test_only_a_complete_and_reviewed_language_ships_in_the_field(folder: Path) -> None:
-    for each in translations.extract(form()):
-        assert translations.coverage(form(), "quz", shipped(folder)).why_not("field")
+    for each in translatable_texts(form()):
+        assert language_coverage(form(), "quz", load_built_in(folder)).why_not("field")
         write(po(folder), each.context, "Ari")
-    assert translations.coverage(form(), "quz", shipped(folder)).why_not("field") == {}
+    assert language_coverage(form(), "quz", load_built_in(folder)).why_not("field") == {}
 
 
 def returned(folder: Path, **changes: object) -> str:
@@ -241,10 +243,10 @@ def returned(folder: Path, **changes: object) -> str:
 
 
 def test_what_a_translator_sends_back_is_taken_in(folder: Path) -> None:
-    done = po_files.merge(form(), "quz", folder, returned(folder))
+    done = merge_into_file(form(), "quz", folder, returned(folder))
     assert done.taken == ("f/cobra/label",)
     assert state(folder, "f/cobra/label").state == "reviewed"
-    assert po_files.merge(form(), "quz", folder, returned(folder)).taken == ()
+    assert merge_into_file(form(), "quz", folder, returned(folder)).taken == ()
 
 
 def test_a_word_that_a_translator_keeps_in_spanish_comes_back_with_her_file(folder: Path) -> None:
@@ -254,38 +256,38 @@ def test_a_word_that_a_translator_keeps_in_spanish_comes_back_with_her_file(fold
 
 
 def codes_after_merge(folder: Path, text: str) -> set[str]:
-    po_files.merge(form(), "quz", folder, text)
-    return {each.code for each in check(form(), {}, shelf=shipped(folder))}
+    merge_into_file(form(), "quz", folder, text)
+    return {each.code for each in check_form(form(), {}, shelf=load_built_in(folder))}
 
 
 @pytest.mark.parametrize("draft", [{"fuzzy": True}, {"comments": ""}])
 def test_a_returned_draft_never_takes_a_reviewed_texts_place(folder: Path, draft: dict[str, object]) -> None:
     sent = returned(folder, text="¿Imatam?", **draft)
-    po_files.merge(form(), "quz", folder, returned(folder))
-    assert po_files.merge(form(), "quz", folder, sent).kept == ("f/cobra/label",)
-    assert state(folder, "f/cobra/label") == Translated("¿Qullqita qusunkichu?", "reviewed")
+    merge_into_file(form(), "quz", folder, returned(folder))
+    assert merge_into_file(form(), "quz", folder, sent).kept == ("f/cobra/label",)
+    assert state(folder, "f/cobra/label") == Translation("¿Qullqita qusunkichu?", "reviewed")
 
 
 def test_a_sign_off_that_was_given_for_other_words_does_not_count(folder: Path) -> None:
-    po_files.merge(form(), "quz", folder, returned(folder))
-    done = po_files.merge(form(), "quz", folder, returned(folder, text="¿Imatam?"))
+    merge_into_file(form(), "quz", folder, returned(folder))
+    done = merge_into_file(form(), "quz", folder, returned(folder, text="¿Imatam?"))
     assert done.unsigned == done.kept == ("f/cobra/label",)
     newly = SIGNED.replace("2026-11-20", "2026-11-20 15:30")
-    po_files.merge(form(), "quz", folder, returned(folder, text="¿Imatam?", comments=newly))
-    assert state(folder, "f/cobra/label") == Translated("¿Imatam?", "reviewed")
+    merge_into_file(form(), "quz", folder, returned(folder, text="¿Imatam?", comments=newly))
+    assert state(folder, "f/cobra/label") == Translation("¿Imatam?", "reviewed")
 
 
 def test_what_was_translated_from_older_spanish_comes_back_stale(folder: Path) -> None:
     old = returned(folder)
     changed = form("¿Le pagan todo?")
-    po_files.merge(changed, "quz", folder, old)
-    assert state(folder, "f/cobra/label", changed) == Translated("¿Qullqita qusunkichu?", "draft", stale=True)
+    merge_into_file(changed, "quz", folder, old)
+    assert state(folder, "f/cobra/label", changed) == Translation("¿Qullqita qusunkichu?", "draft", stale=True)
 
 
 def test_a_file_in_another_variety_is_refused_whole(folder: Path) -> None:
     ayacucho = returned(folder).replace('"Language: quz', '"Language: quy')
     with pytest.raises(FormError) as caught:
-        po_files.merge(form(), "quz", folder, ayacucho)
+        merge_into_file(form(), "quz", folder, ayacucho)
     assert caught.value.problems[0].code == "translation.other_language"
 
 
@@ -300,7 +302,9 @@ def test_the_standing_of_a_language_counts_what_the_compiler_will_do(folder: Pat
     write(po(folder), "f/cobra/label", "¿qolqe?")
     write(po(folder), "f/cobra/hint", "Sapa killa", fuzzy=True)
     write(po(folder), "f/si_no.yes/label", "Ari", comments="")
-    spanish, quz, ayr = standings(form("¿Le pagan todo?"), shipped(folder), Glossary("es,quz,note\nmes,phaxsi,\n"))
+    spanish, quz, ayr = translation_statuses(
+        form("¿Le pagan todo?"), load_built_in(folder), Glossary("es,quz,note\nmes,phaxsi,\n")
+    )
     assert quz.counts() == {
         **{"texts": 6, "reviewed": 0, "draft": 1, "stale": 1, "unsigned": 1, "missing": 3},
         **{"spelling": 1, "glossary": 1, "recorded": 0, "prompts": 4},
@@ -331,7 +335,7 @@ def test_an_authors_folder_goes_to_a_translator_and_back(tmp_path: Path) -> None
     assert "f/cobra/label" in json.loads(run("merge", str(mine), str(sent), "--json"))["quz"]["taken"]
     found = json.loads(run("status", str(mine), "--json"))[str(mine)]
     assert (found["quz"]["reviewed"], found["quz"]["ships"]["field"]) == (1, False)
-    assert package.load(mine).shelf.catalogue("quz")["f/cobra/label"].msgstr == "¿Qullqita qusunkichu?"
+    assert load_package(mine).shelf.catalogue("quz")["f/cobra/label"].msgstr == "¿Qullqita qusunkichu?"
 
 
 def test_a_source_package_takes_translations_in_too(tmp_path: Path) -> None:
@@ -341,8 +345,8 @@ def test_a_source_package_takes_translations_in_too(tmp_path: Path) -> None:
     run("extract", str(mine), "--lang", "ayr", "--out", str(sent))
     write(sent, "f/cobra/label", "¿Payllapxtamti?", comments=SIGNED.replace("quz Cusco", "ayr Puno"))
     run("merge", str(mine), str(sent))
-    found = package.load(mine)
-    assert translations.resolve(found.workbook, "ayr", found.shelf)["f/cobra/label"].state == "reviewed"
+    found = load_package(mine)
+    assert resolve_translations(found.workbook, "ayr", found.shelf)["f/cobra/label"].state == "reviewed"
 
 
 @pytest.mark.parametrize(
@@ -372,7 +376,7 @@ README = (LOCALES / "README.md").read_text(encoding="utf-8")
 
 def test_what_the_readme_tells_translators_is_true() -> None:
     signed = README.split("```\n")[1]
-    assert sign_off.read(signed, "quz").lacking == ()
+    assert read_sign_off(signed, "quz").lacking == ()
     commands = re.findall(r"chaski forms translations (\w+)([^`\n]*)", README)
     assert {name for name, _ in commands} == {"extract", "merge", "status"}
     for name, arguments in commands:
@@ -382,7 +386,7 @@ def test_what_the_readme_tells_translators_is_true() -> None:
 
 @pytest.mark.parametrize("name", CATALOGUE_FORMS)
 def test_every_catalogue_text_has_a_draft_of_todays_spanish_in_official_letters(name: str) -> None:
-    read = package.load(CATALOGUE / name)
-    for each in standings(read.workbook, read.shelf, Glossary("es,quz,ayr,note\n")):
+    read = load_package(CATALOGUE / name)
+    for each in translation_statuses(read.workbook, read.shelf, Glossary("es,quz,ayr,note\n")):
         assert [str(problem) for problem in each.problems] == []
         assert each.coverage.missing == ()

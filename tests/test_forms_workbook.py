@@ -15,12 +15,12 @@ import openpyxl
 import pytest
 from openpyxl import Workbook as Book
 
-from screening_forms.checks import run as checks
+from screening_forms.checks.run import check_form
 from screening_forms.compiler.compile_form import compile_form
 from screening_forms.errors import FormError
-from screening_forms.workbook import xlsx_writer as spreadsheet
-from screening_forms.workbook.reader import Workbook, parse, parse_markdown
-from screening_forms.workbook.resources import SHIPPED
+from screening_forms.workbook.reader import Workbook, parse_markdown, parse_workbook
+from screening_forms.workbook.resources import BUILT_IN
+from screening_forms.workbook.xlsx_writer import write_xlsx
 from support.forms import CATALOGUE_FORMS, SMALL, compiled, workbook
 from sync.envelope.route import AUTHOR_FIELDS
 
@@ -29,7 +29,7 @@ Change = Callable[[Book], object]
 
 @cache
 def small() -> bytes:
-    return spreadsheet.write(parse_markdown(SMALL), SHIPPED)
+    return write_xlsx(parse_markdown(SMALL), BUILT_IN)
 
 
 def saved(change: Change) -> bytes:
@@ -44,7 +44,7 @@ def saved(change: Change) -> bytes:
 def told(content: bytes, name: str = "form.xlsx") -> list[tuple[str, int, str, str]]:
     """What keeps the form from being compiled, by sheet, row, column and code."""
     try:
-        problems = checks.check(parse(content, name), AUTHOR_FIELDS)
+        problems = check_form(parse_workbook(content, name), AUTHOR_FIELDS)
     except FormError as error:
         problems = error.problems
     assert all(problem.advice_es and problem.advice_en for problem in problems)
@@ -53,7 +53,7 @@ def told(content: bytes, name: str = "form.xlsx") -> list[tuple[str, int, str, s
 
 def code(content: bytes, name: str = "form.xlsx") -> str:
     with pytest.raises(FormError) as refused:
-        parse(content, name)
+        parse_workbook(content, name)
     return refused.value.problems[0].code
 
 
@@ -134,7 +134,7 @@ def test_what_a_spreadsheet_program_did_is_told_in_its_cell(change: Change, prob
 def test_what_cannot_mean_anything_else_is_taken_as_it_was_meant(change: Change) -> None:
     content = saved(change)
     assert told(content) == []
-    read = parse(content, "form.xlsx")
+    read = parse_workbook(content, "form.xlsx")
     assert compile_form(read, channel="training", route_vocabulary=AUTHOR_FIELDS) == compiled("small")
 
 
@@ -149,7 +149,7 @@ def test_rows_keep_the_numbers_that_the_author_sees_also_below_empty_ones() -> N
 def test_codes_that_excel_made_numbers_are_the_same_codes() -> None:
     as_numbers = saved(lambda book: put("choices", "B20", 17)(book) or put("choices", "B21", 21.0)(book))
     assert told(as_numbers) == []
-    assert parse(as_numbers, "form.xlsx").choices == parse(small(), "form.xlsx").choices
+    assert parse_workbook(as_numbers, "form.xlsx").choices == parse_workbook(small(), "form.xlsx").choices
 
 
 def test_a_date_is_an_answer_in_the_sheet_cases() -> None:
@@ -158,7 +158,7 @@ def test_a_date_is_an_answer_in_the_sheet_cases() -> None:
         sheet.cell(1, sheet.max_column + 1, "desde")
         sheet.cell(3, sheet.max_column, datetime.datetime(2026, 10, 31))
 
-    read = parse(saved(change), "form.xlsx")
+    read = parse_workbook(saved(change), "form.xlsx")
     assert read.cases[1].get("desde") == "2026-10-31"
     assert read.noticed == ()
 
@@ -172,7 +172,7 @@ def test_no_row_is_lost_where_a_file_announces_fewer_than_it_has() -> None:
                 assert b"<dimension " in text
                 text = re.sub(rb'<dimension ref="[^"]+"', b'<dimension ref="A1:C3"', text)
             new.writestr(name, text)
-    assert parse(packed.getvalue(), "form.xlsx").survey == parse(small(), "form.xlsx").survey
+    assert parse_workbook(packed.getvalue(), "form.xlsx").survey == parse_workbook(small(), "form.xlsx").survey
 
 
 def test_what_libreoffice_says_is_not_hidden_is_not_taken_for_hidden() -> None:
@@ -241,8 +241,8 @@ def with_member(name: str, content: bytes) -> bytes:
 
 @pytest.mark.parametrize("form", CATALOGUE_FORMS)
 def test_a_form_of_the_catalogue_goes_through_excel_and_compiles_to_the_same_bytes(form: str) -> None:
-    content = spreadsheet.write(workbook(form), SHIPPED)
-    read = parse(content, f"{form}.xlsx")
+    content = write_xlsx(workbook(form), BUILT_IN)
+    read = parse_workbook(content, f"{form}.xlsx")
     assert same(read, workbook(form))
     assert compile_form(read, channel="training", route_vocabulary=AUTHOR_FIELDS) == compiled(form)
 

@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 from conftest import FOUNDED
 from screening_forms.compiled_form import CompiledForm
 from screening_forms.compiler.compile_form import compile_form
-from screening_forms.workbook import package
+from screening_forms.workbook.package import parse_package
 from screening_forms.workbook.resources import CATALOGUE
 from server.flows.forms.upload_sandbox import Compiled
 from server.flows.people.tokens import MOST_DAYS
@@ -24,7 +24,7 @@ from support.intake import Field
 from sync.documents import bundle
 from sync.documents.signed import Document, sign
 from sync.durations import DAY
-from sync.envelope import route
+from sync.envelope.route import AUTHOR_FIELDS
 from sync.wire.encoding import canonical
 from test_server_staff_api import GUARD, Client, client, code
 
@@ -34,8 +34,8 @@ MADE = {"form_id": "otra", "version": "1", "channel": "training", "xform": "<h/>
 @cache
 def here_compiled(source: bytes) -> bytes:
     """What an author's own machine compiles of a source package."""
-    found = package.read(source)
-    form = compile_form(found.workbook, channel="training", route_vocabulary=route.AUTHOR_FIELDS, shelf=found.shelf)
+    found = parse_package(source)
+    form = compile_form(found.workbook, channel="training", route_vocabulary=AUTHOR_FIELDS, shelf=found.shelf)
     return form.to_bytes()
 
 

@@ -24,20 +24,20 @@ from pathlib import Path
 import pytest
 
 from conftest import World
-from screening_forms.engine import evaluator as engine
+from screening_forms.engine.evaluator import load_engine
 from server.cli.demo.server_process import ServerProcess, free_ports
-from server.cli.demo.story import Stage, enrol, publish
+from server.cli.demo.story import Demo, enrol_tablet, publish_form
 from server.cli.terminal import now_ms
 from support.clients import FORM, answers, compiled
 from support.waiting import PATIENCE, wait_until_read
 from sync.documents.signed import sign_bare
 from sync.envelope import seal
 from sync.envelope.route import Route
-from sync.exchange import messages as exchange
-from sync.exchange.staff_session import Staff
+from sync.exchange import messages
+from sync.exchange.staff_session import StaffSession
 from sync.exchange.transport import RefusedError
 from sync.keys.key_files import load_secret
-from sync.keys.key_pairs import SealPublic, SigningKey
+from sync.keys.key_pairs import SealPublicKey, SigningKey
 from sync.tablet.client import Tablet
 
 PEOPLE = ("1_huepetuhe_quz", "4_inambari_minor")
@@ -142,7 +142,7 @@ def decode(run: bytes) -> bytes:
 class Scene:
     """The running server, a certified tablet's folder, and the watch over the server's files."""
 
-    stage: Stage
+    stage: Demo
     world: World
     public: set[bytes] = field(default_factory=set)  # what was there before anybody answered: the form, the desks
 
@@ -165,10 +165,10 @@ class Scene:
 
     def push(self, tablet: Tablet, *envelopes: bytes) -> list[dict[str, object]]:
         """Send any bytes as envelopes, in a request that the tablet signed; return the receipts."""
-        request = exchange.Request(tablet.outbox.next_batch(now_ms()).number, now_ms(), envelopes=envelopes)
-        message = exchange.write_request(request, self.device())
-        headers = {"Content-Type": exchange.CONTENT_TYPE, exchange.SIGNATURE_HEADER: message.signature}
-        reply = tablet.transport.send("POST", exchange.PATH, message.body, headers)
+        request = messages.Request(tablet.outbox.next_batch(now_ms()).number, now_ms(), envelopes=envelopes)
+        message = messages.write_request(request, self.device())
+        headers = {"Content-Type": messages.CONTENT_TYPE, messages.SIGNATURE_HEADER: message.signature}
+        reply = tablet.transport.send("POST", messages.PATH, message.body, headers)
         said = zlib.decompress(reply.body, 47) if reply.body[:1] == b"\x1f" else reply.body
         items: list[dict[str, object]] = json.loads(json.loads(said)["receipts"].split("\n")[0])["items"]
         return items
@@ -188,10 +188,10 @@ def scene(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     folder = world.data.parent
     (folder / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(folder / "tmp"))
-    stage = Stage(folder, ServerProcess(folder, *free_ports(2)), now_ms)
+    stage = Demo(folder, ServerProcess(folder, *free_ports(2)), now_ms)
     stage.server.start()
     try:
-        for step in (publish, enrol):
+        for step in (publish_form, enrol_tablet):
             list(step(stage))
         scene = Scene(stage, world)
         scene.public = {canary.encode() for canary in scene.watch().found()}
@@ -224,17 +224,17 @@ def forgeries(scene: Scene) -> None:
 
 def an_unknown_version(scene: Scene) -> None:
     """A screening by a form version that the server never saw is held."""
-    scorer = engine.load(compiled().xform)
+    scorer = load_engine(compiled().xform)
     with scene.database() as db:
         raw = db.execute("SELECT public FROM keyring_keys WHERE keyring = '17-protection'").fetchone()[0]
-    sealed = seal.seal(
+    sealed = seal.seal_envelope(
         scorer.instance(scorer.run(answers(PEOPLE[0]))),
-        to=SealPublic.from_raw(raw),
+        to=SealPublicKey.from_raw(raw),
         route=Route(form=FORM, sha="0" * 64, mode="training", queue_kinds=("protection",), province="1702"),
         route_key=next(iter(scene.world.keys().routes.values())).public,
         device=scene.device(),
-        jti=seal.new_jti(),
-        chain=seal.new_chain(),
+        jti=seal.new_screening_id(),
+        chain=seal.new_chain_id(),
         seq=1,
         kseq=1,
         prev="",
@@ -261,12 +261,12 @@ def a_large_body_half_sent(scene: Scene) -> None:
     with scene.tablet() as tablet:
         raw, number = tablet.outbox.kept()[0].raw.decode(), tablet.outbox.next_batch(now_ms()).number
     many = [raw] * (SPOOLED // len(raw))
-    content = {"protocol": exchange.PROTOCOL, "n": number, "at": now_ms(), "envelopes": many}
+    content = {"protocol": messages.PROTOCOL, "n": number, "at": now_ms(), "envelopes": many}
     body, device = json.dumps(content).encode(), scene.device()
     door = http.client.HTTPConnection("127.0.0.1", scene.stage.server.tablets_port, timeout=PATIENCE)
-    door.putrequest("POST", exchange.PATH)
+    door.putrequest("POST", messages.PATH)
     door.putheader("Content-Length", str(len(body)))
-    door.putheader(exchange.SIGNATURE_HEADER, f"{device.kid}.{sign_bare(body, device, exchange.REQUEST_TYP)}")
+    door.putheader(messages.SIGNATURE_HEADER, f"{device.kid}.{sign_bare(body, device, messages.REQUEST_TYP)}")
     door.endheaders(body[:-1000])
     wait_until_read(door.sock)
     assert not any(raw.encode() in path.read_bytes() for path in scene.watch().nameless())
@@ -284,15 +284,15 @@ def careless_clients(scene: Scene) -> None:
         for method, path, body in (
             ("GET", f"/v1/forms/{MARK}/{MARK}?debug={MARK}", b""),
             ("GET", f"/{MARK}", b""),
-            ("POST", exchange.PATH, plain),
+            ("POST", messages.PATH, plain),
             ("POST", "/v1/enrolments", MARK.encode() + b"\n" + plain),
             ("POST", "/v1/session", json.dumps({"login": "proteccion-17", "auth": MARK}).encode()),
             ("POST", "/v1/session", b'{"login": "' + MARK.encode()),
-            ("POST", exchange.PATH, MARK.encode() * (exchange.MAX_BODY_BYTES // len(MARK) + 1)),
+            ("POST", messages.PATH, MARK.encode() * (messages.MAX_BODY_BYTES // len(MARK) + 1)),
         ):
             door = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
             headers = {"X-Debug": MARK, "Cookie": f"chaski_session={MARK}", "Chaski-Request": "1"}
-            headers |= {"Content-Type": "application/json", exchange.SIGNATURE_HEADER: f"{scene.device().kid}.{MARK}"}
+            headers |= {"Content-Type": "application/json", messages.SIGNATURE_HEADER: f"{scene.device().kid}.{MARK}"}
             door.request(method, path, body or None, headers)
             answer = door.getresponse()
             assert 400 <= answer.status < 500, (path, answer.status)
@@ -301,7 +301,7 @@ def careless_clients(scene: Scene) -> None:
     assert '"status": 413' in scene.log()
     phrase = scene.world.passphrase("proteccion-17")
     with pytest.raises(RefusedError, match=r"session\.refused"):
-        Staff.sign_in(server.people_url, phrase, phrase)  # her passphrase, typed into the wrong box
+        StaffSession.sign_in(server.people_url, phrase, phrase)  # her passphrase, typed into the wrong box
     with scene.stage.desk("ninez-17") as desk:
         (referral,) = desk.queue("17-child", mode="training")
         with pytest.raises(RefusedError):

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from conftest import FOUNDED
-from screening_forms.workbook import package
-from screening_forms.workbook.resources import SHIPPED, Shelf
+from screening_forms.workbook.package import Package, pack_package, read_package
+from screening_forms.workbook.resources import BUILT_IN, Resources
 from server.flows.forms.published_tables import MOST_A_YEAR
 from server.store import audit, rule_tables
 from server.store.rule_tables import RuleTable
@@ -20,8 +20,8 @@ from support.intake import Field
 from test_server_authors_api import body, signature
 from test_server_staff_api import GUARD, Client, client, code
 
-POLICY = SHIPPED.policies["pe_adult_2026_1"]
-SET = SHIPPED.indicator_sets["ilo_delphi_2009"]
+POLICY = BUILT_IN.policies["pe_adult_2026_1"]
+SET = BUILT_IN.indicator_sets["ilo_delphi_2009"]
 
 
 def put(who: Client, path: str, text: str) -> Any:
@@ -50,7 +50,7 @@ def test_a_new_policy_names_the_forms_that_use_the_old_one_and_drafts_them_anew(
     assert (made["policy"], made["state"], made["form"]) == ("pe_adult_2026_2", "draft", used["form"])
     assert made["version"] != used["version"]
     source = author.get(f"/v1/versions/{made['id']}/source").data
-    assert package.read(source).own.policies == {"pe_adult_2026_2": POLICY}, "a reviewer needs nothing but the package"
+    assert read_package(source).own.policies == {"pe_adult_2026_2": POLICY}, "a reviewer needs nothing but the package"
     assert body(put(author, "policies/pe_adult_2026_2", POLICY))["users"] == [], "the newest draft uses it already"
 
 
@@ -82,18 +82,18 @@ def test_a_code_is_never_reused_for_another_meaning(field: Field) -> None:
 
 def test_a_package_brings_no_other_table_under_a_published_name(field: Field) -> None:
     author = client(field, "autora")
-    found = package.read(SMALL.encode())
-    other = SHIPPED.over(SHIPPED)
+    found = read_package(SMALL.encode())
+    other = BUILT_IN.over(BUILT_IN)
     other.policies["pe_adult_2026_1"] = POLICY.replace("prompt", "routine")  # type: ignore[index]
-    smuggled = package.pack(package.Package(found.workbook, found.name, found.content, other))
+    smuggled = pack_package(Package(found.workbook, found.name, found.content, other))
     refused = author.post("/v1/drafts", data=smuggled)
     assert [each["code"] for each in refused.json["problems"]] == ["policy.name_used"]  # type: ignore[index]
 
 
 def brought(name: str, text: str, form: str = SMALL) -> bytes:
     """A source package whose form names a policy that it brings along."""
-    found = package.read(form.replace("pe_adult_2026_1", name).encode())
-    return package.pack(replace(found, own=Shelf(policies={name: text})))
+    found = read_package(form.replace("pe_adult_2026_1", name).encode())
+    return pack_package(replace(found, own=Resources(policies={name: text})))
 
 
 def test_a_table_inside_a_package_is_held_to_what_a_published_one_is(field: Field) -> None:
@@ -102,9 +102,9 @@ def test_a_table_inside_a_package_is_held_to_what_a_published_one_is(field: Fiel
         refused = author.post("/v1/drafts", data=brought(name, POLICY))
         assert code(refused) == (422, "form.problems")
         assert {each["code"] for each in refused.json["problems"]} <= {"policy.bad_name", "policy.skips"}  # type: ignore[index]
-    found = package.read(SMALL.replace("ilo_delphi_2009", "ilo_delphi_2026_1").encode())
-    other = Shelf({"ilo_delphi_2026_1": SET.replace("Deceived about the nature", "Paid for the nature")})
-    refused = author.post("/v1/drafts", data=package.pack(replace(found, own=other)))
+    found = read_package(SMALL.replace("ilo_delphi_2009", "ilo_delphi_2026_1").encode())
+    other = Resources({"ilo_delphi_2026_1": SET.replace("Deceived about the nature", "Paid for the nature")})
+    refused = author.post("/v1/drafts", data=pack_package(replace(found, own=other)))
     assert [each["code"] for each in refused.json["problems"]] == ["indicator_set.code_reused"]  # type: ignore[index]
 
 
@@ -113,7 +113,7 @@ def test_a_table_inside_a_package_is_published_when_its_form_is_approved(
 ) -> None:
     monkeypatch.setattr("server.flows.forms.upload_sandbox.validate", lambda xform, source: "accepted")
     author, reviewer, name = client(field, "autora"), client(field, "revisor"), "pe_adult_2026_2"
-    label = package.read(SMALL.encode()).workbook.settings["version"]
+    label = read_package(SMALL.encode()).workbook.settings["version"]
 
     def submitted(label_: str, text: str) -> tuple[str, bytes]:
         source = brought(name, text, SMALL.replace(f"| {label} |", f"| {label_} |"))

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from screening_forms.engine import evaluator as engine
+from screening_forms.engine.evaluator import Engine, load_engine
 from support.clients import FORM, STORY, Office, answers, compiled
-from sync.desk import opened_screening as opened
-from sync.desk.client import Desk
-from sync.envelope import verify as envelope
+from sync.desk.client import DeskClient
+from sync.desk.opened_screening import _build_answer, read_screening
+from sync.envelope.verify import parse_envelope
 from sync.errors import SyncError
 from sync.keys.key_pairs import SealKey
 from sync.tablet.client import Tablet
@@ -28,8 +28,8 @@ DESKS = {
 
 
 @pytest.fixture
-def scorer() -> engine.Engine:
-    return engine.load(compiled().xform)
+def scorer() -> Engine:
+    return load_engine(compiled().xform)
 
 
 def deliver(tablet: Tablet, name: str = STORY[0]) -> str:
@@ -38,7 +38,7 @@ def deliver(tablet: Tablet, name: str = STORY[0]) -> str:
     return jti
 
 
-def referral(desk: Desk, queue: str, jti: str) -> str:
+def referral(desk: DeskClient, queue: str, jti: str) -> str:
     """Find a screening's referral in a queue."""
     found: str = next(each["id"] for each in desk.queue(queue, "training") if each["jti"] == jti)
     return found
@@ -84,7 +84,7 @@ def test_a_coordinator_of_another_desk_group_cannot_open_it(office: Office, tabl
             other.open(wanted)
         raw = tablet.outbox.kept()[0].raw
         with pytest.raises(SyncError, match=r"desk\.not_a_member"):
-            other._keyring(envelope.parse(raw))
+            other._keyring(parse_envelope(raw))
 
 
 def test_claim_accept_and_close_reach_the_tablet(office: Office, tablet: Tablet) -> None:
@@ -99,10 +99,10 @@ def test_claim_accept_and_close_reach_the_tablet(office: Office, tablet: Tablet)
 
 def test_a_wrong_passphrase_and_a_wrong_pin_open_nothing(office: Office) -> None:
     with pytest.raises(SyncError, match=r"session\.refused"):
-        Desk.sign_in(office.people_url, "proteccion-17", "uno dos tres", pin=office.pin)
+        DeskClient.sign_in(office.people_url, "proteccion-17", "uno dos tres", pin=office.pin)
     phrase = office.field.world.passphrase("proteccion-17")
     with pytest.raises(SyncError, match=r"trust\.wrong_pin"):
-        Desk.sign_in(office.people_url, "proteccion-17", phrase, pin="0" * 64)
+        DeskClient.sign_in(office.people_url, "proteccion-17", phrase, pin="0" * 64)
     assert office.field.rows("select * from sessions") == [], "no session stays open behind a refusal"
 
 
@@ -110,9 +110,9 @@ def test_a_wrong_pin_is_named_before_anything_is_sent_and_a_typed_one_is_read(of
     phrase = office.field.world.passphrase("proteccion-17")
     for pin in ("", "abc", "g" * 64, office.pin[:-1]):
         with pytest.raises(SyncError, match=r"trust\.bad_pin: a pin has 64 digits"):
-            Desk.sign_in("http://127.0.0.1:9", "proteccion-17", phrase, pin=pin)
+            DeskClient.sign_in("http://127.0.0.1:9", "proteccion-17", phrase, pin=pin)
     typed = " ".join(office.pin[at : at + 8] for at in range(0, 64, 8)).upper()
-    with Desk.sign_in(office.people_url, "proteccion-17", phrase, pin=typed) as desk:
+    with DeskClient.sign_in(office.people_url, "proteccion-17", phrase, pin=typed) as desk:
         assert desk.trust.pin == office.pin
 
 
@@ -122,7 +122,7 @@ def test_a_refusal_reads_as_advice_in_english_and_names_the_fields(office: Offic
     assert str(refused.value).startswith("http.invalid: A field is not valid. mode: Must be one of")
     assert str(refused.value).endswith("Correct the fields named")
     with pytest.raises(SyncError, match=r"Login or passphrase are wrong\. Check the login and the six words"):
-        Desk.sign_in(office.people_url, "proteccion-17", "uno dos tres", pin=office.pin)
+        DeskClient.sign_in(office.people_url, "proteccion-17", "uno dos tres", pin=office.pin)
 
 
 def test_what_is_typed_as_an_id_leads_to_no_other_address(office: Office) -> None:
@@ -135,7 +135,7 @@ def test_what_is_typed_as_an_id_leads_to_no_other_address(office: Office) -> Non
 
 def test_an_expired_trust_is_refused_at_a_desk(office: Office) -> None:
     with office.desk("proteccion-17") as desk, pytest.raises(SyncError, match=r"trust\.expired"):
-        Desk(desk.staff, pin=office.pin, now=desk.trust.expires + 1)
+        DeskClient(desk.staff, pin=office.pin, now=desk.trust.expires + 1)
 
 
 class FalseServer:
@@ -159,7 +159,7 @@ class FalseServer:
         return key
 
 
-def lied_to(desk: Desk, lies: dict[str, Any]) -> Desk:
+def lied_to(desk: DeskClient, lies: dict[str, Any]) -> DeskClient:
     """The same desk, with a false server between it and the real one."""
     false = copy.copy(desk)
     false.staff = FalseServer(desk.staff, lies)  # type: ignore[assignment]
@@ -214,10 +214,10 @@ def test_a_number_that_this_session_has_not_opened_is_a_hint(office: Office, tab
 # Reading alone
 
 
-def test_an_outcome_that_does_not_follow_from_the_answers_is_a_difference(scorer: engine.Engine) -> None:
+def test_an_outcome_that_does_not_follow_from_the_answers_is_a_difference(scorer: Engine) -> None:
     filled = scorer.run(answers())
     false = replace(filled, values={**filled.values, "outcome": "negative", "tier": "none"})
-    reading = opened.read(compiled(), scorer, scorer.instance(false))
+    reading = read_screening(compiled(), scorer, scorer.instance(false))
     assert reading.outcome == "negative"
     assert [(each.name, each.recorded, each.computed) for each in reading.differences] == [
         ("outcome", "negative", "positive"),
@@ -225,27 +225,27 @@ def test_an_outcome_that_does_not_follow_from_the_answers_is_a_difference(scorer
     ]
 
 
-def test_answers_that_cannot_go_together_are_shown_and_named(scorer: engine.Engine) -> None:
+def test_answers_that_cannot_go_together_are_shown_and_named(scorer: Engine) -> None:
     filled = scorer.run(answers())
     instance = scorer.instance(filled).replace(b"<peligro>no<", b"<peligro>yes<")
-    reading = opened.read(compiled(), scorer, instance)
+    reading = read_screening(compiled(), scorer, instance)
     assert not reading.agrees
     assert reading.differences[0].name == "answers"
     assert len(reading.answers) == len(answers()) - 1, "all but the confirmation, which is not sealed"
 
 
-def test_the_reading_shows_nothing_when_it_is_printed(scorer: engine.Engine) -> None:
-    reading = opened.read(compiled(), scorer, scorer.instance(scorer.run(answers())))
+def test_the_reading_shows_nothing_when_it_is_printed(scorer: Engine) -> None:
+    reading = read_screening(compiled(), scorer, scorer.instance(scorer.run(answers())))
     assert "170204" not in repr(reading)
     assert "positive" not in repr(reading)
 
 
-def test_drafts_and_fallbacks_are_marked(scorer: engine.Engine) -> None:
+def test_drafts_and_fallbacks_are_marked(scorer: Engine) -> None:
     lang = "quz"
     nodes = {node.name: node for node in scorer.questions}
     edad = replace(nodes["edad"], label={"es": "¿Edad?", lang: "[borrador] ¿Hayka watayuq?"})
     sexo = replace(nodes["sexo"], label={"es": "¿Sexo?"})
-    shown = opened._answered(edad, "30_59", lang)
+    shown = _build_answer(edad, "30_59", lang)
     assert (shown.text, shown.text_state, shown.text_es) == ("¿Hayka watayuq?", "draft", "¿Edad?")
-    assert opened._answered(sexo, "male", lang).text_state == "fallback"
-    assert opened._answered(sexo, "male", "es").text_state == "reviewed"
+    assert _build_answer(sexo, "male", lang).text_state == "fallback"
+    assert _build_answer(sexo, "male", "es").text_state == "reviewed"

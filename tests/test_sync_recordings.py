@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from screening_forms.compiled_form import unmarked
+from screening_forms.compiled_form import split_mark
 from screening_forms.compiler.compile_form import compile_form
-from screening_forms.engine import evaluator as engine
-from screening_forms.texts import audio
-from screening_forms.workbook import package
-from screening_forms.workbook.resources import CATALOGUE, Shelf
+from screening_forms.engine.evaluator import load_engine
+from screening_forms.texts.audio import recording_name
+from screening_forms.workbook.package import pack_package, read_package
+from screening_forms.workbook.resources import CATALOGUE, Resources
 from server.app import clock
 from server.flows.forms import rollouts
 from server.flows.forms.rollouts import Ring
@@ -108,15 +108,15 @@ def test_recordings_come_after_the_form_and_are_kept_under_their_hash(
 def test_a_recording_that_an_author_brings_along_is_heard_on_the_tablet(
     office: Office, tablet: Tablet, tmp_path: Path
 ) -> None:
-    sound, danger = opus(), engine.load(compiled().xform).nodes["peligro"]
-    spoken = audio.name_for("peligro", unmarked(danger.label["quz"])[0])
+    sound, danger = opus(), load_engine(compiled().xform).nodes["peligro"]
+    spoken = recording_name("peligro", split_mark(danger.label["quz"])[0])
     source = CATALOGUE / FORM / "form.md"
-    brought = package.read(source.read_bytes())
-    brought = replace(brought, own=Shelf(recordings={f"quz/{spoken}": sound}))
+    brought = read_package(source.read_bytes())
+    brought = replace(brought, own=Resources(recordings={f"quz/{spoken}": sound}))
     form = compile_form(brought.workbook, channel="training", route_vocabulary=AUTHOR_FIELDS, shelf=brought.shelf)
     parts, document = office.field.parts, office.sign(replace(form, version="2"))
     with parts.db.write() as w:
-        described = rollouts.described(document, package.pack(brought))
+        described = rollouts.described(document, pack_package(brought))
         versions.add(w, described, state="approved", author="autora", at=clock())
     rollouts.publish(parts.db, parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=clock())
     assert tablet.sync().recordings_missing == 0

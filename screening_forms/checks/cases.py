@@ -8,28 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from screening_forms.checks.context import Subject
-from screening_forms.engine.evaluator import Engine, Filled
+from screening_forms.checks.context import CheckContext
+from screening_forms.engine.evaluator import Engine, FilledForm
 from screening_forms.errors import AnswerError, FormProblem
 from screening_forms.problems import problem, suggest
 from screening_forms.workbook.reader import Row, Workbook
-from screening_forms.workbook.xlsform_subset import COLUMNS, UNANSWERED
+from screening_forms.workbook.xlsform_subset import COLUMNS_BY_SHEET, TYPES_WITHOUT_ANSWER
 
 EXPECTED = ("outcome", "tier", "queue_kinds")
 NOT_SCORED = {"outcome": "not_scored", "tier": "none", "queue_kinds": ""}
 """What stands for a blank result: without consent to the interview nothing is scored."""
 
 
-def check_cases(subject: Subject) -> Iterator[FormProblem]:
+def check_cases(subject: CheckContext) -> Iterator[FormProblem]:
     """There are cases, they answer questions of the form, and each says what is to come out."""
     sheet, questions = Row("cases", 0, {}), subject.questions
     if not subject.workbook.cases:
         yield problem("case.none", sheet, "")
         return
-    asked = {name for name, row in questions.items() if row.get("type") not in (*UNANSWERED, "calculate")}
-    for heading in questions_of(subject.workbook):
+    asked = {name for name, row in questions.items() if row.get("type") not in (*TYPES_WITHOUT_ANSWER, "calculate")}
+    for heading in case_questions(subject.workbook):
         if heading not in asked:
-            near = suggest(heading, {*asked, *COLUMNS["cases"]})
+            near = suggest(heading, {*asked, *COLUMNS_BY_SHEET["cases"]})
             yield problem("case.unknown_question", Row("cases", 1, {}), heading, heading, **near)
     seen: dict[str, int] = {}
     for row in subject.workbook.cases:
@@ -40,21 +40,21 @@ def check_cases(subject: Subject) -> Iterator[FormProblem]:
             yield problem("case.no_outcome", row, "outcome")
 
 
-def questions_of(workbook: Workbook) -> tuple[str, ...]:
+def case_questions(workbook: Workbook) -> tuple[str, ...]:
     """The columns of the sheet that hold answers."""
-    return tuple(heading for heading in workbook.headings.get("cases", ()) if heading not in COLUMNS["cases"])
+    return tuple(heading for heading in workbook.headings.get("cases", ()) if heading not in COLUMNS_BY_SHEET["cases"])
 
 
-def answers(workbook: Workbook, case: Row) -> dict[str, str]:
+def case_answers(workbook: Workbook, case: Row) -> dict[str, str]:
     """What a case answers, by question; an empty cell is a question that was left blank."""
-    return {name: case.get(name) for name in questions_of(workbook) if case.get(name)}
+    return {name: case.get(name) for name in case_questions(workbook) if case.get(name)}
 
 
-def failures(workbook: Workbook, engine: Engine) -> Iterator[FormProblem]:
+def case_failures(workbook: Workbook, engine: Engine) -> Iterator[FormProblem]:
     """Run every case through the compiled form; tell each result that is not the one its author wrote down."""
     compared = [column for column in EXPECTED if column in workbook.headings.get("cases", ())]
     for row in workbook.cases:
-        given = answers(workbook, row)
+        given = case_answers(workbook, row)
         try:
             came = _results(engine.run(given))
         except AnswerError as error:
@@ -65,7 +65,7 @@ def failures(workbook: Workbook, engine: Engine) -> Iterator[FormProblem]:
                 yield problem("case.failed", row, column, came[column], row.get(column), **_found(came))
 
 
-def _results(filled: Filled) -> Mapping[str, str]:
+def _results(filled: FilledForm) -> Mapping[str, str]:
     return {name: filled.values.get(name) or blank for name, blank in NOT_SCORED.items()}
 
 

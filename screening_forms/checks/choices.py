@@ -3,16 +3,16 @@
 import re
 from collections.abc import Iterator
 
-from screening_forms.checks.context import Subject
+from screening_forms.checks.context import CheckContext
 from screening_forms.errors import FormProblem
-from screening_forms.expressions.parser import ExpressionError, parse, parts
+from screening_forms.expressions.parser import ExpressionError, parse_expression, subexpressions
 from screening_forms.problems import problem, suggest
 
 _CHOICE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _LIST_NAME = re.compile(r"[\w.-]+")
 
 
-def check_choices(subject: Subject) -> Iterator[FormProblem]:
+def check_choices(subject: CheckContext) -> Iterator[FormProblem]:
     """Every choice has a name of its own in its list."""
     for rows in subject.lists.values():
         seen: dict[str, int] = {}
@@ -31,7 +31,7 @@ def check_choices(subject: Subject) -> Iterator[FormProblem]:
             folded.setdefault(name.lower(), name)
 
 
-def check_lists(subject: Subject) -> Iterator[FormProblem]:
+def check_lists(subject: CheckContext) -> Iterator[FormProblem]:
     """Every list is asked with; one that is not may be the one that a misspelt question wanted."""
     used = {row.get("type").partition(" ")[2] for row in subject.workbook.survey}
     for name, rows in subject.lists.items():
@@ -41,7 +41,7 @@ def check_lists(subject: Subject) -> Iterator[FormProblem]:
             yield problem("choice.unused_list", rows[0], "list_name", name)
 
 
-def check_filters(subject: Subject) -> Iterator[FormProblem]:
+def check_filters(subject: CheckContext) -> Iterator[FormProblem]:
     """A choice filter looks at columns that the sheet `choices` has: else no choice would ever be offered."""
     columns = {*subject.workbook.headings.get("choices", ())} - {"list_name", "label"}  # not in the compiled list
     for row in subject.workbook.survey:
@@ -52,6 +52,8 @@ def check_filters(subject: Subject) -> Iterator[FormProblem]:
 
 def _names(text: str) -> list[str]:
     try:
-        return [part.value for part in parts(parse(text)) if part.symbol == "(name)"] if text else []
+        return (
+            [part.value for part in subexpressions(parse_expression(text)) if part.symbol == "(name)"] if text else []
+        )
     except ExpressionError:
         return []  # `check_expressions` speaks of it

@@ -4,41 +4,41 @@ Called by checks.py, one function per thing."""
 import re
 from collections.abc import Iterator, Mapping
 
-from screening_forms.checks.context import Subject
-from screening_forms.checks.questions import GIVEN
-from screening_forms.engine.evaluator import RESULTS
+from screening_forms.checks.context import CheckContext
+from screening_forms.checks.questions import COMPILER_NODES
+from screening_forms.engine.evaluator import RESULT_NODES
 from screening_forms.errors import FormError, FormProblem
-from screening_forms.expressions import satisfiability as contradictions
 from screening_forms.expressions.parser import (
     COMPARISONS,
     FUNCTIONS,
     NO_ANSWERS,
     ExpressionError,
     Token,
-    comparisons,
-    parse,
+    compared_values,
+    parse_expression,
     parse_when,
-    parts,
+    subexpressions,
 )
+from screening_forms.expressions.satisfiability import is_unsatisfiable
 from screening_forms.problems import Cell, problem, suggest
-from screening_forms.rules.dimensions import ANY_OF, CODE, DIMENSIONS, FACTS
+from screening_forms.rules.dimensions import ANY_OF, DIMENSIONS, FACTS, INDICATOR_CODE
 from screening_forms.rules.indicators import PROFILES
 from screening_forms.workbook.columns import PLACEHOLDER
-from screening_forms.workbook.xlsform_subset import HOMES, UNANSWERED, YES_NO
+from screening_forms.workbook.xlsform_subset import COLUMN_OF_SYMBOL, TYPES_WITHOUT_ANSWER, YES_NO
 
 _STRING = re.compile(r"""'[^']*'|"[^"]*\"""")
 _CALL = re.compile(r"([A-Za-z][\w:-]*)\s*\(")
 _CURLY = re.compile("[“”„‟‘’‛«»´`]")
 
 
-def check_references(subject: Subject) -> Iterator[FormProblem]:
+def check_references(subject: CheckContext) -> Iterator[FormProblem]:
     """Every `${question}` exists, and what it is compared with is one of its choices."""
-    known = {*subject.questions, *GIVEN}
+    known = {*subject.questions, *COMPILER_NODES}
     for row, column, text in subject.expressions():
         for name in dict.fromkeys(PLACEHOLDER.findall(text)):
             if name not in known:
                 yield problem("reference.unknown", row, column, name, **suggest(name, known))
-            elif name not in GIVEN and subject.questions[name].get("type") in UNANSWERED:
+            elif name not in COMPILER_NODES and subject.questions[name].get("type") in TYPES_WITHOUT_ANSWER:
                 yield problem("reference.no_question", row, column, name)
         for name, chosen in _compared(text):
             choices = {choice.get("name") for choice in subject.choices_of(subject.questions.get(name, row))}
@@ -48,12 +48,12 @@ def check_references(subject: Subject) -> Iterator[FormProblem]:
 
 def _compared(text: str) -> list[tuple[str, str]]:
     try:
-        return list(comparisons(parse(text)))
+        return list(compared_values(parse_expression(text)))
     except ExpressionError:
         return []  # `check_expressions` speaks of it
 
 
-def check_expressions(subject: Subject) -> Iterator[FormProblem]:
+def check_expressions(subject: CheckContext) -> Iterator[FormProblem]:
     """Every expression is in the small language that all our engines read alike."""
     for row, column, text in subject.expressions():
         if strange := _strange(text):
@@ -63,10 +63,10 @@ def check_expressions(subject: Subject) -> Iterator[FormProblem]:
             if column == "when":
                 parse_when(row, fact=row.get("code") in FACTS)
             elif column != "required" or text not in YES_NO:
-                token = parse(text)
+                token = parse_expression(text)
                 if column != "calculation" and not _is_condition(token):
                     yield problem("expression.bare_condition", row, column, text)
-                if any(HOMES.get(part.symbol, column) != column for part in parts(token)):
+                if any(COLUMN_OF_SYMBOL.get(part.symbol, column) != column for part in subexpressions(token)):
                     yield problem("expression.misplaced", row, column, text)
         except FormError as error:
             yield from error.problems
@@ -82,10 +82,10 @@ def _strange(text: str) -> tuple[str, str] | None:
     return ("expression.function", called[0]) if called else None
 
 
-def check_order(subject: Subject) -> Iterator[FormProblem]:
+def check_order(subject: CheckContext) -> Iterator[FormProblem]:
     """A condition looks back: nobody goes on to a later question and returns to one that has just become relevant."""
     score = subject.questions.get("score")
-    known = {**subject.questions, **dict.fromkeys(RESULTS, score)} if score else subject.questions
+    known = {**subject.questions, **dict.fromkeys(RESULT_NODES, score)} if score else subject.questions
     for row, column, text in subject.expressions():
         if column not in ("relevant", "choice_filter", "constraint", "required"):
             continue
@@ -95,7 +95,7 @@ def check_order(subject: Subject) -> Iterator[FormProblem]:
                 yield problem("reference.forward", row, column, name, asked.number)
 
 
-def check_circles(subject: Subject) -> Iterator[FormProblem]:
+def check_circles(subject: CheckContext) -> Iterator[FormProblem]:
     """No calculation waits for itself, not even by way of others or of what they are asked for."""
     rests_on = _rests_on(subject)
     for row in subject.workbook.survey:
@@ -104,7 +104,7 @@ def check_circles(subject: Subject) -> Iterator[FormProblem]:
             yield problem("expression.circle", row, "calculation", name)
 
 
-def _rests_on(subject: Subject) -> dict[str, set[str]]:
+def _rests_on(subject: CheckContext) -> dict[str, set[str]]:
     """What the value of each question is found from: its own formula, and the conditions under which it is there."""
     rests_on: dict[str, set[str]] = {}
     above: list[set[str]] = [set()]
@@ -129,7 +129,7 @@ def _reached(name: str, rests_on: Mapping[str, set[str]]) -> set[str]:
     return found
 
 
-def check_possible(subject: Subject) -> Iterator[FormProblem]:
+def check_possible(subject: CheckContext) -> Iterator[FormProblem]:
     """Every condition can hold, in its groups: else a question is never asked, an indicator never found."""
     types = {name: row.get("type").partition(" ")[0] for name, row in subject.questions.items()}
     above: list[list[Token]] = [[]]
@@ -139,18 +139,18 @@ def check_possible(subject: Subject) -> Iterator[FormProblem]:
             above = above[:-1] or [[]]
             continue
         conditions = [*above[-1], *_parsed(row.get("relevant"))]
-        if never := row.get("relevant") and contradictions.never(conditions, types):
+        if never := row.get("relevant") and is_unsatisfiable(conditions, types):
             yield problem("expression.never", row, "relevant", row.get("relevant"))
         if kind == "begin_group":
             above.append([] if never else conditions)  # said once, not of everything below
     for row in subject.workbook.indicators:
-        if row.get("when") and contradictions.never(_parsed(row.get("when")), types):
+        if row.get("when") and is_unsatisfiable(_parsed(row.get("when")), types):
             yield problem("expression.never", row, "when", row.get("when"))
 
 
 def _parsed(text: str) -> list[Token]:
     try:
-        return [parse(text)] if text else []
+        return [parse_expression(text)] if text else []
     except ExpressionError:
         return []  # `check_expressions` speaks of it
 
@@ -162,7 +162,7 @@ def _is_condition(token: Token) -> bool:
     return token.symbol in (*COMPARISONS, "true", "false", "selected")
 
 
-def check_fit(subject: Subject) -> Iterator[FormProblem]:
+def check_fit(subject: CheckContext) -> Iterator[FormProblem]:
     """Set, profile and policy go together: what a policy names and the set lacks would never be found."""
     row, known, policy = subject.settings, subject.indicator_set, subject.policy
     profile = subject.workbook.settings.get("profile", "")
@@ -172,12 +172,14 @@ def check_fit(subject: Subject) -> Iterator[FormProblem]:
     if known and policy:
         families = [name for name, letter in ANY_OF.items() if known.family(letter)]
         there = {*known.indicators, *known.dimensions, *families}
-        named = (name for name in policy.names("outcome") if CODE.fullmatch(name) or name in (*DIMENSIONS, *ANY_OF))
+        named = (
+            name for name in policy.names("outcome") if INDICATOR_CODE.fullmatch(name) or name in (*DIMENSIONS, *ANY_OF)
+        )
         if lacking := [name for name in named if name not in there]:
             yield problem("policy.not_of_this_set", row, "policy", policy.name, known.name, ", ".join(lacking))
 
 
-def check_indicators(subject: Subject) -> Iterator[FormProblem]:
+def check_indicators(subject: CheckContext) -> Iterator[FormProblem]:
     """Every row of the sheet `indicators` names an indicator of the set, or a fact, and says when."""
     if not subject.workbook.indicators:
         yield problem("indicator.none", Cell("indicators"), "")
@@ -193,7 +195,7 @@ def check_indicators(subject: Subject) -> Iterator[FormProblem]:
             yield problem("indicator.no_when", row, "when")
 
 
-def check_reach(subject: Subject) -> Iterator[FormProblem]:
+def check_reach(subject: CheckContext) -> Iterator[FormProblem]:
     """Every indicator of the profile, and every fact, can be found by some row."""
     profile = subject.workbook.settings.get("profile", "")
     if not subject.indicator_set or profile not in PROFILES:
@@ -206,7 +208,7 @@ def check_reach(subject: Subject) -> Iterator[FormProblem]:
         yield problem("indicator.unreached", Cell("indicators"), "code", ", ".join(missing))
 
 
-def check_refusable(subject: Subject) -> Iterator[FormProblem]:
+def check_refusable(subject: CheckContext) -> Iterator[FormProblem]:
     """A question that scores can be refused, so that silence is never a yes or a no."""
     scoring = [row for row in subject.workbook.indicators if row.get("code") not in FACTS]
     for name in dict.fromkeys(name for row in scoring for name in PLACEHOLDER.findall(row.get("when"))):
@@ -221,7 +223,7 @@ def check_refusable(subject: Subject) -> Iterator[FormProblem]:
             yield problem("choice.not_refusable", row, "type", row.get("type").split()[1], ", ".join(lacking))
 
 
-def check_guidance(subject: Subject) -> Iterator[FormProblem]:
+def check_guidance(subject: CheckContext) -> Iterator[FormProblem]:
     """The note that a policy row shows to the interviewer exists."""
     for row in subject.policy.step("referral") if subject.policy else ():
         if row.guidance not in subject.questions and subject.policy:

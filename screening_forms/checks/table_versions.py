@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from screening_forms.errors import FormError, FormProblem
-from screening_forms.rules import indicators, policy
-from screening_forms.rules.csv_table import NAME, Kind, family
-from screening_forms.workbook import xlsx_reader as excel
-from screening_forms.workbook.resources import Shelf
+from screening_forms.rules.csv_table import TABLE_NAME, TableFormat, table_family
+from screening_forms.rules.indicators import INDICATOR_SET_TABLE, parse_indicator_set
+from screening_forms.rules.policy import POLICY_TABLE, parse_policy
+from screening_forms.workbook.resources import Resources
+from screening_forms.workbook.xlsx_reader import read_tables
 
 MOST_BYTES, MOST_ROWS = 256 * 2**10, 1000
 """Ten times the largest that there is: a published table is there for ever, and every check reads all of them."""
@@ -24,25 +25,25 @@ _SAME = ("", "yes", "no")
 
 
 @dataclass(frozen=True)
-class Branch:
+class TableKind:
     """Where tables of one kind are: in a shelf, in a package, in a form's settings."""
 
-    table: Kind
+    table: TableFormat
     setting: str
 
-    def on(self, shelf: Shelf) -> Mapping[str, str]:
+    def on(self, shelf: Resources) -> Mapping[str, str]:
         """The tables of this kind on a shelf, name -> CSV."""
         return shelf.indicator_sets if self.setting == "indicator_set" else shelf.policies
 
-    def shelf(self, name: str, text: str) -> Shelf:
+    def shelf(self, name: str, text: str) -> Resources:
         """A shelf with this one table."""
-        return Shelf({name: text}) if self.setting == "indicator_set" else Shelf(policies={name: text})
+        return Resources({name: text}) if self.setting == "indicator_set" else Resources(policies={name: text})
 
 
-KINDS = {"set": Branch(indicators.TABLE, "indicator_set"), "policy": Branch(policy.TABLE, "policy")}
+TABLE_KINDS = {"set": TableKind(INDICATOR_SET_TABLE, "indicator_set"), "policy": TableKind(POLICY_TABLE, "policy")}
 
 
-def table_text(content: bytes, filename: str, kind: str) -> str:
+def read_table_text(content: bytes, filename: str, kind: str) -> str:
     """Return a table as CSV text: from a CSV file, or from an .xlsx workbook's sheet, which is called as its kind
     (indicator_set, policy) or is the only one."""
     if not filename.lower().endswith(".xlsx"):
@@ -52,25 +53,29 @@ def table_text(content: bytes, filename: str, kind: str) -> str:
             raise _refused(
                 kind, filename, "unreadable", "guárdelo como CSV en UTF-8", "save it as CSV in UTF-8"
             ) from error
-    wanted = KINDS[kind].table.code
-    titles = [each.title for each in excel.tables(content, filename, ())]
+    wanted = TABLE_KINDS[kind].table.code
+    titles = [each.title for each in read_tables(content, filename, ())]
     named = [title for title in titles if title.strip().lower() == wanted] or titles
     if len(named) != 1:
         es, en = f"llame «{wanted}» a la hoja de la tabla", f"call the table's sheet '{wanted}'"
         raise _refused(kind, filename, "no_sheet", es, en)
-    found = next(each for each in excel.tables(content, filename, [named[0].strip().lower()]) if each.title == named[0])
+    found = next(each for each in read_tables(content, filename, [named[0].strip().lower()]) if each.title == named[0])
     written = io.StringIO()
     csv.writer(written, lineterminator="\n").writerows(cells for _, cells in found.lines)
     return written.getvalue()
 
 
-def former(kind: str, name: str, earlier: Shelf) -> str:
+def previous_version(kind: str, name: str, earlier: Resources) -> str:
     """The newest earlier version of a table's family; blank where there is none."""
-    others = [each for each in KINDS[kind].on(earlier) if each != name and family(each) == family(name)]
+    others = [
+        each for each in TABLE_KINDS[kind].on(earlier) if each != name and table_family(each) == table_family(name)
+    ]
     return max(others, key=_order, default="")
 
 
-def problems(kind: str, name: str, text: str, earlier: Shelf, *, year: int | None = None) -> list[FormProblem]:
+def version_problems(
+    kind: str, name: str, text: str, earlier: Resources, *, year: int | None = None
+) -> list[FormProblem]:
     """Name everything that keeps a table from being published beside all `earlier` ones.
 
     Only where all of these are known, on a server, a `year` says which number is the next.
@@ -78,7 +83,7 @@ def problems(kind: str, name: str, text: str, earlier: Shelf, *, year: int | Non
     if len(text.encode()) > MOST_BYTES or len(text.splitlines()) > MOST_ROWS + 1:
         es = f"la tabla es demasiado grande: hasta {MOST_ROWS} filas y {MOST_BYTES >> 10} KiB"
         en = f"the table is too large: at most {MOST_ROWS} rows and {MOST_BYTES >> 10} KiB"
-        return [KINDS[kind].table.problem("too_large", name, 0, "", es, en)]
+        return [TABLE_KINDS[kind].table.problem("too_large", name, 0, "", es, en)]
     found = [*_name_problems(kind, name, text, earlier, year)]
     try:
         parse_table(kind, name, text)
@@ -89,33 +94,35 @@ def problems(kind: str, name: str, text: str, earlier: Shelf, *, year: int | Non
 
 def parse_table(kind: str, name: str, text: str) -> dict[str, Any]:
     """Parse a table into JSON values; raises FormError with all that is wrong with its rows."""
-    return (indicators.parse(name, text) if kind == "set" else policy.parse(name, text)).as_dict()
+    return (parse_indicator_set(name, text) if kind == "set" else parse_policy(name, text)).as_dict()
 
 
 def _order(name: str) -> tuple[int, int]:
-    found = NAME.fullmatch(name)
+    found = TABLE_NAME.fullmatch(name)
     return (int(found[2]), int(found[3] or 0)) if found else (0, 0)
 
 
-def carried(own: Shelf, known: Shelf, *, year: int) -> list[tuple[str, str, str]]:
+def unpublished_tables(own: Resources, known: Resources, *, year: int) -> list[tuple[str, str, str]]:
     """Return the tables on a form's own shelf that are not `known` yet: setting, name, CSV.
 
     Raises FormError with everything that keeps one of them from being published, as if its author published it.
     """
     found = [
         (kind, branch.setting, name, text)
-        for kind, branch in KINDS.items()
+        for kind, branch in TABLE_KINDS.items()
         for name, text in branch.on(own).items()
         if name not in branch.on(known) or branch.on(known)[name].splitlines() != text.splitlines()
     ]
-    if wrong := [each for kind, _, name, text in found for each in problems(kind, name, text, known, year=year)]:
+    if wrong := [
+        each for kind, _, name, text in found for each in version_problems(kind, name, text, known, year=year)
+    ]:
         raise FormError(wrong)
     return [(setting, name, text) for _, setting, name, text in found]
 
 
-def _name_problems(kind: str, name: str, text: str, earlier: Shelf, year: int | None) -> Iterator[FormProblem]:
-    table, there = KINDS[kind].table, KINDS[kind].on(earlier)
-    if not family(name):
+def _name_problems(kind: str, name: str, text: str, earlier: Resources, year: int | None) -> Iterator[FormProblem]:
+    table, there = TABLE_KINDS[kind].table, TABLE_KINDS[kind].on(earlier)
+    if not table_family(name):
         es = f"llame a la tabla por su familia, el año y un número, como pe_adult_2026_2; no «{name}»"
         en = f"call the table by its family, the year and a number, such as pe_adult_2026_2; not '{name}'"
         yield table.problem("bad_name", name, 0, "", es, en)
@@ -123,7 +130,7 @@ def _name_problems(kind: str, name: str, text: str, earlier: Shelf, year: int | 
         es = "ese nombre ya es de otra tabla, que no cambia: dele el número siguiente"
         en = "that name belongs to another table, which never changes: give it the next number"
         yield table.problem("name_used", name, 0, "", es, en)
-    elif (newest := former(kind, name, earlier)) and name not in there and _order(name) <= _order(newest):
+    elif (newest := previous_version(kind, name, earlier)) and name not in there and _order(name) <= _order(newest):
         es, en = f"ya hay una versión más nueva: {newest}", f"there is a newer version already: {newest}"
         yield table.problem("not_newer", name, 0, "", es, en)
     elif name not in there and year is not None and not _follows(name, newest, year):
@@ -138,29 +145,29 @@ def _follows(name: str, newest: str, year: int) -> bool:
     return in_year <= year + 1 and number <= (last + 1 if in_year == last_year else 1)
 
 
-def _code_problems(name: str, text: str, earlier: Shelf) -> Iterator[FormProblem]:
+def _code_problems(name: str, text: str, earlier: Resources) -> Iterator[FormProblem]:
     """A code that any set ever had stands for the same: dimension, sign, and words, unless the author says that other
     words mean the same."""
     known: dict[str, list[tuple[str, Mapping[str, str]]]] = {}
     for other, held in earlier.indicator_sets.items():
         for row in _indicators(other, held) if other != name else ():
             known.setdefault(row["code"], []).append((other, row))
-    for number, cells in indicators.TABLE.rows(name, text):
+    for number, cells in INDICATOR_SET_TABLE.rows(name, text):
         same, was = cells.get("same_meaning", ""), known.get(cells["code"], [])
         if same not in _SAME:
             es, en = f"«same_meaning» es yes o no, no «{same}»", f"'same_meaning' is yes or no, not '{same}'"
-            yield indicators.TABLE.problem("bad_same_meaning", name, number, "same_meaning", es, en)
+            yield INDICATOR_SET_TABLE.problem("bad_same_meaning", name, number, "same_meaning", es, en)
         strange = [each for each in was if _kind(each[1]) != _kind(cells)]
         if not strange and same != "yes" and all(_words(row) != _words(cells) for _, row in was):
             strange = was
         if strange:
             es, en = _reused(cells["code"], *strange[-1], words_only=_kind(strange[-1][1]) == _kind(cells))
-            yield indicators.TABLE.problem("code_reused", name, number, "code", es, en)
+            yield INDICATOR_SET_TABLE.problem("code_reused", name, number, "code", es, en)
 
 
 def _indicators(name: str, text: str) -> list[dict[str, str]]:
     try:
-        return [cells for _, cells in indicators.TABLE.rows(name, text)]
+        return [cells for _, cells in INDICATOR_SET_TABLE.rows(name, text)]
     except FormError:  # What an earlier version of this program took and this one does not stops no other table.
         return []
 
@@ -183,4 +190,4 @@ def _reused(code: str, table: str, row: Mapping[str, str], *, words_only: bool) 
 
 
 def _refused(kind: str, filename: str, what: str, es: str, en: str) -> FormError:
-    return FormError([KINDS[kind].table.problem(what, filename.rpartition(".")[0], 0, "", es, en)])
+    return FormError([TABLE_KINDS[kind].table.problem(what, filename.rpartition(".")[0], 0, "", es, en)])

@@ -4,13 +4,13 @@ thing; the other languages are in language_checks.py."""
 import re
 from collections.abc import Iterator
 
-from screening_forms import ubigeo as places
-from screening_forms.checks.context import Subject
+from screening_forms.checks.context import CheckContext
 from screening_forms.errors import FormProblem
 from screening_forms.languages import LANGUAGES, SOURCE
 from screening_forms.problems import problem
-from screening_forms.workbook.columns import PLACEHOLDER, cell, tag
-from screening_forms.workbook.xlsform_subset import TEXTUAL
+from screening_forms.ubigeo import district_name
+from screening_forms.workbook.columns import PLACEHOLDER, cell_text, heading_language
+from screening_forms.workbook.xlsform_subset import TYPES_WITH_LABEL
 
 MAX_WORDS = 20
 MAX_SIGNS = 400
@@ -21,31 +21,33 @@ _SENTENCE_END = re.compile(r"[.!?…](?:\s+|$)|\n+")
 _WORD = re.compile(r"[^\W_]+(?:[’'.,-][^\W_]+)*")
 
 
-def check_spanish(subject: Subject) -> Iterator[FormProblem]:
+def check_spanish(subject: CheckContext) -> Iterator[FormProblem]:
     """Whatever is shown has a Spanish text, the source of all others; INEI's names stand in for places."""
     named_by_inei = subject.workbook.settings.get("ubigeo_lists", "").split()
-    asked = [row for row in subject.workbook.survey if row.get("type").partition(" ")[0] in TEXTUAL]
+    asked = [row for row in subject.workbook.survey if row.get("type").partition(" ")[0] in TYPES_WITH_LABEL]
     for row in (*asked, *subject.workbook.choices):
         headings = [h for h in subject.workbook.headings[row.sheet] if h.partition("::")[0] == "label"]
-        if not headings or cell(row, "label", SOURCE):
+        if not headings or cell_text(row, "label", SOURCE):
             continue  # `check_columns` speaks of a missing column once, not in every row
         if row.get("list_name") not in named_by_inei:
-            column = next((heading for heading in headings if tag(heading) == SOURCE), f"label::{LANGUAGES[SOURCE]}")
+            column = next(
+                (heading for heading in headings if heading_language(heading) == SOURCE), f"label::{LANGUAGES[SOURCE]}"
+            )
             yield problem("label.missing", row, column)
-        elif not places.name(row.get("name")):
+        elif not district_name(row.get("name")):
             yield problem("choice.unknown_place", row, "name", row.get("name"))
 
 
-def check_sentences(subject: Subject) -> Iterator[FormProblem]:
+def check_sentences(subject: CheckContext) -> Iterator[FormProblem]:
     """Read aloud to a tired person: no Spanish sentence over 20 words."""
     for row, column, text in subject.texts():
-        if tag(column) == SOURCE:
+        if heading_language(column) == SOURCE:
             counts = (len(_WORD.findall(PLACEHOLDER.sub("x", s))) for s in _SENTENCE_END.split(text))
             if (longest := max(counts)) > MAX_WORDS:
                 yield problem("text.long_sentence", row, column, longest)
 
 
-def check_signs(subject: Subject) -> Iterator[FormProblem]:
+def check_signs(subject: CheckContext) -> Iterator[FormProblem]:
     """A text is short enough to be heard, and has no markup: some programs would show it, others read it out."""
     for row, column, text in subject.texts():
         if len(text) > MAX_SIGNS:
@@ -54,7 +56,7 @@ def check_signs(subject: Subject) -> Iterator[FormProblem]:
             yield problem("text.markup", row, column, found[0])
 
 
-def check_links(subject: Subject) -> Iterator[FormProblem]:
+def check_links(subject: CheckContext) -> Iterator[FormProblem]:
     """A link would take the person off the form, or tell another server about her; a text is the same for everybody."""
     for row, column, text in subject.texts():
         if _LINK.search(text):

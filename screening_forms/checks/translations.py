@@ -7,34 +7,42 @@ that is not ready is left out, and so is a recording.
 from collections.abc import Iterator
 from dataclasses import replace
 
-from screening_forms.checks.context import Subject
+from screening_forms.checks.context import CheckContext
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.languages import FALLBACK, LANGUAGES, SOURCE
 from screening_forms.problems import problem
-from screening_forms.texts import audio, orthography, translations
+from screening_forms.texts.audio import item_of_recording, read_recording, recording_name, spoken_texts
 from screening_forms.texts.glossary import Glossary
-from screening_forms.texts.translations import Entry
+from screening_forms.texts.orthography import spelling_findings
+from screening_forms.texts.translations import (
+    TranslatableText,
+    loan_words,
+    recordable_texts,
+    requested_languages,
+    resolve_translations,
+    translatable_texts,
+)
 from screening_forms.workbook.reader import Row
 
 
-def check_translations(subject: Subject) -> Iterator[FormProblem]:
+def check_translations(subject: CheckContext) -> Iterator[FormProblem]:
     """Every text is there in every language the form names, of today's Spanish, signed or a draft, spelled rightly."""
-    for lang in languages(subject):
+    for lang in checked_languages(subject):
         yield from text_problems(subject, lang)
 
 
-def text_problems(subject: Subject, lang: str) -> Iterator[FormProblem]:
+def text_problems(subject: CheckContext, lang: str) -> Iterator[FormProblem]:
     """What the texts of one language lack."""
-    texts = translations.resolve(subject.workbook, lang, subject.shelf)
+    texts = resolve_translations(subject.workbook, lang, subject.shelf)
     if all(text.state == "fallback" for text in texts.values()):
         yield problem("translation.none", subject.settings, "languages", lang)
         return
-    loans = translations.loans(lang, subject.shelf)
-    for entry in translations.extract(subject.workbook):
+    loans = loan_words(lang, subject.shelf)
+    for entry in translatable_texts(subject.workbook):
         row, column, text = _row(entry), f"{entry.part}::{LANGUAGES[lang]}", texts[entry.context]
         if text.state == "fallback":
             yield problem("translation.missing", row, column, lang, entry.context)
-        elif wrong := orthography.findings(text.text, lang, loans):
+        elif wrong := spelling_findings(text.text, lang, loans):
             yield problem("translation.spelling", row, column, lang, entry.context, ", ".join(wrong))
         if text.stale:
             yield problem("translation.stale", row, column, lang, entry.context)
@@ -42,46 +50,48 @@ def text_problems(subject: Subject, lang: str) -> Iterator[FormProblem]:
             yield problem("translation.unsigned", row, column, lang, entry.context, ", ".join(text.lacking))
 
 
-def glossary_problems(subject: Subject, lang: str, glossary: Glossary) -> Iterator[FormProblem]:
+def glossary_problems(subject: CheckContext, lang: str, glossary: Glossary) -> Iterator[FormProblem]:
     """Where a translation has another word than the one agreed on: a hint to the translator, and no check."""
-    texts = translations.resolve(subject.workbook, lang, subject.shelf)
-    for entry in translations.extract(subject.workbook):
+    texts = resolve_translations(subject.workbook, lang, subject.shelf)
+    for entry in translatable_texts(subject.workbook):
         if (text := texts[entry.context]).state != "fallback":
             for term in glossary.findings(entry.text, text.text, lang):
                 values = lang, entry.context, term.spanish, " / ".join(term.agreed)
                 yield problem("translation.glossary", _row(entry), f"{entry.part}::{LANGUAGES[lang]}", *values)
 
 
-def check_recordings(subject: Subject) -> Iterator[FormProblem]:
+def check_recordings(subject: CheckContext) -> Iterator[FormProblem]:
     """Every recording is sound of an allowed kind, and of a text that the form has today."""
     if not subject.shelf.recordings:
         return
-    items = {entry.item: entry for entry in translations.prompts(subject.workbook)}
-    texts = {lang: audio.spoken(subject.workbook, lang, subject.shelf) for lang in (SOURCE, *languages(subject))}
+    items = {entry.item: entry for entry in recordable_texts(subject.workbook)}
+    texts = {
+        lang: spoken_texts(subject.workbook, lang, subject.shelf) for lang in (SOURCE, *checked_languages(subject))
+    }
     for key, content in subject.shelf.recordings.items():
         lang, _, name = key.partition("/")
-        item = audio.item_of(name) or name
+        item = item_of_recording(name) or name
         if item not in items or lang not in texts:
             yield problem("audio.unknown", Row("survey", 0, {}), "", key)
             continue
         entry = items[item]
         row, column = _row(entry), f"audio::{LANGUAGES[lang]}"
         text = texts[lang].get(entry.context)
-        wanted = audio.name_for(item, text) if text else ""
+        wanted = recording_name(item, text) if text else ""
         if name == item:
             yield problem("audio.unbound", row, column, key, wanted or "-")
         elif name != wanted:
             yield problem("audio.stale", row, column, key, wanted or "-")
         try:
-            audio.read(content)
+            read_recording(content)
         except FormError as error:
             yield from (replace(each, sheet=row.sheet, row=row.number, column=column) for each in error.problems)
 
 
-def languages(subject: Subject) -> Iterator[str]:
+def checked_languages(subject: CheckContext) -> Iterator[str]:
     """The languages beside Spanish; one that is none of ours is named by `check_settings`."""
-    return filter(FALLBACK.__contains__, translations.languages(subject.workbook))
+    return filter(FALLBACK.__contains__, requested_languages(subject.workbook))
 
 
-def _row(entry: Entry) -> Row:
+def _row(entry: TranslatableText) -> Row:
     return Row(entry.sheet, entry.row, {})

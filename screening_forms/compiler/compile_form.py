@@ -14,25 +14,24 @@ from pyxform.errors import PyXFormError
 from pyxform.xls2json import workbook_to_json
 from pyxform.xls2json_backends import get_xlsform
 
-from screening_forms import ubigeo as places
-from screening_forms.checks import cases
-from screening_forms.checks import run as checks
+from screening_forms.checks.cases import case_failures
 from screening_forms.checks.context import RouteVocabulary
+from screening_forms.checks.run import blocking_problems, check_form
 from screening_forms.compiled_form import CompiledForm
-from screening_forms.compiler import padding
-from screening_forms.engine import evaluator as engine
-from screening_forms.engine.evaluator import Engine
+from screening_forms.compiler.padding import bucket_size
+from screening_forms.engine.evaluator import Engine, load_engine
 from screening_forms.errors import FormError, FormProblem
-from screening_forms.gc_pause import uncollected
+from screening_forms.gc_pause import gc_paused
 from screening_forms.languages import LANGUAGES, SOURCE
-from screening_forms.rules import policy
-from screening_forms.scoring import calculates
-from screening_forms.texts.localization import Screen
-from screening_forms.workbook.columns import PARTS, cell
+from screening_forms.rules.policy import CONSENT_POLICIES
+from screening_forms.scoring.calculates import Calculates, write_calculates
+from screening_forms.texts.localization import LocalizedForm
+from screening_forms.ubigeo import district_name
+from screening_forms.workbook.columns import TEXT_PARTS, cell_text
 from screening_forms.workbook.reader import Row, Workbook
-from screening_forms.workbook.resources import SHIPPED, Shelf
+from screening_forms.workbook.resources import BUILT_IN, Resources
 
-OURS = ("route", "reason")
+OWN_COLUMNS = ("route", "reason")
 """Columns of the survey that mean something here and nothing to pyxform."""
 
 
@@ -41,32 +40,32 @@ def compile_form(
     *,
     channel: str,
     route_vocabulary: RouteVocabulary,
-    shelf: Shelf = SHIPPED,
+    shelf: Resources = BUILT_IN,
     run_cases: bool = True,
 ) -> CompiledForm:
     """Compile a form for a channel, training or field. Raises FormError with everything an author has to put right.
 
     Without `run_cases` a form is compiled that fails its author's own cases: to look at what it does, not to publish.
     """
-    problems, form = examine(
+    problems, form = check_and_compile(
         workbook, channel=channel, route_vocabulary=route_vocabulary, shelf=shelf, run_cases=run_cases
     )
     if form is None:
-        raise FormError(checks.blocking(problems, channel) or problems)
+        raise FormError(blocking_problems(problems, channel) or problems)
     return form
 
 
-def examine(
+def check_and_compile(
     workbook: Workbook,
     *,
     channel: str,
     route_vocabulary: RouteVocabulary,
-    shelf: Shelf = SHIPPED,
+    shelf: Resources = BUILT_IN,
     run_cases: bool = True,
 ) -> tuple[list[FormProblem], CompiledForm | None]:
     """Find every problem an author can be told of, in cells and in cases, and compile what none of them stops."""
-    problems = checks.check(workbook, route_vocabulary, shelf=shelf)
-    if checks.blocking(problems, channel):
+    problems = check_form(workbook, route_vocabulary, shelf=shelf)
+    if blocking_problems(problems, channel):
         return problems, None
     try:
         return problems, _compiled(workbook, channel, shelf, run_cases)
@@ -74,17 +73,17 @@ def examine(
         return [*problems, *error.problems], None
 
 
-@uncollected()
-def _compiled(workbook: Workbook, channel: str, shelf: Shelf, run_cases: bool) -> CompiledForm:
+@gc_paused()
+def _compiled(workbook: Workbook, channel: str, shelf: Resources, run_cases: bool) -> CompiledForm:
     settings = workbook.settings
     indicator_set = shelf.indicator_set(settings["indicator_set"])
     referral_policy = shelf.policy(settings["policy"])
-    consent_policy = settings.get("consent_policy", policy.CONSENT_POLICIES[0])
-    screen = Screen.of(workbook, channel, shelf)
-    score = calculates.write(workbook, indicator_set, referral_policy, settings["profile"])
+    consent_policy = settings.get("consent_policy", CONSENT_POLICIES[0])
+    screen = LocalizedForm.of(workbook, channel, shelf)
+    score = write_calculates(workbook, indicator_set, referral_policy, settings["profile"])
     xform = _xform(workbook, screen, score, consent_policy)
     form = _checked(xform, workbook)
-    if run_cases and (failed := list(cases.failures(workbook, form))):
+    if run_cases and (failed := list(case_failures(workbook, form))):
         raise FormError(failed)
     return CompiledForm(
         form_id=settings["form_id"],
@@ -100,7 +99,7 @@ def _compiled(workbook: Workbook, channel: str, shelf: Shelf, run_cases: bool) -
         consent_policy=consent_policy,
         route={row.get("route"): row.get("name") for row in workbook.survey if row.get("route")},
         omit_route=tuple(settings.get("omit_route", "").split()),
-        bucket=padding.bucket(form),
+        bucket=bucket_size(form),
         indicator_set=indicator_set.as_dict(),
         policy=referral_policy.as_dict(),
         xform=xform,
@@ -110,7 +109,7 @@ def _compiled(workbook: Workbook, channel: str, shelf: Shelf, run_cases: bool) -
 def _checked(xform: str, workbook: Workbook) -> Engine:
     """Read the XForm as a tablet will; what the engine refuses is shown in the row of the question."""
     try:
-        return engine.load(xform)
+        return load_engine(xform)
     except FormError as error:
         rows = {row.get("name"): row.number for row in workbook.survey}
         placed = [
@@ -120,7 +119,7 @@ def _checked(xform: str, workbook: Workbook) -> Engine:
         raise FormError(placed) from error
 
 
-def _xform(workbook: Workbook, screen: Screen, score: calculates.Calculates, consent_policy: str) -> str:
+def _xform(workbook: Workbook, screen: LocalizedForm, score: Calculates, consent_policy: str) -> str:
     """Write the XForm through pyxform, which sees only the columns and settings that it knows."""
     survey = list(_survey(workbook, screen, score))
     survey.append({"type": "calculate", "name": "consent_policy", "calculation": f"'{consent_policy}'"})
@@ -137,7 +136,7 @@ def _xform(workbook: Workbook, screen: Screen, score: calculates.Calculates, con
         raise _problem("compile.pyxform", f"pyxform no lo acepta: {error}", f"pyxform refuses it: {error}") from error
 
 
-def _survey(workbook: Workbook, screen: Screen, score: calculates.Calculates) -> Iterator[dict[str, str]]:
+def _survey(workbook: Workbook, screen: LocalizedForm, score: Calculates) -> Iterator[dict[str, str]]:
     """Yield the survey's rows, with the score's calculates at the head of the group `score`, after a note if need be.
 
     Other groups get short names: no rule can mention them, and every sealed screening pays for their length.
@@ -159,10 +158,10 @@ def _survey(workbook: Workbook, screen: Screen, score: calculates.Calculates) ->
                 yield {"type": "calculate", "name": node, "calculation": calculation}
 
 
-def _choice_cells(workbook: Workbook, row: Row, screen: Screen) -> dict[str, str]:
+def _choice_cells(workbook: Workbook, row: Row, screen: LocalizedForm) -> dict[str, str]:
     cells = {**_other_cells(row), **screen.cells(row, f"{row.get('list_name')}.{row.get('name')}")}
     if row.get("list_name") in workbook.settings.get("ubigeo_lists", "").split():
-        place = cell(row, "label", SOURCE) or places.name(row.get("name"))
+        place = cell_text(row, "label", SOURCE) or district_name(row.get("name"))
         cells |= {f"label::{LANGUAGES[language]}": place for language in screen.languages}
     return cells
 
@@ -171,7 +170,7 @@ def _other_cells(row: Row) -> dict[str, str]:
     return {
         column: text
         for column, text in row.cells.items()
-        if column.partition("::")[0] not in PARTS and column not in OURS
+        if column.partition("::")[0] not in TEXT_PARTS and column not in OWN_COLUMNS
     }
 
 

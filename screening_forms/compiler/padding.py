@@ -10,9 +10,9 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from screening_forms.engine.evaluator import LONGEST_TEXT, Engine, Filled
+from screening_forms.engine.evaluator import LONGEST_TEXT, Engine, FilledForm
 from screening_forms.engine.xform_reader import Node
-from screening_forms.expressions import parser as expressions
+from screening_forms.expressions.parser import compared_values, parse_expression, subexpressions
 
 BUCKET = 1024
 """Padded sizes are multiples of this many bytes (SPEC 8.2)."""
@@ -25,12 +25,12 @@ _PLAIN = {"date": "2026-11-21", "acknowledge": "OK"}
 Answers = dict[str, str]
 
 
-def bucket(form: Engine) -> int:
+def bucket_size(form: Engine) -> int:
     """Return the padded size in bytes: that of the longest of many made-up interviews that leave nothing out.
 
     The same form gives the same size. An interview that is longer still is padded to the next one.
     """
-    people, wanted = _People(form), _wanted(form)
+    people, wanted = _LongestInterviews(form), _wanted(form)
     drawn = max((people.interview({}) for _ in range(_STARTS)), key=people.asked)
     climbed = [people.climb(answers, wanted) for answers in (people.interview(wanted), drawn)]
     longest = max(climbed, key=people.asked)
@@ -49,14 +49,14 @@ def _wanted(form: Engine) -> Answers:
     for asked in reversed(form.questions):
         weights[asked.name] += asked.type != "note"
         for node in (asked, *(form.nodes[group] for group in asked.groups)):
-            for name, code in expressions.comparisons(expressions.parse(node.relevant)) if node.relevant else ():
+            for name, code in compared_values(parse_expression(node.relevant)) if node.relevant else ():
                 wishes[name, code] += weights[asked.name]
                 weights[name] += weights[asked.name]
     filters = [node for node in form.questions if node.type == "select_one" and weights[node.name] > 1]
     return {node.name: max(node.choices, key=lambda code: wishes[node.name, code]) for node in filters}
 
 
-class _People:
+class _LongestInterviews:
     """Makes up people who answer every question, the same ones each time."""
 
     def __init__(self, form: Engine) -> None:
@@ -72,7 +72,7 @@ class _People:
                 break
             answers |= {name: self._draw(name, attempt) for name in broken}
             for name in filtered:
-                offered = self.form.offered(self.form.nodes[name], Filled(answers, values, relevant, ()))
+                offered = self.form.offered(self.form.nodes[name], FilledForm(answers, values, relevant, ()))
                 answers[name] = self._one([choice.code for choice in offered])
         return answers
 
@@ -92,7 +92,7 @@ class _People:
         """Return how many bytes of an envelope they fill."""
         relevant, values, *_ = self.form.evaluate(answers)
         packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-        return len(packer.compress(self.form.instance(Filled(answers, values, relevant, ()))) + packer.flush())
+        return len(packer.compress(self.form.instance(FilledForm(answers, values, relevant, ()))) + packer.flush())
 
     def _draw(self, name: str, attempt: int) -> str:
         """Draw an answer; the more attempts were refused, the plainer."""
@@ -112,6 +112,6 @@ class _People:
 
 def _together(node: Node) -> list[str]:
     """The codes of a question, but for those that its own constraint names: they want to stand alone."""
-    rule = expressions.parse(node.constraint) if node.constraint else None
-    named = {part[1].value for part in expressions.parts(rule) if part.symbol == "selected"} if rule else set()
+    rule = parse_expression(node.constraint) if node.constraint else None
+    named = {part[1].value for part in subexpressions(rule) if part.symbol == "selected"} if rule else set()
     return [code for code in node.choices if code not in named] or list(node.choices)

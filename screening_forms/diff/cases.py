@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from screening_forms.checks.cases import EXPECTED, questions_of
-from screening_forms.diff.changes import Change, Said, change, pairs
+from screening_forms.checks.cases import EXPECTED, case_questions
+from screening_forms.diff.changes import Bilingual, Change, change, differing_values
 from screening_forms.workbook.reader import Row, Workbook
 
-_NOTHING = Said("nada", "nothing")
+_NOTHING = Bilingual("nada", "nothing")
 
 
-def source_changes(old: Workbook, new: Workbook) -> Iterator[Change]:
+def case_changes(old: Workbook, new: Workbook) -> Iterator[Change]:
     """Compare two workbooks' cases by name."""
     before, after = _named(old), _named(new)
     for name in {**before, **after}:
@@ -26,7 +26,7 @@ def source_changes(old: Workbook, new: Workbook) -> Iterator[Change]:
             was, now = _expected(before[name]), _expected(after[name])
             if was != now:
                 yield change("case.expected", "cases", name, name=name, before=was, after=now)
-            for question, said, says in pairs(_answers(old, before[name]), _answers(new, after[name])):
+            for question, said, says in differing_values(_answers(old, before[name]), _answers(new, after[name])):
                 values = {"before": said or _NOTHING, "after": says or _NOTHING}
                 yield change("case.answer", "cases", name, name=name, question=question, **values)
 
@@ -40,4 +40,4 @@ def _expected(row: Row) -> str:
 
 
 def _answers(workbook: Workbook, row: Row) -> Mapping[str, str]:
-    return {question: row.get(question) for question in questions_of(workbook) if row.get(question)}
+    return {question: row.get(question) for question in case_questions(workbook) if row.get(question)}

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True)
-class Said:
+class Bilingual:
     """The same in Spanish and in English."""
 
     es: str
@@ -33,25 +33,29 @@ class Change:
         return asdict(self)
 
 
-LANGUAGES = {"es": Said("español", "Spanish"), "quz": Said("quechua", "Quechua"), "ayr": Said("aimara", "Aymara")}
-
-PARTS = {
-    "label": Said("texto", "text"),
-    "hint": Said("ayuda", "hint"),
-    "guidance_hint": Said("orientación", "guidance"),
-    "hint/guidance": Said("orientación", "guidance"),
-    "constraint_message": Said("mensaje de la condición", "constraint message"),
-    "required_message": Said("mensaje de obligatoria", "message of a required question"),
+LANGUAGE_NAMES = {
+    "es": Bilingual("español", "Spanish"),
+    "quz": Bilingual("quechua", "Quechua"),
+    "ayr": Bilingual("aimara", "Aymara"),
 }
 
-RULES = {
-    "relevant": Said("se pregunta si", "is asked if"),
-    "constraint": Said("se acepta si", "is accepted if"),
-    "filter": Said("las opciones se muestran si", "its choices are shown if"),
-    "calculate": Said("se calcula como", "is calculated as"),
+PART_NAMES = {
+    "label": Bilingual("texto", "text"),
+    "hint": Bilingual("ayuda", "hint"),
+    "guidance_hint": Bilingual("orientación", "guidance"),
+    "hint/guidance": Bilingual("orientación", "guidance"),
+    "constraint_message": Bilingual("mensaje de la condición", "constraint message"),
+    "required_message": Bilingual("mensaje de obligatoria", "message of a required question"),
 }
 
-WORDS: Mapping[str, tuple[str, str]] = {
+RULE_WORDS = {
+    "relevant": Bilingual("se pregunta si", "is asked if"),
+    "constraint": Bilingual("se acepta si", "is accepted if"),
+    "filter": Bilingual("las opciones se muestran si", "its choices are shown if"),
+    "calculate": Bilingual("se calcula como", "is calculated as"),
+}
+
+SENTENCES: Mapping[str, tuple[str, str]] = {
     # The whole form
     "form.member": ("{what}: «{before}» → «{after}»", "{what}: '{before}' -> '{after}'"),
     "form.route": (
@@ -190,15 +194,17 @@ WORDS: Mapping[str, tuple[str, str]] = {
 
 def change(code: str, sheet: str, name: str, /, **values: object) -> Change:
     """Say a change with its sentence's values; a `Said` value is put in its own language, `language` kept as well."""
-    es, en = (text.format_map(_in(values, tongue)) for text, tongue in zip(WORDS[code], ("es", "en"), strict=True))
+    es, en = (text.format_map(_in(values, tongue)) for text, tongue in zip(SENTENCES[code], ("es", "en"), strict=True))
     return Change(code, sheet, name, str(values.get("language", "")), es, en)
 
 
 def _in(values: Mapping[str, object], language: str) -> dict[str, str]:
-    return {name: str(getattr(value, language) if isinstance(value, Said) else value) for name, value in values.items()}
+    return {
+        name: str(getattr(value, language) if isinstance(value, Bilingual) else value) for name, value in values.items()
+    }
 
 
-def pairs(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+def differing_values(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     """Yield what differs between two mappings: the key, and both values, blank where there is none."""
     for key in {**before, **after}:
         old, new = before.get(key, ""), after.get(key, "")

@@ -14,8 +14,7 @@ from xml.etree.ElementTree import Element, tostring
 from defusedxml.ElementTree import fromstring
 
 from screening_forms.engine.xform_reader import language_tag
-from screening_forms.expressions import parser as expressions
-from screening_forms.expressions.parser import ExpressionError
+from screening_forms.expressions.parser import ExpressionError, parse_expression, write_expression
 
 _NS = "{http://www.w3.org/2002/xforms}"
 _HTML = "{http://www.w3.org/1999/xhtml}"
@@ -30,7 +29,7 @@ Texts = Mapping[tuple[str, str], str]
 
 
 @dataclass(frozen=True)
-class Item:
+class FormItem:
     """A question, note, calculation, group or choice. `groups`: the names of those around it, as compiled."""
 
     kind: str
@@ -46,12 +45,12 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class FormModel:
     """The items of one form by name, in its order; `lists`: the choices of each list; `identity`: how the XForm calls
     itself; `rest`: whatever is left over."""
 
-    items: Mapping[str, Item]
-    lists: Mapping[str, Mapping[str, Item]]
+    items: Mapping[str, FormItem]
+    lists: Mapping[str, Mapping[str, FormItem]]
     languages: tuple[str, ...]
     identity: Mapping[str, str]
     rest: str
@@ -61,7 +60,7 @@ class Anatomy:
         return frozenset(item.name for item in self.items.values() if group in item.groups and item.kind != "group")
 
 
-def dissect(xform: str) -> Anatomy:
+def parse_form(xform: str) -> FormModel:
     """Take a compiled XForm apart."""
     html = fromstring(xform, forbid_dtd=True)
     model, body = html.find(f"{_HTML}head/{_NS}model"), html.find(f"{_HTML}body")
@@ -72,7 +71,7 @@ def dissect(xform: str) -> Anatomy:
     lists = {name: dict(reader.choices(found)) for name, found in reader.lists.items()}
     named = {"form_id": reader.root.get("id", ""), "version": reader.root.get("version", "")}
     identity = {**named, "title": html.findtext(f"{_HTML}head/{_HTML}title", "")}
-    return Anatomy(items, lists, tuple(reader.itext), identity, _rest(html, model, body))
+    return FormModel(items, lists, tuple(reader.itext), identity, _rest(html, model, body))
 
 
 class _Reader:
@@ -87,24 +86,24 @@ class _Reader:
         self.root = instances[0][0]
         self.lists = {each.get("id", ""): each for each in instances[1:]}
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[FormItem]:
         return self._under(self.root, (), f"/{_local(self.root)}")
 
-    def choices(self, instance: Element) -> Iterator[tuple[str, Item]]:
+    def choices(self, instance: Element) -> Iterator[tuple[str, FormItem]]:
         for item in instance.iter(f"{_NS}item"):
             columns = {_local(cell): cell.text or "" for cell in item}
             name, text = columns.pop("name", ""), columns.pop("itextId", "")
             texts = self._by_id(text, "label") if text else {("label", ""): columns.pop("label", "")}
-            yield name, Item("choice", name, (), columns, texts)
+            yield name, FormItem("choice", name, (), columns, texts)
 
-    def _under(self, element: Element, groups: tuple[str, ...], path: str) -> Iterator[Item]:
+    def _under(self, element: Element, groups: tuple[str, ...], path: str) -> Iterator[FormItem]:
         for child in element:
             name = _local(child)
             if name != "meta" or groups:
                 yield self._item(name, groups, f"{path}/{name}", is_group=len(child) > 0)
                 yield from self._under(child, (*groups, name), f"{path}/{name}")
 
-    def _item(self, name: str, groups: tuple[str, ...], path: str, *, is_group: bool) -> Item:
+    def _item(self, name: str, groups: tuple[str, ...], path: str, *, is_group: bool) -> FormItem:
         bind, control = self.binds.get(path, Element("bind")), self.controls.get(path)
         rules = {_key(key): value for key, value in bind.attrib.items() if key != "nodeset"}
         texts: dict[tuple[str, str], str] = {}
@@ -118,7 +117,7 @@ class _Reader:
             for child in control if not is_group else control.findall(f"{_NS}label"):
                 self._take(child, rules, texts)
         written = {key: _written(value) if key in _CONDITIONS else value for key, value in rules.items()}
-        return Item(_kind(rules, is_group=is_group), name, groups, written, texts)
+        return FormItem(_kind(rules, is_group=is_group), name, groups, written, texts)
 
     def _take(self, child: Element, rules: dict[str, str], texts: dict[tuple[str, str], str]) -> None:
         part, reference = _local(child), _ITEXT.fullmatch(child.get("ref", ""))
@@ -155,7 +154,7 @@ def _kind(rules: Mapping[str, str], *, is_group: bool) -> str:
 def _written(condition: str) -> str:
     """An expression with questions by their names alone: where they stand is told otherwise."""
     try:
-        return expressions.write(expressions.parse(condition))
+        return write_expression(parse_expression(condition))
     except ExpressionError:
         return _PATH.sub(r"${\1}", condition)
 

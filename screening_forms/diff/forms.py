@@ -11,31 +11,31 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from screening_forms.compiled_form import CompiledForm
-from screening_forms.diff.changes import LANGUAGES, Change, Said, change, pairs
-from screening_forms.diff.form_model import Anatomy, dissect
+from screening_forms.diff.changes import LANGUAGE_NAMES, Bilingual, Change, change, differing_values
+from screening_forms.diff.form_model import FormModel, parse_form
 from screening_forms.diff.items import item_changes
 from screening_forms.diff.scores import score_changes
 from screening_forms.diff.tables import policy_changes, set_changes
 
 _MEMBERS = {
-    "form_id": Said("nombre del formulario", "name of the form"),
-    "version": Said("versión", "version"),
-    "title": Said("título", "title"),
-    "channel": Said("canal", "channel"),
-    "profile": Said("perfil", "profile"),
-    "consent_policy": Said("quién decide sobre la derivación", "who decides on a referral"),
-    "omit_route": Said("datos que el servidor no lee", "fields that the server does not read"),
-    "bucket": Said("tamaño de cada entrevista sellada, en bytes", "size of each sealed screening, in bytes"),
+    "form_id": Bilingual("nombre del formulario", "name of the form"),
+    "version": Bilingual("versión", "version"),
+    "title": Bilingual("título", "title"),
+    "channel": Bilingual("canal", "channel"),
+    "profile": Bilingual("perfil", "profile"),
+    "consent_policy": Bilingual("quién decide sobre la derivación", "who decides on a referral"),
+    "omit_route": Bilingual("datos que el servidor no lee", "fields that the server does not read"),
+    "bucket": Bilingual("tamaño de cada entrevista sellada, en bytes", "size of each sealed screening, in bytes"),
 }
 _COMPARED_ELSEWHERE = (
     *("languages", "left_out", "fell_back", "audio", "free_text", "route", "indicator_set", "policy", "xform"),
 )
-_NOTHING = Said("nada", "nothing")
+_NOTHING = Bilingual("nada", "nothing")
 
 
-def difference(old: CompiledForm, new: CompiledForm) -> list[Change]:
+def form_changes(old: CompiledForm, new: CompiledForm) -> list[Change]:
     """Tell every change, the whole form's first; empty only where both have the same bytes."""
-    before, after = dissect(old.xform), dissect(new.xform)
+    before, after = parse_form(old.xform), parse_form(new.xform)
     found = [
         *_members(old, new),
         *_languages(old, new),
@@ -47,10 +47,10 @@ def difference(old: CompiledForm, new: CompiledForm) -> list[Change]:
     ]
     if old.audio != new.audio and not any(each.code.startswith("audio.") for each in found):
         found.append(
-            change("form.other", "survey", "", what=Said("los datos de las grabaciones", "data of recordings"))
+            change("form.other", "survey", "", what=Bilingual("los datos de las grabaciones", "data of recordings"))
         )
     if not found and old.to_bytes() != new.to_bytes():
-        what = Said("su escritura, no lo que pregunta ni calcula", "its writing, not what it asks or calculates")
+        what = Bilingual("su escritura, no lo que pregunta ni calcula", "its writing, not what it asks or calculates")
         found = [change("form.other", "survey", "", what=what)]
     return found
 
@@ -60,11 +60,11 @@ def _members(old: CompiledForm, new: CompiledForm) -> Iterator[Change]:
         if field.name not in _COMPARED_ELSEWHERE:
             before, after = _text(getattr(old, field.name)), _text(getattr(new, field.name))
             if before != after:
-                what = _MEMBERS.get(field.name, Said(field.name, field.name))
+                what = _MEMBERS.get(field.name, Bilingual(field.name, field.name))
                 yield change("form.member", "settings", field.name, what=what, before=before, after=after)
-    for name, before, after in pairs(old.route, new.route):
+    for name, before, after in differing_values(old.route, new.route):
         yield change("form.route", "survey", after or before, field=name, before=before or "-", after=after or "-")
-    for name, before, after in pairs(old.free_text, new.free_text):
+    for name, before, after in differing_values(old.free_text, new.free_text):
         values = {"before": before or _NOTHING, "after": after or _NOTHING}
         yield change("item.reason", "survey", name, name=name, **values)
 
@@ -75,13 +75,13 @@ def _languages(old: CompiledForm, new: CompiledForm) -> Iterator[Change]:
             yield change(code, "settings", "languages", lang=_language(language), language=language)
     for code in ("left_out", "fell_back"):
         before, after = (_by_language(getattr(form, code, {})) for form in (old, new))
-        for language, was, now in pairs(before, after):
+        for language, was, now in differing_values(before, after):
             values = {"before": was or _NOTHING, "after": now or _NOTHING, "lang": _language(language)}
             yield change(f"language.{code}", "settings", "languages", language=language, **values)
 
 
-def _language(language: str) -> Said:
-    return LANGUAGES.get(language, Said(language, language))
+def _language(language: str) -> Bilingual:
+    return LANGUAGE_NAMES.get(language, Bilingual(language, language))
 
 
 def _by_language(listed: object) -> dict[str, str]:
@@ -91,14 +91,16 @@ def _by_language(listed: object) -> dict[str, str]:
     return dict.fromkeys(listed, "sí") if isinstance(listed, list | tuple) else {}
 
 
-def _left_over(old: CompiledForm, new: CompiledForm, before: Anatomy, after: Anatomy) -> Iterator[Change]:
+def _left_over(old: CompiledForm, new: CompiledForm, before: FormModel, after: FormModel) -> Iterator[Change]:
     """Tell what belongs to no item, and a name by which the XForm calls itself other than the rest of the bytes do."""
-    for name, was, now in pairs(before.identity, after.identity):
+    for name, was, now in differing_values(before.identity, after.identity):
         if (was, now) != (getattr(old, name), getattr(new, name)):
-            what = Said(f"{_MEMBERS[name].es} dentro del XForm: {now}", f"{_MEMBERS[name].en} within the XForm: {now}")
+            what = Bilingual(
+                f"{_MEMBERS[name].es} dentro del XForm: {now}", f"{_MEMBERS[name].en} within the XForm: {now}"
+            )
             yield change("form.other", "settings", name, what=what)
     if before.rest != after.rest:
-        yield change("form.other", "survey", "", what=Said("la cabecera del XForm", "the head of the XForm"))
+        yield change("form.other", "survey", "", what=Bilingual("la cabecera del XForm", "the head of the XForm"))
 
 
 def _text(value: object) -> str:

@@ -10,16 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
 
-from screening_forms.diff.changes import RULES, Change, Said, change, pairs
-from screening_forms.diff.condition_text import quoted, say
-from screening_forms.diff.form_model import Anatomy, Item
+from screening_forms.diff.changes import RULE_WORDS, Bilingual, Change, change, differing_values
+from screening_forms.diff.condition_text import condition_words, quoted
+from screening_forms.diff.form_model import FormItem, FormModel
 from screening_forms.diff.scores import is_step
 from screening_forms.diff.texts import text_changes
 
 _KINDS = {
-    "note": Said("nota", "note"),
-    "group": Said("grupo", "group"),
-    "calculation": Said("cálculo", "calculation"),
+    "note": Bilingual("nota", "note"),
+    "group": Bilingual("grupo", "group"),
+    "calculation": Bilingual("cálculo", "calculation"),
 }
 _TYPES = {
     ("select1", ""): "select_one",
@@ -34,7 +34,7 @@ _ALIKE = 0.3
 """From how much in common on a group is still the same one."""
 
 
-def item_changes(old: Anatomy, new: Anatomy) -> Iterator[Change]:
+def item_changes(old: FormModel, new: FormModel) -> Iterator[Change]:
     """Compare two forms item by item, in the new one's order."""
     old = _with_groups_of(old, new)
     before, after = _shown(old), _shown(new)
@@ -64,18 +64,18 @@ def item_changes(old: Anatomy, new: Anatomy) -> Iterator[Change]:
 class _Names:
     """How the items of a form are called: questions by their number and name, groups by their title."""
 
-    def __init__(self, form: Anatomy) -> None:
+    def __init__(self, form: FormModel) -> None:
         questions = (item.name for item in form.items.values() if item.kind == "question")
         self._numbers = {name: number for number, name in enumerate(questions, start=1)}
 
-    def of(self, item: Item) -> Said:
+    def of(self, item: FormItem) -> Bilingual:
         if number := self._numbers.get(item.name):
-            return Said(f"pregunta {number} «{item.name}»", f"question {number} '{item.name}'")
+            return Bilingual(f"pregunta {number} «{item.name}»", f"question {number} '{item.name}'")
         kind, name = _KINDS[item.kind], quoted(item.label if item.kind == "group" else item.name)
-        return Said(f"{kind.es} {name.es}", f"{kind.en} {name.en}")
+        return Bilingual(f"{kind.es} {name.es}", f"{kind.en} {name.en}")
 
 
-def _shown(form: Anatomy) -> dict[str, Item]:
+def _shown(form: FormModel) -> dict[str, FormItem]:
     """What is an author's own, by name."""
     return {name: item for name, item in form.items.items() if item.kind != "calculation" or not is_step(name)}
 
@@ -83,7 +83,7 @@ def _shown(form: Anatomy) -> dict[str, Item]:
 # Which is which
 
 
-def _with_groups_of(old: Anatomy, new: Anatomy) -> Anatomy:
+def _with_groups_of(old: FormModel, new: FormModel) -> FormModel:
     """The old form with its groups called as in the new one, the most alike first."""
     before, after = ([item for item in form.items.values() if item.kind == "group"] for form in (old, new))
     likeness = sorted(
@@ -104,7 +104,7 @@ def _with_groups_of(old: Anatomy, new: Anatomy) -> Anatomy:
     return replace(old, items=items)
 
 
-def _likeness(old: Anatomy, new: Anatomy, one: Item, other: Item) -> float:
+def _likeness(old: FormModel, new: FormModel, one: FormItem, other: FormItem) -> float:
     if (one.name == "score") != (other.name == "score"):
         return 0
     inside, there = old.inside(one.name), new.inside(other.name)
@@ -112,7 +112,7 @@ def _likeness(old: Anatomy, new: Anatomy, one: Item, other: Item) -> float:
     return shared + (one.label == other.label) + (len(one.groups) == len(other.groups)) / 10
 
 
-def _renamed(before: Mapping[str, Item], after: Mapping[str, Item]) -> dict[str, str]:
+def _renamed(before: Mapping[str, FormItem], after: Mapping[str, FormItem]) -> dict[str, str]:
     """Questions that went while another with the same text came."""
     came = {(item.label, item.kind): name for name, item in after.items() if name not in before}
     gone = [item for name, item in before.items() if name not in after and item.kind != "group" and item.label != name]
@@ -127,7 +127,9 @@ def _moved(before: Sequence[str], after: Sequence[str]) -> set[str]:
 # One item
 
 
-def _placed(said: Said, before: Item, after: Item, forms: tuple[Anatomy, Anatomy], former: str) -> Iterator[Change]:
+def _placed(
+    said: Bilingual, before: FormItem, after: FormItem, forms: tuple[FormModel, FormModel], former: str
+) -> Iterator[Change]:
     if before.groups[-1:] != after.groups[-1:]:
         titles = [_title(form, item) for form, item in zip(forms, (before, after), strict=True)]
         yield change("item.regrouped", "survey", after.name, item=said, before=titles[0], after=titles[1])
@@ -135,20 +137,22 @@ def _placed(said: Said, before: Item, after: Item, forms: tuple[Anatomy, Anatomy
         yield change("item.moved", "survey", after.name, item=said, after=former)
 
 
-def _title(form: Anatomy, item: Item) -> str:
+def _title(form: FormModel, item: FormItem) -> str:
     return form.items[item.groups[-1]].label if item.groups else "-"
 
 
-def _changed(said: Said, before: Item, after: Item, forms: tuple[Anatomy, Anatomy]) -> Iterator[Change]:
+def _changed(
+    said: Bilingual, before: FormItem, after: FormItem, forms: tuple[FormModel, FormModel]
+) -> Iterator[Change]:
     old, new = forms
     if _type(before) != _type(after):
         yield change("item.type", "survey", after.name, item=said, before=_type(before), after=_type(after))
-    for rule, was, now in pairs(before.rules, after.rules):
+    for rule, was, now in differing_values(before.rules, after.rules):
         if rule == "required" and {was, now} == {"", "true()"}:
             yield change("item.required" if now else "item.optional", "survey", after.name, item=said)
-        elif rule in RULES or rule == "required":
-            values = {"before": say(was, old, before.name), "after": say(now, new, after.name)}
-            words = RULES.get(rule, Said("es obligatoria si", "is required if"))
+        elif rule in RULE_WORDS or rule == "required":
+            values = {"before": condition_words(was, old, before.name), "after": condition_words(now, new, after.name)}
+            words = RULE_WORDS.get(rule, Bilingual("es obligatoria si", "is required if"))
             yield change("item.rule", "survey", after.name, item=said, rule=words, **values)
         elif rule == "choices":
             yield change("item.list", "survey", after.name, item=said, before=was or "-", after=now or "-")
@@ -158,7 +162,7 @@ def _changed(said: Said, before: Item, after: Item, forms: tuple[Anatomy, Anatom
     yield from text_changes(said, "survey", after.name, before.texts, after.texts, shipped)
 
 
-def _type(item: Item) -> str:
+def _type(item: FormItem) -> str:
     if item.kind in ("group", "calculation"):
         return item.kind
     control, value = item.rules.get("control", ""), item.rules.get("type", "")
@@ -167,22 +171,22 @@ def _type(item: Item) -> str:
     return _TYPES.get((control, value)) or _TYPES.get((control, "")) or f"{control} {value}"
 
 
-def _how(item: Item, form: Anatomy) -> Said:
+def _how(item: FormItem, form: FormModel) -> Bilingual:
     """What a new item is, and when it is asked."""
     told = [_type(item)] if item.kind == "question" else []
     es, en = list(told), list(told)
-    for rule, words in RULES.items():
+    for rule, words in RULE_WORDS.items():
         if condition := item.rules.get(rule):
-            said = say(condition, form, item.name)
+            said = condition_words(condition, form, item.name)
             es.append(f"{words.es} {said.es}")
             en.append(f"{words.en} {said.en}")
-    return Said(f" ({'; '.join(es)})" if es else "", f" ({'; '.join(en)})" if en else "")
+    return Bilingual(f" ({'; '.join(es)})" if es else "", f" ({'; '.join(en)})" if en else "")
 
 
 # Choices
 
 
-def _lists(old: Anatomy, new: Anatomy) -> Iterator[Change]:
+def _lists(old: FormModel, new: FormModel) -> Iterator[Change]:
     shipped = [language for language in new.languages if language in old.languages]
     for name in {**old.lists, **new.lists}:
         before, after = old.lists.get(name, {}), new.lists.get(name, {})
@@ -198,13 +202,13 @@ def _lists(old: Anatomy, new: Anatomy) -> Iterator[Change]:
             if code not in before:
                 yield change("choice.added", "choices", place, item=_list(name), text=choice.label)
                 continue
-            said = Said(f"opción «{place}»", f"choice '{place}'")
-            for what, was, now in pairs(before[code].rules, choice.rules):
+            said = Bilingual(f"opción «{place}»", f"choice '{place}'")
+            for what, was, now in differing_values(before[code].rules, choice.rules):
                 yield change("choice.column", "choices", place, item=said, what=what, before=was, after=now)
             yield from text_changes(said, "choices", place, before[code].texts, choice.texts, shipped)
         if _moved([code for code in before if code in after], [code for code in after if code in before]):
             yield change("choice.reordered", "choices", name, item=_list(name))
 
 
-def _list(name: str) -> Said:
-    return Said(f"lista «{name}»", f"list '{name}'")
+def _list(name: str) -> Bilingual:
+    return Bilingual(f"lista «{name}»", f"list '{name}'")

@@ -9,20 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from screening_forms.diff.changes import Change, Said, change
-from screening_forms.diff.condition_text import say
-from screening_forms.diff.form_model import Anatomy
-from screening_forms.engine.evaluator import RESULTS
-from screening_forms.expressions import parser as expressions
-from screening_forms.expressions.parser import ExpressionError
+from screening_forms.diff.changes import Bilingual, Change, change
+from screening_forms.diff.condition_text import condition_words
+from screening_forms.diff.form_model import FormModel
+from screening_forms.engine.evaluator import RESULT_NODES
+from screening_forms.expressions.parser import ExpressionError, parse_expression, write_expression
 
 _STEP = re.compile(r"[cdfipu]_.*")
 _FIRES = re.compile(r"i_([A-Z]\d*)_(\d\d)|f_(\w+)")
 _FACTS = {
-    "minor": Said("menor de edad", "minor"),
-    "danger": Said("peligro", "danger"),
-    "consent": Said("permiso", "consent"),
-    "place": Said("lugar de riesgo", "place of risk"),
+    "minor": Bilingual("menor de edad", "minor"),
+    "danger": Bilingual("peligro", "danger"),
+    "consent": Bilingual("permiso", "consent"),
+    "place": Bilingual("lugar de riesgo", "place of risk"),
 }
 _NOTHING = ("0", "''")
 _MOST_NAMED = 8
@@ -30,10 +29,10 @@ _MOST_NAMED = 8
 
 def is_step(name: str) -> bool:
     """Whether a node is the score's own and no author's."""
-    return name in RESULTS or name == "consent_policy" or _STEP.fullmatch(name) is not None
+    return name in RESULT_NODES or name == "consent_policy" or _STEP.fullmatch(name) is not None
 
 
-def score_changes(old: Anatomy, new: Anatomy) -> Iterator[Change]:
+def score_changes(old: FormModel, new: FormModel) -> Iterator[Change]:
     """Compare the steps of two scores."""
     before, after = _steps(old), _steps(new)
     others = []
@@ -48,17 +47,17 @@ def score_changes(old: Anatomy, new: Anatomy) -> Iterator[Change]:
         yield change("score.steps", "indicators", "", count=len(others), names=names)
 
 
-def _steps(form: Anatomy) -> dict[str, str]:
+def _steps(form: FormModel) -> dict[str, str]:
     """Every step's calculation, with whatever else is said of it."""
     steps = (item for item in form.items.values() if item.kind == "calculation" and is_step(item.name))
     return {item.name: "; ".join(value for _, value in sorted(item.rules.items())) for item in steps}
 
 
-def _mapping(name: str, was: str, now: str, old: Anatomy, new: Anatomy) -> Iterator[Change]:
+def _mapping(name: str, was: str, now: str, old: FormModel, new: FormModel) -> Iterator[Change]:
     fired, fires = (_certain(form, name) for form in (old, new))
     if fired == fires:
         return
-    values = {"before": say(fired, old), "after": say(fires, new), "code": _code(name)}
+    values = {"before": condition_words(fired, old), "after": condition_words(fires, new), "code": _code(name)}
     if fired in _NOTHING or not was:
         yield change("mapping.added", "indicators", str(_code(name).en), **values)
     elif fires in _NOTHING or not now:
@@ -67,19 +66,19 @@ def _mapping(name: str, was: str, now: str, old: Anatomy, new: Anatomy) -> Itera
         yield change("mapping.changed", "indicators", str(_code(name).en), **values)
 
 
-def _certain(form: Anatomy, name: str) -> str:
+def _certain(form: FormModel, name: str) -> str:
     """The condition under which an indicator or a fact is there for certain."""
     text = form.items[name].rules.get("calculate", "") if name in form.items else ""
     try:
-        token = expressions.parse(text)
+        token = parse_expression(text)
     except ExpressionError:
         return text
-    return expressions.write(token[0]) if token.symbol == "if" else text
+    return write_expression(token[0]) if token.symbol == "if" else text
 
 
-def _code(name: str) -> Said:
+def _code(name: str) -> Bilingual:
     found = _FIRES.fullmatch(name)
     if found and found[3]:
-        return _FACTS.get(found[3], Said(found[3], found[3]))
+        return _FACTS.get(found[3], Bilingual(found[3], found[3]))
     code = f"{found[1]}.{found[2]}" if found else name
-    return Said(code, code)
+    return Bilingual(code, code)

@@ -9,30 +9,30 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from screening_forms.diff.changes import Change, Said, change, pairs
-from screening_forms.rules.policy import parse_when
+from screening_forms.diff.changes import Bilingual, Change, change, differing_values
+from screening_forms.rules.policy import parse_condition
 from screening_forms.scoring.reasons import DIMENSION_WORDS, OUTCOME_WORDS, QUEUE_WORDS, RULE_WORDS, STRENGTH_WORDS
 
 _STRENGTHS_EN = {"S": "strong", "M": "medium", "W": "weak"}
 _FIELDS = {
-    "dimension": Said("dimensión", "dimension"),
-    "label_es": Said("nombre en español", "Spanish label"),
-    "label_en": Said("nombre en inglés", "English label"),
-    "sign": Said("signo", "sign"),
-    "forced_labour": Said("indicadores de trabajo forzoso", "forced-labour indicators"),
-    "source": Said("fuente", "source"),
-    "provenance": Said("verificación", "provenance"),
-    "outcome": Said("resultado", "outcome"),
-    "tier": Said("nivel", "tier"),
-    "urgency": Said("urgencia", "urgency"),
-    "queue_kinds": Said("mesas", "desks"),
-    "guidance": Said("orientación", "guidance"),
-    "number": Said("línea de la tabla", "line of the table"),
+    "dimension": Bilingual("dimensión", "dimension"),
+    "label_es": Bilingual("nombre en español", "Spanish label"),
+    "label_en": Bilingual("nombre en inglés", "English label"),
+    "sign": Bilingual("signo", "sign"),
+    "forced_labour": Bilingual("indicadores de trabajo forzoso", "forced-labour indicators"),
+    "source": Bilingual("fuente", "source"),
+    "provenance": Bilingual("verificación", "provenance"),
+    "outcome": Bilingual("resultado", "outcome"),
+    "tier": Bilingual("nivel", "tier"),
+    "urgency": Bilingual("urgencia", "urgency"),
+    "queue_kinds": Bilingual("mesas", "desks"),
+    "guidance": Bilingual("orientación", "guidance"),
+    "number": Bilingual("línea de la tabla", "line of the table"),
 }
 _STEPS = {
-    "outcome": Said("resultado", "outcome"),
-    "undecided": Said("lo que queda abierto", "what stays open"),
-    "referral": Said("derivación", "referral"),
+    "outcome": Bilingual("resultado", "outcome"),
+    "undecided": Bilingual("lo que queda abierto", "what stays open"),
+    "referral": Bilingual("derivación", "referral"),
 }
 _NAMES = {
     "tier_danger": "nivel de peligro",
@@ -58,7 +58,7 @@ def set_changes(old: Row, new: Row, profile: str = "") -> Iterator[Change]:
     for code, row in after.items():
         if code not in before:
             listed = (_strength(profile, strength) for profile, strength in row["strengths"].items() if strength != "-")
-            strengths = _joined(list(listed), Said("sin fuerza", "no strength"))
+            strengths = _joined(list(listed), Bilingual("sin fuerza", "no strength"))
             yield change("indicator.added", "indicator_set", code, code=_code(row), strengths=strengths)
         else:
             yield from _indicator(before[code], row, profile, told)
@@ -91,13 +91,13 @@ def _named(code: str, old: Row, new: Row) -> Iterator[Change]:
 
 def _indicator(old: Row, new: Row, profile: str, told: set[str]) -> Iterator[Change]:
     code = _code(new)
-    strengths = pairs(old["strengths"], new["strengths"])
+    strengths = differing_values(old["strengths"], new["strengths"])
     differing = sorted((found for found in strengths if found[0] in told), key=lambda found: found[0] != profile)
     for name, before, after in differing:
         words = {"before": _strength_word(before), "after": _strength_word(after)}
         yield change("indicator.strength", "indicator_set", new["code"], code=code, profile=name, **words)
-    for name, before, after in pairs(_plain(old, ("strengths",)), _plain(new, ("strengths",))):
-        what = _FIELDS.get(name, Said(name, name))
+    for name, before, after in differing_values(_plain(old, ("strengths",)), _plain(new, ("strengths",))):
+        what = _FIELDS.get(name, Bilingual(name, name))
         yield change(
             "indicator.field", "indicator_set", new["code"], code=new["code"], what=what, before=before, after=after
         )
@@ -105,10 +105,10 @@ def _indicator(old: Row, new: Row, profile: str, told: set[str]) -> Iterator[Cha
 
 def _row(old: Row, new: Row) -> Iterator[Change]:
     said = _rule(new)
-    differing = list(pairs(_plain(old, ("step", "when")), _plain(new, ("step", "when"))))
+    differing = list(differing_values(_plain(old, ("step", "when")), _plain(new, ("step", "when"))))
     for name, before, after in differing:
         if name != "number" or len(differing) == 1:  # Every row after a new one stands a line further down.
-            values = {"what": _FIELDS.get(name, Said(name, name)), "before": before, "after": after}
+            values = {"what": _FIELDS.get(name, Bilingual(name, name)), "before": before, "after": after}
             yield change("policy.row_changed", "policy", new["step"], step=said["step"], when=said["when"], **values)
 
 
@@ -135,25 +135,25 @@ def _rules(rows: Sequence[Row]) -> dict[tuple[str, str, int], Row]:
     return found
 
 
-def _rule(row: Row) -> dict[str, Said]:
+def _rule(row: Row) -> dict[str, Bilingual]:
     if row["step"] == "referral":
         kinds = row["queue_kinds"]
         desks = " y ".join(QUEUE_WORDS.get(kind, kind) for kind in kinds) or "ninguna mesa"
-        then = Said(f"{desks} ({row['urgency']})", f"{' and '.join(kinds) or 'no desk'} ({row['urgency']})")
+        then = Bilingual(f"{desks} ({row['urgency']})", f"{' and '.join(kinds) or 'no desk'} ({row['urgency']})")
     else:
         word = OUTCOME_WORDS.get(row["outcome"], row["outcome"])
-        then = Said(f"{word} ({row['tier']})", f"{row['outcome']} ({row['tier']})")
-    step = _STEPS.get(row["step"], Said(row["step"], row["step"]))
+        then = Bilingual(f"{word} ({row['tier']})", f"{row['outcome']} ({row['tier']})")
+    step = _STEPS.get(row["step"], Bilingual(row["step"], row["step"]))
     return {"step": step, "when": _when(row), "then": then}
 
 
-def _when(row: Row) -> Said:
+def _when(row: Row) -> Bilingual:
     """A rule's condition; the last row of a step holds whenever no other did."""
     if row["when"] == "always":
-        return Said("en los demás casos", "in all other cases")
-    condition = parse_when(row["when"])
+        return Bilingual("en los demás casos", "in all other cases")
+    condition = parse_condition(row["when"])
     text = condition.write(_name).replace(" and ", " y ").replace(" or ", " o ")
-    return Said(f"si {text if condition.op == 'name' else text[1:-1]}", f"if {row['when']}")
+    return Bilingual(f"si {text if condition.op == 'name' else text[1:-1]}", f"if {row['when']}")
 
 
 def _name(name: str) -> str:
@@ -161,22 +161,22 @@ def _name(name: str) -> str:
     return known.lower() if known else name
 
 
-def _code(row: Row) -> Said:
-    return Said(f"{row['code']} «{row['label_es']}»", f"{row['code']} '{row['label_en']}'")
+def _code(row: Row) -> Bilingual:
+    return Bilingual(f"{row['code']} «{row['label_es']}»", f"{row['code']} '{row['label_en']}'")
 
 
-def _strength(profile: str, strength: str) -> Said:
+def _strength(profile: str, strength: str) -> Bilingual:
     word = _strength_word(strength)
-    return Said(f"{word.es} en {profile}", f"{word.en} for {profile}")
+    return Bilingual(f"{word.es} en {profile}", f"{word.en} for {profile}")
 
 
-def _strength_word(strength: str) -> Said:
-    none = Said("no cuenta", "not counted") if strength else Said("sin ese perfil", "no such profile")
-    return Said(STRENGTH_WORDS.get(strength, none.es), _STRENGTHS_EN.get(strength, none.en))
+def _strength_word(strength: str) -> Bilingual:
+    none = Bilingual("no cuenta", "not counted") if strength else Bilingual("sin ese perfil", "no such profile")
+    return Bilingual(STRENGTH_WORDS.get(strength, none.es), _STRENGTHS_EN.get(strength, none.en))
 
 
-def _joined(parts: list[Said], none: Said) -> Said:
-    return Said(", ".join(part.es for part in parts), ", ".join(part.en for part in parts)) if parts else none
+def _joined(parts: list[Bilingual], none: Bilingual) -> Bilingual:
+    return Bilingual(", ".join(part.es for part in parts), ", ".join(part.en for part in parts)) if parts else none
 
 
 def _plain(row: Row, but: Sequence[str]) -> dict[str, str]:
@@ -192,5 +192,5 @@ def _text(value: object) -> str:
 
 def _remaining(sheet: str, old: Row, new: Row, but: Sequence[str]) -> Iterator[Change]:
     """Whatever else a table carries."""
-    for name, before, after in pairs(_plain(old, but), _plain(new, but)):
+    for name, before, after in differing_values(_plain(old, but), _plain(new, but)):
         yield change("form.member", sheet, name, what=name, before=before, after=after)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from screening_forms.compiled_form import unmarked
-from screening_forms.diff.changes import LANGUAGES, PARTS, Change, Said, change
+from screening_forms.compiled_form import split_mark
+from screening_forms.diff.changes import LANGUAGE_NAMES, PART_NAMES, Bilingual, Change, change
 from screening_forms.diff.form_model import Texts
 from screening_forms.languages import SOURCE
 
@@ -16,7 +16,7 @@ _AUDIO = "/audio"
 
 
 def text_changes(
-    item: Said, sheet: str, name: str, before: Texts, after: Texts, shipped: Sequence[str]
+    item: Bilingual, sheet: str, name: str, before: Texts, after: Texts, shipped: Sequence[str]
 ) -> Iterator[Change]:
     """Compare the texts of one item; `shipped`: the languages of both versions. One that came or went is told once for
     the whole form."""
@@ -26,7 +26,7 @@ def text_changes(
         if part.endswith(_AUDIO):
             yield from _recordings(item, sheet, name, texts)
             continue
-        said = PARTS.get(part, Said(part, part))
+        said = PART_NAMES.get(part, Bilingual(part, part))
         reworded = texts.get(SOURCE, ("", ""))
         if reworded[0] != reworded[1]:
             values = {"before": reworded[0], "after": reworded[1], "stale": _stale(texts)}
@@ -40,7 +40,7 @@ def text_changes(
             yield change("text.reworded", sheet, name, item=item, part=said, language=SOURCE, **values)
 
 
-def _recordings(item: Said, sheet: str, name: str, texts: dict[str, tuple[str, str]]) -> Iterator[Change]:
+def _recordings(item: Bilingual, sheet: str, name: str, texts: dict[str, tuple[str, str]]) -> Iterator[Change]:
     for language, (was, now) in texts.items():
         if was != now:
             code = "audio.changed" if was and now else "audio.added" if now else "audio.removed"
@@ -49,7 +49,7 @@ def _recordings(item: Said, sheet: str, name: str, texts: dict[str, tuple[str, s
 
 def _translation(was: str, now: str, source: tuple[str, str]) -> str:
     """What happened to a translation, as the code of its sentence; blank if nothing did."""
-    (before, old_state), (after, new_state) = unmarked(was), unmarked(now)
+    (before, old_state), (after, new_state) = split_mark(was), split_mark(now)
     shown_in_spanish = old_state == new_state == "fallback" and (before, after) == source
     if was == now or shown_in_spanish:
         return ""
@@ -62,22 +62,22 @@ def _translation(was: str, now: str, source: tuple[str, str]) -> str:
     return "text.retranslated"
 
 
-def _stale(texts: dict[str, tuple[str, str]]) -> Said:
+def _stale(texts: dict[str, tuple[str, str]]) -> Bilingual:
     """Name the translations that nobody touched when their Spanish was."""
     old = [
         _named(language)
         for language, (was, now) in texts.items()
-        if language != SOURCE and now and _bare(was) == _bare(now) and unmarked(now)[1] != "fallback"
+        if language != SOURCE and now and _bare(was) == _bare(now) and split_mark(now)[1] != "fallback"
     ]
     if not old:
-        return Said("", "")
+        return Bilingual("", "")
     es, en = " y ".join(word.es for word in old), " and ".join(word.en for word in old)
-    return Said(f"; su texto en {es} es del español de antes", f"; its {en} is now stale")
+    return Bilingual(f"; su texto en {es} es del español de antes", f"; its {en} is now stale")
 
 
 def _bare(text: str) -> str:
-    return unmarked(text)[0]
+    return split_mark(text)[0]
 
 
-def _named(language: str) -> Said:
-    return LANGUAGES.get(language, Said(language, language))
+def _named(language: str) -> Bilingual:
+    return LANGUAGE_NAMES.get(language, Bilingual(language, language))

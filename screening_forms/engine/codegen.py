@@ -14,9 +14,8 @@ from itertools import groupby
 from typing import Any, TypeVar
 
 from screening_forms.engine.expression_codegen import Expression, Names
-from screening_forms.engine.xform_reader import XForm, refusal
-from screening_forms.expressions import parser as expressions
-from screening_forms.expressions.parser import ExpressionError, Token
+from screening_forms.engine.xform_reader import XForm, xform_error
+from screening_forms.expressions.parser import ExpressionError, Token, parse_expression, subexpressions
 
 Evaluate = Callable[[Mapping[str, str]], tuple[frozenset[str], dict[str, str], list[str], list[str], list[str]]]
 """Answers as text -> names that are relevant, every node's value; and, in the form's order, names that are required,
@@ -36,9 +35,9 @@ _COUNTING = ("<", "<=", ">", ">=", "+", "-")
 _RULES = ("relevant", "constraint", "required", "calculate", "filter")
 
 
-def functions(form: XForm) -> tuple[Evaluate, Offers]:
+def generate_functions(form: XForm) -> tuple[Evaluate, Offers]:
     """Generate the form's functions; raises FormError on a cycle or on an expression that is not allowed."""
-    writer = _Form(form)
+    writer = _FormWriter(form)
     evaluate = ["def evaluate(answers):", *writer.evaluated()]
     offers = ["def offers(values):", *writer.offered()]
     source = "\n".join("\n    ".join(function) for function in (evaluate, offers))
@@ -55,7 +54,7 @@ def _number_text(number: float) -> str:
     return "" if math.isnan(number) else str(int(number) if number % 1 == 0 else number)
 
 
-class _Form:
+class _FormWriter:
     """Writes the lines of one form. Node n has r<n> (is it relevant, where it has a condition of its own) and, where an
     expression names it, v<n> (its text, blank if it is not relevant), s<n> (the text between blanks, to look for a
     choice in it) and n<n> (its number)."""
@@ -77,10 +76,10 @@ class _Form:
 
     def _take_in(self, name: str, rule: str, text: str) -> None:
         """Parse a rule, and see which nodes it wants in which way."""
-        token = self.parsed[name, rule] = self._checked(name, lambda: expressions.parse(text))
+        token = self.parsed[name, rule] = self._checked(name, lambda: parse_expression(text))
         if rule in ("constraint", "required", "filter"):
             self.used.add(name)
-        for part in expressions.parts(token):
+        for part in subexpressions(token):
             if part.symbol in ("$", "."):
                 meant = self._meant(part, name, rule)
                 self.named[name, rule].append(meant)
@@ -92,10 +91,10 @@ class _Form:
 
     def _meant(self, part: Token, name: str, rule: str) -> str:
         if part.symbol == "." and rule != "constraint":
-            raise refusal(name, "«.» solo vale en una condición", "'.' means something in a constraint only")
+            raise xform_error(name, "«.» solo vale en una condición", "'.' means something in a constraint only")
         meant = part.value or name
         if meant not in self.nodes or self.nodes[meant].type == "group":
-            raise refusal(name, f"menciona «{meant}», que no es una pregunta", f"names '{meant}', no question")
+            raise xform_error(name, f"menciona «{meant}», que no es una pregunta", f"names '{meant}', no question")
         return meant
 
     def _beside(self, part: Token, name: str) -> Iterator[str]:
@@ -163,7 +162,7 @@ class _Form:
             sorter.prepare()
         except CycleError as error:
             names = ", ".join(dict.fromkeys(name for _, name in error.args[1]))
-            raise refusal(names, "dependen unas de otras en círculo", "depend on each other in a circle") from error
+            raise xform_error(names, "dependen unas de otras en círculo", "depend on each other in a circle") from error
         guard, waiting = "", defaultdict[str, list[Step]](list)
         while sorter.is_active():
             for ready in sorter.get_ready():
@@ -237,4 +236,4 @@ class _Form:
         try:
             return write()
         except ExpressionError as error:
-            raise refusal(name, error.advice_es, error.advice_en) from error
+            raise xform_error(name, error.advice_es, error.advice_en) from error

@@ -16,16 +16,15 @@ from xml.sax.saxutils import escape
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from screening_forms.engine import codegen as generate
-from screening_forms.engine import xform_reader as xform
-from screening_forms.engine.xform_reader import Choice, Node, XForm
+from screening_forms.engine.codegen import generate_functions
+from screening_forms.engine.xform_reader import Choice, Node, XForm, read_xform
 from screening_forms.errors import AnswerError
-from screening_forms.gc_pause import uncollected
+from screening_forms.gc_pause import gc_paused
 
-RESULTS = ("outcome", "tier", "urgency", "queue_kinds", "guidance", "fired", "unknown")
+RESULT_NODES = ("outcome", "tier", "urgency", "queue_kinds", "guidance", "fired", "unknown")
 """The nodes that a score ends in; every other calculate is a step on the way to them."""
 
-SEALED = ("outcome", "tier", "urgency", "queue_kinds")
+SEALED_RESULTS = ("outcome", "tier", "urgency", "queue_kinds")
 """The results that stay in a pruned instance. The others follow from the answers, and the two lists of codes would
 cost some 130 bytes: the difference between one padding bucket and the next."""
 
@@ -57,7 +56,7 @@ _WHY = {
 
 
 @dataclass(frozen=True)
-class Filled:
+class FilledForm:
     """A form with answers. `values` has every node (blank where irrelevant), `answers` what was answered, as text,
     `missing` the required questions that are relevant and blank."""
 
@@ -82,9 +81,9 @@ class Engine:
         self._inner: dict[str, list[Node]] = {}
         for node in form.nodes:
             self._inner.setdefault(node.group, []).append(node)
-        self.evaluate, self._offers = generate.functions(form)
+        self.evaluate, self._offers = generate_functions(form)
 
-    def run(self, answers: Mapping[str, Answer]) -> Filled:
+    def run(self, answers: Mapping[str, Answer]) -> FilledForm:
         """Evaluate the form. Raises AnswerError on an unknown question, a value that the question does not take, or
         an answer to a question that was not to be asked."""
         texts = self._texts(answers)
@@ -96,7 +95,7 @@ class Engine:
             raise AnswerError(name, why)
         return filled
 
-    def fit(self, answers: Mapping[str, Answer]) -> Filled:
+    def fit(self, answers: Mapping[str, Answer]) -> FilledForm:
         """Evaluate the form as ODK Collect does when somebody goes back: what is no longer asked is left out."""
         return self._fill(self._texts(answers))[0]
 
@@ -104,7 +103,7 @@ class Engine:
         """Return the answers that are asked for and yet do not go with the others, and why, in the form's order."""
         return self._fill(self._texts(answers))[1]
 
-    def settle(self, answers: Mapping[str, Answer]) -> Filled:
+    def settle(self, answers: Mapping[str, Answer]) -> FilledForm:
         """Evaluate what is left when every answer is dropped that is no longer asked for or does not go with others."""
         texts = self._texts(answers)
         while True:
@@ -113,16 +112,16 @@ class Engine:
                 return filled
             texts = {name: text for name, text in filled.answers.items() if name not in refused}
 
-    def offered(self, question: Node, filled: Filled) -> tuple[Choice, ...]:
+    def offered(self, question: Node, filled: FilledForm) -> tuple[Choice, ...]:
         """Return the choices of a question that go with the other answers."""
         codes = self._offers(filled.values)[question.name] if question.filter else question.choices
         return tuple(question.choices[code] for code in codes)
 
-    def _fill(self, texts: Mapping[str, str]) -> tuple[Filled, dict[str, str]]:
+    def _fill(self, texts: Mapping[str, str]) -> tuple[FilledForm, dict[str, str]]:
         relevant, values, missing, broken, filtered = self.evaluate(texts)
         if not relevant.issuperset(texts):
             texts = {name: text for name, text in texts.items() if name in relevant}
-        return Filled(texts, values, relevant, tuple(missing)), self._why(broken, filtered)
+        return FilledForm(texts, values, relevant, tuple(missing)), self._why(broken, filtered)
 
     def _why(self, broken: Sequence[str], filtered: Sequence[str]) -> dict[str, str]:
         if not broken and not filtered:
@@ -131,17 +130,19 @@ class Engine:
         why |= dict.fromkeys(filtered, _WHY["filtered"])
         return {name: why[name] for name in self.nodes if name in why}
 
-    def instance(self, filled: Filled, *, prune: bool = True) -> bytes:
+    def instance(self, filled: FilledForm, *, prune: bool = True) -> bytes:
         """Write OpenRosa instance XML. Pruned, it has what was answered and `SEALED`; otherwise every relevant node,
         blank ones included, as ODK Collect writes it."""
         form = self.form
         root = tostring(Element(form.root, id=form.form_id, version=form.version), encoding="unicode")
         return f"{root.removesuffix(' />')}>{self._inside('', filled, prune)}</{form.root}>".encode()
 
-    def _inside(self, group: str, filled: Filled, prune: bool) -> str:
+    def _inside(self, group: str, filled: FilledForm, prune: bool) -> str:
         written = []
         for node in self._inner[group]:
-            if node.name not in filled.relevant or (prune and node.type in _UNSEALED and node.name not in SEALED):
+            if node.name not in filled.relevant or (
+                prune and node.type in _UNSEALED and node.name not in SEALED_RESULTS
+            ):
                 continue
             is_group = node.type == "group"
             text = self._inside(node.name, filled, prune) if is_group else escape(filled.values[node.name])
@@ -197,11 +198,11 @@ class Engine:
         return texts
 
 
-@uncollected()
-def load(compiled: str) -> Engine:
+@gc_paused()
+def load_engine(compiled: str) -> Engine:
     """Make an engine from a compiled XForm; raises FormError on what it does not understand. Costs some 50 ms: keep
     the engine."""
-    return Engine(xform.read(compiled))
+    return Engine(read_xform(compiled))
 
 
 def _plain(value: Answer) -> str:

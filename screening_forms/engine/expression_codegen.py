@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from screening_forms.engine.xform_reader import Node
-from screening_forms.expressions import parser as expressions
-from screening_forms.expressions.parser import COMPARISONS, ExpressionError, Token
+from screening_forms.expressions.parser import COMPARISONS, ExpressionError, Token, write_expression
 
 _CONDITIONS = (*COMPARISONS, "and", "or", "not", "true", "false", "selected")
 _PYTHON = {"=": "==", "true": "True", "false": "False"}
@@ -143,5 +142,5 @@ class Expression:
 
 
 def _not_allowed(token: Token, why_es: str, why_en: str) -> ExpressionError:
-    text = expressions.write(token)
+    text = write_expression(token)
     return ExpressionError("expression.not_allowed", f"«{text}» {why_es}", f"'{text}' {why_en}")

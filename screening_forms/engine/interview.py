@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
 
-from screening_forms.engine.evaluator import Engine, Filled
+from screening_forms.engine.evaluator import Engine, FilledForm
 from screening_forms.engine.xform_reader import Choice, Node
 from screening_forms.errors import AnswerError
-from screening_forms.expressions import parser as expressions
+from screening_forms.expressions.parser import parse_expression, referenced_questions
 
-DANGER = "f_danger"
+DANGER_NODE = "f_danger"
 """The calculate of every compiled form that says whether somebody is in danger."""
 
 
@@ -46,7 +46,7 @@ class Interview:
         return {"answers": answers, "turns": turns, "at": self.at if self.at in asked else "", "closing": self.closing}
 
     @cached_property
-    def filled(self) -> Filled:
+    def filled(self) -> FilledForm:
         """The form with the answers so far."""
         return self.engine.settle(self.answers)
 
@@ -94,7 +94,7 @@ class Interview:
         turns = kept if node.name in kept else (*kept, node.name)
         return replace(self, answers=filled.answers, turns=turns, at="")
 
-    def _keeps_turn(self, name: str, filled: Filled) -> bool:
+    def _keeps_turn(self, name: str, filled: FilledForm) -> bool:
         return name in filled.relevant and (name in filled.answers or name not in self.answers)
 
     def lost(self, later: Self) -> tuple[Node, ...]:
@@ -122,7 +122,7 @@ class Interview:
     @property
     def danger_question(self) -> str:
         """The last question asked here by which the form learns of danger; empty where it has none."""
-        node = self.engine.nodes.get(DANGER)
-        names = set(expressions.references(expressions.parse(node.calculate))) if node else set()
+        node = self.engine.nodes.get(DANGER_NODE)
+        names = set(referenced_questions(parse_expression(node.calculate))) if node else set()
         asked = [each.name for each in self.engine.questions if each.name in names & self.filled.relevant]
         return asked[-1] if asked else ""

@@ -34,7 +34,7 @@ _BIND_ATTRIBUTES = {
     *(_JR + name for name in ("preload", "preloadParams", "constraintMsg", "requiredMsg")),
 }
 
-Texts = Mapping[str, str]
+TextsByLanguage = Mapping[str, str]
 """A text in each language, by language tag (es, quz, ayr)."""
 
 
@@ -43,7 +43,7 @@ class Choice:
     """One choice of a list; `columns` are what a choice filter may look at."""
 
     code: str
-    label: Texts
+    label: TextsByLanguage
     columns: Mapping[str, str]
 
 
@@ -58,9 +58,9 @@ class Node:
     name: str
     type: str
     groups: tuple[str, ...]
-    label: Texts = field(default_factory=dict)
-    hint: Texts = field(default_factory=dict)
-    constraint_message: Texts = field(default_factory=dict)
+    label: TextsByLanguage = field(default_factory=dict)
+    hint: TextsByLanguage = field(default_factory=dict)
+    constraint_message: TextsByLanguage = field(default_factory=dict)
     choices: Mapping[str, Choice] = field(default_factory=dict)
     filter: str = ""
     relevant: str = ""
@@ -97,12 +97,12 @@ def language_tag(name: str) -> str:
     return found[1] if found else name
 
 
-def read(xform: str) -> XForm:
+def read_xform(xform: str) -> XForm:
     """Read a compiled XForm; raises FormError on whatever our own compiler would not have written."""
     try:
         html = fromstring(xform, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
-        raise refusal("", "no es un XForm legible", f"is no readable XForm: {error}") from error
+        raise xform_error("", "no es un XForm legible", f"is no readable XForm: {error}") from error
     return _Reader(html).read()
 
 
@@ -113,7 +113,7 @@ class _Reader:
         model, body = html.find(f"{_HTML}head/{_NS}model"), html.find(f"{_HTML}body")
         instance = html.find(f".//{_NS}model/{_NS}instance")
         if model is None or body is None or instance is None or len(instance) != 1:
-            raise refusal("", "no tiene modelo, instancia y cuerpo", "lacks model, instance or body")
+            raise xform_error("", "no tiene modelo, instancia y cuerpo", "lacks model, instance or body")
         self.title = html.findtext(f"{_HTML}head/{_HTML}title", "")
         self.root = instance[0]
         self._only_known(html)
@@ -127,7 +127,7 @@ class _Reader:
         nodes = tuple(self._nodes(self.root, (), f"/{_local(self.root)}"))
         for node in nodes:
             if node.name in names:
-                raise refusal(node.name, "el nombre está repetido", "the name is used twice")
+                raise xform_error(node.name, "el nombre está repetido", "the name is used twice")
             names.add(node.name)
         form_id, version = self.root.get("id", ""), self.root.get("version", "")
         return XForm(_local(self.root), form_id, version, self.title, tuple(self.itext), nodes)
@@ -144,7 +144,9 @@ class _Reader:
     def _node(self, name: str, groups: tuple[str, ...], path: str, element: Element) -> Node:
         bind, control = self.binds.get(path, Element("bind")), self.controls.get(path)
         if set(bind.attrib) - _BIND_ATTRIBUTES or (element.text or "").strip():
-            raise refusal(name, "tiene una regla o respuesta que no se permite", "has a rule or an answer not allowed")
+            raise xform_error(
+                name, "tiene una regla o respuesta que no se permite", "has a rule or an answer not allowed"
+            )
         shown = control if control is not None else Element("none")
         choices, choice_filter = self._options(name, shown.find(f"{_NS}itemset"))
         return Node(
@@ -171,12 +173,14 @@ class _Reader:
         if control is None and bind.get(f"{_JR}preload") == "timestamp" and preload in _PRELOADS:
             return preload
         if control is None or _local(control) not in _CONTROLS or bind.get(f"{_JR}preload"):
-            raise refusal(name, "no es una pregunta que se permita", "is no question of an allowed kind")
+            raise xform_error(name, "no es una pregunta que se permita", "is no question of an allowed kind")
         if bind.get("readonly") == "true()":
             return "note"
         kind = _CONTROLS[_local(control)] or _INPUTS.get(bind.get("type", ""))
         if not kind:
-            raise refusal(name, f"no se permite el tipo {bind.get('type')}", f"type {bind.get('type')} is not allowed")
+            raise xform_error(
+                name, f"no se permite el tipo {bind.get('type')}", f"type {bind.get('type')} is not allowed"
+            )
         return kind
 
     def _options(self, name: str, itemset: Element | None) -> tuple[dict[str, Choice], str]:
@@ -184,7 +188,7 @@ class _Reader:
             return {}, ""
         found = _ITEMSET.fullmatch(itemset.get("nodeset", "").strip())
         if not found or found[1] not in self.lists:
-            raise refusal(name, "su lista de opciones no está en el formulario", "its choices are not in the form")
+            raise xform_error(name, "su lista de opciones no está en el formulario", "its choices are not in the form")
         choices = [self._choice(item) for item in self.lists[found[1]].iter(f"{_NS}item")]
         return {choice.code: choice for choice in choices}, found[2] or ""
 
@@ -193,16 +197,16 @@ class _Reader:
         label = self._by_id(columns["itextId"]) if "itextId" in columns else {"": columns.get("label", "")}
         return Choice(columns["name"], label, columns)
 
-    def _texts(self, element: Element | None) -> Texts:
+    def _texts(self, element: Element | None) -> TextsByLanguage:
         if element is None:
             return {}
         return self._lookup(element.get("ref", "")) or {"": "".join(element.itertext())}
 
-    def _lookup(self, reference: str) -> Texts:
+    def _lookup(self, reference: str) -> TextsByLanguage:
         found = _ITEXT.fullmatch(reference)
         return self._by_id(found[1]) if found else {}
 
-    def _by_id(self, text: str) -> Texts:
+    def _by_id(self, text: str) -> TextsByLanguage:
         return {language: texts[text] for language, texts in self.itext.items() if text in texts}
 
     def _only_known(self, html: Element) -> None:
@@ -210,7 +214,7 @@ class _Reader:
         for element in html.iter():
             outside = id(element) not in inside and _local(element) not in _KNOWN
             if outside or element.tag.startswith(_ODK) or element.get("src") is not None:
-                raise refusal(_local(element), "no se permite en un formulario", "is not allowed in a form")
+                raise xform_error(_local(element), "no se permite en un formulario", "is not allowed in a form")
 
 
 def _itext(model: Element) -> dict[str, dict[str, str]]:
@@ -232,6 +236,6 @@ def _local(element: Element) -> str:
     return element.tag.rpartition("}")[2]
 
 
-def refusal(name: str, advice_es: str, advice_en: str) -> FormError:
+def xform_error(name: str, advice_es: str, advice_en: str) -> FormError:
     """Say why a node of a compiled form, or with an empty name the whole form, is not accepted."""
     return FormError([FormProblem("xform", 0, name, "xform.refused", f"{name}: {advice_es}", f"{name}: {advice_en}")])

@@ -83,10 +83,10 @@ class ExpressionError(ValueError):
         return FormProblem(row.sheet, row.number, column, self.code, self.advice_es, self.advice_en)
 
 
-def parse(text: str) -> Token:
+def parse_expression(text: str) -> Token:
     """Parse an expression; `${name}` of a workbook and `/data/group/name` of a compiled form are the same reference."""
     try:
-        return read(_REFERENCE.sub(lambda found: found[1] or f" $ {found[2] or found[3]} ", text))
+        return parse_plain(_REFERENCE.sub(lambda found: found[1] or f" $ {found[2] or found[3]} ", text))
     except (ElementPathError, SyntaxError, ValueError, RecursionError) as error:
         raise ExpressionError(
             "expression.syntax",
@@ -96,7 +96,7 @@ def parse(text: str) -> Token:
 
 
 @lru_cache(maxsize=4096)
-def read(plain: str) -> Token:
+def parse_plain(plain: str) -> Token:
     """Read an expression in which each reference is written `$ name`."""
     parser = FormsParser()
     return _token(super(XPath1Parser, parser).parse(plain))  # not XPath1Parser.parse: it would evaluate as well
@@ -121,7 +121,7 @@ def _token(read: XPathToken, depth: int = 1) -> Token:
     return Token(symbol, parts=(_token(read, depth + 1), *reversed(parts)))
 
 
-def parts(token: Token) -> Iterator[Token]:
+def subexpressions(token: Token) -> Iterator[Token]:
     """Yield the expression and every part of it, in order of appearance."""
     waiting = [token]
     while waiting:
@@ -130,27 +130,27 @@ def parts(token: Token) -> Iterator[Token]:
         waiting.extend(reversed(part.parts))
 
 
-def references(token: Token) -> Iterator[str]:
+def referenced_questions(token: Token) -> Iterator[str]:
     """Yield every question that is referred to, in order of appearance."""
-    return (part.value for part in parts(token) if part.symbol == "$")
+    return (part.value for part in subexpressions(token) if part.symbol == "$")
 
 
-def comparisons(token: Token) -> Iterator[tuple[str, str]]:
+def compared_values(token: Token) -> Iterator[tuple[str, str]]:
     """Yield every question and the text that it is held against, as in `${q} = 'yes'` or `selected(${q}, 'yes')`."""
-    for part in parts(token):
+    for part in subexpressions(token):
         if part.symbol in ("=", "!=", "selected"):
             sides = {side.symbol: side.value for side in part}
             if sides.keys() == {"$", "(string)"}:
                 yield sides["$"], sides["(string)"]
 
 
-def write(token: Token, atom: Callable[[Token], str] | None = None) -> str:
+def write_expression(token: Token, atom: Callable[[Token], str] | None = None) -> str:
     """Write an expression as XLSForm text. With `atom`, whatever is not `and`, `or` or parentheses is written by it."""
     symbol = token.symbol
     if symbol in ("and", "or"):
-        return f" {symbol} ".join(write(part, atom) for part in token)
+        return f" {symbol} ".join(write_expression(part, atom) for part in token)
     if symbol == "(":
-        return f"({write(token[0], atom)})"
+        return f"({write_expression(token[0], atom)})"
     if atom is not None:
         return atom(token)
     if symbol == "$":
@@ -158,13 +158,13 @@ def write(token: Token, atom: Callable[[Token], str] | None = None) -> str:
     if symbol == "(string)":
         return f'"{token.value}"' if "'" in token.value else f"'{token.value}'"
     if symbol in FUNCTIONS:
-        return f"{symbol}({', '.join(write(part) for part in token)})"
+        return f"{symbol}({', '.join(write_expression(part) for part in token)})"
     if len(token) > 1:
-        return f" {symbol} ".join(map(write, token))
-    return symbol + write(token[0]) if len(token) else token.value or symbol
+        return f" {symbol} ".join(map(write_expression, token))
+    return symbol + write_expression(token[0]) if len(token) else token.value or symbol
 
 
-def possible(token: Token, unknown: Callable[[str], str | None]) -> str:
+def write_possible(token: Token, unknown: Callable[[str], str | None]) -> str:
     """Write an expression with every open question counted as a yes: each comparison may also hold by not knowing.
 
     `unknown` names the node that is '1' while a question is open, or None if it never is. Whatever is under a `not`
@@ -172,15 +172,15 @@ def possible(token: Token, unknown: Callable[[str], str | None]) -> str:
     """
 
     def atom(part: Token) -> str:
-        nodes = filter(None, map(unknown, dict.fromkeys(references(part))))
-        terms = [write(part), *(f"${{{node}}} = '1'" for node in nodes)]
+        nodes = filter(None, map(unknown, dict.fromkeys(referenced_questions(part))))
+        terms = [write_expression(part), *(f"${{{node}}} = '1'" for node in nodes)]
         return f"({' or '.join(terms)})" if len(terms) > 1 else terms[0]
 
-    return write(token, atom)
+    return write_expression(token, atom)
 
 
 @dataclass(frozen=True)
-class Atom:
+class Comparison:
     """One comparison of a `when`: `${question} operator value`, operator being `selected` or a comparison."""
 
     question: str
@@ -193,16 +193,16 @@ class When:
     """A row's condition in the sheet `indicators`, as a tree and as the comparisons in it."""
 
     token: Token
-    atoms: tuple[Atom, ...]
+    atoms: tuple[Comparison, ...]
 
     @property
     def certain(self) -> str:
         """The condition with an open question counted as a no, which is how XPath reads it."""
-        return write(self.token)
+        return write_expression(self.token)
 
     def possible(self, unknown: Callable[[str], str | None]) -> str:
         """The condition with an open question counted as a yes."""
-        return possible(self.token, unknown)
+        return write_possible(self.token, unknown)
 
     @property
     def questions(self) -> tuple[str, ...]:
@@ -216,50 +216,50 @@ def parse_when(row: Row, *, fact: bool = False) -> When:
     Raises FormError with every problem of the cell.
     """
     problems: list[FormProblem] = []
-    atoms: list[Atom] = []
+    atoms: list[Comparison] = []
 
     def check(part: Token) -> str:
         try:
-            atoms.append(_atom(part, fact))
+            atoms.append(_parse_comparison(part, fact))
         except ExpressionError as error:
             problems.append(error.at(row, "when"))
-        return write(part)
+        return write_expression(part)
 
     try:
-        token = parse(row.get("when"))
+        token = parse_expression(row.get("when"))
     except ExpressionError as error:
         raise FormError([error.at(row, "when")]) from error
-    write(token, check)
+    write_expression(token, check)
     if problems:
         raise FormError(problems)
     return When(token, tuple(atoms))
 
 
-def _atom(token: Token, fact: bool) -> Atom:
+def _parse_comparison(token: Token, fact: bool) -> Comparison:
     symbol = token.symbol
     if symbol in ("not", "!="):
         raise ExpressionError(
             "when.negation",
-            f"«{write(token)}»: «not» y «!=» también son ciertos en blanco; escriba por ejemplo ${{pregunta}} = 'no'",
-            f"'{write(token)}': 'not' and '!=' hold for a blank too; write for example ${{question}} = 'no'",
+            f"«{write_expression(token)}»: «not» y «!=» también son ciertos en blanco; escriba por ejemplo ${{pregunta}} = 'no'",
+            f"'{write_expression(token)}': 'not' and '!=' hold for a blank too; write for example ${{question}} = 'no'",
         )
     if symbol not in (*COMPARISONS, "selected"):
         raise ExpressionError(
             "when.bare_condition",
-            f"«{write(token)}» no es una comparación; escriba por ejemplo ${{pregunta}} = 'yes'",
-            f"'{write(token)}' is no comparison; write for example ${{question}} = 'yes'",
+            f"«{write_expression(token)}» no es una comparación; escriba por ejemplo ${{pregunta}} = 'yes'",
+            f"'{write_expression(token)}' is no comparison; write for example ${{question}} = 'yes'",
         )
     if token[0].symbol != "$" or token[1].symbol not in LITERALS:
         raise ExpressionError(
             "when.operands",
-            f"«{write(token)}»: compare una pregunta ${{...}} (a la izquierda) con un valor fijo (a la derecha)",
-            f"'{write(token)}': compare one question ${{...}} (left) with one fixed value (right)",
+            f"«{write_expression(token)}»: compare una pregunta ${{...}} (a la izquierda) con un valor fijo (a la derecha)",
+            f"'{write_expression(token)}': compare one question ${{...}} (left) with one fixed value (right)",
         )
-    atom = Atom(token[0].value, symbol, token[1].value)
+    atom = Comparison(token[0].value, symbol, token[1].value)
     if not fact and atom.value in ("", *NO_ANSWERS):
         raise ExpressionError(
             "when.open_answer",
-            f"«{write(token)}»: no responder no es un indicador; queda sin saber por sí solo",
-            f"'{write(token)}': not answering is no indicator; it counts as unknown by itself",
+            f"«{write_expression(token)}»: no responder no es un indicador; queda sin saber por sí solo",
+            f"'{write_expression(token)}': not answering is no indicator; it counts as unknown by itself",
         )
     return atom

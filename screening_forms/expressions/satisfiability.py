@@ -20,7 +20,7 @@ _MOST = 500
 _TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
-def never(conditions: Sequence[Token], types: Mapping[str, str]) -> bool:
+def is_unsatisfiable(conditions: Sequence[Token], types: Mapping[str, str]) -> bool:
     """Whether all conditions together can never hold. `types`: each question's type, such as `integer`."""
     ways: list[tuple[Atom, ...]] = [()]
     for condition in conditions:
@@ -65,10 +65,10 @@ def _consistent(way: Sequence[Atom], types: Mapping[str, str]) -> bool:
     held: dict[str, list[tuple[str, str]]] = {}
     for question, operator, value in way:
         held.setdefault(question, []).append((operator, value))
-    return all(_possible(found, types.get(question, "")) for question, found in held.items())
+    return all(is_satisfiable(found, types.get(question, "")) for question, found in held.items())
 
 
-def _possible(found: Sequence[tuple[str, str]], kind: str) -> bool:
+def is_satisfiable(found: Sequence[tuple[str, str]], kind: str) -> bool:
     """Whether one answer meets every comparison."""
     if kind != "integer":
         equal = {value for operator, value in found if operator == "="}

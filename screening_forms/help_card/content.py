@@ -14,10 +14,10 @@ from typing import Any
 
 import polib
 
-from screening_forms import ubigeo as places
 from screening_forms.errors import FormError, FormProblem
-from screening_forms.rules.csv_table import Kind
-from screening_forms.texts import sign_off
+from screening_forms.rules.csv_table import TableFormat
+from screening_forms.texts.sign_off import read_sign_off
+from screening_forms.ubigeo import region_name
 from screening_forms.workbook.resources import LOCALES
 
 HOTLINES = Path(__file__).parent / "hotlines.csv"
@@ -25,10 +25,10 @@ REGIONS = ("17", "21", "08", "04", "16", "15")
 LANGUAGES = {"es": "Español", "quz": "Runasimi", "ayr": "Aymar aru"}
 DRAFT_MARK = "[borrador] "
 PENDING = "verificado: pendiente"
-OUTSIDE = ("title", "notes")
+OUTSIDE_TEXTS = ("title", "notes")
 """The texts that show while the card is folded."""
 
-TEXTS = {
+CARD_TEXTS = {
     "title": "Números útiles",
     "notes": "Notas",
     "question": "¿A quién puedo llamar?",
@@ -38,7 +38,7 @@ TEXTS = {
     "safe": "Si no es seguro llevar esta hoja, recuerde un número.",
 }
 
-TABLE = Kind(
+HOTLINE_TABLE = TableFormat(
     "hotlines",
     "la lista de teléfonos",
     "list of hotlines",
@@ -89,33 +89,35 @@ class Card:
         return asdict(self)
 
 
-def make(region: str, *, hotlines: str | None = None, locales: Path = LOCALES) -> Card:
+def make_card(region: str, *, hotlines: str | None = None, locales: Path = LOCALES) -> Card:
     """Put the card of a region together; raises FormError on an unknown region or a faulty list of hotlines.
 
     `hotlines` is the text of a CSV file like hotlines.csv, which stands in for it.
     """
     if region not in REGIONS:
-        known = ", ".join(f"{code} {places.region(code)}" for code in REGIONS)
+        known = ", ".join(f"{code} {region_name(code)}" for code in REGIONS)
         es = f"no hay tarjeta para la región «{region}»; escriba el código de una de estas: {known}"
         en = f"there is no card for the region '{region}'; write the code of one of these: {known}"
         raise FormError([FormProblem("card", 0, "region", "card.unknown_region", es, en)])
     rows = read_hotlines(HOTLINES.read_text(encoding="utf-8") if hotlines is None else hotlines)
     here = tuple(line for line in rows if not line.regions or region in line.regions)
-    return Card(region, places.region(region), here, tuple(_page(lang, here, locales) for lang in LANGUAGES))
+    return Card(region, region_name(region), here, tuple(_page(lang, here, locales) for lang in LANGUAGES))
 
 
-def entries(hotlines: Sequence[Hotline]) -> dict[str, str]:
+def card_texts(hotlines: Sequence[Hotline]) -> dict[str, str]:
     """Every Spanish text of the card by its gettext context."""
     return {
-        **{f"card/{name}": text for name, text in TEXTS.items()},
+        **{f"card/{name}": text for name, text in CARD_TEXTS.items()},
         **{f"card/{line.name}/serves": line.serves for line in hotlines},
     }
 
 
 def read_hotlines(text: str) -> tuple[Hotline, ...]:
     """Read a list of hotlines from the text of its CSV table; raises FormError with every problem at once."""
-    rows = TABLE.rows("hotlines", text)
-    problems = [TABLE.problem(what, "hotlines", n, *place) for n, cells in rows for what, *place in _wrong(cells)]
+    rows = HOTLINE_TABLE.rows("hotlines", text)
+    problems = [
+        HOTLINE_TABLE.problem(what, "hotlines", n, *place) for n, cells in rows for what, *place in _wrong(cells)
+    ]
     if problems:
         raise FormError(problems)
     return tuple(_hotline(**cells) for _, cells in rows)
@@ -151,7 +153,7 @@ def _is_date(text: str) -> bool:
 
 
 def _page(lang: str, hotlines: Sequence[Hotline], locales: Path) -> Page:
-    spanish = entries(hotlines)
+    spanish = card_texts(hotlines)
     path = locales / lang / "LC_MESSAGES" / "card.po"
     held = {e.msgctxt: e for e in polib.pofile(str(path)) if not e.obsolete and e.msgstr} if path.exists() else {}
     said = {context: held[context].msgstr if context in held else text for context, text in spanish.items()}
@@ -159,10 +161,10 @@ def _page(lang: str, hotlines: Sequence[Hotline], locales: Path) -> Page:
     return Page(
         lang,
         lang != "es" and not reviewed,
-        {name: said[f"card/{name}"] for name in TEXTS},
+        {name: said[f"card/{name}"] for name in CARD_TEXTS},
         {line.name: said[f"card/{line.name}/serves"] for line in hotlines},
     )
 
 
 def _is_reviewed(entry: polib.POEntry, spanish: str, lang: str) -> bool:
-    return entry.msgid == spanish and not entry.fuzzy and not sign_off.read(entry.tcomment, lang).lacking
+    return entry.msgid == spanish and not entry.fuzzy and not read_sign_off(entry.tcomment, lang).lacking

@@ -27,7 +27,7 @@ transform:rotate(180deg);font-size:11pt;line-height:1.25}.cover{grid-area:2/2;pa
 """
 
 
-def text(card: Card) -> Iterator[str]:
+def render_text(card: Card) -> Iterator[str]:
     """The card line by line, first what shows outside."""
     for page in card.pages:
         yield _marked(page, "title") + (f" · {card.region_name}" if page.lang == "es" else "")
@@ -42,7 +42,7 @@ def text(card: Card) -> Iterator[str]:
         yield f"  {page.texts['safe']}"
 
 
-def html(card: Card) -> str:
+def render_html(card: Card) -> str:
     """The whole page; Spanish first, every language marked with its tag."""
     spanish, *others = card.pages
     titles = "".join(f'<p lang="{page.lang}">{escape(_marked(page, "title"))}</p>' for page in others)

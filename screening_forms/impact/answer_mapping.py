@@ -15,7 +15,7 @@ _OTHER = {"old": "new", "new": "old"}
 
 
 @dataclass(frozen=True)
-class Uncarried:
+class Unmapped:
     """What has no place in the other version: a question, or one of its choices; `answers` had to be left out."""
 
     question: str
@@ -24,7 +24,7 @@ class Uncarried:
     answers: int
 
 
-class Bridge:
+class AnswerMapping:
     """Carries answers from one version to the other, and counts what it has to leave out."""
 
     def __init__(self, old: Engine, new: Engine) -> None:
@@ -43,9 +43,9 @@ class Bridge:
         """Whether that version asks something that the other does not."""
         return any(only_in == side and not choice for only_in, _, choice in self._left)
 
-    def uncarried(self) -> tuple[Uncarried, ...]:
+    def uncarried(self) -> tuple[Unmapped, ...]:
         """Everything that only one version has, with how many answers were left out for it."""
-        return tuple(Uncarried(name, choice, side, count) for (side, name, choice), count in self._left.items())
+        return tuple(Unmapped(name, choice, side, count) for (side, name, choice), count in self._left.items())
 
     def _only_in(self, side: str) -> Iterator[tuple[str, str, str]]:
         others = self._nodes[_OTHER[side]]

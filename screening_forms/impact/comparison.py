@@ -14,17 +14,16 @@ from itertools import chain
 from random import Random
 from typing import Any
 
-from screening_forms.checks import cases
+from screening_forms.checks.cases import case_answers
 from screening_forms.compiled_form import CompiledForm
-from screening_forms.engine import evaluator as engine
-from screening_forms.engine.evaluator import SEALED, Filled
-from screening_forms.engine.interview import DANGER
+from screening_forms.engine.evaluator import SEALED_RESULTS, FilledForm, load_engine
+from screening_forms.engine.interview import DANGER_NODE
 from screening_forms.engine.xform_reader import Node
 from screening_forms.errors import AnswerError
-from screening_forms.expressions import parser as expressions
-from screening_forms.impact.answer_mapping import Bridge, Uncarried
-from screening_forms.impact.synthetic_interviews import Answers, Inventor
-from screening_forms.scoring import assessment as scoring
+from screening_forms.expressions.parser import parse_expression, referenced_questions
+from screening_forms.impact.answer_mapping import AnswerMapping, Unmapped
+from screening_forms.impact.synthetic_interviews import Answers, InterviewGenerator
+from screening_forms.scoring.assessment import explain_screening
 from screening_forms.workbook.reader import Workbook
 
 EXAMPLES = 3
@@ -33,7 +32,7 @@ EXAMPLES = 3
 Progress = Callable[[int, int], None]
 
 
-def _silent(done: int, total: int) -> None:
+def _no_progress(done: int, total: int) -> None:
     """Tell nobody."""
 
 
@@ -48,7 +47,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Example:
+class MovedScreening:
     """One screening that moved. `case` is the author's name of it, blank for a made-up one; `answers` are all, by
     question and code, as `forms try` takes them; `words` only those that an indicator or a fact rests on."""
 
@@ -60,13 +59,13 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Move:
+class OutcomeMove:
     """Every screening that went from one result to another."""
 
     before: Outcome
     after: Outcome
     count: int
-    examples: tuple[Example, ...]
+    examples: tuple[MovedScreening, ...]
 
 
 @dataclass(frozen=True)
@@ -76,8 +75,8 @@ class Impact:
     cases: int
     made_up: int
     outcomes: Mapping[tuple[str, str], int]
-    moves: tuple[Move, ...]
-    uncarried: tuple[Uncarried, ...]
+    moves: tuple[OutcomeMove, ...]
+    uncarried: tuple[Unmapped, ...]
 
     @property
     def moved_outcomes(self) -> int:
@@ -97,7 +96,7 @@ class Impact:
 
 
 @dataclass(frozen=True)
-class _Person:
+class _PairedAnswers:
     """One person's answers to each version; `case` is blank for a made-up one."""
 
     case: str
@@ -105,26 +104,26 @@ class _Person:
     new: Answers
 
 
-def impact(
+def compare_outcomes(
     old: CompiledForm,
     new: CompiledForm,
     *,
     own: Mapping[str, Answers] | None = None,
     count: int = 300,
     seed: int = 0,
-    progress: Progress = _silent,
+    progress: Progress = _no_progress,
 ) -> Impact:
     """Compare two versions over an author's `own` cases (answers to the new one, by name) and `count` made-up ones.
 
     AnswerError if a case answers what the new version does not ask.
     """
     versions = _Version(old), _Version(new)
-    bridge = Bridge(versions[0].engine, versions[1].engine)
+    bridge = AnswerMapping(versions[0].engine, versions[1].engine)
     persons = (_case(name, answers, versions[1], bridge) for name, answers in (own or {}).items())
     total = len(own or {}) + count
     outcomes: Counter[tuple[str, str]] = Counter()
     moves: Counter[tuple[Outcome, Outcome]] = Counter()
-    examples: dict[tuple[Outcome, Outcome], list[Example]] = {}
+    examples: dict[tuple[Outcome, Outcome], list[MovedScreening]] = {}
     for done, person in enumerate(chain(persons, _made_up(*versions, bridge, count, seed)), start=1):
         filled = versions[0].engine.settle(person.old), versions[1].engine.settle(person.new)
         before, after = (_outcome(each) for each in filled)
@@ -136,16 +135,16 @@ def impact(
                 kept.append(_example(person, versions, filled))
         if done % 50 == 0 or done == total:
             progress(done, total)
-    told = tuple(Move(*pair, number, tuple(examples[pair])) for pair, number in moves.most_common())
+    told = tuple(OutcomeMove(*pair, number, tuple(examples[pair])) for pair, number in moves.most_common())
     return Impact(len(own or {}), count, dict(sorted(outcomes.items())), told, bridge.uncarried())
 
 
-def cases_of(workbook: Workbook) -> dict[str, Answers]:
+def cases_by_name(workbook: Workbook) -> dict[str, Answers]:
     """An author's own cases, as `impact` takes them; a second one of the same name is told apart by its row."""
     found: dict[str, Answers] = {}
     for row in workbook.cases:
         name = row.get("case") or f"cases:{row.number}"
-        found[f"{name} ({row.number})" if name in found else name] = cases.answers(workbook, row)
+        found[f"{name} ({row.number})" if name in found else name] = case_answers(workbook, row)
     return found
 
 
@@ -154,30 +153,30 @@ class _Version:
 
     def __init__(self, form: CompiledForm) -> None:
         self.form = form
-        self.engine = engine.load(form.xform)
-        self.inventor = Inventor(self.engine)
+        self.engine = load_engine(form.xform)
+        self.inventor = InterviewGenerator(self.engine)
         self._questions = {
-            node.name: tuple(expressions.references(expressions.parse(node.calculate)))
+            node.name: tuple(referenced_questions(parse_expression(node.calculate)))
             for node in self.engine.form.nodes
             if node.calculate and node.name.startswith(("i_", "f_"))
         }
 
-    def decisive(self, filled: Filled) -> set[str]:
+    def decisive(self, filled: FilledForm) -> set[str]:
         """The questions behind whatever was found or left open."""
-        facts = (DANGER, "f_minor", "f_place", "f_consent")
+        facts = (DANGER_NODE, "f_minor", "f_place", "f_consent")
         found = [name for name in self._questions if filled.values[name] != "0" or name in facts]
         return {question for name in found for question in self._questions[name]}
 
 
-def _case(name: str, answers: Answers, new: _Version, bridge: Bridge) -> _Person:
+def _case(name: str, answers: Answers, new: _Version, bridge: AnswerMapping) -> _PairedAnswers:
     try:
         new.engine.fit(answers)
     except AnswerError as error:
         raise AnswerError(error.question, f"{error.why} (caso «{name}»)") from error
-    return _Person(name, bridge.back(answers), answers)
+    return _PairedAnswers(name, bridge.back(answers), answers)
 
 
-def _made_up(old: _Version, new: _Version, bridge: Bridge, count: int, seed: int) -> Iterator[_Person]:
+def _made_up(old: _Version, new: _Version, bridge: AnswerMapping, count: int, seed: int) -> Iterator[_PairedAnswers]:
     """Make up persons by turns in the words of the new version and of the old, so that what is new is answered as well
     as what is gone; questions that only the other version has are answered there."""
     draws = Random(seed)
@@ -185,36 +184,40 @@ def _made_up(old: _Version, new: _Version, bridge: Bridge, count: int, seed: int
     in_old = old.inventor.interviews(count // 2, seed)
     for answers in in_new:
         carried = bridge.back(answers)
-        yield _Person("", old.inventor.wishes(draws, carried) if bridge.asks_more("old") else carried, answers)
+        yield _PairedAnswers("", old.inventor.wishes(draws, carried) if bridge.asks_more("old") else carried, answers)
         if answers := next(in_old, {}):
             carried = bridge.on(answers)
-            yield _Person("", answers, new.inventor.wishes(draws, carried) if bridge.asks_more("new") else carried)
+            yield _PairedAnswers(
+                "", answers, new.inventor.wishes(draws, carried) if bridge.asks_more("new") else carried
+            )
 
 
-def _outcome(filled: Filled) -> Outcome:
-    values = [filled.values.get(name, "") for name in SEALED]
+def _outcome(filled: FilledForm) -> Outcome:
+    values = [filled.values.get(name, "") for name in SEALED_RESULTS]
     return Outcome(values[0] or "not_scored", *values[1:]) if "outcome" in filled.relevant else NOT_SCORED
 
 
 NOT_SCORED = Outcome("not_scored", "none", "none", "")
 
 
-def _example(person: _Person, versions: tuple[_Version, _Version], filled: tuple[Filled, Filled]) -> Example:
-    reasons = [scoring.explain(version.form, each).why for version, each in zip(versions, filled, strict=True)]
+def _example(
+    person: _PairedAnswers, versions: tuple[_Version, _Version], filled: tuple[FilledForm, FilledForm]
+) -> MovedScreening:
+    reasons = [explain_screening(version.form, each).why for version, each in zip(versions, filled, strict=True)]
     words = {}
     for version, each in zip(versions, filled, strict=True):
         decisive = version.decisive(each)
         for node in version.engine.questions:
             if node.name in decisive and node.name in each.answers:
-                words[_said(node.label, node.name)] = _answer(node, each.answers[node.name])
+                words[_label(node.label, node.name)] = _answer(node, each.answers[node.name])
     answers = {**filled[0].answers, **filled[1].answers}
-    return Example(person.case, answers, tuple(words.items()), *reasons)
+    return MovedScreening(person.case, answers, tuple(words.items()), *reasons)
 
 
 def _answer(node: Node, text: str) -> str:
     codes = text.split() if node.choices else []
-    return "; ".join(_said(node.choices[code].label, code) for code in codes) if codes else text
+    return "; ".join(_label(node.choices[code].label, code) for code in codes) if codes else text
 
 
-def _said(label: Mapping[str, str], name: str) -> str:
+def _label(label: Mapping[str, str], name: str) -> str:
     return label.get("es") or label.get("") or name

@@ -12,11 +12,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
-from screening_forms.engine.evaluator import Engine, Filled
-from screening_forms.engine.interview import DANGER
+from screening_forms.engine.evaluator import Engine, FilledForm
+from screening_forms.engine.interview import DANGER_NODE
 from screening_forms.engine.xform_reader import Node
-from screening_forms.expressions import parser as expressions
-from screening_forms.expressions.parser import NO_ANSWERS, Token
+from screening_forms.expressions.parser import (
+    COMPARISONS,
+    NO_ANSWERS,
+    Token,
+    compared_values,
+    parse_expression,
+    subexpressions,
+)
 
 Answers = dict[str, str]
 
@@ -28,7 +34,7 @@ _PLAIN = {"date": "2026-10-31", "acknowledge": "OK", "text": "x"}
 
 
 @dataclass(frozen=True)
-class _Person:
+class Respondent:
     """How much befell somebody, and how much she keeps to herself."""
 
     befell: float
@@ -49,14 +55,14 @@ class _Question:
     numbers: list[str] = field(default_factory=list)
 
 
-class Inventor:
+class InterviewGenerator:
     """Makes up interviews with one form."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._nodes = engine.nodes
         self._questions = {node.name: _question(node) for node in engine.questions}
-        self._relevances = {n.name: expressions.parse(n.relevant) for n in engine.form.nodes if n.relevant}
+        self._relevances = {n.name: parse_expression(n.relevant) for n in engine.form.nodes if n.relevant}
         self._look_ahead()
 
     def interviews(self, count: int, seed: int) -> Iterator[Answers]:
@@ -79,11 +85,11 @@ class Inventor:
 
         `wanted` answers stand, where the form takes them.
         """
-        person, fixed = _Person(draws.random() ** 2, max(0.0, 2 * draws.random() - 1) ** 2), wanted or {}
+        person, fixed = Respondent(draws.random() ** 2, max(0.0, 2 * draws.random() - 1) ** 2), wanted or {}
         answers: Answers = defaultdict(str)
         for name, known in self._questions.items():
             answers[name] = fixed[name] if name in fixed else self._draw(known, answers, draws, person)
-        plain = _Person(0.1, person.silence)
+        plain = Respondent(0.1, person.silence)
         for _ in range(_MENDS):
             refused = self.engine.refused(answers).keys() - fixed.keys()
             if not refused:
@@ -95,30 +101,30 @@ class Inventor:
 
     # One answer
 
-    def _draw(self, known: _Question, answers: Answers, draws: Random, person: _Person) -> str:
+    def _draw(self, known: _Question, answers: Answers, draws: Random, person: Respondent) -> str:
         if known.unsaid and not known.openings and draws.random() < person.silence:
             return known.unsaid[int(draws.random() * len(known.unsaid))]
         if known.node.type == "select_multiple":
-            return _several(known, draws, person)
+            return _draw_codes(known, draws, person)
         if known.codes:
             return self._one(known, answers, draws, person)
         if known.node.type == "integer":
-            return "" if draws.random() < person.silence else _any(known.numbers, draws)
+            return "" if draws.random() < person.silence else _draw_code(known.numbers, draws)
         return _PLAIN.get(known.node.type, "")
 
-    def _one(self, known: _Question, answers: Answers, draws: Random, person: _Person) -> str:
+    def _one(self, known: _Question, answers: Answers, draws: Random, person: Respondent) -> str:
         if known.node.filter:
-            offered = self.engine.offered(known.node, Filled({}, answers, frozenset(), ()))
-            return _any([choice.code for choice in offered], draws)
+            offered = self.engine.offered(known.node, FilledForm({}, answers, frozenset(), ()))
+            return _draw_code([choice.code for choice in offered], draws)
         if known.danger and draws.random() < _DANGER * person.befell:
-            return _any(known.danger, draws)
+            return _draw_code(known.danger, draws)
         if known.openings and draws.random() < _OPENS:
-            return _any(known.openings, draws)
+            return _draw_code(known.openings, draws)
         signs = [code for code in known.signs if code not in known.danger]
         if signs and not known.openings:
             others = [code for code in known.codes if code not in (*known.signs, *known.unsaid)]
-            return _any(signs if draws.random() < person.befell or not others else others, draws)
-        return _any([code for code in known.codes if code not in known.danger], draws)
+            return _draw_code(signs if draws.random() < person.befell or not others else others, draws)
+        return _draw_code([code for code in known.codes if code not in known.danger], draws)
 
     # What is reached by what
 
@@ -126,7 +132,7 @@ class Inventor:
         """Read the form's rules for the answers that matter."""
         opened: dict[tuple[str, str], set[str]] = defaultdict(set)
         for name, token in self._relevances.items():
-            for comparison in expressions.comparisons(token):
+            for comparison in compared_values(token):
                 opened[comparison] |= self._answered_in(name)
         for name, known in self._questions.items():
             after = {code: len(_reached(opened, opened[name, code])) for code in known.codes if (name, code) in opened}
@@ -135,14 +141,14 @@ class Inventor:
                 known.openings = [code for code in after if after[code] == most]
             known.signs = list(after)
         for node in self._nodes.values():
-            if node.calculate and (node.name.startswith("i_") or node.name == DANGER):
-                self._learn(node.name == DANGER, expressions.parse(node.calculate))
+            if node.calculate and (node.name.startswith("i_") or node.name == DANGER_NODE):
+                self._learn(node.name == DANGER_NODE, parse_expression(node.calculate))
         for known in self._questions.values():
             known.numbers = known.numbers or ["0", "5", "900"]
 
     def _learn(self, danger: bool, token: Token) -> None:
         """Note the codes and numbers that an indicator, or the fact of danger, looks at."""
-        for question, code in expressions.comparisons(token):
+        for question, code in compared_values(token):
             if known := self._questions.get(question):
                 listed = known.danger if danger else known.signs
                 if code in known.codes and code not in (*listed, *known.unsaid):
@@ -189,7 +195,7 @@ class Inventor:
             return []
         known, value = self._questions[names[0]], str(token[1].value)
         if token.symbol == "!=":
-            value = _any([code for code in known.codes if code != value], draws)
+            value = _draw_code([code for code in known.codes if code != value], draws)
         elif token.symbol in _BEYOND and value.isdecimal():
             value = str(int(value) + _BEYOND[token.symbol])
         if known.node.type == "select_multiple" and wanted.get(names[0]):
@@ -203,7 +209,7 @@ class Inventor:
         """Add the answer to the question that a choice's column is held against: a district's region."""
         if not node.filter:
             return
-        for part in expressions.parts(expressions.parse(node.filter)):
+        for part in subexpressions(parse_expression(node.filter)):
             sides = {side.symbol: str(side.value) for side in part} if part.symbol == "=" else {}
             if sides.keys() == {"(name)", "$"}:
                 value = node.choices[code].columns.get(sides["(name)"], "")
@@ -229,19 +235,19 @@ def _reached(opened: Mapping[tuple[str, str], set[str]], first: set[str]) -> set
     return reached
 
 
-def _several(known: _Question, draws: Random, person: _Person) -> str:
+def _draw_codes(known: _Question, draws: Random, person: Respondent) -> str:
     likely = person.befell / 2
     chosen = [c for c in known.codes if c not in known.unsaid and c not in known.alone and draws.random() < likely]
-    return " ".join(chosen) if chosen or not known.alone else _any(known.alone, draws)
+    return " ".join(chosen) if chosen or not known.alone else _draw_code(known.alone, draws)
 
 
-def _any(codes: list[str], draws: Random) -> str:
+def _draw_code(codes: list[str], draws: Random) -> str:
     return codes[int(draws.random() * len(codes))] if codes else ""
 
 
 def _thresholds(token: Token) -> Iterator[tuple[str, int]]:
     """Yield every question that is held against a number, and the number."""
-    for part in expressions.parts(token):
-        sides = {side.symbol: side.value for side in part} if part.symbol in expressions.COMPARISONS else {}
+    for part in subexpressions(token):
+        sides = {side.symbol: side.value for side in part} if part.symbol in COMPARISONS else {}
         if sides.keys() == {"$", "(integer)"}:
             yield str(sides["$"]), int(sides["(integer)"])

@@ -10,17 +10,17 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from screening_forms.checks.context import RouteVocabulary
-from screening_forms.checks.table_versions import KINDS, parse_table
+from screening_forms.checks.table_versions import TABLE_KINDS, parse_table
 from screening_forms.compiler.compile_form import compile_form
-from screening_forms.diff import forms as diff
 from screening_forms.diff.changes import Change
+from screening_forms.diff.forms import form_changes
 from screening_forms.diff.tables import policy_changes, set_changes
 from screening_forms.errors import FormError, FormProblem
-from screening_forms.impact.comparison import Impact, Progress, cases_of, impact
-from screening_forms.rules.csv_table import family
-from screening_forms.workbook import editor as pen
-from screening_forms.workbook import reader as workbook
+from screening_forms.impact.comparison import Impact, Progress, cases_by_name, compare_outcomes
+from screening_forms.rules.csv_table import table_family
+from screening_forms.workbook.editor import set_cells
 from screening_forms.workbook.package import Package
+from screening_forms.workbook.reader import parse_workbook
 
 
 @dataclass(frozen=True)
@@ -53,25 +53,25 @@ def table_changes(kind: str, old_name: str, old_text: str, name: str, text: str)
     return list(set_changes(old, new) if kind == "set" else policy_changes(old, new))
 
 
-def users(kind: str, name: str, packages: Mapping[str, Package]) -> list[str]:
+def forms_using(kind: str, name: str, packages: Mapping[str, Package]) -> list[str]:
     """Name the forms that use a table of the same family."""
-    setting = KINDS[kind].setting
+    setting = TABLE_KINDS[kind].setting
     return [
         form
         for form, found in packages.items()
-        if family(found.workbook.settings.get(setting, "")) == family(name) != ""
+        if table_family(found.workbook.settings.get(setting, "")) == table_family(name) != ""
     ]
 
 
 def with_table(found: Package, kind: str, name: str, text: str, version: str = "") -> Package:
     """The same source package with another table, named in its settings; `version` is the form's own new one."""
-    cells = {KINDS[kind].setting: name, **({"version": version} if version else {})}
-    content = pen.set_cells(found.content, found.name, "settings", cells)
-    own = KINDS[kind].shelf(name, text).over(found.own)
-    return replace(found, workbook=workbook.parse(content, found.name), content=content, own=own)
+    cells = {TABLE_KINDS[kind].setting: name, **({"version": version} if version else {})}
+    content = set_cells(found.content, found.name, "settings", cells)
+    own = TABLE_KINDS[kind].shelf(name, text).over(found.own)
+    return replace(found, workbook=parse_workbook(content, found.name), content=content, own=own)
 
 
-def effect(
+def effect_on_forms(
     kind: str,
     name: str,
     text: str,
@@ -85,7 +85,7 @@ def effect(
 
     An author's own cases are compared and not held: a case that comes out otherwise is what one wants to see here.
     """
-    named = users(kind, name, packages)
+    named = forms_using(kind, name, packages)
     effects = []
     for number, form in enumerate(named):
         say = _part(progress, number, len(named))
@@ -103,7 +103,7 @@ def _effect(
     count: int,
     progress: Progress,
 ) -> FormEffect:
-    used = found.workbook.settings.get(KINDS[kind].setting, "")
+    used = found.workbook.settings.get(TABLE_KINDS[kind].setting, "")
     try:
         renewed = with_table(found, kind, name, text)
         old, new = (
@@ -114,8 +114,8 @@ def _effect(
         )
     except FormError as error:
         return FormEffect(form, used, tuple(error.problems))
-    told = impact(old, new, own=cases_of(renewed.workbook), count=count, progress=progress)
-    return FormEffect(form, used, (), tuple(diff.difference(old, new)), told)
+    told = compare_outcomes(old, new, own=cases_by_name(renewed.workbook), count=count, progress=progress)
+    return FormEffect(form, used, (), tuple(form_changes(old, new)), told)
 
 
 def _part(progress: Progress | None, number: int, of: int) -> Progress:

@@ -11,15 +11,17 @@ from dataclasses import dataclass
 
 from screening_forms.errors import FormError, FormProblem
 
-NAME = re.compile(r"([a-z][a-z0-9_]*?)_([12][0-9]{3})(?:_([1-9][0-9]{0,2}))?")
+TABLE_NAME = re.compile(r"([a-z][a-z0-9_]*?)_([12][0-9]{3})(?:_([1-9][0-9]{0,2}))?")
 """Family, year and number: pe_adult_2026_2."""
-UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+INVISIBLE_SIGN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
+)
 """Signs that nobody sees and that a terminal may obey: whoever writes them could hide what a reviewer is to sign."""
 NumberedRow = tuple[int, dict[str, str]]
 
 
 @dataclass(frozen=True)
-class Kind:
+class TableFormat:
     """A kind of table: what it is called in problem codes and in words, its columns, those it may also have."""
 
     code: str
@@ -71,7 +73,7 @@ class Kind:
         """Look at every cell, also those beyond the heading: a person opens the table as it is."""
         for column, cell in row.items():
             for text in cell if isinstance(cell, list) else [cell or ""]:
-                if found := UNSEEN.search(text):
+                if found := INVISIBLE_SIGN.search(text):
                     es = f"hay un signo que no se ve, U+{ord(found[0]):04X}: bórrelo"
                     en = f"there is a sign that nobody sees, U+{ord(found[0]):04X}: delete it"
                     yield self.problem("unseen_sign", name, number, column or "", es, en)
@@ -92,7 +94,7 @@ class Kind:
         )
 
 
-def family(name: str) -> str:
+def table_family(name: str) -> str:
     """The part of a table's name that all its versions have: pe_adult_2026_1 -> pe_adult; blank for no such name."""
-    found = NAME.fullmatch(name)
+    found = TABLE_NAME.fullmatch(name)
     return found[1] if found else ""

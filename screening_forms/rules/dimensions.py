@@ -51,12 +51,12 @@ RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("F1", "F2", "F3"), HARD_TO_SEE),
 }
 DIMENSIONS = tuple(RULES)
-BRIGHT_LINES, PROFIT, SEEN = "X", "P", "O"
-UNCOUNTED = (BRIGHT_LINES, PROFIT, SEEN)
+BRIGHT_LINES, PROFIT, OBSERVED = "X", "P", "O"
+UNCOUNTED = (BRIGHT_LINES, PROFIT, OBSERVED)
 """Beside the dimensions, without strength or tally: bright lines for children, what a third party controls or gains,
 what was seen at a site. A policy names their codes, or all of a family by one of `ANY_OF`."""
-ANY_OF: Mapping[str, str] = {"any_P": PROFIT, "any_O": SEEN}
-CODE = re.compile(rf"({'|'.join((*DIMENSIONS, *UNCOUNTED))})\.\d\d")
+ANY_OF: Mapping[str, str] = {"any_P": PROFIT, "any_O": OBSERVED}
+INDICATOR_CODE = re.compile(rf"({'|'.join((*DIMENSIONS, *UNCOUNTED))})\.\d\d")
 FACTS = ("minor", "danger", "consent", "place")
 """Rows of the sheet `indicators` that are never unknown: certain or not."""
 
@@ -91,7 +91,7 @@ class Bounds:
         return {"min": self.low.positive, "max": self.high.positive, **counts}
 
 
-def in_order(dimensions: Iterable[str]) -> tuple[str, ...]:
+def in_rule_order(dimensions: Iterable[str]) -> tuple[str, ...]:
     """Return those that are dimensions with a tally, each once, in the order of the rules."""
     given = frozenset(dimensions)
     return tuple(dimension for dimension in DIMENSIONS if dimension in given)

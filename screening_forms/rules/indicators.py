@@ -9,8 +9,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from screening_forms.errors import FormError
-from screening_forms.rules.csv_table import Kind
-from screening_forms.rules.dimensions import CODE, RULES, SIGNS, STRENGTHS, UNCOUNTED, Bounds, Tally, in_order
+from screening_forms.rules.csv_table import TableFormat
+from screening_forms.rules.dimensions import (
+    INDICATOR_CODE,
+    RULES,
+    SIGNS,
+    STRENGTHS,
+    UNCOUNTED,
+    Bounds,
+    Tally,
+    in_rule_order,
+)
 
 PROFILES = ("adult_labour", "child_labour", "adult_sexual", "child_sexual", "adult_forced_labour", "site")
 
@@ -29,7 +38,7 @@ FORCED_LABOUR = {
     "excessive_overtime": "Horas extraordinarias excesivas",
 }
 
-TABLE = Kind(
+INDICATOR_SET_TABLE = TableFormat(
     "indicator_set",
     "el conjunto de indicadores",
     "indicator set",
@@ -71,7 +80,7 @@ class IndicatorSet:
     @property
     def dimensions(self) -> tuple[str, ...]:
         """The dimensions that it has indicators of, in the order of the rules."""
-        return in_order(indicator.dimension for indicator in self.indicators.values())
+        return in_rule_order(indicator.dimension for indicator in self.indicators.values())
 
     def strength(self, code: str, profile: str) -> str:
         """S, M, W or - ; raises KeyError on a code or a profile that the set does not have."""
@@ -109,13 +118,13 @@ def _is(indicator: Indicator, profile: str, kind: str) -> bool:
     return strength == STRENGTHS[kind] if kind in STRENGTHS else strength != "-" and indicator.sign == kind
 
 
-def from_dict(content: Mapping[str, Any]) -> IndicatorSet:
+def indicator_set_from_dict(content: Mapping[str, Any]) -> IndicatorSet:
     """The set that `as_dict` wrote."""
     rows = [Indicator(**{**row, "forced_labour": tuple(row["forced_labour"])}) for row in content["indicators"]]
     return IndicatorSet(content["name"], {row.code: row for row in rows})
 
 
-def tallies(found: Iterable[str], indicator_set: IndicatorSet, profile: str) -> dict[str, Tally]:
+def count_tallies(found: Iterable[str], indicator_set: IndicatorSet, profile: str) -> dict[str, Tally]:
     """Count the codes found, per dimension of the set; a code that the profile's list does not have counts nowhere."""
     seen = frozenset(found)
     return {
@@ -130,29 +139,31 @@ def tallies(found: Iterable[str], indicator_set: IndicatorSet, profile: str) -> 
     }
 
 
-def bounds(
+def count_bounds(
     fired: Iterable[str], unknown: Iterable[str], indicator_set: IndicatorSet, profile: str
 ) -> dict[str, Bounds]:
     """Count per dimension without and with the codes that are not known."""
     certain = frozenset(fired)
-    low = tallies(certain, indicator_set, profile)
-    high = tallies(certain.union(unknown), indicator_set, profile)
+    low = count_tallies(certain, indicator_set, profile)
+    high = count_tallies(certain.union(unknown), indicator_set, profile)
     return {dimension: Bounds(low[dimension], high[dimension]) for dimension in low}
 
 
-def parse(name: str, text: str) -> IndicatorSet:
+def parse_indicator_set(name: str, text: str) -> IndicatorSet:
     """Read a set from the text of its CSV table; raises FormError with every problem at once."""
-    rows = TABLE.rows(name, text)
+    rows = INDICATOR_SET_TABLE.rows(name, text)
     if rows and not any(profile in rows[0][1] for profile in PROFILES):
         listed = ", ".join(PROFILES)
         es, en = f"falta una columna de perfil: {listed}", f"a column of a profile is missing: {listed}"
-        raise FormError([TABLE.problem("no_profile", name, 1, "", es, en)])
-    problems = [TABLE.problem(what, name, n, *place) for n, cells in rows for what, *place in _row_problems(cells)]
+        raise FormError([INDICATOR_SET_TABLE.problem("no_profile", name, 1, "", es, en)])
+    problems = [
+        INDICATOR_SET_TABLE.problem(what, name, n, *place) for n, cells in rows for what, *place in _row_problems(cells)
+    ]
     codes = [cells["code"] for _, cells in rows]
     for at, (number, cells) in enumerate(rows):
         if (code := cells["code"]) in codes[:at]:
             es, en = f"el código «{code}» está repetido", f"the code '{code}' appears twice"
-            problems.append(TABLE.problem("duplicate_code", name, number, "code", es, en))
+            problems.append(INDICATOR_SET_TABLE.problem("duplicate_code", name, number, "code", es, en))
     if problems:
         raise FormError(problems)
     return IndicatorSet(name, {cells["code"]: _indicator(cells) for _, cells in rows})
@@ -175,7 +186,7 @@ def _indicator(cells: Mapping[str, str]) -> Indicator:
 def _row_problems(cells: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]]:
     """Yield what is wrong with one row: kind of problem, column, Spanish and English advice."""
     code, dimension = cells["code"], cells["dimension"]
-    if not CODE.fullmatch(code):
+    if not INDICATOR_CODE.fullmatch(code):
         yield "bad_code", "code", f"«{code}» no es un código como D1.01 o X.01", f"'{code}' is no code such as D1.01"
     elif code.split(".")[0] != dimension:
         es, en = f"«{code}» no es de la dimensión «{dimension}»", f"'{code}' is not of dimension '{dimension}'"

@@ -12,10 +12,10 @@ from functools import cache
 from typing import Any
 
 from screening_forms.errors import FormError
-from screening_forms.rules.csv_table import Kind
-from screening_forms.rules.dimensions import ANY_OF, CODE, DIMENSIONS
+from screening_forms.rules.csv_table import TableFormat
+from screening_forms.rules.dimensions import ANY_OF, DIMENSIONS, INDICATOR_CODE
 
-TABLE = Kind(
+POLICY_TABLE = TableFormat(
     "policy",
     "la política",
     "policy",
@@ -31,7 +31,7 @@ CONSENT_POLICIES = ("person_decides", "duty_to_report")
 # Consent and the duty to report are known to the referral step alone: whether a person agrees to a referral must never
 # change what the screening found.
 _FACTS = frozenset({"minor", "danger", "place"})
-NAMES = {
+NAMES_BY_STEP = {
     "outcome": _FACTS | {"any_strong", "always", *ANY_OF, *DIMENSIONS},
     "undecided": _FACTS | {"always"},
     "referral": _FACTS
@@ -70,7 +70,7 @@ class Condition:
 
 
 @cache
-def parse_when(text: str) -> Condition:
+def parse_condition(text: str) -> Condition:
     """Parse a policy's `when`; raises ValueError that says where it stops making sense."""
     tokens, at = [], 0
     while text[at:].strip():
@@ -128,7 +128,7 @@ class PolicyRow:
     @property
     def condition(self) -> Condition:
         """The parsed `when`."""
-        return parse_when(self.when)
+        return parse_condition(self.when)
 
 
 @dataclass(frozen=True)
@@ -156,18 +156,18 @@ class Policy:
         return {"name": self.name, "rows": [{**asdict(r), "queue_kinds": list(r.queue_kinds)} for r in self.rows]}
 
 
-def from_dict(content: Mapping[str, Any]) -> Policy:
+def policy_from_dict(content: Mapping[str, Any]) -> Policy:
     """The policy that `as_dict` wrote."""
     rows = (PolicyRow(**{**row, "queue_kinds": tuple(row["queue_kinds"])}) for row in content["rows"])
     return Policy(content["name"], tuple(rows))
 
 
-def parse(name: str, text: str) -> Policy:
+def parse_policy(name: str, text: str) -> Policy:
     """Read a policy from the text of its CSV table; raises FormError with every problem at once."""
-    rows = tuple(_row(number, cells) for number, cells in TABLE.rows(name, text))
+    rows = tuple(_row(number, cells) for number, cells in POLICY_TABLE.rows(name, text))
     wrong = [(row.number, *what) for row in rows for what in _row_problems(row)] + list(_step_problems(rows))
     if wrong:
-        raise FormError([TABLE.problem(what, name, number, *place) for number, what, *place in wrong])
+        raise FormError([POLICY_TABLE.problem(what, name, number, *place) for number, what, *place in wrong])
     return Policy(name, rows)
 
 
@@ -178,7 +178,7 @@ def _row(number: int, cells: Mapping[str, str]) -> PolicyRow:
 
 def _row_problems(row: PolicyRow) -> Iterator[tuple[str, str, str, str]]:
     """Yield what is wrong with one row: kind of problem, column, Spanish and English advice."""
-    if row.step not in NAMES:
+    if row.step not in NAMES_BY_STEP:
         yield "bad_step", "step", f"no existe el paso «{row.step}»", f"there is no step '{row.step}'"
         return
     yield from _when_problems(row)
@@ -202,14 +202,14 @@ def _when_problems(row: PolicyRow) -> Iterator[tuple[str, str, str, str]]:
         es, en = f"no se entiende «{row.when}» en {error}", f"'{row.when}' makes no sense at {error}"
         yield "bad_when", "when", es, en
         return
-    for unknown in sorted(used - NAMES[row.step]):
-        if row.step == "undecided" or not CODE.fullmatch(unknown):
+    for unknown in sorted(used - NAMES_BY_STEP[row.step]):
+        if row.step == "undecided" or not INDICATOR_CODE.fullmatch(unknown):
             es, en = f"el paso {row.step} no conoce «{unknown}»", f"the step {row.step} does not know '{unknown}'"
             yield "unknown_name", "when", es, en
 
 
 def _step_problems(rows: tuple[PolicyRow, ...]) -> Iterator[tuple[int, str, str, str, str]]:
-    for step in NAMES:
+    for step in NAMES_BY_STEP:
         of_step = [row for row in rows if row.step == step]
         if not of_step or of_step[-1].when != "always":
             es = f"el paso {step} debe terminar con una fila «always»: nadie queda sin respuesta"

@@ -9,16 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from screening_forms.compiled_form import CompiledForm
-from screening_forms.engine.evaluator import Filled
+from screening_forms.engine.evaluator import FilledForm
 from screening_forms.errors import AnswerError
-from screening_forms.rules import indicators as sets
-from screening_forms.rules import policy as policies
 from screening_forms.rules.dimensions import ANY_OF, FACTS, Bounds
-from screening_forms.rules.indicators import IndicatorSet
-from screening_forms.rules.policy import Policy
-from screening_forms.scoring import reasons
-from screening_forms.scoring.calculates import node
-from screening_forms.scoring.reasons import Decision, Findings
+from screening_forms.rules.indicators import IndicatorSet, count_bounds, indicator_set_from_dict
+from screening_forms.rules.policy import TIERS, Policy, policy_from_dict
+from screening_forms.scoring.calculates import indicator_node
+from screening_forms.scoring.reasons import Decision, Findings, reason_sentences
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,7 @@ NOT_SCORED = Assessment(
 )
 
 
-def assess(
+def assess_indicators(
     indicators: Mapping[str, int | None],
     *,
     profile: str,
@@ -83,7 +80,7 @@ def assess(
     fired = tuple(code for code, value in values.items() if value == 1)
     unknown = tuple(code for code, value in values.items() if value is None)
     known = {name: bool(value) for name, value in facts.items()}
-    dimensions = sets.bounds(fired, unknown, indicator_set, profile)
+    dimensions = count_bounds(fired, unknown, indicator_set, profile)
     found = Findings(indicator_set, profile, known, fired, unknown, dimensions)
     decision = _decide(found, policy, duty=consent_policy == "duty_to_report")
     return Assessment(
@@ -95,11 +92,11 @@ def assess(
         dimensions=dimensions,
         fired=fired,
         unknown=unknown,
-        why=tuple(reasons.sentences(found, decision)),
+        why=tuple(reason_sentences(found, decision)),
     )
 
 
-def explain(compiled: CompiledForm, filled: Filled) -> Assessment:
+def explain_screening(compiled: CompiledForm, filled: FilledForm) -> Assessment:
     """Assess a filled form anew from its indicators, with the set and the policy that its version carries.
 
     This is what a desk shows, and holds against the outcome that the tablet recorded. An indicator that no row of the
@@ -107,12 +104,12 @@ def explain(compiled: CompiledForm, filled: Filled) -> Assessment:
     """
     if "outcome" not in filled.relevant:
         return NOT_SCORED
-    indicator_set = sets.from_dict(compiled.indicator_set)
-    found = {code: filled.values.get(node(code), "0") for code in indicator_set.indicators}
-    return assess(
+    indicator_set = indicator_set_from_dict(compiled.indicator_set)
+    found = {code: filled.values.get(indicator_node(code), "0") for code in indicator_set.indicators}
+    return assess_indicators(
         {code: int(value) if value else None for code, value in found.items()},
         profile=compiled.profile,
-        policy=policies.from_dict(compiled.policy),
+        policy=policy_from_dict(compiled.policy),
         indicator_set=indicator_set,
         consent_policy=compiled.consent_policy,
         **{fact: int(filled.values[f"f_{fact}"]) for fact in FACTS},
@@ -130,7 +127,7 @@ def _decide(found: Findings, policy: Policy, *, duty: bool) -> Decision:
     low = policy.first("outcome", certain)
     high = policy.first("outcome", {**absent, **_names(found, (*found.fired, *found.unknown), "high")})
     decided = low if low.outcome in ("positive", high.outcome) else policy.first("undecided", found.facts)
-    tiers = {_TIER_NAMES.get(tier, tier): tier == decided.tier for tier in policies.TIERS}
+    tiers = {_TIER_NAMES.get(tier, tier): tier == decided.tier for tier in TIERS}
     referral = policy.first("referral", {**certain, **tiers, "duty_to_report": duty})
     return Decision(policy, low, high, decided, referral)
 

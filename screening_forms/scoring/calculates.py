@@ -10,8 +10,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from screening_forms.errors import FormError, FormProblem
-from screening_forms.expressions import parser as expressions
-from screening_forms.expressions.parser import NO_ANSWERS, ExpressionError, When
+from screening_forms.expressions.parser import (
+    NO_ANSWERS,
+    ExpressionError,
+    When,
+    parse_expression,
+    parse_when,
+    referenced_questions,
+    write_possible,
+)
 from screening_forms.rules.dimensions import ANY_OF, FACTS, RULES
 from screening_forms.rules.indicators import IndicatorSet
 from screening_forms.rules.policy import Policy, PolicyRow
@@ -21,13 +28,13 @@ Calculates = dict[str, str]
 """Node name -> XLSForm expression, each after the ones it uses."""
 
 
-def write(workbook: Workbook, indicator_set: IndicatorSet, policy: Policy, profile: str) -> Calculates:
+def write_calculates(workbook: Workbook, indicator_set: IndicatorSet, policy: Policy, profile: str) -> Calculates:
     """Write every calculate of the score; raises FormError with every problem of the sheet `indicators`."""
-    whens = read_whens(workbook)
+    whens = parse_whens(workbook)
     unknowns = Unknowns(workbook)
     facts = {f"f_{fact}": _fact(whens.get(fact, [])) for fact in FACTS}
     codes = [code for code in indicator_set.indicators if code in whens]
-    indicators = {node(code): _indicator(whens[code], unknowns.node) for code in codes}
+    indicators = {indicator_node(code): _indicator(whens[code], unknowns.node) for code in codes}
     score = _Score(indicator_set, profile, frozenset(codes))
     return {
         **facts,
@@ -41,19 +48,19 @@ def write(workbook: Workbook, indicator_set: IndicatorSet, policy: Policy, profi
     }
 
 
-def node(code: str) -> str:
+def indicator_node(code: str) -> str:
     """Return the name of an indicator's node: `D1.01` -> `i_D1_01`."""
     return "i_" + code.replace(".", "_")
 
 
-def read_whens(workbook: Workbook) -> dict[str, list[When]]:
+def parse_whens(workbook: Workbook) -> dict[str, list[When]]:
     """Parse every `when` of the sheet, by code or fact; rows with the same code are alternatives."""
     whens: dict[str, list[When]] = {}
     problems: list[FormProblem] = []
     for row in workbook.indicators:
         code = row.get("code")
         try:
-            whens.setdefault(code, []).append(expressions.parse_when(row, fact=code in FACTS))
+            whens.setdefault(code, []).append(parse_when(row, fact=code in FACTS))
         except FormError as error:
             problems += error.problems
     if problems:
@@ -99,7 +106,7 @@ class Unknowns:
         if not row.get("relevant"):
             return ""
         try:
-            return f"({expressions.possible(expressions.parse(row.get('relevant')), self.node)})"
+            return f"({write_possible(parse_expression(row.get('relevant')), self.node)})"
         except ExpressionError as error:
             raise FormError([error.at(row, "relevant")]) from error
 
@@ -111,7 +118,7 @@ class Unknowns:
         if kind in ("note", "acknowledge", "start", "end"):
             return ""
         if kind == "calculate":
-            names = dict.fromkeys(expressions.references(expressions.parse(row.get("calculation"))))
+            names = dict.fromkeys(referenced_questions(parse_expression(row.get("calculation"))))
             return _any(f"${{{name}}} = '1'" for name in map(self.node, names) if name)
         if kind == "select_multiple":
             return _any([blank, *(f"selected(${{{question}}}, '{code}')" for code in unanswered)])
@@ -134,7 +141,7 @@ def _indicator(whens: Sequence[When], unknown: Callable[[str], str | None]) -> s
 
 
 def _codes_with(value: str, codes: Sequence[str]) -> str:
-    listed = [f"if(${{{node(code)}}} = '{value}', '{code} ', '')" for code in codes]
+    listed = [f"if(${{{indicator_node(code)}}} = '{value}', '{code} ', '')" for code in codes]
     return f"concat({', '.join(listed)})" if len(listed) > 1 else "".join(listed) or "''"
 
 
@@ -196,7 +203,7 @@ _FOUND = {"min": "= '1'", "max": "!= '0'"}  # by the text: a node that is not kn
 
 
 def _found(code: str, bound: str) -> str:
-    return f"${{{node(code)}}} {_FOUND[bound]}"
+    return f"${{{indicator_node(code)}}} {_FOUND[bound]}"
 
 
 _NAMED: Mapping[str, str] = {

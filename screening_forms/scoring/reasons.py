@@ -6,7 +6,7 @@ Called by scoring. No sentence here may say that somebody is a victim, and none 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from screening_forms.rules.dimensions import BRIGHT_LINES, CODE, PROFIT, SEEN, UNCOUNTED, Bounds
+from screening_forms.rules.dimensions import BRIGHT_LINES, INDICATOR_CODE, OBSERVED, PROFIT, UNCOUNTED, Bounds
 from screening_forms.rules.indicators import Indicator, IndicatorSet
 from screening_forms.rules.policy import Policy, PolicyRow
 
@@ -24,7 +24,7 @@ DIMENSION_WORDS = {
 FAMILY_WORDS = {
     BRIGHT_LINES: "Señales que bastan por sí solas si es menor de edad",
     PROFIT: "Otra persona manda o gana con esto",
-    SEEN: "Lo que se vio en el lugar",
+    OBSERVED: "Lo que se vio en el lugar",
 }
 STRENGTH_WORDS = {"S": "fuerte", "M": "media", "W": "débil"}
 SIGN_WORDS = {"involuntariness": "sin quererlo", "penalty": "castigo o amenaza"}
@@ -92,7 +92,7 @@ class Decision:
     referral: PolicyRow
 
 
-def sentences(found: Findings, decision: Decision) -> Iterator[str]:
+def reason_sentences(found: Findings, decision: Decision) -> Iterator[str]:
     """Yield the reasons: the suggestion and its rule, the facts, each dimension, where it goes."""
     decided, referral = decision.decided, decision.referral
     yield f"Sugerencia: {OUTCOME_WORDS[decided.outcome]} (nivel {decided.tier}, política {decision.policy.name})."
@@ -157,7 +157,7 @@ def _rule(found: Findings, row: PolicyRow) -> str:
         return known.lower()
 
     if row.condition.op == "or":
-        signs = [part.name for part in row.condition.parts if CODE.fullmatch(part.name)]
+        signs = [part.name for part in row.condition.parts if INDICATOR_CODE.fullmatch(part.name)]
         if seen := [words(name) for name in signs if name in found.fired]:
             return f"al menos una de {len(signs)} señales: {'; '.join(seen)}"
     text = row.condition.write(words).replace(" and ", " y ").replace(" or ", " o ")

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from screening_forms.errors import FormError
 from screening_forms.languages import SOURCE
 from screening_forms.problems import problem
-from screening_forms.texts import sound_formats, translations
+from screening_forms.texts import sound_formats
+from screening_forms.texts.translations import recordable_texts, resolve_translations
 from screening_forms.workbook.reader import Row, Workbook
-from screening_forms.workbook.resources import Shelf
+from screening_forms.workbook.resources import Resources
 
 MOST_BYTES = 2**20
 MOST_SECONDS = 60
@@ -42,38 +43,38 @@ class Recording:
         return self.sha256 + SUFFIXES[self.type]
 
 
-def name_for(item: str, text: str) -> str:
+def recording_name(item: str, text: str) -> str:
     """Name the recording of a text, without a suffix; `item` is a question's name or `<list>.<choice>`."""
     return f"{item}.{hashlib.sha256(text.encode()).hexdigest()[:_HASH_DIGITS]}"
 
 
-def item_of(name: str) -> str:
+def item_of_recording(name: str) -> str:
     """The question or choice that a recording of this name is for; empty if the name does not say for which text."""
     item, _, digits = name.rpartition(".")
     return item if len(digits) == _HASH_DIGITS and set(digits) <= set("0123456789abcdef") else ""
 
 
-def spoken(workbook: Workbook, lang: str, shelf: Shelf) -> dict[str, str]:
+def spoken_texts(workbook: Workbook, lang: str, shelf: Resources) -> dict[str, str]:
     """The texts of a form that are read aloud in one language, by context; what is not translated has no voice."""
-    prompts = translations.prompts(workbook)
+    prompts = recordable_texts(workbook)
     if lang == SOURCE:
         return {entry.context: entry.text for entry in prompts}
-    texts = translations.resolve(workbook, lang, shelf)
+    texts = resolve_translations(workbook, lang, shelf)
     return {entry.context: texts[entry.context].text for entry in prompts if texts[entry.context].state != "fallback"}
 
 
-def recordings(workbook: Workbook, lang: str, shelf: Shelf) -> dict[str, Recording]:
+def find_recordings(workbook: Workbook, lang: str, shelf: Resources) -> dict[str, Recording]:
     """The recordings of a form's texts of today in one language, by context; what is no recording is left out."""
     found = {}
-    for context, text in spoken(workbook, lang, shelf).items() if shelf.recordings else ():
-        content = shelf.recordings.get(f"{lang}/{name_for(context.split('/')[1], text)}")
+    for context, text in spoken_texts(workbook, lang, shelf).items() if shelf.recordings else ():
+        content = shelf.recordings.get(f"{lang}/{recording_name(context.split('/')[1], text)}")
         if content is not None:
             with suppress(FormError):  # The checks speak of it.
-                found[context] = read(content)
+                found[context] = read_recording(content)
     return found
 
 
-def read(content: bytes) -> Recording:
+def read_recording(content: bytes) -> Recording:
     """Read a recording: Opus in Ogg, or MP3. Raises FormError on anything that is none, or larger or longer than fits.
 
     What it is, is seen in its bytes; its name and its tags count for nothing.

@@ -9,40 +9,39 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from screening_forms.compiled_form import MARKS, why_left_out
+from screening_forms.compiled_form import MARKS, left_out_sentences
 from screening_forms.languages import FALLBACK, LANGUAGES, SOURCE
-from screening_forms.texts import audio, translations
-from screening_forms.texts.audio import Recording
-from screening_forms.texts.translations import Translated
-from screening_forms.workbook.columns import PARTS, cell
+from screening_forms.texts.audio import Recording, find_recordings
+from screening_forms.texts.translations import Translation, language_coverage, requested_languages
+from screening_forms.workbook.columns import TEXT_PARTS, cell_text
 from screening_forms.workbook.reader import Row, Workbook
-from screening_forms.workbook.resources import Shelf
+from screening_forms.workbook.resources import Resources
 
-NOTE = "f_languages"
+LANGUAGE_NOTE = "f_languages"
 """The note that names the languages left out; authors' questions have no such names."""
 
 _ADVICE = "Si la persona habla uno de estos idiomas, busque un intérprete independiente."
 
 
 @dataclass(frozen=True)
-class Screen:
+class LocalizedForm:
     """The texts of each language that ships beside Spanish, and the recordings of each, Spanish included, by context.
 
     `left_out`: why each of the other languages does not ship, as reasons and their numbers of texts.
     """
 
     form_id: str
-    texts: Mapping[str, Mapping[str, Translated]]
+    texts: Mapping[str, Mapping[str, Translation]]
     recordings: Mapping[str, Mapping[str, Recording]]
     left_out: Mapping[str, Mapping[str, int]]
 
     @classmethod
-    def of(cls, workbook: Workbook, channel: str, shelf: Shelf) -> Screen:
+    def of(cls, workbook: Workbook, channel: str, shelf: Resources) -> LocalizedForm:
         """See which languages are fit for a channel, and gather what they show."""
-        held = [translations.coverage(workbook, lang, shelf) for lang in translations.languages(workbook)]
+        held = [language_coverage(workbook, lang, shelf) for lang in requested_languages(workbook)]
         left_out = {each.lang: why for each in held if (why := each.why_not(channel))}
         texts = {each.lang: each.texts for each in held if each.lang not in left_out}
-        recordings = {lang: audio.recordings(workbook, lang, shelf) for lang in (SOURCE, *texts)}
+        recordings = {lang: find_recordings(workbook, lang, shelf) for lang in (SOURCE, *texts)}
         return cls(workbook.settings["form_id"], texts, recordings, left_out)
 
     @property
@@ -71,8 +70,8 @@ class Screen:
     def cells(self, row: Row, item: str) -> dict[str, str]:
         """Write the text and audio columns of one row; `item` is its question or `<list>.<choice>`."""
         cells = {}
-        for part in PARTS:
-            if source := cell(row, part, SOURCE):
+        for part in TEXT_PARTS:
+            if source := cell_text(row, part, SOURCE):
                 context = f"{self.form_id}/{item}/{part}"
                 cells[f"{part}::{LANGUAGES[SOURCE]}"] = source
                 for lang, texts in self.texts.items():
@@ -84,9 +83,9 @@ class Screen:
         """Write the row that names, at the head of the form, the languages left out; empty if there are none."""
         if not self.left_out:
             return {}
-        text = " ".join([*why_left_out(self.left_out), _ADVICE])
+        text = " ".join([*left_out_sentences(self.left_out), _ADVICE])
         label = {f"label::{LANGUAGES[lang]}": MARKS["fallback"] + text for lang in self.texts}
-        return {"type": "note", "name": NOTE, f"label::{LANGUAGES[SOURCE]}": text, **label}
+        return {"type": "note", "name": LANGUAGE_NOTE, f"label::{LANGUAGES[SOURCE]}": text, **label}
 
     def _sounds(self, context: str) -> dict[str, str]:
         """The recording of a label in each language, and of the Spanish where that is what is shown."""

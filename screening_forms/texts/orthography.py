@@ -25,7 +25,7 @@ _WRONG_APOSTROPHES = "'`´ʼʻ‘′"
 _RIGHT = str.maketrans(dict.fromkeys(_WRONG_APOSTROPHES, APOSTROPHE))
 
 
-def findings(text: str, lang: str, loans: frozenset[str] = frozenset()) -> list[str]:
+def spelling_findings(text: str, lang: str, loans: frozenset[str] = frozenset()) -> list[str]:
     """What in a text is not the official orthography, in Spanish; nothing for a language without an alphabet here.
 
     Names (a capital inside a sentence, or all capitals) and the words of `loans` are let through.

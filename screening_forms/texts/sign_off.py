@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-FIELDS = ("Translator", "Variety", "Date", "Back-translation")
-_FIELD = re.compile(rf"({'|'.join(FIELDS)}):\s*(.*)")
+SIGN_OFF_FIELDS = ("Translator", "Variety", "Date", "Back-translation")
+_FIELD = re.compile(rf"({'|'.join(SIGN_OFF_FIELDS)}):\s*(.*)")
 _REGISTER = re.compile(r"RENITLI 0*[1-9]\d{0,5}")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?: \d\d:\d\d)?", re.ASCII)
 _FORMER = "Former "
@@ -29,7 +29,7 @@ class SignOff:
     lacking: tuple[str, ...]
 
 
-def read(comments: str, lang: str) -> SignOff:
+def read_sign_off(comments: str, lang: str) -> SignOff:
     """Read translator comments: one `Field: value` a line, and longer values go on in the next lines.
 
     `Variety` begins with the language's own tag, such as `quz Cusco`: a register number for Ayacucho Quechua (quy)
@@ -42,23 +42,23 @@ def read(comments: str, lang: str) -> SignOff:
         "Date": _is_date(values["Date"]),
         "Back-translation": bool(values["Back-translation"]),
     }
-    lacking = tuple(name for name in FIELDS if not good[name])
+    lacking = tuple(name for name in SIGN_OFF_FIELDS if not good[name])
     return SignOff(values["Translator"], values["Variety"], values["Date"], values["Back-translation"], lacking)
 
 
-def is_same(one: str, other: str) -> bool:
+def is_same_sign_off(one: str, other: str) -> bool:
     """Whether two entries' comments carry one and the same sign-off."""
     values = _values(one)
     return any(values.values()) and values == _values(other)
 
 
-def void(comments: str) -> str:
+def void_sign_off(comments: str) -> str:
     """Keep a sign-off in the comments as a former one: it was given for other words."""
     return "\n".join(_FORMER + line if _FIELD.match(line) else line for line in comments.split("\n"))
 
 
 def _values(comments: str) -> Mapping[str, str]:
-    values, name = dict.fromkeys(FIELDS, ""), ""
+    values, name = dict.fromkeys(SIGN_OFF_FIELDS, ""), ""
     for line in map(str.strip, comments.split("\n")):
         if found := _FIELD.fullmatch(line):
             name = found[1]

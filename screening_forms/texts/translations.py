@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import polib
 
 from screening_forms.languages import SOURCE
-from screening_forms.texts import sign_off
-from screening_forms.workbook.columns import PARTS, cell, column, tag
+from screening_forms.texts.sign_off import read_sign_off
+from screening_forms.workbook.columns import TEXT_PARTS, cell_text, heading_language, parse_heading
 from screening_forms.workbook.reader import Row, Workbook
-from screening_forms.workbook.resources import SHIPPED, Shelf
+from screening_forms.workbook.resources import BUILT_IN, Resources
 
 
 @dataclass(frozen=True)
-class Entry:
+class TranslatableText:
     """One Spanish text to translate: `context` is `<form_id>/<question or list.choice>/<part>`."""
 
     context: str
@@ -34,7 +34,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Translated:
+class Translation:
     """A text as people will see it; `state` is reviewed, draft, or fallback (Spanish, for want of a translation).
 
     `stale`: it was made from another Spanish text, and may now say something else. `lacking`: what its sign-off lacks,
@@ -59,11 +59,11 @@ class Translated:
 
 
 @dataclass(frozen=True)
-class Coverage:
+class LanguageCoverage:
     """How far a language has come, with its texts by context."""
 
     lang: str
-    texts: Mapping[str, Translated]
+    texts: Mapping[str, Translation]
 
     @property
     def reviewed(self) -> int:
@@ -95,25 +95,28 @@ class Coverage:
         return dict(sorted(reasons.items())) if channel == "field" else {}
 
 
-def languages(workbook: Workbook) -> tuple[str, ...]:
+def requested_languages(workbook: Workbook) -> tuple[str, ...]:
     """The languages beside Spanish that the form asks for in its settings."""
     return tuple(lang for lang in workbook.settings.get("languages", "").split() if lang != SOURCE)
 
 
-def extract(workbook: Workbook) -> tuple[Entry, ...]:
+def translatable_texts(workbook: Workbook) -> tuple[TranslatableText, ...]:
     """Every Spanish text that needs a translation, in the workbook's order; proper names of places do not."""
     return tuple(_entries(workbook))
 
 
-def _entries(workbook: Workbook) -> Iterator[Entry]:
+def _entries(workbook: Workbook) -> Iterator[TranslatableText]:
     form_id = workbook.settings.get("form_id", "")
     for row, name in (*_questions(workbook), *_choices(workbook)):
         spanish = {
-            part: text for heading, text in row.cells.items() for part, lang in [column(heading)] if lang == SOURCE
+            part: text
+            for heading, text in row.cells.items()
+            for part, lang in [parse_heading(heading)]
+            if lang == SOURCE
         }
-        for part in PARTS:
+        for part in TEXT_PARTS:
             if text := spanish.get(part):
-                yield Entry(f"{form_id}/{name}/{part}", text, row.sheet, row.number, part)
+                yield TranslatableText(f"{form_id}/{name}/{part}", text, row.sheet, row.number, part)
 
 
 def _questions(workbook: Workbook) -> Iterator[tuple[Row, str]]:
@@ -127,35 +130,38 @@ def _choices(workbook: Workbook) -> Iterator[tuple[Row, str]]:
             yield row, f"{row.get('list_name')}.{row.get('name')}"
 
 
-def own(workbook: Workbook, lang: str) -> dict[str, str]:
+def workbook_translations(workbook: Workbook, lang: str) -> dict[str, str]:
     """The texts of a language that the workbook has in columns of its own, by context."""
     form_id = workbook.settings.get("form_id", "")
-    if not any(tag(heading) == lang for headings in workbook.headings.values() for heading in headings):
+    if not any(heading_language(heading) == lang for headings in workbook.headings.values() for heading in headings):
         return {}
     return {
         f"{form_id}/{name}/{part}": text
         for row, name in (*_questions(workbook), *_choices(workbook))
-        for part in PARTS
-        if (text := cell(row, part, lang))
+        for part in TEXT_PARTS
+        if (text := cell_text(row, part, lang))
     }
 
 
-def prompts(workbook: Workbook) -> tuple[Entry, ...]:
+def recordable_texts(workbook: Workbook) -> tuple[TranslatableText, ...]:
     """The texts that are read to a person, and so are worth recording: questions, notes and answers."""
     groups = {row.number for row in workbook.survey if row.get("type").replace(" ", "_") == "begin_group"}
-    labels = (entry for entry in extract(workbook) if entry.part == "label")
+    labels = (entry for entry in translatable_texts(workbook) if entry.part == "label")
     return tuple(entry for entry in labels if entry.sheet == "choices" or entry.row not in groups)
 
 
-def resolve(workbook: Workbook, lang: str, shelf: Shelf = SHIPPED) -> dict[str, Translated]:
+def resolve_translations(workbook: Workbook, lang: str, shelf: Resources = BUILT_IN) -> dict[str, Translation]:
     """Every text of a form in one language, by context.
 
     A translation made from another Spanish text is a draft, and so is one in the workbook's own column, which nobody
     can sign: it stands before other drafts, and behind a reviewed text. Where there is none, Spanish stands in.
     """
-    held, columns = shelf.catalogue(lang), own(workbook, lang)
-    texts = {entry.context: judge(entry.text, held.get(entry.context), lang) for entry in extract(workbook)}
-    drafts = {context: Translated(text, "draft") for context, text in columns.items()}
+    held, columns = shelf.catalogue(lang), workbook_translations(workbook, lang)
+    texts = {
+        entry.context: judge_translation(entry.text, held.get(entry.context), lang)
+        for entry in translatable_texts(workbook)
+    }
+    drafts = {context: Translation(text, "draft") for context, text in columns.items()}
     return texts | {
         context: draft
         for context, draft in drafts.items()
@@ -163,21 +169,21 @@ def resolve(workbook: Workbook, lang: str, shelf: Shelf = SHIPPED) -> dict[str, 
     }
 
 
-def judge(spanish: str, held: polib.POEntry | None, lang: str) -> Translated:
+def judge_translation(spanish: str, held: polib.POEntry | None, lang: str) -> Translation:
     """See what an entry is worth as the translation of a Spanish text."""
     if held is None or not held.msgstr:
-        return Translated(spanish, "fallback")
+        return Translation(spanish, "fallback")
     # A merge keeps the former Spanish beside a draft until somebody looked at it again.
     stale = held.msgid != spanish or bool(held.fuzzy and held.previous_msgid)
-    lacking = () if held.fuzzy else sign_off.read(held.tcomment, lang).lacking
-    return Translated(held.msgstr, "draft" if held.fuzzy or stale or lacking else "reviewed", stale, lacking)
+    lacking = () if held.fuzzy else read_sign_off(held.tcomment, lang).lacking
+    return Translation(held.msgstr, "draft" if held.fuzzy or stale or lacking else "reviewed", stale, lacking)
 
 
-def coverage(workbook: Workbook, lang: str, shelf: Shelf = SHIPPED) -> Coverage:
+def language_coverage(workbook: Workbook, lang: str, shelf: Resources = BUILT_IN) -> LanguageCoverage:
     """See how far a form has come in one language."""
-    return Coverage(lang, resolve(workbook, lang, shelf))
+    return LanguageCoverage(lang, resolve_translations(workbook, lang, shelf))
 
 
-def loans(lang: str, shelf: Shelf = SHIPPED) -> frozenset[str]:
+def loan_words(lang: str, shelf: Resources = BUILT_IN) -> frozenset[str]:
     """Words that a language's file keeps in Spanish spelling on purpose (its X-Loans header)."""
     return frozenset(shelf.header(lang, "X-Loans").lower().split())

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from screening_forms.expressions import parser as expressions
-from screening_forms.expressions.parser import COMPARISONS, ExpressionError, Token
+from screening_forms.expressions.parser import COMPARISONS, ExpressionError, Token, parse_expression, write_expression
 from screening_forms.languages import SOURCE
-from screening_forms.texts.translations import Entry
-from screening_forms.workbook.columns import LIST_TYPE, cell
+from screening_forms.texts.translations import TranslatableText
+from screening_forms.workbook.columns import SELECT_TYPE, cell_text
 from screening_forms.workbook.reader import Row, Workbook
 
 _MOST_ANSWERS = 12
@@ -26,7 +25,7 @@ _WORDS = {"=": "es", "!=": "no es", "<": "es menor que", "<=": "es como mucho"}
 _WORDS |= {">": "es mayor que", ">=": "es como poco", "selected": "incluye"}
 
 
-class Notes:
+class TranslatorNotes:
     """The notes of one form's texts."""
 
     def __init__(self, workbook: Workbook) -> None:
@@ -38,10 +37,10 @@ class Notes:
         self._groups = dict(_groups(workbook))
         self._askers: dict[str, list[str]] = {}
         for row in workbook.survey:
-            if found := LIST_TYPE.match(row.get("type")):
+            if found := SELECT_TYPE.match(row.get("type")):
                 self._askers.setdefault(found[1], []).append(row.get("name"))
 
-    def of(self, entry: Entry) -> str:
+    def of(self, entry: TranslatableText) -> str:
         """The note of one text, one fact a line."""
         place = f"{_PARTS[entry.part]}; hoja {entry.sheet}, fila {entry.row}"
         item = entry.context.split("/")[1]
@@ -52,7 +51,7 @@ class Notes:
         yield f"pregunta {row.get('name')}, tipo {row.get('type')}"
         group = self._groups.get(row.number)
         if group is not None:
-            yield f"grupo {group.get('name')}: {_quoted(cell(group, 'label', SOURCE))}"
+            yield f"grupo {group.get('name')}: {_quoted(cell_text(group, 'label', SOURCE))}"
         if answers := self._answers(row):
             yield f"respuestas: {answers}"
         if relevant := row.get("relevant"):
@@ -63,20 +62,20 @@ class Notes:
         yield f"respuesta {item}"
         if askers := self._askers.get(name):
             shown = ", ".join(
-                f"{asker} {_quoted(cell(self._questions[asker], 'label', SOURCE))}" for asker in askers[:3]
+                f"{asker} {_quoted(cell_text(self._questions[asker], 'label', SOURCE))}" for asker in askers[:3]
             )
             yield f"de: {shown}" + (f" y {len(askers) - 3} preguntas más" if len(askers) > 3 else "")
 
     def _answers(self, row: Row) -> str:
-        found = LIST_TYPE.match(row.get("type"))
+        found = SELECT_TYPE.match(row.get("type"))
         choices = self._choices.get(found[1], []) if found else []
-        shown = [f"{each.get('name')} {_quoted(cell(each, 'label', SOURCE))}" for each in choices[:_MOST_ANSWERS]]
+        shown = [f"{each.get('name')} {_quoted(cell_text(each, 'label', SOURCE))}" for each in choices[:_MOST_ANSWERS]]
         more = len(choices) - _MOST_ANSWERS
         return ", ".join(shown) + (f" y {more} más" if more > 0 else "")
 
     def _condition(self, text: str) -> str:
         try:
-            return self._words(expressions.parse(text))
+            return self._words(parse_expression(text))
         except ExpressionError:
             return text  # The checks speak of it; a translator sees what the author wrote.
 
@@ -87,18 +86,18 @@ class Notes:
             return f"({self._words(token[0])})"
         if token.symbol in (*COMPARISONS, "selected") and token[0].symbol == "$":
             return f"{self._asked(token[0].value)} {_WORDS[token.symbol]} {self._value(token[0].value, token[1])}"
-        return expressions.write(token)
+        return write_expression(token)
 
     def _asked(self, name: str) -> str:
         row = self._questions.get(name)
-        return (_quoted(cell(row, "label", SOURCE)) if row else "") or name
+        return (_quoted(cell_text(row, "label", SOURCE)) if row else "") or name
 
     def _value(self, question: str, token: Token) -> str:
         row = self._questions.get(question)
-        found = LIST_TYPE.match(row.get("type")) if row else None
+        found = SELECT_TYPE.match(row.get("type")) if row else None
         choices = self._choices.get(found[1], []) if found else []
-        labels = (cell(each, "label", SOURCE) for each in choices if each.get("name") == token.value)
-        return next((_quoted(label) for label in labels if label), expressions.write(token))
+        labels = (cell_text(each, "label", SOURCE) for each in choices if each.get("name") == token.value)
+        return next((_quoted(label) for label in labels if label), write_expression(token))
 
 
 def _groups(workbook: Workbook) -> Iterator[tuple[int, Row]]:

@@ -14,9 +14,14 @@ import polib
 
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.languages import LANGUAGES
-from screening_forms.texts import sign_off, translations
-from screening_forms.texts.translations import Entry
-from screening_forms.translators.notes import Notes
+from screening_forms.texts.sign_off import is_same_sign_off, void_sign_off
+from screening_forms.texts.translations import (
+    TranslatableText,
+    judge_translation,
+    translatable_texts,
+    workbook_translations,
+)
+from screening_forms.translators.notes import TranslatorNotes
 from screening_forms.workbook.reader import Workbook
 from screening_forms.workbook.resources import LOCALES, parse_po
 
@@ -29,7 +34,7 @@ _HEADER_NOTE = (
 
 
 @dataclass(frozen=True)
-class Merge:
+class MergeResult:
     """What a merge did, by context: texts `taken` in; reviewed ones `kept` before a draft; `unsigned`, their sign-off
     having been given for other words; `unknown` in the form; `remembered` from the same Spanish elsewhere."""
 
@@ -40,12 +45,14 @@ class Merge:
     remembered: tuple[str, ...] = ()
 
 
-def template(workbook: Workbook) -> str:
+def write_template(workbook: Workbook) -> str:
     """Write the `.pot` of a form: its Spanish with notes, in no language."""
     return _written(_blank(""), _merged(workbook, {}, {}, {})[0])
 
 
-def update(workbook: Workbook, lang: str, held: str, returned: str = "", beside: str = "") -> tuple[str, Merge]:
+def update_catalogue(
+    workbook: Workbook, lang: str, held: str, returned: str = "", beside: str = ""
+) -> tuple[str, MergeResult]:
     """Bring a language's `.po` up to date with a form's Spanish, and take in what a translator sent back.
 
     New entries are drafts, with the text of the workbook's own column, or the one that the same Spanish has in the file
@@ -56,23 +63,23 @@ def update(workbook: Workbook, lang: str, held: str, returned: str = "", beside:
     old = parse_po(held) if held else _blank(lang)
     alive_last = sorted(old, key=lambda entry: not entry.obsolete)
     mine = {entry.msgctxt or "": entry for entry in alive_last if _form_of(entry) == form_id}
-    done = Merge()
+    done = MergeResult()
     if returned:
         sent = _returned(returned, lang)
         done = _take_in(workbook, mine, sent, lang)
         loans = {word for each in (old, sent) for word in each.metadata.get("X-Loans", "").split()}
         old.metadata["X-Loans"] = " ".join(sorted(loans))
     memory = _memory([*old, *(parse_po(beside) if beside else ())])
-    merged, remembered = _merged(workbook, mine, translations.own(workbook, lang), memory)
+    merged, remembered = _merged(workbook, mine, workbook_translations(workbook, lang), memory)
     kept = [entry for entry in old if _form_of(entry) != form_id]
     entries = sorted([*kept, *merged], key=_form_of)
     return _written(old, entries), replace(done, remembered=remembered)
 
 
-def merge(workbook: Workbook, lang: str, locales: Path = LOCALES, returned: str = "") -> Merge:
+def merge_into_file(workbook: Workbook, lang: str, locales: Path = LOCALES, returned: str = "") -> MergeResult:
     """Do the same to the file of a folder laid out as gettext wants it."""
     path = locales / lang / "LC_MESSAGES" / "forms.po"
-    text, done = update(workbook, lang, path.read_text(encoding="utf-8") if path.exists() else "", returned)
+    text, done = update_catalogue(workbook, lang, path.read_text(encoding="utf-8") if path.exists() else "", returned)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return done
@@ -81,9 +88,9 @@ def merge(workbook: Workbook, lang: str, locales: Path = LOCALES, returned: str 
 def _merged(
     workbook: Workbook, mine: Mapping[str, polib.POEntry], own: Mapping[str, str], memory: Mapping[str, polib.POEntry]
 ) -> tuple[list[polib.POEntry], tuple[str, ...]]:
-    notes, rest, remembered = Notes(workbook), dict(mine), []
+    notes, rest, remembered = TranslatorNotes(workbook), dict(mine), []
     merged = []
-    for entry in translations.extract(workbook):
+    for entry in translatable_texts(workbook):
         held = rest.pop(entry.context, None) or polib.POEntry(msgctxt=entry.context, msgid=entry.text, flags=["fuzzy"])
         _renew(held, entry)
         if not held.msgstr and entry.context in own:
@@ -100,7 +107,7 @@ def _merged(
     return [*merged, *rest.values()], tuple(remembered)
 
 
-def _renew(held: polib.POEntry, entry: Entry) -> None:
+def _renew(held: polib.POEntry, entry: TranslatableText) -> None:
     """Give an entry the Spanish of today; a sign-off for the former Spanish is one no more."""
     held.obsolete = False
     if not held.msgstr:
@@ -108,7 +115,7 @@ def _renew(held: polib.POEntry, entry: Entry) -> None:
     elif held.msgid != entry.text:
         held.previous_msgid, held.msgid = held.msgid, entry.text
         held.flags = sorted({*held.flags, "fuzzy"})
-        held.tcomment = sign_off.void(held.tcomment)
+        held.tcomment = void_sign_off(held.tcomment)
     elif not held.fuzzy:
         held.previous_msgid = None
 
@@ -133,9 +140,9 @@ def _returned(text: str, lang: str) -> polib.POFile:
     return sent
 
 
-def _take_in(workbook: Workbook, mine: dict[str, polib.POEntry], sent: polib.POFile, lang: str) -> Merge:
+def _take_in(workbook: Workbook, mine: dict[str, polib.POEntry], sent: polib.POFile, lang: str) -> MergeResult:
     """Put what a translator sent in the place of what there was, save a draft in the place of a reviewed text."""
-    spanish = {entry.context: entry.text for entry in translations.extract(workbook)}
+    spanish = {entry.context: entry.text for entry in translatable_texts(workbook)}
     done: dict[str, list[str]] = {"taken": [], "kept": [], "unsigned": [], "unknown": []}
     for entry in sent:
         context, held = entry.msgctxt or "", mine.get(entry.msgctxt or "")
@@ -144,16 +151,16 @@ def _take_in(workbook: Workbook, mine: dict[str, polib.POEntry], sent: polib.POF
         if context not in spanish:
             done["unknown"].append(context)
             continue
-        if held is not None and held.msgstr != entry.msgstr and sign_off.is_same(held.tcomment, entry.tcomment):
-            entry.flags, entry.tcomment = ["fuzzy"], sign_off.void(entry.tcomment)
+        if held is not None and held.msgstr != entry.msgstr and is_same_sign_off(held.tcomment, entry.tcomment):
+            entry.flags, entry.tcomment = ["fuzzy"], void_sign_off(entry.tcomment)
             done["unsigned"].append(context)
-        before, after = (translations.judge(spanish[context], each, lang).state for each in (held, entry))
+        before, after = (judge_translation(spanish[context], each, lang).state for each in (held, entry))
         if before == "reviewed" != after:
             done["kept"].append(context)
         else:
             mine[context] = entry
             done["taken"].append(context)
-    return Merge(**{name: tuple(contexts) for name, contexts in done.items()})
+    return MergeResult(**{name: tuple(contexts) for name, contexts in done.items()})
 
 
 def _same(held: polib.POEntry, sent: polib.POEntry) -> bool:

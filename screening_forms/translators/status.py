@@ -10,23 +10,29 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from screening_forms.checks import translations as language_checks
-from screening_forms.checks.context import Subject
+from screening_forms.checks.context import CheckContext
+from screening_forms.checks.translations import check_recordings, checked_languages, glossary_problems, text_problems
 from screening_forms.compiled_form import CHANNELS
 from screening_forms.errors import FormProblem
 from screening_forms.languages import LANGUAGES, SOURCE
-from screening_forms.texts import audio, translations
+from screening_forms.texts.audio import find_recordings
 from screening_forms.texts.glossary import Glossary
-from screening_forms.texts.translations import Coverage, Translated
+from screening_forms.texts.translations import (
+    LanguageCoverage,
+    Translation,
+    language_coverage,
+    recordable_texts,
+    translatable_texts,
+)
 from screening_forms.workbook.reader import Workbook
-from screening_forms.workbook.resources import Shelf
+from screening_forms.workbook.resources import Resources
 
 
 @dataclass(frozen=True)
-class Standing:
+class TranslationStatus:
     """One language of one form. `recorded` of `prompts` texts have a recording of their own."""
 
-    coverage: Coverage
+    coverage: LanguageCoverage
     problems: tuple[FormProblem, ...]
     recorded: int
     prompts: int
@@ -56,19 +62,19 @@ class Standing:
         }
 
 
-def standings(workbook: Workbook, shelf: Shelf, glossary: Glossary) -> Iterator[Standing]:
+def translation_statuses(workbook: Workbook, shelf: Resources, glossary: Glossary) -> Iterator[TranslationStatus]:
     """See how a form stands in Spanish, whose texts are the source, and in every other language it asks for."""
-    subject = Subject(workbook, {}, shelf)
-    heard = list(language_checks.check_recordings(subject))
-    prompts = len(translations.prompts(workbook))
-    for lang in (SOURCE, *language_checks.languages(subject)):
+    subject = CheckContext(workbook, {}, shelf)
+    heard = list(check_recordings(subject))
+    prompts = len(recordable_texts(workbook))
+    for lang in (SOURCE, *checked_languages(subject)):
         named = (f"audio::{LANGUAGES[lang]}", *([""] if lang == SOURCE else []))  # those of nothing are told once
         problems = [each for each in heard if each.column in named]
         if lang == SOURCE:
-            texts = {entry.context: Translated(entry.text, "reviewed") for entry in translations.extract(workbook)}
-            coverage = Coverage(SOURCE, texts)
+            texts = {entry.context: Translation(entry.text, "reviewed") for entry in translatable_texts(workbook)}
+            coverage = LanguageCoverage(SOURCE, texts)
         else:
-            coverage = translations.coverage(workbook, lang, shelf)
-            problems += language_checks.text_problems(subject, lang)
-            problems += language_checks.glossary_problems(subject, lang, glossary)
-        yield Standing(coverage, tuple(problems), len(audio.recordings(workbook, lang, shelf)), prompts)
+            coverage = language_coverage(workbook, lang, shelf)
+            problems += text_problems(subject, lang)
+            problems += glossary_problems(subject, lang, glossary)
+        yield TranslationStatus(coverage, tuple(problems), len(find_recordings(workbook, lang, shelf)), prompts)

@@ -10,14 +10,14 @@ from functools import lru_cache
 from screening_forms.languages import SOURCE
 from screening_forms.workbook.reader import Row
 
-PARTS = ("label", "hint", "guidance_hint", "constraint_message", "required_message")
-LIST_TYPE = re.compile(r"select_(?:one|multiple)\s+(\S+)")
+TEXT_PARTS = ("label", "hint", "guidance_hint", "constraint_message", "required_message")
+SELECT_TYPE = re.compile(r"select_(?:one|multiple)\s+(\S+)")
 TAG = re.compile(r"\((\w+)\)\s*$")
 PLACEHOLDER = re.compile(r"\$\{\s*([\w.-]+)\s*\}")
 
 
 @lru_cache(maxsize=1024)
-def column(heading: str) -> tuple[str, str]:
+def parse_heading(heading: str) -> tuple[str, str]:
     """The part and the language of a column: `label::Runasimi (quz)` and `label::quz` are the `label` in `quz`, a bare
     `label` is Spanish."""
     part, separator, language = heading.partition("::")
@@ -25,11 +25,11 @@ def column(heading: str) -> tuple[str, str]:
     return part, (found[1] if found else language.strip()) if separator else SOURCE
 
 
-def tag(heading: str) -> str:
+def heading_language(heading: str) -> str:
     """The language of a column."""
-    return column(heading)[1]
+    return parse_heading(heading)[1]
 
 
-def cell(row: Row, part: str, lang: str) -> str:
+def cell_text(row: Row, part: str, lang: str) -> str:
     """The text of one part of a row in the workbook's own column for a language, or an empty string."""
-    return next((text for heading, text in row.cells.items() if column(heading) == (part, lang)), "")
+    return next((text for heading, text in row.cells.items() if parse_heading(heading) == (part, lang)), "")

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from screening_forms.errors import FormError, FormProblem
-from screening_forms.workbook import reader as workbook
-from screening_forms.workbook.reader import Workbook
-from screening_forms.workbook.resources import SHIPPED, Shelf
+from screening_forms.workbook.reader import Workbook, parse_workbook
+from screening_forms.workbook.resources import BUILT_IN, Resources
 
-WORKBOOKS = ("form.xlsx", "form.md")
+WORKBOOK_NAMES = ("form.xlsx", "form.md")
 _ELSEWHERE = re.compile(
     r"(?P<kind>indicator_sets|policies)/(?P<table>[a-z0-9_]+)\.csv"
     r"|(?P<lang>[a-z]{2,3})\.po"
@@ -34,34 +33,34 @@ class Package:
     workbook: Workbook
     name: str
     content: bytes
-    own: Shelf
+    own: Resources
 
     @property
-    def shelf(self) -> Shelf:
+    def shelf(self) -> Resources:
         """Where the workbook finds what it names: what came with it, then what comes with this version."""
-        return self.own.over(SHIPPED)
+        return self.own.over(BUILT_IN)
 
 
-def read(content: bytes, name: str = "form.md") -> Package:
+def parse_package(content: bytes, name: str = "form.md") -> Package:
     """Read a source package or a bare workbook; raises FormError. `name` tells what bytes that are no zip are."""
     if not zipfile.is_zipfile(io.BytesIO(content)):
-        return Package(workbook.parse(content, name), name, content, Shelf())
+        return Package(parse_workbook(content, name), name, content, Resources())
     files = _unpacked(content)
     if "[Content_Types].xml" in files or "content.xml" in files:  # An .xlsx is a zip as well, and so is an .ods.
-        return Package(workbook.parse(content, "form.xlsx"), "form.xlsx", content, Shelf())
+        return Package(parse_workbook(content, "form.xlsx"), "form.xlsx", content, Resources())
     return _package(files)
 
 
-def load(path: Path) -> Package:
+def load_package(path: Path) -> Package:
     """Read a source package, a folder laid out like one, or a bare workbook; raises FormError and OSError."""
     if path.is_dir():
         inside = (each for each in sorted(path.rglob("*")) if each.is_file())
         named = ((each.relative_to(path).as_posix(), each) for each in inside)
         return _package({name: each.read_bytes() for name, each in named if _place(name)})
-    return read(path.read_bytes(), path.name)
+    return parse_package(path.read_bytes(), path.name)
 
 
-def pack(package: Package) -> bytes:
+def pack_package(package: Package) -> bytes:
     """Write a package whole: also the tables and translations that the form takes from this version."""
     shelf, settings = package.shelf, package.workbook.settings
     files = {package.name: package.content}
@@ -100,26 +99,26 @@ def _unpacked(content: bytes) -> dict[str, bytes]:
 
 
 def _package(files: Mapping[str, bytes]) -> Package:
-    names = [name for name in WORKBOOKS if name in files]
+    names = [name for name in WORKBOOK_NAMES if name in files]
     if len(names) != 1:
         raise _unreadable("debe tener un form.xlsx o un form.md, y solo uno", "must hold one form.xlsx or form.md")
     if strange := [name for name in files if not _place(name)]:
         listed = ", ".join(sorted(strange)[:5])
         raise _unreadable(f"no se sabe qué es: {listed}", f"nobody knows what this is: {listed}")
-    return Package(workbook.parse(files[names[0]], names[0]), names[0], files[names[0]], _shelf(files))
+    return Package(parse_workbook(files[names[0]], names[0]), names[0], files[names[0]], _shelf(files))
 
 
 def _place(name: str) -> bool:
-    return name in WORKBOOKS or _ELSEWHERE.fullmatch(name) is not None
+    return name in WORKBOOK_NAMES or _ELSEWHERE.fullmatch(name) is not None
 
 
-def _shelf(files: Mapping[str, bytes]) -> Shelf:
+def _shelf(files: Mapping[str, bytes]) -> Resources:
     found = [(match, name) for name in sorted(files) if (match := _ELSEWHERE.fullmatch(name))]
     tables: dict[str, dict[str, str]] = {"indicator_sets": {}, "policies": {}}
     for match, name in found:
         if match["table"]:
             tables[match["kind"]][match["table"]] = _text(files, name)
-    return Shelf(
+    return Resources(
         **tables,
         catalogues={match["lang"]: _text(files, name) for match, name in found if match["lang"]},
         recordings={match["recording"]: files[name] for match, name in found if match["recording"]},

@@ -13,14 +13,22 @@ from pathlib import Path, PurePath
 
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.problems import Cell, problem
-from screening_forms.workbook import xlsx_reader as excel
-from screening_forms.workbook.xlsx_reader import Table
+from screening_forms.workbook.xlsx_reader import MOST_ROWS, SIGNATURES, Line, SheetLines, column_letter, read_tables
 
 SHEETS = ("survey", "choices", "settings", "indicators", "cases")
 """The sheets that mean something here; further sheets are the author's own notes."""
 
 SPREADSHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
-TEXTS = ("label", "hint", "guidance_hint", "constraint_message", "required_message", "note", "form_title", "case")
+TEXT_COLUMNS = (
+    "label",
+    "hint",
+    "guidance_hint",
+    "constraint_message",
+    "required_message",
+    "note",
+    "form_title",
+    "case",
+)
 """Columns that people read; every other cell is a name, a code or a condition."""
 
 _SEPARATOR = re.compile(r"[\s|:-]*")  # also a line without anything in it
@@ -57,19 +65,19 @@ class Workbook:
     noticed: tuple[FormProblem, ...] = ()
 
 
-def read(path: Path) -> Workbook:
+def read_workbook(path: Path) -> Workbook:
     """Read an .xlsx or .md workbook. Rows count from the heading, which is row 1 of its sheet or table.
 
     Raises FormError if the file is no workbook, OSError if it is not there.
     """
-    return parse(path.read_bytes(), path.name)
+    return parse_workbook(path.read_bytes(), path.name)
 
 
-def parse(content: bytes, name: str) -> Workbook:
+def parse_workbook(content: bytes, name: str) -> Workbook:
     """Read a workbook's bytes, of the kind that its file's name tells. Raises FormError if it is no workbook."""
     suffix = PurePath(name).suffix.lower()
-    if suffix in SPREADSHEETS or content.startswith(excel.SIGNATURES):
-        return _workbook(excel.tables(content, name, SHEETS))
+    if suffix in SPREADSHEETS or content.startswith(SIGNATURES):
+        return _workbook(read_tables(content, name, SHEETS))
     if suffix == ".md":
         return parse_markdown(_decoded(content, name), name=name)
     raise FormError([problem("workbook.other_file", Cell(name), "")])
@@ -92,13 +100,13 @@ def _decoded(content: bytes, name: str) -> str:
         raise FormError([problem("workbook.not_utf8", Cell(name), "")]) from error
 
 
-def _markdown(text: str) -> list[Table]:
+def _markdown(text: str) -> list[SheetLines]:
     """Split Markdown into tables; whatever is not a line of a table is the author's own remark.
 
     In the middle of a table only our sheets may begin: a row that lacks its empty first cell would take all rows
     after it away with it, and a form would ask or score less than its author wrote.
     """
-    tables: list[Table] = []
+    tables: list[SheetLines] = []
     inside = False
     for number, line in enumerate(map(str.strip, text.split("\n")), start=1):
         before, inside = inside, line.startswith("|")
@@ -109,16 +117,16 @@ def _markdown(text: str) -> list[Table]:
             place = Cell(tables[-1].title if tables else sheet)
             raise FormError([problem("workbook.stray_cell", place, "", number, sheet)])
         if sheet:
-            tables.append(Table(sheet))
+            tables.append(SheetLines(sheet))
         if tables and any(cells):
             lines = tables[-1].lines
             lines.append((len(lines) + 1, cells))
-            if len(lines) > excel.MOST_ROWS:
-                raise FormError([problem("workbook.too_many_rows", Cell(sheet), "", excel.MOST_ROWS)])
+            if len(lines) > MOST_ROWS:
+                raise FormError([problem("workbook.too_many_rows", Cell(sheet), "", MOST_ROWS)])
     return tables
 
 
-def _workbook(tables: Sequence[Table]) -> Workbook:
+def _workbook(tables: Sequence[SheetLines]) -> Workbook:
     """Put the sheets that mean something together; row 1 is the heading, wherever it stands."""
     problems: list[FormProblem] = []
     noticed = list(_misspelt([table.title for table in tables]))
@@ -145,7 +153,7 @@ def _workbook(tables: Sequence[Table]) -> Workbook:
     return Workbook(settings[0].cells, survey, choices, indicators, headings, cases, tuple(noticed))
 
 
-def _rows(name: str, columns: Sequence[str], lines: Sequence[excel.Line]) -> Iterator[Row]:
+def _rows(name: str, columns: Sequence[str], lines: Sequence[Line]) -> Iterator[Row]:
     for number, line in lines:
         texts = {column: text for column, text in zip(columns, line, strict=False) if column and text}
         cells = {column: text if _is_text(column) else _BLANKS.sub(" ", text) for column, text in texts.items()}
@@ -153,14 +161,14 @@ def _rows(name: str, columns: Sequence[str], lines: Sequence[excel.Line]) -> Ite
             yield Row(name, number, cells)
 
 
-def _without_heading(name: str, columns: Sequence[str], lines: Sequence[excel.Line]) -> Iterator[FormProblem]:
+def _without_heading(name: str, columns: Sequence[str], lines: Sequence[Line]) -> Iterator[FormProblem]:
     """A condition under a heading that got lost would be lost as well."""
     seen: set[int] = set()
     for number, line in lines:
         for place, text in enumerate(line):
             if text and place not in seen and not (place < len(columns) and columns[place]):
                 seen.add(place)
-                yield problem("column.no_heading", Cell(name, number), "", excel.letter(place))
+                yield problem("column.no_heading", Cell(name, number), "", column_letter(place))
 
 
 def _misspelt(titles: Sequence[str]) -> Iterator[FormProblem]:
@@ -181,4 +189,4 @@ def _invisible(row: Row) -> Iterator[FormProblem]:
 
 
 def _is_text(column: str) -> bool:
-    return column.partition("::")[0].lower() in TEXTS
+    return column.partition("::")[0].lower() in TEXT_COLUMNS

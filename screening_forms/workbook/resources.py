@@ -14,10 +14,9 @@ from pathlib import Path
 import polib
 
 from screening_forms.errors import FormError, FormProblem
-from screening_forms.rules import indicators, policy
-from screening_forms.rules.csv_table import Kind
-from screening_forms.rules.indicators import IndicatorSet
-from screening_forms.rules.policy import Policy
+from screening_forms.rules.csv_table import TableFormat
+from screening_forms.rules.indicators import INDICATOR_SET_TABLE, IndicatorSet, parse_indicator_set
+from screening_forms.rules.policy import POLICY_TABLE, Policy, parse_policy
 
 HERE = Path(__file__).parents[1]
 LOCALES = HERE / "locales"
@@ -25,7 +24,7 @@ CATALOGUE = HERE / "catalogue"
 
 
 @dataclass(frozen=True)
-class Shelf:
+class Resources:
     """Tables by name as CSV text, `.po` texts by language, recordings by `<language>/<question or list.choice>`."""
 
     indicator_sets: Mapping[str, str] = field(default_factory=dict)
@@ -33,9 +32,9 @@ class Shelf:
     catalogues: Mapping[str, str] = field(default_factory=dict)
     recordings: Mapping[str, bytes] = field(default_factory=dict)
 
-    def over(self, below: Shelf) -> Shelf:
+    def over(self, below: Resources) -> Resources:
         """This shelf before another: what both have, a whole language too, is taken from this one."""
-        return Shelf(
+        return Resources(
             {**below.indicator_sets, **self.indicator_sets},
             {**below.policies, **self.policies},
             {**below.catalogues, **self.catalogues},
@@ -44,11 +43,11 @@ class Shelf:
 
     def indicator_set(self, name: str) -> IndicatorSet:
         """An indicator set by its name; FormError if there is none, or with every problem of its table."""
-        return _parsed_set(name, _named(indicators.TABLE, self.indicator_sets, name))
+        return _parsed_set(name, _named(INDICATOR_SET_TABLE, self.indicator_sets, name))
 
     def policy(self, name: str) -> Policy:
         """A policy by its name; FormError if there is none, or with every problem of its table."""
-        return _parsed_policy(name, _named(policy.TABLE, self.policies, name))
+        return _parsed_policy(name, _named(POLICY_TABLE, self.policies, name))
 
     def catalogue(self, lang: str) -> dict[str, polib.POEntry]:
         """The entries of a language by context, only to be read; obsolete ones are left out."""
@@ -73,7 +72,7 @@ def _texts(folder: Path) -> dict[str, str]:
     return {path.stem: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.csv"))}
 
 
-def _named(kind: Kind, texts: Mapping[str, str], name: str) -> str:
+def _named(kind: TableFormat, texts: Mapping[str, str], name: str) -> str:
     if name not in texts:
         known = ", ".join(sorted(texts))
         es, en = f"no existe {kind.noun_es} «{name}»; hay: {known}", f"no {kind.noun_en} '{name}'; there is: {known}"
@@ -82,8 +81,8 @@ def _named(kind: Kind, texts: Mapping[str, str], name: str) -> str:
 
 
 # The same texts are asked for by every check and every compilation.
-_parsed_set = lru_cache(maxsize=32)(indicators.parse)
-_parsed_policy = lru_cache(maxsize=32)(policy.parse)
+_parsed_set = lru_cache(maxsize=32)(parse_indicator_set)
+_parsed_policy = lru_cache(maxsize=32)(parse_policy)
 
 
 def parse_po(text: str) -> polib.POFile:
@@ -99,14 +98,14 @@ def parse_po(text: str) -> polib.POFile:
 _parsed_po = lru_cache(maxsize=32)(parse_po)  # these are only read
 
 
-def shipped(locales: Path = LOCALES) -> Shelf:
+def load_built_in(locales: Path = LOCALES) -> Resources:
     """What comes with this version, with the translations of a folder laid out as gettext wants it."""
     files = sorted(locales.glob("*/LC_MESSAGES/forms.po"))
-    return Shelf(
+    return Resources(
         _texts(HERE / "indicator_sets"),
         _texts(HERE / "policies"),
         {path.parts[-3]: path.read_text(encoding="utf-8") for path in files},
     )
 
 
-SHIPPED = shipped()
+BUILT_IN = load_built_in()

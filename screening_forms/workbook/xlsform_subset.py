@@ -5,18 +5,32 @@ A whitelist, because pyxform lets through in silence what would send, locate, ph
 
 from collections.abc import Mapping
 
-from screening_forms.workbook.columns import PARTS
+from screening_forms.workbook.columns import TEXT_PARTS
 
-SELECTS = ("select_one", "select_multiple")
-GROUPS = ("begin_group", "end_group", "begin group", "end group")
-TYPES = ("select_one", "select_multiple", "integer", "date", "note", "calculate", "acknowledge", "text", "start", "end")
-TEXTUAL = frozenset({*SELECTS, "integer", "date", "note", "acknowledge", "text"})
-UNANSWERED = ("note", "start", "end", *GROUPS)
+SELECT_TYPES = ("select_one", "select_multiple")
+GROUP_TYPES = ("begin_group", "end_group", "begin group", "end group")
+QUESTION_TYPES = (
+    "select_one",
+    "select_multiple",
+    "integer",
+    "date",
+    "note",
+    "calculate",
+    "acknowledge",
+    "text",
+    "start",
+    "end",
+)
+TYPES_WITH_LABEL = frozenset({*SELECT_TYPES, "integer", "date", "note", "acknowledge", "text"})
+TYPES_WITHOUT_ANSWER = ("note", "start", "end", *GROUP_TYPES)
 YES_NO = {"": False, "no": False, "false": False, "yes": True, "true": True}
-EXPRESSIONS = ("relevant", "constraint", "calculation", "choice_filter", "required")
-HOMES = {".": "constraint", "(name)": "choice_filter"}  # the one column where an own answer, or a column, is meant
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "survey": ("type", "name", *PARTS, *EXPRESSIONS, "appearance", "route", "reason"),
+EXPRESSION_COLUMNS = ("relevant", "constraint", "calculation", "choice_filter", "required")
+COLUMN_OF_SYMBOL = {
+    ".": "constraint",
+    "(name)": "choice_filter",
+}  # the one column where an own answer, or a column, is meant
+COLUMNS_BY_SHEET: Mapping[str, tuple[str, ...]] = {
+    "survey": ("type", "name", *TEXT_PARTS, *EXPRESSION_COLUMNS, "appearance", "route", "reason"),
     "choices": ("list_name", "name", "label"),
     "settings": (
         *("form_id", "form_title", "version", "default_language", "indicator_set", "policy", "profile", "languages"),
@@ -25,18 +39,18 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "indicators": ("code", "when", "note"),
     "cases": ("case", "outcome", "tier", "queue_kinds", "note"),
 }
-NEEDED: Mapping[str, tuple[str, ...]] = {
+REQUIRED_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "survey": ("type", "name", "label"),
     "choices": ("list_name", "name", "label"),
     "indicators": ("code", "when"),
     "cases": ("case", "outcome"),
 }
-NEEDED_SETTINGS = ("form_id", "form_title", "version", "default_language", "indicator_set", "policy", "profile")
+REQUIRED_SETTINGS = ("form_id", "form_title", "version", "default_language", "indicator_set", "policy", "profile")
 FORBIDDEN_SETTINGS = (
     *("submission_url", "public_key", "auto_send", "auto_delete", "client_editable", "instance_name", "namespaces"),
     *("attribute", "entity", "allow_choice_duplicates", "clean_text_values"),
 )
-MEDIA = ("media", "image", "audio", "video", "big-image", "autoplay")
+MEDIA_COLUMNS = ("media", "image", "audio", "video", "big-image", "autoplay")
 APPEARANCES = frozenset(
     {
         *("minimal", "quick", "quickcompact", "likert", "columns", "columns-pack", "no-buttons", "autocomplete"),

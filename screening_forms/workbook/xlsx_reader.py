@@ -32,7 +32,7 @@ Line = tuple[int, list[str]]
 
 
 @dataclass
-class Table:
+class SheetLines:
     """A sheet: its title as typed, its lines that hold something, the heading first, and what was noticed in it."""
 
     title: str
@@ -40,13 +40,13 @@ class Table:
     noticed: list[FormProblem] = field(default_factory=list)
 
 
-def tables(content: bytes, name: str, wanted: Collection[str]) -> list[Table]:
+def read_tables(content: bytes, name: str, wanted: Collection[str]) -> list[SheetLines]:
     """Read every sheet; those whose titles nobody wants are only named. Raises FormError if this is no workbook."""
     _refuse_what_is_not_xlsx(content, name)
     try:
         book = openpyxl.load_workbook(io.BytesIO(content), read_only=True)
         return [
-            _Sheet(sheet).table() if sheet.title.strip().lower() in wanted else Table(sheet.title)
+            _Sheet(sheet).table() if sheet.title.strip().lower() in wanted else SheetLines(sheet.title)
             for sheet in book.worksheets
             if isinstance(sheet, ReadOnlyWorksheet)
         ]
@@ -86,10 +86,10 @@ class _Sheet:
     def __init__(self, sheet: Any) -> None:
         self.sheet = sheet
         self.name = sheet.title.strip().lower()
-        self.made = Table(sheet.title)
+        self.made = SheetLines(sheet.title)
         self.headings: list[str] = []
 
-    def table(self) -> Table:
+    def table(self) -> SheetLines:
         book = self.sheet.parent
         if self.sheet.sheet_state != "visible":
             self._notice("sheet.hidden", 0, 0)
@@ -158,7 +158,7 @@ class _Sheet:
         self.made.noticed.append(problem(code, Cell(self.name, row), heading, *values))
 
 
-def letter(place: int) -> str:
+def column_letter(place: int) -> str:
     """The letters over a column, counted from 0."""
     return get_column_letter(place + 1)
 

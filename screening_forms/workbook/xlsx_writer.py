@@ -16,12 +16,12 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from screening_forms.rules.dimensions import FACTS
 from screening_forms.rules.policy import CONSENT_POLICIES, OUTCOMES, QUEUE_KINDS, TIERS
-from screening_forms.workbook.columns import PARTS
-from screening_forms.workbook.reader import SHEETS, TEXTS, Row, Workbook
-from screening_forms.workbook.resources import Shelf
-from screening_forms.workbook.xlsform_subset import COLUMNS, TYPES
+from screening_forms.workbook.columns import TEXT_PARTS
+from screening_forms.workbook.reader import SHEETS, TEXT_COLUMNS, Row, Workbook
+from screening_forms.workbook.resources import Resources
+from screening_forms.workbook.xlsform_subset import COLUMNS_BY_SHEET, QUESTION_TYPES
 
-HELP = "ayuda"
+HELP_SHEET = "ayuda"
 _HELP_LINES = (
     "Escriba en las hojas survey, choices, settings, indicators y cases. Esta hoja no se lee.",
     "Compruebe el formulario con: chaski forms check formulario.xlsx. Cada problema nombra hoja, fila y columna.",
@@ -33,7 +33,7 @@ _WIDE, _NARROW = 60.0, 18.0
 _TEXT = "@"
 
 
-def write(workbook: Workbook, shelf: Shelf) -> bytes:
+def write_xlsx(workbook: Workbook, shelf: Resources) -> bytes:
     """Write a workbook, each row where its author counted it. Reading it back gives the same form."""
     book = openpyxl.Workbook()
     book.remove(book.worksheets[0])
@@ -45,9 +45,9 @@ def write(workbook: Workbook, shelf: Shelf) -> bytes:
         "cases": workbook.cases,
     }
     for name in SHEETS:
-        headings = workbook.headings.get(name, COLUMNS[name])
+        headings = workbook.headings.get(name, COLUMNS_BY_SHEET[name])
         _fill(book.create_sheet(name), headings, rows[name])
-    ranges = _help(book.create_sheet(HELP), _allowed(workbook, shelf))
+    ranges = _help(book.create_sheet(HELP_SHEET), _allowed(workbook, shelf))
     for sheet, column, topic in _CHOSEN:
         _offer(book[sheet], column, ranges[topic])
     packed = io.BytesIO()
@@ -67,11 +67,11 @@ _CHOSEN = (
 """Cells in which one of a few words is written, and the topic in the help sheet that lists them."""
 
 
-def _allowed(workbook: Workbook, shelf: Shelf) -> dict[str, Sequence[str]]:
+def _allowed(workbook: Workbook, shelf: Resources) -> dict[str, Sequence[str]]:
     name = workbook.settings.get("indicator_set", "")
     codes = shelf.indicator_set(name).indicators if name in shelf.indicator_sets else ()
     return {
-        "type": TYPES,
+        "type": QUESTION_TYPES,
         "required": ("yes", "no"),
         "code": (*codes, *sorted(FACTS)),
         "outcome": (*OUTCOMES, "not_scored"),
@@ -87,7 +87,7 @@ def _fill(sheet: Worksheet, headings: Sequence[str], rows: Iterable[Row]) -> Non
     places = {heading: place for place, heading in enumerate(headings, start=1)}
     for heading, place in places.items():
         _put(sheet, 1, place, heading, bold=True)
-        wide = heading.partition("::")[0] in (*PARTS, *TEXTS, "when")
+        wide = heading.partition("::")[0] in (*TEXT_PARTS, *TEXT_COLUMNS, "when")
         sheet.column_dimensions[get_column_letter(place)].width = _WIDE if wide else _NARROW
     for row in rows:
         for heading, text in row.cells.items():
@@ -106,7 +106,7 @@ def _help(sheet: Worksheet, allowed: Mapping[str, Sequence[str]]) -> dict[str, s
         for number, word in enumerate(words, start=first + 1):
             _put(sheet, number, place, word)
         sheet.column_dimensions[letter].width = _NARROW
-        ranges[topic] = f"{HELP}!${letter}${first + 1}:${letter}${first + len(words)}"
+        ranges[topic] = f"{HELP_SHEET}!${letter}${first + 1}:${letter}${first + len(words)}"
     return ranges
 
 

@@ -19,24 +19,24 @@ from rich.status import Status
 from rich.text import Text
 
 from screening_forms.errors import FormProblem
-from screening_forms.rules.csv_table import UNSEEN
+from screening_forms.rules.csv_table import INVISIBLE_SIGN
 
 
-class PlainConsole(Console):
+class SafeConsole(Console):
     """A console on which a text that somebody else wrote is only seen: no sign in it is obeyed, nor passes unseen."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         for text, style, control in super().render(renderable, options):
-            yield Segment(text if control else UNSEEN.sub("\N{REPLACEMENT CHARACTER}", text), style, control)
+            yield Segment(text if control else INVISIBLE_SIGN.sub("\N{REPLACEMENT CHARACTER}", text), style, control)
 
 
-console = PlainConsole(highlight=False)
-progress_console = PlainConsole(stderr=True, highlight=False)
+console = SafeConsole(highlight=False)
+progress_console = SafeConsole(stderr=True, highlight=False)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print data as JSON, for programs.")
 
 
-def show(data: Any, as_json: bool, write: Callable[[Console], None]) -> None:
+def print_result(data: Any, as_json: bool, write: Callable[[Console], None]) -> None:
     """Print `data` as JSON, or let `write` say the same to a person."""
     if as_json:
         click.echo(json.dumps(data, ensure_ascii=False, indent=2))
@@ -45,35 +45,37 @@ def show(data: Any, as_json: bool, write: Callable[[Console], None]) -> None:
 
 
 class LazyGroup(click.Group):
-    """A group whose commands stand in `table` as `module:name`, and are imported when they are called.
+    """A group whose `lazy_commands` are named as `module:name`, and are imported when they are called.
 
     Nobody who syncs a tablet waits for the tools of form authors.
     """
 
-    table: Mapping[str, str] = {}
+    def __init__(self, *args: Any, lazy_commands: Mapping[str, str], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.lazy_commands = lazy_commands
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.table)
+        return list(self.lazy_commands)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.table:
+        if cmd_name not in self.lazy_commands:
             return None
-        module, _, name = self.table[cmd_name].partition(":")
+        module, _, name = self.lazy_commands[cmd_name].partition(":")
         command: click.Command = getattr(import_module(f"server.cli.{module}"), name)
         return command
 
 
 @contextmanager
-def busy(message: str) -> Iterator[Status]:
+def spinner(message: str) -> Iterator[Status]:
     """Show a moving line on standard error while something takes longer than a blink (nothing when piped)."""
     with progress_console.status(message) as status:
         yield status
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_json_object(path: Path) -> dict[str, Any]:
     """Return the JSON object in `path`; a usage error says what is wrong with the file, and where it breaks."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_members_once)
+        found = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_refuse_duplicate_members)
     except json.JSONDecodeError as error:
         where = f"{error.msg} at line {error.lineno}, column {error.colno}"
         raise click.UsageError(f"{path} is not JSON: {where}.") from error
@@ -84,7 +86,7 @@ def read_object(path: Path) -> dict[str, Any]:
     return found
 
 
-def _members_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_duplicate_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuse a member that stands twice: JSON would keep the last without a word."""
     names = [name for name, _ in pairs]
     if twice := sorted({name for name in names if names.count(name) > 1}):
@@ -92,7 +94,7 @@ def _members_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def passphrase_from(path: Path | None, prompt: str) -> str:
+def read_passphrase(path: Path | None, prompt: str) -> str:
     """Read a passphrase from the first line of `path`, or ask for it without showing it."""
     if path is not None:
         try:
@@ -104,12 +106,12 @@ def passphrase_from(path: Path | None, prompt: str) -> str:
     return str(click.prompt(prompt, hide_input=True)).strip()
 
 
-def somebody_is_there() -> bool:
+def is_interactive() -> bool:
     """Say whether a person can be asked: standard input is a terminal."""
     return sys.stdin.isatty()
 
 
-def local_time(at: int) -> str:
+def format_time(at: int) -> str:
     """Write a time (ms) by the clock on this machine's wall."""
     return datetime.fromtimestamp(at / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
 
@@ -121,7 +123,7 @@ def now_ms() -> int:
 
 def print_problems(problems: Sequence[FormProblem]) -> None:
     """Say every problem on standard error: where, which code, and what to do, in Spanish and English."""
-    console = PlainConsole(stderr=True, highlight=False)
+    console = SafeConsole(stderr=True, highlight=False)
     for problem in problems:
         place = problem.sheet + (f", row {problem.row}" if problem.row else "")
         place += f", {problem.column}" if problem.column else ""

@@ -11,28 +11,25 @@ from types import TracebackType
 from typing import Any, Self
 
 from screening_forms.compiled_form import CompiledForm
-from screening_forms.engine import evaluator as engine
-from screening_forms.engine.evaluator import Engine
+from screening_forms.engine.evaluator import Engine, load_engine
 from screening_forms.errors import AnswerError
-from sync.desk import opened_screening as opened
-from sync.desk.opened_screening import Reading
+from sync.desk.opened_screening import OpenedScreening, read_screening
 from sync.documents import bundle, enrolment, manifest, registry, trust
 from sync.documents.registry import Registry
 from sync.documents.signed import Document
 from sync.documents.trust import Trust
 from sync.envelope import seal
-from sync.envelope import verify as envelope
-from sync.envelope.verify import Envelope
+from sync.envelope.verify import Envelope, parse_envelope, verify_envelope
 from sync.errors import SyncError
-from sync.exchange.staff_session import Staff
+from sync.exchange.staff_session import StaffSession
 from sync.keys.key_pairs import SealKey
 from sync.wire.json_object import FORM_ID, NAME, SHA256_HEX
 
-HINT_REACH = 100  # A tablet counts as it likes; this many numbers back are worth a coordinator's look.
+MISSING_REACH = 100  # A tablet counts as it likes; this many numbers back are worth a coordinator's look.
 
 
 @dataclass(frozen=True, kw_only=True)
-class OpenedScreening(Reading):
+class VerifiedScreening(OpenedScreening):
     """A screening for which every signature held: tablet's certificate, envelope, author's and reviewer's form.
 
     `referral` is what the server says of it; `route_agrees` whether the route it read says the same as the screening,
@@ -61,10 +58,10 @@ class OpenedScreening(Reading):
         return {**asdict(self), "assessment": self.assessment.as_dict(), "agrees": self.agrees}
 
 
-class Desk:
+class DeskClient:
     """One coordinator's session."""
 
-    def __init__(self, staff: Staff, *, pin: str, now: int) -> None:
+    def __init__(self, staff: StaffSession, *, pin: str, now: int) -> None:
         """Fetch and check trust and registry; staff are online, so an expired trust is refused."""
         self.staff = staff
         self.trust: Trust = trust.accept(Document.parse(staff.bytes("/v1/trust")), None, pin, now=now, strict=True)
@@ -77,7 +74,7 @@ class Desk:
     def sign_in(cls, url: str, login: str, passphrase: str, *, pin: str) -> Self:
         """Open a session; `pin` names the roots, from the coordinator's own papers, so that no false server passes."""
         pin = trust.read_pin(pin)
-        staff = Staff.sign_in(url, login, passphrase)
+        staff = StaffSession.sign_in(url, login, passphrase)
         try:
             return cls(staff, pin=pin, now=time.time_ns() // 1_000_000)
         except SyncError:
@@ -101,7 +98,7 @@ class Desk:
 
     def queue(self, queue: str, mode: str = "field") -> list[dict[str, Any]]:
         """List the referrals of one queue, the most urgent first."""
-        found: list[dict[str, Any]] = self.staff.get(f"/v1/queues/{_named(queue)}?mode={mode}")
+        found: list[dict[str, Any]] = self.staff.get(f"/v1/queues/{_require_id(queue)}?mode={mode}")
         return found
 
     def claim(self, referral_id: str) -> dict[str, Any]:
@@ -117,23 +114,23 @@ class Desk:
         return self._post(referral_id, "close", {"result": result})
 
     def _post(self, referral_id: str, verb: str, content: dict[str, str] | None = None) -> dict[str, Any]:
-        found: dict[str, Any] = self.staff.post(f"/v1/referrals/{_named(referral_id)}/{verb}", json=content)
+        found: dict[str, Any] = self.staff.post(f"/v1/referrals/{_require_id(referral_id)}/{verb}", json=content)
         return found
 
     # Opening
 
-    def open(self, referral_id: str) -> OpenedScreening:
+    def open(self, referral_id: str) -> VerifiedScreening:
         """Verify everything behind a referral's screening, open it, read it and compute its results anew.
 
         One that says something else than the route it was sorted by is put on the work list.
         """
-        referral = self.staff.get(f"/v1/referrals/{_named(referral_id)}")
+        referral = self.staff.get(f"/v1/referrals/{_require_id(referral_id)}")
         found = self._opened(referral, self.staff.bytes(f"/v1/referrals/{referral_id}/envelope"))
         if found.route_agrees is False:
             self.staff.post(f"/v1/referrals/{referral_id}/disagreement")
         return found
 
-    def examine(self, item: int) -> list[OpenedScreening]:
+    def examine(self, item: int) -> list[VerifiedScreening]:
         """Open every screening that an item of the work list is about, before it is decided."""
         path = f"/v1/work-list/{item}"
         return [
@@ -141,8 +138,8 @@ class Desk:
             for each in self.staff.get(path)["envelopes"]
         ]
 
-    def _opened(self, referral: dict[str, Any], raw: bytes) -> OpenedScreening:
-        sealed = envelope.parse(raw)
+    def _opened(self, referral: dict[str, Any], raw: bytes) -> VerifiedScreening:
+        sealed = parse_envelope(raw)
         if (sealed.id, sealed.header.jti) != (referral["envelope"], referral["jti"]):
             raise SyncError("desk.other_envelope", "the server handed out another envelope than the referral's")
         certificate = enrolment.accept_certificate(
@@ -150,10 +147,10 @@ class Desk:
             self.trust,
             sealed.header.dev,
         )
-        envelope.verify(sealed, certificate.key)
+        verify_envelope(sealed, certificate.key)
         instance = seal.open_envelope(sealed, self._keyring(sealed))
         sha, form, reading = self._read(instance, referral["route"] or {})
-        return OpenedScreening(
+        return VerifiedScreening(
             **vars(reading),
             referral=referral,
             jti=sealed.header.jti,
@@ -168,7 +165,7 @@ class Desk:
             mode=form.channel,
             kseq=sealed.header.kseq,
             missing=self._missing(sealed),
-            route_agrees=_agrees(referral["route"], reading),
+            route_agrees=_route_agrees(referral["route"], reading),
         )
 
     @cached_property
@@ -181,17 +178,17 @@ class Desk:
         for copy in self.staff.me["keyrings"]:
             if copy["kid"] == kid:
                 member = self.staff.me["person"]["person"]
-                return seal.unwrap(
+                return seal.unwrap_seed(
                     copy["wrapped"], self._seal_key, keyring=copy["keyring"], epoch=copy["epoch"], member_id=member
                 )
         raise SyncError("desk.not_a_member", f"you hold no copy of the keyring {kid} that this is sealed to")
 
-    def _read(self, instance: bytes, route: dict[str, Any]) -> tuple[str, CompiledForm, Reading]:
+    def _read(self, instance: bytes, route: dict[str, Any]) -> tuple[str, CompiledForm, OpenedScreening]:
         """Read the instance by the version that the route names, or else by the first in use that it fits."""
         for form_id, sha in self._candidates(route):
             form, scorer = self._form(form_id, sha)
             try:
-                return sha, form, opened.read(form, scorer, instance)
+                return sha, form, read_screening(form, scorer, instance)
             except AnswerError:
                 continue
         raise SyncError("desk.unknown_form", "no published form version fits this screening")
@@ -207,9 +204,9 @@ class Desk:
     def _form(self, form_id: str, sha: str) -> tuple[CompiledForm, Engine]:
         if sha not in self._forms:
             signed = Document.parse(self.staff.bytes(f"/v1/forms/{form_id}/{sha}"))
-            payload, self._vouched[sha] = bundle.read(signed, self.trust, sha)
+            payload, self._vouched[sha] = bundle.accept_for_reading(signed, self.trust, sha)
             form = CompiledForm.from_bytes(payload)
-            self._forms[sha] = form, engine.load(form.xform)
+            self._forms[sha] = form, load_engine(form.xform)
         return self._forms[sha]
 
     def _missing(self, sealed: Envelope) -> tuple[int, ...]:
@@ -217,10 +214,10 @@ class Desk:
         seen = self._seen.setdefault((header.dev, header.chain, header.kid), set())
         seen.add(header.kseq)
         top = max(seen)
-        return tuple(sorted(set(range(max(1, top - HINT_REACH), top)) - seen))
+        return tuple(sorted(set(range(max(1, top - MISSING_REACH), top)) - seen))
 
 
-def _agrees(route: dict[str, Any] | None, reading: Reading) -> bool | None:
+def _route_agrees(route: dict[str, Any] | None, reading: OpenedScreening) -> bool | None:
     """Hold what the server routed by against what the screening says."""
     if route is None:
         return None
@@ -233,7 +230,7 @@ def _agrees(route: dict[str, Any] | None, reading: Reading) -> bool | None:
     return all(route[name] == value for name, value in said.items() if name in route)
 
 
-def _named(typed: str) -> str:
+def _require_id(typed: str) -> str:
     """Let the id of a queue or referral pass, and nothing that would lead to another address of the server."""
     if not NAME.fullmatch(typed):
         raise SyncError(

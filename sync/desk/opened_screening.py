@@ -6,19 +6,18 @@ Built by sync.desk from a verified form and a decrypted instance. Values only, i
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from screening_forms.compiled_form import CompiledForm, unmarked
-from screening_forms.engine.evaluator import RESULTS, SEALED, Engine, Filled
-from screening_forms.engine.xform_reader import Node, Texts
+from screening_forms.compiled_form import CompiledForm, split_mark
+from screening_forms.engine.evaluator import RESULT_NODES, SEALED_RESULTS, Engine, FilledForm
+from screening_forms.engine.xform_reader import Node, TextsByLanguage
 from screening_forms.errors import AnswerError
 from screening_forms.languages import SOURCE
-from screening_forms.rules import indicators
 from screening_forms.rules.dimensions import DIMENSIONS, UNCOUNTED
-from screening_forms.scoring import assessment as scoring
-from screening_forms.scoring.assessment import Assessment
+from screening_forms.rules.indicators import indicator_set_from_dict
+from screening_forms.scoring.assessment import NOT_SCORED, Assessment, explain_screening
 
 
 @dataclass(frozen=True)
-class Answered:
+class Answer:
     """One question and its answer, in Spanish (`_es`) and as the interviewer saw them in the interview's language.
 
     A state is reviewed, draft, or fallback: Spanish was shown for want of a translation.
@@ -35,7 +34,7 @@ class Answered:
 
 
 @dataclass(frozen=True)
-class Fired:
+class FiredIndicator:
     """An indicator that fired; `strength` is S, M, W in the form's profile, or - for a bright line."""
 
     code: str
@@ -53,19 +52,19 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Reading:
+class OpenedScreening:
     """A screening read anew. `outcome`, `tier`, `urgency` and `queue_kinds` are as the tablet recorded them.
 
     `assessment` is the desk's second opinion; `differences` is empty when everything agrees.
     """
 
     lang: str
-    answers: tuple[Answered, ...] = field(repr=False)
+    answers: tuple[Answer, ...] = field(repr=False)
     outcome: str = field(repr=False)
     tier: str = field(repr=False)
     urgency: str = field(repr=False)
     queue_kinds: tuple[str, ...] = field(repr=False)
-    fired: Mapping[str, tuple[Fired, ...]] = field(repr=False)
+    fired: Mapping[str, tuple[FiredIndicator, ...]] = field(repr=False)
     assessment: Assessment = field(repr=False)
     differences: tuple[Difference, ...] = field(repr=False)
 
@@ -75,7 +74,7 @@ class Reading:
         return not self.differences
 
 
-def read(form: CompiledForm, scorer: Engine, instance: bytes) -> Reading:
+def read_screening(form: CompiledForm, scorer: Engine, instance: bytes) -> OpenedScreening:
     """Read an instance by its form version; AnswerError if it is not an instance of that version.
 
     Answers that could not have been given together are shown all the same, and named as a difference.
@@ -84,34 +83,36 @@ def read(form: CompiledForm, scorer: Engine, instance: bytes) -> Reading:
     lang = recorded.get(form.route.get("lang", ""), SOURCE)
     try:
         filled = scorer.run(answers)
-        assessment = scoring.explain(form, filled)
+        assessment = explain_screening(form, filled)
         differences = _differences(recorded, filled, assessment)
     except AnswerError as problem:
-        assessment, differences = scoring.NOT_SCORED, (Difference("answers", problem.question, problem.why),)
-    return Reading(
+        assessment, differences = NOT_SCORED, (Difference("answers", problem.question, problem.why),)
+    return OpenedScreening(
         lang=lang,
-        answers=tuple(_answered(node, answers[node.name], lang) for node in scorer.questions if node.name in answers),
-        outcome=recorded.get("outcome", scoring.NOT_SCORED.outcome),
+        answers=tuple(
+            _build_answer(node, answers[node.name], lang) for node in scorer.questions if node.name in answers
+        ),
+        outcome=recorded.get("outcome", NOT_SCORED.outcome),
         tier=recorded.get("tier", ""),
         urgency=recorded.get("urgency", ""),
         queue_kinds=tuple(recorded.get("queue_kinds", "").split()),
-        fired=_fired(form, assessment),
+        fired=_fired_by_dimension(form, assessment),
         assessment=assessment,
         differences=differences,
     )
 
 
-def _answered(node: Node, value: str, lang: str) -> Answered:
+def _build_answer(node: Node, value: str, lang: str) -> Answer:
     codes = tuple(value.split()) if node.type == "select_multiple" else (value,)
     labels = [node.choices[code].label if code in node.choices else {SOURCE: code, lang: code} for code in codes]
-    shown = [_shown(label, lang) for label in labels]
+    shown = [_shown_text(label, lang) for label in labels]
     states = {state for _, state in shown}
-    text, text_state = _shown(node.label, lang)
-    return Answered(
+    text, text_state = _shown_text(node.label, lang)
+    return Answer(
         question=node.name,
         codes=codes,
-        text_es=_shown(node.label, SOURCE)[0],
-        answer_es="; ".join(_shown(label, SOURCE)[0] for label in labels),
+        text_es=_shown_text(node.label, SOURCE)[0],
+        answer_es="; ".join(_shown_text(label, SOURCE)[0] for label in labels),
         text=text,
         text_state=text_state,
         answer="; ".join(text for text, _ in shown),
@@ -119,28 +120,28 @@ def _answered(node: Node, value: str, lang: str) -> Answered:
     )
 
 
-def _shown(texts: Texts, lang: str) -> tuple[str, str]:
+def _shown_text(texts: TextsByLanguage, lang: str) -> tuple[str, str]:
     """Return what stood on the screen, and its state; a form in one language has its texts under no language at all."""
     source = texts.get(SOURCE, texts.get("", ""))
     text = source if lang == SOURCE else texts.get(lang, "")
     if not text:
         return source, "fallback"
-    return unmarked(text)
+    return split_mark(text)
 
 
-def _fired(form: CompiledForm, assessment: Assessment) -> dict[str, tuple[Fired, ...]]:
+def _fired_by_dimension(form: CompiledForm, assessment: Assessment) -> dict[str, tuple[FiredIndicator, ...]]:
     """Sort what fired by dimension; what stands beside the dimensions comes last, such as bright lines."""
-    known = indicators.from_dict(form.indicator_set).indicators
-    found: dict[str, tuple[Fired, ...]] = dict.fromkeys((*DIMENSIONS, *UNCOUNTED), ())
+    known = indicator_set_from_dict(form.indicator_set).indicators
+    found: dict[str, tuple[FiredIndicator, ...]] = dict.fromkeys((*DIMENSIONS, *UNCOUNTED), ())
     for each in (known[code] for code in assessment.fired):
-        found[each.dimension] += (Fired(each.code, each.label_es, each.strengths[form.profile]),)
+        found[each.dimension] += (FiredIndicator(each.code, each.label_es, each.strengths[form.profile]),)
     return {dimension: fired for dimension, fired in found.items() if fired}
 
 
-def _differences(recorded: Mapping[str, str], filled: Filled, assessment: Assessment) -> tuple[Difference, ...]:
+def _differences(recorded: Mapping[str, str], filled: FilledForm, assessment: Assessment) -> tuple[Difference, ...]:
     """Hold what the tablet recorded against the form run again, and that against the second opinion."""
-    again = {name: filled.values.get(name, "") for name in RESULTS}
-    pairs = [(name, recorded.get(name, ""), again[name]) for name in SEALED]
+    again = {name: filled.values.get(name, "") for name in RESULT_NODES}
+    pairs = [(name, recorded.get(name, ""), again[name]) for name in SEALED_RESULTS]
     if "outcome" in filled.relevant:
         second = {
             "outcome": assessment.outcome,

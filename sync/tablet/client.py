@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from screening_forms.compiled_form import CompiledForm
-from screening_forms.engine.evaluator import Answer, Engine, Filled
+from screening_forms.engine.evaluator import Answer, Engine, FilledForm
 from screening_forms.errors import AnswerError
 from sync.documents import enrolment, registry, trust
 from sync.documents.enrolment import Invitation
@@ -24,24 +24,40 @@ from sync.envelope import seal
 from sync.envelope.route import Route
 from sync.errors import SyncError
 from sync.exchange.messages import Response
-from sync.exchange.transport import ENGLISH, Transport
+from sync.exchange.transport import ENGLISH_HEADERS, Transport
 from sync.keys.key_files import load_secret, save_secret
 from sync.keys.key_pairs import SigningKey
-from sync.tablet import orders as obey
-from sync.tablet import trusted_documents as boards
+from sync.tablet import orders
 from sync.tablet.drafts import Drafts
-from sync.tablet.form_cache import Library, usable
+from sync.tablet.form_cache import FormCache, check_usable
 from sync.tablet.outbox import Outbox
-from sync.tablet.outbox_records import Place, Told
+from sync.tablet.outbox_records import ChainPosition, StatusUpdate
 from sync.tablet.recordings import Recordings
-from sync.tablet.status import REVOKED, WIPED, WIPING, Pulled, Receipted, Result, Screened, Status, SyncReport
-from sync.tablet.sync_client import Line, deliver
-from sync.tablet.trusted_documents import Board, Supply
+from sync.tablet.status import (
+    REVOKED,
+    WIPED,
+    WIPING,
+    PullResult,
+    ScreeningReceipt,
+    ScreeningResult,
+    SuggestedResult,
+    SyncReport,
+    TabletStatus,
+)
+from sync.tablet.sync_client import SyncContext, deliver
+from sync.tablet.trusted_documents import (
+    DocumentSource,
+    TrustedDocuments,
+    fetch_documents,
+    load_documents,
+    update_documents,
+    verify_all,
+)
 
 DISTRICT = re.compile(r"[0-9]{6}")
 
 
-def milliseconds() -> int:
+def now_ms() -> int:
     """Read the clock."""
     return time.time_ns() // 1_000_000
 
@@ -49,13 +65,13 @@ def milliseconds() -> int:
 class Tablet:
     """One tablet, kept in `folder`; one process at a time (SyncError outbox.in_use). Only enrolling makes one."""
 
-    def __init__(self, folder: Path, *, clock: Callable[[], int] = milliseconds) -> None:
+    def __init__(self, folder: Path, *, clock: Callable[[], int] = now_ms) -> None:
         self._store = folder / "outbox.db"
         self._drafts, self.recordings = folder / "drafts", Recordings(folder / "recordings")
         self._folders = self._drafts, folder / "recordings"
         if self._store.exists():
             self.outbox = Outbox(self._store)
-            obey.finish_wipe(self.outbox, *self._folders)
+            orders.finish_wipe(self.outbox, *self._folders)
         self._key_file = folder / "device.key"
         self._clock = clock
 
@@ -90,8 +106,8 @@ class Tablet:
         return Drafts(self._drafts, self.outbox)
 
     @cached_property
-    def _library(self) -> Library:
-        return Library(self.outbox)
+    def _library(self) -> FormCache:
+        return FormCache(self.outbox)
 
     @cached_property
     def transport(self) -> Transport:
@@ -111,7 +127,12 @@ class Tablet:
         with closing(Transport(invited.url)) as transport:
             trust.accept(Document.parse(transport.get("/v1/trust")), None, invited.pin)
             self._make()
-            transport.send("POST", "/v1/enrolments", enrolment.request(invited.code, self._key).to_bytes(), ENGLISH)
+            transport.send(
+                "POST",
+                "/v1/enrolments",
+                enrolment.write_enrolment_request(invited.code, self._key).to_bytes(),
+                ENGLISH_HEADERS,
+            )
         vars(self).pop("transport", None)
         self.outbox.hold({"invitation": invitation.strip().encode()})
         return self._key.public.words()
@@ -123,7 +144,7 @@ class Tablet:
         if not self._key_file.exists():
             save_secret(self._key_file, SigningKey.generate())
 
-    def pull(self) -> Pulled:
+    def pull(self) -> PullResult:
         """Fetch and verify everything the tablet works by; what fails to verify raises and changes nothing.
 
         A form version that is refused is told instead, and costs the others nothing. A tablet that is being wiped
@@ -132,16 +153,16 @@ class Tablet:
         if self.outbox.standing().wiping:
             raise SyncError("tablet.wiped", WIPING)
         pin = self._invited().pin
-        offered = boards.fetch(self.transport, self._key.kid)
+        offered = fetch_documents(self.transport, self._key.kid)
         if offered is None:
-            return Pulled(certified=False)
-        board = replace(boards.assemble(offered, self._board(), pin=pin, dev=self._key.kid), wiped=False)
-        updated = boards.store(board, self._supply(self.drafts.bundles(), again=True))
+            return PullResult(certified=False)
+        board = replace(verify_all(offered, self._board(), pin=pin, dev=self._key.kid), wiped=False)
+        updated = update_documents(board, self._supply(self.drafts.bundles(), again=True))
         self.outbox.forms_again()
         board, missing = self._certified(), self._hear()
         numbers = board.trust.number, board.registry.number, board.manifest.number
         refused = self._library.refused(board.named, board.versions)
-        return Pulled(True, *numbers, self._library.in_use(board.versions), updated, refused, missing)
+        return PullResult(True, *numbers, self._library.in_use(board.versions), updated, refused, missing)
 
     # Working without a network
 
@@ -158,9 +179,9 @@ class Tablet:
         if standing.wiped:
             raise SyncError("tablet.wiped", WIPED)
 
-    def screen(self, form_id: str, answers: Mapping[str, Answer], taken: date) -> Screened:
+    def screen(self, form_id: str, answers: Mapping[str, Answer], taken: date) -> ScreeningResult:
         """Score, prune, seal and keep one interview. Raises AnswerError or SyncError, and then nothing was kept."""
-        return self.complete(self.version(form_id), answers, taken, seal.new_jti())
+        return self.complete(self.version(form_id), answers, taken, seal.new_screening_id())
 
     def version(self, form_id: str) -> str:
         """Return the SHA-256 of the version of a form that is in use here, for a new interview."""
@@ -169,21 +190,21 @@ class Tablet:
             return sha
         raise SyncError("tablet.no_form", f"{form_id} is not among this tablet's forms")
 
-    def complete(self, sha: str, answers: Mapping[str, Answer], taken: date, jti: str) -> Screened:
+    def complete(self, sha: str, answers: Mapping[str, Answer], taken: date, jti: str) -> ScreeningResult:
         """Seal as `screen` does, an interview of a version that may be in use no more; a jti is sealed only once."""
         board = self._certified()
         form, scorer = self.form(sha)
         filled = scorer.run(answers)
         if filled.missing:  # Sealed like this, it would be in no queue, and nobody would ever look at it.
             raise AnswerError(", ".join(filled.missing), "falta una respuesta obligatoria")
-        route = route_of(form, sha, filled, taken)
+        route = build_route(form, sha, filled, taken)
         kind = registry.sealed_to(filled.values.get("queue_kinds", "").split())
         keyring = board.registry.keyring_for(_district(form, filled), kind)
         recipient = keyring.public(self._held(f"key/{keyring.key_sha256}"))
         instance, device = scorer.instance(filled), self._key
 
-        def sealed(place: Place) -> bytes:
-            return seal.seal(
+        def sealed(place: ChainPosition) -> bytes:
+            return seal.seal_envelope(
                 instance,
                 to=recipient,
                 route=route,
@@ -198,17 +219,17 @@ class Tablet:
             )
 
         kept = self.outbox.append(keyring.kid, jti, sealed)
-        return Screened(jti, form.form_id, sha, keyring.id, kept.seq, _result(scorer, filled))
+        return ScreeningResult(jti, form.form_id, sha, keyring.id, kept.seq, _suggested_result(scorer, filled))
 
-    def status(self) -> Status:
+    def status(self) -> TabletStatus:
         """Tell what is on board."""
         if not self._store.exists():
-            return Status()
+            return TabletStatus()
         key = self._key.public if self._key_file.exists() else None
         invited = self.outbox.held("invitation") is not None
         board, counts = self._board() if invited else None, self.outbox.counts()
         standing = self.outbox.standing()
-        return Status(
+        return TabletStatus(
             dev=key.kid if key else "",
             words=key.words() if key else (),
             url=self._invited().url if invited else "",
@@ -243,20 +264,22 @@ class Tablet:
         """
         board, before, jtis = self._certified(), self.transport.traffic, self.outbox.jtis()
         try:
-            delivered = deliver(Line(board, self.outbox, self.transport, self._key, self._clock))
+            delivered = deliver(SyncContext(board, self.outbox, self.transport, self._key, self._clock))
         finally:  # However far the delivery came; what is not receipted stays.
-            obey.finish_wipe(self.outbox, *self._folders)
+            orders.finish_wipe(self.outbox, *self._folders)
         updated = self._take(self._certified(), delivered.response)
         # Once more, by the newest trust: an order may be of a registrar who was not known before.
-        orders, trusted = delivered.response.orders, self._certified().trust
-        obey.carry_out(orders, trusted, self._key.kid, self.outbox, *self._folders)
+        received, trusted = delivered.response.orders, self._certified().trust
+        orders.execute(received, trusted, self._key.kid, self.outbox, *self._folders)
         board, missing = self._certified(), self._hear()
         traffic, standing = self.transport.traffic - before, self.outbox.standing()
         return SyncReport(
             requests=traffic.requests,
             sent=delivered.sent,
-            receipts=tuple(Receipted(jtis.get(item.id, ""), item.outcome, item.code) for item in delivered.receipts),
-            events=tuple(Told(jtis.get(event.id, ""), event.status, event.at) for event in delivered.events),
+            receipts=tuple(
+                ScreeningReceipt(jtis.get(item.id, ""), item.outcome, item.code) for item in delivered.receipts
+            ),
+            events=tuple(StatusUpdate(jtis.get(event.id, ""), event.status, event.at) for event in delivered.events),
             updated=updated,
             waiting=self.outbox.counts()["waiting"],
             purged=self.outbox.purge(delivered.response.at, self._clock()),
@@ -270,7 +293,7 @@ class Tablet:
             recordings_missing=missing,
         )
 
-    def _take(self, board: Board, response: Response) -> tuple[str, ...]:
+    def _take(self, board: TrustedDocuments, response: Response) -> tuple[str, ...]:
         """Put an answer's documents on board; when they do not fit what is held, all are fetched anew.
 
         That happens when a registrar was replaced: then the certificate on board needs a new signature too.
@@ -280,16 +303,16 @@ class Tablet:
         pin, dev = self._invited().pin, self._key.kid
         if newer or response.trust:
             try:
-                board = boards.assemble(newer, board, trusts=response.trust, pin=pin, dev=dev)
+                board = verify_all(newer, board, trusts=response.trust, pin=pin, dev=dev)
             except SyncError:
-                fetched = boards.fetch(self.transport, dev)
+                fetched = fetch_documents(self.transport, dev)
                 if fetched is None:
                     raise
-                board = boards.assemble(fetched, board, pin=pin, dev=dev)
-        return boards.store(board, self._supply(frozenset() if board.wiped else self.drafts.bundles()))
+                board = verify_all(fetched, board, pin=pin, dev=dev)
+        return update_documents(board, self._supply(frozenset() if board.wiped else self.drafts.bundles()))
 
-    def _supply(self, keep: Set[str], *, again: bool = False) -> Supply:
-        return Supply(self.outbox, self.transport, usable, keep, self._clock(), again)
+    def _supply(self, keep: Set[str], *, again: bool = False) -> DocumentSource:
+        return DocumentSource(self.outbox, self.transport, check_usable, keep, self._clock(), again)
 
     def _hear(self) -> int:
         """Fetch the recordings that the forms on board are heard with, and drop others; return how many are missing."""
@@ -310,10 +333,10 @@ class Tablet:
             raise SyncError("tablet.not_enrolled", "this tablet has not been enrolled")
         return Invitation.parse(held.decode())
 
-    def _board(self) -> Board | None:
-        return boards.load(self.outbox, pin=self._invited().pin, dev=self._key.kid)
+    def _board(self) -> TrustedDocuments | None:
+        return load_documents(self.outbox, pin=self._invited().pin, dev=self._key.kid)
 
-    def _certified(self) -> Board:
+    def _certified(self) -> TrustedDocuments:
         board = self._board()
         if board is None:
             raise SyncError("tablet.not_certified", "no registrar has certified this tablet yet, or it has not pulled")
@@ -330,7 +353,7 @@ class Tablet:
         return self._library.form(sha)
 
 
-def route_of(form: CompiledForm, sha: str, filled: Filled, taken: date) -> Route:
+def build_route(form: CompiledForm, sha: str, filled: FilledForm, taken: date) -> Route:
     """Return what the server may read of a screening, by the form's own mapping (SPEC 7)."""
     values = filled.values
     fields = {name: values[question] for name, question in form.route.items() if values.get(question)}
@@ -339,11 +362,13 @@ def route_of(form: CompiledForm, sha: str, filled: Filled, taken: date) -> Route
     fields |= {name: values[name] for name in ("tier", "urgency") if values.get(name)}
     fields |= {"outcome": values.get("outcome") or "not_scored", "mode": form.channel, "taken": taken.isoformat()}
     content = {**fields, "queue_kinds": sorted(values.get("queue_kinds", "").split())}
-    said = {name: value for name, value in content.items() if name not in form.omit_route and _sayable(name, value)}
+    said = {
+        name: value for name, value in content.items() if name not in form.omit_route and _is_in_vocabulary(name, value)
+    }
     return Route.from_content({"form": form.form_id, "sha": sha, **said})
 
 
-def _sayable(name: str, value: object) -> bool:
+def _is_in_vocabulary(name: str, value: object) -> bool:
     """Say whether the vocabulary has a code for it; a route is an aid, and never a reason to lose a screening."""
     try:
         Route.from_content({name: value})
@@ -352,12 +377,12 @@ def _sayable(name: str, value: object) -> bool:
     return True
 
 
-def _district(form: CompiledForm, filled: Filled) -> str:
+def _district(form: CompiledForm, filled: FilledForm) -> str:
     """Return the district code of the interview; without one the national desk reads the screening."""
     answer = filled.values.get(form.route.get("province", ""), "")
     return answer if DISTRICT.fullmatch(answer) else ""
 
 
-def _result(scorer: Engine, filled: Filled) -> Result:
+def _suggested_result(scorer: Engine, filled: FilledForm) -> SuggestedResult:
     note = scorer.nodes.get(filled.values.get("guidance", ""))
-    return Result(filled.values.get("outcome", ""), filled.values.get("tier", ""), note.label if note else {})
+    return SuggestedResult(filled.values.get("outcome", ""), filled.values.get("tier", ""), note.label if note else {})

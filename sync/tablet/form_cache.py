@@ -2,19 +2,18 @@
 
 from collections.abc import Mapping
 
-from screening_forms.compiled_form import CompiledForm, why_left_out
-from screening_forms.engine import evaluator as engine
-from screening_forms.engine.evaluator import Engine
+from screening_forms.compiled_form import CompiledForm, left_out_sentences
+from screening_forms.engine.evaluator import Engine, load_engine
 from screening_forms.errors import FormError
 from sync.documents import bundle
 from sync.documents.bundle import Recording
 from sync.documents.signed import Document
 from sync.errors import SyncError
 from sync.tablet.outbox import Outbox
-from sync.tablet.status import OnBoard, Refused
+from sync.tablet.status import FormInUse, RefusedForm
 
 
-class Library:
+class FormCache:
     """Form versions as the outbox holds them: each was verified before it was stored, and is loaded once."""
 
     def __init__(self, outbox: Outbox) -> None:
@@ -26,22 +25,24 @@ class Library:
         """Load a form version."""
         if sha not in self._loaded:
             form = CompiledForm.from_bytes(self._document(sha).payload)
-            self._loaded[sha] = form, engine.load(form.xform)
+            self._loaded[sha] = form, load_engine(form.xform)
         return self._loaded[sha]
 
-    def in_use(self, versions: Mapping[str, str]) -> tuple[OnBoard, ...]:
+    def in_use(self, versions: Mapping[str, str]) -> tuple[FormInUse, ...]:
         """Describe the versions that a new interview would use, given by form id."""
         found = ((sha, self.form(sha)[0]) for sha in versions.values())
         return tuple(
-            OnBoard(form.form_id, form.version, form.title, form.channel, sha, tuple(why_left_out(form.left_out)))
+            FormInUse(
+                form.form_id, form.version, form.title, form.channel, sha, tuple(left_out_sentences(form.left_out))
+            )
             for sha, form in found
         )
 
-    def refused(self, named: Mapping[str, str], versions: Mapping[str, str]) -> tuple[Refused, ...]:
+    def refused(self, named: Mapping[str, str], versions: Mapping[str, str]) -> tuple[RefusedForm, ...]:
         """Say which of the versions that the manifest names were refused, and what the tablet does without them."""
         codes = {sha: refusal.code for sha, refusal in self._outbox.versions().refused.items()}
         return tuple(
-            Refused(form, sha, codes[sha], versions.get(form, "")) for form, sha in named.items() if sha in codes
+            RefusedForm(form, sha, codes[sha], versions.get(form, "")) for form, sha in named.items() if sha in codes
         )
 
     def recordings(self) -> dict[str, Recording]:
@@ -61,11 +62,11 @@ class Library:
         return Document.parse(body)
 
 
-def usable(form_id: str, payload: bytes) -> None:
+def check_usable(form_id: str, payload: bytes) -> None:
     """Refuse a bundle that this tablet could not score with, while the former version is still on board."""
     try:
         form = CompiledForm.from_bytes(payload)
-        engine.load(form.xform)
+        load_engine(form.xform)
     except (FormError, KeyError, TypeError, ValueError) as problem:
         raise SyncError("bundle.unusable", f"{form_id}: {problem}") from problem
     if form.form_id != form_id:

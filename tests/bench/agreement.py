@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.figure import Figure, median_ms
-from screening_forms.engine import evaluator as engine
-from screening_forms.engine.evaluator import Engine
+from screening_forms.engine.evaluator import Engine, load_engine
 from support import node
 from support.engine_agreement import (
     Interview,
@@ -66,7 +65,7 @@ def agreement(
 def _draw(name: str, folder: Path, count: int) -> Drawn:
     xform = compiled(name).xform
     (folder / f"{name}.xml").write_text(xform, encoding="utf-8")
-    scorer = engine.load(xform)
+    scorer = load_engine(xform)
     return Drawn(name, scorer, folder / f"{name}.xml", interviews(scorer, f"bench {name}", count))
 
 

@@ -18,26 +18,24 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pyxform.xls2xform import convert
 
 from bench.figure import Figure, median_ms
-from screening_forms.checks import run as checks
+from screening_forms.checks.run import check_form
 from screening_forms.compiled_form import CompiledForm
-from screening_forms.compiler.compile_form import OURS, compile_form
-from screening_forms.engine import evaluator as engine
-from screening_forms.engine.evaluator import RESULTS, Engine, Filled
-from screening_forms.expressions import parser as expressions
-from screening_forms.impact.comparison import impact
+from screening_forms.compiler.compile_form import OWN_COLUMNS, compile_form
+from screening_forms.engine.evaluator import RESULT_NODES, Engine, FilledForm, load_engine
+from screening_forms.expressions.parser import parse_plain
+from screening_forms.impact.comparison import compare_outcomes
 from screening_forms.workbook.reader import Workbook
-from server.cli.demo.story import FORM, PEOPLE, answers
+from server.cli.demo.story import FORM, INTERVIEWEES, read_answers
 from support.forms import compiled, workbook
-from sync.desk import opened_screening as opened
+from sync.desk.opened_screening import read_screening
 from sync.documents import bundle, trust
 from sync.documents.signed import Document
 from sync.documents.trust import Signer, Trust
 from sync.envelope import seal
-from sync.envelope import verify as envelope
 from sync.envelope.route import AUTHOR_FIELDS, Route
-from sync.envelope.verify import Envelope
+from sync.envelope.verify import Envelope, parse_envelope, verify_envelope
 from sync.keys.key_pairs import RouteKey, SealKey, SigningKey
-from sync.tablet.client import route_of
+from sync.tablet.client import build_route
 
 LEFT_OUT = "D5.02"
 WRAPPED_FOR: dict[str, Any] = {"keyring": "17-protection", "epoch": 1, "member_id": "coordinator"}
@@ -52,11 +50,11 @@ class Material:
     sha: str
     scorer: Engine
     given: Sequence[Mapping[str, Any]]
-    filled: Sequence[Filled]
+    filled: Sequence[FilledForm]
 
-    def route(self, filled: Filled) -> Route:
+    def route(self, filled: FilledForm) -> Route:
         """What the server may read of an interview."""
-        return route_of(self.form, self.sha, filled, TAKEN)
+        return build_route(self.form, self.sha, filled, TAKEN)
 
 
 @dataclass(frozen=True)
@@ -71,18 +69,18 @@ class Keys:
     @cached_property
     def wrapped(self) -> str:
         """The desk's keyring, wrapped to one coordinator."""
-        return seal.wrap(self.desk.seed, self.member.public, **WRAPPED_FOR)
+        return seal.wrap_seed(self.desk.seed, self.member.public, **WRAPPED_FOR)
 
-    def seal(self, material: Material, filled: Filled) -> bytes:
+    def seal(self, material: Material, filled: FilledForm) -> bytes:
         """Seal an interview as the first of a chain."""
-        return seal.seal(
+        return seal.seal_envelope(
             material.scorer.instance(filled),
             to=self.desk.public,
             route=material.route(filled),
             route_key=self.route.public,
             device=self.device,
-            jti=seal.new_jti(),
-            chain=seal.new_chain(),
+            jti=seal.new_screening_id(),
+            chain=seal.new_chain_id(),
             seq=1,
             kseq=1,
             prev="",
@@ -93,8 +91,8 @@ class Keys:
 def prepare() -> Material:
     """Compile and load the questionnaire and fill it with the story's answers."""
     form = compiled(FORM)
-    scorer = engine.load(form.xform)
-    given = [answers(person) for person in PEOPLE]
+    scorer = load_engine(form.xform)
+    given = [read_answers(person) for person in INTERVIEWEES]
     return Material(form, Document(form.to_bytes()).sha256, scorer, given, [scorer.run(each) for each in given])
 
 
@@ -115,7 +113,7 @@ def compiling(forms: Sequence[str], quick: bool) -> Iterator[Figure]:
     largest = max(forms, key=lambda name: len(compiled(name).xform))
     value = median_ms(_check, [workbook(largest)], rounds, time.process_time)
     yield Figure("check", f"check the largest form, {largest}", value, "ms", 300)
-    value = median_ms(engine.load, [compiled(largest).xform], rounds, time.process_time)
+    value = median_ms(load_engine, [compiled(largest).xform], rounds, time.process_time)
     yield Figure("load", f"load {largest} into the engine", value, "ms")
     gc.unfreeze()
 
@@ -126,29 +124,29 @@ def impacts(material: Material, quick: bool) -> Figure:
     less = replace(book, indicators=tuple(row for row in book.indicators if row.get("code") != LEFT_OUT))
     new = compile_form(less, channel="training", route_vocabulary=AUTHOR_FIELDS, run_cases=False)
     start = time.perf_counter()
-    found = impact(material.form, new, count=count)
+    found = compare_outcomes(material.form, new, count=count)
     taken = time.perf_counter() - start
     return Figure("impact", f"impact of a version on {found.made_up:,} made-up interviews", taken, "s", 30)
 
 
 def _compile(book: Workbook) -> CompiledForm:
-    expressions.read.cache_clear()
+    parse_plain.cache_clear()
     return compile_form(book, channel="training", route_vocabulary=AUTHOR_FIELDS)
 
 
 def _check(book: Workbook) -> None:
-    expressions.read.cache_clear()
-    checks.check(book, AUTHOR_FIELDS)
+    parse_plain.cache_clear()
+    check_form(book, AUTHOR_FIELDS)
 
 
 def _tables(book: Workbook) -> dict[str, Any]:
     """What pyxform is given to convert: the author's sheets, and names that the compiler writes and the survey uses."""
     tables: dict[str, Any] = {
         "settings": [{name: book.settings[name] for name in ("form_id", "form_title", "version", "default_language")}],
-        "survey": [{name: text for name, text in row.cells.items() if name not in OURS} for row in book.survey],
+        "survey": [{name: text for name, text in row.cells.items() if name not in OWN_COLUMNS} for row in book.survey],
         "choices": [row.cells for row in book.choices],
     }
-    written = ("consent_policy", *RESULTS)
+    written = ("consent_policy", *RESULT_NODES)
     tables["survey"] += [{"type": "calculate", "name": name, "calculation": "'x'"} for name in written]
     headers = {f"{name}_header": [dict.fromkeys(key for row in rows for key in row)] for name, rows in tables.items()}
     return tables | headers
@@ -158,7 +156,7 @@ def sealing(material: Material, quick: bool) -> list[Figure]:
     """Milliseconds of sealing, verifying and opening one screening; limits are the bare cryptographic operations."""
     times = 20 if quick else 300
     keys = Keys(SigningKey.generate(), SealKey.generate(), RouteKey.generate(), SealKey.generate())
-    sealed = [envelope.parse(keys.seal(material, filled)) for filled in material.filled]
+    sealed = [parse_envelope(keys.seal(material, filled)) for filled in material.filled]
     return [
         _sealing(material, keys, times),
         _verifying(keys, sealed, times),
@@ -180,7 +178,7 @@ def _sealing(material: Material, keys: Keys, times: int) -> Figure:
 
 def _verifying(keys: Keys, sealed: Sequence[Envelope], times: int) -> Figure:
     raws = [each.raw for each in sealed]
-    value = median_ms(lambda raw: envelope.verify(envelope.parse(raw), keys.device.public), raws, times)
+    value = median_ms(lambda raw: verify_envelope(parse_envelope(raw), keys.device.public), raws, times)
     signed = [(keys.device.sign(raw), raw) for raw in raws]
     limit = median_ms(lambda pair: keys.device.public.verify(*pair), signed, times)
     return Figure("verify", "parse and verify one envelope", value, "ms", None, limit, "Ed25519 verify")
@@ -188,10 +186,10 @@ def _verifying(keys: Keys, sealed: Sequence[Envelope], times: int) -> Figure:
 
 def _open(form: CompiledForm, scorer: Engine, keys: Keys, raw: bytes) -> None:
     """What sync.desk does to an envelope once it has the bytes, the unwrapping of the keyring among it."""
-    sealed = envelope.parse(raw)
-    envelope.verify(sealed, keys.device.public)
-    keyring = seal.unwrap(keys.wrapped, keys.member, **WRAPPED_FOR)
-    if not opened.read(form, scorer, seal.open_envelope(sealed, keyring)).agrees:
+    sealed = parse_envelope(raw)
+    verify_envelope(sealed, keys.device.public)
+    keyring = seal.unwrap_seed(keys.wrapped, keys.member, **WRAPPED_FOR)
+    if not read_screening(form, scorer, seal.open_envelope(sealed, keyring)).agrees:
         raise RuntimeError("the desk came to another result than the tablet")
 
 
@@ -209,7 +207,7 @@ def _first_opening(material: Material, keys: Keys, sealed: Envelope) -> Figure:
     document = Document(material.form.to_bytes()).signed_by(author, bundle.TYP).signed_by(reviewer, bundle.TYP)
     start = time.perf_counter()
     form = CompiledForm.from_bytes(bundle.accept(Document.parse(document.to_bytes()), _trusting(author, reviewer)))
-    _open(form, engine.load(form.xform), keys, sealed.raw)
+    _open(form, load_engine(form.xform), keys, sealed.raw)
     value = (time.perf_counter() - start) * 1000
     return Figure("open_first", "open the first one, form not loaded", value, "ms")
 

@@ -18,15 +18,16 @@ from typing import Any
 import openpyxl
 import rfc8785
 
-from screening_forms.checks.cases import failures
-from screening_forms.checks.run import blocking, check
+from screening_forms.checks.cases import case_failures
+from screening_forms.checks.run import blocking_problems, check_form
 from screening_forms.compiled_form import CompiledForm
-from screening_forms.compiler.compile_form import examine
-from screening_forms.engine.evaluator import Engine, load
-from screening_forms.rules import indicators, policy
-from screening_forms.workbook import package
-from screening_forms.workbook.reader import SHEETS, Row, parse, parse_markdown, read
-from screening_forms.workbook.xlsx_reader import Table
+from screening_forms.compiler.compile_form import check_and_compile
+from screening_forms.engine.evaluator import Engine, load_engine
+from screening_forms.rules.indicators import parse_indicator_set
+from screening_forms.rules.policy import parse_policy
+from screening_forms.workbook.package import parse_package
+from screening_forms.workbook.reader import SHEETS, Row, parse_markdown, parse_workbook, read_workbook
+from screening_forms.workbook.xlsx_reader import SheetLines
 from support.forms import SMALL, compiled
 from sync.envelope.route import AUTHOR_FIELDS
 
@@ -51,19 +52,19 @@ _NOT_IN_XML = re.compile("[^\\t\\n -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 @cache
 def engine() -> Engine:
     """The small form's engine; loading one costs."""
-    return load(compiled("small").xform)
+    return load_engine(compiled("small").xform)
 
 
 def _opened(name: str, data: bytes) -> Any:
     with TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         path = Path(folder) / name
         path.write_bytes(data)
-        return read(path)
+        return read_workbook(path)
 
 
 def xlsx(data: bytes) -> None:
     """Any bytes as an .xlsx upload."""
-    check(_opened("form.xlsx", data), AUTHOR_FIELDS)
+    check_form(_opened("form.xlsx", data), AUTHOR_FIELDS)
 
 
 def sheet(data: bytes) -> None:
@@ -80,7 +81,7 @@ def sheet(data: bytes) -> None:
 
 def markdown(data: bytes) -> None:
     """Any text as a Markdown workbook, and every check of it."""
-    check(_opened("form.md", data), AUTHOR_FIELDS)
+    check_form(_opened("form.md", data), AUTHOR_FIELDS)
     parse_markdown(data.decode("utf-8", "replace"))
 
 
@@ -95,20 +96,22 @@ def cells(data: bytes) -> None:
             lines = tables[line[0] % len(tables)].lines
             texts = lines[line[1] % len(lines)][1]
             texts[line[2] % len(texts)] = _NOT_IN_XML.sub("", line[3:].decode("utf-8", "replace"))
-    examine(parse(_spreadsheet(tables), "form.xlsx"), channel="training", route_vocabulary=AUTHOR_FIELDS)
+    check_and_compile(
+        parse_workbook(_spreadsheet(tables), "form.xlsx"), channel="training", route_vocabulary=AUTHOR_FIELDS
+    )
 
 
-def _tables() -> list[Table]:
+def _tables() -> list[SheetLines]:
     book = parse_markdown(SMALL)
     rows = {"settings": [Row("settings", 2, book.settings)]}
     return [
-        Table(name, [(1, [*headings]), *((row.number, [*map(row.get, headings)]) for row in found)])
+        SheetLines(name, [(1, [*headings]), *((row.number, [*map(row.get, headings)]) for row in found)])
         for name in SHEETS
         for headings, found in [(book.headings[name], rows.get(name) or getattr(book, name))]
     ]
 
 
-def _spreadsheet(tables: list[Table]) -> bytes:
+def _spreadsheet(tables: list[SheetLines]) -> bytes:
     book = openpyxl.Workbook(write_only=True)
     for table in tables:
         page = book.create_sheet(table.title)
@@ -123,14 +126,14 @@ def cases_table(data: bytes) -> None:
     """Any text as the sheet `cases` of the small form."""
     plain = SMALL.partition("| cases |")[0]
     book = parse_markdown(plain + "| cases |\n" + data.decode("utf-8", "replace"))
-    if not blocking(check(book, AUTHOR_FIELDS)):
-        list(failures(book, engine()))
+    if not blocking_problems(check_form(book, AUTHOR_FIELDS)):
+        list(case_failures(book, engine()))
 
 
 def source(data: bytes) -> None:
     """Any bytes as a source package: workbook, tables, translations, recordings."""
-    found = package.read(data)
-    check(found.workbook, AUTHOR_FIELDS, shelf=found.shelf)
+    found = parse_package(data)
+    check_form(found.workbook, AUTHOR_FIELDS, shelf=found.shelf)
 
 
 def form(data: bytes) -> None:
@@ -145,7 +148,7 @@ def form(data: bytes) -> None:
 
 def xform(data: bytes) -> None:
     """The XForm within."""
-    load(data.decode("utf-8", "replace"))
+    load_engine(data.decode("utf-8", "replace"))
 
 
 def instance(data: bytes) -> None:
@@ -168,11 +171,11 @@ def answers(data: bytes) -> None:
 
 
 def policy_table(data: bytes) -> None:
-    policy.parse("fuzz", data.decode("utf-8", "replace"))
+    parse_policy("fuzz", data.decode("utf-8", "replace"))
 
 
 def indicator_table(data: bytes) -> None:
-    indicators.parse("fuzz", data.decode("utf-8", "replace"))
+    parse_indicator_set("fuzz", data.decode("utf-8", "replace"))
 
 
 READERS: dict[str, Callable[[bytes], None]] = {

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 
 from fuzz.form_readers import engine
 from fuzz.readers import CORPUS
-from screening_forms.workbook import package
-from screening_forms.workbook import xlsx_writer as spreadsheet
+from screening_forms.workbook.package import pack_package, parse_package
 from screening_forms.workbook.reader import parse_markdown
-from screening_forms.workbook.resources import SHIPPED
+from screening_forms.workbook.resources import BUILT_IN
+from screening_forms.workbook.xlsx_writer import write_xlsx
 from support.forms import SMALL, compiled
-from sync.envelope import route, seal
-from sync.envelope import verify as envelope
+from sync.envelope import seal
+from sync.envelope.route import VOCABULARY, open_route
+from sync.envelope.verify import parse_envelope
 from sync.errors import SyncError
 from sync.wire.encoding import unb64u
 from vector_makers.material import ROUTE_KEY
@@ -57,17 +58,17 @@ def _of_vectors() -> Iterator[tuple[str, bytes]]:
 def _of_envelope(raw: bytes) -> Iterator[tuple[str, bytes]]:
     yield "envelope", raw
     try:
-        header = envelope.parse(raw).header
+        header = parse_envelope(raw).header
     except SyncError:
         return
     yield "envelope_header", header.to_bytes()
     yield "batch", header.to_bytes() + b"\n" + raw
     try:
-        opened = route.open(header.route, {ROUTE_KEY.kid: ROUTE_KEY}, header.jti)
+        opened = open_route(header.route, {ROUTE_KEY.kid: ROUTE_KEY}, header.jti)
     except SyncError:
         return
     content = opened.to_content()
-    yield "route", json.dumps([content.get(name) for name in route.VOCABULARY], separators=(",", ":")).encode()
+    yield "route", json.dumps([content.get(name) for name in VOCABULARY], separators=(",", ":")).encode()
 
 
 def _of_forms() -> Iterator[tuple[str, bytes]]:
@@ -78,12 +79,12 @@ def _of_forms() -> Iterator[tuple[str, bytes]]:
     yield "answers", json.dumps(small).encode()
     filled = engine().fit(small)
     yield "instance", engine().instance(filled)
-    yield "plaintext", b"\1" + seal.pack(engine().instance(filled), 1024)
-    yield "policy", SHIPPED.policies["pe_adult_2026_1"].encode()
-    yield "indicators", SHIPPED.indicator_sets["ilo_delphi_2009"].encode()
+    yield "plaintext", b"\1" + seal.pack_plaintext(engine().instance(filled), 1024)
+    yield "policy", BUILT_IN.policies["pe_adult_2026_1"].encode()
+    yield "indicators", BUILT_IN.indicator_sets["ilo_delphi_2009"].encode()
     yield "invitation", b"chaski:1?u=https%3A%2F%2Fchaski.example&c=abcdefgh&r=" + b"0" * 64
-    yield "xlsx", spreadsheet.write(parse_markdown(SMALL), SHIPPED)
-    yield "source", package.pack(package.read(SMALL.encode()))
+    yield "xlsx", write_xlsx(parse_markdown(SMALL), BUILT_IN)
+    yield "source", pack_package(parse_package(SMALL.encode()))
     yield "cases", SMALL.partition("| cases |")[2].encode()
     yield "cells", bytes((0, 11, 3)) + b"${deuda} = 'no' or ${edad}='30_59'\n" + bytes((3, 6, 1)) + b"${horas} < 3"
     yield (

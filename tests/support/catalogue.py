@@ -2,8 +2,7 @@
 
 from functools import cache
 
-from screening_forms.engine import evaluator as engine
-from screening_forms.engine.evaluator import Engine, Filled
+from screening_forms.engine.evaluator import Engine, FilledForm, load_engine
 from screening_forms.workbook.reader import Row, Workbook
 from support import forms as form_material
 from support.forms import compiled
@@ -20,7 +19,7 @@ def book(name: str) -> Workbook:
 @cache
 def form(name: str) -> Engine:
     """A form, ready to be answered."""
-    return engine.load(compiled(name).xform)
+    return load_engine(compiled(name).xform)
 
 
 @cache
@@ -51,16 +50,16 @@ def within(name: str, *wanted: str) -> list[str]:
     return found
 
 
-def asked(filled: Filled, name: str, *wanted: str) -> set[str]:
+def asked(filled: FilledForm, name: str, *wanted: str) -> set[str]:
     """The questions and notes of some groups that are shown with these answers."""
     return set(within(name, *wanted)) & filled.relevant
 
 
-def guidance(filled: Filled) -> set[str]:
+def guidance(filled: FilledForm) -> set[str]:
     """The guidance notes that are on the screen."""
     return {name for name in filled.relevant if name.startswith("guidance_")}
 
 
-def came(filled: Filled) -> tuple[str, str, str]:
+def came(filled: FilledForm) -> tuple[str, str, str]:
     """Outcome, tier and queue."""
     return filled.values["outcome"], filled.values["tier"], filled.values["queue_kinds"]

@@ -21,7 +21,7 @@ import pytest
 from conftest import World
 from screening_forms.compiled_form import CompiledForm
 from screening_forms.workbook.resources import CATALOGUE
-from server.app import clock, open_parts
+from server.app import clock, open_services
 from server.flows.forms import rollouts
 from server.flows.forms.rollouts import Ring
 from server.flows.trust import documents as publishing
@@ -29,9 +29,9 @@ from server.flows.trust import enrolment
 from support import forms as form_material
 from support.intake import Field, served
 from support.waiting import PATIENCE
-from sync.desk.client import Desk
+from sync.desk.client import DeskClient
 from sync.documents import bundle
-from sync.documents import enrolment as joining
+from sync.documents.enrolment import Invitation, sign_certificate
 from sync.documents.signed import Document
 from sync.keys.key_pairs import VerifyKey
 from sync.tablet.client import Tablet
@@ -143,13 +143,13 @@ class Office:
         code = enrolment.invite(
             db, registry, label="Huepetuhe 1", region="17", actor="tests", now=self.field.parts.now(), minutes=60
         ).code
-        return joining.Invitation(self.line.url, code, self.pin).to_text()
+        return Invitation(self.line.url, code, self.pin).to_text()
 
     def certify(self, tablet: Tablet) -> None:
         """Have the registrar certify a tablet."""
         dev, words = tablet.status().dev, tablet.status().words
         key = self.field.parts.db.read().execute("SELECT key FROM devices WHERE dev = ?", [dev]).fetchone()[0]
-        certificate = joining.certify(
+        certificate = sign_certificate(
             VerifyKey.from_raw(key), words, self.registrar, region="17", label="Huepetuhe 1", number=1, issued=clock()
         )
         enrolment.certify(self.field.parts.db, certificate.to_bytes(), self.field.trust, actor="tests", now=clock())
@@ -189,9 +189,9 @@ class Office:
         assert tablet.pull().certified
         return tablet
 
-    def desk(self, login: str) -> Desk:
+    def desk(self, login: str) -> DeskClient:
         """Sign somebody in at her desk."""
-        return Desk.sign_in(self.people_url, login, self.field.world.passphrase(login), pin=self.pin)
+        return DeskClient.sign_in(self.people_url, login, self.field.world.passphrase(login), pin=self.pin)
 
     def stored(self) -> list[str]:
         """The screenings in the server's database."""
@@ -201,7 +201,7 @@ class Office:
 @contextmanager
 def open_office(world: World, folder: Path) -> Iterator[Office]:
     """Serve a copy of the demo world on loopback."""
-    field = Field(world, open_parts(world.config), "")
+    field = Field(world, open_services(world.config), "")
     with served(field) as (tablets, people):
         line = Line(tablets)
         office = Office(field, line, f"http://127.0.0.1:{people}", folder)

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 from screening_forms.engine.evaluator import Engine
-from screening_forms.impact.synthetic_interviews import Inventor
+from screening_forms.impact.synthetic_interviews import InterviewGenerator
 from support.forms import walk
 
 JAR = Path(str(files("pyxform"))) / "validators" / "odk_validate" / "bin" / "ODK_Validate.jar"
@@ -29,7 +29,7 @@ def interviews(engine: Engine, seed: str, count: int) -> list[Interview]:
 
     Where there are enough of them, every choice of every question that can be reached is given.
     """
-    draws, inventor = Random(seed), Inventor(engine)
+    draws, inventor = Random(seed), InterviewGenerator(engine)
     first = inventor.interviews(count, draws.randrange(2**32))
     again = ([inventor.wishes(draws)] if number % 3 == 0 else [] for number in range(count))
     return [[answers, *others] for answers, others in zip(first, again, strict=True)]

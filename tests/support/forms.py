@@ -7,9 +7,9 @@ from random import Random
 
 from screening_forms.compiled_form import CompiledForm
 from screening_forms.compiler.compile_form import compile_form
-from screening_forms.engine.evaluator import Engine, Filled
-from screening_forms.impact.synthetic_interviews import Inventor
-from screening_forms.workbook.reader import Workbook, parse_markdown, read
+from screening_forms.engine.evaluator import Engine, FilledForm
+from screening_forms.impact.synthetic_interviews import InterviewGenerator
+from screening_forms.workbook.reader import Workbook, parse_markdown, read_workbook
 from screening_forms.workbook.resources import CATALOGUE
 from sync.envelope.route import AUTHOR_FIELDS
 
@@ -134,7 +134,7 @@ def workbook(form: str) -> Workbook:
         rows = "".join(f"| | calculate | edge{n} | | | | | | | {text} |\n" for n, text in enumerate(EDGES))
         text = SMALL.replace("choice_filter | route |", "choice_filter | route | calculation |", 1)
         return parse_markdown(text.replace("| | begin_group | score", rows + "| | begin_group | score", 1))
-    return parse_markdown(SMALL) if form == "small" else read(CATALOGUE / form / "form.md")
+    return parse_markdown(SMALL) if form == "small" else read_workbook(CATALOGUE / form / "form.md")
 
 
 @cache
@@ -148,10 +148,10 @@ def wishes(engine: Engine, draws: Random) -> dict[str, str]:
     return _inventor(engine).wishes(draws)
 
 
-_inventor = cache(Inventor)
+_inventor = cache(InterviewGenerator)
 
 
-def walk(engine: Engine, passes: list[dict[str, str]]) -> Filled:
+def walk(engine: Engine, passes: list[dict[str, str]]) -> FilledForm:
     """Fill a form as a person does: asked in order, only what is relevant; each further pass goes back to the start.
 
     As in Collect, answers to what is no longer asked are remembered and count again if it is asked again, and a choice

@@ -9,9 +9,9 @@ import polib
 
 from screening_forms.compiled_form import CompiledForm
 from screening_forms.compiler.compile_form import compile_form
-from screening_forms.translators import po_files
+from screening_forms.translators.po_files import merge_into_file
 from screening_forms.workbook.reader import Workbook, parse_markdown
-from screening_forms.workbook.resources import Shelf, shipped
+from screening_forms.workbook.resources import Resources, load_built_in
 from support.forms import SMALL
 from sync.envelope.route import AUTHOR_FIELDS
 
@@ -48,7 +48,7 @@ def signed(lang: str) -> Callable[[polib.POEntry], None]:
 def drafted(locales: Path) -> Path:
     """Fill a folder in which everything is drafted in Quechua, and in Aymara all but the first text."""
     for lang in ("quz", "ayr"):
-        po_files.merge(trilingual(), lang, locales)
+        merge_into_file(trilingual(), lang, locales)
         edit(locales, lang, draft)
 
     def forget(entry: polib.POEntry) -> None:
@@ -61,5 +61,5 @@ def drafted(locales: Path) -> Path:
 
 def compiled_in(channel: str, locales: Path, recordings: dict[str, bytes] | None = None) -> CompiledForm:
     """Compile the ten questions with a folder's translations and with recordings."""
-    shelf = Shelf(recordings=recordings or {}).over(shipped(locales))
+    shelf = Resources(recordings=recordings or {}).over(load_built_in(locales))
     return compile_form(trilingual(), channel=channel, route_vocabulary=AUTHOR_FIELDS, shelf=shelf)

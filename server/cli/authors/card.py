@@ -8,13 +8,13 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from screening_forms.help_card import content as cards
-from screening_forms.help_card import page as card_page
-from server.cli.terminal import json_option, show
+from screening_forms.help_card.content import REGIONS, make_card
+from screening_forms.help_card.page import render_html, render_text
+from server.cli.terminal import json_option, print_result
 
 
 @click.command()
-@click.option("--region", required=True, help=f"INEI's code of a region: {', '.join(cards.REGIONS)}.")
+@click.option("--region", required=True, help=f"INEI's code of a region: {', '.join(REGIONS)}.")
 @click.option(
     "--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write a page here that prints on a sheet."
 )
@@ -25,12 +25,12 @@ def card(region: str, page: Path | None, as_json: bool) -> None:
     Nothing on its outside tells why it was given. The page prints on one sheet of A4: fold the upper half to the back,
     then the left half to the back.
     """
-    made = cards.make(region)
+    made = make_card(region)
     if page is not None:
-        page.write_text(card_page.html(made), encoding="utf-8")
+        page.write_text(render_html(made), encoding="utf-8")
 
     def write(console: Console) -> None:
-        for line in card_page.text(made):
+        for line in render_text(made):
             console.print(Text(line))
 
-    show(made.as_dict(), as_json, write)
+    print_result(made.as_dict(), as_json, write)

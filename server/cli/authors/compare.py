@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from screening_forms.diff.cases import source_changes
+from screening_forms.diff.cases import case_changes
 from screening_forms.diff.changes import Change
-from screening_forms.diff.forms import difference
-from screening_forms.impact.comparison import Example, Impact, Move, Outcome, impact
-from server.cli.authors.compare_inputs import Side, bar, compared_options
-from server.cli.terminal import busy, json_option, show
+from screening_forms.diff.forms import form_changes
+from screening_forms.impact.comparison import Impact, MovedScreening, Outcome, OutcomeMove, compare_outcomes
+from server.cli.authors.compare_inputs import ComparedVersion, progress_bar, version_pair_options
+from server.cli.terminal import json_option, print_result, spinner
 
 count_option = click.option(
     "--count",
@@ -24,35 +24,35 @@ count_option = click.option(
     show_default=True,
     help="How many made-up interviews, beside the author's own cases.",
 )
-_MOST_MOVES = 12
+_MAX_MOVES = 12
 
 
-@click.command()
-@compared_options
+@click.command(name="diff")
+@version_pair_options
 @count_option
 @json_option
-def diff(sides: tuple[Side, Side], count: int, as_json: bool) -> None:
+def diff_command(sides: tuple[ComparedVersion, ComparedVersion], count: int, as_json: bool) -> None:
     """Tell what changed from OLD to NEW in an author's words, and how many outcomes could change.
 
     OLD and NEW are a FORM each, a file that `forms compile` wrote, or the number or hash of a version on the server.
     """
     old, new = sides
-    with busy("Comparing ..."):
-        changes = difference(old.form, new.form)
+    with spinner("Comparing ..."):
+        changes = form_changes(old.form, new.form)
         if old.workbook and new.workbook:
-            changes += source_changes(old.workbook, new.workbook)
-        moved = impact(old.form, new.form, own=new.cases, count=count)
+            changes += case_changes(old.workbook, new.workbook)
+        moved = compare_outcomes(old.form, new.form, own=new.cases, count=count)
     counts = {"compared": moved.cases + count, "moved": moved.moved, "moved_outcomes": moved.moved_outcomes}
     data = {"changes": [each.as_dict() for each in changes], "impact": counts}
 
     def write(console: Console) -> None:
-        write_changes(console, changes)
+        print_changes(console, changes)
         console.print(f"{moved.moved_outcomes} of {counts['compared']} outcomes could change.", style="bold")
 
-    show(data, as_json, write)
+    print_result(data, as_json, write)
 
 
-def write_changes(console: Console, changes: Sequence[Change]) -> None:
+def print_changes(console: Console, changes: Sequence[Change]) -> None:
     """Say each change: its place and code, Spanish, English."""
     for each in changes:
         place = f"{each.sheet} {each.name}".strip()
@@ -63,37 +63,37 @@ def write_changes(console: Console, changes: Sequence[Change]) -> None:
 
 
 @click.command(name="impact")
-@compared_options
+@version_pair_options
 @count_option
 @click.option("--seed", type=int, default=0, help="Another seed makes up other interviews.")
 @json_option
-def impact_command(sides: tuple[Side, Side], count: int, seed: int, as_json: bool) -> None:
+def impact_command(sides: tuple[ComparedVersion, ComparedVersion], count: int, seed: int, as_json: bool) -> None:
     """Tell how many outcomes move from OLD to NEW, from where to where, and why.
 
     It fills both versions with the cases of NEW and with made-up interviews that give every choice. One made-up person
     answers both: the same question and choice alike, and whatever only one version asks as well.
     """
     old, new = sides
-    with bar("Interviews") as progress:
-        found = impact(old.form, new.form, own=new.cases, count=count, seed=seed, progress=progress)
-    show(found.as_dict(), as_json, lambda console: write_impact(console, found))
+    with progress_bar("Interviews") as progress:
+        found = compare_outcomes(old.form, new.form, own=new.cases, count=count, seed=seed, progress=progress)
+    print_result(found.as_dict(), as_json, lambda console: print_impact(console, found))
 
 
-def write_impact(console: Console, found: Impact) -> None:
+def print_impact(console: Console, found: Impact) -> None:
     """Show the table of outcomes, the moves with an example each, and what could not be carried over."""
     compared = f"{found.cases} case(s) and {found.made_up} made-up interviews"
     console.print(f"Over {compared}: {found.moved_outcomes} have another outcome, {found.moved} move in all.")
-    console.print(_outcomes(found))
-    for move in found.moves[:_MOST_MOVES]:
-        _write_move(console, move)
-    if len(found.moves) > _MOST_MOVES:
-        console.print(f"... and {len(found.moves) - _MOST_MOVES} more kinds of move: --json has all.")
+    console.print(_outcome_table(found))
+    for move in found.moves[:_MAX_MOVES]:
+        _print_move(console, move)
+    if len(found.moves) > _MAX_MOVES:
+        console.print(f"... and {len(found.moves) - _MAX_MOVES} more kinds of move: --json has all.")
     for each in found.uncarried:
         what = f"choice {each.question} = {each.choice}" if each.choice else f"question {each.question}"
         console.print(f"Only in the {each.only_in} version: {what}; {each.answers} answer(s) not carried over.")
 
 
-def _outcomes(found: Impact) -> Table:
+def _outcome_table(found: Impact) -> Table:
     after = sorted({after for _, after in found.outcomes})
     table = Table("before \\ after", *after, box=None, padding=(0, 2, 0, 0))
     for before in sorted({before for before, _ in found.outcomes}):
@@ -105,17 +105,19 @@ def _cell(count: int, moved: bool) -> Text:
     return Text(str(count or "·"), style="bold yellow" if count and moved else "")
 
 
-def _write_move(console: Console, move: Move) -> None:
-    console.print(Text(f"\n{move.count}: {_said(move.before)}  →  {_said(move.after)}", style="bold"))
+def _print_move(console: Console, move: OutcomeMove) -> None:
+    console.print(
+        Text(f"\n{move.count}: {_describe_outcome(move.before)}  →  {_describe_outcome(move.after)}", style="bold")
+    )
     for example in move.examples[:1]:
-        _write_example(console, example)
+        _print_example(console, example)
 
 
-def _said(outcome: Outcome) -> str:
+def _describe_outcome(outcome: Outcome) -> str:
     return f"{outcome.outcome} ({outcome.tier}, {outcome.urgency}, to {outcome.queue_kinds or 'no desk'})"
 
 
-def _write_example(console: Console, example: Example) -> None:
+def _print_example(console: Console, example: MovedScreening) -> None:
     console.print(Text(f"   Such as: {example.case or 'somebody made up'}"))
     for question, answer in example.words:
         console.print(Text(f"     {question} {answer}", style="dim"))

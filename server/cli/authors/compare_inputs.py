@@ -15,22 +15,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from screening_forms.compiled_form import CompiledForm
 from screening_forms.compiler.compile_form import compile_form
-from screening_forms.impact.comparison import cases_of
+from screening_forms.impact.comparison import cases_by_name
 from screening_forms.impact.synthetic_interviews import Answers
-from screening_forms.workbook import package
+from screening_forms.workbook.package import parse_package
 from screening_forms.workbook.reader import Workbook
 from server.cli.authors.forms import channel_option, read_package
-from server.cli.staff_session import Who, staff_options_for
-from server.cli.terminal import busy, progress_console
+from server.cli.staff_session import Account, optional_account_options
+from server.cli.terminal import progress_console, spinner
 from sync.documents.signed import Document
-from sync.envelope import route
-from sync.exchange.staff_session import Staff
+from sync.envelope.route import AUTHOR_FIELDS
+from sync.exchange.staff_session import StaffSession
 
 _ON_SERVER = re.compile(r"\d{1,12}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedVersion:
     """A version as compiled, and its workbook where it is at hand."""
 
     form: CompiledForm
@@ -39,33 +39,37 @@ class Side:
     @property
     def cases(self) -> dict[str, Answers]:
         """The author's own cases, by name."""
-        return cases_of(self.workbook) if self.workbook else {}
+        return cases_by_name(self.workbook) if self.workbook else {}
 
 
-def compared_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def version_pair_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `OLD NEW --channel` and, for versions on a server, `--server --login --passphrase-file`; it is
     handed both sides."""
 
     @click.argument("old")
     @click.argument("new")
     @channel_option
-    @staff_options_for("where OLD or NEW is the number or the hash of a version there")
+    @optional_account_options("where OLD or NEW is the number or the hash of a version there")
     @functools.wraps(command)
-    def with_sides(*args: Any, old: str, new: str, channel: str, who: Who | None, **options: Any) -> Any:
-        return command(*args, sides=_sides((old, new), channel, who), **options)
+    def with_sides(*args: Any, old: str, new: str, channel: str, account: Account | None, **options: Any) -> Any:
+        return command(*args, sides=_load_pair((old, new), channel, account), **options)
 
     return with_sides
 
 
-def _sides(references: tuple[str, str], channel: str, who: Who | None) -> tuple[Side, Side]:
+def _load_pair(
+    references: tuple[str, str], channel: str, account: Account | None
+) -> tuple[ComparedVersion, ComparedVersion]:
     remote = [reference for reference in references if _is_remote(reference)]
     if not remote:
-        old, new = (_local(reference, channel) for reference in references)
+        old, new = (_load_local(reference, channel) for reference in references)
         return old, new
-    if who is None:
+    if account is None:
         raise click.UsageError(f"{remote[0]} is a version on a server: say who you are with --login.")
-    with who.sign_in() as staff:
-        old, new = (_remote(staff, each) if _is_remote(each) else _local(each, channel) for each in references)
+    with account.sign_in() as staff:
+        old, new = (
+            _fetch_remote(staff, each) if _is_remote(each) else _load_local(each, channel) for each in references
+        )
         return old, new
 
 
@@ -73,36 +77,36 @@ def _is_remote(reference: str) -> bool:
     return _ON_SERVER.fullmatch(reference) is not None and not Path(reference).exists()
 
 
-def _local(reference: str, channel: str) -> Side:
+def _load_local(reference: str, channel: str) -> ComparedVersion:
     path = Path(reference)
     if path.is_file() and path.read_bytes()[:1] == b"{":
-        return Side(CompiledForm.from_bytes(Document.parse(path.read_bytes(), least=0).payload))
-    return compiled_here(reference, channel)
+        return ComparedVersion(CompiledForm.from_bytes(Document.parse(path.read_bytes(), least=0).payload))
+    return compile_local(reference, channel)
 
 
-def compiled_here(reference: str, channel: str) -> Side:
+def compile_local(reference: str, channel: str) -> ComparedVersion:
     """Compile a form of this machine, also one that fails its own cases: that is what somebody wants to look at."""
-    with busy(f"Compiling {reference} ..."):
+    with spinner(f"Compiling {reference} ..."):
         found = read_package(reference)
         form = compile_form(
-            found.workbook, channel=channel, route_vocabulary=route.AUTHOR_FIELDS, shelf=found.shelf, run_cases=False
+            found.workbook, channel=channel, route_vocabulary=AUTHOR_FIELDS, shelf=found.shelf, run_cases=False
         )
-    return Side(form, found.workbook)
+    return ComparedVersion(form, found.workbook)
 
 
-def _remote(staff: Staff, reference: str) -> Side:
+def _fetch_remote(staff: StaffSession, reference: str) -> ComparedVersion:
     listed = staff.get("/v1/versions")
     found = next((each for each in listed if reference in (str(each["id"]), each["sha"])), None)
     if found is None:
         raise click.ClickException(f"the server knows no version {reference}; `chaski forms versions` lists them")
     at = f"/v1/versions/{found['id']}"
     document = Document.parse(staff.bytes(f"{at}/compiled"), least=0)
-    source = package.read(staff.bytes(f"{at}/source")).workbook if found["source"] else None
-    return Side(CompiledForm.from_bytes(document.payload), source)
+    source = parse_package(staff.bytes(f"{at}/source")).workbook if found["source"] else None
+    return ComparedVersion(CompiledForm.from_bytes(document.payload), source)
 
 
 @contextmanager
-def bar(what: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     """Show a bar on standard error while interviews are compared (nothing when piped); yields what moves it."""
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=progress_console, transient=True) as progress:

@@ -12,21 +12,20 @@ from rich.table import Table
 from rich.text import Text
 
 from screening_forms.checks import odk_validate
-from screening_forms.checks import run as checks
+from screening_forms.checks.run import blocking_problems
 from screening_forms.compiled_form import CHANNELS, CompiledForm
-from screening_forms.compiler.compile_form import compile_form, examine
-from screening_forms.engine import evaluator as engine
+from screening_forms.compiler.compile_form import check_and_compile, compile_form
+from screening_forms.engine.evaluator import load_engine
 from screening_forms.errors import FormError, FormProblem
-from screening_forms.rules import indicators
-from screening_forms.scoring import assessment as scoring
-from screening_forms.scoring import reasons
-from screening_forms.workbook import package
-from screening_forms.workbook import xlsx_writer as spreadsheet
-from screening_forms.workbook.package import Package
-from screening_forms.workbook.resources import CATALOGUE, SHIPPED
-from server.cli.terminal import LazyGroup, busy, json_option, print_problems, read_object, show
+from screening_forms.rules.indicators import PROFILES
+from screening_forms.scoring.assessment import Assessment, assess_indicators, explain_screening
+from screening_forms.scoring.reasons import DIMENSION_WORDS
+from screening_forms.workbook.package import Package, load_package, pack_package
+from screening_forms.workbook.resources import BUILT_IN, CATALOGUE
+from screening_forms.workbook.xlsx_writer import write_xlsx
+from server.cli.terminal import LazyGroup, json_option, print_problems, print_result, read_json_object, spinner
 from sync.documents.signed import Document
-from sync.envelope import route
+from sync.envelope.route import AUTHOR_FIELDS
 
 channel_option = click.option(
     "--channel",
@@ -44,9 +43,9 @@ SUBCOMMANDS = {
     "score": "authors.forms:score",
     "assess": "authors.forms:assess",
     "try": "authors.try_form:try_command",
-    "diff": "authors.compare:diff",
+    "diff": "authors.compare:diff_command",
     "impact": "authors.compare:impact_command",
-    "tables": "authors.tables:tables",
+    "tables": "authors.rule_tables:tables",
     "translations": "authors.translations:translations",
     "draft": "authors.versions:draft",
     "versions": "authors.versions:versions",
@@ -71,13 +70,7 @@ SUBCOMMANDS = {
 }
 
 
-class FormsGroup(LazyGroup):
-    """What stands below `chaski forms`, from several modules."""
-
-    table = SUBCOMMANDS
-
-
-@click.group(cls=FormsGroup)
+@click.group(cls=LazyGroup, lazy_commands=SUBCOMMANDS)
 def forms() -> None:
     """Check, compile, try, translate, compare, sign and publish questionnaires.
 
@@ -86,20 +79,20 @@ def forms() -> None:
     """
 
 
-def is_shipped(form: str) -> bool:
+def is_in_catalogue(form: str) -> bool:
     """Whether FORM is one of the catalogue; a folder of the author's own may be called alike, but has a path."""
     return Path(form).name == form and (CATALOGUE / form / "form.md").exists()
 
 
 def read_package(form: str) -> Package:
     """Read FORM; raises FormError when it is no form, OSError when it is not there."""
-    return package.load(CATALOGUE / form if is_shipped(form) else Path(form))
+    return load_package(CATALOGUE / form if is_in_catalogue(form) else Path(form))
 
 
-def compiled(form: str, channel: str) -> CompiledForm:
+def compile_checked(form: str, channel: str) -> CompiledForm:
     """Check and compile FORM; raises FormError with all problems at once."""
     found = read_package(form)
-    return compile_form(found.workbook, channel=channel, route_vocabulary=route.AUTHOR_FIELDS, shelf=found.shelf)
+    return compile_form(found.workbook, channel=channel, route_vocabulary=AUTHOR_FIELDS, shelf=found.shelf)
 
 
 @click.command()
@@ -114,13 +107,13 @@ def check(form: str, channel: str, odk: bool, as_json: bool) -> None:
     JSON only leave a language, an indicator or a guidance text out.
     """
     try:
-        problems = _problems(read_package(form), channel, odk)
+        problems = _find_problems(read_package(form), channel, odk)
     except FormError as error:
         problems = list(error.problems)
     if as_json:
-        stops = checks.blocking(problems, channel)
+        stops = blocking_problems(problems, channel)
         listed = [{**asdict(problem), "blocking": problem in stops} for problem in problems]
-        show({"ok": not problems, "problems": listed}, True, lambda _: None)
+        print_result({"ok": not problems, "problems": listed}, True, lambda _: None)
     elif problems:
         print_problems(problems)
     else:
@@ -128,12 +121,12 @@ def check(form: str, channel: str, odk: bool, as_json: bool) -> None:
     raise SystemExit(1 if problems else 0)
 
 
-def _problems(found: Package, channel: str, odk: bool) -> list[FormProblem]:
-    book, vocabulary = found.workbook, route.AUTHOR_FIELDS
-    problems, form = examine(book, channel=channel, route_vocabulary=vocabulary, shelf=found.shelf)
+def _find_problems(found: Package, channel: str, odk: bool) -> list[FormProblem]:
+    book, vocabulary = found.workbook, AUTHOR_FIELDS
+    problems, form = check_and_compile(book, channel=channel, route_vocabulary=vocabulary, shelf=found.shelf)
     if odk and form is not None:
-        with busy("Asking ODK Validate ..."):
-            problems += odk_validate.validate(form.xform, odk_validate.rows_of_nodes(book))
+        with spinner("Asking ODK Validate ..."):
+            problems += odk_validate.validate(form.xform, odk_validate.node_rows(book))
     return problems
 
 
@@ -149,7 +142,7 @@ def export(form: str, file: Path) -> None:
     if file.suffix.lower() not in (".xlsx", ".zip"):
         raise click.UsageError("FILE must end in .xlsx or .zip.")
     is_whole = file.suffix.lower() == ".zip"
-    file.write_bytes(package.pack(found) if is_whole else spreadsheet.write(found.workbook, found.shelf))
+    file.write_bytes(pack_package(found) if is_whole else write_xlsx(found.workbook, found.shelf))
     click.echo(f"{file} holds {form}, version {found.workbook.settings.get('version', '')}.", err=True)
 
 
@@ -161,8 +154,8 @@ def export(form: str, file: Path) -> None:
 @json_option
 def compile_command(form: str, channel: str, out: Path | None, xform: Path | None, as_json: bool) -> None:
     """Compile FORM into a bundle: the exact bytes that author and reviewer sign."""
-    with busy("Compiling ..."):
-        version = compiled(form, channel)
+    with spinner("Compiling ..."):
+        version = compile_checked(form, channel)
     document = Document(version.to_bytes())
     if out is not None:
         out.write_bytes(document.payload)
@@ -188,7 +181,7 @@ def compile_command(form: str, channel: str, out: Path | None, xform: Path | Non
         for lang, contexts in version.fell_back.items():
             console.print(f"  in Spanish for want of {lang}: {len(contexts)} texts")
 
-    show(data, as_json, write)
+    print_result(data, as_json, write)
 
 
 @click.command()
@@ -199,15 +192,15 @@ def compile_command(form: str, channel: str, out: Path | None, xform: Path | Non
 @json_option
 def score(form: str, answers: Path, as_json: bool) -> None:
     """Fill FORM with answers as a tablet would and show what its own calculates find."""
-    version = compiled(form, "training")
-    filled = engine.load(version.xform).run(read_object(answers))
+    version = compile_checked(form, "training")
+    filled = load_engine(version.xform).run(read_json_object(answers))
     if filled.missing:
         click.echo(f"Required and not answered; a tablet would not seal this: {', '.join(filled.missing)}", err=True)
-    _show_assessment(scoring.explain(version, filled), as_json)
+    _print_assessment(explain_screening(version, filled), as_json)
 
 
 @click.command()
-@click.option("--profile", required=True, type=click.Choice(indicators.PROFILES))
+@click.option("--profile", required=True, type=click.Choice(PROFILES))
 @click.option("--policy", "policy_name", required=True, help="Such as pe_adult_2026_1.")
 @click.option(
     "--indicator-set", default="ilo_delphi_2009", show_default=True, help="Also pe_sexual_2026_1, ilo_hard_to_see_2012."
@@ -227,31 +220,33 @@ def assess(profile: str, policy_name: str, indicator_set: str, indicators_file: 
     exploitation are unverified: pe_adult_sexual_2026_1 lets them decide only together with a third party's profit or
     control (P codes).
     """
-    values = read_object(indicators_file)
+    values = read_json_object(indicators_file)
     facts = {name: values.pop(name) for name in ("minor", "danger", "consent", "place") if name in values}
-    found = scoring.assess(
+    found = assess_indicators(
         values,
         profile=profile,
-        policy=SHIPPED.policy(policy_name),
-        indicator_set=SHIPPED.indicator_set(indicator_set),
+        policy=BUILT_IN.policy(policy_name),
+        indicator_set=BUILT_IN.indicator_set(indicator_set),
         **facts,
     )
-    _show_assessment(found, as_json)
+    _print_assessment(found, as_json)
 
 
-def _show_assessment(found: scoring.Assessment, as_json: bool) -> None:
+def _print_assessment(found: Assessment, as_json: bool) -> None:
     def write(console: Console) -> None:
         kinds = ", ".join(found.queue_kinds) or "no queue: counted only"
         console.print(f"[bold]{found.outcome}[/] (tier {found.tier}), urgency {found.urgency}, to: {kinds}")
         table = Table("dimension", "least", "most", "", box=None, padding=(0, 2, 0, 0))
         for code, bounds in found.dimensions.items():
-            table.add_row(code, _sign(bounds.low.positive), _sign(bounds.high.positive), reasons.DIMENSION_WORDS[code])
+            table.add_row(
+                code, _yes_or_no(bounds.low.positive), _yes_or_no(bounds.high.positive), DIMENSION_WORDS[code]
+            )
         console.print(table)
         for sentence in found.why:
             console.print(Text(f"  {sentence}"))
 
-    show(found.as_dict(), as_json, write)
+    print_result(found.as_dict(), as_json, write)
 
 
-def _sign(positive: bool) -> str:
+def _yes_or_no(positive: bool) -> str:
     return "yes" if positive else "no"

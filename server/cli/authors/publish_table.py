@@ -11,32 +11,32 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from server.cli.authors.compare_inputs import bar
-from server.cli.authors.versions import problems_told, write_version
-from server.cli.staff_session import Who, staff_options
-from server.cli.terminal import busy, json_option, show
+from server.cli.authors.compare_inputs import progress_bar
+from server.cli.authors.versions import print_version, raise_form_problems
+from server.cli.staff_session import Account, account_options
+from server.cli.terminal import json_option, print_result, spinner
 from sync.errors import SyncError
-from sync.exchange.staff_session import Staff
+from sync.exchange.staff_session import StaffSession
 
-ADDRESSES = {"set": "indicator-sets", "policy": "policies"}
+PATHS = {"set": "indicator-sets", "policy": "policies"}
 kind_option = click.option(
-    "--kind", type=click.Choice(tuple(ADDRESSES)), required=True, help="An indicator set, or a policy."
+    "--kind", type=click.Choice(tuple(PATHS)), required=True, help="An indicator set, or a policy."
 )
-_EVERY_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 
 @click.command(name="publish-table")
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @kind_option
-@staff_options
+@account_options
 @json_option
-def publish_table(file: Path, kind: str, who: Who, as_json: bool) -> None:
+def publish_table(file: Path, kind: str, account: Account, as_json: bool) -> None:
     """Publish the table in FILE (CSV or .xlsx) under the file's name, such as pe_adult_2026_2.
 
     A name is never used for another table. What changed is told, and which form versions use an earlier one.
     """
-    with who.sign_in() as staff, problems_told(), busy("Uploading; the server checks it ..."):
-        done = staff.put(f"/v1/{ADDRESSES[kind]}/{file.stem}", data=file.read_bytes())
+    with account.sign_in() as staff, raise_form_problems(), spinner("Uploading; the server checks it ..."):
+        done = staff.put(f"/v1/{PATHS[kind]}/{file.stem}", data=file.read_bytes())
 
     def write(console: Console) -> None:
         console.print(f"{done['name']} is published; before it: {done['former'] or 'none'}.")
@@ -44,23 +44,23 @@ def publish_table(file: Path, kind: str, who: Who, as_json: bool) -> None:
             console.print(Text(f"  {each['es']}"))
             console.print(Text(f"  {each['en']}", style="dim"))
         for each in done["users"]:
-            write_version(console, each)
+            print_version(console, each)
         if done["users"]:
             console.print(f"To draft these with it: chaski forms redraft {done['name']} --kind {kind}")
 
-    show(done, as_json, write)
+    print_result(done, as_json, write)
 
 
 @click.command()
 @click.argument("name")
 @kind_option
-@staff_options
+@account_options
 @json_option
-def redraft(name: str, kind: str, who: Who, as_json: bool) -> None:
+def redraft(name: str, kind: str, account: Account, as_json: bool) -> None:
     """Draft each form that uses an earlier table of NAME's family anew with NAME, as your drafts."""
-    with who.sign_in() as staff:
-        task = staff.post(f"/v1/{ADDRESSES[kind]}/{name}/drafts")
-        drafted = ended(staff, task, "Forms")
+    with account.sign_in() as staff:
+        task = staff.post(f"/v1/{PATHS[kind]}/{name}/drafts")
+        drafted = wait_for_task(staff, task, "Forms")
 
     def write(console: Console) -> None:
         for each in drafted:
@@ -71,14 +71,14 @@ def redraft(name: str, kind: str, who: Who, as_json: bool) -> None:
         if not drafted:
             console.print("No form uses an earlier table of this family.")
 
-    show(drafted, as_json, write)
+    print_result(drafted, as_json, write)
 
 
-def ended(staff: Staff, task: dict[str, Any], what: str) -> Any:
+def wait_for_task(staff: StaffSession, task: dict[str, Any], what: str) -> Any:
     """Wait for a task, with a bar, and return what came out; raises SyncError with the problem that ended it."""
-    with bar(what) as progress:
+    with progress_bar(what) as progress:
         while task["state"] in ("waiting", "running"):
-            time.sleep(_EVERY_SECONDS)
+            time.sleep(_POLL_SECONDS)
             task = staff.get(f"/v1/tasks/{task['id']}")
             progress(task["done"], task["of"])
     if task["problem"]:

@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from server.cli.authors.versions import form_option, reason_option, version_argument, write_version
-from server.cli.staff_session import Who, staff_options
-from server.cli.terminal import json_option, local_time, show
+from server.cli.authors.versions import form_option, print_version, reason_option, version_argument
+from server.cli.staff_session import Account, account_options
+from server.cli.terminal import format_time, json_option, print_result
 
 rollout_argument = click.argument("rollout", type=click.IntRange(1), metavar="RING")
 
@@ -45,40 +45,40 @@ def ring_options(command: Callable[..., Any]) -> Callable[..., Any]:
     type=click.DateTime(("%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M")),
     help="Begin then, by this machine's clock; now when left out. Not for FILE.",
 )
-@staff_options
+@account_options
 @json_option
-def publish(what: str, ring: dict[str, Any], at: datetime | None, who: Who, as_json: bool) -> None:
+def publish(what: str, ring: dict[str, Any], at: datetime | None, account: Account, as_json: bool) -> None:
     """Publish the approved version ID, or the bundle in FILE that author and reviewer have signed.
 
     Tablets of the ring get it at their next sync; every tablet when nothing narrows it.
     """
     if not what.isdecimal():
-        _publish_file(Path(what), ring, at, who, as_json)
+        _publish_file(Path(what), ring, at, account, as_json)
         return
     starts = {"starts": int(at.timestamp() * 1000)} if at else {}
-    with who.sign_in() as staff:
+    with account.sign_in() as staff:
         made = staff.post(f"/v1/versions/{what}/rollouts", json={**ring, **starts})
-    show(made, as_json, lambda console: write_rings(console, [made]))
+    print_result(made, as_json, lambda console: print_rings(console, [made]))
 
 
-def _publish_file(file: Path, ring: dict[str, Any], at: datetime | None, who: Who, as_json: bool) -> None:
+def _publish_file(file: Path, ring: dict[str, Any], at: datetime | None, account: Account, as_json: bool) -> None:
     if at is not None:
         raise click.UsageError("--at is for versions on the server, by their ID")
     content = file.read_bytes()
     said = {name: ",".join(value) if isinstance(value, list) else value for name, value in ring.items()}
-    with who.sign_in() as staff:
+    with account.sign_in() as staff:
         data = staff.post("/v1/publications" + (f"?{urlencode(said)}" if said else ""), data=content)
     line = f"{data['form']} {data['version']} is in manifest {data['manifest']}."
-    show(data, as_json, lambda console: console.print(line))
+    print_result(data, as_json, lambda console: console.print(line))
 
 
-def write_rings(console: Console, rings: list[dict[str, Any]]) -> None:
+def print_rings(console: Console, rings: list[dict[str, Any]]) -> None:
     """Show rollouts, in the order in which tablets try them."""
     for each in rings:
-        when = f"since {local_time(each['since'])}" if each["since"] else f"from {local_time(each['starts'])}"
+        when = f"since {format_time(each['since'])}" if each["since"] else f"from {format_time(each['starts'])}"
         form = f"{each['form']} {each['label']} ({each['channel']}, version {each['version']})"
         console.print(Text(f"{each['id']}  {form}", style="bold"), soft_wrap=True)
-        console.print(Text(f"   {each['state']} {when}, for {_tablets(each)}"), soft_wrap=True)
+        console.print(Text(f"   {each['state']} {when}, for {_describe_ring(each)}"), soft_wrap=True)
         if each["refused"]:
             console.print(Text(f"   {each['refused']} tablet(s) cannot work with it", style="yellow"), soft_wrap=True)
         if each["reason"]:
@@ -87,7 +87,7 @@ def write_rings(console: Console, rings: list[dict[str, Any]]) -> None:
         console.print("Nothing has been published yet.")
 
 
-def _tablets(ring: dict[str, Any]) -> str:
+def _describe_ring(ring: dict[str, Any]) -> str:
     narrowed = [f"regions {' '.join(ring['regions'])}"] if ring["regions"] else []
     narrowed += [f"{len(ring['devices'])} named tablet(s)"] if ring["devices"] else []
     narrowed += [f"{ring['share_permille']} in a thousand"] if ring["share_permille"] else []
@@ -96,108 +96,108 @@ def _tablets(ring: dict[str, Any]) -> str:
 
 @click.command()
 @form_option
-@staff_options
+@account_options
 @json_option
-def rings(form: str | None, who: Who, as_json: bool) -> None:
+def rings(form: str | None, account: Account, as_json: bool) -> None:
     """List which ring of tablets gets which version, in the order in which a tablet tries them."""
-    with who.sign_in() as staff:
+    with account.sign_in() as staff:
         found = staff.get("/v1/rollouts" + (f"?form={form}" if form else ""))
-    show(found, as_json, lambda console: write_rings(console, found))
+    print_result(found, as_json, lambda console: print_rings(console, found))
 
 
 @click.command()
 @rollout_argument
 @ring_options
-@staff_options
+@account_options
 @json_option
-def widen(rollout: int, ring: dict[str, Any], who: Who, as_json: bool) -> None:
+def widen(rollout: int, ring: dict[str, Any], account: Account, as_json: bool) -> None:
     """Give RING other tablets, more or fewer; all of them when nothing narrows it."""
-    with who.sign_in() as staff:
+    with account.sign_in() as staff:
         found = staff.put(f"/v1/rollouts/{rollout}/ring", json=ring)
-    show(found, as_json, lambda console: write_rings(console, [found]))
+    print_result(found, as_json, lambda console: print_rings(console, [found]))
 
 
 @click.command()
 @rollout_argument
 @reason_option
-@staff_options
+@account_options
 @json_option
-def halt(rollout: int, reason: str, who: Who, as_json: bool) -> None:
+def halt(rollout: int, reason: str, account: Account, as_json: bool) -> None:
     """Halt RING: its tablets use the version below again after their next sync. One that is planned is called off."""
-    with who.sign_in() as staff:
+    with account.sign_in() as staff:
         found = staff.post(f"/v1/rollouts/{rollout}/halt", json={"reason": reason})
-    show(found, as_json, lambda console: write_rings(console, [found]))
+    print_result(found, as_json, lambda console: print_rings(console, [found]))
 
 
 @click.command()
 @rollout_argument
-@staff_options
+@account_options
 @json_option
-def resume(rollout: int, who: Who, as_json: bool) -> None:
+def resume(rollout: int, account: Account, as_json: bool) -> None:
     """Let a halted RING go on."""
-    with who.sign_in() as staff:
+    with account.sign_in() as staff:
         found = staff.post(f"/v1/rollouts/{rollout}/resume")
-    show(found, as_json, lambda console: write_rings(console, [found]))
+    print_result(found, as_json, lambda console: print_rings(console, [found]))
 
 
 @click.command(name="roll-back")
 @version_argument
 @reason_option
-@staff_options
+@account_options
 @json_option
-def roll_back(version: int, reason: str, who: Who, as_json: bool) -> None:
+def roll_back(version: int, reason: str, account: Account, as_json: bool) -> None:
     """Give every tablet the earlier version ID again; all other rings of the form end."""
-    with who.sign_in() as staff:
+    with account.sign_in() as staff:
         found = staff.post(f"/v1/versions/{version}/rollback", json={"reason": reason})
-    show(found, as_json, lambda console: write_rings(console, [found]))
+    print_result(found, as_json, lambda console: print_rings(console, [found]))
 
 
 @click.command()
 @version_argument
-@staff_options
+@account_options
 @json_option
-def close(version: int, who: Who, as_json: bool) -> None:
+def close(version: int, account: Account, as_json: bool) -> None:
     """Send no tablet to version ID any more; screenings made with it are accepted as before."""
-    with who.sign_in() as staff:
+    with account.sign_in() as staff:
         found = staff.post(f"/v1/versions/{version}/closing")
-    show(found, as_json, lambda console: write_version(console, found))
+    print_result(found, as_json, lambda console: print_version(console, found))
 
 
 @click.command()
 @version_argument
-@staff_options
+@account_options
 @json_option
-def retire(version: int, who: Who, as_json: bool) -> None:
+def retire(version: int, account: Account, as_json: bool) -> None:
     """Mark what still comes in under version ID, which is closing; it is accepted all the same."""
-    with who.sign_in() as staff:
+    with account.sign_in() as staff:
         found = staff.post(f"/v1/versions/{version}/retirement")
-    show(found, as_json, lambda console: write_version(console, found))
+    print_result(found, as_json, lambda console: print_version(console, found))
 
 
 @click.command()
 @click.option("--region", help="Only this region's tablets, such as 17.")
-@staff_options
+@account_options
 @json_option
-def inventory(region: str | None, who: Who, as_json: bool) -> None:
+def inventory(region: str | None, account: Account, as_json: bool) -> None:
     """Show which versions are on how many tablets of each region, who is behind and since when, and who is silent."""
-    with who.sign_in() as staff:
+    with account.sign_in() as staff:
         found = staff.get("/v1/inventory" + (f"?region={region}" if region else ""))
-    show(found, as_json, lambda console: _write_inventory(console, found))
+    print_result(found, as_json, lambda console: _print_inventory(console, found))
 
 
-def _write_inventory(console: Console, found: dict[str, Any]) -> None:
+def _print_inventory(console: Console, found: dict[str, Any]) -> None:
     table = Table(
         "form", "version", "region", "held", "due", "behind", "since", "silent", box=None, padding=(0, 2, 0, 0)
     )
     for each in found["versions"]:
         version = f"{each['version']} ({each['channel']}, {each['state']})" if each["version"] else each["sha"][:8]
         counts = (str(each[name]) for name in ("held", "due", "behind"))
-        since = local_time(each["since"]) if each["since"] else ""
+        since = format_time(each["since"]) if each["since"] else ""
         table.add_row(each["form"], version or "none", each["region"], *counts, since, str(each["silent"]))
     console.print(table if found["versions"] else "No tablet is to have a form, or has told of one.")
     for each in found["behind"]:
-        seen = f"last heard {local_time(each['seen'])}" if each["seen"] else "never heard"
-        line = f"behind since {local_time(each['since'])}: {each['label']} ({each['dev']}), {each['form']}; {seen}"
+        seen = f"last heard {format_time(each['seen'])}" if each["seen"] else "never heard"
+        line = f"behind since {format_time(each['since'])}: {each['label']} ({each['dev']}), {each['form']}; {seen}"
         console.print(Text(line, style="yellow"), soft_wrap=True)
     for each in found["silent"]:
         console.print(Text(f"silent: {each['label']} ({each['dev']}), region {each['region']}", style="yellow"))

@@ -13,25 +13,25 @@ from rich.text import Text
 
 from screening_forms.compiled_form import CHANNELS, CompiledForm
 from screening_forms.diff.changes import Change
-from screening_forms.diff.forms import difference
+from screening_forms.diff.forms import form_changes
 from screening_forms.sandbox import client as apart
-from server.cli.authors.compare import write_changes
-from server.cli.authors.forms import compiled
-from server.cli.authors.versions import problems_told, write_version
-from server.cli.staff_session import KeyFile, Who
-from server.cli.terminal import busy, json_option, show, somebody_is_there
+from server.cli.authors.compare import print_changes
+from server.cli.authors.forms import compile_checked
+from server.cli.authors.versions import print_version, raise_form_problems
+from server.cli.staff_session import Account, OfficeKeyFile
+from server.cli.terminal import is_interactive, json_option, print_result, spinner
 from sync.documents import bundle, trust
 from sync.documents.signed import Document, sign
-from sync.envelope import route
+from sync.envelope.route import AUTHOR_FIELDS
 from sync.errors import SyncError
-from sync.exchange.staff_session import Staff
+from sync.exchange.staff_session import StaffSession
 
-_OFFICES = {"draft": ("author", "submission"), "in_review": ("reviewer", "approval")}
+_OFFICE_BY_STATE = {"draft": ("author", "submission"), "in_review": ("reviewer", "approval")}
 _file = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @dataclass(frozen=True)
-class _Held:
+class _FetchedVersion:
     """A version as the server holds it, compiled again here.
 
     `before` is what tablets use now, with its signatures; where the server shows no such version, `why` says it.
@@ -46,7 +46,7 @@ class _Held:
     def changes(self) -> list[Change]:
         """What is different from what tablets use now."""
         new = CompiledForm.from_bytes(self.document.payload)
-        return list(difference(self.before, new)) if self.before else []
+        return list(form_changes(self.before, new)) if self.before else []
 
 
 @click.command(name="sign")
@@ -85,69 +85,73 @@ def sign_command(
 
     With FORM and FILE, the signature is added to FILE.
     """
-    signer = KeyFile(key, key_passphrase_file or passphrase_file)
+    signer = OfficeKeyFile(key, key_passphrase_file or passphrase_file)
     if file is not None:
         _sign_file(form, file, signer, as_json)
         return
     if not form.isdecimal() or login is None:
         raise click.UsageError("name the FILE to sign beside FORM, or the ID of a version and who you are (--login)")
-    _sign_on_server(int(form), own, signer, Who(server, login, passphrase_file), pin, as_json)
+    _sign_on_server(int(form), own, signer, Account(server, login, passphrase_file), pin, as_json)
 
 
-def _sign_file(form: str, file: Path, key: KeyFile, as_json: bool) -> None:
+def _sign_file(form: str, file: Path, key: OfficeKeyFile, as_json: bool) -> None:
     document = Document.parse(file.read_bytes(), least=0)
     if document.content.get("channel") not in CHANNELS:
         raise click.ClickException(f"{file} is not a compiled form; nothing was signed.")
-    with busy("Compiling FORM again to compare ..."):
-        here = compiled(form, document.content["channel"]).to_bytes()
+    with spinner("Compiling FORM again to compare ..."):
+        here = compile_checked(form, document.content["channel"]).to_bytes()
         _refuse_other_bytes(here, document, f"{file}, said to be {form},")
     signer = key.unlock()
     signed = document.signed_by(signer, bundle.TYP)
     file.write_bytes(signed.to_bytes())
     data = {"sha256": signed.sha256, "kid": signer.kid, "signatures": len(signed.signatures)}
-    show(data, as_json, lambda console: console.print(f"Signed {signed.sha256} as {signer.kid}."))
+    print_result(data, as_json, lambda console: console.print(f"Signed {signed.sha256} as {signer.kid}."))
 
 
-def _sign_on_server(version: int, own: str | None, key: KeyFile, who: Who, pin: str | None, as_json: bool) -> None:
-    with who.sign_in() as staff:
-        held = _fetched(staff, version, own, pin)
+def _sign_on_server(
+    version: int, own: str | None, key: OfficeKeyFile, account: Account, pin: str | None, as_json: bool
+) -> None:
+    with account.sign_in() as staff:
+        held = _fetch_version(staff, version, own, pin)
         changes = held.changes
         if not as_json:
-            show(None, False, lambda console: _tell(console, held, changes))
-            if held.before is None and somebody_is_there():
+            print_result(None, False, lambda console: _print_comparison(console, held, changes))
+            if held.before is None and is_interactive():
                 click.confirm("Sign it without a comparison?", abort=True)
-        office, address = _OFFICES[held.version["state"]]
+        office, address = _OFFICE_BY_STATE[held.version["state"]]
         signer = key.unlock()
         jws = sign(held.document.payload, signer, bundle.TYP).encode()
-        with problems_told(), busy(f"Handing in the {office}'s signature ..."):
+        with raise_form_problems(), spinner(f"Handing in the {office}'s signature ..."):
             done = staff.post(f"/v1/versions/{version}/{address}", data=jws)
     data = {**done, "kid": signer.kid, "signed_as": office, "changes": [each.as_dict() for each in changes]}
     data["before"] = held.version["before"] if held.before else None
-    show(data, as_json, lambda console: write_version(console, done))
+    print_result(data, as_json, lambda console: print_version(console, done))
 
 
-def _fetched(staff: Staff, version: int, own: str | None, pin: str | None) -> _Held:
+def _fetch_version(staff: StaffSession, version: int, own: str | None, pin: str | None) -> _FetchedVersion:
     """Fetch a version and compile its source here; raises ClickException unless the bytes are the same.
 
     `own` is what the person herself has of it, which must compile to these bytes too.
     """
     at = f"/v1/versions/{version}"
-    with busy("Fetching the version, and compiling it here to compare ..."):
+    with spinner("Fetching the version, and compiling it here to compare ..."):
         told = staff.get(at)
-        if told["state"] not in _OFFICES:
+        if told["state"] not in _OFFICE_BY_STATE:
             raise click.ClickException(f"version {version} is {told['state']}; only drafts and reviews are signed.")
         if own is None and told["state"] == "draft":
             raise click.UsageError("name what you wrote with --from FORM: an author signs her own form, no server's")
         document = Document.parse(staff.bytes(f"{at}/compiled"), least=0)
-        here = _compiled_apart(staff.bytes(f"{at}/source"), document.content["channel"])
+        here = _compile_sandboxed(staff.bytes(f"{at}/source"), document.content["channel"])
         _refuse_other_bytes(here, document, f"the server's source of {version}")
         if own is not None:
-            _refuse_other_bytes(compiled(own, document.content["channel"]).to_bytes(), document, own)
-        before, why = _in_use(staff, told, pin)
-    return _Held(told, document, before, why)
+            _refuse_other_bytes(compile_checked(own, document.content["channel"]).to_bytes(), document, own)
+        before, why = _fetch_version_in_use(staff, told, pin)
+    return _FetchedVersion(told, document, before, why)
 
 
-def _in_use(staff: Staff, told: dict[str, Any], pin: str | None) -> tuple[CompiledForm | None, str]:
+def _fetch_version_in_use(
+    staff: StaffSession, told: dict[str, Any], pin: str | None
+) -> tuple[CompiledForm | None, str]:
     """Fetch what tablets use now of a form, or say why there is nothing to compare with: a server that was taken over
     would name nothing, or what nobody signed, to hide what changed."""
     if not told["before"]:
@@ -157,16 +161,16 @@ def _in_use(staff: Staff, told: dict[str, Any], pin: str | None) -> tuple[Compil
     try:
         held = trust.accept(stated, None, trust.read_pin(pin) if pin else trust.read(stated).pin)
         found = CompiledForm.from_bytes(bundle.accept(former, held))
-    except SyncError as wrong:
-        return None, f"What the server names as in use is not signed as it must be ({wrong.code})."
+    except SyncError as error:
+        return None, f"What the server names as in use is not signed as it must be ({error.code})."
     if (found.form_id, found.channel) != (told["form"], told["channel"]):
         return None, f"What the server names as in use is another form, {found.form_id} ({found.channel})."
     return found, ""
 
 
-def _compiled_apart(source: bytes, channel: str) -> bytes:
+def _compile_sandboxed(source: bytes, channel: str) -> bytes:
     """Compile what somebody else wrote: in a process that can open nothing."""
-    vocabulary = {name: sorted(codes) for name, codes in route.AUTHOR_FIELDS.items()}
+    vocabulary = {name: sorted(codes) for name, codes in AUTHOR_FIELDS.items()}
     options = {"channel": channel, "route_vocabulary": vocabulary}
     found: bytes | None = apart.ask("again", source, options).get("compiled")
     return found or b""
@@ -177,11 +181,11 @@ def _refuse_other_bytes(here: bytes, document: Document, what: str) -> None:
         raise click.ClickException(f"{what} is not what compiles on this machine; nothing was signed.")
 
 
-def _tell(console: Console, held: _Held, changes: list[Change]) -> None:
-    write_version(console, held.version)
+def _print_comparison(console: Console, held: _FetchedVersion, changes: list[Change]) -> None:
+    print_version(console, held.version)
     console.print(f"Compiled here: the same bytes, sha256 {held.document.sha256}.")
     if held.before is None:
         console.print(Text(f"{held.why} Nothing tells what this version changes.", style="yellow"))
         return
     console.print(f"Against version {held.before.version}, which tablets use now:", style="bold")
-    write_changes(console, changes)
+    print_changes(console, changes)

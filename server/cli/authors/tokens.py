@@ -6,8 +6,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from server.cli.staff_session import Who, staff_options
-from server.cli.terminal import json_option, local_time, show
+from server.cli.staff_session import Account, account_options
+from server.cli.terminal import format_time, json_option, print_result
 
 _ROLES = ("author", "reviewer", "publisher")
 
@@ -25,46 +25,46 @@ def token() -> None:
 @click.argument("label")
 @click.option("--role", "roles", type=click.Choice(_ROLES), multiple=True, required=True, help="May be repeated.")
 @click.option("--days", type=click.IntRange(1, 90), default=30, show_default=True, help="How long it works.")
-@staff_options
+@account_options
 @json_option
-def new(label: str, roles: tuple[str, ...], days: int, who: Who, as_json: bool) -> None:
+def new(label: str, roles: tuple[str, ...], days: int, account: Account, as_json: bool) -> None:
     """Make a token, called LABEL; it is shown once."""
-    with who.sign_in() as staff:
+    with account.sign_in() as staff:
         made = staff.post("/v1/tokens", json={"label": label, "roles": sorted(set(roles)), "days": days})
 
     def write(console: Console) -> None:
         console.print(made["token"], style="bold", soft_wrap=True)
         console.print(
-            f"Shown once; works until {local_time(made['expires'])}. Ends with: forms token revoke {made['id']}"
+            f"Shown once; works until {format_time(made['expires'])}. Ends with: forms token revoke {made['id']}"
         )
 
-    show(made, as_json, write)
+    print_result(made, as_json, write)
 
 
 @token.command(name="list")
-@staff_options
+@account_options
 @json_option
-def list_tokens(who: Who, as_json: bool) -> None:
+def list_tokens(account: Account, as_json: bool) -> None:
     """List your tokens, also those that are over."""
-    with who.sign_in() as staff:
+    with account.sign_in() as staff:
         found = staff.get("/v1/tokens")
 
     def write(console: Console) -> None:
         table = Table("id", "label", "roles", "until", "last used", "ended", box=None, padding=(0, 2, 0, 0))
         for each in found:
-            times = (local_time(each[name]) if each[name] else "" for name in ("expires", "used", "revoked"))
+            times = (format_time(each[name]) if each[name] else "" for name in ("expires", "used", "revoked"))
             table.add_row(each["id"], each["label"], " ".join(each["roles"]), *times)
         console.print(table if found else "You have no token.")
 
-    show(found, as_json, write)
+    print_result(found, as_json, write)
 
 
 @token.command()
 @click.argument("id_", metavar="ID")
-@staff_options
+@account_options
 @json_option
-def revoke(id_: str, who: Who, as_json: bool) -> None:
+def revoke(id_: str, account: Account, as_json: bool) -> None:
     """End the token ID at once."""
-    with who.sign_in() as staff:
+    with account.sign_in() as staff:
         staff.delete(f"/v1/tokens/{id_}")
-    show({"id": id_, "revoked": True}, as_json, lambda console: console.print(f"Token {id_} has ended."))
+    print_result({"id": id_, "revoked": True}, as_json, lambda console: console.print(f"Token {id_} has ended."))

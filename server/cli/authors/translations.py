@@ -13,18 +13,15 @@ from rich.table import Table
 
 from screening_forms.compiled_form import CHANNELS
 from screening_forms.languages import FALLBACK, LANGUAGES, SOURCE
-from screening_forms.texts import audio
+from screening_forms.texts.audio import find_recordings, recording_name, spoken_texts
 from screening_forms.texts.glossary import Glossary
-from screening_forms.texts.translations import languages
-from screening_forms.translators import po_files
-from screening_forms.translators import status as standing
-from screening_forms.translators.po_files import Merge
-from screening_forms.translators.status import Standing
-from screening_forms.workbook import package
-from screening_forms.workbook.package import Package
-from screening_forms.workbook.resources import CATALOGUE, LOCALES, SHIPPED, parse_po
-from server.cli.authors.forms import is_shipped, read_package
-from server.cli.terminal import json_option, show
+from screening_forms.texts.translations import requested_languages
+from screening_forms.translators.po_files import MergeResult, merge_into_file, update_catalogue, write_template
+from screening_forms.translators.status import TranslationStatus, translation_statuses
+from screening_forms.workbook.package import Package, pack_package
+from screening_forms.workbook.resources import BUILT_IN, CATALOGUE, LOCALES, parse_po
+from server.cli.authors.forms import is_in_catalogue, read_package
+from server.cli.terminal import json_option, print_result
 
 _COLUMNS = {
     **{name: name for name in ("reviewed", "draft", "stale", "unsigned", "missing")},
@@ -52,11 +49,13 @@ def extract(form: str, lang: str | None, out: Path, prompts: bool) -> None:
     """Write FORM's texts into a file for a translator, or for whoever reads them aloud."""
     found = read_package(form)
     if prompts:
-        text = _prompts(found, lang or SOURCE)
+        text = _recording_prompts(found, lang or SOURCE)
     elif lang in FALLBACK:
-        text = po_files.update(found.workbook, lang, _held(found, lang), beside=SHIPPED.catalogues.get(lang, ""))[0]
+        text = update_catalogue(
+            found.workbook, lang, _stored_texts(found, lang), beside=BUILT_IN.catalogues.get(lang, "")
+        )[0]
     else:
-        text = po_files.template(found.workbook)
+        text = write_template(found.workbook)
     out.write_text(text, encoding="utf-8")
 
 
@@ -73,14 +72,16 @@ def merge(form: str, returned: tuple[Path, ...], as_json: bool) -> None:
     found = read_package(form)
     texts = [path.read_text(encoding="utf-8-sig") for path in returned]
     sent = {parse_po(text).metadata.get("Language", ""): text for text in texts}
-    asked = languages(found.workbook)
+    asked = requested_languages(found.workbook)
     if strange := [lang for lang in sent if lang not in asked]:
         raise click.ClickException(
             f"{form} asks for {', '.join(asked) or 'no language'} beside Spanish, not for '{strange[0]}': "
             "see 'Language' in the file's header, and 'languages' in the form's settings."
         )
-    done = _catalogue(found, sent) if is_shipped(form) else _package(Path(form), found, sent)
-    show({lang: asdict(each) for lang, each in done.items()}, as_json, lambda console: _write_merge(console, done))
+    done = _merge_into_catalogue(found, sent) if is_in_catalogue(form) else _merge_into_package(Path(form), found, sent)
+    print_result(
+        {lang: asdict(each) for lang, each in done.items()}, as_json, lambda console: _print_merge(console, done)
+    )
 
 
 @translations.command()
@@ -98,60 +99,62 @@ def status(forms: tuple[str, ...], findings: bool, as_json: bool) -> None:
     found = {}
     for name in names:
         read = read_package(name)
-        found[name] = list(standing.standings(read.workbook, read.shelf, glossary))
+        found[name] = list(translation_statuses(read.workbook, read.shelf, glossary))
     data = {name: {each.coverage.lang: each.as_dict() for each in held} for name, held in found.items()}
 
     def write(console: Console) -> None:
         for name, held in found.items():
-            console.print(f"[bold]{name}[/]", _table(held), sep="\n")
+            console.print(f"[bold]{name}[/]", _status_table(held), sep="\n")
             for each in held:
-                _write_details(console, each, findings)
+                _print_details(console, each, findings)
 
-    show(data, as_json, write)
+    print_result(data, as_json, write)
 
 
-def _held(found: Package, lang: str) -> str:
+def _stored_texts(found: Package, lang: str) -> str:
     """What there is of a form in a language, wherever it lies."""
     form_id = found.workbook.settings.get("form_id", "")
     return found.shelf.form_texts(lang, form_id) if lang in found.shelf.catalogues else ""
 
 
-def _prompts(found: Package, lang: str) -> str:
+def _recording_prompts(found: Package, lang: str) -> str:
     """Write what is to be read aloud, and under which name each recording is to be saved."""
     written = io.StringIO()
     rows = csv.writer(written, lineterminator="\n")
     rows.writerow(["file", "recorded", "text"])
-    recorded = audio.recordings(found.workbook, lang, found.shelf)
-    for context, text in audio.spoken(found.workbook, lang, found.shelf).items():
-        name = f"audio/{lang}/{audio.name_for(context.split('/')[1], text)}.ogg"
+    recorded = find_recordings(found.workbook, lang, found.shelf)
+    for context, text in spoken_texts(found.workbook, lang, found.shelf).items():
+        name = f"audio/{lang}/{recording_name(context.split('/')[1], text)}.ogg"
         rows.writerow([name, "yes" if context in recorded else "no", text])
     return written.getvalue()
 
 
-def _catalogue(found: Package, sent: dict[str, str]) -> dict[str, Merge]:
-    langs = tuple(sent) or languages(found.workbook)
-    return {lang: po_files.merge(found.workbook, lang, LOCALES, sent.get(lang, "")) for lang in langs}
+def _merge_into_catalogue(found: Package, sent: dict[str, str]) -> dict[str, MergeResult]:
+    langs = tuple(sent) or requested_languages(found.workbook)
+    return {lang: merge_into_file(found.workbook, lang, LOCALES, sent.get(lang, "")) for lang in langs}
 
 
-def _package(path: Path, found: Package, sent: dict[str, str]) -> dict[str, Merge]:
+def _merge_into_package(path: Path, found: Package, sent: dict[str, str]) -> dict[str, MergeResult]:
     """Write `.po` files into an author's folder or source package."""
     if not path.is_dir() and path.suffix != ".zip":
         raise click.ClickException(
             f"{path} is a workbook alone: put it into a folder as form{path.suffix}, and name the folder."
         )
     texts, done = dict(found.own.catalogues), {}
-    for lang in tuple(sent) or languages(found.workbook):
-        beside = SHIPPED.catalogues.get(lang, "")
-        texts[lang], done[lang] = po_files.update(found.workbook, lang, _held(found, lang), sent.get(lang, ""), beside)
+    for lang in tuple(sent) or requested_languages(found.workbook):
+        beside = BUILT_IN.catalogues.get(lang, "")
+        texts[lang], done[lang] = update_catalogue(
+            found.workbook, lang, _stored_texts(found, lang), sent.get(lang, ""), beside
+        )
     if path.is_dir():
         for lang in done:
             (path / f"{lang}.po").write_text(texts[lang], encoding="utf-8")
     else:
-        path.write_bytes(package.pack(replace(found, own=replace(found.own, catalogues=texts))))
+        path.write_bytes(pack_package(replace(found, own=replace(found.own, catalogues=texts))))
     return done
 
 
-def _write_merge(console: Console, done: dict[str, Merge]) -> None:
+def _print_merge(console: Console, done: dict[str, MergeResult]) -> None:
     for lang, each in done.items():
         console.print(f"{lang}: texts taken in {len(each.taken)}, drafted from the same Spanish {len(each.remembered)}")
         for contexts, why in (
@@ -163,7 +166,7 @@ def _write_merge(console: Console, done: dict[str, Merge]) -> None:
                 console.print(f"  {context}: {why}")
 
 
-def _table(held: list[Standing]) -> Table:
+def _status_table(held: list[TranslationStatus]) -> Table:
     table = Table("", *_COLUMNS.values(), "audio", *CHANNELS, box=None, padding=(0, 1, 0, 0))
     for each in held:
         counts = each.counts()
@@ -173,7 +176,7 @@ def _table(held: list[Standing]) -> Table:
     return table
 
 
-def _write_details(console: Console, each: Standing, findings: bool) -> None:
+def _print_details(console: Console, each: TranslationStatus, findings: bool) -> None:
     for channel in CHANNELS:
         if why := each.coverage.why_not(channel):
             reasons = ", ".join(f"{count} {reason}" for reason, count in why.items())

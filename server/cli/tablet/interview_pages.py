@@ -15,15 +15,15 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from screening_forms.compiled_form import CompiledForm, unmarked, why_left_out
+from screening_forms.compiled_form import CompiledForm, left_out_sentences, split_mark
 from screening_forms.engine.interview import Interview
 from screening_forms.engine.xform_reader import Choice, Node
 from screening_forms.languages import LANGUAGES, SOURCE
 from server.cli.private_terminal import Page
 from sync.tablet.drafts import Draft
 
-COMMANDS = ("< atrás", ". parar", "* peligro", "! ocultar", "? ayuda")
-HELP = (
+COMMAND_HINTS = ("< atrás", ". parar", "* peligro", "! ocultar", "? ayuda")
+HELP_LINES = (
     "Escriba y termine con Enter. Estas señas valen en toda pregunta:",
     "<   volver a la pregunta anterior; <<< o <3, tres atrás",
     "-   la persona prefiere no responder",
@@ -36,7 +36,7 @@ HELP = (
     "Después de corregir una respuesta, la conversación sigue donde estaba.",
     "Cada respuesta queda guardada y cifrada en esta tableta hasta sellar.",
 )
-_HOW = {
+_TYPING_HINTS = {
     "select_one": "Escriba el número",
     "select_multiple": "Escriba los números, separados por un espacio",
     "integer": "Escriba un número entero",
@@ -45,21 +45,21 @@ _HOW = {
     "note": "Enter para seguir.",
     "acknowledge": "La palabra ok confirma. Enter, para dejarlo así.",
 }
-_MANY = 12  # Longer lists are set in columns.
+_COLUMNS_FROM = 12  # Longer lists are set in columns.
 
 
 @dataclass(frozen=True)
-class Said:
+class ShownText:
     """A text as it is shown; `state` is draft, fallback (Spanish for want of a translation) or empty."""
 
     text: str
     state: str = ""
 
     @classmethod
-    def of(cls, texts: Mapping[str, str], language: str) -> Said:
+    def of(cls, texts: Mapping[str, str], language: str) -> ShownText:
         """Choose the text of a language, and Spanish where it has none."""
         spanish, own = texts.get(SOURCE) or texts.get("", ""), texts.get(language, "")
-        text, state = unmarked(own)
+        text, state = split_mark(own)
         if language != SOURCE and state != "reviewed":
             return cls(text, state)
         if language == SOURCE or own not in ("", "-", spanish):
@@ -73,56 +73,57 @@ class Said:
         return f"{self.text} (es)" if self.state == "fallback" else self.text
 
 
-def question(form: CompiledForm, interview: Interview, node: Node, language: str, message: str) -> Page:
+def question_page(form: CompiledForm, interview: Interview, node: Node, language: str, message: str) -> Page:
     """Show one question or note, with the answer it has and why the last one was not taken."""
     nodes = interview.engine.nodes
     group, label, hint = (
-        Said.of(texts, language) for texts in (nodes[node.group].label if node.group else {}, node.label, node.hint)
+        ShownText.of(texts, language)
+        for texts in (nodes[node.group].label if node.group else {}, node.label, node.hint)
     )
-    options = _options(interview.choices(node), language)
+    options = _choice_texts(interview.choices(node), language)
     own = [said for said in (group, label, hint, *options) if said.text and said.state != "fallback"]
     drafts = bool(own) and all(said.state == "draft" for said in own)
-    body = _head(form, language, drafts=drafts)
+    body = _page_header(form, language, drafts=drafts)
     if group.text:
         body.append(Text(group.marked(all_drafts=drafts), "underline"))
     body += ["", Text(label.marked(all_drafts=drafts), "bold")]
     if hint.text:
         body.append(Padding(Text(f"({hint.marked(all_drafts=drafts)})", "italic"), (0, 0, 0, 2)))
     if options:
-        body += ["", _numbered([said.marked(all_drafts=drafts) for said in options])]
+        body += ["", _numbered_list([said.marked(all_drafts=drafts) for said in options])]
     if node.name in interview.turns and node.type not in ("note", "acknowledge"):
-        body += ["", Text(f"Respuesta actual: {answer(interview, node, language)}")]
-    return Page(body, _foot(message, _how(node, interview)))
+        body += ["", Text(f"Respuesta actual: {answer_in_words(interview, node, language)}")]
+    return Page(body, _page_footer(message, _typing_hint(node, interview)))
 
 
-def _how(node: Node, interview: Interview) -> str:
+def _typing_hint(node: Node, interview: Interview) -> str:
     if node.type in ("note", "acknowledge"):
-        return _HOW[node.type]
+        return _TYPING_HINTS[node.type]
     had = " Enter: dejarla como está." if node.name in interview.turns else ""
     may = " (respuesta necesaria)." if interview.needs(node) else ", o - si prefiere no responder."
-    return _HOW[node.type] + may + had
+    return _TYPING_HINTS[node.type] + may + had
 
 
-def answer(interview: Interview, node: Node, language: str) -> str:
+def answer_in_words(interview: Interview, node: Node, language: str) -> str:
     """Return an answer in words."""
     text = interview.answers.get(node.name, "")
     if not text:
         return "(sin respuesta)"
     if not node.choices:
         return text
-    return "; ".join(Said.of(node.choices[code].label, language).marked(all_drafts=True) for code in text.split())
+    return "; ".join(ShownText.of(node.choices[code].label, language).marked(all_drafts=True) for code in text.split())
 
 
-def _options(choices: Sequence[Choice], language: str) -> list[Said]:
+def _choice_texts(choices: Sequence[Choice], language: str) -> list[ShownText]:
     """The choices' texts. A list that is the same in every language is of names, and names are not translated."""
-    options = [Said.of(choice.label, language) for choice in choices]
+    options = [ShownText.of(choice.label, language) for choice in choices]
     names = all(said.state == "fallback" for said in options)
-    return [Said(said.text) for said in options] if names else options
+    return [ShownText(said.text) for said in options] if names else options
 
 
-def _numbered(texts: Sequence[str]) -> RenderableType:
+def _numbered_list(texts: Sequence[str]) -> RenderableType:
     width = len(str(len(texts)))
-    if len(texts) > _MANY:
+    if len(texts) > _COLUMNS_FROM:
         lines = [Text(f" {number:>{width}}  {text}") for number, text in enumerate(texts, 1)]
         return Columns(lines, column_first=True, padding=(0, 2))
     rows = Table.grid(padding=(0, 2, 0, 1))
@@ -133,43 +134,43 @@ def _numbered(texts: Sequence[str]) -> RenderableType:
     return rows
 
 
-def _head(form: CompiledForm, language: str, *, drafts: bool) -> list[RenderableType]:
+def _page_header(form: CompiledForm, language: str, *, drafts: bool) -> list[RenderableType]:
     training = ["ENTRENAMIENTO"] if form.channel == "training" else []
     spoken = [] if language == SOURCE else [LANGUAGES[language] + (", borrador sin revisar" if drafts else "")]
     return [Text(" · ".join([*training, *spoken]), "dim")] if training or spoken else []
 
 
-def _foot(message: str, how: str, commands: Sequence[str] = COMMANDS) -> list[RenderableType]:
+def _page_footer(message: str, how: str, commands: Sequence[str] = COMMAND_HINTS) -> list[RenderableType]:
     said: list[RenderableType] = [Text(message, "bold")] if message else []
     return [*said, Text(how), *([Columns([Text(each, "dim") for each in commands], (0, 3))] if commands else [])]
 
 
-def review(form: CompiledForm, interview: Interview, language: str, message: str) -> Page:
+def review_page(form: CompiledForm, interview: Interview, language: str, message: str) -> Page:
     """Show every answer before sealing."""
     rows = Table.grid(padding=(0, 2, 0, 1))
     rows.add_column(justify="right")
     rows.add_column()
     for number, node in enumerate(interview.reviewed, 1):
-        label = Said.of(node.label, language).marked(all_drafts=True)
-        rows.add_row(str(number), Text.assemble(f"{label} ", (answer(interview, node, language), "bold")))
+        label = ShownText.of(node.label, language).marked(all_drafts=True)
+        rows.add_row(str(number), Text.assemble(f"{label} ", (answer_in_words(interview, node, language), "bold")))
     how = "Un número corrige esa respuesta. La palabra sellar termina: después nada se puede cambiar ni leer aquí."
     more = " La palabra seguir hace las demás preguntas." if interview.closing else ""
-    head = _head(form, language, drafts=language != SOURCE and form.channel == "training")
-    return Page([*head, Text("Revisar antes de sellar", "bold"), "", rows], _foot(message, how + more))
+    head = _page_header(form, language, drafts=language != SOURCE and form.channel == "training")
+    return Page([*head, Text("Revisar antes de sellar", "bold"), "", rows], _page_footer(message, how + more))
 
 
-def losing(nodes: Iterable[Node], language: str) -> Page:
+def lost_answers_page(nodes: Iterable[Node], language: str) -> Page:
     """Say which answers a change would drop."""
-    labels = [Text(f"- {Said.of(node.label, language).marked(all_drafts=True)}") for node in nodes]
+    labels = [Text(f"- {ShownText.of(node.label, language).marked(all_drafts=True)}") for node in nodes]
     head = Text("Con esa respuesta, ya no corresponden y se borran:", "bold")
-    return Page([head, "", *labels], _foot("", "La palabra si la cambia. Enter, para dejar todo como está.", ()))
+    return Page([head, "", *labels], _page_footer("", "La palabra si la cambia. Enter, para dejar todo como está.", ()))
 
 
-def stop(interview: Interview, message: str) -> Page:
+def stop_page(interview: Interview, message: str) -> Page:
     """Show the three ways out."""
     missing = len(interview.filled.missing)
     asks = f"Antes se hacen {missing} preguntas necesarias." if missing > 1 else "Antes se hace una pregunta necesaria."
-    ways = _numbered(
+    ways = _numbered_list(
         [
             "Guardar como borrador, cifrado en esta tableta, y salir.",
             f"Terminar aquí y sellar lo respondido. {asks if missing else ''}".strip(),
@@ -177,73 +178,82 @@ def stop(interview: Interview, message: str) -> Page:
         ]
     )
     return Page(
-        [Text("Parar la conversación", "bold"), "", ways], _foot(message, "Escriba un número. Enter, para seguir.", ())
+        [Text("Parar la conversación", "bold"), "", ways],
+        _page_footer(message, "Escriba un número. Enter, para seguir.", ()),
     )
 
 
-def destroy() -> Page:
+def destroy_page() -> Page:
     """Ask once more before everything goes."""
     return Page(
         [Text("Se borran todas las respuestas de esta conversación.", "bold")],
-        _foot("", "La palabra borrar las borra. Enter, para volver.", ()),
+        _page_footer("", "La palabra borrar las borra. Enter, para volver.", ()),
     )
 
 
-def danger(interview: Interview) -> Page:
+def danger_page(interview: Interview) -> Page:
     """Say whom to call now, for the inspector, and offer the short way to a referral without a score."""
     node = interview.engine.nodes.get("guidance_danger")
-    said = (Said.of(texts, SOURCE).text for texts in (node.label, node.hint)) if node else ()
+    said = (ShownText.of(texts, SOURCE).text for texts in (node.label, node.hint)) if node else ()
     noting = "1 anota el peligro y termina con lo necesario. " if interview.danger_question else ""
     return Page(
         [Text("Peligro ahora", "bold"), "", *(Text(text) for text in said if text)],
-        _foot("", f"{noting}Enter, para volver.", ()),
+        _page_footer("", f"{noting}Enter, para volver.", ()),
     )
 
 
 def help_page() -> Page:
     """Show the commands."""
-    return Page([Text(line) for line in HELP], _foot("", "Enter, para volver.", ()))
+    return Page([Text(line) for line in HELP_LINES], _page_footer("", "Enter, para volver.", ()))
 
 
-def languages(form: CompiledForm, message: str) -> Page:
+def languages_page(form: CompiledForm, message: str) -> Page:
     """Ask for the language of the conversation; one that is not ready is named."""
     drafts = form.channel == "training"
     marks = {language: " (borrador sin revisar)" for language in form.languages if drafts and language != SOURCE}
     names = [LANGUAGES[language] + marks.get(language, "") for language in form.languages]
-    body: list[RenderableType] = [Text("¿En qué idioma van a conversar?", "bold"), "", _numbered(names)]
-    body += ["", *why_left_out(form.left_out)] if form.left_out else []
-    return Page(body, _foot(message, "Escriba el número.", ()))
+    body: list[RenderableType] = [Text("¿En qué idioma van a conversar?", "bold"), "", _numbered_list(names)]
+    body += ["", *left_out_sentences(form.left_out)] if form.left_out else []
+    return Page(body, _page_footer(message, "Escriba el número.", ()))
 
 
-def drafts(found: Sequence[tuple[Draft, str]], now: int, message: str) -> Page:
+def drafts_page(found: Sequence[tuple[Draft, str]], now: int, message: str) -> Page:
     """List the unfinished interviews: form and time, and nothing of what was said."""
-    lines = [f"{title}, empezada el {at(draft.begun)}{_ends(draft, now)}" for draft, title in found]
-    body: list[RenderableType] = [Text("Hay conversaciones sin terminar en esta tableta", "bold"), "", _numbered(lines)]
-    return Page(body, _foot(message, "Un número la continúa. La palabra nueva empieza otra. Enter, para salir.", ()))
+    lines = [
+        f"{title}, empezada el {format_spanish_time(draft.begun)}{_expiry_notice(draft, now)}" for draft, title in found
+    ]
+    body: list[RenderableType] = [
+        Text("Hay conversaciones sin terminar en esta tableta", "bold"),
+        "",
+        _numbered_list(lines),
+    ]
+    return Page(
+        body, _page_footer(message, "Un número la continúa. La palabra nueva empieza otra. Enter, para salir.", ())
+    )
 
 
-def _ends(draft: Draft, now: int) -> str:
-    return f"; se borrará después del {at(draft.goes(now))}" if draft.is_ending(now) else ""
+def _expiry_notice(draft: Draft, now: int) -> str:
+    return f"; se borrará después del {format_spanish_time(draft.goes(now))}" if draft.is_ending(now) else ""
 
 
-def at(time: int) -> str:
+def format_spanish_time(time: int) -> str:
     """Write a time (ms) as people here do."""
     return datetime.fromtimestamp(time / 1000, UTC).astimezone().strftime("%d/%m/%Y %H:%M")
 
 
-def sealed(seq: int) -> Page:
+def sealed_page(seq: int) -> Page:
     """Say that it is done; what the form suggests is shown only when the inspector asks for it."""
     body: list[RenderableType] = [
         Text(f"Sellada con el número {seq}.", "bold"),
         "Sus respuestas ya no se pueden leer en esta tableta.",
     ]
     how = "Cuando solo usted vea la pantalla, la palabra ver muestra la orientación. Enter, para salir."
-    return Page(body, _foot("", how, ()))
+    return Page(body, _page_footer("", how, ()))
 
 
-def guidance(interview: Interview) -> Page:
+def guidance_page(interview: Interview) -> Page:
     """Show what the form tells the inspector to do, in Spanish."""
     node = interview.engine.nodes.get(interview.filled.values.get("guidance", ""))
-    texts = [Said.of(each, SOURCE).text for each in (node.label, node.hint)] if node else []
+    texts = [ShownText.of(each, SOURCE).text for each in (node.label, node.hint)] if node else []
     shown = [Text(text) for text in texts if text] or [Text("Para esta conversación no hay orientación.")]
-    return Page([Text("Orientación", "bold"), "", *shown], _foot("", "Enter, para salir.", ()))
+    return Page([Text("Orientación", "bold"), "", *shown], _page_footer("", "Enter, para salir.", ()))

@@ -13,10 +13,10 @@ from typing import Any
 
 from screening_forms.checks import odk_validate
 from screening_forms.errors import FormError
-from screening_forms.rules import csv_table as tables
+from screening_forms.rules.csv_table import table_family
 from screening_forms.sandbox import client as apart
 from server.problems import Problem
-from sync.envelope import route
+from sync.envelope.route import AUTHOR_FIELDS
 
 PLACES, PATIENCE = 2, 1.0
 """How many people have something read at the door at once, and how many seconds somebody waits for a place: the machine
@@ -108,12 +108,12 @@ def ask(verb: str, content: bytes, options: Mapping[str, Any], progress: Progres
 
 def family(name: str) -> str:
     """Return what all versions of a table have in their names; blank for a name that is none of a table's."""
-    return tables.family(name)
+    return table_family(name)
 
 
 def vocabulary() -> dict[str, Any]:
     """Return the codes that a form may feed into each route field, as an option of what is asked."""
-    return {"route_vocabulary": {name: sorted(codes) for name, codes in route.AUTHOR_FIELDS.items()}}
+    return {"route_vocabulary": {name: sorted(codes) for name, codes in AUTHOR_FIELDS.items()}}
 
 
 def _options(channel: str, tables: Tables) -> dict[str, Any]:
