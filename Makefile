@@ -32,7 +32,7 @@ $(WEB_READY): $(WEB)/package-lock.json | $(READY)
 	@$(BIN)/python tests/support/node.py npm --prefix $(WEB) ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
-.PHONY: vectors agreement torture run demo demo-wheel demo-sabotage test lint format bench fuzz lock clean help
+.PHONY: pictures vectors agreement torture run demo demo-wheel demo-sabotage test lint format bench fuzz lock clean help
 
 run: $(READY)  ## Set up, tell the story once on a live server, serve until Ctrl-C
 	@$(BIN)/chaski demo --keep var
@@ -73,6 +73,10 @@ torture: $(READY)  ## Kill server and tablets at random moments (KILLS=200 SEED=
 
 bench: $(READY) $(WEB_READY)  ## Speed and sizes beside limits of the same run (ARGS=--json)
 	@PYTHONPATH=tests $(BIN)/python -m bench.run $(ARGS)
+
+pictures: $(READY)  ## Draw docs/architecture.svg and docs/interview.svg anew
+	@$(BIN)/python docs/draw_architecture.py
+	@$(BIN)/python docs/draw_interview.py
 
 vectors: $(READY)  ## Write sync/vectors anew after a change of the protocol
 	@PYTHONPATH=tests $(BIN)/python -m vector_makers.run
