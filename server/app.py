@@ -19,14 +19,15 @@ from flask import Flask
 from waitress import wasyncore
 
 from server import jobs, server_keys
-from server.api import client_address, tablets
+from server.api import client_address
 from server.api.flask_app import Services, configure_logging, create_app
-from server.api.staff import sign_in as people
+from server.api.staff.install import install_staff_api
+from server.api.tablets import install_tablet_api
 from server.config import Config, ConfigError, find_key_files, refuse_insecure
 from server.database.connection import Database
 from server.database.sqlite import SqliteDatabase
 from server.flows.desks import routing
-from server.flows.operations import scratch_files as aside
+from server.flows.operations import scratch_files
 from server.listener import Listener
 from server.store import documents, queues
 from sync.documents import trust
@@ -49,7 +50,7 @@ def tablet_api(parts: Services) -> Flask:
     app = create_app("tablets", parts)
     client_address.trust_proxies(app, parts.config.proxies)
     client_address.limit_enrolment_failures(app)
-    tablets.install(app)
+    install_tablet_api(app)
     return app
 
 
@@ -57,7 +58,7 @@ def staff_api(parts: Services) -> Flask:
     """The people's door: no bearer keys but for a person's own programs, at the publishing addresses alone."""
     app = create_app("people", parts)
     client_address.trust_proxies(app, parts.config.proxies)
-    people.install(app)
+    install_staff_api(app)
     return app
 
 
@@ -72,13 +73,13 @@ def open_services(config: Config, now: Callable[[], int] = clock) -> Services:
         raise _no_server_error(config)
     try:
         own = server_keys.load(config.keys)
-    except (SyncError, OSError) as wrong:
-        raise ConfigError("CHASKI_DATA", f"the server's keys cannot be read: {wrong}") from wrong
+    except (SyncError, OSError) as error:
+        raise ConfigError("CHASKI_DATA", f"the server's keys cannot be read: {error}") from error
     key_files = find_key_files(config)
     try:
         db = SqliteDatabase(config.database, most_mib=config.database_max_mb)
-    except sqlite3.Error as wrong:
-        raise ConfigError("CHASKI_DATA", f"the database {config.database} cannot be opened: {wrong}") from wrong
+    except sqlite3.Error as error:
+        raise ConfigError("CHASKI_DATA", f"the database {config.database} cannot be opened: {error}") from error
     try:
         refuse_insecure(config, demo=_is_demo(db), own=own.kids, key_files=key_files)
         return Services(config, db, own, _read_routing_rules(db), now, started=now())
@@ -92,16 +93,16 @@ def _no_server_error(config: Config) -> ConfigError:
 
 
 def _is_demo(db: Database) -> bool:
-    stored = documents.newest(db.read(), "trust")
+    stored = documents.get_newest(db.read(), "trust")
     if stored is None:
         raise ConfigError("CHASKI_DATA", "there is no trust document yet; the roots have to sign one")
     return trust.read(Document.parse(stored.body)).demo
 
 
-def _read_routing_rules(db: Database) -> tuple[routing.Rule, ...]:
+def _read_routing_rules(db: Database) -> tuple[routing.RoutingRule, ...]:
     """The routing rules; each must lead to a queue there is, or intake would fail on somebody's screening."""
     rules = routing.read_rules()
-    missing = {rule.queue for rule in rules} - {queue.id for queue in queues.every(db.read())}
+    missing = {rule.queue for rule in rules} - {queue.id for queue in queues.list_queues(db.read())}
     if missing:
         raise ConfigError("CHASKI_DATA", f"queues that routing needs are missing: {', '.join(sorted(missing))}")
     return rules
@@ -138,8 +139,8 @@ class Server:
             return Listener(
                 app, self._channels, host=host, port=port, threads=config.threads, patience=config.request_seconds
             )
-        except OSError as wrong:
-            raise ConfigError(f"CHASKI_{app.name.upper()}_PORT", f"{host}:{port}: {wrong.strerror}") from wrong
+        except OSError as error:
+            raise ConfigError(f"CHASKI_{app.name.upper()}_PORT", f"{host}:{port}: {error.strerror}") from error
 
     def run(self) -> None:
         """Serve in this thread, jobs in another, until `stop`; then finish what was asked and close everything."""
@@ -183,7 +184,7 @@ def serve(config: Config, now: Callable[[], int] = clock) -> None:
     """Serve until SIGTERM or Ctrl-C. Raises ConfigError when it would not be safe."""
     configure_logging(sys.stderr, config.log_level)
     with _lock_data_folder(config):
-        aside.tidy(config)
+        scratch_files.remove_leftovers(config)
         _run_server(config, open_services(config, now))
 
 
@@ -195,8 +196,8 @@ def _lock_data_folder(config: Config) -> Iterator[None]:
     with (config.data / "serving").open("w") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as wrong:
-            raise ConfigError("CHASKI_DATA", f"another server is serving from {config.data}") from wrong
+        except OSError as error:
+            raise ConfigError("CHASKI_DATA", f"another server is serving from {config.data}") from error
         yield
 
 

@@ -19,7 +19,7 @@ import pyrage
 PREFIX = "CHASKI_"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # Read by the test suite, never by the server, which must not stumble over them in its environment.
-NOT_SETTINGS = frozenset({"CHASKI_REQUIRE_JAVA", "CHASKI_SABOTAGE"})
+TEST_VARIABLES = frozenset({"CHASKI_REQUIRE_JAVA", "CHASKI_SABOTAGE"})
 _KEY_FILE_LIMIT = 64 * 1024
 # How a file begins, or a line of it, that holds the secret half of a backup key: in clear, locked, locked and armoured.
 _AGE_SECRETS = (b"AGE-SECRET-KEY-", b"age-encryption.org/v1\n-> scrypt", b"YWdlLWVuY3J5cHRpb24ub3JnL3YxCi0+IHNjcnlwdC")
@@ -34,70 +34,70 @@ class ConfigError(Exception):
         self.why = why
 
 
-def _folder(text: str) -> Path:
+def _parse_folder(text: str) -> Path:
     if not text.strip():
         raise ValueError("names no folder")
     return Path(text).expanduser().absolute()
 
 
-def _host(text: str) -> str:
+def _parse_host(text: str) -> str:
     # One address, also where the name has two.
     return str(ipaddress.ip_address("127.0.0.1" if text == "localhost" else text))
 
 
-def _port(text: str) -> int:
+def _parse_port(text: str) -> int:
     port = int(text)
     if not 1 <= port <= 65535:
         raise ValueError("must be a port from 1 to 65535")
     return port
 
 
-def _positive(text: str) -> int:
+def _parse_positive(text: str) -> int:
     number = int(text)
     if not 1 <= number <= 1_000_000:
         raise ValueError("must be a whole number above 0")
     return number
 
 
-def _seconds(text: str) -> int:
+def _parse_seconds(text: str) -> int:
     seconds = int(text)
     if not 1 <= seconds <= 3600:
         raise ValueError("must be 1 to 3600 seconds")
     return seconds
 
 
-def _limit(text: str) -> int:
-    return _positive(text) if text != "0" else 0
+def _parse_limit(text: str) -> int:
+    return _parse_positive(text) if text != "0" else 0
 
 
-def _networks(text: str) -> tuple[Network, ...]:
+def _parse_networks(text: str) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(each.strip()) for each in text.split(",")) if text.strip() else ()
 
 
-def _token(text: str) -> str:
+def _parse_token(text: str) -> str:
     if text and (len(text) < 16 or not text.isascii() or not text.isprintable() or " " in text):
         raise ValueError("must be 16 printable letters at least, without blanks")
     return text
 
 
-def _level(text: str) -> str:
+def _parse_level(text: str) -> str:
     if text not in ("debug", "info", "warning", "error"):
         raise ValueError("must be debug, info, warning or error")
     return text
 
 
-def _yes_or_no(text: str) -> bool:
+def _parse_yes_or_no(text: str) -> bool:
     return {"yes": True, "no": False}[text]
 
 
-def recipient(text: str) -> str:
+def parse_recipient(text: str) -> str:
     try:
         return str(pyrage.x25519.Recipient.from_str(text)) if text else ""
-    except pyrage.RecipientError as wrong:
-        raise ValueError(f"must be the public half of a backup key, age1...: {wrong}") from wrong
+    except pyrage.RecipientError as error:
+        raise ValueError(f"must be the public half of a backup key, age1...: {error}") from error
 
 
-def _url(text: str) -> str:
+def _parse_url(text: str) -> str:
     if text and (urlsplit(text).scheme not in ("http", "https") or not urlsplit(text).hostname):
         raise ValueError("must be an http or https address")
     return text.rstrip("/")
@@ -115,47 +115,56 @@ class Setting:
 class Config:
     """Every setting of the server; the environment name is the field's in capitals behind `CHASKI_`."""
 
-    data: Annotated[Path, Setting("Folder with the database and the server's own keys, mode 0700.", _folder)]
-    tablets_host: Annotated[str, Setting("Address of the tablets' door.", _host)] = "127.0.0.1"
-    tablets_port: Annotated[int, Setting("Port of the tablets' door.", _port)] = 8080
-    tablets_url: Annotated[str, Setting("Where tablets reach that door, written into invitations.", _url)] = ""
-    people_host: Annotated[str, Setting("Address of the people's door.", _host)] = "127.0.0.1"
-    people_port: Annotated[int, Setting("Port of the people's door.", _port)] = 8081
+    data: Annotated[Path, Setting("Folder with the database and the server's own keys, mode 0700.", _parse_folder)]
+    tablets_host: Annotated[str, Setting("Address of the tablets' door.", _parse_host)] = "127.0.0.1"
+    tablets_port: Annotated[int, Setting("Port of the tablets' door.", _parse_port)] = 8080
+    tablets_url: Annotated[str, Setting("Where tablets reach that door, written into invitations.", _parse_url)] = ""
+    people_host: Annotated[str, Setting("Address of the people's door.", _parse_host)] = "127.0.0.1"
+    people_port: Annotated[int, Setting("Port of the people's door.", _parse_port)] = 8081
     people_secure_cookie: Annotated[
-        bool, Setting("Session cookie over HTTPS only: yes, or no for a door on this machine alone.", _yes_or_no)
+        bool, Setting("Session cookie over HTTPS only: yes, or no for a door on this machine alone.", _parse_yes_or_no)
     ] = True
-    log_level: Annotated[str, Setting("debug, info, warning or error.", _level)] = "info"
-    threads: Annotated[int, Setting("Worker threads of each door.", _positive)] = 8
+    log_level: Annotated[str, Setting("debug, info, warning or error.", _parse_level)] = "info"
+    threads: Annotated[int, Setting("Worker threads of each door.", _parse_positive)] = 8
     request_seconds: Annotated[
-        int, Setting("Seconds a request may take to arrive, and one more for each KiB of it.", _seconds)
+        int, Setting("Seconds a request may take to arrive, and one more for each KiB of it.", _parse_seconds)
     ] = 60
     proxies: Annotated[
         tuple[Network, ...],
-        Setting("Addresses of proxies before the doors, whose X-Forwarded-For is believed, with commas.", _networks),
+        Setting(
+            "Addresses of proxies before the doors, whose X-Forwarded-For is believed, with commas.", _parse_networks
+        ),
     ] = ()
     database_max_mb: Annotated[
-        int, Setting("MiB that the database may grow to; 0: as long as the disk has room.", _limit)
+        int, Setting("MiB that the database may grow to; 0: as long as the disk has room.", _parse_limit)
     ] = 0
-    hours_immediate: Annotated[int, Setting("Hours to answer for a child or a person in danger.", _positive)] = 1
-    hours_prompt: Annotated[int, Setting("Hours to answer any other positive.", _positive)] = 24
-    hours_routine: Annotated[int, Setting("Hours to answer a labour-rights case or a review.", _positive)] = 72
-    lease_minutes: Annotated[int, Setting("Minutes a claimed referral stays claimed unless accepted.", _positive)] = 30
-    enrolment_code_minutes: Annotated[int, Setting("Minutes a one-time enrolment code lives.", _positive)] = 60
-    session_minutes: Annotated[int, Setting("Minutes a signed-in person may be idle.", _positive)] = 60
-    silent_days: Annotated[int, Setting("Days without a sync that put a tablet on the work list.", _positive)] = 21
+    hours_immediate: Annotated[int, Setting("Hours to answer for a child or a person in danger.", _parse_positive)] = 1
+    hours_prompt: Annotated[int, Setting("Hours to answer any other positive.", _parse_positive)] = 24
+    hours_routine: Annotated[int, Setting("Hours to answer a labour-rights case or a review.", _parse_positive)] = 72
+    lease_minutes: Annotated[
+        int, Setting("Minutes a claimed referral stays claimed unless accepted.", _parse_positive)
+    ] = 30
+    enrolment_code_minutes: Annotated[int, Setting("Minutes a one-time enrolment code lives.", _parse_positive)] = 60
+    session_minutes: Annotated[int, Setting("Minutes a signed-in person may be idle.", _parse_positive)] = 60
+    silent_days: Annotated[int, Setting("Days without a sync that put a tablet on the work list.", _parse_positive)] = (
+        21
+    )
     halt_after: Annotated[
-        int, Setting("Tablets of a ring that refuse a form version, or send broken screenings, to halt it.", _positive)
+        int,
+        Setting(
+            "Tablets of a ring that refuse a form version, or send broken screenings, to halt it.", _parse_positive
+        ),
     ] = 3
     backup_recipient: Annotated[
-        str, Setting("Public half (age1...) of the key that backups are made for.", recipient)
+        str, Setting("Public half (age1...) of the key that backups are made for.", parse_recipient)
     ] = ""
     backup_folder: Annotated[
-        Path | None, Setting("Folder for daily backups, away from the data folder's disk.", _folder)
+        Path | None, Setting("Folder for daily backups, away from the data folder's disk.", _parse_folder)
     ] = None
-    backup_keep: Annotated[int, Setting("Daily backups that are kept; older ones are removed.", _positive)] = 14
+    backup_keep: Annotated[int, Setting("Daily backups that are kept; older ones are removed.", _parse_positive)] = 14
 
     metrics_token: Annotated[
-        str, Setting("What a monitor shows to read /metrics on the people's door; empty: nobody can.", _token)
+        str, Setting("What a monitor shows to read /metrics on the people's door; empty: nobody can.", _parse_token)
     ] = field(default="", repr=False)
 
     @property
@@ -182,7 +191,7 @@ class Config:
         return {"immediate": self.hours_immediate, "prompt": self.hours_prompt, "routine": self.hours_routine}
 
 
-def settings() -> dict[str, tuple[str, Setting, Any]]:
+def known_settings() -> dict[str, tuple[str, Setting, Any]]:
     """Each setting by its environment name: field, setting, and default (MISSING: there is none)."""
     hints = get_type_hints(Config, include_extras=True)
     return {
@@ -193,9 +202,9 @@ def settings() -> dict[str, tuple[str, Setting, Any]]:
 
 def load(environ: Mapping[str, str]) -> Config:
     """Read the settings. Raises ConfigError for the first that is missing, wrong or unknown."""
-    known = settings()
+    known = known_settings()
     for name in sorted(environ):
-        if name.startswith(PREFIX) and name not in known and name not in NOT_SETTINGS:
+        if name.startswith(PREFIX) and name not in known and name not in TEST_VARIABLES:
             near = difflib.get_close_matches(name, known, n=1)
             raise ConfigError(name, "there is no such setting" + (f"; did you mean {near[0]}?" if near else ""))
     values = {}
@@ -203,8 +212,8 @@ def load(environ: Mapping[str, str]) -> Config:
         if name in environ:
             try:
                 values[attribute] = setting.read(environ[name])
-            except (ValueError, KeyError) as wrong:
-                raise ConfigError(name, f"{environ[name]!r} is not usable: {wrong}") from wrong
+            except (ValueError, KeyError) as error:
+                raise ConfigError(name, f"{environ[name]!r} is not usable: {error}") from error
         elif default is MISSING:
             raise ConfigError(name, f"is missing. {setting.about}")
     config = Config(**values)
@@ -234,26 +243,26 @@ def refuse_insecure(config: Config, *, demo: bool, own: Collection[str], key_fil
     """
     if demo:
         for name, host in (("CHASKI_TABLETS_HOST", config.tablets_host), ("CHASKI_PEOPLE_HOST", config.people_host)):
-            if not _loopback(host):
+            if not _is_loopback(host):
                 raise ConfigError(name, f"{host} can be reached by others, but the trust is a demo: use 127.0.0.1")
-    if not config.people_secure_cookie and not _loopback(config.people_host):
+    if not config.people_secure_cookie and not _is_loopback(config.people_host):
         raise ConfigError(
             "CHASKI_PEOPLE_SECURE_COOKIE", f"`no` would show sessions to whoever listens on {config.people_host}"
         )
-    _private(config.data, "the data folder")
+    _require_private(config.data, "the data folder")
     for file in key_files:
-        _private(file.path, f"the key file {file.path.name}")
+        _require_private(file.path, f"the key file {file.path.name}")
         if file.kid not in own and not demo:
             raise ConfigError(
                 "CHASKI_DATA", f"holds a secret that is not the server's ({file.path}); keep it with its person"
             )
 
 
-def _loopback(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     return ipaddress.ip_address(host).is_loopback
 
 
-def _private(path: Path, what: str) -> None:
+def _require_private(path: Path, what: str) -> None:
     if not path.exists():
         raise ConfigError("CHASKI_DATA", f"{what} {path} is missing; `chaski init` makes it")
     mode = stat.S_IMODE(path.stat().st_mode)
@@ -268,10 +277,10 @@ def find_key_files(config: Config) -> tuple[KeyFile, ...]:
     descriptor of a file, POSIX drops all its locks on that file (fcntl(2)), SQLite's too. Another process then takes
     itself for the first, and rebuilds the index of the write-ahead log under the writer.
     """
-    return tuple(_key_files(config))
+    return tuple(_walk_key_files(config))
 
 
-def _key_files(config: Config) -> Iterator[KeyFile]:
+def _walk_key_files(config: Config) -> Iterator[KeyFile]:
     for where, _, names in os.walk(config.data):
         for path in (Path(where) / name for name in names):
             if path in config.database_files or path.stat().st_size > _KEY_FILE_LIMIT:

@@ -16,9 +16,9 @@ from server.flows.desks import referrals
 from server.flows.forms import halts
 from server.flows.intake import gaps
 from server.flows.operations import backup, retention
-from server.flows.people import accounts as people
-from server.store import jobs as store
-from server.store.jobs import Run
+from server.flows.people import accounts
+from server.store import jobs as job_runs
+from server.store.jobs import JobRun
 from sync.durations import HOUR, MINUTE, SECOND
 
 _log = logging.getLogger("chaski")
@@ -40,7 +40,7 @@ class Job:
 
 def lapse_leases(db: Database, config: Config, now: int) -> int:
     """Put claimed referrals back that nobody accepted in time."""
-    return referrals.lapse(db, now=now)
+    return referrals.release_lapsed(db, now=now)
 
 
 def notice_silence(db: Database, config: Config, now: int) -> int:
@@ -50,7 +50,7 @@ def notice_silence(db: Database, config: Config, now: int) -> int:
 
 def watch_gaps(db: Database, config: Config, now: int) -> int:
     """Bring the gaps on the work list up to date, and mark those that are old as late."""
-    return gaps.watch(db, now=now)
+    return gaps.update_all_gaps(db, now=now)
 
 
 def erase_routes(db: Database, config: Config, now: int) -> int:
@@ -60,17 +60,17 @@ def erase_routes(db: Database, config: Config, now: int) -> int:
 
 def forget_sign_ins(db: Database, config: Config, now: int) -> int:
     """Forget expired sessions and, after a day, failed sign-ins with their network addresses."""
-    return people.forget(db, now=now)
+    return accounts.delete_old_sessions(db, now=now)
 
 
 def back_up(db: Database, config: Config, now: int) -> int:
     """Write the day's encrypted copy of the database, where a folder for it is set."""
-    return backup.daily(db, config, server_keys.load(config.keys), now=now) if config.backup_folder else 0
+    return backup.write_daily(db, config, server_keys.load(config.keys), now=now) if config.backup_folder else 0
 
 
 def watch_rollouts(db: Database, config: Config, now: int) -> int:
     """Begin rollouts whose time has come, and halt those that tablets cannot work with."""
-    return halts.watch(db, server_keys.load(config.keys), halt_after=config.halt_after, now=now)
+    return halts.watch_rollouts(db, server_keys.load(config.keys), halt_after=config.halt_after, now=now)
 
 
 JOBS = (
@@ -88,14 +88,14 @@ def run_job(job: Job, db: Database, config: Config, now: int) -> int:
     """Do a job now, and note that it was done; return how much it did. The scheduler and people call it alike."""
     done = job.run(db, config, now)
     with db.write() as w:
-        store.note(w, Run(job.name, now, done))
+        job_runs.record_run(w, JobRun(job.name, now, done))
     _log.log(logging.INFO if done else logging.DEBUG, "job", extra={"fields": {"job": job.name, "done": done}})
     return done
 
 
 def list_stopped_jobs(db: Database, now: int, started: int) -> list[str]:
     """Name the jobs that should have succeeded since the server started (milliseconds), and did not."""
-    last = store.last(db.read())
+    last = job_runs.last_runs(db.read())
     since = {job.name: max(started, last[job.name].at if job.name in last else 0) for job in JOBS}
     return [job.name for job in JOBS if now - since[job.name] > _MISSED_RUNS * job.every * SECOND + MINUTE]
 

@@ -23,17 +23,17 @@ from server import problems
 from sync.exchange.messages import MAX_BODY_BYTES
 
 _log = logging.getLogger("chaski")
-LARGEST_HEAD = 16 * 1024
+MAX_HEAD_BYTES = 16 * 1024
 # Open at once at one door; past it, a connection that keeps us waiting for little or nothing is closed for the next.
-CONNECTIONS = 400
+MAX_CONNECTIONS = 400
 # Connections that the system keeps for us meanwhile, and seconds for which the worst of ours is left in peace.
-QUEUE, GRACE_SECONDS = 4096, 1
+BACKLOG, GRACE_SECONDS = 4096, 1
 # Requests that one connection may send before it has its answers; ours send one.
-PIPELINED = 8
+MAX_PIPELINED = 8
 # Bytes at one door that are still arriving, wait for their turn, or are not fetched; past it, the same rule.
-BYTES_HELD = 64 * 1024 * 1024
+MAX_BYTES_IN_MEMORY = 64 * 1024 * 1024
 # Bytes a second that buy a sender more time: less than the poorest line of a tablet gives.
-POOREST_LINE = 1024
+MIN_BYTES_PER_SECOND = 1024
 # An answer given before the whole request came would be lost if the rest met a closed socket: it is read and dropped.
 LINGER_SECONDS, LINGER_BYTES = 5, 16 * 1024 * 1024
 
@@ -66,8 +66,8 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]
 
     def execute(self) -> None:
         """Write the answer; the connection ends with it."""
-        language = problems.language(self.request.headers.get("ACCEPT_LANGUAGE", ""))
-        status, document = problems.of_status(self.request.error.code, language)
+        language = problems.choose_language(self.request.headers.get("ACCEPT_LANGUAGE", ""))
+        status, document = problems.document_of_status(self.request.error.code, language)
         _log.info("refused", extra={"fields": {"status": status}})
         self.status = f"{status} {HTTPStatus(status).phrase}"
         self.response_headers.append(("Content-Type", problems.MEDIA_TYPE))
@@ -103,11 +103,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def pace(self, now: float) -> float:
         """Bytes for each second that it made us wait; a new turn is given the first second of a poor line."""
-        return (self.moved + POOREST_LINE) / (now - self.began + 1)
+        return (self.moved + MIN_BYTES_PER_SECOND) / (now - self.began + 1)
 
     def is_late(self, now: float, patience: int) -> bool:
         """Whether the other side takes longer than a poor line would."""
-        allowed = LINGER_SECONDS if self.lingering else patience + self.moved / POOREST_LINE
+        allowed = LINGER_SECONDS if self.lingering else patience + self.moved / MIN_BYTES_PER_SECOND
         return self.waits and now - self.began > allowed
 
     def drop(self) -> None:
@@ -129,9 +129,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.silent = False
         self.moved += len(data)
         taken: bool = super().received(data)
-        if len(self.requests) > PIPELINED:
+        if len(self.requests) > MAX_PIPELINED:
             self.drop()
-        elif self.held > LARGEST_HEAD:
+        elif self.held > MAX_HEAD_BYTES:
             self.server.make_room()
         return taken
 
@@ -168,7 +168,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         super().handle_close()
 
 
-class Door(TcpWSGIServer):  # type: ignore[misc]
+class Listener(TcpWSGIServer):  # type: ignore[misc]
     """One listening port. Raises OSError when it cannot be bound."""
 
     channel_class = Channel
@@ -177,14 +177,14 @@ class Door(TcpWSGIServer):  # type: ignore[misc]
         self, app: Any, channels: dict[int, Any], *, host: str, port: int, threads: int, patience: int
     ) -> None:
         self.patience = patience
-        in_memory = BYTES_HELD
+        in_memory = MAX_BYTES_IN_MEMORY
         limits = Adjustments(
             host=host,
             port=port,
             threads=threads,
-            connection_limit=4 * CONNECTIONS,
-            backlog=QUEUE,
-            max_request_header_size=LARGEST_HEAD,
+            connection_limit=4 * MAX_CONNECTIONS,
+            backlog=BACKLOG,
+            max_request_header_size=MAX_HEAD_BYTES,
             max_request_body_size=MAX_BODY_BYTES + 1,
             inbuf_overflow=in_memory,
             outbuf_overflow=in_memory,
@@ -206,7 +206,7 @@ class Door(TcpWSGIServer):  # type: ignore[misc]
 
     def readable(self) -> bool:
         """Whether the next connection may come in; until then it waits in the queue of the system."""
-        return super().readable() and (len(self.active_channels) < CONNECTIONS or self._may_drop())
+        return super().readable() and (len(self.active_channels) < MAX_CONNECTIONS or self._may_drop())
 
     def _may_drop(self) -> bool:
         # Who came a moment ago, and is dropped, comes again and sends all anew: a thousand tablets may speak at once.
@@ -215,7 +215,7 @@ class Door(TcpWSGIServer):  # type: ignore[misc]
 
     def handle_accept(self) -> None:
         """Let the next connection in."""
-        if len(self.active_channels) >= CONNECTIONS:
+        if len(self.active_channels) >= MAX_CONNECTIONS:
             self._drop_one(self.active_channels.values())
         super().handle_accept()
 
@@ -223,7 +223,7 @@ class Door(TcpWSGIServer):  # type: ignore[misc]
         """Keep what is in memory within its bound."""
         while True:
             holding = [each for each in self.active_channels.values() if each.held and not each.will_close]
-            if sum(channel.held for channel in holding) <= BYTES_HELD or not self._drop_one(holding):
+            if sum(channel.held for channel in holding) <= MAX_BYTES_IN_MEMORY or not self._drop_one(holding):
                 return
 
     def _worst(self, among: Iterable[Channel]) -> Channel | None:

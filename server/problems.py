@@ -17,10 +17,10 @@ from werkzeug.datastructures import LanguageAccept
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_accept_header
 
-from sync.errors import SyncError, in_one_line
+from sync.errors import SyncError, join_sentences
 
 MEDIA_TYPE = "application/problem+json"
-_BY_STATUS = {
+_CODE_BY_STATUS = {
     404: "http.not_found",
     405: "http.method_not_allowed",
     411: "http.length_required",
@@ -37,7 +37,7 @@ _log = logging.getLogger("chaski")
 
 
 @dataclass(frozen=True)
-class Entry:
+class ProblemType:
     """One code of the catalogue: the HTTP status, and what to tell a person in Spanish and English."""
 
     code: str
@@ -48,33 +48,33 @@ class Entry:
     advice_en: str
 
 
-def _read_catalogue() -> dict[str, Entry]:
+def _read_catalogue() -> dict[str, ProblemType]:
     lines = resources.files("server").joinpath("problems.csv").read_text(encoding="utf-8").splitlines()
-    return {row["code"]: Entry(status=int(row.pop("status")), **row) for row in csv.DictReader(lines)}
+    return {row["code"]: ProblemType(status=int(row.pop("status")), **row) for row in csv.DictReader(lines)}
 
 
-CATALOGUE = _read_catalogue()
+PROBLEM_TYPES = _read_catalogue()
 
 
 class Problem(Exception):  # noqa: N818 (RFC 9457's own word)
     """A named wrong. `detail` says which thing, never what somebody answered; `members` are further body fields."""
 
     def __init__(self, code: str, detail: str = "", **members: Any) -> None:
-        entry = entry_of(code)
-        super().__init__(f"{code}: {in_one_line(entry.title_en, detail, entry.advice_en)}")
+        entry = find_type(code)
+        super().__init__(f"{code}: {join_sentences(entry.title_en, detail, entry.advice_en)}")
         self.code = code
         self.detail = detail
         self.members = members
 
 
-def entry_of(code: str) -> Entry:
+def find_type(code: str) -> ProblemType:
     """A code's entry; the protocol's codes (SPEC 14) share one per family, `trust.*` for `trust.wrong_pin`."""
-    return CATALOGUE.get(code) or CATALOGUE[f"{code.partition('.')[0]}.*"]
+    return PROBLEM_TYPES.get(code) or PROBLEM_TYPES[f"{code.partition('.')[0]}.*"]
 
 
-def body(code: str, detail: str, language: str, members: dict[str, Any]) -> dict[str, Any]:
+def build_document(code: str, detail: str, language: str, members: dict[str, Any]) -> dict[str, Any]:
     """The problem document."""
-    entry = entry_of(code)
+    entry = find_type(code)
     spanish = language != "en"
     return {
         "type": f"urn:chaski:problem:{code}",
@@ -87,43 +87,45 @@ def body(code: str, detail: str, language: str, members: dict[str, Any]) -> dict
     }
 
 
-def of_status(status: int, language: str) -> tuple[int, bytes]:
+def document_of_status(status: int, language: str) -> tuple[int, bytes]:
     """What to say to something that is no request at all, before any app is asked: the status, and the document."""
-    document = body("server.failed" if status == 500 else _BY_STATUS.get(status, "http.bad_request"), "", language, {})
+    document = build_document(
+        "server.failed" if status == 500 else _CODE_BY_STATUS.get(status, "http.bad_request"), "", language, {}
+    )
     return document["status"], json.dumps(document, ensure_ascii=False).encode()
 
 
-def language(accepted: str) -> str:
+def choose_language(accepted: str) -> str:
     """The language to answer in, by an Accept-Language header: Spanish, unless English is asked for."""
     return parse_accept_header(accepted, LanguageAccept).best_match(["es", "en"], "es")
 
 
-def install(app: Flask) -> None:
+def install_error_handlers(app: Flask) -> None:
     """Answer every error of this app with a problem document."""
-    app.register_error_handler(Problem, lambda wrong: _answer(wrong.code, wrong.detail, wrong.members))
-    app.register_error_handler(SyncError, lambda wrong: _answer(wrong.code, wrong.detail, {}))
-    app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(Exception, _failed)
+    app.register_error_handler(Problem, lambda error: _build_response(error.code, error.detail, error.members))
+    app.register_error_handler(SyncError, lambda error: _build_response(error.code, error.detail, {}))
+    app.register_error_handler(HTTPException, _answer_http_error)
+    app.register_error_handler(Exception, _answer_unexpected)
 
 
-def _http(wrong: HTTPException) -> Response | HTTPException:
-    status = wrong.code or 500
+def _answer_http_error(error: HTTPException) -> Response | HTTPException:
+    status = error.code or 500
     if status < 400:
-        return wrong
+        return error
     if status >= 500:
-        return _failed(wrong)
+        return _answer_unexpected(error)
     # flask-smorest leaves the messages of a schema here: field names and our own words, never the values sent.
-    fields = (getattr(wrong, "data", None) or {}).get("messages")
-    return _answer(_BY_STATUS.get(status, "http.bad_request"), "", {"fields": fields} if fields else {})
+    fields = (getattr(error, "data", None) or {}).get("messages")
+    return _build_response(_CODE_BY_STATUS.get(status, "http.bad_request"), "", {"fields": fields} if fields else {})
 
 
-def _of_storage(wrong: Exception) -> Problem | None:
+def _storage_problem(error: Exception) -> Problem | None:
     """Name what the disk or the database refuses: the request stored nothing, and may be made again as it is."""
-    if isinstance(wrong, OSError) and wrong.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Problem("storage.full")
-    if not isinstance(wrong, sqlite3.OperationalError):
+    if not isinstance(error, sqlite3.OperationalError):
         return None
-    code = getattr(wrong, "sqlite_errorcode", 0)
+    code = getattr(error, "sqlite_errorcode", 0)
     if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE):
         return Problem("storage.full")
     if code & 0xFF in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
@@ -131,22 +133,22 @@ def _of_storage(wrong: Exception) -> Problem | None:
     return Problem("server.busy") if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) else None
 
 
-def _failed(wrong: Exception) -> Response:
-    named = _of_storage(wrong)
+def _answer_unexpected(error: Exception) -> Response:
+    named = _storage_problem(error)
     if named is not None:
         _log.error("storage", extra={"fields": {"code": named.code, "request": g.get("request_id")}})
-        return _answer(named.code, "", {})
+        return _build_response(named.code, "", {})
     # The exception's text may quote a row or a body, so the log gets only its type and where it was raised.
-    trace, place = wrong.__traceback__, ""
+    trace, place = error.__traceback__, ""
     while trace is not None:
         place = f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}"
         trace = trace.tb_next
-    _log.error("failed", extra={"fields": {"error": type(wrong).__name__, "at": place, "request": g.get("request_id")}})
-    return _answer("server.failed", "", {"request": g.get("request_id", "")})
+    _log.error("failed", extra={"fields": {"error": type(error).__name__, "at": place, "request": g.get("request_id")}})
+    return _build_response("server.failed", "", {"request": g.get("request_id", "")})
 
 
-def _answer(code: str, detail: str, members: dict[str, Any]) -> Response:
-    document = body(code, detail, language(request.headers.get("Accept-Language", "")), members)
+def _build_response(code: str, detail: str, members: dict[str, Any]) -> Response:
+    document = build_document(code, detail, choose_language(request.headers.get("Accept-Language", "")), members)
     text = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
     response = Response(text, document["status"], mimetype=MEDIA_TYPE)
     if response.status_code in _RETRY_AFTER:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from server import server_keys
-from server.ceremony import founding as ceremony
+from server.ceremony import founding
 from server.config import Config
 from server.database.connection import Database
 from server.database.sqlite import SqliteDatabase
@@ -23,7 +23,7 @@ from support import node
 from support.waiting import wait_until
 from sync.keys.key_files import load_secret
 from sync.keys.key_pairs import SigningKey
-from sync.keys.passphrases import derive as stretch
+from sync.keys.passphrases import derive_keys
 
 # An example has no deadline, because a busy machine is not a fault of the code. Continuous integration draws the same
 # examples each time, and a run by hand draws new ones. A failure prints what repeats it.
@@ -43,7 +43,7 @@ FOUNDED = 1_795_000_000_000
 """When the demo world was founded: November 2026, in milliseconds."""
 
 # Argon2id takes a quarter of a second on purpose; a test run does it once per passphrase.
-derive = lru_cache(maxsize=None)(stretch)
+derive = lru_cache(maxsize=None)(derive_keys)
 _UNLOCKED: dict[tuple[str, str], SigningKey] = {}
 
 
@@ -98,7 +98,7 @@ def founded_world(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> W
     except FileExistsError:
         wait_until(done.exists, "another worker did not found the world")
         return world
-    ceremony.demo(world.data, world.people, now=FOUNDED, progress=lambda step: None).db.close()
+    founding.create_demo_server(world.data, world.people, now=FOUNDED, progress=lambda step: None).db.close()
     done.touch()
     return world
 

@@ -50,12 +50,12 @@ class Field:
     def sealed(self, folder: Path) -> list[bytes]:
         """Every screening in a tablet's outbox, opened."""
         with Tablet(folder) as tablet:
-            found = [parse_envelope(kept.raw) for kept in tablet.outbox.kept()]
+            found = [parse_envelope(kept.raw) for kept in tablet.outbox.envelopes.list_stored()]
         return [seal.open_envelope(each, self.keys[each.header.kid]) for each in found]
 
     def as_sealed(self, given: dict[str, Any]) -> dict[str, Any]:
         """What is read of a screening with these answers."""
-        return self.engine.read_instance(self.engine.instance(self.engine.run(given)))
+        return self.engine.read_instance(self.engine.write_instance(self.engine.run(given)))
 
     def begin(self, folder: Path, *options: object, language: str = "es", columns: int = 80) -> Inspector:
         """Start an interview; the first question is on the page."""
@@ -146,10 +146,10 @@ def test_every_relevant_question_has_one_turn_and_going_back_changes_nothing(nam
             offered = {choice.code for choice in now.choices(node)}
             wish = wished.get(node.name, "")
             fits = not node.choices or set(wish.split()) <= offered
-            text = wish if fits and wish else next(iter(offered), "") if now.needs(node) else ""
+            text = wish if fits and wish else next(iter(offered), "") if now.is_required(node) else ""
             asked.append(node.name)
             now = now.answer(text)
-            again = now.back(draws.randint(1, 5))
+            again = now.go_back(draws.randint(1, 5))
             assert again.question
             assert again.answer(now.answers.get(again.question.name, "")) == now
         assert len(asked) == len(set(asked))
@@ -430,7 +430,7 @@ def test_a_draft_goes_on_with_its_own_version_of_the_form_after_a_newer_one_came
         assert (done.sha, tablet.sync().receipts[0].outcome) == (old, "stored")
         office.publish("3")
         tablet.pull()
-        assert f"bundle/{old}" not in tablet.outbox.held_names(), "and then it goes"
+        assert f"bundle/{old}" not in tablet.outbox.documents.list_names(), "and then it goes"
 
 
 def drafted(tablet: Tablet, sha: str) -> str:

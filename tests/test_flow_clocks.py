@@ -19,8 +19,8 @@ from server.app import open_services
 from server.flows.desks import referrals
 from server.flows.forms import rollouts
 from server.flows.intake import gaps
-from server.flows.people import accounts as people
-from server.flows.trust import documents as publishing
+from server.flows.people import accounts
+from server.flows.trust import documents as trust_documents
 from server.flows.trust import enrolment
 from server.problems import Problem
 from server.store import sessions
@@ -28,7 +28,7 @@ from support.clients import FORM, Line, Office, answers
 from support.hostile_server import assert_whole
 from support.intake import Field, open_field, served
 from support.waiting import PATIENCE
-from sync.documents import enrolment as joining
+from sync.documents.enrolment import write_enrolment_request
 from sync.durations import DAY, HOUR, MINUTE
 from sync.keys.key_pairs import SigningKey
 from sync.tablet.client import Tablet
@@ -77,7 +77,7 @@ def test_every_pair_of_clocks_delivers_in_order_and_erases_nothing_early(world: 
                 report = tablet.sync()
                 assert (report.waiting, [receipt.outcome for receipt in report.receipts]) == (0, ["stored"] * 2)
                 assert report.purged == 0
-            assert [kept.seq for kept in tablet.outbox.kept()] == list(range(1, len(screened) + 1))
+            assert [kept.seq for kept in tablet.outbox.envelopes.list_stored()] == list(range(1, len(screened) + 1))
         assert office.stored() == screened
         assert office.field.rows("select kind from work_items") == []
     assert_whole(world.config.database)
@@ -123,54 +123,54 @@ def test_a_lease_of_2090_lapses_when_the_clock_is_put_right(field: Field) -> Non
     field.push(tablet, raw)
     (waiting,) = field.referrals(raw)
     person = field.world.person_id("registro")
-    referrals.claim(db, waiting.id, person, now=Y2090, lease_minutes=30)
-    assert referrals.lapse(db, now=Y2090 + 29 * MINUTE) == 0
-    assert referrals.lapse(db, now=NOW) == 1
-    referrals.claim(db, waiting.id, person, now=NOW, lease_minutes=30)
-    assert referrals.lapse(db, now=Y1970) == 1  # The other way round: free too early, never too late.
+    referrals.claim_referral(db, waiting.id, person, now=Y2090, lease_minutes=30)
+    assert referrals.release_lapsed(db, now=Y2090 + 29 * MINUTE) == 0
+    assert referrals.release_lapsed(db, now=NOW) == 1
+    referrals.claim_referral(db, waiting.id, person, now=NOW, lease_minutes=30)
+    assert referrals.release_lapsed(db, now=Y1970) == 1  # The other way round: free too early, never too late.
 
 
 def test_a_session_of_2090_ends_and_nobody_stays_locked_out_by_it(field: Field) -> None:
     db = field.parts.db
     person = field.world.person_id("registro")
     with db.write() as w:
-        sessions.start(w, token_hash=people._hash("token"), person=person, at=Y2090, expires_at=Y2090 + HOUR)
-    assert people.of_session(db, "token", now=Y2090 + MINUTE, idle=HOUR) is not None
-    assert people.of_session(db, "token", now=NOW, idle=HOUR) is None
-    for _ in range(people.FAILURES_PER_LOGIN):
+        sessions.start_session(w, token_hash=accounts._hash_token("token"), person=person, at=Y2090, expires_at=Y2090 + HOUR)
+    assert accounts.find_by_session(db, "token", now=Y2090 + MINUTE, idle=HOUR) is not None
+    assert accounts.find_by_session(db, "token", now=NOW, idle=HOUR) is None
+    for _ in range(accounts.FAILURES_PER_LOGIN):
         with pytest.raises(Problem, match=r"session\.refused"):
-            people.sign_in(db, login="registro", auth=b"x" * 32, address="192.0.2.1", now=Y2090)
+            accounts.sign_in(db, login="registro", auth=b"x" * 32, address="192.0.2.1", now=Y2090)
     with pytest.raises(Problem, match=r"session\.too_many"):
-        people.sign_in(db, login="registro", auth=b"x" * 32, address="192.0.2.1", now=Y2090)
+        accounts.sign_in(db, login="registro", auth=b"x" * 32, address="192.0.2.1", now=Y2090)
     with pytest.raises(Problem, match=r"session\.refused"):
-        people.sign_in(db, login="registro", auth=b"x" * 32, address="192.0.2.1", now=NOW)
+        accounts.sign_in(db, login="registro", auth=b"x" * 32, address="192.0.2.1", now=NOW)
 
 
 def test_an_enrolment_code_outlives_no_clock_that_went_on(field: Field) -> None:
     db = field.parts.db
-    registry = publishing.registry_in_force(db.read())
-    invited = enrolment.invite(db, registry, label="T", region="17", actor="tests", now=NOW, minutes=60)
+    registry = trust_documents.registry_in_force(db.read())
+    invited = enrolment.create_invitation(db, registry, label="T", region="17", actor="tests", now=NOW, minutes=60)
     assert invited.expires == NOW + HOUR
     tablet = field.tablet(certified=False)
     with pytest.raises(Problem, match=r"enrolment\.code_expired"):
-        enrolment.enrol(db, joined(invited.code), now=Y2090)
-    assert enrolment.enrol(db, joined(invited.code), now=NOW - HOUR).state == "pending"
+        enrolment.enrol_device(db, joined(invited.code), now=Y2090)
+    assert enrolment.enrol_device(db, joined(invited.code), now=NOW - HOUR).state == "pending"
     assert tablet.key.kid in [dev for (dev,) in field.rows("select dev from devices")]
 
 
 def test_an_enrolment_code_of_2090_does_not_outlive_the_correction_of_the_clock(field: Field) -> None:
     db = field.parts.db
-    registry = publishing.registry_in_force(db.read())
-    invited = enrolment.invite(db, registry, label="T", region="17", actor="tests", now=Y2090, minutes=60)
+    registry = trust_documents.registry_in_force(db.read())
+    invited = enrolment.create_invitation(db, registry, label="T", region="17", actor="tests", now=Y2090, minutes=60)
     for now in (NOW, Y2090 - HOUR - 1, Y2090 + HOUR):
         with pytest.raises(Problem, match=r"enrolment\.code_expired"):
-            enrolment.enrol(db, joined(invited.code), now=now)
-    assert enrolment.enrol(db, joined(invited.code), now=Y2090 + HOUR - 1).state == "pending"
+            enrolment.enrol_device(db, joined(invited.code), now=now)
+    assert enrolment.enrol_device(db, joined(invited.code), now=Y2090 + HOUR - 1).state == "pending"
 
 
 def joined(code: str) -> bytes:
     """A new tablet's request to be enrolled."""
-    return joining.request(code, SigningKey.generate()).to_bytes()
+    return write_enrolment_request(code, SigningKey.generate()).to_bytes()
 
 
 def test_a_tablet_last_heard_in_2090_is_silent_when_the_clock_is_put_right(field: Field) -> None:
@@ -208,8 +208,8 @@ def test_a_manifest_made_in_2090_is_followed_by_a_higher_one(world: World, tmp_p
     server = Clock(Y2090)
     with office_with(world, tmp_path, server) as office:
         db, keys = office.field.parts.db, office.field.parts.keys
-        first = publishing.newest(db.read(), "manifest").number
+        first = trust_documents.get_newest(db.read(), "manifest").number
         server.at = NOW
         document = office.sign(replace(office.version("2"), version="2"))
-        rollouts.publish(db, keys, document.to_bytes(), ring=rollouts.Ring(), actor="tests", now=NOW)
-        assert publishing.newest(db.read(), "manifest").number > first
+        rollouts.publish_bundle(db, keys, document.to_bytes(), ring=rollouts.Ring(), actor="tests", now=NOW)
+        assert trust_documents.get_newest(db.read(), "manifest").number > first

@@ -15,7 +15,7 @@ import pytest
 
 from conftest import World
 from server.cli.demo.server_process import ServerProcess, free_ports
-from server.cli.demo.story import Stage, enrol, publish
+from server.cli.demo.story import Demo, enrol_tablet, publish_form
 from server.cli.terminal import now_ms
 from server.database.sqlite import SqliteDatabase
 from support.forked_processes import Workers
@@ -79,7 +79,7 @@ class Journal:
 class Struck:
     """The server and the tablets at work, all of which are killed and started again, each time with another clock."""
 
-    stage: Stage
+    stage: Demo
     workers: Workers
     journals: list[Journal]
     chance: random.Random
@@ -134,12 +134,12 @@ class Struck:
 def struck(world: World) -> Iterator[Struck]:
     """A published form, certified tablets, and a process to fork from."""
     folder = world.data.parent
-    stage = Stage(folder, ServerProcess(folder, *free_ports(2)), now_ms)
+    stage = Demo(folder, ServerProcess(folder, *free_ports(2)), now_ms)
     stage.server.start()
     try:
-        list(publish(stage))
+        list(publish_form(stage))
         for number in range(TABLETS):
-            list(enrol(stage))
+            list(enrol_tablet(stage))
             stage.tablet.rename(folder / f"tablet{number}")
     finally:
         stage.server.kill()
@@ -156,7 +156,7 @@ def look_at(struck: Struck) -> Aftermath:
         with Tablet(struck.folder(number)) as survivor:
             survivor.sync()
             assert survivor.status().waiting == 0
-            kept += [envelope.jti for envelope in survivor.outbox.kept()]
+            kept += [envelope.jti for envelope in survivor.outbox.envelopes.list_stored()]
     struck.stage.server.kill()
     database = struck.stage.server.folders[0] / "chaski.db"
     assert_whole(database)

@@ -25,10 +25,12 @@ from support.forms import SMALL, compiled
 from sync.envelope.route import AUTHOR_FIELDS
 
 
-def made(text: str, shelf: Resources = BUILT_IN) -> CompiledForm:
+def made(text: str, resources: Resources = BUILT_IN) -> CompiledForm:
     """Compile a form whose author's cases may fail: a draft in the middle of a change."""
     workbook = parse_markdown(text[: text.index("| cases |")] if "| cases |" in text else text)
-    form = compile_form(workbook, channel="training", route_vocabulary=AUTHOR_FIELDS, shelf=shelf, run_cases=False)
+    form = compile_form(
+        workbook, channel="training", route_vocabulary=AUTHOR_FIELDS, resources=resources, run_cases=False
+    )
     return replace(form, bucket=1024)
 
 
@@ -145,7 +147,7 @@ def test_an_indicator_that_weighs_less_is_told_for_the_forms_own_profile_first(s
     lines = BUILT_IN.indicator_sets["ilo_delphi_2009"].split("\n")
     weaker = "\n".join(line.replace(",S,S,S,S,", ",M,S,W,S,") if line.startswith("D5.03,") else line for line in lines)
     assert weaker != BUILT_IN.indicator_sets["ilo_delphi_2009"]
-    changes = form_changes(small, made(SMALL, Resources({"ilo_delphi_2009": weaker}).over(BUILT_IN)))
+    changes = form_changes(small, made(SMALL, Resources({"ilo_delphi_2009": weaker}).with_fallback(BUILT_IN)))
     assert told(changes) == [("indicator.strength", "D5.03")] * 2
     assert changes[0].es.endswith("fuerte → media en adult_labour")
     assert changes[1].en.endswith("strong -> weak for adult_sexual")
@@ -154,7 +156,7 @@ def test_an_indicator_that_weighs_less_is_told_for_the_forms_own_profile_first(s
 def test_a_policy_is_told_rule_by_rule(small: CompiledForm) -> None:
     text = BUILT_IN.policies["pe_adult_2026_1"]
     harsher = text.replace("outcome,D4,labour_rights,T3", "outcome,D4,review,T3")
-    changes = form_changes(small, made(SMALL, Resources({}, {"pe_adult_2026_1": harsher}).over(BUILT_IN)))
+    changes = form_changes(small, made(SMALL, Resources({}, {"pe_adult_2026_1": harsher}).with_fallback(BUILT_IN)))
     ruled = [each for each in changes if each.sheet == "policy"]
     assert [each.es for each in ruled] == [
         "regla, resultado: si condiciones de explotación: resultado «labour_rights» → «review»"

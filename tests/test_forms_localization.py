@@ -87,7 +87,7 @@ def test_the_catalogue_ships_spanish_alone_in_the_field_and_names_the_others() -
 
 def test_the_note_is_no_question_and_weighs_nothing_in_a_sealed_screening() -> None:
     field = load_engine(compiled("pe_laboral_adulto", "field").xform)
-    assert LANGUAGE_NOTE.encode() not in field.instance(field.run({}))
+    assert LANGUAGE_NOTE.encode() not in field.write_instance(field.run({}))
 
 
 def test_a_mark_is_taken_off_and_told_wherever_a_text_is_shown() -> None:
@@ -118,10 +118,10 @@ def test_a_desk_sees_which_questions_were_asked_in_spanish_for_want_of_a_transla
     text = SMALL.replace("| | begin_group | adulto", asked, 1)
     text = text.replace("| | region | 17 |", "| | tongue | ayr | Aimara | |\n| | region | 17 |", 1)
     workbook = parse_markdown(text.replace("| es |\n\n| indic", "| es ayr |\n\n| indic"))
-    form = compile_form(workbook, channel="training", route_vocabulary=AUTHOR_FIELDS, shelf=load_built_in(locales))
+    form = compile_form(workbook, channel="training", route_vocabulary=AUTHOR_FIELDS, resources=load_built_in(locales))
     scorer = load_engine(form.xform)
     said = {"peligro": "no", "permiso": "yes", "edad": "18_29", "idioma": "ayr", "oferta": "no", "deuda": "no"}
-    reading = read_screening(form, scorer, scorer.instance(scorer.run(said)))
+    reading = read_screening(form, scorer, scorer.write_instance(scorer.run(said)))
     states = {answered.question: answered.text_state for answered in reading.answers}
     assert states["peligro"] == states["idioma"] == "fallback"
     assert states["deuda"] == "draft"

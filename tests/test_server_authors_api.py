@@ -35,7 +35,7 @@ MADE = {"form_id": "otra", "version": "1", "channel": "training", "xform": "<h/>
 def here_compiled(source: bytes) -> bytes:
     """What an author's own machine compiles of a source package."""
     found = parse_package(source)
-    form = compile_form(found.workbook, channel="training", route_vocabulary=AUTHOR_FIELDS, shelf=found.shelf)
+    form = compile_form(found.workbook, channel="training", route_vocabulary=AUTHOR_FIELDS, resources=found.resources)
     return form.to_bytes()
 
 
@@ -47,7 +47,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda source, **_: Compiled(canonical({**MADE, "t": source.decode()}), source, []),
     )
     monkeypatch.setattr("server.flows.forms.upload_sandbox.validate", lambda xform, source: "accepted")
-    monkeypatch.setattr("server.flows.forms.versions.carried", lambda source, known: [])
+    monkeypatch.setattr("server.flows.forms.versions.list_new_tables", lambda source, known: [])
 
 
 def body(answer: TestResponse, status: int = 200) -> Any:
@@ -267,7 +267,7 @@ def test_a_token_ends_when_it_is_revoked_expires_or_its_person_asks_for_too_much
     assert code(publisher.post("/v1/tokens", json=asked)) == (403, "role.missing")
     assert code(publisher.post("/v1/tokens", json={**asked, "roles": ["administrator"]})) == (422, "http.invalid")
     assert code(publisher.post("/v1/tokens", json={**asked, "days": 91})) == (422, "http.invalid")
-    deeds = [each.action for each in audit.entries(field.parts.db.read()) if each.action.startswith("token")]
+    deeds = [each.action for each in audit.list_entries(field.parts.db.read()) if each.action.startswith("token")]
     assert deeds == ["token.made", "token.revoked"]
 
 

@@ -22,8 +22,8 @@ from support.hostile_server import Answer, Hosted, ask, assert_whole, dial, host
 from support.intake import ROUTE, Tablet, open_field
 from support.waiting import PATIENCE, wait_until
 from sync.envelope import seal
-from sync.envelope.verify import identity
-from sync.exchange import messages as wire
+from sync.envelope.verify import ChainPosition, envelope_id
+from sync.exchange import messages
 from sync.exchange.messages import MAX_BODY_BYTES, SIGNATURE_HEADER, Message
 from sync.keys.key_pairs import SealKey, SigningKey
 from sync.wire.encoding import b64u
@@ -75,7 +75,7 @@ def tablet(host: Hosted) -> Iterator[Tablet]:
 
 def signed(tablet: Tablet, body: bytes) -> Message:
     """Sign a body that no tablet would write."""
-    return Message(body, f"{tablet.key.kid}.{wire.sign_bare(body, tablet.key, wire.REQUEST_TYP)}")
+    return Message(body, f"{tablet.key.kid}.{messages.sign_bare(body, tablet.key, messages.REQUEST_TYP)}")
 
 
 # Envelopes
@@ -99,20 +99,17 @@ def test_a_batch_in_any_order_is_stored_without_a_gap(host: Hosted, tablet: Tabl
 
 def test_one_sealed_to_a_stranger_is_kept_and_put_before_somebody(host: Hosted, tablet: Tablet) -> None:
     tablet.seq += 1
-    raw = seal.seal(
+    raw = seal.seal_envelope(
         b"<data/>",
         to=SealKey.generate().public,
         route=replace(ROUTE, sha=host.field.form_sha),
         route_key=host.field.route_key(),
         device=tablet.key,
-        jti=seal.new_jti(),
-        chain=tablet.chain,
-        seq=tablet.seq,
-        kseq=1,
-        prev=tablet.prev,
+        jti=seal.new_screening_id(),
+        position=ChainPosition(chain=tablet.chain, seq=tablet.seq, kseq=1, prev=tablet.prev),
         bucket=1024,
     )
-    tablet.prev = identity(raw)
+    tablet.prev = envelope_id(raw)
     (outcome,) = host.outcomes(tablet, raw)
     assert outcome in ("stored", "held")
     assert host.field.referrals(raw)
@@ -127,7 +124,7 @@ def test_one_of_an_unknown_form_version_is_held_and_routed(host: Hosted, tablet:
 def test_one_from_a_revoked_tablet_is_quarantined_not_lost(host: Hosted) -> None:
     revoked = host.field.tablet()
     with host.field.parts.db.write() as w:
-        enrolment.revoke(w, {revoked.key.kid}, actor="tests", now=FOUNDED)
+        enrolment.revoke_devices(w, {revoked.key.kid}, actor="tests", now=FOUNDED)
     assert host.outcomes(revoked, host.field.envelope(revoked)) == ["quarantined"]
 
 
@@ -241,7 +238,7 @@ def test_another_content_type_is_refused_for_json_and_ignored_for_signed_bytes(
     assert 400 <= people.status < 500
     message = host.field.message(tablet)
     headers = {"Content_Type": kind, SIGNATURE_HEADER: message.signature}
-    assert ask(host.port, "POST", wire.PATH, message.body, **headers).status == 200
+    assert ask(host.port, "POST", messages.PATH, message.body, **headers).status == 200
 
 
 def test_garbage_behind_a_request_is_answered_once_and_ends_the_connection(host: Hosted) -> None:

@@ -33,6 +33,7 @@ from support.waiting import PATIENCE, wait_until_read
 from sync.documents.signed import sign_bare
 from sync.envelope import seal
 from sync.envelope.route import Route
+from sync.envelope.verify import ChainPosition
 from sync.exchange import messages
 from sync.exchange.staff_session import StaffSession
 from sync.exchange.transport import RefusedError
@@ -165,7 +166,7 @@ class Scene:
 
     def push(self, tablet: Tablet, *envelopes: bytes) -> list[dict[str, object]]:
         """Send any bytes as envelopes, in a request that the tablet signed; return the receipts."""
-        request = messages.Request(tablet.outbox.next_batch(now_ms()).number, now_ms(), envelopes=envelopes)
+        request = messages.Request(tablet.outbox.sync_state.next_batch(now_ms()).number, now_ms(), envelopes=envelopes)
         message = messages.write_request(request, self.device())
         headers = {"Content-Type": messages.CONTENT_TYPE, messages.SIGNATURE_HEADER: message.signature}
         reply = tablet.transport.send("POST", messages.PATH, message.body, headers)
@@ -217,7 +218,7 @@ def a_good_day(scene: Scene) -> None:
 def forgeries(scene: Scene) -> None:
     """Envelopes that were changed or cut, and bytes that are none, are rejected."""
     with scene.tablet() as tablet:
-        raw = tablet.outbox.kept()[0].raw
+        raw = tablet.outbox.envelopes.list_stored()[0].raw
         items = scene.push(tablet, raw[:-8] + b"AAAAAAAA", raw[: len(raw) // 2], b"no envelope")
     assert [item["outcome"] for item in items] == ["rejected"] * 3
 
@@ -228,16 +229,13 @@ def an_unknown_version(scene: Scene) -> None:
     with scene.database() as db:
         raw = db.execute("SELECT public FROM keyring_keys WHERE keyring = '17-protection'").fetchone()[0]
     sealed = seal.seal_envelope(
-        scorer.instance(scorer.run(answers(PEOPLE[0]))),
+        scorer.write_instance(scorer.run(answers(PEOPLE[0]))),
         to=SealPublicKey.from_raw(raw),
         route=Route(form=FORM, sha="0" * 64, mode="training", queue_kinds=("protection",), province="1702"),
         route_key=next(iter(scene.world.keys().routes.values())).public,
         device=scene.device(),
         jti=seal.new_screening_id(),
-        chain=seal.new_chain_id(),
-        seq=1,
-        kseq=1,
-        prev="",
+        position=ChainPosition(chain=seal.new_chain_id(), seq=1, kseq=1, prev=""),
         bucket=1024,
     )
     with scene.tablet() as tablet:
@@ -259,7 +257,10 @@ def a_broken_server(scene: Scene) -> None:
 def a_large_body_half_sent(scene: Scene) -> None:
     """So many envelopes that many a server would spool the body into a file; this one is searched while it waits."""
     with scene.tablet() as tablet:
-        raw, number = tablet.outbox.kept()[0].raw.decode(), tablet.outbox.next_batch(now_ms()).number
+        raw, number = (
+            tablet.outbox.envelopes.list_stored()[0].raw.decode(),
+            tablet.outbox.sync_state.next_batch(now_ms()).number,
+        )
     many = [raw] * (SPOOLED // len(raw))
     content = {"protocol": messages.PROTOCOL, "n": number, "at": now_ms(), "envelopes": many}
     body, device = json.dumps(content).encode(), scene.device()

@@ -10,12 +10,12 @@ import pytest
 
 from conftest import FOUNDED, World
 from server.app import open_services
-from server.ceremony import founding as ceremony
+from server.ceremony import founding
 from server.config import ConfigError
 from server.database.connection import Database
 from server.flows.desks import routing
 from server.flows.operations import audit
-from server.flows.trust import documents as publishing
+from server.flows.trust import documents as trust_documents
 from server.store import documents
 from sync.documents import registry, trust
 from sync.documents.signed import Document
@@ -24,15 +24,15 @@ from sync.keys.key_pairs import SigningKey
 
 
 def newest(db: Database, kind: str) -> Document:
-    stored = documents.newest(db.read(), kind)
+    stored = documents.get_newest(db.read(), kind)
     assert stored is not None
     return Document.parse(stored.body)
 
 
 def test_a_demo_server_starts_from_what_the_ceremony_left(world: World) -> None:
     parts = open_services(world.config)
-    assert publishing.trust_in_force(parts.db.read()).demo
-    assert audit.verify(parts.db).broken_at is None
+    assert trust_documents.trust_in_force(parts.db.read()).demo
+    assert audit.verify_chain(parts.db).broken_at is None
     parts.db.close()
 
 
@@ -51,7 +51,7 @@ def test_trust_is_signed_by_two_of_three_roots_and_names_two_persons_for_forms(
 
 
 def test_every_desk_of_six_regions_has_a_keyring_and_the_rest_goes_to_the_country(world_db: Database) -> None:
-    held = registry.accept(newest(world_db, "registry"), publishing.trust_in_force(world_db.read()), None)
+    held = registry.accept(newest(world_db, "registry"), trust_documents.trust_in_force(world_db.read()), None)
     assert len(held.keyrings) == 19
     assert held.keyring_for("170204", "protection").id == "17-protection"
     assert held.keyring_for("211001", "review").id == "21-protection"
@@ -62,7 +62,7 @@ def test_every_desk_of_six_regions_has_a_keyring_and_the_rest_goes_to_the_countr
 
 
 def test_the_first_manifest_has_no_form_and_the_route_key(world: World, world_db: Database) -> None:
-    held = publishing.manifest_in_force(world_db.read())
+    held = trust_documents.manifest_in_force(world_db.read())
     assert held.forms == {}
     assert held.route_key(FOUNDED).kid in world.keys().routes
     assert held.number >= FOUNDED // 1000
@@ -91,22 +91,22 @@ def test_what_people_alone_may_know_is_private_and_never_in_the_servers_folder(w
 def test_a_second_ceremony_never_touches_the_first(world: World, tmp_path: Path) -> None:
     before = world.config.database.read_bytes()
     with pytest.raises(ConfigError, match="holds a server already"):
-        ceremony.demo(world.data, tmp_path / "others", now=FOUNDED, progress=lambda step: None)
+        founding.create_demo_server(world.data, tmp_path / "others", now=FOUNDED, progress=lambda step: None)
     assert world.config.database.read_bytes() == before
     assert not (tmp_path / "others").exists()
 
 
 def test_the_peoples_secrets_may_not_lie_under_the_servers_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="people"):
-        ceremony.demo(tmp_path / "s", tmp_path / "s" / "people", now=FOUNDED, progress=lambda step: None)
+        founding.create_demo_server(tmp_path / "s", tmp_path / "s" / "people", now=FOUNDED, progress=lambda step: None)
     assert not (tmp_path / "s").exists()
 
 
 def test_a_server_founded_without_a_demo_has_keys_and_nobody_in_it(tmp_path: Path) -> None:
     steps: list[str] = []
-    founded = ceremony.found(tmp_path / "s", now=FOUNDED, progress=steps.append)
+    founded = founding.create_server(tmp_path / "s", now=FOUNDED, progress=steps.append)
     assert founded.keys.kids == {json.loads(path.read_bytes())["kid"] for path in (tmp_path / "s" / "keys").iterdir()}
     assert founded.db.read().execute("select count(*) from people").fetchone() == (0,)
-    assert documents.newest(founded.db.read(), "trust") is None
+    assert documents.get_newest(founded.db.read(), "trust") is None
     assert steps
     founded.db.close()

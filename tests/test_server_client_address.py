@@ -16,9 +16,9 @@ from server.api.client_address import (
     EnrolmentFailures,
     find_client_address,
 )
-from server.flows.people import accounts as people
+from server.flows.people import accounts
 from support.intake import open_field
-from sync.documents import enrolment as joining
+from sync.documents import enrolment
 from sync.exchange.messages import SIGNATURE_HEADER
 from sync.keys.key_pairs import SigningKey
 
@@ -49,7 +49,7 @@ def test_who_guesses_codes_is_refused_for_a_while_and_a_certified_tablet_is_not(
     field = open_field(world)
     proxied = replace(field.parts.config, proxies=OURS)
     client = app.tablet_api(replace(field.parts, config=proxied)).test_client()
-    guess = joining.request("inventado", SigningKey.generate()).to_bytes()
+    guess = enrolment.write_enrolment_request("inventado", SigningKey.generate()).to_bytes()
 
     def enrol(address: str) -> tuple[int, str | None]:
         headers = {"X-Forwarded-For": address}
@@ -80,7 +80,7 @@ def test_failed_sign_ins_count_for_the_address_behind_the_proxy(world: World) ->
         )
         return int(answer.status_code)
 
-    assert [sign_in("203.0.113.9") for _ in range(people.FAILURES_PER_LOGIN)] == [401] * people.FAILURES_PER_LOGIN
+    assert [sign_in("203.0.113.9") for _ in range(accounts.FAILURES_PER_LOGIN)] == [401] * accounts.FAILURES_PER_LOGIN
     assert sign_in("203.0.113.9") == 429
     assert sign_in("203.0.113.8") == 401
     field.parts.db.close()

@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 from screening_forms.checks import odk_validate
 from screening_forms.errors import FormProblem
 from screening_forms.sandbox import client as apart
-from server.flows.forms import upload_sandbox as workshop
+from server.flows.forms import upload_sandbox
 from support.forms import SMALL
 from support.intake import Field
 from support.waiting import PATIENCE
@@ -51,8 +51,8 @@ def held(field: Field, patch: pytest.MonkeyPatch, *people: str) -> Iterator[None
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has to wait for somebody to wait."""
-    assert workshop.PATIENCE <= 1
-    monkeypatch.setattr(workshop, "PATIENCE", 0.01)
+    assert upload_sandbox.PATIENCE <= 1
+    monkeypatch.setattr(upload_sandbox, "PATIENCE", 0.01)
 
 
 def test_a_person_has_one_thing_read_at_a_time_and_others_have_theirs(
@@ -67,7 +67,7 @@ def test_a_person_has_one_thing_read_at_a_time_and_others_have_theirs(
 
 
 def test_when_all_places_are_taken_the_next_is_told_so_at_once(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workshop, "PLACES", 1)
+    monkeypatch.setattr(upload_sandbox, "PLACES", 1)
     reviewer = client(field, "revisor")
     with held(field, monkeypatch, "autora"):
         assert code(reviewer.post("/v1/checks", data=b"x")) == (503, "server.busy")

@@ -12,21 +12,19 @@ import pytest
 
 from conftest import FOUNDED, World
 from server.app import tablet_api
-from server.cli.tablet.device_orders import _name_as_revoked
+from server.cli.tablet.device_orders import revoke_in_registry
 from server.flows.forms import rollouts
 from server.flows.forms.rollouts import Ring
-from server.flows.trust import device_orders as orders
-from server.flows.trust import documents as publishing
+from server.flows.trust import device_orders
+from server.flows.trust import documents as trust_documents
 from server.store import devices, meta, worklist
 from server.store.documents import KINDS
 from support.clients import Change, Line, Office, open_office
 from support.intake import Field
 from support.intake import Tablet as Spoken
-from sync.documents import device_order as order
-from sync.documents import enrolment as joining
-from sync.documents import registry, trust
+from sync.documents import device_order, enrolment, registry, trust
 from sync.documents.signed import Document
-from sync.exchange.staff_session import Staff
+from sync.exchange.staff_session import StaffSession
 from sync.exchange.transport import RefusedError
 from sync.keys.key_pairs import SigningKey
 from sync.wire.json_object import MAX_INTEGER
@@ -34,7 +32,7 @@ from sync.wire.json_object import MAX_INTEGER
 
 def registry_document(field: Field, number: int, revoked: list[str] | None = None) -> bytes:
     """The registry in force under another number, signed by the registrar."""
-    held = publishing.registry_in_force(field.parts.db.read())
+    held = trust_documents.registry_in_force(field.parts.db.read())
     payload = registry.make(
         number=number,
         keyrings=list(held.keyrings.values()),
@@ -47,7 +45,7 @@ def registry_document(field: Field, number: int, revoked: list[str] | None = Non
 
 def put_registry(field: Field, number: int, revoked: list[str] | None = None) -> int:
     """Hand a registry in."""
-    return publishing.take_registry(
+    return trust_documents.accept_registry(
         field.parts.db, registry_document(field, number, revoked), actor="tests", now=FOUNDED
     )
 
@@ -56,52 +54,52 @@ def test_a_number_that_tablets_hold_already_is_not_given_out_again(field: Field)
     ahead, honest = field.tablet(), field.tablet()
     field.ask(ahead, field.message(ahead, registry=7, trust=1, manifest=1, generation="of_the_lost"))
     field.ask(honest, field.message(honest, registry=1, trust=1))
-    waiting = worklist.waiting(field.parts.db.read())
+    waiting = worklist.list_open(field.parts.db.read())
     assert [(item.kind, item.dev, item.reason) for item in waiting] == [("ahead", ahead.key.kid, "registry.7")]
     for number in (2, 7):
-        with pytest.raises(publishing.Problem, match=r"document\.number_in_use.*registry 8 is the next") as refused:
+        with pytest.raises(trust_documents.Problem, match=r"document\.number_in_use.*registry 8 is the next") as refused:
             put_registry(field, number)
         assert refused.value.members == {"least": 8}
     assert put_registry(field, 8) == 8
-    assert worklist.waiting(field.parts.db.read()) == []
+    assert worklist.list_open(field.parts.db.read()) == []
 
 
 def test_a_trust_and_a_manifest_get_numbers_above_those_of_the_lost_ones(field: Field) -> None:
     tablet, parts = field.tablet(), field.parts
-    held = publishing.newest(parts.db.read(), "manifest").number
+    held = trust_documents.get_newest(parts.db.read(), "manifest").number
     field.ask(tablet, field.message(tablet, trust=4, registry=1, manifest=held + 1_000_000))
-    content = Document.parse(publishing.newest(parts.db.read(), "trust").body).content
+    content = Document.parse(trust_documents.get_newest(parts.db.read(), "trust").body).content
     roots = [field.world.office(name, "root") for name in ("raiz-1", "raiz-2")]
 
     def put_trust(number: int) -> int:
         body = Document.of({**content, "number": number}, trust.TYP, *roots).to_bytes()
-        return publishing.take_trust(parts.db, parts.keys, body, actor="tests", now=FOUNDED)
+        return trust_documents.accept_trust(parts.db, parts.keys, body, actor="tests", now=FOUNDED)
 
-    with pytest.raises(publishing.Problem, match=r"document\.number_in_use.*trust 5 is the next"):
+    with pytest.raises(trust_documents.Problem, match=r"document\.number_in_use.*trust 5 is the next"):
         put_trust(4)
     assert put_trust(5) == 5
     version = parts.db.read().execute("SELECT body FROM versions").fetchone()[0]
-    put = rollouts.publish(parts.db, parts.keys, version, ring=Ring(), actor="tests", now=FOUNDED)
+    put = rollouts.publish_bundle(parts.db, parts.keys, version, ring=Ring(), actor="tests", now=FOUNDED)
     assert put.manifest == held + 1_000_001
 
 
 def next_numbers(field: Field) -> list[int]:
     """What the next trust, registry and manifest need."""
-    return [publishing.next_number(field.parts.db.read(), kind, now=FOUNDED) for kind in KINDS]
+    return [trust_documents.next_number(field.parts.db.read(), kind, now=FOUNDED) for kind in KINDS]
 
 
 def test_numbers_that_no_server_gave_out_do_not_stop_publishing_and_are_listed(field: Field) -> None:
     liar, before = field.tablet(), next_numbers(field)
-    generation = meta.generation(field.parts.db.read())
+    generation = meta.get_generation(field.parts.db.read())
     for lie in (MAX_INTEGER, MAX_INTEGER - 1, before[2] + 2**20):
         told = dict.fromkeys(KINDS, lie)
         field.ask(liar, field.message(liar, **told, generation=generation))
         assert next_numbers(field) == before
-    (item,) = worklist.waiting(field.parts.db.read())
+    (item,) = worklist.list_open(field.parts.db.read())
     assert (item.kind, item.dev, item.reason) == ("ahead", liar.key.kid, " ".join(f"{k}.{n}" for k, n in told.items()))
     assert put_registry(field, 2) == 2
     (version,) = field.rows("SELECT body FROM versions")[0]
-    put = rollouts.publish(field.parts.db, field.parts.keys, version, ring=Ring(), actor="tests", now=FOUNDED)
+    put = rollouts.publish_bundle(field.parts.db, field.parts.keys, version, ring=Ring(), actor="tests", now=FOUNDED)
     assert put.manifest == before[2]
 
 
@@ -109,7 +107,7 @@ def test_a_lie_that_could_be_true_counts_until_the_tablet_is_revoked(field: Fiel
     liar = field.tablet()
     field.ask(liar, field.message(liar, registry=1_001, trust=1_001))
     assert next_numbers(field)[:2] == [1_002, 1_002]
-    with pytest.raises(publishing.Problem, match=r"document\.number_in_use"):
+    with pytest.raises(trust_documents.Problem, match=r"document\.number_in_use"):
         put_registry(field, 2)
     assert put_registry(field, 2, revoked=[liar.key.kid]) == 2
     assert put_registry(field, 3, revoked=[liar.key.kid]) == 3
@@ -144,15 +142,15 @@ def test_a_registrar_signs_under_the_number_that_the_server_needs_but_none_far_a
 
         line.answer = answer
 
-    with Staff.sign_in(line.url, "registro", world.passphrase("registro")) as staff:
+    with StaffSession.sign_in(line.url, "registro", world.passphrase("registro")) as staff:
         field.ask(ahead, field.message(ahead, registry=MAX_INTEGER))
-        assert _name_as_revoked(staff, stolen.key.kid, office.registrar, office.pin) == 2
+        assert revoke_in_registry(staff, stolen.key.kid, office.registrar, office.pin) == 2
         field.ask(ahead, field.message(ahead, registry=7))
         says(MAX_INTEGER)
         with pytest.raises(RefusedError, match=r"document\.number_in_use"):
-            _name_as_revoked(staff, other.key.kid, office.registrar, office.pin)
+            revoke_in_registry(staff, other.key.kid, office.registrar, office.pin)
         line.answer = lambda change: None
-        assert _name_as_revoked(staff, other.key.kid, office.registrar, office.pin) == 8
+        assert revoke_in_registry(staff, other.key.kid, office.registrar, office.pin) == 8
     states = field.rows("SELECT state FROM devices WHERE dev IN (?, ?)", stolen.key.kid, other.key.kid)
     assert states == [("revoked",)] * 2
 
@@ -190,7 +188,7 @@ def test_a_certificate_with_a_higher_number_replaces_the_stored_one_and_no_state
     second = field.certificate(tablet, 2, "21")
     for body in (second, field.certificate(tablet, 1), second):
         assert readmit(field, tablet, body) == (200, {"dev": tablet.key.kid, "state": state})
-        device = devices.get(db.read(), tablet.key.kid)
+        device = devices.get_device(db.read(), tablet.key.kid)
         assert device is not None
         assert (device.certificate, device.region) == (second, "21")
 
@@ -198,31 +196,35 @@ def test_a_certificate_with_a_higher_number_replaces_the_stored_one_and_no_state
 def test_a_tablet_that_did_an_unknown_order_is_listed_until_the_order_is_given_anew(field: Field) -> None:
     """The order was lost with the server's disk, and it may have been the one that revoked the tablet."""
     tablet, db = field.tablet(), field.parts.db
-    field.ask(tablet, field.message(tablet, generation=meta.generation(db.read())))
-    field.ask(tablet, field.message(tablet, orders=3, generation=meta.generation(db.read())))
-    (item,) = worklist.waiting(db.read())
+    field.ask(tablet, field.message(tablet, generation=meta.get_generation(db.read())))
+    field.ask(tablet, field.message(tablet, orders=3, generation=meta.get_generation(db.read())))
+    (item,) = worklist.list_open(db.read())
     assert (item.kind, item.dev, item.reason) == ("ahead", tablet.key.kid, "orders.3")
     put_registry(field, 2)
-    assert [each.id for each in worklist.waiting(db.read())] == [item.id]
-    anew = order.make(
-        field.world.office("registro", "registrar"), dev=tablet.key.kid, number=4, issued=FOUNDED, order=order.REVOKE
+    assert [each.id for each in worklist.list_open(db.read())] == [item.id]
+    anew = device_order.make(
+        field.world.office("registro", "registrar"),
+        dev=tablet.key.kid,
+        number=4,
+        issued=FOUNDED,
+        order=device_order.REVOKE,
     )
-    orders.give(db, anew.to_bytes(), field.trust, tablet.key.kid, actor="registro", now=FOUNDED)
-    assert worklist.waiting(db.read()) == []
-    field.ask(tablet, field.message(tablet, orders=4, generation=meta.generation(db.read())))
-    assert worklist.waiting(db.read()) == []
+    device_orders.accept_order(db, anew.to_bytes(), field.trust, tablet.key.kid, actor="registro", now=FOUNDED)
+    assert worklist.list_open(db.read()) == []
+    field.ask(tablet, field.message(tablet, orders=4, generation=meta.get_generation(db.read())))
+    assert worklist.list_open(db.read()) == []
 
 
 def test_nobody_gets_in_with_a_certificate_that_no_registrar_signed_for_that_tablet(field: Field) -> None:
     other, stranger = field.tablet(), Spoken(SigningKey.generate())
-    said = joining.Certificate(stranger.key.kid, stranger.key.public, "17", "Tableta", 1).to_payload(FOUNDED)
-    self_made = Document(said).signed_by(stranger.key, joining.CERTIFICATE_TYP).to_bytes()
+    said = enrolment.Certificate(stranger.key.kid, stranger.key.public, "17", "Tableta", 1).to_payload(FOUNDED)
+    self_made = Document(said).signed_by(stranger.key, enrolment.CERTIFICATE_TYP).to_bytes()
     for body, code in (
         (self_made, "signed.too_few"),
         (field.certificate(other), "enrolment.wrong_device"),
         (b"", "signed.malformed"),
-        (b"x" * (joining.MAX_REQUEST_BYTES + 1), "http.too_large"),
+        (b"x" * (enrolment.MAX_REQUEST_BYTES + 1), "http.too_large"),
     ):
         status, problem = readmit(field, stranger, body)
         assert (problem["code"], 400 <= status < 500) == (code, True)
-    assert devices.get(field.parts.db.read(), stranger.key.kid) is None
+    assert devices.get_device(field.parts.db.read(), stranger.key.kid) is None

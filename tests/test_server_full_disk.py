@@ -17,7 +17,7 @@ import pytest
 
 from conftest import World
 from server.cli.demo.server_process import ServerProcess, free_ports
-from server.cli.demo.story import FORM, PEOPLE, Stage, answers, enrol, publish
+from server.cli.demo.story import FORM, INTERVIEWEES, Demo, enrol_tablet, publish_form, read_answers
 from server.cli.terminal import now_ms
 from support.hostile_server import ask, assert_whole, hosted, post
 from support.intake import Field, open_field
@@ -122,10 +122,10 @@ def made(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iter
     folder = tmp_path_factory.mktemp("made")
     shutil.copytree(founded_world.data, folder / "server")
     shutil.copytree(founded_world.people, folder / "people")
-    stage = Stage(folder, ServerProcess(folder, *free_ports(2)), now_ms)
+    stage = Demo(folder, ServerProcess(folder, *free_ports(2)), now_ms)
     stage.server.start()
     try:
-        for step in (publish, enrol):
+        for step in (publish_form, enrol_tablet):
             list(step(stage))
         stage.server.stop()
         yield stage.server
@@ -148,7 +148,7 @@ def at_work(made: ServerProcess, *, server: Path, tablet: Path) -> Iterator[Serv
 
 def screen(tablet: Tablet, number: int) -> str:
     """Screen one of the story's people."""
-    return tablet.screen(FORM, answers(PEOPLE[number % len(PEOPLE)]), taken=TAKEN).jti
+    return tablet.screen(FORM, read_answers(INTERVIEWEES[number % len(INTERVIEWEES)]), taken=TAKEN).jti
 
 
 def sync_until_refused(tablet: Tablet, screened: list[str]) -> SyncError:
@@ -181,7 +181,9 @@ def test_a_server_with_a_full_disk_gives_no_receipt_and_stores_all_once_it_has_r
             assert_whole(database)
             server.start()
             assert tablet.sync().waiting == 0
-            assert [kept.jti for kept in tablet.outbox.kept() if kept.outcome in ("stored", "duplicate")] == screened
+            assert [
+                kept.jti for kept in tablet.outbox.envelopes.list_stored() if kept.outcome in ("stored", "duplicate")
+            ] == screened
         assert stored(database) == sorted(screened)
 
 
@@ -221,14 +223,14 @@ def test_a_tablet_whose_disk_is_full_keeps_nothing_by_halves_and_loses_nothing(
                     refused = str(problem)
             assert refused.startswith("outbox.full")
             assert "nothing of this was kept" in refused
-            assert [kept.jti for kept in tablet.outbox.kept()] == screened
+            assert [kept.jti for kept in tablet.outbox.envelopes.list_stored()] == screened
             with pytest.raises(SyncError, match=r"outbox\.full"):
                 tablet.sync()
         disk.free()
         with Tablet(disk.folder / "tablet") as tablet:
             screened.append(screen(tablet, 1))
             assert tablet.sync().waiting == 0
-            assert [kept.seq for kept in tablet.outbox.kept()] == list(range(1, len(screened) + 1))
+            assert [kept.seq for kept in tablet.outbox.envelopes.list_stored()] == list(range(1, len(screened) + 1))
         assert stored(server.folder / "server" / "chaski.db") == sorted(screened)
 
 
@@ -249,7 +251,7 @@ def test_a_disk_that_fills_up_between_question_and_answer_costs_nothing(made: Se
         disk.free()
         with Tablet(disk.folder / "tablet") as tablet:
             assert tablet.sync().waiting == 0
-            kept = [each.jti for each in tablet.outbox.kept()]
+            kept = [each.jti for each in tablet.outbox.envelopes.list_stored()]
         # The last one may have been refused before it was kept: then nobody was told that it was.
         assert stored(server.folder / "server" / "chaski.db") == sorted(kept)
         assert set(screened) <= set(kept)

@@ -22,7 +22,7 @@ from server import problems
 from support.intake import ROUTE, Field, Tablet, served
 from support.waiting import PATIENCE
 from sync.documents.signed import sign_bare
-from sync.exchange import messages as exchange
+from sync.exchange import messages
 from sync.wire.encoding import b64u, unb64u
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2"))
@@ -81,11 +81,11 @@ def bodies(*readers: str) -> list[bytes]:
 
 
 REQUESTS, DOCUMENTS = bodies("conversation", "request"), bodies("document", "enrolment")
-schemathesis.openapi.media_type(exchange.CONTENT_TYPE, st.sampled_from(REQUESTS) | st.binary(max_size=200))
+schemathesis.openapi.media_type(messages.CONTENT_TYPE, st.sampled_from(REQUESTS) | st.binary(max_size=200))
 schemathesis.openapi.media_type("application/octet-stream", st.sampled_from(DOCUMENTS) | st.binary(max_size=200))
 
 
-@schemathesis.serializer(exchange.CONTENT_TYPE, "application/octet-stream")
+@schemathesis.serializer(messages.CONTENT_TYPE, "application/octet-stream")
 def as_it_is(context: Any, value: Any) -> bytes:
     return value if isinstance(value, bytes) else json.dumps(value).encode()
 
@@ -97,9 +97,9 @@ def at_home(known: Known, draws: st.DataObject, case: Case) -> Case:
     for name in case.path_parameters or {}:
         if name in known.ids:
             case.path_parameters[name] = draws.draw(st.sampled_from(known.ids[name]))
-    if case.media_type == exchange.CONTENT_TYPE and isinstance(case.body, bytes):
-        signed = sign_bare(case.body, known.tablet.key, exchange.REQUEST_TYP)
-        case.headers = {**(case.headers or {}), exchange.SIGNATURE_HEADER: f"{known.tablet.key.kid}.{signed}"}
+    if case.media_type == messages.CONTENT_TYPE and isinstance(case.body, bytes):
+        signed = sign_bare(case.body, known.tablet.key, messages.REQUEST_TYP)
+        case.headers = {**(case.headers or {}), messages.SIGNATURE_HEADER: f"{known.tablet.key.kid}.{signed}"}
     elif case.media_type == "application/octet-stream":
         case.body = draws.draw(st.sampled_from(known.documents))
     return case

@@ -14,7 +14,7 @@ from server.cli.main import main
 from server.database.connection import Database
 from server.flows.intake import gaps
 from server.jobs import JOBS, Job, start_scheduler
-from server.store import jobs as store
+from server.store import jobs as job_store
 from support.intake import Field, open_field
 from sync.durations import DAY
 
@@ -29,7 +29,7 @@ def field(world: World) -> Iterator[Field]:
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
 def test_each_job_can_be_run_by_hand_and_says_how_much_it_did(world: World, world_db: Database, job: Job) -> None:
     assert jobs.run_job(job, world_db, world.config, FOUNDED) == 0
-    assert store.last(world_db.read())[job.name].at == FOUNDED
+    assert job_store.last_runs(world_db.read())[job.name].at == FOUNDED
 
 
 def test_the_scheduler_runs_every_job_of_the_table_and_no_other(world: World, world_db: Database) -> None:
@@ -37,7 +37,7 @@ def test_the_scheduler_runs_every_job_of_the_table_and_no_other(world: World, wo
     assert {job.id for job in scheduler.get_jobs()} == {job.name for job in JOBS}
     for each in scheduler.get_jobs():
         each.func()
-    assert store.last(world_db.read()).keys() == {job.name for job in JOBS}
+    assert job_store.last_runs(world_db.read()).keys() == {job.name for job in JOBS}
     scheduler.shutdown()
 
 
@@ -69,10 +69,10 @@ def test_a_gap_that_is_days_old_is_told_as_late_and_a_filled_one_not_at_all(fiel
     tablet, db = field.tablet(), field.parts.db
     first, missing, third = (field.envelope(tablet) for _ in range(3))
     field.push(tablet, first, third)
-    assert (gaps.watch(db, now=field.now + 2 * DAY), on_the_list(field)) == (0, [("seq.2", True)])
-    assert (gaps.watch(db, now=field.now + 3 * DAY), on_the_list(field)) == (1, [("late.seq.2", True)])
+    assert (gaps.update_all_gaps(db, now=field.now + 2 * DAY), on_the_list(field)) == (0, [("seq.2", True)])
+    assert (gaps.update_all_gaps(db, now=field.now + 3 * DAY), on_the_list(field)) == (1, [("late.seq.2", True)])
     field.push(tablet, missing)
-    assert (gaps.watch(db, now=field.now + 4 * DAY), on_the_list(field)) == (0, [("late.seq.2", False)])
+    assert (gaps.update_all_gaps(db, now=field.now + 4 * DAY), on_the_list(field)) == (0, [("late.seq.2", False)])
 
 
 def test_a_gap_that_the_list_has_lost_is_put_on_it_again(field: Field) -> None:
@@ -81,5 +81,5 @@ def test_a_gap_that_the_list_has_lost_is_put_on_it_again(field: Field) -> None:
     field.push(tablet, first, third)
     with db.write() as w:
         w.execute("delete from work_items")
-    gaps.watch(db, now=field.now)
+    gaps.update_all_gaps(db, now=field.now)
     assert on_the_list(field) == [("seq.2", True)]

@@ -127,7 +127,7 @@ def test_a_full_database_is_not_well_and_is_again_when_there_is_room(field: Fiel
 
 def test_asking_often_writes_seldom(field: Field) -> None:
     def asked(later: int) -> int:
-        health.beat(field.parts.db, field.parts.config, now=field.now + later)
+        health.check_writable(field.parts.db, field.parts.config, now=field.now + later)
         return int(field.rows("select value from meta where name = 'pulse'")[0][0]) - field.now
 
     assert [asked(later) for later in (0, 1_000, 9_999, 10_000, 12_000)] == [0, 0, 0, 10_000, 10_000]

@@ -20,19 +20,19 @@ import pytest
 
 from conftest import FOUNDED, World
 from server.backup import archive
-from server.backup import backup_key as backup_keys
+from server.backup import backup_key
 from server.backup.archive import BackupError
 from server.cli.demo.server_process import ServerProcess, free_ports
-from server.cli.demo.story import FORM, PEOPLE, Stage, answers, enrol, publish
-from server.cli.demo.story import _approve as approve
+from server.cli.demo.story import FORM, INTERVIEWEES, Demo, enrol_tablet, publish_form, read_answers
+from server.cli.demo.story import approve_tablet as approve
 from server.cli.terminal import now_ms
 from server.config import ConfigError
 from server.database.sqlite import SqliteDatabase
 from server.flows.forms import halts
-from server.flows.forms import rollouts as release
+from server.flows.forms import rollouts as rollout_flow
 from server.flows.operations import backup, restore
-from server.flows.operations import scratch_files as aside
-from server.flows.trust import documents as publishing
+from server.flows.operations import scratch_files
+from server.flows.trust import documents as trust_documents
 from server.flows.trust import enrolment
 from server.problems import Problem
 from server.store import rollouts, worklist
@@ -40,7 +40,7 @@ from support.backups import backed_up, chaski, look, lose, opened, recipient, to
 from support.intake import Field
 from support.waiting import wait_until
 from sync.documents import bundle
-from sync.documents import enrolment as joining
+from sync.documents.enrolment import write_enrolment_request
 from sync.documents.signed import Document
 from sync.durations import DAY
 from sync.exchange.transport import RefusedError
@@ -54,23 +54,23 @@ CANARIES = (b">73519<", b"<edad>30_59", b"<distrito>170204", b"<outcome>positive
 
 
 @pytest.fixture
-def stage(world: World) -> Iterator[Stage]:
+def stage(world: World) -> Iterator[Demo]:
     """A server in a process of its own, with the form published and one certified tablet."""
     folder = world.data.parent
-    stage = Stage(folder, ServerProcess(folder, *free_ports(2)), now_ms)
+    stage = Demo(folder, ServerProcess(folder, *free_ports(2)), now_ms)
     stage.server.start()
     try:
-        for step in (publish, enrol):
+        for step in (publish_form, enrol_tablet):
             list(step(stage))
         yield stage
     finally:
         stage.server.kill()
 
 
-def restored(world: World, file: Path, identity: Path) -> restore.Restored:
+def restored(world: World, file: Path, identity: Path) -> restore.RestoreResult:
     """Restore into the world's folder, in this process."""
-    unlocked = backup_keys.load(identity, str)
-    return restore.restore(world.config, file, unlocked, now=FOUNDED + DAY, progress=lambda step: None)
+    unlocked = backup_key.load_key(identity, str)
+    return restore.restore_backup(world.config, file, unlocked, now=FOUNDED + DAY, progress=lambda step: None)
 
 
 def nothing_was_written(data: Path) -> bool:
@@ -83,10 +83,10 @@ def nothing_was_written(data: Path) -> bool:
 
 def screen(tablet: Tablet, count: int) -> list[str]:
     """Complete so many interviews."""
-    return [tablet.screen(FORM, answers(PEOPLE[0]), TAKEN).jti for _ in range(count)]
+    return [tablet.screen(FORM, read_answers(INTERVIEWEES[0]), TAKEN).jti for _ in range(count)]
 
 
-def enrol_another(stage: Stage, name: str) -> Path:
+def enrol_another(stage: Demo, name: str) -> Path:
     """Enrol, certify and pull one more tablet."""
     with stage.staff("publicacion") as administrator:
         invited = administrator.post("/v1/invitations", json={"label": name, "region": "17"})
@@ -122,7 +122,7 @@ class Pushing:
                 self.jtis += jtis
 
 
-def close_referral(stage: Stage, jti: str) -> None:
+def close_referral(stage: Demo, jti: str) -> None:
     """A coordinator works one screening to its end."""
     with stage.desk("proteccion-17") as desk:
         referral = next(each for each in desk.queue("17-protection", mode="training") if each["jti"] == jti)["id"]
@@ -132,7 +132,7 @@ def close_referral(stage: Stage, jti: str) -> None:
 
 
 def test_a_server_that_lost_its_disk_comes_back_with_everything_that_was_pushed(
-    stage: Stage, identity: Path, shelf: Path
+    stage: Demo, identity: Path, shelf: Path
 ) -> None:
     data = stage.folder / "server"
     with Tablet(stage.tablet) as first, stage.staff("registro") as registrar:
@@ -247,7 +247,7 @@ def test_a_backup_by_somebody_who_only_knows_the_recipient_is_refused(
         (b"{}", "backup.other_server"),
     ):
         with forged.open("wb") as out:
-            archive.write(out, statement, database, recipient(identity), lambda done: None)
+            archive.write_archive(out, statement, database, recipient(identity), lambda done: None)
         with pytest.raises(BackupError, match=code):
             restored(world, forged, identity)
         assert nothing_was_written(world.data)
@@ -297,8 +297,8 @@ def test_an_open_enrolment_code_ends_with_the_server_that_gave_it(
 ) -> None:
     """It may have been used after the backup was made, and a code works once."""
     db = field.parts.db
-    held = publishing.registry_in_force(db.read())
-    code = enrolment.invite(db, held, label="Tableta", region="17", actor="tests", now=FOUNDED, minutes=9_999).code
+    held = trust_documents.registry_in_force(db.read())
+    code = enrolment.create_invitation(db, held, label="Tableta", region="17", actor="tests", now=FOUNDED, minutes=9_999).code
     file = backed_up(field, identity, shelf)
     db.close()
     lose(world.data)
@@ -307,49 +307,49 @@ def test_an_open_enrolment_code_ends_with_the_server_that_gave_it(
         closing(SqliteDatabase(world.config.database)) as again,
         pytest.raises(Problem, match=r"enrolment\.code_expired"),
     ):
-        enrolment.enrol(again, joining.request(code, SigningKey.generate()).to_bytes(), now=FOUNDED + DAY)
+        enrolment.enrol_device(again, write_enrolment_request(code, SigningKey.generate()).to_bytes(), now=FOUNDED + DAY)
 
 
 def test_a_version_halted_after_the_backup_does_not_go_to_tablets_again_by_itself(
     field: Field, world: World, identity: Path, shelf: Path
 ) -> None:
     db, keys = field.parts.db, field.parts.keys
-    former = rollouts.every(db.read())[0]  # Its form's only one: nothing is in its place.
+    former = rollouts.list_rollouts(db.read())[0]  # Its form's only one: nothing is in its place.
 
     def publish_other(version: str, now: int) -> str:
         content = {"form_id": "otra", "version": version, "channel": "training"}
         offices = [field.world.office(*each) for each in (("autora", "author"), ("revisor", "reviewer"))]
         body = Document.of(content, bundle.TYP, *offices).to_bytes()
-        done = release.publish(db, keys, body, ring=release.Ring(), actor="tests", now=now)
+        done = rollout_flow.publish_bundle(db, keys, body, ring=rollout_flow.Ring(), actor="tests", now=now)
         return done.version.sha
 
     long_ago = publish_other("1", FOUNDED - 30 * DAY)
     lately = publish_other("2", FOUNDED)
-    version = rollouts.every(db.read(), form="otra")[0].version
-    release.plan(db, keys, version, ring=release.Ring(("21",)), starts=FOUNDED + 2 * DAY, actor="tests", now=FOUNDED)
+    version = rollouts.list_rollouts(db.read(), form="otra")[0].version
+    rollout_flow.plan_rollout(db, keys, version, ring=rollout_flow.Ring(("21",)), starts=FOUNDED + 2 * DAY, actor="tests", now=FOUNDED)
     file = backed_up(field, identity, shelf)
     db.close()
     lose(world.data)
     restored(world, file, identity)
     with closing(SqliteDatabase(world.config.database)) as again:
-        manifest = publishing.manifest_in_force(again.read())
+        manifest = trust_documents.manifest_in_force(again.read())
         assert manifest.choose("otra", "any", "17") == long_ago != lately
         assert manifest.choose("prueba", "any", "17") == former.sha
-        stood = {each.id: (each.state, each.reason) for each in rollouts.every(again.read())}
+        stood = {each.id: (each.state, each.reason) for each in rollouts.list_rollouts(again.read())}
         assert stood == {
             4: ("ended", "database.restored"),
             3: ("halted", "database.restored"),
             2: ("live", ""),
             former.id: ("live", ""),
         }
-        told = [(item.chain, item.reason) for item in worklist.waiting(again.read()) if item.kind == "rollout"]
+        told = [(item.chain, item.reason) for item in worklist.list_open(again.read()) if item.kind == "rollout"]
         assert sorted(told) == [
             (str(former.id), "prueba database.restored"),
             ("3", "otra database.restored"),
             ("4", "otra database.restored"),
         ]
-        halts.resume(again, keys, 3, actor="publicacion", now=FOUNDED + 2 * DAY)
-        assert publishing.manifest_in_force(again.read()).choose("otra", "any", "17") == lately
+        halts.resume_rollout(again, keys, 3, actor="publicacion", now=FOUNDED + 2 * DAY)
+        assert trust_documents.manifest_in_force(again.read()).choose("otra", "any", "17") == lately
 
 
 @pytest.mark.parametrize("lie", [MAX_INTEGER, MAX_INTEGER - 1])
@@ -358,7 +358,7 @@ def test_a_tablet_that_lies_about_its_numbers_makes_no_backup_unrestorable(
 ) -> None:
     liar, db = field.tablet(), field.parts.db
     field.ask(liar, field.message(liar, trust=lie, registry=lie, manifest=lie))
-    last = publishing.newest(db.read(), "manifest").number
+    last = trust_documents.get_newest(db.read(), "manifest").number
     file = backed_up(field, identity, shelf)
     db.close()
     lose(world.data)
@@ -375,8 +375,8 @@ def test_a_slow_clock_at_restore_makes_no_manifest_older_than_the_restored_one(
     file = backed_up(field, identity, shelf)
     field.parts.db.close()
     lose(world.data)
-    unlocked = backup_keys.load(identity, str)
-    done = restore.restore(world.config, file, unlocked, now=1, progress=lambda step: None)
+    unlocked = backup_key.load_key(identity, str)
+    done = restore.restore_backup(world.config, file, unlocked, now=1, progress=lambda step: None)
     assert done.manifest == field.now // 1000 + 1
 
 
@@ -421,7 +421,7 @@ def test_a_backup_and_a_restore_that_are_killed_leave_nothing_half(
     scratch, copied = world.data / "tmp", world.data / "tmp" / "copy.db"
     kill_when(lambda: bool(list(shelf.glob("*.partial"))), "backup", world.data, identity, shelf)
     assert copied.exists()
-    aside.tidy(world.config)  # as the server does when it starts
+    scratch_files.remove_leftovers(world.config)  # as the server does when it starts
     assert list(scratch.iterdir()) == []
     assert list(shelf.glob("*.age")) == []
     file = backed_up(field, identity, shelf)

@@ -50,7 +50,9 @@ def test_a_new_policy_names_the_forms_that_use_the_old_one_and_drafts_them_anew(
     assert (made["policy"], made["state"], made["form"]) == ("pe_adult_2026_2", "draft", used["form"])
     assert made["version"] != used["version"]
     source = author.get(f"/v1/versions/{made['id']}/source").data
-    assert read_package(source).own.policies == {"pe_adult_2026_2": POLICY}, "a reviewer needs nothing but the package"
+    assert read_package(source).included.policies == {"pe_adult_2026_2": POLICY}, (
+        "a reviewer needs nothing but the package"
+    )
     assert body(put(author, "policies/pe_adult_2026_2", POLICY))["users"] == [], "the newest draft uses it already"
 
 
@@ -83,7 +85,7 @@ def test_a_code_is_never_reused_for_another_meaning(field: Field) -> None:
 def test_a_package_brings_no_other_table_under_a_published_name(field: Field) -> None:
     author = client(field, "autora")
     found = read_package(SMALL.encode())
-    other = BUILT_IN.over(BUILT_IN)
+    other = BUILT_IN.with_fallback(BUILT_IN)
     other.policies["pe_adult_2026_1"] = POLICY.replace("prompt", "routine")  # type: ignore[index]
     smuggled = pack_package(Package(found.workbook, found.name, found.content, other))
     refused = author.post("/v1/drafts", data=smuggled)
@@ -93,7 +95,7 @@ def test_a_package_brings_no_other_table_under_a_published_name(field: Field) ->
 def brought(name: str, text: str, form: str = SMALL) -> bytes:
     """A source package whose form names a policy that it brings along."""
     found = read_package(form.replace("pe_adult_2026_1", name).encode())
-    return pack_package(replace(found, own=Resources(policies={name: text})))
+    return pack_package(replace(found, included=Resources(policies={name: text})))
 
 
 def test_a_table_inside_a_package_is_held_to_what_a_published_one_is(field: Field) -> None:
@@ -104,7 +106,7 @@ def test_a_table_inside_a_package_is_held_to_what_a_published_one_is(field: Fiel
         assert {each["code"] for each in refused.json["problems"]} <= {"policy.bad_name", "policy.skips"}  # type: ignore[index]
     found = read_package(SMALL.replace("ilo_delphi_2009", "ilo_delphi_2026_1").encode())
     other = Resources({"ilo_delphi_2026_1": SET.replace("Deceived about the nature", "Paid for the nature")})
-    refused = author.post("/v1/drafts", data=pack_package(replace(found, own=other)))
+    refused = author.post("/v1/drafts", data=pack_package(replace(found, included=other)))
     assert [each["code"] for each in refused.json["problems"]] == ["indicator_set.code_reused"]  # type: ignore[index]
 
 
@@ -126,7 +128,7 @@ def test_a_table_inside_a_package_is_published_when_its_form_is_approved(
     assert code(author.get(f"/v1/policies/{name}")) == (404, "table.unknown"), "what is not approved takes no name"
     body(reviewer.post(first[0], data=first[1]))
     assert author.get(f"/v1/policies/{name}").data.decode() == POLICY
-    (said,) = [each for each in audit.entries(field.parts.db.read()) if each.action == "policy.published"]
+    (said,) = [each for each in audit.list_entries(field.parts.db.read()) if each.action == "policy.published"]
     assert (said.subject, said.actor) == (name, field.world.person_id("revisor"))
     refused = reviewer.post(other[0], data=other[1])
     assert [each["code"] for each in refused.json["problems"]] == ["policy.name_used"]  # type: ignore[index]
@@ -138,7 +140,7 @@ def test_nobody_publishes_more_tables_in_a_year_than_a_person_needs(field: Field
     with field.parts.db.write() as w:
         for number in range(1, MOST_A_YEAR):
             made = RuleTable("policy", f"mine_2026_{number}", "mine", FOUNDED, field.world.person_id("autora"))
-            rule_tables.add(w, made, POLICY)
+            rule_tables.add_table(w, made, POLICY)
     assert put(author, f"policies/mine_2026_{MOST_A_YEAR}", POLICY).status_code == 200
     assert code(put(author, f"policies/mine_2026_{MOST_A_YEAR + 1}", POLICY)) == (429, "table.too_many")
     assert put(author, f"policies/mine_2026_{MOST_A_YEAR}", POLICY).status_code == 200, "the same again is the same"

@@ -25,8 +25,8 @@ from server.flows.operations import audit
 from server.store import documents, versions
 from support.intake import Field, Tablet, open_field, served
 from support.waiting import PATIENCE, wait_until
-from sync.documents import enrolment as joining
-from sync.exchange import messages as wire
+from sync.documents import enrolment
+from sync.exchange import messages
 from sync.exchange.messages import CONTENT_TYPE, MAX_ENVELOPES, SIGNATURE_HEADER, Message, Response
 from sync.keys.key_pairs import SigningKey
 from sync.wire.encoding import b64u
@@ -66,7 +66,7 @@ def sync(field: Field, tablet: Tablet, *envelopes: bytes, **said: object) -> tup
     answer = post(field, field.message(tablet, *envelopes, **said))
     assert answer.status == 200, answer.body
     message = Message(answer.body, answer.headers[SIGNATURE_HEADER])
-    return answer, wire.read_response(message, field.trust.servers, dev=tablet.key.kid, n=tablet.n)
+    return answer, messages.read_response(message, field.trust.servers, dev=tablet.key.kid, n=tablet.n)
 
 
 def test_a_tablet_enrols_pulls_and_pushes_over_http(field: Field) -> None:
@@ -81,7 +81,10 @@ def test_a_tablet_enrols_pulls_and_pushes_over_http(field: Field) -> None:
 
 def test_a_code_that_is_wrong_is_refused_over_http(field: Field) -> None:
     answer = Answer(
-        field.port, "POST", "/v1/enrolments", joining.request("inventado", SigningKey.generate()).to_bytes()
+        field.port,
+        "POST",
+        "/v1/enrolments",
+        enrolment.write_enrolment_request("inventado", SigningKey.generate()).to_bytes(),
     )
     assert (answer.status, answer.code) == (403, "enrolment.code_unknown")
 
@@ -98,7 +101,7 @@ def test_nothing_new_is_answered_in_400_bytes_with_its_head(field: Field) -> Non
 
 def test_documents_are_served_as_they_were_signed_and_not_again_when_held(field: Field) -> None:
     for kind in ("trust", "registry", "manifest"):
-        stored = documents.newest(field.parts.db.read(), kind)
+        stored = documents.get_newest(field.parts.db.read(), kind)
         assert stored is not None
         plain = Answer(field.port, "GET", f"/v1/{kind}")
         assert plain.body == stored.body
@@ -113,7 +116,7 @@ def test_forms_and_keys_are_found_by_their_hash_and_only_a_key_is_kept_for_ever(
     sha, form = field.form_sha, "prueba"
     key = field.keyring("17-child")
     for path, body, kept in (
-        (f"/v1/forms/{form}/{sha}", versions.body(field.parts.db.read(), form, sha), "no-cache"),
+        (f"/v1/forms/{form}/{sha}", versions.get_bytes_in_use(field.parts.db.read(), form, sha), "no-cache"),
         (f"/v1/keys/{key.sha256}", key.raw, "immutable"),
     ):
         answer = Answer(field.port, "GET", path)
@@ -134,13 +137,13 @@ def test_limits_are_problems(field: Field) -> None:
     too_many = field.message(tablet, *[b"x"] * (MAX_ENVELOPES + 1))
     assert (post(field, too_many).status, post(field, too_many).code) == (422, "document.malformed")
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    bomb = packer.compress(b"0" * (wire.MAX_BODY_BYTES + 1)) + packer.flush()
-    signature = f"{tablet.key.kid}.{wire.sign_bare(bomb, tablet.key, wire.REQUEST_TYP)}"
+    bomb = packer.compress(b"0" * (messages.MAX_BODY_BYTES + 1)) + packer.flush()
+    signature = f"{tablet.key.kid}.{messages.sign_bare(bomb, tablet.key, messages.REQUEST_TYP)}"
     answer = post(field, Message(bomb, signature))
     assert (answer.status, answer.code) == (413, "exchange.too_large")
-    large = Answer(field.port, "POST", "/v1/sync", bytes(wire.MAX_BODY_BYTES + 1))
+    large = Answer(field.port, "POST", "/v1/sync", bytes(messages.MAX_BODY_BYTES + 1))
     assert (large.status, large.code) == (413, "http.too_large")
-    asked = b'{"a":[' + b"0," * joining.MAX_REQUEST_BYTES + b"0]}\n"
+    asked = b'{"a":[' + b"0," * enrolment.MAX_REQUEST_BYTES + b"0]}\n"
     long_winded = Answer(field.port, "POST", "/v1/enrolments", asked)
     assert (long_winded.status, long_winded.code) == (413, "http.too_large")
 
@@ -156,7 +159,7 @@ def test_a_refused_request_number_is_signed_over_the_bytes_that_are_sent(field: 
         assert (answer.status, answer.code) == (409, code)
         assert answer.headers["Content-Type"] == "application/problem+json"
         refusal = Message(answer.body, answer.headers[SIGNATURE_HEADER])
-        assert wire.read_refusal(refusal, field.trust.servers, dev=tablet.key.kid, n=n) == 1
+        assert messages.read_refusal(refusal, field.trust.servers, dev=tablet.key.kid, n=n) == 1
 
 
 @pytest.mark.parametrize("signature", ["", "x", f"{b64u(bytes(16))}.x", "ñ.ñ"])
@@ -176,7 +179,7 @@ def test_many_tablets_at_once_are_each_answered_and_the_audit_chain_holds(field:
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(push, tablets, batches)) == [["stored"] * 4] * 8
     assert field.rows("select count(*) from envelopes") == [(32,)]
-    assert audit.verify(field.parts.db).broken_at is None
+    assert audit.verify_chain(field.parts.db).broken_at is None
 
 
 def test_a_request_being_answered_when_the_server_is_told_to_stop_gets_its_answer(world: World) -> None:

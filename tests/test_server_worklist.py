@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from conftest import World
 from server.app import clock
 from server.cli.main import main
-from server.flows.desks.worklist import KINDS
+from server.flows.desks.worklist import ITEM_KINDS
 from server.flows.intake import gaps
 from server.flows.trust import enrolment
 from server.store import audit, worklist
@@ -23,15 +23,14 @@ from support.clients import FORM, Office, answers, open_office
 from support.intake import ROUTE, Field
 from sync.durations import DAY, HOUR
 from sync.envelope import seal
-from sync.envelope import verify as envelope
-from sync.envelope.verify import identity
+from sync.envelope.verify import envelope_id, parse_envelope
 from sync.keys.key_pairs import RouteKey
 from test_server_staff_api import Client, client, code
 
 
 def revoke(field: Field, dev: str) -> None:
     with field.parts.db.write() as w:
-        enrolment.revoke(w, [dev], actor="tests", now=field.now)
+        enrolment.revoke_devices(w, [dev], actor="tests", now=field.now)
 
 
 def quarantined(field: Field, **route: Any) -> bytes:
@@ -45,7 +44,7 @@ def quarantined(field: Field, **route: Any) -> bytes:
 
 def conflict(field: Field) -> tuple[bytes, bytes]:
     """Push two screenings of one name."""
-    tablet, jti = field.tablet(), seal.new_jti()
+    tablet, jti = field.tablet(), seal.new_screening_id()
     pair = field.envelope(tablet, jti=jti), field.envelope(tablet, jti=jti)
     assert [item.outcome for item in field.push(tablet, *pair)] == ["stored", "conflict"]
     return pair
@@ -65,12 +64,12 @@ def counted(field: Field) -> int:
 
 
 def deeds(field: Field, subject: str) -> list[str]:
-    return [each.action for each in audit.entries(field.parts.db.read(), subject=subject)]
+    return [each.action for each in audit.list_entries(field.parts.db.read(), subject=subject)]
 
 
 def test_every_kind_says_in_one_sentence_what_it_means_and_how_it_may_be_decided() -> None:
-    assert KINDS.keys() == worklist.KINDS
-    for kind in KINDS.values():
+    assert ITEM_KINDS.keys() == worklist.KINDS
+    for kind in ITEM_KINDS.values():
         assert kind.decisions
         assert kind.sentence.endswith(".")
 
@@ -86,9 +85,9 @@ def test_gaps_forks_conflicts_holds_unread_routes_quarantine_and_silence_are_lis
     field.push(tablet, field.envelope(tablet, at=(3, tablet.prev), route_key=RouteKey.generate().public))
     gaps.report_silent_tablets(field.parts.db, now=field.now + 40 * DAY, days=21)
     found = listed(client(field, "publicacion"))
-    assert {each["kind"] for each in found} == KINDS.keys() - {"ahead", "backup", "copied", "disagrees", "rollout"}
+    assert {each["kind"] for each in found} == ITEM_KINDS.keys() - {"ahead", "backup", "copied", "disagrees", "rollout"}
     for each in found:
-        assert each["sentence"] == KINDS[each["kind"]].sentence
+        assert each["sentence"] == ITEM_KINDS[each["kind"]].sentence
         assert each["label"] == "Tableta"
 
 
@@ -102,9 +101,9 @@ def test_a_quarantined_screening_is_read_released_and_due_counted_from_its_recei
     (item,) = listed(coordinator)
     path = f"/v1/work-list/{item['id']}"
     seen: Any = coordinator.get(path).json
-    assert [each["envelope"] for each in seen["envelopes"]] == [identity(raw)]
-    handed = coordinator.get(f"{path}/envelopes/{identity(raw)}").data
-    opened = envelope.parse(handed)
+    assert [each["envelope"] for each in seen["envelopes"]] == [envelope_id(raw)]
+    handed = coordinator.get(f"{path}/envelopes/{envelope_id(raw)}").data
+    opened = parse_envelope(handed)
     assert seal.open_envelope(opened, coordinator.keyrings()[opened.header.kid]) == b"<data/>"
     answer = decide(coordinator, item["id"], "release")
     assert (answer.status_code, answer.json["decision"]) == (200, "release")
@@ -113,7 +112,7 @@ def test_a_quarantined_screening_is_read_released_and_due_counted_from_its_recei
     assert referral.deadline == received + field.parts.config.hours["prompt"] * HOUR
     assert counted(field) == 1
     assert listed(coordinator) == []
-    assert deeds(field, identity(raw)) == ["envelope.quarantined", "envelope.read", "envelope.released"]
+    assert deeds(field, envelope_id(raw)) == ["envelope.quarantined", "envelope.read", "envelope.released"]
     assert code(decide(coordinator, item["id"], "release")) == (409, "work.closed")
 
 
@@ -137,15 +136,15 @@ def test_a_screening_kept_apart_stays_stored_and_opens_nothing_until_its_release
     (item,) = listed(coordinator)
     decide(coordinator, item["id"], "keep_apart")
     assert field.referrals(raw) == []
-    assert field.rows("select body from envelopes where id = ?", identity(raw)) == [(raw,)]
-    assert deeds(field, identity(raw))[-1] == "envelope.kept_apart"
+    assert field.rows("select body from envelopes where id = ?", envelope_id(raw)) == [(raw,)]
+    assert deeds(field, envelope_id(raw))[-1] == "envelope.kept_apart"
     assert listed(coordinator) == []
     assert [each["id"] for each in listed(coordinator, kept=1)] == [item["id"]]
     assert listed(client(field, "proteccion-21"), kept=1) == []
     assert code(decide(coordinator, item["id"], "keep_apart")) == (409, "work.closed")
     assert decide(coordinator, item["id"], "release").status_code == 200
     assert [referral.queue for referral in field.referrals(raw)] == ["17-protection"]
-    assert deeds(field, identity(raw))[-2:] == ["envelope.kept_apart", "envelope.released"]
+    assert deeds(field, envelope_id(raw))[-2:] == ["envelope.kept_apart", "envelope.released"]
     assert listed(coordinator, kept=1) == []
     assert code(decide(coordinator, item["id"], "release")) == (409, "work.closed")
 
@@ -172,12 +171,12 @@ def test_both_sides_of_a_conflict_are_queued_at_once_and_a_person_says_what_coun
     path = f"/v1/work-list/{item['id']}"
     found: Any = coordinator.get(path).json
     assert [(each["envelope"], each["outcome"]) for each in found["envelopes"]] == [
-        (identity(first), "stored"),
-        (identity(second), "conflict"),
+        (envelope_id(first), "stored"),
+        (envelope_id(second), "conflict"),
     ]
     assert [len(each["referrals"]) for each in found["envelopes"]] == [1, 1]
     for raw in (first, second):
-        assert coordinator.get(f"{path}/envelopes/{identity(raw)}").data == raw
+        assert coordinator.get(f"{path}/envelopes/{envelope_id(raw)}").data == raw
     assert counted(field) == 1
     for decision in decisions:
         assert decide(coordinator, item["id"], decision).status_code == 200
@@ -193,10 +192,10 @@ def test_a_desk_decides_about_screenings_it_could_open_and_about_no_others(field
         other = client(field, login)
         assert listed(other) == []
         assert code(other.get(path)) == code(decide(other, item["id"], "release")) == (403, "work.other_desk")
-        assert code(other.get(f"{path}/envelopes/{identity(raw)}")) == (403, "work.other_desk")
+        assert code(other.get(f"{path}/envelopes/{envelope_id(raw)}")) == (403, "work.other_desk")
     national, administrator = client(field, "nacional"), client(field, "publicacion")
     assert [each["id"] for each in listed(national)] == [each["id"] for each in listed(administrator)] == [item["id"]]
-    assert code(administrator.get(f"{path}/envelopes/{identity(raw)}")) == (403, "role.missing")
+    assert code(administrator.get(f"{path}/envelopes/{envelope_id(raw)}")) == (403, "role.missing")
     assert code(client(field, "autora").get("/v1/work-list")) == (403, "role.missing")
     assert field.referrals(raw) == []
 
@@ -251,7 +250,7 @@ def test_a_desk_that_reads_something_else_than_the_route_says_puts_it_on_the_lis
     for _ in range(2):
         assert coordinator.post(f"/v1/referrals/{referral.id}/disagreement").status_code == 204
     (item,) = listed(coordinator)
-    assert (item["kind"], item["envelope"]) == ("disagrees", identity(raw))
+    assert (item["kind"], item["envelope"]) == ("disagrees", envelope_id(raw))
     stranger = client(field, "proteccion-21")
     assert code(stranger.post(f"/v1/referrals/{referral.id}/disagreement")) == (403, "referral.other_desk")
     decide(coordinator, item["id"], "checked")
@@ -271,7 +270,7 @@ def test_a_coordinator_lists_examines_and_releases_what_a_revoked_tablet_sent(wo
     with open_office(world, tmp_path) as office, office.tablet() as tablet:
         jti = tablet.screen(FORM, answers(), date(2026, 11, 20)).jti
         with office.field.parts.db.write() as w:
-            enrolment.revoke(w, [tablet.status().dev], actor="tests", now=clock())
+            enrolment.revoke_devices(w, [tablet.status().dev], actor="tests", now=clock())
         tablet.sync()
         said = terminal(office, "proteccion-17", "work").stdout
         assert "quarantine  Huepetuhe 1" in said

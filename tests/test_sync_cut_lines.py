@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from conftest import World
-from server.app import open_parts
+from server.app import open_services
 from support.clients import FORM, STORY, Office, answers
 from support.hostile_server import assert_whole
 from support.intake import Field, served
@@ -100,7 +100,7 @@ def shears(port: int) -> Iterator[Shears]:
 
 
 def test_a_line_cut_anywhere_in_request_or_response_loses_and_doubles_nothing(world: World, tmp_path: Path) -> None:
-    field = Field(world, open_parts(world.config), "")
+    field = Field(world, open_services(world.config), "")
     with served(field) as (tablets, people), shears(tablets) as wire:
         office = Office(field, wire, f"http://127.0.0.1:{people}", tmp_path)  # type: ignore[arg-type]
         office.publish()
@@ -109,7 +109,7 @@ def test_a_line_cut_anywhere_in_request_or_response_loses_and_doubles_nothing(wo
             for way in WAYS:
                 for place in places(one_exchange(tablet, wire, screened)[way]):
                     cut_once(tablet, wire, way, place)
-                    screened.append(tablet.outbox.kept()[-1].jti)
+                    screened.append(tablet.outbox.envelopes.list_stored()[-1].jti)
                     settle(tablet, wire, screened[-1])
         assert wire.cuts == sum(len(places(b"x" * 99 + BLANK + b"x" * 99)) for _ in WAYS)
         assert office.stored() == screened

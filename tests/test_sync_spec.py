@@ -11,12 +11,11 @@ from server import problems
 from server.api import openapi, tablets
 from server.database.sqlite import SqliteDatabase
 from server.flows.intake.sync_request import MOST_SKIPPED
-from sync.documents import bundle, enrolment, manifest, receipt, registry, signed, trust
-from sync.documents import device_order as order
-from sync.envelope import route, seal
-from sync.envelope import verify as envelope
-from sync.envelope.route import VOCABULARY
-from sync.exchange import messages as exchange
+from sync.documents import bundle, device_order, enrolment, manifest, receipt, registry, signed, trust
+from sync.envelope import seal
+from sync.envelope.route import AUTHOR_FIELDS, PLAIN_BYTES, VOCABULARY
+from sync.envelope.verify import MAX_CIPHERTEXT_BYTES, MAX_ENVELOPE_BYTES, SIGNATURE_TYP
+from sync.exchange import messages
 from sync.wire import encoding
 
 ROOT = Path(__file__).parent.parent
@@ -64,7 +63,7 @@ def test_the_table_of_the_vectors_names_what_each_of_them_gives():
 
 def test_the_tablets_door_answers_with_the_problems_that_the_spec_names():
     app = Flask("tablets")
-    tablets.install(app)
+    tablets.install_tablet_api(app)
     said = section("12")
     statuses = dict(re.findall(r"`([a-z]+\.[a-z_*]+)` (\d{3})", said))
     assert {code: str(problems.find_type(code).status) for code in statuses} == statuses
@@ -96,9 +95,9 @@ def test_every_section_that_the_code_cites_is_there():
 
 
 def test_every_typ_is_in_the_spec():
-    types = {module.TYP for module in (bundle, manifest, order, receipt, registry, trust)}
-    types |= {enrolment.REQUEST_TYP, enrolment.CERTIFICATE_TYP, envelope.SIGNATURE_TYP}
-    types |= {exchange.REQUEST_TYP, exchange.RESPONSE_TYP, exchange.REFUSAL_TYP}
+    types = {module.TYP for module in (bundle, manifest, device_order, receipt, registry, trust)}
+    types |= {enrolment.REQUEST_TYP, enrolment.CERTIFICATE_TYP, SIGNATURE_TYP}
+    types |= {messages.REQUEST_TYP, messages.RESPONSE_TYP, messages.REFUSAL_TYP}
     assert set(re.findall(r"^\| `(chaski-1/[a-z]+\+jws)`", section("4.2"), re.M)) == types
 
 
@@ -110,7 +109,7 @@ def test_the_vocabulary_of_the_spec_is_that_of_the_code_in_its_order():
         if isinstance(allowed, frozenset):
             assert set(re.findall(r"`(\w+)`", values)) == allowed
     fed = set(re.findall(r"^\| `([a-z_]+)` \* \|", section("7.1"), re.M))
-    assert fed == set(route.AUTHOR_FIELDS)
+    assert fed == set(AUTHOR_FIELDS)
 
 
 def test_the_server_stores_of_a_screening_what_the_spec_says_and_nothing_else(tmp_path):
@@ -130,12 +129,12 @@ def test_outcomes_and_limits_are_those_of_the_spec():
     for limit in (
         f"document | {signed.MAX_DOCUMENT_BYTES // mib} MiB, {signed.MAX_SIGNATURES} signatures",
         f"sent back | {enrolment.MAX_REQUEST_BYTES // 1024} KiB",
-        f"envelope | {envelope.MAX_BYTES:,} bytes; instance {seal.MAX_INSTANCE_BYTES // mib} MiB",
-        f"plaintext {envelope.MAX_CIPHERTEXT_BYTES // 1024} KiB",
-        f"route | {route.PLAIN_BYTES} bytes",
-        f"sync body | {exchange.MAX_BODY_BYTES // mib} MiB, also inflated; {exchange.MAX_ENVELOPES} envelopes",
-        f"{exchange.MAX_ENDED} chains in `ended`, {exchange.MAX_REFUSED} versions in `refused`",
-        f"versions in `refused`, {exchange.MAX_INVENTORY} forms of `inventory`",
+        f"envelope | {MAX_ENVELOPE_BYTES:,} bytes; instance {seal.MAX_INSTANCE_BYTES // mib} MiB",
+        f"plaintext {MAX_CIPHERTEXT_BYTES // 1024} KiB",
+        f"route | {PLAIN_BYTES} bytes",
+        f"sync body | {messages.MAX_BODY_BYTES // mib} MiB, also inflated; {messages.MAX_ENVELOPES} envelopes",
+        f"{messages.MAX_ENDED} chains in `ended`, {messages.MAX_REFUSED} versions in `refused`",
+        f"versions in `refused`, {messages.MAX_INVENTORY} forms of `inventory`",
         f"recording | {bundle.MAX_RECORDING_BYTES // mib} MiB; {bundle.MAX_RECORDINGS:,} recordings",
         f"{bundle.MAX_SOUND_BYTES // mib} MiB of them",
         f"number of a request | 2^{MOST_SKIPPED.bit_length() - 1} above",

@@ -14,45 +14,45 @@ from server.config import Network
 from server.problems import Problem
 
 # A registrar who enrols a hundred tablets from one office makes some mistakes; who makes more than that is guessing.
-REFUSED_AT_MOST, WINDOW_SECONDS = 100, 15 * 60
-ADDRESSES_KEPT = 10_000
-_GUARDED = "/v1/enrolments"
+MAX_FAILURES, WINDOW_SECONDS = 100, 15 * 60
+MAX_ADDRESSES = 10_000
+_LIMITED_PATH = "/v1/enrolments"
 
 
-def believe(app: Flask, proxies: Sequence[Network]) -> None:
+def trust_proxies(app: Flask, proxies: Sequence[Network]) -> None:
     """Let an app see the address of who asked, as the last proxy that is not ours to trust was told it."""
     inner = app.wsgi_app
 
     def outer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         forwarded = environ.get("HTTP_X_FORWARDED_FOR", "")
-        environ["REMOTE_ADDR"] = behind(environ.get("REMOTE_ADDR", ""), forwarded, proxies)
+        environ["REMOTE_ADDR"] = find_client_address(environ.get("REMOTE_ADDR", ""), forwarded, proxies)
         return inner(environ, start_response)
 
     app.wsgi_app = outer  # type: ignore[method-assign]
 
 
-def behind(peer: str, forwarded: str, proxies: Sequence[Network]) -> str:
+def find_client_address(peer: str, forwarded: str, proxies: Sequence[Network]) -> str:
     """Return the address nearest to us that is no proxy of ours: what stands left of it anybody may have written."""
     hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
     seen = peer
     while hops and _is_in(seen, proxies):
         seen = hops.pop()
-    return seen if _parsed(seen) else peer
+    return seen if _parse_address(seen) else peer
 
 
 def _is_in(address: str, proxies: Sequence[Network]) -> bool:
-    parsed = _parsed(address)
+    parsed = _parse_address(address)
     return parsed is not None and any(parsed in network for network in proxies)
 
 
-def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _parse_address(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(address)
     except ValueError:
         return None
 
 
-class Refusals:
+class EnrolmentFailures:
     """Counts refused enrolments by address, in windows that begin with the first; bounded, the oldest go first."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -61,37 +61,37 @@ class Refusals:
 
     def too_many(self, address: str) -> bool:
         """Whether an address has had its share."""
-        since, count = self._counted.get(_site(address), (0.0, 0))
-        return count >= REFUSED_AT_MOST and self._clock() - since < WINDOW_SECONDS
+        since, count = self._counted.get(_subnet(address), (0.0, 0))
+        return count >= MAX_FAILURES and self._clock() - since < WINDOW_SECONDS
 
     def count(self, address: str) -> None:
         """Count one more."""
-        since, count = self._counted.pop(_site(address), (0.0, 0))
+        since, count = self._counted.pop(_subnet(address), (0.0, 0))
         if not count or self._clock() - since >= WINDOW_SECONDS:
             since, count = self._clock(), 0
-        self._counted[_site(address)] = since, count + 1
-        while len(self._counted) > ADDRESSES_KEPT:
+        self._counted[_subnet(address)] = since, count + 1
+        while len(self._counted) > MAX_ADDRESSES:
             self._counted.pop(next(iter(self._counted)), None)
 
 
-def _site(address: str) -> str:
+def _subnet(address: str) -> str:
     # Whoever has one IPv6 address has 2^64 of them.
-    parsed = _parsed(address)
+    parsed = _parse_address(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((parsed, 64), strict=False))
     return address
 
 
-def slow_down_guessing(app: Flask) -> None:
+def limit_enrolment_failures(app: Flask) -> None:
     """Answer 429 to an address that had too many enrolments refused, before any work is done for it."""
-    refusals = Refusals()
+    refusals = EnrolmentFailures()
 
     def before() -> None:
-        if _is_guarded() and refusals.too_many(request.remote_addr or ""):
+        if _is_limited() and refusals.too_many(request.remote_addr or ""):
             raise Problem("http.too_many")
 
     def after(response: Response) -> Response:
-        if _is_guarded() and 400 <= response.status_code < 500 and response.status_code != 429:
+        if _is_limited() and 400 <= response.status_code < 500 and response.status_code != 429:
             refusals.count(request.remote_addr or "")
         return response
 
@@ -99,5 +99,5 @@ def slow_down_guessing(app: Flask) -> None:
     app.after_request(after)
 
 
-def _is_guarded() -> bool:
-    return request.path.startswith(_GUARDED) and request.method != "GET"
+def _is_limited() -> bool:
+    return request.path.startswith(_LIMITED_PATH) and request.method != "GET"

@@ -19,14 +19,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from server import problems
 from server.api.openapi import Document, operations
 
-_pages = Environment(
+_templates = Environment(
     loader=PackageLoader("server.api", "."),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_BYTES = {
+_MEDIA_TYPES = {
     "application/x-chaski": {
         "description": "Un JSON canónico, o el mismo en gzip, firmado tal como viaja (SPEC 11).",
         "x-description-en": "Canonical JSON, or the same gzip'd, signed as it travels (SPEC 11).",
@@ -41,7 +41,7 @@ _BYTES = {
     },
 }
 _STYLE = resources.files("server.api").joinpath("page.css").read_text(encoding="utf-8")
-_POLICY = (
+_CONTENT_SECURITY_POLICY = (
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; style-src 'sha256-"
     + base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
     + "'"
@@ -53,7 +53,7 @@ def install(app: Flask, document: Callable[[], Document]) -> None:
     written = cache(lambda: render(document()))
 
     def page() -> Response:
-        return Response(written(), mimetype="text/html", headers={"Content-Security-Policy": _POLICY})
+        return Response(written(), mimetype="text/html", headers={"Content-Security-Policy": _CONTENT_SECURITY_POLICY})
 
     app.add_url_rule("/", view_func=page)
 
@@ -61,17 +61,17 @@ def install(app: Flask, document: Callable[[], Document]) -> None:
 def render(document: Document) -> str:
     """Write a door's document as a page."""
     asked = [(method.upper(), path, said) for method, path, said in operations(document)]
-    named = {code for _, _, said in asked for code in _codes(document, said)}
-    return _pages.get_template("page.html").render(
+    named = {code for _, _, said in asked for code in _problem_codes(document, said)}
+    return _templates.get_template("page.html").render(
         title=document["info"]["title"],
         style=_STYLE,
         operations=[
-            (method, path, _anchor(method, path), said, _codes(document, said)) for method, path, said in asked
+            (method, path, _anchor(method, path), said, _problem_codes(document, said)) for method, path, said in asked
         ],
         schemas=document["components"]["schemas"],
-        problems={code: problems.entry_of(code) for code in sorted(named)},
-        bytes=_BYTES,
-        kind=_kind,
+        problems={code: problems.find_type(code) for code in sorted(named)},
+        bytes=_MEDIA_TYPES,
+        kind=_type_in_words,
         phrase=lambda status: HTTPStatus(int(status)).phrase,
     )
 
@@ -80,7 +80,7 @@ def _anchor(method: str, path: str) -> str:
     return f"{method.lower()}{path}".replace("/", "-").replace("{", "").replace("}", "")
 
 
-def _codes(document: Document, operation: Document) -> list[str]:
+def _problem_codes(document: Document, operation: Document) -> list[str]:
     """Every problem that an operation may answer with."""
     shared = document["components"]["responses"]
     answers = (
@@ -91,10 +91,10 @@ def _codes(document: Document, operation: Document) -> list[str]:
     return [code for answer in answers for code in answer["x-codes"]]
 
 
-def _kind(schema: dict[str, Any]) -> tuple[str, str]:
+def _type_in_words(schema: dict[str, Any]) -> tuple[str, str]:
     """What a value is, in Spanish, and the schema it leads to, if any."""
     if parts := schema.get("allOf"):
-        return _kind(parts[0])
+        return _type_in_words(parts[0])
     if reference := schema.get("$ref"):
         return "", reference.rpartition("/")[2]
     if not schema:
@@ -102,13 +102,13 @@ def _kind(schema: dict[str, Any]) -> tuple[str, str]:
     kinds = schema.get("type", "")
     kinds = kinds if isinstance(kinds, list) else [kinds]
     if "array" in kinds:
-        said, leads = _kind(schema["items"])
+        said, leads = _type_in_words(schema["items"])
         return f"lista de {said}".strip(), leads
-    said = " o ".join(_KINDS[each] for each in kinds if each in _KINDS)
-    return ", ".join(each for each in (said, _limits(schema)) if each), ""
+    said = " o ".join(_TYPE_NAMES[each] for each in kinds if each in _TYPE_NAMES)
+    return ", ".join(each for each in (said, _limits_in_words(schema)) if each), ""
 
 
-_KINDS = {
+_TYPE_NAMES = {
     "string": "texto",
     "integer": "número entero",
     "boolean": "sí o no",
@@ -117,7 +117,7 @@ _KINDS = {
 }
 
 
-def _limits(schema: dict[str, Any]) -> str:
+def _limits_in_words(schema: dict[str, Any]) -> str:
     """What a value is held to."""
     if "const" in schema:
         return f"siempre {schema['const']}"

@@ -19,8 +19,8 @@ from server import problems
 from server.api.metrics import Metrics
 from server.config import Config
 from server.database.connection import Database
-from server.flows.desks.routing import Rule
-from server.flows.forms.background_tasks import Tasks
+from server.flows.desks.routing import RoutingRule
+from server.flows.forms.background_tasks import BackgroundTasks
 from server.server_keys import ServerKeys
 from sync.durations import SECOND, YEAR
 from sync.exchange.messages import CONTENT_TYPE, MAX_BODY_BYTES
@@ -47,11 +47,11 @@ class Services:
     config: Config
     db: Database
     keys: ServerKeys
-    rules: tuple[Rule, ...]
+    rules: tuple[RoutingRule, ...]
     now: Callable[[], int]
     started: int = 0
     metrics: Metrics = field(default_factory=Metrics)
-    tasks: Tasks = field(default_factory=Tasks)
+    tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
 
 
 def create_app(name: str, parts: Services) -> Flask:

@@ -16,19 +16,18 @@ from typing import Any, TypeVar
 from flask import Flask, Response, jsonify
 from flask_smorest import Api, Blueprint
 
-from server import problems
-from server.problems import MEDIA_TYPE, entry_of
+from server.problems import MEDIA_TYPE, find_type, install_error_handlers
 
 Document = dict[str, Any]
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
-SESSION = {"type": "apiKey", "in": "cookie", "name": "chaski_session"}
-TOKEN = {"type": "http", "scheme": "bearer"}
+SESSION_SCHEME = {"type": "apiKey", "in": "cookie", "name": "chaski_session"}
+TOKEN_SCHEME = {"type": "http", "scheme": "bearer"}
 BYTES: Document = {}
 """OpenAPI 3.1 says of a body that is no text: nothing. Its media type is all there is to say."""
-SIGNED_HEADER: Document = {"required": True, "schema": {"type": "string"}}
+REQUIRED_HEADER: Document = {"required": True, "schema": {"type": "string"}}
 # What any address may answer: the request is no HTTP we read, or the server cannot work just now.
-ALWAYS = (
+COMMON_PROBLEMS = (
     "http.bad_request",
     "http.length_required",
     "http.too_large",
@@ -39,30 +38,32 @@ ALWAYS = (
     "storage.failed",
     "storage.full",
 )
-_UNSAFE = ("post", "put", "patch", "delete")
-_REQUESTS = frozenset({"SignIn", "Invite", "Close", "Decide", "NewTrial", "Why", "NewRing", "NewRollout", "NewToken"})
+_UNSAFE_METHODS = ("post", "put", "patch", "delete")
+_REQUEST_SCHEMAS = frozenset(
+    {"SignIn", "Invite", "Close", "Decide", "NewTrial", "Why", "NewRing", "NewRollout", "NewToken"}
+)
 
 
 @dataclass(frozen=True)
-class Text:
+class Description:
     """What an address, a field or a schema is, in both languages."""
 
     es: str
     en: str
 
 
-def _read_texts() -> dict[str, Text]:
+def _read_descriptions() -> dict[str, Description]:
     lines = resources.files("server.api").joinpath("texts.csv").read_text(encoding="utf-8").splitlines()
-    return {row["name"]: Text(row["es"], row["en"]) for row in csv.DictReader(lines)}
+    return {row["name"]: Description(row["es"], row["en"]) for row in csv.DictReader(lines)}
 
 
-TEXTS = _read_texts()
+DESCRIPTIONS = _read_descriptions()
 
 
 # Said beside an address
 
 
-def noted(endpoint: Endpoint, **said: Any) -> Endpoint:
+def annotate(endpoint: Endpoint, **said: Any) -> Endpoint:
     """Write something about an address into its part of the document; flask-smorest keeps it there."""
     kept = deepcopy(getattr(endpoint, "_apidoc", {}))
     kept["manual_doc"] = {**kept.get("manual_doc", {}), **said}
@@ -70,27 +71,27 @@ def noted(endpoint: Endpoint, **said: Any) -> Endpoint:
     return endpoint
 
 
-def fails(*codes: str) -> Callable[[Endpoint], Endpoint]:
+def problems(*codes: str) -> Callable[[Endpoint], Endpoint]:
     """Name the problems that an address answers with, beside those that every address may."""
 
     def note(endpoint: Endpoint) -> Endpoint:
         before = getattr(endpoint, "_apidoc", {}).get("manual_doc", {}).get("x-codes", [])
-        return noted(endpoint, **{"x-codes": [*codes, *before]})
+        return annotate(endpoint, **{"x-codes": [*codes, *before]})
 
     return note
 
 
-def takes(media_type: str, *headers: str) -> Callable[[Endpoint], Endpoint]:
+def accepts(media_type: str, *headers: str) -> Callable[[Endpoint], Endpoint]:
     """Say that an address takes bytes of a media type, and which headers must come with them."""
     body = {"required": True, "content": {media_type: BYTES}}
     named = [{"in": "header", "name": name, "required": True, "schema": {"type": "string"}} for name in headers]
-    return lambda endpoint: noted(endpoint, requestBody=body, **({"parameters": named} if named else {}))
+    return lambda endpoint: annotate(endpoint, requestBody=body, **({"parameters": named} if named else {}))
 
 
 # The document
 
 
-def publish(app: Flask, *blueprints: Blueprint, title: str, guard: str = "") -> Callable[[], Document]:
+def register_blueprints(app: Flask, *blueprints: Blueprint, title: str, guard: str = "") -> Callable[[], Document]:
     """Put blueprints on a door, and its document at /openapi.json; return what writes it, when it is first asked for:
     no server waits for it to start. `guard`: a header without which nothing is changed."""
     app.config.update(
@@ -100,12 +101,12 @@ def publish(app: Flask, *blueprints: Blueprint, title: str, guard: str = "") -> 
     for each in blueprints:
         api.register_blueprint(each)
     # Api brings its own error bodies; both doors answer with problem documents.
-    problems.install(app)
+    install_error_handlers(app)
 
     @cache
     def document() -> Document:
         # A copy, for two threads may be the first to ask.
-        return _complete(deepcopy(api.spec.to_dict()), guard)
+        return _complete_document(deepcopy(api.spec.to_dict()), guard)
 
     def openapi() -> Response:
         """The OpenAPI document of this door."""
@@ -123,45 +124,51 @@ def operations(document: Document) -> Iterator[tuple[str, str, Document]]:
                 yield method, path, operation
 
 
-def _complete(document: Document, guard: str) -> Document:
+def _complete_document(document: Document, guard: str) -> Document:
     """Add to what flask-smorest writes: all problems, what must be there, and a text for everything that has a name."""
     components = document["components"]
-    components["schemas"] = {name: _closed(name, each) for name, each in components["schemas"].items() if name in TEXTS}
+    components["schemas"] = {
+        name: _closed_schema(name, each) for name, each in components["schemas"].items() if name in DESCRIPTIONS
+    }
     components["schemas"]["Problem"] = _problem_schema()
-    components["responses"] = {str(status): _problems(codes) for status, codes in _by_status(ALWAYS).items()}
+    components["responses"] = {
+        str(status): _problem_response(codes) for status, codes in _group_by_status(COMMON_PROBLEMS).items()
+    }
     components.pop("parameters", None)
     schemes: set[str] = set()
     for method, path, operation in operations(document):
         shared = document["paths"][path].get("parameters", ())
-        guards = [_guarded(guard)] if guard and method in _UNSAFE else []
+        guards = [_guard_header(guard)] if guard and method in _UNSAFE_METHODS else []
         operation["parameters"] = [
-            {**each, **_told(each["name"])} for each in (*shared, *operation.get("parameters", ()), *guards)
+            {**each, **_described(each["name"])} for each in (*shared, *operation.get("parameters", ()), *guards)
         ]
         operation["description"] = " ".join([operation.get("summary", ""), operation.get("description", "")]).strip()
-        operation["summary"] = TEXTS[f"{method.upper()} {path}"].es
+        operation["summary"] = DESCRIPTIONS[f"{method.upper()} {path}"].es
         operation["responses"] = _responses(operation)
         schemes |= {name for allowed in operation.get("security", ()) for name in allowed}
     for item in document["paths"].values():
         item.pop("parameters", None)
     if schemes:
-        known = {"session": SESSION, "token": TOKEN}
+        known = {"session": SESSION_SCHEME, "token": TOKEN_SCHEME}
         components["securitySchemes"] = {name: known[name] for name in sorted(schemes)}
-    whole: Document = _with_whole_patterns(document)
+    whole: Document = _anchor_patterns(document)
     return whole
 
 
 def _responses(operation: Document) -> Document:
     good = {status: each for status, each in operation["responses"].items() if status[0] in "23"}
-    codes = [*operation.get("x-codes", ()), *_implied(operation)]
-    own = {str(status): codes for status, codes in _by_status([*ALWAYS, *codes]).items()}
-    common = {str(status): codes for status, codes in _by_status(ALWAYS).items()}
+    codes = [*operation.get("x-codes", ()), *_implied_problems(operation)]
+    own = {str(status): codes for status, codes in _group_by_status([*COMMON_PROBLEMS, *codes]).items()}
+    common = {str(status): codes for status, codes in _group_by_status(COMMON_PROBLEMS).items()}
     return good | {
-        status: {"$ref": f"#/components/responses/{status}"} if common.get(status) == codes else _problems(codes)
+        status: {"$ref": f"#/components/responses/{status}"}
+        if common.get(status) == codes
+        else _problem_response(codes)
         for status, codes in sorted(own.items())
     }
 
 
-def _implied(operation: Document) -> Iterator[str]:
+def _implied_problems(operation: Document) -> Iterator[str]:
     """The problems that follow from what an address takes and who may ask."""
     places = {each["in"] for each in operation["parameters"]}
     if "path" in places:
@@ -180,54 +187,54 @@ def _implied(operation: Document) -> Iterator[str]:
         yield "session.foreign_request"
 
 
-def _by_status(codes: Sequence[str]) -> dict[int, list[str]]:
+def _group_by_status(codes: Sequence[str]) -> dict[int, list[str]]:
     found: dict[int, list[str]] = {}
     for code in sorted(set(codes)):
-        found.setdefault(entry_of(code).status, []).append(code)
+        found.setdefault(find_type(code).status, []).append(code)
     return found
 
 
-def _problems(codes: Sequence[str]) -> Document:
+def _problem_response(codes: Sequence[str]) -> Document:
     """The answer with one of some problems, all of one status."""
     alike = [{"pattern": f"^{code[:-1]}[a-z_]+$"} for code in codes if code.endswith(".*")]
     code: Document = {"anyOf": [{"enum": [each for each in codes if not each.endswith(".*")]}, *alike]}
-    said = {"properties": {"code": code, "status": {"const": entry_of(codes[0]).status}}}
+    said = {"properties": {"code": code, "status": {"const": find_type(codes[0]).status}}}
     schema = {"allOf": [{"$ref": "#/components/schemas/Problem"}, said]}
-    described = "; ".join(f"`{each}`: {entry_of(each).title_es}" for each in codes)
+    described = "; ".join(f"`{each}`: {find_type(each).title_es}" for each in codes)
     return {"description": described, "content": {MEDIA_TYPE: {"schema": schema}}, "x-codes": list(codes)}
 
 
 def _problem_schema() -> Document:
     texts = {name: {"type": "string"} for name in ("type", "code", "title", "detail", "advice")}
     schema = {"type": "object", "properties": {**texts, "status": {"type": "integer"}}, "required": [*texts, "status"]}
-    return _closed("Problem", schema) | {"additionalProperties": True}
+    return _closed_schema("Problem", schema) | {"additionalProperties": True}
 
 
-def _closed(name: str, schema: Document) -> Document:
+def _closed_schema(name: str, schema: Document) -> Document:
     """A schema without room for anything else; in an answer every field is there."""
     properties = {
-        field: {**({"allOf": [each]} if "$ref" in each else each), **_told(field, name)}
+        field: {**({"allOf": [each]} if "$ref" in each else each), **_described(field, name)}
         for field, each in schema.get("properties", {}).items()
     }
-    always = {} if name in _REQUESTS else {"required": sorted(properties)}
-    return {**schema, "properties": properties, "additionalProperties": False, **_told(name), **always}
+    always = {} if name in _REQUEST_SCHEMAS else {"required": sorted(properties)}
+    return {**schema, "properties": properties, "additionalProperties": False, **_described(name), **always}
 
 
-def _guarded(header: str) -> Document:
+def _guard_header(header: str) -> Document:
     return {"in": "header", "name": header, "required": True, "schema": {"const": "1"}}
 
 
-def _told(name: str, where: str = "") -> Document:
-    text = TEXTS.get(f"{where}.{name}") or TEXTS[name]
+def _described(name: str, where: str = "") -> Document:
+    text = DESCRIPTIONS.get(f"{where}.{name}") or DESCRIPTIONS[name]
     return {"description": text.es, "x-description-en": text.en}
 
 
-def _with_whole_patterns(part: Any) -> Any:
+def _anchor_patterns(part: Any) -> Any:
     """Write Python's patterns, which a match fills to the end, as those of JSON Schema, which are found anywhere."""
     if isinstance(part, list):
-        return [_with_whole_patterns(each) for each in part]
+        return [_anchor_patterns(each) for each in part]
     if not isinstance(part, Mapping):
         return part
     pattern = part.get("pattern")
     whole = {"pattern": f"^{pattern[:-2]}$"} if isinstance(pattern, str) and pattern.endswith(r"\Z") else {}
-    return {name: _with_whole_patterns(each) for name, each in part.items()} | whole
+    return {name: _anchor_patterns(each) for name, each in part.items()} | whole

@@ -10,52 +10,52 @@ from sync.wire.encoding import MAX_INTEGER
 
 MODES = ("field", "training")
 # marshmallow matches from the start only, hence the ends; \d would take the digits of every script.
-LINE = validate.Regexp(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,80}\Z")
-REGION = validate.Regexp(r"[0-9]{2}\Z")
-DEVICES = validate.Regexp(r"[A-Za-z0-9_-]{22}(,[A-Za-z0-9_-]{22}){0,99}\Z")
-REGIONS = validate.Regexp(r"[0-9]{2}(,[0-9]{2})*\Z")
+ONE_LINE = validate.Regexp(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,80}\Z")
+REGION_CODE = validate.Regexp(r"[0-9]{2}\Z")
+DEVICE_IDS = validate.Regexp(r"[A-Za-z0-9_-]{22}(,[A-Za-z0-9_-]{22}){0,99}\Z")
+REGION_CODES = validate.Regexp(r"[0-9]{2}(,[0-9]{2})*\Z")
 
 
-class Names(fields.List[str]):
+class NameSet(fields.List[str]):
     """A set of names, written in one order."""
 
-    def __init__(self, **said: Any) -> None:
-        super().__init__(fields.String(), **said)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(fields.String(), **options)
 
-    def _serialize(self, value: Any, attr: str | None, obj: Any, **said: Any) -> list[Any] | None:
-        return super()._serialize(sorted(value), attr, obj, **said)
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **options: Any) -> list[Any] | None:
+        return super()._serialize(sorted(value), attr, obj, **options)
 
 
-class Parameters(Schema):
+class ParametersSchema(Schema):
     """How a client makes `auth` and `lock` of a passphrase (SPEC 3.2)."""
 
     salt = fields.String(required=True, metadata={"description": "16 bytes, base64url"})
     kdf = fields.Constant("argon2id-65536-3-1", metadata={"type": "string", "enum": ["argon2id-65536-3-1"]})
 
 
-class Login(Schema):
+class LoginSchema(Schema):
     """Whose parameters are wanted."""
 
-    login = fields.String(required=True, validate=LINE)
+    login = fields.String(required=True, validate=ONE_LINE)
 
 
-class SignIn(Login):
+class SignInSchema(LoginSchema):
     """A sign-in. `auth` is derived in the client; the passphrase is never sent."""
 
     auth = fields.String(required=True, validate=validate.Length(equal=43), metadata={"description": "base64url"})
 
 
-class Person(Schema):
+class PersonSchema(Schema):
     """Who is signed in."""
 
     person = fields.String(attribute="id")
     login = fields.String()
     name = fields.String()
-    roles = Names()
-    groups = Names()
+    roles = NameSet()
+    groups = NameSet()
 
 
-class LockedKey(Schema):
+class LockedKeySchema(Schema):
     """A secret that only the person's passphrase opens, for the purpose `<kind>/<kid>`."""
 
     kind = fields.String()
@@ -63,7 +63,7 @@ class LockedKey(Schema):
     locked = fields.String()
 
 
-class WrappedKeyring(Schema):
+class WrappedKeyringSchema(Schema):
     """The person's own copy of a keyring epoch's secret."""
 
     keyring = fields.String()
@@ -72,37 +72,37 @@ class WrappedKeyring(Schema):
     wrapped = fields.String()
 
 
-class Me(Schema):
+class MeSchema(Schema):
     """Everything the person's client needs to work."""
 
-    person = fields.Nested(Person)
+    person = fields.Nested(PersonSchema)
     queues = fields.List(fields.String())
-    seal = fields.Nested(LockedKey)
-    signing = fields.Nested(LockedKey)
-    keyrings = fields.List(fields.Nested(WrappedKeyring))
+    seal = fields.Nested(LockedKeySchema)
+    signing = fields.Nested(LockedKeySchema)
+    keyrings = fields.List(fields.Nested(WrappedKeyringSchema))
 
 
-class View(Schema):
+class ViewSchema(Schema):
     """Field work or the training view; never both at once."""
 
     mode = fields.String(load_default="field", validate=validate.OneOf(MODES))
 
 
-class Invite(Schema):
+class InviteSchema(Schema):
     """A tablet that is to come."""
 
-    label = fields.String(required=True, validate=LINE)
-    region = fields.String(required=True, validate=REGION)
+    label = fields.String(required=True, validate=ONE_LINE)
+    region = fields.String(required=True, validate=REGION_CODE)
 
 
-class Invitation(Schema):
+class InvitationSchema(Schema):
     """What the tablet reads as a QR code; shown once."""
 
     invitation = fields.String()
     expires = fields.Integer()
 
 
-class Order(Schema):
+class OrderSchema(Schema):
     """What a registrar ordered a tablet to do, and when the tablet said it had done it."""
 
     number = fields.Integer()
@@ -111,7 +111,7 @@ class Order(Schema):
     carried_out = fields.Integer(allow_none=True)
 
 
-class Device(Schema):
+class DeviceSchema(Schema):
     """A tablet, and what is known of it."""
 
     dev = fields.String()
@@ -128,25 +128,25 @@ class Device(Schema):
     forms = fields.Dict(keys=fields.String(), metadata={"description": "form id to the version on board"})
     rejected = fields.Integer(metadata={"description": "envelopes of its that were rejected, ever"})
     order = fields.Integer(attribute="last", metadata={"description": "the highest number of an order for it"})
-    orders = fields.List(fields.Nested(Order))
+    orders = fields.List(fields.Nested(OrderSchema))
 
 
-class Enrolled(Schema):
+class EnrolledSchema(Schema):
     """A tablet that has been taken in, or taken back."""
 
     dev = fields.String()
     state = fields.String()
 
 
-class Ring(Schema):
+class RingSchema(Schema):
     """Which tablets get a version first; all of them when nothing is given."""
 
-    regions = fields.String(validate=REGIONS, metadata={"description": "17,21"})
-    devices = fields.String(validate=DEVICES)
+    regions = fields.String(validate=REGION_CODES, metadata={"description": "17,21"})
+    devices = fields.String(validate=DEVICE_IDS)
     share_permille = fields.Integer(validate=validate.Range(1, 1000))
 
 
-class Published(Schema):
+class PublishedSchema(Schema):
     """A form version in use."""
 
     form = fields.String()
@@ -156,14 +156,14 @@ class Published(Schema):
     manifest = fields.Integer()
 
 
-class Accepted(Schema):
+class AcceptedSchema(Schema):
     """A signed document that is now in force."""
 
     kind = fields.String()
     number = fields.Integer()
 
 
-class Queue(Schema):
+class QueueSchema(Schema):
     """One desk's list, with how much is in it."""
 
     id = fields.String()
@@ -176,7 +176,7 @@ class Queue(Schema):
     overdue = fields.Integer()
 
 
-class Referral(Schema):
+class ReferralSchema(Schema):
     """One screening as work in one queue; the route is what the server could read of it."""
 
     id = fields.String()
@@ -197,19 +197,19 @@ class Referral(Schema):
     route = fields.Dict(keys=fields.String(), allow_none=True)
 
 
-class Close(Schema):
+class CloseSchema(Schema):
     """How the work ended."""
 
     result = fields.String(required=True, validate=validate.Length(1, 40))
 
 
-class WorkQuery(Schema):
+class WorkQuerySchema(Schema):
     """What waits for a decision, or what was kept apart."""
 
     kept = fields.Integer(load_default=0, validate=validate.OneOf((0, 1)))
 
 
-class WorkItem(Schema):
+class WorkItemSchema(Schema):
     """Something a person must decide."""
 
     id = fields.Integer()
@@ -226,7 +226,7 @@ class WorkItem(Schema):
     decision = fields.String(allow_none=True)
 
 
-class Evidence(Schema):
+class EvidenceSchema(Schema):
     """A stored screening that an item of the work list is about."""
 
     envelope = fields.String()
@@ -240,19 +240,19 @@ class Evidence(Schema):
     route = fields.Dict(keys=fields.String(), allow_none=True)
 
 
-class WorkDetail(WorkItem):
+class WorkDetailSchema(WorkItemSchema):
     """Something a person must decide, and the screenings it is about."""
 
-    envelopes = fields.List(fields.Nested(Evidence))
+    envelopes = fields.List(fields.Nested(EvidenceSchema))
 
 
-class Decide(Schema):
+class DecideSchema(Schema):
     """How an item of the work list is settled."""
 
     decision = fields.String(required=True, validate=validate.Length(1, 40))
 
 
-class Table(Schema):
+class TableSchema(Schema):
     """One month and dimension. null: held back, because it is built on fewer than eleven people."""
 
     month = fields.String()
@@ -261,13 +261,13 @@ class Table(Schema):
     total = fields.Integer(allow_none=True)
 
 
-class AuditQuery(Schema):
+class AuditQuerySchema(Schema):
     """Which page of the chain."""
 
     after = fields.Integer(load_default=0, validate=validate.Range(0, MAX_INTEGER))
 
 
-class AuditEntry(Schema):
+class AuditEntrySchema(Schema):
     """One deed."""
 
     number = fields.Integer()
@@ -280,21 +280,21 @@ class AuditEntry(Schema):
     hash = fields.String()
 
 
-class AuditHead(Schema):
+class AuditHeadSchema(Schema):
     """The chain's last row."""
 
     number = fields.Integer()
     hash = fields.String()
 
 
-class AuditPage(Schema):
+class AuditPageSchema(Schema):
     """Up to 500 deeds and the chain's head."""
 
-    head = fields.Nested(AuditHead)
-    entries = fields.List(fields.Nested(AuditEntry))
+    head = fields.Nested(AuditHeadSchema)
+    entries = fields.List(fields.Nested(AuditEntrySchema))
 
 
-class Health(Schema):
+class HealthSchema(Schema):
     """The server can work; where it cannot, it answers with a problem."""
 
     status = fields.String(metadata={"enum": ["ok"]})

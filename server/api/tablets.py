@@ -15,9 +15,8 @@ from server.api import docs_page, health, openapi, schemas
 from server.api.flask_app import DOCUMENT_TYPE, cache_forever, current_services, signed_bytes
 from server.flows.desks.routing import Rulebook
 from server.flows.forms import recordings
-from server.flows.intake import sync_request as exchange
-from server.flows.trust import documents as publishing
-from server.flows.trust import enrolment
+from server.flows.intake import sync_request
+from server.flows.trust import documents, enrolment
 from server.problems import Problem
 from sync.documents.enrolment import MAX_REQUEST_BYTES
 from sync.exchange.messages import CONTENT_TYPE, SIGNATURE_HEADER, Message, write_refusal
@@ -27,7 +26,7 @@ AUDIO_TYPE = "audio/*"
 _DOCUMENT_PROBLEMS = ("encoding.*", "document.*", "key.*", "signed.*")
 
 
-def install(app: Flask) -> None:
+def install_tablet_api(app: Flask) -> None:
     """Put the tablets' API, its OpenAPI document and the page about it on an app."""
     docs_page.install(
         app, openapi.register_blueprints(app, blueprint, health.blueprint, title="Chaski: puerta de las tabletas")
@@ -35,7 +34,7 @@ def install(app: Flask) -> None:
 
 
 @blueprint.post("/v1/sync")
-@openapi.problems("device.unknown", "device.not_certified", "encoding.*", "document.*", *exchange.NUMBER_REFUSED)
+@openapi.problems("device.unknown", "device.not_certified", "encoding.*", "document.*", *sync_request.NUMBER_REFUSED)
 @openapi.problems("exchange.bad_signature", "exchange.too_large", "exchange.*")
 @openapi.accepts(CONTENT_TYPE, SIGNATURE_HEADER)
 @blueprint.response(200, openapi.BYTES, content_type=CONTENT_TYPE, headers={SIGNATURE_HEADER: openapi.REQUIRED_HEADER})
@@ -45,9 +44,11 @@ def sync_tablet() -> Response:
     message = Message(request.get_data(), request.headers.get(SIGNATURE_HEADER, ""))
     rulebook = Rulebook(services.rules, services.config.hours)
     try:
-        answer, items = exchange.answer(services.db, message, keys=services.keys, rulebook=rulebook, now=services.now())
+        answer, items = sync_request.answer_request(
+            services.db, message, keys=services.keys, rulebook=rulebook, now=services.now()
+        )
     except Problem as error:
-        if error.code not in exchange.NUMBER_REFUSED:
+        if error.code not in sync_request.NUMBER_REFUSED:
             raise
         return _signed_refusal(error)
     g.outcomes = dict(Counter(item.outcome for item in items))
@@ -59,9 +60,9 @@ def sync_tablet() -> Response:
 def _signed_refusal(error: Problem) -> Response:
     """A problem that a tablet acts on, signed over the bytes that are sent (SPEC 11.3 rule 1)."""
     language = problems.choose_language(request.headers.get("Accept-Language", ""))
-    said = problems.build_document(error.code, error.detail, language, error.members)
-    refusal = write_refusal(said, current_services().keys.signing)
-    response = Response(refusal.body, said["status"], mimetype=problems.MEDIA_TYPE)
+    document = problems.build_document(error.code, error.detail, language, error.members)
+    refusal = write_refusal(document, current_services().keys.signing)
+    response = Response(refusal.body, document["status"], mimetype=problems.MEDIA_TYPE)
     response.headers[SIGNATURE_HEADER] = refusal.signature
     return response
 
@@ -76,13 +77,13 @@ def _signed_refusal(error: Problem) -> Response:
 )
 @openapi.problems("http.too_many")
 @openapi.accepts(DOCUMENT_TYPE)
-@blueprint.response(201, schemas.Enrolled)
+@blueprint.response(201, schemas.EnrolledSchema)
 def enrol_tablet() -> dict[str, Any]:
     """Take in a tablet that shows a one-time code (SPEC 5.5)."""
     services = current_services()
     # Anybody may ask this, and a document is read and written anew before its signature can be checked: keep it small.
     request.max_content_length = MAX_REQUEST_BYTES
-    device = enrolment.enrol(services.db, request.get_data(), now=services.now())
+    device = enrolment.enrol_device(services.db, request.get_data(), now=services.now())
     return {"dev": device.dev, "state": device.state}
 
 
@@ -91,20 +92,22 @@ def enrol_tablet() -> dict[str, Any]:
 @blueprint.response(200, openapi.BYTES, content_type=DOCUMENT_TYPE)
 def get_certificate(dev: str) -> Response:
     """The tablet's certificate, once a registrar signed it."""
-    body = enrolment.certificate(current_services().db, dev)
+    body = enrolment.get_certificate(current_services().db, dev)
     return signed_bytes(body, hashlib.sha256(body).hexdigest(), immutable=False)
 
 
 @blueprint.put("/v1/enrolments/<dev>")
 @openapi.problems(*_DOCUMENT_PROBLEMS, "enrolment.wrong_device", "http.too_many")
 @openapi.accepts(DOCUMENT_TYPE)
-@blueprint.response(200, schemas.Enrolled)
+@blueprint.response(200, schemas.EnrolledSchema)
 def readmit_tablet(dev: str) -> dict[str, Any]:
     """Take back a certified tablet that a restored server has forgotten (SPEC 5.5)."""
     request.max_content_length = MAX_REQUEST_BYTES  # for the reason above
     services = current_services()
-    trust, registry = publishing.trust_in_force(services.db.read()), publishing.registry_in_force(services.db.read())
-    device = enrolment.readmit(services.db, request.get_data(), dev, trust=trust, registry=registry, now=services.now())
+    trust, registry = documents.trust_in_force(services.db.read()), documents.registry_in_force(services.db.read())
+    device = enrolment.readmit_device(
+        services.db, request.get_data(), dev, trust=trust, registry=registry, now=services.now()
+    )
     return {"dev": device.dev, "state": device.state}
 
 
@@ -112,7 +115,7 @@ def readmit_tablet(dev: str) -> dict[str, Any]:
 @blueprint.response(200, openapi.BYTES, content_type=DOCUMENT_TYPE)
 def get_document(kind: str) -> Response:
     """The newest trust, registry or manifest."""
-    stored = publishing.newest(current_services().db.read(), kind)
+    stored = documents.get_newest(current_services().db.read(), kind)
     return signed_bytes(stored.body, stored.sha256, immutable=False)
 
 
@@ -121,7 +124,7 @@ def get_document(kind: str) -> Response:
 @blueprint.response(200, openapi.BYTES, content_type=DOCUMENT_TYPE)
 def get_form(form: str, sha: str) -> Response:
     """A form version; its hash is its name, and its signatures may be renewed (SPEC 5.4)."""
-    body = publishing.form(current_services().db, form, sha)
+    body = documents.form_bundle(current_services().db, form, sha)
     return signed_bytes(body, hashlib.sha256(body).hexdigest(), immutable=False)
 
 
@@ -130,7 +133,7 @@ def get_form(form: str, sha: str) -> Response:
 @blueprint.response(200, openapi.BYTES, content_type=DOCUMENT_TYPE)
 def get_public_key(sha256: str) -> Response:
     """A keyring's big public key."""
-    return signed_bytes(publishing.public_key(current_services().db, sha256), sha256, immutable=True)
+    return signed_bytes(documents.get_public_key(current_services().db, sha256), sha256, immutable=True)
 
 
 @blueprint.get("/v1/media/<sha256>")
@@ -139,7 +142,7 @@ def get_public_key(sha256: str) -> Response:
 @blueprint.alt_response(206, schema=openapi.BYTES, content_type=AUDIO_TYPE)
 def get_recording(sha256: str) -> Response:
     """A recording that a form version is heard with: whole, or with `Range` a piece of it."""
-    found = recordings.get(current_services().db, sha256)
+    found = recordings.get_recording(current_services().db, sha256)
     response = Response(found.body, mimetype=found.type)
     cache_forever(response)
     response.set_etag(sha256)

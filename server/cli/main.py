@@ -15,27 +15,25 @@ from server.config import ConfigError
 from server.problems import Problem
 from sync.errors import SyncError
 
-# Each command by module and name; those that a group gets from another module stand under that one.
+# Each command by module and name.
 COMMANDS = {
     "init": "admin.server:init",
-    "serve": "admin.server:serve",
-    "trust": "admin.server:trust",
-    "audit": "admin.server:audit",
-    "backup-key": "admin.backup:backup_key",
-    "backup": "admin.backup:backup",
-    "restore": "admin.backup:restore",
+    "serve": "admin.server:serve_command",
+    "trust": "admin.server:trust_group",
+    "audit": "admin.server:audit_group",
+    "backup-key": "admin.backup:backup_key_group",
+    "backup": "admin.backup:backup_command",
+    "restore": "admin.backup:restore_command",
     "forms": "authors.forms:forms",
-    "device": "tablet.device_orders:device",
-    "desk": "desk.worklist:desk",
-    "jobs": "admin.jobs:group",
-    "demo": "demo.command:demo",
+    "device": "tablet.device:device",
+    "desk": "desk.referrals:desk",
+    "jobs": "admin.jobs:jobs_group",
+    "demo": "demo.command:demo_command",
 }
 
 
-class KindGroup(LazyGroup):
+class ChaskiGroup(LazyGroup):
     """Turn what a person can cause or meet into one clear line and exit code 1; anything else stays a traceback."""
-
-    table = COMMANDS
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -51,7 +49,7 @@ class KindGroup(LazyGroup):
         sys.exit(1)
 
 
-@click.group(cls=KindGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=ChaskiGroup, lazy_commands=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="chaski")
 def main() -> None:
     """Chaski: offline-first, end-to-end encrypted screening and referral.

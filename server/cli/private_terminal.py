@@ -24,16 +24,16 @@ from typing import Self
 import click
 from rich.console import Console, Group, RenderableType
 
-HIDE = "!"
-MORE = "+"
-STOP = "."
+HIDE_KEY = "!"
+MORE_KEY = "+"
+STOP_KEY = "."
 IDLE_SECONDS = 300.0  # Long enough to listen, short enough for a tablet that somebody had to put down.
 
 _ENTER_PRIVATE, _LEAVE_PRIVATE = "\x1b[?1049h", "\x1b[?1049l"
 _CLEAR = "\x1b[H\x1b[2J\x1b[3J"  # 3J: terminals without a second buffer keep what scrolled away.
 _ARROWS = re.compile(rb"\x1b[\[O][0-9;]*[A-Za-z~]")
-_HIDING = (HIDE, "\x1b", "\x1a", "")  # "!", Escape, Ctrl-Z, and nothing for too long
-_STOPPING = ("\x03", "\x04")  # Ctrl-C and Ctrl-D
+_HIDE_KEYS = (HIDE_KEY, "\x1b", "\x1a", "")  # "!", Escape, Ctrl-Z, and nothing for too long
+_STOP_KEYS = ("\x03", "\x04")  # Ctrl-C and Ctrl-D
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class PrivateTerminal:
         quiet = termios.tcgetattr(self._fd)
         quiet[3] &= ~(termios.ICANON | termios.ECHO | termios.ISIG | termios.IEXTEN)
         termios.tcsetattr(self._fd, termios.TCSAFLUSH, quiet)
-        self._handlers = {number: signal.signal(number, _leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+        self._handlers = {number: signal.signal(number, _exit_on_signal) for number in (signal.SIGTERM, signal.SIGHUP)}
         self._write(_ENTER_PRIVATE + _CLEAR)
         return self
 
@@ -90,12 +90,12 @@ class PrivateTerminal:
             room = max(height - len(footer) - 2, 4)
             room -= len(body) > room  # The line that tells of more.
             shown = body[first : first + room]
-            rest = [f"({MORE} muestra lo demás)"] if len(body) > room else []
+            rest = [f"({MORE_KEY} muestra lo demás)"] if len(body) > room else []
             self._write(_CLEAR + "\n".join([*shown, *rest, "", *footer, "> "]))
             line = self._line()
             if line is None:
                 self._hide()
-            elif line == MORE:
+            elif line == MORE_KEY:
                 first = first + room if first + room < len(body) else 0
             else:
                 return line
@@ -108,17 +108,17 @@ class PrivateTerminal:
         weeks = calendar.monthcalendar(today.year, today.month)
         days = "\n".join(" ".join(f"{day or '':>2}" for day in week) for week in weeks)
         self._write(f"{_CLEAR}{today:%m/%Y}\nlu ma mi ju vi sá do\n{days}\n")
-        while self._key() != HIDE:
+        while self._key() != HIDE_KEY:
             continue
 
     def _line(self) -> str | None:
         """Read up to Enter; None when the screen is to be hidden at once."""
         typed: list[str] = []
         while (key := self._key()) not in ("\r", "\n"):
-            if key in _HIDING:
+            if key in _HIDE_KEYS:
                 return None
-            if key in _STOPPING:
-                return STOP
+            if key in _STOP_KEYS:
+                return STOP_KEY
             if key in ("\x7f", "\b"):
                 self._write("\b \b" if typed else "")
                 del typed[-1:]
@@ -154,6 +154,6 @@ class PrivateTerminal:
             data = data[os.write(self._fd, data) :]
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _exit_on_signal(number: int, frame: FrameType | None) -> None:
     """End like any other exit, so that the screen is cleared on the way."""
     raise SystemExit(128 + number)

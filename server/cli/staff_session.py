@@ -11,17 +11,17 @@ from typing import Any
 
 import click
 
-from server.cli.terminal import busy, passphrase_from
+from server.cli.terminal import read_passphrase, spinner
 from server.problems import Problem
-from sync.desk.client import Desk
-from sync.exchange.staff_session import Staff
+from sync.desk.client import DeskClient
+from sync.exchange.staff_session import StaffSession
 from sync.keys.key_files import load_secret
 from sync.keys.key_pairs import SigningKey
 from sync.wire.json_object import KID
 
 
 @dataclass(frozen=True)
-class Who:
+class Account:
     """The person a command acts for and the server she signs in to."""
 
     server: str
@@ -30,23 +30,23 @@ class Who:
 
     def passphrase(self) -> str:
         """Her passphrase, from the file or asked for."""
-        return passphrase_from(self.passphrase_file, f"Passphrase of {self.login}")
+        return read_passphrase(self.passphrase_file, f"Passphrase of {self.login}")
 
-    def sign_in(self) -> Staff:
+    def sign_in(self) -> StaffSession:
         """Open a session; raises SyncError with the server's reason when it is refused."""
         phrase = self.passphrase()
-        with busy(f"Signing in as {self.login} ..."):
-            return Staff.sign_in(self.server, self.login, phrase)
+        with spinner(f"Signing in as {self.login} ..."):
+            return StaffSession.sign_in(self.server, self.login, phrase)
 
-    def at_desk(self, pin: str) -> Desk:
+    def open_desk(self, pin: str) -> DeskClient:
         """Open a session at a desk, whose client trusts only the roots named by `pin`."""
         phrase = self.passphrase()
-        with busy(f"Signing in as {self.login} ..."):
-            return Desk.sign_in(self.server, self.login, phrase, pin=pin)
+        with spinner(f"Signing in as {self.login} ..."):
+            return DeskClient.sign_in(self.server, self.login, phrase, pin=pin)
 
 
 @dataclass(frozen=True)
-class KeyFile:
+class OfficeKeyFile:
     """The signing key of an office, in a file under a passphrase."""
 
     file: Path
@@ -54,10 +54,10 @@ class KeyFile:
 
     def unlock(self) -> SigningKey:
         """Load the key; its passphrase comes from a file or is asked for."""
-        return load_secret(self.file, SigningKey, passphrase_from(self.passphrase_file, f"Passphrase of {self.file}"))
+        return load_secret(self.file, SigningKey, read_passphrase(self.passphrase_file, f"Passphrase of {self.file}"))
 
 
-class OfOneTablet(click.Command):
+class TabletCommand(click.Command):
     """A command about a tablet, whose id may begin with a dash and is no option then."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -78,12 +78,12 @@ def registrar_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     @functools.wraps(command)
     def with_registrar(*args: Any, key: Path, key_passphrase_file: Path | None, **options: Any) -> Any:
-        return command(*args, registrar=KeyFile(key, key_passphrase_file), **options)
+        return command(*args, registrar=OfficeKeyFile(key, key_passphrase_file), **options)
 
     return with_registrar
 
 
-def listed(staff: Staff, dev: str) -> dict[str, Any]:
+def find_tablet(staff: StaffSession, dev: str) -> dict[str, Any]:
     """Return what the server knows of a tablet."""
     found: dict[str, Any] | None = next((each for each in staff.get("/v1/devices") if each["dev"] == dev), None)
     if found is None:
@@ -91,19 +91,19 @@ def listed(staff: Staff, dev: str) -> dict[str, Any]:
     return found
 
 
-def staff_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def account_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `--server --login --passphrase-file`, handed to it as `who: Who`."""
-    return _who_options(command, "Whose account.", required=True)
+    return _account_options(command, "Whose account.", required=True)
 
 
-def staff_options_for(need: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def optional_account_options(need: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The same for a command that asks a server only where there is a need, in words: `who: Who | None`."""
-    return lambda command: _who_options(command, f"Whose account, {need}.", required=False)
+    return lambda command: _account_options(command, f"Whose account, {need}.", required=False)
 
 
-def _who_options(command: Callable[..., Any], account: str, *, required: bool) -> Callable[..., Any]:
+def _account_options(command: Callable[..., Any], help_text: str, *, required: bool) -> Callable[..., Any]:
     @click.option("--server", default="http://127.0.0.1:8081", show_default=True, help="The people's door.")
-    @click.option("--login", required=required, help=account)
+    @click.option("--login", required=required, help=help_text)
     @click.option(
         "--passphrase-file",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -111,6 +111,6 @@ def _who_options(command: Callable[..., Any], account: str, *, required: bool) -
     )
     @functools.wraps(command)
     def with_who(*args: Any, server: str, login: str | None, passphrase_file: Path | None, **options: Any) -> Any:
-        return command(*args, who=Who(server, login, passphrase_file) if login else None, **options)
+        return command(*args, account=Account(server, login, passphrase_file) if login else None, **options)
 
     return with_who

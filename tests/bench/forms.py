@@ -33,7 +33,7 @@ from sync.documents.signed import Document
 from sync.documents.trust import Signer, Trust
 from sync.envelope import seal
 from sync.envelope.route import AUTHOR_FIELDS, Route
-from sync.envelope.verify import Envelope, parse_envelope, verify_envelope
+from sync.envelope.verify import ChainPosition, Envelope, parse_envelope, verify_envelope
 from sync.keys.key_pairs import RouteKey, SealKey, SigningKey
 from sync.tablet.client import build_route
 
@@ -74,16 +74,13 @@ class Keys:
     def seal(self, material: Material, filled: FilledForm) -> bytes:
         """Seal an interview as the first of a chain."""
         return seal.seal_envelope(
-            material.scorer.instance(filled),
+            material.scorer.write_instance(filled),
             to=self.desk.public,
             route=material.route(filled),
             route_key=self.route.public,
             device=self.device,
             jti=seal.new_screening_id(),
-            chain=seal.new_chain_id(),
-            seq=1,
-            kseq=1,
-            prev="",
+            position=ChainPosition(chain=seal.new_chain_id(), seq=1, kseq=1, prev=""),
             bucket=material.form.bucket,
         )
 

@@ -18,7 +18,7 @@ from server.config import Config
 from server.database.sqlite import SqliteDatabase
 from server.flows.desks import routing
 from server.flows.desks.routing import Rulebook
-from server.flows.intake import sync_request as exchange
+from server.flows.intake import sync_request
 from sync.exchange.messages import Message
 
 Statement = tuple[str, str, Any]  # The connection's method, the text, the parameters.
@@ -66,7 +66,7 @@ def statements(data: Path, copy: Path, messages: Iterable[Message]) -> list[Stat
     recorder = _Recorder(db._writer.conn)
     db._writer.conn = recorder  # type: ignore[assignment]
     for message in messages:
-        _, items = exchange.answer(db, message, keys=own, rulebook=rulebook, now=now_ms())
+        _, items = sync_request.answer_request(db, message, keys=own, rulebook=rulebook, now=now_ms())
         if any(item.outcome not in ("stored", "held") for item in items):
             raise RuntimeError(f"the copy took the load for something else: {items}")
     db.close()

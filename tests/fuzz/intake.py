@@ -15,17 +15,17 @@ from server.database.connection import Database
 from server.database.sqlite import SqliteDatabase
 from server.flows.desks import routing
 from server.flows.desks.routing import Rulebook
-from server.flows.intake import envelopes as intake
-from server.flows.intake import sync_request as exchange
+from server.flows.intake import envelopes as envelope_intake
+from server.flows.intake import sync_request
 from server.flows.operations import founding
-from server.flows.operations.founding import Founded, NewKeyring
+from server.flows.operations.founding import NewServer, NewKeyring
 from server.problems import Problem
 from server.server_keys import ServerKeys
 from server.store import devices
 from sync.documents import receipt, registry
 from sync.documents.registry import Keyring
 from sync.documents.signed import Document
-from sync.exchange import messages as wire
+from sync.exchange import messages
 from sync.keys.key_pairs import RouteKey
 from vector_makers.material import DEVICE, KEYRING, NOW, REGISTRAR, ROUTE_KEY, SERVER, TRUST
 
@@ -47,8 +47,8 @@ def database() -> Database:
     payload = registry.make(
         number=1, issued=NOW, keyrings=[Keyring.of("national", 1, KEYRING.public)], desks=[], revoked=[]
     )
-    founding.open_desks(
-        Founded(Config(data=folder), KEYS, db),
+    founding.set_up_desks(
+        NewServer(Config(data=folder), KEYS, db),
         trust=TRUST,
         registry=Document(payload).signed_by(REGISTRAR, registry.TYP),
         people=[],
@@ -56,7 +56,7 @@ def database() -> Database:
         now=NOW,
     )
     with db.write() as w:
-        devices.add(w, dev=DEVICE.kid, key=DEVICE.public.raw, label="fuzz", region="17", at=NOW)
+        devices.add_device(w, dev=DEVICE.kid, key=DEVICE.public.raw, label="fuzz", region="17", at=NOW)
         devices.certify(w, DEVICE.kid, certificate=b"", label="fuzz", region="17", at=NOW)
     return db
 
@@ -71,17 +71,17 @@ def batch(data: bytes) -> None:
     """Up to eight envelopes, one a line: a header to be signed where a line begins with a brace, else raw bytes."""
     db = database()
     sent = [around(line) if line.startswith(b"{") else line for line in data.split(b"\n")[:MOST]]
-    arrivals = [intake.inspect(raw, lambda dev: exchange._key_of(db, dev), ROUTES) for raw in sent]
+    arrivals = [envelope_intake.parse_envelope(raw, lambda dev: sync_request._key_of(db, dev), ROUTES) for raw in sent]
     try:
         with db.write() as w:
-            first = intake.take(w, arrivals, sender=DEVICE.kid, rulebook=rulebook(), now=NOW)
-            again = intake.take(w, arrivals, sender=DEVICE.kid, rulebook=rulebook(), now=NOW)
+            first = envelope_intake.store_all(w, arrivals, sender=DEVICE.kid, rulebook=rulebook(), now=NOW)
+            again = envelope_intake.store_all(w, arrivals, sender=DEVICE.kid, rulebook=rulebook(), now=NOW)
             assert len(first) == len(again) == len(sent)
             for once, twice in zip(first, again, strict=True):
                 assert once.id == twice.id
                 assert twice == once if once.outcome == "rejected" else twice.outcome == "duplicate"
             chains = {(a.envelope.header.dev, a.envelope.header.chain) for a in arrivals if a.envelope}
-            intake.advance(w, chains, now=NOW)
+            envelope_intake.advance_chains(w, chains, now=NOW)
             raise _UndoError
     except _UndoError:
         pass
@@ -89,17 +89,17 @@ def batch(data: bytes) -> None:
 
 def conversation(data: bytes) -> None:
     """A whole request: any JSON that the tablet signed, answered by the server, the answer read by the tablet."""
-    message = signed(data, DEVICE, wire.REQUEST_TYP)
+    message = signed(data, DEVICE, messages.REQUEST_TYP)
     with database().write() as w:
         w.execute("update devices set last_n = 0, last_request = ''")
     try:
-        answer, items = exchange.answer(database(), message, keys=KEYS, rulebook=rulebook(), now=NOW)
+        answer, items = sync_request.answer_request(database(), message, keys=KEYS, rulebook=rulebook(), now=NOW)
     except Problem as refused:
-        if refused.code not in exchange.NUMBER_REFUSED:
+        if refused.code not in sync_request.NUMBER_REFUSED:
             raise
         return
-    n = wire.read_request(message, DEVICE.public).n
-    read = wire.read_response(answer, HELD.servers, dev=DEVICE.kid, n=n)
+    n = messages.read_request(message, DEVICE.public).n
+    read = messages.read_response(answer, HELD.servers, dev=DEVICE.kid, n=n)
     if items:
         assert read.receipts is not None
         assert receipt.accept(read.receipts, HELD, dev=DEVICE.kid, n=n).items[: len(items)] == tuple(items)

@@ -24,7 +24,7 @@ from screening_forms.workbook.resources import CATALOGUE
 from server.app import clock, open_services
 from server.flows.forms import rollouts
 from server.flows.forms.rollouts import Ring
-from server.flows.trust import documents as publishing
+from server.flows.trust import documents as trust_documents
 from server.flows.trust import enrolment
 from support import forms as form_material
 from support.intake import Field, served
@@ -139,8 +139,8 @@ class Office:
     def invite(self) -> str:
         """Make an invitation to the line's address."""
         db = self.field.parts.db
-        registry = publishing.registry_in_force(db.read())
-        code = enrolment.invite(
+        registry = trust_documents.registry_in_force(db.read())
+        code = enrolment.create_invitation(
             db, registry, label="Huepetuhe 1", region="17", actor="tests", now=self.field.parts.now(), minutes=60
         ).code
         return Invitation(self.line.url, code, self.pin).to_text()
@@ -152,7 +152,7 @@ class Office:
         certificate = sign_certificate(
             VerifyKey.from_raw(key), words, self.registrar, region="17", label="Huepetuhe 1", number=1, issued=clock()
         )
-        enrolment.certify(self.field.parts.db, certificate.to_bytes(), self.field.trust, actor="tests", now=clock())
+        enrolment.certify_device(self.field.parts.db, certificate.to_bytes(), self.field.trust, actor="tests", now=clock())
 
     @property
     def registrar(self) -> Any:
@@ -171,7 +171,7 @@ class Office:
         """Publish a version of the questionnaire; return its SHA-256."""
         document = self.sign(replace(compiled(), version=version, **changes) if changes else self.version(version))
         parts = self.field.parts
-        rollouts.publish(parts.db, parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=clock())
+        rollouts.publish_bundle(parts.db, parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=clock())
         return document.sha256
 
     @staticmethod

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from server import app, config
-from server.cli.demo.story import FORM, PEOPLE, answers
+from server.cli.demo.story import FORM, INTERVIEWEES, read_answers
 from support.waiting import PATIENCE
 from sync.errors import SyncError
 from sync.tablet.client import Tablet
@@ -87,8 +87,8 @@ def screen(folder: Path, journal: Path, clock: Callable[[], int]) -> None:
             os.fsync(book.fileno())
 
         note("started")
-        for number, person in enumerate(itertools.cycle(PEOPLE)):
-            note("kept", tablet.screen(FORM, answers(person), taken=date(2026, 11, 21)).jti)
+        for number, person in enumerate(itertools.cycle(INTERVIEWEES)):
+            note("kept", tablet.screen(FORM, read_answers(person), taken=date(2026, 11, 21)).jti)
             if number % 2:
                 continue
             try:

@@ -21,21 +21,21 @@ from server.app import Server, open_services, staff_api
 from server.flows.desks.routing import Rulebook
 from server.flows.forms import rollouts
 from server.flows.forms.rollouts import Ring
-from server.flows.intake import sync_request as exchange
-from server.flows.trust import documents as publishing
+from server.flows.intake import sync_request
+from server.flows.trust import documents as trust_documents
 from server.flows.trust import enrolment
 from server.store import documents, referrals
 from server.store.referrals import Referral
 from sync.documents import bundle, receipt, trust
-from sync.documents import enrolment as joining
-from sync.documents.receipt import Item
+from sync.documents.enrolment import CERTIFICATE_TYP, Certificate, write_enrolment_request
+from sync.documents.receipt import ReceiptItem
 from sync.documents.signed import Document
 from sync.envelope import seal
 from sync.envelope.route import Route
-from sync.envelope.verify import identity
-from sync.exchange import messages as wire
+from sync.envelope.verify import ChainPosition, envelope_id
+from sync.exchange import messages
 from sync.exchange.messages import Message, Request, Response
-from sync.keys.key_pairs import RoutePublic, SealPublic, SigningKey
+from sync.keys.key_pairs import RoutePublicKey, SealPublicKey, SigningKey
 from vector_makers.material import PROVINCE_ROUTE
 
 FORM = {"form_id": "prueba", "version": "1", "channel": "training"}
@@ -47,7 +47,7 @@ class Tablet:
     """A tablet's key, its place in its chain, and its last request number."""
 
     key: SigningKey
-    chain: str = field(default_factory=seal.new_chain)
+    chain: str = field(default_factory=seal.new_chain_id)
     seq: int = 0
     prev: str = ""
     n: int = 0
@@ -71,32 +71,32 @@ class Field:
     def tablet(self, *, certified: bool = True) -> Tablet:
         """Enrol a new tablet."""
         made, db = Tablet(SigningKey.generate()), self.parts.db
-        registry = publishing.registry_in_force(db.read())
-        invited = enrolment.invite(db, registry, label="Tableta", region="17", actor="tests", now=self.now, minutes=60)
-        enrolment.enrol(db, joining.request(invited.code, made.key).to_bytes(), now=self.now)
+        registry = trust_documents.registry_in_force(db.read())
+        invited = enrolment.create_invitation(db, registry, label="Tableta", region="17", actor="tests", now=self.now, minutes=60)
+        enrolment.enrol_device(db, write_enrolment_request(invited.code, made.key).to_bytes(), now=self.now)
         if certified:
-            enrolment.certify(db, self.certificate(made), self.trust, actor="tests", now=self.now)
+            enrolment.certify_device(db, self.certificate(made), self.trust, actor="tests", now=self.now)
         return made
 
     def certificate(self, tablet: Tablet, number: int = 1, region: str = "17") -> bytes:
         """Have the registrar sign a tablet's certificate."""
-        said = joining.Certificate(tablet.key.kid, tablet.key.public, region, "Tableta", number)
+        said = Certificate(tablet.key.kid, tablet.key.public, region, "Tableta", number)
         registrar = self.world.office("registro", "registrar")
-        return Document(said.to_payload(self.now)).signed_by(registrar, joining.CERTIFICATE_TYP).to_bytes()
+        return Document(said.to_payload(self.now)).signed_by(registrar, CERTIFICATE_TYP).to_bytes()
 
     @property
     def trust(self) -> trust.Trust:
         """The trust in force."""
-        stored = documents.newest(self.parts.db.read(), "trust")
+        stored = documents.get_newest(self.parts.db.read(), "trust")
         assert stored is not None
         return trust.read(Document.parse(stored.body))
 
-    def keyring(self, name: str) -> SealPublic:
+    def keyring(self, name: str) -> SealPublicKey:
         """A keyring's public key."""
         found = self.parts.db.read().execute("select public from keyring_keys where keyring = ?", [name]).fetchone()
-        return SealPublic.from_raw(found[0])
+        return SealPublicKey.from_raw(found[0])
 
-    def route_key(self) -> RoutePublic:
+    def route_key(self) -> RoutePublicKey:
         """The server's public route key."""
         return next(iter(self.parts.keys.routes.values())).public
 
@@ -108,41 +108,38 @@ class Field:
         to: str = "17-protection",
         at: tuple[int, str] | None = None,
         jti: str | None = None,
-        route_key: RoutePublic | None = None,
+        route_key: RoutePublicKey | None = None,
     ) -> bytes:
         """Seal the tablet's next screening; `at` puts it elsewhere in the chain (seq, prev)."""
         tablet.seq += 1
         seq, prev = at or (tablet.seq, tablet.prev)
-        raw = seal.seal(
+        raw = seal.seal_envelope(
             b"<data/>",
             to=self.keyring(to),
             route=route if route.sha else replace(route, sha=self.form_sha),
             route_key=route_key or self.route_key(),
             device=tablet.key,
-            jti=jti or seal.new_jti(),
-            chain=tablet.chain,
-            seq=seq,
-            kseq=1,
-            prev=prev,
+            jti=jti or seal.new_screening_id(),
+            position=ChainPosition(chain=tablet.chain, seq=seq, kseq=1, prev=prev),
             bucket=1024,
         )
-        tablet.prev = identity(raw)
+        tablet.prev = envelope_id(raw)
         return raw
 
     def message(self, tablet: Tablet, *envelopes: bytes, **said: Any) -> Message:
         """Write and sign the tablet's next request."""
         tablet.n += 1
-        return wire.write_request(
+        return messages.write_request(
             Request(**{"n": tablet.n, "at": self.now, "envelopes": envelopes, **said}), tablet.key
         )
 
     def ask(self, tablet: Tablet, message: Message) -> Response:
         """Have a request answered, in this process; checks the server's signature."""
         rulebook = Rulebook(self.parts.rules, self.parts.config.hours)
-        answer, _ = exchange.answer(self.parts.db, message, keys=self.parts.keys, rulebook=rulebook, now=self.now)
-        return wire.read_response(answer, self.trust.servers, dev=tablet.key.kid, n=tablet.n)
+        answer, _ = sync_request.answer_request(self.parts.db, message, keys=self.parts.keys, rulebook=rulebook, now=self.now)
+        return messages.read_response(answer, self.trust.servers, dev=tablet.key.kid, n=tablet.n)
 
-    def push(self, tablet: Tablet, *envelopes: bytes) -> list[Item]:
+    def push(self, tablet: Tablet, *envelopes: bytes) -> list[ReceiptItem]:
         """Send envelopes; return the verified receipts."""
         response = self.ask(tablet, self.message(tablet, *envelopes))
         assert response.receipts is not None
@@ -150,8 +147,8 @@ class Field:
 
     def referrals(self, raw: bytes) -> list[Referral]:
         """What an envelope opened, by queue."""
-        found = self.rows("select id from referrals where envelope = ? order by queue", identity(raw))
-        opened = (referrals.get(self.parts.db.read(), id_) for (id_,) in found)
+        found = self.rows("select id from referrals where envelope = ? order by queue", envelope_id(raw))
+        opened = (referrals.get_referral(self.parts.db.read(), id_) for (id_,) in found)
         return [referral for referral in opened if referral is not None]
 
     def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
@@ -163,7 +160,7 @@ def open_field(world: World) -> Field:
     """Open the demo world's server, with one form version published by its author and reviewer."""
     opened = Field(world, open_services(world.config, lambda: FOUNDED), "")
     document = Document.of(FORM, bundle.TYP, world.office("autora", "author"), world.office("revisor", "reviewer"))
-    rollouts.publish(opened.parts.db, opened.parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=FOUNDED)
+    rollouts.publish_bundle(opened.parts.db, opened.parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=FOUNDED)
     opened.form_sha = document.sha256
     return opened
 

@@ -10,26 +10,24 @@ from server.database.connection import Database
 from server.database.sqlite import SqliteDatabase
 from server.flows.desks import routing
 from server.flows.desks.routing import Rulebook
-from server.flows.intake import sync_request as exchange
+from server.flows.intake import sync_request
 from server.flows.trust import enrolment
 from server.server_keys import ServerKeys
 from server.store import devices, queues, versions
 from server.store.queues import Queue
-from server.store.versions import Draft
+from server.store.versions import NewVersion
 from sync.documents import manifest, registry, trust
 from sync.documents.enrolment import Certificate
 from sync.documents.signed import Document
 from sync.documents.trust import Trust
-from sync.exchange import messages as wire
-from sync.exchange.messages import Message, Request
+from sync.exchange.messages import Message, Request, read_response, write_request
 from sync.exchange.transport import RefusedError
 from sync.keys.key_pairs import RouteKey, SigningKey, VerifyKey
-from sync.tablet import trusted_documents as boards
-from sync.tablet.form_selection import Taken
-from sync.tablet.orders import carry_out
+from sync.tablet.form_selection import FormSelection
+from sync.tablet.orders import execute
 from sync.tablet.outbox import Outbox
-from sync.tablet.outbox_records import News
-from sync.tablet.trusted_documents import Board, Supply
+from sync.tablet.outbox_records import SyncResult
+from sync.tablet.trusted_documents import DocumentSource, TrustedDocuments, select_forms
 from sync.wire.encoding import unb64u
 from vector_makers.material import GENERATION, NOW, SERVER, fixed
 
@@ -50,9 +48,9 @@ def _server(*known: tuple[VerifyKey, str]) -> Iterator[Database]:
         db = SqliteDatabase(Path(folder) / "chaski.db")
         with db.write() as w:
             for rule in RULES:
-                queues.put(w, Queue(rule.queue, rule.site, rule.queue_kind, rule.keyring, rule.title_es))
+                queues.put_queue(w, Queue(rule.queue, rule.site, rule.queue_kind, rule.keyring, rule.title_es))
             for key, state in known:
-                devices.add(w, dev=key.kid, key=key.raw, label="", region="17", at=NOW)
+                devices.add_device(w, dev=key.kid, key=key.raw, label="", region="17", at=NOW)
                 if state != "pending":
                     devices.certify(w, key.kid, certificate=b"", label="", region="17", at=NOW)
                 if state == "revoked":
@@ -63,7 +61,7 @@ def _server(*known: tuple[VerifyKey, str]) -> Iterator[Database]:
 
 def _answer(db: Database, message: Message, *opens: RouteKey) -> Message:
     keys = ServerKeys(SERVER, {key.kid: key for key in opens})
-    return exchange.answer(db, message, keys=keys, rulebook=Rulebook(RULES, HOURS), now=NOW)[0]
+    return sync_request.answer_request(db, message, keys=keys, rulebook=Rulebook(RULES, HOURS), now=NOW)[0]
 
 
 def taken_in(given: dict[str, Any]) -> dict[str, Any]:
@@ -82,12 +80,12 @@ def _carried(given: dict[str, Any], batches: list[list[str]]) -> dict[str, Any]:
     with _server((CARRIER.public, "certified"), *known) as db:
         with db.write() as w:
             for number, sha in enumerate(given["versions"]):
-                known_form = Draft("forma", str(number), "training", sha, "", "", b"", None)
-                versions.add(w, known_form, state="published", author="", at=NOW)
+                known_form = NewVersion("forma", str(number), "training", sha, "", "", b"", None)
+                versions.add_version(w, known_form, state="published", author="", at=NOW)
         for n, batch in enumerate(batches, start=1):
             asked = Request(n=n, at=NOW, envelopes=tuple(raw.encode() for raw in batch))
-            answer = _answer(db, wire.write_request(asked, CARRIER), route_key)
-            read = wire.read_response(answer, {SERVER.kid: SERVER.public}, dev=CARRIER.kid, n=n)
+            answer = _answer(db, write_request(asked, CARRIER), route_key)
+            read = read_response(answer, {SERVER.kid: SERVER.public}, dev=CARRIER.kid, n=n)
             assert read.receipts is not None
             items += read.receipts.content["items"]
             seq |= read.seq
@@ -109,7 +107,7 @@ def readmitted(given: dict[str, Any]) -> str:
     in_force = registry.accept(known, pins, None)
     body, dev = given["document"].encode(), given["dev"]
     with _server() as db:
-        return enrolment.readmit(db, body, dev, trust=pins, registry=in_force, now=NOW).state
+        return enrolment.readmit_device(db, body, dev, trust=pins, registry=in_force, now=NOW).state
 
 
 @contextmanager
@@ -128,12 +126,12 @@ def worked_with(given: dict[str, Any]) -> dict[str, Any]:
     in_use = {form: document.sha256 for form, document in on_board.items()}
     with _outbox() as outbox:
         bundles = {f"bundle/{each.sha256}": each.to_bytes() for each in on_board.values()}
-        outbox.hold(bundles, versions=Taken(in_use))
+        outbox.documents.update(bundles, versions=FormSelection(in_use))
         registered: Any = None  # No keyring is asked for.
-        board = Board({}, trusted, registered, offered, certificate, versions=in_use)
+        board = TrustedDocuments({}, trusted, registered, offered, certificate, versions=in_use)
         server: Any = _Forms(given["served"])
-        supply = Supply(outbox, server, lambda form, payload: None, frozenset(), given["now"])
-        taken = boards.take(board, supply, outbox.versions(), again=True)
+        supply = DocumentSource(outbox, server, lambda form, payload: None, frozenset(), given["now"])
+        taken = select_forms(board, supply, outbox.documents.form_selection(), again=True)
     refused = {sha: refusal.code for sha, refusal in taken.refused.items()}
     return {"in_use": taken.in_use, "refused": refused, "old": trusted.is_expired(given["now"])}
 
@@ -156,8 +154,8 @@ def obeyed(given: dict[str, Any]) -> dict[str, Any]:
     trusted = _trust(given["trust"])
     with _outbox() as outbox, TemporaryDirectory() as drafts:
         for text in given["documents"]:
-            carry_out([Document.parse(text.encode())], trusted, given["dev"], outbox, Path(drafts))
-        standing = outbox.standing()
+            execute([Document.parse(text.encode())], trusted, given["dev"], outbox, Path(drafts))
+        standing = outbox.orders.tablet_state()
     return {"last": standing.orders, "revoked": standing.revoked, "wiped": standing.wiped}
 
 
@@ -166,18 +164,20 @@ def copied(given: dict[str, Any]) -> dict[str, Any]:
     chain = ""
     with _outbox() as outbox:
         for number in range(given["written"]):
-            chain = outbox.append("national", str(number), lambda place: repr(place).encode()).chain
+            chain = outbox.envelopes.append("national", str(number), lambda place: repr(place).encode()).chain
         ended = [_told(outbox, chain, given["told"], given["code"])]
         ended += [_told(outbox, chain, seq) for seq in given["later"]]
-        return {"begins": outbox.standing().copied, "ended": ended}
+        return {"begins": outbox.orders.tablet_state().copied, "ended": ended}
 
 
 def _told(outbox: Outbox, chain: str, seq: int | None, code: str = "") -> int | None:
     """Have the tablet ask, and hear this; return what it says of the chain from then on."""
-    batch = outbox.next_batch(NOW)
+    batch = outbox.sync_state.next_batch(NOW)
     if code:
-        outbox.renumber(batch.number if code == "sync.number_used" else 0)
+        outbox.sync_state.renumber(batch.number if code == "sync.number_used" else 0)
     else:
         told = {} if seq is None else {chain: seq}
-        outbox.answered(batch, News(GENERATION, NOW, NOW, receipts=(), events=(), cursor=0, seq=told))
-    return outbox.conversation().ended.get(chain)
+        outbox.sync_state.record_answer(
+            batch, SyncResult(GENERATION, NOW, NOW, receipts=(), events=(), cursor=0, seq=told)
+        )
+    return outbox.sync_state.load().ended.get(chain)

@@ -7,17 +7,17 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from server.api.staff import auth
-from server.flows.forms import upload_sandbox as workshop
+from server.flows.forms import upload_sandbox
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
-def in_turn(endpoint: Endpoint) -> Endpoint:
+def one_at_a_time(endpoint: Endpoint) -> Endpoint:
     """Answer while the person who asks has her turn to have something read. Problem `server.busy` when it is not."""
 
     @wraps(endpoint)
-    def answered(*given: Any, **named: Any) -> Any:
-        with workshop.turn(auth.signed_in().id):
-            return endpoint(*given, **named)
+    def answered(*arguments: Any, **named: Any) -> Any:
+        with upload_sandbox.turn(auth.current_person().id):
+            return endpoint(*arguments, **named)
 
     return answered  # type: ignore[return-value]

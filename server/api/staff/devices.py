@@ -10,15 +10,12 @@ from typing import Any
 from flask import Response, request
 from flask_smorest import Blueprint
 
-from server.api import schemas
-from server.api.flask_app import DOCUMENT, parts
-from server.api.openapi import BYTES, fails, takes
+from server.api import openapi, schemas
+from server.api.flask_app import DOCUMENT_TYPE, current_services
 from server.api.staff import auth
 from server.flows.operations import reports
-from server.flows.operations.reports import Tablet
-from server.flows.trust import device_orders as orders
-from server.flows.trust import documents as publishing
-from server.flows.trust import enrolment
+from server.flows.operations.reports import TabletReport
+from server.flows.trust import device_orders, documents, enrolment
 from sync.documents.enrolment import Invitation, accept_certificate
 from sync.documents.signed import Document
 from sync.wire.encoding import b64u
@@ -27,76 +24,80 @@ blueprint = Blueprint("devices", __name__, url_prefix="/v1", description="Tablet
 
 
 @blueprint.post("/invitations")
-@auth.needs("administrator")
-@fails("enrolment.unknown_region")
-@blueprint.arguments(schemas.Invite)
-@blueprint.response(201, schemas.Invitation)
-def invite(given: dict[str, str]) -> dict[str, Any]:
+@auth.require_role("administrator")
+@openapi.problems("enrolment.unknown_region")
+@blueprint.arguments(schemas.InviteSchema)
+@blueprint.response(201, schemas.InvitationSchema)
+def invite_tablet(arguments: dict[str, str]) -> dict[str, Any]:
     """Make a one-time code for a tablet; it is shown once."""
-    here, now = parts(), parts().now()
-    connection = here.db.read()
-    trust, registry = publishing.trust_in_force(connection), publishing.registry_in_force(connection)
-    invited = enrolment.invite(
-        here.db,
+    services, now = current_services(), current_services().now()
+    connection = services.db.read()
+    trust, registry = documents.trust_in_force(connection), documents.registry_in_force(connection)
+    invited = enrolment.create_invitation(
+        services.db,
         registry,
-        label=given["label"],
-        region=given["region"],
-        actor=auth.signed_in().id,
+        label=arguments["label"],
+        region=arguments["region"],
+        actor=auth.current_person().id,
         now=now,
-        minutes=here.config.enrolment_code_minutes,
+        minutes=services.config.enrolment_code_minutes,
     )
-    text = Invitation(here.config.tablets_address, invited.code, trust.pin).to_text()
+    text = Invitation(services.config.tablets_address, invited.code, trust.pin).to_text()
     return {"invitation": text, "expires": invited.expires}
 
 
-def _described(found: Tablet) -> dict[str, Any]:
+def _describe_tablet(found: TabletReport) -> dict[str, Any]:
     key = b64u(found.device.key)
     return {**vars(found.device), **vars(found), "last": found.last, "key": key}
 
 
 @blueprint.get("/devices")
-@auth.needs("registrar", "administrator")
-@blueprint.response(200, schemas.Device(many=True))
-def devices() -> list[dict[str, Any]]:
+@auth.require_role("registrar", "administrator")
+@blueprint.response(200, schemas.DeviceSchema(many=True))
+def list_tablets() -> list[dict[str, Any]]:
     """All tablets: what is on board, how far the clock is off, how much was rejected.
 
     The six words are left out on purpose: they count only when they are heard from whoever holds the tablet.
     """
-    return [_described(each) for each in reports.tablets(parts().db)]
+    return [_describe_tablet(each) for each in reports.list_tablets(current_services().db)]
 
 
 @blueprint.get("/devices/<dev>/certificate")
-@auth.needs()
-@fails("device.not_found", "device.not_certified")
-@blueprint.response(200, BYTES, content_type=DOCUMENT)
-def certificate(dev: str) -> Response:
+@auth.require_role()
+@openapi.problems("device.not_found", "device.not_certified")
+@blueprint.response(200, openapi.BYTES, content_type=DOCUMENT_TYPE)
+def get_certificate(dev: str) -> Response:
     """A tablet's certificate, byte for byte: desks check envelopes with the key in it."""
-    return Response(enrolment.certificate(parts().db, dev), mimetype=DOCUMENT)
+    return Response(enrolment.get_certificate(current_services().db, dev), mimetype=DOCUMENT_TYPE)
 
 
 @blueprint.post("/devices/<dev>/certificate")
-@auth.needs("registrar")
-@fails("encoding.*", "document.*", "key.*", "signed.*", "signed.too_few", "signed.bad_signature", "enrolment.*")
-@fails("device.not_found", "device.not_pending")
-@takes(DOCUMENT)
+@auth.require_role("registrar")
+@openapi.problems(
+    "encoding.*", "document.*", "key.*", "signed.*", "signed.too_few", "signed.bad_signature", "enrolment.*"
+)
+@openapi.problems("device.not_found", "device.not_pending")
+@openapi.accepts(DOCUMENT_TYPE)
 @blueprint.response(204)
-def certify(dev: str) -> Response:
+def certify_tablet(dev: str) -> Response:
     """Take a certificate that a registrar signed after comparing the six words."""
-    here, body = parts(), request.get_data()
-    trust = publishing.trust_in_force(here.db.read())
+    services, body = current_services(), request.get_data()
+    trust = documents.trust_in_force(services.db.read())
     accept_certificate(Document.parse(body), trust, dev)
-    enrolment.certify(here.db, body, trust, actor=auth.signed_in().id, now=here.now())
+    enrolment.certify_device(services.db, body, trust, actor=auth.current_person().id, now=services.now())
     return Response(status=204)
 
 
 @blueprint.post("/devices/<dev>/orders")
-@auth.needs("registrar", "administrator")
-@fails("encoding.*", "document.*", "key.*", "signed.*", "signed.too_few", "signed.bad_signature", "order.*")
-@fails("device.not_found", "device.not_certified", "order.number_used")
-@takes(DOCUMENT)
-@blueprint.response(201, schemas.Order)
-def order(dev: str) -> Any:
+@auth.require_role("registrar", "administrator")
+@openapi.problems("encoding.*", "document.*", "key.*", "signed.*", "signed.too_few", "signed.bad_signature", "order.*")
+@openapi.problems("device.not_found", "device.not_certified", "order.number_used")
+@openapi.accepts(DOCUMENT_TYPE)
+@blueprint.response(201, schemas.OrderSchema)
+def order_tablet(dev: str) -> Any:
     """Take an order that a registrar signed; the tablet is told at its next sync. Revoking counts from now."""
-    here = parts()
-    trust = publishing.trust_in_force(here.db.read())
-    return orders.give(here.db, request.get_data(), trust, dev, actor=auth.signed_in().id, now=here.now())
+    services = current_services()
+    trust = documents.trust_in_force(services.db.read())
+    return device_orders.accept_order(
+        services.db, request.get_data(), trust, dev, actor=auth.current_person().id, now=services.now()
+    )

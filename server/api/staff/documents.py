@@ -11,85 +11,97 @@ from typing import Any
 from flask import Response, request
 from flask_smorest import Blueprint
 
-from server.api import schemas
-from server.api.flask_app import DOCUMENT, parts, signed_bytes
-from server.api.openapi import BYTES, fails, takes
+from server.api import openapi, schemas
+from server.api.flask_app import DOCUMENT_TYPE, current_services, signed_bytes
 from server.api.staff import auth
 from server.flows.forms import rollouts
 from server.flows.forms.rollouts import Ring
-from server.flows.trust import documents as publishing
+from server.flows.trust import documents
 
 blueprint = Blueprint("publishing", __name__, url_prefix="/v1", description="Signed documents")
-_SIGNED = ("encoding.*", "document.*", "document.rolled_back", "document.same_number", "key.*")
-_SIGNATURES = ("signed.*", "signed.too_few", "signed.bad_signature")
+_DOCUMENT_PROBLEMS = ("encoding.*", "document.*", "document.rolled_back", "document.same_number", "key.*")
+_SIGNATURE_PROBLEMS = ("signed.*", "signed.too_few", "signed.bad_signature")
 
 
 @blueprint.post("/publications")
-@auth.needs("publisher", tokens=True)
-@fails(*_SIGNED, *_SIGNATURES, "bundle.*", "bundle.demo_trust", "bundle.one_person", "form.version_exists")
-@fails("publication.unknown_channel", "publication.recording_missing", "version.wrong_state")
-@fails("rollout.training_over_field")
-@takes(DOCUMENT)
-@blueprint.arguments(schemas.Ring, location="query")
-@blueprint.response(201, schemas.Published)
-def publish(given: dict[str, Any]) -> dict[str, Any]:
+@auth.require_role("publisher", tokens=True)
+@openapi.problems(
+    *_DOCUMENT_PROBLEMS,
+    *_SIGNATURE_PROBLEMS,
+    "bundle.*",
+    "bundle.demo_trust",
+    "bundle.one_person",
+    "form.version_exists",
+)
+@openapi.problems("publication.unknown_channel", "publication.recording_missing", "version.wrong_state")
+@openapi.problems("rollout.training_over_field")
+@openapi.accepts(DOCUMENT_TYPE)
+@blueprint.arguments(schemas.RingSchema, location="query")
+@blueprint.response(201, schemas.PublishedSchema)
+def publish_bundle(arguments: dict[str, Any]) -> dict[str, Any]:
     """Put a bundle that an author and a reviewer signed into use, for all tablets or for a ring of them."""
-    here = parts()
-    regions, devices = (tuple(given[name].split(",")) if name in given else None for name in ("regions", "devices"))
-    ring = Ring(regions, given.get("share_permille"), devices)
-    done = rollouts.publish(
-        here.db, here.keys, request.get_data(), ring=ring, actor=auth.signed_in().id, now=here.now()
+    services = current_services()
+    regions, devices = (
+        tuple(arguments[name].split(",")) if name in arguments else None for name in ("regions", "devices")
+    )
+    ring = Ring(regions, arguments.get("share_permille"), devices)
+    done = rollouts.publish_bundle(
+        services.db, services.keys, request.get_data(), ring=ring, actor=auth.current_person().id, now=services.now()
     )
     return {**vars(done.version), "manifest": done.manifest}
 
 
 @blueprint.post("/trust")
-@auth.needs("registrar")
-@fails(*_SIGNED, *_SIGNATURES, "trust.*", "trust.other_server")
-@takes(DOCUMENT)
-@blueprint.response(201, schemas.Accepted)
+@auth.require_role("registrar")
+@openapi.problems(*_DOCUMENT_PROBLEMS, *_SIGNATURE_PROBLEMS, "trust.*", "trust.other_server")
+@openapi.accepts(DOCUMENT_TYPE)
+@blueprint.response(201, schemas.AcceptedSchema)
 def put_trust() -> dict[str, Any]:
     """Put a newer trust in force; the roots of the one held must have signed it."""
-    here = parts()
-    number = publishing.take_trust(here.db, here.keys, request.get_data(), actor=auth.signed_in().id, now=here.now())
+    services = current_services()
+    number = documents.accept_trust(
+        services.db, services.keys, request.get_data(), actor=auth.current_person().id, now=services.now()
+    )
     return {"kind": "trust", "number": number}
 
 
 @blueprint.post("/registry")
-@auth.needs("registrar")
-@fails(*_SIGNED, *_SIGNATURES, "registry.*", "registry.key_missing")
-@takes(DOCUMENT)
-@blueprint.response(201, schemas.Accepted)
+@auth.require_role("registrar")
+@openapi.problems(*_DOCUMENT_PROBLEMS, *_SIGNATURE_PROBLEMS, "registry.*", "registry.key_missing")
+@openapi.accepts(DOCUMENT_TYPE)
+@blueprint.response(201, schemas.AcceptedSchema)
 def put_registry() -> dict[str, Any]:
     """Put a newer registry in force; tablets that it revokes are revoked."""
-    here = parts()
-    number = publishing.take_registry(here.db, request.get_data(), actor=auth.signed_in().id, now=here.now())
+    services = current_services()
+    number = documents.accept_registry(
+        services.db, request.get_data(), actor=auth.current_person().id, now=services.now()
+    )
     return {"kind": "registry", "number": number}
 
 
 @blueprint.get("/<any(trust, registry, manifest):kind>")
-@auth.needs()
-@blueprint.response(200, BYTES, content_type=DOCUMENT)
-def document(kind: str) -> Response:
+@auth.require_role()
+@blueprint.response(200, openapi.BYTES, content_type=DOCUMENT_TYPE)
+def get_document(kind: str) -> Response:
     """The document in force, byte for byte."""
-    stored = publishing.newest(parts().db.read(), kind)
+    stored = documents.get_newest(current_services().db.read(), kind)
     return signed_bytes(stored.body, stored.sha256, immutable=False)
 
 
 @blueprint.get("/forms/<form>/<sha>")
-@auth.needs()
-@fails("form.unknown")
-@blueprint.response(200, BYTES, content_type=DOCUMENT)
-def form(form: str, sha: str) -> Response:
+@auth.require_role()
+@openapi.problems("form.unknown")
+@blueprint.response(200, openapi.BYTES, content_type=DOCUMENT_TYPE)
+def get_form(form: str, sha: str) -> Response:
     """A published form version, byte for byte; desks show the questions from it."""
-    body = publishing.form(parts().db, form, sha)
+    body = documents.form_bundle(current_services().db, form, sha)
     return signed_bytes(body, hashlib.sha256(body).hexdigest(), immutable=False)  # Its signatures may be renewed.
 
 
 @blueprint.get("/keys/<sha256>")
-@auth.needs()
-@fails("key.unknown")
-@blueprint.response(200, BYTES, content_type=DOCUMENT)
-def key(sha256: str) -> Response:
+@auth.require_role()
+@openapi.problems("key.unknown")
+@blueprint.response(200, openapi.BYTES, content_type=DOCUMENT_TYPE)
+def get_public_key(sha256: str) -> Response:
     """A keyring's public key, by its hash."""
-    return signed_bytes(publishing.public_key(parts().db, sha256), sha256, immutable=True)
+    return signed_bytes(documents.get_public_key(current_services().db, sha256), sha256, immutable=True)

@@ -5,31 +5,31 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from server.api.schemas import LINE, REGION, Names
-from sync.envelope import route
+from server.api.schemas import ONE_LINE, REGION_CODE, NameSet
+from sync.envelope.route import codes
 from sync.wire.encoding import MAX_INTEGER
 from sync.wire.json_object import KID, SHA256_HEX
 
 FORM_ID = validate.Regexp(r"[a-z][a-z0-9_]{0,39}\Z")
-WHY = validate.Regexp(r"[^\x00-\x09\x0b-\x1f\x7f\ud800-\udfff]{1,1000}\Z")
-CHANNELS = validate.OneOf(("training", "field"))
+REASON = validate.Regexp(r"[^\x00-\x09\x0b-\x1f\x7f\ud800-\udfff]{1,1000}\Z")
+CHANNEL = validate.OneOf(("training", "field"))
 COUNT = validate.Range(0, MAX_INTEGER)
-OUTCOME, TIER, QUEUE_KIND = (validate.OneOf(sorted(route.codes(name))) for name in ("outcome", "tier", "queue_kinds"))
+OUTCOME, TIER, QUEUE_KIND = (validate.OneOf(sorted(codes(name))) for name in ("outcome", "tier", "queue_kinds"))
 
 
-class ChannelQuery(Schema):
+class ChannelQuerySchema(Schema):
     """For which channel a form is compiled."""
 
-    channel = fields.String(load_default="training", validate=CHANNELS)
+    channel = fields.String(load_default="training", validate=CHANNEL)
 
 
-class FormQuery(Schema):
+class FormQuerySchema(Schema):
     """Which form; all when nothing is given."""
 
     form = fields.String(validate=FORM_ID)
 
 
-class FormProblem(Schema):
+class FormProblemSchema(Schema):
     """One thing that an author got wrong, and where."""
 
     sheet = fields.String()
@@ -41,14 +41,14 @@ class FormProblem(Schema):
     blocking = fields.Boolean()
 
 
-class Checked(Schema):
+class CheckedSchema(Schema):
     """What is wrong with an upload."""
 
     ok = fields.Boolean()
-    problems = fields.List(fields.Nested(FormProblem))
+    problems = fields.List(fields.Nested(FormProblemSchema))
 
 
-class Version(Schema):
+class VersionSchema(Schema):
     """A form version from draft to retired."""
 
     id = fields.Integer()
@@ -68,13 +68,13 @@ class Version(Schema):
     source = fields.Boolean()
 
 
-class Draft(Version):
+class DraftSchema(VersionSchema):
     """A draft as kept, and what is still to put right with it."""
 
-    problems = fields.List(fields.Nested(FormProblem))
+    problems = fields.List(fields.Nested(FormProblemSchema))
 
 
-class Trial(Schema):
+class TrialSchema(Schema):
     """What came out of a made-up interview; never what was answered."""
 
     outcome = fields.String()
@@ -84,14 +84,14 @@ class Trial(Schema):
     at = fields.Integer()
 
 
-class VersionDetail(Version):
+class VersionDetailSchema(VersionSchema):
     """A version with its made-up interviews, and the version that tablets used before it."""
 
-    trials = fields.List(fields.Nested(Trial))
+    trials = fields.List(fields.Nested(TrialSchema))
     before = fields.Integer(allow_none=True)
 
 
-class NewTrial(Schema):
+class NewTrialSchema(Schema):
     """The outcome of a made-up interview with a draft."""
 
     sha = fields.String(required=True, validate=validate.Regexp(rf"{SHA256_HEX.pattern}\Z"))
@@ -101,13 +101,13 @@ class NewTrial(Schema):
     fired = fields.Integer(required=True, validate=validate.Range(0, 1000))
 
 
-class Why(Schema):
+class WhySchema(Schema):
     """The reason that others will read."""
 
-    reason = fields.String(required=True, validate=WHY)
+    reason = fields.String(required=True, validate=REASON)
 
 
-class NewRing(Schema):
+class NewRingSchema(Schema):
     """The tablets that get a version; what is left out does not narrow them."""
 
     regions = fields.List(
@@ -119,13 +119,13 @@ class NewRing(Schema):
     share_permille = fields.Integer(validate=validate.Range(1, 1000), allow_none=True)
 
 
-class NewRollout(NewRing):
+class NewRolloutSchema(NewRingSchema):
     """A version's way to a ring of tablets: now, or at a time."""
 
     starts = fields.Integer(validate=COUNT, allow_none=True)
 
 
-class Rollout(Schema):
+class RolloutSchema(Schema):
     """A version on its way to a ring of tablets."""
 
     id = fields.Integer()
@@ -144,7 +144,7 @@ class Rollout(Schema):
     refused = fields.Integer()
 
 
-class Change(Schema):
+class ChangeSchema(Schema):
     """One difference between two versions, in an author's words."""
 
     code = fields.String()
@@ -154,23 +154,23 @@ class Change(Schema):
     en = fields.String()
 
 
-class Against(Schema):
+class AgainstSchema(Schema):
     """The version to compare with; the one that tablets used before when nothing is given."""
 
     old = fields.Integer(validate=COUNT)
 
 
-class Count(Schema):
+class CountSchema(Schema):
     """How many made-up people to compare with."""
 
     count = fields.Integer(load_default=300, validate=validate.Range(1, 10_000))
 
 
-class Impact(Against, Count):
+class ImpactSchema(AgainstSchema, CountSchema):
     """With what to compare a version, and with how many made-up people."""
 
 
-class RuleTable(Schema):
+class RuleTableSchema(Schema):
     """An indicator set or a policy that an author published."""
 
     kind = fields.String(metadata={"enum": ["indicator_set", "policy"]})
@@ -179,15 +179,15 @@ class RuleTable(Schema):
     published = fields.Integer()
 
 
-class PutTable(RuleTable):
+class PutTableSchema(RuleTableSchema):
     """A published table, what is different from the one before, and the form versions that use its family."""
 
     former = fields.String()
-    changes = fields.List(fields.Nested(Change))
-    users = fields.List(fields.Nested(Version))
+    changes = fields.List(fields.Nested(ChangeSchema))
+    users = fields.List(fields.Nested(VersionSchema))
 
 
-class Task(Schema):
+class TaskSchema(Schema):
     """Long work: how much is done of how much, and what came out."""
 
     id = fields.String()
@@ -198,13 +198,13 @@ class Task(Schema):
     problem = fields.Dict(keys=fields.String(), allow_none=True)
 
 
-class InventoryQuery(Schema):
+class InventoryQuerySchema(Schema):
     """Which region's tablets; all when nothing is given."""
 
-    region = fields.String(validate=REGION)
+    region = fields.String(validate=REGION_CODE)
 
 
-class Held(Schema):
+class HeldSchema(Schema):
     """One version in one region."""
 
     form = fields.String()
@@ -220,7 +220,7 @@ class Held(Schema):
     silent = fields.Integer()
 
 
-class Behind(Schema):
+class BehindSchema(Schema):
     """A tablet that has another version than it should."""
 
     dev = fields.String()
@@ -234,7 +234,7 @@ class Behind(Schema):
     silent = fields.Boolean()
 
 
-class Quiet(Schema):
+class QuietSchema(Schema):
     """A tablet that has not been heard from for long."""
 
     dev = fields.String()
@@ -243,18 +243,18 @@ class Quiet(Schema):
     seen = fields.Integer(allow_none=True)
 
 
-class Inventory(Schema):
+class InventorySchema(Schema):
     """What is on which tablet; `behind` and `silent`, which name tablets, are left out for a token."""
 
-    versions = fields.List(fields.Nested(Held))
-    behind = fields.List(fields.Nested(Behind))
-    silent = fields.List(fields.Nested(Quiet))
+    versions = fields.List(fields.Nested(HeldSchema))
+    behind = fields.List(fields.Nested(BehindSchema))
+    silent = fields.List(fields.Nested(QuietSchema))
 
 
-class NewToken(Schema):
+class NewTokenSchema(Schema):
     """A token to be made."""
 
-    label = fields.String(required=True, validate=LINE)
+    label = fields.String(required=True, validate=ONE_LINE)
     roles = fields.List(
         fields.String(validate=validate.OneOf(("author", "reviewer", "publisher"))),
         required=True,
@@ -263,19 +263,19 @@ class NewToken(Schema):
     days = fields.Integer(load_default=30, validate=validate.Range(1, 90))
 
 
-class Token(Schema):
+class TokenSchema(Schema):
     """What a token may do and until when."""
 
     id = fields.String()
     label = fields.String()
-    roles = Names()
+    roles = NameSet()
     created = fields.Integer()
     expires = fields.Integer()
     used = fields.Integer(allow_none=True)
     revoked = fields.Integer(allow_none=True)
 
 
-class MadeToken(Token):
+class MadeTokenSchema(TokenSchema):
     """A new token; its text is shown once."""
 
     token = fields.String()

@@ -8,8 +8,8 @@ from typing import Any
 from flask import Response
 from flask_smorest import Blueprint
 
-from server.api.flask_app import parts
-from server.api.openapi import fails
+from server.api import openapi
+from server.api.flask_app import current_services
 from server.api.staff import auth, form_schemas
 from server.flows.people import tokens
 from server.store.tokens import Token
@@ -17,35 +17,42 @@ from server.store.tokens import Token
 blueprint = Blueprint("tokens", __name__, url_prefix="/v1", description="Tokens for one's own programs")
 
 
-def _described(token: Token) -> dict[str, Any]:
+def _describe_token(token: Token) -> dict[str, Any]:
     return {**asdict(token), "roles": token.roles.split()}
 
 
 @blueprint.post("/tokens")
-@auth.needs(*tokens.ROLES)
-@blueprint.arguments(form_schemas.NewToken)
-@blueprint.response(201, form_schemas.MadeToken)
-def make(given: dict[str, Any]) -> dict[str, Any]:
+@auth.require_role(*tokens.ROLES)
+@blueprint.arguments(form_schemas.NewTokenSchema)
+@blueprint.response(201, form_schemas.MadeTokenSchema)
+def make_token(arguments: dict[str, Any]) -> dict[str, Any]:
     """Make a token with some of the caller's roles, for ninety days at most; it is shown once."""
-    here, person = parts(), auth.signed_in()
-    made = tokens.make(here.db, person, label=given["label"], roles=given["roles"], days=given["days"], now=here.now())
-    return {**_described(made.token), "token": made.text}
+    services, person = current_services(), auth.current_person()
+    made = tokens.create_token(
+        services.db,
+        person,
+        label=arguments["label"],
+        roles=arguments["roles"],
+        days=arguments["days"],
+        now=services.now(),
+    )
+    return {**_describe_token(made.token), "token": made.text}
 
 
 @blueprint.get("/tokens")
-@auth.needs(*tokens.ROLES)
-@blueprint.response(200, form_schemas.Token(many=True))
-def listed() -> list[dict[str, Any]]:
+@auth.require_role(*tokens.ROLES)
+@blueprint.response(200, form_schemas.TokenSchema(many=True))
+def list_tokens() -> list[dict[str, Any]]:
     """The caller's tokens, also those that are over."""
-    return [_described(each) for each in tokens.listed(parts().db, auth.signed_in())]
+    return [_describe_token(each) for each in tokens.list_tokens(current_services().db, auth.current_person())]
 
 
 @blueprint.delete("/tokens/<token>")
-@auth.needs(*tokens.ROLES)
-@fails("token.unknown")
+@auth.require_role(*tokens.ROLES)
+@openapi.problems("token.unknown")
 @blueprint.response(204)
-def revoke(token: str) -> Response:
+def revoke_token(token: str) -> Response:
     """End one of the caller's tokens."""
-    here = parts()
-    tokens.revoke(here.db, auth.signed_in(), token, now=here.now())
+    services = current_services()
+    tokens.revoke_token(services.db, auth.current_person(), token, now=services.now())
     return Response(status=204)

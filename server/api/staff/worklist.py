@@ -17,13 +17,13 @@ from server.api.staff import auth
 from server.api.staff.desks import ENVELOPE_TYPE
 from server.flows.desks import worklist
 from server.flows.desks.routing import Rulebook
-from server.flows.desks.worklist import Evidence, Work
+from server.flows.desks.worklist import DescribedItem, Evidence
 
 blueprint = Blueprint("worklist", __name__, url_prefix="/v1", description="What people have to decide")
 _ACCESS_PROBLEMS = ("work.unknown", "work.other_desk")
 
 
-def _describe_item(found: Work) -> dict[str, Any]:
+def _describe_item(found: DescribedItem) -> dict[str, Any]:
     kind = {"sentence": found.kind.sentence, "decisions": found.kind.decisions}
     return {**asdict(found.item), **kind, "label": found.label}
 
@@ -35,23 +35,23 @@ def _describe_evidence(found: Evidence) -> dict[str, Any]:
 
 @blueprint.get("/work-list")
 @auth.require_role("coordinator", "administrator", "publisher")
-@blueprint.arguments(schemas.WorkQuery, location="query")
-@blueprint.response(200, schemas.WorkItem(many=True))
+@blueprint.arguments(schemas.WorkQuerySchema, location="query")
+@blueprint.response(200, schemas.WorkItemSchema(many=True))
 def list_items(query: dict[str, int]) -> list[Any]:
     """What a person must decide: forks, gaps, quarantine, silent tablets; a desk sees its own screenings' only."""
     return [
         _describe_item(each)
-        for each in worklist.listed(current_services().db, auth.current_person(), kept=bool(query["kept"]))
+        for each in worklist.list_items(current_services().db, auth.current_person(), kept=bool(query["kept"]))
     ]
 
 
 @blueprint.get("/work-list/<int(max=9007199254740991):item>")
 @auth.require_role("coordinator", "administrator", "publisher")
 @openapi.problems(*_ACCESS_PROBLEMS)
-@blueprint.response(200, schemas.WorkDetail)
+@blueprint.response(200, schemas.WorkDetailSchema)
 def get_item(item: int) -> dict[str, Any]:
     """One item with the screenings it is about: both, where two claim one name or one number."""
-    found, evidence = worklist.look(current_services().db, auth.current_person(), item)
+    found, evidence = worklist.get_item(current_services().db, auth.current_person(), item)
     return {**_describe_item(found), "envelopes": [_describe_evidence(each) for each in evidence]}
 
 
@@ -63,7 +63,7 @@ def get_envelope(item: int, envelope: str) -> Response:
     """A sealed screening that an item is about, byte for byte; the caller's client opens it. The read is audited."""
     services = current_services()
     return Response(
-        worklist.hand_out_envelope(services.db, auth.current_person(), item, envelope, now=services.now()),
+        worklist.read_envelope(services.db, auth.current_person(), item, envelope, now=services.now()),
         mimetype=ENVELOPE_TYPE,
     )
 
@@ -71,15 +71,15 @@ def get_envelope(item: int, envelope: str) -> Response:
 @blueprint.post("/work-list/<int(max=9007199254740991):item>/decision")
 @auth.require_role("coordinator", "administrator", "publisher")
 @openapi.problems(*_ACCESS_PROBLEMS, "work.closed", "work.unknown_decision", "referral.other_keyring")
-@blueprint.arguments(schemas.Decide)
-@blueprint.response(200, schemas.WorkItem)
-def decide_item(given: dict[str, str], item: int) -> dict[str, Any]:
+@blueprint.arguments(schemas.DecideSchema)
+@blueprint.response(200, schemas.WorkItemSchema)
+def decide_item(arguments: dict[str, str], item: int) -> dict[str, Any]:
     """Settle an item; `release` routes the screening now, with its deadline from receipt, also what was kept apart."""
     services = current_services()
     rulebook = Rulebook(services.rules, services.config.hours)
     return _describe_item(
-        worklist.decide(
-            services.db, auth.current_person(), item, given["decision"], rulebook=rulebook, now=services.now()
+        worklist.decide_item(
+            services.db, auth.current_person(), item, arguments["decision"], rulebook=rulebook, now=services.now()
         )
     )
 
@@ -91,5 +91,5 @@ def decide_item(given: dict[str, str], item: int) -> dict[str, Any]:
 def report_disagreement(referral_id: str) -> Response:
     """Say that an opened screening says something else than the route it was sorted by."""
     services = current_services()
-    worklist.disagrees(services.db, auth.current_person(), referral_id, now=services.now())
+    worklist.report_disagreement(services.db, auth.current_person(), referral_id, now=services.now())
     return Response(status=204)

@@ -11,28 +11,26 @@ from typing import Any
 import click
 from rich.console import Console
 
-from server import server_keys as keys
-from server.backup import backup_key as backup_keys
-from server.cli.data_folder import data_option, of_a_server
-from server.cli.terminal import busy, json_option, now_ms, passphrase_from, show
-from server.config import Config
-from server.config import recipient as read_recipient
-from server.flows.operations import backup as backup_flow
-from server.flows.operations import restore as restore_flow
+from server import server_keys
+from server.backup import backup_key
+from server.cli.admin.data_folder import data_option, require_server
+from server.cli.terminal import json_option, now_ms, print_result, read_passphrase, spinner
+from server.config import Config, parse_recipient
+from server.flows.operations import backup, restore
 from server.flows.operations.backup import Progress
-from server.store.snapshot import Holdings
+from server.store.meta import Holdings
 
-_OFTEN = 0.1  # seconds between two lines of progress
+_PROGRESS_SECONDS = 0.1  # seconds between two lines of progress
 
 file_type = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
 @click.group(name="backup-key")
-def backup_key() -> None:
+def backup_key_group() -> None:
     """The key that backups are made for, whose secret half no server ever has."""
 
 
-@backup_key.command()
+@backup_key_group.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @json_option
 def new(file: Path, as_json: bool) -> None:
@@ -42,8 +40,8 @@ def new(file: Path, as_json: bool) -> None:
     Public half (age1...):  CHASKI_BACKUP_RECIPIENT on the server, or `chaski backup --to`.
     FILE and the words:     apart from each other, offline. Without both, no backup can be opened.
     """
-    with busy("Making a key ..."):
-        made = backup_keys.create(file, now=now_ms())
+    with spinner("Making a key ..."):
+        made = backup_key.create_key(file, now=now_ms())
 
     def write(console: Console) -> None:
         console.print(f"Key file:   {file}")
@@ -51,10 +49,10 @@ def new(file: Path, as_json: bool) -> None:
         console.print(f"Six words:  [bold]{made.phrase}[/]")
         console.print("Write the words down on paper now: they are kept nowhere, and not shown again.")
 
-    show({"file": str(file), "recipient": made.recipient, "passphrase": made.phrase}, as_json, write)
+    print_result({"file": str(file), "recipient": made.recipient, "passphrase": made.phrase}, as_json, write)
 
 
-@click.command()
+@click.command(name="backup")
 @data_option
 @click.option(
     "--to",
@@ -72,37 +70,42 @@ def new(file: Path, as_json: bool) -> None:
     help="Folder for the file, best on another disk. Default: CHASKI_BACKUP_FOLDER.",
 )
 @json_option
-def backup(data: Path, recipient: str, folder: Path, as_json: bool) -> None:
+def backup_command(data: Path, recipient: str, folder: Path, as_json: bool) -> None:
     """Copy the database, also while the server works, into an encrypted file whose name holds the time.
 
     The server's own keys (DATA/keys) are not in it: keep a copy of that folder apart, and offline.
     """
-    config = of_a_server(Config(data=data.absolute()))
+    config = require_server(Config(data=data.absolute()))
     try:
-        to = read_recipient(recipient)
-    except ValueError as wrong:
-        raise click.UsageError(f"--to {wrong}") from wrong
-    with busy("Copying the database ...") as status:
-        made = backup_flow.make(
-            config, keys.load(config.keys), recipient=to, folder=folder, now=now_ms(), progress=_calmly(status.update)
+        to = parse_recipient(recipient)
+    except ValueError as error:
+        raise click.UsageError(f"--to {error}") from error
+    with spinner("Copying the database ...") as status:
+        made = backup.write_backup(
+            config,
+            server_keys.load(config.keys),
+            recipient=to,
+            folder=folder,
+            now=now_ms(),
+            progress=_throttled(status.update),
         )
 
     def write(console: Console) -> None:
         console.print(f"{made.file}  {made.bytes:,} bytes", soft_wrap=True)
         console.print(f"SHA-256 {made.sha256}")
-        console.print(f"As of {_moment(made.at)}: {_words(made.holdings)}.", soft_wrap=True)
+        console.print(f"As of {_format_moment(made.at)}: {_count_holdings(made.holdings)}.", soft_wrap=True)
 
     content: dict[str, Any] = {"file": str(made.file), "at": made.at, "bytes": made.bytes, "sha256": made.sha256}
-    show({**content, **asdict(made.holdings)}, as_json, write)
+    print_result({**content, **asdict(made.holdings)}, as_json, write)
 
 
-@click.command()
+@click.command(name="restore")
 @click.argument("file", type=file_type)
 @click.option("--identity", required=True, type=file_type, help="The key file of `chaski backup-key new`, or of age.")
 @click.option("--passphrase-file", type=file_type, help="Read the key's six words from here; else they are asked for.")
 @data_option
 @json_option
-def restore(file: Path, identity: Path, passphrase_file: Path | None, data: Path, as_json: bool) -> None:
+def restore_command(file: Path, identity: Path, passphrase_file: Path | None, data: Path, as_json: bool) -> None:
     """Put the backup FILE into a data folder that holds the server's keys and no database; then `chaski serve`.
 
     \b
@@ -111,13 +114,15 @@ def restore(file: Path, identity: Path, passphrase_file: Path | None, data: Path
     3. Start the server. Tablets offer again by themselves what they still keep (30 days).
     """
     config = Config(data=data.absolute())
-    restore_flow.prepare(config)
-    identities = backup_keys.load(identity, lambda: passphrase_from(passphrase_file, "Six words of the backup key"))
-    with busy("Reading the backup ...") as status:
-        done = restore_flow.restore(config, file, identities, now=now_ms(), progress=_calmly(status.update))
+    restore.prepare_restore(config)
+    identities = backup_key.load_key(identity, lambda: read_passphrase(passphrase_file, "Six words of the backup key"))
+    with spinner("Reading the backup ...") as status:
+        done = restore.restore_backup(config, file, identities, now=now_ms(), progress=_throttled(status.update))
 
     def write(console: Console) -> None:
-        console.print(f"Restored into {data}, as of {_moment(done.at)}: {_words(done.holdings)}.", soft_wrap=True)
+        console.print(
+            f"Restored into {data}, as of {_format_moment(done.at)}: {_count_holdings(done.holdings)}.", soft_wrap=True
+        )
         console.print(f"The audit trail holds ({done.audit_rows} rows); manifest {done.manifest} is new.")
         console.print("Nobody is signed in any more, and open enrolment codes have ended.")
         console.print(
@@ -125,27 +130,27 @@ def restore(file: Path, identity: Path, passphrase_file: Path | None, data: Path
         )
 
     content = {"at": done.at, "audit_rows": done.audit_rows, "manifest": done.manifest, **asdict(done.holdings)}
-    show(content, as_json, write)
+    print_result(content, as_json, write)
 
 
-def _calmly(update: Progress) -> Progress:
+def _throttled(update: Progress) -> Progress:
     """Pass on a step at most every tenth of a second; there are thousands."""
     last = 0.0
 
     def pass_on(step: str) -> None:
         nonlocal last
-        if time.monotonic() - last >= _OFTEN:
+        if time.monotonic() - last >= _PROGRESS_SECONDS:
             last = time.monotonic()
             update(step)
 
     return pass_on
 
 
-def _moment(at: int) -> str:
+def _format_moment(at: int) -> str:
     return f"{datetime.fromtimestamp(at / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _words(held: Holdings) -> str:
+def _count_holdings(held: Holdings) -> str:
     counts = {
         "screening": held.envelopes,
         "tablet": held.tablets,

@@ -11,31 +11,30 @@ import click
 from rich.console import Console
 
 from server import config, jobs
-from server.cli.data_folder import data_option, of_a_server
-from server.cli.terminal import busy, json_option, now_ms, show
+from server.cli.admin.data_folder import data_option, open_database
+from server.cli.terminal import json_option, now_ms, print_result, spinner
 from server.database.connection import Database
-from server.database.sqlite import SqliteDatabase
-from server.store import jobs as store
+from server.store import jobs as job_runs
 from sync.durations import MINUTE
 
 
 @click.group(name="jobs")
-def group() -> None:
+def jobs_group() -> None:
     """What the server does by itself; each of these can be done by hand, also while it serves."""
 
 
-def _open(data: Path) -> tuple[config.Config, Database]:
+def _open_settings(data: Path) -> tuple[config.Config, Database]:
     """The settings of this environment over a data folder, and its database."""
-    settings = of_a_server(replace(config.load({**os.environ, "CHASKI_DATA": str(data)}), data=data.absolute()))
-    return settings, SqliteDatabase(settings.database)
+    settings = replace(config.load({**os.environ, "CHASKI_DATA": str(data)}), data=data.absolute())
+    return settings, open_database(settings)
 
 
-@group.command(name="list")
+@jobs_group.command(name="list")
 @data_option
 @json_option
 def list_jobs(data: Path, as_json: bool) -> None:
     """Show every job: how often it is due, when it last succeeded, how much it did."""
-    last = store.last(_open(data)[1].read())
+    last = job_runs.last_runs(_open_settings(data)[1].read())
     found: list[dict[str, Any]] = [
         {
             "job": job.name,
@@ -53,17 +52,17 @@ def list_jobs(data: Path, as_json: bool) -> None:
             ago = "never yet" if each["at"] is None else f"{max(0, now - each['at']) // MINUTE} min ago"
             console.print(f"[bold]{each['job']:<10}[/] every {each['every_seconds'] // 60} min, {ago}. {each['about']}")
 
-    show(found, as_json, write)
+    print_result(found, as_json, write)
 
 
-@group.command()
+@jobs_group.command()
 @data_option
 @click.argument("name", type=click.Choice([job.name for job in jobs.JOBS]))
 @json_option
 def run(data: Path, name: str, as_json: bool) -> None:
     """Do the job NAME now, and say how much it did."""
-    settings, db = _open(data)
+    settings, db = _open_settings(data)
     job = next(job for job in jobs.JOBS if job.name == name)
-    with busy(f"{name} ..."):
+    with spinner(f"{name} ..."):
         done = jobs.run_job(job, db, settings, now_ms())
-    show({"job": name, "done": done}, as_json, lambda console: console.print(f"{name}: {done} done"))
+    print_result({"job": name, "done": done}, as_json, lambda console: console.print(f"{name}: {done} done"))

@@ -14,20 +14,14 @@ import click
 from rich.console import Console
 
 from server import config
-from server.app import serve as serve_forever
-from server.ceremony import founding as ceremony
-from server.cli.data_folder import data_option, of_a_server
-from server.cli.terminal import busy, json_option, now_ms, show
-from server.database.connection import Database
-from server.database.sqlite import SqliteDatabase
-from server.flows.operations import audit as audit_flow
-from server.flows.trust import documents as publishing
+from server.app import serve
+from server.ceremony import founding
+from server.cli.admin.data_folder import data_option, open_database
+from server.cli.terminal import json_option, now_ms, print_result, spinner
+from server.flows.operations import audit
+from server.flows.trust import documents
 
 _PR_SET_DUMPABLE = 4  # <linux/prctl.h>
-
-
-def _database(data: Path) -> Database:
-    return SqliteDatabase(of_a_server(config.Config(data=data)).database)
 
 
 @click.command()
@@ -44,45 +38,45 @@ def init(data: Path, demo: bool, people: Path | None) -> None:
         raise click.UsageError(
             "--demo and --people go together: a demo's secrets need a folder apart from the server's."
         )
-    with busy("Founding ...") as status:
+    with spinner("Founding ...") as status:
         if people is not None:
-            founded = ceremony.demo(data, people, now=now_ms(), progress=status.update)
+            founded = founding.create_demo_server(data, people, now=now_ms(), progress=status.update)
         else:
-            founded = ceremony.found(data, now=now_ms(), progress=status.update)
+            founded = founding.create_server(data, now=now_ms(), progress=status.update)
     for line in founded.next_steps:
         click.echo(line)
 
 
-@click.command()
-def serve() -> None:
+@click.command(name="serve")
+def serve_command() -> None:
     """Serve tablets and people until SIGTERM or Ctrl-C. Settings are CHASKI_* variables; CHASKI_DATA is required."""
-    _close_memory()
-    serve_forever(config.load(os.environ))
+    protect_memory()
+    serve(config.load(os.environ))
 
 
-def _close_memory() -> None:
+def protect_memory() -> None:
     """Have the kernel keep this process's memory, with the keys in it, from core dumps and from all other processes of
     the same account. Root may still look."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def _day(at: int) -> str:
+def _format_day(at: int) -> str:
     return datetime.fromtimestamp(at / 1000, UTC).date().isoformat()
 
 
-@click.group()
-def trust() -> None:
+@click.group(name="trust")
+def trust_group() -> None:
     """The documents that say who may sign what."""
 
 
-@trust.command(name="show")
+@trust_group.command(name="show")
 @data_option
 @json_option
 def show_trust(data: Path, as_json: bool) -> None:
     """Show the trust that the server hands out, and the pin of its roots."""
-    reading = _database(data).read()
-    found = publishing.trust_in_force(reading)
+    reading = open_database(config.Config(data=data)).read()
+    found = documents.trust_in_force(reading)
     content: dict[str, Any] = {
         "number": found.number,
         "demo": found.demo,
@@ -95,7 +89,7 @@ def show_trust(data: Path, as_json: bool) -> None:
         "servers": list(found.servers),
         "issued": found.issued,
         "expires": found.expires,
-        "next": {kind: publishing.next_number(reading, kind, now=now_ms()) for kind in ("trust", "registry")},
+        "next": {kind: documents.next_number(reading, kind, now=now_ms()) for kind in ("trust", "registry")},
     }
 
     def write(console: Console) -> None:
@@ -103,32 +97,32 @@ def show_trust(data: Path, as_json: bool) -> None:
         console.print(
             f"[bold]Trust {found.number}[/]{demo}, {found.threshold} of {len(found.roots)} roots, pin {found.pin}"
         )
-        console.print(f"issued {_day(found.issued)}, to be renewed by {_day(found.expires)}")
+        console.print(f"issued {_format_day(found.issued)}, to be renewed by {_format_day(found.expires)}")
         console.print("next to be signed: trust {trust}, registry {registry}".format(**content["next"]))
         persons = {kid: signer.person for kid, signer in (*found.authors.items(), *found.reviewers.items())}
         for kind in ("roots", "registrars", "authors", "reviewers", "servers"):
             for kid in content[kind]:
                 console.print(f"  {kind[:-1]:<10} {kid}  {persons.get(kid, '')}")
 
-    show(content, as_json, write)
+    print_result(content, as_json, write)
 
 
-@click.group()
-def audit() -> None:
+@click.group(name="audit")
+def audit_group() -> None:
     """The trail of everything that was done, each row bound to the one before."""
 
 
-@audit.command()
+@audit_group.command()
 @data_option
 @json_option
 def verify(data: Path, as_json: bool) -> None:
     """Recompute the chain of the audit trail. Exit code 1 where it does not hold, with the first broken row."""
-    with busy("Reading the audit trail ..."):
-        verdict = audit_flow.verify(_database(data))
+    with spinner("Reading the audit trail ..."):
+        verdict = audit.verify_chain(open_database(config.Config(data=data)))
 
     def write(console: Console) -> None:
         broken = f"[bold red]broken at row {verdict.broken_at}[/]" if verdict.broken_at else "[green]the chain holds[/]"
         console.print(f"{verdict.rows} rows, {broken}, head {verdict.head}")
 
-    show(asdict(verdict), as_json, write)
+    print_result(asdict(verdict), as_json, write)
     raise SystemExit(1 if verdict.broken_at else 0)

@@ -89,7 +89,7 @@ def compile_local(reference: str, channel: str) -> ComparedVersion:
     with spinner(f"Compiling {reference} ..."):
         found = read_package(reference)
         form = compile_form(
-            found.workbook, channel=channel, route_vocabulary=AUTHOR_FIELDS, shelf=found.shelf, run_cases=False
+            found.workbook, channel=channel, route_vocabulary=AUTHOR_FIELDS, resources=found.resources, run_cases=False
         )
     return ComparedVersion(form, found.workbook)
 

@@ -92,7 +92,7 @@ def read_package(form: str) -> Package:
 def compile_checked(form: str, channel: str) -> CompiledForm:
     """Check and compile FORM; raises FormError with all problems at once."""
     found = read_package(form)
-    return compile_form(found.workbook, channel=channel, route_vocabulary=AUTHOR_FIELDS, shelf=found.shelf)
+    return compile_form(found.workbook, channel=channel, route_vocabulary=AUTHOR_FIELDS, resources=found.resources)
 
 
 @click.command()
@@ -123,7 +123,7 @@ def check(form: str, channel: str, odk: bool, as_json: bool) -> None:
 
 def _find_problems(found: Package, channel: str, odk: bool) -> list[FormProblem]:
     book, vocabulary = found.workbook, AUTHOR_FIELDS
-    problems, form = check_and_compile(book, channel=channel, route_vocabulary=vocabulary, shelf=found.shelf)
+    problems, form = check_and_compile(book, channel=channel, route_vocabulary=vocabulary, resources=found.resources)
     if odk and form is not None:
         with spinner("Asking ODK Validate ..."):
             problems += odk_validate.validate(form.xform, odk_validate.node_rows(book))
@@ -142,7 +142,7 @@ def export(form: str, file: Path) -> None:
     if file.suffix.lower() not in (".xlsx", ".zip"):
         raise click.UsageError("FILE must end in .xlsx or .zip.")
     is_whole = file.suffix.lower() == ".zip"
-    file.write_bytes(pack_package(found) if is_whole else write_xlsx(found.workbook, found.shelf))
+    file.write_bytes(pack_package(found) if is_whole else write_xlsx(found.workbook, found.resources))
     click.echo(f"{file} holds {form}, version {found.workbook.settings.get('version', '')}.", err=True)
 
 

@@ -46,7 +46,7 @@ def check(file: Path, kind: str, as_json: bool) -> None:
     text = read_table_text(file.read_bytes(), file.name, kind)
     problems = version_problems(kind, file.stem, text, BUILT_IN)
     before = previous_version(kind, file.stem, BUILT_IN)
-    earlier = TABLE_KINDS[kind].on(BUILT_IN)
+    earlier = TABLE_KINDS[kind].tables_in(BUILT_IN)
     changes = (
         table_effect.table_changes(kind, before, earlier[before], file.stem, text) if before and not problems else []
     )

@@ -95,11 +95,11 @@ def status(forms: tuple[str, ...], findings: bool, as_json: bool) -> None:
     and field a language that is whole and reviewed.
     """
     names = forms or tuple(sorted(path.parent.name for path in CATALOGUE.glob("*/form.md")))
-    glossary = Glossary.shipped()
+    glossary = Glossary.built_in()
     found = {}
     for name in names:
         read = read_package(name)
-        found[name] = list(translation_statuses(read.workbook, read.shelf, glossary))
+        found[name] = list(translation_statuses(read.workbook, read.resources, glossary))
     data = {name: {each.coverage.lang: each.as_dict() for each in held} for name, held in found.items()}
 
     def write(console: Console) -> None:
@@ -114,7 +114,7 @@ def status(forms: tuple[str, ...], findings: bool, as_json: bool) -> None:
 def _stored_texts(found: Package, lang: str) -> str:
     """What there is of a form in a language, wherever it lies."""
     form_id = found.workbook.settings.get("form_id", "")
-    return found.shelf.form_texts(lang, form_id) if lang in found.shelf.catalogues else ""
+    return found.resources.form_texts(lang, form_id) if lang in found.resources.catalogues else ""
 
 
 def _recording_prompts(found: Package, lang: str) -> str:
@@ -122,8 +122,8 @@ def _recording_prompts(found: Package, lang: str) -> str:
     written = io.StringIO()
     rows = csv.writer(written, lineterminator="\n")
     rows.writerow(["file", "recorded", "text"])
-    recorded = find_recordings(found.workbook, lang, found.shelf)
-    for context, text in spoken_texts(found.workbook, lang, found.shelf).items():
+    recorded = find_recordings(found.workbook, lang, found.resources)
+    for context, text in spoken_texts(found.workbook, lang, found.resources).items():
         name = f"audio/{lang}/{recording_name(context.split('/')[1], text)}.ogg"
         rows.writerow([name, "yes" if context in recorded else "no", text])
     return written.getvalue()
@@ -140,7 +140,7 @@ def _merge_into_package(path: Path, found: Package, sent: dict[str, str]) -> dic
         raise click.ClickException(
             f"{path} is a workbook alone: put it into a folder as form{path.suffix}, and name the folder."
         )
-    texts, done = dict(found.own.catalogues), {}
+    texts, done = dict(found.included.catalogues), {}
     for lang in tuple(sent) or requested_languages(found.workbook):
         beside = BUILT_IN.catalogues.get(lang, "")
         texts[lang], done[lang] = update_catalogue(
@@ -150,7 +150,7 @@ def _merge_into_package(path: Path, found: Package, sent: dict[str, str]) -> dic
         for lang in done:
             (path / f"{lang}.po").write_text(texts[lang], encoding="utf-8")
     else:
-        path.write_bytes(pack_package(replace(found, own=replace(found.own, catalogues=texts))))
+        path.write_bytes(pack_package(replace(found, included=replace(found.included, catalogues=texts))))
     return done
 
 
@@ -170,7 +170,7 @@ def _status_table(held: list[TranslationStatus]) -> Table:
     table = Table("", *_COLUMNS.values(), "audio", *CHANNELS, box=None, padding=(0, 1, 0, 0))
     for each in held:
         counts = each.counts()
-        ships = ["no" if each.coverage.why_not(channel) else "yes" for channel in CHANNELS]
+        ships = ["no" if each.coverage.reasons_against(channel) else "yes" for channel in CHANNELS]
         cells = [str(counts[column]) for column in _COLUMNS]
         table.add_row(each.coverage.lang, *cells, f"{each.recorded}/{each.prompts}", *ships)
     return table
@@ -178,7 +178,7 @@ def _status_table(held: list[TranslationStatus]) -> Table:
 
 def _print_details(console: Console, each: TranslationStatus, findings: bool) -> None:
     for channel in CHANNELS:
-        if why := each.coverage.why_not(channel):
+        if why := each.coverage.reasons_against(channel):
             reasons = ", ".join(f"{count} {reason}" for reason, count in why.items())
             console.print(f"{each.coverage.lang} does not ship on {channel}: {reasons}")
     for problem in each.problems if findings else ():

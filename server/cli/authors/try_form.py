@@ -33,6 +33,7 @@ from sync.documents import registry
 from sync.documents.signed import Document
 from sync.envelope import seal
 from sync.envelope.route import Route
+from sync.envelope.verify import ChainPosition
 from sync.keys.key_pairs import RouteKey, SealKey, SigningKey
 from sync.tablet.client import Tablet, build_route
 from sync.tablet.drafts import Draft, Drafts
@@ -65,16 +66,13 @@ def run_trial(form: CompiledForm, scorer: Engine, answers: Mapping[str, Answer],
         raise AnswerError(", ".join(filled.missing), "falta una respuesta obligatoria")
     read = build_route(form, Document(form.to_bytes()).sha256, filled, taken)
     sealed = seal.seal_envelope(
-        scorer.instance(filled),
+        scorer.write_instance(filled),
         to=SealKey.generate().public,
         route=read,
         route_key=RouteKey.generate().public,
         device=SigningKey.generate(),
         jti=seal.new_screening_id(),
-        chain=seal.new_chain_id(),
-        seq=1,
-        kseq=1,
-        prev="",
+        position=ChainPosition(chain=seal.new_chain_id(), seq=1, kseq=1, prev=""),
         bucket=form.bucket,
     )
     desk = registry.sealed_to(filled.values.get("queue_kinds", "").split())
@@ -174,7 +172,7 @@ def _fill_form(side: ComparedVersion, answers: Path | None, case: str | None, la
     tablet = _TrialTablet(form)
     draft = Draft(seal.new_screening_id(), "", now_ms(), now_ms(), language, {})
     with PrivateTerminal() as terminal:
-        interview.TerminalInterview(tablet, terminal, draft, now_ms).hold(today)
+        interview.TerminalInterview(tablet, terminal, draft, now_ms).run(today)
     return tablet.trial
 
 

@@ -67,7 +67,7 @@ class ServerProcess:
                 start_new_session=True,  # Ctrl-C is for the demo, which then stops the server itself
             )
         until = time.monotonic() + START_SECONDS
-        while not (answers(self.tablets_url) and answers(self.people_url)):
+        while not (is_healthy(self.tablets_url) and is_healthy(self.people_url)):
             if self.running.poll() is not None or time.monotonic() > until:
                 self.kill()
                 raise ProcessError(f"the server did not start; its log ends:\n{self._end_of_log()}")
@@ -104,7 +104,7 @@ def is_listening(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def answers(url: str) -> bool:
+def is_healthy(url: str) -> bool:
     """Whether a door says that it is well."""
     try:
         with urllib.request.urlopen(f"{url}/healthz", timeout=2) as reply:

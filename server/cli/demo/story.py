@@ -224,9 +224,9 @@ _FORGED_OUTCOME = ("rejected", "envelope.bad_signature")
 
 def _send_forged_envelope(demo: Demo, tablet: Tablet) -> tuple[str, str]:
     """Send an envelope with one letter changed, in a request that the tablet itself signed; tell what came back."""
-    *fields, signature = tablet.outbox.kept()[0].raw.split(b".")
+    *fields, signature = tablet.outbox.envelopes.list_stored()[0].raw.split(b".")
     changed = b".".join([*fields, (b"B" if signature[:1] == b"A" else b"A") + signature[1:]])
-    request = messages.Request(tablet.outbox.next_batch(demo.now()).number, demo.now(), envelopes=(changed,))
+    request = messages.Request(tablet.outbox.sync_state.next_batch(demo.now()).number, demo.now(), envelopes=(changed,))
     device = load_secret(demo.tablet / "device.key", SigningKey)
     message = messages.write_request(request, device)
     headers = {"Content-Type": messages.CONTENT_TYPE, messages.SIGNATURE_HEADER: message.signature}
@@ -349,7 +349,7 @@ def check_audit_trail(demo: Demo) -> Iterator[str]:
     stored = {entry["subject"] for entry in entries if entry["action"] == "envelope.stored"}
     yield check(f"{len(stored)} screenings stored, the one that is only counted too", len(stored) == len(INTERVIEWEES))
     db = SqliteDatabase(demo.server.folders[0] / "chaski.db")
-    verdict = audit.verify(db)
+    verdict = audit.verify_chain(db)
     db.close()
     yield check(f"{verdict.rows} rows, each bound to the one before", verdict.broken_at is None)
 

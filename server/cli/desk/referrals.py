@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from server.cli.staff_session import Who, staff_options
-from server.cli.terminal import json_option, local_time, show
+from server.cli.staff_session import Account, account_options
+from server.cli.terminal import LazyGroup, format_time, json_option, print_result
 from server.flows.desks.referrals import RESULTS
-from sync.desk.client import OpenedScreening
+from sync.desk.client import VerifiedScreening
 
 pin_option = click.option(
     "--pin", required=True, help="Pin of the roots, from your paper; it keeps a false server out."
@@ -22,7 +22,19 @@ pin_option = click.option(
 TRAINING_HINT = " Training has a view of its own: --mode training."
 
 
-@click.group()
+SUBCOMMANDS = {
+    "accept": "desk.referrals:accept",
+    "claim": "desk.referrals:claim",
+    "close": "desk.referrals:close",
+    "decide": "desk.worklist:decide",
+    "examine": "desk.worklist:examine",
+    "open": "desk.referrals:open_referral",
+    "queue": "desk.referrals:queue",
+    "work": "desk.worklist:work",
+}
+
+
+@click.group(cls=LazyGroup, lazy_commands=SUBCOMMANDS)
 def desk() -> None:
     """See queues, open screenings with your own key, accept and close referrals, decide what waits for a person."""
 
@@ -36,15 +48,15 @@ mode_option = click.option(
 )
 
 
-@desk.command()
+@click.command()
 @click.argument("queue", required=False)
 @mode_option
 @pin_option
-@staff_options
+@account_options
 @json_option
-def queue(queue: str | None, mode: str, pin: str, who: Who, as_json: bool) -> None:
+def queue(queue: str | None, mode: str, pin: str, account: Account, as_json: bool) -> None:
     """List your queues, or the referrals waiting in QUEUE, such as 17-protection, the most urgent first."""
-    with who.at_desk(pin) as session:
+    with account.open_desk(pin) as session:
         found = session.queue(queue, mode) if queue else session.queues(mode)
     columns = (
         ("id", "state", "urgency", "deadline", "mark") if queue else ("id", "title", "waiting", "accepted", "overdue")
@@ -53,31 +65,31 @@ def queue(queue: str | None, mode: str, pin: str, who: Who, as_json: bool) -> No
     def write(console: Console) -> None:
         table = Table(*columns, box=None, padding=(0, 2, 0, 0))
         for row in found:
-            table.add_row(*(_text(column, row.get(column)) for column in columns))
+            table.add_row(*(_cell_text(column, row.get(column)) for column in columns))
         console.print(table if found else f"Nothing here in {mode}.{TRAINING_HINT if mode == 'field' else ''}")
 
-    show(found, as_json, write)
+    print_result(found, as_json, write)
 
 
-def _text(column: str, value: Any) -> str:
+def _cell_text(column: str, value: Any) -> str:
     if column == "deadline" and isinstance(value, int):
-        return local_time(value)
+        return format_time(value)
     return "" if value is None else str(value)
 
 
-@desk.command(name="open")
+@click.command(name="open")
 @click.argument("referral")
 @pin_option
-@staff_options
+@account_options
 @json_option
-def open_command(referral: str, pin: str, who: Who, as_json: bool) -> None:
+def open_referral(referral: str, pin: str, account: Account, as_json: bool) -> None:
     """Open a screening with your own key, on this machine: answers, indicators, and the outcome computed again."""
-    with who.at_desk(pin) as session:
+    with account.open_desk(pin) as session:
         opened = session.open(referral)
-    show(opened.as_dict(), as_json, lambda console: write_opened(console, opened))
+    print_result(opened.as_dict(), as_json, lambda console: print_screening(console, opened))
 
 
-def write_opened(console: Console, opened: OpenedScreening) -> None:
+def print_screening(console: Console, opened: VerifiedScreening) -> None:
     """Print a screening for the person whose key opened it."""
     console.print(
         f"[bold]{opened.title}[/] {opened.version} ({opened.mode}), from {opened.device}, region {opened.region}"
@@ -109,33 +121,33 @@ def write_opened(console: Console, opened: OpenedScreening) -> None:
         console.print(f"Not opened in this session: numbers {', '.join(map(str, opened.missing))} of the same tablet.")
 
 
-def _moved(referral: dict[str, Any], as_json: bool) -> None:
-    show(referral, as_json, lambda console: console.print(f"{referral['id']} is {referral['state']}."))
+def _print_state(referral: dict[str, Any], as_json: bool) -> None:
+    print_result(referral, as_json, lambda console: console.print(f"{referral['id']} is {referral['state']}."))
 
 
-@desk.command()
+@click.command()
 @click.argument("referral")
 @pin_option
-@staff_options
+@account_options
 @json_option
-def claim(referral: str, pin: str, who: Who, as_json: bool) -> None:
+def claim(referral: str, pin: str, account: Account, as_json: bool) -> None:
     """Reserve a referral for yourself, for as long as the lease lasts."""
-    with who.at_desk(pin) as session:
-        _moved(session.claim(referral), as_json)
+    with account.open_desk(pin) as session:
+        _print_state(session.claim(referral), as_json)
 
 
-@desk.command()
+@click.command()
 @click.argument("referral")
 @pin_option
-@staff_options
+@account_options
 @json_option
-def accept(referral: str, pin: str, who: Who, as_json: bool) -> None:
+def accept(referral: str, pin: str, account: Account, as_json: bool) -> None:
     """Take on a referral; the inspector who sent it is told."""
-    with who.at_desk(pin) as session:
-        _moved(session.accept(referral), as_json)
+    with account.open_desk(pin) as session:
+        _print_state(session.accept(referral), as_json)
 
 
-@desk.command()
+@click.command()
 @click.argument("referral")
 @click.option(
     "--result",
@@ -144,9 +156,9 @@ def accept(referral: str, pin: str, who: Who, as_json: bool) -> None:
     help="How it ended; the inspector learns only that it has.",
 )
 @pin_option
-@staff_options
+@account_options
 @json_option
-def close(referral: str, result: str, pin: str, who: Who, as_json: bool) -> None:
+def close(referral: str, result: str, pin: str, account: Account, as_json: bool) -> None:
     """End the work on a referral that you accepted."""
-    with who.at_desk(pin) as session:
-        _moved(session.close(referral, result), as_json)
+    with account.open_desk(pin) as session:
+        _print_state(session.close(referral, result), as_json)

@@ -15,15 +15,22 @@ import segno
 from rich.console import Console
 
 from server.cli.private_terminal import PrivateTerminal
-from server.cli.staff_session import KeyFile, OfOneTablet, Who, listed, registrar_options, staff_options
+from server.cli.staff_session import (
+    Account,
+    OfficeKeyFile,
+    TabletCommand,
+    account_options,
+    find_tablet,
+    registrar_options,
+)
 from server.cli.tablet import interview
-from server.cli.tablet.interview import Ending
-from server.cli.tablet.interview_pages import at
-from server.cli.terminal import busy, json_option, local_time, now_ms, read_object, show
+from server.cli.tablet.interview import InterviewEnding
+from server.cli.tablet.interview_pages import format_spanish_time
+from server.cli.terminal import LazyGroup, format_time, json_option, now_ms, print_result, read_json_object, spinner
 from sync.documents import enrolment
 from sync.keys.key_pairs import VerifyKey
 from sync.tablet.client import Tablet
-from sync.tablet.status import OnBoard, Pulled, Status, SyncReport, warnings
+from sync.tablet.status import FormInUse, PullResult, SyncReport, TabletStatus, warnings
 from sync.wire.encoding import unb64u
 
 tablet_option = click.option(
@@ -32,25 +39,29 @@ tablet_option = click.option(
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[Tablet]:
+def open_tablet(folder: Path) -> Iterator[Tablet]:
     """Open a tablet, and see to drafts whose time is over: a person is warned first, and told when they are gone."""
     with Tablet(folder) as tablet:
-        if tablet.is_made and not tablet.outbox.standing().wiping:  # A wipe leaves no draft to see to.
+        if tablet.is_made and not tablet.outbox.orders.tablet_state().wiping:  # A wipe leaves no draft to see to.
             try:
-                _see_to_drafts(tablet)
+                _expire_drafts(tablet)
             except OSError as error:  # A full disk, which only the command itself can help: a sync makes room.
                 click.echo(f"chaski: no se pudo cuidar los borradores: {error.strerror}.", err=True)
         yield tablet
 
 
-def _see_to_drafts(tablet: Tablet) -> None:
+def _expire_drafts(tablet: Tablet) -> None:
     for gone in tablet.drafts.destroy_ended(now_ms()):
-        click.echo(f"chaski: se borró el borrador del {at(gone.begun)}: pasó su plazo y se había avisado.", err=True)
+        click.echo(
+            f"chaski: se borró el borrador del {format_spanish_time(gone.begun)}: pasó su plazo y se había avisado.",
+            err=True,
+        )
     ending = tablet.drafts.ending(now_ms())
     for draft in ending:
         click.echo(
-            f"chaski: hay una conversación sin terminar del {at(draft.begun)}. Si nadie la continúa, se borra después"
-            f" del {at(draft.goes(now_ms()))}.",
+            f"chaski: hay una conversación sin terminar del {format_spanish_time(draft.begun)}."
+            " Si nadie la continúa, se borra después"
+            f" del {format_spanish_time(draft.goes(now_ms()))}.",
             err=True,
         )
     if sys.stderr.isatty():  # A warning that went into a file has warned nobody.
@@ -59,22 +70,36 @@ def _see_to_drafts(tablet: Tablet) -> None:
         click.echo(f"chaski: {damaged} no se puede leer; se conserva.", err=True)
 
 
-@click.group()
+SUBCOMMANDS = {
+    "approve": "tablet.device:approve",
+    "enrol": "tablet.device:enrol",
+    "invite": "tablet.device:invite",
+    "list": "tablet.device:list_tablets",
+    "pull": "tablet.device:pull",
+    "revoke": "tablet.device_orders:revoke",
+    "screen": "tablet.device:screen",
+    "status": "tablet.device:status",
+    "sync": "tablet.device:sync",
+    "wipe": "tablet.device_orders:wipe",
+}
+
+
+@click.group(cls=LazyGroup, lazy_commands=SUBCOMMANDS)
 def device() -> None:
     """Admit, revoke or wipe a tablet, and be one (enrol, pull, screen, sync, status)."""
 
 
-@device.command()
+@click.command()
 @click.option("--label", required=True, help="What people call the tablet, such as 'Huepetuhe 2'.")
 @click.option("--region", required=True, help="INEI code of the region, such as 17.")
 @click.option("--png", type=click.Path(path_type=Path), help="Also write the QR code here.")
-@staff_options
+@account_options
 @json_option
-def invite(label: str, region: str, png: Path | None, who: Who, as_json: bool) -> None:
+def invite(label: str, region: str, png: Path | None, account: Account, as_json: bool) -> None:
     """Make a one-time enrolment code and show it as a QR code (administrator)."""
     if png is not None and png.suffix.lower() != ".png":
         raise click.UsageError(f"--png writes a PNG file: call it {png.with_suffix('.png')}.")
-    with who.sign_in() as staff:
+    with account.sign_in() as staff:
         data = staff.post("/v1/invitations", json={"label": label, "region": region})
     code = segno.make(data["invitation"], error="m")
     if png is not None:
@@ -84,18 +109,18 @@ def invite(label: str, region: str, png: Path | None, who: Who, as_json: bool) -
         code.terminal(compact=True)
         console.print(data["invitation"], soft_wrap=True)
 
-    show(data, as_json, write)
+    print_result(data, as_json, write)
 
 
-@device.command(name="list")
-@staff_options
+@click.command(name="list")
+@account_options
 @json_option
-def list_command(who: Who, as_json: bool) -> None:
+def list_tablets(account: Account, as_json: bool) -> None:
     """List the tablets, and which wait to be certified (registrar, administrator).
 
     The six words are not shown: they count only when they are heard from whoever holds the tablet.
     """
-    with who.sign_in() as staff:
+    with account.sign_in() as staff:
         found = staff.get("/v1/devices")
 
     def write(console: Console) -> None:
@@ -103,21 +128,23 @@ def list_command(who: Who, as_json: bool) -> None:
             console.print(f"[bold]{each['dev']}[/]  {each['state']}, region {each['region']}, {each['label']}")
             for given in each["orders"]:
                 ended = given["carried_out"]
-                done = f"carried out {local_time(ended)}" if ended else "outstanding"
-                console.print(f"  order {given['number']}: {given['kind']}, given {local_time(given['given'])}, {done}")
+                done = f"carried out {format_time(ended)}" if ended else "outstanding"
+                console.print(
+                    f"  order {given['number']}: {given['kind']}, given {format_time(given['given'])}, {done}"
+                )
         if not found:
             console.print("No tablet has enrolled yet.")
 
-    show(found, as_json, write)
+    print_result(found, as_json, write)
 
 
-@device.command()
+@click.command()
 @click.argument("invitation")
 @tablet_option
 @json_option
 def enrol(invitation: str, folder: Path, as_json: bool) -> None:
     """Enrol a tablet with the text of its QR code; prints the six words to read to the registrar."""
-    with opened(folder) as tablet, busy("Enrolling ..."):
+    with open_tablet(folder) as tablet, spinner("Enrolling ..."):
         words = tablet.enrol(invitation)
         dev = tablet.status().dev
 
@@ -125,20 +152,20 @@ def enrol(invitation: str, folder: Path, as_json: bool) -> None:
         console.print(f"This tablet is [bold]{dev}[/]. Read these six words to the registrar:")
         console.print("   " + "  ".join(words), style="bold")
 
-    show({"dev": dev, "words": list(words)}, as_json, write)
+    print_result({"dev": dev, "words": list(words)}, as_json, write)
 
 
-@device.command(cls=OfOneTablet)
+@click.command(cls=TabletCommand)
 @registrar_options
 @click.option("--words", required=True, help="The six words that the tablet shows, as heard from its holder.")
-@staff_options
+@account_options
 @json_option
-def approve(dev: str, registrar: KeyFile, words: str, who: Who, as_json: bool) -> None:
+def approve(dev: str, registrar: OfficeKeyFile, words: str, account: Account, as_json: bool) -> None:
     """Certify a tablet, if the six words are those of the key that it enrolled with (registrar)."""
     key = registrar.unlock()
-    with who.sign_in() as staff:
-        tablet = listed(staff, dev)
-        certificate = enrolment.certify(
+    with account.sign_in() as staff:
+        tablet = find_tablet(staff, dev)
+        certificate = enrolment.sign_certificate(
             VerifyKey.from_raw(unb64u(tablet["key"])),
             words.split(),
             key,
@@ -149,27 +176,29 @@ def approve(dev: str, registrar: KeyFile, words: str, who: Who, as_json: bool) -
         )
         staff.post(f"/v1/devices/{dev}/certificate", data=certificate.to_bytes())
     data = {"dev": dev, "label": tablet["label"], "region": tablet["region"]}
-    show(data, as_json, lambda console: console.print(f"Certified {tablet['label']} for region {tablet['region']}."))
+    print_result(
+        data, as_json, lambda console: console.print(f"Certified {tablet['label']} for region {tablet['region']}.")
+    )
 
 
-@device.command()
+@click.command()
 @tablet_option
 @json_option
 def pull(folder: Path, as_json: bool) -> None:
     """Fetch and verify what is new: certificate, trust, registry, manifest and forms."""
-    with opened(folder) as tablet, busy("Pulling ..."):
+    with open_tablet(folder) as tablet, spinner("Pulling ..."):
         pulled = tablet.pull()
 
     def write(console: Console) -> None:
         console.print("certified" if pulled.certified else "not certified yet: have the registrar approve it")
         console.print(f"trust {pulled.trust}, registry {pulled.registry}, manifest {pulled.manifest}")
-        _list(console, pulled.forms)
-        _warn(console, pulled)
+        _print_forms(console, pulled.forms)
+        _print_warnings(console, pulled)
 
-    show(asdict(pulled), as_json, write)
+    print_result(asdict(pulled), as_json, write)
 
 
-@device.command()
+@click.command()
 @click.argument("form")
 @tablet_option
 @click.option("--language", help="es, quz or ayr; asked for when left out.")
@@ -188,25 +217,29 @@ def screen(
     day = taken.date() if taken else None
     if day and day > datetime.now().astimezone().date():
         raise click.UsageError(f"--taken {day} has not come yet.")
-    with opened(folder) as tablet:
+    with open_tablet(folder) as tablet:
         if answers is None:
-            ending = _converse(tablet, form, language, day)
+            ending = _hold_interview(tablet, form, language, day)
         else:
-            given = tablet.screen(form, read_object(answers), taken=day or datetime.now().astimezone().date())
-            ending = Ending("sealed", given.jti, given)
+            given = tablet.screen(form, read_json_object(answers), taken=day or datetime.now().astimezone().date())
+            ending = InterviewEnding("sealed", given.jti, given)
     done = ending.screened
     data = {"jti": done.jti, "form": done.form, "seq": done.seq} if done else {"state": ending.how, "jti": ending.draft}
-    show(data, as_json, lambda console: console.print(_told(ending)))
+    print_result(data, as_json, lambda console: console.print(_describe_ending(ending)))
 
 
-def _converse(tablet: Tablet, form: str, language: str | None, taken: date | None) -> Ending:
+def _hold_interview(tablet: Tablet, form: str, language: str | None, taken: date | None) -> InterviewEnding:
     setrlimit(RLIMIT_CORE, (0, 0))  # A crash must not write the answers to the disk.
     with PrivateTerminal() as terminal:
-        draft = interview.choose(tablet, terminal, form, language, now_ms)
-        return interview.Conversation(tablet, terminal, draft, now_ms).hold(taken) if draft else Ending("none")
+        draft = interview.choose_draft(tablet, terminal, form, language, now_ms)
+        return (
+            interview.TerminalInterview(tablet, terminal, draft, now_ms).run(taken)
+            if draft
+            else InterviewEnding("none")
+        )
 
 
-def _told(ending: Ending) -> str:
+def _describe_ending(ending: InterviewEnding) -> str:
     if ending.screened:
         return f"Sealed as number {ending.screened.seq} ({ending.screened.jti}); it waits for a sync."
     return {
@@ -215,12 +248,12 @@ def _told(ending: Ending) -> str:
     }.get(ending.how, "No interview was begun.")
 
 
-@device.command()
+@click.command()
 @tablet_option
 @json_option
 def sync(folder: Path, as_json: bool) -> None:
     """Send what waits, verify the receipts, and learn what became of earlier screenings."""
-    with opened(folder) as tablet, busy("Syncing ..."):
+    with open_tablet(folder) as tablet, spinner("Syncing ..."):
         report = tablet.sync()
 
     def write(console: Console) -> None:
@@ -236,17 +269,17 @@ def sync(folder: Path, as_json: bool) -> None:
             console.print(f"  {receipt.jti}  {receipt.outcome}")
         for event in report.events:
             console.print(f"  {event.jti}  {event.status}")
-        _warn(console, report)
+        _print_warnings(console, report)
 
-    show(asdict(report), as_json, write)
+    print_result(asdict(report), as_json, write)
 
 
-@device.command()
+@click.command()
 @tablet_option
 @json_option
 def status(folder: Path, as_json: bool) -> None:
     """Show what the tablet holds and what waits; no screening can be read here any more."""
-    with opened(folder) as tablet:
+    with open_tablet(folder) as tablet:
         found = tablet.status()
 
     def write(console: Console) -> None:
@@ -259,20 +292,20 @@ def status(folder: Path, as_json: bool) -> None:
         console.print(
             f"{found.waiting} waiting, {found.receipted} receipted, {found.rejected} rejected, {found.drafts} drafts"
         )
-        _list(console, found.forms)
-        _warn(console, found)
+        _print_forms(console, found.forms)
+        _print_warnings(console, found)
 
-    show(asdict(found), as_json, write)
+    print_result(asdict(found), as_json, write)
 
 
-def _list(console: Console, forms: Sequence[OnBoard]) -> None:
+def _print_forms(console: Console, forms: Sequence[FormInUse]) -> None:
     for form in forms:
         console.print(f"  {form.form} {form.version} ({form.channel}) {form.sha[:16]}  {form.title}")
         for sentence in form.left_out:
             console.print(f"    {sentence}")
 
 
-def _warn(console: Console, told: Status | SyncReport | Pulled) -> None:
+def _print_warnings(console: Console, told: TabletStatus | SyncReport | PullResult) -> None:
     for warning in warnings(told):
         console.print(warning, style="bold red")
     if told.recordings_missing:

@@ -6,25 +6,30 @@ from typing import Any
 
 import click
 
-from server.cli.staff_session import KeyFile, OfOneTablet, Who, listed, registrar_options, staff_options
-from server.cli.tablet.device import device
-from server.cli.terminal import json_option, now_ms, show
-from sync.documents import device_order as order
-from sync.documents import registry, trust
+from server.cli.staff_session import (
+    Account,
+    OfficeKeyFile,
+    TabletCommand,
+    account_options,
+    find_tablet,
+    registrar_options,
+)
+from server.cli.terminal import json_option, now_ms, print_result
+from sync.documents import device_order, registry, trust
 from sync.documents.signed import Document
-from sync.exchange.staff_session import Staff
+from sync.exchange.staff_session import StaffSession
 from sync.exchange.transport import RefusedError
 from sync.keys.key_pairs import SigningKey, VerifyKey
-from sync.keys.passphrases import spoken
+from sync.keys.passphrases import normalize_phrase
 from sync.wire.encoding import unb64u
 
 EFFECTS = {
-    order.REVOKE: (
+    device_order.REVOKE: (
         "From now on what this tablet signs waits for a person's decision; nothing of it is lost.",
         "At its next sync it stops taking screenings, says why, and goes on delivering what it holds.",
         "The registry will name it as revoked, for every desk to see. A revoked tablet does not come back.",
     ),
-    order.WIPE: (
+    device_order.WIPE: (
         "At its next sync the tablet destroys its drafts, forms, keyring keys and statuses.",
         "It keeps, and goes on delivering, every screening that the server has not receipted. It can pull forms again.",
         "Until it syncs nothing happens. Wiping alone revokes nothing: what it signs still counts.",
@@ -35,52 +40,54 @@ EFFECTS = {
 confirm_option = click.option("--confirm", help="The tablet's label or six words; asked for when left out.")
 
 
-@device.command(cls=OfOneTablet)
+@click.command(cls=TabletCommand)
 @registrar_options
 @confirm_option
 @click.option("--pin", required=True, help="Pin of the roots, from your paper: you sign the registry anew.")
-@staff_options
+@account_options
 @json_option
-def revoke(dev: str, registrar: KeyFile, confirm: str | None, pin: str, who: Who, as_json: bool) -> None:
+def revoke(dev: str, registrar: OfficeKeyFile, confirm: str | None, pin: str, account: Account, as_json: bool) -> None:
     """Take a tablet out of service, as when it was stolen (registrar)."""
     pin, key = trust.read_pin(pin), registrar.unlock()
-    with who.sign_in() as staff:
-        data = _give(staff, dev, order.REVOKE, key, confirm)
-        data["registry"] = _name_as_revoked(staff, dev, key, pin)
+    with account.sign_in() as staff:
+        data = _confirm_and_send(staff, dev, device_order.REVOKE, key, confirm)
+        data["registry"] = revoke_in_registry(staff, dev, key, pin)
     done = f"Revoked: order {data['number']}, registry {data['registry']}. If it may be in wrong hands, wipe it too."
-    show(data, as_json, lambda console: console.print(done))
+    print_result(data, as_json, lambda console: console.print(done))
 
 
-@device.command(cls=OfOneTablet)
+@click.command(cls=TabletCommand)
 @registrar_options
 @confirm_option
-@staff_options
+@account_options
 @json_option
-def wipe(dev: str, registrar: KeyFile, confirm: str | None, who: Who, as_json: bool) -> None:
+def wipe(dev: str, registrar: OfficeKeyFile, confirm: str | None, account: Account, as_json: bool) -> None:
     """Have a tablet destroy what it holds, except screenings that are not delivered yet (registrar)."""
     key = registrar.unlock()
-    with who.sign_in() as staff:
-        data = _give(staff, dev, order.WIPE, key, confirm)
+    with account.sign_in() as staff:
+        data = _confirm_and_send(staff, dev, device_order.WIPE, key, confirm)
     done = f"Ordered as number {data['number']}; `chaski device list` shows when it is carried out."
-    show(data, as_json, lambda console: console.print(done))
+    print_result(data, as_json, lambda console: console.print(done))
 
 
-def _give(staff: Staff, dev: str, kind: str, registrar: SigningKey, confirm: str | None) -> dict[str, Any]:
+def _confirm_and_send(
+    staff: StaffSession, dev: str, kind: str, registrar: SigningKey, confirm: str | None
+) -> dict[str, Any]:
     """Say what will happen, have it confirmed, sign the order and hand it in."""
-    tablet = listed(staff, dev)
+    tablet = find_tablet(staff, dev)
     click.echo(f"{kind} {tablet['label']} ({dev}), region {tablet['region']}, {tablet['state']}:", err=True)
     for sentence in EFFECTS[kind]:
         click.echo(f"  {sentence}", err=True)
     typed = confirm or click.prompt("Type the tablet's label or six words to go on", err=True)
     words = VerifyKey.from_raw(unb64u(tablet["key"])).words()
-    if spoken(typed) not in (spoken(tablet["label"]), spoken(" ".join(words))):
+    if normalize_phrase(typed) not in (normalize_phrase(tablet["label"]), normalize_phrase(" ".join(words))):
         raise click.UsageError("this is neither the tablet's label nor its six words: nothing was ordered.")
-    made = order.make(registrar, dev=dev, number=tablet["order"] + 1, issued=now_ms(), order=kind)
+    made = device_order.make(registrar, dev=dev, number=tablet["order"] + 1, issued=now_ms(), order=kind)
     given: dict[str, Any] = staff.post(f"/v1/devices/{dev}/orders", data=made.to_bytes())
     return {"dev": dev, "label": tablet["label"], "order": kind, "number": given["number"]}
 
 
-def _name_as_revoked(staff: Staff, dev: str, registrar: SigningKey, pin: str) -> int:
+def revoke_in_registry(staff: StaffSession, dev: str, registrar: SigningKey, pin: str) -> int:
     """Sign the registry in force anew with one tablet more in its list; return its number.
 
     The registry is checked against the roots first: nobody signs keyrings that a server made up.
@@ -106,6 +113,6 @@ def _name_as_revoked(staff: Staff, dev: str, registrar: SigningKey, pin: str) ->
     except RefusedError as refused:
         least = refused.problem.get("least")
         # Tablets hold numbers that a restored server forgot. One far ahead would use up those that are left.
-        if type(least) is not int or not held.number < least <= held.number + 1 + registry.MOST_FORGOTTEN:
+        if type(least) is not int or not held.number < least <= held.number + 1 + registry.MAX_FORGOTTEN_NUMBERS:
             raise
         return hand_in(least)

@@ -20,44 +20,45 @@ from screening_forms.compiled_form import CompiledForm
 from screening_forms.engine.interview import Interview
 from screening_forms.engine.xform_reader import Node
 from screening_forms.errors import AnswerError
-from server.cli.private_terminal import STOP, PrivateTerminal
+from server.cli.private_terminal import STOP_KEY, PrivateTerminal
 from server.cli.tablet import interview_pages as pages
-from sync.envelope.seal import new_jti
+from sync.envelope.seal import new_screening_id
 from sync.errors import SyncError
 from sync.tablet.client import Tablet
 from sync.tablet.drafts import Draft
-from sync.tablet.status import Screened
+from sync.tablet.status import ScreeningResult
 
-BACK = re.compile(r"<(?:(<*)|(\d{1,3}))")
-NUMBERS = re.compile(r"\d{1,4}(?:[ ,;]+\d{1,4})*")
-INTEGER = re.compile(r"-?\d{1,9}")
-DATE = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})")
-REFUSED = "-"
+BACK_COMMAND = re.compile(r"<(?:(<*)|(\d{1,3}))")
+NUMBER_LIST = re.compile(r"\d{1,4}(?:[ ,;]+\d{1,4})*")
+INTEGER_TEXT = re.compile(r"-?\d{1,9}")
+DATE_TEXT = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})")
+REFUSAL = "-"
+YES = ("si", "sí")
 
 
-class UnclearError(ValueError):
+class UnreadableAnswerError(ValueError):
     """What was typed is no answer to this question; says in Spanish what to type."""
 
 
 @dataclass(frozen=True)
-class Ending:
+class InterviewEnding:
     """How an interview ended: `sealed`, `kept` as a draft, `destroyed`, or `none` was begun."""
 
     how: Literal["sealed", "kept", "destroyed", "none"]
     draft: str = ""
-    screened: Screened | None = None
+    screened: ScreeningResult | None = None
 
 
-def choose(
+def choose_draft(
     tablet: Tablet, terminal: PrivateTerminal, form: str, language: str | None, clock: Callable[[], int]
 ) -> Draft | None:
     """Offer the drafts there are, or begin a new interview of a form; None when the inspector wants neither."""
     message = ""
-    while found := [(draft, _title(tablet, draft)) for draft in tablet.drafts.all()]:
+    while found := [(draft, _form_title(tablet, draft)) for draft in tablet.drafts.all()]:
         with suppress(OSError):  # On a full disk it is told again the next time.
             tablet.drafts.told([draft for draft, _ in found if draft.is_ending(clock())], clock())
-        line = terminal.ask(pages.drafts(found, clock(), message))
-        if line in ("", STOP):
+        line = terminal.ask(pages.drafts_page(found, clock(), message))
+        if line in ("", STOP_KEY):
             return None
         if line == "nueva":
             break
@@ -68,25 +69,25 @@ def choose(
         if _is_on_board(tablet, draft):
             return draft
         message = "La versión de su formulario ya no está en la tableta. El borrador se conserva: avise a su jefatura."
-    return _begin(tablet, terminal, form, language, clock())
+    return _begin_draft(tablet, terminal, form, language, clock())
 
 
-def _begin(tablet: Tablet, terminal: PrivateTerminal, form: str, language: str | None, now: int) -> Draft | None:
+def _begin_draft(tablet: Tablet, terminal: PrivateTerminal, form: str, language: str | None, now: int) -> Draft | None:
     sha = tablet.version(form)
     compiled = tablet.form(sha)[0]
     if language is not None and language not in compiled.languages:
         raise click.UsageError(f"{form} no está en {language} en esta tableta.")
     if language is None:
         language = choose_language(terminal, compiled)
-    return Draft(new_jti(), sha, now, now, language, {}) if language else None
+    return Draft(new_screening_id(), sha, now, now, language, {}) if language else None
 
 
 def choose_language(terminal: PrivateTerminal, form: CompiledForm) -> str:
     """Ask for one of the form's languages; empty when the inspector wants none."""
     message = ""
     while len(form.languages) > 1:
-        line = terminal.ask(pages.languages(form, message))
-        if line in ("", STOP):
+        line = terminal.ask(pages.languages_page(form, message))
+        if line in ("", STOP_KEY):
             return ""
         if line.isdecimal() and 0 < int(line) <= len(form.languages):
             return form.languages[int(line) - 1]
@@ -94,28 +95,28 @@ def choose_language(terminal: PrivateTerminal, form: CompiledForm) -> str:
     return form.languages[0]
 
 
-def _title(tablet: Tablet, draft: Draft) -> str:
+def _form_title(tablet: Tablet, draft: Draft) -> str:
     return tablet.form(draft.sha)[0].title if _is_on_board(tablet, draft) else "Formulario que ya no está aquí"
 
 
 def _is_on_board(tablet: Tablet, draft: Draft) -> bool:
-    return f"bundle/{draft.sha}" in tablet.outbox.held_names()
+    return f"bundle/{draft.sha}" in tablet.outbox.documents.list_names()
 
 
-class Conversation:
+class TerminalInterview:
     """One interview at one terminal. Every answer is on the disk, encrypted, before the next question is shown."""
 
     def __init__(self, tablet: Tablet, terminal: PrivateTerminal, draft: Draft, clock: Callable[[], int]) -> None:
         self._tablet, self._terminal, self._draft, self._clock = tablet, terminal, draft, clock
         self._form, engine = tablet.form(draft.sha)
-        self._now = Interview.resume(engine, draft.content) if draft.content else Interview(engine)
+        self._interview = Interview.resume(engine, draft.content) if draft.content else Interview(engine)
         self._message = ""
 
-    def hold(self, taken: date | None) -> Ending:
+    def run(self, taken: date | None) -> InterviewEnding:
         """Ask until the interview has an end. A line that is cut leaves the draft."""
         try:
             while True:
-                node, message = self._now.question, self._take_message()
+                node, message = self._interview.question, self._take_message()
                 ending = self._ask(node, message) if node else self._review(message, taken)
                 if ending:
                     return ending
@@ -126,9 +127,9 @@ class Conversation:
         message, self._message = self._message, ""
         return message
 
-    def _ask(self, node: Node, message: str) -> Ending | None:
-        line = self._terminal.ask(pages.question(self._form, self._now, node, self._draft.language, message))
-        if BACK.fullmatch(line):
+    def _ask(self, node: Node, message: str) -> InterviewEnding | None:
+        line = self._terminal.ask(pages.question_page(self._form, self._interview, node, self._draft.language, message))
+        if BACK_COMMAND.fullmatch(line):
             self._go_back(line)
         elif line in self._commands:
             return self._commands[line]()
@@ -137,61 +138,62 @@ class Conversation:
         return None
 
     @property
-    def _commands(self) -> dict[str, Callable[[], Ending | None]]:
-        return {STOP: self._stop, "?": self._help, "/": self._change_language, "*": self._danger}
+    def _commands(self) -> dict[str, Callable[[], InterviewEnding | None]]:
+        return {STOP_KEY: self._stop, "?": self._help, "/": self._change_language, "*": self._danger}
 
     # Answers
 
     def _answer(self, node: Node, line: str) -> None:
         try:
-            later = self._now.answer(self._read(node, line))
-        except UnclearError as unclear:
+            later = self._interview.answer(self._read(node, line))
+        except UnreadableAnswerError as unclear:
             self._message = str(unclear)
         except AnswerError as refused:
-            said = pages.Said.of({} if line == REFUSED else node.constraint_message, self._draft.language)
-            self._message = said.marked(all_drafts=False) or f"{refused.why[:1].upper()}{refused.why[1:]}."
+            constraint = {} if line == REFUSAL else node.constraint_message
+            text = pages.ShownText.of(constraint, self._draft.language)
+            self._message = text.marked(all_drafts=False) or f"{refused.why[:1].upper()}{refused.why[1:]}."
         else:
-            lost = self._now.lost(later)
-            if not lost or self._terminal.ask(pages.losing(lost, self._draft.language)).lower() in ("si", "sí"):
+            lost = self._interview.lost_answers(later)
+            if not lost or self._terminal.ask(pages.lost_answers_page(lost, self._draft.language)).lower() in YES:
                 self._move(later)
             else:
-                self._move(replace(self._now, at=""))
+                self._move(replace(self._interview, at=""))
 
     def _read(self, node: Node, line: str) -> str:
         """Return what a line says as the engine takes it, or say kindly what to type."""
         if node.type == "note":
             if line:
-                raise UnclearError("Aquí solo se lee. Enter, para seguir.")
+                raise UnreadableAnswerError("Aquí solo se lee. Enter, para seguir.")
             return ""
         if node.type == "acknowledge":
             if line.lower() not in ("", "ok"):
-                raise UnclearError("Escriba ok, o solo Enter.")
+                raise UnreadableAnswerError("Escriba ok, o solo Enter.")
             return "OK" if line else ""
-        if line == REFUSED:
+        if line == REFUSAL:
             return self._refusal(node)
         if not line:
-            if node.name in self._now.turns:
-                return self._now.answers.get(node.name, "")
-            raise UnclearError("Escriba una respuesta, o - si prefiere no responder.")
-        return READERS[node.type](line) if node.type in READERS else self._chosen(node, line)
+            if node.name in self._interview.turns:
+                return self._interview.answers.get(node.name, "")
+            raise UnreadableAnswerError("Escriba una respuesta, o - si prefiere no responder.")
+        return ANSWER_READERS[node.type](line) if node.type in ANSWER_READERS else self._chosen(node, line)
 
     def _refusal(self, node: Node) -> str:
         """The list's own refusal where it has one; else a blank, which the engine takes only where it may stay."""
         return "no_answer" if "no_answer" in node.choices else ""
 
     def _chosen(self, node: Node, line: str) -> str:
-        choices = self._now.choices(node)
-        numbers = [int(number) for number in re.findall(r"\d+", line)] if NUMBERS.fullmatch(line) else []
+        choices = self._interview.choices(node)
+        numbers = [int(number) for number in re.findall(r"\d+", line)] if NUMBER_LIST.fullmatch(line) else []
         if not numbers or not all(0 < number <= len(choices) for number in numbers):
-            raise UnclearError(f"Escriba un número del 1 al {len(choices)}.")
+            raise UnreadableAnswerError(f"Escriba un número del 1 al {len(choices)}.")
         if node.type == "select_one" and len(numbers) > 1:
-            raise UnclearError("Aquí va una sola respuesta: escriba un solo número.")
+            raise UnreadableAnswerError("Aquí va una sola respuesta: escriba un solo número.")
         return " ".join(dict.fromkeys(choices[number - 1].code for number in numbers))
 
     def _move(self, later: Interview) -> None:
         """Go on; the draft is saved first, and a disk that takes no more never ends an interview."""
-        self._now = later
-        self._draft = replace(self._draft, saved=self._clock(), warned=0, content=later.content())
+        self._interview = later
+        self._draft = replace(self._draft, saved=self._clock(), warned=0, content=later.saved_state())
         self._message = self._save()
 
     def _save(self) -> str:
@@ -206,11 +208,11 @@ class Conversation:
     # Commands
 
     def _go_back(self, line: str) -> None:
-        found = BACK.fullmatch(line)
+        found = BACK_COMMAND.fullmatch(line)
         steps = int(found[2]) if found and found[2] else len(line)
-        if not self._now.turns:
+        if not self._interview.turns:
             self._message = "Esta es la primera pregunta."
-        self._now = self._now.back(steps)
+        self._interview = self._interview.go_back(steps)
 
     def _help(self) -> None:
         self._terminal.ask(pages.help_page())
@@ -220,14 +222,14 @@ class Conversation:
             self._draft = replace(self._draft, language=language)
 
     def _danger(self) -> None:
-        if self._terminal.ask(pages.danger(self._now)) == "1" and self._now.danger_question:
-            self._now = self._now.close().go_to(self._now.danger_question)
+        if self._terminal.ask(pages.danger_page(self._interview)) == "1" and self._interview.danger_question:
+            self._interview = self._interview.close().go_to(self._interview.danger_question)
 
-    def _stop(self) -> Ending | None:
+    def _stop(self) -> InterviewEnding | None:
         message = ""
-        while line := self._terminal.ask(pages.stop(self._now, message)):
+        while line := self._terminal.ask(pages.stop_page(self._interview, message)):
             if line == "2":
-                self._move(self._now.close())
+                self._move(self._interview.close())
                 return None
             if line == "3":
                 return self._destroy()
@@ -238,40 +240,40 @@ class Conversation:
 
     # Endings
 
-    def _kept(self) -> Ending:
+    def _kept(self) -> InterviewEnding:
         if self._draft.content:
-            return Ending("kept", self._draft.id)
-        return Ending("none")
+            return InterviewEnding("kept", self._draft.id)
+        return InterviewEnding("none")
 
-    def _destroy(self) -> Ending | None:
-        if self._terminal.ask(pages.destroy()).lower() != "borrar":
+    def _destroy(self) -> InterviewEnding | None:
+        if self._terminal.ask(pages.destroy_page()).lower() != "borrar":
             return None
         self._tablet.drafts.destroy(self._draft.id)
-        return Ending("destroyed")
+        return InterviewEnding("destroyed")
 
-    def _review(self, message: str, taken: date | None) -> Ending | None:
-        line = self._terminal.ask(pages.review(self._form, self._now, self._draft.language, message))
-        reviewed = self._now.reviewed
-        if BACK.fullmatch(line):
+    def _review(self, message: str, taken: date | None) -> InterviewEnding | None:
+        line = self._terminal.ask(pages.review_page(self._form, self._interview, self._draft.language, message))
+        reviewed = self._interview.reviewed
+        if BACK_COMMAND.fullmatch(line):
             self._go_back(line)
         elif line in self._commands:
             return self._commands[line]()
         elif line.isdecimal() and 0 < int(line) <= len(reviewed):
-            self._now = self._now.go_to(reviewed[int(line) - 1].name)
+            self._interview = self._interview.go_to(reviewed[int(line) - 1].name)
         elif line.lower() == "seguir":
-            self._move(self._now.reopen())
+            self._move(self._interview.reopen())
         elif line.lower() == "sellar":
             return self._seal(taken)
         else:
             self._message = "Escriba sellar, o el número de una respuesta."
         return None
 
-    def _seal(self, taken: date | None) -> Ending | None:
+    def _seal(self, taken: date | None) -> InterviewEnding | None:
         """Seal under the draft's own jti: if the power goes before the draft is gone, it is not sealed twice."""
-        engine, begun = self._now.engine, _local(self._draft.begun)
-        times = {"start": begun.isoformat(), "end": _local(self._clock()).isoformat()}
+        engine, begun = self._interview.engine, _local_datetime(self._draft.begun)
+        times = {"start": begun.isoformat(), "end": _local_datetime(self._clock()).isoformat()}
         stamps = {node.name: times[node.type] for node in engine.form.nodes if node.type in times}
-        answers = {**self._now.answers, **stamps}
+        answers = {**self._interview.answers, **stamps}
         try:
             screened = self._tablet.complete(self._draft.sha, answers, taken or begun.date(), self._draft.id)
         except (AnswerError, SyncError, OSError, sqlite3.Error) as error:
@@ -279,29 +281,29 @@ class Conversation:
             return None
         with suppress(OSError):  # What is left over is known as sealed, and goes the next time.
             self._tablet.drafts.destroy(self._draft.id)
-        if self._terminal.ask(pages.sealed(screened.seq)).lower() == "ver":
-            self._terminal.ask(pages.guidance(self._now))
-        return Ending("sealed", self._draft.id, screened)
+        if self._terminal.ask(pages.sealed_page(screened.seq)).lower() == "ver":
+            self._terminal.ask(pages.guidance_page(self._interview))
+        return InterviewEnding("sealed", self._draft.id, screened)
 
 
-def _local(time: int) -> datetime:
+def _local_datetime(time: int) -> datetime:
     return datetime.fromtimestamp(time / 1000, UTC).astimezone()
 
 
-def _integer(line: str) -> str:
-    if not INTEGER.fullmatch(line):
-        raise UnclearError("Escriba solo un número entero, sin puntos, comas ni letras.")
+def _read_integer(line: str) -> str:
+    if not INTEGER_TEXT.fullmatch(line):
+        raise UnreadableAnswerError("Escriba solo un número entero, sin puntos, comas ni letras.")
     return line
 
 
-def _date(line: str) -> str:
-    found = DATE.fullmatch(line)
+def _read_date(line: str) -> str:
+    found = DATE_TEXT.fullmatch(line)
     try:
         if found:
             return date(int(found[3]), int(found[2]), int(found[1])).isoformat()
         return date.fromisoformat(line).isoformat()
     except ValueError as error:
-        raise UnclearError("Escriba una fecha que exista, como 31/12/2026.") from error
+        raise UnreadableAnswerError("Escriba una fecha que exista, como 31/12/2026.") from error
 
 
-READERS: dict[str, Callable[[str], str]] = {"integer": _integer, "date": _date, "text": str}
+ANSWER_READERS: dict[str, Callable[[str], str]] = {"integer": _read_integer, "date": _read_date, "text": str}

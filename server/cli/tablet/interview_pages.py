@@ -100,7 +100,7 @@ def _typing_hint(node: Node, interview: Interview) -> str:
     if node.type in ("note", "acknowledge"):
         return _TYPING_HINTS[node.type]
     had = " Enter: dejarla como está." if node.name in interview.turns else ""
-    may = " (respuesta necesaria)." if interview.needs(node) else ", o - si prefiere no responder."
+    may = " (respuesta necesaria)." if interview.is_required(node) else ", o - si prefiere no responder."
     return _TYPING_HINTS[node.type] + may + had
 
 

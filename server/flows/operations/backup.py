@@ -17,7 +17,7 @@ from server.config import Config
 from server.database import snapshot
 from server.database.connection import Database
 from server.database.sqlite import SqliteConnection
-from server.flows.operations import scratch_files as aside
+from server.flows.operations import scratch_files
 from server.server_keys import ServerKeys
 from server.store import meta, worklist
 from server.store.audit import SERVER
@@ -34,7 +34,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Made:
+class WrittenBackup:
     """A backup that was written: where, as of when (ms), what is in it, and the file's length and SHA-256 in hex."""
 
     file: Path
@@ -44,35 +44,37 @@ class Made:
     sha256: str
 
 
-def make(config: Config, keys: ServerKeys, *, recipient: str, folder: Path, now: int, progress: Progress) -> Made:
+def write_backup(
+    config: Config, keys: ServerKeys, *, recipient: str, folder: Path, now: int, progress: Progress
+) -> WrittenBackup:
     """Write a backup for `recipient` (age1...) into `folder`. BackupError or OSError: nothing was written."""
-    with aside.alone(config) as copied:
-        _need_room(copied.parent, folder, snapshot.max_copy_bytes(config.database))
-        aside.make_private(copied)
+    with scratch_files.lock_scratch_file(config) as copied:
+        _require_room(copied.parent, folder, snapshot.max_copy_bytes(config.database))
+        scratch_files.create_private(copied)
         snapshot.copy_database(
-            config.database, copied, lambda: progress(f"copying: {aside.mib(copied.stat().st_size)}")
+            config.database, copied, lambda: progress(f"copying: {scratch_files.format_mib(copied.stat().st_size)}")
         )
         with closing(sqlite3.connect(copied)) as connection:
             holdings = meta.count_holdings(SqliteConnection(connection))
-        stated = _statement(copied, keys, holdings, now)
+        stated = _make_statement(copied, keys, holdings, now)
         for left in folder.glob(f"{_prefix(keys)}*{_PARTIAL}"):  # by a backup that was killed
             left.unlink()
         file = folder / f"{_prefix(keys)}{_stamp(now)}{SUFFIX}"
         length, sha256 = _write(file, stated, copied, recipient, progress)
-    return Made(file, now, holdings, length, sha256)
+    return WrittenBackup(file, now, holdings, length, sha256)
 
 
-def _need_room(scratch: Path, folder: Path, most: int) -> None:
+def _require_room(scratch: Path, folder: Path, most: int) -> None:
     if not folder.is_dir():
         raise BackupError("backup.no_folder", f"{folder} is no folder; is its disk mounted?")
     if scratch.stat().st_dev == folder.stat().st_dev:
-        aside.need_room(folder, 2 * most)
+        scratch_files.require_free_space(folder, 2 * most)
     else:
-        aside.need_room(scratch, most)
-        aside.need_room(folder, most)
+        scratch_files.require_free_space(scratch, most)
+        scratch_files.require_free_space(folder, most)
 
 
-def _statement(copied: Path, keys: ServerKeys, holdings: Holdings, now: int) -> bytes:
+def _make_statement(copied: Path, keys: ServerKeys, holdings: Holdings, now: int) -> bytes:
     """Say what the copy is. The signature tells it from one that anybody can make who knows the recipient."""
     with copied.open("rb") as source:
         sha256 = hashlib.file_digest(source, "sha256").hexdigest()
@@ -85,50 +87,52 @@ def _write(file: Path, stated: bytes, copied: Path, recipient: str, progress: Pr
         raise BackupError("backup.file_exists", f"{file} is there already; nothing is written over it")
     partial = file.with_name(file.name + _PARTIAL)
     try:
-        aside.make_private(partial)
+        scratch_files.create_private(partial)
         with partial.open("wb") as out:
-            written = archive.write(
-                out, stated, copied, recipient, lambda done: progress(f"encrypting: {aside.mib(done)}")
+            written = archive.write_archive(
+                out, stated, copied, recipient, lambda done: progress(f"encrypting: {scratch_files.format_mib(done)}")
             )
-        aside.put_in_place(partial, file)
+        scratch_files.move_into_place(partial, file)
     finally:
         partial.unlink(missing_ok=True)
     return written
 
 
-def daily(db: Database, config: Config, keys: ServerKeys, *, now: int) -> int:
+def write_daily(db: Database, config: Config, keys: ServerKeys, *, now: int) -> int:
     """Write a backup unless one was made in the last day, then remove those beyond the number to keep.
 
     Returns how many were written: 0 or 1. One that fails is on the work list until one succeeds.
     """
     folder = config.backup_folder
     # A name from the future, by a clock that was wrong then, is no reason to write none.
-    if folder is None or any(now - DAY < _made_at(file) <= now for file in _made(folder, keys)):
+    if folder is None or any(now - DAY < _read_time(file) <= now for file in _list_backups(folder, keys)):
         return 0
     try:
-        made = make(config, keys, recipient=config.backup_recipient, folder=folder, now=now, progress=lambda step: None)
+        made = write_backup(
+            config, keys, recipient=config.backup_recipient, folder=folder, now=now, progress=lambda step: None
+        )
     except (BackupError, OSError, sqlite3.Error) as wrong:
         # With the day, so that it comes back tomorrow, whatever somebody decided about today.
         reason = f"{getattr(wrong, 'code', type(wrong).__name__)}.{_stamp(now)[:8]}"
         with db.write() as w:
-            worklist.add(w, kind="backup", dev="", reason=reason, at=now)
+            worklist.add_item(w, kind="backup", dev="", reason=reason, at=now)
         raise
     with db.write() as w:
-        worklist.settle(w, kind="backup", dev="", by=SERVER, at=now)
-    others = [file for file in reversed(_made(folder, keys)) if file != made.file]
+        worklist.close_resolved(w, kind="backup", dev="", by=SERVER, at=now)
+    others = [file for file in reversed(_list_backups(folder, keys)) if file != made.file]
     for old in others[config.backup_keep - 1 :]:
         old.unlink()
     return 1
 
 
-def newest(folder: Path, keys: ServerKeys) -> int | None:
+def last_backup_time(folder: Path, keys: ServerKeys) -> int | None:
     """When this server's newest backup in a folder was made (ms); None where there is none."""
-    return max(map(_made_at, _made(folder, keys)), default=None)
+    return max(map(_read_time, _list_backups(folder, keys)), default=None)
 
 
-def _made(folder: Path, keys: ServerKeys) -> list[Path]:
+def _list_backups(folder: Path, keys: ServerKeys) -> list[Path]:
     """This server's backups in a folder, oldest first."""
-    return sorted(filter(_made_at, folder.glob(f"{_prefix(keys)}*{SUFFIX}")), key=_made_at)
+    return sorted(filter(_read_time, folder.glob(f"{_prefix(keys)}*{SUFFIX}")), key=_read_time)
 
 
 def _prefix(keys: ServerKeys) -> str:
@@ -140,7 +144,7 @@ def _stamp(at: int) -> str:
     return f"{datetime.fromtimestamp(at // 1000, UTC):%Y%m%dT%H%M%S}.{at % 1000:03}Z"
 
 
-def _made_at(file: Path) -> int:
+def _read_time(file: Path) -> int:
     """When a backup was made (ms), by its name; 0 for a file of another name."""
     try:
         stamp = datetime.strptime(file.name.removesuffix(SUFFIX)[-20:], "%Y%m%dT%H%M%S.%fZ")

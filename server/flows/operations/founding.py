@@ -15,22 +15,22 @@ from server.config import Config, ConfigError
 from server.database.connection import Connection, Database
 from server.database.sqlite import SqliteDatabase
 from server.flows.desks import routing
-from server.flows.people import accounts as people
-from server.flows.trust import documents as publishing
+from server.flows.people import accounts
+from server.flows.trust import documents as trust_documents
 from server.server_keys import ServerKeys
 from server.store import audit, keyrings, queues
 from server.store import people as people_store
-from server.store.people import Person
+from server.store.people import StaffAccount
 from server.store.queues import Queue
 from sync.documents.registry import NATIONAL
 from sync.documents.signed import Document
-from sync.keys.key_pairs import SealPublic
+from sync.keys.key_pairs import SealPublicKey
 
 CEREMONY = "ceremony"
 
 
 @dataclass(frozen=True)
-class Founded:
+class NewServer:
     """A server that exists: its settings, its own keys, its open database; and what to do next, in sentences."""
 
     config: Config
@@ -43,13 +43,13 @@ class Founded:
 class NewPerson:
     """An account, with what its first sign-in will be checked against."""
 
-    person: Person
+    person: StaffAccount
     salt: bytes
     auth: bytes
 
 
 @dataclass(frozen=True)
-class Wrapped:
+class WrappedCopy:
     """One member's copy of a keyring secret."""
 
     person: str
@@ -62,11 +62,11 @@ class NewKeyring:
 
     id: str
     epoch: int
-    public: SealPublic
-    copies: Sequence[Wrapped]
+    public: SealPublicKey
+    copies: Sequence[WrappedCopy]
 
 
-def found(data: Path, *, now: int) -> Founded:
+def create_server(data: Path, *, now: int) -> NewServer:
     """Make the data folder (0700), the server's keys and the database. ConfigError when there is a server already."""
     config = Config(data=data.absolute())
     if config.database.exists() or config.keys.exists():
@@ -76,11 +76,11 @@ def found(data: Path, *, now: int) -> Founded:
     made, db = server_keys.create(config.keys), SqliteDatabase(config.database)
     with db.write() as w:
         audit.append(w, at=now, action="server.founded", actor=CEREMONY, subject=made.signing.kid)
-    return Founded(config, made, db)
+    return NewServer(config, made, db)
 
 
-def open_desks(
-    founded: Founded,
+def set_up_desks(
+    founded: NewServer,
     *,
     trust: Document,
     registry: Document,
@@ -90,31 +90,33 @@ def open_desks(
 ) -> None:
     """Seat the people at their desks and put trust, registry and the first manifest in force: all of it, or nothing."""
     with founded.db.write() as w:
-        _seat(w, people, now)
-        _hand_out(w, keyrings, now)
-        _open_queues(w)
-        publishing.put_first(w, founded.keys, trust, registry, now=now, actor=CEREMONY)
+        _add_people(w, people, now)
+        _store_keyrings(w, keyrings, now)
+        _create_queues(w)
+        trust_documents.install_first(w, founded.keys, trust, registry, now=now, actor=CEREMONY)
 
 
-def _seat(w: Connection, newcomers: Sequence[NewPerson], now: int) -> None:
+def _add_people(w: Connection, newcomers: Sequence[NewPerson], now: int) -> None:
     for each in newcomers:
-        people.admit(w, each.person, salt=each.salt, auth=each.auth, now=now, by=CEREMONY)
+        accounts.add_account(w, each.person, salt=each.salt, auth=each.auth, now=now, by=CEREMONY)
 
 
-def _hand_out(w: Connection, new: Sequence[NewKeyring], now: int) -> None:
+def _store_keyrings(w: Connection, new: Sequence[NewKeyring], now: int) -> None:
     for each in new:
         public = each.public
         keyrings.add_key(
             w, sha256=public.sha256, keyring=each.id, epoch=each.epoch, kid=public.kid, public=public.raw, at=now
         )
         for copy in each.copies:
-            keyrings.wrap(w, keyring=each.id, epoch=each.epoch, person=copy.person, wrapped=copy.wrapped, at=now)
+            keyrings.put_wrapped_key(
+                w, keyring=each.id, epoch=each.epoch, person=copy.person, wrapped=copy.wrapped, at=now
+            )
         audit.append(w, at=now, action="keyring.wrapped", actor=CEREMONY, subject=each.id, detail={"kid": public.kid})
 
 
-def _open_queues(w: Connection) -> None:
+def _create_queues(w: Connection) -> None:
     for rule in routing.read_rules():
-        queues.put(w, Queue(rule.queue, rule.site, rule.queue_kind, rule.keyring, rule.title_es))
+        queues.put_queue(w, Queue(rule.queue, rule.site, rule.queue_kind, rule.keyring, rule.title_es))
         # The desk group that works a queue is the one whose keyring opens it; the national desk sees every queue.
         for group in {rule.keyring, NATIONAL}:
             people_store.grant_queue(w, rule.queue, group)

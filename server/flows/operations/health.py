@@ -13,58 +13,58 @@ from server.flows.operations import backup
 from server.problems import Problem
 from server.server_keys import ServerKeys
 from server.store import gauges, jobs, meta
-from server.store.gauges import Queued
-from server.store.jobs import Run
+from server.store.gauges import WaitingReferrals
+from server.store.jobs import JobRun
 
-_PULSE_MS = 10_000
-_ROOM = 8 * 1024 * 1024  # the largest sync there is
+_WRITE_CHECK_EVERY = 10_000
+_NEEDED_BYTES = 8 * 1024 * 1024  # the largest sync there is
 
 
 @dataclass(frozen=True)
-class Figures:
+class HealthFigures:
     """What an operator sees: how much waits, how much is stored, how much room there is. Nothing names anybody."""
 
-    queued: Queued
+    queued: WaitingReferrals
     work: Mapping[str, int]
     events: int
     database: int
     log: int
     free: int
-    runs: Mapping[str, Run]
+    runs: Mapping[str, JobRun]
     backup: int | None
 
 
-def beat(db: Database, config: Config, *, now: int) -> None:
+def check_writable(db: Database, config: Config, *, now: int) -> None:
     """Write to the database, unless it was done just now, and see that there is room for a batch of envelopes.
 
     Raises what SQLite raises when it cannot be written; Problem `storage.full` before it comes to that.
     """
-    last = meta.pulse(db.read())
-    if last is not None and 0 <= now - last < _PULSE_MS:
+    last = meta.last_write_check(db.read())
+    if last is not None and 0 <= now - last < _WRITE_CHECK_EVERY:
         return
-    if shutil.disk_usage(config.data).free < _ROOM:
+    if shutil.disk_usage(config.data).free < _NEEDED_BYTES:
         raise Problem("storage.full")
     with db.write() as w:
-        if w.remaining_bytes() < _ROOM:
+        if w.remaining_bytes() < _NEEDED_BYTES:
             raise Problem("storage.full")
-        meta.set_pulse(w, now)
+        meta.set_write_check(w, now)
 
 
-def figures(db: Database, config: Config, keys: ServerKeys, *, now: int) -> Figures:
+def measure(db: Database, config: Config, keys: ServerKeys, *, now: int) -> HealthFigures:
     """Return the figures of this moment."""
     c = db.read()
-    return Figures(
-        queued=gauges.queued(c, now),
-        work=gauges.work(c),
-        events=gauges.events(c),
+    return HealthFigures(
+        queued=gauges.count_waiting_referrals(c, now),
+        work=gauges.count_open_items(c),
+        events=gauges.count_status_events(c),
         database=config.database.stat().st_size,
-        log=_size(config, "-wal"),
+        log=_file_size(config, "-wal"),
         free=shutil.disk_usage(config.data).free,
-        runs=jobs.last(c),
-        backup=backup.newest(config.backup_folder, keys) if config.backup_folder else None,
+        runs=jobs.last_runs(c),
+        backup=backup.last_backup_time(config.backup_folder, keys) if config.backup_folder else None,
     )
 
 
-def _size(config: Config, suffix: str) -> int:
+def _file_size(config: Config, suffix: str) -> int:
     path = config.database.with_name(config.database.name + suffix)
     return path.stat().st_size if path.exists() else 0

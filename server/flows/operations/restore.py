@@ -14,30 +14,29 @@ import pyrage
 
 from server import server_keys
 from server.backup import archive
-from server.backup.archive import BackupError, Contents
+from server.backup.archive import ArchiveContents, BackupError
 from server.config import Config, ConfigError
 from server.database import snapshot
 from server.database.connection import Connection, Database
 from server.database.sqlite import SqliteDatabase
 from server.flows.forms import halts, rollouts
-from server.flows.operations import audit
-from server.flows.operations import scratch_files as aside
+from server.flows.operations import scratch_files
+from server.flows.operations.audit import verify_chain
 from server.flows.operations.backup import TYP, Progress
-from server.flows.trust import documents as publishing
+from server.flows.trust import documents as trust_documents
 from server.server_keys import ServerKeys
-from server.store import audit as trail
-from server.store import meta
+from server.store import audit, meta
 from server.store.meta import Holdings
 from sync.documents.signed import Document
 from sync.durations import WEEK
 from sync.errors import SyncError
-from sync.wire.json_object import SHA256_HEX, Members
+from sync.wire.json_object import SHA256_HEX, JsonObject
 
 _CHUNK = 2**20
 
 
 @dataclass(frozen=True)
-class Restored:
+class RestoreResult:
     """What is served from now on: as of when (ms), what is in it, the audit trail's length, the manifest's number."""
 
     at: int
@@ -47,14 +46,14 @@ class Restored:
 
 
 @dataclass(frozen=True)
-class _Stated:
+class _Statement:
     """What the server said of the copy when it made it."""
 
     at: int
     sha256: str
 
 
-def prepare(config: Config) -> ServerKeys:
+def prepare_restore(config: Config) -> ServerKeys:
     """Look whether the data folder is one to restore into, before anybody types a passphrase; return the keys in it."""
     _refuse_to_overwrite(config)
     try:
@@ -65,42 +64,42 @@ def prepare(config: Config) -> ServerKeys:
         ) from wrong
 
 
-def restore(
+def restore_backup(
     config: Config, file: Path, identities: Sequence[pyrage.x25519.Identity], *, now: int, progress: Progress
-) -> Restored:
+) -> RestoreResult:
     """Put the database in `file` into the data folder. Raises BackupError or ConfigError, and then nothing changed."""
-    own = prepare(config)
-    with aside.alone(config) as copied:
-        with archive.opened(file, identities) as contents:
+    own = prepare_restore(config)
+    with scratch_files.lock_scratch_file(config) as copied:
+        with archive.open_archive(file, identities) as contents:
             stated = _read_statement(contents.statement, own)
-            aside.need_room(copied.parent, contents.length)
-            aside.make_private(copied)
+            scratch_files.require_free_space(copied.parent, contents.length)
+            scratch_files.create_private(copied)
             _unpack(contents, stated, copied, progress)
         progress("checking")
         with closing(SqliteDatabase(copied)) as db:
-            rows = _check(db, own)
+            rows = _check_database(db, own)
             progress("renewing")
-            manifest = _renew(db, own, stated, now)
+            manifest = _start_generation(db, own, stated, now)
             holdings = meta.count_holdings(db.read())
         _refuse_to_overwrite(config)
-        aside.put_in_place(copied, config.database)
-    return Restored(stated.at, holdings, rows, manifest)
+        scratch_files.move_into_place(copied, config.database)
+    return RestoreResult(stated.at, holdings, rows, manifest)
 
 
 def _refuse_to_overwrite(config: Config) -> None:
-    for there in filter(Path.exists, aside.beside(config.database)):
+    for there in filter(Path.exists, scratch_files.database_files(config.database)):
         raise ConfigError(
             "--data", f"{there} is there, and nothing is written over it; move every {config.database.name}* away first"
         )
 
 
-def _read_statement(raw: bytes, own: ServerKeys) -> _Stated:
+def _read_statement(raw: bytes, own: ServerKeys) -> _Statement:
     """Believe what this server signed, and nobody else: whoever knows the recipient can make a file for it."""
     try:
         document = Document.parse(raw)
         document.require(TYP, {own.signing.kid: own.signing.public})
-        members = Members(document.content, "backup")
-        return _Stated(members.integer("at"), members.text("sha256", SHA256_HEX))
+        members = JsonObject(document.content, "backup")
+        return _Statement(members.integer("at"), members.text("sha256", SHA256_HEX))
     except SyncError as wrong:
         raise BackupError(
             "backup.other_server",
@@ -109,26 +108,28 @@ def _read_statement(raw: bytes, own: ServerKeys) -> _Stated:
         ) from wrong
 
 
-def _unpack(contents: Contents, stated: _Stated, into: Path, progress: Progress) -> None:
+def _unpack(contents: ArchiveContents, stated: _Statement, into: Path, progress: Progress) -> None:
     sha256 = hashlib.sha256()
     with into.open("wb") as out:
         for chunk in iter(lambda: contents.database.read(_CHUNK), b""):
             out.write(chunk)
             sha256.update(chunk)
-            progress(f"unpacking: {aside.mib(out.tell())} of {aside.mib(contents.length)}")
+            progress(
+                f"unpacking: {scratch_files.format_mib(out.tell())} of {scratch_files.format_mib(contents.length)}"
+            )
     if sha256.hexdigest() != stated.sha256:
         raise BackupError("backup.damaged", "the database in it is not the one that the server signed for")
 
 
-def _check(db: Database, own: ServerKeys) -> int:
+def _check_database(db: Database, own: ServerKeys) -> int:
     """Hold the database against itself and against keys/; return the length of its audit trail."""
     c = db.read()
     if faults := snapshot.find_faults(c):
         raise BackupError("backup.damaged", f"the database in it was damaged when it was copied: {faults[0]}")
-    verdict = audit.verify(db)
+    verdict = verify_chain(db)
     if verdict.broken_at:
         raise BackupError("backup.damaged", f"its audit trail is broken at row {verdict.broken_at}")
-    if own.signing.kid not in publishing.trust_in_force(c).servers:
+    if own.signing.kid not in trust_documents.trust_in_force(c).servers:
         raise BackupError(
             "backup.other_server",
             f"the trust in it does not name the server key in keys/ ({own.signing.kid}): put those keys/ there that"
@@ -143,20 +144,20 @@ def _check(db: Database, own: ServerKeys) -> int:
 
 
 def _missing_route_keys(c: Connection, own: ServerKeys) -> list[str]:
-    listed = (entry.key.kid for entry in publishing.manifest_in_force(c).route_keys)
+    listed = (entry.key.kid for entry in trust_documents.manifest_in_force(c).route_keys)
     return [kid for kid in listed if kid not in own.routes]
 
 
-def _renew(db: Database, own: ServerKeys, stated: _Stated, now: int) -> int:
+def _start_generation(db: Database, own: ServerKeys, stated: _Statement, now: int) -> int:
     """Make it another database than the lost one, so that tablets offer again what they keep (SPEC 11.3)."""
     with db.write() as w:
         # This machine's clock may be behind, but the lost server went on from here: so must the number of the manifest.
         after = max(now, meta.newest_time(w) + 1_000)
         meta.start_generation(w, secrets.token_urlsafe(8))
         # A version that somebody halted after the copy was made must not go to its tablets again by itself.
-        halts.stop_begun(w, since=stated.at - WEEK, now=now)
-        number = rollouts.renew(w, own, after)
-        trail.append(
+        halts.stop_recent(w, since=stated.at - WEEK, now=now)
+        number = rollouts.renew_manifest(w, own, after)
+        audit.append(
             w,
             at=now,
             action="database.restored",

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import request
 
-from server.api import flask_app as door
+from server.api import flask_app
 from server.flows.desks import routing
 from sync.documents import receipt, signed
 from sync.documents.signed import Document
@@ -42,7 +42,7 @@ def routing_shuffled() -> None:
     """Each rule leads to the queue of the rule after it; the last stays the country's desk."""
     read_rules = routing.read_rules
 
-    def shuffled() -> tuple[routing.Rule, ...]:
+    def shuffled() -> tuple[routing.RoutingRule, ...]:
         *rules, last = read_rules()
         queues = [rule.queue for rule in rules]
         moved = (replace(rule, queue=queue) for rule, queue in zip(rules, [*queues[1:], queues[0]], strict=True))
@@ -54,7 +54,7 @@ def routing_shuffled() -> None:
 def plaintext_logged() -> None:
     """A forgotten debugging aid: the tablet sends each interview along in a header, and the server logs headers."""
     interviews: list[str] = []
-    sealed, send, leave = seal.seal, Transport.send, door._leave
+    sealed, send, leave = seal.seal_envelope, Transport.send, flask_app._finish_request
 
     def watched_seal(instance: bytes, **how: Any) -> bytes:
         interviews.append(instance.decode())
@@ -64,8 +64,8 @@ def plaintext_logged() -> None:
         return send(self, method, path, body, {**(headers or {}), "X-Debug": " ".join(interviews)})
 
     def chatty_leave(response: Any) -> Any:
-        door._log.info("headers", extra={"fields": dict(request.headers)})
+        flask_app._log.info("headers", extra={"fields": dict(request.headers)})
         return leave(response)
 
-    seal.seal, door._leave = watched_seal, chatty_leave
+    seal.seal_envelope, flask_app._finish_request = watched_seal, chatty_leave
     Transport.send = chatty_send  # type: ignore[method-assign]

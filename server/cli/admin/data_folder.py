@@ -7,14 +7,21 @@ from pathlib import Path
 import click
 
 from server.config import Config, ConfigError
+from server.database.connection import Database
+from server.database.sqlite import SqliteDatabase
 
 data_option = click.option(
     "--data", required=True, type=click.Path(path_type=Path, file_okay=False), help="The server's data folder."
 )
 
 
-def of_a_server(config: Config) -> Config:
+def require_server(config: Config) -> Config:
     """Return settings whose folder holds a server; opening what is not there would make an empty database."""
     if not config.database.exists():
         raise ConfigError("--data", f"{config.data} holds no server; `chaski init` makes one")
     return config
+
+
+def open_database(config: Config) -> Database:
+    """Open the database of the server in the data folder. Raises ConfigError when there is no server."""
+    return SqliteDatabase(require_server(config).database)
