@@ -57,10 +57,10 @@ def host(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield running
 
 
-@pytest.fixture
-def patient_host(founded_world: World, tmp_path: Path) -> Iterator[Hosted]:
+@pytest.fixture(scope="module")
+def patient_host(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosted]:
     """A server for which nobody is late before a test is over."""
-    with host_with(founded_world, tmp_path, 600) as running:
+    with host_with(founded_world, tmp_path_factory.mktemp("patient"), 600) as running:
         yield running
 
 
