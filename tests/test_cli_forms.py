@@ -50,7 +50,7 @@ def test_a_form_is_taken_out_as_a_spreadsheet_changed_checked_and_put_right(tmp_
 def test_a_whole_source_package_is_taken_out_as_well_and_compiles_to_the_same_bytes(tmp_path: Path) -> None:
     file = tmp_path / "mine.zip"
     assert chaski("forms", "export", FORM, file).exit_code == 0
-    assert "policies/pe_child_2026_1.csv" in {f"policies/{name}.csv" for name in load_package(file).own.policies}
+    assert "policies/pe_child_2026_1.csv" in {f"policies/{name}.csv" for name in load_package(file).included.policies}
     compiled = [json.loads(chaski("forms", "compile", form, "--json").stdout)["sha256"] for form in (FORM, file)]
     assert compiled[0] == compiled[1]
 

@@ -15,9 +15,8 @@ from screening_forms.workbook.package import load_package
 from screening_forms.workbook.resources import BUILT_IN
 from server.cli.authors import sign as signing
 from server.cli.main import main
-from server.flows.forms import upload_sandbox as workshop
-from server.flows.forms import versions
-from server.flows.trust import documents as publishing
+from server.flows.forms import upload_sandbox, versions
+from server.flows.trust import documents as trust_documents
 from support.forms import SMALL
 from support.intake import Field, served
 
@@ -61,7 +60,7 @@ class Line:
         return str(path)
 
     def chosen(self, region: str) -> str | None:
-        manifest = publishing.manifest_in_force(self.field.parts.db.read())
+        manifest = trust_documents.manifest_in_force(self.field.parts.db.read())
         return manifest.choose("small", "any", region)
 
 
@@ -132,7 +131,7 @@ def test_only_a_version_in_use_that_two_people_signed_is_compared_without_a_ques
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(signing, "somebody_is_there", lambda: True)
-    monkeypatch.setattr(workshop, "validate", lambda *_: "accepted")
+    monkeypatch.setattr(upload_sandbox, "validate", lambda *_: "accepted")
     made = str(line.says("autora", "draft", line.workbook())["id"])
     pin = ("--pin", line.field.trust.pin)
     first = line.ask("autora", "sign", made, *line.own(), *pin)
@@ -148,11 +147,11 @@ def test_only_a_version_in_use_that_two_people_signed_is_compared_without_a_ques
 
 
 def test_bytes_that_nobody_approved_hide_no_change_from_a_reviewer(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workshop, "validate", lambda *_: "accepted")
+    monkeypatch.setattr(upload_sandbox, "validate", lambda *_: "accepted")
     made = str(line.says("autora", "draft", line.workbook())["id"])
     line.says("autora", "sign", made, *line.own())
     # A server that is taken over says that tablets use the very same form already.
-    monkeypatch.setattr(versions, "before", lambda _, version: version)
+    monkeypatch.setattr(versions, "previous_in_use", lambda _, version: version)
     told = line.ask("revisor", "sign", made, *line.key("revisor", "reviewer"))
     assert "not signed as it must be (signed.too_few)" in told.output.replace("\n", " ")
 

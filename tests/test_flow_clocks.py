@@ -134,7 +134,9 @@ def test_a_session_of_2090_ends_and_nobody_stays_locked_out_by_it(field: Field) 
     db = field.parts.db
     person = field.world.person_id("registro")
     with db.write() as w:
-        sessions.start_session(w, token_hash=accounts._hash_token("token"), person=person, at=Y2090, expires_at=Y2090 + HOUR)
+        sessions.start_session(
+            w, token_hash=accounts._hash_token("token"), person=person, at=Y2090, expires_at=Y2090 + HOUR
+        )
     assert accounts.find_by_session(db, "token", now=Y2090 + MINUTE, idle=HOUR) is not None
     assert accounts.find_by_session(db, "token", now=NOW, idle=HOUR) is None
     for _ in range(accounts.FAILURES_PER_LOGIN):

@@ -14,7 +14,7 @@ from screening_forms.checks.run import blocking_problems, check_form
 from screening_forms.compiler.compile_form import compile_form
 from screening_forms.workbook.reader import read_workbook
 from screening_forms.workbook.resources import CATALOGUE
-from server.flows.trust import documents as publishing
+from server.flows.trust import documents as trust_documents
 from support.clients import FORM, Office, answers
 from sync.documents import bundle, trust
 from sync.documents.signed import Document
@@ -48,7 +48,7 @@ def test_a_form_version_goes_from_the_workbook_to_a_tablet_that_works_by_it(offi
         assert [(used.form, used.version, used.sha) for used in tablet.status().forms] == [
             (FORM, form.version, draft.sha256)
         ]
-        assert tablet.outbox.held(f"bundle/{draft.sha256}") == signed.to_bytes()
+        assert tablet.outbox.documents.get(f"bundle/{draft.sha256}") == signed.to_bytes()
         assert tablet.screen(FORM, answers(), taken=date(2026, 11, 20)).sha == draft.sha256
 
 
@@ -90,7 +90,7 @@ def refusal(office: Office, document: Document) -> str:
 
 def in_use(office: Office) -> str | None:
     """The version that the manifest in force gives to a tablet."""
-    return publishing.manifest_in_force(office.field.parts.db.read()).choose(FORM, "any", "17")
+    return trust_documents.manifest_in_force(office.field.parts.db.read()).choose(FORM, "any", "17")
 
 
 def let_the_author_review_too(office: Office, world: World) -> None:
@@ -98,7 +98,7 @@ def let_the_author_review_too(office: Office, world: World) -> None:
     held = office.field.trust
     (author,) = held.authors.values()
     newer = Document(
-        trust.make(
+        trust.TrustContent(
             number=held.number + 1,
             demo=held.demo,
             roots=list(held.roots.values()),
@@ -109,7 +109,7 @@ def let_the_author_review_too(office: Office, world: World) -> None:
             servers=list(held.servers.values()),
             issued=held.issued,
             expires=held.expires,
-        )
+        ).to_payload()
     )
     for root in ("raiz-1", "raiz-2"):
         newer = newer.signed_by(world.office(root, "root"), trust.TYP)

@@ -15,7 +15,7 @@ from server.flows.forms import rollouts, versions
 from server.flows.forms.rollouts import Ring
 from server.store import people, statistics
 from support.clients import FORM, Office, answers, compiled
-from sync.desk.client import OpenedScreening
+from sync.desk.client import VerifiedScreening
 from sync.documents import bundle
 from sync.documents.signed import Document
 from sync.errors import SyncError
@@ -34,7 +34,7 @@ def publish(office: Office, payload: bytes) -> str:
     parts, world = office.field.parts, office.field.world
     author, reviewer = world.office("autora", "author"), world.office("revisor", "reviewer")
     document = Document(payload).signed_by(author, bundle.TYP).signed_by(reviewer, bundle.TYP)
-    rollouts.publish(parts.db, parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=clock())
+    rollouts.publish_bundle(parts.db, parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=clock())
     return document.sha256
 
 
@@ -48,20 +48,20 @@ def reworded(version: str) -> CompiledForm:
 def retire(office: Office, sha: str) -> None:
     """Close a version and retire it."""
     parts = office.field.parts
-    [held] = [each for each in versions.listed(parts.db, FORM) if each.sha == sha]
-    publisher = people.get(parts.db.read(), office.field.world.person_id("publicacion"))
+    [held] = [each for each in versions.list_versions(parts.db, FORM) if each.sha == sha]
+    publisher = people.get_account(parts.db.read(), office.field.world.person_id("publicacion"))
     assert publisher is not None
-    versions.close(parts.db, parts.keys, held.id, person=publisher, now=clock())
-    versions.retire(parts.db, held.id, person=publisher, now=clock())
+    versions.close_version(parts.db, parts.keys, held.id, person=publisher, now=clock())
+    versions.retire_version(parts.db, held.id, person=publisher, now=clock())
 
 
-def opened_at_the_desk(office: Office) -> OpenedScreening:
+def opened_at_the_desk(office: Office) -> VerifiedScreening:
     with office.desk("proteccion-17") as desk:
         [referral] = desk.queue("17-protection", mode="training")
         return desk.open(referral["id"])
 
 
-def age(opened: OpenedScreening) -> str:
+def age(opened: VerifiedScreening) -> str:
     """How the desk reads the answer whose words changed."""
     return next(answer.answer_es for answer in opened.answers if answer.codes == ("30_59",))
 
@@ -83,7 +83,7 @@ def test_a_screening_of_version_1_that_comes_after_version_3_still_counts_as_1(o
     with office.desk("proteccion-17") as desk:
         read = [desk.open(each["id"]) for each in desk.queue("17-protection", mode="training")]
     assert {each.version: age(each) for each in read} == {first.version: CHOICE, "3": f"{CHOICE}, versión 3"}
-    cells = statistics.cells(office.field.parts.db.read(), mode="training", before="9999-12")
+    cells = statistics.list_cells(office.field.parts.db.read(), mode="training", before="9999-12")
     assert {each.value: each.count for each in cells if each.dimension == "sha"} == {each.sha: 1 for each in read}
 
 
@@ -119,4 +119,4 @@ def test_what_the_former_release_compiled_is_asked_sealed_and_opened_as_before(o
 def test_a_bundle_that_names_only_strangers_is_not_read(office: Office) -> None:
     stranger = Document(compiled().to_bytes()).signed_by(SigningKey.generate(), bundle.TYP)
     with pytest.raises(SyncError, match=r"signed\.too_few"):
-        bundle.read(stranger, office.field.trust, stranger.sha256)
+        bundle.accept_for_reading(stranger, office.field.trust, stranger.sha256)

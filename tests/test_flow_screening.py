@@ -10,7 +10,7 @@ from pathlib import Path
 
 from conftest import World
 from support.clients import FORM, answers, open_office
-from sync.envelope import verify as envelope
+from sync.envelope.verify import parse_envelope
 from sync.tablet.client import Tablet
 
 
@@ -24,7 +24,7 @@ def test_a_screening_goes_from_the_tablet_to_the_desk_and_its_fate_comes_back(wo
             screened = tablet.screen(FORM, interview, taken=date(2026, 11, 20))
             assert screened.keyring == "17-protection"
             assert tablet.status().waiting == 1
-            sealed = tablet.outbox.kept()[0]
+            sealed = tablet.outbox.envelopes.list_stored()[0]
 
         # Back in town, one request delivers it, and the server's receipt empties the outbox.
         with Tablet(tmp_path / "tablet") as tablet:
@@ -35,7 +35,7 @@ def test_a_screening_goes_from_the_tablet_to_the_desk_and_its_fate_comes_back(wo
         # The server holds the very bytes that the tablet signed, and nothing else of the screening.
         [(stored,)] = office.field.rows("SELECT body FROM envelopes")
         assert stored == sealed.raw
-        assert envelope.parse(stored).header.jti == screened.jti
+        assert parse_envelope(stored).header.jti == screened.jti
 
         # At her desk, the coordinator opens it with her own key: every answer is there, and the outcome adds up.
         with office.desk("proteccion-17") as desk:

@@ -61,7 +61,7 @@ def test_a_refusal_is_never_a_no(name: str) -> None:
     for row, given in told(name):
         asked_and_answered = [node.name for node in refusable if given.get(node.name, "no_answer") not in NO_ANSWERS]
         for question in asked_and_answered:
-            silent = form(name).fit({**given, question: "no_answer"}).values["outcome"]
+            silent = form(name).drop_irrelevant({**given, question: "no_answer"}).values["outcome"]
             least = "negative" if row.get("outcome") == "negative" else "labour_rights"
             assert RANK.index(silent) >= RANK.index(least), (row.get("case"), question)
 
@@ -74,7 +74,7 @@ def test_who_agrees_to_talk_and_answers_nothing_is_looked_at_by_a_person(name: s
         for node in form(name).questions
         if node.name in within(name, "g_adulto") and "no_answer" in node.choices
     }
-    assert came(form(name).fit({**TALKS, **silent, "deriva": "yes"})) == ("review", "T4", "review")
+    assert came(form(name).drop_irrelevant({**TALKS, **silent, "deriva": "yes"})) == ("review", "T4", "review")
 
 
 @for_each_form

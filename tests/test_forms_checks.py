@@ -359,7 +359,7 @@ def test_unreachable_rows_and_missing_guidance_are_reported_without_an_error() -
 
 def test_a_text_missing_in_one_language_is_named(tmp_path: Path) -> None:
     workbook = parse_markdown(FORM.replace("| es | |", "| es quz | |"))
-    assert "translation.none" in {p.code for p in check_form(workbook, VOCABULARY, shelf=load_built_in(tmp_path))}
+    assert "translation.none" in {p.code for p in check_form(workbook, VOCABULARY, resources=load_built_in(tmp_path))}
     merge_into_file(workbook, "quz", tmp_path)
     path = tmp_path / "quz" / "LC_MESSAGES" / "forms.po"
     po = polib.pofile(str(path))
@@ -367,7 +367,7 @@ def test_a_text_missing_in_one_language_is_named(tmp_path: Path) -> None:
     for entry in po:
         entry.msgstr = texts.get(entry.msgctxt, "" if entry.msgctxt == "f/golpes/hint" else "ari")
     po.save()
-    found = check_form(workbook, VOCABULARY, shelf=load_built_in(tmp_path))
+    found = check_form(workbook, VOCABULARY, resources=load_built_in(tmp_path))
     problems = [p for p in found if p.code.startswith("translation")]
     assert [(p.sheet, p.row, p.column, p.code) for p in problems] == [
         ("survey", 6, "hint::Runasimi (quz)", "translation.missing"),
@@ -386,7 +386,7 @@ def test_a_translation_made_from_another_spanish_text_is_named(tmp_path: Path) -
         if entry.msgctxt == "f/horas/label":
             entry.msgid = "¿Y antes?"
     po.save()
-    found = check_form(workbook, VOCABULARY, shelf=load_built_in(tmp_path))
+    found = check_form(workbook, VOCABULARY, resources=load_built_in(tmp_path))
     problems = [p for p in found if p.code.startswith("translation")]
     assert [(p.sheet, p.row, p.code) for p in problems] == [("survey", 7, "translation.stale")]
 

@@ -148,7 +148,7 @@ def test_own_words_are_few_enough_for_the_padding_to_hide_how_many() -> None:
     filler, draws = load_engine(form.xform), Random("words")
     words = "".join(chr(draws.randrange(0xC0, 0x17F)) for _ in range(LONGEST_TEXT))
     for _ in range(20):
-        sealed = filler.instance(walk(filler, [{**wishes(filler, draws), "apodo": words}]))
+        sealed = filler.write_instance(walk(filler, [{**wishes(filler, draws), "apodo": words}]))
         assert len(zlib.compress(sealed, 9)) + 4 <= form.bucket
     with pytest.raises(AnswerError, match="200 letras"):
         filler.run({"peligro": "no", "apodo": words + "x"})
@@ -172,7 +172,7 @@ def test_every_interview_fits_the_padding_so_that_its_length_says_nothing(form: 
     made = compiled(form)
     filler, draws = load_engine(made.xform), Random("length")
     for _ in range(40):
-        sealed = filler.instance(walk(filler, [wishes(filler, draws)]))
+        sealed = filler.write_instance(walk(filler, [wishes(filler, draws)]))
         assert len(zlib.compress(sealed, 9)) + 4 <= made.bucket
     assert made.bucket == 1024, "ten full screenings no longer go through in 32 kB"
 

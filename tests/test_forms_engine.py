@@ -57,7 +57,7 @@ def test_no_consent_leaves_no_score_rather_than_a_negative_one(small: Engine) ->
     filled = small.run({"peligro": "no", "permiso": "no", "edad": "18_29"})
     assert "outcome" not in filled.relevant
     assert filled.values["outcome"] == ""
-    assert b"score" not in small.instance(filled)
+    assert b"score" not in small.write_instance(filled)
 
 
 def test_danger_is_scored_without_consent_and_without_anything_else(small: Engine) -> None:
@@ -74,7 +74,7 @@ def test_refusing_an_answer_never_lowers_what_a_person_might_be(form: str) -> No
         answered = [name for name in refusable if name in filled.answers]
         if not answered or "outcome" not in filled.relevant:
             continue
-        silent = filler.fit({**filled.answers, draws.choice(answered): "no_answer"})
+        silent = filler.drop_irrelevant({**filled.answers, draws.choice(answered): "no_answer"})
         assert RANK[silent.values["p_max_outcome"]] >= RANK[filled.values["p_max_outcome"]]
 
 
@@ -90,7 +90,7 @@ def test_what_holds_if_all_unknowns_are_no_holds_if_they_are_yes(form: str) -> N
 def test_a_desk_recomputes_from_the_sealed_answers_what_the_tablet_found(form: str) -> None:
     filler = load_engine(compiled(form).xform)
     for filled in interviews(filler, "desk"):
-        sealed = filler.instance(filled)
+        sealed = filler.write_instance(filled)
         again = filler.run(filler.read_instance(sealed))
         assert {name: again.values[name] for name in RESULT_NODES} == {
             name: filled.values[name] for name in RESULT_NODES
@@ -103,7 +103,7 @@ def test_a_desk_recomputes_from_the_sealed_answers_what_the_tablet_found(form: s
 
 def test_a_sealed_instance_has_the_answers_and_the_result_and_no_steps_between(small: Engine) -> None:
     filled = small.run(ADULT | {"oferta": "yes", "mentira": ["pay", "job"], "a_salvo": "OK"})
-    assert small.instance(filled) == (
+    assert small.write_instance(filled) == (
         b'<data id="small" version="1"><peligro>no</peligro><permiso>yes</permiso><edad>18_29</edad>'
         b"<g1><oferta>yes</oferta><g2><mentira>job pay</mentira></g2></g1>"
         b"<score><outcome>review</outcome><tier>T4</tier><urgency>routine</urgency><queue_kinds>review</queue_kinds>"
@@ -162,9 +162,9 @@ def test_required_questions_that_are_not_asked_are_not_missing(small: Engine) ->
 
 def test_going_back_leaves_out_what_is_no_longer_asked(small: Engine) -> None:
     first = ADULT | {"oferta": "yes", "mentira": "job", "deuda": "yes", "atado": "yes"}
-    back = small.fit(first | {"permiso": "no"})
+    back = small.drop_irrelevant(first | {"permiso": "no"})
     assert back.answers == {"peligro": "no", "permiso": "no", "edad": "18_29"}
-    assert small.fit(first | {"deuda": "no"}).values["i_D5_02"] == "0"
+    assert small.drop_irrelevant(first | {"deuda": "no"}).values["i_D5_02"] == "0"
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,7 @@ def test_an_instance_that_is_not_of_this_form_is_refused(small: Engine, instance
 
 
 def test_what_an_instance_claims_to_have_scored_is_not_believed(small: Engine) -> None:
-    claimed = small.instance(small.run({"peligro": "yes"})).replace(b"positive", b"negative")
+    claimed = small.write_instance(small.run({"peligro": "yes"})).replace(b"positive", b"negative")
     assert small.run(small.read_instance(claimed)).values["outcome"] == "positive"
     assert small.read_values(claimed)["outcome"] == "negative"
 
@@ -254,7 +254,7 @@ def test_the_padding_covers_the_interview_that_one_way_of_thousands_leads_to() -
     places = list(filler.nodes["room0"].choices)
     for n in range(150):
         answers[f"room{n}"] = " ".join(code for code in places if draws.random() < 0.5)
-    sealed = filler.instance(filler.fit(ADULT | answers))
+    sealed = filler.write_instance(filler.drop_irrelevant(ADULT | answers))
     assert 1024 < len(zlib.compress(sealed, 9)) + 4 <= form.bucket
 
 

@@ -35,7 +35,10 @@ def small() -> CompiledForm:
 @pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
 def test_made_up_interviews_give_every_choice_refuse_and_reach_every_branch(form: str) -> None:
     scorer = load_engine(compiled(form).xform)
-    filled = [scorer.run(scorer.fit(answers).answers) for answers in InterviewGenerator(scorer).interviews(400, seed=1)]
+    filled = [
+        scorer.run(scorer.drop_irrelevant(answers).answers)
+        for answers in InterviewGenerator(scorer).generate(400, seed=1)
+    ]
     given = {(name, code) for each in filled for name, text in each.answers.items() for code in text.split()}
     choices = {(node.name, code) for node in scorer.questions for code in node.choices}
     assert not choices - given
@@ -46,15 +49,15 @@ def test_made_up_interviews_give_every_choice_refuse_and_reach_every_branch(form
 
 def test_the_same_seed_makes_up_the_same_interviews(small: CompiledForm) -> None:
     scorer = load_engine(small.xform)
-    first, again, other = (list(InterviewGenerator(scorer).interviews(30, seed)) for seed in (7, 7, 8))
+    first, again, other = (list(InterviewGenerator(scorer).generate(30, seed)) for seed in (7, 7, 8))
     assert first == again
     assert first != other
 
 
 def test_the_form_and_the_second_opinion_agree_on_made_up_interviews(small: CompiledForm) -> None:
     scorer = load_engine(small.xform)
-    for answers in InterviewGenerator(scorer).interviews(200, seed=2):
-        filled, second = scorer.fit(answers), explain_screening(small, scorer.fit(answers))
+    for answers in InterviewGenerator(scorer).generate(200, seed=2):
+        filled, second = scorer.drop_irrelevant(answers), explain_screening(small, scorer.drop_irrelevant(answers))
         assert (filled.values["outcome"] or "not_scored") == second.outcome
 
 

@@ -79,6 +79,6 @@ def test_an_agreed_word_is_found_by_its_stem_and_missed_when_it_is_not_there(
 
 
 def test_the_glossary_that_comes_with_the_program_is_read_whole() -> None:
-    shipped = Glossary.shipped()
+    shipped = Glossary.built_in()
     for lang in ("quz", "ayr"):
         assert shipped.findings("¿Tiene una deuda?", "?", lang)[0].agreed == ("manu",)

@@ -19,7 +19,7 @@ FORM = CATALOGUE / "pe_laboral_adulto" / "form.md"
 
 
 def compiled(found: Package) -> bytes:
-    form = compile_form(found.workbook, channel="training", route_vocabulary=AUTHOR_FIELDS, shelf=found.shelf)
+    form = compile_form(found.workbook, channel="training", route_vocabulary=AUTHOR_FIELDS, resources=found.resources)
     return form.to_bytes()
 
 
@@ -35,8 +35,8 @@ def test_a_packed_form_compiles_to_the_same_bytes_wherever_it_is_opened(tmp_path
     here = load_package(FORM)
     packed = pack_package(here)
     there = parse_package(packed)
-    assert {"ilo_delphi_2009"} == set(there.own.indicator_sets)
-    assert {"quz", "ayr"} == set(there.own.catalogues)
+    assert {"ilo_delphi_2009"} == set(there.included.indicator_sets)
+    assert {"quz", "ayr"} == set(there.included.catalogues)
     assert compiled(there) == compiled(here)
     assert pack_package(there) == packed, "packing again changes nothing"
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
@@ -48,9 +48,9 @@ def test_a_packed_form_compiles_to_the_same_bytes_wherever_it_is_opened(tmp_path
 def test_what_an_author_brings_stands_before_what_comes_with_the_program() -> None:
     changed = BUILT_IN.policies["pe_adult_2026_1"].replace("duty_to_report", "consent")
     own = parse_package(zipped(**{"form.md": FORM.read_bytes(), "policies/pe_adult_2026_1.csv": changed.encode()}))
-    assert own.shelf.policies["pe_adult_2026_1"] == changed
-    assert own.shelf.indicator_sets == BUILT_IN.indicator_sets
-    assert Resources().over(BUILT_IN) == BUILT_IN
+    assert own.resources.policies["pe_adult_2026_1"] == changed
+    assert own.resources.indicator_sets == BUILT_IN.indicator_sets
+    assert Resources().with_fallback(BUILT_IN) == BUILT_IN
 
 
 @pytest.mark.parametrize(
@@ -95,4 +95,4 @@ def test_a_broken_po_file_is_a_problem_and_no_text_of_one_opens_a_file(tmp_path:
     for text in (str(secret), "hello\n"):
         found = parse_package(zipped(**{"form.md": FORM.read_bytes(), "quz.po": text.encode()}))
         with pytest.raises(FormError, match=r"translation\.unreadable"):
-            found.shelf.catalogue("quz")
+            found.resources.catalogue("quz")

@@ -119,7 +119,7 @@ def test_nothing_is_written_in_free_words_or_numbers() -> None:
 
 def test_from_outside_a_short_talk_looks_like_any_other_screening() -> None:
     for case in book(NAME).cases:
-        sealed = form(NAME).instance(form(NAME).run(case_answers(book(NAME), case)))
+        sealed = form(NAME).write_instance(form(NAME).run(case_answers(book(NAME), case)))
         assert len(zlib.compress(sealed, 9)) + 4 <= compiled(NAME).bucket == 1024
 
 

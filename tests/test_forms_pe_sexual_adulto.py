@@ -31,7 +31,7 @@ def story(case: str) -> dict[str, Answer]:
 
 
 def test_to_work_with_clients_of_ones_own_will_is_no_sign_of_anything() -> None:
-    assert came(form(NAME).fit({**story("cocina_libre"), **OF_HER_OWN})) == ("negative", "none", "")
+    assert came(form(NAME).drop_irrelevant({**story("cocina_libre"), **OF_HER_OWN})) == ("negative", "none", "")
 
 
 def test_who_only_serves_or_cooks_is_not_asked_about_clients_or_their_money() -> None:
@@ -43,7 +43,7 @@ def test_who_only_serves_or_cooks_is_not_asked_about_clients_or_their_money() ->
 def test_any_means_and_any_profit_or_control_of_somebody_else_is_positive(
     held: dict[str, Answer], gains: dict[str, Answer]
 ) -> None:
-    filled = form(NAME).fit({**story("cocina_libre"), **OF_HER_OWN, **held, **gains})
+    filled = form(NAME).drop_irrelevant({**story("cocina_libre"), **OF_HER_OWN, **held, **gains})
     assert came(filled) == ("positive", "T2", "protection")
 
 
@@ -51,7 +51,7 @@ def test_any_means_and_any_profit_or_control_of_somebody_else_is_positive(
 def test_whether_somebody_else_gains_left_unanswered_keeps_the_matter_open(held: dict[str, Answer]) -> None:
     for silence in ({"clientes": ["no_answer"]}, {**OF_HER_OWN, "cobra": "does_not_know"}, {**OF_HER_OWN, "cobra": ""}):
         answers = {**story("cocina_libre"), **held, **silence}
-        assert came(form(NAME).fit(answers)) == ("review", "T4", "review")
+        assert came(form(NAME).drop_irrelevant(answers)) == ("review", "T4", "review")
 
 
 def test_the_unverified_list_never_decides_without_the_profit_of_another_person() -> None:
@@ -63,7 +63,7 @@ def test_the_unverified_list_never_decides_without_the_profit_of_another_person(
             codes = [code for code in node.choices if code != "none"]
             if codes and node.name in within(NAME, "g_adulto") and node.name not in chosen:
                 answers[node.name] = draws.sample(codes, 2) if node.type == "select_multiple" else draws.choice(codes)
-        seen.add(form(NAME).fit(answers).values["outcome"])
+        seen.add(form(NAME).drop_irrelevant(answers).values["outcome"])
     assert seen == {"review"}
 
 

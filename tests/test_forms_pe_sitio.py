@@ -50,7 +50,7 @@ def test_weapons_are_the_first_thing_that_is_asked() -> None:
 def test_every_child_that_was_seen_reaches_the_child_desk_whatever_else_was_there(child: str, place: str) -> None:
     others: list[dict[str, Answer]] = [{}, {"encierro": "yes"}, {"duerme": ["bed"]}, {"armas": "yes"}]
     for more in others:
-        filled = form(NAME).settle({**NOTHING, "tipo_lugar": place, "ninos": [child], **more})
+        filled = form(NAME).drop_invalid({**NOTHING, "tipo_lugar": place, "ninos": [child], **more})
         assert "child" in filled.values["queue_kinds"].split()
         assert filled.values["urgency"] == "immediate"
         assert filled.values["outcome"] in ("positive", "review")
@@ -98,10 +98,10 @@ def test_seeing_more_never_lowers_the_outcome() -> None:
     signs += [{"ninos": ["present"]}, {"control": ["guards"]}, {"control": ["guards", "debts"]}, {"armas": "yes"}]
     for some in itertools.chain.from_iterable(itertools.combinations(signs, size) for size in (0, 1, 2)):
         before = NOTHING | {name: code for sign in some for name, code in sign.items()}
-        rank = OUTCOMES.index(form(NAME).settle({**before, "tipo_lugar": "home"}).values["outcome"])
+        rank = OUTCOMES.index(form(NAME).drop_invalid({**before, "tipo_lugar": "home"}).values["outcome"])
         for more in signs:
             if not set(more) & {name for sign in some for name in sign}:
-                after = form(NAME).settle({**before, "tipo_lugar": "home", **more})
+                after = form(NAME).drop_invalid({**before, "tipo_lugar": "home", **more})
                 assert OUTCOMES.index(after.values["outcome"]) >= rank, (some, more)
 
 
@@ -129,7 +129,7 @@ def test_guidance_waits_until_the_inspector_has_left() -> None:
 
 def test_from_outside_a_visit_looks_like_any_other_screening() -> None:
     for case in book(NAME).cases:
-        sealed = form(NAME).instance(form(NAME).run(case_answers(book(NAME), case)))
+        sealed = form(NAME).write_instance(form(NAME).run(case_answers(book(NAME), case)))
         assert len(zlib.compress(sealed, 9)) + 4 <= compiled(NAME).bucket == 1024
 
 

@@ -29,14 +29,17 @@ def story(case: str) -> dict[str, Answer]:
 @pytest.mark.parametrize("penalty", ["documento", "golpes", "amenaza", "familia", "denuncia", "contar", "excluir"])
 def test_something_against_ones_will_and_a_penalty_behind_it_is_positive(dimension: str, penalty: str) -> None:
     for unwilling in UNWILLING[dimension]:
-        filled = form(NAME).fit({**story("trabajo_libre"), **unwilling, penalty: [PENALTY[dimension]]})
+        filled = form(NAME).drop_irrelevant({**story("trabajo_libre"), **unwilling, penalty: [PENALTY[dimension]]})
         assert came(filled) == ("positive", "T2", "protection")
 
 
 @pytest.mark.parametrize("dimension", UNWILLING)
 def test_the_same_without_any_penalty_is_not(dimension: str) -> None:
     for unwilling in UNWILLING[dimension]:
-        assert form(NAME).fit({**story("trabajo_libre"), **unwilling}).values["outcome"] in ("review", "labour_rights")
+        assert form(NAME).drop_irrelevant({**story("trabajo_libre"), **unwilling}).values["outcome"] in (
+            "review",
+            "labour_rights",
+        )
 
 
 def test_no_answer_counts_as_unwilling_work_and_as_its_penalty_at_once() -> None:
@@ -53,13 +56,13 @@ def test_no_answer_counts_as_unwilling_work_and_as_its_penalty_at_once() -> None
 
 def test_poverty_living_at_the_employers_and_lack_of_other_work_are_no_indicators() -> None:
     poor: dict[str, Answer] = {"vivienda": "yes", "vive_falta": ["water"], "depende": "yes", "dejar": "no"}
-    filled = form(NAME).fit({**story("trabajo_libre"), **poor, "motivo": ["other"]})
+    filled = form(NAME).drop_irrelevant({**story("trabajo_libre"), **poor, "motivo": ["other"]})
     assert came(filled) == ("negative", "none", "")
 
 
 def test_an_advance_alone_binds_nobody() -> None:
     advance: dict[str, Answer] = {"empezo": ["debt"], "deuda": "yes", "deuda_que": ["advance"]}
-    assert came(form(NAME).fit({**story("trabajo_libre"), **advance})) == ("negative", "none", "")
+    assert came(form(NAME).drop_irrelevant({**story("trabajo_libre"), **advance})) == ("negative", "none", "")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +70,7 @@ def test_an_advance_alone_binds_nobody() -> None:
     [{"dinero": ["during"]}, {"descuento": ["fines"]}, {"descuento": ["shop"]}, {"obligan": ["house"]}],
 )
 def test_trouble_with_pay_and_hours_goes_to_the_labour_inspectorate(trouble: dict[str, Answer]) -> None:
-    assert came(form(NAME).fit({**story("trabajo_libre"), **trouble})) == ("labour_rights", "T3", "labour")
+    assert came(form(NAME).drop_irrelevant({**story("trabajo_libre"), **trouble})) == ("labour_rights", "T3", "labour")
 
 
 def test_nobody_is_asked_how_he_travelled_or_who_recruited_him() -> None:

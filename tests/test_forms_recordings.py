@@ -40,8 +40,8 @@ def key(lang: str, item: str, text: str) -> str:
 
 
 def problems(recordings: dict[str, bytes], locales: Path | None = None) -> list[tuple[str, int, str, str]]:
-    shelf = Resources(recordings=recordings).over(load_built_in(locales) if locales else BUILT_IN)
-    found = check_form(trilingual(), AUTHOR_FIELDS, shelf=shelf)
+    resources = Resources(recordings=recordings).with_fallback(load_built_in(locales) if locales else BUILT_IN)
+    found = check_form(trilingual(), AUTHOR_FIELDS, resources=resources)
     assert not blocking_problems(found)
     return [(each.sheet, each.row, each.column, each.code) for each in found if each.code.startswith("audio.")]
 

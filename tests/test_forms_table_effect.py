@@ -19,7 +19,7 @@ from screening_forms.errors import FormError
 from screening_forms.impact.table_effect import effect_on_forms, forms_using, table_changes, with_table
 from screening_forms.sandbox import client as apart
 from screening_forms.workbook.editor import add_row
-from screening_forms.workbook.package import Package, pack_package, read_package
+from screening_forms.workbook.package import Package, pack_package, parse_package
 from screening_forms.workbook.reader import parse_markdown, parse_workbook
 from screening_forms.workbook.resources import BUILT_IN, Resources
 from support.forms import SMALL
@@ -77,7 +77,7 @@ def test_a_table_never_changes_under_its_name(name: str, code: str) -> None:
 
 
 def test_the_next_table_of_a_family_is_always_to_be_had() -> None:
-    known = Resources({NEXT_SET: SET}).over(BUILT_IN)
+    known = Resources({NEXT_SET: SET}).with_fallback(BUILT_IN)
     for name in ("ilo_delphi_2027_2", "new_family_2026_1", "new_family_2026"):
         assert codes("set", name, SET, known) == []
     assert codes("set", "new_family_2026_2", SET, known) == ["indicator_set.skips"]
@@ -93,7 +93,7 @@ def test_a_table_that_would_burden_every_later_check_is_refused() -> None:
 
 
 def test_an_old_table_that_cannot_be_read_any_more_closes_its_family_to_nobody() -> None:
-    known = Resources({"ilo_delphi_2026_1": SET.replace("code,", "kode,", 1)}).over(BUILT_IN)
+    known = Resources({"ilo_delphi_2026_1": SET.replace("code,", "kode,", 1)}).with_fallback(BUILT_IN)
     assert codes("set", NEXT_SET, SET, known) == []
     assert table_changes("set", "ilo_delphi_2026_1", known.indicator_sets["ilo_delphi_2026_1"], NEXT_SET, SET) == []
 
@@ -118,7 +118,7 @@ def test_a_code_of_any_other_set_is_taken_as_well() -> None:
 
 def test_words_that_once_were_said_to_mean_the_same_may_come_back() -> None:
     reworded = edited(SET, "D1.02", label_es="Engañada sobre el trabajo")
-    known = Resources({NEXT_SET: with_column(reworded, "same_meaning", "D1.02", "yes")}).over(BUILT_IN)
+    known = Resources({NEXT_SET: with_column(reworded, "same_meaning", "D1.02", "yes")}).with_fallback(BUILT_IN)
     assert codes("set", "ilo_delphi_2027_2", SET, known) == []
 
 
@@ -163,7 +163,7 @@ def test_the_rows_that_changed_are_told_in_words() -> None:
 
 
 def small(content: bytes = SMALL.encode(), name: str = "form.md") -> Package:
-    return read_package(content, name)
+    return parse_package(content, name)
 
 
 def test_forms_that_use_the_family_are_compiled_with_it_and_compared_with_before() -> None:
@@ -204,7 +204,7 @@ def test_a_form_is_drafted_anew_with_the_table_in_its_settings_and_nothing_else_
     differing = [line for line in after if line not in before]
     assert len(differing) <= 2
     assert (found.workbook.settings["policy"], found.workbook.settings["version"]) == (NEXT_POLICY, "2")
-    assert read_package(pack_package(found)).shelf.policies[NEXT_POLICY] == POLICY
+    assert parse_package(pack_package(found)).resources.policies[NEXT_POLICY] == POLICY
 
 
 def test_the_same_is_done_to_an_excel_workbook() -> None:
@@ -246,4 +246,4 @@ def test_a_server_has_tables_read_tried_and_put_into_forms_apart() -> None:
     (found,) = apart.ask("effect", read["text"].encode(), asked)
     assert found["impact"]["made_up"] == 50
     renewed = apart.ask("renewed", sources["small"], {**table, "text": read["text"], "version": "2"})
-    assert read_package(renewed["source"]).workbook.settings["policy"] == NEXT_POLICY
+    assert parse_package(renewed["source"]).workbook.settings["policy"] == NEXT_POLICY

@@ -155,9 +155,9 @@ def test_a_sign_off_counts_only_whole_and_for_the_same_variety(
 ) -> None:
     write(po(folder), "f/cobra/label", "¿Qullqita qusunkichu?", comments=SIGNED.replace(right, wrong))
     assert state(folder, "f/cobra/label") == Translation("¿Qullqita qusunkichu?", "draft", lacking=(lacking,))
-    assert language_coverage(form(), "quz", load_built_in(folder)).having("unsigned") == ("f/cobra/label",)
+    assert language_coverage(form(), "quz", load_built_in(folder)).contexts_with("unsigned") == ("f/cobra/label",)
     named = [
-        each for each in check_form(form(), {}, shelf=load_built_in(folder)) if each.code == "translation.unsigned"
+        each for each in check_form(form(), {}, resources=load_built_in(folder)) if each.code == "translation.unsigned"
     ]
     assert [(each.row, lacking in each.advice_es) for each in named] == [(3, True)]
 
@@ -229,9 +229,9 @@ def test_a_text_that_had_no_translation_is_not_stale_when_its_spanish_changes(fo
 
 def test_only_a_complete_and_reviewed_language_ships_in_the_field(folder: Path) -> None:
     for each in translatable_texts(form()):
-        assert language_coverage(form(), "quz", load_built_in(folder)).why_not("field")
+        assert language_coverage(form(), "quz", load_built_in(folder)).reasons_against("field")
         write(po(folder), each.context, "Ari")
-    assert language_coverage(form(), "quz", load_built_in(folder)).why_not("field") == {}
+    assert language_coverage(form(), "quz", load_built_in(folder)).reasons_against("field") == {}
 
 
 def returned(folder: Path, **changes: object) -> str:
@@ -257,7 +257,7 @@ def test_a_word_that_a_translator_keeps_in_spanish_comes_back_with_her_file(fold
 
 def codes_after_merge(folder: Path, text: str) -> set[str]:
     merge_into_file(form(), "quz", folder, text)
-    return {each.code for each in check_form(form(), {}, shelf=load_built_in(folder))}
+    return {each.code for each in check_form(form(), {}, resources=load_built_in(folder))}
 
 
 @pytest.mark.parametrize("draft", [{"fuzzy": True}, {"comments": ""}])
@@ -335,7 +335,7 @@ def test_an_authors_folder_goes_to_a_translator_and_back(tmp_path: Path) -> None
     assert "f/cobra/label" in json.loads(run("merge", str(mine), str(sent), "--json"))["quz"]["taken"]
     found = json.loads(run("status", str(mine), "--json"))[str(mine)]
     assert (found["quz"]["reviewed"], found["quz"]["ships"]["field"]) == (1, False)
-    assert load_package(mine).shelf.catalogue("quz")["f/cobra/label"].msgstr == "¿Qullqita qusunkichu?"
+    assert load_package(mine).resources.catalogue("quz")["f/cobra/label"].msgstr == "¿Qullqita qusunkichu?"
 
 
 def test_a_source_package_takes_translations_in_too(tmp_path: Path) -> None:
@@ -346,7 +346,7 @@ def test_a_source_package_takes_translations_in_too(tmp_path: Path) -> None:
     write(sent, "f/cobra/label", "¿Payllapxtamti?", comments=SIGNED.replace("quz Cusco", "ayr Puno"))
     run("merge", str(mine), str(sent))
     found = load_package(mine)
-    assert resolve_translations(found.workbook, "ayr", found.shelf)["f/cobra/label"].state == "reviewed"
+    assert resolve_translations(found.workbook, "ayr", found.resources)["f/cobra/label"].state == "reviewed"
 
 
 @pytest.mark.parametrize(
@@ -387,6 +387,6 @@ def test_what_the_readme_tells_translators_is_true() -> None:
 @pytest.mark.parametrize("name", CATALOGUE_FORMS)
 def test_every_catalogue_text_has_a_draft_of_todays_spanish_in_official_letters(name: str) -> None:
     read = load_package(CATALOGUE / name)
-    for each in translation_statuses(read.workbook, read.shelf, Glossary("es,quz,ayr,note\n")):
+    for each in translation_statuses(read.workbook, read.resources, Glossary("es,quz,ayr,note\n")):
         assert [str(problem) for problem in each.problems] == []
         assert each.coverage.missing == ()

@@ -160,7 +160,7 @@ def test_a_date_is_an_answer_in_the_sheet_cases() -> None:
 
     read = parse_workbook(saved(change), "form.xlsx")
     assert read.cases[1].get("desde") == "2026-10-31"
-    assert read.noticed == ()
+    assert read.file_problems == ()
 
 
 def test_no_row_is_lost_where_a_file_announces_fewer_than_it_has() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import node
 import pytest
+
 from support.requirements import needed
 
 WEB = node.ROOT / "server" / "web"

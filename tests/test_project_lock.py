@@ -9,6 +9,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
 from support.requirements import needed
 
 ROOT = Path(__file__).resolve().parent.parent

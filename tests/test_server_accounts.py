@@ -6,7 +6,7 @@ import pytest
 
 from conftest import FOUNDED, World, derive
 from server.database.connection import Database
-from server.flows.people import accounts as people
+from server.flows.people import accounts
 from server.flows.people.accounts import (
     FAILURE_WINDOW,
     FAILURES_KEPT,
@@ -25,20 +25,20 @@ IDLE = HOUR
 
 def right(db: Database, world: World, login: str) -> bytes:
     """Derive what a client sends for the right passphrase."""
-    return derive(world.passphrase(login), people.salt_for(db, login)).auth
+    return derive(world.passphrase(login), accounts.get_salt(db, login)).auth
 
 
 def refused(db: Database, login: str, auth: bytes, *, address: str = HOME, now: int = NOW) -> str:
     with pytest.raises(Problem) as wrong:
-        people.sign_in(db, login=login, auth=auth, address=address, now=now)
+        accounts.sign_in(db, login=login, auth=auth, address=address, now=now)
     return wrong.value.code
 
 
 def test_the_right_passphrase_signs_in_and_gives_roles_and_desk_groups(world: World, world_db: Database) -> None:
-    signed_in = people.sign_in(
+    signed_in = accounts.sign_in(
         world_db, login="proteccion-17", auth=right(world_db, world, "proteccion-17"), address=HOME, now=NOW
     )
-    person = people.of_session(world_db, signed_in.token, now=NOW + 1, idle=IDLE)
+    person = accounts.find_by_session(world_db, signed_in.token, now=NOW + 1, idle=IDLE)
     assert person == signed_in.person
     assert (person.roles, person.groups) == (frozenset({"coordinator"}), frozenset({"17-protection"}))
 
@@ -48,9 +48,9 @@ def test_a_wrong_passphrase_and_an_unknown_login_are_refused_alike(world_db: Dat
 
 
 def test_asking_for_a_salt_does_not_tell_whether_a_login_exists(world_db: Database) -> None:
-    known, unknown = people.salt_for(world_db, "autora"), people.salt_for(world_db, "nadie")
+    known, unknown = accounts.get_salt(world_db, "autora"), accounts.get_salt(world_db, "nadie")
     assert len(known) == len(unknown) == 16
-    assert unknown == people.salt_for(world_db, "nadie") != people.salt_for(world_db, "nadie2")
+    assert unknown == accounts.get_salt(world_db, "nadie") != accounts.get_salt(world_db, "nadie2")
 
 
 def test_guessing_is_slowed_down_and_the_pause_ends(world: World, world_db: Database) -> None:
@@ -59,14 +59,14 @@ def test_guessing_is_slowed_down_and_the_pause_ends(world: World, world_db: Data
         refused(world_db, "autora", WRONG)
     assert refused(world_db, "autora", auth) == "session.too_many"
     later = NOW + FAILURE_WINDOW + 1
-    assert people.sign_in(world_db, login="autora", auth=auth, address=HOME, now=later).person.login == "autora"
+    assert accounts.sign_in(world_db, login="autora", auth=auth, address=HOME, now=later).person.login == "autora"
 
 
 def test_nobody_can_lock_a_coordinator_out_from_another_address(world: World, world_db: Database) -> None:
     for _ in range(FAILURES_PER_LOGIN):
         refused(world_db, "nacional", WRONG, address=ELSEWHERE)
     auth = right(world_db, world, "nacional")
-    assert people.sign_in(world_db, login="nacional", auth=auth, address=HOME, now=NOW).person.login == "nacional"
+    assert accounts.sign_in(world_db, login="nacional", auth=auth, address=HOME, now=NOW).person.login == "nacional"
 
 
 def test_one_address_cannot_try_every_login(world_db: Database) -> None:
@@ -77,18 +77,20 @@ def test_one_address_cannot_try_every_login(world_db: Database) -> None:
 
 def test_a_session_ends_by_signing_out_by_idling_and_by_its_age(world: World, world_db: Database) -> None:
     auth = right(world_db, world, "autora")
-    tokens = [people.sign_in(world_db, login="autora", auth=auth, address=HOME, now=NOW).token for _ in range(2)]
-    assert people.of_session(world_db, tokens[0], now=NOW + IDLE, idle=IDLE) is None
-    assert people.of_session(world_db, tokens[0], now=NOW + IDLE - 1, idle=IDLE) is not None
-    assert people.of_session(world_db, tokens[0], now=NOW + IDLE + 1, idle=IDLE) is not None, "use keeps it alive"
-    assert people.of_session(world_db, tokens[0], now=NOW + SESSION_LIFE, idle=SESSION_LIFE * 2) is None
-    people.sign_out(world_db, tokens[1], now=NOW)
-    assert people.of_session(world_db, tokens[1], now=NOW, idle=IDLE) is None
+    tokens = [accounts.sign_in(world_db, login="autora", auth=auth, address=HOME, now=NOW).token for _ in range(2)]
+    assert accounts.find_by_session(world_db, tokens[0], now=NOW + IDLE, idle=IDLE) is None
+    assert accounts.find_by_session(world_db, tokens[0], now=NOW + IDLE - 1, idle=IDLE) is not None
+    assert accounts.find_by_session(world_db, tokens[0], now=NOW + IDLE + 1, idle=IDLE) is not None, (
+        "use keeps it alive"
+    )
+    assert accounts.find_by_session(world_db, tokens[0], now=NOW + SESSION_LIFE, idle=SESSION_LIFE * 2) is None
+    accounts.sign_out(world_db, tokens[1], now=NOW)
+    assert accounts.find_by_session(world_db, tokens[1], now=NOW, idle=IDLE) is None
 
 
 def test_a_copy_of_the_database_signs_nobody_in(world: World, world_db: Database) -> None:
     auth = right(world_db, world, "autora")
-    token = people.sign_in(world_db, login="autora", auth=auth, address=HOME, now=NOW).token
+    token = accounts.sign_in(world_db, login="autora", auth=auth, address=HOME, now=NOW).token
     world_db.close()
     held = b"".join(path.read_bytes() for path in world.data.iterdir() if path.is_file())
     assert token.encode() not in held
@@ -105,7 +107,7 @@ def test_a_passphrase_typed_as_a_login_is_not_kept(world: World, world_db: Datab
 
 def test_addresses_of_failed_sign_ins_are_gone_after_a_day(world_db: Database) -> None:
     refused(world_db, "autora", WRONG)
-    people.forget(world_db, now=NOW + FAILURES_KEPT - 1)
+    accounts.delete_old_sessions(world_db, now=NOW + FAILURES_KEPT - 1)
     assert world_db.read().execute("select count(*) from sign_in_failures").fetchone() == (1,)
-    assert people.forget(world_db, now=NOW + FAILURES_KEPT + 1) == 1
+    assert accounts.delete_old_sessions(world_db, now=NOW + FAILURES_KEPT + 1) == 1
     assert world_db.read().execute("select count(*) from sign_in_failures").fetchone() == (0,)

@@ -8,7 +8,7 @@ import pytest
 
 from server.database.connection import Database
 from server.database.sqlite import SqliteDatabase
-from server.flows.operations import audit as flow
+from server.flows.operations import audit as audit_flow
 from server.store import audit
 
 
@@ -25,9 +25,9 @@ def db(tmp_path: Path) -> Iterator[Database]:
 
 
 def test_an_untouched_chain_verifies_and_names_its_head(db: Database) -> None:
-    verdict = flow.verify(db)
+    verdict = audit_flow.verify_chain(db)
     assert (verdict.rows, verdict.broken_at) == (5, None)
-    assert (5, verdict.head) == audit.head(db.read())
+    assert (5, verdict.head) == audit.get_head(db.read())
 
 
 def test_rows_can_neither_be_changed_nor_removed(db: Database) -> None:
@@ -50,20 +50,20 @@ def test_whoever_goes_around_the_triggers_is_noticed(db: Database, tampering: st
         w.execute("drop trigger audit_stays")
         w.execute("drop trigger audit_remains")
         w.execute(tampering)
-    assert flow.verify(db).broken_at == broken_at
+    assert audit_flow.verify_chain(db).broken_at == broken_at
 
 
 def test_a_chain_cut_short_or_written_anew_does_not_hold_the_head_a_tablet_was_given(db: Database) -> None:
-    given = audit.head(db.read())
+    given = audit.get_head(db.read())
     with db.write() as w:
         w.execute("drop trigger audit_remains")
         w.execute("delete from audit where number = 5")
-    assert flow.verify(db).broken_at is None
-    assert flow.verify(db, known=given).broken_at == 5
+    assert audit_flow.verify_chain(db).broken_at is None
+    assert audit_flow.verify_chain(db, known=given).broken_at == 5
     with db.write() as w:
         audit.append(w, at=5, action="envelope.stored", actor="tablet", subject="forged")
-    assert flow.verify(db).broken_at is None
-    assert flow.verify(db, known=given).broken_at is not None
+    assert audit_flow.verify_chain(db).broken_at is None
+    assert audit_flow.verify_chain(db, known=given).broken_at is not None
 
 
 @pytest.mark.parametrize("text", ["Me dijo que no la dejan salir", "ñusta", "a\nb", "x" * 81])
@@ -81,4 +81,4 @@ def test_the_deed_and_its_row_are_stored_together_or_not_at_all(db: Database) ->
 
     with pytest.raises(sqlite3.IntegrityError):
         fail()
-    assert audit.head(db.read())[0] == 5
+    assert audit.get_head(db.read())[0] == 5

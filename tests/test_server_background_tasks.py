@@ -8,25 +8,32 @@ from typing import Any
 
 import pytest
 
-from server.flows.forms.background_tasks import MOST_EACH, MOST_KEPT, MOST_WAITING, Progress, Task, Tasks
+from server.flows.forms.background_tasks import (
+    MOST_EACH,
+    MOST_KEPT,
+    MOST_WAITING,
+    BackgroundTask,
+    BackgroundTasks,
+    Progress,
+)
 from server.problems import Problem
 from support.waiting import PATIENCE, wait_until
 
 
 @pytest.fixture
-def tasks() -> Iterator[Tasks]:
-    made = Tasks()
+def tasks() -> Iterator[BackgroundTasks]:
+    made = BackgroundTasks()
     yield made
     made.close()
 
 
-def over(tasks: Tasks, task: Task) -> Task:
+def over(tasks: BackgroundTasks, task: BackgroundTask) -> BackgroundTask:
     """Wait for the end of a task, which `Tasks` has no need to tell anybody."""
     wait_until(lambda: tasks.look(task.id, task.owner).is_over, "the task does not end")
     return tasks.look(task.id, task.owner)
 
 
-def test_a_task_tells_how_far_it_is_and_what_came_out(tasks: Tasks) -> None:
+def test_a_task_tells_how_far_it_is_and_what_came_out(tasks: BackgroundTasks) -> None:
     halfway, go_on = threading.Event(), threading.Event()
 
     def work(progress: Progress) -> str:
@@ -43,7 +50,7 @@ def test_a_task_tells_how_far_it_is_and_what_came_out(tasks: Tasks) -> None:
     assert (over(tasks, task).state, over(tasks, task).result) == ("done", "12 of 300 move")
 
 
-def test_what_goes_wrong_is_told_as_the_problem_that_it_is(tasks: Tasks) -> None:
+def test_what_goes_wrong_is_told_as_the_problem_that_it_is(tasks: BackgroundTasks) -> None:
     def work(progress: Progress) -> None:
         raise Problem("form.problems", problems=[{"row": 4}])
 
@@ -56,7 +63,7 @@ def test_what_goes_wrong_is_told_as_the_problem_that_it_is(tasks: Tasks) -> None
     assert unknown.problem.code == "server.failed"
 
 
-def test_nobody_sees_anothers_task_and_an_old_one_has_to_be_asked_for_again(tasks: Tasks) -> None:
+def test_nobody_sees_anothers_task_and_an_old_one_has_to_be_asked_for_again(tasks: BackgroundTasks) -> None:
     first = tasks.start("ana", lambda progress: 1)
     over(tasks, first)
     with pytest.raises(Problem, match=r"task\.unknown"):
@@ -67,14 +74,14 @@ def test_nobody_sees_anothers_task_and_an_old_one_has_to_be_asked_for_again(task
         tasks.look(first.id, "ana")
 
 
-def test_results_are_kept_until_there_are_too_many_of_them(tasks: Tasks) -> None:
-    made: list[Task] = []
+def test_results_are_kept_until_there_are_too_many_of_them(tasks: BackgroundTasks) -> None:
+    made: list[BackgroundTask] = []
     for _ in range(MOST_KEPT):
         made.append(over(tasks, tasks.start("ana", lambda progress: 1)))
     assert [over(tasks, each).result for each in made] == [1] * MOST_KEPT
 
 
-def test_nobody_takes_the_places_of_others(tasks: Tasks) -> None:
+def test_nobody_takes_the_places_of_others(tasks: BackgroundTasks) -> None:
     go_on = threading.Event()
     waiting = [tasks.start("ana", lambda progress: go_on.wait(PATIENCE)) for _ in range(MOST_EACH)]
     with pytest.raises(Problem, match=r"task\.too_many"):
@@ -86,7 +93,7 @@ def test_nobody_takes_the_places_of_others(tasks: Tasks) -> None:
     assert over(tasks, tasks.start("ana", lambda progress: 1)).result == 1
 
 
-def test_more_than_can_be_done_soon_is_refused(tasks: Tasks) -> None:
+def test_more_than_can_be_done_soon_is_refused(tasks: BackgroundTasks) -> None:
     go_on = threading.Event()
     people = [f"person {number // MOST_EACH}" for number in range(MOST_WAITING)]
     waiting: list[Any] = [tasks.start(each, lambda progress: go_on.wait(PATIENCE)) for each in people]

@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 
 from conftest import FOUNDED, World
-from server.backup import archive
-from server.backup import backup_key as backup_keys
+from server.backup import archive, backup_key
 from server.backup.archive import BackupError
 from server.config import Config, ConfigError, find_key_files, load, refuse_insecure
-from server.flows.operations import backup
-from server.flows.operations import scratch_files as aside
+from server.flows.operations import backup, scratch_files
 from server.store import worklist
 from support.backups import backed_up, chaski, lose, recipient, told
 from support.intake import Field
@@ -31,7 +29,7 @@ def test_a_backup_needs_a_folder_with_room_and_is_never_written_over(
     with pytest.raises(BackupError, match=r"backup\.no_folder: .*is its disk mounted"):
         backed_up(field, identity, tmp_path / "unplugged")
     with pytest.raises(BackupError, match=r"backup\.no_room: .* needs 1,.* free and has"):
-        aside.need_room(shelf, 2**60)
+        scratch_files.require_free_space(shelf, 2**60)
     first = backed_up(field, identity, shelf)
     content = first.read_bytes()
     with pytest.raises(BackupError, match=r"backup\.file_exists"):
@@ -44,11 +42,13 @@ def test_a_backup_needs_a_folder_with_room_and_is_never_written_over(
 def test_a_disk_that_fills_up_in_the_last_byte_is_noticed(field: Field, identity: Path) -> None:
     """The library that encrypts forgets a failed write at its very end."""
     with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(OSError, match="No space left"):
-        archive.write(full, b"{}", field.world.config.keys / "server.key", recipient(identity), lambda done: None)
+        archive.write_archive(
+            full, b"{}", field.world.config.keys / "server.key", recipient(identity), lambda done: None
+        )
 
 
 def test_one_backup_at_a_time(field: Field, identity: Path, shelf: Path) -> None:
-    with aside.alone(field.world.config), pytest.raises(BackupError, match=r"backup\.busy"):
+    with scratch_files.lock_scratch_file(field.world.config), pytest.raises(BackupError, match=r"backup\.busy"):
         backed_up(field, identity, shelf)
 
 
@@ -81,7 +81,7 @@ def test_the_secret_half_is_never_made_in_a_servers_folder_and_stops_one_that_ha
     world: World, identity: Path
 ) -> None:
     with pytest.raises(BackupError, match=r"backup\.key_at_server"):
-        backup_keys.create(world.data / "keys" / "offline.age", now=FOUNDED)
+        backup_key.create_key(world.data / "keys" / "offline.age", now=FOUNDED)
     for content in (identity.read_bytes(), LOCKED, base64.b64decode(LOCKED.split()[-1])):
         found = world.data / "keys" / "kept.txt"
         found.write_bytes(content)
@@ -107,7 +107,7 @@ def test_the_server_backs_itself_up_once_a_day_and_keeps_the_last_ones(
     (shelf / "notes.txt").touch()
 
     def run(at: int) -> int:
-        return backup.daily(parts.db, config, parts.keys, now=at)
+        return backup.write_daily(parts.db, config, parts.keys, now=at)
 
     def mine() -> set[Path]:
         return set(shelf.glob(f"chaski-{parts.keys.signing.kid}-*"))
@@ -130,12 +130,12 @@ def test_a_daily_backup_that_fails_is_on_the_work_list_until_one_succeeds(
 ) -> None:
     config, parts = daily_config(field, identity, shelf / "unplugged", keep=2), field.parts
     with pytest.raises(BackupError, match=r"backup\.no_folder"):
-        backup.daily(parts.db, config, parts.keys, now=FOUNDED)
-    waiting = worklist.waiting(parts.db.read())
+        backup.write_daily(parts.db, config, parts.keys, now=FOUNDED)
+    waiting = worklist.list_open(parts.db.read())
     assert [(item.kind, item.reason) for item in waiting] == [("backup", "backup.no_folder.20261118")]
     (shelf / "unplugged").mkdir()
-    assert backup.daily(parts.db, config, parts.keys, now=FOUNDED) == 1
-    assert worklist.waiting(parts.db.read()) == []
+    assert backup.write_daily(parts.db, config, parts.keys, now=FOUNDED) == 1
+    assert worklist.list_open(parts.db.read()) == []
 
 
 def test_settings_for_backups_are_complete_or_refused(world: World, identity: Path, shelf: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_mark_in_the_index_of_the_log_outlives_an_outside_reader(field: Field)
 
 
 BESIDE: dict[str, Callable[[Field, Path], object]] = {
-    "backup": lambda field, folder: backup.make(
+    "backup": lambda field, folder: backup.write_backup(
         field.world.config,
         field.parts.keys,
         recipient=str(pyrage.x25519.Identity.generate().to_public()),
@@ -123,8 +123,8 @@ BESIDE: dict[str, Callable[[Field, Path], object]] = {
         now=field.now,
         progress=lambda step: None,
     ),
-    "health": lambda field, _: health.beat(field.parts.db, field.world.config, now=field.now),
-    "figures": lambda field, _: health.figures(field.parts.db, field.world.config, field.parts.keys, now=field.now),
+    "health": lambda field, _: health.check_writable(field.parts.db, field.world.config, now=field.now),
+    "figures": lambda field, _: health.measure(field.parts.db, field.world.config, field.parts.keys, now=field.now),
     "second connection": lambda field, _: SqliteDatabase(field.world.config.database).close(),
 }
 
@@ -151,8 +151,8 @@ def test_a_tablets_store_opens_its_file_through_sqlite_alone(tmp_path: Path) -> 
     with Outbox(store) as outbox:
         with product_opens_nothing_of(store) as opened:
             assert outbox.draft_key()
-            outbox.begin_wipe(1)
-            outbox.wipe(complete=True)
+            outbox.orders.begin_wipe(1)
+            outbox.orders.wipe(complete=True)
             Drafts(tmp_path / "drafts", outbox.draft_key)
         assert opened == []
         assert locked(store)

@@ -6,12 +6,12 @@ import pytest
 
 from conftest import FOUNDED
 from server.flows.intake import gaps
-from server.flows.trust import documents as publishing
+from server.flows.trust import documents as trust_documents
 from server.flows.trust import enrolment
 from server.problems import Problem
 from server.store import devices, worklist
 from support.intake import Field, Tablet
-from sync.documents import enrolment as joining
+from sync.documents.enrolment import CERTIFICATE_TYP, Certificate, write_enrolment_request
 from sync.documents.signed import Document
 from sync.durations import DAY, MINUTE
 from sync.errors import SyncError
@@ -20,12 +20,14 @@ from sync.keys.key_pairs import SigningKey
 
 def invite(field: Field, region: str = "17") -> str:
     db = field.parts.db
-    registry = publishing.registry_in_force(db.read())
-    return enrolment.invite(db, registry, label="Tableta 7", region=region, actor="tests", now=FOUNDED, minutes=60).code
+    registry = trust_documents.registry_in_force(db.read())
+    return enrolment.create_invitation(
+        db, registry, label="Tableta 7", region=region, actor="tests", now=FOUNDED, minutes=60
+    ).code
 
 
 def enrol(field: Field, code: str, key: SigningKey, *, at: int = FOUNDED) -> devices.Device:
-    return enrolment.enrol(field.parts.db, joining.request(code, key).to_bytes(), now=at)
+    return enrolment.enrol_device(field.parts.db, write_enrolment_request(code, key).to_bytes(), now=at)
 
 
 def refused(field: Field, code: str, key: SigningKey, *, at: int = FOUNDED) -> str:
@@ -39,11 +41,11 @@ def test_a_tablet_with_a_good_code_waits_for_its_certificate_and_then_may_sync(f
     device = enrol(field, invite(field), key)
     assert (device.dev, device.state, device.label, device.region) == (key.kid, "pending", "Tableta 7", "17")
     with pytest.raises(Problem, match=r"device\.not_certified"):
-        enrolment.certificate(field.parts.db, key.kid)
+        enrolment.get_certificate(field.parts.db, key.kid)
     signed = field.certificate(Tablet(key))
-    certified = enrolment.certify(field.parts.db, signed, field.trust, actor="registro", now=FOUNDED)
+    certified = enrolment.certify_device(field.parts.db, signed, field.trust, actor="registro", now=FOUNDED)
     assert certified.state == "certified"
-    assert enrolment.certificate(field.parts.db, key.kid) == signed
+    assert enrolment.get_certificate(field.parts.db, key.kid) == signed
 
 
 def test_a_code_lets_in_one_tablet_which_may_ask_again(field: Field) -> None:
@@ -81,30 +83,30 @@ def test_the_code_is_nowhere_in_the_database(field: Field) -> None:
 
 def test_a_tablet_must_prove_that_the_key_is_its_own(field: Field) -> None:
     honest, thief = SigningKey.generate(), SigningKey.generate()
-    asked = joining.request(invite(field), honest)
-    stolen = Document(asked.payload, joining.request("another-code", thief).signatures)
+    asked = write_enrolment_request(invite(field), honest)
+    stolen = Document(asked.payload, write_enrolment_request("another-code", thief).signatures)
     with pytest.raises(SyncError):
-        enrolment.enrol(field.parts.db, stolen.to_bytes(), now=FOUNDED)
+        enrolment.enrol_device(field.parts.db, stolen.to_bytes(), now=FOUNDED)
 
 
 def test_only_a_registrar_certifies_and_never_goes_back_to_an_older_certificate(field: Field) -> None:
     tablet = field.tablet(certified=False)
-    said = joining.Certificate(tablet.key.kid, tablet.key.public, "17", "Tableta", 1).to_payload(FOUNDED)
-    forged = Document(said).signed_by(SigningKey.generate(), joining.CERTIFICATE_TYP).to_bytes()
+    said = Certificate(tablet.key.kid, tablet.key.public, "17", "Tableta", 1).to_payload(FOUNDED)
+    forged = Document(said).signed_by(SigningKey.generate(), CERTIFICATE_TYP).to_bytes()
     with pytest.raises(SyncError):
-        enrolment.certify(field.parts.db, forged, field.trust, actor="tests", now=FOUNDED)
+        enrolment.certify_device(field.parts.db, forged, field.trust, actor="tests", now=FOUNDED)
     good = field.certificate(tablet)
-    enrolment.certify(field.parts.db, good, field.trust, actor="tests", now=FOUNDED)
+    enrolment.certify_device(field.parts.db, good, field.trust, actor="tests", now=FOUNDED)
     with pytest.raises(Problem, match=r"device\.not_pending"):
-        enrolment.certify(field.parts.db, good, field.trust, actor="tests", now=FOUNDED)
-    newer = joining.Certificate(tablet.key.kid, tablet.key.public, "21", "Tableta", 2).to_payload(FOUNDED)
-    signed = Document(newer).signed_by(field.world.office("registro", "registrar"), joining.CERTIFICATE_TYP).to_bytes()
-    assert enrolment.certify(field.parts.db, signed, field.trust, actor="tests", now=FOUNDED).region == "21"
+        enrolment.certify_device(field.parts.db, good, field.trust, actor="tests", now=FOUNDED)
+    newer = Certificate(tablet.key.kid, tablet.key.public, "21", "Tableta", 2).to_payload(FOUNDED)
+    signed = Document(newer).signed_by(field.world.office("registro", "registrar"), CERTIFICATE_TYP).to_bytes()
+    assert enrolment.certify_device(field.parts.db, signed, field.trust, actor="tests", now=FOUNDED).region == "21"
     with pytest.raises(Problem, match=r"device\.not_pending"):
-        enrolment.certify(field.parts.db, good, field.trust, actor="tests", now=FOUNDED)
+        enrolment.certify_device(field.parts.db, good, field.trust, actor="tests", now=FOUNDED)
     stranger = field.certificate(Tablet(SigningKey.generate()))
     with pytest.raises(Problem, match=r"device\.not_found"):
-        enrolment.certify(field.parts.db, stranger, field.trust, actor="tests", now=FOUNDED)
+        enrolment.certify_device(field.parts.db, stranger, field.trust, actor="tests", now=FOUNDED)
 
 
 def test_a_tablet_that_falls_silent_is_on_the_work_list_until_it_speaks(field: Field) -> None:
@@ -112,6 +114,6 @@ def test_a_tablet_that_falls_silent_is_on_the_work_list_until_it_speaks(field: F
     assert gaps.report_silent_tablets(db, now=FOUNDED + 20 * DAY, days=21) == 0
     for _ in range(2):
         assert gaps.report_silent_tablets(db, now=FOUNDED + 22 * DAY, days=21) == 1
-    assert [(item.kind, item.dev) for item in worklist.waiting(db.read())] == [("silent", tablet.key.kid)]
+    assert [(item.kind, item.dev) for item in worklist.list_open(db.read())] == [("silent", tablet.key.kid)]
     field.ask(tablet, field.message(tablet))
-    assert worklist.waiting(db.read()) == []
+    assert worklist.list_open(db.read()) == []

@@ -57,7 +57,9 @@ def test_a_number_that_tablets_hold_already_is_not_given_out_again(field: Field)
     waiting = worklist.list_open(field.parts.db.read())
     assert [(item.kind, item.dev, item.reason) for item in waiting] == [("ahead", ahead.key.kid, "registry.7")]
     for number in (2, 7):
-        with pytest.raises(trust_documents.Problem, match=r"document\.number_in_use.*registry 8 is the next") as refused:
+        with pytest.raises(
+            trust_documents.Problem, match=r"document\.number_in_use.*registry 8 is the next"
+        ) as refused:
             put_registry(field, number)
         assert refused.value.members == {"least": 8}
     assert put_registry(field, 8) == 8

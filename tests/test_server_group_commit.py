@@ -19,7 +19,7 @@ from server.flows.operations import audit
 from server.problems import Problem
 from support.intake import Field, open_field
 from support.waiting import PATIENCE, wait_until
-from sync.envelope.verify import identity
+from sync.envelope.verify import envelope_id
 
 Work = Callable[[Connection], Any]
 
@@ -158,8 +158,8 @@ def test_a_replayed_request_in_a_shared_commit_is_refused_and_the_others_receipt
         else:
             assert answered.result().receipts is not None
     stored = {id_ for (id_,) in field.rows("select id from envelopes")}
-    assert stored == {identity(raw) for number, raw in enumerate(raws) if number != 2}
-    verdict = audit.verify(field.parts.db)
+    assert stored == {envelope_id(raw) for number, raw in enumerate(raws) if number != 2}
+    verdict = audit.verify_chain(field.parts.db)
     assert verdict.broken_at is None
     heads = {answered.result().receipts.content["head"] for answered in (*answers[:2], *answers[3:])}
     assert len(heads) == 4, "each receipt names the chain's head after its own deeds"
@@ -184,5 +184,5 @@ def test_no_answer_leaves_before_the_commit_and_a_crash_between_leaves_nothing(f
     left = SqliteDatabase(copy)
     assert left.read().execute("select count(*) from envelopes").fetchone() == (0,)
     assert left.read().execute("select last_n from devices where dev = ?", [tablet.key.kid]).fetchone() == (0,)
-    assert audit.verify(left).broken_at is None
+    assert audit.verify_chain(left).broken_at is None
     left.close()

@@ -16,7 +16,7 @@ from server.store import devices, envelopes, referrals, worklist
 from support.intake import ROUTE, Field, Tablet
 from sync.durations import DAY, HOUR
 from sync.envelope import seal
-from sync.envelope.verify import identity
+from sync.envelope.verify import envelope_id
 from sync.errors import SyncError
 from sync.exchange.messages import Message
 from sync.keys.key_pairs import RouteKey, SigningKey
@@ -31,25 +31,25 @@ def queues(field: Field, raw: bytes) -> list[tuple[str, str]]:
 
 
 def work(field: Field) -> list[tuple[str, str]]:
-    return [(item.kind, item.envelope) for item in worklist.waiting(field.parts.db.read())]
+    return [(item.kind, item.envelope) for item in worklist.list_open(field.parts.db.read())]
 
 
 def test_a_good_screening_is_stored_routed_counted_and_audited_in_one_go(field: Field) -> None:
     tablet = field.tablet()
     raw = field.envelope(tablet)
     (item,) = field.push(tablet, raw)
-    assert (item.id, item.outcome, item.seq) == (identity(raw), "stored", 1)
+    assert (item.id, item.outcome, item.seq) == (envelope_id(raw), "stored", 1)
     (referral,) = field.referrals(raw)
     assert (referral.queue, referral.state, referral.mark) == ("17-protection", "waiting", "")
     assert referral.deadline == FOUNDED + DAY
-    assert envelopes.body(field.parts.db.read(), item.id) == raw
-    assert envelopes.route(field.parts.db.read(), item.id) == replace(ROUTE, sha=field.form_sha)
+    assert envelopes.get_body(field.parts.db.read(), item.id) == raw
+    assert envelopes.get_route(field.parts.db.read(), item.id) == replace(ROUTE, sha=field.form_sha)
     assert ("region", "17", 1) in field.rows("select dimension, value, count from statistics_cells")
     assert [action for (action,) in field.rows("select action from audit order by number")][-2:] == [
         "envelope.stored",
         "referral.opened",
     ]
-    assert audit.verify(field.parts.db).broken_at is None
+    assert audit.verify_chain(field.parts.db).broken_at is None
 
 
 def test_the_same_screening_again_is_a_duplicate_and_opens_nothing_new(field: Field) -> None:
@@ -77,7 +77,7 @@ def test_a_forged_one_is_named_and_the_good_ones_of_its_batch_are_stored(field: 
         "envelope.unknown_device",
         "envelope.malformed",
     ]
-    assert [item.id for item in items][1] == identity(other_signature)
+    assert [item.id for item in items][1] == envelope_id(other_signature)
     assert len(field.rows("select id from envelopes")) == 3
     assert sum(count for (count,) in field.rows("select count from rejections")) == 5
 
@@ -87,7 +87,7 @@ def test_a_screening_of_an_unknown_form_version_is_held_marked_and_still_routed(
     raw = field.envelope(tablet, replace(ROUTE, sha="0" * 64))
     assert outcomes(field, tablet, raw) == ["held"]
     assert queues(field, raw) == [("17-protection", "held")]
-    assert work(field) == [("held", identity(raw))]
+    assert work(field) == [("held", envelope_id(raw))]
 
 
 def test_a_screening_no_rule_fits_is_held_at_the_national_desk(field: Field) -> None:
@@ -102,21 +102,21 @@ def test_two_screenings_at_one_place_of_a_chain_are_a_fork_and_both_are_worked(f
     first, second = field.envelope(tablet, at=(1, "")), field.envelope(tablet, at=(1, ""))
     assert outcomes(field, tablet, first, second) == ["stored", "fork"]
     assert (queues(field, first), queues(field, second)) == ([("17-protection", "")], [("17-protection", "fork")])
-    assert work(field) == [("fork", identity(second))]
+    assert work(field) == [("fork", envelope_id(second))]
 
 
 def test_one_screening_with_two_contents_is_a_conflict_both_worked_one_counted(field: Field) -> None:
-    tablet, jti = field.tablet(), seal.new_jti()
+    tablet, jti = field.tablet(), seal.new_screening_id()
     first, second = field.envelope(tablet, jti=jti), field.envelope(tablet, jti=jti)
     assert outcomes(field, tablet, first, second) == ["stored", "conflict"]
     assert (queues(field, first), queues(field, second)) == ([("17-protection", "")], [("17-protection", "conflict")])
-    assert envelopes.body(field.parts.db.read(), identity(second)) == second
-    assert work(field) == [("conflict", identity(second))]
+    assert envelopes.get_body(field.parts.db.read(), envelope_id(second)) == second
+    assert work(field) == [("conflict", envelope_id(second))]
     assert field.rows("select sum(count) from statistics_cells where dimension = 'region'") == [(1,)]
 
 
 def test_a_thiefs_harmless_screening_keeps_no_child_of_the_same_name_from_its_queue(field: Field) -> None:
-    tablet, jti = field.tablet(), seal.new_jti()
+    tablet, jti = field.tablet(), seal.new_screening_id()
     child = replace(ROUTE, queue_kinds=("child",), tier="child", urgency="immediate", age_band="under_14")
     true = field.envelope(tablet, child, to="17-child", jti=jti)
     forged = field.envelope(tablet, replace(ROUTE, outcome="negative", queue_kinds=()), at=(1, ""), jti=jti)
@@ -130,11 +130,11 @@ def test_a_revoked_tablets_screening_is_quarantined_not_lost(field: Field) -> No
     tablet = field.tablet()
     raw = field.envelope(tablet)
     with field.parts.db.write() as w:
-        enrolment.revoke(w, {tablet.key.kid, "nobody"}, actor="tests", now=field.now)
+        enrolment.revoke_devices(w, {tablet.key.kid, "nobody"}, actor="tests", now=field.now)
     assert outcomes(field, tablet, raw) == ["quarantined"]
-    assert envelopes.body(field.parts.db.read(), identity(raw)) == raw
+    assert envelopes.get_body(field.parts.db.read(), envelope_id(raw)) == raw
     assert queues(field, raw) == []
-    assert work(field) == [("quarantine", identity(raw))]
+    assert work(field) == [("quarantine", envelope_id(raw))]
 
 
 @pytest.mark.parametrize("keyring", ["17-protection", "21-child"])
@@ -144,7 +144,7 @@ def test_a_route_that_cannot_be_opened_goes_to_the_keyrings_own_desk_at_once(fie
     assert outcomes(field, tablet, raw) == ["stored"]
     (referral,) = field.referrals(raw)
     assert (referral.queue, referral.mark, referral.deadline) == (keyring, "route_unreadable", FOUNDED + HOUR)
-    assert work(field) == [("route", identity(raw))]
+    assert work(field) == [("route", envelope_id(raw))]
     assert field.rows("select * from statistics_cells") == []
 
 
@@ -162,7 +162,7 @@ def test_training_alarms_nobody(field: Field) -> None:
     field.push(tablet, raw)
     (referral,) = field.referrals(raw)
     assert (referral.mode, referral.deadline) == ("training", None)
-    assert referrals.in_queue(field.parts.db.read(), "17-protection", "field") == []
+    assert referrals.list_open(field.parts.db.read(), "17-protection", "field") == []
     assert field.rows("select distinct mode from statistics_cells") == [("training",)]
 
 
@@ -171,7 +171,7 @@ def test_a_gap_is_on_the_work_list_until_it_is_filled(field: Field) -> None:
     raw = [field.envelope(tablet) for _ in range(4)]
     first = field.ask(tablet, field.message(tablet, raw[0], raw[3]))
     assert first.seq == {tablet.chain: 1}
-    assert [item.reason for item in worklist.waiting(field.parts.db.read())] == ["seq.2-3"]
+    assert [item.reason for item in worklist.list_open(field.parts.db.read())] == ["seq.2-3"]
     second = field.ask(tablet, field.message(tablet, raw[2], raw[1]))
     assert second.seq == {tablet.chain: 4}
     assert work(field) == []
@@ -185,7 +185,7 @@ def test_one_that_the_tables_refuse_costs_none_of_the_others(field: Field) -> No
         w.execute("delete from queues where id = '17-child'")
     items = field.push(tablet, bad, good)
     assert [(item.outcome, item.code) for item in items] == [("rejected", "envelope.not_stored"), ("stored", "")]
-    assert field.rows("select id from envelopes") == [(identity(good),)]
+    assert field.rows("select id from envelopes") == [(envelope_id(good),)]
 
 
 def test_a_batch_that_cannot_be_written_leaves_nothing_and_promises_nothing(field: Field) -> None:
@@ -233,19 +233,19 @@ def test_who_only_repeats_a_tablets_bytes_does_not_make_it_heard(field: Field) -
     heard, field.now = field.now, field.now + 60 * DAY
     gaps.report_silent_tablets(db, now=field.now, days=21)
     field.ask(tablet, message)
-    assert [item.kind for item in worklist.waiting(db.read())] == ["silent"]
+    assert [item.kind for item in worklist.list_open(db.read())] == ["silent"]
     assert field.rows("select seen from devices") == [(heard,)]
     field.ask(tablet, field.message(tablet))
-    assert worklist.waiting(db.read()) == []
+    assert worklist.list_open(db.read()) == []
 
 
 def test_a_tablet_is_told_which_of_its_screenings_arrived(field: Field) -> None:
     tablet = field.tablet()
     arrived, lost = field.envelope(tablet), field.envelope(tablet)
     field.push(tablet, arrived)
-    response = field.ask(tablet, field.message(tablet, pending=(identity(arrived), identity(lost))))
+    response = field.ask(tablet, field.message(tablet, pending=(envelope_id(arrived), envelope_id(lost))))
     assert response.receipts is not None
-    assert response.receipts.content["items"] == [{"id": identity(arrived), "outcome": "duplicate", "seq": 1}]
+    assert response.receipts.content["items"] == [{"id": envelope_id(arrived), "outcome": "duplicate", "seq": 1}]
 
 
 def test_nothing_new_brings_nothing_but_the_time(field: Field) -> None:
@@ -285,7 +285,7 @@ def test_the_server_knows_which_version_of_a_form_is_on_which_tablet(field: Fiel
     field.ask(tablet, field.message(tablet, inventory={"prueba": field.form_sha}))
     field.ask(tablet, field.message(tablet))
     field.ask(other, field.message(other))
-    assert devices.inventories(field.parts.db.read()) == {tablet.key.kid: {"prueba": field.form_sha}}
+    assert devices.list_inventories(field.parts.db.read()) == {tablet.key.kid: {"prueba": field.form_sha}}
 
 
 def test_whoever_is_not_a_certified_tablet_is_not_heard(field: Field) -> None:

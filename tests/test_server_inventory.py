@@ -6,16 +6,16 @@ from collections.abc import Callable
 
 from conftest import FOUNDED
 from server.flows.forms import inventory, rollouts
-from server.flows.forms.inventory import Held, Inventory
+from server.flows.forms.inventory import FormInventory, VersionCount
 from server.flows.forms.rollouts import Ring
-from server.flows.trust import documents as publishing
+from server.flows.trust import documents as trust_documents
 from server.flows.trust import enrolment
 from server.store import devices
-from server.store import rollouts as store
+from server.store import rollouts as rollout_store
 from server.store.rollouts import Rollout
 from support.intake import Field, Tablet
 from sync.documents import bundle
-from sync.documents import enrolment as joining
+from sync.documents.enrolment import write_enrolment_request
 from sync.documents.signed import Document
 from sync.durations import DAY, MINUTE
 from sync.keys.key_pairs import SigningKey
@@ -27,10 +27,12 @@ LATER = FOUNDED + DAY
 def tablet_in(field: Field, region: str) -> Tablet:
     """Enrol and certify a tablet in a region."""
     made, db = Tablet(SigningKey.generate()), field.parts.db
-    registry = publishing.registry_in_force(db.read())
-    invited = enrolment.invite(db, registry, label="T", region=region, actor="tests", now=FOUNDED, minutes=60)
-    enrolment.enrol(db, joining.request(invited.code, made.key).to_bytes(), now=FOUNDED)
-    enrolment.certify(db, field.certificate(made, region=region), field.trust, actor="tests", now=FOUNDED)
+    registry = trust_documents.registry_in_force(db.read())
+    invited = enrolment.create_invitation(
+        db, registry, label="T", region=region, actor="tests", now=FOUNDED, minutes=60
+    )
+    enrolment.enrol_device(db, write_enrolment_request(invited.code, made.key).to_bytes(), now=FOUNDED)
+    enrolment.certify_device(db, field.certificate(made, region=region), field.trust, actor="tests", now=FOUNDED)
     return made
 
 
@@ -44,15 +46,15 @@ def publish_at(field: Field, at: int, version: str, ring: Ring = Ring()) -> Roll
     offices = field.world.office("autora", "author"), field.world.office("revisor", "reviewer")
     content = {"form_id": "otra", "version": version, "channel": "training"}
     document = Document.of(content, bundle.TYP, *offices)
-    rollouts.publish(field.parts.db, field.parts.keys, document.to_bytes(), ring=ring, actor="p", now=at)
-    return store.every(field.parts.db.read(), form="otra")[0]
+    rollouts.publish_bundle(field.parts.db, field.parts.keys, document.to_bytes(), ring=ring, actor="p", now=at)
+    return rollout_store.list_rollouts(field.parts.db.read(), form="otra")[0]
 
 
-def taken(field: Field, now: int = LATER, region: str | None = None) -> Inventory:
-    return inventory.take(field.parts.db, region=region, silent_days=21, now=now)
+def taken(field: Field, now: int = LATER, region: str | None = None) -> FormInventory:
+    return inventory.take_inventory(field.parts.db, region=region, silent_days=21, now=now)
 
 
-def line(found: Inventory, sha: str, region: str) -> Held:
+def line(found: FormInventory, sha: str, region: str) -> VersionCount:
     return next(each for each in found.versions if (each.form, each.sha, each.region) == ("otra", sha, region))
 
 
@@ -80,7 +82,7 @@ def test_a_later_manifest_about_something_else_does_not_make_a_tablet_look_less_
     first = publish_at(field, FOUNDED + MINUTE, "1")
     tell(field, tablet, FOUNDED + 2 * MINUTE, otra=first.sha)
     second = publish_at(field, FOUNDED + 3 * MINUTE, "2", Ring(regions=("17",)))
-    rollouts.widen(
+    rollouts.change_ring(
         field.parts.db, field.parts.keys, second.id, ring=Ring(("17", "21")), actor="p", now=FOUNDED + 9 * MINUTE
     )
     assert [each.since for each in taken(field).behind] == [FOUNDED + 3 * MINUTE]
@@ -122,7 +124,7 @@ def test_a_region_sees_its_own_tablets_only_and_a_revoked_tablet_is_nobodys(fiel
         tell(field, tablet, FOUNDED + 2 * MINUTE, otra=first.sha)
     assert {each.region for each in taken(field, region="21").versions} == {"21"}
     with field.parts.db.write() as w:
-        enrolment.revoke(w, [far.key.kid], actor="tests", now=LATER)
+        enrolment.revoke_devices(w, [far.key.kid], actor="tests", now=LATER)
     assert {each.region for each in taken(field).versions} == {"17"}
 
 
@@ -145,5 +147,7 @@ def test_an_inventory_that_is_too_long_is_cut_and_costs_no_screening(field: Fiel
     response = field.ask(tablet, field.message(tablet, raw, inventory=told))
     assert response.receipts is not None
     assert [item["outcome"] for item in response.receipts.content["items"]] == ["stored"]
-    assert sorted(devices.stock(field.parts.db.read(), tablet.key.kid)) == [f"f{number:05}" for number in range(64)]
+    assert sorted(devices.get_inventory(field.parts.db.read(), tablet.key.kid)) == [
+        f"f{number:05}" for number in range(64)
+    ]
     assert len([each for each in taken(field).versions if each.form.startswith("f0")]) == 64

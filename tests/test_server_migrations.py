@@ -10,7 +10,7 @@ import sqlite_utils
 
 from server.database.form_migrations import migrations
 from server.database.sqlite import SqliteDatabase
-from server.flows.forms.rollouts import entries
+from server.flows.forms.rollouts import manifest_entries
 from server.store import rollouts, versions
 
 # One row per table of the named step, as an older server would have left it behind.
@@ -97,9 +97,12 @@ def test_what_an_older_server_published_is_in_use_with_the_same_ring_and_bytes(t
         raw["documents"].insert({"kind": "manifest", "number": number, "sha256": "", "body": body, "received": 7})
     raw.close()
     db = SqliteDatabase(tmp_path / "chaski.db")
-    assert versions.body(db.read(), "f", "b") == b"{}\nsigned"
-    assert {each.state for each in versions.every(db.read())} == {"published"}
-    asked = {form: [vars(entry) for entry in listed] for form, listed in entries(rollouts.every(db.read())).items()}
+    assert versions.get_bytes_in_use(db.read(), "f", "b") == b"{}\nsigned"
+    assert {each.state for each in versions.list_versions(db.read())} == {"published"}
+    asked = {
+        form: [vars(entry) for entry in listed]
+        for form, listed in manifest_entries(rollouts.list_rollouts(db.read())).items()
+    }
     empty = {"regions": None, "devices": None, "share_permille": None}
     assert asked == {"f": [{**empty, "sha": "b", "regions": ("17", "21"), "share_permille": 50}, {**empty, "sha": "a"}]}
     db.close()
@@ -129,8 +132,7 @@ def test_a_commit_is_on_the_disk_before_anybody_is_answered(tmp_path: Path) -> N
 def test_a_block_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     db = SqliteDatabase(tmp_path / "chaski.db")
     with pytest.raises(sqlite3.IntegrityError), db.write() as w:
-        w.execute("insert into meta values ('a', 'b')")
-        w.execute("insert into meta values ('a', 'c')")
+        w.executemany("insert into meta values ('a', ?)", [["b"], ["c"]])
     assert db.read().row("select * from meta where name = 'a'") is None
     db.close()
 

@@ -12,7 +12,7 @@ from server.database.connection import Database
 from server.flows.desks import referrals
 from server.flows.desks.referrals import TRANSITIONS
 from server.problems import Problem
-from server.store import referrals as store
+from server.store import referrals as referral_store
 from server.store.referrals import Referral
 from support.intake import Field, Tablet
 from sync.durations import MINUTE
@@ -21,9 +21,9 @@ ANA, BEA = "ana", "bea"
 STATES = ("waiting", "claimed", "accepted", "closed")
 Act = Callable[[Database, str, str], object]
 ACTIONS: dict[str, Act] = {
-    "claim": lambda db, id_, who: referrals.claim(db, id_, who, now=FOUNDED, lease_minutes=30),
-    "accept": lambda db, id_, who: referrals.accept(db, id_, who, now=FOUNDED),
-    "close": lambda db, id_, who: referrals.close(db, id_, who, "attended", now=FOUNDED),
+    "claim": lambda db, id_, who: referrals.claim_referral(db, id_, who, now=FOUNDED, lease_minutes=30),
+    "accept": lambda db, id_, who: referrals.accept_referral(db, id_, who, now=FOUNDED),
+    "close": lambda db, id_, who: referrals.close_referral(db, id_, who, "attended", now=FOUNDED),
 }
 # How Ana brings a referral into each state.
 PATHS = {"waiting": (), "claimed": ("claim",), "accepted": ("claim", "accept"), "closed": ("claim", "accept", "close")}
@@ -58,7 +58,7 @@ def opened(field: Field, tablet: Tablet) -> Referral:
 
 
 def state(field: Field, id_: str) -> Referral:
-    found = store.get(field.parts.db.read(), id_)
+    found = referral_store.get_referral(field.parts.db.read(), id_)
     assert found is not None
     return found
 
@@ -95,18 +95,18 @@ def test_each_move_is_allowed_or_refused_as_the_table_says(
 
 def test_a_claim_nobody_accepts_lapses_and_the_referral_waits_again(field: Field, opened: Referral) -> None:
     db = field.parts.db
-    referrals.claim(db, opened.id, ANA, now=FOUNDED, lease_minutes=30)
-    assert referrals.lapse(db, now=FOUNDED + 30 * MINUTE - 1) == 0
-    assert referrals.lapse(db, now=FOUNDED + 30 * MINUTE) == 1
+    referrals.claim_referral(db, opened.id, ANA, now=FOUNDED, lease_minutes=30)
+    assert referrals.release_lapsed(db, now=FOUNDED + 30 * MINUTE - 1) == 0
+    assert referrals.release_lapsed(db, now=FOUNDED + 30 * MINUTE) == 1
     waiting = state(field, opened.id)
     assert (waiting.state, waiting.holder, waiting.lease) == ("waiting", None, None)
-    assert referrals.claim(db, opened.id, BEA, now=FOUNDED, lease_minutes=30).holder == BEA
+    assert referrals.claim_referral(db, opened.id, BEA, now=FOUNDED, lease_minutes=30).holder == BEA
 
 
 def test_what_is_accepted_never_lapses(field: Field, opened: Referral) -> None:
-    referrals.claim(field.parts.db, opened.id, ANA, now=FOUNDED, lease_minutes=30)
-    referrals.accept(field.parts.db, opened.id, ANA, now=FOUNDED)
-    assert referrals.lapse(field.parts.db, now=FOUNDED + 10**12) == 0
+    referrals.claim_referral(field.parts.db, opened.id, ANA, now=FOUNDED, lease_minutes=30)
+    referrals.accept_referral(field.parts.db, opened.id, ANA, now=FOUNDED)
+    assert referrals.release_lapsed(field.parts.db, now=FOUNDED + 10**12) == 0
 
 
 def test_the_tablet_hears_that_a_screening_was_accepted_and_closed_but_not_how(
@@ -127,16 +127,16 @@ def test_the_tablet_hears_that_a_screening_was_accepted_and_closed_but_not_how(
 
 def test_a_closed_referral_leaves_the_queue_and_keeps_its_result(field: Field, opened: Referral) -> None:
     c = field.parts.db.read()
-    assert [item.id for item in store.in_queue(c, "17-protection", "field")] == [opened.id]
+    assert [item.id for item in referral_store.list_open(c, "17-protection", "field")] == [opened.id]
     for step in PATHS["closed"]:
         ACTIONS[step](field.parts.db, opened.id, ANA)
-    assert store.in_queue(c, "17-protection", "field") == []
+    assert referral_store.list_open(c, "17-protection", "field") == []
     assert state(field, opened.id).result == "attended"
 
 
 def test_an_unknown_referral_or_result_is_named(field: Field, opened: Referral) -> None:
     with pytest.raises(Problem, match=r"referral\.unknown"):
-        referrals.accept(field.parts.db, "000000000000", ANA, now=FOUNDED)
-    referrals.accept(field.parts.db, opened.id, ANA, now=FOUNDED)
+        referrals.accept_referral(field.parts.db, "000000000000", ANA, now=FOUNDED)
+    referrals.accept_referral(field.parts.db, opened.id, ANA, now=FOUNDED)
     with pytest.raises(Problem, match=r"referral\.unknown_result"):
-        referrals.close(field.parts.db, opened.id, ANA, "la señora se fue", now=FOUNDED)
+        referrals.close_referral(field.parts.db, opened.id, ANA, "la señora se fue", now=FOUNDED)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from conftest import FOUNDED, World
 from server.database.connection import Database
 from server.flows.operations import reports
-from server.flows.operations.reports import SMALLEST, suppress
+from server.flows.operations.reports import SMALLEST, suppress_small_counts
 from server.store import audit, statistics
 from server.store.statistics import ScreeningFacts
 from sync.durations import DAY
@@ -17,16 +17,16 @@ LATER = FOUNDED + 40 * DAY
 
 
 def test_a_small_cell_takes_the_next_smallest_with_it() -> None:
-    assert suppress({"T1": 40, "T2": 3, "T3": 12}) == ({"T1": 40, "T2": None, "T3": None}, 55)
-    assert suppress({"T1": 40, "T2": 12}) == ({"T1": 40, "T2": 12}, 52)
-    assert suppress({"T1": 4, "T2": 5}) == ({"T1": None, "T2": None}, None)
-    assert suppress({"T1": 4}) == ({"T1": None}, None)
-    assert suppress({}) == ({}, None)
+    assert suppress_small_counts({"T1": 40, "T2": 3, "T3": 12}) == ({"T1": 40, "T2": None, "T3": None}, 55)
+    assert suppress_small_counts({"T1": 40, "T2": 12}) == ({"T1": 40, "T2": 12}, 52)
+    assert suppress_small_counts({"T1": 4, "T2": 5}) == ({"T1": None, "T2": None}, None)
+    assert suppress_small_counts({"T1": 4}) == ({"T1": None}, None)
+    assert suppress_small_counts({}) == ({}, None)
 
 
 @given(st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 60)))
 def test_what_is_hidden_cannot_be_worked_out_and_nothing_small_is_shown(counts: dict[str, int]) -> None:
-    shown, total = suppress(counts)
+    shown, total = suppress_small_counts(counts)
     hidden = [value for value, count in shown.items() if count is None]
     assert all(count is None or count == counts[value] >= SMALLEST for value, count in shown.items())
     if total is not None and hidden:
@@ -39,9 +39,9 @@ def test_training_is_never_counted_with_the_field(world_db: Database) -> None:
     with world_db.write() as w:
         for mode, times in (("field", 30), ("training", 12)):
             facts = {"outcome": "review", "unknown": "x", "sex": ""}
-            statistics.count(w, [ScreeningFacts(mode, facts)] * times, at=FOUNDED)
-    field = reports.tables(world_db, mode="field", now=LATER)
-    training = reports.tables(world_db, mode="training", now=LATER)
+            statistics.count_screenings(w, [ScreeningFacts(mode, facts)] * times, at=FOUNDED)
+    field = reports.list_tables(world_db, mode="field", now=LATER)
+    training = reports.list_tables(world_db, mode="training", now=LATER)
     found = {table.dimension: table for table in field}["outcome"]
     assert (found.month, found.counts, found.total) == ("2026-11", {"review": 30}, 30)
     assert {table.total for table in training} == {12}
@@ -51,9 +51,9 @@ def test_a_month_is_shown_when_it_is_over_and_what_was_not_said_is_a_number_too(
     with world_db.write() as w:
         for number in range(30):
             facts = {"outcome": "review", "sex": "" if number else "male"}
-            statistics.count(w, [ScreeningFacts("field", facts)], at=FOUNDED)
-    assert reports.tables(world_db, mode="field", now=FOUNDED) == [], "else the next one tells what was added"
-    tables = {table.dimension: table for table in reports.tables(world_db, mode="field", now=LATER)}
+            statistics.count_screenings(w, [ScreeningFacts("field", facts)], at=FOUNDED)
+    assert reports.list_tables(world_db, mode="field", now=FOUNDED) == [], "else the next one tells what was added"
+    tables = {table.dimension: table for table in reports.list_tables(world_db, mode="field", now=LATER)}
     assert tables["sex"].counts == {"male": None, "unstated": None}
     assert {table.total for table in tables.values()} == {30}, "no difference of totals tells of anybody"
 
@@ -61,7 +61,7 @@ def test_a_month_is_shown_when_it_is_over_and_what_was_not_said_is_a_number_too(
 def test_deeds_are_paged_and_end_at_the_head(world: World, world_db: Database) -> None:
     with world_db.write() as w:
         audit.append(w, at=FOUNDED, action="test.done", actor="tests", subject="x")
-    every = reports.deeds(world_db, after=0)
-    rest = reports.deeds(world_db, after=every.head.number - 1)
+    every = reports.read_audit(world_db, after=0)
+    rest = reports.read_audit(world_db, after=every.head.number - 1)
     assert [each.hash for each in rest.entries] == [every.head.hash]
     assert len(every.entries) == every.head.number

@@ -19,8 +19,7 @@ import pyrage
 import pytest
 
 from conftest import FOUNDED, World
-from server.backup import archive
-from server.backup import backup_key
+from server.backup import archive, backup_key
 from server.backup.archive import BackupError
 from server.cli.demo.server_process import ServerProcess, free_ports
 from server.cli.demo.story import FORM, INTERVIEWEES, Demo, enrol_tablet, publish_form, read_answers
@@ -30,8 +29,7 @@ from server.config import ConfigError
 from server.database.sqlite import SqliteDatabase
 from server.flows.forms import halts
 from server.flows.forms import rollouts as rollout_flow
-from server.flows.operations import backup, restore
-from server.flows.operations import scratch_files
+from server.flows.operations import backup, restore, scratch_files
 from server.flows.trust import documents as trust_documents
 from server.flows.trust import enrolment
 from server.problems import Problem
@@ -298,7 +296,9 @@ def test_an_open_enrolment_code_ends_with_the_server_that_gave_it(
     """It may have been used after the backup was made, and a code works once."""
     db = field.parts.db
     held = trust_documents.registry_in_force(db.read())
-    code = enrolment.create_invitation(db, held, label="Tableta", region="17", actor="tests", now=FOUNDED, minutes=9_999).code
+    code = enrolment.create_invitation(
+        db, held, label="Tableta", region="17", actor="tests", now=FOUNDED, minutes=9_999
+    ).code
     file = backed_up(field, identity, shelf)
     db.close()
     lose(world.data)
@@ -307,7 +307,9 @@ def test_an_open_enrolment_code_ends_with_the_server_that_gave_it(
         closing(SqliteDatabase(world.config.database)) as again,
         pytest.raises(Problem, match=r"enrolment\.code_expired"),
     ):
-        enrolment.enrol_device(again, write_enrolment_request(code, SigningKey.generate()).to_bytes(), now=FOUNDED + DAY)
+        enrolment.enrol_device(
+            again, write_enrolment_request(code, SigningKey.generate()).to_bytes(), now=FOUNDED + DAY
+        )
 
 
 def test_a_version_halted_after_the_backup_does_not_go_to_tablets_again_by_itself(
@@ -326,7 +328,9 @@ def test_a_version_halted_after_the_backup_does_not_go_to_tablets_again_by_itsel
     long_ago = publish_other("1", FOUNDED - 30 * DAY)
     lately = publish_other("2", FOUNDED)
     version = rollouts.list_rollouts(db.read(), form="otra")[0].version
-    rollout_flow.plan_rollout(db, keys, version, ring=rollout_flow.Ring(("21",)), starts=FOUNDED + 2 * DAY, actor="tests", now=FOUNDED)
+    rollout_flow.plan_rollout(
+        db, keys, version, ring=rollout_flow.Ring(("21",)), starts=FOUNDED + 2 * DAY, actor="tests", now=FOUNDED
+    )
     file = backed_up(field, identity, shelf)
     db.close()
     lose(world.data)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from server.flows.desks import queues as desks
-from server.flows.desks import referrals
+from server.flows.desks import queues, referrals
 from server.flows.operations import retention
 from server.store import people, worklist
 from support.intake import ROUTE, Field
@@ -30,8 +29,8 @@ def erase(field: Field, *, days: float) -> int:
 def close(field: Field, raw: bytes, *, at: int) -> None:
     (referral,) = field.referrals(raw)
     person = field.world.person_id("proteccion-17")
-    referrals.accept(field.parts.db, referral.id, person, now=at)
-    referrals.close(field.parts.db, referral.id, person, "attended", now=at)
+    referrals.accept_referral(field.parts.db, referral.id, person, now=at)
+    referrals.close_referral(field.parts.db, referral.id, person, "attended", now=at)
 
 
 def test_a_route_is_erased_thirty_days_after_the_last_referral_was_closed(field: Field) -> None:
@@ -46,9 +45,9 @@ def test_a_route_is_erased_thirty_days_after_the_last_referral_was_closed(field:
 def test_what_a_desk_still_works_on_keeps_its_route_however_old(field: Field) -> None:
     raw = push(field)
     assert erase(field, days=400) == 0
-    person = people.get(field.parts.db.read(), field.world.person_id("proteccion-17"))
+    person = people.get_account(field.parts.db.read(), field.world.person_id("proteccion-17"))
     assert person is not None
-    _, route = desks.referral(field.parts.db, person, field.referrals(raw)[0].id)
+    _, route = queues.get_referral(field.parts.db, person, field.referrals(raw)[0].id)
     assert route is not None
 
 
@@ -61,7 +60,7 @@ def test_what_a_person_has_to_decide_about_keeps_its_route_until_a_month_after(f
     raw = push(field, queue_kinds=(), outcome="negative", urgency="none")
     (id_,) = field.rows("select id from envelopes where body = ?", raw)[0]
     with field.parts.db.write() as w:
-        worklist.add(w, kind="held", dev="d", envelope=id_, at=field.now)
+        worklist.add_item(w, kind="held", dev="d", envelope=id_, at=field.now)
     assert erase(field, days=400) == 0
     with field.parts.db.write() as w:
         w.execute("update work_items set closed = ?, closed_by = 'x'", [field.now + 5 * DAY])

@@ -216,7 +216,9 @@ def test_two_watchers_at_once_begin_a_rollout_once_and_halt_it_once(
     planned = plan(field, second.version, starts=NOW + DAY)
     every, others = rollout_store.list_rollouts, [NOW + DAY]
 
-    def seen(c: Connection, states: Collection[str] = rollout_store.STATES, *, form: str | None = None) -> list[Rollout]:
+    def seen(
+        c: Connection, states: Collection[str] = rollout_store.STATES, *, form: str | None = None
+    ) -> list[Rollout]:
         found = every(c, states, form=form)
         if others and states == ("live",) and form is None:
             assert watch(field, now=others.pop()) == 1
@@ -246,7 +248,7 @@ def test_what_its_author_may_no_longer_sign_does_not_begin_and_a_person_hears_of
     held = field.trust
     values = {name: getattr(held, name) for name in ("demo", "threshold", "issued", "expires")}
     keys = {name: [*getattr(held, name).values()] for name in ("roots", "registrars", "reviewers", "servers")}
-    document = Document(trust.make(number=2, authors=[], **values, **keys))
+    document = Document(trust.TrustContent(number=2, authors=[], **values, **keys).to_payload())
     for root in ("raiz-1", "raiz-2"):
         document = document.signed_by(field.world.office(root, "root"), trust.TYP)
     trust_documents.accept_trust(field.parts.db, field.parts.keys, document.to_bytes(), actor="tests", now=NOW)
@@ -255,7 +257,9 @@ def test_what_its_author_may_no_longer_sign_does_not_begin_and_a_person_hears_of
     assert rollouts.get_rollout(field.parts.db.read(), planned.id).state == "ended"
     assert in_force(field).number == number
     assert (
-        told(field) == [f"otra {rollouts.get_rollout(field.parts.db.read(), planned.id).reason}"] == ["otra signed.too_few"]
+        told(field)
+        == [f"otra {rollouts.get_rollout(field.parts.db.read(), planned.id).reason}"]
+        == ["otra signed.too_few"]
     )
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.flows.desks import routing
-from server.flows.desks.routing import Decision
+from server.flows.desks.routing import RoutingDecision
 from support.intake import ROUTE
 from sync.documents.registry import sealed_to
 from sync.durations import HOUR
@@ -20,8 +20,8 @@ HOURS = {"immediate": 1, "prompt": 24, "routine": 72}
 NOW = 1_000_000
 
 
-def decide(route: Route | None, keyring: str | None = None) -> tuple[Decision, ...]:
-    return routing.decide(route, RULES, keyring=keyring, received=NOW, hours=HOURS)
+def decide(route: Route | None, keyring: str | None = None) -> tuple[RoutingDecision, ...]:
+    return routing.choose_queues(route, RULES, keyring=keyring, received=NOW, hours=HOURS)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conftest import FOUNDED
-from screening_forms.workbook.package import Package, pack_package, read_package
+from screening_forms.workbook.package import Package, pack_package, parse_package
 from screening_forms.workbook.resources import BUILT_IN, Resources
 from server.flows.forms.published_tables import MOST_A_YEAR
 from server.store import audit, rule_tables
@@ -50,7 +50,7 @@ def test_a_new_policy_names_the_forms_that_use_the_old_one_and_drafts_them_anew(
     assert (made["policy"], made["state"], made["form"]) == ("pe_adult_2026_2", "draft", used["form"])
     assert made["version"] != used["version"]
     source = author.get(f"/v1/versions/{made['id']}/source").data
-    assert read_package(source).included.policies == {"pe_adult_2026_2": POLICY}, (
+    assert parse_package(source).included.policies == {"pe_adult_2026_2": POLICY}, (
         "a reviewer needs nothing but the package"
     )
     assert body(put(author, "policies/pe_adult_2026_2", POLICY))["users"] == [], "the newest draft uses it already"
@@ -84,7 +84,7 @@ def test_a_code_is_never_reused_for_another_meaning(field: Field) -> None:
 
 def test_a_package_brings_no_other_table_under_a_published_name(field: Field) -> None:
     author = client(field, "autora")
-    found = read_package(SMALL.encode())
+    found = parse_package(SMALL.encode())
     other = BUILT_IN.with_fallback(BUILT_IN)
     other.policies["pe_adult_2026_1"] = POLICY.replace("prompt", "routine")  # type: ignore[index]
     smuggled = pack_package(Package(found.workbook, found.name, found.content, other))
@@ -94,7 +94,7 @@ def test_a_package_brings_no_other_table_under_a_published_name(field: Field) ->
 
 def brought(name: str, text: str, form: str = SMALL) -> bytes:
     """A source package whose form names a policy that it brings along."""
-    found = read_package(form.replace("pe_adult_2026_1", name).encode())
+    found = parse_package(form.replace("pe_adult_2026_1", name).encode())
     return pack_package(replace(found, included=Resources(policies={name: text})))
 
 
@@ -104,7 +104,7 @@ def test_a_table_inside_a_package_is_held_to_what_a_published_one_is(field: Fiel
         refused = author.post("/v1/drafts", data=brought(name, POLICY))
         assert code(refused) == (422, "form.problems")
         assert {each["code"] for each in refused.json["problems"]} <= {"policy.bad_name", "policy.skips"}  # type: ignore[index]
-    found = read_package(SMALL.replace("ilo_delphi_2009", "ilo_delphi_2026_1").encode())
+    found = parse_package(SMALL.replace("ilo_delphi_2009", "ilo_delphi_2026_1").encode())
     other = Resources({"ilo_delphi_2026_1": SET.replace("Deceived about the nature", "Paid for the nature")})
     refused = author.post("/v1/drafts", data=pack_package(replace(found, included=other)))
     assert [each["code"] for each in refused.json["problems"]] == ["indicator_set.code_reused"]  # type: ignore[index]
@@ -115,7 +115,7 @@ def test_a_table_inside_a_package_is_published_when_its_form_is_approved(
 ) -> None:
     monkeypatch.setattr("server.flows.forms.upload_sandbox.validate", lambda xform, source: "accepted")
     author, reviewer, name = client(field, "autora"), client(field, "revisor"), "pe_adult_2026_2"
-    label = read_package(SMALL.encode()).workbook.settings["version"]
+    label = parse_package(SMALL.encode()).workbook.settings["version"]
 
     def submitted(label_: str, text: str) -> tuple[str, bytes]:
         source = brought(name, text, SMALL.replace(f"| {label} |", f"| {label_} |"))

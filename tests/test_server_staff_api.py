@@ -17,10 +17,10 @@ from sync.documents import bundle, enrolment
 from sync.documents.signed import Document
 from sync.durations import DAY
 from sync.envelope import seal
-from sync.envelope import verify as envelope
+from sync.envelope.verify import parse_envelope
 from sync.errors import SyncError
 from sync.keys.key_pairs import SealKey
-from sync.keys.passphrases import unlock
+from sync.keys.passphrases import unlock_secret
 from sync.wire.encoding import b64u, unb64u
 
 GUARD = {"Chaski-Request": "1"}
@@ -48,9 +48,9 @@ class Client:
         """Unwrap every keyring this person is a member of, by kid."""
         me: Any = self.get("/v1/me").json
         own = me["seal"]
-        key = SealKey.from_seed(unlock(own["locked"], self.lock, f"{own['kind']}/{own['kid']}"))
+        key = SealKey.from_seed(unlock_secret(own["locked"], self.lock, f"{own['kind']}/{own['kid']}"))
         return {
-            each["kid"]: seal.unwrap(
+            each["kid"]: seal.unwrap_seed(
                 each["wrapped"],
                 key,
                 keyring=each["keyring"],
@@ -89,12 +89,12 @@ def test_a_coordinator_claims_opens_accepts_and_closes_a_screening_of_her_desk(f
     assert coordinator.post(f"{path}/claim").json["state"] == "claimed"  # type: ignore[index]
     handed = coordinator.get(f"{path}/envelope").data
     assert handed == raw
-    opened = envelope.parse(handed)
+    opened = parse_envelope(handed)
     assert seal.open_envelope(opened, coordinator.keyrings()[opened.header.kid]) == b"<data/>"
     assert coordinator.post(f"{path}/accept").json["state"] == "accepted"  # type: ignore[index]
     assert coordinator.post(f"{path}/close", json={"result": "attended"}).json["state"] == "closed"  # type: ignore[index]
     assert coordinator.get("/v1/queues/17-protection").json == []
-    deeds = [each.action for each in audit.entries(field.parts.db.read())]
+    deeds = [each.action for each in audit.list_entries(field.parts.db.read())]
     assert deeds.count("envelope.read") == 1
 
 
@@ -109,12 +109,12 @@ def test_a_coordinator_of_another_desk_group_can_neither_see_nor_open_it(field: 
         for deed in ("claim", "accept"):
             assert code(other.post(f"{path}/{deed}")) == (403, "referral.other_desk")
         assert code(other.post(f"{path}/close", json={"result": "attended"})) == (403, "referral.other_desk")
-        opened = envelope.parse(raw)
+        opened = parse_envelope(raw)
         assert opened.header.kid not in other.keyrings()
         for key in other.keyrings().values():
             with pytest.raises(SyncError, match=r"seal\."):
                 seal.open_envelope(opened, key)
-    assert not [each for each in audit.entries(field.parts.db.read()) if each.action == "envelope.read"]
+    assert not [each for each in audit.list_entries(field.parts.db.read()) if each.action == "envelope.read"]
 
 
 def test_a_desk_without_the_keyring_works_on_the_route_and_is_not_given_the_envelope(field: Field) -> None:
@@ -134,7 +134,7 @@ def test_a_labour_case_is_opened_by_the_labour_desk_itself(field: Field) -> None
     field.push(tablet, field.envelope(tablet, route, to="17-labour"))
     inspector = client(field, "trabajo-17")
     (found,) = inspector.get("/v1/queues/17-labour").json  # type: ignore[misc]
-    opened = envelope.parse(inspector.get(f"/v1/referrals/{found['id']}/envelope").data)
+    opened = parse_envelope(inspector.get(f"/v1/referrals/{found['id']}/envelope").data)
     assert (found["mark"], seal.open_envelope(opened, inspector.keyrings()[opened.header.kid])) == ("", b"<data/>")
 
 
@@ -196,7 +196,7 @@ def test_no_number_or_name_in_an_address_makes_the_server_fail(field: Field) -> 
 def test_the_national_desk_sees_and_opens_what_any_desk_has(field: Field) -> None:
     raw, national = screened(field), client(field, "nacional")
     (found,) = national.get("/v1/queues/17-protection").json  # type: ignore[misc]
-    opened = envelope.parse(national.get(f"/v1/referrals/{found['id']}/envelope").data)
+    opened = parse_envelope(national.get(f"/v1/referrals/{found['id']}/envelope").data)
     assert opened.raw == raw
     assert seal.open_envelope(opened, national.keyrings()[opened.header.kid]) == b"<data/>"
 

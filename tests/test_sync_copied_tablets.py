@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from server.store import worklist
 from support.clients import FORM, STORY, Office, answers
+from sync.envelope.verify import ChainPosition
 from sync.tablet.client import Tablet
 from sync.tablet.outbox import Outbox
-from sync.tablet.outbox_records import Batch, Kept, News, Place
+from sync.tablet.outbox_records import Batch, StoredEnvelope, SyncResult
 
 TAKEN = date(2026, 11, 20)
 
@@ -47,7 +48,7 @@ def queued(office: Office) -> Counter[str]:
 
 
 def work(office: Office) -> list[str]:
-    return sorted(item.kind for item in worklist.waiting(office.field.parts.db.read()))
+    return sorted(item.kind for item in worklist.list_open(office.field.parts.db.read()))
 
 
 def test_two_copies_that_both_sync_lose_nothing_are_named_and_then_count_apart(office: Office) -> None:
@@ -77,8 +78,8 @@ def test_a_copy_that_spoke_less_is_heard_and_both_know(office: Office) -> None:
         screened = [screen(other) for _ in range(3)]
         other.sync()
         for _ in range(3):  # Its request numbers pass those of the copy, so that none of them is refused.
-            one.outbox.next_batch(0)
-            one.outbox.answered(Batch(0, (), ()), _nothing(one))
+            one.outbox.sync_state.next_batch(0)
+            one.outbox.sync_state.record_answer(Batch(0, (), ()), _nothing(one))
         screened.append(screen(one))
         report = one.sync()
         assert report.copied
@@ -92,9 +93,9 @@ def test_a_copy_that_spoke_less_is_heard_and_both_know(office: Office) -> None:
         assert work(office) == ["fork"]
 
 
-def _nothing(tablet: Tablet) -> News:
-    told = tablet.outbox.conversation()
-    return News(told.generation, 0, 0, (), (), told.cursor, told.inventory)
+def _nothing(tablet: Tablet) -> SyncResult:
+    told = tablet.outbox.sync_state.load()
+    return SyncResult(told.generation, 0, 0, (), (), told.cursor, told.inventory)
 
 
 def test_a_database_older_than_its_rollback_proof_makes_no_fork_and_loses_nothing(office: Office) -> None:
@@ -143,9 +144,9 @@ def test_a_tablet_that_begins_anew_hides_no_screening_dropped_after_its_receipt(
     with Tablet(folder) as restored:
         screen(restored)
         restored.sync()
-        found = [item for item in worklist.waiting(office.field.parts.db.read()) if item.kind == "gap"]
+        found = [item for item in worklist.list_open(office.field.parts.db.read()) if item.kind == "gap"]
         assert [(item.reason, item.dev) for item in found] == [("seq.2", restored.status().dev)]
-        assert restored.outbox.conversation().ended == {found[0].chain: 2}, "told until the server has it"
+        assert restored.outbox.sync_state.load().ended == {found[0].chain: 2}, "told until the server has it"
 
 
 def test_a_server_that_lost_a_tablet_is_shown_its_certificate_and_gets_everything(office: Office) -> None:
@@ -177,10 +178,10 @@ class Shore:
     def sync(self, outbox: Outbox) -> None:
         """One conversation, as sync.conversation has it."""
         while True:
-            batch = outbox.next_batch(0)
+            batch = outbox.sync_state.next_batch(0)
             if batch.number <= self.last:
-                outbox.renumber(self.last)
-                batch = outbox.next_batch(0)
+                outbox.sync_state.renumber(self.last)
+                batch = outbox.sync_state.next_batch(0)
             self.last = batch.number
             self.stored |= {kept.id: (kept.chain, kept.seq) for kept in batch.envelopes}
             receipts = [
@@ -188,11 +189,13 @@ class Shore:
                 *(kept.id for kept in batch.envelopes),
             ]
             news = ((identity, "stored") for identity in receipts)
-            outbox.answered(batch, News("g", 1, 1, tuple(news), (), 0, "", self._reached(batch.envelopes)))
-            if not outbox.more(0):
+            outbox.sync_state.record_answer(
+                batch, SyncResult("g", 1, 1, tuple(news), (), 0, "", self._reached(batch.envelopes))
+            )
+            if not outbox.sync_state.has_more(0):
                 return
 
-    def _reached(self, envelopes: tuple[Kept, ...]) -> dict[str, int]:
+    def _reached(self, envelopes: tuple[StoredEnvelope, ...]) -> dict[str, int]:
         places = set(self.stored.values())
         reached = {}
         for chain in {kept.chain for kept in envelopes}:
@@ -215,7 +218,7 @@ def test_every_screening_of_two_copies_arrives_once_and_the_first_meeting_parts_
 
     def add(outbox: Outbox) -> None:
         jti = str(len(made))
-        made.append(outbox.append("17-child", jti, lambda place: _sealed(place, jti)).id)
+        made.append(outbox.envelopes.append("17-child", jti, lambda place: _sealed(place, jti)).id)
 
     with Outbox(_place(folder / "one")) as first:
         for _ in range(before):
@@ -232,9 +235,9 @@ def test_every_screening_of_two_copies_arrives_once_and_the_first_meeting_parts_
             add(outbox)
             shore.sync(outbox)
         assert set(made) <= shore.stored.keys()
-        assert one.counts()["waiting"] == other.counts()["waiting"] == 0
-        assert one.standing().copied
-        assert other.standing().copied
+        assert one.envelopes.count_by_state()["waiting"] == other.envelopes.count_by_state()["waiting"] == 0
+        assert one.orders.tablet_state().copied
+        assert other.orders.tablet_state().copied
         places = [shore.stored[identity] for identity in made[met:]]
         assert len(set(places)) == len(places)
         assert not set(places) & {shore.stored[identity] for identity in made[:met]}
@@ -245,5 +248,5 @@ def _place(folder: Path) -> Path:
     return folder / "outbox.db"
 
 
-def _sealed(place: Place, jti: str) -> bytes:
+def _sealed(place: ChainPosition, jti: str) -> bytes:
     return f"{jti}.{place.chain}.{place.seq}.{place.kseq}.{place.prev}".encode()

@@ -82,7 +82,7 @@ def test_a_coordinator_of_another_desk_group_cannot_open_it(office: Office, tabl
     with office.desk("ninez-17") as other:
         with pytest.raises(SyncError, match=r"referral\."):
             other.open(wanted)
-        raw = tablet.outbox.kept()[0].raw
+        raw = tablet.outbox.envelopes.list_stored()[0].raw
         with pytest.raises(SyncError, match=r"desk\.not_a_member"):
             other._keyring(parse_envelope(raw))
 
@@ -170,7 +170,7 @@ def lied_to(desk: DeskClient, lies: dict[str, Any]) -> DeskClient:
 def test_a_server_that_hands_out_something_else_is_found_out(office: Office, tablet: Tablet) -> None:
     first, second = deliver(tablet), deliver(tablet)
     form = office.sign(compiled())
-    raws = [kept.raw for kept in tablet.outbox.kept()]
+    raws = [kept.raw for kept in tablet.outbox.envelopes.list_stored()]
     with office.desk("proteccion-17") as desk:
         wanted = referral(desk, "17-protection", first)
         assert wanted != referral(desk, "17-protection", second)
@@ -217,7 +217,7 @@ def test_a_number_that_this_session_has_not_opened_is_a_hint(office: Office, tab
 def test_an_outcome_that_does_not_follow_from_the_answers_is_a_difference(scorer: Engine) -> None:
     filled = scorer.run(answers())
     false = replace(filled, values={**filled.values, "outcome": "negative", "tier": "none"})
-    reading = read_screening(compiled(), scorer, scorer.instance(false))
+    reading = read_screening(compiled(), scorer, scorer.write_instance(false))
     assert reading.outcome == "negative"
     assert [(each.name, each.recorded, each.computed) for each in reading.differences] == [
         ("outcome", "negative", "positive"),
@@ -227,7 +227,7 @@ def test_an_outcome_that_does_not_follow_from_the_answers_is_a_difference(scorer
 
 def test_answers_that_cannot_go_together_are_shown_and_named(scorer: Engine) -> None:
     filled = scorer.run(answers())
-    instance = scorer.instance(filled).replace(b"<peligro>no<", b"<peligro>yes<")
+    instance = scorer.write_instance(filled).replace(b"<peligro>no<", b"<peligro>yes<")
     reading = read_screening(compiled(), scorer, instance)
     assert not reading.agrees
     assert reading.differences[0].name == "answers"
@@ -235,7 +235,7 @@ def test_answers_that_cannot_go_together_are_shown_and_named(scorer: Engine) -> 
 
 
 def test_the_reading_shows_nothing_when_it_is_printed(scorer: Engine) -> None:
-    reading = read_screening(compiled(), scorer, scorer.instance(scorer.run(answers())))
+    reading = read_screening(compiled(), scorer, scorer.write_instance(scorer.run(answers())))
     assert "170204" not in repr(reading)
     assert "positive" not in repr(reading)
 

@@ -19,12 +19,12 @@ from click.testing import CliRunner
 from conftest import FOUNDED, World
 from server.app import clock
 from server.cli.main import main
-from server.flows.trust import device_orders as ordering
+from server.flows.trust import device_orders
 from server.problems import Problem
 from server.store import audit, devices, orders
 from support.clients import FORM, STORY, Office, answers
 from support.intake import open_field
-from sync.documents import device_order as order
+from sync.documents import device_order
 from sync.documents.signed import Document
 from sync.envelope import seal
 from sync.errors import SyncError
@@ -45,17 +45,17 @@ def screen(tablet: Tablet) -> str:
 
 
 def make(office: Office, tablet: Tablet, kind: str, number: int = 1) -> Document:
-    return order.make(office.registrar, dev=tablet.status().dev, number=number, issued=clock(), order=kind)
+    return device_order.make(office.registrar, dev=tablet.status().dev, number=number, issued=clock(), order=kind)
 
 
 def give(office: Office, tablet: Tablet, kind: str, number: int = 1) -> None:
     """Have the server take in an order."""
     body, dev = make(office, tablet, kind, number).to_bytes(), tablet.status().dev
-    ordering.give(office.field.parts.db, body, office.field.trust, dev, actor="registro", now=clock())
+    device_orders.accept_order(office.field.parts.db, body, office.field.trust, dev, actor="registro", now=clock())
 
 
 def deeds(office: Office, dev: str) -> list[str]:
-    found = [each.action for each in audit.entries(office.field.parts.db.read(), subject=dev)]
+    found = [each.action for each in audit.list_entries(office.field.parts.db.read(), subject=dev)]
     return [action for action in found if action in ("device.revoked", "order.given", "order.carried_out")]
 
 
@@ -76,8 +76,8 @@ def everything(folder: Path) -> bytes:
 def test_an_order_says_what_the_registrar_signed(world: World) -> None:
     field = open_field(world)
     registrar = world.office("registro", "registrar")
-    document = order.make(registrar, dev=DEV, number=3, issued=FOUNDED, order="wipe")
-    assert order.accept(document, field.trust, DEV) == order.Order(DEV, 3, FOUNDED, "wipe")
+    document = device_order.make(registrar, dev=DEV, number=3, issued=FOUNDED, order="wipe")
+    assert device_order.accept(document, field.trust, DEV) == device_order.DeviceOrder(DEV, 3, FOUNDED, "wipe")
     said = {"dev": DEV, "number": 1, "issued": FOUNDED, "order": "revoke"}
     for signer, wrong, code in (
         (SigningKey.generate(), {}, "signed.too_few"),
@@ -86,7 +86,7 @@ def test_an_order_says_what_the_registrar_signed(world: World) -> None:
         (registrar, {"number": 0}, "document.malformed"),
     ):
         with pytest.raises(SyncError) as refused:
-            order.accept(order.make(signer, **{**said, **wrong}), field.trust, DEV)  # type: ignore[arg-type]
+            device_order.accept(device_order.make(signer, **{**said, **wrong}), field.trust, DEV)  # type: ignore[arg-type]
         assert refused.value.code == code
     field.parts.db.close()
 
@@ -96,9 +96,9 @@ def test_the_server_takes_no_order_twice_and_none_for_a_tablet_it_does_not_know(
     registrar, known, pending = world.office("registro", "registrar"), field.tablet(), field.tablet(certified=False)
 
     def give(dev: str, number: int) -> str:
-        body = order.make(registrar, dev=dev, number=number, issued=FOUNDED, order="wipe").to_bytes()
+        body = device_order.make(registrar, dev=dev, number=number, issued=FOUNDED, order="wipe").to_bytes()
         try:
-            ordering.give(field.parts.db, body, field.trust, dev, actor="registro", now=FOUNDED)
+            device_orders.accept_order(field.parts.db, body, field.trust, dev, actor="registro", now=FOUNDED)
         except Problem as problem:
             return problem.code
         return "taken"
@@ -116,9 +116,9 @@ def test_the_server_takes_no_order_twice_and_none_for_a_tablet_it_does_not_know(
 def test_an_order_whose_registrar_no_longer_counts_is_not_told(world: World) -> None:
     field = open_field(world)
     tablet, former = field.tablet(), SigningKey.generate()
-    body = order.make(former, dev=tablet.key.kid, number=1, issued=FOUNDED, order="wipe").to_bytes()
+    body = device_order.make(former, dev=tablet.key.kid, number=1, issued=FOUNDED, order="wipe").to_bytes()
     with field.parts.db.write() as w:
-        orders.add(w, dev=tablet.key.kid, number=1, kind="wipe", body=body, at=FOUNDED, by="tests")
+        orders.add_order(w, dev=tablet.key.kid, number=1, kind="wipe", body=body, at=FOUNDED, by="tests")
     assert field.ask(tablet, field.message(tablet)).orders == ()
     field.parts.db.close()
 
@@ -131,7 +131,7 @@ def test_a_revoked_tablet_says_why_it_takes_no_screening_and_delivers_what_it_ho
 ) -> None:
     dev, waiting, begun = tablet.status().dev, screen(tablet), tablet.version(FORM)
     give(office, tablet, "revoke")
-    device = devices.get(office.field.parts.db.read(), dev)
+    device = devices.get_device(office.field.parts.db.read(), dev)
     assert device is not None
     assert device.state == "revoked", "from the moment the order is taken in"
     report = tablet.sync()
@@ -141,7 +141,7 @@ def test_a_revoked_tablet_says_why_it_takes_no_screening_and_delivers_what_it_ho
     with pytest.raises(SyncError, match=r"tablet\.revoked: esta tableta fue retirada"):
         screen(tablet)
     assert deeds(office, dev) == ["order.given", "device.revoked"]
-    told = tablet.complete(begun, answers(STORY[0]), TAKEN, seal.new_jti()).jti
+    told = tablet.complete(begun, answers(STORY[0]), TAKEN, seal.new_screening_id()).jti
     assert [each.jti for each in tablet.sync().receipts] == [told], "an interview that was begun before is not lost"
     tablet.sync()
     assert deeds(office, dev) == ["order.given", "device.revoked", "order.carried_out"]
@@ -159,8 +159,12 @@ def test_a_wipe_destroys_all_but_what_still_waits_for_a_receipt_and_that_arrives
     office.line.cut = frozenset()
     waiting = [screen(tablet), screen(tablet)]
     file = draft(tmp_path / "tablet")
-    held = tablet.outbox.kept()
-    traces = [DRAFT, *(kept.raw[-400:-100] for kept in held[:2]), tablet.outbox.held(f"key/{_key(tablet)}")[:300]]  # type: ignore[index]
+    held = tablet.outbox.envelopes.list_stored()
+    traces = [
+        DRAFT,
+        *(kept.raw[-400:-100] for kept in held[:2]),
+        tablet.outbox.documents.get(f"key/{_key(tablet)}")[:300],
+    ]  # type: ignore[index]
     assert all(trace in everything(tmp_path / "tablet") for trace in traces)
     give(office, tablet, "wipe")
     report = tablet.sync()
@@ -171,11 +175,11 @@ def test_a_wipe_destroys_all_but_what_still_waits_for_a_receipt_and_that_arrives
     assert not file.exists()
     status = tablet.status()
     assert (status.forms, status.events, status.wiped, status.revoked) == ((), (), True, False)
-    assert tablet.outbox.kept() == (), "all was delivered first"
+    assert tablet.outbox.envelopes.list_stored() == (), "all was delivered first"
 
 
 def _key(tablet: Tablet) -> str:
-    return next(name[4:] for name in sorted(tablet.outbox.held_names()) if name.startswith("key/"))
+    return next(name[4:] for name in sorted(tablet.outbox.documents.list_names()) if name.startswith("key/"))
 
 
 def test_a_wiped_tablet_takes_no_form_until_somebody_pulls_and_then_works_again(office: Office, tablet: Tablet) -> None:
@@ -185,8 +189,8 @@ def test_a_wiped_tablet_takes_no_form_until_somebody_pulls_and_then_works_again(
     assert tablet.sync().wiped
     office.publish("2")
     tablet.sync()
-    assert not [name for name in tablet.outbox.held_names() if name.startswith(("bundle/", "key/"))]
-    assert devices.inventories(office.field.parts.db.read()).get(dev, {}) == {}
+    assert not [name for name in tablet.outbox.documents.list_names() if name.startswith(("bundle/", "key/"))]
+    assert devices.list_inventories(office.field.parts.db.read()).get(dev, {}) == {}
     assert deeds(office, dev) == ["order.given", "order.carried_out"]
     with pytest.raises(SyncError, match=r"tablet\.wiped: esta tableta fue borrada"):
         screen(tablet)
@@ -200,7 +204,7 @@ def test_orders_come_in_rising_order_and_each_once(office: Office, tablet: Table
     give(office, tablet, "wipe", 3)
     give(office, tablet, "revoke", 5)
     report = tablet.sync()
-    assert (report.wiped, report.revoked, tablet.outbox.standing().orders) == (True, True, 5)
+    assert (report.wiped, report.revoked, tablet.outbox.orders.tablet_state().orders) == (True, True, 5)
     file = draft(tmp_path / "tablet")
     older, server = make(office, tablet, "wipe", 4), office.field.parts.keys.signing
     office.line.answer = resigned(office, server, lambda answer: replace(answer, orders=(older,)))
@@ -230,7 +234,7 @@ def test_a_wipe_that_cannot_remove_a_file_is_named_and_retried_and_holds_nothing
         assert office.stored() == waiting
         assert stuck.exists()
         assert not other.exists(), "one file that stays keeps no other"
-        assert not [name for name in tablet.outbox.held_names() if name.startswith(("bundle/", "key/"))]
+        assert not [name for name in tablet.outbox.documents.list_names() if name.startswith(("bundle/", "key/"))]
         tablet.close()
         with Tablet(folder) as again:
             assert again.status().wiping
@@ -245,7 +249,7 @@ def test_a_wipe_that_cannot_remove_a_file_is_named_and_retried_and_holds_nothing
     with Tablet(folder) as again:
         assert not stuck.exists()
         status = again.status()
-        assert (status.wiping, status.wiped, again.outbox.standing().orders) == (False, True, 2)
+        assert (status.wiping, status.wiped, again.outbox.orders.tablet_state().orders) == (False, True, 2)
         again.sync()
         assert deeds(office, dev)[-1] == "order.carried_out"
 
@@ -266,8 +270,8 @@ def test_after_a_wipe_no_old_state_of_a_draft_on_the_disk_can_be_read(
         if "TRUNCATE" in statement:
             logs.append((folder / "outbox.db-wal").read_bytes())
 
-    tablet.outbox._db.set_trace_callback(watch)
-    made = Draft(seal.new_jti(), "a" * 64, clock(), clock(), "es", {"answers": {}})
+    tablet.outbox.connection.set_trace_callback(watch)
+    made = Draft(seal.new_screening_id(), "a" * 64, clock(), clock(), "es", {"answers": {}})
     residues = []
     for said in ("x", "y"):
         tablet.drafts.save(replace(made, content={"answers": {"q": said}}))
@@ -296,8 +300,8 @@ def test_a_false_order_is_not_obeyed_and_keeps_no_screening_back(
     office: Office, tablet: Tablet, tmp_path: Path
 ) -> None:
     file, dev = draft(tmp_path / "tablet"), tablet.status().dev
-    false = order.make(SigningKey.generate(), dev=dev, number=1, issued=clock(), order="wipe")
-    other = order.make(office.registrar, dev=DEV, number=1, issued=clock(), order="wipe")
+    false = device_order.make(SigningKey.generate(), dev=dev, number=1, issued=clock(), order="wipe")
+    other = device_order.make(office.registrar, dev=DEV, number=1, issued=clock(), order="wipe")
     server = office.field.parts.keys.signing
     for document, code in ((false, r"signed\.too_few"), (other, r"order\.wrong_device")):
         office.line.answer = resigned(office, server, lambda answer, made=document: replace(answer, orders=(made,)))
@@ -317,7 +321,7 @@ import os, shutil, signal, sys
 from pathlib import Path
 from sync import obey
 from sync.signed import Document
-from sync.tablet import Tablet
+from sync.tablet.client import Tablet
 
 folder, order, most = Path(sys.argv[1]), Document.parse(Path(sys.argv[2]).read_bytes()), int(sys.argv[3])
 
@@ -340,7 +344,7 @@ for place in range(1, most):
         with Tablet(copy) as tablet:
             left = place
             sys.addaudithook(watch)
-            tablet.outbox._db.set_trace_callback(step)
+            tablet.outbox.connection.set_trace_callback(step)
             trust = tablet._certified().trust
             obey.carry_out([order], trust, tablet._key.kid, tablet.outbox, copy / "drafts")
         os._exit(0)
@@ -356,7 +360,7 @@ def test_a_kill_in_any_step_of_a_wipe_leaves_it_resumable_and_costs_no_screening
     """Cut at every statement and every file; then opened again, and everything that waited arrives."""
     screen(tablet)
     tablet.sync()
-    gone = tablet.outbox.kept()[0].raw[-400:-100]
+    gone = tablet.outbox.envelopes.list_stored()[0].raw[-400:-100]
     waiting = [screen(tablet) for _ in range(2)]
     draft(tmp_path / "tablet")
     (tmp_path / "order").write_bytes(make(office, tablet, "wipe").to_bytes())
@@ -375,10 +379,12 @@ def test_a_kill_in_any_step_of_a_wipe_leaves_it_resumable_and_costs_no_screening
     for place in range(1, steps + 1):
         folder = tmp_path / f"cut_{place}"
         with Outbox(folder / "outbox.db") as cut:
-            assert {kept.jti for kept in cut.kept()} >= set(waiting)
-            assert cut.standing().orders == 0 or cut.standing().wiped, "the number is recorded last"
+            assert {kept.jti for kept in cut.envelopes.list_stored()} >= set(waiting)
+            assert cut.orders.tablet_state().orders == 0 or cut.orders.tablet_state().wiped, (
+                "the number is recorded last"
+            )
         with Tablet(folder) as again:
-            wiped = again.outbox.standing().wiped
+            wiped = again.outbox.orders.tablet_state().wiped
             finished += wiped
             assert wiped == (not (folder / "drafts").exists() or not [*(folder / "drafts").iterdir()])
             assert not wiped or gone not in everything(folder)

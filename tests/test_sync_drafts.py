@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync.durations import DAY
-from sync.envelope.seal import new_jti
+from sync.envelope.seal import new_screening_id
 from sync.errors import SyncError
-from sync.tablet.drafts import KEPT, WARNED_BEFORE, Draft, Drafts
+from sync.tablet.drafts import LIFETIME, WARNING_PERIOD, Draft, Drafts
 from sync.tablet.outbox import Outbox
 from sync.wire.encoding import b64u
 
@@ -53,7 +53,7 @@ def kept(tmp_path: Path, outbox: Outbox) -> Drafts:
 
 
 def draft(**changes: object) -> Draft:
-    made = Draft(new_jti(), "a" * 64, BEGUN, BEGUN, "quz", {"answers": {"deuda": "yes", "nota": CANARY}})
+    made = Draft(new_screening_id(), "a" * 64, BEGUN, BEGUN, "quz", {"answers": {"deuda": "yes", "nota": CANARY}})
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -95,7 +95,7 @@ def test_a_draft_opens_on_no_other_tablet_and_under_no_other_id_or_form(kept: Dr
     body = path.read_bytes()
     with Outbox(tmp_path / "other.db") as other_outbox, pytest.raises(SyncError, match=r"draft\.unopenable"):
         Drafts(path.parent, other_outbox).load(made.id)
-    other = new_jti()
+    other = new_screening_id()
     for changed in (body, body.replace(made.id.encode(), other.encode())):
         kept._path(other).write_bytes(changed)
         with pytest.raises(SyncError, match=r"draft\.unopenable"):
@@ -129,7 +129,7 @@ def test_what_was_sealed_before_the_power_went_is_no_draft_any_more(tmp_path: Pa
         drafts, made, other = Drafts(tmp_path / "drafts", outbox), draft(), draft()
         for each in (made, other):
             drafts.save(each)
-        outbox.append("17-protection", made.id, lambda place: b"sealed")
+        outbox.envelopes.append("17-protection", made.id, lambda place: b"sealed")
         assert drafts.all() == (other,)
         assert not drafts._path(made.id).exists()
 
@@ -147,23 +147,23 @@ def test_the_form_version_of_a_draft_is_known_without_opening_it(kept: Drafts) -
 def test_nothing_is_destroyed_before_somebody_was_warned_for_three_days(kept: Drafts) -> None:
     made = draft()
     kept.save(made)
-    assert kept.ending(BEGUN + KEPT - WARNED_BEFORE - 1) == ()
-    late = BEGUN + 10 * KEPT
+    assert kept.ending(BEGUN + LIFETIME - WARNING_PERIOD - 1) == ()
+    late = BEGUN + 10 * LIFETIME
     assert kept.ending(late) == (made,)
     assert kept.destroy_ended(late) == (), "nobody has been warned"
     kept.told(kept.ending(late), late)
-    assert kept.destroy_ended(late + WARNED_BEFORE - 1) == ()
-    assert [gone.id for gone in kept.destroy_ended(late + WARNED_BEFORE)] == [made.id]
+    assert kept.destroy_ended(late + WARNING_PERIOD - 1) == ()
+    assert [gone.id for gone in kept.destroy_ended(late + WARNING_PERIOD)] == [made.id]
     assert kept.all() == ()
 
 
 def test_a_draft_in_use_lives_on(kept: Drafts) -> None:
     made = draft()
     kept.save(made)
-    late = BEGUN + KEPT
+    late = BEGUN + LIFETIME
     kept.told(kept.ending(late), late)
     kept.save(replace(made, saved=late, warned=0))
-    assert kept.destroy_ended(late + WARNED_BEFORE) == ()
+    assert kept.destroy_ended(late + WARNING_PERIOD) == ()
 
 
 @pytest.mark.parametrize("wrong", [0, 3_800_000_000_000])
@@ -171,9 +171,9 @@ def test_a_clock_of_1970_or_2090_destroys_nothing_at_once(kept: Drafts, wrong: i
     kept.save(draft())
     kept.told(kept.ending(wrong), wrong)
     assert kept.destroy_ended(wrong) == ()
-    kept.told(kept.ending(BEGUN + KEPT), BEGUN + KEPT)
-    assert kept.destroy_ended(BEGUN + KEPT) == (), "a warning from the future is none"
-    assert len(kept.destroy_ended(BEGUN + KEPT + 3 * DAY)) == 1
+    kept.told(kept.ending(BEGUN + LIFETIME), BEGUN + LIFETIME)
+    assert kept.destroy_ended(BEGUN + LIFETIME) == (), "a warning from the future is none"
+    assert len(kept.destroy_ended(BEGUN + LIFETIME + 3 * DAY)) == 1
 
 
 # Power cuts
@@ -182,7 +182,7 @@ WRITER = """
 import itertools, sys
 from pathlib import Path
 from sync.draft import Draft, Drafts
-from sync.outbox import Outbox
+from sync.tablet.outbox import Outbox
 folder = Path(sys.argv[1])
 with Outbox(folder / "outbox.db") as outbox:
     drafts = Drafts(folder / "drafts", outbox)

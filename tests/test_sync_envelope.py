@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sync.envelope import route, seal
-from sync.envelope import verify as envelope
-from sync.envelope.route import AUTHOR_FIELDS, VOCABULARY, Route
+from sync.envelope import seal
+from sync.envelope.route import AUTHOR_FIELDS, PLAIN_BYTES, VOCABULARY, Route, open_route, seal_route
+from sync.envelope.verify import envelope_id, parse_envelope, verify_envelope
 from sync.errors import SyncError
-from sync.keys.key_pairs import RoutePublic, SealPublic
+from sync.keys.key_pairs import RoutePublicKey, SealPublicKey
 from sync.wire.encoding import canonical
 from vector_makers.material import DEVICE, KEYRING, ROUTE_KEY, STRANGER, sealed
 from vector_makers.material import OTHER_KEYRING as OTHER
@@ -33,10 +33,10 @@ ROUTES = st.builds(Route, **{name: st.none() | drawn(name) for name in VOCABULAR
 @settings(max_examples=60)
 @given(st.binary(max_size=5000), ROUTES)
 def test_what_is_sealed_is_what_the_right_keys_open(instance, said):
-    read = envelope.parse(sealed(instance, said))
-    envelope.verify(read, DEVICE.public)
+    read = parse_envelope(sealed(instance, said))
+    verify_envelope(read, DEVICE.public)
     assert seal.open_envelope(read, KEYRING) == instance
-    assert route.open(read.header.route, {ROUTE_KEY.kid: ROUTE_KEY}, read.header.jti) == said
+    assert open_route(read.header.route, {ROUTE_KEY.kid: ROUTE_KEY}, read.header.jti) == said
     assert len(read.ciphertext) % 1024 == 0
 
 
@@ -47,14 +47,14 @@ def test_any_flipped_bit_of_an_envelope_is_refused(data):
     bad = bytearray(good)
     bad[data.draw(st.integers(0, len(good) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     with pytest.raises(SyncError):
-        envelope.verify(envelope.parse(bytes(bad)), DEVICE.public)
+        verify_envelope(parse_envelope(bytes(bad)), DEVICE.public)
 
 
 @settings(max_examples=30)
 @given(st.data())
 def test_even_its_own_device_cannot_change_what_was_sealed(data):
     """The signature off: the seal alone must hold header and ciphertext together."""
-    parsed = envelope.parse(sealed())
+    parsed = parse_envelope(sealed())
     name = data.draw(st.sampled_from(["ek", "encrypted_key", "iv", "ciphertext", "tag"]))
     part = bytearray(getattr(parsed, name))
     part[data.draw(st.integers(0, len(part) - 1))] ^= 1
@@ -67,31 +67,31 @@ def test_even_its_own_device_cannot_change_what_was_sealed(data):
 @given(st.binary(max_size=60))
 def test_every_wrong_envelope_is_refused_by_name_and_still_has_an_identity(raw):
     with pytest.raises(SyncError):
-        envelope.parse(raw)
-    assert len(envelope.identity(raw)) == 64
+        parse_envelope(raw)
+    assert len(envelope_id(raw)) == 64
 
 
 def test_another_desk_cannot_open_a_screening():
     with pytest.raises(SyncError, match=r"seal\.wrong_recipient"):
-        seal.open_envelope(envelope.parse(sealed()), OTHER)
+        seal.open_envelope(parse_envelope(sealed()), OTHER)
 
 
 def test_an_envelope_of_another_device_is_not_this_ones():
     with pytest.raises(SyncError, match=r"envelope\.wrong_device"):
-        envelope.verify(envelope.parse(sealed()), STRANGER.public)
+        verify_envelope(parse_envelope(sealed()), STRANGER.public)
 
 
 def test_a_second_envelope_names_the_first():
-    first = envelope.parse(sealed())
-    second = envelope.parse(sealed(jti="K" * 21 + "A", seq=2, prev=first.id))
+    first = parse_envelope(sealed())
+    second = parse_envelope(sealed(jti="K" * 21 + "A", seq=2, prev=first.id))
     assert second.header.prev == first.id
     with pytest.raises(SyncError, match=r"envelope\.bad_header"):
-        envelope.parse(sealed(seq=2, prev=""))
+        parse_envelope(sealed(seq=2, prev=""))
 
 
 def test_sizes_tell_the_bucket_and_nothing_else():
     assert len({len(sealed(b"x" * length)) for length in (0, 10, 20_000)}) == 1
-    assert len(envelope.parse(sealed(bucket=2048)).ciphertext) == 2048
+    assert len(parse_envelope(sealed(bucket=2048)).ciphertext) == 2048
     with pytest.raises(SyncError, match=r"seal\.bad_bucket"):
         sealed(bucket=1000)
 
@@ -103,9 +103,9 @@ def test_routes_have_one_length_whatever_they_say():
         if isinstance(allowed, frozenset)
     }
     longest |= {"form": "f" * 40, "sha": "a" * 64, "province": "1702", "taken": "2026-11-21"}
-    assert len(canonical([longest[name] for name in VOCABULARY])) <= route.PLAIN_BYTES
+    assert len(canonical([longest[name] for name in VOCABULARY])) <= PLAIN_BYTES
     full = Route.from_content(longest)
-    assert len(route.seal(full, ROUTE_KEY.public, "j")) == len(route.seal(Route(), ROUTE_KEY.public, "j"))
+    assert len(seal_route(full, ROUTE_KEY.public, "j")) == len(seal_route(Route(), ROUTE_KEY.public, "j"))
 
 
 @pytest.mark.parametrize(
@@ -136,19 +136,21 @@ def test_an_author_may_feed_only_what_a_person_answers():
 
 def test_a_wrapped_keyring_opens_for_its_member_epoch_and_name_only():
     where = {"keyring": "17-child", "epoch": 1, "member_id": "m"}
-    wrapped = seal.wrap(KEYRING.seed, OTHER.public, **where)
-    assert seal.unwrap(wrapped, OTHER, **where) == KEYRING
+    wrapped = seal.wrap_seed(KEYRING.seed, OTHER.public, **where)
+    assert seal.unwrap_seed(wrapped, OTHER, **where) == KEYRING
     for wrong in ({"keyring": "21-child"}, {"epoch": 2}, {"member_id": "n"}):
         with pytest.raises(SyncError, match=r"seal\.unopenable"):
-            seal.unwrap(wrapped, OTHER, **{**where, **wrong})
+            seal.unwrap_seed(wrapped, OTHER, **{**where, **wrong})
     with pytest.raises(SyncError, match=r"seal\.unopenable"):
-        seal.unwrap(wrapped, KEYRING, **where)
+        seal.unwrap_seed(wrapped, KEYRING, **where)
 
 
 def test_a_key_that_nobody_could_open_with_is_refused_before_anything_is_sealed():
     with pytest.raises(SyncError, match=r"key\.malformed"):
-        route.seal(Route(), RoutePublic(bytes(32)), "J" * 21 + "A")
+        seal_route(Route(), RoutePublicKey(bytes(32)), "J" * 21 + "A")
     with pytest.raises(SyncError, match=r"key\.malformed"):
-        seal.wrap(KEYRING.seed, SealPublic(KEYRING.public.raw[:-32] + bytes(32)), keyring="a", epoch=1, member_id="m")
+        seal.wrap_seed(
+            KEYRING.seed, SealPublicKey(KEYRING.public.raw[:-32] + bytes(32)), keyring="a", epoch=1, member_id="m"
+        )
     with pytest.raises(SyncError, match=r"key\.malformed"):
-        seal.wrap(KEYRING.seed, SealPublic(b"\xff" * 1216), keyring="a", epoch=1, member_id="m")
+        seal.wrap_seed(KEYRING.seed, SealPublicKey(b"\xff" * 1216), keyring="a", epoch=1, member_id="m")

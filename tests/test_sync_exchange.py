@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from sync.documents import receipt
 from sync.documents.signed import Document, sign_bare
 from sync.envelope import seal
-from sync.envelope import verify as envelope
 from sync.envelope.route import Route
+from sync.envelope.verify import ChainPosition, envelope_id
 from sync.errors import SyncError
-from sync.exchange import messages as exchange
+from sync.exchange import messages
 from sync.exchange.messages import Event, Message, Request, Response
 from sync.keys.key_pairs import RouteKey, SealKey, SigningKey
 from sync.wire.encoding import b64u
@@ -64,53 +64,53 @@ RESPONSE = Response(DEVICE.kid, 12, NOW, "A" * 11)
 
 
 def sent(body, key=DEVICE):
-    return Message(body, f"{key.kid}.{sign_bare(body, key, exchange.REQUEST_TYP)}")
+    return Message(body, f"{key.kid}.{sign_bare(body, key, messages.REQUEST_TYP)}")
 
 
 def code_of(message, key=DEVICE):
     with pytest.raises(SyncError) as wrong:
-        exchange.read_request(message, key.public)
+        messages.read_request(message, key.public)
     return wrong.value.code
 
 
 @settings(max_examples=60)
 @given(REQUESTS)
 def test_a_request_is_read_as_it_was_written(request_):
-    message = exchange.write_request(request_, DEVICE)
-    assert exchange.signer(message.signature) == DEVICE.kid
-    assert exchange.read_request(message, DEVICE.public) == request_
-    assert exchange.write_request(request_, DEVICE) == message
+    message = messages.write_request(request_, DEVICE)
+    assert messages.claimed_signer(message.signature) == DEVICE.kid
+    assert messages.read_request(message, DEVICE.public) == request_
+    assert messages.write_request(request_, DEVICE) == message
 
 
 @settings(max_examples=60)
 @given(RESPONSES)
 def test_a_response_is_read_as_it_was_written(response):
-    message = exchange.write_response(response, SERVER)
-    assert exchange.read_response(message, SERVERS, dev=DEVICE.kid, n=12) == response
+    message = messages.write_response(response, SERVER)
+    assert messages.read_response(message, SERVERS, dev=DEVICE.kid, n=12) == response
 
 
 @settings(max_examples=100)
 @given(st.data())
 def test_any_flipped_bit_of_a_request_is_refused(data):
-    good = exchange.write_request(Request(n=1, at=NOW, pending=("ab" * 32,) * 9), DEVICE)
+    good = messages.write_request(Request(n=1, at=NOW, pending=("ab" * 32,) * 9), DEVICE)
     body = bytearray(good.body)
     body[data.draw(st.integers(0, len(body) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     assert code_of(Message(bytes(body), good.signature)) == "exchange.bad_signature"
 
 
 def test_an_answer_to_another_tablet_or_request_is_refused():
-    answer = exchange.write_response(Response(DEVICE.kid, 12, NOW, "A" * 11), SERVER)
+    answer = messages.write_response(Response(DEVICE.kid, 12, NOW, "A" * 11), SERVER)
     for dev, n in ((STRANGER.kid, 12), (DEVICE.kid, 13)):
         with pytest.raises(SyncError, match=r"exchange\.wrong_answer"):
-            exchange.read_response(answer, SERVERS, dev=dev, n=n)
+            messages.read_response(answer, SERVERS, dev=dev, n=n)
     with pytest.raises(SyncError, match=r"exchange\.unknown_signer"):
-        exchange.read_response(answer, {}, dev=DEVICE.kid, n=12)
+        messages.read_response(answer, {}, dev=DEVICE.kid, n=12)
 
 
 def test_a_request_cannot_pass_for_an_answer():
-    asked = exchange.write_request(Request(n=12, at=NOW), SERVER)
+    asked = messages.write_request(Request(n=12, at=NOW), SERVER)
     with pytest.raises(SyncError, match=r"exchange\.bad_signature"):
-        exchange.read_response(asked, SERVERS, dev=DEVICE.kid, n=12)
+        messages.read_response(asked, SERVERS, dev=DEVICE.kid, n=12)
 
 
 REFUSED = {"code": "sync.number_used", "status": 409, "dev": DEVICE.kid, "n": 12, "last": 40}
@@ -118,40 +118,40 @@ REFUSED = {"code": "sync.number_used", "status": 409, "dev": DEVICE.kid, "n": 12
 
 def refusal_code(message, dev=DEVICE.kid, n=12):
     with pytest.raises(SyncError) as wrong:
-        exchange.read_refusal(message, SERVERS, dev=dev, n=n)
+        messages.read_refusal(message, SERVERS, dev=dev, n=n)
     return wrong.value.code
 
 
 def test_a_refused_number_is_believed_when_a_server_signed_it_for_this_very_request():
-    message = exchange.write_refusal(REFUSED, SERVER)
-    assert exchange.read_refusal(message, SERVERS, dev=DEVICE.kid, n=12) == 40
+    message = messages.write_refusal(REFUSED, SERVER)
+    assert messages.read_refusal(message, SERVERS, dev=DEVICE.kid, n=12) == 40
     assert refusal_code(message, n=13) == refusal_code(message, dev=STRANGER.kid) == "exchange.wrong_answer"
     assert refusal_code(Message(message.body, "")) == "exchange.malformed"
-    assert refusal_code(exchange.write_refusal(REFUSED, STRANGER)) == "exchange.unknown_signer"
+    assert refusal_code(messages.write_refusal(REFUSED, STRANGER)) == "exchange.unknown_signer"
     assert refusal_code(Message(message.body.replace(b"40", b"41"), message.signature)) == "exchange.bad_signature"
-    assert refusal_code(exchange.write_response(RESPONSE, SERVER)) == "exchange.bad_signature", "another typ"
-    assert refusal_code(exchange.write_refusal({**REFUSED, "last": "40"}, SERVER)) == "document.malformed"
+    assert refusal_code(messages.write_response(RESPONSE, SERVER)) == "exchange.bad_signature", "another typ"
+    assert refusal_code(messages.write_refusal({**REFUSED, "last": "40"}, SERVER)) == "document.malformed"
 
 
 def test_a_request_names_at_most_64_ended_chains_and_each_has_a_number():
     for ended in ({f"{number:011}": 1 for number in range(65)}, {"A" * 11: 0}, {"A": 1}):
-        assert code_of(exchange.write_request(Request(n=1, at=1, ended=ended), DEVICE)) == "document.malformed"
+        assert code_of(messages.write_request(Request(n=1, at=1, ended=ended), DEVICE)) == "document.malformed"
 
 
 def test_a_gzip_bomb_stops_at_the_limit():
-    packed = exchange.zlib.compress(b" " * 200_000_000, 1, wbits=31)
+    packed = messages.zlib.compress(b" " * 200_000_000, 1, wbits=31)
     assert code_of(sent(packed)) == "exchange.too_large"
-    assert code_of(sent(b"{" * (exchange.MAX_BODY_BYTES + 1))) == "exchange.too_large"
+    assert code_of(sent(b"{" * (messages.MAX_BODY_BYTES + 1))) == "exchange.too_large"
 
 
 def test_small_bytes_do_not_become_large_values():
-    packed = exchange.zlib.compress(b'{"x":[' + b"[]," * 2_790_000 + b"1]}", 9, wbits=31)
+    packed = messages.zlib.compress(b'{"x":[' + b"[]," * 2_790_000 + b"1]}", 9, wbits=31)
     assert len(packed) < 10_000
     tracemalloc.start()
     assert code_of(sent(packed)) == "encoding.json"
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert most < 4 * exchange.MAX_BODY_BYTES
+    assert most < 4 * messages.MAX_BODY_BYTES
 
 
 @pytest.mark.parametrize(
@@ -159,8 +159,8 @@ def test_small_bytes_do_not_become_large_values():
     [
         (b"", "encoding.json"),
         (b"\x1f\x8b", "exchange.malformed"),
-        (exchange.zlib.compress(b"{}", wbits=31)[:-1], "exchange.malformed"),
-        (exchange.zlib.compress(b"{}", wbits=31) + b"x", "exchange.malformed"),
+        (messages.zlib.compress(b"{}", wbits=31)[:-1], "exchange.malformed"),
+        (messages.zlib.compress(b"{}", wbits=31) + b"x", "exchange.malformed"),
         (b'{"n":1,"at":1}', "exchange.wrong_protocol"),
         (b'{"protocol":"chaski-1","n":0,"at":1}', "document.malformed"),
         (b'{"protocol":"chaski-1","n":true,"at":1}', "document.malformed"),
@@ -179,17 +179,17 @@ def test_a_request_that_is_none_is_refused_by_name(body, code):
 
 def test_one_broken_envelope_does_not_cost_the_others():
     body = '{"protocol":"chaski-1","n":1,"at":1,"envelopes":["roto","ñ","\\u0000"]}'.encode()
-    read = exchange.read_request(sent(body), DEVICE.public)
-    assert len({envelope.identity(raw) for raw in read.envelopes}) == 3
+    read = messages.read_request(sent(body), DEVICE.public)
+    assert len({envelope_id(raw) for raw in read.envelopes}) == 3
 
 
 def test_members_of_a_later_protocol_are_ignored():
     body = b'{"protocol":"chaski-1","n":1,"at":1,"later":[1]}'
-    assert exchange.read_request(sent(body), DEVICE.public) == Request(n=1, at=1)
+    assert messages.read_request(sent(body), DEVICE.public) == Request(n=1, at=1)
 
 
 def test_a_sync_with_nothing_new_fits_in_a_thousand_bytes_with_its_heads():
-    up = exchange.write_request(
+    up = messages.write_request(
         Request(
             n=123_456,
             at=NOW,
@@ -202,17 +202,17 @@ def test_a_sync_with_nothing_new_fits_in_a_thousand_bytes_with_its_heads():
         ),
         DEVICE,
     )
-    down = exchange.write_response(
+    down = messages.write_response(
         Response(DEVICE.kid, 123_456, NOW, "A" * 11, cursor=1_234_567, seq={"A" * 11: 12_345}), SERVER
     )
     request_head = (
-        f"POST {exchange.PATH} HTTP/1.1\r\nHost: chaski.ejemplo.gob.pe\r\nContent-Type: {exchange.CONTENT_TYPE}\r\n"
-        f"Content-Length: {len(up.body)}\r\n{exchange.SIGNATURE_HEADER}: {up.signature}\r\n\r\n"
+        f"POST {messages.PATH} HTTP/1.1\r\nHost: chaski.ejemplo.gob.pe\r\nContent-Type: {messages.CONTENT_TYPE}\r\n"
+        f"Content-Length: {len(up.body)}\r\n{messages.SIGNATURE_HEADER}: {up.signature}\r\n\r\n"
     )
     response_head = (
-        f"HTTP/1.1 200 OK\r\nContent-Type: {exchange.CONTENT_TYPE}\r\nContent-Length: {len(down.body)}\r\n"
+        f"HTTP/1.1 200 OK\r\nContent-Type: {messages.CONTENT_TYPE}\r\nContent-Length: {len(down.body)}\r\n"
         "Date: Sat, 21 Nov 2026 18:00:00 GMT\r\nServer: waitress\r\n"
-        f"{exchange.SIGNATURE_HEADER}: {down.signature}\r\n\r\n"
+        f"{messages.SIGNATURE_HEADER}: {down.signature}\r\n\r\n"
     )
     assert len(request_head) + len(up.body) <= 550
     assert len(response_head) + len(down.body) <= 450
@@ -222,22 +222,21 @@ def test_ten_screenings_and_their_receipts_fit_in_32_kilobytes():
     keyring, route_key, raws = SealKey(b"k" * 32), RouteKey(b"r" * 32), []
     for number in range(1, 11):
         raws.append(
-            seal.seal(
+            seal.seal_envelope(
                 os.urandom(900),
                 to=keyring.public,
                 route=Route(form="pe_laboral_adulto", sha="ab" * 32, province="1702"),
                 route_key=route_key.public,
                 device=DEVICE,
-                jti=seal.new_jti(),
-                chain="A" * 11,
-                seq=number,
-                kseq=number,
-                prev=envelope.identity(raws[-1]) if raws else "",
+                jti=seal.new_screening_id(),
+                position=ChainPosition(
+                    chain="A" * 11, seq=number, kseq=number, prev=envelope_id(raws[-1]) if raws else ""
+                ),
                 bucket=1024,
             )
         )
-    up = exchange.write_request(Request(n=1, at=NOW, envelopes=tuple(raws)), DEVICE)
-    items = [receipt.Item(envelope.identity(raw), "stored", number) for number, raw in enumerate(raws, 1)]
+    up = messages.write_request(Request(n=1, at=NOW, envelopes=tuple(raws)), DEVICE)
+    items = [receipt.ReceiptItem(envelope_id(raw), "stored", number) for number, raw in enumerate(raws, 1)]
     word = receipt.make(SERVER, dev=DEVICE.kid, n=1, at=NOW, generation="A" * 11, head="ab" * 32, items=items)
-    down = exchange.write_response(Response(DEVICE.kid, 1, NOW, "A" * 11, receipts=word), SERVER)
+    down = messages.write_response(Response(DEVICE.kid, 1, NOW, "A" * 11, receipts=word), SERVER)
     assert len(up.body) + len(down.body) <= 30_500

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.errors import SyncError
-from sync.keys import key_files as keyfiles
-from sync.keys import passphrases
+from sync.keys import key_files, passphrases
 from sync.keys.key_pairs import RouteKey, SealKey, SigningKey
 from sync.wire.encoding import b64u
 
@@ -25,56 +24,56 @@ def refused(code, act, *args):
 @pytest.mark.parametrize("kind", [SigningKey, SealKey, RouteKey])
 def test_a_key_file_gives_back_its_key_to_its_owner_only(tmp_path, kind):
     key, path = kind.generate(), tmp_path / "key"
-    keyfiles.save_secret(path, key)
+    key_files.save_secret(path, key)
     assert path.stat().st_mode & 0o777 == 0o600
     assert set(json.loads(path.read_text())) == {"kid", "kind", "secret"}
-    assert keyfiles.load_secret(path, kind) == key
-    refused("key.file_exists", keyfiles.save_secret, path, key)
+    assert key_files.load_secret(path, kind) == key
+    refused("key.file_exists", key_files.save_secret, path, key)
     path.chmod(0o640)
-    refused("key.file_readable_by_others", keyfiles.load_secret, path, kind)
+    refused("key.file_readable_by_others", key_files.load_secret, path, kind)
 
 
 def test_a_locked_key_file_needs_its_passphrase_and_says_nothing_without(tmp_path):
     key, path = SigningKey.generate(), tmp_path / "key"
-    keyfiles.save_secret(path, key, PHRASE)
+    key_files.save_secret(path, key, PHRASE)
     assert b64u(key.secret) not in path.read_text()
-    assert keyfiles.load_secret(path, SigningKey, PHRASE.upper()) == key
-    refused("key.locked", keyfiles.load_secret, path, SigningKey)
-    refused("key.wrong_passphrase", keyfiles.load_secret, path, SigningKey, PHRASE + " abono")
-    refused("key.wrong_kind", keyfiles.load_secret, path, SealKey, PHRASE)
+    assert key_files.load_secret(path, SigningKey, PHRASE.upper()) == key
+    refused("key.locked", key_files.load_secret, path, SigningKey)
+    refused("key.wrong_passphrase", key_files.load_secret, path, SigningKey, PHRASE + " abono")
+    refused("key.wrong_kind", key_files.load_secret, path, SealKey, PHRASE)
 
 
 def test_a_key_file_whose_secret_was_exchanged_is_refused(tmp_path):
     path = tmp_path / "key"
-    keyfiles.save_secret(path, SigningKey(b"a" * 32))
+    key_files.save_secret(path, SigningKey(b"a" * 32))
     content = json.loads(path.read_text()) | {"secret": b64u(b"b" * 32)}
     path.write_text(json.dumps(content))
-    refused("key.malformed", keyfiles.load_secret, path, SigningKey)
+    refused("key.malformed", key_files.load_secret, path, SigningKey)
     path.write_text(json.dumps(content | {"secret": "AAAA"}))
-    refused("key.malformed", keyfiles.load_secret, path, SigningKey)
+    refused("key.malformed", key_files.load_secret, path, SigningKey)
 
 
 @given(st.binary(max_size=40), st.text(max_size=10))
 def test_a_locked_secret_opens_for_its_purpose_only(secret, purpose):
-    locked = passphrases.lock(secret, b"k" * 32, purpose)
-    assert passphrases.unlock(locked, b"k" * 32, purpose) == secret
-    refused("key.wrong_passphrase", passphrases.unlock, locked, b"k" * 32, purpose + "x")
-    refused("key.wrong_passphrase", passphrases.unlock, locked, b"l" * 32, purpose)
-    refused("key.wrong_passphrase", passphrases.unlock, "AAAA", b"k" * 32, purpose)
+    locked = passphrases.lock_secret(secret, b"k" * 32, purpose)
+    assert passphrases.unlock_secret(locked, b"k" * 32, purpose) == secret
+    refused("key.wrong_passphrase", passphrases.unlock_secret, locked, b"k" * 32, purpose + "x")
+    refused("key.wrong_passphrase", passphrases.unlock_secret, locked, b"l" * 32, purpose)
+    refused("key.wrong_passphrase", passphrases.unlock_secret, "AAAA", b"k" * 32, purpose)
 
 
 def test_passphrases_are_six_words_that_may_be_typed_without_accents():
-    phrases = {passphrases.passphrase() for _ in range(20)}
+    phrases = {passphrases.generate_passphrase() for _ in range(20)}
     assert len(phrases) == 20
     assert all(len(phrase.split()) == 6 and set(phrase.split()) <= set(passphrases.WORDS) for phrase in phrases)
-    assert len(set(map(passphrases.spoken, passphrases.WORDS))) == 2048
+    assert len(set(map(passphrases.normalize_phrase, passphrases.WORDS))) == 2048
     for spelling in (PHRASE, PHRASE.upper(), unicodedata.normalize("NFD", PHRASE), f"  {PHRASE.replace('á', 'a')}\n"):
-        assert passphrases.spoken(spelling) == b"abaco abdomen abeja abierto abogado abono"
+        assert passphrases.normalize_phrase(spelling) == b"abaco abdomen abeja abierto abogado abono"
 
 
 def test_no_secret_shows_in_a_repr():
     secret = b"s" * 32
-    for key in (SigningKey(secret), SealKey(secret), RouteKey(secret), passphrases.Derived(secret, secret)):
+    for key in (SigningKey(secret), SealKey(secret), RouteKey(secret), passphrases.DerivedKeys(secret, secret)):
         assert "ss" not in repr(key)
 
 

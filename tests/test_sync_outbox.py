@@ -14,32 +14,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync.durations import DAY
+from sync.envelope.verify import ChainPosition
 from sync.errors import SyncError
 from sync.exchange.messages import Event
 from sync.tablet.outbox import Outbox
 from sync.tablet.outbox_database import SCHEMA
-from sync.tablet.outbox_records import Batch, Kept, News, Place, Standing, Told
+from sync.tablet.outbox_records import Batch, StatusUpdate, StoredEnvelope, SyncResult, TabletState
 
 
-def sealed(place: Place) -> bytes:
+def sealed(place: ChainPosition) -> bytes:
     return f"{place.chain}.{place.seq}.{place.kseq}.{place.prev}".encode()
 
 
-def add(outbox: Outbox, jti: str, keyring: str = "17-protection") -> Kept:
-    return outbox.append(keyring, jti, sealed)
+def add(outbox: Outbox, jti: str, keyring: str = "17-protection") -> StoredEnvelope:
+    return outbox.envelopes.append(keyring, jti, sealed)
 
 
 def news(
     *receipts: tuple[str, str], generation: str = "g1", at: int = 1_000, here: int | None = None, cursor: int = 0
-) -> News:
-    return News(generation, at, at if here is None else here, receipts, (), cursor)
+) -> SyncResult:
+    return SyncResult(generation, at, at if here is None else here, receipts, (), cursor)
 
 
 def deliver(outbox: Outbox, *, generation: str = "g1", at: int = 1_000, here: int | None = None) -> Batch:
-    batch = outbox.next_batch(0)
+    batch = outbox.sync_state.next_batch(0)
     stored = [*batch.asked, *(kept.id for kept in batch.envelopes)]
     receipts = ((identity, "stored") for identity in stored)
-    outbox.answered(batch, news(*receipts, generation=generation, at=at, here=here))
+    outbox.sync_state.record_answer(batch, news(*receipts, generation=generation, at=at, here=here))
     return batch
 
 
@@ -50,26 +51,26 @@ def outbox(tmp_path: Path) -> Iterator[Outbox]:
 
 
 def test_numbers_count_in_the_chain_and_apart_for_each_keyring(outbox: Outbox) -> None:
-    places: list[Place] = []
+    places: list[ChainPosition] = []
 
-    def seal(place: Place) -> bytes:
+    def seal(place: ChainPosition) -> bytes:
         places.append(place)
         return sealed(place)
 
-    first = outbox.append("17-child", "a", seal)
-    second = outbox.append("21-labour", "b", seal)
-    outbox.append("17-child", "c", seal)
+    first = outbox.envelopes.append("17-child", "a", seal)
+    second = outbox.envelopes.append("21-labour", "b", seal)
+    outbox.envelopes.append("17-child", "c", seal)
     assert [(place.seq, place.kseq) for place in places] == [(1, 1), (2, 1), (3, 2)]
     assert [place.prev for place in places] == ["", first.id, second.id]
     assert len({place.chain for place in places}) == 1
 
 
 def test_a_screening_that_cannot_be_sealed_takes_no_number(outbox: Outbox) -> None:
-    def fail(place: Place) -> bytes:
+    def fail(place: ChainPosition) -> bytes:
         raise SyncError("seal.too_large")
 
     with pytest.raises(SyncError):
-        outbox.append("17-child", "a", fail)
+        outbox.envelopes.append("17-child", "a", fail)
     assert add(outbox, "b").seq == 1
 
 
@@ -92,7 +93,7 @@ def test_an_outbox_without_proof_of_its_past_begins_a_chain_and_keeps_its_envelo
         (tmp_path / "outbox.proof").write_text(proof)
     with Outbox(tmp_path / "outbox.db") as outbox:
         second = add(outbox, "b")
-        assert [kept.id for kept in outbox.kept()] == [first.id, second.id]
+        assert [kept.id for kept in outbox.envelopes.list_stored()] == [first.id, second.id]
     assert second.chain != first.chain
     assert second.seq == 1
 
@@ -115,7 +116,7 @@ def test_no_number_is_used_twice_whatever_is_copied_back(
         elif step == "sync":
             requests.append(deliver(outbox).number)
         elif step == "break":
-            requests.append(outbox.next_batch(0).number)
+            requests.append(outbox.sync_state.next_batch(0).number)
         else:
             outbox.close()
             if step == "backup":
@@ -137,15 +138,15 @@ def test_an_outbox_that_died_at_any_write_has_lost_nothing_it_had_promised(
     folder = tmp_path_factory.mktemp("tablet")
     (folder / "live").mkdir()
     outbox = Outbox(folder / "live" / "outbox.db")
-    kept: list[Kept] = []
+    kept: list[StoredEnvelope] = []
     for number in range(data.draw(st.integers(1, 6))):
         kept.append(add(outbox, str(number)))
         if data.draw(st.booleans()):
-            outbox.next_batch(0)
+            outbox.sync_state.next_batch(0)
     shutil.copytree(folder / "live", folder / "after")
     outbox.close()
     with Outbox(folder / "after" / "outbox.db") as revived:
-        assert [item.id for item in revived.kept()] == [item.id for item in kept]
+        assert [item.id for item in revived.envelopes.list_stored()] == [item.id for item in kept]
         following = add(revived, "next")
         assert (following.chain, following.seq) == (kept[-1].chain, kept[-1].seq + 1)
 
@@ -153,17 +154,17 @@ def test_an_outbox_that_died_at_any_write_has_lost_nothing_it_had_promised(
 KILLED = """
 import sys
 from pathlib import Path
-from sync.kept import Place
-from sync.outbox import Outbox
+from sync.tablet.outbox import Outbox
+from sync.envelope.verify import ChainPosition
 outbox = Outbox(Path(sys.argv[1]))
 place = []
-def seal(at: Place) -> bytes:
+def seal(at: ChainPosition) -> bytes:
     place[:] = [at]
     return f"{at.chain}.{at.seq}.{at.prev}".encode()
 for number in range(10_000):
-    kept = outbox.append("17-child", f"{sys.argv[2]}-{number}", seal)
+    kept = outbox.envelopes.append("17-child", f"{sys.argv[2]}-{number}", seal)
     print("kept", kept.id, kept.chain, kept.seq, flush=True)
-    print("request", outbox.next_batch(0).number, flush=True)
+    print("request", outbox.sync_state.next_batch(0).number, flush=True)
 """
 
 
@@ -184,8 +185,8 @@ def test_kill_minus_nine_reuses_no_number_and_loses_no_envelope(tmp_path: Path) 
         promised |= {line[1] for line in lines if line[0] == "kept" and len(line) == 4}
         requests += [int(line[1]) for line in lines if line[0] == "request" and len(line) == 2]
     with Outbox(tmp_path / "outbox.db") as outbox:
-        kept = outbox.kept()
-        assert outbox.next_batch(0).number > requests[-1]
+        kept = outbox.envelopes.list_stored()
+        assert outbox.sync_state.next_batch(0).number > requests[-1]
     assert promised <= {item.id for item in kept}
     assert len({(item.chain, item.seq) for item in kept}) == len(kept)
     assert requests == sorted(set(requests))
@@ -195,7 +196,7 @@ def test_kill_minus_nine_reuses_no_number_and_loses_no_envelope(tmp_path: Path) 
 def test_a_store_that_an_older_program_made_goes_on_where_it_was(tmp_path: Path) -> None:
     with Outbox(tmp_path / "outbox.db") as outbox:
         first = add(outbox, "a")
-        now = outbox._db.execute("SELECT chain, seq, prev, request FROM place").fetchone()
+        now = outbox.connection.execute("SELECT chain, seq, prev, request FROM place").fetchone()
     (tmp_path / "outbox.db").unlink()
     old = sqlite3.connect(tmp_path / "outbox.db")
     old.executescript(f"{SCHEMA} PRAGMA user_version = 1")
@@ -205,9 +206,9 @@ def test_a_store_that_an_older_program_made_goes_on_where_it_was(tmp_path: Path)
     old.commit()
     old.close()
     with Outbox(tmp_path / "outbox.db") as outbox:
-        assert (add(outbox, "b").chain, outbox.kept()[-1].seq) == (first.chain, 2)
-        assert outbox.standing() == Standing(0, 0, revoked=False, wiped=False, copied=False)
-        assert outbox.conversation().ended == {"BBBBBBBBBBB": 2}, "it had left this one before it could say so"
+        assert (add(outbox, "b").chain, outbox.envelopes.list_stored()[-1].seq) == (first.chain, 2)
+        assert outbox.orders.tablet_state() == TabletState(0, 0, revoked=False, wiped=False, copied=False)
+        assert outbox.sync_state.load().ended == {"BBBBBBBBBBB": 2}, "it had left this one before it could say so"
 
 
 # Chains that the tablet left
@@ -215,13 +216,15 @@ def test_a_store_that_an_older_program_made_goes_on_where_it_was(tmp_path: Path)
 
 def hears(outbox: Outbox, **seq: int) -> dict[str, int]:
     """An answer says how far the server has some chains; return what the next request says."""
-    told = outbox.conversation()
-    outbox.answered(outbox.next_batch(0), News(told.generation or "g1", 1, 1, (), (), 0, "", seq))
-    return dict(outbox.conversation().ended)
+    told = outbox.sync_state.load()
+    outbox.sync_state.record_answer(
+        outbox.sync_state.next_batch(0), SyncResult(told.generation or "g1", 1, 1, (), (), 0, "", seq)
+    )
+    return dict(outbox.sync_state.load().ended)
 
 
 def chain_of(outbox: Outbox) -> str:
-    return add(outbox, f"screening {len(outbox.jtis())}").chain
+    return add(outbox, f"screening {len(outbox.envelopes.screening_ids())}").chain
 
 
 def test_a_chain_is_reported_with_its_highest_known_number_until_the_server_has_it(
@@ -232,21 +235,21 @@ def test_a_chain_is_reported_with_its_highest_known_number_until_the_server_has_
         first = chain_of(outbox)
     shutil.copy(path, copy)
     with Outbox(path) as outbox:
-        assert not outbox.conversation().ended
+        assert not outbox.sync_state.load().ended
         assert [chain_of(outbox) for _ in range(2)] == [first, first]
     shutil.copy(copy, path)
     with Outbox(path) as outbox:
-        assert outbox.conversation().ended == {first: 3}, "restored: the proof has seen more"
+        assert outbox.sync_state.load().ended == {first: 3}, "restored: the proof has seen more"
         second = chain_of(outbox)
     place.unlink()
     with Outbox(path) as outbox:
-        assert outbox.conversation().ended == {first: 3, second: 1}, "its proof was lost"
+        assert outbox.sync_state.load().ended == {first: 3, second: 1}, "its proof was lost"
         third = chain_of(outbox)
-        outbox.renumber(outbox.next_batch(0).number)
-        assert outbox.conversation().ended == {first: 3, second: 1, third: 1}, "its number was used"
+        outbox.sync_state.renumber(outbox.sync_state.next_batch(0).number)
+        assert outbox.sync_state.load().ended == {first: 3, second: 1, third: 1}, "its number was used"
     shutil.copy(copy, path)
     with Outbox(path) as outbox:
-        assert outbox.conversation().ended == {first: 1}, "all that this copy and the proof can tell"
+        assert outbox.sync_state.load().ended == {first: 1}, "all that this copy and the proof can tell"
         fourth = chain_of(outbox)
         assert hears(outbox, **{first: 0, fourth: 2}) == {first: 1}, "its own numbers were used, so the server has them"
         assert chain_of(outbox) != fourth
@@ -255,22 +258,22 @@ def test_a_chain_is_reported_with_its_highest_known_number_until_the_server_has_
 
 def test_a_database_that_forgot_is_told_again_which_chains_were_left(tmp_path: Path, outbox: Outbox) -> None:
     chain = chain_of(outbox)
-    outbox.renumber(outbox.next_batch(0).number)
+    outbox.sync_state.renumber(outbox.sync_state.next_batch(0).number)
     assert hears(outbox, **{chain: 1}) == {}
-    outbox.answered(outbox.next_batch(0), news(generation="g2"))
-    assert outbox.conversation().ended == {chain: 1}
+    outbox.sync_state.record_answer(outbox.sync_state.next_batch(0), news(generation="g2"))
+    assert outbox.sync_state.load().ended == {chain: 1}
 
 
 def test_a_kill_between_a_new_chain_and_its_proof_forgets_no_chain(tmp_path: Path) -> None:
     with Outbox(tmp_path / "outbox.db") as outbox:
         chain = chain_of(outbox)
-        number = outbox.next_batch(0).number
+        number = outbox.sync_state.next_batch(0).number
         before = (tmp_path / "outbox.proof").read_bytes()
-        outbox.renumber(number + 5)
+        outbox.sync_state.renumber(number + 5)
     (tmp_path / "outbox.proof").write_bytes(before)
     with Outbox(tmp_path / "outbox.db") as outbox:
-        assert outbox.conversation().ended == {chain: 1}
-        assert outbox.next_batch(0).number == number + 6
+        assert outbox.sync_state.load().ended == {chain: 1}
+        assert outbox.sync_state.next_batch(0).number == number + 6
         assert chain_of(outbox) != chain
 
 
@@ -278,10 +281,10 @@ def test_however_many_chains_were_left_a_request_names_64_and_each_has_its_turn(
     left = set()
     for _ in range(70):
         left.add(chain_of(outbox))
-        outbox.renumber(outbox.next_batch(0).number)
+        outbox.sync_state.renumber(outbox.sync_state.next_batch(0).number)
     named: set[str] = set()
     while named != left:
-        now = outbox.conversation().ended
+        now = outbox.sync_state.load().ended
         assert len(now) == 64
         named |= now.keys()
 
@@ -289,11 +292,11 @@ def test_however_many_chains_were_left_a_request_names_64_and_each_has_its_turn(
 def test_a_number_that_is_too_high_goes_down_and_nobody_is_suspected_of_a_copy(outbox: Outbox) -> None:
     chain = chain_of(outbox)
     for _ in range(5):
-        outbox.next_batch(0)
-    outbox.renumber(2)
-    assert outbox.next_batch(0).number == 3
+        outbox.sync_state.next_batch(0)
+    outbox.sync_state.renumber(2)
+    assert outbox.sync_state.next_batch(0).number == 3
     assert chain_of(outbox) == chain
-    assert not outbox.standing().copied
+    assert not outbox.orders.tablet_state().copied
 
 
 def test_a_second_process_is_turned_away(tmp_path: Path, outbox: Outbox) -> None:
@@ -310,9 +313,9 @@ def test_a_receipted_envelope_is_kept_thirty_days_and_then_purged(outbox: Outbox
     add(outbox, "a")
     deliver(outbox, at=5 * DAY)
     add(outbox, "b")
-    assert outbox.purge(35 * DAY, 35 * DAY) == 0
-    assert outbox.purge(35 * DAY + 1, 35 * DAY + 1) == 1
-    assert [kept.jti for kept in outbox.kept()] == ["b"], "what has no receipt is never purged"
+    assert outbox.envelopes.purge(35 * DAY, 35 * DAY) == 0
+    assert outbox.envelopes.purge(35 * DAY + 1, 35 * DAY + 1) == 1
+    assert [kept.jti for kept in outbox.envelopes.list_stored()] == ["b"], "what has no receipt is never purged"
 
 
 @pytest.mark.parametrize(
@@ -325,85 +328,89 @@ def test_one_clock_that_is_wrong_purges_nothing_too_early(
 ) -> None:
     add(outbox, "a")
     deliver(outbox, at=receipted[0] * DAY, here=receipted[1] * DAY)
-    assert outbox.purge(*(day * DAY for day in now)) == 0
-    assert outbox.purge(36 * DAY, 36 * DAY) == 1
+    assert outbox.envelopes.purge(*(day * DAY for day in now)) == 0
+    assert outbox.envelopes.purge(36 * DAY, 36 * DAY) == 1
 
 
 def test_after_a_request_without_answer_the_next_one_only_asks(outbox: Outbox) -> None:
     kept = [add(outbox, str(number)) for number in range(3)]
-    assert [item.id for item in outbox.next_batch(0).envelopes] == [item.id for item in kept]
-    asking = outbox.next_batch(0)
+    assert [item.id for item in outbox.sync_state.next_batch(0).envelopes] == [item.id for item in kept]
+    asking = outbox.sync_state.next_batch(0)
     assert asking.envelopes == ()
     assert asking.asked == tuple(item.id for item in kept)
-    outbox.answered(asking, news((kept[0].id, "stored")))
+    outbox.sync_state.record_answer(asking, news((kept[0].id, "stored")))
     sizes = []
-    while outbox.more(0):
+    while outbox.sync_state.has_more(0):
         sizes.append(len(deliver(outbox).envelopes))
     assert sizes == [1, 1], "batches start at one again"
-    assert outbox.counts() == {"waiting": 0, "receipted": 3, "rejected": 0}
+    assert outbox.envelopes.count_by_state() == {"waiting": 0, "receipted": 3, "rejected": 0}
 
 
 def test_batches_double_while_they_succeed(outbox: Outbox) -> None:
     for number in range(20):
         add(outbox, str(number))
-    outbox.next_batch(0)
-    outbox.answered(outbox.next_batch(0), news())
+    outbox.sync_state.next_batch(0)
+    outbox.sync_state.record_answer(outbox.sync_state.next_batch(0), news())
     assert [len(deliver(outbox).envelopes) for _ in range(5)] == [1, 2, 4, 8, 5]
 
 
 def test_a_question_that_never_left_is_asked_again_before_anything_is_sent(outbox: Outbox) -> None:
     lost = add(outbox, "a")
-    outbox.next_batch(0)
+    outbox.sync_state.next_batch(0)
     add(outbox, "b")
-    outbox.never_left(outbox.next_batch(0))
-    again = outbox.next_batch(0)
+    outbox.sync_state.return_batch(outbox.sync_state.next_batch(0))
+    again = outbox.sync_state.next_batch(0)
     assert (again.asked, again.envelopes) == ((lost.id,), ()), "b before a would be a gap on the server's work list"
 
 
 def test_a_request_that_never_left_needs_no_asking(outbox: Outbox) -> None:
     add(outbox, "a")
-    batch = outbox.next_batch(0)
-    outbox.never_left(batch)
-    again = outbox.next_batch(0)
+    batch = outbox.sync_state.next_batch(0)
+    outbox.sync_state.return_batch(batch)
+    again = outbox.sync_state.next_batch(0)
     assert (len(again.envelopes), again.asked, again.number) == (1, (), batch.number + 1)
 
 
 def test_a_rejected_envelope_stays_on_board_and_is_offered_again_the_next_day(outbox: Outbox) -> None:
     kept = add(outbox, "a")
-    outbox.answered(outbox.next_batch(0), news((kept.id, "rejected"), at=DAY))
-    assert outbox.counts() == {"waiting": 0, "receipted": 0, "rejected": 1}
-    assert not outbox.more(2 * DAY)
-    assert outbox.purge(100 * DAY, 100 * DAY) == 0
-    assert [item.id for item in outbox.next_batch(2 * DAY + 1).envelopes] == [kept.id]
+    outbox.sync_state.record_answer(outbox.sync_state.next_batch(0), news((kept.id, "rejected"), at=DAY))
+    assert outbox.envelopes.count_by_state() == {"waiting": 0, "receipted": 0, "rejected": 1}
+    assert not outbox.sync_state.has_more(2 * DAY)
+    assert outbox.envelopes.purge(100 * DAY, 100 * DAY) == 0
+    assert [item.id for item in outbox.sync_state.next_batch(2 * DAY + 1).envelopes] == [kept.id]
 
 
 def test_a_new_generation_voids_receipts_resets_the_cursor_and_offers_all_again(outbox: Outbox) -> None:
     kept = [add(outbox, str(number)) for number in range(2)]
-    outbox.answered(outbox.next_batch(0), news(*((item.id, "stored") for item in kept), cursor=7))
-    assert outbox.conversation().cursor == 7
-    outbox.answered(outbox.next_batch(0), news(generation="g2", cursor=9))
-    assert (outbox.conversation().generation, outbox.conversation().cursor) == ("g2", 0)
-    assert outbox.counts() == {"waiting": 2, "receipted": 0, "rejected": 0}
+    outbox.sync_state.record_answer(
+        outbox.sync_state.next_batch(0), news(*((item.id, "stored") for item in kept), cursor=7)
+    )
+    assert outbox.sync_state.load().cursor == 7
+    outbox.sync_state.record_answer(outbox.sync_state.next_batch(0), news(generation="g2", cursor=9))
+    assert (outbox.sync_state.load().generation, outbox.sync_state.load().cursor) == ("g2", 0)
+    assert outbox.envelopes.count_by_state() == {"waiting": 2, "receipted": 0, "rejected": 0}
     assert len(deliver(outbox, generation="g2").envelopes) == 2
 
 
 def test_the_newest_word_about_a_screening_is_kept_even_after_its_envelope_is_purged(outbox: Outbox) -> None:
     kept = add(outbox, "a")
-    outbox.answered(outbox.next_batch(0), news((kept.id, "stored")))
-    outbox.purge(99 * DAY, 99 * DAY)
+    outbox.sync_state.record_answer(outbox.sync_state.next_batch(0), news((kept.id, "stored")))
+    outbox.envelopes.purge(99 * DAY, 99 * DAY)
     for status, at in (("accepted", 5), ("closed", 9)):
-        outbox.answered(outbox.next_batch(0), News("g1", at, at, (), (Event(kept.id, status, at),), at))
-    assert outbox.kept() == ()
-    assert outbox.events() == (Told("a", "closed", 9),)
+        outbox.sync_state.record_answer(
+            outbox.sync_state.next_batch(0), SyncResult("g1", at, at, (), (Event(kept.id, status, at),), at)
+        )
+    assert outbox.envelopes.list_stored() == ()
+    assert outbox.sync_state.list_statuses() == (StatusUpdate("a", "closed", 9),)
 
 
 def test_documents_are_stored_together_or_not_at_all(outbox: Outbox) -> None:
-    outbox.hold({"trust": b"1", "bundle/a": b"2"})
+    outbox.documents.update({"trust": b"1", "bundle/a": b"2"})
     with pytest.raises(sqlite3.ProgrammingError):
-        outbox.hold({"trust": b"new", "registry": object()})  # type: ignore[dict-item]
-    outbox.hold({"bundle/b": b"3"}, forget=["bundle/a"])
-    assert outbox.held("trust") == b"1"
-    assert outbox.held_names() == {"trust", "bundle/b"}
+        outbox.documents.update({"trust": b"new", "registry": object()})  # type: ignore[dict-item]
+    outbox.documents.update({"bundle/b": b"3"}, remove=["bundle/a"])
+    assert outbox.documents.get("trust") == b"1"
+    assert outbox.documents.list_names() == {"trust", "bundle/b"}
 
 
 class Shore:
@@ -413,7 +420,7 @@ class Shore:
         self.stored: set[str] = set()
         self.generation = 0
 
-    def take(self, batch: Batch, most: int = 1_000) -> News:
+    def take(self, batch: Batch, most: int = 1_000) -> SyncResult:
         known = [(identity, "duplicate") for identity in batch.asked if identity in self.stored]
         arrived = [kept.id for kept in batch.envelopes][:most]
         self.stored.update(arrived)
@@ -440,18 +447,18 @@ def test_whatever_happens_on_the_way_everything_arrives_in_the_end(
             outbox.close()
             outbox = Outbox(path)
         else:
-            batch = outbox.next_batch(0)
+            batch = outbox.sync_state.next_batch(0)
             if step == "unreachable":
-                outbox.never_left(batch)
+                outbox.sync_state.return_batch(batch)
             elif step == "no_answer":
                 shore.take(batch)
             elif step != "not_sent":
-                outbox.answered(batch, shore.take(batch, most=1 if step == "some" else 1_000))
+                outbox.sync_state.record_answer(batch, shore.take(batch, most=1 if step == "some" else 1_000))
     for _ in range(60):
-        batch = outbox.next_batch(0)
-        outbox.answered(batch, shore.take(batch))
-        if not outbox.more(0):
+        batch = outbox.sync_state.next_batch(0)
+        outbox.sync_state.record_answer(batch, shore.take(batch))
+        if not outbox.sync_state.has_more(0):
             break
     assert shore.stored == screened
-    assert outbox.counts() == {"waiting": 0, "receipted": len(screened), "rejected": 0}
+    assert outbox.envelopes.count_by_state() == {"waiting": 0, "receipted": len(screened), "rejected": 0}
     outbox.close()

@@ -19,13 +19,13 @@ from screening_forms.compiled_form import split_mark
 from screening_forms.compiler.compile_form import compile_form
 from screening_forms.engine.evaluator import load_engine
 from screening_forms.texts.audio import recording_name
-from screening_forms.workbook.package import pack_package, read_package
+from screening_forms.workbook.package import pack_package, parse_package
 from screening_forms.workbook.resources import CATALOGUE, Resources
 from server.app import clock
 from server.flows.forms import rollouts
 from server.flows.forms.rollouts import Ring
 from server.store import media, versions
-from server.store.media import Recording as Stored
+from server.store.media import Recording as StoredRecording
 from support.clients import FORM, Change, Office, answers, compiled
 from support.recordings import opus
 from sync.documents import bundle
@@ -56,10 +56,10 @@ def publish(office: Office, version: str, *sounds: bytes) -> None:
     parts = office.field.parts
     with parts.db.write() as w:
         for sound in sounds:
-            media.put(w, Stored(name(sound), "audio/ogg", sound))
+            media.put_recording(w, StoredRecording(name(sound), "audio/ogg", sound))
     form = office.version(version)
     document = office.sign(replace(form, audio=heard(*sounds)))
-    rollouts.publish(parts.db, parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=clock())
+    rollouts.publish_bundle(parts.db, parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=clock())
 
 
 def on_disk(tmp_path: Path) -> dict[str, bytes]:
@@ -111,14 +111,16 @@ def test_a_recording_that_an_author_brings_along_is_heard_on_the_tablet(
     sound, danger = opus(), load_engine(compiled().xform).nodes["peligro"]
     spoken = recording_name("peligro", split_mark(danger.label["quz"])[0])
     source = CATALOGUE / FORM / "form.md"
-    brought = read_package(source.read_bytes())
-    brought = replace(brought, own=Resources(recordings={f"quz/{spoken}": sound}))
-    form = compile_form(brought.workbook, channel="training", route_vocabulary=AUTHOR_FIELDS, shelf=brought.shelf)
+    brought = parse_package(source.read_bytes())
+    brought = replace(brought, included=Resources(recordings={f"quz/{spoken}": sound}))
+    form = compile_form(
+        brought.workbook, channel="training", route_vocabulary=AUTHOR_FIELDS, resources=brought.resources
+    )
     parts, document = office.field.parts, office.sign(replace(form, version="2"))
     with parts.db.write() as w:
-        described = rollouts.described(document, pack_package(brought))
-        versions.add(w, described, state="approved", author="autora", at=clock())
-    rollouts.publish(parts.db, parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=clock())
+        described = rollouts.describe_bundle(document, pack_package(brought))
+        versions.add_version(w, described, state="approved", author="autora", at=clock())
+    rollouts.publish_bundle(parts.db, parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=clock())
     assert tablet.sync().recordings_missing == 0
     assert on_disk(tmp_path) == {name(sound): sound}
     xform = tablet.form(document.sha256)[0].xform

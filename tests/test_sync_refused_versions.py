@@ -12,7 +12,7 @@ import pytest
 from server.app import clock
 from server.flows.forms import rollouts
 from server.flows.forms.rollouts import Ring
-from server.flows.trust import documents as publishing
+from server.flows.trust import documents as trust_documents
 from server.store import devices
 from support.clients import FORM, Change, Office, answers
 from sync.documents import bundle, trust
@@ -23,14 +23,14 @@ from sync.errors import SyncError
 from sync.keys.key_pairs import SigningKey
 from sync.tablet.client import Tablet
 from sync.tablet.drafts import Draft
-from sync.tablet.form_selection import REFUSED_PAUSE
+from sync.tablet.form_selection import RETRY_INTERVAL
 from sync.tablet.status import warnings
 from sync.wire.encoding import b64u
 from test_sync_tablet import flip, meddle
 
 TAKEN = date(2026, 11, 20)
 OTHER = "otro"
-DAY_AND_A_BIT = REFUSED_PAUSE + 1000
+DAY_AND_A_BIT = RETRY_INTERVAL + 1000
 
 
 def one_signature(body: bytes) -> bytes:
@@ -50,11 +50,11 @@ def publish_other(office: Office) -> str:
 def unlisted(office: Office) -> SigningKey:
     """Put a trust in force that names another author than the one who signed so far; return her key."""
     parts, key = office.field.parts, SigningKey.generate()
-    content = Document.parse(publishing.newest(parts.db.read(), "trust").body).content
+    content = Document.parse(trust_documents.get_newest(parts.db.read(), "trust").body).content
     author = {"key": b64u(key.public.raw), "person": "p-nueva"}
     roots = [office.field.world.office(name, "root") for name in ("raiz-1", "raiz-2")]
     newer = Document.of({**content, "number": content["number"] + 1, "authors": [author]}, trust.TYP, *roots)
-    publishing.take_trust(parts.db, parts.keys, newer.to_bytes(), actor="tests", now=clock())
+    trust_documents.accept_trust(parts.db, parts.keys, newer.to_bytes(), actor="tests", now=clock())
     return key
 
 
@@ -93,7 +93,7 @@ def test_the_server_hears_of_it_with_the_next_sync_and_no_more_once_the_version_
     office.line.answer = lambda passing: None
     pulled = tablet.pull()
     assert ([form.sha for form in pulled.forms], pulled.refused) == ([second], ())
-    assert tablet.outbox.versions().refused == {}
+    assert tablet.outbox.documents.form_selection().refused == {}
 
 
 def test_a_refused_version_is_asked_for_again_after_a_day_and_not_with_every_sync(
@@ -177,7 +177,7 @@ def test_a_version_that_another_author_signs_anew_is_taken_and_its_mark_goes(off
     assert len(tablet.sync().refused) == 1
     parts, payload = office.field.parts, Office.version("1").to_bytes()
     again = Document(payload).signed_by(key, bundle.TYP).signed_by(reviewer, bundle.TYP)
-    rollouts.publish(parts.db, parts.keys, again.to_bytes(), ring=Ring(), actor="tests", now=clock())
+    rollouts.publish_bundle(parts.db, parts.keys, again.to_bytes(), ring=Ring(), actor="tests", now=clock())
     assert tablet.sync().refused == ()
     assert [form.sha for form in tablet.status().forms] == [before.sha]
     with office.tablet("new") as new:
@@ -201,7 +201,7 @@ def test_an_expired_trust_is_a_mark_and_new_versions_come_all_the_same(
 
 
 def stock(office: Office, tablet: Tablet) -> dict[str, str] | None:
-    return devices.inventories(office.field.parts.db.read()).get(tablet.status().dev)
+    return devices.list_inventories(office.field.parts.db.read()).get(tablet.status().dev)
 
 
 def test_the_server_knows_the_version_that_a_tablet_works_with_and_when_it_has_none(
@@ -217,8 +217,8 @@ def test_the_server_knows_the_version_that_a_tablet_works_with_and_when_it_has_n
     assert stock(office, tablet) == {FORM: first.sha}
     parts = office.field.parts
     with parts.db.write() as w:
-        held = publishing.manifest_in_force(w)
-        publishing.renew_manifest(w, parts.keys, Manifest(held.number, {}, held.route_keys, ""), clock())
+        held = trust_documents.manifest_in_force(w)
+        trust_documents.renew_manifest(w, parts.keys, Manifest(held.number, {}, held.route_keys, ""), clock())
     tablet.sync()
     tablet.sync()
     assert (tablet.status().forms, tablet.status().refused, stock(office, tablet)) == ((), (), None)
@@ -239,14 +239,14 @@ def test_a_version_that_only_a_draft_needs_is_on_board_and_not_in_the_inventory(
 
 def test_a_revoked_tablet_still_says_what_it_holds(office: Office, tablet: Tablet) -> None:
     [first] = tablet.status().forms
-    tablet.outbox.revoke(1)
+    tablet.outbox.orders.record_revocation(1)
     tablet.sync()
     assert stock(office, tablet) == {FORM: first.sha}
 
 
 def test_a_store_of_before_versions_could_be_refused_works_on(office: Office, tablet: Tablet, tmp_path: Path) -> None:
     before = tablet.status().forms
-    tablet.outbox._db.executescript("DROP TABLE in_use; DROP TABLE refused; PRAGMA user_version = 3;")
+    tablet.outbox.connection.executescript("DROP TABLE in_use; DROP TABLE refused; PRAGMA user_version = 3;")
     tablet.close()
     with Tablet(tmp_path / "tablet") as again:
         assert again.status().forms == before

@@ -12,11 +12,12 @@ from server.problems import Problem
 from support.almost_right import SIGNERS, changed
 from sync.documents import receipt
 from sync.documents.enrolment import Invitation
-from sync.documents.receipt import Item
+from sync.documents.receipt import ReceiptItem
 from sync.documents.signed import Document
 from sync.envelope import seal
+from sync.envelope.verify import ChainPosition
 from sync.errors import SyncError
-from sync.exchange import messages as exchange
+from sync.exchange import messages
 from sync.exchange.messages import Event, Message, Request, Response
 from sync.keys.key_files import load_secret, save_secret
 from sync.keys.key_pairs import SealKey
@@ -75,7 +76,13 @@ def screenings(rng: Random, count: int) -> list[dict[str, Any]]:
 def sealed_here(made: dict[str, Any]) -> str:
     keys = {"to": KEYRING.public, "route": PROVINCE_ROUTE, "route_key": ROUTE_KEY.public, "device": DEVICE}
     counters = made["counters"]
-    return seal.seal(made["instance"].encode(), **keys, jti=seal.new_jti(), bucket=made["bucket"], **counters).decode()
+    return seal.seal_envelope(
+        made["instance"].encode(),
+        **keys,
+        jti=seal.new_screening_id(),
+        bucket=made["bucket"],
+        position=ChainPosition(**counters),
+    ).decode()
 
 
 def opening(raw: str) -> Case:
@@ -145,7 +152,7 @@ REQUEST = Request(
     budget=9,
 )
 RECEIPTS = receipt.make(
-    SERVER, dev=DEVICE.kid, n=7, at=NOW, generation="AAAAAAAAAAA", head="", items=[Item("ab" * 32, "stored", 1)]
+    SERVER, dev=DEVICE.kid, n=7, at=NOW, generation="AAAAAAAAAAA", head="", items=[ReceiptItem("ab" * 32, "stored", 1)]
 )
 RESPONSE = Response(
     dev=DEVICE.kid,
@@ -168,8 +175,8 @@ def test_each_reads_the_requests_and_responses_that_the_other_writes(node):
     device, server = b64u(DEVICE.public.raw), b64u(SERVER.public.raw)
     asked = {"dev": DEVICE.kid, "n": 7, "servers": [server]}
     here = [
-        ("request", {**travelled(exchange.write_request(REQUEST, DEVICE)), "device": device}),
-        ("response", {**travelled(exchange.write_response(RESPONSE, SERVER)), **asked}),
+        ("request", {**travelled(messages.write_request(REQUEST, DEVICE)), "device": device}),
+        ("response", {**travelled(messages.write_response(RESPONSE, SERVER)), **asked}),
     ]
     read = results(node, *here)
     assert read == [ours(*question)["result"] for question in here]
@@ -178,9 +185,9 @@ def test_each_reads_the_requests_and_responses_that_the_other_writes(node):
         ("write_request", {"members": read[0], "key": b64u(DEVICE.secret)}),
         ("write_response", {"members": read[1], "key": b64u(SERVER.secret)}),
     )
-    assert exchange.read_request(Message(unb64u(request["body"]), request["signature"]), DEVICE.public) == REQUEST
+    assert messages.read_request(Message(unb64u(request["body"]), request["signature"]), DEVICE.public) == REQUEST
     back = Message(unb64u(response["body"]), response["signature"])
-    assert exchange.read_response(back, {SERVER.kid: SERVER.public}, dev=DEVICE.kid, n=7) == RESPONSE
+    assert messages.read_response(back, {SERVER.kid: SERVER.public}, dev=DEVICE.kid, n=7) == RESPONSE
 
 
 def test_each_opens_the_seeds_and_key_files_that_the_other_locks(node, tmp_path):
@@ -193,12 +200,16 @@ def test_each_opens_the_seeds_and_key_files_that_the_other_locks(node, tmp_path)
         ("write_wrap", wrap),
         (
             "unwrap",
-            {**where, "wrapped": seal.wrap(KEYRING.seed, MEMBER.public, **where), "member_seed": b64u(MEMBER.seed)},
+            {
+                **where,
+                "wrapped": seal.wrap_seed(KEYRING.seed, MEMBER.public, **where),
+                "member_seed": b64u(MEMBER.seed),
+            },
         ),
         ("read_key_file", {**file, "phrase": PHRASE.upper()}),
         ("write_key_file", {"seed": b64u(KEYRING.seed), "phrase": PHRASE}),
     )
-    assert seal.unwrap(wrapped, MEMBER, **where).seed == KEYRING.seed
+    assert seal.unwrap_seed(wrapped, MEMBER, **where).seed == KEYRING.seed
     assert seed == unlocked == b64u(KEYRING.seed)
     refused = ask(
         node,

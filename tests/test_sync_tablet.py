@@ -12,20 +12,21 @@ import pytest
 
 from screening_forms.errors import AnswerError
 from server.app import clock
-from server.flows.trust import documents as publishing
+from server.flows.trust import documents as trust_documents
 from server.store import keyrings
 from support.clients import FORM, STORY, Change, Office, answers
 from sync.documents import registry
 from sync.documents.registry import Keyring
 from sync.documents.signed import Document
 from sync.durations import YEAR
-from sync.envelope import verify as envelope
+from sync.envelope.verify import parse_envelope
 from sync.errors import SyncError
-from sync.exchange import messages as exchange
+from sync.exchange import messages
 from sync.exchange.messages import SIGNATURE_HEADER, Message, Response
 from sync.keys.key_pairs import SealKey, SigningKey
-from sync.tablet.client import Status, Tablet
-from sync.tablet.rollback_guard import Proof
+from sync.tablet.client import Tablet
+from sync.tablet.rollback_guard import Checkpoint
+from sync.tablet.status import TabletStatus
 
 TAKEN = date(2026, 11, 20)
 TEN_YEARS = 10 * YEAR
@@ -51,7 +52,7 @@ def flip(body: bytes) -> bytes:
     return body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]
 
 
-def holdings(status: Status) -> tuple[object, ...]:
+def holdings(status: TabletStatus) -> tuple[object, ...]:
     return status.trust, status.registry, status.manifest, status.forms
 
 
@@ -87,7 +88,7 @@ def test_only_enrolling_makes_a_tablet(office: Office, tmp_path: Path) -> None:
     kept.touch()
     for folder in (tmp_path / "typo", kept.parent):
         with Tablet(folder) as tablet:
-            assert tablet.status() == Status()
+            assert tablet.status() == TabletStatus()
             for work in (tablet.pull, tablet.sync, lambda made=tablet: screen(made)):
                 with pytest.raises(SyncError, match=r"tablet\.not_enrolled"):
                     work()
@@ -98,7 +99,7 @@ def test_only_enrolling_makes_a_tablet(office: Office, tmp_path: Path) -> None:
 
 
 def test_a_code_that_was_used_says_whom_to_tell(office: Office, tablet: Tablet, tmp_path: Path) -> None:
-    used = tablet.outbox.held("invitation")
+    used = tablet.outbox.documents.get("invitation")
     assert used is not None
     with (
         Tablet(tmp_path / "thief") as thief,
@@ -165,7 +166,7 @@ def test_a_keyring_with_one_changed_byte_is_refused(office: Office, tmp_path: Pa
 
 
 def test_an_older_manifest_is_refused(office: Office, tablet: Tablet) -> None:
-    older = tablet.outbox.held("manifest")
+    older = tablet.outbox.documents.get("manifest")
     assert older is not None
     office.publish("2")
     tablet.pull()
@@ -181,7 +182,7 @@ def test_a_new_version_comes_with_the_next_sync_and_the_old_one_leaves(office: O
     assert set(report.updated) == {"manifest", f"bundle/{sha}"}
     assert report.requests == 2
     assert tablet.screen(FORM, answers(), TAKEN).sha == sha
-    assert {name for name in tablet.outbox.held_names() if name.startswith("bundle/")} == {f"bundle/{sha}"}
+    assert {name for name in tablet.outbox.documents.list_names() if name.startswith("bundle/")} == {f"bundle/{sha}"}
 
 
 def test_an_old_trust_is_a_mark_and_stops_no_work(office: Office, tmp_path: Path) -> None:
@@ -225,14 +226,14 @@ def test_a_keyring_counts_anew_in_each_epoch_so_that_its_desk_misses_nothing(off
     with db.write() as w:
         stored = {"sha256": renewed.sha256, "keyring": named.id, "epoch": 2, "kid": renewed.kid, "public": renewed.raw}
         keyrings.add_key(w, **stored, at=clock())
-    held = publishing.registry_in_force(db.read())
+    held = trust_documents.registry_in_force(db.read())
     listed = [*(held.keyrings | {named.id: named}).values()]
     newer = registry.make(number=held.number + 1, keyrings=listed, desks=held.desks, revoked=[], issued=clock())
     signed = Document(newer).signed_by(office.registrar, registry.TYP)
-    publishing.take_registry(db, signed.to_bytes(), actor="tests", now=clock())
+    trust_documents.accept_registry(db, signed.to_bytes(), actor="tests", now=clock())
     tablet.sync()
     screen(tablet)
-    headers = [envelope.parse(kept.raw).header for kept in tablet.outbox.kept()]
+    headers = [parse_envelope(kept.raw).header for kept in tablet.outbox.envelopes.list_stored()]
     assert [(header.seq, header.kseq) for header in headers] == [(1, 1), (2, 2), (3, 1)]
     assert headers[2].kid == renewed.kid
 
@@ -275,15 +276,15 @@ def test_no_answer_can_be_read_in_any_file_of_the_tablet(office: Office, tablet:
 
 def test_without_a_server_nothing_left_and_the_next_sync_is_one_request(office: Office, tablet: Tablet) -> None:
     screen(tablet)
-    held = tablet.outbox.held("invitation")
+    held = tablet.outbox.documents.get("invitation")
     assert held is not None
     tablet.transport.close()
-    tablet.outbox.hold({"invitation": held.replace(office.line.url.encode(), b"http://127.0.0.1:9")})
+    tablet.outbox.documents.update({"invitation": held.replace(office.line.url.encode(), b"http://127.0.0.1:9")})
     vars(tablet).pop("transport")
     with pytest.raises(SyncError, match=r"transport\.unreachable"):
         tablet.sync()
     vars(tablet).pop("transport")
-    tablet.outbox.hold({"invitation": held})
+    tablet.outbox.documents.update({"invitation": held})
     report = tablet.sync()
     assert (report.requests, report.sent) == (1, 1)
 
@@ -292,7 +293,7 @@ def test_after_an_answer_that_was_lost_the_tablet_asks_and_nothing_is_stored_twi
     office: Office, tablet: Tablet
 ) -> None:
     jtis = [screen(tablet) for _ in range(3)]
-    office.line.cut = frozenset({exchange.PATH})
+    office.line.cut = frozenset({messages.PATH})
     with pytest.raises(SyncError, match=r"transport\.broken"):
         tablet.sync()
     office.line.cut = frozenset()
@@ -306,13 +307,13 @@ def resigned(office: Office, key: SigningKey, change: Callable[[Response], Respo
     """Read each sync answer, change it, and sign it anew with `key`."""
 
     def answer(passing: Change) -> None:
-        if passing.path == exchange.PATH:
+        if passing.path == messages.PATH:
             # What the tablet is called and counts is in the answer itself: read it without the check.
-            said = exchange._unpack(passing.body, "response")
-            dev, n = said.text("dev", exchange.KID), said.integer("n")
+            said = messages._unpack(passing.body, "response")
+            dev, n = said.text("dev", messages.KID), said.integer("n")
             message = Message(passing.body, passing.headers[SIGNATURE_HEADER])
-            response = exchange.read_response(message, office.field.trust.servers, dev=dev, n=n)
-            forged = exchange.write_response(change(response), key)
+            response = messages.read_response(message, office.field.trust.servers, dev=dev, n=n)
+            forged = messages.write_response(change(response), key)
             passing.put(forged.body)
             passing.headers[SIGNATURE_HEADER] = forged.signature
 
@@ -331,7 +332,7 @@ def test_receipts_that_somebody_forged_empty_nothing(office: Office, tablet: Tab
         return replace(response, receipts=former)
 
     for forgery, code in (
-        (meddle(exchange.PATH, flip), r"exchange\.bad_signature"),
+        (meddle(messages.PATH, flip), r"exchange\.bad_signature"),
         (resigned(office, SigningKey.generate(), lambda response: response), r"exchange\.unknown_signer"),
         (resigned(office, server, foreign_receipts), r"signed\."),
         (resigned(office, server, lambda response: replace(response, n=response.n + 1)), r"exchange\.wrong_answer"),
@@ -355,7 +356,7 @@ def test_receipts_that_somebody_forged_empty_nothing(office: Office, tablet: Tab
 def test_a_seized_servers_older_manifest_is_refused_after_the_screenings_are_safe(
     office: Office, tablet: Tablet
 ) -> None:
-    older = tablet.outbox.held("manifest")
+    older = tablet.outbox.documents.get("manifest")
     assert older is not None
     office.publish("2")
     tablet.pull()
@@ -401,7 +402,7 @@ def test_a_tablet_restored_from_a_copy_begins_a_new_chain_and_is_heard(
         screen(restored)
         report = restored.sync()
         assert report.waiting == 0
-        assert len({kept.chain for kept in restored.outbox.kept()}) == 2
+        assert len({kept.chain for kept in restored.outbox.envelopes.list_stored()}) == 2
     assert len(office.stored()) == 3
 
 
@@ -409,33 +410,33 @@ def test_only_a_number_refused_by_a_trusted_server_changes_anything_on_the_table
     office: Office, tablet: Tablet
 ) -> None:
     server, dev, jti = office.field.parts.keys.signing, tablet.status().dev, screen(tablet)
-    chain = tablet.outbox.kept()[0].chain
+    chain = tablet.outbox.envelopes.list_stored()[0].chain
     stranger, other = SigningKey.generate(), {"dev": "A" * 22}
 
     def refused(key: SigningKey | None, **said: object) -> Callable[[Change], None]:
         def answer(passing: Change) -> None:
-            number = exchange._unpack(passing.body, "response").integer("n")
+            number = messages._unpack(passing.body, "response").integer("n")
             problem = {"code": "sync.number_used", "status": 409, "dev": dev, "n": number, "last": number + 7, **said}
-            message = exchange.write_refusal(problem, key or stranger)
+            message = messages.write_refusal(problem, key or stranger)
             passing.status, passing.headers = 409, {"Content-Type": "application/problem+json"}
             passing.put(message.body)
             if key is not None:
                 passing.headers[SIGNATURE_HEADER] = message.signature
 
-        return lambda passing: answer(passing) if passing.path == exchange.PATH else None
+        return lambda passing: answer(passing) if passing.path == messages.PATH else None
 
     for forgery in (refused(None), refused(stranger), refused(server, n=10**6), refused(server, **other)):
-        office.line.answer, number = forgery, tablet.outbox._latest().request
+        office.line.answer, number = forgery, tablet.outbox.counters.latest().request
         with pytest.raises(SyncError, match=r"sync\.number_used"):
             tablet.sync()
-        assert tablet.outbox._latest() == Proof(chain, 1, number + 1)
+        assert tablet.outbox.counters.latest() == Checkpoint(chain, 1, number + 1)
         assert not tablet.status().copied
-        assert not tablet.outbox.conversation().ended
-    office.line.answer, number = refused(server), tablet.outbox._latest().request
+        assert not tablet.outbox.sync_state.load().ended
+    office.line.answer, number = refused(server), tablet.outbox.counters.latest().request
     with pytest.raises(SyncError, match=r"sync\.number_used"):  # It says so of the second number too.
         tablet.sync()
-    assert (tablet.outbox._latest().request, tablet.status().copied) == (number + 1 + 7 + 1, True)
-    assert tablet.outbox.conversation().ended == {chain: 1}
+    assert (tablet.outbox.counters.latest().request, tablet.status().copied) == (number + 1 + 7 + 1, True)
+    assert tablet.outbox.sync_state.load().ended == {chain: 1}
     office.line.answer = lambda passing: None
     assert tablet.sync().waiting == 0
     assert office.stored() == [jti]
@@ -445,12 +446,14 @@ def test_a_tablet_with_a_number_far_above_the_servers_goes_down_and_keeps_its_ch
     office: Office, tablet: Tablet
 ) -> None:
     tablet.sync()
-    number, jti = tablet.outbox._latest().request, screen(tablet)
-    tablet.outbox._db.execute("UPDATE place SET request = ?", (number + 2**21,))
+    number, jti = tablet.outbox.counters.latest().request, screen(tablet)
+    tablet.outbox.connection.execute("UPDATE place SET request = ?", (number + 2**21,))
     report = tablet.sync()
     assert (report.waiting, report.copied, office.stored()) == (0, False, [jti])
-    place = tablet.outbox._latest()
-    assert (place.chain, place.request) == (tablet.outbox.kept()[0].chain, number + 2), "it asked, and then it sent"
+    place = tablet.outbox.counters.latest()
+    assert (place.chain, place.request) == (tablet.outbox.envelopes.list_stored()[0].chain, number + 2), (
+        "it asked, and then it sent"
+    )
 
 
 def test_a_sync_with_nothing_new_is_one_request_of_at_most_a_thousand_bytes(tablet: Tablet) -> None:

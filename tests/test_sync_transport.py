@@ -15,8 +15,8 @@ import pytest
 from urllib3.util import Timeout
 
 from sync.errors import SyncError
-from sync.exchange.staff_session import Staff
-from sync.exchange.transport import LARGEST_BODY, RefusedError, Traffic, Transport, UnreachableError, inflate
+from sync.exchange.staff_session import StaffSession
+from sync.exchange.transport import MAX_BODY_BYTES, RefusedError, Traffic, Transport, UnreachableError, gunzip
 
 
 @dataclass
@@ -99,13 +99,13 @@ def test_gzip_is_undone_and_only_up_to_the_limit() -> None:
         transport = Transport(opened.url)
         assert transport.get("/v1/forms/a/b") == b"a" * 1000
         transport.close()
-    for bomb in (gzip.compress(bytes(LARGEST_BODY + 1)), gzip.compress(b"whole")[:-9], b"no gzip"):
+    for bomb in (gzip.compress(bytes(MAX_BODY_BYTES + 1)), gzip.compress(b"whole")[:-9], b"no gzip"):
         with pytest.raises(SyncError, match=r"transport\.bad_gzip"):
-            inflate(bomb)
+            gunzip(bomb)
 
 
 def test_an_answer_without_end_is_given_up_and_the_next_request_starts_afresh() -> None:
-    with wire(said(bytes(2 * LARGEST_BODY))) as opened:
+    with wire(said(bytes(2 * MAX_BODY_BYTES))) as opened:
         transport = Transport(opened.url)
         with pytest.raises(SyncError, match=r"transport\.too_large"):
             transport.get("/v1/trust")
@@ -204,7 +204,7 @@ def test_an_address_of_another_kind_is_refused(url: str) -> None:
     with pytest.raises(SyncError, match=r"transport\.bad_address"):
         Transport(url)
     with pytest.raises(SyncError, match=r"transport\.bad_address"):
-        Staff.sign_in(url, "autora", "uno dos tres")
+        StaffSession.sign_in(url, "autora", "uno dos tres")
 
 
 @pytest.mark.parametrize("host", ["a..b", "." * 3, "a" * 64])
@@ -212,12 +212,12 @@ def test_a_host_that_no_name_can_have_is_a_bad_address(host: str) -> None:
     with pytest.raises(SyncError, match=r"transport\.bad_address"):
         Transport(f"http://{host}").get("/v1/trust")
     with pytest.raises(SyncError, match=r"transport\.bad_address"):
-        Staff.sign_in(f"http://{host}", "autora", "uno dos tres")
+        StaffSession.sign_in(f"http://{host}", "autora", "uno dos tres")
 
 
 def test_staff_learn_in_one_short_sentence_that_no_connection_was_made() -> None:
     with pytest.raises(UnreachableError) as refused:
-        Staff.sign_in("http://127.0.0.1:9", "autora", "uno dos tres")
+        StaffSession.sign_in("http://127.0.0.1:9", "autora", "uno dos tres")
     assert str(refused.value) == "transport.unreachable: no connection to 127.0.0.1:9"
 
 
@@ -226,6 +226,6 @@ def test_staff_learn_in_one_short_sentence_that_no_connection_was_made() -> None
 )
 def test_staff_take_no_half_answer_for_one(answer: bytes) -> None:
     with wire(answer, hang_up=True) as opened, pytest.raises(SyncError) as broken:
-        Staff.sign_in(opened.url, "autora", "uno dos tres")
+        StaffSession.sign_in(opened.url, "autora", "uno dos tres")
     said_so = f"transport.broken: GET {opened.url}/v1/session/parameters had no whole answer"
     assert re.fullmatch(rf"{re.escape(said_so)}( \(\w+\))?", str(broken.value))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sync.documents import bundle, enrolment, manifest, receipt, registry, trust
 from sync.documents.enrolment import Certificate, Invitation
-from sync.documents.manifest import Entry, RouteKeyEntry
+from sync.documents.manifest import RouteKeyEntry, VersionEntry
 from sync.documents.registry import Desk, Keyring, sealed_to
 from sync.documents.signed import Document
 from sync.documents.trust import Signer
@@ -33,7 +33,7 @@ MEMBERS = {
 
 
 def document(*signers, **changes):
-    made = Document(trust.make(**{**MEMBERS, **changes}))
+    made = Document(trust.TrustContent(**{**MEMBERS, **changes}).to_payload())
     for key in signers:
         made = made.signed_by(key, trust.TYP)
     return made
@@ -128,10 +128,13 @@ def test_a_keyring_public_key_is_known_by_its_hash():
 @given(st.integers(0, 1000), st.binary(min_size=16, max_size=16))
 def test_a_wider_ring_keeps_the_tablets_of_the_narrower_one(permille, seed):
     dev = SigningKey(seed * 2).kid
-    narrow, wide = Entry("ab" * 32, share_permille=permille), Entry("ab" * 32, share_permille=min(permille + 100, 1000))
+    narrow, wide = (
+        VersionEntry("ab" * 32, share_permille=permille),
+        VersionEntry("ab" * 32, share_permille=min(permille + 100, 1000)),
+    )
     assert wide.takes(dev, "17") or not narrow.takes(dev, "17")
-    assert Entry("ab" * 32, share_permille=1000).takes(dev, "17")
-    assert not Entry("ab" * 32, share_permille=0).takes(dev, "17")
+    assert VersionEntry("ab" * 32, share_permille=1000).takes(dev, "17")
+    assert not VersionEntry("ab" * 32, share_permille=0).takes(dev, "17")
 
 
 def test_route_keys_follow_each_other_and_the_last_one_stays():
@@ -155,12 +158,13 @@ def test_a_tablet_is_let_in_by_a_registrar():
     assert enrolment.accept_certificate(made, TRUST, DEVICE.kid) == certificate
     heard = [word.upper() for word in DEVICE.public.words()]
     assert (
-        enrolment.certify(DEVICE.public, heard, REGISTRAR, region="17", label="Tableta 14", number=1, issued=5) == made
+        enrolment.sign_certificate(DEVICE.public, heard, REGISTRAR, region="17", label="Tableta 14", number=1, issued=5)
+        == made
     )
     other = REVIEWER.public.words()
     refused(
         "enrolment.wrong_words",
-        enrolment.certify,
+        enrolment.sign_certificate,
         DEVICE.public,
         other,
         REGISTRAR,
@@ -169,7 +173,10 @@ def test_a_tablet_is_let_in_by_a_registrar():
         number=1,
         issued=5,
     )
-    assert enrolment.accept_request(enrolment.request("un-codigo", DEVICE)) == ("un-codigo", DEVICE.public)
+    assert enrolment.accept_enrolment_request(enrolment.write_enrolment_request("un-codigo", DEVICE)) == (
+        "un-codigo",
+        DEVICE.public,
+    )
 
 
 def test_an_invitation_survives_paper_and_nothing_else_passes_for_one():
@@ -189,7 +196,13 @@ def test_an_invitation_survives_paper_and_nothing_else_passes_for_one():
 
 def test_receipts_count_for_their_tablet_and_their_request_only():
     made = receipt.make(
-        SERVER, dev=DEVICE.kid, n=3, at=9, generation="A" * 11, head="", items=[receipt.Item("ab" * 32, "rejected")]
+        SERVER,
+        dev=DEVICE.kid,
+        n=3,
+        at=9,
+        generation="A" * 11,
+        head="",
+        items=[receipt.ReceiptItem("ab" * 32, "rejected")],
     )
     items = receipt.accept(made, TRUST, dev=DEVICE.kid, n=3).items
     assert [item.done for item in items] == [False]

@@ -12,10 +12,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from server.problems import Problem
 from sync.documents import bundle, enrolment, manifest, receipt, registry, trust
 from sync.documents.signed import Document
-from sync.envelope import route, seal
-from sync.envelope import verify as envelope
+from sync.envelope import seal
+from sync.envelope.route import open_route
+from sync.envelope.verify import parse_envelope, verify_envelope
 from sync.errors import SyncError
-from sync.exchange import messages as exchange
+from sync.exchange import messages
 from sync.keys import passphrases
 from sync.keys.key_pairs import RouteKey, SealKey, VerifyKey, key_id
 from sync.wire.encoding import b64u, canonical, strict_json, unb64u
@@ -113,7 +114,7 @@ def do_certificate(given: Given) -> None:
 
 
 def do_enrolment(given: Given) -> None:
-    enrolment.accept_request(doc(given["document"]))
+    enrolment.accept_enrolment_request(doc(given["document"]))
 
 
 def do_receipts(given: Given) -> list[str]:
@@ -123,42 +124,42 @@ def do_receipts(given: Given) -> list[str]:
 
 
 def do_envelope(given: Given) -> dict[str, Any]:
-    parsed = envelope.parse(given["envelope"].encode())
-    envelope.verify(parsed, VerifyKey.from_raw(unb64u(given["device"])))
+    parsed = parse_envelope(given["envelope"].encode())
+    verify_envelope(parsed, VerifyKey.from_raw(unb64u(given["device"])))
     instance = seal.open_envelope(parsed, SealKey.from_seed(unb64u(given["keyring_seed"])))
     route_key = RouteKey.from_secret(unb64u(given["route_secret"]))
     header = parsed.header
-    opened = code_of(lambda: route.open(header.route, {route_key.kid: route_key}, header.jti).to_content())
+    opened = code_of(lambda: open_route(header.route, {route_key.kid: route_key}, header.jti).to_content())
     return {"instance": instance.decode(), "route": opened}
 
 
 def do_route(given: Given) -> dict[str, Any]:
     key = RouteKey.from_secret(unb64u(given["route_secret"]))
-    return route.open(given["route"], {key.kid: key}, given["jti"]).to_content()
+    return open_route(given["route"], {key.kid: key}, given["jti"]).to_content()
 
 
-def message(given: Given) -> exchange.Message:
-    return exchange.Message(unb64u(given["body"]), given["signature"])
+def message(given: Given) -> messages.Message:
+    return messages.Message(unb64u(given["body"]), given["signature"])
 
 
-def body(written: exchange.Message) -> Any:
+def body(written: messages.Message) -> Any:
     """What was read, as JSON: it is written again, which leaves out what says nothing."""
     packed = written.body[:1] == b"\x1f"
     return json.loads(zlib.decompress(written.body, 31) if packed else written.body)
 
 
 def do_request(given: Given) -> Any:
-    read = exchange.read_request(message(given), VerifyKey.from_raw(unb64u(given["device"])))
-    return body(exchange.write_request(read, SERVER))
+    read = messages.read_request(message(given), VerifyKey.from_raw(unb64u(given["device"])))
+    return body(messages.write_request(read, SERVER))
 
 
 def do_response(given: Given) -> Any:
-    read = exchange.read_response(message(given), verify_keys(given["servers"]), dev=given["dev"], n=given["n"])
-    return body(exchange.write_response(read, SERVER))
+    read = messages.read_response(message(given), verify_keys(given["servers"]), dev=given["dev"], n=given["n"])
+    return body(messages.write_response(read, SERVER))
 
 
 def do_refusal(given: Given) -> int:
-    return exchange.read_refusal(message(given), verify_keys(given["servers"]), dev=given["dev"], n=given["n"])
+    return messages.read_refusal(message(given), verify_keys(given["servers"]), dev=given["dev"], n=given["n"])
 
 
 do_take_in, do_requests, do_readmit, do_orders, do_copied = taken_in, answered, readmitted, obeyed, copied
@@ -166,8 +167,8 @@ do_versions = worked_with
 
 
 def do_unlock(given: Given) -> dict[str, str]:
-    derived = passphrases.derive(given["phrase"], unb64u(given["salt"]))
-    secret = passphrases.unlock(given["locked"], derived.lock, given["purpose"])
+    derived = passphrases.derive_keys(given["phrase"], unb64u(given["salt"]))
+    secret = passphrases.unlock_secret(given["locked"], derived.lock, given["purpose"])
     return {"auth": b64u(derived.auth), "lock": b64u(derived.lock), "secret": b64u(secret)}
 
 
@@ -179,7 +180,7 @@ def do_words(given: Given) -> dict[str, str]:
 def do_unwrap(given: Given) -> str:
     member = SealKey.from_seed(unb64u(given["member_seed"]))
     where = {"keyring": given["keyring"], "epoch": given["epoch"], "member_id": given["member_id"]}
-    return b64u(seal.unwrap(given["wrapped"], member, **where).seed)
+    return b64u(seal.unwrap_seed(given["wrapped"], member, **where).seed)
 
 
 def do_seal_public(given: Given) -> str:

@@ -36,7 +36,7 @@ class BackupError(Exception):
 
 
 @dataclass(frozen=True)
-class Contents:
+class ArchiveContents:
     """What is in an opened backup: the statement's bytes, and the database's length and bytes as a stream."""
 
     statement: bytes
@@ -44,7 +44,7 @@ class Contents:
     database: IO[bytes]
 
 
-class _Counted(io.RawIOBase):
+class _CountingWriter(io.RawIOBase):
     """Passes on what is written, counts and hashes it, and remembers a failure, which pyrage forgets at its end."""
 
     def __init__(self, out: BinaryIO, progress: Callable[[int], None]) -> None:
@@ -67,12 +67,12 @@ class _Counted(io.RawIOBase):
         return len(data)
 
 
-def write(
+def write_archive(
     out: BinaryIO, statement: bytes, database: Path, recipient: str, progress: Callable[[int], None]
 ) -> tuple[int, str]:
     """Write a backup for `recipient` (age1...); return its length and SHA-256. `progress` gets the bytes so far."""
-    counted = _Counted(out, progress)
-    with _flow(lambda pipe: _pack(pipe, statement, database)) as packed:
+    counted = _CountingWriter(out, progress)
+    with _pipe_from(lambda pipe: _pack(pipe, statement, database)) as packed:
         try:
             pyrage.encrypt_io(packed, counted, [pyrage.x25519.Recipient.from_str(recipient)])
         except pyrage.EncryptError as wrong:
@@ -99,24 +99,24 @@ def _member(name: str, length: int) -> tarfile.TarInfo:
 
 
 @contextmanager
-def opened(file: Path, identities: Sequence[pyrage.x25519.Identity]) -> Iterator[Contents]:
+def open_archive(file: Path, identities: Sequence[pyrage.x25519.Identity]) -> Iterator[ArchiveContents]:
     """Decrypt and unpack a backup while it is read; its end is checked when the block is left without an error."""
-    with file.open("rb") as source, _flow(lambda pipe: _decrypt(source, pipe, identities)) as plain:
+    with file.open("rb") as source, _pipe_from(lambda pipe: _decrypt(source, pipe, identities)) as plain:
         try:
             with tarfile.open(fileobj=plain, mode="r|gz") as tar:
-                statement = tar.extractfile(_next(tar, STATEMENT, _STATEMENT_LIMIT))
+                statement = tar.extractfile(_next_member(tar, STATEMENT, _STATEMENT_LIMIT))
                 said = statement.read() if statement else b""
-                found = _next(tar, DATABASE, None)
+                found = _next_member(tar, DATABASE, None)
                 database = tar.extractfile(found)
                 assert database is not None
-                yield Contents(said, found.size, database)
+                yield ArchiveContents(said, found.size, database)
             while plain.read(_CHUNK):
                 pass
         except (tarfile.TarError, EOFError, gzip.BadGzipFile) as wrong:
             raise BackupError("backup.damaged", f"{file} is not whole: {wrong}") from wrong
 
 
-def _next(tar: tarfile.TarFile, name: str, limit: int | None) -> tarfile.TarInfo:
+def _next_member(tar: tarfile.TarFile, name: str, limit: int | None) -> tarfile.TarInfo:
     member = tar.next()
     if member is None or member.name != name or not member.isreg() or (limit and member.size > limit):
         raise BackupError("backup.not_one", f"it decrypts, but holds no {name} where a backup has it")
@@ -135,7 +135,7 @@ def _decrypt(source: BinaryIO, pipe: BinaryIO, identities: Sequence[pyrage.x2551
 
 
 @contextmanager
-def _flow(source: Callable[[BinaryIO], None]) -> Iterator[BinaryIO]:
+def _pipe_from(source: Callable[[BinaryIO], None]) -> Iterator[BinaryIO]:
     """Let `source` write, in a thread, what the block reads. What fails there comes out here, before what it causes."""
     failures: list[Exception] = []
     reading, writing = os.pipe()

@@ -15,7 +15,7 @@ import pyrage
 from server.backup.archive import BackupError
 from server.config import Config
 from sync.errors import SyncError
-from sync.keys.passphrases import passphrase, spoken
+from sync.keys.passphrases import generate_passphrase, normalize_phrase
 
 _SECRET = "AGE-SECRET-KEY-"
 _LIMIT = 64 * 1024
@@ -29,7 +29,7 @@ class BackupKey:
     phrase: str = field(repr=False)
 
 
-def create(file: Path, *, now: int) -> BackupKey:
+def create_key(file: Path, *, now: int) -> BackupKey:
     """Write a new key file that only its owner may read, locked; never over another, never in a server's folder.
 
     The words are those that `age` asks for too: small letters without accents, one blank between.
@@ -40,7 +40,7 @@ def create(file: Path, *, now: int) -> BackupKey:
             raise BackupError("backup.key_at_server", f"{folder} is a server's: keep the key on another machine")
     if file.exists():
         raise SyncError("key.file_exists", f"{file} is there already")
-    identity, phrase = pyrage.x25519.Identity.generate(), spoken(passphrase()).decode()
+    identity, phrase = pyrage.x25519.Identity.generate(), normalize_phrase(generate_passphrase()).decode()
     recipient = str(identity.to_public())
     written = f"# made: {datetime.fromtimestamp(now / 1000, UTC):%Y-%m-%d}\n# public key: {recipient}\n{identity}\n"
     locked = pyrage.passphrase.encrypt(written.encode(), phrase, armored=True)
@@ -51,7 +51,7 @@ def create(file: Path, *, now: int) -> BackupKey:
     return BackupKey(recipient, phrase)
 
 
-def load(file: Path, ask: Callable[[], str]) -> list[pyrage.x25519.Identity]:
+def load_key(file: Path, ask: Callable[[], str]) -> list[pyrage.x25519.Identity]:
     """Read a key file, by Chaski or by any age tool; `ask` gives the passphrase if it is locked with one."""
     if stat.S_IMODE(file.stat().st_mode) & 0o077:
         raise SyncError("key.file_readable_by_others", f"{file}: run chmod 600 on it")
@@ -74,7 +74,7 @@ def _no_key(file: Path) -> BackupError:
 
 def _unlock(content: bytes, phrase: str) -> bytes:
     """Try the six words as Chaski spells them, then what was typed, for a key that another tool has locked."""
-    for said in dict.fromkeys((spoken(phrase).decode(), phrase)):
+    for said in dict.fromkeys((normalize_phrase(phrase).decode(), phrase)):
         try:
             return bytes(pyrage.passphrase.decrypt(content, said))
         except pyrage.DecryptError as wrong:

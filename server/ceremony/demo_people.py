@@ -15,7 +15,7 @@ REGIONS = {
 
 
 @dataclass(frozen=True)
-class Seat:
+class DemoPerson:
     """One demo person: her login, what she is called, her roles and desk groups."""
 
     login: str
@@ -24,19 +24,22 @@ class Seat:
     groups: frozenset[str] = frozenset()
 
 
-def _desk(login: str, name: str, *groups: str) -> Seat:
-    return Seat(login, name, frozenset({"coordinator"}), frozenset(groups))
+def _coordinator(login: str, name: str, *groups: str) -> DemoPerson:
+    return DemoPerson(login, name, frozenset({"coordinator"}), frozenset(groups))
 
 
-SEATS = (
-    Seat("registro", "Registro de claves", frozenset({"registrar"})),
-    Seat("autora", "Autora de formularios", frozenset({"author"})),
-    Seat("revisor", "Revisor de formularios", frozenset({"reviewer"})),
-    Seat("publicacion", "Publicación y administración", frozenset({"publisher", "administrator"})),
-    _desk("nacional", "Mesa nacional", "national"),
-    *(_desk(f"proteccion-{code}", f"Protección, {name}", f"{code}-protection") for code, name in REGIONS.items()),
-    _desk("ninez-17", "Niñez, Madre de Dios", "17-child"),
-    _desk("ninez-21", "Niñez, Puno", "21-child"),
-    _desk("trabajo-17", "Inspección del trabajo, Madre de Dios", "17-labour"),
-    _desk("trabajo-21", "Inspección del trabajo, Puno", "21-labour"),
+DEMO_PEOPLE = (
+    DemoPerson("registro", "Registro de claves", frozenset({"registrar"})),
+    DemoPerson("autora", "Autora de formularios", frozenset({"author"})),
+    DemoPerson("revisor", "Revisor de formularios", frozenset({"reviewer"})),
+    DemoPerson("publicacion", "Publicación y administración", frozenset({"publisher", "administrator"})),
+    _coordinator("nacional", "Mesa nacional", "national"),
+    *(
+        _coordinator(f"proteccion-{code}", f"Protección, {name}", f"{code}-protection")
+        for code, name in REGIONS.items()
+    ),
+    _coordinator("ninez-17", "Niñez, Madre de Dios", "17-child"),
+    _coordinator("ninez-21", "Niñez, Puno", "21-child"),
+    _coordinator("trabajo-17", "Inspección del trabajo, Madre de Dios", "17-labour"),
+    _coordinator("trabajo-21", "Inspección del trabajo, Puno", "21-labour"),
 )

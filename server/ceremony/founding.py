@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from server.ceremony.demo_people import REGIONS, SEATS, Seat
+from server.ceremony.demo_people import DEMO_PEOPLE, REGIONS, DemoPerson
 from server.config import ConfigError
 from server.flows.operations import founding
-from server.flows.operations.founding import Founded, NewKeyring, NewPerson, Wrapped
-from server.store.people import Person
+from server.flows.operations.founding import NewKeyring, NewPerson, NewServer, WrappedCopy
+from server.store.people import StaffAccount
 from sync.documents import registry, trust
 from sync.documents.registry import KINDS, NATIONAL, Desk, Keyring
 from sync.documents.signed import Document
@@ -26,7 +26,7 @@ from sync.durations import YEAR
 from sync.envelope import seal
 from sync.keys.key_files import save_secret
 from sync.keys.key_pairs import SealKey, SigningKey
-from sync.keys.passphrases import Derived, derive, lock, passphrase
+from sync.keys.passphrases import DerivedKeys, derive_keys, generate_passphrase, lock_secret
 from sync.wire.encoding import b64u
 
 ROOTS = 3
@@ -39,13 +39,13 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Human:
+class DemoUser:
     """A demo person while the ceremony lasts: everything that only she knows."""
 
-    seat: Seat
+    seat: DemoPerson
     phrase: str = field(repr=False)
     salt: bytes
-    derived: Derived = field(repr=False)
+    derived: DerivedKeys = field(repr=False)
     seal: SealKey
     signing: SigningKey
     office: SigningKey | None
@@ -56,10 +56,10 @@ class Human:
         return self.signing.kid
 
 
-def found(data: Path, *, now: int, progress: Progress) -> Founded:
+def create_server(data: Path, *, now: int, progress: Progress) -> NewServer:
     """Make an empty server: folder, signing key, first route key, database. It has no trust and nobody in it."""
     progress("server key, route key, database")
-    founded = founding.found(data, now=now)
+    founded = founding.create_server(data, now=now)
     key = founded.keys.signing.public
     return replace(
         founded,
@@ -71,26 +71,26 @@ def found(data: Path, *, now: int, progress: Progress) -> Founded:
     )
 
 
-def demo(data: Path, people: Path, *, now: int, progress: Progress) -> Founded:
+def create_demo_server(data: Path, people: Path, *, now: int, progress: Progress) -> NewServer:
     """Found a server and seat all demo people around it; their secrets go to `people`, outside `data`."""
     if people.resolve().is_relative_to(data.resolve()):
         raise ConfigError("CHASKI_DATA", f"the people's secrets ({people}) may not lie in the server's data folder")
     if people.exists():
         raise ConfigError("CHASKI_DATA", f"{people} is there already, with other people's secrets")
-    founded = found(data, now=now, progress=progress)
+    founded = create_server(data, now=now, progress=progress)
     people.mkdir(mode=0o700, parents=True)
-    roots = [_root(people, number, progress) for number in range(1, ROOTS + 1)]
-    humans = [_human(people, seat, progress) for seat in SEATS]
+    roots = [_create_root(people, number, progress) for number in range(1, ROOTS + 1)]
+    humans = [_create_user(people, seat, progress) for seat in DEMO_PEOPLE]
     progress("trust, signed by two of three roots")
-    trusted = _trust(roots, humans, founded, now)
+    trusted = _make_trust(roots, humans, founded, now)
     progress("the desks' keyrings, wrapped to their members")
     keyrings = {name: SealKey.generate() for name in _keyring_names()}
-    registered = _registry(keyrings, _office(humans, "registrar")[0], now)
-    founding.open_desks(
+    registered = _make_registry(keyrings, _office_keys(humans, "registrar")[0], now)
+    founding.set_up_desks(
         founded,
         trust=trusted,
         registry=registered,
-        people=[_account(human) for human in humans],
+        people=[_make_account(human) for human in humans],
         keyrings=[_new_keyring(name, key, humans) for name, key in keyrings.items()],
         now=now,
     )
@@ -109,9 +109,9 @@ def _keyring_names() -> list[str]:
     return [f"{region}-{kind}" for region in REGIONS for kind in KINDS] + [NATIONAL]
 
 
-def _root(people: Path, number: int, progress: Progress) -> SigningKey:
+def _create_root(people: Path, number: int, progress: Progress) -> SigningKey:
     progress(f"root key {number} of {ROOTS}")
-    key, phrase = SigningKey.generate(), passphrase()
+    key, phrase = SigningKey.generate(), generate_passphrase()
     folder = people / f"raiz-{number}"
     folder.mkdir(mode=0o700)
     write_private(folder / "passphrase.txt", phrase + "\n")
@@ -119,9 +119,9 @@ def _root(people: Path, number: int, progress: Progress) -> SigningKey:
     return key
 
 
-def _human(people: Path, seat: Seat, progress: Progress) -> Human:
+def _create_user(people: Path, seat: DemoPerson, progress: Progress) -> DemoUser:
     progress(f"keys of {seat.login}")
-    phrase, salt = passphrase(), secrets.token_bytes(16)
+    phrase, salt = generate_passphrase(), secrets.token_bytes(16)
     offices = [role for role in OFFICES if role in seat.roles]
     office = SigningKey.generate() if offices else None
     folder = people / seat.login
@@ -129,38 +129,38 @@ def _human(people: Path, seat: Seat, progress: Progress) -> Human:
     write_private(folder / "passphrase.txt", phrase + "\n")
     if office is not None:
         save_secret(folder / f"{offices[0]}.key", office, phrase, salt)
-    return Human(seat, phrase, salt, derive(phrase, salt), SealKey.generate(), SigningKey.generate(), office)
+    return DemoUser(seat, phrase, salt, derive_keys(phrase, salt), SealKey.generate(), SigningKey.generate(), office)
 
 
-def _office(humans: Sequence[Human], role: str) -> list[SigningKey]:
+def _office_keys(humans: Sequence[DemoUser], role: str) -> list[SigningKey]:
     return [human.office for human in humans if role in human.seat.roles and human.office is not None]
 
 
-def _signers(humans: Sequence[Human], role: str) -> list[Signer]:
+def _list_signers(humans: Sequence[DemoUser], role: str) -> list[Signer]:
     holders = [human for human in humans if role in human.seat.roles and human.office is not None]
     return [Signer(human.office.public, human.seat.login) for human in holders if human.office is not None]
 
 
-def _trust(roots: Sequence[SigningKey], humans: Sequence[Human], founded: Founded, now: int) -> Document:
-    payload = trust.make(
+def _make_trust(roots: Sequence[SigningKey], humans: Sequence[DemoUser], founded: NewServer, now: int) -> Document:
+    payload = trust.TrustContent(
         number=1,
         demo=True,
         roots=[root.public for root in roots],
         threshold=THRESHOLD,
-        registrars=[key.public for key in _office(humans, "registrar")],
-        authors=_signers(humans, "author"),
-        reviewers=_signers(humans, "reviewer"),
+        registrars=[key.public for key in _office_keys(humans, "registrar")],
+        authors=_list_signers(humans, "author"),
+        reviewers=_list_signers(humans, "reviewer"),
         servers=[founded.keys.signing.public],
         issued=now,
         expires=now + YEAR,
-    )
+    ).to_payload()
     document = Document(payload)
     for root in roots[:THRESHOLD]:
         document = document.signed_by(root, trust.TYP)
     return document
 
 
-def _registry(keyrings: Mapping[str, SealKey], registrar: SigningKey, now: int) -> Document:
+def _make_registry(keyrings: Mapping[str, SealKey], registrar: SigningKey, now: int) -> Document:
     payload = registry.make(
         number=1,
         keyrings=[Keyring.of(name, EPOCH, key.public) for name, key in keyrings.items()],
@@ -171,11 +171,11 @@ def _registry(keyrings: Mapping[str, SealKey], registrar: SigningKey, now: int) 
     return Document(payload).signed_by(registrar, registry.TYP)
 
 
-def _account(human: Human) -> NewPerson:
+def _make_account(human: DemoUser) -> NewPerson:
     def locked(key: SealKey | SigningKey, secret: bytes) -> str:
-        return lock(secret, human.derived.lock, f"{key.KIND}/{key.kid}")
+        return lock_secret(secret, human.derived.lock, f"{key.KIND}/{key.kid}")
 
-    person = Person(
+    person = StaffAccount(
         id=human.id,
         login=human.seat.login,
         name=human.seat.name,
@@ -189,17 +189,19 @@ def _account(human: Human) -> NewPerson:
     return NewPerson(person, human.salt, human.derived.auth)
 
 
-def _new_keyring(name: str, key: SealKey, humans: Sequence[Human]) -> NewKeyring:
+def _new_keyring(name: str, key: SealKey, humans: Sequence[DemoUser]) -> NewKeyring:
     """Wrap a keyring to its desk group and to the national desk, which is a member of every keyring by default."""
     members = [human for human in humans if human.seat.groups & {name, NATIONAL}]
     copies = [
-        Wrapped(human.id, seal.wrap(key.seed, human.seal.public, keyring=name, epoch=EPOCH, member_id=human.id))
+        WrappedCopy(
+            human.id, seal.wrap_seed(key.seed, human.seal.public, keyring=name, epoch=EPOCH, member_id=human.id)
+        )
         for human in members
     ]
     return NewKeyring(name, EPOCH, key.public, copies)
 
 
-def _write_index(people: Path, humans: Sequence[Human]) -> None:
+def _write_index(people: Path, humans: Sequence[DemoUser]) -> None:
     index = [
         {
             "login": human.seat.login,

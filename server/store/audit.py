@@ -21,7 +21,7 @@ _FIELDS = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
-class Deed:
+class AuditEvent:
     """What is to be entered: who did what to which id."""
 
     action: str
@@ -31,7 +31,7 @@ class Deed:
 
 
 @dataclass(frozen=True)
-class Entry:
+class AuditEntry:
     """One deed. `at` in milliseconds; `prev` and `hash` in hex."""
 
     number: int
@@ -48,17 +48,17 @@ def append(
     w: Connection, *, at: int, action: str, actor: str, subject: str, detail: Mapping[str, str | int] | None = None
 ) -> str:
     """Add a row and return the chain's new head. Raises ValueError when a value is more than an id or a code."""
-    return append_all(w, [Deed(action, actor, subject, detail or {})], at=at)
+    return append_all(w, [AuditEvent(action, actor, subject, detail or {})], at=at)
 
 
-def append_all(w: Connection, deeds: Sequence[Deed], *, at: int) -> str:
+def append_all(w: Connection, deeds: Sequence[AuditEvent], *, at: int) -> str:
     """Add a row for each deed, in order, and return the chain's new head; raises ValueError as `append` does."""
-    last, prev = head(w)
+    last, prev = get_head(w)
     entered = []
     for number, deed in enumerate(deeds, last + 1):
-        if not all(_ID.fullmatch(value) for value in _texts(deed)):
+        if not all(_ID.fullmatch(value) for value in _id_texts(deed)):
             raise ValueError(f"{deed.action}: an audit row holds ids and codes only")
-        digest = link(number, at, deed.action, deed.actor, deed.subject, deed.detail, prev)
+        digest = hash_entry(number, at, deed.action, deed.actor, deed.subject, deed.detail, prev)
         detail = _DETAIL.encode(dict(deed.detail))
         entered.append((number, at, deed.action, deed.actor, deed.subject, detail, prev, digest))
         prev = digest
@@ -69,12 +69,12 @@ def append_all(w: Connection, deeds: Sequence[Deed], *, at: int) -> str:
     return prev
 
 
-def _texts(deed: Deed) -> Iterator[str]:
+def _id_texts(deed: AuditEvent) -> Iterator[str]:
     yield from (deed.action, deed.actor, deed.subject, *deed.detail)
     yield from (value for value in deed.detail.values() if isinstance(value, str))
 
 
-def link(
+def hash_entry(
     number: int, at: int, action: str, actor: str, subject: str, detail: Mapping[str, str | int], prev: str
 ) -> str:
     """The hash of a row: SHA-256 in hex over its fields and its predecessor's hash, as one JSON array."""
@@ -82,27 +82,27 @@ def link(
     return hashlib.sha256(_FIELDS.encode(fields).encode()).hexdigest()
 
 
-def head(c: Connection) -> tuple[int, str]:
+def get_head(c: Connection) -> tuple[int, str]:
     """The last row's number and hash; (0, sixty-four zeros) before the first."""
     last = c.row("select number, hash from audit order by number desc limit 1")
     return (last["number"], last["hash"]) if last else (0, START)
 
 
-def entries(c: Connection, *, after: int = 0, limit: int = 500, subject: str | None = None) -> list[Entry]:
+def list_entries(c: Connection, *, after: int = 0, limit: int = 500, subject: str | None = None) -> list[AuditEntry]:
     """Rows in order, above a number; only one subject's when given."""
     where = "number > ?" + (" and subject = ?" if subject is not None else "")
     given = [after] + ([subject] if subject is not None else [])
     found = c.rows(f"select * from audit where {where} order by number limit ?", [*given, limit])  # noqa: S608 (no input in the text)
-    return [_entry(item) for item in found]
+    return [_read_entry(item) for item in found]
 
 
-def every(c: Connection) -> Iterator[Entry]:
+def iterate_entries(c: Connection) -> Iterator[AuditEntry]:
     """The whole chain, a page at a time."""
     after = 0
-    while page := entries(c, after=after):
+    while page := list_entries(c, after=after):
         yield from page
         after = page[-1].number
 
 
-def _entry(item: Row) -> Entry:
-    return Entry(**{**item, "detail": json.loads(item["detail"])})
+def _read_entry(item: Row) -> AuditEntry:
+    return AuditEntry(**{**item, "detail": json.loads(item["detail"])})

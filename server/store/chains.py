@@ -19,7 +19,7 @@ class Gap:
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
 
-def advance(w: Connection, dev: str, chain: str) -> tuple[int, list[Gap]]:
+def advance_chain(w: Connection, dev: str, chain: str) -> tuple[int, list[Gap]]:
     """Move a chain's contiguous number over what has arrived; return it, and the gaps above it, rising."""
     known = w.row("select contiguous, ended from chains where dev = ? and chain = ?", [dev, chain])
     held, ended = (known["contiguous"], known["ended"]) if known else (0, 0)
@@ -42,7 +42,7 @@ def advance(w: Connection, dev: str, chain: str) -> tuple[int, list[Gap]]:
     return reached, gaps
 
 
-def leave(w: Connection, dev: str, chain: str, written: int) -> bool:
+def record_left_chain(w: Connection, dev: str, chain: str, written: int) -> bool:
     """Note up to which number a tablet says it wrote a chain that it left; return whether that it left is news."""
     known = w.row("select ended from chains where dev = ? and chain = ?", [dev, chain])
     if known is None or known["ended"] < written:
@@ -54,7 +54,7 @@ def leave(w: Connection, dev: str, chain: str, written: int) -> bool:
     return known is None or known["ended"] == 0
 
 
-def unfinished(c: Connection) -> list[tuple[str, str]]:
+def list_unfinished(c: Connection) -> list[tuple[str, str]]:
     """Tablet and chain wherever a number is missing, or the work list still says so."""
     found = c.rows(
         "select c.dev, c.chain from chains c where c.ended > c.contiguous or exists (select 1 from envelopes e"

@@ -10,7 +10,7 @@ from server.database.connection import Connection
 
 
 @dataclass(frozen=True)
-class Code:
+class EnrolmentCode:
     """A one-time enrolment code, known by its hash only."""
 
     hash: str
@@ -48,7 +48,7 @@ class Device:
     orders: int
 
 
-def add_code(w: Connection, code: Code, *, by: str) -> None:
+def add_code(w: Connection, code: EnrolmentCode, *, by: str) -> None:
     """Keep a code's hash."""
     w.execute(
         "insert into enrolment_codes (hash, label, region, created, created_by, expires) values (?, ?, ?, ?, ?, ?)",
@@ -56,19 +56,19 @@ def add_code(w: Connection, code: Code, *, by: str) -> None:
     )
 
 
-def code(c: Connection, hash_: str) -> Code | None:
+def get_code(c: Connection, hash_: str) -> EnrolmentCode | None:
     """The code with this hash."""
     sql = "select hash, label, region, created, expires, used, dev from enrolment_codes where hash = ?"
     found = c.row(sql, [hash_])
-    return Code(**found) if found else None
+    return EnrolmentCode(**found) if found else None
 
 
-def use_code(w: Connection, hash_: str, *, dev: str, at: int) -> None:
+def mark_code_used(w: Connection, hash_: str, *, dev: str, at: int) -> None:
     """Mark a code as used by a tablet."""
     w.execute("update enrolment_codes set used = ?, dev = ? where hash = ?", [at, dev, hash_])
 
 
-def add(w: Connection, *, dev: str, key: bytes, label: str, region: str, at: int) -> None:
+def add_device(w: Connection, *, dev: str, key: bytes, label: str, region: str, at: int) -> None:
     """Keep a new tablet, which waits for its certificate."""
     w.execute(
         "insert into devices (dev, key, label, region, state, enrolled) values (?, ?, ?, ?, 'pending', ?)",
@@ -76,13 +76,13 @@ def add(w: Connection, *, dev: str, key: bytes, label: str, region: str, at: int
     )
 
 
-def get(c: Connection, dev: str) -> Device | None:
+def get_device(c: Connection, dev: str) -> Device | None:
     """One tablet."""
     found = c.row("select * from devices where dev = ?", [dev])
     return Device(**found) if found else None
 
 
-def every(c: Connection) -> list[Device]:
+def list_devices(c: Connection) -> list[Device]:
     """All tablets, newest first."""
     return [Device(**item) for item in c.rows("select * from devices order by enrolled desc, dev")]
 
@@ -101,7 +101,7 @@ def revoke(w: Connection, dev: str, *, at: int) -> None:
     w.execute("update devices set state = 'revoked', revoked = ? where dev = ?", [at, dev])
 
 
-def heard(
+def record_request(
     w: Connection, dev: str, *, at: int, offset: int, n: int, request: str, trust: int, registry: int, manifest: int
 ) -> None:
     """Note a request: when, its number and hash, how far the tablet's clock is off, and the documents it holds."""
@@ -112,19 +112,19 @@ def heard(
     )
 
 
-def take_stock(w: Connection, dev: str, inventory: Mapping[str, str], *, at: int) -> None:
+def replace_inventory(w: Connection, dev: str, inventory: Mapping[str, str], *, at: int) -> None:
     """Note which version of each form a tablet has on board."""
     w.execute("delete from inventories where dev = ?", [dev])
     for form, sha in inventory.items():
         w.execute("insert into inventories (dev, form, sha, told) values (?, ?, ?, ?)", [dev, form, sha, at])
 
 
-def stock(c: Connection, dev: str) -> dict[str, str]:
+def get_inventory(c: Connection, dev: str) -> dict[str, str]:
     """The version on board of each form, as a tablet told it."""
     return {item["form"]: item["sha"] for item in c.rows("select form, sha from inventories where dev = ?", [dev])}
 
 
-def inventories(c: Connection) -> dict[str, dict[str, str]]:
+def list_inventories(c: Connection) -> dict[str, dict[str, str]]:
     """For each tablet that told it, the version on board of each form."""
     found: dict[str, dict[str, str]] = {}
     for item in c.rows("select dev, form, sha from inventories order by dev, form"):
@@ -132,7 +132,7 @@ def inventories(c: Connection) -> dict[str, dict[str, str]]:
     return found
 
 
-def most_told(c: Connection, kind: str, up_to: int, leaving_out: Collection[str] = ()) -> int:
+def highest_number(c: Connection, kind: str, up_to: int, leaving_out: Collection[str] = ()) -> int:
     """The highest number of a trust, registry or manifest, up to a limit, that a certified tablet, but for some, said
     it holds."""
     sql = f"select dev, {kind} as number from devices where state = 'certified' and {kind} between 1 and ?"  # noqa: S608
@@ -140,7 +140,7 @@ def most_told(c: Connection, kind: str, up_to: int, leaving_out: Collection[str]
     return max((int(item["number"]) for item in found if item["dev"] not in leaving_out), default=0)
 
 
-def silent(c: Connection, since: int, until: int) -> list[tuple[str, int]]:
+def list_silent(c: Connection, since: int, until: int) -> list[tuple[str, int]]:
     """Certified tablets not heard from since a time, and when they were last.
 
     Nor is it known of those heard after `until`, in the future: the clock has been put right since.

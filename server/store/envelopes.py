@@ -14,7 +14,7 @@ _PUT_ROUTE = f"insert into routes (envelope, {', '.join(_FIELDS)}) values (?{', 
 
 
 @dataclass(frozen=True)
-class Stored:
+class EnvelopeRecord:
     """One stored envelope without its bytes. `arrival` is the server's own order; `outcome` as in the receipt."""
 
     arrival: int
@@ -28,7 +28,7 @@ class Stored:
     received: int
 
 
-def put(w: Connection, envelope: Envelope, *, outcome: str, at: int) -> None:
+def put_envelope(w: Connection, envelope: Envelope, *, outcome: str, at: int) -> None:
     """Keep an envelope. Its bytes are stored exactly as they were signed."""
     header = envelope.header
     w.execute(
@@ -54,26 +54,26 @@ def put(w: Connection, envelope: Envelope, *, outcome: str, at: int) -> None:
 _COLUMNS = "arrival, id, dev, jti, chain, seq, kid, outcome, received"
 
 
-def get(c: Connection, id_: str) -> Stored | None:
+def get_envelope(c: Connection, id_: str) -> EnvelopeRecord | None:
     """One envelope, by the SHA-256 of its bytes."""
     found = c.row(f"select {_COLUMNS} from envelopes where id = ?", [id_])  # noqa: S608 (a constant)
-    return Stored(**found) if found else None
+    return EnvelopeRecord(**found) if found else None
 
 
-def twins(c: Connection, stored: Stored) -> list[Stored]:
+def same_identity(c: Connection, stored: EnvelopeRecord) -> list[EnvelopeRecord]:
     """An envelope and those that have its jti or its place in the chain, in the order they arrived."""
     sql = f"select {_COLUMNS} from envelopes where dev = ? and (jti = ? or (chain = ? and seq = ?)) order by arrival"  # noqa: S608 (a constant)
-    return [Stored(**item) for item in c.rows(sql, [stored.dev, stored.jti, stored.chain, stored.seq])]
+    return [EnvelopeRecord(**item) for item in c.rows(sql, [stored.dev, stored.jti, stored.chain, stored.seq])]
 
 
-def body(c: Connection, id_: str) -> bytes | None:
+def get_body(c: Connection, id_: str) -> bytes | None:
     """The exact bytes of an envelope."""
     found = c.row("select body from envelopes where id = ?", [id_])
     return found["body"] if found else None
 
 
 @dataclass(frozen=True)
-class Met:
+class KnownParts:
     """What of an arriving envelope is here already: its very bytes, its name, its place in the tablet's chain."""
 
     bytes: bool
@@ -81,7 +81,7 @@ class Met:
     seq: bool
 
 
-def met(c: Connection, envelope: Envelope) -> Met:
+def known_parts(c: Connection, envelope: Envelope) -> KnownParts:
     """Compare an arriving envelope with those that are here."""
     header = envelope.header
     found = c.execute(
@@ -89,7 +89,7 @@ def met(c: Connection, envelope: Envelope) -> Met:
         " where id = ? or (dev = ? and jti = ?) or (dev = ? and chain = ? and seq = ?)",
         [envelope.id, header.dev, header.jti, header.dev, header.chain, header.seq],
     ).fetchall()
-    return Met(
+    return KnownParts(
         any(id_ == envelope.id for id_, _, _, _ in found),
         any(jti == header.jti for _, jti, _, _ in found),
         any((chain, seq) == (header.chain, header.seq) for _, _, chain, seq in found),
@@ -102,7 +102,7 @@ def put_route(w: Connection, id_: str, route: Route) -> None:
     w.execute(_PUT_ROUTE, [id_, *({**vars(route), "queue_kinds": kinds}[name] for name in _FIELDS)])
 
 
-def route(c: Connection, id_: str) -> Route | None:
+def get_route(c: Connection, id_: str) -> Route | None:
     """The route of an envelope, or None where it could not be read."""
     found = c.row("select * from routes where envelope = ?", [id_])
     if found is None:

@@ -8,7 +8,7 @@ from server.database.connection import Connection
 
 
 @dataclass(frozen=True)
-class Run:
+class JobRun:
     """A job's last success: when (milliseconds), and how many things it did."""
 
     name: str
@@ -16,7 +16,7 @@ class Run:
     done: int
 
 
-def note(w: Connection, run: Run) -> None:
+def record_run(w: Connection, run: JobRun) -> None:
     """Note a success; only the last one is kept."""
     w.execute(
         "insert into job_runs (name, at, done) values (?, ?, ?)"
@@ -25,6 +25,6 @@ def note(w: Connection, run: Run) -> None:
     )
 
 
-def last(c: Connection) -> dict[str, Run]:
+def last_runs(c: Connection) -> dict[str, JobRun]:
     """Every job's last success, by name."""
-    return {item["name"]: Run(**item) for item in c.rows("select name, at, done from job_runs")}
+    return {item["name"]: JobRun(**item) for item in c.rows("select name, at, done from job_runs")}

@@ -30,19 +30,19 @@ def add_key(connection: Connection, *, sha256: str, keyring: str, epoch: int, ki
     )
 
 
-def public_key(connection: Connection, sha256: str) -> bytes | None:
+def get_public_key(connection: Connection, sha256: str) -> bytes | None:
     """Return the raw public key (1,216 bytes) with this SHA-256 in hex, or None."""
     found = connection.row("select public from keyring_keys where sha256 = ?", (sha256,))
     return found["public"] if found else None
 
 
-def of_kid(connection: Connection, kid: str) -> str | None:
+def find_keyring(connection: Connection, kid: str) -> str | None:
     """Return the keyring that a key id belongs to, in any epoch, or None."""
     found = connection.row("select keyring from keyring_keys where kid = ?", (kid,))
     return found["keyring"] if found else None
 
 
-def wrap(connection: Connection, *, keyring: str, epoch: int, person: str, wrapped: str, at: int) -> None:
+def put_wrapped_key(connection: Connection, *, keyring: str, epoch: int, person: str, wrapped: str, at: int) -> None:
     """Keep one member's wrapped copy; a second one for the same epoch replaces the first."""
     connection.execute(
         "insert into wrapped_keys (keyring, epoch, person, wrapped, created) values (?, ?, ?, ?, ?)"
@@ -51,7 +51,7 @@ def wrap(connection: Connection, *, keyring: str, epoch: int, person: str, wrapp
     )
 
 
-def wrapped_for(connection: Connection, person: str) -> list[WrappedKey]:
+def list_wrapped_keys(connection: Connection, person: str) -> list[WrappedKey]:
     """Return the person's own copies, all epochs, oldest first: old screenings need old epochs."""
     found = connection.rows(
         "select w.keyring, w.epoch, k.kid, w.wrapped from wrapped_keys w"

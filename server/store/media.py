@@ -16,7 +16,7 @@ class Recording:
     body: bytes
 
 
-def put(w: Connection, recording: Recording) -> None:
+def put_recording(w: Connection, recording: Recording) -> None:
     """Keep a recording; the same one twice is there once."""
     w.execute(
         "insert into media (sha256, type, body) values (?, ?, ?) on conflict (sha256) do nothing",
@@ -24,7 +24,7 @@ def put(w: Connection, recording: Recording) -> None:
     )
 
 
-def get(c: Connection, sha256: str) -> Recording | None:
+def get_recording(c: Connection, sha256: str) -> Recording | None:
     """The recording with this hash."""
     found = c.row("select sha256, type, body from media where sha256 = ?", [sha256])
     return Recording(**found) if found else None

@@ -17,20 +17,20 @@ class Holdings:
     form_versions: int
 
 
-def generation(c: Connection) -> str:
+def get_generation(c: Connection) -> str:
     """The random name of this database, new after a restore, so that tablets offer again what a lost disk held."""
     found = c.row("select value from meta where name = 'generation'")
     assert found is not None
     return str(found["value"])
 
 
-def pulse(c: Connection) -> int | None:
+def last_write_check(c: Connection) -> int | None:
     """When somebody last proved that the database can be written (milliseconds)."""
     found = c.row("select value from meta where name = 'pulse'")
     return int(found["value"]) if found else None
 
 
-def set_pulse(w: Connection, at: int) -> None:
+def set_write_check(w: Connection, at: int) -> None:
     """Prove that the database can be written."""
     w.execute(
         "insert into meta (name, value) values ('pulse', ?) on conflict (name) do update set value = excluded.value",

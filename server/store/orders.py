@@ -9,7 +9,7 @@ from server.database.connection import Connection
 
 
 @dataclass(frozen=True)
-class Given:
+class StoredOrder:
     """One order that was taken in; `carried_out` is when the tablet first named it, None as long as it has not."""
 
     dev: str
@@ -21,7 +21,7 @@ class Given:
     carried_out: int | None
 
 
-def add(w: Connection, *, dev: str, number: int, kind: str, body: bytes, at: int, by: str) -> None:
+def add_order(w: Connection, *, dev: str, number: int, kind: str, body: bytes, at: int, by: str) -> None:
     """Keep an order."""
     w.execute(
         "insert into orders (dev, number, kind, body, given, given_by) values (?, ?, ?, ?, ?, ?)",
@@ -29,37 +29,37 @@ def add(w: Connection, *, dev: str, number: int, kind: str, body: bytes, at: int
     )
 
 
-def above(c: Connection, dev: str, number: int) -> list[Given]:
+def list_above(c: Connection, dev: str, number: int) -> list[StoredOrder]:
     """A tablet's orders above a number, rising."""
-    return [Given(**item) for item in c.rows("select * from orders where dev = ? and number > ?", [dev, number])]
+    return [StoredOrder(**item) for item in c.rows("select * from orders where dev = ? and number > ?", [dev, number])]
 
 
-def last(c: Connection, dev: str) -> int:
+def last_number(c: Connection, dev: str) -> int:
     """The highest number of a tablet's orders; 0 where there are none."""
     (found,) = c.rows("select coalesce(max(number), 0) as number from orders where dev = ?", [dev])
     return int(found["number"])
 
 
-def outstanding(c: Connection, dev: str, number: int) -> list[Given]:
+def list_outstanding(c: Connection, dev: str, number: int) -> list[StoredOrder]:
     """A tablet's orders up to a number that it had not named so far, rising."""
     sql = "select * from orders where dev = ? and number <= ? and carried_out is null"
-    return [Given(**item) for item in c.rows(sql, [dev, number])]
+    return [StoredOrder(**item) for item in c.rows(sql, [dev, number])]
 
 
-def every(c: Connection) -> dict[str, list[Given]]:
+def list_orders_by_tablet(c: Connection) -> dict[str, list[StoredOrder]]:
     """All orders by tablet, rising."""
-    found: dict[str, list[Given]] = {}
+    found: dict[str, list[StoredOrder]] = {}
     for item in c.rows("select * from orders order by dev, number"):
-        found.setdefault(item["dev"], []).append(Given(**item))
+        found.setdefault(item["dev"], []).append(StoredOrder(**item))
     return found
 
 
-def carry_out(w: Connection, dev: str, number: int, *, at: int) -> None:
+def mark_carried_out(w: Connection, dev: str, number: int, *, at: int) -> None:
     """Note that a tablet has carried out its orders up to a number."""
     sql = "update orders set carried_out = ? where dev = ? and number <= ? and carried_out is null"
     w.execute(sql, [at, dev, number])
 
 
-def told(w: Connection, dev: str, number: int) -> None:
+def record_reported_number(w: Connection, dev: str, number: int) -> None:
     """Keep the number that a tablet named: it may be of an order that only a lost database knew of."""
     w.execute("update devices set orders = max(orders, ?) where dev = ?", [number, dev])

@@ -12,7 +12,7 @@ from server.database.connection import Connection
 
 
 @dataclass(frozen=True)
-class Person:
+class StaffAccount:
     """One account. `id` is the kid of her signing key; the two locked secrets open with her passphrase only."""
 
     id: str
@@ -36,7 +36,7 @@ class SignInRecord:
     auth_hash: bytes
 
 
-def add(connection: Connection, person: Person, record: SignInRecord, *, at: int) -> None:
+def add_account(connection: Connection, person: StaffAccount, record: SignInRecord, *, at: int) -> None:
     """Insert an account with its roles and desk groups; sqlite3.IntegrityError when the login is taken."""
     connection.execute(
         "insert into people (id, login, name, seal_public, sign_public, locked_seal, locked_sign, salt, auth_salt,"
@@ -50,7 +50,7 @@ def add(connection: Connection, person: Person, record: SignInRecord, *, at: int
         connection.execute("insert into memberships (person, desk_group) values (?, ?)", (person.id, group))
 
 
-def get(connection: Connection, person_id: str) -> Person | None:
+def get_account(connection: Connection, person_id: str) -> StaffAccount | None:
     """Return the account with this id, or None."""
     found = connection.row(
         "select id, login, name, seal_public, sign_public, locked_seal, locked_sign from people where id = ?",
@@ -60,26 +60,26 @@ def get(connection: Connection, person_id: str) -> Person | None:
         return None
     roles = connection.rows("select role from person_roles where person = ?", (person_id,))
     groups = connection.rows("select desk_group from memberships where person = ?", (person_id,))
-    return Person(
+    return StaffAccount(
         **found,
         roles=frozenset(each["role"] for each in roles),
         groups=frozenset(each["desk_group"] for each in groups),
     )
 
 
-def sign_in_record(connection: Connection, login: str) -> SignInRecord | None:
+def get_sign_in_record(connection: Connection, login: str) -> SignInRecord | None:
     """Return what a sign-in under this login is checked against, or None for an unknown login."""
     found = connection.row("select id as person, salt, auth_salt, auth_hash from people where login = ?", (login,))
     return SignInRecord(**found) if found else None
 
 
-def pepper(connection: Connection) -> bytes:
+def get_pepper(connection: Connection) -> bytes:
     """Return the database's own secret, from which unknown logins get their salts."""
     found = connection.row("select value from meta where name = 'sign_in_pepper'")
     return bytes.fromhex(found["value"]) if found else b""
 
 
-def visible_queues(connection: Connection, person_id: str) -> frozenset[str]:
+def list_visible_queues(connection: Connection, person_id: str) -> frozenset[str]:
     """Return the queues that the person's desk groups may see and work (table `queue_groups`)."""
     found = connection.rows(
         "select distinct q.queue from queue_groups q join memberships m on m.desk_group = q.desk_group"

@@ -19,7 +19,7 @@ class Queue:
     title: str
 
 
-def put(w: Connection, queue: Queue) -> None:
+def put_queue(w: Connection, queue: Queue) -> None:
     """Make a queue, or bring its title and keyring up to date."""
     w.execute(
         "insert into queues (id, site, kind, keyring, title) values (?, ?, ?, ?, ?)"
@@ -29,6 +29,6 @@ def put(w: Connection, queue: Queue) -> None:
     )
 
 
-def every(c: Connection) -> list[Queue]:
+def list_queues(c: Connection) -> list[Queue]:
     """All queues, by id."""
     return [Queue(**item) for item in c.rows("select * from queues order by id")]

@@ -44,7 +44,7 @@ _SELECT = (
 )
 
 
-def put(
+def put_referral(
     w: Connection,
     *,
     id: str,
@@ -66,7 +66,7 @@ def put(
     )
 
 
-def move(
+def set_state(
     w: Connection, id_: str, *, state: str, holder: str | None, lease: int | None, result: str | None, at: int
 ) -> None:
     """Write a referral's new state."""
@@ -76,18 +76,18 @@ def move(
     )
 
 
-def get(c: Connection, id_: str) -> Referral | None:
+def get_referral(c: Connection, id_: str) -> Referral | None:
     """One referral."""
     found = c.row(_SELECT + "where r.id = ?", [id_])
     return Referral(**found) if found else None
 
 
-def of_envelope(c: Connection, envelope: str) -> list[str]:
+def list_ids_of_envelope(c: Connection, envelope: str) -> list[str]:
     """The ids of a screening's referrals, by queue."""
     return [item["id"] for item in c.rows("select id from referrals where envelope = ? order by queue", [envelope])]
 
 
-def in_queue(c: Connection, queue: str, mode: str) -> list[Referral]:
+def list_open(c: Connection, queue: str, mode: str) -> list[Referral]:
     """What is still to do in a queue, the most urgent first; `mode` keeps training apart from the field."""
     found = c.rows(
         _SELECT + "where r.queue = ? and r.mode = ? and r.state <> 'closed'"
@@ -97,7 +97,7 @@ def in_queue(c: Connection, queue: str, mode: str) -> list[Referral]:
     return [Referral(**item) for item in found]
 
 
-def lapsed(c: Connection, now: int) -> list[Referral]:
+def list_lapsed(c: Connection, now: int) -> list[Referral]:
     """Claimed referrals whose lease is over, or was given by a clock that stood in the future."""
     sql = _SELECT + "where r.state = 'claimed' and (r.lease <= ? or r.changed > ?)"
     return [Referral(**item) for item in c.rows(sql, [now, now + DAY])]

@@ -49,19 +49,19 @@ _WHOLE = (
 )
 
 
-def _split(text: str | None) -> tuple[str, ...] | None:
+def _split_names(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(text.split())
 
 
-def _joined(names: tuple[str, ...] | None) -> str | None:
+def _join_names(names: tuple[str, ...] | None) -> str | None:
     return None if names is None else " ".join(names)
 
 
-def _of(found: dict[str, Any]) -> Rollout:
-    return Rollout(**{**found, "regions": _split(found["regions"]), "devices": _split(found["devices"])})
+def _read_rollout(found: dict[str, Any]) -> Rollout:
+    return Rollout(**{**found, "regions": _split_names(found["regions"]), "devices": _split_names(found["devices"])})
 
 
-def add(
+def add_rollout(
     w: Connection,
     version: int,
     *,
@@ -76,19 +76,19 @@ def add(
     created = w.row(
         "insert into rollouts (version, regions, devices, share_permille, state, starts, created, created_by)"
         " values (?, ?, ?, ?, 'planned', ?, ?, ?) returning id",
-        [version, _joined(regions), _joined(devices), share_permille, starts, at, by],
+        [version, _join_names(regions), _join_names(devices), share_permille, starts, at, by],
     )
     assert created is not None
     return int(created["id"])
 
 
-def move(w: Connection, id_: int, *, state: str, since: int | None, reason: str = "") -> None:
+def set_state(w: Connection, id_: int, *, state: str, since: int | None, reason: str = "") -> None:
     """Note that a rollout is in another state, since when it is live, and why."""
     sql = "update rollouts set state = ?, since = ?, reason = ? where id = ?"
     w.execute(sql, [state, since, reason, id_])
 
 
-def widen(
+def set_ring(
     w: Connection,
     id_: int,
     *,
@@ -98,24 +98,24 @@ def widen(
 ) -> None:
     """Give a rollout another ring in its place."""
     sql = "update rollouts set regions = ?, devices = ?, share_permille = ? where id = ?"
-    w.execute(sql, [_joined(regions), _joined(devices), share_permille, id_])
+    w.execute(sql, [_join_names(regions), _join_names(devices), share_permille, id_])
 
 
-def get(c: Connection, id_: int) -> Rollout | None:
+def get_rollout(c: Connection, id_: int) -> Rollout | None:
     """One rollout."""
     found = c.row(f"{_WHOLE} where r.id = ?", [id_])
-    return _of(found) if found else None
+    return _read_rollout(found) if found else None
 
 
-def every(c: Connection, states: Collection[str] = STATES, *, form: str | None = None) -> list[Rollout]:
+def list_rollouts(c: Connection, states: Collection[str] = STATES, *, form: str | None = None) -> list[Rollout]:
     """Rollouts in some states, of all forms or of one; the newest first, as a tablet tries them."""
     places = ", ".join("?" * len(states))
     narrowed = " and v.form = ?" if form is not None else ""
     sql = f"{_WHOLE} where r.state in ({places}){narrowed} order by r.id desc"
-    return [_of(each) for each in c.rows(sql, [*states, *([form] if form is not None else [])])]
+    return [_read_rollout(each) for each in c.rows(sql, [*states, *([form] if form is not None else [])])]
 
 
-def refuse(w: Connection, *, sha: str, dev: str, code: str, at: int) -> None:
+def record_refusal(w: Connection, *, sha: str, dev: str, code: str, at: int) -> None:
     """Note that a tablet could not work with a version; the newest time and reason count."""
     w.execute(
         "insert into refusals (sha, dev, code, at) values (?, ?, ?, ?)"
@@ -124,7 +124,7 @@ def refuse(w: Connection, *, sha: str, dev: str, code: str, at: int) -> None:
     )
 
 
-def refusals(c: Connection, sha: str, *, since: int) -> list[Refusal]:
+def list_refusals(c: Connection, sha: str, *, since: int) -> list[Refusal]:
     """The certified tablets that could not work with a version since a time, by their id.
 
     One that took it into use after all refuses it no more; only what its screenings met with counts on.

@@ -21,7 +21,7 @@ class RuleTable:
     published_by: str
 
 
-def add(w: Connection, table: RuleTable, body: str) -> None:
+def add_table(w: Connection, table: RuleTable, body: str) -> None:
     """Keep a table. sqlite3.IntegrityError when there is one of this name."""
     w.execute(
         "insert into rule_tables (kind, name, family, body, published, published_by) values (?, ?, ?, ?, ?, ?)",
@@ -29,25 +29,25 @@ def add(w: Connection, table: RuleTable, body: str) -> None:
     )
 
 
-def body(c: Connection, kind: str, name: str) -> str | None:
+def get_text(c: Connection, kind: str, name: str) -> str | None:
     """The text of a table."""
     found = c.row("select body from rule_tables where kind = ? and name = ?", [kind, name])
     return str(found["body"]) if found else None
 
 
-def bodies(c: Connection, kind: str) -> dict[str, str]:
+def get_texts(c: Connection, kind: str) -> dict[str, str]:
     """The texts of all tables of a kind, by name."""
     return {each["name"]: each["body"] for each in c.rows("select name, body from rule_tables where kind = ?", [kind])}
 
 
-def count_by(c: Connection, person: str, *, since: int) -> int:
+def count_published_by(c: Connection, person: str, *, since: int) -> int:
     """How many tables a person has published since a time (milliseconds)."""
     sql = "select count(*) as n from rule_tables where published_by = ? and published > ?"
     found = c.row(sql, [person, since])
     return int(found["n"]) if found else 0
 
 
-def every(c: Connection, kind: str) -> list[RuleTable]:
+def list_tables(c: Connection, kind: str) -> list[RuleTable]:
     """All tables of a kind, oldest first."""
     sql = "select kind, name, family, published, published_by from rule_tables where kind = ? order by published, name"
     return [RuleTable(**each) for each in c.rows(sql, [kind])]

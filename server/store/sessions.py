@@ -21,14 +21,14 @@ class Session:
 
 
 @dataclass(frozen=True)
-class Failures:
+class FailureCounts:
     """Recent failed sign-ins from one address: under this login (kept as a hash), and under any."""
 
     login: int
     address: int
 
 
-def start(connection: Connection, *, token_hash: bytes, person: str, at: int, expires_at: int) -> None:
+def start_session(connection: Connection, *, token_hash: bytes, person: str, at: int, expires_at: int) -> None:
     """Keep a new session until `expires_at` at the latest."""
     connection.execute(
         "insert into sessions (token_hash, person, created, seen, expires) values (?, ?, ?, ?, ?)",
@@ -36,7 +36,7 @@ def start(connection: Connection, *, token_hash: bytes, person: str, at: int, ex
     )
 
 
-def live(connection: Connection, token_hash: bytes, *, at: int, idle_since: int) -> Session | None:
+def get_live(connection: Connection, token_hash: bytes, *, at: int, idle_since: int) -> Session | None:
     """Return the session if it has not expired at `at` and was used after `idle_since`.
 
     One that was used in the future, by a clock that has been put right since, would never end.
@@ -48,37 +48,37 @@ def live(connection: Connection, token_hash: bytes, *, at: int, idle_since: int)
     return Session(**found) if found else None
 
 
-def touch(connection: Connection, token_hash: bytes, *, at: int) -> None:
+def mark_used(connection: Connection, token_hash: bytes, *, at: int) -> None:
     """Note that the session was used."""
     connection.execute("update sessions set seen = ? where token_hash = ?", (at, token_hash))
 
 
-def end(connection: Connection, token_hash: bytes) -> None:
+def end_session(connection: Connection, token_hash: bytes) -> None:
     """Forget a session."""
     connection.execute("delete from sessions where token_hash = ?", (token_hash,))
 
 
-def forget_old(connection: Connection, *, expired_at: int, failed_before: int) -> int:
+def delete_old(connection: Connection, *, expired_at: int, failed_before: int) -> int:
     """Delete expired sessions and old failures, with their network addresses; return how many rows went."""
     ended = connection.execute("delete from sessions where expires <= ?", (expired_at,)).rowcount
     return ended + connection.execute("delete from sign_in_failures where at < ?", (failed_before,)).rowcount
 
 
-def note_failure(connection: Connection, *, login: str, address: str, at: int) -> None:
+def record_failure(connection: Connection, *, login: str, address: str, at: int) -> None:
     """Remember a failed sign-in."""
     connection.execute("insert into sign_in_failures (login, address, at) values (?, ?, ?)", (login, address, at))
 
 
-def forget_failures(connection: Connection, *, login: str, address: str) -> None:
+def delete_failures(connection: Connection, *, login: str, address: str) -> None:
     """Forget the failures of a login from one address, after it signed in."""
     connection.execute("delete from sign_in_failures where login = ? and address = ?", (login, address))
 
 
-def failures(connection: Connection, *, login: str, address: str, since: int, until: int) -> Failures:
+def count_failures(connection: Connection, *, login: str, address: str, since: int, until: int) -> FailureCounts:
     """Count the failures between two times."""
     found = connection.row(
         "select coalesce(sum(case when login = ? then 1 else 0 end), 0) as login, count(*) as address"
         " from sign_in_failures where address = ? and at between ? and ?",
         (login, address, since, until),
     )
-    return Failures(**found) if found else Failures(0, 0)
+    return FailureCounts(**found) if found else FailureCounts(0, 0)

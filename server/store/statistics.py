@@ -24,7 +24,7 @@ UNSTATED = "unstated"
 
 
 @dataclass(frozen=True)
-class Cell:
+class StatisticsCell:
     """How many screenings of a month had this value."""
 
     month: str
@@ -58,7 +58,7 @@ def screening_facts(route: Route | None) -> list[ScreeningFacts]:
     return [ScreeningFacts(route.mode or "field", {**vars(route), "region": (route.province or "")[:2]})]
 
 
-def count(connection: Connection, screened: Iterable[ScreeningFacts], *, at: int) -> None:
+def count_screenings(connection: Connection, screened: Iterable[ScreeningFacts], *, at: int) -> None:
     """Add screenings to the month, each in every dimension; a cell is written once, however many it counts."""
     month = month_of(at)
     found = Counter(
@@ -73,14 +73,14 @@ def count(connection: Connection, screened: Iterable[ScreeningFacts], *, at: int
     )
 
 
-def cells(connection: Connection, *, mode: str, before: str) -> list[Cell]:
+def list_cells(connection: Connection, *, mode: str, before: str) -> list[StatisticsCell]:
     """Return every cell of the mode in the months before one, by month, dimension and value."""
     found = connection.rows(
         "select month, dimension, value, count from statistics_cells where mode = ? and month < ?"
         " order by month, dimension, value",
         (mode, before),
     )
-    return [Cell(**each) for each in found]
+    return [StatisticsCell(**each) for each in found]
 
 
 def count_rejection(w: Connection, *, dev: str, code: str, at: int) -> None:
@@ -92,7 +92,7 @@ def count_rejection(w: Connection, *, dev: str, code: str, at: int) -> None:
     )
 
 
-def rejections_by_tablet(c: Connection) -> dict[str, int]:
+def count_rejections_by_tablet(c: Connection) -> dict[str, int]:
     """How many items of each tablet were rejected, ever."""
     return {
         item["dev"]: item["total"] for item in c.rows("select dev, sum(count) as total from rejections group by dev")

@@ -9,7 +9,7 @@ from server.database.connection import Connection
 
 
 @dataclass(frozen=True)
-class Status:
+class StatusEvent:
     """One thing that happened to a screening: `status` is accepted or closed."""
 
     cursor: int
@@ -18,15 +18,15 @@ class Status:
     at: int
 
 
-def add(w: Connection, *, dev: str, envelope: str, status: str, at: int) -> None:
+def add_event(w: Connection, *, dev: str, envelope: str, status: str, at: int) -> None:
     """Tell a tablet about one of its screenings."""
     w.execute("insert into status_events (dev, envelope, status, at) values (?, ?, ?, ?)", [dev, envelope, status, at])
 
 
-def since(c: Connection, dev: str, cursor: int, limit: int) -> list[Status]:
+def list_since(c: Connection, dev: str, cursor: int, limit: int) -> list[StatusEvent]:
     """What a tablet has not been told yet."""
     found = c.rows(
         "select cursor, envelope, status, at from status_events where dev = ? and cursor > ? order by cursor limit ?",
         [dev, cursor, limit],
     )
-    return [Status(**item) for item in found]
+    return [StatusEvent(**item) for item in found]

@@ -24,7 +24,7 @@ class Token:
 _PLAIN = "id, person, label, roles, created, expires, used, revoked"
 
 
-def add(w: Connection, token: Token, token_hash: bytes) -> None:
+def add_token(w: Connection, token: Token, token_hash: bytes) -> None:
     """Keep a new token."""
     w.execute(
         "insert into tokens (id, token_hash, person, label, roles, created, expires) values (?, ?, ?, ?, ?, ?, ?)",
@@ -32,24 +32,24 @@ def add(w: Connection, token: Token, token_hash: bytes) -> None:
     )
 
 
-def live(c: Connection, token_hash: bytes, *, at: int) -> Token | None:
+def get_live(c: Connection, token_hash: bytes, *, at: int) -> Token | None:
     """The token with this hash, if it is neither expired nor revoked."""
     sql = f"select {_PLAIN} from tokens where token_hash = ? and expires > ? and revoked is null"  # noqa: S608
     found = c.row(sql, [token_hash, at])
     return Token(**found) if found else None
 
 
-def touch(w: Connection, id_: str, *, at: int) -> None:
+def mark_used(w: Connection, id_: str, *, at: int) -> None:
     """Note that a token was used."""
     w.execute("update tokens set used = ? where id = ?", [at, id_])
 
 
-def revoke(w: Connection, id_: str, *, at: int) -> None:
+def revoke_token(w: Connection, id_: str, *, at: int) -> None:
     """End a token; the first time counts."""
     w.execute("update tokens set revoked = coalesce(revoked, ?) where id = ?", [at, id_])
 
 
-def of_person(c: Connection, person: str) -> list[Token]:
+def list_of_person(c: Connection, person: str) -> list[Token]:
     """All tokens of a person, oldest first."""
     sql = f"select {_PLAIN} from tokens where person = ? order by created, id"  # noqa: S608
     return [Token(**each) for each in c.rows(sql, [person])]

@@ -12,7 +12,7 @@ IN_USE = ("published", "closing", "retired")
 
 
 @dataclass(frozen=True)
-class Version:
+class FormVersion:
     """One version without its bytes. `sha` names what is signed; `author` and `reviewer` are accounts.
 
     `source` says whether its source package is here: a bundle that was signed elsewhere comes without.
@@ -36,7 +36,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Draft:
+class NewVersion:
     """What is compiled of a source package: its names, its hash, and the bytes of both. `body` is not signed yet."""
 
     form: str
@@ -50,7 +50,7 @@ class Draft:
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrialResult:
     """What came out of a made-up interview with a draft; never what was answered. `fired` counts indicators."""
 
     outcome: str
@@ -67,11 +67,11 @@ _PLAIN = (
 )
 
 
-def _of(found: dict[str, object] | None) -> Version | None:
-    return Version(**{**found, "source": bool(found["source"])}) if found else None  # type: ignore[arg-type]
+def _read_version(found: dict[str, object] | None) -> FormVersion | None:
+    return FormVersion(**{**found, "source": bool(found["source"])}) if found else None  # type: ignore[arg-type]
 
 
-def add(w: Connection, draft: Draft, *, state: str, author: str, at: int) -> int:
+def add_version(w: Connection, draft: NewVersion, *, state: str, author: str, at: int) -> int:
     """Keep a new version; return its number. sqlite3.IntegrityError when there is one of this name on this channel."""
     values = {**asdict(draft), "state": state, "author": author, "created": at, "changed": at}
     names, places = ", ".join(values), ", ".join("?" * len(values))
@@ -80,27 +80,27 @@ def add(w: Connection, draft: Draft, *, state: str, author: str, at: int) -> int
     return int(created["id"])
 
 
-def replace(w: Connection, id_: int, draft: Draft, *, at: int) -> None:
+def replace_draft(w: Connection, id_: int, draft: NewVersion, *, at: int) -> None:
     """Put other bytes in the place of a draft; what was tried with the former ones goes."""
     w.execute(
         "update versions set sha = ?, indicator_set = ?, policy = ?, body = ?, source = ?, validated = '', reason = '',"
         " changed = ? where id = ? and state = 'draft'",
         [draft.sha, draft.indicator_set, draft.policy, draft.body, draft.source, at, id_],
     )
-    forget_trials(w, id_)
+    delete_trials(w, id_)
 
 
-def discard(w: Connection, id_: int) -> None:
+def delete_draft(w: Connection, id_: int) -> None:
     """Throw a draft away, with what was tried with it."""
     w.execute("delete from versions where id = ? and state = 'draft'", [id_])
 
 
-def move(w: Connection, id_: int, *, state: str, at: int, reason: str = "") -> None:
+def set_state(w: Connection, id_: int, *, state: str, at: int, reason: str = "") -> None:
     """Note that a version is in another state, and why."""
     w.execute("update versions set state = ?, reason = ?, changed = ? where id = ?", [state, reason, at, id_])
 
 
-def sign(w: Connection, id_: int, body: bytes, *, reviewer: str = "", validated: str | None = None) -> None:
+def set_signatures(w: Connection, id_: int, body: bytes, *, reviewer: str = "", validated: str | None = None) -> None:
     """Keep the bytes with other signatures, and what ODK Validate said of them."""
     w.execute(
         "update versions set body = ?, reviewer = ?, validated = coalesce(?, validated) where id = ?",
@@ -108,45 +108,45 @@ def sign(w: Connection, id_: int, body: bytes, *, reviewer: str = "", validated:
     )
 
 
-def get(c: Connection, id_: int) -> Version | None:
+def get_version(c: Connection, id_: int) -> FormVersion | None:
     """One version by its number."""
-    return _of(c.row(f"select {_PLAIN} from versions where id = ?", [id_]))  # noqa: S608
+    return _read_version(c.row(f"select {_PLAIN} from versions where id = ?", [id_]))  # noqa: S608
 
 
-def named(c: Connection, form: str, version: str, channel: str) -> Version | None:
+def find_version(c: Connection, form: str, version: str, channel: str) -> FormVersion | None:
     """One version by its name."""
     sql = f"select {_PLAIN} from versions where form = ? and version = ? and channel = ?"  # noqa: S608
-    return _of(c.row(sql, [form, version, channel]))
+    return _read_version(c.row(sql, [form, version, channel]))
 
 
-def every(c: Connection, form: str | None = None) -> list[Version]:
+def list_versions(c: Connection, form: str | None = None) -> list[FormVersion]:
     """All versions, or those of one form, oldest first."""
     where = "where form = ?" if form is not None else ""
     found = c.rows(f"select {_PLAIN} from versions {where} order by id", [form] if form is not None else [])  # noqa: S608
-    return [version for each in found if (version := _of(each)) is not None]
+    return [version for each in found if (version := _read_version(each)) is not None]
 
 
-def signed(c: Connection, id_: int) -> bytes:
+def get_signed_bytes(c: Connection, id_: int) -> bytes:
     """The compiled bytes of a version with the signatures so far."""
     found = c.row("select body from versions where id = ?", [id_])
     assert found is not None, "the version was looked up before"
     return bytes(found["body"])
 
 
-def source(c: Connection, id_: int) -> bytes | None:
+def get_source(c: Connection, id_: int) -> bytes | None:
     """The source package of a version, where it is here."""
     found = c.row("select source from versions where id = ?", [id_])
     return found["source"] if found else None
 
 
-def body(c: Connection, form: str, sha: str) -> bytes | None:
+def get_bytes_in_use(c: Connection, form: str, sha: str) -> bytes | None:
     """The signed bytes of a version that is or was in use, if there is one of this form by that hash."""
     sql = "select body from versions where sha = ? and form = ? and state in ('published', 'closing', 'retired')"
     found = c.row(sql, [sha, form])
     return found["body"] if found else None
 
 
-def standing(c: Connection, sha: str) -> str:
+def get_state_in_use(c: Connection, sha: str) -> str:
     """The state of a version that is or was in use; blank for any other."""
     sql = "select state from versions where sha = ? and state in ('published', 'closing', 'retired')"
     found = c.row(sql, [sha])
@@ -159,7 +159,7 @@ def count_drafts(c: Connection, author: str) -> int:
     return int(found["n"]) if found else 0
 
 
-def try_out(w: Connection, id_: int, trial: Trial, *, most: int) -> None:
+def add_trial(w: Connection, id_: int, trial: TrialResult, *, most: int) -> None:
     """Keep what came out of a made-up interview with a draft, and of all with it the newest."""
     values = [trial.outcome, trial.tier, trial.queue_kinds, trial.fired, trial.at, trial.by]
     w.execute(
@@ -170,12 +170,12 @@ def try_out(w: Connection, id_: int, trial: Trial, *, most: int) -> None:
     w.execute(f"delete from trials where version = ? and id not in ({newest})", [id_, id_, most])  # noqa: S608
 
 
-def trials(c: Connection, id_: int) -> list[Trial]:
+def list_trials(c: Connection, id_: int) -> list[TrialResult]:
     """What came out of the made-up interviews with a draft, oldest first."""
     sql = "select outcome, tier, queue_kinds, fired, at, by from trials where version = ? order by id"
-    return [Trial(**each) for each in c.rows(sql, [id_])]
+    return [TrialResult(**each) for each in c.rows(sql, [id_])]
 
 
-def forget_trials(w: Connection, id_: int) -> None:
+def delete_trials(w: Connection, id_: int) -> None:
     """Throw away what came out of the made-up interviews with a draft."""
     w.execute("delete from trials where version = ?", [id_])

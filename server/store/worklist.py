@@ -15,7 +15,7 @@ RELEASE, KEEP_APART = "release", "keep_apart"
 
 
 @dataclass(frozen=True)
-class Item:
+class WorkItem:
     """One thing to decide; `envelope` and `chain` are empty where the item is about a whole tablet.
 
     `decision` is a person's; what closed by itself has none.
@@ -33,7 +33,7 @@ class Item:
     decision: str | None
 
 
-def add(
+def add_item(
     w: Connection,
     *,
     kind: str,
@@ -63,7 +63,7 @@ def add(
         )
 
 
-def settle(w: Connection, *, kind: str, dev: str, chain: str = "", by: str, at: int) -> None:
+def close_resolved(w: Connection, *, kind: str, dev: str, chain: str = "", by: str, at: int) -> None:
     """Close what is no longer so: a gap that was filled, a tablet that spoke again."""
     w.execute(
         "update work_items set closed = ?, closed_by = ? where kind = ? and dev = ? and chain = ? and closed is null",
@@ -71,28 +71,30 @@ def settle(w: Connection, *, kind: str, dev: str, chain: str = "", by: str, at: 
     )
 
 
-def decide(w: Connection, id_: int, *, decision: str, by: str, at: int) -> None:
+def record_decision(w: Connection, id_: int, *, decision: str, by: str, at: int) -> None:
     """Close an item with what a person decided."""
     w.execute("update work_items set closed = ?, closed_by = ?, decision = ? where id = ?", [at, by, decision, id_])
 
 
-def get(c: Connection, id_: int) -> Item | None:
+def get_item(c: Connection, id_: int) -> WorkItem | None:
     """One item, open or closed."""
     found = c.row("select * from work_items where id = ?", [id_])
-    return Item(**found) if found else None
+    return WorkItem(**found) if found else None
 
 
-def about(c: Connection, *, kind: str, dev: str, chain: str) -> list[Item]:
+def list_about_chain(c: Connection, *, kind: str, dev: str, chain: str) -> list[WorkItem]:
     """All items of a kind about a chain, open and closed, oldest first."""
     sql = "select * from work_items where kind = ? and dev = ? and chain = ? order by id"
-    return [Item(**item) for item in c.rows(sql, [kind, dev, chain])]
+    return [WorkItem(**item) for item in c.rows(sql, [kind, dev, chain])]
 
 
-def kept_apart(c: Connection) -> list[Item]:
+def list_kept_apart(c: Connection) -> list[WorkItem]:
     """Everything that people have left aside and not released since, oldest first."""
-    return [Item(**item) for item in c.rows("select * from work_items where decision = ? order by id", [KEEP_APART])]
+    return [
+        WorkItem(**item) for item in c.rows("select * from work_items where decision = ? order by id", [KEEP_APART])
+    ]
 
 
-def waiting(c: Connection) -> list[Item]:
+def list_open(c: Connection) -> list[WorkItem]:
     """Everything still to decide, oldest first."""
-    return [Item(**item) for item in c.rows("select * from work_items where closed is null order by id")]
+    return [WorkItem(**item) for item in c.rows("select * from work_items where closed is null order by id")]

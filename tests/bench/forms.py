@@ -210,7 +210,7 @@ def _first_opening(material: Material, keys: Keys, sealed: Envelope) -> Figure:
 
 
 def _trusting(author: SigningKey, reviewer: SigningKey) -> Trust:
-    payload = trust.make(
+    payload = trust.TrustContent(
         number=1,
         demo=True,
         roots=[author.public],
@@ -221,5 +221,5 @@ def _trusting(author: SigningKey, reviewer: SigningKey) -> Trust:
         servers=[author.public],
         issued=0,
         expires=1,
-    )
+    ).to_payload()
     return trust.read(Document(payload).signed_by(author, trust.TYP))

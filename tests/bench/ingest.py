@@ -101,7 +101,7 @@ def moulds(site: Site, material: Material) -> Moulds:
         names = board.registry.keyrings.values()
         keys = {each.id: each.public(held.held(f"key/{each.key_sha256}") or b"") for each in names}
     db = SqliteDatabase(raw_limits.snapshot(site.server.folders[0] / "chaski.db", site.folder / "generation.db"))
-    generation = meta.generation(db.read())
+    generation = meta.get_generation(db.read())
     db.close()
     return load.moulds(material, board, keys, generation)
 

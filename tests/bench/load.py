@@ -19,13 +19,13 @@ from bench.forms import Material
 from server.cli.terminal import now_ms
 from sync.documents import registry
 from sync.documents.signed import sign_bare
-from sync.envelope import route, seal
-from sync.envelope import verify as envelope
-from sync.envelope.route import Route
-from sync.exchange import messages as exchange
+from sync.envelope import seal
+from sync.envelope.route import Route, seal_route
+from sync.envelope.verify import SIGNATURE_TYP, ChainPosition, Header, envelope_id
+from sync.exchange import messages
 from sync.exchange.messages import Message, Request
-from sync.keys.key_pairs import RoutePublic, SealPublic, SigningKey
-from sync.tablet.trusted_documents import Board
+from sync.keys.key_pairs import RoutePublicKey, SealPublicKey, SigningKey
+from sync.tablet.trusted_documents import TrustedDocuments
 from sync.wire.encoding import b64u
 
 
@@ -53,30 +53,30 @@ class Sender:
 
     secret: bytes
     moulds: Moulds
-    chain: str = field(default_factory=seal.new_chain)
+    chain: str = field(default_factory=seal.new_chain_id)
     seq: int = 0
     prev: str = ""
     n: int = 0
 
     def ahead(self, folder: Path, phases: Mapping[str, tuple[int, int]]) -> None:
         """Write the requests of each phase, in this order: so many envelopes each, so many requests."""
-        key, route_key = SigningKey(self.secret), RoutePublic.from_raw(self.moulds.route_key)
+        key, route_key = SigningKey(self.secret), RoutePublicKey.from_raw(self.moulds.route_key)
         for phase, (each, count) in phases.items():
             with file_of(folder, phase, key.kid).open("wb") as file:
                 for _ in range(count):
                     raws = tuple(self._envelope(key, route_key) for _ in range(each))
                     self.n += 1
                     request = Request(self.n, now_ms(), envelopes=raws, **self.moulds.said)  # type: ignore[arg-type]
-                    pickle.dump(exchange.write_request(request, key), file)
+                    pickle.dump(messages.write_request(request, key), file)
 
-    def _envelope(self, key: SigningKey, route_key: RoutePublic) -> bytes:
+    def _envelope(self, key: SigningKey, route_key: RoutePublicKey) -> bytes:
         self.seq += 1
-        mould, jti = self.moulds.interviews[self.seq % len(self.moulds.interviews)], seal.new_jti()
-        sealed_route = route.seal(mould.route, route_key, jti)
-        header = envelope.Header(mould.kid, jti, key.kid, self.chain, self.seq, self.seq, self.prev, sealed_route)
+        mould, jti = self.moulds.interviews[self.seq % len(self.moulds.interviews)], seal.new_screening_id()
+        sealed_route = seal_route(mould.route, route_key, jti)
+        header = Header(mould.kid, jti, key.kid, self.chain, self.seq, self.seq, self.prev, sealed_route)
         signed = b64u(header.to_bytes()).encode() + b"." + mould.sealed
-        raw = signed + b"." + sign_bare(signed, key, envelope.SIGNATURE_TYP).encode()
-        self.prev = envelope.identity(raw)
+        raw = signed + b"." + sign_bare(signed, key, SIGNATURE_TYP).encode()
+        self.prev = envelope_id(raw)
         return raw
 
 
@@ -94,23 +94,20 @@ class Replayed:
         return 100 * self.cpu / self.wall
 
 
-def moulds(material: Material, board: Board, keys: Mapping[str, SealPublic], generation: str) -> Moulds:
+def moulds(material: Material, board: TrustedDocuments, keys: Mapping[str, SealPublicKey], generation: str) -> Moulds:
     """Seal each of the story's interviews once, to the keyring that the reference tablet would choose."""
     made, route_key = [], board.manifest.route_key(now_ms())
     for filled in material.filled:
         kind = registry.sealed_to(filled.values["queue_kinds"].split())
         keyring = board.registry.keyring_for(filled.values.get(material.form.route["province"], ""), kind).id
-        raw = seal.seal(
-            material.scorer.instance(filled),
+        raw = seal.seal_envelope(
+            material.scorer.write_instance(filled),
             to=keys[keyring],
             route=material.route(filled),
             route_key=route_key,
             device=SigningKey.generate(),
-            jti=seal.new_jti(),
-            chain=seal.new_chain(),
-            seq=1,
-            kseq=1,
-            prev="",
+            jti=seal.new_screening_id(),
+            position=ChainPosition(chain=seal.new_chain_id(), seq=1, kseq=1, prev=""),
             bucket=material.form.bucket,
         )
         made.append(Mould(keys[keyring].kid, material.route(filled), b".".join(raw.split(b".")[1:6])))
@@ -154,8 +151,8 @@ def _send(port: int, file: Path) -> list[float]:
 def frame(message: Message) -> bytes:
     """A request as it goes over the line."""
     head = (
-        f"POST {exchange.PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {exchange.CONTENT_TYPE}\r\n"
-        f"Content-Length: {len(message.body)}\r\n{exchange.SIGNATURE_HEADER}: {message.signature}\r\n\r\n"
+        f"POST {messages.PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {messages.CONTENT_TYPE}\r\n"
+        f"Content-Length: {len(message.body)}\r\n{messages.SIGNATURE_HEADER}: {message.signature}\r\n\r\n"
     )
     return head.encode() + message.body
 

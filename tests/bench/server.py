@@ -13,19 +13,18 @@ from pathlib import Path
 
 from bench.figure import Figure
 from bench.forms import TAKEN, Material
-from server.ceremony import founding as ceremony
+from server.ceremony import founding
 from server.cli.demo.server_process import ServerProcess, free_ports
 from server.cli.demo.story import FORM
 from server.cli.terminal import now_ms
 from sync.documents import bundle, enrolment
 from sync.documents.signed import Document
-from sync.envelope import verify as envelope
-from sync.exchange.staff_session import Staff
+from sync.envelope.verify import parse_envelope
+from sync.exchange.staff_session import StaffSession
 from sync.keys.key_files import load_secret
 from sync.keys.key_pairs import SigningKey, VerifyKey
-from sync.tablet import trusted_documents as board
 from sync.tablet.client import Tablet
-from sync.tablet.trusted_documents import Board
+from sync.tablet.trusted_documents import TrustedDocuments, load_documents
 from sync.wire.encoding import unb64u
 
 PUSHED = 10
@@ -51,11 +50,11 @@ class Site:
         assert self.server.running is not None
         return self.server.running.pid
 
-    def board(self) -> Board:
+    def board(self) -> TrustedDocuments:
         """The documents in force, as the first tablet holds them."""
         with Tablet(self.tablets[0]) as tablet:
-            pin = enrolment.Invitation.parse((tablet.outbox.held("invitation") or b"").decode()).pin
-            held = board.load(tablet.outbox, pin=pin, dev=tablet.status().dev)
+            pin = enrolment.Invitation.parse((tablet.outbox.documents.get("invitation") or b"").decode()).pin
+            held = load_documents(tablet.outbox, pin=pin, dev=tablet.status().dev)
         assert held is not None
         return held
 
@@ -63,7 +62,7 @@ class Site:
 @contextmanager
 def serving(folder: Path, material: Material, tablets: int) -> Iterator[Site]:
     """Found a demo in `folder`, serve it on loopback, publish the questionnaire, certify tablets."""
-    ceremony.demo(folder / "server", folder / "people", now=now_ms(), progress=lambda _: None).db.close()
+    founding.create_demo_server(folder / "server", folder / "people", now=now_ms(), progress=lambda _: None).db.close()
     server = ServerProcess(folder, *free_ports(2))
     server.start()
     try:
@@ -116,7 +115,7 @@ def _office(site: Site, login: str, role: str) -> SigningKey:
 def _publish(site: Site, material: Material) -> None:
     document = Document(material.form.to_bytes()).signed_by(_office(site, "autora", "author"), bundle.TYP)
     document = document.signed_by(_office(site, "revisor", "reviewer"), bundle.TYP)
-    with Staff.sign_in(site.server.people_url, "publicacion", _passphrase(site, "publicacion")) as publisher:
+    with StaffSession.sign_in(site.server.people_url, "publicacion", _passphrase(site, "publicacion")) as publisher:
         publisher.post("/v1/publications", data=document.to_bytes())
         for path in site.tablets:
             invited = publisher.post("/v1/invitations", json={"label": path.name, "region": "17"})
@@ -126,11 +125,11 @@ def _publish(site: Site, material: Material) -> None:
 
 def _certify(site: Site) -> None:
     registrar = _office(site, "registro", "registrar")
-    with Staff.sign_in(site.server.people_url, "registro", _passphrase(site, "registro")) as office:
+    with StaffSession.sign_in(site.server.people_url, "registro", _passphrase(site, "registro")) as office:
         for number, listed in enumerate(office.get("/v1/devices"), 1):
             key = VerifyKey.from_raw(unb64u(listed["key"]))
             said = {"region": listed["region"], "label": listed["label"], "number": number}
-            signed = enrolment.certify(key, key.words(), registrar, **said, issued=now_ms())
+            signed = enrolment.sign_certificate(key, key.words(), registrar, **said, issued=now_ms())
             office.post(f"/v1/devices/{listed['dev']}/certificate", data=signed.to_bytes())
 
 
@@ -169,7 +168,7 @@ def pushing(site: Site, material: Material) -> list[Figure]:
     with Tablet(site.tablets[0]) as tablet:
         for number in range(PUSHED):
             tablet.screen(FORM, material.given[number % len(material.given)], TAKEN)
-        raws = [kept.raw for kept in tablet.outbox.kept()]
+        raws = [kept.raw for kept in tablet.outbox.envelopes.list_stored()]
         report = tablet.sync()
     if [receipt.outcome for receipt in report.receipts] != ["stored"] * PUSHED:
         raise RuntimeError(f"the push was answered with {report.receipts}")
@@ -191,7 +190,7 @@ def pushing(site: Site, material: Material) -> list[Figure]:
 
 
 def _incompressible(raw: bytes) -> int:
-    sealed = envelope.parse(raw)
+    sealed = parse_envelope(raw)
     parts = (sealed.ek, sealed.encrypted_key, sealed.iv, sealed.ciphertext, sealed.tag)
     return sum(map(len, parts)) + len(unb64u(sealed.header.route.partition(".")[2])) + SIGNATURE_BYTES
 

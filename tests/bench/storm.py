@@ -64,7 +64,7 @@ def _let_in(site: Site, secrets: Sequence[bytes]) -> None:
     with db.write() as w:
         for secret in secrets:
             key = SigningKey(secret).public
-            devices.add(w, dev=key.kid, key=key.raw, label="storm", region="17", at=at)
+            devices.add_device(w, dev=key.kid, key=key.raw, label="storm", region="17", at=at)
             devices.certify(w, key.kid, certificate=b"{}", label="storm", region="17", at=at)
     db.close()
 

@@ -133,7 +133,7 @@ def cases_table(data: bytes) -> None:
 def source(data: bytes) -> None:
     """Any bytes as a source package: workbook, tables, translations, recordings."""
     found = parse_package(data)
-    check_form(found.workbook, AUTHOR_FIELDS, shelf=found.shelf)
+    check_form(found.workbook, AUTHOR_FIELDS, resources=found.resources)
 
 
 def form(data: bytes) -> None:
@@ -154,9 +154,9 @@ def xform(data: bytes) -> None:
 def instance(data: bytes) -> None:
     """What a coordinator opens: a screening of whoever got hold of a tablet."""
     answers = engine().read_instance(data)
-    filled = engine().fit(answers)
-    again = engine().read_instance(engine().instance(filled, prune=False))
-    assert engine().fit(again).answers == filled.answers
+    filled = engine().drop_irrelevant(answers)
+    again = engine().read_instance(engine().write_instance(filled, prune=False))
+    assert engine().drop_irrelevant(again).answers == filled.answers
 
 
 def answers(data: bytes) -> None:

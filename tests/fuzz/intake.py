@@ -18,7 +18,7 @@ from server.flows.desks.routing import Rulebook
 from server.flows.intake import envelopes as envelope_intake
 from server.flows.intake import sync_request
 from server.flows.operations import founding
-from server.flows.operations.founding import NewServer, NewKeyring
+from server.flows.operations.founding import NewKeyring, NewServer
 from server.problems import Problem
 from server.server_keys import ServerKeys
 from server.store import devices
@@ -71,7 +71,9 @@ def batch(data: bytes) -> None:
     """Up to eight envelopes, one a line: a header to be signed where a line begins with a brace, else raw bytes."""
     db = database()
     sent = [around(line) if line.startswith(b"{") else line for line in data.split(b"\n")[:MOST]]
-    arrivals = [envelope_intake.parse_envelope(raw, lambda dev: sync_request._key_of(db, dev), ROUTES) for raw in sent]
+    arrivals = [
+        envelope_intake.inspect_envelope(raw, lambda dev: sync_request._key_of(db, dev), ROUTES) for raw in sent
+    ]
     try:
         with db.write() as w:
             first = envelope_intake.store_all(w, arrivals, sender=DEVICE.kid, rulebook=rulebook(), now=NOW)

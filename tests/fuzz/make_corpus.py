@@ -77,9 +77,9 @@ def _of_forms() -> Iterator[tuple[str, bytes]]:
     yield "xform", form.xform.encode()
     yield "markdown", SMALL.encode()
     yield "answers", json.dumps(small).encode()
-    filled = engine().fit(small)
-    yield "instance", engine().instance(filled)
-    yield "plaintext", b"\1" + seal.pack_plaintext(engine().instance(filled), 1024)
+    filled = engine().drop_irrelevant(small)
+    yield "instance", engine().write_instance(filled)
+    yield "plaintext", b"\1" + seal.pack_plaintext(engine().write_instance(filled), 1024)
     yield "policy", BUILT_IN.policies["pe_adult_2026_1"].encode()
     yield "indicators", BUILT_IN.indicator_sets["ilo_delphi_2009"].encode()
     yield "invitation", b"chaski:1?u=https%3A%2F%2Fchaski.example&c=abcdefgh&r=" + b"0" * 64

@@ -11,12 +11,12 @@ from typing import Any
 
 import rfc8785
 
-from sync.documents import bundle, enrolment, manifest, receipt, registry, trust
-from sync.documents import device_order as order
+from sync.documents import bundle, device_order, enrolment, manifest, receipt, registry, trust
 from sync.documents.signed import Document, sign_bare
-from sync.envelope import route, seal
-from sync.envelope import verify as envelope
-from sync.exchange import messages as exchange
+from sync.envelope import seal
+from sync.envelope.route import PLAIN_BYTES, SUITE, open_route, seal_route
+from sync.envelope.verify import SIGNATURE_TYP, envelope_id, parse_envelope, verify_envelope
+from sync.exchange import messages
 from sync.exchange.messages import Message
 from sync.keys.key_pairs import SigningKey
 from sync.wire.encoding import b64u, canonical, strict_json, strict_value, unb64u
@@ -60,9 +60,9 @@ def document(data: bytes) -> None:
 
 def sealed(data: bytes) -> None:
     """Any bytes as an envelope, all the way to the coordinator's screen."""
-    read = envelope.parse(data)
-    assert envelope.identity(read.raw) == read.id
-    envelope.verify(read, DEVICE.public)
+    read = parse_envelope(data)
+    assert envelope_id(read.raw) == read.id
+    verify_envelope(read, DEVICE.public)
     seal.open_envelope(read, KEYRING)
 
 
@@ -70,31 +70,31 @@ def around(header: bytes) -> bytes:
     """An envelope whose header is these bytes, rightly signed; nothing in it can be opened."""
     parts = (header, bytes(1120), bytes(48), bytes(12), bytes(1024), bytes(16))
     signed = ".".join(map(b64u, parts)).encode()
-    return signed + b"." + sign_bare(signed, DEVICE, envelope.SIGNATURE_TYP).encode()
+    return signed + b"." + sign_bare(signed, DEVICE, SIGNATURE_TYP).encode()
 
 
 def header(data: bytes) -> None:
     """A header of a tablet that signs whatever it likes."""
-    read = envelope.parse(around(data))
-    assert envelope.parse(around(read.header.to_bytes())).header == read.header
-    envelope.verify(read, DEVICE.public)
-    route.open(read.header.route, {ROUTE_KEY.kid: ROUTE_KEY}, read.header.jti)
+    read = parse_envelope(around(data))
+    assert parse_envelope(around(read.header.to_bytes())).header == read.header
+    verify_envelope(read, DEVICE.public)
+    open_route(read.header.route, {ROUTE_KEY.kid: ROUTE_KEY}, read.header.jti)
 
 
 def route_content(data: bytes) -> None:
     """A route that was rightly sealed, whatever it says."""
-    text = data.ljust(route.PLAIN_BYTES, b"\0")
+    text = data.ljust(PLAIN_BYTES, b"\0")
     kid = ROUTE_KEY.kid
-    said = b64u(route.SUITE.encrypt(text, ROUTE_KEY.public.hpke, f"chaski-1/route/{JTI}/{kid}".encode()))
-    read = route.open(f"{kid}.{said}", {kid: ROUTE_KEY}, JTI)
-    assert route.open(route.seal(read, ROUTE_KEY.public, JTI), {kid: ROUTE_KEY}, JTI) == read
+    said = b64u(SUITE.encrypt(text, ROUTE_KEY.public.hpke, f"chaski-1/route/{JTI}/{kid}".encode()))
+    read = open_route(f"{kid}.{said}", {kid: ROUTE_KEY}, JTI)
+    assert open_route(seal_route(read, ROUTE_KEY.public, JTI), {kid: ROUTE_KEY}, JTI) == read
 
 
 def plaintext(data: bytes) -> None:
     """What was sealed, as the desk takes it apart; an even first byte gives it the right length in front."""
     body = data[1:]
-    instance = seal.unpack(body if data[:1] and data[0] % 2 else len(body).to_bytes(4) + body)
-    assert seal.unpack(seal.pack(instance, 1024)) == instance
+    instance = seal.unpack_plaintext(body if data[:1] and data[0] % 2 else len(body).to_bytes(4) + body)
+    assert seal.unpack_plaintext(seal.pack_plaintext(instance, 1024)) == instance
 
 
 # The exchange
@@ -106,25 +106,25 @@ def signed(data: bytes, key: SigningKey, typ: str) -> Message:
 
 
 def request(data: bytes) -> None:
-    read = exchange.read_request(signed(data, DEVICE, exchange.REQUEST_TYP), DEVICE.public)
+    read = messages.read_request(signed(data, DEVICE, messages.REQUEST_TYP), DEVICE.public)
     if all(raw.isascii() for raw in read.envelopes):
-        assert exchange.read_request(exchange.write_request(read, DEVICE), DEVICE.public) == read
+        assert messages.read_request(messages.write_request(read, DEVICE), DEVICE.public) == read
 
 
 def response(data: bytes) -> None:
-    read = exchange.read_response(signed(data, SERVER, exchange.RESPONSE_TYP), SERVERS, dev=DEVICE.kid, n=12)
-    again = exchange.read_response(exchange.write_response(read, SERVER), SERVERS, dev=DEVICE.kid, n=12)
+    read = messages.read_response(signed(data, SERVER, messages.RESPONSE_TYP), SERVERS, dev=DEVICE.kid, n=12)
+    again = messages.read_response(messages.write_response(read, SERVER), SERVERS, dev=DEVICE.kid, n=12)
     assert again == read
 
 
 def refusal(data: bytes) -> None:
-    last = exchange.read_refusal(signed(data, SERVER, exchange.REFUSAL_TYP), SERVERS, dev=DEVICE.kid, n=12)
+    last = messages.read_refusal(signed(data, SERVER, messages.REFUSAL_TYP), SERVERS, dev=DEVICE.kid, n=12)
     assert last >= 0
 
 
 def signature(data: bytes) -> None:
     """The header beside a body, as a web server hands it over."""
-    exchange.read_request(Message(b"{}", data.decode("latin-1")), DEVICE.public)
+    messages.read_request(Message(b"{}", data.decode("latin-1")), DEVICE.public)
 
 
 def invitation(data: bytes) -> None:
@@ -184,8 +184,8 @@ READERS: dict[str, Callable[[bytes], None]] = {
     "registry": payload(registry.TYP, finding, REGISTRAR),
     "manifest": payload(manifest.TYP, choosing, SERVER),
     "bundle": payload(bundle.TYP, lambda made: bundle.accept(made, HELD), AUTHOR, REVIEWER),
-    "enrolment": payload(enrolment.REQUEST_TYP, enrolment.accept_request, DEVICE),
+    "enrolment": payload(enrolment.REQUEST_TYP, enrolment.accept_enrolment_request, DEVICE),
     "certificate": payload(enrolment.CERTIFICATE_TYP, lambda made: enrolment.accept_certificate(made, HELD), REGISTRAR),
     "receipts": payload(receipt.TYP, lambda made: receipt.accept(made, HELD, dev=DEVICE.kid, n=12), SERVER),
-    "order": payload(order.TYP, lambda made: order.accept(made, HELD), REGISTRAR),
+    "order": payload(device_order.TYP, lambda made: device_order.accept(made, HELD), REGISTRAR),
 }

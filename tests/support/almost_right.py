@@ -12,9 +12,9 @@ from random import Random
 from typing import Any
 
 from sync.documents.signed import sign, sign_bare
-from sync.envelope import verify as envelope
+from sync.envelope.verify import SIGNATURE_TYP
 from sync.errors import SyncError
-from sync.exchange import messages as exchange
+from sync.exchange import messages
 from sync.wire.encoding import b64u, canonical, unb64u
 from vector_makers.material import (
     AUTHOR,
@@ -35,9 +35,9 @@ JUNK: list[Any] = [
 ]
 ALPHABET = 'ABCxyz019-_.=+/ \n\r\t"{}[]:,ñ\x00\u2028'
 MESSAGE_TYPES = {
-    "request": exchange.REQUEST_TYP,
-    "response": exchange.RESPONSE_TYP,
-    "refusal": exchange.REFUSAL_TYP,
+    "request": messages.REQUEST_TYP,
+    "response": messages.RESPONSE_TYP,
+    "refusal": messages.REFUSAL_TYP,
 }
 
 
@@ -145,7 +145,7 @@ def message_changed(rng: Random, given: Case, typ: str) -> Case:
     body = _body_changed(rng, unb64u(given["body"]))
     signature = given["signature"]
     if how > 0.25:
-        key = SIGNERS[exchange.signer(signature)]
+        key = SIGNERS[messages.claimed_signer(signature)]
         signature = f"{key.kid}.{sign_bare(body, key, typ)}"
     return {**given, "body": b64u(body), "signature": signature}
 
@@ -169,7 +169,7 @@ def envelope_changed(rng: Random, text: str) -> str:
     else:
         fields[at] = letter_changed(rng, fields[at])
     if at != 6 and rng.random() < 0.9:
-        fields[6] = sign_bare(_bytes_of(".".join(fields[:6])), DEVICE, envelope.SIGNATURE_TYP)
+        fields[6] = sign_bare(_bytes_of(".".join(fields[:6])), DEVICE, SIGNATURE_TYP)
     return ".".join(fields)
 
 

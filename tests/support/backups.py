@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from conftest import FOUNDED
-from server.backup import backup_key as backup_keys
+from server.backup import backup_key
 from server.cli.main import main
 from server.flows.operations import backup
 from support.intake import Field
@@ -57,13 +57,13 @@ def new_identity(folder: Path) -> Path:
 
 def recipient(identity: Path) -> str:
     """The public half."""
-    return str(backup_keys.load(identity, str)[0].to_public())
+    return str(backup_key.load_key(identity, str)[0].to_public())
 
 
 def backed_up(field: Field, identity: Path, shelf: Path, *, now: int = FOUNDED) -> Path:
     """Back the field's database up, in this process."""
     parts = field.parts
-    made = backup.make(
+    made = backup.write_backup(
         parts.config, parts.keys, recipient=recipient(identity), folder=shelf, now=now, progress=lambda step: None
     )
     return made.file
@@ -77,7 +77,7 @@ def lose(data: Path) -> None:
 
 def opened(file: Path, identity: Path) -> dict[str, bytes]:
     """Open a backup as the age tool and tar would: each file in it by name."""
-    plain = pyrage.decrypt(file.read_bytes(), backup_keys.load(identity, str))
+    plain = pyrage.decrypt(file.read_bytes(), backup_key.load_key(identity, str))
     with tarfile.open(fileobj=io.BytesIO(plain), mode="r:gz") as tar:
         return {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
 

@@ -152,7 +152,9 @@ class Office:
         certificate = sign_certificate(
             VerifyKey.from_raw(key), words, self.registrar, region="17", label="Huepetuhe 1", number=1, issued=clock()
         )
-        enrolment.certify_device(self.field.parts.db, certificate.to_bytes(), self.field.trust, actor="tests", now=clock())
+        enrolment.certify_device(
+            self.field.parts.db, certificate.to_bytes(), self.field.trust, actor="tests", now=clock()
+        )
 
     @property
     def registrar(self) -> Any:

@@ -30,8 +30,8 @@ def interviews(engine: Engine, seed: str, count: int) -> list[Interview]:
     Where there are enough of them, every choice of every question that can be reached is given.
     """
     draws, inventor = Random(seed), InterviewGenerator(engine)
-    first = inventor.interviews(count, draws.randrange(2**32))
-    again = ([inventor.wishes(draws)] if number % 3 == 0 else [] for number in range(count))
+    first = inventor.generate(count, draws.randrange(2**32))
+    again = ([inventor.draw_answers(draws)] if number % 3 == 0 else [] for number in range(count))
     return [[answers, *others] for answers, others in zip(first, again, strict=True)]
 
 

@@ -145,7 +145,7 @@ def compiled(form: str, channel: str = "training") -> CompiledForm:
 
 def wishes(engine: Engine, draws: Random) -> dict[str, str]:
     """What a person would answer to every question, were it asked, in answers that go together."""
-    return _inventor(engine).wishes(draws)
+    return _inventor(engine).draw_answers(draws)
 
 
 _inventor = cache(InterviewGenerator)
@@ -158,16 +158,16 @@ def walk(engine: Engine, passes: list[dict[str, str]]) -> FilledForm:
     that is no longer offered is lost.
     """
     remembered: dict[str, str] = {}
-    filled = engine.fit(remembered)
+    filled = engine.drop_irrelevant(remembered)
     for answers in passes:
         for node in engine.questions:
             tried = dict(remembered)
-            if node.filter and node.name in engine.refused(remembered):
+            if node.filter and node.name in engine.rejected(remembered):
                 del tried[node.name]
             if node.name in answers and node.name in filled.relevant:
                 wished = remembered | {node.name: answers[node.name]}
-                if not (node.filter or node.constraint) or node.name not in engine.refused(wished):
+                if not (node.filter or node.constraint) or node.name not in engine.rejected(wished):
                     tried = wished
             if tried != remembered:
-                remembered, filled = tried, engine.fit(tried)
+                remembered, filled = tried, engine.drop_irrelevant(tried)
     return filled

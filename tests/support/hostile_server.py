@@ -21,7 +21,7 @@ from server.flows.operations import audit
 from support.intake import Field, Tablet
 from support.waiting import PATIENCE
 from sync.documents import receipt
-from sync.exchange import messages as wire
+from sync.exchange import messages
 from sync.exchange.messages import CONTENT_TYPE, SIGNATURE_HEADER, Message, Response
 
 
@@ -73,7 +73,7 @@ def post(port: int, message: Message) -> Answer:
     return ask(
         port,
         "POST",
-        wire.PATH,
+        messages.PATH,
         message.body,
         **{"Content_Type": CONTENT_TYPE, SIGNATURE_HEADER: message.signature},
     )
@@ -96,7 +96,7 @@ class Hosted:
         answer = post(self.port, self.field.message(tablet, *envelopes, **said))
         assert answer.status == 200, answer.body
         message = Message(answer.body, answer.headers[SIGNATURE_HEADER.lower()])
-        return wire.read_response(message, self.field.trust.servers, dev=tablet.key.kid, n=tablet.n)
+        return messages.read_response(message, self.field.trust.servers, dev=tablet.key.kid, n=tablet.n)
 
     def outcomes(self, tablet: Tablet, *envelopes: bytes) -> list[str]:
         """What the verified receipts say of each envelope: its outcome, or why it was rejected."""
@@ -146,5 +146,5 @@ def assert_whole(database: Path) -> None:
         assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert raw.execute("PRAGMA foreign_key_check").fetchall() == []
     db = SqliteDatabase(database)
-    assert audit.verify(db).broken_at is None
+    assert audit.verify_chain(db).broken_at is None
     db.close()

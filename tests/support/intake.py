@@ -72,7 +72,9 @@ class Field:
         """Enrol a new tablet."""
         made, db = Tablet(SigningKey.generate()), self.parts.db
         registry = trust_documents.registry_in_force(db.read())
-        invited = enrolment.create_invitation(db, registry, label="Tableta", region="17", actor="tests", now=self.now, minutes=60)
+        invited = enrolment.create_invitation(
+            db, registry, label="Tableta", region="17", actor="tests", now=self.now, minutes=60
+        )
         enrolment.enrol_device(db, write_enrolment_request(invited.code, made.key).to_bytes(), now=self.now)
         if certified:
             enrolment.certify_device(db, self.certificate(made), self.trust, actor="tests", now=self.now)
@@ -136,7 +138,9 @@ class Field:
     def ask(self, tablet: Tablet, message: Message) -> Response:
         """Have a request answered, in this process; checks the server's signature."""
         rulebook = Rulebook(self.parts.rules, self.parts.config.hours)
-        answer, _ = sync_request.answer_request(self.parts.db, message, keys=self.parts.keys, rulebook=rulebook, now=self.now)
+        answer, _ = sync_request.answer_request(
+            self.parts.db, message, keys=self.parts.keys, rulebook=rulebook, now=self.now
+        )
         return messages.read_response(answer, self.trust.servers, dev=tablet.key.kid, n=tablet.n)
 
     def push(self, tablet: Tablet, *envelopes: bytes) -> list[ReceiptItem]:
@@ -160,7 +164,9 @@ def open_field(world: World) -> Field:
     """Open the demo world's server, with one form version published by its author and reviewer."""
     opened = Field(world, open_services(world.config, lambda: FOUNDED), "")
     document = Document.of(FORM, bundle.TYP, world.office("autora", "author"), world.office("revisor", "reviewer"))
-    rollouts.publish_bundle(opened.parts.db, opened.parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=FOUNDED)
+    rollouts.publish_bundle(
+        opened.parts.db, opened.parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=FOUNDED
+    )
     opened.form_sha = document.sha256
     return opened
 

@@ -61,5 +61,5 @@ def drafted(locales: Path) -> Path:
 
 def compiled_in(channel: str, locales: Path, recordings: dict[str, bytes] | None = None) -> CompiledForm:
     """Compile the ten questions with a folder's translations and with recordings."""
-    shelf = Resources(recordings=recordings or {}).over(load_built_in(locales))
-    return compile_form(trilingual(), channel=channel, route_vocabulary=AUTHOR_FIELDS, shelf=shelf)
+    resources = Resources(recordings=recordings or {}).with_fallback(load_built_in(locales))
+    return compile_form(trilingual(), channel=channel, route_vocabulary=AUTHOR_FIELDS, resources=resources)

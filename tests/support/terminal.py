@@ -153,7 +153,7 @@ def typed(engine: Engine, node: Node, given: Mapping[str, Any]) -> str:
     if not node.choices:
         return str(answer)
     so_far = {name: " ".join(value) if isinstance(value, list) else str(value) for name, value in given.items()}
-    codes = [choice.code for choice in engine.offered(node, engine.settle(so_far))]
+    codes = [choice.code for choice in engine.offered_choices(node, engine.drop_invalid(so_far))]
     return " ".join(str(codes.index(code) + 1) for code in (answer if isinstance(answer, list) else [answer]))
 
 

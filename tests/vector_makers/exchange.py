@@ -6,12 +6,11 @@ import zlib
 from dataclasses import replace
 from typing import Any
 
-from sync.documents import device_order as order
-from sync.documents import receipt
+from sync.documents import device_order, receipt
 from sync.documents.signed import sign_bare
-from sync.envelope import route
-from sync.envelope.verify import identity, parse
-from sync.exchange import messages as exchange
+from sync.envelope.route import seal_route
+from sync.envelope.verify import envelope_id, parse_envelope
+from sync.exchange import messages
 from sync.keys.key_pairs import SigningKey, key_id
 from sync.wire.encoding import b64u, canonical
 from vector_makers.material import (
@@ -43,47 +42,47 @@ FULL: dict[str, Any] = {
     "ended": {CHAIN: 7},
     "budget": 20_000,
 }
-_RECEIPT = receipt.Item("e1" * 32, "stored", 7)
+_RECEIPT = receipt.ReceiptItem("e1" * 32, "stored", 7)
 NEWS: dict[str, Any] = {
     "receipts": receipt.make(SERVER, dev=DEVICE.kid, n=12, at=NOW, generation=GENERATION, head="", items=[_RECEIPT]),
     "trust": (TRUST,),
-    "events": (exchange.Event("e1" * 32, "claimed", NOW), exchange.Event("e2" * 32, "some_word_of_tomorrow", NOW)),
-    "orders": (order.make(REGISTRAR, dev=DEVICE.kid, number=4, issued=NOW, order="wipe"),),
+    "events": (messages.Event("e1" * 32, "claimed", NOW), messages.Event("e2" * 32, "some_word_of_tomorrow", NOW)),
+    "orders": (device_order.make(REGISTRAR, dev=DEVICE.kid, number=4, issued=NOW, order="wipe"),),
     "more": True,
 }
 
 
 # Longer than a function should be, as are those below: lists of cases, to be read from top to bottom.
 def exchange_cases() -> dict[str, Case]:
-    ask = exchange.Request(n=12, at=NOW, trust=1, registry=4, manifest=NOW // 1000, generation=GENERATION, cursor=9)
+    ask = messages.Request(n=12, at=NOW, trust=1, registry=4, manifest=NOW // 1000, generation=GENERATION, cursor=9)
     many = replace(ask, pending=tuple(hashlib.sha256(bytes([i])).hexdigest() for i in range(20)))
     too_many = replace(ask, pending=tuple(hashlib.sha256(i.to_bytes(2)).hexdigest() for i in range(501)))
-    answer = exchange.Response(dev=DEVICE.kid, n=12, at=NOW, generation=GENERATION, cursor=9, seq={CHAIN: 3})
+    answer = messages.Response(dev=DEVICE.kid, n=12, at=NOW, generation=GENERATION, cursor=9, seq={CHAIN: 3})
 
-    def request(expect: str, about: str, message: exchange.Message, result: Any = None) -> Case:
+    def request(expect: str, about: str, message: messages.Message, result: Any = None) -> Case:
         given = {"body": b64u(message.body), "signature": message.signature, "device": b64u(DEVICE.public.raw)}
         return case("request", expect, about, given, result)
 
-    def response(expect: str, about: str, message: exchange.Message, result: Any = None) -> Case:
+    def response(expect: str, about: str, message: messages.Message, result: Any = None) -> Case:
         given = {"body": b64u(message.body), "signature": message.signature, "servers": [b64u(SERVER.public.raw)]}
         return case("response", expect, about, {**given, "dev": DEVICE.kid, "n": 12}, result)
 
-    def sent(body: bytes, key: SigningKey = DEVICE, typ: str = exchange.REQUEST_TYP) -> exchange.Message:
-        return exchange.Message(body, f"{key.kid}.{sign_bare(body, key, typ)}")
+    def sent(body: bytes, key: SigningKey = DEVICE, typ: str = messages.REQUEST_TYP) -> messages.Message:
+        return messages.Message(body, f"{key.kid}.{sign_bare(body, key, typ)}")
 
-    good, back = exchange.write_request(ask, DEVICE), exchange.write_response(answer, SERVER)
-    packed, grown = exchange.write_request(many, DEVICE), sent(good.body[:-1] + b',"tomorrow":{"a":[1]}}')
-    ahead, behind = (exchange.write_request(replace(ask, at=at), DEVICE) for at in (YEAR_2090, 0))
-    full = exchange.write_request(replace(ask, **FULL), DEVICE)
-    told = exchange.write_response(replace(answer, **NEWS), SERVER)
+    good, back = messages.write_request(ask, DEVICE), messages.write_response(answer, SERVER)
+    packed, grown = messages.write_request(many, DEVICE), sent(good.body[:-1] + b',"tomorrow":{"a":[1]}}')
+    ahead, behind = (messages.write_request(replace(ask, at=at), DEVICE) for at in (YEAR_2090, 0))
+    full = messages.write_request(replace(ask, **FULL), DEVICE)
+    told = messages.write_response(replace(answer, **NEWS), SERVER)
 
-    def left(said: dict[str, Any]) -> exchange.Message:
+    def left(said: dict[str, Any]) -> messages.Message:
         return sent(canonical({**json.loads(good.body), "ended": said}))
 
-    def refusing(said: dict[str, Any]) -> exchange.Message:
+    def refusing(said: dict[str, Any]) -> messages.Message:
         return sent(canonical({**json.loads(good.body), "refused": said}))
 
-    def holding_forms(count: int) -> exchange.Message:
+    def holding_forms(count: int) -> messages.Message:
         return sent(canonical({**json.loads(good.body), "inventory": {f"f{n:02}": "a1" * 32 for n in range(count)}}))
 
     hashes = [hashlib.sha256(bytes([number])).hexdigest() for number in range(65)]
@@ -92,22 +91,22 @@ def exchange_cases() -> dict[str, Case]:
     chains = {b64u(number.to_bytes(8)): number for number in range(1, 66)}
     all_left = left({chain: seq for chain, seq in chains.items() if seq <= 64})
 
-    def holding(text: bytes) -> exchange.Message:
+    def holding(text: bytes) -> messages.Message:
         """A request with a member of tomorrow, gzip'd."""
         return sent(zlib.compress(good.body[:-1] + b',"tomorrow":' + text + b"}", 9, wbits=31))
 
     # What is in the request itself, and the comma and the bracket of the new member.
     room = 200_000 - sum(map(good.body.count, (b"[", b"{", b","))) - 2
 
-    def answered(said: dict[str, Any]) -> exchange.Message:
-        return sent(canonical({**json.loads(back.body), **said}), SERVER, exchange.RESPONSE_TYP)
+    def answered(said: dict[str, Any]) -> messages.Message:
+        return sent(canonical({**json.loads(back.body), **said}), SERVER, messages.RESPONSE_TYP)
 
-    def inflated(message: exchange.Message) -> Any:
+    def inflated(message: messages.Message) -> Any:
         return json.loads(zlib.decompress(message.body, 31))
 
     spaced = b" " + good.body.replace(b":", b" : ")
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    bomb = packer.compress(b" " * (exchange.MAX_BODY_BYTES + 1)) + packer.flush()
+    bomb = packer.compress(b" " * (messages.MAX_BODY_BYTES + 1)) + packer.flush()
     return {
         "request_ok": request("ok", "Nothing new.", good, json.loads(good.body)),
         "request_gzip": request("ok", "Twenty ids, gzip'd.", packed, json.loads(zlib.decompress(packed.body, 31))),
@@ -139,21 +138,21 @@ def exchange_cases() -> dict[str, Case]:
             "encoding.json", "An integer beyond 2^53.", sent(good.body.replace(b'"n":12', b'"n":9007199254740993'))
         ),
         "request_501_pending": request(
-            "document.malformed", "One id more than a request may ask for.", exchange.write_request(too_many, DEVICE)
+            "document.malformed", "One id more than a request may ask for.", messages.write_request(too_many, DEVICE)
         ),
         "request_truncated_gzip": request("exchange.malformed", "The gzip member is cut off.", sent(packed.body[:-4])),
         "request_two_gzip_members": request("exchange.malformed", "Two gzip members.", sent(packed.body * 2)),
-        "request_no_signature": request("exchange.malformed", "No signature.", exchange.Message(good.body, "")),
+        "request_no_signature": request("exchange.malformed", "No signature.", messages.Message(good.body, "")),
         "request_by_stranger": request(
             "exchange.unknown_signer", "Signed by another tablet.", sent(good.body, key=STRANGER)
         ),
         "request_changed": request(
             "exchange.bad_signature",
             "The body was changed.",
-            exchange.Message(good.body.replace(b'"n":12', b'"n":13'), good.signature),
+            messages.Message(good.body.replace(b'"n":12', b'"n":13'), good.signature),
         ),
         "request_wrong_typ": request(
-            "exchange.bad_signature", "Signed as a response.", sent(good.body, typ=exchange.RESPONSE_TYP)
+            "exchange.bad_signature", "Signed as a response.", sent(good.body, typ=messages.RESPONSE_TYP)
         ),
         "request_bomb": request("exchange.too_large", "Inflates past 8 MiB.", sent(bomb)),
         "request_200000_values": request(
@@ -194,7 +193,7 @@ def exchange_cases() -> dict[str, Case]:
             "ok", "It tells 65 forms: the first 64 count.", holding_forms(65), json.loads(holding_forms(64).body)
         ),
         "request_signed_as_refusal": request(
-            "exchange.bad_signature", "Signed as a refusal.", sent(good.body, typ=exchange.REFUSAL_TYP)
+            "exchange.bad_signature", "Signed as a refusal.", sent(good.body, typ=messages.REFUSAL_TYP)
         ),
         "request_other_protocol": request(
             "exchange.wrong_protocol", "Another protocol.", sent(good.body.replace(b"chaski-1", b"chaski-9"))
@@ -202,7 +201,7 @@ def exchange_cases() -> dict[str, Case]:
         "request_signature_before_gzip": request(
             "exchange.bad_signature",
             "Cut off, and so not what was signed.",
-            exchange.Message(packed.body[:-4], packed.signature),
+            messages.Message(packed.body[:-4], packed.signature),
         ),
         "request_protocol_before_members": request(
             "exchange.wrong_protocol", "Another protocol, and no number.", sent(b'{"protocol":"chaski-9"}')
@@ -210,9 +209,9 @@ def exchange_cases() -> dict[str, Case]:
         "request_signature_of_another_form": request(
             "exchange.bad_signature",
             "A signature that is no base64url.",
-            exchange.Message(good.body, f"{DEVICE.kid}.="),
+            messages.Message(good.body, f"{DEVICE.kid}.="),
         ),
-        "request_short_kid": request("exchange.malformed", "A kid of one letter.", exchange.Message(good.body, "A.AA")),
+        "request_short_kid": request("exchange.malformed", "A kid of one letter.", messages.Message(good.body, "A.AA")),
         "request_full": request("ok", "Everything that a tablet can say.", full, inflated(full)),
         "response_full": response("ok", "Everything that a server can say.", told, inflated(told)),
         "response_broken_document": response(
@@ -226,25 +225,25 @@ def exchange_cases() -> dict[str, Case]:
         "response_no_generation": response("document.malformed", "It names no database.", answered({"generation": ""})),
         "response_more_is_no_truth": response("document.malformed", "1 is not true.", answered({"more": 1})),
         "response_changed": response(
-            "exchange.bad_signature", "Changed.", exchange.Message(back.body + b" ", back.signature)
+            "exchange.bad_signature", "Changed.", messages.Message(back.body + b" ", back.signature)
         ),
         "response_signed_as_request": response(
             "exchange.bad_signature", "A request in its place.", sent(back.body, key=SERVER)
         ),
         "response_signed_as_refusal": response(
-            "exchange.bad_signature", "A refusal in its place.", sent(back.body, SERVER, exchange.REFUSAL_TYP)
+            "exchange.bad_signature", "A refusal in its place.", sent(back.body, SERVER, messages.REFUSAL_TYP)
         ),
         "response_other_device": response(
             "exchange.wrong_answer",
             "To another tablet.",
-            exchange.write_response(replace(answer, dev=AUTHOR.kid), SERVER),
+            messages.write_response(replace(answer, dev=AUTHOR.kid), SERVER),
         ),
         "response_ok": response("ok", "Nothing new.", back, json.loads(back.body)),
         "response_by_stranger": response(
-            "exchange.unknown_signer", "No server of ours.", exchange.write_response(answer, STRANGER)
+            "exchange.unknown_signer", "No server of ours.", messages.write_response(answer, STRANGER)
         ),
         "response_other_request": response(
-            "exchange.wrong_answer", "The answer to request 11.", exchange.write_response(replace(answer, n=11), SERVER)
+            "exchange.wrong_answer", "The answer to request 11.", messages.write_response(replace(answer, n=11), SERVER)
         ),
     }
 
@@ -255,7 +254,7 @@ def take_in_cases(kept: Kept) -> dict[str, Case]:
     def screening(number: int, seq: int, **changes: Any) -> str:
         """The tablet's screening of this number, at this place in its chain."""
         jti = b64u(fixed(f"jti {number}")[:16])
-        sealed = kept(f"route of screening {number}", lambda: route.seal(PROVINCE_ROUTE, ROUTE_KEY.public, jti))
+        sealed = kept(f"route of screening {number}", lambda: seal_route(PROVINCE_ROUTE, ROUTE_KEY.public, jti))
         place: dict[str, Any] = {"seq": seq, "kseq": seq, "prev": "" if seq == 1 else fixed(f"before {seq}").hex()}
         return _again(first, jti=jti, route=sealed, **place, **changes)
 
@@ -326,6 +325,6 @@ def _again(first: Sealed, *, key: SigningKey = DEVICE, **changes: Any) -> str:
 
 def _item(raw: str, outcome: str) -> dict[str, Any]:
     if "." in outcome:
-        return {"id": identity(raw.encode()), "outcome": "rejected", "code": outcome}
-    read = parse(raw.encode())
+        return {"id": envelope_id(raw.encode()), "outcome": "rejected", "code": outcome}
+    read = parse_envelope(raw.encode())
     return {"id": read.id, "outcome": outcome, "seq": read.header.seq}

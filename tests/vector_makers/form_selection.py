@@ -3,7 +3,7 @@
 from typing import Any
 
 from sync.documents import manifest, trust
-from sync.documents.manifest import Entry, RouteKeyEntry
+from sync.documents.manifest import RouteKeyEntry, VersionEntry
 from sync.documents.signed import Document
 from sync.durations import DAY
 from sync.keys.key_pairs import RouteKey, SigningKey
@@ -32,12 +32,16 @@ NEXT_ROUTE_KEY = RouteKey(fixed("next route")).public
 def manifest_cases() -> dict[str, Case]:
     def document(*keys: SigningKey, **changes: Any) -> Document:
         ring = [
-            Entry("a1" * 32, devices=(DEVICE.kid,)),
-            Entry("b2" * 32, regions=("17",), share_permille=500),
-            Entry("c3" * 32),
+            VersionEntry("a1" * 32, devices=(DEVICE.kid,)),
+            VersionEntry("b2" * 32, regions=("17",), share_permille=500),
+            VersionEntry("c3" * 32),
         ]
-        never = [Entry("e5" * 32, regions=()), Entry("e5" * 32, devices=()), Entry("e5" * 32, share_permille=0)]
-        forms = {"pe_laboral_adulto": ring, "piloto": [*never, Entry("d4" * 32, regions=("21",))]}
+        never = [
+            VersionEntry("e5" * 32, regions=()),
+            VersionEntry("e5" * 32, devices=()),
+            VersionEntry("e5" * 32, share_permille=0),
+        ]
+        forms = {"pe_laboral_adulto": ring, "piloto": [*never, VersionEntry("d4" * 32, regions=("21",))]}
         keys_of_routes = [
             RouteKeyEntry(ROUTE_KEY.public, NOW + DAYS_90),
             RouteKeyEntry(NEXT_ROUTE_KEY, NOW + 2 * DAYS_90),

@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 from sync.documents import bundle, manifest
-from sync.documents.manifest import Entry, RouteKeyEntry
+from sync.documents.manifest import RouteKeyEntry, VersionEntry
 from sync.documents.signed import Document
 from sync.documents.trust import Signer
 from sync.keys.key_pairs import SigningKey
@@ -152,7 +152,7 @@ def recording_cases() -> dict[str, Case]:
 
 def version_cases() -> dict[str, Case]:
     def names(number: int, **forms: Document) -> Document:
-        entries = {each: [Entry(document.sha256)] for each, document in forms.items()}
+        entries = {each: [VersionEntry(document.sha256)] for each, document in forms.items()}
         routes = [RouteKeyEntry(ROUTE_KEY.public, NOW)]
         return signed(manifest.make(number=number, forms=entries, route_keys=routes, issued=NOW), manifest.TYP, SERVER)
 
@@ -198,7 +198,7 @@ def version_cases() -> dict[str, Case]:
     both = names(2, piloto=two, otro=other)
     ringed = manifest.make(
         number=2,
-        forms={"piloto": [Entry(sha, regions=("21",)), Entry(one.sha256)]},
+        forms={"piloto": [VersionEntry(sha, regions=("21",)), VersionEntry(one.sha256)]},
         route_keys=[RouteKeyEntry(ROUTE_KEY.public, NOW)],
         issued=NOW,
     )

@@ -8,6 +8,7 @@ from sync.documents.signed import Document, sign
 from sync.documents.trust import Signer
 from sync.envelope import seal
 from sync.envelope.route import Route
+from sync.envelope.verify import ChainPosition
 from sync.keys.key_pairs import RouteKey, SealKey, SigningKey
 from sync.wire.encoding import b64u
 
@@ -65,7 +66,7 @@ def signed(payload: bytes, typ: str, *keys: SigningKey) -> Document:
 
 
 def trust_document(*keys: SigningKey, **changes: Any) -> Document:
-    return signed(trust.make(**{**TRUST_MEMBERS, **changes}), trust.TYP, *keys)
+    return signed(trust.TrustContent(**{**TRUST_MEMBERS, **changes}).to_payload(), trust.TYP, *keys)
 
 
 TRUST = trust_document(*ROOTS[:2])
@@ -80,17 +81,14 @@ def sealed(
     prev: str = "",
     bucket: int = 1024,
 ) -> bytes:
-    return seal.seal(
+    return seal.seal_envelope(
         instance,
         to=KEYRING.public,
         route=said,
         route_key=ROUTE_KEY.public,
         device=DEVICE,
         jti=jti,
-        chain=CHAIN,
-        seq=seq,
-        kseq=1,
-        prev=prev,
+        position=ChainPosition(chain=CHAIN, seq=seq, kseq=1, prev=prev),
         bucket=bucket,
     )
 

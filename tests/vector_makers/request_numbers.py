@@ -4,21 +4,21 @@ import zlib
 from typing import Any
 
 from sync.documents.signed import sign_bare
-from sync.exchange import messages as exchange
+from sync.exchange import messages
 from sync.keys.key_pairs import SigningKey
 from sync.wire.encoding import b64u, canonical
 from vector_makers.material import AUTHOR, DEVICE, NOW, SERVER, STRANGER, Case, case
 
 
 def number_cases() -> dict[str, Case]:
-    def asked(n: int, at: int = NOW) -> exchange.Message:
-        return exchange.write_request(exchange.Request(n=n, at=at), DEVICE)
+    def asked(n: int, at: int = NOW) -> messages.Message:
+        return messages.write_request(messages.Request(n=n, at=at), DEVICE)
 
-    def check(about: str, *requests: exchange.Message) -> Case:
+    def check(about: str, *requests: messages.Message) -> Case:
         told = [{"body": b64u(message.body), "signature": message.signature} for message in requests]
         return case("requests", "ok", about, {"device": b64u(DEVICE.public.raw), "requests": told})
 
-    def refused(code: str, about: str, *requests: exchange.Message, n: int, last: int) -> Case:
+    def refused(code: str, about: str, *requests: messages.Message, n: int, last: int) -> Case:
         return {**check(about, *requests), "expect": code, "result": {"dev": DEVICE.kid, "n": n, "last": last}}
 
     used, skipped, step = "sync.number_used", "sync.number_skipped", 2**20
@@ -36,8 +36,8 @@ def number_cases() -> dict[str, Case]:
     }
 
 
-def _sent(body: bytes, key: SigningKey, typ: str) -> exchange.Message:
-    return exchange.Message(body, f"{key.kid}.{sign_bare(body, key, typ)}")
+def _sent(body: bytes, key: SigningKey, typ: str) -> messages.Message:
+    return messages.Message(body, f"{key.kid}.{sign_bare(body, key, typ)}")
 
 
 def refusal_cases() -> dict[str, Case]:
@@ -51,30 +51,30 @@ def refusal_cases() -> dict[str, Case]:
     }
     skipped = {**used, "code": "sync.number_skipped", "last": 3}
 
-    def check(expect: str, about: str, message: exchange.Message, last: int | None = None) -> Case:
+    def check(expect: str, about: str, message: messages.Message, last: int | None = None) -> Case:
         given = {"body": b64u(message.body), "signature": message.signature, "servers": [b64u(SERVER.public.raw)]}
         return case("refusal", expect, about, {**given, "dev": DEVICE.kid, "n": 12}, last)
 
-    def signed(key: SigningKey = SERVER, typ: str = exchange.REFUSAL_TYP, **said: Any) -> exchange.Message:
+    def signed(key: SigningKey = SERVER, typ: str = messages.REFUSAL_TYP, **said: Any) -> messages.Message:
         return _sent(canonical({**used, **said}), key, typ)
 
-    def without(name: str) -> exchange.Message:
+    def without(name: str) -> messages.Message:
         said = {member: value for member, value in used.items() if member != name}
-        return exchange.write_refusal(said, SERVER)
+        return messages.write_refusal(said, SERVER)
 
-    good, wrong = exchange.write_refusal(used, SERVER), "exchange.bad_signature"
+    good, wrong = messages.write_refusal(used, SERVER), "exchange.bad_signature"
     packed, spaced = zlib.compress(good.body, 9, wbits=31), b" " + good.body.replace(b":", b" : ")
     return {
         "used": check("ok", "The number was used; the last one was 40.", good, 40),
-        "skipped": check("ok", "The number was too far; down to 3.", exchange.write_refusal(skipped, SERVER), 3),
+        "skipped": check("ok", "The number was too far; down to 3.", messages.write_refusal(skipped, SERVER), 3),
         "last_zero": check("ok", "A server that never heard this tablet.", signed(last=0), 0),
-        "spaced": check("ok", "Readers take any spelling.", _sent(spaced, SERVER, exchange.REFUSAL_TYP), 40),
-        "unsigned": check("exchange.malformed", "Anybody can write a problem.", exchange.Message(good.body, "")),
+        "spaced": check("ok", "Readers take any spelling.", _sent(spaced, SERVER, messages.REFUSAL_TYP), 40),
+        "unsigned": check("exchange.malformed", "Anybody can write a problem.", messages.Message(good.body, "")),
         "by_stranger": check("exchange.unknown_signer", "By a server that the trust does not name.", signed(STRANGER)),
         "by_the_tablet": check("exchange.unknown_signer", "By the tablet itself.", signed(DEVICE)),
-        "changed": check(wrong, "Changed.", exchange.Message(good.body + b" ", good.signature)),
-        "signed_as_response": check(wrong, "A response in its place.", signed(typ=exchange.RESPONSE_TYP)),
-        "signed_as_request": check(wrong, "A request in its place.", signed(typ=exchange.REQUEST_TYP)),
+        "changed": check(wrong, "Changed.", messages.Message(good.body + b" ", good.signature)),
+        "signed_as_response": check(wrong, "A response in its place.", signed(typ=messages.RESPONSE_TYP)),
+        "signed_as_request": check(wrong, "A request in its place.", signed(typ=messages.REQUEST_TYP)),
         "other_device": check("exchange.wrong_answer", "To another tablet.", signed(dev=AUTHOR.kid)),
         "other_request": check("exchange.wrong_answer", "Of another request.", signed(n=11)),
         "no_device": check("document.malformed", "It names no tablet.", without("dev")),
@@ -83,5 +83,5 @@ def refusal_cases() -> dict[str, Case]:
         "request_before_last": check(
             "exchange.wrong_answer", "Of another request, and no last.", signed(n=11, last="")
         ),
-        "gzip": check("encoding.json", "A problem is never gzip'd.", _sent(packed, SERVER, exchange.REFUSAL_TYP)),
+        "gzip": check("encoding.json", "A problem is never gzip'd.", _sent(packed, SERVER, messages.REFUSAL_TYP)),
     }

@@ -9,11 +9,11 @@ from typing import Any
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from sync.documents.signed import sign_bare
-from sync.envelope import route, seal
-from sync.envelope import verify as envelope
-from sync.envelope.verify import Envelope, Header
+from sync.envelope import seal
+from sync.envelope.route import PLAIN_BYTES, SUITE, VOCABULARY, seal_route
+from sync.envelope.verify import EK_BYTES, SIGNATURE_TYP, Envelope, Header, parse_envelope
 from sync.keys.key_pairs import SealKey, SigningKey
-from sync.keys.passphrases import Derived, derive
+from sync.keys.passphrases import DerivedKeys, derive_keys
 from sync.wire.encoding import b64u, canonical, unb64u
 from vector_makers.material import (
     AUTHOR,
@@ -53,11 +53,11 @@ class Sealed:
     ) -> str:
         """Seal other bytes, or under another header, with the same content key, and sign them rightly."""
         protected, iv = b64u(header), self.envelope.iv
-        sealed = AESGCM(self.content_key).encrypt(iv, plain or seal.pack(INSTANCE, 1024), protected.encode())
+        sealed = AESGCM(self.content_key).encrypt(iv, plain or seal.pack_plaintext(INSTANCE, 1024), protected.encode())
         keys = wrapped or self.envelope.ek + self.envelope.encrypted_key
-        parts = [keys[: envelope.EK_BYTES], keys[envelope.EK_BYTES :], iv, sealed[:-16], sealed[-16:]]
+        parts = [keys[:EK_BYTES], keys[EK_BYTES:], iv, sealed[:-16], sealed[-16:]]
         body = ".".join([protected, *map(b64u, parts)])
-        return f"{body}.{sign_bare(body.encode(), key, envelope.SIGNATURE_TYP)}"
+        return f"{body}.{sign_bare(body.encode(), key, SIGNATURE_TYP)}"
 
 
 def one_sealed(kept: Kept) -> Sealed:
@@ -67,7 +67,7 @@ def one_sealed(kept: Kept) -> Sealed:
         return sealed(INSTANCE).decode()
 
     raw = kept("envelope", build)
-    parsed = envelope.parse(raw.encode())
+    parsed = parse_envelope(raw.encode())
     info = b"JOSE-HPKE rcpt\xffA256GCM\xff" + f"chaski-1/env/{JTI}/{KEYRING.kid}".encode()
     return Sealed(raw, parsed, seal.SUITE.decrypt(parsed.ek + parsed.encrypted_key, KEYRING.hpke, info))
 
@@ -89,7 +89,7 @@ def envelope_cases(kept: Kept) -> dict[str, Case]:
     grant_info = b"JOSE-HPKE rcpt\xffA256GCM\xff" + f"chaski-1/grant/{parsed.id}/{KEYRING.kid}".encode()
     grant = kept("grant", lambda: b64u(seal.SUITE.encrypt(first.content_key, KEYRING.public.hpke, grant_info)))
     other_route = kept(
-        "route of another screening", lambda: route.seal(PROVINCE_ROUTE, ROUTE_KEY.public, b64u(fixed("x")[:16]))
+        "route of another screening", lambda: seal_route(PROVINCE_ROUTE, ROUTE_KEY.public, b64u(fixed("x")[:16]))
     )
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     packed = packer.compress(INSTANCE) + packer.flush()
@@ -214,19 +214,19 @@ def envelope_cases(kept: Kept) -> dict[str, Case]:
 
 def route_cases(kept: Kept) -> dict[str, Case]:
     def spelled(**said: Any) -> bytes:
-        return canonical([said.get(name) for name in route.VOCABULARY])
+        return canonical([said.get(name) for name in VOCABULARY])
 
     def check(expect: str, about: str, plain: bytes, **changes: str) -> Case:
-        padded = plain.ljust(route.PLAIN_BYTES, b"\0")
+        padded = plain.ljust(PLAIN_BYTES, b"\0")
         info = f"chaski-1/route/{JTI}/{ROUTE_KEY.kid}".encode()
-        sealed = kept(about, lambda: b64u(route.SUITE.encrypt(padded, ROUTE_KEY.public.hpke, info)))
+        sealed = kept(about, lambda: b64u(SUITE.encrypt(padded, ROUTE_KEY.public.hpke, info)))
         given = {"route": f"{ROUTE_KEY.kid}.{sealed}", "route_secret": b64u(ROUTE_KEY.secret), "jti": JTI} | changes
         return case(
             "route",
             expect,
             about,
             given,
-            {name: value for name, value in zip(route.VOCABULARY, json.loads(plain), strict=True) if value is not None}
+            {name: value for name, value in zip(VOCABULARY, json.loads(plain), strict=True) if value is not None}
             if expect == "ok"
             else None,
         )
@@ -263,14 +263,14 @@ def route_cases(kept: Kept) -> dict[str, Case]:
 # A list of cases, longer than a function should be.
 def key_cases(kept: Kept) -> dict[str, Case]:
     phrase, salt = "ábaco abdomen abeja abierto abogado abono", fixed("salt")[:16]
-    derived: Derived = derive(phrase, salt)
+    derived: DerivedKeys = derive_keys(phrase, salt)
     nonce, purpose = fixed("nonce")[:12], f"signing/{AUTHOR.kid}"
     locked = b64u(nonce + AESGCM(derived.lock).encrypt(nonce, AUTHOR.secret, purpose.encode()))
     given = {"phrase": phrase, "salt": b64u(salt), "locked": locked, "purpose": purpose}
     opened = {"auth": b64u(derived.auth), "lock": b64u(derived.lock), "secret": b64u(AUTHOR.secret)}
     wrapped = kept(
         "wrapped seed",
-        lambda: seal.wrap(KEYRING.seed, MEMBER.public, keyring="17-protection", epoch=2, member_id=AUTHOR.kid),
+        lambda: seal.wrap_seed(KEYRING.seed, MEMBER.public, keyring="17-protection", epoch=2, member_id=AUTHOR.kid),
     )
     wrap = {
         "wrapped": wrapped,

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from sync.documents import device_order as order
-from sync.documents import enrolment, receipt, registry
+from sync.documents import device_order, enrolment, receipt, registry
 from sync.documents.signed import Document, sign
 from sync.keys.key_pairs import SigningKey
 from sync.wire.encoding import b64u, canonical
@@ -49,7 +48,7 @@ def readmission_cases() -> dict[str, Case]:
 
 def order_cases() -> dict[str, Case]:
     def told(*orders: tuple[int, str], key: SigningKey = REGISTRAR, dev: str = DEVICE.kid) -> list[Document]:
-        return [order.make(key, dev=dev, number=number, issued=NOW, order=what) for number, what in orders]
+        return [device_order.make(key, dev=dev, number=number, issued=NOW, order=what) for number, what in orders]
 
     def check(expect: str, about: str, documents: list[Document], result: Any = None) -> Case:
         given = {"trust": text(TRUST), "dev": DEVICE.kid, "documents": [text(each) for each in documents]}
@@ -80,7 +79,7 @@ def enrolment_cases() -> dict[str, Case]:
         given = {"trust": text(TRUST), "document": text(certificate(key)), "dev": dev}
         return case("certificate", expect, about, given)
 
-    asked = enrolment.request("codigo-de-un-uso", DEVICE)
+    asked = enrolment.write_enrolment_request("codigo-de-un-uso", DEVICE)
     forged = Document(asked.payload, (sign(asked.payload, STRANGER, enrolment.REQUEST_TYP),))
     return {
         "certificate_ok": certified("ok", "A registrar's word.", REGISTRAR, DEVICE.kid),
@@ -93,8 +92,8 @@ def enrolment_cases() -> dict[str, Case]:
 
 def receipt_cases() -> dict[str, Case]:
     outcomes = ("stored", "duplicate", "held", "fork", "conflict", "quarantined")
-    items = [receipt.Item(f"e{number}" * 32, outcome, 7 + number) for number, outcome in enumerate(outcomes)]
-    items.append(receipt.Item("ee" * 32, "rejected", 0, "envelope.bad_signature"))
+    items = [receipt.ReceiptItem(f"e{number}" * 32, outcome, 7 + number) for number, outcome in enumerate(outcomes)]
+    items.append(receipt.ReceiptItem("ee" * 32, "rejected", 0, "envelope.bad_signature"))
 
     def accept(expect: str, about: str, key: SigningKey = SERVER, **changes: Any) -> Case:
         said = {"dev": DEVICE.kid, "n": 12, "at": NOW, "generation": GENERATION, "head": "f0" * 32, "items": items}
@@ -117,7 +116,7 @@ def receipt_cases() -> dict[str, Case]:
         ),
         "empty": accept("ok", "Nothing to receipt, and no audit chain yet.", items=[], head=""),
         "unknown_outcome": accept(
-            "document.malformed", "An outcome that nobody knows.", items=[receipt.Item("e1" * 32, "lost", 7)]
+            "document.malformed", "An outcome that nobody knows.", items=[receipt.ReceiptItem("e1" * 32, "lost", 7)]
         ),
         "other_generation": accept(
             "receipt.other_generation", "Of another database than the response.", generation=b64u(bytes(8))

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from server.database.connection import Connection, Database
 from server.problems import Problem
 from server.store import audit, envelopes, keyrings, people, queues, referrals
-from server.store.people import Person
+from server.store.people import StaffAccount
 from server.store.queues import Queue
 from server.store.referrals import Referral
 from sync.envelope.route import Route
 
 
 @dataclass(frozen=True)
-class Tally:
+class QueueCounts:
     """A queue and how much of it is in each state; `overdue` counts what no desk has accepted by its deadline."""
 
     queue: Queue
@@ -28,41 +28,43 @@ class Tally:
     overdue: int
 
 
-def tallies(db: Database, person: Person, *, mode: str, now: int) -> list[Tally]:
+def count_queues(db: Database, person: StaffAccount, *, mode: str, now: int) -> list[QueueCounts]:
     """Return the person's queues with their counts."""
     connection = db.read()
-    seen = people.visible_queues(connection, person.id)
-    return [_tally(connection, queue, mode, now) for queue in queues.every(connection) if queue.id in seen]
+    seen = people.list_visible_queues(connection, person.id)
+    return [_count_queue(connection, queue, mode, now) for queue in queues.list_queues(connection) if queue.id in seen]
 
 
-def _tally(connection: Connection, queue: Queue, mode: str, now: int) -> Tally:
-    work = referrals.in_queue(connection, queue.id, mode)
+def _count_queue(connection: Connection, queue: Queue, mode: str, now: int) -> QueueCounts:
+    work = referrals.list_open(connection, queue.id, mode)
     late = [each for each in work if each.state in ("waiting", "claimed") and each.deadline and each.deadline < now]
-    return Tally(queue, Counter(each.state for each in work), len(late))
+    return QueueCounts(queue, Counter(each.state for each in work), len(late))
 
 
-def in_queue(db: Database, person: Person, queue: str, *, mode: str) -> list[tuple[Referral, Route | None]]:
+def list_referrals(db: Database, person: StaffAccount, queue: str, *, mode: str) -> list[tuple[Referral, Route | None]]:
     """Return what is to do in a queue, most urgent first. Problem `queue.other_desk` when it is not the person's."""
     connection = db.read()
-    if queue not in people.visible_queues(connection, person.id):
+    if queue not in people.list_visible_queues(connection, person.id):
         raise Problem("queue.other_desk", queue)
-    return [(each, envelopes.route(connection, each.envelope)) for each in referrals.in_queue(connection, queue, mode)]
+    return [
+        (each, envelopes.get_route(connection, each.envelope)) for each in referrals.list_open(connection, queue, mode)
+    ]
 
 
-def referral(db: Database, person: Person, referral_id: str) -> tuple[Referral, Route | None]:
+def get_referral(db: Database, person: StaffAccount, referral_id: str) -> tuple[Referral, Route | None]:
     """Return one referral. Problem `referral.other_desk` when its queue is not the person's."""
     connection = db.read()
-    found = visible(connection, person, referral_id)
-    return found, envelopes.route(connection, found.envelope)
+    found = require_visible(connection, person, referral_id)
+    return found, envelopes.get_route(connection, found.envelope)
 
 
-def hand_out_envelope(db: Database, person: Person, referral_id: str, *, now: int) -> bytes:
+def read_envelope(db: Database, person: StaffAccount, referral_id: str, *, now: int) -> bytes:
     """Return the exact bytes behind a referral, to somebody who sees the queue and is of the keyring."""
     with db.write() as w:
-        found = visible(w, person, referral_id)
+        found = require_visible(w, person, referral_id)
         if not keyrings.is_member(w, person.id, found.kid):
             raise Problem("referral.other_keyring", found.id)
-        body = envelopes.body(w, found.envelope)
+        body = envelopes.get_body(w, found.envelope)
         audit.append(
             w, at=now, action="envelope.read", actor=person.id, subject=found.envelope, detail={"referral": found.id}
         )
@@ -70,11 +72,11 @@ def hand_out_envelope(db: Database, person: Person, referral_id: str, *, now: in
     return body
 
 
-def visible(connection: Connection, person: Person, referral_id: str) -> Referral:
+def require_visible(connection: Connection, person: StaffAccount, referral_id: str) -> Referral:
     """Return a referral whose queue the person works; Problem `referral.other_desk` for another."""
-    found = referrals.get(connection, referral_id)
+    found = referrals.get_referral(connection, referral_id)
     if found is None:
         raise Problem("referral.unknown", referral_id)
-    if found.queue not in people.visible_queues(connection, person.id):
+    if found.queue not in people.list_visible_queues(connection, person.id):
         raise Problem("referral.other_desk", referral_id)
     return found

@@ -7,10 +7,10 @@ import secrets
 
 from server.database.connection import Connection, Database
 from server.flows import state_table
-from server.flows.desks.routing import Decision
+from server.flows.desks.routing import RoutingDecision
 from server.problems import Problem
 from server.store import audit, referrals, statuses
-from server.store.audit import SERVER, Deed
+from server.store.audit import SERVER, AuditEvent
 from server.store.referrals import Referral
 from sync.durations import MINUTE
 
@@ -26,10 +26,10 @@ TRANSITIONS = state_table.read(
 )
 
 
-def open_one(w: Connection, envelope: str, decision: Decision, *, mark: str = "", now: int) -> Deed:
+def open_referral(w: Connection, envelope: str, decision: RoutingDecision, *, mark: str = "", now: int) -> AuditEvent:
     """Put a screening into a queue, inside intake's transaction; return what intake has to enter into the audit."""
     id_ = secrets.token_hex(6)
-    referrals.put(
+    referrals.put_referral(
         w,
         id=id_,
         envelope=envelope,
@@ -42,49 +42,49 @@ def open_one(w: Connection, envelope: str, decision: Decision, *, mark: str = ""
         at=now,
         deadline=decision.deadline,
     )
-    return Deed("referral.opened", SERVER, id_, {"queue": decision.queue})
+    return AuditEvent("referral.opened", SERVER, id_, {"queue": decision.queue})
 
 
-def claim(db: Database, id_: str, person: str, *, now: int, lease_minutes: int) -> Referral:
+def claim_referral(db: Database, id_: str, person: str, *, now: int, lease_minutes: int) -> Referral:
     """Reserve a referral for a person until the lease lapses; claiming again renews it."""
-    return _change(db, "claim", id_, person, now=now, lease=now + lease_minutes * MINUTE)
+    return _change_by_id(db, "claim", id_, person, now=now, lease=now + lease_minutes * MINUTE)
 
 
-def accept(db: Database, id_: str, person: str, *, now: int) -> Referral:
+def accept_referral(db: Database, id_: str, person: str, *, now: int) -> Referral:
     """Take a referral on; the tablet is told."""
-    return _change(db, "accept", id_, person, now=now)
+    return _change_by_id(db, "accept", id_, person, now=now)
 
 
-def close(db: Database, id_: str, person: str, result: str, *, now: int) -> Referral:
+def close_referral(db: Database, id_: str, person: str, result: str, *, now: int) -> Referral:
     """End the work on a referral with one of RESULTS; the tablet is told that it is closed, not how."""
     if result not in RESULTS:
         raise Problem("referral.unknown_result", ", ".join(RESULTS))
-    return _change(db, "close", id_, person, now=now, result=result)
+    return _change_by_id(db, "close", id_, person, now=now, result=result)
 
 
-def lapse(db: Database, *, now: int) -> int:
+def release_lapsed(db: Database, *, now: int) -> int:
     """Put back what was claimed and not accepted in time; return how many. A job; a person may run it too."""
     with db.write() as w:
-        late = referrals.lapsed(w, now)
+        late = referrals.list_lapsed(w, now)
         for referral in late:
-            _move(w, "lapse", referral, SERVER, now=now)
+            _change_state(w, "lapse", referral, SERVER, now=now)
     return len(late)
 
 
-def _change(
+def _change_by_id(
     db: Database, action: str, id_: str, person: str, *, now: int, lease: int | None = None, result: str | None = None
 ) -> Referral:
     with db.write() as w:
-        referral = referrals.get(w, id_)
+        referral = referrals.get_referral(w, id_)
         if referral is None:
             raise Problem("referral.unknown", id_)
-        _move(w, action, referral, person, now=now, lease=lease, result=result)
-        moved = referrals.get(w, id_)
+        _change_state(w, action, referral, person, now=now, lease=lease, result=result)
+        moved = referrals.get_referral(w, id_)
     assert moved is not None
     return moved
 
 
-def _move(
+def _change_state(
     w: Connection,
     action: str,
     referral: Referral,
@@ -98,10 +98,10 @@ def _move(
     if transition.who == "holder" and referral.holder != actor:
         raise Problem("referral.held_by_another", referral.id)
     holder = actor if transition.holds else None
-    referrals.move(w, referral.id, state=transition.end, holder=holder, lease=lease, result=result, at=now)
-    audit.append(w, at=now, action=f"referral.{_PAST[action]}", actor=actor, subject=referral.id)
+    referrals.set_state(w, referral.id, state=transition.end, holder=holder, lease=lease, result=result, at=now)
+    audit.append(w, at=now, action=f"referral.{_AUDIT_ACTIONS[action]}", actor=actor, subject=referral.id)
     if transition.status:
-        statuses.add(w, dev=referral.dev, envelope=referral.envelope, status=transition.status, at=now)
+        statuses.add_event(w, dev=referral.dev, envelope=referral.envelope, status=transition.status, at=now)
 
 
-_PAST = {"claim": "claimed", "accept": "accepted", "lapse": "lapsed", "close": "closed"}
+_AUDIT_ACTIONS = {"claim": "claimed", "accept": "accepted", "lapse": "lapsed", "close": "closed"}

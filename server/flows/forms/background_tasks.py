@@ -18,7 +18,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Task:
+class BackgroundTask:
     """A piece of work for a person: how much is done of how much, and its result or its problem once it is over.
 
     `state` is waiting, running, done or failed; `of` is 0 as long as nobody knows.
@@ -38,20 +38,20 @@ class Task:
         return self.state in ("done", "failed")
 
 
-class Tasks:
+class BackgroundTasks:
     """The tasks of one server."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: dict[str, Task] = {}
+        self._kept: dict[str, BackgroundTask] = {}
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="task")
 
-    def start(self, owner: str, work: Callable[[Progress], Any]) -> Task:
+    def start(self, owner: str, work: Callable[[Progress], Any]) -> BackgroundTask:
         """Have work done that is told where to report its progress.
 
         Problem `task.too_many` when enough waits, of everybody's or of hers: nobody takes the others' places.
         """
-        task = Task(secrets.token_hex(8), owner)
+        task = BackgroundTask(secrets.token_hex(8), owner)
         with self._lock:
             waiting = [each.owner for each in self._kept.values() if not each.is_over]
             if len(waiting) >= MOST_WAITING or waiting.count(owner) >= MOST_EACH:
@@ -63,7 +63,7 @@ class Tasks:
         self._pool.submit(self._run, task.id, work)
         return task
 
-    def look(self, id_: str, owner: str) -> Task:
+    def look(self, id_: str, owner: str) -> BackgroundTask:
         """Return how far a person's task is. Problem `task.unknown` when she has none of that number."""
         with self._lock:
             task = self._kept.get(id_)

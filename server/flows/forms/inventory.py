@@ -11,7 +11,7 @@ from itertools import takewhile
 from server.database.connection import Connection, Database
 from server.store import devices, documents, versions
 from server.store.devices import Device
-from server.store.versions import Version
+from server.store.versions import FormVersion
 from sync.documents import manifest
 from sync.documents.manifest import Manifest
 from sync.documents.signed import Document
@@ -21,7 +21,7 @@ _Group = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class Held:
+class VersionCount:
     """One version in one region: the tablets that hold it, those of them that should hold another since, and silent.
 
     `due`: the tablets that the manifest gives this version to. `since`: when the first of those behind should have
@@ -42,7 +42,7 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Behind:
+class OutdatedTablet:
     """A tablet that holds another version of a form than the manifest gives it, and since when it should not."""
 
     dev: str
@@ -57,16 +57,16 @@ class Behind:
 
 
 @dataclass(frozen=True)
-class Inventory:
+class FormInventory:
     """The counts by version and region, and the tablets that are behind, the longest first; and the silent ones."""
 
-    versions: list[Held]
-    behind: list[Behind]
+    versions: list[VersionCount]
+    behind: list[OutdatedTablet]
     silent: list[Device]
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Assignment:
     """A tablet and a form: what it holds, what it should, since when."""
 
     device: Device
@@ -81,36 +81,38 @@ class _Place:
         return self.held != self.wanted
 
 
-def take(db: Database, *, region: str | None, silent_days: int, now: int) -> Inventory:
+def take_inventory(db: Database, *, region: str | None, silent_days: int, now: int) -> FormInventory:
     """Return the inventory of all certified tablets, or of a region's (whose code begins with `region`)."""
     connection = db.read()
-    known = {each.sha: each for each in versions.every(connection)}
-    quiet = {dev for dev, _ in devices.silent(connection, now - silent_days * DAY, now + DAY)}
-    tablets = [each for each in devices.every(connection) if each.state == "certified"]
+    known = {each.sha: each for each in versions.list_versions(connection)}
+    quiet = {dev for dev, _ in devices.list_silent(connection, now - silent_days * DAY, now + DAY)}
+    tablets = [each for each in devices.list_devices(connection) if each.state == "certified"]
     tablets = [each for each in tablets if each.region.startswith(region or "")]
-    places = list(_places(connection, tablets, quiet))
-    return Inventory(
-        [_counted(group, known, *found) for group, found in sorted(_grouped(places).items())],
-        sorted((_behind(each) for each in places if each.is_behind), key=lambda each: (each.since, each.dev)),
+    places = list(_list_assignments(connection, tablets, quiet))
+    return FormInventory(
+        [_count(group, known, *found) for group, found in sorted(_group(places).items())],
+        sorted(
+            (_describe_outdated(each) for each in places if each.is_behind), key=lambda each: (each.since, each.dev)
+        ),
         [each for each in tablets if each.dev in quiet],
     )
 
 
-def _places(c: Connection, tablets: Sequence[Device], quiet: set[str]) -> Iterator[_Place]:
-    said, stock = _said(c), devices.inventories(c)
+def _list_assignments(c: Connection, tablets: Sequence[Device], quiet: set[str]) -> Iterator[_Assignment]:
+    said, stock = _read_manifest_history(c), devices.list_inventories(c)
     for device in tablets:
         held = stock.get(device.dev, {})
         for form in sorted(held.keys() | said.keys()):
-            wanted, since = _wanted(said.get(form, []), form, device)
+            wanted, since = _choose_version(said.get(form, []), form, device)
             if wanted or form in held:
                 since = max(since, device.certified or 0)
-                yield _Place(device, form, held.get(form, ""), wanted, since, device.dev in quiet)
+                yield _Assignment(device, form, held.get(form, ""), wanted, since, device.dev in quiet)
 
 
-def _said(c: Connection) -> dict[str, list[tuple[int, Manifest]]]:
+def _read_manifest_history(c: Connection) -> dict[str, list[tuple[int, Manifest]]]:
     """What the manifests have said of each form, each time they said something else: since when; the newest first."""
     said: dict[str, list[tuple[int, Manifest]]] = {}
-    for at, body in reversed(documents.all_of(c, "manifest")):
+    for at, body in reversed(documents.list_documents(c, "manifest")):
         read = manifest.read(Document.parse(body))
         for form in said.keys() | read.forms.keys():
             before = said.setdefault(form, [])
@@ -119,16 +121,16 @@ def _said(c: Connection) -> dict[str, list[tuple[int, Manifest]]]:
     return said
 
 
-def _wanted(said: Sequence[tuple[int, Manifest]], form: str, device: Device) -> tuple[str, int]:
+def _choose_version(said: Sequence[tuple[int, Manifest]], form: str, device: Device) -> tuple[str, int]:
     """Return the version that a tablet is to have, blank for none, and since when the manifests have said so."""
     chosen = [(each.choose(form, device.dev, device.region) or "", at) for at, each in said]
     wanted = chosen[0][0] if chosen else ""
     return wanted, min((at for _, at in takewhile(lambda each: each[0] == wanted, chosen)), default=0)
 
 
-def _grouped(places: Sequence[_Place]) -> dict[_Group, tuple[list[_Place], int]]:
+def _group(places: Sequence[_Assignment]) -> dict[_Group, tuple[list[_Assignment], int]]:
     """Return, for each form, region and version, who holds it and how many are to have it."""
-    holders: dict[_Group, list[_Place]] = {}
+    holders: dict[_Group, list[_Assignment]] = {}
     due: Counter[_Group] = Counter()
     for each in places:
         held, wanted = ((each.form, each.device.region, sha) for sha in (each.held, each.wanted))
@@ -139,11 +141,11 @@ def _grouped(places: Sequence[_Place]) -> dict[_Group, tuple[list[_Place], int]]
     return {group: (found, due[group]) for group, found in holders.items()}
 
 
-def _counted(group: _Group, known: dict[str, Version], holders: Sequence[_Place], due: int) -> Held:
+def _count(group: _Group, known: dict[str, FormVersion], holders: Sequence[_Assignment], due: int) -> VersionCount:
     form, region, sha = group
     late = [each.since for each in holders if each.is_behind]
     version = known.get(sha)
-    return Held(
+    return VersionCount(
         form,
         sha,
         version.version if version else "",
@@ -158,9 +160,9 @@ def _counted(group: _Group, known: dict[str, Version], holders: Sequence[_Place]
     )
 
 
-def _behind(place: _Place) -> Behind:
+def _describe_outdated(place: _Assignment) -> OutdatedTablet:
     device = place.device
-    return Behind(
+    return OutdatedTablet(
         device.dev, device.label, device.region, place.form, place.held, place.wanted, place.since, device.seen,
         place.silent,
     )  # fmt: skip

@@ -16,29 +16,29 @@ from sync.documents.bundle import MAX_RECORDING_BYTES
 from sync.documents.signed import Document
 
 
-def put_out(w: Connection, document: Document, source: bytes | None) -> None:
+def store_recordings(w: Connection, document: Document, source: bytes | None) -> None:
     """Keep every recording that a bundle names. Problem `publication.recording_missing` if one is nowhere."""
     named = {each.sha256: each for each in bundle.recordings(document.content)}
-    missing = {sha for sha in named if media.get(w, sha) is None}
-    for content in _audio(source) if missing and source is not None else ():
+    missing = {sha for sha in named if media.get_recording(w, sha) is None}
+    for content in _read_audio(source) if missing and source is not None else ():
         sha = hashlib.sha256(content).hexdigest()
         if sha in missing:
             named[sha].check(content)
-            media.put(w, Recording(sha, named[sha].type, content))
+            media.put_recording(w, Recording(sha, named[sha].type, content))
             missing.discard(sha)
     if missing:
         raise Problem("publication.recording_missing", min(missing))
 
 
-def get(db: Database, sha256: str) -> Recording:
+def get_recording(db: Database, sha256: str) -> Recording:
     """Return a recording. Problem `media.unknown` when there is none."""
-    found = media.get(db.read(), sha256)
+    found = media.get_recording(db.read(), sha256)
     if found is None:
         raise Problem("media.unknown", sha256)
     return found
 
 
-def _audio(source: bytes) -> Iterator[bytes]:
+def _read_audio(source: bytes) -> Iterator[bytes]:
     # A member never gives more than it announces, and the whole was read within limits when it came in.
     if zipfile.is_zipfile(io.BytesIO(source)):
         with zipfile.ZipFile(io.BytesIO(source)) as archive:

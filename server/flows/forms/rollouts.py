@@ -13,17 +13,17 @@ from typing import Any
 from server.database.connection import Connection, Database
 from server.flows import state_table
 from server.flows.forms import recordings
-from server.flows.trust import documents as publishing
+from server.flows.trust import documents as trust_documents
 from server.problems import Problem
 from server.server_keys import ServerKeys
 from server.store import audit, rollouts, versions
 from server.store.rollouts import Rollout
-from server.store.versions import Draft, Version
+from server.store.versions import FormVersion, NewVersion
 from sync.documents import bundle
-from sync.documents.manifest import Entry
+from sync.documents.manifest import VersionEntry
 from sync.documents.signed import Document
 from sync.documents.trust import keys_of
-from sync.wire.json_object import FORM_ID, LABEL, NAME, Members
+from sync.wire.json_object import FORM_ID, LABEL, NAME, JsonObject
 
 TRANSITIONS = state_table.read(
     __package__, "rollout_states.csv", refused=lambda said, state: Problem("rollout.wrong_state", said, state=state)
@@ -49,136 +49,138 @@ class Ring:
 
 
 @dataclass(frozen=True)
-class InForce:
+class Publication:
     """A published version and the number of the manifest that puts it into use."""
 
-    version: Version
+    version: FormVersion
     manifest: int
 
 
-def entries(live: Iterable[Rollout]) -> dict[str, tuple[Entry, ...]]:
+def manifest_entries(live: Iterable[Rollout]) -> dict[str, tuple[VersionEntry, ...]]:
     """Return what the manifest says of forms: the rings of each in order, down to the first that leaves nobody out."""
-    found: dict[str, tuple[Entry, ...]] = {}
+    found: dict[str, tuple[VersionEntry, ...]] = {}
     for each in live:
         above = found.get(each.form, ())
         if not above or not ring_of(above[-1]).is_whole:
-            found[each.form] = (*above, entry_of(each))
+            found[each.form] = (*above, manifest_entry(each))
     return found
 
 
-def entry_of(rollout: Rollout) -> Entry:
+def manifest_entry(rollout: Rollout) -> VersionEntry:
     """Return what the manifest says of a rollout."""
-    return Entry(rollout.sha, rollout.regions, rollout.devices, rollout.share_permille)
+    return VersionEntry(rollout.sha, rollout.regions, rollout.devices, rollout.share_permille)
 
 
-def ring_of(of: Entry | Rollout) -> Ring:
+def ring_of(of: VersionEntry | Rollout) -> Ring:
     """Return the tablets that an entry or a rollout is for."""
     return Ring(of.regions, of.share_permille, of.devices)
 
 
-def renew(w: Connection, keys: ServerKeys, now: int) -> int:
+def renew_manifest(w: Connection, keys: ServerKeys, now: int) -> int:
     """Put a manifest of the live rollouts in force; return its number."""
-    held = publishing.manifest_in_force(w)
-    return publishing.renew_manifest(w, keys, replace(held, forms=entries(rollouts.every(w, ("live",)))), now)
+    held = trust_documents.manifest_in_force(w)
+    return trust_documents.renew_manifest(
+        w, keys, replace(held, forms=manifest_entries(rollouts.list_rollouts(w, ("live",)))), now
+    )
 
 
 # Into use
 
 
-def publish(db: Database, keys: ServerKeys, body: bytes, *, ring: Ring, actor: str, now: int) -> InForce:
+def publish_bundle(db: Database, keys: ServerKeys, body: bytes, *, ring: Ring, actor: str, now: int) -> Publication:
     """Put a bundle that two persons signed elsewhere into use for a ring of tablets, now.
 
     SyncError when the signatures are not enough; Problem `form.version_exists` when other bytes have that name already.
     """
     document = Document.parse(body)
     with db.write() as w:
-        bundle.accept(document, publishing.trust_in_force(w))
-        id_ = _keep(w, document, actor=actor, now=now)
-        rollout = _plan(w, id_, ring, starts=now, actor=actor, now=now)
-        number = begin(w, keys, rollout, actor=actor, now=now)
-        version = versions.get(w, id_)
+        bundle.accept(document, trust_documents.trust_in_force(w))
+        id_ = _store_approved(w, document, actor=actor, now=now)
+        rollout = _add_plan(w, id_, ring, starts=now, actor=actor, now=now)
+        number = begin_rollout(w, keys, rollout, actor=actor, now=now)
+        version = versions.get_version(w, id_)
     assert version is not None
-    return InForce(version, number)
+    return Publication(version, number)
 
 
-def described(document: Document, source: bytes | None = None) -> Draft:
+def describe_bundle(document: Document, source: bytes | None = None) -> NewVersion:
     """Return what compiled bytes say of themselves. Problem `publication.unknown_channel` if it is none."""
-    members = Members(document.content, "bundle")
+    members = JsonObject(document.content, "bundle")
     channel = members.text("channel", NAME)
     if channel not in ("training", "field"):
         raise Problem("publication.unknown_channel", channel)
     form, version = members.text("form_id", FORM_ID), members.text("version", LABEL)
-    used, policy = (_name(document.content.get(table)) for table in ("indicator_set", "policy"))
-    return Draft(form, version, channel, document.sha256, used, policy, document.to_bytes(), source)
+    used, policy = (_table_name(document.content.get(table)) for table in ("indicator_set", "policy"))
+    return NewVersion(form, version, channel, document.sha256, used, policy, document.to_bytes(), source)
 
 
-def _name(table: Any) -> str:
+def _table_name(table: Any) -> str:
     return str(table.get("name", "")) if isinstance(table, Mapping) else ""
 
 
-def _keep(w: Connection, document: Document, *, actor: str, now: int) -> int:
+def _store_approved(w: Connection, document: Document, *, actor: str, now: int) -> int:
     """Return the number of the version that a signed bundle is; it may be here as a draft already.
 
     Another draft of its name gives way to what two persons signed; what was approved never does. Its signatures may be
     renewed (SPEC 5.4): those that count today are handed out from now on.
     """
-    offered = described(document)
-    held = versions.named(w, offered.form, offered.version, offered.channel)
+    offered = describe_bundle(document)
+    held = versions.find_version(w, offered.form, offered.version, offered.channel)
     if held is not None and held.sha != offered.sha and held.state in ("draft", "in_review"):
         _discard(w, held, actor=actor, now=now)
         held = None
     if held is None:
-        id_ = versions.add(w, offered, state="approved", author=actor, at=now)
+        id_ = versions.add_version(w, offered, state="approved", author=actor, at=now)
         _note_approval(w, document, id_, actor=actor, now=now)
         return id_
     if held.sha != offered.sha:
         raise Problem("form.version_exists", f"{offered.form} {offered.version} ({offered.channel})")
-    versions.sign(w, held.id, offered.body, reviewer=held.reviewer)
+    versions.set_signatures(w, held.id, offered.body, reviewer=held.reviewer)
     if held.state in ("draft", "in_review"):
-        versions.forget_trials(w, held.id)
-        versions.move(w, held.id, state="approved", at=now)
+        versions.delete_trials(w, held.id)
+        versions.set_state(w, held.id, state="approved", at=now)
         _note_approval(w, document, held.id, actor=actor, now=now)
     return held.id
 
 
-def _discard(w: Connection, held: Version, *, actor: str, now: int) -> None:
+def _discard(w: Connection, held: FormVersion, *, actor: str, now: int) -> None:
     detail: dict[str, str | int] = {"form": held.form, "channel": held.channel, "version": held.id}
     audit.append(w, at=now, action="form.discarded", actor=actor, subject=held.sha, detail=detail)
-    versions.move(w, held.id, state="draft", at=now)  # The table throws away drafts alone.
-    versions.discard(w, held.id)
+    versions.set_state(w, held.id, state="draft", at=now)  # The table throws away drafts alone.
+    versions.delete_draft(w, held.id)
 
 
 def _note_approval(w: Connection, document: Document, id_: int, *, actor: str, now: int) -> None:
     """Audit that a version was approved elsewhere: by which keys, as there is no reviewer's account to name."""
-    version, trusted = versions.get(w, id_), publishing.trust_in_force(w)
+    version, trusted = versions.get_version(w, id_), trust_documents.trust_in_force(w)
     assert version is not None
     detail: dict[str, str | int] = {"form": version.form, "channel": version.channel, "version": id_}
     for name, office in (("author_key", trusted.authors), ("reviewer_key", trusted.reviewers)):
-        detail |= _numbered(name, sorted(document.require(bundle.TYP, keys_of(office))))
+        detail |= _number_names(name, sorted(document.require(bundle.TYP, keys_of(office))))
     audit.append(w, at=now, action="form.approved", actor=actor, subject=version.sha, detail=detail)
 
 
-def plan(
+def plan_rollout(
     db: Database, keys: ServerKeys, version: int, *, ring: Ring, starts: int | None, actor: str, now: int
 ) -> Rollout:
     """Have an approved version go to a ring of tablets: now, or at a time (milliseconds) once that has come."""
     with db.write() as w:
-        rollout = _plan(w, version, ring, starts=starts or now, actor=actor, now=now)
+        rollout = _add_plan(w, version, ring, starts=starts or now, actor=actor, now=now)
         if rollout.starts <= now:
-            begin(w, keys, rollout, actor=actor, now=now)
+            begin_rollout(w, keys, rollout, actor=actor, now=now)
         else:
-            note(w, "form.planned", rollout, actor=actor, now=now)
-        return found(w, rollout.id)
+            audit_rollout(w, "form.planned", rollout, actor=actor, now=now)
+        return get_rollout(w, rollout.id)
 
 
-def _plan(w: Connection, id_: int, ring: Ring, *, starts: int, actor: str, now: int) -> Rollout:
-    version = versions.get(w, id_)
+def _add_plan(w: Connection, id_: int, ring: Ring, *, starts: int, actor: str, now: int) -> Rollout:
+    version = versions.get_version(w, id_)
     if version is None:
         raise Problem("version.unknown", str(id_))
     VERSION_TRANSITIONS.next_state("publish", version.state)
     refuse_training_over_field(w, version.form, version.channel, ring)
-    made = rollouts.add(w, id_, **vars(ring), starts=starts, at=now, by=actor)
-    return found(w, made)
+    made = rollouts.add_rollout(w, id_, **vars(ring), starts=starts, at=now, by=actor)
+    return get_rollout(w, made)
 
 
 def refuse_training_over_field(c: Connection, form: str, channel: str, ring: Ring) -> None:
@@ -186,46 +188,48 @@ def refuse_training_over_field(c: Connection, form: str, channel: str, ring: Rin
 
     Also one that is planned or halted counts: it would begin or go on below the training version, and reach nobody.
     """
-    others = rollouts.every(c, OPEN, form=form) if channel == "training" and ring.devices is None else []
+    others = rollouts.list_rollouts(c, OPEN, form=form) if channel == "training" and ring.devices is None else []
     if any(each.channel == "field" for each in others):
         raise Problem("rollout.training_over_field", form)
 
 
-def begin(w: Connection, keys: ServerKeys, rollout: Rollout, *, actor: str, now: int) -> int:
+def begin_rollout(w: Connection, keys: ServerKeys, rollout: Rollout, *, actor: str, now: int) -> int:
     """Bring a planned rollout into the manifest; the same version's former ring ends."""
-    document = Document.parse(versions.signed(w, rollout.version))
-    bundle.accept(document, publishing.trust_in_force(w))
-    recordings.put_out(w, document, versions.source(w, rollout.version))
-    for other in rollouts.every(w, ("live", "halted"), form=rollout.form):
+    document = Document.parse(versions.get_signed_bytes(w, rollout.version))
+    bundle.accept(document, trust_documents.trust_in_force(w))
+    recordings.store_recordings(w, document, versions.get_source(w, rollout.version))
+    for other in rollouts.list_rollouts(w, ("live", "halted"), form=rollout.form):
         if other.version == rollout.version:
-            rollouts.move(
+            rollouts.set_state(
                 w, other.id, state=TRANSITIONS.next_state("end", other.state), since=other.since, reason=other.reason
             )
-    version = versions.get(w, rollout.version)
+    version = versions.get_version(w, rollout.version)
     assert version is not None
-    versions.move(w, version.id, state=VERSION_TRANSITIONS.next_state("publish", version.state), at=now)
-    rollouts.move(w, rollout.id, state=TRANSITIONS.next_state("begin", rollout.state), since=now)
-    return changed(w, keys, "form.published", rollout, actor=actor, now=now)
+    versions.set_state(w, version.id, state=VERSION_TRANSITIONS.next_state("publish", version.state), at=now)
+    rollouts.set_state(w, rollout.id, state=TRANSITIONS.next_state("begin", rollout.state), since=now)
+    return publish_change(w, keys, "form.published", rollout, actor=actor, now=now)
 
 
-def changed(w: Connection, keys: ServerKeys, action: str, rollout: Rollout, *, actor: str, now: int) -> int:
-    number = renew(w, keys, now)
-    note(w, action, rollout, actor=actor, now=now, manifest=number)
+def publish_change(w: Connection, keys: ServerKeys, action: str, rollout: Rollout, *, actor: str, now: int) -> int:
+    number = renew_manifest(w, keys, now)
+    audit_rollout(w, action, rollout, actor=actor, now=now, manifest=number)
     return number
 
 
-def note(w: Connection, action: str, rollout: Rollout, *, actor: str, now: int, **said: str | int) -> None:
+def audit_rollout(w: Connection, action: str, rollout: Rollout, *, actor: str, now: int, **said: str | int) -> None:
     """Audit what became of a rollout, and of which ring."""
-    detail = {"form": rollout.form, "channel": rollout.channel, "rollout": rollout.id, **_narrowed(rollout)}
+    detail = {"form": rollout.form, "channel": rollout.channel, "rollout": rollout.id, **_describe_ring(rollout)}
     audit.append(w, at=now, action=action, actor=actor, subject=rollout.sha, detail={**detail, **said})
 
 
-def _narrowed(rollout: Rollout) -> dict[str, str | int]:
+def _describe_ring(rollout: Rollout) -> dict[str, str | int]:
     share = {} if rollout.share_permille is None else {"share_permille": rollout.share_permille}
-    return {**_numbered("region", rollout.regions), **_numbered("device", rollout.devices), **share} or {"ring": "all"}
+    return {**_number_names("region", rollout.regions), **_number_names("device", rollout.devices), **share} or {
+        "ring": "all"
+    }
 
 
-def _numbered(name: str, values: Iterable[str] | None) -> dict[str, str]:
+def _number_names(name: str, values: Iterable[str] | None) -> dict[str, str]:
     # An audit row holds no list: a name and a number for each.
     return {f"{name}.{number}": each for number, each in enumerate(values or (), 1)}
 
@@ -233,45 +237,45 @@ def _numbered(name: str, values: Iterable[str] | None) -> dict[str, str]:
 # Wider, back, over
 
 
-def found(c: Connection, id_: int) -> Rollout:
+def get_rollout(c: Connection, id_: int) -> Rollout:
     """Return a rollout. Problem `rollout.unknown` when there is none."""
-    rollout = rollouts.get(c, id_)
+    rollout = rollouts.get_rollout(c, id_)
     if rollout is None:
         raise Problem("rollout.unknown", str(id_))
     return rollout
 
 
-def widen(db: Database, keys: ServerKeys, id_: int, *, ring: Ring, actor: str, now: int) -> Rollout:
+def change_ring(db: Database, keys: ServerKeys, id_: int, *, ring: Ring, actor: str, now: int) -> Rollout:
     """Give a rollout another ring, wider or narrower, in its place."""
     with db.write() as w:
-        rollout = found(w, id_)
+        rollout = get_rollout(w, id_)
         TRANSITIONS.next_state("widen", rollout.state)
         refuse_training_over_field(w, rollout.form, rollout.channel, ring)
-        rollouts.widen(w, id_, **vars(ring))
-        widened = found(w, id_)
-        changed(w, keys, "form.widened", widened, actor=actor, now=now)
+        rollouts.set_ring(w, id_, **vars(ring))
+        widened = get_rollout(w, id_)
+        publish_change(w, keys, "form.widened", widened, actor=actor, now=now)
         return widened
 
 
 def roll_back(db: Database, keys: ServerKeys, version: int, *, reason: str, actor: str, now: int) -> Rollout:
     """Give every tablet an earlier version again, in a new manifest; all other rollouts of the form end."""
     with db.write() as w:
-        rollout = _plan(w, version, Ring(), starts=now, actor=actor, now=now)
-        for other in rollouts.every(w, OPEN, form=rollout.form):
+        rollout = _add_plan(w, version, Ring(), starts=now, actor=actor, now=now)
+        for other in rollouts.list_rollouts(w, OPEN, form=rollout.form):
             if other.id != rollout.id:
-                rollouts.move(
+                rollouts.set_state(
                     w, other.id, state=TRANSITIONS.next_state("end", other.state), since=other.since, reason=reason
                 )
-        begin(w, keys, rollout, actor=actor, now=now)
-        note(w, "form.rolled_back", rollout, actor=actor, now=now)
-        return found(w, rollout.id)
+        begin_rollout(w, keys, rollout, actor=actor, now=now)
+        audit_rollout(w, "form.rolled_back", rollout, actor=actor, now=now)
+        return get_rollout(w, rollout.id)
 
 
-def end_all(w: Connection, keys: ServerKeys, version: Version, *, now: int) -> None:
+def end_all(w: Connection, keys: ServerKeys, version: FormVersion, *, now: int) -> None:
     """End every rollout of a version that is closing: no tablet is sent to it any more."""
-    for each in rollouts.every(w, OPEN, form=version.form):
+    for each in rollouts.list_rollouts(w, OPEN, form=version.form):
         if each.version == version.id:
-            rollouts.move(
+            rollouts.set_state(
                 w, each.id, state=TRANSITIONS.next_state("end", each.state), since=each.since, reason=each.reason
             )
-    renew(w, keys, now)
+    renew_manifest(w, keys, now)

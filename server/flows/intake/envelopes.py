@@ -10,20 +10,18 @@ from typing import Any, TypeVar
 
 from server.database.connection import Connection, savepoint
 from server.flows.desks import referrals, routing
-from server.flows.desks.routing import Decision, Rulebook
+from server.flows.desks.routing import RoutingDecision, Rulebook
 from server.flows.forms import halts
 from server.flows.intake import gaps
 from server.problems import Problem
 from server.store import audit, devices, envelopes, keyrings, statistics, versions, worklist
-from server.store.audit import Deed
+from server.store.audit import AuditEvent
 from server.store.devices import Device
-from server.store.envelopes import Met
+from server.store.envelopes import KnownParts
 from server.store.statistics import ScreeningFacts
-from sync.documents.receipt import Item
-from sync.envelope import route as routes
-from sync.envelope import verify as sealed
-from sync.envelope.route import Route
-from sync.envelope.verify import Envelope
+from sync.documents.receipt import ReceiptItem
+from sync.envelope.route import Route, open_route
+from sync.envelope.verify import Envelope, envelope_id, parse_envelope, verify_envelope
 from sync.errors import SyncError
 from sync.keys.key_pairs import RouteKey, VerifyKey
 
@@ -31,7 +29,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Arrival:
+class ParsedEnvelope:
     """An envelope as far as it could be read: with `code`, it is rejected; without `route`, a desk must sort it."""
 
     id: str
@@ -45,7 +43,7 @@ class _Batch:
 
     def __init__(self) -> None:
         self._answers: dict[tuple[Any, str], Any] = {}
-        self.deeds: list[Deed] = []
+        self.deeds: list[AuditEvent] = []
         self.screened: list[ScreeningFacts] = []
 
     def once(self, w: Connection, ask: Callable[[Connection, str], T], about: str) -> T:
@@ -56,90 +54,102 @@ class _Batch:
         return answer
 
 
-def inspect(raw: bytes, key_of: Callable[[str], VerifyKey], route_keys: Mapping[str, RouteKey]) -> Arrival:
+def inspect_envelope(
+    raw: bytes, key_of: Callable[[str], VerifyKey], route_keys: Mapping[str, RouteKey]
+) -> ParsedEnvelope:
     """Read an envelope and check its signature; needs no transaction. `key_of` raises Problem for a stranger."""
     try:
-        envelope = sealed.parse(raw)
-        sealed.verify(envelope, key_of(envelope.header.dev))
+        envelope = parse_envelope(raw)
+        verify_envelope(envelope, key_of(envelope.header.dev))
     except Problem:
-        return Arrival(sealed.identity(raw), None, None, "envelope.unknown_device")
+        return ParsedEnvelope(envelope_id(raw), None, None, "envelope.unknown_device")
     except SyncError as wrong:
-        return Arrival(sealed.identity(raw), None, None, wrong.code)
-    return Arrival(envelope.id, envelope, _open(envelope, route_keys), "")
+        return ParsedEnvelope(envelope_id(raw), None, None, wrong.code)
+    return ParsedEnvelope(envelope.id, envelope, _open_route(envelope, route_keys), "")
 
 
-def _open(envelope: Envelope, route_keys: Mapping[str, RouteKey]) -> Route | None:
+def _open_route(envelope: Envelope, route_keys: Mapping[str, RouteKey]) -> Route | None:
     # The route is an aid, never a condition (SPEC 7.2): a screening whose route is broken is stored and sorted by hand.
     try:
-        return routes.open(envelope.header.route, route_keys, envelope.header.jti)
+        return open_route(envelope.header.route, route_keys, envelope.header.jti)
     except SyncError:
         return None
 
 
-def take(w: Connection, arrivals: Sequence[Arrival], *, sender: str, rulebook: Rulebook, now: int) -> list[Item]:
+def store_all(
+    w: Connection, arrivals: Sequence[ParsedEnvelope], *, sender: str, rulebook: Rulebook, now: int
+) -> list[ReceiptItem]:
     """Give each envelope its fate; return one receipt item for each, in order."""
-    items = _taken(w, arrivals, sender, rulebook, now)
+    items = _store_batch(w, arrivals, sender, rulebook, now)
     if codes := [item.code for item in items if item.outcome == "rejected"]:
-        halts.rejected(w, sender, codes[-1], now=now)
+        halts.record_rejection(w, sender, codes[-1], now=now)
     return items
 
 
-def _taken(w: Connection, arrivals: Sequence[Arrival], sender: str, rulebook: Rulebook, now: int) -> list[Item]:
+def _store_batch(
+    w: Connection, arrivals: Sequence[ParsedEnvelope], sender: str, rulebook: Rulebook, now: int
+) -> list[ReceiptItem]:
     try:
         with savepoint(w):
-            return _take_all(w, arrivals, sender, rulebook, now)
+            return _store_together(w, arrivals, sender, rulebook, now)
     except sqlite3.IntegrityError:
-        return [_take_alone(w, arrival, sender, rulebook, now) for arrival in arrivals]
+        return [_store_alone(w, arrival, sender, rulebook, now) for arrival in arrivals]
 
 
-def _take_alone(w: Connection, arrival: Arrival, sender: str, rulebook: Rulebook, now: int) -> Item:
+def _store_alone(w: Connection, arrival: ParsedEnvelope, sender: str, rulebook: Rulebook, now: int) -> ReceiptItem:
     # The tables refuse one of the batch. That one stays on the tablet and is counted; the others are stored.
     try:
         with savepoint(w):
-            return _take_all(w, [arrival], sender, rulebook, now)[0]
+            return _store_together(w, [arrival], sender, rulebook, now)[0]
     except sqlite3.IntegrityError:
-        return _reject(w, arrival.id, "envelope.not_stored", sender, now)
+        return _count_rejection(w, arrival.id, "envelope.not_stored", sender, now)
 
 
-def _take_all(w: Connection, arrivals: Sequence[Arrival], sender: str, rulebook: Rulebook, now: int) -> list[Item]:
+def _store_together(
+    w: Connection, arrivals: Sequence[ParsedEnvelope], sender: str, rulebook: Rulebook, now: int
+) -> list[ReceiptItem]:
     batch = _Batch()
-    items = [_take_one(w, arrival, batch, sender, rulebook, now) for arrival in arrivals]
+    items = [_store_one(w, arrival, batch, sender, rulebook, now) for arrival in arrivals]
     audit.append_all(w, batch.deeds, at=now)
-    statistics.count(w, batch.screened, at=now)
+    statistics.count_screenings(w, batch.screened, at=now)
     return items
 
 
-def _take_one(w: Connection, arrival: Arrival, batch: _Batch, sender: str, rulebook: Rulebook, now: int) -> Item:
+def _store_one(
+    w: Connection, arrival: ParsedEnvelope, batch: _Batch, sender: str, rulebook: Rulebook, now: int
+) -> ReceiptItem:
     envelope = arrival.envelope
     if envelope is None:
-        return _reject(w, arrival.id, arrival.code, sender, now)
-    met = envelopes.met(w, envelope)
+        return _count_rejection(w, arrival.id, arrival.code, sender, now)
+    met = envelopes.known_parts(w, envelope)
     if met.bytes:
-        return Item(envelope.id, "duplicate", envelope.header.seq)
-    outcome = _outcome(batch.once(w, devices.get, envelope.header.dev), met)
-    decisions: tuple[Decision, ...] = ()
+        return ReceiptItem(envelope.id, "duplicate", envelope.header.seq)
+    outcome = _choose_outcome(batch.once(w, devices.get_device, envelope.header.dev), met)
+    decisions: tuple[RoutingDecision, ...] = ()
     if outcome != "quarantined":
-        keyring = batch.once(w, keyrings.of_kid, envelope.header.kid)
-        decisions = routing.decide(arrival.route, rulebook.rules, keyring=keyring, received=now, hours=rulebook.hours)
+        keyring = batch.once(w, keyrings.find_keyring, envelope.header.kid)
+        decisions = routing.choose_queues(
+            arrival.route, rulebook.rules, keyring=keyring, received=now, hours=rulebook.hours
+        )
         if outcome == "stored" and _is_held(w, batch, arrival.route, decisions):
             outcome = "held"
-    envelopes.put(w, envelope, outcome=outcome, at=now)
-    batch.deeds.append(Deed(f"envelope.{outcome}", envelope.header.dev, envelope.id))
-    _note(w, envelope, arrival.route, outcome, now)
+    envelopes.put_envelope(w, envelope, outcome=outcome, at=now)
+    batch.deeds.append(AuditEvent(f"envelope.{outcome}", envelope.header.dev, envelope.id))
+    _store_route_and_work(w, envelope, arrival.route, outcome, now)
     for decision in decisions:
-        mark = _retired(w, batch, arrival.route) if outcome == "stored" else outcome
-        batch.deeds.append(referrals.open_one(w, envelope.id, decision, mark=mark, now=now))
+        mark = _mark_of_retired_form(w, batch, arrival.route) if outcome == "stored" else outcome
+        batch.deeds.append(referrals.open_referral(w, envelope.id, decision, mark=mark, now=now))
     if outcome not in ("conflict", "quarantined"):  # Counted when a person releases it.
         batch.screened += statistics.screening_facts(arrival.route)
-    return Item(envelope.id, outcome, envelope.header.seq)
+    return ReceiptItem(envelope.id, outcome, envelope.header.seq)
 
 
-def _reject(w: Connection, id_: str, code: str, sender: str, now: int) -> Item:
+def _count_rejection(w: Connection, id_: str, code: str, sender: str, now: int) -> ReceiptItem:
     statistics.count_rejection(w, dev=sender, code=code, at=now)
-    return Item(id_, "rejected", code=code)
+    return ReceiptItem(id_, "rejected", code=code)
 
 
-def _outcome(device: Device | None, met: Met) -> str:
+def _choose_outcome(device: Device | None, met: KnownParts) -> str:
     """What became of it, before routing: the table of SPEC 10, the graver first."""
     if device is None or device.state != "certified":
         return "quarantined"
@@ -148,32 +158,34 @@ def _outcome(device: Device | None, met: Met) -> str:
     return "fork" if met.seq else "stored"
 
 
-def _retired(w: Connection, batch: _Batch, route: Route | None) -> str:
+def _mark_of_retired_form(w: Connection, batch: _Batch, route: Route | None) -> str:
     """The mark of a screening under a version that is retired: accepted all the same, and seen."""
-    state = batch.once(w, versions.standing, route.sha) if route is not None and route.sha is not None else ""
+    state = batch.once(w, versions.get_state_in_use, route.sha) if route is not None and route.sha is not None else ""
     return "retired_form" if state == "retired" else ""
 
 
-def _is_held(w: Connection, batch: _Batch, route: Route | None, decisions: Sequence[Decision]) -> bool:
-    unknown_version = route is not None and route.sha is not None and not batch.once(w, versions.standing, route.sha)
+def _is_held(w: Connection, batch: _Batch, route: Route | None, decisions: Sequence[RoutingDecision]) -> bool:
+    unknown_version = (
+        route is not None and route.sha is not None and not batch.once(w, versions.get_state_in_use, route.sha)
+    )
     return unknown_version or any(decision.mark == "no_suitable_service" for decision in decisions)
 
 
-_WORK = {"quarantined": "quarantine", "conflict": "conflict", "fork": "fork", "held": "held"}
+_WORK_KINDS = {"quarantined": "quarantine", "conflict": "conflict", "fork": "fork", "held": "held"}
 
 
-def _note(w: Connection, envelope: Envelope, route: Route | None, outcome: str, now: int) -> None:
+def _store_route_and_work(w: Connection, envelope: Envelope, route: Route | None, outcome: str, now: int) -> None:
     """Keep the route, and put on the work list what a person has to look at."""
     header = envelope.header
-    kinds = [_WORK[outcome]] if outcome in _WORK else []
+    kinds = [_WORK_KINDS[outcome]] if outcome in _WORK_KINDS else []
     if route is None:
         kinds.append("route")
     else:
         envelopes.put_route(w, envelope.id, route)
     for kind in kinds:
-        worklist.add(w, kind=kind, dev=header.dev, chain=header.chain, envelope=envelope.id, at=now)
+        worklist.add_item(w, kind=kind, dev=header.dev, chain=header.chain, envelope=envelope.id, at=now)
 
 
-def advance(w: Connection, chains: Iterable[tuple[str, str]], *, now: int) -> dict[str, int]:
+def advance_chains(w: Connection, chains: Iterable[tuple[str, str]], *, now: int) -> dict[str, int]:
     """Bring each touched chain up to date; return, for each, the number up to which every screening is here."""
-    return {chain: gaps.look(w, dev, chain, now=now)[0] for dev, chain in sorted(set(chains))}
+    return {chain: gaps.update_gap(w, dev, chain, now=now)[0] for dev, chain in sorted(set(chains))}

@@ -12,20 +12,20 @@ from typing import Any
 from server.database.connection import Connection, Database
 from server.flows.desks.routing import Rulebook
 from server.flows.forms import halts
-from server.flows.intake import envelopes as intake
+from server.flows.intake import envelopes as envelope_intake
 from server.flows.intake import gaps
-from server.flows.intake.envelopes import Arrival
-from server.flows.trust import device_orders as orders
-from server.flows.trust import documents as publishing
+from server.flows.intake.envelopes import ParsedEnvelope
+from server.flows.trust import device_orders
+from server.flows.trust import documents as trust_documents
 from server.problems import Problem
 from server.server_keys import ServerKeys
 from server.store import audit, devices, documents, envelopes, meta, statuses, worklist
 from server.store.audit import SERVER
 from server.store.devices import Device
 from sync.documents import receipt
-from sync.documents.receipt import Item
+from sync.documents.receipt import ReceiptItem
 from sync.documents.signed import Document
-from sync.exchange import messages as exchange
+from sync.exchange import messages
 from sync.exchange.messages import Event, Message, Request, Response
 from sync.keys.key_pairs import VerifyKey, key_id
 from sync.wire.encoding import canonical
@@ -39,51 +39,59 @@ NUMBER_REFUSED = frozenset({"sync.number_used", "sync.number_skipped"})
 """What a tablet acts on, so the door signs these problems."""
 
 
-def answer(
+def answer_request(
     db: Database, message: Message, *, keys: ServerKeys, rulebook: Rulebook, now: int
-) -> tuple[Message, list[Item]]:
+) -> tuple[Message, list[ReceiptItem]]:
     """Answer a tablet's request; also return what became of each envelope, for the log."""
-    dev = exchange.signer(message.signature)
-    request = exchange.read_request(message, _key_of(db, dev))
-    arrivals = [intake.inspect(raw, partial(_key_of, db), keys.routes) for raw in request.envelopes]
+    dev = messages.claimed_signer(message.signature)
+    request = messages.read_request(message, _key_of(db, dev))
+    arrivals = [envelope_intake.inspect_envelope(raw, partial(_key_of, db), keys.routes) for raw in request.envelopes]
     digest = hashlib.sha256(message.body).hexdigest()
-    told = db.group_commit(lambda w: _converse(w, dev, request, digest, arrivals, rulebook, now))
-    return exchange.write_response(_with_receipts(told, keys), keys.signing), told.taken
+    told = db.group_commit(lambda w: _apply(w, dev, request, digest, arrivals, rulebook, now))
+    return messages.write_response(_add_receipts(told, keys), keys.signing), told.taken
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Applied:
     """What is in the database when the transaction ends: news for the tablet, receipt items, the audit chain's head."""
 
     response: Response
-    taken: list[Item]
-    known: list[Item]
+    taken: list[ReceiptItem]
+    known: list[ReceiptItem]
     head: str
 
 
-def _converse(
-    w: Connection, dev: str, request: Request, digest: str, arrivals: Sequence[Arrival], rulebook: Rulebook, now: int
-) -> _Told:
+def _apply(
+    w: Connection,
+    dev: str,
+    request: Request,
+    digest: str,
+    arrivals: Sequence[ParsedEnvelope],
+    rulebook: Rulebook,
+    now: int,
+) -> _Applied:
     """Everything that a request changes; one transaction, or a part of one that is undone alone."""
-    generation = meta.generation(w)
-    _hear(w, dev, request, digest, generation, now)
-    taken = intake.take(w, arrivals, sender=dev, rulebook=rulebook, now=now)
-    known = _pending(w, request)
+    generation = meta.get_generation(w)
+    _accept_request(w, dev, request, digest, generation, now)
+    taken = envelope_intake.store_all(w, arrivals, sender=dev, rulebook=rulebook, now=now)
+    known = _find_known(w, request)
     if request.ended:
-        gaps.leave(w, dev, request.ended, now=now)
-    seq = intake.advance(w, [*_chains(arrivals), *((dev, chain) for chain in request.ended)], now=now)
-    return _Told(_news(w, dev, request, generation, seq, now), taken, known, audit.head(w)[1])
+        gaps.record_left_chains(w, dev, request.ended, now=now)
+    seq = envelope_intake.advance_chains(
+        w, [*_list_chains(arrivals), *((dev, chain) for chain in request.ended)], now=now
+    )
+    return _Applied(_build_response(w, dev, request, generation, seq, now), taken, known, audit.get_head(w)[1])
 
 
 @lru_cache(maxsize=10_000)
 def _key_of(db: Database, dev: str) -> VerifyKey:
     """The key of a tablet that may speak; kept: a key never changes, and who may speak once is heard ever after."""
-    return VerifyKey.from_raw(_speaker(db.read(), dev).key)
+    return VerifyKey.from_raw(_authenticate(db.read(), dev).key)
 
 
-def _speaker(c: Connection, dev: str) -> Device:
+def _authenticate(c: Connection, dev: str) -> Device:
     """The tablet that claims to speak. A revoked one is heard too: its screenings are kept for a decision."""
-    device = devices.get(c, dev)
+    device = devices.get_device(c, dev)
     if device is None:
         raise Problem("device.unknown", dev)
     if device.state == "pending":
@@ -91,13 +99,13 @@ def _speaker(c: Connection, dev: str) -> Device:
     return device
 
 
-def _hear(w: Connection, dev: str, request: Request, digest: str, generation: str, now: int) -> None:
+def _accept_request(w: Connection, dev: str, request: Request, digest: str, generation: str, now: int) -> None:
     """Note that the tablet spoke. A request's number must rise, so that nobody can play an old one again.
 
     The very same bytes under the last number are answered again, since an answer can get lost below the tablet's own
     doing. They say nothing new, not even that the tablet is well: whoever saw them can send them.
     """
-    device = _speaker(w, dev)
+    device = _authenticate(w, dev)
     if request.n == device.last_n and digest == device.last_request:
         return
     numbers: dict[str, Any] = {"dev": dev, "n": request.n, "last": device.last_n}
@@ -105,7 +113,7 @@ def _hear(w: Connection, dev: str, request: Request, digest: str, generation: st
         raise Problem("sync.number_used", **numbers)
     if request.n > device.last_n + MOST_SKIPPED:
         raise Problem("sync.number_skipped", **numbers)
-    devices.heard(
+    devices.record_request(
         w,
         dev,
         at=now,
@@ -117,56 +125,58 @@ def _hear(w: Connection, dev: str, request: Request, digest: str, generation: st
         manifest=request.manifest,
     )
     if request.inventory or request.inventory_digest == NOTHING_ON_BOARD:
-        devices.take_stock(w, dev, request.inventory, at=now)
+        devices.replace_inventory(w, dev, request.inventory, at=now)
     if request.refused:
-        halts.refused(w, dev, request.refused, now=now)
+        halts.record_refusals(w, dev, request.refused, now=now)
     if request.orders:
-        orders.hear(w, dev, request.orders, now=now)
-    worklist.settle(w, kind="silent", dev=dev, by=SERVER, at=now)
-    told = {kind: getattr(request, kind) for kind in publishing.NUMBERED}
+        device_orders.record_carried_out(w, dev, request.orders, now=now)
+    worklist.close_resolved(w, kind="silent", dev=dev, by=SERVER, at=now)
+    told = {kind: getattr(request, kind) for kind in trust_documents.NUMBERED}
     # What a tablet told before was looked at then; only a restore makes it worth another look.
     if request.generation != generation or any(told[kind] != getattr(device, kind) for kind in told):
-        publishing.notice_ahead(w, dev, told, now=now)
+        trust_documents.report_ahead(w, dev, told, now=now)
 
 
-def _pending(w: Connection, request: Request) -> list[Item]:
+def _find_known(w: Connection, request: Request) -> list[ReceiptItem]:
     """Receipts for envelopes that arrived earlier, with an answer that did not; what never arrived gets none."""
-    found = (envelopes.get(w, id_) for id_ in request.pending)
-    return [Item(stored.id, "duplicate", stored.seq) for stored in found if stored is not None]
+    found = (envelopes.get_envelope(w, id_) for id_ in request.pending)
+    return [ReceiptItem(stored.id, "duplicate", stored.seq) for stored in found if stored is not None]
 
 
-def _chains(arrivals: Sequence[Arrival]) -> list[tuple[str, str]]:
+def _list_chains(arrivals: Sequence[ParsedEnvelope]) -> list[tuple[str, str]]:
     headers = [arrival.envelope.header for arrival in arrivals if arrival.envelope is not None]
     return [(header.dev, header.chain) for header in headers]
 
 
-def _news(w: Connection, dev: str, request: Request, generation: str, seq: dict[str, int], now: int) -> Response:
+def _build_response(
+    w: Connection, dev: str, request: Request, generation: str, seq: dict[str, int], now: int
+) -> Response:
     """What the tablet does not have yet. Documents above the numbers it named, and what became of its screenings."""
     # A cursor counts in one generation of the database; after a restore everything is told from the start.
     cursor = request.cursor if request.generation == generation else 0
-    events = statuses.since(w, dev, cursor, EVENTS_AT_ONCE)
+    events = statuses.list_since(w, dev, cursor, EVENTS_AT_ONCE)
     return Response(
         dev=dev,
         n=request.n,
         at=now,
         generation=generation,
         cursor=events[-1].cursor if events else cursor,
-        trust=tuple(Document.parse(stored.body) for stored in documents.above(w, "trust", request.trust)),
-        registry=_newer(w, "registry", request.registry),
-        manifest=_newer(w, "manifest", request.manifest),
+        trust=tuple(Document.parse(stored.body) for stored in documents.list_above(w, "trust", request.trust)),
+        registry=_get_newer(w, "registry", request.registry),
+        manifest=_get_newer(w, "manifest", request.manifest),
         events=tuple(Event(event.envelope, event.status, event.at) for event in events),
-        orders=orders.due(w, dev, request.orders),
+        orders=device_orders.list_due(w, dev, request.orders),
         seq=seq,
         more=len(events) == EVENTS_AT_ONCE,
     )
 
 
-def _newer(w: Connection, kind: str, held: int) -> Document | None:
-    newest = documents.newest(w, kind, above=held)
+def _get_newer(w: Connection, kind: str, held: int) -> Document | None:
+    newest = documents.get_newest(w, kind, above=held)
     return Document.parse(newest.body) if newest else None
 
 
-def _with_receipts(told: _Told, keys: ServerKeys) -> Response:
+def _add_receipts(told: _Applied, keys: ServerKeys) -> Response:
     """Sign what is on disk: only after the commit."""
     response, items = told.response, [*told.taken, *told.known]
     if not items:

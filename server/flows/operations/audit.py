@@ -9,7 +9,7 @@ from server.store import audit
 
 
 @dataclass(frozen=True)
-class Verdict:
+class AuditVerdict:
     """The chain's length and head; `broken_at` is the number of the first row that does not follow, or None."""
 
     rows: int
@@ -17,14 +17,14 @@ class Verdict:
     broken_at: int | None
 
 
-def verify(db: Database, known: tuple[int, str] | None = None) -> Verdict:
+def verify_chain(db: Database, known: tuple[int, str] | None = None) -> AuditVerdict:
     """Recompute every link. `known`: a (number, hash) that travelled in a receipt and must still be in the chain."""
     number, prev, met = 0, audit.START, known is None or known == (0, audit.START)
-    for entry in audit.every(db.read()):
+    for entry in audit.iterate_entries(db.read()):
         number += 1
         fields = (entry.number, entry.at, entry.action, entry.actor, entry.subject, entry.detail, entry.prev)
-        if entry.number != number or entry.prev != prev or entry.hash != audit.link(*fields):
-            return Verdict(number - 1, prev, number)
+        if entry.number != number or entry.prev != prev or entry.hash != audit.hash_entry(*fields):
+            return AuditVerdict(number - 1, prev, number)
         prev = entry.hash
         met = met or known == (number, prev)
-    return Verdict(number, prev, None if met else number + 1)
+    return AuditVerdict(number, prev, None if met else number + 1)

@@ -12,15 +12,15 @@ from itertools import groupby
 
 from server.database.connection import Database
 from server.store import audit, devices, orders, statistics
-from server.store.audit import Entry
+from server.store.audit import AuditEntry
 from server.store.devices import Device
-from server.store.orders import Given
+from server.store.orders import StoredOrder
 
 SMALLEST = 11
 
 
 @dataclass(frozen=True)
-class Table:
+class StatisticsTable:
     """One month and dimension: value -> count, None where the count is held back; total None when it would tell."""
 
     month: str
@@ -30,13 +30,13 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Tablet:
+class TabletReport:
     """A tablet, the form versions that it told are on board, how many envelopes it sent in vain, and its orders."""
 
     device: Device
     forms: Mapping[str, str]
     rejected: int
-    orders: Sequence[Given]
+    orders: Sequence[StoredOrder]
 
     @property
     def last(self) -> int:
@@ -45,7 +45,7 @@ class Tablet:
 
 
 @dataclass(frozen=True)
-class Head:
+class AuditHead:
     """The audit chain's last row."""
 
     number: int
@@ -53,45 +53,45 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Deeds:
+class AuditPage:
     """A page of the audit chain, and where the chain ends."""
 
-    head: Head
-    entries: list[Entry]
+    head: AuditHead
+    entries: list[AuditEntry]
 
 
-def tables(db: Database, *, mode: str, now: int) -> list[Table]:
+def list_tables(db: Database, *, mode: str, now: int) -> list[StatisticsTable]:
     """Return the tables of the mode ("field" or "training") for the months that are over, by month and dimension.
 
     Numbers that grow one by one would tell of each person: whoever looks before and after knows what was added.
     """
-    cells = statistics.cells(db.read(), mode=mode, before=statistics.month_of(now))
+    cells = statistics.list_cells(db.read(), mode=mode, before=statistics.month_of(now))
     found = groupby(cells, key=lambda cell: (cell.month, cell.dimension))
     return [
-        Table(month, dimension, *suppress({cell.value: cell.count for cell in cells}))
+        StatisticsTable(month, dimension, *suppress_small_counts({cell.value: cell.count for cell in cells}))
         for (month, dimension), cells in found
     ]
 
 
-def tablets(db: Database) -> list[Tablet]:
+def list_tablets(db: Database) -> list[TabletReport]:
     """Return every tablet, newest first."""
     connection = db.read()
-    stock, rejected = devices.inventories(connection), statistics.rejections_by_tablet(connection)
-    ordered = orders.every(connection)
+    stock, rejected = devices.list_inventories(connection), statistics.count_rejections_by_tablet(connection)
+    ordered = orders.list_orders_by_tablet(connection)
     return [
-        Tablet(device, stock.get(device.dev, {}), rejected.get(device.dev, 0), ordered.get(device.dev, ()))
-        for device in devices.every(connection)
+        TabletReport(device, stock.get(device.dev, {}), rejected.get(device.dev, 0), ordered.get(device.dev, ()))
+        for device in devices.list_devices(connection)
     ]
 
 
-def deeds(db: Database, *, after: int) -> Deeds:
+def read_audit(db: Database, *, after: int) -> AuditPage:
     """Return up to 500 rows of the audit chain above a number."""
     connection = db.read()
-    number, digest = audit.head(connection)
-    return Deeds(Head(number, digest), audit.entries(connection, after=after))
+    number, digest = audit.get_head(connection)
+    return AuditPage(AuditHead(number, digest), audit.list_entries(connection, after=after))
 
 
-def suppress(counts: Mapping[str, int]) -> tuple[dict[str, int | None], int | None]:
+def suppress_small_counts(counts: Mapping[str, int]) -> tuple[dict[str, int | None], int | None]:
     """Hold back small counts, then the next smallest until what is hidden is two cells and eleven people at least.
 
     With one cell hidden the total would give it back; two that add up to three people would tell nearly as much. A

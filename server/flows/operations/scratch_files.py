@@ -19,7 +19,7 @@ _FILE = "copy.db"
 
 
 @contextmanager
-def alone(config: Config) -> Iterator[Path]:
+def lock_scratch_file(config: Config) -> Iterator[Path]:
     """Hold the folder against another backup or restore; name a place for a database file that is gone afterwards."""
     scratch = config.data / "tmp"
     scratch.mkdir(mode=0o700, exist_ok=True)
@@ -28,38 +28,38 @@ def alone(config: Config) -> Iterator[Path]:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as wrong:
             raise BackupError("backup.busy", f"another backup or restore is at work in {config.data}") from wrong
-        _forget(scratch / _FILE)
+        _remove_database(scratch / _FILE)
         try:
             yield scratch / _FILE
         finally:
-            _forget(scratch / _FILE)
+            _remove_database(scratch / _FILE)
 
 
-def tidy(config: Config) -> None:
+def remove_leftovers(config: Config) -> None:
     """Remove what was left behind; a backup that is at work just now cleans up itself."""
     try:
-        with alone(config):
+        with lock_scratch_file(config):
             pass
     except BackupError:
         return
 
 
-def _forget(database: Path) -> None:
-    for file in beside(database):
+def _remove_database(database: Path) -> None:
+    for file in database_files(database):
         file.unlink(missing_ok=True)
 
 
-def beside(database: Path) -> list[Path]:
+def database_files(database: Path) -> list[Path]:
     """A database's file and those that SQLite may lay beside it; a foreign log would change the database."""
     return [database.with_name(database.name + ending) for ending in ("", "-wal", "-shm", "-journal")]
 
 
-def make_private(file: Path) -> None:
+def create_private(file: Path) -> None:
     """Make an empty file that only its owner may read."""
     os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
 
 
-def put_in_place(file: Path, name: Path) -> None:
+def move_into_place(file: Path, name: Path) -> None:
     """Give a file its lasting name, in a way that outlasts a power cut."""
     with file.open("rb") as written:
         os.fsync(written.fileno())
@@ -67,13 +67,13 @@ def put_in_place(file: Path, name: Path) -> None:
     sync_folder(name.parent)
 
 
-def need_room(place: Path, needed: int) -> None:
+def require_free_space(place: Path, needed: int) -> None:
     """Raise BackupError where fewer bytes are free than are needed: a full disk would stop the server's work too."""
     free = shutil.disk_usage(place).free
     if free < needed:
-        raise BackupError("backup.no_room", f"{place} needs {mib(needed)} free and has {mib(free)}")
+        raise BackupError("backup.no_room", f"{place} needs {format_mib(needed)} free and has {format_mib(free)}")
 
 
-def mib(count: int) -> str:
+def format_mib(count: int) -> str:
     """Say how much that is."""
     return f"{count / _MIB:,.1f} MiB"

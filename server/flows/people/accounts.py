@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from server.database.connection import Connection, Database
 from server.problems import Problem
 from server.store import audit, people, sessions
-from server.store.people import Person, SignInRecord
+from server.store.people import SignInRecord, StaffAccount
 from sync.durations import DAY, HOUR, MINUTE
 
 SESSION_LIFE = 12 * HOUR
@@ -24,15 +24,15 @@ FAILURES_KEPT = DAY
 FAILURES_PER_LOGIN = 5
 FAILURES_PER_ADDRESS = 30
 _TOUCH_INTERVAL = MINUTE
-_NOBODY = SignInRecord(person="", salt=b"", auth_salt=b"nobody", auth_hash=b"")
+_UNKNOWN_LOGIN = SignInRecord(person="", salt=b"", auth_salt=b"nobody", auth_hash=b"")
 
 
 @dataclass(frozen=True)
-class SignedIn:
+class NewSession:
     """A new session: the token for the cookie, once, and whose it is."""
 
     token: str
-    person: Person
+    person: StaffAccount
 
 
 def hash_auth(auth: bytes, salt: bytes) -> bytes:
@@ -40,89 +40,91 @@ def hash_auth(auth: bytes, salt: bytes) -> bytes:
     return hmac.digest(salt, auth, "sha256")
 
 
-def admit(w: Connection, person: Person, *, salt: bytes, auth: bytes, now: int, by: str) -> None:
+def add_account(w: Connection, person: StaffAccount, *, salt: bytes, auth: bytes, now: int, by: str) -> None:
     """Add an account inside the caller's transaction."""
     auth_salt = secrets.token_bytes(16)
     record = SignInRecord(person.id, salt, auth_salt, hash_auth(auth, auth_salt))
-    people.add(w, person, record, at=now)
+    people.add_account(w, person, record, at=now)
     audit.append(w, at=now, action="person.admitted", actor=by, subject=person.id)
 
 
-def salt_for(db: Database, login: str) -> bytes:
+def get_salt(db: Database, login: str) -> bytes:
     """Return the login's salt (16 bytes); an unknown login has one too, so that asking tells nothing."""
     connection = db.read()
-    record = people.sign_in_record(connection, login)
+    record = people.get_sign_in_record(connection, login)
     if record is not None:
         return record.salt
-    return hmac.digest(people.pepper(connection), login.encode(), "sha256")[:16]
+    return hmac.digest(people.get_pepper(connection), login.encode(), "sha256")[:16]
 
 
-def sign_in(db: Database, *, login: str, auth: bytes, address: str, now: int) -> SignedIn:
+def sign_in(db: Database, *, login: str, auth: bytes, address: str, now: int) -> NewSession:
     """Start a session. Problem `session.refused` for a wrong login or passphrase, `session.too_many` after too many."""
     token = secrets.token_urlsafe(32)
     with db.write() as w:
-        attempt = _attempt(w, login)
-        failed = sessions.failures(w, login=attempt, address=address, since=now - FAILURE_WINDOW, until=now)
+        attempt = _hash_login(w, login)
+        failed = sessions.count_failures(w, login=attempt, address=address, since=now - FAILURE_WINDOW, until=now)
         slowed = failed.login >= FAILURES_PER_LOGIN or failed.address >= FAILURES_PER_ADDRESS
-        person = None if slowed else _who(w, login, auth)
+        person = None if slowed else _check_passphrase(w, login, auth)
         if person is not None:
-            sessions.forget_failures(w, login=attempt, address=address)
-            sessions.start(w, token_hash=_hash(token), person=person.id, at=now, expires_at=now + SESSION_LIFE)
+            sessions.delete_failures(w, login=attempt, address=address)
+            sessions.start_session(
+                w, token_hash=_hash_token(token), person=person.id, at=now, expires_at=now + SESSION_LIFE
+            )
             audit.append(w, at=now, action="session.started", actor=person.id, subject=person.id)
         elif not slowed:
-            sessions.note_failure(w, login=attempt, address=address, at=now)
+            sessions.record_failure(w, login=attempt, address=address, at=now)
     # Raised after the commit: a failure that rolls itself back would never slow anybody down.
     if slowed:
         raise Problem("session.too_many")
     if person is None:
         raise Problem("session.refused")
-    return SignedIn(token, person)
+    return NewSession(token, person)
 
 
-def _attempt(connection: Connection, login: str) -> str:
+def _hash_login(connection: Connection, login: str) -> str:
     # What is typed as a login and fails may be a passphrase in the wrong box: it is counted, never kept.
-    return hmac.digest(people.pepper(connection), b"attempt" + login.encode(), "sha256").hex()
+    return hmac.digest(people.get_pepper(connection), b"attempt" + login.encode(), "sha256").hex()
 
 
-def _who(connection: Connection, login: str, auth: bytes) -> Person | None:
+def _check_passphrase(connection: Connection, login: str, auth: bytes) -> StaffAccount | None:
     # The unknown login takes the same way as a wrong passphrase, in the same time.
-    record = people.sign_in_record(connection, login) or _NOBODY
+    record = people.get_sign_in_record(connection, login) or _UNKNOWN_LOGIN
     matches = hmac.compare_digest(hash_auth(auth, record.auth_salt), record.auth_hash)
-    return people.get(connection, record.person) if matches else None
+    return people.get_account(connection, record.person) if matches else None
 
 
 def sign_out(db: Database, token: str, *, now: int) -> None:
     """End the session that this token opened; nothing happens when there is none."""
     with db.write() as w:
-        session = sessions.live(w, _hash(token), at=now, idle_since=0)
+        session = sessions.get_live(w, _hash_token(token), at=now, idle_since=0)
         if session is not None:
-            sessions.end(w, _hash(token))
+            sessions.end_session(w, _hash_token(token))
             audit.append(w, at=now, action="session.ended", actor=session.person, subject=session.person)
 
 
-def of_session(db: Database, token: str, *, now: int, idle: int) -> Person | None:
+def find_by_session(db: Database, token: str, *, now: int, idle: int) -> StaffAccount | None:
     """Return whose live session this is, or None. `idle` in milliseconds."""
     connection = db.read()
-    session = sessions.live(connection, _hash(token), at=now, idle_since=now - idle)
+    session = sessions.get_live(connection, _hash_token(token), at=now, idle_since=now - idle)
     if session is None:
         return None
     if now - session.seen > _TOUCH_INTERVAL:
         with db.write() as w:
-            sessions.touch(w, _hash(token), at=now)
-    return people.get(connection, session.person)
+            sessions.mark_used(w, _hash_token(token), at=now)
+    return people.get_account(connection, session.person)
 
 
-def login_of(db: Database, id_: str) -> str:
+def get_login(db: Database, id_: str) -> str:
     """Return the login of an account; who is none, such as a ceremony, is called as in the audit."""
-    person = people.get(db.read(), id_)
+    person = people.get_account(db.read(), id_)
     return person.login if person else id_
 
 
-def forget(db: Database, *, now: int) -> int:
+def delete_old_sessions(db: Database, *, now: int) -> int:
     """Forget expired sessions, and failures with their network addresses after a day; return how many. A job."""
     with db.write() as w:
-        return sessions.forget_old(w, expired_at=now, failed_before=now - FAILURES_KEPT)
+        return sessions.delete_old(w, expired_at=now, failed_before=now - FAILURES_KEPT)
 
 
-def _hash(token: str) -> bytes:
+def _hash_token(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()

@@ -15,26 +15,28 @@ from server.database.connection import Database
 from server.flows.people.accounts import FAILURE_WINDOW, FAILURES_PER_ADDRESS, FAILURES_PER_LOGIN
 from server.problems import Problem
 from server.store import audit, people, sessions, tokens
-from server.store.people import Person
+from server.store.people import StaffAccount
 from server.store.tokens import Token
 from sync.durations import DAY, MINUTE
 
 ROLES = ("author", "reviewer", "publisher")
 MOST_DAYS = 90
 _TOUCH_INTERVAL = MINUTE
-_ATTEMPT = "token"
+_ATTEMPT_LOGIN = "token"
 """Under what wrong tokens are counted per address; no login is kept like this."""
 
 
 @dataclass(frozen=True)
-class Made:
+class NewToken:
     """A new token: the text, once, and what it may do."""
 
     text: str
     token: Token
 
 
-def make(db: Database, person: Person, *, label: str, roles: Collection[str], days: int, now: int) -> Made:
+def create_token(
+    db: Database, person: StaffAccount, *, label: str, roles: Collection[str], days: int, now: int
+) -> NewToken:
     """Make a token with some of a person's roles, for a number of days. Problem `role.missing` for one she has not."""
     wanted = sorted(set(roles))
     if missing := [role for role in wanted if role not in person.roles or role not in ROLES]:
@@ -44,45 +46,47 @@ def make(db: Database, person: Person, *, label: str, roles: Collection[str], da
         secrets.token_hex(6), person.id, label, " ".join(wanted), now, now + min(days, MOST_DAYS) * DAY, None, None
     )
     with db.write() as w:
-        tokens.add(w, token, _hash(text))
+        tokens.add_token(w, token, _hash_token(text))
         audit.append(w, at=now, action="token.made", actor=person.id, subject=token.id)
-    return Made(text, token)
+    return NewToken(text, token)
 
 
-def bearer(db: Database, text: str, *, address: str, now: int) -> Person:
+def authenticate(db: Database, text: str, *, address: str, now: int) -> StaffAccount:
     """Return the person that a token speaks for, with no more than the token's roles.
 
     Problem `token.refused` for one that is wrong, over or revoked; `session.too_many` after too many of those.
     """
     connection = db.read()
-    failed = sessions.failures(connection, login=_ATTEMPT, address=address, since=now - FAILURE_WINDOW, until=now)
+    failed = sessions.count_failures(
+        connection, login=_ATTEMPT_LOGIN, address=address, since=now - FAILURE_WINDOW, until=now
+    )
     if failed.login >= FAILURES_PER_LOGIN or failed.address >= FAILURES_PER_ADDRESS:
         raise Problem("session.too_many")
-    token = tokens.live(connection, _hash(text), at=now)
-    person = people.get(connection, token.person) if token else None
+    token = tokens.get_live(connection, _hash_token(text), at=now)
+    person = people.get_account(connection, token.person) if token else None
     if token is None or person is None:
         with db.write() as w:
-            sessions.note_failure(w, login=_ATTEMPT, address=address, at=now)
+            sessions.record_failure(w, login=_ATTEMPT_LOGIN, address=address, at=now)
         raise Problem("token.refused")
     if now - (token.used or 0) > _TOUCH_INTERVAL:
         with db.write() as w:
-            tokens.touch(w, token.id, at=now)
+            tokens.mark_used(w, token.id, at=now)
     return replace(person, roles=person.roles & set(token.roles.split()), groups=frozenset())
 
 
-def listed(db: Database, person: Person) -> list[Token]:
+def list_tokens(db: Database, person: StaffAccount) -> list[Token]:
     """Return a person's tokens, also those that are over."""
-    return tokens.of_person(db.read(), person.id)
+    return tokens.list_of_person(db.read(), person.id)
 
 
-def revoke(db: Database, person: Person, id_: str, *, now: int) -> None:
+def revoke_token(db: Database, person: StaffAccount, id_: str, *, now: int) -> None:
     """End one of a person's own tokens. Problem `token.unknown` when she has none of that name."""
     with db.write() as w:
-        if id_ not in {token.id for token in tokens.of_person(w, person.id)}:
+        if id_ not in {token.id for token in tokens.list_of_person(w, person.id)}:
             raise Problem("token.unknown", id_)
-        tokens.revoke(w, id_, at=now)
+        tokens.revoke_token(w, id_, at=now)
         audit.append(w, at=now, action="token.revoked", actor=person.id, subject=id_)
 
 
-def _hash(text: str) -> bytes:
+def _hash_token(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()

@@ -8,12 +8,12 @@ from __future__ import annotations
 from contextlib import suppress
 
 from server.database.connection import Connection, Database
-from server.flows.trust import documents as publishing
+from server.flows.trust import documents as trust_documents
 from server.flows.trust import enrolment
 from server.problems import Problem
 from server.store import audit, devices, orders
-from sync.documents import device_order as order
-from sync.documents.device_order import Order
+from sync.documents import device_order
+from sync.documents.device_order import DeviceOrder
 from sync.documents.signed import Document
 from sync.documents.trust import Trust
 from sync.errors import SyncError
@@ -21,54 +21,54 @@ from sync.errors import SyncError
 MOST_ORDERS = 10_000  # Nobody orders one tablet so often. A thief who names more must not use up the numbers of orders.
 
 
-def give(db: Database, body: bytes, trust: Trust, dev: str, *, actor: str, now: int) -> Order:
+def accept_order(db: Database, body: bytes, trust: Trust, dev: str, *, actor: str, now: int) -> DeviceOrder:
     """Take in an order for tablet `dev`; one that revokes counts from this moment, wherever the tablet is."""
-    given = order.accept(Document.parse(body), trust, dev)
+    given = device_order.accept(Document.parse(body), trust, dev)
     with db.write() as w:
-        device = devices.get(w, dev)
+        device = devices.get_device(w, dev)
         if device is None:
             raise Problem("device.not_found", dev)
         if device.state == "pending":
             raise Problem("device.not_certified", dev)
-        last = max(device.orders, orders.last(w, dev))
+        last = max(device.orders, orders.last_number(w, dev))
         if given.number <= last:
             raise Problem("order.number_used", f"{dev}: {last}", last=last)
-        orders.add(w, dev=dev, number=given.number, kind=given.order, body=body, at=now, by=actor)
-        publishing.settle_ahead(w, dev, now=now)
-        _note(w, "order.given", actor, given.dev, given.number, given.order, now)
-        if given.order == order.REVOKE:
-            enrolment.revoke(w, [dev], actor=actor, now=now)
+        orders.add_order(w, dev=dev, number=given.number, kind=given.order, body=body, at=now, by=actor)
+        trust_documents.resolve_ahead(w, dev, now=now)
+        _audit(w, "order.given", actor, given.dev, given.number, given.order, now)
+        if given.order == device_order.REVOKE:
+            enrolment.revoke_devices(w, [dev], actor=actor, now=now)
     return given
 
 
-def hear(w: Connection, dev: str, number: int, *, now: int) -> None:
+def record_carried_out(w: Connection, dev: str, number: int, *, now: int) -> None:
     """Note what a tablet says it has carried out: of its orders, all up to a number."""
-    done = orders.outstanding(w, dev, number)
-    orders.carry_out(w, dev, number, at=now)
+    done = orders.list_outstanding(w, dev, number)
+    orders.mark_carried_out(w, dev, number, at=now)
     if number <= MOST_ORDERS:
-        orders.told(w, dev, number)
+        orders.record_reported_number(w, dev, number)
     for each in done:
-        _note(w, "order.carried_out", dev, dev, each.number, each.kind, now)
-        if each.kind == order.WIPE:
-            devices.take_stock(w, dev, {}, at=now)
+        _audit(w, "order.carried_out", dev, dev, each.number, each.kind, now)
+        if each.kind == device_order.WIPE:
+            devices.replace_inventory(w, dev, {}, at=now)
 
 
-def due(w: Connection, dev: str, number: int) -> tuple[Document, ...]:
+def list_due(w: Connection, dev: str, number: int) -> tuple[Document, ...]:
     """Return a tablet's orders above the number it named, as far as the trust in force still stands behind them."""
-    waiting = [Document.parse(each.body) for each in orders.above(w, dev, number)]
+    waiting = [Document.parse(each.body) for each in orders.list_above(w, dev, number)]
     if not waiting:
         return ()
-    trust = publishing.trust_in_force(w)
-    return tuple(document for document in waiting if _stands(document, trust))
+    trust = trust_documents.trust_in_force(w)
+    return tuple(document for document in waiting if _is_still_valid(document, trust))
 
 
-def _stands(document: Document, trust: Trust) -> bool:
+def _is_still_valid(document: Document, trust: Trust) -> bool:
     # A registrar who was replaced: the tablet would refuse her order. It stays on the list until another gives it anew.
     with suppress(SyncError):
-        order.accept(document, trust)
+        device_order.accept(document, trust)
         return True
     return False
 
 
-def _note(w: Connection, action: str, actor: str, dev: str, number: int, kind: str, now: int) -> None:
+def _audit(w: Connection, action: str, actor: str, dev: str, number: int, kind: str, now: int) -> None:
     audit.append(w, at=now, action=action, actor=actor, subject=dev, detail={"number": number, "order": kind})

@@ -14,11 +14,11 @@ from server.problems import Problem
 from server.server_keys import ServerKeys
 from server.store import audit, devices, documents, keyrings, orders, versions, worklist
 from server.store.audit import SERVER
-from server.store.documents import Stored
+from server.store.documents import StoredDocument
 from sync.documents import manifest, registry, trust
 from sync.documents.manifest import Manifest, RouteKeyEntry
-from sync.documents.registry import MOST_FORGOTTEN, Registry
-from sync.documents.signed import Document, never_back
+from sync.documents.registry import MAX_FORGOTTEN_NUMBERS, Registry
+from sync.documents.signed import Document, require_not_older
 from sync.documents.trust import Trust
 from sync.durations import DAY
 
@@ -36,22 +36,22 @@ def renew_manifest(w: Connection, keys: ServerKeys, wanted: Manifest, now: int) 
     document = Document(payload).signed_by(keys.signing, manifest.TYP)
     # Read it as every tablet will: one that they refuse would end publishing, since each manifest grows from the last.
     manifest.accept(document, trust_in_force(w), None)
-    _put(w, "manifest", number, document, now)
+    _store_document(w, "manifest", number, document, now)
     return number
 
 
-def put_first(
+def install_first(
     w: Connection, keys: ServerKeys, trusted: Document, registered: Document, *, now: int, actor: str
 ) -> None:
     """Put the first trust, registry and manifest in force inside the ceremony's own transaction."""
     accepted = trust.accept(trusted, None, trust.read(trusted).pin)
-    _take_trust(w, keys, trusted, accepted, now=now, actor=actor)
-    _take_registry(w, registered, registry.accept(registered, accepted, None), now=now, actor=actor)
+    _install_trust(w, keys, trusted, accepted, now=now, actor=actor)
+    _install_registry(w, registered, registry.accept(registered, accepted, None), now=now, actor=actor)
     route_keys = tuple(RouteKeyEntry(route.public, now + ROUTE_EPOCH) for route in keys.routes.values())
     renew_manifest(w, keys, Manifest(0, {}, route_keys, ""), now)
 
 
-def take_trust(db: Database, keys: ServerKeys, body: bytes, *, actor: str, now: int) -> int:
+def accept_trust(db: Database, keys: ServerKeys, body: bytes, *, actor: str, now: int) -> int:
     """Put a newer trust in force, signed by the roots of the one held; return its number."""
     document = Document.parse(body)
     with db.write() as w:
@@ -59,20 +59,20 @@ def take_trust(db: Database, keys: ServerKeys, body: bytes, *, actor: str, now: 
         accepted = trust.accept(document, held, held.pin)
         if accepted.number > held.number:
             _refuse_number_in_use(w, "trust", accepted.number, now=now)
-            _take_trust(w, keys, document, accepted, now=now, actor=actor)
+            _install_trust(w, keys, document, accepted, now=now, actor=actor)
     return accepted.number
 
 
-def take_registry(db: Database, body: bytes, *, actor: str, now: int) -> int:
+def accept_registry(db: Database, body: bytes, *, actor: str, now: int) -> int:
     """Put a newer registry in force, signed by a registrar; return its number. Tablets that it revokes are revoked."""
     document = Document.parse(body)
     with db.write() as w:
-        held = documents.newest(w, "registry")
+        held = documents.get_newest(w, "registry")
         accepted = registry.accept(document, trust_in_force(w), None)
-        never_back("registry", accepted, held)
+        require_not_older("registry", accepted, held)
         if held is None or accepted.number > held.number:
             _refuse_number_in_use(w, "registry", accepted.number, now=now, leaving_out=accepted.revoked)
-            _take_registry(w, document, accepted, now=now, actor=actor)
+            _install_registry(w, document, accepted, now=now, actor=actor)
     return accepted.number
 
 
@@ -82,9 +82,9 @@ def next_number(c: Connection, kind: str, *, now: int, leaving_out: Collection[s
     After a restore tablets still hold documents that this database has forgotten. Revoked tablets, `leaving_out` that
     are about to be, and numbers that no server can have given out do not count: one that lies could end publishing.
     """
-    own = documents.numbers(c).get(kind, 0)
-    most = max(own, now // 1000) + MOST_MANIFESTS_FORGOTTEN if kind == "manifest" else own + MOST_FORGOTTEN
-    return 1 + max(own, devices.most_told(c, kind, most, leaving_out))
+    own = documents.highest_numbers(c).get(kind, 0)
+    most = max(own, now // 1000) + MOST_MANIFESTS_FORGOTTEN if kind == "manifest" else own + MAX_FORGOTTEN_NUMBERS
+    return 1 + max(own, devices.highest_number(c, kind, most, leaving_out))
 
 
 def _refuse_number_in_use(
@@ -95,56 +95,58 @@ def _refuse_number_in_use(
         raise Problem("document.number_in_use", f"{kind} {least} is the next", least=least)
 
 
-def _take_trust(w: Connection, keys: ServerKeys, document: Document, accepted: Trust, *, now: int, actor: str) -> None:
+def _install_trust(
+    w: Connection, keys: ServerKeys, document: Document, accepted: Trust, *, now: int, actor: str
+) -> None:
     if keys.signing.kid not in accepted.servers:
         raise Problem("trust.other_server", f"the trust does not name this server's key {keys.signing.kid}")
-    _put(w, "trust", accepted.number, document, now)
+    _store_document(w, "trust", accepted.number, document, now)
     audit.append(w, at=now, action="trust.changed", actor=actor, subject=document.sha256)
 
 
-def _take_registry(w: Connection, document: Document, accepted: Registry, *, now: int, actor: str) -> None:
+def _install_registry(w: Connection, document: Document, accepted: Registry, *, now: int, actor: str) -> None:
     for keyring in accepted.keyrings.values():
-        if keyrings.public_key(w, keyring.key_sha256) is None:
+        if keyrings.get_public_key(w, keyring.key_sha256) is None:
             raise Problem("registry.key_missing", f"{keyring.id}, epoch {keyring.epoch}")
-    enrolment.revoke(w, accepted.revoked, actor=actor, now=now)
-    _put(w, "registry", accepted.number, document, now)
+    enrolment.revoke_devices(w, accepted.revoked, actor=actor, now=now)
+    _store_document(w, "registry", accepted.number, document, now)
     audit.append(w, at=now, action="registry.changed", actor=actor, subject=document.sha256)
 
 
-def _put(w: Connection, kind: str, number: int, document: Document, now: int) -> None:
-    documents.put(w, kind=kind, number=number, sha256=document.sha256, body=document.to_bytes(), at=now)
-    for item in worklist.waiting(w):
+def _store_document(w: Connection, kind: str, number: int, document: Document, now: int) -> None:
+    documents.put_document(w, kind=kind, number=number, sha256=document.sha256, body=document.to_bytes(), at=now)
+    for item in worklist.list_open(w):
         if item.kind == "ahead":
-            settle_ahead(w, item.dev, now=now)
+            resolve_ahead(w, item.dev, now=now)
 
 
-def notice_ahead(w: Connection, dev: str, told: Mapping[str, int], *, now: int) -> None:
+def report_ahead(w: Connection, dev: str, told: Mapping[str, int], *, now: int) -> None:
     """Put a tablet on the work list that names documents or orders which this database does not have.
 
     Either the database was restored from a copy and has forgotten them, or the tablet lies.
     """
-    if forgotten := _forgotten(w, dev, told):
-        worklist.add(w, kind="ahead", dev=dev, reason=forgotten, at=now)
+    if forgotten := _list_forgotten(w, dev, told):
+        worklist.add_item(w, kind="ahead", dev=dev, reason=forgotten, at=now)
 
 
-def settle_ahead(w: Connection, dev: str, *, now: int) -> None:
+def resolve_ahead(w: Connection, dev: str, *, now: int) -> None:
     """Take a tablet off the list that is ahead no longer, since documents or orders came in above what it named."""
-    device = devices.get(w, dev)
-    if device is not None and not _forgotten(w, dev, {kind: getattr(device, kind) for kind in NUMBERED}):
-        worklist.settle(w, kind="ahead", dev=dev, by=SERVER, at=now)
+    device = devices.get_device(w, dev)
+    if device is not None and not _list_forgotten(w, dev, {kind: getattr(device, kind) for kind in NUMBERED}):
+        worklist.close_resolved(w, kind="ahead", dev=dev, by=SERVER, at=now)
 
 
-def _forgotten(c: Connection, dev: str, told: Mapping[str, int]) -> str:
-    newest = documents.numbers(c) | {"orders": orders.last(c, dev)}
+def _list_forgotten(c: Connection, dev: str, told: Mapping[str, int]) -> str:
+    newest = documents.highest_numbers(c) | {"orders": orders.last_number(c, dev)}
     return " ".join(f"{kind}.{number}" for kind, number in told.items() if number > newest.get(kind, 0))
 
 
 # Out again
 
 
-def newest(connection: Connection, kind: str) -> Stored:
+def get_newest(connection: Connection, kind: str) -> StoredDocument:
     """Return the newest trust, registry or manifest."""
-    stored = documents.newest(connection, kind)
+    stored = documents.get_newest(connection, kind)
     if stored is None:
         raise Problem("server.not_ready", f"there is no {kind} yet")
     return stored
@@ -152,30 +154,30 @@ def newest(connection: Connection, kind: str) -> Stored:
 
 def trust_in_force(connection: Connection) -> Trust:
     """Return the newest trust; it was checked when it came in."""
-    return trust.read(Document.parse(newest(connection, "trust").body))
+    return trust.read(Document.parse(get_newest(connection, "trust").body))
 
 
 def registry_in_force(connection: Connection) -> Registry:
     """Return the newest registry."""
-    return registry.accept(Document.parse(newest(connection, "registry").body), trust_in_force(connection), None)
+    return registry.accept(Document.parse(get_newest(connection, "registry").body), trust_in_force(connection), None)
 
 
 def manifest_in_force(connection: Connection) -> Manifest:
     """Return the newest manifest."""
-    return manifest.accept(Document.parse(newest(connection, "manifest").body), trust_in_force(connection), None)
+    return manifest.accept(Document.parse(get_newest(connection, "manifest").body), trust_in_force(connection), None)
 
 
-def form(db: Database, form_id: str, sha: str) -> bytes:
+def form_bundle(db: Database, form_id: str, sha: str) -> bytes:
     """Return a form version by its hash, as it was signed."""
-    body = versions.body(db.read(), form_id, sha)
+    body = versions.get_bytes_in_use(db.read(), form_id, sha)
     if body is None:
         raise Problem("form.unknown", f"{form_id} {sha}")
     return body
 
 
-def public_key(db: Database, sha256: str) -> bytes:
+def get_public_key(db: Database, sha256: str) -> bytes:
     """Return a keyring's public key by its hash."""
-    raw = keyrings.public_key(db.read(), sha256)
+    raw = keyrings.get_public_key(db.read(), sha256)
     if raw is None:
         raise Problem("key.unknown", sha256)
     return raw

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from server.database.connection import Connection, Database
 from server.problems import Problem
 from server.store import audit, devices
-from server.store.devices import Code, Device
+from server.store.devices import Device, EnrolmentCode
 from sync.documents import enrolment
 from sync.documents.registry import Registry
 from sync.documents.signed import Document
@@ -20,14 +20,16 @@ from sync.durations import MINUTE
 
 
 @dataclass(frozen=True)
-class Invited:
+class Invitation:
     """A code to show once, and when it stops working (milliseconds)."""
 
     code: str
     expires: int
 
 
-def invite(db: Database, registry: Registry, *, label: str, region: str, actor: str, now: int, minutes: int) -> Invited:
+def create_invitation(
+    db: Database, registry: Registry, *, label: str, region: str, actor: str, now: int, minutes: int
+) -> Invitation:
     """Make a one-time code for a tablet to be called `label`, working in `region` (UBIGEO), which a desk must serve."""
     regions = sorted({desk.site[:2] for desk in registry.desks if desk.site})
     if regions and region not in regions:  # Where the national desk alone does the work, it does everybody's.
@@ -35,63 +37,63 @@ def invite(db: Database, registry: Registry, *, label: str, region: str, actor: 
     code = secrets.token_urlsafe(12)
     expires = now + minutes * MINUTE
     with db.write() as w:
-        devices.add_code(w, Code(_hash(code), label, region, now, expires, used=None, dev=None), by=actor)
+        devices.add_code(w, EnrolmentCode(_hash(code), label, region, now, expires, used=None, dev=None), by=actor)
         audit.append(w, at=now, action="device.invited", actor=actor, subject=_hash(code)[:16])
-    return Invited(code, expires)
+    return Invitation(code, expires)
 
 
-def enrol(db: Database, body: bytes, *, now: int) -> Device:
+def enrol_device(db: Database, body: bytes, *, now: int) -> Device:
     """Take in a tablet that proves its key and shows a good code; it then waits for its certificate.
 
     The same tablet may ask again with the same code, since its first answer may have been lost.
     """
-    code_text, key = enrolment.accept_request(Document.parse(body))
+    code_text, key = enrolment.accept_enrolment_request(Document.parse(body))
     # Read first: an invented code must not cost the one writer anything.
-    if devices.code(db.read(), _hash(code_text)) is None:
+    if devices.get_code(db.read(), _hash(code_text)) is None:
         raise Problem("enrolment.code_unknown")
     with db.write() as w:
-        code = devices.code(w, _hash(code_text))
+        code = devices.get_code(w, _hash(code_text))
         assert code is not None
         if code.used is not None and code.dev != key.kid:
             raise Problem("enrolment.code_used")
         if code.used is None:
-            _admit(w, code, key.raw, key.kid, now)
-        device = devices.get(w, key.kid)
+            _add_device(w, code, key.raw, key.kid, now)
+        device = devices.get_device(w, key.kid)
     assert device is not None
     return device
 
 
-def _admit(w: Connection, code: Code, key: bytes, dev: str, now: int) -> None:
+def _add_device(w: Connection, code: EnrolmentCode, key: bytes, dev: str, now: int) -> None:
     # One from further ahead than it lives was made while the clock was wrong: it would live until that day.
     if not 2 * code.created - code.expires <= now < code.expires:
         raise Problem("enrolment.code_expired")
-    if devices.get(w, dev) is not None:
+    if devices.get_device(w, dev) is not None:
         raise Problem("enrolment.device_known", dev)
-    devices.add(w, dev=dev, key=key, label=code.label, region=code.region, at=now)
-    devices.use_code(w, code.hash, dev=dev, at=now)
+    devices.add_device(w, dev=dev, key=key, label=code.label, region=code.region, at=now)
+    devices.mark_code_used(w, code.hash, dev=dev, at=now)
     audit.append(w, at=now, action="device.enrolled", actor=dev, subject=dev, detail={"code": code.hash[:16]})
 
 
-def certify(db: Database, body: bytes, trust: Trust, *, actor: str, now: int) -> Device:
+def certify_device(db: Database, body: bytes, trust: Trust, *, actor: str, now: int) -> Device:
     """Keep the certificate that a registrar signed for a waiting tablet; from now on it may sync.
 
     A certified tablet takes one with a higher number: when a registrar is replaced, hers count no longer (SPEC 5.5).
     """
     certificate = enrolment.accept_certificate(Document.parse(body), trust)
     with db.write() as w:
-        device = devices.get(w, certificate.dev)
+        device = devices.get_device(w, certificate.dev)
         if device is None:
             raise Problem("device.not_found", certificate.dev)
-        if device.state == "revoked" or certificate.number <= _number(device):
+        if device.state == "revoked" or certificate.number <= _certificate_number(device):
             raise Problem("device.not_pending", f"{device.dev}: {device.state}")
         devices.certify(w, device.dev, certificate=body, label=certificate.label, region=certificate.region, at=now)
         audit.append(w, at=now, action="device.certified", actor=actor, subject=device.dev)
-        certified = devices.get(w, device.dev)
+        certified = devices.get_device(w, device.dev)
     assert certified is not None
     return certified
 
 
-def readmit(db: Database, body: bytes, dev: str, *, trust: Trust, registry: Registry, now: int) -> Device:
+def readmit_device(db: Database, body: bytes, dev: str, *, trust: Trust, registry: Registry, now: int) -> Device:
     """Take back a tablet that this database has forgotten, since it was restored from a copy (SPEC 5.5).
 
     The registrar's signature proves it; the words were compared before. The registry in force may have revoked it. A
@@ -100,27 +102,27 @@ def readmit(db: Database, body: bytes, dev: str, *, trust: Trust, registry: Regi
     """
     certificate = enrolment.accept_certificate(Document.parse(body), trust, dev)
     with db.write() as w:
-        device = devices.get(w, dev)
+        device = devices.get_device(w, dev)
         if device is None:
             said = {"label": certificate.label, "region": certificate.region}
-            devices.add(w, dev=dev, key=certificate.key.raw, at=now, **said)
-        if device is None or certificate.number > _number(device):
+            devices.add_device(w, dev=dev, key=certificate.key.raw, at=now, **said)
+        if device is None or certificate.number > _certificate_number(device):
             devices.certify(w, dev, certificate=body, label=certificate.label, region=certificate.region, at=now)
             audit.append(w, at=now, action="device.readmitted", actor=dev, subject=dev)
             if device is None or device.state == "pending":
-                revoke(w, registry.revoked & {dev}, actor=dev, now=now)
-        readmitted = devices.get(w, dev)
+                revoke_devices(w, registry.revoked & {dev}, actor=dev, now=now)
+        readmitted = devices.get_device(w, dev)
     assert readmitted is not None
     return readmitted
 
 
-def _number(device: Device) -> int:
+def _certificate_number(device: Device) -> int:
     return int(Document.parse(device.certificate).content["number"]) if device.certificate else 0
 
 
-def certificate(db: Database, dev: str) -> bytes:
+def get_certificate(db: Database, dev: str) -> bytes:
     """A tablet's certificate as it was signed."""
-    device = devices.get(db.read(), dev)
+    device = devices.get_device(db.read(), dev)
     if device is None:
         raise Problem("device.not_found", dev)
     if device.certificate is None:
@@ -128,10 +130,10 @@ def certificate(db: Database, dev: str) -> bytes:
     return device.certificate
 
 
-def revoke(w: Connection, revoked: Collection[str], *, actor: str, now: int) -> None:
+def revoke_devices(w: Connection, revoked: Collection[str], *, actor: str, now: int) -> None:
     """Mark the tablets that a new registry revokes, inside the transaction that puts it in force."""
     for dev in sorted(revoked):
-        device = devices.get(w, dev)
+        device = devices.get_device(w, dev)
         if device is not None and device.state != "revoked":
             devices.revoke(w, dev, at=now)
             audit.append(w, at=now, action="device.revoked", actor=actor, subject=dev)

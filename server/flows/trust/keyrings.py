@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from server.database.connection import Database
 from server.store import keyrings, people
 from server.store.keyrings import WrappedKey
-from server.store.people import Person
-from sync.keys.key_pairs import SealKey, SealPublic, SigningKey, VerifyKey
+from server.store.people import StaffAccount
+from sync.keys.key_pairs import SealKey, SealPublicKey, SigningKey, VerifyKey
 
 
 @dataclass(frozen=True)
@@ -24,23 +24,23 @@ class LockedKey:
 
 
 @dataclass(frozen=True)
-class Belongings:
+class OwnKeys:
     """A person, her queues, her locked keys, her wrapped copies of every epoch of her keyrings."""
 
-    person: Person
+    person: StaffAccount
     queues: list[str]
     seal: LockedKey
     signing: LockedKey
     keyrings: list[WrappedKey]
 
 
-def belongings(db: Database, person: Person) -> Belongings:
+def get_own_keys(db: Database, person: StaffAccount) -> OwnKeys:
     """Return what belongs to this person, and nobody else's."""
     connection = db.read()
-    return Belongings(
+    return OwnKeys(
         person=person,
-        queues=sorted(people.visible_queues(connection, person.id)),
-        seal=LockedKey(SealKey.KIND, SealPublic.from_raw(person.seal_public).kid, person.locked_seal),
+        queues=sorted(people.list_visible_queues(connection, person.id)),
+        seal=LockedKey(SealKey.KIND, SealPublicKey.from_raw(person.seal_public).kid, person.locked_seal),
         signing=LockedKey(SigningKey.KIND, VerifyKey.from_raw(person.sign_public).kid, person.locked_sign),
-        keyrings=keyrings.wrapped_for(connection, person.id),
+        keyrings=keyrings.list_wrapped_keys(connection, person.id),
     )
