@@ -7,7 +7,7 @@ UNFINISHED = ".new"
 """How a file ends that the power cut while it was written; whoever finds one may remove it."""
 
 
-def replace(path: Path, body: bytes) -> None:
+def replace_file(path: Path, body: bytes) -> None:
     """Put a file that only its owner may read in the place of the one before, on the disk before this returns."""
     written = path.with_suffix(UNFINISHED)
     with open(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:

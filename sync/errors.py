@@ -4,7 +4,7 @@ Raised by every module here; the server maps codes to HTTP problems. It never ca
 """
 
 
-def in_one_line(*sentences: str) -> str:
+def join_sentences(*sentences: str) -> str:
     """Join what there is of the sentences; no control character in them, whoever wrote them, reaches a terminal."""
     clean = (" ".join("".join(c if c.isprintable() else " " for c in said).split()).rstrip(".") for said in sentences)
     return ". ".join(said for said in clean if said)

@@ -60,7 +60,7 @@ class Line:
         return str(path)
 
     def chosen(self, region: str) -> str | None:
-        manifest = trust_documents.manifest_in_force(self.field.parts.db.read())
+        manifest = trust_documents.manifest_in_force(self.field.services.db.read())
         return manifest.choose("small", "any", region)
 
 
@@ -105,7 +105,7 @@ def test_a_form_goes_from_a_workbook_to_a_ring_and_back_by_commands_alone(line: 
 
 def test_a_key_signs_nothing_but_what_its_owners_machine_compiles(line: Line) -> None:
     made = line.says("autora", "draft", line.workbook())
-    with line.field.parts.db.write() as w:  # A server that is taken over shows one form and keeps another.
+    with line.field.services.db.write() as w:  # A server that is taken over shows one form and keeps another.
         body = w.execute("select body from versions where id = ?", [made["id"]]).fetchone()[0]
         changed = body.replace("¿".encode(), b"?", 1)
         w.execute("update versions set body = ? where id = ?", [changed, made["id"]])

@@ -90,7 +90,7 @@ def refusal(office: Office, document: Document) -> str:
 
 def in_use(office: Office) -> str | None:
     """The version that the manifest in force gives to a tablet."""
-    return trust_documents.manifest_in_force(office.field.parts.db.read()).choose(FORM, "any", "17")
+    return trust_documents.manifest_in_force(office.field.services.db.read()).choose(FORM, "any", "17")
 
 
 def let_the_author_review_too(office: Office, world: World) -> None:

@@ -30,10 +30,10 @@ def newest(db: Database, kind: str) -> Document:
 
 
 def test_a_demo_server_starts_from_what_the_ceremony_left(world: World) -> None:
-    parts = open_services(world.config)
-    assert trust_documents.trust_in_force(parts.db.read()).demo
-    assert audit.verify_chain(parts.db).broken_at is None
-    parts.db.close()
+    services = open_services(world.config)
+    assert trust_documents.trust_in_force(services.db.read()).demo
+    assert audit.verify_chain(services.db).broken_at is None
+    services.db.close()
 
 
 def test_trust_is_signed_by_two_of_three_roots_and_names_two_persons_for_forms(

@@ -36,31 +36,31 @@ def signed(field: Field, content: dict[str, Any] = FORM, *offices: tuple[str, st
 
 def publish(field: Field, document: Document, ring: Ring = Ring(), *, now: int = NOW) -> Publication:  # noqa: B008
     return rollouts.publish_bundle(
-        field.parts.db, field.parts.keys, document.to_bytes(), ring=ring, actor="tests", now=now
+        field.services.db, field.services.keys, document.to_bytes(), ring=ring, actor="tests", now=now
     )
 
 
 def test_a_form_of_author_and_reviewer_is_in_the_next_manifest_as_its_exact_bytes(field: Field) -> None:
     document = signed(field)
     done = publish(field, document)
-    manifest = trust_documents.manifest_in_force(field.parts.db.read())
+    manifest = trust_documents.manifest_in_force(field.services.db.read())
     assert manifest.number == done.manifest
     assert manifest.choose("otra", "any", "17") == document.sha256 == done.version.sha
     assert manifest.choose("prueba", "any", "17") == field.form_sha, "other forms stay in use"
-    assert trust_documents.form_bundle(field.parts.db, "otra", document.sha256) == document.to_bytes()
-    last = audit.list_entries(field.parts.db.read(), subject=document.sha256)[-1]
+    assert trust_documents.form_bundle(field.services.db, "otra", document.sha256) == document.to_bytes()
+    last = audit.list_entries(field.services.db.read(), subject=document.sha256)[-1]
     assert (last.action, last.detail["form"]) == ("form.published", "otra")
 
 
 def test_the_audit_names_the_keys_that_approved_a_version_elsewhere_drafts_included(field: Field) -> None:
     drafted, unseen = signed(field), signed(field, {**FORM, "version": "8"})
-    with field.parts.db.write() as w:
+    with field.services.db.write() as w:
         versions.add_version(w, rollouts.describe_bundle(drafted), state="draft", author="autora", at=NOW)
     keys = {name: field.world.office(*office).kid for name, office in OFFICES.items()}
     for document in (drafted, unseen):
         publish(field, document)
         publish(field, document, now=NOW + 1)
-        deeds = audit.list_entries(field.parts.db.read(), subject=document.sha256)
+        deeds = audit.list_entries(field.services.db.read(), subject=document.sha256)
         assert [each.action for each in deeds] == ["form.approved", "form.published", "form.published"]
         assert (deeds[0].actor, {name: deeds[0].detail[name] for name in keys}) == ("tests", keys)
 
@@ -68,10 +68,10 @@ def test_the_audit_names_the_keys_that_approved_a_version_elsewhere_drafts_inclu
 @pytest.mark.parametrize("state", ["draft", "in_review"])
 def test_a_draft_keeps_its_name_from_nobody_who_has_two_signatures(field: Field, state: str) -> None:
     other, document = signed(field, {**FORM, "title": "Otra"}), signed(field)
-    with field.parts.db.write() as w:
+    with field.services.db.write() as w:
         versions.add_version(w, rollouts.describe_bundle(other), state=state, author="autora", at=NOW)
     assert publish(field, document).version.sha == document.sha256
-    (discarded,) = audit.list_entries(field.parts.db.read(), subject=other.sha256)
+    (discarded,) = audit.list_entries(field.services.db.read(), subject=other.sha256)
     assert (discarded.action, discarded.actor) == ("form.discarded", "tests")
 
 
@@ -88,7 +88,7 @@ def test_a_draft_keeps_its_name_from_nobody_who_has_two_signatures(field: Field,
 def test_a_form_without_both_signatures_is_refused(field: Field, offices: tuple[tuple[str, str], ...]) -> None:
     with pytest.raises(SyncError, match=r"signed\.too_few"):
         publish(field, signed(field, FORM, *offices))
-    assert not any(each.form == "otra" for each in versions.list_versions(field.parts.db.read()))
+    assert not any(each.form == "otra" for each in versions.list_versions(field.services.db.read()))
 
 
 def test_changed_bytes_are_refused(field: Field) -> None:
@@ -106,7 +106,7 @@ def test_a_version_is_immutable_and_the_same_bytes_may_come_twice(field: Field) 
     with pytest.raises(Problem) as wrong:
         publish(field, signed(field, {**FORM, "title": "Otra"}))
     assert wrong.value.code == "form.version_exists"
-    assert trust_documents.manifest_in_force(field.parts.db.read()).choose("otra", "any", "17") == first.version.sha
+    assert trust_documents.manifest_in_force(field.services.db.read()).choose("otra", "any", "17") == first.version.sha
 
 
 def test_a_demo_never_publishes_for_the_field(field: Field) -> None:
@@ -117,19 +117,19 @@ def test_a_demo_never_publishes_for_the_field(field: Field) -> None:
 def test_a_ring_gets_the_new_version_and_the_others_keep_theirs(field: Field) -> None:
     old = publish(field, signed(field)).version.sha
     new = publish(field, signed(field, {**FORM, "version": "8"}), Ring(regions=("21",))).version.sha
-    manifest = trust_documents.manifest_in_force(field.parts.db.read())
+    manifest = trust_documents.manifest_in_force(field.services.db.read())
     assert (manifest.choose("otra", "any", "21"), manifest.choose("otra", "any", "17")) == (new, old)
     publish(field, signed(field, {**FORM, "version": "8"}))
-    manifest = trust_documents.manifest_in_force(field.parts.db.read())
+    manifest = trust_documents.manifest_in_force(field.services.db.read())
     assert manifest.choose("otra", "any", "17") == new
     assert len(manifest.forms["otra"]) == 1
 
 
 def test_a_manifest_that_tablets_would_refuse_is_never_put_in_force(field: Field) -> None:
-    before = trust_documents.manifest_in_force(field.parts.db.read())
+    before = trust_documents.manifest_in_force(field.services.db.read())
     with pytest.raises(SyncError, match=r"document\.malformed"):
         publish(field, signed(field), Ring(regions=("everywhere",)))
-    assert trust_documents.manifest_in_force(field.parts.db.read()) == before
+    assert trust_documents.manifest_in_force(field.services.db.read()) == before
     publish(field, signed(field))
 
 
@@ -159,22 +159,22 @@ def spoken(*recordings: bytes) -> dict[str, Any]:
 def test_a_version_brings_the_recordings_that_it_names_to_where_tablets_fetch_them(field: Field) -> None:
     first, second, unused = b"OggS first", b"OggS second", b"OggS nobody names"
     document = signed(field, spoken(first, second))
-    with field.parts.db.write() as w:
+    with field.services.db.write() as w:
         source = packed(a=first, b=second, c=unused)
         versions.add_version(w, rollouts.describe_bundle(document, source), state="approved", author="autora", at=NOW)
     publish(field, document)
     for content in (first, second):
-        found = recordings.get_recording(field.parts.db, hashlib.sha256(content).hexdigest())
+        found = recordings.get_recording(field.services.db, hashlib.sha256(content).hexdigest())
         assert (found.type, found.body) == ("audio/ogg", content)
     with pytest.raises(Problem, match=r"media\.unknown"):
-        recordings.get_recording(field.parts.db, hashlib.sha256(unused).hexdigest())
+        recordings.get_recording(field.services.db, hashlib.sha256(unused).hexdigest())
 
 
 def test_a_version_whose_recordings_nobody_could_fetch_is_not_published(field: Field) -> None:
     document = signed(field, spoken(b"OggS somewhere else"))
     with pytest.raises(Problem, match=r"publication\.recording_missing"):
         publish(field, document)
-    assert trust_documents.manifest_in_force(field.parts.db.read()).choose("otra", "any", "17") is None
+    assert trust_documents.manifest_in_force(field.services.db.read()).choose("otra", "any", "17") is None
 
 
 def new_trust(field: Field, number: int, roots: tuple[str, ...], **changed: Any) -> bytes:
@@ -199,26 +199,28 @@ def new_trust(field: Field, number: int, roots: tuple[str, ...], **changed: Any)
 
 
 def test_a_newer_trust_needs_the_threshold_of_roots_and_this_servers_key(field: Field) -> None:
-    parts = field.parts
+    services = field.services
     with pytest.raises(SyncError, match=r"signed\.too_few"):
-        trust_documents.accept_trust(parts.db, parts.keys, new_trust(field, 2, ("raiz-1",)), actor="tests", now=NOW)
+        trust_documents.accept_trust(
+            services.db, services.keys, new_trust(field, 2, ("raiz-1",)), actor="tests", now=NOW
+        )
     elsewhere = new_trust(field, 2, ("raiz-1", "raiz-3"), servers=[SigningKey.generate().public])
     with pytest.raises(Problem) as wrong:
-        trust_documents.accept_trust(parts.db, parts.keys, elsewhere, actor="tests", now=NOW)
+        trust_documents.accept_trust(services.db, services.keys, elsewhere, actor="tests", now=NOW)
     assert wrong.value.code == "trust.other_server"
     good = new_trust(field, 2, ("raiz-1", "raiz-3"), authors=[])
-    assert trust_documents.accept_trust(parts.db, parts.keys, good, actor="tests", now=NOW) == 2
+    assert trust_documents.accept_trust(services.db, services.keys, good, actor="tests", now=NOW) == 2
     with pytest.raises(SyncError, match=r"signed\.too_few"):
         publish(field, signed(field))
     old = new_trust(field, 1, ("raiz-1", "raiz-3"))
     with pytest.raises(SyncError, match=r"document\.rolled_back"):
-        trust_documents.accept_trust(parts.db, parts.keys, old, actor="tests", now=NOW)
+        trust_documents.accept_trust(services.db, services.keys, old, actor="tests", now=NOW)
 
 
 def new_registry(field: Field, number: int, *, revoked: list[str], renewed: tuple[Keyring, ...] = ()) -> Document:
     """The registry in force under another number, signed by the registrar."""
     held = registry.accept(
-        Document.parse(trust_documents.get_newest(field.parts.db.read(), "registry").body), field.trust, None
+        Document.parse(trust_documents.get_newest(field.services.db.read(), "registry").body), field.trust, None
     )
     keyrings = {**held.keyrings, **{keyring.id: keyring for keyring in renewed}}
     payload = registry.make(number=number, keyrings=[*keyrings.values()], desks=held.desks, revoked=revoked, issued=NOW)
@@ -229,14 +231,14 @@ def test_a_registry_that_revokes_a_tablet_sends_its_next_screening_to_a_decision
     tablet = field.tablet()
     assert field.push(tablet, field.envelope(tablet))[0].outcome == "stored"
     newer = new_registry(field, 2, revoked=[tablet.key.kid]).to_bytes()
-    assert trust_documents.accept_registry(field.parts.db, newer, actor="tests", now=NOW) == 2
-    assert trust_documents.accept_registry(field.parts.db, newer, actor="tests", now=NOW) == 2, "twice is once"
+    assert trust_documents.accept_registry(field.services.db, newer, actor="tests", now=NOW) == 2
+    assert trust_documents.accept_registry(field.services.db, newer, actor="tests", now=NOW) == 2, "twice is once"
     assert field.push(tablet, field.envelope(tablet, ROUTE))[0].outcome == "quarantined"
 
 
 def test_a_registry_is_refused_when_forged_older_or_naming_a_key_nobody_can_fetch(field: Field) -> None:
     def take(document: Document) -> None:
-        trust_documents.accept_registry(field.parts.db, document.to_bytes(), actor="tests", now=NOW)
+        trust_documents.accept_registry(field.services.db, document.to_bytes(), actor="tests", now=NOW)
 
     forged = Document(new_registry(field, 2, revoked=[]).payload).signed_by(SigningKey.generate(), registry.TYP)
     with pytest.raises(SyncError, match=r"signed\.too_few"):

@@ -32,7 +32,7 @@ from sync.wire.json_object import MAX_INTEGER
 
 def registry_document(field: Field, number: int, revoked: list[str] | None = None) -> bytes:
     """The registry in force under another number, signed by the registrar."""
-    held = trust_documents.registry_in_force(field.parts.db.read())
+    held = trust_documents.registry_in_force(field.services.db.read())
     payload = registry.make(
         number=number,
         keyrings=list(held.keyrings.values()),
@@ -46,7 +46,7 @@ def registry_document(field: Field, number: int, revoked: list[str] | None = Non
 def put_registry(field: Field, number: int, revoked: list[str] | None = None) -> int:
     """Hand a registry in."""
     return trust_documents.accept_registry(
-        field.parts.db, registry_document(field, number, revoked), actor="tests", now=FOUNDED
+        field.services.db, registry_document(field, number, revoked), actor="tests", now=FOUNDED
     )
 
 
@@ -54,7 +54,7 @@ def test_a_number_that_tablets_hold_already_is_not_given_out_again(field: Field)
     ahead, honest = field.tablet(), field.tablet()
     field.ask(ahead, field.message(ahead, registry=7, trust=1, manifest=1, generation="of_the_lost"))
     field.ask(honest, field.message(honest, registry=1, trust=1))
-    waiting = worklist.list_open(field.parts.db.read())
+    waiting = worklist.list_open(field.services.db.read())
     assert [(item.kind, item.dev, item.reason) for item in waiting] == [("ahead", ahead.key.kid, "registry.7")]
     for number in (2, 7):
         with pytest.raises(
@@ -63,45 +63,47 @@ def test_a_number_that_tablets_hold_already_is_not_given_out_again(field: Field)
             put_registry(field, number)
         assert refused.value.members == {"least": 8}
     assert put_registry(field, 8) == 8
-    assert worklist.list_open(field.parts.db.read()) == []
+    assert worklist.list_open(field.services.db.read()) == []
 
 
 def test_a_trust_and_a_manifest_get_numbers_above_those_of_the_lost_ones(field: Field) -> None:
-    tablet, parts = field.tablet(), field.parts
-    held = trust_documents.get_newest(parts.db.read(), "manifest").number
+    tablet, services = field.tablet(), field.services
+    held = trust_documents.get_newest(services.db.read(), "manifest").number
     field.ask(tablet, field.message(tablet, trust=4, registry=1, manifest=held + 1_000_000))
-    content = Document.parse(trust_documents.get_newest(parts.db.read(), "trust").body).content
+    content = Document.parse(trust_documents.get_newest(services.db.read(), "trust").body).content
     roots = [field.world.office(name, "root") for name in ("raiz-1", "raiz-2")]
 
     def put_trust(number: int) -> int:
         body = Document.of({**content, "number": number}, trust.TYP, *roots).to_bytes()
-        return trust_documents.accept_trust(parts.db, parts.keys, body, actor="tests", now=FOUNDED)
+        return trust_documents.accept_trust(services.db, services.keys, body, actor="tests", now=FOUNDED)
 
     with pytest.raises(trust_documents.Problem, match=r"document\.number_in_use.*trust 5 is the next"):
         put_trust(4)
     assert put_trust(5) == 5
-    version = parts.db.read().execute("SELECT body FROM versions").fetchone()[0]
-    put = rollouts.publish_bundle(parts.db, parts.keys, version, ring=Ring(), actor="tests", now=FOUNDED)
+    version = services.db.read().execute("SELECT body FROM versions").fetchone()[0]
+    put = rollouts.publish_bundle(services.db, services.keys, version, ring=Ring(), actor="tests", now=FOUNDED)
     assert put.manifest == held + 1_000_001
 
 
 def next_numbers(field: Field) -> list[int]:
     """What the next trust, registry and manifest need."""
-    return [trust_documents.next_number(field.parts.db.read(), kind, now=FOUNDED) for kind in KINDS]
+    return [trust_documents.next_number(field.services.db.read(), kind, now=FOUNDED) for kind in KINDS]
 
 
 def test_numbers_that_no_server_gave_out_do_not_stop_publishing_and_are_listed(field: Field) -> None:
     liar, before = field.tablet(), next_numbers(field)
-    generation = meta.get_generation(field.parts.db.read())
+    generation = meta.get_generation(field.services.db.read())
     for lie in (MAX_INTEGER, MAX_INTEGER - 1, before[2] + 2**20):
         told = dict.fromkeys(KINDS, lie)
         field.ask(liar, field.message(liar, **told, generation=generation))
         assert next_numbers(field) == before
-    (item,) = worklist.list_open(field.parts.db.read())
+    (item,) = worklist.list_open(field.services.db.read())
     assert (item.kind, item.dev, item.reason) == ("ahead", liar.key.kid, " ".join(f"{k}.{n}" for k, n in told.items()))
     assert put_registry(field, 2) == 2
     (version,) = field.rows("SELECT body FROM versions")[0]
-    put = rollouts.publish_bundle(field.parts.db, field.parts.keys, version, ring=Ring(), actor="tests", now=FOUNDED)
+    put = rollouts.publish_bundle(
+        field.services.db, field.services.keys, version, ring=Ring(), actor="tests", now=FOUNDED
+    )
     assert put.manifest == before[2]
 
 
@@ -159,7 +161,7 @@ def test_a_registrar_signs_under_the_number_that_the_server_needs_but_none_far_a
 
 def readmit(field: Field, tablet: Spoken, body: bytes) -> tuple[int, dict[str, Any]]:
     """Send a certificate to the tablets' door."""
-    answer = tablet_api(field.parts).test_client().put(f"/v1/enrolments/{tablet.key.kid}", data=body)
+    answer = tablet_api(field.services).test_client().put(f"/v1/enrolments/{tablet.key.kid}", data=body)
     return answer.status_code, answer.get_json()
 
 
@@ -183,7 +185,7 @@ def test_a_revoked_tablet_comes_back_as_revoked_and_its_work_waits_for_a_decisio
 
 @pytest.mark.parametrize("state", ["certified", "revoked"])
 def test_a_certificate_with_a_higher_number_replaces_the_stored_one_and_no_state(field: Field, state: str) -> None:
-    tablet, db = field.tablet(), field.parts.db
+    tablet, db = field.tablet(), field.services.db
     if state == "revoked":
         put_registry(field, 2, revoked=[tablet.key.kid])
         put_registry(field, 3)
@@ -197,7 +199,7 @@ def test_a_certificate_with_a_higher_number_replaces_the_stored_one_and_no_state
 
 def test_a_tablet_that_did_an_unknown_order_is_listed_until_the_order_is_given_anew(field: Field) -> None:
     """The order was lost with the server's disk, and it may have been the one that revoked the tablet."""
-    tablet, db = field.tablet(), field.parts.db
+    tablet, db = field.tablet(), field.services.db
     field.ask(tablet, field.message(tablet, generation=meta.get_generation(db.read())))
     field.ask(tablet, field.message(tablet, orders=3, generation=meta.get_generation(db.read())))
     (item,) = worklist.list_open(db.read())
@@ -229,4 +231,4 @@ def test_nobody_gets_in_with_a_certificate_that_no_registrar_signed_for_that_tab
     ):
         status, problem = readmit(field, stranger, body)
         assert (problem["code"], 400 <= status < 500) == (code, True)
-    assert devices.get_device(field.parts.db.read(), stranger.key.kid) is None
+    assert devices.get_device(field.services.db.read(), stranger.key.kid) is None

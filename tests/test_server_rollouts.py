@@ -39,17 +39,17 @@ def publish(field: Field, version: str, ring: Ring = Ring(), **changes: Any) -> 
     offices = field.world.office("autora", "author"), field.world.office("revisor", "reviewer")
     document = Document.of({**FORM, "version": version, **changes}, bundle.TYP, *offices)
     done = rollouts.publish_bundle(
-        field.parts.db, field.parts.keys, document.to_bytes(), ring=ring, actor="publicacion", now=NOW
+        field.services.db, field.services.keys, document.to_bytes(), ring=ring, actor="publicacion", now=NOW
     )
     return next(each for each in listed(field) if each.version == done.version.id)
 
 
 def listed(field: Field) -> list[Rollout]:
-    return rollout_store.list_rollouts(field.parts.db.read(), form="otra")
+    return rollout_store.list_rollouts(field.services.db.read(), form="otra")
 
 
 def in_force(field: Field) -> Manifest:
-    return trust_documents.manifest_in_force(field.parts.db.read())
+    return trust_documents.manifest_in_force(field.services.db.read())
 
 
 def chosen(field: Field, region: str = "17", dev: str = "any") -> str | None:
@@ -57,35 +57,35 @@ def chosen(field: Field, region: str = "17", dev: str = "any") -> str | None:
 
 
 def watch(field: Field, *, now: int = NOW, halt_after: int = 3) -> int:
-    return halts.watch_rollouts(field.parts.db, field.parts.keys, halt_after=halt_after, now=now)
+    return halts.watch_rollouts(field.services.db, field.services.keys, halt_after=halt_after, now=now)
 
 
 def refuse(field: Field, sha: str, *tablets: Tablet, now: int = NOW, code: str = "bundle.unusable") -> None:
     for tablet in tablets:
-        with field.parts.db.write() as w:
+        with field.services.db.write() as w:
             halts.record_refusals(w, tablet.key.kid, {sha: code}, now=now)
 
 
 def halt(field: Field, id_: int) -> Rollout:
-    return halts.halt_rollout(field.parts.db, field.parts.keys, id_, reason=REASON, actor="publicacion", now=NOW)
+    return halts.halt_rollout(field.services.db, field.services.keys, id_, reason=REASON, actor="publicacion", now=NOW)
 
 
 def resume(field: Field, id_: int, *, now: int = NOW) -> Rollout:
-    return halts.resume_rollout(field.parts.db, field.parts.keys, id_, actor="publicacion", now=now)
+    return halts.resume_rollout(field.services.db, field.services.keys, id_, actor="publicacion", now=now)
 
 
 def widen(field: Field, id_: int, ring: Ring) -> Rollout:
-    return rollouts.change_ring(field.parts.db, field.parts.keys, id_, ring=ring, actor="publicacion", now=NOW)
+    return rollouts.change_ring(field.services.db, field.services.keys, id_, ring=ring, actor="publicacion", now=NOW)
 
 
 def plan(field: Field, version: int, *, starts: int) -> Rollout:
     return rollouts.plan_rollout(
-        field.parts.db, field.parts.keys, version, ring=Ring(), starts=starts, actor="publicacion", now=NOW
+        field.services.db, field.services.keys, version, ring=Ring(), starts=starts, actor="publicacion", now=NOW
     )
 
 
 def actions(field: Field) -> list[str]:
-    return [each.action for each in audit.list_entries(field.parts.db.read()) if each.action.startswith("form.")]
+    return [each.action for each in audit.list_entries(field.services.db.read()) if each.action.startswith("form.")]
 
 
 regions = some.none() | some.lists(some.sampled_from(["17", "21", "08"]), min_size=1, max_size=2).map(tuple)
@@ -134,7 +134,7 @@ def test_a_ring_of_one_region_widens_halts_goes_on_and_rolls_back(field: Field) 
     assert {chosen(field, region) for region in ("21", "17", "08")} == {second.sha}
     number = in_force(field).number
     back = rollouts.roll_back(
-        field.parts.db, field.parts.keys, first.version, reason=REASON, actor="publicacion", now=NOW
+        field.services.db, field.services.keys, first.version, reason=REASON, actor="publicacion", now=NOW
     )
     assert (back.sha, back.state) == (first.sha, "live")
     assert chosen(field) == first.sha
@@ -157,7 +157,7 @@ def test_the_audit_says_of_which_tablets_each_deed_was(field: Field) -> None:
     widen(field, first.id, Ring(devices=(tester,)))
     widen(field, first.id, Ring())
     rings = ("region", "device", "share", "ring")
-    deeds = audit.list_entries(field.parts.db.read(), subject=first.sha)
+    deeds = audit.list_entries(field.services.db.read(), subject=first.sha)
     assert [
         (each.action, {name: value for name, value in each.detail.items() if name.startswith(rings)})
         for each in deeds
@@ -202,8 +202,8 @@ def test_the_job_that_begins_rollouts_runs_every_minute(field: Field) -> None:
     job = next(each for each in jobs.JOBS if each.name == "rollouts")
     first = publish(field, "1")
     planned = plan(field, first.version, starts=NOW + 1)
-    assert (job.every, jobs.run_job(job, field.parts.db, field.parts.config, NOW + 1)) == (60, 1)
-    assert rollouts.get_rollout(field.parts.db.read(), planned.id).state == "live"
+    assert (job.every, jobs.run_job(job, field.services.db, field.services.config, NOW + 1)) == (60, 1)
+    assert rollouts.get_rollout(field.services.db.read(), planned.id).state == "live"
 
 
 def test_two_watchers_at_once_begin_a_rollout_once_and_halt_it_once(
@@ -226,7 +226,7 @@ def test_two_watchers_at_once_begin_a_rollout_once_and_halt_it_once(
 
     monkeypatch.setattr(rollout_store, "list_rollouts", seen)
     assert watch(field, now=NOW + DAY) == 0
-    begun = rollouts.get_rollout(field.parts.db.read(), planned.id)
+    begun = rollouts.get_rollout(field.services.db.read(), planned.id)
     assert (begun.state, begun.reason, chosen(field)) == ("live", "", second.sha)
     refuse(field, second.sha, *(field.tablet() for _ in range(3)), now=NOW + DAY)
     others.append(NOW + DAY)
@@ -251,24 +251,24 @@ def test_what_its_author_may_no_longer_sign_does_not_begin_and_a_person_hears_of
     document = Document(trust.TrustContent(number=2, authors=[], **values, **keys).to_payload())
     for root in ("raiz-1", "raiz-2"):
         document = document.signed_by(field.world.office(root, "root"), trust.TYP)
-    trust_documents.accept_trust(field.parts.db, field.parts.keys, document.to_bytes(), actor="tests", now=NOW)
+    trust_documents.accept_trust(field.services.db, field.services.keys, document.to_bytes(), actor="tests", now=NOW)
     number = in_force(field).number
     watch(field, now=NOW + DAY)
-    assert rollouts.get_rollout(field.parts.db.read(), planned.id).state == "ended"
+    assert rollouts.get_rollout(field.services.db.read(), planned.id).state == "ended"
     assert in_force(field).number == number
     assert (
         told(field)
-        == [f"otra {rollouts.get_rollout(field.parts.db.read(), planned.id).reason}"]
+        == [f"otra {rollouts.get_rollout(field.services.db.read(), planned.id).reason}"]
         == ["otra signed.too_few"]
     )
 
 
 def told(field: Field) -> list[str]:
     """The reasons of the items about rollouts that a publisher finds on the work list."""
-    somebody = people.get_account(field.parts.db.read(), field.world.person_id("publicacion"))
+    somebody = people.get_account(field.services.db.read(), field.world.person_id("publicacion"))
     assert somebody is not None
     publisher = replace(somebody, roles=frozenset({"publisher"}))
-    found = worklist.list_items(field.parts.db, publisher, kept=False)
+    found = worklist.list_items(field.services.db, publisher, kept=False)
     assert {each.item.kind for each in found} <= {"rollout"}, "what is about screenings is not hers"
     return [each.item.reason for each in found]
 
@@ -283,9 +283,9 @@ def test_a_ring_halts_by_itself_when_three_of_its_tablets_refuse_the_bundle(fiel
     refuse(field, second.sha, tablets[2])
     assert watch(field) == 1
     assert chosen(field) == first.sha
-    halted = rollouts.get_rollout(field.parts.db.read(), second.id)
+    halted = rollouts.get_rollout(field.services.db.read(), second.id)
     assert (halted.state, halted.reason) == ("halted", "bundle.unusable")
-    last = audit.list_entries(field.parts.db.read(), subject=second.sha)[-1]
+    last = audit.list_entries(field.services.db.read(), subject=second.sha)[-1]
     assert (last.action, last.actor) == ("form.halted", "server")
     assert told(field) == ["otra bundle.unusable"]
 
@@ -317,7 +317,7 @@ def test_stolen_tablets_that_were_revoked_halt_nothing(field: Field) -> None:
     publish(field, "1")
     second = publish(field, "2")
     stolen = [field.tablet() for _ in range(3)]
-    with field.parts.db.write() as w:
+    with field.services.db.write() as w:
         enrolment.revoke_devices(w, [each.key.kid for each in stolen], actor="registro", now=NOW)
     for tablet in stolen:
         field.ask(
@@ -325,7 +325,7 @@ def test_stolen_tablets_that_were_revoked_halt_nothing(field: Field) -> None:
         )
         field.push(tablet, b"no envelope")
     assert watch(field) == 0
-    assert halts.get_rollout_status(field.parts.db, second.id, now=NOW).refused == 0
+    assert halts.get_rollout_status(field.services.db, second.id, now=NOW).refused == 0
 
 
 def test_a_tablet_does_not_say_itself_that_its_screenings_are_rejected(field: Field) -> None:
@@ -376,7 +376,7 @@ def test_a_refusal_of_what_nobody_published_is_not_kept(field: Field) -> None:
 
 def for_the_field(field: Field, state: str, *, starts: int = NOW) -> Rollout:
     """A field version on its way to everybody, put there as it is: a demo publishes nothing for the field."""
-    with field.parts.db.write() as w:
+    with field.services.db.write() as w:
         real = NewVersion("otra", "1", "field", "f" * 64, "", "", b"{}\n", None)
         version = versions.add_version(w, real, state="published", author="autora", at=NOW)
         everybody = {"regions": None, "devices": None, "share_permille": None}
@@ -403,8 +403,8 @@ def test_a_training_version_never_hides_the_field_version_of_tablets_not_named(f
 def test_no_field_version_halts_by_itself_where_only_one_for_training_is_below(field: Field) -> None:
     publish(field, "0")
     real = for_the_field(field, "live")
-    with field.parts.db.write() as w:
-        rollouts.renew_manifest(w, field.parts.keys, NOW)
+    with field.services.db.write() as w:
+        rollouts.renew_manifest(w, field.services.keys, NOW)
     refuse(field, real.sha, *(field.tablet() for _ in range(3)))
     assert watch(field) == 0
     assert chosen(field) == real.sha

@@ -101,7 +101,7 @@ def test_nothing_new_is_answered_in_400_bytes_with_its_head(field: Field) -> Non
 
 def test_documents_are_served_as_they_were_signed_and_not_again_when_held(field: Field) -> None:
     for kind in ("trust", "registry", "manifest"):
-        stored = documents.get_newest(field.parts.db.read(), kind)
+        stored = documents.get_newest(field.services.db.read(), kind)
         assert stored is not None
         plain = Answer(field.port, "GET", f"/v1/{kind}")
         assert plain.body == stored.body
@@ -116,7 +116,7 @@ def test_forms_and_keys_are_found_by_their_hash_and_only_a_key_is_kept_for_ever(
     sha, form = field.form_sha, "prueba"
     key = field.keyring("17-child")
     for path, body, kept in (
-        (f"/v1/forms/{form}/{sha}", versions.get_bytes_in_use(field.parts.db.read(), form, sha), "no-cache"),
+        (f"/v1/forms/{form}/{sha}", versions.get_bytes_in_use(field.services.db.read(), form, sha), "no-cache"),
         (f"/v1/keys/{key.sha256}", key.raw, "immutable"),
     ):
         answer = Answer(field.port, "GET", path)
@@ -179,7 +179,7 @@ def test_many_tablets_at_once_are_each_answered_and_the_audit_chain_holds(field:
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(push, tablets, batches)) == [["stored"] * 4] * 8
     assert field.rows("select count(*) from envelopes") == [(32,)]
-    assert audit.verify_chain(field.parts.db).broken_at is None
+    assert audit.verify_chain(field.services.db).broken_at is None
 
 
 def test_a_request_being_answered_when_the_server_is_told_to_stop_gets_its_answer(world: World) -> None:
@@ -192,7 +192,10 @@ def test_a_request_being_answered_when_the_server_is_told_to_stop_gets_its_answe
 
     tablet = field.tablet()
     message = field.message(tablet, field.envelope(tablet))
-    with ThreadPoolExecutor(1) as pool, served(replace(field, parts=replace(field.parts, now=slow_clock))) as (port, _):
+    with (
+        ThreadPoolExecutor(1) as pool,
+        served(replace(field, services=replace(field.services, now=slow_clock))) as (port, _),
+    ):
         ports.append(port)
         answer = pool.submit(post, replace(field, port=port), message)
         assert begun.wait(PATIENCE)
@@ -248,28 +251,28 @@ def test_a_server_told_to_stop_ends_well_and_starts_again_with_everything(world:
         assert process.returncode == 0
         assert [line["event"] for line in log if line["from"] == "chaski"][-1] == "stopped"
         assert any(line.get(expected) == 1 for line in log)
-    field.parts.db.close()
+    field.services.db.close()
 
 
 def test_a_taken_port_a_missing_trust_or_a_missing_queue_is_named_and_nothing_starts(world: World) -> None:
     with pytest.raises(ConfigError, match=r"CHASKI_DATA.*chaski init"):
         app.open_services(replace(world.config, data=world.data / "elsewhere"))
-    parts = app.open_services(world.config)
+    services = app.open_services(world.config)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        config = replace(parts.config, people_port=taken.getsockname()[1], tablets_port=0)
+        config = replace(services.config, people_port=taken.getsockname()[1], tablets_port=0)
         with pytest.raises(ConfigError, match="CHASKI_PEOPLE_PORT"):
-            app.Server(replace(parts, config=config))
+            app.Server(replace(services, config=config))
     for sql, named in (
         ("delete from queue_groups where queue = 'national'; delete from queues where id = 'national'", "national"),
         ("delete from documents", "no trust"),
     ):
-        with parts.db.write() as w:
+        with services.db.write() as w:
             for statement in sql.split(";"):
                 w.execute(statement)
         with pytest.raises(ConfigError, match=f"CHASKI_DATA.*{named}"):
             app.open_services(world.config)
-    parts.db.close()
+    services.db.close()
 
 
 def test_a_server_with_a_key_that_others_can_read_does_not_start_and_says_which(world: World) -> None:

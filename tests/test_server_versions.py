@@ -36,7 +36,7 @@ TRIAL = TrialResult("review", "", "review", 2, NOW, "autora")
 
 
 def person(field: Field, login: str) -> StaffAccount:
-    found = people.get_account(field.parts.db.read(), field.world.person_id(login))
+    found = people.get_account(field.services.db.read(), field.world.person_id(login))
     assert found is not None
     return found
 
@@ -44,11 +44,11 @@ def person(field: Field, login: str) -> StaffAccount:
 def draft(field: Field, author: str = "autora", **changes: Any) -> FormVersion:
     """Keep a draft, as if it had been compiled of a package."""
     made = Compiled(canonical({**FORM, **changes}), b"source", [])
-    return versions.store_draft(field.parts.db, made, person=person(field, author), now=NOW).version
+    return versions.store_draft(field.services.db, made, person=person(field, author), now=NOW).version
 
 
 def signature(field: Field, id_: int, who: str, role: str) -> bytes:
-    payload = Document.parse(versions.get_compiled(field.parts.db, id_)[1], least=0).payload
+    payload = Document.parse(versions.get_compiled(field.services.db, id_)[1], least=0).payload
     return sign(payload, field.world.office(who, role), bundle.TYP).encode()
 
 
@@ -56,40 +56,40 @@ def submit(
     field: Field, id_: int, *, by: str = "autora", validate: versions.Validate = lambda xform, source: "ok"
 ) -> FormVersion:
     jws = signature(field, id_, "autora", "author")
-    return versions.submit_draft(field.parts.db, id_, jws, person=person(field, by), validate=validate, now=NOW)
+    return versions.submit_draft(field.services.db, id_, jws, person=person(field, by), validate=validate, now=NOW)
 
 
 def approve(field: Field, id_: int) -> FormVersion:
     jws = signature(field, id_, "revisor", "reviewer")
     reviewer = person(field, "revisor")
     return versions.approve_version(
-        field.parts.db, id_, jws, person=reviewer, carried=lambda source, known: [], now=NOW
+        field.services.db, id_, jws, person=reviewer, carried=lambda source, known: [], now=NOW
     )
 
 
 def publish(field: Field, id_: int) -> Any:
     return rollouts.plan_rollout(
-        field.parts.db, field.parts.keys, id_, ring=Ring(), starts=None, actor="tests", now=NOW
+        field.services.db, field.services.keys, id_, ring=Ring(), starts=None, actor="tests", now=NOW
     )
 
 
 ACTIONS: dict[str, Callable[[Field, int], Any]] = {
     "draft": lambda field, id_: draft(field, title="changed"),
-    "try": lambda field, id_: versions.add_trial(field.parts.db, id_, TRIAL, sha=state(field, id_).sha),
+    "try": lambda field, id_: versions.add_trial(field.services.db, id_, TRIAL, sha=state(field, id_).sha),
     "submit": submit,
     "withdraw": lambda field, id_: versions.withdraw_version(
-        field.parts.db, id_, person=person(field, "autora"), now=NOW
+        field.services.db, id_, person=person(field, "autora"), now=NOW
     ),
     "return": lambda field, id_: versions.send_back(
-        field.parts.db, id_, reason="La pregunta 4 no se entiende.", person=person(field, "revisor"), now=NOW
+        field.services.db, id_, reason="La pregunta 4 no se entiende.", person=person(field, "revisor"), now=NOW
     ),
     "approve": approve,
     "publish": publish,
     "close": lambda field, id_: versions.close_version(
-        field.parts.db, field.parts.keys, id_, person=person(field, "publicacion"), now=NOW
+        field.services.db, field.services.keys, id_, person=person(field, "publicacion"), now=NOW
     ),
     "retire": lambda field, id_: versions.retire_version(
-        field.parts.db, id_, person=person(field, "publicacion"), now=NOW
+        field.services.db, id_, person=person(field, "publicacion"), now=NOW
     ),
 }
 PATH = {"in_review": "submit", "approved": "approve", "published": "publish", "closing": "close", "retired": "retire"}
@@ -115,7 +115,7 @@ DEEDS = {"draft": "drafted", "submit": "submitted", "withdraw": "withdrawn", "re
 
 
 def state(field: Field, id_: int) -> FormVersion:
-    return versions.get_version(field.parts.db.read(), id_)
+    return versions.get_version(field.services.db.read(), id_)
 
 
 def brought_to(field: Field, wanted: str) -> FormVersion:
@@ -133,19 +133,19 @@ def test_the_table_has_every_move_and_no_other() -> None:
 @pytest.mark.parametrize(("action", "start"), list(product(ACTIONS, STATES)))
 def test_each_move_is_allowed_or_refused_as_the_table_says(field: Field, action: str, start: str) -> None:
     made = brought_to(field, start)
-    before = audit.get_head(field.parts.db.read())
+    before = audit.get_head(field.services.db.read())
     if (action, start) in ALLOWED:
         ACTIONS[action](field, made.id)
         assert state(field, made.id).state == ALLOWED[action, start]
         if action in DEEDS:
-            deeds = [each.action for each in audit.list_entries(field.parts.db.read(), after=before[0])]
+            deeds = [each.action for each in audit.list_entries(field.services.db.read(), after=before[0])]
             assert f"form.{DEEDS[action]}" in deeds
         return
     with pytest.raises(Problem) as wrong:
         ACTIONS[action](field, made.id)
     assert wrong.value.code in ("version.wrong_state", "form.version_exists")
     assert state(field, made.id) == made
-    assert audit.get_head(field.parts.db.read()) == before
+    assert audit.get_head(field.services.db.read()) == before
 
 
 @pytest.mark.parametrize("start", STATES[1:])
@@ -157,18 +157,18 @@ def test_no_mistake_of_ours_changes_what_left_its_author(field: Field, change: s
     made = brought_to(field, start)
     if start == "in_review" and change.startswith("body"):
         return  # Signatures come and go until it is approved; `sha` and the check at each signature hold the bytes.
-    with pytest.raises(sqlite3.IntegrityError, match="never changed"), field.parts.db.write() as w:
+    with pytest.raises(sqlite3.IntegrityError, match="never changed"), field.services.db.write() as w:
         w.execute(f"update versions set {change} where id = ?", [made.id])  # noqa: S608 (our own words)
-    with pytest.raises(sqlite3.IntegrityError, match="thrown away"), field.parts.db.write() as w:
+    with pytest.raises(sqlite3.IntegrityError, match="thrown away"), field.services.db.write() as w:
         w.execute("delete from versions where id = ?", [made.id])
 
 
 def test_the_signed_bytes_are_the_drafts_with_both_signatures_and_tablets_get_them(field: Field) -> None:
     made = brought_to(field, "published")
-    body = trust_documents.form_bundle(field.parts.db, "otra", made.sha)
+    body = trust_documents.form_bundle(field.services.db, "otra", made.sha)
     document = Document.parse(body)
     assert bundle.accept(document, field.trust, made.sha) == canonical(FORM)
-    assert trust_documents.manifest_in_force(field.parts.db.read()).choose("otra", "any", "17") == made.sha
+    assert trust_documents.manifest_in_force(field.services.db.read()).choose("otra", "any", "17") == made.sha
     assert (made.author, made.reviewer) == (field.world.person_id("autora"), field.world.person_id("revisor"))
 
 
@@ -178,7 +178,12 @@ def test_only_an_authors_key_submits(field: Field, who: str, role: str) -> None:
     jws = signature(field, made.id, who, role)
     with pytest.raises(SyncError, match=r"signed\.too_few"):
         versions.submit_draft(
-            field.parts.db, made.id, jws, person=person(field, "autora"), validate=lambda xform, source: "ok", now=NOW
+            field.services.db,
+            made.id,
+            jws,
+            person=person(field, "autora"),
+            validate=lambda xform, source: "ok",
+            now=NOW,
         )
     assert state(field, made.id).state == "draft"
 
@@ -189,7 +194,12 @@ def test_a_signature_over_other_bytes_submits_nothing(field: Field) -> None:
     draft(field, title="changed")
     with pytest.raises(SyncError, match=r"signed\.bad_signature"):
         versions.submit_draft(
-            field.parts.db, made.id, jws, person=person(field, "autora"), validate=lambda xform, source: "ok", now=NOW
+            field.services.db,
+            made.id,
+            jws,
+            person=person(field, "autora"),
+            validate=lambda xform, source: "ok",
+            now=NOW,
         )
 
 
@@ -197,7 +207,7 @@ def test_nobody_submits_or_takes_back_or_replaces_what_another_drafted(field: Fi
     made = draft(field)
     for deed in (
         lambda: submit(field, made.id, by="revisor"),
-        lambda: versions.discard_draft(field.parts.db, made.id, person=person(field, "registro"), now=NOW),
+        lambda: versions.discard_draft(field.services.db, made.id, person=person(field, "registro"), now=NOW),
         lambda: draft(field, "revisor", title="mine"),
     ):
         with pytest.raises(Problem) as wrong:
@@ -205,7 +215,7 @@ def test_nobody_submits_or_takes_back_or_replaces_what_another_drafted(field: Fi
         assert wrong.value.code == "version.other_author"
     submit(field, made.id)
     with pytest.raises(Problem) as wrong:
-        versions.withdraw_version(field.parts.db, made.id, person=person(field, "revisor"), now=NOW)
+        versions.withdraw_version(field.services.db, made.id, person=person(field, "revisor"), now=NOW)
     assert wrong.value.code == "version.other_author"
 
 
@@ -214,7 +224,7 @@ def test_author_and_reviewer_are_two_accounts_and_two_persons(field: Field) -> N
     author = signature(field, made.id, "autora", "author")
     reviewer = person(field, "revisor")
     versions.submit_draft(
-        field.parts.db, made.id, author, person=reviewer, validate=lambda xform, source: "ok", now=NOW
+        field.services.db, made.id, author, person=reviewer, validate=lambda xform, source: "ok", now=NOW
     )
     with pytest.raises(Problem) as wrong:
         approve(field, made.id)
@@ -230,7 +240,7 @@ def test_one_person_with_two_keys_does_not_approve_herself(field: Field) -> None
     document = Document(trust.TrustContent(number=2, reviewers=one, **values, **keys).to_payload())
     for root in ("raiz-1", "raiz-2"):
         document = document.signed_by(field.world.office(root, "root"), trust.TYP)
-    trust_documents.accept_trust(field.parts.db, field.parts.keys, document.to_bytes(), actor="tests", now=NOW)
+    trust_documents.accept_trust(field.services.db, field.services.keys, document.to_bytes(), actor="tests", now=NOW)
     with pytest.raises(SyncError, match=r"bundle\.one_person"):
         approve(field, made.id)
     assert state(field, made.id).state == "in_review"
@@ -267,31 +277,31 @@ def test_what_was_sent_back_says_why_and_has_lost_its_signature(field: Field) ->
     ACTIONS["return"](field, made.id)
     returned = state(field, made.id)
     assert (returned.state, returned.reason) == ("draft", "La pregunta 4 no se entiende.")
-    assert Document.parse(versions.get_compiled(field.parts.db, made.id)[1], least=0).signatures == ()
+    assert Document.parse(versions.get_compiled(field.services.db, made.id)[1], least=0).signatures == ()
     assert draft(field, title="clearer").reason == ""
 
 
 def test_made_up_interviews_leave_results_only_and_go_with_the_draft(field: Field) -> None:
     made = draft(field)
     ACTIONS["try"](field, made.id)
-    assert version_store.list_trials(field.parts.db.read(), made.id) == [TRIAL]
+    assert version_store.list_trials(field.services.db.read(), made.id) == [TRIAL]
     with pytest.raises(Problem, match=r"version\.other_bytes"):
-        versions.add_trial(field.parts.db, made.id, TRIAL, sha="0" * 64)
+        versions.add_trial(field.services.db, made.id, TRIAL, sha="0" * 64)
     draft(field, title="changed")
-    assert version_store.list_trials(field.parts.db.read(), made.id) == []
+    assert version_store.list_trials(field.services.db.read(), made.id) == []
     ACTIONS["try"](field, made.id)
     submit(field, made.id)
-    assert version_store.list_trials(field.parts.db.read(), made.id) == [TRIAL], "the reviewer sees them"
+    assert version_store.list_trials(field.services.db.read(), made.id) == [TRIAL], "the reviewer sees them"
     approve(field, made.id)
-    assert version_store.list_trials(field.parts.db.read(), made.id) == []
-    columns = {each["name"] for each in field.parts.db.read().rows("select name from pragma_table_info('trials')")}
+    assert version_store.list_trials(field.services.db.read(), made.id) == []
+    columns = {each["name"] for each in field.services.db.read().rows("select name from pragma_table_info('trials')")}
     assert columns == {"id", "version", "outcome", "tier", "queue_kinds", "fired", "at", "by"}
 
 
 def test_a_draft_is_thrown_away_whole_and_its_name_is_free_again(field: Field) -> None:
     made = draft(field)
     ACTIONS["try"](field, made.id)
-    versions.discard_draft(field.parts.db, made.id, person=person(field, "autora"), now=NOW)
+    versions.discard_draft(field.services.db, made.id, person=person(field, "autora"), now=NOW)
     assert field.rows("select * from trials") == field.rows("select * from versions where form = 'otra'") == []
     assert draft(field, "revisor").author == field.world.person_id("revisor")
 
@@ -299,8 +309,8 @@ def test_a_draft_is_thrown_away_whole_and_its_name_is_free_again(field: Field) -
 @pytest.mark.parametrize("who", ["revisor", "publicacion"])
 def test_a_name_that_a_draft_holds_is_freed_by_a_reviewer_or_an_administrator(field: Field, who: str) -> None:
     made = draft(field)
-    versions.discard_draft(field.parts.db, made.id, person=person(field, who), now=NOW)
-    last = [*audit.list_entries(field.parts.db.read())][-1]
+    versions.discard_draft(field.services.db, made.id, person=person(field, who), now=NOW)
+    last = [*audit.list_entries(field.services.db.read())][-1]
     assert (last.action, last.actor, last.subject) == ("form.discarded", field.world.person_id(who), made.sha)
     assert draft(field, "revisor").author == field.world.person_id("revisor")
 
@@ -311,22 +321,22 @@ def test_an_author_has_so_many_drafts_at_once_and_then_throws_one_away(field: Fi
         draft(field, version="one more")
     assert draft(field, version="0", title="changed").id == made[0].id, "one that there is is changed as before"
     assert draft(field, "revisor", version="one more"), "others have their own"
-    versions.discard_draft(field.parts.db, made[1].id, person=person(field, "autora"), now=NOW)
+    versions.discard_draft(field.services.db, made[1].id, person=person(field, "autora"), now=NOW)
     assert draft(field, version="yet one more")
 
 
 def test_a_draft_keeps_what_came_out_of_the_newest_made_up_interviews(field: Field) -> None:
     made = draft(field)
     for number in range(MOST_TRIALS + 3):
-        versions.add_trial(field.parts.db, made.id, replace(TRIAL, fired=number), sha=made.sha)
-    kept = [each.fired for each in version_store.list_trials(field.parts.db.read(), made.id)]
+        versions.add_trial(field.services.db, made.id, replace(TRIAL, fired=number), sha=made.sha)
+    kept = [each.fired for each in version_store.list_trials(field.services.db.read(), made.id)]
     assert kept == [*range(3, MOST_TRIALS + 3)]
 
 
 def test_the_same_name_on_the_other_channel_is_another_version(field: Field) -> None:
     made = brought_to(field, "approved")
     field_one = Compiled(canonical({**FORM, "channel": "field"}), b"source", [])
-    other = versions.store_draft(field.parts.db, field_one, person=person(field, "autora"), now=NOW).version
+    other = versions.store_draft(field.services.db, field_one, person=person(field, "autora"), now=NOW).version
     assert other.id != made.id
     assert (other.version, other.channel, other.state) == ("7", "field", "draft")
 
@@ -336,18 +346,18 @@ def test_a_bundle_that_was_signed_elsewhere_approves_the_very_same_draft(field: 
     offices = field.world.office("autora", "author"), field.world.office("revisor", "reviewer")
     document = Document.of(FORM, bundle.TYP, *offices)
     done = rollouts.publish_bundle(
-        field.parts.db, field.parts.keys, document.to_bytes(), ring=Ring(), actor="publicacion", now=NOW
+        field.services.db, field.services.keys, document.to_bytes(), ring=Ring(), actor="publicacion", now=NOW
     )
     assert (done.version.id, done.version.state, done.version.source) == (made.id, "published", True)
 
 
 def test_renewed_signatures_are_handed_out_from_then_on_and_the_bytes_stay(field: Field) -> None:
     made = brought_to(field, "published")
-    before = trust_documents.form_bundle(field.parts.db, "otra", made.sha)
+    before = trust_documents.form_bundle(field.services.db, "otra", made.sha)
     offices = field.world.office("revisor", "reviewer"), field.world.office("autora", "author")
     renewed = Document.of(FORM, bundle.TYP, *offices).to_bytes()
-    rollouts.publish_bundle(field.parts.db, field.parts.keys, renewed, ring=Ring(), actor="publicacion", now=NOW)
-    after = trust_documents.form_bundle(field.parts.db, "otra", made.sha)
+    rollouts.publish_bundle(field.services.db, field.services.keys, renewed, ring=Ring(), actor="publicacion", now=NOW)
+    after = trust_documents.form_bundle(field.services.db, "otra", made.sha)
     assert after == renewed != before
     assert after.partition(b"\n")[0] == before.partition(b"\n")[0]
 
@@ -369,7 +379,7 @@ def test_an_offline_tablets_screening_under_a_retired_version_is_accepted_and_ma
             ACTIONS[deed](field, first.id)
     assert outcomes == ["stored"] * 3
     assert marks == ["", "", "retired_form"]
-    assert trust_documents.form_bundle(field.parts.db, "otra", first.sha), (
+    assert trust_documents.form_bundle(field.services.db, "otra", first.sha), (
         "its own texts stay there for the desk that opens it"
     )
 
@@ -377,7 +387,7 @@ def test_an_offline_tablets_screening_under_a_retired_version_is_accepted_and_ma
 def test_a_new_version_is_compared_with_what_tablets_use_on_its_channel(field: Field) -> None:
     first = brought_to(field, "published")
     other = draft(field, version="8")
-    assert versions.previous_in_use(field.parts.db.read(), other) == first
-    assert versions.previous_in_use(field.parts.db.read(), first) is None
+    assert versions.previous_in_use(field.services.db.read(), other) == first
+    assert versions.previous_in_use(field.services.db.read(), first) is None
     ACTIONS["close"](field, first.id)
-    assert versions.previous_in_use(field.parts.db.read(), other) == state(field, first.id)
+    assert versions.previous_in_use(field.services.db.read(), other) == state(field, first.id)

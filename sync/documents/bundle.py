@@ -12,7 +12,7 @@ from typing import Any
 from sync.documents.signed import Document
 from sync.documents.trust import Trust, keys_of
 from sync.errors import SyncError
-from sync.wire.json_object import SHA256_HEX, Members
+from sync.wire.json_object import SHA256_HEX, JsonObject
 
 TYP = "chaski-1/bundle+jws"
 MAX_RECORDING_BYTES = 1024 * 1024
@@ -49,14 +49,14 @@ def accept(document: Document, trust: Trust, sha: str | None = None) -> bytes:
     }
     if all(author == reviewer for author, reviewer in persons):
         raise SyncError("bundle.one_person", "author and reviewer must be two persons")
-    channel = Members(document.content, "bundle").text("channel", _CHANNEL)
+    channel = JsonObject(document.content, "bundle").text("channel", _CHANNEL)
     recordings(document.content)
     if trust.demo and channel != "training":
         raise SyncError("bundle.demo_trust", "keys of a demo sign for training only")
     return document.payload
 
 
-def read(document: Document, trust: Trust, sha: str) -> tuple[bytes, bool]:
+def accept_for_reading(document: Document, trust: Trust, sha: str) -> tuple[bytes, bool]:
     """Return the bytes of a version that a screening was made with, and whether `trust` still vouches for them.
 
     One of those who signed is enough: a screening is not lost because an author left (SPEC 5.7).
@@ -72,7 +72,7 @@ def read(document: Document, trust: Trust, sha: str) -> tuple[bytes, bool]:
 
 def recordings(content: Mapping[str, Any]) -> tuple[Recording, ...]:
     """Return the recordings that a bundle names, each once, in the order of their hashes."""
-    languages = Members(content, "bundle").object("audio")
+    languages = JsonObject(content, "bundle").object("audio")
     texts = [languages.object(language) for language in languages.names(_LANGUAGE)]
     named = {_recording(each.object(context)) for each in texts for context in each.names(_CONTEXT)}
     if len({each.sha256 for each in named}) != len(named):
@@ -82,7 +82,7 @@ def recordings(content: Mapping[str, Any]) -> tuple[Recording, ...]:
     return tuple(sorted(named))
 
 
-def _recording(entry: Members) -> Recording:
+def _recording(entry: JsonObject) -> Recording:
     size = entry.integer("size", 1)
     if size > MAX_RECORDING_BYTES:
         raise SyncError("document.malformed", f"a recording has at most {MAX_RECORDING_BYTES} bytes")

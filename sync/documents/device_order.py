@@ -10,7 +10,7 @@ from sync.documents.signed import Document
 from sync.documents.trust import Trust
 from sync.errors import SyncError
 from sync.keys.key_pairs import SigningKey
-from sync.wire.json_object import KID, Members
+from sync.wire.json_object import KID, JsonObject
 
 TYP = "chaski-1/order+jws"
 REVOKE, WIPE = "revoke", "wipe"
@@ -18,7 +18,7 @@ _ORDER = re.compile(f"{REVOKE}|{WIPE}")
 
 
 @dataclass(frozen=True)
-class Order:
+class DeviceOrder:
     """What tablet `dev` is to do; `number` counts from 1 for each tablet."""
 
     dev: str
@@ -32,11 +32,11 @@ def make(registrar: SigningKey, *, dev: str, number: int, issued: int, order: st
     return Document.of({"dev": dev, "number": number, "issued": issued, "order": order}, TYP, registrar)
 
 
-def accept(document: Document, trust: Trust, dev: str | None = None) -> Order:
+def accept(document: Document, trust: Trust, dev: str | None = None) -> DeviceOrder:
     """Return the order that a document states; `dev` is the tablet it must be for."""
     document.require(TYP, trust.registrars)
-    members = Members(document.content, "order")
-    order = Order(
+    members = JsonObject(document.content, "order")
+    order = DeviceOrder(
         members.text("dev", KID),
         members.integer("number", 1),
         members.integer("issued"),

@@ -13,9 +13,9 @@ from sync.documents.signed import Document
 from sync.documents.trust import Trust
 from sync.errors import SyncError
 from sync.keys.key_pairs import SigningKey, VerifyKey
-from sync.keys.passphrases import spoken
+from sync.keys.passphrases import normalize_phrase
 from sync.wire.encoding import b64u, canonical, unb64u
-from sync.wire.json_object import KID, LABEL, SHA256_HEX, TEXT, Members
+from sync.wire.json_object import KID, LABEL, SHA256_HEX, TEXT, JsonObject
 
 REQUEST_TYP = "chaski-1/enrolment+jws"
 CERTIFICATE_TYP = "chaski-1/device+jws"
@@ -59,14 +59,14 @@ def _values(query: str) -> dict[str, list[str]]:
         raise SyncError("enrolment.bad_invitation", "not UTF-8") from wrong
 
 
-def request(code: str, key: SigningKey) -> Document:
+def write_enrolment_request(code: str, key: SigningKey) -> Document:
     """Ask for enrolment; the signature proves that the tablet holds the key."""
     return Document.of({"code": code, "key": b64u(key.public.raw)}, REQUEST_TYP, key)
 
 
-def accept_request(document: Document) -> tuple[str, VerifyKey]:
+def accept_enrolment_request(document: Document) -> tuple[str, VerifyKey]:
     """Return the one-time code and the tablet's key."""
-    members = Members(document.content, "enrolment")
+    members = JsonObject(document.content, "enrolment")
     key = VerifyKey.from_raw(unb64u(members.text("key", TEXT)))
     document.require(REQUEST_TYP, {key.kid: key})
     return members.text("code", _CODE), key
@@ -99,7 +99,7 @@ class Certificate:
 def accept_certificate(document: Document, trust: Trust, dev: str | None = None) -> Certificate:
     """Return the certificate that a document states; `dev` is the tablet it must be for."""
     document.require(CERTIFICATE_TYP, trust.registrars)
-    members = Members(document.content, "certificate")
+    members = JsonObject(document.content, "certificate")
     members.integer("issued")  # It informs people and decides nothing, but must be there.
     certificate = Certificate(
         members.text("dev", KID),
@@ -113,14 +113,14 @@ def accept_certificate(document: Document, trust: Trust, dev: str | None = None)
     return certificate
 
 
-def certify(
+def sign_certificate(
     key: VerifyKey, heard: Sequence[str], registrar: SigningKey, *, region: str, label: str, number: int, issued: int
 ) -> Document:
     """Sign a tablet's certificate, once the words heard from its holder are those of its key, accents or not.
 
     Raises SyncError `enrolment.wrong_words`: somebody else's key may have taken the tablet's place.
     """
-    if spoken(" ".join(heard)) != spoken(" ".join(key.words())):
+    if normalize_phrase(" ".join(heard)) != normalize_phrase(" ".join(key.words())):
         raise SyncError("enrolment.wrong_words", f"the key enrolled as {key.kid} has other words; do not approve it")
     payload = Certificate(key.kid, key, region, label, number).to_payload(issued)
     return Document(payload).signed_by(registrar, CERTIFICATE_TYP)

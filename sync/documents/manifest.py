@@ -9,20 +9,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sync.documents.signed import Document, never_back
+from sync.documents.signed import Document, require_not_older
 from sync.documents.trust import Trust
 from sync.errors import SyncError
-from sync.keys.key_pairs import RoutePublic
+from sync.keys.key_pairs import RoutePublicKey
 from sync.wire.encoding import b64u, canonical, unb64u
-from sync.wire.json_object import FORM_ID, KID, SHA256_HEX, TEXT, Members
+from sync.wire.json_object import FORM_ID, KID, SHA256_HEX, TEXT, JsonObject
 
 TYP = "chaski-1/manifest+jws"
 _REGION = re.compile(r"[0-9]{2,6}")
-WHOLE = 1000
+PERMILLE = 1000
 
 
 @dataclass(frozen=True)
-class Entry:
+class VersionEntry:
     """One version of a form and the ring of tablets that take it; what is None does not narrow the ring."""
 
     sha: str
@@ -36,19 +36,19 @@ class Entry:
             return False
         if self.devices is not None and dev not in self.devices:
             return False
-        return self.share_permille is None or _share(dev, self.sha) < self.share_permille
+        return self.share_permille is None or _rollout_position(dev, self.sha) < self.share_permille
 
 
-def _share(dev: str, sha: str) -> int:
+def _rollout_position(dev: str, sha: str) -> int:
     """Return the fixed place, 0 to 999, of a tablet in the roll-out of a version."""
-    return int.from_bytes(hashlib.sha256(f"{dev}{sha}".encode()).digest()[:4]) % WHOLE
+    return int.from_bytes(hashlib.sha256(f"{dev}{sha}".encode()).digest()[:4]) % PERMILLE
 
 
 @dataclass(frozen=True)
 class RouteKeyEntry:
     """A key that routes are sealed to, until a time in milliseconds."""
 
-    key: RoutePublic
+    key: RoutePublicKey
     until: int
 
 
@@ -57,7 +57,7 @@ class Manifest:
     """The versions in use, per form in the order in which a tablet tries them."""
 
     number: int
-    forms: Mapping[str, tuple[Entry, ...]]
+    forms: Mapping[str, tuple[VersionEntry, ...]]
     route_keys: tuple[RouteKeyEntry, ...]
     sha256: str
 
@@ -65,13 +65,13 @@ class Manifest:
         """Return the SHA-256 of the version that a tablet uses: the first that takes it; None if none does."""
         return next((entry.sha for entry in self.forms.get(form_id, ()) if entry.takes(dev, region)), None)
 
-    def route_key(self, now: int) -> RoutePublic:
+    def route_key(self, now: int) -> RoutePublicKey:
         """Return the route key in force; the last one listed when all are past, since expiry stops no work."""
         return next((entry.key for entry in self.route_keys if entry.until > now), self.route_keys[-1].key)
 
 
 def make(
-    *, number: int, forms: Mapping[str, Sequence[Entry]], route_keys: Sequence[RouteKeyEntry], issued: int
+    *, number: int, forms: Mapping[str, Sequence[VersionEntry]], route_keys: Sequence[RouteKeyEntry], issued: int
 ) -> bytes:
     """Write a manifest's payload, to be signed by the server."""
     return canonical(
@@ -84,7 +84,7 @@ def make(
     )
 
 
-def _content(entry: Entry) -> dict[str, Any]:
+def _content(entry: VersionEntry) -> dict[str, Any]:
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in vars(entry).items()
@@ -96,16 +96,16 @@ def accept(document: Document, trust: Trust, held: Manifest | None) -> Manifest:
     """Return the manifest that a document states, if a server signed it and it is no older than the one held."""
     document.require(TYP, trust.servers)
     offered = read(document)
-    never_back("manifest", offered, held)
+    require_not_older("manifest", offered, held)
     return offered
 
 
 def read(document: Document) -> Manifest:
     """Read the members without believing them."""
-    members = Members(document.content, "manifest")
+    members = JsonObject(document.content, "manifest")
     forms = members.object("forms")
     route_keys = tuple(
-        RouteKeyEntry(RoutePublic.from_raw(unb64u(entry.text("key", TEXT))), entry.integer("until"))
+        RouteKeyEntry(RoutePublicKey.from_raw(unb64u(entry.text("key", TEXT))), entry.integer("until"))
         for entry in members.objects("route_keys")
     )
     members.integer("issued")  # It informs people and decides nothing, but must be there.
@@ -119,8 +119,8 @@ def read(document: Document) -> Manifest:
     )
 
 
-def _entry(entry: Members) -> Entry:
-    return Entry(
+def _entry(entry: JsonObject) -> VersionEntry:
+    return VersionEntry(
         entry.text("sha", SHA256_HEX),
         entry.texts("regions", _REGION) if entry.has("regions") else None,
         entry.texts("devices", KID) if entry.has("devices") else None,

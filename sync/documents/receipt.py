@@ -12,7 +12,7 @@ from sync.documents.signed import Document
 from sync.documents.trust import Trust
 from sync.errors import SyncError
 from sync.keys.key_pairs import SigningKey
-from sync.wire.json_object import CODE, HALF_ID, KID, SHA256_HEX, Members
+from sync.wire.json_object import CODE, HALF_ID, KID, SHA256_HEX, JsonObject
 
 TYP = "chaski-1/receipts+jws"
 DONE = frozenset({"stored", "duplicate", "held", "fork", "conflict", "quarantined"})
@@ -22,7 +22,7 @@ _HEAD = re.compile(rf"|{SHA256_HEX.pattern}")
 
 
 @dataclass(frozen=True)
-class Item:
+class ReceiptItem:
     """What became of one envelope; `seq` is its own, 0 where it could not be read; `code` says what is wrong."""
 
     id: str
@@ -45,10 +45,12 @@ class Receipts:
     at: int
     generation: str
     head: str
-    items: tuple[Item, ...]
+    items: tuple[ReceiptItem, ...]
 
 
-def make(key: SigningKey, *, dev: str, n: int, at: int, generation: str, head: str, items: Sequence[Item]) -> Document:
+def make(
+    key: SigningKey, *, dev: str, n: int, at: int, generation: str, head: str, items: Sequence[ReceiptItem]
+) -> Document:
     """Sign the receipts for request `n` of a tablet."""
     content = {
         "dev": dev,
@@ -61,7 +63,7 @@ def make(key: SigningKey, *, dev: str, n: int, at: int, generation: str, head: s
     return Document.of(content, TYP, key)
 
 
-def _content(item: Item) -> dict[str, Any]:
+def _content(item: ReceiptItem) -> dict[str, Any]:
     return {name: value for name, value in vars(item).items() if value}
 
 
@@ -71,7 +73,7 @@ def accept(document: Document, trust: Trust, *, dev: str, n: int, generation: st
     `generation` is that of the response which brought them.
     """
     document.require(TYP, trust.servers)
-    members = Members(document.content, "receipts")
+    members = JsonObject(document.content, "receipts")
     receipts = Receipts(
         members.text("dev", KID),
         members.integer("n", 1),
@@ -89,8 +91,8 @@ def accept(document: Document, trust: Trust, *, dev: str, n: int, generation: st
     return receipts
 
 
-def _item(entry: Members) -> Item:
-    return Item(
+def _item(entry: JsonObject) -> ReceiptItem:
+    return ReceiptItem(
         entry.text("id", SHA256_HEX),
         entry.text("outcome", _OUTCOME),
         entry.integer("seq", default=0),

@@ -7,17 +7,17 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from sync.documents.signed import Document, never_back
+from sync.documents.signed import Document, require_not_older
 from sync.documents.trust import Trust
 from sync.errors import SyncError
-from sync.keys.key_pairs import SealPublic
+from sync.keys.key_pairs import SealPublicKey
 from sync.wire.encoding import b64u, canonical
-from sync.wire.json_object import KID, NAME, SHA256_HEX, Members
+from sync.wire.json_object import KID, NAME, SHA256_HEX, JsonObject
 
 TYP = "chaski-1/registry+jws"
 NATIONAL = "national"
 # How far above its own a server can have forgotten the number of a registry, or of a trust (SPEC 11.3).
-MOST_FORGOTTEN = 1_000
+MAX_FORGOTTEN_NUMBERS = 1_000
 KINDS = ("child", "protection", "labour")
 _SITE = re.compile(r"[0-9]{0,6}")
 _KIND = re.compile("|".join(KINDS))
@@ -33,13 +33,13 @@ class Keyring:
     key_sha256: str
 
     @classmethod
-    def of(cls, keyring_id: str, epoch: int, public: SealPublic) -> "Keyring":
+    def of(cls, keyring_id: str, epoch: int, public: SealPublicKey) -> "Keyring":
         """Describe a keyring by its public key."""
         return cls(keyring_id, epoch, public.kid, public.sha256)
 
-    def public(self, raw: bytes) -> SealPublic:
+    def public(self, raw: bytes) -> SealPublicKey:
         """Take the fetched public key, if it is the one that the registry names."""
-        key = SealPublic.from_raw(raw)
+        key = SealPublicKey.from_raw(raw)
         if key.sha256 != self.key_sha256:
             raise SyncError("registry.wrong_key", f"not the key of {self.id}, epoch {self.epoch}")
         return key
@@ -101,12 +101,12 @@ def accept(document: Document, trust: Trust, held: Registry | None) -> Registry:
     """Return the registry that a document states, if a registrar signed it and it is no older than the one held."""
     document.require(TYP, trust.registrars)
     offered = _read(document)
-    never_back("registry", offered, held)
+    require_not_older("registry", offered, held)
     return offered
 
 
 def _read(document: Document) -> Registry:
-    members = Members(document.content, "registry")
+    members = JsonObject(document.content, "registry")
     listed = [_keyring(entry) for entry in members.objects("keyrings")]
     keyrings = {keyring.id: keyring for keyring in listed}
     desks = tuple(
@@ -125,7 +125,7 @@ def _read(document: Document) -> Registry:
     )
 
 
-def _keyring(entry: Members) -> Keyring:
+def _keyring(entry: JsonObject) -> Keyring:
     keyring = Keyring(
         entry.text("id", NAME), entry.integer("epoch", 1), entry.text("kid", KID), entry.text("key_sha256", SHA256_HEX)
     )

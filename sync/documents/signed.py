@@ -128,7 +128,7 @@ class Document:
         return signers
 
 
-class Numbered(Protocol):
+class NumberedDocument(Protocol):
     """What a document that replaces an older one states."""
 
     @property
@@ -140,7 +140,7 @@ class Numbered(Protocol):
         """The document's name."""
 
 
-def never_back(noun: str, offered: Numbered, held: Numbered | None) -> None:
+def require_not_older(noun: str, offered: NumberedDocument, held: NumberedDocument | None) -> None:
     """Raise if a document is older than the one held, or another one under the same number (SPEC 4.5)."""
     if held is None:
         return

@@ -7,11 +7,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sync.documents.signed import Document, never_back
+from sync.documents.signed import Document, require_not_older
 from sync.errors import SyncError
 from sync.keys.key_pairs import VerifyKey
 from sync.wire.encoding import b64u, canonical, unb64u
-from sync.wire.json_object import NAME, SHA256_HEX, TEXT, Members
+from sync.wire.json_object import NAME, SHA256_HEX, TEXT, JsonObject
 
 TYP = "chaski-1/trust+jws"
 
@@ -57,37 +57,44 @@ def pin_of(roots: Sequence[VerifyKey], threshold: int) -> str:
     ).hexdigest()
 
 
-def make(
-    *,
-    number: int,
-    demo: bool,
-    roots: Sequence[VerifyKey],
-    threshold: int,
-    registrars: Sequence[VerifyKey],
-    authors: Sequence[Signer],
-    reviewers: Sequence[Signer],
-    servers: Sequence[VerifyKey],
-    issued: int,
-    expires: int,
-) -> bytes:
-    """Write a trust document's payload, to be signed by the roots."""
-    return canonical(
-        {
-            "number": number,
-            "demo": demo,
-            "threshold": threshold,
-            "issued": issued,
-            "expires": expires,
-            **{
-                name: [b64u(key.raw) for key in keys]
-                for name, keys in (("roots", roots), ("registrars", registrars), ("servers", servers))
-            },
-            **{
-                name: [{"key": b64u(signer.key.raw), "person": signer.person} for signer in signers]
-                for name, signers in (("authors", authors), ("reviewers", reviewers))
-            },
-        }
-    )
+@dataclass(frozen=True, kw_only=True)
+class TrustContent:
+    """The members of a trust document that is to be made; times in milliseconds."""
+
+    number: int
+    demo: bool
+    roots: Sequence[VerifyKey]
+    threshold: int
+    registrars: Sequence[VerifyKey]
+    authors: Sequence[Signer]
+    reviewers: Sequence[Signer]
+    servers: Sequence[VerifyKey]
+    issued: int
+    expires: int
+
+    def to_payload(self) -> bytes:
+        """Write the document's payload, to be signed by the roots."""
+        return canonical(
+            {
+                "number": self.number,
+                "demo": self.demo,
+                "threshold": self.threshold,
+                "issued": self.issued,
+                "expires": self.expires,
+                **{
+                    name: [b64u(key.raw) for key in keys]
+                    for name, keys in (
+                        ("roots", self.roots),
+                        ("registrars", self.registrars),
+                        ("servers", self.servers),
+                    )
+                },
+                **{
+                    name: [{"key": b64u(signer.key.raw), "person": signer.person} for signer in signers]
+                    for name, signers in (("authors", self.authors), ("reviewers", self.reviewers))
+                },
+            }
+        )
 
 
 def accept(document: Document, held: Trust | None, pin: str, *, now: int = 0, strict: bool = False) -> Trust:
@@ -104,7 +111,7 @@ def accept(document: Document, held: Trust | None, pin: str, *, now: int = 0, st
                 "the pin names other roots than this server's: it is another's, or the server is false",
             )
     else:
-        _follows(document, offered, held)
+        _require_successor(document, offered, held)
     if strict and offered.is_expired(now):
         raise SyncError("trust.expired", f"trust {offered.number} is too old for staff work")
     return offered
@@ -118,8 +125,8 @@ def read_pin(text: str) -> str:
     return pin
 
 
-def _follows(document: Document, offered: Trust, held: Trust) -> None:
-    never_back("trust", offered, held)
+def _require_successor(document: Document, offered: Trust, held: Trust) -> None:
+    require_not_older("trust", offered, held)
     if offered.demo != held.demo:
         raise SyncError("trust.demo_changed", "a demo never becomes the real thing, nor the other way")
     document.require(TYP, held.roots, held.threshold)
@@ -127,7 +134,7 @@ def _follows(document: Document, offered: Trust, held: Trust) -> None:
 
 def read(document: Document) -> Trust:
     """Read the members without believing them."""
-    members = Members(document.content, "trust")
+    members = JsonObject(document.content, "trust")
     roots = _keys(members, "roots")
     threshold = members.integer("threshold", 1)
     if threshold > len(roots):
@@ -154,14 +161,14 @@ def _key(text: str) -> VerifyKey:
     return VerifyKey.from_raw(unb64u(text))
 
 
-def _keys(members: Members, name: str) -> dict[str, VerifyKey]:
+def _keys(members: JsonObject, name: str) -> dict[str, VerifyKey]:
     texts = members.texts(name, TEXT)
     if len(set(texts)) != len(texts):
         raise SyncError("document.malformed", f"trust names one of the {name} twice")
     return {key.kid: key for key in map(_key, texts)}
 
 
-def _signers(members: Members, name: str) -> dict[str, Signer]:
+def _signers(members: JsonObject, name: str) -> dict[str, Signer]:
     found: dict[str, Signer] = {}
     for entry in members.objects(name):
         signer = Signer(_key(entry.text("key", TEXT)), entry.text("person", NAME))

@@ -14,7 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from sync.errors import SyncError
-from sync.keys.key_pairs import RouteKey, RoutePublic
+from sync.keys.key_pairs import RouteKey, RoutePublicKey
 from sync.wire.encoding import b64u, canonical, strict_value, unb64u
 from sync.wire.json_object import FORM_ID, SHA256_HEX
 
@@ -134,7 +134,7 @@ def _info(jti: str, kid: str) -> bytes:
     return f"chaski-1/route/{jti}/{kid}".encode()
 
 
-def seal(route: Route, key: RoutePublic, jti: str) -> str:
+def seal_route(route: Route, key: RoutePublicKey, jti: str) -> str:
     """Seal a route for one screening: `kid.sealed`, of one length whatever it says (SPEC 7.2)."""
     content = route.to_content()
     # Values without their names: the header is base64 twice over, and ten of these travel over a bad link.
@@ -145,7 +145,7 @@ def seal(route: Route, key: RoutePublic, jti: str) -> str:
         raise SyncError("key.malformed", f"{key.kid} is no key to seal to") from wrong
 
 
-def open(sealed: str, keys: Mapping[str, RouteKey], jti: str) -> Route:
+def open_route(sealed: str, keys: Mapping[str, RouteKey], jti: str) -> Route:
     """Open the route of the screening `jti` with whichever of the server's route keys it names."""
     kid, _, text = sealed.partition(".")
     if kid not in keys:

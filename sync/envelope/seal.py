@@ -11,11 +11,19 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from sync.documents.signed import sign_bare
-from sync.envelope import route as routes
-from sync.envelope.route import Route
-from sync.envelope.verify import BLOCK, EK_BYTES, ENC, MAX_CIPHERTEXT_BYTES, SIGNATURE_TYP, Envelope, Header
+from sync.envelope.route import Route, seal_route
+from sync.envelope.verify import (
+    BLOCK_BYTES,
+    EK_BYTES,
+    ENC,
+    MAX_CIPHERTEXT_BYTES,
+    SIGNATURE_TYP,
+    ChainPosition,
+    Envelope,
+    Header,
+)
 from sync.errors import SyncError
-from sync.keys.key_pairs import RoutePublic, SealKey, SealPublic, SigningKey
+from sync.keys.key_pairs import RoutePublicKey, SealKey, SealPublicKey, SigningKey
 from sync.wire.encoding import b64u, unb64u
 
 SUITE = Suite(KEM.MLKEM768_X25519, KDF.SHAKE256, AEAD.AES_256_GCM)
@@ -23,12 +31,12 @@ MAX_INSTANCE_BYTES = 1024 * 1024
 LENGTH_BYTES = 4
 
 
-def new_jti() -> str:
+def new_screening_id() -> str:
     """Draw the 128 random bits that name a screening."""
     return b64u(secrets.token_bytes(16))
 
 
-def new_chain() -> str:
+def new_chain_id() -> str:
     """Draw the 64 random bits that name a chain of one device's envelopes."""
     return b64u(secrets.token_bytes(8))
 
@@ -40,7 +48,7 @@ def _info(extra: str) -> bytes:
     return b"JOSE-HPKE rcpt\xff" + ENC.encode() + b"\xff" + extra.encode()
 
 
-def _seal_key(secret: bytes, to: SealPublic, extra: str) -> bytes:
+def _seal_key(secret: bytes, to: SealPublicKey, extra: str) -> bytes:
     try:
         return SUITE.encrypt(secret, to.hpke, _info(extra))
     except ValueError as wrong:
@@ -54,12 +62,12 @@ def _open_key(sealed: bytes, key: SealKey, extra: str) -> bytes:
         raise SyncError("seal.unopenable", "not sealed to this key for this purpose") from wrong
 
 
-def wrap(seed: bytes, member: SealPublic, *, keyring: str, epoch: int, member_id: str) -> str:
+def wrap_seed(seed: bytes, member: SealPublicKey, *, keyring: str, epoch: int, member_id: str) -> str:
     """Seal a keyring's 32-byte seed to one of its members (SPEC 9)."""
     return b64u(_seal_key(seed, member, f"chaski-1/wrap/{keyring}/{epoch}/{member_id}"))
 
 
-def unwrap(wrapped: str, member: SealKey, *, keyring: str, epoch: int, member_id: str) -> SealKey:
+def unwrap_seed(wrapped: str, member: SealKey, *, keyring: str, epoch: int, member_id: str) -> SealKey:
     """Open a keyring's seed as the member it was wrapped to."""
     return SealKey.from_seed(_open_key(unb64u(wrapped), member, f"chaski-1/wrap/{keyring}/{epoch}/{member_id}"))
 
@@ -67,27 +75,24 @@ def unwrap(wrapped: str, member: SealKey, *, keyring: str, epoch: int, member_id
 # Screenings
 
 
-def seal(
+def seal_envelope(
     instance: bytes,
     *,
-    to: SealPublic,
+    to: SealPublicKey,
     route: Route,
-    route_key: RoutePublic,
+    route_key: RoutePublicKey,
     device: SigningKey,
     jti: str,
-    chain: str,
-    seq: int,
-    kseq: int,
-    prev: str,
+    position: ChainPosition,
     bucket: int,
 ) -> bytes:
     """Seal one pruned instance to a keyring and sign it; return the envelope's bytes (SPEC 8.1)."""
-    sealed_route = routes.seal(route, route_key, jti)
-    header = Header(to.kid, jti, device.kid, chain, seq, kseq, prev, sealed_route)
+    sealed_route = seal_route(route, route_key, jti)
+    header = Header(to.kid, jti, device.kid, **vars(position), route=sealed_route)
     content_key, iv = secrets.token_bytes(32), secrets.token_bytes(12)
     protected = b64u(header.to_bytes())
     sealed_key = _seal_key(content_key, to, _purpose(header))
-    ciphertext = AESGCM(content_key).encrypt(iv, pack(instance, bucket), protected.encode())
+    ciphertext = AESGCM(content_key).encrypt(iv, pack_plaintext(instance, bucket), protected.encode())
     parts = (sealed_key[:EK_BYTES], sealed_key[EK_BYTES:], iv, ciphertext[:-16], ciphertext[-16:])
     signed = ".".join([protected, *(b64u(part) for part in parts)]).encode()
     return signed + b"." + sign_bare(signed, device, SIGNATURE_TYP).encode()
@@ -104,7 +109,7 @@ def open_envelope(envelope: Envelope, secret: SealKey) -> bytes:
         )
     except (InvalidTag, ValueError) as wrong:
         raise SyncError("seal.unopenable", "header or ciphertext are not those that were sealed") from wrong
-    return unpack(plain)
+    return unpack_plaintext(plain)
 
 
 def _purpose(header: Header) -> str:
@@ -114,10 +119,10 @@ def _purpose(header: Header) -> str:
 # The plaintext
 
 
-def pack(instance: bytes, bucket: int) -> bytes:
+def pack_plaintext(instance: bytes, bucket: int) -> bytes:
     """Deflate, put the length in front and fill with zeros, so that the size tells only the bucket (SPEC 8.2)."""
-    if bucket <= 0 or bucket % BLOCK:
-        raise SyncError("seal.bad_bucket", f"a bucket is a multiple of {BLOCK} bytes")
+    if bucket <= 0 or bucket % BLOCK_BYTES:
+        raise SyncError("seal.bad_bucket", f"a bucket is a multiple of {BLOCK_BYTES} bytes")
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     packed = packer.compress(instance) + packer.flush()
     plain = len(packed).to_bytes(LENGTH_BYTES) + packed
@@ -128,7 +133,7 @@ def pack(instance: bytes, bucket: int) -> bytes:
     return plain.ljust(bucket, b"\0")
 
 
-def unpack(plain: bytes) -> bytes:
+def unpack_plaintext(plain: bytes) -> bytes:
     """Undo `pack`; every byte must be where `pack` would have put it."""
     length, rest = int.from_bytes(plain[:LENGTH_BYTES]), plain[LENGTH_BYTES:]
     if length > len(rest):

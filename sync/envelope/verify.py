@@ -15,11 +15,11 @@ from sync.keys.key_pairs import VerifyKey
 from sync.wire.encoding import MAX_INTEGER, canonical, strict_json, unb64u
 from sync.wire.json_object import HALF_ID, KID, SHA256_HEX
 
-ALG, ENC, TYP = "HPKE-9-KE", "A256GCM", "chaski-1+jwe"
+ALG, ENC, ENVELOPE_TYP = "HPKE-9-KE", "A256GCM", "chaski-1+jwe"
 SIGNATURE_TYP = "chaski-1/env+jws"
-BLOCK = 1024
+BLOCK_BYTES = 1024
 MAX_CIPHERTEXT_BYTES = 256 * 1024
-MAX_BYTES = 360_000
+MAX_ENVELOPE_BYTES = 360_000
 EK_BYTES, KEY_BYTES, IV_BYTES, TAG_BYTES, SIGNATURE_BYTES = 1120, 48, 12, 16, 64
 _ROUTE = re.compile(rf"[A-Za-z0-9_-]{{22}}\.[A-Za-z0-9_-]{{{-(-SEALED_BYTES * 4 // 3)}}}")
 _TEXTS = {
@@ -30,8 +30,18 @@ _TEXTS = {
     "prev": re.compile(rf"|{SHA256_HEX.pattern}"),
     "route": _ROUTE,
 }
-_FIXED = {"alg": ALG, "enc": ENC, "typ": TYP}
+_FIXED = {"alg": ALG, "enc": ENC, "typ": ENVELOPE_TYP}
 _COUNTS = ("seq", "kseq")
+
+
+@dataclass(frozen=True)
+class ChainPosition:
+    """Where an envelope stands: its chain, its numbers, the identity of the one before ('' for the first)."""
+
+    chain: str
+    seq: int
+    kseq: int
+    prev: str
 
 
 @dataclass(frozen=True)
@@ -73,15 +83,15 @@ class Envelope:
         return self.raw[: -len(self.signature) - 1]
 
 
-def identity(raw: bytes) -> str:
+def envelope_id(raw: bytes) -> str:
     """Name any bytes sent as an envelope, also those that are none."""
     return hashlib.sha256(raw).hexdigest()
 
 
-def parse(raw: bytes) -> Envelope:
+def parse_envelope(raw: bytes) -> Envelope:
     """Read seven base64url fields; refuse every length and member that SPEC 6 does not allow."""
-    if len(raw) > MAX_BYTES:
-        raise SyncError("envelope.too_large", f"an envelope has at most {MAX_BYTES} bytes")
+    if len(raw) > MAX_ENVELOPE_BYTES:
+        raise SyncError("envelope.too_large", f"an envelope has at most {MAX_ENVELOPE_BYTES} bytes")
     fields = raw.split(b".")
     if len(fields) != 7:
         raise SyncError("envelope.malformed", "an envelope has seven fields")
@@ -89,12 +99,12 @@ def parse(raw: bytes) -> Envelope:
     lengths = [len(part) for part in (*parts, tag, signature)]
     if lengths != [EK_BYTES, KEY_BYTES, IV_BYTES, TAG_BYTES, SIGNATURE_BYTES]:
         raise SyncError("envelope.malformed", "a field has the wrong length")
-    if not ciphertext or len(ciphertext) % BLOCK or len(ciphertext) > MAX_CIPHERTEXT_BYTES:
-        raise SyncError("envelope.malformed", f"the ciphertext must be 1 to 256 times {BLOCK} bytes")
+    if not ciphertext or len(ciphertext) % BLOCK_BYTES or len(ciphertext) > MAX_CIPHERTEXT_BYTES:
+        raise SyncError("envelope.malformed", f"the ciphertext must be 1 to 256 times {BLOCK_BYTES} bytes")
     ek, encrypted_key, iv = parts
     return Envelope(
         raw,
-        identity(raw),
+        envelope_id(raw),
         _header(strict_json(header)),
         fields[0].decode(),
         ek,
@@ -123,7 +133,7 @@ def _header(content: dict[str, Any]) -> Header:
     return Header(**{name: content[name] for name in (*_TEXTS, *_COUNTS)})
 
 
-def verify(envelope: Envelope, key: VerifyKey) -> None:
+def verify_envelope(envelope: Envelope, key: VerifyKey) -> None:
     """Raise unless the device that the header names signed the envelope, and `key` is that device's."""
     if envelope.header.dev != key.kid:
         raise SyncError("envelope.wrong_device", f"made by {envelope.header.dev}, not by {key.kid}")

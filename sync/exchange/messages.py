@@ -13,7 +13,7 @@ from sync.documents.signed import Document, sign_bare, verify_bare
 from sync.errors import SyncError
 from sync.keys.key_pairs import SigningKey, VerifyKey
 from sync.wire.encoding import canonical, strict_json
-from sync.wire.json_object import CODE, FORM_ID, HALF_ID, KID, SHA256_HEX, TEXT, Members
+from sync.wire.json_object import CODE, FORM_ID, HALF_ID, KID, SHA256_HEX, TEXT, JsonObject
 
 PATH = "/v1/sync"
 PROTOCOL = "chaski-1"
@@ -92,13 +92,13 @@ class Response:
 # Bodies
 
 
-def _said(content: Mapping[str, Any]) -> dict[str, Any]:
+def _without_empty(content: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in content.items() if value}
 
 
 def _pack(content: Mapping[str, Any]) -> bytes:
     """Write canonical JSON; gzip it where that is shorter (no time, no name: same value, same bytes)."""
-    plain = canonical(_said({"protocol": PROTOCOL, **content}))
+    plain = canonical(_without_empty({"protocol": PROTOCOL, **content}))
     if len(plain) < GZIP_FROM_BYTES:
         return plain
     # A window no larger than the body: to set up the usual 32 KiB costs more than to pack an answer.
@@ -107,7 +107,7 @@ def _pack(content: Mapping[str, Any]) -> bytes:
     return min(plain, packed, key=len)
 
 
-def _unpack(body: bytes, where: str) -> Members:
+def _unpack(body: bytes, where: str) -> JsonObject:
     """Read a body, which says by its first byte whether it is gzip'd; stop at the limit, not after it."""
     if body[:1] == b"\x1f":
         inflater = zlib.decompressobj(31)
@@ -122,7 +122,7 @@ def _unpack(body: bytes, where: str) -> Members:
     content = strict_json(body)
     if content.get("protocol") != PROTOCOL:
         raise SyncError("exchange.wrong_protocol", f"only {PROTOCOL} is spoken here")
-    return Members(content, where)
+    return JsonObject(content, where)
 
 
 # Signatures
@@ -132,7 +132,7 @@ def _sign(body: bytes, key: SigningKey, typ: str) -> Message:
     return Message(body, f"{key.kid}.{sign_bare(body, key, typ)}")
 
 
-def signer(signature: str) -> str:
+def claimed_signer(signature: str) -> str:
     """Return the kid that a `Chaski-Signature` claims; only `read_request` and `read_response` prove it."""
     kid, _, rest = signature.partition(".")
     if not KID.fullmatch(kid) or not rest:
@@ -140,8 +140,8 @@ def signer(signature: str) -> str:
     return kid
 
 
-def _check(message: Message, typ: str, keys: Mapping[str, VerifyKey]) -> None:
-    kid = signer(message.signature)
+def _verify(message: Message, typ: str, keys: Mapping[str, VerifyKey]) -> None:
+    kid = claimed_signer(message.signature)
     if kid not in keys:
         raise SyncError("exchange.unknown_signer", kid)
     try:
@@ -155,7 +155,7 @@ def _check(message: Message, typ: str, keys: Mapping[str, VerifyKey]) -> None:
 
 def write_request(request: Request, device: SigningKey) -> Message:
     """Write and sign what a tablet sends."""
-    have = _said({name: getattr(request, name) for name in _HAVE})
+    have = _without_empty({name: getattr(request, name) for name in _HAVE})
     content = {
         "n": request.n,
         "at": request.at,
@@ -177,7 +177,7 @@ def read_request(message: Message, device: VerifyKey) -> Request:
     """Check that the tablet signed these bytes, and read them. Envelopes are not looked into here."""
     if len(message.body) > MAX_BODY_BYTES:
         raise SyncError("exchange.too_large", f"a body has at most {MAX_BODY_BYTES} bytes")
-    _check(message, REQUEST_TYP, {device.kid: device})
+    _verify(message, REQUEST_TYP, {device.kid: device})
     members = _unpack(message.body, "request")
     have = members.object("have")
     return Request(
@@ -190,30 +190,30 @@ def read_request(message: Message, device: VerifyKey) -> Request:
         # Whatever stands in an entry, it gets a receipt of its own: one broken envelope never costs the others.
         envelopes=tuple(text.encode("utf-8") for text in members.texts("envelopes", TEXT, MAX_ENVELOPES)),
         inventory_digest=members.text("inventory_digest", KID, default=""),
-        inventory=told_of(_inventory(members.object("inventory"))),
-        refused=_refused(members.object("refused")),
-        ended=_ended(members.object("ended")),
+        inventory=limit_inventory(_read_inventory(members.object("inventory"))),
+        refused=_read_refused(members.object("refused")),
+        ended=_read_ended(members.object("ended")),
         budget=members.integer("budget", default=0),
     )
 
 
-def told_of(inventory: Mapping[str, str]) -> dict[str, str]:
+def limit_inventory(inventory: Mapping[str, str]) -> dict[str, str]:
     """Return what is told and heard of an inventory (form id -> SHA-256): its first forms (SPEC 11.3 rule 9)."""
     return dict(sorted(inventory.items())[:MAX_INVENTORY])
 
 
-def _inventory(members: Members) -> dict[str, str]:
+def _read_inventory(members: JsonObject) -> dict[str, str]:
     return {form: members.text(form, SHA256_HEX) for form in members.names(FORM_ID)}
 
 
-def _refused(members: Members) -> dict[str, str]:
+def _read_refused(members: JsonObject) -> dict[str, str]:
     versions = members.names(SHA256_HEX)
     if len(versions) > MAX_REFUSED:
         raise SyncError("document.malformed", f"request: more than {MAX_REFUSED} versions in refused")
     return {sha: members.text(sha, CODE) for sha in versions}
 
 
-def _ended(members: Members) -> dict[str, int]:
+def _read_ended(members: JsonObject) -> dict[str, int]:
     chains = members.names(HALF_ID)
     if len(chains) > MAX_ENDED:
         raise SyncError("document.malformed", f"request: more than {MAX_ENDED} chains in ended")
@@ -249,7 +249,7 @@ def write_response(response: Response, server: SigningKey) -> Message:
 
 def read_response(message: Message, servers: Mapping[str, VerifyKey], *, dev: str, n: int) -> Response:
     """Check that a server signed these bytes as the answer to request `n` of tablet `dev`, and read them."""
-    _check(message, RESPONSE_TYP, servers)
+    _verify(message, RESPONSE_TYP, servers)
     members = _unpack(message.body, "response")
     if members.text("dev", KID) != dev or members.integer("n", 1) != n:
         raise SyncError("exchange.wrong_answer", "this answers another request")
@@ -284,8 +284,8 @@ def write_refusal(problem: Mapping[str, Any], server: SigningKey) -> Message:
 
 def read_refusal(message: Message, servers: Mapping[str, VerifyKey], *, dev: str, n: int) -> int:
     """Check that a server refused request `n` of tablet `dev` for its number; return the last number it accepted."""
-    _check(message, REFUSAL_TYP, servers)
-    members = Members(strict_json(message.body), "refusal")
+    _verify(message, REFUSAL_TYP, servers)
+    members = JsonObject(strict_json(message.body), "refusal")
     if members.text("dev", KID) != dev or members.integer("n", 1) != n:
         raise SyncError("exchange.wrong_answer", "this refuses another request")
     return members.integer("last")
@@ -298,10 +298,10 @@ def _parsed(text: str) -> Document:
     return Document.parse(text.encode("utf-8"))
 
 
-def _document(members: Members, name: str) -> Document | None:
+def _document(members: JsonObject, name: str) -> Document | None:
     text = members.text(name, TEXT, default="")
     return _parsed(text) if text else None
 
 
-def _documents(members: Members, name: str) -> tuple[Document, ...]:
+def _documents(members: JsonObject, name: str) -> tuple[Document, ...]:
     return tuple(map(_parsed, members.texts(name, TEXT)))

@@ -12,15 +12,15 @@ import requests
 from urllib3.exceptions import NewConnectionError
 
 from sync.errors import SyncError
-from sync.exchange.transport import ENGLISH, RefusedError, UnreachableError, address_of
+from sync.exchange.transport import ENGLISH_HEADERS, RefusedError, UnreachableError, parse_address
 from sync.keys.key_pairs import SealKey
-from sync.keys.passphrases import derive, unlock
+from sync.keys.passphrases import derive_keys, unlock_secret
 from sync.wire.encoding import b64u, unb64u
 
 TIMEOUT = (10, 60)  # Seconds to connect, and of silence.
 
 
-class Staff:
+class StaffSession:
     """A signed-in person; signs out at the end of a `with` block."""
 
     def __init__(self, url: str, session: requests.Session, lock: bytes) -> None:
@@ -32,14 +32,14 @@ class Staff:
     @classmethod
     def sign_in(cls, url: str, login: str, passphrase: str) -> Self:
         """Derive what is sent from what never is, and open a session; RefusedError session.refused if it is wrong."""
-        address_of(url)
+        parse_address(url)
         session = requests.Session()
         session.headers["Chaski-Request"] = "1"  # Without it the door takes a request for a forged one.
-        session.headers.update(ENGLISH)
+        session.headers.update(ENGLISH_HEADERS)
         base = url.rstrip("/")
-        given = _json(_ask(session, "GET", f"{base}/v1/session/parameters", params={"login": login}))
-        derived = derive(passphrase, unb64u(str(given["salt"])))
-        _ask(session, "POST", f"{base}/v1/session", json={"login": login, "auth": b64u(derived.auth)})
+        given = _parse_json(_request(session, "GET", f"{base}/v1/session/parameters", params={"login": login}))
+        derived = derive_keys(passphrase, unb64u(str(given["salt"])))
+        _request(session, "POST", f"{base}/v1/session", json={"login": login, "auth": b64u(derived.auth)})
         return cls(url, session, derived.lock)
 
     def __enter__(self) -> Self:
@@ -53,42 +53,42 @@ class Staff:
     def close(self) -> None:
         """Sign out; a session that cannot be ended any more lapses by itself, and must not hide why we end."""
         with contextlib.suppress(SyncError):
-            _ask(self._session, "DELETE", f"{self._url}/v1/session")
+            _request(self._session, "DELETE", f"{self._url}/v1/session")
         self._session.close()
 
     def get(self, path: str) -> Any:
         """Fetch JSON."""
-        return _json(_ask(self._session, "GET", self._url + path))
+        return _parse_json(_request(self._session, "GET", self._url + path))
 
     def bytes(self, path: str) -> builtins.bytes:
         """Fetch signed bytes as they were signed."""
-        return _ask(self._session, "GET", self._url + path).content
+        return _request(self._session, "GET", self._url + path).content
 
     def post(self, path: str, json: Any = None, data: builtins.bytes | None = None) -> Any:
         """Send JSON or signed bytes; return the answer's JSON, None when it has none."""
-        answer = _ask(self._session, "POST", self._url + path, json=json, data=data)
-        return _json(answer) if answer.content else None
+        answer = _request(self._session, "POST", self._url + path, json=json, data=data)
+        return _parse_json(answer) if answer.content else None
 
     def put(self, path: str, json: Any = None, data: builtins.bytes | None = None) -> Any:
         """Put JSON or bytes in the place of what is there; return the answer's JSON."""
-        return _json(_ask(self._session, "PUT", self._url + path, json=json, data=data))
+        return _parse_json(_request(self._session, "PUT", self._url + path, json=json, data=data))
 
     def delete(self, path: str) -> Any:
         """Take something away; return the answer's JSON, None when it has none."""
-        answer = _ask(self._session, "DELETE", self._url + path)
-        return _json(answer) if answer.content else None
+        answer = _request(self._session, "DELETE", self._url + path)
+        return _parse_json(answer) if answer.content else None
 
     def seal_key(self) -> SealKey:
         """Unlock the key that keyrings are wrapped to."""
         locked = self.me["seal"]
-        return SealKey.from_seed(unlock(locked["locked"], self._lock, f"seal/{locked['kid']}"))
+        return SealKey.from_seed(unlock_secret(locked["locked"], self._lock, f"seal/{locked['kid']}"))
 
 
-def _ask(session: requests.Session, method: str, url: str, **parts: Any) -> requests.Response:
+def _request(session: requests.Session, method: str, url: str, **parts: Any) -> requests.Response:
     try:
         answer = session.request(method, url, timeout=TIMEOUT, allow_redirects=False, **parts)
     except requests.RequestException as problem:
-        raise _lost(method, url, problem) from problem
+        raise _connection_error(method, url, problem) from problem
     if not {"Content-Length", "Transfer-Encoding"} & set(answer.headers) and answer.status_code != 204:
         raise SyncError("transport.broken", f"{method} {url} had no whole answer")  # Cut off inside its head.
     if answer.status_code >= 300:
@@ -96,22 +96,22 @@ def _ask(session: requests.Session, method: str, url: str, **parts: Any) -> requ
     return answer
 
 
-def _lost(method: str, url: str, problem: requests.RequestException) -> SyncError:
+def _connection_error(method: str, url: str, problem: requests.RequestException) -> SyncError:
     """Say in our own words that no answer came: what the libraries say of it is long, and no help."""
     reason = getattr(problem.args[0], "reason", None) if problem.args else None
     if isinstance(problem, requests.ConnectTimeout) or isinstance(reason, NewConnectionError):
-        return UnreachableError(f"no connection to {address_of(url).netloc}")
+        return UnreachableError(f"no connection to {parse_address(url).netloc}")
     return SyncError("transport.broken", f"{method} {url} had no whole answer ({type(problem).__name__})")
 
 
 def _problem(answer: requests.Response) -> dict[str, Any]:
     if not answer.headers.get("content-type", "").startswith("application/problem+json"):
         return {}
-    found = _json(answer)
+    found = _parse_json(answer)
     return found if isinstance(found, dict) else {}
 
 
-def _json(answer: requests.Response) -> Any:
+def _parse_json(answer: requests.Response) -> Any:
     try:
         return answer.json()
     except requests.JSONDecodeError as problem:

@@ -13,13 +13,13 @@ from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationParseError, NewConnectionError
 from urllib3.util import SKIP_HEADER, Timeout, Url, parse_url
 
-from sync.errors import SyncError, in_one_line
+from sync.errors import SyncError, join_sentences
 from sync.wire.encoding import strict_json
 
 TIMEOUT = Timeout(connect=10, read=60)
-LARGEST_BODY = 8 * 1024 * 1024
-SKIPPED = {"User-Agent": SKIP_HEADER, "Accept-Encoding": SKIP_HEADER}  # urllib3 would add them.
-ENGLISH = {"Accept-Language": "en"}  # The terminal's language, for errors; a sync goes without, to save bytes.
+MAX_BODY_BYTES = 8 * 1024 * 1024
+SUPPRESSED_HEADERS = {"User-Agent": SKIP_HEADER, "Accept-Encoding": SKIP_HEADER}  # urllib3 would add them.
+ENGLISH_HEADERS = {"Accept-Language": "en"}  # The terminal's language, for errors; a sync goes without, to save bytes.
 
 
 class UnreachableError(SyncError):
@@ -40,8 +40,8 @@ class RefusedError(SyncError):
         named = (str(problem.get(name, "")) for name in ("title", "detail"))
         request = f"Request number {problem['request']}" if problem.get("request") else ""
         told = (*named, "; ".join(_fields(problem.get("fields"))), str(problem.get("advice", "")), request)
-        code = in_one_line(str(problem.get("code", "transport.refused")))
-        super().__init__(code, in_one_line(*told) or f"HTTP {status}")
+        code = join_sentences(str(problem.get("code", "transport.refused")))
+        super().__init__(code, join_sentences(*told) or f"HTTP {status}")
         self.status = status
         self.problem = problem
         self.reply = reply or Reply({}, b"")
@@ -74,7 +74,7 @@ class Transport:
     """The way to one server at `url`; a path in the address stands in front of every path asked for."""
 
     def __init__(self, url: str, timeout: Timeout = TIMEOUT) -> None:
-        address = address_of(url)
+        address = parse_address(url)
         self._host, self._prefix = str(address.netloc), (address.path or "").rstrip("/")
         self._pool = urllib3.connection_from_url(url, timeout=timeout, retries=False, maxsize=1)
         self.traffic = Traffic()
@@ -85,8 +85,8 @@ class Transport:
 
     def get(self, path: str) -> bytes:
         """Fetch the bytes at `path`, compressed on the way when that is shorter."""
-        reply = self.send("GET", path, headers={"Accept-Encoding": "gzip", **ENGLISH})
-        return inflate(reply.body) if reply.headers.get("content-encoding") == "gzip" else reply.body
+        reply = self.send("GET", path, headers={"Accept-Encoding": "gzip", **ENGLISH_HEADERS})
+        return gunzip(reply.body) if reply.headers.get("content-encoding") == "gzip" else reply.body
 
     def send(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Reply:
         """Make one request, without retries or redirects.
@@ -101,7 +101,7 @@ class Transport:
                 method,
                 self._prefix + path,
                 body=body or None,
-                headers={**SKIPPED, **sent},
+                headers={**SUPPRESSED_HEADERS, **sent},
                 redirect=False,
                 preload_content=False,
                 decode_content=False,
@@ -114,15 +114,17 @@ class Transport:
             raise SyncError("transport.broken", f"{method} {path} had no whole answer ({why})") from problem
         down = _size(f"HTTP/1.1 {answer.status} {answer.reason}", answer.headers.items(), content)
         self.traffic += Traffic(1, up, down)
-        if len(content) > LARGEST_BODY:
-            raise SyncError("transport.too_large", f"{method} {path} was answered with more than {LARGEST_BODY} bytes")
+        if len(content) > MAX_BODY_BYTES:
+            raise SyncError(
+                "transport.too_large", f"{method} {path} was answered with more than {MAX_BODY_BYTES} bytes"
+            )
         reply = Reply({name.lower(): value for name, value in answer.headers.items()}, content)
         if answer.status >= 300:
             raise RefusedError(answer.status, _problem(reply), reply)
         return reply
 
 
-def address_of(url: str) -> Url:
+def parse_address(url: str) -> Url:
     """Take a server's address apart; SyncError transport.bad_address if it is not of the form http(s)://host[:port]."""
     try:
         address = parse_url(url)
@@ -134,15 +136,15 @@ def address_of(url: str) -> Url:
     return address
 
 
-def inflate(data: bytes) -> bytes:
+def gunzip(data: bytes) -> bytes:
     """Undo gzip, up to the largest body accepted."""
     stream = zlib.decompressobj(wbits=31)
     try:
-        whole = stream.decompress(data, LARGEST_BODY)
+        whole = stream.decompress(data, MAX_BODY_BYTES)
     except zlib.error as problem:
         raise SyncError("transport.bad_gzip", str(problem)) from problem
     if not stream.eof or stream.unconsumed_tail:
-        raise SyncError("transport.bad_gzip", f"cut off, or longer than {LARGEST_BODY} bytes")
+        raise SyncError("transport.bad_gzip", f"cut off, or longer than {MAX_BODY_BYTES} bytes")
     return whole
 
 
@@ -164,8 +166,8 @@ def _read(answer: BaseHTTPResponse) -> bytes:
     if answer.length_remaining is None and not answer.chunked:
         answer.close()
         raise ConnectionError("its head does not say how long it is, or was cut off")
-    content = answer.read(LARGEST_BODY + 1, decode_content=False)
-    if len(content) > LARGEST_BODY:
+    content = answer.read(MAX_BODY_BYTES + 1, decode_content=False)
+    if len(content) > MAX_BODY_BYTES:
         answer.close()  # The rest is still on its way: the connection is of no more use.
     elif answer.length_remaining:
         answer.close()

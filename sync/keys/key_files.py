@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from sync.errors import SyncError
 from sync.keys.key_pairs import RouteKey, SealKey, SigningKey
-from sync.keys.passphrases import SALT_BYTES, derive, lock, unlock
+from sync.keys.passphrases import SALT_BYTES, derive_keys, lock_secret, unlock_secret
 from sync.wire.encoding import b64u, canonical, strict_json, unb64u
 
 Secret = TypeVar("Secret", SigningKey, SealKey, RouteKey)
@@ -25,7 +25,7 @@ def save_secret(path: Path, key: SigningKey | SealKey | RouteKey, phrase: str | 
     else:
         salt = salt or secrets.token_bytes(SALT_BYTES)
         content["salt"] = b64u(salt)
-        content["locked"] = lock(key.secret, derive(phrase, salt).lock, f"{key.KIND}/{key.kid}")
+        content["locked"] = lock_secret(key.secret, derive_keys(phrase, salt).lock, f"{key.KIND}/{key.kid}")
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as wrong:
@@ -43,16 +43,16 @@ def load_secret(path: Path, kind: type[Secret], phrase: str | None = None) -> Se
     content = strict_json(path.read_bytes())
     if content.get("kind") != kind.KIND or not isinstance(content.get("kid"), str):
         raise SyncError("key.wrong_kind", f"{path} holds no {kind.KIND} key")
-    key = kind.from_secret(_secret_of(content, path, phrase))
+    key = kind.from_secret(_read_secret(content, path, phrase))
     if key.kid != content["kid"]:
         raise SyncError("key.malformed", f"{path}: the secret is not that of {content['kid']}")
     return key
 
 
-def _secret_of(content: dict[str, Any], path: Path, phrase: str | None) -> bytes:
+def _read_secret(content: dict[str, Any], path: Path, phrase: str | None) -> bytes:
     if "locked" not in content:
         return unb64u(str(content.get("secret", "")))
     if phrase is None:
         raise SyncError("key.locked", f"{path} needs a passphrase")
-    lock_key = derive(phrase, unb64u(str(content.get("salt", "")))).lock
-    return unlock(str(content["locked"]), lock_key, f"{content['kind']}/{content['kid']}")
+    lock_key = derive_keys(phrase, unb64u(str(content.get("salt", "")))).lock
+    return unlock_secret(str(content["locked"]), lock_key, f"{content['kind']}/{content['kid']}")

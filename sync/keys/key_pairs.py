@@ -28,7 +28,7 @@ def key_id(public: bytes) -> str:
     return b64u(hashlib.sha256(public).digest()[:16])
 
 
-def _exactly(data: bytes, length: int) -> bytes:
+def _require_length(data: bytes, length: int) -> bytes:
     if len(data) != length:
         raise SyncError("key.malformed", f"{length} bytes were expected, not {len(data)}")
     return bytes(data)
@@ -44,7 +44,7 @@ class PublicKey:
     @classmethod
     def from_raw(cls, raw: bytes) -> Self:
         """Take the public bytes that somebody sent."""
-        return cls(_exactly(raw, cls.LENGTH))
+        return cls(_require_length(raw, cls.LENGTH))
 
     @cached_property
     def kid(self) -> str:
@@ -67,7 +67,7 @@ class SecretKey:
     @classmethod
     def from_secret(cls, secret: bytes) -> Self:
         """Take the 32 secret bytes."""
-        return cls(_exactly(secret, 32))
+        return cls(_require_length(secret, 32))
 
 
 class VerifyKey(PublicKey):
@@ -113,7 +113,7 @@ class SigningKey(SecretKey):
         return self._private.sign(data)
 
 
-class SealPublic(PublicKey):
+class SealPublicKey(PublicKey):
     """A public key to seal to: ML-KEM-768 (1,184 bytes), then X25519 (32 bytes)."""
 
     LENGTH = SEAL_PUBLIC_BYTES
@@ -162,10 +162,10 @@ class SealKey(SecretKey):
         return hpke.MLKEM768X25519PrivateKey(*self._halves)
 
     @cached_property
-    def public(self) -> SealPublic:
+    def public(self) -> SealPublicKey:
         """The public half."""
         lattice, curve = self._halves
-        return SealPublic(lattice.public_key().public_bytes_raw() + curve.public_key().public_bytes_raw())
+        return SealPublicKey(lattice.public_key().public_bytes_raw() + curve.public_key().public_bytes_raw())
 
     @property
     def kid(self) -> str:
@@ -173,7 +173,7 @@ class SealKey(SecretKey):
         return self.public.kid
 
 
-class RoutePublic(PublicKey):
+class RoutePublicKey(PublicKey):
     """An X25519 public key that routes are sealed to."""
 
     @cached_property
@@ -193,9 +193,9 @@ class RouteKey(SecretKey):
         return X25519PrivateKey.from_private_bytes(self.secret)
 
     @cached_property
-    def public(self) -> RoutePublic:
+    def public(self) -> RoutePublicKey:
         """The public half."""
-        return RoutePublic(self.hpke.public_key().public_bytes_raw())
+        return RoutePublicKey(self.hpke.public_key().public_bytes_raw())
 
     @property
     def kid(self) -> str:

@@ -23,7 +23,7 @@ WORDS = tuple(unicodedata.normalize("NFC", word) for word in Mnemonic("spanish")
 
 
 @dataclass(frozen=True)
-class Derived:
+class DerivedKeys:
     """What a passphrase becomes: `auth` is sent to sign in, `lock` never leaves the person's machine."""
 
     auth: bytes = field(repr=False)
@@ -35,37 +35,37 @@ def six_words(bits: int) -> tuple[str, ...]:
     return tuple(WORDS[bits >> shift & 2047] for shift in range(55, -1, -11))
 
 
-def passphrase() -> str:
+def generate_passphrase() -> str:
     """Draw six Spanish words (66 random bits)."""
     return " ".join(six_words(secrets.randbits(66)))
 
 
-def spoken(phrase: str) -> bytes:
+def normalize_phrase(phrase: str) -> bytes:
     """Reduce a phrase to what matters: accents, capitals and spacing are never the reason of a refusal (SPEC 3.2)."""
     plain = "".join(letter for letter in unicodedata.normalize("NFKD", phrase) if not unicodedata.combining(letter))
     return " ".join(plain.lower().split()).encode("utf-8")
 
 
 @lru_cache(maxsize=32)
-def derive(phrase: str, salt: bytes) -> Derived:
+def derive_keys(phrase: str, salt: bytes) -> DerivedKeys:
     """Stretch a passphrase (Argon2id, 64 MiB, 3 passes, 1 lane) and part it in two (SPEC 3.2).
 
     Kept for the life of the process: a person signs in and opens her key with one passphrase, a quarter second each.
     """
     if len(salt) != SALT_BYTES:
         raise SyncError("key.malformed", f"a salt has {SALT_BYTES} bytes")
-    master = Argon2id(salt=salt, length=32, iterations=3, lanes=1, memory_cost=65536).derive(spoken(phrase))
+    master = Argon2id(salt=salt, length=32, iterations=3, lanes=1, memory_cost=65536).derive(normalize_phrase(phrase))
     auth, lock_key = (HKDFExpand(SHA256(), 32, b"chaski-1/" + use).derive(master) for use in (b"auth", b"lock"))
-    return Derived(auth, lock_key)
+    return DerivedKeys(auth, lock_key)
 
 
-def lock(secret: bytes, lock_key: bytes, purpose: str) -> str:
+def lock_secret(secret: bytes, lock_key: bytes, purpose: str) -> str:
     """Lock a secret with AES-256-GCM; it opens only for the purpose it was locked for."""
     nonce = secrets.token_bytes(12)
     return b64u(nonce + AESGCM(lock_key).encrypt(nonce, secret, purpose.encode()))
 
 
-def unlock(locked: str, lock_key: bytes, purpose: str) -> bytes:
+def unlock_secret(locked: str, lock_key: bytes, purpose: str) -> bytes:
     """Undo `lock`."""
     data = unb64u(locked)
     try:

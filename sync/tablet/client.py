@@ -22,6 +22,7 @@ from sync.documents.enrolment import Invitation
 from sync.documents.signed import Document
 from sync.envelope import seal
 from sync.envelope.route import Route
+from sync.envelope.verify import ChainPosition
 from sync.errors import SyncError
 from sync.exchange.messages import Response
 from sync.exchange.transport import ENGLISH_HEADERS, Transport
@@ -31,7 +32,7 @@ from sync.tablet import orders
 from sync.tablet.drafts import Drafts
 from sync.tablet.form_cache import FormCache, check_usable
 from sync.tablet.outbox import Outbox
-from sync.tablet.outbox_records import ChainPosition, StatusUpdate
+from sync.tablet.outbox_records import StatusUpdate
 from sync.tablet.recordings import Recordings
 from sync.tablet.status import (
     REVOKED,
@@ -122,7 +123,7 @@ class Tablet:
         Asking again with another invitation keeps the device key, until a registrar has certified it.
         """
         invited = Invitation.parse(invitation)
-        if self._store.exists() and self.outbox.held("certificate"):
+        if self._store.exists() and self.outbox.documents.get("certificate"):
             raise SyncError("tablet.certified", "a registrar has certified this tablet already")
         with closing(Transport(invited.url)) as transport:
             trust.accept(Document.parse(transport.get("/v1/trust")), None, invited.pin)
@@ -134,7 +135,7 @@ class Tablet:
                 ENGLISH_HEADERS,
             )
         vars(self).pop("transport", None)
-        self.outbox.hold({"invitation": invitation.strip().encode()})
+        self.outbox.documents.update({"invitation": invitation.strip().encode()})
         return self._key.public.words()
 
     def _make(self) -> None:
@@ -150,7 +151,7 @@ class Tablet:
         A form version that is refused is told instead, and costs the others nothing. A tablet that is being wiped
         takes nothing before that is complete: SyncError tablet.wiped.
         """
-        if self.outbox.standing().wiping:
+        if self.outbox.orders.tablet_state().wiping:
             raise SyncError("tablet.wiped", WIPING)
         pin = self._invited().pin
         offered = fetch_documents(self.transport, self._key.kid)
@@ -158,7 +159,7 @@ class Tablet:
             return PullResult(certified=False)
         board = replace(verify_all(offered, self._board(), pin=pin, dev=self._key.kid), wiped=False)
         updated = update_documents(board, self._supply(self.drafts.bundles(), again=True))
-        self.outbox.forms_again()
+        self.outbox.orders.allow_forms_again()
         board, missing = self._certified(), self._hear()
         numbers = board.trust.number, board.registry.number, board.manifest.number
         refused = self._library.refused(board.named, board.versions)
@@ -171,7 +172,7 @@ class Tablet:
 
         One that was begun before may be completed: somebody has told her story, and the server keeps it for a decision.
         """
-        standing = self.outbox.standing()
+        standing = self.outbox.orders.tablet_state()
         if standing.revoked:
             raise SyncError("tablet.revoked", REVOKED)
         if standing.wiping:
@@ -201,9 +202,9 @@ class Tablet:
         kind = registry.sealed_to(filled.values.get("queue_kinds", "").split())
         keyring = board.registry.keyring_for(_district(form, filled), kind)
         recipient = keyring.public(self._held(f"key/{keyring.key_sha256}"))
-        instance, device = scorer.instance(filled), self._key
+        instance, device = scorer.write_instance(filled), self._key
 
-        def sealed(place: ChainPosition) -> bytes:
+        def sealed(position: ChainPosition) -> bytes:
             return seal.seal_envelope(
                 instance,
                 to=recipient,
@@ -211,14 +212,11 @@ class Tablet:
                 route_key=board.manifest.route_key(self._clock()),
                 device=device,
                 jti=jti,
-                chain=place.chain,
-                seq=place.seq,
-                kseq=place.kseq,
-                prev=place.prev,
+                position=position,
                 bucket=form.bucket,
             )
 
-        kept = self.outbox.append(keyring.kid, jti, sealed)
+        kept = self.outbox.envelopes.append(keyring.kid, jti, sealed)
         return ScreeningResult(jti, form.form_id, sha, keyring.id, kept.seq, _suggested_result(scorer, filled))
 
     def status(self) -> TabletStatus:
@@ -226,9 +224,9 @@ class Tablet:
         if not self._store.exists():
             return TabletStatus()
         key = self._key.public if self._key_file.exists() else None
-        invited = self.outbox.held("invitation") is not None
-        board, counts = self._board() if invited else None, self.outbox.counts()
-        standing = self.outbox.standing()
+        invited = self.outbox.documents.get("invitation") is not None
+        board, counts = self._board() if invited else None, self.outbox.envelopes.count_by_state()
+        standing = self.outbox.orders.tablet_state()
         return TabletStatus(
             dev=key.kid if key else "",
             words=key.words() if key else (),
@@ -244,7 +242,7 @@ class Tablet:
             receipted=counts["receipted"],
             rejected=counts["rejected"],
             drafts=len(self.drafts.all()) if key else 0,
-            events=self.outbox.events(),
+            events=self.outbox.sync_state.list_statuses(),
             old=board is not None and board.trust.is_expired(self._clock()),
             revoked=standing.revoked,
             wiping=bool(standing.wiping),
@@ -262,7 +260,7 @@ class Tablet:
         Envelopes and receipts come first; a document that fails to verify raises after them and changes nothing. A form
         version that is refused costs nothing but itself, and recordings come last.
         """
-        board, before, jtis = self._certified(), self.transport.traffic, self.outbox.jtis()
+        board, before, jtis = self._certified(), self.transport.traffic, self.outbox.envelopes.screening_ids()
         try:
             delivered = deliver(SyncContext(board, self.outbox, self.transport, self._key, self._clock))
         finally:  # However far the delivery came; what is not receipted stays.
@@ -272,7 +270,7 @@ class Tablet:
         received, trusted = delivered.response.orders, self._certified().trust
         orders.execute(received, trusted, self._key.kid, self.outbox, *self._folders)
         board, missing = self._certified(), self._hear()
-        traffic, standing = self.transport.traffic - before, self.outbox.standing()
+        traffic, standing = self.transport.traffic - before, self.outbox.orders.tablet_state()
         return SyncReport(
             requests=traffic.requests,
             sent=delivered.sent,
@@ -281,8 +279,8 @@ class Tablet:
             ),
             events=tuple(StatusUpdate(jtis.get(event.id, ""), event.status, event.at) for event in delivered.events),
             updated=updated,
-            waiting=self.outbox.counts()["waiting"],
-            purged=self.outbox.purge(delivered.response.at, self._clock()),
+            waiting=self.outbox.envelopes.count_by_state()["waiting"],
+            purged=self.outbox.envelopes.purge(delivered.response.at, self._clock()),
             traffic=traffic,
             old=trusted.is_expired(self._clock()),
             revoked=standing.revoked,
@@ -316,7 +314,7 @@ class Tablet:
 
     def _hear(self) -> int:
         """Fetch the recordings that the forms on board are heard with, and drop others; return how many are missing."""
-        named = {} if self.outbox.standing().wiping else self._library.recordings()
+        named = {} if self.outbox.orders.tablet_state().wiping else self._library.recordings()
         self.recordings.forget_others(named)
         self.recordings.fetch(named, self.transport)
         return len(self.recordings.missing(named))
@@ -328,7 +326,7 @@ class Tablet:
         return load_secret(self._key_file, SigningKey)
 
     def _invited(self) -> Invitation:
-        held = self.outbox.held("invitation")
+        held = self.outbox.documents.get("invitation")
         if held is None:
             raise SyncError("tablet.not_enrolled", "this tablet has not been enrolled")
         return Invitation.parse(held.decode())
@@ -343,7 +341,7 @@ class Tablet:
         return board
 
     def _held(self, name: str) -> bytes:
-        body = self.outbox.held(name)
+        body = self.outbox.documents.get(name)
         if body is None:
             raise SyncError("tablet.incomplete", f"{name} is missing on board: pull again")
         return body

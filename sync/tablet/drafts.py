@@ -17,16 +17,16 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from sync import atomic_file as durable
+from sync.atomic_file import UNFINISHED, replace_file, sync_folder
 from sync.durations import DAY
-from sync.envelope.seal import pack, unpack
+from sync.envelope.seal import pack_plaintext, unpack_plaintext
 from sync.errors import SyncError
 from sync.tablet.outbox import Outbox
 from sync.wire.encoding import canonical, strict_json
 
-KEPT = 14 * DAY  # An inspector's round takes a week or two; what nobody went on with by then is only a danger.
-WARNED_BEFORE = 3 * DAY
-SIZE = 8192  # One length for all: the longest interview of the catalogue takes a third of it.
+LIFETIME = 14 * DAY  # An inspector's round takes a week or two; what nobody went on with by then is only a danger.
+WARNING_PERIOD = 3 * DAY
+PLAINTEXT_BYTES = 8192  # One length for all: the longest interview of the catalogue takes a third of it.
 HEADER = re.compile(rb"chaski-1/draft/([A-Za-z0-9_-]{22})/([0-9a-f]{64})\n")
 NONCE_BYTES = 12
 
@@ -50,15 +50,15 @@ class Draft:
     @property
     def ends(self) -> int:
         """When it is to be destroyed, unless somebody goes on with it or nobody was warned."""
-        return self.saved + KEPT
+        return self.saved + LIFETIME
 
     def is_ending(self, now: int) -> bool:
         """Whether people are to be told of its end."""
-        return now >= self.ends - WARNED_BEFORE
+        return now >= self.ends - WARNING_PERIOD
 
     def goes(self, now: int) -> int:
         """When it may go: past its end, and three days after a warning; without one, as if it were given now."""
-        return max(self.ends, (self.warned if 0 < self.warned <= now else now) + WARNED_BEFORE)
+        return max(self.ends, (self.warned if 0 < self.warned <= now else now) + WARNING_PERIOD)
 
 
 class Drafts:
@@ -75,11 +75,11 @@ class Drafts:
         header = f"chaski-1/draft/{draft.id}/{draft.sha}\n".encode()
         nonce = secrets.token_bytes(NONCE_BYTES)
         content = {name: value for name, value in asdict(draft).items() if name not in ("id", "sha")}
-        sealed = self._cipher(draft.id).encrypt(nonce, pack(canonical(content), SIZE), header)
+        sealed = self._cipher(draft.id).encrypt(nonce, pack_plaintext(canonical(content), PLAINTEXT_BYTES), header)
         if not self._folder.exists():
             self._folder.mkdir(mode=0o700)
-            durable.sync_folder(self._folder.parent)
-        durable.replace(self._path(draft.id), header + nonce + sealed)
+            sync_folder(self._folder.parent)
+        replace_file(self._path(draft.id), header + nonce + sealed)
 
     def load(self, draft_id: str) -> Draft:
         """Open a draft; SyncError draft.unopenable if it is not this tablet's, not this one, or not as it was saved."""
@@ -89,7 +89,7 @@ class Drafts:
             raise SyncError("draft.unopenable", f"{self._path(draft_id)} is not the draft of its name")
         nonce, sealed = body[header.end() :][:NONCE_BYTES], body[header.end() + NONCE_BYTES :]
         try:
-            plain = unpack(self._cipher(draft_id).decrypt(nonce, sealed, header[0]))
+            plain = unpack_plaintext(self._cipher(draft_id).decrypt(nonce, sealed, header[0]))
         except (InvalidTag, ValueError) as wrong:
             raise SyncError("draft.unopenable", f"{self._path(draft_id)}: another tablet's, or damaged") from wrong
         return Draft(id=draft_id, sha=header[2].decode(), **strict_json(plain))
@@ -112,7 +112,7 @@ class Drafts:
         """Remove a draft for good."""
         if self._path(draft_id).exists():
             self._path(draft_id).unlink()
-            durable.sync_folder(self._folder)
+            sync_folder(self._folder)
 
     # Age
 
@@ -145,8 +145,8 @@ class Drafts:
             raise SyncError("draft.unopenable", f"{self._path(draft_id)}: {wrong.strerror}") from wrong
 
     def _ids(self) -> list[str]:
-        sealed = set(self._outbox.jtis().values())
-        for unfinished in self._folder.glob(f"*{durable.UNFINISHED}"):  # The draft before it is whole.
+        sealed = set(self._outbox.envelopes.screening_ids().values())
+        for unfinished in self._folder.glob(f"*{UNFINISHED}"):  # The draft before it is whole.
             unfinished.unlink()
         ids = [path.stem for path in self._folder.glob("*.draft")]
         for draft_id in sealed.intersection(ids):

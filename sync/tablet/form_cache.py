@@ -40,14 +40,14 @@ class FormCache:
 
     def refused(self, named: Mapping[str, str], versions: Mapping[str, str]) -> tuple[RefusedForm, ...]:
         """Say which of the versions that the manifest names were refused, and what the tablet does without them."""
-        codes = {sha: refusal.code for sha, refusal in self._outbox.versions().refused.items()}
+        codes = {sha: refusal.code for sha, refusal in self._outbox.documents.form_selection().refused.items()}
         return tuple(
             RefusedForm(form, sha, codes[sha], versions.get(form, "")) for form, sha in named.items() if sha in codes
         )
 
     def recordings(self) -> dict[str, Recording]:
         """Return every recording that a version on board is heard with, by its hash."""
-        names = sorted(name for name in self._outbox.held_names() if name.startswith("bundle/"))
+        names = sorted(name for name in self._outbox.documents.list_names() if name.startswith("bundle/"))
         return {each.sha256: each for name in names for each in self._recordings(name.removeprefix("bundle/"))}
 
     def _recordings(self, sha: str) -> tuple[Recording, ...]:
@@ -56,7 +56,7 @@ class FormCache:
         return self._heard[sha]
 
     def _document(self, sha: str) -> Document:
-        body = self._outbox.held(f"bundle/{sha}")
+        body = self._outbox.documents.get(f"bundle/{sha}")
         if body is None:
             raise SyncError("tablet.incomplete", f"bundle/{sha} is missing on board: pull again")
         return Document.parse(body)

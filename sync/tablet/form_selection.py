@@ -11,12 +11,12 @@ from sync.durations import DAY
 from sync.errors import SyncError
 from sync.exchange.transport import RefusedError
 
-REFUSED_PAUSE = DAY  # Whoever is on the line, or the server, may have been at fault: it is tried again.
-_OF_THE_LINE = ("transport.unreachable", "transport.broken")
+RETRY_INTERVAL = DAY  # Whoever is on the line, or the server, may have been at fault: it is tried again.
+_CONNECTION_ERRORS = ("transport.unreachable", "transport.broken")
 
 
 @dataclass(frozen=True)
-class Refusal:
+class VersionRefusal:
     """Why a version was not taken, and when it was tried last (ms, the tablet's clock)."""
 
     code: str
@@ -24,27 +24,27 @@ class Refusal:
 
     def stands(self, now: int) -> bool:
         """Say whether it is too early to try again; a clock that was put back does not make it later."""
-        return abs(now - self.at) < REFUSED_PAUSE
+        return abs(now - self.at) < RETRY_INTERVAL
 
 
 @dataclass(frozen=True)
-class Taken:
+class FormSelection:
     """What a tablet works with: the hash in use by form id, what it refuses by hash, and new bundles by hash."""
 
     in_use: Mapping[str, str]
-    refused: Mapping[str, Refusal] = field(default_factory=dict)
+    refused: Mapping[str, VersionRefusal] = field(default_factory=dict)
     bundles: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def take(
+def select_versions(
     named: Mapping[str, str],
     in_use: Mapping[str, str],
     fetch: Callable[[str, str], bytes],
     *,
     doubted: Set[str],
-    standing: Mapping[str, Refusal],
+    standing: Mapping[str, VersionRefusal],
     now: int,
-) -> Taken:
+) -> FormSelection:
     """Take the versions that a manifest names for this tablet; a form whose version is refused keeps its former one.
 
     `fetch` gets a form id and a hash, and returns the bundle once it is verified. What it refuses is remembered, but
@@ -52,7 +52,7 @@ def take(
     Of the versions in use those that are `doubted` are verified anew; a refused one is marked and stays in use.
     """
     kept = {form: sha for form, sha in in_use.items() if form in named}
-    bundles, refused = dict[str, bytes](), dict[str, Refusal]()
+    bundles, refused = dict[str, bytes](), dict[str, VersionRefusal]()
     for form, sha in named.items():
         if kept.get(form) == sha and sha not in doubted:
             continue
@@ -62,15 +62,15 @@ def take(
         try:
             bundles[sha] = fetch(form, sha)
         except SyncError as wrong:
-            if _is_of_the_line(wrong):
+            if _is_connection_error(wrong):
                 raise
-            refused[sha] = Refusal(wrong.code, now)
+            refused[sha] = VersionRefusal(wrong.code, now)
         else:
             kept[form] = sha
-    return Taken(kept, refused, bundles)
+    return FormSelection(kept, refused, bundles)
 
 
-def _is_of_the_line(wrong: SyncError) -> bool:
+def _is_connection_error(wrong: SyncError) -> bool:
     if isinstance(wrong, RefusedError):
         return wrong.code != "form.unknown"
-    return wrong.code in _OF_THE_LINE
+    return wrong.code in _CONNECTION_ERRORS

@@ -11,23 +11,23 @@ from contextlib import suppress
 from pathlib import Path
 
 from sync.atomic_file import sync_folder
-from sync.documents import device_order as order
+from sync.documents import device_order
 from sync.documents.signed import Document
 from sync.documents.trust import Trust
 from sync.errors import SyncError
 from sync.tablet.outbox import Outbox
 
 
-def heed(orders: Iterable[Document], trust: Trust, dev: str, outbox: Outbox) -> None:
+def record(orders: Iterable[Document], trust: Trust, dev: str, outbox: Outbox) -> None:
     """Record what is ordered above the last number; an order that is not a registrar's raises and stops."""
     for document in orders:
-        given, standing = order.accept(document, trust, dev), outbox.standing()
+        given, standing = device_order.accept(document, trust, dev), outbox.orders.tablet_state()
         if given.number <= max(standing.orders, standing.wiping):
             continue
-        if given.order == order.REVOKE:
-            outbox.revoke(given.number)
+        if given.order == device_order.REVOKE:
+            outbox.orders.record_revocation(given.number)
         else:
-            outbox.begin_wipe(given.number)
+            outbox.orders.begin_wipe(given.number)
 
 
 def finish_wipe(outbox: Outbox, *folders: Path) -> None:
@@ -35,21 +35,23 @@ def finish_wipe(outbox: Outbox, *folders: Path) -> None:
 
     `folders` hold what is to be destroyed beside the store.
     """
-    if outbox.standing().wiping:
-        emptied = [_shred(folder) for folder in folders]  # First, for on a full disk it makes room for the rest.
+    if outbox.orders.tablet_state().wiping:
+        emptied = [
+            _destroy_files(folder) for folder in folders
+        ]  # First, for on a full disk it makes room for the rest.
         with suppress(OSError, SyncError, sqlite3.Error):
-            outbox.wipe(complete=all(emptied))
+            outbox.orders.wipe(complete=all(emptied))
 
 
-def carry_out(orders: Iterable[Document], trust: Trust, dev: str, outbox: Outbox, *folders: Path) -> None:
+def execute(orders: Iterable[Document], trust: Trust, dev: str, outbox: Outbox, *folders: Path) -> None:
     """Do at once what is ordered, as far as it goes."""
     try:
-        heed(orders, trust, dev, outbox)
+        record(orders, trust, dev, outbox)
     finally:
         finish_wipe(outbox, *folders)
 
 
-def _shred(folder: Path) -> bool:
+def _destroy_files(folder: Path) -> bool:
     """Overwrite and remove every file below a folder, as far as the file system writes in place.
 
     Says whether the folder is empty: what cannot be removed keeps nothing else.

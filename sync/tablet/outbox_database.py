@@ -31,7 +31,7 @@ CREATE TABLE held (name TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
 INSERT INTO place VALUES (1, '', 0, '', 0, 0, 64, '', 0, '');
 """
 # Each is applied once, above the version the file has.
-STEPS = (
+MIGRATIONS = (
     SCHEMA,
     """
 ALTER TABLE place ADD COLUMN orders INTEGER NOT NULL DEFAULT 0;
@@ -57,18 +57,18 @@ def connect(path: Path) -> sqlite3.Connection:
     with suppress(FileExistsError):  # A file that SQLite may hold is never opened here, see `leave_no_log`.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     db = sqlite3.connect(path, isolation_level=None)
-    with _naming_a_full_disk():
+    with _naming_full_disk():
         for setting in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "trusted_schema = OFF"):
             db.execute(f"PRAGMA {setting}")
-        for version in range(db.execute("PRAGMA user_version").fetchone()[0], len(STEPS)):
-            db.executescript(f"BEGIN IMMEDIATE; {STEPS[version]} PRAGMA user_version = {version + 1}; COMMIT;")
+        for version in range(db.execute("PRAGMA user_version").fetchone()[0], len(MIGRATIONS)):
+            db.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[version]} PRAGMA user_version = {version + 1}; COMMIT;")
     return db
 
 
 @contextmanager
-def writing(db: sqlite3.Connection) -> Iterator[None]:
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
     """Make what happens inside one transaction; SyncError outbox.full when there is no room for it."""
-    with _naming_a_full_disk():
+    with _naming_full_disk():
         try:
             db.execute("BEGIN IMMEDIATE")
             yield
@@ -89,7 +89,7 @@ def leave_no_log(db: sqlite3.Connection, path: Path) -> None:
     busy, pages, moved = db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
     if not busy and pages == moved:  # All of it is in the database, and the next page written begins the log anew.
         length = path.with_name(f"{path.name}-wal").stat().st_size
-        with writing(db):
+        with transaction(db):
             db.execute("CREATE TABLE filler (zeros BLOB)")
             db.execute("INSERT INTO filler VALUES (zeroblob(?))", (length,))
             db.execute("DROP TABLE filler")
@@ -97,7 +97,7 @@ def leave_no_log(db: sqlite3.Connection, path: Path) -> None:
 
 
 @contextmanager
-def _naming_a_full_disk() -> Iterator[None]:
+def _naming_full_disk() -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as problem:

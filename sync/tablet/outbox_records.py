@@ -7,17 +7,7 @@ from sync.exchange.messages import Event
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the next envelope stands: its chain, its numbers, the identity of the one before ('' for the first)."""
-
-    chain: str
-    seq: int
-    kseq: int
-    prev: str
-
-
-@dataclass(frozen=True)
-class Kept:
+class StoredEnvelope:
     """One envelope on board. `outcome` and `at` (ms) are of its receipt, '' and 0 without one.
 
     `at` is the later of the server's clock and the tablet's own; for a rejected envelope it is the tablet's.
@@ -34,7 +24,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Told:
+class StatusUpdate:
     """What became of one screening, as the server last told it (`at` by its clock)."""
 
     jti: str
@@ -48,11 +38,11 @@ class Batch:
 
     number: int
     asked: tuple[str, ...]
-    envelopes: tuple[Kept, ...]
+    envelopes: tuple[StoredEnvelope, ...]
 
 
 @dataclass(frozen=True)
-class News:
+class SyncResult:
     """What a verified answer brought: receipts (id, outcome), events up to `cursor`.
 
     `at` and `here` are the server's and the tablet's clock (ms). `inventory` is the digest of the form versions that
@@ -70,7 +60,7 @@ class News:
 
 
 @dataclass(frozen=True)
-class Conversation:
+class SyncState:
     """Where the tablet stands with the server's database: its generation, the last event, the inventory it knows.
 
     `orders` is the number of the last order carried out; `ended` says how far chains that were left had been written,
@@ -85,7 +75,7 @@ class Conversation:
 
 
 @dataclass(frozen=True)
-class Standing:
+class TabletState:
     """What the tablet was ordered, and what it noticed.
 
     `orders` is the last order carried out, `wiping` the one to tell of once a wipe is complete (0: none begun).

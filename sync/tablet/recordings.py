@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from sync import atomic_file as durable
+from sync.atomic_file import replace_file
 from sync.documents.bundle import Recording
 from sync.errors import SyncError
 from sync.exchange.transport import Transport
@@ -85,7 +85,7 @@ class Recordings:
         body = part.read_bytes()
         try:
             recording.check(body)
-            durable.replace(self._path(recording.sha256), body)
+            replace_file(self._path(recording.sha256), body)
         finally:  # If it is wrong, from the start another time: nobody knows which piece it was.
             part.unlink()
 

@@ -7,30 +7,30 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from sync import atomic_file as durable
+from sync.atomic_file import replace_file
 
 _TEXT = re.compile(r"([A-Za-z0-9_-]{11}) (\d{1,15}) (\d{1,15})\n")
 
 
 @dataclass(frozen=True)
-class Proof:
+class Checkpoint:
     """The chain, its last `seq`, and the last number of a request."""
 
     chain: str
     seq: int
     request: int
 
-    def covers(self, other: "Proof") -> bool:
+    def covers(self, other: "Checkpoint") -> bool:
         """Say whether nothing of what `other` proves is missing here."""
         return self.chain == other.chain and self.seq >= other.seq and self.request >= other.request
 
 
-def read(path: Path) -> Proof | None:
+def read_checkpoint(path: Path) -> Checkpoint | None:
     """Return what the file proves; None where there is none, or it is no proof."""
     found = _TEXT.fullmatch(path.read_text("ascii", "replace")) if path.exists() else None
-    return Proof(found[1], int(found[2]), int(found[3])) if found else None
+    return Checkpoint(found[1], int(found[2]), int(found[3])) if found else None
 
 
-def write(path: Path, proof: Proof) -> None:
+def write_checkpoint(path: Path, proof: Checkpoint) -> None:
     """Replace the file, on the disk before this returns."""
-    durable.replace(path, f"{proof.chain} {proof.seq} {proof.request}\n".encode("ascii"))
+    replace_file(path, f"{proof.chain} {proof.seq} {proof.request}\n".encode("ascii"))

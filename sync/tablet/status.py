@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sync.exchange.transport import Traffic
-from sync.tablet.outbox_records import Told
+from sync.tablet.outbox_records import StatusUpdate
 
 REVOKED = (
     "esta tableta fue retirada y no toma entrevistas nuevas. Lo que guarda no se pierde: sincronice y luego entréguela"
@@ -26,7 +26,7 @@ COPIED = "otra tableta habla con la llave de esta: es una copia o fue copiada. A
 
 
 @dataclass(frozen=True)
-class OnBoard:
+class FormInUse:
     """A form version in use on the tablet; `left_out` says in Spanish which languages it is not in, and why."""
 
     form: str
@@ -38,7 +38,7 @@ class OnBoard:
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedForm:
     """A form version that the manifest names and this tablet does not take: `code` says why.
 
     `in_use` is the version it works with meanwhile, empty where it has none. It is the same one where a version on
@@ -69,21 +69,21 @@ _WHY = {
 
 
 @dataclass(frozen=True)
-class Pulled:
+class PullResult:
     """What a pull found: the numbers held now, the forms in use, the names of what is new, what was refused."""
 
     certified: bool
     trust: int = 0
     registry: int = 0
     manifest: int = 0
-    forms: tuple[OnBoard, ...] = ()
+    forms: tuple[FormInUse, ...] = ()
     updated: tuple[str, ...] = ()
-    refused: tuple[Refused, ...] = ()
+    refused: tuple[RefusedForm, ...] = ()
     recordings_missing: int = 0
 
 
 @dataclass(frozen=True)
-class Result:
+class SuggestedResult:
     """What the form suggests and tells the interviewer to do, by language; for after the interview only."""
 
     outcome: str
@@ -92,7 +92,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Screened:
+class ScreeningResult:
     """One screening sealed into the outbox; its result is never shown by itself."""
 
     jti: str
@@ -100,11 +100,11 @@ class Screened:
     sha: str
     keyring: str
     seq: int
-    result: Result = field(repr=False)
+    result: SuggestedResult = field(repr=False)
 
 
 @dataclass(frozen=True)
-class Receipted:
+class ScreeningReceipt:
     """The server's word on one screening; `code` says why a rejected one was not stored."""
 
     jti: str
@@ -122,8 +122,8 @@ class SyncReport:
 
     requests: int
     sent: int
-    receipts: tuple[Receipted, ...]
-    events: tuple[Told, ...]
+    receipts: tuple[ScreeningReceipt, ...]
+    events: tuple[StatusUpdate, ...]
     updated: tuple[str, ...]
     waiting: int
     purged: int
@@ -133,12 +133,12 @@ class SyncReport:
     wiping: bool
     wiped: bool
     copied: bool
-    refused: tuple[Refused, ...] = ()
+    refused: tuple[RefusedForm, ...] = ()
     recordings_missing: int = 0
 
 
 @dataclass(frozen=True)
-class Status:
+class TabletStatus:
     """Where the tablet stands, from what is on board alone; all empty where no tablet was enrolled.
 
     `revoked`: it takes no new screening any more. `wiping`: a wipe is not complete, and is tried again at each opening
@@ -155,29 +155,29 @@ class Status:
     trust: int = 0
     registry: int = 0
     manifest: int = 0
-    forms: tuple[OnBoard, ...] = ()
+    forms: tuple[FormInUse, ...] = ()
     waiting: int = 0
     receipted: int = 0
     rejected: int = 0
     drafts: int = 0
-    events: tuple[Told, ...] = ()
+    events: tuple[StatusUpdate, ...] = ()
     old: bool = False
     revoked: bool = False
     wiping: bool = False
     wiped: bool = False
     copied: bool = False
-    refused: tuple[Refused, ...] = ()
+    refused: tuple[RefusedForm, ...] = ()
     recordings_missing: int = 0
 
 
-def warnings(told: Status | SyncReport | Pulled) -> tuple[str, ...]:
+def warnings(told: TabletStatus | SyncReport | PullResult) -> tuple[str, ...]:
     """Return what the person must know of this tablet before she goes on with it."""
-    known = () if isinstance(told, Pulled) else _of_itself(told)
+    known = () if isinstance(told, PullResult) else _of_itself(told)
     texts = [*known, *map(str, told.refused)]
     return tuple(f"{text[0].upper()}{text[1:]}." for text in texts)
 
 
-def _of_itself(told: Status | SyncReport) -> tuple[str, ...]:
+def _of_itself(told: TabletStatus | SyncReport) -> tuple[str, ...]:
     known = (
         (told.revoked, REVOKED),
         (told.wiping, WIPING),

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from sync.documents import receipt, trust
-from sync.documents.receipt import Item
+from sync.documents.receipt import ReceiptItem
 from sync.documents.signed import Document
 from sync.documents.trust import Trust
 from sync.errors import SyncError
@@ -22,39 +22,39 @@ from sync.exchange.messages import (
     Message,
     Request,
     Response,
+    claimed_signer,
+    limit_inventory,
     read_refusal,
     read_response,
-    signer,
-    told_of,
     write_request,
 )
 from sync.exchange.transport import RefusedError, Reply, Transport, UnreachableError
 from sync.keys.key_pairs import SigningKey, key_id
-from sync.tablet import orders as obey
+from sync.tablet import orders
 from sync.tablet.outbox import Outbox
-from sync.tablet.outbox_records import Batch, News
-from sync.tablet.trusted_documents import Board
+from sync.tablet.outbox_records import Batch, SyncResult
+from sync.tablet.trusted_documents import TrustedDocuments
 from sync.wire.encoding import canonical
 
-MOST_ROUNDS = 200
+MAX_ROUNDS = 200
 NUMBER_REFUSED = ("sync.number_used", "sync.number_skipped")
 
 
 @dataclass(frozen=True)
-class Delivered:
+class DeliveryResult:
     """How many envelopes were sent, every receipt and event that came, and the last answer."""
 
     sent: int
-    receipts: tuple[Item, ...]
+    receipts: tuple[ReceiptItem, ...]
     events: tuple[Event, ...]
     response: Response
 
 
 @dataclass(frozen=True)
-class Line:
+class SyncContext:
     """Who talks with whom: the tablet's documents, store and key, the way to the server, and the clock (ms)."""
 
-    board: Board
+    board: TrustedDocuments
     outbox: Outbox
     transport: Transport
     key: SigningKey
@@ -62,44 +62,44 @@ class Line:
 
 
 @dataclass(frozen=True)
-class _Answer:
+class _VerifiedAnswer:
     """A verified answer, the batch it is for, and what it says of each envelope."""
 
     batch: Batch
     response: Response
-    items: tuple[Item, ...]
+    items: tuple[ReceiptItem, ...]
 
 
-def deliver(line: Line) -> Delivered:
+def deliver(line: SyncContext) -> DeliveryResult:
     """Ask until nothing is worth another request; each answer is on disk before the next one is asked for."""
-    sent, receipts, events = 0, list[Item](), list[Event]()
-    for _ in range(MOST_ROUNDS):
-        answer = _ask_numbered(line)
-        line.outbox.answered(answer.batch, _news(line, answer))
+    sent, receipts, events = 0, list[ReceiptItem](), list[Event]()
+    for _ in range(MAX_ROUNDS):
+        answer = _request_with_recovery(line)
+        line.outbox.sync_state.record_answer(answer.batch, _sync_result(line, answer))
         with suppress(SyncError):  # What is wrong with an order is said after the last screening is delivered.
-            obey.heed(answer.response.orders, line.board.trust, line.key.kid, line.outbox)
+            orders.record(answer.response.orders, line.board.trust, line.key.kid, line.outbox)
         sent += len(answer.batch.envelopes)
         receipts += answer.items
         events += answer.response.events
         # When nothing that was sent has a receipt, going on would only send it again.
         stuck = bool(answer.batch.envelopes) and not answer.items
-        if stuck or not (answer.response.more or line.outbox.more(line.clock())):
+        if stuck or not (answer.response.more or line.outbox.sync_state.has_more(line.clock())):
             break
-    return Delivered(sent, tuple(receipts), tuple(events), answer.response)
+    return DeliveryResult(sent, tuple(receipts), tuple(events), answer.response)
 
 
-def _ask_numbered(line: Line) -> _Answer:
+def _request_with_recovery(line: SyncContext) -> _VerifiedAnswer:
     """Make one request; once more, if what the server refused it for can be put right."""
-    batch = line.outbox.next_batch(line.clock())
+    batch = line.outbox.sync_state.next_batch(line.clock())
     try:
-        return _ask(line, batch)
+        return _send_batch(line, batch)
     except RefusedError as refused:
-        if not _put_right(line, batch, refused):
+        if not _recover(line, batch, refused):
             raise
-    return _ask(line, line.outbox.next_batch(line.clock()))
+    return _send_batch(line, line.outbox.sync_state.next_batch(line.clock()))
 
 
-def _put_right(line: Line, batch: Batch, refused: RefusedError) -> bool:
+def _recover(line: SyncContext, batch: Batch, refused: RefusedError) -> bool:
     """Say whether to ask again: the server lost our certificate and has it again, or it told our number's place."""
     if refused.code in ("device.unknown", "device.not_certified"):
         line.transport.send("PUT", f"/v1/enrolments/{line.key.kid}", line.board.documents["certificate"].to_bytes())
@@ -108,47 +108,47 @@ def _put_right(line: Line, batch: Batch, refused: RefusedError) -> bool:
         return False
     answer = _message(refused.reply)
     try:
-        last = read_refusal(answer, _trust(line, answer).servers, dev=line.key.kid, n=batch.number)
+        last = read_refusal(answer, _trust_for(line, answer).servers, dev=line.key.kid, n=batch.number)
     except SyncError:  # Anybody on the way may have said it: it changes nothing.
         return False
-    line.outbox.renumber(last)
+    line.outbox.sync_state.renumber(last)
     return True
 
 
-def _ask(line: Line, batch: Batch) -> _Answer:
-    message = write_request(_request(line, batch), line.key)
+def _send_batch(line: SyncContext, batch: Batch) -> _VerifiedAnswer:
+    message = write_request(_build_request(line, batch), line.key)
     headers = {"Content-Type": CONTENT_TYPE, SIGNATURE_HEADER: message.signature}
     try:
         reply = line.transport.send("POST", PATH, message.body, headers)
     except UnreachableError:
-        line.outbox.never_left(batch)
+        line.outbox.sync_state.return_batch(batch)
         raise
     answer = _message(reply)
-    trusted = _trust(line, answer)
+    trusted = _trust_for(line, answer)
     response = read_response(answer, trusted.servers, dev=line.key.kid, n=batch.number)
     if response.receipts is None:
-        return _Answer(batch, response, ())
+        return _VerifiedAnswer(batch, response, ())
     receipts = receipt.accept(
         response.receipts, trusted, dev=line.key.kid, n=batch.number, generation=response.generation
     )
-    return _Answer(batch, response, receipts.items)
+    return _VerifiedAnswer(batch, response, receipts.items)
 
 
 def _message(reply: Reply) -> Message:
     return Message(reply.body, reply.headers.get(SIGNATURE_HEADER.lower(), ""))
 
 
-def _trust(line: Line, answer: Message) -> Trust:
+def _trust_for(line: SyncContext, answer: Message) -> Trust:
     """Return the trust to check an answer by: the one on board, or the newest if the server has a new key."""
     held = line.board.trust
-    if signer(answer.signature) in held.servers:
+    if claimed_signer(answer.signature) in held.servers:
         return held
     return trust.accept(Document.parse(line.transport.get("/v1/trust")), held, held.pin)
 
 
-def _request(line: Line, batch: Batch) -> Request:
-    place, board = line.outbox.conversation(), line.board
-    refused = {sha: refusal.code for sha, refusal in line.outbox.versions().refused.items()}
+def _build_request(line: SyncContext, batch: Batch) -> Request:
+    place, board = line.outbox.sync_state.load(), line.board
+    refused = {sha: refusal.code for sha, refusal in line.outbox.documents.form_selection().refused.items()}
     return Request(
         n=batch.number,
         at=line.clock(),
@@ -160,26 +160,26 @@ def _request(line: Line, batch: Batch) -> Request:
         cursor=place.cursor,
         pending=batch.asked,
         envelopes=tuple(kept.raw for kept in batch.envelopes),
-        inventory_digest=_digest(board),
-        inventory={} if place.inventory == _digest(board) else told_of(board.versions),
+        inventory_digest=_inventory_digest(board),
+        inventory={} if place.inventory == _inventory_digest(board) else limit_inventory(board.versions),
         refused=dict(sorted(refused.items())[:MAX_REFUSED]),
         ended=place.ended,
     )
 
 
-def _digest(board: Board) -> str:
+def _inventory_digest(board: TrustedDocuments) -> str:
     """Name the form versions on board, as they are told, in 22 letters (SPEC 11.1)."""
-    return key_id(canonical(told_of(board.versions)))
+    return key_id(canonical(limit_inventory(board.versions)))
 
 
-def _news(line: Line, answer: _Answer) -> News:
-    return News(
+def _sync_result(line: SyncContext, answer: _VerifiedAnswer) -> SyncResult:
+    return SyncResult(
         generation=answer.response.generation,
         at=answer.response.at,
         here=line.clock(),
         receipts=tuple((item.id, item.outcome) for item in answer.items),
         events=answer.response.events,
         cursor=answer.response.cursor,
-        inventory=_digest(line.board),
+        inventory=_inventory_digest(line.board),
         seq=answer.response.seq,
     )

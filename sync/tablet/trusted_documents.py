@@ -16,15 +16,14 @@ from sync.documents.signed import Document
 from sync.documents.trust import Trust
 from sync.errors import SyncError
 from sync.exchange.transport import RefusedError, Transport
-from sync.tablet import form_selection as versions
-from sync.tablet.form_selection import Taken
+from sync.tablet.form_selection import FormSelection, select_versions
 from sync.tablet.outbox import Outbox
 
 DOCUMENTS = ("trust", "registry", "manifest", "certificate")
 
 
 @dataclass(frozen=True)
-class Board:
+class TrustedDocuments:
     """The four documents of a certified tablet: the exact ones by name, and what they state.
 
     `versions` is the SHA-256 of the form version in use, by form id. A `wiped` tablet uses no form and no keyring,
@@ -49,9 +48,14 @@ class Board:
         return {form: sha for form, sha in chosen.items() if sha}
 
 
-def assemble(
-    offered: Mapping[str, Document], held: Board | None, *, pin: str, dev: str, trusts: Sequence[Document] = ()
-) -> Board:
+def verify_all(
+    offered: Mapping[str, Document],
+    held: TrustedDocuments | None,
+    *,
+    pin: str,
+    dev: str,
+    trusts: Sequence[Document] = (),
+) -> TrustedDocuments:
     """Put offered documents in the place of the held ones and verify all four; none may be older than the held one.
 
     `trusts` are several trust documents in rising order, each signed by the roots of the one before.
@@ -62,7 +66,7 @@ def assemble(
     for following in later:
         trusted = trust.accept(following, trusted, pin)
     documents["trust"] = later[-1] if later else first
-    return Board(
+    return TrustedDocuments(
         documents,
         trusted,
         registry.accept(documents["registry"], trusted, held.registry if held else None),
@@ -73,20 +77,22 @@ def assemble(
     )
 
 
-def load(outbox: Outbox, *, pin: str, dev: str) -> Board | None:
+def load_documents(outbox: Outbox, *, pin: str, dev: str) -> TrustedDocuments | None:
     """Return the documents on board, verified once more; None as long as the tablet is not certified."""
-    held = {name: body for name in DOCUMENTS if (body := outbox.held(name)) is not None}
+    held = {name: body for name in DOCUMENTS if (body := outbox.documents.get(name)) is not None}
     if len(held) < len(DOCUMENTS):
         return None
-    board = assemble({name: Document.parse(body) for name, body in held.items()}, None, pin=pin, dev=dev)
-    standing, names = outbox.standing(), outbox.held_names()
+    board = verify_all({name: Document.parse(body) for name, body in held.items()}, None, pin=pin, dev=dev)
+    standing, names = outbox.orders.tablet_state(), outbox.documents.list_names()
     board = replace(board, wiped=standing.wiped or bool(standing.wiping))
     # A store of before versions could be refused does not say what is in use: then it is all that the manifest names.
-    in_use = outbox.versions().in_use or {form: sha for form, sha in board.named.items() if f"bundle/{sha}" in names}
+    in_use = outbox.documents.form_selection().in_use or {
+        form: sha for form, sha in board.named.items() if f"bundle/{sha}" in names
+    }
     return replace(board, versions={} if board.wiped else in_use)
 
 
-def fetch(transport: Transport, dev: str) -> dict[str, Document] | None:
+def fetch_documents(transport: Transport, dev: str) -> dict[str, Document] | None:
     """Ask the server for the newest of all four; None as long as no registrar has certified the tablet."""
     try:
         certificate = transport.get(f"/v1/enrolments/{dev}")
@@ -99,7 +105,7 @@ def fetch(transport: Transport, dev: str) -> dict[str, Document] | None:
 
 
 @dataclass(frozen=True)
-class Supply:
+class DocumentSource:
     """Where a board is kept and what it is filled from; `now` is the tablet's clock (ms).
 
     `usable` gets a form id and the verified payload of its new bundle, and raises if the tablet cannot work with it.
@@ -113,45 +119,47 @@ class Supply:
     now: int
     again: bool = False
 
-    def bundle(self, board: Board, form: str, sha: str) -> bytes:
+    def bundle(self, board: TrustedDocuments, form: str, sha: str) -> bytes:
         """Return a version's bundle, verified: what is on board, else the server's, which others may have signed."""
-        on_board = self.outbox.held(f"bundle/{sha}")
+        on_board = self.outbox.documents.get(f"bundle/{sha}")
         with suppress(SyncError):
             if on_board is not None:
                 return self._checked(board, form, sha, on_board)
         return self._checked(board, form, sha, self.transport.get(f"/v1/forms/{form}/{sha}"))
 
-    def _checked(self, board: Board, form: str, sha: str, body: bytes) -> bytes:
+    def _checked(self, board: TrustedDocuments, form: str, sha: str, body: bytes) -> bytes:
         payload = bundle.accept(Document.parse(body), board.trust, sha)
         if board.versions.get(form) != sha:
             self.usable(form, payload)
         return body
 
 
-def store(board: Board, supply: Supply) -> tuple[str, ...]:
+def update_documents(board: TrustedDocuments, supply: DocumentSource) -> tuple[str, ...]:
     """Fetch the bundles and keys that are named and missing, then store all in one transaction; return what is new."""
     outbox = supply.outbox
-    held, before = outbox.held_names(), outbox.versions()
+    held, before = outbox.documents.list_names(), outbox.documents.form_selection()
     wanted = {name: document.to_bytes() for name, document in board.documents.items()}
-    changed = {name for name, body in wanted.items() if body != outbox.held(name)}
+    changed = {name for name, body in wanted.items() if body != outbox.documents.get(name)}
     # What a version was judged by is no longer the same: whatever was found is looked at again.
-    taken = take(board, supply, before, again=supply.again or not changed.isdisjoint(("trust", "manifest")))
+    taken = select_forms(board, supply, before, again=supply.again or not changed.isdisjoint(("trust", "manifest")))
     wanted |= {f"bundle/{sha}": body for sha, body in taken.bundles.items()}
     keyrings = () if board.wiped else board.registry.keyrings.values()
     keys = {f"key/{keyring.key_sha256}": keyring for keyring in keyrings}
     for name in keys.keys() - held:
         wanted[name] = keys[name].public(supply.transport.get(f"/v1/keys/{keys[name].key_sha256}")).raw
-    new = {name: body for name, body in wanted.items() if body != outbox.held(name)}
+    new = {name: body for name, body in wanted.items() if body != outbox.documents.get(name)}
     used = {f"bundle/{sha}" for sha in taken.in_use.values()} | keys.keys() | supply.keep
     outdated = {name for name in held if name.startswith(("bundle/", "key/"))} - used
     if new or outdated or (taken.in_use, taken.refused) != (before.in_use, before.refused):
-        outbox.hold(new, outdated, taken)
+        outbox.documents.update(new, outdated, taken)
     return tuple(sorted(new))
 
 
-def take(board: Board, supply: Supply, before: Taken, *, again: bool) -> Taken:
+def select_forms(
+    board: TrustedDocuments, supply: DocumentSource, before: FormSelection, *, again: bool
+) -> FormSelection:
     """Take the form versions that the manifest names, and say what was refused; nothing is kept by this."""
     standing = {} if again else {sha: each for sha, each in before.refused.items() if each.stands(supply.now)}
     doubted = {*board.versions.values()} if again else {*before.refused}
     fetch = partial(supply.bundle, board)
-    return versions.take(board.named, board.versions, fetch, doubted=doubted, standing=standing, now=supply.now)
+    return select_versions(board.named, board.versions, fetch, doubted=doubted, standing=standing, now=supply.now)

@@ -20,7 +20,7 @@ CODE = re.compile(r"(?=.{1,64}\Z)[a-z_]+(\.[a-z0-9_]+)*")
 TEXT = re.compile(r"(?s).*")
 
 
-class Members:
+class JsonObject:
     """One JSON object, asked for its members by name and kind."""
 
     def __init__(self, content: Any, where: str) -> None:
@@ -72,13 +72,13 @@ class Members:
             raise self._wrong(f"`{name}` has an entry that is not of its form")
         return tuple(values)
 
-    def objects(self, name: str) -> "list[Members]":
+    def objects(self, name: str) -> "list[JsonObject]":
         """Return an array of objects; empty when it is left out."""
-        return [Members(value, f"{self._where} `{name}`") for value in self._array(name)]
+        return [JsonObject(value, f"{self._where} `{name}`") for value in self._array(name)]
 
-    def object(self, name: str) -> "Members":
+    def object(self, name: str) -> "JsonObject":
         """Return an object; empty when it is left out."""
-        return Members(self._content.get(name, {}), f"{self._where} `{name}`")
+        return JsonObject(self._content.get(name, {}), f"{self._where} `{name}`")
 
     def names(self, pattern: re.Pattern[str]) -> list[str]:
         """Return the names of all members, each of the pattern's form, in order."""

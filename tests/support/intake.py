@@ -58,7 +58,7 @@ class Field:
     """A server with one form version in use, and tablets that talk to it."""
 
     world: World
-    parts: Services
+    services: Services
     form_sha: str
     now: int = FOUNDED
     port: int = 0
@@ -66,11 +66,11 @@ class Field:
     @cached_property
     def people(self) -> Flask:
         """The people's door of this server; each person has a client of her own."""
-        return staff_api(self.parts)
+        return staff_api(self.services)
 
     def tablet(self, *, certified: bool = True) -> Tablet:
         """Enrol a new tablet."""
-        made, db = Tablet(SigningKey.generate()), self.parts.db
+        made, db = Tablet(SigningKey.generate()), self.services.db
         registry = trust_documents.registry_in_force(db.read())
         invited = enrolment.create_invitation(
             db, registry, label="Tableta", region="17", actor="tests", now=self.now, minutes=60
@@ -89,18 +89,18 @@ class Field:
     @property
     def trust(self) -> trust.Trust:
         """The trust in force."""
-        stored = documents.get_newest(self.parts.db.read(), "trust")
+        stored = documents.get_newest(self.services.db.read(), "trust")
         assert stored is not None
         return trust.read(Document.parse(stored.body))
 
     def keyring(self, name: str) -> SealPublicKey:
         """A keyring's public key."""
-        found = self.parts.db.read().execute("select public from keyring_keys where keyring = ?", [name]).fetchone()
+        found = self.services.db.read().execute("select public from keyring_keys where keyring = ?", [name]).fetchone()
         return SealPublicKey.from_raw(found[0])
 
     def route_key(self) -> RoutePublicKey:
         """The server's public route key."""
-        return next(iter(self.parts.keys.routes.values())).public
+        return next(iter(self.services.keys.routes.values())).public
 
     def envelope(
         self,
@@ -137,9 +137,9 @@ class Field:
 
     def ask(self, tablet: Tablet, message: Message) -> Response:
         """Have a request answered, in this process; checks the server's signature."""
-        rulebook = Rulebook(self.parts.rules, self.parts.config.hours)
+        rulebook = Rulebook(self.services.rules, self.services.config.deadline_hours)
         answer, _ = sync_request.answer_request(
-            self.parts.db, message, keys=self.parts.keys, rulebook=rulebook, now=self.now
+            self.services.db, message, keys=self.services.keys, rulebook=rulebook, now=self.now
         )
         return messages.read_response(answer, self.trust.servers, dev=tablet.key.kid, n=tablet.n)
 
@@ -152,12 +152,12 @@ class Field:
     def referrals(self, raw: bytes) -> list[Referral]:
         """What an envelope opened, by queue."""
         found = self.rows("select id from referrals where envelope = ? order by queue", envelope_id(raw))
-        opened = (referrals.get_referral(self.parts.db.read(), id_) for (id_,) in found)
+        opened = (referrals.get_referral(self.services.db.read(), id_) for (id_,) in found)
         return [referral for referral in opened if referral is not None]
 
     def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Look into the database."""
-        return self.parts.db.read().execute(sql, parameters).fetchall()
+        return self.services.db.read().execute(sql, parameters).fetchall()
 
 
 def open_field(world: World) -> Field:
@@ -165,7 +165,7 @@ def open_field(world: World) -> Field:
     opened = Field(world, open_services(world.config, lambda: FOUNDED), "")
     document = Document.of(FORM, bundle.TYP, world.office("autora", "author"), world.office("revisor", "reviewer"))
     rollouts.publish_bundle(
-        opened.parts.db, opened.parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=FOUNDED
+        opened.services.db, opened.services.keys, document.to_bytes(), ring=Ring(), actor="tests", now=FOUNDED
     )
     opened.form_sha = document.sha256
     return opened
@@ -176,14 +176,14 @@ def field_of_the_world(world: World) -> Iterator[Field]:
     """A server with one form version in use, in this process."""
     opened = open_field(world)
     yield opened
-    opened.parts.db.close()
+    opened.services.db.close()
 
 
 @contextmanager
 def served(opened: Field) -> Iterator[tuple[int, int]]:
     """Serve both doors on loopback; give their ports."""
-    parts = replace(opened.parts, config=replace(opened.parts.config, tablets_port=0, people_port=0))
-    server = Server(parts)
+    services = replace(opened.services, config=replace(opened.services.config, tablets_port=0, people_port=0))
+    server = Server(services)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

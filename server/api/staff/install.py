@@ -12,9 +12,10 @@ from server.api import docs_page, health, metrics, openapi
 from server.api.flask_app import Services
 from server.api.staff import (
     auth,
-    desks,
     devices,
     documents,
+    referrals,
+    reports,
     rollouts,
     rule_tables,
     sign_in,
@@ -42,7 +43,14 @@ def install_staff_api(app: Flask) -> None:
         token,
         lambda: measure(services.db, services.config, services.keys, now=services.now()),
     )
-    own = (sign_in.blueprint, devices.blueprint, documents.blueprint, desks.blueprint, worklist.blueprint)
+    own = (
+        sign_in.blueprint,
+        devices.blueprint,
+        documents.blueprint,
+        referrals.blueprint,
+        reports.blueprint,
+        worklist.blueprint,
+    )
     authors = (versions.blueprint, rule_tables.blueprint, tasks.blueprint, rollouts.blueprint, tokens.blueprint)
     every = (*own, *authors, health.blueprint)
     docs_page.install(

@@ -5,7 +5,8 @@ Nothing of it is kept; what it suggests, to whom it would go and what a server w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -43,7 +44,7 @@ _TIMESTAMP_TYPES = ("start", "end", "acknowledge")
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrialInterview:
     """What came out: the score and its reasons, what a server would read, the desk that it would be sealed to, and the
     size of the sealed envelope in bytes."""
 
@@ -59,7 +60,7 @@ class Trial:
         return {**self.found.as_dict(), **sealed}
 
 
-def run_trial(form: CompiledForm, scorer: Engine, answers: Mapping[str, Answer], taken: date) -> Trial:
+def run_trial(form: CompiledForm, scorer: Engine, answers: Mapping[str, Answer], taken: date) -> TrialInterview:
     """Score, prune and seal as a tablet would; AnswerError where a tablet would not seal."""
     filled = scorer.run(answers)
     if filled.missing:
@@ -76,7 +77,7 @@ def run_trial(form: CompiledForm, scorer: Engine, answers: Mapping[str, Answer],
         bucket=form.bucket,
     )
     desk = registry.sealed_to(filled.values.get("queue_kinds", "").split())
-    return Trial(filled, explain_screening(form, filled), read, desk, len(sealed))
+    return TrialInterview(filled, explain_screening(form, filled), read, desk, len(sealed))
 
 
 class _DiscardedDrafts(Drafts):
@@ -97,7 +98,7 @@ class _TrialTablet(Tablet):
 
     def __init__(self, form: CompiledForm) -> None:
         self._form, self._scorer = form, load_engine(form.xform)
-        self.trial: Trial | None = None
+        self.trial: TrialInterview | None = None
 
     @property
     def drafts(self) -> Drafts:
@@ -114,13 +115,35 @@ class _TrialTablet(Tablet):
         return ScreeningResult(jti, self._form.form_id, sha, self.trial.desk, 1, result)
 
 
+@dataclass(frozen=True)
+class AnswerSource:
+    """Where the answers come from: a JSON file, a case of the workbook, or an interview in a language."""
+
+    file: Path | None
+    case: str | None
+    language: str
+
+
+def answer_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--answers --case --language`, handed to it as `source: AnswerSource`."""
+
+    @click.option(
+        "--answers",
+        type=click.Path(path_type=Path, exists=True),
+        help="Do not ask: JSON {question: value or [values]}.",
+    )
+    @click.option("--case", help="Do not ask: take the answers of this case of the sheet `cases`.")
+    @click.option("--language", default="es", show_default=True, help="In which language to ask.")
+    @functools.wraps(command)
+    def with_source(*args: Any, answers: Path | None, case: str | None, language: str, **options: Any) -> Any:
+        return command(*args, source=AnswerSource(answers, case, language), **options)
+
+    return with_source
+
+
 @click.command(name="try")
 @click.argument("form")
-@click.option(
-    "--answers", type=click.Path(path_type=Path, exists=True), help="Do not ask: JSON {question: value or [values]}."
-)
-@click.option("--case", help="Do not ask: take the answers of this case of the sheet `cases`.")
-@click.option("--language", default="es", show_default=True, help="In which language to ask.")
+@answer_options
 @click.option("--keep-as", metavar="CASE", help="Write the answers and what came out into the sheet `cases` of FORM.")
 @click.option("--report", type=int, metavar="ID", help="Tell this draft on the server what came out.")
 @optional_account_options("for --report")
@@ -128,9 +151,7 @@ class _TrialTablet(Tablet):
 @json_option
 def try_command(
     form: str,
-    answers: Path | None,
-    case: str | None,
-    language: str,
+    source: AnswerSource,
     keep_as: str | None,
     report: int | None,
     account: Account | None,
@@ -144,33 +165,33 @@ def try_command(
     """
     if report is not None and not account:
         raise click.UsageError("--report needs --login.")
-    place = _workbook_file(form) if keep_as else None
-    side = compile_local(form, channel)
-    trial = _fill_form(side, answers, case, language)
+    workbook_path = _workbook_file(form) if keep_as else None
+    version = compile_local(form, channel)
+    trial = _fill_form(version, source)
     if trial is None:
         raise click.ClickException("the interview was not finished; nothing is left of it.")
-    if keep_as and place:
-        place.write_bytes(_add_case(place, keep_as, trial, side.form))
+    if keep_as and workbook_path:
+        workbook_path.write_bytes(_add_case(workbook_path, keep_as, trial, version.form))
     if report is not None and account:
         _report_trial(account, report, side.form, trial)
     print_result(trial.as_dict(), as_json, lambda console: _print_trial(console, trial))
 
 
-def _fill_form(side: ComparedVersion, answers: Path | None, case: str | None, language: str) -> Trial | None:
-    form = side.form
+def _fill_form(version: ComparedVersion, source: AnswerSource) -> TrialInterview | None:
+    form = version.form
     today = datetime.now().astimezone().date()
-    if case is not None:
-        known = side.cases
-        if case not in known:
-            raise click.UsageError(f"no case {case}; there is: {', '.join(known) or 'none'}.")
-        return run_trial(form, load_engine(form.xform), known[case], today)
-    if answers is not None:
-        return run_trial(form, load_engine(form.xform), read_json_object(answers), today)
-    if language not in form.languages:
-        raise click.UsageError(f"the form is not in {language}; it is in: {', '.join(form.languages)}.")
+    if source.case is not None:
+        known = version.cases
+        if source.case not in known:
+            raise click.UsageError(f"no case {source.case}; there is: {', '.join(known) or 'none'}.")
+        return run_trial(form, load_engine(form.xform), known[source.case], today)
+    if source.file is not None:
+        return run_trial(form, load_engine(form.xform), read_json_object(source.file), today)
+    if source.language not in form.languages:
+        raise click.UsageError(f"the form is not in {source.language}; it is in: {', '.join(form.languages)}.")
     setrlimit(RLIMIT_CORE, (0, 0))  # As on a tablet: a crash must not write the answers to the disk.
     tablet = _TrialTablet(form)
-    draft = Draft(seal.new_screening_id(), "", now_ms(), now_ms(), language, {})
+    draft = Draft(seal.new_screening_id(), "", now_ms(), now_ms(), source.language, {})
     with PrivateTerminal() as terminal:
         interview.TerminalInterview(tablet, terminal, draft, now_ms).run(today)
     return tablet.trial
@@ -186,7 +207,7 @@ def _workbook_file(form: str) -> Path:
     return found
 
 
-def _add_case(place: Path, case: str, trial: Trial, form: CompiledForm) -> bytes:
+def _add_case(place: Path, case: str, trial: TrialInterview, form: CompiledForm) -> bytes:
     nodes = load_engine(form.xform).nodes
     given = {name: text for name, text in trial.filled.answers.items() if nodes[name].type not in _TIMESTAMP_TYPES}
     values = {"outcome": trial.found.outcome, "tier": trial.found.tier}
@@ -194,7 +215,7 @@ def _add_case(place: Path, case: str, trial: Trial, form: CompiledForm) -> bytes
     return add_row(place.read_bytes(), place.name, "cases", {"case": case, **values, **kinds, **given})
 
 
-def _report_trial(account: Account, version: int, form: CompiledForm, trial: Trial) -> None:
+def _report_trial(account: Account, version: int, form: CompiledForm, trial: TrialInterview) -> None:
     told = {name: trial.filled.values.get(name, "") for name in SEALED_RESULTS if name != "urgency"}
     data = {
         "sha": Document(form.to_bytes()).sha256,
@@ -207,7 +228,7 @@ def _report_trial(account: Account, version: int, form: CompiledForm, trial: Tri
         staff.post(f"/v1/versions/{version}/trials", json=data)
 
 
-def _print_trial(console: Console, trial: Trial) -> None:
+def _print_trial(console: Console, trial: TrialInterview) -> None:
     found, kinds = trial.found, ", ".join(trial.found.queue_kinds) or "no queue: counted only"
     console.print(f"[bold]{found.outcome}[/] (tier {found.tier}), urgency {found.urgency}, to: {kinds}")
     for sentence in found.why:

@@ -26,10 +26,10 @@ from sync.documents.trust import keys_of
 from sync.wire.json_object import FORM_ID, LABEL, NAME, JsonObject
 
 TRANSITIONS = state_table.read(
-    __package__, "rollout_states.csv", refused=lambda said, state: Problem("rollout.wrong_state", said, state=state)
+    __package__, "rollout_states.csv", refused=lambda extra, state: Problem("rollout.wrong_state", extra, state=state)
 )
 VERSION_TRANSITIONS = state_table.read(
-    __package__, "version_states.csv", refused=lambda said, state: Problem("version.wrong_state", said, state=state)
+    __package__, "version_states.csv", refused=lambda extra, state: Problem("version.wrong_state", extra, state=state)
 )
 OPEN = ("planned", "live", "halted")
 
@@ -78,9 +78,9 @@ def ring_of(of: VersionEntry | Rollout) -> Ring:
 
 def renew_manifest(w: Connection, keys: ServerKeys, now: int) -> int:
     """Put a manifest of the live rollouts in force; return its number."""
-    held = trust_documents.manifest_in_force(w)
+    existing = trust_documents.manifest_in_force(w)
     return trust_documents.renew_manifest(
-        w, keys, replace(held, forms=manifest_entries(rollouts.list_rollouts(w, ("live",)))), now
+        w, keys, replace(existing, forms=manifest_entries(rollouts.list_rollouts(w, ("live",)))), now
     )
 
 
@@ -124,30 +124,30 @@ def _store_approved(w: Connection, document: Document, *, actor: str, now: int) 
     Another draft of its name gives way to what two persons signed; what was approved never does. Its signatures may be
     renewed (SPEC 5.4): those that count today are handed out from now on.
     """
-    offered = describe_bundle(document)
-    held = versions.find_version(w, offered.form, offered.version, offered.channel)
-    if held is not None and held.sha != offered.sha and held.state in ("draft", "in_review"):
-        _discard(w, held, actor=actor, now=now)
-        held = None
-    if held is None:
-        id_ = versions.add_version(w, offered, state="approved", author=actor, at=now)
+    new = describe_bundle(document)
+    existing = versions.find_version(w, new.form, new.version, new.channel)
+    if existing is not None and existing.sha != new.sha and existing.state in ("draft", "in_review"):
+        _discard(w, existing, actor=actor, now=now)
+        existing = None
+    if existing is None:
+        id_ = versions.add_version(w, new, state="approved", author=actor, at=now)
         _note_approval(w, document, id_, actor=actor, now=now)
         return id_
-    if held.sha != offered.sha:
-        raise Problem("form.version_exists", f"{offered.form} {offered.version} ({offered.channel})")
-    versions.set_signatures(w, held.id, offered.body, reviewer=held.reviewer)
-    if held.state in ("draft", "in_review"):
-        versions.delete_trials(w, held.id)
-        versions.set_state(w, held.id, state="approved", at=now)
-        _note_approval(w, document, held.id, actor=actor, now=now)
-    return held.id
+    if existing.sha != new.sha:
+        raise Problem("form.version_exists", f"{new.form} {new.version} ({new.channel})")
+    versions.set_signatures(w, existing.id, new.body, reviewer=existing.reviewer)
+    if existing.state in ("draft", "in_review"):
+        versions.delete_trials(w, existing.id)
+        versions.set_state(w, existing.id, state="approved", at=now)
+        _note_approval(w, document, existing.id, actor=actor, now=now)
+    return existing.id
 
 
-def _discard(w: Connection, held: FormVersion, *, actor: str, now: int) -> None:
-    detail: dict[str, str | int] = {"form": held.form, "channel": held.channel, "version": held.id}
-    audit.append(w, at=now, action="form.discarded", actor=actor, subject=held.sha, detail=detail)
-    versions.set_state(w, held.id, state="draft", at=now)  # The table throws away drafts alone.
-    versions.delete_draft(w, held.id)
+def _discard(w: Connection, existing: FormVersion, *, actor: str, now: int) -> None:
+    detail: dict[str, str | int] = {"form": existing.form, "channel": existing.channel, "version": existing.id}
+    audit.append(w, at=now, action="form.discarded", actor=actor, subject=existing.sha, detail=detail)
+    versions.set_state(w, existing.id, state="draft", at=now)  # The table throws away drafts alone.
+    versions.delete_draft(w, existing.id)
 
 
 def _note_approval(w: Connection, document: Document, id_: int, *, actor: str, now: int) -> None:
@@ -216,10 +216,10 @@ def publish_change(w: Connection, keys: ServerKeys, action: str, rollout: Rollou
     return number
 
 
-def audit_rollout(w: Connection, action: str, rollout: Rollout, *, actor: str, now: int, **said: str | int) -> None:
+def audit_rollout(w: Connection, action: str, rollout: Rollout, *, actor: str, now: int, **extra: str | int) -> None:
     """Audit what became of a rollout, and of which ring."""
     detail = {"form": rollout.form, "channel": rollout.channel, "rollout": rollout.id, **_describe_ring(rollout)}
-    audit.append(w, at=now, action=action, actor=actor, subject=rollout.sha, detail={**detail, **said})
+    audit.append(w, at=now, action=action, actor=actor, subject=rollout.sha, detail={**detail, **extra})
 
 
 def _describe_ring(rollout: Rollout) -> dict[str, str | int]:

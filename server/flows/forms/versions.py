@@ -52,29 +52,29 @@ def compile_draft(db: Database, source: bytes, *, channel: str, person: StaffAcc
 
 def store_draft(db: Database, compiled: Compiled, *, person: StaffAccount, now: int) -> DraftResult:
     """Keep what was compiled as a draft. Problem `version.too_many_drafts` when the author has as many as she may."""
-    offered = rollouts.describe_bundle(Document.parse(compiled.body, least=0), compiled.source)
+    new = rollouts.describe_bundle(Document.parse(compiled.body, least=0), compiled.source)
     with db.write() as w:
-        held = versions.find_version(w, offered.form, offered.version, offered.channel)
-        if held is None:
+        current = versions.find_version(w, new.form, new.version, new.channel)
+        if current is None:
             if versions.count_drafts(w, person.id) >= MOST_DRAFTS:
                 raise Problem("version.too_many_drafts", str(MOST_DRAFTS))
-            id_ = versions.add_version(w, offered, state="draft", author=person.id, at=now)
-        elif held.state not in ("draft", "in_review"):
-            raise Problem("form.version_exists", f"{offered.form} {offered.version} ({offered.channel})")
+            id_ = versions.add_version(w, new, state="draft", author=person.id, at=now)
+        elif current.state not in ("draft", "in_review"):
+            raise Problem("form.version_exists", f"{new.form} {new.version} ({new.channel})")
         else:
-            _require_own(held, person)
-            VERSION_TRANSITIONS.next_state("draft", held.state)
-            versions.replace_draft(w, id_ := held.id, offered, at=now)
+            _require_own(current, person)
+            VERSION_TRANSITIONS.next_state("draft", current.state)
+            versions.replace_draft(w, id_ := current.id, new, at=now)
         return DraftResult(_audit(w, id_, "form.drafted", person, now), compiled.problems)
 
 
 def discard_draft(db: Database, id_: int, *, person: StaffAccount, now: int) -> None:
     """Throw one's own draft away; a reviewer and an administrator anybody's, so that nobody keeps a name for ever."""
     with db.write() as w:
-        held = get_version(w, id_)
+        current = get_version(w, id_)
         if not person.roles & {"reviewer", "administrator"}:
-            _require_own(held, person)
-        VERSION_TRANSITIONS.next_state("draft", held.state)
+            _require_own(current, person)
+        VERSION_TRANSITIONS.next_state("draft", current.state)
         _audit(w, id_, "form.discarded", person, now)
         versions.delete_draft(w, id_)
 
@@ -82,10 +82,10 @@ def discard_draft(db: Database, id_: int, *, person: StaffAccount, now: int) -> 
 def add_trial(db: Database, id_: int, trial: TrialResult, *, sha: str) -> None:
     """Keep what came out of a made-up interview with a draft; `sha` names the bytes that it was held with."""
     with db.write() as w:
-        held = get_version(w, id_)
-        VERSION_TRANSITIONS.next_state("try", held.state)
-        if held.sha != sha:
-            raise Problem("version.other_bytes", held.sha)
+        current = get_version(w, id_)
+        VERSION_TRANSITIONS.next_state("try", current.state)
+        if current.sha != sha:
+            raise Problem("version.other_bytes", current.sha)
         versions.add_trial(w, id_, trial, most=MOST_TRIALS)
 
 
@@ -96,15 +96,15 @@ def submit_draft(
     db: Database, id_: int, signature: bytes, *, person: StaffAccount, validate: Validate, now: int
 ) -> FormVersion:
     """Put one's own draft before a reviewer, with the author's signature; ODK Validate must accept the form."""
-    held = _require_own(get_version(db.read(), id_), person)
-    VERSION_TRANSITIONS.next_state("submit", held.state)
-    document = _add_signature(db.read(), held, signature)
+    current = _require_own(get_version(db.read(), id_), person)
+    VERSION_TRANSITIONS.next_state("submit", current.state)
+    document = _add_signature(db.read(), current, signature)
     document.require(bundle.TYP, keys_of(trust_documents.trust_in_force(db.read()).authors))
     validated = validate(str(document.content["xform"]), versions.get_source(db.read(), id_))
     with db.write() as w:
-        _require_unchanged(w, held)
+        _require_unchanged(w, current)
         versions.set_signatures(w, id_, document.to_bytes(), validated=validated)
-        return _change_state(w, held, "submit", "form.submitted", person, now)
+        return _change_state(w, current, "submit", "form.submitted", person, now)
 
 
 def list_new_tables(source: bytes, known: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -125,55 +125,55 @@ def approve_version(
     Problem `table.name_used` when another table has the name of one of these by now.
     SyncError `bundle.one_person` when author and reviewer are the same person under two keys.
     """
-    held = get_version(db.read(), id_)
-    VERSION_TRANSITIONS.next_state("approve", held.state)
-    if held.author == person.id:
+    current = get_version(db.read(), id_)
+    VERSION_TRANSITIONS.next_state("approve", current.state)
+    if current.author == person.id:
         raise Problem("version.own", str(id_))
-    brought = carried(get_source(db, id_), published_tables.list_known(db.read(), now)) if held.source else []
+    new_tables = carried(get_source(db, id_), published_tables.list_known(db.read(), now)) if current.source else []
     with db.write() as w:
-        _require_unchanged(w, held)
+        _require_unchanged(w, current)
         document = Document.parse(versions.get_signed_bytes(w, id_) + b"\n" + signature)
-        bundle.accept(document, trust_documents.trust_in_force(w), held.sha)
+        bundle.accept(document, trust_documents.trust_in_force(w), current.sha)
         versions.set_signatures(w, id_, document.to_bytes(), reviewer=person.id)
         versions.delete_trials(w, id_)
-        for each in brought:
+        for each in new_tables:
             if published_tables.find_published(w, **each) is None:
-                published_tables.add_table(w, **each, author=held.author, actor=person.id, now=now)
-        return _change_state(w, held, "approve", "form.approved", person, now)
+                published_tables.add_table(w, **each, author=current.author, actor=person.id, now=now)
+        return _change_state(w, current, "approve", "form.approved", person, now)
 
 
 def send_back(db: Database, id_: int, *, reason: str, person: StaffAccount, now: int) -> FormVersion:
     """Give what was submitted back to its author, and say why."""
     with db.write() as w:
-        held = get_version(w, id_)
-        VERSION_TRANSITIONS.next_state("return", held.state)
-        return _return_to_draft(w, held, "return", "form.returned", person, now, reason)
+        current = get_version(w, id_)
+        VERSION_TRANSITIONS.next_state("return", current.state)
+        return _return_to_draft(w, current, "return", "form.returned", person, now, reason)
 
 
 def withdraw_version(db: Database, id_: int, *, person: StaffAccount, now: int) -> FormVersion:
     """Take back what one submitted."""
     with db.write() as w:
-        held = _require_own(get_version(w, id_), person)
-        VERSION_TRANSITIONS.next_state("withdraw", held.state)
-        return _return_to_draft(w, held, "withdraw", "form.withdrawn", person, now)
+        current = _require_own(get_version(w, id_), person)
+        VERSION_TRANSITIONS.next_state("withdraw", current.state)
+        return _return_to_draft(w, current, "withdraw", "form.withdrawn", person, now)
 
 
 def _return_to_draft(
-    w: Connection, held: FormVersion, action: str, deed: str, person: StaffAccount, now: int, reason: str = ""
+    w: Connection, current: FormVersion, action: str, audit_action: str, person: StaffAccount, now: int, reason: str = ""
 ) -> FormVersion:
-    payload = Document.parse(versions.get_signed_bytes(w, held.id)).payload
-    versions.set_signatures(w, held.id, Document(payload).to_bytes())
-    return _change_state(w, held, action, deed, person, now, reason)
+    payload = Document.parse(versions.get_signed_bytes(w, current.id)).payload
+    versions.set_signatures(w, current.id, Document(payload).to_bytes())
+    return _change_state(w, current, action, audit_action, person, now, reason)
 
 
-def _add_signature(c: Connection, held: FormVersion, signature: bytes) -> Document:
-    return Document.parse(versions.get_signed_bytes(c, held.id) + b"\n" + signature)
+def _add_signature(c: Connection, current: FormVersion, signature: bytes) -> Document:
+    return Document.parse(versions.get_signed_bytes(c, current.id) + b"\n" + signature)
 
 
-def _require_unchanged(w: Connection, held: FormVersion) -> None:
+def _require_unchanged(w: Connection, current: FormVersion) -> None:
     # It may have been replaced while it was read apart.
-    if get_version(w, held.id) != held:
-        raise Problem("version.other_bytes", held.sha)
+    if get_version(w, current.id) != current:
+        raise Problem("version.other_bytes", current.sha)
 
 
 # Out of use
@@ -182,9 +182,9 @@ def _require_unchanged(w: Connection, held: FormVersion) -> None:
 def close_version(db: Database, keys: ServerKeys, id_: int, *, person: StaffAccount, now: int) -> FormVersion:
     """Send no tablet to a version any more; what was asked with it is accepted as before."""
     with db.write() as w:
-        held = get_version(w, id_)
-        closed = _change_state(w, held, "close", "form.closed", person, now)
-        rollouts.end_all(w, keys, held, now=now)
+        current = get_version(w, id_)
+        closed = _change_state(w, current, "close", "form.closed", person, now)
+        rollouts.end_all(w, keys, current, now=now)
         return closed
 
 
@@ -245,14 +245,14 @@ def _require_own(version: FormVersion, person: StaffAccount) -> FormVersion:
 
 
 def _change_state(
-    w: Connection, held: FormVersion, action: str, deed: str, person: StaffAccount, now: int, reason: str = ""
+    w: Connection, current: FormVersion, action: str, audit_action: str, person: StaffAccount, now: int, reason: str = ""
 ) -> FormVersion:
-    versions.set_state(w, held.id, state=VERSION_TRANSITIONS.next_state(action, held.state), at=now, reason=reason)
-    return _audit(w, held.id, deed, person, now)
+    versions.set_state(w, current.id, state=VERSION_TRANSITIONS.next_state(action, current.state), at=now, reason=reason)
+    return _audit(w, current.id, audit_action, person, now)
 
 
-def _audit(w: Connection, id_: int, deed: str, person: StaffAccount, now: int) -> FormVersion:
+def _audit(w: Connection, id_: int, audit_action: str, person: StaffAccount, now: int) -> FormVersion:
     version = get_version(w, id_)
     detail: dict[str, str | int] = {"form": version.form, "channel": version.channel, "version": id_}
-    audit.append(w, at=now, action=deed, actor=person.id, subject=version.sha, detail=detail)
+    audit.append(w, at=now, action=audit_action, actor=person.id, subject=version.sha, detail=detail)
     return version

@@ -47,8 +47,8 @@ def answer_request(
     request = messages.read_request(message, _key_of(db, dev))
     arrivals = [envelope_intake.inspect_envelope(raw, partial(_key_of, db), keys.routes) for raw in request.envelopes]
     digest = hashlib.sha256(message.body).hexdigest()
-    told = db.group_commit(lambda w: _apply(w, dev, request, digest, arrivals, rulebook, now))
-    return messages.write_response(_add_receipts(told, keys), keys.signing), told.taken
+    applied = db.group_commit(lambda w: _apply(w, dev, request, digest, arrivals, rulebook, now))
+    return messages.write_response(_add_receipts(applied, keys), keys.signing), applied.taken
 
 
 @dataclass(frozen=True)
@@ -131,10 +131,10 @@ def _accept_request(w: Connection, dev: str, request: Request, digest: str, gene
     if request.orders:
         device_orders.record_carried_out(w, dev, request.orders, now=now)
     worklist.close_resolved(w, kind="silent", dev=dev, by=SERVER, at=now)
-    told = {kind: getattr(request, kind) for kind in trust_documents.NUMBERED}
+    applied = {kind: getattr(request, kind) for kind in trust_documents.NUMBERED}
     # What a tablet told before was looked at then; only a restore makes it worth another look.
-    if request.generation != generation or any(told[kind] != getattr(device, kind) for kind in told):
-        trust_documents.report_ahead(w, dev, told, now=now)
+    if request.generation != generation or any(applied[kind] != getattr(device, kind) for kind in applied):
+        trust_documents.report_ahead(w, dev, applied, now=now)
 
 
 def _find_known(w: Connection, request: Request) -> list[ReceiptItem]:
@@ -176,9 +176,9 @@ def _get_newer(w: Connection, kind: str, held: int) -> Document | None:
     return Document.parse(newest.body) if newest else None
 
 
-def _add_receipts(told: _Applied, keys: ServerKeys) -> Response:
+def _add_receipts(applied: _Applied, keys: ServerKeys) -> Response:
     """Sign what is on disk: only after the commit."""
-    response, items = told.response, [*told.taken, *told.known]
+    response, items = applied.response, [*applied.taken, *applied.known]
     if not items:
         return response
     receipts = receipt.make(
@@ -187,7 +187,7 @@ def _add_receipts(told: _Applied, keys: ServerKeys) -> Response:
         n=response.n,
         at=response.at,
         generation=response.generation,
-        head=told.head,
+        head=applied.head,
         items=items,
     )
     return replace(response, receipts=receipts)

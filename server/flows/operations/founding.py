@@ -80,7 +80,7 @@ def create_server(data: Path, *, now: int) -> NewServer:
 
 
 def set_up_desks(
-    founded: NewServer,
+    server: NewServer,
     *,
     trust: Document,
     registry: Document,
@@ -89,11 +89,11 @@ def set_up_desks(
     now: int,
 ) -> None:
     """Seat the people at their desks and put trust, registry and the first manifest in force: all of it, or nothing."""
-    with founded.db.write() as w:
+    with server.db.write() as w:
         _add_people(w, people, now)
         _store_keyrings(w, keyrings, now)
         _create_queues(w)
-        trust_documents.install_first(w, founded.keys, trust, registry, now=now, actor=CEREMONY)
+        trust_documents.install_first(w, server.keys, trust, registry, now=now, actor=CEREMONY)
 
 
 def _add_people(w: Connection, newcomers: Sequence[NewPerson], now: int) -> None:

@@ -120,12 +120,12 @@ def _store_document(w: Connection, kind: str, number: int, document: Document, n
             resolve_ahead(w, item.dev, now=now)
 
 
-def report_ahead(w: Connection, dev: str, told: Mapping[str, int], *, now: int) -> None:
+def report_ahead(w: Connection, dev: str, numbers: Mapping[str, int], *, now: int) -> None:
     """Put a tablet on the work list that names documents or orders which this database does not have.
 
     Either the database was restored from a copy and has forgotten them, or the tablet lies.
     """
-    if forgotten := _list_forgotten(w, dev, told):
+    if forgotten := _list_forgotten(w, dev, numbers):
         worklist.add_item(w, kind="ahead", dev=dev, reason=forgotten, at=now)
 
 
@@ -136,9 +136,9 @@ def resolve_ahead(w: Connection, dev: str, *, now: int) -> None:
         worklist.close_resolved(w, kind="ahead", dev=dev, by=SERVER, at=now)
 
 
-def _list_forgotten(c: Connection, dev: str, told: Mapping[str, int]) -> str:
+def _list_forgotten(c: Connection, dev: str, numbers: Mapping[str, int]) -> str:
     newest = documents.highest_numbers(c) | {"orders": orders.last_number(c, dev)}
-    return " ".join(f"{kind}.{number}" for kind, number in told.items() if number > newest.get(kind, 0))
+    return " ".join(f"{kind}.{number}" for kind, number in numbers.items() if number > newest.get(kind, 0))
 
 
 # Out again

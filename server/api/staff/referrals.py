@@ -1,0 +1,116 @@
+"""The people's door, desk side: queues, referrals and their envelopes.
+
+The flows decide what a person may see; roles are checked here. Envelopes leave as the bytes that the tablet signed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from flask import Response
+from flask_smorest import Blueprint
+
+from server.api import openapi, schemas
+from server.api.flask_app import current_services
+from server.api.staff import auth
+from server.flows.desks import queues, referrals
+from server.store.referrals import Referral
+from sync.envelope.route import Route
+
+ENVELOPE_TYPE = "application/vnd.chaski.envelope"
+blueprint = Blueprint("referrals", __name__, url_prefix="/v1", description="Queues, referrals")
+_ACCESS_PROBLEMS = ("referral.unknown", "referral.other_desk")
+_STATE_PROBLEMS = ("referral.wrong_state", "referral.held_by_another")
+
+
+def _describe_referral(found: Referral, route: Route | None) -> dict[str, Any]:
+    return {**asdict(found), "route": route.to_content() if route else None}
+
+
+@blueprint.get("/queues")
+@auth.require_role("coordinator")
+@blueprint.arguments(schemas.ViewSchema, location="query")
+@blueprint.response(200, schemas.QueueSchema(many=True))
+def list_queues(view: dict[str, str]) -> list[dict[str, Any]]:
+    """The caller's queues, with how much is in each."""
+    services = current_services()
+    found = queues.count_queues(services.db, auth.current_person(), mode=view["mode"], now=services.now())
+    states = ("waiting", "claimed", "accepted")
+    return [
+        {**asdict(each.queue), **{state: each.states.get(state, 0) for state in states}, "overdue": each.overdue}
+        for each in found
+    ]
+
+
+@blueprint.get("/queues/<queue>")
+@auth.require_role("coordinator")
+@openapi.problems("queue.other_desk")
+@blueprint.arguments(schemas.ViewSchema, location="query")
+@blueprint.response(200, schemas.ReferralSchema(many=True))
+def list_queue_referrals(view: dict[str, str], queue: str) -> list[dict[str, Any]]:
+    """What is to do in a queue, the most urgent first."""
+    return [
+        _describe_referral(*each)
+        for each in queues.list_referrals(current_services().db, auth.current_person(), queue, mode=view["mode"])
+    ]
+
+
+@blueprint.get("/referrals/<referral_id>")
+@auth.require_role("coordinator")
+@openapi.problems(*_ACCESS_PROBLEMS)
+@blueprint.response(200, schemas.ReferralSchema)
+def get_referral(referral_id: str) -> dict[str, Any]:
+    """One referral of the caller's queues."""
+    return _describe_referral(*queues.get_referral(current_services().db, auth.current_person(), referral_id))
+
+
+@blueprint.get("/referrals/<referral_id>/envelope")
+@auth.require_role("coordinator")
+@openapi.problems(*_ACCESS_PROBLEMS)
+@openapi.problems("referral.other_keyring")
+@blueprint.response(200, openapi.BYTES, content_type=ENVELOPE_TYPE)
+def get_envelope(referral_id: str) -> Response:
+    """The sealed screening, byte for byte; the caller's client opens it. The read is audited."""
+    services = current_services()
+    raw = queues.read_envelope(services.db, auth.current_person(), referral_id, now=services.now())
+    return Response(raw, mimetype=ENVELOPE_TYPE)
+
+
+@blueprint.post("/referrals/<referral_id>/claim")
+@auth.require_role("coordinator")
+@openapi.problems(*_ACCESS_PROBLEMS, *_STATE_PROBLEMS)
+@blueprint.response(200, schemas.ReferralSchema)
+def claim_referral(referral_id: str) -> dict[str, Any]:
+    """Reserve a referral for the caller, until the lease lapses."""
+    services, person = current_services(), auth.current_person()
+    _, route = queues.get_referral(services.db, person, referral_id)
+    minutes = services.config.lease_minutes
+    return _describe_referral(
+        referrals.claim_referral(services.db, referral_id, person.id, now=services.now(), lease_minutes=minutes), route
+    )
+
+
+@blueprint.post("/referrals/<referral_id>/accept")
+@auth.require_role("coordinator")
+@openapi.problems(*_ACCESS_PROBLEMS, *_STATE_PROBLEMS)
+@blueprint.response(200, schemas.ReferralSchema)
+def accept_referral(referral_id: str) -> dict[str, Any]:
+    """Take on a claimed referral; the tablet is told."""
+    services, person = current_services(), auth.current_person()
+    _, route = queues.get_referral(services.db, person, referral_id)
+    return _describe_referral(referrals.accept_referral(services.db, referral_id, person.id, now=services.now()), route)
+
+
+@blueprint.post("/referrals/<referral_id>/close")
+@auth.require_role("coordinator")
+@openapi.problems(*_ACCESS_PROBLEMS, *_STATE_PROBLEMS, "referral.unknown_result")
+@blueprint.arguments(schemas.CloseSchema)
+@blueprint.response(200, schemas.ReferralSchema)
+def close_referral(arguments: dict[str, str], referral_id: str) -> dict[str, Any]:
+    """End the work on a referral with a result; the tablet is told that it is closed, not how."""
+    services, person = current_services(), auth.current_person()
+    _, route = queues.get_referral(services.db, person, referral_id)
+    return _describe_referral(
+        referrals.close_referral(services.db, referral_id, person.id, arguments["result"], now=services.now()), route
+    )

@@ -1,0 +1,49 @@
+"""The verified documents of the tablet's store, as exact bytes by name, and which form versions are in use.
+
+Called by sync.tablet. It verifies nothing: sync.tablet.trusted_documents does, before anything is stored.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+
+from sync.tablet.form_selection import FormSelection, VersionRefusal
+from sync.tablet.outbox_database import transaction
+
+
+class DocumentStore:
+    """The tables `held`, `in_use` and `refused`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    def update(
+        self, documents: Mapping[str, bytes], remove: Iterable[str] = (), selection: FormSelection | None = None
+    ) -> None:
+        """Store verified documents under their names, exactly as received, and drop `remove`: all or nothing.
+
+        `selection` says what of them is in use from now on, and what was refused.
+        """
+        with transaction(self._db):
+            self._db.executemany("DELETE FROM held WHERE name = ?", [(name,) for name in remove])
+            self._db.executemany("INSERT OR REPLACE INTO held VALUES (?, ?)", list(documents.items()))
+            if selection is not None:
+                self._db.execute("DELETE FROM in_use")
+                self._db.execute("DELETE FROM refused")
+                self._db.executemany("INSERT INTO in_use VALUES (?, ?)", list(selection.in_use.items()))
+                refused = [(sha, refusal.code, refusal.at) for sha, refusal in selection.refused.items()]
+                self._db.executemany("INSERT INTO refused VALUES (?, ?, ?)", refused)
+
+    def form_selection(self) -> FormSelection:
+        """Return which form versions are in use, and which were refused."""
+        in_use = dict(self._db.execute("SELECT form, sha FROM in_use ORDER BY form").fetchall())
+        refused = self._db.execute("SELECT sha, code, at FROM refused ORDER BY sha").fetchall()
+        return FormSelection(in_use, {sha: VersionRefusal(code, at) for sha, code, at in refused})
+
+    def get(self, name: str) -> bytes | None:
+        """Return the bytes stored under `name`, or None."""
+        row = self._db.execute("SELECT body FROM held WHERE name = ?", (name,)).fetchone()
+        return bytes(row[0]) if row else None
+
+    def list_names(self) -> frozenset[str]:
+        """Return the names of all stored documents."""
+        return frozenset(row[0] for row in self._db.execute("SELECT name FROM held"))

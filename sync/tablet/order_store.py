@@ -1,0 +1,59 @@
+"""What a registrar ordered this tablet to do, how far that is done, and what a wipe deletes from the store.
+
+Called by sync.tablet.orders and the tablet. A wipe never deletes an envelope that has no receipt.
+"""
+
+import sqlite3
+from pathlib import Path
+
+from sync.tablet.outbox_database import leave_no_log, transaction
+from sync.tablet.outbox_records import TabletState
+
+
+class OrderStore:
+    """The order columns of the table `place`, and the wiping of the store in the file `path`."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._db, self._path = connection, path
+
+    def tablet_state(self) -> TabletState:
+        """Return what was ordered and noticed so far."""
+        orders, wiping, *noticed = self._db.execute(
+            "SELECT orders, wiping, revoked, wiped, copied FROM place"
+        ).fetchone()
+        return TabletState(orders, wiping, *map(bool, noticed))
+
+    def record_revocation(self, number: int) -> None:
+        """Record that order `number` ends this tablet's work; told once an earlier wipe is complete."""
+        with transaction(self._db):
+            self._db.execute(
+                "UPDATE place SET revoked = 1, orders = IIF(wiping, orders, ?1), wiping = IIF(wiping, ?1, 0)", (number,)
+            )
+
+    def begin_wipe(self, number: int) -> None:
+        """Record that order `number` has to be carried out, whatever comes between."""
+        with transaction(self._db):
+            self._db.execute("UPDATE place SET wiping = ?", (number,))
+
+    def wipe(self, *, complete: bool) -> None:
+        """Destroy forms, keyring keys, statuses, the drafts' key and all that is left of receipted envelopes.
+
+        What the server has not receipted stays, with all that is needed to send it. Only a `complete` wipe, which left
+        no draft either, ends with its number.
+        """
+        with transaction(self._db):
+            self._db.execute("DELETE FROM envelope WHERE state IN ('receipted', 'purged')")
+            self._db.execute("DELETE FROM event")
+            self._db.execute("DELETE FROM draft_key")
+            self._db.execute("DELETE FROM in_use")
+            self._db.execute("DELETE FROM refused")
+            self._db.execute("DELETE FROM held WHERE name LIKE 'bundle/%' OR name LIKE 'key/%'")
+        leave_no_log(self._db, self._path)
+        if complete:
+            with transaction(self._db):
+                self._db.execute("UPDATE place SET orders = wiping, wiping = 0, wiped = 1")
+
+    def allow_forms_again(self) -> None:
+        """End what a wipe left behind: a person has pulled forms."""
+        with transaction(self._db):
+            self._db.execute("UPDATE place SET wiped = 0")

@@ -1,0 +1,111 @@
+"""How far the tablet's talk with the server has come: request numbers, answers, cursor, and statuses of screenings.
+
+Called by sync.tablet. What it records of a request is on disk before the request leaves the tablet.
+"""
+
+import sqlite3
+
+from sync.exchange.messages import MAX_ENDED
+from sync.tablet.chain_counters import ChainCounters
+from sync.tablet.envelope_store import EnvelopeStore
+from sync.tablet.outbox_database import transaction
+from sync.tablet.outbox_records import Batch, StatusUpdate, SyncResult, SyncState
+
+MAX_BATCH = 500
+
+
+class SyncStateStore:
+    """The tables `place`, `ended` and `event`."""
+
+    def __init__(self, connection: sqlite3.Connection, counters: ChainCounters, envelopes: EnvelopeStore) -> None:
+        self._db, self._counters, self._envelopes = connection, counters, envelopes
+
+    def next_batch(self, now: int) -> Batch:
+        """Take a request number and what to send with it, recorded on disk before anything leaves the tablet.
+
+        After an unanswered request the next one only asks which ids arrived, and the batches start at one (SPEC 11.3).
+        """
+        with transaction(self._db):
+            number, unanswered, size = self._db.execute("SELECT request + 1, unanswered, batch FROM place").fetchone()
+            asked = self._envelopes.sent_ids()
+            lost = bool(unanswered and asked)
+            envelopes = () if lost else self._envelopes.due_to_send(size, now)
+            self._envelopes.set_state("sent", [envelope.id for envelope in envelopes])
+            self._db.execute("UPDATE place SET request = ?, unanswered = 1, batch = ?", (number, 1 if lost else size))
+        self._counters.write_checkpoint()
+        return Batch(number, asked, envelopes)
+
+    def return_batch(self, batch: Batch) -> None:
+        """Take `batch` back: no connection was made, so nothing new needs asking. Its number stays used."""
+        with transaction(self._db):
+            self._envelopes.set_state("pending", [envelope.id for envelope in batch.envelopes])
+            self._db.execute("UPDATE place SET unanswered = ?", (bool(batch.asked),))
+
+    def renumber(self, last: int) -> None:
+        """Go on after `last`, which a server signed as the last request number that it accepted (SPEC 11.3 rule 1).
+
+        Where that is not below our own, somebody else has spoken with this key, and a new chain begins.
+        """
+        with transaction(self._db):
+            if last >= self._counters.latest().request:
+                self._counters.begin_chain(copied=True)
+            self._db.execute("UPDATE place SET request = ?", (last,))
+        self._counters.write_checkpoint()
+
+    def record_answer(self, batch: Batch, result: SyncResult) -> None:
+        """Record a verified answer to `batch` in one transaction.
+
+        What was asked or sent and has no receipt was not stored, and is offered again. A new generation is a database
+        that may have forgotten: earlier receipts are void, the cursor starts again, everything kept is offered again.
+        """
+        with transaction(self._db):
+            generation, size, chain, seq = self._db.execute(
+                "SELECT generation, batch, chain, seq FROM place"
+            ).fetchone()
+            renewed = generation not in ("", result.generation)
+            if renewed:
+                self._envelopes.void_receipts()
+                self._db.execute("UPDATE ended SET reached = 0")
+            self._envelopes.set_state("pending", [*batch.asked, *(envelope.id for envelope in batch.envelopes)])
+            self._envelopes.record_receipts(result)
+            self._record_events(result)
+            grown = min(size * 2, MAX_BATCH) if batch.envelopes else size
+            self._db.execute(
+                "UPDATE place SET unanswered = 0, batch = ?, generation = ?, cursor = ?, inventory = ?",
+                (grown, result.generation, *((0, "") if renewed else (result.cursor, result.inventory))),
+            )
+            copied = result.seq.get(chain, 0) > seq
+            if copied:
+                self._counters.begin_chain(copied=True)
+            self._db.executemany(
+                "UPDATE ended SET reached = ? WHERE chain = ?", [(seq, chain) for chain, seq in result.seq.items()]
+            )
+        if copied:
+            self._counters.write_checkpoint()
+
+    def _record_events(self, result: SyncResult) -> None:
+        self._db.executemany(
+            "INSERT OR REPLACE INTO event SELECT id, ?, ? FROM envelope WHERE id = ?",
+            [(event.status, event.at, event.id) for event in result.events],
+        )
+
+    def has_more(self, now: int) -> bool:
+        """Tell whether another request is worth while: something waits to be sent or asked for (tablet's clock)."""
+        return bool(self._envelopes.sent_ids()) or bool(self._envelopes.due_to_send(1, now))
+
+    def load(self) -> SyncState:
+        """Return what the next request says of the talk so far."""
+        generation, cursor, inventory, orders = self._db.execute(
+            "SELECT generation, cursor, inventory, orders FROM place"
+        ).fetchone()
+        # By chance, so that among more than one request can name none is left out for ever.
+        behind = "SELECT chain, seq FROM ended WHERE reached < seq ORDER BY random() LIMIT ?"
+        ended = dict(self._db.execute(behind, (MAX_ENDED,)).fetchall())
+        return SyncState(generation, cursor, inventory, orders, ended)
+
+    def list_statuses(self) -> tuple[StatusUpdate, ...]:
+        """Return the newest status of each screening that has one."""
+        rows = self._db.execute(
+            "SELECT jti, status, event.at FROM event JOIN envelope USING (id) ORDER BY event.at, position"
+        )
+        return tuple(StatusUpdate(*row) for row in rows)
