@@ -112,7 +112,7 @@ def _clock_offset_ms() -> int:
     return clock() - time.monotonic_ns() // 1_000_000
 
 
-def _reschedule(scheduler: BackgroundScheduler) -> None:
+def reschedule_jobs(scheduler: BackgroundScheduler) -> None:
     """Do every job now and count its interval from here: what a clock that stood in 2090 planned would never be done,
     and after a leap forward each would look as if it had stopped."""
     _log.warning("clock stepped", extra={"fields": {}})
@@ -152,7 +152,7 @@ class Server:
                 wasyncore.loop(timeout=1, use_poll=True, map=self._channels, count=1)
                 if abs(_clock_offset_ms() - offset) > _CLOCK_STEP_MS:
                     offset = _clock_offset_ms()
-                    _reschedule(scheduler)
+                    reschedule_jobs(scheduler)
             for door in doors:
                 door.accepting = False
                 door.socket.close()

@@ -75,7 +75,7 @@ def field(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with open_office(world, folder) as office:
         office.tablet("board").close()
         with office.desk("nacional") as desk:
-            keys = unwrapped(desk.staff.me, desk._seal_key)
+            keys = unwrapped(desk.staff.me, desk.staff.seal_key())
     yield Field(folder / "board", load_engine(Office.version("1").xform), keys, commands)
     commands.close()
 

@@ -135,7 +135,7 @@ def test_a_session_of_2090_ends_and_nobody_stays_locked_out_by_it(field: Field) 
     person = field.world.person_id("registro")
     with db.write() as w:
         sessions.start_session(
-            w, token_hash=accounts._hash_token("token"), person=person, at=Y2090, expires_at=Y2090 + HOUR
+            w, token_hash=accounts.hash_token("token"), person=person, at=Y2090, expires_at=Y2090 + HOUR
         )
     assert accounts.find_by_session(db, "token", now=Y2090 + MINUTE, idle=HOUR) is not None
     assert accounts.find_by_session(db, "token", now=NOW, idle=HOUR) is None
@@ -188,7 +188,7 @@ def test_a_tablet_last_heard_in_2090_is_silent_when_the_clock_is_put_right(field
 
 def test_jobs_planned_by_a_clock_of_2090_are_planned_anew(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
     stepped, planned = threading.Event(), threading.Event()
-    reschedule = app._reschedule
+    reschedule = app.reschedule_jobs
 
     def seen(scheduler: jobs.BackgroundScheduler) -> None:
         for job in scheduler.get_jobs():
@@ -197,7 +197,7 @@ def test_jobs_planned_by_a_clock_of_2090_are_planned_anew(field: Field, monkeypa
         assert all(job.next_run_time.year < 2090 for job in scheduler.get_jobs())
         planned.set()
 
-    monkeypatch.setattr(app, "_reschedule", seen)
+    monkeypatch.setattr(app, "reschedule_jobs", seen)
     right = app.clock
     monkeypatch.setattr(app, "clock", lambda: right() + (DAY if stepped.is_set() else 0))
     with served(field):

@@ -132,7 +132,7 @@ def test_what_costs_too_much_time_or_memory_is_ended_and_told(hostile: Hostile, 
 
 
 def test_a_reader_that_only_waits_is_ended_too(hostile: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "_SLOWEST", 0.5)
+    monkeypatch.setattr(apart, "WALL_SECONDS_PER_CPU_SECOND", 0.5)
     assert code(hostile, "sleep") == "workbook.too_expensive"
 
 

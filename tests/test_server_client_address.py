@@ -97,4 +97,4 @@ def test_refusals_are_forgotten_after_their_window_and_never_grow_without_bound(
     assert not refusals.too_many("2001:db8:1:2::1")
     for number in range(2 * MAX_ADDRESSES):
         refusals.count(str(ipaddress.ip_address(number)))
-    assert len(refusals._counted) == MAX_ADDRESSES
+    assert refusals.address_count == MAX_ADDRESSES

@@ -17,6 +17,7 @@ from server.database.connection import Connection, Database
 from server.database.sqlite import SqliteDatabase
 from server.flows.operations import audit
 from server.problems import Problem
+from support.databases import writing_connection
 from support.intake import Field, open_field
 from support.waiting import PATIENCE, wait_until
 from sync.envelope.verify import envelope_id
@@ -48,7 +49,7 @@ def keep(*names: str) -> Work:
 
 def await_waiting(db: Database, size: int) -> None:
     """Wait until so many wait behind the one that leads."""
-    wait_until(lambda: len(db._waiting) >= size, "nobody waits")
+    wait_until(lambda: db.waiting >= size, "nobody waits")
 
 
 @contextmanager
@@ -90,7 +91,9 @@ def together(db: Database, *works: Work) -> list[Future[Any]]:
 def commits(db: Database) -> list[str]:
     """The transactions that the writer began and ended, as they come."""
     seen: list[str] = []
-    db._writer.conn.set_trace_callback(lambda sql: seen.append(sql) if sql in ("BEGIN IMMEDIATE", "COMMIT") else None)
+    writing_connection(db).conn.set_trace_callback(
+        lambda sql: seen.append(sql) if sql in ("BEGIN IMMEDIATE", "COMMIT") else None
+    )
     return seen
 
 
@@ -110,15 +113,15 @@ def test_work_that_fails_is_undone_alone_and_the_others_are_stored(db: Database)
 
 
 def test_when_the_disk_is_full_all_of_the_group_hear_it_and_nothing_is_stored(db: Database) -> None:
-    (pages,) = db._writer.execute("PRAGMA page_count").fetchone()
-    db._writer.execute(f"PRAGMA max_page_count={pages}")
+    (pages,) = writing_connection(db).execute("PRAGMA page_count").fetchone()
+    writing_connection(db).execute(f"PRAGMA max_page_count={pages}")
     told = together(db, keep("a"), keep(*(f"{number:0>2000}" for number in range(50))), keep("c"))
     for each in told:
         wrong = each.exception()
         assert isinstance(wrong, sqlite3.OperationalError)
         assert wrong.sqlite_errorcode == sqlite3.SQLITE_FULL
     assert kept(db) == []
-    db._writer.execute(f"PRAGMA max_page_count={pages + 100}")
+    writing_connection(db).execute(f"PRAGMA max_page_count={pages + 100}")
     assert db.group_commit(keep("d")) == "d", "and it works again when there is room"
 
 
@@ -168,7 +171,7 @@ def test_a_replayed_request_in_a_shared_commit_is_refused_and_the_others_receipt
 
 def test_no_answer_leaves_before_the_commit_and_a_crash_between_leaves_nothing(field: Field) -> None:
     tablet, db = field.tablet(), field.parts.db
-    raw, commit = field.envelope(tablet), db._writer.commit
+    raw, commit = field.envelope(tablet), writing_connection(db).commit
     copy = field.world.data.parent / "after-the-crash.db"
 
     def crash() -> None:
@@ -178,7 +181,7 @@ def test_no_answer_leaves_before_the_commit_and_a_crash_between_leaves_nothing(f
         commit()
 
     message = field.message(tablet, raw)
-    db._writer.commit = crash  # type: ignore[method-assign]
+    writing_connection(db).commit = crash  # type: ignore[method-assign]
     answer = field.ask(tablet, message)
     assert answer.receipts is not None
     left = SqliteDatabase(copy)

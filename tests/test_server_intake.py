@@ -13,6 +13,7 @@ from server.flows.operations import audit
 from server.flows.trust import enrolment
 from server.problems import Problem
 from server.store import devices, envelopes, referrals, worklist
+from support.databases import writing_connection
 from support.intake import ROUTE, Field, Tablet
 from sync.durations import DAY, HOUR
 from sync.envelope import seal
@@ -269,7 +270,7 @@ def test_many_broken_screenings_of_one_request_are_noted_against_its_versions_on
     for each in (tablet, sent):
         field.ask(each, field.message(each, inventory={"prueba": field.form_sha}))
     notes: list[str] = []
-    writer = field.parts.db._writer.conn
+    writer = writing_connection(field.parts.db).conn
     writer.set_trace_callback(lambda sql: notes.append(sql) if sql.startswith("insert into refusals") else None)
     field.push(tablet, b"no envelope")
     alone = len(notes)

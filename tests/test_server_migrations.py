@@ -12,6 +12,7 @@ from server.database.form_migrations import migrations
 from server.database.sqlite import SqliteDatabase
 from server.flows.forms.rollouts import manifest_entries
 from server.store import rollouts, versions
+from support.databases import writing_connection
 
 # One row per table of the named step, as an older server would have left it behind.
 SAMPLES = {
@@ -74,7 +75,7 @@ def test_a_new_file_gets_every_table_strict_and_is_its_owners_alone(tmp_path: Pa
 
 
 def test_each_step_keeps_the_rows_of_the_steps_before(tmp_path: Path) -> None:
-    steps = [step.name for step in migrations._migrations]
+    steps = [step.name for step in migrations.pending(sqlite_utils.Database(memory=True))]
     raw = sqlite_utils.Database(tmp_path / "chaski.db")
     for done, step in enumerate(steps):
         following = steps[done + 1] if done + 1 < len(steps) else None
@@ -121,7 +122,7 @@ def test_opening_twice_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_commit_is_on_the_disk_before_anybody_is_answered(tmp_path: Path) -> None:
     db = SqliteDatabase(tmp_path / "chaski.db")
-    for connection in (db.read(), db._writer):
+    for connection in (db.read(), writing_connection(db)):
         found = {
             name: connection.conn.execute(f"pragma {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -12,11 +11,11 @@ import pytest
 from screening_forms.engine.evaluator import Engine, load_engine
 from support.clients import FORM, STORY, Office, answers, compiled
 from sync.desk.client import DeskClient
-from sync.desk.opened_screening import _build_answer, read_screening
+from sync.desk.opened_screening import build_answer, read_screening
 from sync.envelope.verify import parse_envelope
 from sync.errors import SyncError
 from sync.keys.key_pairs import SealKey
-from sync.tablet.client import Tablet
+from sync.tablet.client import Tablet, now_ms
 
 TAKEN = date(2026, 11, 20)
 DESKS = {
@@ -84,7 +83,7 @@ def test_a_coordinator_of_another_desk_group_cannot_open_it(office: Office, tabl
             other.open(wanted)
         raw = tablet.outbox.envelopes.list_stored()[0].raw
         with pytest.raises(SyncError, match=r"desk\.not_a_member"):
-            other._keyring(parse_envelope(raw))
+            other.unwrap_keyring(parse_envelope(raw))
 
 
 def test_claim_accept_and_close_reach_the_tablet(office: Office, tablet: Tablet) -> None:
@@ -160,11 +159,8 @@ class FalseServer:
 
 
 def lied_to(desk: DeskClient, lies: dict[str, Any]) -> DeskClient:
-    """The same desk, with a false server between it and the real one."""
-    false = copy.copy(desk)
-    false.staff = FalseServer(desk.staff, lies)  # type: ignore[assignment]
-    false._forms = {}
-    return false
+    """The same person's desk, with a false server between it and the real one."""
+    return DeskClient(FalseServer(desk.staff, lies), pin=desk.trust.pin, now=now_ms())  # type: ignore[arg-type]
 
 
 def test_a_server_that_hands_out_something_else_is_found_out(office: Office, tablet: Tablet) -> None:
@@ -245,7 +241,7 @@ def test_drafts_and_fallbacks_are_marked(scorer: Engine) -> None:
     nodes = {node.name: node for node in scorer.questions}
     edad = replace(nodes["edad"], label={"es": "¿Edad?", lang: "[borrador] ¿Hayka watayuq?"})
     sexo = replace(nodes["sexo"], label={"es": "¿Sexo?"})
-    shown = _build_answer(edad, "30_59", lang)
+    shown = build_answer(edad, "30_59", lang)
     assert (shown.text, shown.text_state, shown.text_es) == ("¿Hayka watayuq?", "draft", "¿Edad?")
-    assert _build_answer(sexo, "male", lang).text_state == "fallback"
-    assert _build_answer(sexo, "male", "es").text_state == "reviewed"
+    assert build_answer(sexo, "male", lang).text_state == "fallback"
+    assert build_answer(sexo, "male", "es").text_state == "reviewed"

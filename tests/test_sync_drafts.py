@@ -59,7 +59,7 @@ def draft(**changes: object) -> Draft:
 
 def file_of(drafts: Drafts, made: Draft) -> Path:
     drafts.save(made)
-    return drafts._path(made.id)
+    return drafts.path_of(made.id)
 
 
 @settings(max_examples=30)
@@ -97,7 +97,7 @@ def test_a_draft_opens_on_no_other_tablet_and_under_no_other_id_or_form(kept: Dr
         Drafts(path.parent, other_outbox).load(made.id)
     other = new_screening_id()
     for changed in (body, body.replace(made.id.encode(), other.encode())):
-        kept._path(other).write_bytes(changed)
+        kept.path_of(other).write_bytes(changed)
         with pytest.raises(SyncError, match=r"draft\.unopenable"):
             kept.load(other)
     path.write_bytes(body.replace(made.sha.encode(), b"b" * 64))
@@ -131,7 +131,7 @@ def test_what_was_sealed_before_the_power_went_is_no_draft_any_more(tmp_path: Pa
             drafts.save(each)
         outbox.envelopes.append("17-protection", made.id, lambda place: b"sealed")
         assert drafts.all() == (other,)
-        assert not drafts._path(made.id).exists()
+        assert not drafts.path_of(made.id).exists()
 
 
 def test_the_form_version_of_a_draft_is_known_without_opening_it(kept: Drafts) -> None:

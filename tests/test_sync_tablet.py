@@ -309,7 +309,7 @@ def resigned(office: Office, key: SigningKey, change: Callable[[Response], Respo
     def answer(passing: Change) -> None:
         if passing.path == messages.PATH:
             # What the tablet is called and counts is in the answer itself: read it without the check.
-            said = messages._unpack(passing.body, "response")
+            said = messages.unpack_body(passing.body, "response")
             dev, n = said.text("dev", messages.KID), said.integer("n")
             message = Message(passing.body, passing.headers[SIGNATURE_HEADER])
             response = messages.read_response(message, office.field.trust.servers, dev=dev, n=n)
@@ -415,7 +415,7 @@ def test_only_a_number_refused_by_a_trusted_server_changes_anything_on_the_table
 
     def refused(key: SigningKey | None, **said: object) -> Callable[[Change], None]:
         def answer(passing: Change) -> None:
-            number = messages._unpack(passing.body, "response").integer("n")
+            number = messages.unpack_body(passing.body, "response").integer("n")
             problem = {"code": "sync.number_used", "status": 409, "dev": dev, "n": number, "last": number + 7, **said}
             message = messages.write_refusal(problem, key or stranger)
             passing.status, passing.headers = 409, {"Content-Type": "application/problem+json"}

@@ -51,7 +51,7 @@ VERBS: dict[str, Verb] = {
 _MOST_BYTES = 256 * 2**20
 _BYTES, _MARK = "base64", "'"
 _LENGTH = struct.Struct(">I")
-_SLOWEST = 3
+WALL_SECONDS_PER_CPU_SECOND = 3
 """How many seconds of the clock a verb may take for each second of its processor time: the machine has other work."""
 
 
@@ -70,7 +70,7 @@ def ask(verb: str, content: bytes, options: Mapping[str, Any], progress: Progres
     with subprocess.Popen(
         command, cwd=HERE.parent, env={}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as process:
-        watch = threading.Timer(granted.seconds * _SLOWEST, process.kill)
+        watch = threading.Timer(granted.seconds * WALL_SECONDS_PER_CPU_SECOND, process.kill)
         watch.start()
         try:
             return _talk(process, content, options, progress)

@@ -59,6 +59,11 @@ class EnrolmentFailures:
         self._clock = clock
         self._counted: dict[str, tuple[float, int]] = {}
 
+    @property
+    def address_count(self) -> int:
+        """How many addresses are remembered."""
+        return len(self._counted)
+
     def too_many(self, address: str) -> bool:
         """Whether an address has had its share."""
         since, count = self._counted.get(_subnet(address), (0.0, 0))

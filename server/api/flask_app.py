@@ -61,7 +61,7 @@ def create_app(name: str, parts: Services) -> Flask:
     app.extensions["chaski"] = parts
     problems.install_error_handlers(app)
     app.before_request(_start_request)
-    app.after_request(_finish_request)
+    app.after_request(finish_request)
     return app
 
 
@@ -104,7 +104,7 @@ def _start_request() -> None:
     g.began = time.perf_counter()
 
 
-def _finish_request(response: Response) -> Response:
+def finish_request(response: Response) -> Response:
     seconds = time.perf_counter() - g.began
     # The address as a template: an id in a path is nobody's business in a log, and no query or body is ever written.
     method = request.method if request.method in _METHODS else "-"

@@ -150,6 +150,11 @@ class SqliteDatabase:
             else:
                 waiting.set_exception(failure)
 
+    @property
+    def waiting(self) -> int:
+        """How many pieces of work wait for the transaction that is being written."""
+        return len(self._waiting)
+
     def read(self) -> Connection:
         """This thread's reading connection, which sees everything committed and cannot write."""
         connection: SqliteConnection | None = getattr(self._local, "connection", None)

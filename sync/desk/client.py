@@ -148,7 +148,7 @@ class DeskClient:
             sealed.header.dev,
         )
         verify_envelope(sealed, certificate.key)
-        instance = seal.open_envelope(sealed, self._keyring(sealed))
+        instance = seal.open_envelope(sealed, self.unwrap_keyring(sealed))
         sha, form, reading = self._read(instance, referral["route"] or {})
         return VerifiedScreening(
             **vars(reading),
@@ -172,7 +172,7 @@ class DeskClient:
     def _seal_key(self) -> SealKey:
         return self.staff.seal_key()
 
-    def _keyring(self, sealed: Envelope) -> SealKey:
+    def unwrap_keyring(self, sealed: Envelope) -> SealKey:
         """Unwrap the keyring epoch that an envelope is sealed to, if the caller is a member of it."""
         kid = sealed.header.kid
         for copy in self.staff.me["keyrings"]:

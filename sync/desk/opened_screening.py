@@ -90,7 +90,7 @@ def read_screening(form: CompiledForm, scorer: Engine, instance: bytes) -> Opene
     return OpenedScreening(
         lang=lang,
         answers=tuple(
-            _build_answer(node, answers[node.name], lang) for node in scorer.questions if node.name in answers
+            build_answer(node, answers[node.name], lang) for node in scorer.questions if node.name in answers
         ),
         outcome=recorded.get("outcome", NOT_SCORED.outcome),
         tier=recorded.get("tier", ""),
@@ -102,7 +102,7 @@ def read_screening(form: CompiledForm, scorer: Engine, instance: bytes) -> Opene
     )
 
 
-def _build_answer(node: Node, value: str, lang: str) -> Answer:
+def build_answer(node: Node, value: str, lang: str) -> Answer:
     codes = tuple(value.split()) if node.type == "select_multiple" else (value,)
     labels = [node.choices[code].label if code in node.choices else {SOURCE: code, lang: code} for code in codes]
     shown = [_shown_text(label, lang) for label in labels]

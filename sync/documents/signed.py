@@ -41,14 +41,14 @@ def sign(payload: bytes, key: SigningKey, typ: str) -> str:
 
 def verify(payload: bytes, jws: str, typ: str, keys: Mapping[str, VerifyKey]) -> str:
     """Return the kid of the signer, who must be one of `keys` and must have signed these bytes as this `typ`."""
-    kid = _signer(jws, typ)
+    kid = read_signer(jws, typ)
     if kid not in keys:
         raise SyncError("signed.unknown_signer", f"{kid} may not sign {typ}")
     verify_bare(payload, jws.rpartition(".")[2], keys[kid], typ)
     return kid
 
 
-def _signer(jws: str, typ: str) -> str:
+def read_signer(jws: str, typ: str) -> str:
     """Read the protected header; it must be exactly the one that SPEC 4.1 gives for its kid and typ."""
     protected, *rest = jws.split(".")
     if len(rest) != 2 or rest[0]:
@@ -119,9 +119,9 @@ class Document:
         Signatures by other keys are left aside, since a document may be signed for two audiences; a wrong signature
         in the name of one of `keys`, a foreign typ or a strange header refuses the whole document.
         """
-        signers = {kid for jws in self.signatures if (kid := _signer(jws, typ)) in keys}
+        signers = {kid for jws in self.signatures if (kid := read_signer(jws, typ)) in keys}
         for jws in self.signatures:
-            if _signer(jws, typ) in signers:
+            if read_signer(jws, typ) in signers:
                 verify(self.payload, jws, typ, keys)
         if len(signers) < threshold:
             raise SyncError("signed.too_few", f"{len(signers)} of {threshold} keys signed this {typ}")

@@ -107,7 +107,7 @@ def _pack(content: Mapping[str, Any]) -> bytes:
     return min(plain, packed, key=len)
 
 
-def _unpack(body: bytes, where: str) -> JsonObject:
+def unpack_body(body: bytes, where: str) -> JsonObject:
     """Read a body, which says by its first byte whether it is gzip'd; stop at the limit, not after it."""
     if body[:1] == b"\x1f":
         inflater = zlib.decompressobj(31)
@@ -178,7 +178,7 @@ def read_request(message: Message, device: VerifyKey) -> Request:
     if len(message.body) > MAX_BODY_BYTES:
         raise SyncError("exchange.too_large", f"a body has at most {MAX_BODY_BYTES} bytes")
     _verify(message, REQUEST_TYP, {device.kid: device})
-    members = _unpack(message.body, "request")
+    members = unpack_body(message.body, "request")
     have = members.object("have")
     return Request(
         n=members.integer("n", 1),
@@ -250,7 +250,7 @@ def write_response(response: Response, server: SigningKey) -> Message:
 def read_response(message: Message, servers: Mapping[str, VerifyKey], *, dev: str, n: int) -> Response:
     """Check that a server signed these bytes as the answer to request `n` of tablet `dev`, and read them."""
     _verify(message, RESPONSE_TYP, servers)
-    members = _unpack(message.body, "response")
+    members = unpack_body(message.body, "response")
     if members.text("dev", KID) != dev or members.integer("n", 1) != n:
         raise SyncError("exchange.wrong_answer", "this answers another request")
     seq = members.object("seq")

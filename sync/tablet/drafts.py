@@ -79,19 +79,19 @@ class Drafts:
         if not self._folder.exists():
             self._folder.mkdir(mode=0o700)
             sync_folder(self._folder.parent)
-        replace_file(self._path(draft.id), header + nonce + sealed)
+        replace_file(self.path_of(draft.id), header + nonce + sealed)
 
     def load(self, draft_id: str) -> Draft:
         """Open a draft; SyncError draft.unopenable if it is not this tablet's, not this one, or not as it was saved."""
         body = self._body(draft_id)
         header = HEADER.match(body)
         if header is None or header[1].decode() != draft_id:
-            raise SyncError("draft.unopenable", f"{self._path(draft_id)} is not the draft of its name")
+            raise SyncError("draft.unopenable", f"{self.path_of(draft_id)} is not the draft of its name")
         nonce, sealed = body[header.end() :][:NONCE_BYTES], body[header.end() + NONCE_BYTES :]
         try:
             plain = unpack_plaintext(self._cipher(draft_id).decrypt(nonce, sealed, header[0]))
         except (InvalidTag, ValueError) as wrong:
-            raise SyncError("draft.unopenable", f"{self._path(draft_id)}: another tablet's, or damaged") from wrong
+            raise SyncError("draft.unopenable", f"{self.path_of(draft_id)}: another tablet's, or damaged") from wrong
         return Draft(id=draft_id, sha=header[2].decode(), **strict_json(plain))
 
     def all(self) -> tuple[Draft, ...]:
@@ -101,7 +101,7 @@ class Drafts:
 
     def damaged(self) -> tuple[Path, ...]:
         """Return the files that do not open; nothing here ever destroys them."""
-        return tuple(self._path(draft_id) for draft_id in self._ids() if self._opened(draft_id) is None)
+        return tuple(self.path_of(draft_id) for draft_id in self._ids() if self._opened(draft_id) is None)
 
     def bundles(self) -> frozenset[str]:
         """Name the form versions that must stay on board, as the board names them; read without opening anything."""
@@ -110,8 +110,8 @@ class Drafts:
 
     def destroy(self, draft_id: str) -> None:
         """Remove a draft for good."""
-        if self._path(draft_id).exists():
-            self._path(draft_id).unlink()
+        if self.path_of(draft_id).exists():
+            self.path_of(draft_id).unlink()
             sync_folder(self._folder)
 
     # Age
@@ -133,16 +133,17 @@ class Drafts:
             self.destroy(draft.id)
         return tuple(ended)
 
-    # Inside
-
-    def _path(self, draft_id: str) -> Path:
+    def path_of(self, draft_id: str) -> Path:
+        """Where a draft is, or would be."""
         return self._folder / f"{draft_id}.draft"
+
+    # Inside
 
     def _body(self, draft_id: str) -> bytes:
         try:
-            return self._path(draft_id).read_bytes()
+            return self.path_of(draft_id).read_bytes()
         except OSError as wrong:
-            raise SyncError("draft.unopenable", f"{self._path(draft_id)}: {wrong.strerror}") from wrong
+            raise SyncError("draft.unopenable", f"{self.path_of(draft_id)}: {wrong.strerror}") from wrong
 
     def _ids(self) -> list[str]:
         sealed = set(self._outbox.envelopes.screening_ids().values())

@@ -19,6 +19,7 @@ from server.database.sqlite import SqliteDatabase
 from server.flows.desks import routing
 from server.flows.desks.routing import Rulebook
 from server.flows.intake import sync_request
+from support.databases import writing_connection
 from sync.exchange.messages import Message
 
 Statement = tuple[str, str, Any]  # The connection's method, the text, the parameters.
@@ -63,8 +64,9 @@ def statements(data: Path, copy: Path, messages: Iterable[Message]) -> list[Stat
     """Every statement with which intake answers these requests one after the other, on a copy of the database."""
     db, rulebook = SqliteDatabase(copy), Rulebook(routing.read_rules(), Config(data=data).hours)
     own = server_keys.load(data / "keys")
-    recorder = _Recorder(db._writer.conn)
-    db._writer.conn = recorder  # type: ignore[assignment]
+    writer = writing_connection(db)
+    recorder = _Recorder(writer.conn)
+    writer.conn = recorder  # type: ignore[assignment]
     for message in messages:
         _, items = sync_request.answer_request(db, message, keys=own, rulebook=rulebook, now=now_ms())
         if any(item.outcome not in ("stored", "held") for item in items):
@@ -81,7 +83,7 @@ def executions(noted: Iterable[Statement]) -> int:
 def replay(copy: Path, noted: Iterable[Statement]) -> float:
     """Seconds that SQLite takes for these statements, with the server's pragmas, parameters bound, rows fetched."""
     db = SqliteDatabase(copy)
-    connection = db._writer.conn
+    connection = writing_connection(db).conn
     start = time.perf_counter()
     for method, sql, parameters in noted:
         getattr(connection, method)(sql, parameters).fetchall()

@@ -72,7 +72,7 @@ def batch(data: bytes) -> None:
     db = database()
     sent = [around(line) if line.startswith(b"{") else line for line in data.split(b"\n")[:MOST]]
     arrivals = [
-        envelope_intake.inspect_envelope(raw, lambda dev: sync_request._key_of(db, dev), ROUTES) for raw in sent
+        envelope_intake.inspect_envelope(raw, lambda dev: sync_request.get_device_key(db, dev), ROUTES) for raw in sent
     ]
     try:
         with db.write() as w:

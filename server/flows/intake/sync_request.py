@@ -44,8 +44,10 @@ def answer_request(
 ) -> tuple[Message, list[ReceiptItem]]:
     """Answer a tablet's request; also return what became of each envelope, for the log."""
     dev = messages.claimed_signer(message.signature)
-    request = messages.read_request(message, _key_of(db, dev))
-    arrivals = [envelope_intake.inspect_envelope(raw, partial(_key_of, db), keys.routes) for raw in request.envelopes]
+    request = messages.read_request(message, get_device_key(db, dev))
+    arrivals = [
+        envelope_intake.inspect_envelope(raw, partial(get_device_key, db), keys.routes) for raw in request.envelopes
+    ]
     digest = hashlib.sha256(message.body).hexdigest()
     applied = db.group_commit(lambda w: _apply(w, dev, request, digest, arrivals, rulebook, now))
     return messages.write_response(_add_receipts(applied, keys), keys.signing), applied.taken
@@ -84,7 +86,7 @@ def _apply(
 
 
 @lru_cache(maxsize=10_000)
-def _key_of(db: Database, dev: str) -> VerifyKey:
+def get_device_key(db: Database, dev: str) -> VerifyKey:
     """The key of a tablet that may speak; kept: a key never changes, and who may speak once is heard ever after."""
     return VerifyKey.from_raw(_authenticate(db.read(), dev).key)
 

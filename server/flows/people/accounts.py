@@ -68,7 +68,7 @@ def sign_in(db: Database, *, login: str, auth: bytes, address: str, now: int) ->
         if person is not None:
             sessions.delete_failures(w, login=attempt, address=address)
             sessions.start_session(
-                w, token_hash=_hash_token(token), person=person.id, at=now, expires_at=now + SESSION_LIFE
+                w, token_hash=hash_token(token), person=person.id, at=now, expires_at=now + SESSION_LIFE
             )
             audit.append(w, at=now, action="session.started", actor=person.id, subject=person.id)
         elif not slowed:
@@ -96,21 +96,21 @@ def _check_passphrase(connection: Connection, login: str, auth: bytes) -> StaffA
 def sign_out(db: Database, token: str, *, now: int) -> None:
     """End the session that this token opened; nothing happens when there is none."""
     with db.write() as w:
-        session = sessions.get_live(w, _hash_token(token), at=now, idle_since=0)
+        session = sessions.get_live(w, hash_token(token), at=now, idle_since=0)
         if session is not None:
-            sessions.end_session(w, _hash_token(token))
+            sessions.end_session(w, hash_token(token))
             audit.append(w, at=now, action="session.ended", actor=session.person, subject=session.person)
 
 
 def find_by_session(db: Database, token: str, *, now: int, idle: int) -> StaffAccount | None:
     """Return whose live session this is, or None. `idle` in milliseconds."""
     connection = db.read()
-    session = sessions.get_live(connection, _hash_token(token), at=now, idle_since=now - idle)
+    session = sessions.get_live(connection, hash_token(token), at=now, idle_since=now - idle)
     if session is None:
         return None
     if now - session.seen > _TOUCH_INTERVAL:
         with db.write() as w:
-            sessions.mark_used(w, _hash_token(token), at=now)
+            sessions.mark_used(w, hash_token(token), at=now)
     return people.get_account(connection, session.person)
 
 
@@ -126,5 +126,5 @@ def delete_old_sessions(db: Database, *, now: int) -> int:
         return sessions.delete_old(w, expired_at=now, failed_before=now - FAILURES_KEPT)
 
 
-def _hash_token(token: str) -> bytes:
+def hash_token(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()

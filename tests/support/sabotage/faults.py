@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,7 +21,7 @@ from sync.keys.key_pairs import SigningKey, VerifyKey
 def signature_check_off() -> None:
     """Whoever asks whether a signature is good hears yes."""
     VerifyKey.verify = lambda self, signature, data: None  # type: ignore[method-assign]
-    signed.verify = lambda payload, jws, typ, keys: signed._signer(jws, typ)
+    signed.verify = lambda payload, jws, typ, keys: signed.read_signer(jws, typ)
 
 
 def wrong_key_accepted() -> None:
@@ -54,7 +55,7 @@ def routing_shuffled() -> None:
 def plaintext_logged() -> None:
     """A forgotten debugging aid: the tablet sends each interview along in a header, and the server logs headers."""
     interviews: list[str] = []
-    sealed, send, leave = seal.seal_envelope, Transport.send, flask_app._finish_request
+    sealed, send, leave = seal.seal_envelope, Transport.send, flask_app.finish_request
 
     def watched_seal(instance: bytes, **how: Any) -> bytes:
         interviews.append(instance.decode())
@@ -64,8 +65,8 @@ def plaintext_logged() -> None:
         return send(self, method, path, body, {**(headers or {}), "X-Debug": " ".join(interviews)})
 
     def chatty_leave(response: Any) -> Any:
-        flask_app._log.info("headers", extra={"fields": dict(request.headers)})
+        logging.getLogger("chaski").info("headers", extra={"fields": dict(request.headers)})
         return leave(response)
 
-    seal.seal_envelope, flask_app._finish_request = watched_seal, chatty_leave
+    seal.seal_envelope, flask_app.finish_request = watched_seal, chatty_leave
     Transport.send = chatty_send  # type: ignore[method-assign]
