@@ -20,19 +20,19 @@ NOT_SCORED = {"outcome": "not_scored", "tier": "none", "queue_kinds": ""}
 """What stands for a blank result: without consent to the interview nothing is scored."""
 
 
-def check_cases(subject: CheckContext) -> Iterator[FormProblem]:
+def check_cases(context: CheckContext) -> Iterator[FormProblem]:
     """There are cases, they answer questions of the form, and each says what is to come out."""
-    sheet, questions = Row("cases", 0, {}), subject.questions
-    if not subject.workbook.cases:
+    sheet, questions = Row("cases", 0, {}), context.questions
+    if not context.workbook.cases:
         yield problem("case.none", sheet, "")
         return
     asked = {name for name, row in questions.items() if row.get("type") not in (*TYPES_WITHOUT_ANSWER, "calculate")}
-    for heading in case_questions(subject.workbook):
+    for heading in case_questions(context.workbook):
         if heading not in asked:
             near = suggest(heading, {*asked, *COLUMNS_BY_SHEET["cases"]})
             yield problem("case.unknown_question", Row("cases", 1, {}), heading, heading, **near)
     seen: dict[str, int] = {}
-    for row in subject.workbook.cases:
+    for row in context.workbook.cases:
         name = row.get("case")
         if seen.setdefault(name, row.number) != row.number:
             yield problem("case.duplicate", row, "case", name, seen[name])

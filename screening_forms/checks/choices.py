@@ -12,9 +12,9 @@ _CHOICE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _LIST_NAME = re.compile(r"[\w.-]+")
 
 
-def check_choices(subject: CheckContext) -> Iterator[FormProblem]:
+def check_choices(context: CheckContext) -> Iterator[FormProblem]:
     """Every choice has a name of its own in its list."""
-    for rows in subject.lists.values():
+    for rows in context.lists.values():
         seen: dict[str, int] = {}
         folded: dict[str, str] = {}
         for row in rows:
@@ -31,20 +31,20 @@ def check_choices(subject: CheckContext) -> Iterator[FormProblem]:
             folded.setdefault(name.lower(), name)
 
 
-def check_lists(subject: CheckContext) -> Iterator[FormProblem]:
+def check_lists(context: CheckContext) -> Iterator[FormProblem]:
     """Every list is asked with; one that is not may be the one that a misspelt question wanted."""
-    used = {row.get("type").partition(" ")[2] for row in subject.workbook.survey}
-    for name, rows in subject.lists.items():
+    used = {row.get("type").partition(" ")[2] for row in context.workbook.survey}
+    for name, rows in context.lists.items():
         if name and not _LIST_NAME.fullmatch(name):
             yield problem("choice.bad_list", rows[0], "list_name", name)
         elif name and name not in used:
             yield problem("choice.unused_list", rows[0], "list_name", name)
 
 
-def check_filters(subject: CheckContext) -> Iterator[FormProblem]:
+def check_filters(context: CheckContext) -> Iterator[FormProblem]:
     """A choice filter looks at columns that the sheet `choices` has: else no choice would ever be offered."""
-    columns = {*subject.workbook.headings.get("choices", ())} - {"list_name", "label"}  # not in the compiled list
-    for row in subject.workbook.survey:
+    columns = {*context.workbook.headings.get("choices", ())} - {"list_name", "label"}  # not in the compiled list
+    for row in context.workbook.survey:
         for name in _names(row.get("choice_filter")):
             if name not in columns:
                 yield problem("choice.filter_column", row, "choice_filter", name, **suggest(name, columns))

@@ -31,32 +31,32 @@ _CALL = re.compile(r"([A-Za-z][\w:-]*)\s*\(")
 _CURLY = re.compile("[“”„‟‘’‛«»´`]")
 
 
-def check_references(subject: CheckContext) -> Iterator[FormProblem]:
+def check_references(context: CheckContext) -> Iterator[FormProblem]:
     """Every `${question}` exists, and what it is compared with is one of its choices."""
-    known = {*subject.questions, *COMPILER_NODES}
-    for row, column, text in subject.expressions():
+    known = {*context.questions, *COMPILER_NODES}
+    for row, column, text in context.expressions():
         for name in dict.fromkeys(PLACEHOLDER.findall(text)):
             if name not in known:
                 yield problem("reference.unknown", row, column, name, **suggest(name, known))
-            elif name not in COMPILER_NODES and subject.questions[name].get("type") in TYPES_WITHOUT_ANSWER:
+            elif name not in COMPILER_NODES and context.questions[name].get("type") in TYPES_WITHOUT_ANSWER:
                 yield problem("reference.no_question", row, column, name)
-        for name, chosen in _compared(text):
-            choices = {choice.get("name") for choice in subject.choices_of(subject.questions.get(name, row))}
-            if name in subject.questions and choices and chosen and chosen not in choices:
+        for name, chosen in _compared_choices(text):
+            choices = {choice.get("name") for choice in context.choices_of(context.questions.get(name, row))}
+            if name in context.questions and choices and chosen and chosen not in choices:
                 yield problem("reference.unknown_choice", row, column, chosen, name, **suggest(chosen, choices))
 
 
-def _compared(text: str) -> list[tuple[str, str]]:
+def _compared_choices(text: str) -> list[tuple[str, str]]:
     try:
         return list(compared_values(parse_expression(text)))
     except ExpressionError:
         return []  # `check_expressions` speaks of it
 
 
-def check_expressions(subject: CheckContext) -> Iterator[FormProblem]:
+def check_expressions(context: CheckContext) -> Iterator[FormProblem]:
     """Every expression is in the small language that all our engines read alike."""
-    for row, column, text in subject.expressions():
-        if strange := _strange(text):
+    for row, column, text in context.expressions():
+        if strange := _foreign_syntax(text):
             yield problem(strange[0], row, column, strange[1])
             continue
         try:
@@ -74,7 +74,7 @@ def check_expressions(subject: CheckContext) -> Iterator[FormProblem]:
             yield error.at(row, column)
 
 
-def _strange(text: str) -> tuple[str, str] | None:
+def _foreign_syntax(text: str) -> tuple[str, str] | None:
     """What authors bring along from word processors and from other forms, which a parser could only call wrong."""
     if found := _CURLY.search(text):
         return "expression.curly_quotes", found[0]
@@ -82,11 +82,11 @@ def _strange(text: str) -> tuple[str, str] | None:
     return ("expression.function", called[0]) if called else None
 
 
-def check_order(subject: CheckContext) -> Iterator[FormProblem]:
+def check_order(context: CheckContext) -> Iterator[FormProblem]:
     """A condition looks back: nobody goes on to a later question and returns to one that has just become relevant."""
-    score = subject.questions.get("score")
-    known = {**subject.questions, **dict.fromkeys(RESULT_NODES, score)} if score else subject.questions
-    for row, column, text in subject.expressions():
+    score = context.questions.get("score")
+    known = {**context.questions, **dict.fromkeys(RESULT_NODES, score)} if score else context.questions
+    for row, column, text in context.expressions():
         if column not in ("relevant", "choice_filter", "constraint", "required"):
             continue
         for name in dict.fromkeys(PLACEHOLDER.findall(text)):
@@ -95,20 +95,20 @@ def check_order(subject: CheckContext) -> Iterator[FormProblem]:
                 yield problem("reference.forward", row, column, name, asked.number)
 
 
-def check_circles(subject: CheckContext) -> Iterator[FormProblem]:
+def check_circles(context: CheckContext) -> Iterator[FormProblem]:
     """No calculation waits for itself, not even by way of others or of what they are asked for."""
-    rests_on = _rests_on(subject)
-    for row in subject.workbook.survey:
+    rests_on = _dependencies(context)
+    for row in context.workbook.survey:
         name = row.get("name")
-        if row.get("type") == "calculate" and name in _reached(name, rests_on):
+        if row.get("type") == "calculate" and name in _reachable(name, rests_on):
             yield problem("expression.circle", row, "calculation", name)
 
 
-def _rests_on(subject: CheckContext) -> dict[str, set[str]]:
+def _dependencies(context: CheckContext) -> dict[str, set[str]]:
     """What the value of each question is found from: its own formula, and the conditions under which it is there."""
     rests_on: dict[str, set[str]] = {}
     above: list[set[str]] = [set()]
-    for row in subject.workbook.survey:
+    for row in context.workbook.survey:
         names = {*above[-1], *PLACEHOLDER.findall(row.get("relevant"))}
         kind = row.get("type").replace(" ", "_", 1)
         if kind == "begin_group":
@@ -119,7 +119,7 @@ def _rests_on(subject: CheckContext) -> dict[str, set[str]]:
     return rests_on
 
 
-def _reached(name: str, rests_on: Mapping[str, set[str]]) -> set[str]:
+def _reachable(name: str, rests_on: Mapping[str, set[str]]) -> set[str]:
     found: set[str] = set()
     waiting = list(rests_on[name])
     while waiting:
@@ -129,11 +129,11 @@ def _reached(name: str, rests_on: Mapping[str, set[str]]) -> set[str]:
     return found
 
 
-def check_possible(subject: CheckContext) -> Iterator[FormProblem]:
+def check_possible(context: CheckContext) -> Iterator[FormProblem]:
     """Every condition can hold, in its groups: else a question is never asked, an indicator never found."""
-    types = {name: row.get("type").partition(" ")[0] for name, row in subject.questions.items()}
+    types = {name: row.get("type").partition(" ")[0] for name, row in context.questions.items()}
     above: list[list[Token]] = [[]]
-    for row in subject.workbook.survey:
+    for row in context.workbook.survey:
         kind = row.get("type").replace(" ", "_", 1)
         if kind == "end_group":
             above = above[:-1] or [[]]
@@ -143,7 +143,7 @@ def check_possible(subject: CheckContext) -> Iterator[FormProblem]:
             yield problem("expression.never", row, "relevant", row.get("relevant"))
         if kind == "begin_group":
             above.append([] if never else conditions)  # said once, not of everything below
-    for row in subject.workbook.indicators:
+    for row in context.workbook.indicators:
         if row.get("when") and is_unsatisfiable(_parsed(row.get("when")), types):
             yield problem("expression.never", row, "when", row.get("when"))
 
@@ -162,10 +162,10 @@ def _is_condition(token: Token) -> bool:
     return token.symbol in (*COMPARISONS, "true", "false", "selected")
 
 
-def check_fit(subject: CheckContext) -> Iterator[FormProblem]:
+def check_fit(context: CheckContext) -> Iterator[FormProblem]:
     """Set, profile and policy go together: what a policy names and the set lacks would never be found."""
-    row, known, policy = subject.settings, subject.indicator_set, subject.policy
-    profile = subject.workbook.settings.get("profile", "")
+    row, known, policy = context.settings, context.indicator_set, context.policy
+    profile = context.workbook.settings.get("profile", "")
     if known and profile in PROFILES and profile not in known.profiles:
         listed = ", ".join(known.profiles)
         yield problem("settings.profile_not_in_set", row, "profile", profile, known.name, listed)
@@ -179,52 +179,52 @@ def check_fit(subject: CheckContext) -> Iterator[FormProblem]:
             yield problem("policy.not_of_this_set", row, "policy", policy.name, known.name, ", ".join(lacking))
 
 
-def check_indicators(subject: CheckContext) -> Iterator[FormProblem]:
+def check_indicators(context: CheckContext) -> Iterator[FormProblem]:
     """Every row of the sheet `indicators` names an indicator of the set, or a fact, and says when."""
-    if not subject.workbook.indicators:
+    if not context.workbook.indicators:
         yield problem("indicator.none", Cell("indicators"), "")
-    if not subject.indicator_set:
+    if not context.indicator_set:
         return
-    known = {*subject.indicator_set.indicators, *FACTS}
-    for row in subject.workbook.indicators:
+    known = {*context.indicator_set.indicators, *FACTS}
+    for row in context.workbook.indicators:
         code = row.get("code")
         if code not in known:
             near = suggest(code.upper(), known)
-            yield problem("indicator.unknown", row, "code", code, subject.indicator_set.name, **near)
+            yield problem("indicator.unknown", row, "code", code, context.indicator_set.name, **near)
         if not row.get("when"):
             yield problem("indicator.no_when", row, "when")
 
 
-def check_reach(subject: CheckContext) -> Iterator[FormProblem]:
+def check_reach(context: CheckContext) -> Iterator[FormProblem]:
     """Every indicator of the profile, and every fact, can be found by some row."""
-    profile = subject.workbook.settings.get("profile", "")
-    if not subject.indicator_set or profile not in PROFILES:
+    profile = context.workbook.settings.get("profile", "")
+    if not context.indicator_set or profile not in PROFILES:
         return
-    reached = {row.get("code") for row in subject.workbook.indicators}
-    on_purpose = subject.workbook.settings.get("unreached_on_purpose") == "yes"
-    wanted = (*(() if on_purpose else subject.indicator_set.used(profile)), *sorted(FACTS))
+    reached = {row.get("code") for row in context.workbook.indicators}
+    on_purpose = context.workbook.settings.get("unreached_on_purpose") == "yes"
+    wanted = (*(() if on_purpose else context.indicator_set.used(profile)), *sorted(FACTS))
     missing = [code for code in wanted if code not in reached]
     if missing:
         yield problem("indicator.unreached", Cell("indicators"), "code", ", ".join(missing))
 
 
-def check_refusable(subject: CheckContext) -> Iterator[FormProblem]:
+def check_refusable(context: CheckContext) -> Iterator[FormProblem]:
     """A question that scores can be refused, so that silence is never a yes or a no."""
-    scoring = [row for row in subject.workbook.indicators if row.get("code") not in FACTS]
+    scoring = [row for row in context.workbook.indicators if row.get("code") not in FACTS]
     for name in dict.fromkeys(name for row in scoring for name in PLACEHOLDER.findall(row.get("when"))):
-        row = subject.questions.get(name)
+        row = context.questions.get(name)
         if row is None:
             continue
         if YES_NO.get(row.get("required"), True):
             yield problem("question.not_refusable", row, "required")
-        choices = {choice.get("name") for choice in subject.choices_of(row)}
+        choices = {choice.get("name") for choice in context.choices_of(row)}
         lacking = [code for code in NO_ANSWERS if code not in choices]
         if choices and lacking:
             yield problem("choice.not_refusable", row, "type", row.get("type").split()[1], ", ".join(lacking))
 
 
-def check_guidance(subject: CheckContext) -> Iterator[FormProblem]:
+def check_guidance(context: CheckContext) -> Iterator[FormProblem]:
     """The note that a policy row shows to the interviewer exists."""
-    for row in subject.policy.step("referral") if subject.policy else ():
-        if row.guidance not in subject.questions and subject.policy:
-            yield problem("policy.guidance_missing", Cell("survey"), "name", row.guidance, subject.policy.name)
+    for row in context.policy.step("referral") if context.policy else ():
+        if row.guidance not in context.questions and context.policy:
+            yield problem("policy.guidance_missing", Cell("survey"), "name", row.guidance, context.policy.name)

@@ -21,7 +21,7 @@ class CheckContext:
 
     workbook: Workbook
     route_vocabulary: RouteVocabulary
-    shelf: Resources
+    resources: Resources
 
     @cached_property
     def settings(self) -> Row:
@@ -42,12 +42,12 @@ class CheckContext:
     def indicator_set(self) -> IndicatorSet | None:
         """None where the settings name none that exists: `settings` says so, once."""
         name = self.workbook.settings.get("indicator_set", "")
-        return self.shelf.indicator_set(name) if name in self.shelf.indicator_sets else None
+        return self.resources.indicator_set(name) if name in self.resources.indicator_sets else None
 
     @cached_property
     def policy(self) -> Policy | None:
         name = self.workbook.settings.get("policy", "")
-        return self.shelf.policy(name) if name in self.shelf.policies else None
+        return self.resources.policy(name) if name in self.resources.policies else None
 
     def choices_of(self, row: Row) -> list[Row]:
         """The choices of a select; empty for another question or an unknown list."""

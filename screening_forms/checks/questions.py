@@ -27,9 +27,9 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _OUR_NAME = re.compile(r"[cdfipu]_.*")  # the prefixes of calculates.py
 
 
-def check_types(subject: CheckContext) -> Iterator[FormProblem]:
+def check_types(context: CheckContext) -> Iterator[FormProblem]:
     """Only questions that cannot name, show, hear or locate anybody."""
-    for row in subject.workbook.survey:
+    for row in context.workbook.survey:
         given = row.get("type")
         kind, _, rest = given.replace("begin ", "begin_").replace("end ", "end_").partition(" ")
         plain = kind in QUESTION_TYPES and (len(rest.split()) == 1 if kind in SELECT_TYPES else not rest)
@@ -41,8 +41,8 @@ def check_types(subject: CheckContext) -> Iterator[FormProblem]:
             yield problem("type.text_without_reason", row, "reason")
         elif kind == "calculate" and not row.get("calculation"):
             yield problem("question.no_calculation", row, "calculation")
-        elif kind in SELECT_TYPES and rest not in subject.lists:
-            yield problem("choice.unknown_list", row, "type", rest, **suggest(rest, subject.lists))
+        elif kind in SELECT_TYPES and rest not in context.lists:
+            yield problem("choice.unknown_list", row, "type", rest, **suggest(rest, context.lists))
 
 
 def _not_allowed(row: Row, given: str, kind: str, rest: str) -> FormProblem:
@@ -62,9 +62,9 @@ def _not_allowed(row: Row, given: str, kind: str, rest: str) -> FormProblem:
     )
 
 
-def check_questions(subject: CheckContext) -> Iterator[FormProblem]:
+def check_questions(context: CheckContext) -> Iterator[FormProblem]:
     """Nothing is required that nobody can answer; nothing looks like what only another program can show."""
-    for row in subject.workbook.survey:
+    for row in context.workbook.survey:
         if row.get("type") in (*TYPES_WITHOUT_ANSWER, "calculate") and row.get("required") not in ("", "no", "false"):
             yield problem("question.required_note", row, "required", row.get("type"))
         for word in row.get("appearance").split():
@@ -72,10 +72,10 @@ def check_questions(subject: CheckContext) -> Iterator[FormProblem]:
                 yield problem("question.appearance", row, "appearance", word, **suggest(word, APPEARANCES))
 
 
-def check_names(subject: CheckContext) -> Iterator[FormProblem]:
+def check_names(context: CheckContext) -> Iterator[FormProblem]:
     """Every question has a name of its own, and none of the compiler's."""
     seen: dict[str, int] = {}
-    for row in subject.workbook.survey:
+    for row in context.workbook.survey:
         name = row.get("name")
         if row.get("type") in ("end_group", "end group"):
             continue
@@ -90,11 +90,11 @@ def check_names(subject: CheckContext) -> Iterator[FormProblem]:
         seen.setdefault(name, row.number)
 
 
-def check_groups(subject: CheckContext) -> Iterator[FormProblem]:
+def check_groups(context: CheckContext) -> Iterator[FormProblem]:
     """Groups close as they opened, none is empty, and one is named `score`: that is where the outcome is written."""
     opened: list[Row] = []
     before: Row | None = None
-    for row in subject.workbook.survey:
+    for row in context.workbook.survey:
         kind = row.get("type").replace(" ", "_")
         if kind == "begin_group":
             opened.append(row)
@@ -109,19 +109,19 @@ def check_groups(subject: CheckContext) -> Iterator[FormProblem]:
                 yield problem("group.closes_another", row, "name", row.get("name"), name)
         before = row
     yield from (problem("group.not_closed", row, "type", row.get("name")) for row in opened)
-    score = subject.questions.get("score")
+    score = context.questions.get("score")
     if score is None or score.get("type").replace(" ", "_") != "begin_group":
         yield problem("group.no_score", Cell("survey"), "name")
 
 
-def check_route(subject: CheckContext) -> Iterator[FormProblem]:
+def check_route(context: CheckContext) -> Iterator[FormProblem]:
     """The route is what a server may read: closed fields, closed codes, nothing else."""
-    vocabulary = subject.route_vocabulary
-    for field in subject.workbook.settings.get("omit_route", "").split():
+    vocabulary = context.route_vocabulary
+    for field in context.workbook.settings.get("omit_route", "").split():
         if field not in vocabulary:
-            yield problem("route.unknown_field", subject.settings, "omit_route", field, **suggest(field, vocabulary))
+            yield problem("route.unknown_field", context.settings, "omit_route", field, **suggest(field, vocabulary))
     seen: dict[str, int] = {}
-    for row in subject.workbook.survey:
+    for row in context.workbook.survey:
         field = row.get("route")
         if not field:
             continue
@@ -132,13 +132,13 @@ def check_route(subject: CheckContext) -> Iterator[FormProblem]:
         elif not row.get("type").startswith("select_one "):
             yield problem("route.not_a_choice", row, "route", field)
         else:
-            yield from _route_choices(subject, row, field)
+            yield from _route_choices(context, row, field)
         seen.setdefault(field, row.number)
 
 
-def _route_choices(subject: CheckContext, row: Row, field: str) -> Iterator[FormProblem]:
-    codes = subject.route_vocabulary[field]
-    for choice in subject.choices_of(row):
+def _route_choices(context: CheckContext, row: Row, field: str) -> Iterator[FormProblem]:
+    codes = context.route_vocabulary[field]
+    for choice in context.choices_of(row):
         name = choice.get("name")
         if name not in codes if codes else not re.fullmatch(r"\d{6}|[A-Z]{2}0000|\d{2}0000", name):
             yield problem("route.outside_vocabulary", choice, "name", name, field, **suggest(name, codes))

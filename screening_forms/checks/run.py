@@ -68,17 +68,17 @@ ROW_CHECKS: tuple[Check, ...] = (
 
 
 def check_form(
-    workbook: Workbook, route_vocabulary: RouteVocabulary, *, shelf: Resources = BUILT_IN
+    workbook: Workbook, route_vocabulary: RouteVocabulary, *, resources: Resources = BUILT_IN
 ) -> list[FormProblem]:
     """Find every problem of a form, in the order of its sheets and rows.
 
     `route_vocabulary`: the codes that a question may feed into each route field; no codes stand for the first four
     digits of a district code (sync.route.AUTHOR_FIELDS).
     """
-    subject = CheckContext(workbook, route_vocabulary, shelf)
-    problems = {found for function in SHEET_CHECKS for found in function(subject)}
+    context = CheckContext(workbook, route_vocabulary, resources)
+    problems = {found for function in SHEET_CHECKS for found in function(context)}
     if not any(found.code == "column.wrong_case" for found in problems):  # else every row seems to lack what it has
-        problems |= {found for function in ROW_CHECKS for found in function(subject)}
+        problems |= {found for function in ROW_CHECKS for found in function(context)}
     order = {name: place for place, name in enumerate(SHEETS)}
     return sorted(problems, key=lambda p: (order.get(p.sheet, -1), p.row, p.column, p.code, p.advice_es))
 

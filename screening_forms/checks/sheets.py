@@ -23,23 +23,23 @@ from screening_forms.workbook.xlsform_subset import (
 _FORM_ID = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
-def check_file(subject: CheckContext) -> Iterator[FormProblem]:
+def check_file(context: CheckContext) -> Iterator[FormProblem]:
     """What the reader saw: hidden, merged and calculated cells, sheets that are almost called like ours."""
-    yield from subject.workbook.noticed
+    yield from context.workbook.file_problems
 
 
-def check_settings(subject: CheckContext) -> Iterator[FormProblem]:
+def check_settings(context: CheckContext) -> Iterator[FormProblem]:
     """form_id, version and the tables the form rests on are there, and name what exists."""
     one_of: Mapping[str, Collection[str]] = {
         "default_language": (LANGUAGES[SOURCE],),
-        "indicator_set": sorted(subject.shelf.indicator_sets),
-        "policy": sorted(subject.shelf.policies),
+        "indicator_set": sorted(context.resources.indicator_sets),
+        "policy": sorted(context.resources.policies),
         "profile": PROFILES,
         "consent_policy": CONSENT_POLICIES,
         "unreached_on_purpose": ("yes", "no"),
     }
-    some_of: Mapping[str, Collection[str]] = {"languages": LANGUAGES, "ubigeo_lists": subject.lists}
-    row, settings = subject.settings, subject.workbook.settings
+    some_of: Mapping[str, Collection[str]] = {"languages": LANGUAGES, "ubigeo_lists": context.lists}
+    row, settings = context.settings, context.workbook.settings
     for name in REQUIRED_SETTINGS:
         if not settings.get(name):
             yield problem("settings.missing", row, name, name)
@@ -52,17 +52,17 @@ def check_settings(subject: CheckContext) -> Iterator[FormProblem]:
             yield problem("settings.bad_value", row, name, value, ", ".join(values))
 
 
-def check_forbidden_settings(subject: CheckContext) -> Iterator[FormProblem]:
+def check_forbidden_settings(context: CheckContext) -> Iterator[FormProblem]:
     """A form may not choose where answers go: that is the envelope's business."""
-    for name in subject.workbook.headings.get("settings", ()):
+    for name in context.workbook.headings.get("settings", ()):
         if name.partition("::")[0] in FORBIDDEN_SETTINGS:
-            yield problem("settings.forbidden", subject.settings, name, name)
+            yield problem("settings.forbidden", context.settings, name, name)
 
 
-def check_columns(subject: CheckContext) -> Iterator[FormProblem]:
+def check_columns(context: CheckContext) -> Iterator[FormProblem]:
     """pyxform ignores a column that it does not know: a misspelt `relevent` would ask everybody everything."""
-    filters = " ".join(row.get("choice_filter") for row in subject.workbook.survey)
-    for sheet, headings in subject.workbook.headings.items():
+    filters = " ".join(row.get("choice_filter") for row in context.workbook.survey)
+    for sheet, headings in context.workbook.headings.items():
         heading_row = Cell(sheet, 1)
         known = {*COLUMNS_BY_SHEET[sheet], *(FORBIDDEN_SETTINGS if sheet == "settings" else ())}
         if sheet == "choices":
@@ -80,9 +80,9 @@ def check_columns(subject: CheckContext) -> Iterator[FormProblem]:
                 yield problem("column.unknown", heading_row, heading, heading, **suggest(base, known))
             elif base in TEXT_PARTS and heading_language(heading) not in (
                 SOURCE,
-                *requested_languages(subject.workbook),
+                *requested_languages(context.workbook),
             ):
-                languages = subject.workbook.settings.get("languages") or SOURCE
+                languages = context.workbook.settings.get("languages") or SOURCE
                 yield problem("column.unknown_language", heading_row, heading, heading, languages)
         for heading in dict.fromkeys(heading for heading in headings if headings.count(heading) > 1):
             yield problem("column.duplicate", heading_row, heading, heading)

@@ -26,17 +26,17 @@ _SAME = ("", "yes", "no")
 
 @dataclass(frozen=True)
 class TableKind:
-    """Where tables of one kind are: in a shelf, in a package, in a form's settings."""
+    """Where tables of one kind are: among resources, in a package, in a form's settings."""
 
     table: TableFormat
     setting: str
 
-    def on(self, shelf: Resources) -> Mapping[str, str]:
-        """The tables of this kind on a shelf, name -> CSV."""
-        return shelf.indicator_sets if self.setting == "indicator_set" else shelf.policies
+    def tables_in(self, resources: Resources) -> Mapping[str, str]:
+        """The tables of this kind among resources, name -> CSV."""
+        return resources.indicator_sets if self.setting == "indicator_set" else resources.policies
 
-    def shelf(self, name: str, text: str) -> Resources:
-        """A shelf with this one table."""
+    def as_resources(self, name: str, text: str) -> Resources:
+        """Resources with this one table."""
         return Resources({name: text}) if self.setting == "indicator_set" else Resources(policies={name: text})
 
 
@@ -50,7 +50,7 @@ def read_table_text(content: bytes, filename: str, kind: str) -> str:
         try:
             return content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            raise _refused(
+            raise _table_error(
                 kind, filename, "unreadable", "guárdelo como CSV en UTF-8", "save it as CSV in UTF-8"
             ) from error
     wanted = TABLE_KINDS[kind].table.code
@@ -58,7 +58,7 @@ def read_table_text(content: bytes, filename: str, kind: str) -> str:
     named = [title for title in titles if title.strip().lower() == wanted] or titles
     if len(named) != 1:
         es, en = f"llame «{wanted}» a la hoja de la tabla", f"call the table's sheet '{wanted}'"
-        raise _refused(kind, filename, "no_sheet", es, en)
+        raise _table_error(kind, filename, "no_sheet", es, en)
     found = next(each for each in read_tables(content, filename, [named[0].strip().lower()]) if each.title == named[0])
     written = io.StringIO()
     csv.writer(written, lineterminator="\n").writerows(cells for _, cells in found.lines)
@@ -68,9 +68,11 @@ def read_table_text(content: bytes, filename: str, kind: str) -> str:
 def previous_version(kind: str, name: str, earlier: Resources) -> str:
     """The newest earlier version of a table's family; blank where there is none."""
     others = [
-        each for each in TABLE_KINDS[kind].on(earlier) if each != name and table_family(each) == table_family(name)
+        each
+        for each in TABLE_KINDS[kind].tables_in(earlier)
+        if each != name and table_family(each) == table_family(name)
     ]
-    return max(others, key=_order, default="")
+    return max(others, key=_version_key, default="")
 
 
 def version_problems(
@@ -97,21 +99,22 @@ def parse_table(kind: str, name: str, text: str) -> dict[str, Any]:
     return (parse_indicator_set(name, text) if kind == "set" else parse_policy(name, text)).as_dict()
 
 
-def _order(name: str) -> tuple[int, int]:
+def _version_key(name: str) -> tuple[int, int]:
     found = TABLE_NAME.fullmatch(name)
     return (int(found[2]), int(found[3] or 0)) if found else (0, 0)
 
 
 def unpublished_tables(own: Resources, known: Resources, *, year: int) -> list[tuple[str, str, str]]:
-    """Return the tables on a form's own shelf that are not `known` yet: setting, name, CSV.
+    """Return the tables among a form's own resources that are not `known` yet: setting, name, CSV.
 
     Raises FormError with everything that keeps one of them from being published, as if its author published it.
     """
     found = [
-        (kind, branch.setting, name, text)
-        for kind, branch in TABLE_KINDS.items()
-        for name, text in branch.on(own).items()
-        if name not in branch.on(known) or branch.on(known)[name].splitlines() != text.splitlines()
+        (kind, table_kind.setting, name, text)
+        for kind, table_kind in TABLE_KINDS.items()
+        for name, text in table_kind.tables_in(own).items()
+        if name not in table_kind.tables_in(known)
+        or table_kind.tables_in(known)[name].splitlines() != text.splitlines()
     ]
     if wrong := [
         each for kind, _, name, text in found for each in version_problems(kind, name, text, known, year=year)
@@ -121,7 +124,7 @@ def unpublished_tables(own: Resources, known: Resources, *, year: int) -> list[t
 
 
 def _name_problems(kind: str, name: str, text: str, earlier: Resources, year: int | None) -> Iterator[FormProblem]:
-    table, there = TABLE_KINDS[kind].table, TABLE_KINDS[kind].on(earlier)
+    table, there = TABLE_KINDS[kind].table, TABLE_KINDS[kind].tables_in(earlier)
     if not table_family(name):
         es = f"llame a la tabla por su familia, el año y un número, como pe_adult_2026_2; no «{name}»"
         en = f"call the table by its family, the year and a number, such as pe_adult_2026_2; not '{name}'"
@@ -130,18 +133,22 @@ def _name_problems(kind: str, name: str, text: str, earlier: Resources, year: in
         es = "ese nombre ya es de otra tabla, que no cambia: dele el número siguiente"
         en = "that name belongs to another table, which never changes: give it the next number"
         yield table.problem("name_used", name, 0, "", es, en)
-    elif (newest := previous_version(kind, name, earlier)) and name not in there and _order(name) <= _order(newest):
+    elif (
+        (newest := previous_version(kind, name, earlier))
+        and name not in there
+        and _version_key(name) <= _version_key(newest)
+    ):
         es, en = f"ya hay una versión más nueva: {newest}", f"there is a newer version already: {newest}"
         yield table.problem("not_newer", name, 0, "", es, en)
-    elif name not in there and year is not None and not _follows(name, newest, year):
+    elif name not in there and year is not None and not _is_next(name, newest, year):
         # Whoever skips years or numbers would close the family to all others.
         es = f"salta años o números: use el año en curso o el siguiente, y el número que sigue a {newest or 'ninguno'}"
         en = f"it skips years or numbers: take this year or the next, and the number after {newest or 'none'}"
         yield table.problem("skips", name, 0, "", es, en)
 
 
-def _follows(name: str, newest: str, year: int) -> bool:
-    (in_year, number), (last_year, last) = _order(name), _order(newest)
+def _is_next(name: str, newest: str, year: int) -> bool:
+    (in_year, number), (last_year, last) = _version_key(name), _version_key(newest)
     return in_year <= year + 1 and number <= (last + 1 if in_year == last_year else 1)
 
 
@@ -152,35 +159,35 @@ def _code_problems(name: str, text: str, earlier: Resources) -> Iterator[FormPro
     for other, held in earlier.indicator_sets.items():
         for row in _indicators(other, held) if other != name else ():
             known.setdefault(row["code"], []).append((other, row))
-    for number, cells in INDICATOR_SET_TABLE.rows(name, text):
+    for number, cells in INDICATOR_SET_TABLE.read_rows(name, text):
         same, was = cells.get("same_meaning", ""), known.get(cells["code"], [])
         if same not in _SAME:
             es, en = f"«same_meaning» es yes o no, no «{same}»", f"'same_meaning' is yes or no, not '{same}'"
             yield INDICATOR_SET_TABLE.problem("bad_same_meaning", name, number, "same_meaning", es, en)
-        strange = [each for each in was if _kind(each[1]) != _kind(cells)]
-        if not strange and same != "yes" and all(_words(row) != _words(cells) for _, row in was):
+        strange = [each for each in was if _meaning(each[1]) != _meaning(cells)]
+        if not strange and same != "yes" and all(_labels(row) != _labels(cells) for _, row in was):
             strange = was
         if strange:
-            es, en = _reused(cells["code"], *strange[-1], words_only=_kind(strange[-1][1]) == _kind(cells))
+            es, en = _reuse_advice(cells["code"], *strange[-1], words_only=_meaning(strange[-1][1]) == _meaning(cells))
             yield INDICATOR_SET_TABLE.problem("code_reused", name, number, "code", es, en)
 
 
 def _indicators(name: str, text: str) -> list[dict[str, str]]:
     try:
-        return [cells for _, cells in INDICATOR_SET_TABLE.rows(name, text)]
+        return [cells for _, cells in INDICATOR_SET_TABLE.read_rows(name, text)]
     except FormError:  # What an earlier version of this program took and this one does not stops no other table.
         return []
 
 
-def _kind(row: Mapping[str, str]) -> tuple[str, str]:
+def _meaning(row: Mapping[str, str]) -> tuple[str, str]:
     return row["dimension"], row.get("sign", "")
 
 
-def _words(row: Mapping[str, str]) -> tuple[str, str]:
+def _labels(row: Mapping[str, str]) -> tuple[str, str]:
     return row["label_es"], row["label_en"]
 
 
-def _reused(code: str, table: str, row: Mapping[str, str], *, words_only: bool) -> tuple[str, str]:
+def _reuse_advice(code: str, table: str, row: Mapping[str, str], *, words_only: bool) -> tuple[str, str]:
     es = f"{code} ya es «{row['label_es']}» en {table}: use un código que nadie usó"
     en = f"{code} is already '{row['label_en']}' in {table}: take a code that nobody has used"
     if words_only:
@@ -189,5 +196,5 @@ def _reused(code: str, table: str, row: Mapping[str, str], *, words_only: bool) 
     return es, en
 
 
-def _refused(kind: str, filename: str, what: str, es: str, en: str) -> FormError:
+def _table_error(kind: str, filename: str, what: str, es: str, en: str) -> FormError:
     return FormError([TABLE_KINDS[kind].table.problem(what, filename.rpartition(".")[0], 0, "", es, en)])

@@ -25,20 +25,20 @@ from screening_forms.texts.translations import (
 from screening_forms.workbook.reader import Row
 
 
-def check_translations(subject: CheckContext) -> Iterator[FormProblem]:
+def check_translations(context: CheckContext) -> Iterator[FormProblem]:
     """Every text is there in every language the form names, of today's Spanish, signed or a draft, spelled rightly."""
-    for lang in checked_languages(subject):
-        yield from text_problems(subject, lang)
+    for lang in checked_languages(context):
+        yield from text_problems(context, lang)
 
 
-def text_problems(subject: CheckContext, lang: str) -> Iterator[FormProblem]:
+def text_problems(context: CheckContext, lang: str) -> Iterator[FormProblem]:
     """What the texts of one language lack."""
-    texts = resolve_translations(subject.workbook, lang, subject.shelf)
+    texts = resolve_translations(context.workbook, lang, context.resources)
     if all(text.state == "fallback" for text in texts.values()):
-        yield problem("translation.none", subject.settings, "languages", lang)
+        yield problem("translation.none", context.settings, "languages", lang)
         return
-    loans = loan_words(lang, subject.shelf)
-    for entry in translatable_texts(subject.workbook):
+    loans = loan_words(lang, context.resources)
+    for entry in translatable_texts(context.workbook):
         row, column, text = _row(entry), f"{entry.part}::{LANGUAGES[lang]}", texts[entry.context]
         if text.state == "fallback":
             yield problem("translation.missing", row, column, lang, entry.context)
@@ -50,25 +50,25 @@ def text_problems(subject: CheckContext, lang: str) -> Iterator[FormProblem]:
             yield problem("translation.unsigned", row, column, lang, entry.context, ", ".join(text.lacking))
 
 
-def glossary_problems(subject: CheckContext, lang: str, glossary: Glossary) -> Iterator[FormProblem]:
+def glossary_problems(context: CheckContext, lang: str, glossary: Glossary) -> Iterator[FormProblem]:
     """Where a translation has another word than the one agreed on: a hint to the translator, and no check."""
-    texts = resolve_translations(subject.workbook, lang, subject.shelf)
-    for entry in translatable_texts(subject.workbook):
+    texts = resolve_translations(context.workbook, lang, context.resources)
+    for entry in translatable_texts(context.workbook):
         if (text := texts[entry.context]).state != "fallback":
             for term in glossary.findings(entry.text, text.text, lang):
                 values = lang, entry.context, term.spanish, " / ".join(term.agreed)
                 yield problem("translation.glossary", _row(entry), f"{entry.part}::{LANGUAGES[lang]}", *values)
 
 
-def check_recordings(subject: CheckContext) -> Iterator[FormProblem]:
+def check_recordings(context: CheckContext) -> Iterator[FormProblem]:
     """Every recording is sound of an allowed kind, and of a text that the form has today."""
-    if not subject.shelf.recordings:
+    if not context.resources.recordings:
         return
-    items = {entry.item: entry for entry in recordable_texts(subject.workbook)}
+    items = {entry.item: entry for entry in recordable_texts(context.workbook)}
     texts = {
-        lang: spoken_texts(subject.workbook, lang, subject.shelf) for lang in (SOURCE, *checked_languages(subject))
+        lang: spoken_texts(context.workbook, lang, context.resources) for lang in (SOURCE, *checked_languages(context))
     }
-    for key, content in subject.shelf.recordings.items():
+    for key, content in context.resources.recordings.items():
         lang, _, name = key.partition("/")
         item = item_of_recording(name) or name
         if item not in items or lang not in texts:
@@ -88,9 +88,9 @@ def check_recordings(subject: CheckContext) -> Iterator[FormProblem]:
             yield from (replace(each, sheet=row.sheet, row=row.number, column=column) for each in error.problems)
 
 
-def checked_languages(subject: CheckContext) -> Iterator[str]:
+def checked_languages(context: CheckContext) -> Iterator[str]:
     """The languages beside Spanish; one that is none of ours is named by `check_settings`."""
-    return filter(FALLBACK.__contains__, requested_languages(subject.workbook))
+    return filter(FALLBACK.__contains__, requested_languages(context.workbook))
 
 
 def _row(entry: TranslatableText) -> Row:

@@ -40,7 +40,7 @@ def compile_form(
     *,
     channel: str,
     route_vocabulary: RouteVocabulary,
-    shelf: Resources = BUILT_IN,
+    resources: Resources = BUILT_IN,
     run_cases: bool = True,
 ) -> CompiledForm:
     """Compile a form for a channel, training or field. Raises FormError with everything an author has to put right.
@@ -48,7 +48,7 @@ def compile_form(
     Without `run_cases` a form is compiled that fails its author's own cases: to look at what it does, not to publish.
     """
     problems, form = check_and_compile(
-        workbook, channel=channel, route_vocabulary=route_vocabulary, shelf=shelf, run_cases=run_cases
+        workbook, channel=channel, route_vocabulary=route_vocabulary, resources=resources, run_cases=run_cases
     )
     if form is None:
         raise FormError(blocking_problems(problems, channel) or problems)
@@ -60,29 +60,29 @@ def check_and_compile(
     *,
     channel: str,
     route_vocabulary: RouteVocabulary,
-    shelf: Resources = BUILT_IN,
+    resources: Resources = BUILT_IN,
     run_cases: bool = True,
 ) -> tuple[list[FormProblem], CompiledForm | None]:
     """Find every problem an author can be told of, in cells and in cases, and compile what none of them stops."""
-    problems = check_form(workbook, route_vocabulary, shelf=shelf)
+    problems = check_form(workbook, route_vocabulary, resources=resources)
     if blocking_problems(problems, channel):
         return problems, None
     try:
-        return problems, _compiled(workbook, channel, shelf, run_cases)
+        return problems, _compile(workbook, channel, resources, run_cases)
     except FormError as error:
         return [*problems, *error.problems], None
 
 
 @gc_paused()
-def _compiled(workbook: Workbook, channel: str, shelf: Resources, run_cases: bool) -> CompiledForm:
+def _compile(workbook: Workbook, channel: str, resources: Resources, run_cases: bool) -> CompiledForm:
     settings = workbook.settings
-    indicator_set = shelf.indicator_set(settings["indicator_set"])
-    referral_policy = shelf.policy(settings["policy"])
+    indicator_set = resources.indicator_set(settings["indicator_set"])
+    referral_policy = resources.policy(settings["policy"])
     consent_policy = settings.get("consent_policy", CONSENT_POLICIES[0])
-    screen = LocalizedForm.of(workbook, channel, shelf)
+    localized = LocalizedForm.for_channel(workbook, channel, resources)
     score = write_calculates(workbook, indicator_set, referral_policy, settings["profile"])
-    xform = _xform(workbook, screen, score, consent_policy)
-    form = _checked(xform, workbook)
+    xform = _xform(workbook, localized, score, consent_policy)
+    form = _load_checked(xform, workbook)
     if run_cases and (failed := list(case_failures(workbook, form))):
         raise FormError(failed)
     return CompiledForm(
@@ -90,10 +90,10 @@ def _compiled(workbook: Workbook, channel: str, shelf: Resources, run_cases: boo
         version=settings["version"],
         title=settings["form_title"],
         channel=channel,
-        languages=screen.languages,
-        left_out=screen.left_out,
-        fell_back=screen.fell_back,
-        audio=screen.audio,
+        languages=localized.languages,
+        left_out=localized.left_out,
+        fell_back=localized.fell_back,
+        audio=localized.audio,
         free_text={row.get("name"): row.get("reason") for row in workbook.survey if row.get("type") == "text"},
         profile=settings["profile"],
         consent_policy=consent_policy,
@@ -106,7 +106,7 @@ def _compiled(workbook: Workbook, channel: str, shelf: Resources, run_cases: boo
     )
 
 
-def _checked(xform: str, workbook: Workbook) -> Engine:
+def _load_checked(xform: str, workbook: Workbook) -> Engine:
     """Read the XForm as a tablet will; what the engine refuses is shown in the row of the question."""
     try:
         return load_engine(xform)
@@ -119,11 +119,11 @@ def _checked(xform: str, workbook: Workbook) -> Engine:
         raise FormError(placed) from error
 
 
-def _xform(workbook: Workbook, screen: LocalizedForm, score: Calculates, consent_policy: str) -> str:
+def _xform(workbook: Workbook, localized: LocalizedForm, score: Calculates, consent_policy: str) -> str:
     """Write the XForm through pyxform, which sees only the columns and settings that it knows."""
-    survey = list(_survey(workbook, screen, score))
+    survey = list(_survey(workbook, localized, score))
     survey.append({"type": "calculate", "name": "consent_policy", "calculation": f"'{consent_policy}'"})
-    choices = [_choice_cells(workbook, row, screen) for row in workbook.choices]
+    choices = [_choice_cells(workbook, row, localized) for row in workbook.choices]
     settings = {name: workbook.settings[name] for name in ("form_id", "form_title", "version")}
     settings["default_language"] = LANGUAGES[SOURCE]
     sheets = {"survey": survey, "choices": choices, "settings": [settings]}
@@ -133,21 +133,23 @@ def _xform(workbook: Workbook, screen: LocalizedForm, score: Calculates, consent
         content = workbook_to_json(workbook_dict=get_xlsform({**sheets, **headers}), warnings=[])
         return f'<?xml version="1.0"?>{create_survey_element_from_dict(content).xml().toxml()}'
     except PyXFormError as error:
-        raise _problem("compile.pyxform", f"pyxform no lo acepta: {error}", f"pyxform refuses it: {error}") from error
+        raise _compile_error(
+            "compile.pyxform", f"pyxform no lo acepta: {error}", f"pyxform refuses it: {error}"
+        ) from error
 
 
-def _survey(workbook: Workbook, screen: LocalizedForm, score: Calculates) -> Iterator[dict[str, str]]:
+def _survey(workbook: Workbook, localized: LocalizedForm, score: Calculates) -> Iterator[dict[str, str]]:
     """Yield the survey's rows, with the score's calculates at the head of the group `score`, after a note if need be.
 
     Other groups get short names: no rule can mention them, and every sealed screening pays for their length.
     """
     taken = {row.get("name") for row in workbook.survey}
-    if note := screen.note():
+    if note := localized.note():
         yield note
     short = (name for number in itertools.count(1) if (name := f"g{number}") not in taken)
     for row in workbook.survey:
         kind, name = row.get("type").replace("_", " ", 1), row.get("name")
-        cells = {**_other_cells(row), **screen.cells(row, name)}
+        cells = {**_other_cells(row), **localized.cells(row, name)}
         if kind == "begin group" and name != "score":
             cells["name"] = next(short)
         elif kind == "end group":
@@ -158,11 +160,11 @@ def _survey(workbook: Workbook, screen: LocalizedForm, score: Calculates) -> Ite
                 yield {"type": "calculate", "name": node, "calculation": calculation}
 
 
-def _choice_cells(workbook: Workbook, row: Row, screen: LocalizedForm) -> dict[str, str]:
-    cells = {**_other_cells(row), **screen.cells(row, f"{row.get('list_name')}.{row.get('name')}")}
+def _choice_cells(workbook: Workbook, row: Row, localized: LocalizedForm) -> dict[str, str]:
+    cells = {**_other_cells(row), **localized.cells(row, f"{row.get('list_name')}.{row.get('name')}")}
     if row.get("list_name") in workbook.settings.get("ubigeo_lists", "").split():
         place = cell_text(row, "label", SOURCE) or district_name(row.get("name"))
-        cells |= {f"label::{LANGUAGES[language]}": place for language in screen.languages}
+        cells |= {f"label::{LANGUAGES[language]}": place for language in localized.languages}
     return cells
 
 
@@ -174,5 +176,5 @@ def _other_cells(row: Row) -> dict[str, str]:
     }
 
 
-def _problem(code: str, advice_es: str, advice_en: str) -> FormError:
+def _compile_error(code: str, advice_es: str, advice_en: str) -> FormError:
     return FormError([FormProblem("survey", 0, "", code, advice_es, advice_en)])

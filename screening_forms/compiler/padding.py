@@ -72,7 +72,7 @@ class _LongestInterviews:
                 break
             answers |= {name: self._draw(name, attempt) for name in broken}
             for name in filtered:
-                offered = self.form.offered(self.form.nodes[name], FilledForm(answers, values, relevant, ()))
+                offered = self.form.offered_choices(self.form.nodes[name], FilledForm(answers, values, relevant, ()))
                 answers[name] = self._one([choice.code for choice in offered])
         return answers
 
@@ -92,7 +92,9 @@ class _LongestInterviews:
         """Return how many bytes of an envelope they fill."""
         relevant, values, *_ = self.form.evaluate(answers)
         packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-        return len(packer.compress(self.form.instance(FilledForm(answers, values, relevant, ()))) + packer.flush())
+        return len(
+            packer.compress(self.form.write_instance(FilledForm(answers, values, relevant, ()))) + packer.flush()
+        )
 
     def _draw(self, name: str, attempt: int) -> str:
         """Draw an answer; the more attempts were refused, the plainer."""

@@ -43,25 +43,25 @@ def _expression_words(token: Token, form: FormModel, asked: str) -> Bilingual:
     if token.symbol in ("true", "false"):
         return ALWAYS if token.symbol == "true" else NEVER
     if token.symbol in _COMPARED and len(token) == 2:
-        word, (left, right) = _COMPARED[token.symbol], (_operand(part, asked) for part in token)
+        word, (left, right) = _COMPARED[token.symbol], (_operand_words(part, asked) for part in token)
         if token[1].symbol == "(string)":
-            right = _choice(token[0], str(token[1].value), form, asked)
+            right = _choice_words(token[0], str(token[1].value), form, asked)
         return Bilingual(f"{left.es} {word.es} {right.es}", f"{left.en} {word.en} {right.en}")
     written = write_expression(token)
     return Bilingual(written, written)
 
 
-def _operand(token: Token, asked: str) -> Bilingual:
+def _operand_words(token: Token, asked: str) -> Bilingual:
     if token.symbol in ("$", ".") and (name := str(token.value) if token.symbol == "$" else asked):
         return quoted(name)
     if token.symbol == "count-selected":
-        inside = _operand(token[0], asked)
+        inside = _operand_words(token[0], asked)
         return Bilingual(f"el número de respuestas de {inside.es}", f"the number of answers to {inside.en}")
     written = write_expression(token)
     return Bilingual(written, written)
 
 
-def _choice(question: Token, code: str, form: FormModel, asked: str) -> Bilingual:
+def _choice_words(question: Token, code: str, form: FormModel, asked: str) -> Bilingual:
     if not code:
         return Bilingual("blanco", "blank")
     item = form.items.get(str(question.value) if question.symbol == "$" else asked)

@@ -71,7 +71,7 @@ def parse_form(xform: str) -> FormModel:
     lists = {name: dict(reader.choices(found)) for name, found in reader.lists.items()}
     named = {"form_id": reader.root.get("id", ""), "version": reader.root.get("version", "")}
     identity = {**named, "title": html.findtext(f"{_HTML}head/{_HTML}title", "")}
-    return FormModel(items, lists, tuple(reader.itext), identity, _rest(html, model, body))
+    return FormModel(items, lists, tuple(reader.itext), identity, _remainder(html, model, body))
 
 
 class _Reader:
@@ -87,7 +87,7 @@ class _Reader:
         self.lists = {each.get("id", ""): each for each in instances[1:]}
 
     def items(self) -> Iterator[FormItem]:
-        return self._under(self.root, (), f"/{_local(self.root)}")
+        return self._items_below(self.root, (), f"/{_local(self.root)}")
 
     def choices(self, instance: Element) -> Iterator[tuple[str, FormItem]]:
         for item in instance.iter(f"{_NS}item"):
@@ -96,16 +96,16 @@ class _Reader:
             texts = self._by_id(text, "label") if text else {("label", ""): columns.pop("label", "")}
             yield name, FormItem("choice", name, (), columns, texts)
 
-    def _under(self, element: Element, groups: tuple[str, ...], path: str) -> Iterator[FormItem]:
+    def _items_below(self, element: Element, groups: tuple[str, ...], path: str) -> Iterator[FormItem]:
         for child in element:
             name = _local(child)
             if name != "meta" or groups:
                 yield self._item(name, groups, f"{path}/{name}", is_group=len(child) > 0)
-                yield from self._under(child, (*groups, name), f"{path}/{name}")
+                yield from self._items_below(child, (*groups, name), f"{path}/{name}")
 
     def _item(self, name: str, groups: tuple[str, ...], path: str, *, is_group: bool) -> FormItem:
         bind, control = self.binds.get(path, Element("bind")), self.controls.get(path)
-        rules = {_key(key): value for key, value in bind.attrib.items() if key != "nodeset"}
+        rules = {_local_key(key): value for key, value in bind.attrib.items() if key != "nodeset"}
         texts: dict[tuple[str, str], str] = {}
         for key, part in _MESSAGES.items():
             if found := _ITEXT.fullmatch(rules.get(key, "")):
@@ -113,13 +113,13 @@ class _Reader:
                 del rules[key]
         if control is not None:
             rules |= {"control": _local(control)}
-            rules |= {_key(key): value for key, value in control.attrib.items() if key != "ref"}
+            rules |= {_local_key(key): value for key, value in control.attrib.items() if key != "ref"}
             for child in control if not is_group else control.findall(f"{_NS}label"):
-                self._take(child, rules, texts)
-        written = {key: _written(value) if key in _CONDITIONS else value for key, value in rules.items()}
+                self._read_child(child, rules, texts)
+        written = {key: _short_condition(value) if key in _CONDITIONS else value for key, value in rules.items()}
         return FormItem(_kind(rules, is_group=is_group), name, groups, written, texts)
 
-    def _take(self, child: Element, rules: dict[str, str], texts: dict[tuple[str, str], str]) -> None:
+    def _read_child(self, child: Element, rules: dict[str, str], texts: dict[tuple[str, str], str]) -> None:
         part, reference = _local(child), _ITEXT.fullmatch(child.get("ref", ""))
         itemset = _ITEMSET.fullmatch(child.get("nodeset", "").strip())
         if itemset:
@@ -151,7 +151,7 @@ def _kind(rules: Mapping[str, str], *, is_group: bool) -> str:
     return "note" if rules.get("readonly") or rules["control"] == "trigger" else "question"
 
 
-def _written(condition: str) -> str:
+def _short_condition(condition: str) -> str:
     """An expression with questions by their names alone: where they stand is told otherwise."""
     try:
         return write_expression(parse_expression(condition))
@@ -159,7 +159,7 @@ def _written(condition: str) -> str:
         return _PATH.sub(r"${\1}", condition)
 
 
-def _rest(html: Element, model: Element, body: Element) -> str:
+def _remainder(html: Element, model: Element, body: Element) -> str:
     """What is nobody's: attributes of the whole, and elements that belong to no item. Identity is told otherwise."""
     for itext in model.findall(f"{_NS}itext"):
         for translation in list(itext):
@@ -181,7 +181,7 @@ def _rest(html: Element, model: Element, body: Element) -> str:
     return tostring(html, encoding="unicode")
 
 
-def _key(attribute: str) -> str:
+def _local_key(attribute: str) -> str:
     return attribute.rpartition("}")[2]
 
 

@@ -37,13 +37,13 @@ def form_changes(old: CompiledForm, new: CompiledForm) -> list[Change]:
     """Tell every change, the whole form's first; empty only where both have the same bytes."""
     before, after = parse_form(old.xform), parse_form(new.xform)
     found = [
-        *_members(old, new),
-        *_languages(old, new),
+        *_member_changes(old, new),
+        *_language_changes(old, new),
         *item_changes(before, after),
         *score_changes(before, after),
         *set_changes(old.indicator_set, new.indicator_set, new.profile),
         *policy_changes(old.policy, new.policy),
-        *_left_over(old, new, before, after),
+        *_other_changes(old, new, before, after),
     ]
     if old.audio != new.audio and not any(each.code.startswith("audio.") for each in found):
         found.append(
@@ -55,7 +55,7 @@ def form_changes(old: CompiledForm, new: CompiledForm) -> list[Change]:
     return found
 
 
-def _members(old: CompiledForm, new: CompiledForm) -> Iterator[Change]:
+def _member_changes(old: CompiledForm, new: CompiledForm) -> Iterator[Change]:
     for field in fields(new):
         if field.name not in _COMPARED_ELSEWHERE:
             before, after = _text(getattr(old, field.name)), _text(getattr(new, field.name))
@@ -69,7 +69,7 @@ def _members(old: CompiledForm, new: CompiledForm) -> Iterator[Change]:
         yield change("item.reason", "survey", name, name=name, **values)
 
 
-def _languages(old: CompiledForm, new: CompiledForm) -> Iterator[Change]:
+def _language_changes(old: CompiledForm, new: CompiledForm) -> Iterator[Change]:
     for code, some, others in (("language.removed", old, new), ("language.added", new, old)):
         for language in (language for language in some.languages if language not in others.languages):
             yield change(code, "settings", "languages", lang=_language(language), language=language)
@@ -91,7 +91,7 @@ def _by_language(listed: object) -> dict[str, str]:
     return dict.fromkeys(listed, "sí") if isinstance(listed, list | tuple) else {}
 
 
-def _left_over(old: CompiledForm, new: CompiledForm, before: FormModel, after: FormModel) -> Iterator[Change]:
+def _other_changes(old: CompiledForm, new: CompiledForm, before: FormModel, after: FormModel) -> Iterator[Change]:
     """Tell what belongs to no item, and a name by which the XForm calls itself other than the rest of the bytes do."""
     for name, was, now in differing_values(before.identity, after.identity):
         if (was, now) != (getattr(old, name), getattr(new, name)):

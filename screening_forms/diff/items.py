@@ -36,10 +36,10 @@ _ALIKE = 0.3
 
 def item_changes(old: FormModel, new: FormModel) -> Iterator[Change]:
     """Compare two forms item by item, in the new one's order."""
-    old = _with_groups_of(old, new)
-    before, after = _shown(old), _shown(new)
+    old = _match_groups(old, new)
+    before, after = _author_items(old), _author_items(new)
     renamed = _renamed(before, after)
-    names = _Names(old), _Names(new)
+    names = _ItemNames(old), _ItemNames(new)
     for name, item in before.items():
         if name in renamed:
             yield change("item.renamed", "survey", name, item=names[0].of(item), name=renamed[name])
@@ -50,18 +50,18 @@ def item_changes(old: FormModel, new: FormModel) -> Iterator[Change]:
     for name, item in after.items():
         said = names[1].of(item)
         if name in before:
-            yield from _placed(said, before[name], item, (old, new), former if name in moved else "")
-            yield from _changed(said, before[name], item, (old, new))
+            yield from _place_changes(said, before[name], item, (old, new), former if name in moved else "")
+            yield from _rule_and_text_changes(said, before[name], item, (old, new))
         elif name not in renamed.values():
-            how = _how(item, new)
+            how = _description(item, new)
             yield change("item.added", "survey", name, item=said, text=item.label, how=how)
         former = item.label if item.kind == "group" else name
     for was, now in renamed.items():
-        yield from _changed(names[1].of(after[now]), before[was], after[now], (old, new))
-    yield from _lists(old, new)
+        yield from _rule_and_text_changes(names[1].of(after[now]), before[was], after[now], (old, new))
+    yield from _list_changes(old, new)
 
 
-class _Names:
+class _ItemNames:
     """How the items of a form are called: questions by their number and name, groups by their title."""
 
     def __init__(self, form: FormModel) -> None:
@@ -75,7 +75,7 @@ class _Names:
         return Bilingual(f"{kind.es} {name.es}", f"{kind.en} {name.en}")
 
 
-def _shown(form: FormModel) -> dict[str, FormItem]:
+def _author_items(form: FormModel) -> dict[str, FormItem]:
     """What is an author's own, by name."""
     return {name: item for name, item in form.items.items() if item.kind != "calculation" or not is_step(name)}
 
@@ -83,7 +83,7 @@ def _shown(form: FormModel) -> dict[str, FormItem]:
 # Which is which
 
 
-def _with_groups_of(old: FormModel, new: FormModel) -> FormModel:
+def _match_groups(old: FormModel, new: FormModel) -> FormModel:
     """The old form with its groups called as in the new one, the most alike first."""
     before, after = ([item for item in form.items.values() if item.kind == "group"] for form in (old, new))
     likeness = sorted(
@@ -127,7 +127,7 @@ def _moved(before: Sequence[str], after: Sequence[str]) -> set[str]:
 # One item
 
 
-def _placed(
+def _place_changes(
     said: Bilingual, before: FormItem, after: FormItem, forms: tuple[FormModel, FormModel], former: str
 ) -> Iterator[Change]:
     if before.groups[-1:] != after.groups[-1:]:
@@ -141,7 +141,7 @@ def _title(form: FormModel, item: FormItem) -> str:
     return form.items[item.groups[-1]].label if item.groups else "-"
 
 
-def _changed(
+def _rule_and_text_changes(
     said: Bilingual, before: FormItem, after: FormItem, forms: tuple[FormModel, FormModel]
 ) -> Iterator[Change]:
     old, new = forms
@@ -171,7 +171,7 @@ def _type(item: FormItem) -> str:
     return _TYPES.get((control, value)) or _TYPES.get((control, "")) or f"{control} {value}"
 
 
-def _how(item: FormItem, form: FormModel) -> Bilingual:
+def _description(item: FormItem, form: FormModel) -> Bilingual:
     """What a new item is, and when it is asked."""
     told = [_type(item)] if item.kind == "question" else []
     es, en = list(told), list(told)
@@ -186,7 +186,7 @@ def _how(item: FormItem, form: FormModel) -> Bilingual:
 # Choices
 
 
-def _lists(old: FormModel, new: FormModel) -> Iterator[Change]:
+def _list_changes(old: FormModel, new: FormModel) -> Iterator[Change]:
     shipped = [language for language in new.languages if language in old.languages]
     for name in {**old.lists, **new.lists}:
         before, after = old.lists.get(name, {}), new.lists.get(name, {})
@@ -196,19 +196,19 @@ def _lists(old: FormModel, new: FormModel) -> Iterator[Change]:
             yield change(code, "choices", name, name=name, listed=listed)
             continue
         for code in (code for code in before if code not in after):
-            yield change("choice.removed", "choices", f"{name}.{code}", item=_list(name), text=before[code].label)
+            yield change("choice.removed", "choices", f"{name}.{code}", item=_list_words(name), text=before[code].label)
         for code, choice in after.items():
             place = f"{name}.{code}"
             if code not in before:
-                yield change("choice.added", "choices", place, item=_list(name), text=choice.label)
+                yield change("choice.added", "choices", place, item=_list_words(name), text=choice.label)
                 continue
             said = Bilingual(f"opción «{place}»", f"choice '{place}'")
             for what, was, now in differing_values(before[code].rules, choice.rules):
                 yield change("choice.column", "choices", place, item=said, what=what, before=was, after=now)
             yield from text_changes(said, "choices", place, before[code].texts, choice.texts, shipped)
         if _moved([code for code in before if code in after], [code for code in after if code in before]):
-            yield change("choice.reordered", "choices", name, item=_list(name))
+            yield change("choice.reordered", "choices", name, item=_list_words(name))
 
 
-def _list(name: str) -> Bilingual:
+def _list_words(name: str) -> Bilingual:
     return Bilingual(f"lista «{name}»", f"list '{name}'")

@@ -34,11 +34,11 @@ def is_step(name: str) -> bool:
 
 def score_changes(old: FormModel, new: FormModel) -> Iterator[Change]:
     """Compare the steps of two scores."""
-    before, after = _steps(old), _steps(new)
+    before, after = _steps_by_name(old), _steps_by_name(new)
     others = []
     for name in {**before, **after}:
         was, now = before.get(name, ""), after.get(name, "")
-        told = list(_mapping(name, was, now, old, new)) if _FIRES.fullmatch(name) else []
+        told = list(_mapping_changes(name, was, now, old, new)) if _FIRES.fullmatch(name) else []
         yield from told
         if was != now and not told:
             others.append(name)
@@ -47,26 +47,26 @@ def score_changes(old: FormModel, new: FormModel) -> Iterator[Change]:
         yield change("score.steps", "indicators", "", count=len(others), names=names)
 
 
-def _steps(form: FormModel) -> dict[str, str]:
+def _steps_by_name(form: FormModel) -> dict[str, str]:
     """Every step's calculation, with whatever else is said of it."""
     steps = (item for item in form.items.values() if item.kind == "calculation" and is_step(item.name))
     return {item.name: "; ".join(value for _, value in sorted(item.rules.items())) for item in steps}
 
 
-def _mapping(name: str, was: str, now: str, old: FormModel, new: FormModel) -> Iterator[Change]:
-    fired, fires = (_certain(form, name) for form in (old, new))
+def _mapping_changes(name: str, was: str, now: str, old: FormModel, new: FormModel) -> Iterator[Change]:
+    fired, fires = (_certain_condition(form, name) for form in (old, new))
     if fired == fires:
         return
-    values = {"before": condition_words(fired, old), "after": condition_words(fires, new), "code": _code(name)}
+    values = {"before": condition_words(fired, old), "after": condition_words(fires, new), "code": _code_words(name)}
     if fired in _NOTHING or not was:
-        yield change("mapping.added", "indicators", str(_code(name).en), **values)
+        yield change("mapping.added", "indicators", str(_code_words(name).en), **values)
     elif fires in _NOTHING or not now:
-        yield change("mapping.removed", "indicators", str(_code(name).en), **values)
+        yield change("mapping.removed", "indicators", str(_code_words(name).en), **values)
     else:
-        yield change("mapping.changed", "indicators", str(_code(name).en), **values)
+        yield change("mapping.changed", "indicators", str(_code_words(name).en), **values)
 
 
-def _certain(form: FormModel, name: str) -> str:
+def _certain_condition(form: FormModel, name: str) -> str:
     """The condition under which an indicator or a fact is there for certain."""
     text = form.items[name].rules.get("calculate", "") if name in form.items else ""
     try:
@@ -76,7 +76,7 @@ def _certain(form: FormModel, name: str) -> str:
     return write_expression(token[0]) if token.symbol == "if" else text
 
 
-def _code(name: str) -> Bilingual:
+def _code_words(name: str) -> Bilingual:
     found = _FIRES.fullmatch(name)
     if found and found[3]:
         return _FACTS.get(found[3], Bilingual(found[3], found[3]))

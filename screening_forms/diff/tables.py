@@ -46,7 +46,7 @@ Row = Mapping[str, Any]
 
 def set_changes(old: Row, new: Row, profile: str = "") -> Iterator[Change]:
     """Compare two sets as `IndicatorSet.as_dict` writes them; strengths of `profile`, the form's own, come first."""
-    yield from _named("set.name", old, new)
+    yield from _name_change("set.name", old, new)
     profiles = [sorted({name for row in each["indicators"] for name in row["strengths"]}) for each in (old, new)]
     if profiles[0] != profiles[1]:
         named = {"before": ", ".join(profiles[0]), "after": ", ".join(profiles[1])}
@@ -54,43 +54,47 @@ def set_changes(old: Row, new: Row, profile: str = "") -> Iterator[Change]:
     told = {name for name in profiles[0] if name in profiles[1]} | {profile}
     before, after = ({row["code"]: row for row in each["indicators"]} for each in (old, new))
     for code in (code for code in before if code not in after):
-        yield change("indicator.removed", "indicator_set", code, code=_code(before[code]))
+        yield change("indicator.removed", "indicator_set", code, code=_code_words(before[code]))
     for code, row in after.items():
         if code not in before:
-            listed = (_strength(profile, strength) for profile, strength in row["strengths"].items() if strength != "-")
+            listed = (
+                _strength_in_profile(profile, strength)
+                for profile, strength in row["strengths"].items()
+                if strength != "-"
+            )
             strengths = _joined(list(listed), Bilingual("sin fuerza", "no strength"))
-            yield change("indicator.added", "indicator_set", code, code=_code(row), strengths=strengths)
+            yield change("indicator.added", "indicator_set", code, code=_code_words(row), strengths=strengths)
         else:
-            yield from _indicator(before[code], row, profile, told)
+            yield from _indicator_changes(before[code], row, profile, told)
     common = [code for code in before if code in after]
     if common != [code for code in after if code in before]:
         yield change("set.order", "indicator_set", "")
-    yield from _remaining("indicator_set", old, new, ("name", "indicators"))
+    yield from _other_changes("indicator_set", old, new, ("name", "indicators"))
 
 
 def policy_changes(old: Row, new: Row) -> Iterator[Change]:
     """Compare two policies as `Policy.as_dict` writes them; a rule is known by its step and its condition."""
-    yield from _named("policy.name", old, new)
-    before, after = (_rules(each["rows"]) for each in (old, new))
+    yield from _name_change("policy.name", old, new)
+    before, after = (_rules_by_condition(each["rows"]) for each in (old, new))
     for key in (key for key in before if key not in after):
-        yield change("policy.row_removed", "policy", key[0], **_rule(before[key]))
+        yield change("policy.row_removed", "policy", key[0], **_rule_words(before[key]))
     for key, row in after.items():
         if key not in before:
-            yield change("policy.row_added", "policy", key[0], **_rule(row))
+            yield change("policy.row_added", "policy", key[0], **_rule_words(row))
         else:
-            yield from _row(before[key], row)
+            yield from _row_changes(before[key], row)
     common = [key for key in before if key in after]
-    yield from _moved(common, [key for key in after if key in before], before, after)
-    yield from _remaining("policy", old, new, ("name", "rows"))
+    yield from _order_changes(common, [key for key in after if key in before], before, after)
+    yield from _other_changes("policy", old, new, ("name", "rows"))
 
 
-def _named(code: str, old: Row, new: Row) -> Iterator[Change]:
+def _name_change(code: str, old: Row, new: Row) -> Iterator[Change]:
     if old["name"] != new["name"]:
         yield change(code, "settings", new["name"], before=old["name"], after=new["name"])
 
 
-def _indicator(old: Row, new: Row, profile: str, told: set[str]) -> Iterator[Change]:
-    code = _code(new)
+def _indicator_changes(old: Row, new: Row, profile: str, told: set[str]) -> Iterator[Change]:
+    code = _code_words(new)
     strengths = differing_values(old["strengths"], new["strengths"])
     differing = sorted((found for found in strengths if found[0] in told), key=lambda found: found[0] != profile)
     for name, before, after in differing:
@@ -103,8 +107,8 @@ def _indicator(old: Row, new: Row, profile: str, told: set[str]) -> Iterator[Cha
         )
 
 
-def _row(old: Row, new: Row) -> Iterator[Change]:
-    said = _rule(new)
+def _row_changes(old: Row, new: Row) -> Iterator[Change]:
+    said = _rule_words(new)
     differing = list(differing_values(_plain(old, ("step", "when")), _plain(new, ("step", "when"))))
     for name, before, after in differing:
         if name != "number" or len(differing) == 1:  # Every row after a new one stands a line further down.
@@ -112,7 +116,7 @@ def _row(old: Row, new: Row) -> Iterator[Change]:
             yield change("policy.row_changed", "policy", new["step"], step=said["step"], when=said["when"], **values)
 
 
-def _moved(
+def _order_changes(
     before: Sequence[tuple[str, str, int]],
     after: Sequence[tuple[str, str, int]],
     old: Mapping[tuple[str, str, int], Row],
@@ -121,12 +125,12 @@ def _moved(
     """Rules are tried in order: tell each whose place among those that stayed is another."""
     for place, key in enumerate(after):
         if before[place] != key:
-            said = _rule(new[key])
+            said = _rule_words(new[key])
             numbers = {"before": before.index(key) + 1, "after": place + 1}
             yield change("policy.row_moved", "policy", key[0], step=said["step"], when=said["when"], **numbers)
 
 
-def _rules(rows: Sequence[Row]) -> dict[tuple[str, str, int], Row]:
+def _rules_by_condition(rows: Sequence[Row]) -> dict[tuple[str, str, int], Row]:
     """Rows by step and condition; the same condition twice in a step is told apart by its turn."""
     found: dict[tuple[str, str, int], Row] = {}
     for row in rows:
@@ -135,7 +139,7 @@ def _rules(rows: Sequence[Row]) -> dict[tuple[str, str, int], Row]:
     return found
 
 
-def _rule(row: Row) -> dict[str, Bilingual]:
+def _rule_words(row: Row) -> dict[str, Bilingual]:
     if row["step"] == "referral":
         kinds = row["queue_kinds"]
         desks = " y ".join(QUEUE_WORDS.get(kind, kind) for kind in kinds) or "ninguna mesa"
@@ -144,28 +148,28 @@ def _rule(row: Row) -> dict[str, Bilingual]:
         word = OUTCOME_WORDS.get(row["outcome"], row["outcome"])
         then = Bilingual(f"{word} ({row['tier']})", f"{row['outcome']} ({row['tier']})")
     step = _STEPS.get(row["step"], Bilingual(row["step"], row["step"]))
-    return {"step": step, "when": _when(row), "then": then}
+    return {"step": step, "when": _condition_words(row), "then": then}
 
 
-def _when(row: Row) -> Bilingual:
+def _condition_words(row: Row) -> Bilingual:
     """A rule's condition; the last row of a step holds whenever no other did."""
     if row["when"] == "always":
         return Bilingual("en los demás casos", "in all other cases")
     condition = parse_condition(row["when"])
-    text = condition.write(_name).replace(" and ", " y ").replace(" or ", " o ")
+    text = condition.write(_name_words).replace(" and ", " y ").replace(" or ", " o ")
     return Bilingual(f"si {text if condition.op == 'name' else text[1:-1]}", f"if {row['when']}")
 
 
-def _name(name: str) -> str:
+def _name_words(name: str) -> str:
     known = RULE_WORDS.get(name) or DIMENSION_WORDS.get(name) or _NAMES.get(name)
     return known.lower() if known else name
 
 
-def _code(row: Row) -> Bilingual:
+def _code_words(row: Row) -> Bilingual:
     return Bilingual(f"{row['code']} «{row['label_es']}»", f"{row['code']} '{row['label_en']}'")
 
 
-def _strength(profile: str, strength: str) -> Bilingual:
+def _strength_in_profile(profile: str, strength: str) -> Bilingual:
     word = _strength_word(strength)
     return Bilingual(f"{word.es} en {profile}", f"{word.en} for {profile}")
 
@@ -190,7 +194,7 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _remaining(sheet: str, old: Row, new: Row, but: Sequence[str]) -> Iterator[Change]:
+def _other_changes(sheet: str, old: Row, new: Row, but: Sequence[str]) -> Iterator[Change]:
     """Whatever else a table carries."""
     for name, before, after in differing_values(_plain(old, but), _plain(new, but)):
         yield change("form.member", sheet, name, what=name, before=before, after=after)

@@ -24,30 +24,30 @@ def text_changes(
     for part in parts:
         texts = {language: (before.get((part, language), ""), after.get((part, language), "")) for language in shipped}
         if part.endswith(_AUDIO):
-            yield from _recordings(item, sheet, name, texts)
+            yield from _recording_changes(item, sheet, name, texts)
             continue
         said = PART_NAMES.get(part, Bilingual(part, part))
         reworded = texts.get(SOURCE, ("", ""))
         if reworded[0] != reworded[1]:
-            values = {"before": reworded[0], "after": reworded[1], "stale": _stale(texts)}
+            values = {"before": reworded[0], "after": reworded[1], "stale": _stale_note(texts)}
             yield change("text.reworded", sheet, name, item=item, part=said, language=SOURCE, **values)
         for language, (was, now) in texts.items():
-            if language != SOURCE and (code := _translation(was, now, reworded)):
-                values = {"before": _bare(was), "after": _bare(now), "lang": _named(language)}
+            if language != SOURCE and (code := _translation_code(was, now, reworded)):
+                values = {"before": _without_mark(was), "after": _without_mark(now), "lang": _language_name(language)}
                 yield change(code, sheet, name, item=item, part=said, language=language, **values)
         if before.get((part, "")) != after.get((part, "")):
             values = {"before": before.get((part, ""), ""), "after": after.get((part, ""), ""), "stale": ""}
             yield change("text.reworded", sheet, name, item=item, part=said, language=SOURCE, **values)
 
 
-def _recordings(item: Bilingual, sheet: str, name: str, texts: dict[str, tuple[str, str]]) -> Iterator[Change]:
+def _recording_changes(item: Bilingual, sheet: str, name: str, texts: dict[str, tuple[str, str]]) -> Iterator[Change]:
     for language, (was, now) in texts.items():
         if was != now:
             code = "audio.changed" if was and now else "audio.added" if now else "audio.removed"
-            yield change(code, sheet, name, item=item, lang=_named(language), language=language)
+            yield change(code, sheet, name, item=item, lang=_language_name(language), language=language)
 
 
-def _translation(was: str, now: str, source: tuple[str, str]) -> str:
+def _translation_code(was: str, now: str, source: tuple[str, str]) -> str:
     """What happened to a translation, as the code of its sentence; blank if nothing did."""
     (before, old_state), (after, new_state) = split_mark(was), split_mark(now)
     shown_in_spanish = old_state == new_state == "fallback" and (before, after) == source
@@ -62,12 +62,12 @@ def _translation(was: str, now: str, source: tuple[str, str]) -> str:
     return "text.retranslated"
 
 
-def _stale(texts: dict[str, tuple[str, str]]) -> Bilingual:
+def _stale_note(texts: dict[str, tuple[str, str]]) -> Bilingual:
     """Name the translations that nobody touched when their Spanish was."""
     old = [
-        _named(language)
+        _language_name(language)
         for language, (was, now) in texts.items()
-        if language != SOURCE and now and _bare(was) == _bare(now) and split_mark(now)[1] != "fallback"
+        if language != SOURCE and now and _without_mark(was) == _without_mark(now) and split_mark(now)[1] != "fallback"
     ]
     if not old:
         return Bilingual("", "")
@@ -75,9 +75,9 @@ def _stale(texts: dict[str, tuple[str, str]]) -> Bilingual:
     return Bilingual(f"; su texto en {es} es del español de antes", f"; its {en} is now stale")
 
 
-def _bare(text: str) -> str:
+def _without_mark(text: str) -> str:
     return split_mark(text)[0]
 
 
-def _named(language: str) -> Bilingual:
+def _language_name(language: str) -> Bilingual:
     return LANGUAGE_NAMES.get(language, Bilingual(language, language))

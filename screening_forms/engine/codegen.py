@@ -38,8 +38,8 @@ _RULES = ("relevant", "constraint", "required", "calculate", "filter")
 def generate_functions(form: XForm) -> tuple[Evaluate, Offers]:
     """Generate the form's functions; raises FormError on a cycle or on an expression that is not allowed."""
     writer = _FormWriter(form)
-    evaluate = ["def evaluate(answers):", *writer.evaluated()]
-    offers = ["def offers(values):", *writer.offered()]
+    evaluate = ["def evaluate(answers):", *writer.evaluate_lines()]
+    offers = ["def offers(values):", *writer.offers_lines()]
     source = "\n".join("\n    ".join(function) for function in (evaluate, offers))
     scope: dict[str, Any] = {"number": _number, "number_text": _number_text, "nan": math.nan, **writer.scope()}
     exec(compile(source, f"<form {form.form_id}>", "exec"), scope)
@@ -72,24 +72,24 @@ class _FormWriter:
             self.guards[node.name] = node.name if node.relevant else self.guards[node.group]
             for rule in _RULES:
                 if text := getattr(node, rule):
-                    self._take_in(node.name, rule, text)
+                    self._parse_rule(node.name, rule, text)
 
-    def _take_in(self, name: str, rule: str, text: str) -> None:
+    def _parse_rule(self, name: str, rule: str, text: str) -> None:
         """Parse a rule, and see which nodes it wants in which way."""
-        token = self.parsed[name, rule] = self._checked(name, lambda: parse_expression(text))
+        token = self.parsed[name, rule] = self._with_form_error(name, lambda: parse_expression(text))
         if rule in ("constraint", "required", "filter"):
             self.used.add(name)
         for part in subexpressions(token):
             if part.symbol in ("$", "."):
-                meant = self._meant(part, name, rule)
+                meant = self._referenced_node(part, name, rule)
                 self.named[name, rule].append(meant)
                 self.used.add(meant)
             elif part.symbol == "selected":
-                self.searched.update(self._beside(part, name))
+                self.searched.update(self._operand_nodes(part, name))
             elif part.symbol in _COUNTING:
-                self.names.counted.update(self._beside(part, name))
+                self.names.counted.update(self._operand_nodes(part, name))
 
-    def _meant(self, part: Token, name: str, rule: str) -> str:
+    def _referenced_node(self, part: Token, name: str, rule: str) -> str:
         if part.symbol == "." and rule != "constraint":
             raise xform_error(name, "«.» solo vale en una condición", "'.' means something in a constraint only")
         meant = part.value or name
@@ -97,7 +97,7 @@ class _FormWriter:
             raise xform_error(name, f"menciona «{meant}», que no es una pregunta", f"names '{meant}', no question")
         return meant
 
-    def _beside(self, part: Token, name: str) -> Iterator[str]:
+    def _operand_nodes(self, part: Token, name: str) -> Iterator[str]:
         """Yield the nodes that stand directly beside an operator, or in a function."""
         for side in part:
             while side.symbol == "(":
@@ -105,29 +105,31 @@ class _FormWriter:
             if side.symbol in ("$", "."):
                 yield side.value or name
 
-    def evaluated(self) -> Iterator[str]:
+    def evaluate_lines(self) -> Iterator[str]:
         """Write the body of `evaluate`: what hangs on one condition, and can, stands together below it."""
         yield "get, values = answers.get, blank.copy()"
-        for guard, block in groupby(self._order(), self._guard):
+        for guard, block in groupby(self._ordered_steps(), self._guard):
             steps = list(block)
             if not guard:
-                yield from (self._line(*step) for step in steps)
+                yield from (self._step_line(*step) for step in steps)
                 continue
             yield f"if r{self.numbers[guard]}:"
-            yield from (f"    {self._line(*step)}" for step in steps)
-            if blank := [line for step in steps if (line := self._blank(*step))]:
+            yield from (f"    {self._step_line(*step)}" for step in steps)
+            if blank := [line for step in steps if (line := self._blank_line(*step))]:
                 yield f"else: {'; '.join(blank)}"
         yield "missing, broken, filtered = [], [], []"
         for name, node in self.nodes.items():
             if node.type != "group":
-                yield from self._rules(name)
-        shown = (f"shown{n} if r{n} else never" for n in (self.numbers[guard] for guard in self._shown() if guard))
+                yield from self._rule_lines(name)
+        shown = (
+            f"shown{n} if r{n} else never" for n in (self.numbers[guard] for guard in self._nodes_by_guard() if guard)
+        )
         yield f"return always.union({', '.join(shown)}), values, missing, broken, filtered"
 
-    def offered(self) -> Iterator[str]:
+    def offers_lines(self) -> Iterator[str]:
         """Write the body of `offers`: the codes that pass each choice filter, from values that are known already."""
         for name in dict.fromkeys(used for asked in self.nodes for used in self.named[asked, "filter"]):
-            yield self._text(name, f"values[{name!r}]")
+            yield self._assign_text(name, f"values[{name!r}]")
         filtered = [name for name in self.nodes if (name, "filter") in self.parsed]
         fits = ((name, self.numbers[name], self._condition(name, "filter")) for name in filtered)
         codes = (f"{name!r}: tuple([code for code, columns in columns{n}.items() if {test}])" for name, n, test in fits)
@@ -135,21 +137,27 @@ class _FormWriter:
 
     def scope(self) -> dict[str, Any]:
         """Return the constants that the lines name."""
-        shown = {f"shown{self.numbers[guard]}": names for guard, names in self._shown().items() if guard}
+        shown = {f"shown{self.numbers[guard]}": names for guard, names in self._nodes_by_guard().items() if guard}
         columns = {
             f"columns{self.numbers[name]}": {code: choice.columns for code, choice in node.choices.items()}
             for name, node in self.nodes.items()
             if node.filter
         }
         blank = {name: "" for name, node in self.nodes.items() if node.type != "group"}
-        return {"blank": blank, "always": self._shown().get("", frozenset()), "never": frozenset(), **shown, **columns}
+        return {
+            "blank": blank,
+            "always": self._nodes_by_guard().get("", frozenset()),
+            "never": frozenset(),
+            **shown,
+            **columns,
+        }
 
-    def _shown(self) -> dict[str, frozenset[str]]:
+    def _nodes_by_guard(self) -> dict[str, frozenset[str]]:
         """Return by guard the names that are relevant exactly if it is."""
         guards = dict.fromkeys(self.guards[name] for name in self.nodes)
         return {guard: frozenset(name for name in self.nodes if self.guards[name] == guard) for guard in guards}
 
-    def _order(self) -> Iterator[Step]:
+    def _ordered_steps(self) -> Iterator[Step]:
         """Yield every step after those it needs, staying below one guard as long as there is something to do."""
         needs: dict[Step, list[Step]] = {}
         for node in self.nodes.values():
@@ -181,27 +189,29 @@ class _FormWriter:
         kind, name = step
         return self.guards[self.nodes[name].group if kind == "r" else name]
 
-    def _line(self, step: str, name: str) -> str:
+    def _step_line(self, step: str, name: str) -> str:
         """Write a step of a node whose guard holds."""
         number = self.numbers[name]
         if step == "r":
             return f"r{number} = {self._condition(name, 'relevant')}"
         if (name, "calculate") not in self.parsed:
-            return f"values[{name!r}] = " + self._text(name, f"get({name!r}, '')")
+            return f"values[{name!r}] = " + self._assign_text(name, f"get({name!r}, '')")
         token, code = self.parsed[name, "calculate"], Expression(self.names, self.nodes[name])
-        text = self._checked(name, lambda: code.text(token))
+        text = self._with_form_error(name, lambda: code.text(token))
         if name in self.names.counted and code.whole(token):
-            whole = self._checked(name, lambda: code.number(token))
-            return f"n{number} = {whole}; values[{name!r}] = " + self._text(name, f"str(n{number})", f"n{number}")
-        return f"values[{name!r}] = {self._text(name, text)}"
+            whole = self._with_form_error(name, lambda: code.number(token))
+            return f"n{number} = {whole}; values[{name!r}] = " + self._assign_text(
+                name, f"str(n{number})", f"n{number}"
+            )
+        return f"values[{name!r}] = {self._assign_text(name, text)}"
 
-    def _blank(self, step: str, name: str) -> str:
+    def _blank_line(self, step: str, name: str) -> str:
         """Write a step of a node whose guard does not hold."""
         if step == "r":
             return f"r{self.numbers[name]} = False"
-        return self._text(name, "''", "nan") if name in self.used else ""
+        return self._assign_text(name, "''", "nan") if name in self.used else ""
 
-    def _text(self, name: str, text: str, count: str = "") -> str:
+    def _assign_text(self, name: str, text: str, count: str = "") -> str:
         """Write a node's text under the names by which other lines know it."""
         if name not in self.used:
             return text
@@ -213,7 +223,7 @@ class _FormWriter:
             lines.append(f"n{number} = {count or f'number(v{number})'}")
         return "; ".join(lines)
 
-    def _rules(self, name: str) -> Iterator[str]:
+    def _rule_lines(self, name: str) -> Iterator[str]:
         """Write what adds a node to `missing`, `broken` or `filtered`."""
         number, guard = self.numbers[name], self.guards[name]
         if (name, "required") in self.parsed:
@@ -230,9 +240,9 @@ class _FormWriter:
         if (name, rule) not in self.parsed:
             return "True"
         write = Expression(self.names, self.nodes[name], filtering=rule == "filter").condition
-        return self._checked(name, lambda: f"({write(self.parsed[name, rule])})")
+        return self._with_form_error(name, lambda: f"({write(self.parsed[name, rule])})")
 
-    def _checked(self, name: str, write: Callable[[], Written]) -> Written:
+    def _with_form_error(self, name: str, write: Callable[[], Written]) -> Written:
         try:
             return write()
         except ExpressionError as error:

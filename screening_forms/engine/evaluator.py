@@ -1,7 +1,7 @@
 """Evaluates a compiled XForm over answers: relevance, constraints, required questions and every calculate.
 
 Tablets score with it, desks recompute with it. A form becomes one generated Python function, with XPath 1.0 read as
-JavaRosa (the engine inside ODK Collect) reads it; where the two could differ the expression is refused at loading.
+JavaRosa (the engine inside ODK Collect) reads it; where the two could differ the expression is rejected at loading.
 """
 
 from __future__ import annotations
@@ -77,75 +77,75 @@ class Engine:
         self.form = form
         self.nodes = {node.name: node for node in form.nodes}
         self.questions = tuple(node for node in form.nodes if node.is_question)
-        self._answerable = {node.name: node for node in form.nodes if node.type in _READ}
-        self._inner: dict[str, list[Node]] = {}
+        self._answerable = {node.name: node for node in form.nodes if node.type in _READERS}
+        self._children: dict[str, list[Node]] = {}
         for node in form.nodes:
-            self._inner.setdefault(node.group, []).append(node)
-        self.evaluate, self._offers = generate_functions(form)
+            self._children.setdefault(node.group, []).append(node)
+        self.evaluate, self._offered_codes = generate_functions(form)
 
     def run(self, answers: Mapping[str, Answer]) -> FilledForm:
         """Evaluate the form. Raises AnswerError on an unknown question, a value that the question does not take, or
         an answer to a question that was not to be asked."""
-        texts = self._texts(answers)
-        filled, refused = self._fill(texts)
+        texts = self._read_answers(answers)
+        filled, rejected = self._fill(texts)
         for name in texts if len(filled.answers) < len(texts) else ():
             if name not in filled.answers:
                 raise AnswerError(name, _WHY["irrelevant"])
-        for name, why in refused.items():
+        for name, why in rejected.items():
             raise AnswerError(name, why)
         return filled
 
-    def fit(self, answers: Mapping[str, Answer]) -> FilledForm:
+    def drop_irrelevant(self, answers: Mapping[str, Answer]) -> FilledForm:
         """Evaluate the form as ODK Collect does when somebody goes back: what is no longer asked is left out."""
-        return self._fill(self._texts(answers))[0]
+        return self._fill(self._read_answers(answers))[0]
 
-    def refused(self, answers: Mapping[str, Answer]) -> dict[str, str]:
+    def rejected(self, answers: Mapping[str, Answer]) -> dict[str, str]:
         """Return the answers that are asked for and yet do not go with the others, and why, in the form's order."""
-        return self._fill(self._texts(answers))[1]
+        return self._fill(self._read_answers(answers))[1]
 
-    def settle(self, answers: Mapping[str, Answer]) -> FilledForm:
+    def drop_invalid(self, answers: Mapping[str, Answer]) -> FilledForm:
         """Evaluate what is left when every answer is dropped that is no longer asked for or does not go with others."""
-        texts = self._texts(answers)
+        texts = self._read_answers(answers)
         while True:
-            filled, refused = self._fill(texts)
-            if not refused:
+            filled, rejected = self._fill(texts)
+            if not rejected:
                 return filled
-            texts = {name: text for name, text in filled.answers.items() if name not in refused}
+            texts = {name: text for name, text in filled.answers.items() if name not in rejected}
 
-    def offered(self, question: Node, filled: FilledForm) -> tuple[Choice, ...]:
+    def offered_choices(self, question: Node, filled: FilledForm) -> tuple[Choice, ...]:
         """Return the choices of a question that go with the other answers."""
-        codes = self._offers(filled.values)[question.name] if question.filter else question.choices
+        codes = self._offered_codes(filled.values)[question.name] if question.filter else question.choices
         return tuple(question.choices[code] for code in codes)
 
     def _fill(self, texts: Mapping[str, str]) -> tuple[FilledForm, dict[str, str]]:
         relevant, values, missing, broken, filtered = self.evaluate(texts)
         if not relevant.issuperset(texts):
             texts = {name: text for name, text in texts.items() if name in relevant}
-        return FilledForm(texts, values, relevant, tuple(missing)), self._why(broken, filtered)
+        return FilledForm(texts, values, relevant, tuple(missing)), self._reasons(broken, filtered)
 
-    def _why(self, broken: Sequence[str], filtered: Sequence[str]) -> dict[str, str]:
+    def _reasons(self, broken: Sequence[str], filtered: Sequence[str]) -> dict[str, str]:
         if not broken and not filtered:
             return {}
         why = {name: self.nodes[name].constraint_message.get("es") or _WHY["constraint"] for name in broken}
         why |= dict.fromkeys(filtered, _WHY["filtered"])
         return {name: why[name] for name in self.nodes if name in why}
 
-    def instance(self, filled: FilledForm, *, prune: bool = True) -> bytes:
+    def write_instance(self, filled: FilledForm, *, prune: bool = True) -> bytes:
         """Write OpenRosa instance XML. Pruned, it has what was answered and `SEALED`; otherwise every relevant node,
         blank ones included, as ODK Collect writes it."""
         form = self.form
         root = tostring(Element(form.root, id=form.form_id, version=form.version), encoding="unicode")
-        return f"{root.removesuffix(' />')}>{self._inside('', filled, prune)}</{form.root}>".encode()
+        return f"{root.removesuffix(' />')}>{self._write_group('', filled, prune)}</{form.root}>".encode()
 
-    def _inside(self, group: str, filled: FilledForm, prune: bool) -> str:
+    def _write_group(self, group: str, filled: FilledForm, prune: bool) -> str:
         written = []
-        for node in self._inner[group]:
+        for node in self._children[group]:
             if node.name not in filled.relevant or (
                 prune and node.type in _UNSEALED and node.name not in SEALED_RESULTS
             ):
                 continue
             is_group = node.type == "group"
-            text = self._inside(node.name, filled, prune) if is_group else escape(filled.values[node.name])
+            text = self._write_group(node.name, filled, prune) if is_group else escape(filled.values[node.name])
             if text:
                 written.append(f"<{node.name}>{text}</{node.name}>")
             elif not prune:
@@ -161,14 +161,14 @@ class Engine:
         named = (root.tag.rpartition("}")[2], root.get("id"), root.get("version"))
         if named != (self.form.root, self.form.form_id, self.form.version):
             raise AnswerError("", "la instancia es de otro formulario o de otra versión")
-        return dict(self._leaves(root, ()))
+        return dict(self._read_leaves(root, ()))
 
     def read_instance(self, instance: bytes) -> dict[str, str]:
         """Read the answers in an instance: what `run` takes. What the instance says it calculated is not read."""
         values = self.read_values(instance)
         return {name: value for name, value in values.items() if self.nodes[name].type != "calculate"}
 
-    def _leaves(self, element: Element, groups: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    def _read_leaves(self, element: Element, groups: tuple[str, ...]) -> Iterator[tuple[str, str]]:
         seen = set()
         for child in element:
             name = child.tag.rpartition("}")[2]
@@ -179,20 +179,20 @@ class Engine:
                 raise AnswerError(name, _WHY["unknown"])
             seen.add(name)
             if node.type == "group":
-                yield from self._leaves(child, (*groups, name))
+                yield from self._read_leaves(child, (*groups, name))
             elif len(child):
                 raise AnswerError(name, _WHY["text"])
             elif child.text:
                 yield name, child.text
 
-    def _texts(self, answers: Mapping[str, Answer]) -> dict[str, str]:
+    def _read_answers(self, answers: Mapping[str, Answer]) -> dict[str, str]:
         texts = {}
         for name, value in answers.items():
             node = self._answerable.get(name)
             if node is None:
                 raise AnswerError(name, _WHY["unknown"])
             if value not in _BLANK:
-                text = texts[name] = _READ[node.type](node, value)
+                text = texts[name] = _READERS[node.type](node, value)
                 if not text:
                     raise AnswerError(name, _WHY[node.type])
         return texts
@@ -205,23 +205,23 @@ def load_engine(compiled: str) -> Engine:
     return Engine(read_xform(compiled))
 
 
-def _plain(value: Answer) -> str:
+def _as_text(value: Answer) -> str:
     return value if isinstance(value, str) else str(value) if type(value) is int else ""
 
 
-def _one(node: Node, value: Answer) -> str:
-    text = _plain(value)
+def _read_one(node: Node, value: Answer) -> str:
+    text = _as_text(value)
     return text if text in node.choices else ""
 
 
-def _some(node: Node, value: Answer) -> str:
-    codes = value if isinstance(value, list) else _plain(value).split()
+def _read_several(node: Node, value: Answer) -> str:
+    codes = value if isinstance(value, list) else _as_text(value).split()
     chosen = [code for code in node.choices if code in codes]
     return " ".join(chosen) if len(chosen) == len(codes) else ""
 
 
-def _time(_: Node, value: Answer) -> str:
-    text = _plain(value)
+def _read_time(_: Node, value: Answer) -> str:
+    text = _as_text(value)
     try:
         datetime.fromisoformat(text)
     except ValueError:
@@ -229,15 +229,15 @@ def _time(_: Node, value: Answer) -> str:
     return text
 
 
-_READ: Mapping[str, Callable[[Node, Answer], str]] = {
-    "select_one": _one,
-    "select_multiple": _some,
-    "integer": lambda _, value: str(int(text)) if _INTEGER.fullmatch(text := _plain(value)) else "",
-    "date": lambda node, value: _time(node, value) if _DATE.fullmatch(_plain(value)) else "",
-    "text": lambda _, value: "" if _UNPRINTABLE.search(text := _plain(value)) or len(text) > LONGEST_TEXT else text,
+_READERS: Mapping[str, Callable[[Node, Answer], str]] = {
+    "select_one": _read_one,
+    "select_multiple": _read_several,
+    "integer": lambda _, value: str(int(text)) if _INTEGER.fullmatch(text := _as_text(value)) else "",
+    "date": lambda node, value: _read_time(node, value) if _DATE.fullmatch(_as_text(value)) else "",
+    "text": lambda _, value: "" if _UNPRINTABLE.search(text := _as_text(value)) or len(text) > LONGEST_TEXT else text,
     "acknowledge": lambda _, value: "OK" if value == "OK" else "",
     "note": lambda _, __: "",
-    "start": _time,
-    "end": _time,
+    "start": _read_time,
+    "end": _read_time,
 }
 """An answer as XForms writes it, by the type of its question; nothing if the question does not take it."""

@@ -34,21 +34,21 @@ class Interview:
 
     @classmethod
     def resume(cls, engine: Engine, content: Mapping[str, Any]) -> Self:
-        """Go on with what `content` kept."""
+        """Go on with what `saved_state` returned."""
         return cls(engine, content["answers"], tuple(content["turns"]), content["at"], content["closing"])
 
-    def content(self) -> dict[str, Any]:
+    def saved_state(self) -> dict[str, Any]:
         """Return what `resume` needs, as plain JSON. "Only I see the screen" held when it was said, and is left out."""
         nodes = self.engine.nodes
         answers = {name: text for name, text in self.answers.items() if nodes[name].type != "acknowledge"}
-        asked = self.engine.settle(answers).relevant
+        asked = self.engine.drop_invalid(answers).relevant
         turns = [name for name in self.turns if name in asked and nodes[name].type != "acknowledge"]
         return {"answers": answers, "turns": turns, "at": self.at if self.at in asked else "", "closing": self.closing}
 
     @cached_property
     def filled(self) -> FilledForm:
         """The form with the answers so far."""
-        return self.engine.settle(self.answers)
+        return self.engine.drop_invalid(self.answers)
 
     @cached_property
     def question(self) -> Node | None:
@@ -61,13 +61,13 @@ class Interview:
         had = self.closing or name in self.turns
         return name in self.filled.relevant and (name in self.filled.missing or not had)
 
-    def needs(self, node: Node) -> bool:
+    def is_required(self, node: Node) -> bool:
         """Whether a question may not stay blank."""
-        return node.name in self.engine.settle({**self.answers, node.name: ""}).missing
+        return node.name in self.engine.drop_invalid({**self.answers, node.name: ""}).missing
 
     def choices(self, node: Node) -> tuple[Choice, ...]:
         """The choices that go with the answers so far."""
-        return self.engine.offered(node, self.filled)
+        return self.engine.offered_choices(node, self.filled)
 
     @property
     def reviewed(self) -> tuple[Node, ...]:
@@ -85,9 +85,9 @@ class Interview:
         if node is None:
             raise LookupError("every question had its turn")
         tried = {**self.answers, node.name: text}
-        if why := self.engine.refused(tried).get(node.name):
+        if why := self.engine.rejected(tried).get(node.name):
             raise AnswerError(node.name, why)
-        filled = self.engine.settle(tried)
+        filled = self.engine.drop_invalid(tried)
         if not text and node.name in filled.missing:
             raise AnswerError(node.name, "esta pregunta es necesaria")
         kept = tuple(name for name in self.turns if self._keeps_turn(name, filled) or name == node.name)
@@ -97,12 +97,12 @@ class Interview:
     def _keeps_turn(self, name: str, filled: FilledForm) -> bool:
         return name in filled.relevant and (name in filled.answers or name not in self.answers)
 
-    def lost(self, later: Self) -> tuple[Node, ...]:
+    def lost_answers(self, later: Self) -> tuple[Node, ...]:
         """The questions, save the present one, whose answers are there no more in a later state."""
         gone = self.answers.keys() - later.answers.keys()
         return tuple(node for node in self.engine.questions if node.name in gone and node is not self.question)
 
-    def back(self, steps: int) -> Self:
+    def go_back(self, steps: int) -> Self:
         """Go back over questions that had their turn, in the reverse order of their turns, at most to the first."""
         place = (*self.turns, self.at).index(self.at)
         return replace(self, at=self.turns[max(place - steps, 0)]) if self.turns else self

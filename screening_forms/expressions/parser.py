@@ -236,30 +236,30 @@ def parse_when(row: Row, *, fact: bool = False) -> When:
 
 
 def _parse_comparison(token: Token, fact: bool) -> Comparison:
-    symbol = token.symbol
+    symbol, written = token.symbol, write_expression(token)
     if symbol in ("not", "!="):
         raise ExpressionError(
             "when.negation",
-            f"«{write_expression(token)}»: «not» y «!=» también son ciertos en blanco; escriba por ejemplo ${{pregunta}} = 'no'",
-            f"'{write_expression(token)}': 'not' and '!=' hold for a blank too; write for example ${{question}} = 'no'",
+            f"«{written}»: «not» y «!=» también son ciertos en blanco; escriba por ejemplo ${{pregunta}} = 'no'",
+            f"'{written}': 'not' and '!=' hold for a blank too; write for example ${{question}} = 'no'",
         )
     if symbol not in (*COMPARISONS, "selected"):
         raise ExpressionError(
             "when.bare_condition",
-            f"«{write_expression(token)}» no es una comparación; escriba por ejemplo ${{pregunta}} = 'yes'",
-            f"'{write_expression(token)}' is no comparison; write for example ${{question}} = 'yes'",
+            f"«{written}» no es una comparación; escriba por ejemplo ${{pregunta}} = 'yes'",
+            f"'{written}' is no comparison; write for example ${{question}} = 'yes'",
         )
     if token[0].symbol != "$" or token[1].symbol not in LITERALS:
         raise ExpressionError(
             "when.operands",
-            f"«{write_expression(token)}»: compare una pregunta ${{...}} (a la izquierda) con un valor fijo (a la derecha)",
-            f"'{write_expression(token)}': compare one question ${{...}} (left) with one fixed value (right)",
+            f"«{written}»: compare una pregunta ${{...}} (a la izquierda) con un valor fijo (a la derecha)",
+            f"'{written}': compare one question ${{...}} (left) with one fixed value (right)",
         )
     atom = Comparison(token[0].value, symbol, token[1].value)
     if not fact and atom.value in ("", *NO_ANSWERS):
         raise ExpressionError(
             "when.open_answer",
-            f"«{write_expression(token)}»: no responder no es un indicador; queda sin saber por sí solo",
-            f"'{write_expression(token)}': not answering is no indicator; it counts as unknown by itself",
+            f"«{written}»: no responder no es un indicador; queda sin saber por sí solo",
+            f"'{written}': not answering is no indicator; it counts as unknown by itself",
         )
     return atom

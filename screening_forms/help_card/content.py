@@ -114,7 +114,7 @@ def card_texts(hotlines: Sequence[Hotline]) -> dict[str, str]:
 
 def read_hotlines(text: str) -> tuple[Hotline, ...]:
     """Read a list of hotlines from the text of its CSV table; raises FormError with every problem at once."""
-    rows = HOTLINE_TABLE.rows("hotlines", text)
+    rows = HOTLINE_TABLE.read_rows("hotlines", text)
     problems = [
         HOTLINE_TABLE.problem(what, "hotlines", n, *place) for n, cells in rows for what, *place in _wrong(cells)
     ]

@@ -31,19 +31,19 @@ class AnswerMapping:
         self._nodes = {"old": old.nodes, "new": new.nodes}
         self._left = {key: 0 for side in ("old", "new") for key in self._only_in(side)}
 
-    def back(self, answers: Answers) -> Answers:
+    def to_old(self, answers: Answers) -> Answers:
         """Answers to the new version, as far as the old one takes them."""
-        return self._carried(answers, "new", "old")
+        return self._map(answers, "new", "old")
 
-    def on(self, answers: Answers) -> Answers:
+    def to_new(self, answers: Answers) -> Answers:
         """Answers to the old version, as far as the new one takes them."""
-        return self._carried(answers, "old", "new")
+        return self._map(answers, "old", "new")
 
     def asks_more(self, side: str) -> bool:
         """Whether that version asks something that the other does not."""
         return any(only_in == side and not choice for only_in, _, choice in self._left)
 
-    def uncarried(self) -> tuple[Unmapped, ...]:
+    def unmapped(self) -> tuple[Unmapped, ...]:
         """Everything that only one version has, with how many answers were left out for it."""
         return tuple(Unmapped(name, choice, side, count) for (side, name, choice), count in self._left.items())
 
@@ -58,7 +58,7 @@ class AnswerMapping:
             else:
                 yield from ((side, node.name, code) for code in node.choices if code not in other.choices)
 
-    def _carried(self, answers: Answers, side: str, to: str) -> Answers:
+    def _map(self, answers: Answers, side: str, to: str) -> Answers:
         differing = {name for only_in, name, _ in self._left if only_in == side}
         taken = self._nodes[to]
         came = {name: text for name, text in answers.items() if name in taken and name not in differing}

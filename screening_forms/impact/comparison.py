@@ -1,7 +1,7 @@
 """What a new version of a form would change for the people interviewed: outcome before and after, over an author's own
 cases and over made-up interviews. Called before anything is published; no person's answers ever come here.
 
-One person answers both versions. An answer is carried over by the question's name and the choice's code; what only one
+One person answers both versions. An answer is mapped over by the question's name and the choice's code; what only one
 version asks, the same made-up person answers there, and a case of the author leaves blank, which counts as not known.
 """
 
@@ -118,14 +118,14 @@ def compare_outcomes(
     AnswerError if a case answers what the new version does not ask.
     """
     versions = _Version(old), _Version(new)
-    bridge = AnswerMapping(versions[0].engine, versions[1].engine)
-    persons = (_case(name, answers, versions[1], bridge) for name, answers in (own or {}).items())
+    mapping = AnswerMapping(versions[0].engine, versions[1].engine)
+    persons = (_case(name, answers, versions[1], mapping) for name, answers in (own or {}).items())
     total = len(own or {}) + count
     outcomes: Counter[tuple[str, str]] = Counter()
     moves: Counter[tuple[Outcome, Outcome]] = Counter()
     examples: dict[tuple[Outcome, Outcome], list[MovedScreening]] = {}
-    for done, person in enumerate(chain(persons, _made_up(*versions, bridge, count, seed)), start=1):
-        filled = versions[0].engine.settle(person.old), versions[1].engine.settle(person.new)
+    for done, person in enumerate(chain(persons, _made_up(*versions, mapping, count, seed)), start=1):
+        filled = versions[0].engine.drop_invalid(person.old), versions[1].engine.drop_invalid(person.new)
         before, after = (_outcome(each) for each in filled)
         outcomes[before.outcome, after.outcome] += 1
         if before != after:
@@ -136,7 +136,7 @@ def compare_outcomes(
         if done % 50 == 0 or done == total:
             progress(done, total)
     told = tuple(OutcomeMove(*pair, number, tuple(examples[pair])) for pair, number in moves.most_common())
-    return Impact(len(own or {}), count, dict(sorted(outcomes.items())), told, bridge.uncarried())
+    return Impact(len(own or {}), count, dict(sorted(outcomes.items())), told, mapping.unmapped())
 
 
 def cases_by_name(workbook: Workbook) -> dict[str, Answers]:
@@ -154,7 +154,7 @@ class _Version:
     def __init__(self, form: CompiledForm) -> None:
         self.form = form
         self.engine = load_engine(form.xform)
-        self.inventor = InterviewGenerator(self.engine)
+        self.generator = InterviewGenerator(self.engine)
         self._questions = {
             node.name: tuple(referenced_questions(parse_expression(node.calculate)))
             for node in self.engine.form.nodes
@@ -168,27 +168,29 @@ class _Version:
         return {question for name in found for question in self._questions[name]}
 
 
-def _case(name: str, answers: Answers, new: _Version, bridge: AnswerMapping) -> _PairedAnswers:
+def _case(name: str, answers: Answers, new: _Version, mapping: AnswerMapping) -> _PairedAnswers:
     try:
-        new.engine.fit(answers)
+        new.engine.drop_irrelevant(answers)
     except AnswerError as error:
         raise AnswerError(error.question, f"{error.why} (caso «{name}»)") from error
-    return _PairedAnswers(name, bridge.back(answers), answers)
+    return _PairedAnswers(name, mapping.to_old(answers), answers)
 
 
-def _made_up(old: _Version, new: _Version, bridge: AnswerMapping, count: int, seed: int) -> Iterator[_PairedAnswers]:
+def _made_up(old: _Version, new: _Version, mapping: AnswerMapping, count: int, seed: int) -> Iterator[_PairedAnswers]:
     """Make up persons by turns in the words of the new version and of the old, so that what is new is answered as well
     as what is gone; questions that only the other version has are answered there."""
     draws = Random(seed)
-    in_new = new.inventor.interviews(count - count // 2, seed)
-    in_old = old.inventor.interviews(count // 2, seed)
+    in_new = new.generator.generate(count - count // 2, seed)
+    in_old = old.generator.generate(count // 2, seed)
     for answers in in_new:
-        carried = bridge.back(answers)
-        yield _PairedAnswers("", old.inventor.wishes(draws, carried) if bridge.asks_more("old") else carried, answers)
+        mapped = mapping.to_old(answers)
+        yield _PairedAnswers(
+            "", old.generator.draw_answers(draws, mapped) if mapping.asks_more("old") else mapped, answers
+        )
         if answers := next(in_old, {}):
-            carried = bridge.on(answers)
+            mapped = mapping.to_new(answers)
             yield _PairedAnswers(
-                "", answers, new.inventor.wishes(draws, carried) if bridge.asks_more("new") else carried
+                "", answers, new.generator.draw_answers(draws, mapped) if mapping.asks_more("new") else mapped
             )
 
 

@@ -35,10 +35,10 @@ _PLAIN = {"date": "2026-10-31", "acknowledge": "OK", "text": "x"}
 
 @dataclass(frozen=True)
 class Respondent:
-    """How much befell somebody, and how much she keeps to herself."""
+    """How much indicator_rate somebody, and how much she keeps to herself."""
 
-    befell: float
-    silence: float
+    indicator_rate: float
+    refusal_rate: float
 
 
 @dataclass
@@ -63,35 +63,35 @@ class InterviewGenerator:
         self._nodes = engine.nodes
         self._questions = {node.name: _question(node) for node in engine.questions}
         self._relevances = {n.name: parse_expression(n.relevant) for n in engine.form.nodes if n.relevant}
-        self._look_ahead()
+        self._read_rules()
 
-    def interviews(self, count: int, seed: int) -> Iterator[Answers]:
+    def generate(self, count: int, seed: int) -> Iterator[Answers]:
         """Yield made-up persons' answers to every question, were it asked: as many as it takes for every choice that
         can be reached to be given, then a mix; never more than `count`."""
         draws = Random(seed)
         open_targets = {(name, code): None for name, known in self._questions.items() for code in known.codes}
         for _ in range(count):
             target = next(iter(open_targets), None)
-            answers = self._aimed(*target, draws) if target else self.wishes(draws)
+            answers = self._draw_aimed(*target, draws) if target else self.draw_answers(draws)
             if target:
                 open_targets.pop(target)
-                for name, text in self.engine.fit(answers).answers.items():
+                for name, text in self.engine.drop_irrelevant(answers).answers.items():
                     for code in text.split():
                         open_targets.pop((name, code), None)
             yield answers
 
-    def wishes(self, draws: Random, wanted: Mapping[str, str] | None = None) -> Answers:
+    def draw_answers(self, draws: Random, wanted: Mapping[str, str] | None = None) -> Answers:
         """Return what one made-up person would answer to every question, were it asked, in answers that go together.
 
         `wanted` answers stand, where the form takes them.
         """
-        person, fixed = Respondent(draws.random() ** 2, max(0.0, 2 * draws.random() - 1) ** 2), wanted or {}
+        respondent, fixed = Respondent(draws.random() ** 2, max(0.0, 2 * draws.random() - 1) ** 2), wanted or {}
         answers: Answers = defaultdict(str)
         for name, known in self._questions.items():
-            answers[name] = fixed[name] if name in fixed else self._draw(known, answers, draws, person)
-        plain = Respondent(0.1, person.silence)
+            answers[name] = fixed[name] if name in fixed else self._draw(known, answers, draws, respondent)
+        plain = Respondent(0.1, respondent.refusal_rate)
         for _ in range(_MENDS):
-            refused = self.engine.refused(answers).keys() - fixed.keys()
+            refused = self.engine.rejected(answers).keys() - fixed.keys()
             if not refused:
                 break
             # In the form's order: a set's own order is another in every process.
@@ -101,34 +101,34 @@ class InterviewGenerator:
 
     # One answer
 
-    def _draw(self, known: _Question, answers: Answers, draws: Random, person: Respondent) -> str:
-        if known.unsaid and not known.openings and draws.random() < person.silence:
+    def _draw(self, known: _Question, answers: Answers, draws: Random, respondent: Respondent) -> str:
+        if known.unsaid and not known.openings and draws.random() < respondent.refusal_rate:
             return known.unsaid[int(draws.random() * len(known.unsaid))]
         if known.node.type == "select_multiple":
-            return _draw_codes(known, draws, person)
+            return _draw_codes(known, draws, respondent)
         if known.codes:
-            return self._one(known, answers, draws, person)
+            return self._draw_one(known, answers, draws, respondent)
         if known.node.type == "integer":
-            return "" if draws.random() < person.silence else _draw_code(known.numbers, draws)
+            return "" if draws.random() < respondent.refusal_rate else _draw_code(known.numbers, draws)
         return _PLAIN.get(known.node.type, "")
 
-    def _one(self, known: _Question, answers: Answers, draws: Random, person: Respondent) -> str:
+    def _draw_one(self, known: _Question, answers: Answers, draws: Random, respondent: Respondent) -> str:
         if known.node.filter:
-            offered = self.engine.offered(known.node, FilledForm({}, answers, frozenset(), ()))
+            offered = self.engine.offered_choices(known.node, FilledForm({}, answers, frozenset(), ()))
             return _draw_code([choice.code for choice in offered], draws)
-        if known.danger and draws.random() < _DANGER * person.befell:
+        if known.danger and draws.random() < _DANGER * respondent.indicator_rate:
             return _draw_code(known.danger, draws)
         if known.openings and draws.random() < _OPENS:
             return _draw_code(known.openings, draws)
         signs = [code for code in known.signs if code not in known.danger]
         if signs and not known.openings:
             others = [code for code in known.codes if code not in (*known.signs, *known.unsaid)]
-            return _draw_code(signs if draws.random() < person.befell or not others else others, draws)
+            return _draw_code(signs if draws.random() < respondent.indicator_rate or not others else others, draws)
         return _draw_code([code for code in known.codes if code not in known.danger], draws)
 
     # What is reached by what
 
-    def _look_ahead(self) -> None:
+    def _read_rules(self) -> None:
         """Read the form's rules for the answers that matter."""
         opened: dict[tuple[str, str], set[str]] = defaultdict(set)
         for name, token in self._relevances.items():
@@ -142,11 +142,11 @@ class InterviewGenerator:
             known.signs = list(after)
         for node in self._nodes.values():
             if node.calculate and (node.name.startswith("i_") or node.name == DANGER_NODE):
-                self._learn(node.name == DANGER_NODE, parse_expression(node.calculate))
+                self._note_scored_codes(node.name == DANGER_NODE, parse_expression(node.calculate))
         for known in self._questions.values():
             known.numbers = known.numbers or ["0", "5", "900"]
 
-    def _learn(self, danger: bool, token: Token) -> None:
+    def _note_scored_codes(self, danger: bool, token: Token) -> None:
         """Note the codes and numbers that an indicator, or the fact of danger, looks at."""
         for question, code in compared_values(token):
             if known := self._questions.get(question):
@@ -162,19 +162,19 @@ class InterviewGenerator:
         inside = (known.node for known in self._questions.values() if name in (known.node.name, *known.node.groups))
         return {node.name for node in inside if node.type not in ("note", "acknowledge")}
 
-    def _aimed(self, name: str, code: str, draws: Random) -> Answers:
+    def _draw_aimed(self, name: str, code: str, draws: Random) -> Answers:
         """Make up somebody who gives this answer, if any can; there are rules that only chance gets through."""
         answers: Answers = {}
         for _ in range(_AIMS):
             wanted = {name: code}
             self._want_filter(self._nodes[name], code, wanted)
-            self._want_asked(name, wanted, draws, frozenset())
-            answers = self.wishes(draws, wanted)
-            if code in self.engine.fit(answers).answers.get(name, "").split():
+            self._want_relevant(name, wanted, draws, frozenset())
+            answers = self.draw_answers(draws, wanted)
+            if code in self.engine.drop_irrelevant(answers).answers.get(name, "").split():
                 break
         return answers
 
-    def _want_asked(self, name: str, wanted: Answers, draws: Random, seen: frozenset[str]) -> None:
+    def _want_relevant(self, name: str, wanted: Answers, draws: Random, seen: frozenset[str]) -> None:
         """Add the answers that it takes for a question to be asked, and for those that it hangs on."""
         node = self._nodes[name]
         if name in seen:
@@ -182,7 +182,7 @@ class InterviewGenerator:
         for asked in (*node.groups, name):
             if asked in self._relevances:
                 for question in self._want(self._relevances[asked], wanted, draws):
-                    self._want_asked(question, wanted, draws, seen | {name})
+                    self._want_relevant(question, wanted, draws, seen | {name})
 
     def _want(self, token: Token, wanted: Answers, draws: Random) -> list[str]:
         """Add answers that make a condition hold; returns the questions that it now hangs on."""
@@ -235,8 +235,8 @@ def _reached(opened: Mapping[tuple[str, str], set[str]], first: set[str]) -> set
     return reached
 
 
-def _draw_codes(known: _Question, draws: Random, person: Respondent) -> str:
-    likely = person.befell / 2
+def _draw_codes(known: _Question, draws: Random, respondent: Respondent) -> str:
+    likely = respondent.indicator_rate / 2
     chosen = [c for c in known.codes if c not in known.unsaid and c not in known.alone and draws.random() < likely]
     return " ".join(chosen) if chosen or not known.alone else _draw_code(known.alone, draws)
 

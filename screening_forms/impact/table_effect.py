@@ -67,8 +67,8 @@ def with_table(found: Package, kind: str, name: str, text: str, version: str = "
     """The same source package with another table, named in its settings; `version` is the form's own new one."""
     cells = {TABLE_KINDS[kind].setting: name, **({"version": version} if version else {})}
     content = set_cells(found.content, found.name, "settings", cells)
-    own = TABLE_KINDS[kind].shelf(name, text).over(found.own)
-    return replace(found, workbook=parse_workbook(content, found.name), content=content, own=own)
+    included = TABLE_KINDS[kind].as_resources(name, text).with_fallback(found.included)
+    return replace(found, workbook=parse_workbook(content, found.name), content=content, included=included)
 
 
 def effect_on_forms(
@@ -108,7 +108,11 @@ def _effect(
         renewed = with_table(found, kind, name, text)
         old, new = (
             compile_form(
-                each.workbook, channel="training", route_vocabulary=vocabulary, shelf=each.shelf, run_cases=False
+                each.workbook,
+                channel="training",
+                route_vocabulary=vocabulary,
+                resources=each.resources,
+                run_cases=False,
             )
             for each in (found, renewed)
         )

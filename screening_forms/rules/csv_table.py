@@ -30,7 +30,7 @@ class TableFormat:
     columns: tuple[str, ...]
     optional: tuple[str, ...] = ()
 
-    def rows(self, name: str, text: str) -> list[NumberedRow]:
+    def read_rows(self, name: str, text: str) -> list[NumberedRow]:
         """The rows with their line numbers (the heading is line 1).
 
         Raises FormError on missing or unknown columns, and on cells that a terminal or a spreadsheet would obey.
@@ -48,7 +48,7 @@ class TableFormat:
         if problems := list(self._column_problems(name, given)):
             raise FormError(problems)
         numbered = list(enumerate(cells, start=2))
-        if problems := [found for number, row in numbered for found in self._obeyed(name, number, row)]:
+        if problems := [found for number, row in numbered for found in self._dangerous_cells(name, number, row)]:
             raise FormError(problems)
         known = [column for column in (*self.columns, *self.optional) if column in given]
         return [(n, {c: (row[c] or "").strip() for c in known}) for n, row in numbered]
@@ -67,7 +67,7 @@ class TableFormat:
                 )
                 yield self.problem("unknown_column", name, 1, c, es, en)
 
-    def _obeyed(
+    def _dangerous_cells(
         self, name: str, number: int, row: Mapping[str | None, str | list[str] | None]
     ) -> Iterator[FormProblem]:
         """Look at every cell, also those beyond the heading: a person opens the table as it is."""

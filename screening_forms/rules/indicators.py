@@ -151,7 +151,7 @@ def count_bounds(
 
 def parse_indicator_set(name: str, text: str) -> IndicatorSet:
     """Read a set from the text of its CSV table; raises FormError with every problem at once."""
-    rows = INDICATOR_SET_TABLE.rows(name, text)
+    rows = INDICATOR_SET_TABLE.read_rows(name, text)
     if rows and not any(profile in rows[0][1] for profile in PROFILES):
         listed = ", ".join(PROFILES)
         es, en = f"falta una columna de perfil: {listed}", f"a column of a profile is missing: {listed}"

@@ -164,7 +164,7 @@ def policy_from_dict(content: Mapping[str, Any]) -> Policy:
 
 def parse_policy(name: str, text: str) -> Policy:
     """Read a policy from the text of its CSV table; raises FormError with every problem at once."""
-    rows = tuple(_row(number, cells) for number, cells in POLICY_TABLE.rows(name, text))
+    rows = tuple(_row(number, cells) for number, cells in POLICY_TABLE.read_rows(name, text))
     wrong = [(row.number, *what) for row in rows for what in _row_problems(row)] + list(_step_problems(rows))
     if wrong:
         raise FormError([POLICY_TABLE.problem(what, name, number, *place) for number, what, *place in wrong])

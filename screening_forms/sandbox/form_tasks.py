@@ -27,8 +27,8 @@ def draft(content: bytes, options: Mapping[str, Any], _: Progress) -> dict[str, 
     """
     given = parse_package(content)
     kept = Resources(options["indicator_sets"], options["policies"])
-    unpublished_tables(given.own, kept.over(BUILT_IN), year=options["year"])
-    return compiled(replace(given, own=given.own.over(kept)), options)
+    unpublished_tables(given.included, kept.with_fallback(BUILT_IN), year=options["year"])
+    return compiled(replace(given, included=given.included.with_fallback(kept)), options)
 
 
 def again(content: bytes, options: Mapping[str, Any], _: Progress) -> dict[str, Any]:
@@ -38,8 +38,8 @@ def again(content: bytes, options: Mapping[str, Any], _: Progress) -> dict[str, 
     """
     found = parse_package(content)
     ours = Resources(
-        {name: text for name, text in found.own.indicator_sets.items() if name in BUILT_IN.indicator_sets},
-        {name: text for name, text in found.own.policies.items() if name in BUILT_IN.policies},
+        {name: text for name, text in found.included.indicator_sets.items() if name in BUILT_IN.indicator_sets},
+        {name: text for name, text in found.included.policies.items() if name in BUILT_IN.policies},
     )
     unpublished_tables(ours, BUILT_IN, year=0)
     return compiled(found, options)
@@ -48,7 +48,9 @@ def again(content: bytes, options: Mapping[str, Any], _: Progress) -> dict[str, 
 def compiled(found: Package, options: Mapping[str, Any]) -> dict[str, Any]:
     """Answer as `draft` does, for a package that is read already."""
     channel, vocabulary = options["channel"], options["route_vocabulary"]
-    problems, form = check_and_compile(found.workbook, channel=channel, route_vocabulary=vocabulary, shelf=found.shelf)
+    problems, form = check_and_compile(
+        found.workbook, channel=channel, route_vocabulary=vocabulary, resources=found.resources
+    )
     stops = blocking_problems(problems, channel)
     answer = {
         "problems": [{**asdict(each), "blocking": each in stops} for each in problems],
@@ -60,8 +62,8 @@ def compiled(found: Package, options: Mapping[str, Any]) -> dict[str, Any]:
 
 def carried(content: bytes, options: Mapping[str, Any], _: Progress) -> list[dict[str, str]]:
     """The tables in a source package that nobody published yet; `options` as for `draft`."""
-    known = Resources(options["indicator_sets"], options["policies"]).over(BUILT_IN)
-    found = unpublished_tables(parse_package(content).own, known, year=options["year"])
+    known = Resources(options["indicator_sets"], options["policies"]).with_fallback(BUILT_IN)
+    found = unpublished_tables(parse_package(content).included, known, year=options["year"])
     return [{"kind": setting, "name": name, "text": text} for setting, name, text in found]
 
 

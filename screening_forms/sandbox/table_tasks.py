@@ -17,12 +17,12 @@ def table(content: bytes, options: Mapping[str, Any], _: Progress) -> dict[str, 
     """Read a table (`kind` set or policy, `name`, `filename`), and hold it against what was published (`indicator_sets`
     and `policies`, name -> CSV) until `year`: its text, its problems, the table before it, and what changed since."""
     kind, name = options["kind"], options["name"]
-    earlier = Resources(options["indicator_sets"], options["policies"]).over(BUILT_IN)
+    earlier = Resources(options["indicator_sets"], options["policies"]).with_fallback(BUILT_IN)
     text = read_table_text(content, options["filename"], kind)
     problems = version_problems(kind, name, text, earlier, year=options["year"])
     before = previous_version(kind, name, earlier)
     changes = (
-        table_effect.table_changes(kind, before, TABLE_KINDS[kind].on(earlier)[before], name, text)
+        table_effect.table_changes(kind, before, TABLE_KINDS[kind].tables_in(earlier)[before], name, text)
         if before and not problems
         else []
     )

@@ -75,7 +75,7 @@ def assess_indicators(
     or None.
     """
     facts = {"minor": minor, "danger": danger, "consent": consent, "place": place}
-    _refuse(indicators, facts, profile, indicator_set)
+    _check_values(indicators, facts, profile, indicator_set)
     values = {code: indicators.get(code) for code in indicator_set.used(profile)}
     fired = tuple(code for code, value in values.items() if value == 1)
     unknown = tuple(code for code, value in values.items() if value is None)
@@ -123,16 +123,16 @@ def _decide(found: Findings, policy: Policy, *, duty: bool) -> Decision:
     """Try the rows: the same outcome at both bounds, or a positive at min, stands; anything else stays undecided."""
     # What the policy names and the set does not have is never found, as in the XForm.
     absent = dict.fromkeys((*policy.names("outcome"), *policy.names("referral")), False)
-    certain = {**absent, **_names(found, found.fired, "low")}
+    certain = {**absent, **_truth_values(found, found.fired, "low")}
     low = policy.first("outcome", certain)
-    high = policy.first("outcome", {**absent, **_names(found, (*found.fired, *found.unknown), "high")})
+    high = policy.first("outcome", {**absent, **_truth_values(found, (*found.fired, *found.unknown), "high")})
     decided = low if low.outcome in ("positive", high.outcome) else policy.first("undecided", found.facts)
     tiers = {_TIER_NAMES.get(tier, tier): tier == decided.tier for tier in TIERS}
     referral = policy.first("referral", {**certain, **tiers, "duty_to_report": duty})
     return Decision(policy, low, high, decided, referral)
 
 
-def _names(found: Findings, codes: tuple[str, ...], bound: str) -> dict[str, bool]:
+def _truth_values(found: Findings, codes: tuple[str, ...], bound: str) -> dict[str, bool]:
     """The truth values of a policy's names when just these codes are there."""
     return {
         **{code: code in codes for code in found.indicator_set.indicators},
@@ -143,7 +143,7 @@ def _names(found: Findings, codes: tuple[str, ...], bound: str) -> dict[str, boo
     }
 
 
-def _refuse(
+def _check_values(
     indicators: Mapping[str, int | None], facts: Mapping[str, int], profile: str, indicator_set: IndicatorSet
 ) -> None:
     if profile not in indicator_set.profiles:

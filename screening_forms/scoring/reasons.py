@@ -96,7 +96,7 @@ def reason_sentences(found: Findings, decision: Decision) -> Iterator[str]:
     """Yield the reasons: the suggestion and its rule, the facts, each dimension, where it goes."""
     decided, referral = decision.decided, decision.referral
     yield f"Sugerencia: {OUTCOME_WORDS[decided.outcome]} (nivel {decided.tier}, política {decision.policy.name})."
-    yield f"Regla: {_rule(found, decided)}. {_source(decided)}"
+    yield f"Regla: {_rule_words(found, decided)}. {_source_words(decided)}"
     if decided.step == "undecided":
         yield (
             f"Con lo respondido se sugeriría {OUTCOME_WORDS[decision.low.outcome]}; "
@@ -104,51 +104,52 @@ def reason_sentences(found: Findings, decision: Decision) -> Iterator[str]:
         )
     yield from (words for fact, words in FACT_WORDS.items() if found.facts[fact])
     for family in UNCOUNTED:
-        yield from _family(found, family, is_open=decided.step == "undecided")
+        yield from _family_sentences(found, family, is_open=decided.step == "undecided")
     for dimension, bounds in found.dimensions.items():
-        yield from _dimension(found, dimension, bounds)
+        yield from _dimension_sentences(found, dimension, bounds)
     desks = " y ".join(QUEUE_WORDS[kind] for kind in referral.queue_kinds)
     where = f"Va a {desks}, {URGENCY_WORDS[referral.urgency]}." if desks else "No se deriva: solo se cuenta."
-    yield f"{where} {_source(referral)}"
+    yield f"{where} {_source_words(referral)}"
     yield LAST_WORD
 
 
-def _family(found: Findings, family: str, *, is_open: bool) -> Iterator[str]:
+def _family_sentences(found: Findings, family: str, *, is_open: bool) -> Iterator[str]:
     words = FAMILY_WORDS[family]
-    if fired := _of(family, found.fired):
-        yield f"{words}: {_named(found, fired)}."
-    elif is_open and (unknown := _of(family, found.unknown)):
-        yield f"{words}, queda abierto. No se sabe: {_named(found, unknown)}."
+    if fired := _codes_of(family, found.fired):
+        yield f"{words}: {_name_codes(found, fired)}."
+    elif is_open and (unknown := _codes_of(family, found.unknown)):
+        yield f"{words}, queda abierto. No se sabe: {_name_codes(found, unknown)}."
 
 
-def _dimension(found: Findings, dimension: str, bounds: Bounds) -> Iterator[str]:
+def _dimension_sentences(found: Findings, dimension: str, bounds: Bounds) -> Iterator[str]:
     words = DIMENSION_WORDS[dimension]
-    if fired := _of(dimension, found.fired):
-        yield f"{words}: {_named(found, fired)}.{'' if bounds.low.positive else ' No basta por sí solo.'}"
+    if fired := _codes_of(dimension, found.fired):
+        yield f"{words}: {_name_codes(found, fired)}.{'' if bounds.low.positive else ' No basta por sí solo.'}"
     if bounds.high.positive and not bounds.low.positive:
-        yield f"{words}, queda abierto. No se sabe: {_named(found, _of(dimension, found.unknown), strength=False)}."
+        unknown = _name_codes(found, _codes_of(dimension, found.unknown), strength=False)
+        yield f"{words}, queda abierto. No se sabe: {unknown}."
 
 
-def _of(dimension: str, codes: tuple[str, ...]) -> list[str]:
+def _codes_of(dimension: str, codes: tuple[str, ...]) -> list[str]:
     return [code for code in codes if code.startswith(f"{dimension}.")]
 
 
-def _named(found: Findings, codes: list[str], *, strength: bool = True) -> str:
+def _name_codes(found: Findings, codes: list[str], *, strength: bool = True) -> str:
     def name(code: str) -> str:
         indicator = found.indicator_set.indicators[code]
-        words = _weight(indicator, found.profile)
+        words = _strength_words(indicator, found.profile)
         return f"{code} {indicator.label_es}" + (f" ({words})" if words and strength else "")
 
     return "; ".join(name(code) for code in codes)
 
 
-def _weight(indicator: Indicator, profile: str) -> str:
+def _strength_words(indicator: Indicator, profile: str) -> str:
     """How much an indicator counts, in words: strength, and sign where it has one."""
     words = STRENGTH_WORDS.get(indicator.strengths.get(profile, ""), ""), SIGN_WORDS.get(indicator.sign, "")
     return ", ".join(filter(None, words))
 
 
-def _rule(found: Findings, row: PolicyRow) -> str:
+def _rule_words(found: Findings, row: PolicyRow) -> str:
     """A row's `when` in Spanish."""
 
     def words(name: str) -> str:
@@ -164,5 +165,5 @@ def _rule(found: Findings, row: PolicyRow) -> str:
     return text if row.condition.op == "name" else text[1:-1]
 
 
-def _source(row: PolicyRow) -> str:
+def _source_words(row: PolicyRow) -> str:
     return f"Fuente: {row.source} [{PROVENANCE_WORDS.get(row.provenance, row.provenance)}]."

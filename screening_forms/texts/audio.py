@@ -54,20 +54,20 @@ def item_of_recording(name: str) -> str:
     return item if len(digits) == _HASH_DIGITS and set(digits) <= set("0123456789abcdef") else ""
 
 
-def spoken_texts(workbook: Workbook, lang: str, shelf: Resources) -> dict[str, str]:
+def spoken_texts(workbook: Workbook, lang: str, resources: Resources) -> dict[str, str]:
     """The texts of a form that are read aloud in one language, by context; what is not translated has no voice."""
     prompts = recordable_texts(workbook)
     if lang == SOURCE:
         return {entry.context: entry.text for entry in prompts}
-    texts = resolve_translations(workbook, lang, shelf)
+    texts = resolve_translations(workbook, lang, resources)
     return {entry.context: texts[entry.context].text for entry in prompts if texts[entry.context].state != "fallback"}
 
 
-def find_recordings(workbook: Workbook, lang: str, shelf: Resources) -> dict[str, Recording]:
+def find_recordings(workbook: Workbook, lang: str, resources: Resources) -> dict[str, Recording]:
     """The recordings of a form's texts of today in one language, by context; what is no recording is left out."""
     found = {}
-    for context, text in spoken_texts(workbook, lang, shelf).items() if shelf.recordings else ():
-        content = shelf.recordings.get(f"{lang}/{recording_name(context.split('/')[1], text)}")
+    for context, text in spoken_texts(workbook, lang, resources).items() if resources.recordings else ():
+        content = resources.recordings.get(f"{lang}/{recording_name(context.split('/')[1], text)}")
         if content is not None:
             with suppress(FormError):  # The checks speak of it.
                 found[context] = read_recording(content)

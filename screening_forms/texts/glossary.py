@@ -33,7 +33,7 @@ class Term:
     agreed: tuple[str, ...]
     lang: str
 
-    def is_in(self, words: Sequence[str]) -> bool:
+    def is_said_in(self, words: Sequence[str]) -> bool:
         """Whether a Spanish text of these words says it, in the singular or plural, a verb in any of its forms."""
         wanted = self._wanted
         if all(len(word) <= 2 for word in wanted):  # sí, no: the whole of an answer, not a word among others
@@ -41,7 +41,7 @@ class Term:
         starts = range(len(words) - len(wanted) + 1)
         return any(all(map(_is_form, words[start:], wanted)) for start in starts)
 
-    def is_kept(self, words: Sequence[str]) -> bool:
+    def is_translated_in(self, words: Sequence[str]) -> bool:
         """Whether a translation of these words has one of those agreed on, with whatever endings."""
         return any(all(any(word.startswith(stem) for word in words) for stem in stems) for stems in self._stems)
 
@@ -63,14 +63,14 @@ class Glossary:
         self._terms: Mapping[str, Sequence[Term]] = {lang: list(_terms(rows, lang)) for lang in languages}
 
     @classmethod
-    def shipped(cls) -> Self:
+    def built_in(cls) -> Self:
         """The glossary that comes with this version."""
         return cls((LOCALES / "glossary.csv").read_text(encoding="utf-8"))
 
     def findings(self, spanish: str, text: str, lang: str) -> list[Term]:
         """The terms that the Spanish text has and whose agreed word the translation does not have."""
         said, kept = _words(spanish), _words(text)
-        return [term for term in self._terms.get(lang, ()) if term.is_in(said) and not term.is_kept(kept)]
+        return [term for term in self._terms.get(lang, ()) if term.is_said_in(said) and not term.is_translated_in(kept)]
 
 
 def _terms(rows: Iterable[Mapping[str, str]], lang: str) -> Iterable[Term]:

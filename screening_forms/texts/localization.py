@@ -36,12 +36,12 @@ class LocalizedForm:
     left_out: Mapping[str, Mapping[str, int]]
 
     @classmethod
-    def of(cls, workbook: Workbook, channel: str, shelf: Resources) -> LocalizedForm:
+    def for_channel(cls, workbook: Workbook, channel: str, resources: Resources) -> LocalizedForm:
         """See which languages are fit for a channel, and gather what they show."""
-        held = [language_coverage(workbook, lang, shelf) for lang in requested_languages(workbook)]
-        left_out = {each.lang: why for each in held if (why := each.why_not(channel))}
+        held = [language_coverage(workbook, lang, resources) for lang in requested_languages(workbook)]
+        left_out = {each.lang: why for each in held if (why := each.reasons_against(channel))}
         texts = {each.lang: each.texts for each in held if each.lang not in left_out}
-        recordings = {lang: find_recordings(workbook, lang, shelf) for lang in (SOURCE, *texts)}
+        recordings = {lang: find_recordings(workbook, lang, resources) for lang in (SOURCE, *texts)}
         return cls(workbook.settings["form_id"], texts, recordings, left_out)
 
     @property

@@ -78,13 +78,13 @@ class LanguageCoverage:
     @property
     def missing(self) -> tuple[str, ...]:
         """The contexts that have no text at all."""
-        return self.having("missing")
+        return self.contexts_with("missing")
 
-    def having(self, reason: str) -> tuple[str, ...]:
+    def contexts_with(self, reason: str) -> tuple[str, ...]:
         """The contexts whose text is not fit for the field for one reason."""
         return tuple(context for context, text in self.texts.items() if text.reason == reason)
 
-    def why_not(self, channel: str) -> dict[str, int]:
+    def reasons_against(self, channel: str) -> dict[str, int]:
         """Why the language does not ship on a channel: reasons and their numbers of texts; empty if it does.
 
         Training shows whatever there is, marked; field ships a language whole and reviewed or not at all.
@@ -150,13 +150,13 @@ def recordable_texts(workbook: Workbook) -> tuple[TranslatableText, ...]:
     return tuple(entry for entry in labels if entry.sheet == "choices" or entry.row not in groups)
 
 
-def resolve_translations(workbook: Workbook, lang: str, shelf: Resources = BUILT_IN) -> dict[str, Translation]:
+def resolve_translations(workbook: Workbook, lang: str, resources: Resources = BUILT_IN) -> dict[str, Translation]:
     """Every text of a form in one language, by context.
 
     A translation made from another Spanish text is a draft, and so is one in the workbook's own column, which nobody
     can sign: it stands before other drafts, and behind a reviewed text. Where there is none, Spanish stands in.
     """
-    held, columns = shelf.catalogue(lang), workbook_translations(workbook, lang)
+    held, columns = resources.catalogue(lang), workbook_translations(workbook, lang)
     texts = {
         entry.context: judge_translation(entry.text, held.get(entry.context), lang)
         for entry in translatable_texts(workbook)
@@ -179,11 +179,11 @@ def judge_translation(spanish: str, held: polib.POEntry | None, lang: str) -> Tr
     return Translation(held.msgstr, "draft" if held.fuzzy or stale or lacking else "reviewed", stale, lacking)
 
 
-def language_coverage(workbook: Workbook, lang: str, shelf: Resources = BUILT_IN) -> LanguageCoverage:
+def language_coverage(workbook: Workbook, lang: str, resources: Resources = BUILT_IN) -> LanguageCoverage:
     """See how far a form has come in one language."""
-    return LanguageCoverage(lang, resolve_translations(workbook, lang, shelf))
+    return LanguageCoverage(lang, resolve_translations(workbook, lang, resources))
 
 
-def loan_words(lang: str, shelf: Resources = BUILT_IN) -> frozenset[str]:
+def loan_words(lang: str, resources: Resources = BUILT_IN) -> frozenset[str]:
     """Words that a language's file keeps in Spanish spelling on purpose (its X-Loans header)."""
-    return frozenset(shelf.header(lang, "X-Loans").lower().split())
+    return frozenset(resources.header(lang, "X-Loans").lower().split())

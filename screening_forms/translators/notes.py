@@ -40,7 +40,7 @@ class TranslatorNotes:
             if found := SELECT_TYPE.match(row.get("type")):
                 self._askers.setdefault(found[1], []).append(row.get("name"))
 
-    def of(self, entry: TranslatableText) -> str:
+    def note_for(self, entry: TranslatableText) -> str:
         """The note of one text, one fact a line."""
         place = f"{_PARTS[entry.part]}; hoja {entry.sheet}, fila {entry.row}"
         item = entry.context.split("/")[1]

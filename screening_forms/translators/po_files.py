@@ -47,7 +47,7 @@ class MergeResult:
 
 def write_template(workbook: Workbook) -> str:
     """Write the `.pot` of a form: its Spanish with notes, in no language."""
-    return _written(_blank(""), _merged(workbook, {}, {}, {})[0])
+    return _write_po(_blank_po(""), _merge_entries(workbook, {}, {}, {})[0])
 
 
 def update_catalogue(
@@ -60,20 +60,20 @@ def update_catalogue(
     the form no longer has become obsolete.
     """
     form_id = workbook.settings["form_id"]
-    old = parse_po(held) if held else _blank(lang)
+    old = parse_po(held) if held else _blank_po(lang)
     alive_last = sorted(old, key=lambda entry: not entry.obsolete)
     mine = {entry.msgctxt or "": entry for entry in alive_last if _form_of(entry) == form_id}
     done = MergeResult()
     if returned:
-        sent = _returned(returned, lang)
-        done = _take_in(workbook, mine, sent, lang)
+        sent = _read_returned(returned, lang)
+        done = _merge_returned(workbook, mine, sent, lang)
         loans = {word for each in (old, sent) for word in each.metadata.get("X-Loans", "").split()}
         old.metadata["X-Loans"] = " ".join(sorted(loans))
-    memory = _memory([*old, *(parse_po(beside) if beside else ())])
-    merged, remembered = _merged(workbook, mine, workbook_translations(workbook, lang), memory)
+    memory = _translation_memory([*old, *(parse_po(beside) if beside else ())])
+    merged, remembered = _merge_entries(workbook, mine, workbook_translations(workbook, lang), memory)
     kept = [entry for entry in old if _form_of(entry) != form_id]
     entries = sorted([*kept, *merged], key=_form_of)
-    return _written(old, entries), replace(done, remembered=remembered)
+    return _write_po(old, entries), replace(done, remembered=remembered)
 
 
 def merge_into_file(workbook: Workbook, lang: str, locales: Path = LOCALES, returned: str = "") -> MergeResult:
@@ -85,21 +85,21 @@ def merge_into_file(workbook: Workbook, lang: str, locales: Path = LOCALES, retu
     return done
 
 
-def _merged(
+def _merge_entries(
     workbook: Workbook, mine: Mapping[str, polib.POEntry], own: Mapping[str, str], memory: Mapping[str, polib.POEntry]
 ) -> tuple[list[polib.POEntry], tuple[str, ...]]:
     notes, rest, remembered = TranslatorNotes(workbook), dict(mine), []
     merged = []
     for entry in translatable_texts(workbook):
         held = rest.pop(entry.context, None) or polib.POEntry(msgctxt=entry.context, msgid=entry.text, flags=["fuzzy"])
-        _renew(held, entry)
+        _update_entry(held, entry)
         if not held.msgstr and entry.context in own:
             held.msgstr, held.flags = own[entry.context], ["fuzzy"]
         elif not held.msgstr and entry.text in memory:
             like = memory[entry.text]
             held.msgstr, held.flags, held.tcomment = like.msgstr, ["fuzzy"], f"From memory: {like.msgctxt}"
             remembered.append(entry.context)
-        held.comment = notes.of(entry)
+        held.comment = notes.note_for(entry)
         held.occurrences = [(f"{workbook.settings['form_id']}/{entry.sheet}", str(entry.row))]
         merged.append(held)
     for gone in rest.values():
@@ -107,7 +107,7 @@ def _merged(
     return [*merged, *rest.values()], tuple(remembered)
 
 
-def _renew(held: polib.POEntry, entry: TranslatableText) -> None:
+def _update_entry(held: polib.POEntry, entry: TranslatableText) -> None:
     """Give an entry the Spanish of today; a sign-off for the former Spanish is one no more."""
     held.obsolete = False
     if not held.msgstr:
@@ -120,7 +120,7 @@ def _renew(held: polib.POEntry, entry: TranslatableText) -> None:
         held.previous_msgid = None
 
 
-def _memory(entries: Sequence[polib.POEntry]) -> dict[str, polib.POEntry]:
+def _translation_memory(entries: Sequence[polib.POEntry]) -> dict[str, polib.POEntry]:
     """Spanish -> an entry with its translation; one that is no draft before others, then the first."""
     found: dict[str, polib.POEntry] = {}
     for entry in sorted(entries, key=lambda entry: bool(entry.fuzzy or entry.obsolete)):
@@ -129,7 +129,7 @@ def _memory(entries: Sequence[polib.POEntry]) -> dict[str, polib.POEntry]:
     return found
 
 
-def _returned(text: str, lang: str) -> polib.POFile:
+def _read_returned(text: str, lang: str) -> polib.POFile:
     """Read what a translator sent; a file of another language or variety is refused whole."""
     sent = parse_po(text)
     language = sent.metadata.get("Language", "")
@@ -140,7 +140,7 @@ def _returned(text: str, lang: str) -> polib.POFile:
     return sent
 
 
-def _take_in(workbook: Workbook, mine: dict[str, polib.POEntry], sent: polib.POFile, lang: str) -> MergeResult:
+def _merge_returned(workbook: Workbook, mine: dict[str, polib.POEntry], sent: polib.POFile, lang: str) -> MergeResult:
     """Put what a translator sent in the place of what there was, save a draft in the place of a reviewed text."""
     spanish = {entry.context: entry.text for entry in translatable_texts(workbook)}
     done: dict[str, list[str]] = {"taken": [], "kept": [], "unsigned": [], "unknown": []}
@@ -167,14 +167,14 @@ def _same(held: polib.POEntry, sent: polib.POEntry) -> bool:
     return all(getattr(held, name) == getattr(sent, name) for name in ("msgid", "msgstr", "fuzzy", "tcomment"))
 
 
-def _written(header: polib.POFile, entries: list[polib.POEntry]) -> str:
+def _write_po(header: polib.POFile, entries: list[polib.POEntry]) -> str:
     result = polib.POFile(wrapwidth=WRAP)
     result.header, result.metadata = header.header, header.metadata
     result.extend(entries)
     return str(result)
 
 
-def _blank(lang: str) -> polib.POFile:
+def _blank_po(lang: str) -> polib.POFile:
     blank = polib.POFile(wrapwidth=WRAP)
     language = LANGUAGES.get(lang, "")
     blank.header = _HEADER_NOTE.format(language=language) if lang else ""

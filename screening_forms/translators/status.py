@@ -55,26 +55,26 @@ class TranslationStatus:
         """As JSON. `ships` gives, for each channel, nothing or the reasons against it with their numbers of texts."""
         return {
             **self.counts(),
-            "ships": {channel: not self.coverage.why_not(channel) for channel in CHANNELS},
-            "why_not": {channel: self.coverage.why_not(channel) for channel in CHANNELS},
-            "contexts": {reason: self.coverage.having(reason) for reason in ("stale", "unsigned", "missing")},
+            "ships": {channel: not self.coverage.reasons_against(channel) for channel in CHANNELS},
+            "why_not": {channel: self.coverage.reasons_against(channel) for channel in CHANNELS},
+            "contexts": {reason: self.coverage.contexts_with(reason) for reason in ("stale", "unsigned", "missing")},
             "findings": [asdict(problem) for problem in self.problems],
         }
 
 
-def translation_statuses(workbook: Workbook, shelf: Resources, glossary: Glossary) -> Iterator[TranslationStatus]:
+def translation_statuses(workbook: Workbook, resources: Resources, glossary: Glossary) -> Iterator[TranslationStatus]:
     """See how a form stands in Spanish, whose texts are the source, and in every other language it asks for."""
-    subject = CheckContext(workbook, {}, shelf)
-    heard = list(check_recordings(subject))
+    context = CheckContext(workbook, {}, resources)
+    heard = list(check_recordings(context))
     prompts = len(recordable_texts(workbook))
-    for lang in (SOURCE, *checked_languages(subject)):
+    for lang in (SOURCE, *checked_languages(context)):
         named = (f"audio::{LANGUAGES[lang]}", *([""] if lang == SOURCE else []))  # those of nothing are told once
         problems = [each for each in heard if each.column in named]
         if lang == SOURCE:
             texts = {entry.context: Translation(entry.text, "reviewed") for entry in translatable_texts(workbook)}
             coverage = LanguageCoverage(SOURCE, texts)
         else:
-            coverage = language_coverage(workbook, lang, shelf)
-            problems += text_problems(subject, lang)
-            problems += glossary_problems(subject, lang, glossary)
-        yield TranslationStatus(coverage, tuple(problems), len(find_recordings(workbook, lang, shelf)), prompts)
+            coverage = language_coverage(workbook, lang, resources)
+            problems += text_problems(context, lang)
+            problems += glossary_problems(context, lang, glossary)
+        yield TranslationStatus(coverage, tuple(problems), len(find_recordings(workbook, lang, resources)), prompts)

@@ -16,39 +16,39 @@ from screening_forms.workbook.reader import Workbook, parse_workbook
 from screening_forms.workbook.resources import BUILT_IN, Resources
 
 WORKBOOK_NAMES = ("form.xlsx", "form.md")
-_ELSEWHERE = re.compile(
+_MEMBER = re.compile(
     r"(?P<kind>indicator_sets|policies)/(?P<table>[a-z0-9_]+)\.csv"
     r"|(?P<lang>[a-z]{2,3})\.po"
     r"|audio/(?P<recording>[a-z]{2,3}/[A-Za-z0-9_.-]+)\.(?:ogg|opus|mp3)"
 )
 # Ten times what a form with a recording of each text needs.
 _MOST_BYTES, _MOST_FILES = 128 * 2**20, 5000
-_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # The same package has the same bytes, whenever it was packed.
+_FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # The same package has the same bytes, whenever it was packed.
 
 
 @dataclass(frozen=True)
 class Package:
-    """A form's source: the workbook as read and as it was written (`name`, `content`), what came with it (`own`)."""
+    """A form's source: the workbook as read, its file as it was (`name`, `content`), what came along (`included`)."""
 
     workbook: Workbook
     name: str
     content: bytes
-    own: Resources
+    included: Resources
 
     @property
-    def shelf(self) -> Resources:
+    def resources(self) -> Resources:
         """Where the workbook finds what it names: what came with it, then what comes with this version."""
-        return self.own.over(BUILT_IN)
+        return self.included.with_fallback(BUILT_IN)
 
 
 def parse_package(content: bytes, name: str = "form.md") -> Package:
     """Read a source package or a bare workbook; raises FormError. `name` tells what bytes that are no zip are."""
     if not zipfile.is_zipfile(io.BytesIO(content)):
         return Package(parse_workbook(content, name), name, content, Resources())
-    files = _unpacked(content)
+    files = _unpack(content)
     if "[Content_Types].xml" in files or "content.xml" in files:  # An .xlsx is a zip as well, and so is an .ods.
         return Package(parse_workbook(content, "form.xlsx"), "form.xlsx", content, Resources())
-    return _package(files)
+    return _package_of_files(files)
 
 
 def load_package(path: Path) -> Package:
@@ -56,33 +56,33 @@ def load_package(path: Path) -> Package:
     if path.is_dir():
         inside = (each for each in sorted(path.rglob("*")) if each.is_file())
         named = ((each.relative_to(path).as_posix(), each) for each in inside)
-        return _package({name: each.read_bytes() for name, each in named if _place(name)})
+        return _package_of_files({name: each.read_bytes() for name, each in named if _is_known(name)})
     return parse_package(path.read_bytes(), path.name)
 
 
 def pack_package(package: Package) -> bytes:
     """Write a package whole: also the tables and translations that the form takes from this version."""
-    shelf, settings = package.shelf, package.workbook.settings
+    resources, settings = package.resources, package.workbook.settings
     files = {package.name: package.content}
     for folder, texts, name in (
-        ("indicator_sets", shelf.indicator_sets, settings.get("indicator_set", "")),
-        ("policies", shelf.policies, settings.get("policy", "")),
+        ("indicator_sets", resources.indicator_sets, settings.get("indicator_set", "")),
+        ("policies", resources.policies, settings.get("policy", "")),
     ):
         if name in texts:
             files[f"{folder}/{name}.csv"] = texts[name].encode()
     for lang in settings.get("languages", "").split():
-        if lang in shelf.catalogues:
-            files[f"{lang}.po"] = shelf.form_texts(lang, settings.get("form_id", "")).encode()
-    for name, audio in package.own.recordings.items():
+        if lang in resources.catalogues:
+            files[f"{lang}.po"] = resources.form_texts(lang, settings.get("form_id", "")).encode()
+    for name, audio in package.included.recordings.items():
         files[f"audio/{name}{'.ogg' if audio.startswith(b'OggS') else '.mp3'}"] = audio
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in sorted(files):
-            archive.writestr(zipfile.ZipInfo(name, _LONG_AGO), files[name], zipfile.ZIP_DEFLATED)
+            archive.writestr(zipfile.ZipInfo(name, _FIXED_TIME), files[name], zipfile.ZIP_DEFLATED)
     return packed.getvalue()
 
 
-def _unpacked(content: bytes) -> dict[str, bytes]:
+def _unpack(content: bytes) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
@@ -98,22 +98,22 @@ def _unpacked(content: bytes) -> dict[str, bytes]:
         raise _unreadable("no se puede leer como archivo zip", f"cannot be read as a zip file: {error}") from error
 
 
-def _package(files: Mapping[str, bytes]) -> Package:
+def _package_of_files(files: Mapping[str, bytes]) -> Package:
     names = [name for name in WORKBOOK_NAMES if name in files]
     if len(names) != 1:
         raise _unreadable("debe tener un form.xlsx o un form.md, y solo uno", "must hold one form.xlsx or form.md")
-    if strange := [name for name in files if not _place(name)]:
+    if strange := [name for name in files if not _is_known(name)]:
         listed = ", ".join(sorted(strange)[:5])
         raise _unreadable(f"no se sabe qué es: {listed}", f"nobody knows what this is: {listed}")
     return Package(parse_workbook(files[names[0]], names[0]), names[0], files[names[0]], _shelf(files))
 
 
-def _place(name: str) -> bool:
-    return name in WORKBOOK_NAMES or _ELSEWHERE.fullmatch(name) is not None
+def _is_known(name: str) -> bool:
+    return name in WORKBOOK_NAMES or _MEMBER.fullmatch(name) is not None
 
 
 def _shelf(files: Mapping[str, bytes]) -> Resources:
-    found = [(match, name) for name in sorted(files) if (match := _ELSEWHERE.fullmatch(name))]
+    found = [(match, name) for name in sorted(files) if (match := _MEMBER.fullmatch(name))]
     tables: dict[str, dict[str, str]] = {"indicator_sets": {}, "policies": {}}
     for match, name in found:
         if match["table"]:

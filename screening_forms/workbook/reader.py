@@ -53,8 +53,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Workbook:
-    """An author's workbook. `headings` keeps each sheet's columns as typed, misspelt ones included; `noticed` is what
-    is wrong with the file rather than with the form."""
+    """An author's workbook. `headings` keeps each sheet's columns as typed, misspelt ones included.
+
+    `file_problems` is what is wrong with the file rather than with the form."""
 
     settings: Mapping[str, str]
     survey: tuple[Row, ...]
@@ -62,7 +63,7 @@ class Workbook:
     indicators: tuple[Row, ...]
     headings: Mapping[str, tuple[str, ...]]
     cases: tuple[Row, ...] = ()
-    noticed: tuple[FormProblem, ...] = ()
+    file_problems: tuple[FormProblem, ...] = ()
 
 
 def read_workbook(path: Path) -> Workbook:
@@ -129,7 +130,7 @@ def _markdown(text: str) -> list[SheetLines]:
 def _workbook(tables: Sequence[SheetLines]) -> Workbook:
     """Put the sheets that mean something together; row 1 is the heading, wherever it stands."""
     problems: list[FormProblem] = []
-    noticed = list(_misspelt([table.title for table in tables]))
+    file_problems = list(_misspelt_sheets([table.title for table in tables]))
     sheets: dict[str, tuple[Row, ...]] = {}
     headings: dict[str, tuple[str, ...]] = {}
     for table in tables:
@@ -140,17 +141,17 @@ def _workbook(tables: Sequence[SheetLines]) -> Workbook:
             columns = [_BLANKS.sub(" ", column) for column in (table.lines[0][1] if table.lines else [])]
             headings[name] = tuple(column for column in columns if column)
             sheets[name] = tuple(_rows(name, columns, table.lines[1:]))
-            noticed += table.noticed
-            noticed += _without_heading(name, columns, table.lines[1:])
+            file_problems += table.problems
+            file_problems += _cells_without_heading(name, columns, table.lines[1:])
     for name in ("survey", "settings"):
         if not sheets.get(name):
             problems.append(problem("workbook.sheet_missing", Cell(name), "", name))
     if problems:
-        raise FormError([*problems, *noticed])
+        raise FormError([*problems, *file_problems])
     survey, choices, settings, indicators, cases = (sheets.get(name, ()) for name in SHEETS)
-    noticed += [problem("settings.one_row", row, "") for row in settings[1:]]
-    noticed += [found for rows in sheets.values() for row in rows for found in _invisible(row)]
-    return Workbook(settings[0].cells, survey, choices, indicators, headings, cases, tuple(noticed))
+    file_problems += [problem("settings.one_row", row, "") for row in settings[1:]]
+    file_problems += [found for rows in sheets.values() for row in rows for found in _invisible_signs(row)]
+    return Workbook(settings[0].cells, survey, choices, indicators, headings, cases, tuple(file_problems))
 
 
 def _rows(name: str, columns: Sequence[str], lines: Sequence[Line]) -> Iterator[Row]:
@@ -161,7 +162,7 @@ def _rows(name: str, columns: Sequence[str], lines: Sequence[Line]) -> Iterator[
             yield Row(name, number, cells)
 
 
-def _without_heading(name: str, columns: Sequence[str], lines: Sequence[Line]) -> Iterator[FormProblem]:
+def _cells_without_heading(name: str, columns: Sequence[str], lines: Sequence[Line]) -> Iterator[FormProblem]:
     """A condition under a heading that got lost would be lost as well."""
     seen: set[int] = set()
     for number, line in lines:
@@ -171,7 +172,7 @@ def _without_heading(name: str, columns: Sequence[str], lines: Sequence[Line]) -
                 yield problem("column.no_heading", Cell(name, number), "", column_letter(place))
 
 
-def _misspelt(titles: Sequence[str]) -> Iterator[FormProblem]:
+def _misspelt_sheets(titles: Sequence[str]) -> Iterator[FormProblem]:
     """A sheet `choice` would be taken for the author's notes, and every list would be missing."""
     names = [title.strip().lower() for title in titles]
     absent = [name for name in SHEETS if name not in names]
@@ -180,7 +181,7 @@ def _misspelt(titles: Sequence[str]) -> Iterator[FormProblem]:
             yield problem("workbook.sheet_misspelt", Cell(title), "", title, near[0])
 
 
-def _invisible(row: Row) -> Iterator[FormProblem]:
+def _invisible_signs(row: Row) -> Iterator[FormProblem]:
     for column, text in row.cells.items():
         if found := _INVISIBLE.search(text):
             yield problem("cell.invisible", row, column, f"U+{ord(found[0]):04X}")

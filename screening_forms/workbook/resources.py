@@ -1,6 +1,6 @@
 """Where a workbook finds what it names and does not hold itself: indicator sets, policies, translations, recordings.
 
-The compiler and the checks look things up here. A shelf holds texts and bytes, never paths, so that the same form
+The compiler and the checks look things up here. A resources holds texts and bytes, never paths, so that the same form
 compiles alike from this version's own files, from an author's folder and from what a server keeps.
 """
 
@@ -32,13 +32,13 @@ class Resources:
     catalogues: Mapping[str, str] = field(default_factory=dict)
     recordings: Mapping[str, bytes] = field(default_factory=dict)
 
-    def over(self, below: Resources) -> Resources:
-        """This shelf before another: what both have, a whole language too, is taken from this one."""
+    def with_fallback(self, fallback: Resources) -> Resources:
+        """This resources before another: what both have, a whole language too, is taken from this one."""
         return Resources(
-            {**below.indicator_sets, **self.indicator_sets},
-            {**below.policies, **self.policies},
-            {**below.catalogues, **self.catalogues},
-            {**below.recordings, **self.recordings},
+            {**fallback.indicator_sets, **self.indicator_sets},
+            {**fallback.policies, **self.policies},
+            {**fallback.catalogues, **self.catalogues},
+            {**fallback.recordings, **self.recordings},
         )
 
     def indicator_set(self, name: str) -> IndicatorSet:

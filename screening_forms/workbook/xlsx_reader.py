@@ -37,12 +37,12 @@ class SheetLines:
 
     title: str
     lines: list[Line] = field(default_factory=list)
-    noticed: list[FormProblem] = field(default_factory=list)
+    problems: list[FormProblem] = field(default_factory=list)
 
 
 def read_tables(content: bytes, name: str, wanted: Collection[str]) -> list[SheetLines]:
     """Read every sheet; those whose titles nobody wants are only named. Raises FormError if this is no workbook."""
-    _refuse_what_is_not_xlsx(content, name)
+    _require_xlsx(content, name)
     try:
         book = openpyxl.load_workbook(io.BytesIO(content), read_only=True)
         return [
@@ -56,7 +56,7 @@ def read_tables(content: bytes, name: str, wanted: Collection[str]) -> list[Shee
         raise FormError([problem("workbook.unreadable", Cell(name), "", error)]) from error
 
 
-def _refuse_what_is_not_xlsx(content: bytes, name: str) -> None:
+def _require_xlsx(content: bytes, name: str) -> None:
     code = ""
     if content.startswith(_OLE):
         code = "workbook.encrypted" if _ENCRYPTED in content else "workbook.old_excel"
@@ -92,7 +92,7 @@ class _Sheet:
     def table(self) -> SheetLines:
         book = self.sheet.parent
         if self.sheet.sheet_state != "visible":
-            self._notice("sheet.hidden", 0, 0)
+            self._add_problem("sheet.hidden", 0, 0)
         with self.sheet._get_source() as source:
             parser = WorkSheetParser(
                 source,
@@ -102,7 +102,7 @@ class _Sheet:
                 timedelta_formats=book._timedelta_formats,
             )
             self._read(parser.parse())
-        self._look_for_what_is_hidden(parser)
+        self._check_hidden(parser)
         return self.made
 
     def _read(self, rows: Iterator[tuple[int, list[Mapping[str, Any]]]]) -> None:
@@ -116,7 +116,7 @@ class _Sheet:
                     line += [""] * (place + 1 - len(line))
                 if text:
                     line[place] = text
-                    self._look_at(cell, number)
+                    self._check_cell(cell, number)
             seen += len(line)
             if any(line):
                 self.made.lines.append((number, line))
@@ -126,36 +126,36 @@ class _Sheet:
             if seen > _MOST_CELLS:
                 raise FormError([problem("workbook.too_large", Cell(self.name), "")])
 
-    def _look_at(self, cell: Mapping[str, Any], number: int) -> None:
+    def _check_cell(self, cell: Mapping[str, Any], number: int) -> None:
         """Notice a text that is not what the author typed, or not what she sees."""
         value, kind, column = cell["value"], cell["data_type"], int(cell["column"])
         if kind == "f":
-            self._notice("cell.formula", number, column)
+            self._add_problem("cell.formula", number, column)
         elif kind == "e":
-            self._notice("cell.error", number, column, value)
+            self._add_problem("cell.error", number, column, value)
         elif self.name != "cases" and isinstance(value, datetime.date | datetime.time | datetime.timedelta):
-            self._notice("cell.date", number, column, _text(value))
+            self._add_problem("cell.date", number, column, _text(value))
         elif self.name != "cases" and isinstance(value, float) and not value.is_integer():
-            self._notice("cell.decimal", number, column, _text(value))
+            self._add_problem("cell.decimal", number, column, _text(value))
 
-    def _look_for_what_is_hidden(self, parser: Any) -> None:
+    def _check_hidden(self, parser: Any) -> None:
         filled = {number for number, _ in self.made.lines}
         for row, attributes in parser.row_dimensions.items():
             if int(row) in filled and _is_on(attributes.get("hidden")):
-                self._notice("row.hidden", int(row), 0)
+                self._add_problem("row.hidden", int(row), 0)
         for letter, attributes in parser.column_dimensions.items():
             first = column_index_from_string(letter)
             last = min(int(attributes.get("max", first)), len(self.headings))
             for column in range(first, last + 1) if _is_on(attributes.get("hidden")) else ():
                 if self.headings[column - 1]:
-                    self._notice("column.hidden", 0, column)
+                    self._add_problem("column.hidden", 0, column)
         for merged in parser.merged_cells.mergeCell if parser.merged_cells else ():
             left, top, *_ = range_boundaries(merged.ref)
-            self._notice("cell.merged", int(top or 1), int(left or 1), merged.ref)
+            self._add_problem("cell.merged", int(top or 1), int(left or 1), merged.ref)
 
-    def _notice(self, code: str, row: int, column: int, *values: object) -> None:
+    def _add_problem(self, code: str, row: int, column: int, *values: object) -> None:
         heading = self.headings[column - 1] if 0 < column <= len(self.headings) else ""
-        self.made.noticed.append(problem(code, Cell(self.name, row), heading, *values))
+        self.made.problems.append(problem(code, Cell(self.name, row), heading, *values))
 
 
 def column_letter(place: int) -> str:

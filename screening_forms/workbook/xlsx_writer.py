@@ -33,7 +33,7 @@ _WIDE, _NARROW = 60.0, 18.0
 _TEXT = "@"
 
 
-def write_xlsx(workbook: Workbook, shelf: Resources) -> bytes:
+def write_xlsx(workbook: Workbook, resources: Resources) -> bytes:
     """Write a workbook, each row where its author counted it. Reading it back gives the same form."""
     book = openpyxl.Workbook()
     book.remove(book.worksheets[0])
@@ -46,16 +46,16 @@ def write_xlsx(workbook: Workbook, shelf: Resources) -> bytes:
     }
     for name in SHEETS:
         headings = workbook.headings.get(name, COLUMNS_BY_SHEET[name])
-        _fill(book.create_sheet(name), headings, rows[name])
-    ranges = _help(book.create_sheet(HELP_SHEET), _allowed(workbook, shelf))
-    for sheet, column, topic in _CHOSEN:
-        _offer(book[sheet], column, ranges[topic])
+        _fill_sheet(book.create_sheet(name), headings, rows[name])
+    ranges = _fill_help(book.create_sheet(HELP_SHEET), _allowed_words(workbook, resources))
+    for sheet, column, topic in _COLUMNS_WITH_CHOICES:
+        _add_dropdown(book[sheet], column, ranges[topic])
     packed = io.BytesIO()
     book.save(packed)
     return packed.getvalue()
 
 
-_CHOSEN = (
+_COLUMNS_WITH_CHOICES = (
     ("settings", "indicator_set", "indicator_set"),
     ("settings", "policy", "policy"),
     ("settings", "consent_policy", "consent_policy"),
@@ -67,9 +67,9 @@ _CHOSEN = (
 """Cells in which one of a few words is written, and the topic in the help sheet that lists them."""
 
 
-def _allowed(workbook: Workbook, shelf: Resources) -> dict[str, Sequence[str]]:
+def _allowed_words(workbook: Workbook, resources: Resources) -> dict[str, Sequence[str]]:
     name = workbook.settings.get("indicator_set", "")
-    codes = shelf.indicator_set(name).indicators if name in shelf.indicator_sets else ()
+    codes = resources.indicator_set(name).indicators if name in resources.indicator_sets else ()
     return {
         "type": QUESTION_TYPES,
         "required": ("yes", "no"),
@@ -77,40 +77,40 @@ def _allowed(workbook: Workbook, shelf: Resources) -> dict[str, Sequence[str]]:
         "outcome": (*OUTCOMES, "not_scored"),
         "tier": TIERS,
         "queue_kinds": QUEUE_KINDS,
-        "indicator_set": sorted(shelf.indicator_sets),
-        "policy": sorted(shelf.policies),
+        "indicator_set": sorted(resources.indicator_sets),
+        "policy": sorted(resources.policies),
         "consent_policy": CONSENT_POLICIES,
     }
 
 
-def _fill(sheet: Worksheet, headings: Sequence[str], rows: Iterable[Row]) -> None:
+def _fill_sheet(sheet: Worksheet, headings: Sequence[str], rows: Iterable[Row]) -> None:
     places = {heading: place for place, heading in enumerate(headings, start=1)}
     for heading, place in places.items():
-        _put(sheet, 1, place, heading, bold=True)
+        _write_cell(sheet, 1, place, heading, bold=True)
         wide = heading.partition("::")[0] in (*TEXT_PARTS, *TEXT_COLUMNS, "when")
         sheet.column_dimensions[get_column_letter(place)].width = _WIDE if wide else _NARROW
     for row in rows:
         for heading, text in row.cells.items():
-            _put(sheet, row.number, places[heading], text)
+            _write_cell(sheet, row.number, places[heading], text)
     sheet.freeze_panes = "A2"
 
 
-def _help(sheet: Worksheet, allowed: Mapping[str, Sequence[str]]) -> dict[str, str]:
+def _fill_help(sheet: Worksheet, allowed: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """Write the help sheet; return where each topic's words are."""
     for number, line in enumerate(_HELP_LINES, start=1):
         sheet.cell(number, 1, line)
     first, ranges = len(_HELP_LINES) + 2, {}
     for place, (topic, words) in enumerate(allowed.items(), start=1):
         letter = get_column_letter(place)
-        _put(sheet, first, place, topic, bold=True)
+        _write_cell(sheet, first, place, topic, bold=True)
         for number, word in enumerate(words, start=first + 1):
-            _put(sheet, number, place, word)
+            _write_cell(sheet, number, place, word)
         sheet.column_dimensions[letter].width = _NARROW
         ranges[topic] = f"{HELP_SHEET}!${letter}${first + 1}:${letter}${first + len(words)}"
     return ranges
 
 
-def _offer(sheet: Worksheet, column: str, words: str) -> None:
+def _add_dropdown(sheet: Worksheet, column: str, words: str) -> None:
     """Let a program offer the words in every cell of a column; others can be typed, and the checks speak of them."""
     for cell in sheet[1]:
         if cell.value == column:
@@ -119,7 +119,7 @@ def _offer(sheet: Worksheet, column: str, words: str) -> None:
             offer.add(f"{cell.column_letter}2:{cell.column_letter}1000")
 
 
-def _put(sheet: Worksheet, row: int, column: int, text: str, *, bold: bool = False) -> None:
+def _write_cell(sheet: Worksheet, row: int, column: int, text: str, *, bold: bool = False) -> None:
     cell = sheet.cell(row, column)
     cell.value, cell.data_type = text, "s"  # a text that begins with "=" is no formula
     cell.number_format = _TEXT
