@@ -45,19 +45,19 @@ _CLOCK_STEP_MS = MINUTE
 _log = logging.getLogger("chaski")
 
 
-def tablet_api(parts: Services) -> Flask:
+def tablet_api(services: Services) -> Flask:
     """The tablets' door: no cookies."""
-    app = create_app("tablets", parts)
-    client_address.trust_proxies(app, parts.config.proxies)
+    app = create_app("tablets", services)
+    client_address.trust_proxies(app, services.config.proxies)
     client_address.limit_enrolment_failures(app)
     install_tablet_api(app)
     return app
 
 
-def staff_api(parts: Services) -> Flask:
+def staff_api(services: Services) -> Flask:
     """The people's door: no bearer keys but for a person's own programs, at the publishing addresses alone."""
-    app = create_app("people", parts)
-    client_address.trust_proxies(app, parts.config.proxies)
+    app = create_app("people", services)
+    client_address.trust_proxies(app, services.config.proxies)
     install_staff_api(app)
     return app
 
@@ -77,7 +77,7 @@ def open_services(config: Config, now: Callable[[], int] = clock) -> Services:
         raise ConfigError("CHASKI_DATA", f"the server's keys cannot be read: {error}") from error
     key_files = find_key_files(config)
     try:
-        db = SqliteDatabase(config.database, most_mib=config.database_max_mb)
+        db = SqliteDatabase(config.database, max_mib=config.database_max_mb)
     except sqlite3.Error as error:
         raise ConfigError("CHASKI_DATA", f"the database {config.database} cannot be opened: {error}") from error
     try:
@@ -124,17 +124,17 @@ def reschedule_jobs(scheduler: BackgroundScheduler) -> None:
 class Server:
     """Both doors listening in this process; `run` serves until `stop`."""
 
-    def __init__(self, parts: Services) -> None:
+    def __init__(self, services: Services) -> None:
         """Bind both ports. Raises ConfigError when one is taken."""
-        self.parts = parts
+        self.services = services
         self._channels: dict[int, Any] = {}
         self._stopping = False
-        config = parts.config
-        self.tablets = self._listen(tablet_api(parts), config.tablets_host, config.tablets_port)
-        self.people = self._listen(staff_api(parts), config.people_host, config.people_port)
+        config = services.config
+        self.tablet_listener = self._listen(tablet_api(services), config.tablets_host, config.tablets_port)
+        self.staff_listener = self._listen(staff_api(services), config.people_host, config.people_port)
 
     def _listen(self, app: Flask, host: str, port: int) -> Listener:
-        config = self.parts.config
+        config = self.services.config
         try:
             return Listener(
                 app, self._channels, host=host, port=port, threads=config.threads, patience=config.request_seconds
@@ -144,8 +144,8 @@ class Server:
 
     def run(self) -> None:
         """Serve in this thread, jobs in another, until `stop`; then finish what was asked and close everything."""
-        scheduler = jobs.start_scheduler(self.parts.db, self.parts.config, self.parts.now)
-        doors = (self.tablets, self.people)
+        scheduler = jobs.start_scheduler(self.services.db, self.services.config, self.services.now)
+        listeners = (self.tablet_listener, self.staff_listener)
         try:
             offset = _clock_offset_ms()
             while not self._stopping:
@@ -153,31 +153,31 @@ class Server:
                 if abs(_clock_offset_ms() - offset) > _CLOCK_STEP_MS:
                     offset = _clock_offset_ms()
                     reschedule_jobs(scheduler)
-            for door in doors:
-                door.accepting = False
-                door.socket.close()
-                door.del_channel()
+            for listener in listeners:
+                listener.accepting = False
+                listener.socket.close()
+                listener.del_channel()
             self._finish(time.monotonic() + _STOP_SECONDS)
         finally:
             scheduler.shutdown()
-            for door in doors:
-                door.task_dispatcher.shutdown()
-                door.trigger.close()
-            self.parts.tasks.close()
-            self.parts.db.close()
+            for listener in listeners:
+                listener.task_dispatcher.shutdown()
+                listener.trigger.close()
+            self.services.tasks.close()
+            self.services.db.close()
 
     def _finish(self, until: float) -> None:
         while time.monotonic() < until and any(
             channel.requests or channel.total_outbufs_len
-            for door in (self.tablets, self.people)
-            for channel in door.active_channels.values()
+            for listener in (self.tablet_listener, self.staff_listener)
+            for channel in listener.active_channels.values()
         ):
             wasyncore.loop(timeout=0.05, use_poll=True, map=self._channels, count=1)
 
     def stop(self) -> None:
         """Ask `run` to end; safe from a signal handler and from another thread."""
         self._stopping = True
-        self.tablets.pull_trigger()
+        self.tablet_listener.pull_trigger()
 
 
 def serve(config: Config, now: Callable[[], int] = clock) -> None:
@@ -193,17 +193,17 @@ def _lock_data_folder(config: Config) -> Iterator[None]:
     """Hold the data folder: a second server on it would be a second writer, and each would stall the other."""
     if not config.database.exists():
         raise _no_server_error(config)
-    with (config.data / "serving").open("w") as held:
+    with (config.data / "serving").open("w") as lock_file:
         try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise ConfigError("CHASKI_DATA", f"another server is serving from {config.data}") from error
         yield
 
 
-def _run_server(config: Config, parts: Services) -> None:
+def _run_server(config: Config, services: Services) -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
-    server = Server(parts)
+    server = Server(services)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.stop())
     _log.info("serving", extra={"fields": {"tablets": config.tablets_port, "people": config.people_port}})

@@ -186,7 +186,7 @@ class Config:
         return self.tablets_url or f"http://{self.tablets_host}:{self.tablets_port}"
 
     @property
-    def hours(self) -> Mapping[str, int]:
+    def deadline_hours(self) -> Mapping[str, int]:
         """Hours from receipt to deadline, per urgency of a route."""
         return {"immediate": self.hours_immediate, "prompt": self.hours_prompt, "routine": self.hours_routine}
 

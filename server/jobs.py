@@ -34,7 +34,7 @@ class Job:
     """A name, how often (seconds), and what to do."""
 
     name: str
-    every: int
+    every_seconds: int
     run: Callable[[Database, Config, int], int]
 
 
@@ -97,7 +97,7 @@ def list_stopped_jobs(db: Database, now: int, started: int) -> list[str]:
     """Name the jobs that should have succeeded since the server started (milliseconds), and did not."""
     last = job_runs.last_runs(db.read())
     since = {job.name: max(started, last[job.name].at if job.name in last else 0) for job in JOBS}
-    return [job.name for job in JOBS if now - since[job.name] > _MISSED_RUNS * job.every * SECOND + MINUTE]
+    return [job.name for job in JOBS if now - since[job.name] > _MISSED_RUNS * job.every_seconds * SECOND + MINUTE]
 
 
 def start_scheduler(db: Database, config: Config, clock: Callable[[], int]) -> BackgroundScheduler:
@@ -105,7 +105,11 @@ def start_scheduler(db: Database, config: Config, clock: Callable[[], int]) -> B
     scheduler = BackgroundScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
     for job in JOBS:
         scheduler.add_job(
-            lambda job=job: run_job(job, db, config, clock()), "interval", seconds=job.every, id=job.name, name=job.name
+            lambda job=job: run_job(job, db, config, clock()),
+            "interval",
+            seconds=job.every_seconds,
+            id=job.name,
+            name=job.name,
         )
     scheduler.start()
     return scheduler

@@ -99,7 +99,7 @@ def test_one_wrong_clock_never_erases_a_receipted_screening(world: World, tmp_pa
 def test_a_clock_that_jumps_while_it_is_read_costs_nothing(world: World, tmp_path: Path) -> None:
     jumping = itertools.cycle((NOW, Y2090, Y1970, NOW - HOUR))
     field = open_field(world)
-    with served(replace(field, parts=replace(field.parts, now=lambda: next(jumping)))) as (port, _):
+    with served(replace(field, services=replace(field.services, now=lambda: next(jumping)))) as (port, _):
         office = Office(field, Line(port), "", tmp_path)
         office.line.server.server_close()
         tablet = field.tablet()
@@ -114,11 +114,11 @@ def field(world: World) -> Iterator[Field]:
     """The demo world with a form version in use."""
     opened = open_field(world)
     yield opened
-    opened.parts.db.close()
+    opened.services.db.close()
 
 
 def test_a_lease_of_2090_lapses_when_the_clock_is_put_right(field: Field) -> None:
-    db, tablet = field.parts.db, field.tablet()
+    db, tablet = field.services.db, field.tablet()
     raw = field.envelope(tablet)
     field.push(tablet, raw)
     (waiting,) = field.referrals(raw)
@@ -131,7 +131,7 @@ def test_a_lease_of_2090_lapses_when_the_clock_is_put_right(field: Field) -> Non
 
 
 def test_a_session_of_2090_ends_and_nobody_stays_locked_out_by_it(field: Field) -> None:
-    db = field.parts.db
+    db = field.services.db
     person = field.world.person_id("registro")
     with db.write() as w:
         sessions.start_session(
@@ -149,7 +149,7 @@ def test_a_session_of_2090_ends_and_nobody_stays_locked_out_by_it(field: Field) 
 
 
 def test_an_enrolment_code_outlives_no_clock_that_went_on(field: Field) -> None:
-    db = field.parts.db
+    db = field.services.db
     registry = trust_documents.registry_in_force(db.read())
     invited = enrolment.create_invitation(db, registry, label="T", region="17", actor="tests", now=NOW, minutes=60)
     assert invited.expires == NOW + HOUR
@@ -161,7 +161,7 @@ def test_an_enrolment_code_outlives_no_clock_that_went_on(field: Field) -> None:
 
 
 def test_an_enrolment_code_of_2090_does_not_outlive_the_correction_of_the_clock(field: Field) -> None:
-    db = field.parts.db
+    db = field.services.db
     registry = trust_documents.registry_in_force(db.read())
     invited = enrolment.create_invitation(db, registry, label="T", region="17", actor="tests", now=Y2090, minutes=60)
     for now in (NOW, Y2090 - HOUR - 1, Y2090 + HOUR):
@@ -179,11 +179,11 @@ def test_a_tablet_last_heard_in_2090_is_silent_when_the_clock_is_put_right(field
     tablet = field.tablet()
     field.now = Y2090
     field.push(tablet, field.envelope(tablet))
-    assert gaps.report_silent_tablets(field.parts.db, now=Y2090, days=21) == 0
-    assert gaps.report_silent_tablets(field.parts.db, now=NOW, days=21) == 1
+    assert gaps.report_silent_tablets(field.services.db, now=Y2090, days=21) == 0
+    assert gaps.report_silent_tablets(field.services.db, now=NOW, days=21) == 1
     field.now = NOW
     field.push(tablet, field.envelope(tablet))
-    assert gaps.report_silent_tablets(field.parts.db, now=NOW, days=21) == 0
+    assert gaps.report_silent_tablets(field.services.db, now=NOW, days=21) == 0
 
 
 def test_jobs_planned_by_a_clock_of_2090_are_planned_anew(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +209,7 @@ def test_jobs_planned_by_a_clock_of_2090_are_planned_anew(field: Field, monkeypa
 def test_a_manifest_made_in_2090_is_followed_by_a_higher_one(world: World, tmp_path: Path) -> None:
     server = Clock(Y2090)
     with office_with(world, tmp_path, server) as office:
-        db, keys = office.field.parts.db, office.field.parts.keys
+        db, keys = office.field.services.db, office.field.services.keys
         first = trust_documents.get_newest(db.read(), "manifest").number
         server.at = NOW
         document = office.sign(replace(office.version("2"), version="2"))

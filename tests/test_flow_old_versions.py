@@ -31,10 +31,10 @@ CHOICE = "De 30 a 59 años"
 
 def publish(office: Office, payload: bytes) -> str:
     """Have author and reviewer sign these very bytes, and publish them."""
-    parts, world = office.field.parts, office.field.world
+    services, world = office.field.services, office.field.world
     author, reviewer = world.office("autora", "author"), world.office("revisor", "reviewer")
     document = Document(payload).signed_by(author, bundle.TYP).signed_by(reviewer, bundle.TYP)
-    rollouts.publish_bundle(parts.db, parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=clock())
+    rollouts.publish_bundle(services.db, services.keys, document.to_bytes(), ring=Ring(), actor="tests", now=clock())
     return document.sha256
 
 
@@ -47,12 +47,12 @@ def reworded(version: str) -> CompiledForm:
 
 def retire(office: Office, sha: str) -> None:
     """Close a version and retire it."""
-    parts = office.field.parts
-    [held] = [each for each in versions.list_versions(parts.db, FORM) if each.sha == sha]
-    publisher = people.get_account(parts.db.read(), office.field.world.person_id("publicacion"))
+    services = office.field.services
+    [held] = [each for each in versions.list_versions(services.db, FORM) if each.sha == sha]
+    publisher = people.get_account(services.db.read(), office.field.world.person_id("publicacion"))
     assert publisher is not None
-    versions.close_version(parts.db, parts.keys, held.id, person=publisher, now=clock())
-    versions.retire_version(parts.db, held.id, person=publisher, now=clock())
+    versions.close_version(services.db, services.keys, held.id, person=publisher, now=clock())
+    versions.retire_version(services.db, held.id, person=publisher, now=clock())
 
 
 def opened_at_the_desk(office: Office) -> VerifiedScreening:
@@ -83,7 +83,7 @@ def test_a_screening_of_version_1_that_comes_after_version_3_still_counts_as_1(o
     with office.desk("proteccion-17") as desk:
         read = [desk.open(each["id"]) for each in desk.queue("17-protection", mode="training")]
     assert {each.version: age(each) for each in read} == {first.version: CHOICE, "3": f"{CHOICE}, versión 3"}
-    cells = statistics.list_cells(office.field.parts.db.read(), mode="training", before="9999-12")
+    cells = statistics.list_cells(office.field.services.db.read(), mode="training", before="9999-12")
     assert {each.value: each.count for each in cells if each.dimension == "sha"} == {each.sha: 1 for each in read}
 
 

@@ -254,7 +254,7 @@ def test_only_publishing_addresses_take_tokens(field: Field) -> None:
 def test_a_token_ends_when_it_is_revoked_expires_or_its_person_asks_for_too_much(field: Field) -> None:
     publisher = client(field, "publicacion")
     made = token(field, "publicacion", "publisher", days=MOST_DAYS)
-    later = replace(field, parts=replace(field.parts, now=lambda: FOUNDED + (MOST_DAYS + 1) * DAY))
+    later = replace(field, services=replace(field.services, now=lambda: FOUNDED + (MOST_DAYS + 1) * DAY))
     assert code(ask(later, made["token"], "/v1/versions")) == (401, "token.refused")
     assert publisher.http.delete(f"/v1/tokens/{made['id']}", headers=GUARD).status_code == 204
     assert code(ask(field, made["token"], "/v1/versions")) == (401, "token.refused")
@@ -267,20 +267,20 @@ def test_a_token_ends_when_it_is_revoked_expires_or_its_person_asks_for_too_much
     assert code(publisher.post("/v1/tokens", json=asked)) == (403, "role.missing")
     assert code(publisher.post("/v1/tokens", json={**asked, "roles": ["administrator"]})) == (422, "http.invalid")
     assert code(publisher.post("/v1/tokens", json={**asked, "days": 91})) == (422, "http.invalid")
-    deeds = [each.action for each in audit.list_entries(field.parts.db.read()) if each.action.startswith("token")]
+    deeds = [each.action for each in audit.list_entries(field.services.db.read()) if each.action.startswith("token")]
     assert deeds == ["token.made", "token.revoked"]
 
 
 def test_no_copy_of_the_database_holds_a_token(field: Field) -> None:
     text = token(field, "autora", "author")["token"]
-    stored = b"".join(path.read_bytes() for path in Path(field.parts.config.data).glob("chaski.db*"))
+    stored = b"".join(path.read_bytes() for path in Path(field.services.config.data).glob("chaski.db*"))
     assert text.encode() not in stored
     assert text.removeprefix("chaski_").encode() not in stored
 
 
 def test_a_token_that_was_revoked_after_a_backup_does_not_come_back_with_it(field: Field) -> None:
     text = token(field, "autora", "author")["token"]
-    with field.parts.db.write() as w:  # What `chaski restore` does with every database.
+    with field.services.db.write() as w:  # What `chaski restore` does with every database.
         meta.start_generation(w, "another")
     assert code(ask(field, text, "/v1/versions")) == (401, "token.refused")
 
@@ -290,6 +290,6 @@ def test_guessing_tokens_is_slowed_like_guessing_passphrases(field: Field) -> No
     for _ in range(5):
         assert code(ask(field, "chaski_guess", "/v1/versions")) == (401, "token.refused")
     assert code(ask(field, good, "/v1/versions")) == (429, "session.too_many")
-    later = replace(field, parts=replace(field.parts, now=lambda: FOUNDED + DAY))
+    later = replace(field, services=replace(field.services, now=lambda: FOUNDED + DAY))
     assert ask(later, good, "/v1/versions").status_code == 200
     assert code(ask(later, "", "/v1/versions")) == (401, "token.refused")

@@ -65,7 +65,7 @@ def test_a_backup_key_is_locked_under_six_words_that_may_be_typed_as_people_type
     assert key.read_bytes().startswith(LOCKED[:77])
     assert chaski("backup-key", "new", key).stderr.startswith("chaski: key.file_exists")
     file = told("backup", "--data", world.data, "--to", made["recipient"], "--into", shelf)["file"]
-    field.parts.db.close()
+    field.services.db.close()
     lose(world.data)
     words.write_text(made["passphrase"].replace(" ", "   ").upper() + "\n")
     said = chaski("restore", file, "--identity", key, "--passphrase-file", words, "--data", world.data)
@@ -95,22 +95,22 @@ def test_the_secret_half_is_never_made_in_a_servers_folder_and_stops_one_that_ha
 
 def daily_config(field: Field, identity: Path, folder: Path, keep: int) -> Config:
     """Settings with which the server backs itself up."""
-    config = field.parts.config
+    config = field.services.config
     return replace(config, backup_recipient=recipient(identity), backup_folder=folder, backup_keep=keep)
 
 
 def test_the_server_backs_itself_up_once_a_day_and_keeps_the_last_ones(
     field: Field, identity: Path, shelf: Path
 ) -> None:
-    config, parts = daily_config(field, identity, shelf, keep=3), field.parts
+    config, services = daily_config(field, identity, shelf, keep=3), field.services
     (shelf / f"chaski-{SigningKey.generate().kid}-20200101T000000.000Z.tar.gz.age").touch()  # another server's
     (shelf / "notes.txt").touch()
 
     def run(at: int) -> int:
-        return backup.write_daily(parts.db, config, parts.keys, now=at)
+        return backup.write_daily(services.db, config, services.keys, now=at)
 
     def mine() -> set[Path]:
-        return set(shelf.glob(f"chaski-{parts.keys.signing.kid}-*"))
+        return set(shelf.glob(f"chaski-{services.keys.signing.kid}-*"))
 
     hour = DAY // 24
     assert [run(FOUNDED + hours * hour) for hours in (0, 1, 23, 24, 25)] == [1, 0, 0, 1, 0]
@@ -128,14 +128,14 @@ def test_the_server_backs_itself_up_once_a_day_and_keeps_the_last_ones(
 def test_a_daily_backup_that_fails_is_on_the_work_list_until_one_succeeds(
     field: Field, identity: Path, shelf: Path
 ) -> None:
-    config, parts = daily_config(field, identity, shelf / "unplugged", keep=2), field.parts
+    config, services = daily_config(field, identity, shelf / "unplugged", keep=2), field.services
     with pytest.raises(BackupError, match=r"backup\.no_folder"):
-        backup.write_daily(parts.db, config, parts.keys, now=FOUNDED)
-    waiting = worklist.list_open(parts.db.read())
+        backup.write_daily(services.db, config, services.keys, now=FOUNDED)
+    waiting = worklist.list_open(services.db.read())
     assert [(item.kind, item.reason) for item in waiting] == [("backup", "backup.no_folder.20261118")]
     (shelf / "unplugged").mkdir()
-    assert backup.write_daily(parts.db, config, parts.keys, now=FOUNDED) == 1
-    assert worklist.list_open(parts.db.read()) == []
+    assert backup.write_daily(services.db, config, services.keys, now=FOUNDED) == 1
+    assert worklist.list_open(services.db.read()) == []
 
 
 def test_settings_for_backups_are_complete_or_refused(world: World, identity: Path, shelf: Path) -> None:

@@ -47,7 +47,7 @@ def host_with(founded_world: World, folder: Path, request_seconds: int) -> Itera
             assert running.server.running is not None
             assert running.server.running.poll() is None
     assert_whole(copied.config.database)
-    field.parts.db.close()
+    field.services.db.close()
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +83,8 @@ def signed(tablet: Tablet, body: bytes) -> Message:
 
 def test_an_envelope_whose_fields_changed_places_is_rejected_and_costs_no_other(host: Hosted, tablet: Tablet) -> None:
     good, other = host.field.envelope(tablet), host.field.envelope(tablet)
-    parts = good.split(b".")
-    swapped = [b".".join([*parts[:1], parts[2], parts[1], *parts[3:]]), b".".join(reversed(parts))]
+    services = good.split(b".")
+    swapped = [b".".join([*services[:1], services[2], services[1], *services[3:]]), b".".join(reversed(services))]
     told = host.outcomes(tablet, *swapped, other, good)
     assert all(code.startswith("envelope.") for code in told[:2]), told
     assert told[2:] == ["stored", "stored"]
@@ -123,7 +123,7 @@ def test_one_of_an_unknown_form_version_is_held_and_routed(host: Hosted, tablet:
 
 def test_one_from_a_revoked_tablet_is_quarantined_not_lost(host: Hosted) -> None:
     revoked = host.field.tablet()
-    with host.field.parts.db.write() as w:
+    with host.field.services.db.write() as w:
         enrolment.revoke_devices(w, {revoked.key.kid}, actor="tests", now=FOUNDED)
     assert host.outcomes(revoked, host.field.envelope(revoked)) == ["quarantined"]
 

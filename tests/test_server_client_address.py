@@ -47,8 +47,8 @@ def test_the_address_that_counts_is_the_nearest_that_is_no_proxy_of_ours(
 
 def test_who_guesses_codes_is_refused_for_a_while_and_a_certified_tablet_is_not(world: World) -> None:
     field = open_field(world)
-    proxied = replace(field.parts.config, proxies=OURS)
-    client = app.tablet_api(replace(field.parts, config=proxied)).test_client()
+    proxied = replace(field.services.config, proxies=OURS)
+    client = app.tablet_api(replace(field.services, config=proxied)).test_client()
     guess = enrolment.write_enrolment_request("inventado", SigningKey.generate()).to_bytes()
 
     def enrol(address: str) -> tuple[int, str | None]:
@@ -64,12 +64,12 @@ def test_who_guesses_codes_is_refused_for_a_while_and_a_certified_tablet_is_not(
     headers = {SIGNATURE_HEADER: message.signature, "X-Forwarded-For": "203.0.113.9"}
     answer = client.post("/v1/sync", data=message.body, headers=headers, environ_base={"REMOTE_ADDR": "10.0.0.1"})
     assert answer.status_code == 200
-    field.parts.db.close()
+    field.services.db.close()
 
 
 def test_failed_sign_ins_count_for_the_address_behind_the_proxy(world: World) -> None:
     field = open_field(world)
-    client = app.staff_api(replace(field.parts, config=replace(field.parts.config, proxies=OURS))).test_client()
+    client = app.staff_api(replace(field.services, config=replace(field.services.config, proxies=OURS))).test_client()
 
     def sign_in(address: str) -> int:
         answer = client.post(
@@ -83,7 +83,7 @@ def test_failed_sign_ins_count_for_the_address_behind_the_proxy(world: World) ->
     assert [sign_in("203.0.113.9") for _ in range(accounts.FAILURES_PER_LOGIN)] == [401] * accounts.FAILURES_PER_LOGIN
     assert sign_in("203.0.113.9") == 429
     assert sign_in("203.0.113.8") == 401
-    field.parts.db.close()
+    field.services.db.close()
 
 
 def test_refusals_are_forgotten_after_their_window_and_never_grow_without_bound() -> None:
@@ -91,10 +91,10 @@ def test_refusals_are_forgotten_after_their_window_and_never_grow_without_bound(
     refusals = EnrolmentFailures(lambda: now)
     for _ in range(MAX_FAILURES):
         refusals.count("2001:db8:1:2::1")
-    assert refusals.too_many("2001:db8:1:2:ffff::9")  # The same customer.
-    assert not refusals.too_many("2001:db8:1:3::1")
+    assert refusals.is_blocked("2001:db8:1:2:ffff::9")  # The same customer.
+    assert not refusals.is_blocked("2001:db8:1:3::1")
     now = float(WINDOW_SECONDS)
-    assert not refusals.too_many("2001:db8:1:2::1")
+    assert not refusals.is_blocked("2001:db8:1:2::1")
     for number in range(2 * MAX_ADDRESSES):
         refusals.count(str(ipaddress.ip_address(number)))
     assert refusals.address_count == MAX_ADDRESSES

@@ -117,14 +117,16 @@ def test_a_mark_in_the_index_of_the_log_outlives_an_outside_reader(field: Field)
 BESIDE: dict[str, Callable[[Field, Path], object]] = {
     "backup": lambda field, folder: backup.write_backup(
         field.world.config,
-        field.parts.keys,
+        field.services.keys,
         recipient=str(pyrage.x25519.Identity.generate().to_public()),
         folder=folder,
         now=field.now,
         progress=lambda step: None,
     ),
-    "health": lambda field, _: health.check_writable(field.parts.db, field.world.config, now=field.now),
-    "figures": lambda field, _: health.measure(field.parts.db, field.world.config, field.parts.keys, now=field.now),
+    "health": lambda field, _: health.check_writable(field.services.db, field.world.config, now=field.now),
+    "figures": lambda field, _: health.measure(
+        field.services.db, field.world.config, field.services.keys, now=field.now
+    ),
     "second connection": lambda field, _: SqliteDatabase(field.world.config.database).close(),
 }
 

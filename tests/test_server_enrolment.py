@@ -19,7 +19,7 @@ from sync.keys.key_pairs import SigningKey
 
 
 def invite(field: Field, region: str = "17") -> str:
-    db = field.parts.db
+    db = field.services.db
     registry = trust_documents.registry_in_force(db.read())
     return enrolment.create_invitation(
         db, registry, label="Tableta 7", region=region, actor="tests", now=FOUNDED, minutes=60
@@ -27,7 +27,7 @@ def invite(field: Field, region: str = "17") -> str:
 
 
 def enrol(field: Field, code: str, key: SigningKey, *, at: int = FOUNDED) -> devices.Device:
-    return enrolment.enrol_device(field.parts.db, write_enrolment_request(code, key).to_bytes(), now=at)
+    return enrolment.enrol_device(field.services.db, write_enrolment_request(code, key).to_bytes(), now=at)
 
 
 def refused(field: Field, code: str, key: SigningKey, *, at: int = FOUNDED) -> str:
@@ -41,11 +41,11 @@ def test_a_tablet_with_a_good_code_waits_for_its_certificate_and_then_may_sync(f
     device = enrol(field, invite(field), key)
     assert (device.dev, device.state, device.label, device.region) == (key.kid, "pending", "Tableta 7", "17")
     with pytest.raises(Problem, match=r"device\.not_certified"):
-        enrolment.get_certificate(field.parts.db, key.kid)
+        enrolment.get_certificate(field.services.db, key.kid)
     signed = field.certificate(Tablet(key))
-    certified = enrolment.certify_device(field.parts.db, signed, field.trust, actor="registro", now=FOUNDED)
+    certified = enrolment.certify_device(field.services.db, signed, field.trust, actor="registro", now=FOUNDED)
     assert certified.state == "certified"
-    assert enrolment.get_certificate(field.parts.db, key.kid) == signed
+    assert enrolment.get_certificate(field.services.db, key.kid) == signed
 
 
 def test_a_code_lets_in_one_tablet_which_may_ask_again(field: Field) -> None:
@@ -76,7 +76,7 @@ def test_a_second_code_does_not_enrol_a_tablet_twice(field: Field) -> None:
 
 def test_the_code_is_nowhere_in_the_database(field: Field) -> None:
     code = invite(field)
-    field.parts.db.close()
+    field.services.db.close()
     for path in field.world.data.rglob("*"):
         assert path.is_dir() or code.encode() not in path.read_bytes()
 
@@ -86,7 +86,7 @@ def test_a_tablet_must_prove_that_the_key_is_its_own(field: Field) -> None:
     asked = write_enrolment_request(invite(field), honest)
     stolen = Document(asked.payload, write_enrolment_request("another-code", thief).signatures)
     with pytest.raises(SyncError):
-        enrolment.enrol_device(field.parts.db, stolen.to_bytes(), now=FOUNDED)
+        enrolment.enrol_device(field.services.db, stolen.to_bytes(), now=FOUNDED)
 
 
 def test_only_a_registrar_certifies_and_never_goes_back_to_an_older_certificate(field: Field) -> None:
@@ -94,23 +94,23 @@ def test_only_a_registrar_certifies_and_never_goes_back_to_an_older_certificate(
     said = Certificate(tablet.key.kid, tablet.key.public, "17", "Tableta", 1).to_payload(FOUNDED)
     forged = Document(said).signed_by(SigningKey.generate(), CERTIFICATE_TYP).to_bytes()
     with pytest.raises(SyncError):
-        enrolment.certify_device(field.parts.db, forged, field.trust, actor="tests", now=FOUNDED)
+        enrolment.certify_device(field.services.db, forged, field.trust, actor="tests", now=FOUNDED)
     good = field.certificate(tablet)
-    enrolment.certify_device(field.parts.db, good, field.trust, actor="tests", now=FOUNDED)
+    enrolment.certify_device(field.services.db, good, field.trust, actor="tests", now=FOUNDED)
     with pytest.raises(Problem, match=r"device\.not_pending"):
-        enrolment.certify_device(field.parts.db, good, field.trust, actor="tests", now=FOUNDED)
+        enrolment.certify_device(field.services.db, good, field.trust, actor="tests", now=FOUNDED)
     newer = Certificate(tablet.key.kid, tablet.key.public, "21", "Tableta", 2).to_payload(FOUNDED)
     signed = Document(newer).signed_by(field.world.office("registro", "registrar"), CERTIFICATE_TYP).to_bytes()
-    assert enrolment.certify_device(field.parts.db, signed, field.trust, actor="tests", now=FOUNDED).region == "21"
+    assert enrolment.certify_device(field.services.db, signed, field.trust, actor="tests", now=FOUNDED).region == "21"
     with pytest.raises(Problem, match=r"device\.not_pending"):
-        enrolment.certify_device(field.parts.db, good, field.trust, actor="tests", now=FOUNDED)
+        enrolment.certify_device(field.services.db, good, field.trust, actor="tests", now=FOUNDED)
     stranger = field.certificate(Tablet(SigningKey.generate()))
     with pytest.raises(Problem, match=r"device\.not_found"):
-        enrolment.certify_device(field.parts.db, stranger, field.trust, actor="tests", now=FOUNDED)
+        enrolment.certify_device(field.services.db, stranger, field.trust, actor="tests", now=FOUNDED)
 
 
 def test_a_tablet_that_falls_silent_is_on_the_work_list_until_it_speaks(field: Field) -> None:
-    tablet, db = field.tablet(), field.parts.db
+    tablet, db = field.tablet(), field.services.db
     assert gaps.report_silent_tablets(db, now=FOUNDED + 20 * DAY, days=21) == 0
     for _ in range(2):
         assert gaps.report_silent_tablets(db, now=FOUNDED + 22 * DAY, days=21) == 1

@@ -35,7 +35,7 @@ def field(world: World) -> Iterator[Field]:
     """A published form in the demo world; its server is started by the test."""
     opened = open_field(world)
     yield opened
-    opened.parts.db.close()
+    opened.services.db.close()
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def test_a_full_database_answers_507_stores_nothing_and_goes_on_once_it_has_room
     bound = field.world.config.database.stat().st_size // MIB + 20
     monkeypatch.setenv("CHASKI_DATABASE_MAX_MB", str(bound))
     with hosted(field) as host:
-        with field.parts.db.write() as w:  # Work of years, in one go.
+        with field.services.db.write() as w:  # Work of years, in one go.
             w.execute("create table filler (body blob) strict")
             w.execute("insert into filler values (zeroblob(?))", [19 * MIB])
         while True:

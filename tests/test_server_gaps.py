@@ -14,17 +14,17 @@ from sync.durations import DAY
 
 
 def told(field: Field, kind: str = "gap") -> list[str]:
-    return sorted(item.reason for item in worklist.list_open(field.parts.db.read()) if item.kind == kind)
+    return sorted(item.reason for item in worklist.list_open(field.services.db.read()) if item.kind == kind)
 
 
 def watched(field: Field, days: int) -> list[str]:
-    gaps.update_all_gaps(field.parts.db, now=field.now + days * DAY)
+    gaps.update_all_gaps(field.services.db, now=field.now + days * DAY)
     return told(field)
 
 
 def decide(field: Field, decision: str, *, days: int = 0, kind: str = "gap") -> None:
-    (item,) = (each for each in worklist.list_open(field.parts.db.read()) if each.kind == kind)
-    with field.parts.db.write() as w:
+    (item,) = (each for each in worklist.list_open(field.services.db.read()) if each.kind == kind)
+    with field.services.db.write() as w:
         worklist.record_decision(w, item.id, decision=decision, by="tests", at=field.now + days * DAY)
 
 

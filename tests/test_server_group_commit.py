@@ -141,7 +141,7 @@ def test_a_commit_that_fails_fails_for_all_of_the_group(db: Database) -> None:
 def field(world: World) -> Iterator[Field]:
     opened = open_field(world)
     yield opened
-    opened.parts.db.close()
+    opened.services.db.close()
 
 
 def test_a_replayed_request_in_a_shared_commit_is_refused_and_the_others_receipted(field: Field) -> None:
@@ -151,7 +151,7 @@ def test_a_replayed_request_in_a_shared_commit_is_refused_and_the_others_receipt
     field.ask(tablets[2], field.message(tablets[2]))
     messages = [field.message(tablet, raw) for tablet, raw in zip(tablets, raws, strict=True)]
     messages[2] = replayed
-    with group(field.parts.db, len(tablets)) as (threads, go):
+    with group(field.services.db, len(tablets)) as (threads, go):
         answers = [threads.submit(field.ask, *each) for each in zip(tablets, messages, strict=True)]
         go()
     for number, answered in enumerate(answers):
@@ -162,7 +162,7 @@ def test_a_replayed_request_in_a_shared_commit_is_refused_and_the_others_receipt
             assert answered.result().receipts is not None
     stored = {id_ for (id_,) in field.rows("select id from envelopes")}
     assert stored == {envelope_id(raw) for number, raw in enumerate(raws) if number != 2}
-    verdict = audit.verify_chain(field.parts.db)
+    verdict = audit.verify_chain(field.services.db)
     assert verdict.broken_at is None
     heads = {answered.result().receipts.content["head"] for answered in (*answers[:2], *answers[3:])}
     assert len(heads) == 4, "each receipt names the chain's head after its own deeds"
@@ -170,7 +170,7 @@ def test_a_replayed_request_in_a_shared_commit_is_refused_and_the_others_receipt
 
 
 def test_no_answer_leaves_before_the_commit_and_a_crash_between_leaves_nothing(field: Field) -> None:
-    tablet, db = field.tablet(), field.parts.db
+    tablet, db = field.tablet(), field.services.db
     raw, commit = field.envelope(tablet), writing_connection(db).commit
     copy = field.world.data.parent / "after-the-crash.db"
 

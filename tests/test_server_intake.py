@@ -32,7 +32,7 @@ def queues(field: Field, raw: bytes) -> list[tuple[str, str]]:
 
 
 def work(field: Field) -> list[tuple[str, str]]:
-    return [(item.kind, item.envelope) for item in worklist.list_open(field.parts.db.read())]
+    return [(item.kind, item.envelope) for item in worklist.list_open(field.services.db.read())]
 
 
 def test_a_good_screening_is_stored_routed_counted_and_audited_in_one_go(field: Field) -> None:
@@ -43,14 +43,14 @@ def test_a_good_screening_is_stored_routed_counted_and_audited_in_one_go(field: 
     (referral,) = field.referrals(raw)
     assert (referral.queue, referral.state, referral.mark) == ("17-protection", "waiting", "")
     assert referral.deadline == FOUNDED + DAY
-    assert envelopes.get_body(field.parts.db.read(), item.id) == raw
-    assert envelopes.get_route(field.parts.db.read(), item.id) == replace(ROUTE, sha=field.form_sha)
+    assert envelopes.get_body(field.services.db.read(), item.id) == raw
+    assert envelopes.get_route(field.services.db.read(), item.id) == replace(ROUTE, sha=field.form_sha)
     assert ("region", "17", 1) in field.rows("select dimension, value, count from statistics_cells")
     assert [action for (action,) in field.rows("select action from audit order by number")][-2:] == [
         "envelope.stored",
         "referral.opened",
     ]
-    assert audit.verify_chain(field.parts.db).broken_at is None
+    assert audit.verify_chain(field.services.db).broken_at is None
 
 
 def test_the_same_screening_again_is_a_duplicate_and_opens_nothing_new(field: Field) -> None:
@@ -111,7 +111,7 @@ def test_one_screening_with_two_contents_is_a_conflict_both_worked_one_counted(f
     first, second = field.envelope(tablet, jti=jti), field.envelope(tablet, jti=jti)
     assert outcomes(field, tablet, first, second) == ["stored", "conflict"]
     assert (queues(field, first), queues(field, second)) == ([("17-protection", "")], [("17-protection", "conflict")])
-    assert envelopes.get_body(field.parts.db.read(), envelope_id(second)) == second
+    assert envelopes.get_body(field.services.db.read(), envelope_id(second)) == second
     assert work(field) == [("conflict", envelope_id(second))]
     assert field.rows("select sum(count) from statistics_cells where dimension = 'region'") == [(1,)]
 
@@ -124,16 +124,16 @@ def test_a_thiefs_harmless_screening_keeps_no_child_of_the_same_name_from_its_qu
     assert outcomes(field, tablet, forged, true) == ["stored", "conflict"]
     assert queues(field, true) == [("17-child", "conflict")]
     (referral,) = field.referrals(true)
-    assert referral.deadline == field.now + field.parts.config.hours["immediate"] * HOUR
+    assert referral.deadline == field.now + field.services.config.deadline_hours["immediate"] * HOUR
 
 
 def test_a_revoked_tablets_screening_is_quarantined_not_lost(field: Field) -> None:
     tablet = field.tablet()
     raw = field.envelope(tablet)
-    with field.parts.db.write() as w:
+    with field.services.db.write() as w:
         enrolment.revoke_devices(w, {tablet.key.kid, "nobody"}, actor="tests", now=field.now)
     assert outcomes(field, tablet, raw) == ["quarantined"]
-    assert envelopes.get_body(field.parts.db.read(), envelope_id(raw)) == raw
+    assert envelopes.get_body(field.services.db.read(), envelope_id(raw)) == raw
     assert queues(field, raw) == []
     assert work(field) == [("quarantine", envelope_id(raw))]
 
@@ -163,7 +163,7 @@ def test_training_alarms_nobody(field: Field) -> None:
     field.push(tablet, raw)
     (referral,) = field.referrals(raw)
     assert (referral.mode, referral.deadline) == ("training", None)
-    assert referrals.list_open(field.parts.db.read(), "17-protection", "field") == []
+    assert referrals.list_open(field.services.db.read(), "17-protection", "field") == []
     assert field.rows("select distinct mode from statistics_cells") == [("training",)]
 
 
@@ -172,7 +172,7 @@ def test_a_gap_is_on_the_work_list_until_it_is_filled(field: Field) -> None:
     raw = [field.envelope(tablet) for _ in range(4)]
     first = field.ask(tablet, field.message(tablet, raw[0], raw[3]))
     assert first.seq == {tablet.chain: 1}
-    assert [item.reason for item in worklist.list_open(field.parts.db.read())] == ["seq.2-3"]
+    assert [item.reason for item in worklist.list_open(field.services.db.read())] == ["seq.2-3"]
     second = field.ask(tablet, field.message(tablet, raw[2], raw[1]))
     assert second.seq == {tablet.chain: 4}
     assert work(field) == []
@@ -181,7 +181,7 @@ def test_a_gap_is_on_the_work_list_until_it_is_filled(field: Field) -> None:
 def test_one_that_the_tables_refuse_costs_none_of_the_others(field: Field) -> None:
     tablet = field.tablet()
     good, bad = field.envelope(tablet), field.envelope(tablet, replace(ROUTE, queue_kinds=("child",)))
-    with field.parts.db.write() as w:
+    with field.services.db.write() as w:
         w.execute("delete from queue_groups where queue = '17-child'")
         w.execute("delete from queues where id = '17-child'")
     items = field.push(tablet, bad, good)
@@ -191,7 +191,7 @@ def test_one_that_the_tables_refuse_costs_none_of_the_others(field: Field) -> No
 
 def test_a_batch_that_cannot_be_written_leaves_nothing_and_promises_nothing(field: Field) -> None:
     tablet = field.tablet()
-    with field.parts.db.write() as w:
+    with field.services.db.write() as w:
         w.execute("create trigger full before insert on chains begin select raise(abort, 'disk full'); end")
     with pytest.raises(sqlite3.IntegrityError):
         field.push(tablet, field.envelope(tablet))
@@ -228,7 +228,7 @@ def test_a_request_number_far_above_the_last_is_refused_so_no_thief_uses_them_up
 
 
 def test_who_only_repeats_a_tablets_bytes_does_not_make_it_heard(field: Field) -> None:
-    tablet, db = field.tablet(), field.parts.db
+    tablet, db = field.tablet(), field.services.db
     message = field.message(tablet)
     field.ask(tablet, message)
     heard, field.now = field.now, field.now + 60 * DAY
@@ -270,7 +270,7 @@ def test_many_broken_screenings_of_one_request_are_noted_against_its_versions_on
     for each in (tablet, sent):
         field.ask(each, field.message(each, inventory={"prueba": field.form_sha}))
     notes: list[str] = []
-    writer = writing_connection(field.parts.db).conn
+    writer = writing_connection(field.services.db).conn
     writer.set_trace_callback(lambda sql: notes.append(sql) if sql.startswith("insert into refusals") else None)
     field.push(tablet, b"no envelope")
     alone = len(notes)
@@ -286,7 +286,7 @@ def test_the_server_knows_which_version_of_a_form_is_on_which_tablet(field: Fiel
     field.ask(tablet, field.message(tablet, inventory={"prueba": field.form_sha}))
     field.ask(tablet, field.message(tablet))
     field.ask(other, field.message(other))
-    assert devices.list_inventories(field.parts.db.read()) == {tablet.key.kid: {"prueba": field.form_sha}}
+    assert devices.list_inventories(field.services.db.read()) == {tablet.key.kid: {"prueba": field.form_sha}}
 
 
 def test_whoever_is_not_a_certified_tablet_is_not_heard(field: Field) -> None:

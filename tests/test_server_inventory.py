@@ -26,7 +26,7 @@ LATER = FOUNDED + DAY
 
 def tablet_in(field: Field, region: str) -> Tablet:
     """Enrol and certify a tablet in a region."""
-    made, db = Tablet(SigningKey.generate()), field.parts.db
+    made, db = Tablet(SigningKey.generate()), field.services.db
     registry = trust_documents.registry_in_force(db.read())
     invited = enrolment.create_invitation(
         db, registry, label="T", region=region, actor="tests", now=FOUNDED, minutes=60
@@ -46,12 +46,12 @@ def publish_at(field: Field, at: int, version: str, ring: Ring = Ring()) -> Roll
     offices = field.world.office("autora", "author"), field.world.office("revisor", "reviewer")
     content = {"form_id": "otra", "version": version, "channel": "training"}
     document = Document.of(content, bundle.TYP, *offices)
-    rollouts.publish_bundle(field.parts.db, field.parts.keys, document.to_bytes(), ring=ring, actor="p", now=at)
-    return rollout_store.list_rollouts(field.parts.db.read(), form="otra")[0]
+    rollouts.publish_bundle(field.services.db, field.services.keys, document.to_bytes(), ring=ring, actor="p", now=at)
+    return rollout_store.list_rollouts(field.services.db.read(), form="otra")[0]
 
 
 def taken(field: Field, now: int = LATER, region: str | None = None) -> FormInventory:
-    return inventory.take_inventory(field.parts.db, region=region, silent_days=21, now=now)
+    return inventory.take_inventory(field.services.db, region=region, silent_days=21, now=now)
 
 
 def line(found: FormInventory, sha: str, region: str) -> VersionCount:
@@ -83,7 +83,7 @@ def test_a_later_manifest_about_something_else_does_not_make_a_tablet_look_less_
     tell(field, tablet, FOUNDED + 2 * MINUTE, otra=first.sha)
     second = publish_at(field, FOUNDED + 3 * MINUTE, "2", Ring(regions=("17",)))
     rollouts.change_ring(
-        field.parts.db, field.parts.keys, second.id, ring=Ring(("17", "21")), actor="p", now=FOUNDED + 9 * MINUTE
+        field.services.db, field.services.keys, second.id, ring=Ring(("17", "21")), actor="p", now=FOUNDED + 9 * MINUTE
     )
     assert [each.since for each in taken(field).behind] == [FOUNDED + 3 * MINUTE]
 
@@ -123,7 +123,7 @@ def test_a_region_sees_its_own_tablets_only_and_a_revoked_tablet_is_nobodys(fiel
     for tablet in (near, far):
         tell(field, tablet, FOUNDED + 2 * MINUTE, otra=first.sha)
     assert {each.region for each in taken(field, region="21").versions} == {"21"}
-    with field.parts.db.write() as w:
+    with field.services.db.write() as w:
         enrolment.revoke_devices(w, [far.key.kid], actor="tests", now=LATER)
     assert {each.region for each in taken(field).versions} == {"17"}
 
@@ -147,7 +147,7 @@ def test_an_inventory_that_is_too_long_is_cut_and_costs_no_screening(field: Fiel
     response = field.ask(tablet, field.message(tablet, raw, inventory=told))
     assert response.receipts is not None
     assert [item["outcome"] for item in response.receipts.content["items"]] == ["stored"]
-    assert sorted(devices.get_inventory(field.parts.db.read(), tablet.key.kid)) == [
+    assert sorted(devices.get_inventory(field.services.db.read(), tablet.key.kid)) == [
         f"f{number:05}" for number in range(64)
     ]
     assert len([each for each in taken(field).versions if each.form.startswith("f0")]) == 64

@@ -23,7 +23,7 @@ from sync.durations import DAY
 def field(world: World) -> Iterator[Field]:
     opened = open_field(world)
     yield opened
-    opened.parts.db.close()
+    opened.services.db.close()
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
@@ -43,10 +43,10 @@ def test_the_scheduler_runs_every_job_of_the_table_and_no_other(world: World, wo
 
 def test_a_job_that_failed_three_times_has_stopped(world: World, world_db: Database) -> None:
     leases = JOBS[0]
-    every_minute = [job.name for job in JOBS if job.every == leases.every]
+    every_minute = [job.name for job in JOBS if job.every_seconds == leases.every_seconds]
     for job in JOBS:
         jobs.run_job(job, world_db, world.config, FOUNDED)
-    late = FOUNDED + (3 * leases.every + 61) * 1000
+    late = FOUNDED + (3 * leases.every_seconds + 61) * 1000
     assert jobs.list_stopped_jobs(world_db, late, FOUNDED) == every_minute == ["leases", "rollouts"]
     assert jobs.list_stopped_jobs(world_db, late, late) == []  # a server that was off has done nothing wrong
 
@@ -66,7 +66,7 @@ def on_the_list(field: Field) -> list[tuple[str, bool]]:
 
 
 def test_a_gap_that_is_days_old_is_told_as_late_and_a_filled_one_not_at_all(field: Field) -> None:
-    tablet, db = field.tablet(), field.parts.db
+    tablet, db = field.tablet(), field.services.db
     first, missing, third = (field.envelope(tablet) for _ in range(3))
     field.push(tablet, first, third)
     assert (gaps.update_all_gaps(db, now=field.now + 2 * DAY), on_the_list(field)) == (0, [("seq.2", True)])
@@ -76,7 +76,7 @@ def test_a_gap_that_is_days_old_is_told_as_late_and_a_filled_one_not_at_all(fiel
 
 
 def test_a_gap_that_the_list_has_lost_is_put_on_it_again(field: Field) -> None:
-    tablet, db = field.tablet(), field.parts.db
+    tablet, db = field.tablet(), field.services.db
     first, _, third = (field.envelope(tablet) for _ in range(3))
     field.push(tablet, first, third)
     with db.write() as w:

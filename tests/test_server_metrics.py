@@ -22,8 +22,10 @@ TOKEN = "a-monitor-s-own-token"
 @pytest.fixture
 def field(world: World) -> Iterator[Field]:
     opened = open_field(world)
-    yield replace(opened, parts=replace(opened.parts, config=replace(opened.parts.config, metrics_token=TOKEN)))
-    opened.parts.db.close()
+    yield replace(
+        opened, services=replace(opened.services, config=replace(opened.services.config, metrics_token=TOKEN))
+    )
+    opened.services.db.close()
 
 
 def figures(client: FlaskClient) -> dict[tuple[str, ...], float]:
@@ -40,7 +42,7 @@ def test_an_operator_sees_what_came_in_what_waits_and_what_is_late(field: Field)
     tablet = field.tablet()
     for mode in ("field", "training"):
         field.push(tablet, field.envelope(tablet, replace(ROUTE, mode=mode)))
-    later = replace(field.parts, now=lambda: field.now + 25 * HOUR)
+    later = replace(field.services, now=lambda: field.now + 25 * HOUR)
     tablet_api(later).test_client().post("/v1/sync", data=b"x")
     seen = figures(staff_api(later).test_client())
     assert seen[("chaski_referrals_waiting",)] == 1
@@ -53,9 +55,9 @@ def test_an_operator_sees_what_came_in_what_waits_and_what_is_late(field: Field)
 
 
 def test_an_operator_sees_when_each_job_last_did_its_work(field: Field) -> None:
-    parts = field.parts
-    jobs.run_job(jobs.JOBS[0], parts.db, parts.config, field.now)
-    seen = figures(staff_api(parts).test_client())
+    services = field.services
+    jobs.run_job(jobs.JOBS[0], services.db, services.config, field.now)
+    seen = figures(staff_api(services).test_client())
     assert seen["chaski_job_success_timestamp_seconds", jobs.JOBS[0].name] == field.now / 1000
 
 
@@ -63,7 +65,7 @@ def test_no_figure_is_about_one_tablet_or_person_and_none_says_what_a_stranger_w
     tablet = field.tablet()
     raw = field.envelope(tablet)
     field.push(tablet, raw)
-    client = staff_api(field.parts).test_client()
+    client = staff_api(field.services).test_client()
     client.open(f"/v1/queues/{tablet.key.kid}?q=canary", method="CANARY", headers={"Chaski-Request": "1"})
     text = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).text
     for unsaid in (tablet.key.kid, field.referrals(raw)[0].id, "proteccion-17", "canary", "CANARY"):
@@ -71,7 +73,7 @@ def test_no_figure_is_about_one_tablet_or_person_and_none_says_what_a_stranger_w
 
 
 def test_no_figure_tells_what_kind_of_person_was_just_met(field: Field) -> None:
-    tablet, client = field.tablet(), staff_api(field.parts).test_client()
+    tablet, client = field.tablet(), staff_api(field.services).test_client()
     child = replace(ROUTE, queue_kinds=("child",), tier="child", urgency="immediate", age_band="under_14")
     said = []
     for route, to in ((ROUTE, "17-protection"), (child, "17-child")):
@@ -85,7 +87,7 @@ def test_no_figure_tells_what_kind_of_person_was_just_met(field: Field) -> None:
 @pytest.mark.parametrize("shown", ["", "Bearer", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer ñ"])
 def test_nobody_else_sees_the_figures(field: Field, shown: str) -> None:
     answer = (
-        staff_api(field.parts)
+        staff_api(field.services)
         .test_client()
         .get("/metrics", headers={"Authorization": shown.encode().decode("latin-1")})
     )
@@ -93,28 +95,28 @@ def test_nobody_else_sees_the_figures(field: Field, shown: str) -> None:
 
 
 def test_without_a_token_and_at_the_tablets_door_there_are_no_figures(field: Field) -> None:
-    bare = replace(field.parts, config=replace(field.parts.config, metrics_token=""))
-    for client in (staff_api(bare).test_client(), tablet_api(field.parts).test_client()):
+    bare = replace(field.services, config=replace(field.services.config, metrics_token=""))
+    for client in (staff_api(bare).test_client(), tablet_api(field.services).test_client()):
         assert client.get("/metrics", headers={"Authorization": "Bearer "}).status_code == 404
 
 
 def test_the_token_is_not_shown_where_settings_are_printed(field: Field) -> None:
-    assert TOKEN not in repr(field.parts.config)
+    assert TOKEN not in repr(field.services.config)
 
 
 def test_a_door_is_well_while_it_can_write_and_its_jobs_run(field: Field) -> None:
     for app in (tablet_api, staff_api):
-        assert app(field.parts).test_client().get("/healthz").json == {"status": "ok"}
-    late = replace(field.parts, now=lambda: field.now + 48 * HOUR)
+        assert app(field.services).test_client().get("/healthz").json == {"status": "ok"}
+    late = replace(field.services, now=lambda: field.now + 48 * HOUR)
     answer = tablet_api(late).test_client().get("/healthz")
     assert (answer.status_code, answer.json["code"]) == (503, "server.jobs_stopped")  # type: ignore[index]
     for job in jobs.JOBS:
-        jobs.run_job(job, field.parts.db, field.parts.config, late.now())
+        jobs.run_job(job, field.services.db, field.services.config, late.now())
     assert tablet_api(late).test_client().get("/healthz").status_code == 200
 
 
 def test_a_full_database_is_not_well_and_is_again_when_there_is_room(field: Field) -> None:
-    db, client = field.parts.db, tablet_api(field.parts).test_client()
+    db, client = field.services.db, tablet_api(field.services).test_client()
     with db.write() as w:
         (pages,) = w.execute("pragma page_count").fetchone()
         w.execute(f"pragma max_page_count={pages + 10}")
@@ -127,7 +129,7 @@ def test_a_full_database_is_not_well_and_is_again_when_there_is_room(field: Fiel
 
 def test_asking_often_writes_seldom(field: Field) -> None:
     def asked(later: int) -> int:
-        health.check_writable(field.parts.db, field.parts.config, now=field.now + later)
+        health.check_writable(field.services.db, field.services.config, now=field.now + later)
         return int(field.rows("select value from meta where name = 'pulse'")[0][0]) - field.now
 
     assert [asked(later) for later in (0, 1_000, 9_999, 10_000, 12_000)] == [0, 0, 0, 10_000, 10_000]

@@ -22,7 +22,7 @@ Document = dict[str, Any]
 
 @pytest.fixture(params=APPS)
 def client(field: Field, request: pytest.FixtureRequest) -> FlaskClient:
-    made: FlaskClient = getattr(app, request.param)(field.parts).test_client()
+    made: FlaskClient = getattr(app, request.param)(field.services).test_client()
     return made
 
 
@@ -72,7 +72,7 @@ def test_every_problem_that_is_announced_is_in_the_catalogue_under_its_status(do
 
 
 def test_a_body_of_bytes_is_described_as_bytes_with_the_header_that_signs_it(field: Field) -> None:
-    said: Document = app.tablet_api(field.parts).test_client().get("/openapi.json").json  # type: ignore[assignment]
+    said: Document = app.tablet_api(field.services).test_client().get("/openapi.json").json  # type: ignore[assignment]
     sync = said["paths"]["/v1/sync"]["post"]
     assert sync["requestBody"]["content"] == {"application/x-chaski": {}}
     assert [(each["in"], each["name"], each["required"]) for each in sync["parameters"]] == [
@@ -85,7 +85,7 @@ def test_a_body_of_bytes_is_described_as_bytes_with_the_header_that_signs_it(fie
 def test_every_name_has_a_text_in_both_languages_and_no_text_is_left_over(field: Field) -> None:
     used: set[str] = set()
     for door in APPS:
-        said: Document = getattr(app, door)(field.parts).test_client().get("/openapi.json").json
+        said: Document = getattr(app, door)(field.services).test_client().get("/openapi.json").json
         for method, path, operation in operations(said):
             used.add(f"{method.upper()} {path}")
             assert operation["summary"], path

@@ -29,12 +29,12 @@ CANARY = "lamujerdijoqueno"
 def field(world: World) -> Iterator[Field]:
     opened = open_field(world)
     yield opened
-    opened.parts.db.close()
+    opened.services.db.close()
 
 
 @pytest.fixture(params=["tablet_api", "staff_api"])
 def client(field: Field, request: pytest.FixtureRequest) -> FlaskClient:
-    made: FlaskClient = getattr(app, request.param)(field.parts).test_client()
+    made: FlaskClient = getattr(app, request.param)(field.services).test_client()
     return made
 
 
@@ -141,7 +141,7 @@ def test_the_log_says_what_was_asked_as_a_template_and_never_what_was_sent(
     field: Field, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    client = app.tablet_api(field.parts).test_client()
+    client = app.tablet_api(field.services).test_client()
     client.get(f"/v1/keys/{CANARY}?q={CANARY}", headers={"User-Agent": CANARY})
     client.post("/v1/sync", data=CANARY, headers={"Chaski-Signature": CANARY})
     lines = [flask_app.JsonFormatter().format(record) for record in caplog.records]

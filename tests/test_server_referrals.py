@@ -58,7 +58,7 @@ def opened(field: Field, tablet: Tablet) -> Referral:
 
 
 def state(field: Field, id_: str) -> Referral:
-    found = referral_store.get_referral(field.parts.db.read(), id_)
+    found = referral_store.get_referral(field.services.db.read(), id_)
     assert found is not None
     return found
 
@@ -75,7 +75,7 @@ def test_the_table_has_every_state_and_no_other() -> None:
 def test_each_move_is_allowed_or_refused_as_the_table_says(
     field: Field, opened: Referral, action: str, start: str, who: str
 ) -> None:
-    db = field.parts.db
+    db = field.services.db
     for step in PATHS[start]:
         ACTIONS[step](db, opened.id, ANA)
     expected = EXPECTED[action, start][who != ANA]
@@ -94,7 +94,7 @@ def test_each_move_is_allowed_or_refused_as_the_table_says(
 
 
 def test_a_claim_nobody_accepts_lapses_and_the_referral_waits_again(field: Field, opened: Referral) -> None:
-    db = field.parts.db
+    db = field.services.db
     referrals.claim_referral(db, opened.id, ANA, now=FOUNDED, lease_minutes=30)
     assert referrals.release_lapsed(db, now=FOUNDED + 30 * MINUTE - 1) == 0
     assert referrals.release_lapsed(db, now=FOUNDED + 30 * MINUTE) == 1
@@ -104,16 +104,16 @@ def test_a_claim_nobody_accepts_lapses_and_the_referral_waits_again(field: Field
 
 
 def test_what_is_accepted_never_lapses(field: Field, opened: Referral) -> None:
-    referrals.claim_referral(field.parts.db, opened.id, ANA, now=FOUNDED, lease_minutes=30)
-    referrals.accept_referral(field.parts.db, opened.id, ANA, now=FOUNDED)
-    assert referrals.release_lapsed(field.parts.db, now=FOUNDED + 10**12) == 0
+    referrals.claim_referral(field.services.db, opened.id, ANA, now=FOUNDED, lease_minutes=30)
+    referrals.accept_referral(field.services.db, opened.id, ANA, now=FOUNDED)
+    assert referrals.release_lapsed(field.services.db, now=FOUNDED + 10**12) == 0
 
 
 def test_the_tablet_hears_that_a_screening_was_accepted_and_closed_but_not_how(
     field: Field, opened: Referral, tablet: Tablet
 ) -> None:
     for step in PATHS["closed"]:
-        ACTIONS[step](field.parts.db, opened.id, ANA)
+        ACTIONS[step](field.services.db, opened.id, ANA)
     response = field.ask(tablet, field.message(tablet))
     assert [(event.id, event.status) for event in response.events] == [
         (opened.envelope, "accepted"),
@@ -126,17 +126,17 @@ def test_the_tablet_hears_that_a_screening_was_accepted_and_closed_but_not_how(
 
 
 def test_a_closed_referral_leaves_the_queue_and_keeps_its_result(field: Field, opened: Referral) -> None:
-    c = field.parts.db.read()
+    c = field.services.db.read()
     assert [item.id for item in referral_store.list_open(c, "17-protection", "field")] == [opened.id]
     for step in PATHS["closed"]:
-        ACTIONS[step](field.parts.db, opened.id, ANA)
+        ACTIONS[step](field.services.db, opened.id, ANA)
     assert referral_store.list_open(c, "17-protection", "field") == []
     assert state(field, opened.id).result == "attended"
 
 
 def test_an_unknown_referral_or_result_is_named(field: Field, opened: Referral) -> None:
     with pytest.raises(Problem, match=r"referral\.unknown"):
-        referrals.accept_referral(field.parts.db, "000000000000", ANA, now=FOUNDED)
-    referrals.accept_referral(field.parts.db, opened.id, ANA, now=FOUNDED)
+        referrals.accept_referral(field.services.db, "000000000000", ANA, now=FOUNDED)
+    referrals.accept_referral(field.services.db, opened.id, ANA, now=FOUNDED)
     with pytest.raises(Problem, match=r"referral\.unknown_result"):
-        referrals.close_referral(field.parts.db, opened.id, ANA, "la señora se fue", now=FOUNDED)
+        referrals.close_referral(field.services.db, opened.id, ANA, "la señora se fue", now=FOUNDED)

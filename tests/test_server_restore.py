@@ -206,7 +206,7 @@ def test_a_cut_off_changed_or_foreign_backup_is_refused_and_nothing_is_written(
     field: Field, world: World, identity: Path, shelf: Path, tmp_path: Path
 ) -> None:
     good = backed_up(field, identity, shelf).read_bytes()
-    field.parts.db.close()
+    field.services.db.close()
     lose(world.data)
     middle = len(good) // 2
     bad = tmp_path / "bad"
@@ -232,7 +232,7 @@ def test_a_backup_by_somebody_who_only_knows_the_recipient_is_refused(
     field: Field, world: World, identity: Path, shelf: Path, tmp_path: Path
 ) -> None:
     found = opened(backed_up(field, identity, shelf), identity)
-    field.parts.db.close()
+    field.services.db.close()
     lose(world.data)
     database, forged = tmp_path / "forged.db", tmp_path / "forged.age"
     database.write_bytes(found["chaski.db"])
@@ -255,7 +255,7 @@ def test_restore_writes_over_nothing_and_says_what_is_missing(
     field: Field, world: World, identity: Path, shelf: Path
 ) -> None:
     file = backed_up(field, identity, shelf)
-    field.parts.db.close()
+    field.services.db.close()
     before = world.config.database.read_bytes()
     with pytest.raises(ConfigError, match=r"chaski\.db is there.*move every chaski\.db\* away"):
         restored(world, file, identity)
@@ -277,7 +277,7 @@ def test_another_servers_keys_or_a_missing_route_key_are_named(
     field: Field, world: World, identity: Path, shelf: Path
 ) -> None:
     file = backed_up(field, identity, shelf)
-    field.parts.db.close()
+    field.services.db.close()
     lose(world.data)
     (route,) = (world.data / "keys").glob("route-*.key")
     route.rename(world.data.parent / route.name)
@@ -294,7 +294,7 @@ def test_an_open_enrolment_code_ends_with_the_server_that_gave_it(
     field: Field, world: World, identity: Path, shelf: Path
 ) -> None:
     """It may have been used after the backup was made, and a code works once."""
-    db = field.parts.db
+    db = field.services.db
     held = trust_documents.registry_in_force(db.read())
     code = enrolment.create_invitation(
         db, held, label="Tableta", region="17", actor="tests", now=FOUNDED, minutes=9_999
@@ -315,7 +315,7 @@ def test_an_open_enrolment_code_ends_with_the_server_that_gave_it(
 def test_a_version_halted_after_the_backup_does_not_go_to_tablets_again_by_itself(
     field: Field, world: World, identity: Path, shelf: Path
 ) -> None:
-    db, keys = field.parts.db, field.parts.keys
+    db, keys = field.services.db, field.services.keys
     former = rollouts.list_rollouts(db.read())[0]  # Its form's only one: nothing is in its place.
 
     def publish_other(version: str, now: int) -> str:
@@ -360,7 +360,7 @@ def test_a_version_halted_after_the_backup_does_not_go_to_tablets_again_by_itsel
 def test_a_tablet_that_lies_about_its_numbers_makes_no_backup_unrestorable(
     field: Field, world: World, identity: Path, shelf: Path, lie: int
 ) -> None:
-    liar, db = field.tablet(), field.parts.db
+    liar, db = field.tablet(), field.services.db
     field.ask(liar, field.message(liar, trust=lie, registry=lie, manifest=lie))
     last = trust_documents.get_newest(db.read(), "manifest").number
     file = backed_up(field, identity, shelf)
@@ -377,7 +377,7 @@ def test_a_slow_clock_at_restore_makes_no_manifest_older_than_the_restored_one(
     field.now = FOUNDED + 30 * DAY
     field.push(tablet, field.envelope(tablet))
     file = backed_up(field, identity, shelf)
-    field.parts.db.close()
+    field.services.db.close()
     lose(world.data)
     unlocked = backup_key.load_key(identity, str)
     done = restore.restore_backup(world.config, file, unlocked, now=1, progress=lambda step: None)
@@ -418,7 +418,7 @@ def kill_when(there: Callable[[], bool], what: str, data: Path, identity: Path, 
 def test_a_backup_and_a_restore_that_are_killed_leave_nothing_half(
     field: Field, world: World, identity: Path, shelf: Path
 ) -> None:
-    with field.parts.db.write() as w:  # Enough that there is time to die.
+    with field.services.db.write() as w:  # Enough that there is time to die.
         w.execute("CREATE TABLE bulk (body BLOB) STRICT")
         for _ in range(12):
             w.execute("INSERT INTO bulk VALUES (?)", [os.urandom(1_000_000)])
@@ -430,7 +430,7 @@ def test_a_backup_and_a_restore_that_are_killed_leave_nothing_half(
     assert list(shelf.glob("*.age")) == []
     file = backed_up(field, identity, shelf)
     assert list(shelf.iterdir()) == [file]
-    field.parts.db.close()
+    field.services.db.close()
     lose(world.data)
     kill_when(lambda: copied.exists() and copied.stat().st_size > 0, "restore", world.data, identity, file)
     assert not world.config.database.exists()

@@ -23,14 +23,14 @@ def routes(field: Field) -> int:
 
 
 def erase(field: Field, *, days: float) -> int:
-    return retention.erase_routes(field.parts.db, now=field.now + int(days * DAY), days=30)
+    return retention.erase_routes(field.services.db, now=field.now + int(days * DAY), days=30)
 
 
 def close(field: Field, raw: bytes, *, at: int) -> None:
     (referral,) = field.referrals(raw)
     person = field.world.person_id("proteccion-17")
-    referrals.accept_referral(field.parts.db, referral.id, person, now=at)
-    referrals.close_referral(field.parts.db, referral.id, person, "attended", now=at)
+    referrals.accept_referral(field.services.db, referral.id, person, now=at)
+    referrals.close_referral(field.services.db, referral.id, person, "attended", now=at)
 
 
 def test_a_route_is_erased_thirty_days_after_the_last_referral_was_closed(field: Field) -> None:
@@ -45,9 +45,9 @@ def test_a_route_is_erased_thirty_days_after_the_last_referral_was_closed(field:
 def test_what_a_desk_still_works_on_keeps_its_route_however_old(field: Field) -> None:
     raw = push(field)
     assert erase(field, days=400) == 0
-    person = people.get_account(field.parts.db.read(), field.world.person_id("proteccion-17"))
+    person = people.get_account(field.services.db.read(), field.world.person_id("proteccion-17"))
     assert person is not None
-    _, route = queues.get_referral(field.parts.db, person, field.referrals(raw)[0].id)
+    _, route = queues.get_referral(field.services.db, person, field.referrals(raw)[0].id)
     assert route is not None
 
 
@@ -59,10 +59,10 @@ def test_a_screening_that_opened_no_referral_is_forgotten_a_month_after_it_came(
 def test_what_a_person_has_to_decide_about_keeps_its_route_until_a_month_after(field: Field) -> None:
     raw = push(field, queue_kinds=(), outcome="negative", urgency="none")
     (id_,) = field.rows("select id from envelopes where body = ?", raw)[0]
-    with field.parts.db.write() as w:
+    with field.services.db.write() as w:
         worklist.add_item(w, kind="held", dev="d", envelope=id_, at=field.now)
     assert erase(field, days=400) == 0
-    with field.parts.db.write() as w:
+    with field.services.db.write() as w:
         w.execute("update work_items set closed = ?, closed_by = 'x'", [field.now + 5 * DAY])
     assert (erase(field, days=34), erase(field, days=35)) == (0, 1)
 

@@ -69,7 +69,7 @@ def test_a_name_is_never_used_for_another_table(field: Field) -> None:
     assert [each["name"] for each in body(author.get("/v1/policies"))] == ["pe_adult_2026_2"]
     assert code(author.get("/v1/policies/pe_adult_2026_1")) == (404, "table.unknown")
     for deed in ("update rule_tables set body = ''", "delete from rule_tables"):
-        with pytest.raises(sqlite3.IntegrityError, match="never"), field.parts.db.write() as w:
+        with pytest.raises(sqlite3.IntegrityError, match="never"), field.services.db.write() as w:
             w.execute(deed)
 
 
@@ -128,7 +128,7 @@ def test_a_table_inside_a_package_is_published_when_its_form_is_approved(
     assert code(author.get(f"/v1/policies/{name}")) == (404, "table.unknown"), "what is not approved takes no name"
     body(reviewer.post(first[0], data=first[1]))
     assert author.get(f"/v1/policies/{name}").data.decode() == POLICY
-    (said,) = [each for each in audit.list_entries(field.parts.db.read()) if each.action == "policy.published"]
+    (said,) = [each for each in audit.list_entries(field.services.db.read()) if each.action == "policy.published"]
     assert (said.subject, said.actor) == (name, field.world.person_id("revisor"))
     refused = reviewer.post(other[0], data=other[1])
     assert [each["code"] for each in refused.json["problems"]] == ["policy.name_used"]  # type: ignore[index]
@@ -137,7 +137,7 @@ def test_a_table_inside_a_package_is_published_when_its_form_is_approved(
 
 def test_nobody_publishes_more_tables_in_a_year_than_a_person_needs(field: Field) -> None:
     author = client(field, "autora")
-    with field.parts.db.write() as w:
+    with field.services.db.write() as w:
         for number in range(1, MOST_A_YEAR):
             made = RuleTable("policy", f"mine_2026_{number}", "mine", FOUNDED, field.world.person_id("autora"))
             rule_tables.add_table(w, made, POLICY)

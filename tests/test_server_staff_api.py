@@ -94,7 +94,7 @@ def test_a_coordinator_claims_opens_accepts_and_closes_a_screening_of_her_desk(f
     assert coordinator.post(f"{path}/accept").json["state"] == "accepted"  # type: ignore[index]
     assert coordinator.post(f"{path}/close", json={"result": "attended"}).json["state"] == "closed"  # type: ignore[index]
     assert coordinator.get("/v1/queues/17-protection").json == []
-    deeds = [each.action for each in audit.list_entries(field.parts.db.read())]
+    deeds = [each.action for each in audit.list_entries(field.services.db.read())]
     assert deeds.count("envelope.read") == 1
 
 
@@ -114,7 +114,7 @@ def test_a_coordinator_of_another_desk_group_can_neither_see_nor_open_it(field: 
         for key in other.keyrings().values():
             with pytest.raises(SyncError, match=r"seal\."):
                 seal.open_envelope(opened, key)
-    assert not [each for each in audit.list_entries(field.parts.db.read()) if each.action == "envelope.read"]
+    assert not [each for each in audit.list_entries(field.services.db.read()) if each.action == "envelope.read"]
 
 
 def test_a_desk_without_the_keyring_works_on_the_route_and_is_not_given_the_envelope(field: Field) -> None:
@@ -207,7 +207,7 @@ def test_training_is_seen_in_the_training_view_only(field: Field) -> None:
     assert coordinator.get("/v1/queues/17-protection").json == []
     (found,) = coordinator.get("/v1/queues/17-protection", mode="training").json  # type: ignore[misc]
     assert found["deadline"] is None
-    later = client(replace(field, parts=replace(field.parts, now=lambda: FOUNDED + 40 * DAY)), "proteccion-17")
+    later = client(replace(field, services=replace(field.services, now=lambda: FOUNDED + 40 * DAY)), "proteccion-17")
     assert later.get("/v1/statistics").json == coordinator.get("/v1/statistics", mode="training").json == []
     assert later.get("/v1/statistics", mode="training").json != []
     assert code(coordinator.get("/v1/queues", mode="both")) == (422, "http.invalid")

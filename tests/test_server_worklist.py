@@ -29,7 +29,7 @@ from test_server_staff_api import Client, client, code
 
 
 def revoke(field: Field, dev: str) -> None:
-    with field.parts.db.write() as w:
+    with field.services.db.write() as w:
         enrolment.revoke_devices(w, [dev], actor="tests", now=field.now)
 
 
@@ -64,7 +64,7 @@ def counted(field: Field) -> int:
 
 
 def deeds(field: Field, subject: str) -> list[str]:
-    return [each.action for each in audit.list_entries(field.parts.db.read(), subject=subject)]
+    return [each.action for each in audit.list_entries(field.services.db.read(), subject=subject)]
 
 
 def test_every_kind_says_in_one_sentence_what_it_means_and_how_it_may_be_decided() -> None:
@@ -83,7 +83,7 @@ def test_gaps_forks_conflicts_holds_unread_routes_quarantine_and_silence_are_lis
     field.push(tablet, field.envelope(tablet, at=(5, "0" * 64)))  # gap
     field.push(tablet, field.envelope(tablet, replace(ROUTE, sha="f" * 64), at=(2, tablet.prev)))  # held
     field.push(tablet, field.envelope(tablet, at=(3, tablet.prev), route_key=RouteKey.generate().public))
-    gaps.report_silent_tablets(field.parts.db, now=field.now + 40 * DAY, days=21)
+    gaps.report_silent_tablets(field.services.db, now=field.now + 40 * DAY, days=21)
     found = listed(client(field, "publicacion"))
     assert {each["kind"] for each in found} == ITEM_KINDS.keys() - {"ahead", "backup", "copied", "disagrees", "rollout"}
     for each in found:
@@ -109,7 +109,7 @@ def test_a_quarantined_screening_is_read_released_and_due_counted_from_its_recei
     assert (answer.status_code, answer.json["decision"]) == (200, "release")
     (referral,) = field.referrals(raw)
     assert (referral.queue, referral.state, referral.mark) == ("17-protection", "waiting", "quarantined")
-    assert referral.deadline == received + field.parts.config.hours["prompt"] * HOUR
+    assert referral.deadline == received + field.services.config.deadline_hours["prompt"] * HOUR
     assert counted(field) == 1
     assert listed(coordinator) == []
     assert deeds(field, envelope_id(raw)) == ["envelope.quarantined", "envelope.read", "envelope.released"]
@@ -127,7 +127,7 @@ def test_a_released_screening_with_an_unreadable_route_is_due_first_at_its_keyri
     decide(client(field, "proteccion-17"), item["id"], "release")
     (referral,) = field.referrals(raw)
     assert referral.mark == "route_unreadable"
-    assert referral.deadline == field.now + field.parts.config.hours["immediate"] * HOUR
+    assert referral.deadline == field.now + field.services.config.deadline_hours["immediate"] * HOUR
 
 
 def test_a_screening_kept_apart_stays_stored_and_opens_nothing_until_its_release(field: Field) -> None:
@@ -219,14 +219,14 @@ def test_a_gap_settles_itself_when_it_is_filled_and_a_decided_one_does_not_come_
 
 def test_a_tablet_that_was_given_up_is_silent_again_only_after_it_has_spoken(field: Field) -> None:
     tablet, administrator = field.tablet(), client(field, "publicacion")
-    gaps.report_silent_tablets(field.parts.db, now=field.now + 30 * DAY, days=21)
+    gaps.report_silent_tablets(field.services.db, now=field.now + 30 * DAY, days=21)
     (item,) = listed(administrator)
     decide(administrator, item["id"], "lost")
-    gaps.report_silent_tablets(field.parts.db, now=field.now + 31 * DAY, days=21)
+    gaps.report_silent_tablets(field.services.db, now=field.now + 31 * DAY, days=21)
     assert listed(administrator) == []
     field.now += 40 * DAY
     field.ask(tablet, field.message(tablet))
-    gaps.report_silent_tablets(field.parts.db, now=field.now + 30 * DAY, days=21)
+    gaps.report_silent_tablets(field.services.db, now=field.now + 30 * DAY, days=21)
     assert [each["kind"] for each in listed(administrator)] == ["silent"]
 
 
@@ -269,7 +269,7 @@ def terminal(office: Office, login: str, *words: Any) -> Any:
 def test_a_coordinator_lists_examines_and_releases_what_a_revoked_tablet_sent(world: World, tmp_path: Path) -> None:
     with open_office(world, tmp_path) as office, office.tablet() as tablet:
         jti = tablet.screen(FORM, answers(), date(2026, 11, 20)).jti
-        with office.field.parts.db.write() as w:
+        with office.field.services.db.write() as w:
             enrolment.revoke_devices(w, [tablet.status().dev], actor="tests", now=clock())
         tablet.sync()
         said = terminal(office, "proteccion-17", "work").stdout

@@ -48,7 +48,7 @@ def queued(office: Office) -> Counter[str]:
 
 
 def work(office: Office) -> list[str]:
-    return sorted(item.kind for item in worklist.list_open(office.field.parts.db.read()))
+    return sorted(item.kind for item in worklist.list_open(office.field.services.db.read()))
 
 
 def test_two_copies_that_both_sync_lose_nothing_are_named_and_then_count_apart(office: Office) -> None:
@@ -131,7 +131,7 @@ def test_a_tablet_that_begins_anew_hides_no_screening_dropped_after_its_receipt(
     with Tablet(folder) as tablet:
         lost += [screen(tablet)] if proof else []
         tablet.sync()
-    with office.field.parts.db.write() as w:
+    with office.field.services.db.write() as w:
         for table in ("referrals", "routes"):
             w.execute(f"DELETE FROM {table} WHERE envelope IN (SELECT id FROM envelopes WHERE jti = ?)", lost)  # noqa: S608
         w.execute("DELETE FROM envelopes WHERE jti = ?", lost)
@@ -144,7 +144,7 @@ def test_a_tablet_that_begins_anew_hides_no_screening_dropped_after_its_receipt(
     with Tablet(folder) as restored:
         screen(restored)
         restored.sync()
-        found = [item for item in worklist.list_open(office.field.parts.db.read()) if item.kind == "gap"]
+        found = [item for item in worklist.list_open(office.field.services.db.read()) if item.kind == "gap"]
         assert [(item.reason, item.dev) for item in found] == [("seq.2", restored.status().dev)]
         assert restored.outbox.sync_state.load().ended == {found[0].chain: 2}, "told until the server has it"
 
@@ -154,7 +154,7 @@ def test_a_server_that_lost_a_tablet_is_shown_its_certificate_and_gets_everythin
         delivered = screen(tablet)
         tablet.sync()
         waiting, dev = screen(tablet), tablet.status().dev
-        with office.field.parts.db.write() as w:
+        with office.field.services.db.write() as w:
             w.execute("PRAGMA defer_foreign_keys = ON")
             for table in ("referrals", "routes", "chains", "status_events", "inventories", "envelopes", "devices"):
                 w.execute(f"DELETE FROM {table}")  # noqa: S608 (a constant)

@@ -51,11 +51,11 @@ def make(office: Office, tablet: Tablet, kind: str, number: int = 1) -> Document
 def give(office: Office, tablet: Tablet, kind: str, number: int = 1) -> None:
     """Have the server take in an order."""
     body, dev = make(office, tablet, kind, number).to_bytes(), tablet.status().dev
-    device_orders.accept_order(office.field.parts.db, body, office.field.trust, dev, actor="registro", now=clock())
+    device_orders.accept_order(office.field.services.db, body, office.field.trust, dev, actor="registro", now=clock())
 
 
 def deeds(office: Office, dev: str) -> list[str]:
-    found = [each.action for each in audit.list_entries(office.field.parts.db.read(), subject=dev)]
+    found = [each.action for each in audit.list_entries(office.field.services.db.read(), subject=dev)]
     return [action for action in found if action in ("device.revoked", "order.given", "order.carried_out")]
 
 
@@ -88,7 +88,7 @@ def test_an_order_says_what_the_registrar_signed(world: World) -> None:
         with pytest.raises(SyncError) as refused:
             device_order.accept(device_order.make(signer, **{**said, **wrong}), field.trust, DEV)  # type: ignore[arg-type]
         assert refused.value.code == code
-    field.parts.db.close()
+    field.services.db.close()
 
 
 def test_the_server_takes_no_order_twice_and_none_for_a_tablet_it_does_not_know(world: World) -> None:
@@ -98,7 +98,7 @@ def test_the_server_takes_no_order_twice_and_none_for_a_tablet_it_does_not_know(
     def give(dev: str, number: int) -> str:
         body = device_order.make(registrar, dev=dev, number=number, issued=FOUNDED, order="wipe").to_bytes()
         try:
-            device_orders.accept_order(field.parts.db, body, field.trust, dev, actor="registro", now=FOUNDED)
+            device_orders.accept_order(field.services.db, body, field.trust, dev, actor="registro", now=FOUNDED)
         except Problem as problem:
             return problem.code
         return "taken"
@@ -110,17 +110,17 @@ def test_the_server_takes_no_order_twice_and_none_for_a_tablet_it_does_not_know(
     assert [give(known.key.kid, number) for number in (7, 8)] == ["order.number_used", "taken"], "after a restore"
     field.ask(known, field.message(known, orders=2**53 - 1))
     assert give(known.key.kid, 9) == "taken", "a thief who names the highest number there is can still be stopped"
-    field.parts.db.close()
+    field.services.db.close()
 
 
 def test_an_order_whose_registrar_no_longer_counts_is_not_told(world: World) -> None:
     field = open_field(world)
     tablet, former = field.tablet(), SigningKey.generate()
     body = device_order.make(former, dev=tablet.key.kid, number=1, issued=FOUNDED, order="wipe").to_bytes()
-    with field.parts.db.write() as w:
+    with field.services.db.write() as w:
         orders.add_order(w, dev=tablet.key.kid, number=1, kind="wipe", body=body, at=FOUNDED, by="tests")
     assert field.ask(tablet, field.message(tablet)).orders == ()
-    field.parts.db.close()
+    field.services.db.close()
 
 
 # On the tablet
@@ -131,7 +131,7 @@ def test_a_revoked_tablet_says_why_it_takes_no_screening_and_delivers_what_it_ho
 ) -> None:
     dev, waiting, begun = tablet.status().dev, screen(tablet), tablet.version(FORM)
     give(office, tablet, "revoke")
-    device = devices.get_device(office.field.parts.db.read(), dev)
+    device = devices.get_device(office.field.services.db.read(), dev)
     assert device is not None
     assert device.state == "revoked", "from the moment the order is taken in"
     report = tablet.sync()
@@ -190,7 +190,7 @@ def test_a_wiped_tablet_takes_no_form_until_somebody_pulls_and_then_works_again(
     office.publish("2")
     tablet.sync()
     assert not [name for name in tablet.outbox.documents.list_names() if name.startswith(("bundle/", "key/"))]
-    assert devices.list_inventories(office.field.parts.db.read()).get(dev, {}) == {}
+    assert devices.list_inventories(office.field.services.db.read()).get(dev, {}) == {}
     assert deeds(office, dev) == ["order.given", "order.carried_out"]
     with pytest.raises(SyncError, match=r"tablet\.wiped: esta tableta fue borrada"):
         screen(tablet)
@@ -206,7 +206,7 @@ def test_orders_come_in_rising_order_and_each_once(office: Office, tablet: Table
     report = tablet.sync()
     assert (report.wiped, report.revoked, tablet.outbox.orders.tablet_state().orders) == (True, True, 5)
     file = draft(tmp_path / "tablet")
-    older, server = make(office, tablet, "wipe", 4), office.field.parts.keys.signing
+    older, server = make(office, tablet, "wipe", 4), office.field.services.keys.signing
     office.line.answer = resigned(office, server, lambda answer: replace(answer, orders=(older,)))
     tablet.sync()
     assert file.exists(), "an older order is not carried out again"
@@ -302,7 +302,7 @@ def test_a_false_order_is_not_obeyed_and_keeps_no_screening_back(
     file, dev = draft(tmp_path / "tablet"), tablet.status().dev
     false = device_order.make(SigningKey.generate(), dev=dev, number=1, issued=clock(), order="wipe")
     other = device_order.make(office.registrar, dev=DEV, number=1, issued=clock(), order="wipe")
-    server = office.field.parts.keys.signing
+    server = office.field.services.keys.signing
     for document, code in ((false, r"signed\.too_few"), (other, r"order\.wrong_device")):
         office.line.answer = resigned(office, server, lambda answer, made=document: replace(answer, orders=(made,)))
         jti = screen(tablet)

@@ -53,13 +53,13 @@ def heard(*sounds: bytes) -> dict[str, Any]:
 
 def publish(office: Office, version: str, *sounds: bytes) -> None:
     """Publish a version that is heard with these, which the server has."""
-    parts = office.field.parts
-    with parts.db.write() as w:
+    services = office.field.services
+    with services.db.write() as w:
         for sound in sounds:
             media.put_recording(w, StoredRecording(name(sound), "audio/ogg", sound))
     form = office.version(version)
     document = office.sign(replace(form, audio=heard(*sounds)))
-    rollouts.publish_bundle(parts.db, parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=clock())
+    rollouts.publish_bundle(services.db, services.keys, document.to_bytes(), ring=Ring(), actor="tests", now=clock())
 
 
 def on_disk(tmp_path: Path) -> dict[str, bytes]:
@@ -116,11 +116,11 @@ def test_a_recording_that_an_author_brings_along_is_heard_on_the_tablet(
     form = compile_form(
         brought.workbook, channel="training", route_vocabulary=AUTHOR_FIELDS, resources=brought.resources
     )
-    parts, document = office.field.parts, office.sign(replace(form, version="2"))
-    with parts.db.write() as w:
+    services, document = office.field.services, office.sign(replace(form, version="2"))
+    with services.db.write() as w:
         described = rollouts.describe_bundle(document, pack_package(brought))
         versions.add_version(w, described, state="approved", author="autora", at=clock())
-    rollouts.publish_bundle(parts.db, parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=clock())
+    rollouts.publish_bundle(services.db, services.keys, document.to_bytes(), ring=Ring(), actor="tests", now=clock())
     assert tablet.sync().recordings_missing == 0
     assert on_disk(tmp_path) == {name(sound): sound}
     xform = tablet.form(document.sha256)[0].xform

@@ -49,12 +49,12 @@ def publish_other(office: Office) -> str:
 
 def unlisted(office: Office) -> SigningKey:
     """Put a trust in force that names another author than the one who signed so far; return her key."""
-    parts, key = office.field.parts, SigningKey.generate()
-    content = Document.parse(trust_documents.get_newest(parts.db.read(), "trust").body).content
+    services, key = office.field.services, SigningKey.generate()
+    content = Document.parse(trust_documents.get_newest(services.db.read(), "trust").body).content
     author = {"key": b64u(key.public.raw), "person": "p-nueva"}
     roots = [office.field.world.office(name, "root") for name in ("raiz-1", "raiz-2")]
     newer = Document.of({**content, "number": content["number"] + 1, "authors": [author]}, trust.TYP, *roots)
-    trust_documents.accept_trust(parts.db, parts.keys, newer.to_bytes(), actor="tests", now=clock())
+    trust_documents.accept_trust(services.db, services.keys, newer.to_bytes(), actor="tests", now=clock())
     return key
 
 
@@ -175,9 +175,9 @@ def test_a_version_that_another_author_signs_anew_is_taken_and_its_mark_goes(off
     [before] = tablet.status().forms
     key, reviewer = unlisted(office), office.field.world.office("revisor", "reviewer")
     assert len(tablet.sync().refused) == 1
-    parts, payload = office.field.parts, Office.version("1").to_bytes()
+    services, payload = office.field.services, Office.version("1").to_bytes()
     again = Document(payload).signed_by(key, bundle.TYP).signed_by(reviewer, bundle.TYP)
-    rollouts.publish_bundle(parts.db, parts.keys, again.to_bytes(), ring=Ring(), actor="tests", now=clock())
+    rollouts.publish_bundle(services.db, services.keys, again.to_bytes(), ring=Ring(), actor="tests", now=clock())
     assert tablet.sync().refused == ()
     assert [form.sha for form in tablet.status().forms] == [before.sha]
     with office.tablet("new") as new:
@@ -201,7 +201,7 @@ def test_an_expired_trust_is_a_mark_and_new_versions_come_all_the_same(
 
 
 def stock(office: Office, tablet: Tablet) -> dict[str, str] | None:
-    return devices.list_inventories(office.field.parts.db.read()).get(tablet.status().dev)
+    return devices.list_inventories(office.field.services.db.read()).get(tablet.status().dev)
 
 
 def test_the_server_knows_the_version_that_a_tablet_works_with_and_when_it_has_none(
@@ -215,10 +215,10 @@ def test_the_server_knows_the_version_that_a_tablet_works_with_and_when_it_has_n
     tablet.sync()
     tablet.sync()
     assert stock(office, tablet) == {FORM: first.sha}
-    parts = office.field.parts
-    with parts.db.write() as w:
+    services = office.field.services
+    with services.db.write() as w:
         held = trust_documents.manifest_in_force(w)
-        trust_documents.renew_manifest(w, parts.keys, Manifest(held.number, {}, held.route_keys, ""), clock())
+        trust_documents.renew_manifest(w, services.keys, Manifest(held.number, {}, held.route_keys, ""), clock())
     tablet.sync()
     tablet.sync()
     assert (tablet.status().forms, tablet.status().refused, stock(office, tablet)) == ((), (), None)

@@ -221,7 +221,7 @@ def test_each_screening_is_sealed_to_the_desk_it_belongs_to(tablet: Tablet) -> N
 def test_a_keyring_counts_anew_in_each_epoch_so_that_its_desk_misses_nothing(office: Office, tablet: Tablet) -> None:
     screen(tablet)
     screen(tablet)
-    renewed, db = SealKey.generate().public, office.field.parts.db
+    renewed, db = SealKey.generate().public, office.field.services.db
     named = Keyring.of("17-protection", 2, renewed)
     with db.write() as w:
         stored = {"sha256": renewed.sha256, "keyring": named.id, "epoch": 2, "kid": renewed.kid, "public": renewed.raw}
@@ -322,7 +322,7 @@ def resigned(office: Office, key: SigningKey, change: Callable[[Response], Respo
 
 def test_receipts_that_somebody_forged_empty_nothing(office: Office, tablet: Tablet) -> None:
     screen(tablet)
-    server = office.field.parts.keys.signing
+    server = office.field.services.keys.signing
 
     def foreign_receipts(response: Response) -> Response:
         assert response.receipts is not None
@@ -361,7 +361,7 @@ def test_a_seized_servers_older_manifest_is_refused_after_the_screenings_are_saf
     office.publish("2")
     tablet.pull()
     screen(tablet)
-    server = office.field.parts.keys.signing
+    server = office.field.services.keys.signing
     rolled_back = resigned(office, server, lambda response: replace(response, manifest=Document.parse(older)))
 
     def answer(passing: Change) -> None:
@@ -378,7 +378,7 @@ def test_a_seized_servers_older_manifest_is_refused_after_the_screenings_are_saf
 def test_a_server_restored_from_a_backup_gets_back_what_it_forgot(office: Office, tablet: Tablet) -> None:
     jtis = [screen(tablet) for _ in range(3)]
     tablet.sync()
-    with office.field.parts.db.write() as w:
+    with office.field.services.db.write() as w:
         w.execute("UPDATE meta SET value = 'AAAAAAAAAAA' WHERE name = 'generation'")
     report = tablet.sync()
     assert [(receipt.jti, receipt.outcome) for receipt in report.receipts] == [(jti, "duplicate") for jti in jtis]
@@ -409,7 +409,7 @@ def test_a_tablet_restored_from_a_copy_begins_a_new_chain_and_is_heard(
 def test_only_a_number_refused_by_a_trusted_server_changes_anything_on_the_tablet(
     office: Office, tablet: Tablet
 ) -> None:
-    server, dev, jti = office.field.parts.keys.signing, tablet.status().dev, screen(tablet)
+    server, dev, jti = office.field.services.keys.signing, tablet.status().dev, screen(tablet)
     chain = tablet.outbox.envelopes.list_stored()[0].chain
     stranger, other = SigningKey.generate(), {"dev": "A" * 22}
 

@@ -64,7 +64,7 @@ class EnrolmentFailures:
         """How many addresses are remembered."""
         return len(self._counted)
 
-    def too_many(self, address: str) -> bool:
+    def is_blocked(self, address: str) -> bool:
         """Whether an address has had its share."""
         since, count = self._counted.get(_subnet(address), (0.0, 0))
         return count >= MAX_FAILURES and self._clock() - since < WINDOW_SECONDS
@@ -92,7 +92,7 @@ def limit_enrolment_failures(app: Flask) -> None:
     refusals = EnrolmentFailures()
 
     def before() -> None:
-        if _is_limited() and refusals.too_many(request.remote_addr or ""):
+        if _is_limited() and refusals.is_blocked(request.remote_addr or ""):
             raise Problem("http.too_many")
 
     def after(response: Response) -> Response:

@@ -113,8 +113,8 @@ def finish_request(response: Response) -> Response:
     line = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 1), "request": g.request_id}
     _log.info("request", extra={"fields": {**line, **outcomes}})
     metrics = current_services().metrics
-    metrics.answered(door=current_app.name, method=method, route=route, status=status, seconds=seconds)
-    metrics.received(outcomes)
+    metrics.count_request(door=current_app.name, method=method, route=route, status=status, seconds=seconds)
+    metrics.count_envelopes(outcomes)
     if response.mimetype != CONTENT_TYPE:  # A tablet's every byte counts, and no browser asks for these.
         for name, value in _SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)

@@ -36,12 +36,12 @@ class Metrics:
             "chaski_envelopes", "Envelopes received, by what became of them.", ["outcome"], registry=self.registry
         )
 
-    def answered(self, *, door: str, method: str, route: str, status: int, seconds: float) -> None:
+    def count_request(self, *, door: str, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answer."""
         self._requests.labels(door, method, route, str(status)).inc()
         self._seconds.labels(door).observe(seconds)
 
-    def received(self, outcomes: dict[str, int]) -> None:
+    def count_envelopes(self, outcomes: dict[str, int]) -> None:
         """Count envelopes by outcome."""
         for outcome, count in outcomes.items():
             self._envelopes.labels(outcome).inc(count)
@@ -50,12 +50,12 @@ class Metrics:
 class _DatabaseGauges:
     """Figures out of the database, asked for when somebody reads the metrics."""
 
-    def __init__(self, ask: Callable[[], HealthFigures]) -> None:
-        self._ask = ask
+    def __init__(self, read_figures: Callable[[], HealthFigures]) -> None:
+        self._read_figures = read_figures
 
     def collect(self) -> Iterator[Metric]:
         """Turn the figures into gauges."""
-        figures = self._ask()
+        figures = self._read_figures()
         # Totals only: by kind or urgency, a one that appears would tell of the child who was just met.
         yield _gauge("chaski_referrals_waiting", "Field referrals that no desk has accepted.", figures.queued.waiting)
         yield _gauge("chaski_referrals_overdue", "Of these, past their deadline.", figures.queued.overdue)
@@ -87,11 +87,11 @@ def _gauge(name: str, about: str, value: float) -> Metric:
     return GaugeMetricFamily(name, about, value=value)
 
 
-def install(app: Flask, metrics: Metrics, token: str, ask: Callable[[], HealthFigures]) -> None:
+def install(app: Flask, metrics: Metrics, token: str, read_figures: Callable[[], HealthFigures]) -> None:
     """Put /metrics on a door, for whoever shows the token; with no token set there is no such address."""
     if not token:
         return
-    metrics.registry.register(_DatabaseGauges(ask))
+    metrics.registry.register(_DatabaseGauges(read_figures))
 
     def show() -> Response:
         """All figures, as text."""

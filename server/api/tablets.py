@@ -42,7 +42,7 @@ def sync_tablet() -> Response:
     """The whole conversation in one round trip (SPEC 11). A refused number is signed too, over the problem's bytes."""
     services = current_services()
     message = Message(request.get_data(), request.headers.get(SIGNATURE_HEADER, ""))
-    rulebook = Rulebook(services.rules, services.config.hours)
+    rulebook = Rulebook(services.rules, services.config.deadline_hours)
     try:
         answer, items = sync_request.answer_request(
             services.db, message, keys=services.keys, rulebook=rulebook, now=services.now()

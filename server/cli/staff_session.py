@@ -110,7 +110,7 @@ def _account_options(command: Callable[..., Any], help_text: str, *, required: b
         help="File whose first line is the passphrase; asked for when left out.",
     )
     @functools.wraps(command)
-    def with_who(*args: Any, server: str, login: str | None, passphrase_file: Path | None, **options: Any) -> Any:
+    def with_account(*args: Any, server: str, login: str | None, passphrase_file: Path | None, **options: Any) -> Any:
         return command(*args, account=Account(server, login, passphrase_file) if login else None, **options)
 
-    return with_who
+    return with_account

@@ -62,9 +62,9 @@ def recipient(identity: Path) -> str:
 
 def backed_up(field: Field, identity: Path, shelf: Path, *, now: int = FOUNDED) -> Path:
     """Back the field's database up, in this process."""
-    parts = field.parts
+    services = field.services
     made = backup.write_backup(
-        parts.config, parts.keys, recipient=recipient(identity), folder=shelf, now=now, progress=lambda step: None
+        services.config, services.keys, recipient=recipient(identity), folder=shelf, now=now, progress=lambda step: None
     )
     return made.file
 

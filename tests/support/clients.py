@@ -138,22 +138,22 @@ class Office:
 
     def invite(self) -> str:
         """Make an invitation to the line's address."""
-        db = self.field.parts.db
+        db = self.field.services.db
         registry = trust_documents.registry_in_force(db.read())
         code = enrolment.create_invitation(
-            db, registry, label="Huepetuhe 1", region="17", actor="tests", now=self.field.parts.now(), minutes=60
+            db, registry, label="Huepetuhe 1", region="17", actor="tests", now=self.field.services.now(), minutes=60
         ).code
         return Invitation(self.line.url, code, self.pin).to_text()
 
     def certify(self, tablet: Tablet) -> None:
         """Have the registrar certify a tablet."""
         dev, words = tablet.status().dev, tablet.status().words
-        key = self.field.parts.db.read().execute("SELECT key FROM devices WHERE dev = ?", [dev]).fetchone()[0]
+        key = self.field.services.db.read().execute("SELECT key FROM devices WHERE dev = ?", [dev]).fetchone()[0]
         certificate = sign_certificate(
             VerifyKey.from_raw(key), words, self.registrar, region="17", label="Huepetuhe 1", number=1, issued=clock()
         )
         enrolment.certify_device(
-            self.field.parts.db, certificate.to_bytes(), self.field.trust, actor="tests", now=clock()
+            self.field.services.db, certificate.to_bytes(), self.field.trust, actor="tests", now=clock()
         )
 
     @property
@@ -172,8 +172,10 @@ class Office:
     def publish(self, version: str = "1", **changes: Any) -> str:
         """Publish a version of the questionnaire; return its SHA-256."""
         document = self.sign(replace(compiled(), version=version, **changes) if changes else self.version(version))
-        parts = self.field.parts
-        rollouts.publish_bundle(parts.db, parts.keys, document.to_bytes(), ring=Ring(), actor="tests", now=clock())
+        services = self.field.services
+        rollouts.publish_bundle(
+            services.db, services.keys, document.to_bytes(), ring=Ring(), actor="tests", now=clock()
+        )
         return document.sha256
 
     @staticmethod

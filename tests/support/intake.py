@@ -187,7 +187,7 @@ def served(opened: Field) -> Iterator[tuple[int, int]]:
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        yield int(server.tablets.effective_port), int(server.people.effective_port)
+        yield int(server.tablet_listener.effective_port), int(server.staff_listener.effective_port)
     finally:
         server.stop()
         thread.join()

@@ -55,4 +55,4 @@ def start_impact(arguments: dict[str, int], version: int) -> dict[str, Any]:
 @blueprint.response(200, form_schemas.TaskSchema)
 def get_task(task: str) -> dict[str, Any]:
     """How far one's own task is, and what came out."""
-    return describe_task(current_services().tasks.look(task, auth.current_person().id))
+    return describe_task(current_services().tasks.get(task, auth.current_person().id))

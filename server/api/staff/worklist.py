@@ -14,7 +14,7 @@ from flask_smorest import Blueprint
 from server.api import openapi, schemas
 from server.api.flask_app import current_services
 from server.api.staff import auth
-from server.api.staff.desks import ENVELOPE_TYPE
+from server.api.staff.referrals import ENVELOPE_TYPE
 from server.flows.desks import worklist
 from server.flows.desks.routing import Rulebook
 from server.flows.desks.worklist import DescribedItem, Evidence
@@ -76,7 +76,7 @@ def get_envelope(item: int, envelope: str) -> Response:
 def decide_item(arguments: dict[str, str], item: int) -> dict[str, Any]:
     """Settle an item; `release` routes the screening now, with its deadline from receipt, also what was kept apart."""
     services = current_services()
-    rulebook = Rulebook(services.rules, services.config.hours)
+    rulebook = Rulebook(services.rules, services.config.deadline_hours)
     return _describe_item(
         worklist.decide_item(
             services.db, auth.current_person(), item, arguments["decision"], rulebook=rulebook, now=services.now()

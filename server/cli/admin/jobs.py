@@ -39,7 +39,7 @@ def list_jobs(data: Path, as_json: bool) -> None:
         {
             "job": job.name,
             "about": (job.run.__doc__ or "").strip(),
-            "every_seconds": job.every,
+            "every_seconds": job.every_seconds,
             "at": last[job.name].at if job.name in last else None,
             "done": last[job.name].done if job.name in last else None,
         }

@@ -3,6 +3,8 @@ nothing but the very same bytes; the key and its passphrase never leave this pro
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,30 +51,51 @@ class _FetchedVersion:
         return list(form_changes(self.before, new)) if self.before else []
 
 
+def signing_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of a key and an account, handed to it as `office_key` and `account` (None: no login).
+
+    The account's passphrase opens the key too, unless the key has a passphrase file of its own.
+    """
+
+    @click.option("--key", required=True, type=_file, help="Your author or reviewer key.")
+    @click.option("--server", default="http://127.0.0.1:8081", show_default=True, help="The people's door, for ID.")
+    @click.option("--login", help="Whose account, for ID.")
+    @click.option(
+        "--passphrase-file", type=_file, help="File with your passphrase on its first line; asked for when left out."
+    )
+    @click.option(
+        "--key-passphrase-file", type=_file, help="The same for the key, where its passphrase is not your account's."
+    )
+    @functools.wraps(command)
+    def with_signer(
+        *args: Any,
+        key: Path,
+        server: str,
+        login: str | None,
+        passphrase_file: Path | None,
+        key_passphrase_file: Path | None,
+        **options: Any,
+    ) -> Any:
+        office_key = OfficeKeyFile(key, key_passphrase_file or passphrase_file)
+        account = Account(server, login, passphrase_file) if login is not None else None
+        return command(*args, office_key=office_key, account=account, **options)
+
+    return with_signer
+
+
 @click.command(name="sign")
 @click.argument("form", metavar="FORM|ID")
 @click.argument("file", required=False, type=_file)
-@click.option("--key", required=True, type=_file, help="Your author or reviewer key.")
+@signing_options
 @click.option("--from", "own", metavar="FORM", help="What you wrote yourself, for ID: an author's signature needs it.")
-@click.option("--server", default="http://127.0.0.1:8081", show_default=True, help="The people's door, for ID.")
-@click.option("--login", help="Whose account, for ID.")
-@click.option(
-    "--passphrase-file", type=_file, help="File with your passphrase on its first line; asked for when left out."
-)
-@click.option(
-    "--key-passphrase-file", type=_file, help="The same for the key, where its passphrase is not your account's."
-)
 @click.option("--pin", help="Pin of the roots, from your paper: with it no server can make up what tablets use now.")
 @json_option
 def sign_command(
     form: str,
     file: Path | None,
-    key: Path,
+    office_key: OfficeKeyFile,
+    account: Account | None,
     own: str | None,
-    server: str,
-    login: str | None,
-    passphrase_file: Path | None,
-    key_passphrase_file: Path | None,
     pin: str | None,
     as_json: bool,
 ) -> None:
@@ -85,13 +108,12 @@ def sign_command(
 
     With FORM and FILE, the signature is added to FILE.
     """
-    signer = OfficeKeyFile(key, key_passphrase_file or passphrase_file)
     if file is not None:
-        _sign_file(form, file, signer, as_json)
+        _sign_file(form, file, office_key, as_json)
         return
-    if not form.isdecimal() or login is None:
+    if not form.isdecimal() or account is None:
         raise click.UsageError("name the FILE to sign beside FORM, or the ID of a version and who you are (--login)")
-    _sign_on_server(int(form), own, signer, Account(server, login, passphrase_file), pin, as_json)
+    _sign_on_server(int(form), own, office_key, account, pin, as_json)
 
 
 def _sign_file(form: str, file: Path, key: OfficeKeyFile, as_json: bool) -> None:

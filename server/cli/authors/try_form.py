@@ -173,7 +173,7 @@ def try_command(
     if keep_as and workbook_path:
         workbook_path.write_bytes(_add_case(workbook_path, keep_as, trial, version.form))
     if report is not None and account:
-        _report_trial(account, report, side.form, trial)
+        _report_trial(account, report, version.form, trial)
     print_result(trial.as_dict(), as_json, lambda console: _print_trial(console, trial))
 
 

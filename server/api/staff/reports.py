@@ -1,0 +1,34 @@
+"""The staff API: counts per month, and the audit chain. Nothing here names a person who was interviewed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from flask_smorest import Blueprint
+
+from server.api import schemas
+from server.api.flask_app import current_services
+from server.api.staff import auth
+from server.flows.operations import reports
+
+blueprint = Blueprint("reports", __name__, url_prefix="/v1", description="Statistics and audit")
+
+
+@blueprint.get("/statistics")
+@auth.require_role()
+@blueprint.arguments(schemas.ViewSchema, location="query")
+@blueprint.response(200, schemas.TableSchema(many=True))
+def list_statistics(view: dict[str, str]) -> list[Any]:
+    """Counts per month that is over, and dimension; what is built on fewer than eleven people is held back."""
+    services = current_services()
+    return reports.list_tables(services.db, mode=view["mode"], now=services.now())
+
+
+@blueprint.get("/audit")
+@auth.require_role("administrator")
+@blueprint.arguments(schemas.AuditQuerySchema, location="query")
+@blueprint.response(200, schemas.AuditPageSchema)
+def list_audit_entries(arguments: dict[str, int]) -> dict[str, Any]:
+    """Up to 500 rows of the audit chain, and its head."""
+    return asdict(reports.read_audit(current_services().db, after=arguments["after"]))
