@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from server.flows.forms.background_tasks import (
-    MOST_EACH,
     MOST_KEPT,
+    MOST_PER_PERSON,
     MOST_WAITING,
     BackgroundTask,
     BackgroundTasks,
@@ -29,8 +29,8 @@ def tasks() -> Iterator[BackgroundTasks]:
 
 def over(tasks: BackgroundTasks, task: BackgroundTask) -> BackgroundTask:
     """Wait for the end of a task, which `Tasks` has no need to tell anybody."""
-    wait_until(lambda: tasks.look(task.id, task.owner).is_over, "the task does not end")
-    return tasks.look(task.id, task.owner)
+    wait_until(lambda: tasks.get(task.id, task.owner).is_finished, "the task does not end")
+    return tasks.get(task.id, task.owner)
 
 
 def test_a_task_tells_how_far_it_is_and_what_came_out(tasks: BackgroundTasks) -> None:
@@ -44,7 +44,7 @@ def test_a_task_tells_how_far_it_is_and_what_came_out(tasks: BackgroundTasks) ->
 
     task = tasks.start("ana", work)
     assert halfway.wait(PATIENCE)
-    found = tasks.look(task.id, "ana")
+    found = tasks.get(task.id, "ana")
     assert (found.state, found.done, found.of, found.result) == ("running", 150, 300, None)
     go_on.set()
     assert (over(tasks, task).state, over(tasks, task).result) == ("done", "12 of 300 move")
@@ -67,11 +67,11 @@ def test_nobody_sees_anothers_task_and_an_old_one_has_to_be_asked_for_again(task
     first = tasks.start("ana", lambda progress: 1)
     over(tasks, first)
     with pytest.raises(Problem, match=r"task\.unknown"):
-        tasks.look(first.id, "bea")
+        tasks.get(first.id, "bea")
     for _ in range(MOST_KEPT):
         over(tasks, tasks.start("bea", lambda progress: 1))
     with pytest.raises(Problem, match=r"task\.unknown"):
-        tasks.look(first.id, "ana")
+        tasks.get(first.id, "ana")
 
 
 def test_results_are_kept_until_there_are_too_many_of_them(tasks: BackgroundTasks) -> None:
@@ -83,7 +83,7 @@ def test_results_are_kept_until_there_are_too_many_of_them(tasks: BackgroundTask
 
 def test_nobody_takes_the_places_of_others(tasks: BackgroundTasks) -> None:
     go_on = threading.Event()
-    waiting = [tasks.start("ana", lambda progress: go_on.wait(PATIENCE)) for _ in range(MOST_EACH)]
+    waiting = [tasks.start("ana", lambda progress: go_on.wait(PATIENCE)) for _ in range(MOST_PER_PERSON)]
     with pytest.raises(Problem, match=r"task\.too_many"):
         tasks.start("ana", lambda progress: 1)
     bea = tasks.start("bea", lambda progress: 1)
@@ -95,7 +95,7 @@ def test_nobody_takes_the_places_of_others(tasks: BackgroundTasks) -> None:
 
 def test_more_than_can_be_done_soon_is_refused(tasks: BackgroundTasks) -> None:
     go_on = threading.Event()
-    people = [f"person {number // MOST_EACH}" for number in range(MOST_WAITING)]
+    people = [f"person {number // MOST_PER_PERSON}" for number in range(MOST_WAITING)]
     waiting: list[Any] = [tasks.start(each, lambda progress: go_on.wait(PATIENCE)) for each in people]
     with pytest.raises(Problem, match=r"task\.too_many"):
         tasks.start("bea", lambda progress: 1)

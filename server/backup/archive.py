@@ -58,8 +58,8 @@ class _CountingWriter(io.RawIOBase):
     def write(self, data: bytes) -> int:  # type: ignore[override]
         try:
             self._out.write(data)
-        except OSError as wrong:
-            self.failed = wrong
+        except OSError as error:
+            self.failed = error
             raise
         self.sha256.update(data)
         self.bytes += len(data)
@@ -71,21 +71,21 @@ def write_archive(
     out: BinaryIO, statement: bytes, database: Path, recipient: str, progress: Callable[[int], None]
 ) -> tuple[int, str]:
     """Write a backup for `recipient` (age1...); return its length and SHA-256. `progress` gets the bytes so far."""
-    counted = _CountingWriter(out, progress)
+    writer = _CountingWriter(out, progress)
     with _pipe_from(lambda pipe: _pack(pipe, statement, database)) as packed:
         try:
-            pyrage.encrypt_io(packed, counted, [pyrage.x25519.Recipient.from_str(recipient)])
-        except pyrage.EncryptError as wrong:
-            raise counted.failed or wrong from None
-    if counted.failed:
-        raise counted.failed
-    return counted.bytes, counted.sha256.hexdigest()
+            pyrage.encrypt_io(packed, writer, [pyrage.x25519.Recipient.from_str(recipient)])
+        except pyrage.EncryptError as error:
+            raise writer.failed or error from None
+    if writer.failed:
+        raise writer.failed
+    return writer.bytes, writer.sha256.hexdigest()
 
 
 def _pack(pipe: BinaryIO, statement: bytes, database: Path) -> None:
     with (
-        gzip.GzipFile(fileobj=pipe, mode="wb", compresslevel=_LEVEL, mtime=0) as squeezed,
-        tarfile.open(fileobj=squeezed, mode="w|") as tar,
+        gzip.GzipFile(fileobj=pipe, mode="wb", compresslevel=_LEVEL, mtime=0) as compressed,
+        tarfile.open(fileobj=compressed, mode="w|") as tar,
         database.open("rb") as source,
     ):
         tar.addfile(_member(STATEMENT, len(statement)), io.BytesIO(statement))
@@ -105,15 +105,15 @@ def open_archive(file: Path, identities: Sequence[pyrage.x25519.Identity]) -> It
         try:
             with tarfile.open(fileobj=plain, mode="r|gz") as tar:
                 statement = tar.extractfile(_next_member(tar, STATEMENT, _STATEMENT_LIMIT))
-                said = statement.read() if statement else b""
-                found = _next_member(tar, DATABASE, None)
-                database = tar.extractfile(found)
+                content = statement.read() if statement else b""
+                member = _next_member(tar, DATABASE, None)
+                database = tar.extractfile(member)
                 assert database is not None
-                yield ArchiveContents(said, found.size, database)
+                yield ArchiveContents(content, member.size, database)
             while plain.read(_CHUNK):
                 pass
-        except (tarfile.TarError, EOFError, gzip.BadGzipFile) as wrong:
-            raise BackupError("backup.damaged", f"{file} is not whole: {wrong}") from wrong
+        except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
+            raise BackupError("backup.damaged", f"{file} is not whole: {error}") from error
 
 
 def _next_member(tar: tarfile.TarFile, name: str, limit: int | None) -> tarfile.TarInfo:
@@ -126,12 +126,12 @@ def _next_member(tar: tarfile.TarFile, name: str, limit: int | None) -> tarfile.
 def _decrypt(source: BinaryIO, pipe: BinaryIO, identities: Sequence[pyrage.x25519.Identity]) -> None:
     try:
         pyrage.decrypt_io(source, pipe, list(identities))
-    except pyrage.DecryptError as wrong:
-        if "No matching keys" in str(wrong):
-            raise BackupError("backup.other_key", "it was made for another backup key") from wrong
-        raise BackupError("backup.not_one", f"it is no backup, or its beginning is damaged: {wrong}") from wrong
-    except OSError as wrong:
-        raise BackupError("backup.damaged", f"it was cut off or changed: {wrong}") from wrong
+    except pyrage.DecryptError as error:
+        if "No matching keys" in str(error):
+            raise BackupError("backup.other_key", "it was made for another backup key") from error
+        raise BackupError("backup.not_one", f"it is no backup, or its beginning is damaged: {error}") from error
+    except OSError as error:
+        raise BackupError("backup.damaged", f"it was cut off or changed: {error}") from error
 
 
 @contextmanager
@@ -145,12 +145,12 @@ def _pipe_from(source: Callable[[BinaryIO], None]) -> Iterator[BinaryIO]:
             try:
                 source(pipe)
                 pipe.flush()
-            except (OSError, BackupError) as wrong:
-                failures.append(wrong)
+            except (OSError, BackupError) as error:
+                failures.append(error)
                 raise
 
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(run)
+        future = pool.submit(run)
         with os.fdopen(reading, "rb", _CHUNK) as pipe:
             try:
                 yield pipe
@@ -158,4 +158,4 @@ def _pipe_from(source: Callable[[BinaryIO], None]) -> Iterator[BinaryIO]:
                 if failures:
                     raise failures[0] from None
                 raise
-    running.result()
+    future.result()

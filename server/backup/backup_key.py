@@ -60,12 +60,12 @@ def load_key(file: Path, ask: Callable[[], str]) -> list[pyrage.x25519.Identity]
         content = _unlock(content, ask())
     lines = [line.strip() for line in content.decode("ascii", "replace").splitlines()]
     try:
-        found = [pyrage.x25519.Identity.from_str(line) for line in lines if line.startswith(_SECRET)]
-    except pyrage.IdentityError as wrong:
-        raise _no_key(file) from wrong
-    if not found:
+        identities = [pyrage.x25519.Identity.from_str(line) for line in lines if line.startswith(_SECRET)]
+    except pyrage.IdentityError as error:
+        raise _no_key(file) from error
+    if not identities:
         raise _no_key(file)
-    return found
+    return identities
 
 
 def _no_key(file: Path) -> BackupError:
@@ -74,11 +74,11 @@ def _no_key(file: Path) -> BackupError:
 
 def _unlock(content: bytes, phrase: str) -> bytes:
     """Try the six words as Chaski spells them, then what was typed, for a key that another tool has locked."""
-    for said in dict.fromkeys((normalize_phrase(phrase).decode(), phrase)):
+    for spelling in dict.fromkeys((normalize_phrase(phrase).decode(), phrase)):
         try:
-            return bytes(pyrage.passphrase.decrypt(content, said))
-        except pyrage.DecryptError as wrong:
-            refused = wrong
-    if "Decryption failed" in str(refused):
+            return bytes(pyrage.passphrase.decrypt(content, spelling))
+        except pyrage.DecryptError as error:
+            failure = error
+    if "Decryption failed" in str(failure):
         raise SyncError("key.wrong_passphrase", "the passphrase does not open the backup key")
-    raise BackupError("backup.no_key", f"this is no backup key that can be unlocked here: {refused}")
+    raise BackupError("backup.no_key", f"this is no backup key that can be unlocked here: {failure}")

@@ -42,7 +42,7 @@ Progress = Callable[[str], None]
 class DemoUser:
     """A demo person while the ceremony lasts: everything that only she knows."""
 
-    seat: DemoPerson
+    person: DemoPerson
     phrase: str = field(repr=False)
     salt: bytes
     derived: DerivedKeys = field(repr=False)
@@ -59,10 +59,10 @@ class DemoUser:
 def create_server(data: Path, *, now: int, progress: Progress) -> NewServer:
     """Make an empty server: folder, signing key, first route key, database. It has no trust and nobody in it."""
     progress("server key, route key, database")
-    founded = founding.create_server(data, now=now)
-    key = founded.keys.signing.public
+    server = founding.create_server(data, now=now)
+    key = server.keys.signing.public
     return replace(
-        founded,
+        server,
         next_steps=(
             f"The server exists in {data}. Its public key is {b64u(key.raw)} (kid {key.kid}).",
             "It serves nobody until roots, kept offline, have signed a trust that names this key.",
@@ -77,26 +77,26 @@ def create_demo_server(data: Path, people: Path, *, now: int, progress: Progress
         raise ConfigError("CHASKI_DATA", f"the people's secrets ({people}) may not lie in the server's data folder")
     if people.exists():
         raise ConfigError("CHASKI_DATA", f"{people} is there already, with other people's secrets")
-    founded = create_server(data, now=now, progress=progress)
+    server = create_server(data, now=now, progress=progress)
     people.mkdir(mode=0o700, parents=True)
     roots = [_create_root(people, number, progress) for number in range(1, ROOTS + 1)]
-    humans = [_create_user(people, seat, progress) for seat in DEMO_PEOPLE]
+    users = [_create_user(people, person, progress) for person in DEMO_PEOPLE]
     progress("trust, signed by two of three roots")
-    trusted = _make_trust(roots, humans, founded, now)
+    trusted = _make_trust(roots, users, server, now)
     progress("the desks' keyrings, wrapped to their members")
     keyrings = {name: SealKey.generate() for name in _keyring_names()}
-    registered = _make_registry(keyrings, _office_keys(humans, "registrar")[0], now)
+    registered = _make_registry(keyrings, _office_keys(users, "registrar")[0], now)
     founding.set_up_desks(
-        founded,
+        server,
         trust=trusted,
         registry=registered,
-        people=[_make_account(human) for human in humans],
-        keyrings=[_new_keyring(name, key, humans) for name, key in keyrings.items()],
+        people=[_make_account(user) for user in users],
+        keyrings=[_new_keyring(name, key, users) for name, key in keyrings.items()],
         now=now,
     )
-    _write_index(people, humans)
+    _write_index(people, users)
     return replace(
-        founded,
+        server,
         next_steps=(
             f"Start it: CHASKI_DATA={data} CHASKI_PEOPLE_SECURE_COOKIE=no chaski serve",
             f"The people's six words are in {people}/<login>/passphrase.txt; their logins in {people}/people.json.",
@@ -119,38 +119,38 @@ def _create_root(people: Path, number: int, progress: Progress) -> SigningKey:
     return key
 
 
-def _create_user(people: Path, seat: DemoPerson, progress: Progress) -> DemoUser:
-    progress(f"keys of {seat.login}")
+def _create_user(people: Path, person: DemoPerson, progress: Progress) -> DemoUser:
+    progress(f"keys of {person.login}")
     phrase, salt = generate_passphrase(), secrets.token_bytes(16)
-    offices = [role for role in OFFICES if role in seat.roles]
+    offices = [role for role in OFFICES if role in person.roles]
     office = SigningKey.generate() if offices else None
-    folder = people / seat.login
+    folder = people / person.login
     folder.mkdir(mode=0o700)
     write_private(folder / "passphrase.txt", phrase + "\n")
     if office is not None:
         save_secret(folder / f"{offices[0]}.key", office, phrase, salt)
-    return DemoUser(seat, phrase, salt, derive_keys(phrase, salt), SealKey.generate(), SigningKey.generate(), office)
+    return DemoUser(person, phrase, salt, derive_keys(phrase, salt), SealKey.generate(), SigningKey.generate(), office)
 
 
-def _office_keys(humans: Sequence[DemoUser], role: str) -> list[SigningKey]:
-    return [human.office for human in humans if role in human.seat.roles and human.office is not None]
+def _office_keys(users: Sequence[DemoUser], role: str) -> list[SigningKey]:
+    return [user.office for user in users if role in user.person.roles and user.office is not None]
 
 
-def _list_signers(humans: Sequence[DemoUser], role: str) -> list[Signer]:
-    holders = [human for human in humans if role in human.seat.roles and human.office is not None]
-    return [Signer(human.office.public, human.seat.login) for human in holders if human.office is not None]
+def _list_signers(users: Sequence[DemoUser], role: str) -> list[Signer]:
+    holders = [user for user in users if role in user.person.roles and user.office is not None]
+    return [Signer(user.office.public, user.person.login) for user in holders if user.office is not None]
 
 
-def _make_trust(roots: Sequence[SigningKey], humans: Sequence[DemoUser], founded: NewServer, now: int) -> Document:
+def _make_trust(roots: Sequence[SigningKey], users: Sequence[DemoUser], server: NewServer, now: int) -> Document:
     payload = trust.TrustContent(
         number=1,
         demo=True,
         roots=[root.public for root in roots],
         threshold=THRESHOLD,
-        registrars=[key.public for key in _office_keys(humans, "registrar")],
-        authors=_list_signers(humans, "author"),
-        reviewers=_list_signers(humans, "reviewer"),
-        servers=[founded.keys.signing.public],
+        registrars=[key.public for key in _office_keys(users, "registrar")],
+        authors=_list_signers(users, "author"),
+        reviewers=_list_signers(users, "reviewer"),
+        servers=[server.keys.signing.public],
         issued=now,
         expires=now + YEAR,
     ).to_payload()
@@ -171,46 +171,44 @@ def _make_registry(keyrings: Mapping[str, SealKey], registrar: SigningKey, now: 
     return Document(payload).signed_by(registrar, registry.TYP)
 
 
-def _make_account(human: DemoUser) -> NewPerson:
+def _make_account(user: DemoUser) -> NewPerson:
     def locked(key: SealKey | SigningKey, secret: bytes) -> str:
-        return lock_secret(secret, human.derived.lock, f"{key.KIND}/{key.kid}")
+        return lock_secret(secret, user.derived.lock, f"{key.KIND}/{key.kid}")
 
     person = StaffAccount(
-        id=human.id,
-        login=human.seat.login,
-        name=human.seat.name,
-        seal_public=human.seal.public.raw,
-        sign_public=human.signing.public.raw,
-        locked_seal=locked(human.seal, human.seal.seed),
-        locked_sign=locked(human.signing, human.signing.secret),
-        roles=human.seat.roles,
-        groups=human.seat.groups,
+        id=user.id,
+        login=user.person.login,
+        name=user.person.name,
+        seal_public=user.seal.public.raw,
+        sign_public=user.signing.public.raw,
+        locked_seal=locked(user.seal, user.seal.seed),
+        locked_sign=locked(user.signing, user.signing.secret),
+        roles=user.person.roles,
+        groups=user.person.groups,
     )
-    return NewPerson(person, human.salt, human.derived.auth)
+    return NewPerson(person, user.salt, user.derived.auth)
 
 
-def _new_keyring(name: str, key: SealKey, humans: Sequence[DemoUser]) -> NewKeyring:
+def _new_keyring(name: str, key: SealKey, users: Sequence[DemoUser]) -> NewKeyring:
     """Wrap a keyring to its desk group and to the national desk, which is a member of every keyring by default."""
-    members = [human for human in humans if human.seat.groups & {name, NATIONAL}]
+    members = [user for user in users if user.person.groups & {name, NATIONAL}]
     copies = [
-        WrappedCopy(
-            human.id, seal.wrap_seed(key.seed, human.seal.public, keyring=name, epoch=EPOCH, member_id=human.id)
-        )
-        for human in members
+        WrappedCopy(user.id, seal.wrap_seed(key.seed, user.seal.public, keyring=name, epoch=EPOCH, member_id=user.id))
+        for user in members
     ]
     return NewKeyring(name, EPOCH, key.public, copies)
 
 
-def _write_index(people: Path, humans: Sequence[DemoUser]) -> None:
+def _write_index(people: Path, users: Sequence[DemoUser]) -> None:
     index = [
         {
-            "login": human.seat.login,
-            "name": human.seat.name,
-            "id": human.id,
-            "roles": sorted(human.seat.roles),
-            "groups": sorted(human.seat.groups),
+            "login": user.person.login,
+            "name": user.person.name,
+            "id": user.id,
+            "roles": sorted(user.person.roles),
+            "groups": sorted(user.person.groups),
         }
-        for human in humans
+        for user in users
     ]
     write_private(people / "people.json", json.dumps(index, ensure_ascii=False, indent=2) + "\n")
 

@@ -78,10 +78,10 @@ class SqliteConnection:
 class SqliteDatabase:
     """The database in one SQLite file; implements `connection.Database`."""
 
-    def __init__(self, path: Path, *, most_mib: int = 0) -> None:
+    def __init__(self, path: Path, *, max_mib: int = 0) -> None:
         """Open the file, make it when there is none, and bring its tables up to date.
 
-        Past `most_mib` (0: no bound) a transaction fails as on a full disk. sqlite3.DatabaseError for a file that is
+        Past `max_mib` (0: no bound) a transaction fails as on a full disk. sqlite3.DatabaseError for a file that is
         no database, and for one that a newer program made.
         """
         self._path = path
@@ -89,15 +89,15 @@ class SqliteDatabase:
         self._writer = _connect(path)
         self._local = threading.local()
         self._readers: list[SqliteConnection] = []
-        self._turnstile = threading.Condition()
+        self._changed = threading.Condition()
         self._waiting: list[tuple[Callable[[Connection], Any], Future[Any]]] = []
-        self._leading = False
+        self._has_leader = False
         path.chmod(0o600)
         _refuse_newer(self._writer)
         migrations.apply(sqlite_utils.Database(self._writer.conn))
-        if most_mib:
+        if max_mib:
             (page,) = self._writer.execute("PRAGMA page_size").fetchone()
-            self._writer.execute(f"PRAGMA max_page_count={most_mib * 2**20 // page}")
+            self._writer.execute(f"PRAGMA max_page_count={max_mib * 2**20 // page}")
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -121,30 +121,30 @@ class SqliteDatabase:
         A commit costs as much for one as for many (group commit): the first to come leads, and carries out the work of
         all who came while the one before was writing. Work that fails is undone alone; a failed commit fails for all.
         """
-        mine: Future[T] = Future()
-        with self._turnstile:
-            self._waiting.append((work, mine))
-            self._turnstile.wait_for(lambda: mine.done() or not self._leading)
-            if mine.done():
-                return mine.result()
-            together, self._waiting, self._leading = self._waiting, [], True
+        future: Future[T] = Future()
+        with self._changed:
+            self._waiting.append((work, future))
+            self._changed.wait_for(lambda: future.done() or not self._has_leader)
+            if future.done():
+                return future.result()
+            batch, self._waiting, self._has_leader = self._waiting, [], True
         try:
-            self._carry_out(together)
+            self._run_batch(batch)
         finally:
-            with self._turnstile:
-                self._leading = False
-                self._turnstile.notify_all()
-        return mine.result()
+            with self._changed:
+                self._has_leader = False
+                self._changed.notify_all()
+        return future.result()
 
-    def _carry_out(self, together: Sequence[tuple[Callable[[Connection], Any], Future[Any]]]) -> None:
+    def _run_batch(self, batch: Sequence[tuple[Callable[[Connection], Any], Future[Any]]]) -> None:
         try:
             with self.write() as w:
-                done = [_attempt(w, work) for work, _ in together]
-        except BaseException as wrong:
-            for _, waiting in together:
-                waiting.set_exception(wrong)
+                outcomes = [_attempt(w, work) for work, _ in batch]
+        except BaseException as error:
+            for _, waiting in batch:
+                waiting.set_exception(error)
             raise
-        for (_, waiting), (result, failure) in zip(together, done, strict=True):
+        for (_, waiting), (result, failure) in zip(batch, outcomes, strict=True):
             if failure is None:
                 waiting.set_result(result)
             else:
@@ -184,10 +184,10 @@ def _attempt(w: Connection, work: Callable[[Connection], T]) -> tuple[T | None, 
     try:
         with savepoint(w):
             return work(w), None
-    except Exception as wrong:
+    except Exception as error:
         if not w.in_transaction:
             raise
-        return None, wrong
+        return None, error
 
 
 def _connect(path: Path) -> SqliteConnection:

@@ -51,27 +51,27 @@ def append(
     return append_all(w, [AuditEvent(action, actor, subject, detail or {})], at=at)
 
 
-def append_all(w: Connection, deeds: Sequence[AuditEvent], *, at: int) -> str:
+def append_all(w: Connection, events: Sequence[AuditEvent], *, at: int) -> str:
     """Add a row for each deed, in order, and return the chain's new head; raises ValueError as `append` does."""
     last, prev = get_head(w)
-    entered = []
-    for number, deed in enumerate(deeds, last + 1):
-        if not all(_ID.fullmatch(value) for value in _id_texts(deed)):
-            raise ValueError(f"{deed.action}: an audit row holds ids and codes only")
-        digest = hash_entry(number, at, deed.action, deed.actor, deed.subject, deed.detail, prev)
-        detail = _DETAIL.encode(dict(deed.detail))
-        entered.append((number, at, deed.action, deed.actor, deed.subject, detail, prev, digest))
+    new_rows = []
+    for number, event in enumerate(events, last + 1):
+        if not all(_ID.fullmatch(value) for value in _id_texts(event)):
+            raise ValueError(f"{event.action}: an audit row holds ids and codes only")
+        digest = hash_entry(number, at, event.action, event.actor, event.subject, event.detail, prev)
+        detail = _DETAIL.encode(dict(event.detail))
+        new_rows.append((number, at, event.action, event.actor, event.subject, detail, prev, digest))
         prev = digest
     w.executemany(
         "insert into audit (number, at, action, actor, subject, detail, prev, hash) values (?, ?, ?, ?, ?, ?, ?, ?)",
-        entered,
+        new_rows,
     )
     return prev
 
 
-def _id_texts(deed: AuditEvent) -> Iterator[str]:
-    yield from (deed.action, deed.actor, deed.subject, *deed.detail)
-    yield from (value for value in deed.detail.values() if isinstance(value, str))
+def _id_texts(event: AuditEvent) -> Iterator[str]:
+    yield from (event.action, event.actor, event.subject, *event.detail)
+    yield from (value for value in event.detail.values() if isinstance(value, str))
 
 
 def hash_entry(

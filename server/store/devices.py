@@ -102,13 +102,13 @@ def revoke(w: Connection, dev: str, *, at: int) -> None:
 
 
 def record_request(
-    w: Connection, dev: str, *, at: int, offset: int, n: int, request: str, trust: int, registry: int, manifest: int
+    w: Connection, dev: str, *, at: int, offset: int, n: int, request: str, numbers: Mapping[str, int]
 ) -> None:
     """Note a request: when, its number and hash, how far the tablet's clock is off, and the documents it holds."""
     w.execute(
         "update devices set seen = ?, clock_offset = ?, last_n = ?, last_request = ?, trust = ?, registry = ?,"
         " manifest = ? where dev = ?",
-        [at, offset, n, request, trust, registry, manifest, dev],
+        [at, offset, n, request, *(numbers[kind] for kind in ("trust", "registry", "manifest")), dev],
     )
 
 
@@ -132,12 +132,12 @@ def list_inventories(c: Connection) -> dict[str, dict[str, str]]:
     return found
 
 
-def highest_number(c: Connection, kind: str, up_to: int, leaving_out: Collection[str] = ()) -> int:
+def highest_number(c: Connection, kind: str, up_to: int, excluded: Collection[str] = ()) -> int:
     """The highest number of a trust, registry or manifest, up to a limit, that a certified tablet, but for some, said
     it holds."""
     sql = f"select dev, {kind} as number from devices where state = 'certified' and {kind} between 1 and ?"  # noqa: S608
     found = c.rows(sql, [up_to])
-    return max((int(item["number"]) for item in found if item["dev"] not in leaving_out), default=0)
+    return max((int(item["number"]) for item in found if item["dev"] not in excluded), default=0)
 
 
 def list_silent(c: Connection, since: int, until: int) -> list[tuple[str, int]]:

@@ -44,25 +44,27 @@ _SELECT = (
 )
 
 
-def put_referral(
-    w: Connection,
-    *,
-    id: str,
-    envelope: str,
-    queue: str,
-    kind: str,
-    state: str,
-    mode: str,
-    urgency: str,
-    mark: str,
-    at: int,
-    deadline: int | None,
-) -> None:
+@dataclass(frozen=True)
+class NewReferral:
+    """A screening to be put into a queue; the fields are those of `Referral`."""
+
+    id: str
+    envelope: str
+    queue: str
+    kind: str
+    state: str
+    mode: str
+    urgency: str
+    mark: str
+    deadline: int | None
+
+
+def put_referral(w: Connection, referral: NewReferral, *, at: int) -> None:
     """Put a screening into a queue."""
     w.execute(
-        "insert into referrals (id, envelope, queue, kind, state, mode, urgency, mark, opened, deadline, changed)"
+        "insert into referrals (id, envelope, queue, kind, state, mode, urgency, mark, deadline, opened, changed)"
         " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [id, envelope, queue, kind, state, mode, urgency, mark, at, deadline, at],
+        [*vars(referral).values(), at, at],
     )
 
 

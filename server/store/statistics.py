@@ -58,12 +58,12 @@ def screening_facts(route: Route | None) -> list[ScreeningFacts]:
     return [ScreeningFacts(route.mode or "field", {**vars(route), "region": (route.province or "")[:2]})]
 
 
-def count_screenings(connection: Connection, screened: Iterable[ScreeningFacts], *, at: int) -> None:
+def count_screenings(connection: Connection, facts_of_each: Iterable[ScreeningFacts], *, at: int) -> None:
     """Add screenings to the month, each in every dimension; a cell is written once, however many it counts."""
     month = month_of(at)
     found = Counter(
         (each.mode, month, dimension, each.facts.get(dimension) or UNSTATED)
-        for each in screened
+        for each in facts_of_each
         for dimension in DIMENSIONS
     )
     connection.executemany(

@@ -11,7 +11,7 @@ from server.flows.desks.routing import RoutingDecision
 from server.problems import Problem
 from server.store import audit, referrals, statuses
 from server.store.audit import SERVER, AuditEvent
-from server.store.referrals import Referral
+from server.store.referrals import NewReferral, Referral
 from sync.durations import MINUTE
 
 WAITING = "waiting"
@@ -22,26 +22,25 @@ RESULTS = ("attended", "handed_over", "not_found", "declined", "mistaken")
 TRANSITIONS = state_table.read(
     __package__,
     "referral_states.csv",
-    refused=lambda said, state: Problem("referral.wrong_state", said, state=state),
+    refused=lambda detail, state: Problem("referral.wrong_state", detail, state=state),
 )
 
 
 def open_referral(w: Connection, envelope: str, decision: RoutingDecision, *, mark: str = "", now: int) -> AuditEvent:
     """Put a screening into a queue, inside intake's transaction; return what intake has to enter into the audit."""
     id_ = secrets.token_hex(6)
-    referrals.put_referral(
-        w,
-        id=id_,
-        envelope=envelope,
-        queue=decision.queue,
-        kind=decision.kind,
-        state=WAITING,
-        mode=decision.mode,
-        urgency=decision.urgency,
+    referral = NewReferral(
+        id_,
+        envelope,
+        decision.queue,
+        decision.kind,
+        WAITING,
+        decision.mode,
+        decision.urgency,
         mark=decision.mark or mark,
-        at=now,
         deadline=decision.deadline,
     )
+    referrals.put_referral(w, referral, at=now)
     return AuditEvent("referral.opened", SERVER, id_, {"queue": decision.queue})
 
 

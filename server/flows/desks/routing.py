@@ -32,7 +32,7 @@ class RoutingRule:
     title_es: str
     mark: str
 
-    def fits(self, province: str, kind: str) -> bool:
+    def matches(self, province: str, kind: str) -> bool:
         """Whether the row is for work of this kind from this province."""
         return province.startswith(self.site) and self.queue_kind in (kind, "*")
 
@@ -92,7 +92,7 @@ def choose_queues(
 
 
 def _first_match(rules: Sequence[RoutingRule], province: str, kind: str) -> RoutingRule:
-    return next(rule for rule in rules if rule.fits(province, kind))
+    return next(rule for rule in rules if rule.matches(province, kind))
 
 
 def _mark_if_sealed_elsewhere(rule: RoutingRule, keyring: str | None) -> str:

@@ -119,8 +119,10 @@ def decide_item(
             _require_key(w, person, _get_envelope(w, item))
         worklist.record_decision(w, id_, decision=decision, by=person.id, at=now)
         detail: dict[str, str | int] = {"item": id_, "kind": item.kind, "decision": decision}
-        deeds = [AuditEvent(_AUDIT_ACTIONS.get(decision, "work.decided"), person.id, item.envelope or item.dev, detail)]
-        audit.append_all(w, deeds + (_release(w, item, rulebook, now) if decision == RELEASE else []), at=now)
+        events = [
+            AuditEvent(_AUDIT_ACTIONS.get(decision, "work.decided"), person.id, item.envelope or item.dev, detail)
+        ]
+        audit.append_all(w, events + (_release(w, item, rulebook, now) if decision == RELEASE else []), at=now)
         closed = worklist.get_item(w, id_)
         assert closed is not None
         return _describe(w, closed)

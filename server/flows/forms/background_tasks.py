@@ -13,7 +13,7 @@ from typing import Any
 from server.problems import Problem
 
 WORKERS = 2
-MOST_WAITING, MOST_EACH, MOST_KEPT = 16, 2, 64
+MOST_WAITING, MOST_PER_PERSON, MOST_KEPT = 16, 2, 64
 Progress = Callable[[int, int], None]
 
 
@@ -33,7 +33,7 @@ class BackgroundTask:
     problem: Problem | None = None
 
     @property
-    def is_over(self) -> bool:
+    def is_finished(self) -> bool:
         """Say whether there is nothing more to wait for."""
         return self.state in ("done", "failed")
 
@@ -43,7 +43,7 @@ class BackgroundTasks:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: dict[str, BackgroundTask] = {}
+        self._tasks: dict[str, BackgroundTask] = {}
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="task")
 
     def start(self, owner: str, work: Callable[[Progress], Any]) -> BackgroundTask:
@@ -53,20 +53,20 @@ class BackgroundTasks:
         """
         task = BackgroundTask(secrets.token_hex(8), owner)
         with self._lock:
-            waiting = [each.owner for each in self._kept.values() if not each.is_over]
-            if len(waiting) >= MOST_WAITING or waiting.count(owner) >= MOST_EACH:
+            waiting = [each.owner for each in self._tasks.values() if not each.is_finished]
+            if len(waiting) >= MOST_WAITING or waiting.count(owner) >= MOST_PER_PERSON:
                 raise Problem("task.too_many")
-            over = [each.id for each in self._kept.values() if each.is_over]
-            for id_ in over[: max(0, len(self._kept) - MOST_KEPT + 1)]:
-                del self._kept[id_]
-            self._kept[task.id] = task
+            finished = [each.id for each in self._tasks.values() if each.is_finished]
+            for id_ in finished[: max(0, len(self._tasks) - MOST_KEPT + 1)]:
+                del self._tasks[id_]
+            self._tasks[task.id] = task
         self._pool.submit(self._run, task.id, work)
         return task
 
-    def look(self, id_: str, owner: str) -> BackgroundTask:
+    def get(self, id_: str, owner: str) -> BackgroundTask:
         """Return how far a person's task is. Problem `task.unknown` when she has none of that number."""
         with self._lock:
-            task = self._kept.get(id_)
+            task = self._tasks.get(id_)
         if task is None or task.owner != owner:
             raise Problem("task.unknown", id_)
         return task
@@ -76,18 +76,18 @@ class BackgroundTasks:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, id_: str, work: Callable[[Progress], Any]) -> None:
-        self._note(id_, state="running")
+        self._update(id_, state="running")
         try:
-            result = work(lambda done, of: self._note(id_, done=done, of=of))
-        except Problem as wrong:
-            self._note(id_, state="failed", problem=wrong)
+            result = work(lambda done, of: self._update(id_, done=done, of=of))
+        except Problem as error:
+            self._update(id_, state="failed", problem=error)
         except BaseException:
-            self._note(id_, state="failed", problem=Problem("server.failed"))
+            self._update(id_, state="failed", problem=Problem("server.failed"))
             raise
         else:
-            self._note(id_, state="done", result=result)
+            self._update(id_, state="done", result=result)
 
-    def _note(self, id_: str, **said: Any) -> None:
+    def _update(self, id_: str, **changes: Any) -> None:
         with self._lock:
-            if id_ in self._kept:
-                self._kept[id_] = replace(self._kept[id_], **said)
+            if id_ in self._tasks:
+                self._tasks[id_] = replace(self._tasks[id_], **changes)

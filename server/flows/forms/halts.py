@@ -93,8 +93,8 @@ def record_refusals(w: Connection, dev: str, codes: Mapping[str, str], *, now: i
 
     That its screenings are rejected is not a tablet's to tell: the server sees it.
     """
-    told = {sha: code for sha, code in codes.items() if not code.startswith("envelope.")}
-    _record(w, dev, told, now)
+    codes_of_forms = {sha: code for sha, code in codes.items() if not code.startswith("envelope.")}
+    _record(w, dev, codes_of_forms, now)
 
 
 def record_rejection(w: Connection, dev: str, code: str, *, now: int) -> None:
@@ -138,8 +138,8 @@ def _begin_due(w: Connection, keys: ServerKeys, rollout: Rollout, now: int) -> i
     try:
         with savepoint(w):
             begin_rollout(w, keys, rollout, actor=SERVER, now=now)
-    except (Problem, SyncError) as wrong:  # Since it was planned its author's key was revoked, or the version closed.
-        _stop_rollout(w, rollout, wrong.code, now)
+    except (Problem, SyncError) as error:  # Since it was planned its author's key was revoked, or the version closed.
+        _stop_rollout(w, rollout, error.code, now)
     return 1
 
 
@@ -167,12 +167,12 @@ def stop_recent(w: Connection, *, since: int, now: int) -> None:
             _report_to_people(w, rollout, RESTORED, now)
 
 
-def _stop_rollout(w: Connection, rollout: Rollout, why: str, now: int) -> None:
+def _stop_rollout(w: Connection, rollout: Rollout, reason: str, now: int) -> None:
     rollouts.set_state(
-        w, rollout.id, state=TRANSITIONS.next_state("halt", rollout.state), since=rollout.since, reason=why
+        w, rollout.id, state=TRANSITIONS.next_state("halt", rollout.state), since=rollout.since, reason=reason
     )
-    audit_rollout(w, "form.halted", rollout, actor=SERVER, now=now, code=why)
-    _report_to_people(w, rollout, why, now)
+    audit_rollout(w, "form.halted", rollout, actor=SERVER, now=now, code=reason)
+    _report_to_people(w, rollout, reason, now)
 
 
 def _report_to_people(w: Connection, rollout: Rollout, codes: str, now: int) -> None:

@@ -85,54 +85,55 @@ def take_inventory(db: Database, *, region: str | None, silent_days: int, now: i
     """Return the inventory of all certified tablets, or of a region's (whose code begins with `region`)."""
     connection = db.read()
     known = {each.sha: each for each in versions.list_versions(connection)}
-    quiet = {dev for dev, _ in devices.list_silent(connection, now - silent_days * DAY, now + DAY)}
+    silent_devs = {dev for dev, _ in devices.list_silent(connection, now - silent_days * DAY, now + DAY)}
     tablets = [each for each in devices.list_devices(connection) if each.state == "certified"]
     tablets = [each for each in tablets if each.region.startswith(region or "")]
-    places = list(_list_assignments(connection, tablets, quiet))
+    assignments = list(_list_assignments(connection, tablets, silent_devs))
     return FormInventory(
-        [_count(group, known, *found) for group, found in sorted(_group(places).items())],
+        [_count(group, known, *found) for group, found in sorted(_group(assignments).items())],
         sorted(
-            (_describe_outdated(each) for each in places if each.is_behind), key=lambda each: (each.since, each.dev)
+            (_describe_outdated(each) for each in assignments if each.is_behind),
+            key=lambda each: (each.since, each.dev),
         ),
-        [each for each in tablets if each.dev in quiet],
+        [each for each in tablets if each.dev in silent_devs],
     )
 
 
-def _list_assignments(c: Connection, tablets: Sequence[Device], quiet: set[str]) -> Iterator[_Assignment]:
-    said, stock = _read_manifest_history(c), devices.list_inventories(c)
+def _list_assignments(c: Connection, tablets: Sequence[Device], silent_devs: set[str]) -> Iterator[_Assignment]:
+    history, inventories = _read_manifest_history(c), devices.list_inventories(c)
     for device in tablets:
-        held = stock.get(device.dev, {})
-        for form in sorted(held.keys() | said.keys()):
-            wanted, since = _choose_version(said.get(form, []), form, device)
+        held = inventories.get(device.dev, {})
+        for form in sorted(held.keys() | history.keys()):
+            wanted, since = _choose_version(history.get(form, []), form, device)
             if wanted or form in held:
                 since = max(since, device.certified or 0)
-                yield _Assignment(device, form, held.get(form, ""), wanted, since, device.dev in quiet)
+                yield _Assignment(device, form, held.get(form, ""), wanted, since, device.dev in silent_devs)
 
 
 def _read_manifest_history(c: Connection) -> dict[str, list[tuple[int, Manifest]]]:
     """What the manifests have said of each form, each time they said something else: since when; the newest first."""
-    said: dict[str, list[tuple[int, Manifest]]] = {}
+    history: dict[str, list[tuple[int, Manifest]]] = {}
     for at, body in reversed(documents.list_documents(c, "manifest")):
         read = manifest.read(Document.parse(body))
-        for form in said.keys() | read.forms.keys():
-            before = said.setdefault(form, [])
+        for form in history.keys() | read.forms.keys():
+            before = history.setdefault(form, [])
             if not before or before[0][1].forms.get(form) != read.forms.get(form):
                 before.insert(0, (at, read))
-    return said
+    return history
 
 
-def _choose_version(said: Sequence[tuple[int, Manifest]], form: str, device: Device) -> tuple[str, int]:
+def _choose_version(history: Sequence[tuple[int, Manifest]], form: str, device: Device) -> tuple[str, int]:
     """Return the version that a tablet is to have, blank for none, and since when the manifests have said so."""
-    chosen = [(each.choose(form, device.dev, device.region) or "", at) for at, each in said]
+    chosen = [(each.choose(form, device.dev, device.region) or "", at) for at, each in history]
     wanted = chosen[0][0] if chosen else ""
     return wanted, min((at for _, at in takewhile(lambda each: each[0] == wanted, chosen)), default=0)
 
 
-def _group(places: Sequence[_Assignment]) -> dict[_Group, tuple[list[_Assignment], int]]:
+def _group(assignments: Sequence[_Assignment]) -> dict[_Group, tuple[list[_Assignment], int]]:
     """Return, for each form, region and version, who holds it and how many are to have it."""
     holders: dict[_Group, list[_Assignment]] = {}
     due: Counter[_Group] = Counter()
-    for each in places:
+    for each in assignments:
         held, wanted = ((each.form, each.device.region, sha) for sha in (each.held, each.wanted))
         holders.setdefault(held, []).append(each)
         if each.wanted:
@@ -160,9 +161,16 @@ def _count(group: _Group, known: dict[str, FormVersion], holders: Sequence[_Assi
     )
 
 
-def _describe_outdated(place: _Assignment) -> OutdatedTablet:
-    device = place.device
+def _describe_outdated(assignment: _Assignment) -> OutdatedTablet:
+    device = assignment.device
     return OutdatedTablet(
-        device.dev, device.label, device.region, place.form, place.held, place.wanted, place.since, device.seen,
-        place.silent,
-    )  # fmt: skip
+        device.dev,
+        device.label,
+        device.region,
+        assignment.form,
+        assignment.held,
+        assignment.wanted,
+        assignment.since,
+        device.seen,
+        assignment.silent,
+    )

@@ -32,8 +32,8 @@ def list_known(c: Connection, now: int) -> dict[str, Any]:
 
 def find_published(c: Connection, kind: str, name: str, text: str) -> RuleTable | None:
     """Return a table that is published already. Problem `table.name_used` when its name is another's."""
-    there = rule_tables.get_text(c, kind, name)
-    if there is not None and there.splitlines() != text.splitlines():
+    existing = rule_tables.get_text(c, kind, name)
+    if existing is not None and existing.splitlines() != text.splitlines():
         raise Problem("table.name_used", name)
     return next((each for each in rule_tables.list_tables(c, kind) if each.name == name), None)
 

@@ -26,10 +26,10 @@ from sync.documents.trust import keys_of
 from sync.wire.json_object import FORM_ID, LABEL, NAME, JsonObject
 
 TRANSITIONS = state_table.read(
-    __package__, "rollout_states.csv", refused=lambda extra, state: Problem("rollout.wrong_state", extra, state=state)
+    __package__, "rollout_states.csv", refused=lambda detail, state: Problem("rollout.wrong_state", detail, state=state)
 )
 VERSION_TRANSITIONS = state_table.read(
-    __package__, "version_states.csv", refused=lambda extra, state: Problem("version.wrong_state", extra, state=state)
+    __package__, "version_states.csv", refused=lambda detail, state: Problem("version.wrong_state", detail, state=state)
 )
 OPEN = ("planned", "live", "halted")
 

@@ -41,17 +41,19 @@ def publish_table(
     """
     filename = f"{name}.xlsx" if content.startswith(b"PK") else f"{name}.csv"
     options = {"kind": WORDS[kind], "name": name, "filename": filename, **published_tables.list_known(db.read(), now)}
-    read = upload_sandbox.ask("table", content, options)
-    if read["problems"]:
-        raise Problem("form.problems", problems=[{**each, "blocking": True} for each in read["problems"]])
+    checked = upload_sandbox.ask("table", content, options)
+    if checked["problems"]:
+        raise Problem("form.problems", problems=[{**each, "blocking": True} for each in checked["problems"]])
     with db.write() as w:
         table = published_tables.find_published(
-            w, kind, name, read["text"]
+            w, kind, name, checked["text"]
         )  # Another may have come while this one was read.
         if table is None:
             published_tables.limit_publications(w, person, now)
-            table = published_tables.add_table(w, kind, name, read["text"], author=person.id, actor=person.id, now=now)
-        return PublishedTable(table, read["former"], read["changes"], list_users(w, kind, name))
+            table = published_tables.add_table(
+                w, kind, name, checked["text"], author=person.id, actor=person.id, now=now
+            )
+        return PublishedTable(table, checked["former"], checked["changes"], list_users(w, kind, name))
 
 
 def list_tables(db: Database, kind: str) -> list[RuleTable]:
@@ -113,15 +115,15 @@ def _draft_one(
     db: Database, version: FormVersion, table: Mapping[str, Any], person: StaffAccount, now: int
 ) -> dict[str, Any]:
     """Tell the draft's number, or the problem for which there is none."""
-    said: dict[str, Any] = {"form": version.form, "channel": version.channel, "former": version.id}
+    result: dict[str, Any] = {"form": version.form, "channel": version.channel, "former": version.id}
     label = _next_label(db.read(), version, now)
     try:
         source = versions.get_source(db, version.id)
         renewed = upload_sandbox.ask("renewed", source, {**table, "version": label})["source"]
         made = versions.compile_draft(db, renewed, channel=version.channel, person=person, now=now)
-    except Problem as wrong:
-        return {**said, "draft": None, "code": wrong.code, "problems": wrong.members.get("problems", [])}
-    return {**said, "draft": made.version.id, "code": "", "problems": made.problems}
+    except Problem as error:
+        return {**result, "draft": None, "code": error.code, "problems": error.members.get("problems", [])}
+    return {**result, "draft": made.version.id, "code": "", "problems": made.problems}
 
 
 def _next_label(c: Connection, version: FormVersion, now: int) -> str:

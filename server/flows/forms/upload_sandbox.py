@@ -18,7 +18,7 @@ from screening_forms.sandbox import client as apart
 from server.problems import Problem
 from sync.envelope.route import AUTHOR_FIELDS
 
-PLACES, PATIENCE = 2, 1.0
+MOST_CONCURRENT, PATIENCE = 2, 1.0
 """How many people have something read at the door at once, and how many seconds somebody waits for a place: the machine
 is there to take in screenings, and the door's eight threads for desks too. Long tasks have workers of their own."""
 Progress = Callable[[int, int], None]
@@ -29,13 +29,13 @@ _left = threading.Condition()
 
 
 @contextmanager
-def turn(person: str) -> Iterator[None]:
+def slot(person: str) -> Iterator[None]:
     """Let a person have something read, one thing at a time, by ODK Validate too.
 
     Problem `server.busy` when her last is not over, or others have all the places.
     """
     with _left:
-        if not _left.wait_for(lambda: person not in _at_it and len(_at_it) < PLACES, PATIENCE):
+        if not _left.wait_for(lambda: person not in _at_it and len(_at_it) < MOST_CONCURRENT, PATIENCE):
             raise Problem("server.busy")
         _at_it.add(person)
     try:

@@ -159,7 +159,13 @@ def withdraw_version(db: Database, id_: int, *, person: StaffAccount, now: int) 
 
 
 def _return_to_draft(
-    w: Connection, current: FormVersion, action: str, audit_action: str, person: StaffAccount, now: int, reason: str = ""
+    w: Connection,
+    current: FormVersion,
+    action: str,
+    audit_action: str,
+    person: StaffAccount,
+    now: int,
+    reason: str = "",
 ) -> FormVersion:
     payload = Document.parse(versions.get_signed_bytes(w, current.id)).payload
     versions.set_signatures(w, current.id, Document(payload).to_bytes())
@@ -245,9 +251,17 @@ def _require_own(version: FormVersion, person: StaffAccount) -> FormVersion:
 
 
 def _change_state(
-    w: Connection, current: FormVersion, action: str, audit_action: str, person: StaffAccount, now: int, reason: str = ""
+    w: Connection,
+    current: FormVersion,
+    action: str,
+    audit_action: str,
+    person: StaffAccount,
+    now: int,
+    reason: str = "",
 ) -> FormVersion:
-    versions.set_state(w, current.id, state=VERSION_TRANSITIONS.next_state(action, current.state), at=now, reason=reason)
+    versions.set_state(
+        w, current.id, state=VERSION_TRANSITIONS.next_state(action, current.state), at=now, reason=reason
+    )
     return _audit(w, current.id, audit_action, person, now)
 
 

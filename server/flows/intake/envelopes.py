@@ -43,10 +43,10 @@ class _Batch:
 
     def __init__(self) -> None:
         self._answers: dict[tuple[Any, str], Any] = {}
-        self.deeds: list[AuditEvent] = []
-        self.screened: list[ScreeningFacts] = []
+        self.events: list[AuditEvent] = []
+        self.facts: list[ScreeningFacts] = []
 
-    def once(self, w: Connection, ask: Callable[[Connection, str], T], about: str) -> T:
+    def cached(self, w: Connection, ask: Callable[[Connection, str], T], about: str) -> T:
         """Ask a store about something that no envelope changes, once."""
         if (ask, about) not in self._answers:
             self._answers[ask, about] = ask(w, about)
@@ -63,8 +63,8 @@ def inspect_envelope(
         verify_envelope(envelope, key_of(envelope.header.dev))
     except Problem:
         return ParsedEnvelope(envelope_id(raw), None, None, "envelope.unknown_device")
-    except SyncError as wrong:
-        return ParsedEnvelope(envelope_id(raw), None, None, wrong.code)
+    except SyncError as error:
+        return ParsedEnvelope(envelope_id(raw), None, None, error.code)
     return ParsedEnvelope(envelope.id, envelope, _open_route(envelope, route_keys), "")
 
 
@@ -110,8 +110,8 @@ def _store_together(
 ) -> list[ReceiptItem]:
     batch = _Batch()
     items = [_store_one(w, arrival, batch, sender, rulebook, now) for arrival in arrivals]
-    audit.append_all(w, batch.deeds, at=now)
-    statistics.count_screenings(w, batch.screened, at=now)
+    audit.append_all(w, batch.events, at=now)
+    statistics.count_screenings(w, batch.facts, at=now)
     return items
 
 
@@ -121,26 +121,26 @@ def _store_one(
     envelope = arrival.envelope
     if envelope is None:
         return _count_rejection(w, arrival.id, arrival.code, sender, now)
-    met = envelopes.known_parts(w, envelope)
-    if met.bytes:
+    known = envelopes.known_parts(w, envelope)
+    if known.bytes:
         return ReceiptItem(envelope.id, "duplicate", envelope.header.seq)
-    outcome = _choose_outcome(batch.once(w, devices.get_device, envelope.header.dev), met)
+    outcome = _choose_outcome(batch.cached(w, devices.get_device, envelope.header.dev), known)
     decisions: tuple[RoutingDecision, ...] = ()
     if outcome != "quarantined":
-        keyring = batch.once(w, keyrings.find_keyring, envelope.header.kid)
+        keyring = batch.cached(w, keyrings.find_keyring, envelope.header.kid)
         decisions = routing.choose_queues(
             arrival.route, rulebook.rules, keyring=keyring, received=now, hours=rulebook.hours
         )
         if outcome == "stored" and _is_held(w, batch, arrival.route, decisions):
             outcome = "held"
     envelopes.put_envelope(w, envelope, outcome=outcome, at=now)
-    batch.deeds.append(AuditEvent(f"envelope.{outcome}", envelope.header.dev, envelope.id))
+    batch.events.append(AuditEvent(f"envelope.{outcome}", envelope.header.dev, envelope.id))
     _store_route_and_work(w, envelope, arrival.route, outcome, now)
     for decision in decisions:
         mark = _mark_of_retired_form(w, batch, arrival.route) if outcome == "stored" else outcome
-        batch.deeds.append(referrals.open_referral(w, envelope.id, decision, mark=mark, now=now))
+        batch.events.append(referrals.open_referral(w, envelope.id, decision, mark=mark, now=now))
     if outcome not in ("conflict", "quarantined"):  # Counted when a person releases it.
-        batch.screened += statistics.screening_facts(arrival.route)
+        batch.facts += statistics.screening_facts(arrival.route)
     return ReceiptItem(envelope.id, outcome, envelope.header.seq)
 
 
@@ -149,24 +149,24 @@ def _count_rejection(w: Connection, id_: str, code: str, sender: str, now: int) 
     return ReceiptItem(id_, "rejected", code=code)
 
 
-def _choose_outcome(device: Device | None, met: KnownParts) -> str:
+def _choose_outcome(device: Device | None, known: KnownParts) -> str:
     """What became of it, before routing: the table of SPEC 10, the graver first."""
     if device is None or device.state != "certified":
         return "quarantined"
-    if met.jti:
+    if known.jti:
         return "conflict"
-    return "fork" if met.seq else "stored"
+    return "fork" if known.seq else "stored"
 
 
 def _mark_of_retired_form(w: Connection, batch: _Batch, route: Route | None) -> str:
     """The mark of a screening under a version that is retired: accepted all the same, and seen."""
-    state = batch.once(w, versions.get_state_in_use, route.sha) if route is not None and route.sha is not None else ""
+    state = batch.cached(w, versions.get_state_in_use, route.sha) if route is not None and route.sha is not None else ""
     return "retired_form" if state == "retired" else ""
 
 
 def _is_held(w: Connection, batch: _Batch, route: Route | None, decisions: Sequence[RoutingDecision]) -> bool:
     unknown_version = (
-        route is not None and route.sha is not None and not batch.once(w, versions.get_state_in_use, route.sha)
+        route is not None and route.sha is not None and not batch.cached(w, versions.get_state_in_use, route.sha)
     )
     return unknown_version or any(decision.mark == "no_suitable_service" for decision in decisions)
 

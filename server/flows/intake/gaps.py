@@ -54,13 +54,16 @@ def update_gap(w: Connection, dev: str, chain: str, *, now: int) -> tuple[int, b
         if gaps
         else []
     )
-    decided = [told for item, told in items if _is_decision_valid(item, now)]
-    gap = next((each for each in gaps if not any(_covers(told, each) for told in decided)), None)
-    if gap is None or any(item.closed is None and told.last != gap.last for item, told in items):
+    decided = [reported for item, reported in items if _is_decision_valid(item, now)]
+    gap = next((each for each in gaps if not any(_covers(reported, each) for reported in decided)), None)
+    if gap is None or any(item.closed is None and reported.last != gap.last for item, reported in items):
         worklist.close_resolved(w, kind="gap", dev=dev, chain=chain, by=SERVER, at=now)
     if gap is None:
         return reached, False
-    since = min((item.opened for item, told in items if told.first <= gap.last and gap.first <= told.last), default=now)
+    since = min(
+        (item.opened for item, reported in items if reported.first <= gap.last and gap.first <= reported.last),
+        default=now,
+    )
     late = abs(now - since) >= LATE_AFTER  # What was told under a clock far ahead is old too.
     reason = f"{LATE}.seq.{gap}" if late else f"seq.{gap}"
     worklist.add_item(w, kind="gap", dev=dev, chain=chain, reason=reason, at=now, again=True)

@@ -50,7 +50,7 @@ def answer_request(
     ]
     digest = hashlib.sha256(message.body).hexdigest()
     applied = db.group_commit(lambda w: _apply(w, dev, request, digest, arrivals, rulebook, now))
-    return messages.write_response(_add_receipts(applied, keys), keys.signing), applied.taken
+    return messages.write_response(_add_receipts(applied, keys), keys.signing), applied.items
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class _Applied:
     """What is in the database when the transaction ends: news for the tablet, receipt items, the audit chain's head."""
 
     response: Response
-    taken: list[ReceiptItem]
-    known: list[ReceiptItem]
+    items: list[ReceiptItem]
+    known_items: list[ReceiptItem]
     head: str
 
 
@@ -115,17 +115,8 @@ def _accept_request(w: Connection, dev: str, request: Request, digest: str, gene
         raise Problem("sync.number_used", **numbers)
     if request.n > device.last_n + MOST_SKIPPED:
         raise Problem("sync.number_skipped", **numbers)
-    devices.record_request(
-        w,
-        dev,
-        at=now,
-        offset=request.at - now,
-        n=request.n,
-        request=digest,
-        trust=request.trust,
-        registry=request.registry,
-        manifest=request.manifest,
-    )
+    held = {kind: getattr(request, kind) for kind in trust_documents.NUMBERED}
+    devices.record_request(w, dev, at=now, offset=request.at - now, n=request.n, request=digest, numbers=held)
     if request.inventory or request.inventory_digest == NOTHING_ON_BOARD:
         devices.replace_inventory(w, dev, request.inventory, at=now)
     if request.refused:
@@ -133,10 +124,9 @@ def _accept_request(w: Connection, dev: str, request: Request, digest: str, gene
     if request.orders:
         device_orders.record_carried_out(w, dev, request.orders, now=now)
     worklist.close_resolved(w, kind="silent", dev=dev, by=SERVER, at=now)
-    applied = {kind: getattr(request, kind) for kind in trust_documents.NUMBERED}
     # What a tablet told before was looked at then; only a restore makes it worth another look.
-    if request.generation != generation or any(applied[kind] != getattr(device, kind) for kind in applied):
-        trust_documents.report_ahead(w, dev, applied, now=now)
+    if request.generation != generation or any(held[kind] != getattr(device, kind) for kind in held):
+        trust_documents.report_ahead(w, dev, held, now=now)
 
 
 def _find_known(w: Connection, request: Request) -> list[ReceiptItem]:
@@ -180,7 +170,7 @@ def _get_newer(w: Connection, kind: str, held: int) -> Document | None:
 
 def _add_receipts(applied: _Applied, keys: ServerKeys) -> Response:
     """Sign what is on disk: only after the commit."""
-    response, items = applied.response, [*applied.taken, *applied.known]
+    response, items = applied.response, [*applied.items, *applied.known_items]
     if not items:
         return response
     receipts = receipt.make(

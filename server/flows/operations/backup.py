@@ -56,11 +56,11 @@ def write_backup(
         )
         with closing(sqlite3.connect(copied)) as connection:
             holdings = meta.count_holdings(SqliteConnection(connection))
-        stated = _make_statement(copied, keys, holdings, now)
-        for left in folder.glob(f"{_prefix(keys)}*{_PARTIAL}"):  # by a backup that was killed
-            left.unlink()
+        statement = _make_statement(copied, keys, holdings, now)
+        for leftover in folder.glob(f"{_prefix(keys)}*{_PARTIAL}"):  # by a backup that was killed
+            leftover.unlink()
         file = folder / f"{_prefix(keys)}{_stamp(now)}{SUFFIX}"
-        length, sha256 = _write(file, stated, copied, recipient, progress)
+        length, sha256 = _write(file, statement, copied, recipient, progress)
     return WrittenBackup(file, now, holdings, length, sha256)
 
 
@@ -81,7 +81,7 @@ def _make_statement(copied: Path, keys: ServerKeys, holdings: Holdings, now: int
     return Document.of({"at": now, "sha256": sha256, **vars(holdings)}, TYP, keys.signing).to_bytes()
 
 
-def _write(file: Path, stated: bytes, copied: Path, recipient: str, progress: Progress) -> tuple[int, str]:
+def _write(file: Path, statement: bytes, copied: Path, recipient: str, progress: Progress) -> tuple[int, str]:
     """Write under another name first: what has the name of a backup is whole, and is never written over."""
     if file.exists():
         raise BackupError("backup.file_exists", f"{file} is there already; nothing is written over it")
@@ -90,7 +90,11 @@ def _write(file: Path, stated: bytes, copied: Path, recipient: str, progress: Pr
         scratch_files.create_private(partial)
         with partial.open("wb") as out:
             written = archive.write_archive(
-                out, stated, copied, recipient, lambda done: progress(f"encrypting: {scratch_files.format_mib(done)}")
+                out,
+                statement,
+                copied,
+                recipient,
+                lambda done: progress(f"encrypting: {scratch_files.format_mib(done)}"),
             )
         scratch_files.move_into_place(partial, file)
     finally:
@@ -111,9 +115,9 @@ def write_daily(db: Database, config: Config, keys: ServerKeys, *, now: int) -> 
         made = write_backup(
             config, keys, recipient=config.backup_recipient, folder=folder, now=now, progress=lambda step: None
         )
-    except (BackupError, OSError, sqlite3.Error) as wrong:
+    except (BackupError, OSError, sqlite3.Error) as error:
         # With the day, so that it comes back tomorrow, whatever somebody decided about today.
-        reason = f"{getattr(wrong, 'code', type(wrong).__name__)}.{_stamp(now)[:8]}"
+        reason = f"{getattr(error, 'code', type(error).__name__)}.{_stamp(now)[:8]}"
         with db.write() as w:
             worklist.add_item(w, kind="backup", dev="", reason=reason, at=now)
         raise

@@ -58,10 +58,10 @@ def prepare_restore(config: Config) -> ServerKeys:
     _refuse_to_overwrite(config)
     try:
         return server_keys.load(config.keys)
-    except (SyncError, OSError) as wrong:
+    except (SyncError, OSError) as error:
         raise ConfigError(
-            "--data", f"put the server's own keys back into {config.keys} first, from where you keep them: {wrong}"
-        ) from wrong
+            "--data", f"put the server's own keys back into {config.keys} first, from where you keep them: {error}"
+        ) from error
 
 
 def restore_backup(
@@ -71,19 +71,19 @@ def restore_backup(
     own = prepare_restore(config)
     with scratch_files.lock_scratch_file(config) as copied:
         with archive.open_archive(file, identities) as contents:
-            stated = _read_statement(contents.statement, own)
+            statement = _read_statement(contents.statement, own)
             scratch_files.require_free_space(copied.parent, contents.length)
             scratch_files.create_private(copied)
-            _unpack(contents, stated, copied, progress)
+            _unpack(contents, statement, copied, progress)
         progress("checking")
         with closing(SqliteDatabase(copied)) as db:
             rows = _check_database(db, own)
             progress("renewing")
-            manifest = _start_generation(db, own, stated, now)
+            manifest = _start_generation(db, own, statement, now)
             holdings = meta.count_holdings(db.read())
         _refuse_to_overwrite(config)
         scratch_files.move_into_place(copied, config.database)
-    return RestoreResult(stated.at, holdings, rows, manifest)
+    return RestoreResult(statement.at, holdings, rows, manifest)
 
 
 def _refuse_to_overwrite(config: Config) -> None:
@@ -100,15 +100,15 @@ def _read_statement(raw: bytes, own: ServerKeys) -> _Statement:
         document.require(TYP, {own.signing.kid: own.signing.public})
         members = JsonObject(document.content, "backup")
         return _Statement(members.integer("at"), members.text("sha256", SHA256_HEX))
-    except SyncError as wrong:
+    except SyncError as error:
         raise BackupError(
             "backup.other_server",
             f"it was not made with the server key in keys/ ({own.signing.kid}): put those keys/ there with which it was"
-            f" made, or take a backup of this server ({wrong})",
-        ) from wrong
+            f" made, or take a backup of this server ({error})",
+        ) from error
 
 
-def _unpack(contents: ArchiveContents, stated: _Statement, into: Path, progress: Progress) -> None:
+def _unpack(contents: ArchiveContents, statement: _Statement, into: Path, progress: Progress) -> None:
     sha256 = hashlib.sha256()
     with into.open("wb") as out:
         for chunk in iter(lambda: contents.database.read(_CHUNK), b""):
@@ -117,7 +117,7 @@ def _unpack(contents: ArchiveContents, stated: _Statement, into: Path, progress:
             progress(
                 f"unpacking: {scratch_files.format_mib(out.tell())} of {scratch_files.format_mib(contents.length)}"
             )
-    if sha256.hexdigest() != stated.sha256:
+    if sha256.hexdigest() != statement.sha256:
         raise BackupError("backup.damaged", "the database in it is not the one that the server signed for")
 
 
@@ -148,21 +148,21 @@ def _missing_route_keys(c: Connection, own: ServerKeys) -> list[str]:
     return [kid for kid in listed if kid not in own.routes]
 
 
-def _start_generation(db: Database, own: ServerKeys, stated: _Statement, now: int) -> int:
+def _start_generation(db: Database, own: ServerKeys, statement: _Statement, now: int) -> int:
     """Make it another database than the lost one, so that tablets offer again what they keep (SPEC 11.3)."""
     with db.write() as w:
         # This machine's clock may be behind, but the lost server went on from here: so must the number of the manifest.
         after = max(now, meta.newest_time(w) + 1_000)
         meta.start_generation(w, secrets.token_urlsafe(8))
         # A version that somebody halted after the copy was made must not go to its tablets again by itself.
-        halts.stop_recent(w, since=stated.at - WEEK, now=now)
+        halts.stop_recent(w, since=statement.at - WEEK, now=now)
         number = rollouts.renew_manifest(w, own, after)
         audit.append(
             w,
             at=now,
             action="database.restored",
             actor=own.signing.kid,
-            subject=stated.sha256,
-            detail={"copied": stated.at, "manifest": number},
+            subject=statement.sha256,
+            detail={"copied": statement.at, "manifest": number},
         )
     return number

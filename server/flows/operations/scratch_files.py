@@ -26,8 +26,8 @@ def lock_scratch_file(config: Config) -> Iterator[Path]:
     with (config.data / "copying").open("w") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as wrong:
-            raise BackupError("backup.busy", f"another backup or restore is at work in {config.data}") from wrong
+        except OSError as error:
+            raise BackupError("backup.busy", f"another backup or restore is at work in {config.data}") from error
         _remove_database(scratch / _FILE)
         try:
             yield scratch / _FILE

@@ -63,18 +63,18 @@ def sign_in(db: Database, *, login: str, auth: bytes, address: str, now: int) ->
     with db.write() as w:
         attempt = _hash_login(w, login)
         failed = sessions.count_failures(w, login=attempt, address=address, since=now - FAILURE_WINDOW, until=now)
-        slowed = failed.login >= FAILURES_PER_LOGIN or failed.address >= FAILURES_PER_ADDRESS
-        person = None if slowed else _check_passphrase(w, login, auth)
+        limited = failed.login >= FAILURES_PER_LOGIN or failed.address >= FAILURES_PER_ADDRESS
+        person = None if limited else _check_passphrase(w, login, auth)
         if person is not None:
             sessions.delete_failures(w, login=attempt, address=address)
             sessions.start_session(
                 w, token_hash=hash_token(token), person=person.id, at=now, expires_at=now + SESSION_LIFE
             )
             audit.append(w, at=now, action="session.started", actor=person.id, subject=person.id)
-        elif not slowed:
+        elif not limited:
             sessions.record_failure(w, login=attempt, address=address, at=now)
     # Raised after the commit: a failure that rolls itself back would never slow anybody down.
-    if slowed:
+    if limited:
         raise Problem("session.too_many")
     if person is None:
         raise Problem("session.refused")

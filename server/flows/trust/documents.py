@@ -71,26 +71,24 @@ def accept_registry(db: Database, body: bytes, *, actor: str, now: int) -> int:
         accepted = registry.accept(document, trust_in_force(w), None)
         require_not_older("registry", accepted, held)
         if held is None or accepted.number > held.number:
-            _refuse_number_in_use(w, "registry", accepted.number, now=now, leaving_out=accepted.revoked)
+            _refuse_number_in_use(w, "registry", accepted.number, now=now, excluded=accepted.revoked)
             _install_registry(w, document, accepted, now=now, actor=actor)
     return accepted.number
 
 
-def next_number(c: Connection, kind: str, *, now: int, leaving_out: Collection[str] = ()) -> int:
+def next_number(c: Connection, kind: str, *, now: int, excluded: Collection[str] = ()) -> int:
     """Return the number that the next trust, registry or manifest needs (SPEC 11.3).
 
-    After a restore tablets still hold documents that this database has forgotten. Revoked tablets, `leaving_out` that
+    After a restore tablets still hold documents that this database has forgotten. Revoked tablets, `excluded` that
     are about to be, and numbers that no server can have given out do not count: one that lies could end publishing.
     """
     own = documents.highest_numbers(c).get(kind, 0)
     most = max(own, now // 1000) + MOST_MANIFESTS_FORGOTTEN if kind == "manifest" else own + MAX_FORGOTTEN_NUMBERS
-    return 1 + max(own, devices.highest_number(c, kind, most, leaving_out))
+    return 1 + max(own, devices.highest_number(c, kind, most, excluded))
 
 
-def _refuse_number_in_use(
-    w: Connection, kind: str, number: int, *, now: int, leaving_out: Collection[str] = ()
-) -> None:
-    least = next_number(w, kind, now=now, leaving_out=leaving_out)
+def _refuse_number_in_use(w: Connection, kind: str, number: int, *, now: int, excluded: Collection[str] = ()) -> None:
+    least = next_number(w, kind, now=now, excluded=excluded)
     if number < least:
         raise Problem("document.number_in_use", f"{kind} {least} is the next", least=least)
 

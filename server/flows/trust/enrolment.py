@@ -104,8 +104,8 @@ def readmit_device(db: Database, body: bytes, dev: str, *, trust: Trust, registr
     with db.write() as w:
         device = devices.get_device(w, dev)
         if device is None:
-            said = {"label": certificate.label, "region": certificate.region}
-            devices.add_device(w, dev=dev, key=certificate.key.raw, at=now, **said)
+            given = {"label": certificate.label, "region": certificate.region}
+            devices.add_device(w, dev=dev, key=certificate.key.raw, at=now, **given)
         if device is None or certificate.number > _certificate_number(device):
             devices.certify(w, dev, certificate=body, label=certificate.label, region=certificate.region, at=now)
             audit.append(w, at=now, action="device.readmitted", actor=dev, subject=dev)
