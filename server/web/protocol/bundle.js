@@ -1,20 +1,20 @@
 /** SPEC 5.4: the signed bytes of one form version. Whether the form can be run is for who runs it. */
 import { digest, hex } from "./encoding.js";
 import { must } from "./errors.js";
-import { check, hashForm, integer, matching, oneOf, record, table } from "./forms.js";
+import { check, sha256Hex, integer, matching, oneOf, record, table } from "./json_object.js";
 import { readDocument, requireSigners } from "./signed.js";
 
 /** @typedef {import("./trust.js").StaffKey} StaffKey */
 /** @typedef {{sha256: string, type: string, size: number, milliseconds: number}} Recording */
 
 export const BUNDLE = "chaski-1/bundle+jws";
-const LARGEST_RECORDING = 2 ** 20;
-const MOST_RECORDINGS = 4096;
-const MOST_SOUND = 128 * 2 ** 20;
+const MAX_RECORDING_BYTES = 2 ** 20;
+const MAX_RECORDINGS = 4096;
+const MAX_SOUND_BYTES = 128 * 2 ** 20;
 const RECORDING = record({
-  sha256: hashForm,
+  sha256: sha256Hex,
   type: oneOf("audio/ogg", "audio/mpeg"),
-  size: (value) => integer(1)(value) && value <= LARGEST_RECORDING,
+  size: (value) => integer(1)(value) && value <= MAX_RECORDING_BYTES,
   milliseconds: integer(1),
 });
 const CONTEXTS = table(matching(/^[^\x00-\x1f\x7f]{1,200}$/u), RECORDING);
@@ -56,7 +56,7 @@ export function recordingsOf({ value }) {
       found.set(each.sha256, each);
     }
   const sound = [...found.values()].reduce((sum, { size }) => sum + size, 0);
-  must(found.size <= MOST_RECORDINGS && sound <= MOST_SOUND, "document.malformed", "too many recordings");
+  must(found.size <= MAX_RECORDINGS && sound <= MAX_SOUND_BYTES, "document.malformed", "too many recordings");
   return [...found.values()].sort((one, other) => (one.sha256 < other.sha256 ? -1 : 1));
 }
 

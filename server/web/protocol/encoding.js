@@ -12,7 +12,7 @@ import { must, ProtocolError, refuse } from "./errors.js";
 const STRING_OR_STRUCTURE = /"(?:[^"\\]|\\.)*"|[{}[\]:]/g;
 const LONE_SURROGATE = /\p{Surrogate}/u;
 const HALF = "half a character";
-const MOST_VALUES = 200_000;
+const MAX_VALUES = 200_000;
 const VALUE_BEFORE = new Set(Array.from("[{,", (letter) => letter.charCodeAt(0)));
 
 /**
@@ -71,21 +71,21 @@ export const hash = (bytes) => hex(digest(bytes));
  * @param {Uint8Array} bytes
  * @returns {string}
  */
-export const encode = (bytes) => base64url.encode(bytes);
+export const encodeBase64url = (bytes) => base64url.encode(bytes);
 
 /**
  * Bytes of base64url in its one spelling, else `encoding.base64` (SPEC 2.1).
  * @param {string} text
  * @returns {Bytes}
  */
-export function decode(text) {
+export function decodeBase64url(text) {
   let bytes = new Uint8Array();
   try {
     bytes = Uint8Array.from(base64url.decode(text));
   } catch {
     refuse("encoding.base64");
   }
-  must(encode(bytes) === text, "encoding.base64", "another spelling");
+  must(encodeBase64url(bytes) === text, "encoding.base64", "another spelling");
   return bytes;
 }
 
@@ -96,7 +96,7 @@ export function decode(text) {
  */
 export function readJson(bytes) {
   const values = bytes.reduce((sum, byte) => sum + Number(VALUE_BEFORE.has(byte)), 0);
-  must(values <= MOST_VALUES, "encoding.json", "small bytes that would become large values");
+  must(values <= MAX_VALUES, "encoding.json", "small bytes that would become large values");
   let text = "";
   let value;
   try {

@@ -1,8 +1,8 @@
 /** SPEC 5.5: how a tablet comes in: an invitation, a request signed by its own key, a registrar's certificate. */
-import { encode } from "./encoding.js";
+import { encodeBase64url } from "./encoding.js";
 import { must, refuse } from "./errors.js";
-import { check, hashForm, id128, integer, matching, region, text } from "./forms.js";
-import { namedKey } from "./keys.js";
+import { check, sha256Hex, kidText, integer, matching, region, text } from "./json_object.js";
+import { parsePublicKey } from "./key_pairs.js";
 import { readDocument, requireSigners, writeDocument } from "./signed.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
@@ -23,7 +23,7 @@ export function readInvitation(text) {
   const trimmed = text.trim();
   must(trimmed.startsWith(INVITATION), "enrolment.bad_invitation");
   const [address, code, pin] = ["u", "c", "r"].map((name) => only(trimmed.slice(INVITATION.length).split("&"), name));
-  must(/^https?:\/\//.test(address) && CODE(code) && hashForm(pin), "enrolment.bad_invitation");
+  must(/^https?:\/\//.test(address) && CODE(code) && sha256Hex(pin), "enrolment.bad_invitation");
   return { address: address.replace(/\/+$/, ""), code, pin };
 }
 
@@ -53,20 +53,21 @@ export const writeInvitation = ({ address, code, pin }) =>
 /**
  * A tablet's request (SPEC 5.5 step 2).
  * @param {string} code
- * @param {import("./keys.js").SecretKey} device
+ * @param {import("./key_pairs.js").SecretKey} device
  * @returns {Promise<Bytes>}
  */
-export const writeEnrolment = (code, device) => writeDocument({ code, key: encode(device.bytes) }, ENROLMENT, [device]);
+export const writeEnrolmentRequest = (code, device) =>
+  writeDocument({ code, key: encodeBase64url(device.bytes) }, ENROLMENT, [device]);
 
 /**
  * Accept a tablet's request: signed by the key it names (SPEC 5.5 step 2).
  * @param {Bytes} bytes
- * @returns {Promise<{code: string, key: import("./keys.js").PublicKey}>}
+ * @returns {Promise<{code: string, key: import("./key_pairs.js").PublicKey}>}
  */
-export async function acceptEnrolment(bytes) {
+export async function acceptEnrolmentRequest(bytes) {
   const document = readDocument(bytes);
   check(document.value, { key: text });
-  const key = namedKey(document.value.key);
+  const key = parsePublicKey(document.value.key);
   await requireSigners(document, ENROLMENT, [key]);
   check(document.value, { code: CODE });
   return { code: document.value.code, key };
@@ -84,13 +85,13 @@ export async function acceptCertificate(bytes, trust, dev) {
   await requireSigners(document, CERTIFICATE, trust.registrars);
   const value = /** @type {Certificate} */ (document.value);
   check(value, {
-    dev: id128,
+    dev: kidText,
     key: text,
     region,
     label: matching(/^[^\u0000-\u001f\u007f]{0,80}$/u),
     number: integer(1),
     issued: integer(),
   });
-  must(value.dev === dev && value.dev === namedKey(value.key).kid, "enrolment.wrong_device");
+  must(value.dev === dev && value.dev === parsePublicKey(value.key).kid, "enrolment.wrong_device");
   return value;
 }

@@ -7,8 +7,8 @@ import { AEAD_AES_256_GCM, CipherSuite, KDF_HKDF_SHA256, KEM_DHKEM_X25519_HKDF_S
 import { concat } from "./encoding.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
-/** @typedef {import("./keys.js").PublicKey} PublicKey */
-/** @typedef {import("./keys.js").SecretKey} SecretKey */
+/** @typedef {import("./key_pairs.js").PublicKey} PublicKey */
+/** @typedef {import("./key_pairs.js").SecretKey} SecretKey */
 /** @typedef {{suite: CipherSuite<any>, enc: number}} Suite and the length of what it puts before a ciphertext */
 
 /** For screenings and keyring seeds: 0x647a, 0x0011, 0x0002 (SPEC 8.1). @type {Suite} */

@@ -3,16 +3,16 @@
  * caller's; here it is a list.
  */
 import { must, ProtocolError } from "./errors.js";
-import { identityOf, parseEnvelope, verifyEnvelope } from "./envelope.js";
+import { envelopeId, parseEnvelope, verifyEnvelope } from "./verify.js";
 import { openRoute } from "./route.js";
 
-/** @typedef {import("./envelope.js").Header} Header */
+/** @typedef {import("./verify.js").Header} Header */
 /** @typedef {import("./receipt.js").Item} Item */
 /** @typedef {{id: string, header: Header}} Stored */
-/** @typedef {import("./keys.js").PublicKey & {state: string}} Device `pending`, `certified` or `revoked` */
+/** @typedef {import("./key_pairs.js").PublicKey & {state: string}} Device `pending`, `certified` or `revoked` */
 /**
  * What a server knows; versions are the hashes of its bundles.
- * @typedef {{devices: Device[], routeKeys: import("./keys.js").SecretKey[], versions: string[]}} Known
+ * @typedef {{devices: Device[], routeKeys: import("./key_pairs.js").SecretKey[], versions: string[]}} Known
  */
 
 /**
@@ -22,15 +22,15 @@ import { openRoute } from "./route.js";
  * @param {Stored[]} stored
  * @returns {Promise<Item>}
  */
-export async function takeIn(text, known, stored) {
-  const id = identityOf(text);
+export async function storeEnvelope(text, known, stored) {
+  const id = envelopeId(text);
   try {
     const envelope = parseEnvelope(text);
     const { header } = envelope;
     const device = known.devices.find(({ kid }) => kid === header.dev);
     must(device && device.state !== "pending", "envelope.unknown_device");
     await verifyEnvelope(envelope, device);
-    const outcome = await fate({ id, header }, device, known, stored);
+    const outcome = await outcomeOf({ id, header }, device, known, stored);
     if (outcome !== "duplicate") stored.push({ id, header });
     return { id, outcome, seq: header.seq };
   } catch (error) {
@@ -63,7 +63,7 @@ export function completeUpTo(stored, dev, chain) {
  * @param {Stored[]} stored
  * @returns {Promise<string>}
  */
-async function fate({ id, header }, device, known, stored) {
+async function outcomeOf({ id, header }, device, known, stored) {
   if (stored.some((other) => other.id === id)) return "duplicate";
   if (device.state === "revoked") return "quarantined";
   const own = stored.filter((other) => other.header.dev === header.dev).map((other) => other.header);

@@ -1,20 +1,32 @@
 /** SPEC 5.3: which version of which form a tablet has, and which key routes are sealed to. */
 import { digest, utf8 } from "./encoding.js";
-import { arrayOf, check, formId, hashForm, id128, integer, optional, record, region, table, text } from "./forms.js";
-import { namedKey } from "./keys.js";
-import { readDocument, requireNewer, requireSigners } from "./signed.js";
+import {
+  arrayOf,
+  check,
+  formId,
+  sha256Hex,
+  kidText,
+  integer,
+  optional,
+  record,
+  region,
+  table,
+  text,
+} from "./json_object.js";
+import { parsePublicKey } from "./key_pairs.js";
+import { readDocument, requireNotOlder, requireSigners } from "./signed.js";
 
 /** @typedef {import("./signed.js").Document} Document */
 /** @typedef {{sha: string, regions?: string[], devices?: string[], share_permille?: number}} Entry */
-/** @typedef {import("./keys.js").PublicKey & {until: number}} RouteKey */
+/** @typedef {import("./key_pairs.js").PublicKey & {until: number}} RouteKey */
 /** @typedef {{document: Document, routeKeys: RouteKey[], forms: Map<string, Entry[]>}} Manifest */
 
 export const MANIFEST = "chaski-1/manifest+jws";
 
 const ENTRY = record({
-  sha: hashForm,
+  sha: sha256Hex,
   regions: optional(arrayOf(region)),
-  devices: optional(arrayOf(id128)),
+  devices: optional(arrayOf(kidText)),
   share_permille: optional(integer(0)),
 });
 const MEMBERS = {
@@ -37,10 +49,10 @@ export async function acceptManifest(bytes, trust, held = null) {
   const { value } = document;
   check(value, MEMBERS);
   const routeKeys = value.route_keys.map((/** @type {{key: string, until: number}} */ { key, until }) => ({
-    ...namedKey(key),
+    ...parsePublicKey(key),
     until,
   }));
-  requireNewer(document, held && held.document);
+  requireNotOlder(document, held && held.document);
   return { document, routeKeys, forms: new Map(Object.entries(value.forms ?? {})) };
 }
 
@@ -52,7 +64,7 @@ export async function acceptManifest(bytes, trust, held = null) {
  * @param {string} where the tablet's region
  * @returns {string | null}
  */
-export function versionFor(manifest, form, dev, where) {
+export function chooseVersion(manifest, form, dev, where) {
   const fits = (/** @type {Entry} */ { sha, regions, devices, share_permille }) =>
     (!regions || regions.some((front) => where.startsWith(front))) &&
     (!devices || devices.includes(dev)) &&

@@ -7,7 +7,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { wordlist } from "@scure/bip39/wordlists/spanish.js";
 import { argon2id } from "hash-wasm";
 import { aesOpen, aesSeal } from "./aes.js";
-import { concat, decode, encode, utf8 } from "./encoding.js";
+import { concat, decodeBase64url, encodeBase64url, utf8 } from "./encoding.js";
 import { must, orRefuse } from "./errors.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
@@ -17,7 +17,7 @@ import { must, orRefuse } from "./errors.js";
  * Six random words of the Spanish list (SPEC 3.2).
  * @returns {string}
  */
-export function drawPassphrase() {
+export function generatePassphrase() {
   // 2,048 words divide 65,536 numbers evenly: the remainder is as random as the number.
   const numbers = crypto.getRandomValues(new Uint16Array(6));
   return Array.from(numbers, (number) => wordlist[number % wordlist.length].normalize("NFC")).join(" ");
@@ -28,7 +28,7 @@ export function drawPassphrase() {
  * @param {string} phrase
  * @returns {string}
  */
-export const plainWords = (phrase) =>
+export const normalizePhrase = (phrase) =>
   phrase.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase().split(/\s+/u).filter(Boolean).join(" ");
 
 /**
@@ -37,9 +37,9 @@ export const plainWords = (phrase) =>
  * @param {Uint8Array} salt 16 bytes
  * @returns {Promise<PassphraseKeys>}
  */
-export async function passphraseKeys(phrase, salt) {
+export async function deriveKeys(phrase, salt) {
   must(salt.length === 16, "key.malformed", "salt");
-  const password = utf8(plainWords(phrase));
+  const password = utf8(normalizePhrase(phrase));
   must(password.length > 0, "key.wrong_passphrase", "empty");
   const cost = { memorySize: 64 * 1024, iterations: 3, parallelism: 1, hashLength: 32 };
   const master = await argon2id({ password, salt, ...cost, outputType: "binary" });
@@ -56,7 +56,7 @@ export async function passphraseKeys(phrase, salt) {
  */
 export async function lockSecret(lock, secret, purpose) {
   const nonce = crypto.getRandomValues(new Uint8Array(12));
-  return encode(concat(nonce, await aesSeal(lock, nonce, secret, utf8(purpose))));
+  return encodeBase64url(concat(nonce, await aesSeal(lock, nonce, secret, utf8(purpose))));
 }
 
 /**
@@ -67,6 +67,6 @@ export async function lockSecret(lock, secret, purpose) {
  * @returns {Promise<Bytes>}
  */
 export function unlockSecret(lock, locked, purpose) {
-  const bytes = decode(locked);
+  const bytes = decodeBase64url(locked);
   return orRefuse(() => aesOpen(lock, bytes.slice(0, 12), bytes.slice(12), utf8(purpose)), "key.wrong_passphrase");
 }

@@ -6,17 +6,17 @@ import { must } from "./errors.js";
 import {
   arrayOf,
   check,
-  hashForm,
-  id128,
-  id64,
+  sha256Hex,
+  kidText,
+  halfId,
   integer,
   matching,
   oneOf,
   optional,
-  perhaps,
+  optionalText,
   problemCode,
   record,
-} from "./forms.js";
+} from "./json_object.js";
 import { readDocument, requireSigners } from "./signed.js";
 
 /** @typedef {{id: string, outcome: string, seq?: number, code?: string}} Item */
@@ -36,17 +36,17 @@ const OUTCOMES = new Map([
 ]);
 
 const MEMBERS = {
-  dev: id128,
+  dev: kidText,
   n: integer(1),
   at: integer(),
-  generation: id64,
+  generation: halfId,
   head: matching(/^([0-9a-f]{64})?$/),
   items: arrayOf(
     record({
-      id: hashForm,
+      id: sha256Hex,
       outcome: oneOf(...OUTCOMES.keys()),
       seq: optional(integer()),
-      code: perhaps(problemCode),
+      code: optionalText(problemCode),
     }),
   ),
 };

@@ -1,9 +1,9 @@
 /** SPEC 5.2: which keyring a screening is sealed to, and which tablets are revoked. */
-import { encode, hash } from "./encoding.js";
+import { encodeBase64url, hash } from "./encoding.js";
 import { must } from "./errors.js";
-import { arrayOf, check, hashForm, id128, integer, matching, name, oneOf, record } from "./forms.js";
-import { publicKey } from "./keys.js";
-import { readDocument, requireNewer, requireSigners } from "./signed.js";
+import { arrayOf, check, sha256Hex, kidText, integer, matching, name, oneOf, record } from "./json_object.js";
+import { publicKey } from "./key_pairs.js";
+import { readDocument, requireNotOlder, requireSigners } from "./signed.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
 /** @typedef {import("./signed.js").Document} Document */
@@ -18,13 +18,13 @@ const NATIONAL = "national";
 const MEMBERS = {
   number: integer(1),
   issued: integer(),
-  keyrings: arrayOf(record({ id: name, epoch: integer(1), kid: id128, key_sha256: hashForm }), {
+  keyrings: arrayOf(record({ id: name, epoch: integer(1), kid: kidText, key_sha256: sha256Hex }), {
     identity: ({ id }) => id,
   }),
   desks: arrayOf(record({ site: matching(/^[0-9]{0,6}$/), kind: oneOf(...KINDS), keyring: name }), {
     identity: ({ site, kind }) => `${site} ${kind}`,
   }),
-  revoked: arrayOf(id128),
+  revoked: arrayOf(kidText),
 };
 
 /**
@@ -49,7 +49,7 @@ export async function acceptRegistry(bytes, trust, held = null) {
     "document.malformed",
     "a keyring is missing",
   );
-  requireNewer(document, held && held.document);
+  requireNotOlder(document, held && held.document);
   return { document, keyrings, desks, revoked };
 }
 
@@ -82,9 +82,9 @@ export function deskKind(queueKinds) {
  * A keyring's public key as fetched, or `registry.wrong_key` (SPEC 5.2).
  * @param {Keyring} keyring
  * @param {Bytes} fetched
- * @returns {import("./keys.js").PublicKey}
+ * @returns {import("./key_pairs.js").PublicKey}
  */
-export function fetchedKey(keyring, fetched) {
+export function fetchedPublicKey(keyring, fetched) {
   const key = publicKey(fetched, 1216);
   must(hash(fetched) === keyring.key_sha256, "registry.wrong_key");
   return key;
@@ -95,4 +95,4 @@ export function fetchedKey(keyring, fetched) {
  * @returns {string}
  */
 const kidOfHash = (keyHash) =>
-  encode(Uint8Array.from({ length: 16 }, (_, at) => parseInt(keyHash.slice(2 * at, 2 * at + 2), 16)));
+  encodeBase64url(Uint8Array.from({ length: 16 }, (_, at) => parseInt(keyHash.slice(2 * at, 2 * at + 2), 16)));

@@ -1,21 +1,21 @@
 /**
  * SPEC 7: the coded facts that the server may read. An aid, never a condition: who opens a route goes on without it.
  */
-import { canonical, concat, decode, encode, readJson, utf8 } from "./encoding.js";
+import { canonical, concat, decodeBase64url, encodeBase64url, readJson, utf8 } from "./encoding.js";
 import { must, orRefuse } from "./errors.js";
-import { arrayOf, formId, hashForm, itself, matching, oneOf } from "./forms.js";
+import { arrayOf, formId, sha256Hex, asText, matching, oneOf } from "./json_object.js";
 import { hpkeOpen, hpkeSeal, ROUTE } from "./hpke.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
 /** @typedef {Record<string, string | string[] | undefined>} Route fields of SPEC 7.1; what is left out is not there */
 
 const LENGTH = 288;
-const KINDS = arrayOf(oneOf("child", "labour", "protection", "review"), { identity: itself });
+const KINDS = arrayOf(oneOf("child", "labour", "protection", "review"), { identity: asText });
 
-/** In the order of SPEC 7.1. @type {Record<string, import("./forms.js").Form>} */
+/** In the order of SPEC 7.1. @type {Record<string, import("./json_object.js").Shape>} */
 const FIELDS = {
   form: formId,
-  sha: hashForm,
+  sha: sha256Hex,
   outcome: oneOf("positive", "labour_rights", "review", "negative", "not_scored"),
   tier: oneOf("T1", "T2", "T3", "T4", "child", "danger", "none"),
   urgency: oneOf("immediate", "prompt", "routine", "none"),
@@ -45,7 +45,7 @@ const NAMES = Object.keys(FIELDS);
  * Seal a route to the server's route key, for one screening (SPEC 7.2).
  * @param {Route} route
  * @param {string} jti
- * @param {import("./keys.js").PublicKey} key
+ * @param {import("./key_pairs.js").PublicKey} key
  * @returns {Promise<string>}
  */
 export async function sealRoute(route, jti, key) {
@@ -56,21 +56,21 @@ export async function sealRoute(route, jti, key) {
   const values = checked(NAMES.map((name) => route[name] ?? null));
   const written = canonical(values);
   const plaintext = concat(written, new Uint8Array(LENGTH - written.length));
-  return `${key.kid}.${encode(await hpkeSeal(ROUTE, key, plaintext, infoOf(jti, key.kid)))}`;
+  return `${key.kid}.${encodeBase64url(await hpkeSeal(ROUTE, key, plaintext, infoOf(jti, key.kid)))}`;
 }
 
 /**
  * Open a route with one of the keys held (SPEC 7.2).
  * @param {string} text
  * @param {string} jti
- * @param {import("./keys.js").SecretKey[]} keys
+ * @param {import("./key_pairs.js").SecretKey[]} keys
  * @returns {Promise<Route>}
  */
 export async function openRoute(text, jti, keys) {
   const kid = text.split(".", 1)[0];
   const key = keys.find((held) => held.kid === kid);
   must(key, "route.unknown_key");
-  const bytes = decode(text.slice(kid.length + 1));
+  const bytes = decodeBase64url(text.slice(kid.length + 1));
   const plaintext = await orRefuse(() => hpkeOpen(ROUTE, key, bytes, infoOf(jti, kid)), "route.unopenable");
   const values = checked(unpadded(plaintext));
   return Object.fromEntries(NAMES.map((name, at) => [name, values[at]]).filter(([, value]) => value !== null));

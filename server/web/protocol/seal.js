@@ -5,20 +5,20 @@
 import { deflateRaw } from "pako";
 import { aesOpen, aesSeal } from "./aes.js";
 import { inflate, RAW } from "./compression.js";
-import { canonical, concat, encode, utf8 } from "./encoding.js";
+import { canonical, concat, encodeBase64url, utf8 } from "./encoding.js";
 import { must, orRefuse } from "./errors.js";
-import { ENVELOPE, FIXED } from "./envelope.js";
+import { ENVELOPE, FIXED } from "./verify.js";
 import { hpkeOpen, hpkeSeal, SEAL } from "./hpke.js";
 import { sealRoute } from "./route.js";
 import { signBare } from "./signed.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
-/** @typedef {import("./keys.js").PublicKey} PublicKey */
+/** @typedef {import("./key_pairs.js").PublicKey} PublicKey */
 /** @typedef {{chain: string, seq: number, kseq: number, prev: string}} Counters of SPEC 6.2 */
 
 const BLOCK = 1024;
 const LARGEST_PLAINTEXT = 256 * 1024;
-const LARGEST_INSTANCE = 1024 * 1024;
+const MAX_INSTANCE_BYTES = 1024 * 1024;
 
 /**
  * Seal one screening (SPEC 8.1).
@@ -29,26 +29,26 @@ const LARGEST_INSTANCE = 1024 * 1024;
  * @param {Counters} screening.counters
  * @param {PublicKey} screening.keyring
  * @param {PublicKey} screening.routeKey
- * @param {import("./keys.js").SecretKey} screening.device
+ * @param {import("./key_pairs.js").SecretKey} screening.device
  * @returns {Promise<string>} the envelope
  */
 export async function sealEnvelope({ instance, bucket, route, counters, keyring, routeKey, device }) {
-  const jti = encode(random(16));
+  const jti = encodeBase64url(random(16));
   const ids = { ...FIXED, kid: keyring.kid, jti, dev: device.kid };
-  const header = encode(canonical({ ...ids, ...counters, route: await sealRoute(route, jti, routeKey) }));
+  const header = encodeBase64url(canonical({ ...ids, ...counters, route: await sealRoute(route, jti, routeKey) }));
   const contentKey = random(32);
   const iv = random(12);
   const sealedKey = await hpkeSeal(SEAL, keyring, contentKey, recipientInfo(`chaski-1/env/${jti}/${keyring.kid}`));
   const sealed = await aesSeal(contentKey, iv, packPlaintext(instance, bucket), utf8(header));
   const binary = [sealedKey.slice(0, SEAL.enc), sealedKey.slice(SEAL.enc), iv, sealed.slice(0, -16), sealed.slice(-16)];
-  const signed = [header, ...binary.map(encode)].join(".");
+  const signed = [header, ...binary.map(encodeBase64url)].join(".");
   return `${signed}.${await signBare(utf8(signed), ENVELOPE, device)}`;
 }
 
 /**
  * Open an envelope whose signature has been verified (SPEC 8.3).
- * @param {import("./envelope.js").Envelope} envelope
- * @param {import("./keys.js").SecretKey} keyring
+ * @param {import("./verify.js").Envelope} envelope
+ * @param {import("./key_pairs.js").SecretKey} keyring
  * @returns {Promise<Bytes>} the instance
  */
 export async function openEnvelope({ header, fields, bytes }, keyring) {
@@ -78,7 +78,7 @@ export const recipientInfo = (purpose) =>
  */
 export function packPlaintext(instance, bucket) {
   must(Number.isInteger(bucket / BLOCK) && bucket > 0, "seal.bad_bucket");
-  must(instance.length <= LARGEST_INSTANCE, "seal.too_large");
+  must(instance.length <= MAX_INSTANCE_BYTES, "seal.too_large");
   const deflated = deflateRaw(instance);
   let size = bucket;
   while (size < 4 + deflated.length) size *= 2;
@@ -101,7 +101,7 @@ export function unpackPlaintext(plaintext) {
     plaintext.subarray(end).every((byte) => byte === 0),
     "seal.nonzero_padding",
   );
-  const { data, used, whole } = inflate(plaintext.slice(4, end), RAW, LARGEST_INSTANCE, "seal.too_large");
+  const { data, used, whole } = inflate(plaintext.slice(4, end), RAW, MAX_INSTANCE_BYTES, "seal.too_large");
   must(whole, "seal.truncated");
   must(4 + used === end, "seal.trailing_data");
   return data;

@@ -3,13 +3,13 @@
  * callers.
  */
 import { FlattenedSign, flattenedVerify } from "jose";
-import { canonical, concat, decode, encode, hash, readObject, same, utf8 } from "./encoding.js";
+import { canonical, concat, decodeBase64url, encodeBase64url, hash, readObject, same, utf8 } from "./encoding.js";
 import { must, orRefuse } from "./errors.js";
-import { signer } from "./keys.js";
+import { signingCryptoKey } from "./key_pairs.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
-/** @typedef {import("./keys.js").PublicKey} PublicKey */
-/** @typedef {import("./keys.js").SecretKey} SecretKey */
+/** @typedef {import("./key_pairs.js").PublicKey} PublicKey */
+/** @typedef {import("./key_pairs.js").SecretKey} SecretKey */
 /** @typedef {{kid: string, header: string, signature: string}} Jws header and signature as base64url */
 /** @typedef {import("./encoding.js").JsonObject} JsonObject */
 /** @typedef {{bytes: Bytes, payload: Bytes, value: JsonObject, hash: string, lines: string[]}} Document */
@@ -28,7 +28,7 @@ const LF = 0x0a;
  */
 export async function sign(payload, typ, key) {
   const header = { alg: ALG, kid: key.kid, typ };
-  const jws = await new FlattenedSign(payload).setProtectedHeader(header).sign(await signer(key));
+  const jws = await new FlattenedSign(payload).setProtectedHeader(header).sign(await signingCryptoKey(key));
   return `${jws.protected}..${jws.signature}`;
 }
 
@@ -53,10 +53,10 @@ export function parseJws(text, typ) {
   const parts = text.split(".");
   must(parts.length === 3 && parts[1] === "", "signed.malformed");
   const [header, , signature] = parts;
-  const headerBytes = decode(header);
+  const headerBytes = decodeBase64url(header);
   const members = readObject(headerBytes);
   const names = Object.keys(members).sort().join();
-  must(decode(signature).length === 64, "signed.malformed", "length of the signature");
+  must(decodeBase64url(signature).length === 64, "signed.malformed", "length of the signature");
   must(names === "alg,kid,typ", "signed.forbidden_header");
   must(members.alg === ALG, "signed.wrong_alg");
   must(members.typ === typ, "signed.wrong_typ");
@@ -75,8 +75,8 @@ export function parseJws(text, typ) {
 export async function verify(payload, jws, key, code = "signed.bad_signature") {
   await orRefuse(async () => {
     // jose decodes leniently: only the one spelling of the signature goes in.
-    const signature = encode(decode(jws.signature));
-    const flattened = { protected: jws.header, payload: encode(payload), signature };
+    const signature = encodeBase64url(decodeBase64url(jws.signature));
+    const flattened = { protected: jws.header, payload: encodeBase64url(payload), signature };
     const verifier = await crypto.subtle.importKey("raw", key.bytes, ALG, false, ["verify"]);
     await flattenedVerify(flattened, verifier, { algorithms: [ALG] });
   }, code);
@@ -92,7 +92,7 @@ export async function verify(payload, jws, key, code = "signed.bad_signature") {
  * @returns {Promise<void>}
  */
 export async function verifyBare(payload, signature, typ, key, code) {
-  const header = encode(canonical({ alg: ALG, kid: key.kid, typ }));
+  const header = encodeBase64url(canonical({ alg: ALG, kid: key.kid, typ }));
   await verify(payload, { kid: key.kid, header, signature }, key, code);
 }
 
@@ -152,7 +152,7 @@ export async function requireSigners(document, typ, keys, threshold = 1) {
  * @param {Document} document
  * @param {Document | null} held
  */
-export function requireNewer(document, held) {
+export function requireNotOlder(document, held) {
   if (!held) return;
   must(document.value.number >= held.value.number, "document.rolled_back");
   must(document.value.number > held.value.number || document.hash === held.hash, "document.same_number");

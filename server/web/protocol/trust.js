@@ -4,11 +4,11 @@
  */
 import { concat, hash, utf8 } from "./encoding.js";
 import { must } from "./errors.js";
-import { arrayOf, check, integer, itself, name, record, text, truth } from "./forms.js";
-import { namedKey } from "./keys.js";
-import { readDocument, requireNewer, requireSigners } from "./signed.js";
+import { arrayOf, check, integer, asText, name, record, text, flag } from "./json_object.js";
+import { parsePublicKey } from "./key_pairs.js";
+import { readDocument, requireNotOlder, requireSigners } from "./signed.js";
 
-/** @typedef {import("./keys.js").PublicKey} PublicKey */
+/** @typedef {import("./key_pairs.js").PublicKey} PublicKey */
 /** @typedef {PublicKey & {person: string}} StaffKey */
 /**
  * @typedef {object} Trust
@@ -25,13 +25,13 @@ import { readDocument, requireNewer, requireSigners } from "./signed.js";
 
 export const TRUST = "chaski-1/trust+jws";
 
-const KEYS = arrayOf(text, { identity: itself });
+const KEYS = arrayOf(text, { identity: asText });
 const STAFF = arrayOf(record({ key: text, person: name }));
 const MEMBERS = {
   number: integer(1),
   issued: integer(),
   expires: integer(),
-  demo: truth,
+  demo: flag,
   roots: KEYS,
   threshold: integer(1),
   registrars: KEYS,
@@ -56,15 +56,18 @@ export function readTrust(bytes) {
   const staff = [...value.authors, ...value.reviewers];
   const pairs = new Set(staff.map(({ key, person }) => `${key} ${person}`));
   must(pairs.size === new Set(staff.map(({ key }) => key)).size, "document.malformed", "a key with two persons");
-  const staffKey = (/** @type {{key: string, person: string}} */ { key, person }) => ({ ...namedKey(key), person });
+  const staffKey = (/** @type {{key: string, person: string}} */ { key, person }) => ({
+    ...parsePublicKey(key),
+    person,
+  });
   return {
     document,
     demo: value.demo,
     expires: value.expires,
     threshold: value.threshold,
-    roots: value.roots.map(namedKey),
-    registrars: value.registrars.map(namedKey),
-    servers: value.servers.map(namedKey),
+    roots: value.roots.map(parsePublicKey),
+    registrars: value.registrars.map(parsePublicKey),
+    servers: value.servers.map(parsePublicKey),
     authors: value.authors.map(staffKey),
     reviewers: value.reviewers.map(staffKey),
   };
@@ -93,7 +96,7 @@ export async function acceptTrust(bytes, { held = null, pin }) {
     must(pinOf(trust) === pin, "trust.wrong_pin");
     return trust;
   }
-  requireNewer(trust.document, held.document);
+  requireNotOlder(trust.document, held.document);
   must(trust.demo === held.demo, "trust.demo_changed");
   await requireSigners(trust.document, TRUST, held.roots, held.threshold);
   return trust;
@@ -105,7 +108,7 @@ export async function acceptTrust(bytes, { held = null, pin }) {
  * @param {number} now
  * @returns {boolean}
  */
-export const isOld = (trust, now) => now > trust.expires;
+export const isExpired = (trust, now) => now > trust.expires;
 
 /**
  * Refuse an expired trust, in staff clients only (SPEC 5.1).
@@ -113,7 +116,7 @@ export const isOld = (trust, now) => now > trust.expires;
  * @param {number} now
  */
 export function requireCurrent(trust, now) {
-  must(!isOld(trust, now), "trust.expired");
+  must(!isExpired(trust, now), "trust.expired");
 }
 
 /**

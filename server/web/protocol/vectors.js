@@ -4,9 +4,9 @@
  */
 import { aesOpen } from "./aes.js";
 import { acceptBundle, checkRecording, recordingsOf } from "./bundle.js";
-import { canonical, concat, decode, encode, hex, readObject, utf8 } from "./encoding.js";
-import { acceptCertificate, acceptEnrolment, readInvitation } from "./enrolment.js";
-import { parseEnvelope, verifyEnvelope } from "./envelope.js";
+import { canonical, concat, decodeBase64url, encodeBase64url, hex, readObject, utf8 } from "./encoding.js";
+import { acceptCertificate, acceptEnrolmentRequest, readInvitation } from "./enrolment.js";
+import { parseEnvelope, verifyEnvelope } from "./verify.js";
 import { must, ProtocolError } from "./errors.js";
 import {
   endedAt,
@@ -16,21 +16,21 @@ import {
   readRequest,
   readResponse,
   requireNewNumber,
-} from "./exchange.js";
+} from "./messages.js";
 import { hpkeOpen, SEAL } from "./hpke.js";
-import { completeUpTo, takeIn } from "./intake.js";
-import { namedKey, routeKey, sealKey, sixWords } from "./keys.js";
-import { acceptManifest, routeKeyAt, versionFor } from "./manifest.js";
-import { unwrapSeed } from "./members.js";
-import { acceptOrder, isDue } from "./order.js";
-import { passphraseKeys, unlockSecret } from "./passphrases.js";
+import { completeUpTo, storeEnvelope } from "./intake.js";
+import { parsePublicKey, routeKey, sealKey, sixWords } from "./key_pairs.js";
+import { acceptManifest, routeKeyAt, chooseVersion } from "./manifest.js";
+import { unwrapSeed } from "./keyring_seeds.js";
+import { acceptOrder, isDue } from "./device_order.js";
+import { deriveKeys, unlockSecret } from "./passphrases.js";
 import { acceptReceipts, isDone } from "./receipt.js";
-import { acceptRegistry, deskKind, fetchedKey, keyringFor } from "./registry.js";
+import { acceptRegistry, deskKind, fetchedPublicKey, keyringFor } from "./registry.js";
 import { openRoute } from "./route.js";
 import { openEnvelope, recipientInfo } from "./seal.js";
 import { readDocument, requireSigners } from "./signed.js";
-import { acceptTrust, isOld, pinOf, readTrust, requireCurrent } from "./trust.js";
-import { takeVersions } from "./versions.js";
+import { acceptTrust, isExpired, pinOf, readTrust, requireCurrent } from "./trust.js";
+import { selectVersions } from "./form_selection.js";
 
 /** @typedef {Record<string, any>} Given */
 /** @typedef {{do: string, given: Given, expect: string, result?: any}} Vector */
@@ -45,10 +45,10 @@ const trusted = (/** @type {string} */ document) =>
 /** @type {Record<string, (given: any) => any>} */
 const DO = {
   document: async ({ document, typ, keys, threshold }) => {
-    await requireSigners(readDocument(utf8(document)), typ, keys.map(namedKey), threshold);
+    await requireSigners(readDocument(utf8(document)), typ, keys.map(parsePublicKey), threshold);
   },
-  base64: ({ text: written }) => hex(decode(written)),
-  json: ({ bytes }) => text(canonical(readObject(decode(bytes)))),
+  base64: ({ text: written }) => hex(decodeBase64url(written)),
+  json: ({ bytes }) => text(canonical(readObject(decodeBase64url(bytes)))),
   invitation: ({ text: written }) => {
     const { address, code, pin } = readInvitation(written);
     return { u: address, c: code, r: pin };
@@ -56,7 +56,7 @@ const DO = {
   trust: async ({ document, held, pin, now, staff }) => {
     const trust = await acceptTrust(utf8(document), { held: held && (await trusted(held)), pin });
     if (staff) requireCurrent(trust, now);
-    return { number: trust.document.value.number, pin: pinOf(trust), old: isOld(trust, now) };
+    return { number: trust.document.value.number, pin: pinOf(trust), old: isExpired(trust, now) };
   },
   registry: async ({ trust, document, held, asked }) => {
     const by = await trusted(trust);
@@ -66,7 +66,7 @@ const DO = {
   keyring_key: async ({ trust, registry, keyring, key }) => {
     const { keyrings } = await acceptRegistry(utf8(registry), await trusted(trust));
     const named = /** @type {import("./registry.js").Keyring} */ (keyrings.find(({ id }) => id === keyring));
-    return fetchedKey(named, decode(key)).kid;
+    return fetchedPublicKey(named, decodeBase64url(key)).kid;
   },
   kinds: ({ asked }) => asked.map(deskKind),
   inventory: ({ inventory }) => inventoryDigest(inventory),
@@ -74,7 +74,7 @@ const DO = {
     const by = await trusted(trust);
     const manifest = await acceptManifest(utf8(document), by, held && (await acceptManifest(utf8(held), by)));
     const chosen = asked.map((/** @type {[string, string, string]} */ [form, dev, region]) =>
-      versionFor(manifest, form, dev, region),
+      chooseVersion(manifest, form, dev, region),
     );
     return { chosen, route_key: routeKeyAt(manifest, now).kid };
   },
@@ -84,20 +84,20 @@ const DO = {
   versions: async ({ trust, held, manifest: offered, dev, region, in_use, served, now }) => {
     const by = await trusted(trust);
     const manifest = await acceptManifest(utf8(offered), by, held && (await acceptManifest(utf8(held), by)));
-    const named = [...manifest.forms.keys()].map((form) => [form, versionFor(manifest, form, dev, region)]);
+    const named = [...manifest.forms.keys()].map((form) => [form, chooseVersion(manifest, form, dev, region)]);
     const before = Object.entries(in_use).map(([form, document]) => [form, readDocument(utf8(document))]);
     const fetch = async (/** @type {string} */ _, /** @type {string} */ sha) => {
       must(sha in served, "form.unknown");
       return utf8(served[sha]);
     };
-    const taken = await takeVersions(Object.fromEntries(named), Object.fromEntries(before), by, fetch);
-    return { in_use: taken.inUse, refused: taken.refused, old: isOld(by, now) };
+    const selection = await selectVersions(Object.fromEntries(named), Object.fromEntries(before), by, fetch);
+    return { in_use: selection.inUse, refused: selection.refused, old: isExpired(by, now) };
   },
   recordings: ({ document }) =>
     recordingsOf(readDocument(utf8(document))).map(({ sha256, size, type }) => [sha256, size, type]),
-  recording: ({ sha256, size, bytes }) => checkRecording({ sha256, size }, decode(bytes)),
+  recording: ({ sha256, size, bytes }) => checkRecording({ sha256, size }, decodeBase64url(bytes)),
   enrolment: async ({ document }) => {
-    await acceptEnrolment(utf8(document));
+    await acceptEnrolmentRequest(utf8(document));
   },
   certificate: async ({ trust, document, dev }) => {
     await acceptCertificate(utf8(document), await trusted(trust), dev);
@@ -124,39 +124,40 @@ const DO = {
   },
   envelope: async ({ envelope, device, keyring_seed, route_secret }) => {
     const parsed = parseEnvelope(envelope);
-    await verifyEnvelope(parsed, namedKey(device));
-    const instance = text(await openEnvelope(parsed, sealKey(decode(keyring_seed))));
-    const route = await openRoute(parsed.header.route, parsed.header.jti, [await routeKey(decode(route_secret))]).catch(
-      codeOf,
-    );
+    await verifyEnvelope(parsed, parsePublicKey(device));
+    const instance = text(await openEnvelope(parsed, sealKey(decodeBase64url(keyring_seed))));
+    const route = await openRoute(parsed.header.route, parsed.header.jti, [
+      await routeKey(decodeBase64url(route_secret)),
+    ]).catch(codeOf);
     return { instance, route };
   },
-  route: async ({ route, route_secret, jti }) => openRoute(route, jti, [await routeKey(decode(route_secret))]),
-  request: ({ body, signature, device }) => readRequest({ body: decode(body), signature }, [namedKey(device)]),
+  route: async ({ route, route_secret, jti }) => openRoute(route, jti, [await routeKey(decodeBase64url(route_secret))]),
+  request: ({ body, signature, device }) =>
+    readRequest({ body: decodeBase64url(body), signature }, [parsePublicKey(device)]),
   response: ({ body, signature, servers, dev, n }) =>
-    readResponse({ body: decode(body), signature }, servers.map(namedKey), { dev, n }),
+    readResponse({ body: decodeBase64url(body), signature }, servers.map(parsePublicKey), { dev, n }),
   refusal: ({ body, signature, servers, dev, n }) =>
-    readRefusal({ body: decode(body), signature }, servers.map(namedKey), { dev, n }),
+    readRefusal({ body: decodeBase64url(body), signature }, servers.map(parsePublicKey), { dev, n }),
   requests: async ({ device, requests }) => {
-    const key = namedKey(device);
+    const key = parsePublicKey(device);
     let before = null;
     for (const { body, signature } of requests) {
-      const { n } = await readRequest({ body: decode(body), signature }, [key]);
-      const heard = { dev: key.kid, n, body: decode(body) };
+      const { n } = await readRequest({ body: decodeBase64url(body), signature }, [key]);
+      const heard = { dev: key.kid, n, body: decodeBase64url(body) };
       requireNewNumber(heard, before);
       before = heard;
     }
   },
   take_in: async ({ devices, route_secret, versions, envelopes }) => {
     const tablets = devices.map((/** @type {{key: string, state: string}} */ { key, state }) => ({
-      ...namedKey(key),
+      ...parsePublicKey(key),
       state,
     }));
-    const known = { devices: tablets, routeKeys: [await routeKey(decode(route_secret))], versions };
+    const known = { devices: tablets, routeKeys: [await routeKey(decodeBase64url(route_secret))], versions };
     /** @type {import("./intake.js").Stored[]} */
     const stored = [];
     const items = [];
-    for (const envelope of envelopes) items.push(await takeIn(envelope, known, stored));
+    for (const envelope of envelopes) items.push(await storeEnvelope(envelope, known, stored));
     const chains = stored.map(({ header: { dev, chain } }) => [chain, completeUpTo(stored, dev, chain)]);
     return { items, seq: Object.fromEntries(chains) };
   },
@@ -166,19 +167,24 @@ const DO = {
     return { begins, ended: heard.map((_, at) => (begins ? endedAt(written, heard.slice(0, at + 1)) : null)) };
   },
   unlock: async ({ phrase, salt, locked, purpose }) => {
-    const { auth, lock } = await passphraseKeys(phrase, decode(salt));
+    const { auth, lock } = await deriveKeys(phrase, decodeBase64url(salt));
     const secret = await unlockSecret(lock, locked, purpose);
-    return { auth: encode(auth), lock: encode(lock), secret: encode(secret) };
+    return { auth: encodeBase64url(auth), lock: encodeBase64url(lock), secret: encodeBase64url(secret) };
   },
-  words: ({ key }) => ({ kid: namedKey(key).kid, words: sixWords(decode(key)).join(" ") }),
-  seal_public: ({ seed }) => encode(sealKey(decode(seed)).bytes),
+  words: ({ key }) => ({ kid: parsePublicKey(key).kid, words: sixWords(decodeBase64url(key)).join(" ") }),
+  seal_public: ({ seed }) => encodeBase64url(sealKey(decodeBase64url(seed)).bytes),
   unwrap: async ({ wrapped, member_seed, keyring, epoch, member_id }) =>
-    encode(await unwrapSeed(wrapped, { keyring, epoch, member: member_id }, sealKey(decode(member_seed)))),
+    encodeBase64url(
+      await unwrapSeed(wrapped, { keyring, epoch, member: member_id }, sealKey(decodeBase64url(member_seed))),
+    ),
   public_jwe: async ({ jwk, jwe }) => {
-    const sealed = concat(decode(JSON.parse(text(decode(jwe.protected))).ek), decode(jwe.encrypted_key));
-    const contentKey = await hpkeOpen(SEAL, sealKey(decode(jwk.priv)), sealed, recipientInfo(""));
-    const ciphertext = concat(decode(jwe.ciphertext), decode(jwe.tag));
-    return text(await aesOpen(contentKey, decode(jwe.iv), ciphertext, utf8(`${jwe.protected}.${jwe.aad}`)));
+    const sealed = concat(
+      decodeBase64url(JSON.parse(text(decodeBase64url(jwe.protected))).ek),
+      decodeBase64url(jwe.encrypted_key),
+    );
+    const contentKey = await hpkeOpen(SEAL, sealKey(decodeBase64url(jwk.priv)), sealed, recipientInfo(""));
+    const ciphertext = concat(decodeBase64url(jwe.ciphertext), decodeBase64url(jwe.tag));
+    return text(await aesOpen(contentKey, decodeBase64url(jwe.iv), ciphertext, utf8(`${jwe.protected}.${jwe.aad}`)));
   },
 };
 

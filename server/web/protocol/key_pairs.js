@@ -4,7 +4,7 @@
  */
 import { MLKEM768X25519 } from "@noble/post-quantum/hybrid.js";
 import { wordlist } from "@scure/bip39/wordlists/spanish.js";
-import { concat, decode, digest, encode } from "./encoding.js";
+import { concat, decodeBase64url, digest, encodeBase64url } from "./encoding.js";
 import { must } from "./errors.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
@@ -19,7 +19,7 @@ const PKCS8 = { Ed25519: 0x70, X25519: 0x6e };
  * @param {Uint8Array} bytes
  * @returns {string}
  */
-export const kidOf = (bytes) => encode(digest(bytes).subarray(0, 16));
+export const keyId = (bytes) => encodeBase64url(digest(bytes).subarray(0, 16));
 
 /**
  * A public key from its bytes: 32, or 1,216 of a keyring (SPEC 3.1).
@@ -29,7 +29,7 @@ export const kidOf = (bytes) => encode(digest(bytes).subarray(0, 16));
  */
 export function publicKey(bytes, length = 32) {
   must(bytes.length === length, "key.malformed");
-  return { kid: kidOf(bytes), bytes };
+  return { kid: keyId(bytes), bytes };
 }
 
 /**
@@ -37,7 +37,7 @@ export function publicKey(bytes, length = 32) {
  * @param {string} text
  * @returns {PublicKey}
  */
-export const namedKey = (text) => publicKey(decode(text));
+export const parsePublicKey = (text) => publicKey(decodeBase64url(text));
 
 /**
  * A signing key from its secret (SPEC 3.1).
@@ -67,14 +67,14 @@ export function sealKey(seed) {
  * The same kinds of keys, newly drawn (SPEC 3.1).
  * @returns {Bytes} 32 random bytes, for one of the three above
  */
-export const drawSecret = () => crypto.getRandomValues(new Uint8Array(32));
+export const generateSecret = () => crypto.getRandomValues(new Uint8Array(32));
 
 /**
  * The WebCrypto key that signs.
  * @param {SecretKey} key
  * @returns {Promise<CryptoKey>}
  */
-export const signer = (key) => importSecret("Ed25519", key.secret, "sign");
+export const signingCryptoKey = (key) => importSecret("Ed25519", key.secret, "sign");
 
 /**
  * The six words that people compare by voice (SPEC 3.3).
@@ -95,7 +95,7 @@ export function sixWords(publicBytes) {
 async function curveKey(curve, secret, use) {
   must(secret.length === 32, "key.malformed");
   const { x } = await crypto.subtle.exportKey("jwk", await importSecret(curve, secret, use));
-  return { ...namedKey(/** @type {string} */ (x)), secret };
+  return { ...parsePublicKey(/** @type {string} */ (x)), secret };
 }
 
 /**

@@ -1,7 +1,7 @@
 /** SPEC 6: the seven fields, their header and their signature. Servers use no more than this; opening is in seal.js. */
-import { decode, hash, readObject, utf8 } from "./encoding.js";
+import { decodeBase64url, hash, readObject, utf8 } from "./encoding.js";
 import { must } from "./errors.js";
-import { check, id128, id64, integer, matching, oneOf } from "./forms.js";
+import { check, kidText, halfId, integer, matching, oneOf } from "./json_object.js";
 import { verifyBare } from "./signed.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
@@ -19,10 +19,10 @@ const MEMBERS = {
   alg: oneOf(FIXED.alg),
   enc: oneOf(FIXED.enc),
   typ: oneOf(FIXED.typ),
-  kid: id128,
-  jti: id128,
-  dev: id128,
-  chain: id64,
+  kid: kidText,
+  jti: kidText,
+  dev: kidText,
+  chain: halfId,
   seq: integer(1),
   kseq: integer(1),
   prev: matching(/^([0-9a-f]{64})?$/),
@@ -34,7 +34,7 @@ const MEMBERS = {
  * @param {string} text
  * @returns {string}
  */
-export const identityOf = (text) => hash(utf8(text));
+export const envelopeId = (text) => hash(utf8(text));
 
 /**
  * The parts of an envelope, nothing verified yet (SPEC 6.1, 6.2).
@@ -45,7 +45,7 @@ export function parseEnvelope(text) {
   must(utf8(text).length <= LARGEST, "envelope.too_large");
   const fields = text.split(".");
   must(fields.length === 7, "envelope.malformed");
-  const bytes = fields.map(decode);
+  const bytes = fields.map(decodeBase64url);
   const [, ek, encryptedKey, iv, ciphertext, tag, signature] = bytes.map((field) => field.length);
   const blocks = ciphertext / BLOCK;
   must(
@@ -60,7 +60,7 @@ export function parseEnvelope(text) {
 /**
  * Verify the signature of the device that the header names (SPEC 6.3).
  * @param {Envelope} envelope
- * @param {import("./keys.js").PublicKey} device
+ * @param {import("./key_pairs.js").PublicKey} device
  * @returns {Promise<void>}
  */
 export async function verifyEnvelope({ header, fields }, device) {

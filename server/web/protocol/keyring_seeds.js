@@ -1,5 +1,5 @@
 /** SPEC 9: a keyring's seed, wrapped to each of its members. The server keeps the wraps and never a seed. */
-import { decode, encode, utf8 } from "./encoding.js";
+import { decodeBase64url, encodeBase64url, utf8 } from "./encoding.js";
 import { orRefuse } from "./errors.js";
 import { hpkeOpen, hpkeSeal, SEAL } from "./hpke.js";
 import { recipientInfo } from "./seal.js";
@@ -11,21 +11,21 @@ import { recipientInfo } from "./seal.js";
  * A seed for a member (SPEC 9).
  * @param {Bytes} seed
  * @param {Membership} membership
- * @param {import("./keys.js").PublicKey} memberKey her seal key
+ * @param {import("./key_pairs.js").PublicKey} memberKey her seal key
  * @returns {Promise<string>}
  */
 export const wrapSeed = async (seed, membership, memberKey) =>
-  encode(await hpkeSeal(SEAL, memberKey, seed, infoOf(membership)));
+  encodeBase64url(await hpkeSeal(SEAL, memberKey, seed, infoOf(membership)));
 
 /**
  * The seed again, or `seal.unopenable` (SPEC 9).
  * @param {string} wrapped
  * @param {Membership} membership
- * @param {import("./keys.js").SecretKey} memberKey
+ * @param {import("./key_pairs.js").SecretKey} memberKey
  * @returns {Promise<Bytes>}
  */
 export function unwrapSeed(wrapped, membership, memberKey) {
-  const sealed = decode(wrapped);
+  const sealed = decodeBase64url(wrapped);
   return orRefuse(() => hpkeOpen(SEAL, memberKey, sealed, infoOf(membership)), "seal.unopenable");
 }
 

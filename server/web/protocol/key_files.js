@@ -2,14 +2,14 @@
  * SPEC 3.4: the JSON object in which a key lies in a file or a browser's store. Modes and overwriting are for who owns
  * the storage.
  */
-import { canonical, decode, encode, readObject } from "./encoding.js";
+import { canonical, decodeBase64url, encodeBase64url, readObject } from "./encoding.js";
 import { must, refuse } from "./errors.js";
-import { check, id128, oneOf, optional, text } from "./forms.js";
-import { routeKey, sealKey, signingKey } from "./keys.js";
-import { lockSecret, passphraseKeys, unlockSecret } from "./passphrases.js";
+import { check, kidText, oneOf, optional, text } from "./json_object.js";
+import { routeKey, sealKey, signingKey } from "./key_pairs.js";
+import { lockSecret, deriveKeys, unlockSecret } from "./passphrases.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
-/** @typedef {import("./keys.js").SecretKey} SecretKey */
+/** @typedef {import("./key_pairs.js").SecretKey} SecretKey */
 /** @typedef {"signing" | "seal" | "route"} Kind */
 
 /** @type {Record<Kind, (secret: Bytes) => SecretKey | Promise<SecretKey>>} */
@@ -24,10 +24,15 @@ const KINDS = { signing: signingKey, seal: sealKey, route: routeKey };
  */
 export async function writeKeyFile(kind, key, phrase) {
   const { kid, secret } = key;
-  if (phrase === undefined) return canonical({ kind, kid, secret: encode(secret) });
+  if (phrase === undefined) return canonical({ kind, kid, secret: encodeBase64url(secret) });
   const salt = crypto.getRandomValues(new Uint8Array(16));
-  const { lock } = await passphraseKeys(phrase, salt);
-  return canonical({ kind, kid, salt: encode(salt), locked: await lockSecret(lock, secret, `${kind}/${kid}`) });
+  const { lock } = await deriveKeys(phrase, salt);
+  return canonical({
+    kind,
+    kid,
+    salt: encodeBase64url(salt),
+    locked: await lockSecret(lock, secret, `${kind}/${kid}`),
+  });
 }
 
 /**
@@ -39,14 +44,22 @@ export async function writeKeyFile(kind, key, phrase) {
  */
 export async function readKeyFile(bytes, kind, phrase) {
   const file = readObject(bytes);
-  const perhaps = optional(text);
+  const optionalText = optional(text);
   check(
     file,
-    { kind: oneOf(...Object.keys(KINDS)), kid: id128, secret: perhaps, salt: perhaps, locked: perhaps },
+    {
+      kind: oneOf(...Object.keys(KINDS)),
+      kid: kidText,
+      secret: optionalText,
+      salt: optionalText,
+      locked: optionalText,
+    },
     "key.malformed",
   );
   must(file.kind === kind, "key.wrong_kind");
-  const key = await KINDS[kind](file.secret === undefined ? await unlocked(file, phrase) : decode(file.secret));
+  const key = await KINDS[kind](
+    file.secret === undefined ? await unlocked(file, phrase) : decodeBase64url(file.secret),
+  );
   must(key.kid === file.kid, "key.malformed", "not the secret of this kid");
   return key;
 }
@@ -58,6 +71,6 @@ export async function readKeyFile(bytes, kind, phrase) {
 async function unlocked(file, phrase) {
   must(file.salt !== undefined && file.locked !== undefined, "key.malformed");
   if (phrase === undefined) return refuse("key.locked");
-  const { lock } = await passphraseKeys(phrase, decode(file.salt));
+  const { lock } = await deriveKeys(phrase, decodeBase64url(file.salt));
   return unlockSecret(lock, file.locked, `${file.kind}/${file.kid}`);
 }

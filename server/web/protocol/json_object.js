@@ -4,19 +4,19 @@
  */
 import { must } from "./errors.js";
 
-/** @typedef {(value: any) => boolean} Form a question: is the value of this form? */
+/** @typedef {(value: any) => boolean} Shape a question: is the value of this shape? */
 
 /**
  * A text that a pattern describes wholly (SPEC 2.3).
  * @param {RegExp} pattern
- * @returns {Form}
+ * @returns {Shape}
  */
 export const matching = (pattern) => (value) => typeof value === "string" && pattern.test(value);
 
 /**
  * One of these values.
  * @param {...any} values
- * @returns {Form}
+ * @returns {Shape}
  */
 export const oneOf =
   (...values) =>
@@ -26,7 +26,7 @@ export const oneOf =
 /**
  * An integer, from 0 where nothing else is said (SPEC 2.2, 2.3).
  * @param {number} [least]
- * @returns {Form}
+ * @returns {Shape}
  */
 export const integer =
   (least = 0) =>
@@ -35,78 +35,78 @@ export const integer =
 
 /**
  * A member that may be left out.
- * @param {Form} form
- * @returns {Form}
+ * @param {Shape} shape
+ * @returns {Shape}
  */
-export const optional = (form) => (value) => value === undefined || form(value);
+export const optional = (shape) => (value) => value === undefined || shape(value);
 
 /**
  * A text that may be left out, or be empty, which says the same (SPEC 2.3).
- * @param {Form} form
- * @returns {Form}
+ * @param {Shape} shape
+ * @returns {Shape}
  */
-export const perhaps =
-  (form) =>
+export const optionalText =
+  (shape) =>
   (value = "") =>
-    value === "" || form(value);
+    value === "" || shape(value);
 
 /**
  * An array, of which no two entries have the same `identity` if that is asked for; left out it is empty (SPEC 2.3).
- * @param {Form} form
+ * @param {Shape} shape
  * @param {{least?: number, most?: number, identity?: (entry: any) => string}} [rules]
- * @returns {Form}
+ * @returns {Shape}
  */
 export const arrayOf =
-  (form, { least = 0, most = Infinity, identity } = {}) =>
+  (shape, { least = 0, most = Infinity, identity } = {}) =>
   (value = []) =>
     Array.isArray(value) &&
     value.length >= least &&
     value.length <= most &&
-    value.every((entry) => form(entry)) &&
+    value.every((entry) => shape(entry)) &&
     (!identity || new Set(value.map(identity)).size === value.length);
 
 /**
  * An object with these members; others are ignored (SPEC 4.4).
- * @param {Record<string, Form>} members
- * @returns {Form}
+ * @param {Record<string, Shape>} members
+ * @returns {Shape}
  */
 export const record = (members) => (value) =>
-  isObject(value) && Object.entries(members).every(([name, form]) => form(value[name]));
+  isObject(value) && Object.entries(members).every(([name, shape]) => shape(value[name]));
 
 /**
- * An object used as a table: any names of one form, values of another; left out it is empty (SPEC 2.3).
- * @param {Form} name
- * @param {Form} form
+ * An object used as a table: any names of one shape, values of another; left out it is empty (SPEC 2.3).
+ * @param {Shape} name
+ * @param {Shape} shape
  * @param {number} [most] names
- * @returns {Form}
+ * @returns {Shape}
  */
 export const table =
-  (name, form, most = Infinity) =>
+  (name, shape, most = Infinity) =>
   (value = {}) =>
     isObject(value) &&
     Object.keys(value).length <= most &&
-    Object.entries(value).every(([key, entry]) => name(key) && form(entry));
+    Object.entries(value).every(([key, entry]) => name(key) && shape(entry));
 
 /**
- * Refuse an object of which a member is missing or not of its form (SPEC 2.3); name the member.
+ * Refuse an object of which a member is missing or not of its shape (SPEC 2.3); name the member.
  * @param {any} value
- * @param {Record<string, Form>} members
+ * @param {Record<string, Shape>} members
  * @param {string} [code]
  */
 export function check(value, members, code = "document.malformed") {
-  for (const [name, form] of Object.entries(members)) must(form(value[name]), code, name);
+  for (const [name, shape] of Object.entries(members)) must(shape(value[name]), code, name);
 }
 
-/** @type {Form} */
+/** @type {Shape} */
 const isObject = (value) => Object.prototype.toString.call(value) === "[object Object]";
 
 /** @type {(entry: any) => string} */
-export const itself = (entry) => String(entry);
+export const asText = (entry) => String(entry);
 export const text = matching(/^/);
-export const truth = optional(oneOf(true, false));
-export const id128 = matching(/^[A-Za-z0-9_-]{22}$/);
-export const id64 = matching(/^[A-Za-z0-9_-]{11}$/);
-export const hashForm = matching(/^[0-9a-f]{64}$/);
+export const flag = optional(oneOf(true, false));
+export const kidText = matching(/^[A-Za-z0-9_-]{22}$/);
+export const halfId = matching(/^[A-Za-z0-9_-]{11}$/);
+export const sha256Hex = matching(/^[0-9a-f]{64}$/);
 export const formId = matching(/^[a-z][a-z0-9_]{0,39}$/);
 export const name = matching(/^[a-z0-9][a-z0-9_-]{0,39}$/);
 /** A problem's code. */

@@ -1,6 +1,6 @@
 /** SPEC 5.6: a registrar's orders to one tablet. Carrying them out is the tablet's; what is due is decided here. */
 import { must } from "./errors.js";
-import { check, id128, integer, oneOf } from "./forms.js";
+import { check, kidText, integer, oneOf } from "./json_object.js";
 import { readDocument, requireSigners } from "./signed.js";
 
 /** @typedef {{dev: string, number: number, issued: number, order: "wipe" | "revoke"}} Order */
@@ -18,7 +18,7 @@ export async function acceptOrder(bytes, trust, dev) {
   const document = readDocument(bytes);
   await requireSigners(document, ORDER, trust.registrars);
   const value = /** @type {Order} */ (document.value);
-  check(value, { dev: id128, number: integer(1), issued: integer(), order: oneOf("wipe", "revoke") });
+  check(value, { dev: kidText, number: integer(1), issued: integer(), order: oneOf("wipe", "revoke") });
   must(value.dev === dev, "order.wrong_device");
   return value;
 }

@@ -4,7 +4,7 @@ import { ProtocolError } from "./errors.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
 /** @typedef {import("./signed.js").Document} Document */
-/** @typedef {{inUse: Record<string, string>, refused: Record<string, string>}} Taken hashes by form, codes by hash */
+/** @typedef {{inUse: Record<string, string>, refused: Record<string, string>}} FormSelection hashes by form, codes by hash */
 
 /**
  * Take the versions that the manifest names for a tablet; a form whose version is refused keeps its former one.
@@ -12,21 +12,21 @@ import { ProtocolError } from "./errors.js";
  * @param {Record<string, Document>} inUse form id to the bundle that the tablet works with
  * @param {import("./trust.js").Trust} trust the newest
  * @param {(form: string, sha: string) => Promise<Bytes>} fetch refuses with `form.unknown` what the server lacks
- * @returns {Promise<Taken>}
+ * @returns {Promise<FormSelection>}
  */
-export async function takeVersions(named, inUse, trust, fetch) {
-  /** @type {Taken} */
-  const taken = { inUse: {}, refused: {} };
+export async function selectVersions(named, inUse, trust, fetch) {
+  /** @type {FormSelection} */
+  const selection = { inUse: {}, refused: {} };
   for (const [form, sha] of Object.entries(named)) {
     if (!sha) continue;
     const before = inUse[form];
-    if (before) taken.inUse[form] = before.hash;
+    if (before) selection.inUse[form] = before.hash;
     if (before?.hash === sha && !(await codeOf(async () => acceptBundle(before.bytes, trust, sha)))) continue;
     const code = await codeOf(async () => acceptBundle(await fetch(form, sha), trust, sha));
-    if (code) taken.refused[sha] = code;
-    else taken.inUse[form] = sha;
+    if (code) selection.refused[sha] = code;
+    else selection.inUse[form] = sha;
   }
-  return taken;
+  return selection;
 }
 
 /**

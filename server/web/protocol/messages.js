@@ -4,31 +4,31 @@
  */
 import { gzip } from "pako";
 import { GZIP, inflate } from "./compression.js";
-import { canonical, digest, encode, readObject, same, utf8 } from "./encoding.js";
+import { canonical, digest, encodeBase64url, readObject, same, utf8 } from "./encoding.js";
 import { must, ProtocolError } from "./errors.js";
 import {
   arrayOf,
   check,
   formId,
-  hashForm,
-  id128,
-  id64,
+  sha256Hex,
+  kidText,
+  halfId,
   integer,
   matching,
   oneOf,
   optional,
-  perhaps,
+  optionalText,
   problemCode,
   record,
   table,
   text,
-  truth,
-} from "./forms.js";
+  flag,
+} from "./json_object.js";
 import { readDocument, signBare, verifyBare } from "./signed.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
 /** @typedef {import("./encoding.js").JsonObject} JsonObject */
-/** @typedef {import("./keys.js").PublicKey} PublicKey */
+/** @typedef {import("./key_pairs.js").PublicKey} PublicKey */
 /** @typedef {{body: Bytes, signature: string}} Message a body as it travels, and the value of `Chaski-Signature` */
 
 export const PROTOCOL = "chaski-1";
@@ -36,43 +36,43 @@ export const REQUEST = "chaski-1/request+jws";
 export const RESPONSE = "chaski-1/response+jws";
 export const REFUSAL = "chaski-1/refusal+jws";
 const LARGEST = 8 * 1024 * 1024;
-const MOST = 500;
-const MOST_CHAINS = 64;
-const MOST_REFUSED = 64;
-const MOST_FORMS = 64;
-const LARGEST_STEP = 2 ** 20;
+const MAX_ENVELOPES = 500;
+const MAX_ENDED = 64;
+const MAX_REFUSED = 64;
+const MAX_INVENTORY = 64;
+const MAX_NUMBER_STEP = 2 ** 20;
 const COUNT = optional(integer());
 const DOCUMENTS = arrayOf(text);
 
-/** @typedef {Record<string, import("./forms.js").Form>} Forms */
-/** @type {Forms} */
+/** @typedef {Record<string, import("./json_object.js").Shape>} Shapes */
+/** @type {Shapes} */
 const HAVE = { trust: COUNT, registry: COUNT, manifest: COUNT, orders: COUNT };
-/** @type {Forms} */
+/** @type {Shapes} */
 const REQUEST_MEMBERS = {
   protocol: oneOf(PROTOCOL),
   n: integer(1),
   at: COUNT,
   have: optional(record(HAVE)),
-  generation: perhaps(id64),
+  generation: optionalText(halfId),
   cursor: COUNT,
-  pending: arrayOf(hashForm, { most: MOST }),
-  envelopes: arrayOf(text, { most: MOST }),
-  inventory_digest: perhaps(id128),
-  inventory: table(formId, hashForm),
-  refused: table(hashForm, problemCode, MOST_REFUSED),
-  ended: table(id64, integer(1), MOST_CHAINS),
+  pending: arrayOf(sha256Hex, { most: MAX_ENVELOPES }),
+  envelopes: arrayOf(text, { most: MAX_ENVELOPES }),
+  inventory_digest: optionalText(kidText),
+  inventory: table(formId, sha256Hex),
+  refused: table(sha256Hex, problemCode, MAX_REFUSED),
+  ended: table(halfId, integer(1), MAX_ENDED),
   budget: COUNT,
 };
 
-/** @type {Forms} */
-const EVENT = { id: hashForm, status: matching(/^[a-z_]{1,32}$/), at: integer() };
-/** @type {Forms} */
+/** @type {Shapes} */
+const EVENT = { id: sha256Hex, status: matching(/^[a-z_]{1,32}$/), at: integer() };
+/** @type {Shapes} */
 const RESPONSE_MEMBERS = {
   protocol: oneOf(PROTOCOL),
-  dev: id128,
+  dev: kidText,
   n: integer(1),
   at: COUNT,
-  generation: id64,
+  generation: halfId,
   receipts: optional(text),
   trust: DOCUMENTS,
   registry: optional(text),
@@ -80,19 +80,19 @@ const RESPONSE_MEMBERS = {
   events: arrayOf(record(EVENT)),
   cursor: COUNT,
   orders: DOCUMENTS,
-  seq: table(id64, integer()),
-  more: truth,
+  seq: table(halfId, integer()),
+  more: flag,
 };
 
 /**
  * A body that says this, and its signature (SPEC 11). Gzip where it is shorter.
  * @param {JsonObject} members without `protocol`
  * @param {string} typ REQUEST or RESPONSE
- * @param {import("./keys.js").SecretKey} key
+ * @param {import("./key_pairs.js").SecretKey} key
  * @returns {Promise<Message>}
  */
 export async function writeMessage(members, typ, key) {
-  const plain = canonical(saying({ ...members, protocol: PROTOCOL }));
+  const plain = canonical(withoutEmpty({ ...members, protocol: PROTOCOL }));
   const packed = gzip(plain);
   const body = packed.length < plain.length ? packed : plain;
   return { body, signature: `${key.kid}.${await signBare(body, typ, key)}` };
@@ -106,18 +106,18 @@ export async function writeMessage(members, typ, key) {
  */
 export async function readRequest(message, devices) {
   const said = checked(await readBody(message, REQUEST, devices), REQUEST_MEMBERS);
-  return said.inventory ? { ...said, inventory: firstForms(said.inventory) } : said;
+  return said.inventory ? { ...said, inventory: limitInventory(said.inventory) } : said;
 }
 
 /**
  * What counts of an inventory: the first forms by their id (SPEC 11.3 rule 9).
  * @param {Record<string, string>} inventory
  */
-const firstForms = (inventory) =>
+const limitInventory = (inventory) =>
   Object.fromEntries(
     Object.keys(inventory)
       .sort()
-      .slice(0, MOST_FORMS)
+      .slice(0, MAX_INVENTORY)
       .map((form) => [form, inventory[form]]),
   );
 
@@ -149,7 +149,7 @@ export async function readResponse(message, servers, { dev, n }) {
  * @returns {Promise<number>}
  */
 export async function readRefusal(message, servers, request) {
-  await verifyMessage(message, REFUSAL, servers);
+  await verifySignature(message, REFUSAL, servers);
   const value = readObject(message.body);
   requireAnswer(value, request);
   check(value, { last: integer() });
@@ -161,7 +161,7 @@ export async function readRefusal(message, servers, request) {
  * @param {Record<string, string>} inventory form id to hash
  * @returns {string}
  */
-export const inventoryDigest = (inventory) => encode(digest(canonical(inventory)).subarray(0, 16));
+export const inventoryDigest = (inventory) => encodeBase64url(digest(canonical(inventory)).subarray(0, 16));
 
 /**
  * Refuse a number that was used, except for the very same bytes again, and one that uses up too many (SPEC 11.3
@@ -173,7 +173,7 @@ export function requireNewNumber({ dev, n, body }, before) {
   if (before && n === before.n && same(body, before.body)) return;
   const last = before ? before.n : 0;
   if (n <= last) throw new ProtocolError("sync.number_used", undefined, { dev, n, last });
-  if (n > last + LARGEST_STEP) throw new ProtocolError("sync.number_skipped", undefined, { dev, n, last });
+  if (n > last + MAX_NUMBER_STEP) throw new ProtocolError("sync.number_skipped", undefined, { dev, n, last });
 }
 
 /**
@@ -200,7 +200,7 @@ export const endedAt = (written, told) => (told.some((seq) => (seq ?? 0) >= writ
  * @returns {Promise<JsonObject>}
  */
 async function readBody(message, typ, keys) {
-  await verifyMessage(message, typ, keys);
+  await verifySignature(message, typ, keys);
   const value = readObject(inflated(message.body));
   must(value.protocol === PROTOCOL, "exchange.wrong_protocol");
   return value;
@@ -211,7 +211,7 @@ async function readBody(message, typ, keys) {
  * @param {string} typ
  * @param {PublicKey[]} keys
  */
-async function verifyMessage({ body, signature }, typ, keys) {
+async function verifySignature({ body, signature }, typ, keys) {
   must(body.length <= LARGEST, "exchange.too_large");
   const parts = /^([A-Za-z0-9_-]{22})\.(.+)$/s.exec(signature);
   must(parts, "exchange.malformed");
@@ -225,24 +225,24 @@ async function verifyMessage({ body, signature }, typ, keys) {
  * @param {{dev: string, n: number}} request
  */
 function requireAnswer(value, { dev, n }) {
-  check(value, { dev: id128, n: integer(1) });
+  check(value, { dev: kidText, n: integer(1) });
   must(value.dev === dev && value.n === n, "exchange.wrong_answer");
 }
 
 /**
  * @param {JsonObject} value
- * @param {Forms} members
+ * @param {Shapes} members
  * @returns {JsonObject} those of the members that say something
  */
 function checked(value, members) {
   check(value, members);
   const said = pick(value, members);
-  return saying(said.have ? { ...said, have: pick(said.have, HAVE) } : said);
+  return withoutEmpty(said.have ? { ...said, have: pick(said.have, HAVE) } : said);
 }
 
 /**
  * @param {JsonObject} value
- * @param {Forms} members
+ * @param {Shapes} members
  * @returns {JsonObject}
  */
 const pick = (value, members) => Object.fromEntries(Object.keys(members).map((name) => [name, value[name]]));
@@ -262,10 +262,12 @@ function inflated(body) {
  * @param {JsonObject} members
  * @returns {JsonObject} without those that say nothing
  */
-function saying(members) {
-  const have = members.have && saying(members.have);
-  return Object.fromEntries(Object.entries(have ? { ...members, have } : members).filter(([, value]) => says(value)));
+function withoutEmpty(members) {
+  const have = members.have && withoutEmpty(members.have);
+  return Object.fromEntries(
+    Object.entries(have ? { ...members, have } : members).filter(([, value]) => isNotEmpty(value)),
+  );
 }
 
 /** @param {any} value */
-const says = (value) => Boolean(value) && (typeof value !== "object" || Object.keys(value).length > 0);
+const isNotEmpty = (value) => Boolean(value) && (typeof value !== "object" || Object.keys(value).length > 0);
