@@ -118,7 +118,7 @@ def test_an_interview_seals_what_the_same_answers_in_a_file_seal(field: Field, f
     assert inspector.leave() == 0
     with Tablet(folder) as tablet:
         tablet.screen(FORM, given, date(2026, 11, 21))
-        assert tablet.drafts.all() == ()
+        assert tablet.drafts.list_all() == ()
     by_hand, by_file = field.sealed(folder)
     assert by_hand == by_file
 
@@ -346,7 +346,7 @@ def test_a_session_that_ends_clears_the_screen_and_keeps_the_draft(
     assert inspector.leave() == 128 + number
     assert inspector.written.endswith(f"{CLEAR}\x1b[?1049l")
     with Tablet(folder) as tablet:
-        assert len(tablet.drafts.all()) == 1
+        assert len(tablet.drafts.list_all()) == 1
 
 
 def test_a_terminal_that_cannot_be_cleared_is_refused(field: Field, folder: Path) -> None:
@@ -413,7 +413,7 @@ def test_a_power_cut_between_sealing_and_forgetting_the_draft_seals_nothing_twic
     inspector.kill()
     left.write_bytes(body)
     with Tablet(folder) as tablet:
-        assert tablet.drafts.all() == ()
+        assert tablet.drafts.list_all() == ()
     assert len(field.sealed(folder)) == 1
 
 
@@ -451,12 +451,12 @@ def test_an_old_draft_is_destroyed_only_days_after_a_person_was_warned(field: Fi
     assert inspector.leave() == 0
     assert "Si nadie la continúa, se borra" in inspector.written
     with Tablet(folder) as tablet:
-        [warned] = tablet.drafts.all()
+        [warned] = tablet.drafts.list_all()
         assert warned.warned > 0
         tablet.drafts.save(replace(warned, warned=warned.warned - 4 * day))
     assert "se borró el borrador" in CliRunner().invoke(main, status).stderr
     with Tablet(folder) as tablet:
-        assert tablet.drafts.all() == ()
+        assert tablet.drafts.list_all() == ()
 
 
 def test_a_draft_whose_version_is_gone_says_so_and_stays(field: Field, folder: Path) -> None:

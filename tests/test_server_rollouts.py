@@ -101,7 +101,7 @@ def test_a_tablet_gets_the_newest_rollout_whose_ring_it_is_in(
         for number, ring in enumerate(((narrowed, None, share) for narrowed, share in made), 1)
     ][::-1]
     listed = manifest_entries(live).get("f", ())
-    expected = next((each.sha for each in live if rollouts.manifest_entry(each).takes(dev, region)), None)
+    expected = next((each.sha for each in live if rollouts.manifest_entry(each).applies_to(dev, region)), None)
     assert Manifest(1, {"f": listed}, (), "").choose("f", dev, region) == expected
     assert all(entry.regions or entry.share_permille for entry in listed[:-1]), "nothing stands below a whole ring"
 

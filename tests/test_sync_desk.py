@@ -144,8 +144,8 @@ class FalseServer:
         self._staff, self._lies = staff, lies
         self.me = staff.me
 
-    def bytes(self, path: str) -> bytes:
-        return next((lie for end, lie in self._lies.items() if path.endswith(end)), None) or self._staff.bytes(path)
+    def get_bytes(self, path: str) -> bytes:
+        return next((lie for end, lie in self._lies.items() if path.endswith(end)), None) or self._staff.get_bytes(path)
 
     def get(self, path: str) -> Any:
         return self._staff.get(path) | self._lies.get("referral", {})
@@ -170,7 +170,7 @@ def test_a_server_that_hands_out_something_else_is_found_out(office: Office, tab
     with office.desk("proteccion-17") as desk:
         wanted = referral(desk, "17-protection", first)
         assert wanted != referral(desk, "17-protection", second)
-        certificate = desk.staff.bytes(f"/v1/devices/{tablet.status().dev}/certificate")
+        certificate = desk.staff.get_bytes(f"/v1/devices/{tablet.status().dev}/certificate")
         sha = office.field.form_sha
         for lies, code in (
             ({"/envelope": raws[1]}, r"desk\.other_envelope"),

@@ -345,7 +345,7 @@ for place in range(1, most):
             left = place
             sys.addaudithook(watch)
             tablet.outbox.connection.set_trace_callback(step)
-            trust = tablet._certified().trust
+            trust = tablet._require_certified().trust
             obey.carry_out([order], trust, tablet._key.kid, tablet.outbox, copy / "drafts")
         os._exit(0)
     if os.waitpid(child, 0)[1] == 0:

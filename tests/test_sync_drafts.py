@@ -69,7 +69,7 @@ def test_a_draft_opens_as_it_was_saved(outbox: Outbox, made: Draft) -> None:
         drafts = Drafts(Path(folder) / "drafts", outbox)
         drafts.save(made)
         assert drafts.load(made.id) == made
-        assert drafts.all() == (made,)
+        assert drafts.list_all() == (made,)
 
 
 @settings(max_examples=30)
@@ -84,8 +84,8 @@ def test_any_flipped_bit_is_refused(outbox: Outbox, made: Draft, data: st.DataOb
         path.write_bytes(body)
         with pytest.raises(SyncError, match=r"draft\.unopenable"):
             drafts.load(made.id)
-        assert drafts.all() == ()
-        assert drafts.damaged() == (path,)
+        assert drafts.list_all() == ()
+        assert drafts.list_damaged() == (path,)
         assert path.read_bytes() == body, "what does not open is kept"
 
 
@@ -130,15 +130,15 @@ def test_what_was_sealed_before_the_power_went_is_no_draft_any_more(tmp_path: Pa
         for each in (made, other):
             drafts.save(each)
         outbox.envelopes.append("17-protection", made.id, lambda place: b"sealed")
-        assert drafts.all() == (other,)
+        assert drafts.list_all() == (other,)
         assert not drafts.path_of(made.id).exists()
 
 
 def test_the_form_version_of_a_draft_is_known_without_opening_it(kept: Drafts) -> None:
     path = file_of(kept, draft(sha="c" * 64))
     path.write_bytes(path.read_bytes()[:-1])
-    assert kept.all() == ()
-    assert kept.bundles() == {f"bundle/{'c' * 64}"}
+    assert kept.list_all() == ()
+    assert kept.bundle_names() == {f"bundle/{'c' * 64}"}
 
 
 # Age
@@ -147,33 +147,33 @@ def test_the_form_version_of_a_draft_is_known_without_opening_it(kept: Drafts) -
 def test_nothing_is_destroyed_before_somebody_was_warned_for_three_days(kept: Drafts) -> None:
     made = draft()
     kept.save(made)
-    assert kept.ending(BEGUN + LIFETIME - WARNING_PERIOD - 1) == ()
+    assert kept.list_ending(BEGUN + LIFETIME - WARNING_PERIOD - 1) == ()
     late = BEGUN + 10 * LIFETIME
-    assert kept.ending(late) == (made,)
-    assert kept.destroy_ended(late) == (), "nobody has been warned"
-    kept.told(kept.ending(late), late)
-    assert kept.destroy_ended(late + WARNING_PERIOD - 1) == ()
-    assert [gone.id for gone in kept.destroy_ended(late + WARNING_PERIOD)] == [made.id]
-    assert kept.all() == ()
+    assert kept.list_ending(late) == (made,)
+    assert kept.destroy_expired(late) == (), "nobody has been warned"
+    kept.record_warning(kept.list_ending(late), late)
+    assert kept.destroy_expired(late + WARNING_PERIOD - 1) == ()
+    assert [gone.id for gone in kept.destroy_expired(late + WARNING_PERIOD)] == [made.id]
+    assert kept.list_all() == ()
 
 
 def test_a_draft_in_use_lives_on(kept: Drafts) -> None:
     made = draft()
     kept.save(made)
     late = BEGUN + LIFETIME
-    kept.told(kept.ending(late), late)
+    kept.record_warning(kept.list_ending(late), late)
     kept.save(replace(made, saved=late, warned=0))
-    assert kept.destroy_ended(late + WARNING_PERIOD) == ()
+    assert kept.destroy_expired(late + WARNING_PERIOD) == ()
 
 
 @pytest.mark.parametrize("wrong", [0, 3_800_000_000_000])
 def test_a_clock_of_1970_or_2090_destroys_nothing_at_once(kept: Drafts, wrong: int) -> None:
     kept.save(draft())
-    kept.told(kept.ending(wrong), wrong)
-    assert kept.destroy_ended(wrong) == ()
-    kept.told(kept.ending(BEGUN + LIFETIME), BEGUN + LIFETIME)
-    assert kept.destroy_ended(BEGUN + LIFETIME) == (), "a warning from the future is none"
-    assert len(kept.destroy_ended(BEGUN + LIFETIME + 3 * DAY)) == 1
+    kept.record_warning(kept.list_ending(wrong), wrong)
+    assert kept.destroy_expired(wrong) == ()
+    kept.record_warning(kept.list_ending(BEGUN + LIFETIME), BEGUN + LIFETIME)
+    assert kept.destroy_expired(BEGUN + LIFETIME) == (), "a warning from the future is none"
+    assert len(kept.destroy_expired(BEGUN + LIFETIME + 3 * DAY)) == 1
 
 
 # Power cuts
@@ -204,7 +204,7 @@ def test_a_power_cut_at_any_moment_costs_at_most_the_answer_being_saved(tmp_path
         writer.kill()
         reached = max([reached, *map(int, writer.communicate()[0].split())])
         with Outbox(tmp_path / "outbox.db") as outbox:
-            [found] = Drafts(tmp_path / "drafts", outbox).all()
+            [found] = Drafts(tmp_path / "drafts", outbox).list_all()
         assert found.saved in (reached, reached + 1)
         assert len(found.content["answers"]) == found.saved
         assert os.listdir(tmp_path / "drafts") == [f"{'A' * 22}.draft"]

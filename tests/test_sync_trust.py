@@ -132,9 +132,9 @@ def test_a_wider_ring_keeps_the_tablets_of_the_narrower_one(permille, seed):
         VersionEntry("ab" * 32, share_permille=permille),
         VersionEntry("ab" * 32, share_permille=min(permille + 100, 1000)),
     )
-    assert wide.takes(dev, "17") or not narrow.takes(dev, "17")
-    assert VersionEntry("ab" * 32, share_permille=1000).takes(dev, "17")
-    assert not VersionEntry("ab" * 32, share_permille=0).takes(dev, "17")
+    assert wide.applies_to(dev, "17") or not narrow.applies_to(dev, "17")
+    assert VersionEntry("ab" * 32, share_permille=1000).applies_to(dev, "17")
+    assert not VersionEntry("ab" * 32, share_permille=0).applies_to(dev, "17")
 
 
 def test_route_keys_follow_each_other_and_the_last_one_stays():

@@ -64,8 +64,8 @@ class DeskClient:
     def __init__(self, staff: StaffSession, *, pin: str, now: int) -> None:
         """Fetch and check trust and registry; staff are online, so an expired trust is refused."""
         self.staff = staff
-        self.trust: Trust = trust.accept(Document.parse(staff.bytes("/v1/trust")), None, pin, now=now, strict=True)
-        self.registry: Registry = registry.accept(Document.parse(staff.bytes("/v1/registry")), self.trust, None)
+        self.trust: Trust = trust.accept(Document.parse(staff.get_bytes("/v1/trust")), None, pin, now=now, strict=True)
+        self.registry: Registry = registry.accept(Document.parse(staff.get_bytes("/v1/registry")), self.trust, None)
         self._forms: dict[str, tuple[CompiledForm, Engine]] = {}
         self._vouched: dict[str, bool] = {}
         self._seen: dict[tuple[str, str, str], set[int]] = {}
@@ -125,7 +125,7 @@ class DeskClient:
         One that says something else than the route it was sorted by is put on the work list.
         """
         referral = self.staff.get(f"/v1/referrals/{_require_id(referral_id)}")
-        found = self._opened(referral, self.staff.bytes(f"/v1/referrals/{referral_id}/envelope"))
+        found = self._opened(referral, self.staff.get_bytes(f"/v1/referrals/{referral_id}/envelope"))
         if found.route_agrees is False:
             self.staff.post(f"/v1/referrals/{referral_id}/disagreement")
         return found
@@ -134,7 +134,7 @@ class DeskClient:
         """Open every screening that an item of the work list is about, before it is decided."""
         path = f"/v1/work-list/{item}"
         return [
-            self._opened(each, self.staff.bytes(f"{path}/envelopes/{each['envelope']}"))
+            self._opened(each, self.staff.get_bytes(f"{path}/envelopes/{each['envelope']}"))
             for each in self.staff.get(path)["envelopes"]
         ]
 
@@ -143,7 +143,7 @@ class DeskClient:
         if (sealed.id, sealed.header.jti) != (referral["envelope"], referral["jti"]):
             raise SyncError("desk.other_envelope", "the server handed out another envelope than the referral's")
         certificate = enrolment.accept_certificate(
-            Document.parse(self.staff.bytes(f"/v1/devices/{sealed.header.dev}/certificate")),
+            Document.parse(self.staff.get_bytes(f"/v1/devices/{sealed.header.dev}/certificate")),
             self.trust,
             sealed.header.dev,
         )
@@ -197,13 +197,13 @@ class DeskClient:
         named = str(route.get("form", "")), str(route.get("sha", ""))
         if FORM_ID.fullmatch(named[0]) and SHA256_HEX.fullmatch(named[1]):
             yield named
-        in_use = manifest.accept(Document.parse(self.staff.bytes("/v1/manifest")), self.trust, None)
+        in_use = manifest.accept(Document.parse(self.staff.get_bytes("/v1/manifest")), self.trust, None)
         for form_id, entries in in_use.forms.items():
             yield from ((form_id, entry.sha) for entry in entries if (form_id, entry.sha) != named)
 
     def _form(self, form_id: str, sha: str) -> tuple[CompiledForm, Engine]:
         if sha not in self._forms:
-            signed = Document.parse(self.staff.bytes(f"/v1/forms/{form_id}/{sha}"))
+            signed = Document.parse(self.staff.get_bytes(f"/v1/forms/{form_id}/{sha}"))
             payload, self._vouched[sha] = bundle.accept_for_reading(signed, self.trust, sha)
             form = CompiledForm.from_bytes(payload)
             self._forms[sha] = form, load_engine(form.xform)

@@ -1,6 +1,6 @@
 """The manifest: the server-signed, numbered list of form versions in use, and of route keys (SPEC 5.3).
 
-The same bytes go to every tablet; which version a tablet takes follows from its id and region alone.
+The same bytes go to every tablet; which version a tablet applies_to follows from its id and region alone.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ class VersionEntry:
     devices: tuple[str, ...] | None = None
     share_permille: int | None = None
 
-    def takes(self, dev: str, region: str) -> bool:
+    def applies_to(self, dev: str, region: str) -> bool:
         """Say whether a tablet is in the ring: every condition that is given must hold."""
         if self.regions is not None and not region.startswith(self.regions):
             return False
@@ -62,8 +62,8 @@ class Manifest:
     sha256: str
 
     def choose(self, form_id: str, dev: str, region: str) -> str | None:
-        """Return the SHA-256 of the version that a tablet uses: the first that takes it; None if none does."""
-        return next((entry.sha for entry in self.forms.get(form_id, ()) if entry.takes(dev, region)), None)
+        """Return the SHA-256 of the version that a tablet uses: the first that applies_to it; None if none does."""
+        return next((entry.sha for entry in self.forms.get(form_id, ()) if entry.applies_to(dev, region)), None)
 
     def route_key(self, now: int) -> RoutePublicKey:
         """Return the route key in force; the last one listed when all are past, since expiry stops no work."""

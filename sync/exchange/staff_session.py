@@ -3,7 +3,6 @@
 Called by sync.desk and by the staff commands. The passphrase's two halves and every key live in memory only.
 """
 
-import builtins
 import contextlib
 from types import TracebackType
 from typing import Any, Self
@@ -60,16 +59,16 @@ class StaffSession:
         """Fetch JSON."""
         return _parse_json(_request(self._session, "GET", self._url + path))
 
-    def bytes(self, path: str) -> builtins.bytes:
+    def get_bytes(self, path: str) -> bytes:
         """Fetch signed bytes as they were signed."""
         return _request(self._session, "GET", self._url + path).content
 
-    def post(self, path: str, json: Any = None, data: builtins.bytes | None = None) -> Any:
+    def post(self, path: str, json: Any = None, data: bytes | None = None) -> Any:
         """Send JSON or signed bytes; return the answer's JSON, None when it has none."""
         answer = _request(self._session, "POST", self._url + path, json=json, data=data)
         return _parse_json(answer) if answer.content else None
 
-    def put(self, path: str, json: Any = None, data: builtins.bytes | None = None) -> Any:
+    def put(self, path: str, json: Any = None, data: bytes | None = None) -> Any:
         """Put JSON or bytes in the place of what is there; return the answer's JSON."""
         return _parse_json(_request(self._session, "PUT", self._url + path, json=json, data=data))
 

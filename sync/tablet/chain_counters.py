@@ -14,7 +14,7 @@ from sync.tablet.rollback_guard import Checkpoint, read_checkpoint, write_checkp
 
 
 class ChainCounters:
-    """The counters in the tables `place`, `keyring` and `ended`. All but the checkpoint runs in a caller's transaction."""
+    """The counters in the tables `place`, `keyring` and `ended`. A caller has begun the transaction."""
 
     def __init__(self, connection: sqlite3.Connection, checkpoint_file: Path) -> None:
         self._db, self._checkpoint_file = connection, checkpoint_file

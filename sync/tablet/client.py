@@ -67,12 +67,12 @@ class Tablet:
     """One tablet, kept in `folder`; one process at a time (SyncError outbox.in_use). Only enrolling makes one."""
 
     def __init__(self, folder: Path, *, clock: Callable[[], int] = now_ms) -> None:
-        self._store = folder / "outbox.db"
+        self._store_path = folder / "outbox.db"
         self._drafts, self.recordings = folder / "drafts", Recordings(folder / "recordings")
-        self._folders = self._drafts, folder / "recordings"
-        if self._store.exists():
-            self.outbox = Outbox(self._store)
-            orders.finish_wipe(self.outbox, *self._folders)
+        self._wiped_folders = self._drafts, folder / "recordings"
+        if self._store_path.exists():
+            self.outbox = Outbox(self._store_path)
+            orders.finish_wipe(self.outbox, *self._wiped_folders)
         self._key_file = folder / "device.key"
         self._clock = clock
 
@@ -92,14 +92,14 @@ class Tablet:
     @cached_property
     def outbox(self) -> Outbox:
         """The tablet's durable store; SyncError tablet.not_enrolled where there is none."""
-        if not self._store.exists():
-            raise SyncError("tablet.not_enrolled", f"{self._store.parent} holds no tablet; enrolling makes one")
-        return Outbox(self._store)
+        if not self._store_path.exists():
+            raise SyncError("tablet.not_enrolled", f"{self._store_path.parent} holds no tablet; enrolling makes one")
+        return Outbox(self._store_path)
 
     @property
-    def is_made(self) -> bool:
+    def is_created(self) -> bool:
         """Whether this folder holds a tablet, enrolled or about to be."""
-        return self._store.exists() and self._key_file.exists()
+        return self._store_path.exists() and self._key_file.exists()
 
     @cached_property
     def drafts(self) -> Drafts:
@@ -107,13 +107,13 @@ class Tablet:
         return Drafts(self._drafts, self.outbox)
 
     @cached_property
-    def _library(self) -> FormCache:
+    def _forms(self) -> FormCache:
         return FormCache(self.outbox)
 
     @cached_property
     def transport(self) -> Transport:
         """The way to the server, with its count of requests and bytes."""
-        return Transport(self._invited().url)
+        return Transport(self._invitation().url)
 
     # Joining
 
@@ -122,26 +122,26 @@ class Tablet:
 
         Asking again with another invitation keeps the device key, until a registrar has certified it.
         """
-        invited = Invitation.parse(invitation)
-        if self._store.exists() and self.outbox.documents.get("certificate"):
+        accepted = Invitation.parse(invitation)
+        if self._store_path.exists() and self.outbox.documents.get("certificate"):
             raise SyncError("tablet.certified", "a registrar has certified this tablet already")
-        with closing(Transport(invited.url)) as transport:
-            trust.accept(Document.parse(transport.get("/v1/trust")), None, invited.pin)
-            self._make()
+        with closing(Transport(accepted.url)) as transport:
+            trust.accept(Document.parse(transport.get("/v1/trust")), None, accepted.pin)
+            self._create()
             transport.send(
                 "POST",
                 "/v1/enrolments",
-                enrolment.write_enrolment_request(invited.code, self._key).to_bytes(),
+                enrolment.write_enrolment_request(accepted.code, self._key).to_bytes(),
                 ENGLISH_HEADERS,
             )
         vars(self).pop("transport", None)
         self.outbox.documents.update({"invitation": invitation.strip().encode()})
         return self._key.public.words()
 
-    def _make(self) -> None:
-        self._store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not self._store.exists():
-            self.outbox = Outbox(self._store)
+    def _create(self) -> None:
+        self._store_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._store_path.exists():
+            self.outbox = Outbox(self._store_path)
         if not self._key_file.exists():
             save_secret(self._key_file, SigningKey.generate())
 
@@ -153,31 +153,31 @@ class Tablet:
         """
         if self.outbox.orders.tablet_state().wiping:
             raise SyncError("tablet.wiped", WIPING)
-        pin = self._invited().pin
+        pin = self._invitation().pin
         offered = fetch_documents(self.transport, self._key.kid)
         if offered is None:
             return PullResult(certified=False)
-        board = replace(verify_all(offered, self._board(), pin=pin, dev=self._key.kid), wiped=False)
-        updated = update_documents(board, self._supply(self.drafts.bundles(), again=True))
+        documents = replace(verify_all(offered, self._trusted_documents(), pin=pin, dev=self._key.kid), wiped=False)
+        updated = update_documents(documents, self._document_source(self.drafts.bundle_names(), again=True))
         self.outbox.orders.allow_forms_again()
-        board, missing = self._certified(), self._hear()
-        numbers = board.trust.number, board.registry.number, board.manifest.number
-        refused = self._library.refused(board.named, board.versions)
-        return PullResult(True, *numbers, self._library.in_use(board.versions), updated, refused, missing)
+        documents, missing = self._require_certified(), self._update_recordings()
+        numbers = documents.trust.number, documents.registry.number, documents.manifest.number
+        refused = self._forms.refused(documents.named, documents.versions)
+        return PullResult(True, *numbers, self._forms.in_use(documents.versions), updated, refused, missing)
 
     # Working without a network
 
-    def may_screen(self) -> None:
+    def require_may_screen(self) -> None:
         """Raise SyncError, with what to tell the person, if this tablet was ordered to begin no screening any more.
 
         One that was begun before may be completed: somebody has told her story, and the server keeps it for a decision.
         """
-        standing = self.outbox.orders.tablet_state()
-        if standing.revoked:
+        state = self.outbox.orders.tablet_state()
+        if state.revoked:
             raise SyncError("tablet.revoked", REVOKED)
-        if standing.wiping:
+        if state.wiping:
             raise SyncError("tablet.wiped", WIPING)
-        if standing.wiped:
+        if state.wiped:
             raise SyncError("tablet.wiped", WIPED)
 
     def screen(self, form_id: str, answers: Mapping[str, Answer], taken: date) -> ScreeningResult:
@@ -186,22 +186,22 @@ class Tablet:
 
     def version(self, form_id: str) -> str:
         """Return the SHA-256 of the version of a form that is in use here, for a new interview."""
-        self.may_screen()
-        if sha := self._certified().versions.get(form_id):
+        self.require_may_screen()
+        if sha := self._require_certified().versions.get(form_id):
             return sha
         raise SyncError("tablet.no_form", f"{form_id} is not among this tablet's forms")
 
     def complete(self, sha: str, answers: Mapping[str, Answer], taken: date, jti: str) -> ScreeningResult:
         """Seal as `screen` does, an interview of a version that may be in use no more; a jti is sealed only once."""
-        board = self._certified()
+        documents = self._require_certified()
         form, scorer = self.form(sha)
         filled = scorer.run(answers)
         if filled.missing:  # Sealed like this, it would be in no queue, and nobody would ever look at it.
             raise AnswerError(", ".join(filled.missing), "falta una respuesta obligatoria")
         route = build_route(form, sha, filled, taken)
         kind = registry.sealed_to(filled.values.get("queue_kinds", "").split())
-        keyring = board.registry.keyring_for(_district(form, filled), kind)
-        recipient = keyring.public(self._held(f"key/{keyring.key_sha256}"))
+        keyring = documents.registry.keyring_for(_district(form, filled), kind)
+        recipient = keyring.public(self._require_document(f"key/{keyring.key_sha256}"))
         instance, device = scorer.write_instance(filled), self._key
 
         def sealed(position: ChainPosition) -> bytes:
@@ -209,7 +209,7 @@ class Tablet:
                 instance,
                 to=recipient,
                 route=route,
-                route_key=board.manifest.route_key(self._clock()),
+                route_key=documents.manifest.route_key(self._clock()),
                 device=device,
                 jti=jti,
                 position=position,
@@ -221,35 +221,38 @@ class Tablet:
 
     def status(self) -> TabletStatus:
         """Tell what is on board."""
-        if not self._store.exists():
+        if not self._store_path.exists():
             return TabletStatus()
         key = self._key.public if self._key_file.exists() else None
-        invited = self.outbox.documents.get("invitation") is not None
-        board, counts = self._board() if invited else None, self.outbox.envelopes.count_by_state()
-        standing = self.outbox.orders.tablet_state()
+        invitation_is_held = self.outbox.documents.get("invitation") is not None
+        documents, counts = (
+            self._trusted_documents() if invitation_is_held else None,
+            self.outbox.envelopes.count_by_state(),
+        )
+        state = self.outbox.orders.tablet_state()
         return TabletStatus(
             dev=key.kid if key else "",
             words=key.words() if key else (),
-            url=self._invited().url if invited else "",
-            certified=board is not None,
-            label=board.certificate.label if board else "",
-            region=board.certificate.region if board else "",
-            trust=board.trust.number if board else 0,
-            registry=board.registry.number if board else 0,
-            manifest=board.manifest.number if board else 0,
-            forms=self._library.in_use(board.versions) if board else (),
+            url=self._invitation().url if invitation_is_held else "",
+            certified=documents is not None,
+            label=documents.certificate.label if documents else "",
+            region=documents.certificate.region if documents else "",
+            trust=documents.trust.number if documents else 0,
+            registry=documents.registry.number if documents else 0,
+            manifest=documents.manifest.number if documents else 0,
+            forms=self._forms.in_use(documents.versions) if documents else (),
             waiting=counts["waiting"],
             receipted=counts["receipted"],
             rejected=counts["rejected"],
-            drafts=len(self.drafts.all()) if key else 0,
+            drafts=len(self.drafts.list_all()) if key else 0,
             events=self.outbox.sync_state.list_statuses(),
-            old=board is not None and board.trust.is_expired(self._clock()),
-            revoked=standing.revoked,
-            wiping=bool(standing.wiping),
-            wiped=standing.wiped,
-            copied=standing.copied,
-            refused=self._library.refused(board.named, board.versions) if board else (),
-            recordings_missing=len(self.recordings.missing(self._library.recordings())),
+            old=documents is not None and documents.trust.is_expired(self._clock()),
+            revoked=state.revoked,
+            wiping=bool(state.wiping),
+            wiped=state.wiped,
+            copied=state.copied,
+            refused=self._forms.refused(documents.named, documents.versions) if documents else (),
+            recordings_missing=len(self.recordings.missing(self._forms.recordings())),
         )
 
     # Syncing
@@ -260,17 +263,21 @@ class Tablet:
         Envelopes and receipts come first; a document that fails to verify raises after them and changes nothing. A form
         version that is refused costs nothing but itself, and recordings come last.
         """
-        board, before, jtis = self._certified(), self.transport.traffic, self.outbox.envelopes.screening_ids()
+        documents, before, jtis = (
+            self._require_certified(),
+            self.transport.traffic,
+            self.outbox.envelopes.screening_ids(),
+        )
         try:
-            delivered = deliver(SyncContext(board, self.outbox, self.transport, self._key, self._clock))
+            delivered = deliver(SyncContext(documents, self.outbox, self.transport, self._key, self._clock))
         finally:  # However far the delivery came; what is not receipted stays.
-            orders.finish_wipe(self.outbox, *self._folders)
-        updated = self._take(self._certified(), delivered.response)
+            orders.finish_wipe(self.outbox, *self._wiped_folders)
+        updated = self._accept_documents(self._require_certified(), delivered.response)
         # Once more, by the newest trust: an order may be of a registrar who was not known before.
-        received, trusted = delivered.response.orders, self._certified().trust
-        orders.execute(received, trusted, self._key.kid, self.outbox, *self._folders)
-        board, missing = self._certified(), self._hear()
-        traffic, standing = self.transport.traffic - before, self.outbox.orders.tablet_state()
+        received, trusted = delivered.response.orders, self._require_certified().trust
+        orders.execute(received, trusted, self._key.kid, self.outbox, *self._wiped_folders)
+        documents, missing = self._require_certified(), self._update_recordings()
+        traffic, state = self.transport.traffic - before, self.outbox.orders.tablet_state()
         return SyncReport(
             requests=traffic.requests,
             sent=delivered.sent,
@@ -283,39 +290,41 @@ class Tablet:
             purged=self.outbox.envelopes.purge(delivered.response.at, self._clock()),
             traffic=traffic,
             old=trusted.is_expired(self._clock()),
-            revoked=standing.revoked,
-            wiping=bool(standing.wiping),
-            wiped=standing.wiped,
-            copied=standing.copied,
-            refused=self._library.refused(board.named, board.versions),
+            revoked=state.revoked,
+            wiping=bool(state.wiping),
+            wiped=state.wiped,
+            copied=state.copied,
+            refused=self._forms.refused(documents.named, documents.versions),
             recordings_missing=missing,
         )
 
-    def _take(self, board: TrustedDocuments, response: Response) -> tuple[str, ...]:
+    def _accept_documents(self, documents: TrustedDocuments, response: Response) -> tuple[str, ...]:
         """Put an answer's documents on board; when they do not fit what is held, all are fetched anew.
 
         That happens when a registrar was replaced: then the certificate on board needs a new signature too.
         """
         offered = {"registry": response.registry, "manifest": response.manifest}
         newer = {name: document for name, document in offered.items() if document is not None}
-        pin, dev = self._invited().pin, self._key.kid
+        pin, dev = self._invitation().pin, self._key.kid
         if newer or response.trust:
             try:
-                board = verify_all(newer, board, trusts=response.trust, pin=pin, dev=dev)
+                documents = verify_all(newer, documents, trusts=response.trust, pin=pin, dev=dev)
             except SyncError:
                 fetched = fetch_documents(self.transport, dev)
                 if fetched is None:
                     raise
-                board = verify_all(fetched, board, pin=pin, dev=dev)
-        return update_documents(board, self._supply(frozenset() if board.wiped else self.drafts.bundles()))
+                documents = verify_all(fetched, documents, pin=pin, dev=dev)
+        return update_documents(
+            documents, self._document_source(frozenset() if documents.wiped else self.drafts.bundle_names())
+        )
 
-    def _supply(self, keep: Set[str], *, again: bool = False) -> DocumentSource:
+    def _document_source(self, keep: Set[str], *, again: bool = False) -> DocumentSource:
         return DocumentSource(self.outbox, self.transport, check_usable, keep, self._clock(), again)
 
-    def _hear(self) -> int:
-        """Fetch the recordings that the forms on board are heard with, and drop others; return how many are missing."""
-        named = {} if self.outbox.orders.tablet_state().wiping else self._library.recordings()
-        self.recordings.forget_others(named)
+    def _update_recordings(self) -> int:
+        """Fetch the recordings of the forms on board and drop others; return how many are missing."""
+        named = {} if self.outbox.orders.tablet_state().wiping else self._forms.recordings()
+        self.recordings.remove_others(named)
         self.recordings.fetch(named, self.transport)
         return len(self.recordings.missing(named))
 
@@ -325,22 +334,22 @@ class Tablet:
     def _key(self) -> SigningKey:
         return load_secret(self._key_file, SigningKey)
 
-    def _invited(self) -> Invitation:
+    def _invitation(self) -> Invitation:
         held = self.outbox.documents.get("invitation")
         if held is None:
             raise SyncError("tablet.not_enrolled", "this tablet has not been enrolled")
         return Invitation.parse(held.decode())
 
-    def _board(self) -> TrustedDocuments | None:
-        return load_documents(self.outbox, pin=self._invited().pin, dev=self._key.kid)
+    def _trusted_documents(self) -> TrustedDocuments | None:
+        return load_documents(self.outbox, pin=self._invitation().pin, dev=self._key.kid)
 
-    def _certified(self) -> TrustedDocuments:
-        board = self._board()
-        if board is None:
+    def _require_certified(self) -> TrustedDocuments:
+        documents = self._trusted_documents()
+        if documents is None:
             raise SyncError("tablet.not_certified", "no registrar has certified this tablet yet, or it has not pulled")
-        return board
+        return documents
 
-    def _held(self, name: str) -> bytes:
+    def _require_document(self, name: str) -> bytes:
         body = self.outbox.documents.get(name)
         if body is None:
             raise SyncError("tablet.incomplete", f"{name} is missing on board: pull again")
@@ -348,7 +357,7 @@ class Tablet:
 
     def form(self, sha: str) -> tuple[CompiledForm, Engine]:
         """Load a form version once; its bundle was verified before it was stored."""
-        return self._library.form(sha)
+        return self._forms.form(sha)
 
 
 def build_route(form: CompiledForm, sha: str, filled: FilledForm, taken: date) -> Route:

@@ -56,7 +56,7 @@ class Draft:
         """Whether people are to be told of its end."""
         return now >= self.ends - WARNING_PERIOD
 
-    def goes(self, now: int) -> int:
+    def destroyed_from(self, now: int) -> int:
         """When it may go: past its end, and three days after a warning; without one, as if it were given now."""
         return max(self.ends, (self.warned if 0 < self.warned <= now else now) + WARNING_PERIOD)
 
@@ -94,16 +94,16 @@ class Drafts:
             raise SyncError("draft.unopenable", f"{self.path_of(draft_id)}: another tablet's, or damaged") from wrong
         return Draft(id=draft_id, sha=header[2].decode(), **strict_json(plain))
 
-    def all(self) -> tuple[Draft, ...]:
+    def list_all(self) -> tuple[Draft, ...]:
         """Return the drafts that open, the oldest first; what was sealed before a power cut is no draft any more."""
-        found = [draft for draft_id in self._ids() if (draft := self._opened(draft_id))]
+        found = [draft for draft_id in self._ids() if (draft := self._try_load(draft_id))]
         return tuple(sorted(found, key=lambda draft: (draft.begun, draft.id)))
 
-    def damaged(self) -> tuple[Path, ...]:
+    def list_damaged(self) -> tuple[Path, ...]:
         """Return the files that do not open; nothing here ever destroys them."""
-        return tuple(self.path_of(draft_id) for draft_id in self._ids() if self._opened(draft_id) is None)
+        return tuple(self.path_of(draft_id) for draft_id in self._ids() if self._try_load(draft_id) is None)
 
-    def bundles(self) -> frozenset[str]:
+    def bundle_names(self) -> frozenset[str]:
         """Name the form versions that must stay on board, as the board names them; read without opening anything."""
         heads = (HEADER.match(self._body(draft_id)) for draft_id in self._ids())
         return frozenset(f"bundle/{head[2].decode()}" for head in heads if head)
@@ -116,19 +116,19 @@ class Drafts:
 
     # Age
 
-    def ending(self, now: int) -> tuple[Draft, ...]:
+    def list_ending(self, now: int) -> tuple[Draft, ...]:
         """Return the drafts whose end is near or past."""
-        return tuple(draft for draft in self.all() if draft.is_ending(now))
+        return tuple(draft for draft in self.list_all() if draft.is_ending(now))
 
-    def told(self, drafts: Sequence[Draft], now: int) -> None:
+    def record_warning(self, drafts: Sequence[Draft], now: int) -> None:
         """Remember that somebody has been warned of these; a clock that went back begins their respite again."""
         for draft in drafts:
             if not 0 < draft.warned <= now:
                 self.save(replace(draft, warned=now))
 
-    def destroy_ended(self, now: int) -> tuple[Draft, ...]:
+    def destroy_expired(self, now: int) -> tuple[Draft, ...]:
         """Destroy what is past its end and of which somebody was warned three days ago or more; return it."""
-        ended = [draft for draft in self.all() if draft.goes(now) <= now]
+        ended = [draft for draft in self.list_all() if draft.destroyed_from(now) <= now]
         for draft in ended:
             self.destroy(draft.id)
         return tuple(ended)
@@ -154,7 +154,7 @@ class Drafts:
             self.destroy(draft_id)
         return sorted(set(ids) - sealed)
 
-    def _opened(self, draft_id: str) -> Draft | None:
+    def _try_load(self, draft_id: str) -> Draft | None:
         with suppress(SyncError):
             return self.load(draft_id)
         return None

@@ -22,7 +22,7 @@ class VersionRefusal:
     code: str
     at: int
 
-    def stands(self, now: int) -> bool:
+    def is_recent(self, now: int) -> bool:
         """Say whether it is too early to try again; a clock that was put back does not make it later."""
         return abs(now - self.at) < RETRY_INTERVAL
 
@@ -42,13 +42,13 @@ def select_versions(
     fetch: Callable[[str, str], bytes],
     *,
     doubted: Set[str],
-    standing: Mapping[str, VersionRefusal],
+    not_retried: Mapping[str, VersionRefusal],
     now: int,
 ) -> FormSelection:
     """Take the versions that a manifest names for this tablet; a form whose version is refused keeps its former one.
 
     `fetch` gets a form id and a hash, and returns the bundle once it is verified. What it refuses is remembered, but
-    for a line that is dead or a server that cannot answer, which raises. Refusals in `standing` are not tried again.
+    for a line that is dead or a server that cannot answer, which raises. Refusals in `not_retried` are not tried again.
     Of the versions in use those that are `doubted` are verified anew; a refused one is marked and stays in use.
     """
     kept = {form: sha for form, sha in in_use.items() if form in named}
@@ -56,8 +56,8 @@ def select_versions(
     for form, sha in named.items():
         if kept.get(form) == sha and sha not in doubted:
             continue
-        if sha in standing:
-            refused[sha] = standing[sha]
+        if sha in not_retried:
+            refused[sha] = not_retried[sha]
             continue
         try:
             bundles[sha] = fetch(form, sha)

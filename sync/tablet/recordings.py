@@ -43,7 +43,7 @@ class Recordings:
             return None
         return body
 
-    def forget_others(self, named: Iterable[str]) -> None:
+    def remove_others(self, named: Iterable[str]) -> None:
         """Remove what no form version on board is heard with any more."""
         kept = {*named}
         for path in self._folder.glob("*"):

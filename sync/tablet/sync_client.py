@@ -54,7 +54,7 @@ class DeliveryResult:
 class SyncContext:
     """Who talks with whom: the tablet's documents, store and key, the way to the server, and the clock (ms)."""
 
-    board: TrustedDocuments
+    documents: TrustedDocuments
     outbox: Outbox
     transport: Transport
     key: SigningKey
@@ -70,66 +70,67 @@ class _VerifiedAnswer:
     items: tuple[ReceiptItem, ...]
 
 
-def deliver(line: SyncContext) -> DeliveryResult:
+def deliver(context: SyncContext) -> DeliveryResult:
     """Ask until nothing is worth another request; each answer is on disk before the next one is asked for."""
     sent, receipts, events = 0, list[ReceiptItem](), list[Event]()
     for _ in range(MAX_ROUNDS):
-        answer = _request_with_recovery(line)
-        line.outbox.sync_state.record_answer(answer.batch, _sync_result(line, answer))
+        answer = _request_with_recovery(context)
+        context.outbox.sync_state.record_answer(answer.batch, _sync_result(context, answer))
         with suppress(SyncError):  # What is wrong with an order is said after the last screening is delivered.
-            orders.record(answer.response.orders, line.board.trust, line.key.kid, line.outbox)
+            orders.record(answer.response.orders, context.documents.trust, context.key.kid, context.outbox)
         sent += len(answer.batch.envelopes)
         receipts += answer.items
         events += answer.response.events
         # When nothing that was sent has a receipt, going on would only send it again.
         stuck = bool(answer.batch.envelopes) and not answer.items
-        if stuck or not (answer.response.more or line.outbox.sync_state.has_more(line.clock())):
+        if stuck or not (answer.response.more or context.outbox.sync_state.has_more(context.clock())):
             break
     return DeliveryResult(sent, tuple(receipts), tuple(events), answer.response)
 
 
-def _request_with_recovery(line: SyncContext) -> _VerifiedAnswer:
+def _request_with_recovery(context: SyncContext) -> _VerifiedAnswer:
     """Make one request; once more, if what the server refused it for can be put right."""
-    batch = line.outbox.sync_state.next_batch(line.clock())
+    batch = context.outbox.sync_state.next_batch(context.clock())
     try:
-        return _send_batch(line, batch)
+        return _send_batch(context, batch)
     except RefusedError as refused:
-        if not _recover(line, batch, refused):
+        if not _recover(context, batch, refused):
             raise
-    return _send_batch(line, line.outbox.sync_state.next_batch(line.clock()))
+    return _send_batch(context, context.outbox.sync_state.next_batch(context.clock()))
 
 
-def _recover(line: SyncContext, batch: Batch, refused: RefusedError) -> bool:
+def _recover(context: SyncContext, batch: Batch, refused: RefusedError) -> bool:
     """Say whether to ask again: the server lost our certificate and has it again, or it told our number's place."""
     if refused.code in ("device.unknown", "device.not_certified"):
-        line.transport.send("PUT", f"/v1/enrolments/{line.key.kid}", line.board.documents["certificate"].to_bytes())
+        certificate = context.documents.documents["certificate"]
+        context.transport.send("PUT", f"/v1/enrolments/{context.key.kid}", certificate.to_bytes())
         return True
     if refused.code not in NUMBER_REFUSED:
         return False
     answer = _message(refused.reply)
     try:
-        last = read_refusal(answer, _trust_for(line, answer).servers, dev=line.key.kid, n=batch.number)
+        last = read_refusal(answer, _trust_for(context, answer).servers, dev=context.key.kid, n=batch.number)
     except SyncError:  # Anybody on the way may have said it: it changes nothing.
         return False
-    line.outbox.sync_state.renumber(last)
+    context.outbox.sync_state.renumber(last)
     return True
 
 
-def _send_batch(line: SyncContext, batch: Batch) -> _VerifiedAnswer:
-    message = write_request(_build_request(line, batch), line.key)
+def _send_batch(context: SyncContext, batch: Batch) -> _VerifiedAnswer:
+    message = write_request(_build_request(context, batch), context.key)
     headers = {"Content-Type": CONTENT_TYPE, SIGNATURE_HEADER: message.signature}
     try:
-        reply = line.transport.send("POST", PATH, message.body, headers)
+        reply = context.transport.send("POST", PATH, message.body, headers)
     except UnreachableError:
-        line.outbox.sync_state.return_batch(batch)
+        context.outbox.sync_state.return_batch(batch)
         raise
     answer = _message(reply)
-    trusted = _trust_for(line, answer)
-    response = read_response(answer, trusted.servers, dev=line.key.kid, n=batch.number)
+    trusted = _trust_for(context, answer)
+    response = read_response(answer, trusted.servers, dev=context.key.kid, n=batch.number)
     if response.receipts is None:
         return _VerifiedAnswer(batch, response, ())
     receipts = receipt.accept(
-        response.receipts, trusted, dev=line.key.kid, n=batch.number, generation=response.generation
+        response.receipts, trusted, dev=context.key.kid, n=batch.number, generation=response.generation
     )
     return _VerifiedAnswer(batch, response, receipts.items)
 
@@ -138,48 +139,48 @@ def _message(reply: Reply) -> Message:
     return Message(reply.body, reply.headers.get(SIGNATURE_HEADER.lower(), ""))
 
 
-def _trust_for(line: SyncContext, answer: Message) -> Trust:
+def _trust_for(context: SyncContext, answer: Message) -> Trust:
     """Return the trust to check an answer by: the one on board, or the newest if the server has a new key."""
-    held = line.board.trust
+    held = context.documents.trust
     if claimed_signer(answer.signature) in held.servers:
         return held
-    return trust.accept(Document.parse(line.transport.get("/v1/trust")), held, held.pin)
+    return trust.accept(Document.parse(context.transport.get("/v1/trust")), held, held.pin)
 
 
-def _build_request(line: SyncContext, batch: Batch) -> Request:
-    place, board = line.outbox.sync_state.load(), line.board
-    refused = {sha: refusal.code for sha, refusal in line.outbox.documents.form_selection().refused.items()}
+def _build_request(context: SyncContext, batch: Batch) -> Request:
+    place, documents = context.outbox.sync_state.load(), context.documents
+    refused = {sha: refusal.code for sha, refusal in context.outbox.documents.form_selection().refused.items()}
     return Request(
         n=batch.number,
-        at=line.clock(),
-        trust=board.trust.number,
-        registry=board.registry.number,
-        manifest=board.manifest.number,
+        at=context.clock(),
+        trust=documents.trust.number,
+        registry=documents.registry.number,
+        manifest=documents.manifest.number,
         orders=place.orders,
         generation=place.generation,
         cursor=place.cursor,
         pending=batch.asked,
         envelopes=tuple(kept.raw for kept in batch.envelopes),
-        inventory_digest=_inventory_digest(board),
-        inventory={} if place.inventory == _inventory_digest(board) else limit_inventory(board.versions),
+        inventory_digest=_inventory_digest(documents),
+        inventory={} if place.inventory == _inventory_digest(documents) else limit_inventory(documents.versions),
         refused=dict(sorted(refused.items())[:MAX_REFUSED]),
         ended=place.ended,
     )
 
 
-def _inventory_digest(board: TrustedDocuments) -> str:
+def _inventory_digest(documents: TrustedDocuments) -> str:
     """Name the form versions on board, as they are told, in 22 letters (SPEC 11.1)."""
-    return key_id(canonical(limit_inventory(board.versions)))
+    return key_id(canonical(limit_inventory(documents.versions)))
 
 
-def _sync_result(line: SyncContext, answer: _VerifiedAnswer) -> SyncResult:
+def _sync_result(context: SyncContext, answer: _VerifiedAnswer) -> SyncResult:
     return SyncResult(
         generation=answer.response.generation,
         at=answer.response.at,
-        here=line.clock(),
+        here=context.clock(),
         receipts=tuple((item.id, item.outcome) for item in answer.items),
         events=answer.response.events,
         cursor=answer.response.cursor,
-        inventory=_inventory_digest(line.board),
+        inventory=_inventory_digest(context.documents),
         seq=answer.response.seq,
     )

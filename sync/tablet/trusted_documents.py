@@ -82,14 +82,14 @@ def load_documents(outbox: Outbox, *, pin: str, dev: str) -> TrustedDocuments | 
     held = {name: body for name in DOCUMENTS if (body := outbox.documents.get(name)) is not None}
     if len(held) < len(DOCUMENTS):
         return None
-    board = verify_all({name: Document.parse(body) for name, body in held.items()}, None, pin=pin, dev=dev)
-    standing, names = outbox.orders.tablet_state(), outbox.documents.list_names()
-    board = replace(board, wiped=standing.wiped or bool(standing.wiping))
+    documents = verify_all({name: Document.parse(body) for name, body in held.items()}, None, pin=pin, dev=dev)
+    state, names = outbox.orders.tablet_state(), outbox.documents.list_names()
+    documents = replace(documents, wiped=state.wiped or bool(state.wiping))
     # A store of before versions could be refused does not say what is in use: then it is all that the manifest names.
     in_use = outbox.documents.form_selection().in_use or {
-        form: sha for form, sha in board.named.items() if f"bundle/{sha}" in names
+        form: sha for form, sha in documents.named.items() if f"bundle/{sha}" in names
     }
-    return replace(board, versions={} if board.wiped else in_use)
+    return replace(documents, versions={} if documents.wiped else in_use)
 
 
 def fetch_documents(transport: Transport, dev: str) -> dict[str, Document] | None:
@@ -106,7 +106,7 @@ def fetch_documents(transport: Transport, dev: str) -> dict[str, Document] | Non
 
 @dataclass(frozen=True)
 class DocumentSource:
-    """Where a board is kept and what it is filled from; `now` is the tablet's clock (ms).
+    """Where trusted documents are kept and what they are filled from; `now` is the tablet's clock (ms).
 
     `usable` gets a form id and the verified payload of its new bundle, and raises if the tablet cannot work with it.
     `keep` names what stays on board though it is in use no more. What was refused lately is tried `again` if asked to.
@@ -119,36 +119,36 @@ class DocumentSource:
     now: int
     again: bool = False
 
-    def bundle(self, board: TrustedDocuments, form: str, sha: str) -> bytes:
+    def bundle(self, documents: TrustedDocuments, form: str, sha: str) -> bytes:
         """Return a version's bundle, verified: what is on board, else the server's, which others may have signed."""
         on_board = self.outbox.documents.get(f"bundle/{sha}")
         with suppress(SyncError):
             if on_board is not None:
-                return self._checked(board, form, sha, on_board)
-        return self._checked(board, form, sha, self.transport.get(f"/v1/forms/{form}/{sha}"))
+                return self._checked(documents, form, sha, on_board)
+        return self._checked(documents, form, sha, self.transport.get(f"/v1/forms/{form}/{sha}"))
 
-    def _checked(self, board: TrustedDocuments, form: str, sha: str, body: bytes) -> bytes:
-        payload = bundle.accept(Document.parse(body), board.trust, sha)
-        if board.versions.get(form) != sha:
+    def _checked(self, documents: TrustedDocuments, form: str, sha: str, body: bytes) -> bytes:
+        payload = bundle.accept(Document.parse(body), documents.trust, sha)
+        if documents.versions.get(form) != sha:
             self.usable(form, payload)
         return body
 
 
-def update_documents(board: TrustedDocuments, supply: DocumentSource) -> tuple[str, ...]:
+def update_documents(documents: TrustedDocuments, source: DocumentSource) -> tuple[str, ...]:
     """Fetch the bundles and keys that are named and missing, then store all in one transaction; return what is new."""
-    outbox = supply.outbox
+    outbox = source.outbox
     held, before = outbox.documents.list_names(), outbox.documents.form_selection()
-    wanted = {name: document.to_bytes() for name, document in board.documents.items()}
+    wanted = {name: document.to_bytes() for name, document in documents.documents.items()}
     changed = {name for name, body in wanted.items() if body != outbox.documents.get(name)}
     # What a version was judged by is no longer the same: whatever was found is looked at again.
-    taken = select_forms(board, supply, before, again=supply.again or not changed.isdisjoint(("trust", "manifest")))
+    taken = select_forms(documents, source, before, again=source.again or not changed.isdisjoint(("trust", "manifest")))
     wanted |= {f"bundle/{sha}": body for sha, body in taken.bundles.items()}
-    keyrings = () if board.wiped else board.registry.keyrings.values()
+    keyrings = () if documents.wiped else documents.registry.keyrings.values()
     keys = {f"key/{keyring.key_sha256}": keyring for keyring in keyrings}
     for name in keys.keys() - held:
-        wanted[name] = keys[name].public(supply.transport.get(f"/v1/keys/{keys[name].key_sha256}")).raw
+        wanted[name] = keys[name].public(source.transport.get(f"/v1/keys/{keys[name].key_sha256}")).raw
     new = {name: body for name, body in wanted.items() if body != outbox.documents.get(name)}
-    used = {f"bundle/{sha}" for sha in taken.in_use.values()} | keys.keys() | supply.keep
+    used = {f"bundle/{sha}" for sha in taken.in_use.values()} | keys.keys() | source.keep
     outdated = {name for name in held if name.startswith(("bundle/", "key/"))} - used
     if new or outdated or (taken.in_use, taken.refused) != (before.in_use, before.refused):
         outbox.documents.update(new, outdated, taken)
@@ -156,10 +156,17 @@ def update_documents(board: TrustedDocuments, supply: DocumentSource) -> tuple[s
 
 
 def select_forms(
-    board: TrustedDocuments, supply: DocumentSource, before: FormSelection, *, again: bool
+    documents: TrustedDocuments, source: DocumentSource, before: FormSelection, *, again: bool
 ) -> FormSelection:
     """Take the form versions that the manifest names, and say what was refused; nothing is kept by this."""
-    standing = {} if again else {sha: each for sha, each in before.refused.items() if each.stands(supply.now)}
-    doubted = {*board.versions.values()} if again else {*before.refused}
-    fetch = partial(supply.bundle, board)
-    return select_versions(board.named, board.versions, fetch, doubted=doubted, standing=standing, now=supply.now)
+    not_retried = {} if again else {sha: each for sha, each in before.refused.items() if each.is_recent(source.now)}
+    doubted = {*documents.versions.values()} if again else {*before.refused}
+    fetch = partial(source.bundle, documents)
+    return select_versions(
+        documents.named,
+        documents.versions,
+        fetch,
+        doubted=doubted,
+        not_retried=not_retried,
+        now=source.now,
+    )

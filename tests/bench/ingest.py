@@ -99,7 +99,7 @@ def moulds(site: Site, material: Material) -> Moulds:
     board = site.board()
     with Outbox(site.tablets[0] / "outbox.db") as held:
         names = board.registry.keyrings.values()
-        keys = {each.id: each.public(held.held(f"key/{each.key_sha256}") or b"") for each in names}
+        keys = {each.id: each.public(held.documents.get(f"key/{each.key_sha256}") or b"") for each in names}
     db = SqliteDatabase(raw_limits.snapshot(site.server.folders[0] / "chaski.db", site.folder / "generation.db"))
     generation = meta.get_generation(db.read())
     db.close()

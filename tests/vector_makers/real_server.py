@@ -126,7 +126,7 @@ def worked_with(given: dict[str, Any]) -> dict[str, Any]:
     in_use = {form: document.sha256 for form, document in on_board.items()}
     with _outbox() as outbox:
         bundles = {f"bundle/{each.sha256}": each.to_bytes() for each in on_board.values()}
-        outbox.documents.update(bundles, versions=FormSelection(in_use))
+        outbox.documents.update(bundles, selection=FormSelection(in_use))
         registered: Any = None  # No keyring is asked for.
         board = TrustedDocuments({}, trusted, registered, offered, certificate, versions=in_use)
         server: Any = _Forms(given["served"])

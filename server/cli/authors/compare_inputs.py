@@ -100,8 +100,8 @@ def _fetch_remote(staff: StaffSession, reference: str) -> ComparedVersion:
     if found is None:
         raise click.ClickException(f"the server knows no version {reference}; `chaski forms versions` lists them")
     at = f"/v1/versions/{found['id']}"
-    document = Document.parse(staff.bytes(f"{at}/compiled"), least=0)
-    source = parse_package(staff.bytes(f"{at}/source")).workbook if found["source"] else None
+    document = Document.parse(staff.get_bytes(f"{at}/compiled"), least=0)
+    source = parse_package(staff.get_bytes(f"{at}/source")).workbook if found["source"] else None
     return ComparedVersion(CompiledForm.from_bytes(document.payload), source)
 
 

@@ -16,7 +16,8 @@ from rich.text import Text
 from screening_forms.compiled_form import CHANNELS, CompiledForm
 from screening_forms.diff.changes import Change
 from screening_forms.diff.forms import form_changes
-from screening_forms.sandbox import client as apart
+from screening_forms.sandbox import client as sandbox
+from screening_forms.sandbox.tasks import RecompileSource
 from server.cli.authors.compare import print_changes
 from server.cli.authors.forms import compile_checked
 from server.cli.authors.versions import print_version, raise_form_problems
@@ -162,8 +163,8 @@ def _fetch_version(staff: StaffSession, version: int, own: str | None, pin: str 
             raise click.ClickException(f"version {version} is {told['state']}; only drafts and reviews are signed.")
         if own is None and told["state"] == "draft":
             raise click.UsageError("name what you wrote with --from FORM: an author signs her own form, no server's")
-        document = Document.parse(staff.bytes(f"{at}/compiled"), least=0)
-        here = _compile_sandboxed(staff.bytes(f"{at}/source"), document.content["channel"])
+        document = Document.parse(staff.get_bytes(f"{at}/compiled"), least=0)
+        here = _compile_sandboxed(staff.get_bytes(f"{at}/source"), document.content["channel"])
         _refuse_other_bytes(here, document, f"the server's source of {version}")
         if own is not None:
             _refuse_other_bytes(compile_checked(own, document.content["channel"]).to_bytes(), document, own)
@@ -178,8 +179,8 @@ def _fetch_version_in_use(
     would name nothing, or what nobody signed, to hide what changed."""
     if not told["before"]:
         return None, "The server names no version of this form and channel that tablets use now."
-    former = Document.parse(staff.bytes(f"/v1/versions/{told['before']}/compiled"), least=0)
-    stated = Document.parse(staff.bytes("/v1/trust"))
+    former = Document.parse(staff.get_bytes(f"/v1/versions/{told['before']}/compiled"), least=0)
+    stated = Document.parse(staff.get_bytes("/v1/trust"))
     try:
         held = trust.accept(stated, None, trust.read_pin(pin) if pin else trust.read(stated).pin)
         found = CompiledForm.from_bytes(bundle.accept(former, held))
@@ -193,9 +194,7 @@ def _fetch_version_in_use(
 def _compile_sandboxed(source: bytes, channel: str) -> bytes:
     """Compile what somebody else wrote: in a process that can open nothing."""
     vocabulary = {name: sorted(codes) for name, codes in AUTHOR_FIELDS.items()}
-    options = {"channel": channel, "route_vocabulary": vocabulary}
-    found: bytes | None = apart.ask("again", source, options).get("compiled")
-    return found or b""
+    return sandbox.run(RecompileSource(source, channel, vocabulary)).compiled or b""
 
 
 def _refuse_other_bytes(here: bytes, document: Document, what: str) -> None:

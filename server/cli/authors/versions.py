@@ -112,7 +112,7 @@ def show_version(version: int, save: Path | None, account: Account, as_json: boo
     with account.sign_in() as staff:
         found = staff.get(f"/v1/versions/{version}")
         if save is not None:
-            save.write_bytes(staff.bytes(f"/v1/versions/{version}/source"))
+            save.write_bytes(staff.get_bytes(f"/v1/versions/{version}/source"))
 
     def write(console: Console) -> None:
         print_version(console, found)

@@ -42,7 +42,7 @@ tablet_option = click.option(
 def open_tablet(folder: Path) -> Iterator[Tablet]:
     """Open a tablet, and see to drafts whose time is over: a person is warned first, and told when they are gone."""
     with Tablet(folder) as tablet:
-        if tablet.is_made and not tablet.outbox.orders.tablet_state().wiping:  # A wipe leaves no draft to see to.
+        if tablet.is_created and not tablet.outbox.orders.tablet_state().wiping:  # A wipe leaves no draft to see to.
             try:
                 _expire_drafts(tablet)
             except OSError as error:  # A full disk, which only the command itself can help: a sync makes room.
@@ -51,22 +51,22 @@ def open_tablet(folder: Path) -> Iterator[Tablet]:
 
 
 def _expire_drafts(tablet: Tablet) -> None:
-    for gone in tablet.drafts.destroy_ended(now_ms()):
+    for gone in tablet.drafts.destroy_expired(now_ms()):
         click.echo(
             f"chaski: se borró el borrador del {format_spanish_time(gone.begun)}: pasó su plazo y se había avisado.",
             err=True,
         )
-    ending = tablet.drafts.ending(now_ms())
+    ending = tablet.drafts.list_ending(now_ms())
     for draft in ending:
         click.echo(
             f"chaski: hay una conversación sin terminar del {format_spanish_time(draft.begun)}."
             " Si nadie la continúa, se borra después"
-            f" del {format_spanish_time(draft.goes(now_ms()))}.",
+            f" del {format_spanish_time(draft.destroyed_from(now_ms()))}.",
             err=True,
         )
     if sys.stderr.isatty():  # A warning that went into a file has warned nobody.
-        tablet.drafts.told(ending, now_ms())
-    for damaged in tablet.drafts.damaged():
+        tablet.drafts.record_warning(ending, now_ms())
+    for damaged in tablet.drafts.list_damaged():
         click.echo(f"chaski: {damaged} no se puede leer; se conserva.", err=True)
 
 

@@ -92,8 +92,8 @@ def revoke_in_registry(staff: StaffSession, dev: str, registrar: SigningKey, pin
 
     The registry is checked against the roots first: nobody signs keyrings that a server made up.
     """
-    trusted = trust.accept(Document.parse(staff.bytes("/v1/trust")), None, pin, now=now_ms(), strict=True)
-    held = registry.accept(Document.parse(staff.bytes("/v1/registry")), trusted, None)
+    trusted = trust.accept(Document.parse(staff.get_bytes("/v1/trust")), None, pin, now=now_ms(), strict=True)
+    held = registry.accept(Document.parse(staff.get_bytes("/v1/registry")), trusted, None)
     if dev in held.revoked:
         return held.number
 

@@ -54,9 +54,9 @@ def choose_draft(
 ) -> Draft | None:
     """Offer the drafts there are, or begin a new interview of a form; None when the inspector wants neither."""
     message = ""
-    while found := [(draft, _form_title(tablet, draft)) for draft in tablet.drafts.all()]:
+    while found := [(draft, _form_title(tablet, draft)) for draft in tablet.drafts.list_all()]:
         with suppress(OSError):  # On a full disk it is told again the next time.
-            tablet.drafts.told([draft for draft, _ in found if draft.is_ending(clock())], clock())
+            tablet.drafts.record_warning([draft for draft, _ in found if draft.is_ending(clock())], clock())
         line = terminal.ask(pages.drafts_page(found, clock(), message))
         if line in ("", STOP_KEY):
             return None

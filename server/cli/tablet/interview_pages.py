@@ -233,7 +233,7 @@ def drafts_page(found: Sequence[tuple[Draft, str]], now: int, message: str) -> P
 
 
 def _expiry_notice(draft: Draft, now: int) -> str:
-    return f"; se borrará después del {format_spanish_time(draft.goes(now))}" if draft.is_ending(now) else ""
+    return f"; se borrará después del {format_spanish_time(draft.destroyed_from(now))}" if draft.is_ending(now) else ""
 
 
 def format_spanish_time(time: int) -> str:

@@ -185,7 +185,9 @@ def _have_fallback(c: Connection, rollout: Rollout) -> bool:
     fit = (each for each in others if rollout.channel == "training" or each.channel == "field")
     below, entry = manifest_entries(fit).get(rollout.form, ()), manifest_entry(rollout)
     tablets = [(each.dev, each.region) for each in devices.list_devices(c) if each.state == "certified"]
-    return bool(below) and all(any(other.takes(*each) for other in below) for each in tablets if entry.takes(*each))
+    return bool(below) and all(
+        any(other.applies_to(*each) for other in below) for each in tablets if entry.applies_to(*each)
+    )
 
 
 def _is_failing(c: Connection, rollout: Rollout, halt_after: int, now: int) -> bool:
@@ -195,4 +197,6 @@ def _is_failing(c: Connection, rollout: Rollout, halt_after: int, now: int) -> b
 def _list_refusals(c: Connection, rollout: Rollout, now: int) -> list[Refusal]:
     """The tablets of a ring that could not work with its version since it began, or in the last week."""
     entry, since = manifest_entry(rollout), max(rollout.since or 0, now - WEEK)
-    return [each for each in rollouts.list_refusals(c, rollout.sha, since=since) if entry.takes(each.dev, each.region)]
+    return [
+        each for each in rollouts.list_refusals(c, rollout.sha, since=since) if entry.applies_to(each.dev, each.region)
+    ]
