@@ -176,7 +176,7 @@ class Shore:
         self.last = 0
 
     def sync(self, outbox: Outbox) -> None:
-        """One conversation, as sync.conversation has it."""
+        """One conversation, as sync.tablet.sync_client has it."""
         while True:
             batch = outbox.sync_state.next_batch(0)
             if batch.number <= self.last:

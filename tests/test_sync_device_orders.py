@@ -29,10 +29,10 @@ from sync.documents.signed import Document
 from sync.envelope import seal
 from sync.errors import SyncError
 from sync.keys.key_pairs import SigningKey
-from sync.tablet import status as told
 from sync.tablet.client import Tablet
 from sync.tablet.drafts import Draft
 from sync.tablet.outbox import Outbox
+from sync.tablet.status import WIPING, warnings
 from test_sync_tablet import resigned
 
 DEV = "A" * 22
@@ -141,8 +141,10 @@ def test_a_revoked_tablet_says_why_it_takes_no_screening_and_delivers_what_it_ho
     with pytest.raises(SyncError, match=r"tablet\.revoked: esta tableta fue retirada"):
         screen(tablet)
     assert deeds(office, dev) == ["order.given", "device.revoked"]
-    told = tablet.complete(begun, answers(STORY[0]), TAKEN, seal.new_screening_id()).jti
-    assert [each.jti for each in tablet.sync().receipts] == [told], "an interview that was begun before is not lost"
+    completed = tablet.complete(begun, answers(STORY[0]), TAKEN, seal.new_screening_id()).jti
+    assert [each.jti for each in tablet.sync().receipts] == [completed], (
+        "an interview that was begun before is not lost"
+    )
     tablet.sync()
     assert deeds(office, dev) == ["order.given", "device.revoked", "order.carried_out"]
 
@@ -238,7 +240,7 @@ def test_a_wipe_that_cannot_remove_a_file_is_named_and_retried_and_holds_nothing
         tablet.close()
         with Tablet(folder) as again:
             assert again.status().wiping
-            assert told.WIPING[1:] in " ".join(told.warnings(again.status()))
+            assert WIPING[1:] in " ".join(warnings(again.status()))
             with pytest.raises(SyncError, match=r"tablet\.wiped: se ordenó borrar"):
                 again.pull()
             assert again.sync().wiping
@@ -319,8 +321,8 @@ def test_a_false_order_is_not_obeyed_and_keeps_no_screening_back(
 KILLED = """
 import os, shutil, signal, sys
 from pathlib import Path
-from sync import obey
-from sync.signed import Document
+from sync.documents.signed import Document
+from sync.tablet import orders
 from sync.tablet.client import Tablet
 
 folder, order, most = Path(sys.argv[1]), Document.parse(Path(sys.argv[2]).read_bytes()), int(sys.argv[3])
@@ -346,7 +348,7 @@ for place in range(1, most):
             sys.addaudithook(watch)
             tablet.outbox.connection.set_trace_callback(step)
             trust = tablet._require_certified().trust
-            obey.carry_out([order], trust, tablet._key.kid, tablet.outbox, copy / "drafts")
+            orders.execute([order], trust, tablet._key.kid, tablet.outbox, copy / "drafts")
         os._exit(0)
     if os.waitpid(child, 0)[1] == 0:
         print(place)

@@ -1,6 +1,7 @@
 """What a coordinator sees of an opened screening: answers beside their questions, what fired, and whether it adds up.
 
-Built by sync.desk from a verified form and a decrypted instance. Values only, in memory only; nothing here is written.
+Built by sync.desk.client from a verified form and a decrypted instance. Values only, in memory only; nothing here is
+written.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """A staff member's session at the people's door: signing in without sending the passphrase, then JSON and signed bytes.
 
-Called by sync.desk and by the staff commands. The passphrase's two halves and every key live in memory only.
+Called by sync.desk.client and by the staff commands. The passphrase's two halves and every key live in memory only.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """HTTP as the tablet speaks it: one connection kept open, no header that is not needed, every byte counted.
 
-Called by sync.tablet and the bench. It checks no signature, keeps no cookie and does not read what it carries.
+Called by sync.tablet.client and the bench. It checks no signature, keeps no cookie and does not read what it carries.
 """
 
 import zlib

@@ -1,6 +1,6 @@
 """The verified documents of the tablet's store, as exact bytes by name, and which form versions are in use.
 
-Called by sync.tablet. It verifies nothing: sync.tablet.trusted_documents does, before anything is stored.
+Called by sync.tablet.client. It verifies nothing: sync.tablet.trusted_documents does, before anything is stored.
 """
 
 import sqlite3

@@ -1,7 +1,7 @@
 """Interviews that are not finished, kept on the tablet encrypted so that a power cut costs at most one answer.
 
-Called by sync.tablet and the interview in the terminal. A draft never leaves the tablet, and is destroyed for its age
-only after somebody was warned: a screening lost is a person lost.
+Called by sync.tablet.client and the interview in the terminal. A draft never leaves the tablet, and is destroyed for
+its age only after somebody was warned: a screening lost is a person lost.
 """
 
 import re

@@ -1,6 +1,6 @@
 """The sealed envelopes of the tablet's store, and what the server receipted of them.
 
-Called by sync.tablet. An envelope without a receipt is never deleted.
+Called by sync.tablet.client. An envelope without a receipt is never deleted.
 """
 
 import sqlite3

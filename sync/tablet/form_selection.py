@@ -1,7 +1,7 @@
 """Which version of each form a tablet works with (SPEC 5.7): the one that the manifest names for it, once that is
 verified; until then the former one. One refused version never costs the others.
 
-Called by sync.board, which fetches and keeps.
+Called by sync.tablet.trusted_documents, which fetches and keeps.
 """
 
 from collections.abc import Callable, Mapping, Set

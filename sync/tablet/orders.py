@@ -1,7 +1,7 @@
 """Carries out a registrar's orders on the tablet (SPEC 5.6): each once, in rising order, whole after any power cut.
 
-Called by sync.tablet and sync.conversation. A wipe never destroys what has no receipt, and never keeps it from being
-sent: what cannot be removed is tried again, and the wipe ends with its number only when nothing is left.
+Called by sync.tablet.client and sync.tablet.sync_client. A wipe never destroys what has no receipt, and never keeps it
+from being sent: what cannot be removed is tried again, and the wipe ends with its number only when nothing is left.
 """
 
 import os

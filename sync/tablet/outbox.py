@@ -1,6 +1,7 @@
 """The tablet's durable store: sealed envelopes, the counters that number them, receipts, and signed documents.
 
-Called by sync.tablet, by one process at a time. It never sees a plaintext and never forgets what is not receipted.
+Called by sync.tablet.client, by one process at a time. It never sees a plaintext and never forgets what is not
+receipted.
 """
 
 import fcntl

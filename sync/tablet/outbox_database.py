@@ -1,6 +1,6 @@
 """The SQLite file of the tablet's store: its tables, how it is opened, written and left without traces.
 
-Called by sync.outbox alone, which decides what is in it.
+Called by sync.tablet.outbox alone, which decides what is in it.
 """
 
 import os

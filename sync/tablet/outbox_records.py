@@ -1,4 +1,4 @@
-"""What the tablet's store takes in and gives out, as values; used by sync.outbox and whoever works with it."""
+"""What the tablet's store takes in and gives out, as values; used by sync.tablet.outbox and whoever works with it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
 """The recordings that a tablet's form versions are heard with (SPEC 5.8): kept under their hash, fetched in pieces, so
 that a bad line loses one piece at most.
 
-Called by sync.tablet. What is missing stops no work, and what was not signed for is never kept.
+Called by sync.tablet.client. What is missing stops no work, and what was not signed for is never kept.
 """
 
 import math

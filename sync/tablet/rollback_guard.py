@@ -1,6 +1,7 @@
 """The proof beside the tablet's store: in which chain it counts and how far, in a file written after each commit.
 
-Called by sync.outbox alone. A store that is behind its proof, or has none, is not its own latest state (SPEC 6.2).
+Called by sync.tablet.outbox alone. A store that is behind its proof, or has none, is not its own latest state (SPEC
+6.2).
 """
 
 import re

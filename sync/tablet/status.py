@@ -1,4 +1,4 @@
-"""What the tablet tells the person who holds it, as values; made by sync.tablet, shown by `chaski device`."""
+"""What the tablet tells the person who holds it, as values; made by sync.tablet.client, shown by `chaski device`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

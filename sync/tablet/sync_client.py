@@ -1,7 +1,7 @@
 """The tablet's half of `POST /v1/sync` (SPEC 11): send what waits, believe only signed answers, ask after a lost one.
 
-Called by sync.tablet. It moves envelopes and receipts, and notes orders, which are carried out once all is delivered;
-other documents that come with an answer are handed back unread.
+Called by sync.tablet.client. It moves envelopes and receipts, and notes orders, which are carried out once all is
+delivered; other documents that come with an answer are handed back unread.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """How far the tablet's talk with the server has come: request numbers, answers, cursor, and statuses of screenings.
 
-Called by sync.tablet. What it records of a request is on disk before the request leaves the tablet.
+Called by sync.tablet.client. What it records of a request is on disk before the request leaves the tablet.
 """
 
 import sqlite3

@@ -1,6 +1,6 @@
 """The signed documents a tablet works by: verified together, stored together as exact bytes, never taken back.
 
-Called by sync.tablet. Either everything that came fits together, or the old documents stay as they were.
+Called by sync.tablet.client. Either everything that came fits together, or the old documents stay as they were.
 """
 
 from collections.abc import Callable, Mapping, Sequence, Set
