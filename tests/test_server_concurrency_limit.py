@@ -13,7 +13,8 @@ from werkzeug.test import TestResponse
 
 from screening_forms.checks import odk_validate
 from screening_forms.errors import FormProblem
-from screening_forms.sandbox import client as apart
+from screening_forms.sandbox import client as sandbox
+from screening_forms.sandbox.tasks import CompiledDraft
 from server.flows.forms import upload_sandbox
 from support.forms import SMALL
 from support.intake import Field
@@ -27,21 +28,21 @@ def held(field: Field, patch: pytest.MonkeyPatch, *people: str) -> Iterator[None
     """Keep a check of each of these people waiting for the process apart."""
     begun, over = threading.Semaphore(0), threading.Event()
 
-    def reading(*_: Any) -> dict[str, Any]:
+    def reading(*_: Any) -> CompiledDraft:
         begun.release()
         assert over.wait(PATIENCE)
-        return {"problems": []}
+        return CompiledDraft([])
 
     def check(who: str) -> TestResponse:
         return client(field, who).post("/v1/checks", data=b"x")
 
     with ThreadPoolExecutor() as pool:
-        patch.setattr(apart, "ask", reading)
+        patch.setattr(sandbox, "run", reading)
         waiting = [pool.submit(check, who) for who in people]
         try:
             for _ in people:
                 assert begun.acquire(timeout=PATIENCE)
-            patch.setattr(apart, "ask", lambda *_: {"problems": []})
+            patch.setattr(sandbox, "run", lambda *_: CompiledDraft([]))
             yield
         finally:
             over.set()
@@ -67,7 +68,7 @@ def test_a_person_has_one_thing_read_at_a_time_and_others_have_theirs(
 
 
 def test_when_all_places_are_taken_the_next_is_told_so_at_once(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload_sandbox, "PLACES", 1)
+    monkeypatch.setattr(upload_sandbox, "MOST_CONCURRENT", 1)
     reviewer = client(field, "revisor")
     with held(field, monkeypatch, "autora"):
         assert code(reviewer.post("/v1/checks", data=b"x")) == (503, "server.busy")

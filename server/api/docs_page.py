@@ -60,13 +60,14 @@ def install(app: Flask, document: Callable[[], Document]) -> None:
 
 def render(document: Document) -> str:
     """Write a door's document as a page."""
-    asked = [(method.upper(), path, said) for method, path, said in operations(document)]
-    named = {code for _, _, said in asked for code in _problem_codes(document, said)}
+    all_operations = [(method.upper(), path, operation) for method, path, operation in operations(document)]
+    named = {code for _, _, operation in all_operations for code in _problem_codes(document, operation)}
     return _templates.get_template("page.html").render(
         title=document["info"]["title"],
         style=_STYLE,
         operations=[
-            (method, path, _anchor(method, path), said, _problem_codes(document, said)) for method, path, said in asked
+            (method, path, _anchor(method, path), operation, _problem_codes(document, operation))
+            for method, path, operation in all_operations
         ],
         schemas=document["components"]["schemas"],
         problems={code: problems.find_type(code) for code in sorted(named)},
@@ -102,10 +103,10 @@ def _type_in_words(schema: dict[str, Any]) -> tuple[str, str]:
     kinds = schema.get("type", "")
     kinds = kinds if isinstance(kinds, list) else [kinds]
     if "array" in kinds:
-        said, leads = _type_in_words(schema["items"])
-        return f"lista de {said}".strip(), leads
-    said = " o ".join(_TYPE_NAMES[each] for each in kinds if each in _TYPE_NAMES)
-    return ", ".join(each for each in (said, _limits_in_words(schema)) if each), ""
+        words, schema_name = _type_in_words(schema["items"])
+        return f"lista de {words}".strip(), schema_name
+    words = " o ".join(_TYPE_NAMES[each] for each in kinds if each in _TYPE_NAMES)
+    return ", ".join(each for each in (words, _limits_in_words(schema)) if each), ""
 
 
 _TYPE_NAMES = {
@@ -123,11 +124,16 @@ def _limits_in_words(schema: dict[str, Any]) -> str:
         return f"siempre {schema['const']}"
     if "enum" in schema:
         return "uno de: " + ", ".join(map(str, schema["enum"]))
-    said = {"minimum": "desde", "maximum": "hasta", "minLength": "letras, al menos", "maxLength": "letras, como máximo"}
+    labels = {
+        "minimum": "desde",
+        "maximum": "hasta",
+        "minLength": "letras, al menos",
+        "maxLength": "letras, como máximo",
+    }
     # One letter at least goes without saying in an address.
     limits = [
         f"{word} {schema[name]}"
-        for name, word in said.items()
+        for name, word in labels.items()
         if name in schema and (name, schema[name]) != ("minLength", 1)
     ]
     return ", ".join([*limits, *([f"de la forma {schema['pattern']}"] if "pattern" in schema else [])])

@@ -136,7 +136,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logging(stream: TextIO, level: str) -> None:
-    """Send every log line of the process through JsonLines."""
+    """Send every log line of the process through JsonFormatter."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
     logging.getLogger("apscheduler").setLevel(logging.WARNING)  # It would say every minute that all is well.

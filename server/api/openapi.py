@@ -1,6 +1,7 @@
 """What a door says of itself: its OpenAPI 3.1 document, of the addresses' own decorators, problems.csv and texts.csv.
 
-Both doors call `publish`; the page for people (page.py) is made of the same document. It answers no request of the API.
+Both APIs call `register_blueprints`; the page for people (docs_page.py) is made of the same document. It answers no
+request of the API.
 """
 
 from __future__ import annotations
@@ -63,22 +64,22 @@ DESCRIPTIONS = _read_descriptions()
 # Said beside an address
 
 
-def annotate(endpoint: Endpoint, **said: Any) -> Endpoint:
+def annotate(endpoint: Endpoint, **members: Any) -> Endpoint:
     """Write something about an address into its part of the document; flask-smorest keeps it there."""
-    kept = deepcopy(getattr(endpoint, "_apidoc", {}))
-    kept["manual_doc"] = {**kept.get("manual_doc", {}), **said}
-    endpoint._apidoc = kept  # type: ignore[attr-defined]
+    documentation = deepcopy(getattr(endpoint, "_apidoc", {}))
+    documentation["manual_doc"] = {**documentation.get("manual_doc", {}), **members}
+    endpoint._apidoc = documentation  # type: ignore[attr-defined]
     return endpoint
 
 
 def problems(*codes: str) -> Callable[[Endpoint], Endpoint]:
     """Name the problems that an address answers with, beside those that every address may."""
 
-    def note(endpoint: Endpoint) -> Endpoint:
+    def wrap(endpoint: Endpoint) -> Endpoint:
         before = getattr(endpoint, "_apidoc", {}).get("manual_doc", {}).get("x-codes", [])
         return annotate(endpoint, **{"x-codes": [*codes, *before]})
 
-    return note
+    return wrap
 
 
 def accepts(media_type: str, *headers: str) -> Callable[[Endpoint], Endpoint]:
@@ -196,10 +197,10 @@ def _group_by_status(codes: Sequence[str]) -> dict[int, list[str]]:
 
 def _problem_response(codes: Sequence[str]) -> Document:
     """The answer with one of some problems, all of one status."""
-    alike = [{"pattern": f"^{code[:-1]}[a-z_]+$"} for code in codes if code.endswith(".*")]
-    code: Document = {"anyOf": [{"enum": [each for each in codes if not each.endswith(".*")]}, *alike]}
-    said = {"properties": {"code": code, "status": {"const": find_type(codes[0]).status}}}
-    schema = {"allOf": [{"$ref": "#/components/schemas/Problem"}, said]}
+    patterns = [{"pattern": f"^{code[:-1]}[a-z_]+$"} for code in codes if code.endswith(".*")]
+    code: Document = {"anyOf": [{"enum": [each for each in codes if not each.endswith(".*")]}, *patterns]}
+    narrowed = {"properties": {"code": code, "status": {"const": find_type(codes[0]).status}}}
+    schema = {"allOf": [{"$ref": "#/components/schemas/Problem"}, narrowed]}
     described = "; ".join(f"`{each}`: {find_type(each).title_es}" for each in codes)
     return {"description": described, "content": {MEDIA_TYPE: {"schema": schema}}, "x-codes": list(codes)}
 

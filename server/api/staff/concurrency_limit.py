@@ -17,7 +17,7 @@ def one_at_a_time(endpoint: Endpoint) -> Endpoint:
 
     @wraps(endpoint)
     def answered(*arguments: Any, **named: Any) -> Any:
-        with upload_sandbox.turn(auth.current_person().id):
+        with upload_sandbox.slot(auth.current_person().id):
             return endpoint(*arguments, **named)
 
     return answered  # type: ignore[return-value]

@@ -1,7 +1,7 @@
 """The story of one screening, told against a live server and checked at every step; `chaski demo` tells it.
 
-Each step yields one line per promise that it has just checked; one that does not hold ends the story with NotSoError.
-Lines that begin with a blank only show something.
+Each step yields one line per promise that it has just checked; one that does not hold ends the story with
+StepFailedError. Lines that begin with a blank only show something.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Demo:
 
 
 def check(words: str, holds: bool) -> str:
-    """Return the line of a promise that holds; raise NotSoError for one that does not."""
+    """Return the line of a promise that holds; raise StepFailedError for one that does not."""
     if not holds:
         raise StepFailedError(words)
     return words

@@ -1,4 +1,4 @@
-"""Where the server has read what authors send: always in a process of its own, which can open nothing (apart.py).
+"""Where the server has read what authors send: always in a process of its own, which can open nothing (the sandbox).
 
 Nothing here touches the database. What is wrong with a form becomes one problem that lists everything.
 """
@@ -6,26 +6,25 @@ Nothing here touches the database. What is wrong with a form becomes one problem
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from screening_forms.checks import odk_validate
 from screening_forms.errors import FormError
 from screening_forms.rules.csv_table import table_family
-from screening_forms.sandbox import client as apart
+from screening_forms.sandbox import client as sandbox
+from screening_forms.sandbox.tasks import CompileDraft, FindNodeRows, KnownTables, Progress, Request
 from server.problems import Problem
 from sync.envelope.route import AUTHOR_FIELDS
 
+A = TypeVar("A")
 MOST_CONCURRENT, PATIENCE = 2, 1.0
 """How many people have something read at the door at once, and how many seconds somebody waits for a place: the machine
 is there to take in screenings, and the door's eight threads for desks too. Long tasks have workers of their own."""
-Progress = Callable[[int, int], None]
-Tables = Mapping[str, Mapping[str, str]]
-"""`indicator_sets` and `policies` that authors published here: name -> CSV."""
-_at_it: set[str] = set()
-_left = threading.Condition()
+_busy_people: set[str] = set()
+_slot_freed = threading.Condition()
 
 
 @contextmanager
@@ -34,16 +33,18 @@ def slot(person: str) -> Iterator[None]:
 
     Problem `server.busy` when her last is not over, or others have all the places.
     """
-    with _left:
-        if not _left.wait_for(lambda: person not in _at_it and len(_at_it) < MOST_CONCURRENT, PATIENCE):
+    with _slot_freed:
+        if not _slot_freed.wait_for(
+            lambda: person not in _busy_people and len(_busy_people) < MOST_CONCURRENT, PATIENCE
+        ):
             raise Problem("server.busy")
-        _at_it.add(person)
+        _busy_people.add(person)
     try:
         yield
     finally:
-        with _left:
-            _at_it.remove(person)
-            _left.notify_all()
+        with _slot_freed:
+            _busy_people.remove(person)
+            _slot_freed.notify_all()
 
 
 @dataclass(frozen=True)
@@ -56,54 +57,37 @@ class Compiled:
     problems: list[dict[str, Any]]
 
 
-def check(source: bytes, *, channel: str, tables: Tables) -> list[dict[str, Any]]:
+def check(source: bytes, *, channel: str, tables: KnownTables) -> list[dict[str, Any]]:
     """Name everything that is wrong with a source package or a workbook, with `blocking` for each."""
     try:
-        found: list[dict[str, Any]] = apart.ask("draft", source, _options(channel, tables))["problems"]
-    except FormError as wrong:
-        return _listed(wrong)
-    return found
+        return sandbox.run(CompileDraft(source, channel, route_vocabulary(), tables)).problems
+    except FormError as error:
+        return _list_problems(error)
 
 
-def draft(source: bytes, *, channel: str, tables: Tables) -> Compiled:
+def compile_draft(source: bytes, *, channel: str, tables: KnownTables) -> Compiled:
     """Compile a source package or a workbook. Problem `form.problems` names all that stops it."""
-    return _compiled("draft", source, _options(channel, tables))
-
-
-def _compiled(verb: str, source: bytes, options: Mapping[str, Any]) -> Compiled:
-    answer = ask(verb, source, options)
-    if "compiled" not in answer:
-        raise Problem("form.problems", problems=answer["problems"])
-    return Compiled(answer["compiled"], answer["source"], answer["problems"])
-
-
-def difference(old: bytes, new: bytes) -> list[dict[str, Any]]:
-    """Tell in an author's words what is different between two compiled forms."""
-    found: list[dict[str, Any]] = ask("difference", new, {"old": old})
-    return found
-
-
-def impact(old: bytes, new: bytes, *, source: bytes | None, count: int, progress: Progress) -> dict[str, Any]:
-    """Compare what two compiled forms find of made-up people, and of the author's own cases in the new one's source."""
-    found: dict[str, Any] = ask("impact", new, {"old": old, "source": source, "count": count}, progress)
-    return found
+    answer = run(CompileDraft(source, channel, route_vocabulary(), tables))
+    if answer.compiled is None or answer.source is None:
+        raise Problem("form.problems", problems=answer.problems)
+    return Compiled(answer.compiled, answer.source, answer.problems)
 
 
 def validate(xform: str, source: bytes | None) -> str:
     """Have ODK Validate read an XForm; return its word. Problem `version.not_valid` with the rows of the workbook in
     `source` where it refuses the form, or does not run."""
-    rows = ask("rows", source, {}) if source is not None else {}
+    rows = run(FindNodeRows(source)).rows if source is not None else {}
     if found := odk_validate.validate(xform, rows):
-        raise Problem("version.not_valid", problems=_listed(FormError(found)))
+        raise Problem("version.not_valid", problems=_list_problems(FormError(found)))
     return "accepted"
 
 
-def ask(verb: str, content: bytes, options: Mapping[str, Any], progress: Progress | None = None) -> Any:
-    """Have something read apart. Problem `form.problems` in the place of a FormError."""
+def run(request: Request[A], progress: Progress | None = None) -> A:
+    """Run a request in the sandbox. Problem `form.problems` in the place of a FormError."""
     try:
-        return apart.ask(verb, content, options, progress)
-    except FormError as wrong:
-        raise Problem("form.problems", problems=_listed(wrong)) from wrong
+        return sandbox.run(request, progress)
+    except FormError as error:
+        raise Problem("form.problems", problems=_list_problems(error)) from error
 
 
 def family(name: str) -> str:
@@ -111,14 +95,10 @@ def family(name: str) -> str:
     return table_family(name)
 
 
-def vocabulary() -> dict[str, Any]:
-    """Return the codes that a form may feed into each route field, as an option of what is asked."""
-    return {"route_vocabulary": {name: sorted(codes) for name, codes in AUTHOR_FIELDS.items()}}
+def route_vocabulary() -> dict[str, list[str]]:
+    """Return the codes that a form may feed into each route field."""
+    return {name: sorted(codes) for name, codes in AUTHOR_FIELDS.items()}
 
 
-def _options(channel: str, tables: Tables) -> dict[str, Any]:
-    return {"channel": channel, **vocabulary(), **tables}
-
-
-def _listed(wrong: FormError) -> list[dict[str, Any]]:
-    return [{**asdict(each), "blocking": True} for each in wrong.problems]
+def _list_problems(error: FormError) -> list[dict[str, Any]]:
+    return [{**asdict(each), "blocking": True} for each in error.problems]
