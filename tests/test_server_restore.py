@@ -36,6 +36,7 @@ from server.problems import Problem
 from server.store import rollouts, worklist
 from support.backups import backed_up, chaski, look, lose, opened, recipient, told
 from support.intake import Field
+from support.programs import PROGRAMS
 from support.waiting import wait_until
 from sync.documents import bundle
 from sync.documents.enrolment import write_enrolment_request
@@ -386,28 +387,12 @@ def test_a_slow_clock_at_restore_makes_no_manifest_older_than_the_restored_one(
 
 # Power cuts
 
-KILLED = """
-import sys
-from pathlib import Path
-from server import server_keys
-from server.backup import backup_key
-from server.config import Config
-from server.flows.operations import backup, restore
-
-what, data, key, place = sys.argv[1], *map(Path, sys.argv[2:])
-config, identities = Config(data=data), backup_key.load(key, str)
-if what == "backup":
-    recipient = str(identities[0].to_public())
-    keys = server_keys.load(config.keys)
-    backup.make(config, keys, recipient=recipient, folder=place, now=1, progress=lambda step: None)
-else:
-    restore.restore(config, place, identities, now=1, progress=lambda step: None)
-"""
-
 
 def kill_when(there: Callable[[], bool], what: str, data: Path, identity: Path, place: Path) -> None:
     """Start a backup or restore, and kill it as soon as something is there that must not last."""
-    running = subprocess.Popen([sys.executable, "-c", KILLED, what, str(data), str(identity), str(place)])
+    running = subprocess.Popen(
+        [sys.executable, str(PROGRAMS / "back_up_or_restore.py"), what, str(data), str(identity), str(place)]
+    )
     while not there():
         assert running.poll() is None, "it was over before it could be killed"
         time.sleep(0.001)

@@ -24,6 +24,7 @@ from server.problems import Problem
 from server.store import audit, devices, orders
 from support.clients import FORM, STORY, Office, answers
 from support.intake import open_field
+from support.programs import PROGRAMS
 from sync.documents import device_order
 from sync.documents.signed import Document
 from sync.envelope import seal
@@ -318,43 +319,6 @@ def test_a_false_order_is_not_obeyed_and_keeps_no_screening_back(
 
 # Power cuts
 
-KILLED = """
-import os, shutil, signal, sys
-from pathlib import Path
-from sync.documents.signed import Document
-from sync.tablet import orders
-from sync.tablet.client import Tablet
-
-folder, order, most = Path(sys.argv[1]), Document.parse(Path(sys.argv[2]).read_bytes()), int(sys.argv[3])
-
-def step(*seen):
-    global left
-    left -= 1
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-def watch(event, given):
-    if event in ("os.remove", "os.rmdir", "os.rename") or (event == "open" and "drafts" in str(given[0])):
-        step()
-
-left = 0
-for place in range(1, most):
-    copy = folder.with_name(f"cut_{place}")
-    shutil.copytree(folder, copy)
-    child = os.fork()
-    if child == 0:
-        with Tablet(copy) as tablet:
-            left = place
-            sys.addaudithook(watch)
-            tablet.outbox.connection.set_trace_callback(step)
-            trust = tablet._require_certified().trust
-            orders.execute([order], trust, tablet._key.kid, tablet.outbox, copy / "drafts")
-        os._exit(0)
-    if os.waitpid(child, 0)[1] == 0:
-        print(place)
-        break
-"""
-
 
 def test_a_kill_in_any_step_of_a_wipe_leaves_it_resumable_and_costs_no_screening(
     office: Office, tablet: Tablet, tmp_path: Path
@@ -369,7 +333,13 @@ def test_a_kill_in_any_step_of_a_wipe_leaves_it_resumable_and_costs_no_screening
     give(office, tablet, "wipe")
     tablet.close()
     said = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path / "tablet"), str(tmp_path / "order"), "100"],
+        [
+            sys.executable,
+            str(PROGRAMS / "wipe_with_kills.py"),
+            str(tmp_path / "tablet"),
+            str(tmp_path / "order"),
+            "100",
+        ],
         check=True,
         capture_output=True,
         text=True,

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.programs import PROGRAMS
 from sync.durations import DAY
 from sync.envelope.seal import new_screening_id
 from sync.errors import SyncError
@@ -178,25 +179,14 @@ def test_a_clock_of_1970_or_2090_destroys_nothing_at_once(kept: Drafts, wrong: i
 
 # Power cuts
 
-WRITER = """
-import itertools, sys
-from pathlib import Path
-from sync.draft import Draft, Drafts
-from sync.tablet.outbox import Outbox
-folder = Path(sys.argv[1])
-with Outbox(folder / "outbox.db") as outbox:
-    drafts = Drafts(folder / "drafts", outbox)
-    for number in itertools.count(int(sys.argv[2])):
-        drafts.save(Draft("A" * 22, "a" * 64, 1, number, "es", {"answers": {str(n): "x" for n in range(number)}}))
-        print(number, flush=True)
-"""
-
 
 def test_a_power_cut_at_any_moment_costs_at_most_the_answer_being_saved(tmp_path: Path) -> None:
     chance, reached = Random(20261121), 0
     for _ in range(6):
         writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(tmp_path), str(reached + 1)], stdout=subprocess.PIPE, text=True
+            [sys.executable, str(PROGRAMS / "save_drafts.py"), str(tmp_path), str(reached + 1)],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert writer.stdout
         reached = int(writer.stdout.readline())

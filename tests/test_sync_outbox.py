@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.programs import PROGRAMS
 from sync.durations import DAY
 from sync.envelope.verify import ChainPosition
 from sync.errors import SyncError
@@ -151,29 +152,12 @@ def test_an_outbox_that_died_at_any_write_has_lost_nothing_it_had_promised(
         assert (following.chain, following.seq) == (kept[-1].chain, kept[-1].seq + 1)
 
 
-KILLED = """
-import sys
-from pathlib import Path
-from sync.tablet.outbox import Outbox
-from sync.envelope.verify import ChainPosition
-outbox = Outbox(Path(sys.argv[1]))
-place = []
-def seal(at: ChainPosition) -> bytes:
-    place[:] = [at]
-    return f"{at.chain}.{at.seq}.{at.prev}".encode()
-for number in range(10_000):
-    kept = outbox.envelopes.append("17-child", f"{sys.argv[2]}-{number}", seal)
-    print("kept", kept.id, kept.chain, kept.seq, flush=True)
-    print("request", outbox.sync_state.next_batch(0).number, flush=True)
-"""
-
-
 def test_kill_minus_nine_reuses_no_number_and_loses_no_envelope(tmp_path: Path) -> None:
     promised: set[str] = set()
     requests: list[int] = []
     for round_number in range(5):
         process = subprocess.Popen(
-            [sys.executable, "-c", KILLED, str(tmp_path / "outbox.db"), str(round_number)],
+            [sys.executable, str(PROGRAMS / "append_envelopes.py"), str(tmp_path / "outbox.db"), str(round_number)],
             stdout=subprocess.PIPE,
             text=True,
         )
