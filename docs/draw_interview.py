@@ -1,4 +1,4 @@
-"""Draws docs/interview.svg: one page of the interview, as an inspector sees it in the terminal. `make pictures` runs it.
+"""Draws docs/interview.svg: one page of the interview, as an inspector sees it in the terminal. `make pictures` does.
 
 The page is the real one, of a form of the catalogue, with the story's first interview behind it; a test draws it again
 and compares. The picture loads nothing from the network: a letter's width is set, and the typeface is the reader's own.
