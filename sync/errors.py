@@ -6,8 +6,10 @@ Raised by every module here; the server maps codes to HTTP problems. It never ca
 
 def join_sentences(*sentences: str) -> str:
     """Join what there is of the sentences; no control character in them, whoever wrote them, reaches a terminal."""
-    clean = (" ".join("".join(c if c.isprintable() else " " for c in said).split()).rstrip(".") for said in sentences)
-    return ". ".join(said for said in clean if said)
+    clean = (
+        " ".join("".join(c if c.isprintable() else " " for c in sentence).split()).rstrip(".") for sentence in sentences
+    )
+    return ". ".join(sentence for sentence in clean if sentence)
 
 
 class SyncError(Exception):

@@ -57,8 +57,8 @@ def retire(office: Office, sha: str) -> None:
 
 def opened_at_the_desk(office: Office) -> VerifiedScreening:
     with office.desk("proteccion-17") as desk:
-        [referral] = desk.queue("17-protection", mode="training")
-        return desk.open(referral["id"])
+        [referral] = desk.list_referrals("17-protection", mode="training")
+        return desk.open_screening(referral["id"])
 
 
 def age(opened: VerifiedScreening) -> str:
@@ -81,7 +81,7 @@ def test_a_screening_of_version_1_that_comes_after_version_3_still_counts_as_1(o
     tablet.screen(FORM, answers(), TAKEN)
     tablet.sync()
     with office.desk("proteccion-17") as desk:
-        read = [desk.open(each["id"]) for each in desk.queue("17-protection", mode="training")]
+        read = [desk.open_screening(each["id"]) for each in desk.list_referrals("17-protection", mode="training")]
     assert {each.version: age(each) for each in read} == {first.version: CHOICE, "3": f"{CHOICE}, versión 3"}
     cells = statistics.list_cells(office.field.services.db.read(), mode="training", before="9999-12")
     assert {each.value: each.count for each in cells if each.dimension == "sha"} == {each.sha: 1 for each in read}

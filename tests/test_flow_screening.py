@@ -39,9 +39,9 @@ def test_a_screening_goes_from_the_tablet_to_the_desk_and_its_fate_comes_back(wo
 
         # At her desk, the coordinator opens it with her own key: every answer is there, and the outcome adds up.
         with office.desk("proteccion-17") as desk:
-            [referral] = desk.queue("17-protection", mode="training")
+            [referral] = desk.list_referrals("17-protection", mode="training")
             assert (referral["jti"], referral["urgency"]) == (screened.jti, "prompt")
-            opened = desk.open(referral["id"])
+            opened = desk.open_screening(referral["id"])
             assert {answer.question: answer.codes for answer in opened.answers} == as_codes(interview)
             assert (opened.outcome, opened.tier, opened.lang) == ("positive", "T1", "quz")
             assert opened.agrees

@@ -209,8 +209,8 @@ def a_good_day(scene: Scene) -> None:
             tablet.screen(FORM, answers(name), date(2026, 11, 20))
         assert tablet.sync().waiting == 0
     with scene.stage.desk("proteccion-17") as desk:
-        (referral,) = desk.queue("17-protection", mode="training")
-        assert desk.open(referral["id"]).agrees
+        (referral,) = desk.list_referrals("17-protection", mode="training")
+        assert desk.open_screening(referral["id"]).agrees
         desk.accept(referral["id"])
         desk.close(referral["id"], "attended")
 
@@ -304,7 +304,7 @@ def careless_clients(scene: Scene) -> None:
     with pytest.raises(RefusedError, match=r"session\.refused"):
         StaffSession.sign_in(server.people_url, phrase, phrase)  # her passphrase, typed into the wrong box
     with scene.stage.desk("ninez-17") as desk:
-        (referral,) = desk.queue("17-child", mode="training")
+        (referral,) = desk.list_referrals("17-child", mode="training")
         with pytest.raises(RefusedError):
             desk.close(referral["id"], f"attended {MARK}")
 

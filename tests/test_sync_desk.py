@@ -39,7 +39,7 @@ def deliver(tablet: Tablet, name: str = STORY[0]) -> str:
 
 def referral(desk: DeskClient, queue: str, jti: str) -> str:
     """Find a screening's referral in a queue."""
-    found: str = next(each["id"] for each in desk.queue(queue, "training") if each["jti"] == jti)
+    found: str = next(each["id"] for each in desk.list_referrals(queue, "training") if each["jti"] == jti)
     return found
 
 
@@ -50,7 +50,7 @@ def test_a_coordinator_of_the_right_desk_reads_what_was_answered_and_it_adds_up(
     jti = deliver(tablet, name)
     login, queue = DESKS[name]
     with office.desk(login) as desk:
-        screening = desk.open(referral(desk, queue, jti))
+        screening = desk.open_screening(referral(desk, queue, jti))
     given = answers(name)
     assert {answer.question for answer in screening.answers} == set(given) - {"a_salvo"}
     told = {answer.question: answer for answer in screening.answers}
@@ -65,7 +65,7 @@ def test_a_coordinator_of_the_right_desk_reads_what_was_answered_and_it_adds_up(
 def test_the_outcome_comes_with_what_fired_in_each_dimension_and_with_reasons(office: Office, tablet: Tablet) -> None:
     jti = deliver(tablet)
     with office.desk("proteccion-17") as desk:
-        screening = desk.open(referral(desk, "17-protection", jti))
+        screening = desk.open_screening(referral(desk, "17-protection", jti))
     assert (screening.outcome, screening.tier) == ("positive", "T1")
     assert [fired.code for indicators in screening.fired.values() for fired in indicators] == list(
         screening.assessment.fired
@@ -80,7 +80,7 @@ def test_a_coordinator_of_another_desk_group_cannot_open_it(office: Office, tabl
         wanted = referral(desk, "17-protection", jti)
     with office.desk("ninez-17") as other:
         with pytest.raises(SyncError, match=r"referral\."):
-            other.open(wanted)
+            other.open_screening(wanted)
         raw = tablet.outbox.envelopes.list_stored()[0].raw
         with pytest.raises(SyncError, match=r"desk\.not_a_member"):
             other.unwrap_keyring(parse_envelope(raw))
@@ -117,7 +117,7 @@ def test_a_wrong_pin_is_named_before_anything_is_sent_and_a_typed_one_is_read(of
 
 def test_a_refusal_reads_as_advice_in_english_and_names_the_fields(office: Office) -> None:
     with office.desk("proteccion-17") as desk, pytest.raises(SyncError) as refused:
-        desk.queues("both")
+        desk.list_queues("both")
     assert str(refused.value).startswith("http.invalid: A field is not valid. mode: Must be one of")
     assert str(refused.value).endswith("Correct the fields named")
     with pytest.raises(SyncError, match=r"Login or passphrase are wrong\. Check the login and the six words"):
@@ -127,7 +127,7 @@ def test_a_refusal_reads_as_advice_in_english_and_names_the_fields(office: Offic
 def test_what_is_typed_as_an_id_leads_to_no_other_address(office: Office) -> None:
     with office.desk("proteccion-17") as desk:
         for typed in ("../../me", "..", "", "a/b", "x?mode=field", "%2e%2e"):
-            for work in (desk.claim, desk.accept, desk.open, desk.queue):
+            for work in (desk.claim, desk.accept, desk.open_screening, desk.list_referrals):
                 with pytest.raises(SyncError, match=r"desk\.bad_id"):
                     work(typed)
 
@@ -179,7 +179,7 @@ def test_a_server_that_hands_out_something_else_is_found_out(office: Office, tab
             ({sha: form.payload + b"\n" + form.signatures[0].encode()}, r"bundle\.wrong_version"),
         ):
             with pytest.raises(SyncError, match=code):
-                lied_to(desk, lies).open(wanted)
+                lied_to(desk, lies).open_screening(wanted)
 
 
 def test_a_route_that_contradicts_its_screening_is_shown_and_put_on_the_work_list(
@@ -190,21 +190,21 @@ def test_a_route_that_contradicts_its_screening_is_shown_and_put_on_the_work_lis
         wanted = referral(desk, "17-protection", jti)
         route = desk.staff.get(f"/v1/referrals/{wanted}")["route"]
         false = lied_to(desk, {"referral": {"route": {**route, "tier": "T4"}}})
-        assert desk.open(wanted).route_agrees is True
+        assert desk.open_screening(wanted).route_agrees is True
         assert desk.staff.get("/v1/work-list") == []
-        assert false.open(wanted).route_agrees is False
+        assert false.open_screening(wanted).route_agrees is False
         assert [each["kind"] for each in desk.staff.get("/v1/work-list")] == ["disagrees"]
         none = lied_to(desk, {"referral": {"route": None}})
-        assert (none.open(wanted).route_agrees, none.open(wanted).agrees) == (None, True)
+        assert (none.open_screening(wanted).route_agrees, none.open_screening(wanted).agrees) == (None, True)
 
 
 def test_a_number_that_this_session_has_not_opened_is_a_hint(office: Office, tablet: Tablet) -> None:
     jtis = [deliver(tablet) for _ in range(3)]
     with office.desk("proteccion-17") as desk:
         wanted = [referral(desk, "17-protection", jti) for jti in jtis]
-        assert desk.open(wanted[0]).missing == ()
-        assert desk.open(wanted[2]).missing == (2,)
-        assert desk.open(wanted[1]).missing == ()
+        assert desk.open_screening(wanted[0]).missing == ()
+        assert desk.open_screening(wanted[2]).missing == (2,)
+        assert desk.open_screening(wanted[1]).missing == ()
 
 
 # Reading alone

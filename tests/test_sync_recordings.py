@@ -33,12 +33,12 @@ from sync.envelope.route import AUTHOR_FIELDS
 from sync.errors import SyncError
 from sync.exchange.transport import RefusedError, Transport
 from sync.tablet.client import Tablet
-from sync.tablet.recordings import PIECE, RESERVE
+from sync.tablet.recordings import PIECE_BYTES, RESERVED_BYTES
 from test_sync_device_orders import give
 from test_sync_tablet import flip, meddle
 
 TAKEN = date(2026, 11, 20)
-SHORT, LONG, OTHER = (Random(seed).randbytes(size) for seed, size in ((1, 900), (2, 3 * PIECE + 17), (3, 40)))
+SHORT, LONG, OTHER = (Random(seed).randbytes(size) for seed, size in ((1, 900), (2, 3 * PIECE_BYTES + 17), (3, 40)))
 
 
 def name(sound: bytes) -> str:
@@ -95,8 +95,8 @@ def test_recordings_come_after_the_form_and_are_kept_under_their_hash(
     assert sorted(pieces) == sorted(
         [
             f"bytes 0-899/{len(SHORT)}",
-            *(f"bytes {at * PIECE}-{at * PIECE + PIECE - 1}/{len(LONG)}" for at in range(3)),
-            f"bytes {3 * PIECE}-{3 * PIECE + 16}/{len(LONG)}",
+            *(f"bytes {at * PIECE_BYTES}-{at * PIECE_BYTES + PIECE_BYTES - 1}/{len(LONG)}" for at in range(3)),
+            f"bytes {3 * PIECE_BYTES}-{3 * PIECE_BYTES + 16}/{len(LONG)}",
         ]
     )
     office.line.asked.clear()
@@ -133,17 +133,17 @@ def test_a_line_that_goes_dead_costs_one_piece_and_the_rest_comes_from_there(
     publish(office, "2", LONG)
 
     def third_piece_never_comes(passing: Change) -> None:
-        if passing.headers.get("Content-Range", "").startswith(f"bytes {2 * PIECE}-"):
+        if passing.headers.get("Content-Range", "").startswith(f"bytes {2 * PIECE_BYTES}-"):
             office.line.cut = frozenset({passing.path})
 
     office.line.answer = third_piece_never_comes
     assert tablet.sync().recordings_missing == 1
-    assert on_disk(tmp_path) == {f"{name(LONG)}.part": LONG[: 2 * PIECE]}
+    assert on_disk(tmp_path) == {f"{name(LONG)}.part": LONG[: 2 * PIECE_BYTES]}
     tablet.screen(FORM, answers(), TAKEN)
     office.line.cut = frozenset()
     pieces = ranges(office)
     assert (tablet.status().recordings_missing, tablet.sync().recordings_missing) == (1, 0)
-    assert [piece.split("-")[0] for piece in pieces] == [f"bytes {2 * PIECE}", f"bytes {3 * PIECE}"]
+    assert [piece.split("-")[0] for piece in pieces] == [f"bytes {2 * PIECE_BYTES}", f"bytes {3 * PIECE_BYTES}"]
     assert on_disk(tmp_path) == {name(LONG): LONG}
 
 
@@ -233,7 +233,7 @@ def test_a_disk_with_little_room_is_left_to_screenings(
     office: Office, tablet: Tablet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(office, "2", SHORT)
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=RESERVE + len(SHORT) - 1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=RESERVED_BYTES + len(SHORT) - 1))
     assert tablet.sync().recordings_missing == 1
     assert on_disk(tmp_path) == {}
     tablet.screen(FORM, answers(), TAKEN)

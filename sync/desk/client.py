@@ -68,7 +68,7 @@ class DeskClient:
         self.registry: Registry = registry.accept(Document.parse(staff.get_bytes("/v1/registry")), self.trust, None)
         self._forms: dict[str, tuple[CompiledForm, Engine]] = {}
         self._vouched: dict[str, bool] = {}
-        self._seen: dict[tuple[str, str, str], set[int]] = {}
+        self._opened_numbers: dict[tuple[str, str, str], set[int]] = {}
 
     @classmethod
     def sign_in(cls, url: str, login: str, passphrase: str, *, pin: str) -> Self:
@@ -91,15 +91,15 @@ class DeskClient:
 
     # Work
 
-    def queues(self, mode: str = "field") -> list[dict[str, Any]]:
+    def list_queues(self, mode: str = "field") -> list[dict[str, Any]]:
         """List the caller's queues with how much is in each; `mode` is field or training."""
-        found: list[dict[str, Any]] = self.staff.get(f"/v1/queues?mode={mode}")
-        return found
+        queues: list[dict[str, Any]] = self.staff.get(f"/v1/queues?mode={mode}")
+        return queues
 
-    def queue(self, queue: str, mode: str = "field") -> list[dict[str, Any]]:
+    def list_referrals(self, queue: str, mode: str = "field") -> list[dict[str, Any]]:
         """List the referrals of one queue, the most urgent first."""
-        found: list[dict[str, Any]] = self.staff.get(f"/v1/queues/{_require_id(queue)}?mode={mode}")
-        return found
+        referrals: list[dict[str, Any]] = self.staff.get(f"/v1/queues/{_require_id(queue)}?mode={mode}")
+        return referrals
 
     def claim(self, referral_id: str) -> dict[str, Any]:
         """Reserve a referral, until the lease lapses."""
@@ -114,31 +114,31 @@ class DeskClient:
         return self._post(referral_id, "close", {"result": result})
 
     def _post(self, referral_id: str, verb: str, content: dict[str, str] | None = None) -> dict[str, Any]:
-        found: dict[str, Any] = self.staff.post(f"/v1/referrals/{_require_id(referral_id)}/{verb}", json=content)
-        return found
+        referral: dict[str, Any] = self.staff.post(f"/v1/referrals/{_require_id(referral_id)}/{verb}", json=content)
+        return referral
 
     # Opening
 
-    def open(self, referral_id: str) -> VerifiedScreening:
+    def open_screening(self, referral_id: str) -> VerifiedScreening:
         """Verify everything behind a referral's screening, open it, read it and compute its results anew.
 
         One that says something else than the route it was sorted by is put on the work list.
         """
         referral = self.staff.get(f"/v1/referrals/{_require_id(referral_id)}")
-        found = self._opened(referral, self.staff.get_bytes(f"/v1/referrals/{referral_id}/envelope"))
-        if found.route_agrees is False:
+        opened = self._verify_and_open(referral, self.staff.get_bytes(f"/v1/referrals/{referral_id}/envelope"))
+        if opened.route_agrees is False:
             self.staff.post(f"/v1/referrals/{referral_id}/disagreement")
-        return found
+        return opened
 
-    def examine(self, item: int) -> list[VerifiedScreening]:
+    def open_work_item(self, item: int) -> list[VerifiedScreening]:
         """Open every screening that an item of the work list is about, before it is decided."""
         path = f"/v1/work-list/{item}"
         return [
-            self._opened(each, self.staff.get_bytes(f"{path}/envelopes/{each['envelope']}"))
+            self._verify_and_open(each, self.staff.get_bytes(f"{path}/envelopes/{each['envelope']}"))
             for each in self.staff.get(path)["envelopes"]
         ]
 
-    def _opened(self, referral: dict[str, Any], raw: bytes) -> VerifiedScreening:
+    def _verify_and_open(self, referral: dict[str, Any], raw: bytes) -> VerifiedScreening:
         sealed = parse_envelope(raw)
         if (sealed.id, sealed.header.jti) != (referral["envelope"], referral["jti"]):
             raise SyncError("desk.other_envelope", "the server handed out another envelope than the referral's")
@@ -149,7 +149,7 @@ class DeskClient:
         )
         verify_envelope(sealed, certificate.key)
         instance = seal.open_envelope(sealed, self.unwrap_keyring(sealed))
-        sha, form, reading = self._read(instance, referral["route"] or {})
+        sha, form, reading = self._read_instance(instance, referral["route"] or {})
         return VerifiedScreening(
             **vars(reading),
             referral=referral,
@@ -164,7 +164,7 @@ class DeskClient:
             vouched=self._vouched[sha],
             mode=form.channel,
             kseq=sealed.header.kseq,
-            missing=self._missing(sealed),
+            missing=self._missing_numbers(sealed),
             route_agrees=_route_agrees(referral["route"], reading),
         )
 
@@ -183,10 +183,10 @@ class DeskClient:
                 )
         raise SyncError("desk.not_a_member", f"you hold no copy of the keyring {kid} that this is sealed to")
 
-    def _read(self, instance: bytes, route: dict[str, Any]) -> tuple[str, CompiledForm, OpenedScreening]:
+    def _read_instance(self, instance: bytes, route: dict[str, Any]) -> tuple[str, CompiledForm, OpenedScreening]:
         """Read the instance by the version that the route names, or else by the first in use that it fits."""
         for form_id, sha in self._candidates(route):
-            form, scorer = self._form(form_id, sha)
+            form, scorer = self._load_form(form_id, sha)
             try:
                 return sha, form, read_screening(form, scorer, instance)
             except AnswerError:
@@ -201,7 +201,7 @@ class DeskClient:
         for form_id, entries in in_use.forms.items():
             yield from ((form_id, entry.sha) for entry in entries if (form_id, entry.sha) != named)
 
-    def _form(self, form_id: str, sha: str) -> tuple[CompiledForm, Engine]:
+    def _load_form(self, form_id: str, sha: str) -> tuple[CompiledForm, Engine]:
         if sha not in self._forms:
             signed = Document.parse(self.staff.get_bytes(f"/v1/forms/{form_id}/{sha}"))
             payload, self._vouched[sha] = bundle.accept_for_reading(signed, self.trust, sha)
@@ -209,9 +209,9 @@ class DeskClient:
             self._forms[sha] = form, load_engine(form.xform)
         return self._forms[sha]
 
-    def _missing(self, sealed: Envelope) -> tuple[int, ...]:
+    def _missing_numbers(self, sealed: Envelope) -> tuple[int, ...]:
         header = sealed.header
-        seen = self._seen.setdefault((header.dev, header.chain, header.kid), set())
+        seen = self._opened_numbers.setdefault((header.dev, header.chain, header.kid), set())
         seen.add(header.kseq)
         top = max(seen)
         return tuple(sorted(set(range(max(1, top - MISSING_REACH), top)) - seen))
@@ -221,13 +221,13 @@ def _route_agrees(route: dict[str, Any] | None, reading: OpenedScreening) -> boo
     """Hold what the server routed by against what the screening says."""
     if route is None:
         return None
-    said = {
+    recorded = {
         "outcome": reading.outcome,
         "tier": reading.tier,
         "urgency": reading.urgency,
         "queue_kinds": sorted(reading.queue_kinds),
     }
-    return all(route[name] == value for name, value in said.items() if name in route)
+    return all(route[name] == value for name, value in recorded.items() if name in route)
 
 
 def _require_id(typed: str) -> str:

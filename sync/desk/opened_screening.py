@@ -133,10 +133,10 @@ def _shown_text(texts: TextsByLanguage, lang: str) -> tuple[str, str]:
 def _fired_by_dimension(form: CompiledForm, assessment: Assessment) -> dict[str, tuple[FiredIndicator, ...]]:
     """Sort what fired by dimension; what stands beside the dimensions comes last, such as bright lines."""
     known = indicator_set_from_dict(form.indicator_set).indicators
-    found: dict[str, tuple[FiredIndicator, ...]] = dict.fromkeys((*DIMENSIONS, *UNCOUNTED), ())
+    fired_by_dimension: dict[str, tuple[FiredIndicator, ...]] = dict.fromkeys((*DIMENSIONS, *UNCOUNTED), ())
     for each in (known[code] for code in assessment.fired):
-        found[each.dimension] += (FiredIndicator(each.code, each.label_es, each.strengths[form.profile]),)
-    return {dimension: fired for dimension, fired in found.items() if fired}
+        fired_by_dimension[each.dimension] += (FiredIndicator(each.code, each.label_es, each.strengths[form.profile]),)
+    return {dimension: fired for dimension, fired in fired_by_dimension.items() if fired}
 
 
 def _differences(recorded: Mapping[str, str], filled: FilledForm, assessment: Assessment) -> tuple[Difference, ...]:

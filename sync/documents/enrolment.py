@@ -114,13 +114,13 @@ def accept_certificate(document: Document, trust: Trust, dev: str | None = None)
 
 
 def sign_certificate(
-    key: VerifyKey, heard: Sequence[str], registrar: SigningKey, *, region: str, label: str, number: int, issued: int
+    key: VerifyKey, words: Sequence[str], registrar: SigningKey, *, region: str, label: str, number: int, issued: int
 ) -> Document:
-    """Sign a tablet's certificate, once the words heard from its holder are those of its key, accents or not.
+    """Sign a tablet's certificate, once the words words from its holder are those of its key, accents or not.
 
     Raises SyncError `enrolment.wrong_words`: somebody else's key may have taken the tablet's place.
     """
-    if normalize_phrase(" ".join(heard)) != normalize_phrase(" ".join(key.words())):
+    if normalize_phrase(" ".join(words)) != normalize_phrase(" ".join(key.words())):
         raise SyncError("enrolment.wrong_words", f"the key enrolled as {key.kid} has other words; do not approve it")
     payload = Certificate(key.kid, key, region, label, number).to_payload(issued)
     return Document(payload).signed_by(registrar, CERTIFICATE_TYP)

@@ -169,12 +169,12 @@ def _keys(members: JsonObject, name: str) -> dict[str, VerifyKey]:
 
 
 def _signers(members: JsonObject, name: str) -> dict[str, Signer]:
-    found: dict[str, Signer] = {}
+    signers_by_kid: dict[str, Signer] = {}
     for entry in members.objects(name):
         signer = Signer(_key(entry.text("key", TEXT)), entry.text("person", NAME))
-        if found.setdefault(signer.key.kid, signer) != signer:
+        if signers_by_kid.setdefault(signer.key.kid, signer) != signer:
             raise SyncError("document.malformed", f"trust gives one of the {name}' keys to two persons")
-    return found
+    return signers_by_kid
 
 
 def keys_of(signers: Mapping[str, Signer]) -> dict[str, VerifyKey]:

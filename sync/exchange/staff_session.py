@@ -106,8 +106,8 @@ def _connection_error(method: str, url: str, problem: requests.RequestException)
 def _problem(answer: requests.Response) -> dict[str, Any]:
     if not answer.headers.get("content-type", "").startswith("application/problem+json"):
         return {}
-    found = _parse_json(answer)
-    return found if isinstance(found, dict) else {}
+    problem = _parse_json(answer)
+    return problem if isinstance(problem, dict) else {}
 
 
 def _parse_json(answer: requests.Response) -> Any:

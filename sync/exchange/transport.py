@@ -39,9 +39,9 @@ class RefusedError(SyncError):
     def __init__(self, status: int, problem: Mapping[str, Any], reply: "Reply | None" = None) -> None:
         named = (str(problem.get(name, "")) for name in ("title", "detail"))
         request = f"Request number {problem['request']}" if problem.get("request") else ""
-        told = (*named, "; ".join(_fields(problem.get("fields"))), str(problem.get("advice", "")), request)
+        sentences = (*named, "; ".join(_fields(problem.get("fields"))), str(problem.get("advice", "")), request)
         code = join_sentences(str(problem.get("code", "transport.refused")))
-        super().__init__(code, join_sentences(*told) or f"HTTP {status}")
+        super().__init__(code, join_sentences(*sentences) or f"HTTP {status}")
         self.status = status
         self.problem = problem
         self.reply = reply or Reply({}, b"")

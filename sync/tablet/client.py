@@ -162,8 +162,8 @@ class Tablet:
         self.outbox.orders.allow_forms_again()
         documents, missing = self._require_certified(), self._update_recordings()
         numbers = documents.trust.number, documents.registry.number, documents.manifest.number
-        refused = self._forms.refused(documents.named, documents.versions)
-        return PullResult(True, *numbers, self._forms.in_use(documents.versions), updated, refused, missing)
+        refused = self._forms.list_refused(documents.named, documents.versions)
+        return PullResult(True, *numbers, self._forms.list_in_use(documents.versions), updated, refused, missing)
 
     # Working without a network
 
@@ -216,8 +216,8 @@ class Tablet:
                 bucket=form.bucket,
             )
 
-        kept = self.outbox.envelopes.append(keyring.kid, jti, sealed)
-        return ScreeningResult(jti, form.form_id, sha, keyring.id, kept.seq, _suggested_result(scorer, filled))
+        stored = self.outbox.envelopes.append(keyring.kid, jti, sealed)
+        return ScreeningResult(jti, form.form_id, sha, keyring.id, stored.seq, _suggested_result(scorer, filled))
 
     def status(self) -> TabletStatus:
         """Tell what is on board."""
@@ -240,7 +240,7 @@ class Tablet:
             trust=documents.trust.number if documents else 0,
             registry=documents.registry.number if documents else 0,
             manifest=documents.manifest.number if documents else 0,
-            forms=self._forms.in_use(documents.versions) if documents else (),
+            forms=self._forms.list_in_use(documents.versions) if documents else (),
             waiting=counts["waiting"],
             receipted=counts["receipted"],
             rejected=counts["rejected"],
@@ -251,8 +251,8 @@ class Tablet:
             wiping=bool(state.wiping),
             wiped=state.wiped,
             copied=state.copied,
-            refused=self._forms.refused(documents.named, documents.versions) if documents else (),
-            recordings_missing=len(self.recordings.missing(self._forms.recordings())),
+            refused=self._forms.list_refused(documents.named, documents.versions) if documents else (),
+            recordings_missing=len(self.recordings.missing(self._forms.list_recordings())),
         )
 
     # Syncing
@@ -294,7 +294,7 @@ class Tablet:
             wiping=bool(state.wiping),
             wiped=state.wiped,
             copied=state.copied,
-            refused=self._forms.refused(documents.named, documents.versions),
+            refused=self._forms.list_refused(documents.named, documents.versions),
             recordings_missing=missing,
         )
 
@@ -323,7 +323,7 @@ class Tablet:
 
     def _update_recordings(self) -> int:
         """Fetch the recordings of the forms on board and drop others; return how many are missing."""
-        named = {} if self.outbox.orders.tablet_state().wiping else self._forms.recordings()
+        named = {} if self.outbox.orders.tablet_state().wiping else self._forms.list_recordings()
         self.recordings.remove_others(named)
         self.recordings.fetch(named, self.transport)
         return len(self.recordings.missing(named))
@@ -369,10 +369,10 @@ def build_route(form: CompiledForm, sha: str, filled: FilledForm, taken: date) -
     fields |= {name: values[name] for name in ("tier", "urgency") if values.get(name)}
     fields |= {"outcome": values.get("outcome") or "not_scored", "mode": form.channel, "taken": taken.isoformat()}
     content = {**fields, "queue_kinds": sorted(values.get("queue_kinds", "").split())}
-    said = {
+    route_content = {
         name: value for name, value in content.items() if name not in form.omit_route and _is_in_vocabulary(name, value)
     }
-    return Route.from_content({"form": form.form_id, "sha": sha, **said})
+    return Route.from_content({"form": form.form_id, "sha": sha, **route_content})
 
 
 def _is_in_vocabulary(name: str, value: object) -> bool:

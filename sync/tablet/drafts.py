@@ -96,8 +96,8 @@ class Drafts:
 
     def list_all(self) -> tuple[Draft, ...]:
         """Return the drafts that open, the oldest first; what was sealed before a power cut is no draft any more."""
-        found = [draft for draft_id in self._ids() if (draft := self._try_load(draft_id))]
-        return tuple(sorted(found, key=lambda draft: (draft.begun, draft.id)))
+        drafts = [draft for draft_id in self._ids() if (draft := self._try_load(draft_id))]
+        return tuple(sorted(drafts, key=lambda draft: (draft.begun, draft.id)))
 
     def list_damaged(self) -> tuple[Path, ...]:
         """Return the files that do not open; nothing here ever destroys them."""

@@ -19,7 +19,7 @@ class FormCache:
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._loaded: dict[str, tuple[CompiledForm, Engine]] = {}
-        self._heard: dict[str, tuple[Recording, ...]] = {}
+        self._recordings_by_form: dict[str, tuple[Recording, ...]] = {}
 
     def form(self, sha: str) -> tuple[CompiledForm, Engine]:
         """Load a form version."""
@@ -28,32 +28,32 @@ class FormCache:
             self._loaded[sha] = form, load_engine(form.xform)
         return self._loaded[sha]
 
-    def in_use(self, versions: Mapping[str, str]) -> tuple[FormInUse, ...]:
+    def list_in_use(self, versions: Mapping[str, str]) -> tuple[FormInUse, ...]:
         """Describe the versions that a new interview would use, given by form id."""
-        found = ((sha, self.form(sha)[0]) for sha in versions.values())
+        forms = ((sha, self.form(sha)[0]) for sha in versions.values())
         return tuple(
             FormInUse(
                 form.form_id, form.version, form.title, form.channel, sha, tuple(left_out_sentences(form.left_out))
             )
-            for sha, form in found
+            for sha, form in forms
         )
 
-    def refused(self, named: Mapping[str, str], versions: Mapping[str, str]) -> tuple[RefusedForm, ...]:
+    def list_refused(self, named: Mapping[str, str], versions: Mapping[str, str]) -> tuple[RefusedForm, ...]:
         """Say which of the versions that the manifest names were refused, and what the tablet does without them."""
         codes = {sha: refusal.code for sha, refusal in self._outbox.documents.form_selection().refused.items()}
         return tuple(
             RefusedForm(form, sha, codes[sha], versions.get(form, "")) for form, sha in named.items() if sha in codes
         )
 
-    def recordings(self) -> dict[str, Recording]:
+    def list_recordings(self) -> dict[str, Recording]:
         """Return every recording that a version on board is heard with, by its hash."""
         names = sorted(name for name in self._outbox.documents.list_names() if name.startswith("bundle/"))
-        return {each.sha256: each for name in names for each in self._recordings(name.removeprefix("bundle/"))}
+        return {each.sha256: each for name in names for each in self._recordings_of(name.removeprefix("bundle/"))}
 
-    def _recordings(self, sha: str) -> tuple[Recording, ...]:
-        if sha not in self._heard:
-            self._heard[sha] = bundle.recordings(self._document(sha).content)
-        return self._heard[sha]
+    def _recordings_of(self, sha: str) -> tuple[Recording, ...]:
+        if sha not in self._recordings_by_form:
+            self._recordings_by_form[sha] = bundle.recordings(self._document(sha).content)
+        return self._recordings_by_form[sha]
 
     def _document(self, sha: str) -> Document:
         body = self._outbox.documents.get(f"bundle/{sha}")

@@ -17,11 +17,11 @@ from sync.documents.bundle import Recording
 from sync.errors import SyncError
 from sync.exchange.transport import Transport
 
-PIECE = 64 * 1024
-RESERVE = 32 * 1024 * 1024  # Room on the disk that is left to screenings, which matter more.
+PIECE_BYTES = 64 * 1024
+RESERVED_BYTES = 32 * 1024 * 1024  # Room on the disk that is left to screenings, which matter more.
 _PART = ".part"
 _RANGE = re.compile(r"bytes ([0-9]{1,9})-")
-_OF_THIS_ONE = ("media.unknown", "http.range_not_satisfiable", "bundle.wrong_recording")
+_ERRORS_OF_ONE_RECORDING = ("media.unknown", "http.range_not_satisfiable", "bundle.wrong_recording")
 
 
 class Recordings:
@@ -45,9 +45,9 @@ class Recordings:
 
     def remove_others(self, named: Iterable[str]) -> None:
         """Remove what no form version on board is heard with any more."""
-        kept = {*named}
+        wanted = {*named}
         for path in self._folder.glob("*"):
-            if path.stem not in kept:
+            if path.stem not in wanted:
                 with suppress(OSError):
                     path.unlink()
 
@@ -59,7 +59,7 @@ class Recordings:
             except OSError:
                 return
             except SyncError as wrong:
-                if wrong.code not in _OF_THIS_ONE:
+                if wrong.code not in _ERRORS_OF_ONE_RECORDING:
                     return
 
     def _path(self, sha256: str) -> Path:
@@ -68,14 +68,14 @@ class Recordings:
     def _fetch(self, recording: Recording, transport: Transport) -> None:
         part = self._path(recording.sha256 + _PART)
         self._folder.mkdir(mode=0o700, exist_ok=True)
-        if shutil.disk_usage(self._folder).free < RESERVE + recording.size:
+        if shutil.disk_usage(self._folder).free < RESERVED_BYTES + recording.size:
             raise OSError(f"{self._folder}: the room that is left is for screenings")
         # It may have to begin anew once, where the server knows no pieces; a sync always ends (SPEC 5.8).
-        for _ in range(2 * math.ceil(recording.size / PIECE)):
+        for _ in range(2 * math.ceil(recording.size / PIECE_BYTES)):
             have = part.stat().st_size if part.exists() else 0
             if have >= recording.size:
                 break
-            start, piece = _piece(transport, recording.sha256, have)
+            start, piece = _fetch_piece(transport, recording.sha256, have)
             with open(os.open(part, os.O_WRONLY | os.O_CREAT, 0o600), "r+b") as file:
                 file.truncate(start)
                 file.seek(start)
@@ -90,10 +90,10 @@ class Recordings:
             part.unlink()
 
 
-def _piece(transport: Transport, sha256: str, start: int) -> tuple[int, bytes]:
+def _fetch_piece(transport: Transport, sha256: str, start: int) -> tuple[int, bytes]:
     """Ask for the bytes from `start` on; return where those that came begin, 0 where the server gives all at once."""
-    reply = transport.send("GET", f"/v1/media/{sha256}", headers={"Range": f"bytes={start}-{start + PIECE - 1}"})
-    said = _RANGE.match(reply.headers.get("content-range", "bytes 0-"))
-    if said is None or int(said[1]) not in (0, start) or not reply.body:
+    reply = transport.send("GET", f"/v1/media/{sha256}", headers={"Range": f"bytes={start}-{start + PIECE_BYTES - 1}"})
+    content_range = _RANGE.match(reply.headers.get("content-range", "bytes 0-"))
+    if content_range is None or int(content_range[1]) not in (0, start) or not reply.body:
         raise SyncError("transport.broken", f"not the piece of {sha256} that was asked for")
-    return int(said[1]), reply.body
+    return int(content_range[1]), reply.body

@@ -28,8 +28,8 @@ class Checkpoint:
 
 def read_checkpoint(path: Path) -> Checkpoint | None:
     """Return what the file proves; None where there is none, or it is no proof."""
-    found = _TEXT.fullmatch(path.read_text("ascii", "replace")) if path.exists() else None
-    return Checkpoint(found[1], int(found[2]), int(found[3])) if found else None
+    match = _TEXT.fullmatch(path.read_text("ascii", "replace")) if path.exists() else None
+    return Checkpoint(match[1], int(match[2]), int(match[3])) if match else None
 
 
 def write_checkpoint(path: Path, proof: Checkpoint) -> None:

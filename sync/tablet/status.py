@@ -170,19 +170,19 @@ class TabletStatus:
     recordings_missing: int = 0
 
 
-def warnings(told: TabletStatus | SyncReport | PullResult) -> tuple[str, ...]:
+def warnings(report: TabletStatus | SyncReport | PullResult) -> tuple[str, ...]:
     """Return what the person must know of this tablet before she goes on with it."""
-    known = () if isinstance(told, PullResult) else _of_itself(told)
-    texts = [*known, *map(str, told.refused)]
+    known = () if isinstance(report, PullResult) else _tablet_warnings(report)
+    texts = [*known, *map(str, report.refused)]
     return tuple(f"{text[0].upper()}{text[1:]}." for text in texts)
 
 
-def _of_itself(told: TabletStatus | SyncReport) -> tuple[str, ...]:
+def _tablet_warnings(report: TabletStatus | SyncReport) -> tuple[str, ...]:
     known = (
-        (told.revoked, REVOKED),
-        (told.wiping, WIPING),
-        (told.wiped and not told.revoked, WIPED),
-        (told.copied, COPIED),
-        (told.old, OLD),
+        (report.revoked, REVOKED),
+        (report.wiping, WIPING),
+        (report.wiped and not report.revoked, WIPED),
+        (report.copied, COPIED),
+        (report.old, OLD),
     )
     return tuple(text for is_so, text in known if is_so)

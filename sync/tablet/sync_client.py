@@ -160,7 +160,7 @@ def _build_request(context: SyncContext, batch: Batch) -> Request:
         generation=place.generation,
         cursor=place.cursor,
         pending=batch.asked,
-        envelopes=tuple(kept.raw for kept in batch.envelopes),
+        envelopes=tuple(envelope.raw for envelope in batch.envelopes),
         inventory_digest=_inventory_digest(documents),
         inventory={} if place.inventory == _inventory_digest(documents) else limit_inventory(documents.versions),
         refused=dict(sorted(refused.items())[:MAX_REFUSED]),

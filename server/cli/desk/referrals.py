@@ -57,7 +57,7 @@ mode_option = click.option(
 def queue(queue: str | None, mode: str, pin: str, account: Account, as_json: bool) -> None:
     """List your queues, or the referrals waiting in QUEUE, such as 17-protection, the most urgent first."""
     with account.open_desk(pin) as session:
-        found = session.queue(queue, mode) if queue else session.queues(mode)
+        found = session.list_referrals(queue, mode) if queue else session.list_queues(mode)
     columns = (
         ("id", "state", "urgency", "deadline", "mark") if queue else ("id", "title", "waiting", "accepted", "overdue")
     )
@@ -85,7 +85,7 @@ def _cell_text(column: str, value: Any) -> str:
 def open_referral(referral: str, pin: str, account: Account, as_json: bool) -> None:
     """Open a screening with your own key, on this machine: answers, indicators, and the outcome computed again."""
     with account.open_desk(pin) as session:
-        opened = session.open(referral)
+        opened = session.open_screening(referral)
     print_result(opened.as_dict(), as_json, lambda console: print_screening(console, opened))
 
 

@@ -57,7 +57,7 @@ def work(item: int | None, kept: bool, account: Account, as_json: bool) -> None:
 def examine(item: int, pin: str, account: Account, as_json: bool) -> None:
     """Open every screening that ITEM is about with your own key, on this machine, before you decide."""
     with account.open_desk(pin) as session:
-        opened = session.examine(item)
+        opened = session.open_work_item(item)
 
     def write(console: Console) -> None:
         for each in opened:
