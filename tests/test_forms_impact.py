@@ -12,7 +12,8 @@ from screening_forms.engine.evaluator import load_engine
 from screening_forms.expressions.parser import NO_ANSWERS
 from screening_forms.impact.comparison import Impact, cases_by_name, compare_outcomes
 from screening_forms.impact.synthetic_interviews import InterviewGenerator
-from screening_forms.sandbox import client as apart
+from screening_forms.sandbox import client as sandbox
+from screening_forms.sandbox.tasks import CompareForms, CompareOutcomes
 from screening_forms.scoring.assessment import explain_screening
 from screening_forms.workbook.reader import parse_markdown
 from support.forms import CATALOGUE_FORMS, SMALL, compiled
@@ -128,10 +129,10 @@ def test_progress_is_told_up_to_the_end(small: CompiledForm) -> None:
 def test_a_server_has_versions_compared_apart(small: CompiledForm) -> None:
     reworded = replace(small, xform=small.xform.replace("¿Hay peligro?", "¿Corre peligro?"))
     content, old = reworded.to_bytes(), small.to_bytes()
-    assert apart.ask("difference", content, {"old": old})[0]["code"] == "text.reworded"
+    assert sandbox.run(CompareForms(content, old)).changes[0]["code"] == "text.reworded"
     told: list[tuple[int, int]] = []
-    options = {"old": old, "count": 60, "source": SMALL.encode()}
-    found = apart.ask("impact", content, options, lambda done, of: told.append((done, of)))
+    request = CompareOutcomes(content, old, SMALL.encode(), count=60)
+    found = sandbox.run(request, lambda done, of: told.append((done, of))).impact
     assert isinstance(found, dict)
     assert found["moved"] == 0
     assert found["made_up"] == 60

@@ -8,7 +8,8 @@ import pytest
 from pyxform.xls2xform import convert
 
 from screening_forms.checks import odk_validate
-from screening_forms.sandbox import client as apart
+from screening_forms.sandbox import client as sandbox
+from screening_forms.sandbox.tasks import FindNodeRows
 from screening_forms.workbook.reader import parse_markdown
 from support.forms import CATALOGUE_FORMS, SMALL, compiled, workbook
 
@@ -75,7 +76,7 @@ def test_a_damaged_xform_is_told_as_what_it_is(old: str, new: str, code: str) ->
 
 def test_nodes_that_the_compiler_made_lead_to_the_rows_they_were_made_of() -> None:
     xform, book = compiled("small").xform, parse_markdown(SMALL)
-    rows = apart.ask("rows", SMALL.encode(), {})
+    rows = sandbox.run(FindNodeRows(SMALL.encode())).rows
     hours = next(row for row in book.survey if row.get("name") == "horas")
     node = 'nodeset="/data/g1/horas" type="int"'
     assert node in xform

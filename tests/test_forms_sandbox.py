@@ -15,22 +15,16 @@ import pytest
 from click.testing import CliRunner
 
 from screening_forms.errors import FormError
-from screening_forms.sandbox import client as apart
-from screening_forms.sandbox.client import Verb, ask
+from screening_forms.sandbox import client as sandbox
+from screening_forms.sandbox.tasks import TASKS, CompiledDraft, CompileDraft, KnownTables, Progress, Task
 from screening_forms.workbook.package import parse_package
 from server.cli.admin import server as admin
 from server.cli.main import main
 from support.forms import SMALL, compiled
-from support.hostile_tasks import read_memory
+from support.hostile_tasks import HostileRequest, read_memory
 from sync.envelope.route import AUTHOR_FIELDS
 
-OPTIONS = {
-    "channel": "training",
-    "route_vocabulary": {field: sorted(codes) for field, codes in AUTHOR_FIELDS.items()},
-    "indicator_sets": {},
-    "policies": {},
-    "year": 2026,
-}
+VOCABULARY = {field: sorted(codes) for field, codes in AUTHOR_FIELDS.items()}
 Hostile = Callable[..., Any]
 
 
@@ -38,11 +32,16 @@ Hostile = Callable[..., Any]
 def _hostile(monkeypatch: pytest.MonkeyPatch) -> Hostile:
     """Ask for something that support/hostile_tasks.py does."""
 
-    def ask_for(name: str, content: bytes = b"", progress: apart.Progress | None = None, **options: Any) -> Any:
-        monkeypatch.setitem(apart.VERBS, name, Verb(f"tests.support.hostile_tasks:{name}", seconds=1, megabytes=256))
-        return ask(name, content, options, progress)
+    def ask_for(name: str, content: bytes = b"", progress: Progress | None = None, **options: Any) -> Any:
+        task = Task(name, f"tests.support.hostile_tasks:{name}", seconds=1, megabytes=256)
+        monkeypatch.setitem(TASKS, HostileRequest, task)
+        return sandbox.run(HostileRequest(content, options), progress).value
 
     return ask_for
+
+
+def compile_sandboxed(content: bytes) -> CompiledDraft:
+    return sandbox.run(CompileDraft(content, "training", VOCABULARY, KnownTables({}, {}, 2026)))
 
 
 def code(hostile: Hostile, name: str) -> str:
@@ -53,14 +52,14 @@ def code(hostile: Hostile, name: str) -> str:
 
 
 def test_a_form_is_compiled_apart_to_the_same_bytes_as_here() -> None:
-    assert ask("draft", SMALL.encode(), OPTIONS)["compiled"] == compiled("small").to_bytes()
+    assert compile_sandboxed(SMALL.encode()).compiled == compiled("small").to_bytes()
 
 
 def test_a_form_is_checked_apart_and_every_problem_comes_back_with_its_place() -> None:
-    found = ask("draft", SMALL.replace("integer | horas", "geopoint | horas").encode(), OPTIONS)
-    assert "compiled" not in found
+    found = compile_sandboxed(SMALL.replace("integer | horas", "geopoint | horas").encode())
+    assert found.compiled is None
     assert ("survey", 15, "type", "type.place", True) in {
-        (each["sheet"], each["row"], each["column"], each["code"], each["blocking"]) for each in found["problems"]
+        (each["sheet"], each["row"], each["column"], each["code"], each["blocking"]) for each in found.problems
     }
 
 
@@ -68,7 +67,7 @@ def test_what_the_reader_refuses_comes_back_whole() -> None:
     with pytest.raises(FormError) as here:
         parse_package(b"no table", "form.md")
     with pytest.raises(FormError) as there:
-        ask("draft", b"no table", OPTIONS)
+        compile_sandboxed(b"no table")
     assert there.value.problems == here.value.problems
 
 
@@ -132,7 +131,7 @@ def test_what_costs_too_much_time_or_memory_is_ended_and_told(hostile: Hostile, 
 
 
 def test_a_reader_that_only_waits_is_ended_too(hostile: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "WALL_SECONDS_PER_CPU_SECOND", 0.5)
+    monkeypatch.setattr(sandbox, "WALL_SECONDS_PER_CPU_SECOND", 0.5)
     assert code(hostile, "sleep") == "workbook.too_expensive"
 
 

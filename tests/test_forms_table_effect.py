@@ -17,7 +17,8 @@ from screening_forms.checks.table_versions import (
 )
 from screening_forms.errors import FormError
 from screening_forms.impact.table_effect import effect_on_forms, forms_using, table_changes, with_table
-from screening_forms.sandbox import client as apart
+from screening_forms.sandbox import client as sandbox
+from screening_forms.sandbox.tasks import CheckTable, FindTableEffects, KnownTables, ReplaceTable
 from screening_forms.workbook.editor import add_row
 from screening_forms.workbook.package import Package, pack_package, parse_package
 from screening_forms.workbook.reader import parse_markdown, parse_workbook
@@ -236,14 +237,14 @@ def test_a_server_has_tables_read_tried_and_put_into_forms_apart() -> None:
         book.active.append(line.split(","))
     written = io.BytesIO()
     book.save(written)
-    table = {"kind": "policy", "name": NEXT_POLICY, "indicator_sets": {}, "policies": {}, "year": 2026}
-    read = apart.ask("table", written.getvalue(), {**table, "filename": f"{NEXT_POLICY}.xlsx"})
-    assert (read["problems"], read["former"]) == ([], "pe_adult_2026_1")
-    assert read["changes"][-1]["code"] == "policy.row_changed"
+    known = KnownTables({}, {}, 2026)
+    read = sandbox.run(CheckTable(written.getvalue(), "policy", NEXT_POLICY, f"{NEXT_POLICY}.xlsx", known))
+    assert (read.problems, read.former) == ([], "pe_adult_2026_1")
+    assert read.changes[-1]["code"] == "policy.row_changed"
     vocabulary = {name: sorted(codes) for name, codes in AUTHOR_FIELDS.items()}
     sources = {"small": pack_package(small())}
-    asked = {**table, "sources": sources, "count": 50, "route_vocabulary": vocabulary}
-    (found,) = apart.ask("effect", read["text"].encode(), asked)
+    request = FindTableEffects(read.text.encode(), "policy", NEXT_POLICY, sources, 50, vocabulary)
+    (found,) = sandbox.run(request).effects
     assert found["impact"]["made_up"] == 50
-    renewed = apart.ask("renewed", sources["small"], {**table, "text": read["text"], "version": "2"})
-    assert parse_package(renewed["source"]).workbook.settings["policy"] == NEXT_POLICY
+    renewed = sandbox.run(ReplaceTable(sources["small"], "policy", NEXT_POLICY, read.text, "2"))
+    assert parse_package(renewed.source).workbook.settings["policy"] == NEXT_POLICY

@@ -43,7 +43,7 @@ def here_compiled(source: bytes) -> bytes:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have uploads stand for what they compile to: these tests are about who may do what, not about compiling."""
     monkeypatch.setattr(
-        "server.flows.forms.upload_sandbox.draft",
+        "server.flows.forms.upload_sandbox.compile_draft",
         lambda source, **_: Compiled(canonical({**MADE, "t": source.decode()}), source, []),
     )
     monkeypatch.setattr("server.flows.forms.upload_sandbox.validate", lambda xform, source: "accepted")

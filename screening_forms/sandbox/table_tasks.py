@@ -1,57 +1,54 @@
-"""What a server wants to know of a new version of an indicator set or a policy. Only called apart (apart.py)."""
+"""Contains the tasks on new versions of an indicator set or a policy, as the sandbox's worker runs them.
+
+A server runs them before it publishes a table. Nothing else calls these functions: they read untrusted bytes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 from screening_forms.checks.table_versions import TABLE_KINDS, previous_version, read_table_text, version_problems
-from screening_forms.impact import table_effect
-from screening_forms.sandbox.client import Progress
+from screening_forms.impact.table_effect import effect_on_forms, table_changes, with_table
+from screening_forms.sandbox.tasks import (
+    CheckedTable,
+    CheckTable,
+    FindTableEffects,
+    PackedSource,
+    Progress,
+    ReplaceTable,
+    TableEffects,
+)
 from screening_forms.workbook.package import pack_package, parse_package
 from screening_forms.workbook.resources import BUILT_IN, Resources
 
 
-def table(content: bytes, options: Mapping[str, Any], _: Progress) -> dict[str, Any]:
-    """Read a table (`kind` set or policy, `name`, `filename`), and hold it against what was published (`indicator_sets`
-    and `policies`, name -> CSV) until `year`: its text, its problems, the table before it, and what changed since."""
-    kind, name = options["kind"], options["name"]
-    earlier = Resources(options["indicator_sets"], options["policies"]).with_fallback(BUILT_IN)
-    text = read_table_text(content, options["filename"], kind)
-    problems = version_problems(kind, name, text, earlier, year=options["year"])
-    before = previous_version(kind, name, earlier)
-    changes = (
-        table_effect.table_changes(kind, before, TABLE_KINDS[kind].tables_in(earlier)[before], name, text)
-        if before and not problems
-        else []
-    )
-    return {
-        "text": text,
-        "problems": [asdict(each) for each in problems],
-        "former": before,
-        "changes": [each.as_dict() for each in changes],
-    }
+def check_table(request: CheckTable, _: Progress) -> CheckedTable:
+    """Read a table, check it against all that was published, and tell what changed since the one before it."""
+    kind, name, known = request.kind, request.name, request.known
+    earlier = Resources(known.indicator_sets, known.policies).with_fallback(BUILT_IN)
+    text = read_table_text(request.content, request.filename, kind)
+    problems = version_problems(kind, name, text, earlier, year=known.year)
+    former = previous_version(kind, name, earlier)
+    former_text = TABLE_KINDS[kind].tables_in(earlier).get(former, "")
+    changes = table_changes(kind, former, former_text, name, text) if former and not problems else []
+    return CheckedTable(text, [asdict(each) for each in problems], former, [each.as_dict() for each in changes])
 
 
-def effect(content: bytes, options: Mapping[str, Any], progress: Progress) -> list[dict[str, Any]]:
-    """What a table (CSV; `kind`, `name`) does to each form in `sources` (name -> source package) that uses its family,
-    over its cases and `count` made-up interviews; `route_vocabulary` as for compiling."""
-    packages = {form: parse_package(source) for form, source in options["sources"].items()}
-    found = table_effect.effect_on_forms(
-        options["kind"],
-        options["name"],
-        content.decode("utf-8-sig"),
-        packages,
-        route_vocabulary=options["route_vocabulary"],
-        count=options["count"],
+def find_table_effects(request: FindTableEffects, progress: Progress) -> TableEffects:
+    """Find what a table does to each form that uses its family, over its cases and made-up interviews."""
+    effects = effect_on_forms(
+        request.kind,
+        request.name,
+        request.content.decode("utf-8-sig"),
+        {form: parse_package(source) for form, source in request.sources.items()},
+        route_vocabulary=request.route_vocabulary,
+        count=request.count,
         progress=progress,
     )
-    return [each.as_dict() for each in found]
+    return TableEffects([each.as_dict() for each in effects])
 
 
-def renewed(content: bytes, options: Mapping[str, Any], _: Progress) -> dict[str, Any]:
-    """The source package in `content` with the table `text` (`kind`, `name`) in its settings, and a new `version`."""
-    found = parse_package(content)
-    with_it = table_effect.with_table(found, options["kind"], options["name"], options["text"], options["version"])
-    return {"source": pack_package(with_it)}
+def replace_table(request: ReplaceTable, _: Progress) -> PackedSource:
+    """Return the source package with the table in its settings, and the form's new version."""
+    package = with_table(parse_package(request.content), request.kind, request.name, request.text, request.version)
+    return PackedSource(pack_package(package))

@@ -9,12 +9,26 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from screening_forms.sandbox.client import Progress
+from screening_forms.sandbox.tasks import Progress, Request
 
-Options = Mapping[str, Any]
+
+@dataclass(frozen=True)
+class HostileAnswer:
+    """Whatever a hostile task gives back."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class HostileRequest(Request[HostileAnswer]):
+    """Bytes, and options by name."""
+
+    content: bytes
+    options: Mapping[str, Any]
 
 
 def _tried(attempt: Callable[[], object]) -> str:
@@ -25,30 +39,34 @@ def _tried(attempt: Callable[[], object]) -> str:
     return "it worked"
 
 
-def open_things(_: bytes, options: Options, __: Progress) -> dict[str, str]:
+def open_things(request: HostileRequest, _: Progress) -> HostileAnswer:
     """Try to read, to write, to speak to somebody, to start a program."""
-    return {
-        "read": _tried(lambda: Path(options["file"]).read_bytes()),
-        "write": _tried(lambda: Path(options["file"]).write_bytes(b"x")),
-        "connect": _tried(lambda: socket.socket().connect(("127.0.0.1", options["port"]))),
-        "name": _tried(lambda: socket.getaddrinfo(b"localhost", 80)),
-        "program": _tried(lambda: subprocess.run(["/bin/true"], check=True)),
-    }
+    return HostileAnswer(
+        {
+            "read": _tried(lambda: Path(request.options["file"]).read_bytes()),
+            "write": _tried(lambda: Path(request.options["file"]).write_bytes(b"x")),
+            "connect": _tried(lambda: socket.socket().connect(("127.0.0.1", request.options["port"]))),
+            "name": _tried(lambda: socket.getaddrinfo(b"localhost", 80)),
+            "program": _tried(lambda: subprocess.run(["/bin/true"], check=True)),
+        }
+    )
 
 
-def touch_things(_: bytes, options: Options, __: Progress) -> dict[str, str]:
+def touch_things(request: HostileRequest, _: Progress) -> HostileAnswer:
     """Try what needs no descriptor: names and modes of files, and the process that asked."""
-    file, asker = Path(options["file"]), int(options["asker"])
-    return {
-        "remove": _tried(file.unlink),
-        "rename": _tried(lambda: file.rename(f"{file}.gone")),
-        "mode": _tried(lambda: file.chmod(0o777)),
-        "look": _tried(file.stat),
-        "signal": _tried(lambda: os.kill(asker, 0)),
-        "limit": _tried(lambda: resource.prlimit(asker, resource.RLIMIT_CORE)),
-        "memory": _tried(lambda: read_memory(asker, options["address"])),
-        "fork": _tried(_fork),
-    }
+    file, asker = Path(request.options["file"]), int(request.options["asker"])
+    return HostileAnswer(
+        {
+            "remove": _tried(file.unlink),
+            "rename": _tried(lambda: file.rename(f"{file}.gone")),
+            "mode": _tried(lambda: file.chmod(0o777)),
+            "look": _tried(file.stat),
+            "signal": _tried(lambda: os.kill(asker, 0)),
+            "limit": _tried(lambda: resource.prlimit(asker, resource.RLIMIT_CORE)),
+            "memory": _tried(lambda: read_memory(asker, request.options["address"])),
+            "fork": _tried(_fork),
+        }
+    )
 
 
 def read_memory(process: int, address: int) -> bytes:
@@ -70,44 +88,44 @@ def _fork() -> None:
         os._exit(0)
 
 
-def environment(_: bytes, __: Options, ___: Progress) -> list[str]:
-    return sorted(os.environ)
+def environment(_: HostileRequest, __: Progress) -> HostileAnswer:
+    return HostileAnswer(sorted(os.environ))
 
 
-def echo(content: bytes, options: Options, progress: Progress) -> list[Any]:
+def echo(request: HostileRequest, progress: Progress) -> HostileAnswer:
     for done in range(3):
         progress(done, 3)
-    return [content, dict(options)]
+    return HostileAnswer([request.content, dict(request.options)])
 
 
-def spin(_: bytes, __: Options, ___: Progress) -> None:
+def spin(_: HostileRequest, __: Progress) -> None:
     while True:
         pass
 
 
-def sleep(_: bytes, __: Options, ___: Progress) -> None:
+def sleep(_: HostileRequest, __: Progress) -> None:
     time.sleep(60)
 
 
-def swallow(_: bytes, __: Options, ___: Progress) -> int:
-    return len(bytearray(4 * 2**30))
+def swallow(_: HostileRequest, __: Progress) -> HostileAnswer:
+    return HostileAnswer(len(bytearray(4 * 2**30)))
 
 
-def crash(_: bytes, __: Options, ___: Progress) -> None:
+def crash(_: HostileRequest, __: Progress) -> None:
     os.abort()
 
 
-def stumble(_: bytes, __: Options, ___: Progress) -> None:
+def stumble(_: HostileRequest, __: Progress) -> None:
     raise LookupError("a fault of the program")
 
 
-def lie(_: bytes, __: Options, ___: Progress) -> None:
+def lie(_: HostileRequest, __: Progress) -> None:
     """Say what nobody says: a problem that is none."""
     said = b'["refused", [["survey", "x"]]]'
     os.write(1, len(said).to_bytes(4, "big") + said)
     os._exit(0)
 
 
-def babble(_: bytes, __: Options, ___: Progress) -> None:
+def babble(_: HostileRequest, __: Progress) -> None:
     os.write(1, b"\xff" * 4096)
     os._exit(0)

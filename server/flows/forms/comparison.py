@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from screening_forms.sandbox.tasks import CompareForms, CompareOutcomes, Progress
 from server.database.connection import Connection, Database
 from server.flows.forms import upload_sandbox, versions
-from server.flows.forms.upload_sandbox import Progress
 from server.problems import Problem
 from server.store import versions as version_store
 from sync.documents.signed import Document
@@ -15,14 +15,16 @@ from sync.documents.signed import Document
 
 def list_differences(db: Database, id_: int, old: int | None) -> list[dict[str, Any]]:
     """Tell what is different from an older version; from the one that tablets used before when none is named."""
-    return upload_sandbox.difference(*_read_pair(db.read(), id_, old))
+    before, after = _read_pair(db.read(), id_, old)
+    return upload_sandbox.run(CompareForms(after, before)).changes
 
 
 def prepare_impact(db: Database, id_: int, old: int | None, *, count: int) -> Callable[[Progress], dict[str, Any]]:
     """Return the work of comparing what two versions find of made-up people and of the author's cases."""
     before, after = _read_pair(db.read(), id_, old)
     source = version_store.get_source(db.read(), id_)
-    return lambda progress: upload_sandbox.impact(before, after, source=source, count=count, progress=progress)
+    request = CompareOutcomes(after, before, source, count)
+    return lambda progress: upload_sandbox.run(request, progress).impact
 
 
 def _read_pair(c: Connection, id_: int, old: int | None) -> tuple[bytes, bytes]:

@@ -7,8 +7,8 @@ changed or removed, so nobody publishes many at once and none is large (successi
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
+from screening_forms.sandbox.tasks import KnownTables
 from server.database.connection import Connection
 from server.flows.forms import upload_sandbox
 from server.problems import Problem
@@ -21,13 +21,13 @@ MOST_A_YEAR = 24
 """How many tables one person publishes in a year."""
 
 
-def list_known(c: Connection, now: int) -> dict[str, Any]:
+def list_known(c: Connection, now: int) -> KnownTables:
     """What a table is held against, as options of what is asked apart: those published here, and the year."""
-    return {
-        "indicator_sets": rule_tables.get_texts(c, "indicator_set"),
-        "policies": rule_tables.get_texts(c, "policy"),
-        "year": datetime.fromtimestamp(now / 1000, UTC).year,
-    }
+    return KnownTables(
+        indicator_sets=rule_tables.get_texts(c, "indicator_set"),
+        policies=rule_tables.get_texts(c, "policy"),
+        year=datetime.fromtimestamp(now / 1000, UTC).year,
+    )
 
 
 def find_published(c: Connection, kind: str, name: str, text: str) -> RuleTable | None:

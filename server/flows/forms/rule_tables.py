@@ -3,14 +3,14 @@ with the forms that use an earlier version of the same family, and drafts of tho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from screening_forms.sandbox.tasks import CheckTable, FindTableEffects, Progress, ReplaceTable
 from server.database.connection import Connection, Database
 from server.flows.forms import published_tables, upload_sandbox, versions
-from server.flows.forms.upload_sandbox import Progress
 from server.problems import Problem
 from server.store import rule_tables
 from server.store import versions as version_store
@@ -40,20 +40,18 @@ def publish_table(
     Problem `form.problems` for one that cannot be read, is too large, uses a code in another sense or a name again.
     """
     filename = f"{name}.xlsx" if content.startswith(b"PK") else f"{name}.csv"
-    options = {"kind": WORDS[kind], "name": name, "filename": filename, **published_tables.list_known(db.read(), now)}
-    checked = upload_sandbox.ask("table", content, options)
-    if checked["problems"]:
-        raise Problem("form.problems", problems=[{**each, "blocking": True} for each in checked["problems"]])
+    known = published_tables.list_known(db.read(), now)
+    checked = upload_sandbox.run(CheckTable(content, WORDS[kind], name, filename, known))
+    if checked.problems:
+        raise Problem("form.problems", problems=[{**each, "blocking": True} for each in checked.problems])
     with db.write() as w:
         table = published_tables.find_published(
-            w, kind, name, checked["text"]
+            w, kind, name, checked.text
         )  # Another may have come while this one was read.
         if table is None:
             published_tables.limit_publications(w, person, now)
-            table = published_tables.add_table(
-                w, kind, name, checked["text"], author=person.id, actor=person.id, now=now
-            )
-        return PublishedTable(table, checked["former"], checked["changes"], list_users(w, kind, name))
+            table = published_tables.add_table(w, kind, name, checked.text, author=person.id, actor=person.id, now=now)
+        return PublishedTable(table, checked.former, checked.changes, list_users(w, kind, name))
 
 
 def list_tables(db: Database, kind: str) -> list[RuleTable]:
@@ -92,9 +90,9 @@ def prepare_effect(db: Database, kind: str, name: str, *, count: int) -> Callabl
         for each in list_users(connection, kind, name)
         if (source := version_store.get_source(connection, each.id)) is not None
     }
-    options = {"kind": WORDS[kind], "name": name, "sources": found, "count": count}
-    content = get_text(db, kind, name).encode()
-    return lambda progress: upload_sandbox.ask("effect", content, {**options, **upload_sandbox.vocabulary()}, progress)
+    content, vocabulary = get_text(db, kind, name).encode(), upload_sandbox.route_vocabulary()
+    request = FindTableEffects(content, WORDS[kind], name, found, count, vocabulary)
+    return lambda progress: upload_sandbox.run(request, progress).effects
 
 
 def prepare_drafts(db: Database, kind: str, name: str, *, person: StaffAccount, now: int) -> Callable[[Progress], Any]:
@@ -104,7 +102,7 @@ def prepare_drafts(db: Database, kind: str, name: str, *, person: StaffAccount, 
     def work(progress: Progress) -> list[dict[str, Any]]:
         done = []
         for number, version in enumerate(wanted, start=1):
-            done.append(_draft_one(db, version, {"kind": WORDS[kind], "name": name, "text": body}, person, now))
+            done.append(_draft_one(db, version, (WORDS[kind], name, body), person, now))
             progress(number, len(wanted))
         return done
 
@@ -112,14 +110,14 @@ def prepare_drafts(db: Database, kind: str, name: str, *, person: StaffAccount, 
 
 
 def _draft_one(
-    db: Database, version: FormVersion, table: Mapping[str, Any], person: StaffAccount, now: int
+    db: Database, version: FormVersion, table: tuple[str, str, str], person: StaffAccount, now: int
 ) -> dict[str, Any]:
     """Tell the draft's number, or the problem for which there is none."""
     result: dict[str, Any] = {"form": version.form, "channel": version.channel, "former": version.id}
     label = _next_label(db.read(), version, now)
     try:
         source = versions.get_source(db, version.id)
-        renewed = upload_sandbox.ask("renewed", source, {**table, "version": label})["source"]
+        renewed = upload_sandbox.run(ReplaceTable(source, *table, version=label)).source
         made = versions.compile_draft(db, renewed, channel=version.channel, person=person, now=now)
     except Problem as error:
         return {**result, "draft": None, "code": error.code, "problems": error.members.get("problems", [])}

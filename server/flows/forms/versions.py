@@ -6,10 +6,11 @@ ever here. What each deed needs is said by version_states.csv, and every deed is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from screening_forms.sandbox.tasks import FindUnpublishedTables, KnownTables
 from server.database.connection import Connection, Database
 from server.flows.forms import published_tables, rollouts, upload_sandbox
 from server.flows.forms.rollouts import VERSION_TRANSITIONS
@@ -26,7 +27,7 @@ from sync.documents.trust import keys_of
 
 Validate = Callable[[str, bytes | None], str]
 """Given an XForm and its source package, ODK Validate's word on it; a Problem where it refuses the form."""
-ListNewTables = Callable[[bytes, Mapping[str, Any]], list[dict[str, str]]]
+ListNewTables = Callable[[bytes, KnownTables], list[dict[str, str]]]
 """Given a source package and what tables are held against, the tables in it that nobody published; see `carried`."""
 MOST_DRAFTS, MOST_TRIALS = 20, 100
 """How many drafts an author has at once, with those in review, and of how many made-up interviews a draft keeps what
@@ -47,7 +48,7 @@ def compile_draft(db: Database, source: bytes, *, channel: str, person: StaffAcc
     Problem `form.problems` with everything that is wrong; nothing is kept then.
     """
     tables = published_tables.list_known(db.read(), now)
-    return store_draft(db, upload_sandbox.draft(source, channel=channel, tables=tables), person=person, now=now)
+    return store_draft(db, upload_sandbox.compile_draft(source, channel=channel, tables=tables), person=person, now=now)
 
 
 def store_draft(db: Database, compiled: Compiled, *, person: StaffAccount, now: int) -> DraftResult:
@@ -107,13 +108,12 @@ def submit_draft(
         return _change_state(w, current, "submit", "form.submitted", person, now)
 
 
-def list_new_tables(source: bytes, known: Mapping[str, Any]) -> list[dict[str, str]]:
+def list_new_tables(source: bytes, known: KnownTables) -> list[dict[str, str]]:
     """Read the tables that a source package brings along (`kind`, `name`, `text`), except those that are `known`.
 
     Problem `form.problems` for one that may not be published.
     """
-    found: list[dict[str, str]] = upload_sandbox.ask("carried", source, known)
-    return found
+    return upload_sandbox.run(FindUnpublishedTables(source, known)).tables
 
 
 def approve_version(
