@@ -130,7 +130,7 @@ def test_an_author_signs_what_she_wrote_and_not_what_a_server_holds_under_its_na
 def test_only_a_version_in_use_that_two_people_signed_is_compared_without_a_question(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(signing, "somebody_is_there", lambda: True)
+    monkeypatch.setattr(signing, "is_interactive", lambda: True)
     monkeypatch.setattr(upload_sandbox, "validate", lambda *_: "accepted")
     made = str(line.says("autora", "draft", line.workbook())["id"])
     pin = ("--pin", line.field.trust.pin)

@@ -18,7 +18,7 @@ def ready(folder: Path) -> dict[str, str]:
 def test_a_data_folder_is_all_that_must_be_set(tmp_path: Path) -> None:
     loaded = config.load(ready(tmp_path))
     assert (loaded.data, loaded.tablets_port, loaded.people_port) == (tmp_path, 8080, 8081)
-    assert loaded.hours == {"immediate": 1, "prompt": 24, "routine": 72}
+    assert loaded.deadline_hours == {"immediate": 1, "prompt": 24, "routine": 72}
     assert loaded.tablets_address == "http://127.0.0.1:8080"
 
 
