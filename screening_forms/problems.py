@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from screening_forms.errors import FormProblem
+from screening_forms.languages import Bilingual
 
 
 class ProblemPlace(Protocol):
@@ -34,7 +35,7 @@ class Cell:
 _CATALOGUE = Path(__file__).with_name("problems.csv")
 
 with _CATALOGUE.open(encoding="utf-8", newline="") as _rows:
-    ADVICE: dict[str, tuple[str, str]] = {row["code"]: (row["es"], row["en"]) for row in csv.DictReader(_rows)}
+    ADVICE = {row["code"]: Bilingual(row["es"], row["en"]) for row in csv.DictReader(_rows)}
 
 NOT_BLOCKING = (
     "translation.",

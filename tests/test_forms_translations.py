@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from screening_forms.checks.run import check_form
 from screening_forms.errors import FormError
 from screening_forms.texts.glossary import Glossary
-from screening_forms.texts.sign_off import SIGN_OFF_FIELDS, read_sign_off
+from screening_forms.texts.sign_off import SIGN_OFF_FIELDS, lacking_fields
 from screening_forms.texts.translations import Translation, language_coverage, resolve_translations, translatable_texts
 from screening_forms.translators.po_files import merge_into_file, write_template
 from screening_forms.translators.status import translation_statuses
@@ -376,7 +376,7 @@ README = (LOCALES / "README.md").read_text(encoding="utf-8")
 
 def test_what_the_readme_tells_translators_is_true() -> None:
     signed = README.split("```\n")[1]
-    assert read_sign_off(signed, "quz").lacking == ()
+    assert lacking_fields(signed, "quz") == ()
     commands = re.findall(r"chaski forms translations (\w+)([^`\n]*)", README)
     assert {name for name, _ in commands} == {"extract", "merge", "status"}
     for name, arguments in commands:

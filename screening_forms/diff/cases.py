@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from screening_forms.checks.cases import EXPECTED, case_questions
-from screening_forms.diff.changes import Bilingual, Change, change, differing_values
+from screening_forms.diff.changes import Change, change, differing_values
+from screening_forms.languages import Bilingual
 from screening_forms.workbook.reader import Row, Workbook
 
 _NOTHING = Bilingual("nada", "nothing")

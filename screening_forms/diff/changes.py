@@ -8,13 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
-
-@dataclass(frozen=True)
-class Bilingual:
-    """The same in Spanish and in English."""
-
-    es: str
-    en: str
+from screening_forms.languages import Bilingual
 
 
 @dataclass(frozen=True)
@@ -33,12 +27,6 @@ class Change:
         return asdict(self)
 
 
-LANGUAGE_NAMES = {
-    "es": Bilingual("español", "Spanish"),
-    "quz": Bilingual("quechua", "Quechua"),
-    "ayr": Bilingual("aimara", "Aymara"),
-}
-
 PART_NAMES = {
     "label": Bilingual("texto", "text"),
     "hint": Bilingual("ayuda", "hint"),
@@ -55,7 +43,7 @@ RULE_WORDS = {
     "calculate": Bilingual("se calcula como", "is calculated as"),
 }
 
-SENTENCES: Mapping[str, tuple[str, str]] = {
+_SENTENCES: Mapping[str, tuple[str, str]] = {
     # The whole form
     "form.member": ("{what}: «{before}» → «{after}»", "{what}: '{before}' -> '{after}'"),
     "form.route": (
@@ -190,6 +178,9 @@ SENTENCES: Mapping[str, tuple[str, str]] = {
         "rule, {step}: {when}: {what} '{before}' -> '{after}'",
     ),
 }
+
+
+SENTENCES = {code: Bilingual(*texts) for code, texts in _SENTENCES.items()}
 
 
 def change(code: str, sheet: str, name: str, /, **values: object) -> Change:

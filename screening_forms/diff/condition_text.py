@@ -5,9 +5,9 @@ Called to tell authors and reviewers what changed; choices are said with their S
 
 from __future__ import annotations
 
-from screening_forms.diff.changes import Bilingual
 from screening_forms.diff.form_model import FormModel
 from screening_forms.expressions.parser import ExpressionError, Token, parse_expression, write_expression
+from screening_forms.languages import Bilingual
 
 _JOINS = {"and": Bilingual(" y ", " and "), "or": Bilingual(" o ", " or ")}
 _COMPARED = {

@@ -13,13 +13,10 @@ from xml.etree.ElementTree import Element, tostring
 
 from defusedxml.ElementTree import fromstring
 
-from screening_forms.engine.xform_reader import language_tag
+from screening_forms.engine.xform_reader import ITEMSET, ITEXT, XFORMS, XHTML, local_name
 from screening_forms.expressions.parser import ExpressionError, parse_expression, write_expression
+from screening_forms.languages import language_tag
 
-_NS = "{http://www.w3.org/2002/xforms}"
-_HTML = "{http://www.w3.org/1999/xhtml}"
-_ITEXT = re.compile(r"jr:itext\('([^']+)'\)")
-_ITEMSET = re.compile(r"instance\('([^']+)'\)/root/item(?:\[(.+)\])?", re.DOTALL)
 _PATH = re.compile(r"/(?:[\w.-]+/)+([\w.-]+)")
 _CONDITIONS = ("relevant", "required", "constraint", "calculate", "filter")
 _MESSAGES = {"constraintMsg": "constraint_message", "requiredMsg": "required_message"}
@@ -63,14 +60,14 @@ class FormModel:
 def parse_form(xform: str) -> FormModel:
     """Take a compiled XForm apart."""
     html = fromstring(xform, forbid_dtd=True)
-    model, body = html.find(f"{_HTML}head/{_NS}model"), html.find(f"{_HTML}body")
+    model, body = html.find(f"{XHTML}head/{XFORMS}model"), html.find(f"{XHTML}body")
     if model is None or body is None:
         raise ValueError("this is no compiled XForm")
     reader = _Reader(model, body)
     items = {item.name: item for item in reader.items()}
     lists = {name: dict(reader.choices(found)) for name, found in reader.lists.items()}
     named = {"form_id": reader.root.get("id", ""), "version": reader.root.get("version", "")}
-    identity = {**named, "title": html.findtext(f"{_HTML}head/{_HTML}title", "")}
+    identity = {**named, "title": html.findtext(f"{XHTML}head/{XHTML}title", "")}
     return FormModel(items, lists, tuple(reader.itext), identity, _remainder(html, model, body))
 
 
@@ -78,27 +75,27 @@ class _Reader:
     """One XForm's texts, binds, controls and lists, by what they belong to."""
 
     def __init__(self, model: Element, body: Element) -> None:
-        translations = model.findall(f"{_NS}itext/{_NS}translation")
+        translations = model.findall(f"{XFORMS}itext/{XFORMS}translation")
         self.itext = {language_tag(each.get("lang", "")): dict(_values(each)) for each in translations}
-        self.binds = {bind.get("nodeset", ""): bind for bind in model.iter(f"{_NS}bind")}
+        self.binds = {bind.get("nodeset", ""): bind for bind in model.iter(f"{XFORMS}bind")}
         self.controls = {each.get("ref", ""): each for each in body.iter() if each.get("ref", "").startswith("/")}
-        instances = model.findall(f"{_NS}instance")
+        instances = model.findall(f"{XFORMS}instance")
         self.root = instances[0][0]
         self.lists = {each.get("id", ""): each for each in instances[1:]}
 
     def items(self) -> Iterator[FormItem]:
-        return self._items_below(self.root, (), f"/{_local(self.root)}")
+        return self._items_below(self.root, (), f"/{local_name(self.root)}")
 
     def choices(self, instance: Element) -> Iterator[tuple[str, FormItem]]:
-        for item in instance.iter(f"{_NS}item"):
-            columns = {_local(cell): cell.text or "" for cell in item}
+        for item in instance.iter(f"{XFORMS}item"):
+            columns = {local_name(cell): cell.text or "" for cell in item}
             name, text = columns.pop("name", ""), columns.pop("itextId", "")
             texts = self._by_id(text, "label") if text else {("label", ""): columns.pop("label", "")}
             yield name, FormItem("choice", name, (), columns, texts)
 
     def _items_below(self, element: Element, groups: tuple[str, ...], path: str) -> Iterator[FormItem]:
         for child in element:
-            name = _local(child)
+            name = local_name(child)
             if name != "meta" or groups:
                 yield self._item(name, groups, f"{path}/{name}", is_group=len(child) > 0)
                 yield from self._items_below(child, (*groups, name), f"{path}/{name}")
@@ -108,20 +105,20 @@ class _Reader:
         rules = {_local_key(key): value for key, value in bind.attrib.items() if key != "nodeset"}
         texts: dict[tuple[str, str], str] = {}
         for key, part in _MESSAGES.items():
-            if found := _ITEXT.fullmatch(rules.get(key, "")):
+            if found := ITEXT.fullmatch(rules.get(key, "")):
                 texts |= self._by_id(found[1], part)
                 del rules[key]
         if control is not None:
-            rules |= {"control": _local(control)}
+            rules |= {"control": local_name(control)}
             rules |= {_local_key(key): value for key, value in control.attrib.items() if key != "ref"}
-            for child in control if not is_group else control.findall(f"{_NS}label"):
+            for child in control if not is_group else control.findall(f"{XFORMS}label"):
                 self._read_child(child, rules, texts)
         written = {key: _short_condition(value) if key in _CONDITIONS else value for key, value in rules.items()}
         return FormItem(_kind(rules, is_group=is_group), name, groups, written, texts)
 
     def _read_child(self, child: Element, rules: dict[str, str], texts: dict[tuple[str, str], str]) -> None:
-        part, reference = _local(child), _ITEXT.fullmatch(child.get("ref", ""))
-        itemset = _ITEMSET.fullmatch(child.get("nodeset", "").strip())
+        part, reference = local_name(child), ITEXT.fullmatch(child.get("ref", ""))
+        itemset = ITEMSET.fullmatch(child.get("nodeset", "").strip())
         if itemset:
             rules |= {"choices": itemset[1], **({"filter": itemset[2]} if itemset[2] else {})}
         elif reference:
@@ -138,8 +135,8 @@ class _Reader:
 
 
 def _values(translation: Element) -> Iterator[tuple[str, dict[str, str]]]:
-    for text in translation.iter(f"{_NS}text"):
-        values = {value.get("form", ""): "".join(value.itertext()) for value in text.findall(f"{_NS}value")}
+    for text in translation.iter(f"{XFORMS}text"):
+        values = {value.get("form", ""): "".join(value.itertext()) for value in text.findall(f"{XFORMS}value")}
         yield text.get("id", ""), values
 
 
@@ -161,20 +158,20 @@ def _short_condition(condition: str) -> str:
 
 def _remainder(html: Element, model: Element, body: Element) -> str:
     """What is nobody's: attributes of the whole, and elements that belong to no item. Identity is told otherwise."""
-    for itext in model.findall(f"{_NS}itext"):
+    for itext in model.findall(f"{XFORMS}itext"):
         for translation in list(itext):
             for text in list(translation):
                 translation.remove(text)
             if translation.get("default") is None:  # Which languages there are is told otherwise.
                 itext.remove(translation)
-    theirs = [bind for bind in model.findall(f"{_NS}bind") if "/meta/" not in bind.get("nodeset", "")]
-    for taken in [*theirs, *model.findall(f"{_NS}instance")[1:]]:
+    theirs = [bind for bind in model.findall(f"{XFORMS}bind") if "/meta/" not in bind.get("nodeset", "")]
+    for taken in [*theirs, *model.findall(f"{XFORMS}instance")[1:]]:
         model.remove(taken)
-    root = model.findall(f"{_NS}instance")[0][0]
-    for child in [child for child in root if _local(child) != "meta"]:
+    root = model.findall(f"{XFORMS}instance")[0][0]
+    for child in [child for child in root if local_name(child) != "meta"]:
         root.remove(child)
     body.clear()
-    for named in (root, *html.iter(f"{_HTML}title")):
+    for named in (root, *html.iter(f"{XHTML}title")):
         named.attrib.pop("id", None)
         named.attrib.pop("version", None)
         named.text = ""
@@ -183,7 +180,3 @@ def _remainder(html: Element, model: Element, body: Element) -> str:
 
 def _local_key(attribute: str) -> str:
     return attribute.rpartition("}")[2]
-
-
-def _local(element: Element) -> str:
-    return element.tag.rpartition("}")[2]

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from screening_forms.compiled_form import CompiledForm
-from screening_forms.diff.changes import LANGUAGE_NAMES, Bilingual, Change, change, differing_values
+from screening_forms.diff.changes import Change, change, differing_values
 from screening_forms.diff.form_model import FormModel, parse_form
 from screening_forms.diff.items import item_changes
 from screening_forms.diff.scores import score_changes
 from screening_forms.diff.tables import policy_changes, set_changes
+from screening_forms.languages import LANGUAGE_NAMES, Bilingual
 
 _MEMBERS = {
     "form_id": Bilingual("nombre del formulario", "name of the form"),

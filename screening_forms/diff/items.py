@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
 
-from screening_forms.diff.changes import RULE_WORDS, Bilingual, Change, change, differing_values
+from screening_forms.diff.changes import RULE_WORDS, Change, change, differing_values
 from screening_forms.diff.condition_text import condition_words, quoted
 from screening_forms.diff.form_model import FormItem, FormModel
 from screening_forms.diff.scores import is_step
 from screening_forms.diff.texts import text_changes
+from screening_forms.languages import Bilingual
 
 _KINDS = {
     "note": Bilingual("nota", "note"),

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from screening_forms.diff.changes import Bilingual, Change, change
+from screening_forms.diff.changes import Change, change
 from screening_forms.diff.condition_text import condition_words
 from screening_forms.diff.form_model import FormModel
 from screening_forms.engine.evaluator import RESULT_NODES
 from screening_forms.expressions.parser import ExpressionError, parse_expression, write_expression
+from screening_forms.languages import Bilingual
 
 _STEP = re.compile(r"[cdfipu]_.*")
 _FIRES = re.compile(r"i_([A-Z]\d*)_(\d\d)|f_(\w+)")

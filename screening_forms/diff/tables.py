@@ -9,7 +9,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from screening_forms.diff.changes import Bilingual, Change, change, differing_values
+from screening_forms.diff.changes import Change, change, differing_values
+from screening_forms.languages import Bilingual
 from screening_forms.rules.policy import parse_condition
 from screening_forms.scoring.reasons import DIMENSION_WORDS, OUTCOME_WORDS, QUEUE_WORDS, RULE_WORDS, STRENGTH_WORDS
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from screening_forms.compiled_form import split_mark
-from screening_forms.diff.changes import LANGUAGE_NAMES, PART_NAMES, Bilingual, Change, change
+from screening_forms.diff.changes import PART_NAMES, Change, change
 from screening_forms.diff.form_model import Texts
-from screening_forms.languages import SOURCE
+from screening_forms.languages import LANGUAGE_NAMES, SOURCE, Bilingual
 
 _AUDIO = "/audio"
 

@@ -15,13 +15,14 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from screening_forms.errors import FormError, FormProblem
+from screening_forms.languages import language_tag
 
-_NS = "{http://www.w3.org/2002/xforms}"
-_HTML = "{http://www.w3.org/1999/xhtml}"
+XFORMS = "{http://www.w3.org/2002/xforms}"
+XHTML = "{http://www.w3.org/1999/xhtml}"
 _JR = "{http://openrosa.org/javarosa}"
 _ODK = "{http://www.opendatakit.org/xforms}"
-_ITEXT = re.compile(r"jr:itext\('([^']+)'\)")
-_ITEMSET = re.compile(r"instance\('([^']+)'\)/root/item(?:\[(.+)\])?", re.DOTALL)
+ITEXT = re.compile(r"jr:itext\('([^']+)'\)")
+ITEMSET = re.compile(r"instance\('([^']+)'\)/root/item(?:\[(.+)\])?", re.DOTALL)
 _CONTROLS = {"select1": "select_one", "select": "select_multiple", "trigger": "acknowledge", "input": ""}
 _INPUTS = {"int": "integer", "date": "date", "string": "text"}
 _PRELOADS = ("start", "end")
@@ -91,12 +92,6 @@ class XForm:
     nodes: tuple[Node, ...]
 
 
-def language_tag(name: str) -> str:
-    """`Español (es)` -> `es`; a name without parentheses is its own tag."""
-    found = re.search(r"\(([\w-]+)\)\s*$", name)
-    return found[1] if found else name
-
-
 def read_xform(xform: str) -> XForm:
     """Read a compiled XForm; raises FormError on whatever our own compiler would not have written."""
     try:
@@ -110,31 +105,31 @@ class _Reader:
     """The parts of one XForm, by path, while its nodes are put together."""
 
     def __init__(self, html: Element) -> None:
-        model, body = html.find(f"{_HTML}head/{_NS}model"), html.find(f"{_HTML}body")
-        instance = html.find(f".//{_NS}model/{_NS}instance")
+        model, body = html.find(f"{XHTML}head/{XFORMS}model"), html.find(f"{XHTML}body")
+        instance = html.find(f".//{XFORMS}model/{XFORMS}instance")
         if model is None or body is None or instance is None or len(instance) != 1:
             raise xform_error("", "no tiene modelo, instancia y cuerpo", "lacks model, instance or body")
-        self.title = html.findtext(f"{_HTML}head/{_HTML}title", "")
+        self.title = html.findtext(f"{XHTML}head/{XHTML}title", "")
         self.root = instance[0]
         self._only_known(html)
         self.itext = _itext(model)
-        self.binds = {bind.get("nodeset", ""): bind for bind in model.iter(f"{_NS}bind")}
-        self.lists = {found.get("id", ""): found for found in model.iter(f"{_NS}instance") if found.get("id")}
+        self.binds = {bind.get("nodeset", ""): bind for bind in model.iter(f"{XFORMS}bind")}
+        self.lists = {found.get("id", ""): found for found in model.iter(f"{XFORMS}instance") if found.get("id")}
         self.controls = {found.get("ref", ""): found for found in body.iter() if found.get("ref", "").startswith("/")}
 
     def read(self) -> XForm:
         names: set[str] = set()
-        nodes = tuple(self._nodes(self.root, (), f"/{_local(self.root)}"))
+        nodes = tuple(self._nodes(self.root, (), f"/{local_name(self.root)}"))
         for node in nodes:
             if node.name in names:
                 raise xform_error(node.name, "el nombre está repetido", "the name is used twice")
             names.add(node.name)
         form_id, version = self.root.get("id", ""), self.root.get("version", "")
-        return XForm(_local(self.root), form_id, version, self.title, tuple(self.itext), nodes)
+        return XForm(local_name(self.root), form_id, version, self.title, tuple(self.itext), nodes)
 
     def _nodes(self, element: Element, groups: tuple[str, ...], path: str) -> Iterator[Node]:
         for child in element:
-            name = _local(child)
+            name = local_name(child)
             if name == "meta" and not groups:
                 continue
             node = self._node(name, groups, f"{path}/{name}", child)
@@ -148,13 +143,13 @@ class _Reader:
                 name, "tiene una regla o respuesta que no se permite", "has a rule or an answer not allowed"
             )
         shown = control if control is not None else Element("none")
-        choices, choice_filter = self._options(name, shown.find(f"{_NS}itemset"))
+        choices, choice_filter = self._options(name, shown.find(f"{XFORMS}itemset"))
         return Node(
             name=name,
             type=self._type(name, bind, control, element),
             groups=groups,
-            label=self._texts(shown.find(f"{_NS}label")),
-            hint=self._texts(shown.find(f"{_NS}hint")),
+            label=self._texts(shown.find(f"{XFORMS}label")),
+            hint=self._texts(shown.find(f"{XFORMS}hint")),
             constraint_message=self._lookup(bind.get(f"{_JR}constraintMsg", "")),
             choices=choices,
             filter=choice_filter,
@@ -172,11 +167,11 @@ class _Reader:
             return "calculate"
         if control is None and bind.get(f"{_JR}preload") == "timestamp" and preload in _PRELOADS:
             return preload
-        if control is None or _local(control) not in _CONTROLS or bind.get(f"{_JR}preload"):
+        if control is None or local_name(control) not in _CONTROLS or bind.get(f"{_JR}preload"):
             raise xform_error(name, "no es una pregunta que se permita", "is no question of an allowed kind")
         if bind.get("readonly") == "true()":
             return "note"
-        kind = _CONTROLS[_local(control)] or _INPUTS.get(bind.get("type", ""))
+        kind = _CONTROLS[local_name(control)] or _INPUTS.get(bind.get("type", ""))
         if not kind:
             raise xform_error(
                 name, f"no se permite el tipo {bind.get('type')}", f"type {bind.get('type')} is not allowed"
@@ -186,14 +181,14 @@ class _Reader:
     def _options(self, name: str, itemset: Element | None) -> tuple[dict[str, Choice], str]:
         if itemset is None:
             return {}, ""
-        found = _ITEMSET.fullmatch(itemset.get("nodeset", "").strip())
+        found = ITEMSET.fullmatch(itemset.get("nodeset", "").strip())
         if not found or found[1] not in self.lists:
             raise xform_error(name, "su lista de opciones no está en el formulario", "its choices are not in the form")
-        choices = [self._choice(item) for item in self.lists[found[1]].iter(f"{_NS}item")]
+        choices = [self._choice(item) for item in self.lists[found[1]].iter(f"{XFORMS}item")]
         return {choice.code: choice for choice in choices}, found[2] or ""
 
     def _choice(self, item: Element) -> Choice:
-        columns = {_local(cell): cell.text or "" for cell in item}
+        columns = {local_name(cell): cell.text or "" for cell in item}
         label = self._by_id(columns["itextId"]) if "itextId" in columns else {"": columns.get("label", "")}
         return Choice(columns["name"], label, columns)
 
@@ -203,36 +198,37 @@ class _Reader:
         return self._lookup(element.get("ref", "")) or {"": "".join(element.itertext())}
 
     def _lookup(self, reference: str) -> TextsByLanguage:
-        found = _ITEXT.fullmatch(reference)
+        found = ITEXT.fullmatch(reference)
         return self._by_id(found[1]) if found else {}
 
     def _by_id(self, text: str) -> TextsByLanguage:
         return {language: texts[text] for language, texts in self.itext.items() if text in texts}
 
     def _only_known(self, html: Element) -> None:
-        inside = {id(cell) for instance in html.iter(f"{_NS}instance") for cell in instance.iter()}
+        inside = {id(cell) for instance in html.iter(f"{XFORMS}instance") for cell in instance.iter()}
         for element in html.iter():
-            outside = id(element) not in inside and _local(element) not in _KNOWN
+            outside = id(element) not in inside and local_name(element) not in _KNOWN
             if outside or element.tag.startswith(_ODK) or element.get("src") is not None:
-                raise xform_error(_local(element), "no se permite en un formulario", "is not allowed in a form")
+                raise xform_error(local_name(element), "no se permite en un formulario", "is not allowed in a form")
 
 
 def _itext(model: Element) -> dict[str, dict[str, str]]:
     """Texts by language tag and id, the default language first."""
-    found = model.findall(f"{_NS}itext/{_NS}translation")
+    found = model.findall(f"{XFORMS}itext/{XFORMS}translation")
     found.sort(key=lambda translation: translation.get("default") != "true()")
     return {
         language_tag(translation.get("lang", "")): {
             text.get("id", ""): "".join(value.itertext())
-            for text in translation.iter(f"{_NS}text")
-            for value in text.findall(f"{_NS}value")
+            for text in translation.iter(f"{XFORMS}text")
+            for value in text.findall(f"{XFORMS}value")
             if value.get("form") is None
         }
         for translation in found
     }
 
 
-def _local(element: Element) -> str:
+def local_name(element: Element) -> str:
+    """Return an element's name without its namespace."""
     return element.tag.rpartition("}")[2]
 
 

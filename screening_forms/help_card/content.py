@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import polib
 
 from screening_forms.errors import FormError, FormProblem
-from screening_forms.rules.csv_table import TableFormat
-from screening_forms.texts.sign_off import read_sign_off
+from screening_forms.languages import OWN_NAMES
+from screening_forms.rules.csv_table import TableFormat, is_date
+from screening_forms.texts.sign_off import lacking_fields
 from screening_forms.ubigeo import region_name
 from screening_forms.workbook.resources import LOCALES
 
 HOTLINES = Path(__file__).parent / "hotlines.csv"
 REGIONS = ("17", "21", "08", "04", "16", "15")
-LANGUAGES = {"es": "Español", "quz": "Runasimi", "ayr": "Aymar aru"}
 DRAFT_MARK = "[borrador] "
 PENDING = "verificado: pendiente"
 OUTSIDE_TEXTS = ("title", "notes")
@@ -101,7 +100,7 @@ def make_card(region: str, *, hotlines: str | None = None, locales: Path = LOCAL
         raise FormError([FormProblem("card", 0, "region", "card.unknown_region", es, en)])
     rows = read_hotlines(HOTLINES.read_text(encoding="utf-8") if hotlines is None else hotlines)
     here = tuple(line for line in rows if not line.regions or region in line.regions)
-    return Card(region, region_name(region), here, tuple(_page(lang, here, locales) for lang in LANGUAGES))
+    return Card(region, region_name(region), here, tuple(_page(lang, here, locales) for lang in OWN_NAMES))
 
 
 def card_texts(hotlines: Sequence[Hotline]) -> dict[str, str]:
@@ -135,7 +134,7 @@ def _wrong(cells: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]]:
         if region not in REGIONS:
             es, en = f"«{region}» no es una de: {', '.join(REGIONS)}", f"'{region}' is not one of: {', '.join(REGIONS)}"
             yield "bad_region", "regions", es, en
-    if (day := cells["verified_on"]) and not _is_date(day):
+    if (day := cells["verified_on"]) and not is_date(day):
         es = f"«{day}» no es una fecha como 2026-11-22; deje la celda vacía mientras nadie haya llamado"
         yield (
             "bad_date",
@@ -143,13 +142,6 @@ def _wrong(cells: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]]:
             es,
             f"'{day}' is no date such as 2026-11-22; leave it blank until somebody called",
         )
-
-
-def _is_date(text: str) -> bool:
-    try:
-        return date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
 
 
 def _page(lang: str, hotlines: Sequence[Hotline], locales: Path) -> Page:
@@ -167,4 +159,4 @@ def _page(lang: str, hotlines: Sequence[Hotline], locales: Path) -> Page:
 
 
 def _is_reviewed(entry: polib.POEntry, spanish: str, lang: str) -> bool:
-    return entry.msgid == spanish and not entry.fuzzy and not read_sign_off(entry.tcomment, lang).lacking
+    return entry.msgid == spanish and not entry.fuzzy and not lacking_fields(entry.tcomment, lang)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from screening_forms.help_card.content import DRAFT_MARK, LANGUAGES, Card, Hotline, Page
+from screening_forms.help_card.content import DRAFT_MARK, Card, Hotline, Page
+from screening_forms.languages import OWN_NAMES
 
 _STYLE = """
 *{box-sizing:border-box}body{margin:0;font:16px/1.35 sans-serif;color:#000;background:#fff}
@@ -34,7 +35,7 @@ def render_text(card: Card) -> Iterator[str]:
     width = max(len(_number(line, page)) for page in card.pages for line in card.hotlines)
     for page in card.pages:
         yield ""
-        yield f"{_mark(page)}{LANGUAGES[page.lang]}: {page.texts['question']}"
+        yield f"{_mark(page)}{OWN_NAMES[page.lang]}: {page.texts['question']}"
         for line in card.hotlines:
             yield f"  {_number(line, page):<{width}}  {page.serves[line.name]} ({line.verified})"
         yield f"  {page.texts['region']} {'_' * 24}"

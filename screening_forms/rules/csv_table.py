@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from screening_forms.errors import FormError, FormProblem
 
@@ -17,6 +18,8 @@ INVISIBLE_SIGN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
 )
 """Signs that nobody sees and that a terminal may obey: whoever writes them could hide what a reviewer is to sign."""
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_DATE_OR_TIME = re.compile(rf"{_DATE.pattern}(?: \d\d:\d\d)?", re.ASCII)
 NumberedRow = tuple[int, dict[str, str]]
 
 
@@ -98,3 +101,17 @@ def table_family(name: str) -> str:
     """The part of a table's name that all its versions have: pe_adult_2026_1 -> pe_adult; blank for no such name."""
     found = TABLE_NAME.fullmatch(name)
     return found[1] if found else ""
+
+
+def is_date(text: str) -> bool:
+    """Whether a text is a day of the calendar, such as `2026-11-20`."""
+    return bool(_DATE.fullmatch(text)) and is_date_or_time(text)
+
+
+def is_date_or_time(text: str) -> bool:
+    """Whether a text is a day, or a day with a time: `2026-11-20` or `2026-11-20 15:30`."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return bool(_DATE_OR_TIME.fullmatch(text))

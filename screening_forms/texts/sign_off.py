@@ -8,29 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+
+from screening_forms.rules.csv_table import is_date_or_time
 
 SIGN_OFF_FIELDS = ("Translator", "Variety", "Date", "Back-translation")
 _FIELD = re.compile(rf"({'|'.join(SIGN_OFF_FIELDS)}):\s*(.*)")
 _REGISTER = re.compile(r"RENITLI 0*[1-9]\d{0,5}")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d(?: \d\d:\d\d)?", re.ASCII)
 _FORMER = "Former "
 
 
-@dataclass(frozen=True)
-class SignOff:
-    """What the comments of an entry say; `lacking` names the fields that are not there or do not count."""
+def lacking_fields(comments: str, lang: str) -> tuple[str, ...]:
+    """Name the fields of a sign-off that are not there or do not count.
 
-    translator: str
-    variety: str
-    date: str
-    back_translation: str
-    lacking: tuple[str, ...]
-
-
-def read_sign_off(comments: str, lang: str) -> SignOff:
-    """Read translator comments: one `Field: value` a line, and longer values go on in the next lines.
+    Translator comments have one `Field: value` a line, and longer values go on in the next lines.
 
     `Variety` begins with the language's own tag, such as `quz Cusco`: a register number for Ayacucho Quechua (quy)
     signs nothing in quz.
@@ -39,11 +29,10 @@ def read_sign_off(comments: str, lang: str) -> SignOff:
     good = {
         "Translator": bool(_REGISTER.fullmatch(values["Translator"])),
         "Variety": values["Variety"].partition(" ")[0] == lang,
-        "Date": _is_date(values["Date"]),
+        "Date": is_date_or_time(values["Date"]),
         "Back-translation": bool(values["Back-translation"]),
     }
-    lacking = tuple(name for name in SIGN_OFF_FIELDS if not good[name])
-    return SignOff(values["Translator"], values["Variety"], values["Date"], values["Back-translation"], lacking)
+    return tuple(name for name in SIGN_OFF_FIELDS if not good[name])
 
 
 def is_same_sign_off(one: str, other: str) -> bool:
@@ -68,12 +57,3 @@ def _values(comments: str) -> Mapping[str, str]:
         elif name:
             values[name] += f" {line}"
     return values
-
-
-def _is_date(text: str) -> bool:
-    """Whether it is a day, with the time if somebody signed twice on it: `2026-11-20` or `2026-11-20 15:30`."""
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return bool(_DATE.fullmatch(text))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import polib
 
 from screening_forms.languages import SOURCE
-from screening_forms.texts.sign_off import read_sign_off
+from screening_forms.texts.sign_off import lacking_fields
 from screening_forms.workbook.columns import TEXT_PARTS, cell_text, heading_language, parse_heading
 from screening_forms.workbook.reader import Row, Workbook
 from screening_forms.workbook.resources import BUILT_IN, Resources
@@ -175,7 +175,7 @@ def judge_translation(spanish: str, held: polib.POEntry | None, lang: str) -> Tr
         return Translation(spanish, "fallback")
     # A merge keeps the former Spanish beside a draft until somebody looked at it again.
     stale = held.msgid != spanish or bool(held.fuzzy and held.previous_msgid)
-    lacking = () if held.fuzzy else read_sign_off(held.tcomment, lang).lacking
+    lacking = () if held.fuzzy else lacking_fields(held.tcomment, lang)
     return Translation(held.msgstr, "draft" if held.fuzzy or stale or lacking else "reviewed", stale, lacking)
 
 

@@ -29,7 +29,6 @@ class TranslatorNotes:
     """The notes of one form's texts."""
 
     def __init__(self, workbook: Workbook) -> None:
-        self._form_id = workbook.settings.get("form_id", "")
         self._questions = {row.get("name"): row for row in workbook.survey if row.get("name")}
         self._choices: dict[str, list[Row]] = {}
         for row in workbook.choices:

@@ -7,12 +7,11 @@ knows no translation that is kept outside the workbook.
 import re
 from functools import lru_cache
 
-from screening_forms.languages import SOURCE
+from screening_forms.languages import SOURCE, language_tag
 from screening_forms.workbook.reader import Row
 
 TEXT_PARTS = ("label", "hint", "guidance_hint", "constraint_message", "required_message")
 SELECT_TYPE = re.compile(r"select_(?:one|multiple)\s+(\S+)")
-TAG = re.compile(r"\((\w+)\)\s*$")
 PLACEHOLDER = re.compile(r"\$\{\s*([\w.-]+)\s*\}")
 
 
@@ -21,8 +20,7 @@ def parse_heading(heading: str) -> tuple[str, str]:
     """The part and the language of a column: `label::Runasimi (quz)` and `label::quz` are the `label` in `quz`, a bare
     `label` is Spanish."""
     part, separator, language = heading.partition("::")
-    found = TAG.search(language)
-    return part, (found[1] if found else language.strip()) if separator else SOURCE
+    return part, language_tag(language) if separator else SOURCE
 
 
 def heading_language(heading: str) -> str:
