@@ -1,5 +1,6 @@
 """The whole conversation of a tablet in one round trip (SPEC 11): who asks, what arrived, what is new. The tablets'
-door calls `answer_request`; what a request changes is stored whole or not at all, and its answer is signed after the commit."""
+door calls `answer_request`; what a request changes is stored whole or not at all.
+The answer is signed after the commit."""
 
 from __future__ import annotations
 
