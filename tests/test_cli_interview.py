@@ -25,7 +25,7 @@ from server.cli.terminal import now_ms
 from support.clients import FORM, STORY, Office, answers, compiled, open_office
 from support.forms import CATALOGUE_FORMS, wishes
 from support.forms import compiled as any_form
-from support.terminal import CLEAR, Commands, Inspector, answer_all, shown, typed
+from support.terminal import CLEAR, Commands, Inspector, answer_all, keys_for, question_on_page
 from sync.durations import DAY
 from sync.envelope import seal
 from sync.envelope.seal import new_screening_id
@@ -99,8 +99,8 @@ def folder(field: Field, tmp_path: Path) -> Path:
 
 def to_question(field: Field, inspector: Inspector, name: str, given: dict[str, Any]) -> None:
     """Answer until a question is on the page."""
-    while (node := shown(field.engine, inspector)).name != name:
-        inspector.type(typed(field.engine, node, given))
+    while (node := question_on_page(field.engine, inspector)).name != name:
+        inspector.type(keys_for(field.engine, node, given))
 
 
 # The whole interview
@@ -184,18 +184,18 @@ def test_wrong_keys_get_a_kind_word_and_the_same_question_again(field: Field, fo
     to_question(field, inspector, "horas", given)
     for wrong in ("doce", "1.5", "12,5"):
         inspector.type(wrong)
-        assert shown(field.engine, inspector).name == "horas"
+        assert question_on_page(field.engine, inspector).name == "horas"
         assert "número entero" in inspector.words
     inspector.type("12")
     assert "Una semana tiene 7 días." in inspector.type("8")
-    assert shown(field.engine, inspector).name == "dias"
+    assert question_on_page(field.engine, inspector).name == "dias"
 
 
 def test_a_constraint_is_told_in_the_language_of_the_conversation(field: Field, folder: Path) -> None:
     inspector = field.begin(folder, language="quz")
     given = answers()
-    while (node := shown(field.engine, inspector, "quz")).name != "falso_trab":
-        inspector.type(typed(field.engine, node, given))
+    while (node := question_on_page(field.engine, inspector, "quz")).name != "falso_trab":
+        inspector.type(keys_for(field.engine, node, given))
     assert "borrador sin revisar" in inspector.words
     codes = list(node.choices)
     inspector.type(f"{codes.index('none') + 1},{codes.index('job') + 1}")
@@ -218,23 +218,25 @@ def test_changing_an_earlier_answer_drops_what_no_longer_belongs_after_saying_so
     inspector, given = field.begin(folder), answers()
     to_question(field, inspector, "documento", given)
     inspector.type("<<<<")
-    assert shown(field.engine, inspector).name == "viaje"
+    assert question_on_page(field.engine, inspector).name == "viaje"
     inspector.type("")
-    assert shown(field.engine, inspector).name == "documento", "an answer that stays leads on to where one was"
+    assert question_on_page(field.engine, inspector).name == "documento", (
+        "an answer that stays leads on to where one was"
+    )
     inspector.type("<3")
-    assert shown(field.engine, inspector).name == "deuda"
+    assert question_on_page(field.engine, inspector).name == "deuda"
     assert "Respuesta actual: Sí" in inspector.page
     told = inspector.type("2")
     assert "se borran" in told
     assert "¿Qué pasa con esa deuda?" in told
     inspector.type("")
-    assert shown(field.engine, inspector).name == "documento"
+    assert question_on_page(field.engine, inspector).name == "documento"
     assert "Sí" in " ".join(inspector.type("<3").split("Respuesta actual:")[1:])
     inspector.type("2")
     inspector.type("si")
-    assert shown(field.engine, inspector).name == "documento"
+    assert question_on_page(field.engine, inspector).name == "documento"
     inspector.type("<")
-    assert shown(field.engine, inspector).name == "deuda", "what is not asked any more has no turn"
+    assert question_on_page(field.engine, inspector).name == "deuda", "what is not asked any more has no turn"
     with_debt = inspector.type("1")
     assert "Más o menos, ¿cuántos soles debe?" in with_debt, "and is asked anew when it is relevant again"
 
@@ -246,7 +248,7 @@ def test_the_review_leads_to_any_answer_and_back(field: Field, folder: Path) -> 
     assert inspector.type("+") != inspector.page.replace("+", "")
     inspector.type("8")
     assert "Respuesta actual" in inspector.page
-    node = shown(field.engine, inspector)
+    node = question_on_page(field.engine, inspector)
     inspector.type("3")
     assert "Revisar antes de sellar" in inspector.page
     inspector.seal()
@@ -297,7 +299,7 @@ def test_a_kept_interview_goes_on_where_it_was_and_the_list_tells_nothing_of_it(
     assert not any(word in page for word in ("Ananea", "18 a 29", "Mujer", "Hombre"))
     assert "Escriba un número" in again.type("7")
     again.type("1")
-    assert shown(field.engine, again).name == "sector"
+    assert question_on_page(field.engine, again).name == "sector"
     answer_all(field.engine, again, given)
     again.seal()
     assert field.engine.read_instance(field.sealed(folder)[0]) == field.as_sealed(given)
@@ -315,7 +317,7 @@ def test_one_key_hides_the_screen_and_the_same_key_brings_it_back(field: Field, 
         assert "golpe" not in hidden.lower()
         assert "lu ma mi" in inspector.page
         inspector.press("!")
-        assert shown(field.engine, inspector).name == "golpes"
+        assert question_on_page(field.engine, inspector).name == "golpes"
 
 
 def test_a_tablet_that_was_put_down_hides_its_screen_by_itself(field: Field, folder: Path) -> None:
@@ -328,7 +330,7 @@ def test_danger_is_one_key_away_and_ends_in_a_referral(field: Field, folder: Pat
     to_question(field, inspector, "recluta", given)
     assert "Llame ya a la policía" in inspector.type("*")
     inspector.type("1")
-    assert shown(field.engine, inspector).name == "peligro_hoy"
+    assert question_on_page(field.engine, inspector).name == "peligro_hoy"
     inspector.type("1")
     assert "Revisar antes de sellar" in inspector.page
     inspector.seal()
@@ -375,18 +377,18 @@ def test_kill_9_at_random_moments_costs_at_most_the_answer_being_typed(field: Fi
     inspector = field.begin(folder)
     for _ in range(6):
         for _ in range(draws.randint(3, 12)):
-            node = shown(field.engine, inspector)
-            inspector.type(typed(field.engine, node, given))
-        expected = shown(field.engine, inspector)
+            node = question_on_page(field.engine, inspector)
+            inspector.type(keys_for(field.engine, node, given))
+        expected = question_on_page(field.engine, inspector)
         if draws.random() < 0.5:
-            inspector.send(f"{typed(field.engine, expected, given)}\r")
+            inspector.send(f"{keys_for(field.engine, expected, given)}\r")
             time.sleep(draws.uniform(0, 0.02))
         inspector.kill()
         inspector = Inspector(field.commands, "device", "screen", FORM, "--tablet", folder)
         inspector.see()
         inspector.type("1")
         with_it = field.engine.questions[field.engine.questions.index(expected) :]
-        assert shown(field.engine, inspector) in with_it
+        assert question_on_page(field.engine, inspector) in with_it
     answer_all(field.engine, inspector, given)
     inspector.seal()
     assert field.engine.read_instance(field.sealed(folder)[0]) == field.as_sealed(given)

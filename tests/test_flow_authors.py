@@ -18,7 +18,7 @@ from server.cli.main import main
 from server.flows.forms import upload_sandbox, versions
 from server.flows.trust import documents as trust_documents
 from support.forms import SMALL
-from support.intake import Field, served
+from support.intake import Field, run_servers
 
 LATER = SMALL.replace("| Diez preguntas | 1 |", "| Diez preguntas | 2 |").replace(
     "¿Tiene una deuda?", "¿Debe plata?", 1
@@ -66,7 +66,7 @@ class Line:
 
 @pytest.fixture
 def line(field: Field, tmp_path: Path) -> Iterator[Line]:
-    with served(field) as (_, people):
+    with run_servers(field) as (_, people):
         yield Line(field, f"http://127.0.0.1:{people}", tmp_path)
 
 

@@ -24,9 +24,9 @@ from server.flows.trust import documents as trust_documents
 from server.flows.trust import enrolment
 from server.problems import Problem
 from server.store import sessions
-from support.clients import FORM, Line, Office, answers
-from support.hostile_server import assert_whole
-from support.intake import Field, open_field, served
+from support.clients import FORM, InterceptingProxy, Office, answers
+from support.hostile_server import assert_intact
+from support.intake import Field, open_field, run_servers
 from support.waiting import PATIENCE
 from sync.documents.enrolment import write_enrolment_request
 from sync.durations import DAY, HOUR, MINUTE
@@ -52,8 +52,8 @@ class Clock:
 def office_with(world: World, folder: Path, clock: Clock) -> Iterator[Office]:
     """Serve the questionnaire over HTTP, by that clock."""
     field = Field(world, open_services(world.config, clock), "")
-    with served(field) as (tablets, people_port):
-        line = Line(tablets)
+    with run_servers(field) as (tablets, people_port):
+        line = InterceptingProxy(tablets)
         thread = threading.Thread(target=line.server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
@@ -80,7 +80,7 @@ def test_every_pair_of_clocks_delivers_in_order_and_erases_nothing_early(world: 
             assert [kept.seq for kept in tablet.outbox.envelopes.list_stored()] == list(range(1, len(screened) + 1))
         assert office.stored() == screened
         assert office.field.rows("select kind from work_items") == []
-    assert_whole(world.config.database)
+    assert_intact(world.config.database)
 
 
 def test_one_wrong_clock_never_erases_a_receipted_screening(world: World, tmp_path: Path) -> None:
@@ -99,8 +99,8 @@ def test_one_wrong_clock_never_erases_a_receipted_screening(world: World, tmp_pa
 def test_a_clock_that_jumps_while_it_is_read_costs_nothing(world: World, tmp_path: Path) -> None:
     jumping = itertools.cycle((NOW, Y2090, Y1970, NOW - HOUR))
     field = open_field(world)
-    with served(replace(field, services=replace(field.services, now=lambda: next(jumping)))) as (port, _):
-        office = Office(field, Line(port), "", tmp_path)
+    with run_servers(replace(field, services=replace(field.services, now=lambda: next(jumping)))) as (port, _):
+        office = Office(field, InterceptingProxy(port), "", tmp_path)
         office.line.server.server_close()
         tablet = field.tablet()
         for _ in range(12):
@@ -200,7 +200,7 @@ def test_jobs_planned_by_a_clock_of_2090_are_planned_anew(field: Field, monkeypa
     monkeypatch.setattr(app, "reschedule_jobs", seen)
     right = app.clock
     monkeypatch.setattr(app, "clock", lambda: right() + (DAY if stepped.is_set() else 0))
-    with served(field):
+    with run_servers(field):
         assert not planned.wait(0.2)
         stepped.set()
         assert planned.wait(PATIENCE)

@@ -19,7 +19,7 @@ from server.cli.demo.story import Demo, enrol_tablet, publish_form
 from server.cli.terminal import now_ms
 from server.database.sqlite import SqliteDatabase
 from support.forked_processes import Workers
-from support.hostile_server import assert_whole
+from support.hostile_server import assert_intact
 from support.waiting import wait_until
 from sync.durations import HOUR, YEAR
 from sync.tablet.client import Tablet
@@ -159,7 +159,7 @@ def look_at(struck: Struck) -> Aftermath:
             kept += [envelope.jti for envelope in survivor.outbox.envelopes.list_stored()]
     struck.stage.server.kill()
     database = struck.stage.server.folders[0] / "chaski.db"
-    assert_whole(database)
+    assert_intact(database)
     db = SqliteDatabase(database)
     stored = db.read().rows("SELECT jti, chain, seq, outcome FROM envelopes")
     work_list = db.read().rows("SELECT kind FROM work_items WHERE closed IS NULL")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fuzz.readers import CORPUS, READERS, BrokenPromiseError, hold
+from fuzz.readers import CORPUS, READERS, BrokenPromiseError, run_reader
 from screening_forms.errors import FormError
 from sync.errors import SyncError
 
@@ -18,7 +18,7 @@ def test_a_reader_reads_or_refuses_with_a_listed_code_soon_and_in_little_memory(
     assert cases, f"no seed for {name}"
     for case in cases:
         try:
-            hold(name, case.read_bytes())
+            run_reader(name, case.read_bytes())
         except Exception as wrong:
             raise AssertionError(f"{case}: {type(wrong).__name__}: {wrong}") from wrong
 
@@ -43,7 +43,7 @@ def test_a_reader_that_breaks_its_promise_is_a_finding(
     monkeypatch.setitem(READERS, "broken", broken)
     monkeypatch.setattr("fuzz.readers.SECONDS", 0.05)
     with pytest.raises((BrokenPromiseError, KeyError)):
-        hold("broken", b"")
+        run_reader("broken", b"")
 
 
 def spend(seconds: float) -> None:

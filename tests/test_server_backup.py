@@ -14,7 +14,7 @@ from server.backup.archive import BackupError
 from server.config import Config, ConfigError, find_key_files, load, refuse_insecure
 from server.flows.operations import backup, scratch_files
 from server.store import worklist
-from support.backups import backed_up, chaski, lose, recipient, told
+from support.backups import back_up_field, lose_database, recipient, run_chaski, run_for_json
 from support.intake import Field
 from sync.durations import DAY
 from sync.keys.key_pairs import SigningKey
@@ -24,18 +24,18 @@ LOCKED = b"-----BEGIN AGE ENCRYPTED FILE-----\nYWdlLWVuY3J5cHRpb24ub3JnL3YxCi0+I
 
 
 def test_a_backup_needs_a_folder_with_room_and_is_never_written_over(
-    field: Field, identity: Path, shelf: Path, tmp_path: Path
+    field: Field, identity: Path, backup_folder: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(BackupError, match=r"backup\.no_folder: .*is its disk mounted"):
-        backed_up(field, identity, tmp_path / "unplugged")
+        back_up_field(field, identity, tmp_path / "unplugged")
     with pytest.raises(BackupError, match=r"backup\.no_room: .* needs 1,.* free and has"):
-        scratch_files.require_free_space(shelf, 2**60)
-    first = backed_up(field, identity, shelf)
+        scratch_files.require_free_space(backup_folder, 2**60)
+    first = back_up_field(field, identity, backup_folder)
     content = first.read_bytes()
     with pytest.raises(BackupError, match=r"backup\.file_exists"):
-        backed_up(field, identity, shelf)
+        back_up_field(field, identity, backup_folder)
     assert first.read_bytes() == content
-    assert list(shelf.iterdir()) == [first]
+    assert list(backup_folder.iterdir()) == [first]
     assert list((field.world.data / "tmp").iterdir()) == []
 
 
@@ -47,33 +47,33 @@ def test_a_disk_that_fills_up_in_the_last_byte_is_noticed(field: Field, identity
         )
 
 
-def test_one_backup_at_a_time(field: Field, identity: Path, shelf: Path) -> None:
+def test_one_backup_at_a_time(field: Field, identity: Path, backup_folder: Path) -> None:
     with scratch_files.lock_scratch_file(field.world.config), pytest.raises(BackupError, match=r"backup\.busy"):
-        backed_up(field, identity, shelf)
+        back_up_field(field, identity, backup_folder)
 
 
 # The key
 
 
 def test_a_backup_key_is_locked_under_six_words_that_may_be_typed_as_people_type(
-    field: Field, world: World, shelf: Path, tmp_path: Path
+    field: Field, world: World, backup_folder: Path, tmp_path: Path
 ) -> None:
     key, words = tmp_path / "offline.age", tmp_path / "words"
-    made = told("backup-key", "new", key)
+    made = run_for_json("backup-key", "new", key)
     assert key.stat().st_mode & 0o777 == 0o600
     assert b"AGE-SECRET-KEY" not in key.read_bytes()
     assert key.read_bytes().startswith(LOCKED[:77])
-    assert chaski("backup-key", "new", key).stderr.startswith("chaski: key.file_exists")
-    file = told("backup", "--data", world.data, "--to", made["recipient"], "--into", shelf)["file"]
+    assert run_chaski("backup-key", "new", key).stderr.startswith("chaski: key.file_exists")
+    file = run_for_json("backup", "--data", world.data, "--to", made["recipient"], "--into", backup_folder)["file"]
     field.services.db.close()
-    lose(world.data)
+    lose_database(world.data)
     words.write_text(made["passphrase"].replace(" ", "   ").upper() + "\n")
-    said = chaski("restore", file, "--identity", key, "--passphrase-file", words, "--data", world.data)
+    said = run_chaski("restore", file, "--identity", key, "--passphrase-file", words, "--data", world.data)
     assert said.exit_code == 0, said.stderr
     assert "0 screenings, 0 tablets, 15 people, 1 form version." in said.stdout
     key.chmod(0o644)
-    lose(world.data)
-    said = chaski("restore", file, "--identity", key, "--passphrase-file", words, "--data", world.data)
+    lose_database(world.data)
+    said = run_chaski("restore", file, "--identity", key, "--passphrase-file", words, "--data", world.data)
     assert said.stderr.startswith("chaski: key.file_readable_by_others")
 
 
@@ -100,17 +100,17 @@ def daily_config(field: Field, identity: Path, folder: Path, keep: int) -> Confi
 
 
 def test_the_server_backs_itself_up_once_a_day_and_keeps_the_last_ones(
-    field: Field, identity: Path, shelf: Path
+    field: Field, identity: Path, backup_folder: Path
 ) -> None:
-    config, services = daily_config(field, identity, shelf, keep=3), field.services
-    (shelf / f"chaski-{SigningKey.generate().kid}-20200101T000000.000Z.tar.gz.age").touch()  # another server's
-    (shelf / "notes.txt").touch()
+    config, services = daily_config(field, identity, backup_folder, keep=3), field.services
+    (backup_folder / f"chaski-{SigningKey.generate().kid}-20200101T000000.000Z.tar.gz.age").touch()  # another server's
+    (backup_folder / "notes.txt").touch()
 
     def run(at: int) -> int:
         return backup.write_daily(services.db, config, services.keys, now=at)
 
     def mine() -> set[Path]:
-        return set(shelf.glob(f"chaski-{services.keys.signing.kid}-*"))
+        return set(backup_folder.glob(f"chaski-{services.keys.signing.kid}-*"))
 
     hour = DAY // 24
     assert [run(FOUNDED + hours * hour) for hours in (0, 1, 23, 24, 25)] == [1, 0, 0, 1, 0]
@@ -118,7 +118,7 @@ def test_the_server_backs_itself_up_once_a_day_and_keeps_the_last_ones(
     assert len(first) == 2
     assert [run(FOUNDED + days * DAY) for days in (2, 3, 4)] == [1, 1, 1]
     assert (len(mine()), mine() & first) == (3, set())
-    assert len(list(shelf.iterdir())) == 5
+    assert len(list(backup_folder.iterdir())) == 5
     # One made while the clock was wrong is no reason to make none.
     assert run(FOUNDED - 3650 * DAY) == 1
     assert len(mine()) == 3
@@ -126,21 +126,21 @@ def test_the_server_backs_itself_up_once_a_day_and_keeps_the_last_ones(
 
 
 def test_a_daily_backup_that_fails_is_on_the_work_list_until_one_succeeds(
-    field: Field, identity: Path, shelf: Path
+    field: Field, identity: Path, backup_folder: Path
 ) -> None:
-    config, services = daily_config(field, identity, shelf / "unplugged", keep=2), field.services
+    config, services = daily_config(field, identity, backup_folder / "unplugged", keep=2), field.services
     with pytest.raises(BackupError, match=r"backup\.no_folder"):
         backup.write_daily(services.db, config, services.keys, now=FOUNDED)
     waiting = worklist.list_open(services.db.read())
     assert [(item.kind, item.reason) for item in waiting] == [("backup", "backup.no_folder.20261118")]
-    (shelf / "unplugged").mkdir()
+    (backup_folder / "unplugged").mkdir()
     assert backup.write_daily(services.db, config, services.keys, now=FOUNDED) == 1
     assert worklist.list_open(services.db.read()) == []
 
 
-def test_settings_for_backups_are_complete_or_refused(world: World, identity: Path, shelf: Path) -> None:
+def test_settings_for_backups_are_complete_or_refused(world: World, identity: Path, backup_folder: Path) -> None:
     data = {"CHASKI_DATA": str(world.data)}
-    to, into = {"CHASKI_BACKUP_RECIPIENT": recipient(identity)}, {"CHASKI_BACKUP_FOLDER": str(shelf)}
+    to, into = {"CHASKI_BACKUP_RECIPIENT": recipient(identity)}, {"CHASKI_BACKUP_FOLDER": str(backup_folder)}
     assert load(data | to | into).backup_keep == 14
     inside = {"CHASKI_BACKUP_FOLDER": str(world.data / "backups")}
     secret = {"CHASKI_BACKUP_RECIPIENT": identity.read_text().split("\n")[2]}

@@ -18,7 +18,17 @@ import pytest
 from conftest import FOUNDED, World
 from server.flows.trust import enrolment
 from server.listener import MAX_CONNECTIONS, MAX_HEAD_BYTES
-from support.hostile_server import Answer, Hosted, ask, assert_whole, dial, hosted, listen, post, say
+from support.hostile_server import (
+    Answer,
+    ServerUnderTest,
+    assert_intact,
+    connect,
+    post_message,
+    read_answer,
+    run_server,
+    send_bytes,
+    send_request,
+)
 from support.intake import ROUTE, Tablet, open_field
 from support.waiting import PATIENCE, wait_until
 from sync.envelope import seal
@@ -34,7 +44,7 @@ BOMB = zlib.compress(b" " * 20_000_000, 9, wbits=31)
 
 
 @contextmanager
-def host_with(founded_world: World, folder: Path, request_seconds: int) -> Iterator[Hosted]:
+def host_with(founded_world: World, folder: Path, request_seconds: int) -> Iterator[ServerUnderTest]:
     """A server that waits so long for a request; it must outlive everything that is done to it here."""
     copied = World(folder / "server", folder / "people")
     shutil.copytree(founded_world.data, copied.data)
@@ -42,30 +52,30 @@ def host_with(founded_world: World, folder: Path, request_seconds: int) -> Itera
     field = open_field(copied)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CHASKI_REQUEST_SECONDS", str(request_seconds))
-        with hosted(field) as running:
+        with run_server(field) as running:
             yield running
             assert running.server.running is not None
             assert running.server.running.poll() is None
-    assert_whole(copied.config.database)
+    assert_intact(copied.config.database)
     field.services.db.close()
 
 
 @pytest.fixture(scope="module")
-def host(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosted]:
+def host(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerUnderTest]:
     """One server for all of this, which soon closes who is late."""
     with host_with(founded_world, tmp_path_factory.mktemp("hostile"), 2) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def patient_host(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosted]:
+def patient_host(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerUnderTest]:
     """A server for which nobody is late before a test is over."""
     with host_with(founded_world, tmp_path_factory.mktemp("patient"), 600) as running:
         yield running
 
 
 @pytest.fixture
-def tablet(host: Hosted) -> Iterator[Tablet]:
+def tablet(host: ServerUnderTest) -> Iterator[Tablet]:
     """A certified tablet, which is served before and after."""
     made = host.field.tablet()
     assert host.outcomes(made, host.field.envelope(made)) == ["stored"]
@@ -81,7 +91,9 @@ def signed(tablet: Tablet, body: bytes) -> Message:
 # Envelopes
 
 
-def test_an_envelope_whose_fields_changed_places_is_rejected_and_costs_no_other(host: Hosted, tablet: Tablet) -> None:
+def test_an_envelope_whose_fields_changed_places_is_rejected_and_costs_no_other(
+    host: ServerUnderTest, tablet: Tablet
+) -> None:
     good, other = host.field.envelope(tablet), host.field.envelope(tablet)
     services = good.split(b".")
     swapped = [b".".join([*services[:1], services[2], services[1], *services[3:]]), b".".join(reversed(services))]
@@ -90,14 +102,14 @@ def test_an_envelope_whose_fields_changed_places_is_rejected_and_costs_no_other(
     assert told[2:] == ["stored", "stored"]
 
 
-def test_a_batch_in_any_order_is_stored_without_a_gap(host: Hosted, tablet: Tablet) -> None:
+def test_a_batch_in_any_order_is_stored_without_a_gap(host: ServerUnderTest, tablet: Tablet) -> None:
     batch = [host.field.envelope(tablet) for _ in range(6)]
     assert host.outcomes(tablet, *batch[::-1]) == ["stored"] * 6
     assert host.sync(tablet, host.field.envelope(tablet)).seq == {tablet.chain: tablet.seq}
     assert host.field.rows("select kind from work_items where dev = ? and closed is null", tablet.key.kid) == []
 
 
-def test_one_sealed_to_a_stranger_is_kept_and_put_before_somebody(host: Hosted, tablet: Tablet) -> None:
+def test_one_sealed_to_a_stranger_is_kept_and_put_before_somebody(host: ServerUnderTest, tablet: Tablet) -> None:
     tablet.seq += 1
     raw = seal.seal_envelope(
         b"<data/>",
@@ -115,24 +127,26 @@ def test_one_sealed_to_a_stranger_is_kept_and_put_before_somebody(host: Hosted, 
     assert host.field.referrals(raw)
 
 
-def test_one_of_an_unknown_form_version_is_held_and_routed(host: Hosted, tablet: Tablet) -> None:
+def test_one_of_an_unknown_form_version_is_held_and_routed(host: ServerUnderTest, tablet: Tablet) -> None:
     raw = host.field.envelope(tablet, replace(ROUTE, sha="0" * 64))
     assert host.outcomes(tablet, raw) == ["held"]
     assert [referral.mark for referral in host.field.referrals(raw)] == ["held"]
 
 
-def test_one_from_a_revoked_tablet_is_quarantined_not_lost(host: Hosted) -> None:
+def test_one_from_a_revoked_tablet_is_quarantined_not_lost(host: ServerUnderTest) -> None:
     revoked = host.field.tablet()
     with host.field.services.db.write() as w:
         enrolment.revoke_devices(w, {revoked.key.kid}, actor="tests", now=FOUNDED)
     assert host.outcomes(revoked, host.field.envelope(revoked)) == ["quarantined"]
 
 
-def test_a_batch_of_ten_thousand_is_refused_whole_and_memory_stays_bounded(host: Hosted, tablet: Tablet) -> None:
+def test_a_batch_of_ten_thousand_is_refused_whole_and_memory_stays_bounded(
+    host: ServerUnderTest, tablet: Tablet
+) -> None:
     before = host.peak_from_here()
     real = host.field.envelope(tablet)
     for envelopes in ((b"x",) * 10_000, (real,) * 10_000):
-        answer = post(host.port, host.field.message(tablet, *envelopes))
+        answer = post_message(host.port, host.field.message(tablet, *envelopes))
         assert (answer.status, answer.code) in ((422, "document.malformed"), (413, "exchange.too_large"))
     assert host.outcomes(tablet, *(real,) * 500) == ["stored", *["duplicate"] * 499]
     assert host.memory("VmHWM") - before < 60
@@ -141,7 +155,7 @@ def test_a_batch_of_ten_thousand_is_refused_whole_and_memory_stays_bounded(host:
 # Requests
 
 
-def refusal(host: Hosted, tablet: Tablet, name: str) -> Answer:
+def refusal(host: ServerUnderTest, tablet: Tablet, name: str) -> Answer:
     """Send one wrong request of the table below."""
     body = b'{"at":1,"n":99,"protocol":"chaski-1"}'
     good = signed(tablet, body).signature
@@ -163,7 +177,7 @@ def refusal(host: Hosted, tablet: Tablet, name: str) -> Answer:
         "a long signature": Message(body, f"{b64u(bytes(16))}.{'A' * 8000}"),
         "nothing": signed(tablet, b""),
     }
-    return post(host.port, wrong[name])
+    return post_message(host.port, wrong[name])
 
 
 @pytest.mark.parametrize(
@@ -187,7 +201,9 @@ def refusal(host: Hosted, tablet: Tablet, name: str) -> Answer:
         ("nothing", 400, "encoding.json"),
     ],
 )
-def test_a_wrong_request_is_refused_by_name(host: Hosted, tablet: Tablet, name: str, status: int, code: str) -> None:
+def test_a_wrong_request_is_refused_by_name(
+    host: ServerUnderTest, tablet: Tablet, name: str, status: int, code: str
+) -> None:
     answer = refusal(host, tablet, name)
     assert (answer.status, answer.code) == (status, code)
 
@@ -213,43 +229,45 @@ def test_a_wrong_request_is_refused_by_name(host: Hosted, tablet: Tablet, name: 
         (b"GET /v1/forms/%00/%ff HTTP/1.1\r\n\r\n", 404),
     ],
 )
-def test_what_is_no_request_is_answered_with_a_problem_at_both_doors(host: Hosted, sent: bytes, status: int) -> None:
+def test_what_is_no_request_is_answered_with_a_problem_at_both_doors(
+    host: ServerUnderTest, sent: bytes, status: int
+) -> None:
     for port in (host.port, host.server.people_port):
-        answer = say(port, sent)
+        answer = send_bytes(port, sent)
         assert answer.code
         # The people's door asks for its guard header, or for a session, before it says what it has.
         assert answer.status == status or (port != host.port and answer.status in (401, 403, 404))
 
 
-def test_the_problem_of_what_is_no_request_is_told_in_the_language_asked_for(host: Hosted) -> None:
+def test_the_problem_of_what_is_no_request_is_told_in_the_language_asked_for(host: ServerUnderTest) -> None:
     head = b"POST /v1/sync HTTP/1.1\r\nContent-Length: %d\r\n" % GIB
     for asked, title in ((b"", "La petición es demasiado grande"), (b"Accept-Language: en\r\n", "The request is too")):
-        assert json.loads(say(host.port, head + asked + CRLF).body)["title"].startswith(title)
+        assert json.loads(send_bytes(host.port, head + asked + CRLF).body)["title"].startswith(title)
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/xml", "multipart/form-data; boundary=x", "x", ""])
 def test_another_content_type_is_refused_for_json_and_ignored_for_signed_bytes(
-    host: Hosted, tablet: Tablet, kind: str
+    host: ServerUnderTest, tablet: Tablet, kind: str
 ) -> None:
-    people = ask(
+    people = send_request(
         host.server.people_port, "POST", "/v1/session", b"a=b", **{"Chaski_Request": "1", "Content_Type": kind}
     )
     assert people.code
     assert 400 <= people.status < 500
     message = host.field.message(tablet)
     headers = {"Content_Type": kind, SIGNATURE_HEADER: message.signature}
-    assert ask(host.port, "POST", messages.PATH, message.body, **headers).status == 200
+    assert send_request(host.port, "POST", messages.PATH, message.body, **headers).status == 200
 
 
-def test_garbage_behind_a_request_is_answered_once_and_ends_the_connection(host: Hosted) -> None:
-    with dial(host.port) as line:
+def test_garbage_behind_a_request_is_answered_once_and_ends_the_connection(host: ServerUnderTest) -> None:
+    with connect(host.port) as line:
         line.sendall(b"GET /healthz HTTP/1.1\r\n\r\n" * 3 + b"\x00" * 50_000)
         said = b"".join(iter(lambda: line.recv(65536), b""))
         assert re.findall(rb"HTTP/1.. (\d+)", said) == [b"200", b"200", b"200", b"431"]
 
 
-def test_a_thousand_requests_at_once_on_one_connection_end_it(host: Hosted, tablet: Tablet) -> None:
-    with dial(host.port) as line, suppress(ConnectionResetError, BrokenPipeError):
+def test_a_thousand_requests_at_once_on_one_connection_end_it(host: ServerUnderTest, tablet: Tablet) -> None:
+    with connect(host.port) as line, suppress(ConnectionResetError, BrokenPipeError):
         line.sendall(b"GET /v1/registry HTTP/1.1\r\n\r\n" * 1000)
         said = b"".join(iter(lambda: line.recv(65536), b""))
         assert said.count(b"HTTP/1.1") < 1000
@@ -261,16 +279,18 @@ def test_a_thousand_requests_at_once_on_one_connection_end_it(host: Hosted, tabl
 def stream(port: int, head: bytes, piece: bytes, total: int) -> tuple[Answer, int]:
     """Send a body until it is whole or the server wants no more of it; then read the answer."""
     sent = 0
-    with dial(port) as line:
+    with connect(port) as line:
         line.sendall(head)
         with suppress(BrokenPipeError, ConnectionResetError):
             while sent < total:
                 line.sendall(piece)
                 sent += len(piece)
-        return listen(line), sent
+        return read_answer(line), sent
 
 
-def test_a_body_of_a_gigabyte_is_refused_early_and_fills_neither_memory_nor_disk(host: Hosted, tablet: Tablet) -> None:
+def test_a_body_of_a_gigabyte_is_refused_early_and_fills_neither_memory_nor_disk(
+    host: ServerUnderTest, tablet: Tablet
+) -> None:
     before, files = host.peak_from_here(), host.files()
     piece = b"x" * (1024 * 1024)
     for head, part, status in (
@@ -285,11 +305,13 @@ def test_a_body_of_a_gigabyte_is_refused_early_and_fills_neither_memory_nor_disk
     assert host.files() - files < 1024 * 1024
 
 
-def test_many_large_bodies_at_once_stay_within_the_memory_set_aside_for_them(host: Hosted, tablet: Tablet) -> None:
+def test_many_large_bodies_at_once_stay_within_the_memory_set_aside_for_them(
+    host: ServerUnderTest, tablet: Tablet
+) -> None:
     before, files = host.peak_from_here(), host.files()
     with ExitStack() as stack:
         for _ in range(40):
-            line = stack.enter_context(dial(host.port))
+            line = stack.enter_context(connect(host.port))
             line.settimeout(2)
             line.sendall(b"POST /v1/sync HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (MAX_BODY_BYTES - 1))
             with suppress(OSError):
@@ -321,11 +343,11 @@ def say_one_byte_each(lines: list[socket.socket]) -> None:
 
 
 @pytest.mark.parametrize("bytes_a_second", [0, 1])
-def test_many_slow_senders_never_keep_a_tablet_out(patient_host: Hosted, bytes_a_second: int) -> None:
+def test_many_slow_senders_never_keep_a_tablet_out(patient_host: ServerUnderTest, bytes_a_second: int) -> None:
     """It is served while they are still there: it does not wait until they are closed because they are late."""
     tablet = patient_host.field.tablet()
     with ExitStack() as stack:
-        lines = [stack.enter_context(dial(patient_host.port)) for _ in range(MAX_CONNECTIONS + 100)]
+        lines = [stack.enter_context(connect(patient_host.port)) for _ in range(MAX_CONNECTIONS + 100)]
         for _ in range(3):
             say_one_byte_each(lines if bytes_a_second else [])
             assert patient_host.outcomes(tablet, patient_host.field.envelope(tablet)) == ["stored"]
@@ -333,9 +355,9 @@ def test_many_slow_senders_never_keep_a_tablet_out(patient_host: Hosted, bytes_a
 
 
 @pytest.mark.parametrize("bytes_a_second", [0, 1])
-def test_many_slow_senders_are_closed(host: Hosted, tablet: Tablet, bytes_a_second: int) -> None:
+def test_many_slow_senders_are_closed(host: ServerUnderTest, tablet: Tablet, bytes_a_second: int) -> None:
     with ExitStack() as stack:
-        lines = [stack.enter_context(dial(host.port)) for _ in range(MAX_CONNECTIONS + 100)]
+        lines = [stack.enter_context(connect(host.port)) for _ in range(MAX_CONNECTIONS + 100)]
         until = time.monotonic() + PATIENCE
         while any(alive(line) for line in lines):
             assert time.monotonic() < until, "a slow sender stayed"
@@ -344,41 +366,41 @@ def test_many_slow_senders_are_closed(host: Hosted, tablet: Tablet, bytes_a_seco
             time.sleep(1)
 
 
-def test_an_honest_sender_on_a_poor_line_is_waited_for(host: Hosted, tablet: Tablet) -> None:
+def test_an_honest_sender_on_a_poor_line_is_waited_for(host: ServerUnderTest, tablet: Tablet) -> None:
     """A line of 8 KiB a second needs longer than the patience, and gets it; so does one who reads as slowly."""
     message = host.field.message(tablet, *(host.field.envelope(tablet) for _ in range(9)))
     head = f"POST /v1/sync HTTP/1.1\r\nContent-Length: {len(message.body)}\r\n{SIGNATURE_HEADER}: {message.signature}"
-    with dial(host.port) as line:
+    with connect(host.port) as line:
         line.sendall(head.encode() + CRLF * 2)
         for start in range(0, len(message.body), 4096):
             line.sendall(message.body[start : start + 4096])
             time.sleep(0.4)
-        assert listen(line).status == 200
+        assert read_answer(line).status == 200
 
 
 @pytest.mark.parametrize("each_says", [b"", b"P"])
 def test_an_honest_upload_gets_through_while_idle_connections_pour_in(
-    host: Hosted, tablet: Tablet, each_says: bytes
+    host: ServerUnderTest, tablet: Tablet, each_says: bytes
 ) -> None:
     message = host.field.message(tablet, host.field.envelope(tablet))
     head = f"POST /v1/sync HTTP/1.1\r\nContent-Length: {len(message.body)}\r\n{SIGNATURE_HEADER}: {message.signature}"
     sent = head.encode() + CRLF * 2 + message.body
     with ExitStack() as stack:
-        line = stack.enter_context(dial(host.port))
+        line = stack.enter_context(connect(host.port))
         pieces = [sent[start : start + 512] for start in range(0, len(sent), 512)]
         for piece in pieces:
             line.sendall(piece)
             for _ in range(2 * MAX_CONNECTIONS // len(pieces) + 1):
-                stack.enter_context(dial(host.port)).sendall(each_says)
+                stack.enter_context(connect(host.port)).sendall(each_says)
             time.sleep(0.2)
-        assert listen(line).status == 200
+        assert read_answer(line).status == 200
 
 
-def test_who_does_not_fetch_answers_is_closed_too(host: Hosted, tablet: Tablet) -> None:
+def test_who_does_not_fetch_answers_is_closed_too(host: ServerUnderTest, tablet: Tablet) -> None:
     held = host.open_files()
     with ExitStack() as stack:
         for _ in range(8):  # Twice as many as there are workers.
-            line = stack.enter_context(dial(host.port))
+            line = stack.enter_context(connect(host.port))
             line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             line.settimeout(0.2)
             with suppress(OSError):
@@ -388,7 +410,7 @@ def test_who_does_not_fetch_answers_is_closed_too(host: Hosted, tablet: Tablet) 
         wait_until(lambda: host.open_files() <= held, "a connection that takes no answers stayed open")
 
 
-def test_what_the_log_says_of_all_this_is_json_lines_without_content(host: Hosted) -> None:
+def test_what_the_log_says_of_all_this_is_json_lines_without_content(host: ServerUnderTest) -> None:
     log = Path(host.server.folders[1] / "server.log").read_text(encoding="utf-8")
     assert all(json.loads(line)["event"] for line in log.splitlines())
     assert "garbage" not in log

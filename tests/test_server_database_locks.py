@@ -22,7 +22,7 @@ import pytest
 from server.config import find_key_files
 from server.database.sqlite import SqliteDatabase
 from server.flows.operations import backup, health
-from support.intake import Field, served
+from support.intake import Field, run_servers
 from sync.tablet.drafts import Drafts
 from sync.tablet.outbox import Outbox
 
@@ -69,7 +69,7 @@ def product_opens_nothing_of(database: Path) -> Iterator[list[str]]:
 
 
 def test_a_server_that_serves_holds_the_lock_on_its_database(field: Field) -> None:
-    with served(field):
+    with run_servers(field):
         assert locked(field.world.config.database)
 
 

@@ -19,7 +19,7 @@ from server.flows.trust import device_orders
 from server.flows.trust import documents as trust_documents
 from server.store import devices, meta, worklist
 from server.store.documents import KINDS
-from support.clients import Change, Line, Office, open_office
+from support.clients import InterceptingProxy, Office, PassingAnswer, open_office
 from support.intake import Field
 from support.intake import Tablet as Spoken
 from sync.documents import device_order, enrolment, registry, trust
@@ -119,10 +119,10 @@ def test_a_lie_that_could_be_true_counts_until_the_tablet_is_revoked(field: Fiel
 
 
 @pytest.fixture
-def people_line(world: World, tmp_path: Path) -> Iterator[tuple[Office, Line]]:
+def people_line(world: World, tmp_path: Path) -> Iterator[tuple[Office, InterceptingProxy]]:
     """A served office, and a line before its people's door on which answers can be changed."""
     with open_office(world, tmp_path) as office:
-        line = Line(int(office.people_url.rsplit(":")[-1]))
+        line = InterceptingProxy(int(office.people_url.rsplit(":")[-1]))
         thread = threading.Thread(target=line.server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield office, line
@@ -132,14 +132,14 @@ def people_line(world: World, tmp_path: Path) -> Iterator[tuple[Office, Line]]:
 
 
 def test_a_registrar_signs_under_the_number_that_the_server_needs_but_none_far_ahead(
-    people_line: tuple[Office, Line],
+    people_line: tuple[Office, InterceptingProxy],
 ) -> None:
     office, line = people_line
     field, world = office.field, office.field.world
     ahead, stolen, other = (field.tablet() for _ in range(3))
 
     def says(least: int) -> None:
-        def answer(change: Change) -> None:
+        def answer(change: PassingAnswer) -> None:
             if (change.method, change.path) == ("POST", "/v1/registry"):
                 change.status, change.headers = 409, {"Content-Type": "application/problem+json"}
                 change.put(json.dumps({"code": "document.number_in_use", "least": least}).encode())

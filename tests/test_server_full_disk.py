@@ -19,7 +19,7 @@ from conftest import World
 from server.cli.demo.server_process import ServerProcess, free_ports
 from server.cli.demo.story import FORM, INTERVIEWEES, Demo, enrol_tablet, publish_form, read_answers
 from server.cli.terminal import now_ms
-from support.hostile_server import ask, assert_whole, hosted, post
+from support.hostile_server import assert_intact, post_message, run_server, send_request
 from support.intake import Field, open_field
 from sync.errors import SyncError
 from sync.exchange.messages import SIGNATURE_HEADER
@@ -88,13 +88,13 @@ def test_a_full_database_answers_507_stores_nothing_and_goes_on_once_it_has_room
     many, tablet, receipted = 60, field.tablet(), 0
     bound = field.world.config.database.stat().st_size // MIB + 20
     monkeypatch.setenv("CHASKI_DATABASE_MAX_MB", str(bound))
-    with hosted(field) as host:
+    with run_server(field) as host:
         with field.services.db.write() as w:  # Work of years, in one go.
             w.execute("create table filler (body blob) strict")
             w.execute("insert into filler values (zeroblob(?))", [19 * MIB])
         while True:
             message = field.message(tablet, *(field.envelope(tablet) for _ in range(many)))
-            answer = post(host.port, message)
+            answer = post_message(host.port, message)
             if answer.status != 200:
                 break
             receipted += many
@@ -102,18 +102,18 @@ def test_a_full_database_answers_507_stores_nothing_and_goes_on_once_it_has_room
         assert b"CHASKI_DATABASE_MAX_MB" in answer.body
         assert SIGNATURE_HEADER.lower() not in answer.headers
         assert "retry-after" in answer.headers
-        assert post(host.port, message).status == 507
+        assert post_message(host.port, message).status == 507
         # Reading goes on, and so does the process.
-        assert ask(host.port, "GET", "/v1/trust").status == 200
+        assert send_request(host.port, "GET", "/v1/trust").status == 200
         assert field.rows("select count(*) from envelopes") == [(receipted,)]
-    assert_whole(field.world.config.database)
+    assert_intact(field.world.config.database)
     monkeypatch.setenv("CHASKI_DATABASE_MAX_MB", "0")
-    with hosted(field) as host:
-        assert post(host.port, message).status == 200
+    with run_server(field) as host:
+        assert post_message(host.port, message).status == 200
         assert field.rows("select count(*) from envelopes") == [(receipted + many,)]
         assert host.sync(tablet).seq == {}
     assert field.rows("select kind from work_items") == []
-    assert_whole(field.world.config.database)
+    assert_intact(field.world.config.database)
 
 
 @pytest.fixture(scope="module")
@@ -174,11 +174,11 @@ def test_a_server_with_a_full_disk_gives_no_receipt_and_stores_all_once_it_has_r
             assert isinstance(refused, RefusedError)
             assert (refused.status, refused.code) == (507, "storage.full")
             assert tablet.status().waiting > 0
-            assert ask(server.tablets_port, "GET", "/v1/trust").status == 200
+            assert send_request(server.tablets_port, "GET", "/v1/trust").status == 200
             disk.free()
             assert tablet.sync().waiting == 0
             server.stop()
-            assert_whole(database)
+            assert_intact(database)
             server.start()
             assert tablet.sync().waiting == 0
             assert [
@@ -205,7 +205,7 @@ def test_a_server_does_not_start_without_room_and_says_so_in_a_line(world: World
         (said,) = [line for line in str(wrong.value).splitlines() if line.startswith("chaski: ")]
         assert "CHASKI_DATA" in said
         disk.free()
-        assert_whole(disk.folder / "server" / "chaski.db")
+        assert_intact(disk.folder / "server" / "chaski.db")
 
 
 def test_a_tablet_whose_disk_is_full_keeps_nothing_by_halves_and_loses_nothing(

@@ -19,7 +19,7 @@ from schemathesis import checks as known_checks
 from conftest import World, derive
 from fuzz.readers import CORPUS
 from server import problems
-from support.intake import ROUTE, Field, Tablet, served
+from support.intake import ROUTE, Field, Tablet, run_servers
 from support.waiting import PATIENCE
 from sync.documents.signed import sign_bare
 from sync.exchange import messages
@@ -162,7 +162,7 @@ def ask(url: str, session: requests.Session, known: Known, operation: Any, mode:
 
 
 def test_nothing_a_stranger_asks_the_tablets_door_is_a_failure_or_a_surprise(field: Field, known: Known) -> None:
-    with served(field) as ports:
+    with run_servers(field) as ports:
         assert ask_everything(f"http://127.0.0.1:{ports[TABLETS]}", requests.Session(), known, examples=EXAMPLES * 2)
 
 
@@ -170,7 +170,7 @@ def test_nothing_a_stranger_asks_the_tablets_door_is_a_failure_or_a_surprise(fie
 def test_nothing_anybody_asks_the_people_s_door_is_a_failure_or_a_surprise(
     field: Field, known: Known, login: str
 ) -> None:
-    with served(field) as ports:
+    with run_servers(field) as ports:
         url = f"http://127.0.0.1:{ports[PEOPLE]}"
         session = sign_in(url, field.world, login) if login else requests.Session()
         assert ask_everything(url, session, known, examples=EXAMPLES)

@@ -16,7 +16,7 @@ import sync
 from conftest import World
 from server import app, problems
 from server.api import flask_app
-from support.intake import Field, open_field, served
+from support.intake import Field, open_field, run_servers
 from support.waiting import PATIENCE
 from sync.exchange.messages import MAX_BODY_BYTES
 from sync.exchange.transport import RefusedError
@@ -163,7 +163,7 @@ def send(port: int, method: str, path: str, body: bytes = b"", **headers: str) -
 
 
 def test_a_body_beyond_the_limit_is_refused_at_both_doors(field: Field) -> None:
-    with served(field) as ports:
+    with run_servers(field) as ports:
         for port, path in zip(ports, ("/v1/sync", "/v1/session"), strict=True):
             answer = send(
                 port,

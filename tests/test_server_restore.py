@@ -34,7 +34,7 @@ from server.flows.trust import documents as trust_documents
 from server.flows.trust import enrolment
 from server.problems import Problem
 from server.store import rollouts, worklist
-from support.backups import backed_up, chaski, look, lose, opened, recipient, told
+from support.backups import back_up_field, lose_database, open_backup, read_column, recipient, run_chaski, run_for_json
 from support.intake import Field
 from support.programs import PROGRAMS
 from support.waiting import wait_until
@@ -124,14 +124,16 @@ class Pushing:
 def close_referral(stage: Demo, jti: str) -> None:
     """A coordinator works one screening to its end."""
     with stage.desk("proteccion-17") as desk:
-        referral = next(each for each in desk.list_referrals("17-protection", mode="training") if each["jti"] == jti)["id"]
+        referral = next(each for each in desk.list_referrals("17-protection", mode="training") if each["jti"] == jti)[
+            "id"
+        ]
         desk.claim(referral)
         desk.accept(referral)
         desk.close(referral, "attended")
 
 
 def test_a_server_that_lost_its_disk_comes_back_with_everything_that_was_pushed(
-    stage: Demo, identity: Path, shelf: Path
+    stage: Demo, identity: Path, backup_folder: Path
 ) -> None:
     data = stage.folder / "server"
     with Tablet(stage.tablet) as first, stage.staff("registro") as registrar:
@@ -140,7 +142,7 @@ def test_a_server_that_lost_its_disk_comes_back_with_everything_that_was_pushed(
         close_referral(stage, jtis[0])
         assert [event.status for event in first.sync().events][-1:] == ["closed"]
         with Pushing(enrol_another(stage, "second")) as second:
-            made = told("backup", "--data", data, "--to", recipient(identity), "--into", shelf)
+            made = run_for_json("backup", "--data", data, "--to", recipient(identity), "--into", backup_folder)
         assert 20 <= made["envelopes"] <= 20 + len(second.jtis)
         jtis += screen(first, 20)
         assert first.sync().waiting == 0
@@ -148,11 +150,11 @@ def test_a_server_that_lost_its_disk_comes_back_with_everything_that_was_pushed(
         with Tablet(third) as tablet:
             later = screen(tablet, 2)
             assert tablet.sync().waiting == 0
-        lost = look(data / "chaski.db", "SELECT value FROM meta WHERE name = 'generation'")
+        lost = read_column(data / "chaski.db", "SELECT value FROM meta WHERE name = 'generation'")
 
         stage.server.kill()
-        lose(data)
-        done = told("restore", made["file"], "--identity", identity, "--data", data)
+        lose_database(data)
+        done = run_for_json("restore", made["file"], "--identity", identity, "--data", data)
         assert (done["envelopes"], done["tablets"], done["form_versions"]) == (made["envelopes"], 2, 1)
         left = data / "tmp" / "copy.db"
         left.write_bytes(b"as by a backup that was killed")
@@ -174,24 +176,26 @@ def test_a_server_that_lost_its_disk_comes_back_with_everything_that_was_pushed(
 
     stage.server.stop()
     database = data / "chaski.db"
-    stored = look(database, "SELECT jti FROM envelopes")
+    stored = read_column(database, "SELECT jti FROM envelopes")
     assert len(stored) == len(set(stored))
     assert set(stored) == {*jtis, *second.jtis, *later}
-    assert set(look(database, "SELECT outcome FROM envelopes")) == {"stored"}
-    assert look(database, "SELECT kind FROM work_items") == ["rollout"], "the form went out just before the backup"
-    assert look(database, "SELECT count(*) FROM referrals") == [len(stored)]
-    assert look(database, "SELECT value FROM meta WHERE name = 'generation'") != lost
-    assert look(database, "SELECT action FROM audit WHERE action LIKE 'd%.re%'") == [
+    assert set(read_column(database, "SELECT outcome FROM envelopes")) == {"stored"}
+    assert read_column(database, "SELECT kind FROM work_items") == ["rollout"], (
+        "the form went out just before the backup"
+    )
+    assert read_column(database, "SELECT count(*) FROM referrals") == [len(stored)]
+    assert read_column(database, "SELECT value FROM meta WHERE name = 'generation'") != lost
+    assert read_column(database, "SELECT action FROM audit WHERE action LIKE 'd%.re%'") == [
         "database.restored",
         "device.readmitted",
     ]
-    assert chaski("audit", "verify", "--data", data).exit_code == 0
+    assert run_chaski("audit", "verify", "--data", data).exit_code == 0
     holds_no_key_and_no_answer(Path(made["file"]), identity, data / "keys")
 
 
 def holds_no_key_and_no_answer(file: Path, identity: Path, keys: Path) -> None:
     """A backup is the database and a statement; whoever opens it can open no route and no screening with it."""
-    found = opened(file, identity)
+    found = open_backup(file, identity)
     assert set(found) == {"backup.json", "chaski.db"}
     secrets = [json.loads(path.read_bytes())["secret"].encode() for path in keys.iterdir()]
     assert len(secrets) >= 2
@@ -204,11 +208,11 @@ def holds_no_key_and_no_answer(file: Path, identity: Path, keys: Path) -> None:
 
 
 def test_a_cut_off_changed_or_foreign_backup_is_refused_and_nothing_is_written(
-    field: Field, world: World, identity: Path, shelf: Path, tmp_path: Path
+    field: Field, world: World, identity: Path, backup_folder: Path, tmp_path: Path
 ) -> None:
-    good = backed_up(field, identity, shelf).read_bytes()
+    good = back_up_field(field, identity, backup_folder).read_bytes()
     field.services.db.close()
-    lose(world.data)
+    lose_database(world.data)
     middle = len(good) // 2
     bad = tmp_path / "bad"
     for content, code in (
@@ -223,18 +227,18 @@ def test_a_cut_off_changed_or_foreign_backup_is_refused_and_nothing_is_written(
         (pyrage.encrypt(good, [pyrage.x25519.Recipient.from_str(recipient(identity))]), "backup.damaged"),
     ):
         bad.write_bytes(content)
-        result = chaski("restore", bad, "--identity", identity, "--data", world.data)
+        result = run_chaski("restore", bad, "--identity", identity, "--data", world.data)
         assert result.exit_code == 1
         assert result.stderr.startswith(f"chaski: {code}: "), result.stderr
         assert nothing_was_written(world.data), code
 
 
 def test_a_backup_by_somebody_who_only_knows_the_recipient_is_refused(
-    field: Field, world: World, identity: Path, shelf: Path, tmp_path: Path
+    field: Field, world: World, identity: Path, backup_folder: Path, tmp_path: Path
 ) -> None:
-    found = opened(backed_up(field, identity, shelf), identity)
+    found = open_backup(back_up_field(field, identity, backup_folder), identity)
     field.services.db.close()
-    lose(world.data)
+    lose_database(world.data)
     database, forged = tmp_path / "forged.db", tmp_path / "forged.age"
     database.write_bytes(found["chaski.db"])
     with sqlite3.connect(database) as planted:
@@ -253,15 +257,15 @@ def test_a_backup_by_somebody_who_only_knows_the_recipient_is_refused(
 
 
 def test_restore_writes_over_nothing_and_says_what_is_missing(
-    field: Field, world: World, identity: Path, shelf: Path
+    field: Field, world: World, identity: Path, backup_folder: Path
 ) -> None:
-    file = backed_up(field, identity, shelf)
+    file = back_up_field(field, identity, backup_folder)
     field.services.db.close()
     before = world.config.database.read_bytes()
     with pytest.raises(ConfigError, match=r"chaski\.db is there.*move every chaski\.db\* away"):
         restored(world, file, identity)
     assert world.config.database.read_bytes() == before
-    lose(world.data)
+    lose_database(world.data)
     # A log that is left of the lost database would be played into the restored one.
     log = world.data / "chaski.db-wal"
     log.write_bytes(b"old")
@@ -275,11 +279,11 @@ def test_restore_writes_over_nothing_and_says_what_is_missing(
 
 
 def test_another_servers_keys_or_a_missing_route_key_are_named(
-    field: Field, world: World, identity: Path, shelf: Path
+    field: Field, world: World, identity: Path, backup_folder: Path
 ) -> None:
-    file = backed_up(field, identity, shelf)
+    file = back_up_field(field, identity, backup_folder)
     field.services.db.close()
-    lose(world.data)
+    lose_database(world.data)
     (route,) = (world.data / "keys").glob("route-*.key")
     route.rename(world.data.parent / route.name)
     with pytest.raises(BackupError, match=rf"backup\.route_key_missing: .* put {route.name} back"):
@@ -292,7 +296,7 @@ def test_another_servers_keys_or_a_missing_route_key_are_named(
 
 
 def test_an_open_enrolment_code_ends_with_the_server_that_gave_it(
-    field: Field, world: World, identity: Path, shelf: Path
+    field: Field, world: World, identity: Path, backup_folder: Path
 ) -> None:
     """It may have been used after the backup was made, and a code works once."""
     db = field.services.db
@@ -300,9 +304,9 @@ def test_an_open_enrolment_code_ends_with_the_server_that_gave_it(
     code = enrolment.create_invitation(
         db, held, label="Tableta", region="17", actor="tests", now=FOUNDED, minutes=9_999
     ).code
-    file = backed_up(field, identity, shelf)
+    file = back_up_field(field, identity, backup_folder)
     db.close()
-    lose(world.data)
+    lose_database(world.data)
     restored(world, file, identity)
     with (
         closing(SqliteDatabase(world.config.database)) as again,
@@ -314,7 +318,7 @@ def test_an_open_enrolment_code_ends_with_the_server_that_gave_it(
 
 
 def test_a_version_halted_after_the_backup_does_not_go_to_tablets_again_by_itself(
-    field: Field, world: World, identity: Path, shelf: Path
+    field: Field, world: World, identity: Path, backup_folder: Path
 ) -> None:
     db, keys = field.services.db, field.services.keys
     former = rollouts.list_rollouts(db.read())[0]  # Its form's only one: nothing is in its place.
@@ -332,9 +336,9 @@ def test_a_version_halted_after_the_backup_does_not_go_to_tablets_again_by_itsel
     rollout_flow.plan_rollout(
         db, keys, version, ring=rollout_flow.Ring(("21",)), starts=FOUNDED + 2 * DAY, actor="tests", now=FOUNDED
     )
-    file = backed_up(field, identity, shelf)
+    file = back_up_field(field, identity, backup_folder)
     db.close()
-    lose(world.data)
+    lose_database(world.data)
     restored(world, file, identity)
     with closing(SqliteDatabase(world.config.database)) as again:
         manifest = trust_documents.manifest_in_force(again.read())
@@ -347,8 +351,10 @@ def test_a_version_halted_after_the_backup_does_not_go_to_tablets_again_by_itsel
             2: ("live", ""),
             former.id: ("live", ""),
         }
-        told = [(item.chain, item.reason) for item in worklist.list_open(again.read()) if item.kind == "rollout"]
-        assert sorted(told) == [
+        run_for_json = [
+            (item.chain, item.reason) for item in worklist.list_open(again.read()) if item.kind == "rollout"
+        ]
+        assert sorted(run_for_json) == [
             (str(former.id), "prueba database.restored"),
             ("3", "otra database.restored"),
             ("4", "otra database.restored"),
@@ -359,27 +365,27 @@ def test_a_version_halted_after_the_backup_does_not_go_to_tablets_again_by_itsel
 
 @pytest.mark.parametrize("lie", [MAX_INTEGER, MAX_INTEGER - 1])
 def test_a_tablet_that_lies_about_its_numbers_makes_no_backup_unrestorable(
-    field: Field, world: World, identity: Path, shelf: Path, lie: int
+    field: Field, world: World, identity: Path, backup_folder: Path, lie: int
 ) -> None:
     liar, db = field.tablet(), field.services.db
     field.ask(liar, field.message(liar, trust=lie, registry=lie, manifest=lie))
     last = trust_documents.get_newest(db.read(), "manifest").number
-    file = backed_up(field, identity, shelf)
+    file = back_up_field(field, identity, backup_folder)
     db.close()
-    lose(world.data)
+    lose_database(world.data)
     assert restored(world, file, identity).manifest == max(last + 1, (FOUNDED + DAY) // 1000)
 
 
 def test_a_slow_clock_at_restore_makes_no_manifest_older_than_the_restored_one(
-    field: Field, world: World, identity: Path, shelf: Path
+    field: Field, world: World, identity: Path, backup_folder: Path
 ) -> None:
     """The lost server went on from what is restored: tablets may hold later manifests."""
     tablet = field.tablet()
     field.now = FOUNDED + 30 * DAY
     field.push(tablet, field.envelope(tablet))
-    file = backed_up(field, identity, shelf)
+    file = back_up_field(field, identity, backup_folder)
     field.services.db.close()
-    lose(world.data)
+    lose_database(world.data)
     unlocked = backup_key.load_key(identity, str)
     done = restore.restore_backup(world.config, file, unlocked, now=1, progress=lambda step: None)
     assert done.manifest == field.now // 1000 + 1
@@ -401,24 +407,24 @@ def kill_when(there: Callable[[], bool], what: str, data: Path, identity: Path, 
 
 
 def test_a_backup_and_a_restore_that_are_killed_leave_nothing_half(
-    field: Field, world: World, identity: Path, shelf: Path
+    field: Field, world: World, identity: Path, backup_folder: Path
 ) -> None:
     with field.services.db.write() as w:  # Enough that there is time to die.
         w.execute("CREATE TABLE bulk (body BLOB) STRICT")
         for _ in range(12):
             w.execute("INSERT INTO bulk VALUES (?)", [os.urandom(1_000_000)])
     scratch, copied = world.data / "tmp", world.data / "tmp" / "copy.db"
-    kill_when(lambda: bool(list(shelf.glob("*.partial"))), "backup", world.data, identity, shelf)
+    kill_when(lambda: bool(list(backup_folder.glob("*.partial"))), "backup", world.data, identity, backup_folder)
     assert copied.exists()
     scratch_files.remove_leftovers(world.config)  # as the server does when it starts
     assert list(scratch.iterdir()) == []
-    assert list(shelf.glob("*.age")) == []
-    file = backed_up(field, identity, shelf)
-    assert list(shelf.iterdir()) == [file]
+    assert list(backup_folder.glob("*.age")) == []
+    file = back_up_field(field, identity, backup_folder)
+    assert list(backup_folder.iterdir()) == [file]
     field.services.db.close()
-    lose(world.data)
+    lose_database(world.data)
     kill_when(lambda: copied.exists() and copied.stat().st_size > 0, "restore", world.data, identity, file)
     assert not world.config.database.exists()
     assert restored(world, file, identity).holdings.form_versions == 1
     assert list(scratch.iterdir()) == []
-    assert look(world.config.database, "SELECT count(*) FROM bulk") == [12]
+    assert read_column(world.config.database, "SELECT count(*) FROM bulk") == [12]

@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from conftest import FOUNDED, World, derive
 from server.store import audit
-from support.intake import ROUTE, Field, served
+from support.intake import ROUTE, Field, run_servers
 from sync.documents import bundle, enrolment
 from sync.documents.signed import Document
 from sync.durations import DAY
@@ -318,7 +318,7 @@ def test_the_api_describes_itself(field: Field) -> None:
 
 
 def test_signing_in_works_on_a_real_server(field: Field) -> None:
-    with served(field) as (_, port), requests.Session() as http:
+    with run_servers(field) as (_, port), requests.Session() as http:
         base = f"http://127.0.0.1:{port}/v1"
         salt = unb64u(http.get(f"{base}/session/parameters", params={"login": "autora"}).json()["salt"])
         auth = derive(field.world.passphrase("autora"), salt).auth

@@ -23,7 +23,7 @@ from server import app
 from server.config import ConfigError
 from server.flows.operations import audit
 from server.store import documents, versions
-from support.intake import Field, Tablet, open_field, served
+from support.intake import Field, Tablet, open_field, run_servers
 from support.waiting import PATIENCE, wait_until
 from sync.documents import enrolment
 from sync.exchange import messages
@@ -35,7 +35,7 @@ from sync.wire.encoding import b64u
 @pytest.fixture
 def field(world: World) -> Iterator[Field]:
     opened = open_field(world)
-    with served(opened) as (tablets, _):
+    with run_servers(opened) as (tablets, _):
         yield replace(opened, port=tablets)
 
 
@@ -194,7 +194,7 @@ def test_a_request_being_answered_when_the_server_is_told_to_stop_gets_its_answe
     message = field.message(tablet, field.envelope(tablet))
     with (
         ThreadPoolExecutor(1) as pool,
-        served(replace(field, services=replace(field.services, now=slow_clock))) as (port, _),
+        run_servers(replace(field, services=replace(field.services, now=slow_clock))) as (port, _),
     ):
         ports.append(port)
         answer = pool.submit(post, replace(field, port=port), message)

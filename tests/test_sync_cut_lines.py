@@ -16,8 +16,8 @@ import pytest
 from conftest import World
 from server.app import open_services
 from support.clients import FORM, STORY, Office, answers
-from support.hostile_server import assert_whole
-from support.intake import Field, served
+from support.hostile_server import assert_intact
+from support.intake import Field, run_servers
 from sync.errors import SyncError
 from sync.tablet.client import Tablet
 
@@ -101,7 +101,7 @@ def shears(port: int) -> Iterator[Shears]:
 
 def test_a_line_cut_anywhere_in_request_or_response_loses_and_doubles_nothing(world: World, tmp_path: Path) -> None:
     field = Field(world, open_services(world.config), "")
-    with served(field) as (tablets, people), shears(tablets) as wire:
+    with run_servers(field) as (tablets, people), shears(tablets) as wire:
         office = Office(field, wire, f"http://127.0.0.1:{people}", tmp_path)  # type: ignore[arg-type]
         office.publish()
         screened: list[str] = []
@@ -114,7 +114,7 @@ def test_a_line_cut_anywhere_in_request_or_response_loses_and_doubles_nothing(wo
         assert wire.cuts == sum(len(places(b"x" * 99 + BLANK + b"x" * 99)) for _ in WAYS)
         assert office.stored() == screened
         assert field.rows("SELECT kind FROM work_items") == []
-    assert_whole(world.config.database)
+    assert_intact(world.config.database)
 
 
 def one_exchange(tablet: Tablet, wire: Shears, screened: list[str]) -> dict[str, bytes]:

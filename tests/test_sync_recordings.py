@@ -26,7 +26,7 @@ from server.flows.forms import rollouts
 from server.flows.forms.rollouts import Ring
 from server.store import media, versions
 from server.store.media import Recording as StoredRecording
-from support.clients import FORM, Change, Office, answers, compiled
+from support.clients import FORM, Office, PassingAnswer, answers, compiled
 from support.recordings import opus
 from sync.documents import bundle
 from sync.envelope.route import AUTHOR_FIELDS
@@ -75,7 +75,7 @@ def ranges(office: Office) -> list[str]:
     """Note each piece that passes, as its place in the whole."""
     seen: list[str] = []
 
-    def note(passing: Change) -> None:
+    def note(passing: PassingAnswer) -> None:
         if passing.path.startswith("/v1/media/"):
             seen.append(passing.headers["Content-Range"])
 
@@ -132,7 +132,7 @@ def test_a_line_that_goes_dead_costs_one_piece_and_the_rest_comes_from_there(
 ) -> None:
     publish(office, "2", LONG)
 
-    def third_piece_never_comes(passing: Change) -> None:
+    def third_piece_never_comes(passing: PassingAnswer) -> None:
         if passing.headers.get("Content-Range", "").startswith(f"bytes {2 * PIECE_BYTES}-"):
             office.line.cut = frozenset({passing.path})
 
@@ -163,7 +163,7 @@ def test_a_server_without_a_recording_or_without_ranges_stops_nothing(
 ) -> None:
     publish(office, "2", SHORT, LONG)
 
-    def whole_or_nothing(passing: Change) -> None:
+    def whole_or_nothing(passing: PassingAnswer) -> None:
         if passing.path.endswith(name(SHORT)):
             passing.status, passing.headers["Content-Type"] = 404, "application/problem+json"
             passing.put(b'{"code":"media.unknown"}')
@@ -184,7 +184,7 @@ def test_a_server_that_gives_each_piece_from_the_start_keeps_no_sync_from_ending
 ) -> None:
     publish(office, "2", LONG)
 
-    def the_first_byte_for_ever(passing: Change) -> None:
+    def the_first_byte_for_ever(passing: PassingAnswer) -> None:
         if passing.path.startswith("/v1/media/"):
             passing.headers["Content-Range"] = f"bytes 0-0/{len(LONG)}"
             passing.put(LONG[:1])

@@ -14,7 +14,7 @@ from server.flows.forms import rollouts
 from server.flows.forms.rollouts import Ring
 from server.flows.trust import documents as trust_documents
 from server.store import devices
-from support.clients import FORM, Change, Office, answers
+from support.clients import FORM, Office, PassingAnswer, answers
 from sync.documents import bundle, trust
 from sync.documents.manifest import Manifest
 from sync.documents.signed import Document
@@ -129,7 +129,7 @@ def test_a_version_that_the_server_withholds_is_refused_but_a_dead_line_refuses_
     assert tablet.status().refused == ()
     office.line.cut = frozenset()
 
-    def missing(passing: Change) -> None:
+    def missing(passing: PassingAnswer) -> None:
         if passing.path.startswith("/v1/forms/"):
             passing.status, passing.headers["Content-Type"] = 404, "application/problem+json"
             passing.put(b'{"code":"form.unknown"}')

@@ -14,7 +14,7 @@ from screening_forms.errors import AnswerError
 from server.app import clock
 from server.flows.trust import documents as trust_documents
 from server.store import keyrings
-from support.clients import FORM, STORY, Change, Office, answers
+from support.clients import FORM, STORY, Office, PassingAnswer, answers
 from sync.documents import registry
 from sync.documents.registry import Keyring
 from sync.documents.signed import Document
@@ -36,10 +36,10 @@ def screen(tablet: Tablet, name: str = STORY[0]) -> str:
     return tablet.screen(FORM, answers(name), TAKEN).jti
 
 
-def meddle(path: str, change: Callable[[bytes], bytes]) -> Callable[[Change], None]:
+def meddle(path: str, change: Callable[[bytes], bytes]) -> Callable[[PassingAnswer], None]:
     """Change the body of every answer under `path`."""
 
-    def answer(passing: Change) -> None:
+    def answer(passing: PassingAnswer) -> None:
         if passing.path.startswith(path):
             passing.put(change(passing.plain))
 
@@ -303,10 +303,12 @@ def test_after_an_answer_that_was_lost_the_tablet_asks_and_nothing_is_stored_twi
     assert office.stored() == jtis
 
 
-def resigned(office: Office, key: SigningKey, change: Callable[[Response], Response]) -> Callable[[Change], None]:
+def resigned(
+    office: Office, key: SigningKey, change: Callable[[Response], Response]
+) -> Callable[[PassingAnswer], None]:
     """Read each sync answer, change it, and sign it anew with `key`."""
 
-    def answer(passing: Change) -> None:
+    def answer(passing: PassingAnswer) -> None:
         if passing.path == messages.PATH:
             # What the tablet is called and counts is in the answer itself: read it without the check.
             said = messages.unpack_body(passing.body, "response")
@@ -364,7 +366,7 @@ def test_a_seized_servers_older_manifest_is_refused_after_the_screenings_are_saf
     server = office.field.services.keys.signing
     rolled_back = resigned(office, server, lambda response: replace(response, manifest=Document.parse(older)))
 
-    def answer(passing: Change) -> None:
+    def answer(passing: PassingAnswer) -> None:
         rolled_back(passing)
         meddle("/v1/manifest", lambda body: older)(passing)
 
@@ -413,8 +415,8 @@ def test_only_a_number_refused_by_a_trusted_server_changes_anything_on_the_table
     chain = tablet.outbox.envelopes.list_stored()[0].chain
     stranger, other = SigningKey.generate(), {"dev": "A" * 22}
 
-    def refused(key: SigningKey | None, **said: object) -> Callable[[Change], None]:
-        def answer(passing: Change) -> None:
+    def refused(key: SigningKey | None, **said: object) -> Callable[[PassingAnswer], None]:
+        def answer(passing: PassingAnswer) -> None:
             number = messages.unpack_body(passing.body, "response").integer("n")
             problem = {"code": "sync.number_used", "status": 409, "dev": dev, "n": number, "last": number + 7, **said}
             message = messages.write_refusal(problem, key or stranger)

@@ -43,7 +43,7 @@ TAKEN = date(2026, 11, 20)
 
 
 @dataclass(frozen=True)
-class Material:
+class SampleInterviews:
     """The questionnaire, loaded, and the story's interviews, filled."""
 
     form: CompiledForm
@@ -71,26 +71,26 @@ class Keys:
         """The desk's keyring, wrapped to one coordinator."""
         return seal.wrap_seed(self.desk.seed, self.member.public, **WRAPPED_FOR)
 
-    def seal(self, material: Material, filled: FilledForm) -> bytes:
+    def seal(self, samples: SampleInterviews, filled: FilledForm) -> bytes:
         """Seal an interview as the first of a chain."""
         return seal.seal_envelope(
-            material.scorer.write_instance(filled),
+            samples.scorer.write_instance(filled),
             to=self.desk.public,
-            route=material.route(filled),
+            route=samples.route(filled),
             route_key=self.route.public,
             device=self.device,
             jti=seal.new_screening_id(),
             position=ChainPosition(chain=seal.new_chain_id(), seq=1, kseq=1, prev=""),
-            bucket=material.form.bucket,
+            bucket=samples.form.bucket,
         )
 
 
-def prepare() -> Material:
+def prepare() -> SampleInterviews:
     """Compile and load the questionnaire and fill it with the story's answers."""
     form = compiled(FORM)
     scorer = load_engine(form.xform)
     given = [read_answers(person) for person in INTERVIEWEES]
-    return Material(form, Document(form.to_bytes()).sha256, scorer, given, [scorer.run(each) for each in given])
+    return SampleInterviews(form, Document(form.to_bytes()).sha256, scorer, given, [scorer.run(each) for each in given])
 
 
 def compiling(forms: Sequence[str], quick: bool) -> Iterator[Figure]:
@@ -115,13 +115,13 @@ def compiling(forms: Sequence[str], quick: bool) -> Iterator[Figure]:
     gc.unfreeze()
 
 
-def impacts(material: Material, quick: bool) -> Figure:
+def impacts(samples: SampleInterviews, quick: bool) -> Figure:
     """Seconds of telling what a version that no longer looks for one indicator changes for made-up people."""
     book, count = workbook(FORM), 100 if quick else 10_000
     less = replace(book, indicators=tuple(row for row in book.indicators if row.get("code") != LEFT_OUT))
     new = compile_form(less, channel="training", route_vocabulary=AUTHOR_FIELDS, run_cases=False)
     start = time.perf_counter()
-    found = compare_outcomes(material.form, new, count=count)
+    found = compare_outcomes(samples.form, new, count=count)
     taken = time.perf_counter() - start
     return Figure("impact", f"impact of a version on {found.made_up:,} made-up interviews", taken, "s", 30)
 
@@ -149,21 +149,21 @@ def _tables(book: Workbook) -> dict[str, Any]:
     return tables | headers
 
 
-def sealing(material: Material, quick: bool) -> list[Figure]:
+def sealing(samples: SampleInterviews, quick: bool) -> list[Figure]:
     """Milliseconds of sealing, verifying and opening one screening; limits are the bare cryptographic operations."""
     times = 20 if quick else 300
     keys = Keys(SigningKey.generate(), SealKey.generate(), RouteKey.generate(), SealKey.generate())
-    sealed = [parse_envelope(keys.seal(material, filled)) for filled in material.filled]
+    sealed = [parse_envelope(keys.seal(samples, filled)) for filled in samples.filled]
     return [
-        _sealing(material, keys, times),
+        _sealing(samples, keys, times),
         _verifying(keys, sealed, times),
-        _opening(material, keys, sealed, times),
-        _first_opening(material, keys, sealed[0]),
+        _opening(samples, keys, sealed, times),
+        _first_opening(samples, keys, sealed[0]),
     ]
 
 
-def _sealing(material: Material, keys: Keys, times: int) -> Figure:
-    value = median_ms(lambda filled: keys.seal(material, filled), material.filled, times)
+def _sealing(samples: SampleInterviews, keys: Keys, times: int) -> Figure:
+    value = median_ms(lambda filled: keys.seal(samples, filled), samples.filled, times)
     to, signer = keys.desk.public.hpke, Ed25519PrivateKey.generate()
 
     def bare(_: object) -> None:
@@ -190,18 +190,18 @@ def _open(form: CompiledForm, scorer: Engine, keys: Keys, raw: bytes) -> None:
         raise RuntimeError("the desk came to another result than the tablet")
 
 
-def _opening(material: Material, keys: Keys, sealed: Sequence[Envelope], times: int) -> Figure:
+def _opening(samples: SampleInterviews, keys: Keys, sealed: Sequence[Envelope], times: int) -> Figure:
     raws = [each.raw for each in sealed]
-    value = median_ms(lambda raw: _open(material.form, material.scorer, keys, raw), raws, times)
+    value = median_ms(lambda raw: _open(samples.form, samples.scorer, keys, raw), raws, times)
     key, wrapped = keys.desk.hpke, seal.SUITE.encrypt(bytes(32), keys.desk.public.hpke, b"")
     limit = median_ms(lambda each: seal.SUITE.decrypt(each, key, b""), [wrapped], times)
     return Figure("open", "open one at the desk, form loaded", value, "ms", 60, limit, "one HPKE open")
 
 
-def _first_opening(material: Material, keys: Keys, sealed: Envelope) -> Figure:
+def _first_opening(samples: SampleInterviews, keys: Keys, sealed: Envelope) -> Figure:
     """The first one of a session too: author's and reviewer's signatures, the form read and loaded, then opened."""
     author, reviewer = SigningKey.generate(), SigningKey.generate()
-    document = Document(material.form.to_bytes()).signed_by(author, bundle.TYP).signed_by(reviewer, bundle.TYP)
+    document = Document(samples.form.to_bytes()).signed_by(author, bundle.TYP).signed_by(reviewer, bundle.TYP)
     start = time.perf_counter()
     form = CompiledForm.from_bytes(bundle.accept(Document.parse(document.to_bytes()), _trusting(author, reviewer)))
     _open(form, load_engine(form.xform), keys, sealed.raw)

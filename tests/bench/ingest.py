@@ -16,9 +16,9 @@ from statistics import quantiles
 
 from bench import load, raw_limits
 from bench.figure import Figure
-from bench.forms import Material
-from bench.load import Moulds, Replayed, Sender
-from bench.server import Site, cpu_seconds, stored
+from bench.forms import SampleInterviews
+from bench.load import ReplayResult, Sender, SharedLoad
+from bench.server import BenchSite, cpu_seconds, stored
 from server.database.sqlite import SqliteDatabase
 from server.store import meta
 from sync.tablet.outbox import Outbox
@@ -30,11 +30,11 @@ QUICK = {"single": (1, 5), "batch": (BATCH, 2), "bulk": (BATCH, 1)}
 
 
 @dataclass(frozen=True)
-class Driven:
+class LoadResult:
     """What a load was and did: envelopes stored, the load generator's word, CPU seconds of the server."""
 
     arrived: int
-    replayed: Replayed
+    replayed: ReplayResult
     cpu: float | None
 
     @property
@@ -43,20 +43,20 @@ class Driven:
         return self.arrived / self.replayed.wall
 
 
-def ingest(site: Site, material: Material, quick: bool) -> Iterator[Figure]:
+def ingest(site: BenchSite, samples: SampleInterviews, quick: bool) -> Iterator[Figure]:
     """Envelopes a second, latency and CPU of the server and of the load generator, beside bare SQLite's limits."""
     phases = QUICK if quick else PHASES
-    shared = moulds(site, material)
+    shared = prepare_load(site, samples)
     senders = [Sender(site.key(tablet).secret, shared) for tablet in site.tablets[1:]]
     with ProcessPoolExecutor(1 if quick else os.cpu_count(), mp_context=get_context("spawn")) as elsewhere:
-        list(elsewhere.map(Sender.ahead, senders, [site.folder] * len(senders), [phases] * len(senders)))
+        list(elsewhere.map(Sender.write_ahead, senders, [site.folder] * len(senders), [phases] * len(senders)))
         yield from _single(site, elsewhere, phases)
         yield from _batch(site, elsewhere, phases)
         bulk = _drive(site, elsewhere, "bulk", phases)
     yield Figure("ingest.bulk.rate", f"intake, until {stored(site):,} are stored", bulk.rate, "envelopes/s")
 
 
-def _single(site: Site, elsewhere: ProcessPoolExecutor, phases: dict[str, tuple[int, int]]) -> Iterator[Figure]:
+def _single(site: BenchSite, elsewhere: ProcessPoolExecutor, phases: dict[str, tuple[int, int]]) -> Iterator[Figure]:
     times = max(20, phases["single"][1] * 2)
     limit = raw_limits.commits(site.folder / "before.db", _size(site), times)
     driven = _drive(site, elsewhere, "single", phases)
@@ -66,7 +66,7 @@ def _single(site: Site, elsewhere: ProcessPoolExecutor, phases: dict[str, tuple[
     )
 
 
-def _batch(site: Site, elsewhere: ProcessPoolExecutor, phases: dict[str, tuple[int, int]]) -> Iterator[Figure]:
+def _batch(site: BenchSite, elsewhere: ProcessPoolExecutor, phases: dict[str, tuple[int, int]]) -> Iterator[Figure]:
     data = site.server.folders[0]
     copies = [
         raw_limits.snapshot(data / "chaski.db", site.folder / f"{name}.db") for name in ("noted", "first", "second")
@@ -82,7 +82,7 @@ def _batch(site: Site, elsewhere: ProcessPoolExecutor, phases: dict[str, tuple[i
 
 
 def _figures(
-    name: str, about: str, driven: Driven, limit: float, limit_is: str, times: float, p99: float | None
+    name: str, about: str, driven: LoadResult, limit: float, limit_is: str, times: float, p99: float | None
 ) -> Iterator[Figure]:
     percentiles = quantiles(driven.replayed.taken, n=100, method="inclusive")
     cpu = None if driven.cpu is None else driven.cpu / driven.arrived * 1000
@@ -91,30 +91,32 @@ def _figures(
     yield Figure(f"ingest.{name}.p50", "    a request, median", percentiles[49], "ms")
     yield Figure(f"ingest.{name}.p99", "    a request, 99 of 100", percentiles[98], "ms", p99)
     yield Figure(f"ingest.{name}.cpu", "    server's CPU an envelope", cpu, "ms", 0.7 if name == "batch" else None)
-    yield Figure(f"ingest.{name}.load", "    load generator, of one core", driven.replayed.share, "%")
+    yield Figure(f"ingest.{name}.load", "    load generator, of one core", driven.replayed.core_percent, "%")
 
 
-def moulds(site: Site, material: Material) -> Moulds:
+def prepare_load(site: BenchSite, samples: SampleInterviews) -> SharedLoad:
     """What the tablets of a load share: interviews sealed for this server, and what they say of themselves."""
-    board = site.board()
+    documents = site.documents()
     with Outbox(site.tablets[0] / "outbox.db") as held:
-        names = board.registry.keyrings.values()
+        names = documents.registry.keyrings.values()
         keys = {each.id: each.public(held.documents.get(f"key/{each.key_sha256}") or b"") for each in names}
     db = SqliteDatabase(raw_limits.snapshot(site.server.folders[0] / "chaski.db", site.folder / "generation.db"))
     generation = meta.get_generation(db.read())
     db.close()
-    return load.moulds(material, board, keys, generation)
+    return load.seal_interviews(samples, documents, keys, generation)
 
 
-def _files(site: Site, phase: str) -> list[Path]:
-    return [load.file_of(site.folder, phase, site.key(tablet).kid) for tablet in site.tablets[1:]]
+def _files(site: BenchSite, phase: str) -> list[Path]:
+    return [load.request_file(site.folder, phase, site.key(tablet).kid) for tablet in site.tablets[1:]]
 
 
-def _size(site: Site) -> int:
+def _size(site: BenchSite) -> int:
     return len(next(load.requests(_files(site, "single")[0])).body)
 
 
-def _drive(site: Site, elsewhere: ProcessPoolExecutor, phase: str, phases: dict[str, tuple[int, int]]) -> Driven:
+def _drive(
+    site: BenchSite, elsewhere: ProcessPoolExecutor, phase: str, phases: dict[str, tuple[int, int]]
+) -> LoadResult:
     elsewhere.submit(os.getpid).result()
     each, count = phases[phase]
     held, before = stored(site), cpu_seconds(site.pid)
@@ -122,4 +124,4 @@ def _drive(site: Site, elsewhere: ProcessPoolExecutor, phase: str, phases: dict[
     after, arrived = cpu_seconds(site.pid), stored(site) - held
     if arrived != each * count * len(site.tablets[1:]):
         raise RuntimeError(f"only {arrived} envelopes of {each * count * len(site.tablets[1:])} were stored")
-    return Driven(arrived, replayed, None if before is None or after is None else after - before)
+    return LoadResult(arrived, replayed, None if before is None or after is None else after - before)

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.forms import Material
+from bench.forms import SampleInterviews
 from server.cli.terminal import now_ms
 from sync.documents import registry
 from sync.documents.signed import sign_bare
@@ -30,7 +30,7 @@ from sync.wire.encoding import b64u
 
 
 @dataclass(frozen=True)
-class Mould:
+class SealedInterview:
     """One interview sealed in full: its keyring and route, and fields 2 to 6 of its envelope (SPEC 6.1)."""
 
     kid: str
@@ -39,12 +39,12 @@ class Mould:
 
 
 @dataclass(frozen=True)
-class Moulds:
+class SharedLoad:
     """What all tablets of a load share: the interviews, the route key, and what each says of itself in a request."""
 
-    interviews: Sequence[Mould]
+    interviews: Sequence[SealedInterview]
     route_key: bytes
-    said: Mapping[str, int | str]
+    request_members: Mapping[str, int | str]
 
 
 @dataclass
@@ -52,36 +52,36 @@ class Sender:
     """A tablet that seals ahead: its secret, its place in its chain, its last request number."""
 
     secret: bytes
-    moulds: Moulds
+    shared: SharedLoad
     chain: str = field(default_factory=seal.new_chain_id)
     seq: int = 0
     prev: str = ""
     n: int = 0
 
-    def ahead(self, folder: Path, phases: Mapping[str, tuple[int, int]]) -> None:
+    def write_ahead(self, folder: Path, phases: Mapping[str, tuple[int, int]]) -> None:
         """Write the requests of each phase, in this order: so many envelopes each, so many requests."""
-        key, route_key = SigningKey(self.secret), RoutePublicKey.from_raw(self.moulds.route_key)
+        key, route_key = SigningKey(self.secret), RoutePublicKey.from_raw(self.shared.route_key)
         for phase, (each, count) in phases.items():
-            with file_of(folder, phase, key.kid).open("wb") as file:
+            with request_file(folder, phase, key.kid).open("wb") as file:
                 for _ in range(count):
                     raws = tuple(self._envelope(key, route_key) for _ in range(each))
                     self.n += 1
-                    request = Request(self.n, now_ms(), envelopes=raws, **self.moulds.said)  # type: ignore[arg-type]
+                    request = Request(self.n, now_ms(), envelopes=raws, **self.shared.request_members)  # type: ignore[arg-type]
                     pickle.dump(messages.write_request(request, key), file)
 
     def _envelope(self, key: SigningKey, route_key: RoutePublicKey) -> bytes:
         self.seq += 1
-        mould, jti = self.moulds.interviews[self.seq % len(self.moulds.interviews)], seal.new_screening_id()
-        sealed_route = seal_route(mould.route, route_key, jti)
-        header = Header(mould.kid, jti, key.kid, self.chain, self.seq, self.seq, self.prev, sealed_route)
-        signed = b64u(header.to_bytes()).encode() + b"." + mould.sealed
+        interview, jti = self.shared.interviews[self.seq % len(self.shared.interviews)], seal.new_screening_id()
+        sealed_route = seal_route(interview.route, route_key, jti)
+        header = Header(interview.kid, jti, key.kid, self.chain, self.seq, self.seq, self.prev, sealed_route)
+        signed = b64u(header.to_bytes()).encode() + b"." + interview.sealed
         raw = signed + b"." + sign_bare(signed, key, SIGNATURE_TYP).encode()
         self.prev = envelope_id(raw)
         return raw
 
 
 @dataclass(frozen=True)
-class Replayed:
+class ReplayResult:
     """What a replay did: its seconds on the wall, each request's milliseconds, CPU seconds of the load generator."""
 
     wall: float
@@ -89,33 +89,35 @@ class Replayed:
     cpu: float
 
     @property
-    def share(self) -> float:
+    def core_percent(self) -> float:
         """How much of one core the load generator took, in percent."""
         return 100 * self.cpu / self.wall
 
 
-def moulds(material: Material, board: TrustedDocuments, keys: Mapping[str, SealPublicKey], generation: str) -> Moulds:
+def seal_interviews(
+    samples: SampleInterviews, documents: TrustedDocuments, keys: Mapping[str, SealPublicKey], generation: str
+) -> SharedLoad:
     """Seal each of the story's interviews once, to the keyring that the reference tablet would choose."""
-    made, route_key = [], board.manifest.route_key(now_ms())
-    for filled in material.filled:
+    made, route_key = [], documents.manifest.route_key(now_ms())
+    for filled in samples.filled:
         kind = registry.sealed_to(filled.values["queue_kinds"].split())
-        keyring = board.registry.keyring_for(filled.values.get(material.form.route["province"], ""), kind).id
+        keyring = documents.registry.keyring_for(filled.values.get(samples.form.route["province"], ""), kind).id
         raw = seal.seal_envelope(
-            material.scorer.write_instance(filled),
+            samples.scorer.write_instance(filled),
             to=keys[keyring],
-            route=material.route(filled),
+            route=samples.route(filled),
             route_key=route_key,
             device=SigningKey.generate(),
             jti=seal.new_screening_id(),
             position=ChainPosition(chain=seal.new_chain_id(), seq=1, kseq=1, prev=""),
-            bucket=material.form.bucket,
+            bucket=samples.form.bucket,
         )
-        made.append(Mould(keys[keyring].kid, material.route(filled), b".".join(raw.split(b".")[1:6])))
-    held = {name: getattr(board, name).number for name in ("trust", "registry", "manifest")}
-    return Moulds(made, route_key.raw, {**held, "generation": generation})
+        made.append(SealedInterview(keys[keyring].kid, samples.route(filled), b".".join(raw.split(b".")[1:6])))
+    held = {name: getattr(documents, name).number for name in ("trust", "registry", "manifest")}
+    return SharedLoad(made, route_key.raw, {**held, "generation": generation})
 
 
-def file_of(folder: Path, phase: str, dev: str) -> Path:
+def request_file(folder: Path, phase: str, dev: str) -> Path:
     """Where a tablet's requests of a phase lie."""
     return folder / f"{phase}-{dev}.load"
 
@@ -127,12 +129,12 @@ def requests(file: Path) -> Iterator[Message]:
             yield pickle.load(opened)
 
 
-def replay(port: int, files: Sequence[Path]) -> Replayed:
+def replay(port: int, files: Sequence[Path]) -> ReplayResult:
     """Send every tablet's requests in order, all tablets at once, each over one connection."""
     with ThreadPoolExecutor(len(files)) as tablets:
         cpu, start = time.process_time(), time.perf_counter()
         taken = [each for sent in tablets.map(_send, [port] * len(files), files) for each in sent]
-        return Replayed(time.perf_counter() - start, taken, time.process_time() - cpu)
+        return ReplayResult(time.perf_counter() - start, taken, time.process_time() - cpu)
 
 
 def _send(port: int, file: Path) -> list[float]:

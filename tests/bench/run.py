@@ -33,25 +33,25 @@ def measure(quick: bool, say: Callable[[str], None]) -> Iterator[Figure]:
     """Measure everything; `say` hears what is being done."""
     names = QUICK_FORMS if quick else CATALOGUE_FORMS
     say("compiling the questionnaire, filling it with the story's answers")
-    material = forms.prepare()
+    samples = forms.prepare()
     with tempfile.TemporaryDirectory(prefix="chaski-bench-") as folder:
         say("founding a server, publishing the questionnaire, certifying tablets")
-        with server.serving(Path(folder), material, 3 if quick else TABLETS) as site:
+        with server.serving(Path(folder), samples, 3 if quick else TABLETS) as site:
             say("syncing and pushing")
             yield from server.nothing_new(site)
-            yield from server.pushing(site, material)
-            yield server.download(site, material)
+            yield from server.pushing(site, samples)
+            yield server.download(site, samples)
             say("sealing a load, and pushing it from another process")
-            yield from ingest.ingest(site, material, quick)
+            yield from ingest.ingest(site, samples, quick)
             yield server.resident(site, quick)
             say("letting every tablet speak at once")
-            yield from storm.storm(site, material, quick)
+            yield from storm.storm(site, samples, quick)
     say("sealing, verifying, opening")
-    yield from forms.sealing(material, quick)
+    yield from forms.sealing(samples, quick)
     say("compiling and checking")
     yield from forms.compiling(names, quick)
     say("telling what a new version changes")
-    yield forms.impacts(material, quick)
+    yield forms.impacts(samples, quick)
     with tempfile.TemporaryDirectory(prefix="chaski-bench-") as folder:
         java = compile_java(Path(folder))
         say("filling the same interviews here and in the engines of ODK Collect and of ODK Web Forms")

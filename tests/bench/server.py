@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from bench.figure import Figure
-from bench.forms import TAKEN, Material
+from bench.forms import TAKEN, SampleInterviews
 from server.ceremony import founding
 from server.cli.demo.server_process import ServerProcess, free_ports
 from server.cli.demo.story import FORM
@@ -32,7 +32,7 @@ SIGNATURE_BYTES = 64
 
 
 @dataclass(frozen=True)
-class Site:
+class BenchSite:
     """The running server, the memory it took before any work, and certified tablets; the first one has the form."""
 
     folder: Path
@@ -50,7 +50,7 @@ class Site:
         assert self.server.running is not None
         return self.server.running.pid
 
-    def board(self) -> TrustedDocuments:
+    def documents(self) -> TrustedDocuments:
         """The documents in force, as the first tablet holds them."""
         with Tablet(self.tablets[0]) as tablet:
             pin = enrolment.Invitation.parse((tablet.outbox.documents.get("invitation") or b"").decode()).pin
@@ -60,15 +60,15 @@ class Site:
 
 
 @contextmanager
-def serving(folder: Path, material: Material, tablets: int) -> Iterator[Site]:
+def serving(folder: Path, samples: SampleInterviews, tablets: int) -> Iterator[BenchSite]:
     """Found a demo in `folder`, serve it on loopback, publish the questionnaire, certify tablets."""
     founding.create_demo_server(folder / "server", folder / "people", now=now_ms(), progress=lambda _: None).db.close()
     server = ServerProcess(folder, *free_ports(2))
     server.start()
     try:
-        site = Site(folder, server, None, tuple(folder / f"tablet-{number}" for number in range(tablets)))
-        site = Site(folder, server, memory(site.pid), site.tablets)
-        _publish(site, material)
+        site = BenchSite(folder, server, None, tuple(folder / f"tablet-{number}" for number in range(tablets)))
+        site = BenchSite(folder, server, memory(site.pid), site.tablets)
+        _publish(site, samples)
         _certify(site)
         with Tablet(site.tablets[0]) as first:
             first.pull()
@@ -96,7 +96,7 @@ def cpu_seconds(pid: int) -> float | None:
     return sum(map(int, islice(stat.rpartition(")")[2].split(), 11, 13))) / os.sysconf("SC_CLK_TCK")
 
 
-def stored(site: Site) -> int:
+def stored(site: BenchSite) -> int:
     """How many envelopes the server stored as good."""
     connection = sqlite3.connect(f"file:{site.server.folders[0] / 'chaski.db'}?mode=ro", uri=True)
     count: int = connection.execute("select count(*) from envelopes where outcome = 'stored'").fetchone()[0]
@@ -104,16 +104,16 @@ def stored(site: Site) -> int:
     return count
 
 
-def _passphrase(site: Site, login: str) -> str:
+def _passphrase(site: BenchSite, login: str) -> str:
     return (site.folder / "people" / login / "passphrase.txt").read_text(encoding="utf-8").strip()
 
 
-def _office(site: Site, login: str, role: str) -> SigningKey:
+def _office(site: BenchSite, login: str, role: str) -> SigningKey:
     return load_secret(site.folder / "people" / login / f"{role}.key", SigningKey, _passphrase(site, login))
 
 
-def _publish(site: Site, material: Material) -> None:
-    document = Document(material.form.to_bytes()).signed_by(_office(site, "autora", "author"), bundle.TYP)
+def _publish(site: BenchSite, samples: SampleInterviews) -> None:
+    document = Document(samples.form.to_bytes()).signed_by(_office(site, "autora", "author"), bundle.TYP)
     document = document.signed_by(_office(site, "revisor", "reviewer"), bundle.TYP)
     with StaffSession.sign_in(site.server.people_url, "publicacion", _passphrase(site, "publicacion")) as publisher:
         publisher.post("/v1/publications", data=document.to_bytes())
@@ -123,7 +123,7 @@ def _publish(site: Site, material: Material) -> None:
                 tablet.enrol(invited["invitation"])
 
 
-def _certify(site: Site) -> None:
+def _certify(site: BenchSite) -> None:
     registrar = _office(site, "registro", "registrar")
     with StaffSession.sign_in(site.server.people_url, "registro", _passphrase(site, "registro")) as office:
         for number, listed in enumerate(office.get("/v1/devices"), 1):
@@ -133,7 +133,7 @@ def _certify(site: Site) -> None:
             office.post(f"/v1/devices/{listed['dev']}/certificate", data=signed.to_bytes())
 
 
-def nothing_new(site: Site) -> list[Figure]:
+def nothing_new(site: BenchSite) -> list[Figure]:
     """Requests, and bytes of HTTP up and down with heads, of a sync with nothing to send and nothing to learn.
 
     The limit is the least that this server can be asked: GET /healthz on the same open connection.
@@ -160,14 +160,14 @@ def nothing_new(site: Site) -> list[Figure]:
     ]
 
 
-def pushing(site: Site, material: Material) -> list[Figure]:
+def pushing(site: BenchSite, samples: SampleInterviews) -> list[Figure]:
     """Requests, and bytes of HTTP up and down with heads, of pushing ten screenings of the story's people.
 
     The limit is what cannot be compressed: the envelopes' cryptographic parts, in binary.
     """
     with Tablet(site.tablets[0]) as tablet:
         for number in range(PUSHED):
-            tablet.screen(FORM, material.given[number % len(material.given)], TAKEN)
+            tablet.screen(FORM, samples.given[number % len(samples.given)], TAKEN)
         raws = [kept.raw for kept in tablet.outbox.envelopes.list_stored()]
         report = tablet.sync()
     if [receipt.outcome for receipt in report.receipts] != ["stored"] * PUSHED:
@@ -195,16 +195,16 @@ def _incompressible(raw: bytes) -> int:
     return sum(map(len, parts)) + len(unb64u(sealed.header.route.partition(".")[2])) + SIGNATURE_BYTES
 
 
-def download(site: Site, material: Material) -> Figure:
+def download(site: BenchSite, samples: SampleInterviews) -> Figure:
     """Bytes of the body with which a tablet gets the form version, gzip'd; the limit is its XForm alone, gzip'd."""
     with Tablet(site.tablets[0]) as tablet:
-        path = f"/v1/forms/{FORM}/{material.sha}"
+        path = f"/v1/forms/{FORM}/{samples.sha}"
         body = tablet.transport.send("GET", path, headers={"Accept-Encoding": "gzip"}).body
-    limit = len(gzip.compress(material.form.xform.encode()))
+    limit = len(gzip.compress(samples.form.xform.encode()))
     return Figure("download", "signed form version, gzip'd", len(body), "B", None, limit, "its XForm alone, gzip'd")
 
 
-def resident(site: Site, quick: bool) -> Figure:
+def resident(site: BenchSite, quick: bool) -> Figure:
     """MiB that the server, which is one process, keeps resident after the load; the limit is what it took idle."""
     about = "server's memory after the load" if quick else "server's memory after 100,000 envelopes"
     return Figure("memory", about, memory(site.pid), "MiB", 200, site.idle, "just started")

@@ -18,9 +18,9 @@ from statistics import quantiles
 
 from bench import ingest, load
 from bench.figure import Figure
-from bench.forms import Material
+from bench.forms import SampleInterviews
 from bench.load import Sender
-from bench.server import Site, stored
+from bench.server import BenchSite, stored
 from server.cli.terminal import now_ms
 from server.database.sqlite import SqliteDatabase
 from server.store import devices
@@ -33,17 +33,17 @@ BAR = 40
 PATIENCE, PAUSE = 60.0, (0.5, 2.0)
 
 
-def storm(site: Site, material: Material, quick: bool) -> Iterator[Figure]:
+def storm(site: BenchSite, samples: SampleInterviews, quick: bool) -> Iterator[Figure]:
     """Seconds from the moment in which all tablets speak to each one's answer, as a histogram; nothing may be lost."""
     secrets = [SigningKey.generate().secret for _ in range(12 if quick else TABLETS)]
     _let_in(site, secrets)
-    moulds = ingest.moulds(site, material)
-    senders = [Sender(secret, moulds) for secret in secrets]
+    shared = ingest.prepare_load(site, samples)
+    senders = [Sender(secret, shared) for secret in secrets]
     folder, phases = site.folder / "storm", {"storm": (EACH, 1)}
     folder.mkdir()
     spawn = get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn) as sealing:
-        list(sealing.map(Sender.ahead, senders, [folder] * len(senders), [phases] * len(senders), chunksize=50))
+        list(sealing.map(Sender.write_ahead, senders, [folder] * len(senders), [phases] * len(senders), chunksize=50))
     before = stored(site)
     with ProcessPoolExecutor(1, mp_context=spawn) as elsewhere:
         seconds, tries = elsewhere.submit(speak, site.server.tablets_port, folder).result()
@@ -58,7 +58,7 @@ def storm(site: Site, material: Material, quick: bool) -> Iterator[Figure]:
     yield from _histogram(seconds)
 
 
-def _let_in(site: Site, secrets: Sequence[bytes]) -> None:
+def _let_in(site: BenchSite, secrets: Sequence[bytes]) -> None:
     """Certify tablets without their ceremony: what is measured is the storm, not two thousand enrolments."""
     db, at = SqliteDatabase(site.server.folders[0] / "chaski.db"), now_ms()
     with db.write() as w:

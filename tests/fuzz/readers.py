@@ -32,7 +32,7 @@ class BrokenPromiseError(AssertionError):
     """A reader took too long or too much, or refused without a listed code."""
 
 
-def hold(name: str, data: bytes) -> None:
+def run_reader(name: str, data: bytes) -> None:
     """Give bytes to a reader. Whatever it raises but a refusal with a listed code is a finding."""
     began, had = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     try:

@@ -1,4 +1,4 @@
-"""`make fuzz SECONDS=n`: every reader of bytes under a coverage-guided fuzzer, and both doors under generated requests.
+"""`make fuzz SECONDS=n`: every reader of bytes under a coverage-guided fuzzer, and both APIs under generated requests.
 
 The time is divided over what is left to do. A finding is saved beside the corpus of its reader, so that the tests
 replay it from then on, and the exit code is 1.
@@ -19,21 +19,21 @@ from pathlib import Path
 from fuzz.readers import CORPUS, READERS, WORDS
 
 TESTS = Path(__file__).parents[1]
-LEARNT = TESTS.parent / ".fuzz"
+LEARNED_INPUTS = TESTS.parent / ".fuzz"
 """Inputs that reached new code in earlier runs on this machine; only a head start, not committed."""
 LONGEST = 64 * 1024
 SECONDS_PER_CASE = 10
 MEGABYTES = 1024
-DOORS = "doors"
-DOORS_WEIGHT = 8
-"""How many readers' time the two doors get together."""
+APIS = "apis"
+APIS_WEIGHT = 8
+"""How many readers' time the two APIs get together."""
 EXAMPLES = 20
 """Requests of each kind, to each operation, as each person, in a round."""
 
 
-def reader(name: str, seconds: float, seed: int, dictionary: Path) -> bool:
+def fuzz_reader(name: str, seconds: float, seed: int, dictionary: Path) -> bool:
     """Fuzz one reader; return whether it kept its promise."""
-    learnt, known = LEARNT / name, CORPUS / name
+    learnt, known = LEARNED_INPUTS / name, CORPUS / name
     for folder in (learnt, known):
         folder.mkdir(parents=True, exist_ok=True)
     before = set(known.iterdir())
@@ -59,8 +59,8 @@ def reader(name: str, seconds: float, seed: int, dictionary: Path) -> bool:
     return good
 
 
-def doors(seconds: float, seed: int) -> bool:
-    """Ask both doors generated questions until the time is over; return whether every answer was as announced."""
+def fuzz_apis(seconds: float, seed: int) -> bool:
+    """Send both APIs generated requests until the time is over; return whether every answer was as announced."""
     began, rounds, good = time.monotonic(), 0, True
     while good and (rounds == 0 or time.monotonic() - began < seconds):
         settings = {"FUZZ_SEED": str(seed + rounds), "FUZZ_EXAMPLES": str(EXAMPLES)}
@@ -76,11 +76,11 @@ def doors(seconds: float, seed: int) -> bool:
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment() | settings)
         good, rounds = done.returncode == 0, rounds + 1
         if not good:
-            LEARNT.mkdir(exist_ok=True)
-            saved = LEARNT / f"{DOORS}-{settings['FUZZ_SEED']}.txt"
+            LEARNED_INPUTS.mkdir(exist_ok=True)
+            saved = LEARNED_INPUTS / f"{APIS}-{settings['FUZZ_SEED']}.txt"
             saved.write_text(done.stdout, encoding="utf-8")
             print(done.stdout[-6000:], f"saved: {saved}; again with {settings}", sep="\n")
-    print(f"{DOORS:<16} {time.monotonic() - began:5.0f} s {rounds:>9,} rounds  {'ok' if good else 'FOUND'}")
+    print(f"{APIS:<16} {time.monotonic() - began:5.0f} s {rounds:>9,} rounds  {'ok' if good else 'FOUND'}")
     return good
 
 
@@ -99,16 +99,20 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seconds", type=int, default=60)
     options.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1, 2**31))
-    options.add_argument("--only", action="append", choices=[*READERS, DOORS], help="one reader, or the doors")
+    options.add_argument("--only", action="append", choices=[*READERS, APIS], help="one reader, or the two APIs")
     given = options.parse_args()
-    left = given.only or [*READERS, DOORS]
+    left = given.only or [*READERS, APIS]
     print(f"seed {given.seed}, {given.seconds} s for {len(left)} targets", flush=True)
     until, failed = time.monotonic() + given.seconds, []
     with tempfile.TemporaryDirectory() as folder:
         words = _dictionary(folder)
         while left:
             name, share = left[0], max(2.0, until - time.monotonic()) / sum(map(_weight, left))
-            good = doors(share * DOORS_WEIGHT, given.seed) if name == DOORS else reader(name, share, given.seed, words)
+            good = (
+                fuzz_apis(share * APIS_WEIGHT, given.seed)
+                if name == APIS
+                else fuzz_reader(name, share, given.seed, words)
+            )
             failed += [] if good else [name]
             left = left[1:]
             sys.stdout.flush()
@@ -117,7 +121,7 @@ def main() -> None:
 
 
 def _weight(name: str) -> int:
-    return DOORS_WEIGHT if name == DOORS else 1
+    return APIS_WEIGHT if name == APIS else 1
 
 
 if __name__ == "__main__":

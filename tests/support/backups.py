@@ -20,21 +20,21 @@ from server.flows.operations import backup
 from support.intake import Field
 
 
-def chaski(*words: object) -> Result:
+def run_chaski(*words: object) -> Result:
     """Run the command in this process."""
     return CliRunner().invoke(main, [str(word) for word in words])
 
 
-def told(*words: object) -> dict[str, Any]:
+def run_for_json(*words: object) -> dict[str, Any]:
     """Run a command that must succeed; return what it prints for programs."""
-    result = chaski(*words, "--json")
+    result = run_chaski(*words, "--json")
     assert result.exit_code == 0, result.stderr
     found: dict[str, Any] = json.loads(result.stdout)
     return found
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Path:
+def backup_folder(tmp_path: Path) -> Path:
     """Where backups are kept."""
     folder = tmp_path / "shelf"
     folder.mkdir()
@@ -60,29 +60,34 @@ def recipient(identity: Path) -> str:
     return str(backup_key.load_key(identity, str)[0].to_public())
 
 
-def backed_up(field: Field, identity: Path, shelf: Path, *, now: int = FOUNDED) -> Path:
+def back_up_field(field: Field, identity: Path, backup_folder: Path, *, now: int = FOUNDED) -> Path:
     """Back the field's database up, in this process."""
     services = field.services
     made = backup.write_backup(
-        services.config, services.keys, recipient=recipient(identity), folder=shelf, now=now, progress=lambda step: None
+        services.config,
+        services.keys,
+        recipient=recipient(identity),
+        folder=backup_folder,
+        now=now,
+        progress=lambda step: None,
     )
     return made.file
 
 
-def lose(data: Path) -> None:
+def lose_database(data: Path) -> None:
     """The disk with the database is gone; keys/ was kept apart."""
     for file in data.glob("chaski.db*"):
         file.unlink()
 
 
-def opened(file: Path, identity: Path) -> dict[str, bytes]:
+def open_backup(file: Path, identity: Path) -> dict[str, bytes]:
     """Open a backup as the age tool and tar would: each file in it by name."""
     plain = pyrage.decrypt(file.read_bytes(), backup_key.load_key(identity, str))
     with tarfile.open(fileobj=io.BytesIO(plain), mode="r:gz") as tar:
         return {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
 
 
-def look(database: Path, sql: str) -> list[Any]:
+def read_column(database: Path, sql: str) -> list[Any]:
     """The first column of what is in a database."""
     with sqlite3.connect(database) as connection:
         return [row[0] for row in connection.execute(sql)]

@@ -27,7 +27,7 @@ from server.flows.forms.rollouts import Ring
 from server.flows.trust import documents as trust_documents
 from server.flows.trust import enrolment
 from support import forms as form_material
-from support.intake import Field, served
+from support.intake import Field, run_servers
 from support.waiting import PATIENCE
 from sync.desk.client import DeskClient
 from sync.documents import bundle
@@ -52,7 +52,7 @@ def compiled() -> CompiledForm:
 
 
 @dataclass
-class Change:
+class PassingAnswer:
     """What passes on the line: an answer's status, headers and body, all of which may be replaced."""
 
     method: str
@@ -72,11 +72,11 @@ class Change:
         self.body = body
 
 
-class Line:
+class InterceptingProxy:
     """Passes everything on to a server; `answer` may change an answer, `cut` names paths after which it goes dead."""
 
     def __init__(self, port: int) -> None:
-        self.answer: Callable[[Change], None] = lambda change: None
+        self.answer: Callable[[PassingAnswer], None] = lambda change: None
         self.cut: frozenset[str] = frozenset()
         self.asked: list[str] = []
         line = self
@@ -109,7 +109,7 @@ class Line:
         server.request(handler.command, handler.path, body or None, dict(handler.headers))
         got = server.getresponse()
         kept = {name: value for name, value in got.getheaders() if name not in ("Content-Length", "Connection", "Date")}
-        change = Change(handler.command, handler.path, got.status, kept, got.read())
+        change = PassingAnswer(handler.command, handler.path, got.status, kept, got.read())
         server.close()
         self.answer(change)
         if handler.path in self.cut:
@@ -127,7 +127,7 @@ class Office:
     """The running demo server with its two doors, the line in front of the tablets' one, and who may sign what."""
 
     field: Field
-    line: Line
+    line: InterceptingProxy
     people_url: str
     folder: Path
 
@@ -206,8 +206,8 @@ class Office:
 def open_office(world: World, folder: Path) -> Iterator[Office]:
     """Serve a copy of the demo world on loopback."""
     field = Field(world, open_services(world.config), "")
-    with served(field) as (tablets, people):
-        line = Line(tablets)
+    with run_servers(field) as (tablets, people):
+        line = InterceptingProxy(tablets)
         office = Office(field, line, f"http://127.0.0.1:{people}", folder)
         field.form_sha = office.publish()
         thread = threading.Thread(target=line.server.serve_forever, kwargs={"poll_interval": 0.02})

@@ -57,7 +57,7 @@ class Workers:
         """Fork a server whose clock is that many milliseconds off; return its process id."""
         return self._begin(do="serve", environment=environment, clock=clock)
 
-    def screen(self, folder: Path, journal: Path, *, clock: int) -> int:
+    def screen_until_killed(self, folder: Path, journal: Path, *, clock: int) -> int:
         """Fork a tablet at work, with such a clock."""
         return self._begin(do="screen", folder=str(folder), journal=str(journal), clock=clock)
 
@@ -72,12 +72,12 @@ class Workers:
         assert self._ask(do="kill", pid=pid) == signal.SIGKILL, "a process ended by itself: see its log"
 
 
-def off(by: int) -> Callable[[], int]:
+def shifted_clock(by: int) -> Callable[[], int]:
     """A clock that is off by so many milliseconds, but stands on 1 January 1970 rather than before it."""
     return lambda: max(1, app.clock() + by)
 
 
-def screen(folder: Path, journal: Path, clock: Callable[[], int]) -> None:
+def screen_until_killed(folder: Path, journal: Path, clock: Callable[[], int]) -> None:
     """Screen and sync until killed. The journal is on the disk, line by line: what stands there was truly said."""
     with Tablet(folder, clock=clock) as tablet, journal.open("a", encoding="ascii") as book:
 
@@ -103,16 +103,16 @@ def screen(folder: Path, journal: Path, clock: Callable[[], int]) -> None:
                 note("receipted", receipt.jti, receipt.outcome)
 
 
-def work(asked: dict[str, Any]) -> None:
+def run_child(asked: dict[str, Any]) -> None:
     """Be the child that was asked for."""
-    clock = off(asked["clock"])
+    clock = shifted_clock(asked["clock"])
     if asked["do"] == "serve":
         app.serve(config.load(asked["environment"]), clock)
     else:
-        screen(Path(asked["folder"]), Path(asked["journal"]), clock)
+        screen_until_killed(Path(asked["folder"]), Path(asked["journal"]), clock)
 
 
-def fork(asked: dict[str, Any], log: str) -> int:
+def fork_child(asked: dict[str, Any], log: str) -> int:
     """Start a child with its output in the log."""
     pid = os.fork()
     if pid:
@@ -122,13 +122,13 @@ def fork(asked: dict[str, Any], log: str) -> int:
             os.dup2(output.fileno(), 1)
             os.dup2(output.fileno(), 2)
         os.close(0)
-        work(asked)
+        run_child(asked)
     finally:
         traceback.print_exc()  # A kill leaves no word; whatever else ended it is in the log.
         os._exit(1)
 
 
-def end(pid: int) -> int:
+def kill_child(pid: int) -> int:
     """Kill a child; return by which signal it really ended, 0 for none."""
     os.kill(pid, signal.SIGKILL)
     return os.waitpid(pid, 0)[1] & 0x7F
@@ -138,7 +138,7 @@ def main(log: str) -> None:
     """Serve the other end until it is gone."""
     for line in sys.stdin:
         asked = json.loads(line)
-        print(end(asked["pid"]) if asked["do"] == "kill" else fork(asked, log), flush=True)
+        print(kill_child(asked["pid"]) if asked["do"] == "kill" else fork_child(asked, log), flush=True)
 
 
 if __name__ == "__main__":

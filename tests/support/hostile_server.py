@@ -42,35 +42,35 @@ class Answer:
         return found
 
 
-def listen(line: socket.socket) -> Answer:
+def read_answer(line: socket.socket) -> Answer:
     """Read one answer."""
     reading = HTTPResponse(line)
     reading.begin()
     return Answer(reading.status, {name.lower(): value for name, value in reading.getheaders()}, reading.read())
 
 
-def dial(port: int, timeout: float = PATIENCE) -> socket.socket:
+def connect(port: int, timeout: float = PATIENCE) -> socket.socket:
     """Open a connection."""
     return socket.create_connection(("127.0.0.1", port), timeout=timeout)
 
 
-def say(port: int, data: bytes) -> Answer:
+def send_bytes(port: int, data: bytes) -> Answer:
     """Send bytes, whatever they are, and read one answer."""
-    with dial(port) as line:
+    with connect(port) as line:
         line.sendall(data)
-        return listen(line)
+        return read_answer(line)
 
 
-def ask(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
+def send_request(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
     """Make one proper request."""
     named = {"Host": "chaski", "Content-Length": str(len(body)), **headers}
     head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in named.items())
-    return say(port, f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body)
+    return send_bytes(port, f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body)
 
 
-def post(port: int, message: Message) -> Answer:
+def post_message(port: int, message: Message) -> Answer:
     """Send a tablet's request."""
-    return ask(
+    return send_request(
         port,
         "POST",
         messages.PATH,
@@ -80,7 +80,7 @@ def post(port: int, message: Message) -> Answer:
 
 
 @dataclass
-class Hosted:
+class ServerUnderTest:
     """A server's process over the world of `field`, which this process only reads while that one runs."""
 
     field: Field
@@ -93,7 +93,7 @@ class Hosted:
 
     def sync(self, tablet: Tablet, *envelopes: bytes, **said: Any) -> Response:
         """Have a tablet's request answered; the answer's signature is checked."""
-        answer = post(self.port, self.field.message(tablet, *envelopes, **said))
+        answer = post_message(self.port, self.field.message(tablet, *envelopes, **said))
         assert answer.status == 200, answer.body
         message = Message(answer.body, answer.headers[SIGNATURE_HEADER.lower()])
         return messages.read_response(message, self.field.trust.servers, dev=tablet.key.kid, n=tablet.n)
@@ -130,17 +130,17 @@ class Hosted:
 
 
 @contextmanager
-def hosted(field: Field) -> Iterator[Hosted]:
+def run_server(field: Field) -> Iterator[ServerUnderTest]:
     """Start a server's process over a field's world, and end it."""
     server = ServerProcess(field.world.data.parent, *free_ports(2))
     server.start()
     try:
-        yield Hosted(field, server)
+        yield ServerUnderTest(field, server)
     finally:
         server.kill()
 
 
-def assert_whole(database: Path) -> None:
+def assert_intact(database: Path) -> None:
     """Hold a database that went through something to what it promises: SQLite's own check, and the audit chain."""
     with closing(sqlite3.connect(database)) as raw:
         assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

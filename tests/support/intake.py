@@ -180,7 +180,7 @@ def field_of_the_world(world: World) -> Iterator[Field]:
 
 
 @contextmanager
-def served(opened: Field) -> Iterator[tuple[int, int]]:
+def run_servers(opened: Field) -> Iterator[tuple[int, int]]:
     """Serve both doors on loopback; give their ports."""
     services = replace(opened.services, config=replace(opened.services.config, tablets_port=0, people_port=0))
     server = Server(services)

@@ -135,7 +135,7 @@ def _labels(engine: Engine, language: str) -> dict[str, Node]:
     return {" ".join(node.label[language].removeprefix("[borrador] ").split()): node for node in engine.questions}
 
 
-def shown(engine: Engine, inspector: Inspector, language: str = "es") -> Node:
+def question_on_page(engine: Engine, inspector: Inspector, language: str = "es") -> Node:
     """The question on the page."""
     words, labels = inspector.words, _labels(engine, language)
     found = [label for label in labels if label in words]
@@ -143,7 +143,7 @@ def shown(engine: Engine, inspector: Inspector, language: str = "es") -> Node:
     return labels[max(found, key=len)]
 
 
-def typed(engine: Engine, node: Node, given: Mapping[str, Any]) -> str:
+def keys_for(engine: Engine, node: Node, given: Mapping[str, Any]) -> str:
     """What to type at a question for its answer among `given`, as the answer files have them."""
     answer = given.get(node.name)
     if node.type in ("note", "acknowledge"):
@@ -160,4 +160,4 @@ def typed(engine: Engine, node: Node, given: Mapping[str, Any]) -> str:
 def answer_all(engine: Engine, inspector: Inspector, given: Mapping[str, Any], language: str = "es") -> None:
     """Answer every question as it comes, to the review."""
     while "Revisar antes de sellar" not in inspector.page:
-        inspector.type(typed(engine, shown(engine, inspector, language), given))
+        inspector.type(keys_for(engine, question_on_page(engine, inspector, language), given))
