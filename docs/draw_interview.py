@@ -51,7 +51,9 @@ TEMPLATE = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {heig
 def find_page() -> Page:
     """Compile the form, answer as in the story up to the question, and return its page."""
     package = load_package(CATALOGUE / FORM)
-    form = compile_form(package.workbook, channel="training", route_vocabulary=AUTHOR_FIELDS, shelf=package.shelf)
+    form = compile_form(
+        package.workbook, channel="training", route_vocabulary=AUTHOR_FIELDS, resources=package.resources
+    )
     answers = json.loads((CATALOGUE / FORM / "answers" / STORY).read_text(encoding="utf-8"))
     interview = Interview(load_engine(form.xform))
     while (question := interview.question) and question.name != QUESTION:

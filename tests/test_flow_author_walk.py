@@ -1,4 +1,4 @@
-"""A new author's walk works from the README alone: each command stands there, in this order, and does what it says.
+"""A new author's walk works from docs/authors.md alone: each command stands there, in order, and does what it says.
 
 A real server process and real tablets' folders; LibreOffice is played by openpyxl.
 """
@@ -6,7 +6,6 @@ A real server process and real tablets' folders; LibreOffice is played by openpy
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from pathlib import Path
 from string import Template
@@ -20,20 +19,18 @@ from openpyxl.worksheet.worksheet import Worksheet
 from conftest import World
 from server.cli.demo.server_process import ServerProcess
 from server.cli.main import main
+from support.documents import AUTHORS, WALK, blocks, section
 from sync.tablet.client import Tablet
 from test_flow_commands import Terminal, server  # noqa: F401 (a fixture)
-from test_project_readme import section
 
 FORM = "pe_laboral_adulto"
-CHAPTER = "A new version of a form, from the spreadsheet to tablets"
 
 
 class Walk:
-    """Goes through the README's commands one after the other; `stands_for` says what its capital words are."""
+    """Goes through the guide's commands one after the other; `stands_for` says what its capital words are."""
 
     def __init__(self, people_url: str) -> None:
-        blocks = re.findall(r"^```\n(.*?)^```", section(CHAPTER), re.MULTILINE | re.DOTALL)
-        lines = "".join(blocks).splitlines()
+        lines = "".join(blocks(section(AUTHORS, WALK))).splitlines()
         self.shell = dict(line.split("=", 1) for line in lines if not line.startswith("chaski "))
         self.shell = {name: value.strip('"') for name, value in self.shell.items()}
         self.commands = [line for line in lines if line.startswith("chaski ")]
@@ -41,12 +38,12 @@ class Walk:
         self.stands_for: dict[str, str] = {}
 
     def on(self, expected: str, *, exit_code: int = 0) -> Any:
-        """Run the next command of the README, which must be the expected one; return what it prints as data."""
+        """Run the next command of the guide, which must be the expected one; return what it prints as data."""
         line = Template(self.commands.pop(0)).substitute(self.shell)
         for word, meant in self.stands_for.items():
             line = line.replace(word, meant)
         words = shlex.split(line)[1:]
-        assert words[: len(expected.split())] == expected.split(), f"the README goes on with: {line}"
+        assert words[: len(expected.split())] == expected.split(), f"the guide goes on with: {line}"
         if "--login" in words:
             words += ["--server", self.people_url]
         result = CliRunner().invoke(main, words if expected.startswith("forms export") else [*words, "--json"])
@@ -56,7 +53,7 @@ class Walk:
 
 @pytest.fixture
 def walk(world: World, server: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Walk:  # noqa: F811
-    """Stand where the README's reader stands after `make run`: var/, one form in use, one tablet in Madre de Dios."""
+    """Stand where the guide's reader stands after `make run`: var/, one form in use, one tablet in Madre de Dios."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "var").symlink_to(world.data.parent)
     terminal = Terminal(world, server)
@@ -90,7 +87,7 @@ def edit(changes: dict[str, dict[str, str]]) -> None:
 
 
 def shas(walk: Walk, tablet: str) -> set[str]:
-    """What a tablet holds after the README's next sync."""
+    """What a tablet holds after the guide's next sync."""
     walk.on(f"device sync --tablet {tablet}")
     with Tablet(Path(tablet)) as opened:
         return {form.sha for form in opened.status().forms}
@@ -139,4 +136,4 @@ def test_a_new_author_goes_from_spreadsheet_to_the_tablets_of_one_region_and_bac
     walk.on("forms roll-back 1")
     assert shas(walk, "var/puno") == {first["sha"]}
     assert [ring["state"] for ring in walk.on("forms rings") if ring["version"] == 2] == ["ended"]
-    assert not walk.commands, "the README goes on, and nobody tested it"
+    assert not walk.commands, "the guide goes on, and nobody tested it"
