@@ -97,7 +97,7 @@ def test_a_servers_memory_is_never_dumped_nor_shown_to_its_accounts_other_proces
 ) -> None:
     """What the process apart is kept from by seccomp, any other is by this: PR_GET_DUMPABLE is 3, PR_SET_DUMPABLE 4."""
     libc, seen = ctypes.CDLL(None), []
-    monkeypatch.setattr(admin, "serve_forever", lambda _: seen.append(libc.prctl(3, 0, 0, 0, 0)))
+    monkeypatch.setattr(admin, "serve", lambda _: seen.append(libc.prctl(3, 0, 0, 0, 0)))
     before = libc.prctl(3, 0, 0, 0, 0)
     try:
         done = CliRunner().invoke(main, ["serve"], env={"CHASKI_DATA": str(tmp_path)})
