@@ -1,14 +1,17 @@
-"""Files that a power cut leaves whole or as they were. The tablet's stores call it, and the server for its backups."""
+"""Functions that write a file so that a power cut leaves the old file or the new file, both complete.
+
+The tablet's stores call them, and the server's backups.
+"""
 
 import os
 from pathlib import Path
 
 UNFINISHED = ".new"
-"""How a file ends that the power cut while it was written; whoever finds one may remove it."""
+"""File name suffix of an unfinished write. A power cut may leave such a file behind, and any program may delete it."""
 
 
 def replace_file(path: Path, body: bytes) -> None:
-    """Put a file that only its owner may read in the place of the one before, on the disk before this returns."""
+    """Replace a file atomically with one that only its owner may read. It is on disk when this returns."""
     written = path.with_suffix(UNFINISHED)
     with open(os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(body)
@@ -19,7 +22,7 @@ def replace_file(path: Path, body: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have it on the disk which files there are."""
+    """Flush a folder's list of files to disk."""
     opened = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(opened)

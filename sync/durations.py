@@ -1,4 +1,7 @@
-"""Durations in milliseconds, the unit of every time in the project. Called by sync, server and the tests."""
+"""Durations in milliseconds, the unit of all times in this project.
+
+`sync`, `server` and the tests use them.
+"""
 
 SECOND = 1_000
 MINUTE = 60 * SECOND
@@ -6,4 +9,4 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 WEEK = 7 * DAY
 YEAR = 365 * DAY
-"""365 days; for limits, not for calendars."""
+"""365 days. It is for limits, not for calendar dates."""

@@ -1,11 +1,12 @@
-"""The one exception of the protocol: a stable dotted code (SPEC 14) and a sentence for whoever must act on it.
+"""SyncError, the one exception of the protocol: a stable dotted code (SPEC 14) and a sentence for people.
 
-Raised by every module here; the server maps codes to HTTP problems. It never carries key material or answers.
+Every module of this package raises it, and the server maps codes to HTTP problems. It must not contain key material or
+answers.
 """
 
 
 def join_sentences(*sentences: str) -> str:
-    """Join what there is of the sentences; no control character in them, whoever wrote them, reaches a terminal."""
+    """Join the sentences that are not empty. Control characters are removed, so none reaches a terminal."""
     clean = (
         " ".join("".join(c if c.isprintable() else " " for c in sentence).split()).rstrip(".") for sentence in sentences
     )
@@ -13,7 +14,7 @@ def join_sentences(*sentences: str) -> str:
 
 
 class SyncError(Exception):
-    """Say what is wrong with bytes that somebody else made, or with a key file."""
+    """An error in bytes from another party, or in a key file."""
 
     def __init__(self, code: str, detail: str = "") -> None:
         super().__init__(f"{code}: {detail}" if detail else code)

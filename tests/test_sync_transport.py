@@ -227,5 +227,5 @@ def test_staff_learn_in_one_short_sentence_that_no_connection_was_made() -> None
 def test_staff_take_no_half_answer_for_one(answer: bytes) -> None:
     with wire(answer, hang_up=True) as opened, pytest.raises(SyncError) as broken:
         StaffSession.sign_in(opened.url, "autora", "uno dos tres")
-    said_so = f"transport.broken: GET {opened.url}/v1/session/parameters had no whole answer"
+    said_so = f"transport.broken: GET {opened.url}/v1/session/parameters had no complete response"
     assert re.fullmatch(rf"{re.escape(said_so)}( \(\w+\))?", str(broken.value))

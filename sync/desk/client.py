@@ -1,6 +1,7 @@
-"""The coordinator's client: lists referrals, opens screenings with her own key, works them.
+"""The coordinator's client: lists referrals, opens screenings with the coordinator's own key, and works on them.
 
-Called by `chaski desk` and by tests. Keys and plaintext stay in memory; nothing counts that its signer did not sign.
+`chaski desk` and the tests call it. Keys and plaintext stay in memory. The client accepts nothing without a valid
+signature of the right signer.
 """
 
 import time
@@ -25,17 +26,17 @@ from sync.exchange.staff_session import StaffSession
 from sync.keys.key_pairs import SealKey
 from sync.wire.json_object import FORM_ID, NAME, SHA256_HEX
 
-MISSING_REACH = 100  # A tablet counts as it likes; this many numbers back are worth a coordinator's look.
+MISSING_REACH = 100  # A tablet chooses its numbers freely. The desk shows at most this many missing ones.
 
 
 @dataclass(frozen=True, kw_only=True)
 class VerifiedScreening(OpenedScreening):
-    """A screening for which every signature held: tablet's certificate, envelope, author's and reviewer's form.
+    """A screening with valid signatures: tablet's certificate, envelope, form author and form reviewer.
 
-    `referral` is what the server says of it; `route_agrees` whether the route it read says the same as the screening,
-    None without a route. `missing` are numbers below the highest that this tablet gave to screenings for the same
-    keyring, and that this session has not opened: for whoever opens them all, a hint that one was withheld. `vouched`
-    is false when the newest trust no longer names both who signed the form version.
+    `referral` holds what the server states about it. `route_agrees` is True if the server's route equals the
+    screening's results, and None without a route. `missing` lists numbers below the highest `kseq` of this tablet and
+    keyring that this session has not opened. For a coordinator who opens every screening, they hint that one was
+    withheld. `vouched` is False if the newest trust does not name both signers of the form version.
     """
 
     referral: dict[str, Any] = field(repr=False)
@@ -59,10 +60,10 @@ class VerifiedScreening(OpenedScreening):
 
 
 class DeskClient:
-    """One coordinator's session."""
+    """The session of one coordinator."""
 
     def __init__(self, staff: StaffSession, *, pin: str, now: int) -> None:
-        """Fetch and check trust and registry; staff are online, so an expired trust is refused."""
+        """Fetch and verify trust and registry. An expired trust raises SyncError `trust.expired`: staff are online."""
         self.staff = staff
         self.trust: Trust = trust.accept(Document.parse(staff.get_bytes("/v1/trust")), None, pin, now=now, strict=True)
         self.registry: Registry = registry.accept(Document.parse(staff.get_bytes("/v1/registry")), self.trust, None)
@@ -72,7 +73,10 @@ class DeskClient:
 
     @classmethod
     def sign_in(cls, url: str, login: str, passphrase: str, *, pin: str) -> Self:
-        """Open a session; `pin` names the roots, from the coordinator's own papers, so that no false server passes."""
+        """Open a session.
+
+        `pin` identifies the root keys. It comes from the coordinator's own papers, so a false server cannot pass.
+        """
         pin = trust.read_pin(pin)
         staff = StaffSession.sign_in(url, login, passphrase)
         try:
@@ -92,7 +96,7 @@ class DeskClient:
     # Work
 
     def list_queues(self, mode: str = "field") -> list[dict[str, Any]]:
-        """List the caller's queues with how much is in each; `mode` is field or training."""
+        """List the caller's queues with the number of referrals in each; `mode` is field or training."""
         queues: list[dict[str, Any]] = self.staff.get(f"/v1/queues?mode={mode}")
         return queues
 
@@ -102,15 +106,15 @@ class DeskClient:
         return referrals
 
     def claim(self, referral_id: str) -> dict[str, Any]:
-        """Reserve a referral, until the lease lapses."""
+        """Reserve a referral for the caller until the lease lapses."""
         return self._post(referral_id, "claim")
 
     def accept(self, referral_id: str) -> dict[str, Any]:
-        """Take on a referral; the tablet is told."""
+        """Take on a referral. The server sends this status to the tablet."""
         return self._post(referral_id, "accept")
 
     def close(self, referral_id: str, result: str) -> dict[str, Any]:
-        """End the work on a referral; the tablet learns that it is closed, not how."""
+        """End the work on a referral. The tablet receives the status "closed" without the result."""
         return self._post(referral_id, "close", {"result": result})
 
     def _post(self, referral_id: str, verb: str, content: dict[str, str] | None = None) -> dict[str, Any]:
@@ -120,9 +124,9 @@ class DeskClient:
     # Opening
 
     def open_screening(self, referral_id: str) -> VerifiedScreening:
-        """Verify everything behind a referral's screening, open it, read it and compute its results anew.
+        """Verify all signatures behind a referral's screening, decrypt it, read it and compute its results again.
 
-        One that says something else than the route it was sorted by is put on the work list.
+        If the results differ from the route that the server sorted it by, this reports it to the work list.
         """
         referral = self.staff.get(f"/v1/referrals/{_require_id(referral_id)}")
         opened = self._verify_and_open(referral, self.staff.get_bytes(f"/v1/referrals/{referral_id}/envelope"))
@@ -131,7 +135,7 @@ class DeskClient:
         return opened
 
     def open_work_item(self, item: int) -> list[VerifiedScreening]:
-        """Open every screening that an item of the work list is about, before it is decided."""
+        """Open every screening that an item of the work list concerns, for the decision on it."""
         path = f"/v1/work-list/{item}"
         return [
             self._verify_and_open(each, self.staff.get_bytes(f"{path}/envelopes/{each['envelope']}"))
@@ -141,7 +145,7 @@ class DeskClient:
     def _verify_and_open(self, referral: dict[str, Any], raw: bytes) -> VerifiedScreening:
         sealed = parse_envelope(raw)
         if (sealed.id, sealed.header.jti) != (referral["envelope"], referral["jti"]):
-            raise SyncError("desk.other_envelope", "the server handed out another envelope than the referral's")
+            raise SyncError("desk.other_envelope", "the server sent an envelope that is not the referral's")
         certificate = enrolment.accept_certificate(
             Document.parse(self.staff.get_bytes(f"/v1/devices/{sealed.header.dev}/certificate")),
             self.trust,
@@ -173,7 +177,7 @@ class DeskClient:
         return self.staff.seal_key()
 
     def unwrap_keyring(self, sealed: Envelope) -> SealKey:
-        """Unwrap the keyring epoch that an envelope is sealed to, if the caller is a member of it."""
+        """Unwrap the keyring epoch that an envelope is sealed to. Raise SyncError `desk.not_a_member` for other people."""
         kid = sealed.header.kid
         for copy in self.staff.me["keyrings"]:
             if copy["kid"] == kid:
@@ -181,10 +185,10 @@ class DeskClient:
                 return seal.unwrap_seed(
                     copy["wrapped"], self._seal_key, keyring=copy["keyring"], epoch=copy["epoch"], member_id=member
                 )
-        raise SyncError("desk.not_a_member", f"you hold no copy of the keyring {kid} that this is sealed to")
+        raise SyncError("desk.not_a_member", f"you hold no copy of the keyring {kid} that this screening is sealed to")
 
     def _read_instance(self, instance: bytes, route: dict[str, Any]) -> tuple[str, CompiledForm, OpenedScreening]:
-        """Read the instance by the version that the route names, or else by the first in use that it fits."""
+        """Read the instance with the form version that the route names, else with the first version in use that fits."""
         for form_id, sha in self._candidates(route):
             form, scorer = self._load_form(form_id, sha)
             try:
@@ -218,7 +222,7 @@ class DeskClient:
 
 
 def _route_agrees(route: dict[str, Any] | None, reading: OpenedScreening) -> bool | None:
-    """Hold what the server routed by against what the screening says."""
+    """Return whether the route that the server used equals the screening's own results; None without a route."""
     if route is None:
         return None
     recorded = {
@@ -231,7 +235,7 @@ def _route_agrees(route: dict[str, Any] | None, reading: OpenedScreening) -> boo
 
 
 def _require_id(typed: str) -> str:
-    """Let the id of a queue or referral pass, and nothing that would lead to another address of the server."""
+    """Return the id of a queue or referral. Raise SyncError `desk.bad_id` for text that could change the URL."""
     if not NAME.fullmatch(typed):
         raise SyncError(
             "desk.bad_id", f"{typed!r} is not the id of a queue or referral; `chaski desk queue` lists them"

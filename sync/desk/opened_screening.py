@@ -1,7 +1,6 @@
-"""What a coordinator sees of an opened screening: answers beside their questions, what fired, and whether it adds up.
+"""An opened screening as values: answers beside their questions, fired indicators, and differences in the results.
 
-Built by sync.desk.client from a verified form and a decrypted instance. Values only, in memory only; nothing here is
-written.
+`sync.desk.client` builds it from a verified form and a decrypted instance. Nothing here is written to disk.
 """
 
 from collections.abc import Mapping
@@ -21,7 +20,8 @@ from screening_forms.scoring.assessment import NOT_SCORED, Assessment, explain_s
 class Answer:
     """One question and its answer, in Spanish (`_es`) and as the interviewer saw them in the interview's language.
 
-    A state is reviewed, draft, or fallback: Spanish was shown for want of a translation.
+    A state is `reviewed`, `draft` or `fallback`. `fallback` means that the screen showed Spanish because no translation
+    exists.
     """
 
     question: str
@@ -36,7 +36,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class FiredIndicator:
-    """An indicator that fired; `strength` is S, M, W in the form's profile, or - for a bright line."""
+    """An indicator that fired. `strength` is S, M or W in the form's profile, or - for a bright line."""
 
     code: str
     label_es: str
@@ -45,7 +45,7 @@ class FiredIndicator:
 
 @dataclass(frozen=True)
 class Difference:
-    """A result for which the tablet's record and the desk's own computation disagree."""
+    """A result for which the tablet's record and the desk's own computation differ."""
 
     name: str
     recorded: str
@@ -54,9 +54,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class OpenedScreening:
-    """A screening read anew. `outcome`, `tier`, `urgency` and `queue_kinds` are as the tablet recorded them.
+    """A screening with its results computed again.
 
-    `assessment` is the desk's second opinion; `differences` is empty when everything agrees.
+    `outcome`, `tier`, `urgency` and `queue_kinds` are the values that the tablet recorded. `assessment` is the desk's
+    own result. `differences` is empty if both agree.
     """
 
     lang: str
@@ -71,14 +72,14 @@ class OpenedScreening:
 
     @property
     def agrees(self) -> bool:
-        """Whether the recorded results follow from the answers, by the form and by the second opinion."""
+        """Whether the form and the desk's assessment, given the answers, both produce the recorded results."""
         return not self.differences
 
 
 def read_screening(form: CompiledForm, scorer: Engine, instance: bytes) -> OpenedScreening:
-    """Read an instance by its form version; AnswerError if it is not an instance of that version.
+    """Read an instance with its form version. Raise AnswerError if it is not an instance of that version.
 
-    Answers that could not have been given together are shown all the same, and named as a difference.
+    Answers that the form does not allow together are still shown. They also appear as a difference.
     """
     recorded, answers = scorer.read_values(instance), scorer.read_instance(instance)
     lang = recorded.get(form.route.get("lang", ""), SOURCE)
@@ -122,7 +123,7 @@ def build_answer(node: Node, value: str, lang: str) -> Answer:
 
 
 def _shown_text(texts: TextsByLanguage, lang: str) -> tuple[str, str]:
-    """Return what stood on the screen, and its state; a form in one language has its texts under no language at all."""
+    """Return the text that the screen showed, and its state. A form in one language has texts without a language name."""
     source = texts.get(SOURCE, texts.get("", ""))
     text = source if lang == SOURCE else texts.get(lang, "")
     if not text:
@@ -131,7 +132,7 @@ def _shown_text(texts: TextsByLanguage, lang: str) -> tuple[str, str]:
 
 
 def _fired_by_dimension(form: CompiledForm, assessment: Assessment) -> dict[str, tuple[FiredIndicator, ...]]:
-    """Sort what fired by dimension; what stands beside the dimensions comes last, such as bright lines."""
+    """Group fired indicators by dimension. Those outside the dimensions, such as bright lines, come last."""
     known = indicator_set_from_dict(form.indicator_set).indicators
     fired_by_dimension: dict[str, tuple[FiredIndicator, ...]] = dict.fromkeys((*DIMENSIONS, *UNCOUNTED), ())
     for each in (known[code] for code in assessment.fired):
@@ -140,7 +141,7 @@ def _fired_by_dimension(form: CompiledForm, assessment: Assessment) -> dict[str,
 
 
 def _differences(recorded: Mapping[str, str], filled: FilledForm, assessment: Assessment) -> tuple[Difference, ...]:
-    """Hold what the tablet recorded against the form run again, and that against the second opinion."""
+    """Compare the tablet's record with a new run of the form, and that run with the desk's assessment."""
     again = {name: filled.values.get(name, "") for name in RESULT_NODES}
     pairs = [(name, recorded.get(name, ""), again[name]) for name in SEALED_RESULTS]
     if "outcome" in filled.relevant:

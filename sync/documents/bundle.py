@@ -1,6 +1,7 @@
-"""The bundle: one form version, in use only when an author and a reviewer, two persons, signed it (SPEC 5.4).
+"""The bundle: one form version, valid only with the signatures of an author and a reviewer (SPEC 5.4).
 
-Checked by the server before it publishes and by every tablet before it shows a question.
+The two must be different persons, so no single person can change a form. The server verifies a bundle before it
+publishes it. Every tablet verifies it before it shows a question.
 """
 
 import hashlib
@@ -26,20 +27,20 @@ _SOUND = re.compile("audio/(ogg|mpeg)")
 
 @dataclass(frozen=True, order=True)
 class Recording:
-    """A sound that a form version is heard with: its hash is its name, its `size` in bytes."""
+    """An audio file for a text of a form version. Its SHA-256 is its name; `size` is in bytes."""
 
     sha256: str
     size: int
     type: str
 
     def check(self, body: bytes) -> None:
-        """Raise unless these are the bytes that the bundle names."""
+        """Raise SyncError `bundle.wrong_recording` unless these are the bytes that the bundle names."""
         if len(body) != self.size or hashlib.sha256(body).hexdigest() != self.sha256:
             raise SyncError("bundle.wrong_recording", f"not the recording {self.sha256}")
 
 
 def accept(document: Document, trust: Trust, sha: str | None = None) -> bytes:
-    """Return the bundle's exact bytes; `sha` is the version that the manifest asked for."""
+    """Verify a bundle and return its exact payload; `sha` is the version that the manifest names."""
     if sha is not None and document.sha256 != sha:
         raise SyncError("bundle.wrong_version", f"{document.sha256} in place of {sha}")
     authors = document.require(TYP, keys_of(trust.authors))
@@ -52,14 +53,14 @@ def accept(document: Document, trust: Trust, sha: str | None = None) -> bytes:
     channel = JsonObject(document.content, "bundle").text("channel", _CHANNEL)
     recordings(document.content)
     if trust.demo and channel != "training":
-        raise SyncError("bundle.demo_trust", "keys of a demo sign for training only")
+        raise SyncError("bundle.demo_trust", "a demo trust accepts training forms only")
     return document.payload
 
 
 def accept_for_reading(document: Document, trust: Trust, sha: str) -> tuple[bytes, bool]:
-    """Return the bytes of a version that a screening was made with, and whether `trust` still vouches for them.
+    """Return the payload of a screening's form version, and whether `trust` still names both of its signers.
 
-    One of those who signed is enough: a screening is not lost because an author left (SPEC 5.7).
+    One valid signer is enough here. Otherwise a screening would become unreadable when an author leaves (SPEC 5.7).
     """
     try:
         return accept(document, trust, sha), True
@@ -71,14 +72,14 @@ def accept_for_reading(document: Document, trust: Trust, sha: str) -> tuple[byte
 
 
 def recordings(content: Mapping[str, Any]) -> tuple[Recording, ...]:
-    """Return the recordings that a bundle names, each once, in the order of their hashes."""
+    """Return the recordings that a bundle names, each once, ordered by hash."""
     languages = JsonObject(content, "bundle").object("audio")
     texts = [languages.object(language) for language in languages.names(_LANGUAGE)]
     named = {_recording(each.object(context)) for each in texts for context in each.names(_CONTEXT)}
     if len({each.sha256 for each in named}) != len(named):
         raise SyncError("document.malformed", "bundle gives one recording two sizes or types")
     if len(named) > MAX_RECORDINGS or sum(each.size for each in named) > MAX_SOUND_BYTES:
-        raise SyncError("document.malformed", "bundle has more recordings than a tablet has room for")
+        raise SyncError("document.malformed", "bundle has more recordings than a tablet can store")
     return tuple(sorted(named))
 
 

@@ -1,6 +1,6 @@
-"""What a registrar orders one tablet to do (SPEC 5.6); made by `chaski tablets`, accepted by the server and the tablet.
+"""A registrar's order to one tablet: wipe or revoke (SPEC 5.6).
 
-An order is a document like a certificate: whoever carries it out checks first who signed it and for whom it is.
+`chaski tablets` makes it. The server and the tablet verify its signer and its tablet before they act on it.
 """
 
 import re
@@ -19,7 +19,7 @@ _ORDER = re.compile(f"{REVOKE}|{WIPE}")
 
 @dataclass(frozen=True)
 class DeviceOrder:
-    """What tablet `dev` is to do; `number` counts from 1 for each tablet."""
+    """An order for the tablet `dev`. `number` counts from 1 for each tablet; `issued` is in milliseconds."""
 
     dev: str
     number: int
@@ -28,12 +28,12 @@ class DeviceOrder:
 
 
 def make(registrar: SigningKey, *, dev: str, number: int, issued: int, order: str) -> Document:
-    """Sign an order, `revoke` or `wipe`; `issued` in milliseconds."""
+    """Sign an order, `revoke` or `wipe`; `issued` is in milliseconds."""
     return Document.of({"dev": dev, "number": number, "issued": issued, "order": order}, TYP, registrar)
 
 
 def accept(document: Document, trust: Trust, dev: str | None = None) -> DeviceOrder:
-    """Return the order that a document states; `dev` is the tablet it must be for."""
+    """Verify a signed order and return it; `dev` is the tablet that it must name."""
     document.require(TYP, trust.registrars)
     members = JsonObject(document.content, "order")
     order = DeviceOrder(

@@ -1,6 +1,7 @@
-"""How a tablet joins (SPEC 5.5): the invitation it is shown, the request it signs itself, the certificate it is given.
+"""The three documents of enrolment (SPEC 5.5): invitation, enrolment request, certificate.
 
-The certificate is signed by a registrar after somebody compared the six words of the tablet's key.
+The tablet signs its request with its own key. A registrar signs the certificate after two people have compared the six
+words of that key.
 """
 
 import re
@@ -27,7 +28,7 @@ _REGION = re.compile(r"[0-9]{2,6}")
 
 @dataclass(frozen=True)
 class Invitation:
-    """What the QR code says: where the tablets' door is, a one-time code, and the pin of the roots."""
+    """The contents of the QR code: the URL of the tablet API, a one-time code, and the pin of the root keys."""
 
     url: str
     code: str
@@ -39,20 +40,20 @@ class Invitation:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read an invitation, typed or scanned."""
+        """Parse an invitation, typed or scanned. Raise SyncError `enrolment.bad_invitation` if it is malformed."""
         given = _values(text.strip().removeprefix(SCHEME))
         if not text.strip().startswith(SCHEME) or not all(len(given.get(name, [])) == 1 for name in "ucr"):
             raise SyncError("enrolment.bad_invitation", "not a Chaski invitation")
         url, code, pin = (given[name][0] for name in "ucr")
         if not url.startswith(("https://", "http://")) or not _CODE.fullmatch(code) or not SHA256_HEX.fullmatch(pin):
-            raise SyncError("enrolment.bad_invitation", "address, code or pin are not of their form")
+            raise SyncError("enrolment.bad_invitation", "address, code or pin is malformed")
         return cls(url.rstrip("/"), code, pin)
 
 
 def _values(query: str) -> dict[str, list[str]]:
-    """Decode percents and nothing else: to a form of HTML a plus is a blank, here it is a plus."""
+    """Decode percent-encoding only. HTML forms read a plus as a blank, but an invitation means a plus."""
     if re.search("%(?![0-9A-Fa-f]{2})", query):
-        raise SyncError("enrolment.bad_invitation", "a percent sign that stands for nothing")
+        raise SyncError("enrolment.bad_invitation", "a percent sign without two hexadecimal digits")
     try:
         return parse_qs(query.replace("+", "%2B"), keep_blank_values=True, errors="strict")
     except ValueError as wrong:
@@ -60,12 +61,12 @@ def _values(query: str) -> dict[str, list[str]]:
 
 
 def write_enrolment_request(code: str, key: SigningKey) -> Document:
-    """Ask for enrolment; the signature proves that the tablet holds the key."""
+    """Sign an enrolment request. The signature proves that the tablet holds the key."""
     return Document.of({"code": code, "key": b64u(key.public.raw)}, REQUEST_TYP, key)
 
 
 def accept_enrolment_request(document: Document) -> tuple[str, VerifyKey]:
-    """Return the one-time code and the tablet's key."""
+    """Verify an enrolment request; return the one-time code and the tablet's key."""
     members = JsonObject(document.content, "enrolment")
     key = VerifyKey.from_raw(unb64u(members.text("key", TEXT)))
     document.require(REQUEST_TYP, {key.kid: key})
@@ -74,7 +75,7 @@ def accept_enrolment_request(document: Document) -> tuple[str, VerifyKey]:
 
 @dataclass(frozen=True)
 class Certificate:
-    """A registrar's word that a key belongs to a tablet, and which region it works in."""
+    """The binding of a key to a tablet, its region and its label, as a registrar signs it."""
 
     dev: str
     key: VerifyKey
@@ -83,7 +84,7 @@ class Certificate:
     number: int
 
     def to_payload(self, issued: int) -> bytes:
-        """Write the certificate's payload, to be signed by a registrar."""
+        """Write the certificate's payload for a registrar's signature."""
         return canonical(
             {
                 "dev": self.dev,
@@ -97,10 +98,10 @@ class Certificate:
 
 
 def accept_certificate(document: Document, trust: Trust, dev: str | None = None) -> Certificate:
-    """Return the certificate that a document states; `dev` is the tablet it must be for."""
+    """Verify a signed certificate and return it; `dev` is the tablet that it must name."""
     document.require(CERTIFICATE_TYP, trust.registrars)
     members = JsonObject(document.content, "certificate")
-    members.integer("issued")  # It informs people and decides nothing, but must be there.
+    members.integer("issued")  # Only people use this time. It has no effect, but must be present.
     certificate = Certificate(
         members.text("dev", KID),
         VerifyKey.from_raw(unb64u(members.text("key", TEXT))),
@@ -116,9 +117,10 @@ def accept_certificate(document: Document, trust: Trust, dev: str | None = None)
 def sign_certificate(
     key: VerifyKey, words: Sequence[str], registrar: SigningKey, *, region: str, label: str, number: int, issued: int
 ) -> Document:
-    """Sign a tablet's certificate, once the words words from its holder are those of its key, accents or not.
+    """Sign a tablet's certificate if `words`, read out by its holder, are the six words of its key.
 
-    Raises SyncError `enrolment.wrong_words`: somebody else's key may have taken the tablet's place.
+    Accents, capitals and spacing do not matter. Raise SyncError `enrolment.wrong_words` for other words: an attacker's
+    key may have taken the tablet's place.
     """
     if normalize_phrase(" ".join(words)) != normalize_phrase(" ".join(key.words())):
         raise SyncError("enrolment.wrong_words", f"the key enrolled as {key.kid} has other words; do not approve it")

@@ -1,6 +1,7 @@
-"""The manifest: the server-signed, numbered list of form versions in use, and of route keys (SPEC 5.3).
+"""The manifest: the numbered, server-signed list of form versions in use and of route keys (SPEC 5.3).
 
-The same bytes go to every tablet; which version a tablet applies_to follows from its id and region alone.
+Every tablet gets the same bytes. A tablet's id and region alone decide which entry applies to it, so a server cannot
+choose versions for one tablet in secret.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ PERMILLE = 1000
 
 @dataclass(frozen=True)
 class VersionEntry:
-    """One version of a form and the ring of tablets that take it; what is None does not narrow the ring."""
+    """One version of a form and the ring of tablets that use it. A condition that is None does not narrow the ring."""
 
     sha: str
     regions: tuple[str, ...] | None = None
@@ -31,7 +32,7 @@ class VersionEntry:
     share_permille: int | None = None
 
     def applies_to(self, dev: str, region: str) -> bool:
-        """Say whether a tablet is in the ring: every condition that is given must hold."""
+        """Return whether a tablet is in the ring: every given condition must hold."""
         if self.regions is not None and not region.startswith(self.regions):
             return False
         if self.devices is not None and dev not in self.devices:
@@ -40,13 +41,13 @@ class VersionEntry:
 
 
 def _rollout_position(dev: str, sha: str) -> int:
-    """Return the fixed place, 0 to 999, of a tablet in the roll-out of a version."""
+    """Return a tablet's fixed position in the roll-out of a version, 0 to 999."""
     return int.from_bytes(hashlib.sha256(f"{dev}{sha}".encode()).digest()[:4]) % PERMILLE
 
 
 @dataclass(frozen=True)
 class RouteKeyEntry:
-    """A key that routes are sealed to, until a time in milliseconds."""
+    """A key that routes are sealed to, and the time in milliseconds until which it is used."""
 
     key: RoutePublicKey
     until: int
@@ -54,7 +55,7 @@ class RouteKeyEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The versions in use, per form in the order in which a tablet tries them."""
+    """The form versions in use, in the order in which a tablet tries them, and the route keys."""
 
     number: int
     forms: Mapping[str, tuple[VersionEntry, ...]]
@@ -62,18 +63,18 @@ class Manifest:
     sha256: str
 
     def choose(self, form_id: str, dev: str, region: str) -> str | None:
-        """Return the SHA-256 of the version that a tablet uses: the first that applies_to it; None if none does."""
+        """Return the SHA-256 of the first version that applies to a tablet, or None."""
         return next((entry.sha for entry in self.forms.get(form_id, ()) if entry.applies_to(dev, region)), None)
 
     def route_key(self, now: int) -> RoutePublicKey:
-        """Return the route key in force; the last one listed when all are past, since expiry stops no work."""
+        """Return the route key in force. If all are past, return the last one: expiry must not stop work."""
         return next((entry.key for entry in self.route_keys if entry.until > now), self.route_keys[-1].key)
 
 
 def make(
     *, number: int, forms: Mapping[str, Sequence[VersionEntry]], route_keys: Sequence[RouteKeyEntry], issued: int
 ) -> bytes:
-    """Write a manifest's payload, to be signed by the server."""
+    """Write a manifest's payload for the server's signature; `issued` is in milliseconds."""
     return canonical(
         {
             "number": number,
@@ -93,7 +94,7 @@ def _content(entry: VersionEntry) -> dict[str, Any]:
 
 
 def accept(document: Document, trust: Trust, held: Manifest | None) -> Manifest:
-    """Return the manifest that a document states, if a server signed it and it is no older than the one held."""
+    """Verify that a server signed the manifest and that it is not older than the one held; return it."""
     document.require(TYP, trust.servers)
     offered = read(document)
     require_not_older("manifest", offered, held)
@@ -101,14 +102,14 @@ def accept(document: Document, trust: Trust, held: Manifest | None) -> Manifest:
 
 
 def read(document: Document) -> Manifest:
-    """Read the members without believing them."""
+    """Read the members without verifying a signature."""
     members = JsonObject(document.content, "manifest")
     forms = members.object("forms")
     route_keys = tuple(
         RouteKeyEntry(RoutePublicKey.from_raw(unb64u(entry.text("key", TEXT))), entry.integer("until"))
         for entry in members.objects("route_keys")
     )
-    members.integer("issued")  # It informs people and decides nothing, but must be there.
+    members.integer("issued")  # Only people use this time. It has no effect, but must be present.
     if not route_keys:
         raise SyncError("document.malformed", "manifest has no route key")
     return Manifest(

@@ -1,6 +1,6 @@
-"""Receipts: the server's signed word, per envelope, on what became of it (SPEC 10).
+"""Receipts: the server's signed statement, for each envelope, of how it handled the envelope (SPEC 10).
 
-Made by the server after commit; a tablet lets go of an envelope only on a receipt that `accept` returned.
+The server signs receipts after the commit. A tablet deletes an envelope only after `accept` returned its receipt.
 """
 
 import re
@@ -23,7 +23,11 @@ _HEAD = re.compile(rf"|{SHA256_HEX.pattern}")
 
 @dataclass(frozen=True)
 class ReceiptItem:
-    """What became of one envelope; `seq` is its own, 0 where it could not be read; `code` says what is wrong."""
+    """The outcome of one envelope.
+
+    `seq` is the envelope's own number, 0 if the server could not read it. `code` is the problem code of a rejected
+    envelope.
+    """
 
     id: str
     outcome: str
@@ -32,13 +36,13 @@ class ReceiptItem:
 
     @property
     def done(self) -> bool:
-        """Say whether the tablet may count the envelope as delivered."""
+        """Whether the tablet may count the envelope as delivered."""
         return self.outcome in DONE
 
 
 @dataclass(frozen=True)
 class Receipts:
-    """The receipts for one request of one tablet; `head` is the server's audit chain at that moment."""
+    """The receipts for one request of one tablet. `head` is the end of the server's audit chain at that time."""
 
     dev: str
     n: int
@@ -51,7 +55,7 @@ class Receipts:
 def make(
     key: SigningKey, *, dev: str, n: int, at: int, generation: str, head: str, items: Sequence[ReceiptItem]
 ) -> Document:
-    """Sign the receipts for request `n` of a tablet."""
+    """Sign the receipts for request `n` of a tablet; `at` is the server's clock in milliseconds."""
     content = {
         "dev": dev,
         "n": n,
@@ -68,9 +72,10 @@ def _content(item: ReceiptItem) -> dict[str, Any]:
 
 
 def accept(document: Document, trust: Trust, *, dev: str, n: int, generation: str | None = None) -> Receipts:
-    """Return the receipts, if a server signed them for this tablet and for this very request.
+    """Verify that a server signed these receipts for this tablet and this request; return them.
 
-    `generation` is that of the response which brought them.
+    `generation` is the one in the response that contains them. Raise SyncError `receipt.other_device`, `receipt.stale`
+    or `receipt.other_generation` if one differs.
     """
     document.require(TYP, trust.servers)
     members = JsonObject(document.content, "receipts")
@@ -87,7 +92,7 @@ def accept(document: Document, trust: Trust, *, dev: str, n: int, generation: st
     if receipts.n != n:
         raise SyncError("receipt.stale", f"receipts for request {receipts.n}, not {n}")
     if generation not in (None, receipts.generation):
-        raise SyncError("receipt.other_generation", "receipts and answer are of two databases")
+        raise SyncError("receipt.other_generation", "receipts and response are from two databases")
     return receipts
 
 

@@ -1,6 +1,7 @@
-"""The registry: the registrar-signed list of keyrings, of the desks that use them and of revoked tablets (SPEC 5.2).
+"""The registry: the registrar-signed list of keyrings, desks and revoked tablets (SPEC 5.2).
 
-The tablet asks it which keyring to seal to; the server and the desk ask it who may still push and who holds what.
+The tablet reads from it which keyring to seal to. The server and the desk read from it which tablets are revoked and
+which keys exist.
 """
 
 import re
@@ -16,7 +17,7 @@ from sync.wire.json_object import KID, NAME, SHA256_HEX, JsonObject
 
 TYP = "chaski-1/registry+jws"
 NATIONAL = "national"
-# How far above its own a server can have forgotten the number of a registry, or of a trust (SPEC 11.3).
+# A restored server may have forgotten at most this many numbers of a registry or trust (SPEC 11.3).
 MAX_FORGOTTEN_NUMBERS = 1_000
 KINDS = ("child", "protection", "labour")
 _SITE = re.compile(r"[0-9]{0,6}")
@@ -25,7 +26,7 @@ _KIND = re.compile("|".join(KINDS))
 
 @dataclass(frozen=True)
 class Keyring:
-    """One epoch of a desk group's key pair; the big public key is fetched by its hash."""
+    """One epoch of a desk group's key pair. The public key has 1,216 bytes, so clients fetch it by its hash."""
 
     id: str
     epoch: int
@@ -34,11 +35,11 @@ class Keyring:
 
     @classmethod
     def of(cls, keyring_id: str, epoch: int, public: SealPublicKey) -> "Keyring":
-        """Describe a keyring by its public key."""
+        """Return the registry entry for a keyring's public key."""
         return cls(keyring_id, epoch, public.kid, public.sha256)
 
     def public(self, raw: bytes) -> SealPublicKey:
-        """Take the fetched public key, if it is the one that the registry names."""
+        """Return the fetched public key. Raise SyncError `registry.wrong_key` if the registry names another one."""
         key = SealPublicKey.from_raw(raw)
         if key.sha256 != self.key_sha256:
             raise SyncError("registry.wrong_key", f"not the key of {self.id}, epoch {self.epoch}")
@@ -47,7 +48,7 @@ class Keyring:
 
 @dataclass(frozen=True)
 class Desk:
-    """Which keyring is used for a site (a prefix of INEI district codes) and a kind of work."""
+    """The keyring for one site (a prefix of INEI district codes) and one kind of work."""
 
     site: str
     kind: str
@@ -56,7 +57,7 @@ class Desk:
 
 @dataclass(frozen=True)
 class Registry:
-    """The keyrings in use, the desks, and the tablets whose work waits for a decision."""
+    """The keyrings in use, the desks, and the revoked tablets."""
 
     number: int
     keyrings: Mapping[str, Keyring]
@@ -65,9 +66,9 @@ class Registry:
     sha256: str
 
     def keyring_for(self, ubigeo: str, kind: str) -> Keyring:
-        """Return the keyring of the desk with the longest site that the district lies in; else the national one.
+        """Return the keyring of the desk with the longest site that contains the district, else the national one.
 
-        Work for review is done by the protection desk, and so is what is in no queue.
+        The protection desk also takes review work and work that belongs to no queue.
         """
         wanted = kind if kind in KINDS else "protection"
         near = [desk for desk in self.desks if desk.kind == wanted and ubigeo.startswith(desk.site)]
@@ -76,7 +77,7 @@ class Registry:
 
 
 def sealed_to(queue_kinds: Collection[str]) -> str:
-    """Return the one kind of desk that a screening is sealed to: a child's always to the child desk (SPEC 5.2)."""
+    """Return the one kind of desk that a screening is sealed to. A child's goes always to the child desk (SPEC 5.2)."""
     if "child" in queue_kinds:
         return "child"
     return "labour" if set(queue_kinds) == {"labour"} else "protection"
@@ -85,7 +86,7 @@ def sealed_to(queue_kinds: Collection[str]) -> str:
 def make(
     *, number: int, keyrings: Sequence[Keyring], desks: Sequence[Desk], revoked: Collection[str], issued: int
 ) -> bytes:
-    """Write a registry's payload, to be signed by a registrar."""
+    """Write a registry's payload for a registrar's signature; `issued` is in milliseconds."""
     return canonical(
         {
             "number": number,
@@ -98,7 +99,7 @@ def make(
 
 
 def accept(document: Document, trust: Trust, held: Registry | None) -> Registry:
-    """Return the registry that a document states, if a registrar signed it and it is no older than the one held."""
+    """Verify that a registrar signed the registry and that it is not older than the one held; return it."""
     document.require(TYP, trust.registrars)
     offered = _read(document)
     require_not_older("registry", offered, held)
@@ -113,7 +114,7 @@ def _read(document: Document) -> Registry:
         Desk(entry.text("site", _SITE), entry.text("kind", _KIND), entry.text("keyring", NAME))
         for entry in members.objects("desks")
     )
-    members.integer("issued")  # It informs people and decides nothing, but must be there.
+    members.integer("issued")  # Only people use this time. It has no effect, but must be present.
     if not {NATIONAL, *(desk.keyring for desk in desks)} <= set(keyrings):
         raise SyncError("document.malformed", "registry lacks the national keyring or that of a desk")
     if len(keyrings) != len(listed):
@@ -130,5 +131,5 @@ def _keyring(entry: JsonObject) -> Keyring:
         entry.text("id", NAME), entry.integer("epoch", 1), entry.text("kid", KID), entry.text("key_sha256", SHA256_HEX)
     )
     if keyring.kid != b64u(bytes.fromhex(keyring.key_sha256)[:16]):
-        raise SyncError("document.malformed", f"registry: kid and hash of {keyring.id} are of different keys")
+        raise SyncError("document.malformed", f"registry: kid and hash of {keyring.id} belong to different keys")
     return keyring

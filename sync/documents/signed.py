@@ -1,6 +1,7 @@
-"""The one way to sign and to check (SPEC 4): detached JWS with Ed25519, and documents, a JSON line and its signatures.
+"""Signatures and signed documents (SPEC 4): detached JWS with Ed25519, and JSON documents with several signatures.
 
-Every signed object names its own `typ`, so that no signature counts for anything but what it was made for.
+This is the only place that signs and verifies. Every kind of object has its own `typ`, so a signature is never valid
+for another kind.
 """
 
 import hashlib
@@ -20,17 +21,17 @@ MAX_SIGNATURES = 16
 
 @lru_cache(maxsize=4096)
 def _protected(kid: str, typ: str) -> str:
-    """The one header that there is for a kid and a typ (SPEC 4.1); base64url, with the dot behind it."""
+    """Return the only allowed header for a kid and a typ (SPEC 4.1), as base64url with a dot at the end."""
     return b64u(canonical({"alg": ALG, "kid": kid, "typ": typ})) + "."
 
 
 def sign_bare(payload: bytes, key: SigningKey, typ: str) -> str:
-    """Return the signature alone, for places where kid and typ are known and so the header is too (SPEC 4.2)."""
+    """Return only the signature, for places where kid and typ, and so the header, are known (SPEC 4.2)."""
     return b64u(key.sign((_protected(key.kid, typ) + b64u(payload)).encode()))
 
 
 def verify_bare(payload: bytes, signature: str, key: VerifyKey, typ: str) -> None:
-    """Raise unless the key signed these bytes as this `typ`: every check of a signature ends here."""
+    """Raise SyncError unless the key signed these bytes with this `typ`. Every verification calls this function."""
     key.verify(unb64u(signature), (_protected(key.kid, typ) + b64u(payload)).encode())
 
 
@@ -40,7 +41,7 @@ def sign(payload: bytes, key: SigningKey, typ: str) -> str:
 
 
 def verify(payload: bytes, jws: str, typ: str, keys: Mapping[str, VerifyKey]) -> str:
-    """Return the kid of the signer, who must be one of `keys` and must have signed these bytes as this `typ`."""
+    """Return the signer's kid. Raise SyncError unless one of `keys` signed these bytes with this `typ`."""
     kid = read_signer(jws, typ)
     if kid not in keys:
         raise SyncError("signed.unknown_signer", f"{kid} may not sign {typ}")
@@ -49,7 +50,7 @@ def verify(payload: bytes, jws: str, typ: str, keys: Mapping[str, VerifyKey]) ->
 
 
 def read_signer(jws: str, typ: str) -> str:
-    """Read the protected header; it must be exactly the one that SPEC 4.1 gives for its kid and typ."""
+    """Return the kid from the protected header, which must be exactly the one of SPEC 4.1."""
     protected, *rest = jws.split(".")
     if len(rest) != 2 or rest[0]:
         raise SyncError("signed.malformed", "not a detached JWS")
@@ -61,7 +62,7 @@ def read_signer(jws: str, typ: str) -> str:
     if header["alg"] != ALG:
         raise SyncError("signed.wrong_alg", f"only {ALG} is accepted")
     if header["typ"] != typ:
-        raise SyncError("signed.wrong_typ", f"{header['typ']} in place of {typ}")
+        raise SyncError("signed.wrong_typ", f"signed as {header['typ']}, not as {typ}")
     if not isinstance(header["kid"], str) or canonical(header) != unb64u(protected):
         raise SyncError("signed.malformed", "the header is not canonical")
     return header["kid"]
@@ -69,7 +70,7 @@ def read_signer(jws: str, typ: str) -> str:
 
 @dataclass(frozen=True)
 class Document:
-    """Signed JSON: the canonical payload, which is kept and passed on as these bytes, and detached JWS over it."""
+    """Signed JSON: a canonical payload, kept and sent as these exact bytes, with detached JWS over it."""
 
     payload: bytes
     signatures: tuple[str, ...] = ()
@@ -82,9 +83,9 @@ class Document:
 
     @classmethod
     def parse(cls, data: bytes, *, least: int = 1) -> Self:
-        """Read `payload LF jws LF jws ...`; nothing is believed before `require`.
+        """Parse `payload LF jws LF jws ...`. Callers must not trust the content before `require`.
 
-        `least` is 0 for a document on its way from one signer to the next.
+        `least` is the minimum number of signatures. It is 0 for a document that its first signer has not signed yet.
         """
         if len(data) > MAX_DOCUMENT_BYTES:
             raise SyncError("signed.too_large", f"a document has at most {MAX_DOCUMENT_BYTES} bytes")
@@ -105,19 +106,19 @@ class Document:
 
     @cached_property
     def content(self) -> dict[str, Any]:
-        """The payload as JSON. Check the signatures first."""
+        """The payload as JSON. Verify the signatures first."""
         return strict_json(self.payload)
 
     @cached_property
     def sha256(self) -> str:
-        """The payload's SHA-256: the document's name."""
+        """The payload's SHA-256, which identifies the document."""
         return hashlib.sha256(self.payload).hexdigest()
 
     def require(self, typ: str, keys: Mapping[str, VerifyKey], threshold: int = 1) -> set[str]:
-        """Return the kids that signed; at least `threshold` distinct keys out of `keys` must have (SPEC 4.3).
+        """Return the kids that signed; at least `threshold` distinct keys of `keys` must have signed (SPEC 4.3).
 
-        Signatures by other keys are left aside, since a document may be signed for two audiences; a wrong signature
-        in the name of one of `keys`, a foreign typ or a strange header refuses the whole document.
+        Signatures by other keys are ignored, since a document may be signed for two audiences. A wrong signature under
+        the kid of one of `keys`, another typ or a malformed header rejects the whole document.
         """
         signers = {kid for jws in self.signatures if (kid := read_signer(jws, typ)) in keys}
         for jws in self.signatures:
@@ -129,7 +130,7 @@ class Document:
 
 
 class NumberedDocument(Protocol):
-    """What a document that replaces an older one states."""
+    """The number and hash of a document that replaces older ones."""
 
     @property
     def number(self) -> int:
@@ -137,11 +138,11 @@ class NumberedDocument(Protocol):
 
     @property
     def sha256(self) -> str:
-        """The document's name."""
+        """The payload's SHA-256."""
 
 
 def require_not_older(noun: str, offered: NumberedDocument, held: NumberedDocument | None) -> None:
-    """Raise if a document is older than the one held, or another one under the same number (SPEC 4.5)."""
+    """Raise SyncError if a document is older than the one held, or differs under the same number (SPEC 4.5)."""
     if held is None:
         return
     if offered.number < held.number:

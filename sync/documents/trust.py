@@ -1,6 +1,7 @@
-"""Trust: the root-signed document that says who may sign what (SPEC 5.1). Everybody who checks a signature starts here.
+"""The trust document: the root-signed lists of the keys that may sign other documents (SPEC 5.1).
 
-Numbers, not dates, decide between two of them, and nobody ever goes back; expiry is a mark and stops no work on board.
+Every verification of a signature starts from it. Numbers, not dates, decide which of two is newer, and no reader goes
+back to an older one. Expiry must not stop work on a tablet.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ TYP = "chaski-1/trust+jws"
 
 @dataclass(frozen=True)
 class Signer:
-    """An author's or a reviewer's key, and the person it belongs to: an opaque id, never a name."""
+    """An author's or a reviewer's key, and the opaque id of the person it belongs to, never a name."""
 
     key: VerifyKey
     person: str
@@ -26,7 +27,7 @@ class Signer:
 
 @dataclass(frozen=True)
 class Trust:
-    """Who may sign what, by kid."""
+    """The keys of each role by kid. `issued` and `expires` are in milliseconds."""
 
     number: int
     demo: bool
@@ -42,11 +43,11 @@ class Trust:
 
     @property
     def pin(self) -> str:
-        """What an invitation says of the roots."""
+        """The pin of these roots, as an invitation contains it."""
         return pin_of(list(self.roots.values()), self.threshold)
 
     def is_expired(self, now: int) -> bool:
-        """Say whether people should be told that this trust is old (`now` in milliseconds)."""
+        """Whether this trust has expired, so that people need a warning; `now` is in milliseconds."""
         return now > self.expires
 
 
@@ -59,7 +60,7 @@ def pin_of(roots: Sequence[VerifyKey], threshold: int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class TrustContent:
-    """The members of a trust document that is to be made; times in milliseconds."""
+    """The members of a new trust document; times in milliseconds."""
 
     number: int
     demo: bool
@@ -73,7 +74,7 @@ class TrustContent:
     expires: int
 
     def to_payload(self) -> bytes:
-        """Write the document's payload, to be signed by the roots."""
+        """Write the document's payload for the signatures of the roots."""
         return canonical(
             {
                 "number": self.number,
@@ -98,9 +99,9 @@ class TrustContent:
 
 
 def accept(document: Document, held: Trust | None, pin: str, *, now: int = 0, strict: bool = False) -> Trust:
-    """Return the trust that a document states, checked against the pin or against the trust held so far.
+    """Verify a trust against the trust held, or against the pin if none is held; return it.
 
-    `strict` is for staff, who are online: they refuse an expired trust. Tablets never do.
+    `strict` is for staff clients, which are online: they raise SyncError `trust.expired`. Tablets never do.
     """
     offered = read(document)
     document.require(TYP, offered.roots, offered.threshold)
@@ -108,7 +109,7 @@ def accept(document: Document, held: Trust | None, pin: str, *, now: int = 0, st
         if offered.pin != pin:
             raise SyncError(
                 "trust.wrong_pin",
-                "the pin names other roots than this server's: it is another's, or the server is false",
+                "the pin and this server name different roots: the pin is another server's, or the server is false",
             )
     else:
         _require_successor(document, offered, held)
@@ -118,22 +119,22 @@ def accept(document: Document, held: Trust | None, pin: str, *, now: int = 0, st
 
 
 def read_pin(text: str) -> str:
-    """Read a pin as a person types it from paper: 64 hex digits, in groups and capitals if she likes."""
+    """Parse a pin that a person typed from paper: 64 hex digits. Groups and capitals are allowed."""
     pin = "".join(text.split()).lower()
     if not SHA256_HEX.fullmatch(pin):
-        raise SyncError("trust.bad_pin", f"a pin has 64 digits 0-9 a-f, and this has {len(pin)} characters")
+        raise SyncError("trust.bad_pin", f"a pin has 64 digits 0-9 a-f, but this has {len(pin)} characters")
     return pin
 
 
 def _require_successor(document: Document, offered: Trust, held: Trust) -> None:
     require_not_older("trust", offered, held)
     if offered.demo != held.demo:
-        raise SyncError("trust.demo_changed", "a demo never becomes the real thing, nor the other way")
+        raise SyncError("trust.demo_changed", "a demo trust cannot follow a real one, nor a real one a demo")
     document.require(TYP, held.roots, held.threshold)
 
 
 def read(document: Document) -> Trust:
-    """Read the members without believing them."""
+    """Read the members without verifying a signature."""
     members = JsonObject(document.content, "trust")
     roots = _keys(members, "roots")
     threshold = members.integer("threshold", 1)
@@ -178,5 +179,5 @@ def _signers(members: JsonObject, name: str) -> dict[str, Signer]:
 
 
 def keys_of(signers: Mapping[str, Signer]) -> dict[str, VerifyKey]:
-    """Return the bare keys of authors or reviewers."""
+    """Return the keys of authors or reviewers without the persons."""
     return {kid: signer.key for kid, signer in signers.items()}

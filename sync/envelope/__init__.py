@@ -1,1 +1,1 @@
-"""One screening, sealed and signed: route, seal, and the checks that need no key."""
+"""One screening, sealed and signed: its route, its encryption, and the checks that need no secret."""

@@ -1,6 +1,7 @@
-"""The route: the few coded facts of a screening that the server may read in order to route it (SPEC 7).
+"""The route: the coded facts of a screening that the server may read in order to sort it (SPEC 7).
 
-The tablet seals it to the server's route key; intake opens it. What is not in the closed vocabulary is refused.
+The tablet seals it to the server's route key, and intake opens it. A route with a value outside the closed vocabulary
+is rejected.
 """
 
 import re
@@ -54,7 +55,7 @@ VOCABULARY: Mapping[str, frozenset[str] | re.Pattern[str]] = MappingProxyType(
 
 
 def codes(name: str) -> frozenset[str]:
-    """Return the codes that a field has; none where it takes any that looks right."""
+    """Return the codes that a field allows; empty if the field takes any value of the right form."""
     allowed = VOCABULARY[name]
     return allowed if isinstance(allowed, frozenset) else frozenset()
 
@@ -62,12 +63,12 @@ def codes(name: str) -> frozenset[str]:
 AUTHOR_FIELDS: Mapping[str, frozenset[str]] = MappingProxyType(
     {name: codes(name) for name in ("province", "age_band", "sex", "sector", "consent", "lang")}
 )
-"""What a form's question may feed, with the codes it may feed; no codes: the first four digits of a district code."""
+"""The fields that a form's question may set, with their codes. No codes: the first four digits of a district code."""
 
 
 @dataclass(frozen=True)
 class Route:
-    """The fields of SPEC 7.1; a form may leave any of them out, none may add one."""
+    """The fields of SPEC 7.1. A form may leave out any of them and add none."""
 
     form: str | None = None
     sha: str | None = None
@@ -85,13 +86,13 @@ class Route:
     taken: str | None = None
 
     def __post_init__(self) -> None:
-        """Hold every field to the vocabulary."""
+        """Raise SyncError `route.bad_value` for a value outside the vocabulary."""
         for name, value in self.to_content().items():
             _check(name, value)
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> Self:
-        """Take a JSON object; refuse any member that is not a route field."""
+        """Read a route from a JSON object. Raise SyncError `route.unknown_field` for another member."""
         unknown = sorted(set(content) - set(VOCABULARY))
         if unknown:
             raise SyncError("route.unknown_field", unknown[0])
@@ -99,7 +100,7 @@ class Route:
         return cls(**{**content, "queue_kinds": tuple(kinds) if isinstance(kinds, list) else kinds})
 
     def to_content(self) -> dict[str, Any]:
-        """Return the fields that are there, as JSON has them."""
+        """Return the fields that have a value, as JSON values."""
         present = {item.name: getattr(self, item.name) for item in fields(self) if getattr(self, item.name) is not None}
         if isinstance(self.queue_kinds, tuple):
             present["queue_kinds"] = list(self.queue_kinds)
@@ -109,7 +110,7 @@ class Route:
 def _check(name: str, value: Any) -> None:
     allowed = VOCABULARY[name]
     if name == "queue_kinds":
-        # One spelling per set: sorted, none twice.
+        # A set has one spelling: sorted, without repeats.
         good = isinstance(value, list) and all(isinstance(kind, str) for kind in value)
         good = good and value == sorted(set(value)) and codes(name).issuperset(value)
     elif isinstance(allowed, frozenset):
@@ -135,18 +136,18 @@ def _info(jti: str, kid: str) -> bytes:
 
 
 def seal_route(route: Route, key: RoutePublicKey, jti: str) -> str:
-    """Seal a route for one screening: `kid.sealed`, of one length whatever it says (SPEC 7.2)."""
+    """Seal a route for one screening as `kid.sealed`; the length never depends on the content (SPEC 7.2)."""
     content = route.to_content()
-    # Values without their names: the header is base64 twice over, and ten of these travel over a bad link.
+    # The values travel without their names: base64 twice makes each byte expensive, and links are slow.
     plain = canonical([content.get(name) for name in VOCABULARY]).ljust(PLAIN_BYTES, b"\0")
     try:
         return f"{key.kid}.{b64u(SUITE.encrypt(plain, key.hpke, _info(jti, key.kid)))}"
     except ValueError as wrong:
-        raise SyncError("key.malformed", f"{key.kid} is no key to seal to") from wrong
+        raise SyncError("key.malformed", f"{key.kid} cannot be used to seal") from wrong
 
 
 def open_route(sealed: str, keys: Mapping[str, RouteKey], jti: str) -> Route:
-    """Open the route of the screening `jti` with whichever of the server's route keys it names."""
+    """Open the route of the screening `jti` with the one of the server's route keys that it names."""
     kid, _, text = sealed.partition(".")
     if kid not in keys:
         raise SyncError("route.unknown_key", kid)

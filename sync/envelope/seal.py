@@ -1,6 +1,6 @@
-"""Sealing and opening of screenings, and wrapping of keyring secrets to their members (SPEC 8 and 9).
+"""Encryption of screenings and of keyring seeds (SPEC 8 and 9).
 
-Called by the tablet, by the coordinator's own client and by whoever administers keyrings; never by the server.
+The tablet, the coordinator's client and the keyring commands call it. The server must never call it.
 """
 
 import secrets
@@ -52,7 +52,7 @@ def _seal_key(secret: bytes, to: SealPublicKey, extra: str) -> bytes:
     try:
         return SUITE.encrypt(secret, to.hpke, _info(extra))
     except ValueError as wrong:
-        raise SyncError("key.malformed", f"{to.kid} is no key to seal to") from wrong
+        raise SyncError("key.malformed", f"{to.kid} cannot be used to seal") from wrong
 
 
 def _open_key(sealed: bytes, key: SealKey, extra: str) -> bytes:
@@ -99,7 +99,7 @@ def seal_envelope(
 
 
 def open_envelope(envelope: Envelope, secret: SealKey) -> bytes:
-    """Open an envelope with its keyring's secret; return the instance. The signature is `envelope.verify`'s affair."""
+    """Open an envelope with its keyring's secret; return the instance. `sync.envelope.verify` checks the signature."""
     if envelope.header.kid != secret.kid:
         raise SyncError("seal.wrong_recipient", f"sealed to {envelope.header.kid}, not to {secret.kid}")
     content_key = _open_key(envelope.ek + envelope.encrypted_key, secret, _purpose(envelope.header))
@@ -108,7 +108,7 @@ def open_envelope(envelope: Envelope, secret: SealKey) -> bytes:
             envelope.iv, envelope.ciphertext + envelope.tag, envelope.protected.encode()
         )
     except (InvalidTag, ValueError) as wrong:
-        raise SyncError("seal.unopenable", "header or ciphertext are not those that were sealed") from wrong
+        raise SyncError("seal.unopenable", "header or ciphertext was changed after sealing") from wrong
     return unpack_plaintext(plain)
 
 
@@ -120,7 +120,7 @@ def _purpose(header: Header) -> str:
 
 
 def pack_plaintext(instance: bytes, bucket: int) -> bytes:
-    """Deflate, put the length in front and fill with zeros, so that the size tells only the bucket (SPEC 8.2)."""
+    """Deflate the instance, put its length in front, pad with zeros: the size shows only the bucket (SPEC 8.2)."""
     if bucket <= 0 or bucket % BLOCK_BYTES:
         raise SyncError("seal.bad_bucket", f"a bucket is a multiple of {BLOCK_BYTES} bytes")
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
@@ -129,15 +129,15 @@ def pack_plaintext(instance: bytes, bucket: int) -> bytes:
     while bucket < len(plain):
         bucket *= 2
     if bucket > MAX_CIPHERTEXT_BYTES or len(instance) > MAX_INSTANCE_BYTES:
-        raise SyncError("seal.too_large", "the screening is larger than any that a form can make")
+        raise SyncError("seal.too_large", "the screening is larger than any form can produce")
     return plain.ljust(bucket, b"\0")
 
 
 def unpack_plaintext(plain: bytes) -> bytes:
-    """Undo `pack`; every byte must be where `pack` would have put it."""
+    """Return the instance of a plaintext. Every byte must be exactly as `pack_plaintext` writes it."""
     length, rest = int.from_bytes(plain[:LENGTH_BYTES]), plain[LENGTH_BYTES:]
     if length > len(rest):
-        raise SyncError("seal.truncated", "the length in front is larger than what follows")
+        raise SyncError("seal.truncated", "the length in front is larger than the data that follows")
     if any(rest[length:]):
         raise SyncError("seal.nonzero_padding", "the padding must be zeros")
     inflater = zlib.decompressobj(-15)
@@ -150,5 +150,5 @@ def unpack_plaintext(plain: bytes) -> bytes:
     if not inflater.eof:
         raise SyncError("seal.truncated", "the deflate stream ends too early")
     if inflater.unused_data:
-        raise SyncError("seal.trailing_data", "something follows the deflate stream")
+        raise SyncError("seal.trailing_data", "there are bytes after the deflate stream")
     return instance

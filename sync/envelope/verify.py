@@ -1,6 +1,6 @@
-"""The envelope as the server sees it: parse it and check its signature, all without any secret (SPEC 6).
+"""Parsing an envelope and verifying its signature, both without any secret (SPEC 6).
 
-Called by intake for every envelope that arrives, by the desk before it opens one and by the tablet's outbox.
+Intake calls it for every envelope, the desk before it opens one, and the tablet's outbox.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ _COUNTS = ("seq", "kseq")
 
 @dataclass(frozen=True)
 class ChainPosition:
-    """Where an envelope stands: its chain, its numbers, the identity of the one before ('' for the first)."""
+    """An envelope's chain, its numbers and the identity of the envelope before it ('' for the first)."""
 
     chain: str
     seq: int
@@ -46,7 +46,7 @@ class ChainPosition:
 
 @dataclass(frozen=True)
 class Header:
-    """The protected header's own members (SPEC 6.2): recipient, screening, device and place in the device's chain."""
+    """The members of the protected header (SPEC 6.2): recipient, screening, device and position in the device's chain."""
 
     kid: str
     jti: str
@@ -64,7 +64,7 @@ class Header:
 
 @dataclass(frozen=True)
 class Envelope:
-    """One sealed screening: its exact bytes, their SHA-256 which is its identity, and its parts."""
+    """One sealed screening: its exact bytes, its identity (their SHA-256) and its parts."""
 
     raw: bytes
     id: str
@@ -84,12 +84,12 @@ class Envelope:
 
 
 def envelope_id(raw: bytes) -> str:
-    """Name any bytes sent as an envelope, also those that are none."""
+    """Return the identity of any bytes sent as an envelope, even if they cannot be parsed."""
     return hashlib.sha256(raw).hexdigest()
 
 
 def parse_envelope(raw: bytes) -> Envelope:
-    """Read seven base64url fields; refuse every length and member that SPEC 6 does not allow."""
+    """Parse seven base64url fields. Raise SyncError for every length and member that SPEC 6 does not allow."""
     if len(raw) > MAX_ENVELOPE_BYTES:
         raise SyncError("envelope.too_large", f"an envelope has at most {MAX_ENVELOPE_BYTES} bytes")
     fields = raw.split(b".")
@@ -124,7 +124,7 @@ def _header(content: dict[str, Any]) -> Header:
             raise SyncError("envelope.bad_header", f"`{name}` must be {value}")
     for name, pattern in _TEXTS.items():
         if not isinstance(content[name], str) or not pattern.fullmatch(content[name]):
-            raise SyncError("envelope.bad_header", f"`{name}` is not of its form")
+            raise SyncError("envelope.bad_header", f"`{name}` is malformed")
     for name in _COUNTS:
         if type(content[name]) is not int or not 1 <= content[name] <= MAX_INTEGER:
             raise SyncError("envelope.bad_header", f"`{name}` must count from 1")
@@ -134,7 +134,7 @@ def _header(content: dict[str, Any]) -> Header:
 
 
 def verify_envelope(envelope: Envelope, key: VerifyKey) -> None:
-    """Raise unless the device that the header names signed the envelope, and `key` is that device's."""
+    """Raise SyncError unless `key` belongs to the device that the header names and that device signed the envelope."""
     if envelope.header.dev != key.kid:
         raise SyncError("envelope.wrong_device", f"made by {envelope.header.dev}, not by {key.kid}")
     try:

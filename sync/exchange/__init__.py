@@ -1,1 +1,1 @@
-"""One sync request and its answer, HTTP as the tablet speaks it, and a person's session."""
+"""The sync request and its response, the tablet's HTTP client, and the staff session."""

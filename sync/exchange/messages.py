@@ -1,6 +1,7 @@
-"""One round trip of `POST /v1/sync` as values and bytes (SPEC 11); used by the tablet and by the server's sync door.
+"""Requests and responses of `POST /v1/sync` as values and as bytes (SPEC 11).
 
-A body is read only after its signature was checked over the bytes as they travelled, and never inflates past 8 MiB.
+The tablet and the server's sync endpoint use it. A body is parsed only after its signature was verified over the bytes
+as sent. It is never inflated past 8 MiB.
 """
 
 import re
@@ -34,7 +35,7 @@ _STATUS = re.compile(r"[a-z_]{1,32}")
 
 @dataclass(frozen=True)
 class Message:
-    """A body as it travels, and the value of its `Chaski-Signature` header."""
+    """A body as sent, and the value of its `Chaski-Signature` header."""
 
     body: bytes
     signature: str
@@ -42,7 +43,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that became of a screening: its envelope's id, the referral's new status, and when (server clock)."""
+    """A status change of a screening: its envelope's id, the referral's new status, and the time (server's clock, ms)."""
 
     id: str
     status: str
@@ -51,7 +52,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Request:
-    """What a tablet says; every member but `n` and `at` is left out of the bytes when it says nothing."""
+    """A tablet's request. Every member except `n` and `at` is left out of the bytes if it is 0, empty or false."""
 
     n: int
     at: int
@@ -72,7 +73,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """What the server answers to request `n` of tablet `dev`."""
+    """The server's response to request `n` of the tablet `dev`."""
 
     dev: str
     n: int
@@ -97,18 +98,18 @@ def _without_empty(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pack(content: Mapping[str, Any]) -> bytes:
-    """Write canonical JSON; gzip it where that is shorter (no time, no name: same value, same bytes)."""
+    """Write canonical JSON; gzip it if that is shorter, without time or name: same value, same bytes."""
     plain = canonical(_without_empty({"protocol": PROTOCOL, **content}))
     if len(plain) < GZIP_FROM_BYTES:
         return plain
-    # A window no larger than the body: to set up the usual 32 KiB costs more than to pack an answer.
+    # The window is at most as large as the body. Setting up the usual 32 KiB costs more than packing a response.
     packer = zlib.compressobj(9, zlib.DEFLATED, 16 + min(15, len(plain).bit_length()))
     packed = packer.compress(plain) + packer.flush()
     return min(plain, packed, key=len)
 
 
 def unpack_body(body: bytes, where: str) -> JsonObject:
-    """Read a body, which says by its first byte whether it is gzip'd; stop at the limit, not after it."""
+    """Parse a body. Its first byte says whether it is gzip. Inflation stops at the limit."""
     if body[:1] == b"\x1f":
         inflater = zlib.decompressobj(31)
         try:
@@ -121,7 +122,7 @@ def unpack_body(body: bytes, where: str) -> JsonObject:
         raise SyncError("exchange.too_large", f"a body has at most {MAX_BODY_BYTES} bytes")
     content = strict_json(body)
     if content.get("protocol") != PROTOCOL:
-        raise SyncError("exchange.wrong_protocol", f"only {PROTOCOL} is spoken here")
+        raise SyncError("exchange.wrong_protocol", f"the protocol must be {PROTOCOL}")
     return JsonObject(content, where)
 
 
@@ -133,7 +134,7 @@ def _sign(body: bytes, key: SigningKey, typ: str) -> Message:
 
 
 def claimed_signer(signature: str) -> str:
-    """Return the kid that a `Chaski-Signature` claims; only `read_request` and `read_response` prove it."""
+    """Return the kid that a `Chaski-Signature` claims. Only `read_request` and `read_response` prove it."""
     kid, _, rest = signature.partition(".")
     if not KID.fullmatch(kid) or not rest:
         raise SyncError("exchange.malformed", f"{SIGNATURE_HEADER} must be kid.signature")
@@ -154,7 +155,7 @@ def _verify(message: Message, typ: str, keys: Mapping[str, VerifyKey]) -> None:
 
 
 def write_request(request: Request, device: SigningKey) -> Message:
-    """Write and sign what a tablet sends."""
+    """Write and sign a tablet's request."""
     have = _without_empty({name: getattr(request, name) for name in _HAVE})
     content = {
         "n": request.n,
@@ -174,7 +175,7 @@ def write_request(request: Request, device: SigningKey) -> Message:
 
 
 def read_request(message: Message, device: VerifyKey) -> Request:
-    """Check that the tablet signed these bytes, and read them. Envelopes are not looked into here."""
+    """Verify that the tablet signed these bytes and parse them. Envelopes are not parsed here."""
     if len(message.body) > MAX_BODY_BYTES:
         raise SyncError("exchange.too_large", f"a body has at most {MAX_BODY_BYTES} bytes")
     _verify(message, REQUEST_TYP, {device.kid: device})
@@ -187,7 +188,7 @@ def read_request(message: Message, device: VerifyKey) -> Request:
         generation=members.text("generation", HALF_ID, default=""),
         cursor=members.integer("cursor", default=0),
         pending=members.texts("pending", SHA256_HEX, MAX_ENVELOPES),
-        # Whatever stands in an entry, it gets a receipt of its own: one broken envelope never costs the others.
+        # Each entry gets its own receipt whatever it contains, so one broken envelope does not affect the others.
         envelopes=tuple(text.encode("utf-8") for text in members.texts("envelopes", TEXT, MAX_ENVELOPES)),
         inventory_digest=members.text("inventory_digest", KID, default=""),
         inventory=limit_inventory(_read_inventory(members.object("inventory"))),
@@ -198,7 +199,7 @@ def read_request(message: Message, device: VerifyKey) -> Request:
 
 
 def limit_inventory(inventory: Mapping[str, str]) -> dict[str, str]:
-    """Return what is told and heard of an inventory (form id -> SHA-256): its first forms (SPEC 11.3 rule 9)."""
+    """Return the part of an inventory (form id -> SHA-256) that is sent and read: its first forms (SPEC 11.3 rule 9)."""
     return dict(sorted(inventory.items())[:MAX_INVENTORY])
 
 
@@ -228,7 +229,7 @@ def _text(document: Document | None) -> str:
 
 
 def write_response(response: Response, server: SigningKey) -> Message:
-    """Write and sign what the server answers; it names the tablet and the request, so it answers nothing else."""
+    """Write and sign the server's response. It names the tablet and the request, so it cannot answer another one."""
     content = {
         "dev": response.dev,
         "n": response.n,
@@ -248,11 +249,11 @@ def write_response(response: Response, server: SigningKey) -> Message:
 
 
 def read_response(message: Message, servers: Mapping[str, VerifyKey], *, dev: str, n: int) -> Response:
-    """Check that a server signed these bytes as the answer to request `n` of tablet `dev`, and read them."""
+    """Verify that a server signed these bytes as the response to request `n` of the tablet `dev`, and parse them."""
     _verify(message, RESPONSE_TYP, servers)
     members = unpack_body(message.body, "response")
     if members.text("dev", KID) != dev or members.integer("n", 1) != n:
-        raise SyncError("exchange.wrong_answer", "this answers another request")
+        raise SyncError("exchange.wrong_answer", "this is the response to another request")
     seq = members.object("seq")
     return Response(
         dev=dev,
@@ -278,16 +279,16 @@ def read_response(message: Message, servers: Mapping[str, VerifyKey], *, dev: st
 
 
 def write_refusal(problem: Mapping[str, Any], server: SigningKey) -> Message:
-    """Sign the problem that refuses a request's number; its members `dev`, `n` and `last` say whose, which and why."""
+    """Sign the problem that refuses a request number; `dev` and `n` name the request, `last` the last number accepted."""
     return _sign(canonical(problem), server, REFUSAL_TYP)
 
 
 def read_refusal(message: Message, servers: Mapping[str, VerifyKey], *, dev: str, n: int) -> int:
-    """Check that a server refused request `n` of tablet `dev` for its number; return the last number it accepted."""
+    """Verify that a server refused the number of request `n` of the tablet `dev`; return the last number it accepted."""
     _verify(message, REFUSAL_TYP, servers)
     members = JsonObject(strict_json(message.body), "refusal")
     if members.text("dev", KID) != dev or members.integer("n", 1) != n:
-        raise SyncError("exchange.wrong_answer", "this refuses another request")
+        raise SyncError("exchange.wrong_answer", "this is the refusal of another request")
     return members.integer("last")
 
 

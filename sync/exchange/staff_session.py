@@ -1,6 +1,7 @@
-"""A staff member's session at the people's door: signing in without sending the passphrase, then JSON and signed bytes.
+"""A staff member's session with the staff API: sign-in, JSON requests and downloads of signed bytes.
 
-Called by sync.desk.client and by the staff commands. The passphrase's two halves and every key live in memory only.
+`sync.desk.client` and the staff commands use it. The passphrase is never sent. The two keys derived from it and every
+private key stay in memory.
 """
 
 import contextlib
@@ -16,11 +17,11 @@ from sync.keys.key_pairs import SealKey
 from sync.keys.passphrases import derive_keys, unlock_secret
 from sync.wire.encoding import b64u, unb64u
 
-TIMEOUT = (10, 60)  # Seconds to connect, and of silence.
+TIMEOUT = (10, 60)  # Seconds to connect, and seconds without data.
 
 
 class StaffSession:
-    """A signed-in person; signs out at the end of a `with` block."""
+    """The session of a signed-in person. It signs out at the end of a `with` block."""
 
     def __init__(self, url: str, session: requests.Session, lock: bytes) -> None:
         self._url = url.rstrip("/")
@@ -30,10 +31,10 @@ class StaffSession:
 
     @classmethod
     def sign_in(cls, url: str, login: str, passphrase: str) -> Self:
-        """Derive what is sent from what never is, and open a session; RefusedError session.refused if it is wrong."""
+        """Open a session with the `auth` half of the passphrase. Raise RefusedError `session.refused` if it is wrong."""
         parse_address(url)
         session = requests.Session()
-        session.headers["Chaski-Request"] = "1"  # Without it the door takes a request for a forged one.
+        session.headers["Chaski-Request"] = "1"  # The staff API rejects requests without this header as forged.
         session.headers.update(ENGLISH_HEADERS)
         base = url.rstrip("/")
         given = _parse_json(_request(session, "GET", f"{base}/v1/session/parameters", params={"login": login}))
@@ -50,7 +51,7 @@ class StaffSession:
         self.close()
 
     def close(self) -> None:
-        """Sign out; a session that cannot be ended any more lapses by itself, and must not hide why we end."""
+        """Sign out. Errors are ignored: the session lapses by itself, and they must not hide an earlier exception."""
         with contextlib.suppress(SyncError):
             _request(self._session, "DELETE", f"{self._url}/v1/session")
         self._session.close()
@@ -60,25 +61,25 @@ class StaffSession:
         return _parse_json(_request(self._session, "GET", self._url + path))
 
     def get_bytes(self, path: str) -> bytes:
-        """Fetch signed bytes as they were signed."""
+        """Fetch signed bytes unchanged."""
         return _request(self._session, "GET", self._url + path).content
 
     def post(self, path: str, json: Any = None, data: bytes | None = None) -> Any:
-        """Send JSON or signed bytes; return the answer's JSON, None when it has none."""
+        """Send JSON or signed bytes; return the response's JSON, or None if it is empty."""
         answer = _request(self._session, "POST", self._url + path, json=json, data=data)
         return _parse_json(answer) if answer.content else None
 
     def put(self, path: str, json: Any = None, data: bytes | None = None) -> Any:
-        """Put JSON or bytes in the place of what is there; return the answer's JSON."""
+        """Replace a resource with JSON or bytes; return the response's JSON."""
         return _parse_json(_request(self._session, "PUT", self._url + path, json=json, data=data))
 
     def delete(self, path: str) -> Any:
-        """Take something away; return the answer's JSON, None when it has none."""
+        """Delete a resource; return the response's JSON, or None if it is empty."""
         answer = _request(self._session, "DELETE", self._url + path)
         return _parse_json(answer) if answer.content else None
 
     def seal_key(self) -> SealKey:
-        """Unlock the key that keyrings are wrapped to."""
+        """Unlock the person's seal key, to which keyring seeds are wrapped."""
         locked = self.me["seal"]
         return SealKey.from_seed(unlock_secret(locked["locked"], self._lock, f"seal/{locked['kid']}"))
 
@@ -89,18 +90,19 @@ def _request(session: requests.Session, method: str, url: str, **parts: Any) -> 
     except requests.RequestException as problem:
         raise _connection_error(method, url, problem) from problem
     if not {"Content-Length", "Transfer-Encoding"} & set(answer.headers) and answer.status_code != 204:
-        raise SyncError("transport.broken", f"{method} {url} had no whole answer")  # Cut off inside its head.
+        # The response was cut off inside its head.
+        raise SyncError("transport.broken", f"{method} {url} had no complete response")
     if answer.status_code >= 300:
         raise RefusedError(answer.status_code, _problem(answer))
     return answer
 
 
 def _connection_error(method: str, url: str, problem: requests.RequestException) -> SyncError:
-    """Say in our own words that no answer came: what the libraries say of it is long, and no help."""
+    """Return a SyncError for a failed connection. The libraries' own texts are long and do not help people."""
     reason = getattr(problem.args[0], "reason", None) if problem.args else None
     if isinstance(problem, requests.ConnectTimeout) or isinstance(reason, NewConnectionError):
         return UnreachableError(f"no connection to {parse_address(url).netloc}")
-    return SyncError("transport.broken", f"{method} {url} had no whole answer ({type(problem).__name__})")
+    return SyncError("transport.broken", f"{method} {url} had no complete response ({type(problem).__name__})")
 
 
 def _problem(answer: requests.Response) -> dict[str, Any]:

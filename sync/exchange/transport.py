@@ -1,6 +1,7 @@
-"""HTTP as the tablet speaks it: one connection kept open, no header that is not needed, every byte counted.
+"""The tablet's HTTP client: one persistent connection, as few headers as possible, every byte counted.
 
-Called by sync.tablet.client and the bench. It checks no signature, keeps no cookie and does not read what it carries.
+`sync.tablet.client` and the bench use it. It verifies no signature, keeps no cookie and does not parse the bodies it
+transports.
 """
 
 import zlib
@@ -19,21 +20,22 @@ from sync.wire.encoding import strict_json
 TIMEOUT = Timeout(connect=10, read=60)
 MAX_BODY_BYTES = 8 * 1024 * 1024
 SUPPRESSED_HEADERS = {"User-Agent": SKIP_HEADER, "Accept-Encoding": SKIP_HEADER}  # urllib3 would add them.
-ENGLISH_HEADERS = {"Accept-Language": "en"}  # The terminal's language, for errors; a sync goes without, to save bytes.
+# For error texts in the terminal. A sync leaves it out to spend fewer bytes.
+ENGLISH_HEADERS = {"Accept-Language": "en"}
 
 
 class UnreachableError(SyncError):
-    """No connection was made, so nothing of the request left this machine."""
+    """The connection failed, so no byte of the request left this machine."""
 
     def __init__(self, detail: str) -> None:
         super().__init__("transport.unreachable", detail)
 
 
 class RefusedError(SyncError):
-    """The server answered with an error: `code` is its problem code, `problem` the members of its problem+json body.
+    """The server returned an HTTP error. `code` is its problem code, `problem` its problem+json members.
 
-    As text it is what a person needs to act on it: title, detail, the fields that are wrong, advice. `reply` is the
-    answer as it came, which some problems are signed in.
+    Its text holds what a person needs to act: title, detail, wrong fields, advice. `reply` is the raw response, since
+    some problems are signed.
     """
 
     def __init__(self, status: int, problem: Mapping[str, Any], reply: "Reply | None" = None) -> None:
@@ -49,7 +51,7 @@ class RefusedError(SyncError):
 
 @dataclass(frozen=True)
 class Traffic:
-    """Requests made, and bytes of HTTP up and down with their heads, TLS left out."""
+    """The number of requests, and the HTTP bytes sent and received with headers and without TLS."""
 
     requests: int = 0
     up: int = 0
@@ -64,14 +66,14 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer: header names in lower case, and the body as it came."""
+    """A response: header names in lower case, and the body as received."""
 
     headers: Mapping[str, str]
     body: bytes
 
 
 class Transport:
-    """The way to one server at `url`; a path in the address stands in front of every path asked for."""
+    """The connection to one server at `url`. A path in the URL becomes the prefix of every path."""
 
     def __init__(self, url: str, timeout: Timeout = TIMEOUT) -> None:
         address = parse_address(url)
@@ -84,15 +86,15 @@ class Transport:
         self._pool.close()
 
     def get(self, path: str) -> bytes:
-        """Fetch the bytes at `path`, compressed on the way when that is shorter."""
+        """Fetch the bytes at `path`. The server may compress them on the way if that is shorter."""
         reply = self.send("GET", path, headers={"Accept-Encoding": "gzip", **ENGLISH_HEADERS})
         return gunzip(reply.body) if reply.headers.get("content-encoding") == "gzip" else reply.body
 
     def send(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Reply:
         """Make one request, without retries or redirects.
 
-        Raises UnreachableError when nothing was sent and RefusedError for an HTTP error; after SyncError
-        transport.broken nobody knows whether the server took the request.
+        Raise UnreachableError if nothing was sent and RefusedError for an HTTP error. After SyncError
+        `transport.broken` the caller cannot know whether the server handled the request.
         """
         sent = {"Host": self._host, **({"Content-Length": str(len(body))} if body else {}), **(headers or {})}
         up = _size(f"{method} {self._prefix}{path} HTTP/1.1", sent.items(), body)
@@ -110,13 +112,13 @@ class Transport:
         except (NewConnectionError, ConnectTimeoutError) as problem:
             raise UnreachableError(f"no connection to {self._host}") from problem
         except (HTTPError, OSError) as problem:
-            why = type(problem).__name__  # The library's own words would be long, and no help.
-            raise SyncError("transport.broken", f"{method} {path} had no whole answer ({why})") from problem
+            why = type(problem).__name__  # The library's own text is long and does not help people.
+            raise SyncError("transport.broken", f"{method} {path} had no complete response ({why})") from problem
         down = _size(f"HTTP/1.1 {answer.status} {answer.reason}", answer.headers.items(), content)
         self.traffic += Traffic(1, up, down)
         if len(content) > MAX_BODY_BYTES:
             raise SyncError(
-                "transport.too_large", f"{method} {path} was answered with more than {MAX_BODY_BYTES} bytes"
+                "transport.too_large", f"{method} {path} had a response of more than {MAX_BODY_BYTES} bytes"
             )
         reply = Reply({name.lower(): value for name, value in answer.headers.items()}, content)
         if answer.status >= 300:
@@ -125,10 +127,10 @@ class Transport:
 
 
 def parse_address(url: str) -> Url:
-    """Take a server's address apart; SyncError transport.bad_address if it is not of the form http(s)://host[:port]."""
+    """Parse a server's URL. Raise SyncError `transport.bad_address` if it is not http(s)://host[:port]."""
     try:
         address = parse_url(url)
-        host = (address.host or "").encode("idna")  # Empty and overlong labels are found out here.
+        host = (address.host or "").encode("idna")  # This raises for empty and too long labels.
     except (LocationParseError, UnicodeError) as problem:
         raise _bad_address(url) from problem
     if address.scheme not in ("http", "https") or not host:
@@ -137,7 +139,7 @@ def parse_address(url: str) -> Url:
 
 
 def gunzip(data: bytes) -> bytes:
-    """Undo gzip, up to the largest body accepted."""
+    """Inflate gzip data up to the largest body allowed. Raise SyncError `transport.bad_gzip` past it."""
     stream = zlib.decompressobj(wbits=31)
     try:
         whole = stream.decompress(data, MAX_BODY_BYTES)
@@ -153,7 +155,7 @@ def _bad_address(url: str) -> SyncError:
 
 
 def _fields(wrong: Any, name: str = "") -> Iterator[str]:
-    """Name each field that was found wrong, with what is wrong: marshmallow nests lists of texts under names."""
+    """Return the name of each wrong field with its error. marshmallow nests lists of texts under names."""
     if isinstance(wrong, Mapping):
         for inner, what in wrong.items():
             yield from _fields(what, str(inner))
@@ -162,13 +164,13 @@ def _fields(wrong: Any, name: str = "") -> Iterator[str]:
 
 
 def _read(answer: BaseHTTPResponse) -> bytes:
-    """Read a whole body, or one byte more than is allowed; ConnectionError when the answer was cut off."""
+    """Read a whole body, or one byte more than allowed. Raise ConnectionError if the response was cut off."""
     if answer.length_remaining is None and not answer.chunked:
         answer.close()
-        raise ConnectionError("its head does not say how long it is, or was cut off")
+        raise ConnectionError("its head gives no length, or was cut off")
     content = answer.read(MAX_BODY_BYTES + 1, decode_content=False)
     if len(content) > MAX_BODY_BYTES:
-        answer.close()  # The rest is still on its way: the connection is of no more use.
+        answer.close()  # The rest is still being sent, so the connection cannot be used again.
     elif answer.length_remaining:
         answer.close()
         raise ConnectionError(f"{answer.length_remaining} bytes did not come")
@@ -187,4 +189,4 @@ def _problem(reply: Reply) -> Mapping[str, Any]:
     try:
         return strict_json(reply.body)
     except SyncError:
-        return {}  # Whoever stands between us and the server wrote it; the status says enough.
+        return {}  # A proxy between client and server wrote the body. The HTTP status is enough.

@@ -1,1 +1,1 @@
-"""Key pairs, key files locked with a passphrase, and the six words that people compare."""
+"""Key pairs, key files with an optional passphrase, and the six words that people compare."""

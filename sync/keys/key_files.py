@@ -1,4 +1,4 @@
-"""Secrets in files that only their owner may read, locked with a passphrase or not (SPEC 3.4)."""
+"""Key files (SPEC 3.4): secrets that only their owner may read, optionally locked with a passphrase."""
 
 import os
 import secrets
@@ -15,9 +15,10 @@ Secret = TypeVar("Secret", SigningKey, SealKey, RouteKey)
 
 
 def save_secret(path: Path, key: SigningKey | SealKey | RouteKey, phrase: str | None = None, salt: bytes = b"") -> None:
-    """Write a new key file that only its owner may read, locked if there is a passphrase; never over another one.
+    """Write a new key file with mode 0600, locked if there is a passphrase.
 
-    `salt`: 16 random bytes, where the passphrase has some already; else new ones are drawn.
+    Raise SyncError `key.file_exists` if the file exists. `salt`: the 16 random bytes that the passphrase already uses;
+    without them new ones are drawn.
     """
     content: dict[str, Any] = {"kid": key.kid, "kind": key.KIND}
     if phrase is None:
@@ -29,7 +30,7 @@ def save_secret(path: Path, key: SigningKey | SealKey | RouteKey, phrase: str | 
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as wrong:
-        raise SyncError("key.file_exists", f"{path} is there already") from wrong
+        raise SyncError("key.file_exists", f"{path} exists already") from wrong
     with os.fdopen(descriptor, "wb") as file:
         file.write(canonical(content) + b"\n")
         file.flush()
@@ -37,7 +38,7 @@ def save_secret(path: Path, key: SigningKey | SealKey | RouteKey, phrase: str | 
 
 
 def load_secret(path: Path, kind: type[Secret], phrase: str | None = None) -> Secret:
-    """Read a key file of the kind that is wanted; refuse one that others may read (SPEC 3.4)."""
+    """Read a key file of the wanted kind. Raise SyncError `key.file_readable_by_others` for another mode (SPEC 3.4)."""
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise SyncError("key.file_readable_by_others", f"{path}: run chmod 600 on it")
     content = strict_json(path.read_bytes())
@@ -45,7 +46,7 @@ def load_secret(path: Path, kind: type[Secret], phrase: str | None = None) -> Se
         raise SyncError("key.wrong_kind", f"{path} holds no {kind.KIND} key")
     key = kind.from_secret(_read_secret(content, path, phrase))
     if key.kid != content["kid"]:
-        raise SyncError("key.malformed", f"{path}: the secret is not that of {content['kid']}")
+        raise SyncError("key.malformed", f"{path}: the secret does not belong to {content['kid']}")
     return key
 
 

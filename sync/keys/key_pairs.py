@@ -1,6 +1,6 @@
-"""Key pairs and their ids (SPEC 3.1), for tablet, desk, server and command line alike.
+"""Key pairs and their ids (SPEC 3.1), for tablet, desk, server and command line.
 
-Private keys are kept as their seeds and never appear in a repr, a log or an error.
+A private key is stored as its seed. It must not appear in a repr, a log or an error.
 """
 
 import hashlib
@@ -24,49 +24,49 @@ SEAL_PUBLIC_BYTES = MLKEM_PUBLIC_BYTES + 32
 
 
 def key_id(public: bytes) -> str:
-    """Name a public key: the first 16 bytes of its SHA-256, 22 letters long (SPEC 3.1)."""
+    """Return a public key's id: the first 16 bytes of its SHA-256 as 22 letters of base64url (SPEC 3.1)."""
     return b64u(hashlib.sha256(public).digest()[:16])
 
 
 def _require_length(data: bytes, length: int) -> bytes:
     if len(data) != length:
-        raise SyncError("key.malformed", f"{length} bytes were expected, not {len(data)}")
+        raise SyncError("key.malformed", f"expected {length} bytes, not {len(data)}")
     return bytes(data)
 
 
 @dataclass(frozen=True)
 class PublicKey:
-    """The public bytes of a key, which give it its id."""
+    """The public bytes of a key, and the id that follows from them."""
 
     LENGTH: ClassVar[int] = 32
     raw: bytes
 
     @classmethod
     def from_raw(cls, raw: bytes) -> Self:
-        """Take the public bytes that somebody sent."""
+        """Read public bytes from another party. Raise SyncError `key.malformed` for another length."""
         return cls(_require_length(raw, cls.LENGTH))
 
     @cached_property
     def kid(self) -> str:
-        """The key's id; a device's key gives the device its id."""
+        """The key's id. A device's id is the id of its key."""
         return key_id(self.raw)
 
 
 @dataclass(frozen=True)
 class SecretKey:
-    """A key pair, kept as the 32 secret bytes that it is made from."""
+    """A key pair, stored as the 32 secret bytes from which it is computed."""
 
     KIND: ClassVar[str]
     secret: bytes = field(repr=False)
 
     @classmethod
     def generate(cls) -> Self:
-        """Make a new key pair."""
+        """Generate a new key pair."""
         return cls(secrets.token_bytes(32))
 
     @classmethod
     def from_secret(cls, secret: bytes) -> Self:
-        """Take the 32 secret bytes."""
+        """Make a key pair from the 32 secret bytes."""
         return cls(_require_length(secret, 32))
 
 
@@ -78,14 +78,14 @@ class VerifyKey(PublicKey):
         return Ed25519PublicKey.from_public_bytes(self.raw)
 
     def verify(self, signature: bytes, data: bytes) -> None:
-        """Raise unless this key signed the data."""
+        """Raise SyncError `signed.bad_signature` unless this key signed the data."""
         try:
             self._public.verify(signature, data)
         except InvalidSignature as wrong:
             raise SyncError("signed.bad_signature", f"not signed by {self.kid}") from wrong
 
     def words(self) -> tuple[str, ...]:
-        """Return six Spanish words (66 bits of the key's SHA-256) to compare by voice (SPEC 3.3)."""
+        """Return the six Spanish words (66 bits of the key's SHA-256) that people compare by voice (SPEC 3.3)."""
         return six_words(int.from_bytes(hashlib.sha256(self.raw).digest()[:9]) >> 6)
 
 
@@ -109,7 +109,7 @@ class SigningKey(SecretKey):
         return self.public.kid
 
     def sign(self, data: bytes) -> bytes:
-        """Sign; the result is 64 bytes and the same each time."""
+        """Sign data. The result has 64 bytes and is the same each time."""
         return self._private.sign(data)
 
 
@@ -120,12 +120,12 @@ class SealPublicKey(PublicKey):
 
     @cached_property
     def sha256(self) -> str:
-        """The name under which the key is fetched."""
+        """The hash under which clients fetch the key."""
         return hashlib.sha256(self.raw).hexdigest()
 
     @cached_property
     def hpke(self) -> hpke.MLKEM768X25519PublicKey:
-        """The same key as `cryptography` wants it."""
+        """The same key as an object of the `cryptography` library."""
         try:
             lattice = MLKEM768PublicKey.from_public_bytes(self.raw[:MLKEM_PUBLIC_BYTES])
         except ValueError as wrong:
@@ -134,18 +134,18 @@ class SealPublicKey(PublicKey):
 
 
 class SealKey(SecretKey):
-    """An MLKEM768-X25519 key pair; the secret is a seed, of which SHAKE256 makes both halves (SPEC 3.1)."""
+    """An MLKEM768-X25519 key pair. The secret is a seed; SHAKE256 expands it to both halves (SPEC 3.1)."""
 
     KIND = "seal"
 
     @classmethod
     def from_seed(cls, seed: bytes) -> Self:
-        """Take the 32-byte seed."""
+        """Make a key pair from the 32-byte seed."""
         return cls.from_secret(seed)
 
     @property
     def seed(self) -> bytes:
-        """The secret, by its proper name."""
+        """The secret under its usual name."""
         return self.secret
 
     @cached_property
@@ -158,7 +158,7 @@ class SealKey(SecretKey):
 
     @cached_property
     def hpke(self) -> hpke.MLKEM768X25519PrivateKey:
-        """The same key as `cryptography` wants it."""
+        """The same key as an object of the `cryptography` library."""
         return hpke.MLKEM768X25519PrivateKey(*self._halves)
 
     @cached_property
@@ -178,18 +178,18 @@ class RoutePublicKey(PublicKey):
 
     @cached_property
     def hpke(self) -> X25519PublicKey:
-        """The same key as `cryptography` wants it."""
+        """The same key as an object of the `cryptography` library."""
         return X25519PublicKey.from_public_bytes(self.raw)
 
 
 class RouteKey(SecretKey):
-    """The server's X25519 key pair for one epoch of routes; it opens routes and nothing else."""
+    """The server's X25519 key pair for one epoch of routes. It opens routes and nothing else."""
 
     KIND = "route"
 
     @cached_property
     def hpke(self) -> X25519PrivateKey:
-        """The same key as `cryptography` wants it."""
+        """The same key as an object of the `cryptography` library."""
         return X25519PrivateKey.from_private_bytes(self.secret)
 
     @cached_property

@@ -1,6 +1,7 @@
-"""Six Spanish words: to compare two keys by voice, and as a passphrase that locks a person's secrets (SPEC 3.2, 3.3).
+"""Six Spanish words: as a fingerprint to compare by voice, and as a passphrase (SPEC 3.2, 3.3).
 
-Called by clients, by the ceremony and for key files. The serving process must never see a phrase; it spells words only.
+Clients, the key ceremony and key files use it. The serving process must never handle a passphrase; it only writes
+fingerprint words.
 """
 
 import secrets
@@ -24,14 +25,14 @@ WORDS = tuple(unicodedata.normalize("NFC", word) for word in Mnemonic("spanish")
 
 @dataclass(frozen=True)
 class DerivedKeys:
-    """What a passphrase becomes: `auth` is sent to sign in, `lock` never leaves the person's machine."""
+    """The two keys derived from a passphrase. `auth` is sent at sign-in; `lock` never leaves the person's machine."""
 
     auth: bytes = field(repr=False)
     lock: bytes = field(repr=False)
 
 
 def six_words(bits: int) -> tuple[str, ...]:
-    """Spell 66 bits as six words of the list."""
+    """Write 66 bits as six words of the list."""
     return tuple(WORDS[bits >> shift & 2047] for shift in range(55, -1, -11))
 
 
@@ -41,16 +42,17 @@ def generate_passphrase() -> str:
 
 
 def normalize_phrase(phrase: str) -> bytes:
-    """Reduce a phrase to what matters: accents, capitals and spacing are never the reason of a refusal (SPEC 3.2)."""
+    """Normalize a phrase so that accents, capitals and spacing make no difference (SPEC 3.2)."""
     plain = "".join(letter for letter in unicodedata.normalize("NFKD", phrase) if not unicodedata.combining(letter))
     return " ".join(plain.lower().split()).encode("utf-8")
 
 
 @lru_cache(maxsize=32)
 def derive_keys(phrase: str, salt: bytes) -> DerivedKeys:
-    """Stretch a passphrase (Argon2id, 64 MiB, 3 passes, 1 lane) and part it in two (SPEC 3.2).
+    """Derive two keys from a passphrase with Argon2id: 64 MiB, 3 passes, 1 lane (SPEC 3.2).
 
-    Kept for the life of the process: a person signs in and opens her key with one passphrase, a quarter second each.
+    Results stay in a cache until the process ends. Sign-in and key unlocking need the same keys, and each derivation
+    takes a quarter of a second.
     """
     if len(salt) != SALT_BYTES:
         raise SyncError("key.malformed", f"a salt has {SALT_BYTES} bytes")
@@ -60,13 +62,13 @@ def derive_keys(phrase: str, salt: bytes) -> DerivedKeys:
 
 
 def lock_secret(secret: bytes, lock_key: bytes, purpose: str) -> str:
-    """Lock a secret with AES-256-GCM; it opens only for the purpose it was locked for."""
+    """Encrypt a secret with AES-256-GCM; only `unlock_secret` with the same purpose opens it."""
     nonce = secrets.token_bytes(12)
     return b64u(nonce + AESGCM(lock_key).encrypt(nonce, secret, purpose.encode()))
 
 
 def unlock_secret(locked: str, lock_key: bytes, purpose: str) -> bytes:
-    """Undo `lock`."""
+    """Decrypt a result of `lock_secret`. Raise SyncError `key.wrong_passphrase` if the key or the purpose differs."""
     data = unb64u(locked)
     try:
         return AESGCM(lock_key).decrypt(data[:12], data[12:], purpose.encode())

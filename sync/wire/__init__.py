@@ -1,1 +1,1 @@
-"""What travels, before it means anything: base64url, strict JSON, typed members."""
+"""Encodings below the level of documents: base64url, strict JSON, typed members."""

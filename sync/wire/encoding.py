@@ -1,4 +1,8 @@
-"""Bytes as text, and JSON as bytes, with one spelling each (SPEC 2): whatever is signed or hashed goes through here."""
+"""base64url, strict JSON and canonical JSON (SPEC 2).
+
+Each value has exactly one spelling here, so that hashes and signatures are unambiguous. All signed or hashed bytes come
+from this module.
+"""
 
 import base64
 import binascii
@@ -13,7 +17,7 @@ from sync.errors import SyncError
 
 MAX_INTEGER = 2**53 - 1
 MAX_VALUES = 200_000
-"""How often the characters that begin another value in an array or object may stand in a JSON text."""
+"""The maximum number of `[`, `{` and `,` in a JSON text: the characters that begin another value."""
 
 
 def b64u(data: bytes) -> str:
@@ -21,18 +25,18 @@ def b64u(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
-# From the letters of base64url to those that binascii reads; the two that are base64's own become no letters at all.
+# Maps the letters of base64url to those of base64. The two letters `+` and `/` of base64 become invalid.
 _STANDARD = bytes.maketrans(b"-_+/", b"+/**")
 
 
 def unb64u(text: str | bytes) -> bytes:
-    """Decode base64url; only the one canonical spelling of some bytes is accepted (SPEC 2.1)."""
+    """Decode base64url. Raise SyncError `encoding.base64` for any spelling but the canonical one (SPEC 2.1)."""
     try:
         encoded = (text.encode("ascii") if isinstance(text, str) else text).translate(_STANDARD)
         data = binascii.a2b_base64(encoded + b"=" * (-len(encoded) % 4), strict_mode=True)
     except (binascii.Error, ValueError) as wrong:
         raise SyncError("encoding.base64", "not base64url") from wrong
-    # Padding and stray bits at the end are forgiven even so: hence the way back for the last letters, two or more.
+    # The library still accepts padding and stray bits at the end. So the last two or more letters are encoded again.
     whole = max(0, len(data) - 1) // 3
     if binascii.b2a_base64(data[whole * 3 :], newline=False).rstrip(b"=") != encoded[whole * 4 :]:
         raise SyncError("encoding.base64", "not the canonical base64url of its bytes")
@@ -53,7 +57,7 @@ def _no_constant(name: str) -> Any:
 def _integer(text: str) -> int:
     number = int(text)
     if abs(number) > MAX_INTEGER:
-        raise SyncError("encoding.json", "an integer that not every JSON reader agrees on")
+        raise SyncError("encoding.json", "an integer beyond 2^53 - 1")
     return number
 
 
@@ -71,20 +75,20 @@ _PLAIN = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, s
 
 
 def strict_value(data: bytes) -> Any:
-    """Read one JSON value in UTF-8, in which no object has the same member twice (SPEC 2.2)."""
+    """Parse one JSON value in UTF-8, in which no object has the same member twice (SPEC 2.2)."""
     if len(data) > MAX_VALUES and sum(map(data.count, (b"[", b"{", b","))) > MAX_VALUES:
-        raise SyncError("encoding.json", "small bytes that would become large values")
+        raise SyncError("encoding.json", "too many values for a JSON text of this size")
     try:
         value = _STRICT.decode(data.decode("utf-8"))
         if rb"\u" in data:
-            _PLAIN.encode(value).encode("utf-8")  # Half a surrogate pair can be escaped, but is no text.
+            _PLAIN.encode(value).encode("utf-8")  # An escape can write half a surrogate pair, which is not text.
         return value
     except (ValueError, RecursionError) as wrong:
         raise SyncError("encoding.json", "not JSON in UTF-8") from wrong
 
 
 def strict_json(data: bytes) -> dict[str, Any]:
-    """Read one JSON object as `strict_value` does."""
+    """Parse one JSON object with the rules of `strict_value`."""
     content = strict_value(data)
     if not isinstance(content, dict):
         raise SyncError("encoding.json", "not a JSON object")
@@ -101,9 +105,10 @@ def canonical(content: Mapping[str, Any] | list[Any]) -> bytes:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether the standard library's JSON, ten times as fast, is RFC 8785 too: no floats, and no names but in ASCII.
+    """Whether the standard library, which is ten times as fast, writes this value as RFC 8785 requires.
 
-    Floats have a spelling of their own there, and names are sorted as UTF-16. Almost everything we sign is plain.
+    It does for values without floats and with ASCII names only. RFC 8785 writes floats its own way and sorts names as
+    UTF-16. Almost all signed values are plain.
     """
     kind = type(value)
     if kind is dict:

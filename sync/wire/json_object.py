@@ -1,6 +1,7 @@
-"""Typed reading of the members of a JSON object that somebody else wrote; used by every document and by the exchange.
+"""Typed reading of JSON objects from other parties.
 
-It checks shapes only. Members that are not asked for are ignored: that is how documents grow (SPEC 4.4).
+All documents and the exchange use it. It checks shapes only, and ignores unknown members, so that documents can grow
+(SPEC 4.4).
 """
 
 import re
@@ -21,7 +22,7 @@ TEXT = re.compile(r"(?s).*")
 
 
 class JsonObject:
-    """One JSON object, asked for its members by name and kind."""
+    """One JSON object with typed readers for its members; they raise SyncError `document.malformed`."""
 
     def __init__(self, content: Any, where: str) -> None:
         self._where = where
@@ -41,47 +42,47 @@ class JsonObject:
         return values
 
     def has(self, name: str) -> bool:
-        """Say whether the member is there."""
+        """Whether the member is present."""
         return name in self._content
 
     def integer(self, name: str, minimum: int = 0, default: int | None = None) -> int:
-        """Return an integer that every JSON reader agrees on."""
+        """Return an integer from `minimum` to 2^53 - 1."""
         value = self._content.get(name, default)
         if type(value) is not int or not minimum <= value <= MAX_INTEGER:
             raise self._wrong(f"`{name}` must be an integer from {minimum}")
         return value
 
     def flag(self, name: str) -> bool:
-        """Return a boolean; false when it is left out."""
+        """Return a boolean; a missing member is False."""
         value = self._content.get(name, False)
         if not isinstance(value, bool):
             raise self._wrong(f"`{name}` must be true or false")
         return value
 
     def text(self, name: str, pattern: re.Pattern[str], default: str | None = None) -> str:
-        """Return a string that the whole pattern matches."""
+        """Return a string that matches the whole pattern."""
         value = self._content.get(name, default)
         if not isinstance(value, str) or (value != default and not pattern.fullmatch(value)):
-            raise self._wrong(f"`{name}` is missing or not of its form")
+            raise self._wrong(f"`{name}` is missing or malformed")
         return value
 
     def texts(self, name: str, pattern: re.Pattern[str], maximum: int | None = None) -> tuple[str, ...]:
-        """Return an array of such strings; empty when it is left out."""
+        """Return an array of such strings; a missing member is empty."""
         values = self._array(name, maximum)
         if not all(isinstance(value, str) and pattern.fullmatch(value) for value in values):
-            raise self._wrong(f"`{name}` has an entry that is not of its form")
+            raise self._wrong(f"`{name}` has a malformed entry")
         return tuple(values)
 
     def objects(self, name: str) -> "list[JsonObject]":
-        """Return an array of objects; empty when it is left out."""
+        """Return an array of objects; a missing member is empty."""
         return [JsonObject(value, f"{self._where} `{name}`") for value in self._array(name)]
 
     def object(self, name: str) -> "JsonObject":
-        """Return an object; empty when it is left out."""
+        """Return an object; a missing member is empty."""
         return JsonObject(self._content.get(name, {}), f"{self._where} `{name}`")
 
     def names(self, pattern: re.Pattern[str]) -> list[str]:
-        """Return the names of all members, each of the pattern's form, in order."""
+        """Return the names of all members in order; each must match the pattern."""
         if not all(pattern.fullmatch(name) for name in self._content):
-            raise self._wrong("has a member that is not of its form")
+            raise self._wrong("has a member with a malformed name")
         return sorted(self._content)

@@ -96,7 +96,7 @@ export function decodeBase64url(text) {
  */
 export function readJson(bytes) {
   const values = bytes.reduce((sum, byte) => sum + Number(VALUE_BEFORE.has(byte)), 0);
-  must(values <= MAX_VALUES, "encoding.json", "small bytes that would become large values");
+  must(values <= MAX_VALUES, "encoding.json", "too many values for a JSON text of this size");
   let text = "";
   let value;
   try {
