@@ -8,6 +8,6 @@ compiler        workbook -> CompiledForm                      diff         what 
 translators     .po files and notes                           impact       who would be affected
 sandbox         runs uploads in a child process
 
-In the folder itself: problems (every code with its advice), compiled_form (what travels), errors, languages, ubigeo,
-gc_pause. Imports point from the last rows to the first; setup.cfg holds the layers.
+The folder itself contains problems (every code with its advice), compiled_form (the form that is published), errors,
+languages, ubigeo and gc_pause. Modules of the last rows import those of the first rows; setup.cfg lists the layers.
 """

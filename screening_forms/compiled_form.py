@@ -1,5 +1,7 @@
-"""A form version as compiled: what tablets and desks load, without the tools that compile. The compiler makes it, a
-bundle carries its bytes; it holds no signature."""
+"""The compiled form: one form version as the compiler writes it.
+
+Tablets and desks load it from a bundle. They need no compiler for that. It contains no signature.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from screening_forms.languages import LANGUAGES
 
 CHANNELS = ("training", "field")
 MARKS = {"draft": "[borrador] ", "fallback": "[es] "}
-"""What stands before a text that nobody has reviewed, and before one in Spanish for want of a translation."""
+"""Marks before a text: `draft` is not reviewed, `fallback` is Spanish because there is no translation."""
 
 _REASONS = {
     "none": "no hay traducción",
@@ -26,18 +28,18 @@ _REASONS = {
 }
 
 _ADDED_SINCE: Mapping[str, Any] = {"audio": {}, "fell_back": {}, "free_text": {}}
-"""Members that came after versions were already in use, as they are read where they are not."""
+"""Members that later releases added. A form without them is read with these values."""
 
 
 @dataclass(frozen=True)
 class CompiledForm:
-    """One form version before signing. `route` names the question behind each route field, `bucket` is the padded size
-    of every screening in bytes.
+    """One form version before signing.
 
-    `left_out`: the languages that are not ready for the channel, with the reasons (missing, stale, unsigned, draft,
-    none) and how many texts each is about. `fell_back`: the texts, by context, that a language shows in Spanish.
-    `audio`: the recording of each text by language and context, as {sha256, type, size, milliseconds}. `free_text`: why
-    a question may take words of the person's own; whoever signs the form has signed that.
+    `route`: the question that fills each route field. `bucket`: the padded size of every screening, in bytes.
+    `left_out`: by language that is not ready for the channel, the number of texts for each reason (missing, stale,
+    unsigned, draft, none). `fell_back`: by language, the contexts of the texts that it shows in Spanish.
+    `audio`: the recording of each text by language and context, as {sha256, type, size, milliseconds}.
+    `free_text`: by question, the reason why it accepts free text. The signature of the form covers these reasons.
     """
 
     form_id: str
@@ -68,35 +70,35 @@ class CompiledForm:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> CompiledForm:
-        """Read what `to_bytes` wrote, in this release or an earlier one; raises FormError on anything else."""
+        """Read the bytes that `to_bytes` of this or an earlier release wrote; raises FormError on all other bytes."""
         try:
-            said = json.loads(content)
-            values = _with_later_members(said)
+            written = json.loads(content)
+            values = _with_later_members(written)
             form = cls(**{field.name: _frozen(values[field.name]) for field in fields(cls)})
-            if rfc8785.dumps(said) != content or values.keys() != vars(form).keys():
+            if rfc8785.dumps(written) != content or values.keys() != vars(form).keys():
                 raise ValueError("these are not the bytes that the compiler writes")
         except (ValueError, KeyError, TypeError) as error:
-            advice = "no es un formulario compilado", f"no compiled form: {error}"
+            advice = "no es un formulario compilado", f"not a compiled form: {error}"
             raise FormError([FormProblem("survey", 0, "", "compile.unreadable", *advice)]) from error
         return form
 
 
-def _with_later_members(said: dict[str, Any]) -> dict[str, Any]:
-    """Add what earlier releases did not say: screenings with their versions still arrive, and are opened."""
-    left_out = said["left_out"]
+def _with_later_members(written: dict[str, Any]) -> dict[str, Any]:
+    """Add the members that earlier releases did not write. Desks still open screenings of those forms."""
+    left_out = written["left_out"]
     named = {lang: {} for lang in left_out} if isinstance(left_out, list) else left_out
-    return {**_ADDED_SINCE, **said, "left_out": named}
+    return {**_ADDED_SINCE, **written, "left_out": named}
 
 
 def split_mark(text: str) -> tuple[str, str]:
-    """Take the mark off a text as it is shown; returns the text and its state: reviewed, draft or fallback."""
+    """Split a shown text into the text without its mark and its state: reviewed, draft or fallback."""
     states = (state for state, mark in MARKS.items() if text.startswith(mark))
     state = next(states, "reviewed")
     return text.removeprefix(MARKS.get(state, "")), state
 
 
 def left_out_sentences(left_out: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """Say in Spanish, one sentence a language, why a form is not shown in it."""
+    """Return one Spanish sentence for each language: why the form is not shown in it."""
     return [": ".join((f"Todavía no está en {LANGUAGES[lang]}", *_why(left_out[lang]))) + "." for lang in left_out]
 
 

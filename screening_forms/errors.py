@@ -1,6 +1,6 @@
-"""What can be wrong with a form or with an answer, in words its author or interviewer can act on.
+"""Exceptions for a wrong form or a wrong answer, with advice for the author or the interviewer.
 
-Raised by every module here, shown by the command line and the publishing pages; never says less than where to look.
+All modules of this package raise them; the command line and the API show them. Every problem names its place.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, order=True)
 class FormProblem:
-    """One thing a form author got wrong: where it is, as the author counts rows, and what to do about it.
+    """One mistake in a form: its place, a stable code, and advice to the author.
 
-    Row 0 stands for the whole sheet, an empty column for the whole row.
+    `row` counts as the author's program shows it. Row 0 is the whole sheet; an empty column is the whole row.
     """
 
     sheet: str
@@ -28,7 +28,7 @@ class FormProblem:
 
 
 class FormError(ValueError):
-    """A form that cannot be used; holds every problem that was found, in the order of the sheets' rows."""
+    """The form cannot be used. `problems` contains every problem found, in the order of the sheets' rows."""
 
     def __init__(self, problems: list[FormProblem]) -> None:
         self.problems = problems
@@ -36,7 +36,7 @@ class FormError(ValueError):
 
 
 class AnswerError(ValueError):
-    """An answer that the form does not accept: which question and, in Spanish, why."""
+    """The form does not accept an answer. `question` names the question; `why` is the reason in Spanish."""
 
     def __init__(self, question: str, why: str) -> None:
         self.question = question

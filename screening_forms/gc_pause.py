@@ -1,6 +1,6 @@
-"""Puts Python's search for garbage off while a form is compiled or loaded; called where much is built at once.
+"""Pauses Python's garbage collector while a form is compiled or loaded.
 
-Large trees that live until the end are looked through again and again in vain: a third of a compilation went into that.
+The collector would scan large, long-lived trees again and again; that took a third of the time of a compilation.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Collect no garbage inside; what has piled up is found by the next collection after it."""
+    """Switch the collector off inside the block. The next collection after the block frees the garbage."""
     collecting = gc.isenabled()
     gc.disable()
     try:

@@ -1,6 +1,6 @@
-"""Contains the languages that a form may be in: their tags, their names, what stands in for each, and bilingual texts.
+"""The languages of forms: their tags, their names and their fallback languages; and the type of bilingual texts.
 
-Tablets and desks load this too. It imports nothing of the forms.
+Every package imports this, tablets and desks too. It must import no other module of the project.
 """
 
 import re
@@ -22,12 +22,12 @@ LANGUAGE_NAMES = {
     "quz": Bilingual("quechua", "Quechua"),
     "ayr": Bilingual("aimara", "Aymara"),
 }
-FALLBACK = {"quz": "es", "ayr": "es"}  # quy never stands in for quz
+FALLBACK = {"quz": "es", "ayr": "es"}  # Never quy for quz: it is another variety of Quechua.
 
 _TAG = re.compile(r"\(([\w-]+)\)\s*$")
 
 
 def language_tag(name: str) -> str:
-    """Return the tag in a language's name: `Español (es)` -> `es`; a name without parentheses is its own tag."""
+    """Return the tag in a language's name: `Español (es)` -> `es`. A name without parentheses is the tag itself."""
     found = _TAG.search(name)
     return found[1] if found else name.strip()

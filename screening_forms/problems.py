@@ -1,6 +1,6 @@
-"""Every code that the form checks give, with the advice an author reads, in Spanish and English: problems.csv.
+"""The catalogue of form problems: every code with its Spanish and English advice, from problems.csv.
 
-A code is stable: other programs may rely on it. The words may change; they say what to do, not only what is wrong.
+A code is stable, because other programs may use it. The advice may change; it tells the author what to do.
 """
 
 import csv
@@ -15,7 +15,7 @@ from screening_forms.languages import Bilingual
 
 
 class ProblemPlace(Protocol):
-    """Where a problem is: a row of a sheet, as the author counts; 0 is the whole sheet."""
+    """The place of a problem: a row of a sheet, as the author counts; 0 is the whole sheet."""
 
     @property
     def sheet(self) -> str: ...
@@ -26,7 +26,7 @@ class ProblemPlace(Protocol):
 
 @dataclass(frozen=True)
 class Cell:
-    """A place without a row of the workbook behind it."""
+    """A place that is not a `Row` of the workbook."""
 
     sheet: str
     number: int = 0
@@ -45,11 +45,11 @@ NOT_BLOCKING = (
     "cell.decimal",
     "policy.guidance_missing",
 )
-"""What an author should know but a draft may have: a language that is not whole is left out, never half shown."""
+"""Codes, or beginnings of codes, of problems that do not stop the compiler. It leaves an incomplete language out."""
 
 
 def problem(code: str, row: ProblemPlace, column: str, *values: object, **more: str) -> FormProblem:
-    """Make the problem of one cell; `values` and `more` fill the places in both texts."""
+    """Make the problem of one cell; `values` and `more` fill the placeholders of both texts."""
     texts = [text.format(*values, **more) for text in ADVICE[code]]
     return FormProblem(
         sheet=row.sheet, row=row.number, column=column, code=code, advice_es=texts[0], advice_en=texts[1]
@@ -57,7 +57,7 @@ def problem(code: str, row: ProblemPlace, column: str, *values: object, **more: 
 
 
 def suggest(word: str, known: Iterable[str]) -> dict[str, str]:
-    """The nearest right name, as the words to put behind both texts; nothing if none is near."""
+    """Return the known name nearest to a word, as endings for both texts; empty endings if none is near."""
     near = get_close_matches(word.lower(), sorted(known), n=1, cutoff=0.6)
     if not near:
         return {"hint_es": "", "hint_en": ""}

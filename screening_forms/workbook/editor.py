@@ -1,6 +1,7 @@
-"""Writes into an author's own workbook, .xlsx or Markdown tables, and leaves everything else in it as it is.
+"""Changes cells of an author's workbook, an .xlsx file or Markdown tables.
 
-Called to name another version of a table in the settings, and to keep a tried interview as a case.
+The command line names a new version of a table in the settings, and adds a tried interview as a case. It must leave
+all other cells as they are.
 """
 
 from __future__ import annotations
@@ -18,12 +19,18 @@ _RULE = re.compile(r"[\s|:-]+")
 
 
 def set_cells(content: bytes, name: str, sheet: str, cells: Mapping[str, str]) -> bytes:
-    """Write cells into the first row under a sheet's heading, such as the settings; a column is added where needed."""
+    """Write cells into the first row under a sheet's heading, such as the settings. It adds missing columns.
+
+    Raises FormError if an .xlsx file cannot be read.
+    """
     return _excel(content, sheet, cells, row=2) if _is_excel(name) else _markdown(content, sheet, cells, append=False)
 
 
 def add_row(content: bytes, name: str, sheet: str, cells: Mapping[str, str]) -> bytes:
-    """Write a further row at a sheet's end; the sheet itself and its columns are added where needed."""
+    """Append a row to a sheet. It adds the sheet and its columns if they are missing.
+
+    Raises FormError if an .xlsx file cannot be read.
+    """
     return _excel(content, sheet, cells, row=0) if _is_excel(name) else _markdown(content, sheet, cells, append=True)
 
 
@@ -32,10 +39,10 @@ def _is_excel(name: str) -> bool:
 
 
 def _excel(content: bytes, title: str, cells: Mapping[str, str], row: int) -> bytes:
-    """Write into an .xlsx workbook; `row` 0 is the first free one."""
+    """Write into an .xlsx workbook; `row` 0 is the first free row."""
     try:
         book = openpyxl.load_workbook(io.BytesIO(content))
-    except Exception as error:  # bytes from outside: the ZIP, XML and Excel readers raise whatever they meet
+    except Exception as error:  # Untrusted bytes: the ZIP, XML and Excel readers raise errors of many types.
         advice = "no se puede leer como libro de Excel", f"cannot be read as an Excel workbook: {error}"
         raise FormError([FormProblem(title, 0, "", "workbook.unreadable", *advice)]) from error
     sheet = next((each for each in book.worksheets if each.title.strip().lower() == title), None)
@@ -48,14 +55,14 @@ def _excel(content: bytes, title: str, cells: Mapping[str, str], row: int) -> by
             columns[heading] = max(columns.values(), default=0) + 1
             sheet.cell(1, columns[heading], heading)
         cell = sheet.cell(max(number, 2), columns[heading], text)
-        cell.number_format = "@"  # As text: Excel would make numbers of codes such as 01.
+        cell.number_format = "@"  # As text: Excel would change codes such as 01 into numbers.
     written = io.BytesIO()
     book.save(written)
     return written.getvalue()
 
 
 def _markdown(content: bytes, title: str, cells: Mapping[str, str], *, append: bool) -> bytes:
-    """Write into Markdown tables: the first cell of a table's heading names its sheet."""
+    """Write into Markdown tables. The first cell of a table's heading names its sheet."""
     lines = content.decode("utf-8").split("\n")
     at = next(
         (
@@ -74,17 +81,19 @@ def _markdown(content: bytes, title: str, cells: Mapping[str, str], *, append: b
     rows = [at]
     while rows[-1] + 1 < len(lines) and lines[rows[-1] + 1].lstrip().startswith("|"):
         rows.append(rows[-1] + 1)
-    held = [number for number in rows[1:] if not _RULE.fullmatch(lines[number])]
-    if append or not held:
+    filled = [number for number in rows[1:] if not _RULE.fullmatch(lines[number])]
+    if append or not filled:
         lines.insert(rows[-1] + 1, _line([_escaped(cells.get(heading, "")) for heading in columns]))
     else:
-        values = _cells(lines[held[0]]) + [""] * len(columns)
-        lines[held[0]] = _line([_escaped(cells[h]) if h in cells else v for h, v in zip(columns, values, strict=False)])
+        values = _cells(lines[filled[0]]) + [""] * len(columns)
+        lines[filled[0]] = _line(
+            [_escaped(cells[h]) if h in cells else v for h, v in zip(columns, values, strict=False)]
+        )
     return "\n".join(lines).encode()
 
 
 def _cells(line: str) -> list[str]:
-    """A line's cells as written; none where it is no line of a table."""
+    """Return the cells of a table's line as written; an empty list for a line outside tables."""
     line = line.strip()
     return [cell.strip() for cell in _PIPE.split(line.removesuffix("|"))[1:]] if line.startswith("|") else []
 

@@ -1,6 +1,10 @@
-"""The source package: one zip with all that a form version is compiled from, so that author, reviewer and server
-compile the same: `form.xlsx` or `form.md`, `indicator_sets/<name>.csv`, `policies/<name>.csv`, `<language>.po`,
-`audio/<language>/<question or list.choice>.ogg`. A folder laid out alike, or a bare workbook, is read as well."""
+"""Reads and writes the source package: one zip file with every file that a form version is compiled from.
+
+Author, reviewer and server compile the same bytes from it. Its files are `form.xlsx` or `form.md`,
+`indicator_sets/<name>.csv`, `policies/<name>.csv`, `<language>.po` and
+`audio/<language>/<question or list.choice>.ogg`. A folder with these files, or a workbook alone, is read too. It must
+not accept a zip with any other file.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +25,14 @@ _MEMBER = re.compile(
     r"|(?P<lang>[a-z]{2,3})\.po"
     r"|audio/(?P<recording>[a-z]{2,3}/[A-Za-z0-9_.-]+)\.(?:ogg|opus|mp3)"
 )
-# Ten times what a form with a recording of each text needs.
+# Bytes and files: ten times the need of a form with a recording of each text.
 _MOST_BYTES, _MOST_FILES = 128 * 2**20, 5000
-_FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # The same package has the same bytes, whenever it was packed.
+_FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # The same package has the same bytes at any time of packing.
 
 
 @dataclass(frozen=True)
 class Package:
-    """A form's source: the workbook as read, its file as it was (`name`, `content`), what came along (`included`)."""
+    """A form's source: the parsed workbook, its file (`name`, `content` in bytes), and the other files (`included`)."""
 
     workbook: Workbook
     name: str
@@ -37,22 +41,22 @@ class Package:
 
     @property
     def resources(self) -> Resources:
-        """Where the workbook finds what it names: what came with it, then what comes with this version."""
+        """The tables, translations and recordings for the workbook: its own first, then those of this release."""
         return self.included.with_fallback(BUILT_IN)
 
 
 def parse_package(content: bytes, name: str = "form.md") -> Package:
-    """Read a source package or a bare workbook; raises FormError. `name` tells what bytes that are no zip are."""
+    """Read a source package or a workbook alone; raises FormError. The suffix of `name` gives the workbook's format."""
     if not zipfile.is_zipfile(io.BytesIO(content)):
         return Package(parse_workbook(content, name), name, content, Resources())
     files = _unpack(content)
-    if "[Content_Types].xml" in files or "content.xml" in files:  # An .xlsx is a zip as well, and so is an .ods.
+    if "[Content_Types].xml" in files or "content.xml" in files:  # .xlsx and .ods files are zips too.
         return Package(parse_workbook(content, "form.xlsx"), "form.xlsx", content, Resources())
     return _package_of_files(files)
 
 
 def load_package(path: Path) -> Package:
-    """Read a source package, a folder laid out like one, or a bare workbook; raises FormError and OSError."""
+    """Read a source package, a folder with the same files, or a workbook alone; raises FormError and OSError."""
     if path.is_dir():
         inside = (each for each in sorted(path.rglob("*")) if each.is_file())
         named = ((each.relative_to(path).as_posix(), each) for each in inside)
@@ -61,7 +65,7 @@ def load_package(path: Path) -> Package:
 
 
 def pack_package(package: Package) -> bytes:
-    """Write a package whole: also the tables and translations that the form takes from this version."""
+    """Return the bytes of the zip file. It also contains the tables and translations that this release provides."""
     resources, settings = package.resources, package.workbook.settings
     files = {package.name: package.content}
     for folder, texts, name in (
@@ -86,15 +90,15 @@ def _unpack(content: bytes) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
-            # A member never gives more than it announces, so this bounds what is unpacked.
+            # zipfile never reads more bytes than a member's header announces, so this limits the unpacked size.
             if len(members) > _MOST_FILES or sum(member.file_size for member in members) > _MOST_BYTES:
                 raise _unreadable("es demasiado grande", f"is larger than {_MOST_BYTES >> 20} MiB")
-            if len({member.filename for member in members}) < len(members):  # Which one is meant, readers disagree.
+            if len({member.filename for member in members}) < len(members):  # Other readers may take another one.
                 raise _unreadable("tiene dos archivos con el mismo nombre", "holds two files of the same name")
             return {member.filename: archive.read(member) for member in members}
     except FormError:
         raise
-    except Exception as error:  # bytes from outside: the reader of ZIP files raises whatever it meets
+    except Exception as error:  # Untrusted bytes: zipfile raises errors of many types.
         raise _unreadable("no se puede leer como archivo zip", f"cannot be read as a zip file: {error}") from error
 
 
@@ -104,15 +108,15 @@ def _package_of_files(files: Mapping[str, bytes]) -> Package:
         raise _unreadable("debe tener un form.xlsx o un form.md, y solo uno", "must hold one form.xlsx or form.md")
     if strange := [name for name in files if not _is_known(name)]:
         listed = ", ".join(sorted(strange)[:5])
-        raise _unreadable(f"no se sabe qué es: {listed}", f"nobody knows what this is: {listed}")
-    return Package(parse_workbook(files[names[0]], names[0]), names[0], files[names[0]], _shelf(files))
+        raise _unreadable(f"no se sabe qué es: {listed}", f"contains unknown files: {listed}")
+    return Package(parse_workbook(files[names[0]], names[0]), names[0], files[names[0]], _resources(files))
 
 
 def _is_known(name: str) -> bool:
     return name in WORKBOOK_NAMES or _MEMBER.fullmatch(name) is not None
 
 
-def _shelf(files: Mapping[str, bytes]) -> Resources:
+def _resources(files: Mapping[str, bytes]) -> Resources:
     found = [(match, name) for name in sorted(files) if (match := _MEMBER.fullmatch(name))]
     tables: dict[str, dict[str, str]] = {"indicator_sets": {}, "policies": {}}
     for match, name in found:

@@ -1,6 +1,7 @@
-"""Reads what a form author writes, an XLSForm as .xlsx or as Markdown tables, and keeps the author's own row numbers.
+"""Reads an author's workbook: an XLSForm as an .xlsx file or as Markdown tables.
 
-Called by checks and the compiler; it interprets nothing, so that every problem can be shown where the author typed it.
+It keeps the author's row numbers and headings, so that the checks can show each problem at its cell. It must not
+interpret the cells.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from screening_forms.problems import Cell, problem
 from screening_forms.workbook.xlsx_reader import MOST_ROWS, SIGNATURES, Line, SheetLines, column_letter, read_tables
 
 SHEETS = ("survey", "choices", "settings", "indicators", "cases")
-"""The sheets that mean something here; further sheets are the author's own notes."""
+"""The sheets that are read; all other sheets are the author's notes."""
 
 SPREADSHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
 TEXT_COLUMNS = (
@@ -29,18 +30,18 @@ TEXT_COLUMNS = (
     "form_title",
     "case",
 )
-"""Columns that people read; every other cell is a name, a code or a condition."""
+"""Columns with texts for people; all other cells are names, codes or conditions."""
 
-_SEPARATOR = re.compile(r"[\s|:-]*")  # also a line without anything in it
+_SEPARATOR = re.compile(r"[\s|:-]*")  # Also matches an empty line.
 _PIPE = re.compile(r"(?<!\\)\|")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")  # XML, and so an XForm, has no way to hold them
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")  # XML, and so an XForm, cannot contain them.
 _INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-_BLANKS = re.compile(r"[^\S\n]+")  # also those that do not break a line, as copied from a web page
+_BLANKS = re.compile(r"[^\S\n]+")  # Also no-break spaces, as copied from a web page.
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a sheet: only the cells that hold something, by their column's heading."""
+    """One row of a sheet: its cells that are not empty, by the heading of their column."""
 
     sheet: str
     number: int
@@ -53,9 +54,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Workbook:
-    """An author's workbook. `headings` keeps each sheet's columns as typed, misspelt ones included.
+    """An author's workbook.
 
-    `file_problems` is what is wrong with the file rather than with the form."""
+    `headings`: each sheet's columns as typed, misspelt ones included. `file_problems`: problems of the file, such as
+    hidden rows; the checks find the problems of the form.
+    """
 
     settings: Mapping[str, str]
     survey: tuple[Row, ...]
@@ -67,15 +70,15 @@ class Workbook:
 
 
 def read_workbook(path: Path) -> Workbook:
-    """Read an .xlsx or .md workbook. Rows count from the heading, which is row 1 of its sheet or table.
+    """Read an .xlsx or .md workbook. The heading is row 1 of its sheet or table.
 
-    Raises FormError if the file is no workbook, OSError if it is not there.
+    Raises FormError if the file is not a workbook, OSError if the file cannot be opened.
     """
     return parse_workbook(path.read_bytes(), path.name)
 
 
 def parse_workbook(content: bytes, name: str) -> Workbook:
-    """Read a workbook's bytes, of the kind that its file's name tells. Raises FormError if it is no workbook."""
+    """Read the bytes of a workbook; `name` is its file name. Raises FormError if they are not a workbook."""
     suffix = PurePath(name).suffix.lower()
     if suffix in SPREADSHEETS or content.startswith(SIGNATURES):
         return _workbook(read_tables(content, name, SHEETS))
@@ -85,7 +88,10 @@ def parse_workbook(content: bytes, name: str) -> Workbook:
 
 
 def parse_markdown(text: str, *, name: str = "Markdown") -> Workbook:
-    """Read an XLSForm written as Markdown tables: the first cell of a table's heading names its sheet."""
+    """Read an XLSForm written as Markdown tables. The first cell of a table's heading names its sheet.
+
+    Raises FormError on a text without tables, and on control characters.
+    """
     if "|" not in text:
         raise FormError([problem("workbook.no_table", Cell(name), "")])
     if found := _CONTROL.search(text):
@@ -102,10 +108,10 @@ def _decoded(content: bytes, name: str) -> str:
 
 
 def _markdown(text: str) -> list[SheetLines]:
-    """Split Markdown into tables; whatever is not a line of a table is the author's own remark.
+    """Split Markdown into tables; all other lines are the author's remarks.
 
-    In the middle of a table only our sheets may begin: a row that lacks its empty first cell would take all rows
-    after it away with it, and a form would ask or score less than its author wrote.
+    Inside a table, a first cell that is neither empty nor one of `SHEETS` raises FormError. The row only lacks its
+    empty first cell; read as a new sheet, it would take all rows after it out of the form.
     """
     tables: list[SheetLines] = []
     inside = False
@@ -128,7 +134,7 @@ def _markdown(text: str) -> list[SheetLines]:
 
 
 def _workbook(tables: Sequence[SheetLines]) -> Workbook:
-    """Put the sheets that mean something together; row 1 is the heading, wherever it stands."""
+    """Build the workbook from the sheets of `SHEETS`. The first line of a sheet is its heading."""
     problems: list[FormProblem] = []
     file_problems = list(_misspelt_sheets([table.title for table in tables]))
     sheets: dict[str, tuple[Row, ...]] = {}
@@ -163,7 +169,7 @@ def _rows(name: str, columns: Sequence[str], lines: Sequence[Line]) -> Iterator[
 
 
 def _cells_without_heading(name: str, columns: Sequence[str], lines: Sequence[Line]) -> Iterator[FormProblem]:
-    """A condition under a heading that got lost would be lost as well."""
+    """Find texts in columns without a heading. Without this check, a condition there would be dropped in silence."""
     seen: set[int] = set()
     for number, line in lines:
         for place, text in enumerate(line):
@@ -173,7 +179,7 @@ def _cells_without_heading(name: str, columns: Sequence[str], lines: Sequence[Li
 
 
 def _misspelt_sheets(titles: Sequence[str]) -> Iterator[FormProblem]:
-    """A sheet `choice` would be taken for the author's notes, and every list would be missing."""
+    """Find misspelt titles. A sheet `choice` would otherwise count as notes, and all lists would be missing."""
     names = [title.strip().lower() for title in titles]
     absent = [name for name in SHEETS if name not in names]
     for title, name in zip(titles, names, strict=True):

@@ -1,7 +1,7 @@
-"""Where a workbook finds what it names and does not hold itself: indicator sets, policies, translations, recordings.
+"""The resources of a form: indicator sets, policies, translations and recordings that a workbook names.
 
-The compiler and the checks look things up here. A resources holds texts and bytes, never paths, so that the same form
-compiles alike from this version's own files, from an author's folder and from what a server keeps.
+The compiler and the checks look them up here. `Resources` contains texts and bytes, and must contain no paths. So a
+form compiles to the same bytes from this release's files, an author's folder and a server's database.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Resources:
     recordings: Mapping[str, bytes] = field(default_factory=dict)
 
     def with_fallback(self, fallback: Resources) -> Resources:
-        """This resources before another: what both have, a whole language too, is taken from this one."""
+        """Return both resources in one. This one wins where both have a name; a language counts as a whole."""
         return Resources(
             {**fallback.indicator_sets, **self.indicator_sets},
             {**fallback.policies, **self.policies},
@@ -42,23 +42,23 @@ class Resources:
         )
 
     def indicator_set(self, name: str) -> IndicatorSet:
-        """An indicator set by its name; FormError if there is none, or with every problem of its table."""
+        """Return an indicator set. Raises FormError on an unknown name, or with every problem of its table."""
         return _parsed_set(name, _named(INDICATOR_SET_TABLE, self.indicator_sets, name))
 
     def policy(self, name: str) -> Policy:
-        """A policy by its name; FormError if there is none, or with every problem of its table."""
+        """Return a policy. Raises FormError on an unknown name, or with every problem of its table."""
         return _parsed_policy(name, _named(POLICY_TABLE, self.policies, name))
 
     def catalogue(self, lang: str) -> dict[str, polib.POEntry]:
-        """The entries of a language by context, only to be read; obsolete ones are left out."""
+        """Return a language's entries by context, without obsolete ones. The cache shares them: do not change them."""
         return {entry.msgctxt or "": entry for entry in self._po(lang) if not entry.obsolete}
 
     def header(self, lang: str, name: str) -> str:
-        """What the header of a language's `.po` says under a name; blank if nothing."""
+        """Return one field of the header of a language's `.po`, or an empty string."""
         return str(self._po(lang).metadata.get(name, ""))
 
     def form_texts(self, lang: str, form_id: str) -> str:
-        """One form's part of a language's `.po`, as text, with the header of the whole."""
+        """Return one form's entries of a language's `.po` as the text of a `.po` with the same header."""
         whole, part = self._po(lang), polib.POFile(wrapwidth=100)
         part.header, part.metadata = whole.header, whole.metadata
         part.extend(entry for entry in whole if (entry.msgctxt or "").startswith(f"{form_id}/"))
@@ -75,31 +75,31 @@ def _texts(folder: Path) -> dict[str, str]:
 def _named(kind: TableFormat, texts: Mapping[str, str], name: str) -> str:
     if name not in texts:
         known = ", ".join(sorted(texts))
-        es, en = f"no existe {kind.noun_es} «{name}»; hay: {known}", f"no {kind.noun_en} '{name}'; there is: {known}"
+        es, en = f"no existe {kind.noun_es} «{name}»; hay: {known}", f"unknown {kind.noun_en} '{name}'; known: {known}"
         raise FormError([kind.problem("unknown", name, 0, "", es, en)])
     return texts[name]
 
 
-# The same texts are asked for by every check and every compilation.
+# Every check and every compilation parses the same texts.
 _parsed_set = lru_cache(maxsize=32)(parse_indicator_set)
 _parsed_policy = lru_cache(maxsize=32)(parse_policy)
 
 
 def parse_po(text: str) -> polib.POFile:
-    """Read a `.po`; raises FormError if it is none."""
+    """Parse the text of a `.po` file; raises FormError if it is not one."""
     try:
-        # polib opens a file where the text is the path of one, and no path ends in empty lines.
+        # polib would open a file if the text were its path. The two empty lines prevent that.
         return polib.pofile(f"{text}\n\n", wrapwidth=100)
-    except Exception as error:  # bytes from outside: polib raises whatever it meets
-        es, en = f"no se entiende el archivo .po: {error}", f"a .po file makes no sense: {error}"
+    except Exception as error:  # Untrusted bytes: polib raises errors of many types.
+        es, en = f"no se entiende el archivo .po: {error}", f"the .po file cannot be read: {error}"
         raise FormError([FormProblem("settings", 0, "languages", "translation.unreadable", es, en)]) from error
 
 
-_parsed_po = lru_cache(maxsize=32)(parse_po)  # these are only read
+_parsed_po = lru_cache(maxsize=32)(parse_po)  # Callers only read the shared result.
 
 
 def load_built_in(locales: Path = LOCALES) -> Resources:
-    """What comes with this version, with the translations of a folder laid out as gettext wants it."""
+    """Return this release's tables, and the translations of a folder with gettext's layout."""
     files = sorted(locales.glob("*/LC_MESSAGES/forms.po"))
     return Resources(
         _texts(HERE / "indicator_sets"),

@@ -1,6 +1,7 @@
-"""What a form may contain, and nothing else: question types, columns, settings; used by checks alone.
+"""The allowed subset of XLSForm: question types, columns, settings and appearances.
 
-A whitelist, because pyxform lets through in silence what would send, locate, photograph or name a person.
+It is a whitelist: pyxform accepts features that send data, or that locate, photograph or name a person. Only a feature
+in these tables passes the checks.
 """
 
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ EXPRESSION_COLUMNS = ("relevant", "constraint", "calculation", "choice_filter", 
 COLUMN_OF_SYMBOL = {
     ".": "constraint",
     "(name)": "choice_filter",
-}  # the one column where an own answer, or a column, is meant
+}  # The only column in which a symbol is allowed: `.` is the own answer, a name is a column of choices.
 COLUMNS_BY_SHEET: Mapping[str, tuple[str, ...]] = {
     "survey": ("type", "name", *TEXT_PARTS, *EXPRESSION_COLUMNS, "appearance", "route", "reason"),
     "choices": ("list_name", "name", "label"),
@@ -58,7 +59,7 @@ APPEARANCES = frozenset(
         *("no-calendar", *(f"columns-{n}" for n in range(1, 11)), *(f"w{n}" for n in range(1, 13))),
     }
 )
-"""How a question looks. Others start programs, print, search files or read a code, and pyxform passes them all."""
+"""The allowed looks of a question. Other appearances start programs, print, search files or read barcodes."""
 
 WHY_FORBIDDEN: Mapping[str, str] = {
     **dict.fromkeys(("geopoint", "geotrace", "geoshape", "start-geopoint", "background-geopoint"), "type.place"),
@@ -73,4 +74,4 @@ WHY_FORBIDDEN: Mapping[str, str] = {
     ),
     **dict.fromkeys(("rank", "range"), "type.no_refusal"),
 }
-"""The code that says why a type is not allowed, where there is more to say than that it is not."""
+"""The problem code of a forbidden type with a reason of its own; all other types get the general code."""

@@ -1,6 +1,6 @@
-"""Reads the sheets of an .xlsx workbook as lines of texts, and tells what Excel did to them that nobody sees.
+"""Reads the sheets of an .xlsx workbook as lines of texts, and finds invisible changes by Excel.
 
-Called by workbook.py alone. Bytes from outside come here first: whatever they are, the answer is texts or a FormError.
+Called by reader.py. The bytes are untrusted, so it must raise no other exception than FormError and MemoryError.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from openpyxl.worksheet._reader import WorkSheetParser
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.problems import Cell, problem
 
-# Fifty times the largest form there is; all 1,900 districts of the country are one list of choices.
+# Fifty times the largest form. One list of choices has all 1,900 districts of the country.
 MOST_ROWS, _MOST_CELLS, _MOST_BYTES = 5000, 500_000, 8 * 2**20
 _OLE = bytes.fromhex("d0cf11e0a1b11ae1")
 SIGNATURES = (_OLE, b"PK\x03\x04")
-"""How a file of Excel or LibreOffice begins, whatever its name."""
+"""The first bytes of a file of Excel or LibreOffice."""
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 
 Line = tuple[int, list[str]]
-"""A row's number, as the author counts, and the texts of its cells."""
+"""The number of a row, as the author counts, and the texts of its cells."""
 
 
 @dataclass
 class SheetLines:
-    """A sheet: its title as typed, its lines that hold something, the heading first, and what was noticed in it."""
+    """A sheet: its title as typed, its lines that are not empty (the heading first), and its problems."""
 
     title: str
     lines: list[Line] = field(default_factory=list)
@@ -41,7 +41,7 @@ class SheetLines:
 
 
 def read_tables(content: bytes, name: str, wanted: Collection[str]) -> list[SheetLines]:
-    """Read every sheet; those whose titles nobody wants are only named. Raises FormError if this is no workbook."""
+    """Read every sheet whose title is `wanted`, and the titles of the others. Raises FormError."""
     _require_xlsx(content, name)
     try:
         book = openpyxl.load_workbook(io.BytesIO(content), read_only=True)
@@ -52,7 +52,7 @@ def read_tables(content: bytes, name: str, wanted: Collection[str]) -> list[Shee
         ]
     except (FormError, MemoryError):
         raise
-    except Exception as error:  # bytes from outside: the ZIP, XML and Excel readers raise whatever they meet
+    except Exception as error:  # Untrusted bytes: the ZIP, XML and Excel readers raise errors of many types.
         raise FormError([problem("workbook.unreadable", Cell(name), "", error)]) from error
 
 
@@ -64,11 +64,12 @@ def _require_xlsx(content: bytes, name: str) -> None:
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 members = archive.infolist()
-        except Exception as error:  # bytes from outside
+        except Exception as error:  # Untrusted bytes: zipfile raises errors of many types.
             raise FormError([problem("workbook.unreadable", Cell(name), "", error)]) from error
         names = {member.filename.lower() for member in members}
         unpacked = sum(member.file_size for member in members if member.filename.lower().endswith((".xml", ".rels")))
-        # A member never gives more than it announces, so this bounds what is unpacked; pictures are not.
+        # zipfile never reads more bytes than a header announces, so this limits the unpacked size. The reader does not
+        # unpack pictures.
         if unpacked > _MOST_BYTES:
             code = "workbook.too_large"
         elif any(name.endswith("vbaproject.bin") for name in names):
@@ -80,8 +81,11 @@ def _require_xlsx(content: bytes, name: str) -> None:
 
 
 class _Sheet:
-    """One sheet while it is read. openpyxl's own read-only sheets know nothing of merged, hidden or calculated cells,
-    and lose rows where a file announces too few: so its parser is used as they use it."""
+    """The state of reading one sheet.
+
+    It calls openpyxl's parser directly. openpyxl's read-only sheets do not show merged, hidden and calculated cells.
+    They also lose rows if a file announces too few.
+    """
 
     def __init__(self, sheet: Any) -> None:
         self.sheet = sheet
@@ -127,7 +131,7 @@ class _Sheet:
                 raise FormError([problem("workbook.too_large", Cell(self.name), "")])
 
     def _check_cell(self, cell: Mapping[str, Any], number: int) -> None:
-        """Notice a text that is not what the author typed, or not what she sees."""
+        """Find a text that is not what the author typed or sees: a formula, an error, a date or a decimal number."""
         value, kind, column = cell["value"], cell["data_type"], int(cell["column"])
         if kind == "f":
             self._add_problem("cell.formula", number, column)
@@ -159,7 +163,7 @@ class _Sheet:
 
 
 def column_letter(place: int) -> str:
-    """The letters over a column, counted from 0."""
+    """Return the letters of a column; `place` counts from 0."""
     return get_column_letter(place + 1)
 
 
@@ -168,7 +172,7 @@ def _is_on(attribute: str | None) -> bool:
 
 
 def _text(value: object) -> str:
-    """A cell's text as an author would write it in Markdown: whole numbers without a point, dates as YYYY-MM-DD."""
+    """Return a cell's text as in Markdown: whole numbers without a decimal point, dates as YYYY-MM-DD."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -1,6 +1,7 @@
-"""Writes a form as an .xlsx workbook that an author can go on with in LibreOffice or Excel; `forms export` calls it.
+"""Writes a form as an .xlsx workbook that an author can edit in LibreOffice or Excel; `forms export` calls it.
 
-Every cell is text, so that no program makes a date or a number of it. A sheet `ayuda` says what may be written.
+A sheet `ayuda` lists the allowed words. Every cell must be text: a program would change other cells into dates or
+numbers.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _TEXT = "@"
 
 
 def write_xlsx(workbook: Workbook, resources: Resources) -> bytes:
-    """Write a workbook, each row where its author counted it. Reading it back gives the same form."""
+    """Return the bytes of an .xlsx file. Each row keeps its number, and reading the file gives the same form."""
     book = openpyxl.Workbook()
     book.remove(book.worksheets[0])
     rows: Mapping[str, Sequence[Row]] = {
@@ -64,7 +65,7 @@ _COLUMNS_WITH_CHOICES = (
     ("cases", "outcome", "outcome"),
     ("cases", "tier", "tier"),
 )
-"""Cells in which one of a few words is written, and the topic in the help sheet that lists them."""
+"""Sheet and column of cells that take one of a few words, and the topic that lists the words in the help sheet."""
 
 
 def _allowed_words(workbook: Workbook, resources: Resources) -> dict[str, Sequence[str]]:
@@ -96,7 +97,7 @@ def _fill_sheet(sheet: Worksheet, headings: Sequence[str], rows: Iterable[Row]) 
 
 
 def _fill_help(sheet: Worksheet, allowed: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Write the help sheet; return where each topic's words are."""
+    """Write the help sheet; return the cell range of each topic's words."""
     for number, line in enumerate(_HELP_LINES, start=1):
         sheet.cell(number, 1, line)
     first, ranges = len(_HELP_LINES) + 2, {}
@@ -111,7 +112,7 @@ def _fill_help(sheet: Worksheet, allowed: Mapping[str, Sequence[str]]) -> dict[s
 
 
 def _add_dropdown(sheet: Worksheet, column: str, words: str) -> None:
-    """Let a program offer the words in every cell of a column; others can be typed, and the checks speak of them."""
+    """Add a list of words to every cell of a column. An author can still type other words; the checks report them."""
     for cell in sheet[1]:
         if cell.value == column:
             offer = DataValidation(type="list", formula1=words, allow_blank=True, showErrorMessage=False)
@@ -121,7 +122,7 @@ def _add_dropdown(sheet: Worksheet, column: str, words: str) -> None:
 
 def _write_cell(sheet: Worksheet, row: int, column: int, text: str, *, bold: bool = False) -> None:
     cell = sheet.cell(row, column)
-    cell.value, cell.data_type = text, "s"  # a text that begins with "=" is no formula
+    cell.value, cell.data_type = text, "s"  # Text, so that "=" begins no formula.
     cell.number_format = _TEXT
     cell.alignment = Alignment(wrap_text=True, vertical="top")
     if bold:
