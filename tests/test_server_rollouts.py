@@ -202,7 +202,7 @@ def test_the_job_that_begins_rollouts_runs_every_minute(field: Field) -> None:
     job = next(each for each in jobs.JOBS if each.name == "rollouts")
     first = publish(field, "1")
     planned = plan(field, first.version, starts=NOW + 1)
-    assert (job.every, jobs.run_job(job, field.services.db, field.services.config, NOW + 1)) == (60, 1)
+    assert (job.every_seconds, jobs.run_job(job, field.services.db, field.services.config, NOW + 1)) == (60, 1)
     assert rollouts.get_rollout(field.services.db.read(), planned.id).state == "live"
 
 
