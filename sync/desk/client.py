@@ -177,7 +177,7 @@ class DeskClient:
         return self.staff.seal_key()
 
     def unwrap_keyring(self, sealed: Envelope) -> SealKey:
-        """Unwrap the keyring epoch that an envelope is sealed to. Raise SyncError `desk.not_a_member` for other people."""
+        """Unwrap the keyring epoch that an envelope is sealed to; SyncError `desk.not_a_member` for other people."""
         kid = sealed.header.kid
         for copy in self.staff.me["keyrings"]:
             if copy["kid"] == kid:
@@ -188,7 +188,7 @@ class DeskClient:
         raise SyncError("desk.not_a_member", f"you hold no copy of the keyring {kid} that this screening is sealed to")
 
     def _read_instance(self, instance: bytes, route: dict[str, Any]) -> tuple[str, CompiledForm, OpenedScreening]:
-        """Read the instance with the form version that the route names, else with the first version in use that fits."""
+        """Read the instance with the form version that the route names, else with the first one in use that fits."""
         for form_id, sha in self._candidates(route):
             form, scorer = self._load_form(form_id, sha)
             try:

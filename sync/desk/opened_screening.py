@@ -123,7 +123,7 @@ def build_answer(node: Node, value: str, lang: str) -> Answer:
 
 
 def _shown_text(texts: TextsByLanguage, lang: str) -> tuple[str, str]:
-    """Return the text that the screen showed, and its state. A form in one language has texts without a language name."""
+    """Return the text that the screen showed, and its state. Texts of a form in one language have no language name."""
     source = texts.get(SOURCE, texts.get("", ""))
     text = source if lang == SOURCE else texts.get(lang, "")
     if not text:

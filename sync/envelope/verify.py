@@ -46,7 +46,7 @@ class ChainPosition:
 
 @dataclass(frozen=True)
 class Header:
-    """The members of the protected header (SPEC 6.2): recipient, screening, device and position in the device's chain."""
+    """The members of the protected header (SPEC 6.2): recipient, screening, device, position in the device's chain."""
 
     kid: str
     jti: str

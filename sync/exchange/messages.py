@@ -43,7 +43,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Event:
-    """A status change of a screening: its envelope's id, the referral's new status, and the time (server's clock, ms)."""
+    """A status change of a screening: the envelope's id, the referral's new status, the server's time in ms."""
 
     id: str
     status: str
@@ -199,7 +199,7 @@ def read_request(message: Message, device: VerifyKey) -> Request:
 
 
 def limit_inventory(inventory: Mapping[str, str]) -> dict[str, str]:
-    """Return the part of an inventory (form id -> SHA-256) that is sent and read: its first forms (SPEC 11.3 rule 9)."""
+    """Return the part of an inventory (form id -> SHA-256) that counts: its first forms (SPEC 11.3 rule 9)."""
     return dict(sorted(inventory.items())[:MAX_INVENTORY])
 
 
@@ -279,12 +279,12 @@ def read_response(message: Message, servers: Mapping[str, VerifyKey], *, dev: st
 
 
 def write_refusal(problem: Mapping[str, Any], server: SigningKey) -> Message:
-    """Sign the problem that refuses a request number; `dev` and `n` name the request, `last` the last number accepted."""
+    """Sign the problem that refuses a request number; `dev`, `n` name the request, `last` the last one accepted."""
     return _sign(canonical(problem), server, REFUSAL_TYP)
 
 
 def read_refusal(message: Message, servers: Mapping[str, VerifyKey], *, dev: str, n: int) -> int:
-    """Verify that a server refused the number of request `n` of the tablet `dev`; return the last number it accepted."""
+    """Verify that a server refused the number of request `n` of tablet `dev`; return the last number it accepted."""
     _verify(message, REFUSAL_TYP, servers)
     members = JsonObject(strict_json(message.body), "refusal")
     if members.text("dev", KID) != dev or members.integer("n", 1) != n:

@@ -31,7 +31,7 @@ class StaffSession:
 
     @classmethod
     def sign_in(cls, url: str, login: str, passphrase: str) -> Self:
-        """Open a session with the `auth` half of the passphrase. Raise RefusedError `session.refused` if it is wrong."""
+        """Open a session with the key `auth` (SPEC 3.2). Raise RefusedError `session.refused` if it is wrong."""
         parse_address(url)
         session = requests.Session()
         session.headers["Chaski-Request"] = "1"  # The staff API rejects requests without this header as forged.

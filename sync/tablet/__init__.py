@@ -1,1 +1,1 @@
-"""The reference tablet: its durable store, its documents, its drafts, its talk with the server."""
+"""The reference tablet: its durable store, its signed documents, its drafts, and its client of the sync API."""

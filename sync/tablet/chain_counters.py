@@ -1,6 +1,7 @@
-"""The tablet's counters: its chain, the numbers of envelopes and requests, and the checkpoint file beside the database.
+"""The tablet's counters: its chain, envelope numbers, request numbers, and the checkpoint file beside the database.
 
-Called by the stores of sync.tablet.outbox. A number is never used twice, whatever is killed, copied or restored.
+The stores of `sync.tablet.outbox` call it. It must never give out a number twice, even after a kill, a copy or a
+restore.
 """
 
 import errno
@@ -14,31 +15,32 @@ from sync.tablet.rollback_guard import Checkpoint, read_checkpoint, write_checkp
 
 
 class ChainCounters:
-    """The counters in the tables `place`, `keyring` and `ended`. A caller has begun the transaction."""
+    """The counters in the tables `place`, `keyring` and `ended`. The caller must have begun the transaction."""
 
     def __init__(self, connection: sqlite3.Connection, checkpoint_file: Path) -> None:
         self._db, self._checkpoint_file = connection, checkpoint_file
 
     def latest(self) -> Checkpoint:
-        """Return the chain, its last `seq` and the last number of a request, as the database has them."""
+        """Return the chain, its last `seq` and the last request number from the database."""
         return Checkpoint(*self._db.execute("SELECT chain, seq, request FROM place").fetchone())
 
     def next_position(self, keyring: str) -> ChainPosition:
-        """Return where the next envelope stands that is sealed to `keyring`, a kid."""
+        """Return the position of the next envelope that is sealed to `keyring`, a kid."""
         chain, seq, prev = self._db.execute("SELECT chain, seq + 1, prev FROM place").fetchone()
         row = self._db.execute("SELECT kseq FROM keyring WHERE id = ?", (keyring,)).fetchone()
         return ChainPosition(chain, seq, row[0] + 1 if row else 1, prev)
 
     def advance(self, keyring: str, position: ChainPosition, envelope_id: str) -> None:
-        """Record that the envelope `envelope_id` stands at `position`."""
+        """Record that the envelope `envelope_id` has the position `position`."""
         self._db.execute("UPDATE place SET seq = ?, prev = ?", (position.seq, envelope_id))
         self._db.execute("INSERT OR REPLACE INTO keyring VALUES (?, ?)", (keyring, position.kseq))
 
     def continue_or_begin_chain(self) -> None:
-        """Begin a new chain unless the checkpoint beside the database says that this is its latest state (SPEC 6.2).
+        """Begin a new chain unless the checkpoint file proves that this database is its latest state (SPEC 6.2).
 
-        A database restored from a copy is behind its checkpoint, and one moved without it has none: going on would use
-        a number twice. A copy of the whole folder is not seen here; the server reports it as a fork.
+        A database restored from a copy is behind its checkpoint. A database moved without its checkpoint has none.
+        Counting on would use a number twice in both cases. A copy of the whole folder is not visible here; the server
+        reports it as a fork.
         """
         checkpoint = read_checkpoint(self._checkpoint_file)
         if checkpoint is not None and self.latest().covers(checkpoint):
@@ -48,9 +50,9 @@ class ChainCounters:
         self.write_checkpoint()
 
     def begin_chain(self, checkpoint: Checkpoint | None = None, *, copied: bool = False) -> None:
-        """Count from one in a chain of its own, and remember how far the chains it leaves were written (SPEC 11.3).
+        """Begin a new chain at `seq` 1, and record how far the chains that it leaves were written (SPEC 11.3).
 
-        The `checkpoint` beside the database may be of another chain than it knows of, or further on in the same.
+        The `checkpoint` beside the database may name another chain, or a higher number in the same chain.
         """
         left = [self.latest(), *([checkpoint] if checkpoint else [])]
         self._db.executemany(
@@ -64,9 +66,10 @@ class ChainCounters:
         self._db.execute("DELETE FROM keyring")
 
     def write_checkpoint(self) -> None:
-        """Write the latest numbers beside the database, after the commit: a kill between the two is no restore.
+        """Write the latest numbers to the checkpoint file, after the commit.
 
-        Nor is a disk without room for it: what was committed is kept, and must not look as if it were not.
+        A kill between commit and checkpoint is harmless. A full disk raises nothing here: the data is committed, and an
+        error would suggest that it is not.
         """
         try:
             write_checkpoint(self._checkpoint_file, self.latest())

@@ -1,6 +1,6 @@
-"""The reference tablet: enrols, pulls what it may trust, screens without a network, and syncs in one request.
+"""The reference tablet: enrols, pulls signed documents, screens without a network, and syncs in one request.
 
-Called by `chaski device` and by tests. Answers and results live in memory only; what reaches the disk is sealed.
+`chaski device` and the tests call it. Answers and results exist in memory only. Everything on disk is encrypted.
 """
 
 import re
@@ -59,12 +59,15 @@ DISTRICT = re.compile(r"[0-9]{6}")
 
 
 def now_ms() -> int:
-    """Read the clock."""
+    """Return the clock's time in milliseconds."""
     return time.time_ns() // 1_000_000
 
 
 class Tablet:
-    """One tablet, kept in `folder`; one process at a time (SyncError outbox.in_use). Only enrolling makes one."""
+    """One tablet, stored in `folder`.
+
+    Only `enrol` creates it. One process may open it at a time; a second one gets SyncError `outbox.in_use`.
+    """
 
     def __init__(self, folder: Path, *, clock: Callable[[], int] = now_ms) -> None:
         self._store_path = folder / "outbox.db"
@@ -91,19 +94,19 @@ class Tablet:
 
     @cached_property
     def outbox(self) -> Outbox:
-        """The tablet's durable store; SyncError tablet.not_enrolled where there is none."""
+        """The tablet's durable store. Raise SyncError `tablet.not_enrolled` if the folder has none."""
         if not self._store_path.exists():
             raise SyncError("tablet.not_enrolled", f"{self._store_path.parent} holds no tablet; enrolling makes one")
         return Outbox(self._store_path)
 
     @property
     def is_created(self) -> bool:
-        """Whether this folder holds a tablet, enrolled or about to be."""
+        """Whether this folder holds a tablet, enrolled or in enrolment."""
         return self._store_path.exists() and self._key_file.exists()
 
     @cached_property
     def drafts(self) -> Drafts:
-        """The interviews that are not finished."""
+        """The unfinished interviews."""
         return Drafts(self._drafts, self.outbox)
 
     @cached_property
@@ -112,15 +115,15 @@ class Tablet:
 
     @cached_property
     def transport(self) -> Transport:
-        """The way to the server, with its count of requests and bytes."""
+        """The HTTP client for the server; it counts requests and bytes."""
         return Transport(self._invitation().url)
 
     # Joining
 
     def enrol(self, invitation: str) -> tuple[str, ...]:
-        """Check the roots against the invitation's pin, ask to be enrolled, return the six words to compare.
+        """Verify the roots against the invitation's pin, request enrolment, and return the six words to compare.
 
-        Asking again with another invitation keeps the device key, until a registrar has certified it.
+        A new invitation keeps the device key, until a registrar has certified it.
         """
         accepted = Invitation.parse(invitation)
         if self._store_path.exists() and self.outbox.documents.get("certificate"):
@@ -146,10 +149,10 @@ class Tablet:
             save_secret(self._key_file, SigningKey.generate())
 
     def pull(self) -> PullResult:
-        """Fetch and verify everything the tablet works by; what fails to verify raises and changes nothing.
+        """Fetch and verify all documents that the tablet works with. A document that fails raises and changes nothing.
 
-        A form version that is refused is told instead, and costs the others nothing. A tablet that is being wiped
-        takes nothing before that is complete: SyncError tablet.wiped.
+        A refused form version is reported in the result and does not affect other forms. Raise SyncError `tablet.wiped`
+        while a wipe is unfinished.
         """
         if self.outbox.orders.tablet_state().wiping:
             raise SyncError("tablet.wiped", WIPING)
@@ -168,9 +171,10 @@ class Tablet:
     # Working without a network
 
     def require_may_screen(self) -> None:
-        """Raise SyncError, with what to tell the person, if this tablet was ordered to begin no screening any more.
+        """Raise SyncError, with a text for the person, if an order forbids new screenings on this tablet.
 
-        One that was begun before may be completed: somebody has told her story, and the server keeps it for a decision.
+        An interview that began before the order may be completed. A person has told her story, and the server keeps it
+        for a decision.
         """
         state = self.outbox.orders.tablet_state()
         if state.revoked:
@@ -181,22 +185,23 @@ class Tablet:
             raise SyncError("tablet.wiped", WIPED)
 
     def screen(self, form_id: str, answers: Mapping[str, Answer], taken: date) -> ScreeningResult:
-        """Score, prune, seal and keep one interview. Raises AnswerError or SyncError, and then nothing was kept."""
+        """Score, prune, seal and store one interview. If AnswerError or SyncError is raised, nothing was stored."""
         return self.complete(self.version(form_id), answers, taken, seal.new_screening_id())
 
     def version(self, form_id: str) -> str:
-        """Return the SHA-256 of the version of a form that is in use here, for a new interview."""
+        """Return the SHA-256 of the form version that a new interview uses."""
         self.require_may_screen()
         if sha := self._require_certified().versions.get(form_id):
             return sha
         raise SyncError("tablet.no_form", f"{form_id} is not among this tablet's forms")
 
     def complete(self, sha: str, answers: Mapping[str, Answer], taken: date, jti: str) -> ScreeningResult:
-        """Seal as `screen` does, an interview of a version that may be in use no more; a jti is sealed only once."""
+        """Seal an interview as `screen` does; `sha` may be out of use by now. A jti is sealed only once."""
         documents = self._require_certified()
         form, scorer = self.form(sha)
         filled = scorer.run(answers)
-        if filled.missing:  # Sealed like this, it would be in no queue, and nobody would ever look at it.
+        # Sealed like this, the screening would be in no queue, and no coordinator would ever read it.
+        if filled.missing:
             raise AnswerError(", ".join(filled.missing), "falta una respuesta obligatoria")
         route = build_route(form, sha, filled, taken)
         kind = registry.sealed_to(filled.values.get("queue_kinds", "").split())
@@ -220,7 +225,7 @@ class Tablet:
         return ScreeningResult(jti, form.form_id, sha, keyring.id, stored.seq, _suggested_result(scorer, filled))
 
     def status(self) -> TabletStatus:
-        """Tell what is on board."""
+        """Return the tablet's state from local data only."""
         if not self._store_path.exists():
             return TabletStatus()
         key = self._key.public if self._key_file.exists() else None
@@ -258,10 +263,10 @@ class Tablet:
     # Syncing
 
     def sync(self) -> SyncReport:
-        """Deliver what waits and learn what is new: one request, more only while there is more than one carries.
+        """Send waiting envelopes and fetch news in one request; repeat only while more remains.
 
-        Envelopes and receipts come first; a document that fails to verify raises after them and changes nothing. A form
-        version that is refused costs nothing but itself, and recordings come last.
+        Envelopes and receipts come first. A document that fails to verify raises after them and changes nothing. A
+        refused form version affects only itself. Recordings come last.
         """
         documents, before, jtis = (
             self._require_certified(),
@@ -270,10 +275,10 @@ class Tablet:
         )
         try:
             delivered = deliver(SyncContext(documents, self.outbox, self.transport, self._key, self._clock))
-        finally:  # However far the delivery came; what is not receipted stays.
+        finally:  # This runs however far the delivery came. Envelopes without a receipt stay.
             orders.finish_wipe(self.outbox, *self._wiped_folders)
         updated = self._accept_documents(self._require_certified(), delivered.response)
-        # Once more, by the newest trust: an order may be of a registrar who was not known before.
+        # Again, with the newest trust: an order may come from a registrar who was not known before.
         received, trusted = delivered.response.orders, self._require_certified().trust
         orders.execute(received, trusted, self._key.kid, self.outbox, *self._wiped_folders)
         documents, missing = self._require_certified(), self._update_recordings()
@@ -299,9 +304,9 @@ class Tablet:
         )
 
     def _accept_documents(self, documents: TrustedDocuments, response: Response) -> tuple[str, ...]:
-        """Put an answer's documents on board; when they do not fit what is held, all are fetched anew.
+        """Store a response's documents. If they contradict those held, fetch all of them again.
 
-        That happens when a registrar was replaced: then the certificate on board needs a new signature too.
+        That happens when a registrar was replaced: then the stored certificate needs a new signature too.
         """
         offered = {"registry": response.registry, "manifest": response.manifest}
         newer = {name: document for name, document in offered.items() if document is not None}
@@ -322,13 +327,13 @@ class Tablet:
         return DocumentSource(self.outbox, self.transport, check_usable, keep, self._clock(), again)
 
     def _update_recordings(self) -> int:
-        """Fetch the recordings of the forms on board and drop others; return how many are missing."""
+        """Fetch the recordings of the stored forms and delete others; return how many are missing."""
         named = {} if self.outbox.orders.tablet_state().wiping else self._forms.list_recordings()
         self.recordings.remove_others(named)
         self.recordings.fetch(named, self.transport)
         return len(self.recordings.missing(named))
 
-    # What is on board
+    # Stored documents
 
     @cached_property
     def _key(self) -> SigningKey:
@@ -352,16 +357,16 @@ class Tablet:
     def _require_document(self, name: str) -> bytes:
         body = self.outbox.documents.get(name)
         if body is None:
-            raise SyncError("tablet.incomplete", f"{name} is missing on board: pull again")
+            raise SyncError("tablet.incomplete", f"{name} is missing on this tablet: pull again")
         return body
 
     def form(self, sha: str) -> tuple[CompiledForm, Engine]:
-        """Load a form version once; its bundle was verified before it was stored."""
+        """Load a form version once. Its bundle was verified before it was stored."""
         return self._forms.form(sha)
 
 
 def build_route(form: CompiledForm, sha: str, filled: FilledForm, taken: date) -> Route:
-    """Return what the server may read of a screening, by the form's own mapping (SPEC 7)."""
+    """Return the facts of a screening that the server may read, as the form maps them (SPEC 7)."""
     values = filled.values
     fields = {name: values[question] for name, question in form.route.items() if values.get(question)}
     if "province" in fields:
@@ -376,7 +381,7 @@ def build_route(form: CompiledForm, sha: str, filled: FilledForm, taken: date) -
 
 
 def _is_in_vocabulary(name: str, value: object) -> bool:
-    """Say whether the vocabulary has a code for it; a route is an aid, and never a reason to lose a screening."""
+    """Return whether the vocabulary has a code for the value. A route must never be a reason to lose a screening."""
     try:
         Route.from_content({name: value})
     except SyncError:
@@ -385,7 +390,7 @@ def _is_in_vocabulary(name: str, value: object) -> bool:
 
 
 def _district(form: CompiledForm, filled: FilledForm) -> str:
-    """Return the district code of the interview; without one the national desk reads the screening."""
+    """Return the district code of the interview. Without one, the national desk reads the screening."""
     answer = filled.values.get(form.route.get("province", ""), "")
     return answer if DISTRICT.fullmatch(answer) else ""
 

@@ -1,6 +1,6 @@
-"""The verified documents of the tablet's store, as exact bytes by name, and which form versions are in use.
+"""The stored documents of the tablet as exact bytes by name, and the form versions in use.
 
-Called by sync.tablet.client. It verifies nothing: sync.tablet.trusted_documents does, before anything is stored.
+`sync.tablet.client` calls it. It verifies nothing: `sync.tablet.trusted_documents` does that before it stores.
 """
 
 import sqlite3
@@ -19,9 +19,9 @@ class DocumentStore:
     def update(
         self, documents: Mapping[str, bytes], remove: Iterable[str] = (), selection: FormSelection | None = None
     ) -> None:
-        """Store verified documents under their names, exactly as received, and drop `remove`: all or nothing.
+        """Store verified documents under their names, exactly as received, and delete `remove`, in one transaction.
 
-        `selection` says what of them is in use from now on, and what was refused.
+        `selection` holds the form versions in use from now on, and those that were refused.
         """
         with transaction(self._db):
             self._db.executemany("DELETE FROM held WHERE name = ?", [(name,) for name in remove])
@@ -34,7 +34,7 @@ class DocumentStore:
                 self._db.executemany("INSERT INTO refused VALUES (?, ?, ?)", refused)
 
     def form_selection(self) -> FormSelection:
-        """Return which form versions are in use, and which were refused."""
+        """Return the form versions in use and those that were refused."""
         in_use = dict(self._db.execute("SELECT form, sha FROM in_use ORDER BY form").fetchall())
         refused = self._db.execute("SELECT sha, code, at FROM refused ORDER BY sha").fetchall()
         return FormSelection(in_use, {sha: VersionRefusal(code, at) for sha, code, at in refused})

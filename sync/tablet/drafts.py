@@ -1,7 +1,7 @@
-"""Interviews that are not finished, kept on the tablet encrypted so that a power cut costs at most one answer.
+"""Unfinished interviews, stored on the tablet in encrypted form.
 
-Called by sync.tablet.client and the interview in the terminal. A draft never leaves the tablet, and is destroyed for
-its age only after somebody was warned: a screening lost is a person lost.
+After each answer the draft is saved, so a power cut loses at most one answer. A draft never leaves the tablet. It is
+deleted for its age only after a warning: a lost screening is a lost person.
 """
 
 import re
@@ -24,19 +24,19 @@ from sync.errors import SyncError
 from sync.tablet.outbox import Outbox
 from sync.wire.encoding import canonical, strict_json
 
-LIFETIME = 14 * DAY  # An inspector's round takes a week or two; what nobody went on with by then is only a danger.
+LIFETIME = 14 * DAY  # An inspector's round takes a week or two. After that an abandoned draft is only a danger.
 WARNING_PERIOD = 3 * DAY
-PLAINTEXT_BYTES = 8192  # One length for all: the longest interview of the catalogue takes a third of it.
+PLAINTEXT_BYTES = 8192  # One length for all. The longest interview of the catalogue takes a third of it.
 HEADER = re.compile(rb"chaski-1/draft/([A-Za-z0-9_-]{22})/([0-9a-f]{64})\n")
 NONCE_BYTES = 12
 
 
 @dataclass(frozen=True)
 class Draft:
-    """One unfinished interview. `id` is the jti it will be sealed under, `sha` its form version.
+    """One unfinished interview. `id` is the jti that it will be sealed under; `sha` is its form version.
 
-    Times are milliseconds of the tablet's clock; `warned` is when somebody was first told of its end, 0 for not yet.
-    `content` is what the interview needs to go on, and is in no repr.
+    Times are milliseconds of the tablet's clock. `warned` is the time of the first warning about its end, 0 = none yet.
+    `content` is the interview's state, and appears in no repr.
     """
 
     id: str
@@ -49,29 +49,33 @@ class Draft:
 
     @property
     def ends(self) -> int:
-        """When it is to be destroyed, unless somebody goes on with it or nobody was warned."""
+        """The time of its deletion, unless an interviewer goes on with it or no warning was given."""
         return self.saved + LIFETIME
 
     def is_ending(self, now: int) -> bool:
-        """Whether people are to be told of its end."""
+        """Whether the tablet should warn about its end."""
         return now >= self.ends - WARNING_PERIOD
 
     def destroyed_from(self, now: int) -> int:
-        """When it may go: past its end, and three days after a warning; without one, as if it were given now."""
+        """The earliest time of deletion: past its end, and three days after a warning.
+
+        Without a warning, the three days count from now.
+        """
         return max(self.ends, (self.warned if 0 < self.warned <= now else now) + WARNING_PERIOD)
 
 
 class Drafts:
-    """The drafts of one tablet, one file each, readable with a key that its outbox keeps and a wipe destroys.
+    """The drafts of one tablet, one file each.
 
-    So no earlier state of a draft that the disk still has can be read after a wipe, whatever else the tablet keeps.
+    The outbox stores their key, and a wipe deletes it. So after a wipe no older copy of a draft on the disk can be
+    read.
     """
 
     def __init__(self, folder: Path, outbox: Outbox) -> None:
         self._folder, self._outbox = folder, outbox
 
     def save(self, draft: Draft) -> None:
-        """Put a draft on the disk, whole or not at all; returns when a power cut can no longer undo it."""
+        """Write a draft atomically. When this returns, a power cut cannot undo it."""
         header = f"chaski-1/draft/{draft.id}/{draft.sha}\n".encode()
         nonce = secrets.token_bytes(NONCE_BYTES)
         content = {name: value for name, value in asdict(draft).items() if name not in ("id", "sha")}
@@ -82,11 +86,11 @@ class Drafts:
         replace_file(self.path_of(draft.id), header + nonce + sealed)
 
     def load(self, draft_id: str) -> Draft:
-        """Open a draft; SyncError draft.unopenable if it is not this tablet's, not this one, or not as it was saved."""
+        """Decrypt a draft. Raise SyncError `draft.unopenable` if it is damaged, or is another draft or tablet's."""
         body = self._body(draft_id)
         header = HEADER.match(body)
         if header is None or header[1].decode() != draft_id:
-            raise SyncError("draft.unopenable", f"{self.path_of(draft_id)} is not the draft of its name")
+            raise SyncError("draft.unopenable", f"{self.path_of(draft_id)} is not the draft that its name says")
         nonce, sealed = body[header.end() :][:NONCE_BYTES], body[header.end() + NONCE_BYTES :]
         try:
             plain = unpack_plaintext(self._cipher(draft_id).decrypt(nonce, sealed, header[0]))
@@ -95,21 +99,21 @@ class Drafts:
         return Draft(id=draft_id, sha=header[2].decode(), **strict_json(plain))
 
     def list_all(self) -> tuple[Draft, ...]:
-        """Return the drafts that open, the oldest first; what was sealed before a power cut is no draft any more."""
+        """Return the drafts that can be decrypted, oldest first, without those that were sealed before a power cut."""
         drafts = [draft for draft_id in self._ids() if (draft := self._try_load(draft_id))]
         return tuple(sorted(drafts, key=lambda draft: (draft.begun, draft.id)))
 
     def list_damaged(self) -> tuple[Path, ...]:
-        """Return the files that do not open; nothing here ever destroys them."""
+        """Return the files that cannot be decrypted. This class never deletes them."""
         return tuple(self.path_of(draft_id) for draft_id in self._ids() if self._try_load(draft_id) is None)
 
     def bundle_names(self) -> frozenset[str]:
-        """Name the form versions that must stay on board, as the board names them; read without opening anything."""
+        """Return the names of the stored bundles that drafts still need; this decrypts nothing."""
         heads = (HEADER.match(self._body(draft_id)) for draft_id in self._ids())
         return frozenset(f"bundle/{head[2].decode()}" for head in heads if head)
 
     def destroy(self, draft_id: str) -> None:
-        """Remove a draft for good."""
+        """Delete a draft."""
         if self.path_of(draft_id).exists():
             self.path_of(draft_id).unlink()
             sync_folder(self._folder)
@@ -121,20 +125,20 @@ class Drafts:
         return tuple(draft for draft in self.list_all() if draft.is_ending(now))
 
     def record_warning(self, drafts: Sequence[Draft], now: int) -> None:
-        """Remember that somebody has been warned of these; a clock that went back begins their respite again."""
+        """Record the time of a warning about these drafts. If the clock went back, the three days begin again."""
         for draft in drafts:
             if not 0 < draft.warned <= now:
                 self.save(replace(draft, warned=now))
 
     def destroy_expired(self, now: int) -> tuple[Draft, ...]:
-        """Destroy what is past its end and of which somebody was warned three days ago or more; return it."""
+        """Delete the drafts past their end whose warning is at least three days old; return them."""
         ended = [draft for draft in self.list_all() if draft.destroyed_from(now) <= now]
         for draft in ended:
             self.destroy(draft.id)
         return tuple(ended)
 
     def path_of(self, draft_id: str) -> Path:
-        """Where a draft is, or would be."""
+        """The file of a draft, whether it exists or not."""
         return self._folder / f"{draft_id}.draft"
 
     # Inside
@@ -147,7 +151,7 @@ class Drafts:
 
     def _ids(self) -> list[str]:
         sealed = set(self._outbox.envelopes.screening_ids().values())
-        for unfinished in self._folder.glob(f"*{UNFINISHED}"):  # The draft before it is whole.
+        for unfinished in self._folder.glob(f"*{UNFINISHED}"):  # The draft that it was to replace is complete.
             unfinished.unlink()
         ids = [path.stem for path in self._folder.glob("*.draft")]
         for draft_id in sealed.intersection(ids):

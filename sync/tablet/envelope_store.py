@@ -1,6 +1,6 @@
-"""The sealed envelopes of the tablet's store, and what the server receipted of them.
+"""The sealed envelopes of the tablet's store, and the server's receipts for them.
 
-Called by sync.tablet.client. An envelope without a receipt is never deleted.
+`sync.tablet.client` calls it. It must never delete an envelope without a receipt.
 """
 
 import sqlite3
@@ -12,8 +12,8 @@ from sync.tablet.chain_counters import ChainCounters
 from sync.tablet.outbox_database import transaction
 from sync.tablet.outbox_records import StoredEnvelope, SyncResult
 
-KEPT_AFTER_RECEIPT = 30 * DAY  # SPEC 10: long enough for a server's disk to be lost and restored.
-REJECTED_PAUSE = DAY  # A rejected envelope is offered again this far from its receipt: the server may be at fault.
+KEPT_AFTER_RECEIPT = 30 * DAY  # SPEC 10: enough time for a server to lose its disk and restore a copy.
+REJECTED_PAUSE = DAY  # A rejected envelope is sent again after this time: the fault may be the server's.
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 
 
@@ -26,8 +26,8 @@ class EnvelopeStore:
     def append(self, keyring: str, jti: str, seal: Callable[[ChainPosition], bytes]) -> StoredEnvelope:
         """Number, seal and store one envelope in a single transaction, so that no number is used twice or lost.
 
-        `keyring` is the kid it is sealed to, which counts its own. `seal` gets the position and returns the envelope's
-        bytes; when it raises, nothing has happened.
+        `keyring` is the kid that it is sealed to; each keyring has its own count. `seal` gets the position and returns
+        the envelope's bytes. If it raises, nothing is stored.
         """
         with transaction(self._db):
             position = self._counters.next_position(keyring)
@@ -43,7 +43,7 @@ class EnvelopeStore:
         return StoredEnvelope(identity, jti, position.chain, position.seq, raw, "pending", "", 0)
 
     def list_stored(self) -> tuple[StoredEnvelope, ...]:
-        """Return every envelope on board, oldest first."""
+        """Return every stored envelope, oldest first."""
         rows = self._db.execute(
             "SELECT id, jti, chain, seq, raw, state, outcome, at FROM envelope"
             " WHERE state <> 'purged' ORDER BY position"
@@ -59,14 +59,14 @@ class EnvelopeStore:
         return dict(zip(("waiting", "receipted", "rejected"), row, strict=True))
 
     def screening_ids(self) -> dict[str, str]:
-        """Return the screening (jti) behind each envelope's identity, purged ones too."""
+        """Return the screening (jti) of each envelope id, with those of purged envelopes."""
         return dict(self._db.execute("SELECT id, jti FROM envelope").fetchall())
 
     def purge(self, at: int, here: int) -> int:
-        """Erase what was receipted 30 days ago, by the server's clock and by the tablet's own; return how many.
+        """Erase envelopes receipted 30 days ago by the server's clock and the tablet's; return how many.
 
-        Either clock may be wrong, and then the envelope is kept too long and never too short. The row stays, without
-        the envelope, so that a later status still finds its screening.
+        Either clock may be wrong; then the envelope stays too long, never too short. The row stays without the bytes,
+        so that a later status still finds its screening.
         """
         with transaction(self._db):
             return self._db.execute(
@@ -77,12 +77,12 @@ class EnvelopeStore:
     # Steps of a sync, each inside a transaction of the caller
 
     def sent_ids(self) -> tuple[str, ...]:
-        """Return the ids of the envelopes that were sent and whose fate is unknown, oldest first."""
+        """Return the ids of the envelopes that were sent and have no receipt, oldest first."""
         rows = self._db.execute("SELECT id FROM envelope WHERE state = 'sent' ORDER BY position")
         return tuple(row[0] for row in rows)
 
     def due_to_send(self, limit: int, now: int) -> tuple[StoredEnvelope, ...]:
-        """Return the oldest envelopes to send, as many as one request carries; `now` is the tablet's clock (ms)."""
+        """Return the oldest envelopes to send that fit in one request; `now` is the tablet's clock (ms)."""
         rows = self._db.execute(
             "SELECT id, jti, chain, seq, raw, state, outcome, at FROM envelope"
             " WHERE state = 'pending' OR (state = 'rejected' AND ABS(at - ?) > ?) ORDER BY position LIMIT ?",
@@ -102,11 +102,11 @@ class EnvelopeStore:
         self._db.executemany("UPDATE envelope SET state = ? WHERE id = ?", [(state, identity) for identity in ids])
 
     def void_receipts(self) -> None:
-        """Offer everything on board again: the server's database is another one than the one that receipted it."""
+        """Mark every stored envelope for sending again, because another database had receipted it."""
         self._db.execute("UPDATE envelope SET state = 'pending', outcome = '', at = 0 WHERE state <> 'purged'")
 
     def record_receipts(self, result: SyncResult) -> None:
-        """Store what a verified answer says of each envelope."""
+        """Store the outcome of each envelope from a verified response."""
         self._db.executemany(
             "UPDATE envelope SET state = ?, outcome = ?, at = ? WHERE id = ? AND state <> 'purged'",
             [

@@ -1,4 +1,7 @@
-"""The form versions on a tablet's board, ready to ask and to score; called by sync.tablet."""
+"""The form versions stored on the tablet, loaded for interviews and scoring.
+
+`sync.tablet.client` calls it, so that each version is loaded once.
+"""
 
 from collections.abc import Mapping
 
@@ -14,7 +17,7 @@ from sync.tablet.status import FormInUse, RefusedForm
 
 
 class FormCache:
-    """Form versions as the outbox holds them: each was verified before it was stored, and is loaded once."""
+    """Form versions from the outbox. Each was verified before it was stored, and is loaded once."""
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
@@ -39,14 +42,14 @@ class FormCache:
         )
 
     def list_refused(self, named: Mapping[str, str], versions: Mapping[str, str]) -> tuple[RefusedForm, ...]:
-        """Say which of the versions that the manifest names were refused, and what the tablet does without them."""
+        """Return the versions of the manifest that the tablet refused, with the version that it uses instead."""
         codes = {sha: refusal.code for sha, refusal in self._outbox.documents.form_selection().refused.items()}
         return tuple(
             RefusedForm(form, sha, codes[sha], versions.get(form, "")) for form, sha in named.items() if sha in codes
         )
 
     def list_recordings(self) -> dict[str, Recording]:
-        """Return every recording that a version on board is heard with, by its hash."""
+        """Return every recording that a stored version names, by its hash."""
         names = sorted(name for name in self._outbox.documents.list_names() if name.startswith("bundle/"))
         return {each.sha256: each for name in names for each in self._recordings_of(name.removeprefix("bundle/"))}
 
@@ -58,12 +61,15 @@ class FormCache:
     def _document(self, sha: str) -> Document:
         body = self._outbox.documents.get(f"bundle/{sha}")
         if body is None:
-            raise SyncError("tablet.incomplete", f"bundle/{sha} is missing on board: pull again")
+            raise SyncError("tablet.incomplete", f"bundle/{sha} is missing on this tablet: pull again")
         return Document.parse(body)
 
 
 def check_usable(form_id: str, payload: bytes) -> None:
-    """Refuse a bundle that this tablet could not score with, while the former version is still on board."""
+    """Raise SyncError `bundle.unusable` for a bundle that this tablet cannot run.
+
+    The check comes before the former version is removed.
+    """
     try:
         form = CompiledForm.from_bytes(payload)
         load_engine(form.xform)

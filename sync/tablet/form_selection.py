@@ -1,7 +1,8 @@
-"""Which version of each form a tablet works with (SPEC 5.7): the one that the manifest names for it, once that is
-verified; until then the former one. One refused version never costs the others.
+"""Chooses which version of each form a tablet uses (SPEC 5.7).
 
-Called by sync.tablet.trusted_documents, which fetches and keeps.
+A tablet uses the version that the manifest names for it, once that is verified. Until then it uses the former one. A
+refused version must not affect other forms. `sync.tablet.trusted_documents` calls it, and does the fetching and
+storing.
 """
 
 from collections.abc import Callable, Mapping, Set
@@ -11,25 +12,25 @@ from sync.durations import DAY
 from sync.errors import SyncError
 from sync.exchange.transport import RefusedError
 
-RETRY_INTERVAL = DAY  # Whoever is on the line, or the server, may have been at fault: it is tried again.
+RETRY_INTERVAL = DAY  # The server or a machine on the way may have been at fault, so the tablet tries again.
 _CONNECTION_ERRORS = ("transport.unreachable", "transport.broken")
 
 
 @dataclass(frozen=True)
 class VersionRefusal:
-    """Why a version was not taken, and when it was tried last (ms, the tablet's clock)."""
+    """Why a version was refused, and the time of the last attempt (ms, the tablet's clock)."""
 
     code: str
     at: int
 
     def is_recent(self, now: int) -> bool:
-        """Say whether it is too early to try again; a clock that was put back does not make it later."""
+        """Return whether it is too early to try again. A clock that was set back does not delay the attempt."""
         return abs(now - self.at) < RETRY_INTERVAL
 
 
 @dataclass(frozen=True)
 class FormSelection:
-    """What a tablet works with: the hash in use by form id, what it refuses by hash, and new bundles by hash."""
+    """The versions of a tablet: hash in use by form id, refusal by hash, and new bundles by hash."""
 
     in_use: Mapping[str, str]
     refused: Mapping[str, VersionRefusal] = field(default_factory=dict)
@@ -45,11 +46,11 @@ def select_versions(
     not_retried: Mapping[str, VersionRefusal],
     now: int,
 ) -> FormSelection:
-    """Take the versions that a manifest names for this tablet; a form whose version is refused keeps its former one.
+    """Choose the versions that a manifest names for this tablet. A form whose version is refused keeps its former one.
 
-    `fetch` gets a form id and a hash, and returns the bundle once it is verified. What it refuses is remembered, but
-    for a line that is dead or a server that cannot answer, which raises. Refusals in `not_retried` are not tried again.
-    Of the versions in use those that are `doubted` are verified anew; a refused one is marked and stays in use.
+    `fetch` gets a form id and a hash, and returns the verified bundle. Its errors become refusals, except for a failed
+    connection or a server error, which is raised. Refusals in `not_retried` are not tried again. Versions in use that
+    are `doubted` are verified again; a refused one of them is marked and stays in use.
     """
     kept = {form: sha for form, sha in in_use.items() if form in named}
     bundles, refused = dict[str, bytes](), dict[str, VersionRefusal]()

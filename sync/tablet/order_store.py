@@ -1,6 +1,6 @@
-"""What a registrar ordered this tablet to do, how far that is done, and what a wipe deletes from the store.
+"""The registrar's orders to this tablet, their progress, and what a wipe deletes from the store.
 
-Called by sync.tablet.orders and the tablet. A wipe never deletes an envelope that has no receipt.
+`sync.tablet.orders` and the tablet call it. A wipe must never delete an envelope without a receipt.
 """
 
 import sqlite3
@@ -17,29 +17,32 @@ class OrderStore:
         self._db, self._path = connection, path
 
     def tablet_state(self) -> TabletState:
-        """Return what was ordered and noticed so far."""
+        """Return the orders and faults recorded so far."""
         orders, wiping, *noticed = self._db.execute(
             "SELECT orders, wiping, revoked, wiped, copied FROM place"
         ).fetchone()
         return TabletState(orders, wiping, *map(bool, noticed))
 
     def record_revocation(self, number: int) -> None:
-        """Record that order `number` ends this tablet's work; told once an earlier wipe is complete."""
+        """Record that order `number` revokes this tablet.
+
+        During a wipe, the number counts once the wipe is complete.
+        """
         with transaction(self._db):
             self._db.execute(
                 "UPDATE place SET revoked = 1, orders = IIF(wiping, orders, ?1), wiping = IIF(wiping, ?1, 0)", (number,)
             )
 
     def begin_wipe(self, number: int) -> None:
-        """Record that order `number` has to be carried out, whatever comes between."""
+        """Record that order `number`, a wipe, has to be carried out, even after a restart."""
         with transaction(self._db):
             self._db.execute("UPDATE place SET wiping = ?", (number,))
 
     def wipe(self, *, complete: bool) -> None:
-        """Destroy forms, keyring keys, statuses, the drafts' key and all that is left of receipted envelopes.
+        """Delete forms, keyring keys, statuses, the drafts' key and the rest of receipted envelopes.
 
-        What the server has not receipted stays, with all that is needed to send it. Only a `complete` wipe, which left
-        no draft either, ends with its number.
+        Envelopes without a receipt stay, with all that is needed to send them. Only a `complete` wipe, which also left
+        no draft, records its number as done.
         """
         with transaction(self._db):
             self._db.execute("DELETE FROM envelope WHERE state IN ('receipted', 'purged')")
@@ -54,6 +57,6 @@ class OrderStore:
                 self._db.execute("UPDATE place SET orders = wiping, wiping = 0, wiped = 1")
 
     def allow_forms_again(self) -> None:
-        """End what a wipe left behind: a person has pulled forms."""
+        """End the wiped state, because a person has pulled forms."""
         with transaction(self._db):
             self._db.execute("UPDATE place SET wiped = 0")

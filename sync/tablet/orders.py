@@ -1,7 +1,8 @@
-"""Carries out a registrar's orders on the tablet (SPEC 5.6): each once, in rising order, whole after any power cut.
+"""Carries out a registrar's orders on the tablet (SPEC 5.6): each once, in rising order, safe against power cuts.
 
-Called by sync.tablet.client and sync.tablet.sync_client. A wipe never destroys what has no receipt, and never keeps it
-from being sent: what cannot be removed is tried again, and the wipe ends with its number only when nothing is left.
+`sync.tablet.client` and `sync.tablet.sync_client` call it. A wipe must not delete an envelope without a receipt, nor
+stop it from being sent. A file that cannot be deleted is tried again. The wipe's number counts as done only when
+nothing is left.
 """
 
 import os
@@ -19,7 +20,7 @@ from sync.tablet.outbox import Outbox
 
 
 def record(orders: Iterable[Document], trust: Trust, dev: str, outbox: Outbox) -> None:
-    """Record what is ordered above the last number; an order that is not a registrar's raises and stops."""
+    """Record the orders above the last number. An order without a registrar's signature raises, and stops the rest."""
     for document in orders:
         given, standing = device_order.accept(document, trust, dev), outbox.orders.tablet_state()
         if given.number <= max(standing.orders, standing.wiping):
@@ -31,20 +32,18 @@ def record(orders: Iterable[Document], trust: Trust, dev: str, outbox: Outbox) -
 
 
 def finish_wipe(outbox: Outbox, *folders: Path) -> None:
-    """Go as far as possible with a wipe that was begun, from its start: half a wipe looks like none.
+    """Continue an unfinished wipe from its start, as far as possible.
 
-    `folders` hold what is to be destroyed beside the store.
+    The start is safe: each step may run twice. `folders` are deleted beside the store.
     """
     if outbox.orders.tablet_state().wiping:
-        emptied = [
-            _destroy_files(folder) for folder in folders
-        ]  # First, for on a full disk it makes room for the rest.
+        emptied = [_destroy_files(folder) for folder in folders]  # First, because it frees space on a full disk.
         with suppress(OSError, SyncError, sqlite3.Error):
             outbox.orders.wipe(complete=all(emptied))
 
 
 def execute(orders: Iterable[Document], trust: Trust, dev: str, outbox: Outbox, *folders: Path) -> None:
-    """Do at once what is ordered, as far as it goes."""
+    """Record orders and carry them out at once, as far as possible."""
     try:
         record(orders, trust, dev, outbox)
     finally:
@@ -52,9 +51,9 @@ def execute(orders: Iterable[Document], trust: Trust, dev: str, outbox: Outbox, 
 
 
 def _destroy_files(folder: Path) -> bool:
-    """Overwrite and remove every file below a folder, as far as the file system writes in place.
+    """Overwrite and delete every file below a folder, as far as the file system writes in place.
 
-    Says whether the folder is empty: what cannot be removed keeps nothing else.
+    Return whether the folder is empty. A file that cannot be deleted does not stop the others.
     """
     for place, folders, files in os.walk(folder, topdown=False):
         for name in (*files, *folders):
@@ -76,7 +75,7 @@ def _remove(path: Path) -> None:
         sync_folder(path)
         path.rmdir()
     else:
-        with suppress(OSError):  # What cannot be overwritten is removed all the same.
+        with suppress(OSError):  # A file that cannot be overwritten is still deleted.
             _overwrite(path)
         path.unlink()
 

@@ -1,7 +1,7 @@
-"""The tablet's durable store: sealed envelopes, the counters that number them, receipts, and signed documents.
+"""The tablet's durable store: sealed envelopes, their counters, receipts, and signed documents.
 
-Called by sync.tablet.client, by one process at a time. It never sees a plaintext and never forgets what is not
-receipted.
+`sync.tablet.client` calls it, in one process at a time. It must never store a plaintext, nor delete an envelope without
+a receipt.
 """
 
 import fcntl
@@ -21,16 +21,16 @@ from sync.tablet.sync_state_store import SyncStateStore
 
 
 class Outbox:
-    """One tablet's store in the SQLite file `path`; closed, or killed, at any moment it is whole."""
+    """One tablet's store in the SQLite file `path`. It stays consistent if the process is killed at any moment."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create the store; SyncError outbox.in_use when another process has it open."""
+        """Open or create the store. Raise SyncError `outbox.in_use` if another process has it open."""
         self._lock = os.fdopen(os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600), "rb")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as problem:
             self._lock.close()
-            raise SyncError("outbox.in_use", f"another process works with {path}") from problem
+            raise SyncError("outbox.in_use", f"another process is using {path}") from problem
         self._path, self.connection = path, connect(path)
         self.counters = ChainCounters(self.connection, path.with_suffix(".proof"))
         self.envelopes = EnvelopeStore(self.connection, self.counters)
@@ -48,12 +48,12 @@ class Outbox:
         self.close()
 
     def close(self) -> None:
-        """Close the file and let other processes in."""
+        """Close the file and release its lock."""
         self.connection.close()
         self._lock.close()
 
     def draft_key(self) -> bytes:
-        """Return the key that this tablet's drafts are sealed with, drawn when it is first asked for."""
+        """Return the key of this tablet's drafts; the first call draws it."""
         row = self.connection.execute("SELECT key FROM draft_key").fetchone()
         if row:
             return bytes(row[0])

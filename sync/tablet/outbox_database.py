@@ -1,6 +1,6 @@
-"""The SQLite file of the tablet's store: its tables, how it is opened, written and left without traces.
+"""The SQLite file of the tablet's store: its tables, its settings, transactions, and erasure of deleted data.
 
-Called by sync.tablet.outbox alone, which decides what is in it.
+Only `sync.tablet.outbox` and its stores call it. They decide what is written.
 """
 
 import os
@@ -30,7 +30,7 @@ CREATE TABLE event (id TEXT PRIMARY KEY, status TEXT NOT NULL, at INTEGER NOT NU
 CREATE TABLE held (name TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
 INSERT INTO place VALUES (1, '', 0, '', 0, 0, 64, '', 0, '');
 """
-# Each is applied once, above the version the file has.
+# Each runs once, if its number is above the file's version.
 MIGRATIONS = (
     SCHEMA,
     """
@@ -53,8 +53,8 @@ CREATE TABLE refused (sha TEXT PRIMARY KEY, code TEXT NOT NULL, at INTEGER NOT N
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open or create the file, which only its owner may read, and bring its tables up to date."""
-    with suppress(FileExistsError):  # A file that SQLite may hold is never opened here, see `leave_no_log`.
+    """Open or create the file with mode 0600, and bring its tables up to date."""
+    with suppress(FileExistsError):  # This never opens a file that SQLite may have open, see `leave_no_log`.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     db = sqlite3.connect(path, isolation_level=None)
     with _naming_full_disk():
@@ -67,7 +67,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """Make what happens inside one transaction; SyncError outbox.full when there is no room for it."""
+    """Run a block in one transaction. Raise SyncError `outbox.full` if the disk has no room for it."""
     with _naming_full_disk():
         try:
             db.execute("BEGIN IMMEDIATE")
@@ -80,14 +80,14 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
 
 
 def leave_no_log(db: sqlite3.Connection, path: Path) -> None:
-    """Overwrite the write-ahead log of the file `path`: it has the pages as they were, a key's among them.
+    """Overwrite the write-ahead log of the file `path`: it still has old pages, perhaps with a key.
 
-    `secure_delete` overwrites rows in the database only, and a log that is just cut off stays readable on the disk.
-    SQLite itself writes over it, with zeros that are deleted again: when a process closes any descriptor of a file of
-    the database, POSIX drops the locks that SQLite holds on that file (fcntl(2)).
+    `secure_delete` overwrites rows only in the database, and a truncated log stays readable on the disk. SQLite itself
+    overwrites the log here, with zeros that are deleted again. This process must not open the log: when a process
+    closes any descriptor of a database file, POSIX drops SQLite's locks on that file (fcntl(2)).
     """
     busy, pages, moved = db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
-    if not busy and pages == moved:  # All of it is in the database, and the next page written begins the log anew.
+    if not busy and pages == moved:  # All of the log is in the database, so the next write begins the log again.
         length = path.with_name(f"{path.name}-wal").stat().st_size
         with transaction(db):
             db.execute("CREATE TABLE filler (zeros BLOB)")
@@ -103,4 +103,4 @@ def _naming_full_disk() -> Iterator[None]:
     except sqlite3.OperationalError as problem:
         if getattr(problem, "sqlite_errorcode", 0) not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE):
             raise
-        raise SyncError("outbox.full", "this tablet's disk is full: nothing of this was kept; make room") from problem
+        raise SyncError("outbox.full", "this tablet's disk is full: nothing was stored; free some space") from problem

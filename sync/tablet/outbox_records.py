@@ -1,4 +1,7 @@
-"""What the tablet's store takes in and gives out, as values; used by sync.tablet.outbox and whoever works with it."""
+"""The values that go in and out of the tablet's store.
+
+`sync.tablet.outbox`, its stores and their callers use them.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,9 +11,9 @@ from sync.exchange.messages import Event
 
 @dataclass(frozen=True)
 class StoredEnvelope:
-    """One envelope on board. `outcome` and `at` (ms) are of its receipt, '' and 0 without one.
+    """One stored envelope. `outcome` and `at` (ms) come from its receipt; without one they are '' and 0.
 
-    `at` is the later of the server's clock and the tablet's own; for a rejected envelope it is the tablet's.
+    `at` is the later of the server's clock and the tablet's. For a rejected envelope it is the tablet's.
     """
 
     id: str
@@ -25,7 +28,7 @@ class StoredEnvelope:
 
 @dataclass(frozen=True)
 class StatusUpdate:
-    """What became of one screening, as the server last told it (`at` by its clock)."""
+    """The latest status of one screening from the server (`at`: server's clock, ms)."""
 
     jti: str
     status: str
@@ -34,7 +37,7 @@ class StatusUpdate:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one request carries: its number, the ids whose fate is unknown, and the envelopes sent with it."""
+    """The contents of one request: its number, the ids sent without a receipt, and new envelopes."""
 
     number: int
     asked: tuple[str, ...]
@@ -43,10 +46,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class SyncResult:
-    """What a verified answer brought: receipts (id, outcome), events up to `cursor`.
+    """The content of a verified response: receipts (id, outcome), and events up to `cursor`.
 
-    `at` and `here` are the server's and the tablet's clock (ms). `inventory` is the digest of the form versions that
-    the answered request told of; `seq` is how far the server has each chain that it touched.
+    `at` and `here` are the server's and the tablet's clock (ms). `inventory` is the digest of the form versions in the
+    answered request. `seq` is the highest number that the server has without a gap, by chain.
     """
 
     generation: str
@@ -61,10 +64,10 @@ class SyncResult:
 
 @dataclass(frozen=True)
 class SyncState:
-    """Where the tablet stands with the server's database: its generation, the last event, the inventory it knows.
+    """The tablet's knowledge of the server's database: its generation, the event cursor, the inventory it has.
 
-    `orders` is the number of the last order carried out; `ended` says how far chains that were left had been written,
-    of those that the server has not come up to.
+    `orders` is the number of the last order carried out. `ended` has the last `seq` of former chains that the server
+    does not have completely.
     """
 
     generation: str
@@ -76,10 +79,10 @@ class SyncState:
 
 @dataclass(frozen=True)
 class TabletState:
-    """What the tablet was ordered, and what it noticed.
+    """The tablet's orders and what it noticed about its key.
 
-    `orders` is the last order carried out, `wiping` the one to tell of once a wipe is complete (0: none begun).
-    `wiped` until a person pulls forms again; `copied` once somebody else has spoken with this tablet's key.
+    `orders` is the last order carried out. `wiping` is the number of an unfinished wipe, 0 = none. `wiped` stays True
+    until a person pulls forms again. `copied` is True once another tablet has used this tablet's key.
     """
 
     orders: int

@@ -1,7 +1,6 @@
-"""The proof beside the tablet's store: in which chain it counts and how far, in a file written after each commit.
+"""The checkpoint file beside the tablet's store: its chain and last numbers, written after each commit.
 
-Called by sync.tablet.outbox alone. A store that is behind its proof, or has none, is not its own latest state (SPEC
-6.2).
+`sync.tablet.chain_counters` calls it. A store that is behind its checkpoint, or has none, is an old copy (SPEC 6.2).
 """
 
 import re
@@ -22,16 +21,16 @@ class Checkpoint:
     request: int
 
     def covers(self, other: "Checkpoint") -> bool:
-        """Say whether nothing of what `other` proves is missing here."""
+        """Return whether this state is the same as `other` or a later one of the same chain."""
         return self.chain == other.chain and self.seq >= other.seq and self.request >= other.request
 
 
 def read_checkpoint(path: Path) -> Checkpoint | None:
-    """Return what the file proves; None where there is none, or it is no proof."""
+    """Return the file's checkpoint; None if it is missing or malformed."""
     match = _TEXT.fullmatch(path.read_text("ascii", "replace")) if path.exists() else None
     return Checkpoint(match[1], int(match[2]), int(match[3])) if match else None
 
 
 def write_checkpoint(path: Path, proof: Checkpoint) -> None:
-    """Replace the file, on the disk before this returns."""
+    """Replace the file. It is on disk when this returns."""
     replace_file(path, f"{proof.chain} {proof.seq} {proof.request}\n".encode("ascii"))

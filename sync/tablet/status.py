@@ -1,4 +1,7 @@
-"""What the tablet tells the person who holds it, as values; made by sync.tablet.client, shown by `chaski device`."""
+"""The tablet's reports for the person who holds it, as values.
+
+`sync.tablet.client` makes them, and `chaski device` shows them.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,7 +30,7 @@ COPIED = "otra tableta habla con la llave de esta: es una copia o fue copiada. A
 
 @dataclass(frozen=True)
 class FormInUse:
-    """A form version in use on the tablet; `left_out` says in Spanish which languages it is not in, and why."""
+    """A form version in use on the tablet. `left_out` names, in Spanish, the languages it lacks and why."""
 
     form: str
     version: str
@@ -39,10 +42,10 @@ class FormInUse:
 
 @dataclass(frozen=True)
 class RefusedForm:
-    """A form version that the manifest names and this tablet does not take: `code` says why.
+    """A form version that the manifest names and this tablet refuses; `code` is the reason.
 
-    `in_use` is the version it works with meanwhile, empty where it has none. It is the same one where a version on
-    board would not be taken any more.
+    `in_use` is the version that the tablet uses instead, empty if it has none. It is the same version if the tablet
+    would refuse a version that it already uses.
     """
 
     form: str
@@ -70,7 +73,7 @@ _WHY = {
 
 @dataclass(frozen=True)
 class PullResult:
-    """What a pull found: the numbers held now, the forms in use, the names of what is new, what was refused."""
+    """The result of a pull: document numbers, forms in use, names of new documents, refused versions."""
 
     certified: bool
     trust: int = 0
@@ -84,7 +87,10 @@ class PullResult:
 
 @dataclass(frozen=True)
 class SuggestedResult:
-    """What the form suggests and tells the interviewer to do, by language; for after the interview only."""
+    """The form's suggested result and instructions for the interviewer, by language.
+
+    Show it only after the interview.
+    """
 
     outcome: str
     tier: str
@@ -93,7 +99,7 @@ class SuggestedResult:
 
 @dataclass(frozen=True)
 class ScreeningResult:
-    """One screening sealed into the outbox; its result is never shown by itself."""
+    """One screening sealed into the outbox. Its result is never shown without the instructions."""
 
     jti: str
     form: str
@@ -105,7 +111,7 @@ class ScreeningResult:
 
 @dataclass(frozen=True)
 class ScreeningReceipt:
-    """The server's word on one screening; `code` says why a rejected one was not stored."""
+    """The server's receipt for one screening; `code` is the reason for a rejected one."""
 
     jti: str
     outcome: str
@@ -114,10 +120,10 @@ class ScreeningReceipt:
 
 @dataclass(frozen=True)
 class SyncReport:
-    """What one sync did: receipts and events in the order they came, `waiting` envelopes still on board only.
+    """The result of one sync: receipts and events in order of arrival, and `waiting`, the envelopes not delivered.
 
-    `updated` names the documents that are new on board; `old` says that the trust on board is past its date. The last
-    six are as in `Status`.
+    `updated` names the new documents. `old` is True if the stored trust has expired. The last six fields are as in
+    `TabletStatus`.
     """
 
     requests: int
@@ -139,11 +145,11 @@ class SyncReport:
 
 @dataclass(frozen=True)
 class TabletStatus:
-    """Where the tablet stands, from what is on board alone; all empty where no tablet was enrolled.
+    """The tablet's state from local data only; all fields are empty if no tablet was enrolled.
 
-    `revoked`: it takes no new screening any more. `wiping`: a wipe is not complete, and is tried again at each opening
-    and sync. `wiped`: it takes none until somebody pulls forms. `copied`: somebody else has spoken with its key.
-    `refused`: form versions that it does not take. `recordings_missing` come with a later sync, and stop nothing.
+    `revoked`: it takes no new screening. `wiping`: a wipe is unfinished, and is tried again at each opening and sync.
+    `wiped`: it takes none until a person pulls forms. `copied`: another tablet uses its key. `refused`: form versions
+    that it refuses. `recordings_missing`: the next syncs fetch them; they stop nothing.
     """
 
     dev: str = ""
@@ -171,7 +177,7 @@ class TabletStatus:
 
 
 def warnings(report: TabletStatus | SyncReport | PullResult) -> tuple[str, ...]:
-    """Return what the person must know of this tablet before she goes on with it."""
+    """Return the warnings that the person must read before she goes on with this tablet."""
     known = () if isinstance(report, PullResult) else _tablet_warnings(report)
     texts = [*known, *map(str, report.refused)]
     return tuple(f"{text[0].upper()}{text[1:]}." for text in texts)

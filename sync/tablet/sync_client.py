@@ -1,7 +1,7 @@
-"""The tablet's half of `POST /v1/sync` (SPEC 11): send what waits, believe only signed answers, ask after a lost one.
+"""The tablet's side of `POST /v1/sync` (SPEC 11): sends envelopes, verifies responses, recovers from lost ones.
 
-Called by sync.tablet.client. It moves envelopes and receipts, and notes orders, which are carried out once all is
-delivered; other documents that come with an answer are handed back unread.
+`sync.tablet.client` calls it. It accepts only signed responses. It stores receipts and records orders, which the caller
+carries out after the delivery. It returns other documents of a response unread.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ NUMBER_REFUSED = ("sync.number_used", "sync.number_skipped")
 
 @dataclass(frozen=True)
 class DeliveryResult:
-    """How many envelopes were sent, every receipt and event that came, and the last answer."""
+    """The number of envelopes sent, all receipts and events received, and the last response."""
 
     sent: int
     receipts: tuple[ReceiptItem, ...]
@@ -52,7 +52,7 @@ class DeliveryResult:
 
 @dataclass(frozen=True)
 class SyncContext:
-    """Who talks with whom: the tablet's documents, store and key, the way to the server, and the clock (ms)."""
+    """The parts of one sync: the tablet's documents, store and key, the connection to the server, the clock (ms)."""
 
     documents: TrustedDocuments
     outbox: Outbox
@@ -63,7 +63,7 @@ class SyncContext:
 
 @dataclass(frozen=True)
 class _VerifiedAnswer:
-    """A verified answer, the batch it is for, and what it says of each envelope."""
+    """A verified response, the batch that it answers, and its receipts."""
 
     batch: Batch
     response: Response
@@ -71,17 +71,17 @@ class _VerifiedAnswer:
 
 
 def deliver(context: SyncContext) -> DeliveryResult:
-    """Ask until nothing is worth another request; each answer is on disk before the next one is asked for."""
+    """Repeat requests until nothing is left to send or fetch. Each response is stored before the next request."""
     sent, receipts, events = 0, list[ReceiptItem](), list[Event]()
     for _ in range(MAX_ROUNDS):
         answer = _request_with_recovery(context)
         context.outbox.sync_state.record_answer(answer.batch, _sync_result(context, answer))
-        with suppress(SyncError):  # What is wrong with an order is said after the last screening is delivered.
+        with suppress(SyncError):  # An error in an order is raised only after the last screening is delivered.
             orders.record(answer.response.orders, context.documents.trust, context.key.kid, context.outbox)
         sent += len(answer.batch.envelopes)
         receipts += answer.items
         events += answer.response.events
-        # When nothing that was sent has a receipt, going on would only send it again.
+        # If no sent envelope got a receipt, another request would only send the same ones again.
         stuck = bool(answer.batch.envelopes) and not answer.items
         if stuck or not (answer.response.more or context.outbox.sync_state.has_more(context.clock())):
             break
@@ -89,7 +89,7 @@ def deliver(context: SyncContext) -> DeliveryResult:
 
 
 def _request_with_recovery(context: SyncContext) -> _VerifiedAnswer:
-    """Make one request; once more, if what the server refused it for can be put right."""
+    """Make one request. If the server refuses it for a reason that can be repaired, repair it and try once more."""
     batch = context.outbox.sync_state.next_batch(context.clock())
     try:
         return _send_batch(context, batch)
@@ -100,9 +100,13 @@ def _request_with_recovery(context: SyncContext) -> _VerifiedAnswer:
 
 
 def _recover(context: SyncContext, batch: Batch, refused: RefusedError) -> bool:
-    """Say whether to ask again: the server lost our certificate and has it again, or it told our number's place."""
+    """Repair a refused request; return whether to try again.
+
+    Two cases can be repaired: the server lost our certificate and gets it again, or a signed refusal names the number
+    to go on from.
+    """
     if refused.code in ("device.unknown", "device.not_certified"):
-        certificate = context.documents.documents["certificate"]
+        certificate = context.documents.signed["certificate"]
         context.transport.send("PUT", f"/v1/enrolments/{context.key.kid}", certificate.to_bytes())
         return True
     if refused.code not in NUMBER_REFUSED:
@@ -110,7 +114,7 @@ def _recover(context: SyncContext, batch: Batch, refused: RefusedError) -> bool:
     answer = _message(refused.reply)
     try:
         last = read_refusal(answer, _trust_for(context, answer).servers, dev=context.key.kid, n=batch.number)
-    except SyncError:  # Anybody on the way may have said it: it changes nothing.
+    except SyncError:  # An unsigned refusal may come from any machine on the way, so it changes nothing.
         return False
     context.outbox.sync_state.renumber(last)
     return True
@@ -140,7 +144,7 @@ def _message(reply: Reply) -> Message:
 
 
 def _trust_for(context: SyncContext, answer: Message) -> Trust:
-    """Return the trust to check an answer by: the one on board, or the newest if the server has a new key."""
+    """Return the trust to verify a response with: the stored one, or the newest one if the server has a new key."""
     held = context.documents.trust
     if claimed_signer(answer.signature) in held.servers:
         return held
@@ -169,7 +173,7 @@ def _build_request(context: SyncContext, batch: Batch) -> Request:
 
 
 def _inventory_digest(documents: TrustedDocuments) -> str:
-    """Name the form versions on board, as they are told, in 22 letters (SPEC 11.1)."""
+    """Return the digest of the tablet's form versions, 22 letters (SPEC 11.1)."""
     return key_id(canonical(limit_inventory(documents.versions)))
 
 

@@ -1,6 +1,6 @@
-"""How far the tablet's talk with the server has come: request numbers, answers, cursor, and statuses of screenings.
+"""The state of the tablet's exchange with the server: request numbers, responses, cursor, statuses of screenings.
 
-Called by sync.tablet.client. What it records of a request is on disk before the request leaves the tablet.
+`sync.tablet.sync_client` calls it. What it records about a request must be on disk before the request is sent.
 """
 
 import sqlite3
@@ -21,9 +21,10 @@ class SyncStateStore:
         self._db, self._counters, self._envelopes = connection, counters, envelopes
 
     def next_batch(self, now: int) -> Batch:
-        """Take a request number and what to send with it, recorded on disk before anything leaves the tablet.
+        """Take a request number and the envelopes to send, and store both before anything is sent.
 
-        After an unanswered request the next one only asks which ids arrived, and the batches start at one (SPEC 11.3).
+        After a request without a response, the next one only asks which ids arrived. Batches then start at one envelope
+        again (SPEC 11.3).
         """
         with transaction(self._db):
             number, unanswered, size = self._db.execute("SELECT request + 1, unanswered, batch FROM place").fetchone()
@@ -36,15 +37,15 @@ class SyncStateStore:
         return Batch(number, asked, envelopes)
 
     def return_batch(self, batch: Batch) -> None:
-        """Take `batch` back: no connection was made, so nothing new needs asking. Its number stays used."""
+        """Undo `next_batch`: no connection was made, so the server has received nothing. The number stays used."""
         with transaction(self._db):
             self._envelopes.set_state("pending", [envelope.id for envelope in batch.envelopes])
             self._db.execute("UPDATE place SET unanswered = ?", (bool(batch.asked),))
 
     def renumber(self, last: int) -> None:
-        """Go on after `last`, which a server signed as the last request number that it accepted (SPEC 11.3 rule 1).
+        """Continue after `last`, the last request number that a server signed as accepted (SPEC 11.3 rule 1).
 
-        Where that is not below our own, somebody else has spoken with this key, and a new chain begins.
+        If `last` is not below our own number, another tablet has used this key, and a new chain begins.
         """
         with transaction(self._db):
             if last >= self._counters.latest().request:
@@ -53,10 +54,11 @@ class SyncStateStore:
         self._counters.write_checkpoint()
 
     def record_answer(self, batch: Batch, result: SyncResult) -> None:
-        """Record a verified answer to `batch` in one transaction.
+        """Store a verified response to `batch` in one transaction.
 
-        What was asked or sent and has no receipt was not stored, and is offered again. A new generation is a database
-        that may have forgotten: earlier receipts are void, the cursor starts again, everything kept is offered again.
+        Envelopes that were sent or asked for and have no receipt are sent again. A new generation means that the
+        server's database may have lost data. Then earlier receipts are void, the cursor starts again, and all stored
+        envelopes are sent again.
         """
         with transaction(self._db):
             generation, size, chain, seq = self._db.execute(
@@ -90,15 +92,15 @@ class SyncStateStore:
         )
 
     def has_more(self, now: int) -> bool:
-        """Tell whether another request is worth while: something waits to be sent or asked for (tablet's clock)."""
+        """Return whether something is left to send or to ask for; `now` is the tablet's clock (ms)."""
         return bool(self._envelopes.sent_ids()) or bool(self._envelopes.due_to_send(1, now))
 
     def load(self) -> SyncState:
-        """Return what the next request says of the talk so far."""
+        """Return the members of the next request that describe the exchange so far."""
         generation, cursor, inventory, orders = self._db.execute(
             "SELECT generation, cursor, inventory, orders FROM place"
         ).fetchone()
-        # By chance, so that among more than one request can name none is left out for ever.
+        # In random order: with more chains than one request can name, each gets its turn.
         behind = "SELECT chain, seq FROM ended WHERE reached < seq ORDER BY random() LIMIT ?"
         ended = dict(self._db.execute(behind, (MAX_ENDED,)).fetchall())
         return SyncState(generation, cursor, inventory, orders, ended)

@@ -1,6 +1,7 @@
-"""The signed documents a tablet works by: verified together, stored together as exact bytes, never taken back.
+"""The tablet's trust, registry, manifest and certificate.
 
-Called by sync.tablet.client. Either everything that came fits together, or the old documents stay as they were.
+All four are verified and stored in one step; an older document never replaces a newer one. If one does not verify, all
+stored documents stay. `sync.tablet.client` calls it.
 """
 
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -24,13 +25,13 @@ DOCUMENTS = ("trust", "registry", "manifest", "certificate")
 
 @dataclass(frozen=True)
 class TrustedDocuments:
-    """The four documents of a certified tablet: the exact ones by name, and what they state.
+    """The four documents of a certified tablet: the `signed` originals by name, and their parsed contents.
 
     `versions` is the SHA-256 of the form version in use, by form id. A `wiped` tablet uses no form and no keyring,
-    whatever the documents state.
+    whatever the documents list.
     """
 
-    documents: Mapping[str, Document]
+    signed: Mapping[str, Document]
     trust: Trust
     registry: Registry
     manifest: Manifest
@@ -56,11 +57,11 @@ def verify_all(
     dev: str,
     trusts: Sequence[Document] = (),
 ) -> TrustedDocuments:
-    """Put offered documents in the place of the held ones and verify all four; none may be older than the held one.
+    """Replace held documents by offered ones and verify all four; none may be older than the one held.
 
-    `trusts` are several trust documents in rising order, each signed by the roots of the one before.
+    `trusts` are several trust documents in rising order; the roots of each one sign the next.
     """
-    documents = {**(held.documents if held else {}), **offered}
+    documents = {**(held.signed if held else {}), **offered}
     first, *later = trusts or (documents["trust"],)
     trusted = trust.accept(first, held.trust if held else None, pin)
     for following in later:
@@ -78,14 +79,15 @@ def verify_all(
 
 
 def load_documents(outbox: Outbox, *, pin: str, dev: str) -> TrustedDocuments | None:
-    """Return the documents on board, verified once more; None as long as the tablet is not certified."""
+    """Return the stored documents, verified again; None until the tablet is certified."""
     held = {name: body for name in DOCUMENTS if (body := outbox.documents.get(name)) is not None}
     if len(held) < len(DOCUMENTS):
         return None
     documents = verify_all({name: Document.parse(body) for name, body in held.items()}, None, pin=pin, dev=dev)
     state, names = outbox.orders.tablet_state(), outbox.documents.list_names()
     documents = replace(documents, wiped=state.wiped or bool(state.wiping))
-    # A store of before versions could be refused does not say what is in use: then it is all that the manifest names.
+    # Stores from before version refusals do not list the versions in use: then all stored versions that the manifest
+    # names are in use.
     in_use = outbox.documents.form_selection().in_use or {
         form: sha for form, sha in documents.named.items() if f"bundle/{sha}" in names
     }
@@ -93,7 +95,7 @@ def load_documents(outbox: Outbox, *, pin: str, dev: str) -> TrustedDocuments | 
 
 
 def fetch_documents(transport: Transport, dev: str) -> dict[str, Document] | None:
-    """Ask the server for the newest of all four; None as long as no registrar has certified the tablet."""
+    """Fetch the newest of all four documents; None until a registrar has certified the tablet."""
     try:
         certificate = transport.get(f"/v1/enrolments/{dev}")
     except RefusedError as refused:
@@ -106,10 +108,10 @@ def fetch_documents(transport: Transport, dev: str) -> dict[str, Document] | Non
 
 @dataclass(frozen=True)
 class DocumentSource:
-    """Where trusted documents are kept and what they are filled from; `now` is the tablet's clock (ms).
+    """Where trusted documents are stored and where new ones come from; `now` is the tablet's clock (ms).
 
-    `usable` gets a form id and the verified payload of its new bundle, and raises if the tablet cannot work with it.
-    `keep` names what stays on board though it is in use no more. What was refused lately is tried `again` if asked to.
+    `usable` gets a form id and the verified payload of its new bundle, and raises if the tablet cannot run it. `keep`
+    names bundles to store although they are no longer in use. With `again`, recent refusals are tried again.
     """
 
     outbox: Outbox
@@ -120,7 +122,7 @@ class DocumentSource:
     again: bool = False
 
     def bundle(self, documents: TrustedDocuments, form: str, sha: str) -> bytes:
-        """Return a version's bundle, verified: what is on board, else the server's, which others may have signed."""
+        """Return a version's verified bundle: the stored one, else the server's, which may have other signatures."""
         on_board = self.outbox.documents.get(f"bundle/{sha}")
         with suppress(SyncError):
             if on_board is not None:
@@ -135,12 +137,12 @@ class DocumentSource:
 
 
 def update_documents(documents: TrustedDocuments, source: DocumentSource) -> tuple[str, ...]:
-    """Fetch the bundles and keys that are named and missing, then store all in one transaction; return what is new."""
+    """Fetch missing bundles and keys, then store all documents in one transaction; return the names of new ones."""
     outbox = source.outbox
     held, before = outbox.documents.list_names(), outbox.documents.form_selection()
-    wanted = {name: document.to_bytes() for name, document in documents.documents.items()}
+    wanted = {name: document.to_bytes() for name, document in documents.signed.items()}
     changed = {name for name, body in wanted.items() if body != outbox.documents.get(name)}
-    # What a version was judged by is no longer the same: whatever was found is looked at again.
+    # A new trust or manifest may change earlier decisions, so all versions are checked again.
     taken = select_forms(documents, source, before, again=source.again or not changed.isdisjoint(("trust", "manifest")))
     wanted |= {f"bundle/{sha}": body for sha, body in taken.bundles.items()}
     keyrings = () if documents.wiped else documents.registry.keyrings.values()
@@ -158,7 +160,7 @@ def update_documents(documents: TrustedDocuments, source: DocumentSource) -> tup
 def select_forms(
     documents: TrustedDocuments, source: DocumentSource, before: FormSelection, *, again: bool
 ) -> FormSelection:
-    """Take the form versions that the manifest names, and say what was refused; nothing is kept by this."""
+    """Choose among the form versions that the manifest names, and collect refusals; this stores nothing."""
     not_retried = {} if again else {sha: each for sha, each in before.refused.items() if each.is_recent(source.now)}
     doubted = {*documents.versions.values()} if again else {*before.refused}
     fetch = partial(source.bundle, documents)
