@@ -1,4 +1,6 @@
-"""The `chaski` command: one group per kind of person. Commands parse, call and print; they decide nothing."""
+"""The `chaski` command, with one group of subcommands for each role.
+
+A command parses its options, calls a flow or a client, and prints. It must not contain rules of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from server.config import ConfigError
 from server.problems import Problem
 from sync.errors import SyncError
 
-# Each command by module and name.
+# Where each command is defined, as `module:name` under server.cli.
 COMMANDS = {
     "init": "admin.server:init",
     "serve": "admin.server:serve_command",
@@ -33,7 +35,7 @@ COMMANDS = {
 
 
 class ChaskiGroup(LazyGroup):
-    """Turn what a person can cause or meet into one clear line and exit code 1; anything else stays a traceback."""
+    """Prints an expected error as one line, with exit code 1. An unexpected error stays a traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -43,7 +45,7 @@ class ChaskiGroup(LazyGroup):
         except OSError as error:
             click.echo(f"chaski: {error.filename or ''}: {error.strerror or error}", err=True)
         except sqlite3.DatabaseError as error:
-            click.echo(f"chaski: a database is damaged, or is none: {error}; restore it from a copy", err=True)
+            click.echo(f"chaski: a file is damaged or not a database: {error}; restore it from a backup", err=True)
         except (AnswerError, BackupError, ConfigError, Problem, ProcessError, SyncError) as error:
             click.echo(f"chaski: {error}", err=True)
         sys.exit(1)
@@ -61,8 +63,8 @@ def main() -> None:
     registrars      device list | approve | revoke | wipe
     administrators  init | serve | trust show | audit verify | jobs list | jobs run
                     device invite | list, desk work | decide, backup-key new | backup | restore
-    everybody       demo
+    all roles       demo
 
-    Today the tablet is a reference client in this terminal: an app for tablets and pages for coordinators come later.
-    Exit codes: 0 done, 1 refused or failed (the reason is on standard error), 2 wrong usage.
+    Today the tablet is a reference client in this terminal. An app for tablets and pages for coordinators come later.
+    Exit codes: 0 done, 1 refused or failed (standard error has the reason), 2 wrong usage.
     """

@@ -1,7 +1,8 @@
-"""A terminal that forgets: what it shows leaves no trace in scrollback, title, history or redirected output.
+"""A full-screen terminal for interviews that leaves no text in scrollback, title, history or redirected output.
 
-The interview uses it. It talks to the controlling terminal itself, reads key by key so that one key hides the screen,
-and clears the screen however it ends; only a process that is killed outright leaves its last page there.
+An answer on a screen can put a person in danger. The module therefore opens the controlling terminal directly. It reads
+single keys, so that one key hides the screen. It clears the screen on every exit; only SIGKILL leaves the last page.
+It must not print to standard output.
 """
 
 from __future__ import annotations
@@ -27,30 +28,30 @@ from rich.console import Console, Group, RenderableType
 HIDE_KEY = "!"
 MORE_KEY = "+"
 STOP_KEY = "."
-IDLE_SECONDS = 300.0  # Long enough to listen, short enough for a tablet that somebody had to put down.
+IDLE_SECONDS = 300.0  # Long enough to listen to an answer, short enough if the inspector had to put the tablet down.
 
 _ENTER_PRIVATE, _LEAVE_PRIVATE = "\x1b[?1049h", "\x1b[?1049l"
-_CLEAR = "\x1b[H\x1b[2J\x1b[3J"  # 3J: terminals without a second buffer keep what scrolled away.
+_CLEAR = "\x1b[H\x1b[2J\x1b[3J"  # 3J also clears scrollback, in terminals without an alternate screen.
 _ARROWS = re.compile(rb"\x1b[\[O][0-9;]*[A-Za-z~]")
-_HIDE_KEYS = (HIDE_KEY, "\x1b", "\x1a", "")  # "!", Escape, Ctrl-Z, and nothing for too long
+_HIDE_KEYS = (HIDE_KEY, "\x1b", "\x1a", "")  # "!", Escape, Ctrl-Z, and the idle timeout (an empty key)
 _STOP_KEYS = ("\x03", "\x04")  # Ctrl-C and Ctrl-D
 
 
 @dataclass(frozen=True)
 class Page:
-    """What to show: a body that may be longer than the screen, and the lines that always stand under it."""
+    """One screen: a body that may be longer than the screen, and a footer that is always visible."""
 
     body: Sequence[RenderableType]
     footer: Sequence[RenderableType]
 
 
 class PrivateTerminal:
-    """The controlling terminal, for as long as it is entered. `idle`: seconds without a key that hide the screen."""
+    """The controlling terminal, as a context manager. After `idle` seconds without a key it hides the screen."""
 
     idle = IDLE_SECONDS
 
     def __init__(self) -> None:
-        """Open the terminal; a usage error where there is none, or one that cannot be cleared."""
+        """Open the terminal. Raises UsageError when there is none, or when it cannot clear its screen."""
         if os.environ.get("TERM", "dumb") == "dumb":
             raise click.UsageError("Esta terminal no puede borrar su pantalla: la conversación quedaría a la vista.")
         try:
@@ -76,19 +77,19 @@ class PrivateTerminal:
             self._write(_CLEAR + _LEAVE_PRIVATE)
             termios.tcsetattr(self._fd, termios.TCSAFLUSH, self._before)
         except OSError:
-            return  # The line was cut: there is no screen any more to clear.
+            return  # The connection is cut: there is no screen to clear.
         finally:
             for number, handler in self._handlers.items():
                 signal.signal(number, handler)
             os.close(self._fd)
 
     def ask(self, page: Page) -> str:
-        """Show a page, and return the line that is typed under it; turning pages and hiding never leave here."""
+        """Show a page and return the typed line. Paging and hiding are handled here and are not returned."""
         first = 0
         while True:
             body, footer, height = self._lines(page.body), self._lines(page.footer), self._size().lines
             room = max(height - len(footer) - 2, 4)
-            room -= len(body) > room  # The line that tells of more.
+            room -= len(body) > room  # One line for the hint that there is more.
             shown = body[first : first + room]
             rest = [f"({MORE_KEY} muestra lo demás)"] if len(body) > room else []
             self._write(_CLEAR + "\n".join([*shown, *rest, "", *footer, "> "]))
@@ -101,7 +102,7 @@ class PrivateTerminal:
                 return line
 
     def _hide(self) -> None:
-        """Show a calendar until the key that hides is typed again; the page does not say how."""
+        """Show a calendar until HIDE_KEY is typed again. The page does not mention the key."""
         termios.tcflush(self._fd, termios.TCIFLUSH)
         self._typed.clear()
         today = date.today()
@@ -112,7 +113,7 @@ class PrivateTerminal:
             continue
 
     def _line(self) -> str | None:
-        """Read up to Enter; None when the screen is to be hidden at once."""
+        """Read keys up to Enter. Returns None when the screen must be hidden at once."""
         typed: list[str] = []
         while (key := self._key()) not in ("\r", "\n"):
             if key in _HIDE_KEYS:
@@ -128,7 +129,7 @@ class PrivateTerminal:
         return "".join(typed).strip()
 
     def _key(self) -> str:
-        """Return one key; nothing when none was pressed for too long. Keys that send more (arrows) are passed over."""
+        """Return one key, or "" after `idle` seconds. Skips arrow keys. Raises EOFError when the terminal closes."""
         while not self._typed:
             if not select.select([self._fd], [], [], self.idle)[0]:
                 return ""
@@ -155,5 +156,5 @@ class PrivateTerminal:
 
 
 def _exit_on_signal(number: int, frame: FrameType | None) -> None:
-    """End like any other exit, so that the screen is cleared on the way."""
+    """Raise SystemExit, so that `__exit__` clears the screen."""
     raise SystemExit(128 + number)

@@ -1,5 +1,6 @@
-"""How a command becomes a signed-in person or an office that signs: the options that staff commands share. Passphrases
-and what they unlock stay in this process; nothing is written to disk between two commands."""
+"""Sign-in and signing keys of the staff commands: their shared options, `Account` and `OfficeKeyFile`.
+
+Every command signs in again with a passphrase. A passphrase, session or unlocked key must not be written to disk."""
 
 from __future__ import annotations
 
@@ -22,24 +23,24 @@ from sync.wire.json_object import KID
 
 @dataclass(frozen=True)
 class Account:
-    """The person a command acts for and the server she signs in to."""
+    """A login, its passphrase file (None: prompt), and the server to sign in to."""
 
     server: str
     login: str
     passphrase_file: Path | None
 
     def passphrase(self) -> str:
-        """Her passphrase, from the file or asked for."""
+        """Return the passphrase, from the file or from a prompt."""
         return read_passphrase(self.passphrase_file, f"Passphrase of {self.login}")
 
     def sign_in(self) -> StaffSession:
-        """Open a session; raises SyncError with the server's reason when it is refused."""
+        """Open a session. Raises SyncError with the server's reason when the server refuses."""
         phrase = self.passphrase()
         with spinner(f"Signing in as {self.login} ..."):
             return StaffSession.sign_in(self.server, self.login, phrase)
 
     def open_desk(self, pin: str) -> DeskClient:
-        """Open a session at a desk, whose client trusts only the roots named by `pin`."""
+        """Open a session at a desk. Its client trusts only the roots that `pin` names."""
         phrase = self.passphrase()
         with spinner(f"Signing in as {self.login} ..."):
             return DeskClient.sign_in(self.server, self.login, phrase, pin=pin)
@@ -47,34 +48,36 @@ class Account:
 
 @dataclass(frozen=True)
 class OfficeKeyFile:
-    """The signing key of an office, in a file under a passphrase."""
+    """The encrypted file of an office's signing key, and its passphrase file (None: prompt)."""
 
     file: Path
     passphrase_file: Path | None
 
     def unlock(self) -> SigningKey:
-        """Load the key; its passphrase comes from a file or is asked for."""
+        """Decrypt and return the key, with the passphrase from the file or from a prompt."""
         return load_secret(self.file, SigningKey, read_passphrase(self.passphrase_file, f"Passphrase of {self.file}"))
 
 
 class TabletCommand(click.Command):
-    """A command about a tablet, whose id may begin with a dash and is no option then."""
+    """A command with a tablet id as argument. An id that begins with a dash is not parsed as an option."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put such an id where click looks for no options."""
+        """Move such ids behind `--`, where click does not look for options."""
         ids = [each for each in args if each.startswith("-") and KID.fullmatch(each)]
         return super().parse_args(ctx, [*(each for each in args if each not in ids), "--", *ids] if ids else args)
 
 
 def registrar_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `DEV --key --key-passphrase-file`: the tablet, and the registrar's key as `registrar: KeyFile`."""
+    """Add `DEV --key --key-passphrase-file`. The command receives `dev` and `registrar: OfficeKeyFile`."""
 
     @click.argument("dev")
-    @click.option("--key", required=True, type=click.Path(path_type=Path, exists=True), help="The registrar's key.")
+    @click.option(
+        "--key", required=True, type=click.Path(path_type=Path, exists=True), help="File of the registrar's key."
+    )
     @click.option(
         "--key-passphrase-file",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
-        help="File whose first line is the key's passphrase; asked for when left out.",
+        help="File whose first line is the key's passphrase. Without it, you are prompted.",
     )
     @functools.wraps(command)
     def with_registrar(*args: Any, key: Path, key_passphrase_file: Path | None, **options: Any) -> Any:
@@ -84,30 +87,30 @@ def registrar_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def find_tablet(staff: StaffSession, dev: str) -> dict[str, Any]:
-    """Return what the server knows of a tablet."""
+    """Return the server's record of a tablet. Raises Problem `device.not_found` when there is none."""
     found: dict[str, Any] | None = next((each for each in staff.get("/v1/devices") if each["dev"] == dev), None)
     if found is None:
-        raise Problem("device.not_found", f"no tablet {dev} has enrolled; `chaski device list` names them")
+        raise Problem("device.not_found", f"no tablet {dev} has enrolled; `chaski device list` lists the tablets")
     return found
 
 
 def account_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `--server --login --passphrase-file`, handed to it as `who: Who`."""
-    return _account_options(command, "Whose account.", required=True)
+    """Add `--server --login --passphrase-file`. The command receives `account: Account`."""
+    return _account_options(command, "Login name of your account.", required=True)
 
 
 def optional_account_options(need: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The same for a command that asks a server only where there is a need, in words: `who: Who | None`."""
-    return lambda command: _account_options(command, f"Whose account, {need}.", required=False)
+    """Add the same options, optional. `need` says in words when they are needed; `account` may be None."""
+    return lambda command: _account_options(command, f"Login name of your account, {need}.", required=False)
 
 
 def _account_options(command: Callable[..., Any], help_text: str, *, required: bool) -> Callable[..., Any]:
-    @click.option("--server", default="http://127.0.0.1:8081", show_default=True, help="The people's door.")
+    @click.option("--server", default="http://127.0.0.1:8081", show_default=True, help="URL of the staff API.")
     @click.option("--login", required=required, help=help_text)
     @click.option(
         "--passphrase-file",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
-        help="File whose first line is the passphrase; asked for when left out.",
+        help="File whose first line is the passphrase. Without it, you are prompted.",
     )
     @functools.wraps(command)
     def with_account(*args: Any, server: str, login: str | None, passphrase_file: Path | None, **options: Any) -> Any:

@@ -1,4 +1,6 @@
-"""How commands print: data for programs with `--json`, text for people without. Called by every command module."""
+"""Input and output of the commands: JSON for programs (`--json`), text for people, passphrases, times in milliseconds.
+
+Every command module uses it, so that all commands print in the same way. It must not import a command."""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ from screening_forms.rules.csv_table import INVISIBLE_SIGN
 
 
 class SafeConsole(Console):
-    """A console on which a text that somebody else wrote is only seen: no sign in it is obeyed, nor passes unseen."""
+    """A console that replaces control and invisible characters: text from outside cannot control the terminal."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
         for text, style, control in super().render(renderable, options):
@@ -37,7 +39,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print data a
 
 
 def print_result(data: Any, as_json: bool, write: Callable[[Console], None]) -> None:
-    """Print `data` as JSON, or let `write` say the same to a person."""
+    """Print `data` as JSON, or call `write` to print the same as text."""
     if as_json:
         click.echo(json.dumps(data, ensure_ascii=False, indent=2))
     else:
@@ -45,9 +47,9 @@ def print_result(data: Any, as_json: bool, write: Callable[[Console], None]) -> 
 
 
 class LazyGroup(click.Group):
-    """A group whose `lazy_commands` are named as `module:name`, and are imported when they are called.
+    """A group that imports a command only when it is called. `lazy_commands` maps its name to `module:name`.
 
-    Nobody who syncs a tablet waits for the tools of form authors.
+    `chaski device sync` therefore starts without the time that the authors' tools take to load.
     """
 
     def __init__(self, *args: Any, lazy_commands: Mapping[str, str], **options: Any) -> None:
@@ -67,13 +69,13 @@ class LazyGroup(click.Group):
 
 @contextmanager
 def spinner(message: str) -> Iterator[Status]:
-    """Show a moving line on standard error while something takes longer than a blink (nothing when piped)."""
+    """Show a moving line on standard error while a slow step runs. When piped, it prints nothing."""
     with progress_console.status(message) as status:
         yield status
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """Return the JSON object in `path`; a usage error says what is wrong with the file, and where it breaks."""
+    """Return the JSON object in `path`. Raises UsageError with the fault and, for bad syntax, its line and column."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_refuse_duplicate_members)
     except json.JSONDecodeError as error:
@@ -87,42 +89,42 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 
 def _refuse_duplicate_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a member that stands twice: JSON would keep the last without a word."""
+    """Build a dict; raise ValueError for a repeated member. The JSON parser would keep the last one silently."""
     names = [name for name, _ in pairs]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"{', '.join(twice)} stands there twice")
+        raise ValueError(f"the member {', '.join(twice)} appears twice")
     return dict(pairs)
 
 
 def read_passphrase(path: Path | None, prompt: str) -> str:
-    """Read a passphrase from the first line of `path`, or ask for it without showing it."""
+    """Read a passphrase from the first line of `path`, or prompt for it without echo. Raises UsageError if not text."""
     if path is not None:
         try:
             return path.read_text(encoding="utf-8").split("\n", 1)[0].strip()
         except UnicodeDecodeError as error:
             raise click.UsageError(
-                f"{path} is not text: a passphrase file holds the words on its first line."
+                f"{path} is not a text file. A passphrase file holds the passphrase on its first line."
             ) from error
     return str(click.prompt(prompt, hide_input=True)).strip()
 
 
 def is_interactive() -> bool:
-    """Say whether a person can be asked: standard input is a terminal."""
+    """True if standard input is a terminal, so that a command may prompt."""
     return sys.stdin.isatty()
 
 
 def format_time(at: int) -> str:
-    """Write a time (ms) by the clock on this machine's wall."""
+    """Format a time (milliseconds since 1970) as local date and time."""
     return datetime.fromtimestamp(at / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def now_ms() -> int:
-    """The clock of this machine, in milliseconds since 1970; commands are an edge and may read it."""
+    """Return the current time in milliseconds since 1970. Commands may read the clock; flows get the time as `now`."""
     return time.time_ns() // 1_000_000
 
 
 def print_problems(problems: Sequence[FormProblem]) -> None:
-    """Say every problem on standard error: where, which code, and what to do, in Spanish and English."""
+    """Print each problem on standard error: its place, its code, and what to do in Spanish and English."""
     console = SafeConsole(stderr=True, highlight=False)
     for problem in problems:
         place = problem.sheet + (f", row {problem.row}" if problem.row else "")
@@ -130,4 +132,4 @@ def print_problems(problems: Sequence[FormProblem]) -> None:
         console.print(Text.assemble((place, "bold"), "  ", (problem.code, "red")))
         console.print(Text(f"    {problem.advice_es}"))
         console.print(Text(f"    {problem.advice_en}", style="dim"))
-    console.print(f"{len(problems)} problem(s) to put right.", style="bold")
+    console.print(f"{len(problems)} problem(s) to fix.", style="bold")

@@ -1,1 +1,1 @@
-"""Commands for administrators: serve, init, jobs, backup and restore."""
+"""Commands for administrators on the server's machine: init, serve, trust, audit, jobs, backup and restore."""

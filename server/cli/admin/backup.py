@@ -1,4 +1,7 @@
-"""What keeps the server's memory: `chaski backup-key new`, `chaski backup`, `chaski restore`, for administrators."""
+"""`chaski backup-key new`, `chaski backup`, `chaski restore`: encrypted copies of the database, for administrators.
+
+The server encrypts a backup to a public key, so that a thief of the server cannot read old backups. The secret half of
+that key must not be on the server."""
 
 from __future__ import annotations
 
@@ -20,25 +23,25 @@ from server.flows.operations import backup, restore
 from server.flows.operations.backup import Progress
 from server.store.meta import Holdings
 
-_PROGRESS_SECONDS = 0.1  # seconds between two lines of progress
+_PROGRESS_SECONDS = 0.1  # At least this many seconds between two lines of progress.
 
 file_type = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
 @click.group(name="backup-key")
 def backup_key_group() -> None:
-    """The key that backups are made for, whose secret half no server ever has."""
+    """Make the key that backups are encrypted to. Its secret half must not be on a server."""
 
 
 @backup_key_group.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @json_option
 def new(file: Path, as_json: bool) -> None:
-    """Make a backup key in FILE, on a machine that is not the server, and show its six words once.
+    """Make a backup key in FILE and show its six words once. Run it on a machine that is not the server.
 
     \b
     Public half (age1...):  CHASKI_BACKUP_RECIPIENT on the server, or `chaski backup --to`.
-    FILE and the words:     apart from each other, offline. Without both, no backup can be opened.
+    FILE and the words:     keep them offline, in two places. Without both, no backup can be opened.
     """
     with spinner("Making a key ..."):
         made = backup_key.create_key(file, now=now_ms())
@@ -47,7 +50,7 @@ def new(file: Path, as_json: bool) -> None:
         console.print(f"Key file:   {file}")
         console.print(f"For backups: {made.recipient}", soft_wrap=True)
         console.print(f"Six words:  [bold]{made.phrase}[/]")
-        console.print("Write the words down on paper now: they are kept nowhere, and not shown again.")
+        console.print("Write the words down on paper now. They are not stored and not shown again.")
 
     print_result({"file": str(file), "recipient": made.recipient, "passphrase": made.phrase}, as_json, write)
 
@@ -67,13 +70,13 @@ def new(file: Path, as_json: bool) -> None:
     envvar="CHASKI_BACKUP_FOLDER",
     required=True,
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the file, best on another disk. Default: CHASKI_BACKUP_FOLDER.",
+    help="Folder for the backup file; use another disk. Default: CHASKI_BACKUP_FOLDER.",
 )
 @json_option
 def backup_command(data: Path, recipient: str, folder: Path, as_json: bool) -> None:
-    """Copy the database, also while the server works, into an encrypted file whose name holds the time.
+    """Write an encrypted copy of the database, with the time in its name. The server may be running.
 
-    The server's own keys (DATA/keys) are not in it: keep a copy of that folder apart, and offline.
+    The server's own keys (DATA/keys) are not in it. Keep an offline copy of that folder in another place.
     """
     config = require_server(Config(data=data.absolute()))
     try:
@@ -102,16 +105,16 @@ def backup_command(data: Path, recipient: str, folder: Path, as_json: bool) -> N
 @click.command(name="restore")
 @click.argument("file", type=file_type)
 @click.option("--identity", required=True, type=file_type, help="The key file of `chaski backup-key new`, or of age.")
-@click.option("--passphrase-file", type=file_type, help="Read the key's six words from here; else they are asked for.")
+@click.option("--passphrase-file", type=file_type, help="File with the key's six words. Without it, you are prompted.")
 @data_option
 @json_option
 def restore_command(file: Path, identity: Path, passphrase_file: Path | None, data: Path, as_json: bool) -> None:
-    """Put the backup FILE into a data folder that holds the server's keys and no database; then `chaski serve`.
+    """Restore the backup FILE into a data folder that holds the server's keys and no database.
 
     \b
     1. Make the folder (mode 0700) and put the server's own keys/ into it.
-    2. Run this. It checks everything first, and nothing that is there is ever written over.
-    3. Start the server. Tablets offer again by themselves what they still keep (30 days).
+    2. Run this command. It checks the backup first, and it never overwrites a file.
+    3. Run `chaski serve`. Tablets send again by themselves what they still keep (30 days).
     """
     config = Config(data=data.absolute())
     restore.prepare_restore(config)
@@ -124,17 +127,15 @@ def restore_command(file: Path, identity: Path, passphrase_file: Path | None, da
             f"Restored into {data}, as of {_format_moment(done.at)}: {_count_holdings(done.holdings)}.", soft_wrap=True
         )
         console.print(f"The audit trail holds ({done.audit_rows} rows); manifest {done.manifest} is new.")
-        console.print("Nobody is signed in any more, and open enrolment codes have ended.")
-        console.print(
-            "What was changed after that moment has to be done again: people, forms, revocations.", soft_wrap=True
-        )
+        console.print("All sessions and open enrolment codes have ended.")
+        console.print("Repeat the changes made after that moment: people, forms, revocations.", soft_wrap=True)
 
     content = {"at": done.at, "audit_rows": done.audit_rows, "manifest": done.manifest, **asdict(done.holdings)}
     print_result(content, as_json, write)
 
 
 def _throttled(update: Progress) -> Progress:
-    """Pass on a step at most every tenth of a second; there are thousands."""
+    """Limit `update` to one call per _PROGRESS_SECONDS; a backup reports thousands of steps."""
     last = 0.0
 
     def pass_on(step: str) -> None:

@@ -1,4 +1,6 @@
-"""The server's data folder, for the commands on its own machine: the option, and whether a server is there."""
+"""The option `--data` (the server's data folder) and the opening of its database, for administrators' commands.
+
+SQLite would create a missing database. A command must not open one without `require_server`."""
 
 from __future__ import annotations
 
@@ -16,12 +18,12 @@ data_option = click.option(
 
 
 def require_server(config: Config) -> Config:
-    """Return settings whose folder holds a server; opening what is not there would make an empty database."""
+    """Return `config` if its folder holds a server. Raises ConfigError otherwise."""
     if not config.database.exists():
-        raise ConfigError("--data", f"{config.data} holds no server; `chaski init` makes one")
+        raise ConfigError("--data", f"{config.data} holds no server; `chaski init` creates one")
     return config
 
 
 def open_database(config: Config) -> Database:
-    """Open the database of the server in the data folder. Raises ConfigError when there is no server."""
+    """Open the server's database in the data folder. Raises ConfigError when there is no server."""
     return SqliteDatabase(require_server(config).database)

@@ -1,4 +1,6 @@
-"""What the server does by itself, by hand: `chaski jobs list` and `chaski jobs run`, on the server's own machine."""
+"""`chaski jobs list` and `chaski jobs run`: the server's scheduled jobs, listed and run by hand.
+
+An administrator uses them on the server's machine, for example after a long stop. The server may be running."""
 
 from __future__ import annotations
 
@@ -20,11 +22,11 @@ from sync.durations import MINUTE
 
 @click.group(name="jobs")
 def jobs_group() -> None:
-    """What the server does by itself; each of these can be done by hand, also while it serves."""
+    """List the server's scheduled jobs, or run one by hand. The server may be running."""
 
 
 def _open_settings(data: Path) -> tuple[config.Config, Database]:
-    """The settings of this environment over a data folder, and its database."""
+    """Return the settings of this environment for a data folder, and its open database."""
     settings = replace(config.load({**os.environ, "CHASKI_DATA": str(data)}), data=data.absolute())
     return settings, open_database(settings)
 
@@ -33,7 +35,7 @@ def _open_settings(data: Path) -> tuple[config.Config, Database]:
 @data_option
 @json_option
 def list_jobs(data: Path, as_json: bool) -> None:
-    """Show every job: how often it is due, when it last succeeded, how much it did."""
+    """Show each job: how often it runs, when it last succeeded, and how many items it handled."""
     last = job_runs.last_runs(_open_settings(data)[1].read())
     found: list[dict[str, Any]] = [
         {
@@ -60,7 +62,7 @@ def list_jobs(data: Path, as_json: bool) -> None:
 @click.argument("name", type=click.Choice([job.name for job in jobs.JOBS]))
 @json_option
 def run(data: Path, name: str, as_json: bool) -> None:
-    """Do the job NAME now, and say how much it did."""
+    """Run the job NAME now, and print how many items it handled."""
     settings, db = _open_settings(data)
     job = next(job for job in jobs.JOBS if job.name == name)
     with spinner(f"{name} ..."):

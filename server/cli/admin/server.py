@@ -1,4 +1,6 @@
-"""What administrators do on the server's own machine: found it, run it, look at its trust, check its audit trail."""
+"""`chaski init | serve | trust show | audit verify`: create, run and inspect the server, for administrators.
+
+They work on the data folder itself, on the server's machine, and need no login."""
 
 from __future__ import annotations
 
@@ -27,18 +29,20 @@ _PR_SET_DUMPABLE = 4  # <linux/prctl.h>
 @click.command()
 @data_option
 @click.option(
-    "--demo", is_flag=True, help="Also play everybody's part: keys, desks and people, for loopback and training only."
+    "--demo", is_flag=True, help="Also create the keys, desks and people of a demo. For loopback and training only."
 )
 @click.option(
-    "--people", type=click.Path(path_type=Path, file_okay=False), help="With --demo: where the people's secrets go."
+    "--people",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="With --demo: folder for the demo people's secrets.",
 )
 def init(data: Path, demo: bool, people: Path | None) -> None:
-    """Found a server: its keys, its database, and with --demo a whole world around it."""
+    """Create a server: its keys and its database; with --demo also its offices, desks and people."""
     if demo != (people is not None):
         raise click.UsageError(
-            "--demo and --people go together: a demo's secrets need a folder apart from the server's."
+            "Use --demo and --people together: a demo's secrets need a folder outside the server's folder."
         )
-    with spinner("Founding ...") as status:
+    with spinner("Creating the server ...") as status:
         if people is not None:
             founded = founding.create_demo_server(data, people, now=now_ms(), progress=status.update)
         else:
@@ -49,14 +53,19 @@ def init(data: Path, demo: bool, people: Path | None) -> None:
 
 @click.command(name="serve")
 def serve_command() -> None:
-    """Serve tablets and people until SIGTERM or Ctrl-C. Settings are CHASKI_* variables; CHASKI_DATA is required."""
+    """Run the tablet API and the staff API until SIGTERM or Ctrl-C.
+
+    Settings are CHASKI_* environment variables. CHASKI_DATA is required.
+    """
     protect_memory()
     serve(config.load(os.environ))
 
 
 def protect_memory() -> None:
-    """Have the kernel keep this process's memory, with the keys in it, from core dumps and from all other processes of
-    the same account. Root may still look."""
+    """Forbid core dumps and reading of this process's memory, which holds keys, by other processes of the account.
+
+    Root can still read it. Only Linux has this protection.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
@@ -67,14 +76,14 @@ def _format_day(at: int) -> str:
 
 @click.group(name="trust")
 def trust_group() -> None:
-    """The documents that say who may sign what."""
+    """Show the trust: the document that lists which keys may sign what."""
 
 
 @trust_group.command(name="show")
 @data_option
 @json_option
 def show_trust(data: Path, as_json: bool) -> None:
-    """Show the trust that the server hands out, and the pin of its roots."""
+    """Show the trust in force and the pin of its roots."""
     reading = open_database(config.Config(data=data)).read()
     found = documents.trust_in_force(reading)
     content: dict[str, Any] = {
@@ -97,8 +106,8 @@ def show_trust(data: Path, as_json: bool) -> None:
         console.print(
             f"[bold]Trust {found.number}[/]{demo}, {found.threshold} of {len(found.roots)} roots, pin {found.pin}"
         )
-        console.print(f"issued {_format_day(found.issued)}, to be renewed by {_format_day(found.expires)}")
-        console.print("next to be signed: trust {trust}, registry {registry}".format(**content["next"]))
+        console.print(f"issued {_format_day(found.issued)}, renew before {_format_day(found.expires)}")
+        console.print("next numbers to sign: trust {trust}, registry {registry}".format(**content["next"]))
         persons = {kid: signer.person for kid, signer in (*found.authors.items(), *found.reviewers.items())}
         for kind in ("roots", "registrars", "authors", "reviewers", "servers"):
             for kid in content[kind]:
@@ -109,14 +118,14 @@ def show_trust(data: Path, as_json: bool) -> None:
 
 @click.group(name="audit")
 def audit_group() -> None:
-    """The trail of everything that was done, each row bound to the one before."""
+    """Verify the audit trail, a hash chain of all actions."""
 
 
 @audit_group.command()
 @data_option
 @json_option
 def verify(data: Path, as_json: bool) -> None:
-    """Recompute the chain of the audit trail. Exit code 1 where it does not hold, with the first broken row."""
+    """Recompute the hash chain of the audit trail. Exit code 1 if it is broken, with the first broken row."""
     with spinner("Reading the audit trail ..."):
         verdict = audit.verify_chain(open_database(config.Config(data=data)))
 

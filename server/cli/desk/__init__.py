@@ -1,1 +1,1 @@
-"""Commands for referral coordinators."""
+"""Commands for referral coordinators: queues, referrals and the work list."""

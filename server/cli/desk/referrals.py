@@ -1,4 +1,6 @@
-"""`chaski desk`: a referral coordinator's work. Keys and plaintext stay in this process and are never written."""
+"""`chaski desk`: a coordinator's referrals, from the queue through `open` and `accept` to `close`.
+
+This process decrypts the screenings, because the server has no desk key. Keys and plaintext must not reach a disk."""
 
 from __future__ import annotations
 
@@ -14,12 +16,10 @@ from server.cli.terminal import LazyGroup, format_time, json_option, print_resul
 from server.flows.desks.referrals import RESULTS
 from sync.desk.client import VerifiedScreening
 
-pin_option = click.option(
-    "--pin", required=True, help="Pin of the roots, from your paper; it keeps a false server out."
-)
+pin_option = click.option("--pin", required=True, help="Pin of the roots, from your paper. It detects a false server.")
 
 
-TRAINING_HINT = " Training has a view of its own: --mode training."
+TRAINING_HINT = " For training screenings use --mode training."
 
 
 SUBCOMMANDS = {
@@ -36,7 +36,7 @@ SUBCOMMANDS = {
 
 @click.group(cls=LazyGroup, lazy_commands=SUBCOMMANDS)
 def desk() -> None:
-    """See queues, open screenings with your own key, accept and close referrals, decide what waits for a person."""
+    """List queues, open screenings with your key, accept and close referrals, decide items of the work list."""
 
 
 mode_option = click.option(
@@ -44,7 +44,7 @@ mode_option = click.option(
     type=click.Choice(["field", "training"]),
     default="field",
     show_default=True,
-    help="Training screenings live in a view of their own and alarm nobody.",
+    help="List real or training screenings. Training never causes an alarm.",
 )
 
 
@@ -55,7 +55,7 @@ mode_option = click.option(
 @account_options
 @json_option
 def queue(queue: str | None, mode: str, pin: str, account: Account, as_json: bool) -> None:
-    """List your queues, or the referrals waiting in QUEUE, such as 17-protection, the most urgent first."""
+    """List your queues, or the referrals in QUEUE (such as 17-protection), most urgent first."""
     with account.open_desk(pin) as session:
         found = session.list_referrals(queue, mode) if queue else session.list_queues(mode)
     columns = (
@@ -83,26 +83,28 @@ def _cell_text(column: str, value: Any) -> str:
 @account_options
 @json_option
 def open_referral(referral: str, pin: str, account: Account, as_json: bool) -> None:
-    """Open a screening with your own key, on this machine: answers, indicators, and the outcome computed again."""
+    """Decrypt a screening on this machine; show its answers, indicators and recomputed outcome."""
     with account.open_desk(pin) as session:
         opened = session.open_screening(referral)
     print_result(opened.as_dict(), as_json, lambda console: print_screening(console, opened))
 
 
 def print_screening(console: Console, opened: VerifiedScreening) -> None:
-    """Print a screening for the person whose key opened it."""
+    """Print a decrypted screening: warnings first, then answers, outcome and reasons."""
     console.print(
         f"[bold]{opened.title}[/] {opened.version} ({opened.mode}), from {opened.device}, region {opened.region}"
     )
     if opened.revoked:
-        console.print("This tablet has been revoked: weigh what it sent.", style="bold red")
+        console.print("This tablet is revoked. Check with care what it sent.", style="bold red")
     if not opened.vouched:
         console.print(
-            "Who signed this form version may not sign any more: its texts are vouched for by one person only.",
+            "One signer of this form version may no longer sign. Only one person now vouches for its texts.",
             style="red",
         )
     if opened.route_agrees is False:
-        console.print("The server sorted it by something else than it says: it is on the work list.", style="bold red")
+        console.print(
+            "The server used other routing data than the sealed data. The case is on the work list.", style="bold red"
+        )
     for answer in opened.answers:
         console.print(Text(f"\n{answer.text_es}", style="bold"))
         if opened.lang != "es":
@@ -112,13 +114,16 @@ def print_screening(console: Console, opened: VerifiedScreening) -> None:
     for sentence in opened.assessment.why:
         console.print(Text(f"  {sentence}"))
     if opened.agrees:
-        console.print("Computed again here: the same.", style="green")
+        console.print("Recomputed here: the same outcome.", style="green")
     for difference in opened.differences:
         console.print(
-            f"{difference.name}: the tablet says {difference.recorded}, here {difference.computed}", style="bold red"
+            f"{difference.name}: the tablet recorded {difference.recorded}, recomputed {difference.computed}",
+            style="bold red",
         )
     if opened.missing:
-        console.print(f"Not opened in this session: numbers {', '.join(map(str, opened.missing))} of the same tablet.")
+        console.print(
+            f"Not opened in this session: screenings {', '.join(map(str, opened.missing))} of the same tablet."
+        )
 
 
 def _print_state(referral: dict[str, Any], as_json: bool) -> None:
@@ -131,7 +136,7 @@ def _print_state(referral: dict[str, Any], as_json: bool) -> None:
 @account_options
 @json_option
 def claim(referral: str, pin: str, account: Account, as_json: bool) -> None:
-    """Reserve a referral for yourself, for as long as the lease lasts."""
+    """Reserve a referral for yourself until the lease ends."""
     with account.open_desk(pin) as session:
         _print_state(session.claim(referral), as_json)
 
@@ -142,7 +147,7 @@ def claim(referral: str, pin: str, account: Account, as_json: bool) -> None:
 @account_options
 @json_option
 def accept(referral: str, pin: str, account: Account, as_json: bool) -> None:
-    """Take on a referral; the inspector who sent it is told."""
+    """Accept a referral. The inspector's tablet gets the status at its next sync."""
     with account.open_desk(pin) as session:
         _print_state(session.accept(referral), as_json)
 
@@ -153,12 +158,12 @@ def accept(referral: str, pin: str, account: Account, as_json: bool) -> None:
     "--result",
     required=True,
     type=click.Choice(RESULTS),
-    help="How it ended; the inspector learns only that it has.",
+    help="How it ended. The inspector learns only that it is closed.",
 )
 @pin_option
 @account_options
 @json_option
 def close(referral: str, result: str, pin: str, account: Account, as_json: bool) -> None:
-    """End the work on a referral that you accepted."""
+    """Close a referral that you accepted."""
     with account.open_desk(pin) as session:
         _print_state(session.close(referral, result), as_json)

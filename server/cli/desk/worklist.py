@@ -1,4 +1,6 @@
-"""`chaski desk work | examine | decide`: what a person has to decide, for coordinators and administrators."""
+"""`chaski desk work | examine | decide`: the work list of cases that need a person's decision.
+
+Coordinators and administrators use it. No command decides by itself."""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from server.cli.terminal import format_time, json_option, print_result
 
 
 def _describe_reason(code: str) -> str:
-    """Write since when a tablet is silent as a time; every other reason is short as it is."""
+    """Format `since.<milliseconds>` (a silent tablet) as a time. Other codes stay as they are."""
     name, _, value = code.partition(".")
     return f"since {format_time(int(value))}" if name == "since" else code
 
@@ -31,11 +33,11 @@ def _print_item(console: Console, item: dict[str, Any]) -> None:
 
 @click.command()
 @click.argument("item", required=False, type=click.IntRange(1))
-@click.option("--kept", is_flag=True, help="List what was kept apart instead; it can still be released.")
+@click.option("--kept", is_flag=True, help="List the screenings that were kept apart. They can still be released.")
 @account_options
 @json_option
 def work(item: int | None, kept: bool, account: Account, as_json: bool) -> None:
-    """List what a person has to decide, or show ITEM with the screenings it is about."""
+    """List the open items of the work list, or show ITEM with its screenings."""
     path = f"/v1/work-list/{item}" if item else f"/v1/work-list?kept={int(kept)}"
     with account.sign_in() as staff:
         found = staff.get(path)
@@ -55,7 +57,7 @@ def work(item: int | None, kept: bool, account: Account, as_json: bool) -> None:
 @account_options
 @json_option
 def examine(item: int, pin: str, account: Account, as_json: bool) -> None:
-    """Open every screening that ITEM is about with your own key, on this machine, before you decide."""
+    """Decrypt every screening of ITEM on this machine, before you decide."""
     with account.open_desk(pin) as session:
         opened = session.open_work_item(item)
 
@@ -63,7 +65,7 @@ def examine(item: int, pin: str, account: Account, as_json: bool) -> None:
         for each in opened:
             print_screening(console, each)
         if not opened:
-            console.print("This is about no screening that you could open.")
+            console.print("This item has no screening that you can open.")
 
     print_result([each.as_dict() for each in opened], as_json, write)
 
@@ -74,7 +76,7 @@ def examine(item: int, pin: str, account: Account, as_json: bool) -> None:
 @account_options
 @json_option
 def decide(item: int, decision: str, account: Account, as_json: bool) -> None:
-    """Settle ITEM; `release` puts a screening into its queues now, `keep_apart` leaves it aside, to release later."""
+    """Decide ITEM. `release` puts its screenings into their queues; `keep_apart` holds them for a later release."""
     with account.sign_in() as staff:
         found = staff.post(f"/v1/work-list/{item}/decision", json={"decision": decision})
     print_result(

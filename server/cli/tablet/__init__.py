@@ -1,1 +1,1 @@
-"""Commands for a tablet and for those who enrol tablets."""
+"""Commands for inspectors (a tablet) and for registrars (admit, revoke, wipe tablets)."""

@@ -1,4 +1,6 @@
-"""`chaski device`: a tablet as a reference client in the terminal, and the staff commands that admit one."""
+"""`chaski device`: a tablet as reference client in the terminal, and the staff commands that admit a tablet.
+
+An inspector tries the whole protocol with it until there is an app. It must not show a screening's content."""
 
 from __future__ import annotations
 
@@ -34,18 +36,22 @@ from sync.tablet.status import FormInUse, PullResult, SyncReport, TabletStatus, 
 from sync.wire.encoding import unb64u
 
 tablet_option = click.option(
-    "--tablet", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), help="The tablet's folder."
+    "--tablet",
+    "folder",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder that holds the tablet's data.",
 )
 
 
 @contextmanager
 def open_tablet(folder: Path) -> Iterator[Tablet]:
-    """Open a tablet, and see to drafts whose time is over: a person is warned first, and told when they are gone."""
+    """Open a tablet and expire old drafts: warn the inspector first, delete days later, and report the deletion."""
     with Tablet(folder) as tablet:
-        if tablet.is_created and not tablet.outbox.orders.tablet_state().wiping:  # A wipe leaves no draft to see to.
+        if tablet.is_created and not tablet.outbox.orders.tablet_state().wiping:  # A wipe deletes all drafts.
             try:
                 _expire_drafts(tablet)
-            except OSError as error:  # A full disk, which only the command itself can help: a sync makes room.
+            except OSError as error:  # The disk may be full. The command must still run: a sync frees space.
                 click.echo(f"chaski: no se pudo cuidar los borradores: {error.strerror}.", err=True)
         yield tablet
 
@@ -64,7 +70,7 @@ def _expire_drafts(tablet: Tablet) -> None:
             f" del {format_spanish_time(draft.destroyed_from(now_ms()))}.",
             err=True,
         )
-    if sys.stderr.isatty():  # A warning that went into a file has warned nobody.
+    if sys.stderr.isatty():  # A warning in a log file does not reach the inspector.
         tablet.drafts.record_warning(ending, now_ms())
     for damaged in tablet.drafts.list_damaged():
         click.echo(f"chaski: {damaged} no se puede leer; se conserva.", err=True)
@@ -86,19 +92,19 @@ SUBCOMMANDS = {
 
 @click.group(cls=LazyGroup, lazy_commands=SUBCOMMANDS)
 def device() -> None:
-    """Admit, revoke or wipe a tablet, and be one (enrol, pull, screen, sync, status)."""
+    """Admit, revoke or wipe a tablet; act as a tablet (enrol, pull, screen, sync, status)."""
 
 
 @click.command()
-@click.option("--label", required=True, help="What people call the tablet, such as 'Huepetuhe 2'.")
+@click.option("--label", required=True, help="Name of the tablet for people, such as 'Huepetuhe 2'.")
 @click.option("--region", required=True, help="INEI code of the region, such as 17.")
-@click.option("--png", type=click.Path(path_type=Path), help="Also write the QR code here.")
+@click.option("--png", type=click.Path(path_type=Path), help="Also write the QR code to this file.")
 @account_options
 @json_option
 def invite(label: str, region: str, png: Path | None, account: Account, as_json: bool) -> None:
     """Make a one-time enrolment code and show it as a QR code (administrator)."""
     if png is not None and png.suffix.lower() != ".png":
-        raise click.UsageError(f"--png writes a PNG file: call it {png.with_suffix('.png')}.")
+        raise click.UsageError(f"--png writes a PNG file; name it {png.with_suffix('.png')}.")
     with account.sign_in() as staff:
         data = staff.post("/v1/invitations", json={"label": label, "region": region})
     code = segno.make(data["invitation"], error="m")
@@ -116,9 +122,9 @@ def invite(label: str, region: str, png: Path | None, account: Account, as_json:
 @account_options
 @json_option
 def list_tablets(account: Account, as_json: bool) -> None:
-    """List the tablets, and which wait to be certified (registrar, administrator).
+    """List the tablets and their state; `pending` waits for `approve` (registrar, administrator).
 
-    The six words are not shown: they count only when they are heard from whoever holds the tablet.
+    The six words are not shown. The registrar must hear them from the tablet's holder.
     """
     with account.sign_in() as staff:
         found = staff.get("/v1/devices")
@@ -143,7 +149,7 @@ def list_tablets(account: Account, as_json: bool) -> None:
 @tablet_option
 @json_option
 def enrol(invitation: str, folder: Path, as_json: bool) -> None:
-    """Enrol a tablet with the text of its QR code; prints the six words to read to the registrar."""
+    """Enrol a tablet with the text of its QR code, and print the six words to read to the registrar."""
     with open_tablet(folder) as tablet, spinner("Enrolling ..."):
         words = tablet.enrol(invitation)
         dev = tablet.status().dev
@@ -157,11 +163,11 @@ def enrol(invitation: str, folder: Path, as_json: bool) -> None:
 
 @click.command(cls=TabletCommand)
 @registrar_options
-@click.option("--words", required=True, help="The six words that the tablet shows, as heard from its holder.")
+@click.option("--words", required=True, help="The six words on the tablet, as its holder reads them to you.")
 @account_options
 @json_option
 def approve(dev: str, registrar: OfficeKeyFile, words: str, account: Account, as_json: bool) -> None:
-    """Certify a tablet, if the six words are those of the key that it enrolled with (registrar)."""
+    """Certify a tablet if the six words match the key that it enrolled with (registrar)."""
     key = registrar.unlock()
     with account.sign_in() as staff:
         tablet = find_tablet(staff, dev)
@@ -185,12 +191,12 @@ def approve(dev: str, registrar: OfficeKeyFile, words: str, account: Account, as
 @tablet_option
 @json_option
 def pull(folder: Path, as_json: bool) -> None:
-    """Fetch and verify what is new: certificate, trust, registry, manifest and forms."""
+    """Fetch and verify new documents: certificate, trust, registry, manifest and forms."""
     with open_tablet(folder) as tablet, spinner("Pulling ..."):
         pulled = tablet.pull()
 
     def write(console: Console) -> None:
-        console.print("certified" if pulled.certified else "not certified yet: have the registrar approve it")
+        console.print("certified" if pulled.certified else "not certified yet; ask the registrar to approve it")
         console.print(f"trust {pulled.trust}, registry {pulled.registry}, manifest {pulled.manifest}")
         _print_forms(console, pulled.forms)
         _print_warnings(console, pulled)
@@ -201,22 +207,23 @@ def pull(folder: Path, as_json: bool) -> None:
 @click.command()
 @click.argument("form")
 @tablet_option
-@click.option("--language", help="es, quz or ayr; asked for when left out.")
-@click.option("--answers", type=click.Path(path_type=Path, exists=True), help="JSON {question: value}: no interview.")
-@click.option("--taken", type=click.DateTime(["%Y-%m-%d"]), help="Day of the interview; when it began, if left out.")
+@click.option("--language", help="es, quz or ayr. Without it, you are prompted.")
+@click.option(
+    "--answers", type=click.Path(path_type=Path, exists=True), help="JSON {question: value}; no interview is held."
+)
+@click.option("--taken", type=click.DateTime(["%Y-%m-%d"]), help="Day of the interview. Default: the day it began.")
 @json_option
 def screen(
     form: str, folder: Path, language: str | None, answers: Path | None, taken: datetime | None, as_json: bool
 ) -> None:
-    """Hold an interview with FORM (such as pe_laboral_adulto) and seal it; nothing readable is left on the tablet.
+    """Hold an interview with FORM (such as pe_laboral_adulto) and seal it. No readable answer stays on the tablet.
 
-    It asks question by question in this terminal, keeps an encrypted draft after each answer, and offers to go on with
-    a draft. With --answers it takes a file instead. The outcome is shown only when the inspector asks for it at the
-    end.
+    The terminal shows one question at a time and saves an encrypted draft after each answer. Unfinished drafts can be
+    continued. With --answers, the answers come from a file. The outcome is shown only on request, after sealing.
     """
     day = taken.date() if taken else None
     if day and day > datetime.now().astimezone().date():
-        raise click.UsageError(f"--taken {day} has not come yet.")
+        raise click.UsageError(f"--taken {day} is in the future.")
     with open_tablet(folder) as tablet:
         if answers is None:
             ending = _hold_interview(tablet, form, language, day)
@@ -243,16 +250,16 @@ def _describe_ending(ending: InterviewEnding) -> str:
     if ending.screened:
         return f"Sealed as number {ending.screened.seq} ({ending.screened.jti}); it waits for a sync."
     return {
-        "kept": "Kept as an encrypted draft; `chaski device screen` goes on with it.",
-        "destroyed": "Destroyed: nothing of this interview is left.",
-    }.get(ending.how, "No interview was begun.")
+        "kept": "Kept as an encrypted draft; `chaski device screen` continues it.",
+        "destroyed": "Deleted: nothing of this interview is left.",
+    }.get(ending.how, "No interview was started.")
 
 
 @click.command()
 @tablet_option
 @json_option
 def sync(folder: Path, as_json: bool) -> None:
-    """Send what waits, verify the receipts, and learn what became of earlier screenings."""
+    """Send waiting screenings, verify the receipts, and fetch the status of earlier screenings."""
     with open_tablet(folder) as tablet, spinner("Syncing ..."):
         report = tablet.sync()
 
@@ -262,7 +269,7 @@ def sync(folder: Path, as_json: bool) -> None:
             f"{report.sent} sent in {traffic.requests} request(s), {traffic.up:,} B up, {traffic.down:,} B down"
         )
         for name in report.updated:
-            console.print(f"  new on board: {name}")
+            console.print(f"  new on the tablet: {name}")
         if report.waiting:
             console.print(f"  {report.waiting} still waiting")
         for receipt in report.receipts:
@@ -278,13 +285,13 @@ def sync(folder: Path, as_json: bool) -> None:
 @tablet_option
 @json_option
 def status(folder: Path, as_json: bool) -> None:
-    """Show what the tablet holds and what waits; no screening can be read here any more."""
+    """Show the tablet's documents, forms and counts. Sealed screenings cannot be read here."""
     with open_tablet(folder) as tablet:
         found = tablet.status()
 
     def write(console: Console) -> None:
         if not found.dev:
-            console.print("Not enrolled yet: `chaski device enrol` with the text of an invitation's QR code.")
+            console.print("Not enrolled yet. Run `chaski device enrol` with the text of an invitation's QR code.")
             return
         console.print(f"[bold]{found.label or found.dev}[/], region {found.region or 'unknown'}, {found.url}")
         console.print(f"words: {' '.join(found.words)}")

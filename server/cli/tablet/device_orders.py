@@ -1,4 +1,6 @@
-"""`chaski device revoke | wipe`: a registrar's orders to one tablet, said in words and confirmed before signing."""
+"""`chaski device revoke | wipe`: a registrar's signed orders to one tablet.
+
+Neither can be undone. A command must not sign before it has printed the effects and the registrar has confirmed."""
 
 from __future__ import annotations
 
@@ -25,29 +27,31 @@ from sync.wire.encoding import unb64u
 
 EFFECTS = {
     device_order.REVOKE: (
-        "From now on what this tablet signs waits for a person's decision; nothing of it is lost.",
-        "At its next sync it stops taking screenings, says why, and goes on delivering what it holds.",
-        "The registry will name it as revoked, for every desk to see. A revoked tablet does not come back.",
+        "From now on, what this tablet signs waits for a person's decision. Nothing is lost.",
+        "At its next sync it stops taking screenings, shows the reason, and still delivers what it holds.",
+        "The registry will list it as revoked; every desk sees that. A revocation cannot be undone.",
     ),
     device_order.WIPE: (
-        "At its next sync the tablet destroys its drafts, forms, keyring keys and statuses.",
-        "It keeps, and goes on delivering, every screening that the server has not receipted. It can pull forms again.",
-        "Until it syncs nothing happens. Wiping alone revokes nothing: what it signs still counts.",
+        "At its next sync the tablet deletes its drafts, forms, keyring keys and statuses.",
+        "It keeps and still delivers every screening that the server has not receipted. It can pull forms again.",
+        "Nothing happens before that sync. A wipe does not revoke the tablet: the server still accepts what it signs.",
     ),
 }
 
 
-confirm_option = click.option("--confirm", help="The tablet's label or six words; asked for when left out.")
+confirm_option = click.option("--confirm", help="The tablet's label or six words. Without it, you are prompted.")
 
 
 @click.command(cls=TabletCommand)
 @registrar_options
 @confirm_option
-@click.option("--pin", required=True, help="Pin of the roots, from your paper: you sign the registry anew.")
+@click.option(
+    "--pin", required=True, help="Pin of the roots, from your paper. It protects you from signing a false registry."
+)
 @account_options
 @json_option
 def revoke(dev: str, registrar: OfficeKeyFile, confirm: str | None, pin: str, account: Account, as_json: bool) -> None:
-    """Take a tablet out of service, as when it was stolen (registrar)."""
+    """Take a tablet out of service for ever, for example after a theft (registrar)."""
     pin, key = trust.read_pin(pin), registrar.unlock()
     with account.sign_in() as staff:
         data = _confirm_and_send(staff, dev, device_order.REVOKE, key, confirm)
@@ -62,35 +66,35 @@ def revoke(dev: str, registrar: OfficeKeyFile, confirm: str | None, pin: str, ac
 @account_options
 @json_option
 def wipe(dev: str, registrar: OfficeKeyFile, confirm: str | None, account: Account, as_json: bool) -> None:
-    """Have a tablet destroy what it holds, except screenings that are not delivered yet (registrar)."""
+    """Order a tablet to delete its data at its next sync, except undelivered screenings (registrar)."""
     key = registrar.unlock()
     with account.sign_in() as staff:
         data = _confirm_and_send(staff, dev, device_order.WIPE, key, confirm)
-    done = f"Ordered as number {data['number']}; `chaski device list` shows when it is carried out."
+    done = f"Ordered as number {data['number']}; `chaski device list` shows when the tablet has carried it out."
     print_result(data, as_json, lambda console: console.print(done))
 
 
 def _confirm_and_send(
     staff: StaffSession, dev: str, kind: str, registrar: SigningKey, confirm: str | None
 ) -> dict[str, Any]:
-    """Say what will happen, have it confirmed, sign the order and hand it in."""
+    """Print the effects, ask for confirmation, sign the order and send it. Raises UsageError if not confirmed."""
     tablet = find_tablet(staff, dev)
     click.echo(f"{kind} {tablet['label']} ({dev}), region {tablet['region']}, {tablet['state']}:", err=True)
     for sentence in EFFECTS[kind]:
         click.echo(f"  {sentence}", err=True)
-    typed = confirm or click.prompt("Type the tablet's label or six words to go on", err=True)
+    typed = confirm or click.prompt("Type the tablet's label or six words to continue", err=True)
     words = VerifyKey.from_raw(unb64u(tablet["key"])).words()
     if normalize_phrase(typed) not in (normalize_phrase(tablet["label"]), normalize_phrase(" ".join(words))):
-        raise click.UsageError("this is neither the tablet's label nor its six words: nothing was ordered.")
+        raise click.UsageError("this is neither the tablet's label nor its six words; no order was sent.")
     made = device_order.make(registrar, dev=dev, number=tablet["order"] + 1, issued=now_ms(), order=kind)
     given: dict[str, Any] = staff.post(f"/v1/devices/{dev}/orders", data=made.to_bytes())
     return {"dev": dev, "label": tablet["label"], "order": kind, "number": given["number"]}
 
 
 def revoke_in_registry(staff: StaffSession, dev: str, registrar: SigningKey, pin: str) -> int:
-    """Sign the registry in force anew with one tablet more in its list; return its number.
+    """Add a tablet to the revoked list of the registry in force, sign and send it; return its number.
 
-    The registry is checked against the roots first: nobody signs keyrings that a server made up.
+    It first verifies the registry against the roots, so that the registrar never signs keyrings that a server invented.
     """
     trusted = trust.accept(Document.parse(staff.get_bytes("/v1/trust")), None, pin, now=now_ms(), strict=True)
     held = registry.accept(Document.parse(staff.get_bytes("/v1/registry")), trusted, None)
@@ -112,7 +116,7 @@ def revoke_in_registry(staff: StaffSession, dev: str, registrar: SigningKey, pin
         return hand_in(held.number + 1)
     except RefusedError as refused:
         least = refused.problem.get("least")
-        # Tablets hold numbers that a restored server forgot. One far ahead would use up those that are left.
+        # After a restore, tablets may hold higher numbers than the server. A far higher number would waste the range.
         if type(least) is not int or not held.number < least <= held.number + 1 + registry.MAX_FORGOTTEN_NUMBERS:
             raise
         return hand_in(least)

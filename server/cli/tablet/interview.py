@@ -1,7 +1,7 @@
-"""The interview in the terminal: question by question, to a sealed screening, a draft or nothing at all.
+"""The interview in the terminal: shows one question at a time and ends with a sealed screening, a draft or nothing.
 
-Called by `chaski device screen`. What is asked next and what an answer changes is screening_forms.interview's affair;
-here it is put to people, and saved as an encrypted draft after each answer.
+`chaski device screen` calls it. It reads and checks typed lines, and saves an encrypted draft after each answer. It
+must not decide which question comes next: `screening_forms.engine.interview` does.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ YES = ("si", "sí")
 
 
 class UnreadableAnswerError(ValueError):
-    """What was typed is no answer to this question; says in Spanish what to type."""
+    """The typed line does not answer this question. The message says in Spanish what to type."""
 
 
 @dataclass(frozen=True)
 class InterviewEnding:
-    """How an interview ended: `sealed`, `kept` as a draft, `destroyed`, or `none` was begun."""
+    """How an interview ended: `sealed`, `kept` as a draft, `destroyed`, or `none` was started."""
 
     how: Literal["sealed", "kept", "destroyed", "none"]
     draft: str = ""
@@ -52,10 +52,10 @@ class InterviewEnding:
 def choose_draft(
     tablet: Tablet, terminal: PrivateTerminal, form: str, language: str | None, clock: Callable[[], int]
 ) -> Draft | None:
-    """Offer the drafts there are, or begin a new interview of a form; None when the inspector wants neither."""
+    """Let the inspector choose a draft or start a new interview. Returns None when she leaves."""
     message = ""
     while found := [(draft, _form_title(tablet, draft)) for draft in tablet.drafts.list_all()]:
-        with suppress(OSError):  # On a full disk it is told again the next time.
+        with suppress(OSError):  # If the disk is full, the next start warns again.
             tablet.drafts.record_warning([draft for draft, _ in found if draft.is_ending(clock())], clock())
         line = terminal.ask(pages.drafts_page(found, clock(), message))
         if line in ("", STOP_KEY):
@@ -83,7 +83,7 @@ def _begin_draft(tablet: Tablet, terminal: PrivateTerminal, form: str, language:
 
 
 def choose_language(terminal: PrivateTerminal, form: CompiledForm) -> str:
-    """Ask for one of the form's languages; empty when the inspector wants none."""
+    """Ask for one of the form's languages. Returns "" when the inspector leaves."""
     message = ""
     while len(form.languages) > 1:
         line = terminal.ask(pages.languages_page(form, message))
@@ -104,7 +104,7 @@ def _is_on_board(tablet: Tablet, draft: Draft) -> bool:
 
 
 class TerminalInterview:
-    """One interview at one terminal. Every answer is on the disk, encrypted, before the next question is shown."""
+    """One interview at one terminal. It saves each answer, encrypted, before it shows the next question."""
 
     def __init__(self, tablet: Tablet, terminal: PrivateTerminal, draft: Draft, clock: Callable[[], int]) -> None:
         self._tablet, self._terminal, self._draft, self._clock = tablet, terminal, draft, clock
@@ -113,7 +113,7 @@ class TerminalInterview:
         self._message = ""
 
     def run(self, taken: date | None) -> InterviewEnding:
-        """Ask until the interview has an end. A line that is cut leaves the draft."""
+        """Ask until the interview ends. A cut connection keeps the draft."""
         try:
             while True:
                 node, message = self._interview.question, self._take_message()
@@ -160,7 +160,7 @@ class TerminalInterview:
                 self._move(replace(self._interview, at=""))
 
     def _read(self, node: Node, line: str) -> str:
-        """Return what a line says as the engine takes it, or say kindly what to type."""
+        """Convert a typed line to the engine's answer. Raises UnreadableAnswerError with what to type."""
         if node.type == "note":
             if line:
                 raise UnreadableAnswerError("Aquí solo se lee. Enter, para seguir.")
@@ -178,7 +178,7 @@ class TerminalInterview:
         return ANSWER_READERS[node.type](line) if node.type in ANSWER_READERS else self._chosen(node, line)
 
     def _refusal(self, node: Node) -> str:
-        """The list's own refusal where it has one; else a blank, which the engine takes only where it may stay."""
+        """Return the list's choice `no_answer`, or a blank. The engine rejects a blank for a required question."""
         return "no_answer" if "no_answer" in node.choices else ""
 
     def _chosen(self, node: Node, line: str) -> str:
@@ -191,13 +191,13 @@ class TerminalInterview:
         return " ".join(dict.fromkeys(choices[number - 1].code for number in numbers))
 
     def _move(self, later: Interview) -> None:
-        """Go on; the draft is saved first, and a disk that takes no more never ends an interview."""
+        """Save the draft and continue. A full disk shows a message and does not end the interview."""
         self._interview = later
         self._draft = replace(self._draft, saved=self._clock(), warned=0, content=later.saved_state())
         self._message = self._save()
 
     def _save(self) -> str:
-        """Put the draft on the disk, once there is something in it; return what to tell where that fails."""
+        """Save a draft that has answers. Returns the message to show when that fails, else ""."""
         try:
             if self._draft.content:
                 self._tablet.drafts.save(self._draft)
@@ -269,7 +269,7 @@ class TerminalInterview:
         return None
 
     def _seal(self, taken: date | None) -> InterviewEnding | None:
-        """Seal under the draft's own jti: if the power goes before the draft is gone, it is not sealed twice."""
+        """Seal with the draft's id as jti. After a power cut before the draft is deleted, it cannot be sealed twice."""
         engine, begun = self._interview.engine, _local_datetime(self._draft.begun)
         times = {"start": begun.isoformat(), "end": _local_datetime(self._clock()).isoformat()}
         stamps = {node.name: times[node.type] for node in engine.form.nodes if node.type in times}
@@ -279,7 +279,7 @@ class TerminalInterview:
         except (AnswerError, SyncError, OSError, sqlite3.Error) as error:
             self._message = f"No se pudo sellar, y nada se perdió: {error}"
             return None
-        with suppress(OSError):  # What is left over is known as sealed, and goes the next time.
+        with suppress(OSError):  # The outbox has its id; the next start deletes it.
             self._tablet.drafts.destroy(self._draft.id)
         if self._terminal.ask(pages.sealed_page(screened.seq)).lower() == "ver":
             self._terminal.ask(pages.guidance_page(self._interview))

@@ -1,6 +1,7 @@
-"""What the pages of a terminal interview say: questions in the person's language, everything around them in Spanish.
+"""The pages of a terminal interview: questions in the person's language, all other text in Spanish.
 
-A text that nobody has reviewed, or that is in Spanish for want of a translation, is never shown without saying so.
+The inspector reads Spanish; the person may not. A page must not show an unreviewed translation, or Spanish instead of a
+missing translation, without a mark.
 """
 
 from __future__ import annotations
@@ -45,19 +46,19 @@ _TYPING_HINTS = {
     "note": "Enter para seguir.",
     "acknowledge": "La palabra ok confirma. Enter, para dejarlo así.",
 }
-_COLUMNS_FROM = 12  # Longer lists are set in columns.
+_COLUMNS_FROM = 12  # Lists with more choices are printed in columns.
 
 
 @dataclass(frozen=True)
 class ShownText:
-    """A text as it is shown; `state` is draft, fallback (Spanish for want of a translation) or empty."""
+    """A text and its `state`: "draft", "fallback" (Spanish, because the translation is missing), or ""."""
 
     text: str
     state: str = ""
 
     @classmethod
     def of(cls, texts: Mapping[str, str], language: str) -> ShownText:
-        """Choose the text of a language, and Spanish where it has none."""
+        """Choose the text of a language, or Spanish when there is no translation."""
         spanish, own = texts.get(SOURCE) or texts.get("", ""), texts.get(language, "")
         text, state = split_mark(own)
         if language != SOURCE and state != "reviewed":
@@ -67,14 +68,14 @@ class ShownText:
         return cls(spanish, "fallback" if spanish else "")
 
     def marked(self, *, all_drafts: bool) -> str:
-        """The text with what is to be known about it; when all are drafts, the page says it once."""
+        """Return the text with its mark. With `all_drafts` the page header marks drafts once for all texts."""
         if self.state == "draft" and not all_drafts:
             return f"{self.text} [borrador]"
         return f"{self.text} (es)" if self.state == "fallback" else self.text
 
 
 def question_page(form: CompiledForm, interview: Interview, node: Node, language: str, message: str) -> Page:
-    """Show one question or note, with the answer it has and why the last one was not taken."""
+    """Show one question or note, with its present answer and the message about a rejected one."""
     nodes = interview.engine.nodes
     group, label, hint = (
         ShownText.of(texts, language)
@@ -105,7 +106,7 @@ def _typing_hint(node: Node, interview: Interview) -> str:
 
 
 def answer_in_words(interview: Interview, node: Node, language: str) -> str:
-    """Return an answer in words."""
+    """Return an answer as text: the labels of the choices, or the typed text."""
     text = interview.answers.get(node.name, "")
     if not text:
         return "(sin respuesta)"
@@ -115,7 +116,7 @@ def answer_in_words(interview: Interview, node: Node, language: str) -> str:
 
 
 def _choice_texts(choices: Sequence[Choice], language: str) -> list[ShownText]:
-    """The choices' texts. A list that is the same in every language is of names, and names are not translated."""
+    """The choices' texts. A list without any translation holds proper names and gets no mark."""
     options = [ShownText.of(choice.label, language) for choice in choices]
     names = all(said.state == "fallback" for said in options)
     return [ShownText(said.text) for said in options] if names else options
@@ -160,14 +161,14 @@ def review_page(form: CompiledForm, interview: Interview, language: str, message
 
 
 def lost_answers_page(nodes: Iterable[Node], language: str) -> Page:
-    """Say which answers a change would drop."""
+    """List the answers that a change would delete."""
     labels = [Text(f"- {ShownText.of(node.label, language).marked(all_drafts=True)}") for node in nodes]
     head = Text("Con esa respuesta, ya no corresponden y se borran:", "bold")
     return Page([head, "", *labels], _page_footer("", "La palabra si la cambia. Enter, para dejar todo como está.", ()))
 
 
 def stop_page(interview: Interview, message: str) -> Page:
-    """Show the three ways out."""
+    """Show the three ways to stop: keep, seal, delete."""
     missing = len(interview.filled.missing)
     asks = f"Antes se hacen {missing} preguntas necesarias." if missing > 1 else "Antes se hace una pregunta necesaria."
     ways = _numbered_list(
@@ -184,7 +185,7 @@ def stop_page(interview: Interview, message: str) -> Page:
 
 
 def destroy_page() -> Page:
-    """Ask once more before everything goes."""
+    """Ask for confirmation before all answers are deleted."""
     return Page(
         [Text("Se borran todas las respuestas de esta conversación.", "bold")],
         _page_footer("", "La palabra borrar las borra. Enter, para volver.", ()),
@@ -192,7 +193,7 @@ def destroy_page() -> Page:
 
 
 def danger_page(interview: Interview) -> Page:
-    """Say whom to call now, for the inspector, and offer the short way to a referral without a score."""
+    """Tell the inspector whom to call now, and offer the short way to a referral without a score."""
     node = interview.engine.nodes.get("guidance_danger")
     said = (ShownText.of(texts, SOURCE).text for texts in (node.label, node.hint)) if node else ()
     noting = "1 anota el peligro y termina con lo necesario. " if interview.danger_question else ""
@@ -208,7 +209,7 @@ def help_page() -> Page:
 
 
 def languages_page(form: CompiledForm, message: str) -> Page:
-    """Ask for the language of the conversation; one that is not ready is named."""
+    """Ask for the language of the interview, and say which languages are not ready."""
     drafts = form.channel == "training"
     marks = {language: " (borrador sin revisar)" for language in form.languages if drafts and language != SOURCE}
     names = [LANGUAGES[language] + marks.get(language, "") for language in form.languages]
@@ -218,7 +219,7 @@ def languages_page(form: CompiledForm, message: str) -> Page:
 
 
 def drafts_page(found: Sequence[tuple[Draft, str]], now: int, message: str) -> Page:
-    """List the unfinished interviews: form and time, and nothing of what was said."""
+    """List the unfinished interviews: form and time, without any answer."""
     lines = [
         f"{title}, empezada el {format_spanish_time(draft.begun)}{_expiry_notice(draft, now)}" for draft, title in found
     ]
@@ -237,12 +238,12 @@ def _expiry_notice(draft: Draft, now: int) -> str:
 
 
 def format_spanish_time(time: int) -> str:
-    """Write a time (ms) as people here do."""
+    """Format a time (milliseconds since 1970) as day/month/year, local time."""
     return datetime.fromtimestamp(time / 1000, UTC).astimezone().strftime("%d/%m/%Y %H:%M")
 
 
 def sealed_page(seq: int) -> Page:
-    """Say that it is done; what the form suggests is shown only when the inspector asks for it."""
+    """Confirm the sealing. The outcome is shown only when the inspector types `ver`."""
     body: list[RenderableType] = [
         Text(f"Sellada con el número {seq}.", "bold"),
         "Sus respuestas ya no se pueden leer en esta tableta.",
@@ -252,7 +253,7 @@ def sealed_page(seq: int) -> Page:
 
 
 def guidance_page(interview: Interview) -> Page:
-    """Show what the form tells the inspector to do, in Spanish."""
+    """Show the form's guidance for the inspector, in Spanish."""
     node = interview.engine.nodes.get(interview.filled.values.get("guidance", ""))
     texts = [ShownText.of(each, SOURCE).text for each in (node.label, node.hint)] if node else []
     shown = [Text(text) for text in texts if text] or [Text("Para esta conversación no hay orientación.")]
