@@ -1,1 +1,1 @@
-"""Commands for form authors, translators and reviewers."""
+"""Commands for form authors, translators, reviewers and publishers."""

@@ -1,4 +1,6 @@
-"""`chaski forms card`: the neutral help card that an inspector leaves behind, whatever a person has said."""
+"""`chaski forms card`: prints the neutral help card that an inspector gives to each person.
+
+The card is the same for each outcome. It must not show why it was given."""
 
 from __future__ import annotations
 
@@ -14,16 +16,19 @@ from server.cli.terminal import json_option, print_result
 
 
 @click.command()
-@click.option("--region", required=True, help=f"INEI's code of a region: {', '.join(REGIONS)}.")
+@click.option("--region", required=True, help=f"INEI code of the region: {', '.join(REGIONS)}.")
 @click.option(
-    "--html", "page", type=click.Path(path_type=Path, dir_okay=False), help="Write a page here that prints on a sheet."
+    "--html",
+    "page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write a printable page (one A4 sheet) to this file.",
 )
 @json_option
 def card(region: str, page: Path | None, as_json: bool) -> None:
-    """Print the neutral help card of a region: whom a person can call, in every language, drafts marked.
+    """Print the neutral help card of a region: numbers to call, in every language. Drafts are marked.
 
-    Nothing on its outside tells why it was given. The page prints on one sheet of A4: fold the upper half to the back,
-    then the left half to the back.
+    The outside does not show why it was given. The page prints on one A4 sheet. Fold the upper half to the back, then
+    the left half to the back.
     """
     made = make_card(region)
     if page is not None:

@@ -1,5 +1,6 @@
-"""`chaski forms diff` and `chaski forms impact`: what a new version changes, in words and for people, before anybody
-is affected. Everything is compared on the author's own machine."""
+"""`chaski forms diff` and `chaski forms impact`: the changes of a new form version, and how many outcomes they move.
+
+An author sees the effect before the version is published. The comparison runs on the author's own machine."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ count_option = click.option(
     type=click.IntRange(0, 100_000),
     default=300,
     show_default=True,
-    help="How many made-up interviews, beside the author's own cases.",
+    help="Number of synthetic interviews, besides the author's own cases.",
 )
 _MAX_MOVES = 12
 
@@ -32,9 +33,9 @@ _MAX_MOVES = 12
 @count_option
 @json_option
 def diff_command(sides: tuple[ComparedVersion, ComparedVersion], count: int, as_json: bool) -> None:
-    """Tell what changed from OLD to NEW in an author's words, and how many outcomes could change.
+    """List the changes from OLD to NEW, in words, and count the outcomes that could change.
 
-    OLD and NEW are a FORM each, a file that `forms compile` wrote, or the number or hash of a version on the server.
+    OLD and NEW are each a FORM, a file from `forms compile`, or the number or hash of a version on the server.
     """
     old, new = sides
     with spinner("Comparing ..."):
@@ -53,25 +54,25 @@ def diff_command(sides: tuple[ComparedVersion, ComparedVersion], count: int, as_
 
 
 def print_changes(console: Console, changes: Sequence[Change]) -> None:
-    """Say each change: its place and code, Spanish, English."""
+    """Print each change: its place and code, then the sentence in Spanish and English."""
     for each in changes:
         place = f"{each.sheet} {each.name}".strip()
         console.print(Text.assemble((place, "bold"), "  ", (each.code, "cyan")))
         console.print(Text(f"    {each.es}"))
         console.print(Text(f"    {each.en}", style="dim"))
-    console.print(f"{len(changes)} change(s)." if changes else "The very same bytes.")
+    console.print(f"{len(changes)} change(s)." if changes else "No change: the bytes are equal.")
 
 
 @click.command(name="impact")
 @version_pair_options
 @count_option
-@click.option("--seed", type=int, default=0, help="Another seed makes up other interviews.")
+@click.option("--seed", type=int, default=0, help="Another seed generates other interviews.")
 @json_option
 def impact_command(sides: tuple[ComparedVersion, ComparedVersion], count: int, seed: int, as_json: bool) -> None:
-    """Tell how many outcomes move from OLD to NEW, from where to where, and why.
+    """Show how many outcomes move from OLD to NEW, from which to which, and why.
 
-    It fills both versions with the cases of NEW and with made-up interviews that give every choice. One made-up person
-    answers both: the same question and choice alike, and whatever only one version asks as well.
+    It fills both versions with the cases of NEW and with synthetic interviews that use every choice. One synthetic
+    respondent answers both versions. She gives the same answer to the same question, and also answers new questions.
     """
     old, new = sides
     with progress_bar("Interviews") as progress:
@@ -80,17 +81,17 @@ def impact_command(sides: tuple[ComparedVersion, ComparedVersion], count: int, s
 
 
 def print_impact(console: Console, found: Impact) -> None:
-    """Show the table of outcomes, the moves with an example each, and what could not be carried over."""
-    compared = f"{found.cases} case(s) and {found.made_up} made-up interviews"
-    console.print(f"Over {compared}: {found.moved_outcomes} have another outcome, {found.moved} move in all.")
+    """Print the table of outcomes, each kind of move with an example, and the answers without a counterpart."""
+    compared = f"{found.cases} case(s) and {found.made_up} synthetic interviews"
+    console.print(f"Of {compared}, {found.moved_outcomes} have another outcome, {found.moved} move in all.")
     console.print(_outcome_table(found))
     for move in found.moves[:_MAX_MOVES]:
         _print_move(console, move)
     if len(found.moves) > _MAX_MOVES:
-        console.print(f"... and {len(found.moves) - _MAX_MOVES} more kinds of move: --json has all.")
+        console.print(f"... and {len(found.moves) - _MAX_MOVES} more kinds of move: --json prints all.")
     for each in found.uncarried:
         what = f"choice {each.question} = {each.choice}" if each.choice else f"question {each.question}"
-        console.print(f"Only in the {each.only_in} version: {what}; {each.answers} answer(s) not carried over.")
+        console.print(f"Only in the {each.only_in} version: {what}; {each.answers} answer(s) have no counterpart.")
 
 
 def _outcome_table(found: Impact) -> Table:
@@ -118,7 +119,7 @@ def _describe_outcome(outcome: Outcome) -> str:
 
 
 def _print_example(console: Console, example: MovedScreening) -> None:
-    console.print(Text(f"   Such as: {example.case or 'somebody made up'}"))
+    console.print(Text(f"   Example: {example.case or 'a synthetic respondent'}"))
     for question, answer in example.words:
         console.print(Text(f"     {question} {answer}", style="dim"))
     for name, why, other in (

@@ -1,4 +1,6 @@
-"""One of two versions that are compared: a form here, a compiled file, or a version on the server by number or hash."""
+"""Loads the two form versions of a comparison: a local form, a compiled file, or a version on the server.
+
+`diff`, `impact` and `try` use it. It must not run a form's cases, because authors also compare forms that fail."""
 
 from __future__ import annotations
 
@@ -31,25 +33,24 @@ _ON_SERVER = re.compile(r"\d{1,12}|[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class ComparedVersion:
-    """A version as compiled, and its workbook where it is at hand."""
+    """A compiled version, and its workbook if available."""
 
     form: CompiledForm
     workbook: Workbook | None = None
 
     @property
     def cases(self) -> dict[str, Answers]:
-        """The author's own cases, by name."""
+        """The author's own cases by name; empty without a workbook."""
         return cases_by_name(self.workbook) if self.workbook else {}
 
 
 def version_pair_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `OLD NEW --channel` and, for versions on a server, `--server --login --passphrase-file`; it is
-    handed both sides."""
+    """Add `OLD NEW --channel` and the optional account options. The command receives `sides`: both loaded versions."""
 
     @click.argument("old")
     @click.argument("new")
     @channel_option
-    @optional_account_options("where OLD or NEW is the number or the hash of a version there")
+    @optional_account_options("if OLD or NEW is the number or hash of a version on the server")
     @functools.wraps(command)
     def with_sides(*args: Any, old: str, new: str, channel: str, account: Account | None, **options: Any) -> Any:
         return command(*args, sides=_load_pair((old, new), channel, account), **options)
@@ -65,7 +66,7 @@ def _load_pair(
         old, new = (_load_local(reference, channel) for reference in references)
         return old, new
     if account is None:
-        raise click.UsageError(f"{remote[0]} is a version on a server: say who you are with --login.")
+        raise click.UsageError(f"{remote[0]} is a version on the server: sign in with --login.")
     with account.sign_in() as staff:
         old, new = (
             _fetch_remote(staff, each) if _is_remote(each) else _load_local(each, channel) for each in references
@@ -85,7 +86,7 @@ def _load_local(reference: str, channel: str) -> ComparedVersion:
 
 
 def compile_local(reference: str, channel: str) -> ComparedVersion:
-    """Compile a form of this machine, also one that fails its own cases: that is what somebody wants to look at."""
+    """Compile a local form without running its cases: an author wants to look at failing ones too."""
     with spinner(f"Compiling {reference} ..."):
         found = read_package(reference)
         form = compile_form(
@@ -98,7 +99,7 @@ def _fetch_remote(staff: StaffSession, reference: str) -> ComparedVersion:
     listed = staff.get("/v1/versions")
     found = next((each for each in listed if reference in (str(each["id"]), each["sha"])), None)
     if found is None:
-        raise click.ClickException(f"the server knows no version {reference}; `chaski forms versions` lists them")
+        raise click.ClickException(f"the server has no version {reference}; `chaski forms versions` lists all versions")
     at = f"/v1/versions/{found['id']}"
     document = Document.parse(staff.get_bytes(f"{at}/compiled"), least=0)
     source = parse_package(staff.get_bytes(f"{at}/source")).workbook if found["source"] else None
@@ -107,7 +108,7 @@ def _fetch_remote(staff: StaffSession, reference: str) -> ComparedVersion:
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on standard error while interviews are compared (nothing when piped); yields what moves it."""
+    """Show a progress bar on standard error (not when piped). Yields a function of (done, total)."""
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=progress_console, transient=True) as progress:
         task = progress.add_task(what, total=None)

@@ -1,5 +1,6 @@
-"""`chaski forms publish-table | redraft`: a new indicator set or policy onto the server, and the forms that use its
-family drafted anew with it."""
+"""`chaski forms publish-table | redraft`: publishes an indicator set or policy, and drafts its forms again with it.
+
+The server does the checks and compiles the drafts. A published name must not be used for another table."""
 
 from __future__ import annotations
 
@@ -19,9 +20,7 @@ from sync.errors import SyncError
 from sync.exchange.staff_session import StaffSession
 
 PATHS = {"set": "indicator-sets", "policy": "policies"}
-kind_option = click.option(
-    "--kind", type=click.Choice(tuple(PATHS)), required=True, help="An indicator set, or a policy."
-)
+kind_option = click.option("--kind", type=click.Choice(tuple(PATHS)), required=True, help="Kind of the table.")
 _POLL_SECONDS = 0.5
 
 
@@ -33,20 +32,20 @@ _POLL_SECONDS = 0.5
 def publish_table(file: Path, kind: str, account: Account, as_json: bool) -> None:
     """Publish the table in FILE (CSV or .xlsx) under the file's name, such as pe_adult_2026_2.
 
-    A name is never used for another table. What changed is told, and which form versions use an earlier one.
+    A published name cannot be used again. The output lists the changes, and the form versions with an earlier table.
     """
     with account.sign_in() as staff, raise_form_problems(), spinner("Uploading; the server checks it ..."):
         done = staff.put(f"/v1/{PATHS[kind]}/{file.stem}", data=file.read_bytes())
 
     def write(console: Console) -> None:
-        console.print(f"{done['name']} is published; before it: {done['former'] or 'none'}.")
+        console.print(f"{done['name']} is published. Version before: {done['former'] or 'none'}.")
         for each in done["changes"]:
             console.print(Text(f"  {each['es']}"))
             console.print(Text(f"  {each['en']}", style="dim"))
         for each in done["users"]:
             print_version(console, each)
         if done["users"]:
-            console.print(f"To draft these with it: chaski forms redraft {done['name']} --kind {kind}")
+            console.print(f"To draft these forms with it: chaski forms redraft {done['name']} --kind {kind}")
 
     print_result(done, as_json, write)
 
@@ -57,7 +56,7 @@ def publish_table(file: Path, kind: str, account: Account, as_json: bool) -> Non
 @account_options
 @json_option
 def redraft(name: str, kind: str, account: Account, as_json: bool) -> None:
-    """Draft each form that uses an earlier table of NAME's family anew with NAME, as your drafts."""
+    """Make a new draft, with table NAME, of each form that uses an earlier table of its family."""
     with account.sign_in() as staff:
         task = staff.post(f"/v1/{PATHS[kind]}/{name}/drafts")
         drafted = wait_for_task(staff, task, "Forms")
@@ -75,7 +74,7 @@ def redraft(name: str, kind: str, account: Account, as_json: bool) -> None:
 
 
 def wait_for_task(staff: StaffSession, task: dict[str, Any], what: str) -> Any:
-    """Wait for a task, with a bar, and return what came out; raises SyncError with the problem that ended it."""
+    """Wait for a server task, show a progress bar, and return its result. Raises SyncError if the task failed."""
     with progress_bar(what) as progress:
         while task["state"] in ("waiting", "running"):
             time.sleep(_POLL_SECONDS)

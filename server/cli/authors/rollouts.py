@@ -1,5 +1,6 @@
-"""`chaski forms publish | rings | widen | halt | resume | roll-back | close | retire | inventory`: versions on their
-way to tablets, and what is on which tablet."""
+"""`chaski forms publish | rings | widen | halt | resume | roll-back | close | retire | inventory`: rollouts.
+
+A publisher gives a version to a ring of tablets, watches which tablet has it, and can go back to an earlier version."""
 
 from __future__ import annotations
 
@@ -23,11 +24,11 @@ rollout_argument = click.argument("rollout", type=click.IntRange(1), metavar="RI
 
 
 def ring_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `--regions --devices --share`, handed to it as `ring`: the members that narrow it."""
+    """Add `--regions --devices --share`. The command receives `ring`: the request's members that limit the ring."""
 
-    @click.option("--regions", help="Only for these regions, such as 17,21.")
-    @click.option("--devices", help="Only for these tablets, by their ids, with commas.")
-    @click.option("--share", type=click.IntRange(1, 1000), help="Only for this share of the tablets, in thousandths.")
+    @click.option("--regions", help="Only tablets of these regions, such as 17,21.")
+    @click.option("--devices", help="Only these tablets: their ids, separated by commas.")
+    @click.option("--share", type=click.IntRange(1, 1000), help="Only this share of the tablets, in thousandths.")
     @functools.wraps(command)
     def with_ring(*args: Any, regions: str | None, devices: str | None, share: int | None, **options: Any) -> Any:
         named = {"regions": regions and regions.split(","), "devices": devices and devices.split(",")}
@@ -43,14 +44,14 @@ def ring_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--at",
     type=click.DateTime(("%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M")),
-    help="Begin then, by this machine's clock; now when left out. Not for FILE.",
+    help="Start time, in this machine's time zone. Default: now. Not for FILE.",
 )
 @account_options
 @json_option
 def publish(what: str, ring: dict[str, Any], at: datetime | None, account: Account, as_json: bool) -> None:
     """Publish the approved version ID, or the bundle in FILE that author and reviewer have signed.
 
-    Tablets of the ring get it at their next sync; every tablet when nothing narrows it.
+    The ring's tablets get it at their next sync. Without --regions, --devices or --share, all tablets get it.
     """
     if not what.isdecimal():
         _publish_file(Path(what), ring, at, account, as_json)
@@ -63,7 +64,7 @@ def publish(what: str, ring: dict[str, Any], at: datetime | None, account: Accou
 
 def _publish_file(file: Path, ring: dict[str, Any], at: datetime | None, account: Account, as_json: bool) -> None:
     if at is not None:
-        raise click.UsageError("--at is for versions on the server, by their ID")
+        raise click.UsageError("--at works only with the ID of a version on the server")
     content = file.read_bytes()
     said = {name: ",".join(value) if isinstance(value, list) else value for name, value in ring.items()}
     with account.sign_in() as staff:
@@ -73,14 +74,14 @@ def _publish_file(file: Path, ring: dict[str, Any], at: datetime | None, account
 
 
 def print_rings(console: Console, rings: list[dict[str, Any]]) -> None:
-    """Show rollouts, in the order in which tablets try them."""
+    """Print rollouts in the order in which a tablet tries them."""
     for each in rings:
         when = f"since {format_time(each['since'])}" if each["since"] else f"from {format_time(each['starts'])}"
         form = f"{each['form']} {each['label']} ({each['channel']}, version {each['version']})"
         console.print(Text(f"{each['id']}  {form}", style="bold"), soft_wrap=True)
         console.print(Text(f"   {each['state']} {when}, for {_describe_ring(each)}"), soft_wrap=True)
         if each["refused"]:
-            console.print(Text(f"   {each['refused']} tablet(s) cannot work with it", style="yellow"), soft_wrap=True)
+            console.print(Text(f"   {each['refused']} tablet(s) refused it", style="yellow"), soft_wrap=True)
         if each["reason"]:
             console.print(Text(f"   {each['reason']}", style="yellow"), soft_wrap=True)
     if not rings:
@@ -99,7 +100,7 @@ def _describe_ring(ring: dict[str, Any]) -> str:
 @account_options
 @json_option
 def rings(form: str | None, account: Account, as_json: bool) -> None:
-    """List which ring of tablets gets which version, in the order in which a tablet tries them."""
+    """List the rings: which tablets get which version, in the order in which a tablet tries them."""
     with account.sign_in() as staff:
         found = staff.get("/v1/rollouts" + (f"?form={form}" if form else ""))
     print_result(found, as_json, lambda console: print_rings(console, found))
@@ -111,7 +112,7 @@ def rings(form: str | None, account: Account, as_json: bool) -> None:
 @account_options
 @json_option
 def widen(rollout: int, ring: dict[str, Any], account: Account, as_json: bool) -> None:
-    """Give RING other tablets, more or fewer; all of them when nothing narrows it."""
+    """Set the tablets of RING again. Without --regions, --devices or --share, it has all tablets."""
     with account.sign_in() as staff:
         found = staff.put(f"/v1/rollouts/{rollout}/ring", json=ring)
     print_result(found, as_json, lambda console: print_rings(console, [found]))
@@ -123,7 +124,7 @@ def widen(rollout: int, ring: dict[str, Any], account: Account, as_json: bool) -
 @account_options
 @json_option
 def halt(rollout: int, reason: str, account: Account, as_json: bool) -> None:
-    """Halt RING: its tablets use the version below again after their next sync. One that is planned is called off."""
+    """Halt RING. At their next sync its tablets return to the version below. A planned ring is cancelled."""
     with account.sign_in() as staff:
         found = staff.post(f"/v1/rollouts/{rollout}/halt", json={"reason": reason})
     print_result(found, as_json, lambda console: print_rings(console, [found]))
@@ -134,7 +135,7 @@ def halt(rollout: int, reason: str, account: Account, as_json: bool) -> None:
 @account_options
 @json_option
 def resume(rollout: int, account: Account, as_json: bool) -> None:
-    """Let a halted RING go on."""
+    """Resume a halted RING."""
     with account.sign_in() as staff:
         found = staff.post(f"/v1/rollouts/{rollout}/resume")
     print_result(found, as_json, lambda console: print_rings(console, [found]))
@@ -146,7 +147,7 @@ def resume(rollout: int, account: Account, as_json: bool) -> None:
 @account_options
 @json_option
 def roll_back(version: int, reason: str, account: Account, as_json: bool) -> None:
-    """Give every tablet the earlier version ID again; all other rings of the form end."""
+    """Give the earlier version ID to all tablets again. All other rings of the form end."""
     with account.sign_in() as staff:
         found = staff.post(f"/v1/versions/{version}/rollback", json={"reason": reason})
     print_result(found, as_json, lambda console: print_rings(console, [found]))
@@ -157,7 +158,7 @@ def roll_back(version: int, reason: str, account: Account, as_json: bool) -> Non
 @account_options
 @json_option
 def close(version: int, account: Account, as_json: bool) -> None:
-    """Send no tablet to version ID any more; screenings made with it are accepted as before."""
+    """Stop giving version ID to tablets. The server still accepts screenings made with it."""
     with account.sign_in() as staff:
         found = staff.post(f"/v1/versions/{version}/closing")
     print_result(found, as_json, lambda console: print_version(console, found))
@@ -168,18 +169,18 @@ def close(version: int, account: Account, as_json: bool) -> None:
 @account_options
 @json_option
 def retire(version: int, account: Account, as_json: bool) -> None:
-    """Mark what still comes in under version ID, which is closing; it is accepted all the same."""
+    """Retire the closing version ID: later screenings made with it are accepted and marked."""
     with account.sign_in() as staff:
         found = staff.post(f"/v1/versions/{version}/retirement")
     print_result(found, as_json, lambda console: print_version(console, found))
 
 
 @click.command()
-@click.option("--region", help="Only this region's tablets, such as 17.")
+@click.option("--region", help="Only tablets of this region, such as 17.")
 @account_options
 @json_option
 def inventory(region: str | None, account: Account, as_json: bool) -> None:
-    """Show which versions are on how many tablets of each region, who is behind and since when, and who is silent."""
+    """Show how many tablets of each region hold each version, and which tablets are behind or silent."""
     with account.sign_in() as staff:
         found = staff.get("/v1/inventory" + (f"?region={region}" if region else ""))
     print_result(found, as_json, lambda console: _print_inventory(console, found))
@@ -194,7 +195,7 @@ def _print_inventory(console: Console, found: dict[str, Any]) -> None:
         counts = (str(each[name]) for name in ("held", "due", "behind"))
         since = format_time(each["since"]) if each["since"] else ""
         table.add_row(each["form"], version or "none", each["region"], *counts, since, str(each["silent"]))
-    console.print(table if found["versions"] else "No tablet is to have a form, or has told of one.")
+    console.print(table if found["versions"] else "No tablet is due a form, or has reported one.")
     for each in found["behind"]:
         seen = f"last heard {format_time(each['seen'])}" if each["seen"] else "never heard"
         line = f"behind since {format_time(each['since'])}: {each['label']} ({each['dev']}), {each['form']}; {seen}"

@@ -1,4 +1,6 @@
-"""`chaski forms tables`: what authors do with a new version of an indicator set or a policy before they publish it."""
+"""`chaski forms tables check | effect`: checks a new indicator set or policy, and shows its effect on each form.
+
+Authors run it on their own machine before `chaski forms publish-table`."""
 
 from __future__ import annotations
 
@@ -20,17 +22,15 @@ from server.cli.terminal import json_option, print_problems, print_result
 from sync.envelope.route import AUTHOR_FIELDS
 
 file_argument = click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-kind_option = click.option(
-    "--kind", type=click.Choice(tuple(TABLE_KINDS)), required=True, help="An indicator set, or a policy."
-)
+kind_option = click.option("--kind", type=click.Choice(tuple(TABLE_KINDS)), required=True, help="Kind of the table.")
 
 
 @click.group()
 def tables() -> None:
-    """Check a new version of an indicator set or a policy, and see what it would change.
+    """Check a new version of an indicator set or a policy, and show what it would change.
 
-    FILE is a CSV table or an .xlsx workbook with a sheet `indicator_set` or `policy`; its name is the table's, such as
-    pe_adult_2026_2.csv: family, year, number.
+    FILE is a CSV table, or an .xlsx workbook with a sheet `indicator_set` or `policy`. The file's name is the table's
+    name: family, year, number, such as pe_adult_2026_2.csv.
     """
 
 
@@ -39,9 +39,9 @@ def tables() -> None:
 @kind_option
 @json_option
 def check(file: Path, kind: str, as_json: bool) -> None:
-    """Name everything that keeps FILE from being published, and what changed since the version before it.
+    """List every problem that blocks the publication of FILE, and its changes from the version before.
 
-    A code keeps its meaning for ever: one whose words change needs yes in the column same_meaning.
+    A code keeps its meaning for ever. If its words change, the column same_meaning must say yes.
     """
     text = read_table_text(file.read_bytes(), file.name, kind)
     problems = version_problems(kind, file.stem, text, BUILT_IN)
@@ -61,7 +61,7 @@ def check(file: Path, kind: str, as_json: bool) -> None:
         if problems:
             print_problems(problems)
             return
-        console.print(f"No problems found. The version before it: {before or 'none'}.")
+        console.print(f"No problems found. Version before: {before or 'none'}.")
         if before:
             print_changes(console, changes)
 
@@ -72,11 +72,13 @@ def check(file: Path, kind: str, as_json: bool) -> None:
 @tables.command()
 @file_argument
 @kind_option
-@click.option("--form", "forms", multiple=True, help="A FORM to look at; all of the catalogue when left out.")
+@click.option(
+    "--form", "forms", multiple=True, help="A FORM to compare. Default: the whole catalogue. May be repeated."
+)
 @count_option
 @json_option
 def effect(file: Path, kind: str, forms: tuple[str, ...], count: int, as_json: bool) -> None:
-    """Compile each form that uses the table's table_family with FILE, and tell what changes for people."""
+    """Compile each form that uses the table's family with FILE, and show which outcomes change."""
     text = read_table_text(file.read_bytes(), file.name, kind)
     if problems := version_problems(kind, file.stem, text, BUILT_IN):
         raise FormError(problems)

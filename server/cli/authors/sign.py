@@ -1,5 +1,7 @@
-"""`chaski forms sign`: an author's or a reviewer's signature. It compiles the form again on her own machine and signs
-nothing but the very same bytes; the key and its passphrase never leave this process."""
+"""`chaski forms sign`: signs a form version as author or reviewer, after it has compiled the form again here.
+
+A hostile server could show one form and store another. The command must not sign bytes that it has not compiled itself,
+and the key and passphrase must not leave this process."""
 
 from __future__ import annotations
 
@@ -35,9 +37,9 @@ _file = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 @dataclass(frozen=True)
 class _FetchedVersion:
-    """A version as the server holds it, compiled again here.
+    """A version from the server, compiled again here.
 
-    `before` is what tablets use now, with its signatures; where the server shows no such version, `why` says it.
+    `before` is the version that tablets use now, with verified signatures. If it is None, `why` gives the reason.
     """
 
     version: dict[str, Any]
@@ -47,26 +49,24 @@ class _FetchedVersion:
 
     @property
     def changes(self) -> list[Change]:
-        """What is different from what tablets use now."""
+        """The changes from the version that tablets use now; empty when there is none."""
         new = CompiledForm.from_bytes(self.document.payload)
         return list(form_changes(self.before, new)) if self.before else []
 
 
 def signing_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of a key and an account, handed to it as `office_key` and `account` (None: no login).
+    """Add the options of a key and an account. The command receives `office_key` and `account` (None: no --login).
 
-    The account's passphrase opens the key too, unless the key has a passphrase file of its own.
+    The account's passphrase also opens the key, unless there is a --key-passphrase-file.
     """
 
-    @click.option("--key", required=True, type=_file, help="Your author or reviewer key.")
-    @click.option("--server", default="http://127.0.0.1:8081", show_default=True, help="The people's door, for ID.")
-    @click.option("--login", help="Whose account, for ID.")
+    @click.option("--key", required=True, type=_file, help="File of your author or reviewer key.")
+    @click.option("--server", default="http://127.0.0.1:8081", show_default=True, help="URL of the staff API, for ID.")
+    @click.option("--login", help="Login name of your account, for ID.")
     @click.option(
-        "--passphrase-file", type=_file, help="File with your passphrase on its first line; asked for when left out."
+        "--passphrase-file", type=_file, help="File whose first line is your passphrase. Without it, you are prompted."
     )
-    @click.option(
-        "--key-passphrase-file", type=_file, help="The same for the key, where its passphrase is not your account's."
-    )
+    @click.option("--key-passphrase-file", type=_file, help="The same for the key, if it has another passphrase.")
     @functools.wraps(command)
     def with_signer(
         *args: Any,
@@ -88,8 +88,8 @@ def signing_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("form", metavar="FORM|ID")
 @click.argument("file", required=False, type=_file)
 @signing_options
-@click.option("--from", "own", metavar="FORM", help="What you wrote yourself, for ID: an author's signature needs it.")
-@click.option("--pin", help="Pin of the roots, from your paper: with it no server can make up what tablets use now.")
+@click.option("--from", "own", metavar="FORM", help="Your own form, for ID. An author must give it.")
+@click.option("--pin", help="Pin of the roots, from your paper. It detects a false version in use.")
 @json_option
 def sign_command(
     form: str,
@@ -100,12 +100,12 @@ def sign_command(
     pin: str | None,
     as_json: bool,
 ) -> None:
-    """Sign version ID of the server, or the bundle in FILE, after compiling the form here and finding the same bytes.
+    """Sign version ID of the server, or the bundle in FILE, if the form compiles here to the same bytes.
 
-    With ID, what differs from the version that tablets use is told first; an author's signature puts her draft before a
-    reviewer, a reviewer's approves it. An author compares with what she has on her own machine (--from): a server that
-    was taken over could hold something else under her draft's name. Where the server shows no version in use with two
-    good signatures, you are asked whether to go on; --json says "before": null.
+    With ID, the changes from the version in use are shown first. An author's signature submits her draft for review. A
+    reviewer's signature approves it. An author gives her own form (--from), because a hostile server could store
+    another form as her draft. If the server shows no version in use with two valid signatures, the command asks you
+    to confirm. With --json it does not ask, and "before" is null.
 
     With FORM and FILE, the signature is added to FILE.
     """
@@ -113,7 +113,7 @@ def sign_command(
         _sign_file(form, file, office_key, as_json)
         return
     if not form.isdecimal() or account is None:
-        raise click.UsageError("name the FILE to sign beside FORM, or the ID of a version and who you are (--login)")
+        raise click.UsageError("give FORM and the FILE to sign, or the ID of a version and your --login")
     _sign_on_server(int(form), own, office_key, account, pin, as_json)
 
 
@@ -123,7 +123,7 @@ def _sign_file(form: str, file: Path, key: OfficeKeyFile, as_json: bool) -> None
         raise click.ClickException(f"{file} is not a compiled form; nothing was signed.")
     with spinner("Compiling FORM again to compare ..."):
         here = compile_checked(form, document.content["channel"]).to_bytes()
-        _refuse_other_bytes(here, document, f"{file}, said to be {form},")
+        _refuse_other_bytes(here, document, f"{form}, the source of {file},")
     signer = key.unlock()
     signed = document.signed_by(signer, bundle.TYP)
     file.write_bytes(signed.to_bytes())
@@ -144,7 +144,7 @@ def _sign_on_server(
         office, address = _OFFICE_BY_STATE[held.version["state"]]
         signer = key.unlock()
         jws = sign(held.document.payload, signer, bundle.TYP).encode()
-        with raise_form_problems(), spinner(f"Handing in the {office}'s signature ..."):
+        with raise_form_problems(), spinner(f"Sending the {office}'s signature ..."):
             done = staff.post(f"/v1/versions/{version}/{address}", data=jws)
     data = {**done, "kid": signer.kid, "signed_as": office, "changes": [each.as_dict() for each in changes]}
     data["before"] = held.version["before"] if held.before else None
@@ -152,9 +152,9 @@ def _sign_on_server(
 
 
 def _fetch_version(staff: StaffSession, version: int, own: str | None, pin: str | None) -> _FetchedVersion:
-    """Fetch a version and compile its source here; raises ClickException unless the bytes are the same.
+    """Fetch a version and compile its source here. Raises ClickException unless the bytes are equal.
 
-    `own` is what the person herself has of it, which must compile to these bytes too.
+    `own` is the person's own copy of the form. It must compile to the same bytes.
     """
     at = f"/v1/versions/{version}"
     with spinner("Fetching the version, and compiling it here to compare ..."):
@@ -162,7 +162,9 @@ def _fetch_version(staff: StaffSession, version: int, own: str | None, pin: str 
         if told["state"] not in _OFFICE_BY_STATE:
             raise click.ClickException(f"version {version} is {told['state']}; only drafts and reviews are signed.")
         if own is None and told["state"] == "draft":
-            raise click.UsageError("name what you wrote with --from FORM: an author signs her own form, no server's")
+            raise click.UsageError(
+                "give your own form with --from FORM: an author signs her own form, not a server's copy"
+            )
         document = Document.parse(staff.get_bytes(f"{at}/compiled"), least=0)
         here = _compile_sandboxed(staff.get_bytes(f"{at}/source"), document.content["channel"])
         _refuse_other_bytes(here, document, f"the server's source of {version}")
@@ -175,8 +177,10 @@ def _fetch_version(staff: StaffSession, version: int, own: str | None, pin: str 
 def _fetch_version_in_use(
     staff: StaffSession, told: dict[str, Any], pin: str | None
 ) -> tuple[CompiledForm | None, str]:
-    """Fetch what tablets use now of a form, or say why there is nothing to compare with: a server that was taken over
-    would name nothing, or what nobody signed, to hide what changed."""
+    """Fetch and verify the version that tablets use now. Returns (None, reason) when it is missing or not valid.
+
+    A hostile server could name no version, or an unsigned one, to hide the changes.
+    """
     if not told["before"]:
         return None, "The server names no version of this form and channel that tablets use now."
     former = Document.parse(staff.get_bytes(f"/v1/versions/{told['before']}/compiled"), least=0)
@@ -185,28 +189,28 @@ def _fetch_version_in_use(
         held = trust.accept(stated, None, trust.read_pin(pin) if pin else trust.read(stated).pin)
         found = CompiledForm.from_bytes(bundle.accept(former, held))
     except SyncError as error:
-        return None, f"What the server names as in use is not signed as it must be ({error.code})."
+        return None, f"The version in use that the server names is not signed as it must be ({error.code})."
     if (found.form_id, found.channel) != (told["form"], told["channel"]):
-        return None, f"What the server names as in use is another form, {found.form_id} ({found.channel})."
+        return None, f"The version in use that the server names is of another form, {found.form_id} ({found.channel})."
     return found, ""
 
 
 def _compile_sandboxed(source: bytes, channel: str) -> bytes:
-    """Compile what somebody else wrote: in a process that can open nothing."""
+    """Compile another person's source in the sandbox."""
     vocabulary = {name: sorted(codes) for name, codes in AUTHOR_FIELDS.items()}
     return sandbox.run(RecompileSource(source, channel, vocabulary)).compiled or b""
 
 
 def _refuse_other_bytes(here: bytes, document: Document, what: str) -> None:
     if here != document.payload:
-        raise click.ClickException(f"{what} is not what compiles on this machine; nothing was signed.")
+        raise click.ClickException(f"{what} does not compile to the same bytes on this machine; nothing was signed.")
 
 
 def _print_comparison(console: Console, held: _FetchedVersion, changes: list[Change]) -> None:
     print_version(console, held.version)
     console.print(f"Compiled here: the same bytes, sha256 {held.document.sha256}.")
     if held.before is None:
-        console.print(Text(f"{held.why} Nothing tells what this version changes.", style="yellow"))
+        console.print(Text(f"{held.why} The changes of this version cannot be shown.", style="yellow"))
         return
     console.print(f"Against version {held.before.version}, which tablets use now:", style="bold")
     print_changes(console, changes)

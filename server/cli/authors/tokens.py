@@ -1,4 +1,6 @@
-"""`chaski forms token new | list | revoke`: what lets a person's own programs ask the publishing addresses for her."""
+"""`chaski forms token new | list | revoke`: API tokens for programs that call the publishing endpoints.
+
+A token must not reach screenings, tablets or people; the server restricts it."""
 
 from __future__ import annotations
 
@@ -14,28 +16,35 @@ _ROLES = ("author", "reviewer", "publisher")
 
 @click.group()
 def token() -> None:
-    """Make, list and end tokens for your own programs.
+    """Make, list and revoke API tokens for your own programs.
 
-    A token can do some of what you may at the publishing addresses, and nothing with screenings, tablets or people.
+    A token may use the publishing endpoints with the roles you give it. It never reaches screenings, tablets or people.
     Send it as `Authorization: Bearer TOKEN`, with the header `Chaski-Request: 1`.
     """
 
 
 @token.command()
 @click.argument("label")
-@click.option("--role", "roles", type=click.Choice(_ROLES), multiple=True, required=True, help="May be repeated.")
-@click.option("--days", type=click.IntRange(1, 90), default=30, show_default=True, help="How long it works.")
+@click.option(
+    "--role",
+    "roles",
+    type=click.Choice(_ROLES),
+    multiple=True,
+    required=True,
+    help="Role of the token. May be repeated.",
+)
+@click.option("--days", type=click.IntRange(1, 90), default=30, show_default=True, help="Days until it expires.")
 @account_options
 @json_option
 def new(label: str, roles: tuple[str, ...], days: int, account: Account, as_json: bool) -> None:
-    """Make a token, called LABEL; it is shown once."""
+    """Make a token with the name LABEL. It is shown only once."""
     with account.sign_in() as staff:
         made = staff.post("/v1/tokens", json={"label": label, "roles": sorted(set(roles)), "days": days})
 
     def write(console: Console) -> None:
         console.print(made["token"], style="bold", soft_wrap=True)
         console.print(
-            f"Shown once; works until {format_time(made['expires'])}. Ends with: forms token revoke {made['id']}"
+            f"Shown once; valid until {format_time(made['expires'])}. To end it: forms token revoke {made['id']}"
         )
 
     print_result(made, as_json, write)
@@ -45,7 +54,7 @@ def new(label: str, roles: tuple[str, ...], days: int, account: Account, as_json
 @account_options
 @json_option
 def list_tokens(account: Account, as_json: bool) -> None:
-    """List your tokens, also those that are over."""
+    """List your tokens, also expired and revoked ones."""
     with account.sign_in() as staff:
         found = staff.get("/v1/tokens")
 
@@ -64,7 +73,7 @@ def list_tokens(account: Account, as_json: bool) -> None:
 @account_options
 @json_option
 def revoke(id_: str, account: Account, as_json: bool) -> None:
-    """End the token ID at once."""
+    """Revoke the token ID at once."""
     with account.sign_in() as staff:
         staff.delete(f"/v1/tokens/{id_}")
     print_result({"id": id_, "revoked": True}, as_json, lambda console: console.print(f"Token {id_} has ended."))

@@ -1,4 +1,6 @@
-"""`chaski forms translations`: what leaves for translators, what comes back from them, and how far each language is."""
+"""`chaski forms translations extract | merge | status`: gettext files for translators, and the state of each language.
+
+Authors use it on their own machine. A merge must not lose a translated text, or replace a reviewed text by a draft."""
 
 from __future__ import annotations
 
@@ -32,21 +34,25 @@ _COLUMNS = {
 
 @click.group()
 def translations() -> None:
-    """Send a form to translators, take their work in, and see how far each language is.
+    """Extract texts for translators, merge their translations, and show the state of each language.
 
-    Files are gettext `.po`: Poedit, Weblate and a text editor will do. See locales/README.md.
+    Files are gettext `.po`, for Poedit, Weblate or a text editor. See locales/README.md.
     """
 
 
 @translations.command()
 @click.argument("form")
-@click.option("--lang", type=click.Choice(tuple(LANGUAGES)), help="With what there is in this language; else a .pot.")
+@click.option(
+    "--lang",
+    type=click.Choice(tuple(LANGUAGES)),
+    help="Include the texts of this language. Default: an empty template (.pot).",
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
 @click.option(
-    "--prompts", is_flag=True, help="Write what to record in this language instead: a CSV of names and texts."
+    "--prompts", is_flag=True, help="Write a CSV of the texts to record in this language, with file names, instead."
 )
 def extract(form: str, lang: str | None, out: Path, prompts: bool) -> None:
-    """Write FORM's texts into a file for a translator, or for whoever reads them aloud."""
+    """Write FORM's texts into a file for a translator, or (--prompts) for a speaker."""
     found = read_package(form)
     if prompts:
         text = _recording_prompts(found, lang or SOURCE)
@@ -64,10 +70,10 @@ def extract(form: str, lang: str | None, out: Path, prompts: bool) -> None:
 @click.argument("returned", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @json_option
 def merge(form: str, returned: tuple[Path, ...], as_json: bool) -> None:
-    """Bring FORM's translations up to date with its Spanish, and take in the .po files that translators RETURNED.
+    """Update FORM's translations to its Spanish texts, and merge the .po files that translators RETURNED.
 
-    FORM is one of the catalogue, a source package or a folder laid out like one. Texts whose Spanish changed become
-    drafts again. Nothing that was translated is lost, and a draft never takes a reviewed text's place.
+    FORM is a catalogue form, a source package or a folder with the same layout. Texts whose Spanish changed become
+    drafts again. No translation is lost, and a draft never replaces a reviewed text.
     """
     found = read_package(form)
     texts = [path.read_text(encoding="utf-8-sig") for path in returned]
@@ -75,7 +81,7 @@ def merge(form: str, returned: tuple[Path, ...], as_json: bool) -> None:
     asked = requested_languages(found.workbook)
     if strange := [lang for lang in sent if lang not in asked]:
         raise click.ClickException(
-            f"{form} asks for {', '.join(asked) or 'no language'} beside Spanish, not for '{strange[0]}': "
+            f"{form} needs {', '.join(asked) or 'no language'} besides Spanish, not '{strange[0]}': "
             "see 'Language' in the file's header, and 'languages' in the form's settings."
         )
     done = _merge_into_catalogue(found, sent) if is_in_catalogue(form) else _merge_into_package(Path(form), found, sent)
@@ -86,13 +92,13 @@ def merge(form: str, returned: tuple[Path, ...], as_json: bool) -> None:
 
 @translations.command()
 @click.argument("forms", metavar="[FORM]...", nargs=-1)
-@click.option("--findings", is_flag=True, help="Name every text that something was found about.")
+@click.option("--findings", is_flag=True, help="List every text with a problem.")
 @json_option
 def status(forms: tuple[str, ...], findings: bool, as_json: bool) -> None:
-    """Tell how far FORM, or every form of the catalogue, is in each language, and where it would ship.
+    """Show the state of each language of FORM, or of all catalogue forms, and the channels it ships on.
 
-    A text is reviewed when its translator has signed it off (locales/README.md); training ships what there is, marked,
-    and field a language that is whole and reviewed.
+    A text is reviewed when its translator has signed it off (locales/README.md). Training ships all texts, with drafts
+    marked. Field ships only complete, reviewed languages.
     """
     names = forms or tuple(sorted(path.parent.name for path in CATALOGUE.glob("*/form.md")))
     glossary = Glossary.built_in()
@@ -112,13 +118,13 @@ def status(forms: tuple[str, ...], findings: bool, as_json: bool) -> None:
 
 
 def _stored_texts(found: Package, lang: str) -> str:
-    """What there is of a form in a language, wherever it lies."""
+    """Return the form's texts in a language, from its own files or the built-in ones; "" if there are none."""
     form_id = found.workbook.settings.get("form_id", "")
     return found.resources.form_texts(lang, form_id) if lang in found.resources.catalogues else ""
 
 
 def _recording_prompts(found: Package, lang: str) -> str:
-    """Write what is to be read aloud, and under which name each recording is to be saved."""
+    """Return a CSV of the texts to read aloud, each with the file name of its recording."""
     written = io.StringIO()
     rows = csv.writer(written, lineterminator="\n")
     rows.writerow(["file", "recorded", "text"])
@@ -135,10 +141,10 @@ def _merge_into_catalogue(found: Package, sent: dict[str, str]) -> dict[str, Mer
 
 
 def _merge_into_package(path: Path, found: Package, sent: dict[str, str]) -> dict[str, MergeResult]:
-    """Write `.po` files into an author's folder or source package."""
+    """Write `.po` files into an author's folder or source package. Raises ClickException for a single workbook."""
     if not path.is_dir() and path.suffix != ".zip":
         raise click.ClickException(
-            f"{path} is a workbook alone: put it into a folder as form{path.suffix}, and name the folder."
+            f"{path} is a single workbook. Move it into a folder as form{path.suffix}, and give that folder as FORM."
         )
     texts, done = dict(found.included.catalogues), {}
     for lang in tuple(sent) or requested_languages(found.workbook):
@@ -156,11 +162,13 @@ def _merge_into_package(path: Path, found: Package, sent: dict[str, str]) -> dic
 
 def _print_merge(console: Console, done: dict[str, MergeResult]) -> None:
     for lang, each in done.items():
-        console.print(f"{lang}: texts taken in {len(each.taken)}, drafted from the same Spanish {len(each.remembered)}")
+        console.print(
+            f"{lang}: {len(each.taken)} texts merged, {len(each.remembered)} drafted from equal Spanish texts"
+        )
         for contexts, why in (
-            (each.kept, "reviewed, and kept: what came back is a draft"),
-            (each.unsigned, "a draft: its sign-off was given for other words"),
-            (each.unknown, "not taken in: the form has no such text"),
+            (each.kept, "the reviewed text stays: the returned text is a draft"),
+            (each.unsigned, "a draft: its sign-off belongs to other words"),
+            (each.unknown, "not merged: the form has no such text"),
         ):
             for context in contexts:
                 console.print(f"  {context}: {why}")

@@ -1,6 +1,6 @@
-"""`chaski forms try`: an interview with a draft on the author's own machine, sealed with keys made for the moment.
+"""`chaski forms try`: a trial interview on the author's own machine, sealed with temporary keys.
 
-Nothing of it is kept; what it suggests, to whom it would go and what a server would learn is shown.
+It shows the outcome, the desk, and what a server would learn. It must not send an answer; only --keep-as stores them.
 """
 
 from __future__ import annotations
@@ -45,8 +45,7 @@ _TIMESTAMP_TYPES = ("start", "end", "acknowledge")
 
 @dataclass(frozen=True)
 class TrialInterview:
-    """What came out: the score and its reasons, what a server would read, the desk that it would be sealed to, and the
-    size of the sealed envelope in bytes."""
+    """Result of a trial: the assessment, the route a server would read, the desk, and the envelope's size in bytes."""
 
     filled: FilledForm
     found: Assessment
@@ -55,13 +54,13 @@ class TrialInterview:
     size: int
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON values; no answer is among them."""
+        """Return JSON values, without any answer."""
         sealed = {"server_learns": self.route.to_content(), "desk": self.desk, "envelope_bytes": self.size}
         return {**self.found.as_dict(), **sealed}
 
 
 def run_trial(form: CompiledForm, scorer: Engine, answers: Mapping[str, Answer], taken: date) -> TrialInterview:
-    """Score, prune and seal as a tablet would; AnswerError where a tablet would not seal."""
+    """Score, prune and seal as a tablet does. Raises AnswerError when a tablet would not seal."""
     filled = scorer.run(answers)
     if filled.missing:
         raise AnswerError(", ".join(filled.missing), "falta una respuesta obligatoria")
@@ -81,20 +80,20 @@ def run_trial(form: CompiledForm, scorer: Engine, answers: Mapping[str, Answer],
 
 
 class _DiscardedDrafts(Drafts):
-    """Keeps nothing."""
+    """A store of drafts that stores nothing."""
 
     def __init__(self) -> None:
-        """There is no folder and no key."""
+        """Create it without a folder and a key."""
 
     def save(self, draft: Draft) -> None:
-        """Let it go."""
+        """Discard the draft."""
 
     def destroy(self, id_: str) -> None:
-        """There is none."""
+        """Do nothing: no draft was stored."""
 
 
 class _TrialTablet(Tablet):
-    """A tablet without a store, for one form: what an interview seals there is only measured."""
+    """A tablet without storage, for one form. It seals an interview only to measure the envelope."""
 
     def __init__(self, form: CompiledForm) -> None:
         self._form, self._scorer = form, load_engine(form.xform)
@@ -117,7 +116,7 @@ class _TrialTablet(Tablet):
 
 @dataclass(frozen=True)
 class AnswerSource:
-    """Where the answers come from: a JSON file, a case of the workbook, or an interview in a language."""
+    """Source of the answers: a JSON file, a case of the workbook, or an interview in `language`."""
 
     file: Path | None
     case: str | None
@@ -125,15 +124,15 @@ class AnswerSource:
 
 
 def answer_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command `--answers --case --language`, handed to it as `source: AnswerSource`."""
+    """Add `--answers --case --language`. The command receives `source: AnswerSource`."""
 
     @click.option(
         "--answers",
         type=click.Path(path_type=Path, exists=True),
-        help="Do not ask: JSON {question: value or [values]}.",
+        help="Take the answers from this JSON file: {question: value or [values]}.",
     )
-    @click.option("--case", help="Do not ask: take the answers of this case of the sheet `cases`.")
-    @click.option("--language", default="es", show_default=True, help="In which language to ask.")
+    @click.option("--case", help="Take the answers from this case of the sheet `cases`.")
+    @click.option("--language", default="es", show_default=True, help="Language of the interview.")
     @functools.wraps(command)
     def with_source(*args: Any, answers: Path | None, case: str | None, language: str, **options: Any) -> Any:
         return command(*args, source=AnswerSource(answers, case, language), **options)
@@ -144,8 +143,8 @@ def answer_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command(name="try")
 @click.argument("form")
 @answer_options
-@click.option("--keep-as", metavar="CASE", help="Write the answers and what came out into the sheet `cases` of FORM.")
-@click.option("--report", type=int, metavar="ID", help="Tell this draft on the server what came out.")
+@click.option("--keep-as", metavar="CASE", help="Add the answers and the outcome to the sheet `cases` of FORM.")
+@click.option("--report", type=int, metavar="ID", help="Send the outcome to this draft on the server.")
 @optional_account_options("for --report")
 @channel_option
 @json_option
@@ -158,10 +157,10 @@ def try_command(
     channel: str,
     as_json: bool,
 ) -> None:
-    """Hold an interview with FORM here and show what comes out, why, where it would go, and what a server would learn.
+    """Try FORM in an interview here; show the outcome, the reasons, the desk, and what a server would learn.
 
-    It asks in this terminal as a tablet does, or takes --answers or a --case. Nothing is kept: the keys are made for
-    the moment. Never use it with a real person. --report sends only the outcome, never an answer.
+    The questions appear in this terminal as on a tablet, unless --answers or --case gives the answers. Nothing is
+    stored: the keys are temporary. Never use it with a real person. --report sends only the outcome, never an answer.
     """
     if report is not None and not account:
         raise click.UsageError("--report needs --login.")
@@ -169,7 +168,7 @@ def try_command(
     version = compile_local(form, channel)
     trial = _fill_form(version, source)
     if trial is None:
-        raise click.ClickException("the interview was not finished; nothing is left of it.")
+        raise click.ClickException("the interview was not finished; nothing of it was stored.")
     if keep_as and workbook_path:
         workbook_path.write_bytes(_add_case(workbook_path, keep_as, trial, version.form))
     if report is not None and account:
@@ -183,12 +182,14 @@ def _fill_form(version: ComparedVersion, source: AnswerSource) -> TrialInterview
     if source.case is not None:
         known = version.cases
         if source.case not in known:
-            raise click.UsageError(f"no case {source.case}; there is: {', '.join(known) or 'none'}.")
+            raise click.UsageError(f"there is no case {source.case}; the cases are: {', '.join(known) or 'none'}.")
         return run_trial(form, load_engine(form.xform), known[source.case], today)
     if source.file is not None:
         return run_trial(form, load_engine(form.xform), read_json_object(source.file), today)
     if source.language not in form.languages:
-        raise click.UsageError(f"the form is not in {source.language}; it is in: {', '.join(form.languages)}.")
+        raise click.UsageError(
+            f"the form has no language {source.language}; its languages are: {', '.join(form.languages)}."
+        )
     setrlimit(RLIMIT_CORE, (0, 0))  # As on a tablet: a crash must not write the answers to the disk.
     tablet = _TrialTablet(form)
     draft = Draft(seal.new_screening_id(), "", now_ms(), now_ms(), source.language, {})
@@ -198,12 +199,12 @@ def _fill_form(version: ComparedVersion, source: AnswerSource) -> TrialInterview
 
 
 def _workbook_file(form: str) -> Path:
-    """The file that an author writes: FORM itself, or the one in a folder."""
+    """Return the workbook file: FORM itself, or the one in the folder FORM. Raises UsageError for other files."""
     path = Path(form)
     inside = [path / name for name in WORKBOOK_NAMES if (path / name).is_file()] if path.is_dir() else []
     found = inside[0] if inside else path
     if not found.is_file() or found.suffix.lower() not in (".xlsx", ".md"):
-        raise click.UsageError(f"--keep-as writes into a workbook (.xlsx or .md); {form} is none.")
+        raise click.UsageError(f"--keep-as writes into a workbook (.xlsx or .md); {form} is not a workbook.")
     return found
 
 
@@ -233,7 +234,7 @@ def _print_trial(console: Console, trial: TrialInterview) -> None:
     console.print(f"[bold]{found.outcome}[/] (tier {found.tier}), urgency {found.urgency}, to: {kinds}")
     for sentence in found.why:
         console.print(Text(f"  {sentence}"))
-    console.print(f"Sealed to the {trial.desk} desk: {trial.size:,} bytes, whatever the answers are.")
+    console.print(f"Sealed to the {trial.desk} desk: {trial.size:,} bytes, the same for all answers.")
     table = Table("the server would learn", "", box=None, padding=(0, 2, 0, 0))
     for name, value in trial.route.to_content().items():
         table.add_row(name, " ".join(value) if isinstance(value, list) else str(value))

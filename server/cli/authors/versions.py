@@ -1,5 +1,6 @@
-"""`chaski forms draft | versions | show | return | withdraw | discard`: form versions on the server, before they are
-approved. What is wrong with a form comes back as on the author's own machine."""
+"""`chaski forms draft | versions | show | return | withdraw | discard`: form versions on the server before approval.
+
+Problems that the server finds are printed like those of `forms check`, so that an author needs to learn one format."""
 
 from __future__ import annotations
 
@@ -21,14 +22,14 @@ from server.cli.terminal import format_time, json_option, print_problems, print_
 from sync.exchange.transport import RefusedError
 
 version_argument = click.argument("version", type=click.IntRange(1), metavar="ID")
-reason_option = click.option("--reason", required=True, help="Why; others will read it.")
-form_option = click.option("--form", help="Only this form, such as pe_laboral_adulto.")
+reason_option = click.option("--reason", required=True, help="Reason for the change; other people read it.")
+form_option = click.option("--form", help="List only this form, such as pe_laboral_adulto.")
 _PROBLEM_FIELDS = [field.name for field in fields(FormProblem)]
 
 
 @contextmanager
 def raise_form_problems() -> Iterator[None]:
-    """Turn a refusal that lists what is wrong with a form into a FormError with the same list."""
+    """Convert a RefusedError whose response lists form problems into a FormError with those problems."""
     try:
         yield
     except RefusedError as refused:
@@ -39,12 +40,12 @@ def raise_form_problems() -> Iterator[None]:
 
 
 def read_problems(listed: Sequence[dict[str, Any]]) -> list[FormProblem]:
-    """Read problems as the server lists them."""
+    """Build FormProblems from the problem list of a response."""
     return [FormProblem(**{name: each[name] for name in _PROBLEM_FIELDS}) for each in listed]
 
 
 def print_version(console: Console, version: dict[str, Any]) -> None:
-    """Say what a version is and where it stands."""
+    """Print a version: its id, state, hash, tables, author and reviewer."""
     console.print(Text(_version_line(version), style="bold"))
     console.print(Text(f"  sha256 {version['sha']}"))
     console.print(Text(f"  indicator set {version['indicator_set'] or '?'}, policy {version['policy'] or '?'}"))
@@ -66,10 +67,10 @@ def _version_line(version: dict[str, Any]) -> str:
 @account_options
 @json_option
 def draft(form: str, channel: str, account: Account, as_json: bool) -> None:
-    """Upload FORM with all that it is compiled of; the server compiles it and keeps it as your draft.
+    """Upload FORM with all its sources. The server compiles it and stores it as your draft.
 
-    The same form, version and channel again takes the place of your draft. Nothing is kept of a form with problems that
-    stop it; what is left to put right is listed.
+    A second upload of the same form, version and channel replaces your draft. The server stores nothing when a problem
+    blocks compiling. Other problems are listed.
     """
     content = pack_package(read_package(form))
     with account.sign_in() as staff, raise_form_problems(), spinner("Uploading; the server compiles it ..."):
@@ -89,7 +90,7 @@ def draft(form: str, channel: str, account: Account, as_json: bool) -> None:
 @account_options
 @json_option
 def versions(form: str | None, account: Account, as_json: bool) -> None:
-    """List the versions of all forms, or of one, and where each stands."""
+    """List the versions of all forms, or of one form, with their states."""
     with account.sign_in() as staff:
         found = staff.get("/v1/versions" + (f"?form={form}" if form else ""))
 
@@ -97,18 +98,20 @@ def versions(form: str | None, account: Account, as_json: bool) -> None:
         for each in found:
             console.print(f"{_version_line(each)}, by {each['author']}, {format_time(each['changed'])}", soft_wrap=True)
         if not found:
-            console.print("There is no version yet.")
+            console.print("There are no versions yet.")
 
     print_result(found, as_json, write)
 
 
 @click.command(name="show")
 @version_argument
-@click.option("--save", type=click.Path(path_type=Path), help="Write its source package here: to read, change or sign.")
+@click.option(
+    "--save", type=click.Path(path_type=Path), help="Write its source package to this file, to read, change or sign it."
+)
 @account_options
 @json_option
 def show_version(version: int, save: Path | None, account: Account, as_json: bool) -> None:
-    """Show version ID, and what came out of made-up interviews with it."""
+    """Show version ID and the outcomes of reported trials with it."""
     with account.sign_in() as staff:
         found = staff.get(f"/v1/versions/{version}")
         if save is not None:
@@ -116,7 +119,7 @@ def show_version(version: int, save: Path | None, account: Account, as_json: boo
 
     def write(console: Console) -> None:
         print_version(console, found)
-        console.print(f"  before it: {found['before'] or 'none'}")
+        console.print(f"  version before: {found['before'] or 'none'}")
         for each in found["trials"]:
             to = " ".join(each["queue_kinds"]) or "no desk"
             console.print(
@@ -132,7 +135,7 @@ def show_version(version: int, save: Path | None, account: Account, as_json: boo
 @account_options
 @json_option
 def return_version(version: int, reason: str, account: Account, as_json: bool) -> None:
-    """Give version ID, which somebody submitted, back to its author."""
+    """Return the submitted version ID to its author (reviewer)."""
     with account.sign_in() as staff:
         found = staff.post(f"/v1/versions/{version}/return", json={"reason": reason})
     print_result(found, as_json, lambda console: print_version(console, found))
@@ -143,7 +146,7 @@ def return_version(version: int, reason: str, account: Account, as_json: bool) -
 @account_options
 @json_option
 def withdraw(version: int, account: Account, as_json: bool) -> None:
-    """Take version ID back from review; it is your draft again."""
+    """Withdraw version ID from review; it becomes your draft again."""
     with account.sign_in() as staff:
         found = staff.delete(f"/v1/versions/{version}/submission")
     print_result(found, as_json, lambda console: print_version(console, found))
@@ -154,9 +157,9 @@ def withdraw(version: int, account: Account, as_json: bool) -> None:
 @account_options
 @json_option
 def discard(version: int, account: Account, as_json: bool) -> None:
-    """Throw your draft ID away, with what was tried with it; a reviewer or an administrator, anybody's."""
+    """Delete your draft ID and its trials. Reviewers and administrators may delete any draft."""
     with account.sign_in() as staff:
         staff.delete(f"/v1/versions/{version}")
     print_result(
-        {"id": version, "discarded": True}, as_json, lambda console: console.print(f"Draft {version} is gone.")
+        {"id": version, "discarded": True}, as_json, lambda console: console.print(f"Draft {version} is deleted.")
     )
