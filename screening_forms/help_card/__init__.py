@@ -1,1 +1,1 @@
-"""The neutral help card of a region: what is on it, and how it is laid out on one sheet."""
+"""The neutral help card of a region: its content, and its layout on one sheet."""

@@ -1,7 +1,7 @@
-"""The neutral help card: numbers that somebody may call, on a sheet that says nothing about why it was given.
+"""The content of the neutral help card: telephone numbers of help lines for a region, and the texts around them.
 
-`chaski forms card` prints it; page.py lays it out. Numbers are data (hotlines.csv), each with the day on which
-somebody called it; a number that nobody verified says so. Whoever finds the folded card must learn nothing from it.
+`chaski forms card` prints it; page.py lays it out. The numbers are data (hotlines.csv), each with the day of its
+verification call, or a mark that there was none. The folded card must not show why a person got it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REGIONS = ("17", "21", "08", "04", "16", "15")
 DRAFT_MARK = "[borrador] "
 PENDING = "verificado: pendiente"
 OUTSIDE_TEXTS = ("title", "notes")
-"""The texts that show while the card is folded."""
+"""The texts that are visible on the folded card."""
 
 CARD_TEXTS = {
     "title": "Números útiles",
@@ -47,7 +47,7 @@ HOTLINE_TABLE = TableFormat(
 
 @dataclass(frozen=True)
 class Hotline:
-    """A number, for the whole country if `regions` is blank. `verified_on`: an ISO date, blank until someone called."""
+    """A telephone number. Empty `regions`: the whole country. `verified_on`: ISO date of the verifying call, or ""."""
 
     name: str
     number: str
@@ -60,13 +60,13 @@ class Hotline:
 
     @property
     def verified(self) -> str:
-        """When it was verified, as the card says it."""
+        """The day of the verification call, in the card's words."""
         return f"verificado: {self.verified_on}" if self.verified_on else PENDING
 
 
 @dataclass(frozen=True)
 class Page:
-    """The card in one language; `draft` as soon as one of its texts is a draft or has no translation."""
+    """The card in one language; `draft` is true if one of its texts is a draft or has no translation."""
 
     lang: str
     draft: bool
@@ -76,7 +76,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Card:
-    """What is printed for a region: its numbers, and the words around them in every language, Spanish first."""
+    """The card of a region: its numbers, and one page of texts for each language, Spanish first."""
 
     region: str
     region_name: str
@@ -84,14 +84,14 @@ class Card:
     pages: tuple[Page, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """The card as JSON values."""
+        """Return the card as JSON values."""
         return asdict(self)
 
 
 def make_card(region: str, *, hotlines: str | None = None, locales: Path = LOCALES) -> Card:
-    """Put the card of a region together; raises FormError on an unknown region or a faulty list of hotlines.
+    """Make the card of a region; raises FormError on an unknown region or a faulty list of hotlines.
 
-    `hotlines` is the text of a CSV file like hotlines.csv, which stands in for it.
+    `hotlines` is the text of a CSV file to use instead of hotlines.csv.
     """
     if region not in REGIONS:
         known = ", ".join(f"{code} {region_name(code)}" for code in REGIONS)
@@ -104,7 +104,7 @@ def make_card(region: str, *, hotlines: str | None = None, locales: Path = LOCAL
 
 
 def card_texts(hotlines: Sequence[Hotline]) -> dict[str, str]:
-    """Every Spanish text of the card by its gettext context."""
+    """Return the Spanish texts of the card by their gettext context."""
     return {
         **{f"card/{name}": text for name, text in CARD_TEXTS.items()},
         **{f"card/{line.name}/serves": line.serves for line in hotlines},
@@ -140,21 +140,21 @@ def _wrong(cells: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]]:
             "bad_date",
             "verified_on",
             es,
-            f"'{day}' is no date such as 2026-11-22; leave it blank until somebody called",
+            f"'{day}' is not a date such as 2026-11-22; leave the cell blank until the number is verified by a call",
         )
 
 
 def _page(lang: str, hotlines: Sequence[Hotline], locales: Path) -> Page:
     spanish = card_texts(hotlines)
     path = locales / lang / "LC_MESSAGES" / "card.po"
-    held = {e.msgctxt: e for e in polib.pofile(str(path)) if not e.obsolete and e.msgstr} if path.exists() else {}
-    said = {context: held[context].msgstr if context in held else text for context, text in spanish.items()}
-    reviewed = all(context in held and _is_reviewed(held[context], text, lang) for context, text in spanish.items())
+    found = {e.msgctxt: e for e in polib.pofile(str(path)) if not e.obsolete and e.msgstr} if path.exists() else {}
+    texts = {context: found[context].msgstr if context in found else text for context, text in spanish.items()}
+    reviewed = all(context in found and _is_reviewed(found[context], text, lang) for context, text in spanish.items())
     return Page(
         lang,
         lang != "es" and not reviewed,
-        {name: said[f"card/{name}"] for name in CARD_TEXTS},
-        {line.name: said[f"card/{line.name}/serves"] for line in hotlines},
+        {name: texts[f"card/{name}"] for name in CARD_TEXTS},
+        {line.name: texts[f"card/{line.name}/serves"] for line in hotlines},
     )
 
 

@@ -1,7 +1,7 @@
-"""How the neutral help card looks: as text in a terminal, and as one HTML page that prints on one sheet to fold.
+"""Renders the neutral help card: as text for a terminal, and as an HTML page for one sheet of paper to fold.
 
-The printed sheet is folded twice: first the upper half to the back, then the left half to the back. Cover and notes
-are then outside, the numbers inside. The page has no script and loads nothing: opening it tells no server anything.
+The person folds the sheet twice: first the upper half to the back, then the left half to the back. Cover and notes are
+then outside, the numbers inside. The page must have no script and load no file: opening it sends no request.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ transform:rotate(180deg);font-size:11pt;line-height:1.25}.cover{grid-area:2/2;pa
 
 
 def render_text(card: Card) -> Iterator[str]:
-    """The card line by line, first what shows outside."""
+    """Yield the lines of the card, the outside texts first."""
     for page in card.pages:
         yield _marked(page, "title") + (f" · {card.region_name}" if page.lang == "es" else "")
     width = max(len(_number(line, page)) for page in card.pages for line in card.hotlines)
@@ -44,7 +44,7 @@ def render_text(card: Card) -> Iterator[str]:
 
 
 def render_html(card: Card) -> str:
-    """The whole page; Spanish first, every language marked with its tag."""
+    """Return the HTML page. Spanish is first; each part has the tag of its language."""
     spanish, *others = card.pages
     titles = "".join(f'<p lang="{page.lang}">{escape(_marked(page, "title"))}</p>' for page in others)
     words = " · ".join(f'<span lang="{page.lang}">{escape(_marked(page, "notes"))}</span>' for page in card.pages)

@@ -1,1 +1,1 @@
-"""The texts of a form in Spanish, Quechua and Aymara: translations, sign-off, orthography, glossary, recordings."""
+"""The texts of a form in Spanish, Quechua and Aymara: translations, sign-off, orthography, glossary and recordings."""

@@ -1,7 +1,7 @@
-"""Recordings of questions and answers, for the many who do not read the language that they speak.
+"""Recordings of questions and choices: their names, their files and their limits.
 
-Checks, the compiler and the server call this. A recording is known by the SHA-256 of its bytes and belongs to the text
-that was read aloud: its file name ends in the beginning of that text's SHA-256, so that it never says another text.
+Many people do not read the language that they speak. The SHA-256 of its bytes identifies a recording. Its file name
+ends in the first digits of the SHA-256 of its text: a form must never play the recording of another text.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from screening_forms.texts.translations import recordable_texts, resolve_transla
 from screening_forms.workbook.reader import Row, Workbook
 from screening_forms.workbook.resources import Resources
 
-MOST_BYTES = 2**20
+MOST_BYTES = 2**20  # 1 MiB
 MOST_SECONDS = 60
 MOST_CHANNELS = 2
 OPUS, MP3 = "audio/ogg", "audio/mpeg"
 SUFFIXES = {OPUS: ".ogg", MP3: ".mp3"}
 
 _HASH_DIGITS = 8
-_NOWHERE = Row("survey", 0, {})  # whoever knows the recording's place puts it in
+_NOWHERE = Row("survey", 0, {})  # The caller knows the place and fills it in.
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What a bundle says of one recording; `type` is its media type, `size` in bytes."""
+    """The entry of one recording in a bundle; `type` is its media type, `size` is in bytes."""
 
     sha256: str
     type: str
@@ -39,23 +39,23 @@ class Recording:
 
     @property
     def file_name(self) -> str:
-        """The name under which ODK clients look for it."""
+        """The file name that ODK clients request."""
         return self.sha256 + SUFFIXES[self.type]
 
 
 def recording_name(item: str, text: str) -> str:
-    """Name the recording of a text, without a suffix; `item` is a question's name or `<list>.<choice>`."""
+    """Return the file name, without suffix, of the recording of a text; `item` is a question or `<list>.<choice>`."""
     return f"{item}.{hashlib.sha256(text.encode()).hexdigest()[:_HASH_DIGITS]}"
 
 
 def item_of_recording(name: str) -> str:
-    """The question or choice that a recording of this name is for; empty if the name does not say for which text."""
+    """Return the question or choice in the name of a recording; empty if the name has no digits of a hash."""
     item, _, digits = name.rpartition(".")
     return item if len(digits) == _HASH_DIGITS and set(digits) <= set("0123456789abcdef") else ""
 
 
 def spoken_texts(workbook: Workbook, lang: str, resources: Resources) -> dict[str, str]:
-    """The texts of a form that are read aloud in one language, by context; what is not translated has no voice."""
+    """Return a form's texts to read aloud in one language, by context, without untranslated texts."""
     prompts = recordable_texts(workbook)
     if lang == SOURCE:
         return {entry.context: entry.text for entry in prompts}
@@ -64,20 +64,20 @@ def spoken_texts(workbook: Workbook, lang: str, resources: Resources) -> dict[st
 
 
 def find_recordings(workbook: Workbook, lang: str, resources: Resources) -> dict[str, Recording]:
-    """The recordings of a form's texts of today in one language, by context; what is no recording is left out."""
+    """Return the recordings of a form's present texts in one language, by context, without faulty files."""
     found = {}
     for context, text in spoken_texts(workbook, lang, resources).items() if resources.recordings else ():
         content = resources.recordings.get(f"{lang}/{recording_name(context.split('/')[1], text)}")
         if content is not None:
-            with suppress(FormError):  # The checks speak of it.
+            with suppress(FormError):  # The checks report it.
                 found[context] = read_recording(content)
     return found
 
 
 def read_recording(content: bytes) -> Recording:
-    """Read a recording: Opus in Ogg, or MP3. Raises FormError on anything that is none, or larger or longer than fits.
+    """Read a recording: Opus in Ogg, or MP3. Raises FormError on other bytes, or if it is too large or too long.
 
-    What it is, is seen in its bytes; its name and its tags count for nothing.
+    The bytes alone decide; the file name and the tags do not count.
     """
     if len(content) > MOST_BYTES:
         raise FormError([problem("audio.too_large", _NOWHERE, "", len(content) // 1024, MOST_BYTES // 1024)])

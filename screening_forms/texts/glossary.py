@@ -1,7 +1,7 @@
-"""The agreed words of `locales/glossary.csv`: whether a Spanish term was translated with the word agreed on.
+"""The glossary: finds translations that do not use the agreed words of `locales/glossary.csv`.
 
-Checks and `forms translations status` call this. Quechua and Aymara put endings on words, so an agreed word is looked
-for by its stem; a finding is a hint to a translator, never a reason to refuse a text.
+Checks and `forms translations status` use it. Quechua and Aymara add endings to words, so it searches for the stems of
+agreed words. A finding is a hint for the translator; it must not reject a text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from screening_forms.workbook.resources import LOCALES
 
 _WORD = re.compile(r"[^\W\d_]+(?:’[^\W\d_]*)*|\d+")
 _ASIDE = re.compile(r"\s*\(.*?\)")
-# What a Spanish verb's stem may end in here: present, past, future, conditional, gerund, participle, with pronouns.
+# The endings of Spanish verbs: present, past, future, conditional, gerund, participle, with pronouns.
 _VERB = re.compile(
     r"(?:[aeiáéí]r|[ae]n?|[aei]mos|an?|ó|[ae]ste|[ai]eron|aron|[aí]a[ns]?|aba[ns]?|ando|iendo|[ai]d[oa]s?|"
     r"(?:[aei]r)?[áé]n?|(?:[aei]r)ía[ns]?|[ae]ran?|ieran?)(?:[lm]es?|l[ao]s?|se|nos)?"
@@ -27,22 +27,22 @@ _ALTERNATIVES = re.compile(r"\s*/\s*")
 
 @dataclass(frozen=True)
 class Term:
-    """One Spanish term; `agreed` are the words for it in one language, any of which will do."""
+    """One Spanish term. `agreed`: its words in one language; a translation may use any of them."""
 
     spanish: str
     agreed: tuple[str, ...]
     lang: str
 
     def is_said_in(self, words: Sequence[str]) -> bool:
-        """Whether a Spanish text of these words says it, in the singular or plural, a verb in any of its forms."""
+        """True if the words of a Spanish text contain the term, in singular or plural, or in any form of a verb."""
         wanted = self._wanted
-        if all(len(word) <= 2 for word in wanted):  # sí, no: the whole of an answer, not a word among others
+        if all(len(word) <= 2 for word in wanted):  # sí, no: only as the whole answer
             return tuple(words) == wanted
         starts = range(len(words) - len(wanted) + 1)
         return any(all(map(_is_form, words[start:], wanted)) for start in starts)
 
     def is_translated_in(self, words: Sequence[str]) -> bool:
-        """Whether a translation of these words has one of those agreed on, with whatever endings."""
+        """True if the words of a translation contain one of the agreed words, with any endings."""
         return any(all(any(word.startswith(stem) for word in words) for stem in stems) for stems in self._stems)
 
     @cached_property
@@ -55,7 +55,7 @@ class Term:
 
 
 class Glossary:
-    """The terms by language."""
+    """The terms of all languages; `content` is the text of a file like `locales/glossary.csv`."""
 
     def __init__(self, content: str) -> None:
         rows = list(csv.DictReader(content.splitlines()))
@@ -64,13 +64,14 @@ class Glossary:
 
     @classmethod
     def built_in(cls) -> Self:
-        """The glossary that comes with this version."""
+        """Return the glossary of this release."""
         return cls((LOCALES / "glossary.csv").read_text(encoding="utf-8"))
 
     def findings(self, spanish: str, text: str, lang: str) -> list[Term]:
-        """The terms that the Spanish text has and whose agreed word the translation does not have."""
-        said, kept = _words(spanish), _words(text)
-        return [term for term in self._terms.get(lang, ()) if term.is_said_in(said) and not term.is_translated_in(kept)]
+        """Return the terms in the Spanish text whose agreed words the translation does not contain."""
+        source, translation = _words(spanish), _words(text)
+        terms = self._terms.get(lang, ())
+        return [term for term in terms if term.is_said_in(source) and not term.is_translated_in(translation)]
 
 
 def _terms(rows: Iterable[Mapping[str, str]], lang: str) -> Iterable[Term]:
@@ -94,7 +95,7 @@ def _is_form(word: str, wanted: str) -> bool:
 
 
 def _stem(word: str, lang: str) -> str:
-    """What stays of a word when endings come: without the infinitive, and in Aymara without the last vowel."""
+    """Return the stem of a word: without the ending of the infinitive, and in Aymara without the last vowels."""
     if lang == "quz" and len(word) > 4 and word.endswith("y"):
         return word[:-1]
     if lang == "ayr" and len(word) > 4:

@@ -1,6 +1,6 @@
-"""What people read and hear of a form on a channel: its languages, their marks, its recordings, and who is left out.
+"""The texts and recordings that a form gets on a channel, and the languages that are not ready for it.
 
-The compiler calls this. A draft and a text in Spanish for want of a translation say so wherever they are shown.
+The compiler calls this. Every draft, and every Spanish text in place of a translation, must have its mark.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ from screening_forms.workbook.reader import Row, Workbook
 from screening_forms.workbook.resources import Resources
 
 LANGUAGE_NOTE = "f_languages"
-"""The note that names the languages left out; authors' questions have no such names."""
+"""The note that lists the languages left out. The names of authors' questions do not begin with `f_`."""
 
 _ADVICE = "Si la persona habla uno de estos idiomas, busque un intérprete independiente."
 
 
 @dataclass(frozen=True)
 class LocalizedForm:
-    """The texts of each language that ships beside Spanish, and the recordings of each, Spanish included, by context.
+    """The languages of a form on one channel.
 
-    `left_out`: why each of the other languages does not ship, as reasons and their numbers of texts.
+    `texts`: by language except Spanish, the texts by context. `recordings`: by language, Spanish too, the recordings by
+    context. `left_out`: by language that is not ready, the number of texts for each reason.
     """
 
     form_id: str
@@ -37,21 +38,21 @@ class LocalizedForm:
 
     @classmethod
     def for_channel(cls, workbook: Workbook, channel: str, resources: Resources) -> LocalizedForm:
-        """See which languages are fit for a channel, and gather what they show."""
-        held = [language_coverage(workbook, lang, resources) for lang in requested_languages(workbook)]
-        left_out = {each.lang: why for each in held if (why := each.reasons_against(channel))}
-        texts = {each.lang: each.texts for each in held if each.lang not in left_out}
+        """Choose the languages that are ready for a channel, and collect their texts and recordings."""
+        coverage = [language_coverage(workbook, lang, resources) for lang in requested_languages(workbook)]
+        left_out = {each.lang: why for each in coverage if (why := each.reasons_against(channel))}
+        texts = {each.lang: each.texts for each in coverage if each.lang not in left_out}
         recordings = {lang: find_recordings(workbook, lang, resources) for lang in (SOURCE, *texts)}
         return cls(workbook.settings["form_id"], texts, recordings, left_out)
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """The languages that ship, Spanish first."""
+        """The languages of the form on this channel, Spanish first."""
         return (SOURCE, *self.texts)
 
     @property
     def fell_back(self) -> dict[str, list[str]]:
-        """The texts that each language shows in Spanish."""
+        """By language, the contexts of the texts that it shows in Spanish."""
         found = {
             lang: [context for context, text in texts.items() if text.state == "fallback"]
             for lang, texts in self.texts.items()
@@ -60,7 +61,7 @@ class LocalizedForm:
 
     @property
     def audio(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """The recordings as a bundle lists them; languages without any are not named."""
+        """The recordings as a bundle lists them, without languages that have none."""
         return {
             lang: {context: asdict(each) for context, each in found.items()}
             for lang, found in self.recordings.items()
@@ -68,7 +69,7 @@ class LocalizedForm:
         }
 
     def cells(self, row: Row, item: str) -> dict[str, str]:
-        """Write the text and audio columns of one row; `item` is its question or `<list>.<choice>`."""
+        """Return the text and audio columns of one row; `item` is its question or `<list>.<choice>`."""
         cells = {}
         for part in TEXT_PARTS:
             if source := cell_text(row, part, SOURCE):
@@ -80,7 +81,7 @@ class LocalizedForm:
         return cells | self._sounds(f"{self.form_id}/{item}/label")
 
     def note(self) -> dict[str, str]:
-        """Write the row that names, at the head of the form, the languages left out; empty if there are none."""
+        """Return the form's first row, a note that lists the languages left out; empty if there are none."""
         if not self.left_out:
             return {}
         text = " ".join([*left_out_sentences(self.left_out), _ADVICE])
@@ -88,7 +89,7 @@ class LocalizedForm:
         return {"type": "note", "name": LANGUAGE_NOTE, f"label::{LANGUAGES[SOURCE]}": text, **label}
 
     def _sounds(self, context: str) -> dict[str, str]:
-        """The recording of a label in each language, and of the Spanish where that is what is shown."""
+        """Return the audio columns of a label. A language that shows Spanish also plays Spanish."""
         cells = {}
         for lang in self.languages:
             text = self.texts.get(lang, {}).get(context)

@@ -1,6 +1,6 @@
-"""Whether a text is written as its language officially is (R.M. 1218-85-ED): letters, the one apostrophe, Unicode form.
+"""Checks a text against the official orthography of its language (R.M. 1218-85-ED): letters, apostrophe, Unicode form.
 
-Checks and `forms translations status` call this. It knows letters, no words: what it passes may still be wrong.
+Checks and `forms translations status` use it. It has no dictionary: a text without a finding can still be misspelt.
 """
 
 import re
@@ -11,7 +11,7 @@ from screening_forms.workbook.columns import PLACEHOLDER
 
 APOSTROPHE = "’"
 
-# Three vowels; plain, aspirated and ejective stops; Aymara has long vowels.
+# Three vowels; plain, aspirated and ejective stops; Aymara also has long vowels.
 _WORDS = {
     "quz": re.compile(r"(?:chh|ch’|ch|[kpqt][h’]?|[ahilmnñrsuwy])+"),
     "ayr": re.compile(r"(?:chh|ch’|ch|[kpqt][h’]?|[aäiïjlmnñrsuüwxy])+"),
@@ -26,9 +26,9 @@ _RIGHT = str.maketrans(dict.fromkeys(_WRONG_APOSTROPHES, APOSTROPHE))
 
 
 def spelling_findings(text: str, lang: str, loans: frozenset[str] = frozenset()) -> list[str]:
-    """What in a text is not the official orthography, in Spanish; nothing for a language without an alphabet here.
+    """Return a Spanish description of each deviation from the official orthography; none for other languages.
 
-    Names (a capital inside a sentence, or all capitals) and the words of `loans` are let through.
+    Names (a capital letter inside a sentence, or all capitals) and the words in `loans` are not checked.
     """
     if lang not in _WORDS:
         return []

@@ -1,7 +1,7 @@
-"""The sign-off of one translation: who answers for it, for which variety, since when, and what it says in Spanish.
+"""The sign-off of one translation: the registered translator, the variety, the date, and a back-translation.
 
-It stands in the entry's translator comments, where Poedit and Weblate keep what a translator writes. Without all four
-lines a text is a draft, whatever its marks say.
+It is in the translator comments of a `.po` entry, which Poedit and Weblate preserve. A text without all four fields
+must count as a draft, even if its entry is not marked as one.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _FORMER = "Former "
 
 
 def lacking_fields(comments: str, lang: str) -> tuple[str, ...]:
-    """Name the fields of a sign-off that are not there or do not count.
+    """Return the fields of a sign-off that are missing or not valid.
 
-    Translator comments have one `Field: value` a line, and longer values go on in the next lines.
+    Translator comments have one `Field: value` in each line; a longer value continues in the next lines.
 
-    `Variety` begins with the language's own tag, such as `quz Cusco`: a register number for Ayacucho Quechua (quy)
-    signs nothing in quz.
+    `Variety` begins with the tag of the language, such as `quz Cusco`. So a translator registered for Ayacucho Quechua
+    (quy) cannot sign a text in quz.
     """
     values = _values(comments)
     good = {
@@ -36,13 +36,13 @@ def lacking_fields(comments: str, lang: str) -> tuple[str, ...]:
 
 
 def is_same_sign_off(one: str, other: str) -> bool:
-    """Whether two entries' comments carry one and the same sign-off."""
+    """True if the comments of two entries contain the same sign-off."""
     values = _values(one)
     return any(values.values()) and values == _values(other)
 
 
 def void_sign_off(comments: str) -> str:
-    """Keep a sign-off in the comments as a former one: it was given for other words."""
+    """Return the comments with their sign-off marked as a former one, because it was for another text."""
     return "\n".join(_FORMER + line if _FIELD.match(line) else line for line in comments.split("\n"))
 
 

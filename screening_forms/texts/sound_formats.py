@@ -1,7 +1,7 @@
-"""Reads Ogg Opus and MP3: how long the sound lasts, and how many channels it has.
+"""Reads the duration and the channels of Ogg Opus and MP3 sounds.
 
-The bytes are untrusted, and a header may claim any length. The length is that of the packets or frames, each one read.
-This module decodes no sound and opens no file. It raises nothing but SoundError.
+The bytes are untrusted, and a header may claim any duration. So it adds the durations of all packets or frames. It must
+not decode sound, open a file, or raise anything but SoundError.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ class SoundError(ValueError):
 
 
 class CodecError(SoundError):
-    """The bytes are sound, but of another codec."""
+    """The bytes are a sound of another codec."""
 
 
 @dataclass(frozen=True)
 class Sound:
-    """What a player would play: `seconds` includes gaps that the stream claims, not the samples a decoder skips."""
+    """The sound as a player plays it. `seconds` includes gaps in the stream, and excludes skipped samples."""
 
     seconds: float
     channels: int
@@ -29,7 +29,7 @@ class Sound:
 
 # Ogg (RFC 3533) with Opus (RFC 7845, RFC 6716).
 
-OPUS_RATE = 48_000  # Hz. Ogg counts Opus samples at this rate, whatever was recorded (RFC 7845, 4).
+OPUS_RATE = 48_000  # Hz. Ogg counts Opus samples at this rate, even if the recording had another one (RFC 7845, 4).
 
 _CONTINUED, _FIRST, _LAST = 1, 2, 4  # Flags of a page.
 _PAGE = struct.Struct("<4sBBqIIIB")  # "OggS", version, flags, granule position, serial, number, CRC, lacing values.
@@ -50,7 +50,7 @@ class _Page:
 
 
 def read_opus(content: bytes) -> Sound:
-    """Read an Ogg file that has one whole Opus stream and nothing else."""
+    """Read an Ogg file of exactly one whole Opus stream; raises SoundError, or CodecError for another codec."""
     pages = _pages(content)
     if not pages[0].body.startswith(b"OpusHead"):
         raise CodecError("the first stream is not Opus")
@@ -58,7 +58,7 @@ def read_opus(content: bytes) -> Sound:
     packets = _packets(pages)
     tags = next((at for at, ended in enumerate(packets) if at and ended), 0)
     if [len(packets[0]), len(packets[tags])] != [1, 1] or not packets[tags][0].startswith(b"OpusTags"):
-        raise SoundError("the two headers are not each alone on a page (RFC 7845, 3)")
+        raise SoundError("each of the two headers needs a page of its own (RFC 7845, 3)")
     if len(packets[0][0]) < 19:
         raise SoundError("the identification header is cut")
     _, version, channels, pre_skip = _OPUS_HEAD.unpack_from(packets[0][0])
@@ -69,10 +69,11 @@ def read_opus(content: bytes) -> Sound:
 
 
 def _played(samples: list[int], positions: list[int]) -> int:
-    """Count the samples that a decoder yields, from those of each page's packets and each page's granule position.
+    """Count the samples that a decoder plays, from the samples and the granule position of each page.
 
-    The first position may say that the stream began before the file. The last may cut the end (RFC 7845, 4.3 to 4.5),
-    but at most its own page: a decoder has played all pages before. It may also claim gaps; those take their time.
+    The stream may begin before the file; the first position shows it. The last position may cut the end (RFC 7845, 4.3
+    to 4.5), but at most its own page, because a decoder has played all earlier pages. Positions may also leave gaps;
+    these count as time.
     """
     began = next((position - count for count, position in zip(samples, positions, strict=True) if count), 0)
     end = max(0, began) + sum(samples)
@@ -90,13 +91,13 @@ def _pages(content: bytes) -> list[_Page]:
         start = at + _PAGE.size + count
         end = start + sum(lacing)
         if magic != b"OggS" or version or end > len(content):
-            raise SoundError("no page, or a page is cut")
+            raise SoundError("these bytes are not a page, or a page is cut")
         if _checksum(content[at : at + 22] + bytes(4) + content[at + 26 : end]) != checksum:
             raise SoundError("a page is damaged")
         pages.append(_Page(flags, granule, serial, number, lacing, content[start:end]))
         at = end
     if not pages:
-        raise SoundError("no page")
+        raise SoundError("the file has no page")
     return pages
 
 
@@ -110,13 +111,13 @@ def _check_one_stream(pages: list[_Page]) -> None:
     for index, page in enumerate(pages):
         ends = _FIRST * (index == 0) | _LAST * (index == len(pages) - 1)
         if page.flags & (_FIRST | _LAST) != ends or page.serial != pages[0].serial:
-            raise SoundError("more or less than one whole stream")
+            raise SoundError("the file is not exactly one whole stream")
         if page.number != pages[0].number + index:
             raise SoundError("a page is missing")
 
 
 def _packets(pages: list[_Page]) -> list[list[bytes]]:
-    """List for each page the packets that end on it; a lacing value of 255 says that the packet goes on."""
+    """Return for each page the packets that end on it. A lacing value of 255 means that the packet continues."""
     found, left = [], bytearray()
     for page in pages:
         if bool(page.flags & _CONTINUED) != bool(left):
@@ -141,20 +142,20 @@ def _samples(packet: bytes) -> int:
     frames = packet[1] & 63 if packet[0] & 3 == 3 else min(packet[0] & 3, 1) + 1
     samples = frames * _FRAMES[packet[0] >> 3]
     if not 0 < samples <= _LONGEST_PACKET:
-        raise SoundError("an Opus packet of no length, or of more than 120 ms")
+        raise SoundError("an Opus packet is empty, or longer than 120 ms")
     return samples
 
 
 # MPEG audio (ISO/IEC 11172-3, 2.4.1.3 and 2.4.2.3; lower sampling rates: ISO/IEC 13818-3), layer III.
 
 FEWEST_FRAMES = 4
-"""Fewer frames, about a tenth of a second, may be chance."""
+"""The fewest MP3 frames of a sound, about 0.1 s. Fewer may be other bytes that look like frames by chance."""
 
 _MPEG_1, _MPEG_2, _MPEG_2_5 = 3, 2, 0  # As the header writes them; 2.5 is Fraunhofer's extension.
 _KBITS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _KBITS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _RATES = (44_100, 48_000, 32_000)  # Hz in MPEG 1; half of it in MPEG 2, a quarter in 2.5.
-_SAME = 0xFFFE0C00  # Version, layer and sampling rate: alike in all frames of a stream.
+_SAME = 0xFFFE0C00  # Version, layer and sampling rate: equal in all frames of a stream.
 _ID3_1_BYTES = 128
 _LAME_FLAGS = 15  # The four fields that LAME and FFmpeg write before their name.
 
@@ -170,30 +171,30 @@ class _Frame:
 
 
 def read_mp3(content: bytes) -> Sound:
-    """Read MPEG audio frames from the first byte to the last, but for an ID3 tag before and after."""
+    """Read a file of MPEG audio frames, with an optional ID3 tag before and after; raises SoundError."""
     start = at = _after_id3(content)
     first = frame = _frame(content, at)
     count = 0
     while at < len(content) and not (len(content) - at == _ID3_1_BYTES and content.startswith(b"TAG", at)):
         frame = _frame(content, at)
         if (frame.header ^ first.header) & _SAME:
-            raise SoundError("a frame of another stream")
+            raise SoundError("a frame belongs to another stream")
         at += frame.size
         count += 1
     if at > len(content) or count < FEWEST_FRAMES:
-        raise SoundError("the last frame is cut, or there are too few")
+        raise SoundError("the last frame is cut, or there are too few frames")
     samples = count * first.samples - _silent(content[start : start + first.size], first, count)
     return Sound(samples / first.rate, first.channels)
 
 
 def _after_id3(content: bytes) -> int:
-    """Tell where the frames begin: after any ID3v2 tags (id3.org, ID3v2.4, 3.1). Sizes have 7 bits in each byte."""
+    """Return where the frames begin: after any ID3v2 tags (id3.org, ID3v2.4, 3.1). Sizes use 7 bits of each byte."""
     at = 0
     while content.startswith(b"ID3", at) and len(content) - at >= 10:
         size = 0
         for byte in content[at + 6 : at + 10]:
             size = size << 7 | byte & 127
-        at += 10 + size + (10 if content[at + 5] & 16 else 0)  # The flag says that a footer follows.
+        at += 10 + size + (10 if content[at + 5] & 16 else 0)  # The flag is set if a footer follows.
     return at
 
 
@@ -203,7 +204,7 @@ def _frame(content: bytes, at: int) -> _Frame:
     version, layer = header >> 19 & 3, header >> 17 & 3
     kbits, rate = header >> 12 & 15, header >> 10 & 3
     if header >> 21 != 0x7FF or version == 1 or layer == 0 or kbits in (0, 15) or rate == 3:
-        raise SoundError("no frame")
+        raise SoundError("these bytes are not a frame")
     if layer != 1:
         raise CodecError("layer I or II")
     samples = 1152 if version == _MPEG_1 else 576
@@ -213,10 +214,11 @@ def _frame(content: bytes, at: int) -> _Frame:
 
 
 def _silent(content: bytes, frame: _Frame, count: int) -> int:
-    """Count the samples that no player plays: those of the information frame, and what the encoder added.
+    """Count the samples that a player skips: the information frame, and the samples that the encoder added.
 
-    Encoders write Xing's or Fraunhofer's information where the first frame's sound would be. LAME and FFmpeg add how
-    many samples they put before and after the sound, at most 4095 each. A claim of other frames than these is a lie.
+    Encoders write Xing's or Fraunhofer's information in place of the first frame's sound. LAME and FFmpeg also write
+    the numbers of samples that they added before and after the sound, at most 4095 each. These numbers count only if
+    the information has the right number of frames.
     """
     if content.startswith(b"VBRI", 36):
         return frame.samples

@@ -1,7 +1,7 @@
-"""The texts of a form in its other languages: which there are, how far each has come, and where it may be shown.
+"""The translations of a form: its translatable texts, the state of each translation, and a language's coverage.
 
-Checks, the compiler and translators' tools call this. Spanish is the source; a draft is never passed off as reviewed,
-and a translation whose Spanish has changed is a draft again.
+Checks, the compiler and the tools of translators use it. Spanish is the source. A draft must never count as reviewed; a
+translation becomes a draft again when its Spanish text changes.
 """
 
 from collections import Counter
@@ -35,10 +35,10 @@ class TranslatableText:
 
 @dataclass(frozen=True)
 class Translation:
-    """A text as people will see it; `state` is reviewed, draft, or fallback (Spanish, for want of a translation).
+    """A text as a form shows it; `state` is reviewed, draft, or fallback (Spanish, because there is no translation).
 
-    `stale`: it was made from another Spanish text, and may now say something else. `lacking`: what its sign-off lacks,
-    though no mark says that it is a draft.
+    `stale`: it is a translation of another Spanish text, so its meaning may differ. `lacking`: the missing fields of
+    its sign-off, if its entry is not marked as a draft.
     """
 
     text: str
@@ -48,7 +48,7 @@ class Translation:
 
     @property
     def reason(self) -> str:
-        """Why it is not fit for the field: missing, stale, unsigned, draft; empty if it is."""
+        """The reason against the channel field: missing, stale, unsigned or draft; empty if there is none."""
         if self.state == "fallback":
             return "missing"
         if self.stale:
@@ -60,34 +60,34 @@ class Translation:
 
 @dataclass(frozen=True)
 class LanguageCoverage:
-    """How far a language has come, with its texts by context."""
+    """The texts of a form in one language, by context, with counts by state."""
 
     lang: str
     texts: Mapping[str, Translation]
 
     @property
     def reviewed(self) -> int:
-        """How many texts somebody answers for."""
+        """The number of texts with a valid sign-off."""
         return sum(text.state == "reviewed" for text in self.texts.values())
 
     @property
     def draft(self) -> int:
-        """How many texts are there that nobody answers for, stale and unsigned ones included."""
+        """The number of drafts, stale and unsigned texts included."""
         return sum(text.state == "draft" for text in self.texts.values())
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The contexts that have no text at all."""
+        """The contexts without a translation."""
         return self.contexts_with("missing")
 
     def contexts_with(self, reason: str) -> tuple[str, ...]:
-        """The contexts whose text is not fit for the field for one reason."""
+        """Return the contexts of the texts with this reason against the channel field."""
         return tuple(context for context, text in self.texts.items() if text.reason == reason)
 
     def reasons_against(self, channel: str) -> dict[str, int]:
-        """Why the language does not ship on a channel: reasons and their numbers of texts; empty if it does.
+        """Return the reasons against the language on a channel, with their numbers of texts; empty if it is ready.
 
-        Training shows whatever there is, marked; field ships a language whole and reviewed or not at all.
+        Training shows drafts, with marks, if there is any translation. Field needs every text to be reviewed.
         """
         reasons = Counter(text.reason for text in self.texts.values() if text.reason)
         if reasons["missing"] == len(self.texts) > 0:
@@ -96,12 +96,12 @@ class LanguageCoverage:
 
 
 def requested_languages(workbook: Workbook) -> tuple[str, ...]:
-    """The languages beside Spanish that the form asks for in its settings."""
+    """Return the languages in the form's settings, except Spanish."""
     return tuple(lang for lang in workbook.settings.get("languages", "").split() if lang != SOURCE)
 
 
 def translatable_texts(workbook: Workbook) -> tuple[TranslatableText, ...]:
-    """Every Spanish text that needs a translation, in the workbook's order; proper names of places do not."""
+    """Return the Spanish texts to translate, in the workbook's order, without names of places."""
     return tuple(_entries(workbook))
 
 
@@ -131,7 +131,7 @@ def _choices(workbook: Workbook) -> Iterator[tuple[Row, str]]:
 
 
 def workbook_translations(workbook: Workbook, lang: str) -> dict[str, str]:
-    """The texts of a language that the workbook has in columns of its own, by context."""
+    """Return the translations in the workbook's own columns of a language, by context."""
     form_id = workbook.settings.get("form_id", "")
     if not any(heading_language(heading) == lang for headings in workbook.headings.values() for heading in headings):
         return {}
@@ -144,21 +144,21 @@ def workbook_translations(workbook: Workbook, lang: str) -> dict[str, str]:
 
 
 def recordable_texts(workbook: Workbook) -> tuple[TranslatableText, ...]:
-    """The texts that are read to a person, and so are worth recording: questions, notes and answers."""
+    """Return the texts that an interviewer reads aloud: labels of questions, notes and choices."""
     groups = {row.number for row in workbook.survey if row.get("type").replace(" ", "_") == "begin_group"}
     labels = (entry for entry in translatable_texts(workbook) if entry.part == "label")
     return tuple(entry for entry in labels if entry.sheet == "choices" or entry.row not in groups)
 
 
 def resolve_translations(workbook: Workbook, lang: str, resources: Resources = BUILT_IN) -> dict[str, Translation]:
-    """Every text of a form in one language, by context.
+    """Return every text of a form in one language, by context.
 
-    A translation made from another Spanish text is a draft, and so is one in the workbook's own column, which nobody
-    can sign: it stands before other drafts, and behind a reviewed text. Where there is none, Spanish stands in.
+    A translation of another Spanish text is a draft. A text in the workbook's own column is a draft too, because a
+    column has no sign-off. It replaces other drafts, but no reviewed text. A text without translation is Spanish.
     """
-    held, columns = resources.catalogue(lang), workbook_translations(workbook, lang)
+    entries, columns = resources.catalogue(lang), workbook_translations(workbook, lang)
     texts = {
-        entry.context: judge_translation(entry.text, held.get(entry.context), lang)
+        entry.context: judge_translation(entry.text, entries.get(entry.context), lang)
         for entry in translatable_texts(workbook)
     }
     drafts = {context: Translation(text, "draft") for context, text in columns.items()}
@@ -169,21 +169,21 @@ def resolve_translations(workbook: Workbook, lang: str, resources: Resources = B
     }
 
 
-def judge_translation(spanish: str, held: polib.POEntry | None, lang: str) -> Translation:
-    """See what an entry is worth as the translation of a Spanish text."""
-    if held is None or not held.msgstr:
+def judge_translation(spanish: str, entry: polib.POEntry | None, lang: str) -> Translation:
+    """Return the translation of a Spanish text by its `.po` entry; a missing entry (None) gives the Spanish text."""
+    if entry is None or not entry.msgstr:
         return Translation(spanish, "fallback")
-    # A merge keeps the former Spanish beside a draft until somebody looked at it again.
-    stale = held.msgid != spanish or bool(held.fuzzy and held.previous_msgid)
-    lacking = () if held.fuzzy else lacking_fields(held.tcomment, lang)
-    return Translation(held.msgstr, "draft" if held.fuzzy or stale or lacking else "reviewed", stale, lacking)
+    # A merge keeps the former Spanish text in the draft until a translator has looked at it again.
+    stale = entry.msgid != spanish or bool(entry.fuzzy and entry.previous_msgid)
+    lacking = () if entry.fuzzy else lacking_fields(entry.tcomment, lang)
+    return Translation(entry.msgstr, "draft" if entry.fuzzy or stale or lacking else "reviewed", stale, lacking)
 
 
 def language_coverage(workbook: Workbook, lang: str, resources: Resources = BUILT_IN) -> LanguageCoverage:
-    """See how far a form has come in one language."""
+    """Return the coverage of a form in one language."""
     return LanguageCoverage(lang, resolve_translations(workbook, lang, resources))
 
 
 def loan_words(lang: str, resources: Resources = BUILT_IN) -> frozenset[str]:
-    """Words that a language's file keeps in Spanish spelling on purpose (its X-Loans header)."""
+    """Return the words that a language keeps in Spanish spelling: the X-Loans header of its `.po`."""
     return frozenset(resources.header(lang, "X-Loans").lower().split())
