@@ -1,1 +1,1 @@
-"""Runs a compiled form: answers in, every relevant node and the result out."""
+"""Runs a compiled form: evaluates answers into relevant nodes and a result, and steps through an interview."""

@@ -1,6 +1,7 @@
-"""Writes a compiled form as one Python function: every relevance, constraint and calculate, in an order that works.
+"""Generates Python functions from a compiled form: relevance, constraints, calculates and choice filters.
 
-Called once per form by the engine. Single expressions are written by expression_code.py.
+The engine calls it once for each form; the generated code is much faster than a tree walk. expression_codegen.py writes
+the single expressions. Only text that the parser accepted may get into the code.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from screening_forms.engine.xform_reader import XForm, xform_error
 from screening_forms.expressions.parser import ExpressionError, Token, parse_expression, subexpressions
 
 Evaluate = Callable[[Mapping[str, str]], tuple[frozenset[str], dict[str, str], list[str], list[str], list[str]]]
-"""Answers as text -> names that are relevant, every node's value; and, in the form's order, names that are required,
-relevant and blank, names whose constraint is broken, names whose choice is filtered out."""
+"""Takes answers as text. Returns the relevant names, every node's value, and three lists of names in the form's order:
+required but blank, with a broken constraint, with a filtered-out choice."""
 
 Offers = Callable[[Mapping[str, str]], dict[str, tuple[str, ...]]]
-"""Every node's value -> the codes that each question with a choice filter offers now."""
+"""Takes every node's value. Returns the codes that each question with a choice filter offers now."""
 
 Written = TypeVar("Written")
 Step = tuple[str, str]
-"""`r` (is it relevant?) or `v` (what is its text?), and the node's name."""
+"""`r` (computes the relevance) or `v` (computes the text), and the node's name."""
 Rule = tuple[str, str]
-"""The node's name, and one of `_RULES`."""
+"""A node's name and one of `_RULES`."""
 
 _NUMBER = re.compile(r"\s*-?(\d+\.?\d*|\.\d+)\s*")
 _COUNTING = ("<", "<=", ">", ">=", "+", "-")
@@ -36,7 +37,7 @@ _RULES = ("relevant", "constraint", "required", "calculate", "filter")
 
 
 def generate_functions(form: XForm) -> tuple[Evaluate, Offers]:
-    """Generate the form's functions; raises FormError on a cycle or on an expression that is not allowed."""
+    """Generate `evaluate` and `offers` of a form; raises FormError on a cycle or a forbidden expression."""
     writer = _FormWriter(form)
     evaluate = ["def evaluate(answers):", *writer.evaluate_lines()]
     offers = ["def offers(values):", *writer.offers_lines()]
@@ -55,9 +56,12 @@ def _number_text(number: float) -> str:
 
 
 class _FormWriter:
-    """Writes the lines of one form. Node n has r<n> (is it relevant, where it has a condition of its own) and, where an
-    expression names it, v<n> (its text, blank if it is not relevant), s<n> (the text between blanks, to look for a
-    choice in it) and n<n> (its number)."""
+    """Writes the lines of the two functions of one form.
+
+    Variables of node n: r<n> is its relevance, if it has a condition of its own. v<n> is its text, "" if not relevant.
+    s<n> is the text between blanks, to find a choice in it. n<n> is its number. v, s and n exist only if a line uses
+    them.
+    """
 
     def __init__(self, form: XForm) -> None:
         self.nodes = {node.name: node for node in form.nodes}
@@ -75,7 +79,7 @@ class _FormWriter:
                     self._parse_rule(node.name, rule, text)
 
     def _parse_rule(self, name: str, rule: str, text: str) -> None:
-        """Parse a rule, and see which nodes it wants in which way."""
+        """Parse a rule, and note which variables of which nodes it needs."""
         token = self.parsed[name, rule] = self._with_form_error(name, lambda: parse_expression(text))
         if rule in ("constraint", "required", "filter"):
             self.used.add(name)
@@ -91,14 +95,16 @@ class _FormWriter:
 
     def _referenced_node(self, part: Token, name: str, rule: str) -> str:
         if part.symbol == "." and rule != "constraint":
-            raise xform_error(name, "«.» solo vale en una condición", "'.' means something in a constraint only")
+            raise xform_error(name, "«.» solo vale en una condición", "'.' is allowed in a constraint only")
         meant = part.value or name
         if meant not in self.nodes or self.nodes[meant].type == "group":
-            raise xform_error(name, f"menciona «{meant}», que no es una pregunta", f"names '{meant}', no question")
+            raise xform_error(
+                name, f"menciona «{meant}», que no es una pregunta", f"refers to '{meant}', which is not a question"
+            )
         return meant
 
     def _operand_nodes(self, part: Token, name: str) -> Iterator[str]:
-        """Yield the nodes that stand directly beside an operator, or in a function."""
+        """Yield the nodes that are direct operands of an operator or a function."""
         for side in part:
             while side.symbol == "(":
                 side = side[0]
@@ -106,7 +112,7 @@ class _FormWriter:
                 yield side.value or name
 
     def evaluate_lines(self) -> Iterator[str]:
-        """Write the body of `evaluate`: what hangs on one condition, and can, stands together below it."""
+        """Write the body of `evaluate`. Steps with the same guard share one `if` where their order allows it."""
         yield "get, values = answers.get, blank.copy()"
         for guard, block in groupby(self._ordered_steps(), self._guard):
             steps = list(block)
@@ -127,7 +133,7 @@ class _FormWriter:
         yield f"return always.union({', '.join(shown)}), values, missing, broken, filtered"
 
     def offers_lines(self) -> Iterator[str]:
-        """Write the body of `offers`: the codes that pass each choice filter, from values that are known already."""
+        """Write the body of `offers`: the codes that pass each choice filter, computed from all values."""
         for name in dict.fromkeys(used for asked in self.nodes for used in self.named[asked, "filter"]):
             yield self._assign_text(name, f"values[{name!r}]")
         filtered = [name for name in self.nodes if (name, "filter") in self.parsed]
@@ -136,7 +142,7 @@ class _FormWriter:
         yield f"return {{{', '.join(codes)}}}"
 
     def scope(self) -> dict[str, Any]:
-        """Return the constants that the lines name."""
+        """Return the constants that the lines use."""
         shown = {f"shown{self.numbers[guard]}": names for guard, names in self._nodes_by_guard().items() if guard}
         columns = {
             f"columns{self.numbers[name]}": {code: choice.columns for code, choice in node.choices.items()}
@@ -153,12 +159,12 @@ class _FormWriter:
         }
 
     def _nodes_by_guard(self) -> dict[str, frozenset[str]]:
-        """Return by guard the names that are relevant exactly if it is."""
+        """Return, by guard, the names of the nodes with that guard."""
         guards = dict.fromkeys(self.guards[name] for name in self.nodes)
         return {guard: frozenset(name for name in self.nodes if self.guards[name] == guard) for guard in guards}
 
     def _ordered_steps(self) -> Iterator[Step]:
-        """Yield every step after those it needs, staying below one guard as long as there is something to do."""
+        """Yield every step after the steps that it needs. The order keeps steps of one guard together if possible."""
         needs: dict[Step, list[Step]] = {}
         for node in self.nodes.values():
             if node.relevant:
@@ -185,12 +191,12 @@ class _FormWriter:
         return [*([("r", guard)] if guard else ()), *(("v", name) for name in self.named[step[1], rule])]
 
     def _guard(self, step: Step) -> str:
-        """Return the node on whose relevance a step hangs, or nothing: a condition of its own hangs on the group's."""
+        """Return the node whose relevance guards a step, or "". The group's guard guards a node's own condition."""
         kind, name = step
         return self.guards[self.nodes[name].group if kind == "r" else name]
 
     def _step_line(self, step: str, name: str) -> str:
-        """Write a step of a node whose guard holds."""
+        """Write a step for the case that its guard is relevant."""
         number = self.numbers[name]
         if step == "r":
             return f"r{number} = {self._condition(name, 'relevant')}"
@@ -206,13 +212,13 @@ class _FormWriter:
         return f"values[{name!r}] = {self._assign_text(name, text)}"
 
     def _blank_line(self, step: str, name: str) -> str:
-        """Write a step of a node whose guard does not hold."""
+        """Write a step for the case that its guard is not relevant."""
         if step == "r":
             return f"r{self.numbers[name]} = False"
         return self._assign_text(name, "''", "nan") if name in self.used else ""
 
     def _assign_text(self, name: str, text: str, count: str = "") -> str:
-        """Write a node's text under the names by which other lines know it."""
+        """Write the assignment of a node's text to the variables that other lines use."""
         if name not in self.used:
             return text
         number = self.numbers[name]
@@ -224,7 +230,7 @@ class _FormWriter:
         return "; ".join(lines)
 
     def _rule_lines(self, name: str) -> Iterator[str]:
-        """Write what adds a node to `missing`, `broken` or `filtered`."""
+        """Write the lines that add a node to `missing`, `broken` or `filtered`."""
         number, guard = self.numbers[name], self.guards[name]
         if (name, "required") in self.parsed:
             asked = f"r{self.numbers[guard]} and " if guard else ""

@@ -1,7 +1,7 @@
-"""Evaluates a compiled XForm over answers: relevance, constraints, required questions and every calculate.
+"""The form engine: evaluates relevance, constraints, required questions and calculates over answers.
 
-Tablets score with it, desks recompute with it. A form becomes one generated Python function, with XPath 1.0 read as
-JavaRosa (the engine inside ODK Collect) reads it; where the two could differ the expression is rejected at loading.
+Tablets score with it, and desks recompute with it. It runs generated Python that follows XPath 1.0 as JavaRosa (the
+engine of ODK Collect) evaluates it. It must reject, at loading, an expression that JavaRosa could evaluate differently.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from screening_forms.errors import AnswerError
 from screening_forms.gc_pause import gc_paused
 
 RESULT_NODES = ("outcome", "tier", "urgency", "queue_kinds", "guidance", "fired", "unknown")
-"""The nodes that a score ends in; every other calculate is a step on the way to them."""
+"""The nodes of the score's result; all other calculates are intermediate steps."""
 
 SEALED_RESULTS = ("outcome", "tier", "urgency", "queue_kinds")
-"""The results that stay in a pruned instance. The others follow from the answers, and the two lists of codes would
-cost some 130 bytes: the difference between one padding bucket and the next."""
+"""The results in a pruned instance. A desk recomputes the others from the answers. The two lists of codes would take
+about 130 bytes, enough for the next larger padding bucket."""
 
 LONGEST_TEXT = 200
-"""Letters in an answer of the person's own words: what all screenings are padded for (padding.py)."""
+"""The most letters in a free-text answer. compiler/padding.py computes the size of all screenings with it."""
 
 Answer = str | int | list[str]
 
@@ -57,8 +57,11 @@ _WHY = {
 
 @dataclass(frozen=True)
 class FilledForm:
-    """A form with answers. `values` has every node (blank where irrelevant), `answers` what was answered, as text,
-    `missing` the required questions that are relevant and blank."""
+    """A form with answers.
+
+    `answers`: the answers as text. `values`: the text of every node, blank if it is not relevant. `missing`: the
+    required questions that are relevant and blank.
+    """
 
     answers: Mapping[str, str]
     values: Mapping[str, str]
@@ -67,10 +70,10 @@ class FilledForm:
 
 
 class Engine:
-    """One compiled form, ready to evaluate. Holds no answers: one engine serves any number of interviews.
+    """One compiled form, ready to evaluate. It stores no answers, so one engine serves any number of interviews.
 
-    `evaluate` is the form's own function (generate.Evaluate), for answers made up as XForms writes them: it asks not
-    whether a question takes them.
+    `evaluate` is the form's generated function (codegen.Evaluate). It takes answers as XForms writes them, and does not
+    check that a question accepts them.
     """
 
     def __init__(self, form: XForm) -> None:
@@ -84,8 +87,11 @@ class Engine:
         self.evaluate, self._offered_codes = generate_functions(form)
 
     def run(self, answers: Mapping[str, Answer]) -> FilledForm:
-        """Evaluate the form. Raises AnswerError on an unknown question, a value that the question does not take, or
-        an answer to a question that was not to be asked."""
+        """Evaluate the form.
+
+        Raises AnswerError on an unknown question, a value that its question does not accept, and an answer to a
+        question that is not relevant.
+        """
         texts = self._read_answers(answers)
         filled, rejected = self._fill(texts)
         for name in texts if len(filled.answers) < len(texts) else ():
@@ -96,15 +102,18 @@ class Engine:
         return filled
 
     def drop_irrelevant(self, answers: Mapping[str, Answer]) -> FilledForm:
-        """Evaluate the form as ODK Collect does when somebody goes back: what is no longer asked is left out."""
+        """Evaluate the form without the answers to irrelevant questions, as ODK Collect does after going back.
+
+        Raises AnswerError on an unknown question and on a value that its question does not accept.
+        """
         return self._fill(self._read_answers(answers))[0]
 
     def rejected(self, answers: Mapping[str, Answer]) -> dict[str, str]:
-        """Return the answers that are asked for and yet do not go with the others, and why, in the form's order."""
+        """Return the relevant questions whose answers break a constraint or a choice filter, with the reasons."""
         return self._fill(self._read_answers(answers))[1]
 
     def drop_invalid(self, answers: Mapping[str, Answer]) -> FilledForm:
-        """Evaluate what is left when every answer is dropped that is no longer asked for or does not go with others."""
+        """Evaluate the form without irrelevant and rejected answers; repeats until no answer is rejected."""
         texts = self._read_answers(answers)
         while True:
             filled, rejected = self._fill(texts)
@@ -113,7 +122,7 @@ class Engine:
             texts = {name: text for name, text in filled.answers.items() if name not in rejected}
 
     def offered_choices(self, question: Node, filled: FilledForm) -> tuple[Choice, ...]:
-        """Return the choices of a question that go with the other answers."""
+        """Return the choices of a question that pass its choice filter."""
         codes = self._offered_codes(filled.values)[question.name] if question.filter else question.choices
         return tuple(question.choices[code] for code in codes)
 
@@ -131,8 +140,11 @@ class Engine:
         return {name: why[name] for name in self.nodes if name in why}
 
     def write_instance(self, filled: FilledForm, *, prune: bool = True) -> bytes:
-        """Write OpenRosa instance XML. Pruned, it has what was answered and `SEALED`; otherwise every relevant node,
-        blank ones included, as ODK Collect writes it."""
+        """Write OpenRosa instance XML.
+
+        A pruned instance contains the answers and `SEALED_RESULTS`. Otherwise it contains every relevant node, blank
+        nodes included, as ODK Collect writes it.
+        """
         form = self.form
         root = tostring(Element(form.root, id=form.form_id, version=form.version), encoding="unicode")
         return f"{root.removesuffix(' />')}>{self._write_group('', filled, prune)}</{form.root}>".encode()
@@ -153,7 +165,7 @@ class Engine:
         return "".join(written)
 
     def read_values(self, instance: bytes) -> dict[str, str]:
-        """Read every value in an instance, calculates included. Raises AnswerError on anything not of this form."""
+        """Read every value in an instance, calculates included; raises AnswerError on an instance of another form."""
         try:
             root = fromstring(instance, forbid_dtd=True)
         except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
@@ -164,7 +176,7 @@ class Engine:
         return dict(self._read_leaves(root, ()))
 
     def read_instance(self, instance: bytes) -> dict[str, str]:
-        """Read the answers in an instance: what `run` takes. What the instance says it calculated is not read."""
+        """Read the answers in an instance, for `run`. It ignores calculates; raises AnswerError like `read_values`."""
         values = self.read_values(instance)
         return {name: value for name, value in values.items() if self.nodes[name].type != "calculate"}
 
@@ -200,8 +212,10 @@ class Engine:
 
 @gc_paused()
 def load_engine(compiled: str) -> Engine:
-    """Make an engine from a compiled XForm; raises FormError on what it does not understand. Costs some 50 ms: keep
-    the engine."""
+    """Make an engine from a compiled XForm; raises FormError on an unsupported form.
+
+    This takes about 50 ms, so keep the engine.
+    """
     return Engine(read_xform(compiled))
 
 
@@ -240,4 +254,4 @@ _READERS: Mapping[str, Callable[[Node, Answer], str]] = {
     "start": _read_time,
     "end": _read_time,
 }
-"""An answer as XForms writes it, by the type of its question; nothing if the question does not take it."""
+"""By question type: returns an answer as XForms writes it, or "" if the question does not accept it."""

@@ -1,7 +1,7 @@
-"""Writes one expression of a form as Python, with XPath 1.0 read as JavaRosa reads it; called by generate.py alone.
+"""Generates Python for one expression of a form, with the meaning that JavaRosa gives to XPath 1.0.
 
-An expression that JavaRosa, web-forms and Python could read in different ways is refused, so that a screening scores
-the same wherever it is filled.
+codegen.py uses it. A screening must score the same on every engine. So it must reject an expression that JavaRosa,
+web-forms and Python could evaluate differently.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ _PYTHON = {"=": "==", "true": "True", "false": "False"}
 
 @dataclass(frozen=True)
 class Names:
-    """The nodes of a form, and their numbers in its Python: node n has its text in v<n>.
+    """The nodes of a form and their numbers n in the generated code.
 
-    What is looked for a choice in has its text between blanks in s<n>; what is counted with has its number in n<n>.
+    v<n> is a node's text, s<n> the text between blanks (to find a choice in it). n<n> is the number of a node in
+    `counted`.
     """
 
     nodes: Mapping[str, Node]
@@ -29,13 +30,13 @@ class Names:
 
 
 class Expression:
-    """Writes one node's expressions. Each is wanted as a condition, a number or a text; kinds decide what is meant."""
+    """Writes the expressions of one node as a condition, a number or a text."""
 
     def __init__(self, names: Names, node: Node, *, filtering: bool = False) -> None:
         self.names, self.node, self.filtering = names, node, filtering
 
     def kind(self, token: Token) -> str:
-        """Return condition, number or text; or a question's integer or date, which JavaRosa compares differently."""
+        """Return condition, number or text; also integer or date, which JavaRosa compares differently."""
         symbol = token.symbol
         if symbol in ("$", "."):
             node = self.names.nodes[self._name(token)]
@@ -50,7 +51,7 @@ class Expression:
         return "text" if symbol in ("(string)", "concat", "(name)") else "number"
 
     def condition(self, token: Token) -> str:
-        """Write a condition; a bare value is none, since engines differ on which values are true."""
+        """Write a condition. A value alone raises ExpressionError: engines differ on which values are true."""
         symbol = token.symbol
         if symbol in ("and", "or"):
             return f"({f' {symbol} '.join(map(self.condition, token))})"
@@ -64,10 +65,10 @@ class Expression:
             return self._selected(token)
         if symbol in COMPARISONS:
             return self._comparison(token)
-        raise _not_allowed(token, "no es una comparación", "is no comparison")
+        raise _not_allowed(token, "no es una comparación", "is not a comparison")
 
     def number(self, token: Token) -> str:
-        """Write a number; a condition counts 1 or 0."""
+        """Write a number; a condition is 1 or 0. Raises ExpressionError on a date."""
         symbol, kind = token.symbol, self.kind(token)
         if kind == "condition":
             return self.condition(token)
@@ -81,7 +82,7 @@ class Expression:
             parts = [self.number(part) for part in token]
             return f"({symbol}{parts[0]})" if len(parts) == 1 else f"({f' {symbol} '.join(parts)})"
         if kind == "date":
-            raise _not_allowed(token, "una fecha no es un número", "a date is no number")
+            raise _not_allowed(token, "una fecha no es un número", "a date is not a number")
         if symbol == "if" and self.whole(token):
             return f"({self.number(token[1])} if {self.condition(token[0])} else {self.number(token[2])})"
         if symbol in ("$", ".") and self._name(token) in self.names.counted:
@@ -89,7 +90,7 @@ class Expression:
         return f"number({self.text(token)})"
 
     def text(self, token: Token) -> str:
-        """Write a text; a bare condition is refused, since Collect says 1 where web-forms says true."""
+        """Write a text. A condition raises ExpressionError: Collect writes 1 and web-forms writes true."""
         symbol = token.symbol
         if symbol in ("$", "."):
             return f"v{self.names.numbers[self._name(token)]}"
@@ -108,7 +109,7 @@ class Expression:
         raise _not_allowed(token, "no es un texto ni un número entero", "is neither a text nor a whole number")
 
     def whole(self, token: Token) -> bool:
-        """Return whether its number is always a whole one: another node's never is, as it may be blank."""
+        """True if the number is always an integer. False for another node, because it may be blank."""
         if token.symbol in ("(", "+", "-"):
             return all(map(self.whole, token))
         if token.symbol == "if":
@@ -116,11 +117,11 @@ class Expression:
         return token.symbol in ("(integer)", "count-selected") or self.kind(token) == "condition"
 
     def _name(self, token: Token) -> str:
-        """Return the node that `$` or `.` stands for."""
+        """Return the name of the node that `$` or `.` refers to."""
         return token.value or self.node.name
 
     def _selected(self, token: Token) -> str:
-        """Write whether one of a text's words is another text."""
+        """Write the test that a text contains a given word."""
         words, word = token
         wanted = repr(f" {word.value} ") if word.symbol == "(string)" else f"' ' + {self.text(word)} + ' '"
         if words.symbol in ("$", "."):

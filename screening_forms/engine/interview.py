@@ -1,6 +1,7 @@
-"""One interview as it goes: what is asked next, what an answer changes, going back and ending early.
+"""The state of one interview: the next question, the effect of an answer, going back, and ending early.
 
-Driven by whatever shows questions to a person. It knows no screen, no clock and no disk; answers stay in memory.
+The user interface that shows the questions drives it. It must use no screen, no clock and no disk: answers stay in
+memory.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from screening_forms.errors import AnswerError
 from screening_forms.expressions.parser import parse_expression, referenced_questions
 
 DANGER_NODE = "f_danger"
-"""The calculate of every compiled form that says whether somebody is in danger."""
+"""The calculate of every compiled form that is 1 if a person is in danger."""
 
 
 @dataclass(frozen=True)
 class Interview:
-    """The answers so far. `turns` are the questions and notes that had their turn, in that order.
+    """The answers so far. `turns`: the questions and notes that had their turn, in that order.
 
-    `at` is the one gone back to, empty for the next. `closing`: only what the form requires is still asked.
+    `at`: the question to which the interview went back; empty for the next one. `closing`: only required questions are
+    still asked.
     """
 
     engine: Engine = field(repr=False, compare=False)
@@ -34,11 +36,14 @@ class Interview:
 
     @classmethod
     def resume(cls, engine: Engine, content: Mapping[str, Any]) -> Self:
-        """Go on with what `saved_state` returned."""
+        """Resume an interview from the content that `saved_state` returned."""
         return cls(engine, content["answers"], tuple(content["turns"]), content["at"], content["closing"])
 
     def saved_state(self) -> dict[str, Any]:
-        """Return what `resume` needs, as plain JSON. "Only I see the screen" held when it was said, and is left out."""
+        """Return the state for `resume` as JSON values.
+
+        Confirmations such as "only I see the screen" are left out: they were true only at the time of the answer.
+        """
         nodes = self.engine.nodes
         answers = {name: text for name, text in self.answers.items() if nodes[name].type != "acknowledge"}
         asked = self.engine.drop_invalid(answers).relevant
@@ -52,7 +57,7 @@ class Interview:
 
     @cached_property
     def question(self) -> Node | None:
-        """What is to be asked or shown now; None when everything had its turn."""
+        """The question or note to show now; None if all had their turn."""
         if self.at:
             return self.engine.nodes[self.at]
         return next((node for node in self.engine.questions if self._is_due(node.name)), None)
@@ -62,24 +67,25 @@ class Interview:
         return name in self.filled.relevant and (name in self.filled.missing or not had)
 
     def is_required(self, node: Node) -> bool:
-        """Whether a question may not stay blank."""
+        """True if a question may not stay blank."""
         return node.name in self.engine.drop_invalid({**self.answers, node.name: ""}).missing
 
     def choices(self, node: Node) -> tuple[Choice, ...]:
-        """The choices that go with the answers so far."""
+        """Return the choices of a question that pass its filter with the answers so far."""
         return self.engine.offered_choices(node, self.filled)
 
     @property
     def reviewed(self) -> tuple[Node, ...]:
-        """The questions that had their turn, in the form's order; notes and confirmations are no answers to look at."""
+        """The questions that had their turn, in the form's order, without notes and confirmations."""
         shown = [node for node in self.engine.questions if node.type not in ("note", "acknowledge")]
         return tuple(node for node in shown if node.name in self.turns)
 
     def answer(self, text: str) -> Self:
-        """Answer the present question, with an empty text for none, and go on where the interview was.
+        """Answer the present question and go on with the next one; an empty text is no answer.
 
-        Raises AnswerError, and nothing has changed, where the question does not take it. Answers that no longer belong
-        are dropped, and their questions are asked anew if they ever come back; `lost` names them.
+        Raises AnswerError if the question does not accept the answer, LookupError if no question is left. It drops
+        answers that are no longer valid (`lost_answers` lists them). Their questions are asked again if they become
+        relevant again.
         """
         node = self.question
         if node is None:
@@ -98,30 +104,30 @@ class Interview:
         return name in filled.relevant and (name in filled.answers or name not in self.answers)
 
     def lost_answers(self, later: Self) -> tuple[Node, ...]:
-        """The questions, save the present one, whose answers are there no more in a later state."""
+        """Return the questions, without the present one, whose answers are missing in a later state."""
         gone = self.answers.keys() - later.answers.keys()
         return tuple(node for node in self.engine.questions if node.name in gone and node is not self.question)
 
     def go_back(self, steps: int) -> Self:
-        """Go back over questions that had their turn, in the reverse order of their turns, at most to the first."""
+        """Go back over `steps` questions that had their turn, in reverse order, at most to the first."""
         place = (*self.turns, self.at).index(self.at)
         return replace(self, at=self.turns[max(place - steps, 0)]) if self.turns else self
 
     def go_to(self, name: str) -> Self:
-        """Ask one question again, or ahead of its turn."""
+        """Go to one question, again or before its turn."""
         return replace(self, at=name)
 
     def close(self) -> Self:
-        """Ask from now on only what the form requires."""
+        """Ask only required questions from now on."""
         return replace(self, at="", closing=True)
 
     def reopen(self) -> Self:
-        """Ask everything again that is relevant and has had no turn."""
+        """Ask all relevant questions that had no turn, after a `close`."""
         return replace(self, closing=False)
 
     @property
     def danger_question(self) -> str:
-        """The last question asked here by which the form learns of danger; empty where it has none."""
+        """The last relevant question that can report danger; empty if the form has none."""
         node = self.engine.nodes.get(DANGER_NODE)
         names = set(referenced_questions(parse_expression(node.calculate))) if node else set()
         asked = [each.name for each in self.engine.questions if each.name in names & self.filled.relevant]

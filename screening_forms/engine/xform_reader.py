@@ -1,7 +1,7 @@
-"""Reads a compiled XForm into plain values: its nodes in order, their rules, their texts in every language.
+"""Reads a compiled XForm into plain values: its nodes in order, their rules, and their texts in every language.
 
-Called by the engine. It understands only what our compiler writes: anything else (a submission address, an action, a
-repeat, an outside instance, an answer given in advance) is refused, so that a form can do nothing that was not checked.
+The engine runs only the features that the checks know. So it must reject everything that our compiler does not write:
+a submission address, an action, a repeat, an external instance, a default answer.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ TextsByLanguage = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Choice:
-    """One choice of a list; `columns` are what a choice filter may look at."""
+    """One choice of a list; a choice filter may use its `columns`."""
 
     code: str
     label: TextsByLanguage
@@ -50,7 +50,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Node:
-    """One node of the form. `group` is the innermost group's name, or empty at the top level.
+    """One node of the form. `groups`: the names of its groups, the outermost first.
 
     `type`: group, calculate, start, end, or a question's type (select_one, select_multiple, integer, date, text,
     acknowledge, note).
@@ -76,13 +76,13 @@ class Node:
 
     @property
     def is_question(self) -> bool:
-        """Whether a person sees it as a question or a note."""
+        """True if the interviewer sees the node, as a question or a note."""
         return self.type not in ("group", "calculate", *_PRELOADS)
 
 
 @dataclass(frozen=True)
 class XForm:
-    """A compiled form: identity, languages (the default first), and every node in document order."""
+    """A compiled form: its identity, its languages (the default first), and its nodes in document order."""
 
     root: str
     form_id: str
@@ -93,16 +93,16 @@ class XForm:
 
 
 def read_xform(xform: str) -> XForm:
-    """Read a compiled XForm; raises FormError on whatever our own compiler would not have written."""
+    """Read a compiled XForm; raises FormError on anything that our compiler does not write."""
     try:
         html = fromstring(xform, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
-        raise xform_error("", "no es un XForm legible", f"is no readable XForm: {error}") from error
+        raise xform_error("", "no es un XForm legible", f"is not a readable XForm: {error}") from error
     return _Reader(html).read()
 
 
 class _Reader:
-    """The parts of one XForm, by path, while its nodes are put together."""
+    """The parts of one XForm, by path, for the construction of its nodes."""
 
     def __init__(self, html: Element) -> None:
         model, body = html.find(f"{XHTML}head/{XFORMS}model"), html.find(f"{XHTML}body")
@@ -140,7 +140,7 @@ class _Reader:
         bind, control = self.binds.get(path, Element("bind")), self.controls.get(path)
         if set(bind.attrib) - _BIND_ATTRIBUTES or (element.text or "").strip():
             raise xform_error(
-                name, "tiene una regla o respuesta que no se permite", "has a rule or an answer not allowed"
+                name, "tiene una regla o respuesta que no se permite", "has a rule or an answer that is not allowed"
             )
         shown = control if control is not None else Element("none")
         choices, choice_filter = self._options(name, shown.find(f"{XFORMS}itemset"))
@@ -168,7 +168,7 @@ class _Reader:
         if control is None and bind.get(f"{_JR}preload") == "timestamp" and preload in _PRELOADS:
             return preload
         if control is None or local_name(control) not in _CONTROLS or bind.get(f"{_JR}preload"):
-            raise xform_error(name, "no es una pregunta que se permita", "is no question of an allowed kind")
+            raise xform_error(name, "no es una pregunta que se permita", "is not a question of an allowed kind")
         if bind.get("readonly") == "true()":
             return "note"
         kind = _CONTROLS[local_name(control)] or _INPUTS.get(bind.get("type", ""))
@@ -213,7 +213,7 @@ class _Reader:
 
 
 def _itext(model: Element) -> dict[str, dict[str, str]]:
-    """Texts by language tag and id, the default language first."""
+    """Return the texts by language tag and id, the default language first."""
     found = model.findall(f"{XFORMS}itext/{XFORMS}translation")
     found.sort(key=lambda translation: translation.get("default") != "true()")
     return {
@@ -233,5 +233,5 @@ def local_name(element: Element) -> str:
 
 
 def xform_error(name: str, advice_es: str, advice_en: str) -> FormError:
-    """Say why a node of a compiled form, or with an empty name the whole form, is not accepted."""
+    """Return the error of a rejected node; an empty name is the whole form."""
     return FormError([FormProblem("xform", 0, name, "xform.refused", f"{name}: {advice_es}", f"{name}: {advice_en}")])

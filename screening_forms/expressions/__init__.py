@@ -1,1 +1,1 @@
-"""Parses the conditions of a form (XPath as XLSForm writes it), and finds those that no answer can meet."""
+"""Parses the conditions of a form (the XPath of XLSForm), and finds conditions that no answers can meet."""

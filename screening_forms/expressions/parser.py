@@ -1,7 +1,7 @@
-"""The small XPath that our forms may use: parsing it, writing it back, and Kleene's three values in it.
+"""The parser and writer of the XPath subset of forms, with Kleene's three-valued logic.
 
-Conditions over answers are read here for the compiler (which writes them into calculates) and for the engine (which
-turns them into Python). Nothing is evaluated here, and nothing beyond `FUNCTIONS` and `OPERATORS` is understood.
+The compiler writes the parsed conditions into calculates, and the engine generates Python from them. It must not
+evaluate an expression, nor accept a symbol outside `FUNCTIONS` and `OPERATORS`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ OPERATORS = ("and", "or", "+", "-", *COMPARISONS)
 FUNCTIONS = ("not", "true", "false", "concat", "if", "selected", "count-selected")
 LITERALS = ("(string)", "(integer)", "(decimal)")
 NO_ANSWERS = ("no_answer", "does_not_know")
-"""Choices that leave the question open; blank is the third way of not answering."""
+"""Choices that leave a question open. A blank leaves it open too."""
 
 _SYMBOLS = ("(start)", "(end)", "(name)", "(invalid)", "(unknown)", "(float)", "(", ")", ",", ".", "$", *LITERALS)
 _REFERENCE = re.compile(
@@ -29,15 +29,15 @@ _REFERENCE = re.compile(
 )
 _CHAINED = ("and", "or", "+")
 _DEEPEST = 80
-"""Python, which an expression becomes, gives up at some two hundred parentheses in one another."""
+"""The deepest nesting of an expression. Python compiles at most about 200 nested parentheses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An expression, or a part of one, with its own parts.
+    """A node of the syntax tree of an expression.
 
-    `symbol` is an operator, a function, `(`, `.`, `$` (a question, which `value` names), `(name)` (a column) or one of
-    `LITERALS`. A chain of one and the same `and`, `or` or `+` is one token, however many parts it has.
+    `symbol` is an operator, a function, `(`, `.`, `$` (a question; `value` is its name), `(name)` (a column) or one of
+    `LITERALS`. A chain of the same `and`, `or` or `+` is one token with two or more parts.
     """
 
     symbol: str
@@ -55,16 +55,16 @@ class Token:
 
 
 class FormsParser(XPath1Parser):
-    """XPath 1.0 cut down to what we understand, plus XForms' own functions."""
+    """elementpath's XPath 1.0 parser, limited to our symbols and extended by three functions of XForms."""
 
-    symbol_table = {  # noqa: RUF012 (elementpath's own way of saying what a parser knows)
+    symbol_table = {  # noqa: RUF012 (elementpath looks the symbols up in this class attribute)
         symbol: token
         for symbol, token in XPath1Parser.symbol_table.items()
         if symbol in (*_SYMBOLS, *OPERATORS, *FUNCTIONS)
     }
 
 
-# Only new symbols may be registered: registering a known one would change elementpath's own parser for everybody.
+# Only new symbols may be registered. A known symbol would change elementpath's own parser for the whole process.
 FormsParser.function("if", nargs=3, sequence_types=("item()?",) * 4)
 FormsParser.function("selected", nargs=2, sequence_types=("item()?",) * 3)
 FormsParser.function("count-selected", nargs=1, sequence_types=("item()?",) * 2)
@@ -72,19 +72,22 @@ FormsParser.build()
 
 
 class ExpressionError(ValueError):
-    """An expression outside our language: a stable code, and the advice in both languages."""
+    """The expression is outside the subset. It has a stable code and advice in Spanish and English."""
 
     def __init__(self, code: str, advice_es: str, advice_en: str) -> None:
         self.code, self.advice_es, self.advice_en = code, advice_es, advice_en
         super().__init__(advice_en)
 
     def at(self, row: Row, column: str) -> FormProblem:
-        """Name the cell that holds the expression."""
+        """Return the problem for the cell that contains the expression."""
         return FormProblem(row.sheet, row.number, column, self.code, self.advice_es, self.advice_en)
 
 
 def parse_expression(text: str) -> Token:
-    """Parse an expression; `${name}` of a workbook and `/data/group/name` of a compiled form are the same reference."""
+    """Parse an expression; raises ExpressionError.
+
+    `${name}` of a workbook and `/data/group/name` of a compiled form are the same reference.
+    """
     try:
         return parse_plain(_REFERENCE.sub(lambda found: found[1] or f" $ {found[2] or found[3]} ", text))
     except (ElementPathError, SyntaxError, ValueError, RecursionError) as error:
@@ -97,16 +100,16 @@ def parse_expression(text: str) -> Token:
 
 @lru_cache(maxsize=4096)
 def parse_plain(plain: str) -> Token:
-    """Read an expression in which each reference is written `$ name`."""
+    """Parse an expression in which each reference is written `$ name`; raises elementpath's errors and ValueError."""
     parser = FormsParser()
-    return _token(super(XPath1Parser, parser).parse(plain))  # not XPath1Parser.parse: it would evaluate as well
+    return _token(super(XPath1Parser, parser).parse(plain))  # XPath1Parser.parse would also evaluate it.
 
 
 def _token(read: XPathToken, depth: int = 1) -> Token:
-    """Copy what elementpath read, so that it can be kept: its own tokens can be changed by whoever holds them."""
+    """Copy elementpath's tokens into frozen ones. The cache shares the result, and elementpath's tokens can change."""
     symbol: str = read.symbol
     if depth > _DEEPEST:
-        raise ValueError("too much in one another")
+        raise ValueError("nested too deeply")
     if symbol == "(float)" or (symbol == "+" and len(read) == 1):
         raise ValueError("numbers are written like 12, 12.5 or -12")
     if symbol == "$":
@@ -122,7 +125,7 @@ def _token(read: XPathToken, depth: int = 1) -> Token:
 
 
 def subexpressions(token: Token) -> Iterator[Token]:
-    """Yield the expression and every part of it, in order of appearance."""
+    """Yield the expression and all its parts, in order of appearance."""
     waiting = [token]
     while waiting:
         part = waiting.pop()
@@ -131,12 +134,12 @@ def subexpressions(token: Token) -> Iterator[Token]:
 
 
 def referenced_questions(token: Token) -> Iterator[str]:
-    """Yield every question that is referred to, in order of appearance."""
+    """Yield the name of every referenced question, in order of appearance."""
     return (part.value for part in subexpressions(token) if part.symbol == "$")
 
 
 def compared_values(token: Token) -> Iterator[tuple[str, str]]:
-    """Yield every question and the text that it is held against, as in `${q} = 'yes'` or `selected(${q}, 'yes')`."""
+    """Yield each question with the text of its comparison, as in `${q} = 'yes'` or `selected(${q}, 'yes')`."""
     for part in subexpressions(token):
         if part.symbol in ("=", "!=", "selected"):
             sides = {side.symbol: side.value for side in part}
@@ -145,7 +148,7 @@ def compared_values(token: Token) -> Iterator[tuple[str, str]]:
 
 
 def write_expression(token: Token, atom: Callable[[Token], str] | None = None) -> str:
-    """Write an expression as XLSForm text. With `atom`, whatever is not `and`, `or` or parentheses is written by it."""
+    """Return an expression as XLSForm text. `atom`, if given, writes every part but `and`, `or` and parentheses."""
     symbol = token.symbol
     if symbol in ("and", "or"):
         return f" {symbol} ".join(write_expression(part, atom) for part in token)
@@ -165,10 +168,10 @@ def write_expression(token: Token, atom: Callable[[Token], str] | None = None) -
 
 
 def write_possible(token: Token, unknown: Callable[[str], str | None]) -> str:
-    """Write an expression with every open question counted as a yes: each comparison may also hold by not knowing.
+    """Return the XLSForm text of an expression in which each open question counts as a yes.
 
-    `unknown` names the node that is '1' while a question is open, or None if it never is. Whatever is under a `not`
-    is one comparison: it may hold as soon as any question in it is open.
+    A comparison also holds while its question is open. `unknown` returns the node that is '1' while a question is
+    open, or None for a question that is never open. A `not` also holds while any question inside it is open.
     """
 
     def atom(part: Token) -> str:
@@ -181,7 +184,7 @@ def write_possible(token: Token, unknown: Callable[[str], str | None]) -> str:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One comparison of a `when`: `${question} operator value`, operator being `selected` or a comparison."""
+    """One comparison of a `when`: `${question} operator value`. The operator is one of `COMPARISONS` or `selected`."""
 
     question: str
     operator: str
@@ -190,28 +193,28 @@ class Comparison:
 
 @dataclass(frozen=True)
 class When:
-    """A row's condition in the sheet `indicators`, as a tree and as the comparisons in it."""
+    """The parsed `when` of a row of the sheet `indicators`: its tree and its comparisons."""
 
     token: Token
     atoms: tuple[Comparison, ...]
 
     @property
     def certain(self) -> str:
-        """The condition with an open question counted as a no, which is how XPath reads it."""
+        """The condition in which an open question counts as a no, as XPath evaluates it."""
         return write_expression(self.token)
 
     def possible(self, unknown: Callable[[str], str | None]) -> str:
-        """The condition with an open question counted as a yes."""
+        """Return the condition in which an open question counts as a yes."""
         return write_possible(self.token, unknown)
 
     @property
     def questions(self) -> tuple[str, ...]:
-        """The questions it rests on, each once, in order."""
+        """The questions of the condition, each once, in order."""
         return tuple(dict.fromkeys(atom.question for atom in self.atoms))
 
 
 def parse_when(row: Row, *, fact: bool = False) -> When:
-    """Parse the `when` of an indicator, or of a fact, which alone may ask for `no_answer` or a blank.
+    """Parse the `when` of an indicator or a fact. Only a fact may compare with `no_answer` or a blank.
 
     Raises FormError with every problem of the cell.
     """
@@ -247,7 +250,7 @@ def _parse_comparison(token: Token, fact: bool) -> Comparison:
         raise ExpressionError(
             "when.bare_condition",
             f"«{written}» no es una comparación; escriba por ejemplo ${{pregunta}} = 'yes'",
-            f"'{written}' is no comparison; write for example ${{question}} = 'yes'",
+            f"'{written}' is not a comparison; write for example ${{question}} = 'yes'",
         )
     if token[0].symbol != "$" or token[1].symbol not in LITERALS:
         raise ExpressionError(
@@ -260,6 +263,6 @@ def _parse_comparison(token: Token, fact: bool) -> Comparison:
         raise ExpressionError(
             "when.open_answer",
             f"«{written}»: no responder no es un indicador; queda sin saber por sí solo",
-            f"'{written}': not answering is no indicator; it counts as unknown by itself",
+            f"'{written}': a missing answer is not an indicator; it already counts as unknown",
         )
     return atom

@@ -1,6 +1,7 @@
-"""Finds conditions that no answers can meet, such as `${sexo}='female' and ${sexo}='male'`; used by the checks alone.
+"""Finds conditions that no answers can meet, such as `${sexo}='female' and ${sexo}='male'`.
 
-It is careful rather than clever: what it does not understand may hold.
+The checks report them to the author. It must never report a condition that can hold: parts that it cannot judge count
+as possible.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ from itertools import product
 from screening_forms.expressions.parser import COMPARISONS, LITERALS, Token
 
 Atom = tuple[str, str, str]
-"""A question, a comparison, a value."""
+"""A question, an operator and a value."""
 
 _MOST = 500
-"""Ways in which conditions can be met that are looked at; where there are more, they may hold."""
+"""The most alternatives that are examined. With more, the conditions count as possible."""
 
 _TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
 def is_unsatisfiable(conditions: Sequence[Token], types: Mapping[str, str]) -> bool:
-    """Whether all conditions together can never hold. `types`: each question's type, such as `integer`."""
+    """True if the conditions can never all hold together. `types`: each question's type, such as `integer`."""
     ways: list[tuple[Atom, ...]] = [()]
     for condition in conditions:
         ways = [(*way, *more) for way, more in product(ways, _ways(condition, types))]
@@ -31,7 +32,7 @@ def is_unsatisfiable(conditions: Sequence[Token], types: Mapping[str, str]) -> b
 
 
 def _ways(token: Token, types: Mapping[str, str]) -> list[tuple[Atom, ...]]:
-    """The ways in which a condition holds, each a list of comparisons that do."""
+    """Return the alternatives of a condition; each is the comparisons that must all hold."""
     if token.symbol == "(":
         return _ways(token[0], types)
     if token.symbol == "or":
@@ -47,7 +48,7 @@ def _ways(token: Token, types: Mapping[str, str]) -> list[tuple[Atom, ...]]:
 
 
 def _atoms(token: Token, types: Mapping[str, str]) -> tuple[Atom, ...]:
-    """The comparison of one question with a fixed value; nothing where it is anything else."""
+    """Return the comparison of one question with a fixed value; empty for every other token."""
     if token.symbol not in (*COMPARISONS, "selected") or len(token) != 2:
         return ()
     left, right = token
@@ -62,19 +63,19 @@ def _atoms(token: Token, types: Mapping[str, str]) -> tuple[Atom, ...]:
 
 
 def _consistent(way: Sequence[Atom], types: Mapping[str, str]) -> bool:
-    held: dict[str, list[tuple[str, str]]] = {}
+    comparisons: dict[str, list[tuple[str, str]]] = {}
     for question, operator, value in way:
-        held.setdefault(question, []).append((operator, value))
-    return all(is_satisfiable(found, types.get(question, "")) for question, found in held.items())
+        comparisons.setdefault(question, []).append((operator, value))
+    return all(is_satisfiable(pairs, types.get(question, "")) for question, pairs in comparisons.items())
 
 
-def is_satisfiable(found: Sequence[tuple[str, str]], kind: str) -> bool:
-    """Whether one answer meets every comparison."""
+def is_satisfiable(comparisons: Sequence[tuple[str, str]], kind: str) -> bool:
+    """True if one answer can meet all comparisons (operator, value); `kind` is the question's type."""
     if kind != "integer":
-        equal = {value for operator, value in found if operator == "="}
-        return len(equal) < 2 and not equal & {value for operator, value in found if operator == "!="}
+        equal = {value for operator, value in comparisons if operator == "="}
+        return len(equal) < 2 and not equal & {value for operator, value in comparisons if operator == "!="}
     least, most = -math.inf, math.inf
-    for operator, value in found:
+    for operator, value in comparisons:
         number = _number(value)
         if number is None:
             return True

@@ -1,1 +1,1 @@
-"""The rule tables that score a screening: dimensions, indicator sets, policies."""
+"""The rule tables that score a screening: dimensions, indicator sets and policies."""

@@ -1,6 +1,7 @@
-"""Reads the CSV tables that carry rules as data: indicator sets and policies, which a reviewer can open and read.
+"""Reads CSV tables of rules: indicator sets, policies and hotlines. Also dates and names of tables.
 
-Called by indicators and policy; it knows columns and line numbers, never what a cell means.
+Rules are tables so that a reviewer can open and read them. It knows columns and line numbers, and must not interpret
+a cell.
 """
 
 import csv
@@ -13,11 +14,11 @@ from datetime import datetime
 from screening_forms.errors import FormError, FormProblem
 
 TABLE_NAME = re.compile(r"([a-z][a-z0-9_]*?)_([12][0-9]{3})(?:_([1-9][0-9]{0,2}))?")
-"""Family, year and number: pe_adult_2026_2."""
+"""A table's name: family, year and number, as in pe_adult_2026_2."""
 INVISIBLE_SIGN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
 )
-"""Signs that nobody sees and that a terminal may obey: whoever writes them could hide what a reviewer is to sign."""
+"""Invisible characters, some of which control a terminal. An attacker could hide text from a reviewer with them."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _DATE_OR_TIME = re.compile(rf"{_DATE.pattern}(?: \d\d:\d\d)?", re.ASCII)
 NumberedRow = tuple[int, dict[str, str]]
@@ -25,7 +26,7 @@ NumberedRow = tuple[int, dict[str, str]]
 
 @dataclass(frozen=True)
 class TableFormat:
-    """A kind of table: what it is called in problem codes and in words, its columns, those it may also have."""
+    """A kind of table: the prefix of its problem codes, its nouns, its columns and its optional columns."""
 
     code: str
     noun_es: str
@@ -34,13 +35,13 @@ class TableFormat:
     optional: tuple[str, ...] = ()
 
     def read_rows(self, name: str, text: str) -> list[NumberedRow]:
-        """The rows with their line numbers (the heading is line 1).
+        """Return the rows with their line numbers; the heading is line 1.
 
-        Raises FormError on missing or unknown columns, and on cells that a terminal or a spreadsheet would obey.
+        Raises FormError on missing or unknown columns, invisible characters and spreadsheet formulas.
         """
         text = text.removeprefix("\ufeff")
         heading = text.partition("\n")[0]
-        # A spreadsheet set to Spanish separates with semicolons.
+        # A spreadsheet program with Spanish settings writes semicolons.
         table = csv.DictReader(io.StringIO(text, newline=""), delimiter=";" if ";" in heading else ",")
         try:
             cells = list(table)
@@ -66,27 +67,27 @@ class TableFormat:
                 allowed = ", ".join((*self.columns, *self.optional))
                 es, en = (
                     f"no se conoce la columna «{c}»; hay: {allowed}",
-                    f"no column '{c}' is known; there is: {allowed}",
+                    f"unknown column '{c}'; allowed: {allowed}",
                 )
                 yield self.problem("unknown_column", name, 1, c, es, en)
 
     def _dangerous_cells(
         self, name: str, number: int, row: Mapping[str | None, str | list[str] | None]
     ) -> Iterator[FormProblem]:
-        """Look at every cell, also those beyond the heading: a person opens the table as it is."""
+        """Find invisible characters and formulas in all cells. A reviewer also sees cells without a heading."""
         for column, cell in row.items():
             for text in cell if isinstance(cell, list) else [cell or ""]:
                 if found := INVISIBLE_SIGN.search(text):
                     es = f"hay un signo que no se ve, U+{ord(found[0]):04X}: bórrelo"
-                    en = f"there is a sign that nobody sees, U+{ord(found[0]):04X}: delete it"
+                    en = f"there is an invisible character, U+{ord(found[0]):04X}: delete it"
                     yield self.problem("unseen_sign", name, number, column or "", es, en)
                 if text.strip()[:1] in ("=", "+", "-", "@") and text.strip() != "-":
                     es = "una hoja de cálculo lo tomaría por una fórmula: no empiece con = + - @"
-                    en = "a spreadsheet would take it for a formula: do not begin with = + - @"
+                    en = "a spreadsheet program reads it as a formula: do not begin with = + - @"
                     yield self.problem("formula", name, number, column or "", es, en)
 
     def problem(self, what: str, name: str, row: int, column: str, advice_es: str, advice_en: str) -> FormProblem:
-        """A problem in one cell of one table of this kind."""
+        """Return a problem of one cell of a table of this kind."""
         return FormProblem(
             sheet=f"{name}.csv",
             row=row,
@@ -98,18 +99,18 @@ class TableFormat:
 
 
 def table_family(name: str) -> str:
-    """The part of a table's name that all its versions have: pe_adult_2026_1 -> pe_adult; blank for no such name."""
+    """Return the part of a name that all versions share: pe_adult_2026_1 -> pe_adult; "" for another name."""
     found = TABLE_NAME.fullmatch(name)
     return found[1] if found else ""
 
 
 def is_date(text: str) -> bool:
-    """Whether a text is a day of the calendar, such as `2026-11-20`."""
+    """True if a text is a calendar day, such as `2026-11-20`."""
     return bool(_DATE.fullmatch(text)) and is_date_or_time(text)
 
 
 def is_date_or_time(text: str) -> bool:
-    """Whether a text is a day, or a day with a time: `2026-11-20` or `2026-11-20 15:30`."""
+    """True if a text is a calendar day, alone or with a time: `2026-11-20` or `2026-11-20 15:30`."""
     try:
         datetime.fromisoformat(text)
     except ValueError:

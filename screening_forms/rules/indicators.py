@@ -1,7 +1,7 @@
-"""Indicator sets: named, versioned tables of indicators, and the rule that turns their tallies into dimensions.
+"""Indicator sets: named, versioned tables of indicators, and the count of indicators for each dimension.
 
-The compiler and the scoring call this; it never reads a form or an answer file. An indicator's strength belongs to
-(profile, dimension, indicator): confiscation of documents is medium at recruitment and strong at destination.
+The compiler and the scoring use them. A strength belongs to profile, dimension and indicator together: confiscation of
+documents is medium at recruitment and strong at destination. It must not read a form or an answer file.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +23,7 @@ from screening_forms.rules.dimensions import (
 
 PROFILES = ("adult_labour", "child_labour", "adult_sexual", "child_sexual", "adult_forced_labour", "site")
 
-# The 11 forced-labour indicators (ILO, 2012), so that one answer feeds both languages of reporting.
+# The 11 forced-labour indicators (ILO, 2012). One answer thus serves reports on trafficking and on forced labour.
 FORCED_LABOUR = {
     "abuse_of_vulnerability": "Abuso de la vulnerabilidad",
     "deception": "Engaño",
@@ -49,9 +49,9 @@ INDICATOR_SET_TABLE = TableFormat(
 
 @dataclass(frozen=True)
 class Indicator:
-    """One row: `strengths` maps each profile to S, M, W or - (not in that profile's list).
+    """One row of a set. `strengths` maps each profile to S, M, W or - (not in that profile's list).
 
-    `sign` says of an indicator of the ILO's 2012 list whether it shows involuntariness or a penalty; empty elsewhere.
+    `sign` is `involuntariness` or `penalty` for an indicator of the ILO's 2012 list, and empty for others.
     """
 
     code: str
@@ -67,45 +67,45 @@ class Indicator:
 
 @dataclass(frozen=True)
 class IndicatorSet:
-    """All indicators of one named set, by code, in the order of its table."""
+    """The indicators of one named set, by code, in the order of its table."""
 
     name: str
     indicators: Mapping[str, Indicator]
 
     @property
     def profiles(self) -> tuple[str, ...]:
-        """The profiles that its table has a column for."""
+        """The profiles with a column in the table."""
         return tuple(next(iter(self.indicators.values())).strengths) if self.indicators else ()
 
     @property
     def dimensions(self) -> tuple[str, ...]:
-        """The dimensions that it has indicators of, in the order of the rules."""
+        """The dimensions of the set's indicators, in the order of the rules."""
         return in_rule_order(indicator.dimension for indicator in self.indicators.values())
 
     def strength(self, code: str, profile: str) -> str:
-        """S, M, W or - ; raises KeyError on a code or a profile that the set does not have."""
+        """Return S, M, W or - ; raises KeyError on a code or a profile outside the set."""
         return self.indicators[code].strengths[profile]
 
     def members(self, profile: str, dimension: str, kind: str) -> tuple[str, ...]:
-        """The codes of one cell; `kind` is a strength (strong, medium, weak) or a sign. Empty where there are none."""
+        """Return the codes of a profile, a dimension and a kind: a strength (strong, medium, weak) or a sign."""
         return tuple(code for code, i in self.indicators.items() if i.dimension == dimension and _is(i, profile, kind))
 
     def strong(self, profile: str) -> tuple[str, ...]:
-        """Every strong code of a profile: what a policy calls `any_strong`."""
+        """Return the strong codes of a profile; a policy names them `any_strong`."""
         return tuple(code for code, i in self.indicators.items() if _is(i, profile, "strong"))
 
     def family(self, letter: str) -> tuple[str, ...]:
-        """Every code of a family without tally: what a policy calls `any_P`."""
+        """Return the codes of a family without tally; a policy names family P `any_P`."""
         return tuple(code for code, i in self.indicators.items() if i.dimension == letter)
 
     def used(self, profile: str) -> tuple[str, ...]:
-        """The codes that can count in a profile: its list, and what stands beside the dimensions."""
+        """Return the codes that can count in a profile: its list, and the families without tally."""
         return tuple(
             c for c, i in self.indicators.items() if i.dimension in UNCOUNTED or i.strengths.get(profile, "-") != "-"
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """The set as JSON values, for the bundle; a sign is there only where it says something."""
+        """Return the set as JSON values, for the bundle. An empty sign is left out."""
         rows = [{**asdict(i), "forced_labour": list(i.forced_labour)} for i in self.indicators.values()]
         return {
             "name": self.name,
@@ -119,13 +119,13 @@ def _is(indicator: Indicator, profile: str, kind: str) -> bool:
 
 
 def indicator_set_from_dict(content: Mapping[str, Any]) -> IndicatorSet:
-    """The set that `as_dict` wrote."""
+    """Read the set that `as_dict` wrote."""
     rows = [Indicator(**{**row, "forced_labour": tuple(row["forced_labour"])}) for row in content["indicators"]]
     return IndicatorSet(content["name"], {row.code: row for row in rows})
 
 
 def count_tallies(found: Iterable[str], indicator_set: IndicatorSet, profile: str) -> dict[str, Tally]:
-    """Count the codes found, per dimension of the set; a code that the profile's list does not have counts nowhere."""
+    """Count the codes found, for each dimension of the set. A code outside the profile's list does not count."""
     seen = frozenset(found)
     return {
         dimension: Tally(
@@ -142,7 +142,7 @@ def count_tallies(found: Iterable[str], indicator_set: IndicatorSet, profile: st
 def count_bounds(
     fired: Iterable[str], unknown: Iterable[str], indicator_set: IndicatorSet, profile: str
 ) -> dict[str, Bounds]:
-    """Count per dimension without and with the codes that are not known."""
+    """Count for each dimension twice: with the fired codes alone, and with the unknown codes too."""
     certain = frozenset(fired)
     low = count_tallies(certain, indicator_set, profile)
     high = count_tallies(certain.union(unknown), indicator_set, profile)
@@ -154,7 +154,7 @@ def parse_indicator_set(name: str, text: str) -> IndicatorSet:
     rows = INDICATOR_SET_TABLE.read_rows(name, text)
     if rows and not any(profile in rows[0][1] for profile in PROFILES):
         listed = ", ".join(PROFILES)
-        es, en = f"falta una columna de perfil: {listed}", f"a column of a profile is missing: {listed}"
+        es, en = f"falta una columna de perfil: {listed}", f"the table needs a column of a profile: {listed}"
         raise FormError([INDICATOR_SET_TABLE.problem("no_profile", name, 1, "", es, en)])
     problems = [
         INDICATOR_SET_TABLE.problem(what, name, n, *place) for n, cells in rows for what, *place in _row_problems(cells)
@@ -184,10 +184,10 @@ def _indicator(cells: Mapping[str, str]) -> Indicator:
 
 
 def _row_problems(cells: Mapping[str, str]) -> Iterator[tuple[str, str, str, str]]:
-    """Yield what is wrong with one row: kind of problem, column, Spanish and English advice."""
+    """Yield each problem of one row: its kind, the column, Spanish and English advice."""
     code, dimension = cells["code"], cells["dimension"]
     if not INDICATOR_CODE.fullmatch(code):
-        yield "bad_code", "code", f"«{code}» no es un código como D1.01 o X.01", f"'{code}' is no code such as D1.01"
+        yield "bad_code", "code", f"«{code}» no es un código como D1.01 o X.01", f"'{code}' is not a code such as D1.01"
     elif code.split(".")[0] != dimension:
         es, en = f"«{code}» no es de la dimensión «{dimension}»", f"'{code}' is not of dimension '{dimension}'"
         yield "bad_dimension", "dimension", es, en

@@ -1,8 +1,8 @@
-"""Policies: named, versioned rules from dimensions to an outcome and a referral, read from tables.
+"""Policies: named, versioned tables of rules that lead from dimensions to an outcome and a referral.
 
-The scoring and the compiler call this; no rule about people is written in code, so that a reviewer can read a policy
-aloud from its CSV file. A policy's `when` has `and`, `or` and parentheses over names and nothing else: without "not",
-more evidence can never lower an outcome.
+The scoring and the compiler use them. A reviewer can read a policy aloud from its CSV file, so the code must contain no
+rule about people. A `when` has only names, `and`, `or` and parentheses. It must not have a "not": more evidence can
+then never lower an outcome.
 """
 
 import re
@@ -27,9 +27,8 @@ URGENCIES = ("immediate", "prompt", "routine", "none")
 QUEUE_KINDS = ("child", "protection", "labour", "review")
 CONSENT_POLICIES = ("person_decides", "duty_to_report")
 
-# Names that a step's `when` may use, beside the codes of indicators in `outcome` and, where certain, in `referral`.
-# Consent and the duty to report are known to the referral step alone: whether a person agrees to a referral must never
-# change what the screening found.
+# The names that a step's `when` may use. `outcome` may also use codes of indicators, `referral` those that are certain.
+# Only `referral` knows consent and the duty to report: consent to a referral must never change the outcome.
 _FACTS = frozenset({"minor", "danger", "place"})
 NAMES_BY_STEP = {
     "outcome": _FACTS | {"any_strong", "always", *ANY_OF, *DIMENSIONS},
@@ -43,26 +42,26 @@ _TOKEN = re.compile(r"\s*([()]|[A-Za-z_][A-Za-z0-9_.]*)")
 
 @dataclass(frozen=True)
 class Condition:
-    """A parsed `when`: a name, or `and` / `or` over two or more parts."""
+    """A parsed `when`: a name, or two or more parts joined by `and` or `or`."""
 
     op: str
     name: str = ""
     parts: tuple["Condition", ...] = ()
 
     def holds(self, names: Mapping[str, bool]) -> bool:
-        """Evaluate over truth values; raises KeyError on a name that is not there."""
+        """Return the truth of the condition for the values of its names; raises KeyError on a missing name."""
         if self.op == "name":
             return names[self.name]
         return (all if self.op == "and" else any)(part.holds(names) for part in self.parts)
 
     def write(self, atom: Callable[[str], str]) -> str:
-        """Write it as an XPath expression; `atom` gives the text of each name."""
+        """Return the condition as an XPath expression; `atom` returns the text of each name."""
         if self.op == "name":
             return atom(self.name)
         return "(" + f" {self.op} ".join(part.write(atom) for part in self.parts) + ")"
 
     def names(self) -> Iterator[str]:
-        """Every name it uses, in order, repeated as written."""
+        """Yield every name of the condition, in order, with repetitions."""
         if self.op == "name":
             yield self.name
         for part in self.parts:
@@ -71,7 +70,7 @@ class Condition:
 
 @cache
 def parse_condition(text: str) -> Condition:
-    """Parse a policy's `when`; raises ValueError that says where it stops making sense."""
+    """Parse a policy's `when`; raises ValueError with the rest of the text that cannot be parsed."""
     tokens, at = [], 0
     while text[at:].strip():
         match = _TOKEN.match(text, at)
@@ -112,7 +111,7 @@ def _parse_one(tokens: list[str]) -> Condition:
 
 @dataclass(frozen=True)
 class PolicyRow:
-    """One row; `number` is its line in the CSV file, `queue_kinds` may be empty (counted, in no queue)."""
+    """One row. `number` is its line in the CSV file. With empty `queue_kinds`, a referral is counted but not queued."""
 
     number: int
     step: str
@@ -133,31 +132,31 @@ class PolicyRow:
 
 @dataclass(frozen=True)
 class Policy:
-    """The rows of one named policy, in the order in which they are tried."""
+    """The rows of one named policy, in the order of evaluation."""
 
     name: str
     rows: tuple[PolicyRow, ...]
 
     def step(self, step: str) -> tuple[PolicyRow, ...]:
-        """The rows of one step: outcome, undecided or referral."""
+        """Return the rows of one step: outcome, undecided or referral."""
         return tuple(row for row in self.rows if row.step == step)
 
     def names(self, step: str) -> tuple[str, ...]:
-        """Every name that the rows of a step use, each once, in order."""
+        """Return every name in the rows of a step, each once, in order."""
         return tuple(dict.fromkeys(name for row in self.step(step) for name in row.condition.names()))
 
     def first(self, step: str, names: Mapping[str, bool]) -> PolicyRow:
-        """The first row of a step that holds; `always` holds, and ends every step of a valid policy."""
+        """Return the first row of a step that holds. `always` holds, and every valid step ends with it."""
         known = {**names, "always": True}
         return next(row for row in self.step(step) if row.condition.holds(known))
 
     def as_dict(self) -> dict[str, Any]:
-        """The policy as JSON values, for the bundle."""
+        """Return the policy as JSON values, for the bundle."""
         return {"name": self.name, "rows": [{**asdict(r), "queue_kinds": list(r.queue_kinds)} for r in self.rows]}
 
 
 def policy_from_dict(content: Mapping[str, Any]) -> Policy:
-    """The policy that `as_dict` wrote."""
+    """Read the policy that `as_dict` wrote."""
     rows = (PolicyRow(**{**row, "queue_kinds": tuple(row["queue_kinds"])}) for row in content["rows"])
     return Policy(content["name"], tuple(rows))
 
@@ -177,7 +176,7 @@ def _row(number: int, cells: Mapping[str, str]) -> PolicyRow:
 
 
 def _row_problems(row: PolicyRow) -> Iterator[tuple[str, str, str, str]]:
-    """Yield what is wrong with one row: kind of problem, column, Spanish and English advice."""
+    """Yield each problem of one row: its kind, the column, Spanish and English advice."""
     if row.step not in NAMES_BY_STEP:
         yield "bad_step", "step", f"no existe el paso «{row.step}»", f"there is no step '{row.step}'"
         return
@@ -199,7 +198,7 @@ def _when_problems(row: PolicyRow) -> Iterator[tuple[str, str, str, str]]:
     try:
         used = set(row.condition.names())
     except ValueError as error:
-        es, en = f"no se entiende «{row.when}» en {error}", f"'{row.when}' makes no sense at {error}"
+        es, en = f"no se entiende «{row.when}» en {error}", f"'{row.when}' cannot be parsed at {error}"
         yield "bad_when", "when", es, en
         return
     for unknown in sorted(used - NAMES_BY_STEP[row.step]):
@@ -213,5 +212,5 @@ def _step_problems(rows: tuple[PolicyRow, ...]) -> Iterator[tuple[int, str, str,
         of_step = [row for row in rows if row.step == step]
         if not of_step or of_step[-1].when != "always":
             es = f"el paso {step} debe terminar con una fila «always»: nadie queda sin respuesta"
-            en = f"the step {step} must end with an 'always' row: nobody is left without an answer"
+            en = f"the step {step} must end with an 'always' row, so that every screening gets a result"
             yield of_step[-1].number if of_step else 0, "no_last_row", "when", es, en
