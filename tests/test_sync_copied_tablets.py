@@ -1,5 +1,7 @@
-"""Tablets that were copied: when two speak with one key nothing is lost, everything is routed, the work list names what
-overlaps, and from then on the chains are apart (SPEC 11.3, rule 7)."""
+"""Tests of copied tablets that share one key (SPEC 11.3 rule 7).
+
+No screening is lost, all are routed, the work list names the overlap, and later each copy has its own chain.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,7 @@ def work(office: Office) -> list[str]:
     return sorted(item.kind for item in worklist.list_open(office.field.services.db.read()))
 
 
-def test_two_copies_that_both_sync_lose_nothing_are_named_and_then_count_apart(office: Office) -> None:
+def test_two_copies_that_both_sync_lose_nothing_and_get_chains_of_their_own(office: Office) -> None:
     one, other = copied(office)
     with one, other:
         screened = [screen(one), screen(other)]
@@ -71,13 +73,13 @@ def test_two_copies_that_both_sync_lose_nothing_are_named_and_then_count_apart(o
         assert other.status().copied
 
 
-def test_a_copy_that_spoke_less_is_heard_and_both_know(office: Office) -> None:
-    """The copy is ahead in numbers: the tablet learns it from how far the server has its chain."""
+def test_a_copy_that_is_behind_in_requests_delivers_and_both_report_the_copy(office: Office) -> None:
+    """The copy is ahead in numbers. The tablet learns it from the server's `seq` for its chain."""
     one, other = copied(office)
     with one, other:
         screened = [screen(other) for _ in range(3)]
         other.sync()
-        for _ in range(3):  # Its request numbers pass those of the copy, so that none of them is refused.
+        for _ in range(3):  # Its request numbers pass those of the copy, so that the server refuses none of them.
             one.outbox.sync_state.next_batch(0)
             one.outbox.sync_state.record_answer(Batch(0, (), ()), _nothing(one))
         screened.append(screen(one))
@@ -120,8 +122,11 @@ def test_a_database_older_than_its_rollback_proof_makes_no_fork_and_loses_nothin
 
 
 @pytest.mark.parametrize("proof", [True, False])
-def test_a_tablet_that_begins_anew_hides_no_screening_dropped_after_its_receipt(office: Office, proof: bool) -> None:
-    """Its own store knows of the lost one no more; the proof beside it does, or else the copy that was put back."""
+def test_a_new_chain_hides_no_screening_that_was_lost_after_its_receipt(office: Office, proof: bool) -> None:
+    """Its own store no longer knows the lost screening.
+
+    The checkpoint beside it does, or the copy that was put back.
+    """
     folder = office.folder / "tablet"
     with office.tablet() as tablet:
         screen(tablet)
@@ -149,7 +154,7 @@ def test_a_tablet_that_begins_anew_hides_no_screening_dropped_after_its_receipt(
         assert restored.outbox.sync_state.load().ended == {found[0].chain: 2}, "told until the server has it"
 
 
-def test_a_server_that_lost_a_tablet_is_shown_its_certificate_and_gets_everything(office: Office) -> None:
+def test_a_server_that_lost_a_tablet_gets_its_certificate_and_all_screenings(office: Office) -> None:
     with office.tablet() as tablet:
         delivered = screen(tablet)
         tablet.sync()
@@ -165,18 +170,18 @@ def test_a_server_that_lost_a_tablet_is_shown_its_certificate_and_gets_everythin
         assert set(stored(office)) == {delivered, waiting}
 
 
-# Whatever two copies do, in whatever order
+# Random actions of two copies in random order
 
 
 class Shore:
-    """The server reduced to what rule 7 needs: what is stored where, the last request number, how far a chain goes."""
+    """A minimal server for rule 7: stored envelopes by chain, the last request number, and `seq` of each chain."""
 
     def __init__(self) -> None:
         self.stored: dict[str, tuple[str, int]] = {}
         self.last = 0
 
     def sync(self, outbox: Outbox) -> None:
-        """One conversation, as sync.tablet.sync_client has it."""
+        """One sync, as sync.tablet.sync_client makes it."""
         while True:
             batch = outbox.sync_state.next_batch(0)
             if batch.number <= self.last:
@@ -210,7 +215,7 @@ class Shore:
     before=st.integers(0, 3), steps=st.lists(st.tuples(st.booleans(), st.sampled_from(["screen", "sync"])), max_size=10)
 )
 @settings(max_examples=12)
-def test_every_screening_of_two_copies_arrives_once_and_the_first_meeting_parts_them(
+def test_screenings_of_two_copies_arrive_once_and_their_chains_separate(
     tmp_path_factory: pytest.TempPathFactory, before: int, steps: list[tuple[bool, str]]
 ) -> None:
     folder, shore = tmp_path_factory.mktemp("clones"), Shore()

@@ -1,5 +1,7 @@
-"""Cut lines: the wire between tablet and server breaks at every kind of place in question and answer, and the next sync
-puts everything right."""
+"""Tests of cut connections: the wire breaks at every kind of place in request and response.
+
+The next sync must deliver everything exactly once.
+"""
 
 from __future__ import annotations
 
@@ -26,15 +28,15 @@ BLANK = b"\r\n\r\n"
 
 
 def places(message: bytes) -> list[int]:
-    """Bytes after which to cut a message of HTTP: one of every kind of place in its head and in its body."""
+    """The byte counts after which to cut an HTTP message: one of each kind in its head and its body."""
     head, whole = message.index(BLANK) + len(BLANK), len(message)
     body = whole - head
-    # The last place leaves room for a message that is some bytes shorter than this one.
+    # The last cut leaves room for a message that is a few bytes shorter than this one.
     return [1, head // 3, head - 3, head - 1, head, head + 1, head + body // 2, whole - 48]
 
 
 class Shears:
-    """Passes bytes between tablet and server, and cuts the wire for good after so many bytes one way."""
+    """Forwards bytes between tablet and server, and cuts the connection after so many bytes in one direction."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -44,17 +46,17 @@ class Shears:
         self.listening = socket.create_server(("127.0.0.1", 0))
 
     def forget(self) -> None:
-        """Let everything pass, and begin to listen anew."""
+        """Forward everything again, and record from now on."""
         self.up = self.down = sys.maxsize
         self.passed = {"up": bytearray(), "down": bytearray()}
 
     @property
     def url(self) -> str:
-        """The address that the tablet is told."""
+        """The address that the tablet uses."""
         return f"http://127.0.0.1:{self.listening.getsockname()[1]}"
 
     def run(self) -> None:
-        """Take one connection after the other, until the listening socket is closed."""
+        """Accept one connection after the other, until the listening socket is closed."""
         while True:
             try:
                 tablet, _ = self.listening.accept()
@@ -77,7 +79,7 @@ class Shears:
                     self.cuts += 1
                     break
         except OSError:
-            pass  # The other direction was cut: so is this one.
+            pass  # The other direction was cut, so this one is too.
         for end in (source, target):
             try:
                 end.shutdown(socket.SHUT_RDWR)
@@ -87,7 +89,7 @@ class Shears:
 
 @contextmanager
 def shears(port: int) -> Iterator[Shears]:
-    """Put shears in front of a port."""
+    """Start such a forwarder in front of a port."""
     made = Shears(port)
     thread = threading.Thread(target=made.run)
     thread.start()
@@ -99,7 +101,7 @@ def shears(port: int) -> Iterator[Shears]:
         thread.join()
 
 
-def test_a_line_cut_anywhere_in_request_or_response_loses_and_doubles_nothing(world: World, tmp_path: Path) -> None:
+def test_a_cut_anywhere_in_request_or_response_loses_and_doubles_nothing(world: World, tmp_path: Path) -> None:
     field = Field(world, open_services(world.config), "")
     with run_servers(field) as (tablets, people), shears(tablets) as wire:
         office = Office(field, wire, f"http://127.0.0.1:{people}", tmp_path)  # type: ignore[arg-type]
@@ -118,7 +120,7 @@ def test_a_line_cut_anywhere_in_request_or_response_loses_and_doubles_nothing(wo
 
 
 def one_exchange(tablet: Tablet, wire: Shears, screened: list[str]) -> dict[str, bytes]:
-    """Sync one screening over a whole line, and return what passed each way."""
+    """Sync one screening over an uncut connection; return the bytes of each direction."""
     reconnect(tablet)
     wire.forget()
     screened.append(tablet.screen(FORM, answers(STORY[0]), date(2026, 11, 20)).jti)
@@ -127,17 +129,17 @@ def one_exchange(tablet: Tablet, wire: Shears, screened: list[str]) -> dict[str,
 
 
 def cut_once(tablet: Tablet, wire: Shears, way: str, place: int) -> None:
-    """Screen somebody, and have the line cut while it is sent."""
+    """Make one screening, and cut the connection during its sync."""
     reconnect(tablet)
     setattr(wire, way, place)
     tablet.screen(FORM, answers(STORY[0]), date(2026, 11, 20))
-    # A head that ends early can look like a whole answer; what it lacks then is the signature.
+    # A head that ends early can look like a complete response. But then its signature is missing.
     with pytest.raises(SyncError, match=r"transport\.broken|exchange\.(bad_signature|malformed)"):
         tablet.sync()
 
 
 def settle(tablet: Tablet, wire: Shears, jti: str) -> None:
-    """Sync over a whole line: exactly the screening that was cut off is receipted."""
+    """Sync over an uncut connection: exactly the screening that was cut off gets a receipt."""
     wire.forget()
     reconnect(tablet)
     report = tablet.sync()
@@ -146,6 +148,6 @@ def settle(tablet: Tablet, wire: Shears, jti: str) -> None:
 
 
 def reconnect(tablet: Tablet) -> None:
-    """Begin with a new connection, as after a walk to another hill."""
+    """Open a new connection, as after a walk to another hill."""
     tablet.transport.close()
     vars(tablet).pop("transport", None)

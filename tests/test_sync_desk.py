@@ -1,4 +1,4 @@
-"""The coordinator's client against a real server: opens with her own key, believes only signatures, checks the sums."""
+"""Tests of the coordinator's client against a real server: keys, signatures, and results computed again."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def referral(desk: DeskClient, queue: str, jti: str) -> str:
 
 
 @pytest.mark.parametrize("name", DESKS)
-def test_a_coordinator_of_the_right_desk_reads_what_was_answered_and_it_adds_up(
+def test_a_coordinator_of_the_right_desk_reads_answers_and_equal_results(
     office: Office, tablet: Tablet, name: str
 ) -> None:
     jti = deliver(tablet, name)
@@ -62,7 +62,7 @@ def test_a_coordinator_of_the_right_desk_reads_what_was_answered_and_it_adds_up(
     assert (screening.jti, screening.device, screening.mode) == (jti, "Huepetuhe 1", "training")
 
 
-def test_the_outcome_comes_with_what_fired_in_each_dimension_and_with_reasons(office: Office, tablet: Tablet) -> None:
+def test_the_outcome_comes_with_fired_indicators_by_dimension_and_reasons(office: Office, tablet: Tablet) -> None:
     jti = deliver(tablet)
     with office.desk("proteccion-17") as desk:
         screening = desk.open_screening(referral(desk, "17-protection", jti))
@@ -124,7 +124,7 @@ def test_a_refusal_reads_as_advice_in_english_and_names_the_fields(office: Offic
         DeskClient.sign_in(office.people_url, "proteccion-17", "uno dos tres", pin=office.pin)
 
 
-def test_what_is_typed_as_an_id_leads_to_no_other_address(office: Office) -> None:
+def test_a_typed_id_cannot_lead_to_another_url(office: Office) -> None:
     with office.desk("proteccion-17") as desk:
         for typed in ("../../me", "..", "", "a/b", "x?mode=field", "%2e%2e"):
             for work in (desk.claim, desk.accept, desk.open_screening, desk.list_referrals):
@@ -138,7 +138,7 @@ def test_an_expired_trust_is_refused_at_a_desk(office: Office) -> None:
 
 
 class FalseServer:
-    """A session whose server says something else under some paths."""
+    """A session whose server returns other responses for some paths."""
 
     def __init__(self, staff: Any, lies: dict[str, Any]) -> None:
         self._staff, self._lies = staff, lies
@@ -159,11 +159,11 @@ class FalseServer:
 
 
 def lied_to(desk: DeskClient, lies: dict[str, Any]) -> DeskClient:
-    """The same person's desk, with a false server between it and the real one."""
+    """The same person's desk with a false server in between."""
     return DeskClient(FalseServer(desk.staff, lies), pin=desk.trust.pin, now=now_ms())  # type: ignore[arg-type]
 
 
-def test_a_server_that_hands_out_something_else_is_found_out(office: Office, tablet: Tablet) -> None:
+def test_a_false_document_or_envelope_from_the_server_is_refused(office: Office, tablet: Tablet) -> None:
     first, second = deliver(tablet), deliver(tablet)
     form = office.sign(compiled())
     raws = [kept.raw for kept in tablet.outbox.envelopes.list_stored()]
@@ -198,7 +198,7 @@ def test_a_route_that_contradicts_its_screening_is_shown_and_put_on_the_work_lis
         assert (none.open_screening(wanted).route_agrees, none.open_screening(wanted).agrees) == (None, True)
 
 
-def test_a_number_that_this_session_has_not_opened_is_a_hint(office: Office, tablet: Tablet) -> None:
+def test_a_number_that_this_session_has_not_opened_is_reported(office: Office, tablet: Tablet) -> None:
     jtis = [deliver(tablet) for _ in range(3)]
     with office.desk("proteccion-17") as desk:
         wanted = [referral(desk, "17-protection", jti) for jti in jtis]
@@ -207,7 +207,7 @@ def test_a_number_that_this_session_has_not_opened_is_a_hint(office: Office, tab
         assert desk.open_screening(wanted[1]).missing == ()
 
 
-# Reading alone
+# Reading without a server
 
 
 def test_an_outcome_that_does_not_follow_from_the_answers_is_a_difference(scorer: Engine) -> None:
@@ -230,7 +230,7 @@ def test_answers_that_cannot_go_together_are_shown_and_named(scorer: Engine) -> 
     assert len(reading.answers) == len(answers()) - 1, "all but the confirmation, which is not sealed"
 
 
-def test_the_reading_shows_nothing_when_it_is_printed(scorer: Engine) -> None:
+def test_the_repr_of_an_opened_screening_shows_no_answer(scorer: Engine) -> None:
     reading = read_screening(compiled(), scorer, scorer.write_instance(scorer.run(answers())))
     assert "170204" not in repr(reading)
     assert "positive" not in repr(reading)

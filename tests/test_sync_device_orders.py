@@ -1,5 +1,7 @@
-"""What a registrar orders a tablet to do: signed by her, for that tablet, carried out once, whole after a kill at any
-moment; and no order ever costs a screening that the server has not receipted."""
+"""Tests of a registrar's orders: signed for one tablet, carried out once, safe against a kill at any moment.
+
+No order may destroy a screening without a receipt.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,7 @@ def make(office: Office, tablet: Tablet, kind: str, number: int = 1) -> Document
 
 
 def give(office: Office, tablet: Tablet, kind: str, number: int = 1) -> None:
-    """Have the server take in an order."""
+    """Send an order to the server."""
     body, dev = make(office, tablet, kind, number).to_bytes(), tablet.status().dev
     device_orders.accept_order(office.field.services.db, body, office.field.trust, dev, actor="registro", now=clock())
 
@@ -71,10 +73,10 @@ def everything(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
 
 
-# The order itself
+# The order document
 
 
-def test_an_order_says_what_the_registrar_signed(world: World) -> None:
+def test_an_order_has_the_content_that_the_registrar_signed(world: World) -> None:
     field = open_field(world)
     registrar = world.office("registro", "registrar")
     document = device_order.make(registrar, dev=DEV, number=3, issued=FOUNDED, order="wipe")
@@ -114,7 +116,7 @@ def test_the_server_takes_no_order_twice_and_none_for_a_tablet_it_does_not_know(
     field.services.db.close()
 
 
-def test_an_order_whose_registrar_no_longer_counts_is_not_told(world: World) -> None:
+def test_an_order_of_a_former_registrar_is_not_sent_to_the_tablet(world: World) -> None:
     field = open_field(world)
     tablet, former = field.tablet(), SigningKey.generate()
     body = device_order.make(former, dev=tablet.key.kid, number=1, issued=FOUNDED, order="wipe").to_bytes()
@@ -150,7 +152,7 @@ def test_a_revoked_tablet_says_why_it_takes_no_screening_and_delivers_what_it_ho
     assert deeds(office, dev) == ["order.given", "device.revoked", "order.carried_out"]
 
 
-def test_a_wipe_destroys_all_but_what_still_waits_for_a_receipt_and_that_arrives(
+def test_a_wipe_destroys_all_but_waiting_envelopes_and_these_arrive(
     office: Office, tablet: Tablet, tmp_path: Path
 ) -> None:
     first = screen(tablet)
@@ -215,7 +217,7 @@ def test_orders_come_in_rising_order_and_each_once(office: Office, tablet: Table
     assert file.exists(), "an older order is not carried out again"
 
 
-def test_a_wipe_that_cannot_remove_a_file_is_named_and_retried_and_holds_nothing_up(
+def test_a_wipe_that_cannot_remove_a_file_is_reported_retried_and_blocks_nothing(
     office: Office, tablet: Tablet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, dev = tmp_path / "tablet", tablet.status().dev
@@ -264,7 +266,7 @@ def _held_fast() -> None:
 def test_after_a_wipe_no_old_state_of_a_draft_on_the_disk_can_be_read(
     office: Office, tablet: Tablet, tmp_path: Path
 ) -> None:
-    """Copies of the draft stand for what flash keeps of it; the log is read before and after it is overwritten."""
+    """The copies of the draft stand for old flash pages. The test reads the log before and after it is overwritten."""
     folder, full, logs = tmp_path / "tablet", list[bytes](), list[bytes]()
 
     def watch(statement: str) -> None:
@@ -299,7 +301,7 @@ def test_after_a_wipe_no_old_state_of_a_draft_on_the_disk_can_be_read(
             tablet.drafts.load(made.id)
 
 
-def test_a_false_order_is_not_obeyed_and_keeps_no_screening_back(
+def test_a_false_order_is_not_carried_out_and_delays_no_screening(
     office: Office, tablet: Tablet, tmp_path: Path
 ) -> None:
     file, dev = draft(tmp_path / "tablet"), tablet.status().dev
@@ -323,7 +325,7 @@ def test_a_false_order_is_not_obeyed_and_keeps_no_screening_back(
 def test_a_kill_in_any_step_of_a_wipe_leaves_it_resumable_and_costs_no_screening(
     office: Office, tablet: Tablet, tmp_path: Path
 ) -> None:
-    """Cut at every statement and every file; then opened again, and everything that waited arrives."""
+    """The process is killed at every statement and every file. Then the tablet opens again and delivers everything."""
     screen(tablet)
     tablet.sync()
     gone = tablet.outbox.envelopes.list_stored()[0].raw[-400:-100]

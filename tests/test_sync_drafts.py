@@ -1,4 +1,4 @@
-"""Drafts: what nobody else can open, what a power cut leaves, and how they end."""
+"""Tests of drafts: encryption, power cuts, and deletion for age."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_draft_opens_on_no_other_tablet_and_under_no_other_id_or_form(kept: Dr
         kept.load(made.id)
 
 
-def test_the_file_holds_no_answer_has_one_length_and_is_its_owners(kept: Drafts) -> None:
+def test_a_draft_file_shows_no_answer_has_one_length_and_mode_0600(kept: Drafts) -> None:
     sizes = set()
     for answers in ({}, {"deuda": CANARY}, {f"pregunta{n}": CANARY + str(n) for n in range(70)}):
         path = file_of(kept, draft(content={"answers": answers}))
@@ -125,7 +125,7 @@ def test_the_same_draft_never_looks_the_same_twice(kept: Drafts) -> None:
     assert file_of(kept, made).read_bytes() != file_of(kept, made).read_bytes()
 
 
-def test_what_was_sealed_before_the_power_went_is_no_draft_any_more(tmp_path: Path) -> None:
+def test_a_screening_sealed_before_a_power_cut_leaves_no_draft(tmp_path: Path) -> None:
     with Outbox(tmp_path / "outbox.db") as outbox:
         drafts, made, other = Drafts(tmp_path / "drafts", outbox), draft(), draft()
         for each in (made, other):
@@ -145,7 +145,7 @@ def test_the_form_version_of_a_draft_is_known_without_opening_it(kept: Drafts) -
 # Age
 
 
-def test_nothing_is_destroyed_before_somebody_was_warned_for_three_days(kept: Drafts) -> None:
+def test_no_draft_is_destroyed_before_three_days_of_warning(kept: Drafts) -> None:
     made = draft()
     kept.save(made)
     assert kept.list_ending(BEGUN + LIFETIME - WARNING_PERIOD - 1) == ()
@@ -158,7 +158,7 @@ def test_nothing_is_destroyed_before_somebody_was_warned_for_three_days(kept: Dr
     assert kept.list_all() == ()
 
 
-def test_a_draft_in_use_lives_on(kept: Drafts) -> None:
+def test_a_draft_in_use_is_not_destroyed(kept: Drafts) -> None:
     made = draft()
     kept.save(made)
     late = BEGUN + LIFETIME

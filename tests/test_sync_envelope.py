@@ -1,4 +1,4 @@
-"""Envelopes and routes: what was sealed is what is opened, by the right key only, and nothing else gets through."""
+"""Tests of envelopes and routes: the right key opens what was sealed; other keys and changed bytes are rejected."""
 
 from dataclasses import replace
 
@@ -32,7 +32,7 @@ ROUTES = st.builds(Route, **{name: st.none() | drawn(name) for name in VOCABULAR
 
 @settings(max_examples=60)
 @given(st.binary(max_size=5000), ROUTES)
-def test_what_is_sealed_is_what_the_right_keys_open(instance, said):
+def test_the_right_keys_open_exactly_what_was_sealed(instance, said):
     read = parse_envelope(sealed(instance, said))
     verify_envelope(read, DEVICE.public)
     assert seal.open_envelope(read, KEYRING) == instance
@@ -53,7 +53,7 @@ def test_any_flipped_bit_of_an_envelope_is_refused(data):
 @settings(max_examples=30)
 @given(st.data())
 def test_even_its_own_device_cannot_change_what_was_sealed(data):
-    """The signature off: the seal alone must hold header and ciphertext together."""
+    """The signature is not checked here: the encryption alone must bind header and ciphertext."""
     parsed = parse_envelope(sealed())
     name = data.draw(st.sampled_from(["ek", "encrypted_key", "iv", "ciphertext", "tag"]))
     part = bytearray(getattr(parsed, name))
@@ -89,14 +89,14 @@ def test_a_second_envelope_names_the_first():
         parse_envelope(sealed(seq=2, prev=""))
 
 
-def test_sizes_tell_the_bucket_and_nothing_else():
+def test_sizes_show_the_bucket_and_nothing_else():
     assert len({len(sealed(b"x" * length)) for length in (0, 10, 20_000)}) == 1
     assert len(parse_envelope(sealed(bucket=2048)).ciphertext) == 2048
     with pytest.raises(SyncError, match=r"seal\.bad_bucket"):
         sealed(bucket=1000)
 
 
-def test_routes_have_one_length_whatever_they_say():
+def test_sealed_routes_have_one_length_for_any_content():
     longest = {
         name: sorted(allowed) if name == "queue_kinds" else max(allowed, key=len)
         for name, allowed in VOCABULARY.items()
@@ -123,12 +123,12 @@ def test_routes_have_one_length_whatever_they_say():
         {"sex": ["male"]},
     ],
 )
-def test_a_route_says_nothing_outside_the_vocabulary(content):
+def test_a_route_with_a_value_outside_the_vocabulary_is_refused(content):
     with pytest.raises(SyncError, match=r"route\."):
         Route.from_content(content)
 
 
-def test_an_author_may_feed_only_what_a_person_answers():
+def test_a_form_may_set_only_the_route_fields_that_a_person_answers():
     assert set(AUTHOR_FIELDS) == {"province", "age_band", "sex", "sector", "consent", "lang"}
     assert AUTHOR_FIELDS["sex"] == VOCABULARY["sex"]
     assert AUTHOR_FIELDS["province"] == frozenset()

@@ -1,4 +1,4 @@
-"""One sync round trip: what is written is what is read, it binds both sides, and it stays small."""
+"""Tests of one sync round trip: reading returns what was written, it binds both sides, and it stays small."""
 
 import os
 import tracemalloc
@@ -107,7 +107,7 @@ def test_an_answer_to_another_tablet_or_request_is_refused():
         messages.read_response(answer, {}, dev=DEVICE.kid, n=12)
 
 
-def test_a_request_cannot_pass_for_an_answer():
+def test_a_request_is_not_accepted_as_a_response():
     asked = messages.write_request(Request(n=12, at=NOW), SERVER)
     with pytest.raises(SyncError, match=r"exchange\.bad_signature"):
         messages.read_response(asked, SERVERS, dev=DEVICE.kid, n=12)
@@ -122,7 +122,7 @@ def refusal_code(message, dev=DEVICE.kid, n=12):
     return wrong.value.code
 
 
-def test_a_refused_number_is_believed_when_a_server_signed_it_for_this_very_request():
+def test_a_refused_number_counts_only_if_a_server_signed_it_for_this_request():
     message = messages.write_refusal(REFUSED, SERVER)
     assert messages.read_refusal(message, SERVERS, dev=DEVICE.kid, n=12) == 40
     assert refusal_code(message, n=13) == refusal_code(message, dev=STRANGER.kid) == "exchange.wrong_answer"
@@ -173,11 +173,11 @@ def test_small_bytes_do_not_become_large_values():
         (b'{"protocol":"chaski-1","n":1,"at":1,"envelopes":[' + b'"",' * 500 + b'""]}', "document.malformed"),
     ],
 )
-def test_a_request_that_is_none_is_refused_by_name(body, code):
+def test_a_malformed_request_is_refused_with_its_code(body, code):
     assert code_of(sent(body)) == code
 
 
-def test_one_broken_envelope_does_not_cost_the_others():
+def test_one_broken_envelope_does_not_affect_the_others():
     body = '{"protocol":"chaski-1","n":1,"at":1,"envelopes":["roto","ñ","\\u0000"]}'.encode()
     read = messages.read_request(sent(body), DEVICE.public)
     assert len({envelope_id(raw) for raw in read.envelopes}) == 3

@@ -1,4 +1,4 @@
-"""Keys, passphrases and key files."""
+"""Tests of keys, passphrases and key files."""
 
 import json
 import unicodedata
@@ -33,7 +33,7 @@ def test_a_key_file_gives_back_its_key_to_its_owner_only(tmp_path, kind):
     refused("key.file_readable_by_others", key_files.load_secret, path, kind)
 
 
-def test_a_locked_key_file_needs_its_passphrase_and_says_nothing_without(tmp_path):
+def test_a_locked_key_file_needs_its_passphrase_and_reveals_nothing_without(tmp_path):
     key, path = SigningKey.generate(), tmp_path / "key"
     key_files.save_secret(path, key, PHRASE)
     assert b64u(key.secret) not in path.read_text()
@@ -77,7 +77,7 @@ def test_no_secret_shows_in_a_repr():
         assert "ss" not in repr(key)
 
 
-def test_a_stranger_reads_other_words_on_the_tablet():
+def test_another_key_has_other_words():
     words = SigningKey(b"a" * 32).public.words()
     assert len(words) == 6
     assert set(words) <= set(passphrases.WORDS)

@@ -1,4 +1,4 @@
-"""The tablet's outbox: no number twice, no envelope lost, whatever is killed, copied or claimed."""
+"""Tests of the tablet's outbox: no number twice and no envelope lost, whatever is killed, copied or claimed."""
 
 import os
 import shutil
@@ -104,7 +104,7 @@ def test_an_outbox_without_proof_of_its_past_begins_a_chain_and_keeps_its_envelo
 def test_no_number_is_used_twice_whatever_is_copied_back(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str]
 ) -> None:
-    """A copy of the database is put back at any moment: (chain, seq) and request numbers still never repeat."""
+    """At any moment a copy of the database is put back. Still (chain, seq) and request numbers never repeat."""
     folder = tmp_path_factory.mktemp("tablet")
     path, copy = folder / "outbox.db", folder / "backup.db"
     places: list[tuple[str, int]] = []
@@ -132,10 +132,10 @@ def test_no_number_is_used_twice_whatever_is_copied_back(
 
 @given(st.data())
 @settings(max_examples=30)
-def test_an_outbox_that_died_at_any_write_has_lost_nothing_it_had_promised(
+def test_a_power_cut_at_any_write_loses_nothing_that_the_outbox_returned(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
-    """Every file is copied between the steps, as a power cut would leave them, and the copy is opened and goes on."""
+    """Every file is copied between the steps, as a power cut would leave them. The copy is opened and continues."""
     folder = tmp_path_factory.mktemp("tablet")
     (folder / "live").mkdir()
     outbox = Outbox(folder / "live" / "outbox.db")
@@ -199,7 +199,7 @@ def test_a_store_that_an_older_program_made_goes_on_where_it_was(tmp_path: Path)
 
 
 def hears(outbox: Outbox, **seq: int) -> dict[str, int]:
-    """An answer says how far the server has some chains; return what the next request says."""
+    """Record a response with the server's `seq` of some chains; return what the next request reports."""
     told = outbox.sync_state.load()
     outbox.sync_state.record_answer(
         outbox.sync_state.next_batch(0), SyncResult(told.generation or "g1", 1, 1, (), (), 0, "", seq)
@@ -240,7 +240,7 @@ def test_a_chain_is_reported_with_its_highest_known_number_until_the_server_has_
         assert hears(outbox, **{first: 1}) == {}
 
 
-def test_a_database_that_forgot_is_told_again_which_chains_were_left(tmp_path: Path, outbox: Outbox) -> None:
+def test_a_restored_database_gets_the_former_chains_again(tmp_path: Path, outbox: Outbox) -> None:
     chain = chain_of(outbox)
     outbox.sync_state.renumber(outbox.sync_state.next_batch(0).number)
     assert hears(outbox, **{chain: 1}) == {}
@@ -273,7 +273,7 @@ def test_however_many_chains_were_left_a_request_names_64_and_each_has_its_turn(
         named |= now.keys()
 
 
-def test_a_number_that_is_too_high_goes_down_and_nobody_is_suspected_of_a_copy(outbox: Outbox) -> None:
+def test_a_number_that_is_too_high_goes_down_and_no_copy_is_reported(outbox: Outbox) -> None:
     chain = chain_of(outbox)
     for _ in range(5):
         outbox.sync_state.next_batch(0)
@@ -283,7 +283,7 @@ def test_a_number_that_is_too_high_goes_down_and_nobody_is_suspected_of_a_copy(o
     assert not outbox.orders.tablet_state().copied
 
 
-def test_a_second_process_is_turned_away(tmp_path: Path, outbox: Outbox) -> None:
+def test_a_second_process_gets_outbox_in_use(tmp_path: Path, outbox: Outbox) -> None:
     with pytest.raises(SyncError, match=r"outbox\.in_use"):
         Outbox(tmp_path / "outbox.db")
 
@@ -338,7 +338,7 @@ def test_batches_double_while_they_succeed(outbox: Outbox) -> None:
     assert [len(deliver(outbox).envelopes) for _ in range(5)] == [1, 2, 4, 8, 5]
 
 
-def test_a_question_that_never_left_is_asked_again_before_anything_is_sent(outbox: Outbox) -> None:
+def test_a_query_that_was_not_sent_is_repeated_before_any_envelope_is_sent(outbox: Outbox) -> None:
     lost = add(outbox, "a")
     outbox.sync_state.next_batch(0)
     add(outbox, "b")
@@ -347,7 +347,7 @@ def test_a_question_that_never_left_is_asked_again_before_anything_is_sent(outbo
     assert (again.asked, again.envelopes) == ((lost.id,), ()), "b before a would be a gap on the server's work list"
 
 
-def test_a_request_that_never_left_needs_no_asking(outbox: Outbox) -> None:
+def test_a_request_that_was_not_sent_needs_no_query(outbox: Outbox) -> None:
     add(outbox, "a")
     batch = outbox.sync_state.next_batch(0)
     outbox.sync_state.return_batch(batch)
@@ -376,7 +376,7 @@ def test_a_new_generation_voids_receipts_resets_the_cursor_and_offers_all_again(
     assert len(deliver(outbox, generation="g2").envelopes) == 2
 
 
-def test_the_newest_word_about_a_screening_is_kept_even_after_its_envelope_is_purged(outbox: Outbox) -> None:
+def test_the_newest_status_of_a_screening_stays_after_its_envelope_is_purged(outbox: Outbox) -> None:
     kept = add(outbox, "a")
     outbox.sync_state.record_answer(outbox.sync_state.next_batch(0), news((kept.id, "stored")))
     outbox.envelopes.purge(99 * DAY, 99 * DAY)
@@ -398,7 +398,7 @@ def test_documents_are_stored_together_or_not_at_all(outbox: Outbox) -> None:
 
 
 class Shore:
-    """The far side, reduced to what it has stored, and to the random name of its database."""
+    """A minimal server: its stored envelopes, and the random name of its database."""
 
     def __init__(self) -> None:
         self.stored: set[str] = set()
@@ -417,7 +417,7 @@ STEPS = ["screen", "ok", "some", "no_answer", "not_sent", "unreachable", "restor
 
 @given(steps=st.lists(st.sampled_from(STEPS), max_size=30))
 @settings(max_examples=60)
-def test_whatever_happens_on_the_way_everything_arrives_in_the_end(
+def test_with_any_faults_on_the_way_every_envelope_arrives_in_the_end(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str]
 ) -> None:
     path, shore = tmp_path_factory.mktemp("tablet") / "outbox.db", Shore()

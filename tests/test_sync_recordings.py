@@ -1,4 +1,4 @@
-"""Recordings that a form is heard with: fetched by hash in pieces, verified, and never in the way of a screening."""
+"""Tests of a form's recordings: fetched by hash in pieces, verified, and never an obstacle for a screening."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ def name(sound: bytes) -> str:
 
 
 def heard(*sounds: bytes) -> dict[str, Any]:
-    """What a form version says of these recordings, each of a text of its own, in Quechua."""
+    """The `audio` member of a form version for these recordings, each for its own text, in Quechua."""
     said = [{"sha256": name(sound), "type": "audio/ogg", "size": len(sound), "milliseconds": 1800} for sound in sounds]
     return {"quz": {f"{FORM}/p{number}/label": each for number, each in enumerate(said)}}
 
 
 def publish(office: Office, version: str, *sounds: bytes) -> None:
-    """Publish a version that is heard with these, which the server has."""
+    """Publish a version with these recordings, which the server has."""
     services = office.field.services
     with services.db.write() as w:
         for sound in sounds:
@@ -72,7 +72,7 @@ def asked(office: Office) -> list[str]:
 
 
 def ranges(office: Office) -> list[str]:
-    """Note each piece that passes, as its place in the whole."""
+    """Record each piece that passes, as its range in the whole file."""
     seen: list[str] = []
 
     def note(passing: PassingAnswer) -> None:
@@ -105,7 +105,7 @@ def test_recordings_come_after_the_form_and_are_kept_under_their_hash(
     assert tablet.recordings.body(short) == SHORT
 
 
-def test_a_recording_that_an_author_brings_along_is_heard_on_the_tablet(
+def test_a_recording_that_an_author_publishes_reaches_the_tablet(
     office: Office, tablet: Tablet, tmp_path: Path
 ) -> None:
     sound, danger = opus(), load_engine(compiled().xform).nodes["peligro"]
@@ -127,7 +127,7 @@ def test_a_recording_that_an_author_brings_along_is_heard_on_the_tablet(
     assert f"jr://audio/{name(sound)}.ogg" in xform
 
 
-def test_a_line_that_goes_dead_costs_one_piece_and_the_rest_comes_from_there(
+def test_a_dead_connection_costs_one_piece_and_the_download_continues(
     office: Office, tablet: Tablet, tmp_path: Path
 ) -> None:
     publish(office, "2", LONG)
@@ -147,7 +147,7 @@ def test_a_line_that_goes_dead_costs_one_piece_and_the_rest_comes_from_there(
     assert on_disk(tmp_path) == {name(LONG): LONG}
 
 
-def test_what_was_not_signed_for_is_thrown_away_and_fetched_again(
+def test_a_recording_with_a_wrong_hash_is_deleted_and_fetched_again(
     office: Office, tablet: Tablet, tmp_path: Path
 ) -> None:
     publish(office, "2", SHORT, OTHER)
@@ -229,7 +229,7 @@ def test_a_wipe_destroys_the_recordings(office: Office, tablet: Tablet, tmp_path
     assert tablet.status().recordings_missing == 0
 
 
-def test_a_disk_with_little_room_is_left_to_screenings(
+def test_little_disk_space_is_reserved_for_screenings(
     office: Office, tablet: Tablet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(office, "2", SHORT)
@@ -249,7 +249,7 @@ def line_to(office: Office) -> Iterator[Transport]:
         transport.close()
 
 
-def test_the_door_gives_a_recording_whole_or_in_the_piece_that_is_asked_for(office: Office) -> None:
+def test_the_tablet_api_returns_a_recording_whole_or_the_requested_range(office: Office) -> None:
     publish(office, "2", SHORT)
     path = f"/v1/media/{name(SHORT)}"
     with line_to(office) as line:

@@ -1,4 +1,4 @@
-"""A form version that a tablet does not take costs nothing but itself, and the server hears why (SPEC 5.7)."""
+"""Tests of refused form versions: other forms are not affected, and the server gets the reason (SPEC 5.7)."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ def one_signature(body: bytes) -> bytes:
 
 
 def refused(office: Office) -> list[tuple[object, ...]]:
-    """What the server has heard."""
+    """The refusals that the server has received."""
     return office.field.rows("SELECT sha, code FROM refusals ORDER BY sha")
 
 
 def publish_other(office: Office) -> str:
-    """Publish another form, which asks the same."""
+    """Publish another form with the same questions."""
     return office.publish("1", form_id=OTHER)
 
 
 def unlisted(office: Office) -> SigningKey:
-    """Put a trust in force that names another author than the one who signed so far; return her key."""
+    """Put a trust in force that names a new author in place of the former one; return her key."""
     services, key = office.field.services, SigningKey.generate()
     content = Document.parse(trust_documents.get_newest(services.db.read(), "trust").body).content
     author = {"key": b64u(key.public.raw), "person": "p-nueva"}
@@ -81,9 +81,7 @@ def test_a_refused_version_leaves_the_former_in_use_and_the_other_forms_come(
     assert tablet.screen(FORM, answers(), TAKEN).sha == before.sha
 
 
-def test_the_server_hears_of_it_with_the_next_sync_and_no_more_once_the_version_came(
-    office: Office, tablet: Tablet
-) -> None:
+def test_the_next_sync_reports_a_refusal_until_the_version_is_accepted(office: Office, tablet: Tablet) -> None:
     second = office.publish("2")
     office.line.answer = meddle("/v1/forms/", one_signature)
     tablet.sync()
@@ -152,7 +150,7 @@ def test_a_new_tablet_with_its_only_form_refused_says_so_and_takes_the_right_one
         assert [form.form for form in tablet.pull().forms] == [FORM]
 
 
-# When the trust names a signer no more, or is old
+# A trust that no longer names a signer, or has expired
 
 
 def test_a_version_of_a_revoked_author_stays_in_use_marked_until_there_is_another(
@@ -184,7 +182,7 @@ def test_a_version_that_another_author_signs_anew_is_taken_and_its_mark_goes(off
         assert ([form.sha for form in new.status().forms], new.status().refused) == ([before.sha], ())
 
 
-def test_an_expired_trust_is_a_mark_and_new_versions_come_all_the_same(
+def test_an_expired_trust_is_a_warning_and_new_versions_still_come(
     office: Office, tablet: Tablet, tmp_path: Path
 ) -> None:
     tablet.close()
@@ -197,7 +195,7 @@ def test_an_expired_trust_is_a_mark_and_new_versions_come_all_the_same(
         assert any("es antiguo" in warning for warning in warnings(report))
 
 
-# What the server knows of what is on board
+# The server's knowledge of a tablet's versions
 
 
 def stock(office: Office, tablet: Tablet) -> dict[str, str] | None:
@@ -237,7 +235,7 @@ def test_a_version_that_only_a_draft_needs_is_on_board_and_not_in_the_inventory(
     assert office.field.rows("SELECT sha FROM routes") == [(first.sha,)]
 
 
-def test_a_revoked_tablet_still_says_what_it_holds(office: Office, tablet: Tablet) -> None:
+def test_a_revoked_tablet_still_reports_its_versions(office: Office, tablet: Tablet) -> None:
     [first] = tablet.status().forms
     tablet.outbox.orders.record_revocation(1)
     tablet.sync()

@@ -1,4 +1,4 @@
-"""The protocol in JavaScript (server/web/protocol), written from SPEC alone, and the one in Python agree."""
+"""Tests that the JavaScript protocol (server/web/protocol), written from SPEC alone, agrees with the Python one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run(node: Path, script: str, said: str = "") -> subprocess.CompletedProcess[
 
 
 def ask(node: Path, *questions: tuple[str, Case]) -> list[Any]:
-    """What the second implementation says: per question its answer, as a vector would hold it."""
+    """The answers of the second implementation, one for each question, as a vector would hold them."""
     lines = "".join(json.dumps({"do": do, "given": given}) + "\n" for do, given in questions)
     done = run(node, "answer.mjs", lines)
     assert done.returncode == 0, done.stderr
@@ -55,7 +55,7 @@ def results(node: Path, *questions: tuple[str, Case]) -> list[Any]:
 
 
 def ours(do: str, given: Case) -> Case:
-    """What the first implementation says, in the same words."""
+    """The answer of the first implementation in the same format."""
     try:
         result = ACTIONS[do](given)
     except (SyncError, Problem) as wrong:
@@ -64,7 +64,7 @@ def ours(do: str, given: Case) -> Case:
 
 
 def screenings(rng: Random, count: int) -> list[dict[str, Any]]:
-    """Instances of random content and size, up to what fits, and the counters of one chain."""
+    """Instances of random content and size, up to the maximum, and the counters of one chain."""
     made = []
     for seq in range(1, count + 1):
         letters = rng.choices("<>abc ñ\U0001f600\n", k=rng.choice([0, 10, 1_000, 60_000, 200_000]))
@@ -241,7 +241,7 @@ def test_a_tablet_in_javascript_enrols(node):
     assert ours("enrolment", {"document": document}) == {"expect": "ok"}
 
 
-def test_both_say_the_same_of_what_is_almost_right(node):
+def test_both_give_the_same_answer_to_almost_right_vectors(node):
     rng = Random(20261121)
     good = [case for case in vectors(*DOCUMENTS, *OTHERS) if case["expect"] == "ok"]
     good += [case for case in vectors("versions") if case["given"]["served"] and case["expect"] == "ok"]

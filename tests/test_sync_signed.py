@@ -1,4 +1,4 @@
-"""Documents: what was signed is what is read, and whatever else arrives is refused by name."""
+"""Tests of documents: reading returns what was signed, and every other input is rejected with a code."""
 
 import json
 from contextlib import suppress
@@ -34,7 +34,7 @@ OBJECTS = st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), VAL
 
 
 @given(OBJECTS)
-def test_a_signed_document_comes_back_as_it_was(content):
+def test_parsing_returns_the_document_that_was_signed(content):
     document = Document.parse(Document.of(content, TYP, KEY, OTHER).to_bytes())
     assert document.require(TYP, KEYS, 2) == set(KEYS)
     assert document.content == content
@@ -61,12 +61,12 @@ def test_base64url_has_one_spelling(data):
 
 
 @given(st.binary(max_size=40))
-def test_whatever_arrives_as_a_document_is_read_or_refused_by_name(data):
-    with suppress(SyncError):  # Anything else would be a crash in a tablet or a server.
+def test_any_bytes_are_read_as_a_document_or_refused_with_a_code(data):
+    with suppress(SyncError):  # Any other exception would be a crash in a tablet or a server.
         Document.parse(data)
 
 
-@given(st.binary(min_size=1, max_size=300))  # A detached JWS over nothing looks attached to joserfc.
+@given(st.binary(min_size=1, max_size=300))  # To joserfc, a detached JWS over nothing looks attached.
 def test_any_jose_library_reads_our_signatures_and_we_read_its(payload):
     ours, public = signed.sign(payload, KEY, TYP), {"kty": "OKP", "crv": "Ed25519", "x": b64u(KEY.public.raw)}
     jws.deserialize_compact(ours, OKPKey.import_key(public), algorithms=["Ed25519"], payload=payload)

@@ -1,4 +1,4 @@
-"""SPEC.md and the code say the same: error codes, sections, typs, vocabulary, numbers."""
+"""Tests that SPEC.md and the code agree: error codes, sections, typs, vocabulary, numbers."""
 
 import ast
 import json
@@ -61,7 +61,7 @@ def test_the_table_of_the_vectors_names_what_each_of_them_gives():
         assert set(vector["given"]) == told[vector["do"]], vector["about"]
 
 
-def test_the_tablets_door_answers_with_the_problems_that_the_spec_names():
+def test_the_tablet_api_returns_the_problems_that_the_spec_names():
     app = Flask("tablets")
     tablets.install_tablet_api(app)
     said = section("12")

@@ -1,4 +1,4 @@
-"""The reference tablet against a real server, over a line that somebody meddles with."""
+"""Tests of the reference tablet against a real server, over a proxy that changes responses."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def screen(tablet: Tablet, name: str = STORY[0]) -> str:
 
 
 def meddle(path: str, change: Callable[[bytes], bytes]) -> Callable[[PassingAnswer], None]:
-    """Change the body of every answer under `path`."""
+    """Change the body of every response under `path`."""
 
     def answer(passing: PassingAnswer) -> None:
         if passing.path.startswith(path):
@@ -130,7 +130,7 @@ def test_a_key_file_that_others_may_read_is_refused(office: Office, tmp_path: Pa
         screen(again)
 
 
-# What the tablet works by
+# Documents of the tablet
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_a_new_version_comes_with_the_next_sync_and_the_old_one_leaves(office: O
     assert {name for name in tablet.outbox.documents.list_names() if name.startswith("bundle/")} == {f"bundle/{sha}"}
 
 
-def test_an_old_trust_is_a_mark_and_stops_no_work(office: Office, tmp_path: Path) -> None:
+def test_an_expired_trust_is_a_warning_and_stops_no_work(office: Office, tmp_path: Path) -> None:
     office.tablet().close()
     with Tablet(tmp_path / "tablet", clock=lambda: TEN_YEARS * 10) as tablet:
         assert tablet.status().old
@@ -206,7 +206,7 @@ def test_a_tablet_screens_offline_and_delivers_everything_in_one_request(office:
     assert office.stored() == jtis
 
 
-def test_the_result_is_there_for_who_asks_and_is_never_shown_by_itself(tablet: Tablet) -> None:
+def test_the_result_has_guidance_and_is_not_in_the_repr(tablet: Tablet) -> None:
     screened = tablet.screen(FORM, answers(), TAKEN)
     assert (screened.result.outcome, screened.result.tier) == ("positive", "T1")
     assert screened.result.guidance["es"]
@@ -271,10 +271,10 @@ def test_no_answer_can_be_read_in_any_file_of_the_tablet(office: Office, tablet:
         assert [name for name, content in files.items() if canary in content] == []
 
 
-# Syncing over a bad line
+# Syncing over a bad connection
 
 
-def test_without_a_server_nothing_left_and_the_next_sync_is_one_request(office: Office, tablet: Tablet) -> None:
+def test_without_a_server_nothing_is_sent_and_the_next_sync_is_one_request(office: Office, tablet: Tablet) -> None:
     screen(tablet)
     held = tablet.outbox.documents.get("invitation")
     assert held is not None
@@ -289,9 +289,7 @@ def test_without_a_server_nothing_left_and_the_next_sync_is_one_request(office: 
     assert (report.requests, report.sent) == (1, 1)
 
 
-def test_after_an_answer_that_was_lost_the_tablet_asks_and_nothing_is_stored_twice(
-    office: Office, tablet: Tablet
-) -> None:
+def test_after_a_lost_response_the_tablet_asks_and_nothing_is_stored_twice(office: Office, tablet: Tablet) -> None:
     jtis = [screen(tablet) for _ in range(3)]
     office.line.cut = frozenset({messages.PATH})
     with pytest.raises(SyncError, match=r"transport\.broken"):
@@ -306,11 +304,11 @@ def test_after_an_answer_that_was_lost_the_tablet_asks_and_nothing_is_stored_twi
 def resigned(
     office: Office, key: SigningKey, change: Callable[[Response], Response]
 ) -> Callable[[PassingAnswer], None]:
-    """Read each sync answer, change it, and sign it anew with `key`."""
+    """Read each sync response, change it, and sign it again with `key`."""
 
     def answer(passing: PassingAnswer) -> None:
         if passing.path == messages.PATH:
-            # What the tablet is called and counts is in the answer itself: read it without the check.
+            # The response itself names the tablet and the request, so the test reads it without verifying.
             said = messages.unpack_body(passing.body, "response")
             dev, n = said.text("dev", messages.KID), said.integer("n")
             message = Message(passing.body, passing.headers[SIGNATURE_HEADER])
@@ -322,7 +320,7 @@ def resigned(
     return answer
 
 
-def test_receipts_that_somebody_forged_empty_nothing(office: Office, tablet: Tablet) -> None:
+def test_forged_receipts_delete_no_envelope(office: Office, tablet: Tablet) -> None:
     screen(tablet)
     server = office.field.services.keys.signing
 
@@ -387,7 +385,7 @@ def test_a_server_restored_from_a_backup_gets_back_what_it_forgot(office: Office
     assert report.waiting == 0
 
 
-def test_a_tablet_restored_from_a_copy_begins_a_new_chain_and_is_heard(
+def test_a_tablet_restored_from_a_copy_begins_a_new_chain_and_delivers(
     office: Office, tablet: Tablet, tmp_path: Path
 ) -> None:
     screen(tablet)
@@ -435,7 +433,7 @@ def test_only_a_number_refused_by_a_trusted_server_changes_anything_on_the_table
         assert not tablet.status().copied
         assert not tablet.outbox.sync_state.load().ended
     office.line.answer, number = refused(server), tablet.outbox.counters.latest().request
-    with pytest.raises(SyncError, match=r"sync\.number_used"):  # It says so of the second number too.
+    with pytest.raises(SyncError, match=r"sync\.number_used"):  # The second number gives the same code.
         tablet.sync()
     assert (tablet.outbox.counters.latest().request, tablet.status().copied) == (number + 1 + 7 + 1, True)
     assert tablet.outbox.sync_state.load().ended == {chain: 1}

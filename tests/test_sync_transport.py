@@ -1,4 +1,4 @@
-"""The tablet's HTTP: what it counts is what went over the socket, and nothing that comes back can overrun it."""
+"""Tests of the tablet's HTTP client: its counts equal the bytes on the socket, and no response exceeds its limits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sync.exchange.transport import MAX_BODY_BYTES, RefusedError, Traffic, Trans
 
 @dataclass
 class Wire:
-    """A listening socket that answers every request with the same bytes, and keeps what it read."""
+    """A listening socket that answers every request with the same bytes, and records what it read."""
 
     port: int
     answer: bytes
@@ -104,7 +104,7 @@ def test_gzip_is_undone_and_only_up_to_the_limit() -> None:
             gunzip(bomb)
 
 
-def test_an_answer_without_end_is_given_up_and_the_next_request_starts_afresh() -> None:
+def test_an_endless_response_is_given_up_and_the_next_request_reconnects() -> None:
     with wire(said(bytes(2 * MAX_BODY_BYTES))) as opened:
         transport = Transport(opened.url)
         with pytest.raises(SyncError, match=r"transport\.too_large"):
@@ -140,7 +140,7 @@ def test_an_error_keeps_its_problem_code(answer: bytes, code: str, status: int) 
 @pytest.mark.parametrize(
     "answer", [b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", b"", b"not http at all\r\n\r\n"]
 )
-def test_half_an_answer_is_no_answer(answer: bytes) -> None:
+def test_an_incomplete_response_is_an_error(answer: bytes) -> None:
     with wire(answer) as opened:
         transport = Transport(opened.url, timeout=Timeout(connect=1, read=0.3))
         with pytest.raises(SyncError, match=r"transport\.broken"):
@@ -149,7 +149,7 @@ def test_half_an_answer_is_no_answer(answer: bytes) -> None:
 
 
 @pytest.mark.parametrize("kept", [12, 15, 17, 22, 36, 38, 41, 60])
-def test_an_answer_cut_inside_its_head_is_no_answer(kept: int) -> None:
+def test_a_response_cut_inside_its_head_is_an_error(kept: int) -> None:
     answer = said(b"hello", "Chaski-Signature: k.s")
     with wire(answer[:kept], hang_up=True) as opened:
         transport = Transport(opened.url)
@@ -182,7 +182,7 @@ def test_english_is_asked_for_except_in_a_sync_where_every_byte_counts() -> None
     assert b"Accept-Language: en\r\n" in opened.heard
 
 
-def test_where_nobody_listens_nothing_left() -> None:
+def test_without_a_listening_server_nothing_is_sent() -> None:
     with pytest.raises(SyncError, match=r"transport\.unreachable"):
         Transport("http://127.0.0.1:9").get("/v1/trust")
 
@@ -224,7 +224,7 @@ def test_staff_learn_in_one_short_sentence_that_no_connection_was_made() -> None
 @pytest.mark.parametrize(
     "answer", [b"", b"HTTP/1.1 200 OK\r\nServ", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"]
 )
-def test_staff_take_no_half_answer_for_one(answer: bytes) -> None:
+def test_staff_get_an_error_for_an_incomplete_response(answer: bytes) -> None:
     with wire(answer, hang_up=True) as opened, pytest.raises(SyncError) as broken:
         StaffSession.sign_in(opened.url, "autora", "uno dos tres")
     said_so = f"transport.broken: GET {opened.url}/v1/session/parameters had no complete response"

@@ -1,4 +1,4 @@
-"""Who may sign what, which document follows which, and who is let in."""
+"""Tests of trust: which keys may sign, which document replaces which, and which tablets are enrolled."""
 
 from dataclasses import replace
 
@@ -54,7 +54,7 @@ def test_the_pin_does_not_depend_on_the_order_of_the_roots_but_on_the_threshold(
     assert trust.pin_of(keys, 1) != PIN
 
 
-def test_an_old_trust_is_a_mark_for_tablets_and_a_refusal_for_staff():
+def test_an_expired_trust_is_a_warning_for_tablets_and_refused_for_staff():
     old = trust.accept(document(*ROOTS[:2]), None, PIN, now=3000)
     assert old.is_expired(3000)
     assert not old.is_expired(1500)
@@ -144,7 +144,7 @@ def test_route_keys_follow_each_other_and_the_last_one_stays():
     assert [known.route_key(now) for now in (5, 10, 20, 99)] == [first, second, second, second]
 
 
-def test_two_persons_stand_behind_every_form():
+def test_a_form_needs_an_author_and_a_reviewer_who_differ():
     made = Document.of({"channel": "field"}, bundle.TYP, AUTHOR, REVIEWER)
     assert bundle.accept(made, TRUST, made.sha256) == made.payload
     refused("signed.too_few", bundle.accept, Document.of({"channel": "field"}, bundle.TYP, AUTHOR), TRUST)
@@ -152,7 +152,7 @@ def test_two_persons_stand_behind_every_form():
     refused("bundle.one_person", bundle.accept, made, same)
 
 
-def test_a_tablet_is_let_in_by_a_registrar():
+def test_a_registrar_certifies_a_tablet_by_its_six_words():
     certificate = Certificate(DEVICE.kid, DEVICE.public, "17", "Tableta 14", 1)
     made = Document(certificate.to_payload(5)).signed_by(REGISTRAR, enrolment.CERTIFICATE_TYP)
     assert enrolment.accept_certificate(made, TRUST, DEVICE.kid) == certificate
@@ -179,7 +179,7 @@ def test_a_tablet_is_let_in_by_a_registrar():
     )
 
 
-def test_an_invitation_survives_paper_and_nothing_else_passes_for_one():
+def test_an_invitation_can_be_typed_and_other_text_is_refused():
     invitation = Invitation("https://chaski.gob.pe/t?x=1&y", "codigo-1", PIN)
     assert Invitation.parse(f" {invitation.to_text()}\n") == invitation
     good = invitation.to_text()

@@ -1,4 +1,4 @@
-"""Every vector in sync/vectors does what its `expect` says, for this implementation as for any other (SPEC 15)."""
+"""Tests that every vector in sync/vectors gives what its `expect` says, as in any implementation (SPEC 15)."""
 
 import hashlib
 import json
@@ -143,7 +143,7 @@ def message(given: Given) -> messages.Message:
 
 
 def body(written: messages.Message) -> Any:
-    """What was read, as JSON: it is written again, which leaves out what says nothing."""
+    """Return the members that were read, as JSON: writing them again leaves out empty ones."""
     packed = written.body[:1] == b"\x1f"
     return json.loads(zlib.decompress(written.body, 31) if packed else written.body)
 

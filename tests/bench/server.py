@@ -168,7 +168,7 @@ def pushing(site: BenchSite, samples: SampleInterviews) -> list[Figure]:
     with Tablet(site.tablets[0]) as tablet:
         for number in range(PUSHED):
             tablet.screen(FORM, samples.given[number % len(samples.given)], TAKEN)
-        raws = [kept.raw for kept in tablet.outbox.envelopes.list_stored()]
+        raws = [stored.raw for stored in tablet.outbox.envelopes.list_stored()]
         report = tablet.sync()
     if [receipt.outcome for receipt in report.receipts] != ["stored"] * PUSHED:
         raise RuntimeError(f"the push was answered with {report.receipts}")

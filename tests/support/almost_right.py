@@ -1,5 +1,7 @@
-"""Vectors made almost right: one thing changed somewhere in the JSON, in its spelling or in the bytes, and signed again
-by the same key. test_sync_second_implementation.py gives them to both implementations, which must answer the same."""
+"""Makes vectors that are almost right: one change in the JSON, its spelling or its bytes, then a valid new signature.
+
+test_sync_second_implementation.py gives them to both implementations, which must give the same answer.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,7 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _near(rng: Random, value: Any) -> Any:
-    """Something close to a value, of the same type if there is such a thing."""
+    """Return a value close to the given one, of the same type where possible."""
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
@@ -62,7 +64,7 @@ def _near(rng: Random, value: Any) -> Any:
 
 
 def member_changed(rng: Random, text: str) -> str:
-    """Change, drop or add one member anywhere in a JSON object; write it canonically if that can be done."""
+    """Change, drop or add one member anywhere in a JSON object; write it as canonical JSON if possible."""
     value = json.loads(text)
     inside, key = rng.choice(list(_places(value)))
     how = rng.choice(["drop", "junk", "junk", "near", "near", "near", "add"])
@@ -83,7 +85,7 @@ def _spelled_twice(name: re.Match[str]) -> str:
 
 
 def respelled(rng: Random, text: str) -> str:
-    """Write the same JSON, or nearly the same, in a way that canonical JSON does not."""
+    """Write the same JSON, or almost the same, in a spelling that canonical JSON does not use."""
     change: Callable[[str], str] = rng.choice(
         [
             lambda json_text: re.sub(r":(\d+)", r":\1.0", json_text, count=1),
@@ -125,7 +127,7 @@ def _bytes_of(text: str) -> bytes:
 
 
 def document_changed(rng: Random, text: str) -> str:
-    """Change a document's payload and let the same people sign it again; or its lines; or a letter anywhere."""
+    """Change a document's payload and sign it again with the same keys; or change its lines, or one letter."""
     payload, *lines = text.split("\n")
     if rng.random() < 0.2:
         return letter_changed(rng, text)
@@ -138,7 +140,7 @@ def document_changed(rng: Random, text: str) -> str:
 
 
 def message_changed(rng: Random, given: Case, typ: str) -> Case:
-    """Change a body's JSON and sign it again; or only the body; or only the signature."""
+    """Change a body's JSON and sign it again; or change only the body or only the signature."""
     how = rng.random()
     if how < 0.15:
         return {**given, "signature": letter_changed(rng, given["signature"])}
@@ -161,7 +163,7 @@ def _body_changed(rng: Random, body: bytes) -> bytes:
 
 
 def envelope_changed(rng: Random, text: str) -> str:
-    """Change the header's JSON, or a letter of some field, and let the device sign it again, mostly."""
+    """Change the header's JSON or a letter of a field; in most cases the device signs it again."""
     fields = text.split(".")
     at = rng.choice([0, 0, 0, 0, 1, 2, 3, 4, 5, 6])
     if at == 0:
@@ -174,7 +176,7 @@ def envelope_changed(rng: Random, text: str) -> str:
 
 
 def changed(rng: Random, case: Case) -> Case | None:
-    """Return the case with one thing changed; None if nothing can be changed in cases that do this."""
+    """Return the case with one change; None if this kind of case has nothing to change."""
     given = case["given"]
     if case["do"] in MESSAGE_TYPES:
         return {**case, "given": message_changed(rng, given, MESSAGE_TYPES[case["do"]])}

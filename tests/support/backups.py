@@ -1,4 +1,4 @@
-"""A backup key, a shelf and what tests look for in a backup, for the tests of backup and restore."""
+"""A backup key, a folder for backups, and the checks on a backup, for the tests of backup and restore."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from support.intake import Field
 
 
 def run_chaski(*words: object) -> Result:
-    """Run the command in this process."""
+    """Run the `chaski` command in this process."""
     return CliRunner().invoke(main, [str(word) for word in words])
 
 
 def run_for_json(*words: object) -> dict[str, Any]:
-    """Run a command that must succeed; return what it prints for programs."""
+    """Run a command that must succeed; return its JSON output."""
     result = run_chaski(*words, "--json")
     assert result.exit_code == 0, result.stderr
     found: dict[str, Any] = json.loads(result.stdout)
@@ -35,7 +35,7 @@ def run_for_json(*words: object) -> dict[str, Any]:
 
 @pytest.fixture
 def backup_folder(tmp_path: Path) -> Path:
-    """Where backups are kept."""
+    """The folder for backups."""
     folder = tmp_path / "shelf"
     folder.mkdir()
     return folder
@@ -47,7 +47,7 @@ def identity(tmp_path: Path) -> Path:
 
 
 def new_identity(folder: Path) -> Path:
-    """A backup key as age-keygen writes it, not locked."""
+    """A backup key without a passphrase, as age-keygen writes it."""
     made = pyrage.x25519.Identity.generate()
     file = folder / "offline.key"
     file.write_text(f"# created: 2026-11-21\n# public key: {made.to_public()}\n{made}\n")
@@ -61,7 +61,7 @@ def recipient(identity: Path) -> str:
 
 
 def back_up_field(field: Field, identity: Path, backup_folder: Path, *, now: int = FOUNDED) -> Path:
-    """Back the field's database up, in this process."""
+    """Back up the field's database in this process."""
     services = field.services
     made = backup.write_backup(
         services.config,
@@ -75,19 +75,19 @@ def back_up_field(field: Field, identity: Path, backup_folder: Path, *, now: int
 
 
 def lose_database(data: Path) -> None:
-    """The disk with the database is gone; keys/ was kept apart."""
+    """Delete the database, as a broken disk would. keys/ is stored elsewhere and stays."""
     for file in data.glob("chaski.db*"):
         file.unlink()
 
 
 def open_backup(file: Path, identity: Path) -> dict[str, bytes]:
-    """Open a backup as the age tool and tar would: each file in it by name."""
+    """Open a backup as the age tool and tar would; return each file by name."""
     plain = pyrage.decrypt(file.read_bytes(), backup_key.load_key(identity, str))
     with tarfile.open(fileobj=io.BytesIO(plain), mode="r:gz") as tar:
         return {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
 
 
 def read_column(database: Path, sql: str) -> list[Any]:
-    """The first column of what is in a database."""
+    """Return the first column of a query on a database file."""
     with sqlite3.connect(database) as connection:
         return [row[0] for row in connection.execute(sql)]

@@ -1,4 +1,4 @@
-"""The forms of the catalogue, read once per run, and what tests ask about each of them."""
+"""The forms of the catalogue, loaded once per test run, and queries about each of them."""
 
 from functools import cache
 
@@ -18,13 +18,13 @@ def book(name: str) -> Workbook:
 
 @cache
 def form(name: str) -> Engine:
-    """A form, ready to be answered."""
+    """A form with its engine, ready to be filled in."""
     return load_engine(compiled(name).xform)
 
 
 @cache
 def groups(name: str) -> dict[str, tuple[str, ...]]:
-    """The groups, outermost first, that each question and note stands in, as its author named them."""
+    """The names of the groups around each question and note, outermost first."""
     inside: list[str] = []
     found = {}
     for row in book(name).survey:
@@ -39,7 +39,7 @@ def groups(name: str) -> dict[str, tuple[str, ...]]:
 
 
 def questions(name: str) -> list[Row]:
-    """The rows of the survey that somebody answers."""
+    """The survey rows that a person answers."""
     return [row for row in book(name).survey if row.get("type").split()[0] not in ("begin_group", "end_group", "note")]
 
 
@@ -51,15 +51,15 @@ def within(name: str, *wanted: str) -> list[str]:
 
 
 def asked(filled: FilledForm, name: str, *wanted: str) -> set[str]:
-    """The questions and notes of some groups that are shown with these answers."""
+    """The questions and notes of some groups that the form shows for these answers."""
     return set(within(name, *wanted)) & filled.relevant
 
 
 def guidance(filled: FilledForm) -> set[str]:
-    """The guidance notes that are on the screen."""
+    """The guidance notes that the form shows."""
     return {name for name in filled.relevant if name.startswith("guidance_")}
 
 
 def came(filled: FilledForm) -> tuple[str, str, str]:
-    """Outcome, tier and queue."""
+    """The outcome, tier and queue."""
     return filled.values["outcome"], filled.values["tier"], filled.values["queue_kinds"]

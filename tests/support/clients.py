@@ -1,6 +1,7 @@
-"""A demo world that serves the real questionnaire, for the tests of the reference clients, and somebody on the line.
+"""A demo server with the real questionnaire, for the tests of the reference clients, and a proxy in front of it.
 
-`Line` stands between tablet and server as a hostile network would: it can cut the wire, and change what passes.
+`InterceptingProxy` stands between tablet and server like a hostile network. It can cut the connection and change
+responses.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def compiled() -> CompiledForm:
 
 @dataclass
 class PassingAnswer:
-    """What passes on the line: an answer's status, headers and body, all of which may be replaced."""
+    """A response on its way through the proxy: status, headers and body, each of which a test may replace."""
 
     method: str
     path: str
@@ -63,7 +64,7 @@ class PassingAnswer:
 
     @property
     def plain(self) -> bytes:
-        """The body without the coding of HTTP."""
+        """The body without HTTP's content coding."""
         return gzip.decompress(self.body) if self.headers.get("Content-Encoding") == "gzip" else self.body
 
     def put(self, body: bytes) -> None:
@@ -73,7 +74,10 @@ class PassingAnswer:
 
 
 class InterceptingProxy:
-    """Passes everything on to a server; `answer` may change an answer, `cut` names paths after which it goes dead."""
+    """Forwards everything to a server.
+
+    `answer` may change a response; for paths in `cut` the response is never sent.
+    """
 
     def __init__(self, port: int) -> None:
         self.answer: Callable[[PassingAnswer], None] = lambda change: None
@@ -83,7 +87,8 @@ class InterceptingProxy:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True  # Else each answer's body waits 40 ms for a word that its head came.
+            # Without this, each response's body waits 40 ms for an acknowledgement of its head.
+            disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
                 line.pass_on(self, port)
@@ -98,11 +103,11 @@ class InterceptingProxy:
 
     @property
     def url(self) -> str:
-        """The address that the tablet is told."""
+        """The address that the tablet uses."""
         return f"http://127.0.0.1:{self.server.server_port}"
 
     def pass_on(self, handler: BaseHTTPRequestHandler, port: int) -> None:
-        """Ask the real server, let `answer` change what it says, and pass that back, or say nothing more."""
+        """Forward a request to the real server, let `answer` change the response, and return it or cut off."""
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         self.asked.append(f"{handler.command} {handler.path}")
         server = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
@@ -124,7 +129,7 @@ class InterceptingProxy:
 
 @dataclass
 class Office:
-    """The running demo server with its two doors, the line in front of the tablets' one, and who may sign what."""
+    """The running demo server with both APIs, the proxy in front of the tablet API, and the signers' keys."""
 
     field: Field
     line: InterceptingProxy
@@ -133,11 +138,11 @@ class Office:
 
     @property
     def pin(self) -> str:
-        """The roots' pin."""
+        """The pin of the root keys."""
         return self.field.trust.pin
 
     def invite(self) -> str:
-        """Make an invitation to the line's address."""
+        """Make an invitation to the proxy's address."""
         db = self.field.services.db
         registry = trust_documents.registry_in_force(db.read())
         code = enrolment.create_invitation(
@@ -146,7 +151,7 @@ class Office:
         return Invitation(self.line.url, code, self.pin).to_text()
 
     def certify(self, tablet: Tablet) -> None:
-        """Have the registrar certify a tablet."""
+        """Certify the tablet with the registrar's key."""
         dev, words = tablet.status().dev, tablet.status().words
         key = self.field.services.db.read().execute("SELECT key FROM devices WHERE dev = ?", [dev]).fetchone()[0]
         certificate = sign_certificate(
@@ -162,7 +167,7 @@ class Office:
         return self.field.world.office("registro", "registrar")
 
     def sign(self, form: CompiledForm) -> Document:
-        """Have author and reviewer sign a form version."""
+        """Sign a form version with the author's and the reviewer's key."""
         author, reviewer = (
             self.field.world.office("autora", "author"),
             self.field.world.office("revisor", "reviewer"),
@@ -180,13 +185,13 @@ class Office:
 
     @staticmethod
     def version(version: str) -> CompiledForm:
-        """The questionnaire under another version's name."""
+        """The questionnaire under another version name."""
         form = compiled()
         xform = form.xform.replace(f'version="{form.version}"', f'version="{version}"')
         return replace(form, version=version, xform=xform)
 
     def tablet(self, name: str = "tablet") -> Tablet:
-        """Enrol, certify and pull a new tablet."""
+        """Enrol a new tablet, certify it and let it pull."""
         tablet = Tablet(self.folder / name)
         tablet.enrol(self.invite())
         self.certify(tablet)
@@ -194,11 +199,11 @@ class Office:
         return tablet
 
     def desk(self, login: str) -> DeskClient:
-        """Sign somebody in at her desk."""
+        """Sign a coordinator in at her desk."""
         return DeskClient.sign_in(self.people_url, login, self.field.world.passphrase(login), pin=self.pin)
 
     def stored(self) -> list[str]:
-        """The screenings in the server's database."""
+        """The screening ids (jti) in the server's database, in order of arrival."""
         return [row[0] for row in self.field.rows("SELECT jti FROM envelopes ORDER BY rowid")]
 
 
@@ -222,13 +227,13 @@ def open_office(world: World, folder: Path) -> Iterator[Office]:
 
 @pytest.fixture
 def office(world: World, tmp_path: Path) -> Iterator[Office]:
-    """The demo server with both doors open."""
+    """The demo server with both APIs."""
     with open_office(world, tmp_path) as opened:
         yield opened
 
 
 @pytest.fixture
 def tablet(office: Office) -> Iterator[Tablet]:
-    """A tablet of the office, enrolled, certified and with its forms."""
+    """A tablet of the office: enrolled, certified, with its forms."""
     with office.tablet() as made:
         yield made

@@ -1,4 +1,4 @@
-"""The connection that writes to a server's database, for tests that watch its statements or change its limits."""
+"""The writing connection of a server's database, for tests that watch its statements or change its limits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from server.database.sqlite import SqliteConnection, SqliteDatabase
 
 
 def writing_connection(db: SqliteDatabase) -> SqliteConnection:
-    """Return the one connection that every transaction of this database gets."""
+    """Return the one connection that all write transactions of this database use."""
     with db.write() as writer:
         assert isinstance(writer, SqliteConnection)
         return writer

@@ -1,5 +1,7 @@
-"""The same interviews in three engines: ours, JavaRosa (inside ODK Collect) and ODK Web Forms' own. Tests and the bench
-compare every node; each engine fills a form as a person does, question by question."""
+"""The same interviews in three engines: ours, JavaRosa (as in ODK Collect) and ODK Web Forms.
+
+The tests and the bench compare every node. Each engine fills a form as a person does, question by question.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,9 @@ Nodes = dict[str, tuple[bool, str]]
 
 
 def interviews(engine: Engine, seed: str, count: int) -> list[Interview]:
-    """Draw interviews: the answers of one or two passes through the form each; the same seed, the same interviews.
+    """Draw random interviews: the answers of one or two passes through the form each.
 
-    Where there are enough of them, every choice of every question that can be reached is given.
+    The same seed gives the same interviews. With enough interviews, every choice of every reachable question occurs.
     """
     draws, inventor = Random(seed), InterviewGenerator(engine)
     first = inventor.generate(count, draws.randrange(2**32))
@@ -36,7 +38,7 @@ def interviews(engine: Engine, seed: str, count: int) -> list[Interview]:
 
 
 def compile_java(folder: Path) -> Path | None:
-    """Compile the Java program against the jar in the pyxform wheel; None where there is no JDK."""
+    """Compile the Java program against the jar in the pyxform wheel; return None without a JDK."""
     if not shutil.which("javac") or not shutil.which("java"):
         return None
     subprocess.run(["javac", "-d", folder, "-cp", JAR, PROGRAM], check=True)
@@ -44,16 +46,16 @@ def compile_java(folder: Path) -> Path | None:
 
 
 def in_java_rosa(classes: Path, xform: Path, drawn: Sequence[Interview]) -> list[Nodes]:
-    """Fill the interviews in JavaRosa; each node: whether it is relevant, and its value; `#instance`: what is sent."""
+    """Fill the interviews in JavaRosa; return relevance and value of each node, and as `#instance` the sent XML."""
     return _fill(_java_rosa(classes, xform), drawn)[0]
 
 
 def timed_in_java_rosa(
     classes: Path, xform: Path, drawn: Sequence[Interview], *, rounds: int, timed: int
 ) -> tuple[list[Nodes], dict[str, float]]:
-    """Do the same, and then some of the interviews many times again in the warm machine: median milliseconds of one.
+    """Fill them as above, then repeat some many times in the warm JVM; return the median milliseconds of one.
 
-    `fill`: question by question, as Collect asks; `recompute`: with all answers there at once.
+    `fill`: question by question, as Collect does. `recompute`: with all answers present at once.
     """
     nodes, said = _fill([*_java_rosa(classes, xform), str(rounds), str(timed)], drawn)
     lines = (line.split() for line in said.splitlines() if line.startswith(("fill ", "recompute ")))
@@ -61,7 +63,7 @@ def timed_in_java_rosa(
 
 
 def in_web_forms(node: Path, xform: Path, drawn: Sequence[Interview]) -> list[Nodes]:
-    """Fill the interviews in ODK Web Forms' engine, under Node; each node: whether it is relevant, and its value."""
+    """Fill the interviews in ODK Web Forms' engine under Node; return relevance and value of each node."""
     return _fill([str(node), str(WEB / "agreement" / "fill_as_web_forms.js"), str(xform)], drawn)[0]
 
 
@@ -84,7 +86,7 @@ def _fill(command: Sequence[str], drawn: Sequence[Interview]) -> tuple[list[Node
 
 
 def differences(engine: Engine, passes: Interview, theirs: Nodes) -> list[str]:
-    """Name what another engine sees otherwise in one interview: relevance and value of every node, and its instance."""
+    """List the differences from another engine in one interview: relevance, values and the instance."""
     nodes = dict(theirs)
     sent = nodes.pop("#instance", None)
     ours = walk(engine, passes)

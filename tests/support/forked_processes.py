@@ -1,5 +1,7 @@
-"""Forks servers, and tablets at work, from one process that has imported everything: for tests that kill them by the
-hundred. Reads one JSON object a line and answers each with a line; `Workers` is the other end."""
+"""Forks servers and working tablets from one process that has imported everything, for tests that kill hundreds.
+
+The process reads one JSON object a line and answers each with a line. `Workers` is its client.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ from sync.tablet.client import Tablet
 
 
 class Workers:
-    """A process to fork from; `log` takes what its children say."""
+    """A process to fork from. `log` receives the output of its children."""
 
     def __init__(self, log: Path) -> None:
         self.main = subprocess.Popen(
@@ -54,11 +56,11 @@ class Workers:
         return int(self.main.stdout.readline())
 
     def serve(self, environment: dict[str, str], *, clock: int) -> int:
-        """Fork a server whose clock is that many milliseconds off; return its process id."""
+        """Fork a server whose clock is off by `clock` milliseconds; return its process id."""
         return self._begin(do="serve", environment=environment, clock=clock)
 
     def screen_until_killed(self, folder: Path, journal: Path, *, clock: int) -> int:
-        """Fork a tablet at work, with such a clock."""
+        """Fork a working tablet whose clock is off by `clock` milliseconds."""
         return self._begin(do="screen", folder=str(folder), journal=str(journal), clock=clock)
 
     def _begin(self, **words: Any) -> int:
@@ -67,18 +69,21 @@ class Workers:
         return pid
 
     def kill(self, pid: int) -> None:
-        """End a child as a power cut does. One that had ended by itself fails the test."""
+        """Kill a child as a power cut would. Fail the test if the child had ended by itself."""
         self.running.discard(pid)
         assert self._ask(do="kill", pid=pid) == signal.SIGKILL, "a process ended by itself: see its log"
 
 
 def shifted_clock(by: int) -> Callable[[], int]:
-    """A clock that is off by so many milliseconds, but stands on 1 January 1970 rather than before it."""
+    """A clock that is off by so many milliseconds, but never before 1 January 1970."""
     return lambda: max(1, app.clock() + by)
 
 
 def screen_until_killed(folder: Path, journal: Path, clock: Callable[[], int]) -> None:
-    """Screen and sync until killed. The journal is on the disk, line by line: what stands there was truly said."""
+    """Screen and sync until killed.
+
+    Each line of the journal is written to disk before the next step, so every recorded result was really returned.
+    """
     with Tablet(folder, clock=clock) as tablet, journal.open("a", encoding="ascii") as book:
 
         def note(*words: str) -> None:
@@ -104,7 +109,7 @@ def screen_until_killed(folder: Path, journal: Path, clock: Callable[[], int]) -
 
 
 def run_child(asked: dict[str, Any]) -> None:
-    """Be the child that was asked for."""
+    """Run the child program that the request names."""
     clock = shifted_clock(asked["clock"])
     if asked["do"] == "serve":
         app.serve(config.load(asked["environment"]), clock)
@@ -113,7 +118,7 @@ def run_child(asked: dict[str, Any]) -> None:
 
 
 def fork_child(asked: dict[str, Any], log: str) -> int:
-    """Start a child with its output in the log."""
+    """Start a child whose output goes to the log."""
     pid = os.fork()
     if pid:
         return pid
@@ -124,18 +129,18 @@ def fork_child(asked: dict[str, Any], log: str) -> int:
         os.close(0)
         run_child(asked)
     finally:
-        traceback.print_exc()  # A kill leaves no word; whatever else ended it is in the log.
+        traceback.print_exc()  # A kill leaves no traceback. For any other end the log shows the cause.
         os._exit(1)
 
 
 def kill_child(pid: int) -> int:
-    """Kill a child; return by which signal it really ended, 0 for none."""
+    """Kill a child; return the number of the signal that ended it, 0 = none."""
     os.kill(pid, signal.SIGKILL)
     return os.waitpid(pid, 0)[1] & 0x7F
 
 
 def main(log: str) -> None:
-    """Serve the other end until it is gone."""
+    """Answer requests until standard input is closed."""
     for line in sys.stdin:
         asked = json.loads(line)
         print(kill_child(asked["pid"]) if asked["do"] == "kill" else fork_child(asked, log), flush=True)

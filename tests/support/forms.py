@@ -1,4 +1,4 @@
-"""Forms and made-up interviews for the tests of the compiler and the engine."""
+"""Forms and generated interviews for the tests of the compiler and the engine."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ SMALL = """
 | | No quiere hablar | not_scored | | | no | no | 30_59 | | | | | |
 """
 
-# Where XPath engines differ: blanks, numbers and texts compared, conditions added up.
+# XPath engines differ here: blanks, numbers compared with texts, sums of conditions.
 EDGES = (
     "if(${horas} = 8, 'eight', 'other')",
     "if(${horas} != 8, 1, 0)",
@@ -129,7 +129,7 @@ CATALOGUE_FORMS = tuple(sorted(path.parent.name for path in CATALOGUE.glob("*/fo
 
 
 def workbook(form: str) -> Workbook:
-    """The ten-question form (`small`), the same with calculates of an author (`edges`), or one of the catalogue."""
+    """Return the ten-question form (`small`), the same with an author's calculates (`edges`), or a catalogue form."""
     if form == "edges":
         rows = "".join(f"| | calculate | edge{n} | | | | | | | {text} |\n" for n, text in enumerate(EDGES))
         text = SMALL.replace("choice_filter | route |", "choice_filter | route | calculation |", 1)
@@ -139,12 +139,12 @@ def workbook(form: str) -> Workbook:
 
 @cache
 def compiled(form: str, channel: str = "training") -> CompiledForm:
-    """A form of `workbook`, compiled."""
+    """A compiled form of `workbook`."""
     return compile_form(workbook(form), channel=channel, route_vocabulary=AUTHOR_FIELDS)
 
 
 def wishes(engine: Engine, draws: Random) -> dict[str, str]:
-    """What a person would answer to every question, were it asked, in answers that go together."""
+    """Draw an answer for every question, whether it is relevant or not; the answers fit together."""
     return _inventor(engine).draw_answers(draws)
 
 
@@ -152,9 +152,9 @@ _inventor = cache(InterviewGenerator)
 
 
 def walk(engine: Engine, passes: list[dict[str, str]]) -> FilledForm:
-    """Fill a form as a person does: asked in order, only what is relevant; each further pass goes back to the start.
+    """Fill a form as a person does: only relevant questions, in order; each further pass starts at the beginning.
 
-    As in Collect, answers to what is no longer asked are remembered and count again if it is asked again, and a choice
+    As in Collect, the answer to a question that is no longer relevant is stored and returns with the question. A choice
     that is no longer offered is lost.
     """
     remembered: dict[str, str] = {}

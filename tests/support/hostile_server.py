@@ -1,6 +1,6 @@
-"""A server in a process of its own that strangers get at, for the tests of bad input, full disks and crashes.
+"""A server in its own process, for the tests of malformed input, full disks and crashes.
 
-Everything goes over real sockets to a real process; what it keeps is read from its database file.
+All requests use real sockets. The tests read what the server stored from its database file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sync.exchange.messages import CONTENT_TYPE, SIGNATURE_HEADER, Message, Resp
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: the status, the headers in lower case, the body."""
+    """A response: the status, the headers in lower case, the body."""
 
     status: int
     headers: dict[str, str]
@@ -35,7 +35,7 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The problem's code; a wrong that is told in another shape has none, and fails the test."""
+        """The problem's code. An error in any other format has none, and fails the test."""
         assert self.headers["content-type"] == "application/problem+json", self.body
         assert {"type", "status", "code", "title", "detail", "advice"} <= json.loads(self.body).keys()
         found: str = json.loads(self.body)["code"]
@@ -43,7 +43,7 @@ class Answer:
 
 
 def read_answer(line: socket.socket) -> Answer:
-    """Read one answer."""
+    """Read one response."""
     reading = HTTPResponse(line)
     reading.begin()
     return Answer(reading.status, {name.lower(): value for name, value in reading.getheaders()}, reading.read())
@@ -55,21 +55,21 @@ def connect(port: int, timeout: float = PATIENCE) -> socket.socket:
 
 
 def send_bytes(port: int, data: bytes) -> Answer:
-    """Send bytes, whatever they are, and read one answer."""
+    """Send any bytes and read one response."""
     with connect(port) as line:
         line.sendall(data)
         return read_answer(line)
 
 
 def send_request(port: int, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
-    """Make one proper request."""
+    """Make one well-formed request."""
     named = {"Host": "chaski", "Content-Length": str(len(body)), **headers}
     head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in named.items())
     return send_bytes(port, f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body)
 
 
 def post_message(port: int, message: Message) -> Answer:
-    """Send a tablet's request."""
+    """Send a tablet's signed request."""
     return send_request(
         port,
         "POST",
@@ -81,57 +81,57 @@ def post_message(port: int, message: Message) -> Answer:
 
 @dataclass
 class ServerUnderTest:
-    """A server's process over the world of `field`, which this process only reads while that one runs."""
+    """A server process on the data of `field`. This process only reads them while that one runs."""
 
     field: Field
     server: ServerProcess
 
     @property
     def port(self) -> int:
-        """The tablets' door."""
+        """The port of the tablet API."""
         return self.server.tablets_port
 
     def sync(self, tablet: Tablet, *envelopes: bytes, **said: Any) -> Response:
-        """Have a tablet's request answered; the answer's signature is checked."""
+        """Send a tablet's request and verify the response's signature."""
         answer = post_message(self.port, self.field.message(tablet, *envelopes, **said))
         assert answer.status == 200, answer.body
         message = Message(answer.body, answer.headers[SIGNATURE_HEADER.lower()])
         return messages.read_response(message, self.field.trust.servers, dev=tablet.key.kid, n=tablet.n)
 
     def outcomes(self, tablet: Tablet, *envelopes: bytes) -> list[str]:
-        """What the verified receipts say of each envelope: its outcome, or why it was rejected."""
+        """The outcome of each envelope by the verified receipts, or the reason of a rejection."""
         receipts = self.sync(tablet, *envelopes).receipts
         assert receipts is not None
         items = receipt.accept(receipts, self.field.trust, dev=tablet.key.kid, n=tablet.n).items
         return [item.code or item.outcome for item in items]
 
     def memory(self, which: str = "VmRSS") -> float:
-        """MiB that the process has in memory; VmHWM: the most it ever had."""
+        """The memory of the process in MiB; VmHWM is its maximum so far."""
         assert self.server.running is not None
         lines = Path(f"/proc/{self.server.running.pid}/status").read_text(encoding="ascii").splitlines()
         (found,) = (line.split()[1] for line in lines if line.startswith(f"{which}:"))
         return int(found) / 1024
 
     def peak_from_here(self) -> float:
-        """Forget the highest mark of memory so far; return what the process has now, in MiB."""
+        """Reset the memory maximum; return the present memory in MiB."""
         assert self.server.running is not None
         Path(f"/proc/{self.server.running.pid}/clear_refs").write_text("5", encoding="ascii")
         return self.memory()
 
     def open_files(self) -> int:
-        """How many files and connections the process holds."""
+        """The number of open files and connections of the process."""
         assert self.server.running is not None
         return len(list(Path(f"/proc/{self.server.running.pid}/fd").iterdir()))
 
     def files(self) -> int:
-        """Bytes on the disk, in all the places where the server writes."""
+        """The bytes on disk in all the folders that the server writes to."""
         every = (path for folder in self.server.folders for path in folder.rglob("*") if path.is_file())
         return sum(path.stat().st_size for path in every)
 
 
 @contextmanager
 def run_server(field: Field) -> Iterator[ServerUnderTest]:
-    """Start a server's process over a field's world, and end it."""
+    """Start a server process on a field's data, and end it after the test."""
     server = ServerProcess(field.world.data.parent, *free_ports(2))
     server.start()
     try:
@@ -141,7 +141,7 @@ def run_server(field: Field) -> Iterator[ServerUnderTest]:
 
 
 def assert_intact(database: Path) -> None:
-    """Hold a database that went through something to what it promises: SQLite's own check, and the audit chain."""
+    """Check a database after a crash: SQLite's integrity check, and the audit chain."""
     with closing(sqlite3.connect(database)) as raw:
         assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert raw.execute("PRAGMA foreign_key_check").fetchall() == []

@@ -1,4 +1,4 @@
-"""What hostile bytes might make a broken reader do; test_forms_sandbox.py runs each inside the sandbox."""
+"""Tasks that act as a broken reader under hostile input might; test_forms_sandbox.py runs each in the sandbox."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from screening_forms.sandbox.tasks import Progress, Request
 
 @dataclass(frozen=True)
 class HostileAnswer:
-    """Whatever a hostile task gives back."""
+    """The result of a hostile task."""
 
     value: Any
 
@@ -40,7 +40,7 @@ def _tried(attempt: Callable[[], object]) -> str:
 
 
 def open_things(request: HostileRequest, _: Progress) -> HostileAnswer:
-    """Try to read, to write, to speak to somebody, to start a program."""
+    """Try to read, to write, to open a connection and to start a program."""
     return HostileAnswer(
         {
             "read": _tried(lambda: Path(request.options["file"]).read_bytes()),
@@ -53,7 +53,7 @@ def open_things(request: HostileRequest, _: Progress) -> HostileAnswer:
 
 
 def touch_things(request: HostileRequest, _: Progress) -> HostileAnswer:
-    """Try what needs no descriptor: names and modes of files, and the process that asked."""
+    """Try actions that need no descriptor: on names and modes of files, and on the parent process."""
     file, asker = Path(request.options["file"]), int(request.options["asker"])
     return HostileAnswer(
         {
@@ -70,7 +70,7 @@ def touch_things(request: HostileRequest, _: Progress) -> HostileAnswer:
 
 
 def read_memory(process: int, address: int) -> bytes:
-    """Read eight bytes out of another process, as any process of the same person may."""
+    """Read eight bytes from another process's memory, as processes of the same user can."""
 
     class Part(ctypes.Structure):
         _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
@@ -120,7 +120,7 @@ def stumble(_: HostileRequest, __: Progress) -> None:
 
 
 def lie(_: HostileRequest, __: Progress) -> None:
-    """Say what nobody says: a problem that is none."""
+    """Return a problem that is not a valid problem."""
     said = b'["refused", [["survey", "x"]]]'
     os.write(1, len(said).to_bytes(4, "big") + said)
     os._exit(0)

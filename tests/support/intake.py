@@ -1,6 +1,7 @@
-"""A certified tablet and a published form in the demo world, for the tests of intake, routing and the tablets' door.
+"""A certified tablet and a published form in the demo world, for the tests of intake, routing and the tablet API.
 
-It seals and signs with the real protocol, but counts and chains as a test wants, not as the reference tablet would.
+It seals and signs with the real protocol. The tests choose counters and chains freely, as the reference tablet would
+not.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ ROUTE = replace(PROVINCE_ROUTE, form="prueba", sha=None, sex="female", mode="fie
 
 @dataclass
 class Tablet:
-    """A tablet's key, its place in its chain, and its last request number."""
+    """A tablet's key, its position in its chain, and its last request number."""
 
     key: SigningKey
     chain: str = field(default_factory=seal.new_chain_id)
@@ -55,7 +56,7 @@ class Tablet:
 
 @dataclass
 class Field:
-    """A server with one form version in use, and tablets that talk to it."""
+    """A server with one form version in use, and tablets that send to it."""
 
     world: World
     services: Services
@@ -65,7 +66,7 @@ class Field:
 
     @cached_property
     def people(self) -> Flask:
-        """The people's door of this server; each person has a client of her own."""
+        """The staff API of this server; each person has her own client."""
         return staff_api(self.services)
 
     def tablet(self, *, certified: bool = True) -> Tablet:
@@ -81,7 +82,7 @@ class Field:
         return made
 
     def certificate(self, tablet: Tablet, number: int = 1, region: str = "17") -> bytes:
-        """Have the registrar sign a tablet's certificate."""
+        """Sign a tablet's certificate with the registrar's key."""
         said = Certificate(tablet.key.kid, tablet.key.public, region, "Tableta", number)
         registrar = self.world.office("registro", "registrar")
         return Document(said.to_payload(self.now)).signed_by(registrar, CERTIFICATE_TYP).to_bytes()
@@ -112,7 +113,7 @@ class Field:
         jti: str | None = None,
         route_key: RoutePublicKey | None = None,
     ) -> bytes:
-        """Seal the tablet's next screening; `at` puts it elsewhere in the chain (seq, prev)."""
+        """Seal the tablet's next screening; `at` sets another position in the chain (seq, prev)."""
         tablet.seq += 1
         seq, prev = at or (tablet.seq, tablet.prev)
         raw = seal.seal_envelope(
@@ -136,7 +137,7 @@ class Field:
         )
 
     def ask(self, tablet: Tablet, message: Message) -> Response:
-        """Have a request answered, in this process; checks the server's signature."""
+        """Send a request in this process and verify the server's signature."""
         rulebook = Rulebook(self.services.rules, self.services.config.deadline_hours)
         answer, _ = sync_request.answer_request(
             self.services.db, message, keys=self.services.keys, rulebook=rulebook, now=self.now
@@ -150,18 +151,18 @@ class Field:
         return list(receipt.accept(response.receipts, self.trust, dev=tablet.key.kid, n=tablet.n).items)
 
     def referrals(self, raw: bytes) -> list[Referral]:
-        """What an envelope opened, by queue."""
+        """The referrals of an envelope, by queue."""
         found = self.rows("select id from referrals where envelope = ? order by queue", envelope_id(raw))
         opened = (referrals.get_referral(self.services.db.read(), id_) for (id_,) in found)
         return [referral for referral in opened if referral is not None]
 
     def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        """Look into the database."""
+        """Query the database."""
         return self.services.db.read().execute(sql, parameters).fetchall()
 
 
 def open_field(world: World) -> Field:
-    """Open the demo world's server, with one form version published by its author and reviewer."""
+    """Open the demo world's server and publish one form version, signed by its author and reviewer."""
     opened = Field(world, open_services(world.config, lambda: FOUNDED), "")
     document = Document.of(FORM, bundle.TYP, world.office("autora", "author"), world.office("revisor", "reviewer"))
     rollouts.publish_bundle(
@@ -181,7 +182,7 @@ def field_of_the_world(world: World) -> Iterator[Field]:
 
 @contextmanager
 def run_servers(opened: Field) -> Iterator[tuple[int, int]]:
-    """Serve both doors on loopback; give their ports."""
+    """Serve both APIs on loopback; yield their ports."""
     services = replace(opened.services, config=replace(opened.services.config, tablets_port=0, people_port=0))
     server = Server(services)
     thread = threading.Thread(target=server.run)

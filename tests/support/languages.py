@@ -1,4 +1,4 @@
-"""A form in three languages, its gettext files in a folder, and recordings, for the tests of translations and audio."""
+"""A form in three languages, its gettext files in a folder, and recordings, for tests of translations and audio."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SIGN_OFF = "Translator: RENITLI 321\nVariety: {lang} Cusco\nDate: 2026-11-20\nBa
 
 
 def trilingual() -> Workbook:
-    """The ten questions of form_material, with texts in three languages."""
+    """The ten questions of tests/support/forms.py with texts in three languages."""
     return parse_markdown(SMALL.replace("| es |\n\n| indic", "| es quz ayr |\n\n| indic"))
 
 
 def edit(locales: Path, lang: str, change: Callable[[polib.POEntry], None]) -> None:
-    """Open a language's file as a text editor does, change every entry and save it."""
+    """Change every entry of a language's file and save it, as a text editor does."""
     held = polib.pofile(str(locales / lang / "LC_MESSAGES" / "forms.po"))
     for entry in held:
         change(entry)
@@ -46,7 +46,7 @@ def signed(lang: str) -> Callable[[polib.POEntry], None]:
 
 
 def drafted(locales: Path) -> Path:
-    """Fill a folder in which everything is drafted in Quechua, and in Aymara all but the first text."""
+    """Fill a folder: Quechua all drafted, Aymara all but the first text."""
     for lang in ("quz", "ayr"):
         merge_into_file(trilingual(), lang, locales)
         edit(locales, lang, draft)

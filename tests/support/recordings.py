@@ -1,4 +1,4 @@
-"""Recordings of silence, made byte by byte: Opus in Ogg and MP3, of any length, for the tests of audio prompts."""
+"""Recordings of silence of any length, built byte by byte: Opus in Ogg, and MP3. For the tests of audio prompts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SILENCE = b"\xf8\xff\xfe"
 CONTINUED, FIRST, LAST = 1, 2, 4
 """Flags of an Ogg page (RFC 3533, 6)."""
 
-_PACKETS = 50  # One page a second.
+_PACKETS = 50  # One Ogg page holds one second.
 
 
 def opus(
@@ -22,10 +22,10 @@ def opus(
     began: int = 0,
     claim: int | None = None,
 ) -> bytes:
-    """Make an Ogg stream (RFC 7845) with that much silence.
+    """Make an Ogg stream (RFC 7845) with that many seconds of silence.
 
-    `pre_skip`, `began` (where the first packet's samples are in the stream) and `claim` (the last granule position)
-    count samples at 48 kHz.
+    `pre_skip`, `began` (the position of the first packet's samples in the stream) and `claim` (the last granule
+    position) count samples at 48 kHz.
     """
     packets = round(seconds * _PACKETS)
     pages = opus_headers(channels=channels, head=head, serial=serial, pre_skip=pre_skip)
@@ -41,21 +41,21 @@ def opus(
 def opus_headers(
     *, channels: int = 1, head: bytes = b"OpusHead", serial: int = 7, pre_skip: int = 0, version: int = 1
 ) -> list[bytes]:
-    """Make the two pages that come before the sound."""
+    """Make the two header pages before the audio."""
     identity = struct.pack("<8sBBHIhB", head, version, channels, pre_skip, 48_000, 0, 0)
     tags = struct.pack("<8sI6sI", b"OpusTags", 6, b"chaski", 0)
     return [page([identity], 0, serial, 0, flags=FIRST), page([tags], 1, serial, 0)]
 
 
 def mp3(seconds: float = 1.0, *, header: bytes = b"\xff\xfb\x10\xc0") -> bytes:
-    """Make MPEG 1 frames of layer III, 32 kbit/s, 44.1 kHz, mono; each of 104 bytes and some 26 ms, all silent."""
+    """Make silent frames of MPEG 1 layer III, 32 kbit/s, 44.1 kHz, mono; each has 104 bytes and about 26 ms."""
     return (header + bytes(100)) * round(seconds * 44_100 / 1152)
 
 
 def information(
     tag: bytes = b"Info", *, frames: int, delay: int = 0, padding: int = 0, by: bytes = b"LAME3.100"
 ) -> bytes:
-    """Make the frame that LAME puts first, for frames as `mp3` makes them: how many follow, what samples it added."""
+    """Make the frame that LAME puts first: the number of frames that follow, and the samples that it added."""
     numbers = struct.pack(">4sIII100xI9s", tag, 15, frames, 0, 0, by)
     return (b"\xff\xfb\x50\xc0" + bytes(17) + numbers + bytes(12) + (delay << 12 | padding).to_bytes(3, "big")).ljust(
         208, b"\0"
@@ -70,7 +70,10 @@ def id3(size: int = 300) -> bytes:
 def page(
     packets: list[bytes], number: int, serial: int, position: int, *, flags: int = 0, goes_on: bool = False
 ) -> bytes:
-    """Make an Ogg page (RFC 3533, 6); `goes_on` leaves the last packet, then of a multiple of 255 bytes, open."""
+    """Make an Ogg page (RFC 3533, 6).
+
+    With `goes_on` the last packet, of a multiple of 255 bytes, continues on the next page.
+    """
     lacing = b"".join(b"\xff" * (len(each) // 255) + bytes([len(each) % 255]) for each in packets)
     lacing = lacing[:-1] if goes_on else lacing
     head = struct.pack("<4sBBqII", b"OggS", 0, flags, position, serial, number)
@@ -79,7 +82,7 @@ def page(
 
 
 def _checksum(content: bytes) -> int:
-    """Compute the page's CRC-32 as RFC 3533 words it: polynomial 0x04c11db7, from 0."""
+    """Compute the page's CRC-32 as RFC 3533 defines it: polynomial 0x04c11db7, from 0."""
     register = 0
     for byte in content:
         register = _TABLE[(register >> 24) ^ byte] ^ (register << 8 & 0xFFFFFFFF)

@@ -1,4 +1,4 @@
-"""Which packages Chaski needs on this machine, read from what is installed."""
+"""The packages that Chaski needs on this machine, computed from the installed ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from packaging.utils import canonicalize_name
 
 
 def needed(*requirements: str) -> set[str]:
-    """The packages that these requirements name and those that they need in turn, without Chaski itself."""
+    """Return the packages that these requirements need, directly or indirectly, without Chaski itself."""
     reached: set[tuple[str, frozenset[str]]] = set()
     waiting = [Requirement(line) for line in requirements]
     while waiting:

@@ -1,4 +1,4 @@
-"""An inspector at a real terminal: types, reads the page that is shown, and can pull the plug."""
+"""A simulated inspector at a real terminal: types, reads the page on the screen, and can kill the program."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ GONE = "\x1b[?1049l"
 
 
 class Commands:
-    """The process that runs commands in terminals; starting it once saves each command its imports."""
+    """The process that runs commands in terminals. It starts once, so commands need not import everything again."""
 
     def __init__(self) -> None:
         worker = Path(__file__).with_name("terminal_worker.py")
@@ -40,7 +40,7 @@ class Commands:
         )
 
     def ask(self, **told: Any) -> int:
-        """Tell the worker something; return the number it answers."""
+        """Send a request to the worker; return the number in its answer."""
         assert self._worker.stdin
         assert self._worker.stdout
         self._worker.stdin.write(json.dumps(told) + "\n")
@@ -48,7 +48,7 @@ class Commands:
         return int(self._worker.stdout.readline())
 
     def close(self) -> None:
-        """End it."""
+        """End the worker."""
         self._worker.communicate()
 
 
@@ -60,22 +60,22 @@ class Inspector:
         self._master, self._slave = pty.openpty()
         fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self.written = ""  # everything the terminal ever got
+        self.written = ""  # everything written to the terminal
         self.process = commands.ask(tty=os.ttyname(self._slave), args=[str(arg) for arg in args], idle=idle)
         os.set_blocking(self._master, False)
 
     @property
     def page(self) -> str:
-        """What stands on the screen, as text."""
+        """The text on the screen."""
         return ESCAPES.sub("", self.written.rpartition(CLEAR)[2]).replace("\r\n", "\n")
 
     @property
     def words(self) -> str:
-        """The page as one line of words."""
+        """The text on the screen as one line, words separated by blanks."""
         return " ".join(self.page.split())
 
     def see(self, end: str = "> ", after: int = -1) -> str:
-        """Wait for a page that begins after that much was written, and that ends so; return it."""
+        """Wait for a page that begins after `after` characters of output and ends with `end`; return it."""
         until = time.monotonic() + PATIENCE
         while self.written.rfind(CLEAR) <= after or not self.written.endswith(f"\r\n{end}"):
             assert time.monotonic() < until, f"nothing follows: {self.page}"
@@ -85,32 +85,32 @@ class Inspector:
         return self.page
 
     def type(self, line: str) -> str:
-        """Type a line; return the page that follows, or at the end what stands on the screen then."""
+        """Type a line; return the next page, or the last text on the screen if the command ends."""
         before = len(self.written) - 1
         self.send(f"{line}\r")
         return self.see(after=before)
 
     def press(self, key: str) -> str:
-        """Press a key that hides the screen, or shows it again; return what is shown then."""
+        """Press the key that hides the screen or shows it again; return the text on the screen."""
         before = len(self.written) - 1
         self.send(key)
         return self.see("" if "lu ma mi" not in self.page else "> ", after=before)
 
     def send(self, keys: str) -> None:
-        """Press keys and wait for nothing."""
+        """Press keys without waiting."""
         os.write(self._master, keys.encode())
 
     def end(self, number: int) -> None:
-        """End the command with a signal, as a session that closes does."""
+        """End the command with a signal, as a closing session does."""
         os.kill(self.process, number)
 
     def kill(self) -> None:
-        """Pull the plug."""
+        """Kill the command, as a power cut would."""
         self.end(signal.SIGKILL)
         assert self.leave() == -signal.SIGKILL
 
     def seal(self) -> int:
-        """Seal from the review, without a look at the outcome; return the command's exit code."""
+        """Seal from the review without opening the outcome; return the exit code."""
         self.type("sellar")
         self.type("")
         return self.leave()
@@ -119,7 +119,7 @@ class Inspector:
         """Wait for the command's end; return its exit code."""
         os.close(self._slave)
         code = self._commands.ask(wait=self.process)
-        with suppress(OSError):  # The last command at the terminal is gone.
+        with suppress(OSError):  # The terminal closes when its last command ends.
             while True:
                 self._read()
         os.close(self._master)
@@ -136,7 +136,7 @@ def _labels(engine: Engine, language: str) -> dict[str, Node]:
 
 
 def question_on_page(engine: Engine, inspector: Inspector, language: str = "es") -> Node:
-    """The question on the page."""
+    """Return the question on the page."""
     words, labels = inspector.words, _labels(engine, language)
     found = [label for label in labels if label in words]
     assert found, inspector.page
@@ -144,7 +144,7 @@ def question_on_page(engine: Engine, inspector: Inspector, language: str = "es")
 
 
 def keys_for(engine: Engine, node: Node, given: Mapping[str, Any]) -> str:
-    """What to type at a question for its answer among `given`, as the answer files have them."""
+    """Return the input for a question's answer in `given`, which is in the answer files' format."""
     answer = given.get(node.name)
     if node.type in ("note", "acknowledge"):
         return "ok" if answer else ""
@@ -158,6 +158,6 @@ def keys_for(engine: Engine, node: Node, given: Mapping[str, Any]) -> str:
 
 
 def answer_all(engine: Engine, inspector: Inspector, given: Mapping[str, Any], language: str = "es") -> None:
-    """Answer every question as it comes, to the review."""
+    """Answer every question until the review appears."""
     while "Revisar antes de sellar" not in inspector.page:
         inspector.type(keys_for(engine, question_on_page(engine, inspector, language), given))

@@ -1,7 +1,7 @@
-"""Runs the `chaski` command in terminals that tests open: one process imports everything, and forks for each command.
+"""Runs the `chaski` command in terminals that tests open. One process imports everything and forks for each command.
 
-Told line by line on standard input, as JSON: `{"tty": path, "args": [...], "idle": seconds}` answers with a process id,
-`{"wait": id}` with its exit code. A forked command is a process of its own, which a test may kill as a power cut would.
+It reads requests from standard input, one JSON object a line. `{"tty": path, "args": [...], "idle": seconds}` returns a
+process id, `{"wait": id}` returns its exit code. A test may kill a forked command as a power cut would.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Waits for a condition and never for a time: a test that waits so passes on a busy machine too.
+"""Functions that wait for a condition instead of a fixed time, so that tests pass on a busy machine too.
 
-A time passes before a slow process is ready, and then a test fails that nothing is wrong with."""
+With a fixed time, a test of correct code fails as soon as a process is slow.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 PATIENCE = 120.0
-"""Seconds after which something that was waited for will not come. No test that passes waits so long."""
+"""Seconds until a wait gives up. A test that passes never waits so long."""
 
 
 def wait_until(condition: Callable[[], object], wrong: str) -> None:
-    """Wait until a condition holds. After `PATIENCE` the test fails and says what is wrong."""
+    """Wait until a condition holds. After `PATIENCE` seconds the test fails with the text `wrong`."""
     until = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < until, wrong
@@ -22,7 +23,7 @@ def wait_until(condition: Callable[[], object], wrong: str) -> None:
 
 
 def wait_until_read(line: socket.socket) -> None:
-    """Wait until the process at the other end of a loopback connection has read everything that was sent."""
+    """Wait until the process at the other end of a loopback connection has read all bytes sent."""
     here, there = (f":{address[1]:04X}" for address in (line.getsockname(), line.getpeername()))
 
     def is_read() -> bool:

@@ -1,4 +1,4 @@
-"""The vectors of signed documents: what every one must be, trust, registry, and keyrings' keys."""
+"""The vectors of signed documents: general rules, trust, registry, and the public keys of keyrings."""
 
 from dataclasses import replace
 from typing import Any
@@ -46,13 +46,13 @@ LATER = NOW + 400 * DAY
 
 
 def spelled(header: str, payload: bytes = b'{"a":1}') -> Document:
-    """Sign under a header that `signed.sign` would never write."""
+    """Sign under a header that `signed.sign` never writes."""
     protected = b64u(header.encode())
     signature = REGISTRAR.sign(f"{protected}.{b64u(payload)}".encode())
     return Document(payload, (f"{protected}..{b64u(signature)}",))
 
 
-# Longer than other functions, as those in vector_makers/sealed.py: lists of cases, to be read from top to bottom.
+# Longer than other functions, as those in vector_makers/sealed.py: lists of cases, to read from top to bottom.
 def document_cases() -> dict[str, Case]:
     def check(expect: str, about: str, document: Document, threshold: int = 1) -> Case:
         keys = [b64u(REGISTRAR.public.raw), b64u(AUTHOR.public.raw)]
@@ -336,7 +336,7 @@ def registry_cases() -> dict[str, Case]:
 
 
 def key_document_cases() -> dict[str, Case]:
-    """A keyring's public key, fetched by the hash that the registry names."""
+    """Return the cases of a keyring's public key, fetched by the hash in the registry."""
     known = signed(registry.make(**REGISTRY_MEMBERS), registry.TYP, REGISTRAR)
 
     def fetched(expect: str, about: str, raw: bytes) -> Case:

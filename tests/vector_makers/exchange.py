@@ -1,4 +1,4 @@
-"""The vectors of the sync exchange: bodies, and what becomes of envelopes that arrive."""
+"""The vectors of the sync exchange: bodies of requests and responses, and the outcomes of envelopes."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ from vector_makers.material import (
     case,
     fixed,
 )
-from vector_makers.sealed import Kept, Sealed, one_sealed
+from vector_makers.sealed import Sealed, SealOnce, one_sealed
 
 FULL: dict[str, Any] = {
     "orders": 3,
@@ -52,7 +52,7 @@ NEWS: dict[str, Any] = {
 }
 
 
-# Longer than a function should be, as are those below: lists of cases, to be read from top to bottom.
+# This function and those below are longer than usual: lists of cases, to read from top to bottom.
 def exchange_cases() -> dict[str, Case]:
     ask = messages.Request(n=12, at=NOW, trust=1, registry=4, manifest=NOW // 1000, generation=GENERATION, cursor=9)
     many = replace(ask, pending=tuple(hashlib.sha256(bytes([i])).hexdigest() for i in range(20)))
@@ -92,10 +92,10 @@ def exchange_cases() -> dict[str, Case]:
     all_left = left({chain: seq for chain, seq in chains.items() if seq <= 64})
 
     def holding(text: bytes) -> messages.Message:
-        """A request with a member of tomorrow, gzip'd."""
+        """A request, gzip'd, with a member of a future protocol."""
         return sent(zlib.compress(good.body[:-1] + b',"tomorrow":' + text + b"}", 9, wbits=31))
 
-    # What is in the request itself, and the comma and the bracket of the new member.
+    # The bytes of the request itself, and the comma and bracket of the new member.
     room = 200_000 - sum(map(good.body.count, (b"[", b"{", b","))) - 2
 
     def answered(said: dict[str, Any]) -> messages.Message:
@@ -248,13 +248,13 @@ def exchange_cases() -> dict[str, Case]:
     }
 
 
-def take_in_cases(kept: Kept) -> dict[str, Case]:
-    first = one_sealed(kept)
+def take_in_cases(seal_once: SealOnce) -> dict[str, Case]:
+    first = one_sealed(seal_once)
 
     def screening(number: int, seq: int, **changes: Any) -> str:
-        """The tablet's screening of this number, at this place in its chain."""
+        """The tablet's screening of this number, at this position in its chain."""
         jti = b64u(fixed(f"jti {number}")[:16])
-        sealed = kept(f"route of screening {number}", lambda: seal_route(PROVINCE_ROUTE, ROUTE_KEY.public, jti))
+        sealed = seal_once(f"route of screening {number}", lambda: seal_route(PROVINCE_ROUTE, ROUTE_KEY.public, jti))
         place: dict[str, Any] = {"seq": seq, "kseq": seq, "prev": "" if seq == 1 else fixed(f"before {seq}").hex()}
         return _again(first, jti=jti, route=sealed, **place, **changes)
 

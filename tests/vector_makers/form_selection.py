@@ -1,4 +1,4 @@
-"""The vectors of which form version and which route key a manifest names for a tablet."""
+"""The vectors of a manifest's choice of form version and route key for a tablet."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The vectors of bundles: which one counts, what a tablet works with when one does not, and what is heard with it."""
+"""The vectors of bundles: valid signatures, the version that a tablet uses instead of a refused one, and recordings."""
 
 import hashlib
 from typing import Any
@@ -31,9 +31,9 @@ from vector_makers.material import (
 _REVIEWERS = [Signer(REVIEWER.public, "p-revisor")]
 _NEW_AUTHORS = [Signer(NEW_AUTHOR.public, "p-nueva")]
 APART = trust_document(*ROOTS[:2], reviewers=_REVIEWERS)
-"""Nobody is both author and reviewer."""
+"""A trust in which no person is both author and reviewer."""
 REVOKED = trust_document(*ROOTS[:2], number=2, authors=_NEW_AUTHORS, reviewers=_REVIEWERS)
-"""The next one: the author is no longer in it."""
+"""The next trust, without the author."""
 DEMO = trust_document(*ROOTS[:2], demo=True)
 SOUND = b"OggS, and so on"
 
@@ -48,7 +48,7 @@ def heard(**changes: Any) -> dict[str, Any]:
     return {**said, **changes}
 
 
-# Longer than a function should be, as are those below: lists of cases, to be read from top to bottom.
+# This function and those below are longer than usual: lists of cases, to read from top to bottom.
 def bundle_cases() -> dict[str, Case]:
     def accept(
         expect: str, about: str, content: bytes | Document, *keys: SigningKey, under: Document = APART, sha: str = ""
@@ -170,7 +170,10 @@ def version_cases() -> dict[str, Case]:
         expect: str = "ok",
         result: Any = None,
     ) -> Case:
-        """`held` is the manifest and the version of `piloto` on board; `instead` is served in the place of `two`."""
+        """Return a case of the version that a tablet uses.
+
+        `held` is the manifest and the version of `piloto` on the tablet. The server sends `instead` in place of `two`.
+        """
         before, one = held
         given = {
             "trust": text(under),

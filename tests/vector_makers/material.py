@@ -1,4 +1,4 @@
-"""What the vectors are made of: fixed keys, times and documents, and how a case is written down."""
+"""The material of the vectors: fixed keys, times and documents, and the function that writes a case."""
 
 import hashlib
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a vector asks of a server or of a tablet's store is done by the real ones here, each over a new SQLite file."""
+"""Results of vectors that need a server or a tablet's store, computed by the real ones over a new SQLite file each."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,7 +43,7 @@ def _trust(text: str) -> Trust:
 
 @contextmanager
 def _server(*known: tuple[VerifyKey, str]) -> Iterator[Database]:
-    """A server's new database, in which tablets are pending, certified or revoked."""
+    """A new server database with pending, certified and revoked tablets."""
     with TemporaryDirectory() as folder:
         db = SqliteDatabase(Path(folder) / "chaski.db")
         with db.write() as w:
@@ -65,7 +65,7 @@ def _answer(db: Database, message: Message, *opens: RouteKey) -> Message:
 
 
 def taken_in(given: dict[str, Any]) -> dict[str, Any]:
-    """Have another tablet carry the envelopes to a server: all in one request or each in its own is the same."""
+    """Send the envelopes to a server from another tablet. One request or several give the same result."""
     together, apart = ([given["envelopes"]], [[raw] for raw in given["envelopes"]])
     taken = _carried(given, together)
     assert _carried(given, apart) == taken
@@ -93,7 +93,7 @@ def _carried(given: dict[str, Any], batches: list[list[str]]) -> dict[str, Any]:
 
 
 def answered(given: dict[str, Any]) -> None:
-    """Have a server answer one request after another; all but the last are fine."""
+    """Send requests to a server one after another; all but the last must succeed."""
     key = VerifyKey.from_raw(unb64u(given["device"]))
     messages = [Message(unb64u(each["body"]), each["signature"]) for each in given["requests"]]
     with _server((key, "certified")) as db:
@@ -102,7 +102,7 @@ def answered(given: dict[str, Any]) -> None:
 
 
 def readmitted(given: dict[str, Any]) -> str:
-    """Show a tablet's certificate to a server that does not know the tablet; return what it is there from now on."""
+    """Send a tablet's certificate to a server that does not know the tablet; return the tablet's new state."""
     pins, known = _trust(given["trust"]), Document.parse(given["registry"].encode())
     in_force = registry.accept(known, pins, None)
     body, dev = given["document"].encode(), given["dev"]
@@ -117,27 +117,27 @@ def _outbox() -> Iterator[Outbox]:
 
 
 def worked_with(given: dict[str, Any]) -> dict[str, Any]:
-    """Have a tablet's store take the form versions that a manifest names, from a server that has these."""
+    """Select the form versions of a manifest with a tablet's store, from a server that has these versions."""
     trusted = _trust(given["trust"])
     held = manifest.accept(Document.parse(given["held"].encode()), trusted, None) if given["held"] else None
     offered = manifest.accept(Document.parse(given["manifest"].encode()), trusted, held)
     certificate = Certificate(given["dev"], SERVER.public, given["region"], "", 1)
-    on_board = {form: Document.parse(text.encode()) for form, text in given["in_use"].items()}
-    in_use = {form: document.sha256 for form, document in on_board.items()}
+    held_bundles = {form: Document.parse(text.encode()) for form, text in given["in_use"].items()}
+    in_use = {form: document.sha256 for form, document in held_bundles.items()}
     with _outbox() as outbox:
-        bundles = {f"bundle/{each.sha256}": each.to_bytes() for each in on_board.values()}
+        bundles = {f"bundle/{each.sha256}": each.to_bytes() for each in held_bundles.values()}
         outbox.documents.update(bundles, selection=FormSelection(in_use))
-        registered: Any = None  # No keyring is asked for.
-        board = TrustedDocuments({}, trusted, registered, offered, certificate, versions=in_use)
+        registered: Any = None  # Nothing here asks for a keyring.
+        documents = TrustedDocuments({}, trusted, registered, offered, certificate, versions=in_use)
         server: Any = _Forms(given["served"])
-        supply = DocumentSource(outbox, server, lambda form, payload: None, frozenset(), given["now"])
-        taken = select_forms(board, supply, outbox.documents.form_selection(), again=True)
+        source = DocumentSource(outbox, server, lambda form, payload: None, frozenset(), given["now"])
+        taken = select_forms(documents, source, outbox.documents.form_selection(), again=True)
     refused = {sha: refusal.code for sha, refusal in taken.refused.items()}
     return {"in_use": taken.in_use, "refused": refused, "old": trusted.is_expired(given["now"])}
 
 
 class _Forms:
-    """The way to a server that has form versions, and nothing else."""
+    """A transport to a server that has form versions and nothing else."""
 
     def __init__(self, served: dict[str, str]) -> None:
         self._served = served
@@ -150,7 +150,7 @@ class _Forms:
 
 
 def obeyed(given: dict[str, Any]) -> dict[str, Any]:
-    """Have a tablet's store carry out orders."""
+    """Carry out orders with a tablet's store."""
     trusted = _trust(given["trust"])
     with _outbox() as outbox, TemporaryDirectory() as drafts:
         for text in given["documents"]:
@@ -160,7 +160,7 @@ def obeyed(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def copied(given: dict[str, Any]) -> dict[str, Any]:
-    """Say whether a tablet's store begins a new chain at what it is told, and what it says of the one it left."""
+    """Return whether a tablet's store begins a new chain after this response, and what it reports of the old one."""
     chain = ""
     with _outbox() as outbox:
         for number in range(given["written"]):
@@ -171,7 +171,7 @@ def copied(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _told(outbox: Outbox, chain: str, seq: int | None, code: str = "") -> int | None:
-    """Have the tablet ask, and hear this; return what it says of the chain from then on."""
+    """Give the store this response; return what its next request reports of the chain."""
     batch = outbox.sync_state.next_batch(NOW)
     if code:
         outbox.sync_state.renumber(batch.number if code == "sync.number_used" else 0)

@@ -1,4 +1,4 @@
-"""The vectors of request numbers: which a server takes, and the signed refusals that a tablet believes."""
+"""The vectors of request numbers: those that a server accepts, and the signed refusals that a tablet accepts."""
 
 import zlib
 from typing import Any

@@ -1,6 +1,6 @@
 """Writes sync/vectors/*.json: run `make vectors` after a change of the protocol, and read the difference.
 
-Keys, times and signatures are fixed. HPKE draws its own randomness, so what it sealed once is kept in sealed_once.json.
+Keys, times and signatures are fixed. HPKE draws its own randomness, so sealed_once.json stores its results.
 """
 
 import json
@@ -24,7 +24,7 @@ SEALED_ONCE = Path(__file__).with_name("sealed_once.json")
 
 
 def all_cases(sealed_once: dict[str, str]) -> dict[str, Case]:
-    def kept(name: str, make: Callable[[], str]) -> str:
+    def seal_once(name: str, make: Callable[[], str]) -> str:
         if name not in sealed_once:
             sealed_once[name] = make()
         return sealed_once[name]
@@ -43,17 +43,17 @@ def all_cases(sealed_once: dict[str, str]) -> dict[str, Case]:
         "versions": version_cases(),
         "recording": recording_cases(),
         "enrolment": enrolment_cases(),
-        "envelope": envelope_cases(kept),
-        "route": route_cases(kept),
+        "envelope": envelope_cases(seal_once),
+        "route": route_cases(seal_once),
         "receipts": receipt_cases(),
         "sync": exchange_cases(),
         "number": number_cases(),
         "refusal": refusal_cases(),
-        "take_in": take_in_cases(kept),
+        "take_in": take_in_cases(seal_once),
         "order": order_cases(),
         "readmit": readmission_cases(),
         "copied": copied_cases(),
-        "key": key_cases(kept),
+        "key": key_cases(seal_once),
     }
     return {f"{group}_{name}": made for group, cases in groups.items() for name, made in cases.items()}
 

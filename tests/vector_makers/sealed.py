@@ -1,4 +1,4 @@
-"""The vectors of what is sealed or locked: envelopes, routes, keyrings, passphrases."""
+"""The vectors of encryption: envelopes, routes, keyrings, passphrases."""
 
 import json
 import zlib
@@ -32,12 +32,12 @@ from vector_makers.material import (
     sealed,
 )
 
-Kept = Callable[[str, Callable[[], str]], str]
+SealOnce = Callable[[str, Callable[[], str]], str]
 
 
 @dataclass(frozen=True)
 class Sealed:
-    """One real envelope, and its content key: other envelopes are made of it under fixed randomness."""
+    """One real envelope and its content key. Other envelopes are made from it with fixed randomness."""
 
     raw: str
     envelope: Envelope
@@ -51,7 +51,7 @@ class Sealed:
     def again(
         self, header: bytes, plain: bytes | None = None, key: SigningKey = DEVICE, wrapped: bytes | None = None
     ) -> str:
-        """Seal other bytes, or under another header, with the same content key, and sign them rightly."""
+        """Seal other bytes, or under another header, with the same content key and a valid signature."""
         protected, iv = b64u(header), self.envelope.iv
         sealed = AESGCM(self.content_key).encrypt(iv, plain or seal.pack_plaintext(INSTANCE, 1024), protected.encode())
         keys = wrapped or self.envelope.ek + self.envelope.encrypted_key
@@ -60,21 +60,21 @@ class Sealed:
         return f"{body}.{sign_bare(body.encode(), key, SIGNATURE_TYP)}"
 
 
-def one_sealed(kept: Kept) -> Sealed:
-    """Seal the one real envelope, or take it from where it is kept."""
+def one_sealed(seal_once: SealOnce) -> Sealed:
+    """Return the one real envelope: from sealed_once.json, or sealed now."""
 
     def build() -> str:
         return sealed(INSTANCE).decode()
 
-    raw = kept("envelope", build)
+    raw = seal_once("envelope", build)
     parsed = parse_envelope(raw.encode())
     info = b"JOSE-HPKE rcpt\xffA256GCM\xff" + f"chaski-1/env/{JTI}/{KEYRING.kid}".encode()
     return Sealed(raw, parsed, seal.SUITE.decrypt(parsed.ek + parsed.encrypted_key, KEYRING.hpke, info))
 
 
 # A list of cases, longer than a function should be.
-def envelope_cases(kept: Kept) -> dict[str, Case]:
-    first = one_sealed(kept)
+def envelope_cases(seal_once: SealOnce) -> dict[str, Case]:
+    first = one_sealed(seal_once)
     good, parsed, again, header = first.raw, first.envelope, first.again, first.header
 
     def check(expect: str, about: str, raw: str, seed: SealKey = KEYRING, opened_route: str = "ok") -> Case:
@@ -87,8 +87,8 @@ def envelope_cases(kept: Kept) -> dict[str, Case]:
         return case("envelope", expect, about, given, read if expect == "ok" else None)
 
     grant_info = b"JOSE-HPKE rcpt\xffA256GCM\xff" + f"chaski-1/grant/{parsed.id}/{KEYRING.kid}".encode()
-    grant = kept("grant", lambda: b64u(seal.SUITE.encrypt(first.content_key, KEYRING.public.hpke, grant_info)))
-    other_route = kept(
+    grant = seal_once("grant", lambda: b64u(seal.SUITE.encrypt(first.content_key, KEYRING.public.hpke, grant_info)))
+    other_route = seal_once(
         "route of another screening", lambda: seal_route(PROVINCE_ROUTE, ROUTE_KEY.public, b64u(fixed("x")[:16]))
     )
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
@@ -212,14 +212,14 @@ def envelope_cases(kept: Kept) -> dict[str, Case]:
     }
 
 
-def route_cases(kept: Kept) -> dict[str, Case]:
+def route_cases(seal_once: SealOnce) -> dict[str, Case]:
     def spelled(**said: Any) -> bytes:
         return canonical([said.get(name) for name in VOCABULARY])
 
     def check(expect: str, about: str, plain: bytes, **changes: str) -> Case:
         padded = plain.ljust(PLAIN_BYTES, b"\0")
         info = f"chaski-1/route/{JTI}/{ROUTE_KEY.kid}".encode()
-        sealed = kept(about, lambda: b64u(SUITE.encrypt(padded, ROUTE_KEY.public.hpke, info)))
+        sealed = seal_once(about, lambda: b64u(SUITE.encrypt(padded, ROUTE_KEY.public.hpke, info)))
         given = {"route": f"{ROUTE_KEY.kid}.{sealed}", "route_secret": b64u(ROUTE_KEY.secret), "jti": JTI} | changes
         return case(
             "route",
@@ -261,14 +261,14 @@ def route_cases(kept: Kept) -> dict[str, Case]:
 
 
 # A list of cases, longer than a function should be.
-def key_cases(kept: Kept) -> dict[str, Case]:
+def key_cases(seal_once: SealOnce) -> dict[str, Case]:
     phrase, salt = "ábaco abdomen abeja abierto abogado abono", fixed("salt")[:16]
     derived: DerivedKeys = derive_keys(phrase, salt)
     nonce, purpose = fixed("nonce")[:12], f"signing/{AUTHOR.kid}"
     locked = b64u(nonce + AESGCM(derived.lock).encrypt(nonce, AUTHOR.secret, purpose.encode()))
     given = {"phrase": phrase, "salt": b64u(salt), "locked": locked, "purpose": purpose}
     opened = {"auth": b64u(derived.auth), "lock": b64u(derived.lock), "secret": b64u(AUTHOR.secret)}
-    wrapped = kept(
+    wrapped = seal_once(
         "wrapped seed",
         lambda: seal.wrap_seed(KEYRING.seed, MEMBER.public, keyring="17-protection", epoch=2, member_id=AUTHOR.kid),
     )

@@ -1,4 +1,4 @@
-"""The vectors of spellings and of pure rules: base64url, JSON, invitations, words, which desk, which inventory."""
+"""The vectors of spellings and of rules without state: base64url, JSON, invitations, words, desks, inventories."""
 
 from sync.documents.enrolment import Invitation
 from sync.keys.key_pairs import key_id

@@ -1,4 +1,4 @@
-"""The vectors of what a tablet is told and asks for: enrolment, certificates, orders, receipts, and being a copy."""
+"""The vectors of a tablet's enrolment, certificates, orders and receipts, and of copied tablets."""
 
 from typing import Any
 
@@ -23,13 +23,13 @@ from vector_makers.material import (
 
 
 def certificate(key: SigningKey) -> Document:
-    """The tablet's certificate, signed by whoever."""
+    """The tablet's certificate, signed by `key`."""
     said = enrolment.Certificate(DEVICE.kid, DEVICE.public, "17", "T-014", 1)
     return signed(said.to_payload(NOW), enrolment.CERTIFICATE_TYP, key)
 
 
 def readmission_cases() -> dict[str, Case]:
-    """A tablet that shows its certificate to a server that was restored from a copy."""
+    """Return the cases of a tablet that sends its certificate to a server restored from a copy."""
 
     def sent(
         expect: str, about: str, key: SigningKey, *revoked: str, dev: str = DEVICE.kid, result: Any = None
@@ -140,7 +140,7 @@ def copied_cases() -> dict[str, Case]:
         code: str = "",
         ended: list[int | None] | None = None,
     ) -> Case:
-        """A tablet is told something of its chain; `ended` only if it begins a new one."""
+        """Return a case of a tablet that gets this `seq` for its chain; `ended` only if it begins a new one."""
         given = {"written": written, "told": seq, "code": code, "later": list(later)}
         named = [None] * (1 + len(later)) if ended is None else ended
         return case("copied", "ok", about, given, {"begins": ended is not None, "ended": named})

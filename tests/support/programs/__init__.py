@@ -1,4 +1,4 @@
-"""Programs that a test runs in a process of its own and kills, or watches."""
+"""Programs that a test runs in their own process, to kill or to watch them."""
 
 from pathlib import Path
 

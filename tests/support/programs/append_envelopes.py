@@ -1,6 +1,7 @@
 """Appends envelopes to an outbox and takes request numbers, until the process is killed.
 
-Arguments: the outbox's file, a prefix for the screening ids. Prints what is on the disk, line by line."""
+Arguments: the outbox's file, a prefix for the screening ids. Prints what is on disk, line by line.
+"""
 
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from sync.tablet.outbox import Outbox
 
 
 def seal(at: ChainPosition) -> bytes:
-    """Bytes that name their position; no envelope, but the outbox reads none."""
+    """Return bytes that name the position. They are not an envelope, but the outbox does not parse them."""
     return f"{at.chain}.{at.seq}.{at.prev}".encode()
 
 

@@ -1,6 +1,8 @@
 """Makes a backup of a server's data, or restores one, in a process that a test can kill.
 
-Arguments: backup or restore, the data folder, the backup key's file, the folder for backups or the backup's file."""
+Arguments: `backup` or `restore`, the data folder, the backup key's file, then the folder for backups or the backup's
+file.
+"""
 
 import sys
 from pathlib import Path

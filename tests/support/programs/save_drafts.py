@@ -1,6 +1,7 @@
-"""Saves one draft again and again, each time with one answer more, until the process is killed.
+"""Saves one draft repeatedly, each time with one more answer, until the process is killed.
 
-Arguments: the tablet's folder, the number of the first save. Prints each number once it is on the disk."""
+Arguments: the tablet's folder, the number of the first save. Prints each number once it is on disk.
+"""
 
 import itertools
 import sys

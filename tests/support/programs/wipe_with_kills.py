@@ -1,7 +1,8 @@
-"""Wipes copies of a tablet, and kills the process of each copy one step later than that of the copy before.
+"""Wipes copies of a tablet, and kills the process of each copy one step later than the one before.
 
-Arguments: the tablet's folder, the file of the order, the most steps. A step is a statement of the database or a change
-of a file. Prints in how many steps a wipe is complete."""
+Arguments: the tablet's folder, the order's file, the maximum of steps. A step is a database statement or a change of a
+file. Prints how many steps a complete wipe takes.
+"""
 
 import os
 import shutil
@@ -19,7 +20,7 @@ left = 0
 
 
 def step(*_: object) -> None:
-    """Count one step down; at zero the power goes."""
+    """Count one step down; at zero kill this process."""
     global left
     left -= 1
     if left == 0:
@@ -27,13 +28,13 @@ def step(*_: object) -> None:
 
 
 def watch(event: str, given: tuple[Any, ...]) -> None:
-    """Take what Python does to a file for a step."""
+    """Count each change of a file by Python as a step."""
     if event in ("os.remove", "os.rmdir", "os.rename") or (event == "open" and "drafts" in str(given[0])):
         step()
 
 
 def wipe(copy: Path, order: Document, steps: int) -> None:
-    """Carry the order out, and be killed after so many steps."""
+    """Carry out the order in a child process that is killed after so many steps."""
     global left
     with Tablet(copy) as tablet:
         body = tablet.outbox.documents.get("trust")
@@ -46,7 +47,7 @@ def wipe(copy: Path, order: Document, steps: int) -> None:
 
 
 def main(folder: Path, order: Document, most: int) -> None:
-    """Wipe until a wipe is not killed any more."""
+    """Wipe copies until one wipe completes without a kill."""
     for place in range(1, most):
         copy = folder.with_name(f"cut_{place}")
         shutil.copytree(folder, copy)

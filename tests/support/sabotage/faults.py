@@ -19,13 +19,13 @@ from sync.keys.key_pairs import SigningKey, VerifyKey
 
 
 def signature_check_off() -> None:
-    """Whoever asks whether a signature is good hears yes."""
+    """Every signature counts as valid."""
     VerifyKey.verify = lambda self, signature, data: None  # type: ignore[method-assign]
     signed.verify = lambda payload, jws, typ, keys: signed.read_signer(jws, typ)
 
 
 def wrong_key_accepted() -> None:
-    """Who signed a document is not looked at any more: a stranger's signature counts like one of those who may."""
+    """The signer of a document is not checked: a stranger's valid signature is accepted."""
 
     def require(self: Document, typ: str, keys: Mapping[str, Any], threshold: int = 1) -> set[str]:
         return set(list(keys)[:threshold])
@@ -34,13 +34,13 @@ def wrong_key_accepted() -> None:
 
 
 def receipt_forged() -> None:
-    """Somebody who is not the server signs the receipts."""
+    """A key that is not the server's signs the receipts."""
     make = receipt.make
     receipt.make = lambda key, **said: make(SigningKey.generate(), **said)
 
 
 def routing_shuffled() -> None:
-    """Each rule leads to the queue of the rule after it; the last stays the country's desk."""
+    """Each rule leads to the queue of the next rule; the last rule keeps the national desk."""
     read_rules = routing.read_rules
 
     def shuffled() -> tuple[routing.RoutingRule, ...]:
@@ -53,7 +53,7 @@ def routing_shuffled() -> None:
 
 
 def plaintext_logged() -> None:
-    """A forgotten debugging aid: the tablet sends each interview along in a header, and the server logs headers."""
+    """A forgotten debugging aid: the tablet sends each interview in a request header, and the server logs headers."""
     interviews: list[str] = []
     sealed, send, leave = seal.seal_envelope, Transport.send, flask_app.finish_request
 

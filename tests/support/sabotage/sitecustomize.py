@@ -1,5 +1,8 @@
-"""Python imports this module by name when it starts with this folder in PYTHONPATH: it patches in the one fault that
-CHASKI_SABOTAGE names, and without it does nothing. tests/test_flow_sabotage.py starts the demo with it."""
+"""Patches in the one fault that CHASKI_SABOTAGE names; without the variable it does nothing.
+
+Python imports a module of this name at start if its folder is in PYTHONPATH. tests/test_flow_sabotage.py starts the
+demo with it.
+"""
 
 import os
 
