@@ -1,4 +1,4 @@
-"""The `chaski` command as people and programs use it: what it prints, and how it fails."""
+"""Tests of the `chaski` command: its help, its JSON output, its error messages and exit codes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def assess(tmp_path: Path, values: dict[str, Any], *more: str) -> Result:
 
 
 def every_command(group: Any = main, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    """Every command there is, by its words."""
+    """Return every command as its words, such as ("forms", "check")."""
     context, found = click.Context(group), []
     for name in group.list_commands(context):
         command = group.get_command(context, name)
@@ -40,7 +40,7 @@ def every_command(group: Any = main, path: tuple[str, ...] = ()) -> list[tuple[s
 
 
 @pytest.mark.parametrize("words", every_command(), ids=" ".join)
-def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
+def test_every_command_has_a_help_text(words: tuple[str, ...]) -> None:
     result = chaski(*words, "--help")
     assert result.exit_code == 0
     assert len(result.output.splitlines()) > 5
@@ -59,7 +59,7 @@ def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
         ({"minor": 1}, "review", "child"),
     ],
 )
-def test_assess_gives_the_reference_classes_when_all_else_is_known_to_be_absent(
+def test_assess_gives_the_reference_classes_when_all_other_codes_are_absent(
     tmp_path: Path, found: dict[str, int], outcome: str, tier: str
 ) -> None:
     counts = {"D1": 10, "D2": 10, "D3": 16, "D4": 9, "D5": 15, "D6": 7, "X": 3}
@@ -81,7 +81,7 @@ def test_assess_names_a_code_that_does_not_exist(tmp_path: Path) -> None:
     assert "D9.99" in result.stderr
 
 
-def test_score_says_what_the_form_finds(tmp_path: Path) -> None:
+def test_score_prints_the_result_of_the_form(tmp_path: Path) -> None:
     result = chaski("forms", "score", FORM, "--answers", str(ANSWERS / "4_inambari_minor.json"), "--json")
     assert json.loads(result.stdout)["queue_kinds"] == ["child"]
 
@@ -94,7 +94,7 @@ def test_score_names_a_question_that_does_not_exist(tmp_path: Path) -> None:
     assert "nothing_like_it" in result.stderr
 
 
-def test_broken_json_is_named_by_line_and_column(tmp_path: Path) -> None:
+def test_a_json_error_has_its_line_and_column(tmp_path: Path) -> None:
     file = tmp_path / "answers.json"
     file.write_text('{"a": \n oops}', encoding="utf-8")
     result = chaski("forms", "score", FORM, "--answers", str(file))
@@ -102,7 +102,7 @@ def test_broken_json_is_named_by_line_and_column(tmp_path: Path) -> None:
     assert "line 2" in result.stderr
 
 
-def test_check_tells_a_program_every_problem_with_its_place(tmp_path: Path) -> None:
+def test_check_lists_every_problem_with_its_place_as_json(tmp_path: Path) -> None:
     form = (ANSWERS.parent / "form.md").read_text(encoding="utf-8")
     broken = tmp_path / "form.md"
     broken.write_text(form.replace("| relevant |", "| relevent |", 1).replace("D4.01", "D4.91"), encoding="utf-8")
@@ -113,7 +113,7 @@ def test_check_tells_a_program_every_problem_with_its_place(tmp_path: Path) -> N
     assert all(problem["sheet"] and problem["advice_es"] and problem["advice_en"] for problem in problems)
 
 
-def test_author_and_reviewer_sign_what_compiles_here_and_nothing_else(world: World, tmp_path: Path) -> None:
+def test_sign_signs_only_bytes_that_compile_on_this_machine(world: World, tmp_path: Path) -> None:
     file = tmp_path / "form.bundle"
     assert chaski("forms", "compile", FORM, "--out", str(file)).exit_code == 0
     for login, office in (("autora", "author"), ("revisor", "reviewer")):
@@ -128,13 +128,13 @@ def test_author_and_reviewer_sign_what_compiles_here_and_nothing_else(world: Wor
     assert "nothing was signed" in refused.stderr
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_file_names_it(tmp_path: Path) -> None:
     result = chaski("forms", "check", str(tmp_path / "missing.md"))
     assert result.exit_code == 1
     assert "missing.md" in result.stderr
 
 
-def test_the_audit_trail_of_a_founded_server_holds_and_its_trust_is_marked_demo(world: World) -> None:
+def test_a_new_demo_server_has_a_valid_audit_trail_and_a_trust_marked_demo(world: World) -> None:
     verdict = json.loads(chaski("audit", "verify", "--data", str(world.data), "--json").stdout)
     assert verdict["broken_at"] is None
     shown = json.loads(chaski("trust", "show", "--data", str(world.data), "--json").stdout)
@@ -142,11 +142,11 @@ def test_the_audit_trail_of_a_founded_server_holds_and_its_trust_is_marked_demo(
     assert shown["threshold"] == 2
 
 
-def test_a_tablet_that_has_not_enrolled_says_so(tmp_path: Path) -> None:
+def test_status_of_a_tablet_says_that_it_is_not_enrolled(tmp_path: Path) -> None:
     assert "Not enrolled" in chaski("device", "status", "--tablet", str(tmp_path / "tablet")).stdout
 
 
-def test_an_audit_trail_that_is_not_there_does_not_hold(tmp_path: Path) -> None:
+def test_audit_verify_fails_without_a_server_and_creates_nothing(tmp_path: Path) -> None:
     result = chaski("audit", "verify", "--data", str(tmp_path / "nowhere"))
     assert result.exit_code == 1
     assert not (tmp_path / "nowhere").exists()
@@ -156,7 +156,7 @@ def test_an_audit_trail_that_is_not_there_does_not_hold(tmp_path: Path) -> None:
     ("content", "why"),
     [(b"[1]", "one JSON object"), (b'{"a": 1, "a": 2}', "twice"), (b"\xff\xfe", "answers.json"), (b"", "not JSON")],
 )
-def test_a_file_of_answers_that_is_none_is_refused_with_the_reason(tmp_path: Path, content: bytes, why: str) -> None:
+def test_an_invalid_file_of_answers_is_refused_with_the_reason(tmp_path: Path, content: bytes, why: str) -> None:
     file = tmp_path / "answers.json"
     file.write_bytes(content)
     result = chaski("forms", "score", FORM, "--answers", str(file))
@@ -164,7 +164,7 @@ def test_a_file_of_answers_that_is_none_is_refused_with_the_reason(tmp_path: Pat
     assert why in result.stderr
 
 
-def test_check_tells_a_program_of_a_workbook_that_cannot_be_read(tmp_path: Path) -> None:
+def test_check_lists_an_unreadable_workbook_as_a_blocking_problem(tmp_path: Path) -> None:
     file = tmp_path / "form.xlsx"
     file.write_bytes(b"no workbook")
     result = chaski("forms", "check", str(file), "--json")

@@ -1,4 +1,4 @@
-"""An author alone with the command: take a form out as a spreadsheet, change it, read what is wrong, put it right."""
+"""Tests of `forms export`, `check` and `compile`: export a form as a spreadsheet, break it, check it, correct it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def found(form: Path, *options: str) -> list[tuple[str, int, str, bool]]:
     return [(each["sheet"], each["row"], each["code"], each["blocking"]) for each in problems]
 
 
-def test_a_form_is_taken_out_as_a_spreadsheet_changed_checked_and_put_right(tmp_path: Path) -> None:
+def test_an_exported_spreadsheet_is_changed_checked_and_corrected(tmp_path: Path) -> None:
     file = tmp_path / "mine.xlsx"
     assert chaski("forms", "export", FORM, file).exit_code == 0
     assert [each for each in found(file) if each[3]] == []
@@ -47,7 +47,7 @@ def test_a_form_is_taken_out_as_a_spreadsheet_changed_checked_and_put_right(tmp_
     assert ("survey", 3, "type.place", True) in found(file)
 
 
-def test_a_whole_source_package_is_taken_out_as_well_and_compiles_to_the_same_bytes(tmp_path: Path) -> None:
+def test_an_exported_source_package_compiles_to_the_same_bytes(tmp_path: Path) -> None:
     file = tmp_path / "mine.zip"
     assert chaski("forms", "export", FORM, file).exit_code == 0
     assert "policies/pe_child_2026_1.csv" in {f"policies/{name}.csv" for name in load_package(file).included.policies}
@@ -55,20 +55,20 @@ def test_a_whole_source_package_is_taken_out_as_well_and_compiles_to_the_same_by
     assert compiled[0] == compiled[1]
 
 
-def test_a_form_is_exported_to_what_can_be_read_again_only(tmp_path: Path) -> None:
+def test_export_refuses_a_format_that_it_cannot_read_again(tmp_path: Path) -> None:
     result = chaski("forms", "export", FORM, tmp_path / "mine.ods")
     assert result.exit_code == 2
     assert ".xlsx or .zip" in result.stderr
 
 
-def test_a_form_without_cases_is_fit_for_training_and_not_for_the_field(tmp_path: Path) -> None:
+def test_a_form_without_cases_may_ship_for_training_and_not_for_field(tmp_path: Path) -> None:
     file = tmp_path / "form.md"
     file.write_text(SMALL.partition("| cases |")[0], encoding="utf-8")
     assert ("cases", 0, "case.none", False) in found(file)
     assert ("cases", 0, "case.none", True) in found(file, "--channel", "field")
 
 
-def test_odk_validate_is_asked_when_nothing_else_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_odk_validate_runs_only_when_there_is_no_other_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "form.md"
     file.write_text(SMALL, encoding="utf-8")
     monkeypatch.setattr(odk_validate, "validate", lambda *_: [problem("odk.invalid", Cell("survey", 3), "", "so")])

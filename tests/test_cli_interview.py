@@ -1,4 +1,4 @@
-"""The interview in the terminal: what an inspector types, sees and leaves behind, with the real command."""
+"""Tests of the terminal interview with the real command: keys, pages, drafts, sealed screenings and power cuts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SPOKEN = ("Positivo", "positive", "posible trata", "labour_rights", "derechos de
 
 @dataclass(frozen=True)
 class Field:
-    """A tablet as it leaves the office, the engine of its form, and the keys of the desks."""
+    """A prepared tablet folder, the engine of its form, and the desks' secret keys."""
 
     board: Path
     engine: Engine
@@ -48,17 +48,17 @@ class Field:
     commands: Commands
 
     def sealed(self, folder: Path) -> list[bytes]:
-        """Every screening in a tablet's outbox, opened."""
+        """Decrypt every screening in a tablet's outbox."""
         with Tablet(folder) as tablet:
             found = [parse_envelope(kept.raw) for kept in tablet.outbox.envelopes.list_stored()]
         return [seal.open_envelope(each, self.keys[each.header.kid]) for each in found]
 
     def as_sealed(self, given: dict[str, Any]) -> dict[str, Any]:
-        """What is read of a screening with these answers."""
+        """Return the values that a desk reads from a screening with these answers."""
         return self.engine.read_instance(self.engine.write_instance(self.engine.run(given)))
 
     def begin(self, folder: Path, *options: object, language: str = "es", columns: int = 80) -> Inspector:
-        """Start an interview; the first question is on the page."""
+        """Start an interview and wait for the first question."""
         words = ("device", "screen", FORM, "--tablet", folder, "--language", language, *options)
         inspector = Inspector(self.commands, *words, columns=columns)
         inspector.see()
@@ -81,7 +81,7 @@ def field(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def unwrapped(me: Any, member: SealKey) -> dict[str, SealKey]:
-    """The keyrings of a person, by kid."""
+    """Decrypt a person's keyrings; return them by key id."""
     names = me["person"]["person"]
     return {
         each["kid"]: seal.unwrap_seed(
@@ -93,12 +93,12 @@ def unwrapped(me: Any, member: SealKey) -> dict[str, SealKey]:
 
 @pytest.fixture
 def folder(field: Field, tmp_path: Path) -> Path:
-    """A tablet of its own."""
+    """A copy of the prepared tablet folder."""
     return Path(shutil.copytree(field.board, tmp_path / "tablet"))
 
 
 def to_question(field: Field, inspector: Inspector, name: str, given: dict[str, Any]) -> None:
-    """Answer until a question is on the page."""
+    """Answer questions until the question `name` is shown."""
     while (node := question_on_page(field.engine, inspector)).name != name:
         inspector.type(keys_for(field.engine, node, given))
 
@@ -107,13 +107,15 @@ def to_question(field: Field, inspector: Inspector, name: str, given: dict[str, 
 
 
 @pytest.mark.parametrize("story", STORY)
-def test_an_interview_seals_what_the_same_answers_in_a_file_seal(field: Field, folder: Path, story: str) -> None:
+def test_an_interview_seals_the_same_bytes_as_a_file_of_the_same_answers(
+    field: Field, folder: Path, story: str
+) -> None:
     given, language = answers(story), LANGUAGES[story]
     inspector = field.begin(folder, language=language)
     answer_all(field.engine, inspector, given | {"a_salvo": ""}, language)
     inspector.type("sellar")
     assert "Sellada con el número 1" in inspector.page
-    assert not any(word in inspector.written for word in SPOKEN), "nothing of the outcome before it is asked for"
+    assert not any(word in inspector.written for word in SPOKEN), "the outcome is shown only on request"
     inspector.type("")
     assert inspector.leave() == 0
     with Tablet(folder) as tablet:
@@ -123,7 +125,7 @@ def test_an_interview_seals_what_the_same_answers_in_a_file_seal(field: Field, f
     assert by_hand == by_file
 
 
-def test_the_outcome_is_shown_at_the_inspectors_word_and_cleared_after_it(field: Field, folder: Path) -> None:
+def test_the_outcome_is_shown_on_request_and_then_cleared(field: Field, folder: Path) -> None:
     inspector = field.begin(folder)
     answer_all(field.engine, inspector, answers() | {"a_salvo": ""})
     assert "posible trata" not in inspector.written
@@ -132,12 +134,12 @@ def test_the_outcome_is_shown_at_the_inspectors_word_and_cleared_after_it(field:
     assert "posible trata" not in inspector.type("")
     inspector.leave()
     assert inspector.written.rpartition(CLEAR)[2].startswith("\x1b[?1049lSealed as number 1")
-    assert inspector.written.startswith(f"\x1b[?1049h{CLEAR}"), "a screen without scrollback, from the first page on"
-    assert "\x1b]" not in inspector.written, "no title of a window"
+    assert inspector.written.startswith(f"\x1b[?1049h{CLEAR}"), "the first page already uses the alternate screen"
+    assert "\x1b]" not in inspector.written, "the command sets no window title"
 
 
 @pytest.mark.parametrize("name", ["small", *CATALOGUE_FORMS])
-def test_every_relevant_question_has_one_turn_and_going_back_changes_nothing(name: str) -> None:
+def test_every_relevant_question_is_asked_once_and_going_back_changes_nothing(name: str) -> None:
     form, draws = load_engine(any_form(name).xform), Random("turns")
     for _ in range(3):
         wished, now = wishes(form, draws), Interview(form)
@@ -158,8 +160,8 @@ def test_every_relevant_question_has_one_turn_and_going_back_changes_nothing(nam
         assert now.filled.missing == ()
 
 
-def test_the_next_question_is_there_within_50_ms(field: Field) -> None:
-    """Of the processor: what else the machine does meanwhile does not count."""
+def test_the_next_question_appears_within_50_ms(field: Field) -> None:
+    """Measures CPU time of this thread, so that other load on the machine does not count."""
     given, now, took = answers(), Interview(field.engine), []
     while node := now.question:
         begun = time.thread_time()
@@ -174,7 +176,7 @@ def test_the_next_question_is_there_within_50_ms(field: Field) -> None:
 # Answers
 
 
-def test_wrong_keys_get_a_kind_word_and_the_same_question_again(field: Field, folder: Path) -> None:
+def test_an_invalid_line_shows_a_hint_and_the_same_question_again(field: Field, folder: Path) -> None:
     inspector = field.begin(folder)
     for wrong in ("9", "0", "si", "1 2", "\x1b[A", "", "-1"):
         assert "¿Hay peligro ahora mismo" in inspector.type(wrong)
@@ -191,7 +193,7 @@ def test_wrong_keys_get_a_kind_word_and_the_same_question_again(field: Field, fo
     assert question_on_page(field.engine, inspector).name == "dias"
 
 
-def test_a_constraint_is_told_in_the_language_of_the_conversation(field: Field, folder: Path) -> None:
+def test_a_constraint_message_is_in_the_language_of_the_interview(field: Field, folder: Path) -> None:
     inspector = field.begin(folder, language="quz")
     given = answers()
     while (node := question_on_page(field.engine, inspector, "quz")).name != "falso_trab":
@@ -203,7 +205,7 @@ def test_a_constraint_is_told_in_the_language_of_the_conversation(field: Field, 
     assert f"{said} [borrador]" in inspector.words
 
 
-def test_every_item_can_be_refused(field: Field, folder: Path) -> None:
+def test_every_question_of_the_list_can_be_refused(field: Field, folder: Path) -> None:
     inspector, given = field.begin(folder), answers()
     needed = ("peligro", "a_solas", "privado", "seguro_ahora", "interprete", "consiente", "edad", "region", "distrito")
     answer_all(field.engine, inspector, {name: given[name] for name in (*needed, "tipo_lugar")})
@@ -211,17 +213,17 @@ def test_every_item_can_be_refused(field: Field, folder: Path) -> None:
     [instance] = field.sealed(folder)
     said = field.engine.read_instance(instance)
     assert (said["deuda"], said["golpes"], said["sexo"]) == ("no_answer",) * 3
-    assert "idioma" not in said, "a list without a refusal stays blank"
+    assert "idioma" not in said, "a list without the choice no_answer stays blank"
 
 
-def test_changing_an_earlier_answer_drops_what_no_longer_belongs_after_saying_so(field: Field, folder: Path) -> None:
+def test_a_changed_answer_deletes_dependent_answers_after_a_confirmation(field: Field, folder: Path) -> None:
     inspector, given = field.begin(folder), answers()
     to_question(field, inspector, "documento", given)
     inspector.type("<<<<")
     assert question_on_page(field.engine, inspector).name == "viaje"
     inspector.type("")
     assert question_on_page(field.engine, inspector).name == "documento", (
-        "an answer that stays leads on to where one was"
+        "an unchanged answer returns to the question before going back"
     )
     inspector.type("<3")
     assert question_on_page(field.engine, inspector).name == "deuda"
@@ -236,12 +238,12 @@ def test_changing_an_earlier_answer_drops_what_no_longer_belongs_after_saying_so
     inspector.type("si")
     assert question_on_page(field.engine, inspector).name == "documento"
     inspector.type("<")
-    assert question_on_page(field.engine, inspector).name == "deuda", "what is not asked any more has no turn"
+    assert question_on_page(field.engine, inspector).name == "deuda", "an irrelevant question is skipped"
     with_debt = inspector.type("1")
-    assert "Más o menos, ¿cuántos soles debe?" in with_debt, "and is asked anew when it is relevant again"
+    assert "Más o menos, ¿cuántos soles debe?" in with_debt, "a question that is relevant again is asked again"
 
 
-def test_the_review_leads_to_any_answer_and_back(field: Field, folder: Path) -> None:
+def test_the_review_page_opens_any_answer_and_returns(field: Field, folder: Path) -> None:
     inspector, given = field.begin(folder, columns=40), answers("2_ananea_es")
     answer_all(field.engine, inspector, given)
     assert "muestra lo demás" in inspector.page
@@ -259,7 +261,7 @@ def test_the_review_leads_to_any_answer_and_back(field: Field, folder: Path) -> 
 # Stopping
 
 
-def test_a_stopped_interview_is_sealed_after_what_the_form_needs(field: Field, folder: Path) -> None:
+def test_a_stopped_interview_asks_the_required_questions_before_sealing(field: Field, folder: Path) -> None:
     inspector, given = field.begin(folder), answers("2_ananea_es")
     to_question(field, inspector, "edad", given)
     assert "4 preguntas necesarias" in inspector.type(".")
@@ -285,7 +287,7 @@ def test_a_destroyed_interview_leaves_nothing(field: Field, folder: Path) -> Non
     assert field.sealed(folder) == []
 
 
-def test_a_kept_interview_goes_on_where_it_was_and_the_list_tells_nothing_of_it(field: Field, folder: Path) -> None:
+def test_a_draft_continues_at_its_question_and_the_list_shows_no_answer(field: Field, folder: Path) -> None:
     inspector, given = field.begin(folder), answers("2_ananea_es")
     to_question(field, inspector, "sector", given)
     inspector.send("\x03")
@@ -308,7 +310,7 @@ def test_a_kept_interview_goes_on_where_it_was_and_the_list_tells_nothing_of_it(
 # Safety
 
 
-def test_one_key_hides_the_screen_and_the_same_key_brings_it_back(field: Field, folder: Path) -> None:
+def test_one_key_hides_the_screen_and_the_same_key_shows_it_again(field: Field, folder: Path) -> None:
     inspector, given = field.begin(folder), answers()
     to_question(field, inspector, "golpes", given)
     for key in ("!", "\x1b", "\x1a"):
@@ -320,12 +322,12 @@ def test_one_key_hides_the_screen_and_the_same_key_brings_it_back(field: Field, 
         assert question_on_page(field.engine, inspector).name == "golpes"
 
 
-def test_a_tablet_that_was_put_down_hides_its_screen_by_itself(field: Field, folder: Path) -> None:
+def test_the_screen_hides_itself_after_the_idle_time(field: Field, folder: Path) -> None:
     words = ("device", "screen", FORM, "--tablet", folder, "--language", "es")
     assert "lu ma mi ju vi" in Inspector(field.commands, *words, idle=0.2).see("")
 
 
-def test_danger_is_one_key_away_and_ends_in_a_referral(field: Field, folder: Path) -> None:
+def test_the_danger_key_leads_to_a_referral_with_the_danger_tier(field: Field, folder: Path) -> None:
     inspector, given = field.begin(folder), answers("2_ananea_es")
     to_question(field, inspector, "recluta", given)
     assert "Llame ya a la policía" in inspector.type("*")
@@ -339,9 +341,7 @@ def test_danger_is_one_key_away_and_ends_in_a_referral(field: Field, folder: Pat
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_session_that_ends_clears_the_screen_and_keeps_the_draft(
-    field: Field, folder: Path, number: signal.Signals
-) -> None:
+def test_a_signal_clears_the_screen_and_keeps_the_draft(field: Field, folder: Path, number: signal.Signals) -> None:
     inspector = field.begin(folder)
     to_question(field, inspector, "edad", answers())
     inspector.end(number)
@@ -358,9 +358,7 @@ def test_a_terminal_that_cannot_be_cleared_is_refused(field: Field, folder: Path
     assert "no puede borrar su pantalla" in result.stderr
 
 
-def test_no_answer_is_readable_in_any_file_of_the_tablet_while_the_interview_goes_on(
-    field: Field, folder: Path
-) -> None:
+def test_no_file_of_the_tablet_has_a_readable_answer_during_an_interview(field: Field, folder: Path) -> None:
     inspector = field.begin(folder)
     to_question(field, inspector, "documento", answers())
     for path in folder.rglob("*"):
@@ -372,7 +370,7 @@ def test_no_answer_is_readable_in_any_file_of_the_tablet_while_the_interview_goe
 # Power cuts
 
 
-def test_kill_9_at_random_moments_costs_at_most_the_answer_being_typed(field: Field, folder: Path) -> None:
+def test_kill_9_at_random_moments_loses_at_most_the_answer_being_typed(field: Field, folder: Path) -> None:
     given, draws = answers(), Random(20261121)
     inspector = field.begin(folder)
     for _ in range(6):
@@ -394,19 +392,21 @@ def test_kill_9_at_random_moments_costs_at_most_the_answer_being_typed(field: Fi
     assert field.engine.read_instance(field.sealed(folder)[0]) == field.as_sealed(given)
 
 
-def test_a_disk_that_takes_no_draft_ends_no_interview(field: Field, folder: Path) -> None:
+def test_an_interview_continues_when_drafts_cannot_be_saved(field: Field, folder: Path) -> None:
     (folder / "drafts").touch()
     inspector = field.begin(folder)
     assert "No se pudo guardar el borrador" in inspector.type("2")
     inspector.type(".")
-    assert "No se pudo guardar el borrador" in inspector.type("1"), "nobody leaves in the belief that it was kept"
+    assert "No se pudo guardar el borrador" in inspector.type("1"), (
+        "the inspector must know that the draft was not saved"
+    )
     inspector.type("")
     answer_all(field.engine, inspector, answers("4_inambari_minor"))
     assert inspector.seal() == 0
     assert len(field.sealed(folder)) == 1
 
 
-def test_a_power_cut_between_sealing_and_forgetting_the_draft_seals_nothing_twice(field: Field, folder: Path) -> None:
+def test_a_power_cut_between_sealing_and_deleting_the_draft_seals_once(field: Field, folder: Path) -> None:
     inspector = field.begin(folder)
     answer_all(field.engine, inspector, answers())
     [left] = (folder / "drafts").glob("*.draft")
@@ -419,7 +419,7 @@ def test_a_power_cut_between_sealing_and_forgetting_the_draft_seals_nothing_twic
     assert len(field.sealed(folder)) == 1
 
 
-def test_a_draft_goes_on_with_its_own_version_of_the_form_after_a_newer_one_came(
+def test_a_draft_keeps_its_own_form_version_after_a_newer_one_arrived(
     world: World, tmp_path: Path, field: Field
 ) -> None:
     with open_office(world, tmp_path) as office, office.tablet() as tablet:
@@ -432,22 +432,22 @@ def test_a_draft_goes_on_with_its_own_version_of_the_form_after_a_newer_one_came
         assert (done.sha, tablet.sync().receipts[0].outcome) == (old, "stored")
         office.publish("3")
         tablet.pull()
-        assert f"bundle/{old}" not in tablet.outbox.documents.list_names(), "and then it goes"
+        assert f"bundle/{old}" not in tablet.outbox.documents.list_names(), "a version without drafts is deleted"
 
 
 def drafted(tablet: Tablet, sha: str) -> str:
-    """Keep an interview that was just begun."""
+    """Save a draft without answers; return its id."""
     made = Draft(new_screening_id(), sha, 1, 1, "es", {"answers": {}})
     tablet.drafts.save(made)
     return made.id
 
 
-def test_an_old_draft_is_destroyed_only_days_after_a_person_was_warned(field: Field, folder: Path) -> None:
+def test_an_old_draft_is_destroyed_only_days_after_a_warning_on_a_terminal(field: Field, folder: Path) -> None:
     day, status = DAY, ("device", "status", "--tablet", str(folder))
     old = Draft(new_screening_id(), "a" * 64, 1, now_ms() - 20 * day, "es", {"answers": {}})
     with Tablet(folder) as tablet:
         tablet.drafts.save(old)
-    for _ in range(2):  # A warning that goes into a file warns nobody.
+    for _ in range(2):  # A warning in a file does not count: no person has seen it.
         assert "Si nadie la continúa, se borra" in CliRunner().invoke(main, status).stderr
     inspector = Inspector(field.commands, *status)
     assert inspector.leave() == 0
@@ -461,7 +461,7 @@ def test_an_old_draft_is_destroyed_only_days_after_a_person_was_warned(field: Fi
         assert tablet.drafts.list_all() == ()
 
 
-def test_a_draft_whose_version_is_gone_says_so_and_stays(field: Field, folder: Path) -> None:
+def test_a_draft_without_its_form_version_is_kept_with_a_message(field: Field, folder: Path) -> None:
     with Tablet(folder) as tablet:
         tablet.drafts.save(Draft(new_screening_id(), "a" * 64, now_ms(), now_ms(), "es", {"answers": {}}))
     inspector = Inspector(field.commands, "device", "screen", FORM, "--tablet", folder)

@@ -1,4 +1,4 @@
-"""Trying a draft, comparing versions and checking tables with the real commands, on the author's own machine."""
+"""Tests of `forms try`, `diff`, `impact` and `tables` on the author's own machine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ GIVEN = {
 
 @pytest.fixture
 def form(tmp_path: Path) -> Path:
-    """An author's own workbook."""
+    """A small workbook in the author's folder."""
     path = tmp_path / "form.md"
     path.write_text(SMALL, encoding="utf-8")
     return path
@@ -56,7 +56,7 @@ def answers(tmp_path: Path, **given: object) -> Path:
 # Trying
 
 
-def test_a_trial_shows_the_outcome_where_it_would_go_and_what_a_server_would_learn(form: Path, tmp_path: Path) -> None:
+def test_a_trial_shows_the_outcome_the_desk_and_the_data_for_the_server(form: Path, tmp_path: Path) -> None:
     found = told("forms", "try", form, "--answers", answers(tmp_path))
     assert (found["outcome"], found["tier"], found["queue_kinds"], found["desk"]) == (
         "positive",
@@ -72,7 +72,7 @@ def test_a_trial_shows_the_outcome_where_it_would_go_and_what_a_server_would_lea
     assert not {"oferta", "deuda", "atado", "horas", "13"} & set(learned.split())
 
 
-def test_every_trial_of_a_form_is_sealed_to_one_size(form: Path, tmp_path: Path) -> None:
+def test_every_trial_of_a_form_has_the_same_envelope_size(form: Path, tmp_path: Path) -> None:
     long = told("forms", "try", form, "--answers", answers(tmp_path, mentira=["job", "pay"], region="17"))
     child = told(
         "forms", "try", form, "--answers", answers(tmp_path, edad="14_17", oferta="", deuda="", atado="", horas="")
@@ -81,14 +81,14 @@ def test_every_trial_of_a_form_is_sealed_to_one_size(form: Path, tmp_path: Path)
     assert child["desk"] == "child"
 
 
-def test_a_trial_leaves_nothing_on_the_disk(form: Path, tmp_path: Path) -> None:
+def test_a_trial_writes_no_file(form: Path, tmp_path: Path) -> None:
     given = answers(tmp_path)
     assert chaski("forms", "try", form, "--answers", given).exit_code == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == [given.name, form.name]
     assert form.read_text(encoding="utf-8") == SMALL
 
 
-def test_what_a_tablet_would_not_seal_is_not_tried(form: Path, tmp_path: Path) -> None:
+def test_a_trial_refuses_answers_that_a_tablet_would_not_seal(form: Path, tmp_path: Path) -> None:
     result = chaski(
         "forms", "try", form, "--answers", answers(tmp_path, edad="", oferta="", deuda="", atado="", horas="")
     )
@@ -96,7 +96,7 @@ def test_what_a_tablet_would_not_seal_is_not_tried(form: Path, tmp_path: Path) -
     assert "edad" in result.output
 
 
-def test_a_trial_is_kept_as_a_case_that_the_next_check_runs(form: Path, tmp_path: Path) -> None:
+def test_a_trial_becomes_a_case_that_the_next_check_runs(form: Path, tmp_path: Path) -> None:
     before = read_workbook(form).cases
     kept = told("forms", "try", form, "--answers", answers(tmp_path, mentira=["job"]), "--keep-as", "deuda y engaño")
     after = read_workbook(form).cases
@@ -109,13 +109,13 @@ def test_a_trial_is_kept_as_a_case_that_the_next_check_runs(form: Path, tmp_path
     assert problems["cases"] == len(before) + 1
 
 
-def test_a_case_is_kept_only_in_a_workbook_of_ones_own(tmp_path: Path) -> None:
+def test_keep_as_writes_only_into_a_workbook_of_the_author(tmp_path: Path) -> None:
     result = chaski("forms", "try", "pe_laboral_adulto", "--answers", answers(tmp_path), "--keep-as", "x")
     assert result.exit_code == 2
     assert "workbook" in result.output
 
 
-def test_an_author_is_asked_as_an_inspector_and_then_sees_what_a_tablet_never_shows(form: Path) -> None:
+def test_a_trial_interview_asks_like_a_tablet_and_then_shows_the_outcome(form: Path) -> None:
     commands = Commands()
     inspector = Inspector(commands, "forms", "try", form)
     inspector.see()
@@ -131,7 +131,7 @@ def test_an_author_is_asked_as_an_inspector_and_then_sees_what_a_tablet_never_sh
 # With a server
 
 
-def test_only_the_outcome_of_a_trial_is_reported_to_a_draft_on_the_server(
+def test_report_sends_only_the_outcome_of_a_trial_to_the_server(
     office: Office,  # noqa: F811
     form: Path,
     tmp_path: Path,
@@ -153,7 +153,7 @@ def test_only_the_outcome_of_a_trial_is_reported_to_a_draft_on_the_server(
 # Comparing
 
 
-def test_two_workbooks_are_compared_in_words_and_over_interviews(form: Path, tmp_path: Path) -> None:
+def test_two_workbooks_are_compared_in_words_and_by_interviews(form: Path, tmp_path: Path) -> None:
     stricter = tmp_path / "new.md"
     stricter.write_text(SMALL.replace("D4.01 | ${horas} >= 12", "D4.01 | ${horas} >= 8"), encoding="utf-8")
     found = told("forms", "diff", form, stricter)
@@ -167,7 +167,7 @@ def test_two_workbooks_are_compared_in_words_and_over_interviews(form: Path, tmp
     assert "D4.01" in moved
 
 
-def test_a_compiled_file_is_compared_as_well_as_a_workbook(form: Path, tmp_path: Path) -> None:
+def test_a_compiled_file_can_be_compared_with_a_workbook(form: Path, tmp_path: Path) -> None:
     bundle = tmp_path / "form.bundle"
     assert chaski("forms", "compile", form, "--out", bundle).exit_code == 0
     assert told("forms", "diff", bundle, form, "--count", 0)["changes"] == []
@@ -182,7 +182,7 @@ def test_a_version_on_the_server_needs_a_login(form: Path) -> None:
 # Tables
 
 
-def test_an_author_checks_a_table_and_sees_what_each_form_would_do(form: Path, tmp_path: Path) -> None:
+def test_tables_check_and_effect_show_the_changes_of_each_form(form: Path, tmp_path: Path) -> None:
     file = tmp_path / "pe_adult_2026_9.csv"
     text = BUILT_IN.policies["pe_adult_2026_1"].replace("outcome,D4,labour_rights,T3", "outcome,D4,review,T4")
     file.write_text(text, encoding="utf-8")
@@ -195,7 +195,7 @@ def test_an_author_checks_a_table_and_sees_what_each_form_would_do(form: Path, t
     assert "labour_rights" in page
 
 
-def test_a_table_that_may_not_be_published_is_named_with_exit_code_1(tmp_path: Path) -> None:
+def test_tables_check_lists_the_problems_with_exit_code_1(tmp_path: Path) -> None:
     file = tmp_path / "mine.csv"
     file.write_text(BUILT_IN.policies["pe_adult_2026_1"], encoding="utf-8")
     result = chaski("forms", "tables", "check", file, "--kind", "policy", "--json")

@@ -1,6 +1,6 @@
-"""A new author's walk works from docs/authors.md alone: each command stands there, in order, and does what it says.
+"""Runs every command of docs/authors.md in order, against a real server process and real tablet folders.
 
-A real server process and real tablets' folders; LibreOffice is played by openpyxl.
+A new author must succeed with the guide alone. openpyxl edits the spreadsheet in place of LibreOffice.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FORM = "pe_laboral_adulto"
 
 
 class Walk:
-    """Goes through the guide's commands one after the other; `stands_for` says what its capital words are."""
+    """Runs the guide's commands one by one. `stands_for` has the values of the placeholders in capitals."""
 
     def __init__(self, people_url: str) -> None:
         lines = "".join(blocks(section(AUTHORS, WALK))).splitlines()
@@ -38,12 +38,12 @@ class Walk:
         self.stands_for: dict[str, str] = {}
 
     def on(self, expected: str, *, exit_code: int = 0) -> Any:
-        """Run the next command of the guide, which must be the expected one; return what it prints as data."""
+        """Run the guide's next command, which must begin with `expected`. Return its JSON output, or None."""
         line = Template(self.commands.pop(0)).substitute(self.shell)
         for word, meant in self.stands_for.items():
             line = line.replace(word, meant)
         words = shlex.split(line)[1:]
-        assert words[: len(expected.split())] == expected.split(), f"the guide goes on with: {line}"
+        assert words[: len(expected.split())] == expected.split(), f"the next command of the guide is: {line}"
         if "--login" in words:
             words += ["--server", self.people_url]
         result = CliRunner().invoke(main, words if expected.startswith("forms export") else [*words, "--json"])
@@ -53,7 +53,7 @@ class Walk:
 
 @pytest.fixture
 def walk(world: World, server: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Walk:  # noqa: F811
-    """Stand where the guide's reader stands after `make run`: var/, one form in use, one tablet in Madre de Dios."""
+    """The state after `make run`: a folder var/, one form in use, one tablet in Madre de Dios."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "var").symlink_to(world.data.parent)
     terminal = Terminal(world, server)
@@ -74,7 +74,7 @@ def walk(world: World, server: ServerProcess, tmp_path: Path, monkeypatch: pytes
 
 
 def edit(changes: dict[str, dict[str, str]]) -> None:
-    """Type into cells of mi_form.xlsx: by a row's name or code, or `settings`, and by its column's heading."""
+    """Change cells of mi_form.xlsx. Keys: a row's name or code, or `settings`; then the column's heading."""
     book = openpyxl.load_workbook("mi_form.xlsx")
     for row, cells in changes.items():
         sheet: Worksheet = book["settings" if row == "settings" else "indicators" if "." in row else "survey"]
@@ -87,20 +87,20 @@ def edit(changes: dict[str, dict[str, str]]) -> None:
 
 
 def shas(walk: Walk, tablet: str) -> set[str]:
-    """What a tablet holds after the guide's next sync."""
+    """Run the guide's next sync; return the hashes of the tablet's forms."""
     walk.on(f"device sync --tablet {tablet}")
     with Tablet(Path(tablet)) as opened:
         return {form.sha for form in opened.status().forms}
 
 
-def test_a_new_author_goes_from_spreadsheet_to_the_tablets_of_one_region_and_back(walk: Walk) -> None:
+def test_the_guide_leads_from_a_spreadsheet_to_the_tablets_of_a_region_and_back(walk: Walk) -> None:
     walk.stands_for["INVITATION"] = walk.on("device invite")["invitation"]
     enrolled = walk.on("device enrol")
     walk.stands_for |= {"DEV": enrolled["dev"], "WORDS": " ".join(enrolled["words"])}
     walk.on("device approve")
     (first,) = walk.on("device pull")["forms"]
 
-    # She changes the form, and slips: a condition names a question that is not there.
+    # The author changes the form and makes an error: a condition names a question that does not exist.
     walk.on(f"forms export {FORM} mi_form.xlsx")
     edit({"settings": {"version": "2026120101"}, "deuda": {"label::Español (es)": "¿Le debe plata a alguien de aquí?"}})
     edit({"D4.01": {"when": "${hora} >= 11 and ${dias} >= 6"}})
@@ -108,7 +108,7 @@ def test_a_new_author_goes_from_spreadsheet_to_the_tablets_of_one_region_and_bac
     slips = [(each["code"], each["sheet"], each["column"]) for each in problems if each["blocking"]]
     assert slips == [("reference.unknown", "indicators", "when")]
     edit({"D4.01": {"when": "${horas} >= 11 and ${dias} >= 6"}})
-    walk.on("forms check mi_form.xlsx", exit_code=1)  # its Quechua and Aymara are stale now, which stops nothing
+    walk.on("forms check mi_form.xlsx", exit_code=1)  # Quechua and Aymara are stale now; that does not block.
     told = {each["code"]: each["en"] for each in walk.on("forms diff")["changes"]}
     assert {"text.reworded", "mapping.changed"} <= told.keys()
     assert "stale" in told["text.reworded"]
@@ -116,13 +116,13 @@ def test_a_new_author_goes_from_spreadsheet_to_the_tablets_of_one_region_and_bac
     assert impact["made_up"] == 300
     assert impact["moved_outcomes"] > 0
 
-    # Two persons sign; the server never sees a key.
+    # Two people sign. The server never gets a key.
     drafted = walk.on("forms draft")
     assert (drafted["id"], drafted["state"]) == (2, "draft")
     assert walk.on("forms sign 2 --from mi_form.xlsx")["state"] == "in_review"
     assert walk.on("forms sign 2")["state"] == "approved"
 
-    # A ring of one region: the tablet there gets it, the one elsewhere does not.
+    # A ring of one region: its tablet gets the version, a tablet of another region does not.
     walk.on("forms publish 2 --regions 21")
     assert shas(walk, "var/puno") == {drafted["sha"]}
     assert shas(walk, "var/tablet") == {first["sha"]}
@@ -136,4 +136,4 @@ def test_a_new_author_goes_from_spreadsheet_to_the_tablets_of_one_region_and_bac
     walk.on("forms roll-back 1")
     assert shas(walk, "var/puno") == {first["sha"]}
     assert [ring["state"] for ring in walk.on("forms rings") if ring["version"] == 2] == ["ended"]
-    assert not walk.commands, "the guide goes on, and nobody tested it"
+    assert not walk.commands, "the guide has more commands than this test"

@@ -1,4 +1,4 @@
-"""Form authors, reviewers and publishers at their own terminals, against a server on loopback: the whole line."""
+"""Tests of the commands of authors, reviewers and publishers against a server on loopback."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LATER = SMALL.replace("| Diez preguntas | 1 |", "| Diez preguntas | 2 |").replac
 
 @dataclass
 class Line:
-    """A served world, and a folder for files."""
+    """A running server with its data, and a folder for files."""
 
     field: Field
     url: str
@@ -37,12 +37,12 @@ class Line:
         return CliRunner().invoke(main, ["forms", *words])
 
     def ask(self, who: str, *words: str) -> Result:
-        """Have somebody use a command that signs in."""
+        """Run a command that signs in as `who`."""
         phrase = str(self.field.world.people / who / "passphrase.txt")
         return self.run(*words, "--server", self.url, "--login", who, "--passphrase-file", phrase)
 
     def says(self, who: str, *words: str) -> Any:
-        """The same, done and read as JSON."""
+        """Run the same with --json, expect exit code 0, and return the data."""
         done = self.ask(who, *words, "--json")
         assert done.exit_code == 0, done.output
         return json.loads(done.stdout)
@@ -51,7 +51,7 @@ class Line:
         return "--key", str(self.field.world.people / who / f"{role}.key")
 
     def own(self) -> tuple[str, ...]:
-        """The author's key, and what she wrote."""
+        """Options: the author's key, and her own form."""
         return (*self.key("autora", "author"), "--from", str(self.folder / "form.md"))
 
     def workbook(self, name: str = "form.md", text: str = SMALL) -> str:
@@ -77,7 +77,7 @@ def approved(line: Line, text: str = SMALL) -> dict[str, Any]:
     return done
 
 
-def test_a_form_goes_from_a_workbook_to_a_ring_and_back_by_commands_alone(line: Line) -> None:
+def test_commands_bring_a_form_from_a_workbook_to_a_ring_and_back(line: Line) -> None:
     first = approved(line)
     assert (first["state"], first["signed_as"], first["validated"]) == ("approved", "reviewer", "accepted")
     line.says("publicacion", "publish", str(first["id"]))
@@ -103,9 +103,9 @@ def test_a_form_goes_from_a_workbook_to_a_ring_and_back_by_commands_alone(line: 
     assert planned["state"] == "planned"
 
 
-def test_a_key_signs_nothing_but_what_its_owners_machine_compiles(line: Line) -> None:
+def test_sign_refuses_a_version_that_compiles_to_other_bytes_here(line: Line) -> None:
     made = line.says("autora", "draft", line.workbook())
-    with line.field.services.db.write() as w:  # A server that is taken over shows one form and keeps another.
+    with line.field.services.db.write() as w:  # A hostile server shows one form and stores another.
         body = w.execute("select body from versions where id = ?", [made["id"]]).fetchone()[0]
         changed = body.replace("¿".encode(), b"?", 1)
         w.execute("update versions set body = ? where id = ?", [changed, made["id"]])
@@ -115,11 +115,11 @@ def test_a_key_signs_nothing_but_what_its_owners_machine_compiles(line: Line) ->
     assert line.says("autora", "show", str(made["id"]))["state"] == "draft"
 
 
-def test_an_author_signs_what_she_wrote_and_not_what_a_server_holds_under_its_name(line: Line) -> None:
+def test_an_author_signs_only_a_version_equal_to_her_own_form(line: Line) -> None:
     made = line.says("autora", "draft", line.workbook(text=SMALL.replace("¿Tiene una deuda?", "¿Debe plata?", 1)))
     blindly = line.ask("autora", "sign", str(made["id"]), *line.key("autora", "author"))
     assert (blindly.exit_code, "--from" in blindly.output) == (2, True)
-    line.workbook()  # What is on her own machine is another form.
+    line.workbook()  # Her own machine has another form.
     refused = line.ask("autora", "sign", str(made["id"]), *line.own())
     assert (refused.exit_code, "nothing was signed" in refused.output) == (1, True)
     kept = line.folder / "source.zip"
@@ -127,15 +127,13 @@ def test_an_author_signs_what_she_wrote_and_not_what_a_server_holds_under_its_na
     assert "¿Debe plata?" in load_package(kept).content.decode()
 
 
-def test_only_a_version_in_use_that_two_people_signed_is_compared_without_a_question(
-    line: Line, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sign_asks_for_confirmation_without_a_valid_version_in_use(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signing, "is_interactive", lambda: True)
     monkeypatch.setattr(upload_sandbox, "validate", lambda *_: "accepted")
     made = str(line.says("autora", "draft", line.workbook())["id"])
     pin = ("--pin", line.field.trust.pin)
     first = line.ask("autora", "sign", made, *line.own(), *pin)
-    assert (first.exit_code, "names no version" in first.output) == (1, True)  # Nobody answered.
+    assert (first.exit_code, "names no version" in first.output) == (1, True)  # The question got no answer.
     assert line.says("autora", "sign", made, *line.own(), *pin)["before"] is None
     line.says("revisor", "sign", made, *line.key("revisor", "reviewer"))
     line.says("publicacion", "publish", made)
@@ -143,20 +141,22 @@ def test_only_a_version_in_use_that_two_people_signed_is_compared_without_a_ques
     assert line.says("autora", "sign", later, *line.own(), *pin)["before"] == int(made)
     reviewer = line.key("revisor", "reviewer")
     other = line.says("revisor", "sign", later, *reviewer, "--pin", "0" * 64)
-    assert (other["before"], other["changes"]) == (None, []), "a server with roots of its own"
+    assert (other["before"], other["changes"]) == (None, []), "the pin does not match the server's roots"
 
 
-def test_bytes_that_nobody_approved_hide_no_change_from_a_reviewer(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sign_does_not_compare_with_a_version_that_has_too_few_signatures(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(upload_sandbox, "validate", lambda *_: "accepted")
     made = str(line.says("autora", "draft", line.workbook())["id"])
     line.says("autora", "sign", made, *line.own())
-    # A server that is taken over says that tablets use the very same form already.
+    # A hostile server claims that tablets already use this form.
     monkeypatch.setattr(versions, "previous_in_use", lambda _, version: version)
     told = line.ask("revisor", "sign", made, *line.key("revisor", "reviewer"))
     assert "not signed as it must be (signed.too_few)" in told.output.replace("\n", " ")
 
 
-def test_what_is_wrong_with_a_draft_is_listed_as_on_ones_own_machine(line: Line) -> None:
+def test_draft_lists_the_same_problems_as_check(line: Line) -> None:
     name = line.workbook(text=SMALL.replace("relevant", "relevent", 1))
     here, there = line.run("check", name), line.ask("autora", "draft", name)
     assert (here.exit_code, there.exit_code) == (1, 1)
@@ -165,7 +165,7 @@ def test_what_is_wrong_with_a_draft_is_listed_as_on_ones_own_machine(line: Line)
     assert line.says("autora", "versions") == line.says("revisor", "versions")
 
 
-def test_a_reviewer_sends_back_an_author_withdraws_and_throws_away(line: Line) -> None:
+def test_return_withdraw_and_discard_change_a_draft(line: Line) -> None:
     made = line.says("autora", "draft", line.workbook())
     id_ = str(made["id"])
     line.says("autora", "sign", id_, *line.own())
@@ -179,7 +179,7 @@ def test_a_reviewer_sends_back_an_author_withdraws_and_throws_away(line: Line) -
     assert (gone.exit_code, "no such version" in gone.output) == (1, True)
 
 
-def test_every_list_can_be_read_by_people_too(line: Line) -> None:
+def test_every_list_is_printed_as_text_without_json(line: Line) -> None:
     made = approved(line)
     line.says("publicacion", "publish", str(made["id"]), "--devices", "a" * 22)
     tablet = line.field.tablet()
@@ -206,14 +206,14 @@ def test_a_token_is_shown_once_listed_and_ended(line: Line) -> None:
     assert refused.exit_code == 1
 
 
-def test_an_id_needs_somebody_and_a_form_needs_its_file(line: Line) -> None:
+def test_sign_needs_a_login_for_an_id_and_a_file_for_a_form(line: Line) -> None:
     for words in (("12",), ("pe_laboral_adulto",)):
         refused = line.run("sign", *words, *line.key("autora", "author"))
         assert refused.exit_code == 2
         assert "--login" in refused.output
 
 
-def test_a_new_policy_is_published_and_the_forms_that_use_it_are_drafted_anew(line: Line) -> None:
+def test_publish_table_and_redraft_make_drafts_with_the_new_policy(line: Line) -> None:
     made = line.says("autora", "draft", line.workbook())
     name = line.workbook("pe_adult_2026_2.csv", BUILT_IN.policies["pe_adult_2026_1"])
     done = line.says("autora", "publish-table", name, "--kind", "policy")

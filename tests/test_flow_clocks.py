@@ -1,5 +1,6 @@
-"""Clocks that stand in 1970 or in 2090, on either side, or are put right at any moment: no screening is lost, erased
-early or put out of order, nothing stays reserved, and nobody stays signed in or locked out for decades."""
+"""Tests with clocks of server and tablet that show 1970 or 2090, or are corrected at any moment.
+
+No screening may be lost, deleted early or reordered. No lease, session or lock may last for decades."""
 
 from __future__ import annotations
 
@@ -34,13 +35,13 @@ from sync.keys.key_pairs import SigningKey
 from sync.tablet.client import Tablet
 
 Y1970, NOW, Y2090 = 1, FOUNDED, 3_786_912_000_000
-# Every pair but those in which both are wrong in the same way: then nobody could know better.
+# All pairs except both clocks wrong in the same way: no program could detect that.
 PAIRS = [pair for pair in itertools.product((Y1970, NOW, Y2090), repeat=2) if NOW in pair or len(set(pair)) == 2]
 
 
 @dataclass
 class Clock:
-    """A clock that a test sets."""
+    """A clock that returns the milliseconds in `at`."""
 
     at: int = NOW
 
@@ -50,7 +51,7 @@ class Clock:
 
 @contextmanager
 def office_with(world: World, folder: Path, clock: Clock) -> Iterator[Office]:
-    """Serve the questionnaire over HTTP, by that clock."""
+    """Run a server with the published questionnaire and that clock."""
     field = Field(world, open_services(world.config, clock), "")
     with run_servers(field) as (tablets, people_port):
         line = InterceptingProxy(tablets)
@@ -66,7 +67,7 @@ def office_with(world: World, folder: Path, clock: Clock) -> Iterator[Office]:
             line.server.server_close()
 
 
-def test_every_pair_of_clocks_delivers_in_order_and_erases_nothing_early(world: World, tmp_path: Path) -> None:
+def test_every_pair_of_clocks_delivers_in_order_and_deletes_nothing_early(world: World, tmp_path: Path) -> None:
     server, here = Clock(), Clock()
     with office_with(world, tmp_path, server) as office:
         office.tablet().close()
@@ -83,7 +84,7 @@ def test_every_pair_of_clocks_delivers_in_order_and_erases_nothing_early(world: 
     assert_intact(world.config.database)
 
 
-def test_one_wrong_clock_never_erases_a_receipted_screening(world: World, tmp_path: Path) -> None:
+def test_one_wrong_clock_never_deletes_a_receipted_screening(world: World, tmp_path: Path) -> None:
     server, here = Clock(), Clock()
     with office_with(world, tmp_path, server) as office:
         office.tablet().close()
@@ -96,7 +97,7 @@ def test_one_wrong_clock_never_erases_a_receipted_screening(world: World, tmp_pa
             assert tablet.sync().purged == 1
 
 
-def test_a_clock_that_jumps_while_it_is_read_costs_nothing(world: World, tmp_path: Path) -> None:
+def test_a_clock_that_jumps_at_each_reading_loses_no_screening(world: World, tmp_path: Path) -> None:
     jumping = itertools.cycle((NOW, Y2090, Y1970, NOW - HOUR))
     field = open_field(world)
     with run_servers(replace(field, services=replace(field.services, now=lambda: next(jumping)))) as (port, _):
@@ -117,7 +118,7 @@ def field(world: World) -> Iterator[Field]:
     opened.services.db.close()
 
 
-def test_a_lease_of_2090_lapses_when_the_clock_is_put_right(field: Field) -> None:
+def test_a_lease_of_2090_lapses_after_the_clock_is_corrected(field: Field) -> None:
     db, tablet = field.services.db, field.tablet()
     raw = field.envelope(tablet)
     field.push(tablet, raw)
@@ -127,10 +128,12 @@ def test_a_lease_of_2090_lapses_when_the_clock_is_put_right(field: Field) -> Non
     assert referrals.release_lapsed(db, now=Y2090 + 29 * MINUTE) == 0
     assert referrals.release_lapsed(db, now=NOW) == 1
     referrals.claim_referral(db, waiting.id, person, now=NOW, lease_minutes=30)
-    assert referrals.release_lapsed(db, now=Y1970) == 1  # The other way round: free too early, never too late.
+    assert (
+        referrals.release_lapsed(db, now=Y1970) == 1
+    )  # A clock that goes back ends the lease too early, never too late.
 
 
-def test_a_session_of_2090_ends_and_nobody_stays_locked_out_by_it(field: Field) -> None:
+def test_a_session_and_a_lockout_of_2090_end_after_the_clock_is_corrected(field: Field) -> None:
     db = field.services.db
     person = field.world.person_id("registro")
     with db.write() as w:
@@ -148,7 +151,7 @@ def test_a_session_of_2090_ends_and_nobody_stays_locked_out_by_it(field: Field) 
         accounts.sign_in(db, login="registro", auth=b"x" * 32, address="192.0.2.1", now=NOW)
 
 
-def test_an_enrolment_code_outlives_no_clock_that_went_on(field: Field) -> None:
+def test_an_enrolment_code_expires_when_the_clock_jumps_forward(field: Field) -> None:
     db = field.services.db
     registry = trust_documents.registry_in_force(db.read())
     invited = enrolment.create_invitation(db, registry, label="T", region="17", actor="tests", now=NOW, minutes=60)
@@ -160,7 +163,7 @@ def test_an_enrolment_code_outlives_no_clock_that_went_on(field: Field) -> None:
     assert tablet.key.kid in [dev for (dev,) in field.rows("select dev from devices")]
 
 
-def test_an_enrolment_code_of_2090_does_not_outlive_the_correction_of_the_clock(field: Field) -> None:
+def test_an_enrolment_code_of_2090_is_invalid_after_the_clock_is_corrected(field: Field) -> None:
     db = field.services.db
     registry = trust_documents.registry_in_force(db.read())
     invited = enrolment.create_invitation(db, registry, label="T", region="17", actor="tests", now=Y2090, minutes=60)
@@ -171,11 +174,11 @@ def test_an_enrolment_code_of_2090_does_not_outlive_the_correction_of_the_clock(
 
 
 def joined(code: str) -> bytes:
-    """A new tablet's request to be enrolled."""
+    """Return the enrolment request of a new tablet."""
     return write_enrolment_request(code, SigningKey.generate()).to_bytes()
 
 
-def test_a_tablet_last_heard_in_2090_is_silent_when_the_clock_is_put_right(field: Field) -> None:
+def test_a_tablet_last_seen_in_2090_is_silent_after_the_clock_is_corrected(field: Field) -> None:
     tablet = field.tablet()
     field.now = Y2090
     field.push(tablet, field.envelope(tablet))
@@ -186,7 +189,9 @@ def test_a_tablet_last_heard_in_2090_is_silent_when_the_clock_is_put_right(field
     assert gaps.report_silent_tablets(field.services.db, now=NOW, days=21) == 0
 
 
-def test_jobs_planned_by_a_clock_of_2090_are_planned_anew(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_scheduled_for_2090_are_rescheduled_after_a_clock_step(
+    field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stepped, planned = threading.Event(), threading.Event()
     reschedule = app.reschedule_jobs
 

@@ -1,4 +1,4 @@
-"""The whole line by commands alone, as a ministry would try it: workbook to closed referral, over real HTTP."""
+"""The whole process by commands, from a workbook to a closed referral, against a real server over HTTP."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from server.cli.main import main
 
 @pytest.fixture
 def server(world: World) -> Iterator[ServerProcess]:
-    """A running server over the test's world."""
+    """A server process on the data of `world`."""
     process = ServerProcess(world.data.parent, *free_ports(2))
     process.start()
     yield process
@@ -27,7 +27,7 @@ def server(world: World) -> Iterator[ServerProcess]:
 
 
 class Terminal:
-    """Somebody at a terminal, with the passphrases of the demo's people."""
+    """Runs commands with --json, with the accounts of the demo's people."""
 
     def __init__(self, world: World, server: ServerProcess) -> None:
         self.world, self.server = world, server
@@ -66,7 +66,7 @@ def test_commands_alone_bring_a_screening_from_workbook_to_desk(
     enrolled = json.loads(terminal.says("device", "enrol", invited["invitation"], "--tablet", tablet))
     listed = terminal.as_person("registro", "device", "list")
     assert [(each["dev"], each["state"]) for each in listed] == [(enrolled["dev"], "pending")]
-    assert enrolled["words"][0] not in json.dumps(listed), "the registrar has to hear the words, not to copy them"
+    assert enrolled["words"][0] not in json.dumps(listed), "the registrar must hear the words and cannot copy them"
     registrar = world.people / "registro"
     keys = ("--key", registrar / key, "--key-passphrase-file", registrar / "passphrase.txt")
     words = ("--words", " ".join(enrolled["words"]))
@@ -76,7 +76,7 @@ def test_commands_alone_bring_a_screening_from_workbook_to_desk(
     assert [form["sha"] for form in pulled["forms"]] == [published["sha"]]
     answers = ANSWERS / "2_ananea_es.json"
     screened = terminal.says("device", "screen", FORM, "--tablet", tablet, "--answers", answers)
-    assert "labour" not in screened, "the outcome is not for the person in front of the tablet"
+    assert "labour" not in screened, "the command does not show the outcome"
     synced = json.loads(terminal.says("device", "sync", "--tablet", tablet))
     assert [receipt["outcome"] for receipt in synced["receipts"]] == ["stored"]
 
@@ -91,7 +91,7 @@ def test_commands_alone_bring_a_screening_from_workbook_to_desk(
     assert [event["status"] for event in told] == ["accepted", "closed"]
 
 
-def test_six_wrong_words_certify_nobody(world: World, server: ServerProcess, tmp_path: Path) -> None:
+def test_approve_refuses_six_wrong_words(world: World, server: ServerProcess, tmp_path: Path) -> None:
     terminal, tablet = Terminal(world, server), tmp_path / "tablet"
     invited = terminal.as_person("publicacion", "device", "invite", "--label", "Puno 1", "--region", "21")
     enrolled = json.loads(terminal.says("device", "enrol", invited["invitation"], "--tablet", tablet))
@@ -106,7 +106,7 @@ def test_six_wrong_words_certify_nobody(world: World, server: ServerProcess, tmp
     assert json.loads(terminal.says("device", "pull", "--tablet", tablet))["certified"] is False
 
 
-def test_a_taken_port_is_said_and_nobody_elses_server_is_taken_for_ours(world: World) -> None:
+def test_a_server_on_a_port_in_use_fails_and_names_the_port(world: World) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(ProcessError, match=f"port {port} is taken"):

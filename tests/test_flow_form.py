@@ -1,6 +1,6 @@
-"""Read this second: one form version, from an author's workbook to a tablet that works by it.
+"""Follows one form version from an author's workbook to a tablet that uses it. Read this file second.
 
-A real server on loopback, real files, the real questionnaire; each signature is made with a key of its own person.
+It uses a real server on loopback, real files and the real questionnaire. Each person signs with an own key.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from sync.exchange.transport import RefusedError
 WORKBOOK = CATALOGUE / FORM / "form.md"
 
 
-def test_a_form_version_goes_from_the_workbook_to_a_tablet_that_works_by_it(office: Office, world: World) -> None:
-    # The author's workbook has nothing wrong with it, and is compiled into the bytes that will be signed.
+def test_a_form_version_goes_from_the_workbook_to_a_tablet_that_uses_it(office: Office, world: World) -> None:
+    # The author's workbook has no blocking problem. It compiles to the bytes that will be signed.
     book = read_workbook(WORKBOOK)
     assert blocking_problems(check_form(book, AUTHOR_FIELDS)) == []
     form = compile_form(book, channel="training", route_vocabulary=AUTHOR_FIELDS)
 
-    # Two persons sign those bytes: who wrote it and who reviewed it.
+    # Two people sign those bytes: the author and the reviewer.
     draft = Document(form.to_bytes())
     by_author = draft.signed_by(world.office("autora", "author"), bundle.TYP)
     signed = by_author.signed_by(world.office("revisor", "reviewer"), bundle.TYP)
 
-    # The publisher puts it into use: a new manifest names it.
+    # The publisher publishes the version: a new manifest names it.
     with publisher(office) as staff:
         published = staff.post("/v1/publications", data=signed.to_bytes())
     assert (published["form"], published["version"], published["sha"]) == (FORM, form.version, draft.sha256)
 
-    # A tablet verifies trust, manifest, both signatures and the hash, and from then on works by that version.
+    # A tablet verifies trust, manifest, both signatures and the hash. Then it uses that version.
     with office.tablet() as tablet:
         assert tablet.status().manifest == published["manifest"]
         assert [(used.form, used.version, used.sha) for used in tablet.status().forms] == [
@@ -67,7 +67,7 @@ def test_a_form_signed_twice_by_the_author_is_not_published(office: Office, worl
     assert in_use(office) == office.field.form_sha
 
 
-def test_an_author_who_may_also_review_does_not_review_her_own_form(office: Office, world: World) -> None:
+def test_an_author_who_is_also_a_reviewer_cannot_approve_her_own_form(office: Office, world: World) -> None:
     let_the_author_review_too(office, world)
     own = Document(office.version("2").to_bytes())
     for name, role in (("autora", "author"), ("revisor", "reviewer")):
@@ -77,24 +77,24 @@ def test_an_author_who_may_also_review_does_not_review_her_own_form(office: Offi
 
 
 def publisher(office: Office) -> StaffSession:
-    """Sign in who publishes."""
+    """Sign in as the publisher."""
     return StaffSession.sign_in(office.people_url, "publicacion", office.field.world.passphrase("publicacion"))
 
 
 def refusal(office: Office, document: Document) -> str:
-    """The code with which a publication is refused."""
+    """Publish; return the code of the refusal."""
     with publisher(office) as staff, pytest.raises(RefusedError) as refused:
         staff.post("/v1/publications", data=document.to_bytes())
     return refused.value.code
 
 
 def in_use(office: Office) -> str | None:
-    """The version that the manifest in force gives to a tablet."""
+    """Return the hash of the version that the manifest in force gives to a tablet."""
     return trust_documents.manifest_in_force(office.field.services.db.read()).choose(FORM, "any", "17")
 
 
 def let_the_author_review_too(office: Office, world: World) -> None:
-    """Have two roots sign a trust in which the reviewer's key belongs to the author's person."""
+    """Publish a trust, signed by two roots, in which the reviewer's key belongs to the author."""
     held = office.field.trust
     (author,) = held.authors.values()
     newer = Document(

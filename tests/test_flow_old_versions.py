@@ -1,4 +1,4 @@
-"""Old form versions live on: what was asked with one is accepted, opened with its own texts and counted under it."""
+"""Tests of screenings with an old form version: accepted, opened with that version's texts, counted under it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from test_sync_refused_versions import unlisted
 
 TAKEN = date(2026, 11, 20)
 FORMER = Path(__file__).parent / "support" / "former_form.json.gz"
-"""The same questionnaire as the release before this one compiled it, without recordings and reasons."""
+"""The same questionnaire as the release before compiled it, without recordings and reasons."""
 CHOICE = "De 30 a 59 años"
 
 
 def publish(office: Office, payload: bytes) -> str:
-    """Have author and reviewer sign these very bytes, and publish them."""
+    """Sign these bytes as author and reviewer, publish them, and return their hash."""
     services, world = office.field.services, office.field.world
     author, reviewer = world.office("autora", "author"), world.office("revisor", "reviewer")
     document = Document(payload).signed_by(author, bundle.TYP).signed_by(reviewer, bundle.TYP)
@@ -39,7 +39,7 @@ def publish(office: Office, payload: bytes) -> str:
 
 
 def reworded(version: str) -> CompiledForm:
-    """The questionnaire under another version's name, with one choice in other words."""
+    """Return the questionnaire as version `version`, with one reworded choice."""
     form = Office.version(version)
     assert f"<value>{CHOICE}</value>" in form.xform
     return replace(form, xform=form.xform.replace(CHOICE, f"{CHOICE}, versión {version}"))
@@ -62,13 +62,13 @@ def opened_at_the_desk(office: Office) -> VerifiedScreening:
 
 
 def age(opened: VerifiedScreening) -> str:
-    """How the desk reads the answer whose words changed."""
+    """Return the desk's text of the answer whose words changed."""
     return next(answer.answer_es for answer in opened.answers if answer.codes == ("30_59",))
 
 
-def test_a_screening_of_version_1_that_comes_after_version_3_still_counts_as_1(office: Office, tablet: Tablet) -> None:
+def test_a_screening_of_version_1_that_arrives_after_version_3_counts_as_1(office: Office, tablet: Tablet) -> None:
     [first] = tablet.status().forms
-    screened = tablet.screen(FORM, answers(), TAKEN)  # In the mountains, and then nothing for weeks.
+    screened = tablet.screen(FORM, answers(), TAKEN)  # Taken without a network; the sync comes weeks later.
     for version in ("2", "3"):
         publish(office, reworded(version).to_bytes())
     report = tablet.sync()
@@ -97,7 +97,7 @@ def test_a_screening_under_a_retired_version_is_accepted_routed_and_marked(offic
     assert opened_at_the_desk(office).sha == first.sha
 
 
-def test_a_screening_is_opened_after_its_forms_author_left_and_the_desk_is_told(office: Office, tablet: Tablet) -> None:
+def test_a_screening_opens_with_a_warning_after_the_forms_author_left(office: Office, tablet: Tablet) -> None:
     tablet.screen(FORM, answers(), TAKEN)
     tablet.sync()
     unlisted(office)
@@ -105,7 +105,7 @@ def test_a_screening_is_opened_after_its_forms_author_left_and_the_desk_is_told(
     assert (opened.vouched, opened.outcome, age(opened)) == (False, "positive", CHOICE)
 
 
-def test_what_the_former_release_compiled_is_asked_sealed_and_opened_as_before(office: Office, tmp_path: Path) -> None:
+def test_a_form_compiled_by_the_release_before_still_works(office: Office, tmp_path: Path) -> None:
     former = gzip.decompress(FORMER.read_bytes())
     sha = publish(office, former)
     with office.tablet("new") as tablet:
@@ -116,7 +116,7 @@ def test_what_the_former_release_compiled_is_asked_sealed_and_opened_as_before(o
     assert (opened.sha, opened.agrees, opened.outcome, age(opened)) == (sha, True, "positive", CHOICE)
 
 
-def test_a_bundle_that_names_only_strangers_is_not_read(office: Office) -> None:
+def test_a_bundle_signed_only_by_unknown_keys_is_not_read(office: Office) -> None:
     stranger = Document(compiled().to_bytes()).signed_by(SigningKey.generate(), bundle.TYP)
     with pytest.raises(SyncError, match=r"signed\.too_few"):
         bundle.accept_for_reading(stranger, office.field.trust, stranger.sha256)

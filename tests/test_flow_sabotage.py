@@ -1,5 +1,7 @@
-"""The demo is worth its exit code: with one fault patched into every process that it starts, it fails at the step that
-should notice (the faults are in tests/sabotage/); with none, it passes. `make demo-sabotage` runs this file."""
+"""Tests that `chaski demo` detects faults: with one patched into all its processes, it fails at the right step.
+
+Without a fault it passes, so its exit code can be trusted. The faults are in tests/support/sabotage/.
+`make demo-sabotage` runs this file."""
 
 from __future__ import annotations
 
@@ -18,20 +20,20 @@ Demo = Callable[[str], "subprocess.CompletedProcess[str]"]
 
 
 def processes_of(folder: Path) -> list[int]:
-    """The processes that were started to work under `folder`, by their environment."""
+    """Return the ids of processes whose environment names `folder`."""
     found = []
     for environment in Path("/proc").glob("[0-9]*/environ"):
         try:
             if f"={folder}".encode() in environment.read_bytes():
                 found.append(int(environment.parent.name))
         except OSError:
-            continue  # somebody else's, or just gone
+            continue  # The process belongs to another user, or has ended.
     return found
 
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Demo]:
-    """Run `chaski demo` with a fault (or none); afterwards nothing that it started or wrote may be left."""
+    """Run `chaski demo` with a fault, or "" for none. Afterwards no process or file of it may be left."""
 
     def run(fault: str) -> subprocess.CompletedProcess[str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CHASKI_")}
@@ -63,7 +65,9 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
     ],
     ids=["wrong_key_accepted", "receipt_forged", "signature_check_off", "routing_shuffled", "plaintext_logged"],
 )
-def test_the_demo_fails_where_a_fault_should_be_noticed(demo: Demo, fault: str, step: int, noticed: str) -> None:
+def test_the_demo_fails_at_the_step_that_should_detect_the_fault(
+    demo: Demo, fault: str, step: int, noticed: str
+) -> None:
     told = demo(fault)
     assert told.returncode == 1, told.stdout + told.stderr
     assert re.search(noticed, told.stdout + told.stderr), told.stdout + told.stderr
@@ -71,7 +75,7 @@ def test_the_demo_fails_where_a_fault_should_be_noticed(demo: Demo, fault: str, 
     assert "all held" not in told.stdout
 
 
-def test_without_a_fault_the_same_demo_passes(demo: Demo) -> None:
+def test_the_demo_passes_without_a_fault(demo: Demo) -> None:
     told = demo("")
     assert told.returncode == 0, told.stdout + told.stderr
     assert "all held" in told.stdout
