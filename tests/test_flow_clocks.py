@@ -128,9 +128,7 @@ def test_a_lease_of_2090_lapses_after_the_clock_is_corrected(field: Field) -> No
     assert referrals.release_lapsed(db, now=Y2090 + 29 * MINUTE) == 0
     assert referrals.release_lapsed(db, now=NOW) == 1
     referrals.claim_referral(db, waiting.id, person, now=NOW, lease_minutes=30)
-    assert (
-        referrals.release_lapsed(db, now=Y1970) == 1
-    )  # A clock that goes back ends the lease too early, never too late.
+    assert referrals.release_lapsed(db, now=Y1970) == 1  # Too early, never too late.
 
 
 def test_a_session_and_a_lockout_of_2090_end_after_the_clock_is_corrected(field: Field) -> None:
