@@ -1,4 +1,4 @@
-"""Filling a form: what is asked, what is accepted, what is not known, and what goes into the sealed instance."""
+"""Tests of the form engine: relevance, accepted answers, unknown values, and the sealed instance."""
 
 from __future__ import annotations
 
@@ -32,41 +32,41 @@ def interviews(form: Engine, seed: str, count: int = 60) -> Iterator[FilledForm]
         yield walk(form, [wishes(form, draws)])
 
 
-def test_what_follows_a_refused_filter_is_unknown_and_what_follows_a_no_is_not(small: Engine) -> None:
+def test_questions_behind_a_refusal_are_unknown_and_questions_behind_a_no_are_known(small: Engine) -> None:
     refused = small.run(ADULT | {"oferta": "no_answer"}).values
     assert (refused["i_D1_01"], refused["u_mentira"]) == ("", "1")
     answered = small.run(ADULT | {"oferta": "no"}).values
     assert (answered["i_D1_01"], answered["u_mentira"]) == ("0", "0")
 
 
-def test_not_knowing_goes_through_the_whole_chain_of_groups(small: Engine) -> None:
+def test_an_unknown_answer_makes_all_nested_groups_unknown(small: Engine) -> None:
     unknown = small.run(ADULT | {"oferta": "does_not_know"}).values
     assert [unknown[f"u_{name}"] for name in ("oferta", "deuda", "atado")] == ["1", "1", "1"]
     known = small.run(ADULT | {"oferta": "does_not_know", "edad": "14_17"} | {"oferta": ""}).values
     assert [known[f"u_{name}"] for name in ("oferta", "deuda", "atado")] == ["0", "0", "0"]
 
 
-def test_one_certain_part_settles_an_and_and_one_settles_an_or(small: Engine) -> None:
+def test_one_certain_no_decides_an_and_and_one_certain_yes_decides_an_or(small: Engine) -> None:
     pay = ADULT | {"oferta": "yes", "mentira": ["pay"]}
-    assert small.run(pay | {"deuda": "no"}).values["i_D1_08"] == "0", "no debt: not knowing more changes nothing"
+    assert small.run(pay | {"deuda": "no"}).values["i_D1_08"] == "0", "no debt: other unknown answers do not matter"
     assert small.run(pay | {"deuda": "no_answer"}).values["i_D1_08"] == ""
-    assert small.run(pay | {"horas": 9, "deuda": "no_answer"}).values["i_D4_04"] == "1", "the pay was a lie: enough"
+    assert small.run(pay | {"horas": 9, "deuda": "no_answer"}).values["i_D4_04"] == "1", "false pay alone is enough"
 
 
-def test_no_consent_leaves_no_score_rather_than_a_negative_one(small: Engine) -> None:
+def test_without_consent_there_is_no_score_instead_of_a_negative_one(small: Engine) -> None:
     filled = small.run({"peligro": "no", "permiso": "no", "edad": "18_29"})
     assert "outcome" not in filled.relevant
     assert filled.values["outcome"] == ""
     assert b"score" not in small.write_instance(filled)
 
 
-def test_danger_is_scored_without_consent_and_without_anything_else(small: Engine) -> None:
+def test_danger_is_scored_without_consent_and_without_other_answers(small: Engine) -> None:
     values = small.run({"peligro": "yes"}).values
     assert (values["outcome"], values["tier"], values["guidance"]) == ("positive", "danger", "guidance_danger")
 
 
 @pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
-def test_refusing_an_answer_never_lowers_what_a_person_might_be(form: str) -> None:
+def test_a_refused_answer_never_lowers_the_highest_possible_outcome(form: str) -> None:
     filler = load_engine(compiled(form).xform)
     refusable = [q.name for q in filler.questions if q.choices.keys() >= set(NO_ANSWERS)]
     draws = Random("refusals")
@@ -79,7 +79,7 @@ def test_refusing_an_answer_never_lowers_what_a_person_might_be(form: str) -> No
 
 
 @pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
-def test_what_holds_if_all_unknowns_are_no_holds_if_they_are_yes(form: str) -> None:
+def test_a_count_with_all_unknowns_as_no_is_at_most_the_count_with_all_as_yes(form: str) -> None:
     for filled in interviews(load_engine(compiled(form).xform), "bounds"):
         for name, value in filled.values.items():
             if name.startswith(("c_", "d_")) and name.endswith("_min") and value:
@@ -87,7 +87,7 @@ def test_what_holds_if_all_unknowns_are_no_holds_if_they_are_yes(form: str) -> N
 
 
 @pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
-def test_a_desk_recomputes_from_the_sealed_answers_what_the_tablet_found(form: str) -> None:
+def test_a_desk_recomputes_the_tablets_result_from_the_sealed_answers(form: str) -> None:
     filler = load_engine(compiled(form).xform)
     for filled in interviews(filler, "desk"):
         sealed = filler.write_instance(filled)
@@ -101,7 +101,7 @@ def test_a_desk_recomputes_from_the_sealed_answers_what_the_tablet_found(form: s
         }
 
 
-def test_a_sealed_instance_has_the_answers_and_the_result_and_no_steps_between(small: Engine) -> None:
+def test_a_sealed_instance_contains_the_answers_and_the_result_only(small: Engine) -> None:
     filled = small.run(ADULT | {"oferta": "yes", "mentira": ["pay", "job"], "a_salvo": "OK"})
     assert small.write_instance(filled) == (
         b'<data id="small" version="1"><peligro>no</peligro><permiso>yes</permiso><edad>18_29</edad>'
@@ -138,7 +138,7 @@ def test_a_sealed_instance_has_the_answers_and_the_result_and_no_steps_between(s
         ("lugar", "la_rinconada", "esa opción no corresponde"),
     ],
 )
-def test_an_answer_that_does_not_fit_says_which_question_and_why(
+def test_a_rejected_answer_raises_an_error_with_question_and_reason(
     small: Engine, question: str, answer: object, why: str
 ) -> None:
     asked = ADULT | {"oferta": "yes", "mentira": ["job"], "deuda": "no", "region": "17"}
@@ -148,19 +148,19 @@ def test_an_answer_that_does_not_fit_says_which_question_and_why(
     assert why in caught.value.why
 
 
-def test_answers_may_come_as_people_write_them(small: Engine) -> None:
+def test_answers_in_other_notations_are_normalized(small: Engine) -> None:
     written = {**ADULT, "oferta": "yes", "mentira": "pay job", "horas": "09", "deuda": "", "region": None, "lugar": []}
     filled = small.run(written)  # type: ignore[arg-type]
     assert filled.answers == {**ADULT, "oferta": "yes", "mentira": "job pay", "horas": "9"}
 
 
-def test_required_questions_that_are_not_asked_are_not_missing(small: Engine) -> None:
+def test_irrelevant_required_questions_are_not_missing(small: Engine) -> None:
     assert small.run({}).missing == ("peligro", "edad")
     assert small.run({"peligro": "no"}).missing == ("permiso", "edad")
     assert small.run({"peligro": "yes", "edad": "14_17"}).missing == ()
 
 
-def test_going_back_leaves_out_what_is_no_longer_asked(small: Engine) -> None:
+def test_going_back_drops_answers_to_irrelevant_questions(small: Engine) -> None:
     first = ADULT | {"oferta": "yes", "mentira": "job", "deuda": "yes", "atado": "yes"}
     back = small.drop_irrelevant(first | {"permiso": "no"})
     assert back.answers == {"peligro": "no", "permiso": "no", "edad": "18_29"}
@@ -183,12 +183,12 @@ def test_going_back_leaves_out_what_is_no_longer_asked(small: Engine) -> None:
         b'<?xml version="1.0" encoding="nonsense"?><data id="small" version="1"/>',
     ],
 )
-def test_an_instance_that_is_not_of_this_form_is_refused(small: Engine, instance: bytes) -> None:
+def test_an_instance_of_another_form_is_rejected(small: Engine, instance: bytes) -> None:
     with pytest.raises(AnswerError):
         small.read_instance(instance)
 
 
-def test_what_an_instance_claims_to_have_scored_is_not_believed(small: Engine) -> None:
+def test_a_score_in_an_instance_is_ignored_and_computed_again(small: Engine) -> None:
     claimed = small.write_instance(small.run({"peligro": "yes"})).replace(b"positive", b"negative")
     assert small.run(small.read_instance(claimed)).values["outcome"] == "positive"
     assert small.read_values(claimed)["outcome"] == "negative"
@@ -215,7 +215,7 @@ def test_what_an_instance_claims_to_have_scored_is_not_believed(small: Engine) -
         ("</h:html>", ""),
     ],
 )
-def test_an_xform_that_could_do_more_or_score_differently_elsewhere_is_refused(here: str, instead: str) -> None:
+def test_an_xform_with_other_features_or_ambiguous_expressions_is_rejected(here: str, instead: str) -> None:
     xform = compiled("small").xform
     assert here in xform
     changed = xform.replace(here, instead, 1)
@@ -225,7 +225,7 @@ def test_an_xform_that_could_do_more_or_score_differently_elsewhere_is_refused(h
         load_engine(changed)
 
 
-def test_a_form_asks_in_every_language_it_has(small: Engine) -> None:
+def test_a_form_has_its_labels_in_each_of_its_languages(small: Engine) -> None:
     assert small.form.languages == ("es",)
     question = next(node for node in small.questions if node.name == "deuda")
     assert question.label == {"es": "¿Tiene una deuda?"}
@@ -239,7 +239,7 @@ def test_a_form_asks_in_every_language_it_has(small: Engine) -> None:
 
 
 def behind_gates(rooms: int) -> str:
-    """The small form, and questions that are asked only where six others were answered in the one way that goes on."""
+    """Return the small form with questions that only one combination of six other answers makes relevant."""
     way = " and ".join(f"${{gate{n}}}='housing'" for n in range(6))
     rows = [f"| | select_one lies | gate{n} | ¿Sigue? |" for n in range(6)]
     rows += [f"| | select_multiple place | room{n} | ¿Dónde? | {way} |" for n in range(rooms)]
@@ -247,7 +247,7 @@ def behind_gates(rooms: int) -> str:
     return SMALL.replace(region, "\n".join([*rows, region]))
 
 
-def test_the_padding_covers_the_interview_that_one_way_of_thousands_leads_to() -> None:
+def test_the_padding_covers_an_interview_that_only_one_of_thousands_of_paths_reaches() -> None:
     form = compile_form(parse_markdown(behind_gates(150)), channel="training", route_vocabulary=AUTHOR_FIELDS)
     filler, draws = load_engine(form.xform), Random("rooms")
     answers = {f"gate{n}": "housing" for n in range(6)}
@@ -258,7 +258,7 @@ def test_the_padding_covers_the_interview_that_one_way_of_thousands_leads_to() -
     assert 1024 < len(zlib.compress(sealed, 9)) + 4 <= form.bucket
 
 
-def test_loading_a_form_leaves_the_search_for_garbage_as_it_was() -> None:
+def test_loading_a_form_restores_the_garbage_collectors_state() -> None:
     load_engine(compiled("small").xform)
     with pytest.raises(FormError):
         load_engine("no form")

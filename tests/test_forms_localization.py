@@ -1,4 +1,4 @@
-"""What people read on a channel: marked drafts in training, whole and reviewed languages in the field, and why not."""
+"""Tests of localization: training shows marked drafts, field ships only complete and reviewed languages."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ def test_training_shows_drafts_and_marks_them(locales: Path) -> None:
     assert question.choices["yes"].label["quz"] == "[borrador] rimay small/ynd.yes/label"
 
 
-def test_training_shows_a_missing_text_in_spanish_and_the_bundle_says_which(locales: Path) -> None:
+def test_training_shows_a_missing_text_in_spanish_and_the_bundle_lists_it(locales: Path) -> None:
     form = compiled_in("training", locales)
     assert load_engine(form.xform).nodes["peligro"].label["ayr"] == "[es] ¿Hay peligro?"
     assert form.fell_back == {"ayr": ["small/peligro/label"]}
     assert CompiledForm.from_bytes(form.to_bytes()) == form
 
 
-def test_a_language_of_which_there_is_no_text_at_all_is_left_out_of_training_too(tmp_path: Path) -> None:
+def test_a_language_without_any_translation_is_left_out_of_training_too(tmp_path: Path) -> None:
     form = compiled_in("training", tmp_path)
     assert form.languages == ("es",)
     assert form.left_out["quz"].keys() == {"none"}
     assert note(form).startswith("Todavía no está en Runasimi (quz): no hay traducción. Todavía no está en Aymar aru")
 
 
-def test_field_ships_no_language_with_a_single_unreviewed_text_and_says_why_first(locales: Path) -> None:
+def test_field_leaves_out_a_language_with_one_draft_and_notes_the_reason(locales: Path) -> None:
     edit(locales, "quz", signed("quz"))
     edit(locales, "quz", lambda entry: entry.flags.append("fuzzy") if entry.msgctxt == "small/deuda/label" else None)
     form = compiled_in("field", locales)
@@ -66,7 +66,7 @@ def test_field_ships_no_language_with_a_single_unreviewed_text_and_says_why_firs
     assert note(form).endswith("busque un intérprete independiente.")
 
 
-def test_field_ships_every_language_that_is_complete_and_signed_off(locales: Path) -> None:
+def test_field_ships_every_complete_and_signed_language(locales: Path) -> None:
     for lang in ("quz", "ayr"):
         edit(locales, lang, signed(lang))
     form = compiled_in("field", locales)
@@ -77,7 +77,7 @@ def test_field_ships_every_language_that_is_complete_and_signed_off(locales: Pat
     assert not any(mark in form.xform for mark in MARKS.values())
 
 
-def test_the_catalogue_ships_spanish_alone_in_the_field_and_names_the_others() -> None:
+def test_the_catalogue_ships_only_spanish_in_the_field_and_lists_the_other_languages() -> None:
     form = compiled("pe_laboral_adulto", "field")
     assert form.languages == ("es",)
     assert form.left_out.keys() == {"quz", "ayr"}
@@ -85,12 +85,12 @@ def test_the_catalogue_ships_spanish_alone_in_the_field_and_names_the_others() -
     assert "Aymar aru (ayr): borradores sin revisar: " in note(form)
 
 
-def test_the_note_is_no_question_and_weighs_nothing_in_a_sealed_screening() -> None:
+def test_the_language_note_is_not_in_a_sealed_screening() -> None:
     field = load_engine(compiled("pe_laboral_adulto", "field").xform)
     assert LANGUAGE_NOTE.encode() not in field.write_instance(field.run({}))
 
 
-def test_a_mark_is_taken_off_and_told_wherever_a_text_is_shown() -> None:
+def test_a_shown_text_is_split_into_text_and_state() -> None:
     assert split_mark("[borrador] rimay") == ("rimay", "draft")
     assert split_mark("[es] ¿Hay peligro?") == ("¿Hay peligro?", "fallback")
     assert split_mark("rimay") == ("rimay", "reviewed")
@@ -99,7 +99,7 @@ def test_a_mark_is_taken_off_and_told_wherever_a_text_is_shown() -> None:
     assert shown.marked(all_drafts=True) == "¿Hay peligro? (es)"
 
 
-def test_a_hand_written_entry_without_sign_off_keeps_its_language_out_of_the_field(locales: Path) -> None:
+def test_one_entry_without_sign_off_keeps_its_language_out_of_the_field(locales: Path) -> None:
     for lang in ("quz", "ayr"):
         edit(locales, lang, signed(lang))
 
@@ -113,15 +113,15 @@ def test_a_hand_written_entry_without_sign_off_keeps_its_language_out_of_the_fie
     assert form.left_out == {"quz": {"unsigned": 1}}
 
 
-def test_a_desk_sees_which_questions_were_asked_in_spanish_for_want_of_a_translation(locales: Path) -> None:
+def test_a_desk_sees_which_questions_were_asked_in_spanish_without_a_translation(locales: Path) -> None:
     asked = "| | select_one tongue | idioma | ¿En qué idioma? | | | | | lang |\n| | begin_group | adulto"
     text = SMALL.replace("| | begin_group | adulto", asked, 1)
     text = text.replace("| | region | 17 |", "| | tongue | ayr | Aimara | |\n| | region | 17 |", 1)
     workbook = parse_markdown(text.replace("| es |\n\n| indic", "| es ayr |\n\n| indic"))
     form = compile_form(workbook, channel="training", route_vocabulary=AUTHOR_FIELDS, resources=load_built_in(locales))
     scorer = load_engine(form.xform)
-    said = {"peligro": "no", "permiso": "yes", "edad": "18_29", "idioma": "ayr", "oferta": "no", "deuda": "no"}
-    reading = read_screening(form, scorer, scorer.write_instance(scorer.run(said)))
+    answers = {"peligro": "no", "permiso": "yes", "edad": "18_29", "idioma": "ayr", "oferta": "no", "deuda": "no"}
+    reading = read_screening(form, scorer, scorer.write_instance(scorer.run(answers)))
     states = {answered.question: answered.text_state for answered in reading.answers}
     assert states["peligro"] == states["idioma"] == "fallback"
     assert states["deuda"] == "draft"

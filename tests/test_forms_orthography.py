@@ -1,4 +1,4 @@
-"""Spelling and agreed words: what a translator is told about letters and terms, and what she is left in peace with."""
+"""Tests of orthography and glossary: the findings that a translator gets, and the texts without findings."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_official_alphabets_are_accepted(lang: str, text: str) -> None:
         ("ayr", "sutītaxa", ["«sutītaxa» (fuera del alfabeto: ī)"]),
     ],
 )
-def test_other_spellings_are_named_with_what_is_wrong(lang: str, text: str, found: list[str]) -> None:
+def test_other_spellings_are_reported_with_the_reason(lang: str, text: str, found: list[str]) -> None:
     assert spelling_findings(text, lang) == found
 
 
@@ -72,13 +72,13 @@ def test_other_spellings_are_named_with_what_is_wrong(lang: str, text: str, foun
         ("El viudo", "Ijma", "quz", []),
     ],
 )
-def test_an_agreed_word_is_found_by_its_stem_and_missed_when_it_is_not_there(
+def test_an_agreed_word_is_found_by_its_stem_and_its_absence_is_reported(
     spanish: str, text: str, lang: str, missed: list[str]
 ) -> None:
     assert [term.spanish for term in Glossary(WORDS).findings(spanish, text, lang)] == missed
 
 
-def test_the_glossary_that_comes_with_the_program_is_read_whole() -> None:
+def test_the_glossary_of_the_release_has_both_languages() -> None:
     shipped = Glossary.built_in()
     for lang in ("quz", "ayr"):
         assert shipped.findings("¿Tiene una deuda?", "?", lang)[0].agreed == ("manu",)

@@ -1,4 +1,4 @@
-"""A form travels whole: from its source package author, reviewer and server compile the same bytes."""
+"""Tests of the source package: author, reviewer and server compile the same bytes from it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def zipped(**files: bytes) -> bytes:
     return packed.getvalue()
 
 
-def test_a_packed_form_compiles_to_the_same_bytes_wherever_it_is_opened(tmp_path: Path) -> None:
+def test_a_packed_form_compiles_to_the_same_bytes_after_unpacking(tmp_path: Path) -> None:
     here = load_package(FORM)
     packed = pack_package(here)
     there = parse_package(packed)
@@ -45,7 +45,7 @@ def test_a_packed_form_compiles_to_the_same_bytes_wherever_it_is_opened(tmp_path
     assert pack_package(load_package(tmp_path)) == packed
 
 
-def test_what_an_author_brings_stands_before_what_comes_with_the_program() -> None:
+def test_an_authors_own_tables_replace_those_of_the_release() -> None:
     changed = BUILT_IN.policies["pe_adult_2026_1"].replace("duty_to_report", "consent")
     own = parse_package(zipped(**{"form.md": FORM.read_bytes(), "policies/pe_adult_2026_1.csv": changed.encode()}))
     assert own.resources.policies["pe_adult_2026_1"] == changed
@@ -64,14 +64,14 @@ def test_what_an_author_brings_stands_before_what_comes_with_the_program() -> No
         zipped(**{"form.md": FORM.read_bytes()})[:-30] + b"PK\x05\x06" + bytes(18),
     ],
 )
-def test_a_package_that_is_none_is_refused_with_what_is_wrong(content: bytes) -> None:
+def test_a_faulty_package_is_rejected_with_one_problem(content: bytes) -> None:
     with pytest.raises(FormError) as refused:
         parse_package(content)
     (problem,) = refused.value.problems
     assert problem.code == "package.unreadable"
 
 
-def test_of_two_forms_under_one_name_none_is_taken() -> None:
+def test_a_package_with_two_files_of_one_name_is_rejected() -> None:
     packed = io.BytesIO()
     with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("form.md", FORM.read_bytes())
@@ -89,7 +89,7 @@ def test_a_zip_bomb_is_not_unpacked() -> None:
         parse_package(bomb.getvalue())
 
 
-def test_a_broken_po_file_is_a_problem_and_no_text_of_one_opens_a_file(tmp_path: Path) -> None:
+def test_a_broken_po_text_is_a_problem_and_is_never_opened_as_a_path(tmp_path: Path) -> None:
     secret = tmp_path / "secret.po"
     secret.write_text('msgctxt "pe_laboral_adulto/peligro/label"\nmsgid "a"\nmsgstr "b"\n', encoding="utf-8")
     for text in (str(secret), "hello\n"):

@@ -1,4 +1,4 @@
-"""What the questionnaire for adult workers promises, beside what test_forms_adult_questionnaires.py tests."""
+"""Tests of the questionnaire for adult workers, in addition to test_forms_adult_questionnaires.py."""
 
 import json
 import re
@@ -39,16 +39,16 @@ def answers(story: str) -> dict[str, str | int | list[str]]:
 
 
 @pytest.mark.parametrize("story", STORY)
-def test_each_screening_of_the_story_comes_out_as_told(story: str) -> None:
+def test_each_screening_of_the_story_has_the_expected_result(story: str) -> None:
     filled = form().run(answers(story))
     assert tuple(filled.values[node] for node in ("outcome", "tier", "queue_kinds")) == STORY[story]
     assert filled.missing == ()
 
 
-def test_a_refusal_in_the_story_keeps_the_matter_open() -> None:
+def test_a_refusal_in_the_story_leads_to_a_review() -> None:
     refused = answers("3_putina_ayr")
     nothing_to_tell = {"documento", "descuento", "usa_pena", "obligan", "amenaza", "usa_aqui"}
-    told = {
+    answered = {
         **refused,
         **{name: ["none"] for name in nothing_to_tell},
         "promesa": "no",
@@ -56,41 +56,41 @@ def test_a_refusal_in_the_story_keeps_the_matter_open() -> None:
         "sueldo_mes": 2000,
     }
     assert form().run(refused).values["outcome"] == "review"
-    assert form().run(told).values["outcome"] == "negative"
+    assert form().run(answered).values["outcome"] == "negative"
 
 
-def test_a_child_behind_a_closed_gate_still_reaches_the_child_desk() -> None:
+def test_a_child_who_cannot_be_interviewed_is_still_referred_to_the_child_desk() -> None:
     filled = form().run({**ALONE, **MINIMUM, "a_solas": "no", "edad": "14_17", "menor_ve": ["companion"]})
     assert (filled.values["outcome"], filled.values["queue_kinds"]) == ("positive", "child")
 
 
-def test_guidance_stays_hidden_until_the_interviewer_alone_sees_the_screen() -> None:
-    told = answers("1_huepetuhe_quz")
-    assert "guidance_protection" in form().run(told).relevant
-    del told["a_salvo"]
-    assert guidance(form().run(told)) == set()
+def test_guidance_is_hidden_until_only_the_interviewer_sees_the_screen() -> None:
+    answered = answers("1_huepetuhe_quz")
+    assert "guidance_protection" in form().run(answered).relevant
+    del answered["a_salvo"]
+    assert guidance(form().run(answered)) == set()
 
 
-def test_an_age_that_nobody_wrote_down_counts_as_a_childs() -> None:
+def test_a_missing_age_counts_as_a_childs() -> None:
     assert form().run({"peligro": "yes", **MINIMUM}).values["queue_kinds"] == "child"
 
 
-def test_a_childs_sex_is_known_so_that_no_boy_is_sent_where_no_service_takes_him() -> None:
+def test_the_form_asks_the_sex_of_a_child_because_some_services_take_girls_only() -> None:
     child = {"peligro": "yes", "edad": "14_17", **MINIMUM}
     assert form().run(child | {"sexo": "male"}).values["queue_kinds"] == "child"
     assert "sexo" not in form().run({**ALONE, "consiente": "no", "edad": "30_59", **MINIMUM}).relevant
 
 
-def test_a_child_is_asked_first_whether_somebody_asked_already() -> None:
+def test_the_first_question_to_a_child_is_about_an_earlier_interview() -> None:
     assert within(NAME, "g_menor_preg")[0] == "menor_antes"
 
 
-def test_a_card_is_given_only_where_it_is_safe_to_carry_one() -> None:
+def test_a_card_is_offered_only_if_carrying_it_is_safe() -> None:
     for row in (row for row in book().survey if "tarjeta" in row.get(LABEL)):
         assert re.search(r"tarjeta neutral, si (es seguro llevarla|nadie mira)", row.get(LABEL)), row.get("name")
 
 
-def test_poverty_without_abuse_is_no_sign_of_anything() -> None:
+def test_poverty_without_abuse_gives_a_negative_outcome() -> None:
     decent: dict[str, str | int | list[str]] = {
         **answers("2_ananea_es"),
         **{"horas": 8, "acuerdo": "yes", "proteccion": "yes", "sin_parar": "no", "sueldo_mes": 1500},

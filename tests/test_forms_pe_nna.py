@@ -1,4 +1,4 @@
-"""What the short form for children and adolescents promises: to see that they are safe, and never to interview them."""
+"""Tests of the short form for children and adolescents: it checks their safety and never interviews them."""
 
 import itertools
 import re
@@ -21,30 +21,30 @@ TALKS: dict[str, Answer] = {**ALONE, "consiente": "yes"}
 TALK = ("g_permiso", "g_preguntas")
 
 
-def test_the_form_passes_every_check_that_could_stop_it_and_all_of_its_cases() -> None:
+def test_the_form_passes_every_blocking_check_and_all_of_its_cases() -> None:
     assert blocking_problems(check_form(book(NAME), AUTHOR_FIELDS)) == []
     assert len(book(NAME).cases) >= 8
     assert list(case_failures(book(NAME), form(NAME))) == []
 
 
-def test_nothing_that_a_child_hears_is_about_what_happened_to_it() -> None:
-    heard = within(NAME, *TALK)
-    lists = {row.get("type").split()[-1] for row in questions(NAME) if row.get("name") in heard}
-    rows = [row for row in book(NAME).survey if row.get("name") in heard]
+def test_the_questions_to_a_child_are_not_about_past_abuse() -> None:
+    read_aloud = within(NAME, *TALK)
+    lists = {row.get("type").split()[-1] for row in questions(NAME) if row.get("name") in read_aloud}
+    rows = [row for row in book(NAME).survey if row.get("name") in read_aloud]
     rows += [row for row in book(NAME).choices if row.get("list_name") in lists]
     telling = re.compile(r"golpe|pega|maltrat|abus|sexo|sexual|deuda|violen|tocar|droga|fuerza|trata\b|víctim", re.I)
-    assert len(heard) >= 8
+    assert len(read_aloud) >= 8
     assert [row.get(LABEL) for row in rows if telling.search(row.get(LABEL))] == []
 
 
-def test_only_what_was_seen_or_told_counts_and_the_interviewer_is_told_not_to_ask() -> None:
+def test_only_observations_count_and_a_hint_forbids_the_interviewer_to_ask() -> None:
     scoring = {row.get("when") for row in book(NAME).indicators if row.get("code") not in FACTS}
     assert {name for when in scoring for name in re.findall(r"\$\{(\w+)\}", when)} == {"menor_ve"}
     assert "No pregunte." in next(row.get(HINT) for row in questions(NAME) if row.get("name") == "menor_ve")
     assert "menor_ve" not in within(NAME, *TALK)
 
 
-def test_every_answer_calls_the_child_desk_at_once_and_leaves_no_child_negative() -> None:
+def test_every_answer_is_referred_to_the_child_desk_at_once_and_is_never_negative() -> None:
     lists = {row.get("name"): row.get("type").split()[1] for row in questions(NAME) if "select" in row.get("type")}
     codes = {
         list_: [c.get("name") for c in book(NAME).choices if c.get("list_name") == list_] for list_ in lists.values()
@@ -58,7 +58,7 @@ def test_every_answer_calls_the_child_desk_at_once_and_leaves_no_child_negative(
 
 
 @pytest.mark.parametrize("answer", ["no", "no_answer"])
-def test_a_child_that_does_not_want_to_talk_is_asked_nothing_more(answer: str) -> None:
+def test_a_child_who_does_not_consent_gets_no_more_questions(answer: str) -> None:
     filled = form(NAME).run({**ALONE, "consiente": answer})
     assert asked(filled, NAME, "g_preguntas") == set()
     assert "nota_gracias" in filled.relevant
@@ -75,49 +75,49 @@ def test_a_child_that_does_not_want_to_talk_is_asked_nothing_more(answer: str) -
         {"sin_jefe": "yes", "interprete": "none_found"},
     ],
 )
-def test_where_others_can_listen_the_child_is_not_asked_whether_it_wants_to_talk(gate: dict[str, Answer]) -> None:
+def test_a_child_is_not_asked_for_consent_where_others_can_listen(gate: dict[str, Answer]) -> None:
     filled = form(NAME).run({**SEEN, **gate})
     assert asked(filled, NAME, *TALK) == set()
     assert filled.values["queue_kinds"] == "child"
 
 
-def test_what_it_needs_now_comes_before_anything_about_where_it_lives() -> None:
+def test_questions_about_present_needs_come_before_questions_about_the_home() -> None:
     talk = ["idioma", "menor_antes", "necesita", "menor_seguro", "menor_con", "peligro_hoy", "nota_cierre"]
     assert within(NAME, "g_preguntas") == talk
 
 
-def test_danger_stops_the_talk_and_shows_at_once_whom_to_call() -> None:
+def test_danger_ends_the_interview_and_shows_the_guidance_at_once() -> None:
     at_arrival = form(NAME).run({**SEEN, "peligro": "yes"})
-    told = form(NAME).run({**TALKS, "peligro_hoy": "yes"})
+    during_talk = form(NAME).run({**TALKS, "peligro_hoy": "yes"})
     assert asked(at_arrival, NAME, "g_puerta", *TALK) == set()
-    for filled in (at_arrival, told):
+    for filled in (at_arrival, during_talk):
         assert came(filled) == ("positive", "danger", "child")
         assert guidance(filled) == {"guidance_danger"}
 
 
-def test_guidance_stays_hidden_until_the_interviewer_alone_sees_the_screen() -> None:
+def test_guidance_is_hidden_until_only_the_interviewer_sees_the_screen() -> None:
     assert guidance(form(NAME).run(TALKS)) == set()
     assert guidance(form(NAME).run({**TALKS, "a_salvo": "OK"})) == {"guidance_child"}
 
 
-def test_only_danger_age_and_place_are_needed_and_none_is_asked_of_the_child() -> None:
+def test_only_danger_age_and_place_are_required_and_the_child_is_not_asked_them() -> None:
     needed = [row.get("name") for row in questions(NAME) if row.get("required") == "yes"]
     assert needed == ["peligro", "edad", "region", "distrito", "tipo_lugar"]
     assert set(needed).isdisjoint(within(NAME, *TALK))
 
 
-def test_everything_a_child_is_asked_can_be_refused() -> None:
+def test_a_child_can_refuse_every_question() -> None:
     for row in questions(NAME):
         if row.get("name") in within(NAME, "g_preguntas") and row.get("name") != "idioma":
             codes = {c.get("name") for c in book(NAME).choices if c.get("list_name") == row.get("type").split()[1]}
             assert {"no_answer", "does_not_know"} <= codes, row.get("name")
 
 
-def test_nothing_is_written_in_free_words_or_numbers() -> None:
+def test_the_form_has_no_free_text_and_no_numbers() -> None:
     assert {row.get("type").split()[0] for row in questions(NAME)} == {"select_one", "select_multiple", "acknowledge"}
 
 
-def test_from_outside_a_short_talk_looks_like_any_other_screening() -> None:
+def test_a_sealed_screening_of_this_form_fits_the_smallest_bucket() -> None:
     for case in book(NAME).cases:
         sealed = form(NAME).write_instance(form(NAME).run(case_answers(book(NAME), case)))
         assert len(zlib.compress(sealed, 9)) + 4 <= compiled(NAME).bucket == 1024

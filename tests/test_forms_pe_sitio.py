@@ -1,4 +1,4 @@
-"""What the form for a place of work promises: look, put nobody at risk, leave when there are weapons."""
+"""Tests of the form for a site visit: the inspector observes, risks no person, and leaves if there are weapons."""
 
 import itertools
 import re
@@ -31,7 +31,7 @@ def test_the_form_passes_every_check_and_all_of_its_cases() -> None:
     assert list(case_failures(book(NAME), form(NAME))) == []
 
 
-def test_whoever_sees_weapons_is_told_to_leave_and_asked_to_look_at_nothing_more() -> None:
+def test_weapons_end_the_questions_and_show_the_inspector_a_note_to_leave() -> None:
     filled = form(NAME).run({**PLACE, "armas": "yes"})
     assert asked(filled, NAME, "g_salida", "g_vida") == set()
     assert came(filled) == ("positive", "danger", "protection")
@@ -41,13 +41,13 @@ def test_whoever_sees_weapons_is_told_to_leave_and_asked_to_look_at_nothing_more
         assert form(NAME).nodes[note].label["es"].startswith("Retírese")
 
 
-def test_weapons_are_the_first_thing_that_is_asked() -> None:
+def test_the_first_question_is_about_weapons() -> None:
     assert questions(NAME)[0].get("name") == "armas"
 
 
 @pytest.mark.parametrize("place", ["bar", "lodging", "mine", "camp", "home", "farm", "road"])
 @pytest.mark.parametrize("child", CHILD)
-def test_every_child_that_was_seen_reaches_the_child_desk_whatever_else_was_there(child: str, place: str) -> None:
+def test_every_observed_child_is_referred_to_the_child_desk(child: str, place: str) -> None:
     others: list[dict[str, Answer]] = [{}, {"encierro": "yes"}, {"duerme": ["bed"]}, {"armas": "yes"}]
     for more in others:
         filled = form(NAME).drop_invalid({**NOTHING, "tipo_lugar": place, "ninos": [child], **more})
@@ -61,19 +61,19 @@ def test_a_child_at_work_or_in_a_bar_needs_no_other_sign(child: str, place: str)
     assert came(form(NAME).run({**NOTHING, "tipo_lugar": place, "ninos": [child]})) == ("positive", "child", "child")
 
 
-def test_adults_who_are_held_beside_children_are_not_forgotten() -> None:
+def test_adults_under_control_are_referred_together_with_children() -> None:
     for name, sign in (("encierro", "yes"), *(("control", sign) for sign in CONTROL)):
         filled = form(NAME).run({**NOTHING, "ninos": ["work"], name: sign})
         assert filled.values["queue_kinds"] == "child protection"
 
 
 @pytest.mark.parametrize("pair", list(itertools.combinations(CONTROL, 2)))
-def test_any_two_signs_of_control_go_to_the_protection_desk(pair: tuple[str, str]) -> None:
+def test_two_signs_of_control_are_referred_to_the_protection_desk(pair: tuple[str, str]) -> None:
     assert came(form(NAME).run({**NOTHING, "control": list(pair)})) == ("positive", "T2", "protection")
 
 
 @pytest.mark.parametrize("sign", CONTROL)
-def test_one_sign_of_control_alone_is_looked_at_by_a_person(sign: str) -> None:
+def test_one_sign_of_control_alone_leads_to_a_review(sign: str) -> None:
     assert came(form(NAME).run({**NOTHING, "control": [sign]})) == ("review", "T4", "review")
 
 
@@ -82,18 +82,18 @@ def test_people_locked_in_need_no_second_sign() -> None:
 
 
 @pytest.mark.parametrize("poor", [{"duerme": ["bed"]}, {"duerme": ["water", "toilet"]}, {"trabajo": ["worn"]}])
-def test_poor_lodging_or_work_alone_goes_to_the_labour_desk(poor: dict[str, Answer]) -> None:
+def test_poor_lodging_or_work_alone_is_referred_to_the_labour_desk(poor: dict[str, Answer]) -> None:
     assert came(form(NAME).run({**NOTHING, **poor})) == ("labour_rights", "T3", "labour")
 
 
-def test_what_was_not_seen_is_not_a_no() -> None:
+def test_a_missing_observation_is_not_a_no() -> None:
     assert came(form(NAME).run(NOTHING)) == ("negative", "none", "")
     assert came(form(NAME).run(PLACE)) == ("review", "T4", "review")
     for name, unseen in (("encierro", "does_not_know"), ("control", "does_not_know"), ("ninos", "no_answer")):
         assert form(NAME).run({**NOTHING, name: unseen}).values["outcome"] == "review"
 
 
-def test_seeing_more_never_lowers_the_outcome() -> None:
+def test_more_observations_never_lower_the_outcome() -> None:
     signs: list[dict[str, Answer]] = [{"encierro": "yes"}, {"duerme": ["food"]}, {"trabajo": ["risk"]}]
     signs += [{"ninos": ["present"]}, {"control": ["guards"]}, {"control": ["guards", "debts"]}, {"armas": "yes"}]
     for some in itertools.chain.from_iterable(itertools.combinations(signs, size) for size in (0, 1, 2)):
@@ -105,29 +105,29 @@ def test_seeing_more_never_lowers_the_outcome() -> None:
                 assert OUTCOMES.index(after.values["outcome"]) >= rank, (some, more)
 
 
-def test_nobody_is_asked_for_a_consent_that_there_is_nobody_to_give() -> None:
+def test_a_site_visit_asks_for_no_consent() -> None:
     assert "consent" not in {row.get("route") for row in book(NAME).survey}
     assert all(form(NAME).run({**PLACE, "armas": armas}).values["f_consent"] == "1" for armas in ("yes", "no"))
 
 
-def test_nothing_names_anybody_and_nothing_is_more_exact_than_a_district() -> None:
+def test_the_form_names_no_person_and_no_place_below_a_district() -> None:
     assert {row.get("type").split()[0] for row in questions(NAME)} == {"select_one", "select_multiple", "acknowledge"}
     texts = " ".join(row.get(LABEL) for row in (*book(NAME).survey, *book(NAME).choices))
     assert not re.search(r"\bDNI\b|nombre del|apellido|dirección de|coordenad|GPS|teléfono de|trata\b|víctim", texts)
 
 
-def test_only_weapons_and_place_are_needed() -> None:
+def test_only_weapons_and_place_are_required() -> None:
     needed = [row.get("name") for row in questions(NAME) if row.get("required") == "yes"]
     assert needed == ["armas", "region", "distrito", "tipo_lugar"]
 
 
-def test_guidance_waits_until_the_inspector_has_left() -> None:
-    told = {**NOTHING, "encierro": "yes"}
-    assert guidance(form(NAME).run(told)) == set()
-    assert guidance(form(NAME).run({**told, "a_salvo": "OK"})) == {"guidance_protection"}
+def test_guidance_is_hidden_until_the_inspector_has_left() -> None:
+    observed = {**NOTHING, "encierro": "yes"}
+    assert guidance(form(NAME).run(observed)) == set()
+    assert guidance(form(NAME).run({**observed, "a_salvo": "OK"})) == {"guidance_protection"}
 
 
-def test_from_outside_a_visit_looks_like_any_other_screening() -> None:
+def test_a_sealed_visit_fits_the_smallest_bucket() -> None:
     for case in book(NAME).cases:
         sealed = form(NAME).write_instance(form(NAME).run(case_answers(book(NAME), case)))
         assert len(zlib.compress(sealed, 9)) + 4 <= compiled(NAME).bucket == 1024

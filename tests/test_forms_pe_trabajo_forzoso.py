@@ -1,4 +1,4 @@
-"""What the talk with local workers promises beside what every talk with an adult does."""
+"""Tests of the questionnaire for local workers, in addition to test_forms_adult_questionnaires.py."""
 
 import re
 
@@ -27,14 +27,14 @@ def story(case: str) -> dict[str, Answer]:
 
 @pytest.mark.parametrize("dimension", UNWILLING)
 @pytest.mark.parametrize("penalty", ["documento", "golpes", "amenaza", "familia", "denuncia", "contar", "excluir"])
-def test_something_against_ones_will_and_a_penalty_behind_it_is_positive(dimension: str, penalty: str) -> None:
+def test_unwilling_work_with_a_penalty_is_positive(dimension: str, penalty: str) -> None:
     for unwilling in UNWILLING[dimension]:
         filled = form(NAME).drop_irrelevant({**story("trabajo_libre"), **unwilling, penalty: [PENALTY[dimension]]})
         assert came(filled) == ("positive", "T2", "protection")
 
 
 @pytest.mark.parametrize("dimension", UNWILLING)
-def test_the_same_without_any_penalty_is_not(dimension: str) -> None:
+def test_unwilling_work_without_a_penalty_is_not_positive(dimension: str) -> None:
     for unwilling in UNWILLING[dimension]:
         assert form(NAME).drop_irrelevant({**story("trabajo_libre"), **unwilling}).values["outcome"] in (
             "review",
@@ -42,7 +42,7 @@ def test_the_same_without_any_penalty_is_not(dimension: str) -> None:
         )
 
 
-def test_no_answer_counts_as_unwilling_work_and_as_its_penalty_at_once() -> None:
+def test_no_single_answer_counts_both_as_unwilling_work_and_as_a_penalty() -> None:
     known = BUILT_IN.indicator_set(book(NAME).settings["indicator_set"]).indicators
     uses: dict[tuple[str, str], set[str]] = {}
     for row in book(NAME).indicators:
@@ -54,13 +54,13 @@ def test_no_answer_counts_as_unwilling_work_and_as_its_penalty_at_once() -> None
     assert {place: signs for place, signs in uses.items() if len(signs) > 1} == {}
 
 
-def test_poverty_living_at_the_employers_and_lack_of_other_work_are_no_indicators() -> None:
+def test_poverty_and_living_at_the_employers_place_are_not_indicators() -> None:
     poor: dict[str, Answer] = {"vivienda": "yes", "vive_falta": ["water"], "depende": "yes", "dejar": "no"}
     filled = form(NAME).drop_irrelevant({**story("trabajo_libre"), **poor, "motivo": ["other"]})
     assert came(filled) == ("negative", "none", "")
 
 
-def test_an_advance_alone_binds_nobody() -> None:
+def test_an_advance_alone_gives_a_negative_outcome() -> None:
     advance: dict[str, Answer] = {"empezo": ["debt"], "deuda": "yes", "deuda_que": ["advance"]}
     assert came(form(NAME).drop_irrelevant({**story("trabajo_libre"), **advance})) == ("negative", "none", "")
 
@@ -69,17 +69,17 @@ def test_an_advance_alone_binds_nobody() -> None:
     "trouble",
     [{"dinero": ["during"]}, {"descuento": ["fines"]}, {"descuento": ["shop"]}, {"obligan": ["house"]}],
 )
-def test_trouble_with_pay_and_hours_goes_to_the_labour_inspectorate(trouble: dict[str, Answer]) -> None:
+def test_problems_with_pay_and_hours_are_referred_to_the_labour_desk(trouble: dict[str, Answer]) -> None:
     assert came(form(NAME).drop_irrelevant({**story("trabajo_libre"), **trouble})) == ("labour_rights", "T3", "labour")
 
 
-def test_nobody_is_asked_how_he_travelled_or_who_recruited_him() -> None:
+def test_the_form_has_no_questions_about_travel_or_recruitment() -> None:
     names = {row.get("name") for row in book(NAME).survey}
     assert names.isdisjoint({"recluta", "viaje", "a_fuerza", "usa_pena"})
     assert [row.get("name") for row in book(NAME).survey if "trajo" in row.get(LABEL)] == []
 
 
-def test_the_desk_reads_which_side_of_the_rule_each_sign_is_on() -> None:
+def test_the_reasons_for_a_desk_name_involuntariness_or_penalty_for_each_indicator() -> None:
     why = "\n".join(explain_screening(compiled(NAME), form(NAME).run(story("horas_y_golpes"))).why)
     assert "F2.01 Obligación de trabajar más horas o días de lo legal (fuerte, sin quererlo)" in why
     assert "F2.11 Violencia física o sexual, hecha o anunciada (fuerte, castigo o amenaza)" in why

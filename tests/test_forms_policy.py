@@ -1,4 +1,4 @@
-"""Policies: the shipped ones are complete, and a wrong table says in which row and why."""
+"""Tests of policies: the policies of the release are complete, and a problem of a table names its row and reason."""
 
 import pytest
 
@@ -40,14 +40,14 @@ def parse(*rows: str) -> Policy:
         ("a and b and c and x", False),
     ],
 )
-def test_and_binds_tighter_than_or_and_parentheses_win(text: str, value: bool) -> None:
+def test_and_binds_tighter_than_or_and_parentheses_override_both(text: str, value: bool) -> None:
     assert parse_condition(text).holds(NAMES) is value
 
 
 @pytest.mark.parametrize(
     "text", ["", "and", "a and", "a b", "(a", "a)", "not(a)", "a != b", "a = 1", "()", "a or or b"]
 )
-def test_what_is_not_the_language_is_refused(text: str) -> None:
+def test_a_condition_outside_the_grammar_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_condition(text)
 
@@ -60,7 +60,7 @@ def test_a_condition_can_be_written_as_xpath() -> None:
 
 
 @pytest.mark.parametrize("name", BUILT_IN.policies)
-def test_the_shipped_policies_are_whole_and_survive_the_bundle(name: str) -> None:
+def test_the_policies_of_the_release_are_complete_and_round_trip_through_json(name: str) -> None:
     shipped = BUILT_IN.policy(name)
     assert policy_from_dict(shipped.as_dict()) == shipped
     assert all(shipped.step(step)[-1].when == "always" for step in NAMES_BY_STEP)
@@ -68,7 +68,7 @@ def test_the_shipped_policies_are_whole_and_survive_the_bundle(name: str) -> Non
     assert {name for name in shipped.names("outcome") if "." in name} <= codes
 
 
-def test_a_right_table_is_read_in_order() -> None:
+def test_a_valid_table_is_read_in_the_order_of_its_rows() -> None:
     rows = parse(*ROWS).rows
     assert [row.number for row in rows] == [2, 3, 4, 5, 6]
     assert rows[3].queue_kinds == ("child", "protection")
@@ -95,7 +95,7 @@ def test_a_right_table_is_read_in_order() -> None:
         (3, "referral,D4,,,prompt,child,note,s,p", "unknown_name", "when"),
     ],
 )
-def test_a_wrong_row_is_named_with_line_and_column(at: int, row: str, code: str, column: str) -> None:
+def test_a_problem_names_the_line_and_the_column_of_the_wrong_row(at: int, row: str, code: str, column: str) -> None:
     rows = list(ROWS)
     rows[at] = row
     with pytest.raises(FormError) as caught:
@@ -104,13 +104,13 @@ def test_a_wrong_row_is_named_with_line_and_column(at: int, row: str, code: str,
     assert (problem.sheet, problem.row, problem.column, problem.code) == ("t.csv", at + 2, column, f"policy.{code}")
 
 
-def test_all_wrong_rows_are_named_at_once() -> None:
+def test_all_wrong_rows_are_reported_at_once() -> None:
     with pytest.raises(FormError) as caught:
         parse(*(row.replace(",s,p", ",,p") for row in ROWS))
     assert [problem.row for problem in caught.value.problems] == [2, 3, 4, 5, 6]
 
 
-def test_missing_columns_and_unknown_policies_are_named() -> None:
+def test_missing_columns_and_unknown_policies_are_reported_by_name() -> None:
     with pytest.raises(FormError, match="urgency"):
         parse_policy("t", HEADING.replace(",urgency", "") + "\n")
     with pytest.raises(FormError, match="tiers"):

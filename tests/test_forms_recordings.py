@@ -1,4 +1,4 @@
-"""Recordings: only whole, short ones of two kinds, each of a text that the form has today, and none invented."""
+"""Tests of recordings: only complete, short Opus or MP3 sounds of a form's present texts are accepted."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def problems(recordings: dict[str, bytes], locales: Path | None = None) -> list[
     return [(each.sheet, each.row, each.column, each.code) for each in found if each.code.startswith("audio.")]
 
 
-def test_what_a_recording_is_is_read_from_its_bytes() -> None:
+def test_the_kind_and_duration_of_a_recording_are_read_from_its_bytes() -> None:
     found = read_recording(OPUS)
     assert (found.type, found.size, found.milliseconds) == ("audio/ogg", len(OPUS), 1000)
     assert found.file_name == f"{hashlib.sha256(OPUS).hexdigest()}.ogg"
@@ -74,7 +74,7 @@ def test_what_a_recording_is_is_read_from_its_bytes() -> None:
         (mp3() + bytes(2**20), "audio.too_large"),
     ],
 )
-def test_what_is_no_short_recording_of_an_allowed_kind_is_named(content: bytes, code: str) -> None:
+def test_a_faulty_recording_is_reported_with_its_code(content: bytes, code: str) -> None:
     with pytest.raises(FormError) as caught:
         read_recording(content)
     assert [each.code for each in caught.value.problems] == [code]
@@ -83,7 +83,7 @@ def test_what_is_no_short_recording_of_an_allowed_kind_is_named(content: bytes, 
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"", b"OggS", b"ID3\x04", b"\xff\xfb\x10\xc0", OPUS, mp3(0.3)]))
-def test_no_bytes_break_the_reader(tail: bytes, head: bytes) -> None:
+def test_the_reader_raises_only_form_errors_on_any_bytes(tail: bytes, head: bytes) -> None:
     with suppress(FormError):
         assert read_recording(head + tail).size == len(head + tail)
 
@@ -129,12 +129,12 @@ def in_pages(*packets: list[bytes], position: int, flags: int = LAST) -> bytes:
         ((b"\xff\xfb\x50\xc0" + bytes(32) + b"VBRI").ljust(208, b"\0") + mp3(2), 77 * 1152 / 44.1),
     ],
 )
-def test_a_recording_lasts_as_long_as_its_sound(content: bytes, milliseconds: float) -> None:
+def test_the_duration_of_a_recording_is_that_of_its_sound(content: bytes, milliseconds: float) -> None:
     assert abs(read_recording(content).milliseconds - milliseconds) <= 1
 
 
 @pytest.mark.parametrize("mode", range(32))
-def test_each_opus_packet_says_how_long_it_is(mode: int) -> None:
+def test_the_duration_of_an_opus_packet_is_read_from_its_first_bytes(mode: int) -> None:
     frame = ([10, 20, 40, 60] * 3 + [10, 20] * 2 + [2.5, 5, 10, 20] * 4)[mode]
     most = int(120 / frame)
     packets = [bytes([mode << 3]), bytes([mode << 3 | 1, 0]), bytes([mode << 3 | 2, 0]), bytes([mode << 3 | 3, most])]
@@ -147,7 +147,7 @@ def test_each_opus_packet_says_how_long_it_is(mode: int) -> None:
             sound_formats.read_opus(in_pages([SILENCE, broken], position=960))
 
 
-def test_a_packet_may_go_on_over_several_pages() -> None:
+def test_a_packet_may_span_several_pages() -> None:
     whole = SILENCE.ljust(700, b"\0")
     head = opus_headers()
     open_page, middle = (
@@ -214,7 +214,7 @@ BEFORE_SOUND, SOUND = (
         (opus(0.02, pre_skip=960), "audio.too_long"),
     ],
 )
-def test_only_a_whole_stream_of_sound_and_nothing_else_is_a_recording(content: bytes, code: str) -> None:
+def test_a_recording_must_be_exactly_one_whole_stream(content: bytes, code: str) -> None:
     assert refused(content) == code
 
 
@@ -234,7 +234,7 @@ def test_only_a_whole_stream_of_sound_and_nothing_else_is_a_recording(content: b
         information(frames=2373, delay=4095, padding=4095) + mp3(62),
     ],
 )
-def test_no_header_gets_a_longer_recording_past_the_limit(content: bytes) -> None:
+def test_a_false_header_does_not_get_a_long_recording_past_the_limit(content: bytes) -> None:
     assert refused(content) == "audio.too_long"
 
 
@@ -254,7 +254,7 @@ PAGES = st.lists(
 
 
 @given(PAGES, st.booleans())
-def test_pages_with_right_checksums_break_no_reader(
+def test_pages_with_valid_checksums_raise_only_sound_errors(
     listed: list[tuple[list[bytes], int, int, bool]], begun: bool
 ) -> None:
     pages = opus_headers() if begun else []
@@ -265,7 +265,7 @@ def test_pages_with_right_checksums_break_no_reader(
 
 
 @given(st.data())
-def test_damaged_recordings_break_no_reader(data: st.DataObject) -> None:
+def test_damaged_recordings_raise_only_sound_errors(data: st.DataObject) -> None:
     read, whole = data.draw(
         st.sampled_from(
             [
@@ -285,7 +285,7 @@ def test_damaged_recordings_break_no_reader(data: st.DataObject) -> None:
         assert read(bytes(content)).channels in range(256)
 
 
-def test_a_recording_is_of_one_text_and_falls_silent_when_the_text_changes() -> None:
+def test_a_recording_belongs_to_one_text_and_is_stale_after_a_change_of_the_text() -> None:
     assert problems({key("es", "peligro", DANGER): OPUS}) == []
     assert problems({key("es", "peligro", "¿Hay mucho peligro?"): OPUS}) == [
         ("survey", 2, "audio::Español (es)", "audio.stale")
@@ -323,21 +323,21 @@ def sounds(form: CompiledForm, language: str) -> set[str]:
     return set(re.findall(r'<value form="audio">jr://audio/([^<]+)</value>', texts))
 
 
-def test_where_spanish_stands_in_its_recording_does_too(tmp_path: Path) -> None:
+def test_a_text_that_falls_back_to_spanish_plays_the_spanish_recording(tmp_path: Path) -> None:
     form = compiled_in("training", drafted(tmp_path), {key("es", "peligro", DANGER): OPUS})
     assert sounds(form, "Aymar aru (ayr)") == {read_recording(OPUS).file_name}
     assert sounds(form, "Runasimi (quz)") == set()
     assert form.audio.keys() == {"es"}
 
 
-def test_a_language_that_is_left_out_brings_no_recordings(tmp_path: Path) -> None:
+def test_a_form_has_no_recordings_of_a_language_left_out(tmp_path: Path) -> None:
     recordings = {key("quz", "deuda", "rimay small/deuda/label"): OPUS}
     assert compiled_in("field", drafted(tmp_path), recordings).audio == {}
     edit(tmp_path, "quz", signed("quz"))
     assert compiled_in("field", tmp_path, recordings).audio.keys() == {"quz"}
 
 
-def test_no_recording_is_invented() -> None:
+def test_a_form_without_recordings_names_no_sound() -> None:
     assert compiled("pe_laboral_adulto").audio == {}
     assert "jr://" not in compiled("pe_laboral_adulto").xform
 
@@ -348,7 +348,7 @@ def chaski(*arguments: str) -> str:
     return result.output
 
 
-def test_whoever_reads_aloud_is_told_what_and_how_to_name_it_and_status_counts_it(tmp_path: Path) -> None:
+def test_extract_lists_the_texts_to_record_with_file_names_and_status_counts_them(tmp_path: Path) -> None:
     (tmp_path / "form.md").write_text(SMALL, encoding="utf-8")
     listed = tmp_path / "prompts.csv"
     chaski("extract", str(tmp_path), "--prompts", "--lang", "es", "--out", str(listed))

@@ -1,4 +1,4 @@
-"""An author is told of a condition that can never hold, and never of one that can."""
+"""Tests of satisfiability: only conditions that no answers can meet are reported."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ANSWERS = {
     "m": ("", "x", "y", "x y"),
     "n": tuple(map(str, range(-1, 6))),
 }
-EVERYBODY = [dict(zip(ANSWERS, answers, strict=True)) for answers in product(*ANSWERS.values())]
+ALL_ANSWERS = [dict(zip(ANSWERS, answers, strict=True)) for answers in product(*ANSWERS.values())]
 COMPARE = {"=": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge}
 
 texts = st.sampled_from(("a", "b")).flatmap(
@@ -53,10 +53,10 @@ def holds(token: Token, answers: dict[str, str]) -> bool:
 
 
 @given(st.lists(conditions, min_size=1, max_size=3))
-def test_what_somebody_can_meet_is_never_called_impossible(found: list[str]) -> None:
+def test_a_condition_that_some_answers_meet_is_never_reported(found: list[str]) -> None:
     tokens = [parse_expression(text) for text in found]
     if is_unsatisfiable(tokens, TYPES):
-        assert not [answers for answers in EVERYBODY if all(holds(token, answers) for token in tokens)]
+        assert not [answers for answers in ALL_ANSWERS if all(holds(token, answers) for token in tokens)]
 
 
 @pytest.mark.parametrize(
@@ -74,10 +74,10 @@ def test_what_somebody_can_meet_is_never_called_impossible(found: list[str]) -> 
         ("${a} = 'x' and ${b} = 'y'", False),
     ],
 )
-def test_the_contradictions_that_authors_write_are_found(condition: str, impossible: bool) -> None:
+def test_typical_contradictions_of_authors_are_found(condition: str, impossible: bool) -> None:
     assert is_unsatisfiable([parse_expression(condition)], TYPES) is impossible
 
 
-def test_conditions_with_too_many_ways_are_left_alone_soon() -> None:
+def test_conditions_with_too_many_alternatives_count_as_possible() -> None:
     many = " and ".join(f"(${{q{n}}} = 'x' or ${{q{n}}} = 'y')" for n in range(40))
     assert not is_unsatisfiable([parse_expression(f"{many} and ${{a}} = 'x' and ${{a}} = 'y'")], TYPES)

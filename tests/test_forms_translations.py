@@ -1,4 +1,4 @@
-"""Translations: nothing a translator wrote is lost, and no draft is ever taken for a reviewed text."""
+"""Tests of translations: a merge loses no text of a translator, and a draft never counts as reviewed."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def po(folder: Path, lang: str = "quz") -> Path:
 
 
 def write(path: Path, context: str, text: str, *, fuzzy: bool = False, comments: str = SIGNED) -> None:
-    held = polib.pofile(str(path))
-    entry = next(e for e in held if e.msgctxt == context)
+    entries = polib.pofile(str(path))
+    entry = next(e for e in entries if e.msgctxt == context)
     entry.msgstr, entry.flags, entry.tcomment = text, ["fuzzy"] if fuzzy else [], comments
-    held.save()
+    entries.save()
 
 
 def entry(folder: Path, context: str) -> polib.POEntry:
@@ -75,7 +75,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_every_text_but_place_names_is_extracted() -> None:
+def test_every_text_except_place_names_is_extracted() -> None:
     assert [(e.context, e.text) for e in translatable_texts(form())] == [
         ("f/g/label", "Su trabajo"),
         ("f/cobra/label", "¿Le pagan?"),
@@ -86,16 +86,16 @@ def test_every_text_but_place_names_is_extracted() -> None:
     ]
 
 
-def test_an_untranslated_text_falls_back_to_spanish_and_says_so(folder: Path) -> None:
+def test_an_untranslated_text_falls_back_to_spanish_with_that_state(folder: Path) -> None:
     assert state(folder, "f/cobra/label") == Translation("¿Le pagan?", "fallback")
     assert language_coverage(form(), "quz", load_built_in(folder)).missing[1] == "f/cobra/label"
 
 
-def test_entries_are_born_as_drafts(folder: Path) -> None:
-    held = polib.pofile(str(po(folder)))
-    assert all(entry.fuzzy for entry in held)
-    assert "unreviewed draft" in held.header
-    assert held.metadata["Language"] == "quz"
+def test_new_entries_are_drafts(folder: Path) -> None:
+    entries = polib.pofile(str(po(folder)))
+    assert all(entry.fuzzy for entry in entries)
+    assert "unreviewed draft" in entries.header
+    assert entries.metadata["Language"] == "quz"
 
 
 def test_merging_again_keeps_translations_and_bytes(folder: Path) -> None:
@@ -108,7 +108,7 @@ def test_merging_again_keeps_translations_and_bytes(folder: Path) -> None:
     assert state(folder, "f/cobra/label").state == "reviewed"
 
 
-def test_a_translator_sees_place_group_answers_and_condition_beside_each_text(folder: Path) -> None:
+def test_each_entry_has_notes_with_its_place_group_choices_and_condition(folder: Path) -> None:
     assert entry(folder, "f/cobra/label").comment.split("\n") == [
         "texto que se lee; hoja survey, fila 3",
         "pregunta cobra, tipo select_one si_no",
@@ -129,7 +129,7 @@ def test_gnu_gettext_accepts_the_files(folder: Path) -> None:
         subprocess.run(["msgfmt", "--check", "-o", "/dev/null", str(path)], check=True, capture_output=True)
 
 
-def test_only_a_text_that_is_signed_off_is_reviewed(folder: Path) -> None:
+def test_only_a_text_with_a_sign_off_is_reviewed(folder: Path) -> None:
     write(po(folder), "f/cobra/label", "¿Qullqita qusunkichu?", fuzzy=True)
     assert state(folder, "f/cobra/label") == Translation("¿Qullqita qusunkichu?", "draft")
     write(po(folder), "f/cobra/label", "¿Qullqita qusunkichu?", comments="")
@@ -150,7 +150,7 @@ def test_only_a_text_that_is_signed_off_is_reviewed(folder: Path) -> None:
         ("¿Le dan su dinero?", "", "Back-translation"),
     ],
 )
-def test_a_sign_off_counts_only_whole_and_for_the_same_variety(
+def test_a_sign_off_must_be_complete_and_for_the_same_variety(
     folder: Path, right: str, wrong: str, lacking: str
 ) -> None:
     write(po(folder), "f/cobra/label", "¿Qullqita qusunkichu?", comments=SIGNED.replace(right, wrong))
@@ -162,7 +162,7 @@ def test_a_sign_off_counts_only_whole_and_for_the_same_variety(
     assert [(each.row, lacking in each.advice_es) for each in named] == [(3, True)]
 
 
-def test_changed_spanish_makes_reviewed_translations_drafts_before_and_after_a_merge(folder: Path) -> None:
+def test_a_changed_spanish_text_makes_its_translation_a_draft(folder: Path) -> None:
     write(po(folder), "f/cobra/label", "¿Qullqita qusunkichu?")
     changed = form("¿Le pagan todo?")
     draft = Translation("¿Qullqita qusunkichu?", "draft", stale=True)
@@ -172,7 +172,7 @@ def test_changed_spanish_makes_reviewed_translations_drafts_before_and_after_a_m
     assert entry(folder, "f/cobra/label").previous_msgid == "¿Le pagan?"
 
 
-def test_a_sign_off_for_the_former_spanish_has_to_be_given_anew(folder: Path) -> None:
+def test_a_sign_off_for_the_former_spanish_text_is_void(folder: Path) -> None:
     write(po(folder), "f/cobra/label", "¿Qullqita qusunkichu?")
     changed = form("¿Le pagan todo?")
     merge_into_file(changed, "quz", folder)
@@ -184,7 +184,7 @@ def test_a_sign_off_for_the_former_spanish_has_to_be_given_anew(folder: Path) ->
     assert state(folder, "f/cobra/label", changed).state == "reviewed"
 
 
-def test_a_question_that_leaves_and_returns_keeps_its_translation(folder: Path) -> None:
+def test_a_question_that_is_removed_and_added_again_keeps_its_translation(folder: Path) -> None:
     write(po(folder), "f/dias/label", "¿Hayk’a punchaw?", fuzzy=True)
     full = form()
     without = Workbook(full.settings, full.survey[:2], full.choices, (), full.headings)
@@ -194,13 +194,13 @@ def test_a_question_that_leaves_and_returns_keeps_its_translation(folder: Path) 
     assert state(folder, "f/dias/label").text == "¿Hayk’a punchaw?"
 
 
-def test_another_forms_entries_are_left_alone(folder: Path) -> None:
+def test_a_merge_does_not_change_the_entries_of_another_form(folder: Path) -> None:
     write(po(folder), "f/cobra/hint", "Sapa killa", fuzzy=True)
     merge_into_file(form(form_id="a"), "quz", folder)
     assert state(folder, "f/cobra/hint").text == "Sapa killa"
 
 
-def test_the_same_spanish_elsewhere_gives_a_new_text_its_first_draft(folder: Path) -> None:
+def test_a_new_text_gets_its_draft_from_an_equal_spanish_text(folder: Path) -> None:
     write(po(folder), "f/cobra/label", "¿Qullqita qusunkichu?")
     done = merge_into_file(form(form_id="a"), "quz", folder)
     assert done.remembered == ("a/cobra/label",)
@@ -235,21 +235,21 @@ def test_only_a_complete_and_reviewed_language_ships_in_the_field(folder: Path) 
 
 
 def returned(folder: Path, **changes: object) -> str:
-    """What a translator sends back: the file she got, with one text done."""
+    """Return a translator's file: the extracted file with one more translation."""
     sent = folder / "sent.po"
     shutil.copy(po(folder), sent)
     write(sent, "f/cobra/label", **{"text": "¿Qullqita qusunkichu?", **changes})  # type: ignore[arg-type]
     return sent.read_text(encoding="utf-8")
 
 
-def test_what_a_translator_sends_back_is_taken_in(folder: Path) -> None:
+def test_a_merge_stores_the_texts_of_a_returned_file(folder: Path) -> None:
     done = merge_into_file(form(), "quz", folder, returned(folder))
     assert done.taken == ("f/cobra/label",)
     assert state(folder, "f/cobra/label").state == "reviewed"
     assert merge_into_file(form(), "quz", folder, returned(folder)).taken == ()
 
 
-def test_a_word_that_a_translator_keeps_in_spanish_comes_back_with_her_file(folder: Path) -> None:
+def test_loan_words_in_the_header_of_a_returned_file_are_merged(folder: Path) -> None:
     text = returned(folder, text="¿Sueldota chaskinkichu?")
     assert "translation.spelling" in codes_after_merge(folder, text)
     assert "translation.spelling" not in codes_after_merge(folder, text.replace("X-Loans: ", "X-Loans: sueldota "))
@@ -261,14 +261,14 @@ def codes_after_merge(folder: Path, text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("draft", [{"fuzzy": True}, {"comments": ""}])
-def test_a_returned_draft_never_takes_a_reviewed_texts_place(folder: Path, draft: dict[str, object]) -> None:
+def test_a_returned_draft_does_not_replace_a_reviewed_text(folder: Path, draft: dict[str, object]) -> None:
     sent = returned(folder, text="¿Imatam?", **draft)
     merge_into_file(form(), "quz", folder, returned(folder))
     assert merge_into_file(form(), "quz", folder, sent).kept == ("f/cobra/label",)
     assert state(folder, "f/cobra/label") == Translation("¿Qullqita qusunkichu?", "reviewed")
 
 
-def test_a_sign_off_that_was_given_for_other_words_does_not_count(folder: Path) -> None:
+def test_a_sign_off_of_another_text_does_not_count(folder: Path) -> None:
     merge_into_file(form(), "quz", folder, returned(folder))
     done = merge_into_file(form(), "quz", folder, returned(folder, text="¿Imatam?"))
     assert done.unsigned == done.kept == ("f/cobra/label",)
@@ -277,14 +277,14 @@ def test_a_sign_off_that_was_given_for_other_words_does_not_count(folder: Path) 
     assert state(folder, "f/cobra/label") == Translation("¿Imatam?", "reviewed")
 
 
-def test_what_was_translated_from_older_spanish_comes_back_stale(folder: Path) -> None:
+def test_a_returned_translation_of_an_older_spanish_text_is_stale(folder: Path) -> None:
     old = returned(folder)
     changed = form("¿Le pagan todo?")
     merge_into_file(changed, "quz", folder, old)
     assert state(folder, "f/cobra/label", changed) == Translation("¿Qullqita qusunkichu?", "draft", stale=True)
 
 
-def test_a_file_in_another_variety_is_refused_whole(folder: Path) -> None:
+def test_a_file_in_another_variety_is_rejected(folder: Path) -> None:
     ayacucho = returned(folder).replace('"Language: quz', '"Language: quy')
     with pytest.raises(FormError) as caught:
         merge_into_file(form(), "quz", folder, ayacucho)
@@ -292,13 +292,13 @@ def test_a_file_in_another_variety_is_refused_whole(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["msgid", '"\\', "/etc/passwd", 'msgid "a"\nmsgid "b"\n', "\x00"])
-def test_what_is_no_po_file_is_named_and_no_path_is_opened(text: str) -> None:
+def test_a_text_that_is_not_a_po_file_is_reported_and_never_opened_as_a_path(text: str) -> None:
     with pytest.raises(FormError) as caught:
         parse_po(text)
     assert caught.value.problems[0].code == "translation.unreadable"
 
 
-def test_the_standing_of_a_language_counts_what_the_compiler_will_do(folder: Path) -> None:
+def test_the_status_of_a_language_agrees_with_the_compiler(folder: Path) -> None:
     write(po(folder), "f/cobra/label", "¿qolqe?")
     write(po(folder), "f/cobra/hint", "Sapa killa", fuzzy=True)
     write(po(folder), "f/si_no.yes/label", "Ari", comments="")
@@ -328,7 +328,7 @@ def source(folder: Path) -> Path:
     return folder
 
 
-def test_an_authors_folder_goes_to_a_translator_and_back(tmp_path: Path) -> None:
+def test_an_authors_folder_exports_and_merges_translations(tmp_path: Path) -> None:
     mine, sent = source(tmp_path), tmp_path / "sent.po"
     run("extract", str(mine), "--lang", "quz", "--out", str(sent))
     write(sent, "f/cobra/label", "¿Qullqita qusunkichu?")
@@ -338,7 +338,7 @@ def test_an_authors_folder_goes_to_a_translator_and_back(tmp_path: Path) -> None
     assert load_package(mine).resources.catalogue("quz")["f/cobra/label"].msgstr == "¿Qullqita qusunkichu?"
 
 
-def test_a_source_package_takes_translations_in_too(tmp_path: Path) -> None:
+def test_a_source_package_merges_translations_too(tmp_path: Path) -> None:
     mine, sent = tmp_path / "mine.zip", tmp_path / "sent.po"
     with ZipFile(mine, "w") as packed:
         packed.writestr("form.md", FORM.format(cobra="¿Le pagan?", own="", form_id="f"))
@@ -350,20 +350,20 @@ def test_a_source_package_takes_translations_in_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "language", "said"),
-    [("form.md", "quz", "is a workbook alone"), ("", "quy", "asks for quz, ayr beside Spanish, not for 'quy'")],
+    ("name", "language", "message"),
+    [("form.md", "quz", "is a single workbook"), ("", "quy", "needs quz, ayr besides Spanish, not 'quy'")],
 )
-def test_translations_that_have_no_place_in_a_form_are_refused(
-    tmp_path: Path, name: str, language: str, said: str
+def test_translations_that_a_form_cannot_store_are_rejected(
+    tmp_path: Path, name: str, language: str, message: str
 ) -> None:
     mine, sent = source(tmp_path), tmp_path / "sent.po"
     run("extract", str(mine), "--lang", "quz", "--out", str(sent))
     sent.write_text(sent.read_text("utf-8").replace('"Language: quz', f'"Language: {language}'), encoding="utf-8")
     result = CliRunner().invoke(main, ["forms", "translations", "merge", str(mine / name), str(sent)])
-    assert (result.exit_code, said in result.output) == (1, True)
+    assert (result.exit_code, message in result.output) == (1, True)
 
 
-def test_the_status_of_the_catalogue_tells_that_quechua_and_aymara_are_drafts() -> None:
+def test_the_status_of_the_catalogue_lists_quechua_and_aymara_as_drafts() -> None:
     found = json.loads(run("status", "pe_laboral_adulto", "--json"))["pe_laboral_adulto"]
     for lang in ("quz", "ayr"):
         assert found[lang]["reviewed"] == found[lang]["recorded"] == 0
@@ -374,7 +374,7 @@ def test_the_status_of_the_catalogue_tells_that_quechua_and_aymara_are_drafts() 
 README = (LOCALES / "README.md").read_text(encoding="utf-8")
 
 
-def test_what_the_readme_tells_translators_is_true() -> None:
+def test_the_commands_and_the_example_in_the_translators_readme_work() -> None:
     signed = README.split("```\n")[1]
     assert lacking_fields(signed, "quz") == ()
     commands = re.findall(r"chaski forms translations (\w+)([^`\n]*)", README)

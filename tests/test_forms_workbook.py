@@ -1,5 +1,6 @@
-"""A form comes as the file its author has, from Excel or LibreOffice: what those programs did to it is told in its
-cell, and nothing is repaired in silence that could mean something else."""
+"""Tests that read workbooks from Excel and LibreOffice.
+
+The reader reports each change by those programs at its cell. It repairs a cell only if one meaning is possible."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ def small() -> bytes:
 
 
 def saved(change: Change) -> bytes:
-    """The small form as an .xlsx file, after somebody did something to it."""
+    """Return the small form as an .xlsx file with one change."""
     book = openpyxl.load_workbook(io.BytesIO(small()))
     change(book)
     packed = io.BytesIO()
@@ -41,8 +42,8 @@ def saved(change: Change) -> bytes:
     return packed.getvalue()
 
 
-def told(content: bytes, name: str = "form.xlsx") -> list[tuple[str, int, str, str]]:
-    """What keeps the form from being compiled, by sheet, row, column and code."""
+def found_problems(content: bytes, name: str = "form.xlsx") -> list[tuple[str, int, str, str]]:
+    """Return the form's problems by sheet, row, column and code."""
     try:
         problems = check_form(parse_workbook(content, name), AUTHOR_FIELDS)
     except FormError as error:
@@ -83,8 +84,8 @@ def rename(old: str, new: str) -> Change:
     return change
 
 
-def test_the_small_form_written_as_xlsx_has_nothing_to_tell() -> None:
-    assert told(small()) == []
+def test_the_small_form_written_as_xlsx_has_no_problem() -> None:
+    assert found_problems(small()) == []
 
 
 @pytest.mark.parametrize(
@@ -113,8 +114,10 @@ def test_the_small_form_written_as_xlsx_has_nothing_to_tell() -> None:
         (lambda book: book.remove(book["indicators"]), ("indicators", 0, "", "indicator.none")),
     ],
 )
-def test_what_a_spreadsheet_program_did_is_told_in_its_cell(change: Change, problem: tuple[str, int, str, str]) -> None:
-    assert problem in told(saved(change))
+def test_a_change_by_a_spreadsheet_program_is_reported_at_its_cell(
+    change: Change, problem: tuple[str, int, str, str]
+) -> None:
+    assert problem in found_problems(saved(change))
 
 
 @pytest.mark.parametrize(
@@ -131,28 +134,28 @@ def test_what_a_spreadsheet_program_did_is_told_in_its_cell(change: Change, prob
     ],
     ids=["blanks", "blanks inside", "blanks in a heading", "number", "title", "empty rows", "notes", "order"],
 )
-def test_what_cannot_mean_anything_else_is_taken_as_it_was_meant(change: Change) -> None:
+def test_a_change_with_only_one_meaning_is_repaired(change: Change) -> None:
     content = saved(change)
-    assert told(content) == []
+    assert found_problems(content) == []
     read = parse_workbook(content, "form.xlsx")
     assert compile_form(read, channel="training", route_vocabulary=AUTHOR_FIELDS) == compiled("small")
 
 
-def test_rows_keep_the_numbers_that_the_author_sees_also_below_empty_ones() -> None:
+def test_rows_below_empty_rows_keep_the_authors_row_numbers() -> None:
     def change(book: Book) -> None:
         book["survey"].insert_rows(3, 4)
         book["survey"]["A7"] = "geopoint"
 
-    assert ("survey", 7, "type", "type.place") in told(saved(change))
+    assert ("survey", 7, "type", "type.place") in found_problems(saved(change))
 
 
-def test_codes_that_excel_made_numbers_are_the_same_codes() -> None:
+def test_codes_that_excel_changed_to_numbers_are_read_as_the_same_codes() -> None:
     as_numbers = saved(lambda book: put("choices", "B20", 17)(book) or put("choices", "B21", 21.0)(book))
-    assert told(as_numbers) == []
+    assert found_problems(as_numbers) == []
     assert parse_workbook(as_numbers, "form.xlsx").choices == parse_workbook(small(), "form.xlsx").choices
 
 
-def test_a_date_is_an_answer_in_the_sheet_cases() -> None:
+def test_a_date_cell_in_the_sheet_cases_is_read_as_an_answer() -> None:
     def change(book: Book) -> None:
         sheet = book["cases"]
         sheet.cell(1, sheet.max_column + 1, "desde")
@@ -163,7 +166,7 @@ def test_a_date_is_an_answer_in_the_sheet_cases() -> None:
     assert read.file_problems == ()
 
 
-def test_no_row_is_lost_where_a_file_announces_fewer_than_it_has() -> None:
+def test_all_rows_are_read_if_a_file_announces_too_few() -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(small())) as old, zipfile.ZipFile(packed, "w") as new:
         for name in old.namelist():
@@ -175,7 +178,7 @@ def test_no_row_is_lost_where_a_file_announces_fewer_than_it_has() -> None:
     assert parse_workbook(packed.getvalue(), "form.xlsx").survey == parse_workbook(small(), "form.xlsx").survey
 
 
-def test_what_libreoffice_says_is_not_hidden_is_not_taken_for_hidden() -> None:
+def test_rows_that_libreoffice_marks_as_not_hidden_are_not_hidden() -> None:
     packed = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(small())) as old, zipfile.ZipFile(packed, "w") as new:
         for name in old.namelist():
@@ -185,7 +188,7 @@ def test_what_libreoffice_says_is_not_hidden_is_not_taken_for_hidden() -> None:
                 text = text.replace(b"<col ", b'<col hidden="false" collapsed="false" outlineLevel="0" ')
                 assert b'hidden="false"' in text
             new.writestr(name, text)
-    assert told(packed.getvalue()) == []
+    assert found_problems(packed.getvalue()) == []
 
 
 def many_rows() -> bytes:
@@ -223,7 +226,7 @@ def far_away(book: Book) -> None:
         (lambda: SMALL.replace("| choices |", "| survey |").encode(), "form.md", "workbook.sheet_twice"),
     ],
 )
-def test_a_file_that_is_no_form_is_refused_for_its_own_reason(
+def test_a_file_that_is_not_a_form_is_rejected_with_its_own_code(
     content: Callable[[], bytes], name: str, expected: str
 ) -> None:
     assert code(content(), name) == expected
@@ -240,7 +243,7 @@ def with_member(name: str, content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("form", CATALOGUE_FORMS)
-def test_a_form_of_the_catalogue_goes_through_excel_and_compiles_to_the_same_bytes(form: str) -> None:
+def test_a_catalogue_form_exported_to_xlsx_compiles_to_the_same_bytes(form: str) -> None:
     content = write_xlsx(workbook(form), BUILT_IN)
     read = parse_workbook(content, f"{form}.xlsx")
     assert same(read, workbook(form))
@@ -254,7 +257,7 @@ def same(one: Workbook, other: Workbook) -> bool:
     )
 
 
-def test_a_workbook_offers_its_author_the_words_there_are(tmp_path: Path) -> None:
+def test_an_exported_workbook_lists_the_allowed_words(tmp_path: Path) -> None:
     (tmp_path / "form.xlsx").write_bytes(small())
     book = openpyxl.load_workbook(tmp_path / "form.xlsx")
     assert [book[name].freeze_panes for name in ("survey", "choices", "cases")] == ["A2"] * 3
