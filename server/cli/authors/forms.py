@@ -1,5 +1,6 @@
-"""`chaski forms`: what form authors do with a workbook, on their own machines. What speaks to a server, or signs, is in
-modules of its own."""
+"""`chaski forms`: the group, and the commands that work on a workbook alone (check, export, compile, score, assess).
+
+Authors run them on their own machines. This module must not connect to a server or sign; other modules do."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from screening_forms.compiled_form import CHANNELS, CompiledForm
 from screening_forms.compiler.compile_form import check_and_compile, compile_form
 from screening_forms.engine.evaluator import load_engine
 from screening_forms.errors import FormError, FormProblem
+from screening_forms.rules.dimensions import FACTS, Facts
 from screening_forms.rules.indicators import PROFILES
 from screening_forms.scoring.assessment import Assessment, assess_indicators, explain_screening
 from screening_forms.scoring.reasons import DIMENSION_WORDS
@@ -32,7 +34,7 @@ channel_option = click.option(
     type=click.Choice(CHANNELS),
     default="training",
     show_default=True,
-    help="training shows drafts, marked; field ships only complete, reviewed languages.",
+    help="training includes drafts, marked; field only complete, reviewed languages.",
 )
 
 
@@ -74,23 +76,23 @@ SUBCOMMANDS = {
 def forms() -> None:
     """Check, compile, try, translate, compare, sign and publish questionnaires.
 
-    FORM is the name of a form in the catalogue, such as pe_laboral_adulto, or the path of an XLSForm workbook (.xlsx
-    or Markdown tables), of a source package (.zip), or of a folder laid out like one.
+    FORM is the name of a catalogue form, such as pe_laboral_adulto, or a path: an XLSForm workbook (.xlsx or Markdown
+    tables), a source package (.zip), or a folder with the same layout.
     """
 
 
 def is_in_catalogue(form: str) -> bool:
-    """Whether FORM is one of the catalogue; a folder of the author's own may be called alike, but has a path."""
+    """True if FORM names a catalogue form. An author's folder of the same name needs a path, such as ./NAME."""
     return Path(form).name == form and (CATALOGUE / form / "form.md").exists()
 
 
 def read_package(form: str) -> Package:
-    """Read FORM; raises FormError when it is no form, OSError when it is not there."""
+    """Read FORM. Raises FormError when it is not a form, OSError when the file is missing."""
     return load_package(CATALOGUE / form if is_in_catalogue(form) else Path(form))
 
 
 def compile_checked(form: str, channel: str) -> CompiledForm:
-    """Check and compile FORM; raises FormError with all problems at once."""
+    """Check and compile FORM. Raises FormError with all problems."""
     found = read_package(form)
     return compile_form(found.workbook, channel=channel, route_vocabulary=AUTHOR_FIELDS, resources=found.resources)
 
@@ -98,13 +100,13 @@ def compile_checked(form: str, channel: str) -> CompiledForm:
 @click.command()
 @click.argument("form")
 @channel_option
-@click.option("--odk", is_flag=True, help="Ask ODK Validate as well whether the form opens in ODK (some seconds).")
+@click.option("--odk", is_flag=True, help="Also run ODK Validate on the form (takes some seconds).")
 @json_option
 def check(form: str, channel: str, odk: bool, as_json: bool) -> None:
-    """Name everything that is wrong with FORM: sheet, row, column, code, and what to do. Exit code 1 if anything is.
+    """List every problem of FORM: sheet, row, column, code, and what to do. Exit code 1 if there is one.
 
-    The sheet `cases` is run as well. Most problems stop the form from compiling; those with "blocking": false in the
-    JSON only leave a language, an indicator or a guidance text out.
+    The cases in the sheet `cases` run too. Most problems block compiling. Those with "blocking": false in the JSON only
+    leave out a language, an indicator or a guidance text.
     """
     try:
         problems = _find_problems(read_package(form), channel, odk)
@@ -125,7 +127,7 @@ def _find_problems(found: Package, channel: str, odk: bool) -> list[FormProblem]
     book, vocabulary = found.workbook, AUTHOR_FIELDS
     problems, form = check_and_compile(book, channel=channel, route_vocabulary=vocabulary, resources=found.resources)
     if odk and form is not None:
-        with spinner("Asking ODK Validate ..."):
+        with spinner("Running ODK Validate ..."):
             problems += odk_validate.validate(form.xform, odk_validate.node_rows(book))
     return problems
 
@@ -134,9 +136,9 @@ def _find_problems(found: Package, channel: str, odk: bool) -> list[FormProblem]
 @click.argument("form")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def export(form: str, file: Path) -> None:
-    """Write FORM as a workbook to go on with: FILE.xlsx for LibreOffice or Excel.
+    """Write FORM as a workbook that you can edit: FILE.xlsx for LibreOffice or Excel.
 
-    FILE.zip takes the whole source package instead: workbook, indicator set, policy, translations, recordings.
+    FILE.zip gets the whole source package: workbook, indicator set, policy, translations, recordings.
     """
     found = read_package(form)
     if file.suffix.lower() not in (".xlsx", ".zip"):
@@ -149,8 +151,8 @@ def export(form: str, file: Path) -> None:
 @click.command(name="compile")
 @click.argument("form")
 @channel_option
-@click.option("--out", type=click.Path(path_type=Path), help="Write the unsigned bundle here, for `forms sign`.")
-@click.option("--xform", type=click.Path(path_type=Path), help="Write the XForm alone here, for any ODK client.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the unsigned bundle to this file.")
+@click.option("--xform", type=click.Path(path_type=Path), help="Write only the XForm to this file, for any ODK client.")
 @json_option
 def compile_command(form: str, channel: str, out: Path | None, xform: Path | None, as_json: bool) -> None:
     """Compile FORM into a bundle: the exact bytes that author and reviewer sign."""
@@ -179,7 +181,7 @@ def compile_command(form: str, channel: str, out: Path | None, xform: Path | Non
         for lang, why in version.left_out.items():
             console.print(f"  left out: {lang} ({', '.join(f'{count} {reason}' for reason, count in why.items())})")
         for lang, contexts in version.fell_back.items():
-            console.print(f"  in Spanish for want of {lang}: {len(contexts)} texts")
+            console.print(f"  {lang}: {len(contexts)} texts not translated, shown in Spanish")
 
     print_result(data, as_json, write)
 
@@ -191,43 +193,46 @@ def compile_command(form: str, channel: str, out: Path | None, xform: Path | Non
 )
 @json_option
 def score(form: str, answers: Path, as_json: bool) -> None:
-    """Fill FORM with answers as a tablet would and show what its own calculates find."""
+    """Score a file of answers with FORM, as a tablet does, and show the outcome and its reasons."""
     version = compile_checked(form, "training")
     filled = load_engine(version.xform).run(read_json_object(answers))
     if filled.missing:
-        click.echo(f"Required and not answered; a tablet would not seal this: {', '.join(filled.missing)}", err=True)
+        click.echo(f"Required but not answered, so a tablet would not seal this: {', '.join(filled.missing)}", err=True)
     _print_assessment(explain_screening(version, filled), as_json)
 
 
 @click.command()
 @click.option("--profile", required=True, type=click.Choice(PROFILES))
-@click.option("--policy", "policy_name", required=True, help="Such as pe_adult_2026_1.")
+@click.option("--policy", "policy_name", required=True, help="Name of the policy, such as pe_adult_2026_1.")
 @click.option(
-    "--indicator-set", default="ilo_delphi_2009", show_default=True, help="Also pe_sexual_2026_1, ilo_hard_to_see_2012."
+    "--indicator-set",
+    default="ilo_delphi_2009",
+    show_default=True,
+    help="Name of the indicator set; also pe_sexual_2026_1 or ilo_hard_to_see_2012.",
 )
 @click.option(
     "--indicators",
     "indicators_file",
     required=True,
     type=click.Path(path_type=Path, exists=True),
-    help='JSON {"D1.01": 1 | 0 | null, ...}; codes left out are unknown. Facts: minor, danger, place (0), consent (1).',
+    help='JSON {"D1.01": 1 | 0 | null, ...}; missing codes are unknown. Facts: minor, danger, place (0), consent (1).',
 )
 @json_option
 def assess(profile: str, policy_name: str, indicator_set: str, indicators_file: Path, as_json: bool) -> None:
     """Apply the dimension rule and a policy to indicators, without a form.
 
-    A code that is left out is unknown, not absent, and unknowns keep an outcome open. The lists for sexual
-    exploitation are unverified: pe_adult_sexual_2026_1 lets them decide only together with a third party's profit or
+    A missing code is unknown, not absent. Unknown codes keep an outcome open. The indicator lists for sexual
+    exploitation are not verified. With pe_adult_sexual_2026_1 they decide only together with a third party's profit or
     control (P codes).
     """
     values = read_json_object(indicators_file)
-    facts = {name: values.pop(name) for name in ("minor", "danger", "consent", "place") if name in values}
+    facts = {name: values.pop(name) for name in FACTS if name in values}
     found = assess_indicators(
         values,
+        Facts(**facts),
         profile=profile,
         policy=BUILT_IN.policy(policy_name),
         indicator_set=BUILT_IN.indicator_set(indicator_set),
-        **facts,
     )
     _print_assessment(found, as_json)
 

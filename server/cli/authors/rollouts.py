@@ -112,7 +112,7 @@ def rings(form: str | None, account: Account, as_json: bool) -> None:
 @account_options
 @json_option
 def widen(rollout: int, ring: dict[str, Any], account: Account, as_json: bool) -> None:
-    """Set the tablets of RING again. Without --regions, --devices or --share, it has all tablets."""
+    """Change the tablets of RING. Without --regions, --devices or --share, RING has all tablets."""
     with account.sign_in() as staff:
         found = staff.put(f"/v1/rollouts/{rollout}/ring", json=ring)
     print_result(found, as_json, lambda console: print_rings(console, [found]))
