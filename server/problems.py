@@ -141,7 +141,9 @@ def _failed(wrong: Exception) -> Response:
     while trace is not None:
         place = f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}"
         trace = trace.tb_next
-    _log.error("failed", extra={"fields": {"error": type(wrong).__name__, "at": place, "request": g.get("request_id")}})
+    _log.error(
+        "failed", extra={"fields": {"error": type(wrong).__name__, "place": place, "request": g.get("request_id")}}
+    )
     return _answer("server.failed", "", {"request": g.get("request_id", "")})
 
 

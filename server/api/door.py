@@ -127,12 +127,17 @@ class JsonLines(logging.Formatter):
     """One JSON object per line. Leaves out exception texts and arguments, which may quote content."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write time, level, logger and our own fields; a foreign record gives its template and its error's name."""
+        """Write time, level, logger, event, and the event's fields; a foreign record gives its template as the event.
+
+        No field replaces a member of the record itself: one of the same name is written with `_` behind it.
+        """
         line = {"at": int(record.created * 1000), "level": record.levelname.lower(), "from": record.name}
-        fields = getattr(record, "fields", {})
+        line["event"] = str(record.msg)[:80]
         if record.exc_info and record.exc_info[0]:
-            fields = {**fields, "error": record.exc_info[0].__name__}
-        return json.dumps({**line, "event": str(record.msg)[:80], **fields})
+            line["error"] = record.exc_info[0].__name__
+        for name, value in getattr(record, "fields", {}).items():
+            line[f"{name}_" if name in line else name] = value
+        return json.dumps(line)
 
 
 def log_to(stream: TextIO, level: str) -> None:
