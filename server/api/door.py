@@ -14,6 +14,8 @@ from functools import lru_cache
 from typing import TextIO, cast
 
 from flask import Flask, Response, current_app, g, request
+from werkzeug.exceptions import NotFound
+from werkzeug.routing import IntegerConverter, RequestRedirect
 
 from server import problems
 from server.api.metrics import Metrics
@@ -54,9 +56,18 @@ class Parts:
     tasks: Tasks = field(default_factory=Tasks)
 
 
+class Number(IntegerConverter):
+    """A number in an address: `\\d`, which it would be otherwise, takes the digits of every script."""
+
+    regex = "[0-9]+"
+
+
 def open_door(name: str, parts: Parts) -> Flask:
     """Make a Flask app with everything the doors share and no address yet."""
     app = Flask(name, static_folder=None)
+    # An address has one spelling, and none leads to another (SPEC 12): it would by way of the host that was sent.
+    app.url_map.merge_slashes = False
+    app.url_map.converters["int"] = Number
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.extensions["chaski"] = parts
     problems.install(app)
@@ -102,6 +113,8 @@ def _packed(body: bytes) -> bytes:
 def _arrive() -> None:
     g.request_id = secrets.token_hex(6)
     g.began = time.perf_counter()
+    if isinstance(request.routing_exception, RequestRedirect):
+        raise NotFound
 
 
 def _leave(response: Response) -> Response:
