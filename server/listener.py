@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import socket
 import time
 from collections import Counter
@@ -14,16 +15,18 @@ from typing import Any
 
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask
-from waitress.utilities import Error
+from waitress.utilities import Error, RequestEntityTooLarge
 
 from server import problems
 from sync.exchange import MAX_BODY_BYTES
 
 _log = logging.getLogger("chaski")
 LARGEST_HEAD = 16 * 1024
+# A length of so many digits is a length all the same, though no number that int() reads.
+_LENGTH = re.compile(r"[0-9]{1000,}")
 # Open at once at one door; past it, a connection that keeps us waiting for little or nothing is closed for the next.
 CONNECTIONS = 400
 # Connections that the system keeps for us meanwhile, and seconds for which the worst of ours is left in peace.
@@ -47,9 +50,16 @@ class LengthRequired(Error):  # type: ignore[misc]  # noqa: N818 (named like wai
 class Parser(HTTPRequestParser):  # type: ignore[misc]
     """Reads one request; refuses a body in chunks by its head."""
 
+    path = ""  # Of a head that cannot be read; waitress asks for it when the other side has gone meanwhile.
+
     def parse_header(self, header_plus: bytes) -> None:
-        """Read the head."""
-        super().parse_header(header_plus)
+        """Read the head; one that waitress trips over is refused like any other that it cannot read."""
+        try:
+            super().parse_header(header_plus)
+        except ValueError as wrong:  # Of int(), which reads no number of many digits, or of urlsplit().
+            if not _LENGTH.fullmatch(self.headers.get("CONTENT_LENGTH", "")):
+                raise ParsingError("Head is invalid") from wrong
+            self.error = RequestEntityTooLarge("")
         if self.chunked:
             self.body_rcv, self.error = None, LengthRequired("")
 

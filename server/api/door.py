@@ -158,4 +158,5 @@ def log_to(stream: TextIO, level: str) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonLines())
     logging.getLogger("apscheduler").setLevel(logging.WARNING)  # It would say every minute that all is well.
+    logging.getLogger("waitress").setLevel(logging.WARNING)  # It would name the address of whoever hangs up.
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
