@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 import pyrage
 
+from sync.encoding import natural
+
 PREFIX = "CHASKI_"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # Read by the test suite, never by the server, which must not stumble over them in its environment.
@@ -46,21 +48,21 @@ def _host(text: str) -> str:
 
 
 def _port(text: str) -> int:
-    port = int(text)
+    port = natural(text)
     if not 1 <= port <= 65535:
         raise ValueError("must be a port from 1 to 65535")
     return port
 
 
 def _positive(text: str) -> int:
-    number = int(text)
+    number = natural(text)
     if not 1 <= number <= 1_000_000:
         raise ValueError("must be a whole number above 0")
     return number
 
 
 def _seconds(text: str) -> int:
-    seconds = int(text)
+    seconds = natural(text)
     if not 1 <= seconds <= 3600:
         raise ValueError("must be 1 to 3600 seconds")
     return seconds

@@ -15,7 +15,7 @@ from sync.encoding import b64u, unb64u
 from sync.errors import SyncError
 from sync.keys import SealKey
 from sync.passphrases import derive, unlock
-from sync.transport import ENGLISH, RefusedError, UnreachableError, address_of
+from sync.transport import BAD_CHUNK, ENGLISH, RefusedError, UnreachableError, address_of
 
 TIMEOUT = (10, 60)  # Seconds to connect, and of silence.
 
@@ -87,7 +87,7 @@ class Staff:
 def _ask(session: requests.Session, method: str, url: str, **parts: Any) -> requests.Response:
     try:
         answer = session.request(method, url, timeout=TIMEOUT, allow_redirects=False, **parts)
-    except requests.RequestException as problem:
+    except (requests.RequestException, *BAD_CHUNK) as problem:
         raise _lost(method, url, problem) from problem
     if not {"Content-Length", "Transfer-Encoding"} & set(answer.headers) and answer.status_code != 204:
         raise SyncError("transport.broken", f"{method} {url} had no whole answer")  # Cut off inside its head.
@@ -96,7 +96,7 @@ def _ask(session: requests.Session, method: str, url: str, **parts: Any) -> requ
     return answer
 
 
-def _lost(method: str, url: str, problem: requests.RequestException) -> SyncError:
+def _lost(method: str, url: str, problem: Exception) -> SyncError:
     """Say in our own words that no answer came: what the libraries say of it is long, and no help."""
     reason = getattr(problem.args[0], "reason", None) if problem.args else None
     if isinstance(problem, requests.ConnectTimeout) or isinstance(reason, NewConnectionError):

@@ -15,8 +15,9 @@ from conftest import World
 from server import config
 from server.cli.main import main
 
-NUMBERS = ("", "0", "-1", "1.5", "one", "1e9", "99999999999", "0x10", "١٢a")
-PORTS = ("", "0", "-1", "65536", "http", "80 81", "1.5")
+ODD = ("+7", "7_0", " 7", "7\n", "١٢", "７", "²", "7" * 5000, "-" + "7" * 5000, "0" * 5000)
+NUMBERS = ("", "0", "-1", "1.5", "one", "1e9", "99999999999", "0x10", "١٢a", *ODD)
+PORTS = ("", "0", "-1", "65536", "http", "80 81", "1.5", *ODD)
 HOSTS = ("", "over there", "256.1.1.1", "127.0.0.1:80", "http://127.0.0.1", "1.2.3", "::g")
 WRONG: dict[str, tuple[str, ...]] = {
     "CHASKI_DATA": ("", " "),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from server.api.schemas import LINE, REGION, Names
+from server.api.schemas import LINE, REGION, Names, Whole
 from sync import route
 from sync.encoding import MAX_INTEGER
 from sync.members import KID, SHA256_HEX
@@ -98,7 +98,7 @@ class NewTrial(Schema):
     outcome = fields.String(required=True, validate=OUTCOME)
     tier = fields.String(required=True, validate=TIER)
     queue_kinds = fields.List(fields.String(validate=QUEUE_KIND), required=True, validate=validate.Length(max=8))
-    fired = fields.Integer(required=True, validate=validate.Range(0, 1000))
+    fired = Whole(required=True, validate=validate.Range(0, 1000))
 
 
 class Why(Schema):
@@ -116,13 +116,13 @@ class NewRing(Schema):
     devices = fields.List(
         fields.String(validate=validate.Regexp(rf"{KID.pattern}\Z")), validate=validate.Length(1, 1000), allow_none=True
     )
-    share_permille = fields.Integer(validate=validate.Range(1, 1000), allow_none=True)
+    share_permille = Whole(validate=validate.Range(1, 1000), allow_none=True)
 
 
 class NewRollout(NewRing):
     """A version's way to a ring of tablets: now, or at a time."""
 
-    starts = fields.Integer(validate=COUNT, allow_none=True)
+    starts = Whole(validate=COUNT, allow_none=True)
 
 
 class Rollout(Schema):
@@ -157,13 +157,13 @@ class Change(Schema):
 class Against(Schema):
     """The version to compare with; the one that tablets used before when nothing is given."""
 
-    old = fields.Integer(validate=COUNT)
+    old = Whole(validate=COUNT)
 
 
 class Count(Schema):
     """How many made-up people to compare with."""
 
-    count = fields.Integer(load_default=300, validate=validate.Range(1, 10_000))
+    count = Whole(load_default=300, validate=validate.Range(1, 10_000))
 
 
 class Impact(Against, Count):
@@ -260,7 +260,7 @@ class NewToken(Schema):
         required=True,
         validate=validate.Length(1, 3),
     )
-    days = fields.Integer(load_default=30, validate=validate.Range(1, 90))
+    days = Whole(load_default=30, validate=validate.Range(1, 90))
 
 
 class Token(Schema):

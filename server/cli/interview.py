@@ -23,15 +23,16 @@ from screening_forms.xform import Node
 from server.cli import interview_pages as pages
 from server.cli.private_terminal import STOP, PrivateTerminal
 from sync.draft import Draft
+from sync.encoding import natural
 from sync.errors import SyncError
 from sync.seal import new_jti
 from sync.tablet import Tablet
 from sync.told import Screened
 
-BACK = re.compile(r"<(?:(<*)|(\d{1,3}))")
-NUMBERS = re.compile(r"\d{1,4}(?:[ ,;]+\d{1,4})*")
-INTEGER = re.compile(r"-?\d{1,9}")
-DATE = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})")
+BACK = re.compile(r"<(?:(<*)|([0-9]{1,3}))")
+NUMBERS = re.compile(r"[0-9]{1,4}(?:[ ,;]+[0-9]{1,4})*")
+INTEGER = re.compile(r"-?[0-9]{1,9}")
+DATE = re.compile(r"([0-9]{1,2})[/.-]([0-9]{1,2})[/.-]([0-9]{4})")
 REFUSED = "-"
 
 
@@ -61,10 +62,10 @@ def choose(
             return None
         if line == "nueva":
             break
-        if not line.isdecimal() or not 0 < int(line) <= len(found):
+        if not 0 < (number := _number(line)) <= len(found):
             message = f"Escriba un número del 1 al {len(found)}, o nueva."
             continue
-        draft = found[int(line) - 1][0]
+        draft = found[number - 1][0]
         if _is_on_board(tablet, draft):
             return draft
         message = "La versión de su formulario ya no está en la tableta. El borrador se conserva: avise a su jefatura."
@@ -88,10 +89,18 @@ def choose_language(terminal: PrivateTerminal, form: CompiledForm) -> str:
         line = terminal.ask(pages.languages(form, message))
         if line in ("", STOP):
             return ""
-        if line.isdecimal() and 0 < int(line) <= len(form.languages):
-            return form.languages[int(line) - 1]
+        if 0 < (number := _number(line)) <= len(form.languages):
+            return form.languages[number - 1]
         message = f"Escriba un número del 1 al {len(form.languages)}."
     return form.languages[0]
+
+
+def _number(line: str) -> int:
+    """Read a number that was typed to choose something; 0, which chooses nothing, for any other line."""
+    try:
+        return natural(line)
+    except ValueError:
+        return 0
 
 
 def _title(tablet: Tablet, draft: Draft) -> str:
@@ -256,8 +265,8 @@ class Conversation:
             self._go_back(line)
         elif line in self._commands:
             return self._commands[line]()
-        elif line.isdecimal() and 0 < int(line) <= len(reviewed):
-            self._now = self._now.go_to(reviewed[int(line) - 1].name)
+        elif 0 < (number := _number(line)) <= len(reviewed):
+            self._now = self._now.go_to(reviewed[number - 1].name)
         elif line.lower() == "seguir":
             self._move(self._now.reopen())
         elif line.lower() == "sellar":

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from server.cli.staff import Who, staff_options
 from server.cli.terminal import json_option, local_time, show
-from server.cli.versions import form_option, reason_option, version_argument, write_version
+from server.cli.versions import VERSION_ID, form_option, reason_option, version_argument, write_version
 
 rollout_argument = click.argument("rollout", type=click.IntRange(1), metavar="RING")
 
@@ -52,7 +52,7 @@ def publish(what: str, ring: dict[str, Any], at: datetime | None, who: Who, as_j
 
     Tablets of the ring get it at their next sync; every tablet when nothing narrows it.
     """
-    if not what.isdecimal():
+    if not VERSION_ID.fullmatch(what):
         _publish_file(Path(what), ring, at, who, as_json)
         return
     starts = {"starts": int(at.timestamp() * 1000)} if at else {}

@@ -19,7 +19,7 @@ from server.cli.comparing import write_changes
 from server.cli.forms import compiled
 from server.cli.staff import KeyFile, Who
 from server.cli.terminal import busy, json_option, show, somebody_is_there
-from server.cli.versions import problems_told, write_version
+from server.cli.versions import VERSION_ID, problems_told, write_version
 from sync import bundle, route, trust
 from sync.errors import SyncError
 from sync.signed import Document, sign
@@ -88,7 +88,7 @@ def sign_command(
     if file is not None:
         _sign_file(form, file, signer, as_json)
         return
-    if not form.isdecimal() or login is None:
+    if not VERSION_ID.fullmatch(form) or login is None:
         raise click.UsageError("name the FILE to sign beside FORM, or the ID of a version and who you are (--login)")
     _sign_on_server(int(form), own, signer, Who(server, login, passphrase_file), pin, as_json)
 

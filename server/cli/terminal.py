@@ -110,8 +110,11 @@ def somebody_is_there() -> bool:
 
 
 def local_time(at: int) -> str:
-    """Write a time (ms) by the clock on this machine's wall."""
-    return datetime.fromtimestamp(at / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
+    """Write a time (ms) by the clock on this machine's wall; one beyond every calendar as its number."""
+    try:
+        return datetime.fromtimestamp(at / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return f"{at} ms"
 
 
 def now_ms() -> int:

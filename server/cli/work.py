@@ -11,12 +11,16 @@ from rich.text import Text
 from server.cli.desk import desk, pin_option, write_opened
 from server.cli.staff import Who, staff_options
 from server.cli.terminal import json_option, local_time, show
+from sync.encoding import natural
 
 
 def _reason(code: str) -> str:
     """Write since when a tablet is silent as a time; every other reason is short as it is."""
     name, _, value = code.partition(".")
-    return f"since {local_time(int(value))}" if name == "since" else code
+    try:
+        return f"since {local_time(natural(value))}" if name == "since" else code
+    except ValueError:
+        return code
 
 
 def _write(console: Console, item: dict[str, Any]) -> None:
