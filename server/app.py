@@ -21,10 +21,10 @@ from waitress import wasyncore
 from server import addresses, jobs, keys
 from server.api import people, tablets
 from server.api.door import Parts, log_to, open_door
-from server.config import Config, ConfigError, refuse_insecure
+from server.config import Config, ConfigError, refuse_insecure, refuse_unfinished
 from server.db import Db
 from server.flows import aside, routing
-from server.listener import Door
+from server.listener import Door, why_not
 from server.store import documents, queues
 from sync import trust
 from sync.errors import SyncError
@@ -64,8 +64,7 @@ def clock() -> int:
 
 def open_parts(config: Config, now: Callable[[], int] = clock) -> Parts:
     """Open keys and database, once the data folder is found safe. Raises ConfigError otherwise."""
-    if not config.database.exists():
-        raise _no_server(config)
+    _refuse_no_server(config)
     try:
         own = keys.load(config.keys)
     except (SyncError, OSError) as wrong:
@@ -82,8 +81,26 @@ def open_parts(config: Config, now: Callable[[], int] = clock) -> Parts:
         raise
 
 
-def _no_server(config: Config) -> ConfigError:
-    return ConfigError("CHASKI_DATA", f"{config.data} holds no server; `chaski init` makes one")
+def _refuse_no_server(config: Config) -> None:
+    refuse_unfinished(config)
+    if not config.database.exists():
+        raise ConfigError("CHASKI_DATA", f"{config.data} holds no server; `chaski init` makes one")
+
+
+def _refuse_taken_ports(config: Config) -> None:
+    """Refuse before the data folder is touched: opening the database would bring its tables up to date."""
+    for name, host, port in (
+        ("CHASKI_TABLETS_PORT", config.tablets_host, config.tablets_port),
+        ("CHASKI_PEOPLE_PORT", config.people_host, config.people_port),
+    ):
+        if why := why_not(host, port):
+            raise _no_port(name, host, port, why)
+
+
+def _no_port(setting: str, host: str, port: int, why: str) -> ConfigError:
+    return ConfigError(
+        setting, f"{host}:{port} cannot be listened on: {why}. End what listens there, or set another port"
+    )
 
 
 def _is_demo(db: Db) -> bool:
@@ -134,7 +151,7 @@ class Server:
                 app, self._channels, host=host, port=port, threads=config.threads, patience=config.request_seconds
             )
         except OSError as wrong:
-            raise ConfigError(f"CHASKI_{app.name.upper()}_PORT", f"{host}:{port}: {wrong.strerror}") from wrong
+            raise _no_port(f"CHASKI_{app.name.upper()}_PORT", host, port, wrong.strerror or str(wrong)) from wrong
 
     def run(self) -> None:
         """Serve in this thread, jobs in another, until `stop`; then finish what was asked and close everything."""
@@ -177,6 +194,8 @@ class Server:
 def serve(config: Config, now: Callable[[], int] = clock) -> None:
     """Serve until SIGTERM or Ctrl-C. Raises ConfigError when it would not be safe."""
     log_to(sys.stderr, config.log_level)
+    _refuse_no_server(config)
+    _refuse_taken_ports(config)
     with _alone(config):
         aside.tidy(config)
         _serve(config, open_parts(config, now))
@@ -185,8 +204,6 @@ def serve(config: Config, now: Callable[[], int] = clock) -> None:
 @contextmanager
 def _alone(config: Config) -> Iterator[None]:
     """Hold the data folder: a second server on it would be a second writer, and each would stall the other."""
-    if not config.database.exists():
-        raise _no_server(config)
     with (config.data / "serving").open("w") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import re
 import socket
 import time
@@ -39,6 +40,20 @@ BYTES_HELD = 64 * 1024 * 1024
 POOREST_LINE = 1024
 # An answer given before the whole request came would be lost if the rest met a closed socket: it is read and dropped.
 LINGER_SECONDS, LINGER_BYTES = 5, 16 * 1024 * 1024
+
+
+def why_not(host: str, port: int) -> str:
+    """Say why no door can be opened there now, in the system's words; empty when one can. Nothing listens meanwhile."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.bind((host, port))
+    except OSError as wrong:
+        return os.strerror(wrong.errno) if wrong.errno else str(wrong)
+    return ""
 
 
 class LengthRequired(Error):  # type: ignore[misc]  # noqa: N818 (named like waitress' own)
