@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,6 +33,8 @@ THRESHOLD = 2
 EPOCH = 1
 # Roles whose signature counts in the trust or under it; each has a key of its own, apart from the person's account.
 OFFICES = ("registrar", "author", "reviewer")
+# In the people's folder: who they are; and, until the founding is done, the mark of the data folder that it belongs to.
+INDEX, UNFINISHED = "people.json", "founding"
 YEAR = 365 * 24 * 3_600_000
 
 Progress = Callable[[str], None]
@@ -58,7 +61,8 @@ class Human:
 def found(data: Path, *, now: int, progress: Progress) -> Founded:
     """Make an empty server: folder, signing key, first route key, database. It has no trust and nobody in it."""
     progress("server key, route key, database")
-    founded = founding.found(data, now=now)
+    with founding.begun(data):
+        founded = founding.found(data, now=now)
     key = founded.keys.signing.public
     return replace(
         founded,
@@ -74,10 +78,40 @@ def demo(data: Path, people: Path, *, now: int, progress: Progress) -> Founded:
     """Found a server and seat all demo people around it; their secrets go to `people`, outside `data`."""
     if people.resolve().is_relative_to(data.resolve()):
         raise ConfigError("CHASKI_DATA", f"the people's secrets ({people}) may not lie in the server's data folder")
-    if people.exists():
+    _refuse_others(people, founding.mark_of(data))
+    with founding.begun(data) as mark:
+        _make_ready(people, mark)
+        founded = _play(data, people, now, progress)
+    # After the server's: a folder of people that is marked, beside a server that is not, was written to its end.
+    (people / UNFINISHED).unlink()
+    return founded
+
+
+def _refuse_others(people: Path, mark: str) -> None:
+    """Refuse a folder with anything in it but what the founding with this mark, which was cut off, has written."""
+    if not people.exists():
+        return
+    own = people / UNFINISHED
+    theirs = not people.is_dir() or any(there != own for there in people.iterdir())
+    if theirs and not (mark and own.is_file() and own.read_text(encoding="ascii") == mark):
         raise ConfigError("CHASKI_DATA", f"{people} is there already, with other people's secrets")
-    founded = found(data, now=now, progress=progress)
-    people.mkdir(mode=0o700, parents=True)
+
+
+def _make_ready(people: Path, mark: str) -> None:
+    """Make the people's folder, empty it of what a founding that was cut off has written, and mark it."""
+    people.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in (*(f"raiz-{number}" for number in range(1, ROOTS + 1)), *(seat.login for seat in SEATS)):
+        if (people / name).exists():
+            shutil.rmtree(people / name)
+    for file in (INDEX, UNFINISHED):
+        (people / file).unlink(missing_ok=True)
+    write_private(people / UNFINISHED, mark)
+
+
+def _play(data: Path, people: Path, now: int, progress: Progress) -> Founded:
+    """Play everybody's part, in folders that are ready for it."""
+    progress("server key, route key, database")
+    founded = founding.found(data, now=now)
     roots = [_root(people, number, progress) for number in range(1, ROOTS + 1)]
     humans = [_human(people, seat, progress) for seat in SEATS]
     progress("trust, signed by two of three roots")
@@ -209,7 +243,7 @@ def _write_index(people: Path, humans: Sequence[Human]) -> None:
         }
         for human in humans
     ]
-    write_private(people / "people.json", json.dumps(index, ensure_ascii=False, indent=2) + "\n")
+    write_private(people / INDEX, json.dumps(index, ensure_ascii=False, indent=2) + "\n")
 
 
 def write_private(path: Path, text: str) -> None:

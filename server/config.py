@@ -169,6 +169,11 @@ class Config:
         return self.data / "keys"
 
     @property
+    def unfinished(self) -> Path:
+        """The mark that stands from before the first key until the founding is done: until then nothing here counts."""
+        return self.data / "founding"
+
+    @property
     def tablets_address(self) -> str:
         """Where invitations send tablets."""
         return self.tablets_url or f"http://{self.tablets_host}:{self.tablets_port}"
@@ -212,6 +217,14 @@ def load(environ: Mapping[str, str]) -> Config:
     if config.backup_folder and config.backup_folder.resolve().is_relative_to(config.data.resolve()):
         raise ConfigError("CHASKI_BACKUP_FOLDER", "lies in the data folder, and would be lost with it")
     return config
+
+
+def refuse_unfinished(config: Config) -> None:
+    """Refuse a data folder whose founding was cut off: the next `chaski init` throws away what is there."""
+    if config.unfinished.exists():
+        raise ConfigError(
+            "CHASKI_DATA", f"the founding of {config.data} was cut off; the same `chaski init` begins it again"
+        )
 
 
 def refuse_insecure(config: Config, *, demo: bool, own: Collection[str]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from server.config import Config, ConfigError
+from server.config import Config, ConfigError, refuse_unfinished
 
 data_option = click.option(
     "--data", required=True, type=click.Path(path_type=Path, file_okay=False), help="The server's data folder."
@@ -15,6 +15,7 @@ data_option = click.option(
 
 def of_a_server(config: Config) -> Config:
     """Return settings whose folder holds a server; opening what is not there would make an empty database."""
+    refuse_unfinished(config)
     if not config.database.exists():
         raise ConfigError("--data", f"{config.data} holds no server; `chaski init` makes one")
     return config

@@ -1,24 +1,32 @@
 """The server's half of the key ceremony: an empty server, then the first desks and people around it.
 
+A founding that was cut off is begun again: a mark in the data folder tells it from a server that exists.
+
 Only `server.ceremony` calls it. It is given public keys, locked keys and wrapped copies; no secret but the server's own
 ever comes in here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from server import keys
 from server.config import Config, ConfigError
 from server.db import Connection, Db
-from server.flows import people, publishing, routing
+from server.flows import aside, people, publishing, routing
 from server.keys import ServerKeys
 from server.store import audit, keyrings, queues
 from server.store import people as people_store
 from server.store.people import Person
 from server.store.queues import Queue
+from sync.durable import sync_folder
 from sync.keys import SealPublic
 from sync.registry import NATIONAL
 from sync.signed import Document
@@ -63,13 +71,61 @@ class NewKeyring:
     copies: Sequence[Wrapped]
 
 
-def found(data: Path, *, now: int) -> Founded:
-    """Make the data folder (0700), the server's keys and the database. ConfigError when there is a server already."""
+@contextmanager
+def begun(data: Path) -> Iterator[str]:
+    """Hold a data folder (0700) while a server is founded in it; ConfigError when there is a server already.
+
+    Gives what the mark says, which no other founding says. When the block fails, or the process dies, the mark stays;
+    the next founding then removes the keys and the database that are there, which no one has been told of.
+    """
     config = Config(data=data.absolute())
-    if config.database.exists() or config.keys.exists():
-        raise ConfigError("CHASKI_DATA", f"{data} holds a server already")
+    if not config.unfinished.exists():
+        _refuse_server(config)
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     data.chmod(0o700)
+    with open(os.open(config.unfinished, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="ascii") as mark:
+        try:
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as wrong:
+            raise ConfigError("CHASKI_DATA", f"another `chaski init` is at work in {data}") from wrong
+        said = mark.read()
+        if not (said and config.unfinished.exists()):  # Another may have founded one since we looked.
+            _refuse_server(config, new_mark=not said)
+        if not said:
+            said = secrets.token_hex(16)
+            mark.write(said)
+        mark.flush()
+        os.fsync(mark.fileno())
+        sync_folder(config.data)
+        _forget(config)
+        yield said
+        config.unfinished.unlink()
+        sync_folder(config.data)
+
+
+def mark_of(data: Path) -> str:
+    """Return what the mark of a founding that was cut off says; empty when there is none."""
+    mark = Config(data=data.absolute()).unfinished
+    return mark.read_text(encoding="ascii") if mark.exists() else ""
+
+
+def _refuse_server(config: Config, *, new_mark: bool = False) -> None:
+    if config.database.exists() or config.keys.exists():
+        if new_mark:
+            config.unfinished.unlink(missing_ok=True)
+        raise ConfigError("CHASKI_DATA", f"{config.data} holds a server already")
+
+
+def _forget(config: Config) -> None:
+    if config.keys.exists():
+        shutil.rmtree(config.keys)
+    for file in aside.beside(config.database):
+        file.unlink(missing_ok=True)
+
+
+def found(data: Path, *, now: int) -> Founded:
+    """Make the server's keys and the database in a folder that is `begun`."""
+    config = Config(data=data.absolute())
     made, db = keys.create(config.keys), Db(config.database)
     with db.write() as w:
         audit.append(w, at=now, action="server.founded", actor=CEREMONY, subject=made.signing.kid)

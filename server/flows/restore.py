@@ -14,7 +14,7 @@ import pyrage
 
 from server import archive, keys
 from server.archive import BackupError, Contents
-from server.config import Config, ConfigError
+from server.config import Config, ConfigError, refuse_unfinished
 from server.db import Connection, Db
 from server.flows import aside, audit, halts, publishing, rollouts
 from server.flows.backup import TYP, Progress
@@ -49,6 +49,7 @@ class _Stated:
 
 def prepare(config: Config) -> ServerKeys:
     """Look whether the data folder is one to restore into, before anybody types a passphrase; return the keys in it."""
+    refuse_unfinished(config)
     _refuse_to_overwrite(config)
     try:
         return keys.load(config.keys)
