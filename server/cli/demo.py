@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import shutil
 import signal
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -13,12 +17,16 @@ from rich.padding import Padding
 from rich.panel import Panel
 from rich.text import Text
 
-from server import ceremony
+from server import ceremony, config
 from server.cli.process import ServerProcess, free_ports
 from server.cli.story import STEPS, NotSoError, Stage
 from server.cli.terminal import busy, console, now_ms
+from sync import durable
 
-TOLD = "story-told"
+# In a demo's folder: the mark that a demo was begun there, held while one is at work; the one that its story was told;
+# what a story leaves, and where that goes when it was cut off.
+BEGUN, TOLD = "story-begun", "story-told"
+PARTS, CUT_OFF = ("server", "people", "tablet", "log", "invitation.png"), "cut-off"
 
 
 @click.command()
@@ -27,7 +35,8 @@ def demo(keep: Path | None) -> None:
     """Tell one screening's story from workbook to referral desk against a live server, checking every step.
 
     Exit code 0 only if every promise held. With --keep the story is told once; later calls start in seconds, with the
-    data that is there, on ports 8080 (tablets) and 8081 (people), until Ctrl-C.
+    data that is there, on ports 8080 (tablets) and 8081 (people), or those that CHASKI_TABLETS_PORT and
+    CHASKI_PEOPLE_PORT name, until Ctrl-C. A story that was cut off is begun again; what it left is moved to cut-off/.
     """
     if keep is not None:
         _serve(keep.absolute())
@@ -92,29 +101,66 @@ def _serve(folder: Path) -> None:
     """Tell the story once in `folder`, then keep its server running until Ctrl-C."""
     # A service manager says SIGTERM where a person says Ctrl-C; either way the server must not stay behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    stage = _stage(folder, 8080, 8081)
+    settings = config.load({**os.environ, "CHASKI_DATA": str(folder / "server")})
+    stage = _stage(folder, settings.tablets_port, settings.people_port)
+    stage.server.refuse_taken_ports()
     told = folder / TOLD
-    try:
-        if told.exists():
-            stage.server.start()
-        else:
-            _refuse_half_told(folder)
-            tell(stage)
-            told.write_text(f"{stage.pin}\n", encoding="utf-8")
-        _say_where(stage, told.read_text(encoding="utf-8").strip())
-        stage.server.wait()
-    except KeyboardInterrupt:
-        console.print("\nStopping; the data stays.")
-    finally:
-        stage.server.stop()
+    with _alone(folder):
+        try:
+            if told.exists():
+                stage.server.start()
+            else:
+                _begin_again(folder)
+                tell(stage)
+                durable.replace(told, f"{stage.pin}\n".encode())
+            _say_where(stage, told.read_text(encoding="utf-8").strip())
+            stage.server.wait()
+        except KeyboardInterrupt:
+            kept = "the data stays" if told.exists() else "the story was cut off, and the next call begins it again"
+            console.print(f"\nStopping; {kept}.")
+        finally:
+            stage.server.stop()
 
 
-def _refuse_half_told(folder: Path) -> None:
-    if (folder / "server").exists():
+def _left(folder: Path) -> list[str]:
+    return [name for name in PARTS if (folder / name).exists()]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold a demo's folder against another demo; refuse one that holds a server, but which no demo began."""
+    begun = folder / BEGUN
+    if (left := _left(folder)) and not begun.exists() and not (folder / TOLD).exists():
         raise click.ClickException(
-            f"{folder} holds a demo whose story was cut off. Move it away or delete it, then run this again."
+            f"{folder} holds {', '.join(left)}, and no demo was begun there. Name another folder, or move that away."
         )
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with begun.open("a") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as wrong:
+            raise click.ClickException(
+                f"another demo is at work in {folder}; end it, or name another folder."
+            ) from wrong
+        durable.sync_folder(folder)
+        yield
+
+
+def _begin_again(folder: Path) -> None:
+    """Move aside what a story left that was not told to its end: a demo's, with no data that counts."""
+    if not (left := _left(folder)):
+        return
+    aside = folder / CUT_OFF
+    if aside.exists():
+        shutil.rmtree(aside)
+    aside.mkdir(mode=0o700)
+    for name in left:
+        (folder / name).rename(aside / name)
+    console.print(
+        f"The story in {folder} was cut off. Nothing of it counts: it is begun again, and what it left is moved to "
+        f"{aside}, in the place of what was there.",
+        soft_wrap=True,
+    )
 
 
 def _say_where(stage: Stage, pin: str) -> None:
