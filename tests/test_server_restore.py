@@ -124,7 +124,9 @@ class Pushing:
 def close_referral(stage: Demo, jti: str) -> None:
     """A coordinator works one screening to its end."""
     with stage.desk("proteccion-17") as desk:
-        referral = next(each for each in desk.list_referrals("17-protection", mode="training") if each["jti"] == jti)["id"]
+        referral = next(each for each in desk.list_referrals("17-protection", mode="training") if each["jti"] == jti)[
+            "id"
+        ]
         desk.claim(referral)
         desk.accept(referral)
         desk.close(referral, "attended")

@@ -112,8 +112,11 @@ def is_interactive() -> bool:
 
 
 def format_time(at: int) -> str:
-    """Write a time (ms) by the clock on this machine's wall."""
-    return datetime.fromtimestamp(at / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
+    """Write a time (ms) by this machine's clock; a time beyond the calendar is written as its number."""
+    try:
+        return datetime.fromtimestamp(at / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return f"{at} ms"
 
 
 def now_ms() -> int:

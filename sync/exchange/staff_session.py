@@ -11,7 +11,7 @@ import requests
 from urllib3.exceptions import NewConnectionError
 
 from sync.errors import SyncError
-from sync.exchange.transport import ENGLISH_HEADERS, RefusedError, UnreachableError, parse_address
+from sync.exchange.transport import BAD_CHUNK, ENGLISH_HEADERS, RefusedError, UnreachableError, parse_address
 from sync.keys.key_pairs import SealKey
 from sync.keys.passphrases import derive_keys, unlock_secret
 from sync.wire.encoding import b64u, unb64u
@@ -86,7 +86,7 @@ class StaffSession:
 def _request(session: requests.Session, method: str, url: str, **parts: Any) -> requests.Response:
     try:
         answer = session.request(method, url, timeout=TIMEOUT, allow_redirects=False, **parts)
-    except requests.RequestException as problem:
+    except (requests.RequestException, *BAD_CHUNK) as problem:
         raise _connection_error(method, url, problem) from problem
     if not {"Content-Length", "Transfer-Encoding"} & set(answer.headers) and answer.status_code != 204:
         raise SyncError("transport.broken", f"{method} {url} had no whole answer")  # Cut off inside its head.
@@ -95,7 +95,7 @@ def _request(session: requests.Session, method: str, url: str, **parts: Any) -> 
     return answer
 
 
-def _connection_error(method: str, url: str, problem: requests.RequestException) -> SyncError:
+def _connection_error(method: str, url: str, problem: Exception) -> SyncError:
     """Say in our own words that no answer came: what the libraries say of it is long, and no help."""
     reason = getattr(problem.args[0], "reason", None) if problem.args else None
     if isinstance(problem, requests.ConnectTimeout) or isinstance(reason, NewConnectionError):

@@ -17,6 +17,8 @@ from sync.errors import SyncError, join_sentences
 from sync.wire.encoding import strict_json
 
 TIMEOUT = Timeout(connect=10, read=60)
+BAD_CHUNK = (ValueError, OverflowError)
+"""What the HTTP libraries let through of a chunk whose size is negative, or has too many digits."""
 MAX_BODY_BYTES = 8 * 1024 * 1024
 SUPPRESSED_HEADERS = {"User-Agent": SKIP_HEADER, "Accept-Encoding": SKIP_HEADER}  # urllib3 would add them.
 ENGLISH_HEADERS = {"Accept-Language": "en"}  # The terminal's language, for errors; a sync goes without, to save bytes.
@@ -109,7 +111,7 @@ class Transport:
             content = _read(answer)
         except (NewConnectionError, ConnectTimeoutError) as problem:
             raise UnreachableError(f"no connection to {self._host}") from problem
-        except (HTTPError, OSError) as problem:
+        except (HTTPError, OSError, *BAD_CHUNK) as problem:
             why = type(problem).__name__  # The library's own words would be long, and no help.
             raise SyncError("transport.broken", f"{method} {path} had no whole answer ({why})") from problem
         down = _size(f"HTTP/1.1 {answer.status} {answer.reason}", answer.headers.items(), content)

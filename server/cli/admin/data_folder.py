@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from server.config import Config, ConfigError
+from server.config import Config, ConfigError, refuse_unfinished
 from server.database.connection import Database
 from server.database.sqlite import SqliteDatabase
 
@@ -17,6 +17,7 @@ data_option = click.option(
 
 def require_server(config: Config) -> Config:
     """Return settings whose folder holds a server; opening what is not there would make an empty database."""
+    refuse_unfinished(config)
     if not config.database.exists():
         raise ConfigError("--data", f"{config.data} holds no server; `chaski init` makes one")
     return config

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from server.cli.authors.versions import form_option, print_version, reason_option, version_argument
+from server.cli.authors.versions import VERSION_ID, form_option, print_version, reason_option, version_argument
 from server.cli.staff_session import Account, account_options
 from server.cli.terminal import format_time, json_option, print_result
 
@@ -52,7 +52,7 @@ def publish(what: str, ring: dict[str, Any], at: datetime | None, account: Accou
 
     Tablets of the ring get it at their next sync; every tablet when nothing narrows it.
     """
-    if not what.isdecimal():
+    if not VERSION_ID.fullmatch(what):
         _publish_file(Path(what), ring, at, account, as_json)
         return
     starts = {"starts": int(at.timestamp() * 1000)} if at else {}

@@ -20,7 +20,7 @@ from screening_forms.sandbox import client as sandbox
 from screening_forms.sandbox.tasks import RecompileSource
 from server.cli.authors.compare import print_changes
 from server.cli.authors.forms import compile_checked
-from server.cli.authors.versions import print_version, raise_form_problems
+from server.cli.authors.versions import VERSION_ID, print_version, raise_form_problems
 from server.cli.staff_session import Account, OfficeKeyFile
 from server.cli.terminal import is_interactive, json_option, print_result, spinner
 from sync.documents import bundle, trust
@@ -112,7 +112,7 @@ def sign_command(
     if file is not None:
         _sign_file(form, file, office_key, as_json)
         return
-    if not form.isdecimal() or account is None:
+    if not VERSION_ID.fullmatch(form) or account is None:
         raise click.UsageError("name the FILE to sign beside FORM, or the ID of a version and who you are (--login)")
     _sign_on_server(int(form), own, office_key, account, pin, as_json)
 

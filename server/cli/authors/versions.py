@@ -3,6 +3,7 @@ approved. What is wrong with a form comes back as on the author's own machine.""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -20,6 +21,8 @@ from server.cli.staff_session import Account, account_options
 from server.cli.terminal import format_time, json_option, print_problems, print_result, spinner
 from sync.exchange.transport import RefusedError
 
+# Not str.isdecimal, which also holds for digits of other scripts, and for more of them than int() reads.
+VERSION_ID = re.compile(r"[0-9]{1,16}")
 version_argument = click.argument("version", type=click.IntRange(1), metavar="ID")
 reason_option = click.option("--reason", required=True, help="Why; others will read it.")
 form_option = click.option("--form", help="Only this form, such as pe_laboral_adulto.")

@@ -266,7 +266,9 @@ def work_referral(demo: Demo) -> Iterator[str]:
     first = INTERVIEWEES[0]
     referral = demo.referrals[demo.jtis[first.file]]
     with demo.desk("ninez-17") as other:
-        yield check_refusal("another desk group cannot open it", "referral.other_desk", lambda: other.open_screening(referral))
+        yield check_refusal(
+            "another desk group cannot open it", "referral.other_desk", lambda: other.open_screening(referral)
+        )
     with demo.desk("proteccion-17") as desk:
         opened = desk.open_screening(referral)
         yield from _check_screening(opened, read_answers(first))

@@ -11,12 +11,16 @@ from rich.text import Text
 from server.cli.desk.referrals import pin_option, print_screening
 from server.cli.staff_session import Account, account_options
 from server.cli.terminal import format_time, json_option, print_result
+from sync.wire.encoding import natural
 
 
 def _describe_reason(code: str) -> str:
     """Write since when a tablet is silent as a time; every other reason is short as it is."""
     name, _, value = code.partition(".")
-    return f"since {format_time(int(value))}" if name == "since" else code
+    try:
+        return f"since {format_time(natural(value))}" if name == "since" else code
+    except ValueError:
+        return code
 
 
 def _print_item(console: Console, item: dict[str, Any]) -> None:
