@@ -23,12 +23,12 @@ from server.api import client_address
 from server.api.flask_app import Services, configure_logging, create_app
 from server.api.staff.install import install_staff_api
 from server.api.tablets import install_tablet_api
-from server.config import Config, ConfigError, find_key_files, refuse_insecure
+from server.config import Config, ConfigError, find_key_files, refuse_insecure, refuse_unfinished
 from server.database.connection import Database
 from server.database.sqlite import SqliteDatabase
 from server.flows.desks import routing
 from server.flows.operations import scratch_files
-from server.listener import Listener
+from server.listener import Listener, why_no_port
 from server.store import documents, queues
 from sync.documents import trust
 from sync.documents.signed import Document
@@ -69,8 +69,7 @@ def clock() -> int:
 
 def open_services(config: Config, now: Callable[[], int] = clock) -> Services:
     """Open keys and database, once the data folder is found safe. Raises ConfigError otherwise."""
-    if not config.database.exists():
-        raise _no_server_error(config)
+    _refuse_no_server(config)
     try:
         own = server_keys.load(config.keys)
     except (SyncError, OSError) as error:
@@ -88,8 +87,26 @@ def open_services(config: Config, now: Callable[[], int] = clock) -> Services:
         raise
 
 
-def _no_server_error(config: Config) -> ConfigError:
-    return ConfigError("CHASKI_DATA", f"{config.data} holds no server; `chaski init` makes one")
+def _refuse_no_server(config: Config) -> None:
+    refuse_unfinished(config)
+    if not config.database.exists():
+        raise ConfigError("CHASKI_DATA", f"{config.data} holds no server; `chaski init` makes one")
+
+
+def _refuse_taken_ports(config: Config) -> None:
+    """Refuse before the data folder is touched: opening the database would bring its tables up to date."""
+    for name, host, port in (
+        ("CHASKI_TABLETS_PORT", config.tablets_host, config.tablets_port),
+        ("CHASKI_PEOPLE_PORT", config.people_host, config.people_port),
+    ):
+        if why := why_no_port(host, port):
+            raise _port_error(name, host, port, why)
+
+
+def _port_error(setting: str, host: str, port: int, why: str) -> ConfigError:
+    return ConfigError(
+        setting, f"{host}:{port} cannot be listened on: {why}. End what listens there, or set another port"
+    )
 
 
 def _is_demo(db: Database) -> bool:
@@ -140,7 +157,8 @@ class Server:
                 app, self._channels, host=host, port=port, threads=config.threads, patience=config.request_seconds
             )
         except OSError as error:
-            raise ConfigError(f"CHASKI_{app.name.upper()}_PORT", f"{host}:{port}: {error.strerror}") from error
+            setting = f"CHASKI_{app.name.upper()}_PORT"
+            raise _port_error(setting, host, port, error.strerror or str(error)) from error
 
     def run(self) -> None:
         """Serve in this thread, jobs in another, until `stop`; then finish what was asked and close everything."""
@@ -183,6 +201,8 @@ class Server:
 def serve(config: Config, now: Callable[[], int] = clock) -> None:
     """Serve until SIGTERM or Ctrl-C. Raises ConfigError when it would not be safe."""
     configure_logging(sys.stderr, config.log_level)
+    _refuse_no_server(config)
+    _refuse_taken_ports(config)
     with _lock_data_folder(config):
         scratch_files.remove_leftovers(config)
         _run_server(config, open_services(config, now))
@@ -191,8 +211,6 @@ def serve(config: Config, now: Callable[[], int] = clock) -> None:
 @contextmanager
 def _lock_data_folder(config: Config) -> Iterator[None]:
     """Hold the data folder: a second server on it would be a second writer, and each would stall the other."""
-    if not config.database.exists():
-        raise _no_server_error(config)
     with (config.data / "serving").open("w") as lock_file:
         try:
             fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 import pyrage
 
+from sync.wire.encoding import natural
+
 PREFIX = "CHASKI_"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # Read by the test suite, never by the server, which must not stumble over them in its environment.
@@ -46,21 +48,21 @@ def _parse_host(text: str) -> str:
 
 
 def _parse_port(text: str) -> int:
-    port = int(text)
+    port = natural(text)
     if not 1 <= port <= 65535:
         raise ValueError("must be a port from 1 to 65535")
     return port
 
 
 def _parse_positive(text: str) -> int:
-    number = int(text)
+    number = natural(text)
     if not 1 <= number <= 1_000_000:
         raise ValueError("must be a whole number above 0")
     return number
 
 
 def _parse_seconds(text: str) -> int:
-    seconds = int(text)
+    seconds = natural(text)
     if not 1 <= seconds <= 3600:
         raise ValueError("must be 1 to 3600 seconds")
     return seconds
@@ -181,6 +183,11 @@ class Config:
         return self.data / "keys"
 
     @property
+    def unfinished(self) -> Path:
+        """The mark that stands from before the first key until the founding is done: until then nothing here counts."""
+        return self.data / "founding"
+
+    @property
     def tablets_address(self) -> str:
         """Where invitations send tablets."""
         return self.tablets_url or f"http://{self.tablets_host}:{self.tablets_port}"
@@ -224,6 +231,14 @@ def load(environ: Mapping[str, str]) -> Config:
     if config.backup_folder and config.backup_folder.resolve().is_relative_to(config.data.resolve()):
         raise ConfigError("CHASKI_BACKUP_FOLDER", "lies in the data folder, and would be lost with it")
     return config
+
+
+def refuse_unfinished(config: Config) -> None:
+    """Refuse a data folder whose founding was cut off: the next `chaski init` removes what is there."""
+    if config.unfinished.exists():
+        raise ConfigError(
+            "CHASKI_DATA", f"the founding of {config.data} was cut off; the same `chaski init` begins it again"
+        )
 
 
 @dataclass(frozen=True)

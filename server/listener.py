@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import re
 import socket
 import time
 from collections import Counter
@@ -14,16 +16,18 @@ from typing import Any
 
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask
-from waitress.utilities import Error
+from waitress.utilities import Error, RequestEntityTooLarge
 
 from server import problems
 from sync.exchange.messages import MAX_BODY_BYTES
 
 _log = logging.getLogger("chaski")
 MAX_HEAD_BYTES = 16 * 1024
+# A length of so many digits is a length all the same, though no number that int() reads.
+_LONG_LENGTH = re.compile(r"[0-9]{1000,}")
 # Open at once at one door; past it, a connection that keeps us waiting for little or nothing is closed for the next.
 MAX_CONNECTIONS = 400
 # Connections that the system keeps for us meanwhile, and seconds for which the worst of ours is left in peace.
@@ -38,6 +42,20 @@ MIN_BYTES_PER_SECOND = 1024
 LINGER_SECONDS, LINGER_BYTES = 5, 16 * 1024 * 1024
 
 
+def why_no_port(host: str, port: int) -> str:
+    """Say why no door can be opened there now, in the system's words; empty when one can. Nothing listens meanwhile."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.bind((host, port))
+    except OSError as wrong:
+        return os.strerror(wrong.errno) if wrong.errno else str(wrong)
+    return ""
+
+
 class LengthRequired(Error):  # type: ignore[misc]  # noqa: N818 (named like waitress' own)
     """A body in chunks, whose length nobody can hold against a limit before it comes."""
 
@@ -47,9 +65,16 @@ class LengthRequired(Error):  # type: ignore[misc]  # noqa: N818 (named like wai
 class Parser(HTTPRequestParser):  # type: ignore[misc]
     """Reads one request; refuses a body in chunks by its head."""
 
+    path = ""  # Of a head that cannot be read; waitress asks for it when the other side has gone meanwhile.
+
     def parse_header(self, header_plus: bytes) -> None:
-        """Read the head."""
-        super().parse_header(header_plus)
+        """Read the head; one that waitress trips over is refused like any other that it cannot read."""
+        try:
+            super().parse_header(header_plus)
+        except ValueError as wrong:  # Of int(), which reads no number of many digits, or of urlsplit().
+            if not _LONG_LENGTH.fullmatch(self.headers.get("CONTENT_LENGTH", "")):
+                raise ParsingError("Head is invalid") from wrong
+            self.error = RequestEntityTooLarge("")
         if self.chunked:
             self.body_rcv, self.error = None, LengthRequired("")
 

@@ -143,7 +143,8 @@ def _answer_unexpected(error: Exception) -> Response:
     while trace is not None:
         place = f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}"
         trace = trace.tb_next
-    _log.error("failed", extra={"fields": {"error": type(error).__name__, "at": place, "request": g.get("request_id")}})
+    fields = {"error": type(error).__name__, "place": place, "request": g.get("request_id")}
+    _log.error("failed", extra={"fields": fields})
     return _build_response("server.failed", "", {"request": g.get("request_id", "")})
 
 

@@ -178,13 +178,13 @@ def test_the_next_question_appears_within_50_ms(field: Field) -> None:
 
 def test_an_invalid_line_shows_a_hint_and_the_same_question_again(field: Field, folder: Path) -> None:
     inspector = field.begin(folder)
-    for wrong in ("9", "0", "si", "1 2", "\x1b[A", "", "-1"):
+    for wrong in ("9", "1" * 5000, "١", "0", "si", "1 2", "\x1b[A", "", "-1"):
         assert "¿Hay peligro ahora mismo" in inspector.type(wrong)
         assert "Escriba" in inspector.page
     assert "Esta pregunta es necesaria" in inspector.type("-")
     given = answers()
     to_question(field, inspector, "horas", given)
-    for wrong in ("doce", "1.5", "12,5"):
+    for wrong in ("doce", "1.5", "12,5", "١٢", "+12", "1_2", "9" * 5000):
         inspector.type(wrong)
         assert question_on_page(field.engine, inspector).name == "horas"
         assert "número entero" in inspector.words
@@ -248,6 +248,8 @@ def test_the_review_page_opens_any_answer_and_returns(field: Field, folder: Path
     answer_all(field.engine, inspector, given)
     assert "muestra lo demás" in inspector.page
     assert inspector.type("+") != inspector.page.replace("+", "")
+    for wrong in ("9" * 5000, "8" * 17, "٨", "²", "0", "-1", "1_0"):
+        assert "Revisar antes de sellar" in inspector.type(wrong)
     inspector.type("8")
     assert "Respuesta actual" in inspector.page
     node = question_on_page(field.engine, inspector)

@@ -1,5 +1,7 @@
-"""Every screening scores here as in ODK Collect and in ODK Web Forms: their engines fill the same forms, node by node.
-`make agreement` does the same with five hundred interviews of each form and with a hundred."""
+"""The engine gives every node the value that the engines of ODK Collect and ODK Web Forms give it.
+
+`make agreement` compares more interviews of each form: 500 with Collect's engine, 100 with that of Web Forms.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ FORMS = ("small", "edges", *CATALOGUE_FORMS)
 
 @pytest.fixture(scope="session")
 def java(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the compiled Java program."""
+    """Return the folder with the compiled Java program."""
     classes = compile_java(tmp_path_factory.mktemp("java"))
     if classes is None:
         if os.environ.get("CHASKI_REQUIRE_JAVA") == "1":
@@ -29,14 +31,14 @@ def java(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def xform(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """The form that the test is about, as a file."""
+    """Return the path of the test's form as a file."""
     file = tmp_path / "form.xml"
     file.write_text(compiled(request.node.callspec.params["form"]).xform, encoding="utf-8")
     return file
 
 
 @pytest.mark.parametrize(("form", "count"), [("small", 100), ("edges", 100), *((form, 30) for form in CATALOGUE_FORMS)])
-def test_every_node_is_as_in_odk_collect(form: str, count: int, java: Path, xform: Path) -> None:
+def test_every_node_has_odk_collects_value(form: str, count: int, java: Path, xform: Path) -> None:
     ours = load_engine(compiled(form).xform)
     drawn = interviews(ours, form, count)
     for passes, theirs in zip(drawn, in_java_rosa(java, xform, drawn), strict=True):
@@ -46,7 +48,7 @@ def test_every_node_is_as_in_odk_collect(form: str, count: int, java: Path, xfor
 
 
 @pytest.mark.parametrize(("form", "count"), [("small", 10), ("edges", 10), *((form, 2) for form in CATALOGUE_FORMS)])
-def test_every_node_is_as_in_odk_web_forms(form: str, count: int, node: Path, xform: Path) -> None:
+def test_every_node_has_odk_web_forms_value(form: str, count: int, node: Path, xform: Path) -> None:
     ours = load_engine(compiled(form).xform)
     drawn = interviews(ours, form, count)
     for passes, theirs in zip(drawn, in_web_forms(node, xform, drawn), strict=True):

@@ -1,5 +1,4 @@
-"""The sheet `cases`: what an author expects of her form is tried at every check, and a form that does otherwise is
-not compiled."""
+"""The sheet `cases`: every check runs the author's cases, and a form that fails one does not compile."""
 
 from functools import cache
 
@@ -26,7 +25,7 @@ def of_cases(cases: str) -> list[tuple[int, str, str]]:
     return [(p.row, p.column, p.code) for p in problems(cases) if p.sheet == "cases"]
 
 
-def test_cases_that_come_out_as_written_are_no_problem() -> None:
+def test_cases_with_the_expected_results_give_no_problem() -> None:
     assert of_cases(CASES) == []
 
 
@@ -45,7 +44,7 @@ def test_cases_that_come_out_as_written_are_no_problem() -> None:
         ("| no | no | 30_59 | |", "| no | no | 30_59 | yes |", (5, "oferta", "case.bad_answer")),
     ],
 )
-def test_a_case_that_does_not_hold_is_told_in_its_cell(old: str, new: str, expected: tuple[int, str, str]) -> None:
+def test_a_failed_case_is_reported_in_its_cell(old: str, new: str, expected: tuple[int, str, str]) -> None:
     assert CASES.count(old) == 1
     changed = CASES.replace(old, new)
     assert expected in of_cases(changed)
@@ -53,13 +52,13 @@ def test_a_case_that_does_not_hold_is_told_in_its_cell(old: str, new: str, expec
         compile_form(parse_markdown(PLAIN + changed), channel="training", route_vocabulary=AUTHOR_FIELDS)
 
 
-def test_a_failed_case_says_what_came_out_instead() -> None:
+def test_a_failed_case_shows_the_actual_result() -> None:
     told = next(p for p in problems(CASES.replace("| positive | T1 |", "| negative | none |")) if p.sheet == "cases")
     assert "salió «positive», no «negative»" in told.advice_es
     assert "positive / T1 / protection" in told.advice_en
 
 
-def test_a_cases_queue_kinds_come_in_any_order_and_only_given_columns_are_compared() -> None:
+def test_queue_kinds_may_have_any_order_and_only_given_columns_are_compared() -> None:
     without = "\n".join(
         "|".join(cell for place, cell in enumerate(line.split("|")) if place not in (4, 5))
         for line in CASES.splitlines()
@@ -67,7 +66,7 @@ def test_a_cases_queue_kinds_come_in_any_order_and_only_given_columns_are_compar
     assert of_cases(without) == []
 
 
-def test_a_form_without_cases_can_be_tried_but_never_reaches_people() -> None:
+def test_a_form_without_cases_compiles_for_training_but_not_for_the_field() -> None:
     assert [p.code for p in problems("") if p.sheet == "cases"] == ["case.none"]
     assert "case.none" not in {p.code for p in blocking_problems(problems(""))}
     assert "case.none" in {p.code for p in blocking_problems(problems(""), "field")}
@@ -75,7 +74,7 @@ def test_a_form_without_cases_can_be_tried_but_never_reaches_people() -> None:
         compile_form(parse_markdown(PLAIN), channel="field", route_vocabulary=AUTHOR_FIELDS)
 
 
-def test_a_draft_that_fails_its_cases_still_compiles_and_cases_change_no_byte_of_it() -> None:
+def test_a_draft_compiles_without_its_cases_and_cases_change_no_byte() -> None:
     failing = parse_markdown(PLAIN + CASES.replace("| T1 |", "| T2 |"))
     looked_at = compile_form(failing, channel="training", route_vocabulary=AUTHOR_FIELDS, run_cases=False)
     plain = compile_form(parse_markdown(PLAIN), channel="training", route_vocabulary=AUTHOR_FIELDS)

@@ -1,4 +1,4 @@
-"""Form checks: whatever an author can get wrong is named at once, in its cell, with what to do about it."""
+"""Form checks: every problem is reported at once, in its cell, with advice."""
 
 import re
 from pathlib import Path
@@ -66,7 +66,7 @@ def changed(old: str, new: str) -> set[Found]:
     return found(parse_markdown(FORM.replace(old, new, 1))) - BASE
 
 
-def test_a_sound_form_has_no_problem_that_keeps_it_from_being_compiled() -> None:
+def test_a_sound_form_has_no_blocking_problem() -> None:
     assert blocking_problems(check_form(parse_markdown(FORM), VOCABULARY)) == []
 
 
@@ -80,7 +80,7 @@ REQUIRED_NOTE = ("survey", 10, "required", "question.required_note")
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        # The six that authors make most.
+        # The six most frequent mistakes.
         ("| ¿Le pegan? |", "| |", ("survey", 6, ES, "label.missing")),
         ("| si_no | yes | Sí |", "| si_no | yes | |", ("choices", 7, ES, "label.missing")),
         ("| relevant |", "| relevent |", ("survey", 1, "relevent", "column.unknown")),
@@ -90,7 +90,7 @@ REQUIRED_NOTE = ("survey", 10, "required", "question.required_note")
         ("integer | horas", "geopoint | horas", ("survey", 7, "type", "type.place")),
         ("| province |", "| provinse |", ("survey", 3, "route", "route.unknown_field")),
         ("| es | | distrito", "| es | sexx | distrito", ("settings", 2, "omit_route", "route.unknown_field")),
-        # Types and metadata that would name, show, hear or locate somebody.
+        # Types and metadata that would store a person's name, image, voice or location.
         *(
             ("integer | horas", f"{kind} | horas", ("survey", 7, "type", code))
             for kind, code in (
@@ -226,26 +226,26 @@ REQUIRED_NOTE = ("survey", 10, "required", "question.required_note")
         ("| ¿Mujer u hombre? | | | | | sex |", "| ¿Mujer u hombre? | | | | | |", None),
     ],
 )
-def test_what_an_author_gets_wrong_is_named_in_its_cell(old: str, new: str, problem: Found | None) -> None:
+def test_each_mistake_is_reported_in_its_cell(old: str, new: str, problem: Found | None) -> None:
     problems = changed(old, new)
     assert problem in problems if problem else not problems
 
 
-def test_a_free_text_is_asked_for_a_reason_only() -> None:
+def test_a_free_text_question_needs_only_a_reason() -> None:
     with_reason = FORM.replace("| route |", "| route | reason |", 1).replace("integer | horas", "text | otro_lugar")
     with_reason = with_reason.replace("| ${golpes}='yes' | | | |", "| ${golpes}='yes' | | | | Solo hay lugares. |")
     with_reason = with_reason.replace("| | D4.01 | ${horas} > 12 | |\n", "")
     assert blocking_problems(check_form(parse_markdown(with_reason), VOCABULARY)) == []
 
 
-def test_what_a_form_leaves_out_on_purpose_is_not_told_again_but_facts_always_are() -> None:
+def test_unreached_on_purpose_hides_indicators_but_never_facts() -> None:
     on_purpose = FORM.replace("| omit_route |", "| unreached_on_purpose |").replace("| es | |", "| es | yes |")
     told = [p for p in check_form(parse_markdown(on_purpose), VOCABULARY) if p.code == "indicator.unreached"]
     assert "D1.01" not in told[0].advice_es
     assert "danger" in told[0].advice_es
 
 
-def test_a_calculation_that_waits_for_itself_is_named_where_it_is_written() -> None:
+def test_a_circular_calculation_is_reported_in_its_cell() -> None:
     form = FORM.replace("| route |", "| calculation |", 1).replace("| province |", "| |").replace("| | sex |", "| | |")
     rows = (
         "| | calculate | uno | | | {} | | | {} |\n| | calculate | dos | | | | | | ${{uno}} + 1 |\n| | integer | horas"
@@ -261,25 +261,25 @@ def test_a_calculation_that_waits_for_itself_is_named_where_it_is_written() -> N
 
 
 @pytest.mark.parametrize(("appearance", "told"), [("minimal", 0), ("ex:com.other.app", 1), ("search('a')", 1)])
-def test_an_appearance_that_starts_something_else_is_refused(appearance: str, told: int) -> None:
+def test_an_appearance_that_starts_another_program_is_rejected(appearance: str, told: int) -> None:
     form = FORM.replace("| route |", "| appearance |", 1).replace("| province |", f"| {appearance} |")
     codes = [p.code for p in check_form(parse_markdown(form.replace("| | sex |", "| | |", 1)), VOCABULARY)]
     assert codes.count("question.appearance") == told
 
 
-def test_a_form_has_one_consent_policy_so_that_the_person_hears_one_thing() -> None:
+def test_a_form_has_exactly_one_consent_policy() -> None:
     form = FORM.replace("| omit_route |", "| consent_policy |")
     for policies, problems in (("duty_to_report", 0), ("duty_to_report person_decides", 1)):
         named = found(parse_markdown(form.replace("| es | |", f"| es | {policies} |")))
         assert (("settings", 2, "consent_policy", "settings.bad_value") in named) == problems
 
 
-def test_a_column_that_every_form_needs_is_named_when_it_is_not_there() -> None:
+def test_a_missing_required_column_is_reported() -> None:
     without = FORM.replace("| | list_name | name | label::Español (es) | region |", "| | list_name | name | region |")
     assert ("choices", 1, "label", "column.missing") in found(parse_markdown(without.replace("| Madre de Dios ", "")))
 
 
-def test_a_form_without_indicators_is_not_taken_for_one_that_found_nothing() -> None:
+def test_a_form_without_indicators_is_a_problem_and_not_a_negative_result() -> None:
     assert ("indicators", 0, "", "indicator.none") in found(parse_markdown(FORM.partition("| indicators |")[0]))
 
 
@@ -289,11 +289,11 @@ CELLS = [cell for cell in re.findall(r"(?<=\| )[^|\n]+(?= \|)", FORM) if cell no
 @given(
     st.sampled_from(CELLS), st.sampled_from([*CELLS, "", "(", "${", "${}", "select_one", "end_group", "'", "\\", "1"])
 )
-def test_whatever_an_author_types_is_told_and_never_breaks_the_checks(old: str, new: str) -> None:
+def test_strange_input_gives_problems_and_never_breaks_the_checks(old: str, new: str) -> None:
     try:
         problems = check_form(parse_markdown(FORM.replace(f"| {old} |", f"| {new} |", 1)), VOCABULARY)
     except FormError as error:
-        problems = error.problems  # no settings or no survey at all: the reader says so
+        problems = error.problems  # the reader rejects a workbook without settings or survey
     assert all(problem.advice_es and problem.advice_en and problem.code for problem in problems)
 
 
@@ -337,7 +337,7 @@ def test_all_problems_are_reported_at_once_in_the_order_of_the_sheets() -> None:
     ]
 
 
-def test_rows_are_counted_as_the_author_sees_them_in_a_spreadsheet(tmp_path: Path) -> None:
+def test_row_numbers_are_those_of_the_spreadsheet(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
     book.remove(book.active)
     for table in re.split(r"\n(?=\| \w+ \|\n)", FORM.strip().replace("integer | horas", "geopoint | horas")):
@@ -357,7 +357,7 @@ def test_unreachable_rows_and_missing_guidance_are_reported_without_an_error() -
     assert "D5.04" not in problems["indicator.unreached"].advice_es
 
 
-def test_a_text_missing_in_one_language_is_named(tmp_path: Path) -> None:
+def test_a_text_missing_in_one_language_is_reported(tmp_path: Path) -> None:
     workbook = parse_markdown(FORM.replace("| es | |", "| es quz | |"))
     assert "translation.none" in {p.code for p in check_form(workbook, VOCABULARY, resources=load_built_in(tmp_path))}
     merge_into_file(workbook, "quz", tmp_path)
@@ -376,7 +376,7 @@ def test_a_text_missing_in_one_language_is_named(tmp_path: Path) -> None:
     assert blocking_problems(problems) == []
 
 
-def test_a_translation_made_from_another_spanish_text_is_named(tmp_path: Path) -> None:
+def test_a_translation_of_another_spanish_text_is_reported(tmp_path: Path) -> None:
     workbook = parse_markdown(FORM.replace("| es | |", "| es quz | |"))
     merge_into_file(workbook, "quz", tmp_path)
     path = tmp_path / "quz" / "LC_MESSAGES" / "forms.po"
@@ -402,7 +402,7 @@ def test_every_code_has_advice_in_both_languages_and_every_advice_is_used() -> N
     assert all(es and en and es != en for es, en in ADVICE.values())
 
 
-def test_every_code_of_a_form_has_a_test_of_its_own() -> None:
+def test_every_code_of_a_form_has_its_own_test() -> None:
     tests = "".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_*.py"))
     of_languages = (
         "translation.",

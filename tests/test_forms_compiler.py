@@ -1,4 +1,4 @@
-"""From a workbook to a compiled form: the same bytes every time, no language half shown, the score inside."""
+"""The compiler: the same workbook gives the same bytes, and the compiled form contains its score."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_same_workbook_gives_the_same_bytes_in_every_process() -> None:
     assert len(hashes) == 1
 
 
-def test_a_compiled_form_is_read_back_from_its_own_bytes_and_from_no_others() -> None:
+def test_a_compiled_form_loads_from_its_own_bytes_and_from_no_others() -> None:
     form = compiled("small")
     content = form.to_bytes()
     assert CompiledForm.from_bytes(content) == form
@@ -82,7 +82,7 @@ def test_a_spreadsheet_and_markdown_tables_compile_to_the_same_bytes(tmp_path: P
 
 
 def is_condition(token: Token) -> bool:
-    """Whether the expression's value is a truth value, in any branch."""
+    """True if any branch of the expression has a boolean value."""
     if token.symbol == "(":
         return is_condition(token[0])
     if token.symbol == "if":
@@ -91,13 +91,13 @@ def is_condition(token: Token) -> bool:
 
 
 @pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
-def test_no_calculate_is_a_bare_condition_since_collect_and_web_forms_differ_in_it(form: str) -> None:
+def test_no_calculate_is_a_bare_condition(form: str) -> None:
     calculates = [node for node in load_engine(compiled(form).xform).nodes.values() if node.calculate]
     assert len(calculates) > 20
     assert not [node.name for node in calculates if is_condition(parse_expression(node.calculate))]
 
 
-def test_an_authors_bare_condition_as_a_calculate_is_refused_in_its_row() -> None:
+def test_a_bare_condition_in_an_authors_calculate_is_rejected_in_its_row() -> None:
     bare = "| | calculate | listo | | | | | | |\n| | select_one region"
     text = SMALL.replace("| | select_one region", bare, 1).replace(
         "choice_filter | route |", "choice_filter | route | calculation |"
@@ -107,7 +107,7 @@ def test_an_authors_bare_condition_as_a_calculate_is_refused_in_its_row() -> Non
     assert [(sheet, row) for sheet, row, _ in found] == [("survey", 17)]
 
 
-def test_what_must_not_be_in_when_is_refused_in_its_cell() -> None:
+def test_an_expression_not_allowed_in_when_is_rejected_in_its_cell() -> None:
     for condition, code in (
         ("not(${deuda}='yes')", "when.negation"),
         ("${deuda} != 'no'", "when.negation"),
@@ -124,12 +124,12 @@ def test_what_must_not_be_in_when_is_refused_in_its_cell() -> None:
         assert [(found.row, found.column, found.code) for found in caught.value.problems] == [(7, "when", code)]
 
 
-def test_a_fact_may_ask_whether_a_question_was_refused() -> None:
+def test_the_when_of_a_fact_may_test_for_a_refused_answer() -> None:
     row = Row("indicators", 2, {"code": "minor", "when": "${edad}='14_17' or ${edad}='no_answer' or ${edad}=''"})
     assert parse_when(row, fact=True).questions == ("edad",)
 
 
-def test_the_reason_for_a_question_in_the_persons_own_words_is_among_what_is_signed() -> None:
+def test_the_reason_for_free_text_is_part_of_the_signed_bytes() -> None:
     asked = "| | text | apodo | ¿Cómo quiere que le diga? | | | | | | Para hablarle; no es su nombre. |"
     text = SMALL.replace("choice_filter | route |", "choice_filter | route | reason |", 1)
     text = text.replace("| | select_one age | edad", f"{asked}\n| | select_one age | edad", 1)
@@ -140,7 +140,7 @@ def test_the_reason_for_a_question_in_the_persons_own_words_is_among_what_is_sig
     assert compiled("small").free_text == {}
 
 
-def test_own_words_are_few_enough_for_the_padding_to_hide_how_many() -> None:
+def test_free_text_is_short_enough_to_fit_the_padded_size() -> None:
     asked = "| | text | apodo | ¿Cómo quiere que le llame? | | | | | | Para hablarle. |"
     text = SMALL.replace("choice_filter | route |", "choice_filter | route | reason |", 1)
     text = text.replace("| | select_one age | edad", f"{asked}\n| | select_one age | edad", 1)
@@ -154,7 +154,7 @@ def test_own_words_are_few_enough_for_the_padding_to_hide_how_many() -> None:
         filler.run({"peligro": "no", "apodo": words + "x"})
 
 
-def test_districts_that_the_author_left_blank_are_named_by_inei() -> None:
+def test_a_district_without_a_label_gets_ineis_name() -> None:
     districts = load_engine(compiled("pe_laboral_adulto").xform).nodes["distrito"].choices
     assert districts["170204"].label["es"] == "Huepetuhe"
     assert districts["211002"].label["es"] == "Ananea"
@@ -168,7 +168,7 @@ def test_the_route_names_questions_of_the_form() -> None:
 
 
 @pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
-def test_every_interview_fits_the_padding_so_that_its_length_says_nothing(form: str) -> None:
+def test_every_interview_fits_the_padded_size(form: str) -> None:
     made = compiled(form)
     filler, draws = load_engine(made.xform), Random("length")
     for _ in range(40):
@@ -177,7 +177,7 @@ def test_every_interview_fits_the_padding_so_that_its_length_says_nothing(form: 
     assert made.bucket == 1024, "ten full screenings no longer go through in 32 kB"
 
 
-def test_a_group_that_only_calculates_gets_nothing_between_the_authors_questions() -> None:
+def test_calculates_stand_only_inside_the_group_score() -> None:
     nodes = list(load_engine(compiled("small").xform).nodes.values())
     score = [node.name for node in nodes if node.group == "score"]
     assert score.index("outcome") < score.index("a_salvo")
@@ -234,14 +234,16 @@ def unzipped(content: bytes) -> dict[str, bytes]:
         ("form.xlsx", spreadsheet(without="settings"), "workbook.sheet_missing"),
     ],
 )
-def test_a_file_that_is_no_workbook_is_named(name: str, content: bytes, code: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_workbook_is_rejected_with_its_name(
+    name: str, content: bytes, code: str, tmp_path: Path
+) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(FormError) as caught:
         read_workbook(tmp_path / name)
     assert {found.code for found in caught.value.problems} == {code}
 
 
-def test_an_authors_own_table_and_a_text_that_looks_like_a_formula_are_kept_as_typed() -> None:
+def test_own_tables_and_texts_that_look_like_formulas_stay_as_typed() -> None:
     notes = "\n| what / why? \\ | x |\n| | = 1 |\n"
     form = parse_markdown(SMALL.replace("¿Hay peligro?", "= ¿Hay \\| peligro?") + notes)
     assert form.survey[0].get("label::Español (es)") == "= ¿Hay | peligro?"

@@ -1,4 +1,4 @@
-"""What changed between two versions of a form, in an author's words, and never in silence."""
+"""The diff of two versions of a form: every change has a sentence, and no change goes unseen."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sync.envelope.route import AUTHOR_FIELDS
 
 
 def made(text: str, resources: Resources = BUILT_IN) -> CompiledForm:
-    """Compile a form whose author's cases may fail: a draft in the middle of a change."""
+    """Compile a draft without its cases, which may fail."""
     workbook = parse_markdown(text[: text.index("| cases |")] if "| cases |" in text else text)
     form = compile_form(
         workbook, channel="training", route_vocabulary=AUTHOR_FIELDS, resources=resources, run_cases=False
@@ -49,7 +49,7 @@ def told(changes: list[Change]) -> list[tuple[str, str]]:
 
 
 EVERY = 8
-"""Of how many changes one is tried; with 1 all are."""
+"""The test tries one change of this many; 1 tries all."""
 
 DEBT = "| | select_one ynd | deuda | ¿Tiene una deuda? | ${oferta}='yes' or ${oferta}='no' | | | | |"
 HOURS = "| | integer | horas | ¿Cuántas horas al día? | | | . >= 0 and . <= 24 | | |"
@@ -95,7 +95,7 @@ EDITS = {
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_each_kind_of_edit_is_told_at_its_place_and_nothing_else_is(edit: str, small: CompiledForm) -> None:
+def test_each_edit_gives_its_own_change_and_no_other(edit: str, small: CompiledForm) -> None:
     before, after, expected = EDITS[edit]
     text = edited(before, after)
     if edit == "consent policy":
@@ -106,11 +106,11 @@ def test_each_kind_of_edit_is_told_at_its_place_and_nothing_else_is(edit: str, s
     assert [each for each in told(changes) if each[0] != "score.steps"] == expected
 
 
-def test_the_same_bytes_have_no_difference(small: CompiledForm) -> None:
+def test_the_same_bytes_have_no_changes(small: CompiledForm) -> None:
     assert form_changes(small, CompiledForm.from_bytes(small.to_bytes())) == []
 
 
-def test_a_change_is_said_with_numbers_and_labels_in_both_languages(small: CompiledForm) -> None:
+def test_a_change_has_numbers_and_labels_in_both_languages(small: CompiledForm) -> None:
     text = edited("El trato | ${oferta}='yes'", "El trato | ${oferta}='yes' or ${oferta}='no'")
     found = form_changes(small, made(text))[0]
     assert found.es == "grupo «El trato» se pregunta si: «oferta» es «Sí» → «oferta» es «Sí» o «oferta» es «No»"
@@ -119,7 +119,7 @@ def test_a_change_is_said_with_numbers_and_labels_in_both_languages(small: Compi
     assert reworded.en == "question 9 'horas', text reworded in Spanish: '¿Cuántas horas al día?' -> '¿Cuántas horas?'"
 
 
-def test_a_question_in_a_new_group_leaves_the_groups_after_it_alone(small: CompiledForm) -> None:
+def test_a_question_in_a_new_group_changes_no_later_group(small: CompiledForm) -> None:
     new = (
         "| | begin_group | casa | La casa | | | | | |\n"
         "| | select_one yn | cama | ¿Tiene cama? | ${oferta}='yes' | | | | |\n"
@@ -130,12 +130,12 @@ def test_a_question_in_a_new_group_leaves_the_groups_after_it_alone(small: Compi
     assert changes[1].es == "se añade: pregunta 5 «cama» (select_one; se pregunta si «oferta» es «Sí»): «¿Tiene cama?»"
 
 
-def test_a_question_under_another_name_is_told_as_another_question_to_the_data(small: CompiledForm) -> None:
+def test_a_renamed_question_is_reported_as_another_question_for_the_data(small: CompiledForm) -> None:
     text = SMALL.replace("${horas}", "${jornada}").replace("| horas |", "| jornada |")
     assert told(form_changes(small, made(text)))[0] == ("item.renamed", "horas")
 
 
-def test_a_question_that_goes_takes_its_indicators_with_it(small: CompiledForm) -> None:
+def test_a_removed_question_removes_its_indicators(small: CompiledForm) -> None:
     gone = [line for line in SMALL.split("\n") if "horas" not in line or "| cases |" in line]
     changes = told(form_changes(small, made("\n".join(gone))))
     assert ("item.removed", "horas") in changes
@@ -143,7 +143,7 @@ def test_a_question_that_goes_takes_its_indicators_with_it(small: CompiledForm) 
     assert ("mapping.changed", "D4.04") in changes
 
 
-def test_an_indicator_that_weighs_less_is_told_for_the_forms_own_profile_first(small: CompiledForm) -> None:
+def test_a_changed_strength_is_reported_for_the_forms_own_profile_first(small: CompiledForm) -> None:
     lines = BUILT_IN.indicator_sets["ilo_delphi_2009"].split("\n")
     weaker = "\n".join(line.replace(",S,S,S,S,", ",M,S,W,S,") if line.startswith("D5.03,") else line for line in lines)
     assert weaker != BUILT_IN.indicator_sets["ilo_delphi_2009"]
@@ -153,7 +153,7 @@ def test_an_indicator_that_weighs_less_is_told_for_the_forms_own_profile_first(s
     assert changes[1].en.endswith("strong -> weak for adult_sexual")
 
 
-def test_a_policy_is_told_rule_by_rule(small: CompiledForm) -> None:
+def test_a_policys_changes_are_reported_rule_by_rule(small: CompiledForm) -> None:
     text = BUILT_IN.policies["pe_adult_2026_1"]
     harsher = text.replace("outcome,D4,labour_rights,T3", "outcome,D4,review,T3")
     changes = form_changes(small, made(SMALL, Resources({}, {"pe_adult_2026_1": harsher}).with_fallback(BUILT_IN)))
@@ -163,7 +163,7 @@ def test_a_policy_is_told_rule_by_rule(small: CompiledForm) -> None:
     ]
 
 
-def test_translations_are_told_by_what_happened_to_them() -> None:
+def test_each_change_of_a_translation_has_its_own_code() -> None:
     form = compiled("pe_laboral_adulto")
     label = parse_form(form.xform).items["peligro"].texts
     quechua, spanish = label["label", "quz"], label["label", "es"]
@@ -181,7 +181,7 @@ def test_translations_are_told_by_what_happened_to_them() -> None:
     assert stale.es.endswith("; su texto en quechua y aimara es del español de antes")
 
 
-def test_every_member_of_the_signed_bytes_is_told(small: CompiledForm) -> None:
+def test_a_change_of_any_signed_member_is_reported(small: CompiledForm) -> None:
     others = {
         "version": "2",
         "channel": "field",
@@ -201,8 +201,8 @@ def test_every_member_of_the_signed_bytes_is_told(small: CompiledForm) -> None:
         assert form_changes(small, replace(small, **{member: value})), member
 
 
-def test_nothing_in_the_xform_changes_in_silence_behind_another_change(small: CompiledForm) -> None:
-    """Attributes and texts of the XForm are changed one at a time, each beside a reworded question."""
+def test_another_change_hides_no_change_of_the_xform(small: CompiledForm) -> None:
+    """Change attributes and texts of the XForm one at a time, each together with a reworded question."""
     reworded = small.xform.replace("¿En qué región?", "¿Cuál región?")
     for xform in islice(_each_changed_once(reworded), 0, None, EVERY):
         places = {(each.code, each.name) for each in form_changes(small, replace(small, xform=xform))}
@@ -213,7 +213,12 @@ def _each_changed_once(xform: str) -> Iterator[str]:
     html = fromstring(xform)
     for element in html.iter():
         for name, value in list(element.attrib.items()):
-            if name not in ("nodeset", "ref", "lang", "id"):  # With these another thing is named, and read elsewhere.
+            if name not in (
+                "nodeset",
+                "ref",
+                "lang",
+                "id",
+            ):  # These attributes are references or names; other tests change them.
                 element.set(name, f"{value}x")
                 yield tostring(html, encoding="unicode")
                 element.set(name, value)
@@ -223,7 +228,7 @@ def _each_changed_once(xform: str) -> Iterator[str]:
             element.text = text
 
 
-def test_what_an_authors_cases_expect_is_told_beside_the_signed_bytes() -> None:
+def test_changes_of_cases_are_reported_beside_those_of_the_signed_bytes() -> None:
     text = edited("| | No contesta | review | T4 | review |", "| | No contesta | positive | T2 | protection |")
     text = text.replace("| | No quiere hablar |", "| | Se niega |").replace(
         "| yes | yes | yes | 14 |", "| yes | yes | yes | 9 |"
@@ -238,20 +243,20 @@ def test_what_an_authors_cases_expect_is_told_beside_the_signed_bytes() -> None:
     assert changes[1].en.endswith("review, T4, review -> positive, T2, protection")
 
 
-def test_why_a_question_takes_free_text_is_signed_and_told(small: CompiledForm) -> None:
+def test_the_reason_for_free_text_is_signed_and_its_change_reported(small: CompiledForm) -> None:
     (found,) = form_changes(small, replace(small, free_text={"otro": "Revisora 7: los oficios no caben en una lista"}))
     assert (found.code, found.name) == ("item.reason", "otro")
     assert "los oficios no caben en una lista" in found.es
 
 
-def test_every_sentence_is_there_in_spanish_and_in_english() -> None:
+def test_every_sentence_exists_in_spanish_and_english() -> None:
     for code, (es, en) in SENTENCES.items():
         assert es, code
         assert en, code
         assert es != en, code
 
 
-def test_nothing_that_an_author_wrote_is_obeyed_by_the_terminal_of_whoever_signs() -> None:
+def test_control_characters_of_an_author_never_reach_a_signers_terminal() -> None:
     hidden = "¿Trabaja?\x1b[1A\x1b[2K0 change(s).\x1b[8m\x9b2K\u202e"
     seen = io.StringIO()
     console = SafeConsole(file=seen, force_terminal=True, width=200)

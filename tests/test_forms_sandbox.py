@@ -1,5 +1,4 @@
-"""Uploads are read in a process apart: it can spend little, it can open nothing, and whatever becomes of it, whoever
-asked gets an answer or a problem with a code."""
+"""The sandbox: a child process reads uploads with strict limits, and every failure becomes a problem with a code."""
 
 from __future__ import annotations
 
@@ -30,7 +29,7 @@ Hostile = Callable[..., Any]
 
 @pytest.fixture(name="hostile")
 def _hostile(monkeypatch: pytest.MonkeyPatch) -> Hostile:
-    """Ask for something that support/hostile_tasks.py does."""
+    """Run a task of support/hostile_tasks.py in the sandbox."""
 
     def ask_for(name: str, content: bytes = b"", progress: Progress | None = None, **options: Any) -> Any:
         task = Task(name, f"tests.support.hostile_tasks:{name}", seconds=1, megabytes=256)
@@ -51,11 +50,11 @@ def code(hostile: Hostile, name: str) -> str:
     return refused.value.problems[0].code
 
 
-def test_a_form_is_compiled_apart_to_the_same_bytes_as_here() -> None:
+def test_the_sandbox_compiles_a_form_to_the_same_bytes_as_this_process() -> None:
     assert compile_sandboxed(SMALL.encode()).compiled == compiled("small").to_bytes()
 
 
-def test_a_form_is_checked_apart_and_every_problem_comes_back_with_its_place() -> None:
+def test_the_sandbox_returns_every_problem_with_its_cell() -> None:
     found = compile_sandboxed(SMALL.replace("integer | horas", "geopoint | horas").encode())
     assert found.compiled is None
     assert ("survey", 15, "type", "type.place", True) in {
@@ -63,7 +62,7 @@ def test_a_form_is_checked_apart_and_every_problem_comes_back_with_its_place() -
     }
 
 
-def test_what_the_reader_refuses_comes_back_whole() -> None:
+def test_the_sandbox_returns_the_readers_problems_unchanged() -> None:
     with pytest.raises(FormError) as here:
         parse_package(b"no table", "form.md")
     with pytest.raises(FormError) as there:
@@ -71,7 +70,7 @@ def test_what_the_reader_refuses_comes_back_whole() -> None:
     assert there.value.problems == here.value.problems
 
 
-def test_nothing_can_be_opened_there_neither_file_nor_socket_nor_program(hostile: Hostile, tmp_path: Path) -> None:
+def test_the_worker_cannot_open_a_file_or_socket_or_start_a_program(hostile: Hostile, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("of somebody else")
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -80,8 +79,8 @@ def test_nothing_can_be_opened_there_neither_file_nor_socket_nor_program(hostile
     assert secret.read_text() == "of somebody else"
 
 
-def test_who_asked_is_out_of_reach_there_and_so_is_every_file_by_its_name(hostile: Hostile, tmp_path: Path) -> None:
-    """By root too: the memory that holds the server's keys, its signals and limits, its files' names and modes."""
+def test_the_worker_cannot_reach_its_parent_or_any_file_by_name(hostile: Hostile, tmp_path: Path) -> None:
+    """Also as root: the parent's memory with its keys, its signals and limits, and names and modes of files."""
     file, secret = tmp_path / "chaski.db", ctypes.create_string_buffer(b"a key of the server")
     file.write_text("of the server")
     mode = file.stat().st_mode
@@ -89,13 +88,15 @@ def test_who_asked_is_out_of_reach_there_and_so_is_every_file_by_its_name(hostil
     found = hostile("touch_things", **asked)
     assert set(found.values()) == {f"PermissionError {errno.EPERM}"}, found
     assert (file.read_text(), file.stat().st_mode) == ("of the server", mode)
-    assert read_memory(os.getpid(), ctypes.addressof(secret)) == b"a key of", "who is not kept away could"
+    assert read_memory(os.getpid(), ctypes.addressof(secret)) == b"a key of", (
+        "a process outside the sandbox can read this memory"
+    )
 
 
-def test_a_servers_memory_is_never_dumped_nor_shown_to_its_accounts_other_processes(
+def test_a_servers_memory_is_never_dumped_or_readable_by_other_processes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """What the process apart is kept from by seccomp, any other is by this: PR_GET_DUMPABLE is 3, PR_SET_DUMPABLE 4."""
+    """Seccomp stops the worker; the dumpable flag stops other processes. PR_GET_DUMPABLE is 3, PR_SET_DUMPABLE 4."""
     libc, seen = ctypes.CDLL(None), []
     monkeypatch.setattr(admin, "serve", lambda _: seen.append(libc.prctl(3, 0, 0, 0, 0)))
     before = libc.prctl(3, 0, 0, 0, 0)
@@ -106,12 +107,14 @@ def test_a_servers_memory_is_never_dumped_nor_shown_to_its_accounts_other_proces
     assert (done.exit_code, before, seen) == (0, 1, [0])
 
 
-def test_no_variable_of_the_server_is_known_there(hostile: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_worker_has_no_environment_variable_of_the_server(
+    hostile: Hostile, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CHASKI_PASSPHRASE", "of the server")
     assert [name for name in hostile("environment") if name != "LC_CTYPE"] == []
 
 
-def test_bytes_and_options_go_there_and_come_back_and_progress_is_told(hostile: Hostile) -> None:
+def test_requests_and_answers_keep_bytes_and_options_and_progress_is_reported(hostile: Hostile) -> None:
     told: list[tuple[int, int]] = []
     content = bytes(range(256)) * 4096
     answer = hostile("echo", content, lambda done, of: told.append((done, of)), why="á", deep={"raw": b"\0"})
@@ -120,21 +123,21 @@ def test_bytes_and_options_go_there_and_come_back_and_progress_is_told(hostile: 
 
 
 @pytest.mark.parametrize("name", ["base64", "base64'", "base64''"])
-def test_a_question_may_have_the_name_that_bytes_have_between_the_two(hostile: Hostile, name: str) -> None:
+def test_a_question_may_be_named_like_the_marker_for_bytes(hostile: Hostile, name: str) -> None:
     answers = {name: "si", "deep": [{name: b"raw"}, {name: {name: "QUJD"}, "other": 1}]}
     assert hostile("echo", answers=answers)[1] == {"answers": answers}
 
 
 @pytest.mark.parametrize("name", ["spin", "swallow"])
-def test_what_costs_too_much_time_or_memory_is_ended_and_told(hostile: Hostile, name: str) -> None:
+def test_a_task_over_its_time_or_memory_limit_is_stopped_with_a_problem(hostile: Hostile, name: str) -> None:
     assert code(hostile, name) == "workbook.too_expensive"
 
 
-def test_a_reader_that_only_waits_is_ended_too(hostile: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_that_only_waits_is_stopped_too(hostile: Hostile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox, "WALL_SECONDS_PER_CPU_SECOND", 0.5)
     assert code(hostile, "sleep") == "workbook.too_expensive"
 
 
 @pytest.mark.parametrize("name", ["crash", "stumble", "lie", "babble"])
-def test_a_reader_that_breaks_is_a_problem_with_a_code_and_nothing_else(hostile: Hostile, name: str) -> None:
+def test_a_worker_that_fails_gives_a_problem_with_a_code(hostile: Hostile, name: str) -> None:
     assert code(hostile, name) == "workbook.reader_failed"

@@ -1,4 +1,4 @@
-"""From indicators to an outcome: the laws of not knowing and of more evidence, the duty to report, the reasons."""
+"""Scoring: from indicators to an outcome, with unknown values, more evidence, the duty to report and the reasons."""
 
 import random
 
@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from screening_forms.engine.evaluator import load_engine
 from screening_forms.errors import AnswerError
+from screening_forms.rules.dimensions import Facts
 from screening_forms.rules.policy import parse_policy
 from screening_forms.scoring.assessment import Assessment, assess_indicators, explain_screening
 from screening_forms.scoring.reasons import LAST_WORD
@@ -36,14 +37,18 @@ FACTS = st.fixed_dictionaries({name: st.integers(0, 1) for name in ("minor", "da
 
 
 def adult(values: dict[str, int | None], *, complete: bool = True, **facts: int) -> Assessment:
-    """Assess an adult; with `complete`, what is not named was answered with no."""
+    """Assess an adult; with `complete`, every code without a value is 0."""
     known: dict[str, int | None] = dict.fromkeys(CODES, 0) if complete else {}
-    return assess_indicators({**known, **values}, profile="adult_labour", policy=ADULT, indicator_set=ILO, **facts)
+    return assess_indicators(
+        {**known, **values}, Facts(**facts), profile="adult_labour", policy=ADULT, indicator_set=ILO
+    )
 
 
 def child(values: dict[str, int | None], *, complete: bool = True, **facts: int) -> Assessment:
     known: dict[str, int | None] = dict.fromkeys(CODES, 0) if complete else {}
-    return assess_indicators({**known, **values}, profile="child_labour", policy=CHILD, indicator_set=ILO, **facts)
+    return assess_indicators(
+        {**known, **values}, Facts(**facts), profile="child_labour", policy=CHILD, indicator_set=ILO
+    )
 
 
 def test_a_child_with_unanswered_items_keeps_the_child_route() -> None:
@@ -56,16 +61,16 @@ def test_under_a_duty_to_report_a_positive_is_referred_without_consent() -> None
     for values, queues in ((DECEPTION | EXPLOITATION, ("protection",)), (EXPLOITATION, ())):
         result = assess_indicators(
             {**known, **values},
+            Facts(consent=0),
             profile="adult_labour",
             policy=ADULT,
             indicator_set=ILO,
-            consent=0,
             consent_policy="duty_to_report",
         )
         assert result.queue_kinds == queues
 
 
-def test_what_is_left_out_is_unknown_and_never_a_no() -> None:
+def test_a_missing_code_is_unknown_and_never_a_no() -> None:
     assert adult({}, complete=False).outcome == "review"
     assert adult(EXPLOITATION, complete=False).outcome == "review"
     assert adult(DECEPTION | EXPLOITATION, complete=False).outcome == "positive"
@@ -74,7 +79,8 @@ def test_what_is_left_out_is_unknown_and_never_a_no() -> None:
 def run(policy: str, values: Values, **facts: int) -> Assessment:
     indicator_set, profile = RULES[policy]
     known = BUILT_IN.indicator_set(indicator_set)
-    return assess_indicators(values, profile=profile, policy=BUILT_IN.policy(policy), indicator_set=known, **facts)
+    chosen = BUILT_IN.policy(policy)
+    return assess_indicators(values, Facts(**facts), profile=profile, policy=chosen, indicator_set=known)
 
 
 def codes(policy: str) -> list[str]:
@@ -82,7 +88,7 @@ def codes(policy: str) -> list[str]:
 
 
 def draw_values(policy: str, data: st.DataObject) -> Values:
-    """Draw values for some codes of a policy's set, seldom found, so that the first rows do not always win."""
+    """Draw values for some codes of a policy's set. Few are 1, so that the first rows do not always decide."""
     value = st.sampled_from([0, 0, 1, None])
     return data.draw(st.dictionaries(st.sampled_from(codes(policy)), value)) | dict.fromkeys(
         data.draw(st.sets(st.sampled_from(codes(policy)))), 0
@@ -104,7 +110,7 @@ def test_replacing_an_answer_by_unknown_never_lowers_the_outcome_at_max(
 
 @by_every_policy
 @given(data=DATA, facts=FACTS)
-def test_what_is_positive_without_the_unknowns_is_positive_with_them(
+def test_a_positive_at_the_lower_bound_stays_positive_with_unknowns(
     policy: str, data: st.DataObject, facts: dict[str, int]
 ) -> None:
     values = draw_values(policy, data)
@@ -124,9 +130,7 @@ def test_one_more_indicator_never_lowers_the_outcome(policy: str, data: st.DataO
 
 @by_every_policy
 @given(data=DATA, facts=FACTS)
-def test_consent_changes_the_queues_and_nothing_that_was_found(
-    policy: str, data: st.DataObject, facts: dict[str, int]
-) -> None:
+def test_consent_changes_the_queues_and_no_finding(policy: str, data: st.DataObject, facts: dict[str, int]) -> None:
     values = draw_values(policy, data)
     yes, no = run(policy, values, consent=1, **facts), run(policy, values, consent=0, **facts)
     assert (yes.outcome, yes.tier, yes.urgency, yes.dimensions) == (no.outcome, no.tier, no.urgency, no.dimensions)
@@ -153,7 +157,7 @@ def test_unknown_codes_and_values_are_all_named() -> None:
         adult({}, minor=None)  # type: ignore[arg-type]
 
 
-def test_a_profile_that_the_set_knows_nothing_about_is_refused_and_never_negative() -> None:
+def test_an_unknown_profile_raises_an_error_and_is_never_negative() -> None:
     with pytest.raises(AnswerError, match=r"site.*adult_labour, child_labour"):
         assess_indicators({}, profile="site", policy=ADULT, indicator_set=ILO)
 
@@ -173,7 +177,7 @@ def test_the_printed_assessment_has_the_documented_shape() -> None:
     }
 
 
-def test_a_policy_that_names_what_its_set_does_not_have_never_finds_it() -> None:
+def test_a_policy_never_finds_a_dimension_that_its_set_lacks() -> None:
     result = assess_indicators(
         dict.fromkeys(CODES, 0),
         profile="adult_labour",
@@ -183,7 +187,7 @@ def test_a_policy_that_names_what_its_set_does_not_have_never_finds_it() -> None
     assert result.outcome == "negative"
 
 
-def test_the_reasons_speak_of_involuntariness_penalties_and_third_parties() -> None:
+def test_the_reasons_name_involuntariness_penalties_and_third_parties() -> None:
     forced = "\n".join(run("pe_forced_labour_2026_1", {"F2.01": 1, "F2.17": 0, "F2.11": None}).why)
     assert "F2.01 Obligación de trabajar más horas o días de lo legal (fuerte, sin quererlo). No basta" in forced
     assert "Trabajo y vida bajo presión, queda abierto. No se sabe: F2.02" in forced
@@ -194,7 +198,7 @@ def test_the_reasons_speak_of_involuntariness_penalties_and_third_parties() -> N
     assert "Regla: otra persona manda o gana con esto y (captación con engaño o" in sexual
 
 
-def test_the_reasons_name_the_rule_its_source_the_signs_and_what_was_not_answered() -> None:
+def test_the_reasons_name_rule_source_indicators_and_unanswered_questions() -> None:
     why = "\n".join(adult({**DECEPTION, "D4.01": 1, "D4.02": None}).why)
     assert "pe_adult_2026_1" in why
     assert "Captación con engaño: D1.01 Engañada sobre la naturaleza del trabajo" in why
@@ -204,7 +208,7 @@ def test_the_reasons_name_the_rule_its_source_the_signs_and_what_was_not_answere
 
 
 @pytest.mark.parametrize("name", CATALOGUE_FORMS)
-def test_the_second_opinion_agrees_with_what_the_form_wrote_on_the_tablet(name: str) -> None:
+def test_the_second_opinion_agrees_with_the_forms_own_score(name: str) -> None:
     form, draws, seen = compiled(name), random.Random(7), set()
     running = load_engine(form.xform)
     for _ in range(60):
@@ -221,13 +225,13 @@ def test_the_second_opinion_agrees_with_what_the_form_wrote_on_the_tablet(name: 
     assert len(seen) >= 2
 
 
-def test_without_consent_there_is_no_score_to_explain() -> None:
+def test_without_consent_the_outcome_is_not_scored() -> None:
     form = compiled("pe_laboral_adulto")
     result = explain_screening(form, load_engine(form.xform).run({"peligro": "no", "edad": "30_59"}))
     assert (result.outcome, result.queue_kinds) == ("not_scored", ())
 
 
-def test_what_is_certain_may_open_a_second_desk_and_what_is_not_known_may_not() -> None:
+def test_a_certain_indicator_may_add_a_second_desk_and_an_unknown_one_may_not() -> None:
     heading = "step,when,outcome,tier,urgency,queue_kinds,guidance,source,provenance"
     rows = (
         "outcome,X.01 or D5,positive,T1,,,,s,p",

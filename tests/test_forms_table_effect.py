@@ -1,4 +1,4 @@
-"""New versions of indicator sets and policies: what may not be, and what they would change."""
+"""New versions of indicator sets and policies: the rules for them, and their effect on forms."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def codes(kind: str, name: str, text: str, earlier: Resources = BUILT_IN) -> lis
 
 
 def edited(text: str, code: str, **cells: str) -> str:
-    """The set with some cells of one indicator changed."""
+    """Return the set with some cells of one indicator changed."""
     rows = list(csv.DictReader(io.StringIO(text)))
     changed = [{**row, **cells} if row["code"] == code else row for row in rows]
     assert changed != rows
@@ -47,16 +47,16 @@ def edited(text: str, code: str, **cells: str) -> str:
 
 
 def with_column(text: str, column: str, code: str, cell: str) -> str:
-    """The set with a further column, filled in for one indicator."""
+    """Return the set with one more column, filled in for one indicator."""
     heading, *lines = text.splitlines()
     rows = [f"{line},{cell if line.startswith(f'{code},') else ''}" for line in lines]
     return "\n".join([f"{heading},{column}", *rows])
 
 
-# What may not be
+# The rules
 
 
-def test_a_table_that_keeps_to_the_rules_has_no_problem() -> None:
+def test_a_valid_table_has_no_problem() -> None:
     assert codes("set", NEXT_SET, edited(SET, "D5.03", adult_labour="M")) == []
     assert codes("policy", NEXT_POLICY, POLICY.replace("outcome,D4,labour_rights", "outcome,D4,review")) == []
 
@@ -77,7 +77,7 @@ def test_a_table_never_changes_under_its_name(name: str, code: str) -> None:
     assert codes("set", "ilo_delphi_2009", SET) == [], "the same table again"
 
 
-def test_the_next_table_of_a_family_is_always_to_be_had() -> None:
+def test_a_family_always_has_a_next_number() -> None:
     known = Resources({NEXT_SET: SET}).with_fallback(BUILT_IN)
     for name in ("ilo_delphi_2027_2", "new_family_2026_1", "new_family_2026"):
         assert codes("set", name, SET, known) == []
@@ -87,13 +87,13 @@ def test_the_next_table_of_a_family_is_always_to_be_had() -> None:
     )
 
 
-def test_a_table_that_would_burden_every_later_check_is_refused() -> None:
+def test_a_table_that_is_too_large_is_rejected() -> None:
     (problem,) = version_problems("set", NEXT_SET, SET + "x" * MOST_BYTES, BUILT_IN, year=2026)
     assert problem.code == "indicator_set.too_large"
     assert codes("policy", NEXT_POLICY, POLICY + "\n" * MOST_ROWS) == ["policy.too_large"]
 
 
-def test_an_old_table_that_cannot_be_read_any_more_closes_its_family_to_nobody() -> None:
+def test_an_old_unreadable_table_does_not_block_its_family() -> None:
     known = Resources({"ilo_delphi_2026_1": SET.replace("code,", "kode,", 1)}).with_fallback(BUILT_IN)
     assert codes("set", NEXT_SET, SET, known) == []
     assert table_changes("set", "ilo_delphi_2026_1", known.indicator_sets["ilo_delphi_2026_1"], NEXT_SET, SET) == []
@@ -110,20 +110,20 @@ def test_a_code_keeps_its_words_unless_the_author_says_that_they_mean_the_same()
     assert "indicator_set.bad_same_meaning" in codes("set", NEXT_SET, with_column(SET, "same_meaning", "D1.02", "sure"))
 
 
-def test_a_code_of_any_other_set_is_taken_as_well() -> None:
+def test_a_code_of_any_other_set_is_used_up_as_well() -> None:
     other = Resources({"other_2026_1": edited(SET, "D1.02", label_es="Otra cosa", label_en="Something else")})
     taken = edited(SET, "D1.02", label_es="Engañada", label_en="Deceived")
     (problem,) = version_problems("set", NEXT_SET, taken, other)
     assert "other_2026_1" in problem.advice_en
 
 
-def test_words_that_once_were_said_to_mean_the_same_may_come_back() -> None:
+def test_a_label_once_marked_as_the_same_meaning_may_return() -> None:
     reworded = edited(SET, "D1.02", label_es="Engañada sobre el trabajo")
     known = Resources({NEXT_SET: with_column(reworded, "same_meaning", "D1.02", "yes")}).with_fallback(BUILT_IN)
     assert codes("set", "ilo_delphi_2027_2", SET, known) == []
 
 
-def test_another_sign_is_another_meaning_whatever_the_author_says() -> None:
+def test_another_sign_is_another_meaning_even_with_same_meaning_yes() -> None:
     forced = BUILT_IN.indicator_sets["ilo_hard_to_see_2012"]
     rows = [line for line in forced.splitlines() if "involuntariness" in line]
     code = rows[0].split(",")[0]
@@ -132,11 +132,11 @@ def test_another_sign_is_another_meaning_whatever_the_author_says() -> None:
     assert codes("set", "ilo_hard_to_see_2027_1", said) == ["indicator_set.code_reused"]
 
 
-def test_a_row_without_source_or_provenance_is_refused() -> None:
+def test_a_row_without_source_or_provenance_is_rejected() -> None:
     assert codes("policy", NEXT_POLICY, POLICY.replace(",one source\n", ",\n", 1)) == ["policy.empty"]
 
 
-def test_a_table_may_come_as_a_sheet() -> None:
+def test_a_table_may_be_a_sheet_of_a_workbook() -> None:
     book = openpyxl.Workbook()
     for number, line in enumerate(POLICY.splitlines()):
         if number == 0:
@@ -152,10 +152,10 @@ def test_a_table_may_come_as_a_sheet() -> None:
     assert refused.value.problems[0].code == "indicator_set.no_sheet"
 
 
-# What it changes
+# The effect on forms
 
 
-def test_the_rows_that_changed_are_told_in_words() -> None:
+def test_changed_rows_are_described_in_words() -> None:
     text = edited(SET, "D5.03", adult_labour="M")
     assert previous_version("set", NEXT_SET, BUILT_IN) == "ilo_delphi_2009"
     name, weaker = table_changes("set", "ilo_delphi_2009", SET, NEXT_SET, text)
@@ -167,7 +167,7 @@ def small(content: bytes = SMALL.encode(), name: str = "form.md") -> Package:
     return parse_package(content, name)
 
 
-def test_forms_that_use_the_family_are_compiled_with_it_and_compared_with_before() -> None:
+def test_forms_of_the_family_are_compiled_with_the_table_and_compared() -> None:
     policy = POLICY.replace("outcome,D4,labour_rights,T3", "outcome,D4,review,T4")
     packages = {"small": small(), "child": small(SMALL.replace("pe_adult_2026_1", "pe_child_2026_1").encode())}
     assert forms_using("policy", NEXT_POLICY, packages) == ["small"]
@@ -189,7 +189,7 @@ def test_forms_that_use_the_family_are_compiled_with_it_and_compared_with_before
     assert found.as_dict()["impact"]["moved_outcomes"] > 0
 
 
-def test_a_form_that_the_table_breaks_is_named_with_what_is_wrong() -> None:
+def test_a_form_that_the_table_breaks_is_listed_with_its_problems() -> None:
     without = "\n".join(line for line in SET.splitlines() if not line.startswith("D5.14,"))
     (found,) = effect_on_forms("set", NEXT_SET, without, {"small": small()}, route_vocabulary=AUTHOR_FIELDS, count=10)
     assert found.impact is None
@@ -199,7 +199,7 @@ def test_a_form_that_the_table_breaks_is_named_with_what_is_wrong() -> None:
 # Writing into an author's workbook
 
 
-def test_a_form_is_drafted_anew_with_the_table_in_its_settings_and_nothing_else_new() -> None:
+def test_a_new_draft_has_the_table_in_its_settings_and_no_other_change() -> None:
     found = with_table(small(), "policy", NEXT_POLICY, POLICY, version="2")
     before, after = SMALL.splitlines(), found.content.decode().splitlines()
     differing = [line for line in after if line not in before]
@@ -208,7 +208,7 @@ def test_a_form_is_drafted_anew_with_the_table_in_its_settings_and_nothing_else_
     assert parse_package(pack_package(found)).resources.policies[NEXT_POLICY] == POLICY
 
 
-def test_the_same_is_done_to_an_excel_workbook() -> None:
+def test_an_excel_workbook_gets_the_table_in_its_settings_too() -> None:
     book = openpyxl.Workbook()
     for sheet in ("survey", "choices", "settings", "indicators"):
         parsed = getattr(parse_markdown(SMALL), sheet)
@@ -231,7 +231,7 @@ def test_the_same_is_done_to_an_excel_workbook() -> None:
     ]
 
 
-def test_a_server_has_tables_read_tried_and_put_into_forms_apart() -> None:
+def test_the_sandbox_checks_compares_and_replaces_tables() -> None:
     book = openpyxl.Workbook()
     for line in POLICY.replace("outcome,D4,labour_rights", "outcome,D4,review").splitlines():
         book.active.append(line.split(","))

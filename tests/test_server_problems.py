@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import ast
 import json
+import logging
+import re
+import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 
@@ -16,6 +21,7 @@ import sync
 from conftest import World
 from server import app, problems
 from server.api import flask_app
+from server.cli.demo.server_process import ServerProcess, free_ports
 from support.intake import Field, open_field, run_servers
 from support.waiting import PATIENCE
 from sync.exchange.messages import MAX_BODY_BYTES
@@ -135,6 +141,68 @@ def test_a_failure_of_the_server_tells_its_number_and_nothing_else(
     lines = [flask_app.JsonFormatter().format(record) for record in caplog.records]
     assert any(json.loads(line).get("error") == "RuntimeError" for line in lines)
     assert CANARY not in answer.text + "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("event", "fields"),
+    [
+        ("failed", {"error": "RuntimeError", "at": "door.py:1", "request": "1f"}),
+        ("job", {"at": 0, "level": "none", "from": "nowhere", "event": "another"}),
+        ("refused", {"status": 400, "event": "", "at_": 7}),
+        ("clock stepped", {}),
+    ],
+)
+@pytest.mark.parametrize("raised", [None, RuntimeError(CANARY)])
+def test_no_field_of_an_event_takes_the_place_of_what_every_line_says(
+    event: str, fields: dict[str, object], raised: Exception | None
+) -> None:
+    record = logging.LogRecord(
+        "chaski", logging.ERROR, "", 0, event, (), (type(raised), raised, None) if raised else None
+    )
+    record.created, record.fields = 1_795_000_000.5, fields
+    line = json.loads(flask_app.JsonFormatter().format(record))
+    own = {"at": 1_795_000_000_500, "level": "error", "from": "chaski", "event": event}
+    own |= {"error": "RuntimeError"} if raised else {}
+    assert line | own == line
+    assert sorted(map(str, fields.values())) == sorted(str(line[name]) for name in line.keys() - own.keys())
+
+
+def test_every_event_that_the_server_logs_is_written_with_its_time_and_with_all_that_it_says() -> None:
+    events = [(name, said) for package in (server, sync) for name, said in logged(package)]
+    assert {"request", "failed", "storage", "refused", "job", "serving", "clock stepped"} <= {
+        name for name, _ in events
+    }
+    for name, said in events:
+        assert said.isdisjoint({"at", "level", "from", "event"}), name
+
+
+def logged(package: object) -> Iterator[tuple[str, set[str]]]:
+    """Every event that is logged anywhere in a package, with the names of its fields as far as they are written out."""
+    (folder,) = package.__path__  # type: ignore[attr-defined]
+    for path in Path(folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and any(each.arg == "extra" for each in node.keywords):
+                event = next(each.value for each in node.args if isinstance(getattr(each, "value", None), str))
+                keys = (key for each in ast.walk(node) if isinstance(each, ast.Dict) for key in each.keys)
+                yield event, {key.value for key in keys if isinstance(key, ast.Constant)}
+
+
+def test_a_real_failure_is_logged_with_its_time_and_its_place(world: World) -> None:
+    process = ServerProcess(world.data.parent, *free_ports(2))
+    began = time.time()
+    process.start()
+    try:
+        with closing(sqlite3.connect(world.config.database)) as raw:
+            raw.execute("ALTER TABLE media RENAME TO lost")
+        answer = send(process.tablets_port, "GET", f"/v1/media/{'0' * 64}")
+    finally:
+        process.stop()
+    lines = map(json.loads, (process.folders[1] / "server.log").read_text(encoding="utf-8").splitlines())
+    [failed] = [line for line in lines if line["event"] == "failed"]
+    assert answer.status == 500
+    assert began * 1000 - 1 < failed["at"] < time.time() * 1000 + 1
+    assert re.fullmatch(r"[a-z_]+\.py:[0-9]+", failed["place"])
+    assert (failed["error"], failed["request"]) == ("OperationalError", answer.headers["Chaski-Request-Id"])
 
 
 def test_the_log_says_what_was_asked_as_a_template_and_never_what_was_sent(

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from server.cli.process import free_ports
 
 from conftest import World
 from server import config
 from server.cli.main import main
 
-NUMBERS = ("", "0", "-1", "1.5", "one", "1e9", "99999999999", "0x10", "١٢a")
-PORTS = ("", "0", "-1", "65536", "http", "80 81", "1.5")
+ODD = ("+7", "7_0", " 7", "7\n", "١٢", "７", "²", "7" * 5000, "-" + "7" * 5000, "0" * 5000)
+NUMBERS = ("", "0", "-1", "1.5", "one", "1e9", "99999999999", "0x10", "١٢a", *ODD)
+PORTS = ("", "0", "-1", "65536", "http", "80 81", "1.5", *ODD)
 HOSTS = ("", "over there", "256.1.1.1", "127.0.0.1:80", "http://127.0.0.1", "1.2.3", "::g")
 WRONG: dict[str, tuple[str, ...]] = {
     "CHASKI_DATA": ("", " "),
@@ -54,6 +56,8 @@ WRONG: dict[str, tuple[str, ...]] = {
 def serve(data: Path, **settings: str) -> str:
     """Run `chaski serve`, which must not start; return its one line."""
     clean = {name: None for name in os.environ if name.startswith(config.PREFIX)}
+    if not any(name.endswith("_PORT") for name in settings):  # What listens on this machine is no matter here.
+        settings |= dict(zip(("CHASKI_TABLETS_PORT", "CHASKI_PEOPLE_PORT"), map(str, free_ports(2)), strict=True))
     told = CliRunner().invoke(main, ["serve"], env={**clean, "CHASKI_DATA": str(data), **settings})
     assert told.exit_code == 1, told.output
     assert told.exception is None or isinstance(told.exception, SystemExit)

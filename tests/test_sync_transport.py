@@ -158,6 +158,27 @@ def test_a_response_cut_inside_its_head_is_an_error(kept: int) -> None:
         transport.close()
 
 
+MANY = "9" * 5000
+ODD = ("-5", f"-{MANY}", MANY, "\u00b2", "\u0661".encode().decode("latin-1"))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        *(f"Content-Length: {size}\r\n\r\n" for size in ODD),
+        *(f"Transfer-Encoding: chunked\r\n\r\n{size}\r\n" for size in ODD),
+    ],
+)
+def test_an_answer_of_a_size_that_is_none_is_no_answer(head: str) -> None:
+    with wire(f"HTTP/1.1 200 OK\r\n{head}hello".encode("latin-1"), hang_up=True) as opened:
+        transport = Transport(opened.url)
+        with pytest.raises(SyncError, match=r"transport\.broken"):
+            transport.send("POST", "/v1/sync", b"x")
+        transport.close()
+        with pytest.raises(SyncError, match=r"transport\."):
+            StaffSession.sign_in(opened.url, "autora", "uno dos tres")
+
+
 def test_an_error_reads_as_one_line_that_says_what_to_do() -> None:
     problem = {
         "code": "http.invalid",

@@ -1,1 +1,1 @@
-"""Checks a workbook and names every problem with sheet, row, code and advice."""
+"""Checks a workbook. Each problem has its sheet, row, code and advice."""

@@ -1,7 +1,7 @@
-"""An author's own tests, the sheet `cases`: answers, and the outcome, tier and queue that they must lead to.
+"""Checks and runs an author's own tests, the sheet `cases`: answers with the expected outcome, tier and queue.
 
-The checks read the sheet; the compiler runs it through the form that it has just made. A form that fails one of its
-cases is not compiled.
+`check_cases` checks the sheet. The compiler runs the cases on the compiled form with `case_failures`, and must not
+return a form that fails one.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from screening_forms.workbook.xlsform_subset import COLUMNS_BY_SHEET, TYPES_WITH
 
 EXPECTED = ("outcome", "tier", "queue_kinds")
 NOT_SCORED = {"outcome": "not_scored", "tier": "none", "queue_kinds": ""}
-"""What stands for a blank result: without consent to the interview nothing is scored."""
+"""The values that replace blank results: without consent to the interview a form computes no score."""
 
 
 def check_cases(context: CheckContext) -> Iterator[FormProblem]:
-    """There are cases, they answer questions of the form, and each says what is to come out."""
+    """The sheet has cases; each has a unique name, answers to questions of the form, and an expected outcome."""
     sheet, questions = Row("cases", 0, {}), context.questions
     if not context.workbook.cases:
         yield problem("case.none", sheet, "")
@@ -41,17 +41,17 @@ def check_cases(context: CheckContext) -> Iterator[FormProblem]:
 
 
 def case_questions(workbook: Workbook) -> tuple[str, ...]:
-    """The columns of the sheet that hold answers."""
+    """Return the columns of the sheet `cases` that hold answers."""
     return tuple(heading for heading in workbook.headings.get("cases", ()) if heading not in COLUMNS_BY_SHEET["cases"])
 
 
 def case_answers(workbook: Workbook, case: Row) -> dict[str, str]:
-    """What a case answers, by question; an empty cell is a question that was left blank."""
+    """Return a case's answers by question; an empty cell means no answer."""
     return {name: case.get(name) for name in case_questions(workbook) if case.get(name)}
 
 
 def case_failures(workbook: Workbook, engine: Engine) -> Iterator[FormProblem]:
-    """Run every case through the compiled form; tell each result that is not the one its author wrote down."""
+    """Run every case on the compiled form, and yield a problem for each result that differs from the expected one."""
     compared = [column for column in EXPECTED if column in workbook.headings.get("cases", ())]
     for row in workbook.cases:
         given = case_answers(workbook, row)

@@ -1,4 +1,4 @@
-"""What can be wrong with lists of choices. Called by checks.py, one function per thing."""
+"""Checks the lists of choices: names, unused lists, and columns of choice filters. Called by `run.py`."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _LIST_NAME = re.compile(r"[\w.-]+")
 
 
 def check_choices(context: CheckContext) -> Iterator[FormProblem]:
-    """Every choice has a name of its own in its list."""
+    """Every choice has a unique name in its list."""
     for rows in context.lists.values():
         seen: dict[str, int] = {}
         folded: dict[str, str] = {}
@@ -32,7 +32,7 @@ def check_choices(context: CheckContext) -> Iterator[FormProblem]:
 
 
 def check_lists(context: CheckContext) -> Iterator[FormProblem]:
-    """Every list is asked with; one that is not may be the one that a misspelt question wanted."""
+    """Every list is used by a question. An unused list often means a misspelt list name in a question."""
     used = {row.get("type").partition(" ")[2] for row in context.workbook.survey}
     for name, rows in context.lists.items():
         if name and not _LIST_NAME.fullmatch(name):
@@ -42,8 +42,11 @@ def check_lists(context: CheckContext) -> Iterator[FormProblem]:
 
 
 def check_filters(context: CheckContext) -> Iterator[FormProblem]:
-    """A choice filter looks at columns that the sheet `choices` has: else no choice would ever be offered."""
-    columns = {*context.workbook.headings.get("choices", ())} - {"list_name", "label"}  # not in the compiled list
+    """A choice filter uses only columns of the sheet `choices`; otherwise it would offer no choice."""
+    columns = {*context.workbook.headings.get("choices", ())} - {
+        "list_name",
+        "label",
+    }  # the compiled list lacks these two
     for row in context.workbook.survey:
         for name in _names(row.get("choice_filter")):
             if name not in columns:
@@ -56,4 +59,4 @@ def _names(text: str) -> list[str]:
             [part.value for part in subexpressions(parse_expression(text)) if part.symbol == "(name)"] if text else []
         )
     except ExpressionError:
-        return []  # `check_expressions` speaks of it
+        return []  # `check_expressions` reports it

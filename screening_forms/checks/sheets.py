@@ -1,5 +1,4 @@
-"""What can be wrong with a workbook's sheets, columns and settings, before anybody looks at a question: one function
-per thing. Called by checks.py."""
+"""Checks a workbook's sheets, columns and settings. Called by `run.py` before the checks of single rows."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -24,12 +23,12 @@ _FORM_ID = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 def check_file(context: CheckContext) -> Iterator[FormProblem]:
-    """What the reader saw: hidden, merged and calculated cells, sheets that are almost called like ours."""
+    """The reader found no problem in the file: hidden, merged or calculated cells, misspelt sheet names."""
     yield from context.workbook.file_problems
 
 
 def check_settings(context: CheckContext) -> Iterator[FormProblem]:
-    """form_id, version and the tables the form rests on are there, and name what exists."""
+    """Every required setting has a value, and the named tables, profile and languages exist."""
     one_of: Mapping[str, Collection[str]] = {
         "default_language": (LANGUAGES[SOURCE],),
         "indicator_set": sorted(context.resources.indicator_sets),
@@ -53,14 +52,17 @@ def check_settings(context: CheckContext) -> Iterator[FormProblem]:
 
 
 def check_forbidden_settings(context: CheckContext) -> Iterator[FormProblem]:
-    """A form may not choose where answers go: that is the envelope's business."""
+    """No setting sends or encrypts answers: only the envelope decides that."""
     for name in context.workbook.headings.get("settings", ()):
         if name.partition("::")[0] in FORBIDDEN_SETTINGS:
             yield problem("settings.forbidden", context.settings, name, name)
 
 
 def check_columns(context: CheckContext) -> Iterator[FormProblem]:
-    """pyxform ignores a column that it does not know: a misspelt `relevent` would ask everybody everything."""
+    """Every column is known, unique and spelled correctly.
+
+    pyxform ignores unknown columns: with `relevent` in place of `relevant`, a form would ask every question.
+    """
     filters = " ".join(row.get("choice_filter") for row in context.workbook.survey)
     for sheet, headings in context.workbook.headings.items():
         heading_row = Cell(sheet, 1)
@@ -68,7 +70,7 @@ def check_columns(context: CheckContext) -> Iterator[FormProblem]:
         if sheet == "choices":
             known.update(re.findall(r"\w+", filters))
         if sheet == "cases":
-            known.update(headings)  # `check_cases` speaks of those that are no question
+            known.update(headings)  # `check_cases` reports a heading that is not a question
         for heading in headings:
             base = heading.partition("::")[0]
             plain = re.sub(r"\W+", "_", base.lower())
@@ -87,7 +89,7 @@ def check_columns(context: CheckContext) -> Iterator[FormProblem]:
         for heading in dict.fromkeys(heading for heading in headings if headings.count(heading) > 1):
             yield problem("column.duplicate", heading_row, heading, heading)
         bases = {heading.partition("::")[0] for heading in headings}
-        if bases <= known:  # else the misspelt one is likely the missing one
+        if bases <= known:  # otherwise the misspelt column is probably the missing one
             for needed in REQUIRED_COLUMNS.get(sheet, ()):
                 if needed not in bases:
                     yield problem("column.missing", heading_row, needed, needed)

@@ -1,7 +1,7 @@
-"""New versions of indicator sets and policies: what one may not do, and what it changes, row by row.
+"""Checks new versions of indicator sets and policies before they are published.
 
-Authors publish tables as they publish forms; a table never changes under its name. A code keeps its meaning for ever,
-in every set: desks open old screenings by it, and counts of years are added up by it.
+A published table must never change under its name. An indicator code must keep its meaning in every set for ever:
+desks open old screenings by it, and statistics add up several years by it.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from screening_forms.workbook.resources import Resources
 from screening_forms.workbook.xlsx_reader import read_tables
 
 MOST_BYTES, MOST_ROWS = 256 * 2**10, 1000
-"""Ten times the largest that there is: a published table is there for ever, and every check reads all of them."""
+"""The most bytes and rows of a table: ten times the largest built-in one. Every check reads all published tables."""
 _SAME = ("", "yes", "no")
 
 
 @dataclass(frozen=True)
 class TableKind:
-    """Where tables of one kind are: among resources, in a package, in a form's settings."""
+    """One kind of table: its format, and the setting that names the form's table of this kind."""
 
     table: TableFormat
     setting: str
 
     def tables_in(self, resources: Resources) -> Mapping[str, str]:
-        """The tables of this kind among resources, name -> CSV."""
+        """Return the tables of this kind in `resources`, name -> CSV."""
         return resources.indicator_sets if self.setting == "indicator_set" else resources.policies
 
     def as_resources(self, name: str, text: str) -> Resources:
-        """Resources with this one table."""
+        """Return resources that hold only this table."""
         return Resources({name: text}) if self.setting == "indicator_set" else Resources(policies={name: text})
 
 
@@ -44,8 +44,10 @@ TABLE_KINDS = {"set": TableKind(INDICATOR_SET_TABLE, "indicator_set"), "policy":
 
 
 def read_table_text(content: bytes, filename: str, kind: str) -> str:
-    """Return a table as CSV text: from a CSV file, or from an .xlsx workbook's sheet, which is called as its kind
-    (indicator_set, policy) or is the only one."""
+    """Return a table as CSV text, from a CSV file or an .xlsx workbook.
+
+    The workbook's sheet is named `indicator_set` or `policy` after its kind, or is the only one. Raises FormError.
+    """
     if not filename.lower().endswith(".xlsx"):
         try:
             return content.decode("utf-8-sig")
@@ -66,7 +68,7 @@ def read_table_text(content: bytes, filename: str, kind: str) -> str:
 
 
 def previous_version(kind: str, name: str, earlier: Resources) -> str:
-    """The newest earlier version of a table's family; blank where there is none."""
+    """Return the name of the newest earlier version in a table's family; "" if there is none."""
     others = [
         each
         for each in TABLE_KINDS[kind].tables_in(earlier)
@@ -78,9 +80,9 @@ def previous_version(kind: str, name: str, earlier: Resources) -> str:
 def version_problems(
     kind: str, name: str, text: str, earlier: Resources, *, year: int | None = None
 ) -> list[FormProblem]:
-    """Name everything that keeps a table from being published beside all `earlier` ones.
+    """Return every problem that prevents publishing a table beside all `earlier` ones.
 
-    Only where all of these are known, on a server, a `year` says which number is the next.
+    With `year` the table must also have the next free number. Only a server knows all earlier tables and gives a year.
     """
     if len(text.encode()) > MOST_BYTES or len(text.splitlines()) > MOST_ROWS + 1:
         es = f"la tabla es demasiado grande: hasta {MOST_ROWS} filas y {MOST_BYTES >> 10} KiB"
@@ -95,7 +97,7 @@ def version_problems(
 
 
 def parse_table(kind: str, name: str, text: str) -> dict[str, Any]:
-    """Parse a table into JSON values; raises FormError with all that is wrong with its rows."""
+    """Parse a table into JSON values. Raises FormError with every problem in its rows."""
     return (parse_indicator_set(name, text) if kind == "set" else parse_policy(name, text)).as_dict()
 
 
@@ -105,9 +107,9 @@ def _version_key(name: str) -> tuple[int, int]:
 
 
 def unpublished_tables(own: Resources, known: Resources, *, year: int) -> list[tuple[str, str, str]]:
-    """Return the tables among a form's own resources that are not `known` yet: setting, name, CSV.
+    """Return setting, name and CSV of each table in `own` that `known` lacks.
 
-    Raises FormError with everything that keeps one of them from being published, as if its author published it.
+    Raises FormError with every problem that prevents publishing one of them.
     """
     found = [
         (kind, table_kind.setting, name, text)
@@ -141,7 +143,7 @@ def _name_problems(kind: str, name: str, text: str, earlier: Resources, year: in
         es, en = f"ya hay una versión más nueva: {newest}", f"there is a newer version already: {newest}"
         yield table.problem("not_newer", name, 0, "", es, en)
     elif name not in there and year is not None and not _is_next(name, newest, year):
-        # Whoever skips years or numbers would close the family to all others.
+        # A name that skips years or numbers would block the names before it for all other authors.
         es = f"salta años o números: use el año en curso o el siguiente, y el número que sigue a {newest or 'ninguno'}"
         en = f"it skips years or numbers: take this year or the next, and the number after {newest or 'none'}"
         yield table.problem("skips", name, 0, "", es, en)
@@ -153,8 +155,10 @@ def _is_next(name: str, newest: str, year: int) -> bool:
 
 
 def _code_problems(name: str, text: str, earlier: Resources) -> Iterator[FormProblem]:
-    """A code that any set ever had stands for the same: dimension, sign, and words, unless the author says that other
-    words mean the same."""
+    """Yield a problem for each code that has another dimension, sign or label than in an earlier set.
+
+    Another label is allowed if the author writes `yes` in the column `same_meaning`.
+    """
     known: dict[str, list[tuple[str, Mapping[str, str]]]] = {}
     for other, held in earlier.indicator_sets.items():
         for row in _indicators(other, held) if other != name else ():
@@ -175,7 +179,7 @@ def _code_problems(name: str, text: str, earlier: Resources) -> Iterator[FormPro
 def _indicators(name: str, text: str) -> list[dict[str, str]]:
     try:
         return [cells for _, cells in INDICATOR_SET_TABLE.read_rows(name, text)]
-    except FormError:  # What an earlier version of this program took and this one does not stops no other table.
+    except FormError:  # A table that this version no longer reads must not block other tables.
         return []
 
 

@@ -1,5 +1,7 @@
-"""What can be wrong with the Spanish texts that are read aloud to a tired person. Called by checks.py, one function per
-thing; the other languages are in language_checks.py."""
+"""Checks the Spanish texts of a form: present, short, and without markup, links or references.
+
+Interviewers read them aloud to tired persons. Called by `run.py`; translations are checked in `translations.py`.
+"""
 
 import re
 from collections.abc import Iterator
@@ -22,13 +24,13 @@ _WORD = re.compile(r"[^\W_]+(?:[’'.,-][^\W_]+)*")
 
 
 def check_spanish(context: CheckContext) -> Iterator[FormProblem]:
-    """Whatever is shown has a Spanish text, the source of all others; INEI's names stand in for places."""
+    """Every visible row has a Spanish label, the source of all translations. For districts INEI's name is enough."""
     named_by_inei = context.workbook.settings.get("ubigeo_lists", "").split()
     asked = [row for row in context.workbook.survey if row.get("type").partition(" ")[0] in TYPES_WITH_LABEL]
     for row in (*asked, *context.workbook.choices):
         headings = [h for h in context.workbook.headings[row.sheet] if h.partition("::")[0] == "label"]
         if not headings or cell_text(row, "label", SOURCE):
-            continue  # `check_columns` speaks of a missing column once, not in every row
+            continue  # `check_columns` reports a missing column once, not in every row
         if row.get("list_name") not in named_by_inei:
             column = next(
                 (heading for heading in headings if heading_language(heading) == SOURCE), f"label::{LANGUAGES[SOURCE]}"
@@ -39,7 +41,7 @@ def check_spanish(context: CheckContext) -> Iterator[FormProblem]:
 
 
 def check_sentences(context: CheckContext) -> Iterator[FormProblem]:
-    """Read aloud to a tired person: no Spanish sentence over 20 words."""
+    """No Spanish sentence has more than 20 words, because a tired person hears it read aloud."""
     for row, column, text in context.texts():
         if heading_language(column) == SOURCE:
             counts = (len(_WORD.findall(PLACEHOLDER.sub("x", s))) for s in _SENTENCE_END.split(text))
@@ -48,7 +50,7 @@ def check_sentences(context: CheckContext) -> Iterator[FormProblem]:
 
 
 def check_signs(context: CheckContext) -> Iterator[FormProblem]:
-    """A text is short enough to be heard, and has no markup: some programs would show it, others read it out."""
+    """No text is longer than MAX_SIGNS characters, and none has markup: some programs show it, others read it aloud."""
     for row, column, text in context.texts():
         if len(text) > MAX_SIGNS:
             yield problem("text.too_long", row, column, len(text), MAX_SIGNS)
@@ -57,7 +59,7 @@ def check_signs(context: CheckContext) -> Iterator[FormProblem]:
 
 
 def check_links(context: CheckContext) -> Iterator[FormProblem]:
-    """A link would take the person off the form, or tell another server about her; a text is the same for everybody."""
+    """No text has a link, which could tell another server about the person, or a reference to an answer."""
     for row, column, text in context.texts():
         if _LINK.search(text):
             yield problem("text.link", row, column)

@@ -1,7 +1,7 @@
-"""What translators and those who record can get wrong: one function per thing, each problem in its cell.
+"""Checks translations and recordings, each problem with its cell.
 
-The checks of a form and `forms translations status` call this. None of it keeps a form from being compiled: a language
-that is not ready is left out, and so is a recording.
+`run.py` and `forms translations status` call it. These problems must not block compilation: the compiler leaves out a
+language or a recording that is not ready.
 """
 
 from collections.abc import Iterator
@@ -26,13 +26,13 @@ from screening_forms.workbook.reader import Row
 
 
 def check_translations(context: CheckContext) -> Iterator[FormProblem]:
-    """Every text is there in every language the form names, of today's Spanish, signed or a draft, spelled rightly."""
+    """Every text has, in each language of the form, a correctly spelled translation of the present Spanish."""
     for lang in checked_languages(context):
         yield from text_problems(context, lang)
 
 
 def text_problems(context: CheckContext, lang: str) -> Iterator[FormProblem]:
-    """What the texts of one language lack."""
+    """Yield missing, stale, misspelt and unsigned translations of one language."""
     texts = resolve_translations(context.workbook, lang, context.resources)
     if all(text.state == "fallback" for text in texts.values()):
         yield problem("translation.none", context.settings, "languages", lang)
@@ -51,7 +51,7 @@ def text_problems(context: CheckContext, lang: str) -> Iterator[FormProblem]:
 
 
 def glossary_problems(context: CheckContext, lang: str, glossary: Glossary) -> Iterator[FormProblem]:
-    """Where a translation has another word than the one agreed on: a hint to the translator, and no check."""
+    """Yield translations without the glossary's term. They are hints for translators and not part of the checks."""
     texts = resolve_translations(context.workbook, lang, context.resources)
     for entry in translatable_texts(context.workbook):
         if (text := texts[entry.context]).state != "fallback":
@@ -61,7 +61,7 @@ def glossary_problems(context: CheckContext, lang: str, glossary: Glossary) -> I
 
 
 def check_recordings(context: CheckContext) -> Iterator[FormProblem]:
-    """Every recording is sound of an allowed kind, and of a text that the form has today."""
+    """Every recording has an allowed format and belongs to a present text of the form."""
     if not context.resources.recordings:
         return
     items = {entry.item: entry for entry in recordable_texts(context.workbook)}
@@ -89,7 +89,7 @@ def check_recordings(context: CheckContext) -> Iterator[FormProblem]:
 
 
 def checked_languages(context: CheckContext) -> Iterator[str]:
-    """The languages beside Spanish; one that is none of ours is named by `check_settings`."""
+    """Return the form's known languages without Spanish; `check_settings` reports unknown ones."""
     return filter(FALLBACK.__contains__, requested_languages(context.workbook))
 
 

@@ -1,1 +1,1 @@
-"""Compiles a checked workbook into the bytes that two persons sign."""
+"""Compiles a checked workbook into the bytes that author and reviewer sign."""

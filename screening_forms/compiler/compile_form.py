@@ -1,6 +1,7 @@
-"""Turns a workbook into a compiled form: one XForm that scores itself, with everything a version is made of.
+"""Compiles a workbook into a `CompiledForm`: an XForm with its score inside, and all other parts of a version.
 
-Called by `chaski forms compile`, and again before somebody signs; it signs nothing. Same workbook, same bytes.
+`chaski forms compile` calls it, and every signer compiles again to compare bytes. The same workbook must always give
+the same bytes. This module must sign nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from screening_forms.workbook.reader import Row, Workbook
 from screening_forms.workbook.resources import BUILT_IN, Resources
 
 OWN_COLUMNS = ("route", "reason")
-"""Columns of the survey that mean something here and nothing to pyxform."""
+"""Columns of the survey that Chaski reads and pyxform does not know."""
 
 
 def compile_form(
@@ -43,9 +44,9 @@ def compile_form(
     resources: Resources = BUILT_IN,
     run_cases: bool = True,
 ) -> CompiledForm:
-    """Compile a form for a channel, training or field. Raises FormError with everything an author has to put right.
+    """Compile a form for a channel, `training` or `field`. Raises FormError with every problem to correct.
 
-    Without `run_cases` a form is compiled that fails its author's own cases: to look at what it does, not to publish.
+    With `run_cases=False` the author's cases do not run: such a form is for comparison, never for publication.
     """
     problems, form = check_and_compile(
         workbook, channel=channel, route_vocabulary=route_vocabulary, resources=resources, run_cases=run_cases
@@ -63,7 +64,7 @@ def check_and_compile(
     resources: Resources = BUILT_IN,
     run_cases: bool = True,
 ) -> tuple[list[FormProblem], CompiledForm | None]:
-    """Find every problem an author can be told of, in cells and in cases, and compile what none of them stops."""
+    """Return every problem, failed cases too, and the compiled form; None if a problem blocks it."""
     problems = check_form(workbook, route_vocabulary, resources=resources)
     if blocking_problems(problems, channel):
         return problems, None
@@ -107,7 +108,7 @@ def _compile(workbook: Workbook, channel: str, resources: Resources, run_cases: 
 
 
 def _load_checked(xform: str, workbook: Workbook) -> Engine:
-    """Read the XForm as a tablet will; what the engine refuses is shown in the row of the question."""
+    """Load the XForm as a tablet does. Raises FormError with the engine's problems in the rows of their questions."""
     try:
         return load_engine(xform)
     except FormError as error:
@@ -120,7 +121,7 @@ def _load_checked(xform: str, workbook: Workbook) -> Engine:
 
 
 def _xform(workbook: Workbook, localized: LocalizedForm, score: Calculates, consent_policy: str) -> str:
-    """Write the XForm through pyxform, which sees only the columns and settings that it knows."""
+    """Return the XForm from pyxform, which receives only the columns and settings that it knows."""
     survey = list(_survey(workbook, localized, score))
     survey.append({"type": "calculate", "name": "consent_policy", "calculation": f"'{consent_policy}'"})
     choices = [_choice_cells(workbook, row, localized) for row in workbook.choices]
@@ -129,7 +130,7 @@ def _xform(workbook: Workbook, localized: LocalizedForm, score: Calculates, cons
     sheets = {"survey": survey, "choices": choices, "settings": [settings]}
     headers = {f"{name}_header": [dict.fromkeys(key for row in rows for key in row)] for name, rows in sheets.items()}
     try:
-        # `pyxform.convert` does this too, but writes a file on its way; uploads are compiled without any.
+        # `pyxform.convert` does the same through a temporary file; the sandbox forbids files.
         content = workbook_to_json(workbook_dict=get_xlsform({**sheets, **headers}), warnings=[])
         return f'<?xml version="1.0"?>{create_survey_element_from_dict(content).xml().toxml()}'
     except PyXFormError as error:
@@ -139,9 +140,9 @@ def _xform(workbook: Workbook, localized: LocalizedForm, score: Calculates, cons
 
 
 def _survey(workbook: Workbook, localized: LocalizedForm, score: Calculates) -> Iterator[dict[str, str]]:
-    """Yield the survey's rows, with the score's calculates at the head of the group `score`, after a note if need be.
+    """Yield the survey's rows: a note on missing translations if needed, and the calculates first in group `score`.
 
-    Other groups get short names: no rule can mention them, and every sealed screening pays for their length.
+    Other groups get short names: no rule refers to them, and long names would enlarge every sealed screening.
     """
     taken = {row.get("name") for row in workbook.survey}
     if note := localized.note():

@@ -1,6 +1,8 @@
-"""How large a screening of a form can get, so that stopped, short and full interviews are all padded to one size.
+"""Computes the padded size of a form's sealed screenings from synthetic interviews that answer every question.
 
-Called by the compiler. It makes interviews up; no person's answer ever comes here.
+The compiler stores the size in each form: stopped, short and full interviews then have one length. This module must
+never read a real answer. It draws its own interviews: `impact/synthetic_interviews.py` draws in another order and
+leaves questions out, and another draw would change the size, and so the bytes, of every published form.
 """
 
 from __future__ import annotations
@@ -26,9 +28,9 @@ Answers = dict[str, str]
 
 
 def bucket_size(form: Engine) -> int:
-    """Return the padded size in bytes: that of the longest of many made-up interviews that leave nothing out.
+    """Return the padded size in bytes: the longest of many synthetic interviews, rounded up to BUCKET.
 
-    The same form gives the same size. An interview that is longer still is padded to the next one.
+    The same form gives the same size. A longer interview is padded to the next multiple.
     """
     people, wanted = _LongestInterviews(form), _wanted(form)
     drawn = max((people.interview({}) for _ in range(_STARTS)), key=people.asked)
@@ -40,9 +42,9 @@ def bucket_size(form: Engine) -> int:
 
 
 def _wanted(form: Engine) -> Answers:
-    """The choices of one on which it depends whether something is asked, each answered as most questions want it.
+    """Return an answer to each select_one that decides on other questions: the code that makes most questions relevant.
 
-    From the last question to the first: who wants to be asked wants what she depends on to be asked as well.
+    The loop goes from the last question to the first, so a question's weight passes to those that it depends on.
     """
     weights: Counter[str] = Counter()
     wishes: Counter[tuple[str, str]] = Counter()
@@ -57,14 +59,14 @@ def _wanted(form: Engine) -> Answers:
 
 
 class _LongestInterviews:
-    """Makes up people who answer every question, the same ones each time."""
+    """Draws synthetic interviews that answer every question; the random seed is fixed."""
 
     def __init__(self, form: Engine) -> None:
         self.form, self.draws = form, random.Random(0)
         self.codes = {node.name: _together(node) for node in form.questions if node.type != "note"}
 
     def interview(self, opening: Answers) -> Answers:
-        """Make up an answer to every question, such that the form accepts those that it would ask."""
+        """Draw an answer to every question, and draw again until the form accepts all relevant answers."""
         answers = {name: self._draw(name, 0) for name in self.codes} | opening
         for attempt in range(1, _MENDS + 1):
             relevant, values, _, broken, filtered = self.form.evaluate(answers)
@@ -77,19 +79,19 @@ class _LongestInterviews:
         return answers
 
     def climb(self, answers: Answers, filters: Iterable[str]) -> Answers:
-        """Answer one filter after the other anew, as long as more is asked for that."""
+        """Change the answer to each question in `filters` to the code that makes most questions relevant."""
         for name in filters:
             codes = self.form.nodes[name].choices
             answers = max([answers, *(answers | {name: code} for code in codes)], key=self.asked)
         return answers
 
     def asked(self, answers: Answers) -> int:
-        """Return how many of the answers the form asks for."""
+        """Return how many of the answers are relevant."""
         relevant = self.form.evaluate(answers)[0]
         return sum(name in relevant for name, text in answers.items() if text)
 
     def size(self, answers: Answers) -> int:
-        """Return how many bytes of an envelope they fill."""
+        """Return the size of the compressed answers in bytes."""
         relevant, values, *_ = self.form.evaluate(answers)
         packer = zlib.compressobj(9, zlib.DEFLATED, -15)
         return len(
@@ -97,14 +99,14 @@ class _LongestInterviews:
         )
 
     def _draw(self, name: str, attempt: int) -> str:
-        """Draw an answer; the more attempts were refused, the plainer."""
+        """Draw an answer. After more rejected attempts the answer is simpler."""
         kind, codes = self.form.nodes[name].type, self.codes[name]
         if kind == "select_multiple" and attempt < 4:
             chosen = self.draws.getrandbits(len(codes) + 1)
             return " ".join([code for number, code in enumerate(codes) if chosen >> number & 1])
         if kind == "integer":
             return str(int(self.draws.random() * _DIGITS[min(attempt, 2)]))
-        if kind == "text":  # longer and less alike than anything that is typed
+        if kind == "text":  # longer and harder to compress than typed text
             return "".join(chr(self.draws.randrange(0xC0, 0x17F)) for _ in range(LONGEST_TEXT))
         return self._one(codes) if codes else _PLAIN.get(kind, "")
 
@@ -113,7 +115,7 @@ class _LongestInterviews:
 
 
 def _together(node: Node) -> list[str]:
-    """The codes of a question, but for those that its own constraint names: they want to stand alone."""
+    """Return a question's codes without those in its own constraint, which usually exclude all others."""
     rule = parse_expression(node.constraint) if node.constraint else None
     named = {part[1].value for part in subexpressions(rule) if part.symbol == "selected"} if rule else set()
     return [code for code in node.choices if code not in named] or list(node.choices)

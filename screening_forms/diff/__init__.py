@@ -1,1 +1,1 @@
-"""Tells what changed between two compiled forms, in an author's words."""
+"""Compares two versions of a form and describes each change in Spanish and English."""

@@ -1,6 +1,6 @@
-"""What changed in an author's workbook and is in no compiled byte: her cases, and what they expect.
+"""Compares the author's test cases in two workbooks: added, removed, and with other answers or expected results.
 
-Called where both workbooks are at hand, beside the difference of what is signed.
+Cases are not part of the compiled form, so `form_changes` cannot see them. This module must compare nothing else.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _NOTHING = Bilingual("nada", "nothing")
 
 
 def case_changes(old: Workbook, new: Workbook) -> Iterator[Change]:
-    """Compare two workbooks' cases by name."""
+    """Yield the changes between two workbooks' cases, matched by name."""
     before, after = _named(old), _named(new)
     for name in {**before, **after}:
         if name not in after:

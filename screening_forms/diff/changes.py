@@ -1,6 +1,7 @@
-"""One change between two versions, said to an author in Spanish and English, under a stable code.
+"""Contains the class `Change` and the table of all sentences for changes, in Spanish and English.
 
-Made by the modules that compare; the sentences of all of them stand here, in one table.
+Every comparing module makes its changes with `change`. A code is stable: other programs read it. This module must
+compare nothing itself.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from screening_forms.languages import Bilingual
 
 @dataclass(frozen=True)
 class Change:
-    """A change: `sheet` and `name` say where an author looks (`list.choice` for a choice), `language` whose text."""
+    """One change between two versions.
+
+    `sheet` and `name` are its place in the workbook (`list.choice` for a choice). `language` is set for a text.
+    """
 
     code: str
     sheet: str
@@ -23,18 +27,9 @@ class Change:
     en: str
 
     def as_dict(self) -> dict[str, str]:
-        """As JSON values."""
+        """Return the change as JSON values."""
         return asdict(self)
 
-
-PART_NAMES = {
-    "label": Bilingual("texto", "text"),
-    "hint": Bilingual("ayuda", "hint"),
-    "guidance_hint": Bilingual("orientación", "guidance"),
-    "hint/guidance": Bilingual("orientación", "guidance"),
-    "constraint_message": Bilingual("mensaje de la condición", "constraint message"),
-    "required_message": Bilingual("mensaje de obligatoria", "message of a required question"),
-}
 
 RULE_WORDS = {
     "relevant": Bilingual("se pregunta si", "is asked if"),
@@ -52,7 +47,7 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
     "form.other": (
         "cambia también algo del archivo que no es ninguna pregunta: {what}",
-        "something in the file changes too that is no question: {what}",
+        "a part of the file outside all questions changes too: {what}",
     ),
     "language.added": ("ahora se ofrece en {lang}", "is now offered in {lang}"),
     "language.removed": ("ya no se ofrece en {lang}", "is no longer offered in {lang}"),
@@ -69,7 +64,7 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
     "item.removed": ("se quita: {item}: «{text}»", "removed: {item}: '{text}'"),
     "item.renamed": (
         "{item} se llama ahora «{name}», con el mismo texto: para los datos es otra pregunta",
-        "{item} is now called '{name}', with the same text: to the data it is another question",
+        "{item} is now called '{name}', with the same text: the data treat it as another question",
     ),
     "item.moved": ("{item} cambia de lugar: ahora va después de {after}", "{item} moved: it now comes after {after}"),
     "item.regrouped": (
@@ -139,7 +134,7 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
     "mapping.changed": ("{code} se marca si: {before} → {after}", "{code} fires if: {before} -> {after}"),
     "score.steps": (
         "pasos del cálculo que son otros ({count}): {names}",
-        "steps of the calculation that are others ({count}): {names}",
+        "changed steps of the calculation ({count}): {names}",
     ),
     # What an author's workbook has besides
     "case.added": ("caso nuevo «{name}»: {expected}", "new case '{name}': {expected}"),
@@ -184,7 +179,7 @@ SENTENCES = {code: Bilingual(*texts) for code, texts in _SENTENCES.items()}
 
 
 def change(code: str, sheet: str, name: str, /, **values: object) -> Change:
-    """Say a change with its sentence's values; a `Said` value is put in its own language, `language` kept as well."""
+    """Return a change whose sentences contain the values. A `Bilingual` value appears in each sentence's language."""
     es, en = (text.format_map(_in(values, tongue)) for text, tongue in zip(SENTENCES[code], ("es", "en"), strict=True))
     return Change(code, sheet, name, str(values.get("language", "")), es, en)
 
@@ -196,7 +191,7 @@ def _in(values: Mapping[str, object], language: str) -> dict[str, str]:
 
 
 def differing_values(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
-    """Yield what differs between two mappings: the key, and both values, blank where there is none."""
+    """Yield each difference between two mappings: the key, the old and the new value; "" for a missing value."""
     for key in {**before, **after}:
         old, new = before.get(key, ""), after.get(key, "")
         if old != new or (key in before) != (key in after):

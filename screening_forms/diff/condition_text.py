@@ -1,74 +1,64 @@
-"""Reads a form's conditions aloud: `${edad}='14_17'` becomes «edad» es «14 a 17 años», in Spanish and in English.
+"""Contains the words for a compiled form's conditions, in Spanish and in English.
 
-Called to tell authors and reviewers what changed; choices are said with their Spanish labels.
+Authors and reviewers read them in the list of changes. Choices appear with their Spanish labels, questions with their
+names. The words for operators are in `expressions/condition_words.py`.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 from screening_forms.diff.form_model import FormModel
+from screening_forms.expressions.condition_words import ENGLISH, SPANISH, ConditionVocabulary, describe_expression
 from screening_forms.expressions.parser import ExpressionError, Token, parse_expression, write_expression
 from screening_forms.languages import Bilingual
 
-_JOINS = {"and": Bilingual(" y ", " and "), "or": Bilingual(" o ", " or ")}
-_COMPARED = {
-    "=": Bilingual("es", "is"),
-    "!=": Bilingual("no es", "is not"),
-    "selected": Bilingual("incluye", "includes"),
-    "<": Bilingual("es menos de", "is less than"),
-    "<=": Bilingual("es a lo más", "is at most"),
-    ">": Bilingual("es más de", "is more than"),
-    ">=": Bilingual("es al menos", "is at least"),
-}
-ALWAYS = Bilingual("siempre", "always")
-NEVER = Bilingual("nunca", "never")
+_QUOTES = {"es": "«{}»", "en": "'{}'"}
+_BLANK = {"es": "blanco", "en": "blank"}
+_NUMBER_OF_ANSWERS = {"es": "el número de respuestas de {}", "en": "the number of answers to {}"}
 
 
 def condition_words(condition: str, form: FormModel, asked: str = "") -> Bilingual:
-    """Say a condition; `asked` is the question that a dot stands for. What cannot be read aloud is shown as written."""
+    """Return a condition in words; `asked` is the question that a dot stands for.
+
+    A condition that does not parse is returned as written.
+    """
     if not condition:
-        return ALWAYS
+        return Bilingual(SPANISH.functions["true"], ENGLISH.functions["true"])
     try:
-        return _expression_words(parse_expression(condition), form, asked)
+        token = parse_expression(condition)
     except ExpressionError:
         return Bilingual(condition, condition)
-
-
-def _expression_words(token: Token, form: FormModel, asked: str) -> Bilingual:
-    if token.symbol in _JOINS:
-        parts, join = [_expression_words(part, form, asked) for part in token], _JOINS[token.symbol]
-        return Bilingual(join.es.join(part.es for part in parts), join.en.join(part.en for part in parts))
-    if token.symbol in ("(", "not"):
-        inside, before = _expression_words(token[0], form, asked), token.symbol == "not"
-        return Bilingual(f"{'no ' * before}({inside.es})", f"{'not ' * before}({inside.en})")
-    if token.symbol in ("true", "false"):
-        return ALWAYS if token.symbol == "true" else NEVER
-    if token.symbol in _COMPARED and len(token) == 2:
-        word, (left, right) = _COMPARED[token.symbol], (_operand_words(part, asked) for part in token)
-        if token[1].symbol == "(string)":
-            right = _choice_words(token[0], str(token[1].value), form, asked)
-        return Bilingual(f"{left.es} {word.es} {right.es}", f"{left.en} {word.en} {right.en}")
-    written = write_expression(token)
-    return Bilingual(written, written)
-
-
-def _operand_words(token: Token, asked: str) -> Bilingual:
-    if token.symbol in ("$", ".") and (name := str(token.value) if token.symbol == "$" else asked):
-        return quoted(name)
-    if token.symbol == "count-selected":
-        inside = _operand_words(token[0], asked)
-        return Bilingual(f"el número de respuestas de {inside.es}", f"the number of answers to {inside.en}")
-    written = write_expression(token)
-    return Bilingual(written, written)
-
-
-def _choice_words(question: Token, code: str, form: FormModel, asked: str) -> Bilingual:
-    if not code:
-        return Bilingual("blanco", "blank")
-    item = form.items.get(str(question.value) if question.symbol == "$" else asked)
-    found = form.lists.get(item.rules.get("choices", ""), {}).get(code) if item else None
-    return quoted(found.label if found else code)
+    return Bilingual(_describe(token, form, asked, "es", SPANISH), _describe(token, form, asked, "en", ENGLISH))
 
 
 def quoted(text: str) -> Bilingual:
-    """A text between the quotes of each language."""
-    return Bilingual(f"«{text}»", f"'{text}'")
+    """Return a text between the quotes of each language."""
+    return Bilingual(_QUOTES["es"].format(text), _QUOTES["en"].format(text))
+
+
+def _describe(token: Token, form: FormModel, asked: str, language: str, vocabulary: ConditionVocabulary) -> str:
+    operand = partial(_operand_words, asked=asked, language=language)
+
+    def value(left: Token, right: Token) -> str:
+        if right.symbol == "(string)":
+            return _choice_words(left, str(right.value), form, asked, language)
+        return operand(right)
+
+    return describe_expression(token, vocabulary, operand, value)
+
+
+def _operand_words(token: Token, asked: str, language: str) -> str:
+    if token.symbol in ("$", ".") and (name := str(token.value) if token.symbol == "$" else asked):
+        return _QUOTES[language].format(name)
+    if token.symbol == "count-selected":
+        return _NUMBER_OF_ANSWERS[language].format(_operand_words(token[0], asked, language))
+    return write_expression(token)
+
+
+def _choice_words(question: Token, code: str, form: FormModel, asked: str, language: str) -> str:
+    if not code:
+        return _BLANK[language]
+    item = form.items.get(str(question.value) if question.symbol == "$" else asked)
+    found = form.lists.get(item.rules.get("choices", ""), {}).get(code) if item else None
+    return _QUOTES[language].format(found.label if found else code)

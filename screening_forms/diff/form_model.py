@@ -1,7 +1,7 @@
-"""Takes a compiled XForm apart into what an author knows: questions, groups and choices, with their rules and texts.
+"""Parses a compiled XForm into a model of questions, groups and choices, with their rules and texts.
 
-Called to compare two versions. It keeps every attribute and every text there is, also those that nothing here knows,
-and forgets only the short names that the compiler gives to groups.
+The diff compares two such models. The model must keep every attribute and text, also unknown ones: a change must not
+go unseen. Only paths and the compiler's short group names are dropped.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _CONDITIONS = ("relevant", "required", "constraint", "calculate", "filter")
 _MESSAGES = {"constraintMsg": "constraint_message", "requiredMsg": "required_message"}
 
 Texts = Mapping[tuple[str, str], str]
-"""A text by part and language: `("label", "quz")`, `("label/audio", "es")`; no language where it has only one."""
+"""(part, language) -> text: `("label", "quz")`, `("label/audio", "es")`. A text outside the translations has ""."""
 
 
 @dataclass(frozen=True)
 class FormItem:
-    """A question, note, calculation, group or choice. `groups`: the names of those around it, as compiled."""
+    """A question, note, calculation, group or choice. `groups` names its groups as compiled, outermost first."""
 
     kind: str
     name: str
@@ -37,14 +37,16 @@ class FormItem:
 
     @property
     def label(self) -> str:
-        """What it says in Spanish, or its name."""
+        """The Spanish label, else the label without a language, else the name."""
         return self.texts.get(("label", "es")) or self.texts.get(("label", "")) or self.name
 
 
 @dataclass(frozen=True)
 class FormModel:
-    """The items of one form by name, in its order; `lists`: the choices of each list; `identity`: how the XForm calls
-    itself; `rest`: whatever is left over."""
+    """One form: its items by name in form order, and the choices of each list.
+
+    `identity` is the XForm's own form_id, version and title. `rest` is the XML that belongs to no item.
+    """
 
     items: Mapping[str, FormItem]
     lists: Mapping[str, Mapping[str, FormItem]]
@@ -53,16 +55,16 @@ class FormModel:
     rest: str
 
     def inside(self, group: str) -> frozenset[str]:
-        """The names of the questions and notes in a group."""
+        """Return the names of all items in a group, inner groups excepted."""
         return frozenset(item.name for item in self.items.values() if group in item.groups and item.kind != "group")
 
 
 def parse_form(xform: str) -> FormModel:
-    """Take a compiled XForm apart."""
+    """Parse a compiled XForm. Raises ValueError if it has no model or body."""
     html = fromstring(xform, forbid_dtd=True)
     model, body = html.find(f"{XHTML}head/{XFORMS}model"), html.find(f"{XHTML}body")
     if model is None or body is None:
-        raise ValueError("this is no compiled XForm")
+        raise ValueError("this is not a compiled XForm")
     reader = _Reader(model, body)
     items = {item.name: item for item in reader.items()}
     lists = {name: dict(reader.choices(found)) for name, found in reader.lists.items()}
@@ -72,7 +74,7 @@ def parse_form(xform: str) -> FormModel:
 
 
 class _Reader:
-    """One XForm's texts, binds, controls and lists, by what they belong to."""
+    """Reads one XForm: texts by language, binds and controls by path, lists by name."""
 
     def __init__(self, model: Element, body: Element) -> None:
         translations = model.findall(f"{XFORMS}itext/{XFORMS}translation")
@@ -144,12 +146,12 @@ def _kind(rules: Mapping[str, str], *, is_group: bool) -> str:
     if is_group:
         return "group"
     if "control" not in rules:
-        return "calculation"  # Or what a tablet notes down by itself, such as the time.
+        return "calculation"  # Also a value that the tablet records by itself, such as the time.
     return "note" if rules.get("readonly") or rules["control"] == "trigger" else "question"
 
 
 def _short_condition(condition: str) -> str:
-    """An expression with questions by their names alone: where they stand is told otherwise."""
+    """Return an expression with question names in the place of paths. `groups` already holds each question's place."""
     try:
         return write_expression(parse_expression(condition))
     except ExpressionError:
@@ -157,12 +159,12 @@ def _short_condition(condition: str) -> str:
 
 
 def _remainder(html: Element, model: Element, body: Element) -> str:
-    """What is nobody's: attributes of the whole, and elements that belong to no item. Identity is told otherwise."""
+    """Return the XML that belongs to no item, as text. Items, lists and identity are removed from `html`."""
     for itext in model.findall(f"{XFORMS}itext"):
         for translation in list(itext):
             for text in list(translation):
                 translation.remove(text)
-            if translation.get("default") is None:  # Which languages there are is told otherwise.
+            if translation.get("default") is None:  # Languages are compared elsewhere.
                 itext.remove(translation)
     theirs = [bind for bind in model.findall(f"{XFORMS}bind") if "/meta/" not in bind.get("nodeset", "")]
     for taken in [*theirs, *model.findall(f"{XFORMS}instance")[1:]]:

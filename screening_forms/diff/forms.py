@@ -1,7 +1,7 @@
-"""What changed between two versions of a form, in an author's words.
+"""Compares two versions of a compiled form and returns every change.
 
-It compares compiled forms, since their bytes are what is signed: whoever signs sees this, and nothing that differs in
-the bytes goes without a sentence. Called by authors, reviewers and the server; impact tells what it does to outcomes.
+Authors and reviewers read the changes before they sign the compiled bytes. So a difference in the bytes must never go
+without a sentence. What a change does to outcomes is computed in `impact/`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _NOTHING = Bilingual("nada", "nothing")
 
 
 def form_changes(old: CompiledForm, new: CompiledForm) -> list[Change]:
-    """Tell every change, the whole form's first; empty only where both have the same bytes."""
+    """Return every change, those of the whole form first. The list is empty only if both forms have the same bytes."""
     before, after = parse_form(old.xform), parse_form(new.xform)
     found = [
         *_member_changes(old, new),
@@ -51,7 +51,9 @@ def form_changes(old: CompiledForm, new: CompiledForm) -> list[Change]:
             change("form.other", "survey", "", what=Bilingual("los datos de las grabaciones", "data of recordings"))
         )
     if not found and old.to_bytes() != new.to_bytes():
-        what = Bilingual("su escritura, no lo que pregunta ni calcula", "its writing, not what it asks or calculates")
+        what = Bilingual(
+            "su escritura, no lo que pregunta ni calcula", "its notation only; questions and calculations are the same"
+        )
         found = [change("form.other", "survey", "", what=what)]
     return found
 
@@ -86,14 +88,14 @@ def _language(language: str) -> Bilingual:
 
 
 def _by_language(listed: object) -> dict[str, str]:
-    """What is said of each language; where a form only names them, that it is so."""
+    """Return a text for each language: its reasons, or "sí" if the form only lists the language."""
     if isinstance(listed, dict):
         return {language: _text(why) or "sí" for language, why in listed.items()}
     return dict.fromkeys(listed, "sí") if isinstance(listed, list | tuple) else {}
 
 
 def _other_changes(old: CompiledForm, new: CompiledForm, before: FormModel, after: FormModel) -> Iterator[Change]:
-    """Tell what belongs to no item, and a name by which the XForm calls itself other than the rest of the bytes do."""
+    """Yield changes outside all items, and those of an XForm whose identity differs from the compiled form's."""
     for name, was, now in differing_values(before.identity, after.identity):
         if (was, now) != (getattr(old, name), getattr(new, name)):
             what = Bilingual(

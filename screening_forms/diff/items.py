@@ -1,7 +1,7 @@
-"""What changed in the questions, notes, groups and choices of a form: what is asked, of whom, in what words.
+"""Compares the questions, notes, groups and choices of two forms: their order, rules and texts.
 
-Called by diff. Groups have no name of their own in a compiled form: they are known again by their title and by what is
-in them.
+`form_changes` calls it. The compiler renames groups, so groups are matched by their label and their questions. Steps
+of the score are compared in `scores.py`, never here.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _TYPES = {
 }
 _OF_TYPE = ("control", "type", "readonly")
 _ALIKE = 0.3
-"""From how much in common on a group is still the same one."""
+"""Two groups match if their likeness is above this value; it lies between 0 and 2.1."""
 
 
 def item_changes(old: FormModel, new: FormModel) -> Iterator[Change]:
-    """Compare two forms item by item, in the new one's order."""
+    """Yield the changes of all items in the new form's order, then those of the choice lists."""
     old = _match_groups(old, new)
     before, after = _author_items(old), _author_items(new)
     renamed = _renamed(before, after)
@@ -63,7 +63,7 @@ def item_changes(old: FormModel, new: FormModel) -> Iterator[Change]:
 
 
 class _ItemNames:
-    """How the items of a form are called: questions by their number and name, groups by their title."""
+    """The names of a form's items in sentences: questions by number and name, groups by label."""
 
     def __init__(self, form: FormModel) -> None:
         questions = (item.name for item in form.items.values() if item.kind == "question")
@@ -77,15 +77,15 @@ class _ItemNames:
 
 
 def _author_items(form: FormModel) -> dict[str, FormItem]:
-    """What is an author's own, by name."""
+    """Return the items that an author wrote, by name; the score's own steps are left out."""
     return {name: item for name, item in form.items.items() if item.kind != "calculation" or not is_step(name)}
 
 
-# Which is which
+# Matching items of both forms
 
 
 def _match_groups(old: FormModel, new: FormModel) -> FormModel:
-    """The old form with its groups called as in the new one, the most alike first."""
+    """Return the old form with the new form's group names. The most alike groups are matched first."""
     before, after = ([item for item in form.items.values() if item.kind == "group"] for form in (old, new))
     likeness = sorted(
         ((_likeness(old, new, one, other), one.name, other.name) for one in before for other in after),
@@ -114,7 +114,7 @@ def _likeness(old: FormModel, new: FormModel, one: FormItem, other: FormItem) ->
 
 
 def _renamed(before: Mapping[str, FormItem], after: Mapping[str, FormItem]) -> dict[str, str]:
-    """Questions that went while another with the same text came."""
+    """Return old name -> new name of each question that has the same label and kind in both forms."""
     came = {(item.label, item.kind): name for name, item in after.items() if name not in before}
     gone = [item for name, item in before.items() if name not in after and item.kind != "group" and item.label != name]
     return {item.name: came[item.label, item.kind] for item in gone if (item.label, item.kind) in came}
@@ -173,7 +173,7 @@ def _type(item: FormItem) -> str:
 
 
 def _description(item: FormItem, form: FormModel) -> Bilingual:
-    """What a new item is, and when it is asked."""
+    """Return a new item's type and rules in parentheses, or empty texts."""
     told = [_type(item)] if item.kind == "question" else []
     es, en = list(told), list(told)
     for rule, words in RULE_WORDS.items():

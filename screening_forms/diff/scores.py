@@ -1,7 +1,7 @@
-"""What changed in how answers become indicators, facts and an outcome: the calculates that the compiler wrote.
+"""Compares the score's calculates: from answers to indicators, facts and the outcome.
 
-Called by diff. An indicator is told by the condition that makes it fire; the steps after it only by their names, since
-they follow from indicators, dimensions and policy, which are told by themselves.
+An indicator's change shows the condition under which it fires. Later steps are listed by name only: they follow from
+the indicator set and the policy, which `tables.py` compares.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _MOST_NAMED = 8
 
 
 def is_step(name: str) -> bool:
-    """Whether a node is the score's own and no author's."""
+    """True if a node belongs to the score and an author did not write it."""
     return name in RESULT_NODES or name == "consent_policy" or _STEP.fullmatch(name) is not None
 
 
 def score_changes(old: FormModel, new: FormModel) -> Iterator[Change]:
-    """Compare the steps of two scores."""
+    """Yield the changes between the score's steps of two forms."""
     before, after = _steps_by_name(old), _steps_by_name(new)
     others = []
     for name in {**before, **after}:
@@ -49,7 +49,7 @@ def score_changes(old: FormModel, new: FormModel) -> Iterator[Change]:
 
 
 def _steps_by_name(form: FormModel) -> dict[str, str]:
-    """Every step's calculation, with whatever else is said of it."""
+    """Return every step's calculation together with its other rules, by name."""
     steps = (item for item in form.items.values() if item.kind == "calculation" and is_step(item.name))
     return {item.name: "; ".join(value for _, value in sorted(item.rules.items())) for item in steps}
 
@@ -68,7 +68,7 @@ def _mapping_changes(name: str, was: str, now: str, old: FormModel, new: FormMod
 
 
 def _certain_condition(form: FormModel, name: str) -> str:
-    """The condition under which an indicator or a fact is there for certain."""
+    """Return the condition under which an indicator or a fact is certainly 1."""
     text = form.items[name].rules.get("calculate", "") if name in form.items else ""
     try:
         token = parse_expression(text)

@@ -1,6 +1,7 @@
-"""What changed between two indicator sets, or two policies, row by row and in words.
+"""Compares two indicator sets or two policies row by row.
 
-Called by whatever compares form versions, and by authors before they publish a new version of a table.
+`form_changes` uses it for a form's own tables. Authors use it before they publish a new version of a table. It must
+judge nothing: what a new table may not do is checked in `checks/table_versions.py`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from screening_forms.diff.changes import Change, change, differing_values
+from screening_forms.expressions.condition_words import SPANISH, describe_policy_condition
 from screening_forms.languages import Bilingual
 from screening_forms.rules.policy import parse_condition
 from screening_forms.scoring.reasons import DIMENSION_WORDS, OUTCOME_WORDS, QUEUE_WORDS, RULE_WORDS, STRENGTH_WORDS
@@ -46,7 +48,10 @@ Row = Mapping[str, Any]
 
 
 def set_changes(old: Row, new: Row, profile: str = "") -> Iterator[Change]:
-    """Compare two sets as `IndicatorSet.as_dict` writes them; strengths of `profile`, the form's own, come first."""
+    """Yield the changes between two sets, given as `IndicatorSet.as_dict` writes them.
+
+    Changed strengths of the form's own `profile` come before those of other profiles.
+    """
     yield from _name_change("set.name", old, new)
     profiles = [sorted({name for row in each["indicators"] for name in row["strengths"]}) for each in (old, new)]
     if profiles[0] != profiles[1]:
@@ -74,7 +79,10 @@ def set_changes(old: Row, new: Row, profile: str = "") -> Iterator[Change]:
 
 
 def policy_changes(old: Row, new: Row) -> Iterator[Change]:
-    """Compare two policies as `Policy.as_dict` writes them; a rule is known by its step and its condition."""
+    """Yield the changes between two policies, given as `Policy.as_dict` writes them.
+
+    Rules are matched by their step and condition.
+    """
     yield from _name_change("policy.name", old, new)
     before, after = (_rules_by_condition(each["rows"]) for each in (old, new))
     for key in (key for key in before if key not in after):
@@ -112,7 +120,7 @@ def _row_changes(old: Row, new: Row) -> Iterator[Change]:
     said = _rule_words(new)
     differing = list(differing_values(_plain(old, ("step", "when")), _plain(new, ("step", "when"))))
     for name, before, after in differing:
-        if name != "number" or len(differing) == 1:  # Every row after a new one stands a line further down.
+        if name != "number" or len(differing) == 1:  # A new row moves every later row down a line.
             values = {"what": _FIELDS.get(name, Bilingual(name, name)), "before": before, "after": after}
             yield change("policy.row_changed", "policy", new["step"], step=said["step"], when=said["when"], **values)
 
@@ -123,7 +131,7 @@ def _order_changes(
     old: Mapping[tuple[str, str, int], Row],
     new: Mapping[tuple[str, str, int], Row],
 ) -> Iterator[Change]:
-    """Rules are tried in order: tell each whose place among those that stayed is another."""
+    """Yield each kept rule whose position among the kept rules changed; the policy applies rules in order."""
     for place, key in enumerate(after):
         if before[place] != key:
             said = _rule_words(new[key])
@@ -132,7 +140,7 @@ def _order_changes(
 
 
 def _rules_by_condition(rows: Sequence[Row]) -> dict[tuple[str, str, int], Row]:
-    """Rows by step and condition; the same condition twice in a step is told apart by its turn."""
+    """Return rows by step, condition, and a number that tells equal conditions of one step apart."""
     found: dict[tuple[str, str, int], Row] = {}
     for row in rows:
         turn = sum(key[:2] == (row["step"], row["when"]) for key in found)
@@ -153,12 +161,11 @@ def _rule_words(row: Row) -> dict[str, Bilingual]:
 
 
 def _condition_words(row: Row) -> Bilingual:
-    """A rule's condition; the last row of a step holds whenever no other did."""
+    """Return a rule's condition in words; `always` holds in all cases that no earlier row decided."""
     if row["when"] == "always":
         return Bilingual("en los demás casos", "in all other cases")
-    condition = parse_condition(row["when"])
-    text = condition.write(_name_words).replace(" and ", " y ").replace(" or ", " o ")
-    return Bilingual(f"si {text if condition.op == 'name' else text[1:-1]}", f"if {row['when']}")
+    text = describe_policy_condition(parse_condition(row["when"]), SPANISH, _name_words)
+    return Bilingual(f"si {text}", f"if {row['when']}")
 
 
 def _name_words(name: str) -> str:
@@ -185,7 +192,7 @@ def _joined(parts: list[Bilingual], none: Bilingual) -> Bilingual:
 
 
 def _plain(row: Row, but: Sequence[str]) -> dict[str, str]:
-    """A row's values as texts, save those that are compared in another way."""
+    """Return a row's values as texts, without the columns in `but`, which are compared elsewhere."""
     return {name: _text(value) for name, value in row.items() if name not in but}
 
 
@@ -196,6 +203,6 @@ def _text(value: object) -> str:
 
 
 def _other_changes(sheet: str, old: Row, new: Row, but: Sequence[str]) -> Iterator[Change]:
-    """Whatever else a table carries."""
+    """Yield the changes of a table's other members."""
     for name, before, after in differing_values(_plain(old, but), _plain(new, but)):
         yield change("form.member", sheet, name, what=name, before=before, after=after)

@@ -1,6 +1,7 @@
-"""What changed in the texts and recordings of one question or choice, language by language.
+"""Compares the texts and recordings of one question or choice, language by language.
 
-Called by item_changes. Spanish is the source: when it is reworded, a translation that stayed the same is out of date.
+Spanish is the source. If the Spanish changes and a translation does not, the sentence names the translation as stale.
+Texts of a language that only one version has are not compared.
 """
 
 from __future__ import annotations
@@ -8,25 +9,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from screening_forms.compiled_form import split_mark
-from screening_forms.diff.changes import PART_NAMES, Change, change
+from screening_forms.diff.changes import Change, change
 from screening_forms.diff.form_model import Texts
 from screening_forms.languages import LANGUAGE_NAMES, SOURCE, Bilingual
+from screening_forms.workbook.columns import PART_WORDS
 
 _AUDIO = "/audio"
+_PART_NAMES = {part: words.name for part, words in PART_WORDS.items()}
+_PART_NAMES["hint/guidance"] = _PART_NAMES["guidance_hint"]  # an XForm stores guidance as a form of the hint
 
 
 def text_changes(
     item: Bilingual, sheet: str, name: str, before: Texts, after: Texts, shipped: Sequence[str]
 ) -> Iterator[Change]:
-    """Compare the texts of one item; `shipped`: the languages of both versions. One that came or went is told once for
-    the whole form."""
+    """Yield the changes of one item's texts. `shipped` lists the languages that both versions have.
+
+    An added or removed language is one change of the whole form, in `forms.py`.
+    """
     parts = dict.fromkeys(part for part, _ in (*before, *after))
     for part in parts:
         texts = {language: (before.get((part, language), ""), after.get((part, language), "")) for language in shipped}
         if part.endswith(_AUDIO):
             yield from _recording_changes(item, sheet, name, texts)
             continue
-        said = PART_NAMES.get(part, Bilingual(part, part))
+        said = _PART_NAMES.get(part, Bilingual(part, part))
         reworded = texts.get(SOURCE, ("", ""))
         if reworded[0] != reworded[1]:
             values = {"before": reworded[0], "after": reworded[1], "stale": _stale_note(texts)}
@@ -48,7 +54,7 @@ def _recording_changes(item: Bilingual, sheet: str, name: str, texts: dict[str, 
 
 
 def _translation_code(was: str, now: str, source: tuple[str, str]) -> str:
-    """What happened to a translation, as the code of its sentence; blank if nothing did."""
+    """Return the code for a translation's change; "" if it did not change."""
     (before, old_state), (after, new_state) = split_mark(was), split_mark(now)
     shown_in_spanish = old_state == new_state == "fallback" and (before, after) == source
     if was == now or shown_in_spanish:
@@ -63,7 +69,7 @@ def _translation_code(was: str, now: str, source: tuple[str, str]) -> str:
 
 
 def _stale_note(texts: dict[str, tuple[str, str]]) -> Bilingual:
-    """Name the translations that nobody touched when their Spanish was."""
+    """Name the translations that stayed the same while the Spanish changed."""
     old = [
         _language_name(language)
         for language, (was, now) in texts.items()

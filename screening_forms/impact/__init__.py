@@ -1,1 +1,1 @@
-"""Compares what two versions of a form, or of a table, do with the same interviews."""
+"""Compares the outcomes of two versions of a form or a table over the same interviews."""

@@ -1,6 +1,7 @@
-"""Carries answers from one version of a form to another, by the question's name and the choice's code.
+"""Maps answers between two versions of a form, by the question's name and the choice's code.
 
-Called by impact. What has no place in the other version is left out, named and counted.
+`comparison.py` gives one interview to both versions with it. An answer without a place in the other version must be
+counted, never dropped silently.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ _OTHER = {"old": "new", "new": "old"}
 
 @dataclass(frozen=True)
 class Unmapped:
-    """What has no place in the other version: a question, or one of its choices; `answers` had to be left out."""
+    """A question or choice of one version only (`only_in`: old or new), with the number of answers left out.
+
+    `choice` is empty for a whole question.
+    """
 
     question: str
     choice: str
@@ -25,26 +29,26 @@ class Unmapped:
 
 
 class AnswerMapping:
-    """Carries answers from one version to the other, and counts what it has to leave out."""
+    """Maps answers from one version to the other and counts those without a place."""
 
     def __init__(self, old: Engine, new: Engine) -> None:
         self._nodes = {"old": old.nodes, "new": new.nodes}
         self._left = {key: 0 for side in ("old", "new") for key in self._only_in(side)}
 
     def to_old(self, answers: Answers) -> Answers:
-        """Answers to the new version, as far as the old one takes them."""
+        """Return the new version's answers that fit the old one."""
         return self._map(answers, "new", "old")
 
     def to_new(self, answers: Answers) -> Answers:
-        """Answers to the old version, as far as the new one takes them."""
+        """Return the old version's answers that fit the new one."""
         return self._map(answers, "old", "new")
 
     def asks_more(self, side: str) -> bool:
-        """Whether that version asks something that the other does not."""
+        """True if the version `side` (old or new) has a question that the other lacks."""
         return any(only_in == side and not choice for only_in, _, choice in self._left)
 
     def unmapped(self) -> tuple[Unmapped, ...]:
-        """Everything that only one version has, with how many answers were left out for it."""
+        """Return everything that only one version has, with the number of answers left out."""
         return tuple(Unmapped(name, choice, side, count) for (side, name, choice), count in self._left.items())
 
     def _only_in(self, side: str) -> Iterator[tuple[str, str, str]]:

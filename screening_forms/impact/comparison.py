@@ -1,8 +1,8 @@
-"""What a new version of a form would change for the people interviewed: outcome before and after, over an author's own
-cases and over made-up interviews. Called before anything is published; no person's answers ever come here.
+"""Compares the outcomes of two versions of a form over the author's own cases and over synthetic interviews.
 
-One person answers both versions. An answer is mapped over by the question's name and the choice's code; what only one
-version asks, the same made-up person answers there, and a case of the author leaves blank, which counts as not known.
+Authors and reviewers see the changed outcomes before they publish. Each interview answers both versions: answers are
+mapped by question name and choice code. A synthetic respondent also answers questions that only one version has; a
+case leaves them blank, which counts as unknown. A real answer must never come here.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from screening_forms.scoring.assessment import explain_screening
 from screening_forms.workbook.reader import Workbook
 
 EXAMPLES = 3
-"""Of how many screenings each move is told in full."""
+"""How many screenings of each move are listed in full."""
 
 Progress = Callable[[int, int], None]
 
 
 def _no_progress(done: int, total: int) -> None:
-    """Tell nobody."""
+    """Do nothing."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a screening came out, as it would be routed."""
+    """The result of a screening as the server routes it."""
 
     outcome: str
     tier: str
@@ -48,8 +48,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class MovedScreening:
-    """One screening that moved. `case` is the author's name of it, blank for a made-up one; `answers` are all, by
-    question and code, as `forms try` takes them; `words` only those that an indicator or a fact rests on."""
+    """One screening with another result. `case` is the author's name for it, "" for a synthetic one.
+
+    `answers` has all answers by question, as `forms try` takes them. `words` has labels and answers of the questions
+    behind indicators and facts.
+    """
 
     case: str
     answers: Mapping[str, str]
@@ -60,7 +63,7 @@ class MovedScreening:
 
 @dataclass(frozen=True)
 class OutcomeMove:
-    """Every screening that went from one result to another."""
+    """The screenings that have the result `before` in the old version and `after` in the new one."""
 
     before: Outcome
     after: Outcome
@@ -70,7 +73,10 @@ class OutcomeMove:
 
 @dataclass(frozen=True)
 class Impact:
-    """`outcomes` counts every pair of outcomes, moved or not; `moves` has what moved, outcome or desk, most first."""
+    """The comparison of all screenings. `outcomes` counts every pair (before, after), also equal ones.
+
+    `moves` has all pairs of different results, the most frequent first.
+    """
 
     cases: int
     made_up: int
@@ -80,16 +86,16 @@ class Impact:
 
     @property
     def moved_outcomes(self) -> int:
-        """How many screenings have another outcome."""
+        """The number of screenings with another outcome."""
         return sum(count for (before, after), count in self.outcomes.items() if before != after)
 
     @property
     def moved(self) -> int:
-        """How many have another outcome, tier, urgency or desk."""
+        """The number of screenings with another outcome, tier, urgency or desk."""
         return sum(move.count for move in self.moves)
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return JSON values."""
         pairs = [{"before": b, "after": a, "count": count} for (b, a), count in self.outcomes.items()]
         counts = {"moved": self.moved, "moved_outcomes": self.moved_outcomes}
         return {**asdict(self), "outcomes": pairs, **counts}
@@ -97,7 +103,7 @@ class Impact:
 
 @dataclass(frozen=True)
 class _PairedAnswers:
-    """One person's answers to each version; `case` is blank for a made-up one."""
+    """One interview's answers to each version; `case` is "" for a synthetic one."""
 
     case: str
     old: Answers
@@ -113,9 +119,9 @@ def compare_outcomes(
     seed: int = 0,
     progress: Progress = _no_progress,
 ) -> Impact:
-    """Compare two versions over an author's `own` cases (answers to the new one, by name) and `count` made-up ones.
+    """Compare two versions over an author's `own` cases and `count` synthetic interviews.
 
-    AnswerError if a case answers what the new version does not ask.
+    `own`: name -> answers to the new version. Raises AnswerError if a case does not fit the new version.
     """
     versions = _Version(old), _Version(new)
     mapping = AnswerMapping(versions[0].engine, versions[1].engine)
@@ -140,7 +146,7 @@ def compare_outcomes(
 
 
 def cases_by_name(workbook: Workbook) -> dict[str, Answers]:
-    """An author's own cases, as `impact` takes them; a second one of the same name is told apart by its row."""
+    """Return an author's cases as `compare_outcomes` takes them. A repeated name gets its row number."""
     found: dict[str, Answers] = {}
     for row in workbook.cases:
         name = row.get("case") or f"cases:{row.number}"
@@ -149,7 +155,7 @@ def cases_by_name(workbook: Workbook) -> dict[str, Answers]:
 
 
 class _Version:
-    """One version, ready to be filled, and the questions that each of its indicators and facts rests on."""
+    """One version with its engine, its interview generator, and the questions behind each indicator and fact."""
 
     def __init__(self, form: CompiledForm) -> None:
         self.form = form
@@ -162,7 +168,7 @@ class _Version:
         }
 
     def decisive(self, filled: FilledForm) -> set[str]:
-        """The questions behind whatever was found or left open."""
+        """Return the questions behind the facts and behind fired or unknown indicators."""
         facts = (DANGER_NODE, "f_minor", "f_place", "f_consent")
         found = [name for name in self._questions if filled.values[name] != "0" or name in facts]
         return {question for name in found for question in self._questions[name]}
@@ -177,8 +183,10 @@ def _case(name: str, answers: Answers, new: _Version, mapping: AnswerMapping) ->
 
 
 def _made_up(old: _Version, new: _Version, mapping: AnswerMapping, count: int, seed: int) -> Iterator[_PairedAnswers]:
-    """Make up persons by turns in the words of the new version and of the old, so that what is new is answered as well
-    as what is gone; questions that only the other version has are answered there."""
+    """Yield synthetic interviews generated from the new and the old version by turns.
+
+    So added and removed questions both get answers. Questions that only the other version has are answered there.
+    """
     draws = Random(seed)
     in_new = new.generator.generate(count - count // 2, seed)
     in_old = old.generator.generate(count // 2, seed)

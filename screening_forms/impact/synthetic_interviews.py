@@ -1,7 +1,7 @@
-"""Makes up interviews with any compiled form: every choice that can be reached, refusals, and a realistic mix.
+"""Generates synthetic interviews for any compiled form: every reachable choice, refusals, and a realistic mix.
 
-Called to see what a new version changes before anybody is affected. The same seed gives the same interviews; no
-person's answer ever comes here.
+They show the effect of a new version before it reaches real persons. The same seed must give the same interviews. A
+real answer must never come here.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _PLAIN = {"date": "2026-10-31", "acknowledge": "OK", "text": "x"}
 
 @dataclass(frozen=True)
 class Respondent:
-    """How much indicator_rate somebody, and how much she keeps to herself."""
+    """A synthetic respondent: how many indicators apply to her (0-1), how often she refuses to answer (0-1)."""
 
     indicator_rate: float
     refusal_rate: float
@@ -43,7 +43,12 @@ class Respondent:
 
 @dataclass
 class _Question:
-    """What is known of a question before it is drawn. `signs`: codes that a score looks at, or that open questions."""
+    """A question with the codes that matter for drawing an answer.
+
+    `unsaid`: codes for no answer. `alone`: codes that exclude all others. `signs`: codes that the score uses or that
+    open questions. `openings`: those that open most. `danger`: those behind the fact of danger. `numbers`: values near
+    thresholds.
+    """
 
     node: Node
     codes: list[str]
@@ -56,7 +61,7 @@ class _Question:
 
 
 class InterviewGenerator:
-    """Makes up interviews with one form."""
+    """Generates interviews for one form."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -66,8 +71,10 @@ class InterviewGenerator:
         self._read_rules()
 
     def generate(self, count: int, seed: int) -> Iterator[Answers]:
-        """Yield made-up persons' answers to every question, were it asked: as many as it takes for every choice that
-        can be reached to be given, then a mix; never more than `count`."""
+        """Yield `count` synthetic interviews. An interview answers every question, relevant or not.
+
+        The first ones aim at each reachable choice in turn, the others are a random mix.
+        """
         draws = Random(seed)
         open_targets = {(name, code): None for name, known in self._questions.items() for code in known.codes}
         for _ in range(count):
@@ -81,9 +88,9 @@ class InterviewGenerator:
             yield answers
 
     def draw_answers(self, draws: Random, wanted: Mapping[str, str] | None = None) -> Answers:
-        """Return what one made-up person would answer to every question, were it asked, in answers that go together.
+        """Return one respondent's answers to all questions, relevant or not, without broken constraints if possible.
 
-        `wanted` answers stand, where the form takes them.
+        Answers in `wanted` stay as they are.
         """
         respondent, fixed = Respondent(draws.random() ** 2, max(0.0, 2 * draws.random() - 1) ** 2), wanted or {}
         answers: Answers = defaultdict(str)
@@ -94,7 +101,7 @@ class InterviewGenerator:
             refused = self.engine.rejected(answers).keys() - fixed.keys()
             if not refused:
                 break
-            # In the form's order: a set's own order is another in every process.
+            # In the form's order: the order of a set differs between processes.
             for name in (name for name in self._questions if name in refused):
                 answers[name] = self._draw(self._questions[name], answers, draws, plain)
         return {name: text for name, text in answers.items() if text}
@@ -126,10 +133,10 @@ class InterviewGenerator:
             return _draw_code(signs if draws.random() < respondent.indicator_rate or not others else others, draws)
         return _draw_code([code for code in known.codes if code not in known.danger], draws)
 
-    # What is reached by what
+    # Which answer makes which question relevant
 
     def _read_rules(self) -> None:
-        """Read the form's rules for the answers that matter."""
+        """Fill each question's signs, openings, danger codes and numbers from the form's conditions."""
         opened: dict[tuple[str, str], set[str]] = defaultdict(set)
         for name, token in self._relevances.items():
             for comparison in compared_values(token):
@@ -147,7 +154,7 @@ class InterviewGenerator:
             known.numbers = known.numbers or ["0", "5", "900"]
 
     def _note_scored_codes(self, danger: bool, token: Token) -> None:
-        """Note the codes and numbers that an indicator, or the fact of danger, looks at."""
+        """Add the codes and numbers that an indicator, or the fact of danger, uses."""
         for question, code in compared_values(token):
             if known := self._questions.get(question):
                 listed = known.danger if danger else known.signs
@@ -158,12 +165,12 @@ class InterviewGenerator:
                 known.numbers += [str(near) for near in (number - 1, number, number + 1) if near >= 0]
 
     def _answered_in(self, name: str) -> set[str]:
-        """The questions in a group, or a question by itself, that have an answer to give."""
+        """Return the questions with an answer that have this name or are in the group of this name."""
         inside = (known.node for known in self._questions.values() if name in (known.node.name, *known.node.groups))
         return {node.name for node in inside if node.type not in ("note", "acknowledge")}
 
     def _draw_aimed(self, name: str, code: str, draws: Random) -> Answers:
-        """Make up somebody who gives this answer, if any can; there are rules that only chance gets through."""
+        """Draw an interview that contains this answer. It tries _AIMS times: some rules are met by chance only."""
         answers: Answers = {}
         for _ in range(_AIMS):
             wanted = {name: code}
@@ -175,7 +182,7 @@ class InterviewGenerator:
         return answers
 
     def _want_relevant(self, name: str, wanted: Answers, draws: Random, seen: frozenset[str]) -> None:
-        """Add the answers that it takes for a question to be asked, and for those that it hangs on."""
+        """Add to `wanted` the answers that make a question relevant, and the questions that it depends on."""
         node = self._nodes[name]
         if name in seen:
             return
@@ -185,7 +192,7 @@ class InterviewGenerator:
                     self._want_relevant(question, wanted, draws, seen | {name})
 
     def _want(self, token: Token, wanted: Answers, draws: Random) -> list[str]:
-        """Add answers that make a condition hold; returns the questions that it now hangs on."""
+        """Add to `wanted` the answers that meet a condition, and return the questions of these answers."""
         if token.symbol in ("and", "("):
             return [question for part in token for question in self._want(part, wanted, draws)]
         if token.symbol == "or":
@@ -206,7 +213,7 @@ class InterviewGenerator:
         return names
 
     def _want_filter(self, node: Node, code: str, wanted: Answers) -> None:
-        """Add the answer to the question that a choice's column is held against: a district's region."""
+        """Add to `wanted` the answer that a choice filter compares with a column, such as a district's region."""
         if not node.filter:
             return
         for part in subexpressions(parse_expression(node.filter)):
@@ -226,7 +233,7 @@ def _question(node: Node) -> _Question:
 
 
 def _reached(opened: Mapping[tuple[str, str], set[str]], first: set[str]) -> set[str]:
-    """The questions that some answers may lead to in the end, from those that they open at once."""
+    """Return all questions that may become relevant, directly or later, once those in `first` have answers."""
     reached: set[str] = set()
     due = first
     while due:
@@ -246,7 +253,7 @@ def _draw_code(codes: list[str], draws: Random) -> str:
 
 
 def _thresholds(token: Token) -> Iterator[tuple[str, int]]:
-    """Yield every question that is held against a number, and the number."""
+    """Yield question and number of every comparison of a question with an integer."""
     for part in subexpressions(token):
         sides = {side.symbol: side.value for side in part} if part.symbol in COMPARISONS else {}
         if sides.keys() == {"$", "(integer)"}:

@@ -1,6 +1,7 @@
-"""What a new version of an indicator set or a policy does to the forms that use it, before it is published.
+"""Computes the effect of a new indicator set or policy on the forms that use its family.
 
-Called by authors and by the server: each form is compiled with the table and held against what it is now.
+Authors and the server call it before a table is published. It compiles each form with the old and the new table and
+compares both. It must publish nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from screening_forms.workbook.reader import parse_workbook
 
 @dataclass(frozen=True)
 class FormEffect:
-    """What a new table does to one form that uses its family: `problems` where the form cannot be compiled with it."""
+    """The effect of a new table on one form. `problems` is set if the form does not compile with the table."""
 
     form_id: str
     former: str
@@ -34,7 +35,7 @@ class FormEffect:
     impact: Impact | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return JSON values."""
         return {
             "form_id": self.form_id,
             "former": self.former,
@@ -45,7 +46,7 @@ class FormEffect:
 
 
 def table_changes(kind: str, old_name: str, old_text: str, name: str, text: str) -> list[Change]:
-    """Tell what is different between two versions of a table; nothing if this program cannot read the old one."""
+    """Return the changes between two versions of a table; empty if this program cannot read one of them."""
     try:
         old, new = parse_table(kind, old_name, old_text), parse_table(kind, name, text)
     except FormError:
@@ -54,7 +55,7 @@ def table_changes(kind: str, old_name: str, old_text: str, name: str, text: str)
 
 
 def forms_using(kind: str, name: str, packages: Mapping[str, Package]) -> list[str]:
-    """Name the forms that use a table of the same family."""
+    """Return the names of the forms that use a table of the same family."""
     setting = TABLE_KINDS[kind].setting
     return [
         form
@@ -64,7 +65,7 @@ def forms_using(kind: str, name: str, packages: Mapping[str, Package]) -> list[s
 
 
 def with_table(found: Package, kind: str, name: str, text: str, version: str = "") -> Package:
-    """The same source package with another table, named in its settings; `version` is the form's own new one."""
+    """Return the source package with another table, named in its settings; `version` is the form's new version."""
     cells = {TABLE_KINDS[kind].setting: name, **({"version": version} if version else {})}
     content = set_cells(found.content, found.name, "settings", cells)
     included = TABLE_KINDS[kind].as_resources(name, text).with_fallback(found.included)
@@ -81,9 +82,9 @@ def effect_on_forms(
     count: int = 300,
     progress: Progress | None = None,
 ) -> list[FormEffect]:
-    """Compile every form that uses the table's family with the new table, and tell what changes for people.
+    """Return the effect of a table on every form that uses its family.
 
-    An author's own cases are compared and not held: a case that comes out otherwise is what one wants to see here.
+    An author's own cases are compared and may fail: their changed outcomes are part of the effect.
     """
     named = forms_using(kind, name, packages)
     effects = []

@@ -1,14 +1,14 @@
-"""The families of indicators by the letter of their codes, and the rule by which those found make a dimension positive.
+"""The dimensions and the other families of indicators, and the rules that make a dimension positive.
 
-Indicator sets, policies and the compiler of scores rest on this. A rule is data, so that a reviewer can read it here
-and every engine counts by the same numbers.
+Indicator sets, policies and the scoring compiler use these. A rule is data: a reviewer can read it, and every engine
+counts with the same numbers. It must not read a table or a form.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 STRENGTHS = {"strong": "S", "medium": "M", "weak": "W"}
 SIGNS = ("involuntariness", "penalty")
@@ -16,9 +16,9 @@ SIGNS = ("involuntariness", "penalty")
 
 @dataclass(frozen=True)
 class Rule:
-    """When a dimension is positive: at least one clause is met, which says how many of which kind it takes.
+    """The rule of a dimension: it is positive if at least one clause holds.
 
-    A kind is a strength or a sign; an indicator that has both counts under both.
+    A clause maps kinds to least counts. A kind is a strength or a sign; an indicator with both counts for both.
     """
 
     source: str
@@ -26,11 +26,11 @@ class Rule:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What is counted, in order of appearance."""
+        """The kinds in the clauses, in order of appearance."""
         return tuple(dict.fromkeys(kind for clause in self.clauses for kind in clause))
 
     def holds(self, counts: Mapping[str, int]) -> bool:
-        """Whether a clause is met; a kind that is left out counts as none."""
+        """True if at least one clause holds; a missing kind counts as 0."""
         return any(all(counts.get(kind, 0) >= least for kind, least in clause.items()) for clause in self.clauses)
 
 
@@ -53,36 +53,50 @@ RULES: Mapping[str, Rule] = {
 DIMENSIONS = tuple(RULES)
 BRIGHT_LINES, PROFIT, OBSERVED = "X", "P", "O"
 UNCOUNTED = (BRIGHT_LINES, PROFIT, OBSERVED)
-"""Beside the dimensions, without strength or tally: bright lines for children, what a third party controls or gains,
-what was seen at a site. A policy names their codes, or all of a family by one of `ANY_OF`."""
+"""Families without strengths and tallies: bright lines for children (X), control or profit of a third party (P),
+observations at a site (O). A policy uses their codes, or a name of `ANY_OF` for a whole family."""
 ANY_OF: Mapping[str, str] = {"any_P": PROFIT, "any_O": OBSERVED}
 INDICATOR_CODE = re.compile(rf"({'|'.join((*DIMENSIONS, *UNCOUNTED))})\.\d\d")
-FACTS = ("minor", "danger", "consent", "place")
-"""Rows of the sheet `indicators` that are never unknown: certain or not."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The facts that a policy reads beside the indicators: each is 1 or 0, never unknown."""
+
+    minor: int = 0
+    danger: int = 0
+    consent: int = 1
+    place: int = 0
+
+
+DEFAULT_FACTS = Facts()
+"""Consent to a referral, and neither a minor nor danger nor a place of risk."""
+FACTS = tuple(field.name for field in fields(Facts))
+"""The codes of the sheet `indicators` that stand for facts."""
 
 
 @dataclass(frozen=True)
 class Tally:
-    """How many indicators of each kind were found in one dimension."""
+    """The number of indicators found of each kind in one dimension."""
 
     rule: Rule
     counts: Mapping[str, int]
 
     @property
     def positive(self) -> bool:
-        """The dimension's rule on this tally."""
+        """True if the dimension's rule holds for the counts."""
         return self.rule.holds(self.counts)
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """One dimension's tallies when every unknown is a no (`low`) and when every unknown is a yes (`high`)."""
+    """The tallies of one dimension: with every unknown as a no (`low`), and with every unknown as a yes (`high`)."""
 
     low: Tally
     high: Tally
 
     def as_dict(self) -> dict[str, bool | int]:
-        """As `forms assess` prints it."""
+        """Return the bounds as `forms assess` prints them."""
         counts = {
             f"{kind}_{name}": count
             for name, tally in (("min", self.low), ("max", self.high))
@@ -92,6 +106,6 @@ class Bounds:
 
 
 def in_rule_order(dimensions: Iterable[str]) -> tuple[str, ...]:
-    """Return those that are dimensions with a tally, each once, in the order of the rules."""
+    """Return the given dimensions, each once, in the order of the rules; other families are left out."""
     given = frozenset(dimensions)
     return tuple(dimension for dimension in DIMENSIONS if dimension in given)

@@ -27,13 +27,13 @@ from screening_forms.sandbox.tasks import TASKS, Progress, Request, Task
 A = TypeVar("A")
 _PROJECT = Path(__file__).parents[2]
 WALL_SECONDS_PER_CPU_SECOND = 3
-"""How many seconds of the clock a task may take for each second of its processor time: the machine has other work."""
+"""The limit in elapsed seconds for each second of a task's CPU limit. Other work may keep the CPUs busy."""
 
 
 def run(request: Request[A], progress: Progress | None = None) -> A:
     """Run a request's task in a child process and return the answer.
 
-    Raises FormError: the task's own, whole, or `workbook.too_expensive`, or `workbook.reader_failed`.
+    Raises FormError: the task's own problems, or `workbook.too_expensive`, or `workbook.reader_failed`.
     """
     task = TASKS[type(request)]
     limits = [task.function, str(task.seconds), str(task.megabytes)]
@@ -60,7 +60,7 @@ def _exchange(process: subprocess.Popen[bytes], request: Request[A], progress: P
             write_part(process.stdin, part)
         process.stdin.close()
     except BrokenPipeError as error:
-        raise LostWorkerError("it ended before it was asked") from error
+        raise LostWorkerError("it ended before it read the request") from error
     while True:
         kind, value = _read_message(process.stdout, type(request))
         if kind == "answer":
@@ -74,7 +74,7 @@ def _exchange(process: subprocess.Popen[bytes], request: Request[A], progress: P
 
 
 def _read_message(stream: IO[bytes], request: type[Request[Any]]) -> tuple[str, Any]:
-    """Read one message of the worker. Bytes that took the worker over could say anything."""
+    """Read one message of the worker. Raises LostWorkerError if it is invalid: an attacker may control the worker."""
     try:
         kind, value = from_json(read_part(stream))
         if kind == "answer":
@@ -85,12 +85,12 @@ def _read_message(stream: IO[bytes], request: type[Request[Any]]) -> tuple[str, 
             done, of = value
             return kind, (int(done), int(of))
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise LostWorkerError(f"it said what makes no sense: {error}") from error
+        raise LostWorkerError(f"it sent an invalid message: {error}") from error
     return kind, value
 
 
 def _end_error(task: Task, request: Request[Any], status: int, why: LostWorkerError) -> FormError:
-    """Name the end of a process: out of time, out of memory, or for a reason that is ours to find out."""
+    """Return the error for a lost worker: too much time or memory, or a fault of this program."""
     if status in (-signal.SIGXCPU, -signal.SIGKILL) or "MemoryError" in str(why):
         code = "workbook.too_expensive"
         es = "leerlo cuesta demasiado: quite filas, columnas, hojas y formatos que no son del formulario"

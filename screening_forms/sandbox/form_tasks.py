@@ -35,9 +35,9 @@ from screening_forms.workbook.resources import BUILT_IN, Resources
 
 
 def compile_draft(request: CompileDraft, _: Progress) -> CompiledDraft:
-    """Name every problem and, if none blocks, give the compiled bytes and the source with all that it was compiled of.
+    """Return every problem and, if none blocks, the compiled form and its source package with all its tables.
 
-    A table that the package brings along is held to what a published one is held to.
+    Raises FormError if a table of the package breaks the rules for published tables.
     """
     package = parse_package(request.content)
     published = Resources(request.known.indicator_sets, request.known.policies)
@@ -47,9 +47,9 @@ def compile_draft(request: CompileDraft, _: Progress) -> CompiledDraft:
 
 
 def recompile_source(request: RecompileSource, _: Progress) -> CompiledDraft:
-    """Answer as `compile_draft` does, on a signer's machine, for a source that a server keeps.
+    """Compile a source package of a server again on a signer's machine, and return what `compile_draft` returns.
 
-    Which tables were published there is not known here; those that came with this version stay what they are.
+    This machine does not know the server's tables. Raises FormError if a built-in table of the package was changed.
     """
     package = parse_package(request.content)
     included = package.included
@@ -73,25 +73,25 @@ def _compile_package(package: Package, channel: str, vocabulary: RouteVocabulary
 
 
 def find_unpublished_tables(request: FindUnpublishedTables, _: Progress) -> UnpublishedTables:
-    """Find the tables in a source package that the server does not know yet."""
+    """Return the tables in a source package that the server does not know yet."""
     published = Resources(request.known.indicator_sets, request.known.policies).with_fallback(BUILT_IN)
     found = unpublished_tables(parse_package(request.content).included, published, year=request.known.year)
     return UnpublishedTables([{"kind": setting, "name": name, "text": text} for setting, name, text in found])
 
 
 def compare_forms(request: CompareForms, _: Progress) -> FormChanges:
-    """Tell what is different in the compiled form `content` from the one in `old`."""
+    """Return the changes from the compiled form in `old` to the one in `content`."""
     changes = form_changes(CompiledForm.from_bytes(request.old), CompiledForm.from_bytes(request.content))
     return FormChanges([each.as_dict() for each in changes])
 
 
 def compare_outcomes_of_forms(request: CompareOutcomes, progress: Progress) -> OutcomeChanges:
-    """Compare two compiled forms over made-up people, and over the cases in the new one's source."""
+    """Compare two compiled forms over synthetic interviews, and over the cases in the new form's source."""
     old, new = CompiledForm.from_bytes(request.old), CompiledForm.from_bytes(request.content)
     own = cases_by_name(parse_package(request.source).workbook) if request.source else {}
     return OutcomeChanges(compare_outcomes(old, new, own=own, count=request.count, progress=progress).as_dict())
 
 
 def find_node_rows(request: FindNodeRows, _: Progress) -> NodeRows:
-    """Find the author's row behind each node of the form that a source package compiles to."""
+    """Return the author's row behind each node of a source package's compiled form."""
     return NodeRows(odk_validate.node_rows(parse_package(request.content).workbook))

@@ -1,6 +1,6 @@
 """Contains the messages between the sandbox's client and its worker: length-prefixed parts, and JSON with bytes in it.
 
-The format is internal: both ends are always of the same version. The client trusts nothing that it reads here.
+The format is internal: both ends always have the same version. The client must trust no byte that it reads.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ class LostWorkerError(Exception):
 
 
 def write_part(stream: IO[bytes], part: bytes) -> None:
-    """Write one part of a message: its length, itself."""
+    """Write one part of a message: its length in 4 bytes, then its bytes."""
     stream.write(_LENGTH.pack(len(part)) + part)
     stream.flush()
 
 
 def read_part(stream: IO[bytes]) -> bytes:
-    """Read one part of a message."""
+    """Read one part of a message. Raises LostWorkerError if it is cut off or too long."""
     head = stream.read(_LENGTH.size)
     length = _LENGTH.unpack(head)[0] if len(head) == _LENGTH.size else -1
     if not 0 <= length <= _MOST_BYTES:
-        raise LostWorkerError("it ended, or said something that is too long")
+        raise LostWorkerError("it ended, or its message is too long")
     part = stream.read(length)
     if len(part) != length:
-        raise LostWorkerError("it ended while it spoke")
+        raise LostWorkerError("it ended in the middle of a message")
     return part
 
 
 def to_json(value: Any) -> bytes:
-    """Write JSON in which bytes are objects with the one member `base64`; members that are called so get a mark."""
+    """Return JSON. Bytes become an object with the member `base64`; other members of that name get a mark."""
     return json.dumps(_mark_bytes(value)).encode()
 
 
@@ -67,19 +67,19 @@ def _unmark_bytes(members: dict[str, Any]) -> Any:
 
 
 def _is_marked(name: object) -> bool:
-    """Whether a member is called like the one of bytes, apart from marks: questions may have any name."""
+    """True if a member is named `base64` apart from marks: a question may have any name."""
     return isinstance(name, str) and name.rstrip(_MARK) == _BYTES
 
 
 def request_parts(request: Request[Any]) -> tuple[bytes, bytes]:
-    """Return a request as two parts: its other members as JSON, and its content as it is."""
+    """Return a request as two parts: its other members as JSON, and its content as raw bytes."""
     members = asdict(request)  # type: ignore[call-overload]
     content: bytes = members.pop("content")
     return to_json(members), content
 
 
 def read_object(kind: type[C], members: Mapping[str, Any]) -> C:
-    """Make a dataclass of JSON members, nested dataclasses too; raises TypeError if a member is missing or unknown."""
+    """Return a dataclass from JSON members, also nested ones. Raises TypeError if a member is missing or unknown."""
     hints = get_type_hints(kind)
     return kind(
         **{

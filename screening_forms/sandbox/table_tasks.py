@@ -23,7 +23,7 @@ from screening_forms.workbook.resources import BUILT_IN, Resources
 
 
 def check_table(request: CheckTable, _: Progress) -> CheckedTable:
-    """Read a table, check it against all that was published, and tell what changed since the one before it."""
+    """Check a table against all published ones, and return its problems and the changes since the version before it."""
     kind, name, known = request.kind, request.name, request.known
     earlier = Resources(known.indicator_sets, known.policies).with_fallback(BUILT_IN)
     text = read_table_text(request.content, request.filename, kind)
@@ -35,7 +35,7 @@ def check_table(request: CheckTable, _: Progress) -> CheckedTable:
 
 
 def find_table_effects(request: FindTableEffects, progress: Progress) -> TableEffects:
-    """Find what a table does to each form that uses its family, over its cases and made-up interviews."""
+    """Return the effect of a table on each form of its family, over the form's cases and synthetic interviews."""
     effects = effect_on_forms(
         request.kind,
         request.name,

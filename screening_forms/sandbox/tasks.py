@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 A = TypeVar("A")
 JsonObject = dict[str, Any]
 Progress = Callable[[int, int], None]
-"""Called with how much is done, and of how much."""
+"""Receives the number of finished steps and the number of all steps."""
 
 
 class Request(Generic[A]):
@@ -105,14 +105,14 @@ class CompareForms(Request[FormChanges]):
 
 @dataclass(frozen=True)
 class OutcomeChanges:
-    """What another version changes for the people interviewed, as `Impact.as_dict` writes it."""
+    """The changed outcomes between two versions, as `Impact.as_dict` writes them."""
 
     impact: JsonObject
 
 
 @dataclass(frozen=True)
 class CompareOutcomes(Request[OutcomeChanges]):
-    """Compare the outcomes of the compiled form in `content` and of `old`, over `count` made-up interviews.
+    """Compare the outcomes of the compiled form in `content` and of `old`, over `count` synthetic interviews.
 
     `source`: the source package of the new form, whose cases are compared too; None if there is none.
     """
@@ -146,7 +146,7 @@ class CheckTable(Request[CheckedTable]):
 
 @dataclass(frozen=True)
 class TableEffects:
-    """What a table changes in each form, as `FormEffect.as_dict` writes it."""
+    """The effect of a table on each form, as `FormEffect.as_dict` writes it."""
 
     effects: list[JsonObject]
 
@@ -155,7 +155,7 @@ class TableEffects:
 class FindTableEffects(Request[TableEffects]):
     """Compile each form of `sources` (name -> source package) with the table in `content` (CSV), and compare.
 
-    `count`: the number of made-up interviews for each form.
+    `count`: the number of synthetic interviews for each form.
     """
 
     content: bytes
@@ -186,9 +186,9 @@ class ReplaceTable(Request[PackedSource]):
 
 @dataclass(frozen=True)
 class Task:
-    """What does a request's work: `function` as `module:name`, with its limits in processor seconds and megabytes.
+    """The function for a request as `module:name`, with its limits in CPU seconds and megabytes of memory.
 
-    `name` stands in the problem of a task that was ended, if the request has no name of its own.
+    If the client stops the task, the problem contains the request's name, else this `name`.
     """
 
     name: str

@@ -1,6 +1,8 @@
-"""The process that reads what came from outside: client.py starts it. Everything that a task needs is imported first;
-then it can open no file and no socket, write nothing but its answer, touch no other process and spend no more than the
-task is granted: even bytes that take it over find a kernel that does little for them."""
+"""The child process that runs one task on untrusted bytes; `client.py` starts it.
+
+It imports all that the task needs, then limits itself: no new files or sockets, no access to other processes, and
+limits on CPU time and memory. An attacker who takes over the process must find no system call that helps.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from screening_forms.errors import FormError
 from screening_forms.sandbox.pipe import from_json, read_object, read_part, to_json, write_part
 
 _ENCODINGS = ("utf-8-sig", "utf-16", "utf-16-be", "utf-16-le", "latin-1", "cp437", "cp1252")
-"""Python loads an encoding when it first meets it: those of workbooks, zip files, tables and canonical JSON."""
+"""Encodings of workbooks, zip files, tables and canonical JSON. Python loads an encoding from a file at first use."""
 
 _ALLOWED_SYSTEM_CALLS = (
     *(b"read", b"write", b"close", b"lseek", b"fstat", b"exit", b"exit_group", b"restart_syscall"),
@@ -28,12 +30,15 @@ _ALLOWED_SYSTEM_CALLS = (
     *(b"gettid", b"getpid", b"getrusage", b"getrandom", b"sched_yield", b"sched_getaffinity"),
     *(b"clock_gettime", b"clock_getres", b"clock_nanosleep", b"nanosleep", b"gettimeofday"),
 )
-"""All that is asked of the kernel while a form is read: what is open already, memory, the clock, its own end."""
+"""The system calls of a running task: open descriptors, memory, threads, the clock, and exit."""
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | errno.EPERM  # SCMP_ACT_ALLOW and SCMP_ACT_ERRNO of <seccomp.h>
 
 
 def main(path: str, seconds: int, megabytes: int) -> None:
-    """Answer one question that comes over standard input."""
+    """Read one request from standard input, run it and write the answer to standard output.
+
+    `path` is the function as `module:name`.
+    """
     module, _, name = path.partition(":")
     function = getattr(import_module(module), name)
     request_class = next(iter(get_type_hints(function).values()))
@@ -47,15 +52,15 @@ def main(path: str, seconds: int, megabytes: int) -> None:
     except FormError as error:
         _send(stdout, "refused", [astuple(problem) for problem in error.problems])
     except MemoryError:
-        _send(stdout, "failed", "MemoryError")  # to tell more would take more
-    except Exception:  # noqa: BLE001 (the other side learns of it, and says that it failed)
+        _send(stdout, "failed", "MemoryError")  # a longer message could need more memory
+    except Exception:  # noqa: BLE001 (the client raises it as LostWorkerError)
         _send(stdout, "failed", traceback.format_exc())
 
 
 def _apply_limits(seconds: int, megabytes: int) -> None:
-    """Load what is loaded late, then set the limits.
+    """Load libseccomp and the encodings, then set the limits.
 
-    No new descriptor means no file and no socket; those of the conversation are open already.
+    With RLIMIT_NOFILE = 0 the process opens no file or socket; its standard streams are open already.
     """
     block_system_calls = _prepare_seccomp()
     for encoding in _ENCODINGS:
@@ -73,10 +78,10 @@ def _apply_limits(seconds: int, megabytes: int) -> None:
 
 
 def _prepare_seccomp() -> Callable[[], None]:
-    """Return how to have every other call refused for good, root's too; raises OSError where that cannot be.
+    """Return a function that blocks all other system calls for good, for root too. Raises OSError if seccomp fails.
 
-    Limits and descriptors alone would leave the memory of the process that asked (process_vm_readv), signals, and the
-    names and modes of its files. Systems other than Linux have no such means: there it is limits and descriptors.
+    Limits alone would still allow the parent's memory (process_vm_readv), signals, and names and modes of files.
+    Systems other than Linux have no seccomp: there only the limits apply.
     """
     if sys.platform != "linux":
         return lambda: None
@@ -87,12 +92,12 @@ def _prepare_seccomp() -> Callable[[], None]:
         _check_status(
             seccomp.seccomp_rule_add_array(rules, _ALLOW, seccomp.seccomp_syscall_resolve_name(name), 0, None)
         )
-    return lambda: _check_status(seccomp.seccomp_load(rules))  # It gives up new privileges (no_new_privs) first.
+    return lambda: _check_status(seccomp.seccomp_load(rules))  # It sets no_new_privs first.
 
 
 def _check_status(status: int) -> None:
     if status:
-        raise OSError(-status, "the kernel cannot be kept away from what is read (libseccomp)")
+        raise OSError(-status, "libseccomp cannot block system calls")
 
 
 def _send(stream: IO[bytes], kind: str, value: Any) -> None:

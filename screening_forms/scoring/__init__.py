@@ -1,1 +1,1 @@
-"""Scores a screening: the calculates inside the form, an independent second opinion, and the reasons."""
+"""Scoring: the calculates inside a form, an independent second calculation, and the reasons in Spanish."""

@@ -1,17 +1,17 @@
-"""The second opinion: from indicator values straight to an outcome, a referral, and the reasons.
+"""Computes an outcome, a referral and the reasons from indicator values, independently of the form's calculates.
 
-`forms assess` and the desk call this. It shares the tables with the XForm's own calculates, but none of their text; a
-result means "refer for assessment", never "is a victim".
+`forms assess` and the desk compare this second opinion with the tablet's result. It shares only the tables with the
+form's calculates. A result must mean "refer for assessment", never "is a victim".
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from screening_forms.compiled_form import CompiledForm
 from screening_forms.engine.evaluator import FilledForm
 from screening_forms.errors import AnswerError
-from screening_forms.rules.dimensions import ANY_OF, FACTS, Bounds
+from screening_forms.rules.dimensions import ANY_OF, DEFAULT_FACTS, FACTS, Bounds, Facts
 from screening_forms.rules.indicators import IndicatorSet, count_bounds, indicator_set_from_dict
 from screening_forms.rules.policy import TIERS, Policy, policy_from_dict
 from screening_forms.scoring.calculates import indicator_node
@@ -20,7 +20,10 @@ from screening_forms.scoring.reasons import Decision, Findings, reason_sentences
 
 @dataclass(frozen=True)
 class Assessment:
-    """What a screening suggests, and why; `fired` and `unknown` are indicator codes in the set's order."""
+    """The suggested outcome and referral with their reasons (`why`, in Spanish).
+
+    `fired` and `unknown` are indicator codes in the set's order.
+    """
 
     outcome: str
     tier: str
@@ -33,7 +36,7 @@ class Assessment:
     why: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """As `forms assess --json` prints it."""
+        """Return the JSON object that `forms assess --json` prints."""
         return {
             "outcome": self.outcome,
             "tier": self.tier,
@@ -59,27 +62,22 @@ NOT_SCORED = Assessment(
 
 def assess_indicators(
     indicators: Mapping[str, int | None],
+    facts: Facts = DEFAULT_FACTS,
     *,
     profile: str,
     policy: Policy,
     indicator_set: IndicatorSet,
-    minor: int = 0,
-    danger: int = 0,
-    consent: int = 1,
-    place: int = 0,
     consent_policy: str = "person_decides",
 ) -> Assessment:
-    """Assess indicator values (1, 0 or None; a code left out is None, not known) under a policy.
+    """Assess indicator values under a policy. A value is 1, 0 or None (unknown); a missing code counts as None.
 
-    Raises AnswerError that names a profile or every code that the set does not have, and every value that is not 1, 0
-    or None.
+    Raises AnswerError for an unknown profile, for unknown codes, and for any value that is not 1, 0 or None.
     """
-    facts = {"minor": minor, "danger": danger, "consent": consent, "place": place}
     _check_values(indicators, facts, profile, indicator_set)
     values = {code: indicators.get(code) for code in indicator_set.used(profile)}
     fired = tuple(code for code, value in values.items() if value == 1)
     unknown = tuple(code for code, value in values.items() if value is None)
-    known = {name: bool(value) for name, value in facts.items()}
+    known = {name: bool(value) for name, value in asdict(facts).items()}
     dimensions = count_bounds(fired, unknown, indicator_set, profile)
     found = Findings(indicator_set, profile, known, fired, unknown, dimensions)
     decision = _decide(found, policy, duty=consent_policy == "duty_to_report")
@@ -97,10 +95,10 @@ def assess_indicators(
 
 
 def explain_screening(compiled: CompiledForm, filled: FilledForm) -> Assessment:
-    """Assess a filled form anew from its indicators, with the set and the policy that its version carries.
+    """Assess a filled form again from its indicators, with the indicator set and the policy of its version.
 
-    This is what a desk shows, and holds against the outcome that the tablet recorded. An indicator that no row of the
-    form reaches counts as not found. Without consent to the interview there is nothing to explain: "not_scored".
+    A desk shows the result and compares it with the outcome that the tablet recorded. An indicator that no row of the
+    form reaches counts as 0. Without consent to the interview the outcome is "not_scored".
     """
     if "outcome" not in filled.relevant:
         return NOT_SCORED
@@ -108,11 +106,11 @@ def explain_screening(compiled: CompiledForm, filled: FilledForm) -> Assessment:
     found = {code: filled.values.get(indicator_node(code), "0") for code in indicator_set.indicators}
     return assess_indicators(
         {code: int(value) if value else None for code, value in found.items()},
+        Facts(**{fact: int(filled.values[f"f_{fact}"]) for fact in FACTS}),
         profile=compiled.profile,
         policy=policy_from_dict(compiled.policy),
         indicator_set=indicator_set,
         consent_policy=compiled.consent_policy,
-        **{fact: int(filled.values[f"f_{fact}"]) for fact in FACTS},
     )
 
 
@@ -120,8 +118,11 @@ _TIER_NAMES = {"danger": "tier_danger", "child": "tier_child"}
 
 
 def _decide(found: Findings, policy: Policy, *, duty: bool) -> Decision:
-    """Try the rows: the same outcome at both bounds, or a positive at min, stands; anything else stays undecided."""
-    # What the policy names and the set does not have is never found, as in the XForm.
+    """Apply the policy at both bounds. The outcome stands if both bounds agree or the lower one is positive.
+
+    In all other cases the policy's `undecided` rows decide.
+    """
+    # A name that the policy has and the set lacks is always false, as in the XForm.
     absent = dict.fromkeys((*policy.names("outcome"), *policy.names("referral")), False)
     certain = {**absent, **_truth_values(found, found.fired, "low")}
     low = policy.first("outcome", certain)
@@ -133,7 +134,7 @@ def _decide(found: Findings, policy: Policy, *, duty: bool) -> Decision:
 
 
 def _truth_values(found: Findings, codes: tuple[str, ...], bound: str) -> dict[str, bool]:
-    """The truth values of a policy's names when just these codes are there."""
+    """Return the truth value of each name in a policy if exactly these codes fired."""
     return {
         **{code: code in codes for code in found.indicator_set.indicators},
         **{dimension: getattr(bounds, bound).positive for dimension, bounds in found.dimensions.items()},
@@ -144,7 +145,7 @@ def _truth_values(found: Findings, codes: tuple[str, ...], bound: str) -> dict[s
 
 
 def _check_values(
-    indicators: Mapping[str, int | None], facts: Mapping[str, int], profile: str, indicator_set: IndicatorSet
+    indicators: Mapping[str, int | None], facts: Facts, profile: str, indicator_set: IndicatorSet
 ) -> None:
     if profile not in indicator_set.profiles:
         listed = ", ".join(indicator_set.profiles)
@@ -155,7 +156,7 @@ def _check_values(
     wrong = [code for code, value in indicators.items() if value is not None and not _is_bit(value)]
     if wrong:
         raise AnswerError(", ".join(wrong), "el valor debe ser 1, 0 o null")
-    wrong = [name for name, value in facts.items() if not _is_bit(value)]
+    wrong = [name for name, value in asdict(facts).items() if not _is_bit(value)]
     if wrong:
         raise AnswerError(", ".join(wrong), "el valor debe ser 1 o 0: un hecho nunca queda sin saber")
 

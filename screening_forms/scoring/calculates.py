@@ -1,7 +1,7 @@
 """Writes the score as XForm calculates: from answers to indicators, dimensions, outcome and referral.
 
-Called by the compiler, which puts them at the head of the group `score`. Three-valued logic is in the text itself, so
-every XForms client scores alike. No calculate is a bare condition: Collect writes 1 for it where web-forms writes true.
+The compiler puts them first in the group `score`. Three-valued logic is part of their text, so every XForms client
+computes the same score. A calculate must never be a bare condition: for it Collect writes 1 and web-forms writes true.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from screening_forms.rules.policy import Policy, PolicyRow
 from screening_forms.workbook.reader import Row, Workbook
 
 Calculates = dict[str, str]
-"""Node name -> XLSForm expression, each after the ones it uses."""
+"""Node name -> XLSForm expression. A node comes after all nodes that it uses."""
 
 
 def write_calculates(workbook: Workbook, indicator_set: IndicatorSet, policy: Policy, profile: str) -> Calculates:
-    """Write every calculate of the score; raises FormError with every problem of the sheet `indicators`."""
+    """Return every calculate of the score. Raises FormError with every problem of the sheet `indicators`."""
     whens = parse_whens(workbook)
     unknowns = Unknowns(workbook)
     facts = {f"f_{fact}": _fact(whens.get(fact, [])) for fact in FACTS}
@@ -54,7 +54,10 @@ def indicator_node(code: str) -> str:
 
 
 def parse_whens(workbook: Workbook) -> dict[str, list[When]]:
-    """Parse every `when` of the sheet, by code or fact; rows with the same code are alternatives."""
+    """Parse every `when` of the sheet `indicators`, by code or fact. Rows with the same code are alternatives.
+
+    Raises FormError with all parse errors.
+    """
     whens: dict[str, list[When]] = {}
     problems: list[FormProblem] = []
     for row in workbook.indicators:
@@ -69,7 +72,7 @@ def parse_whens(workbook: Workbook) -> dict[str, list[When]]:
 
 
 class Unknowns:
-    """Writes the nodes `u_<question>`: '1' while a question is open and could have been asked."""
+    """Writes the nodes `u_<question>`: 1 while the question has no answer and may be relevant, else 0."""
 
     def __init__(self, workbook: Workbook) -> None:
         self.calculates: Calculates = {}
@@ -88,14 +91,17 @@ class Unknowns:
             self._choices.setdefault(row.get("list_name"), set()).add(row.get("name"))
 
     def node(self, question: str) -> str | None:
-        """Return the name of the question's node, written with all it needs; None if it is never open."""
+        """Return the name of a question's node; add the node and the nodes that it uses to `calculates`.
+
+        Return None if the question can never be unanswered.
+        """
         name = f"u_{question}"
         if name in self.calculates:
             return name if self.calculates[name] else None
         if question not in self._rows:
             return None
         row, groups = self._rows[question]
-        self.calculates[name] = ""  # a relevance that comes back to this question finds it never open
+        self.calculates[name] = ""  # a relevance that refers back to this question gets None
         conditions = [text for asked in (*groups, row) if (text := self._possible_relevance(asked))]
         is_open = self._open(row)
         del self.calculates[name]
@@ -111,7 +117,7 @@ class Unknowns:
             raise FormError([error.at(row, "relevant")]) from error
 
     def _open(self, row: Row) -> str:
-        """Write the condition that a question is not answered; for a calculate, that one it rests on is not."""
+        """Return the condition that a question has no answer; for a calculate, that one of its questions has none."""
         question, (kind, _, choices) = row.get("name"), row.get("type").partition(" ")
         unanswered = [code for code in NO_ANSWERS if code in self._choices.get(choices, ())]
         blank = f"${{{question}}} = ''"
@@ -147,7 +153,7 @@ def _codes_with(value: str, codes: Sequence[str]) -> str:
 
 @dataclass(frozen=True)
 class _Score:
-    """The cells (dimension x kind) of the indicators that a form has, at min (unknown = no) and max (= yes)."""
+    """The counts by dimension and kind of a form's indicators: `min` counts unknown as 0, `max` as 1."""
 
     indicator_set: IndicatorSet
     profile: str
@@ -179,7 +185,7 @@ class _Score:
                 yield f"d_{dimension}_{bound}", f"if({condition}, 1, 0)" if clauses else "0"
 
     def atom(self, bound: str) -> Callable[[str], str]:
-        """Return how a policy's names are written at min or at max."""
+        """Return a function that writes a policy's name as an expression at `min` or `max`."""
 
         def text(name: str) -> str:
             if name in _NAMED:
@@ -199,7 +205,7 @@ class _Score:
         return text
 
 
-_FOUND = {"min": "= '1'", "max": "!= '0'"}  # by the text: a node that is not known is blank, and no number
+_FOUND = {"min": "= '1'", "max": "!= '0'"}  # text comparison: an unknown node is blank, not a number
 
 
 def _found(code: str, bound: str) -> str:
@@ -216,7 +222,7 @@ _NAMED: Mapping[str, str] = {
 
 
 def _decision(policy: Policy, score: _Score) -> Iterator[tuple[str, str]]:
-    """Write the policy: the outcome at both bounds, what a disagreeing pair becomes, and the referral."""
+    """Yield the policy's calculates: the outcome at both bounds, the outcome if they differ, and the referral."""
     outcomes, undecided, referrals = map(policy.step, ("outcome", "undecided", "referral"))
     for bound in ("min", "max"):
         yield f"p_{bound}", _first(outcomes, score.atom(bound))
@@ -235,7 +241,7 @@ def _decision(policy: Policy, score: _Score) -> Iterator[tuple[str, str]]:
 
 
 def _first(rows: Sequence[PolicyRow], atom: Callable[[str], str]) -> str:
-    """Write the number of the first row that holds; the last one does, as the policy's own check sees to."""
+    """Return an expression for the number of the first row that holds. The last row of a valid policy always holds."""
     text = str(len(rows))
     for number, row in reversed(list(enumerate(rows[:-1], start=1))):
         text = f"if({row.condition.write(atom)}, {number}, {text})"
@@ -243,7 +249,7 @@ def _first(rows: Sequence[PolicyRow], atom: Callable[[str], str]) -> str:
 
 
 def _pick(chosen: str, values: Sequence[str]) -> str:
-    """Write the value that stands in the chosen row."""
+    """Return an expression for the value in the chosen row."""
     numbers: dict[str, list[str]] = {}
     for number, value in enumerate(values, start=1):
         numbers.setdefault(value, []).append(f"${{{chosen}}} = '{number}'")

@@ -1,11 +1,13 @@
-"""Why a screening came out as it did, in plain Spanish sentences for the person who decides.
+"""Writes the reasons for a screening's outcome as plain Spanish sentences.
 
-Called by scoring. No sentence here may say that somebody is a victim, and none hides where its rule comes from.
+The person who decides on a referral reads them with the outcome. A sentence must never say that a person is a victim,
+and every rule must name its source.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from screening_forms.expressions.condition_words import SPANISH, describe_policy_condition
 from screening_forms.rules.dimensions import BRIGHT_LINES, INDICATOR_CODE, OBSERVED, PROFIT, UNCOUNTED, Bounds
 from screening_forms.rules.indicators import Indicator, IndicatorSet
 from screening_forms.rules.policy import Policy, PolicyRow
@@ -71,7 +73,7 @@ LAST_WORD = "Es una sugerencia para quien decide: no afirma que la persona sea v
 
 @dataclass(frozen=True)
 class Findings:
-    """What a screening found: codes that are there, codes left open, the facts, each dimension at both bounds."""
+    """The findings of a screening: fired and unknown codes, the facts, and each dimension at both bounds."""
 
     indicator_set: IndicatorSet
     profile: str
@@ -83,7 +85,7 @@ class Findings:
 
 @dataclass(frozen=True)
 class Decision:
-    """The policy rows that decided: at min, at max, the one that counts, and the referral's."""
+    """The policy rows of a decision: at the lower bound, at the upper one, the row that decides, and the referral's."""
 
     policy: Policy
     low: PolicyRow
@@ -93,7 +95,7 @@ class Decision:
 
 
 def reason_sentences(found: Findings, decision: Decision) -> Iterator[str]:
-    """Yield the reasons: the suggestion and its rule, the facts, each dimension, where it goes."""
+    """Yield the reasons in order: suggestion and rule, facts, families, dimensions, referral, closing sentence."""
     decided, referral = decision.decided, decision.referral
     yield f"Sugerencia: {OUTCOME_WORDS[decided.outcome]} (nivel {decided.tier}, política {decision.policy.name})."
     yield f"Regla: {_rule_words(found, decided)}. {_source_words(decided)}"
@@ -144,13 +146,13 @@ def _name_codes(found: Findings, codes: list[str], *, strength: bool = True) -> 
 
 
 def _strength_words(indicator: Indicator, profile: str) -> str:
-    """How much an indicator counts, in words: strength, and sign where it has one."""
+    """Return an indicator's strength and, if it has one, its sign in Spanish."""
     words = STRENGTH_WORDS.get(indicator.strengths.get(profile, ""), ""), SIGN_WORDS.get(indicator.sign, "")
     return ", ".join(filter(None, words))
 
 
 def _rule_words(found: Findings, row: PolicyRow) -> str:
-    """A row's `when` in Spanish."""
+    """Return a row's `when` in Spanish."""
 
     def words(name: str) -> str:
         indicator = found.indicator_set.indicators.get(name)
@@ -161,8 +163,7 @@ def _rule_words(found: Findings, row: PolicyRow) -> str:
         signs = [part.name for part in row.condition.parts if INDICATOR_CODE.fullmatch(part.name)]
         if seen := [words(name) for name in signs if name in found.fired]:
             return f"al menos una de {len(signs)} señales: {'; '.join(seen)}"
-    text = row.condition.write(words).replace(" and ", " y ").replace(" or ", " o ")
-    return text if row.condition.op == "name" else text[1:-1]
+    return describe_policy_condition(row.condition, SPANISH, words)
 
 
 def _source_words(row: PolicyRow) -> str:

@@ -1,1 +1,1 @@
-"""What translators work with: .po files, the notes in them, and how far each language is."""
+"""Tools for translators: `.po` files, the notes inside them, and the status of each language."""

@@ -1,32 +1,25 @@
-"""What a translator sees beside each text: where in the form it stands, its answers, and when it is asked, in Spanish.
+"""Writes a translator's note for each text: its place in the form, its choices and its condition, in Spanish.
 
-Written into `.po` files as extracted comments; nothing reads them back.
+`po_files.py` stores the notes in `.po` files as extracted comments, so that a translator sees the context. No program
+may read them back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from screening_forms.expressions.parser import COMPARISONS, ExpressionError, Token, parse_expression, write_expression
+from screening_forms.expressions.condition_words import SPANISH_NOTES, describe_expression
+from screening_forms.expressions.parser import ExpressionError, Token, parse_expression, write_expression
 from screening_forms.languages import SOURCE
 from screening_forms.texts.translations import TranslatableText
-from screening_forms.workbook.columns import SELECT_TYPE, cell_text
+from screening_forms.workbook.columns import PART_WORDS, SELECT_TYPE, cell_text
 from screening_forms.workbook.reader import Row, Workbook
 
 _MOST_ANSWERS = 12
-_PARTS = {
-    "label": "texto que se lee",
-    "hint": "indicación para quien entrevista",
-    "guidance_hint": "ayuda para quien entrevista",
-    "constraint_message": "aviso si la respuesta no vale",
-    "required_message": "aviso si falta la respuesta",
-}
-_WORDS = {"=": "es", "!=": "no es", "<": "es menor que", "<=": "es como mucho"}
-_WORDS |= {">": "es mayor que", ">=": "es como poco", "selected": "incluye"}
 
 
 class TranslatorNotes:
-    """The notes of one form's texts."""
+    """Writes the notes for the texts of one form."""
 
     def __init__(self, workbook: Workbook) -> None:
         self._questions = {row.get("name"): row for row in workbook.survey if row.get("name")}
@@ -40,8 +33,8 @@ class TranslatorNotes:
                 self._askers.setdefault(found[1], []).append(row.get("name"))
 
     def note_for(self, entry: TranslatableText) -> str:
-        """The note of one text, one fact a line."""
-        place = f"{_PARTS[entry.part]}; hoja {entry.sheet}, fila {entry.row}"
+        """Return the note of one text, one fact per line."""
+        place = f"{PART_WORDS[entry.part].use_es}; hoja {entry.sheet}, fila {entry.row}"
         item = entry.context.split("/")[1]
         facts = self._choice(item) if entry.sheet == "choices" else self._question(self._questions[item])
         return "\n".join([place, *facts])
@@ -74,25 +67,18 @@ class TranslatorNotes:
 
     def _condition(self, text: str) -> str:
         try:
-            return self._words(parse_expression(text))
+            return describe_expression(parse_expression(text), SPANISH_NOTES, self._operand_words, self._value_words)
         except ExpressionError:
-            return text  # The checks speak of it; a translator sees what the author wrote.
+            return text  # The checks report the error; a translator sees the author's text.
 
-    def _words(self, token: Token) -> str:
-        if token.symbol in ("and", "or"):
-            return {"and": " y ", "or": " o "}[token.symbol].join(map(self._words, token))
-        if token.symbol == "(":
-            return f"({self._words(token[0])})"
-        if token.symbol in (*COMPARISONS, "selected") and token[0].symbol == "$":
-            return f"{self._asked(token[0].value)} {_WORDS[token.symbol]} {self._value(token[0].value, token[1])}"
-        return write_expression(token)
+    def _operand_words(self, token: Token) -> str:
+        if token.symbol != "$":
+            return ""
+        row = self._questions.get(token.value)
+        return (_quoted(cell_text(row, "label", SOURCE)) if row else "") or token.value
 
-    def _asked(self, name: str) -> str:
-        row = self._questions.get(name)
-        return (_quoted(cell_text(row, "label", SOURCE)) if row else "") or name
-
-    def _value(self, question: str, token: Token) -> str:
-        row = self._questions.get(question)
+    def _value_words(self, question: Token, token: Token) -> str:
+        row = self._questions.get(question.value)
         found = SELECT_TYPE.match(row.get("type")) if row else None
         choices = self._choices.get(found[1], []) if found else []
         labels = (cell_text(each, "label", SOURCE) for each in choices if each.get("name") == token.value)
@@ -100,7 +86,7 @@ class TranslatorNotes:
 
 
 def _groups(workbook: Workbook) -> Iterator[tuple[int, Row]]:
-    """Each row's innermost group, by the row's number."""
+    """Yield row number and innermost group of each row inside a group."""
     opened: list[Row] = []
     for row in workbook.survey:
         kind = row.get("type").replace(" ", "_")

@@ -1,7 +1,7 @@
-"""The gettext files that translators work on, in Poedit, Weblate or a text editor.
+"""Writes and updates the gettext `.po` files that translators edit in Poedit, Weblate or a text editor.
 
-`forms translations` and the tests call this. Nothing that a translator wrote is ever lost, and nothing becomes reviewed
-by being brought in.
+`forms translations` calls it. An update must never lose a translator's text, and must never turn a draft into a
+reviewed translation.
 """
 
 from __future__ import annotations
@@ -35,8 +35,12 @@ _HEADER_NOTE = (
 
 @dataclass(frozen=True)
 class MergeResult:
-    """What a merge did, by context: texts `taken` in; reviewed ones `kept` before a draft; `unsigned`, their sign-off
-    having been given for other words; `unknown` in the form; `remembered` from the same Spanish elsewhere."""
+    """The contexts that a merge changed or left, by what it did.
+
+    `taken`: replaced by the returned text. `kept`: a reviewed text that a returned draft does not replace. `unsigned`:
+    the sign-off was for other words. `unknown`: not in the form. `remembered`: translated like the same
+    Spanish elsewhere.
+    """
 
     taken: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
@@ -46,18 +50,18 @@ class MergeResult:
 
 
 def write_template(workbook: Workbook) -> str:
-    """Write the `.pot` of a form: its Spanish with notes, in no language."""
+    """Return a form's `.pot` template: the Spanish texts with notes and no translations."""
     return _write_po(_blank_po(""), _merge_entries(workbook, {}, {}, {})[0])
 
 
 def update_catalogue(
     workbook: Workbook, lang: str, held: str, returned: str = "", beside: str = ""
 ) -> tuple[str, MergeResult]:
-    """Bring a language's `.po` up to date with a form's Spanish, and take in what a translator sent back.
+    """Update a language's `.po` text `held` to a form's Spanish, and merge the `.po` text that a translator `returned`.
 
-    New entries are drafts, with the text of the workbook's own column, or the one that the same Spanish has in the file
-    or in the one `beside` it. Changed Spanish makes an entry a draft and keeps the former Spanish with it; entries that
-    the form no longer has become obsolete.
+    A new entry is a draft. Its translation comes from the workbook's own column, else from an entry with the same
+    Spanish in `held` or `beside`. Changed Spanish turns an entry into a draft that keeps the former Spanish. An entry
+    that the form no longer has becomes obsolete. Raises FormError if `returned` is in another language.
     """
     form_id = workbook.settings["form_id"]
     old = parse_po(held) if held else _blank_po(lang)
@@ -77,7 +81,7 @@ def update_catalogue(
 
 
 def merge_into_file(workbook: Workbook, lang: str, locales: Path = LOCALES, returned: str = "") -> MergeResult:
-    """Do the same to the file of a folder laid out as gettext wants it."""
+    """Update `<locales>/<lang>/LC_MESSAGES/forms.po` in place, as `update_catalogue` does, and return what changed."""
     path = locales / lang / "LC_MESSAGES" / "forms.po"
     text, done = update_catalogue(workbook, lang, path.read_text(encoding="utf-8") if path.exists() else "", returned)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -108,7 +112,7 @@ def _merge_entries(
 
 
 def _update_entry(held: polib.POEntry, entry: TranslatableText) -> None:
-    """Give an entry the Spanish of today; a sign-off for the former Spanish is one no more."""
+    """Set an entry's Spanish to the form's. If the Spanish changed, the entry becomes a draft without a sign-off."""
     held.obsolete = False
     if not held.msgstr:
         held.msgid, held.previous_msgid, held.flags = entry.text, None, ["fuzzy"]
@@ -121,7 +125,7 @@ def _update_entry(held: polib.POEntry, entry: TranslatableText) -> None:
 
 
 def _translation_memory(entries: Sequence[polib.POEntry]) -> dict[str, polib.POEntry]:
-    """Spanish -> an entry with its translation; one that is no draft before others, then the first."""
+    """Return Spanish -> translated entry. Reviewed entries come before drafts, then the first entry wins."""
     found: dict[str, polib.POEntry] = {}
     for entry in sorted(entries, key=lambda entry: bool(entry.fuzzy or entry.obsolete)):
         if entry.msgstr and not entry.previous_msgid:
@@ -130,7 +134,7 @@ def _translation_memory(entries: Sequence[polib.POEntry]) -> dict[str, polib.POE
 
 
 def _read_returned(text: str, lang: str) -> polib.POFile:
-    """Read what a translator sent; a file of another language or variety is refused whole."""
+    """Parse a translator's file. Raises FormError if its header names another language or variety."""
     sent = parse_po(text)
     language = sent.metadata.get("Language", "")
     if language.replace("-", "_").partition("_")[0] != lang:
@@ -141,7 +145,7 @@ def _read_returned(text: str, lang: str) -> polib.POFile:
 
 
 def _merge_returned(workbook: Workbook, mine: dict[str, polib.POEntry], sent: polib.POFile, lang: str) -> MergeResult:
-    """Put what a translator sent in the place of what there was, save a draft in the place of a reviewed text."""
+    """Replace entries in `mine` by the translator's, except a reviewed text by a draft. Return what was done."""
     spanish = {entry.context: entry.text for entry in translatable_texts(workbook)}
     done: dict[str, list[str]] = {"taken": [], "kept": [], "unsigned": [], "unknown": []}
     for entry in sent:

@@ -1,6 +1,7 @@
-"""How a form stands in each language: its texts, its findings, its recordings, and where it would ship.
+"""Computes the translation status of a form per language: texts, problems, recordings, and channels it ships in.
 
-`forms translations status` shows it, and it must be the truth: the same functions decide what the compiler ships.
+`forms translations status` shows it. The status must come from the functions by which the compiler decides which
+languages a form ships, so that both always agree.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from screening_forms.workbook.resources import Resources
 
 @dataclass(frozen=True)
 class TranslationStatus:
-    """One language of one form. `recorded` of `prompts` texts have a recording of their own."""
+    """The status of one language of one form. `recorded` is how many of its `prompts` have a recording."""
 
     coverage: LanguageCoverage
     problems: tuple[FormProblem, ...]
@@ -38,7 +39,7 @@ class TranslationStatus:
     prompts: int
 
     def counts(self) -> dict[str, int]:
-        """The numbers that a translator works down to nothing, and those that she works up."""
+        """Return the number of texts, of reviewed texts, of each kind of problem, and of recordings."""
         reasons = Counter(text.reason for text in self.coverage.texts.values())
         codes = Counter(problem.code for problem in self.problems)
         return {
@@ -52,7 +53,7 @@ class TranslationStatus:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """As JSON. `ships` gives, for each channel, nothing or the reasons against it with their numbers of texts."""
+        """Return JSON values. `why_not` has the reasons against each channel, with their numbers of texts."""
         return {
             **self.counts(),
             "ships": {channel: not self.coverage.reasons_against(channel) for channel in CHANNELS},
@@ -63,12 +64,15 @@ class TranslationStatus:
 
 
 def translation_statuses(workbook: Workbook, resources: Resources, glossary: Glossary) -> Iterator[TranslationStatus]:
-    """See how a form stands in Spanish, whose texts are the source, and in every other language it asks for."""
+    """Yield the status in Spanish, the source, then in each other language that the form requests."""
     context = CheckContext(workbook, {}, resources)
     heard = list(check_recordings(context))
     prompts = len(recordable_texts(workbook))
     for lang in (SOURCE, *checked_languages(context)):
-        named = (f"audio::{LANGUAGES[lang]}", *([""] if lang == SOURCE else []))  # those of nothing are told once
+        named = (
+            f"audio::{LANGUAGES[lang]}",
+            *([""] if lang == SOURCE else []),
+        )  # a recording of no text is listed once, under Spanish
         problems = [each for each in heard if each.column in named]
         if lang == SOURCE:
             texts = {entry.context: Translation(entry.text, "reviewed") for entry in translatable_texts(workbook)}

@@ -6,11 +6,31 @@ no translation outside the workbook.
 
 import re
 from functools import lru_cache
+from typing import NamedTuple
 
-from screening_forms.languages import SOURCE, language_tag
+from screening_forms.languages import SOURCE, Bilingual, language_tag
 from screening_forms.workbook.reader import Row
 
-TEXT_PARTS = ("label", "hint", "guidance_hint", "constraint_message", "required_message")
+
+class PartWords(NamedTuple):
+    """A text part's name, and the Spanish words by which a translator's note tells its use."""
+
+    name: Bilingual
+    use_es: str
+
+
+PART_WORDS = {
+    "label": PartWords(Bilingual("texto", "text"), "texto que se lee"),
+    "hint": PartWords(Bilingual("ayuda", "hint"), "indicación para quien entrevista"),
+    "guidance_hint": PartWords(Bilingual("orientación", "guidance"), "ayuda para quien entrevista"),
+    "constraint_message": PartWords(
+        Bilingual("mensaje de la condición", "constraint message"), "aviso si la respuesta no vale"
+    ),
+    "required_message": PartWords(
+        Bilingual("mensaje de obligatoria", "message of a required question"), "aviso si falta la respuesta"
+    ),
+}
+TEXT_PARTS = tuple(PART_WORDS)
 SELECT_TYPE = re.compile(r"select_(?:one|multiple)\s+(\S+)")
 PLACEHOLDER = re.compile(r"\$\{\s*([\w.-]+)\s*\}")
 

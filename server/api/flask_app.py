@@ -14,6 +14,8 @@ from functools import lru_cache
 from typing import TextIO, cast
 
 from flask import Flask, Response, current_app, g, request
+from werkzeug.exceptions import NotFound
+from werkzeug.routing import IntegerConverter, RequestRedirect
 
 from server import problems
 from server.api.metrics import Metrics
@@ -54,9 +56,18 @@ class Services:
     tasks: BackgroundTasks = field(default_factory=BackgroundTasks)
 
 
+class Number(IntegerConverter):
+    """A number in an address: `\\d`, which it would be otherwise, takes the digits of every script."""
+
+    regex = "[0-9]+"
+
+
 def create_app(name: str, parts: Services) -> Flask:
     """Make a Flask app with everything the doors share and no address yet."""
     app = Flask(name, static_folder=None)
+    # An address has one spelling, and none leads to another (SPEC 12): it would by way of the host that was sent.
+    app.url_map.merge_slashes = False
+    app.url_map.converters["int"] = Number
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.extensions["chaski"] = parts
     problems.install_error_handlers(app)
@@ -102,6 +113,8 @@ def _gzipped(body: bytes) -> bytes:
 def _start_request() -> None:
     g.request_id = secrets.token_hex(6)
     g.began = time.perf_counter()
+    if isinstance(request.routing_exception, RequestRedirect):
+        raise NotFound
 
 
 def finish_request(response: Response) -> Response:
@@ -127,12 +140,17 @@ class JsonFormatter(logging.Formatter):
     """One JSON object per line. Leaves out exception texts and arguments, which may quote content."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write time, level, logger and our own fields; a foreign record gives its template and its error's name."""
+        """Write time, level, logger, event, and the event's fields; a foreign record gives its template as the event.
+
+        No field replaces a member of the record itself: one of the same name is written with `_` behind it.
+        """
         line = {"at": int(record.created * 1000), "level": record.levelname.lower(), "from": record.name}
-        fields = getattr(record, "fields", {})
+        line["event"] = str(record.msg)[:80]
         if record.exc_info and record.exc_info[0]:
-            fields = {**fields, "error": record.exc_info[0].__name__}
-        return json.dumps({**line, "event": str(record.msg)[:80], **fields})
+            line["error"] = record.exc_info[0].__name__
+        for name, value in getattr(record, "fields", {}).items():
+            line[f"{name}_" if name in line else name] = value
+        return json.dumps(line)
 
 
 def configure_logging(stream: TextIO, level: str) -> None:
@@ -140,4 +158,5 @@ def configure_logging(stream: TextIO, level: str) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
     logging.getLogger("apscheduler").setLevel(logging.WARNING)  # It would say every minute that all is well.
+    logging.getLogger("waitress").setLevel(logging.WARNING)  # It would name the address of whoever hangs up.
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from marshmallow import Schema, fields, validate
@@ -11,9 +12,19 @@ from sync.wire.encoding import MAX_INTEGER
 MODES = ("field", "training")
 # marshmallow matches from the start only, hence the ends; \d would take the digits of every script.
 ONE_LINE = validate.Regexp(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,80}\Z")
+_DIGITS = re.compile(r"-?[0-9]{1,16}")
 REGION_CODE = validate.Regexp(r"[0-9]{2}\Z")
 DEVICE_IDS = validate.Regexp(r"[A-Za-z0-9_-]{22}(,[A-Za-z0-9_-]{22}){0,99}\Z")
 REGION_CODES = validate.Regexp(r"[0-9]{2}(,[0-9]{2})*\Z")
+
+
+class WholeNumber(fields.Integer):
+    """A whole number from a client: as text in plain digits only, where int() would take `1_0`, `+1` and blanks."""
+
+    def _validated(self, value: Any) -> int:
+        if isinstance(value, str) and not _DIGITS.fullmatch(value):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
 
 
 class NameSet(fields.List[str]):
@@ -143,7 +154,7 @@ class RingSchema(Schema):
 
     regions = fields.String(validate=REGION_CODES, metadata={"description": "17,21"})
     devices = fields.String(validate=DEVICE_IDS)
-    share_permille = fields.Integer(validate=validate.Range(1, 1000))
+    share_permille = WholeNumber(validate=validate.Range(1, 1000))
 
 
 class PublishedSchema(Schema):
@@ -206,7 +217,7 @@ class CloseSchema(Schema):
 class WorkQuerySchema(Schema):
     """What waits for a decision, or what was kept apart."""
 
-    kept = fields.Integer(load_default=0, validate=validate.OneOf((0, 1)))
+    kept = WholeNumber(load_default=0, validate=validate.OneOf((0, 1)))
 
 
 class WorkItemSchema(Schema):
@@ -264,7 +275,7 @@ class TableSchema(Schema):
 class AuditQuerySchema(Schema):
     """Which page of the chain."""
 
-    after = fields.Integer(load_default=0, validate=validate.Range(0, MAX_INTEGER))
+    after = WholeNumber(load_default=0, validate=validate.Range(0, MAX_INTEGER))
 
 
 class AuditEntrySchema(Schema):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +35,8 @@ THRESHOLD = 2
 EPOCH = 1
 # Roles whose signature counts in the trust or under it; each has a key of its own, apart from the person's account.
 OFFICES = ("registrar", "author", "reviewer")
+# In the people's folder: who they are; and, until the founding is done, the mark of the data folder that it belongs to.
+INDEX_FILE, UNFINISHED_FILE = "people.json", "founding"
 
 Progress = Callable[[str], None]
 
@@ -59,7 +62,8 @@ class DemoUser:
 def create_server(data: Path, *, now: int, progress: Progress) -> NewServer:
     """Make an empty server: folder, signing key, first route key, database. It has no trust and nobody in it."""
     progress("server key, route key, database")
-    server = founding.create_server(data, now=now)
+    with founding.lock_new_server(data):
+        server = founding.create_server(data, now=now)
     key = server.keys.signing.public
     return replace(
         server,
@@ -75,10 +79,40 @@ def create_demo_server(data: Path, people: Path, *, now: int, progress: Progress
     """Found a server and seat all demo people around it; their secrets go to `people`, outside `data`."""
     if people.resolve().is_relative_to(data.resolve()):
         raise ConfigError("CHASKI_DATA", f"the people's secrets ({people}) may not lie in the server's data folder")
-    if people.exists():
+    _refuse_others(people, founding.read_mark(data))
+    with founding.lock_new_server(data) as mark:
+        _clear_people_folder(people, mark)
+        server = _create_people(data, people, now, progress)
+    # After the server's: a folder of people that is marked, beside a server that is not, was written to its end.
+    (people / UNFINISHED_FILE).unlink()
+    return server
+
+
+def _refuse_others(people: Path, mark: str) -> None:
+    """Refuse a folder with anything in it but what the founding with this mark, which was cut off, has written."""
+    if not people.exists():
+        return
+    own = people / UNFINISHED_FILE
+    theirs = not people.is_dir() or any(there != own for there in people.iterdir())
+    if theirs and not (mark and own.is_file() and own.read_text(encoding="ascii") == mark):
         raise ConfigError("CHASKI_DATA", f"{people} is there already, with other people's secrets")
-    server = create_server(data, now=now, progress=progress)
-    people.mkdir(mode=0o700, parents=True)
+
+
+def _clear_people_folder(people: Path, mark: str) -> None:
+    """Make the people's folder, remove what a founding that was cut off wrote there, and mark it."""
+    people.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in (*(f"raiz-{number}" for number in range(1, ROOTS + 1)), *(person.login for person in DEMO_PEOPLE)):
+        if (people / name).exists():
+            shutil.rmtree(people / name)
+    for file in (INDEX_FILE, UNFINISHED_FILE):
+        (people / file).unlink(missing_ok=True)
+    write_private(people / UNFINISHED_FILE, mark)
+
+
+def _create_people(data: Path, people: Path, now: int, progress: Progress) -> NewServer:
+    """Play every person's part, in folders that are ready for it."""
+    progress("server key, route key, database")
+    server = founding.create_server(data, now=now)
     roots = [_create_root(people, number, progress) for number in range(1, ROOTS + 1)]
     users = [_create_user(people, person, progress) for person in DEMO_PEOPLE]
     progress("trust, signed by two of three roots")
@@ -210,7 +244,7 @@ def _write_index(people: Path, users: Sequence[DemoUser]) -> None:
         }
         for user in users
     ]
-    write_private(people / "people.json", json.dumps(index, ensure_ascii=False, indent=2) + "\n")
+    write_private(people / INDEX_FILE, json.dumps(index, ensure_ascii=False, indent=2) + "\n")
 
 
 def write_private(path: Path, text: str) -> None:

@@ -114,8 +114,11 @@ def is_interactive() -> bool:
 
 
 def format_time(at: int) -> str:
-    """Format a time (milliseconds since 1970) as local date and time."""
-    return datetime.fromtimestamp(at / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
+    """Format a time (milliseconds since 1970) as local date and time; one beyond the calendar as its number."""
+    try:
+        return datetime.fromtimestamp(at / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return f"{at} ms"
 
 
 def now_ms() -> int:

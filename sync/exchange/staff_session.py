@@ -12,7 +12,7 @@ import requests
 from urllib3.exceptions import NewConnectionError
 
 from sync.errors import SyncError
-from sync.exchange.transport import ENGLISH_HEADERS, RefusedError, UnreachableError, parse_address
+from sync.exchange.transport import BAD_CHUNK, ENGLISH_HEADERS, RefusedError, UnreachableError, parse_address
 from sync.keys.key_pairs import SealKey
 from sync.keys.passphrases import derive_keys, unlock_secret
 from sync.wire.encoding import b64u, unb64u
@@ -87,7 +87,7 @@ class StaffSession:
 def _request(session: requests.Session, method: str, url: str, **parts: Any) -> requests.Response:
     try:
         answer = session.request(method, url, timeout=TIMEOUT, allow_redirects=False, **parts)
-    except requests.RequestException as problem:
+    except (requests.RequestException, *BAD_CHUNK) as problem:
         raise _connection_error(method, url, problem) from problem
     if not {"Content-Length", "Transfer-Encoding"} & set(answer.headers) and answer.status_code != 204:
         # The response was cut off inside its head.
@@ -97,7 +97,7 @@ def _request(session: requests.Session, method: str, url: str, **parts: Any) -> 
     return answer
 
 
-def _connection_error(method: str, url: str, problem: requests.RequestException) -> SyncError:
+def _connection_error(method: str, url: str, problem: Exception) -> SyncError:
     """Return a SyncError for a failed connection. The libraries' own texts are long and do not help people."""
     reason = getattr(problem.args[0], "reason", None) if problem.args else None
     if isinstance(problem, requests.ConnectTimeout) or isinstance(reason, NewConnectionError):

@@ -18,6 +18,8 @@ from sync.errors import SyncError, join_sentences
 from sync.wire.encoding import strict_json
 
 TIMEOUT = Timeout(connect=10, read=60)
+BAD_CHUNK = (ValueError, OverflowError)
+"""What the HTTP libraries let through of a chunk whose size is negative, or has too many digits."""
 MAX_BODY_BYTES = 8 * 1024 * 1024
 SUPPRESSED_HEADERS = {"User-Agent": SKIP_HEADER, "Accept-Encoding": SKIP_HEADER}  # urllib3 would add them.
 # For error texts in the terminal. A sync leaves it out to spend fewer bytes.
@@ -111,7 +113,7 @@ class Transport:
             content = _read(answer)
         except (NewConnectionError, ConnectTimeoutError) as problem:
             raise UnreachableError(f"no connection to {self._host}") from problem
-        except (HTTPError, OSError) as problem:
+        except (HTTPError, OSError, *BAD_CHUNK) as problem:
             why = type(problem).__name__  # The library's own text is long and does not help people.
             raise SyncError("transport.broken", f"{method} {path} had no complete response ({why})") from problem
         down = _size(f"HTTP/1.1 {answer.status} {answer.reason}", answer.headers.items(), content)

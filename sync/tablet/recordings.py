@@ -81,7 +81,7 @@ class Recordings:
                 file.seek(start)
                 file.write(piece)
         else:
-            raise SyncError("transport.broken", f"no more bytes of {recording.sha256} arrive")
+            raise SyncError("transport.broken", f"the download of {recording.sha256} makes no progress")
         body = part.read_bytes()
         try:
             recording.check(body)

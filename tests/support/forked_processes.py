@@ -59,7 +59,7 @@ class Workers:
         """Fork a server whose clock is off by `clock` milliseconds; return its process id."""
         return self._begin(do="serve", environment=environment, clock=clock)
 
-    def screen_until_killed(self, folder: Path, journal: Path, *, clock: int) -> int:
+    def screen(self, folder: Path, journal: Path, *, clock: int) -> int:
         """Fork a working tablet whose clock is off by `clock` milliseconds."""
         return self._begin(do="screen", folder=str(folder), journal=str(journal), clock=clock)
 

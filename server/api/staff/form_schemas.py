@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from server.api.schemas import ONE_LINE, REGION_CODE, NameSet
+from server.api.schemas import ONE_LINE, REGION_CODE, NameSet, WholeNumber
 from sync.envelope.route import codes
 from sync.wire.encoding import MAX_INTEGER
 from sync.wire.json_object import KID, SHA256_HEX
@@ -98,7 +98,7 @@ class NewTrialSchema(Schema):
     outcome = fields.String(required=True, validate=OUTCOME)
     tier = fields.String(required=True, validate=TIER)
     queue_kinds = fields.List(fields.String(validate=QUEUE_KIND), required=True, validate=validate.Length(max=8))
-    fired = fields.Integer(required=True, validate=validate.Range(0, 1000))
+    fired = WholeNumber(required=True, validate=validate.Range(0, 1000))
 
 
 class WhySchema(Schema):
@@ -116,13 +116,13 @@ class NewRingSchema(Schema):
     devices = fields.List(
         fields.String(validate=validate.Regexp(rf"{KID.pattern}\Z")), validate=validate.Length(1, 1000), allow_none=True
     )
-    share_permille = fields.Integer(validate=validate.Range(1, 1000), allow_none=True)
+    share_permille = WholeNumber(validate=validate.Range(1, 1000), allow_none=True)
 
 
 class NewRolloutSchema(NewRingSchema):
     """A version's way to a ring of tablets: now, or at a time."""
 
-    starts = fields.Integer(validate=COUNT, allow_none=True)
+    starts = WholeNumber(validate=COUNT, allow_none=True)
 
 
 class RolloutSchema(Schema):
@@ -157,13 +157,13 @@ class ChangeSchema(Schema):
 class AgainstSchema(Schema):
     """The version to compare with; the one that tablets used before when nothing is given."""
 
-    old = fields.Integer(validate=COUNT)
+    old = WholeNumber(validate=COUNT)
 
 
 class CountSchema(Schema):
     """How many made-up people to compare with."""
 
-    count = fields.Integer(load_default=300, validate=validate.Range(1, 10_000))
+    count = WholeNumber(load_default=300, validate=validate.Range(1, 10_000))
 
 
 class ImpactSchema(AgainstSchema, CountSchema):
@@ -260,7 +260,7 @@ class NewTokenSchema(Schema):
         required=True,
         validate=validate.Length(1, 3),
     )
-    days = fields.Integer(load_default=30, validate=validate.Range(1, 90))
+    days = WholeNumber(load_default=30, validate=validate.Range(1, 90))
 
 
 class TokenSchema(Schema):

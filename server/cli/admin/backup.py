@@ -74,9 +74,10 @@ def new(file: Path, as_json: bool) -> None:
 )
 @json_option
 def backup_command(data: Path, recipient: str, folder: Path, as_json: bool) -> None:
-    """Write an encrypted copy of the database, with the time in its name. The server may be running.
+    """Write an encrypted copy of the database. The server may be running.
 
-    The server's own keys (DATA/keys) are not in it. Keep an offline copy of that folder in another place.
+    The file name has the time. The server's own keys (DATA/keys) are not in it. Keep an offline copy of
+    that folder in another place.
     """
     config = require_server(Config(data=data.absolute()))
     try:
@@ -109,10 +110,10 @@ def backup_command(data: Path, recipient: str, folder: Path, as_json: bool) -> N
 @data_option
 @json_option
 def restore_command(file: Path, identity: Path, passphrase_file: Path | None, data: Path, as_json: bool) -> None:
-    """Restore the backup FILE into a data folder that holds the server's keys and no database.
+    """Restore a database from a backup FILE.
 
     \b
-    1. Make the folder (mode 0700) and put the server's own keys/ into it.
+    1. Make the data folder (mode 0700) and put the server's own keys/ into it. It must have no database.
     2. Run this command. It checks the backup first, and it never overwrites a file.
     3. Run `chaski serve`. Tablets send again by themselves what they still keep (30 days).
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from server.config import Config, ConfigError
+from server.config import Config, ConfigError, refuse_unfinished
 from server.database.connection import Database
 from server.database.sqlite import SqliteDatabase
 
@@ -18,7 +18,11 @@ data_option = click.option(
 
 
 def require_server(config: Config) -> Config:
-    """Return `config` if its folder holds a server. Raises ConfigError otherwise."""
+    """Return `config` if its folder holds a whole server. Raises ConfigError otherwise.
+
+    Opening a database that is not there would create an empty one.
+    """
+    refuse_unfinished(config)
     if not config.database.exists():
         raise ConfigError("--data", f"{config.data} holds no server; `chaski init` creates one")
     return config

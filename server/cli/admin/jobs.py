@@ -35,7 +35,10 @@ def _open_settings(data: Path) -> tuple[config.Config, Database]:
 @data_option
 @json_option
 def list_jobs(data: Path, as_json: bool) -> None:
-    """Show each job: how often it runs, when it last succeeded, and how many items it handled."""
+    """Show each job with its last success.
+
+    The list has each job's interval, and how many items the last run handled.
+    """
     last = job_runs.last_runs(_open_settings(data)[1].read())
     found: list[dict[str, Any]] = [
         {
@@ -62,7 +65,7 @@ def list_jobs(data: Path, as_json: bool) -> None:
 @click.argument("name", type=click.Choice([job.name for job in jobs.JOBS]))
 @json_option
 def run(data: Path, name: str, as_json: bool) -> None:
-    """Run the job NAME now, and print how many items it handled."""
+    """Run the job NAME now and print the number of items."""
     settings, db = _open_settings(data)
     job = next(job for job in jobs.JOBS if job.name == name)
     with spinner(f"{name} ..."):

@@ -37,7 +37,10 @@ _PR_SET_DUMPABLE = 4  # <linux/prctl.h>
     help="With --demo: folder for the demo people's secrets.",
 )
 def init(data: Path, demo: bool, people: Path | None) -> None:
-    """Create a server: its keys and its database; with --demo also its offices, desks and people."""
+    """Create a server: its keys and its database.
+
+    With --demo it also creates the keys, desks and people of a demo.
+    """
     if demo != (people is not None):
         raise click.UsageError(
             "Use --demo and --people together: a demo's secrets need a folder outside the server's folder."
@@ -53,9 +56,9 @@ def init(data: Path, demo: bool, people: Path | None) -> None:
 
 @click.command(name="serve")
 def serve_command() -> None:
-    """Run the tablet API and the staff API until SIGTERM or Ctrl-C.
+    """Run the server: tablet API and staff API.
 
-    Settings are CHASKI_* environment variables. CHASKI_DATA is required.
+    It ends with SIGTERM or Ctrl-C. Settings are CHASKI_* environment variables. CHASKI_DATA is required.
     """
     protect_memory()
     serve(config.load(os.environ))
@@ -76,7 +79,7 @@ def _format_day(at: int) -> str:
 
 @click.group(name="trust")
 def trust_group() -> None:
-    """Show the trust: the document that lists which keys may sign what."""
+    """Show which keys may sign what."""
 
 
 @trust_group.command(name="show")

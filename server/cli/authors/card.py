@@ -25,10 +25,10 @@ from server.cli.terminal import json_option, print_result
 )
 @json_option
 def card(region: str, page: Path | None, as_json: bool) -> None:
-    """Print the neutral help card of a region: numbers to call, in every language. Drafts are marked.
+    """Print the neutral help card of a region.
 
-    The outside does not show why it was given. The page prints on one A4 sheet. Fold the upper half to the back, then
-    the left half to the back.
+    It has the numbers to call, in every language, with drafts marked. The outside does not show why it was given. The page prints
+    on one A4 sheet. Fold the upper half to the back, then the left half to the back.
     """
     made = make_card(region)
     if page is not None:

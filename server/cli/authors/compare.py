@@ -33,9 +33,9 @@ _MAX_MOVES = 12
 @count_option
 @json_option
 def diff_command(sides: tuple[ComparedVersion, ComparedVersion], count: int, as_json: bool) -> None:
-    """List the changes from OLD to NEW, in words, and count the outcomes that could change.
+    """List the changes from OLD to NEW, in words.
 
-    OLD and NEW are each a FORM, a file from `forms compile`, or the number or hash of a version on the server.
+    It also counts the outcomes that could change. OLD and NEW are each a FORM, a file from `forms compile`, or the number or hash of a version on the server.
     """
     old, new = sides
     with spinner("Comparing ..."):
@@ -69,7 +69,7 @@ def print_changes(console: Console, changes: Sequence[Change]) -> None:
 @click.option("--seed", type=int, default=0, help="Another seed generates other interviews.")
 @json_option
 def impact_command(sides: tuple[ComparedVersion, ComparedVersion], count: int, seed: int, as_json: bool) -> None:
-    """Show how many outcomes move from OLD to NEW, from which to which, and why.
+    """Show how many outcomes change from OLD to NEW, and why.
 
     It fills both versions with the cases of NEW and with synthetic interviews that use every choice. One synthetic
     respondent answers both versions. She gives the same answer to the same question, and also answers new questions.

@@ -28,7 +28,7 @@ from sync.documents.signed import Document
 from sync.envelope.route import AUTHOR_FIELDS
 from sync.exchange.staff_session import StaffSession
 
-_ON_SERVER = re.compile(r"\d{1,12}|[0-9a-f]{64}")
+_ON_SERVER = re.compile(r"[0-9]{1,12}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ SUBCOMMANDS = {
 
 @click.group(cls=LazyGroup, lazy_commands=SUBCOMMANDS)
 def forms() -> None:
-    """Check, compile, try, translate, compare, sign and publish questionnaires.
+    """Check, try, compare, sign and publish questionnaires.
 
     FORM is the name of a catalogue form, such as pe_laboral_adulto, or a path: an XLSForm workbook (.xlsx or Markdown
     tables), a source package (.zip), or a folder with the same layout.
@@ -103,10 +103,11 @@ def compile_checked(form: str, channel: str) -> CompiledForm:
 @click.option("--odk", is_flag=True, help="Also run ODK Validate on the form (takes some seconds).")
 @json_option
 def check(form: str, channel: str, odk: bool, as_json: bool) -> None:
-    """List every problem of FORM: sheet, row, column, code, and what to do. Exit code 1 if there is one.
+    """List every problem of FORM, with what to do.
 
-    The cases in the sheet `cases` run too. Most problems block compiling. Those with "blocking": false in the JSON only
-    leave out a language, an indicator or a guidance text.
+    Each problem has its sheet, row, column and code. Exit code 1 means that there are problems. The cases in the sheet
+    `cases` run too. Most problems block compiling. Those with "blocking": false in the JSON only leave out a language,
+    an indicator or a guidance text.
     """
     try:
         problems = _find_problems(read_package(form), channel, odk)
@@ -136,9 +137,10 @@ def _find_problems(found: Package, channel: str, odk: bool) -> list[FormProblem]
 @click.argument("form")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def export(form: str, file: Path) -> None:
-    """Write FORM as a workbook that you can edit: FILE.xlsx for LibreOffice or Excel.
+    """Write FORM as a workbook that you can edit.
 
-    FILE.zip gets the whole source package: workbook, indicator set, policy, translations, recordings.
+    FILE.xlsx is for LibreOffice or Excel. FILE.zip gets the whole source package: workbook, indicator set,
+    policy, translations, recordings.
     """
     found = read_package(form)
     if file.suffix.lower() not in (".xlsx", ".zip"):
@@ -155,7 +157,10 @@ def export(form: str, file: Path) -> None:
 @click.option("--xform", type=click.Path(path_type=Path), help="Write only the XForm to this file, for any ODK client.")
 @json_option
 def compile_command(form: str, channel: str, out: Path | None, xform: Path | None, as_json: bool) -> None:
-    """Compile FORM into a bundle: the exact bytes that author and reviewer sign."""
+    """Compile FORM into a bundle to be signed.
+
+    Author and reviewer sign exactly these bytes.
+    """
     with spinner("Compiling ..."):
         version = compile_checked(form, channel)
     document = Document(version.to_bytes())
@@ -193,7 +198,10 @@ def compile_command(form: str, channel: str, out: Path | None, xform: Path | Non
 )
 @json_option
 def score(form: str, answers: Path, as_json: bool) -> None:
-    """Score a file of answers with FORM, as a tablet does, and show the outcome and its reasons."""
+    """Score a file of answers with FORM, as a tablet does.
+
+    It shows the outcome and its reasons.
+    """
     version = compile_checked(form, "training")
     filled = load_engine(version.xform).run(read_json_object(answers))
     if filled.missing:
@@ -219,11 +227,11 @@ def score(form: str, answers: Path, as_json: bool) -> None:
 )
 @json_option
 def assess(profile: str, policy_name: str, indicator_set: str, indicators_file: Path, as_json: bool) -> None:
-    """Apply the dimension rule and a policy to indicators, without a form.
+    """Apply a policy to indicators, without a form.
 
-    A missing code is unknown, not absent. Unknown codes keep an outcome open. The indicator lists for sexual
-    exploitation are not verified. With pe_adult_sexual_2026_1 they decide only together with a third party's profit or
-    control (P codes).
+    The dimension rule is applied first. A missing code is unknown, not absent. Unknown codes keep an
+    outcome open. The indicator lists for sexual exploitation are not verified. With pe_adult_sexual_2026_1 they decide
+    only together with a third party's profit or control (P codes).
     """
     values = read_json_object(indicators_file)
     facts = {name: values.pop(name) for name in FACTS if name in values}

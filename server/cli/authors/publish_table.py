@@ -30,9 +30,10 @@ _POLL_SECONDS = 0.5
 @account_options
 @json_option
 def publish_table(file: Path, kind: str, account: Account, as_json: bool) -> None:
-    """Publish the table in FILE (CSV or .xlsx) under the file's name, such as pe_adult_2026_2.
+    """Publish an indicator set or policy from FILE.
 
-    A published name cannot be used again. The output lists the changes, and the form versions with an earlier table.
+    FILE is CSV or .xlsx; its name, such as pe_adult_2026_2, becomes the table's name. A published name cannot be used
+    again. The output lists the changes, and the form versions with an earlier table.
     """
     with account.sign_in() as staff, raise_form_problems(), spinner("Uploading; the server checks it ..."):
         done = staff.put(f"/v1/{PATHS[kind]}/{file.stem}", data=file.read_bytes())
@@ -56,7 +57,10 @@ def publish_table(file: Path, kind: str, account: Account, as_json: bool) -> Non
 @account_options
 @json_option
 def redraft(name: str, kind: str, account: Account, as_json: bool) -> None:
-    """Make a new draft, with table NAME, of each form that uses an earlier table of its family."""
+    """Draft forms again with the table NAME.
+
+    Each form that uses an earlier table of its family gets a new draft.
+    """
     with account.sign_in() as staff:
         task = staff.post(f"/v1/{PATHS[kind]}/{name}/drafts")
         drafted = wait_for_task(staff, task, "Forms")

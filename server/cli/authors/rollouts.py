@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from server.cli.authors.versions import form_option, print_version, reason_option, version_argument
+from server.cli.authors.versions import VERSION_ID, form_option, print_version, reason_option, version_argument
 from server.cli.staff_session import Account, account_options
 from server.cli.terminal import format_time, json_option, print_result
 
@@ -49,11 +49,12 @@ def ring_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @account_options
 @json_option
 def publish(what: str, ring: dict[str, Any], at: datetime | None, account: Account, as_json: bool) -> None:
-    """Publish the approved version ID, or the bundle in FILE that author and reviewer have signed.
+    """Publish an approved version to tablets.
 
-    The ring's tablets get it at their next sync. Without --regions, --devices or --share, all tablets get it.
+    It publishes version ID, or the bundle in FILE that author and reviewer have signed. The tablets of the ring get it
+    at their next sync. Without --regions, --devices or --share, all tablets get it.
     """
-    if not what.isdecimal():
+    if not VERSION_ID.fullmatch(what):
         _publish_file(Path(what), ring, at, account, as_json)
         return
     starts = {"starts": int(at.timestamp() * 1000)} if at else {}
@@ -100,7 +101,10 @@ def _describe_ring(ring: dict[str, Any]) -> str:
 @account_options
 @json_option
 def rings(form: str | None, account: Account, as_json: bool) -> None:
-    """List the rings: which tablets get which version, in the order in which a tablet tries them."""
+    """List which tablets get which version.
+
+    The rings are in the order in which a tablet tries them.
+    """
     with account.sign_in() as staff:
         found = staff.get("/v1/rollouts" + (f"?form={form}" if form else ""))
     print_result(found, as_json, lambda console: print_rings(console, found))
@@ -124,7 +128,10 @@ def widen(rollout: int, ring: dict[str, Any], account: Account, as_json: bool) -
 @account_options
 @json_option
 def halt(rollout: int, reason: str, account: Account, as_json: bool) -> None:
-    """Halt RING. At their next sync its tablets return to the version below. A planned ring is cancelled."""
+    """Halt RING: its tablets return to the version below.
+
+    They do so at their next sync. A planned ring is cancelled.
+    """
     with account.sign_in() as staff:
         found = staff.post(f"/v1/rollouts/{rollout}/halt", json={"reason": reason})
     print_result(found, as_json, lambda console: print_rings(console, [found]))
@@ -169,7 +176,10 @@ def close(version: int, account: Account, as_json: bool) -> None:
 @account_options
 @json_option
 def retire(version: int, account: Account, as_json: bool) -> None:
-    """Retire the closing version ID: later screenings made with it are accepted and marked."""
+    """Retire version ID, which is closing.
+
+    The server accepts and marks later screenings made with it.
+    """
     with account.sign_in() as staff:
         found = staff.post(f"/v1/versions/{version}/retirement")
     print_result(found, as_json, lambda console: print_version(console, found))
@@ -180,7 +190,10 @@ def retire(version: int, account: Account, as_json: bool) -> None:
 @account_options
 @json_option
 def inventory(region: str | None, account: Account, as_json: bool) -> None:
-    """Show how many tablets of each region hold each version, and which tablets are behind or silent."""
+    """Show how many tablets hold each version, by region.
+
+    It also lists the tablets that are behind or silent.
+    """
     with account.sign_in() as staff:
         found = staff.get("/v1/inventory" + (f"?region={region}" if region else ""))
     print_result(found, as_json, lambda console: _print_inventory(console, found))

@@ -27,10 +27,10 @@ kind_option = click.option("--kind", type=click.Choice(tuple(TABLE_KINDS)), requ
 
 @click.group()
 def tables() -> None:
-    """Check a new version of an indicator set or a policy, and show what it would change.
+    """Check a new version of an indicator set or policy.
 
-    FILE is a CSV table, or an .xlsx workbook with a sheet `indicator_set` or `policy`. The file's name is the table's
-    name: family, year, number, such as pe_adult_2026_2.csv.
+    The commands also show what it would change. FILE is a CSV table, or an .xlsx workbook with a sheet
+    `indicator_set` or `policy`. The file's name is the table's name: family, year, number, such as pe_adult_2026_2.csv.
     """
 
 
@@ -39,9 +39,9 @@ def tables() -> None:
 @kind_option
 @json_option
 def check(file: Path, kind: str, as_json: bool) -> None:
-    """List every problem that blocks the publication of FILE, and its changes from the version before.
+    """List every problem that blocks publishing FILE.
 
-    A code keeps its meaning for ever. If its words change, the column same_meaning must say yes.
+    It also lists the changes from the version before. A code keeps its meaning for ever. If its words change, the column same_meaning must say yes.
     """
     text = read_table_text(file.read_bytes(), file.name, kind)
     problems = version_problems(kind, file.stem, text, BUILT_IN)
@@ -78,7 +78,10 @@ def check(file: Path, kind: str, as_json: bool) -> None:
 @count_option
 @json_option
 def effect(file: Path, kind: str, forms: tuple[str, ...], count: int, as_json: bool) -> None:
-    """Compile each form that uses the table's family with FILE, and show which outcomes change."""
+    """Show which outcomes change with FILE, for each form.
+
+    It compiles each form that uses the table's family with FILE.
+    """
     text = read_table_text(file.read_bytes(), file.name, kind)
     if problems := version_problems(kind, file.stem, text, BUILT_IN):
         raise FormError(problems)

@@ -22,7 +22,7 @@ from screening_forms.sandbox import client as sandbox
 from screening_forms.sandbox.tasks import RecompileSource
 from server.cli.authors.compare import print_changes
 from server.cli.authors.forms import compile_checked
-from server.cli.authors.versions import print_version, raise_form_problems
+from server.cli.authors.versions import VERSION_ID, print_version, raise_form_problems
 from server.cli.staff_session import Account, OfficeKeyFile
 from server.cli.terminal import is_interactive, json_option, print_result, spinner
 from sync.documents import bundle, trust
@@ -100,7 +100,9 @@ def sign_command(
     pin: str | None,
     as_json: bool,
 ) -> None:
-    """Sign version ID of the server, or the bundle in FILE, if the form compiles here to the same bytes.
+    """Sign a version as author or reviewer.
+
+    It signs version ID of the server, or the bundle in FILE, only if the form compiles here to the same bytes.
 
     With ID, the changes from the version in use are shown first. An author's signature submits her draft for review. A
     reviewer's signature approves it. An author gives her own form (--from), because a hostile server could store
@@ -112,7 +114,7 @@ def sign_command(
     if file is not None:
         _sign_file(form, file, office_key, as_json)
         return
-    if not form.isdecimal() or account is None:
+    if not VERSION_ID.fullmatch(form) or account is None:
         raise click.UsageError("give FORM and the FILE to sign, or the ID of a version and your --login")
     _sign_on_server(int(form), own, office_key, account, pin, as_json)
 

@@ -34,7 +34,7 @@ _COLUMNS = {
 
 @click.group()
 def translations() -> None:
-    """Extract texts for translators, merge their translations, and show the state of each language.
+    """Exchange texts with translators; show their state.
 
     Files are gettext `.po`, for Poedit, Weblate or a text editor. See locales/README.md.
     """
@@ -52,7 +52,10 @@ def translations() -> None:
     "--prompts", is_flag=True, help="Write a CSV of the texts to record in this language, with file names, instead."
 )
 def extract(form: str, lang: str | None, out: Path, prompts: bool) -> None:
-    """Write FORM's texts into a file for a translator, or (--prompts) for a speaker."""
+    """Write FORM's texts into a file for a translator.
+
+    With --prompts the file is for a speaker who records the texts.
+    """
     found = read_package(form)
     if prompts:
         text = _recording_prompts(found, lang or SOURCE)
@@ -70,10 +73,11 @@ def extract(form: str, lang: str | None, out: Path, prompts: bool) -> None:
 @click.argument("returned", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @json_option
 def merge(form: str, returned: tuple[Path, ...], as_json: bool) -> None:
-    """Update FORM's translations to its Spanish texts, and merge the .po files that translators RETURNED.
+    """Merge the .po files that translators RETURNED.
 
-    FORM is a catalogue form, a source package or a folder with the same layout. Texts whose Spanish changed become
-    drafts again. No translation is lost, and a draft never replaces a reviewed text.
+    It also updates the translations to the Spanish texts. FORM is a catalogue form, a source package or a
+    folder with the same layout. Texts whose Spanish changed become drafts again. No translation is lost, and a
+    draft never replaces a reviewed text.
     """
     found = read_package(form)
     texts = [path.read_text(encoding="utf-8-sig") for path in returned]
@@ -95,10 +99,11 @@ def merge(form: str, returned: tuple[Path, ...], as_json: bool) -> None:
 @click.option("--findings", is_flag=True, help="List every text with a problem.")
 @json_option
 def status(forms: tuple[str, ...], findings: bool, as_json: bool) -> None:
-    """Show the state of each language of FORM, or of all catalogue forms, and the channels it ships on.
+    """Show the state of each language of FORM.
 
-    A text is reviewed when its translator has signed it off (locales/README.md). Training ships all texts, with drafts
-    marked. Field ships only complete, reviewed languages.
+    Without FORM it shows all forms of the catalogue. The last columns say on which channels a language ships. A text is
+    reviewed when its translator has signed it off (locales/README.md). Training ships all texts, with drafts marked.
+    Field ships only complete, reviewed languages.
     """
     names = forms or tuple(sorted(path.parent.name for path in CATALOGUE.glob("*/form.md")))
     glossary = Glossary.built_in()

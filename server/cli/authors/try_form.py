@@ -157,10 +157,11 @@ def try_command(
     channel: str,
     as_json: bool,
 ) -> None:
-    """Try FORM in an interview here; show the outcome, the reasons, the desk, and what a server would learn.
+    """Try FORM in an interview on this machine.
 
-    The questions appear in this terminal as on a tablet, unless --answers or --case gives the answers. Nothing is
-    stored: the keys are temporary. Never use it with a real person. --report sends only the outcome, never an answer.
+    It shows the outcome, the reasons, the desk, and what a server would learn. The questions appear in this
+    terminal as on a tablet, unless --answers or --case gives the answers. Nothing is stored: the keys are temporary.
+    Never use it with a real person. --report sends only the outcome, never an answer.
     """
     if report is not None and not account:
         raise click.UsageError("--report needs --login.")

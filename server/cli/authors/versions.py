@@ -4,6 +4,7 @@ Problems that the server finds are printed like those of `forms check`, so that 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -21,6 +22,8 @@ from server.cli.staff_session import Account, account_options
 from server.cli.terminal import format_time, json_option, print_problems, print_result, spinner
 from sync.exchange.transport import RefusedError
 
+# Not str.isdecimal, which also holds for digits of other scripts, and for more of them than int() reads.
+VERSION_ID = re.compile(r"[0-9]{1,16}")
 version_argument = click.argument("version", type=click.IntRange(1), metavar="ID")
 reason_option = click.option("--reason", required=True, help="Reason for the change; other people read it.")
 form_option = click.option("--form", help="List only this form, such as pe_laboral_adulto.")
@@ -90,7 +93,7 @@ def draft(form: str, channel: str, account: Account, as_json: bool) -> None:
 @account_options
 @json_option
 def versions(form: str | None, account: Account, as_json: bool) -> None:
-    """List the versions of all forms, or of one form, with their states."""
+    """List the versions of all forms with their states."""
     with account.sign_in() as staff:
         found = staff.get("/v1/versions" + (f"?form={form}" if form else ""))
 
@@ -111,7 +114,7 @@ def versions(form: str | None, account: Account, as_json: bool) -> None:
 @account_options
 @json_option
 def show_version(version: int, save: Path | None, account: Account, as_json: bool) -> None:
-    """Show version ID and the outcomes of reported trials with it."""
+    """Show version ID and its reported trials."""
     with account.sign_in() as staff:
         found = staff.get(f"/v1/versions/{version}")
         if save is not None:
@@ -146,7 +149,7 @@ def return_version(version: int, reason: str, account: Account, as_json: bool) -
 @account_options
 @json_option
 def withdraw(version: int, account: Account, as_json: bool) -> None:
-    """Withdraw version ID from review; it becomes your draft again."""
+    """Withdraw version ID from review, to draft again."""
     with account.sign_in() as staff:
         found = staff.delete(f"/v1/versions/{version}/submission")
     print_result(found, as_json, lambda console: print_version(console, found))

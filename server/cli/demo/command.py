@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import shutil
 import signal
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -13,12 +17,17 @@ from rich.padding import Padding
 from rich.panel import Panel
 from rich.text import Text
 
+from server import config
 from server.ceremony import founding
 from server.cli.demo.server_process import ServerProcess, free_ports
 from server.cli.demo.story import STEPS, Demo, StepFailedError
 from server.cli.terminal import console, now_ms, spinner
+from sync import atomic_file
 
-FINISHED_FILE = "story-told"
+# In a demo's folder: the mark that a demo was begun there, held while one is at work; the one that its story was told;
+# what a story leaves, and where that goes when it was cut off.
+BEGUN_FILE, FINISHED_FILE = "story-begun", "story-told"
+PARTS, CUT_OFF_FOLDER = ("server", "people", "tablet", "log", "invitation.png"), "cut-off"
 
 
 @click.command(name="demo")
@@ -27,7 +36,8 @@ def demo_command(keep: Path | None) -> None:
     """Tell one screening's story from workbook to referral desk against a live server, checking every step.
 
     Exit code 0 only if every promise held. With --keep the story is told once; later calls start in seconds, with the
-    data that is there, on ports 8080 (tablets) and 8081 (people), until Ctrl-C.
+    data that is there, on ports 8080 (tablets) and 8081 (people), or those that CHASKI_TABLETS_PORT and
+    CHASKI_PEOPLE_PORT name, until Ctrl-C. A story that was cut off is begun again; what it left is moved to cut-off/.
     """
     if keep is not None:
         _serve(keep.absolute())
@@ -92,29 +102,66 @@ def _serve(folder: Path) -> None:
     """Tell the story once in `folder`, then keep its server running until Ctrl-C."""
     # A service manager says SIGTERM where a person says Ctrl-C; either way the server must not stay behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    demo = _create_demo(folder, 8080, 8081)
+    settings = config.load({**os.environ, "CHASKI_DATA": str(folder / "server")})
+    demo = _create_demo(folder, settings.tablets_port, settings.people_port)
+    demo.server.refuse_taken_ports()
     told = folder / FINISHED_FILE
-    try:
-        if told.exists():
-            demo.server.start()
-        else:
-            _refuse_unfinished(folder)
-            run_demo(demo)
-            told.write_text(f"{demo.pin}\n", encoding="utf-8")
-        _print_addresses(demo, told.read_text(encoding="utf-8").strip())
-        demo.server.wait()
-    except KeyboardInterrupt:
-        console.print("\nStopping; the data stays.")
-    finally:
-        demo.server.stop()
+    with _lock_demo_folder(folder):
+        try:
+            if told.exists():
+                demo.server.start()
+            else:
+                _move_unfinished_aside(folder)
+                run_demo(demo)
+                atomic_file.replace_file(told, f"{demo.pin}\n".encode())
+            _print_addresses(demo, told.read_text(encoding="utf-8").strip())
+            demo.server.wait()
+        except KeyboardInterrupt:
+            kept = "the data stays" if told.exists() else "the story was cut off, and the next call begins it again"
+            console.print(f"\nStopping; {kept}.")
+        finally:
+            demo.server.stop()
 
 
-def _refuse_unfinished(folder: Path) -> None:
-    if (folder / "server").exists():
+def _parts_left(folder: Path) -> list[str]:
+    return [name for name in PARTS if (folder / name).exists()]
+
+
+@contextmanager
+def _lock_demo_folder(folder: Path) -> Iterator[None]:
+    """Hold a demo's folder against another demo; refuse one that holds a server, but which no demo began."""
+    begun = folder / BEGUN_FILE
+    if (left := _parts_left(folder)) and not begun.exists() and not (folder / FINISHED_FILE).exists():
         raise click.ClickException(
-            f"{folder} holds a demo whose story was cut off. Move it away or delete it, then run this again."
+            f"{folder} holds {', '.join(left)}, and no demo was begun there. Name another folder, or move that away."
         )
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with begun.open("a") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as wrong:
+            raise click.ClickException(
+                f"another demo is at work in {folder}; end it, or name another folder."
+            ) from wrong
+        atomic_file.sync_folder(folder)
+        yield
+
+
+def _move_unfinished_aside(folder: Path) -> None:
+    """Move aside what a story left that was not told to its end: a demo's, with no data that counts."""
+    if not (left := _parts_left(folder)):
+        return
+    aside = folder / CUT_OFF_FOLDER
+    if aside.exists():
+        shutil.rmtree(aside)
+    aside.mkdir(mode=0o700)
+    for name in left:
+        (folder / name).rename(aside / name)
+    console.print(
+        f"The story in {folder} was cut off. Nothing of it counts: it is begun again, and what it left is moved to "
+        f"{aside}, in the place of what was there.",
+        soft_wrap=True,
+    )
 
 
 def _print_addresses(demo: Demo, pin: str) -> None:

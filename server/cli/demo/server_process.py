@@ -7,13 +7,21 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from server.listener import why_no_port
+
 START_SECONDS = 30.0
+HOST = "127.0.0.1"
+_SERVE = (
+    "from server.cli.demo.server_process import end_with_parent; end_with_parent(); "
+    "from server.cli.main import main; main()"
+)
 
 
 class ProcessError(Exception):
@@ -32,22 +40,29 @@ class ServerProcess:
 
     @property
     def people_url(self) -> str:
-        return f"http://127.0.0.1:{self.people_port}"
+        return f"http://{HOST}:{self.people_port}"
 
     @property
     def tablets_url(self) -> str:
-        return f"http://127.0.0.1:{self.tablets_port}"
+        return f"http://{HOST}:{self.tablets_port}"
 
     @property
     def folders(self) -> tuple[Path, Path]:
         """Every place where this server writes."""
         return self.folder / "server", self.folder / "log"
 
+    def refuse_taken_ports(self) -> None:
+        """Raise ProcessError when a port cannot be listened on; writes nothing."""
+        for setting, port in (("CHASKI_TABLETS_PORT", self.tablets_port), ("CHASKI_PEOPLE_PORT", self.people_port)):
+            if why := why_no_port(HOST, port):
+                raise ProcessError(
+                    f"port {port} is taken ({why}): end what listens there, such as another `make run`, "
+                    f"or set {setting} to a free port, and run this again"
+                )
+
     def start(self) -> None:
         """Start and wait until both doors answer. Raises ProcessError when a port is taken or the server ends."""
-        for port in (self.tablets_port, self.people_port):
-            if is_listening(port):
-                raise ProcessError(f"port {port} is taken: is another server, or another `make run`, going?")
+        self.refuse_taken_ports()
         data, log = self.folders
         log.mkdir(mode=0o700, exist_ok=True)
         settings = {
@@ -59,11 +74,11 @@ class ServerProcess:
         with (log / "server.log").open("ab") as output:
             self.log_from = output.tell()
             self.running = subprocess.Popen(
-                [sys.executable, "-c", "from server.cli.main import main; main()", "serve"],
+                [sys.executable, "-c", _SERVE, "serve"],
                 env={**os.environ, **settings},
                 stdout=output,
                 stderr=output,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # Never written to: see `end_with_parent`.
                 start_new_session=True,  # Ctrl-C is for the demo, which then stops the server itself
             )
         until = time.monotonic() + START_SECONDS
@@ -95,13 +110,20 @@ class ServerProcess:
         if self.running is not None:
             self.running.send_signal(how)
             self.running.wait(timeout=START_SECONDS)
+            if self.running.stdin is not None:
+                self.running.stdin.close()
             self.running = None
 
 
-def is_listening(port: int) -> bool:
-    """Whether somebody answers on a port of this machine."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def end_with_parent() -> None:
+    """Have this process asked to end when its standard input does: the system closes it however the parent died."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    while os.read(0, 1024):
+        continue
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def is_healthy(url: str) -> bool:
@@ -115,7 +137,7 @@ def is_healthy(url: str) -> bool:
 
 def free_ports(count: int) -> list[int]:
     """Ports nobody listens on just now."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    held = [socket.create_server((HOST, 0)) for _ in range(count)]
     ports = [sock.getsockname()[1] for sock in held]
     for sock in held:
         sock.close()

@@ -36,7 +36,10 @@ SUBCOMMANDS = {
 
 @click.group(cls=LazyGroup, lazy_commands=SUBCOMMANDS)
 def desk() -> None:
-    """List queues, open screenings with your key, accept and close referrals, decide items of the work list."""
+    """Work on referrals and on the work list.
+
+    A coordinator opens screenings with her own key, on her own machine.
+    """
 
 
 mode_option = click.option(
@@ -55,7 +58,10 @@ mode_option = click.option(
 @account_options
 @json_option
 def queue(queue: str | None, mode: str, pin: str, account: Account, as_json: bool) -> None:
-    """List your queues, or the referrals in QUEUE (such as 17-protection), most urgent first."""
+    """List your queues, or the referrals in QUEUE.
+
+    QUEUE is a name such as 17-protection. The most urgent referrals come first.
+    """
     with account.open_desk(pin) as session:
         found = session.list_referrals(queue, mode) if queue else session.list_queues(mode)
     columns = (
@@ -83,7 +89,10 @@ def _cell_text(column: str, value: Any) -> str:
 @account_options
 @json_option
 def open_referral(referral: str, pin: str, account: Account, as_json: bool) -> None:
-    """Decrypt a screening on this machine; show its answers, indicators and recomputed outcome."""
+    """Decrypt and show a screening, on this machine.
+
+    It shows the answers, the indicators and the recomputed outcome.
+    """
     with account.open_desk(pin) as session:
         opened = session.open_screening(referral)
     print_result(opened.as_dict(), as_json, lambda console: print_screening(console, opened))

@@ -13,12 +13,16 @@ from rich.text import Text
 from server.cli.desk.referrals import pin_option, print_screening
 from server.cli.staff_session import Account, account_options
 from server.cli.terminal import format_time, json_option, print_result
+from sync.wire.encoding import natural
 
 
 def _describe_reason(code: str) -> str:
     """Format `since.<milliseconds>` (a silent tablet) as a time. Other codes stay as they are."""
     name, _, value = code.partition(".")
-    return f"since {format_time(int(value))}" if name == "since" else code
+    try:
+        return f"since {format_time(natural(value))}" if name == "since" else code
+    except ValueError:
+        return code
 
 
 def _print_item(console: Console, item: dict[str, Any]) -> None:
@@ -37,7 +41,7 @@ def _print_item(console: Console, item: dict[str, Any]) -> None:
 @account_options
 @json_option
 def work(item: int | None, kept: bool, account: Account, as_json: bool) -> None:
-    """List the open items of the work list, or show ITEM with its screenings."""
+    """List the work list, or show ITEM with its screenings."""
     path = f"/v1/work-list/{item}" if item else f"/v1/work-list?kept={int(kept)}"
     with account.sign_in() as staff:
         found = staff.get(path)
@@ -57,7 +61,7 @@ def work(item: int | None, kept: bool, account: Account, as_json: bool) -> None:
 @account_options
 @json_option
 def examine(item: int, pin: str, account: Account, as_json: bool) -> None:
-    """Decrypt every screening of ITEM on this machine, before you decide."""
+    """Decrypt and show every screening of ITEM, on this machine."""
     with account.open_desk(pin) as session:
         opened = session.open_work_item(item)
 
@@ -76,7 +80,10 @@ def examine(item: int, pin: str, account: Account, as_json: bool) -> None:
 @account_options
 @json_option
 def decide(item: int, decision: str, account: Account, as_json: bool) -> None:
-    """Decide ITEM. `release` puts its screenings into their queues; `keep_apart` holds them for a later release."""
+    """Decide ITEM of the work list.
+
+    `release` puts its screenings into their queues. `keep_apart` holds them for a later release.
+    """
     with account.sign_in() as staff:
         found = staff.post(f"/v1/work-list/{item}/decision", json={"decision": decision})
     print_result(

@@ -92,7 +92,7 @@ SUBCOMMANDS = {
 
 @click.group(cls=LazyGroup, lazy_commands=SUBCOMMANDS)
 def device() -> None:
-    """Admit, revoke or wipe a tablet; act as a tablet (enrol, pull, screen, sync, status)."""
+    """Admit, revoke or wipe tablets; act as a tablet."""
 
 
 @click.command()
@@ -102,7 +102,7 @@ def device() -> None:
 @account_options
 @json_option
 def invite(label: str, region: str, png: Path | None, account: Account, as_json: bool) -> None:
-    """Make a one-time enrolment code and show it as a QR code (administrator)."""
+    """Make a one-time enrolment QR code (administrator)."""
     if png is not None and png.suffix.lower() != ".png":
         raise click.UsageError(f"--png writes a PNG file; name it {png.with_suffix('.png')}.")
     with account.sign_in() as staff:
@@ -122,9 +122,10 @@ def invite(label: str, region: str, png: Path | None, account: Account, as_json:
 @account_options
 @json_option
 def list_tablets(account: Account, as_json: bool) -> None:
-    """List the tablets and their state; `pending` waits for `approve` (registrar, administrator).
+    """List the tablets and their states (registrar, administrator).
 
-    The six words are not shown. The registrar must hear them from the tablet's holder.
+    A `pending` tablet waits for `approve`. The six words are not shown: the registrar must hear them from the
+    tablet's holder.
     """
     with account.sign_in() as staff:
         found = staff.get("/v1/devices")
@@ -149,7 +150,10 @@ def list_tablets(account: Account, as_json: bool) -> None:
 @tablet_option
 @json_option
 def enrol(invitation: str, folder: Path, as_json: bool) -> None:
-    """Enrol a tablet with the text of its QR code, and print the six words to read to the registrar."""
+    """Enrol a tablet with the text of its QR code.
+
+    It prints the six words that the holder reads to the registrar.
+    """
     with open_tablet(folder) as tablet, spinner("Enrolling ..."):
         words = tablet.enrol(invitation)
         dev = tablet.status().dev
@@ -167,7 +171,10 @@ def enrol(invitation: str, folder: Path, as_json: bool) -> None:
 @account_options
 @json_option
 def approve(dev: str, registrar: OfficeKeyFile, words: str, account: Account, as_json: bool) -> None:
-    """Certify a tablet if the six words match the key that it enrolled with (registrar)."""
+    """Certify a tablet if its six words are right (registrar).
+
+    The words must match the key that the tablet enrolled with.
+    """
     key = registrar.unlock()
     with account.sign_in() as staff:
         tablet = find_tablet(staff, dev)
@@ -191,7 +198,10 @@ def approve(dev: str, registrar: OfficeKeyFile, words: str, account: Account, as
 @tablet_option
 @json_option
 def pull(folder: Path, as_json: bool) -> None:
-    """Fetch and verify new documents: certificate, trust, registry, manifest and forms."""
+    """Fetch and verify new documents and forms.
+
+    The documents are certificate, trust, registry and manifest.
+    """
     with open_tablet(folder) as tablet, spinner("Pulling ..."):
         pulled = tablet.pull()
 
@@ -216,7 +226,9 @@ def pull(folder: Path, as_json: bool) -> None:
 def screen(
     form: str, folder: Path, language: str | None, answers: Path | None, taken: datetime | None, as_json: bool
 ) -> None:
-    """Hold an interview with FORM (such as pe_laboral_adulto) and seal it. No readable answer stays on the tablet.
+    """Hold an interview with FORM and seal the screening.
+
+    FORM is a name such as pe_laboral_adulto. No readable answer stays on the tablet.
 
     The terminal shows one question at a time and saves an encrypted draft after each answer. Unfinished drafts can be
     continued. With --answers, the answers come from a file. The outcome is shown only on request, after sealing.
@@ -259,7 +271,10 @@ def _describe_ending(ending: InterviewEnding) -> str:
 @tablet_option
 @json_option
 def sync(folder: Path, as_json: bool) -> None:
-    """Send waiting screenings, verify the receipts, and fetch the status of earlier screenings."""
+    """Send waiting screenings and verify the receipts.
+
+    It also fetches new documents, and the status of earlier screenings.
+    """
     with open_tablet(folder) as tablet, spinner("Syncing ..."):
         report = tablet.sync()
 

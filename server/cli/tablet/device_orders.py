@@ -51,7 +51,7 @@ confirm_option = click.option("--confirm", help="The tablet's label or six words
 @account_options
 @json_option
 def revoke(dev: str, registrar: OfficeKeyFile, confirm: str | None, pin: str, account: Account, as_json: bool) -> None:
-    """Take a tablet out of service for ever, for example after a theft (registrar)."""
+    """Take a tablet out of service for ever (registrar)."""
     pin, key = trust.read_pin(pin), registrar.unlock()
     with account.sign_in() as staff:
         data = _confirm_and_send(staff, dev, device_order.REVOKE, key, confirm)
@@ -66,7 +66,10 @@ def revoke(dev: str, registrar: OfficeKeyFile, confirm: str | None, pin: str, ac
 @account_options
 @json_option
 def wipe(dev: str, registrar: OfficeKeyFile, confirm: str | None, account: Account, as_json: bool) -> None:
-    """Order a tablet to delete its data at its next sync, except undelivered screenings (registrar)."""
+    """Order a tablet to delete its data (registrar).
+
+    It obeys at its next sync, and keeps undelivered screenings.
+    """
     key = registrar.unlock()
     with account.sign_in() as staff:
         data = _confirm_and_send(staff, dev, device_order.WIPE, key, confirm)

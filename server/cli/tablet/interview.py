@@ -27,11 +27,12 @@ from sync.errors import SyncError
 from sync.tablet.client import Tablet
 from sync.tablet.drafts import Draft
 from sync.tablet.status import ScreeningResult
+from sync.wire.encoding import natural
 
-BACK_COMMAND = re.compile(r"<(?:(<*)|(\d{1,3}))")
-NUMBER_LIST = re.compile(r"\d{1,4}(?:[ ,;]+\d{1,4})*")
-INTEGER_TEXT = re.compile(r"-?\d{1,9}")
-DATE_TEXT = re.compile(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})")
+BACK_COMMAND = re.compile(r"<(?:(<*)|([0-9]{1,3}))")
+NUMBER_LIST = re.compile(r"[0-9]{1,4}(?:[ ,;]+[0-9]{1,4})*")
+INTEGER_TEXT = re.compile(r"-?[0-9]{1,9}")
+DATE_TEXT = re.compile(r"([0-9]{1,2})[/.-]([0-9]{1,2})[/.-]([0-9]{4})")
 REFUSAL = "-"
 YES = ("si", "sí")
 
@@ -62,10 +63,10 @@ def choose_draft(
             return None
         if line == "nueva":
             break
-        if not line.isdecimal() or not 0 < int(line) <= len(found):
+        if not 0 < (number := _chosen_number(line)) <= len(found):
             message = f"Escriba un número del 1 al {len(found)}, o nueva."
             continue
-        draft = found[int(line) - 1][0]
+        draft = found[number - 1][0]
         if _is_on_board(tablet, draft):
             return draft
         message = "La versión de su formulario ya no está en la tableta. El borrador se conserva: avise a su jefatura."
@@ -89,10 +90,18 @@ def choose_language(terminal: PrivateTerminal, form: CompiledForm) -> str:
         line = terminal.ask(pages.languages_page(form, message))
         if line in ("", STOP_KEY):
             return ""
-        if line.isdecimal() and 0 < int(line) <= len(form.languages):
-            return form.languages[int(line) - 1]
+        if 0 < (number := _chosen_number(line)) <= len(form.languages):
+            return form.languages[number - 1]
         message = f"Escriba un número del 1 al {len(form.languages)}."
     return form.languages[0]
+
+
+def _chosen_number(line: str) -> int:
+    """Read a number that was typed to choose something; 0, which chooses nothing, for any other line."""
+    try:
+        return natural(line)
+    except ValueError:
+        return 0
 
 
 def _form_title(tablet: Tablet, draft: Draft) -> str:
@@ -258,8 +267,8 @@ class TerminalInterview:
             self._go_back(line)
         elif line in self._commands:
             return self._commands[line]()
-        elif line.isdecimal() and 0 < int(line) <= len(reviewed):
-            self._interview = self._interview.go_to(reviewed[int(line) - 1].name)
+        elif 0 < (number := _chosen_number(line)) <= len(reviewed):
+            self._interview = self._interview.go_to(reviewed[number - 1].name)
         elif line.lower() == "seguir":
             self._move(self._interview.reopen())
         elif line.lower() == "sellar":

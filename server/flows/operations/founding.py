@@ -1,12 +1,19 @@
 """The server's half of the key ceremony: an empty server, then the first desks and people around it.
 
+A founding that was cut off is begun again: a mark in the data folder tells it from a server that exists.
+
 Only `server.ceremony` calls it. It is given public keys, locked keys and wrapped copies; no secret but the server's own
 ever comes in here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +29,7 @@ from server.store import audit, keyrings, queues
 from server.store import people as people_store
 from server.store.people import StaffAccount
 from server.store.queues import Queue
+from sync.atomic_file import sync_folder
 from sync.documents.registry import NATIONAL
 from sync.documents.signed import Document
 from sync.keys.key_pairs import SealPublicKey
@@ -66,13 +74,61 @@ class NewKeyring:
     copies: Sequence[WrappedCopy]
 
 
-def create_server(data: Path, *, now: int) -> NewServer:
-    """Make the data folder (0700), the server's keys and the database. ConfigError when there is a server already."""
+@contextmanager
+def lock_new_server(data: Path) -> Iterator[str]:
+    """Hold a data folder (mode 0700) while a server is founded in it. Raises ConfigError when it holds a server.
+
+    Gives the random mark of this founding. When the block fails, or the process dies, the file with the mark stays.
+    The next founding then removes the keys and the database that are there; no person was told of them.
+    """
     config = Config(data=data.absolute())
-    if config.database.exists() or config.keys.exists():
-        raise ConfigError("CHASKI_DATA", f"{data} holds a server already")
+    if not config.unfinished.exists():
+        _refuse_server(config)
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     data.chmod(0o700)
+    with open(os.open(config.unfinished, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigError("CHASKI_DATA", f"another `chaski init` is at work in {data}") from error
+        mark = file.read()
+        if not (mark and config.unfinished.exists()):  # Another process may have founded a server since we looked.
+            _refuse_server(config, new_mark=not mark)
+        if not mark:
+            mark = secrets.token_hex(16)
+            file.write(mark)
+        file.flush()
+        os.fsync(file.fileno())
+        sync_folder(config.data)
+        _remove_unfinished(config)
+        yield mark
+        config.unfinished.unlink()
+        sync_folder(config.data)
+
+
+def read_mark(data: Path) -> str:
+    """Return the mark of a founding that was cut off; empty when there is none."""
+    file = Config(data=data.absolute()).unfinished
+    return file.read_text(encoding="ascii") if file.exists() else ""
+
+
+def _refuse_server(config: Config, *, new_mark: bool = False) -> None:
+    if config.database.exists() or config.keys.exists():
+        if new_mark:
+            config.unfinished.unlink(missing_ok=True)
+        raise ConfigError("CHASKI_DATA", f"{config.data} holds a server already")
+
+
+def _remove_unfinished(config: Config) -> None:
+    if config.keys.exists():
+        shutil.rmtree(config.keys)
+    for file in config.database_files:
+        file.unlink(missing_ok=True)
+
+
+def create_server(data: Path, *, now: int) -> NewServer:
+    """Make the server's keys and the database in a folder that `lock_new_server` holds."""
+    config = Config(data=data.absolute())
     made, db = server_keys.create(config.keys), SqliteDatabase(config.database)
     with db.write() as w:
         audit.append(w, at=now, action="server.founded", actor=CEREMONY, subject=made.signing.kid)

@@ -15,7 +15,7 @@ import pyrage
 from server import server_keys
 from server.backup import archive
 from server.backup.archive import ArchiveContents, BackupError
-from server.config import Config, ConfigError
+from server.config import Config, ConfigError, refuse_unfinished
 from server.database import snapshot
 from server.database.connection import Connection, Database
 from server.database.sqlite import SqliteDatabase
@@ -55,6 +55,7 @@ class _Statement:
 
 def prepare_restore(config: Config) -> ServerKeys:
     """Look whether the data folder is one to restore into, before anybody types a passphrase; return the keys in it."""
+    refuse_unfinished(config)
     _refuse_to_overwrite(config)
     try:
         return server_keys.load(config.keys)

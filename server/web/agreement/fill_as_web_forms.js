@@ -1,10 +1,10 @@
 /**
- * Fills a form with ODK Web Forms' engine as a person would: question by question, only those that are shown, and from
- * the beginning again where somebody goes back to change an answer. `tests/support/engine_agreement.py` calls it.
+ * Fills a form with ODK Web Forms' engine as a person does: only relevant questions, in order, and again from the start
+ * where a person goes back to change an answer. `tests/support/engine_agreement.py` runs it.
  *
- * Argument: the XForm. Standard input, one line per walk: `case TAB question=answer TAB ...`; several lines with one case
- * are walks through one interview. Standard output, for every node of every case: `case TAB node TAB 1 or 0 (relevant)
- * TAB value`; standard error: `fill` and the milliseconds a case.
+ * Argument: the XForm. Standard input, one line for each walk: `case TAB question=answer TAB ...`; lines with the same
+ * case are walks through one interview. Standard output, for every node of every case: `case TAB node TAB 1 or 0
+ * (relevant) TAB value`. Standard error: `fill` and the milliseconds for each case.
  */
 import { readFileSync } from 'node:fs';
 import { JSDOM } from 'jsdom';
@@ -13,7 +13,7 @@ const DOM = ['document', 'window', 'DOMParser', 'XMLSerializer', 'Node', 'Elemen
   'XMLDocument', 'Attr', 'Text', 'Comment', 'XPathResult', 'NodeFilter'];
 const QUESTIONS = new Set(['select', 'input', 'trigger']);
 
-/** Loads the engine, which is made for browsers: it needs a DOM, and must not notice that this is Node. */
+/** Loads the engine, which is made for browsers: it needs a DOM, and must not detect Node. */
 async function loadEngine() {
   const { window } = new JSDOM('');
   for (const name of DOM) globalThis[name] ??= window[name];
@@ -43,7 +43,7 @@ function* nodesBelow(parent) {
 
 const nameOf = (node) => node.currentState.reference.split('/').pop();
 
-/** Answers a question; a choice that is not offered is not taken. */
+/** Answers a question; ignores a choice that is not offered. */
 function answer(node, text) {
   if (node.nodeType === 'select') {
     const codes = text.split(' ').filter(Boolean);
@@ -58,7 +58,7 @@ function answer(node, text) {
   }
 }
 
-/** Goes through the form once; what breaks a constraint is taken back, as the person would be asked again. */
+/** Goes through the form once. An answer that breaks a constraint is removed, as the form would ask for it again. */
 function walk(root, answers) {
   for (const node of nodesBelow(root)) {
     const name = nameOf(node);

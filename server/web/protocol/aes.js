@@ -1,12 +1,12 @@
 /**
- * AES-256-GCM with the tag at the end, by WebCrypto: for locked secrets (SPEC 3.2) and screenings (SPEC 8.1 step 4).
- * Failures are the caller's to name.
+ * AES-256-GCM by WebCrypto, with the tag at the end, for locked secrets (SPEC 3.2) and screenings (SPEC 8.1 step 4).
+ * The callers turn its errors into codes.
  */
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
 
 /**
- * Ciphertext and tag (SPEC 3.2, 8.1).
+ * Encrypt; return ciphertext and tag (SPEC 3.2, 8.1).
  * @param {Bytes} key 32 bytes
  * @param {Bytes} iv 12 bytes, never used twice with this key
  * @param {Bytes} plaintext
@@ -19,7 +19,7 @@ export async function aesSeal(key, iv, plaintext, aad) {
 }
 
 /**
- * Plaintext; throws whatever WebCrypto throws when the tag is wrong (SPEC 3.2, 8.3).
+ * Decrypt; throws WebCrypto's error when the tag is wrong (SPEC 3.2, 8.3).
  * @param {Bytes} key
  * @param {Bytes} iv
  * @param {Bytes} ciphertext with its tag

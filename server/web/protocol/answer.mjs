@@ -1,6 +1,6 @@
 /**
- * Answers questions from standard input, one JSON object a line, `{"do", "given"}`: those of SPEC 15, and `write_...`
- * for what a tablet or a person writes. For tests/test_sync_second_implementation.py.
+ * Answers questions from standard input, one JSON object a line, `{"do", "given"}`: the `do` values of SPEC 15, and
+ * `write_...` for documents that a tablet or a person writes. tests/test_sync_second_implementation.py runs it.
  */
 import { createInterface } from "node:readline";
 import { decodeBase64url, encodeBase64url, utf8 } from "./encoding.js";

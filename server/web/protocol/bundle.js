@@ -1,4 +1,4 @@
-/** SPEC 5.4: the signed bytes of one form version. Whether the form can be run is for who runs it. */
+/** SPEC 5.4: the signed bytes of one form version. The caller checks whether it can run the form. */
 import { digest, hex } from "./encoding.js";
 import { must } from "./errors.js";
 import { check, sha256Hex, integer, matching, oneOf, record, table } from "./json_object.js";
@@ -21,7 +21,7 @@ const CONTEXTS = table(matching(/^[^\x00-\x1f\x7f]{1,200}$/u), RECORDING);
 const AUDIO = { audio: table(matching(/^[a-z]{2,3}$/), CONTEXTS) };
 
 /**
- * Accept a bundle as the version that was asked for (SPEC 5.4).
+ * Accept a bundle as the requested version (SPEC 5.4).
  * @param {import("./encoding.js").Bytes} bytes
  * @param {import("./trust.js").Trust} trust
  * @param {string} sha
@@ -41,7 +41,7 @@ export async function acceptBundle(bytes, trust, sha) {
 }
 
 /**
- * The recordings that a bundle names, each once, in the order of their hashes (SPEC 5.8).
+ * Return the recordings that a bundle names, each once, ordered by hash (SPEC 5.8).
  * @param {import("./signed.js").Document} bundle
  * @returns {Recording[]}
  */
@@ -61,7 +61,7 @@ export function recordingsOf({ value }) {
 }
 
 /**
- * Refuse bytes that are not those of the recording (SPEC 5.8).
+ * Refuse bytes that are not the recording's (SPEC 5.8).
  * @param {{sha256: string, size: number}} recording
  * @param {import("./encoding.js").Bytes} bytes
  */

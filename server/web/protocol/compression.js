@@ -1,6 +1,6 @@
 /**
- * Deflate with an exact end and a limit, for plaintexts (SPEC 8.2, 8.3) and sync bodies (SPEC 11). The browser's
- * DecompressionStream names no place where a stream ended.
+ * Deflate with a size limit and the exact end of the stream, for plaintexts (SPEC 8.2, 8.3) and sync bodies (SPEC 11).
+ * The browser's DecompressionStream does not report where a stream ended.
  */
 import { ZStream, Z_NO_FLUSH, Z_OK, Z_STREAM_END, zlibInflate, zlibInflateInit2 } from "pako";
 import { concat } from "./encoding.js";
@@ -8,7 +8,7 @@ import { must } from "./errors.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
 /**
- * `used` bytes of the input held the stream; `whole`: it reached its end.
+ * `used`: how many bytes of the input the stream took; `whole`: whether it reached its end.
  * @typedef {{data: Bytes, used: number, whole: boolean}} Inflated
  */
 

@@ -1,4 +1,6 @@
-/** SPEC 5.6: a registrar's orders to one tablet. Carrying them out is the tablet's; what is due is decided here. */
+/**
+ * SPEC 5.6: a registrar's orders to one tablet. This module decides which orders are due; the tablet carries them out.
+ */
 import { must } from "./errors.js";
 import { check, kidText, integer, oneOf } from "./json_object.js";
 import { readDocument, requireSigners } from "./signed.js";
@@ -24,7 +26,7 @@ export async function acceptOrder(bytes, trust, dev) {
 }
 
 /**
- * Whether an order is still to be carried out, after order number `last` (SPEC 5.6).
+ * Return whether an order is due after order number `last` (SPEC 5.6).
  * @param {Order} order
  * @param {number} last
  * @returns {boolean}

@@ -1,7 +1,4 @@
-/**
- * SPEC 2.1 and 2.2: bytes, base64url and JSON, as strictly as the protocol reads them. Everything else here stands on
- * this module.
- */
+/** SPEC 2.1 and 2.2: bytes, base64url and JSON, read as strictly as the protocol requires. All other modules use it. */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { base64url } from "jose";
 import { must, ProtocolError, refuse } from "./errors.js";
@@ -23,7 +20,7 @@ const VALUE_BEFORE = new Set(Array.from("[{,", (letter) => letter.charCodeAt(0))
 export const utf8 = (text) => new TextEncoder().encode(text);
 
 /**
- * Several runs of bytes as one.
+ * Join several byte arrays.
  * @param {...Uint8Array} parts
  * @returns {Bytes}
  */
@@ -38,7 +35,7 @@ export function concat(...parts) {
 }
 
 /**
- * Whether two runs of bytes are the same. Not for secrets: it stops at the first difference.
+ * Whether two byte arrays are equal. Not for secrets: it stops at the first difference.
  * @param {Uint8Array} one
  * @param {Uint8Array} other
  * @returns {boolean}
@@ -74,7 +71,7 @@ export const hash = (bytes) => hex(digest(bytes));
 export const encodeBase64url = (bytes) => base64url.encode(bytes);
 
 /**
- * Bytes of base64url in its one spelling, else `encoding.base64` (SPEC 2.1).
+ * Decode base64url in its one spelling, else throw `encoding.base64` (SPEC 2.1).
  * @param {string} text
  * @returns {Bytes}
  */
@@ -90,7 +87,7 @@ export function decodeBase64url(text) {
 }
 
 /**
- * The value that JSON bytes stand for; `encoding.json` or `encoding.duplicate_member` (SPEC 2.2).
+ * Parse JSON bytes; throws `encoding.json` or `encoding.duplicate_member` (SPEC 2.2).
  * @param {Uint8Array} bytes
  * @returns {any}
  */
@@ -111,9 +108,9 @@ export function readJson(bytes) {
 }
 
 /**
- * JSON.parse rounds integers, takes 1.0 for 1 and half a surrogate pair for a character: look at how it was written
- * (SPEC 2.2). Needs the `source` that JSON.parse gives in browsers of 2025 and in Node 22; without it every number is
- * refused. A number that comes back boxed is none of the integers of SPEC 2.3.
+ * JSON.parse rounds integers, reads 1.0 as 1 and accepts half a surrogate pair, so check the source text of each value
+ * (SPEC 2.2). This needs the `source` that JSON.parse gives in browsers of 2025 and in Node 22; without it every number
+ * is refused. A number that comes back boxed is not an integer of SPEC 2.3.
  * @param {string} name
  * @param {any} value
  * @param {{source?: string}} [context]
@@ -127,7 +124,7 @@ function keepExact(name, value, { source = "" } = {}) {
 }
 
 /**
- * The same, where an object is due (SPEC 2.2).
+ * Parse a JSON object by the same rules (SPEC 2.2).
  * @param {Uint8Array} bytes
  * @returns {JsonObject}
  */
@@ -138,7 +135,7 @@ export function readObject(bytes) {
 }
 
 /**
- * JSON.parse keeps the last of two members and says nothing: look at the text, which is known to be JSON, again.
+ * JSON.parse silently keeps the last of two equal members, so scan the text again. It is known to be valid JSON.
  * @param {string} text
  */
 function refuseDuplicates(text) {
@@ -159,14 +156,14 @@ function refuseDuplicates(text) {
 }
 
 /**
- * Canonical JSON, RFC 8785 (SPEC 2.2); `encoding.json` where there is none.
+ * Write canonical JSON, RFC 8785 (SPEC 2.2); throws `encoding.json` for a value that has none.
  * @param {any} value
  * @returns {Bytes}
  */
 export const canonical = (value) => utf8(canonicalText(value));
 
 /**
- * RFC 8785 writes strings and numbers as JSON.stringify does, and sorts as Array.sort does: by UTF-16 units.
+ * Like RFC 8785, JSON.stringify writes strings and numbers, and Array.sort compares UTF-16 units.
  * @param {any} value
  * @returns {string}
  */

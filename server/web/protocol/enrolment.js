@@ -1,4 +1,6 @@
-/** SPEC 5.5: how a tablet comes in: an invitation, a request signed by its own key, a registrar's certificate. */
+/**
+ * SPEC 5.5: the documents of enrolment: an invitation, a request signed by the tablet's key, a registrar's certificate.
+ */
 import { encodeBase64url } from "./encoding.js";
 import { must, refuse } from "./errors.js";
 import { check, sha256Hex, kidText, integer, matching, region, text } from "./json_object.js";
@@ -15,7 +17,7 @@ const INVITATION = "chaski:1?";
 const CODE = matching(/^[A-Za-z0-9_-]{8,64}$/);
 
 /**
- * What a QR code or a typed line says (SPEC 5.5 step 1).
+ * Parse a QR code or a typed line (SPEC 5.5 step 1).
  * @param {string} text
  * @returns {Invitation}
  */
@@ -43,7 +45,7 @@ function only(pairs, name) {
 }
 
 /**
- * The line for a QR code (SPEC 5.5 step 1).
+ * Write the text of a QR code (SPEC 5.5 step 1).
  * @param {Invitation} invitation
  * @returns {string}
  */
@@ -51,7 +53,7 @@ export const writeInvitation = ({ address, code, pin }) =>
   `chaski:1?u=${encodeURIComponent(address)}&c=${encodeURIComponent(code)}&r=${encodeURIComponent(pin)}`;
 
 /**
- * A tablet's request (SPEC 5.5 step 2).
+ * Sign a tablet's request (SPEC 5.5 step 2).
  * @param {string} code
  * @param {import("./key_pairs.js").SecretKey} device
  * @returns {Promise<Bytes>}
@@ -60,7 +62,7 @@ export const writeEnrolmentRequest = (code, device) =>
   writeDocument({ code, key: encodeBase64url(device.bytes) }, ENROLMENT, [device]);
 
 /**
- * Accept a tablet's request: signed by the key it names (SPEC 5.5 step 2).
+ * Accept a tablet's request, signed by the key that it names (SPEC 5.5 step 2).
  * @param {Bytes} bytes
  * @returns {Promise<{code: string, key: import("./key_pairs.js").PublicKey}>}
  */

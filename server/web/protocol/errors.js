@@ -1,6 +1,6 @@
 /**
- * Every refusal of the protocol: one class, whose `code` is one of SPEC 14. All modules here throw it and nothing else
- * on purpose.
+ * ProtocolError, the one exception of the protocol; its `code` is one of SPEC 14. The modules of this folder throw
+ * nothing else on purpose.
  */
 
 export class ProtocolError extends Error {
@@ -39,7 +39,7 @@ export function must(condition, code, detail) {
 }
 
 /**
- * Await what may fail for reasons of its own (cryptography, a parser), and refuse with `code` when it does (SPEC 14).
+ * Await an operation that may throw its own error (cryptography, a parser); then refuse with `code` (SPEC 14).
  * @template T
  * @param {() => T | Promise<T>} attempt
  * @param {string} code

@@ -1,4 +1,4 @@
-/** SPEC 5.7: which versions of which forms a tablet works with. Fetching and keeping them is the caller's. */
+/** SPEC 5.7: chooses the form versions that a tablet uses. The caller fetches and stores them. */
 import { acceptBundle } from "./bundle.js";
 import { ProtocolError } from "./errors.js";
 
@@ -7,7 +7,7 @@ import { ProtocolError } from "./errors.js";
 /** @typedef {{inUse: Record<string, string>, refused: Record<string, string>}} FormSelection hashes by form, codes by hash */
 
 /**
- * Take the versions that the manifest names for a tablet; a form whose version is refused keeps its former one.
+ * Choose the versions that the manifest names for a tablet; a form whose version is refused keeps its former one.
  * @param {Record<string, string | null>} named form id to hash, or null if the tablet does not have the form
  * @param {Record<string, Document>} inUse form id to the bundle that the tablet works with
  * @param {import("./trust.js").Trust} trust the newest
@@ -30,7 +30,7 @@ export async function selectVersions(named, inUse, trust, fetch) {
 }
 
 /**
- * The code with which something is refused; the empty string if it is not.
+ * Return the code with which `attempt` is refused; the empty string if it succeeds.
  * @param {() => Promise<unknown>} attempt
  * @returns {Promise<string>}
  */

@@ -1,6 +1,6 @@
 /**
- * The two HPKE suites of the protocol (RFC 9180, draft-ietf-hpke-pq), single shot, no aad. Failures are the callers' to
- * name.
+ * The two HPKE suites of the protocol (RFC 9180, draft-ietf-hpke-pq), single shot, without aad. The callers turn its
+ * errors into codes.
  */
 import { KDF_SHAKE256, KEM_MLKEM768_X25519 } from "@panva/hpke-noble";
 import { AEAD_AES_256_GCM, CipherSuite, KDF_HKDF_SHA256, KEM_DHKEM_X25519_HKDF_SHA256 } from "hpke";
@@ -20,7 +20,7 @@ export const ROUTE = {
 };
 
 /**
- * enc || ciphertext (SPEC 7.2, 8.1, 9).
+ * Encrypt; return enc || ciphertext (SPEC 7.2, 8.1, 9).
  * @param {Suite} suite
  * @param {PublicKey} to
  * @param {Bytes} plaintext
@@ -33,7 +33,7 @@ export async function hpkeSeal({ suite }, to, plaintext, info) {
 }
 
 /**
- * The plaintext of enc || ciphertext; throws what the library throws (SPEC 7.2, 8.3, 9).
+ * Decrypt enc || ciphertext; throws the library's error (SPEC 7.2, 8.3, 9).
  * @param {Suite} suite
  * @param {SecretKey} by
  * @param {Bytes} sealed

@@ -1,6 +1,6 @@
 /**
- * SPEC 10 and 11.2: what becomes of envelopes that a tablet brings, as a server decides it. Storing them is the
- * caller's; here it is a list.
+ * SPEC 10 and 11.2: the outcomes of a tablet's envelopes, as a server decides them. The caller stores the envelopes;
+ * here the store is a list.
  */
 import { must, ProtocolError } from "./errors.js";
 import { envelopeId, parseEnvelope, verifyEnvelope } from "./verify.js";
@@ -11,12 +11,12 @@ import { openRoute } from "./route.js";
 /** @typedef {{id: string, header: Header}} Stored */
 /** @typedef {import("./key_pairs.js").PublicKey & {state: string}} Device `pending`, `certified` or `revoked` */
 /**
- * What a server knows; versions are the hashes of its bundles.
+ * The server's knowledge; `versions` are the hashes of its bundles.
  * @typedef {{devices: Device[], routeKeys: import("./key_pairs.js").SecretKey[], versions: string[]}} Known
  */
 
 /**
- * What becomes of one envelope, stored if it is to be (SPEC 10).
+ * Return the outcome of one envelope; add it to `stored` if the outcome says so (SPEC 10).
  * @param {string} text
  * @param {Known} known
  * @param {Stored[]} stored
@@ -56,7 +56,7 @@ export function completeUpTo(stored, dev, chain) {
 }
 
 /**
- * The first outcome that fits (SPEC 10).
+ * Return the first outcome that fits (SPEC 10).
  * @param {Stored} envelope
  * @param {Device} device
  * @param {Known} known
@@ -73,7 +73,7 @@ async function outcomeOf({ id, header }, device, known, stored) {
 }
 
 /**
- * Whether the form version is known; a route that does not open holds nothing up (SPEC 10).
+ * Whether the form version is known. A route that cannot be opened does not hold up the envelope (SPEC 10).
  * @param {Header} header
  * @param {Known} known
  * @returns {Promise<boolean>}

@@ -1,13 +1,10 @@
-/**
- * SPEC 2.3: what a member may look like. The readers of documents, headers and bodies describe their members with
- * these.
- */
+/** SPEC 2.3: the shapes of members. The readers of documents, headers and bodies describe their members with them. */
 import { must } from "./errors.js";
 
 /** @typedef {(value: any) => boolean} Shape a question: is the value of this shape? */
 
 /**
- * A text that a pattern describes wholly (SPEC 2.3).
+ * A text that matches the whole pattern (SPEC 2.3).
  * @param {RegExp} pattern
  * @returns {Shape}
  */
@@ -24,7 +21,7 @@ export const oneOf =
     values.includes(value);
 
 /**
- * An integer, from 0 where nothing else is said (SPEC 2.2, 2.3).
+ * An integer, from 0 unless `least` is given (SPEC 2.2, 2.3).
  * @param {number} [least]
  * @returns {Shape}
  */
@@ -34,14 +31,14 @@ export const integer =
     Number.isSafeInteger(value) && value >= least;
 
 /**
- * A member that may be left out.
+ * A member that may be missing.
  * @param {Shape} shape
  * @returns {Shape}
  */
 export const optional = (shape) => (value) => value === undefined || shape(value);
 
 /**
- * A text that may be left out, or be empty, which says the same (SPEC 2.3).
+ * A text that may be missing or empty, which mean the same (SPEC 2.3).
  * @param {Shape} shape
  * @returns {Shape}
  */
@@ -51,7 +48,7 @@ export const optionalText =
     value === "" || shape(value);
 
 /**
- * An array, of which no two entries have the same `identity` if that is asked for; left out it is empty (SPEC 2.3).
+ * An array; with `identity`, no two entries may have the same one. A missing array is empty (SPEC 2.3).
  * @param {Shape} shape
  * @param {{least?: number, most?: number, identity?: (entry: any) => string}} [rules]
  * @returns {Shape}
@@ -74,7 +71,7 @@ export const record = (members) => (value) =>
   isObject(value) && Object.entries(members).every(([name, shape]) => shape(value[name]));
 
 /**
- * An object used as a table: any names of one shape, values of another; left out it is empty (SPEC 2.3).
+ * An object used as a table: any names of one shape, values of another. A missing table is empty (SPEC 2.3).
  * @param {Shape} name
  * @param {Shape} shape
  * @param {number} [most] names
@@ -88,7 +85,7 @@ export const table =
     Object.entries(value).every(([key, entry]) => name(key) && shape(entry));
 
 /**
- * Refuse an object of which a member is missing or not of its shape (SPEC 2.3); name the member.
+ * Refuse an object with a missing or malformed member (SPEC 2.3), and name the member.
  * @param {any} value
  * @param {Record<string, Shape>} members
  * @param {string} [code]

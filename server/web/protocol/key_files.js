@@ -1,6 +1,6 @@
 /**
- * SPEC 3.4: the JSON object in which a key lies in a file or a browser's store. Modes and overwriting are for who owns
- * the storage.
+ * SPEC 3.4: a key as a JSON object, in a file or a browser's store. The caller sets file modes and prevents
+ * overwriting.
  */
 import { canonical, decodeBase64url, encodeBase64url, readObject } from "./encoding.js";
 import { must, refuse } from "./errors.js";
@@ -16,7 +16,7 @@ import { lockSecret, deriveKeys, unlockSecret } from "./passphrases.js";
 const KINDS = { signing: signingKey, seal: sealKey, route: routeKey };
 
 /**
- * A key file, locked if a passphrase is given (SPEC 3.4).
+ * Write a key file, locked if there is a passphrase (SPEC 3.4).
  * @param {Kind} kind
  * @param {SecretKey} key
  * @param {string} [phrase]
@@ -36,7 +36,7 @@ export async function writeKeyFile(kind, key, phrase) {
 }
 
 /**
- * The key in a file; `key.wrong_kind`, `key.locked`, `key.wrong_passphrase`, `key.malformed` (SPEC 3.4).
+ * Read the key in a file; throws `key.wrong_kind`, `key.locked`, `key.wrong_passphrase` or `key.malformed` (SPEC 3.4).
  * @param {Uint8Array} bytes
  * @param {Kind} kind
  * @param {string} [phrase]

@@ -1,6 +1,6 @@
 /**
- * SPEC 3.1 and 3.3: keys, their ids, and the words by which people compare them. Secrets are bytes here; who stores
- * them locks them first (3.2).
+ * SPEC 3.1 and 3.3: keys, their ids, and the words that people compare. Secrets are plain bytes here; a caller must
+ * lock them before it stores them (SPEC 3.2).
  */
 import { MLKEM768X25519 } from "@noble/post-quantum/hybrid.js";
 import { wordlist } from "@scure/bip39/wordlists/spanish.js";
@@ -11,18 +11,18 @@ import { must } from "./errors.js";
 /** @typedef {{kid: string, bytes: Bytes}} PublicKey */
 /** @typedef {PublicKey & {secret: Bytes}} SecretKey the public half, and 32 bytes that open or sign */
 
-// PKCS #8 of RFC 8410 before the 32 secret bytes; the byte in the middle tells the two curves apart.
+// PKCS #8 of RFC 8410, which stands before the 32 secret bytes. The byte in the middle tells the two curves apart.
 const PKCS8 = { Ed25519: 0x70, X25519: 0x6e };
 
 /**
- * The id of a public key (SPEC 3.1).
+ * Return the id of a public key (SPEC 3.1).
  * @param {Uint8Array} bytes
  * @returns {string}
  */
 export const keyId = (bytes) => encodeBase64url(digest(bytes).subarray(0, 16));
 
 /**
- * A public key from its bytes: 32, or 1,216 of a keyring (SPEC 3.1).
+ * Make a public key from its bytes: 32, or 1,216 of a keyring (SPEC 3.1).
  * @param {Bytes} bytes
  * @param {number} [length]
  * @returns {PublicKey}
@@ -33,28 +33,28 @@ export function publicKey(bytes, length = 32) {
 }
 
 /**
- * A public key from base64url, as documents write it (SPEC 3.1).
+ * Make a public key from base64url, as in documents (SPEC 3.1).
  * @param {string} text
  * @returns {PublicKey}
  */
 export const parsePublicKey = (text) => publicKey(decodeBase64url(text));
 
 /**
- * A signing key from its secret (SPEC 3.1).
+ * Make a signing key from its secret (SPEC 3.1).
  * @param {Bytes} secret
  * @returns {Promise<SecretKey>}
  */
 export const signingKey = (secret) => curveKey("Ed25519", secret, "sign");
 
 /**
- * A route key from its secret (SPEC 3.1).
+ * Make a route key from its secret (SPEC 3.1).
  * @param {Bytes} secret
  * @returns {Promise<SecretKey>}
  */
 export const routeKey = (secret) => curveKey("X25519", secret, "deriveBits");
 
 /**
- * A keyring's or member's seal key from its seed (SPEC 3.1).
+ * Make a keyring's or member's seal key from its seed (SPEC 3.1).
  * @param {Bytes} seed
  * @returns {SecretKey}
  */
@@ -64,20 +64,20 @@ export function sealKey(seed) {
 }
 
 /**
- * The same kinds of keys, newly drawn (SPEC 3.1).
+ * Draw a new secret for one of the three functions above (SPEC 3.1).
  * @returns {Bytes} 32 random bytes, for one of the three above
  */
 export const generateSecret = () => crypto.getRandomValues(new Uint8Array(32));
 
 /**
- * The WebCrypto key that signs.
+ * Return the WebCrypto key for signing.
  * @param {SecretKey} key
  * @returns {Promise<CryptoKey>}
  */
 export const signingCryptoKey = (key) => importSecret("Ed25519", key.secret, "sign");
 
 /**
- * The six words that people compare by voice (SPEC 3.3).
+ * Return the six words that people compare by voice (SPEC 3.3).
  * @param {Uint8Array} publicBytes of a signing key
  * @returns {string[]}
  */

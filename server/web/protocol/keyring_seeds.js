@@ -1,4 +1,4 @@
-/** SPEC 9: a keyring's seed, wrapped to each of its members. The server keeps the wraps and never a seed. */
+/** SPEC 9: a keyring's seed, wrapped to each of its members. The server stores the wrapped seeds and never a seed. */
 import { decodeBase64url, encodeBase64url, utf8 } from "./encoding.js";
 import { orRefuse } from "./errors.js";
 import { hpkeOpen, hpkeSeal, SEAL } from "./hpke.js";
@@ -8,7 +8,7 @@ import { recipientInfo } from "./seal.js";
 /** @typedef {{keyring: string, epoch: number, member: string}} Membership of SPEC 9 */
 
 /**
- * A seed for a member (SPEC 9).
+ * Wrap a seed for a member (SPEC 9).
  * @param {Bytes} seed
  * @param {Membership} membership
  * @param {import("./key_pairs.js").PublicKey} memberKey her seal key
@@ -18,7 +18,7 @@ export const wrapSeed = async (seed, membership, memberKey) =>
   encodeBase64url(await hpkeSeal(SEAL, memberKey, seed, infoOf(membership)));
 
 /**
- * The seed again, or `seal.unopenable` (SPEC 9).
+ * Unwrap a seed, or throw `seal.unopenable` (SPEC 9).
  * @param {string} wrapped
  * @param {Membership} membership
  * @param {import("./key_pairs.js").SecretKey} memberKey

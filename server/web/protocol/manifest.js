@@ -1,4 +1,4 @@
-/** SPEC 5.3: which version of which form a tablet has, and which key routes are sealed to. */
+/** SPEC 5.3: the form version that a tablet uses, and the key that routes are sealed to. */
 import { digest, utf8 } from "./encoding.js";
 import {
   arrayOf,
@@ -57,7 +57,7 @@ export async function acceptManifest(bytes, trust, held = null) {
 }
 
 /**
- * The version of a form that a tablet takes, or null if it does not have the form (SPEC 5.3).
+ * Return the version of a form that a tablet uses, or null if it does not have the form (SPEC 5.3).
  * @param {Manifest} manifest
  * @param {string} form
  * @param {string} dev
@@ -73,7 +73,7 @@ export function chooseVersion(manifest, form, dev, where) {
 }
 
 /**
- * The key that routes are sealed to: the first that lasts, else the last (SPEC 5.3).
+ * Return the key that routes are sealed to: the first that has not expired, else the last (SPEC 5.3).
  * @param {Manifest} manifest
  * @param {number} now
  * @returns {RouteKey}

@@ -1,6 +1,6 @@
 /**
- * SPEC 11: the bodies of `POST /v1/sync` and the header that signs them. Sending them, and rules over time (11.3), are
- * the callers'.
+ * SPEC 11: the bodies of `POST /v1/sync` and the header with their signature. The callers send them and apply most
+ * rules over time (SPEC 11.3).
  */
 import { gzip } from "pako";
 import { GZIP, inflate } from "./compression.js";
@@ -85,7 +85,7 @@ const RESPONSE_MEMBERS = {
 };
 
 /**
- * A body that says this, and its signature (SPEC 11). Gzip where it is shorter.
+ * Write a body with these members, and sign it (SPEC 11). It is gzip'd if that is shorter.
  * @param {JsonObject} members without `protocol`
  * @param {string} typ REQUEST or RESPONSE
  * @param {import("./key_pairs.js").SecretKey} key
@@ -110,7 +110,7 @@ export async function readRequest(message, devices) {
 }
 
 /**
- * What counts of an inventory: the first forms by their id (SPEC 11.3 rule 9).
+ * Return the part of an inventory that counts: the first forms by id (SPEC 11.3 rule 9).
  * @param {Record<string, string>} inventory
  */
 const limitInventory = (inventory) =>
@@ -134,15 +134,15 @@ export async function readResponse(message, servers, { dev, n }) {
   const said = checked(value, RESPONSE_MEMBERS);
   if (said.events) said.events = said.events.map((/** @type {JsonObject} */ event) => pick(event, EVENT));
   const { receipts, registry, manifest, trust = [], orders = [] } = said;
-  // Read, not yet accepted: that is for those who hold the trust.
+  // This reads the documents only. The holder of the trust accepts them.
   for (const document of [receipts, ...trust, registry, manifest, ...orders].filter(Boolean))
     readDocument(utf8(document));
   return said;
 }
 
 /**
- * The last number that the server accepted, when it refused that of the request `n` of the tablet `dev` (SPEC 11.3
- * rule 1).
+ * Read the refusal of request `n` of the tablet `dev`; return the last number that the server accepted (SPEC 11.3 rule
+ * 1).
  * @param {Message} message
  * @param {PublicKey[]} servers of the trust
  * @param {{dev: string, n: number}} request
@@ -157,15 +157,14 @@ export async function readRefusal(message, servers, request) {
 }
 
 /**
- * What a request says of the versions on board when they have not changed (SPEC 11.1).
+ * Return the digest that a request sends in place of an unchanged inventory (SPEC 11.1).
  * @param {Record<string, string>} inventory form id to hash
  * @returns {string}
  */
 export const inventoryDigest = (inventory) => encodeBase64url(digest(canonical(inventory)).subarray(0, 16));
 
 /**
- * Refuse a number that was used, except for the very same bytes again, and one that uses up too many (SPEC 11.3
- * rule 1).
+ * Refuse a number that was used, unless the bytes are the same, and a number that is too far above (SPEC 11.3 rule 1).
  * @param {{dev: string, n: number, body: Bytes}} request
  * @param {{n: number, body: Bytes} | null} before that was accepted from this device
  */
@@ -177,7 +176,7 @@ export function requireNewNumber({ dev, n, body }, before) {
 }
 
 /**
- * Whether a tablet begins a new chain: somebody else speaks with its key (SPEC 11.3 rule 7).
+ * Return whether a tablet begins a new chain, because another tablet uses its key (SPEC 11.3 rule 7).
  * @param {number} written the largest `seq` that it wrote in its chain
  * @param {number | null} told the response's `seq` for this chain
  * @param {string} code of the problem that was answered, or empty
@@ -186,7 +185,7 @@ export function requireNewNumber({ dev, n, body }, before) {
 export const isCopied = (written, told, code) => code === "sync.number_used" || (told ?? 0) > written;
 
 /**
- * What a tablet says in `ended` of a chain that it left, or null once the server has it (SPEC 11.3 rule 7).
+ * Return the value of a former chain in `ended`, or null once the server has all of it (SPEC 11.3 rule 7).
  * @param {number} written the largest `seq` that it wrote there
  * @param {(number | null)[]} told the `seq` for this chain of each response so far
  * @returns {number | null}

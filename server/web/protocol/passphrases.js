@@ -1,6 +1,5 @@
 /**
- * SPEC 3.2: six words that open a person's secrets on her own machine. `lock` never leaves it; `auth` is all that is
- * sent.
+ * SPEC 3.2: six words that open a person's secrets on her own machine. `lock` must never leave it; only `auth` is sent.
  */
 import { expand } from "@noble/hashes/hkdf.js";
 import { sha256 } from "@noble/hashes/sha2.js";
@@ -14,17 +13,17 @@ import { must, orRefuse } from "./errors.js";
 /** @typedef {{auth: Bytes, lock: Bytes}} PassphraseKeys */
 
 /**
- * Six random words of the Spanish list (SPEC 3.2).
+ * Draw six random words of the Spanish list (SPEC 3.2).
  * @returns {string}
  */
 export function generatePassphrase() {
-  // 2,048 words divide 65,536 numbers evenly: the remainder is as random as the number.
+  // 65,536 is a multiple of 2,048, so the remainder is as random as the number.
   const numbers = crypto.getRandomValues(new Uint16Array(6));
   return Array.from(numbers, (number) => wordlist[number % wordlist.length].normalize("NFC")).join(" ");
 }
 
 /**
- * What a passphrase becomes before use: no accents, no capitals, one blank between words (SPEC 3.2).
+ * Normalize a passphrase: no accents, no capitals, one blank between words (SPEC 3.2).
  * @param {string} phrase
  * @returns {string}
  */
@@ -32,7 +31,7 @@ export const normalizePhrase = (phrase) =>
   phrase.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase().split(/\s+/u).filter(Boolean).join(" ");
 
 /**
- * The two keys of a passphrase; takes a moment and 64 MiB on purpose (SPEC 3.2).
+ * Derive the two keys of a passphrase; by design this takes time and 64 MiB (SPEC 3.2).
  * @param {string} phrase
  * @param {Uint8Array} salt 16 bytes
  * @returns {Promise<PassphraseKeys>}
@@ -48,7 +47,7 @@ export async function deriveKeys(phrase, salt) {
 }
 
 /**
- * A secret, locked for a purpose (SPEC 3.2).
+ * Lock a secret for a purpose (SPEC 3.2).
  * @param {Bytes} lock
  * @param {Bytes} secret
  * @param {string} purpose `<kind>/<kid>` for a person's key
@@ -60,7 +59,7 @@ export async function lockSecret(lock, secret, purpose) {
 }
 
 /**
- * The secret again, or `key.wrong_passphrase` (SPEC 3.2).
+ * Unlock a secret, or throw `key.wrong_passphrase` (SPEC 3.2).
  * @param {Bytes} lock
  * @param {string} locked
  * @param {string} purpose

@@ -1,6 +1,6 @@
 /**
- * SPEC 10: the server's signed word on what became of envelopes. Only a receipt lets a tablet count a screening as
- * done.
+ * SPEC 10: the server's signed statement of the outcome of envelopes. A tablet counts a screening as delivered only by
+ * a receipt.
  */
 import { must } from "./errors.js";
 import {

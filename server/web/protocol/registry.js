@@ -1,4 +1,4 @@
-/** SPEC 5.2: which keyring a screening is sealed to, and which tablets are revoked. */
+/** SPEC 5.2: the keyring that a screening is sealed to, and the revoked tablets. */
 import { encodeBase64url, hash } from "./encoding.js";
 import { must } from "./errors.js";
 import { arrayOf, check, sha256Hex, kidText, integer, matching, name, oneOf, record } from "./json_object.js";
@@ -54,7 +54,7 @@ export async function acceptRegistry(bytes, trust, held = null) {
 }
 
 /**
- * The keyring for a district and a kind: the longest site wins, else national (SPEC 5.2).
+ * Return the keyring for a district and a kind: the longest site, else national (SPEC 5.2).
  * @param {Registry} registry
  * @param {string} district 6 digits
  * @param {string} kind
@@ -69,7 +69,7 @@ export function keyringFor(registry, district, kind) {
 }
 
 /**
- * The one kind of desk for a screening's queue kinds (SPEC 5.2).
+ * Return the one kind of desk for a screening's queue kinds (SPEC 5.2).
  * @param {string[]} queueKinds
  * @returns {string}
  */
@@ -79,7 +79,7 @@ export function deskKind(queueKinds) {
 }
 
 /**
- * A keyring's public key as fetched, or `registry.wrong_key` (SPEC 5.2).
+ * Return a keyring's fetched public key, or throw `registry.wrong_key` (SPEC 5.2).
  * @param {Keyring} keyring
  * @param {Bytes} fetched
  * @returns {import("./key_pairs.js").PublicKey}

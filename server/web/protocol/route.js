@@ -1,5 +1,5 @@
 /**
- * SPEC 7: the coded facts that the server may read. An aid, never a condition: who opens a route goes on without it.
+ * SPEC 7: the coded facts that the server may read. A route is an aid, never a condition: a caller goes on without it.
  */
 import { canonical, concat, decodeBase64url, encodeBase64url, readJson, utf8 } from "./encoding.js";
 import { must, orRefuse } from "./errors.js";

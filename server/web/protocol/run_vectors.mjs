@@ -1,6 +1,6 @@
 /**
- * Runs every vector of sync/vectors (SPEC 15) against this implementation: `node run_vectors.mjs [folder]`. Exit 0 only
- * if all agree.
+ * Runs every vector of sync/vectors (SPEC 15) against this implementation: `node run_vectors.mjs [folder]`. Exit code 0
+ * only if all agree.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { doVector } from "./vectors.js";

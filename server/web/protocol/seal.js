@@ -1,6 +1,6 @@
 /**
- * SPEC 8: what a tablet does with a finished screening, and a desk with an envelope. Plaintext exists here and in the
- * two callers, nowhere else.
+ * SPEC 8: sealing a finished screening on a tablet, and opening an envelope at a desk. Plaintext must exist only here
+ * and in the two callers.
  */
 import { deflateRaw } from "pako";
 import { aesOpen, aesSeal } from "./aes.js";
@@ -63,7 +63,7 @@ export async function openEnvelope({ header, fields, bytes }, keyring) {
 }
 
 /**
- * The info of HPKE for a content key or a seed: a fixed front, then what it is for (SPEC 8.1 step 3, 9).
+ * The info of HPKE for a content key or a seed: a fixed prefix, then the purpose (SPEC 8.1 step 3, 9).
  * @param {string} purpose
  * @returns {Bytes}
  */
@@ -90,7 +90,7 @@ export function packPlaintext(instance, bucket) {
 }
 
 /**
- * The instance in a plaintext, strictly (SPEC 8.3).
+ * Return the instance of a plaintext, checked strictly (SPEC 8.3).
  * @param {Bytes} plaintext
  * @returns {Bytes}
  */

@@ -1,6 +1,5 @@
 /**
- * SPEC 4: detached JWS, bare signatures, and documents that several keys sign. Who may sign what is decided by the
- * callers.
+ * SPEC 4: detached JWS, bare signatures, and documents with several signatures. The callers decide which keys may sign.
  */
 import { FlattenedSign, flattenedVerify } from "jose";
 import { canonical, concat, decodeBase64url, encodeBase64url, hash, readObject, same, utf8 } from "./encoding.js";
@@ -20,7 +19,7 @@ const MOST_SIGNATURES = 16;
 const LF = 0x0a;
 
 /**
- * A detached JWS over a payload (SPEC 4.1).
+ * Sign a payload with a detached JWS (SPEC 4.1).
  * @param {Bytes} payload
  * @param {string} typ
  * @param {SecretKey} key
@@ -33,7 +32,7 @@ export async function sign(payload, typ, key) {
 }
 
 /**
- * Only the signature, where kid and typ are known from the place (SPEC 4.2).
+ * Return only the signature, for places where kid and typ are known (SPEC 4.2).
  * @param {Bytes} payload
  * @param {string} typ
  * @param {SecretKey} key
@@ -44,7 +43,7 @@ export async function signBare(payload, typ, key) {
 }
 
 /**
- * The first checks of SPEC 4.1, up to the canonical header.
+ * Make the first checks of SPEC 4.1, up to the canonical header.
  * @param {string} text
  * @param {string} typ the one that is due
  * @returns {Jws}
@@ -74,7 +73,7 @@ export function parseJws(text, typ) {
  */
 export async function verify(payload, jws, key, code = "signed.bad_signature") {
   await orRefuse(async () => {
-    // jose decodes leniently: only the one spelling of the signature goes in.
+    // jose decodes leniently, so only the canonical spelling of the signature may reach it.
     const signature = encodeBase64url(decodeBase64url(jws.signature));
     const flattened = { protected: jws.header, payload: encodeBase64url(payload), signature };
     const verifier = await crypto.subtle.importKey("raw", key.bytes, ALG, false, ["verify"]);
@@ -97,7 +96,7 @@ export async function verifyBare(payload, signature, typ, key, code) {
 }
 
 /**
- * A document of an object and its signers (SPEC 4.3).
+ * Write a document from an object and sign it (SPEC 4.3).
  * @param {import("./encoding.js").JsonObject} value
  * @param {string} typ
  * @param {SecretKey[]} keys
@@ -110,7 +109,7 @@ export async function writeDocument(value, typ, keys) {
 }
 
 /**
- * A document's parts, nothing verified yet (SPEC 4.3).
+ * Parse a document; nothing is verified yet (SPEC 4.3).
  * @param {Bytes} bytes
  * @returns {Document}
  */
@@ -127,7 +126,7 @@ export function readDocument(bytes) {
 }
 
 /**
- * Require so many distinct keys of a set (SPEC 4.3).
+ * Require `threshold` distinct keys of a set (SPEC 4.3).
  * @param {Document} document
  * @param {string} typ
  * @param {PublicKey[]} keys
@@ -148,7 +147,7 @@ export async function requireSigners(document, typ, keys, threshold = 1) {
 }
 
 /**
- * Numbers decide: never back, never two under one number (SPEC 4.5).
+ * Refuse a lower number, and another payload under the same number (SPEC 4.5).
  * @param {Document} document
  * @param {Document | null} held
  */

@@ -1,6 +1,6 @@
 /**
- * SPEC 5.1: whom everything else rests on. A tablet works on under an expired trust; only staff clients call
- * `requireCurrent`.
+ * SPEC 5.1: the keys that may sign all other documents. A tablet works on under an expired trust; only staff clients
+ * call `requireCurrent`.
  */
 import { concat, hash, utf8 } from "./encoding.js";
 import { must } from "./errors.js";
@@ -40,11 +40,11 @@ const MEMBERS = {
   reviewers: STAFF,
 };
 
-/** What is left out (SPEC 2.3). @type {import("./encoding.js").JsonObject} */
+/** The values of missing members (SPEC 2.3). @type {import("./encoding.js").JsonObject} */
 const NOBODY = { demo: false, roots: [], registrars: [], servers: [], authors: [], reviewers: [] };
 
 /**
- * What a trust says, before anything is verified (SPEC 5.1).
+ * Parse a trust; nothing is verified yet (SPEC 5.1).
  * @param {import("./encoding.js").Bytes} bytes
  * @returns {Trust}
  */
@@ -74,7 +74,7 @@ export function readTrust(bytes) {
 }
 
 /**
- * The pin of a trust's roots, as invitations carry it (SPEC 5.1).
+ * Return the pin of a trust's roots, as in invitations (SPEC 5.1).
  * @param {Trust} trust
  * @returns {string}
  */
@@ -103,7 +103,7 @@ export async function acceptTrust(bytes, { held = null, pin }) {
 }
 
 /**
- * Whether a trust has expired; on a tablet a reason to sync, no more (SPEC 5.1).
+ * Whether a trust has expired. On a tablet this is only a reason to sync (SPEC 5.1).
  * @param {Trust} trust
  * @param {number} now
  * @returns {boolean}
@@ -120,7 +120,7 @@ export function requireCurrent(trust, now) {
 }
 
 /**
- * Bytes in ascending order.
+ * Compare two byte arrays, for ascending order.
  * @param {Uint8Array} one
  * @param {Uint8Array} other
  */

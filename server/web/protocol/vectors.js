@@ -1,5 +1,5 @@
 /**
- * SPEC 15: what each `do` of a vector means, by the public functions of this folder. For tests: run_vectors.mjs and
+ * SPEC 15: each `do` of a vector, done with the public functions of this folder. It is for tests: run_vectors.mjs and
  * answer.mjs call it.
  */
 import { aesOpen } from "./aes.js";
@@ -38,7 +38,7 @@ import { selectVersions } from "./form_selection.js";
 const text = (/** @type {Uint8Array} */ bytes) =>
   new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
 
-/** A trust that the vector counts as accepted: it is checked against its own pin. */
+/** A trust that the vector counts as accepted, checked against its own pin. */
 const trusted = (/** @type {string} */ document) =>
   acceptTrust(utf8(document), { pin: pinOf(readTrust(utf8(document))) });
 
@@ -189,7 +189,7 @@ const DO = {
 };
 
 /**
- * What comes of a `do`: its result (SPEC 15), or a refusal.
+ * Return the result of a `do` (SPEC 15), or its refusal.
  * @param {{do: string, given: Given}} vector
  * @param {Record<string, (given: any) => any>} [more] other things that can be done
  * @returns {Promise<{expect: string, result?: any}>}
@@ -205,7 +205,7 @@ export async function answer({ do: what, given }, more = {}) {
 }
 
 /**
- * Where this implementation disagrees with a vector; the empty string if nowhere (SPEC 15).
+ * Return how this implementation disagrees with a vector; the empty string if it agrees (SPEC 15).
  * @param {Vector} vector
  * @returns {Promise<string>}
  */

@@ -1,4 +1,6 @@
-/** SPEC 6: the seven fields, their header and their signature. Servers use no more than this; opening is in seal.js. */
+/**
+ * SPEC 6: the seven fields, their header and their signature. Servers use this module only; seal.js opens envelopes.
+ */
 import { decodeBase64url, hash, readObject, utf8 } from "./encoding.js";
 import { must } from "./errors.js";
 import { check, kidText, halfId, integer, matching, oneOf } from "./json_object.js";
@@ -30,14 +32,14 @@ const MEMBERS = {
 };
 
 /**
- * The envelope's identity, whether it can be parsed or not (SPEC 6.1).
+ * Return the envelope's identity, whether it can be parsed or not (SPEC 6.1).
  * @param {string} text
  * @returns {string}
  */
 export const envelopeId = (text) => hash(utf8(text));
 
 /**
- * The parts of an envelope, nothing verified yet (SPEC 6.1, 6.2).
+ * Parse an envelope; nothing is verified yet (SPEC 6.1, 6.2).
  * @param {string} text
  * @returns {Envelope}
  */
