@@ -19,7 +19,7 @@ from sync.wire.encoding import strict_json
 
 TIMEOUT = Timeout(connect=10, read=60)
 BAD_CHUNK = (ValueError, OverflowError)
-"""What the HTTP libraries let through of a chunk whose size is negative, or has too many digits."""
+"""The exceptions that HTTP libraries raise for a chunk whose size is negative or has too many digits."""
 MAX_BODY_BYTES = 8 * 1024 * 1024
 SUPPRESSED_HEADERS = {"User-Agent": SKIP_HEADER, "Accept-Encoding": SKIP_HEADER}  # urllib3 would add them.
 # For error texts in the terminal. A sync leaves it out to spend fewer bytes.

@@ -46,9 +46,9 @@ def unb64u(text: str | bytes) -> bytes:
 
 
 def natural(text: str) -> int:
-    """Read a number from 0 on that somebody wrote: ASCII digits, 16 at most. ValueError for any other text.
+    """Parse 1 to 16 ASCII digits as an integer. Raise ValueError for any other text.
 
-    int() by itself takes `+1`, `1_0`, blanks and the digits of every script, and fails on 4,301 digits.
+    int() alone accepts `+1`, `1_0`, blanks and the digits of every script, and fails on 4,301 digits.
     """
     if not _NATURAL.fullmatch(text):
         raise ValueError("must be a whole number in plain digits")

@@ -194,7 +194,7 @@ def version_cases() -> dict[str, Case]:
     one, two, other = made("1"), made("2"), made("1", form_id="otro")
     half, alone = Document(two.payload, two.signatures[:1]), made("2", AUTHOR)
     by_new, first = made("3", NEW_AUTHOR, REVIEWER), names(1, piloto=one)
-    on_board, sha = (first, one), two.sha256
+    first_in_use, sha = (first, one), two.sha256
     second = names(2, piloto=two)
     late = TRUST_MEMBERS["expires"] + 1
     renewed = one.signed_by(NEW_AUTHOR, bundle.TYP)
@@ -207,27 +207,27 @@ def version_cases() -> dict[str, Case]:
     )
     return {
         "first": works("A tablet without forms takes one.", first, one, result=so(piloto=one)),
-        "newer": works("The newer version takes the place.", second, two, held=on_board, result=so(piloto=two)),
-        "same": works("What is on board is not asked for.", first, held=on_board, result=so(piloto=one)),
+        "newer": works("The newer version takes the place.", second, two, held=first_in_use, result=so(piloto=two)),
+        "same": works("What is on board is not asked for.", first, held=first_in_use, result=so(piloto=one)),
         "one_signature": works(
             "The author's alone: it works on with what it had, and says why.",
             second,
             half,
-            held=on_board,
+            held=first_in_use,
             result=so({sha: "signed.too_few"}, piloto=one),
         ),
         "one_person": works(
             "One person signed for both, under a trust in which the author may review.",
             second,
             alone,
-            held=on_board,
+            held=first_in_use,
             under=TRUST,
             result=so({sha: "bundle.one_person"}, piloto=one),
         ),
         "changed_byte": works(
             "Not the bytes that were signed.",
             second,
-            held=on_board,
+            held=first_in_use,
             instead=Document(two.payload.replace(b'"2"', b'"9"'), two.signatures),
             result=so({sha: "bundle.wrong_version"}, piloto=one),
         ),
@@ -239,20 +239,20 @@ def version_cases() -> dict[str, Case]:
             both,
             half,
             other,
-            held=on_board,
+            held=first_in_use,
             result=so({sha: "signed.too_few"}, piloto=one, otro=other),
         ),
         "not_served": works(
             "The server does not have what it names.",
             second,
-            held=on_board,
+            held=first_in_use,
             result=so({sha: "form.unknown"}, piloto=one),
         ),
         "not_named": works(
             "A version that the manifest does not name is not asked for.",
             first,
             two,
-            held=on_board,
+            held=first_in_use,
             result=so(piloto=one),
         ),
         "older_manifest": works(
@@ -269,19 +269,19 @@ def version_cases() -> dict[str, Case]:
             held=(second, two),
             result=so(piloto=one),
         ),
-        "gone": works("The manifest names the form no more.", names(2), held=on_board, result=so()),
+        "gone": works("The manifest names the form no more.", names(2), held=first_in_use, result=so()),
         "other_ring": works(
             "The newer version is for another region.",
             signed(ringed, manifest.TYP, SERVER),
             two,
-            held=on_board,
+            held=first_in_use,
             result=so(piloto=one),
         ),
         "revoked_author": works(
             "The newest trust names the author no more: nobody takes it.",
             second,
             two,
-            held=on_board,
+            held=first_in_use,
             under=REVOKED,
             result=so({sha: "signed.too_few"}, piloto=one),
         ),
@@ -289,7 +289,7 @@ def version_cases() -> dict[str, Case]:
             "It was on board before: work goes on, marked.",
             first,
             one,
-            held=on_board,
+            held=first_in_use,
             under=REVOKED,
             result=so({one.sha256: "signed.too_few"}, piloto=one),
         ),
@@ -297,7 +297,7 @@ def version_cases() -> dict[str, Case]:
             "Another author signed the same version since: no mark.",
             first,
             renewed,
-            held=on_board,
+            held=first_in_use,
             under=REVOKED,
             result=so(piloto=one),
         ),
@@ -305,7 +305,7 @@ def version_cases() -> dict[str, Case]:
             "A newer version by another author takes its place.",
             names(2, piloto=by_new),
             by_new,
-            held=on_board,
+            held=first_in_use,
             under=REVOKED,
             result=so(piloto=by_new),
         ),
@@ -313,7 +313,7 @@ def version_cases() -> dict[str, Case]:
             "An old trust stops nothing, and is marked.",
             second,
             two,
-            held=on_board,
+            held=first_in_use,
             now=late,
             result=so(old=True, piloto=two),
         ),
