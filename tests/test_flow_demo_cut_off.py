@@ -1,5 +1,6 @@
-"""`chaski demo --keep` that is cut off at any moment: the next call begins the story again, says so, keeps what is not
-its own, and serves; one whose story was told keeps every byte."""
+"""Tests of `chaski demo --keep` after an interruption at any moment.
+
+The next call must begin the story again, report it, keep foreign files, and serve. A finished story keeps every byte."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ PATIENCE = 240
 
 
 class Demo:
-    """`chaski demo --keep` on a folder, as processes that can be cut off."""
+    """Runs `chaski demo --keep` on a folder as a child process that a test can kill."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.ports = folder, free_ports(2)
@@ -33,7 +34,7 @@ class Demo:
         self.running: subprocess.Popen[bytes] | None = None
 
     def begin(self, *, again: bool = False) -> None:
-        """Start it, once the server of the call before has ended; `again`: to where it begins its story again."""
+        """Start the demo after the earlier server has ended. With `again`, wait until it reports the restart."""
         self.wait_for(lambda: not any(why_no_port("127.0.0.1", port) for port in self.ports))
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CHASKI_")}
         ports = dict(zip(("CHASKI_TABLETS_PORT", "CHASKI_PEOPLE_PORT"), map(str, self.ports), strict=True))
@@ -48,7 +49,7 @@ class Demo:
             self.wait_for(lambda: f"The story in {self.folder} was cut off." in self.words())
 
     def words(self) -> str:
-        """What it has said since it was started."""
+        """Return its output since the start."""
         return self.said.read_text(encoding="utf-8") if self.said.exists() else ""
 
     def wait_for(self, comes: Callable[[], object]) -> None:
@@ -59,7 +60,7 @@ class Demo:
             time.sleep(0.02)
 
     def end(self, how: signal.Signals) -> int:
-        """Cut it off; return its exit code."""
+        """Send the signal `how`, wait, and return the exit code."""
         assert self.running is not None
         self.running.send_signal(how)
         code = self.running.wait(timeout=PATIENCE)
@@ -82,7 +83,7 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
 
 
 @pytest.mark.timeout(900)
-def test_a_story_that_is_cut_off_anywhere_is_begun_again_and_one_that_was_told_is_kept(demo: Demo) -> None:
+def test_an_interrupted_story_begins_again_and_a_finished_one_is_kept(demo: Demo) -> None:
     demo.folder.mkdir()
     (demo.folder / "mine.txt").write_text("mine", encoding="utf-8")
     tablets = f"http://127.0.0.1:{demo.ports[0]}"
@@ -123,7 +124,7 @@ def test_a_story_that_is_cut_off_anywhere_is_begun_again_and_one_that_was_told_i
 
 
 def trail(demo: Demo) -> list[tuple[object, ...]]:
-    """The audit trail, row by row, whose chain holds."""
+    """Check the chain of the audit trail; return its rows."""
     db = SqliteDatabase(demo.folder / "server" / "chaski.db")
     assert verify_chain(db).broken_at is None
     rows = db.read().execute("select * from audit order by rowid").fetchall()
@@ -132,7 +133,7 @@ def trail(demo: Demo) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.parametrize("what", ["server", "people", "tablet"])
-def test_a_folder_that_no_demo_began_is_refused_and_left_alone(world: World, tmp_path: Path, what: str) -> None:
+def test_a_folder_without_the_mark_of_a_demo_is_refused_and_unchanged(world: World, tmp_path: Path, what: str) -> None:
     folder = world.data.parent
     for name in {"server", "people"} - {what}:
         (folder / name).rename(tmp_path / name)

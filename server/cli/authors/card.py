@@ -27,8 +27,8 @@ from server.cli.terminal import json_option, print_result
 def card(region: str, page: Path | None, as_json: bool) -> None:
     """Print the neutral help card of a region.
 
-    It has the numbers to call, in every language, with drafts marked. The outside does not show why it was given. The page prints
-    on one A4 sheet. Fold the upper half to the back, then the left half to the back.
+    It has the numbers to call, in every language, with drafts marked. Its outside does not show why it was given.
+    The page prints on one A4 sheet. Fold the upper half to the back, then the left half to the back.
     """
     made = make_card(region)
     if page is not None:

@@ -35,7 +35,8 @@ _MAX_MOVES = 12
 def diff_command(sides: tuple[ComparedVersion, ComparedVersion], count: int, as_json: bool) -> None:
     """List the changes from OLD to NEW, in words.
 
-    It also counts the outcomes that could change. OLD and NEW are each a FORM, a file from `forms compile`, or the number or hash of a version on the server.
+    It also counts the outcomes that could change. OLD and NEW are each a FORM, a file from `forms compile`, or the
+    number or hash of a version on the server.
     """
     old, new = sides
     with spinner("Comparing ..."):

@@ -41,7 +41,8 @@ def tables() -> None:
 def check(file: Path, kind: str, as_json: bool) -> None:
     """List every problem that blocks publishing FILE.
 
-    It also lists the changes from the version before. A code keeps its meaning for ever. If its words change, the column same_meaning must say yes.
+    It also lists the changes from the version before. A code keeps its meaning for ever. If its words change, the
+    column same_meaning must say yes.
     """
     text = read_table_text(file.read_bytes(), file.name, kind)
     problems = version_problems(kind, file.stem, text, BUILT_IN)

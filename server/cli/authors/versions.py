@@ -22,7 +22,7 @@ from server.cli.staff_session import Account, account_options
 from server.cli.terminal import format_time, json_option, print_problems, print_result, spinner
 from sync.exchange.transport import RefusedError
 
-# Not str.isdecimal, which also holds for digits of other scripts, and for more of them than int() reads.
+# Not str.isdecimal: that accepts digits of other scripts, and more digits than int() can read.
 VERSION_ID = re.compile(r"[0-9]{1,16}")
 version_argument = click.argument("version", type=click.IntRange(1), metavar="ID")
 reason_option = click.option("--reason", required=True, help="Reason for the change; other people read it.")

@@ -1,1 +1,1 @@
-"""The demo: a server, its people and one story told on real parts."""
+"""The command `chaski demo`: runs one screening through a real server and real tablet, and checks each step."""

@@ -1,4 +1,6 @@
-"""`chaski demo`: the story of one screening, on a throw-away folder or, with --keep, on one that goes on serving."""
+"""`chaski demo`: runs the story of one screening in a temporary folder, or with --keep in a folder that it serves.
+
+A ministry sees with one command that the whole process works. It must not serve anything but training on loopback."""
 
 from __future__ import annotations
 
@@ -24,20 +26,25 @@ from server.cli.demo.story import STEPS, Demo, StepFailedError
 from server.cli.terminal import console, now_ms, spinner
 from sync import atomic_file
 
-# In a demo's folder: the mark that a demo was begun there, held while one is at work; the one that its story was told;
-# what a story leaves, and where that goes when it was cut off.
+# Files in a demo's folder. BEGUN_FILE marks a demo's folder; a running demo locks it. FINISHED_FILE marks a finished
+# story. PARTS are what a story writes; the next call moves those of an unfinished story to CUT_OFF_FOLDER.
 BEGUN_FILE, FINISHED_FILE = "story-begun", "story-told"
 PARTS, CUT_OFF_FOLDER = ("server", "people", "tablet", "log", "invitation.png"), "cut-off"
 
 
 @click.command(name="demo")
-@click.option("--keep", type=click.Path(path_type=Path, file_okay=False), help="Keep the data here and go on serving.")
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Keep the data in this folder, and keep the server running.",
+)
 def demo_command(keep: Path | None) -> None:
-    """Tell one screening's story from workbook to referral desk against a live server, checking every step.
+    """Run one screening from the workbook to the referral desk against a real server, and check each step.
 
-    Exit code 0 only if every promise held. With --keep the story is told once; later calls start in seconds, with the
-    data that is there, on ports 8080 (tablets) and 8081 (people), or those that CHASKI_TABLETS_PORT and
-    CHASKI_PEOPLE_PORT name, until Ctrl-C. A story that was cut off is begun again; what it left is moved to cut-off/.
+    Exit code 0 means that every check passed. With --keep, the story runs once, and the server then runs until Ctrl-C.
+    Later calls start it in seconds with the stored data. Ports are 8080 (tablet API) and 8081 (staff API), or
+    CHASKI_TABLETS_PORT and CHASKI_PEOPLE_PORT. After an interrupted story, the next call moves its files to cut-off/
+    and begins again.
     """
     if keep is not None:
         _serve(keep.absolute())
@@ -56,17 +63,17 @@ def _create_demo(folder: Path, tablets_port: int, people_port: int) -> Demo:
 
 
 def _create_server(demo: Demo) -> None:
-    with spinner("Founding a demo ...") as status:
+    with spinner("Creating the demo server ...") as status:
         founding.create_demo_server(
             demo.folder / "server",
             demo.folder / "people",
             now=demo.now(),
-            progress=lambda words: status.update(f"Founding a demo: {words}"),
+            progress=lambda words: status.update(f"Creating the demo server: {words}"),
         ).db.close()
 
 
 def run_demo(demo: Demo) -> None:
-    """Found the demo, start the server, tell the story; exits with code 1 at the first promise that does not hold."""
+    """Create the demo server, start it and run all steps. Raises SystemExit(1) at the first failed check."""
     begun = time.monotonic()
     console.print(Panel("Chaski: one screening, from a form author's workbook to a referral desk", expand=False))
     _create_server(demo)
@@ -78,13 +85,13 @@ def run_demo(demo: Demo) -> None:
             checked += _print_checks(step(demo))
         except StepFailedError as broken:
             console.print(Text(f"   ✗ {broken}", style="bold red"))
-            console.print(f"\nThe story broke in step {number}; {checked} promises had held.", style="bold red")
+            console.print(f"\nStep {number} failed; {checked} promises had held before.", style="bold red")
             raise SystemExit(1) from broken
     console.print(f"\n[bold green]{checked} promises checked, all held[/], in {time.monotonic() - begun:.0f} s.")
 
 
 def _print_checks(promises: Iterator[str]) -> int:
-    """Print each promise as soon as it is checked; returns how many there were."""
+    """Print each check when it has passed; return the number of checks."""
     count = 0
     while True:
         with spinner("..."):
@@ -99,8 +106,8 @@ def _print_checks(promises: Iterator[str]) -> int:
 
 
 def _serve(folder: Path) -> None:
-    """Tell the story once in `folder`, then keep its server running until Ctrl-C."""
-    # A service manager says SIGTERM where a person says Ctrl-C; either way the server must not stay behind.
+    """Run the story once in `folder`, then keep its server running until Ctrl-C or SIGTERM."""
+    # A service manager sends SIGTERM, a person Ctrl-C. Both must also stop the server process.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     settings = config.load({**os.environ, "CHASKI_DATA": str(folder / "server")})
     demo = _create_demo(folder, settings.tablets_port, settings.people_port)
@@ -129,7 +136,7 @@ def _parts_left(folder: Path) -> list[str]:
 
 @contextmanager
 def _lock_demo_folder(folder: Path) -> Iterator[None]:
-    """Hold a demo's folder against another demo; refuse one that holds a server, but which no demo began."""
+    """Lock a demo's folder. Raises ClickException if another demo runs there, or the files are not a demo's."""
     begun = folder / BEGUN_FILE
     if (left := _parts_left(folder)) and not begun.exists() and not (folder / FINISHED_FILE).exists():
         raise click.ClickException(
@@ -148,7 +155,7 @@ def _lock_demo_folder(folder: Path) -> Iterator[None]:
 
 
 def _move_unfinished_aside(folder: Path) -> None:
-    """Move aside what a story left that was not told to its end: a demo's, with no data that counts."""
+    """Move the files of an unfinished story to CUT_OFF_FOLDER. They hold only demo data."""
     if not (left := _parts_left(folder)):
         return
     aside = folder / CUT_OFF_FOLDER
@@ -158,8 +165,8 @@ def _move_unfinished_aside(folder: Path) -> None:
     for name in left:
         (folder / name).rename(aside / name)
     console.print(
-        f"The story in {folder} was cut off. Nothing of it counts: it is begun again, and what it left is moved to "
-        f"{aside}, in the place of what was there.",
+        f"The story in {folder} was cut off, so it begins again. Its files are moved to {aside}; earlier files there "
+        "are deleted.",
         soft_wrap=True,
     )
 
@@ -168,15 +175,15 @@ def _print_addresses(demo: Demo, pin: str) -> None:
     people = demo.folder / "people"
     console.print(
         Panel(
-            f"tablets   {demo.server.tablets_url}\n"
-            f"people    {demo.server.people_url}\n"
+            f"tablet API  {demo.server.tablets_url}\n"
+            f"staff API   {demo.server.people_url}\n"
             "\n"
             f"in {demo.folder}:\n"
             "server/   database and the server's own keys\n"
-            "log/      what the server logs\n"
+            "log/      the server's log\n"
             "tablet/   the tablet of the story\n"
-            "people/   keys and passphrases of the demo's people, a folder each\n"
-            "invitation.png, the tablet's QR code, which worked once",
+            "people/   keys and passphrases of the demo's people, one folder per person\n"
+            "invitation.png, the tablet's QR code (already used)",
             title="Serving a demo: training only, loopback only",
             expand=False,
         )

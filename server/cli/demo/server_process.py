@@ -1,4 +1,6 @@
-"""A `chaski serve` of our own as another process, for the demo: started, awaited, stopped, and its files named."""
+"""Runs `chaski serve` as a child process of the demo: starts it, waits until it answers, stops or kills it.
+
+The demo must test the real command. The child ends when the demo dies, so that no server stays behind."""
 
 from __future__ import annotations
 
@@ -25,12 +27,12 @@ _SERVE = (
 
 
 class ProcessError(Exception):
-    """The server could not be started, or ended when it should not."""
+    """The server did not start, a port is taken, or the server ended unexpectedly."""
 
 
 @dataclass
 class ServerProcess:
-    """A server over `folder`/server, with its log in `folder`/log; both doors on loopback."""
+    """A server on the data in `folder`/server, its log in `folder`/log. Both APIs listen on loopback."""
 
     folder: Path
     tablets_port: int
@@ -48,11 +50,11 @@ class ServerProcess:
 
     @property
     def folders(self) -> tuple[Path, Path]:
-        """Every place where this server writes."""
+        """The two folders in which the server writes: data and log."""
         return self.folder / "server", self.folder / "log"
 
     def refuse_taken_ports(self) -> None:
-        """Raise ProcessError when a port cannot be listened on; writes nothing."""
+        """Raise ProcessError when a port cannot be used. It writes no file."""
         for setting, port in (("CHASKI_TABLETS_PORT", self.tablets_port), ("CHASKI_PEOPLE_PORT", self.people_port)):
             if why := why_no_port(HOST, port):
                 raise ProcessError(
@@ -61,7 +63,7 @@ class ServerProcess:
                 )
 
     def start(self) -> None:
-        """Start and wait until both doors answer. Raises ProcessError when a port is taken or the server ends."""
+        """Start, and wait until both APIs answer. Raises ProcessError when a port is taken or the server ends."""
         self.refuse_taken_ports()
         data, log = self.folders
         log.mkdir(mode=0o700, exist_ok=True)
@@ -69,7 +71,7 @@ class ServerProcess:
             "CHASKI_DATA": str(data),
             "CHASKI_TABLETS_PORT": str(self.tablets_port),
             "CHASKI_PEOPLE_PORT": str(self.people_port),
-            "CHASKI_PEOPLE_SECURE_COOKIE": "no",  # loopback without TLS
+            "CHASKI_PEOPLE_SECURE_COOKIE": "no",  # Loopback has no TLS.
         }
         with (log / "server.log").open("ab") as output:
             self.log_from = output.tell()
@@ -78,8 +80,8 @@ class ServerProcess:
                 env={**os.environ, **settings},
                 stdout=output,
                 stderr=output,
-                stdin=subprocess.PIPE,  # Never written to: see `end_with_parent`.
-                start_new_session=True,  # Ctrl-C is for the demo, which then stops the server itself
+                stdin=subprocess.PIPE,  # Nothing is written to it: see `end_with_parent`.
+                start_new_session=True,  # Ctrl-C reaches only the demo, which stops the server.
             )
         until = time.monotonic() + START_SECONDS
         while not (is_healthy(self.tablets_url) and is_healthy(self.people_url)):
@@ -89,7 +91,7 @@ class ServerProcess:
             time.sleep(0.05)
 
     def wait(self) -> None:
-        """wait for it, which should not end by itself; raises ProcessError when it does."""
+        """Wait for the server, which must not end by itself. Raises ProcessError when it does."""
         if self.running is not None:
             self.running.wait()
             raise ProcessError(f"the server ended by itself; its log ends:\n{self._end_of_log()}")
@@ -99,11 +101,11 @@ class ServerProcess:
         return written[-2000:].decode("utf-8", "replace")
 
     def stop(self) -> None:
-        """Ask it to end, and wait."""
+        """Send SIGTERM and wait for the end."""
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it with no chance to tidy up, as a power cut does."""
+        """Send SIGKILL, which ends the server like a power cut, and wait."""
         self._end(signal.SIGKILL)
 
     def _end(self, how: signal.Signals) -> None:
@@ -116,7 +118,7 @@ class ServerProcess:
 
 
 def end_with_parent() -> None:
-    """Have this process asked to end when its standard input does: the system closes it however the parent died."""
+    """Send SIGTERM to this process when its standard input closes. The system closes it when the parent dies."""
     threading.Thread(target=_wait_for_parent, daemon=True).start()
 
 
@@ -127,7 +129,7 @@ def _wait_for_parent() -> None:
 
 
 def is_healthy(url: str) -> bool:
-    """Whether a door says that it is well."""
+    """True if the API at `url` answers /healthz with 200."""
     try:
         with urllib.request.urlopen(f"{url}/healthz", timeout=2) as reply:
             return bool(reply.status == 200)
@@ -136,7 +138,7 @@ def is_healthy(url: str) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on just now."""
+    """Return `count` free ports of 127.0.0.1. Another process could still take one."""
     held = [socket.create_server((HOST, 0)) for _ in range(count)]
     ports = [sock.getsockname()[1] for sock in held]
     for sock in held:

@@ -1,7 +1,7 @@
-"""The story of one screening, told against a live server and checked at every step; `chaski demo` tells it.
+"""The steps of `chaski demo`: one screening from the workbook to the desk and back, against a running server.
 
-Each step yields one line per promise that it has just checked; one that does not hold ends the story with
-StepFailedError. Lines that begin with a blank only show something.
+A step yields one line for each passed check, and raises StepFailedError for a failed one. A line that begins with a
+space is only shown. A step's docstring is its title in the output. A step must not patch or bypass the server.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ from sync.wire.encoding import unb64u
 FORM = "pe_laboral_adulto"
 ANSWERS = CATALOGUE / FORM / "answers"
 REGION_CODE = "17"
-ACKNOWLEDGED = "a_salvo"  # the interviewer's own confirmation, which is not an answer and is not sent
+ACKNOWLEDGED = "a_salvo"  # The inspector's own confirmation. It is not an answer and is not sent.
 SAMPLE_QUESTIONS = ("deuda", "documento", "salir")
 
 
 class StepFailedError(Exception):
-    """A promise of the story that did not hold."""
+    """A check of the story failed. The message says which one."""
 
 
 @dataclass(frozen=True)
 class Interviewee:
-    """One of the five people of the story: who they are, what is found, and in which queue it belongs."""
+    """One of the five people of the story, with the expected outcome, tier and queue (None: no referral)."""
 
     file: str
     about: str
@@ -68,7 +68,7 @@ INTERVIEWEES = (
 
 @dataclass
 class Demo:
-    """Where the story plays: folders, the running server, and what earlier steps leave to later ones."""
+    """State of the story: folder, running server, clock (milliseconds since 1970), results of earlier steps."""
 
     folder: Path
     server: ServerProcess
@@ -76,7 +76,7 @@ class Demo:
     pin: str = ""
     jtis: dict[str, str] = field(default_factory=dict)
     referrals: dict[str, str] = field(default_factory=dict)
-    known: frozenset[bytes] = frozenset()  # words that the form itself, which is public, has in common with answers
+    known: frozenset[bytes] = frozenset()  # Canary words that also occur in the public form.
 
     @property
     def tablet(self) -> Path:
@@ -96,14 +96,14 @@ class Demo:
 
 
 def check(words: str, holds: bool) -> str:
-    """Return the line of a promise that holds; raise StepFailedError for one that does not."""
+    """Return `words` if `holds`; otherwise raise StepFailedError."""
     if not holds:
         raise StepFailedError(words)
     return words
 
 
 def check_refusal(words: str, code: str, act: Callable[[], object]) -> str:
-    """Promise that `act` is refused with a problem code that starts with `code`."""
+    """Check that `act` raises SyncError with a code that starts with `code`."""
     try:
         act()
     except SyncError as error:
@@ -112,10 +112,10 @@ def check_refusal(words: str, code: str, act: Callable[[], object]) -> str:
 
 
 def publish_form(demo: Demo) -> Iterator[str]:
-    """The workbook is checked, compiled, signed by author and reviewer, published."""
+    """The workbook is checked, compiled, signed by author and reviewer, and published."""
     book = read_package(FORM).workbook
     found = [f"{problem.code} in row {problem.row}" for problem in check_form(book, AUTHOR_FIELDS)]
-    yield check(f"{len(book.survey)} rows checked, to put right: {', '.join(found) or 'nothing'}", not found)
+    yield check(f"{len(book.survey)} rows checked, problems: {', '.join(found) or 'none'}", not found)
     version = compile_checked(FORM, "training")
     draft = Document(version.to_bytes())
     yield check("compiled twice, the same bytes", compile_checked(FORM, "training").to_bytes() == draft.payload)
@@ -135,7 +135,7 @@ def publish_form(demo: Demo) -> Iterator[str]:
 
 
 def enrol_tablet(demo: Demo) -> Iterator[str]:
-    """A tablet enrols with a one-time code, its six words are compared, it pulls and verifies."""
+    """A tablet enrols with a one-time code and is certified by its six words; it pulls and verifies."""
     with demo.staff("publicacion") as administrator:
         invited = administrator.post("/v1/invitations", json={"label": "Huepetuhe 1", "region": REGION_CODE})
     code = segno.make(invited["invitation"], error="m")
@@ -144,13 +144,15 @@ def enrol_tablet(demo: Demo) -> Iterator[str]:
     demo.pin = enrolment.Invitation.parse(invited["invitation"]).pin
     with Tablet(demo.tablet) as tablet:
         words = tablet.enrol(invited["invitation"])
-        yield check(f"the tablet pinned the roots and says: {' '.join(words)}", len(words) == 6)
-        yield check_refusal("the code works once", "enrolment.", lambda: _enrol_second_tablet(invited["invitation"]))
+        yield check(f"the tablet pinned the roots and shows the words: {' '.join(words)}", len(words) == 6)
+        yield check_refusal(
+            "the code works only once", "enrolment.", lambda: _enrol_second_tablet(invited["invitation"])
+        )
         approve_tablet(demo, words)
         pulled = tablet.pull()
-    yield check("the registrar heard the same words and certified it", pulled.certified)
+    yield check("the registrar compared the words and certified the tablet", pulled.certified)
     yield check(
-        f"verified on board: trust {pulled.trust}, registry {pulled.registry}, manifest {pulled.manifest}, "
+        f"verified on the tablet: trust {pulled.trust}, registry {pulled.registry}, manifest {pulled.manifest}, "
         + ", ".join(f"{form.form} {form.version}" for form in pulled.forms),
         [form.form for form in pulled.forms] == [FORM],
     )
@@ -177,7 +179,7 @@ def approve_tablet(demo: Demo, words: tuple[str, ...]) -> None:
 
 
 def read_answers(person: Interviewee) -> dict[str, Any]:
-    """The answer file of one person."""
+    """Read the answer file of one person."""
     found: dict[str, Any] = json.loads((ANSWERS / f"{person.file}.json").read_text(encoding="utf-8"))
     return found
 
@@ -193,13 +195,13 @@ def take_screenings(demo: Demo) -> Iterator[str]:
             yield check(
                 f"{person.about}: sealed as number {done.seq}", found == (person.outcome, person.tier, len(demo.jtis))
             )
-        yield check_refusal("no network: the sync says so", "transport.", tablet.sync)
-        yield check("and all five still wait", tablet.status().waiting == len(INTERVIEWEES))
+        yield check_refusal("a sync without a network is refused", "transport.", tablet.sync)
+        yield check("all five are still waiting", tablet.status().waiting == len(INTERVIEWEES))
     demo.known = frozenset(_find_leaks(demo))
 
 
 def sync_tablet(demo: Demo) -> Iterator[str]:
-    """The server is back; one request brings everything in."""
+    """The server runs again; one request delivers all screenings."""
     demo.server.start()
     with Tablet(demo.tablet) as tablet:
         report = tablet.sync()
@@ -223,7 +225,7 @@ _FORGED_OUTCOME = ("rejected", "envelope.bad_signature")
 
 
 def _send_forged_envelope(demo: Demo, tablet: Tablet) -> tuple[str, str]:
-    """Send an envelope with one letter changed, in a request that the tablet itself signed; tell what came back."""
+    """Send an envelope with one changed letter in a signed request; return the receipt's outcome and code."""
     *fields, signature = tablet.outbox.envelopes.list_stored()[0].raw.split(b".")
     changed = b".".join([*fields, (b"B" if signature[:1] == b"A" else b"A") + signature[1:]])
     request = messages.Request(tablet.outbox.sync_state.next_batch(demo.now()).number, demo.now(), envelopes=(changed,))
@@ -235,13 +237,13 @@ def _send_forged_envelope(demo: Demo, tablet: Tablet) -> tuple[str, str]:
     answer = messages.Message(reply.body, reply.headers[messages.SIGNATURE_HEADER.lower()])
     response = messages.read_response(answer, in_force.servers, dev=device.kid, n=request.n)
     if response.receipts is None:
-        raise StepFailedError("the server said nothing of a forged envelope")
+        raise StepFailedError("the server sent no receipt for a forged envelope")
     item = receipt.accept(response.receipts, in_force, dev=device.kid, n=request.n).items[0]
     return item.outcome, item.code
 
 
 def check_queues(demo: Demo) -> Iterator[str]:
-    """Each screening is where it belongs, and nowhere else."""
+    """Each screening is in its queue, and in no other."""
     with demo.staff("nacional") as national:
         waiting = {
             queue["id"]: national.get(f"/v1/queues/{queue['id']}?mode=training")
@@ -258,11 +260,11 @@ def check_queues(demo: Demo) -> Iterator[str]:
         words = f"{person.about}: {person.outcome}, {person.tier} -> {person.queue or 'counted, in no queue'}"
         yield check(words, found.get(demo.jtis[person.file]) == expected)
     placed = sum(len(referrals) for referrals in waiting.values())
-    yield check("and there is nothing else in any queue", placed == len(INTERVIEWEES) - 1)
+    yield check("no other referral is in any queue", placed == len(INTERVIEWEES) - 1)
 
 
 def work_referral(demo: Demo) -> Iterator[str]:
-    """The coordinator opens the first with her own key, accepts it, closes it; another desk cannot."""
+    """The coordinator opens the first screening with her own key, accepts and closes it; another desk cannot."""
     first = INTERVIEWEES[0]
     referral = demo.referrals[demo.jtis[first.file]]
     with demo.desk("ninez-17") as other:
@@ -281,32 +283,32 @@ def work_referral(demo: Demo) -> Iterator[str]:
 
 
 def _check_screening(opened: VerifiedScreening, given: Mapping[str, Any]) -> Iterator[str]:
-    """What she sees: each answer with its question in both languages, what fired, the outcome and its reason."""
+    """Check what the desk shows: questions in both languages, answers, fired indicators, outcome and reasons."""
     shown = {answer.question: answer for answer in opened.answers}
     asked = [question for question in given if question != ACKNOWLEDGED]
     yield check(f"{len(asked)} answers, each with its question", all(question in shown for question in asked))
     both = all(answer.text_es and answer.text != answer.text_es for answer in opened.answers)
-    yield check("in Spanish and in Quechua (unreviewed drafts), such as", both and opened.lang == "quz")
+    yield check("in Spanish and in Quechua (unreviewed drafts), for example", both and opened.lang == "quz")
     for question in SAMPLE_QUESTIONS:
         answer = shown[question]
         yield f"   {answer.text_es} / {answer.text} -> {answer.answer_es}"
     for dimension, fired in opened.fired.items():
         yield f"   {dimension}: {', '.join(f'{each.code} {each.label_es} [{each.strength}]' for each in fired)}"
     positive = opened.outcome == "positive" and opened.tier == "T1"
-    yield check(f"outcome {opened.outcome}, {opened.tier}, computed again and equal", positive and opened.agrees)
+    yield check(f"outcome {opened.outcome}, {opened.tier}, recomputed with the same result", positive and opened.agrees)
     yield from (f"   {sentence}" for sentence in opened.assessment.why[:2])
 
 
 def receive_status(demo: Demo) -> Iterator[str]:
-    """The tablet's next sync shows what became of it."""
+    """The tablet's next sync shows the status of the referral."""
     with Tablet(demo.tablet) as tablet:
         events = [(event.jti, event.status) for event in tablet.sync().events]
     first = demo.jtis[INTERVIEWEES[0].file]
-    yield check("the inspector learns: accepted, then closed", events == [(first, "accepted"), (first, "closed")])
+    yield check("the inspector sees: accepted, then closed", events == [(first, "accepted"), (first, "closed")])
 
 
 def canary_words(given: Mapping[str, Any]) -> Iterator[bytes]:
-    """What would be found in a file if these answers had been written there in any usual way."""
+    """Yield the byte strings that would be in a file if these answers were written there in a usual format."""
     for question, value in given.items():
         for text in {str(value), *map(str, value), " ".join(value)} if isinstance(value, list) else {str(value)}:
             yield f"<{question}>{text}<".encode()
@@ -317,13 +319,13 @@ def canary_words(given: Mapping[str, Any]) -> Iterator[bytes]:
 
 
 def _find_leaks(demo: Demo) -> dict[bytes, Path]:
-    """The canaries that are found in files of the server, each with one of the files."""
+    """Return the canary words in the server's files, each with one file that has it."""
     words = {word for person in INTERVIEWEES for word in canary_words(read_answers(person))}
     contents = {
         file: file.read_bytes() for folder in demo.server.folders for file in folder.rglob("*") if file.is_file()
     }
     found = {word: file for file, content in contents.items() for word in words if word in content}
-    # The debts of the story are five digits long; a hash or a time that happens to hold them has more beside them.
+    # The story's debts have five digits. Only a number without letters or digits beside it counts: hashes contain more.
     for person in INTERVIEWEES:
         for number in (
             str(value) for value in read_answers(person).values() if isinstance(value, int) and value > 9999
@@ -334,26 +336,28 @@ def _find_leaks(demo: Demo) -> dict[bytes, Path]:
 
 
 def search_server_files(demo: Demo) -> Iterator[str]:
-    """Nothing that was answered can be read in any file of the server, its logs included."""
+    """No answer is readable in any file of the server, including its logs."""
     leaks = {word.decode(): file.name for word, file in _find_leaks(demo).items() if word not in demo.known}
     yield check(f"canary words from the answers found: {leaks or 'nowhere'}", not leaks)
     log = (demo.server.folders[1] / "server.log").read_text(encoding="utf-8")
-    yield check("and the logs are really there to be searched", messages.PATH in log)
+    yield check("the searched log contains the sync requests", messages.PATH in log)
 
 
 def check_audit_trail(demo: Demo) -> Iterator[str]:
-    """Everything that was done is in the audit trail, and its chain holds."""
+    """The audit trail has every action, and its chain is valid."""
     with demo.staff("publicacion") as administrator:
         entries = administrator.get("/v1/audit")["entries"]
     wanted = {"form.published", "device.certified", "envelope.stored", "envelope.read", "referral.closed"}
     actions = {entry["action"] for entry in entries}
-    yield check(f"there are {', '.join(sorted(wanted))}", wanted <= actions)
+    yield check(f"it has {', '.join(sorted(wanted))}", wanted <= actions)
     stored = {entry["subject"] for entry in entries if entry["action"] == "envelope.stored"}
-    yield check(f"{len(stored)} screenings stored, the one that is only counted too", len(stored) == len(INTERVIEWEES))
+    yield check(
+        f"{len(stored)} screenings stored, including the one without a referral", len(stored) == len(INTERVIEWEES)
+    )
     db = SqliteDatabase(demo.server.folders[0] / "chaski.db")
     verdict = audit.verify_chain(db)
     db.close()
-    yield check(f"{verdict.rows} rows, each bound to the one before", verdict.broken_at is None)
+    yield check(f"{verdict.rows} rows, each with the hash of the row before", verdict.broken_at is None)
 
 
 Step = Callable[[Demo], Iterator[str]]

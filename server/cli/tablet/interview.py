@@ -97,7 +97,7 @@ def choose_language(terminal: PrivateTerminal, form: CompiledForm) -> str:
 
 
 def _chosen_number(line: str) -> int:
-    """Read a number that was typed to choose something; 0, which chooses nothing, for any other line."""
+    """Read a typed number. Returns 0 for any other line; 0 is never a valid choice."""
     try:
         return natural(line)
     except ValueError:
