@@ -50,8 +50,13 @@ ENGLISH = ConditionVocabulary(
 )
 SPANISH_NOTES = replace(
     SPANISH,
-    comparisons=SPANISH.comparisons
-    | {"<": "es menor que", "<=": "es como mucho", ">": "es mayor que", ">=": "es como poco"},
+    comparisons={
+        **SPANISH.comparisons,
+        "<": "es menor que",
+        "<=": "es como mucho",
+        ">": "es mayor que",
+        ">=": "es como poco",
+    },
     functions={},
 )
 """For the notes in `.po` files. Other words would change every catalogue that a translator holds."""
