@@ -44,7 +44,7 @@ def test_every_node_has_odk_collects_value(form: str, count: int, java: Path, xf
     for passes, theirs in zip(drawn, in_java_rosa(java, xform, drawn), strict=True):
         assert not differences(ours, passes, theirs)
     outcomes = {walk(ours, passes).values["outcome"] for passes in drawn}
-    assert outcomes >= {"positive", "review"}, "the interviews are too much alike to prove anything"
+    assert outcomes >= {"positive", "review"}, "the interviews are too similar to prove anything"
 
 
 @pytest.mark.parametrize(("form", "count"), [("small", 10), ("edges", 10), *((form, 2) for form in CATALOGUE_FORMS)])

@@ -117,7 +117,7 @@ def test_a_renamed_question_is_answered_in_both_versions(small: CompiledForm) ->
     renamed = made(SMALL.replace("${horas}", "${jornada}").replace("| horas |", "| jornada |"))
     outcomes = compare_outcomes(small, renamed, count=300).outcomes
     same = sum(count for (before, after), count in outcomes.items() if before == after)
-    assert same > 150, "somebody who worked long hours in one version did in the other, or another did"
+    assert same > 150, "the same respondent must answer both versions"
 
 
 def test_progress_is_reported_up_to_the_end(small: CompiledForm) -> None:

@@ -72,11 +72,11 @@ def test_the_sandbox_returns_the_readers_problems_unchanged() -> None:
 
 def test_the_worker_cannot_open_a_file_or_socket_or_start_a_program(hostile: Hostile, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
-    secret.write_text("of somebody else")
+    secret.write_text("of another account")
     with socket.create_server(("127.0.0.1", 0)) as server:
         found = hostile("open_things", file=str(secret), port=server.getsockname()[1])
     assert "it worked" not in found.values(), found
-    assert secret.read_text() == "of somebody else"
+    assert secret.read_text() == "of another account"
 
 
 def test_the_worker_cannot_reach_its_parent_or_any_file_by_name(hostile: Hostile, tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ def _labels(row: Mapping[str, str]) -> tuple[str, str]:
 
 def _reuse_advice(code: str, table: str, row: Mapping[str, str], *, words_only: bool) -> tuple[str, str]:
     es = f"{code} ya es «{row['label_es']}» en {table}: use un código que nadie usó"
-    en = f"{code} is already '{row['label_en']}' in {table}: take a code that nobody has used"
+    en = f"{code} is already '{row['label_en']}' in {table}: take a code that no set has used"
     if words_only:
         es += ", o escriba yes en la columna same_meaning si solo cambian las palabras"
         en += ", or write yes in the column same_meaning if only the words change"

@@ -135,7 +135,7 @@ def _xform(workbook: Workbook, localized: LocalizedForm, score: Calculates, cons
         return f'<?xml version="1.0"?>{create_survey_element_from_dict(content).xml().toxml()}'
     except PyXFormError as error:
         raise _compile_error(
-            "compile.pyxform", f"pyxform no lo acepta: {error}", f"pyxform refuses it: {error}"
+            "compile.pyxform", f"pyxform no lo acepta: {error}", f"pyxform rejects it: {error}"
         ) from error
 
 

@@ -85,7 +85,7 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
     "item.reason": (
         "por qué «{name}» es de texto libre: {before} → {after}",
-        "why '{name}' takes free text: {before} -> {after}",
+        "the reason why '{name}' takes free text: {before} -> {after}",
     ),
     # Choices
     "list.added": ("lista de opciones nueva «{name}»: {listed}", "new list of choices '{name}': {listed}"),
@@ -120,7 +120,7 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
     "text.unreviewed": (
         "{item}, {part} en {lang}: lo revisado vuelve a ser borrador",
-        "{item}, {part} in {lang}: what was reviewed is a draft again",
+        "{item}, {part} in {lang}: the reviewed text is a draft again",
     ),
     "audio.added": ("{item}: grabación nueva en {lang}", "{item}: new recording in {lang}"),
     "audio.removed": ("{item}: se quita la grabación en {lang}", "{item}: the recording in {lang} is removed"),
@@ -129,7 +129,7 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
     "mapping.added": ("{code} se marca ahora si {after}", "{code} now fires if {after}"),
     "mapping.removed": (
         "ninguna respuesta marca ya {code}; antes: si {before}",
-        "no answer fires {code} any more; before: if {before}",
+        "no answer makes {code} fire any more; before: if {before}",
     ),
     "mapping.changed": ("{code} se marca si: {before} → {after}", "{code} fires if: {before} -> {after}"),
     "score.steps": (
@@ -141,7 +141,7 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
     "case.removed": ("se quita el caso «{name}»: {expected}", "case removed, '{name}': {expected}"),
     "case.expected": (
         "el caso «{name}» espera otra cosa: {before} → {after}",
-        "the case '{name}' expects something else: {before} -> {after}",
+        "the case '{name}' expects another result: {before} -> {after}",
     ),
     "case.answer": (
         "el caso «{name}» responde otra cosa a «{question}»: {before} → {after}",

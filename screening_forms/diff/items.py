@@ -85,7 +85,7 @@ def _author_items(form: FormModel) -> dict[str, FormItem]:
 
 
 def _match_groups(old: FormModel, new: FormModel) -> FormModel:
-    """Return the old form with the new form's group names. The most alike groups are matched first."""
+    """Return the old form with the new form's group names. The most similar groups are matched first."""
     before, after = ([item for item in form.items.values() if item.kind == "group"] for form in (old, new))
     likeness = sorted(
         ((_likeness(old, new, one, other), one.name, other.name) for one in before for other in after),

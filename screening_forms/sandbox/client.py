@@ -94,9 +94,9 @@ def _end_error(task: Task, request: Request[Any], status: int, why: LostWorkerEr
     if status in (-signal.SIGXCPU, -signal.SIGKILL) or "MemoryError" in str(why):
         code = "workbook.too_expensive"
         es = "leerlo cuesta demasiado: quite filas, columnas, hojas y formatos que no son del formulario"
-        en = "reading it costs too much: remove rows, columns, sheets and styles that are no part of the form"
+        en = "it takes too much time or memory: remove rows, columns, sheets and styles that are not part of the form"
     else:
         code = "workbook.reader_failed"
         es = "el programa no pudo leerlo, y es culpa del programa: guárdelo otra vez, o envíelo a soporte"
-        en = "the program could not read it, which is the program's fault: save it again, or send it to support"
+        en = "the program could not read it because of its own fault: save it again, or send it to support"
     return FormError([FormProblem(str(getattr(request, "name", "") or task.name), 0, "", code, es, en)])
