@@ -16,7 +16,7 @@ import pytest
 from conftest import FOUNDED, World
 from server import app
 from server.store import media
-from support.hostile_server import Hosted, dial, hosted, say
+from support.hostile_server import ServerUnderTest, connect, run_server, send_bytes
 from support.intake import open_field
 from sync.exchange.staff_session import StaffSession
 
@@ -53,7 +53,7 @@ TOO_LARGE = {"5,000 digits", "4,300 digits", "more than 64 bits", "5,000 zeros"}
 
 
 @pytest.fixture(scope="module")
-def host(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosted]:
+def host(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerUnderTest]:
     """One server for all of this; in the end its log holds nothing but requests, each with its time."""
     folder = tmp_path_factory.mktemp("heads")
     copied = World(folder / "server", folder / "people")
@@ -62,7 +62,7 @@ def host(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iter
     field = open_field(copied)
     with field.services.db.write() as w:
         media.put_recording(w, RECORDING)
-    with hosted(field) as running:
+    with run_server(field) as running:
         yield running
         written = Path(running.server.folders[1] / "server.log").read_text("utf-8")
         lines = [json.loads(line) for line in written.splitlines()]
@@ -73,13 +73,13 @@ def host(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @pytest.fixture(params=["tablets", "people"])
-def port(host: Hosted, request: pytest.FixtureRequest) -> int:
+def port(host: ServerUnderTest, request: pytest.FixtureRequest) -> int:
     """Each door in turn."""
     return host.port if request.param == "tablets" else host.server.people_port
 
 
 @pytest.fixture(scope="module")
-def cookies(host: Hosted) -> Iterator[str]:
+def cookies(host: ServerUnderTest) -> Iterator[str]:
     """The session of a person who reads the audit trail."""
     phrase = host.field.world.passphrase("publicacion")
     with StaffSession.sign_in(host.server.people_url, "publicacion", phrase) as staff:
@@ -107,7 +107,7 @@ def head(*lines: str) -> bytes:
     ],
 )
 def test_no_address_leads_to_another(port: int, method: str, path: str) -> None:
-    with dial(port) as line:
+    with connect(port) as line:
         line.sendall(head(f"{method} {path} HTTP/1.1", "Host: other.example", "Content-Length: 0", "Connection: close"))
         said = b"".join(iter(lambda: line.recv(65536), b""))
     status = int(said.split(b" ", 2)[1])
@@ -118,8 +118,8 @@ def test_no_address_leads_to_another(port: int, method: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1//trust", "//v1//trust", "/v1/%2Ftrust", "/v1/trust/", "http://other.example"])
-def test_another_spelling_of_an_address_is_not_there(host: Hosted, path: str) -> None:
-    answer = say(host.port, head(f"GET {path} HTTP/1.1", "Host: other.example"))
+def test_another_spelling_of_an_address_is_not_there(host: ServerUnderTest, path: str) -> None:
+    answer = send_bytes(host.port, head(f"GET {path} HTTP/1.1", "Host: other.example"))
     assert (answer.status, answer.code) == (404, "http.not_found")
 
 
@@ -137,7 +137,7 @@ def test_no_address_ends_so_that_another_spelling_would_lead_to_it(world: World,
 
 @pytest.mark.parametrize("name", LENGTHS)
 def test_a_length_that_is_none_is_refused_and_one_that_is_too_large(port: int, name: str) -> None:
-    with dial(port) as line:
+    with connect(port) as line:
         line.sendall(head("POST /v1/sync HTTP/1.1", f"Content-Length: {LENGTHS[name]}", "Connection: close"))
         line.sendall(b"x" * (27 if name in GOOD else 0))
         said = b"".join(iter(lambda: line.recv(65536), b""))
@@ -152,7 +152,7 @@ def test_a_length_that_is_none_is_refused_and_one_that_is_too_large(port: int, n
 
 @pytest.mark.parametrize("size", [MANY, f"-{MANY}", "+5", "1_0", "\u00b2", "", "f" * 5000, f"5;{MANY}"])
 def test_a_body_in_chunks_is_refused_whatever_its_first_chunk_says_of_its_size(port: int, size: str) -> None:
-    answer = say(port, head("POST /v1/sync HTTP/1.1", "Transfer-Encoding: chunked", "", size, "x"))
+    answer = send_bytes(port, head("POST /v1/sync HTTP/1.1", "Transfer-Encoding: chunked", "", size, "x"))
     assert (answer.status, answer.code) == (411, "http.length_required")
 
 
@@ -163,31 +163,35 @@ def test_a_body_in_chunks_is_refused_whatever_its_first_chunk_says_of_its_size(p
         *("bytes=1-1_0", f"bytes={MANY}-{MANY}", f"bytes={'9' * 4300}-", "bytes=\u0661-".encode().decode("latin-1")),
     ],
 )
-def test_a_range_that_is_none_is_refused(host: Hosted, asked: str) -> None:
-    answer = say(host.port, head(f"GET /v1/media/{RECORDING.sha256} HTTP/1.1", f"Range: {asked}"))
+def test_a_range_that_is_none_is_refused(host: ServerUnderTest, asked: str) -> None:
+    answer = send_bytes(host.port, head(f"GET /v1/media/{RECORDING.sha256} HTTP/1.1", f"Range: {asked}"))
     assert (answer.status, answer.code) == (416, "http.range_not_satisfiable")
 
 
 @pytest.mark.parametrize(
     "asked", [f"bytes=0-{'9' * 4300}", f"bytes=-{'9' * 4300}", f"bytes=0-{MANY}", f"bytes=-{MANY}"]
 )
-def test_a_range_that_ends_far_beyond_the_end_gives_what_there_is_or_is_refused(host: Hosted, asked: str) -> None:
-    answer = say(host.port, head(f"GET /v1/media/{RECORDING.sha256} HTTP/1.1", f"Range: {asked}"))
+def test_a_range_that_ends_far_beyond_the_end_gives_what_there_is_or_is_refused(
+    host: ServerUnderTest, asked: str
+) -> None:
+    answer = send_bytes(host.port, head(f"GET /v1/media/{RECORDING.sha256} HTTP/1.1", f"Range: {asked}"))
     assert answer.status in (206, 416)
     assert answer.status == 416 or answer.body == RECORDING.body
 
 
 @pytest.mark.parametrize("number", [MANY, "-1", "+1", "1_0", "%D9%A1", "%C2%B2", "1.0", "9007199254740992", "%201"])
-def test_a_number_in_an_address_is_plain_digits_or_the_address_is_not_there(host: Hosted, number: str) -> None:
+def test_a_number_in_an_address_is_plain_digits_or_the_address_is_not_there(host: ServerUnderTest, number: str) -> None:
     for path in ("/v1/work-list/{}", "/v1/versions/{}", "/v1/rollouts/{}"):
-        answer = say(host.server.people_port, head(f"GET {path.format(number)} HTTP/1.1", "Chaski-Request: 1"))
+        answer = send_bytes(host.server.people_port, head(f"GET {path.format(number)} HTTP/1.1", "Chaski-Request: 1"))
         assert (answer.status, answer.code) == (404, "http.not_found"), path
 
 
 @pytest.mark.parametrize("number", [MANY, f"-{MANY}", "+1", "1_0", "%D9%A1", "%201", "1.0", "1e1", "0x1", "", "NaN"])
-def test_a_number_in_a_query_is_plain_digits_or_refused_by_name(host: Hosted, cookies: str, number: str) -> None:
+def test_a_number_in_a_query_is_plain_digits_or_refused_by_name(
+    host: ServerUnderTest, cookies: str, number: str
+) -> None:
     asked = head(f"GET /v1/audit?after={number} HTTP/1.1", f"Cookie: {cookies}", "Chaski-Request: 1")
-    answer = say(host.server.people_port, asked)
+    answer = send_bytes(host.server.people_port, asked)
     assert (answer.status, answer.code) == (422, "http.invalid")
     assert "after" in json.loads(answer.body)["fields"]["query"]
 
@@ -195,8 +199,8 @@ def test_a_number_in_a_query_is_plain_digits_or_refused_by_name(host: Hosted, co
 @pytest.mark.parametrize("name", ["Accept-Language", "Accept-Encoding", "If-Modified-Since", "If-Range", "Cookie"])
 @pytest.mark.parametrize("value", [MANY, f"en;q={MANY}", f"en;q=-{MANY}", "en;q=1_0", "en;q=\u00b2", f'W/"{MANY}"'])
 def test_a_number_in_any_other_header_fails_nothing(port: int, name: str, value: str) -> None:
-    assert say(port, head("GET /openapi.json HTTP/1.1", f"{name}: {value}")).status == 200
-    assert say(port, head("GET /nowhere HTTP/1.1", f"{name}: {value}")).code == "http.not_found"
+    assert send_bytes(port, head("GET /openapi.json HTTP/1.1", f"{name}: {value}")).status == 200
+    assert send_bytes(port, head("GET /nowhere HTTP/1.1", f"{name}: {value}")).code == "http.not_found"
 
 
 @pytest.mark.parametrize(
@@ -204,7 +208,7 @@ def test_a_number_in_any_other_header_fails_nothing(port: int, name: str, value:
     ["GET http://[ HTTP/1.1", "GET http://[::1/ HTTP/1.1", "GET http://]/v1/trust HTTP/1.1", f"GET / HTTP/{MANY}"],
 )
 def test_a_first_line_that_cannot_be_read_is_refused(port: int, first: str) -> None:
-    answer = say(port, head(first, "Host: other.example"))
+    answer = send_bytes(port, head(first, "Host: other.example"))
     assert (answer.status, answer.code) == (400, "http.bad_request")
 
 
@@ -253,6 +257,6 @@ def test_whoever_hangs_up_after_any_head_at_all_leaves_nothing_in_the_log(port: 
     for _ in range(150):
         lines = ["".join(draws.choices(PIECES, k=draws.randint(1, 5))) for _ in range(draws.randint(1, 4))]
         first = draws.choice(("GET /v1/trust HTTP/1.1", f"GET http://{lines[0]} HTTP/1.1", f"{lines[0]} HTTP/1.1"))
-        with dial(port) as line, suppress(OSError):
+        with connect(port) as line, suppress(OSError):
             line.sendall(head(first, *(f"{draws.choice(PIECES)}: {each}" for each in lines[1:])))
             line.shutdown(socket.SHUT_RDWR)

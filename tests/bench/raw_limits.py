@@ -62,7 +62,7 @@ def snapshot(database: Path, copy: Path) -> Path:
 
 def statements(data: Path, copy: Path, messages: Iterable[Message]) -> list[Statement]:
     """Every statement with which intake answers these requests one after the other, on a copy of the database."""
-    db, rulebook = SqliteDatabase(copy), Rulebook(routing.read_rules(), Config(data=data).hours)
+    db, rulebook = SqliteDatabase(copy), Rulebook(routing.read_rules(), Config(data=data).deadline_hours)
     own = server_keys.load(data / "keys")
     writer = writing_connection(db)
     recorder = _Recorder(writer.conn)

@@ -21,7 +21,7 @@ def main() -> None:
     name, *options = sys.argv[1:]
     if name in intake.READERS:
         intake.database()  # made before the clock of the first case runs
-    atheris.Setup([sys.argv[0], *options], lambda data: readers.hold(name, data))
+    atheris.Setup([sys.argv[0], *options], lambda data: readers.run_reader(name, data))
     atheris.Fuzz()
 
 
