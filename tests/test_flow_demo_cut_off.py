@@ -1,6 +1,6 @@
 """Tests of `chaski demo --keep` after an interruption at any moment.
 
-The next call must begin the story again, report it, keep foreign files, and serve. A finished story keeps every byte."""
+The next call must begin the story again, report it, keep foreign files, and serve. A finished one keeps every byte."""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from server.cli.process import free_ports
 
 from conftest import World
 from server import config
+from server.cli.demo.server_process import free_ports
 from server.cli.main import main
 
 ODD = ("+7", "7_0", " 7", "7\n", "١٢", "７", "²", "7" * 5000, "-" + "7" * 5000, "0" * 5000)

@@ -1,5 +1,8 @@
-"""Tables of allowed transitions: which action takes a thing from one state to another, as CSV that a person can read
-aloud. Flows ask them before they change a state."""
+"""Tables of allowed state transitions: which action takes a record from one state to another.
+
+The tables are CSV files, so that people who do not program can check them. Flows look a transition up before they
+change a state.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from server.problems import Problem
 
 @dataclass(frozen=True)
 class Transition:
-    """One allowed transition. `who`: anyone, only the `holder`, or the `server`; `holds`: the actor is the holder
-    afterwards; `status`: what a tablet is told. Tables without these columns leave them blank."""
+    """One allowed transition. `who` may act: anyone, the `holder`, or the `server`. `holds`: the actor becomes the
+    holder. `status`: the status event for the tablet. The fields are empty in tables without these columns."""
 
     end: str
     who: str = ""
@@ -24,20 +27,20 @@ class Transition:
 
 @dataclass(frozen=True)
 class StateTable:
-    """The allowed transitions of one kind of thing: (action, state before) -> transition.
+    """The allowed transitions of one kind of record: (action, state before) -> transition.
 
-    `refused` makes the problem for any other action, of what was asked and the state.
+    `refused` makes the Problem for any other action, from the request and the state.
     """
 
     transitions: Mapping[tuple[str, str], Transition]
     refused: Callable[[str, str], Problem]
 
     def next_state(self, action: str, state: str) -> str:
-        """Return the state after an action. The problem `refused` where the action is not allowed."""
+        """Return the state after an action. Raises the problem `refused` if the action is not allowed."""
         return self.transition(action, state).end
 
     def transition(self, action: str, state: str, subject: str = "") -> Transition:
-        """Return the transition of an action. The problem `refused` names the subject, or else the action."""
+        """Return the transition of an action. Raises the problem `refused`, which names the subject or the action."""
         found = self.transitions.get((action, state))
         if found is None:
             raise self.refused(f"{subject or action}: {state}", state)
@@ -45,7 +48,7 @@ class StateTable:
 
 
 def read(package: str, name: str, *, refused: Callable[[str, str], Problem]) -> StateTable:
-    """Read a table of transitions, a CSV file inside `package`."""
+    """Read a transition table, a CSV file inside `package`."""
     lines = resources.files(package).joinpath(name).read_text(encoding="utf-8").splitlines()
     return StateTable({(row["action"], row["from"]): _transition(row) for row in csv.DictReader(lines)}, refused)
 

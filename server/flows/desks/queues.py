@@ -1,7 +1,7 @@
-"""A desk's view of its work: queues, referrals, and the sealed screening behind one. The people's door calls it.
+"""A desk's view of its work: queues, referrals, and the sealed screening behind a referral. The staff API calls it.
 
-Who may see which queue is the table `queue_groups`. Handing out an envelope is a read of a screening, so it is audited
-in the same transaction; nothing here can open what it hands out.
+The table `queue_groups` says who may see which queue. Handing out an envelope counts as reading a screening, so the
+same transaction audits it. This module must not decrypt an envelope.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from sync.envelope.route import Route
 
 @dataclass(frozen=True)
 class QueueCounts:
-    """A queue and how much of it is in each state; `overdue` counts what no desk has accepted by its deadline."""
+    """A queue and its number of referrals per state. `overdue` counts referrals that no desk accepted by the
+    deadline."""
 
     queue: Queue
     states: Mapping[str, int]
@@ -42,7 +43,8 @@ def _count_queue(connection: Connection, queue: Queue, mode: str, now: int) -> Q
 
 
 def list_referrals(db: Database, person: StaffAccount, queue: str, *, mode: str) -> list[tuple[Referral, Route | None]]:
-    """Return what is to do in a queue, most urgent first. Problem `queue.other_desk` when it is not the person's."""
+    """Return the open referrals of a queue, most urgent first. Raises Problem `queue.other_desk` if the person does not
+    work there."""
     connection = db.read()
     if queue not in people.list_visible_queues(connection, person.id):
         raise Problem("queue.other_desk", queue)
@@ -52,14 +54,14 @@ def list_referrals(db: Database, person: StaffAccount, queue: str, *, mode: str)
 
 
 def get_referral(db: Database, person: StaffAccount, referral_id: str) -> tuple[Referral, Route | None]:
-    """Return one referral. Problem `referral.other_desk` when its queue is not the person's."""
+    """Return one referral. Raises Problem `referral.other_desk` if the person does not work its queue."""
     connection = db.read()
     found = require_visible(connection, person, referral_id)
     return found, envelopes.get_route(connection, found.envelope)
 
 
 def read_envelope(db: Database, person: StaffAccount, referral_id: str, *, now: int) -> bytes:
-    """Return the exact bytes behind a referral, to somebody who sees the queue and is of the keyring."""
+    """Return the exact bytes of a referral's envelope. The person must see the queue and belong to the keyring."""
     with db.write() as w:
         found = require_visible(w, person, referral_id)
         if not keyrings.is_member(w, person.id, found.kid):
@@ -73,7 +75,7 @@ def read_envelope(db: Database, person: StaffAccount, referral_id: str, *, now: 
 
 
 def require_visible(connection: Connection, person: StaffAccount, referral_id: str) -> Referral:
-    """Return a referral whose queue the person works; Problem `referral.other_desk` for another."""
+    """Return a referral. Raises Problem `referral.other_desk` if the person does not work its queue."""
     found = referrals.get_referral(connection, referral_id)
     if found is None:
         raise Problem("referral.unknown", referral_id)

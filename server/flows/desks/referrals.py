@@ -1,5 +1,8 @@
-"""Opens referrals and moves them along. The allowed moves are rows of referral_states.csv; every move is audited, and
-the tablet that took the screening is told of those it should know. Intake, the people's door and a job call it."""
+"""Opens referrals and changes their state. Intake, the staff API and a job call it.
+
+The allowed changes are rows of referral_states.csv. Every change is audited. Some changes also add a status event for
+the tablet that took the screening.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from server.store.referrals import NewReferral, Referral
 from sync.durations import MINUTE
 
 WAITING = "waiting"
-# How a desk's work on a referral ended; "phoned" and paper count as work.
+# How a desk's work on a referral ended. A desk that works by telephone or on paper closes the referral too.
 RESULTS = ("attended", "handed_over", "not_found", "declined", "mistaken")
 
 
@@ -27,7 +30,7 @@ TRANSITIONS = state_table.read(
 
 
 def open_referral(w: Connection, envelope: str, decision: RoutingDecision, *, mark: str = "", now: int) -> AuditEvent:
-    """Put a screening into a queue, inside intake's transaction; return what intake has to enter into the audit."""
+    """Put a screening into a queue, inside intake's transaction. Returns the audit event, which intake then appends."""
     id_ = secrets.token_hex(6)
     referral = NewReferral(
         id_,
@@ -45,24 +48,25 @@ def open_referral(w: Connection, envelope: str, decision: RoutingDecision, *, ma
 
 
 def claim_referral(db: Database, id_: str, person: str, *, now: int, lease_minutes: int) -> Referral:
-    """Reserve a referral for a person until the lease lapses; claiming again renews it."""
+    """Reserve a referral for a person until the lease expires; a second claim renews the lease."""
     return _change_by_id(db, "claim", id_, person, now=now, lease=now + lease_minutes * MINUTE)
 
 
 def accept_referral(db: Database, id_: str, person: str, *, now: int) -> Referral:
-    """Take a referral on; the tablet is told."""
+    """Accept a referral, and add a status event for the tablet."""
     return _change_by_id(db, "accept", id_, person, now=now)
 
 
 def close_referral(db: Database, id_: str, person: str, result: str, *, now: int) -> Referral:
-    """End the work on a referral with one of RESULTS; the tablet is told that it is closed, not how."""
+    """Close a referral with one of RESULTS. The tablet gets the status "closed", but not the result."""
     if result not in RESULTS:
         raise Problem("referral.unknown_result", ", ".join(RESULTS))
     return _change_by_id(db, "close", id_, person, now=now, result=result)
 
 
 def release_lapsed(db: Database, *, now: int) -> int:
-    """Put back what was claimed and not accepted in time; return how many. A job; a person may run it too."""
+    """Put claimed referrals whose lease expired back to waiting; return how many. A job calls it, or a person on the
+    command line."""
     with db.write() as w:
         late = referrals.list_lapsed(w, now)
         for referral in late:

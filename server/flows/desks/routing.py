@@ -1,5 +1,8 @@
-"""Decides which desks a screening goes to. Pure: the rules are rows of routing_rules.csv, tried in order; the last one
-is the country's desk, so that nothing ever goes nowhere. Intake calls it; it reads no clock and no database."""
+"""Decides which desks a screening goes to. Intake calls it.
+
+The rules are rows of routing_rules.csv, tried in order. The last rule is the national desk, so every screening has a
+destination. This module is pure: it must not read a clock or the database.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,9 @@ SEALED_ELSEWHERE = "sealed_elsewhere"
 
 @dataclass(frozen=True)
 class RoutingRule:
-    """One row: a site (UBIGEO prefix, empty fits all) and a kind of queue (`*` fits all) lead to a queue.
+    """One rule: a site (UBIGEO prefix, empty = all) and a kind of queue (`*` = all) lead to a queue.
 
-    `keyring` is whose members work there; `mark` is written on every referral that the row decides.
+    The members of `keyring` work in that queue. `mark` is written on every referral that the rule decides.
     """
 
     site: str
@@ -33,13 +36,13 @@ class RoutingRule:
     mark: str
 
     def matches(self, province: str, kind: str) -> bool:
-        """Whether the row is for work of this kind from this province."""
+        """Return True if the rule is for work of this kind from this province."""
         return province.startswith(self.site) and self.queue_kind in (kind, "*")
 
 
 @dataclass(frozen=True)
 class Rulebook:
-    """What routing needs: the ordered rules, and hours to the deadline per urgency."""
+    """The input of routing: the ordered rules, and the hours to the deadline per urgency."""
 
     rules: Sequence[RoutingRule]
     hours: Mapping[str, int]
@@ -47,7 +50,7 @@ class Rulebook:
 
 @dataclass(frozen=True)
 class RoutingDecision:
-    """One referral to open. `deadline` in milliseconds, None in training."""
+    """One referral to open. `deadline` is in milliseconds, None in training."""
 
     queue: str
     kind: str
@@ -58,7 +61,7 @@ class RoutingDecision:
 
 
 def read_rules() -> tuple[RoutingRule, ...]:
-    """The rules of routing_rules.csv. Raises ValueError when the last one does not fit everything."""
+    """Return the rules of routing_rules.csv. Raises ValueError if the last rule does not match every site and kind."""
     lines = resources.files("server.flows.desks").joinpath("routing_rules.csv").read_text(encoding="utf-8").splitlines()
     rules = tuple(RoutingRule(**row) for row in csv.DictReader(lines))
     if not rules or (rules[-1].site, rules[-1].queue_kind) != ("", "*"):
@@ -69,17 +72,20 @@ def read_rules() -> tuple[RoutingRule, ...]:
 def choose_queues(
     route: Route | None, rules: Sequence[RoutingRule], *, keyring: str | None, received: int, hours: Mapping[str, int]
 ) -> tuple[RoutingDecision, ...]:
-    """Say which queues a screening goes to, by when. Empty: it is counted only.
+    """Return the queues that a screening goes to, each with its deadline. An empty result means: only count the
+    screening.
 
-    `route` None means that the server could not read it; then the desk of the keyring it is sealed to (None: unknown)
-    sorts it, at the most urgent deadline (SPEC 7.2). A route whose form left out the kinds is as good as unread.
-    One screening is sealed to one keyring (SPEC 5.2): a desk that it also concerns but that cannot open it is told so.
+    `route` is None if the server could not read it. Then the desk of `keyring` (None = unknown) sorts the screening, at
+    the most urgent deadline (SPEC 7.2). A route without kinds is treated as unreadable.
+
+    One screening is sealed to one keyring (SPEC 5.2). A desk that it also concerns, but that cannot open it, gets a
+    mark that says so.
     """
     if route is None or route.queue_kinds is None:
         rule = next((rule for rule in rules if rule.keyring == keyring), rules[-1])
         mode = (route.mode if route else None) or FIELD
         return (_make_decision(rule, "review", mode, MOST_URGENT, received, hours, mark=UNREADABLE),)
-    # What does not say how urgent it is, or that it is only training, is taken for the worst and the real.
+    # A route without a known urgency counts as most urgent. A route without a mode counts as field work, not training.
     urgency = route.urgency if route.urgency and route.urgency in hours else MOST_URGENT
     mode = route.mode or FIELD
     found = ((_first_match(rules, route.province or "", kind), kind) for kind in route.queue_kinds)

@@ -1,8 +1,10 @@
-"""What people have to decide about tablets and screenings: who sees which item, what may be decided, what follows.
+"""The work list: what people have to decide about tablets and screenings. The staff API calls it.
 
-The people's door calls it. The kinds, their decisions and what to do are rows of work_kinds.csv. Nothing is ever thrown
-away here: what is kept apart stays stored and can be released later, and what is released is routed by its own route,
-its deadline from receipt.
+It decides who sees an item, which decisions are allowed and what a decision causes. Item kinds and their decisions are
+rows of work_kinds.csv.
+
+It must not delete anything. A screening that a person sets aside (`keep_apart`) stays stored, and a later release
+routes it by its own route. Its deadline still runs from receipt.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ _AUDIT_ACTIONS = {RELEASE: "envelope.released", KEEP_APART: "envelope.kept_apart
 
 @dataclass(frozen=True)
 class ItemKind:
-    """What an item of this kind means and asks for, and how it may be decided."""
+    """The allowed decisions on items of one kind, and a sentence that says what the item means and asks for."""
 
     decisions: tuple[str, ...]
     sentence: str
@@ -37,7 +39,7 @@ class ItemKind:
 
 @dataclass(frozen=True)
 class DescribedItem:
-    """An item, the tablet's name, and what its kind says."""
+    """An item, the tablet's label, and the item's kind."""
 
     item: WorkItem
     label: str
@@ -46,7 +48,7 @@ class DescribedItem:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A stored envelope that an item is about, what the server could read of it, and its referrals' ids."""
+    """A stored envelope that an item is about, the route as far as the server could read it, and its referrals' ids."""
 
     stored: EnvelopeRecord
     route: Route | None
@@ -54,7 +56,7 @@ class Evidence:
 
 
 def read_item_kinds() -> dict[str, ItemKind]:
-    """The table of kinds."""
+    """Return the item kinds of work_kinds.csv by name."""
     lines = resources.files("server.flows.desks").joinpath("work_kinds.csv").read_text(encoding="utf-8").splitlines()
     return {row["kind"]: ItemKind(tuple(row["decisions"].split()), row["es"]) for row in csv.DictReader(lines)}
 
@@ -63,10 +65,10 @@ ITEM_KINDS = read_item_kinds()
 
 
 def list_items(db: Database, person: StaffAccount, *, kept: bool) -> list[DescribedItem]:
-    """Return what waits for a decision, or what is kept apart and can still be released; oldest first.
+    """Return the open items, or with `kept` the screenings that are set aside and can still be released; oldest first.
 
-    Administrators and the national desk see all of it, tablets' gaps and silences too; publishers see rollouts; a desk
-    sees what is about screenings that it could open.
+    Administrators and the national desk see every item. Publishers also see items about rollouts. A desk sees the items
+    about screenings that it could open.
     """
     connection = db.read()
     items = worklist.list_kept_apart(connection) if kept else worklist.list_open(connection)
@@ -74,7 +76,7 @@ def list_items(db: Database, person: StaffAccount, *, kept: bool) -> list[Descri
 
 
 def get_item(db: Database, person: StaffAccount, id_: int) -> tuple[DescribedItem, list[Evidence]]:
-    """Return an item with the envelopes it is about, both of a conflict or fork, as far as the person may see them."""
+    """Return an item with its envelopes (two for a conflict or a fork), as far as the person may see them."""
     connection = db.read()
     item = _require_visible(connection, person, id_)
     return _describe(connection, item), [
@@ -105,9 +107,9 @@ def read_envelope(db: Database, person: StaffAccount, id_: int, envelope: str, *
 def decide_item(
     db: Database, person: StaffAccount, id_: int, decision: str, *, rulebook: Rulebook, now: int
 ) -> DescribedItem:
-    """Close an item as a person decided; a release opens the screening's referrals and counts it, now.
+    """Close an item with a person's decision. A release opens the screening's referrals and counts it now.
 
-    Only who could open a screening may keep it apart, and she or another may release it later all the same.
+    Only a person who could open a screening may set it aside. She or another person may release it later.
     """
     with db.write() as w:
         item = _require_visible(w, person, id_)
@@ -129,7 +131,7 @@ def decide_item(
 
 
 def report_disagreement(db: Database, person: StaffAccount, referral_id: str, *, now: int) -> None:
-    """Put on the list that a screening, once opened, says something else than the route it was sorted by."""
+    """Add an item: the opened screening differs from the route by which the server sorted it."""
     with db.write() as w:
         referral = queues.require_visible(w, person, referral_id)
         found = envelopes.get_envelope(w, referral.envelope)
@@ -140,11 +142,12 @@ def report_disagreement(db: Database, person: StaffAccount, referral_id: str, *,
 
 
 def _release(w: Connection, item: WorkItem, rulebook: Rulebook, now: int) -> list[AuditEvent]:
-    """Do for a stored envelope what intake left to a person; its deadline runs from its receipt all the same."""
+    """Open the referrals of a screening that waited for a person, and count it. Its deadline still runs from its
+    receipt."""
     found, route = _get_envelope(w, item), envelopes.get_route(w, item.envelope)
-    # Counted in this month: the tables of a month that is over never change, or they would tell of each newcomer.
+    # Counted in the current month: the tables of a past month must not change. A change would reveal a single newcomer.
     statistics.count_screenings(w, statistics.screening_facts(route), at=now)
-    if referral_store.list_ids_of_envelope(w, found.id):  # A conflict is in its queues since it arrived.
+    if referral_store.list_ids_of_envelope(w, found.id):  # The two screenings of a conflict got their referrals at arrival.
         return []
     keyring = keyrings.find_keyring(w, found.kid)
     decisions = routing.choose_queues(

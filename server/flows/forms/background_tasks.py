@@ -1,5 +1,8 @@
-"""Work that takes longer than an answer may: done by two threads, asked after by its number. Kept in memory only and
-bounded; whoever asks too late, or after the server started anew, asks for the work again."""
+"""Background tasks of the staff API: work that takes longer than a request may take.
+
+Two threads run the tasks; a client polls a task by its id. The tasks are in memory only and limited in number. After a
+restart, or when a result was dropped, the client must start the task again.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,9 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class BackgroundTask:
-    """A piece of work for a person: how much is done of how much, and its result or its problem once it is over.
+    """A task of one person: progress (`done` out of `of`), and its result or its problem at the end.
 
-    `state` is waiting, running, done or failed; `of` is 0 as long as nobody knows.
+    `state` is waiting, running, done or failed. `of` is 0 while the total is unknown.
     """
 
     id: str
@@ -34,7 +37,7 @@ class BackgroundTask:
 
     @property
     def is_finished(self) -> bool:
-        """Say whether there is nothing more to wait for."""
+        """Return True if the task is done or failed."""
         return self.state in ("done", "failed")
 
 
@@ -47,9 +50,10 @@ class BackgroundTasks:
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="task")
 
     def start(self, owner: str, work: Callable[[Progress], Any]) -> BackgroundTask:
-        """Have work done that is told where to report its progress.
+        """Queue `work`, which gets a function to report its progress.
 
-        Problem `task.too_many` when enough waits, of everybody's or of hers: nobody takes the others' places.
+        Raises Problem `task.too_many` if too many tasks wait in total, or too many of this person. One person cannot
+        take all places.
         """
         task = BackgroundTask(secrets.token_hex(8), owner)
         with self._lock:
@@ -64,7 +68,7 @@ class BackgroundTasks:
         return task
 
     def get(self, id_: str, owner: str) -> BackgroundTask:
-        """Return how far a person's task is. Problem `task.unknown` when she has none of that number."""
+        """Return a person's task. Raises Problem `task.unknown` if she has no task with this id."""
         with self._lock:
             task = self._tasks.get(id_)
         if task is None or task.owner != owner:
@@ -72,7 +76,7 @@ class BackgroundTasks:
         return task
 
     def close(self) -> None:
-        """Start nothing more; what runs in a process of its own ends by itself."""
+        """Start no more tasks. A sandbox process that runs now ends by itself."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, id_: str, work: Callable[[Progress], Any]) -> None:

@@ -1,4 +1,5 @@
-"""What a version would change: its differences from another, and whose outcome would move. Both are found apart."""
+"""Compares two form versions: their differences, and the synthetic respondents whose outcome changes. Both run in the
+sandbox."""
 
 from __future__ import annotations
 
@@ -14,13 +15,14 @@ from sync.documents.signed import Document
 
 
 def list_differences(db: Database, id_: int, old: int | None) -> list[dict[str, Any]]:
-    """Tell what is different from an older version; from the one that tablets used before when none is named."""
+    """Return the differences from version `old`. None means: the version that tablets used before."""
     before, after = _read_pair(db.read(), id_, old)
     return upload_sandbox.run(CompareForms(after, before)).changes
 
 
 def prepare_impact(db: Database, id_: int, old: int | None, *, count: int) -> Callable[[Progress], dict[str, Any]]:
-    """Return the work of comparing what two versions find of made-up people and of the author's cases."""
+    """Return a task that compares the outcomes of two versions for synthetic respondents and the author's test
+    cases."""
     before, after = _read_pair(db.read(), id_, old)
     source = version_store.get_source(db.read(), id_)
     request = CompareOutcomes(after, before, source, count)

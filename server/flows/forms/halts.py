@@ -1,7 +1,9 @@
-"""Rings that stop and go on: halted by a person, by what tablets tell, or after a restore; resumed by a person alone.
+"""Halts and resumes rollouts. The staff API, the sync request, intake, restore and a job call it.
 
-The people's door, the exchange, intake and restore call it, and a job that also begins what is due. No ring halts by
-itself that would leave a tablet without the form, or with a version for training in the place of one for the field.
+A person halts a rollout, or reports from tablets do, or a restore. Only a person resumes one. The job also begins
+rollouts that are due.
+
+An automatic halt must not leave a tablet without the form, or replace a field version by a training version.
 """
 
 from __future__ import annotations
@@ -38,20 +40,20 @@ RESTORED = "database.restored"
 
 @dataclass(frozen=True)
 class RolloutStatus:
-    """A rollout, and how many tablets of its ring could not work with it since it began."""
+    """A rollout, and how many tablets of its ring could not use it since it began."""
 
     rollout: Rollout
     refused: int
 
 
 def list_rollouts(db: Database, form: str | None, *, now: int) -> list[RolloutStatus]:
-    """Return all rollouts, or those of a form, in the order in which tablets try them."""
+    """Return all rollouts, or those of one form, in the order in which tablets try them."""
     connection = db.read()
     return [_rollout_status(connection, each, now) for each in rollouts.list_rollouts(connection, form=form)]
 
 
 def get_rollout_status(db: Database, id_: int, *, now: int) -> RolloutStatus:
-    """Return a rollout, and how many tablets of its ring cannot work with it."""
+    """Return a rollout, and how many tablets of its ring cannot use it."""
     return _rollout_status(db.read(), get_rollout(db.read(), id_), now)
 
 
@@ -60,7 +62,7 @@ def _rollout_status(c: Connection, rollout: Rollout, now: int) -> RolloutStatus:
 
 
 def halt_rollout(db: Database, keys: ServerKeys, id_: int, *, reason: str, actor: str, now: int) -> Rollout:
-    """Take a ring out of the manifest: its tablets have the version below again, or none where there is none."""
+    """Remove a rollout from the manifest. Its tablets return to the version below, or have none if there is none."""
     with db.write() as w:
         _halt_rollout(w, keys, get_rollout(w, id_), reason=reason, actor=actor, now=now)
         return get_rollout(w, id_)
@@ -73,7 +75,7 @@ def _halt_rollout(w: Connection, keys: ServerKeys, rollout: Rollout, *, reason: 
 
 
 def resume_rollout(db: Database, keys: ServerKeys, id_: int, *, actor: str, now: int) -> Rollout:
-    """Bring a halted ring back; what tablets could not work with before counts no more."""
+    """Put a halted rollout back into the manifest. Earlier refusals by tablets no longer count."""
     with db.write() as w:
         rollout = get_rollout(w, id_)
         state = TRANSITIONS.next_state("resume", rollout.state)
@@ -85,20 +87,20 @@ def resume_rollout(db: Database, keys: ServerKeys, id_: int, *, actor: str, now:
         return get_rollout(w, id_)
 
 
-# What tablets tell
+# Reports from tablets
 
 
 def record_refusals(w: Connection, dev: str, codes: Mapping[str, str], *, now: int) -> None:
-    """Note the versions (SHA-256 -> problem code) that a tablet could not take into use; part of its sync.
+    """Store the versions (SHA-256 -> problem code) that a tablet could not use; part of its sync request.
 
-    That its screenings are rejected is not a tablet's to tell: the server sees it.
+    A tablet cannot report that its screenings are rejected: the server records that itself.
     """
     codes_of_forms = {sha: code for sha, code in codes.items() if not code.startswith("envelope.")}
     _record(w, dev, codes_of_forms, now)
 
 
 def record_rejection(w: Connection, dev: str, code: str, *, now: int) -> None:
-    """Note that an envelope of a tablet was rejected: any version on board may have made it."""
+    """Store that an envelope of a tablet was rejected. Any version on the tablet may be the cause."""
     device = devices.get_device(w, dev)
     if device is not None and device.state == "certified":
         _record(w, dev, dict.fromkeys(devices.get_inventory(w, dev).values(), code), now)
@@ -110,11 +112,12 @@ def _record(w: Connection, dev: str, codes: Mapping[str, str], now: int) -> None
             rollouts.record_refusal(w, sha=sha, dev=dev, code=code, at=now)
 
 
-# By itself
+# Automatic halts
 
 
 def watch_rollouts(db: Database, keys: ServerKeys, *, halt_after: int, now: int) -> int:
-    """Begin what is due and halt what too many tablets of a ring could not work with; return how many. A job."""
+    """Begin rollouts that are due, and halt those that too many tablets could not use; return how many. A job calls
+    it."""
     connection = db.read()
     due = [each.id for each in rollouts.list_rollouts(connection, ("planned",)) if each.starts <= now]
     failing = [
@@ -133,18 +136,18 @@ def watch_rollouts(db: Database, keys: ServerKeys, *, halt_after: int, now: int)
 
 
 def _begin_due(w: Connection, keys: ServerKeys, rollout: Rollout, now: int) -> int:
-    if rollout.state != "planned":  # `chaski jobs run` beside the server has begun it meanwhile, or a person.
+    if rollout.state != "planned":  # Meanwhile `chaski jobs run` in another process, or a person, began it.
         return 0
     try:
         with savepoint(w):
             begin_rollout(w, keys, rollout, actor=SERVER, now=now)
-    except (Problem, SyncError) as error:  # Since it was planned its author's key was revoked, or the version closed.
+    except (Problem, SyncError) as error:  # Its author's key was revoked since the plan, or the version closed.
         _stop_rollout(w, rollout, error.code, now)
     return 1
 
 
 def _halt_failing(w: Connection, keys: ServerKeys, rollout: Rollout, halt_after: int, now: int) -> int:
-    """Halt a ring if each of its tablets has a version to fall back on; a form's only one a person has to judge."""
+    """Halt a rollout if each tablet of its ring has a version to fall back on. Otherwise a person must decide."""
     if rollout.state != "live" or not _is_failing(w, rollout, halt_after, now):
         return 0
     codes = " ".join(sorted({each.code for each in _list_refusals(w, rollout, now)}))
@@ -156,9 +159,10 @@ def _halt_failing(w: Connection, keys: ServerKeys, rollout: Rollout, halt_after:
 
 
 def stop_recent(w: Connection, *, since: int, now: int) -> None:
-    """After a restore: stop what began since a time or is planned, for a person may have stopped it after the copy.
+    """After a restore: stop rollouts that are planned or began since `since` (ms). A person may have halted them after
+    the backup.
 
-    What tablets have nothing in the place of goes on, and a person is told. The caller renews the manifest.
+    A rollout without a fallback version continues, and the work list gets an item. The caller renews the manifest.
     """
     for rollout in rollouts.list_rollouts(w, ("planned", "live")):
         if rollout.state == "planned" or ((rollout.since or 0) >= since and _have_fallback(w, rollout)):
@@ -180,7 +184,8 @@ def _report_to_people(w: Connection, rollout: Rollout, codes: str, now: int) -> 
 
 
 def _have_fallback(c: Connection, rollout: Rollout) -> bool:
-    """Whether every tablet of a ring would have another version if that ring were not; never training for the field."""
+    """Return True if every tablet in the ring still gets another version after the halt. A training version does not
+    replace a field version."""
     others = [each for each in rollouts.list_rollouts(c, ("live",), form=rollout.form) if each.id != rollout.id]
     fit = (each for each in others if rollout.channel == "training" or each.channel == "field")
     below, entry = manifest_entries(fit).get(rollout.form, ()), manifest_entry(rollout)
@@ -195,7 +200,7 @@ def _is_failing(c: Connection, rollout: Rollout, halt_after: int, now: int) -> b
 
 
 def _list_refusals(c: Connection, rollout: Rollout, now: int) -> list[Refusal]:
-    """The tablets of a ring that could not work with its version since it began, or in the last week."""
+    """Return the tablets of a ring that could not use its version since it began, at most a week ago."""
     entry, since = manifest_entry(rollout), max(rollout.since or 0, now - WEEK)
     return [
         each for each in rollouts.list_refusals(c, rollout.sha, since=since) if entry.applies_to(each.dev, each.region)

@@ -1,5 +1,8 @@
-"""Which form versions are on which tablets, by what each told at its last sync, held against the manifests: who has
-what, who should have something else and since when, who is silent. The people's door calls it; it only reads."""
+"""Inventory: which form versions are on which tablets, compared with the manifests. The staff API calls it.
+
+It shows which tablet holds which version, which tablets are behind and since when, and which are silent. The source is
+each tablet's last sync request. This module must not write.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,10 @@ _Group = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class VersionCount:
-    """One version in one region: the tablets that hold it, those of them that should hold another since, and silent.
+    """One version in one region: how many tablets hold it, how many of those are behind, and how many are silent.
 
-    `due`: the tablets that the manifest gives this version to. `since`: when the first of those behind should have
-    changed (milliseconds). A blank `sha`: the tablets that hold no version of the form.
+    `due` counts the tablets that the manifest gives this version to. `since` (ms) is when the first tablet that is
+    behind should have changed. An empty `sha` stands for tablets that hold no version of the form.
     """
 
     form: str
@@ -43,7 +46,7 @@ class VersionCount:
 
 @dataclass(frozen=True)
 class OutdatedTablet:
-    """A tablet that holds another version of a form than the manifest gives it, and since when it should not."""
+    """A tablet whose version of a form differs from the manifest's, and since when."""
 
     dev: str
     label: str
@@ -58,7 +61,7 @@ class OutdatedTablet:
 
 @dataclass(frozen=True)
 class FormInventory:
-    """The counts by version and region, and the tablets that are behind, the longest first; and the silent ones."""
+    """The counts by version and region, the tablets that are behind (longest first), and the silent tablets."""
 
     versions: list[VersionCount]
     behind: list[OutdatedTablet]
@@ -67,7 +70,7 @@ class FormInventory:
 
 @dataclass(frozen=True)
 class _Assignment:
-    """A tablet and a form: what it holds, what it should, since when."""
+    """A tablet and a form: the version it holds, the version it should hold, and since when (ms)."""
 
     device: Device
     form: str
@@ -82,7 +85,7 @@ class _Assignment:
 
 
 def take_inventory(db: Database, *, region: str | None, silent_days: int, now: int) -> FormInventory:
-    """Return the inventory of all certified tablets, or of a region's (whose code begins with `region`)."""
+    """Return the inventory of all certified tablets, or of those in a region (codes that begin with `region`)."""
     connection = db.read()
     known = {each.sha: each for each in versions.list_versions(connection)}
     silent_devs = {dev for dev, _ in devices.list_silent(connection, now - silent_days * DAY, now + DAY)}
@@ -111,7 +114,7 @@ def _list_assignments(c: Connection, tablets: Sequence[Device], silent_devs: set
 
 
 def _read_manifest_history(c: Connection) -> dict[str, list[tuple[int, Manifest]]]:
-    """What the manifests have said of each form, each time they said something else: since when; the newest first."""
+    """Return each change of the manifests' entries per form, with its time (ms); newest first."""
     history: dict[str, list[tuple[int, Manifest]]] = {}
     for at, body in reversed(documents.list_documents(c, "manifest")):
         read = manifest.read(Document.parse(body))
@@ -123,14 +126,14 @@ def _read_manifest_history(c: Connection) -> dict[str, list[tuple[int, Manifest]
 
 
 def _choose_version(history: Sequence[tuple[int, Manifest]], form: str, device: Device) -> tuple[str, int]:
-    """Return the version that a tablet is to have, blank for none, and since when the manifests have said so."""
+    """Return the version a tablet should hold (empty = none), and since when (ms) the manifests say so."""
     chosen = [(each.choose(form, device.dev, device.region) or "", at) for at, each in history]
     wanted = chosen[0][0] if chosen else ""
     return wanted, min((at for _, at in takewhile(lambda each: each[0] == wanted, chosen)), default=0)
 
 
 def _group(assignments: Sequence[_Assignment]) -> dict[_Group, tuple[list[_Assignment], int]]:
-    """Return, for each form, region and version, who holds it and how many are to have it."""
+    """Return, per form, region and version, the tablets that hold it and how many should hold it."""
     holders: dict[_Group, list[_Assignment]] = {}
     due: Counter[_Group] = Counter()
     for each in assignments:

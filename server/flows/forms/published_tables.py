@@ -1,7 +1,7 @@
-"""The indicator sets and policies that authors published here: what a new one is held against, and how one gets in.
+"""The indicator sets and policies that authors published on this server: what exists, and how a new one is added.
 
-Authors publish them by name, and what comes inside a form's package is published with the form's approval. None is ever
-changed or removed, so nobody publishes many at once and none is large (succession.py).
+Authors publish a table by name. A table inside a form's package is published with the form's approval. A table is never
+changed or removed, so the number per person and the size are limited (succession.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MOST_A_YEAR = 24
 
 
 def list_known(c: Connection, now: int) -> KnownTables:
-    """What a table is held against, as options of what is asked apart: those published here, and the year."""
+    """Return the published tables and the current year: the sandbox checks a new table against them."""
     return KnownTables(
         indicator_sets=rule_tables.get_texts(c, "indicator_set"),
         policies=rule_tables.get_texts(c, "policy"),
@@ -31,7 +31,7 @@ def list_known(c: Connection, now: int) -> KnownTables:
 
 
 def find_published(c: Connection, kind: str, name: str, text: str) -> RuleTable | None:
-    """Return a table that is published already. Problem `table.name_used` when its name is another's."""
+    """Return a published table. Raises Problem `table.name_used` if the name belongs to another table."""
     existing = rule_tables.get_text(c, kind, name)
     if existing is not None and existing.splitlines() != text.splitlines():
         raise Problem("table.name_used", name)
@@ -39,7 +39,7 @@ def find_published(c: Connection, kind: str, name: str, text: str) -> RuleTable 
 
 
 def add_table(w: Connection, kind: str, name: str, text: str, *, author: str, actor: str, now: int) -> RuleTable:
-    """Publish a table of an author's under a name that nothing else has."""
+    """Publish an author's table under an unused name."""
     table = RuleTable(kind, name, upload_sandbox.family(name), now, author)
     rule_tables.add_table(w, table, text)
     audit.append(w, at=now, action=f"{kind}.published", actor=actor, subject=name)
@@ -47,6 +47,6 @@ def add_table(w: Connection, kind: str, name: str, text: str, *, author: str, ac
 
 
 def limit_publications(c: Connection, person: StaffAccount, now: int) -> None:
-    """Problem `table.too_many` when a person published as many this year as one person may."""
+    """Raise Problem `table.too_many` if a person has published this year's maximum of tables."""
     if rule_tables.count_published_by(c, person.id, since=now - YEAR) >= MOST_A_YEAR:
         raise Problem("table.too_many", f"{MOST_A_YEAR} a year")

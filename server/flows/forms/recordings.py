@@ -1,4 +1,5 @@
-"""Recordings that a published version names: taken out of its source package, kept by their hash, handed to tablets."""
+"""Recordings that a published version names. The server takes them out of the source package, stores them by hash and
+sends them to tablets."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from sync.documents.signed import Document
 
 
 def store_recordings(w: Connection, document: Document, source: bytes | None) -> None:
-    """Keep every recording that a bundle names. Problem `publication.recording_missing` if one is nowhere."""
+    """Store every recording that a bundle names. Raises Problem `publication.recording_missing` if one does not
+    exist."""
     named = {each.sha256: each for each in bundle.recordings(document.content)}
     missing = {sha for sha in named if media.get_recording(w, sha) is None}
     for content in _read_audio(source) if missing and source is not None else ():
@@ -31,7 +33,7 @@ def store_recordings(w: Connection, document: Document, source: bytes | None) ->
 
 
 def get_recording(db: Database, sha256: str) -> Recording:
-    """Return a recording. Problem `media.unknown` when there is none."""
+    """Return a recording. Raises Problem `media.unknown` if it does not exist."""
     found = media.get_recording(db.read(), sha256)
     if found is None:
         raise Problem("media.unknown", sha256)
@@ -39,7 +41,7 @@ def get_recording(db: Database, sha256: str) -> Recording:
 
 
 def _read_audio(source: bytes) -> Iterator[bytes]:
-    # A member never gives more than it announces, and the whole was read within limits when it came in.
+    # zipfile never reads more than a member's stated size, and the sandbox checked the whole archive at upload.
     if zipfile.is_zipfile(io.BytesIO(source)):
         with zipfile.ZipFile(io.BytesIO(source)) as archive:
             for each in archive.infolist():

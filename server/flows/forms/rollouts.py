@@ -1,7 +1,8 @@
-"""Form versions on their way to tablets, ring by ring: begun now or at a time, widened, rolled back, ended.
+"""Rollouts: bring form versions to tablets ring by ring. Begin now or later, change the ring, roll back, end. The staff
+API calls it.
 
-The people's door calls it; halts.py says how rings stop and go on. Each change is a new manifest, made of the live
-rollouts alone, the newest first: whoever a halt leaves out has the version below again.
+halts.py halts and resumes them. Each change makes a new manifest from the live rollouts only, newest first. A tablet
+that a halt leaves out returns to the version below.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ OPEN = ("planned", "live", "halted")
 
 @dataclass(frozen=True)
 class Ring:
-    """The tablets that get a version; None does not narrow them."""
+    """The tablets that get a version. A field that is None does not limit them."""
 
     regions: tuple[str, ...] | None = None
     share_permille: int | None = None
@@ -44,20 +45,20 @@ class Ring:
 
     @property
     def is_whole(self) -> bool:
-        """Say whether every tablet gets it."""
+        """Return True if every tablet gets the version."""
         return self == Ring()
 
 
 @dataclass(frozen=True)
 class Publication:
-    """A published version and the number of the manifest that puts it into use."""
+    """A published version, and the number of the manifest that brings it to tablets."""
 
     version: FormVersion
     manifest: int
 
 
 def manifest_entries(live: Iterable[Rollout]) -> dict[str, tuple[VersionEntry, ...]]:
-    """Return what the manifest says of forms: the rings of each in order, down to the first that leaves nobody out."""
+    """Return the manifest's entries: the rings of each form in order, up to the first ring with all tablets."""
     found: dict[str, tuple[VersionEntry, ...]] = {}
     for each in live:
         above = found.get(each.form, ())
@@ -67,30 +68,31 @@ def manifest_entries(live: Iterable[Rollout]) -> dict[str, tuple[VersionEntry, .
 
 
 def manifest_entry(rollout: Rollout) -> VersionEntry:
-    """Return what the manifest says of a rollout."""
+    """Return the manifest's entry for a rollout."""
     return VersionEntry(rollout.sha, rollout.regions, rollout.devices, rollout.share_permille)
 
 
 def ring_of(of: VersionEntry | Rollout) -> Ring:
-    """Return the tablets that an entry or a rollout is for."""
+    """Return the ring of an entry or a rollout."""
     return Ring(of.regions, of.share_permille, of.devices)
 
 
 def renew_manifest(w: Connection, keys: ServerKeys, now: int) -> int:
-    """Put a manifest of the live rollouts in force; return its number."""
+    """Sign and store a manifest of the live rollouts; return its number."""
     existing = trust_documents.manifest_in_force(w)
     return trust_documents.renew_manifest(
         w, keys, replace(existing, forms=manifest_entries(rollouts.list_rollouts(w, ("live",)))), now
     )
 
 
-# Into use
+# Publishing
 
 
 def publish_bundle(db: Database, keys: ServerKeys, body: bytes, *, ring: Ring, actor: str, now: int) -> Publication:
-    """Put a bundle that two persons signed elsewhere into use for a ring of tablets, now.
+    """Publish a bundle that an author and a reviewer signed offline, to a ring of tablets, now.
 
-    SyncError when the signatures are not enough; Problem `form.version_exists` when other bytes have that name already.
+    Raises SyncError if the signatures are not sufficient. Raises Problem `form.version_exists` if other bytes have that
+    name.
     """
     document = Document.parse(body)
     with db.write() as w:
@@ -104,7 +106,7 @@ def publish_bundle(db: Database, keys: ServerKeys, body: bytes, *, ring: Ring, a
 
 
 def describe_bundle(document: Document, source: bytes | None = None) -> NewVersion:
-    """Return what compiled bytes say of themselves. Problem `publication.unknown_channel` if it is none."""
+    """Return the names in compiled bytes. Raises Problem `publication.unknown_channel` if the channel is unknown."""
     members = JsonObject(document.content, "bundle")
     channel = members.text("channel", NAME)
     if channel not in ("training", "field"):
@@ -119,10 +121,10 @@ def _table_name(table: Any) -> str:
 
 
 def _store_approved(w: Connection, document: Document, *, actor: str, now: int) -> int:
-    """Return the number of the version that a signed bundle is; it may be here as a draft already.
+    """Return the number of a signed bundle's version; its draft may be stored already.
 
-    Another draft of its name gives way to what two persons signed; what was approved never does. Its signatures may be
-    renewed (SPEC 5.4): those that count today are handed out from now on.
+    A signed bundle replaces another draft of its name, but never an approved version. Its signatures may be renewed
+    (SPEC 5.4). From then on the server sends those that are valid today.
     """
     new = describe_bundle(document)
     existing = versions.find_version(w, new.form, new.version, new.channel)
@@ -146,12 +148,12 @@ def _store_approved(w: Connection, document: Document, *, actor: str, now: int) 
 def _discard(w: Connection, existing: FormVersion, *, actor: str, now: int) -> None:
     detail: dict[str, str | int] = {"form": existing.form, "channel": existing.channel, "version": existing.id}
     audit.append(w, at=now, action="form.discarded", actor=actor, subject=existing.sha, detail=detail)
-    versions.set_state(w, existing.id, state="draft", at=now)  # The table throws away drafts alone.
+    versions.set_state(w, existing.id, state="draft", at=now)  # A trigger lets only drafts be deleted.
     versions.delete_draft(w, existing.id)
 
 
 def _note_approval(w: Connection, document: Document, id_: int, *, actor: str, now: int) -> None:
-    """Audit that a version was approved elsewhere: by which keys, as there is no reviewer's account to name."""
+    """Audit the keys that approved a version offline: no reviewer's account is known."""
     version, trusted = versions.get_version(w, id_), trust_documents.trust_in_force(w)
     assert version is not None
     detail: dict[str, str | int] = {"form": version.form, "channel": version.channel, "version": id_}
@@ -163,7 +165,7 @@ def _note_approval(w: Connection, document: Document, id_: int, *, actor: str, n
 def plan_rollout(
     db: Database, keys: ServerKeys, version: int, *, ring: Ring, starts: int | None, actor: str, now: int
 ) -> Rollout:
-    """Have an approved version go to a ring of tablets: now, or at a time (milliseconds) once that has come."""
+    """Roll an approved version out to a ring of tablets: now, or at the time `starts` (ms)."""
     with db.write() as w:
         rollout = _add_plan(w, version, ring, starts=starts or now, actor=actor, now=now)
         if rollout.starts <= now:
@@ -184,9 +186,10 @@ def _add_plan(w: Connection, id_: int, ring: Ring, *, starts: int, actor: str, n
 
 
 def refuse_training_over_field(c: Connection, form: str, channel: str, ring: Ring) -> None:
-    """A training version alarms nobody: only tablets that are named may have one in the place of a field version.
+    """Raise Problem if a training version would replace a field version. Only tablets listed by name may get one
+    instead.
 
-    Also one that is planned or halted counts: it would begin or go on below the training version, and reach nobody.
+    A planned or halted field version counts too. It would later begin below the training version and reach no tablet.
     """
     others = rollouts.list_rollouts(c, OPEN, form=form) if channel == "training" and ring.devices is None else []
     if any(each.channel == "field" for each in others):
@@ -194,7 +197,7 @@ def refuse_training_over_field(c: Connection, form: str, channel: str, ring: Rin
 
 
 def begin_rollout(w: Connection, keys: ServerKeys, rollout: Rollout, *, actor: str, now: int) -> int:
-    """Bring a planned rollout into the manifest; the same version's former ring ends."""
+    """Put a planned rollout into the manifest. The former rollout of the same version ends."""
     document = Document.parse(versions.get_signed_bytes(w, rollout.version))
     bundle.accept(document, trust_documents.trust_in_force(w))
     recordings.store_recordings(w, document, versions.get_source(w, rollout.version))
@@ -217,7 +220,7 @@ def publish_change(w: Connection, keys: ServerKeys, action: str, rollout: Rollou
 
 
 def audit_rollout(w: Connection, action: str, rollout: Rollout, *, actor: str, now: int, **extra: str | int) -> None:
-    """Audit what became of a rollout, and of which ring."""
+    """Audit a change of a rollout, with its ring."""
     detail = {"form": rollout.form, "channel": rollout.channel, "rollout": rollout.id, **_describe_ring(rollout)}
     audit.append(w, at=now, action=action, actor=actor, subject=rollout.sha, detail={**detail, **extra})
 
@@ -230,15 +233,15 @@ def _describe_ring(rollout: Rollout) -> dict[str, str | int]:
 
 
 def _number_names(name: str, values: Iterable[str] | None) -> dict[str, str]:
-    # An audit row holds no list: a name and a number for each.
+    # An audit row cannot hold a list: each value gets a numbered name.
     return {f"{name}.{number}": each for number, each in enumerate(values or (), 1)}
 
 
-# Wider, back, over
+# Change, roll back, end
 
 
 def get_rollout(c: Connection, id_: int) -> Rollout:
-    """Return a rollout. Problem `rollout.unknown` when there is none."""
+    """Return a rollout. Raises Problem `rollout.unknown` if it does not exist."""
     rollout = rollouts.get_rollout(c, id_)
     if rollout is None:
         raise Problem("rollout.unknown", str(id_))
@@ -246,7 +249,7 @@ def get_rollout(c: Connection, id_: int) -> Rollout:
 
 
 def change_ring(db: Database, keys: ServerKeys, id_: int, *, ring: Ring, actor: str, now: int) -> Rollout:
-    """Give a rollout another ring, wider or narrower, in its place."""
+    """Replace the ring of a rollout, by a larger or a smaller one."""
     with db.write() as w:
         rollout = get_rollout(w, id_)
         TRANSITIONS.next_state("widen", rollout.state)
@@ -258,7 +261,7 @@ def change_ring(db: Database, keys: ServerKeys, id_: int, *, ring: Ring, actor: 
 
 
 def roll_back(db: Database, keys: ServerKeys, version: int, *, reason: str, actor: str, now: int) -> Rollout:
-    """Give every tablet an earlier version again, in a new manifest; all other rollouts of the form end."""
+    """Send an earlier version to every tablet, in a new manifest. All other rollouts of the form end."""
     with db.write() as w:
         rollout = _add_plan(w, version, Ring(), starts=now, actor=actor, now=now)
         for other in rollouts.list_rollouts(w, OPEN, form=rollout.form):
@@ -272,7 +275,7 @@ def roll_back(db: Database, keys: ServerKeys, version: int, *, reason: str, acto
 
 
 def end_all(w: Connection, keys: ServerKeys, version: FormVersion, *, now: int) -> None:
-    """End every rollout of a version that is closing: no tablet is sent to it any more."""
+    """End every rollout of a version that closes; no tablet gets it from now on."""
     for each in rollouts.list_rollouts(w, OPEN, form=version.form):
         if each.version == version.id:
             rollouts.set_state(

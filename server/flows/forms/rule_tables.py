@@ -1,5 +1,7 @@
-"""Indicator sets and policies as things that authors publish: checked apart, kept under a name never used again,
-with the forms that use an earlier version of the same family, and drafts of those with the new one."""
+"""Indicator sets and policies that authors publish. The sandbox checks them; a name is never used again.
+
+It also lists the forms that use an earlier table of the same family, and compiles drafts of them with the new table.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ WORDS = {"indicator_set": "set", "policy": "policy"}
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """A published table: the one before it, what is different from that, and the form versions that use the family."""
+    """A published table, its predecessor, the differences, and the form versions that use the family."""
 
     table: RuleTable
     former: str
@@ -35,9 +37,9 @@ class PublishedTable:
 def publish_table(
     db: Database, kind: str, name: str, content: bytes, *, person: StaffAccount, now: int
 ) -> PublishedTable:
-    """Publish a table, from CSV or an .xlsx sheet; the same again changes nothing.
+    """Publish a table from CSV or an .xlsx sheet. Publishing the same bytes again changes nothing.
 
-    Problem `form.problems` for one that cannot be read, is too large, uses a code in another sense or a name again.
+    Raises Problem `form.problems` if a table is unreadable or too large, or uses a code or a name with another meaning.
     """
     filename = f"{name}.xlsx" if content.startswith(b"PK") else f"{name}.csv"
     known = published_tables.list_known(db.read(), now)
@@ -47,7 +49,7 @@ def publish_table(
     with db.write() as w:
         table = published_tables.find_published(
             w, kind, name, checked.text
-        )  # Another may have come while this one was read.
+        )  # Another may have been published during the check.
         if table is None:
             published_tables.limit_publications(w, person, now)
             table = published_tables.add_table(w, kind, name, checked.text, author=person.id, actor=person.id, now=now)
@@ -55,12 +57,12 @@ def publish_table(
 
 
 def list_tables(db: Database, kind: str) -> list[RuleTable]:
-    """Return the tables that authors published here, oldest first."""
+    """Return the tables that authors published on this server, oldest first."""
     return rule_tables.list_tables(db.read(), kind)
 
 
 def get_text(db: Database, kind: str, name: str) -> str:
-    """Return a table as CSV. Problem `table.unknown` when none of that name was published here."""
+    """Return a table as CSV. Raises Problem `table.unknown` if no table has that name."""
     found = rule_tables.get_text(db.read(), kind, name)
     if found is None:
         raise Problem("table.unknown", name)
@@ -68,7 +70,7 @@ def get_text(db: Database, kind: str, name: str) -> str:
 
 
 def list_users(c: Connection, kind: str, name: str) -> list[FormVersion]:
-    """Return the newest version of each form and channel, if it uses another table of the same family."""
+    """Return the newest version of each form and channel that uses another table of the same family."""
     newest = {
         (each.form, each.channel): each
         for each in version_store.list_versions(c)
@@ -83,7 +85,7 @@ def list_users(c: Connection, kind: str, name: str) -> list[FormVersion]:
 
 
 def prepare_effect(db: Database, kind: str, name: str, *, count: int) -> Callable[[Progress], Any]:
-    """Return the work of finding out what a table would change in each form that uses its family."""
+    """Return a task that finds what a table would change in each form that uses its family."""
     connection = db.read()
     found = {
         f"{each.form} ({each.channel})": source
@@ -96,7 +98,7 @@ def prepare_effect(db: Database, kind: str, name: str, *, count: int) -> Callabl
 
 
 def prepare_drafts(db: Database, kind: str, name: str, *, person: StaffAccount, now: int) -> Callable[[Progress], Any]:
-    """Return the work of compiling each form that uses a table's family with this table, as the person's drafts."""
+    """Return a task that compiles each form of a table's family with this table, as drafts of the person."""
     body, wanted = get_text(db, kind, name), list_users(db.read(), kind, name)
 
     def work(progress: Progress) -> list[dict[str, Any]]:
@@ -112,7 +114,7 @@ def prepare_drafts(db: Database, kind: str, name: str, *, person: StaffAccount, 
 def _draft_one(
     db: Database, version: FormVersion, table: tuple[str, str, str], person: StaffAccount, now: int
 ) -> dict[str, Any]:
-    """Tell the draft's number, or the problem for which there is none."""
+    """Compile one draft. Returns its number, or the problem that prevented it."""
     result: dict[str, Any] = {"form": version.form, "channel": version.channel, "former": version.id}
     label = _next_label(db.read(), version, now)
     try:
@@ -125,7 +127,7 @@ def _draft_one(
 
 
 def _next_label(c: Connection, version: FormVersion, now: int) -> str:
-    """Return today's first version label that the form has not used: the date and two digits."""
+    """Return today's first unused version label of the form: the date and two digits."""
     used = {each.version for each in version_store.list_versions(c, version.form)}
     today = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y%m%d")
     return next(label for number in range(1, 1000) if (label := f"{today}{number:02}") not in used)

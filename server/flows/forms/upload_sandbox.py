@@ -1,6 +1,6 @@
-"""Where the server has read what authors send: always in a process of its own, which can open nothing (the sandbox).
+"""Runs every task on an author's upload in the sandbox: a child process without access to files.
 
-Nothing here touches the database. What is wrong with a form becomes one problem that lists everything.
+This module must not use the database. All problems of a form become one Problem that lists them.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _slot_freed = threading.Condition()
 
 @contextmanager
 def slot(person: str) -> Iterator[None]:
-    """Let a person have something read, one thing at a time, by ODK Validate too.
+    """Hold one of the places for expensive requests. A person has one place at a time, also for ODK Validate.
 
-    Problem `server.busy` when her last is not over, or others have all the places.
+    Raises Problem `server.busy` if her last request still runs, or if other people hold all places.
     """
     with _slot_freed:
         if not _slot_freed.wait_for(
@@ -49,8 +49,7 @@ def slot(person: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Compiled:
-    """A draft as compiled: its bytes, its source with all that went into it, and what is still to put right though it
-    stops nothing."""
+    """A compiled draft: its bytes, its source with everything used to compile it, and its warnings."""
 
     body: bytes
     source: bytes
@@ -58,7 +57,7 @@ class Compiled:
 
 
 def check(source: bytes, *, channel: str, tables: KnownTables) -> list[dict[str, Any]]:
-    """Name everything that is wrong with a source package or a workbook, with `blocking` for each."""
+    """Return all problems of a source package or a workbook, each with `blocking`."""
     try:
         return sandbox.run(CompileDraft(source, channel, route_vocabulary(), tables)).problems
     except FormError as error:
@@ -66,7 +65,7 @@ def check(source: bytes, *, channel: str, tables: KnownTables) -> list[dict[str,
 
 
 def compile_draft(source: bytes, *, channel: str, tables: KnownTables) -> Compiled:
-    """Compile a source package or a workbook. Problem `form.problems` names all that stops it."""
+    """Compile a source package or a workbook. Raises Problem `form.problems` with all blocking problems."""
     answer = run(CompileDraft(source, channel, route_vocabulary(), tables))
     if answer.compiled is None or answer.source is None:
         raise Problem("form.problems", problems=answer.problems)
@@ -74,8 +73,8 @@ def compile_draft(source: bytes, *, channel: str, tables: KnownTables) -> Compil
 
 
 def validate(xform: str, source: bytes | None) -> str:
-    """Have ODK Validate read an XForm; return its word. Problem `version.not_valid` with the rows of the workbook in
-    `source` where it refuses the form, or does not run."""
+    """Run ODK Validate on an XForm; return its message. Raises Problem `version.not_valid` if it rejects the form or
+    does not run. The problem names the rows of the workbook in `source`."""
     rows = run(FindNodeRows(source)).rows if source is not None else {}
     if found := odk_validate.validate(xform, rows):
         raise Problem("version.not_valid", problems=_list_problems(FormError(found)))
@@ -83,7 +82,7 @@ def validate(xform: str, source: bytes | None) -> str:
 
 
 def run(request: Request[A], progress: Progress | None = None) -> A:
-    """Run a request in the sandbox. Problem `form.problems` in the place of a FormError."""
+    """Run a request in the sandbox. Raises Problem `form.problems` instead of a FormError."""
     try:
         return sandbox.run(request, progress)
     except FormError as error:
@@ -91,12 +90,12 @@ def run(request: Request[A], progress: Progress | None = None) -> A:
 
 
 def family(name: str) -> str:
-    """Return what all versions of a table have in their names; blank for a name that is none of a table's."""
+    """Return the family of a table's name: the part all its versions share. Empty if the name is not a table's."""
     return table_family(name)
 
 
 def route_vocabulary() -> dict[str, list[str]]:
-    """Return the codes that a form may feed into each route field."""
+    """Return the codes that a form may write into each route field."""
     return {name: sorted(codes) for name, codes in AUTHOR_FIELDS.items()}
 
 

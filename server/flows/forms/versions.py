@@ -1,7 +1,7 @@
-"""The life of a form version until it is approved: drafted, tried out, submitted, sent back, approved; later closed.
+"""The states of a form version: draft, in review, approved, later closing and retired. The staff API calls it.
 
-The people's door calls it. Author and reviewer sign on their own machines and hand in a signature; no key of theirs is
-ever here. What each deed needs is said by version_states.csv, and every deed is audited.
+Author and reviewer sign on their own machines and upload the signature. This module must not hold their keys.
+version_states.csv lists the allowed changes, and every change is audited.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ came out: the newest. The database that holds them takes in screenings."""
 
 @dataclass(frozen=True)
 class DraftResult:
-    """A draft, and what is still to put right with it though it stops nothing."""
+    """A draft and its warnings."""
 
     version: FormVersion
     problems: list[dict[str, Any]]
 
 
 def compile_draft(db: Database, source: bytes, *, channel: str, person: StaffAccount, now: int) -> DraftResult:
-    """Keep what a source package compiles to as a draft, in the place of the author's own draft of that name.
+    """Compile a source package and store it as a draft. It replaces the author's own draft of that name.
 
-    Problem `form.problems` with everything that is wrong; nothing is kept then.
+    Raises Problem `form.problems` with all problems; then nothing is stored.
     """
     tables = published_tables.list_known(db.read(), now)
     return store_draft(db, upload_sandbox.compile_draft(source, channel=channel, tables=tables), person=person, now=now)
 
 
 def store_draft(db: Database, compiled: Compiled, *, person: StaffAccount, now: int) -> DraftResult:
-    """Keep what was compiled as a draft. Problem `version.too_many_drafts` when the author has as many as she may."""
+    """Store a compiled draft. Raises Problem `version.too_many_drafts` if the author has the maximum."""
     new = rollouts.describe_bundle(Document.parse(compiled.body, least=0), compiled.source)
     with db.write() as w:
         current = versions.find_version(w, new.form, new.version, new.channel)
@@ -70,7 +70,8 @@ def store_draft(db: Database, compiled: Compiled, *, person: StaffAccount, now: 
 
 
 def discard_draft(db: Database, id_: int, *, person: StaffAccount, now: int) -> None:
-    """Throw one's own draft away; a reviewer and an administrator anybody's, so that nobody keeps a name for ever."""
+    """Delete an author's own draft. A reviewer or an administrator may delete any draft, so that no author blocks a
+    name."""
     with db.write() as w:
         current = get_version(w, id_)
         if not person.roles & {"reviewer", "administrator"}:
@@ -81,7 +82,7 @@ def discard_draft(db: Database, id_: int, *, person: StaffAccount, now: int) -> 
 
 
 def add_trial(db: Database, id_: int, trial: TrialResult, *, sha: str) -> None:
-    """Keep what came out of a made-up interview with a draft; `sha` names the bytes that it was held with."""
+    """Store the result of a synthetic interview with a draft. `sha` names the draft's bytes at the interview."""
     with db.write() as w:
         current = get_version(w, id_)
         VERSION_TRANSITIONS.next_state("try", current.state)
@@ -96,7 +97,7 @@ def add_trial(db: Database, id_: int, trial: TrialResult, *, sha: str) -> None:
 def submit_draft(
     db: Database, id_: int, signature: bytes, *, person: StaffAccount, validate: Validate, now: int
 ) -> FormVersion:
-    """Put one's own draft before a reviewer, with the author's signature; ODK Validate must accept the form."""
+    """Submit an author's own draft to review, with her signature. ODK Validate must accept the form."""
     current = _require_own(get_version(db.read(), id_), person)
     VERSION_TRANSITIONS.next_state("submit", current.state)
     document = _add_signature(db.read(), current, signature)
@@ -109,9 +110,9 @@ def submit_draft(
 
 
 def list_new_tables(source: bytes, known: KnownTables) -> list[dict[str, str]]:
-    """Read the tables that a source package brings along (`kind`, `name`, `text`), except those that are `known`.
+    """Return the tables in a source package (`kind`, `name`, `text`) that are not in `known`.
 
-    Problem `form.problems` for one that may not be published.
+    Raises Problem `form.problems` if a table may not be published.
     """
     return upload_sandbox.run(FindUnpublishedTables(source, known)).tables
 
@@ -119,11 +120,11 @@ def list_new_tables(source: bytes, known: KnownTables) -> list[dict[str, str]]:
 def approve_version(
     db: Database, id_: int, signature: bytes, *, person: StaffAccount, carried: ListNewTables, now: int
 ) -> FormVersion:
-    """Approve what somebody else submitted, with the reviewer's signature: from now on nothing of it changes, and the
-    tables that it brought along are published with it.
+    """Approve another person's version with the reviewer's signature. It never changes after that, and its own tables
+    are published.
 
-    Problem `table.name_used` when another table has the name of one of these by now.
-    SyncError `bundle.one_person` when author and reviewer are the same person under two keys.
+    Raises Problem `table.name_used` if another table has one of their names by now. Raises SyncError
+    `bundle.one_person` if author and reviewer are the same person with two keys.
     """
     current = get_version(db.read(), id_)
     VERSION_TRANSITIONS.next_state("approve", current.state)
@@ -143,7 +144,7 @@ def approve_version(
 
 
 def send_back(db: Database, id_: int, *, reason: str, person: StaffAccount, now: int) -> FormVersion:
-    """Give what was submitted back to its author, and say why."""
+    """Return a submitted version to its author, with a reason."""
     with db.write() as w:
         current = get_version(w, id_)
         VERSION_TRANSITIONS.next_state("return", current.state)
@@ -151,7 +152,7 @@ def send_back(db: Database, id_: int, *, reason: str, person: StaffAccount, now:
 
 
 def withdraw_version(db: Database, id_: int, *, person: StaffAccount, now: int) -> FormVersion:
-    """Take back what one submitted."""
+    """Withdraw a version that the same author submitted."""
     with db.write() as w:
         current = _require_own(get_version(w, id_), person)
         VERSION_TRANSITIONS.next_state("withdraw", current.state)
@@ -177,16 +178,16 @@ def _add_signature(c: Connection, current: FormVersion, signature: bytes) -> Doc
 
 
 def _require_unchanged(w: Connection, current: FormVersion) -> None:
-    # It may have been replaced while it was read apart.
+    # Another request may have replaced it while the sandbox read it.
     if get_version(w, current.id) != current:
         raise Problem("version.other_bytes", current.sha)
 
 
-# Out of use
+# Closing
 
 
 def close_version(db: Database, keys: ServerKeys, id_: int, *, person: StaffAccount, now: int) -> FormVersion:
-    """Send no tablet to a version any more; what was asked with it is accepted as before."""
+    """Stop sending a version to tablets. The server still accepts screenings made with it."""
     with db.write() as w:
         current = get_version(w, id_)
         closed = _change_state(w, current, "close", "form.closed", person, now)
@@ -195,16 +196,16 @@ def close_version(db: Database, keys: ServerKeys, id_: int, *, person: StaffAcco
 
 
 def retire_version(db: Database, id_: int, *, person: StaffAccount, now: int) -> FormVersion:
-    """Mark what still comes in under a closed version; it is accepted all the same."""
+    """Retire a closing version. The server still accepts its screenings, and marks them."""
     with db.write() as w:
         return _change_state(w, get_version(w, id_), "retire", "form.retired", person, now)
 
 
-# Out again
+# Reading
 
 
 def get_version(c: Connection, id_: int) -> FormVersion:
-    """Return a version. Problem `version.unknown` when there is none."""
+    """Return a version. Raises Problem `version.unknown` if it does not exist."""
     version = versions.get_version(c, id_)
     if version is None:
         raise Problem("version.unknown", str(id_))
@@ -217,19 +218,20 @@ def list_versions(db: Database, form: str | None) -> list[FormVersion]:
 
 
 def get_details(db: Database, id_: int) -> tuple[FormVersion, list[TrialResult], FormVersion | None]:
-    """Return a version, what was tried with it, and what tablets used before it."""
+    """Return a version, its trial results, and the version that tablets used before it."""
     connection = db.read()
     version = get_version(connection, id_)
     return version, versions.list_trials(connection, id_), previous_in_use(connection, version)
 
 
 def get_compiled(db: Database, id_: int) -> tuple[FormVersion, bytes]:
-    """Return a version, and its compiled bytes with the signatures so far."""
+    """Return a version, and its compiled bytes with the present signatures."""
     return get_version(db.read(), id_), versions.get_signed_bytes(db.read(), id_)
 
 
 def get_source(db: Database, id_: int) -> bytes:
-    """Return the source package of a version. Problem `version.no_source` for a bundle that was signed elsewhere."""
+    """Return the source package of a version. Raises Problem `version.no_source` for a bundle that was signed
+    offline."""
     get_version(db.read(), id_)
     kept = versions.get_source(db.read(), id_)
     if kept is None:
@@ -238,7 +240,7 @@ def get_source(db: Database, id_: int) -> bytes:
 
 
 def previous_in_use(c: Connection, version: FormVersion) -> FormVersion | None:
-    """Return what tablets use now, or used last, of a version's form and channel: what it is to be compared with."""
+    """Return the version of the same form and channel that tablets use now or used last. Comparisons use it."""
     others = [each for each in versions.list_versions(c, version.form) if each.channel == version.channel]
     used = [each for each in others if each.state in versions.IN_USE and each.id != version.id]
     return max(used, key=lambda each: (each.state == "published", each.changed, each.id), default=None)

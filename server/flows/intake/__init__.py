@@ -1,1 +1,1 @@
-"""Takes in sync requests: who speaks, which envelopes are stored, what is missing."""
+"""Processes sync requests: authenticates the tablet, stores its envelopes, finds missing numbers."""

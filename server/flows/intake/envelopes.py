@@ -1,5 +1,8 @@
-"""One screening's way in: parse, signature, outcome, store, route, referrals, count, audit. The exchange calls it for
-each envelope of a batch, inside the request's one transaction. It opens no screening; a broken one costs no other."""
+"""Stores arriving envelopes: parse, verify, choose the outcome, store, route, open referrals, count, audit.
+
+The sync request calls it for all envelopes of a batch, inside the one transaction of the request. It must not decrypt a
+screening. A broken envelope must not stop the others.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ParsedEnvelope:
-    """An envelope as far as it could be read: with `code`, it is rejected; without `route`, a desk must sort it."""
+    """A parsed envelope. A non-empty `code` means: rejected. `route` None means: a desk must sort it."""
 
     id: str
     envelope: Envelope | None
@@ -39,7 +42,7 @@ class ParsedEnvelope:
 
 
 class _Batch:
-    """One request's envelopes together: what is asked once for all of them, and what is written once for all."""
+    """The envelopes of one request: cached store queries, and the audit events and counts to write once at the end."""
 
     def __init__(self) -> None:
         self._answers: dict[tuple[Any, str], Any] = {}
@@ -47,7 +50,7 @@ class _Batch:
         self.facts: list[ScreeningFacts] = []
 
     def cached(self, w: Connection, ask: Callable[[Connection, str], T], about: str) -> T:
-        """Ask a store about something that no envelope changes, once."""
+        """Run a store query about something that no envelope changes, and cache its result for the batch."""
         if (ask, about) not in self._answers:
             self._answers[ask, about] = ask(w, about)
         answer: T = self._answers[ask, about]
@@ -57,7 +60,8 @@ class _Batch:
 def inspect_envelope(
     raw: bytes, key_of: Callable[[str], VerifyKey], route_keys: Mapping[str, RouteKey]
 ) -> ParsedEnvelope:
-    """Read an envelope and check its signature; needs no transaction. `key_of` raises Problem for a stranger."""
+    """Parse an envelope and verify its signature, without a transaction. `key_of` raises Problem for an unknown
+    tablet."""
     try:
         envelope = parse_envelope(raw)
         verify_envelope(envelope, key_of(envelope.header.dev))
@@ -69,7 +73,7 @@ def inspect_envelope(
 
 
 def _open_route(envelope: Envelope, route_keys: Mapping[str, RouteKey]) -> Route | None:
-    # The route is an aid, never a condition (SPEC 7.2): a screening whose route is broken is stored and sorted by hand.
+    # The route is optional (SPEC 7.2). A screening with an unreadable route is stored, and a desk sorts it by hand.
     try:
         return open_route(envelope.header.route, route_keys, envelope.header.jti)
     except SyncError:
@@ -79,7 +83,7 @@ def _open_route(envelope: Envelope, route_keys: Mapping[str, RouteKey]) -> Route
 def store_all(
     w: Connection, arrivals: Sequence[ParsedEnvelope], *, sender: str, rulebook: Rulebook, now: int
 ) -> list[ReceiptItem]:
-    """Give each envelope its fate; return one receipt item for each, in order."""
+    """Store or reject each envelope; return one receipt item for each, in order."""
     items = _store_batch(w, arrivals, sender, rulebook, now)
     if codes := [item.code for item in items if item.outcome == "rejected"]:
         halts.record_rejection(w, sender, codes[-1], now=now)
@@ -97,7 +101,7 @@ def _store_batch(
 
 
 def _store_alone(w: Connection, arrival: ParsedEnvelope, sender: str, rulebook: Rulebook, now: int) -> ReceiptItem:
-    # The tables refuse one of the batch. That one stays on the tablet and is counted; the others are stored.
+    # A constraint of the tables rejects one envelope. It stays on the tablet and is counted; the others are stored.
     try:
         with savepoint(w):
             return _store_together(w, [arrival], sender, rulebook, now)[0]
@@ -139,7 +143,7 @@ def _store_one(
     for decision in decisions:
         mark = _mark_of_retired_form(w, batch, arrival.route) if outcome == "stored" else outcome
         batch.events.append(referrals.open_referral(w, envelope.id, decision, mark=mark, now=now))
-    if outcome not in ("conflict", "quarantined"):  # Counted when a person releases it.
+    if outcome not in ("conflict", "quarantined"):  # These are counted when a person releases them.
         batch.facts += statistics.screening_facts(arrival.route)
     return ReceiptItem(envelope.id, outcome, envelope.header.seq)
 
@@ -150,7 +154,7 @@ def _count_rejection(w: Connection, id_: str, code: str, sender: str, now: int) 
 
 
 def _choose_outcome(device: Device | None, known: KnownParts) -> str:
-    """What became of it, before routing: the table of SPEC 10, the graver first."""
+    """Return the outcome before routing, by the table of SPEC 10. The most serious outcome comes first."""
     if device is None or device.state != "certified":
         return "quarantined"
     if known.jti:
@@ -159,7 +163,7 @@ def _choose_outcome(device: Device | None, known: KnownParts) -> str:
 
 
 def _mark_of_retired_form(w: Connection, batch: _Batch, route: Route | None) -> str:
-    """The mark of a screening under a version that is retired: accepted all the same, and seen."""
+    """Return the mark "retired_form" for a screening under a retired version. The server still accepts it."""
     state = batch.cached(w, versions.get_state_in_use, route.sha) if route is not None and route.sha is not None else ""
     return "retired_form" if state == "retired" else ""
 
@@ -175,7 +179,7 @@ _WORK_KINDS = {"quarantined": "quarantine", "conflict": "conflict", "fork": "for
 
 
 def _store_route_and_work(w: Connection, envelope: Envelope, route: Route | None, outcome: str, now: int) -> None:
-    """Keep the route, and put on the work list what a person has to look at."""
+    """Store the route, and add the items that a person has to decide to the work list."""
     header = envelope.header
     kinds = [_WORK_KINDS[outcome]] if outcome in _WORK_KINDS else []
     if route is None:
@@ -187,5 +191,5 @@ def _store_route_and_work(w: Connection, envelope: Envelope, route: Route | None
 
 
 def advance_chains(w: Connection, chains: Iterable[tuple[str, str]], *, now: int) -> dict[str, int]:
-    """Bring each touched chain up to date; return, for each, the number up to which every screening is here."""
+    """Update each chain in the request. Returns, for each, the number up to which no screening is missing."""
     return {chain: gaps.update_gap(w, dev, chain, now=now)[0] for dev, chain in sorted(set(chains))}

@@ -1,7 +1,8 @@
-"""Watches the numbers of each tablet's chains: a screening that never came may be a person lost. The exchange calls it
-for the chains that a request touches, a job for all of them, to tell a gap again that is too old to be on its way.
+"""Finds missing numbers in the tablets' chains and puts them on the work list.
 
-The work list has one gap of a chain at a time: the lowest about which nobody has decided.
+A screening that never arrived may be a person without help. The sync request checks the chains of its envelopes. A job
+checks all chains, and reports an old gap again as late. The work list holds at most one gap of a chain at a time: the
+lowest one without a decision.
 """
 
 from __future__ import annotations
@@ -15,20 +16,20 @@ from server.store.chains import Gap
 from server.store.worklist import WorkItem
 from sync.durations import DAY
 
-# A gap this old is no longer a batch on its way, and "found" has not come true.
+# After this time (ms) a gap is not a batch still in transit, and a decision "found" has not come true.
 LATE_AFTER = 3 * DAY
 LATE = "late"
 LOST, FOUND = "lost", "found"
 
 
 def update_all_gaps(db: Database, *, now: int) -> int:
-    """Bring the work list's gaps up to date; return how many are late, each marked so there."""
+    """Update the gaps on the work list; return how many are late. Each late gap gets a mark there."""
     with db.write() as w:
         return sum(update_gap(w, dev, chain, now=now)[1] for dev, chain in chains.list_unfinished(w))
 
 
 def report_silent_tablets(db: Database, *, now: int, days: int) -> int:
-    """Put each certified tablet on the work list that was not heard from for some days; return how many there are."""
+    """Put each certified tablet that sent no request for `days` days on the work list; return how many there are."""
     with db.write() as w:
         silent = devices.list_silent(w, now - days * DAY, now + DAY)
         for dev, since in silent:
@@ -37,16 +38,17 @@ def report_silent_tablets(db: Database, *, now: int, days: int) -> int:
 
 
 def record_left_chains(w: Connection, dev: str, ended: Mapping[str, int], *, now: int) -> None:
-    """Note the chains that a tablet says it left (SPEC 11.3 rule 7), and put each on the work list once."""
+    """Store the chains that a tablet reports as left (SPEC 11.3 rule 7), and put each on the work list once."""
     for chain, written in ended.items():
         if chains.record_left_chain(w, dev, chain, written):
             worklist.add_item(w, kind="copied", dev=dev, chain=chain, at=now)
 
 
 def update_gap(w: Connection, dev: str, chain: str, *, now: int) -> tuple[int, bool]:
-    """Bring one chain up to date; return the number up to which it is whole, and whether its gap on the list is late.
+    """Update one chain. Returns the number up to which no screening is missing, and True if its gap on the list is
+    late.
 
-    A gap is as old as the first item ever that told of it, whatever was decided about that one.
+    The age of a gap counts from the first item about it, whatever the decision on that item was.
     """
     reached, gaps = chains.advance_chain(w, dev, chain)
     items = (
@@ -64,7 +66,7 @@ def update_gap(w: Connection, dev: str, chain: str, *, now: int) -> tuple[int, b
         (item.opened for item, reported in items if reported.first <= gap.last and gap.first <= reported.last),
         default=now,
     )
-    late = abs(now - since) >= LATE_AFTER  # What was told under a clock far ahead is old too.
+    late = abs(now - since) >= LATE_AFTER  # A time far in the future also counts as old.
     reason = f"{LATE}.seq.{gap}" if late else f"seq.{gap}"
     worklist.add_item(w, kind="gap", dev=dev, chain=chain, reason=reason, at=now, again=True)
     return reached, late
@@ -76,12 +78,13 @@ def _read_gap(item: WorkItem) -> Gap:
 
 
 def _is_decision_valid(item: WorkItem, now: int) -> bool:
-    """Whether a decision about a gap counts: what was said to be found, and is not here days later, is told again."""
+    """Return True if a decision about a gap still counts. A gap decided as "found" is reported again if it is still
+    there days later."""
     if item.decision == FOUND:
         return item.closed is not None and abs(now - item.closed) < LATE_AFTER
     return item.decision == LOST
 
 
 def _covers(decided: Gap, gap: Gap) -> bool:
-    # Of a gap that ends elsewhere nobody has decided: screenings have arrived inside it, or more were written after it.
+    # A gap with another end has no decision yet: screenings arrived inside it, or the tablet wrote more after it.
     return decided.last == gap.last and decided.first <= gap.first

@@ -1,6 +1,8 @@
-"""The whole conversation of a tablet in one round trip (SPEC 11): who asks, what arrived, what is new. The tablets'
-door calls `answer_request`; what a request changes is stored whole or not at all.
-The answer is signed after the commit."""
+"""Processes a tablet's sync request in one round trip (SPEC 11): authenticate, store, answer. The tablet API calls
+`answer_request`.
+
+A request changes the database completely or not at all. The server must not sign the answer before the commit.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ NUMBER_REFUSED = frozenset({"sync.number_used", "sync.number_skipped"})
 def answer_request(
     db: Database, message: Message, *, keys: ServerKeys, rulebook: Rulebook, now: int
 ) -> tuple[Message, list[ReceiptItem]]:
-    """Answer a tablet's request; also return what became of each envelope, for the log."""
+    """Answer a tablet's request. Also returns the receipt item of each envelope, for the log."""
     dev = messages.claimed_signer(message.signature)
     request = messages.read_request(message, get_device_key(db, dev))
     arrivals = [
@@ -56,7 +58,8 @@ def answer_request(
 
 @dataclass(frozen=True)
 class _Applied:
-    """What is in the database when the transaction ends: news for the tablet, receipt items, the audit chain's head."""
+    """The result of the transaction: the response for the tablet, the receipt items, and the head of the audit
+    chain."""
 
     response: Response
     items: list[ReceiptItem]
@@ -73,7 +76,7 @@ def _apply(
     rulebook: Rulebook,
     now: int,
 ) -> _Applied:
-    """Everything that a request changes; one transaction, or a part of one that is undone alone."""
+    """Apply all changes of a request, in one transaction or in a savepoint of a shared one."""
     generation = meta.get_generation(w)
     _accept_request(w, dev, request, digest, generation, now)
     taken = envelope_intake.store_all(w, arrivals, sender=dev, rulebook=rulebook, now=now)
@@ -88,12 +91,14 @@ def _apply(
 
 @lru_cache(maxsize=10_000)
 def get_device_key(db: Database, dev: str) -> VerifyKey:
-    """The key of a tablet that may speak; kept: a key never changes, and who may speak once is heard ever after."""
+    """Return the public key of a certified or revoked tablet. The result is cached: a key never changes, and such a
+    tablet is always authenticated."""
     return VerifyKey.from_raw(_authenticate(db.read(), dev).key)
 
 
 def _authenticate(c: Connection, dev: str) -> Device:
-    """The tablet that claims to speak. A revoked one is heard too: its screenings are kept for a decision."""
+    """Return the tablet that claims to have sent the request. A revoked tablet is accepted: its screenings wait for a
+    decision."""
     device = devices.get_device(c, dev)
     if device is None:
         raise Problem("device.unknown", dev)
@@ -103,10 +108,10 @@ def _authenticate(c: Connection, dev: str) -> Device:
 
 
 def _accept_request(w: Connection, dev: str, request: Request, digest: str, generation: str, now: int) -> None:
-    """Note that the tablet spoke. A request's number must rise, so that nobody can play an old one again.
+    """Record a request. Its number must be higher than the last one, so that an attacker cannot replay an old request.
 
-    The very same bytes under the last number are answered again, since an answer can get lost below the tablet's own
-    doing. They say nothing new, not even that the tablet is well: whoever saw them can send them.
+    The server answers the same bytes under the last number again, because the network can lose an answer. A repeated
+    request proves nothing: an attacker may have recorded it. It does not update the "last seen" time.
     """
     device = _authenticate(w, dev)
     if request.n == device.last_n and digest == device.last_request:
@@ -125,13 +130,14 @@ def _accept_request(w: Connection, dev: str, request: Request, digest: str, gene
     if request.orders:
         device_orders.record_carried_out(w, dev, request.orders, now=now)
     worklist.close_resolved(w, kind="silent", dev=dev, by=SERVER, at=now)
-    # What a tablet told before was looked at then; only a restore makes it worth another look.
+    # The same report was processed before; only a restore makes it necessary to process it again.
     if request.generation != generation or any(held[kind] != getattr(device, kind) for kind in held):
         trust_documents.report_ahead(w, dev, held, now=now)
 
 
 def _find_known(w: Connection, request: Request) -> list[ReceiptItem]:
-    """Receipts for envelopes that arrived earlier, with an answer that did not; what never arrived gets none."""
+    """Return receipts for envelopes that arrived earlier and whose receipt got lost. An envelope that never arrived
+    gets none."""
     found = (envelopes.get_envelope(w, id_) for id_ in request.pending)
     return [ReceiptItem(stored.id, "duplicate", stored.seq) for stored in found if stored is not None]
 
@@ -144,8 +150,9 @@ def _list_chains(arrivals: Sequence[ParsedEnvelope]) -> list[tuple[str, str]]:
 def _build_response(
     w: Connection, dev: str, request: Request, generation: str, seq: dict[str, int], now: int
 ) -> Response:
-    """What the tablet does not have yet. Documents above the numbers it named, and what became of its screenings."""
-    # A cursor counts in one generation of the database; after a restore everything is told from the start.
+    """Return the documents above the tablet's numbers, and the new status events of its screenings."""
+    # A cursor is valid in one generation of the database. After a restore the server sends all status events from the
+    # start.
     cursor = request.cursor if request.generation == generation else 0
     events = statuses.list_since(w, dev, cursor, EVENTS_AT_ONCE)
     return Response(
@@ -170,7 +177,7 @@ def _get_newer(w: Connection, kind: str, held: int) -> Document | None:
 
 
 def _add_receipts(applied: _Applied, keys: ServerKeys) -> Response:
-    """Sign what is on disk: only after the commit."""
+    """Sign the receipt. Call it only after the commit."""
     response, items = applied.response, [*applied.items, *applied.known_items]
     if not items:
         return response

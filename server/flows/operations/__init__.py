@@ -1,1 +1,1 @@
-"""Looks after the server: founding, backup, restore, health, audit, retention, reports."""
+"""Operates the server: founding, backup, restore, health, audit, retention, reports."""

@@ -1,4 +1,4 @@
-"""Holds the audit chain against itself. Called by `chaski audit verify`; it only reads."""
+"""Verifies the audit chain. `chaski audit verify` calls it. It must not write."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from server.store import audit
 
 @dataclass(frozen=True)
 class AuditVerdict:
-    """The chain's length and head; `broken_at` is the number of the first row that does not follow, or None."""
+    """The chain's length and head. `broken_at` is the number of the first row with a wrong hash, or None."""
 
     rows: int
     head: str
@@ -18,7 +18,7 @@ class AuditVerdict:
 
 
 def verify_chain(db: Database, known: tuple[int, str] | None = None) -> AuditVerdict:
-    """Recompute every link. `known`: a (number, hash) that travelled in a receipt and must still be in the chain."""
+    """Recompute every hash. `known` is a (number, hash) from a receipt, which must still be in the chain."""
     number, prev, met = 0, audit.START, known is None or known == (0, audit.START)
     for entry in audit.iterate_entries(db.read()):
         number += 1

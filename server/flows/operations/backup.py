@@ -1,5 +1,7 @@
-"""Copies the database, while it is in use, into a file that only the holder of an offline key can open. The server's
-own keys never go along. `chaski backup` and the daily job call it."""
+"""Makes an encrypted backup of the live database. `chaski backup` and the daily job call it.
+
+Only the holder of the offline backup key can open the file. It must not contain the server's own keys.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ from server.store.meta import Holdings
 from sync.documents.signed import Document
 from sync.durations import DAY
 
-# The server's own word on a backup, which servers alone make and read; it is no document of the protocol.
+# A statement about the backup that only servers sign and read; it is not a protocol document.
 TYP = "chaski-1/backup+jws"
 SUFFIX = ".tar.gz.age"
 _PARTIAL = ".partial"
@@ -35,7 +37,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class WrittenBackup:
-    """A backup that was written: where, as of when (ms), what is in it, and the file's length and SHA-256 in hex."""
+    """A written backup: path, time (ms), contents, length in bytes and SHA-256 in hex."""
 
     file: Path
     at: int
@@ -47,7 +49,7 @@ class WrittenBackup:
 def write_backup(
     config: Config, keys: ServerKeys, *, recipient: str, folder: Path, now: int, progress: Progress
 ) -> WrittenBackup:
-    """Write a backup for `recipient` (age1...) into `folder`. BackupError or OSError: nothing was written."""
+    """Write a backup for `recipient` (age1...) into `folder`. After BackupError or OSError no backup exists."""
     with scratch_files.lock_scratch_file(config) as copied:
         _require_room(copied.parent, folder, snapshot.max_copy_bytes(config.database))
         scratch_files.create_private(copied)
@@ -57,7 +59,7 @@ def write_backup(
         with closing(sqlite3.connect(copied)) as connection:
             holdings = meta.count_holdings(SqliteConnection(connection))
         statement = _make_statement(copied, keys, holdings, now)
-        for leftover in folder.glob(f"{_prefix(keys)}*{_PARTIAL}"):  # by a backup that was killed
+        for leftover in folder.glob(f"{_prefix(keys)}*{_PARTIAL}"):  # from a backup process that was killed
             leftover.unlink()
         file = folder / f"{_prefix(keys)}{_stamp(now)}{SUFFIX}"
         length, sha256 = _write(file, statement, copied, recipient, progress)
@@ -75,14 +77,15 @@ def _require_room(scratch: Path, folder: Path, most: int) -> None:
 
 
 def _make_statement(copied: Path, keys: ServerKeys, holdings: Holdings, now: int) -> bytes:
-    """Say what the copy is. The signature tells it from one that anybody can make who knows the recipient."""
+    """Return the signed statement about the copy. Its signature proves the origin: every sender who knows the recipient
+    key can encrypt a file."""
     with copied.open("rb") as source:
         sha256 = hashlib.file_digest(source, "sha256").hexdigest()
     return Document.of({"at": now, "sha256": sha256, **vars(holdings)}, TYP, keys.signing).to_bytes()
 
 
 def _write(file: Path, statement: bytes, copied: Path, recipient: str, progress: Progress) -> tuple[int, str]:
-    """Write under another name first: what has the name of a backup is whole, and is never written over."""
+    """Write under a temporary name first. A file with the name of a backup is complete and is never overwritten."""
     if file.exists():
         raise BackupError("backup.file_exists", f"{file} is there already; nothing is written over it")
     partial = file.with_name(file.name + _PARTIAL)
@@ -103,12 +106,12 @@ def _write(file: Path, statement: bytes, copied: Path, recipient: str, progress:
 
 
 def write_daily(db: Database, config: Config, keys: ServerKeys, *, now: int) -> int:
-    """Write a backup unless one was made in the last day, then remove those beyond the number to keep.
+    """Write a backup unless one was made in the last day, then delete those beyond the number to keep.
 
-    Returns how many were written: 0 or 1. One that fails is on the work list until one succeeds.
+    Returns how many were written: 0 or 1. A failure stays on the work list until a backup succeeds.
     """
     folder = config.backup_folder
-    # A name from the future, by a clock that was wrong then, is no reason to write none.
+    # A file name in the future comes from a wrong clock and must not prevent today's backup.
     if folder is None or any(now - DAY < _read_time(file) <= now for file in _list_backups(folder, keys)):
         return 0
     try:
@@ -116,7 +119,7 @@ def write_daily(db: Database, config: Config, keys: ServerKeys, *, now: int) -> 
             config, keys, recipient=config.backup_recipient, folder=folder, now=now, progress=lambda step: None
         )
     except (BackupError, OSError, sqlite3.Error) as error:
-        # With the day, so that it comes back tomorrow, whatever somebody decided about today.
+        # The reason contains the day, so that the item returns tomorrow whatever the decision about today's.
         reason = f"{getattr(error, 'code', type(error).__name__)}.{_stamp(now)[:8]}"
         with db.write() as w:
             worklist.add_item(w, kind="backup", dev="", reason=reason, at=now)
@@ -130,17 +133,17 @@ def write_daily(db: Database, config: Config, keys: ServerKeys, *, now: int) -> 
 
 
 def last_backup_time(folder: Path, keys: ServerKeys) -> int | None:
-    """When this server's newest backup in a folder was made (ms); None where there is none."""
+    """Return the time (ms) of this server's newest backup in a folder; None if there is none."""
     return max(map(_read_time, _list_backups(folder, keys)), default=None)
 
 
 def _list_backups(folder: Path, keys: ServerKeys) -> list[Path]:
-    """This server's backups in a folder, oldest first."""
+    """Return this server's backups in a folder, oldest first."""
     return sorted(filter(_read_time, folder.glob(f"{_prefix(keys)}*{SUFFIX}")), key=_read_time)
 
 
 def _prefix(keys: ServerKeys) -> str:
-    # Several servers may share a folder, and none may remove what another has put there.
+    # Several servers may share a folder; one must not delete the backups of another.
     return f"chaski-{keys.signing.kid}-"
 
 
@@ -149,7 +152,7 @@ def _stamp(at: int) -> str:
 
 
 def _read_time(file: Path) -> int:
-    """When a backup was made (ms), by its name; 0 for a file of another name."""
+    """Return the time (ms) in a backup's file name; 0 for any other name."""
     try:
         stamp = datetime.strptime(file.name.removesuffix(SUFFIX)[-20:], "%Y%m%dT%H%M%S.%fZ")
     except ValueError:

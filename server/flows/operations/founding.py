@@ -1,9 +1,9 @@
-"""The server's half of the key ceremony: an empty server, then the first desks and people around it.
+"""The server's half of the key ceremony: creates an empty server, then its first desks and accounts.
 
-A founding that was cut off is begun again: a mark in the data folder tells it from a server that exists.
+A founding that was interrupted starts again. A mark in the data folder distinguishes it from a finished server.
 
-Only `server.ceremony` calls it. It is given public keys, locked keys and wrapped copies; no secret but the server's own
-ever comes in here.
+Only `server.ceremony` calls it. It gets public keys, locked keys and wrapped copies. It must not receive a secret other
+than the server's own.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CEREMONY = "ceremony"
 
 @dataclass(frozen=True)
 class NewServer:
-    """A server that exists: its settings, its own keys, its open database; and what to do next, in sentences."""
+    """A created server: its settings, its own keys, its open database, and the next steps as sentences."""
 
     config: Config
     keys: ServerKeys
@@ -49,7 +49,7 @@ class NewServer:
 
 @dataclass(frozen=True)
 class NewPerson:
-    """An account, with what its first sign-in will be checked against."""
+    """An account, with the record that her first sign-in is checked against."""
 
     person: StaffAccount
     salt: bytes
@@ -76,10 +76,10 @@ class NewKeyring:
 
 @contextmanager
 def lock_new_server(data: Path) -> Iterator[str]:
-    """Hold a data folder (mode 0700) while a server is founded in it. Raises ConfigError when it holds a server.
+    """Lock a data folder (mode 0700) during the founding. Raises ConfigError if it holds a server.
 
-    Gives the random mark of this founding. When the block fails, or the process dies, the file with the mark stays.
-    The next founding then removes the keys and the database that are there; no person was told of them.
+    Yields the random mark of this founding. If the block fails or the process dies, the file with the mark stays. The
+    next founding then removes the keys and the database that are there. No person has received them yet.
     """
     config = Config(data=data.absolute())
     if not config.unfinished.exists():
@@ -92,7 +92,7 @@ def lock_new_server(data: Path) -> Iterator[str]:
         except OSError as error:
             raise ConfigError("CHASKI_DATA", f"another `chaski init` is at work in {data}") from error
         mark = file.read()
-        if not (mark and config.unfinished.exists()):  # Another process may have founded a server since we looked.
+        if not (mark and config.unfinished.exists()):  # Another process may have founded a server since the check.
             _refuse_server(config, new_mark=not mark)
         if not mark:
             mark = secrets.token_hex(16)
@@ -107,7 +107,7 @@ def lock_new_server(data: Path) -> Iterator[str]:
 
 
 def read_mark(data: Path) -> str:
-    """Return the mark of a founding that was cut off; empty when there is none."""
+    """Return the mark of an interrupted founding; empty if there is none."""
     file = Config(data=data.absolute()).unfinished
     return file.read_text(encoding="ascii") if file.exists() else ""
 
@@ -127,7 +127,7 @@ def _remove_unfinished(config: Config) -> None:
 
 
 def create_server(data: Path, *, now: int) -> NewServer:
-    """Make the server's keys and the database in a folder that `lock_new_server` holds."""
+    """Create the server's keys and the database in a folder that `lock_new_server` has locked."""
     config = Config(data=data.absolute())
     made, db = server_keys.create(config.keys), SqliteDatabase(config.database)
     with db.write() as w:
@@ -144,7 +144,7 @@ def set_up_desks(
     keyrings: Sequence[NewKeyring],
     now: int,
 ) -> None:
-    """Seat the people at their desks and put trust, registry and the first manifest in force: all of it, or nothing."""
+    """Store the people, keyrings and queues, and install trust, registry and the first manifest, in one transaction."""
     with server.db.write() as w:
         _add_people(w, people, now)
         _store_keyrings(w, keyrings, now)

@@ -1,5 +1,8 @@
-"""Whether the server can do its work: store, and look after what is stored. Both doors tell it at /healthz, and metrics
-are made of the same figures. It writes one small row at most every ten seconds, however often somebody asks."""
+"""Health checks: can the server store screenings, and do its jobs run? Both APIs return the result at /healthz, and the
+metrics use the same figures.
+
+It writes one small row at most every ten seconds, however many requests arrive.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ _NEEDED_BYTES = 8 * 1024 * 1024  # the largest sync there is
 
 @dataclass(frozen=True)
 class HealthFigures:
-    """What an operator sees: how much waits, how much is stored, how much room there is. Nothing names anybody."""
+    """Figures for operators: how much waits, how much is stored, how much space is free. They identify no person or
+    tablet."""
 
     queued: WaitingReferrals
     work: Mapping[str, int]
@@ -35,9 +39,9 @@ class HealthFigures:
 
 
 def check_writable(db: Database, config: Config, *, now: int) -> None:
-    """Write to the database, unless it was done just now, and see that there is room for a batch of envelopes.
+    """Write to the database unless the last check is recent, and check the free space for a batch of envelopes.
 
-    Raises what SQLite raises when it cannot be written; Problem `storage.full` before it comes to that.
+    Raises SQLite's own error if the database is not writable, and Problem `storage.full` before space runs out.
     """
     last = meta.last_write_check(db.read())
     if last is not None and 0 <= now - last < _WRITE_CHECK_EVERY:
@@ -51,7 +55,7 @@ def check_writable(db: Database, config: Config, *, now: int) -> None:
 
 
 def measure(db: Database, config: Config, keys: ServerKeys, *, now: int) -> HealthFigures:
-    """Return the figures of this moment."""
+    """Return the current figures."""
     c = db.read()
     return HealthFigures(
         queued=gauges.count_waiting_referrals(c, now),

@@ -1,7 +1,7 @@
-"""Lists and counts for people who watch over the work. The people's door calls it; it only reads.
+"""Lists and counts for supervisors. The staff API calls it. It must not write.
 
-Counts are cells of one dimension; no number built on 1 to 10 people is shown, and none that could be worked out from
-the others (DOMAIN 4, CTDC practice).
+Counts have one dimension. A count of 1 to 10 people is never shown, and cannot be computed from the others (DOMAIN 4,
+CTDC practice).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SMALLEST = 11
 
 @dataclass(frozen=True)
 class StatisticsTable:
-    """One month and dimension: value -> count, None where the count is held back; total None when it would tell."""
+    """One month and dimension: value -> count. None hides a small count; `total` is None if it would reveal one."""
 
     month: str
     dimension: str
@@ -31,7 +31,7 @@ class StatisticsTable:
 
 @dataclass(frozen=True)
 class TabletReport:
-    """A tablet, the form versions that it told are on board, how many envelopes it sent in vain, and its orders."""
+    """A tablet, the form versions it reported, its number of rejected envelopes, and its orders."""
 
     device: Device
     forms: Mapping[str, str]
@@ -40,7 +40,7 @@ class TabletReport:
 
     @property
     def last(self) -> int:
-        """The number of the tablet's last order, also of one that only the tablet still knows of."""
+        """Return the number of the tablet's last order, including one that only the tablet still knows."""
         return max(self.device.orders, *(given.number for given in self.orders), 0)
 
 
@@ -61,9 +61,9 @@ class AuditPage:
 
 
 def list_tables(db: Database, *, mode: str, now: int) -> list[StatisticsTable]:
-    """Return the tables of the mode ("field" or "training") for the months that are over, by month and dimension.
+    """Return the tables of the mode ("field" or "training") for past months, by month and dimension.
 
-    Numbers that grow one by one would tell of each person: whoever looks before and after knows what was added.
+    The current month is left out. A reader who compares its counts before and after would learn about single people.
     """
     cells = statistics.list_cells(db.read(), mode=mode, before=statistics.month_of(now))
     found = groupby(cells, key=lambda cell: (cell.month, cell.dimension))
@@ -92,10 +92,10 @@ def read_audit(db: Database, *, after: int) -> AuditPage:
 
 
 def suppress_small_counts(counts: Mapping[str, int]) -> tuple[dict[str, int | None], int | None]:
-    """Hold back small counts, then the next smallest until what is hidden is two cells and eleven people at least.
+    """Hide small counts, then the next smallest ones, until at least two cells and eleven people are hidden.
 
-    With one cell hidden the total would give it back; two that add up to three people would tell nearly as much. A
-    total below eleven is held back with all its cells.
+    A single hidden cell could be computed from the total. Two cells of three people together would reveal nearly as
+    much. A total below eleven is hidden with all its cells.
     """
     hidden = {value for value, count in counts.items() if count < SMALLEST}
     shown = sorted(counts.keys() - hidden, key=lambda value: (counts[value], value))

@@ -1,5 +1,7 @@
-"""Puts a backup into the place of a database that was lost: read, checked and renewed aside, then put in place with one
-rename. `chaski restore` calls it on a folder that holds the server's keys and no database; it writes over nothing."""
+"""Restores a lost database from a backup: decrypt, check and renew it in a scratch folder, then rename it into place.
+
+`chaski restore` calls it on a folder that holds the server's keys and no database. It must not overwrite a file.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,7 @@ _CHUNK = 2**20
 
 @dataclass(frozen=True)
 class RestoreResult:
-    """What is served from now on: as of when (ms), what is in it, the audit trail's length, the manifest's number."""
+    """The restored database: backup time (ms), contents, length of the audit trail, number of the manifest."""
 
     at: int
     holdings: Holdings
@@ -47,14 +49,15 @@ class RestoreResult:
 
 @dataclass(frozen=True)
 class _Statement:
-    """What the server said of the copy when it made it."""
+    """The server's signed statement about the copy."""
 
     at: int
     sha256: str
 
 
 def prepare_restore(config: Config) -> ServerKeys:
-    """Look whether the data folder is one to restore into, before anybody types a passphrase; return the keys in it."""
+    """Check that the data folder is ready for a restore, before a person types a passphrase; return the server's
+    keys."""
     refuse_unfinished(config)
     _refuse_to_overwrite(config)
     try:
@@ -68,7 +71,7 @@ def prepare_restore(config: Config) -> ServerKeys:
 def restore_backup(
     config: Config, file: Path, identities: Sequence[pyrage.x25519.Identity], *, now: int, progress: Progress
 ) -> RestoreResult:
-    """Put the database in `file` into the data folder. Raises BackupError or ConfigError, and then nothing changed."""
+    """Restore the database in `file` into the data folder. After BackupError or ConfigError the folder is unchanged."""
     own = prepare_restore(config)
     with scratch_files.lock_scratch_file(config) as copied:
         with archive.open_archive(file, identities) as contents:
@@ -95,7 +98,7 @@ def _refuse_to_overwrite(config: Config) -> None:
 
 
 def _read_statement(raw: bytes, own: ServerKeys) -> _Statement:
-    """Believe what this server signed, and nobody else: whoever knows the recipient can make a file for it."""
+    """Verify this server's signature. Every sender who knows the recipient key can make a backup file for it."""
     try:
         document = Document.parse(raw)
         document.require(TYP, {own.signing.kid: own.signing.public})
@@ -123,7 +126,7 @@ def _unpack(contents: ArchiveContents, statement: _Statement, into: Path, progre
 
 
 def _check_database(db: Database, own: ServerKeys) -> int:
-    """Hold the database against itself and against keys/; return the length of its audit trail."""
+    """Check the database's integrity, and that it belongs to keys/. Returns the length of its audit trail."""
     c = db.read()
     if faults := snapshot.find_faults(c):
         raise BackupError("backup.damaged", f"the database in it was damaged when it was copied: {faults[0]}")
@@ -150,12 +153,12 @@ def _missing_route_keys(c: Connection, own: ServerKeys) -> list[str]:
 
 
 def _start_generation(db: Database, own: ServerKeys, statement: _Statement, now: int) -> int:
-    """Make it another database than the lost one, so that tablets offer again what they keep (SPEC 11.3)."""
+    """Give the database a new generation, so that tablets send again the screenings they keep (SPEC 11.3)."""
     with db.write() as w:
-        # This machine's clock may be behind, but the lost server went on from here: so must the number of the manifest.
+        # This machine's clock may be behind. The manifest's number must still be above all that the lost server used.
         after = max(now, meta.newest_time(w) + 1_000)
         meta.start_generation(w, secrets.token_urlsafe(8))
-        # A version that somebody halted after the copy was made must not go to its tablets again by itself.
+        # A rollout that was halted after the backup must not start again by itself.
         halts.stop_recent(w, since=statement.at - WEEK, now=now)
         number = rollouts.renew_manifest(w, own, after)
         audit.append(

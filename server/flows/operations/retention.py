@@ -1,6 +1,6 @@
-"""Forgets what the server could read of a screening once nobody works on it any longer. A job calls it.
+"""Erases the routes of screenings after the work on them has ended. A job calls it.
 
-The envelope stays, sealed as it came; so do the counts of the statistics, which name nobody.
+The sealed envelope stays, and so do the statistics, which identify no person.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from server.database.connection import Database
 from server.store import audit, envelopes
 from sync.durations import DAY
 
-# Erased in one transaction: few enough that a tablet that syncs meanwhile does not notice.
+# Erased per transaction: small enough that a sync at the same time is not delayed.
 _AT_ONCE = 1000
 
 
 def erase_routes(db: Database, *, now: int, days: int) -> int:
-    """Erase the routes of screenings whose referrals have been closed for some days; return how many there were.
+    """Erase the routes of screenings whose referrals were closed `days` days ago; return how many.
 
-    A screening that opened no referral is as good as closed when it arrives; one that a person still has to decide
-    about keeps its route.
+    For a screening without a referral the days count from its arrival. A screening that waits for a person's decision
+    keeps its route.
     """
     total = 0
     while True:

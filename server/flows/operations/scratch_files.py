@@ -1,5 +1,7 @@
-"""Where backup and restore work: files that must not last, in the data folder's `tmp`, one such work at a time. Both
-flows call it, and the server when it starts, to remove what one that was killed has left."""
+"""Temporary files of backup and restore, in `tmp` under the data folder; one backup or restore at a time.
+
+Backup and restore call it. The server calls it at start, to remove files of a killed process.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ _FILE = "copy.db"
 
 @contextmanager
 def lock_scratch_file(config: Config) -> Iterator[Path]:
-    """Hold the folder against another backup or restore; name a place for a database file that is gone afterwards."""
+    """Lock the folder against another backup or restore. Yields a path for a database file, deleted at the end."""
     scratch = config.data / "tmp"
     scratch.mkdir(mode=0o700, exist_ok=True)
     with (config.data / "copying").open("w") as held:
@@ -36,7 +38,7 @@ def lock_scratch_file(config: Config) -> Iterator[Path]:
 
 
 def remove_leftovers(config: Config) -> None:
-    """Remove what was left behind; a backup that is at work just now cleans up itself."""
+    """Remove files of a killed process. A backup that runs now removes its own."""
     try:
         with lock_scratch_file(config):
             pass
@@ -50,17 +52,17 @@ def _remove_database(database: Path) -> None:
 
 
 def database_files(database: Path) -> list[Path]:
-    """A database's file and those that SQLite may lay beside it; a foreign log would change the database."""
+    """Return a database's file and its SQLite side files. A foreign write-ahead log would change the database."""
     return [database.with_name(database.name + ending) for ending in ("", "-wal", "-shm", "-journal")]
 
 
 def create_private(file: Path) -> None:
-    """Make an empty file that only its owner may read."""
+    """Create an empty file that only its owner may read."""
     os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def move_into_place(file: Path, name: Path) -> None:
-    """Give a file its lasting name, in a way that outlasts a power cut."""
+    """Rename a file to its final name, durably across a power cut."""
     with file.open("rb") as written:
         os.fsync(written.fileno())
     file.rename(name)
@@ -68,12 +70,12 @@ def move_into_place(file: Path, name: Path) -> None:
 
 
 def require_free_space(place: Path, needed: int) -> None:
-    """Raise BackupError where fewer bytes are free than are needed: a full disk would stop the server's work too."""
+    """Raise BackupError if fewer than `needed` bytes are free. A full disk would stop the server as well."""
     free = shutil.disk_usage(place).free
     if free < needed:
         raise BackupError("backup.no_room", f"{place} needs {format_mib(needed)} free and has {format_mib(free)}")
 
 
 def format_mib(count: int) -> str:
-    """Say how much that is."""
+    """Format a number of bytes in MiB."""
     return f"{count / _MIB:,.1f} MiB"

@@ -1,7 +1,7 @@
-"""Staff accounts and sign-in. The people's door and `chaski init` call it; transactions are opened here.
+"""Staff accounts and sign-in. The staff API and `chaski init` call it; it opens its own transactions.
 
-The server is shown `auth`, which Argon2id and HKDF made of the passphrase in the client; it keeps a salted hash of that
-and can never compute `lock`, the half that opens the locked keys.
+The client derives two values from the passphrase with Argon2id and HKDF. It sends the server `auth` only, and the
+server stores a salted hash of it. From that the server cannot compute `lock`, the value that unlocks the keys.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sync.durations import DAY, HOUR, MINUTE
 SESSION_LIFE = 12 * HOUR
 FAILURE_WINDOW = HOUR // 4
 FAILURES_KEPT = DAY
-# Counted per address, so that nobody can lock a coordinator out of her desk from elsewhere.
+# Counted per address: an attacker elsewhere must not be able to lock a coordinator out.
 FAILURES_PER_LOGIN = 5
 FAILURES_PER_ADDRESS = 30
 _TOUCH_INTERVAL = MINUTE
@@ -29,14 +29,14 @@ _UNKNOWN_LOGIN = SignInRecord(person="", salt=b"", auth_salt=b"nobody", auth_has
 
 @dataclass(frozen=True)
 class NewSession:
-    """A new session: the token for the cookie, once, and whose it is."""
+    """A new session: the token for the cookie (returned only here), and its account."""
 
     token: str
     person: StaffAccount
 
 
 def hash_auth(auth: bytes, salt: bytes) -> bytes:
-    """Hash what a client derived. `auth` is 32 bytes out of Argon2id, so one SHA-256 is enough here."""
+    """Hash the derived `auth` value. It is 32 bytes out of Argon2id, so one SHA-256 is enough here."""
     return hmac.digest(salt, auth, "sha256")
 
 
@@ -49,7 +49,8 @@ def add_account(w: Connection, person: StaffAccount, *, salt: bytes, auth: bytes
 
 
 def get_salt(db: Database, login: str) -> bytes:
-    """Return the login's salt (16 bytes); an unknown login has one too, so that asking tells nothing."""
+    """Return the login's salt (16 bytes). An unknown login gets a salt too, so that the answer does not reveal whether
+    it exists."""
     connection = db.read()
     record = people.get_sign_in_record(connection, login)
     if record is not None:
@@ -58,7 +59,8 @@ def get_salt(db: Database, login: str) -> bytes:
 
 
 def sign_in(db: Database, *, login: str, auth: bytes, address: str, now: int) -> NewSession:
-    """Start a session. Problem `session.refused` for a wrong login or passphrase, `session.too_many` after too many."""
+    """Start a session. Raises Problem `session.refused` for a wrong login or passphrase, `session.too_many` after too
+    many failures."""
     token = secrets.token_urlsafe(32)
     with db.write() as w:
         attempt = _hash_login(w, login)
@@ -73,7 +75,7 @@ def sign_in(db: Database, *, login: str, auth: bytes, address: str, now: int) ->
             audit.append(w, at=now, action="session.started", actor=person.id, subject=person.id)
         elif not limited:
             sessions.record_failure(w, login=attempt, address=address, at=now)
-    # Raised after the commit: a failure that rolls itself back would never slow anybody down.
+    # Raised after the commit: if the failure count were rolled back, guessing would not be slowed down.
     if limited:
         raise Problem("session.too_many")
     if person is None:
@@ -82,19 +84,20 @@ def sign_in(db: Database, *, login: str, auth: bytes, address: str, now: int) ->
 
 
 def _hash_login(connection: Connection, login: str) -> str:
-    # What is typed as a login and fails may be a passphrase in the wrong box: it is counted, never kept.
+    # A failed login may be a passphrase typed into the wrong field. So the server counts its hash and never stores the
+    # text.
     return hmac.digest(people.get_pepper(connection), b"attempt" + login.encode(), "sha256").hex()
 
 
 def _check_passphrase(connection: Connection, login: str, auth: bytes) -> StaffAccount | None:
-    # The unknown login takes the same way as a wrong passphrase, in the same time.
+    # An unknown login takes the same code path, and the same time, as a wrong passphrase.
     record = people.get_sign_in_record(connection, login) or _UNKNOWN_LOGIN
     matches = hmac.compare_digest(hash_auth(auth, record.auth_salt), record.auth_hash)
     return people.get_account(connection, record.person) if matches else None
 
 
 def sign_out(db: Database, token: str, *, now: int) -> None:
-    """End the session that this token opened; nothing happens when there is none."""
+    """End the session of this token. Does nothing if there is none."""
     with db.write() as w:
         session = sessions.get_live(w, hash_token(token), at=now, idle_since=0)
         if session is not None:
@@ -103,7 +106,7 @@ def sign_out(db: Database, token: str, *, now: int) -> None:
 
 
 def find_by_session(db: Database, token: str, *, now: int, idle: int) -> StaffAccount | None:
-    """Return whose live session this is, or None. `idle` in milliseconds."""
+    """Return the account of a live session, or None. `idle` is in milliseconds."""
     connection = db.read()
     session = sessions.get_live(connection, hash_token(token), at=now, idle_since=now - idle)
     if session is None:
@@ -115,13 +118,14 @@ def find_by_session(db: Database, token: str, *, now: int, idle: int) -> StaffAc
 
 
 def get_login(db: Database, id_: str) -> str:
-    """Return the login of an account; who is none, such as a ceremony, is called as in the audit."""
+    """Return the login of an account. An id without an account, such as "ceremony", is returned as it is."""
     person = people.get_account(db.read(), id_)
     return person.login if person else id_
 
 
 def delete_old_sessions(db: Database, *, now: int) -> int:
-    """Forget expired sessions, and failures with their network addresses after a day; return how many. A job."""
+    """Delete expired sessions, and sign-in failures with their addresses after a day; return how many. A job calls
+    it."""
     with db.write() as w:
         return sessions.delete_old(w, expired_at=now, failed_before=now - FAILURES_KEPT)
 

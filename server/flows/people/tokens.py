@@ -1,7 +1,7 @@
-"""Tokens with which a person's own programs ask the publishing addresses in her name: made, used, listed, ended.
+"""Tokens for a person's own programs: create, use, list, revoke. The staff API calls it.
 
-The people's door calls it. A token can do less than its person: some of her roles among three, for ninety days at most,
-and never anything about screenings, tablets or people. It is shown once; only its hash is kept.
+A token has fewer rights than its person: some of her roles out of three, for at most ninety days. It never gives access
+to screenings, tablets or accounts. It is shown once; the server stores only its hash.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ATTEMPT_LOGIN = "token"
 
 @dataclass(frozen=True)
 class NewToken:
-    """A new token: the text, once, and what it may do."""
+    """A new token: its text (returned only here), and its rights."""
 
     text: str
     token: Token
@@ -37,7 +37,8 @@ class NewToken:
 def create_token(
     db: Database, person: StaffAccount, *, label: str, roles: Collection[str], days: int, now: int
 ) -> NewToken:
-    """Make a token with some of a person's roles, for a number of days. Problem `role.missing` for one she has not."""
+    """Create a token with some of a person's roles, for a number of days. Raises Problem `role.missing` for a role that
+    she lacks."""
     wanted = sorted(set(roles))
     if missing := [role for role in wanted if role not in person.roles or role not in ROLES]:
         raise Problem("role.missing", ", ".join(missing))
@@ -52,9 +53,9 @@ def create_token(
 
 
 def authenticate(db: Database, text: str, *, address: str, now: int) -> StaffAccount:
-    """Return the person that a token speaks for, with no more than the token's roles.
+    """Return the account of a token, limited to the token's roles.
 
-    Problem `token.refused` for one that is wrong, over or revoked; `session.too_many` after too many of those.
+    Raises Problem `token.refused` if it is wrong, expired or revoked, and `session.too_many` after too many failures.
     """
     connection = db.read()
     failed = sessions.count_failures(
@@ -75,12 +76,12 @@ def authenticate(db: Database, text: str, *, address: str, now: int) -> StaffAcc
 
 
 def list_tokens(db: Database, person: StaffAccount) -> list[Token]:
-    """Return a person's tokens, also those that are over."""
+    """Return a person's tokens, including expired and revoked ones."""
     return tokens.list_of_person(db.read(), person.id)
 
 
 def revoke_token(db: Database, person: StaffAccount, id_: str, *, now: int) -> None:
-    """End one of a person's own tokens. Problem `token.unknown` when she has none of that name."""
+    """Revoke one of a person's own tokens. Raises Problem `token.unknown` if she has no token with this id."""
     with db.write() as w:
         if id_ not in {token.id for token in tokens.list_of_person(w, person.id)}:
             raise Problem("token.unknown", id_)

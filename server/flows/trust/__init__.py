@@ -1,1 +1,1 @@
-"""Trust, registry, keyrings, enrolment of tablets and the orders to them."""
+"""Trust, registry, keyrings, enrolment of tablets, and orders to tablets."""

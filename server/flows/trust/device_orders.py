@@ -1,6 +1,8 @@
-"""A registrar's orders to one tablet (SPEC 5.6): taken in, told with every answer until the tablet says they are done.
+"""A registrar's orders to one tablet (SPEC 5.6). The server sends them with every answer until the tablet reports them
+done.
 
-The people's door calls `give`, the exchange the rest. The server checks orders and passes them on; it can make none.
+The staff API calls `accept_order`, the sync request the rest. The server verifies orders and passes them on; it must
+not make any.
 """
 
 from __future__ import annotations
@@ -18,11 +20,11 @@ from sync.documents.signed import Document
 from sync.documents.trust import Trust
 from sync.errors import SyncError
 
-MOST_ORDERS = 10_000  # Nobody orders one tablet so often. A thief who names more must not use up the numbers of orders.
+MOST_ORDERS = 10_000  # No tablet gets this many. A thief who reports more must not use up the order numbers.
 
 
 def accept_order(db: Database, body: bytes, trust: Trust, dev: str, *, actor: str, now: int) -> DeviceOrder:
-    """Take in an order for tablet `dev`; one that revokes counts from this moment, wherever the tablet is."""
+    """Verify and store an order for tablet `dev`. A revocation takes effect now, even if the tablet is offline."""
     given = device_order.accept(Document.parse(body), trust, dev)
     with db.write() as w:
         device = devices.get_device(w, dev)
@@ -42,7 +44,7 @@ def accept_order(db: Database, body: bytes, trust: Trust, dev: str, *, actor: st
 
 
 def record_carried_out(w: Connection, dev: str, number: int, *, now: int) -> None:
-    """Note what a tablet says it has carried out: of its orders, all up to a number."""
+    """Store the number up to which a tablet reports its orders as carried out."""
     done = orders.list_outstanding(w, dev, number)
     orders.mark_carried_out(w, dev, number, at=now)
     if number <= MOST_ORDERS:
@@ -54,7 +56,7 @@ def record_carried_out(w: Connection, dev: str, number: int, *, now: int) -> Non
 
 
 def list_due(w: Connection, dev: str, number: int) -> tuple[Document, ...]:
-    """Return a tablet's orders above the number it named, as far as the trust in force still stands behind them."""
+    """Return a tablet's orders above its number, as far as the trust in force still accepts their signatures."""
     waiting = [Document.parse(each.body) for each in orders.list_above(w, dev, number)]
     if not waiting:
         return ()
@@ -63,7 +65,8 @@ def list_due(w: Connection, dev: str, number: int) -> tuple[Document, ...]:
 
 
 def _is_still_valid(document: Document, trust: Trust) -> bool:
-    # A registrar who was replaced: the tablet would refuse her order. It stays on the list until another gives it anew.
+    # The registrar was replaced, so the tablet would reject her order. It stays listed until the new registrar repeats
+    # it.
     with suppress(SyncError):
         device_order.accept(document, trust)
         return True

@@ -1,7 +1,8 @@
-"""Signed documents in and out: trust and registry are checked, kept, put in force; those and form versions handed out.
+"""Verifies, stores and returns signed documents: trust, registry and manifest; also returns form bundles and public
+keys.
 
-Both doors, the ceremony and the rollouts call it; it opens its own transactions. What is published is never changed
-and no signed bytes are written anew: the manifest is the one document that the server signs itself.
+Both APIs, the ceremony and the rollouts call it; it opens its own transactions. It must not change a published
+document. The manifest is the only document that the server signs itself.
 """
 
 from __future__ import annotations
@@ -22,19 +23,19 @@ from sync.documents.signed import Document, require_not_older
 from sync.documents.trust import Trust
 from sync.durations import DAY
 
-# What a tablet names of what it holds: the numbers of documents, and of the last order that it carried out.
+# The numbers that a tablet reports: of each document, and of the last order that it carried out.
 NUMBERED = (*documents.KINDS, "orders")
 ROUTE_EPOCH = 90 * DAY
-# How far above its own, or the seconds since 1970, a server can have forgotten a manifest's number (SPEC 11.3).
+# How many manifest numbers a restored server can have forgotten, above its own or the seconds since 1970 (SPEC 11.3).
 MOST_MANIFESTS_FORGOTTEN = 2**20
 
 
 def renew_manifest(w: Connection, keys: ServerKeys, wanted: Manifest, now: int) -> int:
-    """Sign what is wanted as the next manifest and put it in force; return its number."""
+    """Sign `wanted` as the next manifest and install it; return its number."""
     number = max(next_number(w, "manifest", now=now), now // 1000)
     payload = manifest.make(number=number, forms=wanted.forms, route_keys=wanted.route_keys, issued=now)
     document = Document(payload).signed_by(keys.signing, manifest.TYP)
-    # Read it as every tablet will: one that they refuse would end publishing, since each manifest grows from the last.
+    # Verify it as every tablet will. Each manifest builds on the last, so a rejected one would stop all publishing.
     manifest.accept(document, trust_in_force(w), None)
     _store_document(w, "manifest", number, document, now)
     return number
@@ -43,7 +44,7 @@ def renew_manifest(w: Connection, keys: ServerKeys, wanted: Manifest, now: int) 
 def install_first(
     w: Connection, keys: ServerKeys, trusted: Document, registered: Document, *, now: int, actor: str
 ) -> None:
-    """Put the first trust, registry and manifest in force inside the ceremony's own transaction."""
+    """Install the first trust, registry and manifest inside the ceremony's own transaction."""
     accepted = trust.accept(trusted, None, trust.read(trusted).pin)
     _install_trust(w, keys, trusted, accepted, now=now, actor=actor)
     _install_registry(w, registered, registry.accept(registered, accepted, None), now=now, actor=actor)
@@ -52,7 +53,7 @@ def install_first(
 
 
 def accept_trust(db: Database, keys: ServerKeys, body: bytes, *, actor: str, now: int) -> int:
-    """Put a newer trust in force, signed by the roots of the one held; return its number."""
+    """Install a newer trust, signed by the roots of the one in force; return its number."""
     document = Document.parse(body)
     with db.write() as w:
         held = trust_in_force(w)
@@ -64,7 +65,7 @@ def accept_trust(db: Database, keys: ServerKeys, body: bytes, *, actor: str, now
 
 
 def accept_registry(db: Database, body: bytes, *, actor: str, now: int) -> int:
-    """Put a newer registry in force, signed by a registrar; return its number. Tablets that it revokes are revoked."""
+    """Install a newer registry, signed by a registrar; return its number. The tablets it revokes are revoked now."""
     document = Document.parse(body)
     with db.write() as w:
         held = documents.get_newest(w, "registry")
@@ -79,8 +80,9 @@ def accept_registry(db: Database, body: bytes, *, actor: str, now: int) -> int:
 def next_number(c: Connection, kind: str, *, now: int, excluded: Collection[str] = ()) -> int:
     """Return the number that the next trust, registry or manifest needs (SPEC 11.3).
 
-    After a restore tablets still hold documents that this database has forgotten. Revoked tablets, `excluded` that
-    are about to be, and numbers that no server can have given out do not count: one that lies could end publishing.
+    After a restore tablets still hold documents that this database has forgotten. Their numbers count, with three
+    exceptions: revoked tablets, tablets in `excluded` (about to be revoked), and impossible numbers. Otherwise one
+    lying tablet could stop publishing.
     """
     own = documents.highest_numbers(c).get(kind, 0)
     most = max(own, now // 1000) + MOST_MANIFESTS_FORGOTTEN if kind == "manifest" else own + MAX_FORGOTTEN_NUMBERS
@@ -119,16 +121,16 @@ def _store_document(w: Connection, kind: str, number: int, document: Document, n
 
 
 def report_ahead(w: Connection, dev: str, numbers: Mapping[str, int], *, now: int) -> None:
-    """Put a tablet on the work list that names documents or orders which this database does not have.
+    """Put a tablet on the work list that reports documents or orders unknown to this database.
 
-    Either the database was restored from a copy and has forgotten them, or the tablet lies.
+    Either the database was restored from a backup and has forgotten them, or the tablet lies.
     """
     if forgotten := _list_forgotten(w, dev, numbers):
         worklist.add_item(w, kind="ahead", dev=dev, reason=forgotten, at=now)
 
 
 def resolve_ahead(w: Connection, dev: str, *, now: int) -> None:
-    """Take a tablet off the list that is ahead no longer, since documents or orders came in above what it named."""
+    """Close the item of a tablet that is no longer ahead, because newer documents or orders were stored."""
     device = devices.get_device(w, dev)
     if device is not None and not _list_forgotten(w, dev, {kind: getattr(device, kind) for kind in NUMBERED}):
         worklist.close_resolved(w, kind="ahead", dev=dev, by=SERVER, at=now)
@@ -139,7 +141,7 @@ def _list_forgotten(c: Connection, dev: str, numbers: Mapping[str, int]) -> str:
     return " ".join(f"{kind}.{number}" for kind, number in numbers.items() if number > newest.get(kind, 0))
 
 
-# Out again
+# Reading
 
 
 def get_newest(connection: Connection, kind: str) -> StoredDocument:
@@ -151,7 +153,7 @@ def get_newest(connection: Connection, kind: str) -> StoredDocument:
 
 
 def trust_in_force(connection: Connection) -> Trust:
-    """Return the newest trust; it was checked when it came in."""
+    """Return the newest trust. It was verified when it was stored."""
     return trust.read(Document.parse(get_newest(connection, "trust").body))
 
 
@@ -166,7 +168,7 @@ def manifest_in_force(connection: Connection) -> Manifest:
 
 
 def form_bundle(db: Database, form_id: str, sha: str) -> bytes:
-    """Return a form version by its hash, as it was signed."""
+    """Return the signed bytes of a form version by its hash."""
     body = versions.get_bytes_in_use(db.read(), form_id, sha)
     if body is None:
         raise Problem("form.unknown", f"{form_id} {sha}")

@@ -1,5 +1,8 @@
-"""Lets a tablet in: a one-time code, then the tablet's proof that it holds its key, then a registrar's certificate,
-after six words were compared. Both doors call it. A code is stored as a hash and works once."""
+"""Enrolls a tablet in three steps: one-time code, proof of possession of its key, registrar's certificate. Both APIs
+call it.
+
+Two people compare six words before the registrar signs. A code is stored as a hash and works once.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from sync.durations import MINUTE
 
 @dataclass(frozen=True)
 class Invitation:
-    """A code to show once, and when it stops working (milliseconds)."""
+    """A code (returned only here), and when it expires (ms)."""
 
     code: str
     expires: int
@@ -30,9 +33,9 @@ class Invitation:
 def create_invitation(
     db: Database, registry: Registry, *, label: str, region: str, actor: str, now: int, minutes: int
 ) -> Invitation:
-    """Make a one-time code for a tablet to be called `label`, working in `region` (UBIGEO), which a desk must serve."""
+    """Create a one-time code for a tablet named `label` in `region` (UBIGEO). A desk must serve that region."""
     regions = sorted({desk.site[:2] for desk in registry.desks if desk.site})
-    if regions and region not in regions:  # Where the national desk alone does the work, it does everybody's.
+    if regions and region not in regions:  # A national desk without regional desks serves every region.
         raise Problem("enrolment.unknown_region", f"{region} is not one of {', '.join(regions)}")
     code = secrets.token_urlsafe(12)
     expires = now + minutes * MINUTE
@@ -43,12 +46,12 @@ def create_invitation(
 
 
 def enrol_device(db: Database, body: bytes, *, now: int) -> Device:
-    """Take in a tablet that proves its key and shows a good code; it then waits for its certificate.
+    """Store a tablet that proves its key and sends a valid code. It then waits for its certificate.
 
-    The same tablet may ask again with the same code, since its first answer may have been lost.
+    The same tablet may repeat the request with the same code, because the first answer may be lost.
     """
     code_text, key = enrolment.accept_enrolment_request(Document.parse(body))
-    # Read first: an invented code must not cost the one writer anything.
+    # Read first: an invented code must not occupy the only writer.
     if devices.get_code(db.read(), _hash(code_text)) is None:
         raise Problem("enrolment.code_unknown")
     with db.write() as w:
@@ -64,7 +67,7 @@ def enrol_device(db: Database, body: bytes, *, now: int) -> Device:
 
 
 def _add_device(w: Connection, code: EnrolmentCode, key: bytes, dev: str, now: int) -> None:
-    # One from further ahead than it lives was made while the clock was wrong: it would live until that day.
+    # A code that begins in the future was made while the clock was wrong. It would be valid until that day.
     if not 2 * code.created - code.expires <= now < code.expires:
         raise Problem("enrolment.code_expired")
     if devices.get_device(w, dev) is not None:
@@ -75,9 +78,10 @@ def _add_device(w: Connection, code: EnrolmentCode, key: bytes, dev: str, now: i
 
 
 def certify_device(db: Database, body: bytes, trust: Trust, *, actor: str, now: int) -> Device:
-    """Keep the certificate that a registrar signed for a waiting tablet; from now on it may sync.
+    """Store the certificate that a registrar signed for a waiting tablet. From now on it may sync.
 
-    A certified tablet takes one with a higher number: when a registrar is replaced, hers count no longer (SPEC 5.5).
+    A certified tablet accepts a certificate with a higher number: the certificates of a replaced registrar no longer
+    count (SPEC 5.5).
     """
     certificate = enrolment.accept_certificate(Document.parse(body), trust)
     with db.write() as w:
@@ -94,11 +98,11 @@ def certify_device(db: Database, body: bytes, trust: Trust, *, actor: str, now: 
 
 
 def readmit_device(db: Database, body: bytes, dev: str, *, trust: Trust, registry: Registry, now: int) -> Device:
-    """Take back a tablet that this database has forgotten, since it was restored from a copy (SPEC 5.5).
+    """Store a tablet again that this database has forgotten after a restore (SPEC 5.5).
 
-    The registrar's signature proves it; the words were compared before. The registry in force may have revoked it. A
-    tablet that is certified or revoked here stays so, and gets the same answer as often as it asks; a certificate with
-    a higher number takes the place of the one that is held.
+    The registrar's signature proves its enrolment. The registry in force may have revoked it. A tablet known here as
+    certified or revoked keeps that state and gets the same answer each time. A certificate with a higher number
+    replaces the stored one.
     """
     certificate = enrolment.accept_certificate(Document.parse(body), trust, dev)
     with db.write() as w:
@@ -121,7 +125,7 @@ def _certificate_number(device: Device) -> int:
 
 
 def get_certificate(db: Database, dev: str) -> bytes:
-    """A tablet's certificate as it was signed."""
+    """Return a tablet's certificate as it was signed."""
     device = devices.get_device(db.read(), dev)
     if device is None:
         raise Problem("device.not_found", dev)

@@ -1,6 +1,6 @@
-"""What a person's client needs to open what was sealed to her desk groups. The people's door calls it.
+"""Returns the keys that a person's client needs to open screenings of her desk groups. The staff API calls it.
 
-Wrapped copies are handed to their owner only; nothing here can be opened by the server.
+It must not return a wrapped copy to any other person. The server cannot open one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sync.keys.key_pairs import SealKey, SealPublicKey, SigningKey, VerifyKey
 
 @dataclass(frozen=True)
 class LockedKey:
-    """A secret that opens with its owner's passphrase, for the purpose `<kind>/<kid>` as in a key file (SPEC 3.4)."""
+    """A secret locked with its owner's passphrase, for the purpose `<kind>/<kid>` as in a key file (SPEC 3.4)."""
 
     kind: str
     kid: str
@@ -25,7 +25,7 @@ class LockedKey:
 
 @dataclass(frozen=True)
 class OwnKeys:
-    """A person, her queues, her locked keys, her wrapped copies of every epoch of her keyrings."""
+    """A person, her queues, her locked keys, and her wrapped copies of every epoch of her keyrings."""
 
     person: StaffAccount
     queues: list[str]
@@ -35,7 +35,7 @@ class OwnKeys:
 
 
 def get_own_keys(db: Database, person: StaffAccount) -> OwnKeys:
-    """Return what belongs to this person, and nobody else's."""
+    """Return this person's own keys and queues only."""
     connection = db.read()
     return OwnKeys(
         person=person,
