@@ -262,14 +262,14 @@ def test_restore_writes_over_nothing_and_says_what_is_missing(
     file = back_up_field(field, identity, backup_folder)
     field.services.db.close()
     before = world.config.database.read_bytes()
-    with pytest.raises(ConfigError, match=r"chaski\.db is there.*move every chaski\.db\* away"):
+    with pytest.raises(ConfigError, match=r"chaski\.db exists.*move every chaski\.db\* away"):
         restored(world, file, identity)
     assert world.config.database.read_bytes() == before
     lose_database(world.data)
     # A log that is left of the lost database would be played into the restored one.
     log = world.data / "chaski.db-wal"
     log.write_bytes(b"old")
-    with pytest.raises(ConfigError, match=r"chaski\.db-wal is there"):
+    with pytest.raises(ConfigError, match=r"chaski\.db-wal exists"):
         restored(world, file, identity)
     log.unlink()
     (world.data / "keys").rename(world.data.parent / "keys")
@@ -290,7 +290,7 @@ def test_another_servers_keys_or_a_missing_route_key_are_named(
         restored(world, file, identity)
     (world.data / "keys" / "server.key").unlink()
     save_secret(world.data / "keys" / "server.key", SigningKey.generate())
-    with pytest.raises(BackupError, match=r"backup\.other_server: .*put those keys/ there with which it was made"):
+    with pytest.raises(BackupError, match=r"backup\.other_server: .*put the keys/ there that it was made with"):
         restored(world, file, identity)
     assert nothing_was_written(world.data)
 

@@ -1,7 +1,7 @@
-"""A backup's file: a tar of a signed statement and the database, gzip'd, encrypted in the age format, as one stream.
-Flows write and read it; neither side holds more than a few kilobytes of it in memory. It judges nothing that it reads.
+"""The backup file: a tar of a signed statement and the database, compressed with gzip, encrypted in the age format.
 
-`age -d -i KEY FILE | tar xz` opens it without Chaski.
+Flows write and read it as a stream; both sides hold only a few kilobytes in memory. This module must not judge the
+contents. `age -d -i KEY FILE | tar xz` opens it without Chaski.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import pyrage
 STATEMENT, DATABASE = "backup.json", "chaski.db"
 _STATEMENT_LIMIT = 64 * 1024
 _CHUNK = 256 * 1024
-# Envelopes are ciphertext in letters: the least level gets nearly all that there is to get, in a fraction of the time.
+# Envelopes are ciphertext in base64: the lowest level saves nearly as much, in a fraction of the time.
 _LEVEL = 1
 
 
 class BackupError(Exception):
-    """What was given is no backup, is not whole, or is not for this key. `code` says which."""
+    """A file that is not a backup, is incomplete, or was made for another key. `code` names which."""
 
     def __init__(self, code: str, why: str) -> None:
         super().__init__(f"{code}: {why}")
@@ -37,7 +37,7 @@ class BackupError(Exception):
 
 @dataclass(frozen=True)
 class ArchiveContents:
-    """What is in an opened backup: the statement's bytes, and the database's length and bytes as a stream."""
+    """The contents of an open backup: the statement's bytes, and the database's length and bytes as a stream."""
 
     statement: bytes
     length: int
@@ -45,7 +45,7 @@ class ArchiveContents:
 
 
 class _CountingWriter(io.RawIOBase):
-    """Passes on what is written, counts and hashes it, and remembers a failure, which pyrage forgets at its end."""
+    """Passes bytes on, counts and hashes them, and remembers a failed write, which pyrage ignores at the end."""
 
     def __init__(self, out: BinaryIO, progress: Callable[[int], None]) -> None:
         self._out, self._progress = out, progress
@@ -70,7 +70,7 @@ class _CountingWriter(io.RawIOBase):
 def write_archive(
     out: BinaryIO, statement: bytes, database: Path, recipient: str, progress: Callable[[int], None]
 ) -> tuple[int, str]:
-    """Write a backup for `recipient` (age1...); return its length and SHA-256. `progress` gets the bytes so far."""
+    """Write a backup for `recipient` (age1...). Returns its length and SHA-256. `progress` gets the bytes so far."""
     writer = _CountingWriter(out, progress)
     with _pipe_from(lambda pipe: _pack(pipe, statement, database)) as packed:
         try:
@@ -100,7 +100,7 @@ def _member(name: str, length: int) -> tarfile.TarInfo:
 
 @contextmanager
 def open_archive(file: Path, identities: Sequence[pyrage.x25519.Identity]) -> Iterator[ArchiveContents]:
-    """Decrypt and unpack a backup while it is read; its end is checked when the block is left without an error."""
+    """Decrypt and unpack a backup as a stream. If the block ends without an error, the end of the file is verified."""
     with file.open("rb") as source, _pipe_from(lambda pipe: _decrypt(source, pipe, identities)) as plain:
         try:
             with tarfile.open(fileobj=plain, mode="r|gz") as tar:
@@ -113,13 +113,13 @@ def open_archive(file: Path, identities: Sequence[pyrage.x25519.Identity]) -> It
             while plain.read(_CHUNK):
                 pass
         except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
-            raise BackupError("backup.damaged", f"{file} is not whole: {error}") from error
+            raise BackupError("backup.damaged", f"{file} is incomplete: {error}") from error
 
 
 def _next_member(tar: tarfile.TarFile, name: str, limit: int | None) -> tarfile.TarInfo:
     member = tar.next()
     if member is None or member.name != name or not member.isreg() or (limit and member.size > limit):
-        raise BackupError("backup.not_one", f"it decrypts, but holds no {name} where a backup has it")
+        raise BackupError("backup.not_one", f"it decrypts, but does not contain {name} where a backup has it")
     return member
 
 
@@ -129,14 +129,15 @@ def _decrypt(source: BinaryIO, pipe: BinaryIO, identities: Sequence[pyrage.x2551
     except pyrage.DecryptError as error:
         if "No matching keys" in str(error):
             raise BackupError("backup.other_key", "it was made for another backup key") from error
-        raise BackupError("backup.not_one", f"it is no backup, or its beginning is damaged: {error}") from error
+        raise BackupError("backup.not_one", f"it is not a backup, or its beginning is damaged: {error}") from error
     except OSError as error:
         raise BackupError("backup.damaged", f"it was cut off or changed: {error}") from error
 
 
 @contextmanager
 def _pipe_from(source: Callable[[BinaryIO], None]) -> Iterator[BinaryIO]:
-    """Let `source` write, in a thread, what the block reads. What fails there comes out here, before what it causes."""
+    """Run `source` in a thread; the block reads what it writes. An error of the thread is raised before the errors it
+    causes."""
     failures: list[Exception] = []
     reading, writing = os.pipe()
 

@@ -1,5 +1,7 @@
-"""The offline key that backups are made for: an age identity in a file, locked under six words. Only commands call it;
-the serving process knows the public half alone, and refuses to start with a secret one in its folder."""
+"""The offline backup key: an age identity in a file, locked with six words. Only commands call it.
+
+The serving process knows only the public key. It must not start with the secret one in its folder.
+"""
 
 from __future__ import annotations
 
@@ -23,21 +25,22 @@ _LIMIT = 64 * 1024
 
 @dataclass(frozen=True)
 class BackupKey:
-    """A new key: its public half, and the words that unlock its file, which are kept nowhere else."""
+    """A new key: its public half, and the passphrase of its file, which is stored nowhere else."""
 
     recipient: str
     phrase: str = field(repr=False)
 
 
 def create_key(file: Path, *, now: int) -> BackupKey:
-    """Write a new key file that only its owner may read, locked; never over another, never in a server's folder.
+    """Write a new locked key file, readable only by its owner. It never overwrites a file or writes into a server's
+    folder.
 
-    The words are those that `age` asks for too: small letters without accents, one blank between.
+    The `age` program accepts the same words: lower-case letters without accents, separated by one space.
     """
     for folder in file.absolute().parents:
         server = Config(data=folder)
         if server.database.exists() or server.keys.is_dir():
-            raise BackupError("backup.key_at_server", f"{folder} is a server's: keep the key on another machine")
+            raise BackupError("backup.key_at_server", f"{folder} belongs to a server: keep the key on another machine")
     if file.exists():
         raise SyncError("key.file_exists", f"{file} is there already")
     identity, phrase = pyrage.x25519.Identity.generate(), normalize_phrase(generate_passphrase()).decode()
@@ -52,7 +55,7 @@ def create_key(file: Path, *, now: int) -> BackupKey:
 
 
 def load_key(file: Path, ask: Callable[[], str]) -> list[pyrage.x25519.Identity]:
-    """Read a key file, by Chaski or by any age tool; `ask` gives the passphrase if it is locked with one."""
+    """Read a key file of Chaski or of any age tool. `ask` returns the passphrase if the file is locked."""
     if stat.S_IMODE(file.stat().st_mode) & 0o077:
         raise SyncError("key.file_readable_by_others", f"{file}: run chmod 600 on it")
     content = file.read_bytes()[:_LIMIT]
@@ -69,11 +72,11 @@ def load_key(file: Path, ask: Callable[[], str]) -> list[pyrage.x25519.Identity]
 
 
 def _no_key(file: Path) -> BackupError:
-    return BackupError("backup.no_key", f"{file} holds no age identity of the kind X25519 (AGE-SECRET-KEY-1...)")
+    return BackupError("backup.no_key", f"{file} contains no X25519 age identity (AGE-SECRET-KEY-1...)")
 
 
 def _unlock(content: bytes, phrase: str) -> bytes:
-    """Try the six words as Chaski spells them, then what was typed, for a key that another tool has locked."""
+    """Try the six words in Chaski's spelling, then the text as typed, for a key that another tool locked."""
     for spelling in dict.fromkeys((normalize_phrase(phrase).decode(), phrase)):
         try:
             return bytes(pyrage.passphrase.decrypt(content, spelling))
@@ -81,4 +84,4 @@ def _unlock(content: bytes, phrase: str) -> bytes:
             failure = error
     if "Decryption failed" in str(failure):
         raise SyncError("key.wrong_passphrase", "the passphrase does not open the backup key")
-    raise BackupError("backup.no_key", f"this is no backup key that can be unlocked here: {failure}")
+    raise BackupError("backup.no_key", f"this is not a backup key that can be unlocked here: {failure}")

@@ -1,1 +1,1 @@
-"""Founding a server: who gets which key. It wraps keyrings, so the serving process must not import it."""
+"""Founds a server and distributes its keys. It wraps keyrings, so the serving process must not import it."""

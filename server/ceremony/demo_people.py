@@ -1,4 +1,4 @@
-"""Who sits where in a demo: the regions of DOMAIN 3 and the invented people of `chaski init --demo`. Data, no rules."""
+"""The people of a demo server: the regions of DOMAIN 3 and the invented accounts of `chaski init --demo`. Data only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REGIONS = {
 
 @dataclass(frozen=True)
 class DemoPerson:
-    """One demo person: her login, what she is called, her roles and desk groups."""
+    """One demo person: login, name, roles and desk groups."""
 
     login: str
     name: str

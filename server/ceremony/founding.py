@@ -1,7 +1,7 @@
-"""The key ceremony: founds a server and, for a demo, plays everybody's part in it. `chaski init` and tests call it.
+"""The key ceremony: founds a server and, for a demo, creates the keys of all people. `chaski init` and tests call it.
 
-This is the offline half: it holds root, registrar and author secrets, so the serving process must never import it, and
-none of those secrets may be written under the server's data folder.
+This is the offline half: it holds root, registrar and author secrets. The serving process must not import it. These
+secrets must not be written under the server's data folder.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from sync.wire.encoding import b64u
 ROOTS = 3
 THRESHOLD = 2
 EPOCH = 1
-# Roles whose signature counts in the trust or under it; each has a key of its own, apart from the person's account.
+# Roles that sign documents. Each has its own key, separate from the person's account key.
 OFFICES = ("registrar", "author", "reviewer")
-# In the people's folder: who they are; and, until the founding is done, the mark of the data folder that it belongs to.
+# Files in the people's folder: the index of people and, during the founding, the mark of its data folder.
 INDEX_FILE, UNFINISHED_FILE = "people.json", "founding"
 
 Progress = Callable[[str], None]
@@ -43,7 +43,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class DemoUser:
-    """A demo person while the ceremony lasts: everything that only she knows."""
+    """A demo person during the ceremony, with all her secrets."""
 
     person: DemoPerson
     phrase: str = field(repr=False)
@@ -55,12 +55,12 @@ class DemoUser:
 
     @property
     def id(self) -> str:
-        """The account's id: the kid of her signing key."""
+        """Return the account's id: the kid of her signing key."""
         return self.signing.kid
 
 
 def create_server(data: Path, *, now: int, progress: Progress) -> NewServer:
-    """Make an empty server: folder, signing key, first route key, database. It has no trust and nobody in it."""
+    """Create an empty server: folder, signing key, first route key, database. It has no trust and no accounts."""
     progress("server key, route key, database")
     with founding.lock_new_server(data):
         server = founding.create_server(data, now=now)
@@ -69,27 +69,27 @@ def create_server(data: Path, *, now: int, progress: Progress) -> NewServer:
         server,
         next_steps=(
             f"The server exists in {data}. Its public key is {b64u(key.raw)} (kid {key.kid}).",
-            "It serves nobody until roots, kept offline, have signed a trust that names this key.",
-            "There is no command for that ceremony yet: this version seats people and roots with --demo only.",
+            "It serves no tablet until offline root keys have signed a trust that names this key.",
+            "This version has no command for that ceremony yet: it creates people and roots with --demo only.",
         ),
     )
 
 
 def create_demo_server(data: Path, people: Path, *, now: int, progress: Progress) -> NewServer:
-    """Found a server and seat all demo people around it; their secrets go to `people`, outside `data`."""
+    """Found a server with all demo people. Their secrets are written to `people`, outside `data`."""
     if people.resolve().is_relative_to(data.resolve()):
-        raise ConfigError("CHASKI_DATA", f"the people's secrets ({people}) may not lie in the server's data folder")
+        raise ConfigError("CHASKI_DATA", f"the people's secrets ({people}) must not be in the server's data folder")
     _refuse_others(people, founding.read_mark(data))
     with founding.lock_new_server(data) as mark:
         _clear_people_folder(people, mark)
         server = _create_people(data, people, now, progress)
-    # After the server's: a folder of people that is marked, beside a server that is not, was written to its end.
+    # Deleted after the server's mark: a marked people's folder beside an unmarked server was written completely.
     (people / UNFINISHED_FILE).unlink()
     return server
 
 
 def _refuse_others(people: Path, mark: str) -> None:
-    """Refuse a folder with anything in it but what the founding with this mark, which was cut off, has written."""
+    """Raise ConfigError if a folder contains anything that the interrupted founding with this mark did not write."""
     if not people.exists():
         return
     own = people / UNFINISHED_FILE
@@ -99,7 +99,7 @@ def _refuse_others(people: Path, mark: str) -> None:
 
 
 def _clear_people_folder(people: Path, mark: str) -> None:
-    """Make the people's folder, remove what a founding that was cut off wrote there, and mark it."""
+    """Create the people's folder, delete files of an interrupted founding, and write the mark."""
     people.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in (*(f"raiz-{number}" for number in range(1, ROOTS + 1)), *(person.login for person in DEMO_PEOPLE)):
         if (people / name).exists():
@@ -110,7 +110,7 @@ def _clear_people_folder(people: Path, mark: str) -> None:
 
 
 def _create_people(data: Path, people: Path, now: int, progress: Progress) -> NewServer:
-    """Play every person's part, in folders that are ready for it."""
+    """Create all keys, documents and accounts, in folders that are ready."""
     progress("server key, route key, database")
     server = founding.create_server(data, now=now)
     roots = [_create_root(people, number, progress) for number in range(1, ROOTS + 1)]
@@ -134,7 +134,7 @@ def _create_people(data: Path, people: Path, now: int, progress: Progress) -> Ne
         next_steps=(
             f"Start it: CHASKI_DATA={data} CHASKI_PEOPLE_SECURE_COOKIE=no chaski serve",
             f"The people's six words are in {people}/<login>/passphrase.txt; their logins in {people}/people.json.",
-            f"The roots' pin, for whoever must recognise this server: {trust.read(trusted).pin}",
+            f"The roots' pin, by which people and tablets recognise this server: {trust.read(trusted).pin}",
         ),
     )
 
@@ -248,7 +248,7 @@ def _write_index(people: Path, users: Sequence[DemoUser]) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a new file that only its owner may read; never over another one."""
+    """Write a new file that only its owner may read. It never overwrites a file."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)

@@ -1,5 +1,5 @@
-"""What stores and flows see of a database: connections, transactions, savepoints. An engine implements these protocols:
-SQLite in sqlite.py, and another one beside it. Nothing here names an engine."""
+"""Protocols of the database for stores and flows: connections, transactions, savepoints. sqlite.py implements them;
+another engine could too. This module must not name an engine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Result(Protocol):
 
     @property
     def rowcount(self) -> int:
-        """How many rows the statement changed."""
+        """Return how many rows the statement changed."""
 
     def fetchone(self) -> Any:
         """Return the next row as a tuple, or None."""
@@ -27,11 +27,11 @@ class Result(Protocol):
 
 
 class Connection(Protocol):
-    """A connection. Stores are handed one by the flow that opened the transaction."""
+    """A connection. The flow that opened the transaction passes it to the stores."""
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction is open."""
+        """Return True if a transaction is open."""
 
     def execute(self, sql: str, parameters: Parameters = (), /) -> Result:
         """Execute one statement."""
@@ -40,29 +40,31 @@ class Connection(Protocol):
         """Execute one statement for each sequence of parameters."""
 
     def rows(self, sql: str, parameters: Parameters = (), /) -> list[Row]:
-        """All rows of a query."""
+        """Return all rows of a query."""
 
     def row(self, sql: str, parameters: Parameters = (), /) -> Row | None:
-        """The only row of a query, or None."""
+        """Return the only row of a query, or None."""
 
     def remaining_bytes(self) -> int:
-        """How many bytes more the database may hold by its own bound, which only the writing connection knows."""
+        """Return how many more bytes the database may use within its limit. Only the writing connection knows the
+        limit."""
 
 
 class Database(Hashable, Protocol):
-    """A database. `read()` gives this thread's reading connection, `write()` the one transaction that may write.
+    """A database. `read()` returns this thread's reading connection; `write()` opens the only transaction that may
+    write.
 
-    `group_commit()` does some work in a transaction together with whoever else waits to write at that moment.
+    `group_commit()` runs work in one transaction together with other waiting writers.
     """
 
     def read(self) -> Connection:
-        """This thread's reading connection, which sees everything committed and cannot write."""
+        """Return this thread's reading connection. It sees everything committed and cannot write."""
 
     def write(self) -> AbstractContextManager[Connection]:
-        """One durable transaction: everything in the block is stored, or nothing. Blocks do not nest."""
+        """Open a durable transaction: all changes in the block are stored, or none. Blocks do not nest."""
 
     def group_commit(self, work: Callable[[Connection], T]) -> T:
-        """Do some work in a transaction of which others take part; return what it returned once that is on disk."""
+        """Run `work` in a transaction shared with other callers. Returns its result after the commit."""
 
     def close(self) -> None:
         """Close every connection."""
@@ -70,12 +72,12 @@ class Database(Hashable, Protocol):
 
 @contextmanager
 def savepoint(w: Connection) -> Iterator[None]:
-    """A part of a transaction that is undone alone when it fails."""
+    """Open a part of a transaction that rolls back alone if it fails."""
     w.execute("savepoint part")
     try:
         yield
     except BaseException:
-        if w.in_transaction:  # A full disk may have ended the transaction, and with it every part.
+        if w.in_transaction:  # A full disk may have ended the transaction with all its savepoints.
             w.execute("rollback to part")
             w.execute("release part")
         raise

@@ -1,5 +1,7 @@
-"""The tables, continued from migrations.py: form versions, their ways to tablets, what authors publish beside them. A
-step that has run anywhere is never edited: add the next one below. No column can hold an answer."""
+"""The database tables, continued from migrations.py: form versions, rollouts, rule tables, recordings, tokens.
+
+A migration that has run on any server must not be edited; add a new one below. No column may hold an answer.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ __all__ = ["migrations"]
 
 @migrations()
 def versions(db: Database) -> None:
-    """Form versions from draft to retired, in place of the published alone; from approval on nothing of one changes."""
+    """Form versions from draft to retired; replaces the table of published bundles. Triggers protect a version from
+    approval on."""
     db.executescript("""
     create table versions (
       id integer primary key autoincrement,
@@ -63,7 +66,7 @@ def versions(db: Database) -> None:
 
 @migrations()
 def rollouts(db: Database) -> None:
-    """Which ring of tablets gets which version, the newest first; and which tablets could not work with a version."""
+    """Which ring of tablets gets which version, newest first; and which tablets could not use a version."""
     db.executescript("""
     create table rollouts (
       id integer primary key autoincrement,
@@ -91,7 +94,7 @@ def rollouts(db: Database) -> None:
 
 
 def _roll_out_what_is_in_use(db: Database) -> None:
-    """Write the rings of the manifest in force as rows: every manifest to come is made of them."""
+    """Insert the rings of the manifest in force as rows. Every later manifest is made from these rows."""
     newest = "select body, received from documents where kind = 'manifest' order by number desc limit 1"
     for body, received in db.execute(newest).fetchall():
         forms = json.loads(body.partition(b"\n")[0])["forms"]
@@ -111,7 +114,7 @@ def _roll_out_what_is_in_use(db: Database) -> None:
 
 @migrations()
 def rule_tables(db: Database) -> None:
-    """Indicator sets and policies that authors published, and recordings by their hash; neither is ever changed."""
+    """Indicator sets and policies that authors published, and recordings by their hash. Neither ever changes."""
     db.executescript("""
     create table rule_tables (
       kind text not null check (kind in ('indicator_set', 'policy')),
@@ -136,7 +139,7 @@ def rule_tables(db: Database) -> None:
 
 @migrations()
 def tokens(db: Database) -> None:
-    """What lets a person's own programs ask the publishing addresses in her name; known by its hash only."""
+    """Tokens with which a person's own programs use the publishing endpoints. Only the hash is stored."""
     db.executescript("""
     create table tokens (
       id text primary key,

@@ -1,6 +1,9 @@
-"""The tables, one function per step, applied in order when the database is opened; form_migrations.py goes on. A step
-that has run anywhere is never edited: add the next one there. Tables are STRICT, times integer milliseconds; no column
-can hold an answer. A step is as long as its tables."""
+"""The database tables: one function per migration, applied in order when the database opens. form_migrations.py
+continues.
+
+A migration that has run on any server must not be edited; add a new one instead. Tables are STRICT, times are integer
+milliseconds. No column may hold an answer. A function is as long as its tables.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ migrations = Migrations("chaski")
 
 @migrations()
 def core(db: Database) -> None:
-    """What belongs to the database itself, and the append-only audit chain."""
+    """Data about the database itself, and the append-only audit chain."""
     db.executescript("""
     create table meta (name text primary key, value text not null) strict, without rowid;
     create table audit (
@@ -59,7 +62,7 @@ def documents(db: Database) -> None:
 
 @migrations()
 def devices(db: Database) -> None:
-    """Tablets, the one-time codes that let them in, and what the server tells each of them about its screenings."""
+    """Tablets, their one-time enrolment codes, their chains, and the status events about their screenings."""
     db.executescript("""
     create table enrolment_codes (
       hash text primary key,
@@ -108,7 +111,7 @@ def devices(db: Database) -> None:
 
 @migrations()
 def envelopes(db: Database) -> None:
-    """Sealed screenings, and the few fields of each that the server may read (SPEC, route); nothing else of them."""
+    """Sealed screenings, and the few fields of each that the server may read (the route in SPEC)."""
     db.executescript("""
     create table envelopes (
       arrival integer primary key autoincrement,
@@ -156,7 +159,7 @@ def envelopes(db: Database) -> None:
 
 @migrations()
 def referrals(db: Database) -> None:
-    """Desks' queues, screenings as work in them, and what a person has to decide."""
+    """Queues, referrals, and the work list."""
     db.executescript("""
     create table queues (
       id text primary key,
@@ -200,7 +203,7 @@ def referrals(db: Database) -> None:
 
 @migrations()
 def people_tables(db: Database) -> None:
-    """Staff: accounts, desk groups, wrapped keyrings, sessions; and the cells that reports are made of."""
+    """Staff: accounts, desk groups, wrapped keyrings, sessions; and the cells of the statistics."""
     db.executescript("""
     create table people (
       id text primary key,
@@ -290,7 +293,8 @@ def inventories(db: Database) -> None:
 
 @migrations()
 def orders(db: Database) -> None:
-    """What registrars ordered tablets to do, the last order each said it carried out, and how people decided."""
+    """Registrars' orders to tablets, the last order each tablet carried out, and people's decisions on work list
+    items."""
     db.executescript("""
     create table orders (
       dev text not null references devices,
@@ -309,7 +313,7 @@ def orders(db: Database) -> None:
 
 @migrations()
 def job_runs(db: Database) -> None:
-    """When each job last did its work; and which work is about an envelope, asked when routes are erased."""
+    """When each job last succeeded; and an index of work list items by envelope, used when routes are erased."""
     db.executescript("""
     create table job_runs (
       name text primary key,
@@ -322,7 +326,7 @@ def job_runs(db: Database) -> None:
 
 @migrations()
 def left_chains(db: Database) -> None:
-    """How far a chain was written that its tablet says it left (SPEC 11.3, rule 7); 0: it has not said so."""
+    """The last number of a chain that its tablet reported as left (SPEC 11.3, rule 7); 0 = not reported."""
     db.executescript("""
     alter table chains add column ended integer not null default 0;
     create index work_items_by_chain on work_items (kind, dev, chain);

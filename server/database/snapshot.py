@@ -1,5 +1,5 @@
-"""Copies a SQLite file while others write to it, and checks a copy. A copy is one moment of the database,
-with nothing of what was deleted. Backup and restore use it."""
+"""Copies a SQLite file during writes, and checks a copy. A copy is one consistent state, without deleted data. Backup
+and restore use it."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from pathlib import Path
 
 from server.database.connection import Connection
 
-# How many of SQLite's steps pass between two calls of `progress`.
+# The number of SQLite's virtual machine steps between two calls of `progress`.
 _STEPS = 20_000
 
 
 def max_copy_bytes(database: Path) -> int:
-    """The most bytes that a copy can need: the file, and what is still in its write-ahead log."""
+    """Return the largest possible size of a copy: the file plus its write-ahead log."""
     files = (database, database.with_name(f"{database.name}-wal"))
     return sum(file.stat().st_size for file in files if file.exists())
 
 
 def copy_database(database: Path, into: Path, progress: Callable[[], None]) -> None:
-    """Copy the database into an empty file in one reading transaction: writers go on, and none is half in it."""
+    """Copy the database into an empty file in one read transaction. Writers continue; no transaction is copied in
+    part."""
     with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as reading:
         reading.set_progress_handler(progress, _STEPS)
         reading.execute("vacuum into ?", [str(into)])
 
 
 def find_faults(c: Connection) -> list[str]:
-    """What SQLite finds wrong with a database: damaged pages, rows that refer to none. Empty: nothing."""
+    """Return SQLite's findings: damaged pages, and rows with a missing parent. Empty if the database is sound."""
     damage = [str(item["integrity_check"]) for item in c.rows("pragma integrity_check(5)")]
     strays = [f"{item['table']} refers to a missing {item['parent']}" for item in c.rows("pragma foreign_key_check")]
     return [each for each in damage if each != "ok"] + sorted(set(strays))

@@ -1,5 +1,8 @@
-"""The one SQLite file behind the server: one writer for the whole process, one reader per thread, migrated when opened.
-Flows take their transactions from it; stores get the connection handed in. It holds no SQL beyond pragmas."""
+"""The server's one SQLite file: one writing connection per process, one reading connection per thread; opening it
+applies migrations.
+
+Flows open transactions here and pass the connection to stores. This module must not hold SQL other than pragmas.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ class SqliteConnection:
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction is open."""
+        """Return True if a transaction is open."""
         return self.conn.in_transaction
 
     def execute(self, sql: str, parameters: Parameters = (), /) -> sqlite3.Cursor:
@@ -51,25 +54,26 @@ class SqliteConnection:
         return self.conn.executemany(sql, parameters)
 
     def rows(self, sql: str, parameters: Parameters = (), /) -> list[Row]:
-        """All rows of a query, read to the end: a forgotten iterator would keep a reading transaction open."""
+        """Return all rows of a query, read to the end. An open iterator would keep a read transaction open."""
         cursor = self.conn.execute(sql, parameters)
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, values, strict=True)) for values in cursor]
 
     def row(self, sql: str, parameters: Parameters = (), /) -> Row | None:
-        """The only row of a query, or None."""
+        """Return the only row of a query, or None."""
         return next(iter(self.rows(sql, parameters)), None)
 
     def commit(self) -> None:
-        """Commit the open transaction; nothing happens when there is none."""
+        """Commit the open transaction. Does nothing if there is none."""
         self.conn.commit()
 
     def rollback(self) -> None:
-        """Roll the open transaction back; nothing happens when there is none."""
+        """Roll the open transaction back. Does nothing if there is none."""
         self.conn.rollback()
 
     def remaining_bytes(self) -> int:
-        """How many bytes more the database may hold by its own bound, which only the writing connection knows."""
+        """Return how many more bytes the database may use within its limit. Only the writing connection knows the
+        limit."""
         names = ("page_size", "max_page_count", "page_count", "freelist_count")
         size, most, used, free = (int(self.execute(f"PRAGMA {name}").fetchone()[0]) for name in names)
         return size * (most - used + free)
@@ -79,10 +83,10 @@ class SqliteDatabase:
     """The database in one SQLite file; implements `connection.Database`."""
 
     def __init__(self, path: Path, *, max_mib: int = 0) -> None:
-        """Open the file, make it when there is none, and bring its tables up to date.
+        """Open the file, create it if it does not exist, and apply the migrations.
 
-        Past `max_mib` (0: no bound) a transaction fails as on a full disk. sqlite3.DatabaseError for a file that is
-        no database, and for one that a newer program made.
+        Above `max_mib` MiB (0 = no limit) a transaction fails as on a full disk. Raises sqlite3.DatabaseError if the
+        file is not a database, or if a newer program made it.
         """
         self._path = path
         self._lock = threading.RLock()
@@ -101,10 +105,10 @@ class SqliteDatabase:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One durable transaction: everything in the block is stored, or nothing. Blocks do not nest.
+        """Open a durable transaction: all changes in the block are stored, or none. Blocks do not nest.
 
-        BEGIN IMMEDIATE takes the write lock at once; a deferred transaction would fail with "database is locked" when
-        it turns from reading to writing behind another writer.
+        BEGIN IMMEDIATE takes the write lock at once. A deferred transaction could fail with "database is locked" when
+        it starts to write after another writer.
         """
         with self._lock:
             self._writer.execute("BEGIN IMMEDIATE")
@@ -116,10 +120,10 @@ class SqliteDatabase:
                 raise
 
     def group_commit(self, work: Callable[[Connection], T]) -> T:
-        """Do some work in a transaction of which others take part; return what it returned once that is on disk.
+        """Run `work` in a transaction shared with other callers. Returns its result after the commit.
 
-        A commit costs as much for one as for many (group commit): the first to come leads, and carries out the work of
-        all who came while the one before was writing. Work that fails is undone alone; a failed commit fails for all.
+        One commit costs the same for one caller or many (group commit). The first caller leads: it runs the work of all
+        callers that arrived during the commit before. Work that fails rolls back alone. A failed commit fails for all.
         """
         future: Future[T] = Future()
         with self._changed:
@@ -152,11 +156,11 @@ class SqliteDatabase:
 
     @property
     def waiting(self) -> int:
-        """How many pieces of work wait for the transaction that is being written."""
+        """Return how many callers wait for the transaction that commits now."""
         return len(self._waiting)
 
     def read(self) -> Connection:
-        """This thread's reading connection, which sees everything committed and cannot write."""
+        """Return this thread's reading connection. It sees everything committed and cannot write."""
         connection: SqliteConnection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = _connect(self._path)
@@ -166,14 +170,14 @@ class SqliteDatabase:
         return connection
 
     def close(self) -> None:
-        """Close every connection; the write-ahead log is folded into the file."""
+        """Close every connection. SQLite then merges the write-ahead log into the file."""
         with self._lock:
             for connection in [*self._readers, self._writer]:
                 connection.conn.close()
 
 
 def _refuse_newer(connection: SqliteConnection) -> None:
-    # Its tables may mean what this program does not know: writing to them could lose what stands in them.
+    # Its tables may have a meaning that this program does not know. Writing to them could destroy data.
     known = {step.name for step in migrations.pending(sqlite_utils.Database(memory=True))}
     newer = [step.name for step in migrations.applied(sqlite_utils.Database(connection.conn)) if step.name not in known]
     if newer:

@@ -1,5 +1,8 @@
-"""The audit chain: who did what to which id, each row hashed over the one before it. Flows append in the same
-transaction as the deed. Rows carry ids and codes only; a value that could be a sentence is refused."""
+"""The audit chain: which actor did what to which id. Each row contains the hash of the row before it.
+
+Flows append in the same transaction as the change they audit. Rows hold ids and codes only; `append` rejects a value
+that could be a sentence.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +14,18 @@ from dataclasses import dataclass, field
 
 from server.database.connection import Connection, Row
 
-# Long enough for a SHA-256 in hex and a dotted action, too narrow for anything a person said.
+# Long enough for a SHA-256 in hex and a dotted action; without spaces, so that it cannot hold a sentence.
 _ID = re.compile(r"[A-Za-z0-9_.:@-]{0,80}")
 START = "0" * 64
 SERVER = "server"
-"""The actor of what no person and no tablet did."""
+"""The actor of an action that no person and no tablet caused."""
 _DETAIL = json.JSONEncoder(sort_keys=True)
 _FIELDS = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
 class AuditEvent:
-    """What is to be entered: who did what to which id."""
+    """An event to append: actor, action, subject id and details."""
 
     action: str
     actor: str
@@ -32,7 +35,7 @@ class AuditEvent:
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """One deed. `at` in milliseconds; `prev` and `hash` in hex."""
+    """One row. `at` is in milliseconds; `prev` and `hash` are in hex."""
 
     number: int
     at: int
@@ -47,12 +50,12 @@ class AuditEntry:
 def append(
     w: Connection, *, at: int, action: str, actor: str, subject: str, detail: Mapping[str, str | int] | None = None
 ) -> str:
-    """Add a row and return the chain's new head. Raises ValueError when a value is more than an id or a code."""
+    """Append a row and return the chain's new head. Raises ValueError if a value is not an id or a code."""
     return append_all(w, [AuditEvent(action, actor, subject, detail or {})], at=at)
 
 
 def append_all(w: Connection, events: Sequence[AuditEvent], *, at: int) -> str:
-    """Add a row for each deed, in order, and return the chain's new head; raises ValueError as `append` does."""
+    """Append a row for each event, in order, and return the chain's new head. Raises ValueError as `append` does."""
     last, prev = get_head(w)
     new_rows = []
     for number, event in enumerate(events, last + 1):
@@ -77,19 +80,19 @@ def _id_texts(event: AuditEvent) -> Iterator[str]:
 def hash_entry(
     number: int, at: int, action: str, actor: str, subject: str, detail: Mapping[str, str | int], prev: str
 ) -> str:
-    """The hash of a row: SHA-256 in hex over its fields and its predecessor's hash, as one JSON array."""
+    """Return the hash of a row: SHA-256 in hex over its fields and the previous row's hash, as one JSON array."""
     fields = [number, at, action, actor, subject, dict(detail), prev]
     return hashlib.sha256(_FIELDS.encode(fields).encode()).hexdigest()
 
 
 def get_head(c: Connection) -> tuple[int, str]:
-    """The last row's number and hash; (0, sixty-four zeros) before the first."""
+    """Return the last row's number and hash; (0, sixty-four zeros) if the chain is empty."""
     last = c.row("select number, hash from audit order by number desc limit 1")
     return (last["number"], last["hash"]) if last else (0, START)
 
 
 def list_entries(c: Connection, *, after: int = 0, limit: int = 500, subject: str | None = None) -> list[AuditEntry]:
-    """Rows in order, above a number; only one subject's when given."""
+    """Return rows above a number, in order; with `subject`, only the rows about it."""
     where = "number > ?" + (" and subject = ?" if subject is not None else "")
     given = [after] + ([subject] if subject is not None else [])
     found = c.rows(f"select * from audit where {where} order by number limit ?", [*given, limit])  # noqa: S608 (no input in the text)
@@ -97,7 +100,7 @@ def list_entries(c: Connection, *, after: int = 0, limit: int = 500, subject: st
 
 
 def iterate_entries(c: Connection) -> Iterator[AuditEntry]:
-    """The whole chain, a page at a time."""
+    """Yield the whole chain, one page of rows at a time."""
     after = 0
     while page := list_entries(c, after=after):
         yield from page

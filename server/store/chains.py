@@ -1,5 +1,5 @@
-"""Each tablet's chains: up to which number every screening is here, what is missing above it, and how far a chain was
-written that the tablet left. Intake and the job that watches gaps use it."""
+"""Each tablet's chains: the number up to which no screening is missing, the gaps above it, and the last number of a
+chain that the tablet left. Intake and the gap job use it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from server.database.connection import Connection
 
 @dataclass(frozen=True)
 class Gap:
-    """Numbers of a chain that are missing although a later one is here, or is known to have been written."""
+    """Missing numbers of a chain: a later one is stored, or the tablet reported that it wrote them."""
 
     first: int
     last: int
@@ -20,7 +20,8 @@ class Gap:
 
 
 def advance_chain(w: Connection, dev: str, chain: str) -> tuple[int, list[Gap]]:
-    """Move a chain's contiguous number over what has arrived; return it, and the gaps above it, rising."""
+    """Advance a chain's contiguous number over the stored envelopes. Returns it, and the gaps above it in rising
+    order."""
     known = w.row("select contiguous, ended from chains where dev = ? and chain = ?", [dev, chain])
     held, ended = (known["contiguous"], known["ended"]) if known else (0, 0)
     sql = "select distinct seq from envelopes where dev = ? and chain = ? and seq > ? order by seq"
@@ -43,7 +44,7 @@ def advance_chain(w: Connection, dev: str, chain: str) -> tuple[int, list[Gap]]:
 
 
 def record_left_chain(w: Connection, dev: str, chain: str, written: int) -> bool:
-    """Note up to which number a tablet says it wrote a chain that it left; return whether that it left is news."""
+    """Store the last number of a chain that a tablet reports as left. Returns True if the report is new."""
     known = w.row("select ended from chains where dev = ? and chain = ?", [dev, chain])
     if known is None or known["ended"] < written:
         w.execute(
@@ -55,7 +56,7 @@ def record_left_chain(w: Connection, dev: str, chain: str, written: int) -> bool
 
 
 def list_unfinished(c: Connection) -> list[tuple[str, str]]:
-    """Tablet and chain wherever a number is missing, or the work list still says so."""
+    """Return (tablet, chain) of each chain with a missing number or an open gap on the work list."""
     found = c.rows(
         "select c.dev, c.chain from chains c where c.ended > c.contiguous or exists (select 1 from envelopes e"
         "  where e.dev = c.dev and e.chain = c.chain and e.seq > c.contiguous)"

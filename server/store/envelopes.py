@@ -1,5 +1,7 @@
-"""Sealed screenings as they arrived, and their routes as far as the server could read them. Intake writes, desks read
-the bytes; nothing here can open one."""
+"""Sealed screenings as they arrived, and their routes as far as the server could read them.
+
+Intake writes them, desks read the bytes. This module must not decrypt an envelope.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ _PUT_ROUTE = f"insert into routes (envelope, {', '.join(_FIELDS)}) values (?{', 
 
 @dataclass(frozen=True)
 class EnvelopeRecord:
-    """One stored envelope without its bytes. `arrival` is the server's own order; `outcome` as in the receipt."""
+    """One stored envelope without its bytes. `arrival` is the server's own order; `outcome` is the one in the
+    receipt."""
 
     arrival: int
     id: str
@@ -29,7 +32,7 @@ class EnvelopeRecord:
 
 
 def put_envelope(w: Connection, envelope: Envelope, *, outcome: str, at: int) -> None:
-    """Keep an envelope. Its bytes are stored exactly as they were signed."""
+    """Store an envelope. Its bytes are stored exactly as they were signed."""
     header = envelope.header
     w.execute(
         "insert into envelopes (id, dev, jti, chain, seq, kseq, prev, kid, outcome, body, size, received)"
@@ -55,26 +58,26 @@ _COLUMNS = "arrival, id, dev, jti, chain, seq, kid, outcome, received"
 
 
 def get_envelope(c: Connection, id_: str) -> EnvelopeRecord | None:
-    """One envelope, by the SHA-256 of its bytes."""
+    """Return one envelope by the SHA-256 of its bytes, or None."""
     found = c.row(f"select {_COLUMNS} from envelopes where id = ?", [id_])  # noqa: S608 (a constant)
     return EnvelopeRecord(**found) if found else None
 
 
 def same_identity(c: Connection, stored: EnvelopeRecord) -> list[EnvelopeRecord]:
-    """An envelope and those that have its jti or its place in the chain, in the order they arrived."""
+    """Return an envelope and those with the same jti or the same place in the chain, in order of arrival."""
     sql = f"select {_COLUMNS} from envelopes where dev = ? and (jti = ? or (chain = ? and seq = ?)) order by arrival"  # noqa: S608 (a constant)
     return [EnvelopeRecord(**item) for item in c.rows(sql, [stored.dev, stored.jti, stored.chain, stored.seq])]
 
 
 def get_body(c: Connection, id_: str) -> bytes | None:
-    """The exact bytes of an envelope."""
+    """Return the exact bytes of an envelope, or None."""
     found = c.row("select body from envelopes where id = ?", [id_])
     return found["body"] if found else None
 
 
 @dataclass(frozen=True)
 class KnownParts:
-    """What of an arriving envelope is here already: its very bytes, its name, its place in the tablet's chain."""
+    """Which parts of an arriving envelope are stored already: its bytes, its jti, its place in the tablet's chain."""
 
     bytes: bool
     jti: bool
@@ -82,7 +85,7 @@ class KnownParts:
 
 
 def known_parts(c: Connection, envelope: Envelope) -> KnownParts:
-    """Compare an arriving envelope with those that are here."""
+    """Compare an arriving envelope with the stored ones."""
     header = envelope.header
     found = c.execute(
         "select id, jti, chain, seq from envelopes"
@@ -97,13 +100,13 @@ def known_parts(c: Connection, envelope: Envelope) -> KnownParts:
 
 
 def put_route(w: Connection, id_: str, route: Route) -> None:
-    """Keep what the server could read of an envelope's route."""
+    """Store the fields of an envelope's route that the server could read."""
     kinds = None if route.queue_kinds is None else " ".join(route.queue_kinds)
     w.execute(_PUT_ROUTE, [id_, *({**vars(route), "queue_kinds": kinds}[name] for name in _FIELDS)])
 
 
 def get_route(c: Connection, id_: str) -> Route | None:
-    """The route of an envelope, or None where it could not be read."""
+    """Return the route of an envelope, or None if it was unreadable."""
     found = c.row("select * from routes where envelope = ?", [id_])
     if found is None:
         return None
@@ -113,7 +116,7 @@ def get_route(c: Connection, id_: str) -> Route | None:
     )
 
 
-# Nothing about the screening is left to do, and the last that was done, or its arrival, lies back long enough.
+# No work on the screening is open, and its last change, or its arrival, is old enough.
 _ERASE_ROUTES = """
 delete from routes where envelope in (
   select e.id from routes t join envelopes e on e.id = t.envelope
@@ -126,5 +129,5 @@ delete from routes where envelope in (
 
 
 def erase_routes(w: Connection, *, before: int, most: int) -> int:
-    """Erase up to so many routes of screenings that have been closed since a time (milliseconds); return how many."""
+    """Erase the routes of at most `most` screenings closed before `before` (ms); return how many."""
     return int(w.execute(_ERASE_ROUTES, {"before": before, "most": most}).rowcount)

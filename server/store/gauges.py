@@ -1,4 +1,4 @@
-"""Counts over the whole database for whoever operates the server: no row of them is about one tablet or person."""
+"""Counts over the whole database for the server's operators. A count must not be about one tablet or person."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class WaitingReferrals:
 
 
 def count_waiting_referrals(c: Connection, now: int) -> WaitingReferrals:
-    """What waits in all queues together."""
+    """Count the waiting referrals of all queues together."""
     (found,) = c.rows(
         "select count(*) as waiting, coalesce(sum(deadline < ?), 0) as overdue from referrals"
         " where mode = 'field' and state in ('waiting', 'claimed')",
@@ -26,12 +26,12 @@ def count_waiting_referrals(c: Connection, now: int) -> WaitingReferrals:
 
 
 def count_open_items(c: Connection) -> dict[str, int]:
-    """Open items of the work list, by kind."""
+    """Return the number of open work list items by kind."""
     found = c.rows("select kind, count(*) as open from work_items where closed is null group by kind")
     return {item["kind"]: item["open"] for item in found}
 
 
 def count_status_events(c: Connection) -> int:
-    """Status events kept for tablets, told or not: a cursor is the tablet's own affair."""
+    """Return the number of stored status events, whether tablets have received them or not."""
     (found,) = c.rows("select count(*) as kept from status_events")
     return int(found["kept"])

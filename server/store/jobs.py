@@ -1,4 +1,5 @@
-"""When each job last did its work, so that people and monitors see one that stopped. Jobs note it, health reads it."""
+"""When each job last succeeded, so that people and monitors notice a job that stopped. Jobs write it, health reads
+it."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from server.database.connection import Connection
 
 @dataclass(frozen=True)
 class JobRun:
-    """A job's last success: when (milliseconds), and how many things it did."""
+    """A job's last success: time (ms), and how many things it did."""
 
     name: str
     at: int
@@ -17,7 +18,7 @@ class JobRun:
 
 
 def record_run(w: Connection, run: JobRun) -> None:
-    """Note a success; only the last one is kept."""
+    """Store a success; it replaces the one before."""
     w.execute(
         "insert into job_runs (name, at, done) values (?, ?, ?)"
         " on conflict (name) do update set at = excluded.at, done = excluded.done",
@@ -26,5 +27,5 @@ def record_run(w: Connection, run: JobRun) -> None:
 
 
 def last_runs(c: Connection) -> dict[str, JobRun]:
-    """Every job's last success, by name."""
+    """Return every job's last success, by name."""
     return {item["name"]: JobRun(**item) for item in c.rows("select name, at, done from job_runs")}

@@ -1,7 +1,7 @@
 """Keyrings as the server knows them: public keys, and one wrapped copy of each secret per member.
 
-Flows call this inside their own transaction. A wrapped copy opens with the member's own key only; no
-secret of a keyring ever passes through here in the clear.
+Flows call this inside their own transaction. Only the member's own key opens a wrapped copy. This module must not
+receive an unwrapped secret.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class WrappedKey:
 
 
 def add_key(connection: Connection, *, sha256: str, keyring: str, epoch: int, kid: str, public: bytes, at: int) -> None:
-    """Keep a keyring epoch's public key, found later by the SHA-256 that the registry names."""
+    """Store a keyring epoch's public key; the registry names it by SHA-256."""
     connection.execute(
         "insert into keyring_keys (sha256, keyring, epoch, kid, public, created) values (?, ?, ?, ?, ?, ?)"
         " on conflict (sha256) do nothing",
@@ -43,7 +43,7 @@ def find_keyring(connection: Connection, kid: str) -> str | None:
 
 
 def put_wrapped_key(connection: Connection, *, keyring: str, epoch: int, person: str, wrapped: str, at: int) -> None:
-    """Keep one member's wrapped copy; a second one for the same epoch replaces the first."""
+    """Store one member's wrapped copy; a second one for the same epoch replaces the first."""
     connection.execute(
         "insert into wrapped_keys (keyring, epoch, person, wrapped, created) values (?, ?, ?, ?, ?)"
         " on conflict (keyring, epoch, person) do update set wrapped = excluded.wrapped",
@@ -63,7 +63,7 @@ def list_wrapped_keys(connection: Connection, person: str) -> list[WrappedKey]:
 
 
 def is_member(connection: Connection, person: str, kid: str) -> bool:
-    """Say whether the person holds a wrapped copy of the keyring epoch with this key id."""
+    """Return True if the person holds a wrapped copy of the keyring epoch with this key id."""
     found = connection.row(
         "select 1 from wrapped_keys w join keyring_keys k on k.keyring = w.keyring and k.epoch = w.epoch"
         " where w.person = ? and k.kid = ?",

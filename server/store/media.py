@@ -1,4 +1,4 @@
-"""Recordings of published form versions, by the SHA-256 of their bytes. Publishing puts them, tablets fetch them."""
+"""Recordings of published form versions, by the SHA-256 of their bytes. Publishing stores them, tablets fetch them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Recording:
 
 
 def put_recording(w: Connection, recording: Recording) -> None:
-    """Keep a recording; the same one twice is there once."""
+    """Store a recording, unless it is stored already."""
     w.execute(
         "insert into media (sha256, type, body) values (?, ?, ?) on conflict (sha256) do nothing",
         [recording.sha256, recording.type, recording.body],
@@ -25,6 +25,6 @@ def put_recording(w: Connection, recording: Recording) -> None:
 
 
 def get_recording(c: Connection, sha256: str) -> Recording | None:
-    """The recording with this hash."""
+    """Return the recording with this hash, or None."""
     found = c.row("select sha256, type, body from media where sha256 = ?", [sha256])
     return Recording(**found) if found else None

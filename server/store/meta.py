@@ -1,4 +1,4 @@
-"""What the database knows about itself: its generation, its newest time, how much is in it."""
+"""Data about the database itself: its generation, its newest time, its number of records."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from server.database.connection import Connection
 
 @dataclass(frozen=True)
 class Holdings:
-    """How much is in a database."""
+    """The number of records in a database."""
 
     envelopes: int
     tablets: int
@@ -18,20 +18,21 @@ class Holdings:
 
 
 def get_generation(c: Connection) -> str:
-    """The random name of this database, new after a restore, so that tablets offer again what a lost disk held."""
+    """Return the generation: a random name of this database. It changes at a restore, so that tablets send again what
+    the lost disk held."""
     found = c.row("select value from meta where name = 'generation'")
     assert found is not None
     return str(found["value"])
 
 
 def last_write_check(c: Connection) -> int | None:
-    """When somebody last proved that the database can be written (milliseconds)."""
+    """Return the time (ms) of the last proof that the database is writable, or None."""
     found = c.row("select value from meta where name = 'pulse'")
     return int(found["value"]) if found else None
 
 
 def set_write_check(w: Connection, at: int) -> None:
-    """Prove that the database can be written."""
+    """Prove that the database is writable."""
     w.execute(
         "insert into meta (name, value) values ('pulse', ?) on conflict (name) do update set value = excluded.value",
         [str(at)],
@@ -39,7 +40,7 @@ def set_write_check(w: Connection, at: int) -> None:
 
 
 def count_holdings(c: Connection) -> Holdings:
-    """Count what people ask for first."""
+    """Count envelopes, tablets, people and form versions."""
     counts = c.row(
         "select (select count(*) from envelopes) as envelopes, (select count(*) from devices) as tablets,"
         " (select count(*) from people) as people,"
@@ -50,7 +51,7 @@ def count_holdings(c: Connection) -> Holdings:
 
 
 def newest_time(c: Connection) -> int:
-    """The newest time in a database, by the clock of the server that wrote it (milliseconds)."""
+    """Return the newest time (ms) in a database, by the clock of the server that wrote it."""
     found = c.row(
         "select max(at) as at from (select max(at) as at from audit union all select max(received) from documents"
         " union all select max(received) from envelopes union all select max(seen) from devices)",
@@ -59,9 +60,9 @@ def newest_time(c: Connection) -> int:
 
 
 def start_generation(w: Connection, generation: str) -> None:
-    """Give the database a new name, and end what belonged to the lost one: sessions, tokens and open enrolment codes.
+    """Set a new generation, and end the lost database's sessions, tokens and open enrolment codes.
 
-    A token that was revoked after the copy was made would open the door again.
+    Otherwise a token that was revoked after the backup would be valid again.
     """
     w.execute("update meta set value = ? where name = 'generation'", [generation])
     w.execute("delete from sessions")

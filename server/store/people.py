@@ -1,7 +1,7 @@
-"""Staff accounts: who exists, what she may do, which desk groups she works in.
+"""Staff accounts: logins, keys, roles and desk groups.
 
-Flows call this inside their own transaction. The server keeps public keys and *locked* secrets only; it must never see
-a passphrase, a lock key or an unlocked secret.
+Flows call this inside their own transaction. The server stores public keys and *locked* secrets only. It must not
+receive a passphrase, a lock key or an unlocked secret.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from server.database.connection import Connection
 
 @dataclass(frozen=True)
 class StaffAccount:
-    """One account. `id` is the kid of her signing key; the two locked secrets open with her passphrase only."""
+    """One account. `id` is the kid of her signing key. Only her passphrase opens the two locked secrets."""
 
     id: str
     login: str
@@ -28,7 +28,7 @@ class StaffAccount:
 
 @dataclass(frozen=True)
 class SignInRecord:
-    """What a sign-in is checked against: the salt handed to the client and a salted hash of what comes back."""
+    """The data for checking a sign-in: the salt for the client, and a salted hash of the client's `auth`."""
 
     person: str
     salt: bytes
@@ -37,7 +37,7 @@ class SignInRecord:
 
 
 def add_account(connection: Connection, person: StaffAccount, record: SignInRecord, *, at: int) -> None:
-    """Insert an account with its roles and desk groups; sqlite3.IntegrityError when the login is taken."""
+    """Insert an account with its roles and desk groups. Raises sqlite3.IntegrityError if the login is taken."""
     connection.execute(
         "insert into people (id, login, name, seal_public, sign_public, locked_seal, locked_sign, salt, auth_salt,"
         " auth_hash, created) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -68,13 +68,13 @@ def get_account(connection: Connection, person_id: str) -> StaffAccount | None:
 
 
 def get_sign_in_record(connection: Connection, login: str) -> SignInRecord | None:
-    """Return what a sign-in under this login is checked against, or None for an unknown login."""
+    """Return the sign-in record of a login, or None for an unknown login."""
     found = connection.row("select id as person, salt, auth_salt, auth_hash from people where login = ?", (login,))
     return SignInRecord(**found) if found else None
 
 
 def get_pepper(connection: Connection) -> bytes:
-    """Return the database's own secret, from which unknown logins get their salts."""
+    """Return the database's own secret, from which the salts of unknown logins are computed."""
     found = connection.row("select value from meta where name = 'sign_in_pepper'")
     return bytes.fromhex(found["value"]) if found else b""
 
@@ -90,7 +90,7 @@ def list_visible_queues(connection: Connection, person_id: str) -> frozenset[str
 
 
 def grant_queue(connection: Connection, queue: str, desk_group: str) -> None:
-    """Let a desk group see and work a queue; twice is the same as once."""
+    """Let a desk group see and work a queue. A repeated call changes nothing."""
     connection.execute(
         "insert into queue_groups (queue, desk_group) values (?, ?) on conflict (queue, desk_group) do nothing",
         (queue, desk_group),

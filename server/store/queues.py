@@ -1,5 +1,5 @@
-"""Queues, one per site and kind of work, and one for the country. Routing rules name them; people see those of their
-desk group."""
+"""Queues: one per site and kind of work, and one national queue. Routing rules name them; people see those of their
+desk groups."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from server.database.connection import Connection
 
 @dataclass(frozen=True)
 class Queue:
-    """A desk's list. `site` is a UBIGEO prefix, empty for the country; `keyring` opens what is in it."""
+    """A desk's queue. `site` is a UBIGEO prefix, empty for the national queue. The keyring `keyring` opens its
+    screenings."""
 
     id: str
     site: str
@@ -20,7 +21,7 @@ class Queue:
 
 
 def put_queue(w: Connection, queue: Queue) -> None:
-    """Make a queue, or bring its title and keyring up to date."""
+    """Insert a queue, or update its title and keyring."""
     w.execute(
         "insert into queues (id, site, kind, keyring, title) values (?, ?, ?, ?, ?)"
         " on conflict (id) do update set site = excluded.site, kind = excluded.kind,"
@@ -30,5 +31,5 @@ def put_queue(w: Connection, queue: Queue) -> None:
 
 
 def list_queues(c: Connection) -> list[Queue]:
-    """All queues, by id."""
+    """Return all queues, by id."""
     return [Queue(**item) for item in c.rows("select * from queues order by id")]

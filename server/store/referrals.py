@@ -1,5 +1,7 @@
-"""Screenings as work in queues. Flows open them and move them from state to state; the table of allowed moves is
-flows/desks/referral_states.csv, not here."""
+"""Referrals: screenings as work in queues. Flows open them and change their state.
+
+The table of allowed changes is flows/desks/referral_states.csv, not here.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,11 @@ from sync.durations import DAY
 
 @dataclass(frozen=True)
 class Referral:
-    """One screening in one queue. Times in milliseconds; `deadline` is None in training, `lease` while unclaimed.
+    """One screening in one queue. Times are in milliseconds; `deadline` is None in training, `lease` is None while
+    unclaimed.
 
-    `mark` says what is odd about it (no_suitable_service, route_unreadable, sealed_elsewhere, or what became of it when
-    it arrived: held, fork, quarantined, conflict), empty for most.
+    `mark` names a peculiarity: no_suitable_service, route_unreadable, sealed_elsewhere, or the envelope's outcome
+    (held, fork, quarantined, conflict). It is empty for most referrals.
     """
 
     id: str
@@ -46,7 +49,7 @@ _SELECT = (
 
 @dataclass(frozen=True)
 class NewReferral:
-    """A screening to be put into a queue; the fields are those of `Referral`."""
+    """A referral to insert; the fields are those of `Referral`."""
 
     id: str
     envelope: str
@@ -60,7 +63,7 @@ class NewReferral:
 
 
 def put_referral(w: Connection, referral: NewReferral, *, at: int) -> None:
-    """Put a screening into a queue."""
+    """Insert a referral."""
     w.execute(
         "insert into referrals (id, envelope, queue, kind, state, mode, urgency, mark, deadline, opened, changed)"
         " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -71,7 +74,7 @@ def put_referral(w: Connection, referral: NewReferral, *, at: int) -> None:
 def set_state(
     w: Connection, id_: str, *, state: str, holder: str | None, lease: int | None, result: str | None, at: int
 ) -> None:
-    """Write a referral's new state."""
+    """Update a referral's state, holder, lease and result."""
     w.execute(
         "update referrals set state = ?, holder = ?, lease = ?, result = ?, changed = ? where id = ?",
         [state, holder, lease, result, at, id_],
@@ -79,18 +82,18 @@ def set_state(
 
 
 def get_referral(c: Connection, id_: str) -> Referral | None:
-    """One referral."""
+    """Return one referral, or None."""
     found = c.row(_SELECT + "where r.id = ?", [id_])
     return Referral(**found) if found else None
 
 
 def list_ids_of_envelope(c: Connection, envelope: str) -> list[str]:
-    """The ids of a screening's referrals, by queue."""
+    """Return the ids of a screening's referrals, by queue."""
     return [item["id"] for item in c.rows("select id from referrals where envelope = ? order by queue", [envelope])]
 
 
 def list_open(c: Connection, queue: str, mode: str) -> list[Referral]:
-    """What is still to do in a queue, the most urgent first; `mode` keeps training apart from the field."""
+    """Return the open referrals of a queue, most urgent first. `mode` separates training from field work."""
     found = c.rows(
         _SELECT + "where r.queue = ? and r.mode = ? and r.state <> 'closed'"
         " order by r.deadline is null, r.deadline, e.arrival",
@@ -100,6 +103,6 @@ def list_open(c: Connection, queue: str, mode: str) -> list[Referral]:
 
 
 def list_lapsed(c: Connection, now: int) -> list[Referral]:
-    """Claimed referrals whose lease is over, or was given by a clock that stood in the future."""
+    """Return claimed referrals whose lease expired, or was given while the clock was in the future."""
     sql = _SELECT + "where r.state = 'claimed' and (r.lease <= ? or r.changed > ?)"
     return [Referral(**item) for item in c.rows(sql, [now, now + DAY])]

@@ -1,5 +1,7 @@
-"""Which ring of tablets gets which form version, and which tablets could not work with one. The flow makes the manifest
-of the live ones; here they are rows in the order in which they were made."""
+"""Rollouts (which ring of tablets gets which form version), and the versions that tablets could not use.
+
+Rows are in the order of their creation. The rollouts flow makes the manifest from the live ones.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ STATES = ("planned", "live", "halted", "ended")
 
 @dataclass(frozen=True)
 class Rollout:
-    """A version on its way to a ring. `starts` is when it is to begin, `since` when it last began (milliseconds)."""
+    """A version on its way to a ring. `starts` (ms) is its planned begin, `since` (ms) when it last began."""
 
     id: int
     version: int
@@ -35,7 +37,7 @@ class Rollout:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A tablet that could not work with a version, or whose screenings were rejected while it had it on board."""
+    """A tablet that could not use a version, or whose screenings were rejected while it held the version."""
 
     dev: str
     region: str
@@ -72,7 +74,7 @@ def add_rollout(
     at: int,
     by: str,
 ) -> int:
-    """Plan a rollout before all the others of its form; return its number."""
+    """Insert a planned rollout, ahead of all others of its form; return its number."""
     created = w.row(
         "insert into rollouts (version, regions, devices, share_permille, state, starts, created, created_by)"
         " values (?, ?, ?, ?, 'planned', ?, ?, ?) returning id",
@@ -83,7 +85,7 @@ def add_rollout(
 
 
 def set_state(w: Connection, id_: int, *, state: str, since: int | None, reason: str = "") -> None:
-    """Note that a rollout is in another state, since when it is live, and why."""
+    """Update a rollout's state, its last begin and the reason."""
     sql = "update rollouts set state = ?, since = ?, reason = ? where id = ?"
     w.execute(sql, [state, since, reason, id_])
 
@@ -96,19 +98,20 @@ def set_ring(
     devices: tuple[str, ...] | None,
     share_permille: int | None,
 ) -> None:
-    """Give a rollout another ring in its place."""
+    """Replace the ring of a rollout."""
     sql = "update rollouts set regions = ?, devices = ?, share_permille = ? where id = ?"
     w.execute(sql, [_join_names(regions), _join_names(devices), share_permille, id_])
 
 
 def get_rollout(c: Connection, id_: int) -> Rollout | None:
-    """One rollout."""
+    """Return one rollout, or None."""
     found = c.row(f"{_WHOLE} where r.id = ?", [id_])
     return _read_rollout(found) if found else None
 
 
 def list_rollouts(c: Connection, states: Collection[str] = STATES, *, form: str | None = None) -> list[Rollout]:
-    """Rollouts in some states, of all forms or of one; the newest first, as a tablet tries them."""
+    """Return rollouts in the given states, of all forms or of one. Newest first: the order in which tablets try
+    them."""
     places = ", ".join("?" * len(states))
     narrowed = " and v.form = ?" if form is not None else ""
     sql = f"{_WHOLE} where r.state in ({places}){narrowed} order by r.id desc"
@@ -116,7 +119,7 @@ def list_rollouts(c: Connection, states: Collection[str] = STATES, *, form: str 
 
 
 def record_refusal(w: Connection, *, sha: str, dev: str, code: str, at: int) -> None:
-    """Note that a tablet could not work with a version; the newest time and reason count."""
+    """Store that a tablet could not use a version; a newer time and code replace the old ones."""
     w.execute(
         "insert into refusals (sha, dev, code, at) values (?, ?, ?, ?)"
         " on conflict (sha, dev) do update set code = excluded.code, at = excluded.at",
@@ -125,9 +128,9 @@ def record_refusal(w: Connection, *, sha: str, dev: str, code: str, at: int) -> 
 
 
 def list_refusals(c: Connection, sha: str, *, since: int) -> list[Refusal]:
-    """The certified tablets that could not work with a version since a time, by their id.
+    """Return the certified tablets that could not use a version since `since` (ms), by their id.
 
-    One that took it into use after all refuses it no more; only what its screenings met with counts on.
+    A tablet that holds the version by now no longer counts, unless its screenings were rejected.
     """
     sql = (
         "select f.dev, d.region, f.code, f.at from refusals f join devices d on d.dev = f.dev"

@@ -1,7 +1,7 @@
-"""Sessions of the people's door, and the recent failures that slow down guessing.
+"""Sessions of the staff API, and the recent failed sign-ins that slow down guessing.
 
-Only the SHA-256 of a session token is kept, so a copy of the database signs nobody in. Flows call this inside their own
-transaction; times are integer milliseconds.
+Only the SHA-256 of a session token is stored, so that a copy of the database opens no session. Flows call this inside
+their own transaction; times are integer milliseconds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sync.durations import DAY
 
 @dataclass(frozen=True)
 class Session:
-    """A live session: whose it is and when it was last used."""
+    """A live session: its person, and when it was last used (ms)."""
 
     person: str
     seen: int
@@ -22,14 +22,14 @@ class Session:
 
 @dataclass(frozen=True)
 class FailureCounts:
-    """Recent failed sign-ins from one address: under this login (kept as a hash), and under any."""
+    """Recent failed sign-ins from one address: with this login (stored as a hash), and with any login."""
 
     login: int
     address: int
 
 
 def start_session(connection: Connection, *, token_hash: bytes, person: str, at: int, expires_at: int) -> None:
-    """Keep a new session until `expires_at` at the latest."""
+    """Store a new session, valid until `expires_at` at the latest."""
     connection.execute(
         "insert into sessions (token_hash, person, created, seen, expires) values (?, ?, ?, ?, ?)",
         (token_hash, person, at, at, expires_at),
@@ -39,7 +39,7 @@ def start_session(connection: Connection, *, token_hash: bytes, person: str, at:
 def get_live(connection: Connection, token_hash: bytes, *, at: int, idle_since: int) -> Session | None:
     """Return the session if it has not expired at `at` and was used after `idle_since`.
 
-    One that was used in the future, by a clock that has been put right since, would never end.
+    A last use in the future, recorded by a wrong clock, does not count: such a session would never end.
     """
     found = connection.row(
         "select person, seen from sessions where token_hash = ? and expires > ? and seen > ? and seen < ?",
@@ -49,28 +49,28 @@ def get_live(connection: Connection, token_hash: bytes, *, at: int, idle_since: 
 
 
 def mark_used(connection: Connection, token_hash: bytes, *, at: int) -> None:
-    """Note that the session was used."""
+    """Store that the session was used."""
     connection.execute("update sessions set seen = ? where token_hash = ?", (at, token_hash))
 
 
 def end_session(connection: Connection, token_hash: bytes) -> None:
-    """Forget a session."""
+    """Delete a session."""
     connection.execute("delete from sessions where token_hash = ?", (token_hash,))
 
 
 def delete_old(connection: Connection, *, expired_at: int, failed_before: int) -> int:
-    """Delete expired sessions and old failures, with their network addresses; return how many rows went."""
+    """Delete expired sessions, and old failures with their network addresses; return how many rows were deleted."""
     ended = connection.execute("delete from sessions where expires <= ?", (expired_at,)).rowcount
     return ended + connection.execute("delete from sign_in_failures where at < ?", (failed_before,)).rowcount
 
 
 def record_failure(connection: Connection, *, login: str, address: str, at: int) -> None:
-    """Remember a failed sign-in."""
+    """Store a failed sign-in."""
     connection.execute("insert into sign_in_failures (login, address, at) values (?, ?, ?)", (login, address, at))
 
 
 def delete_failures(connection: Connection, *, login: str, address: str) -> None:
-    """Forget the failures of a login from one address, after it signed in."""
+    """Delete the failures of a login from one address, after a successful sign-in."""
     connection.execute("delete from sign_in_failures where login = ? and address = ?", (login, address))
 
 

@@ -1,7 +1,7 @@
-"""Counts of screenings, one dimension at a time, so that routes can be erased and reports remain.
+"""Counts of screenings, one dimension at a time. They remain after the routes are erased.
 
-Intake counts inside its own transaction. Cells never cross two dimensions: a cross of age, sex and place would tell of
-one person, and would outlive the erasing of her route (DOMAIN 4).
+Intake counts inside its own transaction. A cell must not combine two dimensions: age, sex and place together would
+identify one person, even after her route is erased (DOMAIN 4).
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from server.database.connection import Connection
 from sync.durations import DAY
 from sync.envelope.route import Route
 
-# Not the tier: it follows outcome and age so closely that beside their tables it gives back what they hold back.
-# By form version, and not by form as well: the one beside the other gives back what either holds back.
+# Without the tier: it follows from outcome and age so closely that it would reveal their hidden cells. By form version
+# only: a second table by form would reveal the hidden cells of the first, and the reverse.
 DIMENSIONS = ("outcome", "region", "sex", "age_band", "sector", "lang", "sha")
-# Counted too, so that all tables of a month have one total and no difference of totals tells of anybody.
+# Unstated values are counted too: then all tables of a month have one total, and no difference reveals a person.
 UNSTATED = "unstated"
 
 
 @dataclass(frozen=True)
 class StatisticsCell:
-    """How many screenings of a month had this value."""
+    """The number of screenings of a month with this value."""
 
     month: str
     dimension: str
@@ -45,21 +45,21 @@ def _month_of_day(day: int) -> str:
 
 @dataclass(frozen=True)
 class ScreeningFacts:
-    """One screening to be counted: training or field, and its value in each dimension that it states."""
+    """One screening to count: its mode (training or field), and its value in each dimension it states."""
 
     mode: str
     facts: Mapping[str, str | None]
 
 
 def screening_facts(route: Route | None) -> list[ScreeningFacts]:
-    """Return what is counted of a screening: nothing where the route cannot be read."""
+    """Return what to count of a screening; empty if the route is unreadable."""
     if route is None:
         return []
     return [ScreeningFacts(route.mode or "field", {**vars(route), "region": (route.province or "")[:2]})]
 
 
 def count_screenings(connection: Connection, facts_of_each: Iterable[ScreeningFacts], *, at: int) -> None:
-    """Add screenings to the month, each in every dimension; a cell is written once, however many it counts."""
+    """Add screenings to the month, in every dimension. Each cell is written once per call."""
     month = month_of(at)
     found = Counter(
         (each.mode, month, dimension, each.facts.get(dimension) or UNSTATED)
@@ -93,7 +93,7 @@ def count_rejection(w: Connection, *, dev: str, code: str, at: int) -> None:
 
 
 def count_rejections_by_tablet(c: Connection) -> dict[str, int]:
-    """How many items of each tablet were rejected, ever."""
+    """Return the number of rejected items of each tablet, over all time."""
     return {
         item["dev"]: item["total"] for item in c.rows("select dev, sum(count) as total from rejections group by dev")
     }

@@ -1,5 +1,5 @@
-"""What each tablet is told about its own screenings, in the order it happened; the cursor is an integer that only
-rises. Referrals add, the exchange reads."""
+"""Status events for tablets about their own screenings, in order. The cursor is an integer that only rises. Referrals
+add events, the sync request reads them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from server.database.connection import Connection
 
 @dataclass(frozen=True)
 class StatusEvent:
-    """One thing that happened to a screening: `status` is accepted or closed."""
+    """One event about a screening: `status` is accepted or closed."""
 
     cursor: int
     envelope: str
@@ -19,12 +19,12 @@ class StatusEvent:
 
 
 def add_event(w: Connection, *, dev: str, envelope: str, status: str, at: int) -> None:
-    """Tell a tablet about one of its screenings."""
+    """Add a status event for a tablet about one of its screenings."""
     w.execute("insert into status_events (dev, envelope, status, at) values (?, ?, ?, ?)", [dev, envelope, status, at])
 
 
 def list_since(c: Connection, dev: str, cursor: int, limit: int) -> list[StatusEvent]:
-    """What a tablet has not been told yet."""
+    """Return a tablet's events after the cursor."""
     found = c.rows(
         "select cursor, envelope, status, at from status_events where dev = ? and cursor > ? order by cursor limit ?",
         [dev, cursor, limit],

@@ -1,4 +1,5 @@
-"""Tokens of a person's own programs. Only the SHA-256 of a token is kept, so a copy of the database opens nothing."""
+"""Tokens of a person's own programs. Only the SHA-256 of a token is stored, so that a copy of the database gives no
+access."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from server.database.connection import Connection
 
 @dataclass(frozen=True)
 class Token:
-    """What a token may do, for whom and until when (milliseconds); never the token itself."""
+    """A token's rights, person and expiry (ms), without the token itself."""
 
     id: str
     person: str
@@ -25,7 +26,7 @@ _PLAIN = "id, person, label, roles, created, expires, used, revoked"
 
 
 def add_token(w: Connection, token: Token, token_hash: bytes) -> None:
-    """Keep a new token."""
+    """Insert a token."""
     w.execute(
         "insert into tokens (id, token_hash, person, label, roles, created, expires) values (?, ?, ?, ?, ?, ?, ?)",
         [token.id, token_hash, token.person, token.label, token.roles, token.created, token.expires],
@@ -33,23 +34,23 @@ def add_token(w: Connection, token: Token, token_hash: bytes) -> None:
 
 
 def get_live(c: Connection, token_hash: bytes, *, at: int) -> Token | None:
-    """The token with this hash, if it is neither expired nor revoked."""
+    """Return the token with this hash if it is neither expired nor revoked; otherwise None."""
     sql = f"select {_PLAIN} from tokens where token_hash = ? and expires > ? and revoked is null"  # noqa: S608
     found = c.row(sql, [token_hash, at])
     return Token(**found) if found else None
 
 
 def mark_used(w: Connection, id_: str, *, at: int) -> None:
-    """Note that a token was used."""
+    """Store that a token was used."""
     w.execute("update tokens set used = ? where id = ?", [at, id_])
 
 
 def revoke_token(w: Connection, id_: str, *, at: int) -> None:
-    """End a token; the first time counts."""
+    """Revoke a token; a second call does not change the time."""
     w.execute("update tokens set revoked = coalesce(revoked, ?) where id = ?", [at, id_])
 
 
 def list_of_person(c: Connection, person: str) -> list[Token]:
-    """All tokens of a person, oldest first."""
+    """Return all tokens of a person, oldest first."""
     sql = f"select {_PLAIN} from tokens where person = ? order by created, id"  # noqa: S608
     return [Token(**each) for each in c.rows(sql, [person])]

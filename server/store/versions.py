@@ -1,5 +1,8 @@
-"""Form versions from draft to retired, and the results of made-up interviews with a draft. The flows decide who may do
-what; the table itself refuses to change what was approved. Tablets name a version by the hash of what was signed."""
+"""Form versions from draft to retired, and the results of synthetic interviews with a draft.
+
+The flows check permissions. Triggers of the table reject any change of an approved version. Tablets name a version by
+the hash of its signed bytes.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ IN_USE = ("published", "closing", "retired")
 
 @dataclass(frozen=True)
 class FormVersion:
-    """One version without its bytes. `sha` names what is signed; `author` and `reviewer` are accounts.
+    """One version without its bytes. `sha` is the hash of the signed bytes; `author` and `reviewer` are accounts.
 
-    `source` says whether its source package is here: a bundle that was signed elsewhere comes without.
+    `source` is True if the source package is stored. A bundle that was signed offline has none.
     """
 
     id: int
@@ -37,7 +40,8 @@ class FormVersion:
 
 @dataclass(frozen=True)
 class NewVersion:
-    """What is compiled of a source package: its names, its hash, and the bytes of both. `body` is not signed yet."""
+    """A version as compiled from a source package: its names, its hash, and the bytes of both. `body` is not signed
+    yet."""
 
     form: str
     version: str
@@ -51,7 +55,7 @@ class NewVersion:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """What came out of a made-up interview with a draft; never what was answered. `fired` counts indicators."""
+    """The result of a synthetic interview with a draft, without the answers. `fired` counts indicators."""
 
     outcome: str
     tier: str
@@ -72,7 +76,7 @@ def _read_version(found: dict[str, object] | None) -> FormVersion | None:
 
 
 def add_version(w: Connection, draft: NewVersion, *, state: str, author: str, at: int) -> int:
-    """Keep a new version; return its number. sqlite3.IntegrityError when there is one of this name on this channel."""
+    """Insert a version; return its number. Raises sqlite3.IntegrityError if its name is taken on this channel."""
     values = {**asdict(draft), "state": state, "author": author, "created": at, "changed": at}
     names, places = ", ".join(values), ", ".join("?" * len(values))
     created = w.row(f"insert into versions ({names}) values ({places}) returning id", [*values.values()])  # noqa: S608
@@ -81,7 +85,7 @@ def add_version(w: Connection, draft: NewVersion, *, state: str, author: str, at
 
 
 def replace_draft(w: Connection, id_: int, draft: NewVersion, *, at: int) -> None:
-    """Put other bytes in the place of a draft; what was tried with the former ones goes."""
+    """Replace the bytes of a draft, and delete its trial results."""
     w.execute(
         "update versions set sha = ?, indicator_set = ?, policy = ?, body = ?, source = ?, validated = '', reason = '',"
         " changed = ? where id = ? and state = 'draft'",
@@ -91,17 +95,17 @@ def replace_draft(w: Connection, id_: int, draft: NewVersion, *, at: int) -> Non
 
 
 def delete_draft(w: Connection, id_: int) -> None:
-    """Throw a draft away, with what was tried with it."""
+    """Delete a draft with its trial results."""
     w.execute("delete from versions where id = ? and state = 'draft'", [id_])
 
 
 def set_state(w: Connection, id_: int, *, state: str, at: int, reason: str = "") -> None:
-    """Note that a version is in another state, and why."""
+    """Update a version's state and the reason."""
     w.execute("update versions set state = ?, reason = ?, changed = ? where id = ?", [state, reason, at, id_])
 
 
 def set_signatures(w: Connection, id_: int, body: bytes, *, reviewer: str = "", validated: str | None = None) -> None:
-    """Keep the bytes with other signatures, and what ODK Validate said of them."""
+    """Store the bytes with other signatures, and the message of ODK Validate."""
     w.execute(
         "update versions set body = ?, reviewer = ?, validated = coalesce(?, validated) where id = ?",
         [body, reviewer, validated, id_],
@@ -109,58 +113,58 @@ def set_signatures(w: Connection, id_: int, body: bytes, *, reviewer: str = "", 
 
 
 def get_version(c: Connection, id_: int) -> FormVersion | None:
-    """One version by its number."""
+    """Return one version by its number, or None."""
     return _read_version(c.row(f"select {_PLAIN} from versions where id = ?", [id_]))  # noqa: S608
 
 
 def find_version(c: Connection, form: str, version: str, channel: str) -> FormVersion | None:
-    """One version by its name."""
+    """Return one version by its name, or None."""
     sql = f"select {_PLAIN} from versions where form = ? and version = ? and channel = ?"  # noqa: S608
     return _read_version(c.row(sql, [form, version, channel]))
 
 
 def list_versions(c: Connection, form: str | None = None) -> list[FormVersion]:
-    """All versions, or those of one form, oldest first."""
+    """Return all versions, or those of one form, oldest first."""
     where = "where form = ?" if form is not None else ""
     found = c.rows(f"select {_PLAIN} from versions {where} order by id", [form] if form is not None else [])  # noqa: S608
     return [version for each in found if (version := _read_version(each)) is not None]
 
 
 def get_signed_bytes(c: Connection, id_: int) -> bytes:
-    """The compiled bytes of a version with the signatures so far."""
+    """Return the compiled bytes of a version with the present signatures."""
     found = c.row("select body from versions where id = ?", [id_])
     assert found is not None, "the version was looked up before"
     return bytes(found["body"])
 
 
 def get_source(c: Connection, id_: int) -> bytes | None:
-    """The source package of a version, where it is here."""
+    """Return the source package of a version, or None."""
     found = c.row("select source from versions where id = ?", [id_])
     return found["source"] if found else None
 
 
 def get_bytes_in_use(c: Connection, form: str, sha: str) -> bytes | None:
-    """The signed bytes of a version that is or was in use, if there is one of this form by that hash."""
+    """Return the signed bytes of this form's version with this hash, if tablets use or used it; otherwise None."""
     sql = "select body from versions where sha = ? and form = ? and state in ('published', 'closing', 'retired')"
     found = c.row(sql, [sha, form])
     return found["body"] if found else None
 
 
 def get_state_in_use(c: Connection, sha: str) -> str:
-    """The state of a version that is or was in use; blank for any other."""
+    """Return the state of a version that tablets use or used; empty for any other."""
     sql = "select state from versions where sha = ? and state in ('published', 'closing', 'retired')"
     found = c.row(sql, [sha])
     return str(found["state"]) if found else ""
 
 
 def count_drafts(c: Connection, author: str) -> int:
-    """How many versions of an author are drafts or in review."""
+    """Return how many of an author's versions are drafts or in review."""
     found = c.row("select count(*) as n from versions where author = ? and state in ('draft', 'in_review')", [author])
     return int(found["n"]) if found else 0
 
 
 def add_trial(w: Connection, id_: int, trial: TrialResult, *, most: int) -> None:
-    """Keep what came out of a made-up interview with a draft, and of all with it the newest."""
+    """Store the result of a synthetic interview with a draft; only the newest `most` are kept."""
     values = [trial.outcome, trial.tier, trial.queue_kinds, trial.fired, trial.at, trial.by]
     w.execute(
         "insert into trials (version, outcome, tier, queue_kinds, fired, at, by) values (?, ?, ?, ?, ?, ?, ?)",
@@ -171,11 +175,11 @@ def add_trial(w: Connection, id_: int, trial: TrialResult, *, most: int) -> None
 
 
 def list_trials(c: Connection, id_: int) -> list[TrialResult]:
-    """What came out of the made-up interviews with a draft, oldest first."""
+    """Return the results of the synthetic interviews with a draft, oldest first."""
     sql = "select outcome, tier, queue_kinds, fired, at, by from trials where version = ? order by id"
     return [TrialResult(**each) for each in c.rows(sql, [id_])]
 
 
 def delete_trials(w: Connection, id_: int) -> None:
-    """Throw away what came out of the made-up interviews with a draft."""
+    """Delete the results of the synthetic interviews with a draft."""
     w.execute("delete from trials where version = ?", [id_])

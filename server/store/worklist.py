@@ -1,5 +1,7 @@
-"""What a person has to decide: quarantine, conflict, fork, gap, held, a route that cannot be opened, a silent tablet.
-The exchange and jobs open items, people close them; a gap and a silence also close themselves."""
+"""Work list items for people to decide: quarantine, conflict, fork, gap, held, unreadable route, silent tablet.
+
+The sync request and jobs open items, people close them. Gaps and silences also close automatically.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,9 @@ RELEASE, KEEP_APART = "release", "keep_apart"
 
 @dataclass(frozen=True)
 class WorkItem:
-    """One thing to decide; `envelope` and `chain` are empty where the item is about a whole tablet.
+    """One item. `envelope` and `chain` are empty if it is about a whole tablet.
 
-    `decision` is a person's; what closed by itself has none.
+    `decision` is a person's; an item that closed automatically has none.
     """
 
     id: int
@@ -44,12 +46,12 @@ def add_item(
     at: int,
     again: bool = False,
 ) -> None:
-    """Put something on the list; the same thing, if it is open there already, gets its newest reason.
+    """Open an item, or update the reason of the same item if it is open already.
 
-    What a person has decided does not come back, unless for another reason, or `again`.
+    An item that a person decided does not return, except with another reason or with `again`.
     """
     if kind not in KINDS:
-        raise ValueError(f"{kind} is no kind of work item")
+        raise ValueError(f"{kind} is not a kind of work item")
     same = "kind = ? and dev = ? and chain = ? and envelope = ?"
     about = [kind, dev, chain, envelope]
     open_one = w.execute(f"update work_items set reason = ? where {same} and closed is null", [reason, *about])  # noqa: S608
@@ -64,7 +66,7 @@ def add_item(
 
 
 def close_resolved(w: Connection, *, kind: str, dev: str, chain: str = "", by: str, at: int) -> None:
-    """Close what is no longer so: a gap that was filled, a tablet that spoke again."""
+    """Close an item that no longer applies, such as a gap that was filled or a tablet that synced again."""
     w.execute(
         "update work_items set closed = ?, closed_by = ? where kind = ? and dev = ? and chain = ? and closed is null",
         [at, by, kind, dev, chain],
@@ -72,29 +74,29 @@ def close_resolved(w: Connection, *, kind: str, dev: str, chain: str = "", by: s
 
 
 def record_decision(w: Connection, id_: int, *, decision: str, by: str, at: int) -> None:
-    """Close an item with what a person decided."""
+    """Close an item with a person's decision."""
     w.execute("update work_items set closed = ?, closed_by = ?, decision = ? where id = ?", [at, by, decision, id_])
 
 
 def get_item(c: Connection, id_: int) -> WorkItem | None:
-    """One item, open or closed."""
+    """Return one item, open or closed, or None."""
     found = c.row("select * from work_items where id = ?", [id_])
     return WorkItem(**found) if found else None
 
 
 def list_about_chain(c: Connection, *, kind: str, dev: str, chain: str) -> list[WorkItem]:
-    """All items of a kind about a chain, open and closed, oldest first."""
+    """Return all items of a kind about a chain, open and closed, oldest first."""
     sql = "select * from work_items where kind = ? and dev = ? and chain = ? order by id"
     return [WorkItem(**item) for item in c.rows(sql, [kind, dev, chain])]
 
 
 def list_kept_apart(c: Connection) -> list[WorkItem]:
-    """Everything that people have left aside and not released since, oldest first."""
+    """Return the items that people set aside and have not released since, oldest first."""
     return [
         WorkItem(**item) for item in c.rows("select * from work_items where decision = ? order by id", [KEEP_APART])
     ]
 
 
 def list_open(c: Connection) -> list[WorkItem]:
-    """Everything still to decide, oldest first."""
+    """Return all open items, oldest first."""
     return [WorkItem(**item) for item in c.rows("select * from work_items where closed is null order by id")]

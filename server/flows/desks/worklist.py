@@ -147,7 +147,7 @@ def _release(w: Connection, item: WorkItem, rulebook: Rulebook, now: int) -> lis
     found, route = _get_envelope(w, item), envelopes.get_route(w, item.envelope)
     # Counted in the current month: the tables of a past month must not change. A change would reveal a single newcomer.
     statistics.count_screenings(w, statistics.screening_facts(route), at=now)
-    if referral_store.list_ids_of_envelope(w, found.id):  # The two screenings of a conflict got their referrals at arrival.
+    if referral_store.list_ids_of_envelope(w, found.id):  # A conflict got its referrals at arrival.
         return []
     keyring = keyrings.find_keyring(w, found.kid)
     decisions = routing.choose_queues(

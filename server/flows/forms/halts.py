@@ -34,7 +34,6 @@ from sync.documents.signed import Document
 from sync.durations import WEEK
 from sync.errors import SyncError
 
-"""What tablets could not work with longer ago halts nothing any more."""
 RESTORED = "database.restored"
 
 

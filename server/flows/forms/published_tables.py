@@ -18,7 +18,7 @@ from server.store.rule_tables import RuleTable
 from sync.durations import YEAR
 
 MOST_A_YEAR = 24
-"""How many tables one person publishes in a year."""
+"""How many tables one person may publish in a year."""
 
 
 def list_known(c: Connection, now: int) -> KnownTables:

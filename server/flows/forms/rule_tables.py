@@ -21,7 +21,7 @@ from server.store.rule_tables import RuleTable
 from server.store.versions import FormVersion
 
 WORDS = {"indicator_set": "set", "policy": "policy"}
-"""What the kinds are called apart."""
+"""The word for each kind."""
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,11 @@ from sync.envelope.route import AUTHOR_FIELDS
 
 A = TypeVar("A")
 MOST_CONCURRENT, PATIENCE = 2, 1.0
-"""How many people have something read at the door at once, and how many seconds somebody waits for a place: the machine
-is there to take in screenings, and the door's eight threads for desks too. Long tasks have workers of their own."""
+"""How many people may run a sandbox task of the staff API at once, and how many seconds a request waits for a place.
+
+Both are low because the machine must take in screenings, and the API's eight threads also serve desks. Background tasks
+have their own workers.
+"""
 _busy_people: set[str] = set()
 _slot_freed = threading.Condition()
 

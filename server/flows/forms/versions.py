@@ -26,12 +26,16 @@ from sync.documents.signed import Document
 from sync.documents.trust import keys_of
 
 Validate = Callable[[str, bytes | None], str]
-"""Given an XForm and its source package, ODK Validate's word on it; a Problem where it refuses the form."""
+"""A function that runs ODK Validate on an XForm and its source package. Returns its message; raises Problem if it
+rejects the form."""
 ListNewTables = Callable[[bytes, KnownTables], list[dict[str, str]]]
-"""Given a source package and what tables are held against, the tables in it that nobody published; see `carried`."""
+"""A function that returns the unpublished tables of a source package, given the known tables; see `carried`."""
 MOST_DRAFTS, MOST_TRIALS = 20, 100
-"""How many drafts an author has at once, with those in review, and of how many made-up interviews a draft keeps what
-came out: the newest. The database that holds them takes in screenings."""
+"""How many drafts an author may have at once, including those in review; and how many trial results a draft keeps (the
+newest).
+
+They are limited because the same database takes in screenings.
+"""
 
 
 @dataclass(frozen=True)

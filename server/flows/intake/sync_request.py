@@ -35,11 +35,12 @@ from sync.wire.encoding import canonical
 
 EVENTS_AT_ONCE = 200
 MOST_SKIPPED = 2**20
-"""How far a request's number may rise at once: who stole a key must not use the numbers up (SPEC 11.3 rule 1)."""
+"""How far a request's number may rise at once. A thief with a stolen key must not use the numbers up (SPEC 11.3 rule
+1)."""
 NOTHING_ON_BOARD = key_id(canonical({}))
-"""The digest of an empty inventory, which says by itself that a tablet has no form any more (SPEC 11.1)."""
+"""The digest of an empty inventory: with it a tablet reports that it holds no form (SPEC 11.1)."""
 NUMBER_REFUSED = frozenset({"sync.number_used", "sync.number_skipped"})
-"""What a tablet acts on, so the door signs these problems."""
+"""The problem codes that a tablet acts on; the tablet API signs these problems."""
 
 
 def answer_request(

@@ -68,7 +68,7 @@ def write_backup(
 
 def _require_room(scratch: Path, folder: Path, most: int) -> None:
     if not folder.is_dir():
-        raise BackupError("backup.no_folder", f"{folder} is no folder; is its disk mounted?")
+        raise BackupError("backup.no_folder", f"{folder} is not a folder; is its disk mounted?")
     if scratch.stat().st_dev == folder.stat().st_dev:
         scratch_files.require_free_space(folder, 2 * most)
     else:
@@ -87,7 +87,7 @@ def _make_statement(copied: Path, keys: ServerKeys, holdings: Holdings, now: int
 def _write(file: Path, statement: bytes, copied: Path, recipient: str, progress: Progress) -> tuple[int, str]:
     """Write under a temporary name first. A file with the name of a backup is complete and is never overwritten."""
     if file.exists():
-        raise BackupError("backup.file_exists", f"{file} is there already; nothing is written over it")
+        raise BackupError("backup.file_exists", f"{file} exists already; a backup never overwrites a file")
     partial = file.with_name(file.name + _PARTIAL)
     try:
         scratch_files.create_private(partial)

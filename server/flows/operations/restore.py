@@ -93,7 +93,7 @@ def restore_backup(
 def _refuse_to_overwrite(config: Config) -> None:
     for there in filter(Path.exists, scratch_files.database_files(config.database)):
         raise ConfigError(
-            "--data", f"{there} is there, and nothing is written over it; move every {config.database.name}* away first"
+            "--data", f"{there} exists, and restore overwrites nothing; move every {config.database.name}* away first"
         )
 
 
@@ -107,8 +107,8 @@ def _read_statement(raw: bytes, own: ServerKeys) -> _Statement:
     except SyncError as error:
         raise BackupError(
             "backup.other_server",
-            f"it was not made with the server key in keys/ ({own.signing.kid}): put those keys/ there with which it was"
-            f" made, or take a backup of this server ({error})",
+            f"it was not made with the server key in keys/ ({own.signing.kid}): put the keys/ there that it was"
+            f" made with, or take a backup of this server ({error})",
         ) from error
 
 
@@ -136,7 +136,7 @@ def _check_database(db: Database, own: ServerKeys) -> int:
     if own.signing.kid not in trust_documents.trust_in_force(c).servers:
         raise BackupError(
             "backup.other_server",
-            f"the trust in it does not name the server key in keys/ ({own.signing.kid}): put those keys/ there that"
+            f"the trust in it does not name the server key in keys/ ({own.signing.kid}): put the keys/ there that"
             " were in use when it was made",
         )
     for missing in _missing_route_keys(c, own):

@@ -23,7 +23,7 @@ ROLES = ("author", "reviewer", "publisher")
 MOST_DAYS = 90
 _TOUCH_INTERVAL = MINUTE
 _ATTEMPT_LOGIN = "token"
-"""Under what wrong tokens are counted per address; no login is kept like this."""
+"""The login under which wrong tokens are counted per address. No account has it."""
 
 
 @dataclass(frozen=True)
