@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from screening_forms.checks.run import __file__, blocking_problems, check_form
+import screening_forms
+from screening_forms.checks.run import blocking_problems, check_form
 from screening_forms.errors import FormError
 from screening_forms.problems import ADVICE
 from screening_forms.translators.po_files import merge_into_file
@@ -392,7 +393,7 @@ def test_a_translation_of_another_spanish_text_is_reported(tmp_path: Path) -> No
 
 
 def test_every_code_has_advice_in_both_languages_and_every_advice_is_used() -> None:
-    sources = {str(path): path.read_text("utf-8") for path in Path(__file__).parents[1].rglob("*.py")}
+    sources = {str(path): path.read_text("utf-8") for path in Path(screening_forms.__file__).parent.rglob("*.py")}
     given = {
         code for text in sources.values() for code in re.findall(r'(?<![.\w])problem\(\s*"([a-z]+\.[a-z_]+)"', text)
     }
