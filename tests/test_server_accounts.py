@@ -1,4 +1,4 @@
-"""Sign-in and sessions: what staff may rely on, and what a guesser or a copy of the database gets."""
+"""Tests of accounts and sessions: sign-in works for staff, guessing is slow, and a database copy gives no access."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ IDLE = HOUR
 
 
 def right(db: Database, world: World, login: str) -> bytes:
-    """Derive what a client sends for the right passphrase."""
+    """Return the `auth` value that a client derives from the right passphrase."""
     return derive(world.passphrase(login), accounts.get_salt(db, login)).auth
 
 
@@ -43,17 +43,17 @@ def test_the_right_passphrase_signs_in_and_gives_roles_and_desk_groups(world: Wo
     assert (person.roles, person.groups) == (frozenset({"coordinator"}), frozenset({"17-protection"}))
 
 
-def test_a_wrong_passphrase_and_an_unknown_login_are_refused_alike(world_db: Database) -> None:
+def test_a_wrong_passphrase_and_an_unknown_login_get_the_same_refusal(world_db: Database) -> None:
     assert refused(world_db, "proteccion-17", WRONG) == refused(world_db, "nadie", WRONG) == "session.refused"
 
 
-def test_asking_for_a_salt_does_not_tell_whether_a_login_exists(world_db: Database) -> None:
+def test_the_salt_answer_does_not_reveal_whether_a_login_exists(world_db: Database) -> None:
     known, unknown = accounts.get_salt(world_db, "autora"), accounts.get_salt(world_db, "nadie")
     assert len(known) == len(unknown) == 16
     assert unknown == accounts.get_salt(world_db, "nadie") != accounts.get_salt(world_db, "nadie2")
 
 
-def test_guessing_is_slowed_down_and_the_pause_ends(world: World, world_db: Database) -> None:
+def test_too_many_failures_block_sign_in_for_a_time(world: World, world_db: Database) -> None:
     auth = right(world_db, world, "autora")
     for _ in range(FAILURES_PER_LOGIN):
         refused(world_db, "autora", WRONG)
@@ -62,7 +62,7 @@ def test_guessing_is_slowed_down_and_the_pause_ends(world: World, world_db: Data
     assert accounts.sign_in(world_db, login="autora", auth=auth, address=HOME, now=later).person.login == "autora"
 
 
-def test_nobody_can_lock_a_coordinator_out_from_another_address(world: World, world_db: Database) -> None:
+def test_failures_from_another_address_do_not_lock_a_coordinator_out(world: World, world_db: Database) -> None:
     for _ in range(FAILURES_PER_LOGIN):
         refused(world_db, "nacional", WRONG, address=ELSEWHERE)
     auth = right(world_db, world, "nacional")
@@ -81,14 +81,14 @@ def test_a_session_ends_by_signing_out_by_idling_and_by_its_age(world: World, wo
     assert accounts.find_by_session(world_db, tokens[0], now=NOW + IDLE, idle=IDLE) is None
     assert accounts.find_by_session(world_db, tokens[0], now=NOW + IDLE - 1, idle=IDLE) is not None
     assert accounts.find_by_session(world_db, tokens[0], now=NOW + IDLE + 1, idle=IDLE) is not None, (
-        "use keeps it alive"
+        "each use extends it"
     )
     assert accounts.find_by_session(world_db, tokens[0], now=NOW + SESSION_LIFE, idle=SESSION_LIFE * 2) is None
     accounts.sign_out(world_db, tokens[1], now=NOW)
     assert accounts.find_by_session(world_db, tokens[1], now=NOW, idle=IDLE) is None
 
 
-def test_a_copy_of_the_database_signs_nobody_in(world: World, world_db: Database) -> None:
+def test_a_copy_of_the_database_opens_no_session(world: World, world_db: Database) -> None:
     auth = right(world_db, world, "autora")
     token = accounts.sign_in(world_db, login="autora", auth=auth, address=HOME, now=NOW).token
     world_db.close()
@@ -98,14 +98,14 @@ def test_a_copy_of_the_database_signs_nobody_in(world: World, world_db: Database
     assert world.passphrase("autora").encode() not in held
 
 
-def test_a_passphrase_typed_as_a_login_is_not_kept(world: World, world_db: Database) -> None:
+def test_a_passphrase_typed_as_a_login_is_not_stored(world: World, world_db: Database) -> None:
     phrase = world.passphrase("autora")
     refused(world_db, phrase, WRONG)
     world_db.close()
     assert not any(phrase.encode() in path.read_bytes() for path in world.data.iterdir() if path.is_file())
 
 
-def test_addresses_of_failed_sign_ins_are_gone_after_a_day(world_db: Database) -> None:
+def test_addresses_of_failed_sign_ins_are_deleted_after_a_day(world_db: Database) -> None:
     refused(world_db, "autora", WRONG)
     accounts.delete_old_sessions(world_db, now=NOW + FAILURES_KEPT - 1)
     assert world_db.read().execute("select count(*) from sign_in_failures").fetchone() == (1,)

@@ -1,4 +1,4 @@
-"""The audit chain: nothing in it can be changed, dropped or reordered without being noticed, and it holds ids only."""
+"""Tests of the audit chain: a changed, deleted or reordered row is detected, and rows hold ids only."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def test_rows_can_neither_be_changed_nor_removed(db: Database) -> None:
         ("update audit set number = number + 10 where number = 5", 5),
     ],
 )
-def test_whoever_goes_around_the_triggers_is_noticed(db: Database, tampering: str, broken_at: int) -> None:
+def test_a_change_without_the_triggers_is_detected(db: Database, tampering: str, broken_at: int) -> None:
     with db.write() as w:
         w.execute("drop trigger audit_stays")
         w.execute("drop trigger audit_remains")
@@ -53,7 +53,7 @@ def test_whoever_goes_around_the_triggers_is_noticed(db: Database, tampering: st
     assert audit_flow.verify_chain(db).broken_at == broken_at
 
 
-def test_a_chain_cut_short_or_written_anew_does_not_hold_the_head_a_tablet_was_given(db: Database) -> None:
+def test_a_shortened_or_rewritten_chain_lacks_the_head_in_a_receipt(db: Database) -> None:
     given = audit.get_head(db.read())
     with db.write() as w:
         w.execute("drop trigger audit_remains")
@@ -67,12 +67,12 @@ def test_a_chain_cut_short_or_written_anew_does_not_hold_the_head_a_tablet_was_g
 
 
 @pytest.mark.parametrize("text", ["Me dijo que no la dejan salir", "ñusta", "a\nb", "x" * 81])
-def test_a_row_cannot_hold_what_a_person_said(db: Database, text: str) -> None:
+def test_a_row_cannot_hold_a_sentence(db: Database, text: str) -> None:
     with pytest.raises(ValueError, match="ids and codes only"), db.write() as w:
         audit.append(w, at=9, action="envelope.stored", actor="tablet", subject="e9", detail={"reason": text})
 
 
-def test_the_deed_and_its_row_are_stored_together_or_not_at_all(db: Database) -> None:
+def test_a_change_and_its_audit_row_are_stored_together_or_not_at_all(db: Database) -> None:
 
     def fail() -> None:
         with db.write() as w:

@@ -1,4 +1,5 @@
-"""Long work: begun at once, asked after by its number, bounded, and nobody else's business."""
+"""Tests of background tasks: they start at once, a client polls them by id, they are limited, and only their owner sees
+them."""
 
 from __future__ import annotations
 
@@ -28,12 +29,12 @@ def tasks() -> Iterator[BackgroundTasks]:
 
 
 def over(tasks: BackgroundTasks, task: BackgroundTask) -> BackgroundTask:
-    """Wait for the end of a task, which `Tasks` has no need to tell anybody."""
+    """Poll until a task ends; `BackgroundTasks` sends no notification."""
     wait_until(lambda: tasks.get(task.id, task.owner).is_finished, "the task does not end")
     return tasks.get(task.id, task.owner)
 
 
-def test_a_task_tells_how_far_it_is_and_what_came_out(tasks: BackgroundTasks) -> None:
+def test_a_task_reports_its_progress_and_its_result(tasks: BackgroundTasks) -> None:
     halfway, go_on = threading.Event(), threading.Event()
 
     def work(progress: Progress) -> str:
@@ -50,7 +51,7 @@ def test_a_task_tells_how_far_it_is_and_what_came_out(tasks: BackgroundTasks) ->
     assert (over(tasks, task).state, over(tasks, task).result) == ("done", "12 of 300 move")
 
 
-def test_what_goes_wrong_is_told_as_the_problem_that_it_is(tasks: BackgroundTasks) -> None:
+def test_a_failed_task_reports_its_problem(tasks: BackgroundTasks) -> None:
     def work(progress: Progress) -> None:
         raise Problem("form.problems", problems=[{"row": 4}])
 
@@ -63,7 +64,7 @@ def test_what_goes_wrong_is_told_as_the_problem_that_it_is(tasks: BackgroundTask
     assert unknown.problem.code == "server.failed"
 
 
-def test_nobody_sees_anothers_task_and_an_old_one_has_to_be_asked_for_again(tasks: BackgroundTasks) -> None:
+def test_a_task_is_visible_to_its_owner_only_and_dropped_after_newer_ones(tasks: BackgroundTasks) -> None:
     first = tasks.start("ana", lambda progress: 1)
     over(tasks, first)
     with pytest.raises(Problem, match=r"task\.unknown"):
@@ -81,7 +82,7 @@ def test_results_are_kept_until_there_are_too_many_of_them(tasks: BackgroundTask
     assert [over(tasks, each).result for each in made] == [1] * MOST_KEPT
 
 
-def test_nobody_takes_the_places_of_others(tasks: BackgroundTasks) -> None:
+def test_one_person_cannot_take_all_places(tasks: BackgroundTasks) -> None:
     go_on = threading.Event()
     waiting = [tasks.start("ana", lambda progress: go_on.wait(PATIENCE)) for _ in range(MOST_PER_PERSON)]
     with pytest.raises(Problem, match=r"task\.too_many"):
@@ -93,7 +94,7 @@ def test_nobody_takes_the_places_of_others(tasks: BackgroundTasks) -> None:
     assert over(tasks, tasks.start("ana", lambda progress: 1)).result == 1
 
 
-def test_more_than_can_be_done_soon_is_refused(tasks: BackgroundTasks) -> None:
+def test_a_task_above_the_limit_is_refused(tasks: BackgroundTasks) -> None:
     go_on = threading.Event()
     people = [f"person {number // MOST_PER_PERSON}" for number in range(MOST_WAITING)]
     waiting: list[Any] = [tasks.start(each, lambda progress: go_on.wait(PATIENCE)) for each in people]

@@ -1,4 +1,5 @@
-"""A backup is whole or is not there, opens with an offline key alone, and is made every day where that is wished."""
+"""Tests of backup: a backup is complete or absent, only the offline key opens it, and the daily job keeps the last
+ones."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ def test_a_backup_needs_a_folder_with_room_and_is_never_written_over(
 
 
 def test_a_disk_that_fills_up_in_the_last_byte_is_noticed(field: Field, identity: Path) -> None:
-    """The library that encrypts forgets a failed write at its very end."""
+    """The encryption library ignores a failed write at the very end of a file."""
     with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(OSError, match="No space left"):
         archive.write_archive(
             full, b"{}", field.world.config.keys / "server.key", recipient(identity), lambda done: None
@@ -55,7 +56,7 @@ def test_one_backup_at_a_time(field: Field, identity: Path, backup_folder: Path)
 # The key
 
 
-def test_a_backup_key_is_locked_under_six_words_that_may_be_typed_as_people_type(
+def test_a_backup_key_is_locked_with_six_words_in_any_case_and_spacing(
     field: Field, world: World, backup_folder: Path, tmp_path: Path
 ) -> None:
     key, words = tmp_path / "offline.age", tmp_path / "words"
@@ -77,7 +78,7 @@ def test_a_backup_key_is_locked_under_six_words_that_may_be_typed_as_people_type
     assert said.stderr.startswith("chaski: key.file_readable_by_others")
 
 
-def test_the_secret_half_is_never_made_in_a_servers_folder_and_stops_one_that_has_it(
+def test_a_backup_key_is_not_made_in_a_servers_folder_and_one_there_stops_the_server(
     world: World, identity: Path
 ) -> None:
     with pytest.raises(BackupError, match=r"backup\.key_at_server"):
@@ -94,12 +95,12 @@ def test_the_secret_half_is_never_made_in_a_servers_folder_and_stops_one_that_ha
 
 
 def daily_config(field: Field, identity: Path, folder: Path, keep: int) -> Config:
-    """Settings with which the server backs itself up."""
+    """Settings with which the server makes daily backups."""
     config = field.services.config
     return replace(config, backup_recipient=recipient(identity), backup_folder=folder, backup_keep=keep)
 
 
-def test_the_server_backs_itself_up_once_a_day_and_keeps_the_last_ones(
+def test_the_daily_job_makes_one_backup_a_day_and_keeps_the_last_ones(
     field: Field, identity: Path, backup_folder: Path
 ) -> None:
     config, services = daily_config(field, identity, backup_folder, keep=3), field.services
@@ -119,7 +120,7 @@ def test_the_server_backs_itself_up_once_a_day_and_keeps_the_last_ones(
     assert [run(FOUNDED + days * DAY) for days in (2, 3, 4)] == [1, 1, 1]
     assert (len(mine()), mine() & first) == (3, set())
     assert len(list(backup_folder.iterdir())) == 5
-    # One made while the clock was wrong is no reason to make none.
+    # A backup from a time with a wrong clock must not prevent a new one.
     assert run(FOUNDED - 3650 * DAY) == 1
     assert len(mine()) == 3
     assert any("-2016" in file.name for file in mine())

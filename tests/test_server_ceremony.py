@@ -1,4 +1,4 @@
-"""The key ceremony: what `chaski init` leaves behind, and where no secret may lie."""
+"""Tests of the key ceremony: what `chaski init` creates, and where no secret may be written."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def newest(db: Database, kind: str) -> Document:
     return Document.parse(stored.body)
 
 
-def test_a_demo_server_starts_from_what_the_ceremony_left(world: World) -> None:
+def test_a_demo_server_starts_after_the_ceremony(world: World) -> None:
     services = open_services(world.config)
     assert trust_documents.trust_in_force(services.db.read()).demo
     assert audit.verify_chain(services.db).broken_at is None
@@ -50,7 +50,7 @@ def test_trust_is_signed_by_two_of_three_roots_and_names_two_persons_for_forms(
     assert set(held.servers) == {world.keys().signing.kid}
 
 
-def test_every_desk_of_six_regions_has_a_keyring_and_the_rest_goes_to_the_country(world_db: Database) -> None:
+def test_each_desk_of_six_regions_has_a_keyring_and_the_national_desk_the_rest(world_db: Database) -> None:
     held = registry.accept(newest(world_db, "registry"), trust_documents.trust_in_force(world_db.read()), None)
     assert len(held.keyrings) == 19
     assert held.keyring_for("170204", "protection").id == "17-protection"
@@ -68,7 +68,7 @@ def test_the_first_manifest_has_no_form_and_the_route_key(world: World, world_db
     assert held.number >= FOUNDED // 1000
 
 
-def test_what_people_alone_may_know_is_private_and_never_in_the_servers_folder(world: World) -> None:
+def test_peoples_secrets_are_private_files_outside_the_servers_folder(world: World) -> None:
     secrets = [path for path in world.people.rglob("*") if path.is_file()]
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in secrets)
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o700 for path in world.people.rglob("*") if path.is_dir())
@@ -88,7 +88,7 @@ def test_what_people_alone_may_know_is_private_and_never_in_the_servers_folder(w
     assert not any(phrase in database for phrase in phrases)
 
 
-def test_a_second_ceremony_never_touches_the_first(world: World, tmp_path: Path) -> None:
+def test_a_second_ceremony_does_not_change_the_first_server(world: World, tmp_path: Path) -> None:
     before = world.config.database.read_bytes()
     with pytest.raises(ConfigError, match="holds a server already"):
         founding.create_demo_server(world.data, tmp_path / "others", now=FOUNDED, progress=lambda step: None)
@@ -96,13 +96,13 @@ def test_a_second_ceremony_never_touches_the_first(world: World, tmp_path: Path)
     assert not (tmp_path / "others").exists()
 
 
-def test_the_peoples_secrets_may_not_lie_under_the_servers_folder(tmp_path: Path) -> None:
+def test_the_peoples_folder_must_not_be_under_the_servers_folder(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="people"):
         founding.create_demo_server(tmp_path / "s", tmp_path / "s" / "people", now=FOUNDED, progress=lambda step: None)
     assert not (tmp_path / "s").exists()
 
 
-def test_a_server_founded_without_a_demo_has_keys_and_nobody_in_it(tmp_path: Path) -> None:
+def test_a_server_founded_without_a_demo_has_keys_and_no_accounts(tmp_path: Path) -> None:
     steps: list[str] = []
     founded = founding.create_server(tmp_path / "s", now=FOUNDED, progress=steps.append)
     assert founded.keys.kids == {json.loads(path.read_bytes())["kid"] for path in (tmp_path / "s" / "keys").iterdir()}

@@ -1,7 +1,8 @@
-"""SQLite's locks on its files hold as long as a process has them open: no outside reader takes itself for the first.
+"""Tests of SQLite's file locks: they hold while a process has the database open, and no outside reader rebuilds the
+index.
 
-POSIX drops all locks of a process on a file when the process closes any descriptor of it (fcntl(2)), so nothing but
-SQLite may open a database, its write-ahead log or that log's index in a process that holds it.
+POSIX drops all locks of a process on a file when the process closes any descriptor of it (fcntl(2)). So only SQLite may
+open a database, its write-ahead log or its index in a process that holds it.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ from support.intake import Field, run_servers
 from sync.tablet.drafts import Drafts
 from sync.tablet.outbox import Outbox
 
-# The byte of the index of the write-ahead log on which each open connection holds a shared lock (wal.c: DMS).
+# The byte of the write-ahead log's index on which each open connection holds a shared lock (wal.c: DMS).
 _OPEN = 128
-# What an outside process does that would wipe the writer's index if it took itself for the first to open the file.
+# Commands of an outside process. They would wipe the writer's index if SQLite saw no other open connection.
 _OUTSIDE = (
     "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('select count(*) from audit').fetchone()[0])"
 )
 
 
 def locked(database: Path) -> bool:
-    """Tell whether this process holds the lock that says: the database is open."""
+    """Return True if this process holds the lock of an open database."""
     inode = database.with_name(f"{database.name}-shm").stat().st_ino
     locks = (line.split() for line in Path("/proc/locks").read_text("ascii").splitlines())
     return any(
@@ -53,7 +54,7 @@ def outside(database: Path) -> int:
 
 @contextmanager
 def product_opens_nothing_of(database: Path) -> Iterator[list[str]]:
-    """Note each open() of a database's file by anything but SQLite, whose own calls Python does not see."""
+    """Record each open() of a database's files from Python. SQLite's own calls are not visible to Python."""
     noted, watching = list[str](), [True]
     own = re.compile(re.escape(str(database)) + r"(-wal|-shm|-journal)?$")
 
@@ -61,19 +62,19 @@ def product_opens_nothing_of(database: Path) -> Iterator[list[str]]:
         if watching and event == "open" and own.match(str(arguments[0])):
             noted.append(str(arguments[0]))
 
-    sys.addaudithook(watch)  # Cannot be removed again: the list switches it off.
+    sys.addaudithook(watch)  # An audit hook cannot be removed: the list disables it.
     try:
         yield noted
     finally:
         watching.clear()
 
 
-def test_a_server_that_serves_holds_the_lock_on_its_database(field: Field) -> None:
+def test_a_serving_server_holds_the_lock_on_its_database(field: Field) -> None:
     with run_servers(field):
         assert locked(field.world.config.database)
 
 
-def test_outside_readers_during_load_cost_no_screening_and_leave_the_index_alone(field: Field) -> None:
+def test_outside_readers_during_load_lose_no_screening_and_keep_the_index(field: Field) -> None:
     database = field.world.config.database
     index = database.with_name(f"{database.name}-shm").stat().st_ino
     tablet, stop = field.tablet(), threading.Event()
@@ -105,9 +106,10 @@ def test_outside_readers_during_load_cost_no_screening_and_leave_the_index_alone
 
 
 def test_a_mark_in_the_index_of_the_log_outlives_an_outside_reader(field: Field) -> None:
-    """The first process to open a database truncates the index. This one is told that it is not the first."""
+    """The first process to open a database truncates the index. The lock must show the reader that it is not the
+    first."""
     database = field.world.config.database
-    with database.with_name(f"{database.name}-shm").open("rb") as index:  # Stays open to the end: closing drops locks.
+    with database.with_name(f"{database.name}-shm").open("rb") as index:  # Stays open: closing it would drop the locks.
         before = os.fstat(index.fileno()).st_size
         assert outside(database) > 0
         assert os.fstat(index.fileno()).st_size == before
@@ -132,7 +134,7 @@ BESIDE: dict[str, Callable[[Field, Path], object]] = {
 
 
 @pytest.mark.parametrize("work", BESIDE)
-def test_what_looks_at_the_database_while_it_is_served_drops_no_lock(field: Field, tmp_path: Path, work: str) -> None:
+def test_a_command_that_reads_a_served_database_drops_no_lock(field: Field, tmp_path: Path, work: str) -> None:
     database = field.world.config.database
     with product_opens_nothing_of(database) as opened:
         BESIDE[work](field, tmp_path)
@@ -163,7 +165,7 @@ def test_a_tablets_store_opens_its_file_through_sqlite_alone(tmp_path: Path) -> 
         assert locked(store)
 
 
-def test_a_tablets_store_that_is_there_is_not_opened_by_hand(tmp_path: Path) -> None:
+def test_an_existing_tablet_store_is_opened_through_sqlite_only(tmp_path: Path) -> None:
     store = tmp_path / "outbox.db"
     Outbox(store).close()
     assert (store.stat().st_mode & 0o777) == 0o600

@@ -1,4 +1,4 @@
-"""Signed documents on their way in: what may be published, by whose signatures, and what never changes afterwards."""
+"""Tests of signed documents: which signatures publish a document, and that a published one never changes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OFFICES = {"author_key.1": ("autora", "author"), "reviewer_key.1": ("revisor", "
 
 
 def signed(field: Field, content: dict[str, Any] = FORM, *offices: tuple[str, str]) -> Document:
-    """Have a bundle signed; by author and reviewer unless told otherwise."""
+    """Return a signed bundle; the author and the reviewer sign by default."""
     offices = offices or (("autora", "author"), ("revisor", "reviewer"))
     return Document.of(content, bundle.TYP, *(field.world.office(*office) for office in offices))
 
@@ -66,7 +66,7 @@ def test_the_audit_names_the_keys_that_approved_a_version_elsewhere_drafts_inclu
 
 
 @pytest.mark.parametrize("state", ["draft", "in_review"])
-def test_a_draft_keeps_its_name_from_nobody_who_has_two_signatures(field: Field, state: str) -> None:
+def test_a_bundle_with_two_signatures_replaces_another_draft_of_its_name(field: Field, state: str) -> None:
     other, document = signed(field, {**FORM, "title": "Otra"}), signed(field)
     with field.services.db.write() as w:
         versions.add_version(w, rollouts.describe_bundle(other), state=state, author="autora", at=NOW)
@@ -134,7 +134,7 @@ def test_a_manifest_that_tablets_would_refuse_is_never_put_in_force(field: Field
 
 
 def packed(**recordings: bytes) -> bytes:
-    """A source package with recordings; what else is in it does not matter here."""
+    """A source package with recordings; its other contents do not matter here."""
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as archive:
         for name, content in recordings.items():
@@ -156,7 +156,7 @@ def spoken(*recordings: bytes) -> dict[str, Any]:
     return {**FORM, "audio": {"quz": said}}
 
 
-def test_a_version_brings_the_recordings_that_it_names_to_where_tablets_fetch_them(field: Field) -> None:
+def test_publishing_a_version_stores_the_recordings_that_it_names(field: Field) -> None:
     first, second, unused = b"OggS first", b"OggS second", b"OggS nobody names"
     document = signed(field, spoken(first, second))
     with field.services.db.write() as w:
@@ -170,7 +170,7 @@ def test_a_version_brings_the_recordings_that_it_names_to_where_tablets_fetch_th
         recordings.get_recording(field.services.db, hashlib.sha256(unused).hexdigest())
 
 
-def test_a_version_whose_recordings_nobody_could_fetch_is_not_published(field: Field) -> None:
+def test_a_version_with_a_missing_recording_is_not_published(field: Field) -> None:
     document = signed(field, spoken(b"OggS somewhere else"))
     with pytest.raises(Problem, match=r"publication\.recording_missing"):
         publish(field, document)
@@ -227,7 +227,7 @@ def new_registry(field: Field, number: int, *, revoked: list[str], renewed: tupl
     return Document(payload).signed_by(field.world.office("registro", "registrar"), registry.TYP)
 
 
-def test_a_registry_that_revokes_a_tablet_sends_its_next_screening_to_a_decision(field: Field) -> None:
+def test_a_screening_of_a_tablet_revoked_by_the_registry_waits_for_a_decision(field: Field) -> None:
     tablet = field.tablet()
     assert field.push(tablet, field.envelope(tablet))[0].outcome == "stored"
     newer = new_registry(field, 2, revoked=[tablet.key.kid]).to_bytes()
@@ -236,7 +236,7 @@ def test_a_registry_that_revokes_a_tablet_sends_its_next_screening_to_a_decision
     assert field.push(tablet, field.envelope(tablet, ROUTE))[0].outcome == "quarantined"
 
 
-def test_a_registry_is_refused_when_forged_older_or_naming_a_key_nobody_can_fetch(field: Field) -> None:
+def test_a_forged_or_older_registry_or_one_with_an_unknown_key_is_refused(field: Field) -> None:
     def take(document: Document) -> None:
         trust_documents.accept_registry(field.services.db, document.to_bytes(), actor="tests", now=NOW)
 

@@ -1,4 +1,4 @@
-"""A tablet gets in by a one-time code and a registrar's signature, and by nothing less."""
+"""Tests of enrolment: a tablet needs a one-time code, proof of its key, and a registrar's signature."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_tablet_with_a_good_code_waits_for_its_certificate_and_then_may_sync(f
     assert enrolment.get_certificate(field.services.db, key.kid) == signed
 
 
-def test_a_code_lets_in_one_tablet_which_may_ask_again(field: Field) -> None:
+def test_a_code_enrols_one_tablet_which_may_repeat_the_request(field: Field) -> None:
     code, key = invite(field), SigningKey.generate()
     assert enrol(field, code, key) == enrol(field, code, key, at=FOUNDED + 2 * DAY)
     assert refused(field, code, SigningKey.generate()) == "enrolment.code_used"
@@ -61,27 +61,27 @@ def test_a_code_expires_and_an_invented_one_never_works(field: Field) -> None:
     assert field.rows("select * from devices") == []
 
 
-def test_a_tablet_is_invited_to_a_region_that_a_desk_serves_and_told_which_there_are(field: Field) -> None:
+def test_an_invitation_needs_a_served_region_and_the_problem_lists_them(field: Field) -> None:
     with pytest.raises(Problem, match="99 is not one of 04, 08, 15, 16, 17, 21") as refused:
         invite(field, "99")
     assert refused.value.code == "enrolment.unknown_region"
     assert field.rows("select * from enrolment_codes") == []
 
 
-def test_a_second_code_does_not_enrol_a_tablet_twice(field: Field) -> None:
+def test_a_second_code_does_not_enrol_the_same_tablet_again(field: Field) -> None:
     key = SigningKey.generate()
     enrol(field, invite(field), key)
     assert refused(field, invite(field), key) == "enrolment.device_known"
 
 
-def test_the_code_is_nowhere_in_the_database(field: Field) -> None:
+def test_the_database_does_not_contain_the_code(field: Field) -> None:
     code = invite(field)
     field.services.db.close()
     for path in field.world.data.rglob("*"):
         assert path.is_dir() or code.encode() not in path.read_bytes()
 
 
-def test_a_tablet_must_prove_that_the_key_is_its_own(field: Field) -> None:
+def test_a_tablet_must_prove_possession_of_its_key(field: Field) -> None:
     honest, thief = SigningKey.generate(), SigningKey.generate()
     asked = write_enrolment_request(invite(field), honest)
     stolen = Document(asked.payload, write_enrolment_request("another-code", thief).signatures)
@@ -109,7 +109,7 @@ def test_only_a_registrar_certifies_and_never_goes_back_to_an_older_certificate(
         enrolment.certify_device(field.services.db, stranger, field.trust, actor="tests", now=FOUNDED)
 
 
-def test_a_tablet_that_falls_silent_is_on_the_work_list_until_it_speaks(field: Field) -> None:
+def test_a_silent_tablet_is_on_the_work_list_until_its_next_sync(field: Field) -> None:
     tablet, db = field.tablet(), field.services.db
     assert gaps.report_silent_tablets(db, now=FOUNDED + 20 * DAY, days=21) == 0
     for _ in range(2):

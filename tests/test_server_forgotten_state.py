@@ -1,4 +1,4 @@
-"""What tablets hold and a restored server has forgotten: their certificates, and numbers that are used up."""
+"""Tests of a restored server: certificates and used numbers that tablets hold and the server has forgotten."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def registry_document(field: Field, number: int, revoked: list[str] | None = Non
 
 
 def put_registry(field: Field, number: int, revoked: list[str] | None = None) -> int:
-    """Hand a registry in."""
+    """Upload a registry."""
     return trust_documents.accept_registry(
         field.services.db, registry_document(field, number, revoked), actor="tests", now=FOUNDED
     )
 
 
-def test_a_number_that_tablets_hold_already_is_not_given_out_again(field: Field) -> None:
+def test_a_number_that_tablets_already_hold_is_not_used_again(field: Field) -> None:
     ahead, honest = field.tablet(), field.tablet()
     field.ask(ahead, field.message(ahead, registry=7, trust=1, manifest=1, generation="of_the_lost"))
     field.ask(honest, field.message(honest, registry=1, trust=1))
@@ -66,7 +66,7 @@ def test_a_number_that_tablets_hold_already_is_not_given_out_again(field: Field)
     assert worklist.list_open(field.services.db.read()) == []
 
 
-def test_a_trust_and_a_manifest_get_numbers_above_those_of_the_lost_ones(field: Field) -> None:
+def test_new_trusts_and_manifests_get_numbers_above_the_lost_ones(field: Field) -> None:
     tablet, services = field.tablet(), field.services
     held = trust_documents.get_newest(services.db.read(), "manifest").number
     field.ask(tablet, field.message(tablet, trust=4, registry=1, manifest=held + 1_000_000))
@@ -86,11 +86,11 @@ def test_a_trust_and_a_manifest_get_numbers_above_those_of_the_lost_ones(field: 
 
 
 def next_numbers(field: Field) -> list[int]:
-    """What the next trust, registry and manifest need."""
+    """Return the numbers that the next trust, registry and manifest need."""
     return [trust_documents.next_number(field.services.db.read(), kind, now=FOUNDED) for kind in KINDS]
 
 
-def test_numbers_that_no_server_gave_out_do_not_stop_publishing_and_are_listed(field: Field) -> None:
+def test_impossible_numbers_of_a_tablet_do_not_stop_publishing_and_are_listed(field: Field) -> None:
     liar, before = field.tablet(), next_numbers(field)
     generation = meta.get_generation(field.services.db.read())
     for lie in (MAX_INTEGER, MAX_INTEGER - 1, before[2] + 2**20):
@@ -107,7 +107,7 @@ def test_numbers_that_no_server_gave_out_do_not_stop_publishing_and_are_listed(f
     assert put.manifest == before[2]
 
 
-def test_a_lie_that_could_be_true_counts_until_the_tablet_is_revoked(field: Field) -> None:
+def test_a_plausible_false_number_counts_until_the_tablet_is_revoked(field: Field) -> None:
     liar = field.tablet()
     field.ask(liar, field.message(liar, registry=1_001, trust=1_001))
     assert next_numbers(field)[:2] == [1_002, 1_002]
@@ -120,7 +120,7 @@ def test_a_lie_that_could_be_true_counts_until_the_tablet_is_revoked(field: Fiel
 
 @pytest.fixture
 def people_line(world: World, tmp_path: Path) -> Iterator[tuple[Office, InterceptingProxy]]:
-    """A served office, and a line before its people's door on which answers can be changed."""
+    """A served office, and a proxy before its staff API that can change answers."""
     with open_office(world, tmp_path) as office:
         line = InterceptingProxy(int(office.people_url.rsplit(":")[-1]))
         thread = threading.Thread(target=line.server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -131,7 +131,7 @@ def people_line(world: World, tmp_path: Path) -> Iterator[tuple[Office, Intercep
         line.server.server_close()
 
 
-def test_a_registrar_signs_under_the_number_that_the_server_needs_but_none_far_ahead(
+def test_a_registrar_signs_the_number_the_server_needs_but_none_far_ahead(
     people_line: tuple[Office, InterceptingProxy],
 ) -> None:
     office, line = people_line
@@ -160,12 +160,12 @@ def test_a_registrar_signs_under_the_number_that_the_server_needs_but_none_far_a
 
 
 def readmit(field: Field, tablet: Spoken, body: bytes) -> tuple[int, dict[str, Any]]:
-    """Send a certificate to the tablets' door."""
+    """Send a certificate to the tablet API."""
     answer = tablet_api(field.services).test_client().put(f"/v1/enrolments/{tablet.key.kid}", data=body)
     return answer.status_code, answer.get_json()
 
 
-def test_a_forgotten_tablet_is_taken_back_by_its_certificate_as_often_as_it_asks(field: Field) -> None:
+def test_a_forgotten_tablet_is_readmitted_by_its_certificate_each_time(field: Field) -> None:
     unknown, pending = Spoken(SigningKey.generate()), field.tablet(certified=False)
     for tablet in (unknown, pending, unknown):
         status, said = readmit(field, tablet, field.certificate(tablet))
@@ -175,7 +175,7 @@ def test_a_forgotten_tablet_is_taken_back_by_its_certificate_as_often_as_it_asks
     assert rows == [("device.readmitted",)]
 
 
-def test_a_revoked_tablet_comes_back_as_revoked_and_its_work_waits_for_a_decision(field: Field) -> None:
+def test_a_revoked_tablet_is_readmitted_as_revoked_and_its_screenings_wait(field: Field) -> None:
     stolen, here = Spoken(SigningKey.generate()), field.tablet()
     put_registry(field, 2, revoked=[stolen.key.kid, here.key.kid])
     for tablet in (stolen, here):
@@ -197,8 +197,8 @@ def test_a_certificate_with_a_higher_number_replaces_the_stored_one_and_no_state
         assert (device.certificate, device.region) == (second, "21")
 
 
-def test_a_tablet_that_did_an_unknown_order_is_listed_until_the_order_is_given_anew(field: Field) -> None:
-    """The order was lost with the server's disk, and it may have been the one that revoked the tablet."""
+def test_a_tablet_with_an_unknown_order_is_listed_until_the_order_is_repeated(field: Field) -> None:
+    """The order was lost with the server's disk. It may have been the order that revoked the tablet."""
     tablet, db = field.tablet(), field.services.db
     field.ask(tablet, field.message(tablet, generation=meta.get_generation(db.read())))
     field.ask(tablet, field.message(tablet, orders=3, generation=meta.get_generation(db.read())))
@@ -219,7 +219,7 @@ def test_a_tablet_that_did_an_unknown_order_is_listed_until_the_order_is_given_a
     assert worklist.list_open(db.read()) == []
 
 
-def test_nobody_gets_in_with_a_certificate_that_no_registrar_signed_for_that_tablet(field: Field) -> None:
+def test_a_certificate_without_a_registrars_signature_for_the_tablet_is_refused(field: Field) -> None:
     other, stranger = field.tablet(), Spoken(SigningKey.generate())
     said = enrolment.Certificate(stranger.key.kid, stranger.key.public, "17", "Tableta", 1).to_payload(FOUNDED)
     self_made = Document(said).signed_by(stranger.key, enrolment.CERTIFICATE_TYP).to_bytes()

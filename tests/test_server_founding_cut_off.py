@@ -1,5 +1,7 @@
-"""A founding that was cut off, wherever it was: the next `chaski init` begins it again, and a server that exists, or a
-folder of somebody else's, is never taken for what one left."""
+"""Tests of an interrupted founding: the next `chaski init` starts it again, whatever step it had reached.
+
+A finished server, or the folder of another owner, must never be taken for an interrupted founding.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,7 @@ ceremony.create_demo_server(Path(sys.argv[1]), Path(sys.argv[2]), now=1_795_000_
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spare the people their slow derivations: nobody signs in here."""
+    """Skip the slow key derivations: no person signs in here."""
     monkeypatch.setattr(ceremony, "derive_keys", lambda phrase, salt: DerivedKeys(bytes(32), bytes(32)))
 
 
@@ -51,12 +53,12 @@ def chaski(*words: object) -> Result:
 
 
 def tree(*folders: Path) -> dict[str, bytes]:
-    """Every file under these folders with what is in it."""
+    """Return every file under these folders with its contents."""
     return {str(path): path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file()}
 
 
 def assert_whole(world: World) -> None:
-    """Hold a founded world to what `chaski init --demo` promises of it."""
+    """Check a founded world against everything that `chaski init --demo` creates."""
     assert not list(world.data.rglob(MARK)) + list(world.people.glob(MARK))
     services = open_services(world.config)
     assert verify_chain(services.db).broken_at is None
@@ -70,7 +72,7 @@ def assert_whole(world: World) -> None:
         load_secret(path, SigningKey, world.passphrase(path.parent.name))
 
 
-def test_a_founding_killed_at_any_step_is_begun_again(tmp_path: Path) -> None:
+def test_a_founding_killed_at_any_step_starts_again(tmp_path: Path) -> None:
     world = World(tmp_path / "server", tmp_path / "people")
     for step in ("server key", "root key 1", "root key 3", "keys of registro", "the desks' keyrings"):
         cut = subprocess.run([sys.executable, "-c", CUT, str(world.data), str(world.people), step], timeout=120)
@@ -85,7 +87,7 @@ def test_a_founding_killed_at_any_step_is_begun_again(tmp_path: Path) -> None:
     assert tree(tmp_path) == before
 
 
-def test_a_founding_cut_off_after_all_was_in_force_but_not_told_is_begun_again(
+def test_a_founding_killed_before_the_index_is_written_starts_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(*_: object) -> None:
@@ -114,7 +116,7 @@ def test_a_founding_cut_off_after_all_was_in_force_but_not_told_is_begun_again(
         (founding, "sync_folder"),
     ],
 )
-def test_a_server_without_a_demo_is_begun_again_too(
+def test_an_interrupted_founding_without_a_demo_starts_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: tuple[Any, str]
 ) -> None:
     def no_room(*_: object, **__: object) -> None:
@@ -137,7 +139,7 @@ def test_a_server_without_a_demo_is_begun_again_too(
 
 
 @pytest.mark.parametrize("command", ["serve", "trust show", "audit verify", "restore"])
-def test_nothing_works_on_a_folder_whose_founding_was_cut_off(
+def test_no_command_works_on_a_folder_whose_founding_was_cut_off(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     (world.data / MARK).write_text("0" * 32, encoding="ascii")
@@ -153,7 +155,7 @@ def test_nothing_works_on_a_folder_whose_founding_was_cut_off(
     assert tree(world.data) == before
 
 
-def test_another_init_at_work_in_the_folder_is_left_alone(tmp_path: Path) -> None:
+def test_a_second_init_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     data = tmp_path / "s"
     with founding.lock_new_server(data) as mark:
         (data / "keys").mkdir()
@@ -164,7 +166,7 @@ def test_another_init_at_work_in_the_folder_is_left_alone(tmp_path: Path) -> Non
     (data / "keys").rmdir()
 
 
-def test_a_mark_that_says_nothing_beside_a_server_that_exists_costs_it_nothing(world: World) -> None:
+def test_an_empty_mark_beside_a_finished_server_deletes_nothing(world: World) -> None:
     before = tree(world.data, world.people)
     (world.data / MARK).touch()
     assert "holds a server already" in chaski("init", "--data", world.data).stderr
@@ -175,7 +177,7 @@ def test_a_mark_that_says_nothing_beside_a_server_that_exists_costs_it_nothing(w
 
 
 @pytest.mark.parametrize("theirs", ["", "another mark", "a file of theirs"])
-def test_people_of_another_server_are_never_taken_for_what_was_left(world: World, tmp_path: Path, theirs: str) -> None:
+def test_a_people_folder_of_another_server_is_never_deleted(world: World, tmp_path: Path, theirs: str) -> None:
     data, people = tmp_path / "new", world.people
     data.mkdir()
     (data / MARK).write_text("0" * 32, encoding="ascii")

@@ -1,5 +1,7 @@
-"""A full disk, at the server and at the tablet: a clear word, no receipt, nothing corrupted, and everything comes in
-once there is room."""
+"""Tests of a full disk at the server and at the tablet: a clear problem, no receipt, no corruption.
+
+Once space is free, everything is stored.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ TAKEN = date(2026, 11, 21)
 
 @pytest.fixture
 def field(world: World) -> Iterator[Field]:
-    """A published form in the demo world; its server is started by the test."""
+    """A demo world with a published form; the test starts its server."""
     opened = open_field(world)
     yield opened
     opened.services.db.close()
@@ -40,7 +42,7 @@ def field(world: World) -> Iterator[Field]:
 
 @dataclass(frozen=True)
 class Disk:
-    """A small filesystem of its own."""
+    """A small separate filesystem."""
 
     folder: Path
 
@@ -49,7 +51,7 @@ class Disk:
         return self.folder / "filler"
 
     def fill(self) -> None:
-        """Leave not a byte free."""
+        """Fill the disk to the last byte."""
         with self._filler.open("ab", buffering=0) as file:
             for size in (MIB, 4096, 1):
                 try:
@@ -59,13 +61,13 @@ class Disk:
                     continue
 
     def free(self) -> None:
-        """Make room again."""
+        """Free the space again."""
         self._filler.unlink()
 
 
 @contextmanager
 def mounted(folder: Path, mib: int) -> Iterator[Disk]:
-    """Mount a small tmpfs; skips only where nobody may mount anything."""
+    """Mount a small tmpfs. Skips only if this user may not mount."""
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={mib}m,mode=0700", "tmpfs", str(folder)]
     try:
@@ -89,7 +91,7 @@ def test_a_full_database_answers_507_stores_nothing_and_goes_on_once_it_has_room
     bound = field.world.config.database.stat().st_size // MIB + 20
     monkeypatch.setenv("CHASKI_DATABASE_MAX_MB", str(bound))
     with run_server(field) as host:
-        with field.services.db.write() as w:  # Work of years, in one go.
+        with field.services.db.write() as w:  # Stands for years of work.
             w.execute("create table filler (body blob) strict")
             w.execute("insert into filler values (zeroblob(?))", [19 * MIB])
         while True:
@@ -103,7 +105,7 @@ def test_a_full_database_answers_507_stores_nothing_and_goes_on_once_it_has_room
         assert SIGNATURE_HEADER.lower() not in answer.headers
         assert "retry-after" in answer.headers
         assert post_message(host.port, message).status == 507
-        # Reading goes on, and so does the process.
+        # Reads and the process continue.
         assert send_request(host.port, "GET", "/v1/trust").status == 200
         assert field.rows("select count(*) from envelopes") == [(receipted,)]
     assert_intact(field.world.config.database)
@@ -118,7 +120,7 @@ def test_a_full_database_answers_507_stores_nothing_and_goes_on_once_it_has_room
 
 @pytest.fixture(scope="module")
 def made(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server with a published form and, beside its folder, a certified tablet; stopped, to be copied."""
+    """A stopped server with a published form and a certified tablet in another folder, ready to be copied."""
     folder = tmp_path_factory.mktemp("made")
     shutil.copytree(founded_world.data, folder / "server")
     shutil.copytree(founded_world.people, folder / "people")
@@ -135,7 +137,7 @@ def made(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @contextmanager
 def at_work(made: ServerProcess, *, server: Path, tablet: Path) -> Iterator[ServerProcess]:
-    """Serve a copy of it from one place, with a copy of its tablet in another."""
+    """Serve a copy of the server from one folder, with a copy of its tablet in another."""
     shutil.copytree(made.folder / "server", server / "server")
     shutil.copytree(made.folder / "tablet", tablet / "tablet")
     running = ServerProcess(server, made.tablets_port, made.people_port)
@@ -152,7 +154,7 @@ def screen(tablet: Tablet, number: int) -> str:
 
 
 def sync_until_refused(tablet: Tablet, screened: list[str]) -> SyncError:
-    """Screen and sync until something has no room; a write-ahead log has some of its own at first."""
+    """Screen and sync until a write finds no space. A write-ahead log has some space of its own at first."""
     for number in range(1000):
         try:
             screened.append(screen(tablet, number))
@@ -165,7 +167,7 @@ def sync_until_refused(tablet: Tablet, screened: list[str]) -> SyncError:
 def test_a_server_with_a_full_disk_gives_no_receipt_and_stores_all_once_it_has_room(
     made: ServerProcess, tmp_path: Path
 ) -> None:
-    """The disk holds database, write-ahead log and log file; the tablet is elsewhere."""
+    """The disk holds the server's database, write-ahead log and log file; the tablet is on another disk."""
     with mounted(tmp_path / "disk", 12) as disk, at_work(made, server=disk.folder, tablet=tmp_path) as server:
         database, screened = disk.folder / "server" / "chaski.db", list[str]()
         with Tablet(tmp_path / "tablet") as tablet:
@@ -188,12 +190,12 @@ def test_a_server_with_a_full_disk_gives_no_receipt_and_stores_all_once_it_has_r
 
 
 def stored(database: Path) -> list[str]:
-    """The screenings that a server holds, none of them twice."""
+    """Return the screenings that a server holds, each once."""
     with closing(sqlite3.connect(database)) as raw:
         return sorted(jti for (jti,) in raw.execute("select jti from envelopes"))
 
 
-def test_a_server_does_not_start_without_room_and_says_so_in_a_line(world: World, tmp_path: Path) -> None:
+def test_a_server_without_space_does_not_start_and_prints_one_line(world: World, tmp_path: Path) -> None:
     with mounted(tmp_path / "disk", 8) as disk:
         shutil.copytree(world.data, disk.folder / "server")
         disk.fill()
@@ -208,7 +210,7 @@ def test_a_server_does_not_start_without_room_and_says_so_in_a_line(world: World
         assert_intact(disk.folder / "server" / "chaski.db")
 
 
-def test_a_tablet_whose_disk_is_full_keeps_nothing_by_halves_and_loses_nothing(
+def test_a_tablet_with_a_full_disk_stores_nothing_in_part_and_loses_nothing(
     made: ServerProcess, tmp_path: Path
 ) -> None:
     with mounted(tmp_path / "disk", 8) as disk, at_work(made, server=tmp_path, tablet=disk.folder) as server:
@@ -234,8 +236,8 @@ def test_a_tablet_whose_disk_is_full_keeps_nothing_by_halves_and_loses_nothing(
         assert stored(server.folder / "server" / "chaski.db") == sorted(screened)
 
 
-def test_a_disk_that_fills_up_between_question_and_answer_costs_nothing(made: ServerProcess, tmp_path: Path) -> None:
-    """The server stored it, the tablet has no room to write down the receipt: it asks again when it has."""
+def test_a_disk_that_fills_up_between_request_and_response_loses_nothing(made: ServerProcess, tmp_path: Path) -> None:
+    """The server stored the screening, and the tablet has no space for the receipt. It asks again when it has space."""
     with mounted(tmp_path / "disk", 8) as disk, at_work(made, server=tmp_path, tablet=disk.folder) as server:
         screened: list[str] = []
         with Tablet(disk.folder / "tablet") as tablet:
@@ -252,6 +254,6 @@ def test_a_disk_that_fills_up_between_question_and_answer_costs_nothing(made: Se
         with Tablet(disk.folder / "tablet") as tablet:
             assert tablet.sync().waiting == 0
             kept = [each.jti for each in tablet.outbox.envelopes.list_stored()]
-        # The last one may have been refused before it was kept: then nobody was told that it was.
+        # The tablet may have refused the last screening before storing it, and then reported no success.
         assert stored(server.folder / "server" / "chaski.db") == sorted(kept)
         assert set(screened) <= set(kept)

@@ -1,5 +1,7 @@
-"""A number that is missing in a tablet's chain may be a person lost: each gap is on the work list until it is filled or
-a person gives it up, whatever was decided about others, and no new chain hides what was lost of an old one."""
+"""Tests of gaps: a missing number in a tablet's chain stays on the work list until it is filled or given up.
+
+A decision about one gap does not close another, and a new chain does not hide losses in the old one.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ def push(field: Field, tablet: Tablet, raws: list[bytes], *numbers: int) -> None
     field.push(tablet, *(raws[number - 1] for number in numbers))
 
 
-def test_each_gap_of_a_chain_is_told_though_an_earlier_one_was_given_up(field: Field) -> None:
+def test_each_gap_of_a_chain_is_reported_after_an_earlier_one_was_given_up(field: Field) -> None:
     tablet = field.tablet()
     raws = [field.envelope(tablet) for _ in range(9)]
     push(field, tablet, raws, 1, 3)
@@ -49,19 +51,19 @@ def test_each_gap_of_a_chain_is_told_though_an_earlier_one_was_given_up(field: F
     assert field.ask(tablet, field.message(tablet, raws[1])).seq == {tablet.chain: 4}
 
 
-def test_a_gap_that_is_filled_in_part_is_asked_about_again_where_it_still_is_one(field: Field) -> None:
+def test_the_rest_of_a_gap_that_is_filled_in_part_is_reported_again(field: Field) -> None:
     tablet = field.tablet()
     raws = [field.envelope(tablet) for _ in range(6)]
     push(field, tablet, raws, 1, 6)
     decide(field, "lost")
     push(field, tablet, raws, 2)
-    assert told(field) == [], "it was given up up to 5, and is now shorter"
+    assert told(field) == [], "the gap up to 5 was given up, and is now shorter"
     push(field, tablet, raws, 4)
     assert told(field) == ["seq.3"]
 
 
 def test_a_screening_far_ahead_hides_no_gap_that_comes_later(field: Field) -> None:
-    """A thief sends one under the largest number, and the endless gap below it is given up."""
+    """A thief sends a screening with the largest number, and a person gives up the huge gap below it."""
     tablet = field.tablet()
     raws = [field.envelope(tablet) for _ in range(4)]
     push(field, tablet, raws, 1)
@@ -73,14 +75,14 @@ def test_a_screening_far_ahead_hides_no_gap_that_comes_later(field: Field) -> No
     assert told(field) == ["seq.3"]
 
 
-def test_a_gap_that_was_said_to_be_found_comes_back_when_it_is_not_here_after_days(field: Field) -> None:
+def test_a_gap_decided_as_found_is_reported_again_after_three_days(field: Field) -> None:
     tablet = field.tablet()
     raws = [field.envelope(tablet) for _ in range(4)]
     push(field, tablet, raws, 1, 3)
     decide(field, "found", days=1)
     push(field, tablet, raws, 4)
     assert told(field) == watched(field, 2) == []
-    assert watched(field, 4) == ["late.seq.2"], "it is as old as when it was first told"
+    assert watched(field, 4) == ["late.seq.2"], "its age counts from the first report"
     decide(field, "found", days=4)
     assert watched(field, 6) == []
     assert watched(field, 7) == ["late.seq.2"]
@@ -88,7 +90,7 @@ def test_a_gap_that_was_said_to_be_found_comes_back_when_it_is_not_here_after_da
     assert watched(field, 99) == []
 
 
-def test_a_gap_that_was_decided_under_a_clock_far_ahead_comes_back_all_the_same(field: Field) -> None:
+def test_a_decision_under_a_clock_far_ahead_does_not_stop_a_new_report(field: Field) -> None:
     tablet = field.tablet()
     raws = [field.envelope(tablet) for _ in range(3)]
     push(field, tablet, raws, 1, 3)
@@ -96,7 +98,7 @@ def test_a_gap_that_was_decided_under_a_clock_far_ahead_comes_back_all_the_same(
     assert watched(field, 1) == ["seq.2"]
 
 
-def test_a_gap_that_was_told_under_a_clock_far_ahead_is_late_all_the_same(field: Field) -> None:
+def test_a_gap_reported_under_a_clock_far_ahead_is_late(field: Field) -> None:
     tablet = field.tablet()
     raws = [field.envelope(tablet) for _ in range(3)]
     field.now += 20_000 * DAY
@@ -108,13 +110,13 @@ def test_a_gap_that_was_told_under_a_clock_far_ahead_is_late_all_the_same(field:
 # Chains that a tablet left
 
 
-def test_what_is_missing_of_a_chain_that_a_tablet_left_is_a_gap_until_it_arrives(field: Field) -> None:
+def test_missing_numbers_of_a_left_chain_are_a_gap_until_they_arrive(field: Field) -> None:
     tablet, old = field.tablet(), "B" * 11
     raws = [field.envelope(tablet) for _ in range(3)]
     push(field, tablet, raws, 1)
     answer = field.ask(tablet, field.message(tablet, ended={tablet.chain: 3, old: 2}))
     assert answer.seq == {tablet.chain: 1, old: 0}
-    assert told(field) == ["seq.1-2", "seq.2-3"], "of one the server holds nothing at all"
+    assert told(field) == ["seq.1-2", "seq.2-3"], "the server has no envelope of one chain"
     answer = field.ask(tablet, field.message(tablet, *raws[1:], ended={tablet.chain: 3, old: 2}))
     assert answer.seq == {tablet.chain: 3, old: 0}
     assert told(field) == ["seq.1-2"]
@@ -123,12 +125,12 @@ def test_what_is_missing_of_a_chain_that_a_tablet_left_is_a_gap_until_it_arrives
     field.ask(tablet, field.message(tablet, ended={old: 2}))
     assert told(field) == watched(field, 9) == []
     field.ask(tablet, field.message(tablet, ended={old: 5}))
-    assert told(field) == ["seq.1-5"], "more was written than anybody gave up"
+    assert told(field) == ["seq.1-5"], "the tablet wrote more than was given up"
     field.ask(tablet, field.message(tablet, ended={old: 1}))
     assert told(field) == ["seq.1-5"]
 
 
-def test_a_chain_that_was_left_is_on_the_list_once_whatever_was_decided(field: Field) -> None:
+def test_a_left_chain_is_on_the_work_list_once_whatever_the_decision(field: Field) -> None:
     tablet = field.tablet()
     raw = field.envelope(tablet)
     field.ask(tablet, field.message(tablet, raw, ended={tablet.chain: 1}))

@@ -1,4 +1,4 @@
-"""Requests that come at once share a commit, and nothing else: one that fails costs none of the others its storage."""
+"""Tests of group commit: concurrent requests share one commit, and a failed request does not affect the others."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def keep(*names: str) -> Work:
 
 
 def await_waiting(db: Database, size: int) -> None:
-    """Wait until so many wait behind the one that leads."""
+    """Wait until `size` callers wait behind the leader."""
     wait_until(lambda: db.waiting >= size, "nobody waits")
 
 
 @contextmanager
 def group(db: Database, size: int) -> Iterator[tuple[ThreadPoolExecutor, Callable[[], None]]]:
-    """Threads that all have to wait behind one that leads, until `go` is called: then theirs is one transaction."""
+    """Threads that all wait behind a leader until `go` is called. Then their work is one transaction."""
     arrived, may_end = threading.Event(), threading.Event()
 
     def lead(_: Connection) -> None:
@@ -76,7 +76,7 @@ def group(db: Database, size: int) -> Iterator[tuple[ThreadPoolExecutor, Callabl
 
 
 def together(db: Database, *works: Work) -> list[Future[Any]]:
-    """Have several pieces of work done in one transaction, in this order."""
+    """Run several pieces of work in one transaction, in this order."""
     with group(db, len(works)) as (threads, go):
         told = []
         for number, work in enumerate(works, 1):
@@ -89,7 +89,7 @@ def together(db: Database, *works: Work) -> list[Future[Any]]:
 
 @pytest.fixture
 def commits(db: Database) -> list[str]:
-    """The transactions that the writer began and ended, as they come."""
+    """Record the begin and end of each transaction of the writer."""
     seen: list[str] = []
     writing_connection(db).conn.set_trace_callback(
         lambda sql: seen.append(sql) if sql in ("BEGIN IMMEDIATE", "COMMIT") else None
@@ -97,22 +97,20 @@ def commits(db: Database) -> list[str]:
     return seen
 
 
-def test_those_who_wait_at_once_share_one_commit_and_each_hears_its_own_answer(
-    db: Database, commits: list[str]
-) -> None:
+def test_waiting_callers_share_one_commit_and_each_gets_its_own_result(db: Database, commits: list[str]) -> None:
     told = together(db, *(keep(name) for name in "abcdef"))
     assert [each.result() for each in told] == list("abcdef")
     assert kept(db) == list("abcdef")
-    assert commits == ["BEGIN IMMEDIATE", "COMMIT"] * 2, "one of the leader, one of the six behind it"
+    assert commits == ["BEGIN IMMEDIATE", "COMMIT"] * 2, "one commit for the leader, one for the six callers behind it"
 
 
-def test_work_that_fails_is_undone_alone_and_the_others_are_stored(db: Database) -> None:
+def test_failed_work_is_rolled_back_alone_and_the_others_are_stored(db: Database) -> None:
     told = together(db, keep("a"), keep("b", "a"), keep("c"), keep("d"))
     assert [type(each.exception()) for each in told] == [type(None), sqlite3.IntegrityError, type(None), type(None)]
-    assert kept(db) == ["a", "c", "d"], "of the second nothing is left, not even its first row"
+    assert kept(db) == ["a", "c", "d"], "no row of the failed work is stored"
 
 
-def test_when_the_disk_is_full_all_of_the_group_hear_it_and_nothing_is_stored(db: Database) -> None:
+def test_a_full_disk_fails_for_the_whole_group_and_stores_nothing(db: Database) -> None:
     (pages,) = writing_connection(db).execute("PRAGMA page_count").fetchone()
     writing_connection(db).execute(f"PRAGMA max_page_count={pages}")
     told = together(db, keep("a"), keep(*(f"{number:0>2000}" for number in range(50))), keep("c"))
@@ -122,10 +120,10 @@ def test_when_the_disk_is_full_all_of_the_group_hear_it_and_nothing_is_stored(db
         assert wrong.sqlite_errorcode == sqlite3.SQLITE_FULL
     assert kept(db) == []
     writing_connection(db).execute(f"PRAGMA max_page_count={pages + 100}")
-    assert db.group_commit(keep("d")) == "d", "and it works again when there is room"
+    assert db.group_commit(keep("d")) == "d", "it works again after space is free"
 
 
-def test_a_commit_that_fails_fails_for_all_of_the_group(db: Database) -> None:
+def test_a_failed_commit_fails_for_the_whole_group(db: Database) -> None:
     with db.write() as w:
         w.execute("create table owed (name text references kept deferrable initially deferred) strict")
 
@@ -165,11 +163,11 @@ def test_a_replayed_request_in_a_shared_commit_is_refused_and_the_others_receipt
     verdict = audit.verify_chain(field.services.db)
     assert verdict.broken_at is None
     heads = {answered.result().receipts.content["head"] for answered in (*answers[:2], *answers[3:])}
-    assert len(heads) == 4, "each receipt names the chain's head after its own deeds"
+    assert len(heads) == 4, "each receipt names the audit head after its own request"
     assert verdict.head in heads
 
 
-def test_no_answer_leaves_before_the_commit_and_a_crash_between_leaves_nothing(field: Field) -> None:
+def test_no_answer_is_sent_before_the_commit_and_a_crash_before_it_stores_nothing(field: Field) -> None:
     tablet, db = field.tablet(), field.services.db
     raw, commit = field.envelope(tablet), writing_connection(db).commit
     copy = field.world.data.parent / "after-the-crash.db"

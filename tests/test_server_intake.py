@@ -1,4 +1,4 @@
-"""What becomes of screenings that arrive: each outcome is stored, routed and seen as the table in SPEC promises."""
+"""Tests of intake: each outcome is stored, routed and listed as the table in SPEC says."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_the_same_screening_again_is_a_duplicate_and_opens_nothing_new(field: Fi
     assert field.rows("select sum(count) from statistics_cells where dimension = 'region'") == [(1,)]
 
 
-def test_a_forged_one_is_named_and_the_good_ones_of_its_batch_are_stored(field: Field) -> None:
+def test_a_forged_envelope_is_rejected_and_the_others_of_its_batch_are_stored(field: Field) -> None:
     tablet, stranger = field.tablet(), field.tablet(certified=False)
     good = [field.envelope(tablet) for _ in range(3)]
     fields = good[0].split(b".")
@@ -91,14 +91,14 @@ def test_a_screening_of_an_unknown_form_version_is_held_marked_and_still_routed(
     assert work(field) == [("held", envelope_id(raw))]
 
 
-def test_a_screening_no_rule_fits_is_held_at_the_national_desk(field: Field) -> None:
+def test_a_screening_without_a_matching_rule_is_held_at_the_national_desk(field: Field) -> None:
     tablet = field.tablet()
     raw = field.envelope(tablet, replace(ROUTE, province="0501"))
     assert outcomes(field, tablet, raw) == ["held"]
     assert queues(field, raw) == [("national", "no_suitable_service")]
 
 
-def test_two_screenings_at_one_place_of_a_chain_are_a_fork_and_both_are_worked(field: Field) -> None:
+def test_two_screenings_at_one_place_of_a_chain_are_a_fork_and_both_are_routed(field: Field) -> None:
     tablet = field.tablet()
     first, second = field.envelope(tablet, at=(1, "")), field.envelope(tablet, at=(1, ""))
     assert outcomes(field, tablet, first, second) == ["stored", "fork"]
@@ -106,7 +106,7 @@ def test_two_screenings_at_one_place_of_a_chain_are_a_fork_and_both_are_worked(f
     assert work(field) == [("fork", envelope_id(second))]
 
 
-def test_one_screening_with_two_contents_is_a_conflict_both_worked_one_counted(field: Field) -> None:
+def test_two_envelopes_with_one_jti_are_a_conflict_both_routed_one_counted(field: Field) -> None:
     tablet, jti = field.tablet(), seal.new_screening_id()
     first, second = field.envelope(tablet, jti=jti), field.envelope(tablet, jti=jti)
     assert outcomes(field, tablet, first, second) == ["stored", "conflict"]
@@ -116,7 +116,7 @@ def test_one_screening_with_two_contents_is_a_conflict_both_worked_one_counted(f
     assert field.rows("select sum(count) from statistics_cells where dimension = 'region'") == [(1,)]
 
 
-def test_a_thiefs_harmless_screening_keeps_no_child_of_the_same_name_from_its_queue(field: Field) -> None:
+def test_a_thiefs_earlier_envelope_with_the_same_jti_blocks_no_childs_referral(field: Field) -> None:
     tablet, jti = field.tablet(), seal.new_screening_id()
     child = replace(ROUTE, queue_kinds=("child",), tier="child", urgency="immediate", age_band="under_14")
     true = field.envelope(tablet, child, to="17-child", jti=jti)
@@ -149,7 +149,7 @@ def test_a_route_that_cannot_be_opened_goes_to_the_keyrings_own_desk_at_once(fie
     assert field.rows("select * from statistics_cells") == []
 
 
-def test_who_declines_is_counted_and_in_no_queue(field: Field) -> None:
+def test_a_declined_screening_is_counted_and_in_no_queue(field: Field) -> None:
     tablet = field.tablet()
     raw = field.envelope(tablet, replace(ROUTE, queue_kinds=(), consent="no"))
     assert outcomes(field, tablet, raw) == ["stored"]
@@ -157,7 +157,7 @@ def test_who_declines_is_counted_and_in_no_queue(field: Field) -> None:
     assert ("outcome", "positive", 1) in field.rows("select dimension, value, count from statistics_cells")
 
 
-def test_training_alarms_nobody(field: Field) -> None:
+def test_a_training_screening_has_no_deadline_and_no_field_count(field: Field) -> None:
     tablet = field.tablet()
     raw = field.envelope(tablet, replace(ROUTE, mode="training"))
     field.push(tablet, raw)
@@ -178,7 +178,7 @@ def test_a_gap_is_on_the_work_list_until_it_is_filled(field: Field) -> None:
     assert work(field) == []
 
 
-def test_one_that_the_tables_refuse_costs_none_of_the_others(field: Field) -> None:
+def test_an_envelope_that_the_database_rejects_does_not_stop_the_others(field: Field) -> None:
     tablet = field.tablet()
     good, bad = field.envelope(tablet), field.envelope(tablet, replace(ROUTE, queue_kinds=("child",)))
     with field.services.db.write() as w:
@@ -189,7 +189,7 @@ def test_one_that_the_tables_refuse_costs_none_of_the_others(field: Field) -> No
     assert field.rows("select id from envelopes") == [(envelope_id(good),)]
 
 
-def test_a_batch_that_cannot_be_written_leaves_nothing_and_promises_nothing(field: Field) -> None:
+def test_a_batch_that_cannot_be_written_stores_nothing_and_gets_no_receipt(field: Field) -> None:
     tablet = field.tablet()
     with field.services.db.write() as w:
         w.execute("create trigger full before insert on chains begin select raise(abort, 'disk full'); end")
@@ -199,7 +199,7 @@ def test_a_batch_that_cannot_be_written_leaves_nothing_and_promises_nothing(fiel
     assert field.rows("select last_n from devices where dev = ?", tablet.key.kid) == [(0,)]
 
 
-def test_a_request_is_never_taken_twice_but_a_lost_answer_can_be_had_again(field: Field) -> None:
+def test_a_request_is_processed_once_but_its_answer_can_be_repeated(field: Field) -> None:
     tablet = field.tablet()
     raw = field.envelope(tablet)
     message = field.message(tablet, raw)
@@ -214,7 +214,7 @@ def test_a_request_is_never_taken_twice_but_a_lost_answer_can_be_had_again(field
     assert refused.value.members == {"dev": tablet.key.kid, "n": 1, "last": 1}
 
 
-def test_a_request_number_far_above_the_last_is_refused_so_no_thief_uses_them_up(field: Field) -> None:
+def test_a_request_number_far_above_the_last_is_refused(field: Field) -> None:
     tablet = field.tablet()
     field.ask(tablet, field.message(tablet))
     for n in (2**20 + 2, 2**53 - 1):
@@ -227,7 +227,7 @@ def test_a_request_number_far_above_the_last_is_refused_so_no_thief_uses_them_up
     field.ask(tablet, field.message(tablet))
 
 
-def test_who_only_repeats_a_tablets_bytes_does_not_make_it_heard(field: Field) -> None:
+def test_a_replayed_request_does_not_update_the_last_seen_time(field: Field) -> None:
     tablet, db = field.tablet(), field.services.db
     message = field.message(tablet)
     field.ask(tablet, message)
@@ -240,7 +240,7 @@ def test_who_only_repeats_a_tablets_bytes_does_not_make_it_heard(field: Field) -
     assert worklist.list_open(db.read()) == []
 
 
-def test_a_tablet_is_told_which_of_its_screenings_arrived(field: Field) -> None:
+def test_a_tablet_learns_which_of_its_screenings_arrived(field: Field) -> None:
     tablet = field.tablet()
     arrived, lost = field.envelope(tablet), field.envelope(tablet)
     field.push(tablet, arrived)
@@ -249,7 +249,7 @@ def test_a_tablet_is_told_which_of_its_screenings_arrived(field: Field) -> None:
     assert response.receipts.content["items"] == [{"id": envelope_id(arrived), "outcome": "duplicate", "seq": 1}]
 
 
-def test_nothing_new_brings_nothing_but_the_time(field: Field) -> None:
+def test_a_request_without_news_gets_the_time_only(field: Field) -> None:
     tablet = field.tablet()
     full = field.ask(tablet, field.message(tablet))
     assert len(full.trust) == 1
@@ -289,7 +289,7 @@ def test_the_server_knows_which_version_of_a_form_is_on_which_tablet(field: Fiel
     assert devices.list_inventories(field.services.db.read()) == {tablet.key.kid: {"prueba": field.form_sha}}
 
 
-def test_whoever_is_not_a_certified_tablet_is_not_heard(field: Field) -> None:
+def test_a_request_of_an_unknown_or_pending_tablet_is_refused(field: Field) -> None:
     stranger = Tablet(SigningKey.generate())
     for tablet, code in ((stranger, "device.unknown"), (field.tablet(certified=False), "device.not_certified")):
         with pytest.raises(Problem) as refused:
@@ -297,7 +297,7 @@ def test_whoever_is_not_a_certified_tablet_is_not_heard(field: Field) -> None:
         assert refused.value.code == code
 
 
-def test_a_request_that_was_touched_on_its_way_is_refused(field: Field) -> None:
+def test_a_request_changed_in_transit_is_refused(field: Field) -> None:
     tablet = field.tablet()
     message = field.message(tablet)
     with pytest.raises(SyncError) as refused:
@@ -305,11 +305,11 @@ def test_a_request_that_was_touched_on_its_way_is_refused(field: Field) -> None:
     assert refused.value.code == "exchange.bad_signature"
 
 
-def test_the_server_keeps_no_more_of_a_screening_than_the_spec_says(field: Field) -> None:
+def test_the_server_stores_only_the_fields_of_a_screening_that_the_spec_lists(field: Field) -> None:
     columns = {name for (name,) in field.rows("select name from pragma_table_info('routes')")}
     assert columns == {"envelope", *(name for name in vars(ROUTE))}
     kept = {name for (name,) in field.rows("select name from pragma_table_info('envelopes')")}
-    # What SPEC lists besides: who, which, where in the chain, for which keyring, how large, when, and the sealed bytes.
+    # Other columns in SPEC: tablet, ids, place in the chain, keyring, size, time, and the sealed bytes.
     assert kept == {
         "arrival", "id", "dev", "jti", "chain", "seq", "kseq", "prev", "kid", "outcome", "body", "size", "received"
     }  # fmt: skip

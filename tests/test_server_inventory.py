@@ -1,4 +1,4 @@
-"""What is on which tablet: how many hold a version, how many are behind and since when, and who is silent."""
+"""Tests of the inventory: how many tablets hold a version, which are behind and since when, and which are silent."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def tablet_in(field: Field, region: str) -> Tablet:
 
 
 def tell(field: Field, tablet: Tablet, at: int, **forms: str) -> None:
-    """Have a tablet sync and say what is on board."""
+    """Sync a tablet with this inventory of forms."""
     field.now = at
     field.ask(tablet, field.message(tablet, inventory={"prueba": field.form_sha, **forms}))
 
@@ -58,7 +58,7 @@ def line(found: FormInventory, sha: str, region: str) -> VersionCount:
     return next(each for each in found.versions if (each.form, each.sha, each.region) == ("otra", sha, region))
 
 
-def test_each_version_and_region_counts_who_holds_it_and_who_is_behind_since_when(field: Field) -> None:
+def test_each_version_and_region_counts_its_tablets_and_those_behind(field: Field) -> None:
     near, other, far = tablet_in(field, "17"), tablet_in(field, "17"), tablet_in(field, "21")
     first = publish_at(field, FOUNDED + MINUTE, "1")
     for tablet in (near, other, far):
@@ -88,7 +88,7 @@ def test_a_later_manifest_about_something_else_does_not_make_a_tablet_look_less_
     assert [each.since for each in taken(field).behind] == [FOUNDED + 3 * MINUTE]
 
 
-def test_a_halt_makes_who_took_the_version_wait_for_the_one_before(field: Field) -> None:
+def test_after_a_halt_the_tablets_with_the_version_are_behind(field: Field) -> None:
     tablet = tablet_in(field, "17")
     first, second = publish(field, "1"), publish(field, "2")
     tell(field, tablet, FOUNDED + 2 * MINUTE, otra=second.sha)
@@ -107,7 +107,7 @@ def test_a_tablet_that_never_reported_is_behind_since_its_certificate_or_the_for
     assert not [each for each in taken(field).versions if (each.form, each.region) == ("otra", "17")]
 
 
-def test_a_silent_tablet_is_named_and_counted_where_it_is(field: Field) -> None:
+def test_a_silent_tablet_is_named_and_counted_in_its_region(field: Field) -> None:
     tablet, talker = tablet_in(field, "17"), tablet_in(field, "17")
     first = publish_at(field, FOUNDED + MINUTE, "1")
     tell(field, tablet, FOUNDED + 2 * MINUTE, otra=first.sha)
@@ -117,7 +117,7 @@ def test_a_silent_tablet_is_named_and_counted_where_it_is(field: Field) -> None:
     assert (line(found, first.sha, "17").held, line(found, first.sha, "17").silent) == (2, 1)
 
 
-def test_a_region_sees_its_own_tablets_only_and_a_revoked_tablet_is_nobodys(field: Field) -> None:
+def test_a_region_lists_its_own_tablets_only_and_no_revoked_tablet(field: Field) -> None:
     near, far = tablet_in(field, "17"), tablet_in(field, "21")
     first = publish_at(field, FOUNDED + MINUTE, "1")
     for tablet in (near, far):
@@ -140,7 +140,7 @@ def test_every_tablet_is_counted_once(field: Field) -> None:
     assert sum(each.behind for each in found) == len(taken(field).behind) == 4
 
 
-def test_an_inventory_that_is_too_long_is_cut_and_costs_no_screening(field: Field) -> None:
+def test_a_too_long_inventory_is_cut_and_the_screenings_are_stored(field: Field) -> None:
     tablet = tablet_in(field, "17")
     told = {f"f{number:05}": f"{number:064x}" for number in range(20_000)}
     raw = field.envelope(tablet)

@@ -1,4 +1,4 @@
-"""Keyrings: every member opens her own copy with her passphrase, and nobody opens another's."""
+"""Tests of keyrings: each member opens her own copy with her passphrase, and no other copy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def own_key(world: World, db: Database, login: str) -> SealKey:
     return SealKey.from_seed(unlock_secret(locked.locked, lock, f"{locked.kind}/{locked.kid}"))
 
 
-def test_a_coordinator_opens_the_keyring_of_her_desk_and_has_no_other(world: World, world_db: Database) -> None:
+def test_a_coordinator_has_and_opens_the_keyring_of_her_desk_only(world: World, world_db: Database) -> None:
     mine = belongings(world, world_db, "proteccion-17")
     assert [copy.keyring for copy in mine.keyrings] == ["17-protection"]
     assert mine.queues == ["17-protection", "17-review"]

@@ -1,4 +1,4 @@
-"""The database: what it promises about durability, and that every step of its tables keeps the rows before it."""
+"""Tests of the database: durability settings, and that each migration keeps the rows of the migrations before it."""
 
 import json
 import sqlite3
@@ -14,7 +14,7 @@ from server.flows.forms.rollouts import manifest_entries
 from server.store import rollouts, versions
 from support.databases import writing_connection
 
-# One row per table of the named step, as an older server would have left it behind.
+# One row per table of the named migration, as an older server would have stored it.
 SAMPLES = {
     "core": [("meta", {"name": "note", "value": "kept"})],
     "documents": [("documents", {"kind": "trust", "number": 1, "sha256": "a", "body": b"x", "received": 5})],
@@ -64,7 +64,7 @@ SAMPLES = {
 }
 
 
-def test_a_new_file_gets_every_table_strict_and_is_its_owners_alone(tmp_path: Path) -> None:
+def test_a_new_file_has_strict_tables_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
     db = SqliteDatabase(tmp_path / "chaski.db")
     tables = db.read().rows(
         "select name, strict from pragma_table_list where type = 'table' and name not like 'sqlite_%'"
@@ -86,7 +86,7 @@ def test_each_step_keeps_the_rows_of_the_steps_before(tmp_path: Path) -> None:
         assert any(found.items() >= sample.items() for found in raw[table].rows), table
 
 
-def test_what_an_older_server_published_is_in_use_with_the_same_ring_and_bytes(tmp_path: Path) -> None:
+def test_a_form_published_by_an_older_server_keeps_its_ring_and_bytes(tmp_path: Path) -> None:
     raw = sqlite_utils.Database(tmp_path / "chaski.db")
     migrations.apply(raw, stop_before="versions")
     bundle = {"form": "f", "channel": "field", "published": 5, "published_by": "p"}
@@ -120,7 +120,7 @@ def test_opening_twice_changes_nothing(tmp_path: Path) -> None:
     again.close()
 
 
-def test_a_commit_is_on_the_disk_before_anybody_is_answered(tmp_path: Path) -> None:
+def test_a_commit_is_on_disk_before_the_answer(tmp_path: Path) -> None:
     db = SqliteDatabase(tmp_path / "chaski.db")
     for connection in (db.read(), writing_connection(db)):
         found = {
@@ -130,7 +130,7 @@ def test_a_commit_is_on_the_disk_before_anybody_is_answered(tmp_path: Path) -> N
     db.close()
 
 
-def test_a_block_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_failed_block_stores_nothing(tmp_path: Path) -> None:
     db = SqliteDatabase(tmp_path / "chaski.db")
     with pytest.raises(sqlite3.IntegrityError), db.write() as w:
         w.executemany("insert into meta values ('a', ?)", [["b"], ["c"]])
@@ -145,7 +145,7 @@ def test_a_reader_cannot_write(tmp_path: Path) -> None:
     db.close()
 
 
-def test_many_threads_that_read_then_write_never_meet_a_locked_database(tmp_path: Path) -> None:
+def test_threads_that_read_then_write_never_get_a_locked_database(tmp_path: Path) -> None:
     db = SqliteDatabase(tmp_path / "chaski.db")
     with db.write() as w:
         w.execute("insert into meta (name, value) values ('count', '0')")

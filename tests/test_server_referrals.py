@@ -1,4 +1,5 @@
-"""Referrals move as the table says and in no other way; a claim lapses, and the tablet hears what it should."""
+"""Tests of referrals: only the transitions in the table are allowed, claims lapse, and tablets get their status
+events."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ ACTIONS: dict[str, Act] = {
 }
 # How Ana brings a referral into each state.
 PATHS = {"waiting": (), "claimed": ("claim",), "accepted": ("claim", "accept"), "closed": ("claim", "accept", "close")}
-# The same table, read aloud by the test: (action, state, by who holds it, by another) -> new state, or the problem.
+# The expected table: (action, state, by the holder, by another) -> new state, or the problem.
 EXPECTED = {
     ("claim", "waiting"): ("claimed", "claimed"),
     ("claim", "claimed"): ("claimed", "referral.held_by_another"),
@@ -63,7 +64,7 @@ def state(field: Field, id_: str) -> Referral:
     return found
 
 
-def test_the_table_has_every_state_and_no_other() -> None:
+def test_the_transition_table_has_every_state_and_no_other() -> None:
     assert {start for _, start in TRANSITIONS.transitions} | {
         each.end for each in TRANSITIONS.transitions.values()
     } == set(STATES)
@@ -72,7 +73,7 @@ def test_the_table_has_every_state_and_no_other() -> None:
 
 @pytest.mark.parametrize("who", [ANA, BEA])
 @pytest.mark.parametrize(("action", "start"), list(EXPECTED))
-def test_each_move_is_allowed_or_refused_as_the_table_says(
+def test_each_transition_is_allowed_or_refused_by_the_table(
     field: Field, opened: Referral, action: str, start: str, who: str
 ) -> None:
     db = field.services.db
@@ -93,7 +94,7 @@ def test_each_move_is_allowed_or_refused_as_the_table_says(
         assert field.rows("select count(*) from audit") == [(before[0][0] + 1,)]
 
 
-def test_a_claim_nobody_accepts_lapses_and_the_referral_waits_again(field: Field, opened: Referral) -> None:
+def test_a_claim_without_acceptance_lapses_and_the_referral_waits_again(field: Field, opened: Referral) -> None:
     db = field.services.db
     referrals.claim_referral(db, opened.id, ANA, now=FOUNDED, lease_minutes=30)
     assert referrals.release_lapsed(db, now=FOUNDED + 30 * MINUTE - 1) == 0
@@ -103,13 +104,13 @@ def test_a_claim_nobody_accepts_lapses_and_the_referral_waits_again(field: Field
     assert referrals.claim_referral(db, opened.id, BEA, now=FOUNDED, lease_minutes=30).holder == BEA
 
 
-def test_what_is_accepted_never_lapses(field: Field, opened: Referral) -> None:
+def test_an_accepted_referral_never_lapses(field: Field, opened: Referral) -> None:
     referrals.claim_referral(field.services.db, opened.id, ANA, now=FOUNDED, lease_minutes=30)
     referrals.accept_referral(field.services.db, opened.id, ANA, now=FOUNDED)
     assert referrals.release_lapsed(field.services.db, now=FOUNDED + 10**12) == 0
 
 
-def test_the_tablet_hears_that_a_screening_was_accepted_and_closed_but_not_how(
+def test_the_tablet_gets_the_statuses_accepted_and_closed_but_no_result(
     field: Field, opened: Referral, tablet: Tablet
 ) -> None:
     for step in PATHS["closed"]:

@@ -1,4 +1,4 @@
-"""Counts that may leave the desk: no small number is shown, and none can be worked out from the others."""
+"""Tests of the reports: no small count is shown, and none can be computed from the others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sync.durations import DAY
 LATER = FOUNDED + 40 * DAY
 
 
-def test_a_small_cell_takes_the_next_smallest_with_it() -> None:
+def test_hiding_a_small_cell_also_hides_the_next_smallest() -> None:
     assert suppress_small_counts({"T1": 40, "T2": 3, "T3": 12}) == ({"T1": 40, "T2": None, "T3": None}, 55)
     assert suppress_small_counts({"T1": 40, "T2": 12}) == ({"T1": 40, "T2": 12}, 52)
     assert suppress_small_counts({"T1": 4, "T2": 5}) == ({"T1": None, "T2": None}, None)
@@ -25,7 +25,7 @@ def test_a_small_cell_takes_the_next_smallest_with_it() -> None:
 
 
 @given(st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 60)))
-def test_what_is_hidden_cannot_be_worked_out_and_nothing_small_is_shown(counts: dict[str, int]) -> None:
+def test_hidden_counts_cannot_be_computed_and_no_small_count_is_shown(counts: dict[str, int]) -> None:
     shown, total = suppress_small_counts(counts)
     hidden = [value for value, count in shown.items() if count is None]
     assert all(count is None or count == counts[value] >= SMALLEST for value, count in shown.items())
@@ -47,18 +47,20 @@ def test_training_is_never_counted_with_the_field(world_db: Database) -> None:
     assert {table.total for table in training} == {12}
 
 
-def test_a_month_is_shown_when_it_is_over_and_what_was_not_said_is_a_number_too(world_db: Database) -> None:
+def test_a_month_is_shown_when_it_is_over_and_unstated_values_are_counted(world_db: Database) -> None:
     with world_db.write() as w:
         for number in range(30):
             facts = {"outcome": "review", "sex": "" if number else "male"}
             statistics.count_screenings(w, [ScreeningFacts("field", facts)], at=FOUNDED)
-    assert reports.list_tables(world_db, mode="field", now=FOUNDED) == [], "else the next one tells what was added"
+    assert reports.list_tables(world_db, mode="field", now=FOUNDED) == [], (
+        "otherwise the next count reveals the addition"
+    )
     tables = {table.dimension: table for table in reports.list_tables(world_db, mode="field", now=LATER)}
     assert tables["sex"].counts == {"male": None, "unstated": None}
-    assert {table.total for table in tables.values()} == {30}, "no difference of totals tells of anybody"
+    assert {table.total for table in tables.values()} == {30}, "no difference of totals reveals a person"
 
 
-def test_deeds_are_paged_and_end_at_the_head(world: World, world_db: Database) -> None:
+def test_audit_rows_are_paged_and_end_at_the_head(world: World, world_db: Database) -> None:
     with world_db.write() as w:
         audit.append(w, at=FOUNDED, action="test.done", actor="tests", subject="x")
     every = reports.read_audit(world_db, after=0)

@@ -1,4 +1,4 @@
-"""A lost server comes back from its backup, and nothing that anybody was promised is lost with it."""
+"""Tests of restore: a lost server returns from its backup, and every screening with a receipt is there again."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ CANARIES = (b">73519<", b"<edad>30_59", b"<distrito>170204", b"<outcome>positive
 
 @pytest.fixture
 def stage(world: World) -> Iterator[Demo]:
-    """A server in a process of its own, with the form published and one certified tablet."""
+    """A server in its own process, with a published form and one certified tablet."""
     folder = world.data.parent
     stage = Demo(folder, ServerProcess(folder, *free_ports(2)), now_ms)
     stage.server.start()
@@ -73,7 +73,7 @@ def restored(world: World, file: Path, identity: Path) -> restore.RestoreResult:
 
 
 def nothing_was_written(data: Path) -> bool:
-    """Whether a folder without a database still has none, and no part of one."""
+    """Return True if a folder without a database still contains none, and no part of one."""
     return not list(data.glob("chaski.db*")) and not list((data / "tmp").glob("*"))
 
 
@@ -81,12 +81,12 @@ def nothing_was_written(data: Path) -> bool:
 
 
 def screen(tablet: Tablet, count: int) -> list[str]:
-    """Complete so many interviews."""
+    """Complete `count` interviews."""
     return [tablet.screen(FORM, read_answers(INTERVIEWEES[0]), TAKEN).jti for _ in range(count)]
 
 
 def enrol_another(stage: Demo, name: str) -> Path:
-    """Enrol, certify and pull one more tablet."""
+    """Enrol and certify one more tablet, and sync it."""
     with stage.staff("publicacion") as administrator:
         invited = administrator.post("/v1/invitations", json={"label": name, "region": "17"})
     with Tablet(stage.folder / name) as tablet:
@@ -96,7 +96,7 @@ def enrol_another(stage: Demo, name: str) -> Path:
 
 
 class Pushing:
-    """A tablet that screens and syncs in another thread until it is told to stop."""
+    """A tablet that screens and syncs in another thread until the block ends."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -106,7 +106,7 @@ class Pushing:
 
     def __enter__(self) -> Pushing:
         self._thread.start()
-        wait_until(lambda: len(self.jtis) >= 2, "the tablet does not get on")
+        wait_until(lambda: len(self.jtis) >= 2, "the tablet makes no progress")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -122,7 +122,7 @@ class Pushing:
 
 
 def close_referral(stage: Demo, jti: str) -> None:
-    """A coordinator works one screening to its end."""
+    """Claim, accept and close the referral of one screening, as a coordinator."""
     with stage.desk("proteccion-17") as desk:
         referral = next(each for each in desk.list_referrals("17-protection", mode="training") if each["jti"] == jti)[
             "id"
@@ -194,7 +194,7 @@ def test_a_server_that_lost_its_disk_comes_back_with_everything_that_was_pushed(
 
 
 def holds_no_key_and_no_answer(file: Path, identity: Path, keys: Path) -> None:
-    """A backup is the database and a statement; whoever opens it can open no route and no screening with it."""
+    """Check that a backup contains only the database and a statement: it opens no route and no screening."""
     found = open_backup(file, identity)
     assert set(found) == {"backup.json", "chaski.db"}
     secrets = [json.loads(path.read_bytes())["secret"].encode() for path in keys.iterdir()]
@@ -204,7 +204,7 @@ def holds_no_key_and_no_answer(file: Path, identity: Path, keys: Path) -> None:
         assert [each for each in (*secrets, *raw, *CANARIES) if each in content] == []
 
 
-# What is refused
+# Rejected backups
 
 
 def test_a_cut_off_changed_or_foreign_backup_is_refused_and_nothing_is_written(
@@ -233,7 +233,7 @@ def test_a_cut_off_changed_or_foreign_backup_is_refused_and_nothing_is_written(
         assert nothing_was_written(world.data), code
 
 
-def test_a_backup_by_somebody_who_only_knows_the_recipient_is_refused(
+def test_a_backup_made_with_the_recipient_key_alone_is_refused(
     field: Field, world: World, identity: Path, backup_folder: Path, tmp_path: Path
 ) -> None:
     found = open_backup(back_up_field(field, identity, backup_folder), identity)
@@ -256,7 +256,7 @@ def test_a_backup_by_somebody_who_only_knows_the_recipient_is_refused(
         assert nothing_was_written(world.data)
 
 
-def test_restore_writes_over_nothing_and_says_what_is_missing(
+def test_restore_overwrites_nothing_and_names_what_is_missing(
     field: Field, world: World, identity: Path, backup_folder: Path
 ) -> None:
     file = back_up_field(field, identity, backup_folder)
@@ -266,7 +266,7 @@ def test_restore_writes_over_nothing_and_says_what_is_missing(
         restored(world, file, identity)
     assert world.config.database.read_bytes() == before
     lose_database(world.data)
-    # A log that is left of the lost database would be played into the restored one.
+    # SQLite would apply the lost database's write-ahead log to the restored database.
     log = world.data / "chaski.db-wal"
     log.write_bytes(b"old")
     with pytest.raises(ConfigError, match=r"chaski\.db-wal exists"):
@@ -298,7 +298,7 @@ def test_another_servers_keys_or_a_missing_route_key_are_named(
 def test_an_open_enrolment_code_ends_with_the_server_that_gave_it(
     field: Field, world: World, identity: Path, backup_folder: Path
 ) -> None:
-    """It may have been used after the backup was made, and a code works once."""
+    """A code works once, and it may have been used after the backup was made."""
     db = field.services.db
     held = trust_documents.registry_in_force(db.read())
     code = enrolment.create_invitation(
@@ -379,7 +379,7 @@ def test_a_tablet_that_lies_about_its_numbers_makes_no_backup_unrestorable(
 def test_a_slow_clock_at_restore_makes_no_manifest_older_than_the_restored_one(
     field: Field, world: World, identity: Path, backup_folder: Path
 ) -> None:
-    """The lost server went on from what is restored: tablets may hold later manifests."""
+    """The lost server continued after the backup: tablets may hold later manifests."""
     tablet = field.tablet()
     field.now = FOUNDED + 30 * DAY
     field.push(tablet, field.envelope(tablet))
@@ -395,21 +395,21 @@ def test_a_slow_clock_at_restore_makes_no_manifest_older_than_the_restored_one(
 
 
 def kill_when(there: Callable[[], bool], what: str, data: Path, identity: Path, place: Path) -> None:
-    """Start a backup or restore, and kill it as soon as something is there that must not last."""
+    """Start a backup or restore, and kill it as soon as a temporary file exists."""
     running = subprocess.Popen(
         [sys.executable, str(PROGRAMS / "back_up_or_restore.py"), what, str(data), str(identity), str(place)]
     )
     while not there():
-        assert running.poll() is None, "it was over before it could be killed"
+        assert running.poll() is None, "the process ended before the kill"
         time.sleep(0.001)
     running.kill()
     running.wait()
 
 
-def test_a_backup_and_a_restore_that_are_killed_leave_nothing_half(
+def test_a_killed_backup_or_restore_leaves_no_partial_file(
     field: Field, world: World, identity: Path, backup_folder: Path
 ) -> None:
-    with field.services.db.write() as w:  # Enough that there is time to die.
+    with field.services.db.write() as w:  # Large enough that the kill comes in time.
         w.execute("CREATE TABLE bulk (body BLOB) STRICT")
         for _ in range(12):
             w.execute("INSERT INTO bulk VALUES (?)", [os.urandom(1_000_000)])

@@ -1,4 +1,4 @@
-"""What the server could read of a screening is forgotten a month after the work on it ended, and not a day before."""
+"""Tests of retention: the server erases a route a month after the work on it ended, and not a day earlier."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_route_is_erased_thirty_days_after_the_last_referral_was_closed(field:
     assert ("routes.erased", '{"count": 1}') in field.rows("select action, detail from audit")
 
 
-def test_what_a_desk_still_works_on_keeps_its_route_however_old(field: Field) -> None:
+def test_a_screening_in_progress_keeps_its_route_at_any_age(field: Field) -> None:
     raw = push(field)
     assert erase(field, days=400) == 0
     person = people.get_account(field.services.db.read(), field.world.person_id("proteccion-17"))
@@ -51,12 +51,12 @@ def test_what_a_desk_still_works_on_keeps_its_route_however_old(field: Field) ->
     assert route is not None
 
 
-def test_a_screening_that_opened_no_referral_is_forgotten_a_month_after_it_came(field: Field) -> None:
+def test_a_route_without_referrals_is_erased_a_month_after_arrival(field: Field) -> None:
     push(field, queue_kinds=(), outcome="negative", urgency="none")
     assert (erase(field, days=29), erase(field, days=30), routes(field)) == (0, 1, 0)
 
 
-def test_what_a_person_has_to_decide_about_keeps_its_route_until_a_month_after(field: Field) -> None:
+def test_a_screening_on_the_work_list_keeps_its_route_until_a_month_after(field: Field) -> None:
     raw = push(field, queue_kinds=(), outcome="negative", urgency="none")
     (id_,) = field.rows("select id from envelopes where body = ?", raw)[0]
     with field.services.db.write() as w:

@@ -1,4 +1,4 @@
-"""Form versions on their way to tablets: rings, a time to begin, halts by hand and by themselves, and the way back."""
+"""Tests of rollouts: rings, planned begins, halts by a person and by reports, and the roll-back."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ REASON = "Se cierra sola."
 
 
 def publish(field: Field, version: str, ring: Ring = Ring(), **changes: Any) -> Rollout:  # noqa: B008
-    """Publish a version that two persons signed; return its rollout."""
+    """Publish a version signed by an author and a reviewer; return its rollout."""
     offices = field.world.office("autora", "author"), field.world.office("revisor", "reviewer")
     document = Document.of({**FORM, "version": version, **changes}, bundle.TYP, *offices)
     done = rollouts.publish_bundle(
@@ -103,10 +103,10 @@ def test_a_tablet_gets_the_newest_rollout_whose_ring_it_is_in(
     listed = manifest_entries(live).get("f", ())
     expected = next((each.sha for each in live if rollouts.manifest_entry(each).applies_to(dev, region)), None)
     assert Manifest(1, {"f": listed}, (), "").choose("f", dev, region) == expected
-    assert all(entry.regions or entry.share_permille for entry in listed[:-1]), "nothing stands below a whole ring"
+    assert all(entry.regions or entry.share_permille for entry in listed[:-1]), "no entry follows a whole ring"
 
 
-def test_the_table_of_moves_is_read_aloud() -> None:
+def test_the_transition_table_of_rollouts_has_exactly_these_rows() -> None:
     assert {key: each.end for key, each in TRANSITIONS.transitions.items()} == {
         ("begin", "planned"): "live",
         ("widen", "planned"): "planned",
@@ -151,7 +151,7 @@ def test_a_ring_of_one_region_widens_halts_goes_on_and_rolls_back(field: Field) 
     ]
 
 
-def test_the_audit_says_of_which_tablets_each_deed_was(field: Field) -> None:
+def test_the_audit_names_the_ring_of_each_change(field: Field) -> None:
     tester = field.tablet().key.kid
     first = publish(field, "1", Ring(regions=("21", "17"), share_permille=500))
     widen(field, first.id, Ring(devices=(tester,)))
@@ -169,14 +169,14 @@ def test_the_audit_says_of_which_tablets_each_deed_was(field: Field) -> None:
     ]
 
 
-def test_named_tablets_get_a_version_before_everybody_else(field: Field) -> None:
+def test_named_tablets_get_a_version_before_all_others(field: Field) -> None:
     tester, other = field.tablet().key.kid, field.tablet().key.kid
     first = publish(field, "1")
     second = publish(field, "2", Ring(devices=(tester,)))
     assert (chosen(field, dev=tester), chosen(field, dev=other)) == (second.sha, first.sha)
 
 
-def test_a_halt_of_what_everybody_has_gives_them_the_version_before(field: Field) -> None:
+def test_a_halt_of_a_whole_ring_returns_all_tablets_to_the_version_before(field: Field) -> None:
     first, second = publish(field, "1"), publish(field, "2")
     assert len(in_force(field).forms["otra"]) == 1
     halt(field, second.id)
@@ -209,7 +209,8 @@ def test_the_job_that_begins_rollouts_runs_every_minute(field: Field) -> None:
 def test_two_watchers_at_once_begin_a_rollout_once_and_halt_it_once(
     field: Field, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`chaski jobs run rollouts` works while the server does: each may see what the other is about to change."""
+    """`chaski jobs run rollouts` runs beside the server: both processes may see the same rollout before one changes
+    it."""
     first = publish(field, "1")
     second = publish(field, "2", Ring(regions=("21",)))
     halt(field, second.id)
@@ -235,14 +236,14 @@ def test_two_watchers_at_once_begin_a_rollout_once_and_halt_it_once(
     assert actions(field)[-3:] == ["form.planned", "form.published", "form.halted"]
 
 
-def test_a_planned_rollout_can_be_called_off(field: Field) -> None:
+def test_halting_a_planned_rollout_ends_it(field: Field) -> None:
     first = publish(field, "1")
     planned = plan(field, first.version, starts=NOW + DAY)
     assert halt(field, planned.id).state == "ended"
     assert watch(field, now=NOW + DAY) == 0
 
 
-def test_what_its_author_may_no_longer_sign_does_not_begin_and_a_person_hears_of_it(field: Field) -> None:
+def test_a_plan_whose_author_key_is_revoked_does_not_begin_and_is_on_the_work_list(field: Field) -> None:
     first = publish(field, "1")
     planned = plan(field, first.version, starts=NOW + DAY)
     held = field.trust
@@ -264,12 +265,12 @@ def test_what_its_author_may_no_longer_sign_does_not_begin_and_a_person_hears_of
 
 
 def told(field: Field) -> list[str]:
-    """The reasons of the items about rollouts that a publisher finds on the work list."""
+    """Return the reasons of the rollout items on a publisher's work list."""
     somebody = people.get_account(field.services.db.read(), field.world.person_id("publicacion"))
     assert somebody is not None
     publisher = replace(somebody, roles=frozenset({"publisher"}))
     found = worklist.list_items(field.services.db, publisher, kept=False)
-    assert {each.item.kind for each in found} <= {"rollout"}, "what is about screenings is not hers"
+    assert {each.item.kind for each in found} <= {"rollout"}, "a publisher sees no items about screenings"
     return [each.item.reason for each in found]
 
 
@@ -328,7 +329,7 @@ def test_stolen_tablets_that_were_revoked_halt_nothing(field: Field) -> None:
     assert halts.get_rollout_status(field.services.db, second.id, now=NOW).refused == 0
 
 
-def test_a_tablet_does_not_say_itself_that_its_screenings_are_rejected(field: Field) -> None:
+def test_a_tablet_cannot_report_itself_that_its_screenings_are_rejected(field: Field) -> None:
     publish(field, "1")
     second = publish(field, "2")
     refuse(field, second.sha, *(field.tablet() for _ in range(3)), code="envelope.bad_signature")
@@ -336,7 +337,7 @@ def test_a_tablet_does_not_say_itself_that_its_screenings_are_rejected(field: Fi
     assert field.rows("select * from refusals") == []
 
 
-def test_a_forms_only_version_is_left_to_a_person_so_no_tablet_is_without_questions(field: Field) -> None:
+def test_the_only_version_of_a_form_is_not_halted_automatically(field: Field) -> None:
     only = publish(field, "1")
     refuse(field, only.sha, *(field.tablet() for _ in range(3)))
     assert watch(field) == 0
@@ -344,7 +345,7 @@ def test_a_forms_only_version_is_left_to_a_person_so_no_tablet_is_without_questi
     assert told(field) == ["otra bundle.unusable"]
 
 
-def test_a_ring_with_tablets_that_have_nothing_below_is_left_to_a_person_too(field: Field) -> None:
+def test_a_ring_with_tablets_without_a_fallback_is_not_halted_automatically(field: Field) -> None:
     publish(field, "1", Ring(regions=("21",)))
     second = publish(field, "2")
     refuse(field, second.sha, *(field.tablet() for _ in range(3)))
@@ -353,7 +354,7 @@ def test_a_ring_with_tablets_that_have_nothing_below_is_left_to_a_person_too(fie
     assert told(field) == ["otra bundle.unusable"]
 
 
-def test_what_was_refused_before_a_person_resumed_or_a_week_ago_halts_nothing(field: Field) -> None:
+def test_refusals_before_a_resume_or_a_week_ago_halt_nothing(field: Field) -> None:
     publish(field, "1")
     second = publish(field, "2")
     tablets = [field.tablet() for _ in range(3)]
@@ -369,13 +370,13 @@ def test_what_was_refused_before_a_person_resumed_or_a_week_ago_halts_nothing(fi
     assert watch(field, now=NOW + 9 * DAY) == 1
 
 
-def test_a_refusal_of_what_nobody_published_is_not_kept(field: Field) -> None:
+def test_a_refusal_of_an_unpublished_version_is_not_stored(field: Field) -> None:
     refuse(field, "0" * 64, field.tablet())
     assert field.rows("select * from refusals") == []
 
 
 def for_the_field(field: Field, state: str, *, starts: int = NOW) -> Rollout:
-    """A field version on its way to everybody, put there as it is: a demo publishes nothing for the field."""
+    """Insert a field version rolled out to all tablets. A demo server cannot publish one."""
     with field.services.db.write() as w:
         real = NewVersion("otra", "1", "field", "f" * 64, "", "", b"{}\n", None)
         version = versions.add_version(w, real, state="published", author="autora", at=NOW)
@@ -412,7 +413,7 @@ def test_no_field_version_halts_by_itself_where_only_one_for_training_is_below(f
 
 
 @pytest.mark.parametrize("deed", ["widen", "halt", "resume"])
-def test_no_rollout_that_there_is_not_can_be_moved(field: Field, deed: str) -> None:
+def test_an_unknown_rollout_is_a_problem_for_every_action(field: Field, deed: str) -> None:
     moves = {
         "widen": lambda: widen(field, 99, Ring()),
         "halt": lambda: halt(field, 99),
@@ -422,7 +423,7 @@ def test_no_rollout_that_there_is_not_can_be_moved(field: Field, deed: str) -> N
         moves[deed]()
 
 
-def test_a_rollout_that_ended_is_over(field: Field) -> None:
+def test_an_ended_rollout_cannot_be_changed(field: Field) -> None:
     first = publish(field, "1")
     publish(field, "1")
     for deed in (

@@ -1,4 +1,4 @@
-"""Routing is a table read from the top: everybody who needs a desk gets one, and nothing ever goes nowhere."""
+"""Tests of routing: the first matching rule of the table decides, and every screening has a destination."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_screening_goes_to_the_desk_of_its_region_and_kind(province: str, kind
 
 
 @pytest.mark.parametrize(("urgency", "hours"), [("immediate", 1), ("prompt", 24), ("routine", 72), (None, 1)])
-def test_the_deadline_runs_from_receipt_and_what_does_not_say_is_the_most_urgent(urgency: str, hours: int) -> None:
+def test_the_deadline_runs_from_receipt_and_unknown_urgency_is_the_most_urgent(urgency: str, hours: int) -> None:
     (decision,) = decide(replace(ROUTE, urgency=urgency))
     assert decision.deadline == NOW + hours * HOUR
 
@@ -54,7 +54,7 @@ def test_training_goes_to_the_same_queue_without_a_deadline() -> None:
     assert (decision.queue, decision.mode, decision.deadline) == ("17-protection", "training", None)
 
 
-def test_a_screening_that_does_not_say_it_is_training_is_real() -> None:
+def test_a_screening_without_a_mode_is_field_work() -> None:
     (decision,) = decide(replace(ROUTE, mode=None))
     assert (decision.mode, decision.deadline is None) == ("field", False)
 
@@ -62,13 +62,13 @@ def test_a_screening_that_does_not_say_it_is_training_is_real() -> None:
 def test_several_kinds_open_several_referrals() -> None:
     found = decide(replace(ROUTE, queue_kinds=("child", "labour")), "17-child")
     assert [decision.queue for decision in found] == ["17-child", "17-labour"]
-    assert [decision.mark for decision in found] == ["", "sealed_elsewhere"], "who cannot open it is told so"
+    assert [decision.mark for decision in found] == ["", "sealed_elsewhere"], "the desk that cannot open it gets a mark"
 
 
 @pytest.mark.parametrize("kinds", [("labour",), ("protection",), ("review",), ("child",), ("child", "labour"), ()])
 @pytest.mark.parametrize("region", ["17", "21", "08", "04", "16", "15", "05"])
 def test_the_desk_that_works_a_screening_first_is_one_that_can_open_it(region: str, kinds: tuple[str, ...]) -> None:
-    """Sealing (the tablet, by the registry) and routing (the server, by its rules) must not drift apart."""
+    """The tablet seals by the registry, the server routes by its rules; both must lead to the same desk."""
     sites = {rule.site for rule in RULES if rule.site}
     sealed = f"{region}-{sealed_to(kinds)}" if region in sites else "national"
     found = decide(replace(ROUTE, province=f"{region}01", queue_kinds=kinds), sealed)
@@ -80,7 +80,7 @@ def test_no_kinds_means_counted_only() -> None:
 
 
 @pytest.mark.parametrize("province", ["0501", None])
-def test_where_no_desk_is_the_national_one_takes_it_and_says_so(province: str | None) -> None:
+def test_a_screening_without_a_desk_goes_marked_to_the_national_one(province: str | None) -> None:
     (decision,) = decide(replace(ROUTE, province=province, queue_kinds=("child", "protection")))
     assert (decision.queue, decision.mark) == ("national", "no_suitable_service")
 
@@ -106,7 +106,7 @@ codes = {name: sorted(allowed) for name, allowed in VOCABULARY.items() if isinst
     urgency=st.none() | st.sampled_from(codes["urgency"]),
     mode=st.none() | st.sampled_from(codes["mode"]),
 )
-def test_whatever_the_route_says_each_queue_exists_and_is_used_once(
+def test_each_chosen_queue_exists_and_is_used_once_for_any_route(
     kinds: tuple[str, ...] | None, province: str | None, urgency: str | None, mode: str | None
 ) -> None:
     found = decide(Route(queue_kinds=kinds, province=province, urgency=urgency, mode=mode))

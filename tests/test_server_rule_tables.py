@@ -1,4 +1,4 @@
-"""Indicator sets and policies that authors publish: never changed, never reused, and what they do to forms."""
+"""Tests of rule tables: authors publish indicator sets and policies; a name or code is never reused; forms follow."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def ended(who: Client, begun: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_a_new_policy_names_the_forms_that_use_the_old_one_and_drafts_them_anew(field: Field) -> None:
+def test_a_new_policy_lists_the_forms_of_the_old_one_and_drafts_them_again(field: Field) -> None:
     author = client(field, "autora")
     used = body(author.post("/v1/drafts", data=SMALL.encode()), 201)
     done = body(put(author, "policies/pe_adult_2026_2", POLICY))
@@ -82,7 +82,7 @@ def test_a_code_is_never_reused_for_another_meaning(field: Field) -> None:
     assert put(author, "indicator-sets/ilo_delphi_2026", SET).status_code == 200
 
 
-def test_a_package_brings_no_other_table_under_a_published_name(field: Field) -> None:
+def test_a_package_cannot_contain_another_table_under_a_published_name(field: Field) -> None:
     author = client(field, "autora")
     found = parse_package(SMALL.encode())
     other = BUILT_IN.with_fallback(BUILT_IN)
@@ -93,12 +93,12 @@ def test_a_package_brings_no_other_table_under_a_published_name(field: Field) ->
 
 
 def brought(name: str, text: str, form: str = SMALL) -> bytes:
-    """A source package whose form names a policy that it brings along."""
+    """A source package whose form uses a policy inside the package."""
     found = parse_package(form.replace("pe_adult_2026_1", name).encode())
     return pack_package(replace(found, included=Resources(policies={name: text})))
 
 
-def test_a_table_inside_a_package_is_held_to_what_a_published_one_is(field: Field) -> None:
+def test_a_table_inside_a_package_is_checked_like_a_published_one(field: Field) -> None:
     author = client(field, "autora")
     for name in ("mine", "pe_adult_2999_9", "pe_adult_2026_9"):
         refused = author.post("/v1/drafts", data=brought(name, POLICY))
@@ -135,7 +135,7 @@ def test_a_table_inside_a_package_is_published_when_its_form_is_approved(
     assert body(reviewer.get(other[0].removesuffix("/approval")))["state"] == "in_review"
 
 
-def test_nobody_publishes_more_tables_in_a_year_than_a_person_needs(field: Field) -> None:
+def test_a_person_cannot_publish_more_tables_a_year_than_the_limit(field: Field) -> None:
     author = client(field, "autora")
     with field.services.db.write() as w:
         for number in range(1, MOST_A_YEAR):
@@ -146,7 +146,7 @@ def test_nobody_publishes_more_tables_in_a_year_than_a_person_needs(field: Field
     assert put(author, f"policies/mine_2026_{MOST_A_YEAR}", POLICY).status_code == 200, "the same again is the same"
 
 
-def test_what_a_new_set_would_change_is_asked_after(field: Field) -> None:
+def test_the_effect_of_a_new_indicator_set_is_a_background_task(field: Field) -> None:
     author = client(field, "autora")
     body(author.post("/v1/drafts", data=SMALL.encode()), 201)
     body(put(author, "policies/pe_adult_2026_2", POLICY.replace("prompt", "routine")))

@@ -1,4 +1,4 @@
-"""The life of a form version: who may take it from draft to retired, and that nothing of it changes once approved."""
+"""Tests of form versions: the transitions from draft to retired, and that an approved version never changes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def person(field: Field, login: str) -> StaffAccount:
 
 
 def draft(field: Field, author: str = "autora", **changes: Any) -> FormVersion:
-    """Keep a draft, as if it had been compiled of a package."""
+    """Store a draft, as if it had been compiled from a package."""
     made = Compiled(canonical({**FORM, **changes}), b"source", [])
     return versions.store_draft(field.services.db, made, person=person(field, author), now=NOW).version
 
@@ -93,7 +93,7 @@ ACTIONS: dict[str, Callable[[Field, int], Any]] = {
     ),
 }
 PATH = {"in_review": "submit", "approved": "approve", "published": "publish", "closing": "close", "retired": "retire"}
-# The same table, read aloud by the test; every other pair is refused.
+# The expected table; every other pair is refused.
 ALLOWED = {
     ("draft", "draft"): "draft",
     ("try", "draft"): "draft",
@@ -119,19 +119,19 @@ def state(field: Field, id_: int) -> FormVersion:
 
 
 def brought_to(field: Field, wanted: str) -> FormVersion:
-    """A version in a state, on the way that there is."""
+    """Return a version in a state, reached by the normal transitions."""
     made = draft(field)
     for name in STATES[1 : STATES.index(wanted) + 1]:
         ACTIONS[PATH[name]](field, made.id)
     return state(field, made.id)
 
 
-def test_the_table_has_every_move_and_no_other() -> None:
+def test_the_transition_table_has_every_action_and_no_other() -> None:
     assert {key: each.end for key, each in VERSION_TRANSITIONS.transitions.items()} == ALLOWED
 
 
 @pytest.mark.parametrize(("action", "start"), list(product(ACTIONS, STATES)))
-def test_each_move_is_allowed_or_refused_as_the_table_says(field: Field, action: str, start: str) -> None:
+def test_each_transition_is_allowed_or_refused_by_the_table(field: Field, action: str, start: str) -> None:
     made = brought_to(field, start)
     before = audit.get_head(field.services.db.read())
     if (action, start) in ALLOWED:
@@ -153,7 +153,7 @@ def test_each_move_is_allowed_or_refused_as_the_table_says(field: Field, action:
     "change",
     ["source = x'00'", "sha = 'f'", "body = x'7b7d0a00'", "form = 'x'", "version = '8'", "channel = 'field'"],
 )
-def test_no_mistake_of_ours_changes_what_left_its_author(field: Field, change: str, start: str) -> None:
+def test_the_database_rejects_changes_of_a_submitted_version(field: Field, change: str, start: str) -> None:
     made = brought_to(field, start)
     if start == "in_review" and change.startswith("body"):
         return  # Signatures come and go until it is approved; `sha` and the check at each signature hold the bytes.
@@ -203,7 +203,7 @@ def test_a_signature_over_other_bytes_submits_nothing(field: Field) -> None:
         )
 
 
-def test_nobody_submits_or_takes_back_or_replaces_what_another_drafted(field: Field) -> None:
+def test_only_the_author_submits_withdraws_or_replaces_her_draft(field: Field) -> None:
     made = draft(field)
     for deed in (
         lambda: submit(field, made.id, by="revisor"),
@@ -231,7 +231,7 @@ def test_author_and_reviewer_are_two_accounts_and_two_persons(field: Field) -> N
     assert wrong.value.code == "version.own"
 
 
-def test_one_person_with_two_keys_does_not_approve_herself(field: Field) -> None:
+def test_one_person_with_two_keys_cannot_approve_her_own_version(field: Field) -> None:
     made = brought_to(field, "in_review")
     held = field.trust
     one = [Signer(each.key, "autora") for each in held.reviewers.values()]
@@ -246,7 +246,7 @@ def test_one_person_with_two_keys_does_not_approve_herself(field: Field) -> None
     assert state(field, made.id).state == "in_review"
 
 
-def test_what_odk_validate_refuses_is_not_submitted_and_its_word_is_kept(field: Field) -> None:
+def test_a_form_that_odk_validate_rejects_is_not_submitted(field: Field) -> None:
     made = draft(field)
 
     def refuse(xform: str, source: bytes | None) -> str:
@@ -272,7 +272,7 @@ def test_a_draft_that_changes_while_it_is_validated_is_not_the_one_submitted(fie
     assert state(field, made.id).state == "draft"
 
 
-def test_what_was_sent_back_says_why_and_has_lost_its_signature(field: Field) -> None:
+def test_a_version_sent_back_has_a_reason_and_no_signature(field: Field) -> None:
     made = brought_to(field, "in_review")
     ACTIONS["return"](field, made.id)
     returned = state(field, made.id)
@@ -281,7 +281,7 @@ def test_what_was_sent_back_says_why_and_has_lost_its_signature(field: Field) ->
     assert draft(field, title="clearer").reason == ""
 
 
-def test_made_up_interviews_leave_results_only_and_go_with_the_draft(field: Field) -> None:
+def test_synthetic_interviews_leave_results_only_and_are_deleted_with_the_draft(field: Field) -> None:
     made = draft(field)
     ACTIONS["try"](field, made.id)
     assert version_store.list_trials(field.services.db.read(), made.id) == [TRIAL]
@@ -298,7 +298,7 @@ def test_made_up_interviews_leave_results_only_and_go_with_the_draft(field: Fiel
     assert columns == {"id", "version", "outcome", "tier", "queue_kinds", "fired", "at", "by"}
 
 
-def test_a_draft_is_thrown_away_whole_and_its_name_is_free_again(field: Field) -> None:
+def test_a_deleted_draft_leaves_nothing_and_its_name_is_free_again(field: Field) -> None:
     made = draft(field)
     ACTIONS["try"](field, made.id)
     versions.discard_draft(field.services.db, made.id, person=person(field, "autora"), now=NOW)
@@ -315,17 +315,17 @@ def test_a_name_that_a_draft_holds_is_freed_by_a_reviewer_or_an_administrator(fi
     assert draft(field, "revisor").author == field.world.person_id("revisor")
 
 
-def test_an_author_has_so_many_drafts_at_once_and_then_throws_one_away(field: Field) -> None:
+def test_an_author_at_the_maximum_of_drafts_must_delete_one_first(field: Field) -> None:
     made = [draft(field, version=str(number)) for number in range(MOST_DRAFTS)]
     with pytest.raises(Problem, match=r"version\.too_many_drafts"):
         draft(field, version="one more")
-    assert draft(field, version="0", title="changed").id == made[0].id, "one that there is is changed as before"
-    assert draft(field, "revisor", version="one more"), "others have their own"
+    assert draft(field, version="0", title="changed").id == made[0].id, "an existing draft can still be changed"
+    assert draft(field, "revisor", version="one more"), "other authors have their own limit"
     versions.discard_draft(field.services.db, made[1].id, person=person(field, "autora"), now=NOW)
     assert draft(field, version="yet one more")
 
 
-def test_a_draft_keeps_what_came_out_of_the_newest_made_up_interviews(field: Field) -> None:
+def test_a_draft_keeps_the_results_of_the_newest_synthetic_interviews(field: Field) -> None:
     made = draft(field)
     for number in range(MOST_TRIALS + 3):
         versions.add_trial(field.services.db, made.id, replace(TRIAL, fired=number), sha=made.sha)
@@ -341,7 +341,7 @@ def test_the_same_name_on_the_other_channel_is_another_version(field: Field) -> 
     assert (other.version, other.channel, other.state) == ("7", "field", "draft")
 
 
-def test_a_bundle_that_was_signed_elsewhere_approves_the_very_same_draft(field: Field) -> None:
+def test_a_bundle_signed_offline_approves_the_draft_with_the_same_bytes(field: Field) -> None:
     made = draft(field)
     offices = field.world.office("autora", "author"), field.world.office("revisor", "reviewer")
     document = Document.of(FORM, bundle.TYP, *offices)
@@ -351,7 +351,7 @@ def test_a_bundle_that_was_signed_elsewhere_approves_the_very_same_draft(field: 
     assert (done.version.id, done.version.state, done.version.source) == (made.id, "published", True)
 
 
-def test_renewed_signatures_are_handed_out_from_then_on_and_the_bytes_stay(field: Field) -> None:
+def test_renewed_signatures_replace_the_old_ones_and_the_bytes_stay(field: Field) -> None:
     made = brought_to(field, "published")
     before = trust_documents.form_bundle(field.services.db, "otra", made.sha)
     offices = field.world.office("revisor", "reviewer"), field.world.office("autora", "author")
@@ -384,7 +384,7 @@ def test_an_offline_tablets_screening_under_a_retired_version_is_accepted_and_ma
     )
 
 
-def test_a_new_version_is_compared_with_what_tablets_use_on_its_channel(field: Field) -> None:
+def test_a_new_version_is_compared_with_the_version_in_use_on_its_channel(field: Field) -> None:
     first = brought_to(field, "published")
     other = draft(field, version="8")
     assert versions.previous_in_use(field.services.db.read(), other) == first

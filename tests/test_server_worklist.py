@@ -1,5 +1,7 @@
-"""What a person has to decide is on the work list until she has decided, each with what it means and what to do; who
-could open a screening sees what is about it, and a released screening is worked as if it had never waited."""
+"""Tests of the work list: an item stays until a person decides it, and names its meaning and the allowed decisions.
+
+A person who could open a screening sees the items about it. A released screening is routed like any other.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ def revoke(field: Field, dev: str) -> None:
 
 
 def quarantined(field: Field, **route: Any) -> bytes:
-    """Push one screening of a tablet that was revoked."""
+    """Push one screening of a revoked tablet."""
     tablet = field.tablet()
     raw = field.envelope(tablet, replace(ROUTE, **route))
     revoke(field, tablet.key.kid)
@@ -43,7 +45,7 @@ def quarantined(field: Field, **route: Any) -> bytes:
 
 
 def conflict(field: Field) -> tuple[bytes, bytes]:
-    """Push two screenings of one name."""
+    """Push two screenings with one jti."""
     tablet, jti = field.tablet(), seal.new_screening_id()
     pair = field.envelope(tablet, jti=jti), field.envelope(tablet, jti=jti)
     assert [item.outcome for item in field.push(tablet, *pair)] == ["stored", "conflict"]
@@ -67,7 +69,7 @@ def deeds(field: Field, subject: str) -> list[str]:
     return [each.action for each in audit.list_entries(field.services.db.read(), subject=subject)]
 
 
-def test_every_kind_says_in_one_sentence_what_it_means_and_how_it_may_be_decided() -> None:
+def test_every_kind_has_one_sentence_and_its_allowed_decisions() -> None:
     assert ITEM_KINDS.keys() == worklist.KINDS
     for kind in ITEM_KINDS.values():
         assert kind.decisions
@@ -130,7 +132,7 @@ def test_a_released_screening_with_an_unreadable_route_is_due_first_at_its_keyri
     assert referral.deadline == field.now + field.services.config.deadline_hours["immediate"] * HOUR
 
 
-def test_a_screening_kept_apart_stays_stored_and_opens_nothing_until_its_release(field: Field) -> None:
+def test_a_screening_set_aside_stays_stored_and_opens_no_referral_until_release(field: Field) -> None:
     raw = quarantined(field)
     coordinator = client(field, "proteccion-17")
     (item,) = listed(coordinator)
@@ -149,7 +151,7 @@ def test_a_screening_kept_apart_stays_stored_and_opens_nothing_until_its_release
     assert code(decide(coordinator, item["id"], "release")) == (409, "work.closed")
 
 
-def test_nobody_keeps_apart_what_she_could_not_read(field: Field) -> None:
+def test_a_person_cannot_set_aside_a_screening_that_she_cannot_open(field: Field) -> None:
     raw = quarantined(field)
     administrator = client(field, "publicacion")
     (item,) = listed(administrator)
@@ -162,7 +164,7 @@ def test_nobody_keeps_apart_what_she_could_not_read(field: Field) -> None:
 @pytest.mark.parametrize(
     ("decisions", "count"), [(["release"], 2), (["keep_apart"], 1), (["keep_apart", "release"], 2)]
 )
-def test_both_sides_of_a_conflict_are_queued_at_once_and_a_person_says_what_counts(
+def test_both_sides_of_a_conflict_are_queued_and_a_person_decides_the_count(
     field: Field, decisions: list[str], count: int
 ) -> None:
     first, second = conflict(field)
@@ -200,7 +202,7 @@ def test_a_desk_decides_about_screenings_it_could_open_and_about_no_others(field
     assert field.referrals(raw) == []
 
 
-def test_a_gap_settles_itself_when_it_is_filled_and_a_decided_one_does_not_come_back(field: Field) -> None:
+def test_a_filled_gap_closes_its_item_and_a_decided_gap_does_not_return(field: Field) -> None:
     tablet, administrator = field.tablet(), client(field, "publicacion")
     first = field.envelope(tablet)
     lost, third = field.envelope(tablet), field.envelope(tablet)
@@ -217,7 +219,7 @@ def test_a_gap_settles_itself_when_it_is_filled_and_a_decided_one_does_not_come_
     assert listed(administrator) == []
 
 
-def test_a_tablet_that_was_given_up_is_silent_again_only_after_it_has_spoken(field: Field) -> None:
+def test_a_tablet_given_up_is_listed_as_silent_again_only_after_a_new_sync(field: Field) -> None:
     tablet, administrator = field.tablet(), client(field, "publicacion")
     gaps.report_silent_tablets(field.services.db, now=field.now + 30 * DAY, days=21)
     (item,) = listed(administrator)
@@ -230,7 +232,7 @@ def test_a_tablet_that_was_given_up_is_silent_again_only_after_it_has_spoken(fie
     assert [each["kind"] for each in listed(administrator)] == ["silent"]
 
 
-def test_only_the_decisions_of_its_kind_settle_an_item(field: Field) -> None:
+def test_only_the_decisions_of_its_kind_close_an_item(field: Field) -> None:
     raw = quarantined(field)
     coordinator = client(field, "proteccion-17")
     (item,) = listed(coordinator)
@@ -241,7 +243,7 @@ def test_only_the_decisions_of_its_kind_settle_an_item(field: Field) -> None:
     assert field.referrals(raw) == []
 
 
-def test_a_desk_that_reads_something_else_than_the_route_says_puts_it_on_the_list(field: Field) -> None:
+def test_a_desk_can_report_that_a_screening_differs_from_its_route(field: Field) -> None:
     tablet = field.tablet()
     raw = field.envelope(tablet)
     field.push(tablet, raw)
