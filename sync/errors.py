@@ -1,7 +1,6 @@
 """SyncError, the one exception of the protocol: a stable dotted code (SPEC 14) and a sentence for people.
 
-Every module of this package raises it, and the server maps codes to HTTP problems. It must not contain key material or
-answers.
+All modules of `sync` raise it; the server maps codes to HTTP problems. It must not contain key material or answers.
 """
 
 
