@@ -27,9 +27,7 @@ MIGRATIONS = ("server/database/migrations.py", "server/database/form_migrations.
 """A migration states a table in one function: it is read as one statement and never changes."""
 
 SHORT = {
-    "screening_forms/languages.py": "which languages exist: every package imports it, and it imports nothing",
     "sync/durations.py": "how long a second, an hour and a day are in milliseconds: every package imports it",
-    "sync/errors.py": "the one error that the protocol raises: every module of sync imports it",
 }
 """Modules of fewer lines than others, and why they do not stand in a neighbour."""
 
