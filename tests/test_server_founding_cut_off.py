@@ -96,7 +96,7 @@ def test_a_founding_killed_before_the_index_is_written_starts_again(
     world = World(tmp_path / "server", tmp_path / "people")
     (tmp_path / "people").mkdir()
     with monkeypatch.context() as patch:
-        patch.setattr(ceremony, "_write_index", stop)
+        patch.setattr(ceremony, "write_index", stop)
         with pytest.raises(KeyboardInterrupt):
             ceremony.create_demo_server(world.data, world.people, now=FOUNDED, progress=lambda step: None)
     cut_off = world.keys().kids

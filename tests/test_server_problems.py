@@ -123,7 +123,7 @@ def test_what_is_not_there_is_a_problem_of_the_one_shape(
 
 
 def test_english_is_spoken_to_who_asks_for_it_and_spanish_to_everybody_else(client: FlaskClient) -> None:
-    for language, title in ((None, "No existe"), ("qu", "No existe"), ("en-GB,en;q=0.9", "There is no such thing")):
+    for language, title in ((None, "No existe"), ("qu", "No existe"), ("en-GB,en;q=0.9", "Nothing exists at this address")):
         headers = {"Accept-Language": language} if language else {}
         assert client.get("/nowhere", headers=headers).json["title"] == title
 
@@ -167,7 +167,7 @@ def test_no_field_of_an_event_takes_the_place_of_what_every_line_says(
     assert sorted(map(str, fields.values())) == sorted(str(line[name]) for name in line.keys() - own.keys())
 
 
-def test_every_event_that_the_server_logs_is_written_with_its_time_and_with_all_that_it_says() -> None:
+def test_every_log_event_is_written_with_its_time_and_all_its_fields() -> None:
     events = [(name, said) for package in (server, sync) for name, said in logged(package)]
     assert {"request", "failed", "storage", "refused", "job", "serving", "clock stepped"} <= {
         name for name, _ in events

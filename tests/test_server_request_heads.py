@@ -12,13 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import requests
 
 from conftest import FOUNDED, World
 from server import app
 from server.store import media
 from support.hostile_server import ServerUnderTest, connect, run_server, send_bytes
 from support.intake import open_field
-from sync.exchange.staff_session import StaffSession
+from sync.keys.passphrases import derive_keys
+from sync.wire.encoding import b64u, unb64u
 
 MANY = "9" * 5000
 RECORDING = media.Recording("5" * 64, "audio/ogg", bytes(range(256)))
@@ -82,8 +84,13 @@ def port(host: ServerUnderTest, request: pytest.FixtureRequest) -> int:
 def cookies(host: ServerUnderTest) -> Iterator[str]:
     """The session of a person who reads the audit trail."""
     phrase = host.field.world.passphrase("publicacion")
-    with StaffSession.sign_in(host.server.people_url, "publicacion", phrase) as staff:
-        yield "; ".join(f"{each.name}={each.value}" for each in staff._session.cookies)
+    address = f"{host.server.people_url}/v1/session"
+    with requests.Session() as session:
+        session.headers["Chaski-Request"] = "1"
+        salt = session.get(f"{address}/parameters", params={"login": "publicacion"}).json()["salt"]
+        auth = b64u(derive_keys(phrase, unb64u(salt)).auth)
+        session.post(address, json={"login": "publicacion", "auth": auth}).raise_for_status()
+        yield "; ".join(f"{each.name}={each.value}" for each in session.cookies)
 
 
 def head(*lines: str) -> bytes:
@@ -171,9 +178,7 @@ def test_a_range_that_is_none_is_refused(host: ServerUnderTest, asked: str) -> N
 @pytest.mark.parametrize(
     "asked", [f"bytes=0-{'9' * 4300}", f"bytes=-{'9' * 4300}", f"bytes=0-{MANY}", f"bytes=-{MANY}"]
 )
-def test_a_range_far_beyond_the_end_gives_what_there_is_or_is_refused(
-    host: ServerUnderTest, asked: str
-) -> None:
+def test_a_range_far_beyond_the_end_gives_what_there_is_or_is_refused(host: ServerUnderTest, asked: str) -> None:
     answer = send_bytes(host.port, head(f"GET /v1/media/{RECORDING.sha256} HTTP/1.1", f"Range: {asked}"))
     assert answer.status in (206, 416)
     assert answer.status == 416 or answer.body == RECORDING.body
@@ -187,9 +192,7 @@ def test_a_number_in_an_address_is_plain_digits_or_the_address_is_not_there(host
 
 
 @pytest.mark.parametrize("number", [MANY, f"-{MANY}", "+1", "1_0", "%D9%A1", "%201", "1.0", "1e1", "0x1", "", "NaN"])
-def test_a_number_in_a_query_is_plain_digits_or_refused(
-    host: ServerUnderTest, cookies: str, number: str
-) -> None:
+def test_a_number_in_a_query_is_plain_digits_or_refused(host: ServerUnderTest, cookies: str, number: str) -> None:
     asked = head(f"GET /v1/audit?after={number} HTTP/1.1", f"Cookie: {cookies}", "Chaski-Request: 1")
     answer = send_bytes(host.server.people_port, asked)
     assert (answer.status, answer.code) == (422, "http.invalid")

@@ -128,7 +128,7 @@ def _create_people(data: Path, people: Path, now: int, progress: Progress) -> Ne
         keyrings=[_new_keyring(name, key, users) for name, key in keyrings.items()],
         now=now,
     )
-    _write_index(people, users)
+    write_index(people, users)
     return replace(
         server,
         next_steps=(
@@ -233,7 +233,8 @@ def _new_keyring(name: str, key: SealKey, users: Sequence[DemoUser]) -> NewKeyri
     return NewKeyring(name, EPOCH, key.public, copies)
 
 
-def _write_index(people: Path, users: Sequence[DemoUser]) -> None:
+def write_index(people: Path, users: Sequence[DemoUser]) -> None:
+    """Write who the demo people are: login, name, account id, roles and groups."""
     index = [
         {
             "login": user.person.login,
