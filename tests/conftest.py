@@ -22,6 +22,8 @@ from server.database.sqlite import SqliteDatabase
 from server.server_keys import ServerKeys
 from support import node
 from support.waiting import wait_until
+from sync.exchange import staff_session
+from sync.keys import key_files
 from sync.keys.key_files import load_secret
 from sync.keys.key_pairs import SigningKey
 from sync.keys.passphrases import derive_keys
@@ -79,6 +81,15 @@ class World:
         """Return the account id of a login."""
         index = json.loads((self.people / "people.json").read_text(encoding="utf-8"))
         return next(each["id"] for each in index if each["login"] == login)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def remembered_passphrases() -> Iterator[None]:
+    """Derive the keys of each passphrase once for each process, wherever it is typed."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (key_files, staff_session):
+            patch.setattr(module, "derive_keys", derive)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
