@@ -1,5 +1,7 @@
-"""The server as one process: both doors on their own ports, the jobs, one database with one writer. `chaski serve`
-calls `serve`; tests call the app factories. It refuses to start where screenings would not be safe."""
+"""The server process: the tablet API and the staff API on two ports, the jobs, and one database with one writer.
+
+`chaski serve` calls `serve`; tests call the app factories. The server must not start where screenings would be unsafe.
+"""
 
 from __future__ import annotations
 
@@ -35,18 +37,18 @@ from sync.documents.signed import Document
 from sync.durations import MINUTE
 from sync.errors import SyncError
 
-# How long requests in progress may take to end when the server is asked to stop, in seconds.
+# After `stop`, the server waits this long for requests in progress (seconds).
 _STOP_SECONDS = 10
-# How long a thread may keep the others waiting for the interpreter, in seconds. Python's own 5 ms are more than most
-# requests take, and a thread that comes back from the disk or the network would wait for them again and again.
+# The interpreter's switch interval (seconds). Most requests take less than Python's default of 5 ms, so a thread that
+# returns from the disk or the network would wait that long again and again.
 _SWITCH_SECONDS = 0.002
-# How far the machine's clock may be put right in one go without the jobs being planned anew, in milliseconds.
+# A larger step of the machine's clock makes the server reschedule all jobs (milliseconds).
 _CLOCK_STEP_MS = MINUTE
 _log = logging.getLogger("chaski")
 
 
 def tablet_api(services: Services) -> Flask:
-    """The tablets' door: no cookies."""
+    """Create the app of the tablet API. It uses no cookies."""
     app = create_app("tablets", services)
     client_address.trust_proxies(app, services.config.proxies)
     client_address.limit_enrolment_failures(app)
@@ -55,7 +57,7 @@ def tablet_api(services: Services) -> Flask:
 
 
 def staff_api(services: Services) -> Flask:
-    """The people's door: no bearer keys but for a person's own programs, at the publishing addresses alone."""
+    """Create the app of the staff API. Only the publishing endpoints accept bearer tokens."""
     app = create_app("people", services)
     client_address.trust_proxies(app, services.config.proxies)
     install_staff_api(app)
@@ -63,12 +65,12 @@ def staff_api(services: Services) -> Flask:
 
 
 def clock() -> int:
-    """The time in milliseconds."""
+    """Return the time in milliseconds since 1970."""
     return time.time_ns() // 1_000_000
 
 
 def open_services(config: Config, now: Callable[[], int] = clock) -> Services:
-    """Open keys and database, once the data folder is found safe. Raises ConfigError otherwise."""
+    """Check the data folder and open keys and database. Raises ConfigError if the folder is not safe."""
     _refuse_no_server(config)
     try:
         own = server_keys.load(config.keys)
@@ -94,7 +96,7 @@ def _refuse_no_server(config: Config) -> None:
 
 
 def _refuse_taken_ports(config: Config) -> None:
-    """Refuse before the data folder is touched: opening the database would bring its tables up to date."""
+    """Raise ConfigError for a taken port. Must run before the database is opened, because opening it migrates it."""
     for name, host, port in (
         ("CHASKI_TABLETS_PORT", config.tablets_host, config.tablets_port),
         ("CHASKI_PEOPLE_PORT", config.people_host, config.people_port),
@@ -105,19 +107,19 @@ def _refuse_taken_ports(config: Config) -> None:
 
 def _port_error(setting: str, host: str, port: int, why: str) -> ConfigError:
     return ConfigError(
-        setting, f"{host}:{port} cannot be listened on: {why}. End what listens there, or set another port"
+        setting, f"{host}:{port} cannot be listened on: {why}. Stop the program that listens there, or set another port"
     )
 
 
 def _is_demo(db: Database) -> bool:
     stored = documents.get_newest(db.read(), "trust")
     if stored is None:
-        raise ConfigError("CHASKI_DATA", "there is no trust document yet; the roots have to sign one")
+        raise ConfigError("CHASKI_DATA", "there is no trust document yet; the roots must sign one")
     return trust.read(Document.parse(stored.body)).demo
 
 
 def _read_routing_rules(db: Database) -> tuple[routing.RoutingRule, ...]:
-    """The routing rules; each must lead to a queue there is, or intake would fail on somebody's screening."""
+    """Read the routing rules. Raises ConfigError if a rule's queue is missing: intake would fail on a screening."""
     rules = routing.read_rules()
     missing = {rule.queue for rule in rules} - {queue.id for queue in queues.list_queues(db.read())}
     if missing:
@@ -130,8 +132,11 @@ def _clock_offset_ms() -> int:
 
 
 def reschedule_jobs(scheduler: BackgroundScheduler) -> None:
-    """Do every job now and count its interval from here: what a clock that stood in 2090 planned would never be done,
-    and after a leap forward each would look as if it had stopped."""
+    """Run every job now and restart its interval, after the clock has stepped.
+
+    A clock that was wrong at 2090 would have scheduled the next run in 2090. After a step forward, every job would look
+    as if it had stopped.
+    """
     _log.warning("clock stepped", extra={"fields": {}})
     for job in scheduler.get_jobs():
         job.reschedule("interval", seconds=job.trigger.interval.total_seconds())
@@ -139,10 +144,10 @@ def reschedule_jobs(scheduler: BackgroundScheduler) -> None:
 
 
 class Server:
-    """Both doors listening in this process; `run` serves until `stop`."""
+    """Both APIs, listening in this process. `run` serves until `stop`."""
 
     def __init__(self, services: Services) -> None:
-        """Bind both ports. Raises ConfigError when one is taken."""
+        """Bind both ports. Raises ConfigError if one is taken."""
         self.services = services
         self._channels: dict[int, Any] = {}
         self._stopping = False
@@ -161,7 +166,7 @@ class Server:
             raise _port_error(setting, host, port, error.strerror or str(error)) from error
 
     def run(self) -> None:
-        """Serve in this thread, jobs in another, until `stop`; then finish what was asked and close everything."""
+        """Serve in this thread and run jobs in another until `stop`. Then finish open requests and close everything."""
         scheduler = jobs.start_scheduler(self.services.db, self.services.config, self.services.now)
         listeners = (self.tablet_listener, self.staff_listener)
         try:
@@ -193,13 +198,13 @@ class Server:
             wasyncore.loop(timeout=0.05, use_poll=True, map=self._channels, count=1)
 
     def stop(self) -> None:
-        """Ask `run` to end; safe from a signal handler and from another thread."""
+        """Make `run` end. Safe to call from a signal handler and from another thread."""
         self._stopping = True
         self.tablet_listener.pull_trigger()
 
 
 def serve(config: Config, now: Callable[[], int] = clock) -> None:
-    """Serve until SIGTERM or Ctrl-C. Raises ConfigError when it would not be safe."""
+    """Serve until SIGTERM or Ctrl-C. Raises ConfigError if serving would not be safe."""
     configure_logging(sys.stderr, config.log_level)
     _refuse_no_server(config)
     _refuse_taken_ports(config)
@@ -210,7 +215,7 @@ def serve(config: Config, now: Callable[[], int] = clock) -> None:
 
 @contextmanager
 def _lock_data_folder(config: Config) -> Iterator[None]:
-    """Hold the data folder: a second server on it would be a second writer, and each would stall the other."""
+    """Lock the data folder, because a second server would be a second writer. Raises ConfigError if it is locked."""
     with (config.data / "serving").open("w") as lock_file:
         try:
             fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)

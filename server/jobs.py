@@ -1,5 +1,7 @@
-"""What the server does by itself: a table of jobs, each a plain function. The scheduler lives in the one serving
-process, so no job ever runs twice at once."""
+"""The server's periodic jobs: a table of plain functions, and the scheduler that runs them.
+
+Only the serving process may start the scheduler. The scheduler never runs two instances of a job at the same time.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +25,15 @@ from sync.durations import HOUR, MINUTE, SECOND
 
 _log = logging.getLogger("chaski")
 _EVERY_MINUTE, _EVERY_HOUR = MINUTE // SECOND, HOUR // SECOND
-# A route this long closed is nobody's work (days).
+# Days after the last referral was closed until the route is erased: no desk needs it any more.
 ROUTE_DAYS = 30
-# A job that was due so many times and did not succeed has stopped.
+# A job counts as stopped after this many intervals without a successful run.
 _MISSED_RUNS = 3
 
 
 @dataclass(frozen=True)
 class Job:
-    """A name, how often (seconds), and what to do."""
+    """A job: its name, its interval in seconds, and its function. The function returns how many things it changed."""
 
     name: str
     every_seconds: int
@@ -39,37 +41,37 @@ class Job:
 
 
 def lapse_leases(db: Database, config: Config, now: int) -> int:
-    """Put claimed referrals back that nobody accepted in time."""
+    """Return claimed referrals to their queue if they were not accepted in time."""
     return referrals.release_lapsed(db, now=now)
 
 
 def notice_silence(db: Database, config: Config, now: int) -> int:
-    """Put tablets on the work list that have not been heard from."""
+    """Put tablets on the work list that have not synced for `silent_days` days."""
     return gaps.report_silent_tablets(db, now=now, days=config.silent_days)
 
 
 def watch_gaps(db: Database, config: Config, now: int) -> int:
-    """Bring the gaps on the work list up to date, and mark those that are old as late."""
+    """Update the gaps on the work list, and mark old ones as late."""
     return gaps.update_all_gaps(db, now=now)
 
 
 def erase_routes(db: Database, config: Config, now: int) -> int:
-    """Erase the decoded routes of screenings that have been closed for a month."""
+    """Erase the decoded routes of screenings that have been closed for ROUTE_DAYS days."""
     return retention.erase_routes(db, now=now, days=ROUTE_DAYS)
 
 
 def forget_sign_ins(db: Database, config: Config, now: int) -> int:
-    """Forget expired sessions and, after a day, failed sign-ins with their network addresses."""
+    """Delete expired sessions and, after one day, failed sign-ins with their network addresses."""
     return accounts.delete_old_sessions(db, now=now)
 
 
 def back_up(db: Database, config: Config, now: int) -> int:
-    """Write the day's encrypted copy of the database, where a folder for it is set."""
+    """Write the day's encrypted backup of the database, if a backup folder is set."""
     return backup.write_daily(db, config, server_keys.load(config.keys), now=now) if config.backup_folder else 0
 
 
 def watch_rollouts(db: Database, config: Config, now: int) -> int:
-    """Begin rollouts whose time has come, and halt those that tablets cannot work with."""
+    """Start due rollouts, and halt rollouts that too many tablets refuse."""
     return halts.watch_rollouts(db, server_keys.load(config.keys), halt_after=config.halt_after, now=now)
 
 
@@ -85,7 +87,7 @@ JOBS = (
 
 
 def run_job(job: Job, db: Database, config: Config, now: int) -> int:
-    """Do a job now, and note that it was done; return how much it did. The scheduler and people call it alike."""
+    """Run a job now and record the run. Returns the job's count. The scheduler and `chaski jobs run` call this."""
     done = job.run(db, config, now)
     with db.write() as w:
         job_runs.record_run(w, JobRun(job.name, now, done))
@@ -94,14 +96,14 @@ def run_job(job: Job, db: Database, config: Config, now: int) -> int:
 
 
 def list_stopped_jobs(db: Database, now: int, started: int) -> list[str]:
-    """Name the jobs that should have succeeded since the server started (milliseconds), and did not."""
+    """List the names of stopped jobs. `now` and `started` (the start of the server) are in milliseconds."""
     last = job_runs.last_runs(db.read())
     since = {job.name: max(started, last[job.name].at if job.name in last else 0) for job in JOBS}
     return [job.name for job in JOBS if now - since[job.name] > _MISSED_RUNS * job.every_seconds * SECOND + MINUTE]
 
 
 def start_scheduler(db: Database, config: Config, clock: Callable[[], int]) -> BackgroundScheduler:
-    """Start every job; the caller shuts the scheduler down."""
+    """Start the scheduler with all jobs. The caller must shut it down."""
     scheduler = BackgroundScheduler(timezone="UTC", job_defaults={"coalesce": True, "max_instances": 1})
     for job in JOBS:
         scheduler.add_job(

@@ -1,5 +1,8 @@
-"""How a door listens: waitress with limits that no sender can stretch. server.app opens one for each door. Bodies stay
-in memory, within a bound; who is slower than a poor line, or sends what is no request, never keeps a tablet out."""
+"""The HTTP listener of an API: waitress with fixed limits on connections, time, head size and memory.
+
+`server.app` opens one listener per API. The limits exist so that slow or malformed senders cannot keep tablets out.
+Request bodies must stay in memory, within a bound; the listener must not write them to disk.
+"""
 
 from __future__ import annotations
 
@@ -26,24 +29,24 @@ from sync.exchange.messages import MAX_BODY_BYTES
 
 _log = logging.getLogger("chaski")
 MAX_HEAD_BYTES = 16 * 1024
-# A length of so many digits is a length all the same, though no number that int() reads.
+# A Content-Length with this many digits is valid, but int() refuses to parse it.
 _LONG_LENGTH = re.compile(r"[0-9]{1000,}")
-# Open at once at one door; past it, a connection that keeps us waiting for little or nothing is closed for the next.
+# Open connections per listener. At the limit, the listener closes the slowest waiting connection to accept a new one.
 MAX_CONNECTIONS = 400
-# Connections that the system keeps for us meanwhile, and seconds for which the worst of ours is left in peace.
+# Connections that wait in the system's queue, and the minimum age in seconds of a connection that may be closed.
 BACKLOG, GRACE_SECONDS = 4096, 1
-# Requests that one connection may send before it has its answers; ours send one.
+# Unanswered requests that one connection may send; Chaski's clients send one.
 MAX_PIPELINED = 8
-# Bytes at one door that are still arriving, wait for their turn, or are not fetched; past it, the same rule.
+# Bytes in memory per listener: arriving, queued, or not yet fetched. At the limit, the same rule applies.
 MAX_BYTES_IN_MEMORY = 64 * 1024 * 1024
-# Bytes a second that buy a sender more time: less than the poorest line of a tablet gives.
+# A sender at this rate (bytes per second) gets more time; the slowest line of a tablet is faster.
 MIN_BYTES_PER_SECOND = 1024
-# An answer given before the whole request came would be lost if the rest met a closed socket: it is read and dropped.
+# After an early error response, read and drop the rest of the request: a closed socket would destroy the response.
 LINGER_SECONDS, LINGER_BYTES = 5, 16 * 1024 * 1024
 
 
 def why_no_port(host: str, port: int) -> str:
-    """Say why no door can be opened there now, in the system's words; empty when one can. Nothing listens meanwhile."""
+    """Return the system's reason why a port cannot be bound, or "" if it can. The check itself does not listen."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.socket(family) as probe:
@@ -57,21 +60,21 @@ def why_no_port(host: str, port: int) -> str:
 
 
 class LengthRequired(Error):  # type: ignore[misc]  # noqa: N818 (named like waitress' own)
-    """A body in chunks, whose length nobody can hold against a limit before it comes."""
+    """A chunked body. The parser rejects it, because its length is unknown before it arrives."""
 
     code = HTTPStatus.LENGTH_REQUIRED
 
 
 class Parser(HTTPRequestParser):  # type: ignore[misc]
-    """Reads one request; refuses a body in chunks by its head."""
+    """Parses one request. Rejects a chunked body as soon as its head is complete."""
 
-    path = ""  # Of a head that cannot be read; waitress asks for it when the other side has gone meanwhile.
+    path = ""  # For an unreadable head: waitress reads this attribute when the client has disconnected.
 
     def parse_header(self, header_plus: bytes) -> None:
-        """Read the head; one that waitress trips over is refused like any other that it cannot read."""
+        """Parse the head. A ValueError inside waitress becomes a ParsingError, so the client gets status 400."""
         try:
             super().parse_header(header_plus)
-        except ValueError as wrong:  # Of int(), which reads no number of many digits, or of urlsplit().
+        except ValueError as wrong:  # From int(), which rejects very long numbers, or from urlsplit().
             if not _LONG_LENGTH.fullmatch(self.headers.get("CONTENT_LENGTH", "")):
                 raise ParsingError("Head is invalid") from wrong
             self.error = RequestEntityTooLarge("")
@@ -79,7 +82,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
             self.body_rcv, self.error = None, LengthRequired("")
 
     def received(self, data: bytes) -> int:
-        """Take in bytes; a request that is refused is not asked to go on."""
+        """Parse received bytes. A rejected request gets no `100 Continue`."""
         consumed: int = super().received(data)
         if self.error:
             self.expect_continue = False
@@ -87,10 +90,10 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
 
 
 class ProblemTask(ErrorTask):  # type: ignore[misc]
-    """Answers what is no request with a problem document, as both doors do."""
+    """Answers a malformed request with a problem document, like both APIs."""
 
     def execute(self) -> None:
-        """Write the answer; the connection ends with it."""
+        """Write the response and close the connection."""
         language = problems.choose_language(self.request.headers.get("ACCEPT_LANGUAGE", ""))
         status, document = problems.document_of_status(self.request.error.code, language)
         _log.info("refused", extra={"fields": {"status": status}})
@@ -102,7 +105,7 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
-    """One connection. A turn is what we wait for the other side to do: send a request, or fetch an answer."""
+    """One connection. A turn is the time in which the client must send a request or fetch a response."""
 
     parser_class = Parser
     error_task_class = ProblemTask
@@ -118,37 +121,37 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     @property
     def waits(self) -> bool:
-        """Whether it is the other side's turn."""
+        """True if the server waits for the client."""
         return not self.will_close and bool(not self.requests or self.total_outbufs_len)
 
     @property
     def idle(self) -> bool:
-        """Whether nothing of a request has come, and no answer waits to be fetched."""
+        """True if no byte of a request has arrived and no response waits to be fetched."""
         return self.silent and not self.total_outbufs_len
 
     def pace(self, now: float) -> float:
-        """Bytes for each second that it made us wait; a new turn is given the first second of a poor line."""
+        """Return the client's rate in bytes per second. A new turn starts with one second at the minimum rate."""
         return (self.moved + MIN_BYTES_PER_SECOND) / (now - self.began + 1)
 
     def is_late(self, now: float, patience: int) -> bool:
-        """Whether the other side takes longer than a poor line would."""
+        """True if the client is slower than the minimum rate allows. `patience`: the basic time in seconds."""
         allowed = LINGER_SECONDS if self.lingering else patience + self.moved / MIN_BYTES_PER_SECOND
         return self.waits and now - self.began > allowed
 
     def drop(self) -> None:
-        """Close it without another word."""
-        # By the loop, not here: a descriptor that is free too early could be the next connection's.
+        """Close the connection without a response."""
+        # The loop closes it later: a descriptor that is freed here could already belong to the next connection.
         self.refused, self.will_close = False, True
 
     @property
     def held(self) -> int:
-        """Bytes that this connection keeps in memory."""
+        """Bytes of this connection in memory."""
         arriving: int = self.request.body_bytes_received if self.request else 0
         queued: int = sum(request.body_bytes_received for request in self.requests)
         return arriving + queued + int(self.total_outbufs_len)
 
     def received(self, data: bytes) -> bool:
-        """Take in bytes of a request, or of several."""
+        """Parse received bytes of one or more requests."""
         if self.silent:
             self._new_turn()
             self.silent = False
@@ -161,19 +164,19 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         return taken
 
     def send(self, data: bytes, do_close: bool = True) -> int:
-        """Send some bytes of an answer."""
+        """Send bytes of a response. Returns the number of bytes sent."""
         sent: int = super().send(data, do_close)
         self.moved += sent
         return sent
 
     def service(self) -> None:
-        """Answer one request, in a worker's thread; then it is the other side's turn again."""
+        """Answer one request in a worker thread. Then a new turn of the client begins."""
         self.refused = self.requests[0].error is not None
         super().service()
         self._new_turn()
 
     def handle_read(self) -> None:
-        """Read what has come."""
+        """Read received bytes; drop them after an early error response."""
         if not self.lingering:
             super().handle_read()
             return
@@ -182,7 +185,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             super().handle_close()
 
     def handle_close(self) -> None:
-        """Close; after a refusal, only our half at first."""
+        """Close the connection. After an early error response, close only the sending half at first."""
         if self.refused:
             self.refused, self.will_close = False, False
             self._new_turn()
@@ -194,7 +197,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
 
 class Listener(TcpWSGIServer):  # type: ignore[misc]
-    """One listening port. Raises OSError when it cannot be bound."""
+    """One listening port. Raises OSError if it cannot be bound."""
 
     channel_class = Channel
 
@@ -213,7 +216,7 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]
             max_request_body_size=MAX_BODY_BYTES + 1,
             inbuf_overflow=in_memory,
             outbuf_overflow=in_memory,
-            outbuf_high_watermark=in_memory,  # A worker never waits for somebody who does not fetch his answers.
+            outbuf_high_watermark=in_memory,  # A worker never waits for a client that does not fetch its responses.
             recv_bytes=64 * 1024,
             cleanup_interval=1,
             log_socket_errors=False,
@@ -223,36 +226,36 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]
         super().__init__(app, map=channels, adj=limits)
 
     def maintenance(self, now: float) -> None:
-        """Close who is late; waitress calls it about once a second."""
+        """Close late connections. Waitress calls this about once per second."""
         moment = time.monotonic()
         for channel in list(self.active_channels.values()):
             if channel.is_late(moment, self.patience):
                 channel.drop()
 
     def readable(self) -> bool:
-        """Whether the next connection may come in; until then it waits in the queue of the system."""
+        """True if the listener can accept a connection now. Until then it waits in the system's queue."""
         return super().readable() and (len(self.active_channels) < MAX_CONNECTIONS or self._may_drop())
 
     def _may_drop(self) -> bool:
-        # Who came a moment ago, and is dropped, comes again and sends all anew: a thousand tablets may speak at once.
+        # A client that is dropped at once reconnects and sends everything again. A thousand tablets may sync at once.
         worst = self._worst(self.active_channels.values())
         return worst is not None and time.monotonic() - worst.began > GRACE_SECONDS
 
     def handle_accept(self) -> None:
-        """Let the next connection in."""
+        """Accept a connection; at the limit, drop another one first."""
         if len(self.active_channels) >= MAX_CONNECTIONS:
             self._drop_one(self.active_channels.values())
         super().handle_accept()
 
     def make_room(self) -> None:
-        """Keep what is in memory within its bound."""
+        """Drop connections until the bytes in memory are within the limit."""
         while True:
             holding = [each for each in self.active_channels.values() if each.held and not each.will_close]
             if sum(channel.held for channel in holding) <= MAX_BYTES_IN_MEMORY or not self._drop_one(holding):
                 return
 
     def _worst(self, among: Iterable[Channel]) -> Channel | None:
-        """Who is worth least: idle ones first, then by pace, shared by all that come from the same address."""
+        """Return the connection to drop first: idle ones, then the slowest. Connections of one address share a rate."""
         waiting = [channel for channel in among if channel.waits]
         peers, now = Counter(channel.addr[0] for channel in waiting), time.monotonic()
         return min(waiting, key=lambda each: (not each.idle, each.pace(now) / peers[each.addr[0]]), default=None)

@@ -1,5 +1,8 @@
-"""Every wrong the server can answer with: one catalogue (problems.csv), one body shape (RFC 9457). Flows raise Problem;
-both doors turn it, the protocol's SyncError and anything else into the same document, which never tells content."""
+"""The server's problems: one catalogue of codes (problems.csv) and one format of error responses (RFC 9457).
+
+Flows raise `Problem`. Both APIs convert it, the protocol's `SyncError` and any other exception into the same document.
+A problem document must not contain answers of a respondent.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +34,14 @@ _CODE_BY_STATUS = {
     429: "http.too_many",
     431: "http.head_too_large",
 }
-# Seconds after which it is worth asking again.
+# Retry-After in seconds, by status.
 _RETRY_AFTER = {429: 60, 503: 10, 507: 300}
 _log = logging.getLogger("chaski")
 
 
 @dataclass(frozen=True)
 class ProblemType:
-    """One code of the catalogue: the HTTP status, and what to tell a person in Spanish and English."""
+    """One code of the catalogue: its HTTP status, and its title and advice in Spanish and English."""
 
     code: str
     status: int
@@ -57,7 +60,7 @@ PROBLEM_TYPES = _read_catalogue()
 
 
 class Problem(Exception):  # noqa: N818 (RFC 9457's own word)
-    """A named wrong. `detail` says which thing, never what somebody answered; `members` are further body fields."""
+    """An error with a code. `detail` names the affected thing, never an answer. `members`: further body fields."""
 
     def __init__(self, code: str, detail: str = "", **members: Any) -> None:
         entry = find_type(code)
@@ -68,12 +71,12 @@ class Problem(Exception):  # noqa: N818 (RFC 9457's own word)
 
 
 def find_type(code: str) -> ProblemType:
-    """A code's entry; the protocol's codes (SPEC 14) share one per family, `trust.*` for `trust.wrong_pin`."""
+    """Return the entry of a code. Protocol codes (SPEC 14) may share one per family, such as `trust.*`."""
     return PROBLEM_TYPES.get(code) or PROBLEM_TYPES[f"{code.partition('.')[0]}.*"]
 
 
 def build_document(code: str, detail: str, language: str, members: dict[str, Any]) -> dict[str, Any]:
-    """The problem document."""
+    """Build a problem document in Spanish or, for language "en", in English."""
     entry = find_type(code)
     spanish = language != "en"
     return {
@@ -88,7 +91,7 @@ def build_document(code: str, detail: str, language: str, members: dict[str, Any
 
 
 def document_of_status(status: int, language: str) -> tuple[int, bytes]:
-    """What to say to something that is no request at all, before any app is asked: the status, and the document."""
+    """Build status and document for a malformed request, which never reaches an app."""
     document = build_document(
         "server.failed" if status == 500 else _CODE_BY_STATUS.get(status, "http.bad_request"), "", language, {}
     )
@@ -96,12 +99,12 @@ def document_of_status(status: int, language: str) -> tuple[int, bytes]:
 
 
 def choose_language(accepted: str) -> str:
-    """The language to answer in, by an Accept-Language header: Spanish, unless English is asked for."""
+    """Return the language for a response: "es", unless the Accept-Language header prefers "en"."""
     return parse_accept_header(accepted, LanguageAccept).best_match(["es", "en"], "es")
 
 
 def install_error_handlers(app: Flask) -> None:
-    """Answer every error of this app with a problem document."""
+    """Make an app answer all errors with a problem document."""
     app.register_error_handler(Problem, lambda error: _build_response(error.code, error.detail, error.members))
     app.register_error_handler(SyncError, lambda error: _build_response(error.code, error.detail, {}))
     app.register_error_handler(HTTPException, _answer_http_error)
@@ -114,13 +117,13 @@ def _answer_http_error(error: HTTPException) -> Response | HTTPException:
         return error
     if status >= 500:
         return _answer_unexpected(error)
-    # flask-smorest leaves the messages of a schema here: field names and our own words, never the values sent.
+    # flask-smorest stores a schema's messages here: field names and our own texts, never the sent values.
     fields = (getattr(error, "data", None) or {}).get("messages")
     return _build_response(_CODE_BY_STATUS.get(status, "http.bad_request"), "", {"fields": fields} if fields else {})
 
 
 def _storage_problem(error: Exception) -> Problem | None:
-    """Name what the disk or the database refuses: the request stored nothing, and may be made again as it is."""
+    """Return the problem for a disk or database error, None for other errors. The client may repeat the request."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Problem("storage.full")
     if not isinstance(error, sqlite3.OperationalError):
@@ -138,7 +141,7 @@ def _answer_unexpected(error: Exception) -> Response:
     if named is not None:
         _log.error("storage", extra={"fields": {"code": named.code, "request": g.get("request_id")}})
         return _build_response(named.code, "", {})
-    # The exception's text may quote a row or a body, so the log gets only its type and where it was raised.
+    # The exception's text may quote a row or a body, so the log contains only its type and its place in the code.
     trace, place = error.__traceback__, ""
     while trace is not None:
         place = f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}"

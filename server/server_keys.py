@@ -1,5 +1,7 @@
-"""The server's own key pairs, under `<data>/keys`: one that signs, and one per epoch that opens routes. Made by `chaski
-init`, loaded once when serving starts. No key that opens a screening ever belongs here."""
+"""The server's own key pairs in `<data>/keys`: one signing key, and one route key per epoch.
+
+`chaski init` creates them, and the server loads them at its start. A key that opens screenings must never be here.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +17,19 @@ SIGNING_FILE = "server.key"
 
 @dataclass(frozen=True)
 class ServerKeys:
-    """What the server signs with, and what it opens routes with, by key id."""
+    """The server's signing key, and its route keys by key id."""
 
     signing: SigningKey
     routes: Mapping[str, RouteKey]
 
     @property
     def kids(self) -> frozenset[str]:
-        """The ids of all of them."""
+        """The ids of all keys."""
         return frozenset({self.signing.kid, *self.routes})
 
 
 def create(folder: Path) -> ServerKeys:
-    """Make the signing key and the first route key. Raises SyncError when they are there already."""
+    """Create the signing key and the first route key. Raises SyncError if they exist already."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     signing, route = SigningKey.generate(), RouteKey.generate()
     save_secret(folder / SIGNING_FILE, signing)
@@ -36,6 +38,6 @@ def create(folder: Path) -> ServerKeys:
 
 
 def load(folder: Path) -> ServerKeys:
-    """Read them all; every epoch's route key that is still there opens the routes of its time."""
+    """Load all keys. The route key of an old epoch opens that epoch's routes. Raises SyncError or OSError."""
     routes = (load_secret(path, RouteKey) for path in sorted(folder.glob("route-*.key")))
     return ServerKeys(load_secret(folder / SIGNING_FILE, SigningKey), {route.kid: route for route in routes})

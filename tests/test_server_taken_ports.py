@@ -68,7 +68,7 @@ def test_a_server_with_a_taken_port_changes_nothing(world: World, door: str, how
         assert line.startswith(
             f"chaski: CHASKI_{door}_PORT: 127.0.0.1:{port} cannot be listened on: Address already in"
         )
-        assert "End what listens there, or set another port" in line
+        assert "Stop the program that listens there, or set another port" in line
     assert state(world.data) == before
     process = ServerProcess(world.data.parent, ports["TABLETS_PORT"], ports["PEOPLE_PORT"])
     process.start()

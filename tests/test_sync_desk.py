@@ -120,7 +120,7 @@ def test_a_refusal_reads_as_advice_in_english_and_names_the_fields(office: Offic
         desk.list_queues("both")
     assert str(refused.value).startswith("http.invalid: A field is not valid. mode: Must be one of")
     assert str(refused.value).endswith("Correct the fields named")
-    with pytest.raises(SyncError, match=r"Login or passphrase are wrong\. Check the login and the six words"):
+    with pytest.raises(SyncError, match=r"The login or the passphrase is wrong\. Check the login and the six words"):
         DeskClient.sign_in(office.people_url, "proteccion-17", "uno dos tres", pin=office.pin)
 
 

@@ -1,5 +1,8 @@
-"""Whose address a request counts for, and how many refused enrolments one address has. server.app puts both around the
-doors. Kept in memory only. It never stands before `POST /v1/sync`: a certified tablet's screenings know no rate."""
+"""The client address of a request behind proxies, and a limit on failed enrolments per address.
+
+`server.app` installs both on the APIs, so that an attacker cannot guess enrolment codes. The counts are in memory only.
+The limit must never apply to `POST /v1/sync`: the server accepts a certified tablet's screenings at any rate.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,14 @@ from flask import Flask, Response, request
 from server.config import Network
 from server.problems import Problem
 
-# A registrar who enrols a hundred tablets from one office makes some mistakes; who makes more than that is guessing.
+# A registrar who enrols 100 tablets from one office makes some mistakes. An address with more failures is guessing.
 MAX_FAILURES, WINDOW_SECONDS = 100, 15 * 60
 MAX_ADDRESSES = 10_000
 _LIMITED_PATH = "/v1/enrolments"
 
 
 def trust_proxies(app: Flask, proxies: Sequence[Network]) -> None:
-    """Let an app see the address of who asked, as the last proxy that is not ours to trust was told it."""
+    """Set an app's `REMOTE_ADDR` to the client address that the trusted proxies report."""
     inner = app.wsgi_app
 
     def outer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
@@ -32,7 +35,7 @@ def trust_proxies(app: Flask, proxies: Sequence[Network]) -> None:
 
 
 def find_client_address(peer: str, forwarded: str, proxies: Sequence[Network]) -> str:
-    """Return the address nearest to us that is no proxy of ours: what stands left of it anybody may have written."""
+    """Return the rightmost address that is not a trusted proxy. A client can forge every address to the left of it."""
     hops = [hop.strip() for hop in forwarded.split(",") if hop.strip()]
     seen = peer
     while hops and _is_in(seen, proxies):
@@ -53,7 +56,7 @@ def _parse_address(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Addres
 
 
 class EnrolmentFailures:
-    """Counts refused enrolments by address, in windows that begin with the first; bounded, the oldest go first."""
+    """Counts failed enrolments per address. A window begins with the first failure; a full table drops the oldest."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -61,16 +64,16 @@ class EnrolmentFailures:
 
     @property
     def address_count(self) -> int:
-        """How many addresses are remembered."""
+        """The number of addresses in the table."""
         return len(self._counted)
 
     def is_blocked(self, address: str) -> bool:
-        """Whether an address has had its share."""
+        """True if an address has reached the limit in its window."""
         since, count = self._counted.get(_subnet(address), (0.0, 0))
         return count >= MAX_FAILURES and self._clock() - since < WINDOW_SECONDS
 
     def count(self, address: str) -> None:
-        """Count one more."""
+        """Count one failure of an address."""
         since, count = self._counted.pop(_subnet(address), (0.0, 0))
         if not count or self._clock() - since >= WINDOW_SECONDS:
             since, count = self._clock(), 0
@@ -80,7 +83,7 @@ class EnrolmentFailures:
 
 
 def _subnet(address: str) -> str:
-    # Whoever has one IPv6 address has 2^64 of them.
+    # A client with one IPv6 address usually has a /64 network: 2^64 addresses.
     parsed = _parse_address(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((parsed, 64), strict=False))
@@ -88,7 +91,7 @@ def _subnet(address: str) -> str:
 
 
 def limit_enrolment_failures(app: Flask) -> None:
-    """Answer 429 to an address that had too many enrolments refused, before any work is done for it."""
+    """Answer 429 to an address with too many failed enrolments, before any other work on its request."""
     refusals = EnrolmentFailures()
 
     def before() -> None:

@@ -1,6 +1,7 @@
-"""The page on which a person reads what a door answers: the OpenAPI document as plain HTML, Spanish first.
+"""The documentation page of an API: its OpenAPI document as plain HTML, Spanish first.
 
-It has no script and loads nothing, so that it can be read anywhere and its policy can forbid everything.
+The page must not contain a script or load anything. Then every browser can show it, and its Content-Security-Policy can
+forbid everything.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ _templates = Environment(
 _MEDIA_TYPES = {
     "application/x-chaski": {
         "description": "Un JSON canónico, o el mismo en gzip, firmado tal como viaja (SPEC 11).",
-        "x-description-en": "Canonical JSON, or the same gzip'd, signed as it travels (SPEC 11).",
+        "x-description-en": "Canonical JSON, plain or in gzip. The signature covers the sent bytes (SPEC 11).",
     },
     "application/octet-stream": {
         "description": "Los bytes exactos que alguien firmó (SPEC 4.3), o una clave pública (SPEC 3.1).",
-        "x-description-en": "The exact bytes that somebody signed (SPEC 4.3), or a public key (SPEC 3.1).",
+        "x-description-en": "The exact bytes of a signed document (SPEC 4.3), or a public key (SPEC 3.1).",
     },
     "application/vnd.chaski.envelope": {
         "description": "Un sobre sellado en una tableta, que el servidor no puede abrir (SPEC 6).",
@@ -49,7 +50,7 @@ _CONTENT_SECURITY_POLICY = (
 
 
 def install(app: Flask, document: Callable[[], Document]) -> None:
-    """Put the page at the door's root; it is written when it is first asked for."""
+    """Install the page at `/`. The server renders it at the first request."""
     written = cache(lambda: render(document()))
 
     def page() -> Response:
@@ -59,7 +60,7 @@ def install(app: Flask, document: Callable[[], Document]) -> None:
 
 
 def render(document: Document) -> str:
-    """Write a door's document as a page."""
+    """Render an OpenAPI document as HTML."""
     all_operations = [(method.upper(), path, operation) for method, path, operation in operations(document)]
     named = {code for _, _, operation in all_operations for code in _problem_codes(document, operation)}
     return _templates.get_template("page.html").render(
@@ -82,7 +83,7 @@ def _anchor(method: str, path: str) -> str:
 
 
 def _problem_codes(document: Document, operation: Document) -> list[str]:
-    """Every problem that an operation may answer with."""
+    """List the problem codes that an operation may return."""
     shared = document["components"]["responses"]
     answers = (
         shared[status] if "$ref" in answer else answer
@@ -93,7 +94,7 @@ def _problem_codes(document: Document, operation: Document) -> list[str]:
 
 
 def _type_in_words(schema: dict[str, Any]) -> tuple[str, str]:
-    """What a value is, in Spanish, and the schema it leads to, if any."""
+    """Return the type of a value in Spanish words, and the name of the schema it refers to ("" = none)."""
     if parts := schema.get("allOf"):
         return _type_in_words(parts[0])
     if reference := schema.get("$ref"):
@@ -119,7 +120,7 @@ _TYPE_NAMES = {
 
 
 def _limits_in_words(schema: dict[str, Any]) -> str:
-    """What a value is held to."""
+    """Return the constraints of a value in Spanish words."""
     if "const" in schema:
         return f"siempre {schema['const']}"
     if "enum" in schema:
@@ -130,7 +131,7 @@ def _limits_in_words(schema: dict[str, Any]) -> str:
         "minLength": "letras, al menos",
         "maxLength": "letras, como máximo",
     }
-    # One letter at least goes without saying in an address.
+    # Every path parameter has at least one letter, so the page does not list this limit.
     limits = [
         f"{word} {schema[name]}"
         for name, word in labels.items()

@@ -1,5 +1,8 @@
-"""What both doors have in common: the parts they hand to flows, limits before work, problem documents, one log line per
-request without content, and signed bytes served as they were signed. Each door adds its own addresses."""
+"""The Flask app that the tablet API and the staff API share.
+
+It contains the services for flows, request limits, problem documents, one log line per request, and responses with
+signed bytes. Each API adds its own endpoints. A log line must never contain a query, a body or an id.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +34,8 @@ _log = logging.getLogger("chaski")
 _GZIP_MIN_BYTES = 512
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 REQUEST_ID = "Chaski-Request-Id"
-"""On every problem: the number under which the log has the request."""
-# No answer is anything but data: whatever a browser makes of it may load nothing and stand in no frame.
+"""Header of every problem response: the request number that the log line also contains."""
+# Responses are data. A browser that renders one must not load anything or show it in a frame.
 _SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -44,7 +47,7 @@ DOCUMENT_TYPE = "application/octet-stream"
 
 @dataclass(frozen=True)
 class Services:
-    """What an address needs to call a flow. `now` is the clock, in milliseconds; `started` is when they were opened."""
+    """What an endpoint needs to call a flow. `now` returns the time, `started` is the start time; both milliseconds."""
 
     config: Config
     db: Database
@@ -57,15 +60,15 @@ class Services:
 
 
 class Number(IntegerConverter):
-    """A number in an address: `\\d`, which it would be otherwise, takes the digits of every script."""
+    """A number in a path. Only ASCII digits: the default pattern `\\d` matches the digits of every script."""
 
     regex = "[0-9]+"
 
 
 def create_app(name: str, parts: Services) -> Flask:
-    """Make a Flask app with everything the doors share and no address yet."""
+    """Create a Flask app with the shared parts of both APIs and without endpoints."""
     app = Flask(name, static_folder=None)
-    # An address has one spelling, and none leads to another (SPEC 12): it would by way of the host that was sent.
+    # Each path has one spelling, and the server never redirects (SPEC 12): a redirect would name the sender's Host.
     app.url_map.merge_slashes = False
     app.url_map.converters["int"] = Number
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
@@ -77,12 +80,12 @@ def create_app(name: str, parts: Services) -> Flask:
 
 
 def current_services() -> Services:
-    """The parts of the app that serves this request."""
+    """Return the services of the app that handles this request."""
     return cast(Services, current_app.extensions["chaski"])
 
 
 def signed_bytes(body: bytes, name: str, *, immutable: bool) -> Response:
-    """Serve bytes that somebody signed, unchanged. `name` identifies them; what it names never changes if immutable."""
+    """Return signed bytes unchanged. `name` is the ETag. `immutable`: the bytes under this name never change."""
     response = Response(body, mimetype=DOCUMENT_TYPE)
     response.vary.add("Accept-Encoding")
     if immutable:
@@ -92,14 +95,14 @@ def signed_bytes(body: bytes, name: str, *, immutable: bool) -> Response:
     if request.accept_encodings.quality("gzip") > 0 and len(packed := _gzipped(body)) < len(body):
         response.set_data(packed)
         response.content_encoding = "gzip"
-    # The name stands for the signed bytes in whatever coding: hence weak, and compared as such.
+    # A weak ETag, because the same name stands for the plain and the gzip coding.
     response.set_etag(name, weak=True)
     response.make_conditional(request)
     return response
 
 
 def cache_forever(response: Response) -> None:
-    """Say of an answer that it never changes: its address is its hash."""
+    """Let clients cache a response for ever. Its path contains the hash of its bytes."""
     response.cache_control.max_age = YEAR // SECOND
     response.cache_control.public = True
     response.cache_control.immutable = True
@@ -119,7 +122,7 @@ def _start_request() -> None:
 
 def finish_request(response: Response) -> Response:
     seconds = time.perf_counter() - g.began
-    # The address as a template: an id in a path is nobody's business in a log, and no query or body is ever written.
+    # The log contains the route template, because a path may contain an id. It never contains a query or a body.
     method = request.method if request.method in _METHODS else "-"
     route, status = request.url_rule.rule if request.url_rule else "-", response.status_code
     outcomes = g.get("outcomes", {})
@@ -128,7 +131,7 @@ def finish_request(response: Response) -> Response:
     metrics = current_services().metrics
     metrics.count_request(door=current_app.name, method=method, route=route, status=status, seconds=seconds)
     metrics.count_envelopes(outcomes)
-    if response.mimetype != CONTENT_TYPE:  # A tablet's every byte counts, and no browser asks for these.
+    if response.mimetype != CONTENT_TYPE:  # Sync responses must be small, and browsers never request them.
         for name, value in _SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
     if status >= 400:
@@ -137,12 +140,13 @@ def finish_request(response: Response) -> Response:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line. Leaves out exception texts and arguments, which may quote content."""
+    """Formats log records as JSON lines. It omits exception texts and arguments, because they may quote content."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write time, level, logger, event, and the event's fields; a foreign record gives its template as the event.
+        """Return time in milliseconds, level, logger, event and the event's fields.
 
-        No field replaces a member of the record itself: one of the same name is written with `_` behind it.
+        The event of a library's record is its message template. A field never replaces one of these members: a field
+        with the same name gets a trailing `_`.
         """
         line = {"at": int(record.created * 1000), "level": record.levelname.lower(), "from": record.name}
         line["event"] = str(record.msg)[:80]
@@ -154,9 +158,9 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logging(stream: TextIO, level: str) -> None:
-    """Send every log line of the process through JsonFormatter."""
+    """Format every log line of the process with JsonFormatter."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)  # It would say every minute that all is well.
-    logging.getLogger("waitress").setLevel(logging.WARNING)  # It would name the address of whoever hangs up.
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)  # Its info level logs every run of every job.
+    logging.getLogger("waitress").setLevel(logging.WARNING)  # Its lower levels log client addresses.
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)

@@ -1,4 +1,4 @@
-"""The addresses that both doors have beside their own: whether the server can work."""
+"""The health endpoint that both APIs have, so that a monitor can watch each port."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ blueprint = Blueprint("common", __name__, description="The server itself")
 @openapi.problems("server.jobs_stopped")
 @blueprint.response(200, schemas.HealthSchema)
 def get_health() -> dict[str, str]:
-    """Whether the server can work: it writes to its database, and its jobs run."""
+    """Report that the server is healthy: it can write to its database, and its jobs run."""
     services = current_services()
     documents.get_newest(services.db.read(), "trust")
     health.check_writable(services.db, services.config, now=services.now())

@@ -1,7 +1,7 @@
-"""Figures for whoever operates the server, as Prometheus reads them: at /metrics on the people's door, for a token.
+"""Prometheus metrics for the operator: `GET /metrics` on the staff API, with a bearer token.
 
-Labels are words of closed lists: a door, an address as a template, a status, an outcome, a kind. Never a tablet, a
-person, an id, a network address or anything that somebody wrote.
+Each label value comes from a closed list: the API, the route template, the status, the outcome, the kind. A label must
+never contain a tablet, a person, an id, a network address or text that a client sent.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 
 
 
 class Metrics:
-    """What is counted while the server runs; one for both doors."""
+    """The counters of the running server. Both APIs share one instance."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -33,41 +33,45 @@ class Metrics:
             "chaski_request_seconds", "Time to answer.", ["door"], registry=self.registry, buckets=_BUCKETS_SECONDS
         )
         self._envelopes = Counter(
-            "chaski_envelopes", "Envelopes received, by what became of them.", ["outcome"], registry=self.registry
+            "chaski_envelopes", "Envelopes received, by outcome.", ["outcome"], registry=self.registry
         )
 
     def count_request(self, *, door: str, method: str, route: str, status: int, seconds: float) -> None:
-        """Count an answer."""
+        """Count one response and its time in seconds."""
         self._requests.labels(door, method, route, str(status)).inc()
         self._seconds.labels(door).observe(seconds)
 
     def count_envelopes(self, outcomes: dict[str, int]) -> None:
-        """Count envelopes by outcome."""
+        """Count received envelopes per outcome."""
         for outcome, count in outcomes.items():
             self._envelopes.labels(outcome).inc(count)
 
 
 class _DatabaseGauges:
-    """Figures out of the database, asked for when somebody reads the metrics."""
+    """Gauges that the server reads from the database for each request of the metrics."""
 
     def __init__(self, read_figures: Callable[[], HealthFigures]) -> None:
         self._read_figures = read_figures
 
     def collect(self) -> Iterator[Metric]:
-        """Turn the figures into gauges."""
+        """Yield one gauge per figure."""
         figures = self._read_figures()
-        # Totals only: by kind or urgency, a one that appears would tell of the child who was just met.
-        yield _gauge("chaski_referrals_waiting", "Field referrals that no desk has accepted.", figures.queued.waiting)
-        yield _gauge("chaski_referrals_overdue", "Of these, past their deadline.", figures.queued.overdue)
-        # A kind of work and an envelope's outcome say what is wrong with a tablet or a message, of nobody what she is.
+        # Totals only. Per kind or urgency, a new 1 would reveal that an enumerator has just met a child.
+        yield _gauge(
+            "chaski_referrals_waiting", "Field referrals that wait for a desk to accept them.", figures.queued.waiting
+        )
+        yield _gauge(
+            "chaski_referrals_overdue", "Waiting field referrals that are past their deadline.", figures.queued.overdue
+        )
+        # The kind of a work item describes a fault of a tablet or a message. It reveals nothing about a respondent.
         yield _labelled_gauge(
             "chaski_work_open", "Open work.", ["kind"], [((kind,), n) for kind, n in figures.work.items()]
         )
-        yield _gauge("chaski_tablets_silent", "Tablets that stopped speaking.", figures.work.get("silent", 0))
+        yield _gauge("chaski_tablets_silent", "Tablets that have stopped syncing.", figures.work.get("silent", 0))
         yield _gauge("chaski_status_events", "Status events kept for tablets.", figures.events)
         yield _gauge("chaski_database_bytes", "Size of the database.", figures.database)
         yield _gauge("chaski_database_log_bytes", "Size of its write-ahead log.", figures.log)
-        yield _gauge("chaski_disk_free_bytes", "Room on the database's disk.", figures.free)
+        yield _gauge("chaski_disk_free_bytes", "Free space on the database's disk.", figures.free)
         runs = [((run.name,), run.at / 1000) for run in figures.runs.values()]
         yield _labelled_gauge("chaski_job_success_timestamp_seconds", "When each job last succeeded.", ["job"], runs)
         if figures.backup is not None:
@@ -88,13 +92,13 @@ def _gauge(name: str, about: str, value: float) -> Metric:
 
 
 def install(app: Flask, metrics: Metrics, token: str, read_figures: Callable[[], HealthFigures]) -> None:
-    """Put /metrics on a door, for whoever shows the token; with no token set there is no such address."""
+    """Install /metrics on an app. A client must send the token; if `token` is empty, the endpoint does not exist."""
     if not token:
         return
     metrics.registry.register(_DatabaseGauges(read_figures))
 
     def show() -> Response:
-        """All figures, as text."""
+        """Return all metrics as text. Raises Problem `metrics.refused` for a wrong token."""
         shown = request.headers.get("Authorization", "")
         if not hmac.compare_digest(shown.encode("utf-8", "replace"), f"Bearer {token}".encode()):
             raise Problem("metrics.refused")

@@ -1,7 +1,7 @@
-"""What a door says of itself: its OpenAPI 3.1 document, of the addresses' own decorators, problems.csv and texts.csv.
+"""The OpenAPI 3.1 document of an API, built from its endpoints' decorators, problems.csv and texts.csv.
 
-Both APIs call `register_blueprints`; the page for people (docs_page.py) is made of the same document. It answers no
-request of the API.
+Both APIs call `register_blueprints`. docs_page.py renders the same document as HTML. This module must not implement
+endpoints of the API itself.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 SESSION_SCHEME = {"type": "apiKey", "in": "cookie", "name": "chaski_session"}
 TOKEN_SCHEME = {"type": "http", "scheme": "bearer"}
 BYTES: Document = {}
-"""OpenAPI 3.1 says of a body that is no text: nothing. Its media type is all there is to say."""
+"""The schema of a binary body: empty, because OpenAPI 3.1 describes binary data by its media type alone."""
 REQUIRED_HEADER: Document = {"required": True, "schema": {"type": "string"}}
-# What any address may answer: the request is no HTTP we read, or the server cannot work just now.
+# Every endpoint may return these: for a malformed HTTP request, or while the server cannot work.
 COMMON_PROBLEMS = (
     "http.bad_request",
     "http.length_required",
@@ -47,7 +47,7 @@ _REQUEST_SCHEMAS = frozenset(
 
 @dataclass(frozen=True)
 class Description:
-    """What an address, a field or a schema is, in both languages."""
+    """The description of an endpoint, a field or a schema, in Spanish and English."""
 
     es: str
     en: str
@@ -61,11 +61,11 @@ def _read_descriptions() -> dict[str, Description]:
 DESCRIPTIONS = _read_descriptions()
 
 
-# Said beside an address
+# Decorators of endpoints
 
 
 def annotate(endpoint: Endpoint, **members: Any) -> Endpoint:
-    """Write something about an address into its part of the document; flask-smorest keeps it there."""
+    """Add members to an endpoint's operation object; flask-smorest copies them into the document."""
     documentation = deepcopy(getattr(endpoint, "_apidoc", {}))
     documentation["manual_doc"] = {**documentation.get("manual_doc", {}), **members}
     endpoint._apidoc = documentation  # type: ignore[attr-defined]
@@ -73,7 +73,7 @@ def annotate(endpoint: Endpoint, **members: Any) -> Endpoint:
 
 
 def problems(*codes: str) -> Callable[[Endpoint], Endpoint]:
-    """Name the problems that an address answers with, beside those that every address may."""
+    """List the problem codes that an endpoint may return, in addition to COMMON_PROBLEMS."""
 
     def wrap(endpoint: Endpoint) -> Endpoint:
         before = getattr(endpoint, "_apidoc", {}).get("manual_doc", {}).get("x-codes", [])
@@ -83,7 +83,7 @@ def problems(*codes: str) -> Callable[[Endpoint], Endpoint]:
 
 
 def accepts(media_type: str, *headers: str) -> Callable[[Endpoint], Endpoint]:
-    """Say that an address takes bytes of a media type, and which headers must come with them."""
+    """Declare that an endpoint takes a binary body of a media type, and which headers it requires."""
     body = {"required": True, "content": {media_type: BYTES}}
     named = [{"in": "header", "name": name, "required": True, "schema": {"type": "string"}} for name in headers]
     return lambda endpoint: annotate(endpoint, requestBody=body, **({"parameters": named} if named else {}))
@@ -93,24 +93,27 @@ def accepts(media_type: str, *headers: str) -> Callable[[Endpoint], Endpoint]:
 
 
 def register_blueprints(app: Flask, *blueprints: Blueprint, title: str, guard: str = "") -> Callable[[], Document]:
-    """Put blueprints on a door, and its document at /openapi.json; return what writes it, when it is first asked for:
-    no server waits for it to start. `guard`: a header without which nothing is changed."""
+    """Register blueprints on an app and serve its document at /openapi.json. Returns the function that builds it.
+
+    The first call builds the document, so that the server starts without waiting for it. `guard`: the name of the
+    header that every unsafe request must have; "" = none.
+    """
     app.config.update(
         API_TITLE=title, API_VERSION=metadata.version("chaski"), OPENAPI_VERSION="3.1.0", OPENAPI_URL_PREFIX=None
     )
     api = Api(app)
     for each in blueprints:
         api.register_blueprint(each)
-    # Api brings its own error bodies; both doors answer with problem documents.
+    # Api installs its own error bodies. Both APIs return problem documents instead.
     install_error_handlers(app)
 
     @cache
     def document() -> Document:
-        # A copy, for two threads may be the first to ask.
+        # A copy, because two threads may call this at the same time.
         return _complete_document(deepcopy(api.spec.to_dict()), guard)
 
     def openapi() -> Response:
-        """The OpenAPI document of this door."""
+        """Return the OpenAPI document of this API."""
         return jsonify(document())
 
     app.add_url_rule("/openapi.json", view_func=openapi)
@@ -118,7 +121,7 @@ def register_blueprints(app: Flask, *blueprints: Blueprint, title: str, guard: s
 
 
 def operations(document: Document) -> Iterator[tuple[str, str, Document]]:
-    """Every method, address and operation of a document."""
+    """Yield method, path and operation object of each operation in a document."""
     for path, item in document["paths"].items():
         for method, operation in item.items():
             if method != "parameters":
@@ -126,7 +129,7 @@ def operations(document: Document) -> Iterator[tuple[str, str, Document]]:
 
 
 def _complete_document(document: Document, guard: str) -> Document:
-    """Add to what flask-smorest writes: all problems, what must be there, and a text for everything that has a name."""
+    """Add to the document of flask-smorest: all problems, required members, and a description for each name."""
     components = document["components"]
     components["schemas"] = {
         name: _closed_schema(name, each) for name, each in components["schemas"].items() if name in DESCRIPTIONS
@@ -170,7 +173,7 @@ def _responses(operation: Document) -> Document:
 
 
 def _implied_problems(operation: Document) -> Iterator[str]:
-    """The problems that follow from what an address takes and who may ask."""
+    """Yield the problem codes that follow from an operation's parameters, body and security."""
     places = {each["in"] for each in operation["parameters"]}
     if "path" in places:
         yield "http.not_found"
@@ -196,7 +199,7 @@ def _group_by_status(codes: Sequence[str]) -> dict[int, list[str]]:
 
 
 def _problem_response(codes: Sequence[str]) -> Document:
-    """The answer with one of some problems, all of one status."""
+    """Build the response object for problem codes of the same status."""
     patterns = [{"pattern": f"^{code[:-1]}[a-z_]+$"} for code in codes if code.endswith(".*")]
     code: Document = {"anyOf": [{"enum": [each for each in codes if not each.endswith(".*")]}, *patterns]}
     narrowed = {"properties": {"code": code, "status": {"const": find_type(codes[0]).status}}}
@@ -212,7 +215,7 @@ def _problem_schema() -> Document:
 
 
 def _closed_schema(name: str, schema: Document) -> Document:
-    """A schema without room for anything else; in an answer every field is there."""
+    """Close a schema: no additional properties. In a response schema every field is required."""
     properties = {
         field: {**({"allOf": [each]} if "$ref" in each else each), **_described(field, name)}
         for field, each in schema.get("properties", {}).items()
@@ -231,7 +234,7 @@ def _described(name: str, where: str = "") -> Document:
 
 
 def _anchor_patterns(part: Any) -> Any:
-    """Write Python's patterns, which a match fills to the end, as those of JSON Schema, which are found anywhere."""
+    """Replace the `\\Z` of Python's patterns by `^...$`: JSON Schema finds a pattern anywhere in a text."""
     if isinstance(part, list):
         return [_anchor_patterns(each) for each in part]
     if not isinstance(part, Mapping):

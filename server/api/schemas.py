@@ -1,4 +1,7 @@
-"""The JSON of the people's door, for validation and for its OpenAPI document. No signed bytes pass through here."""
+"""JSON schemas of the staff API, for validation and for its OpenAPI document.
+
+Signed documents are bytes and must not pass through a schema.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from marshmallow import Schema, fields, validate
 from sync.wire.encoding import MAX_INTEGER
 
 MODES = ("field", "training")
-# marshmallow matches from the start only, hence the ends; \d would take the digits of every script.
+# marshmallow anchors a pattern at the start only, so each ends with \Z. `\d` would match the digits of every script.
 ONE_LINE = validate.Regexp(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,80}\Z")
 _DIGITS = re.compile(r"-?[0-9]{1,16}")
 REGION_CODE = validate.Regexp(r"[0-9]{2}\Z")
@@ -19,7 +22,7 @@ REGION_CODES = validate.Regexp(r"[0-9]{2}(,[0-9]{2})*\Z")
 
 
 class WholeNumber(fields.Integer):
-    """A whole number from a client: as text in plain digits only, where int() would take `1_0`, `+1` and blanks."""
+    """A whole number from a client. Text must be ASCII digits: int() would also accept `1_0`, `+1` and spaces."""
 
     def _validated(self, value: Any) -> int:
         if isinstance(value, str) and not _DIGITS.fullmatch(value):
@@ -28,7 +31,7 @@ class WholeNumber(fields.Integer):
 
 
 class NameSet(fields.List[str]):
-    """A set of names, written in one order."""
+    """A set of names, serialized as a sorted list."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(fields.String(), **options)
@@ -38,14 +41,14 @@ class NameSet(fields.List[str]):
 
 
 class ParametersSchema(Schema):
-    """How a client makes `auth` and `lock` of a passphrase (SPEC 3.2)."""
+    """The parameters with which a client derives `auth` and `lock` from a passphrase (SPEC 3.2)."""
 
     salt = fields.String(required=True, metadata={"description": "16 bytes, base64url"})
     kdf = fields.Constant("argon2id-65536-3-1", metadata={"type": "string", "enum": ["argon2id-65536-3-1"]})
 
 
 class LoginSchema(Schema):
-    """Whose parameters are wanted."""
+    """The login whose parameters a client requests."""
 
     login = fields.String(required=True, validate=ONE_LINE)
 
@@ -57,7 +60,7 @@ class SignInSchema(LoginSchema):
 
 
 class PersonSchema(Schema):
-    """Who is signed in."""
+    """The signed-in person."""
 
     person = fields.String(attribute="id")
     login = fields.String()
@@ -94,27 +97,27 @@ class MeSchema(Schema):
 
 
 class ViewSchema(Schema):
-    """Field work or the training view; never both at once."""
+    """The view: field work or training, never both at once."""
 
     mode = fields.String(load_default="field", validate=validate.OneOf(MODES))
 
 
 class InviteSchema(Schema):
-    """A tablet that is to come."""
+    """A new tablet to invite."""
 
     label = fields.String(required=True, validate=ONE_LINE)
     region = fields.String(required=True, validate=REGION_CODE)
 
 
 class InvitationSchema(Schema):
-    """What the tablet reads as a QR code; shown once."""
+    """The text of the QR code that a tablet reads. The server returns it once."""
 
     invitation = fields.String()
     expires = fields.Integer()
 
 
 class OrderSchema(Schema):
-    """What a registrar ordered a tablet to do, and when the tablet said it had done it."""
+    """A registrar's order to a tablet, and when the tablet reported that it carried it out."""
 
     number = fields.Integer()
     kind = fields.String(metadata={"enum": ["revoke", "wipe"]})
@@ -123,7 +126,7 @@ class OrderSchema(Schema):
 
 
 class DeviceSchema(Schema):
-    """A tablet, and what is known of it."""
+    """A tablet and its last reported state."""
 
     dev = fields.String()
     label = fields.String()
@@ -132,25 +135,25 @@ class DeviceSchema(Schema):
     key = fields.String()
     enrolled = fields.Integer()
     seen = fields.Integer(allow_none=True)
-    trust = fields.Integer(metadata={"description": "number of the document on board, like the next two"})
+    trust = fields.Integer(metadata={"description": "number of the document on the tablet, like the next two"})
     registry = fields.Integer()
     manifest = fields.Integer()
     clock_offset = fields.Integer(allow_none=True, metadata={"description": "its clock minus ours, in ms"})
-    forms = fields.Dict(keys=fields.String(), metadata={"description": "form id to the version on board"})
-    rejected = fields.Integer(metadata={"description": "envelopes of its that were rejected, ever"})
+    forms = fields.Dict(keys=fields.String(), metadata={"description": "form id to the version on the tablet"})
+    rejected = fields.Integer(metadata={"description": "total number of its envelopes that the server rejected"})
     order = fields.Integer(attribute="last", metadata={"description": "the highest number of an order for it"})
     orders = fields.List(fields.Nested(OrderSchema))
 
 
 class EnrolledSchema(Schema):
-    """A tablet that has been taken in, or taken back."""
+    """A tablet after enrolment or re-enrolment."""
 
     dev = fields.String()
     state = fields.String()
 
 
 class RingSchema(Schema):
-    """Which tablets get a version first; all of them when nothing is given."""
+    """The ring of tablets that get a version. Without parameters: all tablets."""
 
     regions = fields.String(validate=REGION_CODES, metadata={"description": "17,21"})
     devices = fields.String(validate=DEVICE_IDS)
@@ -175,7 +178,7 @@ class AcceptedSchema(Schema):
 
 
 class QueueSchema(Schema):
-    """One desk's list, with how much is in it."""
+    """A queue of one desk, with its counts per state."""
 
     id = fields.String()
     title = fields.String()
@@ -188,7 +191,7 @@ class QueueSchema(Schema):
 
 
 class ReferralSchema(Schema):
-    """One screening as work in one queue; the route is what the server could read of it."""
+    """One screening in one queue. The route is the part of it that the server can read."""
 
     id = fields.String()
     queue = fields.String()
@@ -209,19 +212,19 @@ class ReferralSchema(Schema):
 
 
 class CloseSchema(Schema):
-    """How the work ended."""
+    """The result with which a referral is closed."""
 
     result = fields.String(required=True, validate=validate.Length(1, 40))
 
 
 class WorkQuerySchema(Schema):
-    """What waits for a decision, or what was kept apart."""
+    """Selects open items (0), or items that were kept aside (1)."""
 
     kept = WholeNumber(load_default=0, validate=validate.OneOf((0, 1)))
 
 
 class WorkItemSchema(Schema):
-    """Something a person must decide."""
+    """An item of the work list: a person must decide on it."""
 
     id = fields.Integer()
     kind = fields.String()
@@ -238,7 +241,7 @@ class WorkItemSchema(Schema):
 
 
 class EvidenceSchema(Schema):
-    """A stored screening that an item of the work list is about."""
+    """A stored screening to which a work-list item refers."""
 
     envelope = fields.String()
     jti = fields.String()
@@ -252,19 +255,19 @@ class EvidenceSchema(Schema):
 
 
 class WorkDetailSchema(WorkItemSchema):
-    """Something a person must decide, and the screenings it is about."""
+    """A work-list item with the screenings to which it refers."""
 
     envelopes = fields.List(fields.Nested(EvidenceSchema))
 
 
 class DecideSchema(Schema):
-    """How an item of the work list is settled."""
+    """The decision that settles a work-list item."""
 
     decision = fields.String(required=True, validate=validate.Length(1, 40))
 
 
 class TableSchema(Schema):
-    """One month and dimension. null: held back, because it is built on fewer than eleven people."""
+    """Counts for one month and dimension. null: withheld, because the count covers fewer than eleven people."""
 
     month = fields.String()
     dimension = fields.String()
@@ -273,13 +276,13 @@ class TableSchema(Schema):
 
 
 class AuditQuerySchema(Schema):
-    """Which page of the chain."""
+    """Selects a page of the audit chain."""
 
     after = WholeNumber(load_default=0, validate=validate.Range(0, MAX_INTEGER))
 
 
 class AuditEntrySchema(Schema):
-    """One deed."""
+    """One entry of the audit chain."""
 
     number = fields.Integer()
     at = fields.Integer()
@@ -292,20 +295,20 @@ class AuditEntrySchema(Schema):
 
 
 class AuditHeadSchema(Schema):
-    """The chain's last row."""
+    """The last row of the audit chain."""
 
     number = fields.Integer()
     hash = fields.String()
 
 
 class AuditPageSchema(Schema):
-    """Up to 500 deeds and the chain's head."""
+    """Up to 500 audit entries and the chain's head."""
 
     head = fields.Nested(AuditHeadSchema)
     entries = fields.List(fields.Nested(AuditEntrySchema))
 
 
 class HealthSchema(Schema):
-    """The server can work; where it cannot, it answers with a problem."""
+    """The server is healthy. If it is not, it answers with a problem instead."""
 
     status = fields.String(metadata={"enum": ["ok"]})

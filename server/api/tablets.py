@@ -1,5 +1,8 @@
-"""The tablets' door: enrol, fetch signed documents, sync. No cookies, no sign-in: requests and envelopes prove
-themselves. Each address calls one flow; nothing here opens a transaction."""
+"""The tablet API: enrolment, signed documents, recordings, and sync.
+
+It needs no cookie and no sign-in: tablets sign their requests and envelopes. Each endpoint calls one flow. An endpoint
+must not open a transaction itself.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ _DOCUMENT_PROBLEMS = ("encoding.*", "document.*", "key.*", "signed.*")
 
 
 def install_tablet_api(app: Flask) -> None:
-    """Put the tablets' API, its OpenAPI document and the page about it on an app."""
+    """Install the tablet API, its OpenAPI document and its documentation page on an app."""
     docs_page.install(
         app, openapi.register_blueprints(app, blueprint, health.blueprint, title="Chaski: puerta de las tabletas")
     )
@@ -39,7 +42,7 @@ def install_tablet_api(app: Flask) -> None:
 @openapi.accepts(CONTENT_TYPE, SIGNATURE_HEADER)
 @blueprint.response(200, openapi.BYTES, content_type=CONTENT_TYPE, headers={SIGNATURE_HEADER: openapi.REQUIRED_HEADER})
 def sync_tablet() -> Response:
-    """The whole conversation in one round trip (SPEC 11). A refused number is signed too, over the problem's bytes."""
+    """Sync a tablet in one request and response (SPEC 11). The server also signs a rejection of the request number."""
     services = current_services()
     message = Message(request.get_data(), request.headers.get(SIGNATURE_HEADER, ""))
     rulebook = Rulebook(services.rules, services.config.deadline_hours)
@@ -58,7 +61,7 @@ def sync_tablet() -> Response:
 
 
 def _signed_refusal(error: Problem) -> Response:
-    """A problem that a tablet acts on, signed over the bytes that are sent (SPEC 11.3 rule 1)."""
+    """Build a signed problem for a rejected request number. The signature covers the sent bytes (SPEC 11.3 rule 1)."""
     language = problems.choose_language(request.headers.get("Accept-Language", ""))
     document = problems.build_document(error.code, error.detail, language, error.members)
     refusal = write_refusal(document, current_services().keys.signing)
@@ -79,9 +82,9 @@ def _signed_refusal(error: Problem) -> Response:
 @openapi.accepts(DOCUMENT_TYPE)
 @blueprint.response(201, schemas.EnrolledSchema)
 def enrol_tablet() -> dict[str, Any]:
-    """Take in a tablet that shows a one-time code (SPEC 5.5)."""
+    """Enrol a tablet with a one-time code (SPEC 5.5)."""
     services = current_services()
-    # Anybody may ask this, and a document is read and written anew before its signature can be checked: keep it small.
+    # Any client may send this. The server parses and re-encodes the document before it can verify the signature.
     request.max_content_length = MAX_REQUEST_BYTES
     device = enrolment.enrol_device(services.db, request.get_data(), now=services.now())
     return {"dev": device.dev, "state": device.state}
@@ -91,7 +94,7 @@ def enrol_tablet() -> dict[str, Any]:
 @openapi.problems("device.not_found", "device.not_certified")
 @blueprint.response(200, openapi.BYTES, content_type=DOCUMENT_TYPE)
 def get_certificate(dev: str) -> Response:
-    """The tablet's certificate, once a registrar signed it."""
+    """Get the tablet's certificate. It exists once a registrar has signed it."""
     body = enrolment.get_certificate(current_services().db, dev)
     return signed_bytes(body, hashlib.sha256(body).hexdigest(), immutable=False)
 
@@ -101,8 +104,8 @@ def get_certificate(dev: str) -> Response:
 @openapi.accepts(DOCUMENT_TYPE)
 @blueprint.response(200, schemas.EnrolledSchema)
 def readmit_tablet(dev: str) -> dict[str, Any]:
-    """Take back a certified tablet that a restored server has forgotten (SPEC 5.5)."""
-    request.max_content_length = MAX_REQUEST_BYTES  # for the reason above
+    """Re-enrol a certified tablet that is missing on a restored server (SPEC 5.5)."""
+    request.max_content_length = MAX_REQUEST_BYTES  # For the reason in enrol_tablet.
     services = current_services()
     trust, registry = documents.trust_in_force(services.db.read()), documents.registry_in_force(services.db.read())
     device = enrolment.readmit_device(
@@ -114,7 +117,7 @@ def readmit_tablet(dev: str) -> dict[str, Any]:
 @blueprint.get("/v1/<any(trust, registry, manifest):kind>")
 @blueprint.response(200, openapi.BYTES, content_type=DOCUMENT_TYPE)
 def get_document(kind: str) -> Response:
-    """The newest trust, registry or manifest."""
+    """Get the newest trust, registry or manifest."""
     stored = documents.get_newest(current_services().db.read(), kind)
     return signed_bytes(stored.body, stored.sha256, immutable=False)
 
@@ -123,7 +126,7 @@ def get_document(kind: str) -> Response:
 @openapi.problems("form.unknown")
 @blueprint.response(200, openapi.BYTES, content_type=DOCUMENT_TYPE)
 def get_form(form: str, sha: str) -> Response:
-    """A form version; its hash is its name, and its signatures may be renewed (SPEC 5.4)."""
+    """Get a form version by its hash. Its signatures may be renewed (SPEC 5.4)."""
     body = documents.form_bundle(current_services().db, form, sha)
     return signed_bytes(body, hashlib.sha256(body).hexdigest(), immutable=False)
 
@@ -132,7 +135,7 @@ def get_form(form: str, sha: str) -> Response:
 @openapi.problems("key.unknown")
 @blueprint.response(200, openapi.BYTES, content_type=DOCUMENT_TYPE)
 def get_public_key(sha256: str) -> Response:
-    """A keyring's big public key."""
+    """Get a keyring's public key by its hash."""
     return signed_bytes(documents.get_public_key(current_services().db, sha256), sha256, immutable=True)
 
 
@@ -141,7 +144,7 @@ def get_public_key(sha256: str) -> Response:
 @blueprint.response(200, openapi.BYTES, content_type=AUDIO_TYPE)
 @blueprint.alt_response(206, schema=openapi.BYTES, content_type=AUDIO_TYPE)
 def get_recording(sha256: str) -> Response:
-    """A recording that a form version is heard with: whole, or with `Range` a piece of it."""
+    """Get an audio recording of a form version. With a `Range` header: one part of it."""
     found = recordings.get_recording(current_services().db, sha256)
     response = Response(found.body, mimetype=found.type)
     cache_forever(response)

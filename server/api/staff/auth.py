@@ -1,6 +1,7 @@
-"""Who is asking at the people's door: session cookie or token, the roles an address needs, the guard against forgery.
+"""Authentication for the staff API: session cookies, tokens, required roles, and protection against forged requests.
 
-Only the people's API uses this. It decides about roles; which queue or envelope a person may see, the flows decide.
+The tablet API must not use this. This module checks roles only; the flows decide which queue or envelope a person may
+see.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from server.store.people import StaffAccount
 from sync.durations import MINUTE
 
 SESSION_COOKIE = "chaski_session"
-# A page of another origin cannot set this header without asking first, and the door never answers that question.
+# A page of another origin needs a CORS preflight to set this header, and the staff API never allows one.
 GUARD_HEADER = "Chaski-Request"
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
 def refuse_forged_requests(app: Flask) -> None:
-    """Refuse every unsafe request that a foreign page could have sent with the person's cookie (CSRF)."""
+    """Reject every unsafe request that a page of another origin could send with the person's cookie (CSRF)."""
     app.before_request(_refuse_foreign_origin)
 
 
@@ -38,13 +39,14 @@ def _refuse_foreign_origin() -> None:
         return
     origin = request.headers.get("Origin")
     if request.headers.get(GUARD_HEADER) != "1" or (origin and urlsplit(origin).netloc != request.host):
-        raise Problem("session.foreign_request", f"the header {GUARD_HEADER}: 1 is missing, or the origin is another")
+        raise Problem("session.foreign_request", f"the header {GUARD_HEADER}: 1 is missing, or the origin is foreign")
 
 
 def require_role(*roles: str, tokens: bool = False) -> Callable[[Endpoint], Endpoint]:
-    """Let only signed-in people in; with roles, only people who have one of them.
+    """Require a signed-in person at an endpoint and, if `roles` are given, at least one of these roles.
 
-    `tokens`: also a person's own programs, which show a token of hers. No address of desks, tablets or people says so.
+    `tokens`: the endpoint also accepts a person's token. Endpoints for desks, tablets or accounts must not set it.
+    Raises Problem `session.missing`, `role.missing` or `token.refused`.
     """
 
     def wrap(endpoint: Endpoint) -> Endpoint:
@@ -64,7 +66,7 @@ def require_role(*roles: str, tokens: bool = False) -> Callable[[Endpoint], Endp
 
 
 def current_person() -> StaffAccount:
-    """Return who is asking. Problem `session.missing` when there is no live session."""
+    """Return the person who sent the request. Raises Problem `session.missing` without a valid session."""
     if "person" not in g:
         services = current_services()
         token = request.cookies.get(SESSION_COOKIE, "")
@@ -77,12 +79,12 @@ def current_person() -> StaffAccount:
 
 
 def is_token_request() -> bool:
-    """Say whether a program asks, at an address that takes tokens: it is told of no tablet by name."""
+    """Return True if the request carries a token. Responses to tokens must not name single tablets."""
     return bool(request.headers.get("Authorization"))
 
 
 def _person_of_token() -> StaffAccount:
-    """Return whom a token speaks for. Problem `token.refused` for one that is not usable."""
+    """Return the owner of the request's token. Raises Problem `token.refused` if the token is not valid."""
     services = current_services()
     scheme, _, text = request.headers["Authorization"].partition(" ")
     arguments = text.strip() if scheme.lower() == "bearer" else ""
@@ -90,7 +92,7 @@ def _person_of_token() -> StaffAccount:
 
 
 def set_session_cookie(response: Response, token: str, config: Config) -> None:
-    """Hand over the session token where no script can read it and no other site can send it."""
+    """Set the session cookie: scripts cannot read it, and other sites cannot send it."""
     response.set_cookie(
         SESSION_COOKIE,
         token,

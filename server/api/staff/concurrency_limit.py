@@ -1,4 +1,7 @@
-"""Addresses whose answer costs much: a person has one at a time, and waits for the next no longer than a second."""
+"""A limit for expensive endpoints: the staff API runs one such request per person at a time.
+
+A second request waits for at most one second. Without the limit, one author's uploads could block all other people.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
 def one_at_a_time(endpoint: Endpoint) -> Endpoint:
-    """Answer while the person who asks has her turn to have something read. Problem `server.busy` when it is not."""
+    """Run an endpoint in the person's sandbox slot. Raises Problem `server.busy` if the slot stays occupied."""
 
     @wraps(endpoint)
     def answered(*arguments: Any, **named: Any) -> Any:

@@ -1,6 +1,7 @@
-"""The people's door, tablets' side: inviting a tablet, and handing in what a registrar signed for it.
+"""The staff API for tablets: invitations, certificates, orders, and the list of tablets.
 
-Certificates and orders are bytes signed elsewhere; this door never signs for a registrar.
+A registrar signs certificates and orders on another machine and uploads the bytes. The server must never sign for a
+registrar.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ blueprint = Blueprint("devices", __name__, url_prefix="/v1", description="Tablet
 @blueprint.arguments(schemas.InviteSchema)
 @blueprint.response(201, schemas.InvitationSchema)
 def invite_tablet(arguments: dict[str, str]) -> dict[str, Any]:
-    """Make a one-time code for a tablet; it is shown once."""
+    """Create a one-time code for a tablet. The server returns it once."""
     services, now = current_services(), current_services().now()
     connection = services.db.read()
     trust, registry = documents.trust_in_force(connection), documents.registry_in_force(connection)
@@ -55,9 +56,9 @@ def _describe_tablet(found: TabletReport) -> dict[str, Any]:
 @auth.require_role("registrar", "administrator")
 @blueprint.response(200, schemas.DeviceSchema(many=True))
 def list_tablets() -> list[dict[str, Any]]:
-    """All tablets: what is on board, how far the clock is off, how much was rejected.
+    """List all tablets with their documents, forms, clock offset and number of rejected envelopes.
 
-    The six words are left out on purpose: they count only when they are heard from whoever holds the tablet.
+    The response omits the six words on purpose. A registrar must hear them from the person who holds the tablet.
     """
     return [_describe_tablet(each) for each in reports.list_tablets(current_services().db)]
 
@@ -67,7 +68,7 @@ def list_tablets() -> list[dict[str, Any]]:
 @openapi.problems("device.not_found", "device.not_certified")
 @blueprint.response(200, openapi.BYTES, content_type=DOCUMENT_TYPE)
 def get_certificate(dev: str) -> Response:
-    """A tablet's certificate, byte for byte: desks check envelopes with the key in it."""
+    """Get the exact bytes of a tablet's certificate. Desks verify envelopes with the key in it."""
     return Response(enrolment.get_certificate(current_services().db, dev), mimetype=DOCUMENT_TYPE)
 
 
@@ -80,7 +81,7 @@ def get_certificate(dev: str) -> Response:
 @openapi.accepts(DOCUMENT_TYPE)
 @blueprint.response(204)
 def certify_tablet(dev: str) -> Response:
-    """Take a certificate that a registrar signed after comparing the six words."""
+    """Accept a certificate that a registrar signed after comparing the six words."""
     services, body = current_services(), request.get_data()
     trust = documents.trust_in_force(services.db.read())
     accept_certificate(Document.parse(body), trust, dev)
@@ -95,7 +96,7 @@ def certify_tablet(dev: str) -> Response:
 @openapi.accepts(DOCUMENT_TYPE)
 @blueprint.response(201, schemas.OrderSchema)
 def order_tablet(dev: str) -> Any:
-    """Take an order that a registrar signed; the tablet is told at its next sync. Revoking counts from now."""
+    """Accept an order that a registrar signed. The tablet gets it at its next sync; a revocation applies at once."""
     services = current_services()
     trust = documents.trust_in_force(services.db.read())
     return device_orders.accept_order(

@@ -1,6 +1,7 @@
-"""The people's door, authors' and registrars' side: signed documents in, and the same bytes out again.
+"""The staff API for signed documents: upload and download of bundles, trust, registry, manifest and keys.
 
-Nothing here parses JSON with a schema: what is signed goes to the flow, and leaves the store, as bytes.
+Publishers and registrars upload them. An endpoint must pass a signed document to the flow as exact bytes; it must not
+parse it with a schema.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ _SIGNATURE_PROBLEMS = ("signed.*", "signed.too_few", "signed.bad_signature")
 @blueprint.arguments(schemas.RingSchema, location="query")
 @blueprint.response(201, schemas.PublishedSchema)
 def publish_bundle(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Put a bundle that an author and a reviewer signed into use, for all tablets or for a ring of them."""
+    """Publish a bundle that an author and a reviewer signed, for all tablets or for a ring of them."""
     services = current_services()
     regions, devices = (
         tuple(arguments[name].split(",")) if name in arguments else None for name in ("regions", "devices")
@@ -57,7 +58,7 @@ def publish_bundle(arguments: dict[str, Any]) -> dict[str, Any]:
 @openapi.accepts(DOCUMENT_TYPE)
 @blueprint.response(201, schemas.AcceptedSchema)
 def put_trust() -> dict[str, Any]:
-    """Put a newer trust in force; the roots of the one held must have signed it."""
+    """Accept a newer trust. The roots of the trust in force must have signed it."""
     services = current_services()
     number = documents.accept_trust(
         services.db, services.keys, request.get_data(), actor=auth.current_person().id, now=services.now()
@@ -71,7 +72,7 @@ def put_trust() -> dict[str, Any]:
 @openapi.accepts(DOCUMENT_TYPE)
 @blueprint.response(201, schemas.AcceptedSchema)
 def put_registry() -> dict[str, Any]:
-    """Put a newer registry in force; tablets that it revokes are revoked."""
+    """Accept a newer registry. Tablets that it revokes are revoked at once."""
     services = current_services()
     number = documents.accept_registry(
         services.db, request.get_data(), actor=auth.current_person().id, now=services.now()
@@ -83,7 +84,7 @@ def put_registry() -> dict[str, Any]:
 @auth.require_role()
 @blueprint.response(200, openapi.BYTES, content_type=DOCUMENT_TYPE)
 def get_document(kind: str) -> Response:
-    """The document in force, byte for byte."""
+    """Get the exact bytes of the document in force."""
     stored = documents.get_newest(current_services().db.read(), kind)
     return signed_bytes(stored.body, stored.sha256, immutable=False)
 
@@ -93,7 +94,7 @@ def get_document(kind: str) -> Response:
 @openapi.problems("form.unknown")
 @blueprint.response(200, openapi.BYTES, content_type=DOCUMENT_TYPE)
 def get_form(form: str, sha: str) -> Response:
-    """A published form version, byte for byte; desks show the questions from it."""
+    """Get the exact bytes of a published form version. Desks show the questions from it."""
     body = documents.form_bundle(current_services().db, form, sha)
     return signed_bytes(body, hashlib.sha256(body).hexdigest(), immutable=False)  # Its signatures may be renewed.
 
@@ -103,5 +104,5 @@ def get_form(form: str, sha: str) -> Response:
 @openapi.problems("key.unknown")
 @blueprint.response(200, openapi.BYTES, content_type=DOCUMENT_TYPE)
 def get_public_key(sha256: str) -> Response:
-    """A keyring's public key, by its hash."""
+    """Get a keyring's public key by its hash."""
     return signed_bytes(documents.get_public_key(current_services().db, sha256), sha256, immutable=True)

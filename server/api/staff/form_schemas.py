@@ -1,5 +1,7 @@
-"""The JSON of the publishing addresses: form versions, rollouts, tables, tasks, inventory, tokens. Source packages,
-compiled bytes and signatures travel as bytes and not in here."""
+"""JSON schemas of the publishing endpoints: form versions, rollouts, rule tables, tasks, inventory, tokens.
+
+Source packages, compiled forms and signatures are bytes and must not pass through a schema.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +20,19 @@ OUTCOME, TIER, QUEUE_KIND = (validate.OneOf(sorted(codes(name))) for name in ("o
 
 
 class ChannelQuerySchema(Schema):
-    """For which channel a form is compiled."""
+    """The channel for which a form is compiled."""
 
     channel = fields.String(load_default="training", validate=CHANNEL)
 
 
 class FormQuerySchema(Schema):
-    """Which form; all when nothing is given."""
+    """Selects one form; without it, all forms."""
 
     form = fields.String(validate=FORM_ID)
 
 
 class FormProblemSchema(Schema):
-    """One thing that an author got wrong, and where."""
+    """One problem in an author's form, and its place."""
 
     sheet = fields.String()
     row = fields.Integer()
@@ -42,14 +44,14 @@ class FormProblemSchema(Schema):
 
 
 class CheckedSchema(Schema):
-    """What is wrong with an upload."""
+    """The problems of an upload."""
 
     ok = fields.Boolean()
     problems = fields.List(fields.Nested(FormProblemSchema))
 
 
 class VersionSchema(Schema):
-    """A form version from draft to retired."""
+    """A form version in any state from draft to retired."""
 
     id = fields.Integer()
     form = fields.String()
@@ -69,13 +71,13 @@ class VersionSchema(Schema):
 
 
 class DraftSchema(VersionSchema):
-    """A draft as kept, and what is still to put right with it."""
+    """A stored draft, and its remaining problems."""
 
     problems = fields.List(fields.Nested(FormProblemSchema))
 
 
 class TrialSchema(Schema):
-    """What came out of a made-up interview; never what was answered."""
+    """The outcome of a trial interview, without answers."""
 
     outcome = fields.String()
     tier = fields.String()
@@ -85,14 +87,14 @@ class TrialSchema(Schema):
 
 
 class VersionDetailSchema(VersionSchema):
-    """A version with its made-up interviews, and the version that tablets used before it."""
+    """A version with its trial interviews, and the version that tablets used before it."""
 
     trials = fields.List(fields.Nested(TrialSchema))
     before = fields.Integer(allow_none=True)
 
 
 class NewTrialSchema(Schema):
-    """The outcome of a made-up interview with a draft."""
+    """The outcome of a trial interview with a draft."""
 
     sha = fields.String(required=True, validate=validate.Regexp(rf"{SHA256_HEX.pattern}\Z"))
     outcome = fields.String(required=True, validate=OUTCOME)
@@ -102,13 +104,13 @@ class NewTrialSchema(Schema):
 
 
 class WhySchema(Schema):
-    """The reason that others will read."""
+    """The reason of a decision, for other people to read."""
 
     reason = fields.String(required=True, validate=REASON)
 
 
 class NewRingSchema(Schema):
-    """The tablets that get a version; what is left out does not narrow them."""
+    """The tablets that get a version. An omitted field does not limit them."""
 
     regions = fields.List(
         fields.String(validate=validate.Regexp(r"[0-9]{2,6}\Z")), validate=validate.Length(1, 100), allow_none=True
@@ -120,13 +122,13 @@ class NewRingSchema(Schema):
 
 
 class NewRolloutSchema(NewRingSchema):
-    """A version's way to a ring of tablets: now, or at a time."""
+    """A new rollout to a ring of tablets: now, or at a given time."""
 
     starts = WholeNumber(validate=COUNT, allow_none=True)
 
 
 class RolloutSchema(Schema):
-    """A version on its way to a ring of tablets."""
+    """A rollout of a version to a ring of tablets."""
 
     id = fields.Integer()
     version = fields.Integer()
@@ -145,7 +147,7 @@ class RolloutSchema(Schema):
 
 
 class ChangeSchema(Schema):
-    """One difference between two versions, in an author's words."""
+    """One difference between two versions, in an author's terms."""
 
     code = fields.String()
     sheet = fields.String()
@@ -155,19 +157,19 @@ class ChangeSchema(Schema):
 
 
 class AgainstSchema(Schema):
-    """The version to compare with; the one that tablets used before when nothing is given."""
+    """The version to compare with. Without it: the version that tablets used before."""
 
     old = WholeNumber(validate=COUNT)
 
 
 class CountSchema(Schema):
-    """How many made-up people to compare with."""
+    """The number of synthetic respondents for a comparison."""
 
     count = WholeNumber(load_default=300, validate=validate.Range(1, 10_000))
 
 
 class ImpactSchema(AgainstSchema, CountSchema):
-    """With what to compare a version, and with how many made-up people."""
+    """The version to compare with, and the number of synthetic respondents."""
 
 
 class RuleTableSchema(Schema):
@@ -180,7 +182,7 @@ class RuleTableSchema(Schema):
 
 
 class PutTableSchema(RuleTableSchema):
-    """A published table, what is different from the one before, and the form versions that use its family."""
+    """A published table, its changes, and the form versions that use its family."""
 
     former = fields.String()
     changes = fields.List(fields.Nested(ChangeSchema))
@@ -188,7 +190,7 @@ class PutTableSchema(RuleTableSchema):
 
 
 class TaskSchema(Schema):
-    """Long work: how much is done of how much, and what came out."""
+    """A background task: its progress and its result."""
 
     id = fields.String()
     state = fields.String(metadata={"enum": ["waiting", "running", "done", "failed"]})
@@ -199,13 +201,13 @@ class TaskSchema(Schema):
 
 
 class InventoryQuerySchema(Schema):
-    """Which region's tablets; all when nothing is given."""
+    """Selects the tablets of one region; without it, all tablets."""
 
     region = fields.String(validate=REGION_CODE)
 
 
 class HeldSchema(Schema):
-    """One version in one region."""
+    """The tablets with one version in one region, as counts."""
 
     form = fields.String()
     sha = fields.String()
@@ -221,7 +223,7 @@ class HeldSchema(Schema):
 
 
 class BehindSchema(Schema):
-    """A tablet that has another version than it should."""
+    """A tablet that has a different version than the manifest gives it."""
 
     dev = fields.String()
     label = fields.String()
@@ -235,7 +237,7 @@ class BehindSchema(Schema):
 
 
 class QuietSchema(Schema):
-    """A tablet that has not been heard from for long."""
+    """A tablet that has not synced for a long time."""
 
     dev = fields.String()
     label = fields.String()
@@ -244,7 +246,7 @@ class QuietSchema(Schema):
 
 
 class InventorySchema(Schema):
-    """What is on which tablet; `behind` and `silent`, which name tablets, are left out for a token."""
+    """The versions on tablets. A token does not get `behind` and `silent`, because they name tablets."""
 
     versions = fields.List(fields.Nested(HeldSchema))
     behind = fields.List(fields.Nested(BehindSchema))
@@ -252,7 +254,7 @@ class InventorySchema(Schema):
 
 
 class NewTokenSchema(Schema):
-    """A token to be made."""
+    """A token to create."""
 
     label = fields.String(required=True, validate=ONE_LINE)
     roles = fields.List(
@@ -264,7 +266,7 @@ class NewTokenSchema(Schema):
 
 
 class TokenSchema(Schema):
-    """What a token may do and until when."""
+    """A token with its roles and its expiry."""
 
     id = fields.String()
     label = fields.String()
@@ -276,6 +278,6 @@ class TokenSchema(Schema):
 
 
 class MadeTokenSchema(TokenSchema):
-    """A new token; its text is shown once."""
+    """A new token. The server returns its text once."""
 
     token = fields.String()

@@ -1,7 +1,7 @@
-"""The whole staff API put together: its addresses, its OpenAPI document and page, and the guards before every request.
+"""The installation of the staff API: its endpoints, OpenAPI document and page, and the checks before every request.
 
-JSON with a cookie session; the publishing addresses also take tokens. Every address calls one flow and turns its value
-into JSON.
+The API uses JSON and a session cookie; the publishing endpoints also accept tokens. Each endpoint calls one flow and
+returns the result as JSON.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_JSON_BYTES = 64 * 1024
 
 
 def install_staff_api(app: Flask) -> None:
-    """Put the staff API, its OpenAPI document and the guard against forged requests on an app."""
+    """Install the staff API, its OpenAPI document and the check against forged requests on an app."""
     auth.refuse_forged_requests(app)
     app.before_request(_check_json)
     app.after_request(_forbid_caching)
@@ -59,13 +59,16 @@ def install_staff_api(app: Flask) -> None:
 
 
 def _check_json() -> None:
-    """Hold JSON to what signed documents are held to: no endless nesting or number, no member twice, and small."""
+    """Apply the rules of signed documents to JSON bodies: limits on nesting, numbers and size; no duplicate member."""
     if request.is_json:
         request.max_content_length = MAX_JSON_BYTES
         strict_value(request.get_data())
 
 
 def _forbid_caching(response: Response) -> Response:
-    """Whose screening is in which queue must not stay behind in a browser's cache; signed documents may."""
+    """Forbid caches to store a response, because it may reveal whose screening is in which queue.
+
+    Signed documents set their own caching first.
+    """
     response.headers.setdefault("Cache-Control", "no-store")
     return response

@@ -1,6 +1,7 @@
-"""The people's door, desk side: queues, referrals and their envelopes.
+"""The staff API for desks: queues, referrals and their envelopes.
 
-The flows decide what a person may see; roles are checked here. Envelopes leave as the bytes that the tablet signed.
+This module checks roles; the flows decide what a person may see. An envelope must leave as the exact bytes that the
+tablet signed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def _describe_referral(found: Referral, route: Route | None) -> dict[str, Any]:
 @blueprint.arguments(schemas.ViewSchema, location="query")
 @blueprint.response(200, schemas.QueueSchema(many=True))
 def list_queues(view: dict[str, str]) -> list[dict[str, Any]]:
-    """The caller's queues, with how much is in each."""
+    """List the caller's queues with their counts."""
     services = current_services()
     found = queues.count_queues(services.db, auth.current_person(), mode=view["mode"], now=services.now())
     states = ("waiting", "claimed", "accepted")
@@ -49,7 +50,7 @@ def list_queues(view: dict[str, str]) -> list[dict[str, Any]]:
 @blueprint.arguments(schemas.ViewSchema, location="query")
 @blueprint.response(200, schemas.ReferralSchema(many=True))
 def list_queue_referrals(view: dict[str, str], queue: str) -> list[dict[str, Any]]:
-    """What is to do in a queue, the most urgent first."""
+    """List the open referrals of a queue, the most urgent first."""
     return [
         _describe_referral(*each)
         for each in queues.list_referrals(current_services().db, auth.current_person(), queue, mode=view["mode"])
@@ -61,7 +62,7 @@ def list_queue_referrals(view: dict[str, str], queue: str) -> list[dict[str, Any
 @openapi.problems(*_ACCESS_PROBLEMS)
 @blueprint.response(200, schemas.ReferralSchema)
 def get_referral(referral_id: str) -> dict[str, Any]:
-    """One referral of the caller's queues."""
+    """Get one referral of the caller's queues."""
     return _describe_referral(*queues.get_referral(current_services().db, auth.current_person(), referral_id))
 
 
@@ -71,7 +72,7 @@ def get_referral(referral_id: str) -> dict[str, Any]:
 @openapi.problems("referral.other_keyring")
 @blueprint.response(200, openapi.BYTES, content_type=ENVELOPE_TYPE)
 def get_envelope(referral_id: str) -> Response:
-    """The sealed screening, byte for byte; the caller's client opens it. The read is audited."""
+    """Get the exact bytes of the sealed screening. The caller's client opens it. The server audits the read."""
     services = current_services()
     raw = queues.read_envelope(services.db, auth.current_person(), referral_id, now=services.now())
     return Response(raw, mimetype=ENVELOPE_TYPE)
@@ -82,7 +83,7 @@ def get_envelope(referral_id: str) -> Response:
 @openapi.problems(*_ACCESS_PROBLEMS, *_STATE_PROBLEMS)
 @blueprint.response(200, schemas.ReferralSchema)
 def claim_referral(referral_id: str) -> dict[str, Any]:
-    """Reserve a referral for the caller, until the lease lapses."""
+    """Reserve a referral for the caller until the lease expires."""
     services, person = current_services(), auth.current_person()
     _, route = queues.get_referral(services.db, person, referral_id)
     minutes = services.config.lease_minutes
@@ -96,7 +97,7 @@ def claim_referral(referral_id: str) -> dict[str, Any]:
 @openapi.problems(*_ACCESS_PROBLEMS, *_STATE_PROBLEMS)
 @blueprint.response(200, schemas.ReferralSchema)
 def accept_referral(referral_id: str) -> dict[str, Any]:
-    """Take on a claimed referral; the tablet is told."""
+    """Accept a claimed referral. The tablet gets a status event."""
     services, person = current_services(), auth.current_person()
     _, route = queues.get_referral(services.db, person, referral_id)
     return _describe_referral(referrals.accept_referral(services.db, referral_id, person.id, now=services.now()), route)
@@ -108,7 +109,7 @@ def accept_referral(referral_id: str) -> dict[str, Any]:
 @blueprint.arguments(schemas.CloseSchema)
 @blueprint.response(200, schemas.ReferralSchema)
 def close_referral(arguments: dict[str, str], referral_id: str) -> dict[str, Any]:
-    """End the work on a referral with a result; the tablet is told that it is closed, not how."""
+    """Close a referral with a result. The tablet gets the event that it is closed, but not the result."""
     services, person = current_services(), auth.current_person()
     _, route = queues.get_referral(services.db, person, referral_id)
     return _describe_referral(

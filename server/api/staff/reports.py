@@ -1,4 +1,7 @@
-"""The staff API: counts per month, and the audit chain. Nothing here names a person who was interviewed."""
+"""The staff API for reports: monthly counts, and the audit chain.
+
+A response must not identify a respondent.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ blueprint = Blueprint("reports", __name__, url_prefix="/v1", description="Statis
 @blueprint.arguments(schemas.ViewSchema, location="query")
 @blueprint.response(200, schemas.TableSchema(many=True))
 def list_statistics(view: dict[str, str]) -> list[Any]:
-    """Counts per month that is over, and dimension; what is built on fewer than eleven people is held back."""
+    """List counts per finished month and dimension. The server withholds counts of fewer than eleven people."""
     services = current_services()
     return reports.list_tables(services.db, mode=view["mode"], now=services.now())
 
@@ -30,5 +33,5 @@ def list_statistics(view: dict[str, str]) -> list[Any]:
 @blueprint.arguments(schemas.AuditQuerySchema, location="query")
 @blueprint.response(200, schemas.AuditPageSchema)
 def list_audit_entries(arguments: dict[str, int]) -> dict[str, Any]:
-    """Up to 500 rows of the audit chain, and its head."""
+    """List up to 500 rows of the audit chain, and its head."""
     return asdict(reports.read_audit(current_services().db, after=arguments["after"]))

@@ -1,6 +1,7 @@
-"""The people's door, publishers' side: rings of tablets that get a version, halts, the way back, and the inventory.
+"""The staff API for publishers: rollouts to rings of tablets, halts, rollbacks, and the inventory of versions.
 
-What is signed elsewhere comes in at `POST /v1/publications` (publishing.py); here a version is named by its number.
+These endpoints refer to a stored version by its number. Signed bundles from other machines must come through
+`POST /v1/publications` (documents.py).
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def _describe_rollout(found: RolloutStatus) -> dict[str, Any]:
 @blueprint.arguments(form_schemas.FormQuerySchema, location="query")
 @blueprint.response(200, form_schemas.RolloutSchema(many=True))
 def list_rollouts(arguments: dict[str, str]) -> list[dict[str, Any]]:
-    """All rollouts, or one form's, in the order in which tablets try them; with how many tablets refuse each."""
+    """List all rollouts, or those of one form, in the order in which tablets try them. Counts the refusing tablets."""
     return [
         _describe_rollout(each)
         for each in halts.list_rollouts(current_services().db, arguments.get("form"), now=current_services().now())
@@ -57,7 +58,7 @@ def list_rollouts(arguments: dict[str, str]) -> list[dict[str, Any]]:
 @blueprint.arguments(form_schemas.NewRolloutSchema)
 @blueprint.response(201, form_schemas.RolloutSchema)
 def plan_rollout(arguments: dict[str, Any], version: int) -> dict[str, Any]:
-    """Have an approved version go to a ring of tablets: now, or at a time."""
+    """Roll out an approved version to a ring of tablets, now or at a given time."""
     services, actor = current_services(), auth.current_person().id
     made = rollouts.plan_rollout(
         services.db,
@@ -77,7 +78,7 @@ def plan_rollout(arguments: dict[str, Any], version: int) -> dict[str, Any]:
 @blueprint.arguments(form_schemas.WhySchema)
 @blueprint.response(201, form_schemas.RolloutSchema)
 def roll_back(arguments: dict[str, str], version: int) -> dict[str, Any]:
-    """Give every tablet this earlier version again, in a new manifest; all other rollouts of the form end."""
+    """Return all tablets to an earlier version, in a new manifest. All other rollouts of the form end."""
     services, actor = current_services(), auth.current_person().id
     made = rollouts.roll_back(
         services.db, services.keys, version, reason=arguments["reason"], actor=actor, now=services.now()
@@ -105,7 +106,7 @@ def widen_rollout(arguments: dict[str, Any], rollout: int) -> dict[str, Any]:
 @blueprint.arguments(form_schemas.WhySchema)
 @blueprint.response(200, form_schemas.RolloutSchema)
 def halt_rollout(arguments: dict[str, str], rollout: int) -> dict[str, Any]:
-    """Take a ring out of the manifest: its tablets have the version below again. A planned rollout is called off."""
+    """Remove a ring from the manifest, so that its tablets get the previous version. Cancels a planned rollout."""
     services, actor = current_services(), auth.current_person().id
     halts.halt_rollout(services.db, services.keys, rollout, reason=arguments["reason"], actor=actor, now=services.now())
     return _describe_rollout(halts.get_rollout_status(services.db, rollout, now=services.now()))
@@ -116,7 +117,7 @@ def halt_rollout(arguments: dict[str, str], rollout: int) -> dict[str, Any]:
 @openapi.problems(*_ROLLOUT_PROBLEMS, *_BUNDLE_PROBLEMS, "rollout.training_over_field")
 @blueprint.response(200, form_schemas.RolloutSchema)
 def resume_rollout(rollout: int) -> dict[str, Any]:
-    """Bring a halted ring back; what tablets could not work with before counts no more."""
+    """Resume a halted ring. Earlier refusals no longer count."""
     services, actor = current_services(), auth.current_person().id
     halts.resume_rollout(services.db, services.keys, rollout, actor=actor, now=services.now())
     return _describe_rollout(halts.get_rollout_status(services.db, rollout, now=services.now()))
@@ -127,7 +128,7 @@ def resume_rollout(rollout: int) -> dict[str, Any]:
 @openapi.problems("version.unknown", "version.wrong_state")
 @blueprint.response(200, form_schemas.VersionSchema)
 def close_version(version: int) -> dict[str, Any]:
-    """Send no tablet to a version any more; what was asked with it is accepted as before."""
+    """Remove a version from the manifest for all tablets. The server still accepts screenings made with it."""
     services, person = current_services(), auth.current_person()
     return describe_version(
         versions.close_version(services.db, services.keys, version, person=person, now=services.now())
@@ -139,7 +140,7 @@ def close_version(version: int) -> dict[str, Any]:
 @openapi.problems("version.unknown", "version.wrong_state")
 @blueprint.response(200, form_schemas.VersionSchema)
 def retire_version(version: int) -> dict[str, Any]:
-    """Mark what still comes in under a closed version; it is accepted all the same."""
+    """Mark screenings that still arrive under a closed version. The server still accepts them."""
     services = current_services()
     return describe_version(
         versions.retire_version(services.db, version, person=auth.current_person(), now=services.now())
@@ -151,9 +152,9 @@ def retire_version(version: int) -> dict[str, Any]:
 @blueprint.arguments(form_schemas.InventoryQuerySchema, location="query")
 @blueprint.response(200, form_schemas.InventorySchema)
 def get_inventory(arguments: dict[str, str]) -> Any:
-    """Which versions are on how many tablets of each region, who is behind and since when, who is silent.
+    """Count the tablets with each version per region, and list tablets that are behind or silent.
 
-    A token gets the counts alone, without `behind` and `silent`.
+    A token gets only the counts, without `behind` and `silent`.
     """
     services = current_services()
     region, days = arguments.get("region"), services.config.silent_days

@@ -1,6 +1,6 @@
-"""The people's door: indicator sets and policies that authors publish, and what a new one does to forms that use it.
+"""The staff API for rule tables: indicator sets and policies, and the effect of a new one on forms that use it.
 
-Tables come as CSV or as an .xlsx sheet and leave as the CSV that was read of them.
+Authors upload a table as CSV or as an .xlsx sheet. The server returns it as CSV.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CSV_TYPE = "text/csv"
 @auth.require_role(*FORM_ROLES, tokens=True)
 @blueprint.response(200, form_schemas.RuleTableSchema(many=True))
 def list_tables(tables: str) -> list[Any]:
-    """The tables that authors published here, oldest first; those that come with the program are not among them."""
+    """List the tables that authors published here, oldest first. Omits tables that come with the program."""
     return list(rule_tables.list_tables(current_services().db, KINDS[tables]))
 
 
@@ -38,7 +38,7 @@ def list_tables(tables: str) -> list[Any]:
 @openapi.problems("table.unknown")
 @blueprint.response(200, openapi.BYTES, content_type=CSV_TYPE)
 def get_table(tables: str, table: str) -> Response:
-    """One table as CSV."""
+    """Get one table as CSV."""
     return Response(rule_tables.get_text(current_services().db, KINDS[tables], table), mimetype=CSV_TYPE)
 
 
@@ -49,7 +49,7 @@ def get_table(tables: str, table: str) -> Response:
 @blueprint.response(200, form_schemas.PutTableSchema)
 @one_at_a_time
 def publish_table(tables: str, table: str) -> dict[str, Any]:
-    """Publish a table under a name that is never used again; says which form versions use an earlier one."""
+    """Publish a table under a permanent name. Returns the form versions that use an earlier table of its family."""
     services, person = current_services(), auth.current_person()
     done = rule_tables.publish_table(
         services.db, KINDS[tables], table, request.get_data(), person=person, now=services.now()
@@ -64,7 +64,7 @@ def publish_table(tables: str, table: str) -> dict[str, Any]:
 @blueprint.arguments(form_schemas.CountSchema, location="query")
 @blueprint.response(202, form_schemas.TaskSchema)
 def start_effect(arguments: dict[str, int], tables: str, table: str) -> dict[str, Any]:
-    """Begin to find out what a table would change in each form that uses its family; ask after the task."""
+    """Start a task that computes what a table would change in each form that uses its family."""
     services = current_services()
     work = rule_tables.prepare_effect(services.db, KINDS[tables], table, count=arguments["count"])
     return describe_task(services.tasks.start(auth.current_person().id, work))
@@ -75,7 +75,7 @@ def start_effect(arguments: dict[str, int], tables: str, table: str) -> dict[str
 @openapi.problems("table.unknown", "task.too_many")
 @blueprint.response(202, form_schemas.TaskSchema)
 def start_drafts(tables: str, table: str) -> dict[str, Any]:
-    """Begin to compile each form that uses the table's family with it, as the caller's drafts; ask after the task."""
+    """Start a task that compiles each form of the table's family with the new table, as the caller's drafts."""
     services, person = current_services(), auth.current_person()
     work = rule_tables.prepare_drafts(services.db, KINDS[tables], table, person=person, now=services.now())
     return describe_task(services.tasks.start(person.id, work))

@@ -1,4 +1,7 @@
-"""The staff API: signing in and out, and the person's own keys. The session is a cookie."""
+"""The staff API for sessions: sign-in, sign-out, and the person's own keys.
+
+The session is a cookie. A client must never send the passphrase; it sends `auth`, which it derives from it.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ blueprint = Blueprint("people", __name__, url_prefix="/v1", description="Sign-in
 @blueprint.arguments(LoginSchema, location="query")
 @blueprint.response(200, ParametersSchema)
 def get_parameters(arguments: dict[str, str]) -> dict[str, Any]:
-    """What a client needs to derive `auth`; an unknown login is answered like a known one."""
+    """Get the parameters to derive `auth`. The response does not reveal whether the login exists."""
     return {"salt": b64u(accounts.get_salt(current_services().db, arguments["login"]))}
 
 
@@ -37,7 +40,7 @@ class Session(MethodView):
     @blueprint.arguments(SignInSchema)
     @blueprint.response(201, PersonSchema)
     def post(self, arguments: dict[str, str]) -> Response:
-        """Sign in; the session is a cookie."""
+        """Sign in. The response sets the session cookie."""
         services = current_services()
         try:
             derived = unb64u(arguments["auth"])
@@ -66,5 +69,5 @@ class Session(MethodView):
 @auth.require_role()
 @blueprint.response(200, MeSchema)
 def get_me() -> dict[str, Any]:
-    """The caller, the queues she works, her locked keys and her copies of keyrings."""
+    """Get the caller, her queues, her locked keys and her copies of keyrings."""
     return vars(keyrings.get_own_keys(current_services().db, auth.current_person()))

@@ -1,4 +1,7 @@
-"""The people's door: comparing two versions, and asking after work that takes longer than an answer may."""
+"""The staff API for comparisons of two versions, and for the state of background tasks.
+
+A task is work that takes longer than a response may take.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ blueprint = Blueprint("tasks", __name__, url_prefix="/v1", description="Comparis
 
 
 def describe_task(task: BackgroundTask) -> dict[str, Any]:
-    """How far a task is, with its problem as the problem document that it would have been."""
+    """Describe a task's progress. A failed task contains its problem document."""
     error, language = task.problem, problems.choose_language(request.headers.get("Accept-Language", ""))
     body = problems.build_document(error.code, error.detail, language, error.members) if error else None
     return {**vars(task), "problem": body}
@@ -33,7 +36,7 @@ def describe_task(task: BackgroundTask) -> dict[str, Any]:
 @blueprint.response(200, form_schemas.ChangeSchema(many=True))
 @one_at_a_time
 def compare_versions(arguments: dict[str, int], version: int) -> list[dict[str, Any]]:
-    """What is different from another version, in an author's words."""
+    """List the differences from another version in an author's terms."""
     return comparison.list_differences(current_services().db, version, arguments.get("old"))
 
 
@@ -43,7 +46,7 @@ def compare_versions(arguments: dict[str, int], version: int) -> list[dict[str, 
 @blueprint.arguments(form_schemas.ImpactSchema, location="query")
 @blueprint.response(202, form_schemas.TaskSchema)
 def start_impact(arguments: dict[str, int], version: int) -> dict[str, Any]:
-    """Begin to find out whose outcome would move, over the author's cases and made-up people; ask after the task."""
+    """Start a task that finds changed outcomes, over the author's cases and synthetic respondents."""
     services = current_services()
     work = comparison.prepare_impact(services.db, version, arguments.get("old"), count=arguments["count"])
     return describe_task(services.tasks.start(auth.current_person().id, work))
@@ -54,5 +57,5 @@ def start_impact(arguments: dict[str, int], version: int) -> dict[str, Any]:
 @openapi.problems("task.unknown")
 @blueprint.response(200, form_schemas.TaskSchema)
 def get_task(task: str) -> dict[str, Any]:
-    """How far one's own task is, and what came out."""
+    """Get the progress and the result of the caller's own task."""
     return describe_task(current_services().tasks.get(task, auth.current_person().id))

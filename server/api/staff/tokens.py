@@ -1,4 +1,7 @@
-"""The people's door: tokens for a person's own programs. Made, listed and ended in a session, never with a token."""
+"""The staff API for tokens: a person creates them for her own programs.
+
+These endpoints need a session. A token must not create, list or revoke tokens.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def _describe_token(token: Token) -> dict[str, Any]:
 @blueprint.arguments(form_schemas.NewTokenSchema)
 @blueprint.response(201, form_schemas.MadeTokenSchema)
 def make_token(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Make a token with some of the caller's roles, for ninety days at most; it is shown once."""
+    """Create a token with some of the caller's roles, for at most 90 days. The server returns its text once."""
     services, person = current_services(), auth.current_person()
     made = tokens.create_token(
         services.db,
@@ -43,7 +46,7 @@ def make_token(arguments: dict[str, Any]) -> dict[str, Any]:
 @auth.require_role(*tokens.ROLES)
 @blueprint.response(200, form_schemas.TokenSchema(many=True))
 def list_tokens() -> list[dict[str, Any]]:
-    """The caller's tokens, also those that are over."""
+    """List the caller's tokens, including expired and revoked ones."""
     return [_describe_token(each) for each in tokens.list_tokens(current_services().db, auth.current_person())]
 
 
@@ -52,7 +55,7 @@ def list_tokens() -> list[dict[str, Any]]:
 @openapi.problems("token.unknown")
 @blueprint.response(204)
 def revoke_token(token: str) -> Response:
-    """End one of the caller's tokens."""
+    """Revoke one of the caller's tokens."""
     services = current_services()
     tokens.revoke_token(services.db, auth.current_person(), token, now=services.now())
     return Response(status=204)

@@ -1,5 +1,8 @@
-"""The people's door, form authors' side: checks, drafts, signatures, comparisons. Workbooks, compiled bytes and
-signatures travel as bytes; what an author sends is read in a process of its own."""
+"""The staff API for form authors and reviewers: checks, drafts, trials, submissions and approvals.
+
+Workbooks, compiled forms and signatures are bytes, not JSON. The server must parse an author's upload only in the
+sandbox process.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ _SOURCE_PROBLEMS = ("encoding.*", "document.*", "form.problems")
 
 
 def describe_version(found: FormVersion) -> dict[str, Any]:
-    """A version with the logins of its people."""
+    """Describe a version with the logins of its author and reviewer."""
     names = {
         office: accounts.get_login(current_services().db, getattr(found, office)) for office in ("author", "reviewer")
     }
@@ -34,7 +37,7 @@ def describe_version(found: FormVersion) -> dict[str, Any]:
 
 
 def describe_draft(found: DraftResult) -> dict[str, Any]:
-    """A draft with what is still to put right."""
+    """Describe a draft with its remaining problems."""
     return {**describe_version(found.version), "problems": found.problems}
 
 
@@ -45,7 +48,7 @@ def describe_draft(found: DraftResult) -> dict[str, Any]:
 @blueprint.response(200, form_schemas.CheckedSchema)
 @one_at_a_time
 def check_form(arguments: dict[str, str]) -> dict[str, Any]:
-    """Name everything that is wrong with a source package or a workbook; nothing is kept."""
+    """Check a source package or a workbook and list all its problems. The server stores nothing."""
     services = current_services()
     tables = published_tables.list_known(services.db.read(), services.now())
     problems = upload_sandbox.check(request.get_data(), channel=arguments["channel"], tables=tables)
@@ -61,7 +64,7 @@ def check_form(arguments: dict[str, str]) -> dict[str, Any]:
 @blueprint.response(201, form_schemas.DraftSchema)
 @one_at_a_time
 def draft_version(arguments: dict[str, str]) -> dict[str, Any]:
-    """Compile a source package or a workbook and keep it as a draft, in the place of one's own of that name."""
+    """Compile a source package or a workbook into a draft. Replaces the caller's draft of the same name."""
     services, person = current_services(), auth.current_person()
     return describe_draft(
         versions.compile_draft(
@@ -75,7 +78,7 @@ def draft_version(arguments: dict[str, str]) -> dict[str, Any]:
 @blueprint.arguments(form_schemas.FormQuerySchema, location="query")
 @blueprint.response(200, form_schemas.VersionSchema(many=True))
 def list_versions(arguments: dict[str, str]) -> list[dict[str, Any]]:
-    """All versions, or one form's, oldest first."""
+    """List all versions, or those of one form, oldest first."""
     return [describe_version(each) for each in versions.list_versions(current_services().db, arguments.get("form"))]
 
 
@@ -84,7 +87,7 @@ def list_versions(arguments: dict[str, str]) -> list[dict[str, Any]]:
 @openapi.problems("version.unknown")
 @blueprint.response(200, form_schemas.VersionDetailSchema)
 def get_version(version: int) -> dict[str, Any]:
-    """One version, what came out of made-up interviews with it, and the version that tablets used before it."""
+    """Get one version, the outcomes of its trial interviews, and the version that tablets used before."""
     found, trials, before = versions.get_details(current_services().db, version)
     tried = [{**asdict(each), "queue_kinds": each.queue_kinds.split()} for each in trials]
     return {**describe_version(found), "trials": tried, "before": before.id if before else None}
@@ -95,7 +98,7 @@ def get_version(version: int) -> dict[str, Any]:
 @openapi.problems("version.unknown", "version.other_author", "version.wrong_state")
 @blueprint.response(204)
 def discard_draft(version: int) -> Response:
-    """Throw one's own draft away; a reviewer and an administrator throw away anybody's."""
+    """Discard the caller's own draft. Reviewers and administrators can discard any draft."""
     services = current_services()
     versions.discard_draft(services.db, version, person=auth.current_person(), now=services.now())
     return Response(status=204)
@@ -106,7 +109,7 @@ def discard_draft(version: int) -> Response:
 @openapi.problems("version.unknown")
 @blueprint.response(200, openapi.BYTES, content_type=DOCUMENT_TYPE)
 def get_compiled(version: int) -> Response:
-    """The compiled bytes with the signatures so far: what author and reviewer compare before they sign."""
+    """Get the compiled bytes with their signatures. Author and reviewer compare these bytes before they sign."""
     found, body = versions.get_compiled(current_services().db, version)
     return signed_bytes(body, f"{found.sha}-{found.changed}", immutable=False)
 
@@ -116,7 +119,7 @@ def get_compiled(version: int) -> Response:
 @openapi.problems("version.unknown", "version.no_source")
 @blueprint.response(200, openapi.BYTES, content_type=DOCUMENT_TYPE)
 def get_source(version: int) -> Response:
-    """The source package with everything that the version was compiled of."""
+    """Get the source package from which the version was compiled."""
     return Response(versions.get_source(current_services().db, version), mimetype=DOCUMENT_TYPE)
 
 
@@ -126,7 +129,7 @@ def get_source(version: int) -> Response:
 @blueprint.arguments(form_schemas.NewTrialSchema)
 @blueprint.response(204)
 def record_trial(arguments: dict[str, Any], version: int) -> Response:
-    """Keep what came out of a made-up interview with a draft, without any answer; it goes with the draft."""
+    """Store the outcome of a trial interview, without any answer. It is deleted with the draft."""
     services = current_services()
     kinds, by = " ".join(arguments["queue_kinds"]), auth.current_person().id
     trial = TrialResult(arguments["outcome"], arguments["tier"], kinds, arguments["fired"], services.now(), by)
@@ -144,7 +147,7 @@ def record_trial(arguments: dict[str, Any], version: int) -> Response:
 @blueprint.response(200, form_schemas.VersionSchema)
 @one_at_a_time
 def submit_draft(version: int) -> dict[str, Any]:
-    """Put one's own draft before a reviewer, with the author's signature over its compiled bytes (SPEC 4.2)."""
+    """Submit the caller's own draft for review, with her signature over its compiled bytes (SPEC 4.2)."""
     services, person = current_services(), auth.current_person()
     return describe_version(
         versions.submit_draft(
@@ -163,7 +166,7 @@ def submit_draft(version: int) -> dict[str, Any]:
 @openapi.problems("version.unknown", "version.other_author", "version.wrong_state")
 @blueprint.response(200, form_schemas.VersionSchema)
 def withdraw_submission(version: int) -> dict[str, Any]:
-    """Take back what one submitted; it is a draft again."""
+    """Withdraw the caller's own submission. The version becomes a draft again."""
     services = current_services()
     return describe_version(
         versions.withdraw_version(services.db, version, person=auth.current_person(), now=services.now())
@@ -176,7 +179,7 @@ def withdraw_submission(version: int) -> dict[str, Any]:
 @blueprint.arguments(form_schemas.WhySchema)
 @blueprint.response(200, form_schemas.VersionSchema)
 def return_submission(arguments: dict[str, str], version: int) -> dict[str, Any]:
-    """Give what was submitted back to its author, and say why."""
+    """Return a submission to its author, with a reason."""
     services, person = current_services(), auth.current_person()
     return describe_version(
         versions.send_back(services.db, version, reason=arguments["reason"], person=person, now=services.now())
@@ -193,9 +196,9 @@ def return_submission(arguments: dict[str, str], version: int) -> dict[str, Any]
 @blueprint.response(200, form_schemas.VersionSchema)
 @one_at_a_time
 def approve_submission(version: int) -> dict[str, Any]:
-    """Approve what another person submitted, with the reviewer's signature; from now on nothing of it changes.
+    """Approve another person's submission, with the reviewer's signature. The version can no longer change.
 
-    Tables that came inside its package and that nobody published yet are published with it.
+    The server also publishes new rule tables that came in its package.
     """
     services, person = current_services(), auth.current_person()
     return describe_version(

@@ -1,6 +1,7 @@
-"""The people's door: what a person has to decide, the screenings that it is about, and the decision.
+"""The staff API for the work list: items that need a decision, their screenings, and the decision.
 
-The flow decides who sees what; envelopes leave as the bytes that the tablet signed, and each reading is audited.
+The flow decides which items a person may see. An envelope must leave as the exact bytes that the tablet signed, and the
+server audits each read.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def _describe_evidence(found: Evidence) -> dict[str, Any]:
 @blueprint.arguments(schemas.WorkQuerySchema, location="query")
 @blueprint.response(200, schemas.WorkItemSchema(many=True))
 def list_items(query: dict[str, int]) -> list[Any]:
-    """What a person must decide: forks, gaps, quarantine, silent tablets; a desk sees its own screenings' only."""
+    """List open items: forks, gaps, quarantine, silent tablets. A desk sees only items of its own screenings."""
     return [
         _describe_item(each)
         for each in worklist.list_items(current_services().db, auth.current_person(), kept=bool(query["kept"]))
@@ -50,7 +51,7 @@ def list_items(query: dict[str, int]) -> list[Any]:
 @openapi.problems(*_ACCESS_PROBLEMS)
 @blueprint.response(200, schemas.WorkDetailSchema)
 def get_item(item: int) -> dict[str, Any]:
-    """One item with the screenings it is about: both, where two claim one name or one number."""
+    """Get one item with its screenings: both of them if two claim the same name or number."""
     found, evidence = worklist.get_item(current_services().db, auth.current_person(), item)
     return {**_describe_item(found), "envelopes": [_describe_evidence(each) for each in evidence]}
 
@@ -60,7 +61,7 @@ def get_item(item: int) -> dict[str, Any]:
 @openapi.problems(*_ACCESS_PROBLEMS, "referral.other_keyring")
 @blueprint.response(200, openapi.BYTES, content_type=ENVELOPE_TYPE)
 def get_envelope(item: int, envelope: str) -> Response:
-    """A sealed screening that an item is about, byte for byte; the caller's client opens it. The read is audited."""
+    """Get the exact bytes of an item's sealed screening. The caller's client opens it. The server audits the read."""
     services = current_services()
     return Response(
         worklist.read_envelope(services.db, auth.current_person(), item, envelope, now=services.now()),
@@ -74,7 +75,7 @@ def get_envelope(item: int, envelope: str) -> Response:
 @blueprint.arguments(schemas.DecideSchema)
 @blueprint.response(200, schemas.WorkItemSchema)
 def decide_item(arguments: dict[str, str], item: int) -> dict[str, Any]:
-    """Settle an item; `release` routes the screening now, with its deadline from receipt, also what was kept apart."""
+    """Settle an item. `release` routes the screening now, even one kept aside; its deadline runs from receipt."""
     services = current_services()
     rulebook = Rulebook(services.rules, services.config.deadline_hours)
     return _describe_item(
@@ -89,7 +90,7 @@ def decide_item(arguments: dict[str, str], item: int) -> dict[str, Any]:
 @openapi.problems("referral.unknown", "referral.other_desk")
 @blueprint.response(204)
 def report_disagreement(referral_id: str) -> Response:
-    """Say that an opened screening says something else than the route it was sorted by."""
+    """Report that an opened screening differs from the route by which the server sorted it."""
     services = current_services()
     worklist.report_disagreement(services.db, auth.current_person(), referral_id, now=services.now())
     return Response(status=204)
