@@ -1,4 +1,4 @@
-"""The people's door for form authors, reviewers and publishers, over HTTP: from an upload to a ring of tablets."""
+"""The staff API for form authors, reviewers and publishers, over HTTP: from an upload to a rollout."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MADE = {"form_id": "otra", "version": "1", "channel": "training", "xform": "<h/>
 
 @cache
 def here_compiled(source: bytes) -> bytes:
-    """What an author's own machine compiles of a source package."""
+    """Compile a source package as an author's own machine does."""
     found = parse_package(source)
     form = compile_form(found.workbook, channel="training", route_vocabulary=AUTHOR_FIELDS, resources=found.resources)
     return form.to_bytes()
@@ -41,7 +41,7 @@ def here_compiled(source: bytes) -> bytes:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have uploads stand for what they compile to: these tests are about who may do what, not about compiling."""
+    """Replace the compiler: an upload is its own compiled form. These tests are about permissions, not compilation."""
     monkeypatch.setattr(
         "server.flows.forms.upload_sandbox.compile_draft",
         lambda source, **_: Compiled(canonical({**MADE, "t": source.decode()}), source, []),
@@ -60,7 +60,7 @@ def signature(field: Field, payload: bytes, who: str, role: str) -> bytes:
 
 
 def approved(field: Field, author: Client, reviewer: Client, content: bytes = b"a") -> dict[str, Any]:
-    """Bring a quick draft to approval."""
+    """Submit and approve a draft with the `quick` compiler."""
     made = body(author.post("/v1/drafts", data=content), 201)
     path = f"/v1/versions/{made['id']}"
     payload = author.get(f"{path}/compiled").data
@@ -71,7 +71,7 @@ def approved(field: Field, author: Client, reviewer: Client, content: bytes = b"
     return found
 
 
-def test_a_workbook_becomes_a_version_that_its_author_and_reviewer_can_compile_again(field: Field) -> None:
+def test_author_and_reviewer_can_reproduce_the_version_compiled_from_a_workbook(field: Field) -> None:
     author, reviewer = client(field, "autora"), client(field, "revisor")
     workbook = (CATALOGUE / "pe_laboral_adulto" / "form.md").read_bytes()
     made = body(author.post("/v1/drafts?channel=training", data=workbook), 201)
@@ -92,7 +92,7 @@ def test_a_workbook_becomes_a_version_that_its_author_and_reviewer_can_compile_a
     CompiledForm.from_bytes(bundle.accept(Document.parse(tablets), field.trust, made["sha"]))
 
 
-def test_workbook_problems_come_back_with_sheet_row_and_advice_and_nothing_is_stored(field: Field) -> None:
+def test_workbook_problems_name_sheet_row_and_advice_and_nothing_is_stored(field: Field) -> None:
     author = client(field, "autora")
     broken = SMALL.replace("relevant", "relevent", 1).encode()
     checked = body(author.post("/v1/checks", data=broken))
@@ -108,7 +108,7 @@ def test_workbook_problems_come_back_with_sheet_row_and_advice_and_nothing_is_st
     assert body(author.get("/v1/versions", form="small")) == []
 
 
-def test_two_versions_are_compared_in_words_and_the_impact_is_asked_after(field: Field) -> None:
+def test_the_difference_of_two_versions_is_in_words_and_the_impact_is_a_task(field: Field) -> None:
     author = client(field, "autora")
     first = body(author.post("/v1/drafts", data=SMALL.encode()), 201)
     assert code(author.get(f"/v1/versions/{first['id']}/difference")) == (404, "version.no_former")
@@ -129,7 +129,7 @@ def test_two_versions_are_compared_in_words_and_the_impact_is_asked_after(field:
 
 
 @pytest.mark.usefixtures("quick")
-def test_each_deed_needs_its_role_and_a_reviewer_reads_everything(field: Field) -> None:
+def test_each_action_needs_its_role_and_a_reviewer_reads_everything(field: Field) -> None:
     author, reviewer, publisher = (client(field, who) for who in ("autora", "revisor", "publicacion"))
     made = approved(field, author, reviewer)
     path = f"/v1/versions/{made['id']}"
@@ -150,7 +150,7 @@ def test_each_deed_needs_its_role_and_a_reviewer_reads_everything(field: Field) 
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_made_up_interview_leaves_its_outcome_and_no_answer(field: Field) -> None:
+def test_a_trial_interview_stores_its_outcome_and_no_answer(field: Field) -> None:
     author, reviewer = client(field, "autora"), client(field, "revisor")
     made = body(author.post("/v1/drafts", data=b"a"), 201)
     trial = {"sha": made["sha"], "outcome": "positive", "tier": "T1", "queue_kinds": ["protection"], "fired": 4}
@@ -191,7 +191,7 @@ def test_a_publisher_rolls_out_widens_halts_resumes_rolls_back_closes_and_retire
     assert code(publisher.post(f"{path}/rollouts", json={})) == (409, "version.wrong_state")
 
 
-def test_the_inventory_is_asked_for_by_region(field: Field) -> None:
+def test_the_inventory_can_be_limited_to_a_region(field: Field) -> None:
     tablet = field.tablet()
     field.ask(tablet, field.message(tablet, inventory={"prueba": field.form_sha}))
     publisher = client(field, "publicacion")
@@ -211,12 +211,12 @@ def token(field: Field, who: str, *roles: str, days: int = 30) -> dict[str, Any]
 
 
 def ask(field: Field, text: str, path: str, method: str = "GET", **said: Any) -> TestResponse:
-    """Ask the people's door with a token and no session."""
+    """Send a request to the staff API with a token and without a session."""
     headers = {**GUARD, "Authorization": f"Bearer {text}"}
     return field.people.test_client().open(path, method=method, headers=headers, **said)
 
 
-def test_a_token_reads_of_the_inventory_how_many_tablets_and_never_which(field: Field) -> None:
+def test_a_token_reads_counts_of_the_inventory_and_never_single_tablets(field: Field) -> None:
     tablet = field.tablet()
     field.ask(tablet, field.message(tablet, inventory={"prueba": "0" * 64}))
     shown = body(client(field, "autora").get("/v1/inventory"))
@@ -226,7 +226,7 @@ def test_a_token_reads_of_the_inventory_how_many_tablets_and_never_which(field: 
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_token_does_only_what_its_roles_allow_and_only_at_publishing_addresses(field: Field) -> None:
+def test_a_token_works_only_within_its_roles_and_only_at_publishing_endpoints(field: Field) -> None:
     made = token(field, "publicacion", "publisher")
     text = made["token"]
     assert body(ask(field, text, "/v1/versions")) == body(client(field, "publicacion").get("/v1/versions"))
@@ -237,7 +237,7 @@ def test_a_token_does_only_what_its_roles_allow_and_only_at_publishing_addresses
     assert body(ask(field, author, "/v1/drafts", "POST", data=b"a"), 201)["author"] == "autora"
 
 
-def test_only_publishing_addresses_take_tokens(field: Field) -> None:
+def test_only_publishing_endpoints_accept_tokens(field: Field) -> None:
     said: Any = field.people.test_client().get("/openapi.json").json
     taking = {
         path
@@ -251,7 +251,7 @@ def test_only_publishing_addresses_take_tokens(field: Field) -> None:
     }
 
 
-def test_a_token_ends_when_it_is_revoked_expires_or_its_person_asks_for_too_much(field: Field) -> None:
+def test_a_revoked_or_expired_token_is_rejected_and_token_limits_are_enforced(field: Field) -> None:
     publisher = client(field, "publicacion")
     made = token(field, "publicacion", "publisher", days=MOST_DAYS)
     later = replace(field, services=replace(field.services, now=lambda: FOUNDED + (MOST_DAYS + 1) * DAY))
@@ -271,21 +271,21 @@ def test_a_token_ends_when_it_is_revoked_expires_or_its_person_asks_for_too_much
     assert deeds == ["token.made", "token.revoked"]
 
 
-def test_no_copy_of_the_database_holds_a_token(field: Field) -> None:
+def test_no_copy_of_the_database_contains_a_token(field: Field) -> None:
     text = token(field, "autora", "author")["token"]
     stored = b"".join(path.read_bytes() for path in Path(field.services.config.data).glob("chaski.db*"))
     assert text.encode() not in stored
     assert text.removeprefix("chaski_").encode() not in stored
 
 
-def test_a_token_that_was_revoked_after_a_backup_does_not_come_back_with_it(field: Field) -> None:
+def test_a_restored_backup_does_not_bring_back_a_revoked_token(field: Field) -> None:
     text = token(field, "autora", "author")["token"]
-    with field.services.db.write() as w:  # What `chaski restore` does with every database.
+    with field.services.db.write() as w:  # `chaski restore` does this with every database.
         meta.start_generation(w, "another")
     assert code(ask(field, text, "/v1/versions")) == (401, "token.refused")
 
 
-def test_guessing_tokens_is_slowed_like_guessing_passphrases(field: Field) -> None:
+def test_failed_tokens_are_limited_like_failed_passphrases(field: Field) -> None:
     good = token(field, "autora", "author")["token"]
     for _ in range(5):
         assert code(ask(field, "chaski_guess", "/v1/versions")) == (401, "token.refused")

@@ -1,4 +1,4 @@
-"""Whatever a stranger sends, the server names what is wrong, keeps what is good, and stays small and open."""
+"""Malformed and hostile requests: the server names each problem, stores valid envelopes and stays reachable."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ BOMB = zlib.compress(b" " * 20_000_000, 9, wbits=31)
 
 @contextmanager
 def host_with(founded_world: World, folder: Path, request_seconds: int) -> Iterator[ServerUnderTest]:
-    """A server that waits so long for a request; it must outlive everything that is done to it here."""
+    """A server with this time limit for requests (seconds). It must survive all tests that use it."""
     copied = World(folder / "server", folder / "people")
     shutil.copytree(founded_world.data, copied.data)
     shutil.copytree(founded_world.people, copied.people)
@@ -62,21 +62,21 @@ def host_with(founded_world: World, folder: Path, request_seconds: int) -> Itera
 
 @pytest.fixture(scope="module")
 def host(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerUnderTest]:
-    """One server for all of this, which soon closes who is late."""
+    """One server for all tests of this module. It closes late connections soon."""
     with host_with(founded_world, tmp_path_factory.mktemp("hostile"), 2) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def patient_host(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerUnderTest]:
-    """A server for which nobody is late before a test is over."""
+    """A server that closes no connection as late during a test."""
     with host_with(founded_world, tmp_path_factory.mktemp("patient"), 600) as running:
         yield running
 
 
 @pytest.fixture
 def tablet(host: ServerUnderTest) -> Iterator[Tablet]:
-    """A certified tablet, which is served before and after."""
+    """A certified tablet. It can sync before and after each test."""
     made = host.field.tablet()
     assert host.outcomes(made, host.field.envelope(made)) == ["stored"]
     yield made
@@ -84,14 +84,14 @@ def tablet(host: ServerUnderTest) -> Iterator[Tablet]:
 
 
 def signed(tablet: Tablet, body: bytes) -> Message:
-    """Sign a body that no tablet would write."""
+    """Sign a malformed body with the tablet's key."""
     return Message(body, f"{tablet.key.kid}.{messages.sign_bare(body, tablet.key, messages.REQUEST_TYP)}")
 
 
 # Envelopes
 
 
-def test_an_envelope_whose_fields_changed_places_is_rejected_and_costs_no_other(
+def test_an_envelope_with_swapped_fields_is_rejected_and_the_others_are_stored(
     host: ServerUnderTest, tablet: Tablet
 ) -> None:
     good, other = host.field.envelope(tablet), host.field.envelope(tablet)
@@ -102,14 +102,16 @@ def test_an_envelope_whose_fields_changed_places_is_rejected_and_costs_no_other(
     assert told[2:] == ["stored", "stored"]
 
 
-def test_a_batch_in_any_order_is_stored_without_a_gap(host: ServerUnderTest, tablet: Tablet) -> None:
+def test_a_batch_in_any_order_is_stored_without_gaps(host: ServerUnderTest, tablet: Tablet) -> None:
     batch = [host.field.envelope(tablet) for _ in range(6)]
     assert host.outcomes(tablet, *batch[::-1]) == ["stored"] * 6
     assert host.sync(tablet, host.field.envelope(tablet)).seq == {tablet.chain: tablet.seq}
     assert host.field.rows("select kind from work_items where dev = ? and closed is null", tablet.key.kid) == []
 
 
-def test_one_sealed_to_a_stranger_is_kept_and_put_before_somebody(host: ServerUnderTest, tablet: Tablet) -> None:
+def test_an_envelope_for_an_unknown_key_is_stored_and_put_on_the_work_list(
+    host: ServerUnderTest, tablet: Tablet
+) -> None:
     tablet.seq += 1
     raw = seal.seal_envelope(
         b"<data/>",
@@ -127,20 +129,20 @@ def test_one_sealed_to_a_stranger_is_kept_and_put_before_somebody(host: ServerUn
     assert host.field.referrals(raw)
 
 
-def test_one_of_an_unknown_form_version_is_held_and_routed(host: ServerUnderTest, tablet: Tablet) -> None:
+def test_an_envelope_with_an_unknown_form_version_is_held_and_routed(host: ServerUnderTest, tablet: Tablet) -> None:
     raw = host.field.envelope(tablet, replace(ROUTE, sha="0" * 64))
     assert host.outcomes(tablet, raw) == ["held"]
     assert [referral.mark for referral in host.field.referrals(raw)] == ["held"]
 
 
-def test_one_from_a_revoked_tablet_is_quarantined_not_lost(host: ServerUnderTest) -> None:
+def test_an_envelope_from_a_revoked_tablet_is_quarantined_not_lost(host: ServerUnderTest) -> None:
     revoked = host.field.tablet()
     with host.field.services.db.write() as w:
         enrolment.revoke_devices(w, {revoked.key.kid}, actor="tests", now=FOUNDED)
     assert host.outcomes(revoked, host.field.envelope(revoked)) == ["quarantined"]
 
 
-def test_a_batch_of_ten_thousand_is_refused_whole_and_memory_stays_bounded(
+def test_a_batch_of_ten_thousand_is_rejected_whole_and_memory_stays_bounded(
     host: ServerUnderTest, tablet: Tablet
 ) -> None:
     before = host.peak_from_here()
@@ -156,7 +158,7 @@ def test_a_batch_of_ten_thousand_is_refused_whole_and_memory_stays_bounded(
 
 
 def refusal(host: ServerUnderTest, tablet: Tablet, name: str) -> Answer:
-    """Send one wrong request of the table below."""
+    """Send one malformed request of the table below."""
     body = b'{"at":1,"n":99,"protocol":"chaski-1"}'
     good = signed(tablet, body).signature
     wrong = {
@@ -201,7 +203,7 @@ def refusal(host: ServerUnderTest, tablet: Tablet, name: str) -> Answer:
         ("nothing", 400, "encoding.json"),
     ],
 )
-def test_a_wrong_request_is_refused_by_name(
+def test_a_malformed_request_gets_its_own_problem_code(
     host: ServerUnderTest, tablet: Tablet, name: str, status: int, code: str
 ) -> None:
     answer = refusal(host, tablet, name)
@@ -229,17 +231,15 @@ def test_a_wrong_request_is_refused_by_name(
         (b"GET /v1/forms/%00/%ff HTTP/1.1\r\n\r\n", 404),
     ],
 )
-def test_what_is_no_request_is_answered_with_a_problem_at_both_doors(
-    host: ServerUnderTest, sent: bytes, status: int
-) -> None:
+def test_both_apis_answer_malformed_http_with_a_problem(host: ServerUnderTest, sent: bytes, status: int) -> None:
     for port in (host.port, host.server.people_port):
         answer = send_bytes(port, sent)
         assert answer.code
-        # The people's door asks for its guard header, or for a session, before it says what it has.
+        # The staff API first requires its guard header or a session.
         assert answer.status == status or (port != host.port and answer.status in (401, 403, 404))
 
 
-def test_the_problem_of_what_is_no_request_is_told_in_the_language_asked_for(host: ServerUnderTest) -> None:
+def test_the_problem_for_malformed_http_is_in_the_requested_language(host: ServerUnderTest) -> None:
     head = b"POST /v1/sync HTTP/1.1\r\nContent-Length: %d\r\n" % GIB
     for asked, title in ((b"", "La petición es demasiado grande"), (b"Accept-Language: en\r\n", "The request is too")):
         assert json.loads(send_bytes(host.port, head + asked + CRLF).body)["title"].startswith(title)
@@ -259,14 +259,14 @@ def test_another_content_type_is_refused_for_json_and_ignored_for_signed_bytes(
     assert send_request(host.port, "POST", messages.PATH, message.body, **headers).status == 200
 
 
-def test_garbage_behind_a_request_is_answered_once_and_ends_the_connection(host: ServerUnderTest) -> None:
+def test_garbage_after_a_request_gets_one_response_and_ends_the_connection(host: ServerUnderTest) -> None:
     with connect(host.port) as line:
         line.sendall(b"GET /healthz HTTP/1.1\r\n\r\n" * 3 + b"\x00" * 50_000)
         said = b"".join(iter(lambda: line.recv(65536), b""))
         assert re.findall(rb"HTTP/1.. (\d+)", said) == [b"200", b"200", b"200", b"431"]
 
 
-def test_a_thousand_requests_at_once_on_one_connection_end_it(host: ServerUnderTest, tablet: Tablet) -> None:
+def test_a_thousand_pipelined_requests_end_the_connection(host: ServerUnderTest, tablet: Tablet) -> None:
     with connect(host.port) as line, suppress(ConnectionResetError, BrokenPipeError):
         line.sendall(b"GET /v1/registry HTTP/1.1\r\n\r\n" * 1000)
         said = b"".join(iter(lambda: line.recv(65536), b""))
@@ -277,7 +277,7 @@ def test_a_thousand_requests_at_once_on_one_connection_end_it(host: ServerUnderT
 
 
 def stream(port: int, head: bytes, piece: bytes, total: int) -> tuple[Answer, int]:
-    """Send a body until it is whole or the server wants no more of it; then read the answer."""
+    """Send a body until it is complete or the server stops reading. Then read the response."""
     sent = 0
     with connect(port) as line:
         line.sendall(head)
@@ -288,7 +288,7 @@ def stream(port: int, head: bytes, piece: bytes, total: int) -> tuple[Answer, in
         return read_answer(line), sent
 
 
-def test_a_body_of_a_gigabyte_is_refused_early_and_fills_neither_memory_nor_disk(
+def test_a_body_of_a_gigabyte_is_rejected_early_and_fills_neither_memory_nor_disk(
     host: ServerUnderTest, tablet: Tablet
 ) -> None:
     before, files = host.peak_from_here(), host.files()
@@ -305,9 +305,7 @@ def test_a_body_of_a_gigabyte_is_refused_early_and_fills_neither_memory_nor_disk
     assert host.files() - files < 1024 * 1024
 
 
-def test_many_large_bodies_at_once_stay_within_the_memory_set_aside_for_them(
-    host: ServerUnderTest, tablet: Tablet
-) -> None:
+def test_many_concurrent_large_bodies_stay_within_the_memory_limit(host: ServerUnderTest, tablet: Tablet) -> None:
     before, files = host.peak_from_here(), host.files()
     with ExitStack() as stack:
         for _ in range(40):
@@ -317,7 +315,7 @@ def test_many_large_bodies_at_once_stay_within_the_memory_set_aside_for_them(
             with suppress(OSError):
                 line.sendall(bytes(MAX_BODY_BYTES // 2))
         assert host.outcomes(tablet, host.field.envelope(tablet)) == ["stored"]
-        assert host.memory("VmHWM") - before < 128  # 40 times 4 MiB would be 160.
+        assert host.memory("VmHWM") - before < 128  # 40 bodies of 4 MiB would take 160 MiB.
     assert host.files() - files < 1024 * 1024
 
 
@@ -325,7 +323,7 @@ def test_many_large_bodies_at_once_stay_within_the_memory_set_aside_for_them(
 
 
 def alive(line: socket.socket) -> bool:
-    """Whether the server still holds its end open."""
+    """True if the server still keeps the connection open."""
     line.settimeout(0)
     try:
         return line.recv(1) != b""
@@ -336,7 +334,7 @@ def alive(line: socket.socket) -> bool:
 
 
 def say_one_byte_each(lines: list[socket.socket]) -> None:
-    """Send the first letter of a request, or another one like it."""
+    """Send one more letter of a request on each connection."""
     for line in lines:
         with suppress(OSError):
             line.sendall(b"P")
@@ -344,7 +342,7 @@ def say_one_byte_each(lines: list[socket.socket]) -> None:
 
 @pytest.mark.parametrize("bytes_a_second", [0, 1])
 def test_many_slow_senders_never_keep_a_tablet_out(patient_host: ServerUnderTest, bytes_a_second: int) -> None:
-    """It is served while they are still there: it does not wait until they are closed because they are late."""
+    """The tablet syncs while the slow connections are still open, before the server closes them as late."""
     tablet = patient_host.field.tablet()
     with ExitStack() as stack:
         lines = [stack.enter_context(connect(patient_host.port)) for _ in range(MAX_CONNECTIONS + 100)]
@@ -366,8 +364,8 @@ def test_many_slow_senders_are_closed(host: ServerUnderTest, tablet: Tablet, byt
             time.sleep(1)
 
 
-def test_an_honest_sender_on_a_poor_line_is_waited_for(host: ServerUnderTest, tablet: Tablet) -> None:
-    """A line of 8 KiB a second needs longer than the patience, and gets it; so does one who reads as slowly."""
+def test_the_server_waits_for_an_honest_sender_on_a_slow_line(host: ServerUnderTest, tablet: Tablet) -> None:
+    """At 8 KiB per second a transfer takes longer than the time limit, and the server allows it in both directions."""
     message = host.field.message(tablet, *(host.field.envelope(tablet) for _ in range(9)))
     head = f"POST /v1/sync HTTP/1.1\r\nContent-Length: {len(message.body)}\r\n{SIGNATURE_HEADER}: {message.signature}"
     with connect(host.port) as line:
@@ -379,7 +377,7 @@ def test_an_honest_sender_on_a_poor_line_is_waited_for(host: ServerUnderTest, ta
 
 
 @pytest.mark.parametrize("each_says", [b"", b"P"])
-def test_an_honest_upload_gets_through_while_idle_connections_pour_in(
+def test_an_honest_upload_succeeds_while_idle_connections_pour_in(
     host: ServerUnderTest, tablet: Tablet, each_says: bytes
 ) -> None:
     message = host.field.message(tablet, host.field.envelope(tablet))
@@ -396,10 +394,10 @@ def test_an_honest_upload_gets_through_while_idle_connections_pour_in(
         assert read_answer(line).status == 200
 
 
-def test_who_does_not_fetch_answers_is_closed_too(host: ServerUnderTest, tablet: Tablet) -> None:
+def test_a_client_that_does_not_fetch_responses_is_closed(host: ServerUnderTest, tablet: Tablet) -> None:
     held = host.open_files()
     with ExitStack() as stack:
-        for _ in range(8):  # Twice as many as there are workers.
+        for _ in range(8):  # Twice the number of workers.
             line = stack.enter_context(connect(host.port))
             line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             line.settimeout(0.2)
@@ -410,7 +408,7 @@ def test_who_does_not_fetch_answers_is_closed_too(host: ServerUnderTest, tablet:
         wait_until(lambda: host.open_files() <= held, "a connection that takes no answers stayed open")
 
 
-def test_what_the_log_says_of_all_this_is_json_lines_without_content(host: ServerUnderTest) -> None:
+def test_the_log_of_all_these_requests_is_json_lines_without_content(host: ServerUnderTest) -> None:
     log = Path(host.server.folders[1] / "server.log").read_text(encoding="utf-8")
     assert all(json.loads(line)["event"] for line in log.splitlines())
     assert "garbage" not in log

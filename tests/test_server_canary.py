@@ -1,7 +1,7 @@
-"""Canaries: what people answer never reaches the server, whatever happens on the way there.
+"""Canaries: answers of respondents never appear in any file of the server, in normal operation and after failures.
 
-A real server in its own process meets good days and bad ones; after each, every file that it wrote or holds open is
-searched, in clear, unpacked and decoded. Further tests plant canaries, and see that the search finds them.
+A real server runs in its own process. After each scenario the tests search all files that it wrote or holds open, also
+unpacked and decoded. Further tests plant canaries and verify that the search finds them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from sync.keys.key_pairs import SealPublicKey, SigningKey
 from sync.tablet.client import Tablet
 
 PEOPLE = ("1_huepetuhe_quz", "4_inambari_minor")
-MARK = "Kanaryo-Qhilqasqa"  # what a careless client sends where it does not belong
+MARK = "Kanaryo-Qhilqasqa"  # a careless client sends this in a wrong place
 BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{16,}")
 URL_SAFE = bytes.maketrans(b"-_", b"+/")
 PACKED = re.compile(rb"\x1f\x8b\x08|\x78[\x01\x5e\x9c\xda]")
@@ -61,14 +61,14 @@ def answered(name: str) -> set[bytes]:
 
 @dataclass
 class Watch:
-    """All places where a process writes, and the canaries that must not be there."""
+    """All places where a process writes, and the canaries that must not appear there."""
 
     folders: tuple[Path, ...]
     canaries: set[bytes]
     process: int
 
     def found(self) -> dict[str, str]:
-        """The canaries that are there, each with a place."""
+        """Return the canaries that were found, each with a place."""
         return {
             canary.decode(): place
             for place, content in self.contents()
@@ -78,17 +78,17 @@ class Watch:
         }
 
     def contents(self) -> Iterator[tuple[str, bytes]]:
-        """Every file in the folders, and those the process holds open though they have no name any more."""
+        """Yield each file in the folders, and the deleted files that the process holds open."""
         for folder in self.folders:
             yield from ((path.name, path.read_bytes()) for path in folder.rglob("*") if path.is_file())
         yield from ((str(path), path.read_bytes()) for path in self.nameless())
 
     def nameless(self) -> list[Path]:
-        """Open files of the process that were deleted, as Unix temporary files are from the start."""
+        """List open files of the process that were deleted. Temporary files on Unix are deleted from the start."""
         return [path for path, target in self._open() if target.endswith(" (deleted)")]
 
     def elsewhere(self) -> list[str]:
-        """Files that the process holds open for writing outside the folders."""
+        """List files outside the folders that the process holds open for writing."""
         written = (target.removesuffix(" (deleted)") for path, target in self._open() if is_written(path))
         return [name for name in written if not any(Path(name).is_relative_to(folder) for folder in self.folders)]
 
@@ -105,13 +105,13 @@ class Watch:
 
 
 def is_written(path: Path) -> bool:
-    """Say whether an open file, given as /proc/<process>/fd/<number>, was opened for writing."""
+    """True if the open file /proc/<process>/fd/<number> was opened for writing."""
     flags = re.search(r"^flags:\s*([0-7]+)$", (path.parent.parent / "fdinfo" / path.name).read_text(), re.MULTILINE)
     return flags is not None and int(flags[1], 8) & os.O_ACCMODE != os.O_RDONLY
 
 
 def readings(content: bytes) -> Iterator[bytes]:
-    """Bytes as they are, what is packed in them with gzip or zlib, and what base64 in them says, packed or not."""
+    """Yield the bytes, the contents of gzip and zlib members in them, and decoded base64 in them, packed or not."""
     yield content
     yield from unpacked(content)
     runs = BASE64.findall(content)
@@ -122,12 +122,12 @@ def readings(content: bytes) -> Iterator[bytes]:
 
 
 def unpacked(content: bytes) -> Iterator[bytes]:
-    """Every gzip or zlib member that begins somewhere in the bytes."""
+    """Yield the content of each gzip or zlib member in the bytes."""
     for start in PACKED.finditer(content):
         try:
             yield zlib.decompressobj(47).decompress(content[start.start() :], 4_000_000)
         except zlib.error:
-            continue  # only looked like one
+            continue  # not a gzip or zlib member
 
 
 def decode(run: bytes) -> bytes:
@@ -136,19 +136,19 @@ def decode(run: bytes) -> bytes:
     return base64.b64decode(whole + b"=" * (-len(whole) % 4))
 
 
-# The server's days
+# Scenarios
 
 
 @dataclass
 class Scene:
-    """The running server, a certified tablet's folder, and the watch over the server's files."""
+    """The running server, the folder of a certified tablet, and the watch over the server's files."""
 
     stage: Demo
     world: World
-    public: set[bytes] = field(default_factory=set)  # what was there before anybody answered: the form, the desks
+    public: set[bytes] = field(default_factory=set)  # content from before any answer: the form, the desks
 
     def watch(self) -> Watch:
-        """Look at the process that runs now."""
+        """Return a watch over the current server process."""
         running = self.stage.server.running
         assert running is not None
         folder = self.stage.folder
@@ -165,7 +165,7 @@ class Scene:
         return load_secret(self.stage.tablet / "device.key", SigningKey)
 
     def push(self, tablet: Tablet, *envelopes: bytes) -> list[dict[str, object]]:
-        """Send any bytes as envelopes, in a request that the tablet signed; return the receipts."""
+        """Send any bytes as envelopes, in a request that the tablet signs. Returns the receipts."""
         request = messages.Request(tablet.outbox.sync_state.next_batch(now_ms()).number, now_ms(), envelopes=envelopes)
         message = messages.write_request(request, self.device())
         headers = {"Content-Type": messages.CONTENT_TYPE, messages.SIGNATURE_HEADER: message.signature}
@@ -175,17 +175,17 @@ class Scene:
         return items
 
     def database(self) -> sqlite3.Connection:
-        """The server's database, from outside."""
+        """Open the server's database from this process."""
         return sqlite3.connect(self.world.config.database, timeout=PATIENCE, isolation_level=None)
 
     def log(self) -> str:
-        """What the server has logged."""
+        """Return the server's log."""
         return (self.stage.server.folders[1] / "server.log").read_text(encoding="utf-8")
 
 
 @pytest.fixture
 def scene(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    """A server with the real form and a certified tablet; its TMPDIR is watched too."""
+    """A server with the real form and a certified tablet. The watch includes its TMPDIR."""
     folder = world.data.parent
     (folder / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(folder / "tmp"))
@@ -216,7 +216,7 @@ def a_good_day(scene: Scene) -> None:
 
 
 def forgeries(scene: Scene) -> None:
-    """Envelopes that were changed or cut, and bytes that are none, are rejected."""
+    """The server rejects changed and truncated envelopes, and bytes that are not envelopes."""
     with scene.tablet() as tablet:
         raw = tablet.outbox.envelopes.list_stored()[0].raw
         items = scene.push(tablet, raw[:-8] + b"AAAAAAAA", raw[: len(raw) // 2], b"no envelope")
@@ -224,7 +224,7 @@ def forgeries(scene: Scene) -> None:
 
 
 def an_unknown_version(scene: Scene) -> None:
-    """A screening by a form version that the server never saw is held."""
+    """The server holds a screening with an unknown form version."""
     scorer = load_engine(compiled().xform)
     with scene.database() as db:
         raw = db.execute("SELECT public FROM keyring_keys WHERE keyring = '17-protection'").fetchone()[0]
@@ -243,7 +243,7 @@ def an_unknown_version(scene: Scene) -> None:
 
 
 def a_broken_server(scene: Scene) -> None:
-    """A table is missing: the sync ends in a 500, and works again when the table is back."""
+    """A database table is missing: the sync gets status 500, and works again when the table is back."""
     with scene.tablet() as tablet, scene.database() as db:
         tablet.screen(FORM, answers(PEOPLE[0]), date(2026, 11, 20))
         db.execute("ALTER TABLE statistics_cells RENAME TO elsewhere")
@@ -255,7 +255,7 @@ def a_broken_server(scene: Scene) -> None:
 
 
 def a_large_body_half_sent(scene: Scene) -> None:
-    """So many envelopes that many a server would spool the body into a file; this one is searched while it waits."""
+    """A body so large that many servers would write it to a file. The search runs while its rest is still missing."""
     with scene.tablet() as tablet:
         raw, number = (
             tablet.outbox.envelopes.list_stored()[0].raw.decode(),
@@ -278,7 +278,7 @@ def a_large_body_half_sent(scene: Scene) -> None:
 
 
 def careless_clients(scene: Scene) -> None:
-    """Answers in addresses, headers and bodies where they do not belong are refused, and written nowhere."""
+    """The server rejects answers in paths, headers and wrong bodies, and writes them nowhere."""
     plain = json.dumps(answers(PEOPLE[0])).encode()
     server = scene.stage.server
     for port in (server.tablets_port, server.people_port):
@@ -302,7 +302,7 @@ def careless_clients(scene: Scene) -> None:
     assert '"status": 413' in scene.log()
     phrase = scene.world.passphrase("proteccion-17")
     with pytest.raises(RefusedError, match=r"session\.refused"):
-        StaffSession.sign_in(server.people_url, phrase, phrase)  # her passphrase, typed into the wrong box
+        StaffSession.sign_in(server.people_url, phrase, phrase)  # the passphrase in the wrong field
     with scene.stage.desk("ninez-17") as desk:
         (referral,) = desk.list_referrals("17-child", mode="training")
         with pytest.raises(RefusedError):
@@ -332,7 +332,7 @@ DAYS: tuple[Callable[[Scene], None], ...] = (
 )
 
 
-def test_nothing_that_was_answered_is_in_any_file_of_the_server_whatever_happened(scene: Scene) -> None:
+def test_no_answer_is_in_any_file_of_the_server_after_any_scenario(scene: Scene) -> None:
     for day in DAYS:
         day(scene)
         assert scene.watch().found() == {}, day.__doc__
@@ -350,7 +350,7 @@ def in_a_database(path: Path, canary: bytes) -> None:
 
 
 def in_a_write_ahead_log(path: Path, canary: bytes) -> None:
-    """As a process leaves it that was killed before the log was folded in."""
+    """Write it to the log only, like a process that was killed before the checkpoint."""
     with sqlite3.connect(path.with_suffix(".db")) as db:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("CREATE TABLE notes (text TEXT)")
@@ -377,7 +377,7 @@ PLANTED: dict[str, Callable[[Path, bytes], object]] = {
 def test_a_planted_canary_is_found(plant: Callable[[Path, bytes], object], tmp_path: Path) -> None:
     canaries = answered(PEOPLE[0])
     canary = max(canaries, key=len)
-    # A process of its own: pytest's may hold deleted files of other tests open.
+    # A separate process, because pytest's may hold deleted files of other tests open.
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as idle:
         watch = Watch((tmp_path,), canaries, idle.pid)
         assert watch.found() == {}
@@ -385,7 +385,7 @@ def test_a_planted_canary_is_found(plant: Callable[[Path, bytes], object], tmp_p
         assert watch.found() == {canary.decode(): "file"}
 
 
-def test_a_canary_in_a_temporary_file_that_has_no_name_is_found(tmp_path: Path) -> None:
+def test_a_canary_in_an_unnamed_temporary_file_is_found(tmp_path: Path) -> None:
     with tempfile.TemporaryFile(dir=tmp_path) as nameless:
         nameless.write(b"<nobody>knows<")
         nameless.flush()

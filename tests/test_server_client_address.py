@@ -1,4 +1,4 @@
-"""Who guesses at enrolment is slowed down by the address that is really his, and no tablet's screenings ever are."""
+"""The client address behind proxies, and the limit on failed enrolments per address. Sync is never limited."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OURS = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("2001:db8::1/12
     ("peer", "forwarded", "counted"),
     [
         ("192.0.2.1", "", "192.0.2.1"),
-        ("192.0.2.1", "203.0.113.9", "192.0.2.1"),  # Whoever reaches us without a proxy may write what he likes.
+        ("192.0.2.1", "203.0.113.9", "192.0.2.1"),  # A client that connects without a proxy can forge the header.
         ("10.0.0.1", "203.0.113.9", "203.0.113.9"),
         ("10.0.0.1", "198.51.100.7, 203.0.113.9", "203.0.113.9"),
         ("10.0.0.1", "203.0.113.9, 10.0.0.2", "203.0.113.9"),
@@ -39,13 +39,13 @@ OURS = (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("2001:db8::1/12
         ("10.0.0.1", "203.0.113.9,,", "203.0.113.9"),
     ],
 )
-def test_the_address_that_counts_is_the_nearest_that_is_no_proxy_of_ours(
+def test_the_client_address_is_the_nearest_one_that_is_not_a_trusted_proxy(
     peer: str, forwarded: str, counted: str
 ) -> None:
     assert find_client_address(peer, forwarded, OURS) == counted
 
 
-def test_who_guesses_codes_is_refused_for_a_while_and_a_certified_tablet_is_not(world: World) -> None:
+def test_an_address_that_guesses_codes_is_blocked_and_a_certified_tablet_is_not(world: World) -> None:
     field = open_field(world)
     proxied = replace(field.services.config, proxies=OURS)
     client = app.tablet_api(replace(field.services, config=proxied)).test_client()
@@ -86,12 +86,12 @@ def test_failed_sign_ins_count_for_the_address_behind_the_proxy(world: World) ->
     field.services.db.close()
 
 
-def test_refusals_are_forgotten_after_their_window_and_never_grow_without_bound() -> None:
+def test_failures_expire_after_their_window_and_their_number_is_bounded() -> None:
     now = 0.0
     refusals = EnrolmentFailures(lambda: now)
     for _ in range(MAX_FAILURES):
         refusals.count("2001:db8:1:2::1")
-    assert refusals.is_blocked("2001:db8:1:2:ffff::9")  # The same customer.
+    assert refusals.is_blocked("2001:db8:1:2:ffff::9")  # The same /64 network.
     assert not refusals.is_blocked("2001:db8:1:3::1")
     now = float(WINDOW_SECONDS)
     assert not refusals.is_blocked("2001:db8:1:2::1")

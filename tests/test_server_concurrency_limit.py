@@ -1,4 +1,4 @@
-"""What authors send takes no more than a place each at the people's door: nobody else who works there waits for it."""
+"""The limit of one expensive request per person at the staff API, so that other people do not wait."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from test_server_staff_api import client, code
 
 @contextmanager
 def held(field: Field, patch: pytest.MonkeyPatch, *people: str) -> Iterator[None]:
-    """Keep a check of each of these people waiting for the process apart."""
+    """Run a check for each of these people that waits in the sandbox."""
     begun, over = threading.Semaphore(0), threading.Event()
 
     def reading(*_: Any) -> CompiledDraft:
@@ -51,12 +51,12 @@ def held(field: Field, patch: pytest.MonkeyPatch, *people: str) -> Iterator[None
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody has to wait for somebody to wait."""
+    """Shorten the waiting time so that the tests are fast."""
     assert upload_sandbox.PATIENCE <= 1
     monkeypatch.setattr(upload_sandbox, "PATIENCE", 0.01)
 
 
-def test_a_person_has_one_thing_read_at_a_time_and_others_have_theirs(
+def test_one_expensive_request_per_person_runs_and_others_run_theirs(
     field: Field, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     author, reviewer = client(field, "autora"), client(field, "revisor")
@@ -67,7 +67,9 @@ def test_a_person_has_one_thing_read_at_a_time_and_others_have_theirs(
     assert author.post("/v1/checks", data=b"x").status_code == 200
 
 
-def test_when_all_places_are_taken_the_next_is_told_so_at_once(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_gets_server_busy_at_once_when_all_slots_are_taken(
+    field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(upload_sandbox, "MOST_CONCURRENT", 1)
     reviewer = client(field, "revisor")
     with held(field, monkeypatch, "autora"):
@@ -75,13 +77,13 @@ def test_when_all_places_are_taken_the_next_is_told_so_at_once(field: Field, mon
     assert reviewer.post("/v1/checks", data=b"x").status_code == 200
 
 
-def test_a_place_is_given_back_whatever_becomes_of_the_reading(field: Field) -> None:
+def test_a_slot_is_released_after_any_result(field: Field) -> None:
     author = client(field, "autora")
     assert code(author.post("/v1/drafts", data=b"no table"))[1] == "form.problems"
     assert author.post("/v1/checks", data=b"no table").status_code == 200
 
 
-def test_odk_validate_runs_in_its_authors_place(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_odk_validate_runs_in_its_authors_slot(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
     author, checked = client(field, "autora"), []
 
     def validate(*_: object) -> list[FormProblem]:

@@ -1,4 +1,4 @@
-"""The server refuses to start with settings or a data folder that would put somebody at risk, and says which."""
+"""Wrong and insecure settings and data folders: the server names them and does not start."""
 
 from dataclasses import MISSING
 from pathlib import Path
@@ -15,7 +15,7 @@ def ready(folder: Path) -> dict[str, str]:
     return {"CHASKI_DATA": str(folder), "PATH": "/usr/bin"}
 
 
-def test_a_data_folder_is_all_that_must_be_set(tmp_path: Path) -> None:
+def test_the_data_folder_is_the_only_required_setting(tmp_path: Path) -> None:
     loaded = config.load(ready(tmp_path))
     assert (loaded.data, loaded.tablets_port, loaded.people_port) == (tmp_path, 8080, 8081)
     assert loaded.deadline_hours == {"immediate": 1, "prompt": 24, "routine": 72}
@@ -41,18 +41,18 @@ def test_a_missing_data_folder_is_named() -> None:
         ("CHASKI_DATA", " "),
     ],
 )
-def test_a_wrong_value_is_refused_by_name(tmp_path: Path, name: str, text: str) -> None:
+def test_a_wrong_value_is_rejected_with_the_name_of_its_setting(tmp_path: Path, name: str, text: str) -> None:
     with pytest.raises(config.ConfigError) as refused:
         config.load(ready(tmp_path) | {name: text})
     assert refused.value.setting == name
 
 
-def test_a_misspelt_setting_is_refused_with_the_right_spelling(tmp_path: Path) -> None:
+def test_a_misspelt_setting_is_rejected_with_the_right_spelling(tmp_path: Path) -> None:
     with pytest.raises(config.ConfigError, match=r"CHASKI_HOURS_IMEDIATE.*did you mean CHASKI_HOURS_IMMEDIATE"):
         config.load(ready(tmp_path) | {"CHASKI_HOURS_IMEDIATE": "2"})
 
 
-def test_every_setting_says_what_it_is_for() -> None:
+def test_every_setting_has_a_description() -> None:
     for name, (_, setting, default) in config.known_settings().items():
         assert setting.about.endswith("."), name
         assert default is not MISSING or name == "CHASKI_DATA"
@@ -65,7 +65,7 @@ def test_a_demo_is_served_to_this_machine_only(tmp_path: Path) -> None:
     config.refuse_insecure(loaded, demo=False, own=(), key_files=config.find_key_files(loaded))
 
 
-def test_sessions_never_cross_a_network_in_the_clear(tmp_path: Path) -> None:
+def test_session_cookies_never_cross_a_network_unencrypted(tmp_path: Path) -> None:
     loaded = config.load(ready(tmp_path) | {"CHASKI_PEOPLE_HOST": "0.0.0.0", "CHASKI_PEOPLE_SECURE_COOKIE": "no"})
     with pytest.raises(config.ConfigError, match="CHASKI_PEOPLE_SECURE_COOKIE"):
         config.refuse_insecure(loaded, demo=False, own=(), key_files=config.find_key_files(loaded))
@@ -74,7 +74,7 @@ def test_sessions_never_cross_a_network_in_the_clear(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644])
-def test_a_key_file_others_can_read_is_refused_by_name(tmp_path: Path, mode: int) -> None:
+def test_a_key_file_that_others_can_read_is_rejected_by_name(tmp_path: Path, mode: int) -> None:
     loaded, key = config.load(ready(tmp_path)), SigningKey.generate()
     save_secret(tmp_path / "server.key", key)
     config.refuse_insecure(loaded, demo=False, own={key.kid}, key_files=config.find_key_files(loaded))
@@ -83,7 +83,7 @@ def test_a_key_file_others_can_read_is_refused_by_name(tmp_path: Path, mode: int
         config.refuse_insecure(loaded, demo=False, own={key.kid}, key_files=config.find_key_files(loaded))
 
 
-def test_a_data_folder_others_can_read_is_refused(tmp_path: Path) -> None:
+def test_a_data_folder_that_others_can_read_is_rejected(tmp_path: Path) -> None:
     loaded = config.load(ready(tmp_path))
     tmp_path.chmod(0o755)
     with pytest.raises(config.ConfigError, match="CHASKI_DATA"):
@@ -92,7 +92,7 @@ def test_a_data_folder_others_can_read_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", [SigningKey.generate(), SealKey.generate(), RouteKey.generate()])
 @pytest.mark.parametrize("phrase", [None, "seis palabras"])
-def test_a_secret_that_is_not_the_servers_is_refused_on_a_real_server(
+def test_a_real_server_rejects_a_secret_key_that_is_not_its_own(
     tmp_path: Path, key: SigningKey | SealKey | RouteKey, phrase: str | None
 ) -> None:
     loaded = config.load(ready(tmp_path))

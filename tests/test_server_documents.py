@@ -40,7 +40,7 @@ def publish(field: Field, document: Document, ring: Ring = Ring(), *, now: int =
     )
 
 
-def test_a_form_of_author_and_reviewer_is_in_the_next_manifest_as_its_exact_bytes(field: Field) -> None:
+def test_a_form_with_both_signatures_is_in_the_next_manifest_with_its_exact_bytes(field: Field) -> None:
     document = signed(field)
     done = publish(field, document)
     manifest = trust_documents.manifest_in_force(field.services.db.read())
@@ -52,7 +52,7 @@ def test_a_form_of_author_and_reviewer_is_in_the_next_manifest_as_its_exact_byte
     assert (last.action, last.detail["form"]) == ("form.published", "otra")
 
 
-def test_the_audit_names_the_keys_that_approved_a_version_elsewhere_drafts_included(field: Field) -> None:
+def test_the_audit_names_the_keys_that_approved_a_version_even_for_drafts(field: Field) -> None:
     drafted, unseen = signed(field), signed(field, {**FORM, "version": "8"})
     with field.services.db.write() as w:
         versions.add_version(w, rollouts.describe_bundle(drafted), state="draft", author="autora", at=NOW)
@@ -85,20 +85,20 @@ def test_a_bundle_with_two_signatures_replaces_another_draft_of_its_name(field: 
     ],
     ids=["author alone", "reviewer alone", "author twice", "registrar in place of a reviewer"],
 )
-def test_a_form_without_both_signatures_is_refused(field: Field, offices: tuple[tuple[str, str], ...]) -> None:
+def test_a_form_without_both_signatures_is_rejected(field: Field, offices: tuple[tuple[str, str], ...]) -> None:
     with pytest.raises(SyncError, match=r"signed\.too_few"):
         publish(field, signed(field, FORM, *offices))
     assert not any(each.form == "otra" for each in versions.list_versions(field.services.db.read()))
 
 
-def test_changed_bytes_are_refused(field: Field) -> None:
+def test_changed_bytes_are_rejected(field: Field) -> None:
     good = signed(field)
     changed = Document(good.payload.replace(b'"7"', b'"8"'), good.signatures)
     with pytest.raises(SyncError, match=r"signed\.bad_signature"):
         publish(field, changed)
 
 
-def test_a_version_is_immutable_and_the_same_bytes_may_come_twice(field: Field) -> None:
+def test_a_version_is_immutable_and_the_same_bytes_are_accepted_twice(field: Field) -> None:
     first = publish(field, signed(field))
     again = publish(field, signed(field), now=NOW + 1)
     assert again.version.sha == first.version.sha
@@ -109,7 +109,7 @@ def test_a_version_is_immutable_and_the_same_bytes_may_come_twice(field: Field) 
     assert trust_documents.manifest_in_force(field.services.db.read()).choose("otra", "any", "17") == first.version.sha
 
 
-def test_a_demo_never_publishes_for_the_field(field: Field) -> None:
+def test_a_demo_cannot_publish_for_the_field(field: Field) -> None:
     with pytest.raises(SyncError, match=r"bundle\.demo_trust"):
         publish(field, signed(field, {**FORM, "channel": "field"}))
 
@@ -143,7 +143,7 @@ def packed(**recordings: bytes) -> bytes:
 
 
 def spoken(*recordings: bytes) -> dict[str, Any]:
-    """A form that names recordings in one language."""
+    """A form with recordings in one language."""
     said = {
         f"otra/q{number}/label": {
             "sha256": hashlib.sha256(each).hexdigest(),
@@ -178,7 +178,7 @@ def test_a_version_with_a_missing_recording_is_not_published(field: Field) -> No
 
 
 def new_trust(field: Field, number: int, roots: tuple[str, ...], **changed: Any) -> bytes:
-    """The trust in force under another number, signed by these roots."""
+    """The trust in force with another number, signed by these roots."""
     held = field.trust
     values = {
         "number": number,
@@ -218,7 +218,7 @@ def test_a_newer_trust_needs_the_threshold_of_roots_and_this_servers_key(field: 
 
 
 def new_registry(field: Field, number: int, *, revoked: list[str], renewed: tuple[Keyring, ...] = ()) -> Document:
-    """The registry in force under another number, signed by the registrar."""
+    """The registry in force with another number, signed by the registrar."""
     held = registry.accept(
         Document.parse(trust_documents.get_newest(field.services.db.read(), "registry").body), field.trust, None
     )

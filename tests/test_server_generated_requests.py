@@ -1,5 +1,7 @@
-"""Generated requests, good and bad, to both doors of a real server, as nobody and as every kind of person: no answer
-is a failure, and every answer is one that the door's own OpenAPI document announces. `make fuzz` runs it for longer."""
+"""Generated requests, valid and invalid, to both APIs of a real server, without a session and with each role.
+
+No response may be a server failure, and each must match the API's own OpenAPI document. `make fuzz` runs it for longer.
+"""
 
 from __future__ import annotations
 
@@ -43,13 +45,13 @@ CHECKS = [
         "unsupported_method",
     }
 ]
-# Signing out in the middle would leave nothing to ask as this person.
+# Signing out would end the session that the other requests need.
 LEFT_OUT = {"DELETE /v1/session"}
 
 
 @dataclass(frozen=True)
 class Known:
-    """What is there to be asked for: ids by the name of the parameter, good documents, and a tablet that can sign."""
+    """Existing things for requests: ids by parameter name, valid documents, and a tablet that can sign."""
 
     ids: dict[str, list[str]]
     documents: list[bytes]
@@ -91,7 +93,7 @@ def as_it_is(context: Any, value: Any) -> bytes:
 
 
 def at_home(known: Known, draws: st.DataObject, case: Case) -> Case:
-    """Let half of the good requests be about something that is there, and rightly signed."""
+    """Make half of the valid requests refer to existing things, with valid signatures."""
     if not draws.draw(st.booleans()):
         return case
     for name in case.path_parameters or {}:
@@ -115,7 +117,7 @@ def sign_in(url: str, world: World, login: str) -> requests.Session:
 
 
 def ask_everything(url: str, session: requests.Session, known: Known, *, examples: int) -> int:
-    """Ask every operation of a door; return how many requests were answered."""
+    """Send requests to all operations of an API. Returns the number of responses."""
     schema = schemathesis.openapi.from_dict(session.get(f"{url}/openapi.json", timeout=PATIENCE).json())
     schema.config.generation.update(with_security_parameters=False)
     return sum(
@@ -127,14 +129,14 @@ def ask_everything(url: str, session: requests.Session, known: Known, *, example
 
 
 def can_be_wrong(operation: Any) -> bool:
-    """Whether a request can break the schema: any text is a good id, any bytes are a good body."""
+    """True if a request can violate the schema. Any text is a valid id, and any bytes are a valid body."""
     fields = operation.definition.raw.get("parameters", [])
     body = operation.definition.raw.get("requestBody", {}).get("content", {})
     return "application/json" in body or any(field["in"] == "query" or "const" in field["schema"] for field in fields)
 
 
 def ask(url: str, session: requests.Session, known: Known, operation: Any, mode: GenerationMode, examples: int) -> int:
-    """Ask one operation some good or some bad requests; return how many were answered."""
+    """Send valid or invalid requests to one operation. Returns the number of responses."""
     asked = 0
 
     @seed(SEED)
@@ -161,13 +163,13 @@ def ask(url: str, session: requests.Session, known: Known, operation: Any, mode:
     return asked
 
 
-def test_nothing_a_stranger_asks_the_tablets_door_is_a_failure_or_a_surprise(field: Field, known: Known) -> None:
+def test_no_generated_request_makes_the_tablet_api_fail_or_leave_its_document(field: Field, known: Known) -> None:
     with run_servers(field) as ports:
         assert ask_everything(f"http://127.0.0.1:{ports[TABLETS]}", requests.Session(), known, examples=EXAMPLES * 2)
 
 
 @pytest.mark.parametrize("login", ["", "proteccion-17", "registro", "publicacion"])
-def test_nothing_anybody_asks_the_people_s_door_is_a_failure_or_a_surprise(
+def test_no_generated_request_makes_the_staff_api_fail_or_leave_its_document(
     field: Field, known: Known, login: str
 ) -> None:
     with run_servers(field) as ports:

@@ -1,4 +1,4 @@
-"""What the server does by itself, a person can also do: each job is a plain function over the database."""
+"""The server's jobs: each runs from the scheduler and by hand, as a plain function over the database."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def field(world: World) -> Iterator[Field]:
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
-def test_each_job_can_be_run_by_hand_and_says_how_much_it_did(world: World, world_db: Database, job: Job) -> None:
+def test_each_job_can_run_by_hand_and_returns_its_count(world: World, world_db: Database, job: Job) -> None:
     assert jobs.run_job(job, world_db, world.config, FOUNDED) == 0
     assert job_store.last_runs(world_db.read())[job.name].at == FOUNDED
 
@@ -41,14 +41,14 @@ def test_the_scheduler_runs_every_job_of_the_table_and_no_other(world: World, wo
     scheduler.shutdown()
 
 
-def test_a_job_that_failed_three_times_has_stopped(world: World, world_db: Database) -> None:
+def test_a_job_that_failed_three_times_counts_as_stopped(world: World, world_db: Database) -> None:
     leases = JOBS[0]
     every_minute = [job.name for job in JOBS if job.every_seconds == leases.every_seconds]
     for job in JOBS:
         jobs.run_job(job, world_db, world.config, FOUNDED)
     late = FOUNDED + (3 * leases.every_seconds + 61) * 1000
     assert jobs.list_stopped_jobs(world_db, late, FOUNDED) == every_minute == ["leases", "rollouts"]
-    assert jobs.list_stopped_jobs(world_db, late, late) == []  # a server that was off has done nothing wrong
+    assert jobs.list_stopped_jobs(world_db, late, late) == []  # a server that was off is not late
 
 
 def test_people_list_jobs_and_run_one_by_name(world: World) -> None:
@@ -65,7 +65,7 @@ def on_the_list(field: Field) -> list[tuple[str, bool]]:
     return [(reason, bool(is_open)) for reason, is_open in found]
 
 
-def test_a_gap_that_is_days_old_is_told_as_late_and_a_filled_one_not_at_all(field: Field) -> None:
+def test_a_gap_of_several_days_is_marked_late_and_a_filled_one_is_removed(field: Field) -> None:
     tablet, db = field.tablet(), field.services.db
     first, missing, third = (field.envelope(tablet) for _ in range(3))
     field.push(tablet, first, third)
@@ -75,7 +75,7 @@ def test_a_gap_that_is_days_old_is_told_as_late_and_a_filled_one_not_at_all(fiel
     assert (gaps.update_all_gaps(db, now=field.now + 4 * DAY), on_the_list(field)) == (0, [("late.seq.2", False)])
 
 
-def test_a_gap_that_the_list_has_lost_is_put_on_it_again(field: Field) -> None:
+def test_a_gap_that_is_missing_on_the_work_list_is_added_again(field: Field) -> None:
     tablet, db = field.tablet(), field.services.db
     first, _, third = (field.envelope(tablet) for _ in range(3))
     field.push(tablet, first, third)

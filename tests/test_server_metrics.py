@@ -1,4 +1,4 @@
-"""The operator's figures: what waits, what is stored, what runs; nothing of anybody, and only for who has the token."""
+"""The operator's metrics: queues, storage and jobs, without data about persons, and only with the token."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def figures(client: FlaskClient) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_an_operator_sees_what_came_in_what_waits_and_what_is_late(field: Field) -> None:
+def test_the_metrics_count_received_waiting_and_overdue_screenings(field: Field) -> None:
     tablet = field.tablet()
     for mode in ("field", "training"):
         field.push(tablet, field.envelope(tablet, replace(ROUTE, mode=mode)))
@@ -54,14 +54,14 @@ def test_an_operator_sees_what_came_in_what_waits_and_what_is_late(field: Field)
     assert seen[("process_resident_memory_bytes",)] > 0
 
 
-def test_an_operator_sees_when_each_job_last_did_its_work(field: Field) -> None:
+def test_the_metrics_contain_the_last_success_of_each_job(field: Field) -> None:
     services = field.services
     jobs.run_job(jobs.JOBS[0], services.db, services.config, field.now)
     seen = figures(staff_api(services).test_client())
     assert seen["chaski_job_success_timestamp_seconds", jobs.JOBS[0].name] == field.now / 1000
 
 
-def test_no_figure_is_about_one_tablet_or_person_and_none_says_what_a_stranger_wrote(field: Field) -> None:
+def test_no_metric_names_a_tablet_or_person_or_repeats_text_from_a_client(field: Field) -> None:
     tablet = field.tablet()
     raw = field.envelope(tablet)
     field.push(tablet, raw)
@@ -72,7 +72,7 @@ def test_no_figure_is_about_one_tablet_or_person_and_none_says_what_a_stranger_w
         assert unsaid not in text
 
 
-def test_no_figure_tells_what_kind_of_person_was_just_met(field: Field) -> None:
+def test_no_metric_reveals_what_kind_of_respondent_was_just_screened(field: Field) -> None:
     tablet, client = field.tablet(), staff_api(field.services).test_client()
     child = replace(ROUTE, queue_kinds=("child",), tier="child", urgency="immediate", age_band="under_14")
     said = []
@@ -85,7 +85,7 @@ def test_no_figure_tells_what_kind_of_person_was_just_met(field: Field) -> None:
 
 
 @pytest.mark.parametrize("shown", ["", "Bearer", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer ñ"])
-def test_nobody_else_sees_the_figures(field: Field, shown: str) -> None:
+def test_a_client_without_the_token_gets_no_metrics(field: Field, shown: str) -> None:
     answer = (
         staff_api(field.services)
         .test_client()
@@ -94,17 +94,17 @@ def test_nobody_else_sees_the_figures(field: Field, shown: str) -> None:
     assert (answer.status_code, answer.json["code"]) == (401, "metrics.refused")  # type: ignore[index]
 
 
-def test_without_a_token_and_at_the_tablets_door_there_are_no_figures(field: Field) -> None:
+def test_metrics_are_missing_without_a_token_setting_and_on_the_tablet_api(field: Field) -> None:
     bare = replace(field.services, config=replace(field.services.config, metrics_token=""))
     for client in (staff_api(bare).test_client(), tablet_api(field.services).test_client()):
         assert client.get("/metrics", headers={"Authorization": "Bearer "}).status_code == 404
 
 
-def test_the_token_is_not_shown_where_settings_are_printed(field: Field) -> None:
+def test_printed_settings_do_not_contain_the_token(field: Field) -> None:
     assert TOKEN not in repr(field.services.config)
 
 
-def test_a_door_is_well_while_it_can_write_and_its_jobs_run(field: Field) -> None:
+def test_an_api_is_healthy_while_it_can_write_and_its_jobs_run(field: Field) -> None:
     for app in (tablet_api, staff_api):
         assert app(field.services).test_client().get("/healthz").json == {"status": "ok"}
     late = replace(field.services, now=lambda: field.now + 48 * HOUR)
@@ -115,7 +115,7 @@ def test_a_door_is_well_while_it_can_write_and_its_jobs_run(field: Field) -> Non
     assert tablet_api(late).test_client().get("/healthz").status_code == 200
 
 
-def test_a_full_database_is_not_well_and_is_again_when_there_is_room(field: Field) -> None:
+def test_a_full_database_is_unhealthy_until_there_is_space_again(field: Field) -> None:
     db, client = field.services.db, tablet_api(field.services).test_client()
     with db.write() as w:
         (pages,) = w.execute("pragma page_count").fetchone()
@@ -127,7 +127,7 @@ def test_a_full_database_is_not_well_and_is_again_when_there_is_room(field: Fiel
     assert client.get("/healthz").status_code == 200
 
 
-def test_asking_often_writes_seldom(field: Field) -> None:
+def test_frequent_health_checks_write_rarely(field: Field) -> None:
     def asked(later: int) -> int:
         health.check_writable(field.services.db, field.services.config, now=field.now + later)
         return int(field.rows("select value from meta where name = 'pulse'")[0][0]) - field.now

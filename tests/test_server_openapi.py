@@ -1,4 +1,4 @@
-"""What each door says of itself: an OpenAPI 3.1 document that leaves nothing out, and a page that people can read."""
+"""The complete OpenAPI 3.1 document of each API, and its accessible documentation page."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def document(client: FlaskClient) -> Document:
 
 
 def every(part: Any, name: str) -> Iterator[Any]:
-    """Every value of a member of this name, at any depth."""
+    """Yield each value of a member with this name, at any depth."""
     if isinstance(part, dict):
         yield from ([part[name]] if name in part else [])
         for each in part.values():
@@ -48,7 +48,7 @@ def test_the_document_is_valid_openapi_3_1(document: Document) -> None:
     schemathesis.openapi.from_dict(document).validate()
 
 
-def test_every_address_of_the_door_is_in_the_document_and_no_other(client: FlaskClient, document: Document) -> None:
+def test_the_document_contains_exactly_the_endpoints_of_the_api(client: FlaskClient, document: Document) -> None:
     served = {
         (method.lower(), re.sub(r"<(?:[^:<>]+(?:\([^)]*\))?:)?([a-z0-9_]+)>", r"{\1}", rule.rule))
         for rule in client.application.url_map.iter_rules()
@@ -58,7 +58,7 @@ def test_every_address_of_the_door_is_in_the_document_and_no_other(client: Flask
     assert {(method, path) for method, path, _ in operations(document)} == served
 
 
-def test_every_problem_that_is_announced_is_in_the_catalogue_under_its_status(document: Document) -> None:
+def test_every_documented_problem_is_in_the_catalogue_with_its_status(document: Document) -> None:
     answers = [document["components"]["responses"], *(each["responses"] for _, _, each in operations(document))]
     announced = {
         (int(status), code)
@@ -71,7 +71,7 @@ def test_every_problem_that_is_announced_is_in_the_catalogue_under_its_status(do
         assert problems.find_type(code).status == status, code
 
 
-def test_a_body_of_bytes_is_described_as_bytes_with_the_header_that_signs_it(field: Field) -> None:
+def test_a_binary_body_is_documented_with_its_signature_header(field: Field) -> None:
     said: Document = app.tablet_api(field.services).test_client().get("/openapi.json").json  # type: ignore[assignment]
     sync = said["paths"]["/v1/sync"]["post"]
     assert sync["requestBody"]["content"] == {"application/x-chaski": {}}
@@ -82,7 +82,7 @@ def test_a_body_of_bytes_is_described_as_bytes_with_the_header_that_signs_it(fie
     assert sync["responses"]["200"]["headers"]["Chaski-Signature"]["required"]
 
 
-def test_every_name_has_a_text_in_both_languages_and_no_text_is_left_over(field: Field) -> None:
+def test_every_name_has_a_text_in_both_languages_and_no_text_is_unused(field: Field) -> None:
     used: set[str] = set()
     for door in APPS:
         said: Document = getattr(app, door)(field.services).test_client().get("/openapi.json").json
@@ -101,7 +101,7 @@ def test_every_name_has_a_text_in_both_languages_and_no_text_is_left_over(field:
 
 
 class Page(HTMLParser):
-    """What a page is made of."""
+    """The elements of an HTML page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class Page(HTMLParser):
         return [said[name] for _, said in self.tags if name in said]
 
 
-def test_the_page_names_every_address_and_every_problem_with_what_to_do(
+def test_the_page_names_every_endpoint_and_every_problem_with_its_advice(
     client: FlaskClient, document: Document
 ) -> None:
     text = client.get("/").text
@@ -127,7 +127,7 @@ def test_the_page_names_every_address_and_every_problem_with_what_to_do(
         assert problems.find_type(code).advice_es.split("`")[0] in text
 
 
-def test_the_page_can_be_read_without_eyes_without_a_mouse_and_in_spanish_first(client: FlaskClient) -> None:
+def test_the_page_works_with_screen_reader_and_keyboard_and_is_in_spanish_first(client: FlaskClient) -> None:
     page = Page(client.get("/").text)
     names = [tag for tag, _ in page.tags]
     assert ("html", {"lang": "es"}) in page.tags
@@ -155,14 +155,14 @@ def test_the_page_has_no_script_and_loads_nothing(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/openapi.json", "/healthz", "/nowhere", "/v1/trust"])
-def test_every_answer_tells_browsers_to_load_nothing_and_to_guess_nothing(client: FlaskClient, path: str) -> None:
+def test_every_response_forbids_browsers_to_load_or_to_sniff(client: FlaskClient, path: str) -> None:
     said = client.get(path).headers
     assert "default-src 'none'" in said["Content-Security-Policy"]
     assert "frame-ancestors 'none'" in said["Content-Security-Policy"]
     assert (said["X-Content-Type-Options"], said["Referrer-Policy"]) == ("nosniff", "no-referrer")
 
 
-def test_a_problem_names_the_request_under_which_the_log_has_it(
+def test_a_problem_contains_the_request_number_of_the_log(
     client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")

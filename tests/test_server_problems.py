@@ -1,4 +1,4 @@
-"""Every wrong has a code, an entry in the catalogue and the one shape of body, at both doors, and tells no content."""
+"""Problems of both APIs: each has a code, a catalogue entry and the standard body, and contains no answers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def client(field: Field, request: pytest.FixtureRequest) -> FlaskClient:
 
 
 def raised(package: object, name: str) -> set[str]:
-    """The literal codes that `name("code", ...)` is called with anywhere in a package."""
+    """Return the literal codes in all calls `name("code", ...)` of a package."""
     (folder,) = package.__path__  # type: ignore[attr-defined]
     calls = (
         node
@@ -79,7 +79,7 @@ CLIENT_SIDE = {
 }
 
 
-def test_every_code_of_the_protocol_that_can_reach_a_door_has_an_entry() -> None:
+def test_every_protocol_code_that_can_reach_an_api_has_an_entry() -> None:
     for code in raised(sync, "SyncError"):
         if code.partition(".")[0] not in CLIENT_SIDE:
             assert problems.find_type(code).status in range(400, 500), code
@@ -93,7 +93,7 @@ def test_every_entry_is_complete_in_both_languages() -> None:
 
 
 @pytest.mark.parametrize("code", problems.PROBLEM_TYPES)
-def test_a_client_says_every_problem_in_one_line_with_its_title_and_its_advice(code: str) -> None:
+def test_a_client_prints_every_problem_in_one_line_with_title_and_advice(code: str) -> None:
     entry = problems.PROBLEM_TYPES[code]
     told = str(RefusedError(entry.status, problems.build_document(code, "17-child", "en", {})))
     assert told == str(problems.Problem(code, "17-child"))
@@ -113,22 +113,26 @@ def check(status: int, content_type: str, body: bytes, *, members: frozenset[str
     ("method", "path", "status", "code"),
     [("GET", "/nowhere", 404, "http.not_found"), ("DELETE", "/v1/trust", 405, "http.method_not_allowed")],
 )
-def test_what_is_not_there_is_a_problem_of_the_one_shape(
+def test_a_missing_address_gets_a_problem_in_the_standard_format(
     client: FlaskClient, method: str, path: str, status: int, code: str
 ) -> None:
-    # The people's door wants its guard header before it says anything else.
+    # The staff API first requires its guard header.
     answer = client.open(path, method=method, headers={"Chaski-Request": "1"})
     document = check(answer.status_code, answer.content_type, answer.data)
     assert (answer.status_code, document["code"]) == (status, code)
 
 
-def test_english_is_spoken_to_who_asks_for_it_and_spanish_to_everybody_else(client: FlaskClient) -> None:
-    for language, title in ((None, "No existe"), ("qu", "No existe"), ("en-GB,en;q=0.9", "Nothing exists at this address")):
+def test_problems_are_in_spanish_unless_the_client_requests_english(client: FlaskClient) -> None:
+    for language, title in (
+        (None, "No existe"),
+        ("qu", "No existe"),
+        ("en-GB,en;q=0.9", "Nothing exists at this address"),
+    ):
         headers = {"Accept-Language": language} if language else {}
         assert client.get("/nowhere", headers=headers).json["title"] == title
 
 
-def test_a_failure_of_the_server_tells_its_number_and_nothing_else(
+def test_a_server_failure_returns_its_request_number_and_nothing_else(
     client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     @client.application.get("/breaks")
@@ -153,7 +157,7 @@ def test_a_failure_of_the_server_tells_its_number_and_nothing_else(
     ],
 )
 @pytest.mark.parametrize("raised", [None, RuntimeError(CANARY)])
-def test_no_field_of_an_event_takes_the_place_of_what_every_line_says(
+def test_no_event_field_replaces_a_standard_member_of_a_log_line(
     event: str, fields: dict[str, object], raised: Exception | None
 ) -> None:
     record = logging.LogRecord(
@@ -177,7 +181,7 @@ def test_every_log_event_is_written_with_its_time_and_all_its_fields() -> None:
 
 
 def logged(package: object) -> Iterator[tuple[str, set[str]]]:
-    """Every event that is logged anywhere in a package, with the names of its fields as far as they are written out."""
+    """Yield each logged event of a package, with its literal field names."""
     (folder,) = package.__path__  # type: ignore[attr-defined]
     for path in Path(folder).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -205,7 +209,7 @@ def test_a_real_failure_is_logged_with_its_time_and_its_place(world: World) -> N
     assert (failed["error"], failed["request"]) == ("OperationalError", answer.headers["Chaski-Request-Id"])
 
 
-def test_the_log_says_what_was_asked_as_a_template_and_never_what_was_sent(
+def test_the_log_contains_the_route_template_and_never_sent_data(
     field: Field, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -230,7 +234,7 @@ def send(port: int, method: str, path: str, body: bytes = b"", **headers: str) -
     return answer
 
 
-def test_a_body_beyond_the_limit_is_refused_at_both_doors(field: Field) -> None:
+def test_both_apis_reject_a_body_beyond_the_limit(field: Field) -> None:
     with run_servers(field) as ports:
         for port, path in zip(ports, ("/v1/sync", "/v1/session"), strict=True):
             answer = send(

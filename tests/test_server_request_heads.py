@@ -1,5 +1,7 @@
-"""What the head of a request may hold, at both doors of a real server: no address leads to another one, no number is
-too long or too odd to be answered, and the log tells of nothing but requests."""
+"""Unusual request heads, at both APIs of a real server: paths, numbers, ranges and first lines.
+
+The server never redirects, it answers each malformed number, and its log contains only requests.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,7 @@ TOO_LARGE = {"5,000 digits", "4,300 digits", "more than 64 bits", "5,000 zeros"}
 
 @pytest.fixture(scope="module")
 def host(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerUnderTest]:
-    """One server for all of this; in the end its log holds nothing but requests, each with its time."""
+    """One server for all tests of this module. At the end its log contains only requests, each with its time."""
     folder = tmp_path_factory.mktemp("heads")
     copied = World(folder / "server", folder / "people")
     shutil.copytree(founded_world.data, copied.data)
@@ -68,7 +70,7 @@ def host(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield running
         written = Path(running.server.folders[1] / "server.log").read_text("utf-8")
         lines = [json.loads(line) for line in written.splitlines()]
-        busy = "Task queue depth is %d"  # A warning of waitress, when many come at once.
+        busy = "Task queue depth is %d"  # A warning of waitress for many concurrent requests.
         assert {line["event"] for line in lines} <= {"serving", "request", "refused", busy}
         assert all(line["at"] > FOUNDED // 2 for line in lines)
     field.services.db.close()
@@ -76,13 +78,13 @@ def host(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(params=["tablets", "people"])
 def port(host: ServerUnderTest, request: pytest.FixtureRequest) -> int:
-    """Each door in turn."""
+    """The port of each API."""
     return host.port if request.param == "tablets" else host.server.people_port
 
 
 @pytest.fixture(scope="module")
 def cookies(host: ServerUnderTest) -> Iterator[str]:
-    """The session of a person who reads the audit trail."""
+    """The session cookie of a person who may read the audit chain."""
     phrase = host.field.world.passphrase("publicacion")
     address = f"{host.server.people_url}/v1/session"
     with requests.Session() as session:
@@ -113,7 +115,7 @@ def head(*lines: str) -> bytes:
         *("/v1/enrolments/", "/v1//enrolments", "/v1/enrolments//x", "/v1/./trust", "/v1/../v1/trust", "/static/"),
     ],
 )
-def test_no_address_leads_to_another(port: int, method: str, path: str) -> None:
+def test_no_path_redirects_to_another(port: int, method: str, path: str) -> None:
     with connect(port) as line:
         line.sendall(head(f"{method} {path} HTTP/1.1", "Host: other.example", "Content-Length: 0", "Connection: close"))
         said = b"".join(iter(lambda: line.recv(65536), b""))
@@ -125,13 +127,13 @@ def test_no_address_leads_to_another(port: int, method: str, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1//trust", "//v1//trust", "/v1/%2Ftrust", "/v1/trust/", "http://other.example"])
-def test_another_spelling_of_an_address_is_not_there(host: ServerUnderTest, path: str) -> None:
+def test_another_spelling_of_a_path_is_not_found(host: ServerUnderTest, path: str) -> None:
     answer = send_bytes(host.port, head(f"GET {path} HTTP/1.1", "Host: other.example"))
     assert (answer.status, answer.code) == (404, "http.not_found")
 
 
 @pytest.mark.parametrize("create_api", [app.tablet_api, app.staff_api])
-def test_no_address_ends_so_that_another_spelling_would_lead_to_it(world: World, create_api: object) -> None:
+def test_no_route_ends_with_a_slash_that_would_cause_redirects(world: World, create_api: object) -> None:
     services = app.open_services(world.config)
     rules = create_api(services).url_map  # type: ignore[operator]
     assert [rule.rule for rule in rules.iter_rules() if rule.rule.endswith("/")] == ["/"]
@@ -143,7 +145,7 @@ def test_no_address_ends_so_that_another_spelling_would_lead_to_it(world: World,
 
 
 @pytest.mark.parametrize("name", LENGTHS)
-def test_a_length_that_is_none_is_refused_and_one_that_is_too_large(port: int, name: str) -> None:
+def test_an_invalid_or_too_large_content_length_is_rejected(port: int, name: str) -> None:
     with connect(port) as line:
         line.sendall(head("POST /v1/sync HTTP/1.1", f"Content-Length: {LENGTHS[name]}", "Connection: close"))
         line.sendall(b"x" * (int(LENGTHS[name]) if name in GOOD else 0))
@@ -158,7 +160,7 @@ def test_a_length_that_is_none_is_refused_and_one_that_is_too_large(port: int, n
 
 
 @pytest.mark.parametrize("size", [MANY, f"-{MANY}", "+5", "1_0", "\u00b2", "", "f" * 5000, f"5;{MANY}"])
-def test_a_body_in_chunks_is_refused_whatever_its_first_chunk_says_of_its_size(port: int, size: str) -> None:
+def test_a_chunked_body_is_rejected_with_any_size_of_its_first_chunk(port: int, size: str) -> None:
     answer = send_bytes(port, head("POST /v1/sync HTTP/1.1", "Transfer-Encoding: chunked", "", size, "x"))
     assert (answer.status, answer.code) == (411, "http.length_required")
 
@@ -170,7 +172,7 @@ def test_a_body_in_chunks_is_refused_whatever_its_first_chunk_says_of_its_size(p
         *("bytes=1-1_0", f"bytes={MANY}-{MANY}", f"bytes={'9' * 4300}-", "bytes=\u0661-".encode().decode("latin-1")),
     ],
 )
-def test_a_range_that_is_none_is_refused(host: ServerUnderTest, asked: str) -> None:
+def test_an_invalid_range_is_rejected(host: ServerUnderTest, asked: str) -> None:
     answer = send_bytes(host.port, head(f"GET /v1/media/{RECORDING.sha256} HTTP/1.1", f"Range: {asked}"))
     assert (answer.status, answer.code) == (416, "http.range_not_satisfiable")
 
@@ -178,21 +180,21 @@ def test_a_range_that_is_none_is_refused(host: ServerUnderTest, asked: str) -> N
 @pytest.mark.parametrize(
     "asked", [f"bytes=0-{'9' * 4300}", f"bytes=-{'9' * 4300}", f"bytes=0-{MANY}", f"bytes=-{MANY}"]
 )
-def test_a_range_far_beyond_the_end_gives_what_there_is_or_is_refused(host: ServerUnderTest, asked: str) -> None:
+def test_a_range_far_beyond_the_end_returns_the_rest_or_is_rejected(host: ServerUnderTest, asked: str) -> None:
     answer = send_bytes(host.port, head(f"GET /v1/media/{RECORDING.sha256} HTTP/1.1", f"Range: {asked}"))
     assert answer.status in (206, 416)
     assert answer.status == 416 or answer.body == RECORDING.body
 
 
 @pytest.mark.parametrize("number", [MANY, "-1", "+1", "1_0", "%D9%A1", "%C2%B2", "1.0", "9007199254740992", "%201"])
-def test_a_number_in_an_address_is_plain_digits_or_the_address_is_not_there(host: ServerUnderTest, number: str) -> None:
+def test_a_number_in_a_path_is_ascii_digits_or_the_path_is_not_found(host: ServerUnderTest, number: str) -> None:
     for path in ("/v1/work-list/{}", "/v1/versions/{}", "/v1/rollouts/{}"):
         answer = send_bytes(host.server.people_port, head(f"GET {path.format(number)} HTTP/1.1", "Chaski-Request: 1"))
         assert (answer.status, answer.code) == (404, "http.not_found"), path
 
 
 @pytest.mark.parametrize("number", [MANY, f"-{MANY}", "+1", "1_0", "%D9%A1", "%201", "1.0", "1e1", "0x1", "", "NaN"])
-def test_a_number_in_a_query_is_plain_digits_or_refused(host: ServerUnderTest, cookies: str, number: str) -> None:
+def test_a_number_in_a_query_is_ascii_digits_or_rejected(host: ServerUnderTest, cookies: str, number: str) -> None:
     asked = head(f"GET /v1/audit?after={number} HTTP/1.1", f"Cookie: {cookies}", "Chaski-Request: 1")
     answer = send_bytes(host.server.people_port, asked)
     assert (answer.status, answer.code) == (422, "http.invalid")
@@ -201,7 +203,7 @@ def test_a_number_in_a_query_is_plain_digits_or_refused(host: ServerUnderTest, c
 
 @pytest.mark.parametrize("name", ["Accept-Language", "Accept-Encoding", "If-Modified-Since", "If-Range", "Cookie"])
 @pytest.mark.parametrize("value", [MANY, f"en;q={MANY}", f"en;q=-{MANY}", "en;q=1_0", "en;q=\u00b2", f'W/"{MANY}"'])
-def test_a_number_in_any_other_header_fails_nothing(port: int, name: str, value: str) -> None:
+def test_a_number_in_any_other_header_causes_no_failure(port: int, name: str, value: str) -> None:
     assert send_bytes(port, head("GET /openapi.json HTTP/1.1", f"{name}: {value}")).status == 200
     assert send_bytes(port, head("GET /nowhere HTTP/1.1", f"{name}: {value}")).code == "http.not_found"
 
@@ -210,7 +212,7 @@ def test_a_number_in_any_other_header_fails_nothing(port: int, name: str, value:
     "first",
     ["GET http://[ HTTP/1.1", "GET http://[::1/ HTTP/1.1", "GET http://]/v1/trust HTTP/1.1", f"GET / HTTP/{MANY}"],
 )
-def test_a_first_line_that_cannot_be_read_is_refused(port: int, first: str) -> None:
+def test_an_unreadable_first_line_is_rejected(port: int, first: str) -> None:
     answer = send_bytes(port, head(first, "Host: other.example"))
     assert (answer.status, answer.code) == (400, "http.bad_request")
 
@@ -255,7 +257,7 @@ PIECES = (
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_whoever_hangs_up_after_any_head_at_all_leaves_nothing_in_the_log(port: int, seed: int) -> None:
+def test_a_client_that_disconnects_after_any_head_leaves_nothing_in_the_log(port: int, seed: int) -> None:
     draws = random.Random(seed)
     for _ in range(150):
         lines = ["".join(draws.choices(PIECES, k=draws.randint(1, 5))) for _ in range(draws.randint(1, 4))]

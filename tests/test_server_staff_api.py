@@ -1,4 +1,4 @@
-"""The people's door over HTTP: who gets in, who sees which screening, and what leaves only as signed bytes."""
+"""The staff API over HTTP: sign-in, access to screenings by desk, and responses with signed bytes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GUARD = {"Chaski-Request": "1"}
 
 
 class Client:
-    """One person's client: a cookie of her own, and what her passphrase opens."""
+    """One person's client: her session cookie, and the keys that her passphrase opens."""
 
     def __init__(self, http: FlaskClient, world: World, login: str) -> None:
         """Sign in."""
@@ -45,7 +45,7 @@ class Client:
         return self.http.post(path, headers=GUARD, **body)
 
     def keyrings(self) -> dict[str, SealKey]:
-        """Unwrap every keyring this person is a member of, by kid."""
+        """Unwrap all keyrings of this person. Returns the keys by kid."""
         me: Any = self.get("/v1/me").json
         own = me["seal"]
         key = SealKey.from_seed(unlock_secret(own["locked"], self.lock, f"{own['kind']}/{own['kid']}"))
@@ -66,7 +66,7 @@ def client(field: Field, login: str) -> Client:
 
 
 def screened(field: Field, *, mode: str = "field", to: str = "17-protection") -> bytes:
-    """Have a tablet push one screening that belongs to the protection desk of Madre de Dios."""
+    """Push one screening for the protection desk of Madre de Dios from a tablet."""
     tablet = field.tablet()
     raw = field.envelope(tablet, replace(ROUTE, mode=mode), to=to)
     assert field.push(tablet, raw)[0].outcome == "stored"
@@ -98,7 +98,7 @@ def test_a_coordinator_claims_opens_accepts_and_closes_a_screening_of_her_desk(f
     assert deeds.count("envelope.read") == 1
 
 
-def test_a_coordinator_of_another_desk_group_can_neither_see_nor_open_it(field: Field) -> None:
+def test_a_coordinator_of_another_desk_group_can_neither_see_nor_open_a_screening(field: Field) -> None:
     raw = screened(field)
     (found,) = client(field, "proteccion-17").get("/v1/queues/17-protection").json  # type: ignore[misc]
     path = f"/v1/referrals/{found['id']}"
@@ -117,7 +117,7 @@ def test_a_coordinator_of_another_desk_group_can_neither_see_nor_open_it(field: 
     assert not [each for each in audit.list_entries(field.services.db.read()) if each.action == "envelope.read"]
 
 
-def test_a_desk_without_the_keyring_works_on_the_route_and_is_not_given_the_envelope(field: Field) -> None:
+def test_a_desk_without_the_keyring_gets_the_route_and_not_the_envelope(field: Field) -> None:
     tablet = field.tablet()
     route = replace(ROUTE, queue_kinds=("labour", "protection"))
     field.push(tablet, field.envelope(tablet, route))
@@ -138,7 +138,7 @@ def test_a_labour_case_is_opened_by_the_labour_desk_itself(field: Field) -> None
     assert (found["mark"], seal.open_envelope(opened, inspector.keyrings()[opened.header.kid])) == ("", b"<data/>")
 
 
-def test_a_desk_sees_on_the_work_list_only_what_it_could_open(field: Field) -> None:
+def test_a_desk_sees_only_work_list_items_of_screenings_that_it_could_open(field: Field) -> None:
     tablet = field.tablet()
     held = field.envelope(tablet, replace(ROUTE, sha="0" * 64))
     field.push(tablet, held)
@@ -175,7 +175,7 @@ def test_a_desk_sees_on_the_work_list_only_what_it_could_open(field: Field) -> N
         ("/v1/publications", b'{"a":' + b"[" * 100_000),
     ],
 )
-def test_what_nobody_means_is_the_callers_mistake_and_never_the_servers(
+def test_a_senseless_request_gets_a_client_error_and_never_a_server_error(
     field: Field, path: str, content: bytes
 ) -> None:
     answer = client(field, "publicacion").post(path, data=content, content_type="application/json")
@@ -193,7 +193,7 @@ def test_no_number_or_name_in_an_address_makes_the_server_fail(field: Field) -> 
         assert code(administrator.get(f"/v1/devices/{name}/certificate"))[0] == 404
 
 
-def test_the_national_desk_sees_and_opens_what_any_desk_has(field: Field) -> None:
+def test_the_national_desk_sees_and_opens_screenings_of_all_desks(field: Field) -> None:
     raw, national = screened(field), client(field, "nacional")
     (found,) = national.get("/v1/queues/17-protection").json  # type: ignore[misc]
     opened = parse_envelope(national.get(f"/v1/referrals/{found['id']}/envelope").data)
@@ -201,7 +201,7 @@ def test_the_national_desk_sees_and_opens_what_any_desk_has(field: Field) -> Non
     assert seal.open_envelope(opened, national.keyrings()[opened.header.kid]) == b"<data/>"
 
 
-def test_training_is_seen_in_the_training_view_only(field: Field) -> None:
+def test_training_screenings_appear_only_in_the_training_view(field: Field) -> None:
     screened(field, mode="training")
     coordinator = client(field, "proteccion-17")
     assert coordinator.get("/v1/queues/17-protection").json == []
@@ -213,7 +213,7 @@ def test_training_is_seen_in_the_training_view_only(field: Field) -> None:
     assert code(coordinator.get("/v1/queues", mode="both")) == (422, "http.invalid")
 
 
-def test_nothing_but_signing_in_works_without_a_session_and_no_guess_tells_more(field: Field) -> None:
+def test_only_sign_in_works_without_a_session_and_guesses_reveal_nothing(field: Field) -> None:
     http = field.people.test_client()
     for path in ("/v1/me", "/v1/queues", "/v1/trust", "/v1/audit", "/v1/devices", "/v1/statistics"):
         assert code(http.get(path)) == (401, "session.missing")
@@ -224,7 +224,7 @@ def test_nothing_but_signing_in_works_without_a_session_and_no_guess_tells_more(
     assert code(http.get("/v1/me")) == (401, "session.missing")
 
 
-def test_a_request_that_another_page_could_have_sent_is_refused(field: Field) -> None:
+def test_a_request_that_another_page_could_send_is_rejected(field: Field) -> None:
     administrator, tablet = client(field, "publicacion"), {"label": "T", "region": "17"}
     assert code(administrator.http.post("/v1/invitations", json=tablet)) == (403, "session.foreign_request")
     foreign = {**GUARD, "Origin": "https://evil.example"}
@@ -237,7 +237,7 @@ def test_a_request_that_another_page_could_have_sent_is_refused(field: Field) ->
     assert "SameSite=Strict" in cookie
 
 
-def test_signing_in_takes_no_session_that_somebody_else_prepared(field: Field) -> None:
+def test_sign_in_does_not_accept_a_session_prepared_by_an_attacker(field: Field) -> None:
     http = field.people.test_client()
     http.set_cookie("chaski_session", "prepared")
     coordinator = Client(http, field.world, "proteccion-17")
@@ -248,7 +248,7 @@ def test_signing_in_takes_no_session_that_somebody_else_prepared(field: Field) -
     assert code(http.get("/v1/me")) == (401, "session.missing")
 
 
-def test_no_browser_keeps_a_copy_of_what_a_desk_sees(field: Field) -> None:
+def test_browsers_must_not_store_the_responses_to_a_desk(field: Field) -> None:
     screened(field)
     coordinator = client(field, "proteccion-17")
     (found,) = coordinator.get("/v1/queues/17-protection").json  # type: ignore[misc]
@@ -257,7 +257,7 @@ def test_no_browser_keeps_a_copy_of_what_a_desk_sees(field: Field) -> None:
         assert coordinator.get(address).headers["Cache-Control"] == "no-store"
 
 
-def test_each_deed_needs_its_role(field: Field) -> None:
+def test_each_action_needs_its_role(field: Field) -> None:
     coordinator = client(field, "proteccion-17")
     for path in ("/v1/publications", "/v1/trust", "/v1/registry", "/v1/devices/x/certificate"):
         assert code(coordinator.post(path, data=b"")) == (403, "role.missing")
@@ -283,7 +283,7 @@ def test_a_tablet_is_invited_by_an_administrator_and_certified_by_a_registrar(fi
     assert administrator.get(path).data == certificate
 
 
-def test_administrators_see_what_is_on_each_tablet_and_what_it_sent_in_vain(field: Field) -> None:
+def test_administrators_see_the_contents_of_each_tablet_and_its_rejected_envelopes(field: Field) -> None:
     tablet = field.tablet()
     field.push(tablet, b"no envelope", b"nor this")
     said = {"inventory": {"prueba": field.form_sha}, "registry": 1, "at": field.now + 5000}
@@ -293,7 +293,7 @@ def test_administrators_see_what_is_on_each_tablet_and_what_it_sent_in_vain(fiel
     assert found == {"registry": 1, "clock_offset": 5000, "forms": {"prueba": field.form_sha}, "rejected": 2}
 
 
-def test_a_form_is_published_over_http_and_its_bytes_come_back(field: Field) -> None:
+def test_a_form_published_over_http_is_served_with_the_same_bytes(field: Field) -> None:
     publisher = client(field, "publicacion")
     content = {"form_id": "otra", "version": "1", "channel": "training"}
     offices = field.world.office("autora", "author"), field.world.office("revisor", "reviewer")
@@ -310,7 +310,7 @@ def test_a_form_is_published_over_http_and_its_bytes_come_back(field: Field) -> 
     assert deeds["entries"][-1]["hash"] == deeds["head"]["hash"]
 
 
-def test_the_api_describes_itself(field: Field) -> None:
+def test_the_api_serves_its_own_openapi_document(field: Field) -> None:
     described: Any = field.people.test_client().get("/openapi.json").json
     assert {"/v1/session", "/v1/queues", "/v1/publications", "/v1/referrals/{referral_id}/envelope"} <= set(
         described["paths"]

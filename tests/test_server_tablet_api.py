@@ -1,4 +1,4 @@
-"""The tablets' door on a real socket: what it serves is what was signed, small, cacheable, and without cookies."""
+"""The tablet API on a real socket: responses contain the signed bytes, are small and cacheable, and set no cookies."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def field(world: World) -> Iterator[Field]:
 
 
 class Answer:
-    """A response with its size on the wire."""
+    """A response with its size on the wire in bytes."""
 
     def __init__(self, port: int, method: str, path: str, body: bytes = b"", **headers: str) -> None:
         connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
@@ -79,7 +79,7 @@ def test_a_tablet_enrols_pulls_and_pushes_over_http(field: Field) -> None:
     assert [item["outcome"] for item in response.receipts.content["items"]] == ["stored"] * 3
 
 
-def test_a_code_that_is_wrong_is_refused_over_http(field: Field) -> None:
+def test_a_wrong_enrolment_code_is_rejected_over_http(field: Field) -> None:
     answer = Answer(
         field.port,
         "POST",
@@ -89,7 +89,7 @@ def test_a_code_that_is_wrong_is_refused_over_http(field: Field) -> None:
     assert (answer.status, answer.code) == (403, "enrolment.code_unknown")
 
 
-def test_nothing_new_is_answered_in_400_bytes_with_its_head(field: Field) -> None:
+def test_a_sync_response_without_news_has_at_most_400_bytes_with_its_head(field: Field) -> None:
     tablet = field.tablet()
     _, first = sync(field, tablet)
     assert first.manifest is not None
@@ -99,7 +99,7 @@ def test_nothing_new_is_answered_in_400_bytes_with_its_head(field: Field) -> Non
     assert answer.size <= 400, (answer.size, answer.headers.items())
 
 
-def test_documents_are_served_as_they_were_signed_and_not_again_when_held(field: Field) -> None:
+def test_documents_are_served_as_signed_bytes_and_not_again_with_their_etag(field: Field) -> None:
     for kind in ("trust", "registry", "manifest"):
         stored = documents.get_newest(field.services.db.read(), kind)
         assert stored is not None
@@ -112,7 +112,7 @@ def test_documents_are_served_as_they_were_signed_and_not_again_when_held(field:
         assert (again.status, again.body) == (304, b"")
 
 
-def test_forms_and_keys_are_found_by_their_hash_and_only_a_key_is_kept_for_ever(field: Field) -> None:
+def test_forms_and_keys_are_found_by_their_hash_and_only_keys_are_immutable(field: Field) -> None:
     sha, form = field.form_sha, "prueba"
     key = field.keyring("17-child")
     for path, body, kept in (
@@ -126,13 +126,13 @@ def test_forms_and_keys_are_found_by_their_hash_and_only_a_key_is_kept_for_ever(
     assert Answer(field.port, "GET", f"/v1/keys/{'0' * 64}").code == "key.unknown"
 
 
-def test_this_door_sets_no_cookie_and_names_no_software(field: Field) -> None:
+def test_the_tablet_api_sets_no_cookie_and_names_no_software(field: Field) -> None:
     for path in ("/healthz", "/v1/trust", "/nowhere"):
         headers = Answer(field.port, "GET", path).headers
         assert not {"set-cookie", "server", "via", "x-powered-by"} & {name.lower() for name in headers}
 
 
-def test_limits_are_problems(field: Field) -> None:
+def test_a_request_beyond_a_limit_gets_a_problem(field: Field) -> None:
     tablet = field.tablet()
     too_many = field.message(tablet, *[b"x"] * (MAX_ENVELOPES + 1))
     assert (post(field, too_many).status, post(field, too_many).code) == (422, "document.malformed")
@@ -149,7 +149,7 @@ def test_limits_are_problems(field: Field) -> None:
 
 
 @pytest.mark.parametrize("language", ["es", "en"])
-def test_a_refused_request_number_is_signed_over_the_bytes_that_are_sent(field: Field, language: str) -> None:
+def test_the_rejection_of_a_request_number_is_signed_over_the_sent_bytes(field: Field, language: str) -> None:
     tablet = field.tablet()
     sync(field, tablet)
     for n, code in ((1, "sync.number_used"), (2**20 + 2, "sync.number_skipped")):
@@ -163,12 +163,12 @@ def test_a_refused_request_number_is_signed_over_the_bytes_that_are_sent(field: 
 
 
 @pytest.mark.parametrize("signature", ["", "x", f"{b64u(bytes(16))}.x", "ñ.ñ"])
-def test_a_request_without_a_good_signature_is_refused(field: Field, signature: str) -> None:
+def test_a_request_without_a_valid_signature_is_rejected(field: Field, signature: str) -> None:
     answer = Answer(field.port, "POST", "/v1/sync", b"{}", **{SIGNATURE_HEADER: signature})
     assert answer.status in (400, 401, 403)
 
 
-def test_many_tablets_at_once_are_each_answered_and_the_audit_chain_holds(field: Field) -> None:
+def test_many_concurrent_tablets_all_get_responses_and_the_audit_chain_is_valid(field: Field) -> None:
     tablets = [field.tablet() for _ in range(8)]
     batches = [[field.envelope(tablet) for _ in range(4)] for tablet in tablets]
 
@@ -182,7 +182,7 @@ def test_many_tablets_at_once_are_each_answered_and_the_audit_chain_holds(field:
     assert audit.verify_chain(field.services.db).broken_at is None
 
 
-def test_a_request_being_answered_when_the_server_is_told_to_stop_gets_its_answer(world: World) -> None:
+def test_a_request_in_progress_at_stop_still_gets_its_response(world: World) -> None:
     field, begun, ports = open_field(world), threading.Event(), list[int]()
 
     def slow_clock() -> int:
@@ -203,7 +203,7 @@ def test_a_request_being_answered_when_the_server_is_told_to_stop_gets_its_answe
 
 
 def accepts(port: int) -> bool:
-    """Whether a server still takes connections."""
+    """True if a server still accepts connections."""
     try:
         socket.create_connection(("127.0.0.1", port)).close()
     except ConnectionRefusedError:
@@ -233,7 +233,7 @@ def started(world: World, **more: str) -> tuple[subprocess.Popen[str], int]:
     return subprocess.Popen(command, env=environment | more, stderr=subprocess.PIPE, text=True), port
 
 
-def test_a_server_told_to_stop_ends_well_and_starts_again_with_everything(world: World) -> None:
+def test_a_stopped_server_exits_cleanly_and_restarts_with_all_its_data(world: World) -> None:
     field = open_field(world)
     tablet = field.tablet()
     raw = field.envelope(tablet)
@@ -254,7 +254,7 @@ def test_a_server_told_to_stop_ends_well_and_starts_again_with_everything(world:
     field.services.db.close()
 
 
-def test_a_taken_port_a_missing_trust_or_a_missing_queue_is_named_and_nothing_starts(world: World) -> None:
+def test_the_server_names_a_taken_port_missing_trust_or_queue_and_does_not_start(world: World) -> None:
     with pytest.raises(ConfigError, match=r"CHASKI_DATA.*chaski init"):
         app.open_services(replace(world.config, data=world.data / "elsewhere"))
     services = app.open_services(world.config)
@@ -275,7 +275,7 @@ def test_a_taken_port_a_missing_trust_or_a_missing_queue_is_named_and_nothing_st
     services.db.close()
 
 
-def test_a_server_with_a_key_that_others_can_read_does_not_start_and_says_which(world: World) -> None:
+def test_a_server_with_a_key_that_others_can_read_names_it_and_does_not_start(world: World) -> None:
     (world.data / "keys" / "server.key").chmod(0o644)
     process, _ = started(world)
     _, said = process.communicate(timeout=PATIENCE)
@@ -284,7 +284,7 @@ def test_a_server_with_a_key_that_others_can_read_does_not_start_and_says_which(
     assert "server.key" in said
 
 
-def test_a_folder_that_holds_no_server_is_named_and_left_as_it_was(world: World) -> None:
+def test_a_folder_without_a_server_is_named_and_left_unchanged(world: World) -> None:
     (world.data / "elsewhere").mkdir()
     for folder in (world.data / "elsewhere", world.data / "nowhere"):
         with pytest.raises(ConfigError) as refused:

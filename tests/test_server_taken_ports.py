@@ -1,4 +1,4 @@
-"""A port that is taken is found out before anything is written or changed, and the line says which and what to do."""
+"""Taken ports: `chaski serve` and `chaski demo` find them before they write anything, and say what to do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ELSEWHERE = {"every address": ("0.0.0.0", True), "this one": ("127.0.0.1", True)
 
 @contextmanager
 def taken(how: str, port: int = 0) -> Iterator[int]:
-    """Keep a port from others."""
+    """Occupy a port."""
     host, listens = ELSEWHERE[how]
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(listens))
@@ -36,7 +36,7 @@ def taken(how: str, port: int = 0) -> Iterator[int]:
 
 
 def state(folder: Path) -> dict[str, tuple[int, int, int, bytes]]:
-    """Everything in a folder: mode, size and last change of each file, and its bytes."""
+    """Return mode, size, time of the last change and bytes of each file in a folder."""
     found = {}
     for path in (folder, *folder.rglob("*")):
         stat = path.stat()
@@ -75,7 +75,7 @@ def test_a_server_with_a_taken_port_changes_nothing(world: World, door: str, how
     process.stop()
 
 
-def test_an_address_that_is_not_this_machines_is_named_too(world: World) -> None:
+def test_an_address_of_another_machine_is_named_too(world: World) -> None:
     before = state(world.data)
     told = chaski("serve", DATA=world.data, TABLETS_HOST="192.0.2.1", TABLETS_PORT=free_ports(1)[0])
     assert line_of(told).startswith("chaski: CHASKI_TABLETS_PORT: 192.0.2.1:")
@@ -93,7 +93,7 @@ def test_a_port_of_the_other_internet_protocol_is_another_port() -> None:
     assert why_no_port("::1", port) == ""
 
 
-def test_looking_at_a_port_takes_it_from_nobody() -> None:
+def test_the_port_check_does_not_occupy_the_port() -> None:
     [port] = free_ports(1)
     assert why_no_port("127.0.0.1", port) == why_no_port("127.0.0.1", port) == ""
     with socket.create_server(("127.0.0.1", port)):
@@ -111,15 +111,15 @@ def test_a_demo_with_a_taken_port_writes_nothing(tmp_path: Path, door: str, how:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_demo_looks_at_the_ports_that_the_readme_names_when_no_other_is_set(tmp_path: Path) -> None:
+def test_a_demo_checks_the_default_ports_of_the_readme(tmp_path: Path) -> None:
     with socket.socket() as one:
-        with suppress(OSError):  # Something has it already: as good.
+        with suppress(OSError):  # Another program already has the port, which is enough.
             one.bind(("127.0.0.1", 8080))
         assert "port 8080 is taken" in line_of(chaski("demo", "--keep", tmp_path / "var"))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_server_of_another_program_is_not_taken_for_ours_when_a_story_restarts_it(world: World) -> None:
+def test_the_demo_does_not_mistake_another_programs_server_for_its_own(world: World) -> None:
     process = ServerProcess(world.data.parent, *free_ports(2))
     process.start()
     process.stop()
@@ -127,7 +127,7 @@ def test_a_server_of_another_program_is_not_taken_for_ours_when_a_story_restarts
         process.start()
 
 
-def test_a_server_that_was_started_for_a_program_ends_with_it(world: World) -> None:
+def test_a_server_started_for_a_program_ends_with_that_program(world: World) -> None:
     ports = free_ports(2)
     script = (
         "import os, signal, sys; from pathlib import Path; from server.cli.demo.server_process import ServerProcess\n"

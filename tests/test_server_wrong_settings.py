@@ -1,5 +1,4 @@
-"""Every setting in every wrong way, and every data folder that is not fit: the server says which in one line, and does
-not start."""
+"""Wrong values for every setting, and unfit data folders: the server names the setting and does not start."""
 
 from __future__ import annotations
 
@@ -54,9 +53,9 @@ WRONG: dict[str, tuple[str, ...]] = {
 
 
 def serve(data: Path, **settings: str) -> str:
-    """Run `chaski serve`, which must not start; return its one line."""
+    """Run `chaski serve`, which must not start. Returns its one line of output."""
     clean = {name: None for name in os.environ if name.startswith(config.PREFIX)}
-    if not any(name.endswith("_PORT") for name in settings):  # What listens on this machine is no matter here.
+    if not any(name.endswith("_PORT") for name in settings):  # Other listeners on this machine do not matter here.
         settings |= dict(zip(("CHASKI_TABLETS_PORT", "CHASKI_PEOPLE_PORT"), map(str, free_ports(2)), strict=True))
     told = CliRunner().invoke(main, ["serve"], env={**clean, "CHASKI_DATA": str(data), **settings})
     assert told.exit_code == 1, told.output
@@ -68,18 +67,18 @@ def serve(data: Path, **settings: str) -> str:
     return lines[0]
 
 
-def test_every_setting_has_wrong_values_here() -> None:
+def test_every_setting_has_wrong_values_in_this_module() -> None:
     assert set(WRONG) == set(config.known_settings())
 
 
 @pytest.mark.parametrize("name", sorted(WRONG))
-def test_every_wrong_value_of_a_setting_is_refused_in_a_line_that_names_it(world: World, name: str) -> None:
+def test_every_wrong_value_is_rejected_in_a_line_that_names_its_setting(world: World, name: str) -> None:
     for value in WRONG[name]:
         assert serve(world.data, **{name: value}).startswith(f"chaski: {name}: "), value
 
 
 @pytest.mark.parametrize("name", sorted(WRONG))
-def test_every_misspelt_setting_is_refused_with_its_right_name(world: World, name: str) -> None:
+def test_every_misspelt_setting_is_rejected_with_its_right_name(world: World, name: str) -> None:
     said = serve(world.data, **{f"{name}S": "1"})
     assert said.startswith(f"chaski: {name}S: ")
     assert "did you mean CHASKI_" in said
@@ -94,11 +93,11 @@ def test_every_misspelt_setting_is_refused_with_its_right_name(world: World, nam
         ({"CHASKI_TABLETS_PORT": "9000", "CHASKI_PEOPLE_PORT": "9000"}, "CHASKI_PEOPLE_PORT"),
     ],
 )
-def test_settings_that_are_unsafe_together_are_refused(world: World, settings: dict[str, str], named: str) -> None:
+def test_settings_that_are_unsafe_together_are_rejected(world: World, settings: dict[str, str], named: str) -> None:
     assert serve(world.data, **settings).startswith(f"chaski: {named}")
 
 
-def test_a_folder_that_cannot_be_used_is_refused_by_name(world: World, tmp_path: Path) -> None:
+def test_an_unusable_folder_is_rejected_by_name(world: World, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for folder in (tmp_path / "nowhere", tmp_path / "file", Path("/proc/1/nothing")):
         assert str(folder) in serve(folder)
@@ -106,7 +105,7 @@ def test_a_folder_that_cannot_be_used_is_refused_by_name(world: World, tmp_path:
     assert "open to others" in serve(world.data)
 
 
-def test_missing_and_broken_keys_are_refused(world: World) -> None:
+def test_missing_and_broken_keys_are_rejected(world: World) -> None:
     key = world.data / "keys" / "server.key"
     key.write_bytes(b"{}")
     key.chmod(0o600)
@@ -116,7 +115,7 @@ def test_missing_and_broken_keys_are_refused(world: World) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database" * 999, b"SQLite format 3\0" + bytes(4096)])
-def test_a_file_that_is_no_database_is_refused_and_left_alone(world: World, content: bytes) -> None:
+def test_a_file_that_is_not_a_database_is_rejected_and_left_unchanged(world: World, content: bytes) -> None:
     database = world.config.database
     for leftover in world.data.glob("chaski.db*"):
         leftover.unlink()
@@ -128,7 +127,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(world: World, cont
         assert database.read_bytes()[:16] == content[:16]
 
 
-def test_a_database_of_a_newer_program_is_refused_and_left_alone(world: World) -> None:
+def test_a_database_of_a_newer_program_is_rejected_and_left_unchanged(world: World) -> None:
     with closing(sqlite3.connect(world.config.database)) as raw, raw:
         raw.execute("INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('chaski', 'morrow', '')")
     said = serve(world.data)
