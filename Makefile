@@ -86,7 +86,7 @@ agreement: $(READY) $(WEB_READY)  ## Fill every form in three engines and compar
 	@PYTHONPATH=tests $(BIN)/python -m bench.agreement $(COUNTS)
 
 SECONDS ?= 60
-fuzz: $(READY)  ## Look for bytes that break a reader or a door (SECONDS=60, ARGS="--seed 7 --only trust"); exit 1 on a find
+fuzz: $(READY)  ## Look for bytes that break a reader or an API (SECONDS=60, ARGS="--seed 7 --only trust"); exit 1 on a find
 	@$(call locked,fuzz) | $(BIN)/python $(INSTALL_LOCKED)
 	@PYTHONPATH=tests $(BIN)/python -m fuzz.run --seconds $(SECONDS) $(ARGS)
 
