@@ -176,7 +176,7 @@ def test_return_withdraw_and_discard_change_a_draft(line: Line) -> None:
     assert line.says("autora", "withdraw", id_)["state"] == "draft"
     line.says("autora", "discard", id_)
     gone = line.ask("autora", "show", id_)
-    assert (gone.exit_code, "no such version" in gone.output) == (1, True)
+    assert (gone.exit_code, "This version does not exist" in gone.output) == (1, True)
 
 
 def test_every_list_is_printed_as_text_without_json(line: Line) -> None:
