@@ -10,6 +10,7 @@ import logging
 import signal
 import sqlite3
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -150,7 +151,8 @@ class Server:
         """Bind both ports. Raises ConfigError if one is taken."""
         self.services = services
         self._channels: dict[int, Any] = {}
-        self._stopping = False
+        self._stopping = self._ended = False
+        self._ending = threading.RLock()
         config = services.config
         self.tablet_listener = self._listen(tablet_api(services), config.tablets_host, config.tablets_port)
         self.staff_listener = self._listen(staff_api(services), config.people_host, config.people_port)
@@ -185,7 +187,9 @@ class Server:
             scheduler.shutdown()
             for listener in listeners:
                 listener.task_dispatcher.shutdown()
-                listener.trigger.close()
+                with self._ending:
+                    self._ended = True
+                    listener.trigger.close()
             self.services.tasks.close()
             self.services.db.close()
 
@@ -199,8 +203,10 @@ class Server:
 
     def stop(self) -> None:
         """Make `run` end. Safe to call from a signal handler and from another thread."""
-        self._stopping = True
-        self.tablet_listener.pull_trigger()
+        with self._ending:
+            self._stopping = True
+            if not self._ended:  # A closed descriptor could be that of another file by now.
+                self.tablet_listener.pull_trigger()
 
 
 def serve(config: Config, now: Callable[[], int] = clock) -> None:

@@ -395,7 +395,7 @@ def test_an_honest_upload_succeeds_while_idle_connections_pour_in(
 
 
 def test_a_client_that_does_not_fetch_responses_is_closed(host: ServerUnderTest, tablet: Tablet) -> None:
-    held = host.open_files()
+    held = host.open_sockets()
     with ExitStack() as stack:
         for _ in range(8):  # Twice the number of workers.
             line = stack.enter_context(connect(host.port))
@@ -405,7 +405,7 @@ def test_a_client_that_does_not_fetch_responses_is_closed(host: ServerUnderTest,
                 while True:
                     line.sendall(b"GET /v1/registry HTTP/1.1\r\n\r\n")
         assert host.outcomes(tablet, host.field.envelope(tablet)) == ["stored"]
-        wait_until(lambda: host.open_files() <= held, "a connection that takes no answers stayed open")
+        wait_until(lambda: host.open_sockets() <= held, "a connection that takes no answers stayed open")
 
 
 def test_the_log_of_all_these_requests_is_json_lines_without_content(host: ServerUnderTest) -> None:

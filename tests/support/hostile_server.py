@@ -6,10 +6,11 @@ All requests use real sockets. The tests read what the server stored from its da
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from pathlib import Path
@@ -118,10 +119,17 @@ class ServerUnderTest:
         Path(f"/proc/{self.server.running.pid}/clear_refs").write_text("5", encoding="ascii")
         return self.memory()
 
-    def open_files(self) -> int:
-        """The number of open files and connections of the process."""
+    def open_sockets(self) -> int:
+        """The number of open connections of the process, with the sockets that listen.
+
+        Other files do not count: a worker opens the database when it first needs it.
+        """
         assert self.server.running is not None
-        return len(list(Path(f"/proc/{self.server.running.pid}/fd").iterdir()))
+        sockets = 0
+        for descriptor in Path(f"/proc/{self.server.running.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # Closed since.
+                sockets += os.readlink(descriptor).startswith("socket:")
+        return sockets
 
     def files(self) -> int:
         """The bytes on disk in all the folders that the server writes to."""
