@@ -53,9 +53,10 @@ demo-wheel: $(READY)  ## The story from the wheel, installed into an empty envir
 demo-sabotage: $(READY)  ## The story with five faults, one at a time: fails five times
 	@$(BIN)/python -m pytest tests/test_flow_sabotage.py
 
-# Half as many workers again as cores: many tests wait for a server or a clock.
+# Half as many workers again as cores: many tests wait for a server or a clock. Each worker takes neighbouring tests,
+# which share what a module sets up once, and helps another one at the end.
 test: $(READY) $(WEB_READY)  ## All tests, in parallel
-	@$(BIN)/python -m pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) * 3 / 2 ))
+	@$(BIN)/python -m pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) * 3 / 2 )) --dist worksteal
 
 lint: $(READY) $(WEB_READY)  ## ruff, mypy --strict, import contracts, types of the JavaScript
 	@$(BIN)/ruff check .
