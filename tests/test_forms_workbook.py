@@ -14,7 +14,7 @@ from pathlib import Path
 
 import openpyxl
 import pytest
-from openpyxl import Workbook as Book
+from openpyxl import Workbook as OpenpyxlWorkbook
 
 from screening_forms.checks.run import check_form
 from screening_forms.compiler.compile_form import compile_form
@@ -25,7 +25,7 @@ from screening_forms.workbook.xlsx_writer import write_xlsx
 from support.forms import CATALOGUE_FORMS, SMALL, compiled, workbook
 from sync.envelope.route import AUTHOR_FIELDS
 
-Change = Callable[[Book], object]
+Change = Callable[[OpenpyxlWorkbook], object]
 
 
 @cache
@@ -59,26 +59,26 @@ def code(content: bytes, name: str = "form.xlsx") -> str:
 
 
 def put(sheet: str, cell: str, value: object) -> Change:
-    def change(book: Book) -> None:
+    def change(book: OpenpyxlWorkbook) -> None:
         book[sheet][cell] = value
 
     return change
 
 
-def hide_row(book: Book) -> None:
+def hide_row(book: OpenpyxlWorkbook) -> None:
     book["survey"].row_dimensions[6].hidden = True
 
 
-def hide_columns(book: Book) -> None:
+def hide_columns(book: OpenpyxlWorkbook) -> None:
     book["survey"].column_dimensions["D"].hidden = True
 
 
-def hide_sheet(book: Book) -> None:
+def hide_sheet(book: OpenpyxlWorkbook) -> None:
     book["indicators"].sheet_state = "hidden"
 
 
 def rename(old: str, new: str) -> Change:
-    def change(book: Book) -> None:
+    def change(book: OpenpyxlWorkbook) -> None:
         book[old].title = new
 
     return change
@@ -142,7 +142,7 @@ def test_a_change_with_only_one_meaning_is_repaired(change: Change) -> None:
 
 
 def test_rows_below_empty_rows_keep_the_authors_row_numbers() -> None:
-    def change(book: Book) -> None:
+    def change(book: OpenpyxlWorkbook) -> None:
         book["survey"].insert_rows(3, 4)
         book["survey"]["A7"] = "geopoint"
 
@@ -156,7 +156,7 @@ def test_codes_that_excel_changed_to_numbers_are_read_as_the_same_codes() -> Non
 
 
 def test_a_date_cell_in_the_sheet_cases_is_read_as_an_answer() -> None:
-    def change(book: Book) -> None:
+    def change(book: OpenpyxlWorkbook) -> None:
         sheet = book["cases"]
         sheet.cell(1, sheet.max_column + 1, "desde")
         sheet.cell(3, sheet.max_column, datetime.datetime(2026, 10, 31))
@@ -192,7 +192,7 @@ def test_rows_that_libreoffice_marks_as_not_hidden_are_not_hidden() -> None:
 
 
 def many_rows() -> bytes:
-    book, packed = Book(write_only=True), io.BytesIO()
+    book, packed = OpenpyxlWorkbook(write_only=True), io.BytesIO()
     sheet = book.create_sheet("survey")
     for number in range(10_000):
         sheet.append([f"n{number}"])
@@ -200,7 +200,7 @@ def many_rows() -> bytes:
     return packed.getvalue()
 
 
-def far_away(book: Book) -> None:
+def far_away(book: OpenpyxlWorkbook) -> None:
     for number in range(40):
         book["survey"].cell(100 + number, 16_000, "x")
 

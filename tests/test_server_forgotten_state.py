@@ -21,7 +21,7 @@ from server.store import devices, meta, worklist
 from server.store.documents import KINDS
 from support.clients import InterceptingProxy, Office, PassingAnswer, open_office
 from support.intake import Field
-from support.intake import Tablet as Spoken
+from support.intake import Tablet as SimulatedTablet
 from sync.documents import device_order, enrolment, registry, trust
 from sync.documents.signed import Document
 from sync.exchange.staff_session import StaffSession
@@ -159,14 +159,14 @@ def test_a_registrar_signs_the_number_the_server_needs_but_none_far_ahead(
     assert states == [("revoked",)] * 2
 
 
-def readmit(field: Field, tablet: Spoken, body: bytes) -> tuple[int, dict[str, Any]]:
+def readmit(field: Field, tablet: SimulatedTablet, body: bytes) -> tuple[int, dict[str, Any]]:
     """Send a certificate to the tablet API."""
     answer = tablet_api(field.services).test_client().put(f"/v1/enrolments/{tablet.key.kid}", data=body)
     return answer.status_code, answer.get_json()
 
 
 def test_a_forgotten_tablet_is_readmitted_by_its_certificate_each_time(field: Field) -> None:
-    unknown, pending = Spoken(SigningKey.generate()), field.tablet(certified=False)
+    unknown, pending = SimulatedTablet(SigningKey.generate()), field.tablet(certified=False)
     for tablet in (unknown, pending, unknown):
         status, said = readmit(field, tablet, field.certificate(tablet))
         assert (status, said) == (200, {"dev": tablet.key.kid, "state": "certified"})
@@ -176,7 +176,7 @@ def test_a_forgotten_tablet_is_readmitted_by_its_certificate_each_time(field: Fi
 
 
 def test_a_revoked_tablet_is_readmitted_as_revoked_and_its_screenings_wait(field: Field) -> None:
-    stolen, here = Spoken(SigningKey.generate()), field.tablet()
+    stolen, here = SimulatedTablet(SigningKey.generate()), field.tablet()
     put_registry(field, 2, revoked=[stolen.key.kid, here.key.kid])
     for tablet in (stolen, here):
         assert readmit(field, tablet, field.certificate(tablet)) == (200, {"dev": tablet.key.kid, "state": "revoked"})
@@ -220,7 +220,7 @@ def test_a_tablet_with_an_unknown_order_is_listed_until_the_order_is_repeated(fi
 
 
 def test_a_certificate_without_a_registrars_signature_for_the_tablet_is_refused(field: Field) -> None:
-    other, stranger = field.tablet(), Spoken(SigningKey.generate())
+    other, stranger = field.tablet(), SimulatedTablet(SigningKey.generate())
     said = enrolment.Certificate(stranger.key.kid, stranger.key.public, "17", "Tableta", 1).to_payload(FOUNDED)
     self_made = Document(said).signed_by(stranger.key, enrolment.CERTIFICATE_TYP).to_bytes()
     for body, code in (

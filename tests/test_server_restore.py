@@ -22,8 +22,7 @@ from conftest import FOUNDED, World
 from server.backup import archive, backup_key
 from server.backup.archive import BackupError
 from server.cli.demo.server_process import ServerProcess, free_ports
-from server.cli.demo.story import FORM, INTERVIEWEES, Demo, enrol_tablet, publish_form, read_answers
-from server.cli.demo.story import approve_tablet as approve
+from server.cli.demo.story import FORM, INTERVIEWEES, Demo, approve_tablet, enrol_tablet, publish_form, read_answers
 from server.cli.terminal import now_ms
 from server.config import ConfigError
 from server.database.sqlite import SqliteDatabase
@@ -90,7 +89,7 @@ def enrol_another(stage: Demo, name: str) -> Path:
     with stage.staff("publicacion") as administrator:
         invited = administrator.post("/v1/invitations", json={"label": name, "region": "17"})
     with Tablet(stage.folder / name) as tablet:
-        approve(stage, tablet.enrol(invited["invitation"]))
+        approve_tablet(stage, tablet.enrol(invited["invitation"]))
         assert tablet.pull().certified
     return stage.folder / name
 

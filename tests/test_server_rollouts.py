@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as some
+from hypothesis import strategies as st
 
 from conftest import FOUNDED
 from server import jobs
@@ -88,11 +88,11 @@ def actions(field: Field) -> list[str]:
     return [each.action for each in audit.list_entries(field.services.db.read()) if each.action.startswith("form.")]
 
 
-regions = some.none() | some.lists(some.sampled_from(["17", "21", "08"]), min_size=1, max_size=2).map(tuple)
-shares = some.none() | some.integers(1, 1000)
+regions = st.none() | st.lists(st.sampled_from(["17", "21", "08"]), min_size=1, max_size=2).map(tuple)
+shares = st.none() | st.integers(1, 1000)
 
 
-@given(some.lists(some.tuples(regions, shares), max_size=6), some.sampled_from(["17", "21", "15"]), some.text("ab"))
+@given(st.lists(st.tuples(regions, shares), max_size=6), st.sampled_from(["17", "21", "15"]), st.text("ab"))
 def test_a_tablet_gets_the_newest_rollout_whose_ring_it_is_in(
     made: list[tuple[tuple[str, ...] | None, int | None]], region: str, dev: str
 ) -> None:

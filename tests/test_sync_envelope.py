@@ -12,8 +12,7 @@ from sync.envelope.verify import envelope_id, parse_envelope, verify_envelope
 from sync.errors import SyncError
 from sync.keys.key_pairs import RoutePublicKey, SealPublicKey
 from sync.wire.encoding import canonical
-from vector_makers.material import DEVICE, KEYRING, ROUTE_KEY, STRANGER, sealed
-from vector_makers.material import OTHER_KEYRING as OTHER
+from vector_makers.fixed_inputs import DEVICE, KEYRING, OTHER_KEYRING, ROUTE_KEY, STRANGER, sealed
 
 
 def drawn(name):
@@ -73,7 +72,7 @@ def test_every_wrong_envelope_is_refused_by_name_and_still_has_an_identity(raw):
 
 def test_another_desk_cannot_open_a_screening():
     with pytest.raises(SyncError, match=r"seal\.wrong_recipient"):
-        seal.open_envelope(parse_envelope(sealed()), OTHER)
+        seal.open_envelope(parse_envelope(sealed()), OTHER_KEYRING)
 
 
 def test_an_envelope_of_another_device_is_not_this_ones():
@@ -136,11 +135,11 @@ def test_a_form_may_set_only_the_route_fields_that_a_person_answers():
 
 def test_a_wrapped_keyring_opens_for_its_member_epoch_and_name_only():
     where = {"keyring": "17-child", "epoch": 1, "member_id": "m"}
-    wrapped = seal.wrap_seed(KEYRING.seed, OTHER.public, **where)
-    assert seal.unwrap_seed(wrapped, OTHER, **where) == KEYRING
+    wrapped = seal.wrap_seed(KEYRING.seed, OTHER_KEYRING.public, **where)
+    assert seal.unwrap_seed(wrapped, OTHER_KEYRING, **where) == KEYRING
     for wrong in ({"keyring": "21-child"}, {"epoch": 2}, {"member_id": "n"}):
         with pytest.raises(SyncError, match=r"seal\.unopenable"):
-            seal.unwrap_seed(wrapped, OTHER, **{**where, **wrong})
+            seal.unwrap_seed(wrapped, OTHER_KEYRING, **{**where, **wrong})
     with pytest.raises(SyncError, match=r"seal\.unopenable"):
         seal.unwrap_seed(wrapped, KEYRING, **where)
 

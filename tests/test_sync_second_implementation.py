@@ -24,7 +24,18 @@ from sync.keys.key_pairs import SealKey
 from sync.keys.passphrases import WORDS
 from sync.wire.encoding import b64u, canonical, unb64u
 from test_sync_vectors import ACTIONS
-from vector_makers.material import CHAIN, DEVICE, KEYRING, MEMBER, NOW, PROVINCE_ROUTE, ROUTE_KEY, SERVER, TRUST, Case
+from vector_makers.fixed_inputs import (
+    CHAIN,
+    DEVICE,
+    KEYRING,
+    MEMBER,
+    NOW,
+    PROVINCE_ROUTE,
+    ROUTE_KEY,
+    SERVER,
+    TRUST,
+    Case,
+)
 
 PROTOCOL = Path(__file__).resolve().parent.parent / "server" / "web" / "protocol"
 VECTORS = Path(seal.__file__).parents[1] / "vectors"

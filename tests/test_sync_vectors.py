@@ -20,7 +20,7 @@ from sync.exchange import messages
 from sync.keys import passphrases
 from sync.keys.key_pairs import RouteKey, SealKey, VerifyKey, key_id
 from sync.wire.encoding import b64u, canonical, strict_json, unb64u
-from vector_makers.material import SERVER
+from vector_makers.fixed_inputs import SERVER
 from vector_makers.real_server import answered, copied, obeyed, readmitted, taken_in, worked_with
 from vector_makers.run import NOT_OURS, SEALED_ONCE, VECTORS, all_cases, to_json
 

@@ -27,7 +27,7 @@ from sync.documents.registry import Keyring
 from sync.documents.signed import Document
 from sync.exchange import messages
 from sync.keys.key_pairs import RouteKey
-from vector_makers.material import DEVICE, KEYRING, NOW, REGISTRAR, ROUTE_KEY, SERVER, TRUST
+from vector_makers.fixed_inputs import DEVICE, KEYRING, NOW, REGISTRAR, ROUTE_KEY, SERVER, TRUST
 
 KEYS = ServerKeys(SERVER, {ROUTE_KEY.kid: ROUTE_KEY})
 ROUTES: dict[str, RouteKey] = dict(KEYS.routes)

@@ -19,7 +19,7 @@ from sync.envelope.route import VOCABULARY, open_route
 from sync.envelope.verify import parse_envelope
 from sync.errors import SyncError
 from sync.wire.encoding import unb64u
-from vector_makers.material import ROUTE_KEY
+from vector_makers.fixed_inputs import ROUTE_KEY
 from vector_makers.run import VECTORS
 
 _DOCUMENTS = {

@@ -20,7 +20,7 @@ from sync.exchange import messages
 from sync.exchange.messages import Message
 from sync.keys.key_pairs import SigningKey
 from sync.wire.encoding import b64u, canonical, strict_json, strict_value, unb64u
-from vector_makers.material import (
+from vector_makers.fixed_inputs import (
     AUTHOR,
     DEVICE,
     JTI,

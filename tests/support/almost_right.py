@@ -18,7 +18,7 @@ from sync.envelope.verify import SIGNATURE_TYP
 from sync.errors import SyncError
 from sync.exchange import messages
 from sync.wire.encoding import b64u, canonical, unb64u
-from vector_makers.material import (
+from vector_makers.fixed_inputs import (
     AUTHOR,
     DEVICE,
     NEW_AUTHOR,

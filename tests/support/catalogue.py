@@ -4,7 +4,7 @@ from functools import cache
 
 from screening_forms.engine.evaluator import Engine, FilledForm, load_engine
 from screening_forms.workbook.reader import Row, Workbook
-from support import forms as form_material
+from support import forms
 from support.forms import compiled
 
 LABEL, HINT = "label::Español (es)", "hint::Español (es)"
@@ -13,7 +13,7 @@ LABEL, HINT = "label::Español (es)", "hint::Español (es)"
 @cache
 def book(name: str) -> Workbook:
     """A form's workbook."""
-    return form_material.workbook(name)
+    return forms.workbook(name)
 
 
 @cache

@@ -27,7 +27,7 @@ from server.flows.forms import rollouts
 from server.flows.forms.rollouts import Ring
 from server.flows.trust import documents as trust_documents
 from server.flows.trust import enrolment
-from support import forms as form_material
+from support import forms
 from support.intake import Field, run_servers
 from support.waiting import PATIENCE
 from sync.desk.client import DeskClient
@@ -49,7 +49,7 @@ def answers(name: str = STORY[0]) -> dict[str, Any]:
 
 def compiled() -> CompiledForm:
     """The catalogue's questionnaire, compiled for training."""
-    return form_material.compiled(FORM)
+    return forms.compiled(FORM)
 
 
 @dataclass

@@ -37,7 +37,7 @@ from sync.envelope.verify import ChainPosition, envelope_id
 from sync.exchange import messages
 from sync.exchange.messages import Message, Request, Response
 from sync.keys.key_pairs import RoutePublicKey, SealPublicKey, SigningKey
-from vector_makers.material import PROVINCE_ROUTE
+from vector_makers.fixed_inputs import PROVINCE_ROUTE
 
 FORM = {"form_id": "prueba", "version": "1", "channel": "training"}
 ROUTE = replace(PROVINCE_ROUTE, form="prueba", sha=None, sex="female", mode="field", taken="2026-11-20")

@@ -10,7 +10,7 @@ from sync.documents.trust import Signer
 from sync.durations import DAY
 from sync.keys.key_pairs import SigningKey
 from sync.wire.encoding import b64u, canonical, unb64u
-from vector_makers.material import (
+from vector_makers.fixed_inputs import (
     AUTHOR,
     KEYRING,
     MEMBER,

@@ -13,7 +13,7 @@ from sync.envelope.verify import envelope_id, parse_envelope
 from sync.exchange import messages
 from sync.keys.key_pairs import SigningKey, key_id
 from sync.wire.encoding import b64u, canonical
-from vector_makers.material import (
+from vector_makers.fixed_inputs import (
     AUTHOR,
     CHAIN,
     DEVICE,

@@ -7,7 +7,7 @@ from sync.documents.manifest import RouteKeyEntry, VersionEntry
 from sync.documents.signed import Document
 from sync.durations import DAY
 from sync.keys.key_pairs import RouteKey, SigningKey
-from vector_makers.material import (
+from vector_makers.fixed_inputs import (
     AUTHOR,
     DEVICE,
     NOW,

@@ -9,7 +9,7 @@ from sync.documents.signed import Document
 from sync.documents.trust import Signer
 from sync.keys.key_pairs import SigningKey
 from sync.wire.encoding import b64u, canonical
-from vector_makers.material import (
+from vector_makers.fixed_inputs import (
     AUTHOR,
     DEVICE,
     NEW_AUTHOR,

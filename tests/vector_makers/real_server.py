@@ -29,7 +29,7 @@ from sync.tablet.outbox import Outbox
 from sync.tablet.outbox_records import SyncResult
 from sync.tablet.trusted_documents import DocumentSource, TrustedDocuments, select_forms
 from sync.wire.encoding import unb64u
-from vector_makers.material import GENERATION, NOW, SERVER, fixed
+from vector_makers.fixed_inputs import GENERATION, NOW, SERVER, fixed
 
 CARRIER = SigningKey(fixed("carrier"))
 RULES = routing.read_rules()

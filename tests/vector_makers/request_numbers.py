@@ -7,7 +7,7 @@ from sync.documents.signed import sign_bare
 from sync.exchange import messages
 from sync.keys.key_pairs import SigningKey
 from sync.wire.encoding import b64u, canonical
-from vector_makers.material import AUTHOR, DEVICE, NOW, SERVER, STRANGER, Case, case
+from vector_makers.fixed_inputs import AUTHOR, DEVICE, NOW, SERVER, STRANGER, Case, case
 
 
 def number_cases() -> dict[str, Case]:

@@ -10,9 +10,9 @@ from typing import Any
 
 from vector_makers.documents import document_cases, key_document_cases, registry_cases, trust_cases
 from vector_makers.exchange import exchange_cases, take_in_cases
+from vector_makers.fixed_inputs import Case
 from vector_makers.form_selection import manifest_cases
 from vector_makers.form_versions import bundle_cases, recording_cases, version_cases
-from vector_makers.material import Case
 from vector_makers.request_numbers import number_cases, refusal_cases
 from vector_makers.sealed import envelope_cases, key_cases, route_cases
 from vector_makers.spellings import base64_cases, invitation_cases, json_cases, rule_cases

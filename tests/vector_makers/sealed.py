@@ -15,7 +15,7 @@ from sync.envelope.verify import EK_BYTES, SIGNATURE_TYP, Envelope, Header, pars
 from sync.keys.key_pairs import SealKey, SigningKey
 from sync.keys.passphrases import DerivedKeys, derive_keys
 from sync.wire.encoding import b64u, canonical, unb64u
-from vector_makers.material import (
+from vector_makers.fixed_inputs import (
     AUTHOR,
     DEVICE,
     INSTANCE,

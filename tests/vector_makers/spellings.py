@@ -3,7 +3,7 @@
 from sync.documents.enrolment import Invitation
 from sync.keys.key_pairs import key_id
 from sync.wire.encoding import b64u, canonical, strict_json
-from vector_makers.material import DEVICE, PIN, Case, case
+from vector_makers.fixed_inputs import DEVICE, PIN, Case, case
 
 
 def base64_cases() -> dict[str, Case]:

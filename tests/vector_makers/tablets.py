@@ -7,7 +7,7 @@ from sync.documents.signed import Document, sign
 from sync.keys.key_pairs import SigningKey
 from sync.wire.encoding import b64u, canonical
 from vector_makers.documents import REGISTRY_MEMBERS
-from vector_makers.material import (
+from vector_makers.fixed_inputs import (
     DEVICE,
     GENERATION,
     NOW,
