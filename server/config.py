@@ -10,6 +10,7 @@ import difflib
 import ipaddress
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -25,6 +26,7 @@ PREFIX = "CHASKI_"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # The test suite reads these. The server ignores them, so that they do not count as misspelt settings.
 TEST_VARIABLES = frozenset({"CHASKI_REQUIRE_JAVA", "CHASKI_SABOTAGE"})
+_FOUNDING_MARK = re.compile(r"[0-9a-f]{32}")
 _KEY_FILE_LIMIT = 64 * 1024
 # Marks of a file with an age secret key (backup key): plain, with a passphrase, with a passphrase and armoured.
 _AGE_SECRETS = (b"AGE-SECRET-KEY-", b"age-encryption.org/v1\n-> scrypt", b"YWdlLWVuY3J5cHRpb24ub3JnL3YxCi0+IHNjcnlwdC")
@@ -245,9 +247,20 @@ def load(environ: Mapping[str, str]) -> Config:
     return config
 
 
+def founding_mark(file: Path) -> str:
+    """Return the mark of a founding in progress, 32 hex digits; empty if the file is missing or is anything else."""
+    if file.is_symlink() or not file.is_file():
+        return ""
+    text = file.read_text(encoding="ascii", errors="replace")
+    return text if _FOUNDING_MARK.fullmatch(text) else ""
+
+
 def refuse_unfinished(config: Config) -> None:
-    """Raise ConfigError for a data folder whose founding was cut off. The next `chaski init` removes its files."""
-    if config.unfinished.exists():
+    """Raise ConfigError for a data folder whose founding was cut off. The next `chaski init` removes its files.
+
+    Only a file with a mark tells that: another file of that name belongs to a person and stops nothing.
+    """
+    if founding_mark(config.unfinished):
         raise ConfigError("CHASKI_DATA", f"the founding of {config.data} was cut off; run the same `chaski init` again")
 
 
@@ -312,9 +325,15 @@ def find_key_files(config: Config) -> tuple[KeyFile, ...]:
 def _walk_key_files(config: Config) -> Iterator[KeyFile]:
     for where, _, names in os.walk(config.data):
         for path in (Path(where) / name for name in names):
-            if path in config.database_files or path.stat().st_size > _KEY_FILE_LIMIT:
+            if path in config.database_files:
                 continue
-            raw = path.read_bytes()
+            try:
+                info = path.stat()
+                if not stat.S_ISREG(info.st_mode) or info.st_size > _KEY_FILE_LIMIT:
+                    continue  # A pipe would block the start; a key file is small.
+                raw = path.read_bytes()
+            except FileNotFoundError:
+                continue  # A backup at work removes its scratch file, or a link leads nowhere.
             if any(mark in raw for mark in _AGE_SECRETS):
                 yield KeyFile(path, "")
             try:

@@ -1,5 +1,6 @@
 """Wrong and insecure settings and data folders: the server names them and does not start."""
 
+import os
 from dataclasses import MISSING
 from pathlib import Path
 
@@ -101,3 +102,13 @@ def test_a_real_server_rejects_a_secret_key_that_is_not_its_own(
     with pytest.raises(config.ConfigError, match=r"CHASKI_DATA: holds a secret.*root\.key"):
         config.refuse_insecure(loaded, demo=False, own={"another"}, key_files=config.find_key_files(loaded))
     config.refuse_insecure(loaded, demo=True, own=(), key_files=config.find_key_files(loaded))
+
+
+def test_odd_files_in_the_data_folder_do_not_stop_the_search_for_keys(tmp_path: Path) -> None:
+    loaded = config.load(ready(tmp_path))
+    key = SigningKey.generate()
+    save_secret(tmp_path / "server.key", key)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
+    (tmp_path / "caf\u00e9\n.key").write_bytes(b"\xff")
+    assert [file.kid for file in config.find_key_files(loaded)] == [key.kid]

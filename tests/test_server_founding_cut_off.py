@@ -19,6 +19,7 @@ from conftest import FOUNDED, World
 from server.app import open_services
 from server.ceremony import founding as ceremony
 from server.cli.main import main
+from server.config import ConfigError
 from server.database.sqlite import SqliteDatabase
 from server.flows.operations import founding
 from server.flows.operations.audit import verify_chain
@@ -192,3 +193,53 @@ def test_a_people_folder_of_another_server_is_never_deleted(world: World, tmp_pa
     told = chaski("init", "--data", data, "--demo", "--people", people)
     assert (told.exit_code, "other people's secrets" in told.stderr) == (1, True), told.output
     assert tree(data, people) == before
+
+
+FOREIGN = {
+    "a sentence": lambda file: file.write_text("acta de fundación, 12 de mayo", encoding="utf-8"),
+    "bytes": lambda file: file.write_bytes(b"\xff\xfe\x00"),
+    "almost a mark": lambda file: file.write_text("0" * 31 + "g", encoding="ascii"),
+    "a mark and more": lambda file: file.write_text("0" * 32 + "\n", encoding="ascii"),
+    "a folder": lambda file: file.mkdir(),
+    "a link": lambda file: file.symlink_to(file.parent / "chaski.db"),
+}
+
+
+@pytest.mark.parametrize("foreign", FOREIGN)
+def test_a_foreign_file_in_the_place_of_the_mark_deletes_no_server(world: World, foreign: str) -> None:
+    FOREIGN[foreign](world.data / MARK)
+    before = tree(world.data)
+    told = chaski("init", "--data", world.data)
+    assert (told.exit_code, "holds a server already" in told.stderr) == (1, True)
+    assert tree(world.data) == before
+    services = open_services(world.config)
+    assert verify_chain(services.db).broken_at is None
+    services.db.close()
+
+
+@pytest.mark.parametrize("foreign", FOREIGN)
+def test_a_foreign_file_in_the_place_of_the_mark_is_kept(tmp_path: Path, foreign: str) -> None:
+    data = tmp_path / "new"
+    data.mkdir()
+    FOREIGN[foreign](data / MARK)
+    told = chaski("init", "--data", data)
+    assert (told.exit_code, "is not a file of Chaski" in told.stderr) == (1, True)
+    assert [path.name for path in data.iterdir()] == [MARK]
+
+
+def test_a_founding_that_waited_deletes_no_people_of_another_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both foundings found the folder of people empty; the second one gets the lock after the first has ended."""
+    first, second, people = tmp_path / "first", tmp_path / "second", tmp_path / "people"
+    lock = founding.lock_new_server
+
+    def found_the_first(data: Path) -> Any:
+        if data == second:
+            ceremony.create_demo_server(first, people, now=FOUNDED, progress=lambda step: None).db.close()
+        return lock(data)
+
+    monkeypatch.setattr(founding, "lock_new_server", found_the_first)
+    with pytest.raises(ConfigError, match="other people's secrets"):
+        ceremony.create_demo_server(second, people, now=FOUNDED, progress=lambda step: None)
+    assert_whole(World(first, people))

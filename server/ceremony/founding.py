@@ -6,11 +6,13 @@ secrets must not be written under the server's data folder.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -80,12 +82,28 @@ def create_demo_server(data: Path, people: Path, *, now: int, progress: Progress
     if people.resolve().is_relative_to(data.resolve()):
         raise ConfigError("CHASKI_DATA", f"the people's secrets ({people}) must not be in the server's data folder")
     _refuse_others(people, founding.read_mark(data))
-    with founding.lock_new_server(data) as mark:
+    with founding.lock_new_server(data) as mark, _lock_people_folder(people):
+        _refuse_others(people, mark)  # Again under the lock: a founding of another server may have used the folder.
         _clear_people_folder(people, mark)
         server = _create_people(data, people, now, progress)
     # Deleted after the server's mark: a marked people's folder beside an unmarked server was written completely.
     (people / UNFINISHED_FILE).unlink()
     return server
+
+
+@contextmanager
+def _lock_people_folder(people: Path) -> Iterator[None]:
+    """Create and lock the people's folder. Raises ConfigError if the founding of another server holds it."""
+    people.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = os.open(people, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigError("CHASKI_DATA", f"another `chaski init` is at work in {people}") from error
+        yield
+    finally:
+        os.close(folder)
 
 
 def _refuse_others(people: Path, mark: str) -> None:
@@ -99,8 +117,7 @@ def _refuse_others(people: Path, mark: str) -> None:
 
 
 def _clear_people_folder(people: Path, mark: str) -> None:
-    """Create the people's folder, delete files of an interrupted founding, and write the mark."""
-    people.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Delete the files of an interrupted founding, and write the mark of this one."""
     for name in (*(f"raiz-{number}" for number in range(1, ROOTS + 1)), *(person.login for person in DEMO_PEOPLE)):
         if (people / name).exists():
             shutil.rmtree(people / name)

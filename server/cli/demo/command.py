@@ -5,8 +5,8 @@ A ministry sees with one command that the whole process works. It must not serve
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
-import shutil
 import signal
 import tempfile
 import time
@@ -155,18 +155,17 @@ def _lock_demo_folder(folder: Path) -> Iterator[None]:
 
 
 def _move_unfinished_aside(folder: Path) -> None:
-    """Move the files of an unfinished story to CUT_OFF_FOLDER. They hold only demo data."""
+    """Move the files of an unfinished story to a new folder, CUT_OFF_FOLDER and a number. Nothing is deleted."""
     if not (left := _parts_left(folder)):
         return
-    aside = folder / CUT_OFF_FOLDER
-    if aside.exists():
-        shutil.rmtree(aside)
+    free = (folder / f"{CUT_OFF_FOLDER}-{number}" for number in itertools.count(1))
+    aside = next(name for name in free if not name.exists() and not name.is_symlink())
     aside.mkdir(mode=0o700)
     for name in left:
         (folder / name).rename(aside / name)
     console.print(
-        f"The story in {folder} was cut off, so it begins again. Its files are moved to {aside}; earlier files there "
-        "are deleted.",
+        f"The story in {folder} was cut off, so it begins again. Its files are moved to {aside}; delete that folder "
+        "when you do not need it.",
         soft_wrap=True,
     )
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server import server_keys
-from server.config import Config, ConfigError
+from server.config import Config, ConfigError, founding_mark
 from server.database.connection import Connection, Database
 from server.database.sqlite import SqliteDatabase
 from server.flows.desks import routing
@@ -84,9 +84,11 @@ def lock_new_server(data: Path) -> Iterator[str]:
     config = Config(data=data.absolute())
     if not config.unfinished.exists():
         _refuse_server(config)
+    _refuse_foreign_file(config)
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     data.chmod(0o700)
-    with open(os.open(config.unfinished, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="ascii") as file:
+    descriptor = os.open(config.unfinished, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    with open(descriptor, "r+", encoding="ascii") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -108,8 +110,17 @@ def lock_new_server(data: Path) -> Iterator[str]:
 
 def read_mark(data: Path) -> str:
     """Return the mark of an interrupted founding; empty if there is none."""
-    file = Config(data=data.absolute()).unfinished
-    return file.read_text(encoding="ascii") if file.exists() else ""
+    return founding_mark(Config(data=data.absolute()).unfinished)
+
+
+def _refuse_foreign_file(config: Config) -> None:
+    """Raise ConfigError for a file in the place of the mark that no founding wrote. A founding may leave it empty."""
+    file = config.unfinished
+    if not os.path.lexists(file) or founding_mark(file):
+        return
+    if file.is_symlink() or not file.is_file() or file.stat().st_size:
+        _refuse_server(config)
+        raise ConfigError("CHASKI_DATA", f"{file} is not a file of Chaski; move it away, then run `chaski init` again")
 
 
 def _refuse_server(config: Config, *, new_mark: bool = False) -> None:
