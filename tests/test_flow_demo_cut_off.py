@@ -46,7 +46,7 @@ class Demo:
                 stderr=output,
             )
         if again:
-            self.wait_for(lambda: f"The story in {self.folder} was cut off." in self.words())
+            self.wait_for(lambda: f"The story in {self.folder} was cut off, so it begins again" in self.words())
 
     def words(self) -> str:
         """Return its output since the start."""

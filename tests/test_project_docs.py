@@ -152,6 +152,14 @@ def test_every_job_is_described_and_none_is_invented() -> None:
     assert sorted(described) == sorted(job.name for job in jobs.JOBS)
 
 
+def test_every_log_event_is_described_and_none_is_invented() -> None:
+    sources = (path.read_text(encoding="utf-8") for path in (ROOT / "server").rglob("*.py"))
+    written = {event for text in sources for event in re.findall(r'_log\.\w+\([^"\n]*\s*"([^"]+)"', text)}
+    rows = re.findall(r"^  \| (`.+?`) \|", section(OPERATIONS, "Looking after a server"), re.MULTILINE)
+    described = {event for row in rows for event in re.findall(r"`([^`]+)`", row)} - {"event"}
+    assert described == written
+
+
 @every_document
 def test_every_problem_code_that_a_document_names_is_in_a_catalogue(file: Path) -> None:
     known = {*server.problems.PROBLEM_TYPES, *screening_forms.problems.ADVICE}
