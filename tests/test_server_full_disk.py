@@ -27,6 +27,9 @@ from sync.errors import SyncError
 from sync.exchange.messages import SIGNATURE_HEADER
 from sync.exchange.transport import RefusedError
 from sync.tablet.client import Tablet
+from sync.tablet.orders import finish_wipe
+from sync.tablet.outbox import Outbox
+from sync.tablet.outbox_database import transaction
 
 MIB = 1024 * 1024
 TAKEN = date(2026, 11, 21)
@@ -60,9 +63,12 @@ class Disk:
                 except OSError:
                     continue
 
-    def free(self) -> None:
-        """Free the space again."""
-        self._filler.unlink()
+    def free(self, size: int | None = None) -> None:
+        """Free the space again, or only `size` bytes of it."""
+        if size is None:
+            self._filler.unlink()
+        else:
+            os.truncate(self._filler, self._filler.stat().st_size - size)
 
 
 @contextmanager
@@ -234,6 +240,26 @@ def test_a_tablet_with_a_full_disk_stores_nothing_in_part_and_loses_nothing(
             assert tablet.sync().waiting == 0
             assert [kept.seq for kept in tablet.outbox.envelopes.list_stored()] == list(range(1, len(screened) + 1))
         assert stored(server.folder / "server" / "chaski.db") == sorted(screened)
+
+
+def test_a_wipe_finishes_with_no_more_room_than_the_length_of_the_log(tmp_path: Path) -> None:
+    """The database takes this room, because it lacks the log's pages. Overwriting the log must need no more."""
+    with mounted(tmp_path / "disk", 8) as disk:
+        path = disk.folder / "outbox.db"
+        log = path.with_name("outbox.db-wal")
+        with Outbox(path) as store:
+            key = store.draft_key()
+            with transaction(store.connection):
+                store.connection.execute("INSERT INTO held VALUES ('bundle/a', ?)", (os.urandom(1_800_000),))
+                store.connection.execute("INSERT INTO draft_key VALUES (?)", (key,))
+            assert key in log.read_bytes(), "else this test would prove nothing"
+            store.orders.begin_wipe(1)
+            disk.fill()
+            disk.free(log.stat().st_size)
+            finish_wipe(store)
+            state = store.orders.tablet_state()
+            assert (state.orders, state.wiping, state.wiped) == (1, 0, True)
+        assert not any(key in file.read_bytes() for file in disk.folder.glob("outbox*"))
 
 
 def test_a_disk_that_fills_up_between_request_and_response_loses_nothing(made: ServerProcess, tmp_path: Path) -> None:

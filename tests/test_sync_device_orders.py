@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -35,6 +38,7 @@ from sync.keys.key_pairs import SigningKey
 from sync.tablet.client import Tablet
 from sync.tablet.drafts import Draft
 from sync.tablet.outbox import Outbox
+from sync.tablet.outbox_database import transaction
 from sync.tablet.status import WIPING, warnings
 from test_sync_tablet import resigned
 
@@ -299,6 +303,81 @@ def test_after_a_wipe_no_old_state_of_a_draft_on_the_disk_can_be_read(
         (folder / "drafts" / f"{made.id}.draft").write_bytes(residue)
         with pytest.raises(SyncError, match=r"draft\.unopenable"):
             tablet.drafts.load(made.id)
+
+
+@pytest.mark.parametrize("reopened", [False, True])
+def test_a_wipe_beside_a_reader_stays_outstanding_and_finishes_after_the_reader_has_gone(
+    office: Office, tablet: Tablet, tmp_path: Path, *, reopened: bool
+) -> None:
+    folder, dev, logs = tmp_path / "tablet", tablet.status().dev, list[bytes]()
+    log, key = folder / "outbox.db-wal", tablet.outbox.draft_key()
+    rewrite_key(tablet.outbox, key)
+    tablet.outbox.connection.execute("PRAGMA busy_timeout = 50")
+    give(office, tablet, "wipe")
+    with closing(sqlite3.connect(folder / "outbox.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM event").fetchall()
+        report = tablet.sync()
+        assert (report.wiping, report.wiped) == (True, False)
+        tablet.sync()
+        assert tablet.outbox.orders.tablet_state().orders == 0
+        assert key in log.read_bytes(), "the reader still needs it"
+        assert deeds(office, dev) == ["order.given"]
+    tablet.outbox.connection.set_trace_callback(
+        lambda statement: logs.append(log.read_bytes()) if "TRUNCATE" in statement else None
+    )
+    if reopened:
+        tablet.close()
+    with Tablet(folder) if reopened else nullcontext(tablet) as again:
+        again.sync()
+        state = again.outbox.orders.tablet_state()
+        assert (state.orders, state.wiping, state.wiped) == (1, 0, True)
+        again.sync()
+    assert deeds(office, dev) == ["order.given", "order.carried_out"]
+    assert logs
+    assert not any(key in each for each in logs), "the log was overwritten before SQLite truncated or deleted it"
+    assert key not in everything(folder)
+
+
+def rewrite_key(store: Outbox, key: bytes) -> None:
+    """Write the drafts' key into the write-ahead log again."""
+    with transaction(store.connection):
+        store.connection.execute("UPDATE draft_key SET key = zeroblob(32)")
+        store.connection.execute("INSERT INTO draft_key VALUES (?)", (key,))
+
+
+def test_a_wipe_of_a_long_log_overwrites_all_of_it_and_does_not_enlarge_the_database(tmp_path: Path) -> None:
+    path, full, logs = tmp_path / "outbox.db", list[bytes](), list[bytes]()
+    log = path.with_name("outbox.db-wal")
+    with Outbox(path) as store:
+        key = store.draft_key()
+        for _ in range(40):
+            rewrite_key(store, key)
+            store.connection.execute("INSERT OR REPLACE INTO held VALUES ('bundle/a', ?)", (os.urandom(40_000),))
+        store.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        before = path.stat().st_size
+        cache = store.connection.execute("PRAGMA cache_size").fetchone()
+
+        def watch(statement: str) -> None:
+            if "RESTART" in statement:
+                full.append(log.read_bytes())
+            if "TRUNCATE" in statement:
+                logs.append(log.read_bytes())
+
+        store.connection.set_trace_callback(watch)
+        store.orders.begin_wipe(1)
+        store.orders.wipe(complete=True)
+        store.connection.set_trace_callback(None)
+        assert store.orders.tablet_state().wiped
+        assert store.connection.execute("PRAGMA cache_size").fetchone() == cache
+        assert path.stat().st_size <= before
+    assert key in full[0], "else this test would prove nothing"
+    assert len(full[0]) > 1_000_000
+    assert len(full[0]) < len(logs[0]) < len(full[0]) + 100_000
+    pages = (slice(at, at + 4096) for at in range(56, len(full[0]), 4120))
+    assert not [page for page in pages if any(full[0][page]) and full[0][page] == logs[0][page]]
+    assert key not in logs[0] + everything(tmp_path)
+    assert path.stat().st_size <= before
 
 
 def test_a_false_order_is_not_carried_out_and_delays_no_screening(

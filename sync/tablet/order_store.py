@@ -4,6 +4,7 @@
 """
 
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 from sync.tablet.outbox_database import leave_no_log, transaction
@@ -42,8 +43,11 @@ class OrderStore:
         """Delete forms, keyring keys, statuses, the drafts' key and the rest of receipted envelopes.
 
         Envelopes without a receipt stay, with all that is needed to send them. Only a `complete` wipe, which also left
-        no draft, records its number as done.
+        no draft, records its number as done. While a process that reads the store keeps the old log in use, the wipe
+        stays outstanding.
         """
+        with suppress(sqlite3.OperationalError):  # The deletion then overwrites the log and does not lengthen it.
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
         with transaction(self._db):
             self._db.execute("DELETE FROM envelope WHERE state IN ('receipted', 'purged')")
             self._db.execute("DELETE FROM event")
@@ -51,8 +55,8 @@ class OrderStore:
             self._db.execute("DELETE FROM in_use")
             self._db.execute("DELETE FROM refused")
             self._db.execute("DELETE FROM held WHERE name LIKE 'bundle/%' OR name LIKE 'key/%'")
-        leave_no_log(self._db, self._path)
-        if complete:
+        clean = leave_no_log(self._db, self._path)
+        if complete and clean:
             with transaction(self._db):
                 self._db.execute("UPDATE place SET orders = wiping, wiping = 0, wiped = 1")
 

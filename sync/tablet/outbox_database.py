@@ -51,6 +51,8 @@ CREATE TABLE refused (sha TEXT PRIMARY KEY, code TEXT NOT NULL, at INTEGER NOT N
 """,
 )
 
+FILLER_BYTES = 4000  # One such row fills one page of 4096 bytes.
+
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open or create the file with mode 0600, and bring its tables up to date."""
@@ -79,21 +81,48 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
             raise
 
 
-def leave_no_log(db: sqlite3.Connection, path: Path) -> None:
+def leave_no_log(db: sqlite3.Connection, path: Path) -> bool:
     """Overwrite the write-ahead log of the file `path`: it still has old pages, perhaps with a key.
 
+    Return whether the log is clean. A process that reads the file prevents it; a later call may succeed.
+
     `secure_delete` overwrites rows only in the database, and a truncated log stays readable on the disk. SQLite itself
-    overwrites the log here, with zeros that are deleted again. This process must not open the log: when a process
+    overwrites the log here, with zeros that it never commits. This process must not open the log: when a process
     closes any descriptor of a database file, POSIX drops SQLite's locks on that file (fcntl(2)).
     """
-    busy, pages, moved = db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
-    if not busy and pages == moved:  # All of the log is in the database, so the next write begins the log again.
-        length = path.with_name(f"{path.name}-wal").stat().st_size
-        with transaction(db):
-            db.execute("CREATE TABLE filler (zeros BLOB)")
-            db.execute("INSERT INTO filler VALUES (zeroblob(?))", (length,))
-            db.execute("DROP TABLE filler")
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with _naming_full_disk():
+        busy, pages, moved = db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+        if busy or pages != moved:  # The log holds pages that the database lacks, or that a reader still needs.
+            return False
+        _spill_zeros(db, path.with_name(f"{path.name}-wal"))
+        pages = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1]
+        if pages:  # A reader came after the RESTART, so SQLite wrote the zeros behind the old pages.
+            return False
+        # The zeros must reach the disk before the log is truncated. A commit syncs the log, a rollback does not.
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        db.execute(f"PRAGMA user_version = {version}")
+        return not db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+
+
+def _spill_zeros(db: sqlite3.Connection, log: Path) -> None:
+    """Write zeros over the whole log in a transaction that is rolled back.
+
+    A small cache makes SQLite write uncommitted pages to the log. They never reach the database, so it does not grow.
+    The log grows by a few pages, and this growth shows that SQLite reached its former end.
+    """
+    length, cache = log.stat().st_size, db.execute("PRAGMA cache_size").fetchone()[0]
+    db.execute("PRAGMA cache_size = 10")
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("CREATE TABLE filler (zeros BLOB)")
+        # A little less than the log: each page in the log has a header of 24 bytes.
+        db.execute("INSERT INTO filler VALUES (zeroblob(?))", (length - length // 128,))
+        while log.stat().st_size <= length:
+            db.execute("INSERT INTO filler VALUES (zeroblob(?))", (FILLER_BYTES,))
+    finally:
+        if db.in_transaction:  # A full disk may have ended it already.
+            db.execute("ROLLBACK")
+        db.execute(f"PRAGMA cache_size = {cache}")
 
 
 @contextmanager
