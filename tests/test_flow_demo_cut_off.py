@@ -109,7 +109,9 @@ def test_an_interrupted_story_begins_again_and_a_finished_one_is_kept(demo: Demo
     demo.wait_for(demo.serves)
     assert "all held" in demo.words()
     pin = demo.words().split("--pin ")[1].split()[0]
-    assert {path.name for path in (demo.folder / "cut-off-1").iterdir()} >= {"server", "people", "log", "tablet"}
+    aside = sorted(demo.folder.glob("cut-off-*"))
+    assert [path.name for path in aside] == [f"cut-off-{number}" for number in range(1, len(moments) + 1)]
+    assert {path.name for path in aside[-1].iterdir()} >= {"server", "people", "log", "tablet"}
     assert (demo.folder / "mine.txt").read_text(encoding="utf-8") == "mine"
     before = trail(demo)
     demo.end(signal.SIGKILL)

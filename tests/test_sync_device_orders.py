@@ -306,7 +306,7 @@ def test_after_a_wipe_no_old_state_of_a_draft_on_the_disk_can_be_read(
 
 
 @pytest.mark.parametrize("reopened", [False, True])
-def test_a_wipe_beside_a_reader_stays_outstanding_and_finishes_after_the_reader_has_gone(
+def test_a_wipe_beside_a_reader_stays_outstanding_until_the_reader_has_gone(
     office: Office, tablet: Tablet, tmp_path: Path, *, reopened: bool
 ) -> None:
     folder, dev, logs = tmp_path / "tablet", tablet.status().dev, list[bytes]()
