@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pyxform.xls2xform import convert
 
-from screening_forms.checks import odk_validate
+from screening_forms.checks import odk_rows, odk_validate
 from screening_forms.sandbox import client as sandbox
 from screening_forms.sandbox.tasks import FindNodeRows
 from screening_forms.workbook.reader import parse_markdown
@@ -34,13 +34,13 @@ def told(form: str, old: str = "", new: str = "") -> Told:
     """Return ODK Validate's findings in the XForm from pyxform, without Chaski's own checks."""
     xform = str(convert(form.encode(), file_type=".md").xform)
     assert xform.count(old)
-    rows = odk_validate.node_rows(parse_markdown(form))
+    rows = odk_rows.node_rows(parse_markdown(form))
     return [(p.sheet, p.row, p.code) for p in odk_validate.validate(xform.replace(old, new, 1), rows)]
 
 
 @pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
 def test_odk_validate_accepts_every_form_of_the_catalogue(form: str) -> None:
-    assert odk_validate.validate(compiled(form).xform, odk_validate.node_rows(workbook(form))) == []
+    assert odk_validate.validate(compiled(form).xform, odk_rows.node_rows(workbook(form))) == []
 
 
 @pytest.mark.parametrize(

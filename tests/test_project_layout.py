@@ -8,6 +8,7 @@ import ast
 import csv
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -206,3 +207,10 @@ def test_tests_use_no_private_name_of_the_product() -> None:
                 ]
             found += [f"{path}:{node.lineno} {name}" for name in names if name not in ALLOWED_PRIVATE]
     assert found == []
+
+
+def test_the_serving_process_imports_no_reader_of_workbooks() -> None:
+    """They would cost it 12 MiB; uploads are read in the sandbox, a process of its own."""
+    program = "import sys, server.app; print([name for name in ('openpyxl', 'elementpath') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

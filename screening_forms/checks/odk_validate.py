@@ -1,7 +1,8 @@
 """Runs ODK Validate on a compiled form, and returns its findings as problems in the rows of the author's workbook.
 
 `forms check --odk` and the server's check of a submitted version call it. ODK Validate and a Java runtime come with
-Python packages. The process must stay within 256 MB of heap and SECONDS.
+Python packages. The process must stay within 256 MB of heap and SECONDS. This module must not import the readers of
+workbooks: the serving process imports it, and they would cost it 12 MiB.
 """
 
 from __future__ import annotations
@@ -17,8 +18,6 @@ from typing import Any
 
 from screening_forms.errors import FormProblem
 from screening_forms.problems import Cell, problem
-from screening_forms.scoring.calculates import indicator_node
-from screening_forms.workbook.reader import Workbook
 
 SECONDS = 60
 """The time limit of one validation, in seconds."""
@@ -79,16 +78,3 @@ def _problems(message: str, rows: NodeRows) -> Iterator[FormProblem]:
     found = found if code == "odk.cycle" else found[:1]  # the first is the node; its condition names the others
     for place in found or [Cell("survey")]:
         yield problem(code, place, "", told)
-
-
-def node_rows(workbook: Workbook) -> dict[str, tuple[str, int]]:
-    """Return node -> sheet and row number in the workbook, also for nodes that the compiler adds."""
-    found = {indicator_node(row.get("code")): row for row in workbook.indicators}
-    groups = [row for row in workbook.survey if row.get("type").replace(" ", "_", 1) == "begin_group"]
-    taken = {row.get("name") for row in workbook.survey}
-    short = (name for number in range(1, len(groups) + len(taken) + 1) if (name := f"g{number}") not in taken)
-    for group in groups:
-        found["score" if group.get("name") == "score" else next(short)] = group
-    for row in workbook.survey:
-        found |= {f"u_{row.get('name')}": row, row.get("name"): row}
-    return {name: (row.sheet, row.number) for name, row in found.items() if name}

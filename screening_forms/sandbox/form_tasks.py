@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-from screening_forms.checks import odk_validate
+from screening_forms.checks import odk_rows
 from screening_forms.checks.context import RouteVocabulary
 from screening_forms.checks.run import blocking_problems
 from screening_forms.checks.table_versions import unpublished_tables
@@ -94,4 +94,4 @@ def compare_outcomes_of_forms(request: CompareOutcomes, progress: Progress) -> O
 
 def find_node_rows(request: FindNodeRows, _: Progress) -> NodeRows:
     """Return the author's row behind each node of a source package's compiled form."""
-    return NodeRows(odk_validate.node_rows(parse_package(request.content).workbook))
+    return NodeRows(odk_rows.node_rows(parse_package(request.content).workbook))

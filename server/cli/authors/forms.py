@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from screening_forms.checks import odk_validate
+from screening_forms.checks import odk_rows, odk_validate
 from screening_forms.checks.run import blocking_problems
 from screening_forms.compiled_form import CHANNELS, CompiledForm
 from screening_forms.compiler.compile_form import check_and_compile, compile_form
@@ -129,7 +129,7 @@ def _find_problems(found: Package, channel: str, odk: bool) -> list[FormProblem]
     problems, form = check_and_compile(book, channel=channel, route_vocabulary=vocabulary, resources=found.resources)
     if odk and form is not None:
         with spinner("Running ODK Validate ..."):
-            problems += odk_validate.validate(form.xform, odk_validate.node_rows(book))
+            problems += odk_validate.validate(form.xform, odk_rows.node_rows(book))
     return problems
 
 
