@@ -326,7 +326,7 @@ def test_one_key_hides_the_screen_and_the_same_key_shows_it_again(field: Field, 
 
 def test_the_screen_hides_itself_after_the_idle_time(field: Field, folder: Path) -> None:
     words = ("device", "screen", FORM, "--tablet", folder, "--language", "es")
-    assert "lu ma mi ju vi" in Inspector(field.commands, *words, idle=0.2).see("")
+    assert "lu ma mi ju vi" in Inspector(field.commands, *words, idle=0.2).see_calendar()
 
 
 def test_the_danger_key_leads_to_a_referral_with_the_danger_tier(field: Field, folder: Path) -> None:

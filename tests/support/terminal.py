@@ -15,7 +15,8 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Mapping
+from calendar import monthrange
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -52,6 +53,12 @@ class Commands:
         self._worker.communicate()
 
 
+def is_whole_month(page: str) -> bool:
+    """True if a page shows a calendar up to the last day of its month. A terminal passes a page on in pieces."""
+    found = re.match(r"(\d\d)/(\d{4})\n", page)
+    return found is not None and page.split()[-1] == str(monthrange(int(found[2]), int(found[1]))[1])
+
+
 class Inspector:
     """One command at one terminal."""
 
@@ -76,13 +83,11 @@ class Inspector:
 
     def see(self, end: str = "> ", after: int = -1) -> str:
         """Wait for a page that begins after `after` characters of output and ends with `end`; return it."""
-        until = time.monotonic() + PATIENCE
-        while self.written.rfind(CLEAR) <= after or not self.written.endswith(f"\r\n{end}"):
-            assert time.monotonic() < until, f"nothing follows: {self.page}"
-            if GONE in self.written:
-                break
-            self._read()
-        return self.page
+        return self._wait(lambda: self.written.endswith(f"\r\n{end}"), after)
+
+    def see_calendar(self, after: int = -1) -> str:
+        """Wait for the page that hides the screen, written after `after` characters of output; return it."""
+        return self._wait(lambda: is_whole_month(self.page), after)
 
     def type(self, line: str) -> str:
         """Type a line; return the next page, or the last text on the screen if the command ends."""
@@ -94,7 +99,7 @@ class Inspector:
         """Press the key that hides the screen or shows it again; return the text on the screen."""
         before = len(self.written) - 1
         self.send(key)
-        return self.see("" if "lu ma mi" not in self.page else "> ", after=before)
+        return self.see(after=before) if is_whole_month(self.page) else self.see_calendar(before)
 
     def send(self, keys: str) -> None:
         """Press keys without waiting."""
@@ -124,6 +129,14 @@ class Inspector:
                 self._read()
         os.close(self._master)
         return code
+
+    def _wait(self, is_complete: Callable[[], bool], after: int) -> str:
+        """Read until a page that begins after `after` characters is complete, or the command ends; return the page."""
+        until = time.monotonic() + PATIENCE
+        while GONE not in self.written and (self.written.rfind(CLEAR) <= after or not is_complete()):
+            assert time.monotonic() < until, f"nothing follows: {self.page}"
+            self._read()
+        return self.page
 
     def _read(self) -> None:
         if select.select([self._master], [], [], 0.05)[0]:
