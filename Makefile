@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WEB := server/web
 WEB_READY := $(WEB)/node_modules/.ready
+# Commands and tests start hundreds of processes: without stored bytecode each of them would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Prints the parts of constraints.txt that are named: base, dev, fuzz, lock.
 locked = awk -v parts=' $(1) ' '/^\# Part /{chosen = index(parts, " " $$3 " ")} chosen' constraints.txt

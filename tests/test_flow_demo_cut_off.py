@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from conftest import World
-from server.cli.demo.server_process import free_ports, is_healthy
+from server.cli.demo.server_process import free_ports
 from server.database.sqlite import SqliteDatabase
 from server.flows.operations.audit import verify_chain
 from server.listener import why_no_port
@@ -86,11 +86,9 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
 def test_an_interrupted_story_begins_again_and_a_finished_one_is_kept(demo: Demo) -> None:
     demo.folder.mkdir()
     (demo.folder / "mine.txt").write_text("mine", encoding="utf-8")
-    tablets = f"http://127.0.0.1:{demo.ports[0]}"
     moments: list[tuple[Callable[[], object], signal.Signals]] = [
         (demo.there("server/founding"), signal.SIGKILL),
         (demo.there("people/raiz-2/root.key"), signal.SIGKILL),
-        (lambda: is_healthy(tablets), signal.SIGKILL),
         (lambda: "\n4. " in demo.words(), signal.SIGTERM),
     ]
     for number, (moment, how) in enumerate(moments):
