@@ -20,6 +20,7 @@ from server.cli.demo.server_process import free_ports
 from server.database.sqlite import SqliteDatabase
 from server.flows.operations.audit import verify_chain
 from server.listener import why_no_port
+from test_flow_sabotage import SABOTAGE
 from test_server_taken_ports import chaski, line_of, state
 
 PATIENCE = 240
@@ -38,10 +39,11 @@ class Demo:
         self.wait_for(lambda: not any(why_no_port("127.0.0.1", port) for port in self.ports))
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CHASKI_")}
         ports = dict(zip(("CHASKI_TABLETS_PORT", "CHASKI_PEOPLE_PORT"), map(str, self.ports), strict=True))
+        quick = {"PYTHONPATH": str(SABOTAGE), "CHASKI_QUICK_PASSPHRASES": "1"}
         with self.said.open("wb") as output:
             self.running = subprocess.Popen(
                 [sys.executable, "-c", "from server.cli.main import main; main()", "demo", "--keep", str(self.folder)],
-                env={**inherited, **ports, "COLUMNS": "300"},
+                env={**inherited, **ports, **quick, "COLUMNS": "300"},
                 stdout=output,
                 stderr=output,
             )
