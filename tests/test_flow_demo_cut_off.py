@@ -39,7 +39,7 @@ class Demo:
         self.wait_for(lambda: not any(why_no_port("127.0.0.1", port) for port in self.ports))
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("CHASKI_")}
         ports = dict(zip(("CHASKI_TABLETS_PORT", "CHASKI_PEOPLE_PORT"), map(str, self.ports), strict=True))
-        quick = {"PYTHONPATH": str(SABOTAGE), "CHASKI_QUICK_PASSPHRASES": "1"}
+        quick = {"PYTHONPATH": str(SABOTAGE), "QUICK_PASSPHRASES": "1"}
         with self.said.open("wb") as output:
             self.running = subprocess.Popen(
                 [sys.executable, "-c", "from server.cli.main import main; main()", "demo", "--keep", str(self.folder)],

@@ -40,7 +40,7 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
         said = {"PYTHONPATH": str(SABOTAGE), "TMPDIR": str(tmp_path), "COLUMNS": "200"}
         return subprocess.run(
             [sys.executable, "-c", "from server.cli.main import main; main()", "demo"],
-            env=inherited | said | ({"CHASKI_SABOTAGE": fault, "CHASKI_QUICK_PASSPHRASES": "1"} if fault else {}),
+            env=inherited | said | ({"CHASKI_SABOTAGE": fault, "QUICK_PASSPHRASES": "1"} if fault else {}),
             capture_output=True,
             text=True,
             timeout=600,

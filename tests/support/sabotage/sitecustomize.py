@@ -6,7 +6,7 @@ tests/test_flow_sabotage.py and tests/test_flow_demo_cut_off.py start the demo w
 
 import os
 
-if os.environ.get("CHASKI_QUICK_PASSPHRASES"):
+if os.environ.get("QUICK_PASSPHRASES"):
     # A demo derives keys from eighteen passphrases, each for a quarter of a second on purpose.
     from sync.keys import passphrases
 
