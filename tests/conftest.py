@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from screening_forms.engine.evaluator import load_engine
 from screening_forms.sandbox import client as sandbox_client
 from server import server_keys
 from server.ceremony import founding
@@ -22,11 +23,13 @@ from server.database.sqlite import SqliteDatabase
 from server.server_keys import ServerKeys
 from support import node
 from support.waiting import wait_until
+from sync.desk import client as desk_client
 from sync.exchange import staff_session
 from sync.keys import key_files
 from sync.keys.key_files import load_secret
 from sync.keys.key_pairs import SigningKey
 from sync.keys.passphrases import derive_keys
+from sync.tablet import form_cache
 
 # An example has no deadline, because a busy machine is not a fault of the code. Continuous integration draws the same
 # examples each time, and a run by hand draws new ones. A failure prints what repeats it.
@@ -89,6 +92,16 @@ def remembered_passphrases() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (key_files, staff_session):
             patch.setattr(module, "derive_keys", derive)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def remembered_forms() -> Iterator[None]:
+    """Load each form into the engine once for each process; an engine keeps nothing of an interview."""
+    load = lru_cache(maxsize=64)(load_engine)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (form_cache, desk_client):
+            patch.setattr(module, "load_engine", load)
         yield
 
 
