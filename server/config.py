@@ -25,6 +25,8 @@ from sync.wire.encoding import natural
 PREFIX = "CHASKI_"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # The test suite reads these. The server ignores them, so that they do not count as misspelt settings.
+MOST_SHOWN = 60
+"""The most characters of a wrong value that an error repeats."""
 TEST_VARIABLES = frozenset({"CHASKI_REQUIRE_JAVA", "CHASKI_SABOTAGE"})
 _FOUNDING_MARK = re.compile(r"[0-9a-f]{32}")
 _KEY_FILE_LIMIT = 64 * 1024
@@ -221,6 +223,10 @@ def known_settings() -> dict[str, tuple[str, Setting, Any]]:
     }
 
 
+def _shorten(value: str) -> str:
+    return value if len(value) <= MOST_SHOWN else f"{value[:MOST_SHOWN]}..."
+
+
 def load(environ: Mapping[str, str]) -> Config:
     """Read the settings. Raises ConfigError for the first missing, wrong or unknown one."""
     known = known_settings()
@@ -234,7 +240,7 @@ def load(environ: Mapping[str, str]) -> Config:
             try:
                 values[attribute] = setting.read(environ[name])
             except (ValueError, KeyError) as error:
-                raise ConfigError(name, f"{environ[name]!r} is not usable: {error}") from error
+                raise ConfigError(name, f"{_shorten(environ[name])!r} is not usable: {error}") from error
         elif default is MISSING:
             raise ConfigError(name, f"is missing. {setting.about}")
     config = Config(**values)

@@ -46,7 +46,7 @@ def lapse_leases(db: Database, config: Config, now: int) -> int:
 
 
 def notice_silence(db: Database, config: Config, now: int) -> int:
-    """Put tablets on the work list that have not synced for `silent_days` days."""
+    """Put tablets on the work list that have not synced for CHASKI_SILENT_DAYS days."""
     return gaps.report_silent_tablets(db, now=now, days=config.silent_days)
 
 
@@ -56,7 +56,7 @@ def watch_gaps(db: Database, config: Config, now: int) -> int:
 
 
 def erase_routes(db: Database, config: Config, now: int) -> int:
-    """Erase the decoded routes of screenings that have been closed for ROUTE_DAYS days."""
+    """Erase the decoded routes of screenings that have been closed for 30 days."""
     return retention.erase_routes(db, now=now, days=ROUTE_DAYS)
 
 

@@ -26,7 +26,7 @@ from screening_forms.workbook.resources import BUILT_IN, Resources, load_built_i
 from server.cli.main import main
 from support.forms import SMALL, compiled
 from support.languages import compiled_in, drafted, edit, signed, trilingual
-from support.recordings import CONTINUED, FIRST, LAST, SILENCE, id3, information, mp3, opus, opus_headers, page
+from support.recordings import CONTINUED, FIRST, LAST, SILENCE, ape, id3, information, mp3, opus, opus_headers, page
 from sync.envelope.route import AUTHOR_FIELDS
 
 OPUS = opus()
@@ -120,6 +120,8 @@ def in_pages(*packets: list[bytes], position: int, flags: int = LAST) -> bytes:
         (id3() + mp3(2), 77 * 1152 / 44.1),
         (id3(0) + id3(127) + id3(128) + mp3(2), 77 * 1152 / 44.1),
         (mp3(2) + b"TAG".ljust(128, b"\0"), 77 * 1152 / 44.1),
+        (mp3(2) + ape(), 77 * 1152 / 44.1),
+        (mp3(2) + ape(header=True) + b"TAG".ljust(128, b"\0"), 77 * 1152 / 44.1),
         (information(frames=77, delay=576, padding=500) + mp3(2), (77 * 1152 - 1076) / 44.1),
         (
             id3() + information(b"Xing", frames=77, delay=1105, padding=0, by=b"Lavc60.31") + mp3(2),
@@ -194,6 +196,10 @@ BEFORE_SOUND, SOUND = (
         (mp3() + b"<script>" + mp3(), "audio.unreadable"),
         (b"\0" + mp3(), "audio.unreadable"),
         (mp3() + b"TAG", "audio.unreadable"),
+        (b"TAG", "audio.unreadable"),
+        (mp3() + ape()[:-1], "audio.unreadable"),
+        (ape(), "audio.unreadable"),
+        (mp3() + ape(size=2**32 - 1), "audio.unreadable"),
         (mp3() + (b"\xff\xfb\x14\xc0" + bytes(92)) * 9, "audio.unreadable"),
         (id3(), "audio.unreadable"),
         (id3()[:9], "audio.unreadable"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -26,12 +27,18 @@ from support.documents import (
     defined,
     links,
     section,
+    sources,
+    words_of_the_code,
 )
 
 PLACE = re.compile(r"([\w/]+\.py):([\w.]+)")
 PATH = re.compile(r"(?:screening_forms|sync|server|tests|docs|locales)/[\w./-]*|[\w-]+\.(?:md|cfg|toml|txt)|Makefile")
 CODE = re.compile(r"[a-z]+\.[a-z_]+")
-NOT_OURS = {"constraints.txt", "nna.po", "offline.age"}
+FORMS = ROOT / "screening_forms"
+NOT_OURS = {"constraints.txt", "nna.po", "offline.age", "DIR", "mutagen", "tinytag"}
+"""Files that a command makes, parts of paths, and packages that were tried and are not used."""
+EXAMPLES = {"pe_adult_2026_2"}
+"""Forms and tables that the author of an example makes."""
 every_document = pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: file.name)
 
 
@@ -85,6 +92,28 @@ def test_every_path_that_a_document_names_exists(file: Path) -> None:
     assert not [path for path in paths if not (ROOT / path).exists() and not _generated(path)]
 
 
+@every_document
+def test_every_path_and_form_in_a_block_of_commands_exists(file: Path) -> None:
+    words = [word for block in blocks(file.read_text(encoding="utf-8")) for word in re.findall(r"[\w./-]+", block)]
+    assert not [word for word in words if PATH.fullmatch(word) and not (ROOT / word).exists() and word not in NOT_OURS]
+    tables = {path.stem for kind in ("indicator_sets", "policies") for path in (FORMS / kind).glob("*.csv")}
+    known = tables | {path.name for path in (FORMS / "catalogue").iterdir()}
+    assert {name for word in words for name in re.findall(r"\bpe_\w+", word)} <= known | EXAMPLES
+
+
+@every_document
+def test_every_word_in_code_letters_stands_in_the_code(file: Path) -> None:
+    named = {word for text in code_words(file) for word in re.findall(r"[A-Za-z_][\w-]*\w", text)}
+    prefixes = {word for word in named if word.endswith("_")}
+    assert named - prefixes - words_of_the_code() <= NOT_OURS
+
+
+@every_document
+def test_every_address_that_a_document_names_is_served(file: Path) -> None:
+    named = [found[1] for text in code_words(file) if (found := re.fullmatch(r"(?:[A-Z]+ )?(/[a-z][\w/.-]*)", text))]
+    assert not [address for address in named if f'"{address}"' not in sources() and f"{address}/" not in sources()]
+
+
 def _generated(path: str) -> bool:
     """Whether a name is a part of a path that stands beside it in words, or of a file that a command makes."""
     return path in NOT_OURS
@@ -113,8 +142,16 @@ def test_every_command_and_option_that_a_document_names_exists(file: Path) -> No
             command, words = named, words[1:]
         options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
         assert {word for word in words if word.startswith("--")} <= options | {"--help"}, line
+        choices = {option.opts[-1]: option.type.choices for option in options_of_choice(command)}
+        given = {word: value for word, value in pairwise(words) if word in choices}
+        assert all(value in choices[word] or value.isupper() for word, value in given.items()), line
         arguments = [parameter for parameter in command.params if isinstance(parameter, click.Argument)]
         assert arguments or not words or words[0].startswith("-"), f"{line}: the command takes no argument"
+
+
+def options_of_choice(command: click.Command) -> list[click.Parameter]:
+    """Return the options of a command that take one of a list of values."""
+    return [parameter for parameter in command.params if isinstance(parameter.type, click.Choice)]
 
 
 def test_the_commands_of_the_documents_are_not_a_few() -> None:
@@ -145,6 +182,12 @@ def test_every_setting_is_described_with_its_default_and_none_is_invented() -> N
 def test_every_setting_that_a_document_names_is_one(file: Path) -> None:
     named = set(re.findall(r"\bCHASKI_[A-Z_]*[A-Z]\b", file.read_text(encoding="utf-8"))) - {"CHASKI_X"}
     assert named <= set(config.known_settings())
+
+
+@every_document
+def test_every_port_that_a_document_names_is_a_default(file: Path) -> None:
+    defaults = {str(config.Config.tablets_port), str(config.Config.people_port)}
+    assert set(re.findall(r"(?<![\w,.])80\d\d\b", file.read_text(encoding="utf-8"))) <= defaults
 
 
 def test_every_job_is_described_and_none_is_invented() -> None:

@@ -106,7 +106,7 @@ def test_homonyms_and_pictures_do_not_come_back_as_public_names() -> None:
     found = [
         f"{path}:{node.lineno} {node.name}: {words[node.name]}"
         for path in modules(*PACKAGES)
-        for node in tree(path).body
+        for node in ast.walk(tree(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name in words
     ]
     assert found == []

@@ -17,7 +17,7 @@ import pytest
 
 from conftest import FOUNDED, World
 from server.flows.trust import enrolment
-from server.listener import MAX_CONNECTIONS, MAX_HEAD_BYTES
+from server.listener import LINGER_SECONDS, MAX_CONNECTIONS, MAX_HEAD_BYTES, MIN_BYTES_PER_SECOND, Channel
 from support.hostile_server import (
     Answer,
     ServerUnderTest,
@@ -362,6 +362,22 @@ def test_many_slow_senders_are_closed(host: ServerUnderTest, tablet: Tablet, byt
             say_one_byte_each(lines if bytes_a_second else [])
             assert host.outcomes(tablet, host.field.envelope(tablet)) == ["stored"]
             time.sleep(1)
+
+
+def test_a_sender_is_late_after_the_set_time_and_the_time_of_its_bytes_at_the_minimum_rate() -> None:
+    channel = object.__new__(Channel)
+    channel.began, channel.will_close, channel.requests, channel.total_outbufs_len = 100.0, False, [], 0
+    for moved, patience, allowed in (
+        (0, 2, 2),
+        (0, 10, 10),
+        (MIN_BYTES_PER_SECOND, 2, 3),
+        (6 * MIN_BYTES_PER_SECOND, 2, 8),
+    ):
+        channel.moved = moved
+        assert not channel.is_late(100 + allowed, patience)
+        assert channel.is_late(100.1 + allowed, patience)
+    channel.lingering = True
+    assert channel.is_late(100.1 + LINGER_SECONDS, 1000)
 
 
 def test_the_server_waits_for_an_honest_sender_on_a_slow_line(host: ServerUnderTest, tablet: Tablet) -> None:

@@ -192,6 +192,7 @@ def test_a_people_folder_of_another_server_is_never_deleted(world: World, tmp_pa
     before = tree(data, people)
     told = chaski("init", "--data", data, "--demo", "--people", people)
     assert (told.exit_code, "other people's secrets" in told.stderr) == (1, True), told.output
+    assert ("a founding was cut off: repeat its" in told.stderr) == bool(theirs)
     assert tree(data, people) == before
 
 

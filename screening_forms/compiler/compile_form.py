@@ -145,7 +145,7 @@ def _survey(workbook: Workbook, localized: LocalizedForm, score: Calculates) -> 
     Other groups get short names: no rule refers to them, and long names would enlarge every sealed screening.
     """
     taken = {row.get("name") for row in workbook.survey}
-    if note := localized.note():
+    if note := localized.language_note_row():
         yield note
     short = (name for number in itertools.count(1) if (name := f"g{number}") not in taken)
     for row in workbook.survey:

@@ -80,7 +80,7 @@ class LocalizedForm:
                         cells[f"{part}::{LANGUAGES[lang]}"] = MARKS.get(text.state, "") + text.text
         return cells | self._sounds(f"{self.form_id}/{item}/label")
 
-    def note(self) -> dict[str, str]:
+    def language_note_row(self) -> dict[str, str]:
         """Return the form's first row, a note that lists the languages left out; empty if there are none."""
         if not self.left_out:
             return {}

@@ -157,6 +157,7 @@ _KBITS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
 _RATES = (44_100, 48_000, 32_000)  # Hz in MPEG 1; half of it in MPEG 2, a quarter in 2.5.
 _SAME = 0xFFFE0C00  # Version, layer and sampling rate: equal in all frames of a stream.
 _ID3_1_BYTES = 128
+_APE_BYTES = 32  # The header of an APE tag, and its footer (APEv2 specification, APE tags header/footer).
 _LAME_FLAGS = 15  # The four fields that LAME and FFmpeg write before their name.
 
 
@@ -171,17 +172,18 @@ class _Frame:
 
 
 def read_mp3(content: bytes) -> Sound:
-    """Read a file of MPEG audio frames, with an optional ID3 tag before and after; raises SoundError."""
+    """Read a file of MPEG audio frames, with optional ID3 and APE tags before and after; raises SoundError."""
     start = at = _after_id3(content)
+    end = _before_tags(content)
     first = frame = _frame(content, at)
     count = 0
-    while at < len(content) and not (len(content) - at == _ID3_1_BYTES and content.startswith(b"TAG", at)):
+    while at < end:
         frame = _frame(content, at)
         if (frame.header ^ first.header) & _SAME:
             raise SoundError("a frame belongs to another stream")
         at += frame.size
         count += 1
-    if at > len(content) or count < FEWEST_FRAMES:
+    if at > end or count < FEWEST_FRAMES:
         raise SoundError("the last frame is cut, or there are too few frames")
     samples = count * first.samples - _silent(content[start : start + first.size], first, count)
     return Sound(samples / first.rate, first.channels)
@@ -196,6 +198,18 @@ def _after_id3(content: bytes) -> int:
             size = size << 7 | byte & 127
         at += 10 + size + (10 if content[at + 5] & 16 else 0)  # The flag is set if a footer follows.
     return at
+
+
+def _before_tags(content: bytes) -> int:
+    """Return where the frames end: before an ID3v1 tag, and an APE tag before it. Its footer has the tag's length."""
+    end = len(content)
+    if content[-_ID3_1_BYTES:].startswith(b"TAG") and end >= _ID3_1_BYTES:
+        end -= _ID3_1_BYTES
+    footer = content[max(end - _APE_BYTES, 0) : end]
+    if footer.startswith(b"APETAGEX"):
+        size, _, flags = struct.unpack("<3I", footer[12:24])
+        end -= min(size + (_APE_BYTES if flags >> 31 else 0), end)  # The flag is set if a header comes before the tag.
+    return end
 
 
 def _frame(content: bytes, at: int) -> _Frame:

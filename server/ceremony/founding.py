@@ -113,7 +113,10 @@ def _refuse_others(people: Path, mark: str) -> None:
     own = people / UNFINISHED_FILE
     theirs = not people.is_dir() or any(there != own for there in people.iterdir())
     if theirs and not (mark and own.is_file() and own.read_text(encoding="ascii") == mark):
-        raise ConfigError("CHASKI_DATA", f"{people} is there already, with other people's secrets")
+        left = f"; {own} shows that a founding was cut off: repeat its `chaski init`, or delete the folder"
+        raise ConfigError(
+            "CHASKI_DATA", f"{people} is there already, with other people's secrets{left if own.is_file() else ''}"
+        )
 
 
 def _clear_people_folder(people: Path, mark: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -70,3 +71,19 @@ def defined(file: Path) -> frozenset[str]:
         if isinstance(node, ast.ClassDef):
             names |= {f"{node.name}.{part.name}" for part in node.body if isinstance(part, ast.FunctionDef)}
     return frozenset(names)
+
+
+@cache
+def sources() -> str:
+    """The text of all that the project holds but its documents."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    paths = [ROOT / name for name in listed.split("\0") if name and (ROOT / name) not in DOCUMENTS]
+    kinds = (".py", ".js", ".csv", ".cfg", ".toml", ".json", ".html", "Makefile", "SPEC.md", "form.md", ".txt", "run")
+    return "".join(path.read_text(encoding="utf-8") for path in paths if path.name.endswith(kinds) and path.is_file())
+
+
+@cache
+def words_of_the_code() -> frozenset[str]:
+    """Every word of `sources`, with and without hyphens, and of the paths of the project's files."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return frozenset(re.findall(r"\w+|[\w-]+", sources() + listed)) | frozenset(re.findall(r"[\w-]+", sources()))

@@ -52,6 +52,13 @@ def mp3(seconds: float = 1.0, *, header: bytes = b"\xff\xfb\x10\xc0") -> bytes:
     return (header + bytes(100)) * round(seconds * 44_100 / 1152)
 
 
+def ape(*, header: bool = False, size: int = 0) -> bytes:
+    """An APEv2 tag with one item, as mp3gain writes it, with or without its header. `size`: a false length."""
+    item = struct.pack("<2I", 2, 0) + b"MP3GAIN_MINMAX\0ok"
+    ends = struct.pack("<8s4I8x", b"APETAGEX", 2000, size or len(item) + 32, 1, header << 31)
+    return (ends if header else b"") + item + ends
+
+
 def information(
     tag: bytes = b"Info", *, frames: int, delay: int = 0, padding: int = 0, by: bytes = b"LAME3.100"
 ) -> bytes:

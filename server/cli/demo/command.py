@@ -43,8 +43,8 @@ def demo_command(keep: Path | None) -> None:
 
     Exit code 0 means that every check passed. With --keep, the story runs once, and the server then runs until Ctrl-C.
     Later calls start it in seconds with the stored data. Ports are 8080 (tablet API) and 8081 (staff API), or
-    CHASKI_TABLETS_PORT and CHASKI_PEOPLE_PORT. After an interrupted story, the next call moves its files to cut-off/
-    and begins again.
+    CHASKI_TABLETS_PORT and CHASKI_PEOPLE_PORT. After an interrupted story, the next call moves its files to a new
+    folder cut-off-N and begins again.
     """
     if keep is not None:
         _serve(keep.absolute())

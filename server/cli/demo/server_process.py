@@ -69,7 +69,9 @@ class ServerProcess:
         log.mkdir(mode=0o700, exist_ok=True)
         settings = {
             "CHASKI_DATA": str(data),
+            "CHASKI_TABLETS_HOST": HOST,
             "CHASKI_TABLETS_PORT": str(self.tablets_port),
+            "CHASKI_PEOPLE_HOST": HOST,
             "CHASKI_PEOPLE_PORT": str(self.people_port),
             "CHASKI_PEOPLE_SECURE_COOKIE": "no",  # Loopback has no TLS.
         }
