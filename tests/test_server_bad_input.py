@@ -364,7 +364,7 @@ def test_many_slow_senders_are_closed(host: ServerUnderTest, tablet: Tablet, byt
             time.sleep(1)
 
 
-def test_a_sender_is_late_after_the_set_time_and_the_time_of_its_bytes_at_the_minimum_rate() -> None:
+def test_a_sender_is_late_after_the_set_time_and_that_of_its_bytes_at_minimum_rate() -> None:
     channel = object.__new__(Channel)
     channel.began, channel.will_close, channel.requests, channel.total_outbufs_len = 100.0, False, [], 0
     for moved, patience, allowed in (

@@ -107,8 +107,10 @@ def _print_checks(promises: Iterator[str]) -> int:
 
 def _serve(folder: Path) -> None:
     """Run the story once in `folder`, then keep its server running until Ctrl-C or SIGTERM."""
-    # A service manager sends SIGTERM, a person Ctrl-C. Both must also stop the server process.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # A service manager sends SIGTERM, a person Ctrl-C. Both must also stop the server process, and a shell that starts
+    # this in the background has set SIGINT to be ignored.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     settings = config.load({**os.environ, "CHASKI_DATA": str(folder / "server")})
     demo = _create_demo(folder, settings.tablets_port, settings.people_port)
     demo.server.refuse_taken_ports()
