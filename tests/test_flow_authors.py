@@ -215,13 +215,13 @@ def test_sign_needs_a_login_for_an_id_and_a_file_for_a_form(line: Line) -> None:
 
 def test_publish_table_and_redraft_make_drafts_with_the_new_policy(line: Line) -> None:
     made = line.says("autora", "draft", line.workbook())
-    name = line.workbook("pe_adult_2026_2.csv", BUILT_IN.policies["pe_adult_2026_1"])
+    name = line.workbook("pe_adult_2027_1.csv", BUILT_IN.policies["pe_adult_2026_1"])
     done = line.says("autora", "publish-table", name, "--kind", "policy")
     assert [each["id"] for each in done["users"]] == [made["id"]]
-    (drafted,) = line.says("autora", "redraft", "pe_adult_2026_2", "--kind", "policy")
-    assert line.says("autora", "show", str(drafted["draft"]))["policy"] == "pe_adult_2026_2"
-    again = line.ask("autora", "redraft", "pe_adult_2026_2", "--kind", "policy")
+    (drafted,) = line.says("autora", "redraft", "pe_adult_2027_1", "--kind", "policy")
+    assert line.says("autora", "show", str(drafted["draft"]))["policy"] == "pe_adult_2027_1"
+    again = line.ask("autora", "redraft", "pe_adult_2027_1", "--kind", "policy")
     assert "No form uses an earlier table" in again.output
-    changed = line.workbook("pe_adult_2026_2.csv", BUILT_IN.policies["pe_adult_2026_1"].replace("prompt", "routine"))
+    changed = line.workbook("pe_adult_2027_1.csv", BUILT_IN.policies["pe_adult_2026_1"].replace("prompt", "routine"))
     refused = line.ask("autora", "publish-table", changed, "--kind", "policy")
     assert (refused.exit_code, "policy.name_used" in refused.stderr) == (1, True)

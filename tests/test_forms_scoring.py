@@ -19,7 +19,7 @@ ILO = BUILT_IN.indicator_set("ilo_delphi_2009")
 ADULT = BUILT_IN.policy("pe_adult_2026_1")
 CHILD = BUILT_IN.policy("pe_child_2026_1")
 CODES = sorted(ILO.indicators)
-ORDER = {"negative": 0, "labour_rights": 1, "review": 1, "positive": 2}
+ORDER = {"negative": 0, "labour_rights": 1, "review": 2, "positive": 3}
 
 EXPLOITATION = {"D4.01": 1, "D4.04": 1}
 DECEPTION = {"D1.01": 1, "D1.08": 1}
@@ -29,6 +29,10 @@ RULES = {
     "pe_child_2026_1": ("ilo_delphi_2009", "child_labour"),
     "pe_adult_sexual_2026_1": ("pe_sexual_2026_1", "adult_sexual"),
     "pe_forced_labour_2026_1": ("ilo_hard_to_see_2012", "adult_forced_labour"),
+    "pe_adult_2026_2": ("ilo_delphi_2026_1", "adult_labour"),
+    "pe_child_2026_2": ("ilo_delphi_2026_1", "child_labour"),
+    "pe_adult_sexual_2026_2": ("pe_sexual_2026_2", "adult_sexual"),
+    "pe_forced_labour_2026_2": ("ilo_hard_to_see_2026_1", "adult_forced_labour"),
 }
 by_every_policy = pytest.mark.parametrize("policy", RULES)
 Values = dict[str, int | None]

@@ -27,7 +27,7 @@ from support.forms import SMALL
 from sync.envelope.route import AUTHOR_FIELDS
 
 SET, POLICY = BUILT_IN.indicator_sets["ilo_delphi_2009"], BUILT_IN.policies["pe_adult_2026_1"]
-NEXT_SET, NEXT_POLICY = "ilo_delphi_2027_1", "pe_adult_2026_2"
+NEXT_SET, NEXT_POLICY = "ilo_delphi_2027_1", "pe_adult_2027_1"
 
 
 def codes(kind: str, name: str, text: str, earlier: Resources = BUILT_IN) -> list[str]:
@@ -94,9 +94,9 @@ def test_a_table_that_is_too_large_is_rejected() -> None:
 
 
 def test_an_old_unreadable_table_does_not_block_its_family() -> None:
-    known = Resources({"ilo_delphi_2026_1": SET.replace("code,", "kode,", 1)}).with_fallback(BUILT_IN)
+    known = Resources({"ilo_delphi_2026_9": SET.replace("code,", "kode,", 1)}).with_fallback(BUILT_IN)
     assert codes("set", NEXT_SET, SET, known) == []
-    assert table_changes("set", "ilo_delphi_2026_1", known.indicator_sets["ilo_delphi_2026_1"], NEXT_SET, SET) == []
+    assert table_changes("set", "ilo_delphi_2026_9", known.indicator_sets["ilo_delphi_2026_9"], NEXT_SET, SET) == []
 
 
 def test_a_code_keeps_its_words_unless_the_author_says_that_they_mean_the_same() -> None:
@@ -104,7 +104,7 @@ def test_a_code_keeps_its_words_unless_the_author_says_that_they_mean_the_same()
     (problem,) = version_problems("set", NEXT_SET, reworded, BUILT_IN)
     assert (problem.code, problem.row, problem.column) == ("indicator_set.code_reused", 3, "code")
     assert "same_meaning" in problem.advice_es
-    assert "ilo_delphi_2009" in problem.advice_en or "pe_sexual_2026_1" in problem.advice_en
+    assert "ilo_delphi_2009" in problem.advice_en or "pe_sexual_2026_2" in problem.advice_en
     assert codes("set", NEXT_SET, with_column(reworded, "same_meaning", "D1.02", "yes")) == []
     assert codes("set", NEXT_SET, with_column(reworded, "same_meaning", "D1.02", "no")) == ["indicator_set.code_reused"]
     assert "indicator_set.bad_same_meaning" in codes("set", NEXT_SET, with_column(SET, "same_meaning", "D1.02", "sure"))
@@ -145,7 +145,7 @@ def test_a_table_may_be_a_sheet_of_a_workbook() -> None:
     book.create_sheet("notes").append(["mine"])
     written = io.BytesIO()
     book.save(written)
-    text = read_table_text(written.getvalue(), "pe_adult_2026_2.xlsx", "policy")
+    text = read_table_text(written.getvalue(), "pe_adult_2027_1.xlsx", "policy")
     assert text == POLICY
     with pytest.raises(FormError) as refused:
         read_table_text(written.getvalue(), "x.xlsx", "set")
@@ -157,7 +157,7 @@ def test_a_table_may_be_a_sheet_of_a_workbook() -> None:
 
 def test_changed_rows_are_described_in_words() -> None:
     text = edited(SET, "D5.03", adult_labour="M")
-    assert previous_version("set", NEXT_SET, BUILT_IN) == "ilo_delphi_2009"
+    assert previous_version("set", NEXT_SET, BUILT_IN) == "ilo_delphi_2026_1"
     name, weaker = table_changes("set", "ilo_delphi_2009", SET, NEXT_SET, text)
     assert name.code == "set.name"
     assert weaker.en.endswith("strong -> medium for adult_labour")
@@ -239,7 +239,7 @@ def test_the_sandbox_checks_compares_and_replaces_tables() -> None:
     book.save(written)
     known = KnownTables({}, {}, 2026)
     read = sandbox.run(CheckTable(written.getvalue(), "policy", NEXT_POLICY, f"{NEXT_POLICY}.xlsx", known))
-    assert (read.problems, read.former) == ([], "pe_adult_2026_1")
+    assert (read.problems, read.former) == ([], "pe_adult_2026_2")
     assert read.changes[-1]["code"] == "policy.row_changed"
     vocabulary = {name: sorted(codes) for name, codes in AUTHOR_FIELDS.items()}
     sources = {"small": pack_package(small())}

@@ -37,7 +37,7 @@ CODE = re.compile(r"[a-z]+\.[a-z_]+")
 FORMS = ROOT / "screening_forms"
 NOT_OURS = {"constraints.txt", "nna.po", "offline.age", "DIR", "mutagen", "tinytag"}
 """Files that a command makes, parts of paths, and packages that were tried and are not used."""
-EXAMPLES = {"pe_adult_2026_2"}
+EXAMPLES = {"pe_adult_2027_1"}
 """Forms and tables that the author of an example makes."""
 every_document = pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: file.name)
 

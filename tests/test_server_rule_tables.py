@@ -39,34 +39,35 @@ def ended(who: Client, begun: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_new_policy_lists_the_forms_of_the_old_one_and_drafts_them_again(field: Field) -> None:
     author = client(field, "autora")
-    used = body(author.post("/v1/drafts", data=SMALL.encode()), 201)
-    done = body(put(author, "policies/pe_adult_2026_2", POLICY))
-    assert (done["family"], done["former"]) == ("pe_adult", "pe_adult_2026_1")
+    assert put(author, "policies/own_2026_1", POLICY).status_code == 200
+    used = body(author.post("/v1/drafts", data=SMALL.replace("pe_adult_2026_1", "own_2026_1").encode()), 201)
+    done = body(put(author, "policies/own_2026_2", POLICY))
+    assert (done["family"], done["former"]) == ("own", "own_2026_1")
     assert [each["id"] for each in done["users"]] == [used["id"]]
-    task = ended(author, body(author.post("/v1/policies/pe_adult_2026_2/drafts"), 202))
+    task = ended(author, body(author.post("/v1/policies/own_2026_2/drafts"), 202))
     (drafted,) = task["result"]
     assert (task["state"], drafted["former"], drafted["code"]) == ("done", used["id"], "")
     made = body(author.get(f"/v1/versions/{drafted['draft']}"))
-    assert (made["policy"], made["state"], made["form"]) == ("pe_adult_2026_2", "draft", used["form"])
+    assert (made["policy"], made["state"], made["form"]) == ("own_2026_2", "draft", used["form"])
     assert made["version"] != used["version"]
     source = author.get(f"/v1/versions/{made['id']}/source").data
-    assert parse_package(source).included.policies == {"pe_adult_2026_2": POLICY}, (
+    assert parse_package(source).included.policies == {"own_2026_2": POLICY}, (
         "a reviewer needs nothing but the package"
     )
-    assert body(put(author, "policies/pe_adult_2026_2", POLICY))["users"] == [], "the newest draft uses it already"
+    assert body(put(author, "policies/own_2026_2", POLICY))["users"] == [], "the newest draft uses it already"
 
 
 def test_a_name_is_never_used_for_another_table(field: Field) -> None:
     author = client(field, "autora")
-    assert put(author, "policies/pe_adult_2026_2", POLICY).status_code == 200
-    assert put(author, "policies/pe_adult_2026_2", POLICY).status_code == 200, "the same again is the same"
+    assert put(author, "policies/pe_adult_2027_1", POLICY).status_code == 200
+    assert put(author, "policies/pe_adult_2027_1", POLICY).status_code == 200, "the same again is the same"
     changed = POLICY.replace("prompt", "routine")
-    for name in ("pe_adult_2026_2", "pe_adult_2026_1"):
+    for name in ("pe_adult_2027_1", "pe_adult_2026_1"):
         refused = put(author, f"policies/{name}", changed)
         assert code(refused) == (422, "form.problems")
         assert [each["code"] for each in refused.json["problems"]] == ["policy.name_used"]
-    assert author.get("/v1/policies/pe_adult_2026_2").data.decode() == POLICY
-    assert [each["name"] for each in body(author.get("/v1/policies"))] == ["pe_adult_2026_2"]
+    assert author.get("/v1/policies/pe_adult_2027_1").data.decode() == POLICY
+    assert [each["name"] for each in body(author.get("/v1/policies"))] == ["pe_adult_2027_1"]
     assert code(author.get("/v1/policies/pe_adult_2026_1")) == (404, "table.unknown")
     for deed in ("update rule_tables set body = ''", "delete from rule_tables"):
         with pytest.raises(sqlite3.IntegrityError, match="never"), field.services.db.write() as w:
@@ -77,9 +78,9 @@ def test_a_code_is_never_reused_for_another_meaning(field: Field) -> None:
     author = client(field, "autora")
     other = SET.replace("Deceived about the nature", "Paid for the nature")
     assert other != SET
-    refused = put(author, "indicator-sets/ilo_delphi_2026", other)
+    refused = put(author, "indicator-sets/ilo_delphi_2026_2", other)
     assert [each["code"] for each in refused.json["problems"]] == ["indicator_set.code_reused"]
-    assert put(author, "indicator-sets/ilo_delphi_2026", SET).status_code == 200
+    assert put(author, "indicator-sets/ilo_delphi_2026_2", SET).status_code == 200
 
 
 def test_a_package_cannot_contain_another_table_under_a_published_name(field: Field) -> None:
@@ -104,8 +105,8 @@ def test_a_table_inside_a_package_is_checked_like_a_published_one(field: Field) 
         refused = author.post("/v1/drafts", data=brought(name, POLICY))
         assert code(refused) == (422, "form.problems")
         assert {each["code"] for each in refused.json["problems"]} <= {"policy.bad_name", "policy.skips"}  # type: ignore[index]
-    found = parse_package(SMALL.replace("ilo_delphi_2009", "ilo_delphi_2026_1").encode())
-    other = Resources({"ilo_delphi_2026_1": SET.replace("Deceived about the nature", "Paid for the nature")})
+    found = parse_package(SMALL.replace("ilo_delphi_2009", "ilo_delphi_2027_1").encode())
+    other = Resources({"ilo_delphi_2027_1": SET.replace("Deceived about the nature", "Paid for the nature")})
     refused = author.post("/v1/drafts", data=pack_package(replace(found, included=other)))
     assert [each["code"] for each in refused.json["problems"]] == ["indicator_set.code_reused"]  # type: ignore[index]
 
@@ -114,7 +115,7 @@ def test_a_table_inside_a_package_is_published_when_its_form_is_approved(
     field: Field, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("server.flows.forms.upload_sandbox.validate", lambda xform, source: "accepted")
-    author, reviewer, name = client(field, "autora"), client(field, "revisor"), "pe_adult_2026_2"
+    author, reviewer, name = client(field, "autora"), client(field, "revisor"), "pe_adult_2027_1"
     label = parse_package(SMALL.encode()).workbook.settings["version"]
 
     def submitted(label_: str, text: str) -> tuple[str, bytes]:
@@ -149,8 +150,8 @@ def test_a_person_cannot_publish_more_tables_a_year_than_the_limit(field: Field)
 def test_the_effect_of_a_new_indicator_set_is_a_background_task(field: Field) -> None:
     author = client(field, "autora")
     body(author.post("/v1/drafts", data=SMALL.encode()), 201)
-    body(put(author, "policies/pe_adult_2026_2", POLICY.replace("prompt", "routine")))
-    task = ended(author, body(author.post("/v1/policies/pe_adult_2026_2/effect?count=10"), 202))
+    body(put(author, "policies/pe_adult_2027_1", POLICY.replace("prompt", "routine")))
+    task = ended(author, body(author.post("/v1/policies/pe_adult_2027_1/effect?count=10"), 202))
     (found,) = task["result"]
     assert task["state"] == "done"
     assert (found["form_id"], found["former"]) == ("small (training)", "pe_adult_2026_1")
@@ -159,6 +160,6 @@ def test_the_effect_of_a_new_indicator_set_is_a_background_task(field: Field) ->
 
 def test_only_authors_publish_tables(field: Field) -> None:
     for who in ("revisor", "publicacion", "proteccion-17"):
-        assert code(put(client(field, who), "policies/pe_adult_2026_2", POLICY)) == (403, "role.missing")
+        assert code(put(client(field, who), "policies/pe_adult_2027_1", POLICY)) == (403, "role.missing")
     assert code(put(client(field, "autora"), "policies/no-name", POLICY))[1] == "form.problems"
-    assert code(put(client(field, "autora"), "policies/pe_adult_2026_2", "\x00"))[1] == "form.problems"
+    assert code(put(client(field, "autora"), "policies/pe_adult_2027_1", "\x00"))[1] == "form.problems"

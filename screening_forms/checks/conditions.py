@@ -23,7 +23,7 @@ from screening_forms.expressions.parser import (
 )
 from screening_forms.expressions.satisfiability import is_unsatisfiable
 from screening_forms.problems import Cell, problem, suggest
-from screening_forms.rules.dimensions import ANY_OF, DIMENSIONS, FACTS, INDICATOR_CODE
+from screening_forms.rules.dimensions import ANY_OF, DIMENSIONS, FACTS, INDICATOR_CODE, STRONG_IN
 from screening_forms.rules.indicators import PROFILES
 from screening_forms.workbook.columns import PLACEHOLDER
 from screening_forms.workbook.xlsform_subset import COLUMN_OF_SYMBOL, TYPES_WITHOUT_ANSWER, YES_NO
@@ -173,10 +173,10 @@ def check_fit(context: CheckContext) -> Iterator[FormProblem]:
         yield problem("settings.profile_not_in_set", row, "profile", profile, known.name, listed)
     if known and policy:
         families = [name for name, letter in ANY_OF.items() if known.family(letter)]
-        there = {*known.indicators, *known.dimensions, *families}
-        named = (
-            name for name in policy.names("outcome") if INDICATOR_CODE.fullmatch(name) or name in (*DIMENSIONS, *ANY_OF)
-        )
+        strong = [name for name, dimension in STRONG_IN.items() if dimension in known.dimensions]
+        there = {*known.indicators, *known.dimensions, *families, *strong}
+        of_a_set = {*DIMENSIONS, *ANY_OF, *STRONG_IN}
+        named = (name for name in policy.names("outcome") if INDICATOR_CODE.fullmatch(name) or name in of_a_set)
         if lacking := [name for name in named if name not in there]:
             yield problem("policy.not_of_this_set", row, "policy", policy.name, known.name, ", ".join(lacking))
 

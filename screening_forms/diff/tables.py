@@ -40,6 +40,7 @@ _STEPS = {
 _NAMES = {
     "tier_danger": "nivel de peligro",
     "tier_child": "nivel de niñez",
+    "positive": "el resultado es derivar a una evaluación",
     "consent": "la persona acepta",
     "duty_to_report": "hay deber de avisar",
 }

@@ -51,11 +51,13 @@ RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("F1", "F2", "F3"), HARD_TO_SEE),
 }
 DIMENSIONS = tuple(RULES)
-BRIGHT_LINES, PROFIT, OBSERVED = "X", "P", "O"
-UNCOUNTED = (BRIGHT_LINES, PROFIT, OBSERVED)
+BRIGHT_LINES, PROFIT, OBSERVED, UNPAID = "X", "P", "O", "N"
+UNCOUNTED = (BRIGHT_LINES, PROFIT, OBSERVED, UNPAID)
 """Families without strengths and tallies: bright lines for children (X), control or profit of a third party (P),
-observations at a site (O). A policy uses their codes, or a name of `ANY_OF` for a whole family."""
+observations at a site (O), no pay at all (N). A policy uses their codes, or a name of `ANY_OF` for a whole family."""
 ANY_OF: Mapping[str, str] = {"any_P": PROFIT, "any_O": OBSERVED}
+STRONG_IN: Mapping[str, str] = {f"strong_{dimension}": dimension for dimension in DIMENSIONS}
+"""Names by which a policy asks for any one strong indicator of a dimension, without the dimension's rule."""
 INDICATOR_CODE = re.compile(rf"({'|'.join((*DIMENSIONS, *UNCOUNTED))})\.\d\d")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from screening_forms.errors import FormError
 from screening_forms.rules.csv_table import TableFormat
-from screening_forms.rules.dimensions import ANY_OF, DIMENSIONS, INDICATOR_CODE
+from screening_forms.rules.dimensions import ANY_OF, DIMENSIONS, INDICATOR_CODE, STRONG_IN
 
 POLICY_TABLE = TableFormat(
     "policy",
@@ -31,10 +31,11 @@ CONSENT_POLICIES = ("person_decides", "duty_to_report")
 # Only `referral` knows consent and the duty to report: consent to a referral must never change the outcome.
 _FACTS = frozenset({"minor", "danger", "place"})
 NAMES_BY_STEP = {
-    "outcome": _FACTS | {"any_strong", "always", *ANY_OF, *DIMENSIONS},
+    "outcome": _FACTS | {"any_strong", "always", *ANY_OF, *STRONG_IN, *DIMENSIONS},
     "undecided": _FACTS | {"always"},
     "referral": _FACTS
-    | {*ANY_OF, "consent", "duty_to_report", "always", "tier_danger", "tier_child", "T1", "T2", "T3", "T4"},
+    | {*ANY_OF, "consent", "duty_to_report", "always", "positive"}
+    | {"tier_danger", "tier_child", "T1", "T2", "T3", "T4"},
 }
 
 _TOKEN = re.compile(r"\s*([()]|[A-Za-z_][A-Za-z0-9_.]*)")

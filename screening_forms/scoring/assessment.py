@@ -11,7 +11,7 @@ from typing import Any
 from screening_forms.compiled_form import CompiledForm
 from screening_forms.engine.evaluator import FilledForm
 from screening_forms.errors import AnswerError
-from screening_forms.rules.dimensions import ANY_OF, DEFAULT_FACTS, FACTS, Bounds, Facts
+from screening_forms.rules.dimensions import ANY_OF, DEFAULT_FACTS, FACTS, STRONG_IN, Bounds, Facts
 from screening_forms.rules.indicators import IndicatorSet, count_bounds, indicator_set_from_dict
 from screening_forms.rules.policy import TIERS, Policy, policy_from_dict
 from screening_forms.scoring.calculates import indicator_node
@@ -129,17 +129,21 @@ def _decide(found: Findings, policy: Policy, *, duty: bool) -> Decision:
     high = policy.first("outcome", {**absent, **_truth_values(found, (*found.fired, *found.unknown), "high")})
     decided = low if low.outcome in ("positive", high.outcome) else policy.first("undecided", found.facts)
     tiers = {_TIER_NAMES.get(tier, tier): tier == decided.tier for tier in TIERS}
-    referral = policy.first("referral", {**certain, **tiers, "duty_to_report": duty})
+    results = {**tiers, "positive": decided.outcome == "positive"}
+    referral = policy.first("referral", {**certain, **results, "duty_to_report": duty})
     return Decision(policy, low, high, decided, referral)
 
 
 def _truth_values(found: Findings, codes: tuple[str, ...], bound: str) -> dict[str, bool]:
     """Return the truth value of each name in a policy if exactly these codes fired."""
+    strong = [code for code in found.indicator_set.strong(found.profile) if code in codes]
+    in_dimension = {found.indicator_set.indicators[code].dimension for code in strong}
     return {
         **{code: code in codes for code in found.indicator_set.indicators},
         **{dimension: getattr(bounds, bound).positive for dimension, bounds in found.dimensions.items()},
         **{name: any(c in codes for c in found.indicator_set.family(letter)) for name, letter in ANY_OF.items()},
-        "any_strong": any(code in codes for code in found.indicator_set.strong(found.profile)),
+        **{name: dimension in in_dimension for name, dimension in STRONG_IN.items()},
+        "any_strong": bool(strong),
         **found.facts,
     }
 

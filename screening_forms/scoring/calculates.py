@@ -19,7 +19,7 @@ from screening_forms.expressions.parser import (
     referenced_questions,
     write_possible,
 )
-from screening_forms.rules.dimensions import ANY_OF, FACTS, RULES
+from screening_forms.rules.dimensions import ANY_OF, FACTS, RULES, STRONG_IN
 from screening_forms.rules.indicators import IndicatorSet
 from screening_forms.rules.policy import Policy, PolicyRow
 from screening_forms.workbook.reader import Row, Workbook
@@ -194,8 +194,9 @@ class _Score:
                 return f"${{f_{name}}} = '1'"
             if name in self.indicator_set.dimensions:
                 return f"${{d_{name}_{bound}}} = '1'"
-            if name == "any_strong":
-                cells = [each for each in self.indicator_set.dimensions if self.members(each, "strong")]
+            if name == "any_strong" or name in STRONG_IN:
+                among = (STRONG_IN[name],) if name in STRONG_IN else self.indicator_set.dimensions
+                cells = [each for each in among if self.members(each, "strong")]
                 return _any(f"${{c_{each}_strong_{bound}}} >= 1" for each in cells) or "false()"
             if name in ANY_OF:
                 family = [code for code in self.indicator_set.family(ANY_OF[name]) if code in self.codes]
@@ -215,6 +216,7 @@ def _found(code: str, bound: str) -> str:
 _NAMED: Mapping[str, str] = {
     "always": "true()",
     "duty_to_report": "${consent_policy} = 'duty_to_report'",
+    "positive": "${outcome} = 'positive'",
     "tier_danger": "${tier} = 'danger'",
     "tier_child": "${tier} = 'child'",
     **{tier: f"${{tier}} = '{tier}'" for tier in ("T1", "T2", "T3", "T4")},

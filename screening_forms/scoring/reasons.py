@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from screening_forms.expressions.condition_words import SPANISH, describe_policy_condition
-from screening_forms.rules.dimensions import BRIGHT_LINES, INDICATOR_CODE, OBSERVED, PROFIT, UNCOUNTED, Bounds
+from screening_forms.rules.dimensions import BRIGHT_LINES, INDICATOR_CODE, OBSERVED, PROFIT, STRONG_IN, UNCOUNTED, UNPAID, Bounds
 from screening_forms.rules.indicators import Indicator, IndicatorSet
 from screening_forms.rules.policy import Policy, PolicyRow
 
@@ -27,6 +27,7 @@ FAMILY_WORDS = {
     BRIGHT_LINES: "Señales que bastan por sí solas si es menor de edad",
     PROFIT: "Otra persona manda o gana con esto",
     OBSERVED: "Lo que se vio en el lugar",
+    UNPAID: "Trabajo sin ningún pago",
 }
 STRENGTH_WORDS = {"S": "fuerte", "M": "media", "W": "débil"}
 SIGN_WORDS = {"involuntariness": "sin quererlo", "penalty": "castigo o amenaza"}
@@ -58,6 +59,7 @@ RULE_WORDS = {
     "any_O": "alguna señal vista en el lugar",
     "any_P": "otra persona manda o gana con esto",
     "any_strong": "alguna señal fuerte",
+    **{name: f"alguna señal fuerte de {DIMENSION_WORDS[dimension].lower()}" for name, dimension in STRONG_IN.items()},
     "danger": "peligro inmediato",
     "minor": "menor de 18 años o edad en duda",
     "place": "encontrada en un bar, hospedaje, mina o campamento",
