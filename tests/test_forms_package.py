@@ -35,7 +35,7 @@ def test_a_packed_form_compiles_to_the_same_bytes_after_unpacking(tmp_path: Path
     here = load_package(FORM)
     packed = pack_package(here)
     there = parse_package(packed)
-    assert {"ilo_delphi_2009"} == set(there.included.indicator_sets)
+    assert {"ilo_delphi_2026_1"} == set(there.included.indicator_sets)
     assert {"quz", "ayr"} == set(there.included.catalogues)
     assert compiled(there) == compiled(here)
     assert pack_package(there) == packed, "packing again changes nothing"

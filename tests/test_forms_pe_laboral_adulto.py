@@ -52,6 +52,8 @@ def test_a_refusal_in_the_story_leads_to_a_review() -> None:
         **refused,
         **{name: ["none"] for name in nothing_to_tell},
         "promesa": "no",
+        "por_cuenta": "no",
+        "horas": 8,
         "pago": "money",
         "sueldo_mes": 2000,
     }

@@ -52,7 +52,8 @@ def test_every_observed_child_is_referred_to_the_child_desk(child: str, place: s
     for more in others:
         filled = form(NAME).drop_invalid({**NOTHING, "tipo_lugar": place, "ninos": [child], **more})
         assert "child" in filled.values["queue_kinds"].split()
-        assert filled.values["urgency"] == "immediate"
+        urgent = filled.values["outcome"] == "positive"
+        assert filled.values["urgency"] == ("immediate" if urgent else "prompt")
         assert filled.values["outcome"] in ("positive", "review")
 
 

@@ -51,9 +51,7 @@ def test_a_new_policy_lists_the_forms_of_the_old_one_and_drafts_them_again(field
     assert (made["policy"], made["state"], made["form"]) == ("own_2026_2", "draft", used["form"])
     assert made["version"] != used["version"]
     source = author.get(f"/v1/versions/{made['id']}/source").data
-    assert parse_package(source).included.policies == {"own_2026_2": POLICY}, (
-        "a reviewer needs nothing but the package"
-    )
+    assert parse_package(source).included.policies == {"own_2026_2": POLICY}, "a reviewer needs nothing but the package"
     assert body(put(author, "policies/own_2026_2", POLICY))["users"] == [], "the newest draft uses it already"
 
 

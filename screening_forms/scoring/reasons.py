@@ -8,7 +8,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from screening_forms.expressions.condition_words import SPANISH, describe_policy_condition
-from screening_forms.rules.dimensions import BRIGHT_LINES, INDICATOR_CODE, OBSERVED, PROFIT, STRONG_IN, UNCOUNTED, UNPAID, Bounds
+from screening_forms.rules.dimensions import (
+    BRIGHT_LINES,
+    INDICATOR_CODE,
+    OBSERVED,
+    PROFIT,
+    STRONG_IN,
+    UNCOUNTED,
+    UNPAID,
+    Bounds,
+)
 from screening_forms.rules.indicators import Indicator, IndicatorSet
 from screening_forms.rules.policy import Policy, PolicyRow
 
