@@ -34,7 +34,7 @@ $(WEB_READY): $(WEB)/package-lock.json | $(READY)
 	@$(BIN)/python tests/support/node.py npm --prefix $(WEB) ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
-.PHONY: pictures vectors agreement torture run demo demo-wheel demo-sabotage test lint format bench fuzz lock clean help
+.PHONY: pictures vectors agreement laws torture run demo demo-wheel demo-sabotage test lint format bench fuzz lock clean help
 
 run: $(READY)  ## Set up, tell the story once on a live server, serve until Ctrl-C
 	@$(BIN)/chaski demo --keep var
@@ -87,6 +87,10 @@ vectors: $(READY)  ## Write sync/vectors anew after a change of the protocol
 COUNTS ?= 500 100
 agreement: $(READY) $(WEB_READY)  ## Fill every form in three engines and compare each node (COUNTS="500 100")
 	@PYTHONPATH=tests $(BIN)/python -m bench.agreement $(COUNTS)
+
+PEOPLE ?= 20000
+laws: $(READY)  ## No strong sign is acquitted, silence is no denial: on PEOPLE=20000 synthetic people for each form
+	@PEOPLE=$(PEOPLE) $(BIN)/python -m pytest -n $$(getconf _NPROCESSORS_ONLN) --timeout=0 tests/test_forms_laws.py
 
 SECONDS ?= 60
 fuzz: $(READY)  ## Look for bytes that break a reader or an API (SECONDS=60, ARGS="--seed 7 --only trust"); exit 1 on a find
