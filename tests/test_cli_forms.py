@@ -50,7 +50,7 @@ def test_an_exported_spreadsheet_is_changed_checked_and_corrected(tmp_path: Path
 def test_an_exported_source_package_compiles_to_the_same_bytes(tmp_path: Path) -> None:
     file = tmp_path / "mine.zip"
     assert chaski("forms", "export", FORM, file).exit_code == 0
-    assert "policies/pe_child_2026_1.csv" in {f"policies/{name}.csv" for name in load_package(file).included.policies}
+    assert "policies/pe_child_2026_2.csv" in {f"policies/{name}.csv" for name in load_package(file).included.policies}
     compiled = [json.loads(chaski("forms", "compile", form, "--json").stdout)["sha256"] for form in (FORM, file)]
     assert compiled[0] == compiled[1]
 

@@ -54,7 +54,7 @@ def test_an_open_question_about_another_persons_profit_leads_to_a_review(means: 
         assert came(form(NAME).drop_irrelevant(answers)) == ("review", "T4", "review")
 
 
-def test_without_profit_recruitment_or_captivity_the_unverified_list_gives_no_positive() -> None:
+def test_without_profit_recruitment_or_captivity_the_list_gives_no_positive() -> None:
     draws, seen = random.Random("A-S"), set()
     free: dict[str, Answer] = {"documento": ["none"], "salir": ["none"], "deuda": "no"}
     chosen: dict[str, Answer] = {**OF_HER_OWN, **free, "recluta": "no", "golpes": ["here"], "amenaza": ["here"]}

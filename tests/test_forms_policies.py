@@ -81,9 +81,7 @@ def test_forced_labour_counts_across_dimensions_when_the_person_is_held(sign: st
 
 @pytest.mark.parametrize("recruited", [DECEIVED, COERCED])
 @pytest.mark.parametrize("policy", ADULTS)
-def test_purpose_is_enough_before_any_exploitation_whether_denied_refused_or_not_asked(
-    policy: str, recruited: tuple[str, ...]
-) -> None:
+def test_purpose_is_enough_before_any_exploitation(policy: str, recruited: tuple[str, ...]) -> None:
     for unknown in ((), listed(policy, "D4"), (*listed(policy, "D4"), "N.01")):
         found = assess(policy, *recruited, *COERCED_HERE, unknown=unknown)
         assert (found.outcome, found.urgency, found.queue_kinds) == ("positive", "prompt", ("protection",))
@@ -95,7 +93,7 @@ def test_exploitation_with_vulnerability_alone_is_reviewed_in_the_labour_form() 
         assert (found.outcome, found.tier, found.queue_kinds) == ("review", "T4", ("review",))
 
 
-def test_bad_conditions_in_a_bar_that_nobody_else_gains_from_are_a_case_of_labour_rights() -> None:
+def test_bad_conditions_alone_in_a_bar_are_a_case_of_labour_rights() -> None:
     found = assess("pe_adult_sexual_2026_2", *EXPLOITED["pe_adult_sexual_2026_2"])
     assert (found.outcome, found.queue_kinds) == ("labour_rights", ("labour",))
 

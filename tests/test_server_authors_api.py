@@ -84,7 +84,7 @@ def test_author_and_reviewer_can_reproduce_the_version_compiled_from_a_workbook(
     signed = reviewer.get(f"{path}/compiled").data
     assert signed.partition(b"\n")[0] == payload
     done = body(reviewer.post(f"{path}/approval", data=signature(field, payload, "revisor", "reviewer")))
-    assert (done["state"], done["reviewer"], done["policy"]) == ("approved", "revisor", "pe_adult_2026_1")
+    assert (done["state"], done["reviewer"], done["policy"]) == ("approved", "revisor", "pe_adult_2026_2")
     publisher = client(field, "publicacion")
     body(publisher.post(f"{path}/rollouts", json={"regions": ["17"]}), 201)
     assert body(publisher.get(path))["state"] == "published"
