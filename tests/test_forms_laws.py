@@ -54,5 +54,7 @@ def test_refusing_a_question_never_leads_to_less_than_its_most_harmless_answer(f
         refused = rank(engine, {**answers, name: silent})
         if refused is not None and None not in said:
             compared += 1
-            assert refused >= min(outcome for outcome in said if outcome is not None), (name, silent, answers)
+            # If every answer were a sign, silence leads to a person who looks, because nothing was said.
+            least = min(RANK["review"], *(outcome for outcome in said if outcome is not None))
+            assert refused >= least, (name, silent, answers)
     assert compared > PEOPLE / 10
