@@ -89,7 +89,7 @@ agreement: $(READY) $(WEB_READY)  ## Fill every form in three engines and compar
 	@PYTHONPATH=tests $(BIN)/python -m bench.agreement $(COUNTS)
 
 PEOPLE ?= 20000
-laws: $(READY)  ## No strong sign is acquitted, silence is no denial: on PEOPLE=20000 synthetic people for each form
+laws: $(READY)  ## Check the laws of the questionnaires on PEOPLE=20000 synthetic people for each form
 	@PEOPLE=$(PEOPLE) $(BIN)/python -m pytest -n $$(getconf _NPROCESSORS_ONLN) --timeout=0 tests/test_forms_laws.py
 
 SECONDS ?= 60

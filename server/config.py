@@ -25,10 +25,9 @@ from sync.wire.encoding import natural
 PREFIX = "CHASKI_"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # The test suite reads these. The server ignores them, so that they do not count as misspelt settings.
-MOST_SHOWN = 60
-"""The most characters of a wrong value that an error repeats."""
 TEST_VARIABLES = frozenset({"CHASKI_REQUIRE_JAVA", "CHASKI_SABOTAGE"})
 _FOUNDING_MARK = re.compile(r"[0-9a-f]{32}")
+_MOST_SHOWN = 60  # Characters of a wrong value that an error repeats.
 _KEY_FILE_LIMIT = 64 * 1024
 # Marks of a file with an age secret key (backup key): plain, with a passphrase, with a passphrase and armoured.
 _AGE_SECRETS = (b"AGE-SECRET-KEY-", b"age-encryption.org/v1\n-> scrypt", b"YWdlLWVuY3J5cHRpb24ub3JnL3YxCi0+IHNjcnlwdC")
@@ -224,7 +223,7 @@ def known_settings() -> dict[str, tuple[str, Setting, Any]]:
 
 
 def _shorten(value: str) -> str:
-    return value if len(value) <= MOST_SHOWN else f"{value[:MOST_SHOWN]}..."
+    return value if len(value) <= _MOST_SHOWN else f"{value[:_MOST_SHOWN]}..."
 
 
 def load(environ: Mapping[str, str]) -> Config:

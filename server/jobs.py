@@ -56,7 +56,7 @@ def watch_gaps(db: Database, config: Config, now: int) -> int:
 
 
 def erase_routes(db: Database, config: Config, now: int) -> int:
-    """Erase the decoded routes of screenings that have been closed for 30 days."""
+    """Erase the decoded routes of screenings that have been closed for a month."""
     return retention.erase_routes(db, now=now, days=ROUTE_DAYS)
 
 

@@ -1,4 +1,4 @@
-"""Laws of the questionnaires on synthetic people: no strong sign is acquitted, and silence counts no less than a no.
+"""Laws of the questionnaires on synthetic people: no strong sign ends as negative, and a refusal is not a no.
 
 `make laws` draws 20,000 people for each form (PEOPLE=n); `make test` draws 500.
 """
@@ -15,10 +15,11 @@ from screening_forms.expressions.parser import NO_ANSWERS
 from screening_forms.impact.synthetic_interviews import InterviewGenerator
 from screening_forms.rules.dimensions import UNCOUNTED
 from screening_forms.rules.indicators import indicator_set_from_dict
+from screening_forms.rules.policy import OUTCOMES
 from support.forms import CATALOGUE_FORMS, compiled
 
 PEOPLE = int(os.environ.get("PEOPLE", "500"))
-RANK = {"negative": 0, "labour_rights": 1, "review": 2, "positive": 3}
+RANK = {outcome: number for number, outcome in enumerate(OUTCOMES)}
 for_each_form = pytest.mark.parametrize("form", CATALOGUE_FORMS)
 
 
@@ -38,7 +39,7 @@ def test_no_strong_sign_bright_line_or_observed_sign_of_anybody_is_negative(form
         found = signs.intersection(values.get("fired", "").split())
         met += bool(found)
         assert not found or values["outcome"] != "negative", (sorted(found), answers)
-    assert met > PEOPLE / 20, "the people are too lucky to prove anything"
+    assert met > PEOPLE / 20, "too few of the people show a sign"
 
 
 @for_each_form
@@ -54,7 +55,7 @@ def test_refusing_a_question_never_leads_to_less_than_its_most_harmless_answer(f
         refused = rank(engine, {**answers, name: silent})
         if refused is not None and None not in said:
             compared += 1
-            # If every answer were a sign, silence leads to a person who looks, because nothing was said.
+            # If each answer would be positive, a refusal leads to a review: no answer supports more.
             least = min(RANK["review"], *(outcome for outcome in said if outcome is not None))
             assert refused >= least, (name, silent, answers)
     assert compared > PEOPLE / 10

@@ -1,4 +1,4 @@
-"""The policies of 2026_2: no strong sign is acquitted, purpose is enough, and vulnerability alone accuses nobody."""
+"""The policies of 2026_2: strong signs, people who are held, purpose before exploitation, vulnerability, children."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ AT_LEAST_REVIEW = ("D1.01", "D2.01", "D2.02", "D5.01", "D5.02", "D5.03", "D5.04"
 HELD = ("D5.01", "D5.02", "D5.03")
 DECEIVED, COERCED, COERCED_HERE = ("D1.01", "D1.02"), ("D2.01", "D2.04"), ("D5.01", "D5.03")
 EXPLOITED = {"pe_adult_2026_2": ("D4.01", "D4.04"), "pe_adult_sexual_2026_2": ("D4.04", "D4.07", "D4.08")}
-RANK = {"negative": 0, "labour_rights": 1, "review": 2, "positive": 3}
 
 
 def assess(policy: str, *fired: str, unknown: tuple[str, ...] = (), **facts: int) -> Assessment:
@@ -56,7 +55,7 @@ def test_no_single_strong_sign_bright_line_or_observed_sign_is_negative(policy: 
 @pytest.mark.parametrize("policy", ADULTS)
 def test_a_sign_that_can_be_enough_alone_is_reviewed(policy: str, sign: str) -> None:
     assert assess(policy, sign).outcome == "review"
-    assert RANK[assess(policy, sign, *EXPLOITED[policy]).outcome] >= RANK["review"]
+    assert assess(policy, sign, *EXPLOITED[policy]).outcome in ("review", "positive")
 
 
 def test_excessive_hours_alone_or_with_bad_conditions_are_a_case_of_labour_rights() -> None:

@@ -1,7 +1,7 @@
 """Patches the processes of a test: in the one fault that CHASKI_SABOTAGE names, and quick passphrases if wanted.
 
 Without the variables it does nothing. Python imports a module of this name at start if its folder is in PYTHONPATH.
-tests/test_flow_sabotage.py and tests/test_flow_demo_cut_off.py start the demo with it.
+tests/test_flow_sabotage.py, tests/test_flow_demo_cut_off.py and tests/test_project_bench.py start programs with it.
 """
 
 import os
