@@ -41,8 +41,12 @@ VOCABULARY: Mapping[str, frozenset[str] | re.Pattern[str]] = MappingProxyType(
                 "domestic",
                 "forestry",
                 "agriculture",
+                "fishing",
                 "construction",
+                "workshop",
+                "kiln",
                 "transport_trade",
+                "begging",
                 "other",
             }
         ),

@@ -235,6 +235,11 @@ def route_cases(seal_once: SealOnce) -> dict[str, Case]:
         "empty": check("ok", "A route that says nothing.", spelled()),
         "three_fields": check("ok", "Three fields.", spelled(tier="child", queue_kinds=["child"], province="1702")),
         "all_fields": check("ok", "All fields.", spelled(**PROVINCE_ROUTE.to_content())),
+        **{
+            f"sector_{sector}": check("ok", f"The sector {sector}.", spelled(sector=sector))
+            for sector in ("fishing", "workshop", "kiln", "begging")
+        },
+        "sector_unknown": check("route.bad_value", "A sector that is not in the vocabulary.", spelled(sector="factory")),
         "no_kinds": check("ok", "In no queue.", spelled(queue_kinds=[])),
         "spaced": check("ok", "Readers take any spelling.", spelled(tier="T2").replace(b",", b", ")),
         "unknown_key": check(
