@@ -139,5 +139,5 @@ def _route_choices(context: CheckContext, row: Row, field: str) -> Iterator[Form
     codes = context.route_vocabulary[field]
     for choice in context.choices_of(row):
         name = choice.get("name")
-        if name not in codes if codes else not re.fullmatch(r"\d{6}|[A-Z]{2}0000|\d{2}0000", name):
+        if name not in codes if codes else not re.fullmatch(r"\d{4}|\d{6}|[A-Z]{2}0000|\d{2}0000", name):
             yield problem("route.outside_vocabulary", choice, "name", name, field, **suggest(name, codes))

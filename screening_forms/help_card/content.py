@@ -17,7 +17,7 @@ from screening_forms.errors import FormError, FormProblem
 from screening_forms.languages import OWN_NAMES
 from screening_forms.rules.csv_table import TableFormat, is_date
 from screening_forms.texts.sign_off import lacking_fields
-from screening_forms.ubigeo import region_name
+from screening_forms.ubigeo import place_name
 from screening_forms.workbook.resources import LOCALES
 
 HOTLINES = Path(__file__).parent / "hotlines.csv"
@@ -94,13 +94,13 @@ def make_card(region: str, *, hotlines: str | None = None, locales: Path = LOCAL
     `hotlines` is the text of a CSV file to use instead of hotlines.csv.
     """
     if region not in REGIONS:
-        known = ", ".join(f"{code} {region_name(code)}" for code in REGIONS)
+        known = ", ".join(f"{code} {place_name(code)}" for code in REGIONS)
         es = f"no hay tarjeta para la región «{region}»; escriba el código de una de estas: {known}"
         en = f"there is no card for the region '{region}'; write the code of one of these: {known}"
         raise FormError([FormProblem("card", 0, "region", "card.unknown_region", es, en)])
     rows = read_hotlines(HOTLINES.read_text(encoding="utf-8") if hotlines is None else hotlines)
     here = tuple(line for line in rows if not line.regions or region in line.regions)
-    return Card(region, region_name(region), here, tuple(_page(lang, here, locales) for lang in OWN_NAMES))
+    return Card(region, place_name(region), here, tuple(_page(lang, here, locales) for lang in OWN_NAMES))
 
 
 def card_texts(hotlines: Sequence[Hotline]) -> dict[str, str]:

@@ -139,8 +139,8 @@ class InterviewGenerator:
         """Fill each question's signs, openings, danger codes and numbers from the form's conditions."""
         opened: dict[tuple[str, str], set[str]] = defaultdict(set)
         for name, token in self._relevances.items():
-            for comparison in compared_values(token):
-                opened[comparison] |= self._answered_in(name)
+            for answer in self._opening_answers(token):
+                opened[answer] |= self._answered_in(name)
         for name, known in self._questions.items():
             after = {code: len(_reached(opened, opened[name, code])) for code in known.codes if (name, code) in opened}
             most = max(after.values(), default=0)
@@ -152,6 +152,19 @@ class InterviewGenerator:
                 self._note_scored_codes(node.name == DANGER_NODE, parse_expression(node.calculate))
         for known in self._questions.values():
             known.numbers = known.numbers or ["0", "5", "900"]
+
+    def _opening_answers(self, token: Token, holds: bool = True) -> Iterator[tuple[str, str]]:
+        """Yield each question with a code by which the condition holds; `holds=False`: does not hold."""
+        if token.symbol in ("and", "or", "(", "not"):
+            for part in token:
+                yield from self._opening_answers(part, holds != (token.symbol == "not"))
+            return
+        for question, code in compared_values(token):
+            if known := self._questions.get(question):
+                if (token.symbol == "!=") != holds:
+                    yield question, code
+                else:
+                    yield from ((question, other) for other in known.codes if other not in (code, *known.unsaid))
 
     def _note_scored_codes(self, danger: bool, token: Token) -> None:
         """Add the codes and numbers that an indicator, or the fact of danger, uses."""
@@ -197,6 +210,12 @@ class InterviewGenerator:
             return [question for part in token for question in self._want(part, wanted, draws)]
         if token.symbol == "or":
             return self._want(token[int(draws.random() * len(token))], wanted, draws)
+        if token.symbol == "not":
+            others = list(self._opening_answers(token))
+            if others:
+                question, code = others[int(draws.random() * len(others))]
+                wanted.setdefault(question, code)
+            return [question for question, _ in others[:1]]
         names = [str(part.value) for part in token if part.symbol == "$"]
         if len(token) != 2 or not names or names[0] not in self._questions:
             return []
