@@ -135,6 +135,7 @@ def test_an_interview_reads_at_most_700_words_aloud_in_easy_spanish(name: str) -
     length = interview_length(engine, drawn=300, seed=1)
     assert length.interviews >= 80
     assert length.words <= 700
+    assert length.settled <= length.questions * 2 / 3, "the desk is settled late"
     read = [list(texts_read_aloud(engine, node)) for node in engine.questions]
     assert ease_of_reading(text for texts in read for text in texts) >= 80
     hard = [texts[0] for texts in read if texts and words(texts[:1]) > 5 and ease_of_reading(texts[:1]) < 55]

@@ -27,6 +27,7 @@ from screening_forms.impact.comparison import compare_outcomes
 from screening_forms.workbook.reader import Workbook
 from server.cli.demo.story import FORM, INTERVIEWEES, read_answers
 from support.forms import compiled, workbook
+from support.read_aloud import interview_length
 from sync.desk.opened_screening import read_screening
 from sync.documents import bundle, trust
 from sync.documents.signed import Document
@@ -223,3 +224,15 @@ def _trusting(author: SigningKey, reviewer: SigningKey) -> Trust:
         expires=1,
     ).to_payload()
     return trust.read(Document(payload).signed_by(author, trust.TYP))
+
+
+def interview_lengths(names: Sequence[str]) -> Iterator[Figure]:
+    """Count what a complete interview of an adult asks and reads aloud (medians of 300 synthetic ones)."""
+    for name in names:
+        engine = load_engine(compiled(name).xform)
+        if "deriva" in engine.nodes:
+            length = interview_length(engine, drawn=300, seed=1)
+            about, of_choices = f"{name}: words read aloud in an interview", f"{length.words_of_choices:g} of choices"
+            yield Figure(f"words.{name}", about, length.words, "words", 700, None, of_choices)
+            settled = f"a positive adult's desk is settled after {length.settled:g}"
+            yield Figure(f"questions.{name}", f"{name}: questions", length.questions, "questions", None, None, settled)

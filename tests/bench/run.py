@@ -52,6 +52,7 @@ def measure(quick: bool, say: Callable[[str], None]) -> Iterator[Figure]:
     yield from forms.compiling(names, quick)
     say("telling what a new version changes")
     yield forms.impacts(samples, quick)
+    yield from forms.interview_lengths(names)
     with tempfile.TemporaryDirectory(prefix="chaski-bench-") as folder:
         java = compile_java(Path(folder))
         say("filling the same interviews here and in the engines of ODK Collect and of ODK Web Forms")

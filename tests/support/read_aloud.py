@@ -19,6 +19,7 @@ from screening_forms.impact.synthetic_interviews import InterviewGenerator
 
 SILENT, SILENT_CHOICES = "No lea en voz alta.", "No lea en voz alta las respuestas."
 NOT_READ = {"yes", "no", *NO_ANSWERS}
+UNANSWERED = ("note", "acknowledge")
 FOR_THE_INTERVIEWER = ("guidance_", "nota_peligro", "nota_parar", "a_salvo")
 
 _WORD = re.compile(r"[^\W_]+")
@@ -29,11 +30,16 @@ _HIATUS = re.compile(r"[aeoáéó](?=[aeoáéó])|[íú](?=[aeoáéó])|[aeoáé
 
 @dataclass(frozen=True)
 class InterviewLength:
-    """Medians of complete interviews of one form: questions asked, and words read aloud with those of choices."""
+    """Medians of complete interviews of one form.
+
+    `questions`: asked or marked. `words`: read aloud, those of choices included. `settled`: the question after which
+    the desk of a positive adult cannot change any more.
+    """
 
     questions: float
     words: float
     words_of_choices: float
+    settled: float
     interviews: int
 
 
@@ -55,7 +61,7 @@ def words(texts: Iterable[str]) -> int:
 
 def interview_length(engine: Engine, drawn: int, seed: int) -> InterviewLength:
     """Measure complete interviews of adults with an employer among `drawn` synthetic ones."""
-    questions, total, choices = [], [], []
+    questions, total, choices, settled = [], [], [], []
     generator, draws = InterviewGenerator(engine), Random(seed)
     for answers in (generator.draw_answers(draws) for _ in range(drawn)):
         filled = engine.drop_invalid(answers)
@@ -63,10 +69,24 @@ def interview_length(engine: Engine, drawn: int, seed: int) -> InterviewLength:
             continue
         asked = [node for node in engine.questions if node.name in filled.relevant]
         read = [list(texts_read_aloud(engine, node, filled)) for node in asked]
-        questions.append(sum(node.type not in ("note", "acknowledge") for node in asked))
+        questions.append(sum(node.type not in UNANSWERED for node in asked))
         total.append(sum(map(words, read)))
         choices.append(sum(words(texts[1:]) for texts in read))
-    return InterviewLength(median(questions), median(total), median(choices), len(questions))
+        if filled.values["outcome"] == "positive" and filled.values["tier"] != "danger":
+            settled.append(_settling_question(engine, filled))
+    return InterviewLength(median(questions), median(total), median(choices), median(settled), len(questions))
+
+
+def _settling_question(engine: Engine, filled: FilledForm) -> int:
+    """Return how many questions were asked when the outcome became positive. Later answers cannot change that."""
+    answers: dict[str, str] = {}
+    asked = [node for node in engine.questions if node.name in filled.relevant and node.type not in UNANSWERED]
+    for number, node in enumerate(asked, start=1):
+        if node.name in filled.answers:
+            answers[node.name] = filled.answers[node.name]
+        if engine.drop_invalid(answers).values.get("outcome") == "positive":
+            return number
+    return len(asked)
 
 
 def syllables(word: str) -> int:
