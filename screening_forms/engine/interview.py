@@ -6,26 +6,35 @@ memory.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Self
 
 from screening_forms.engine.evaluator import Engine, FilledForm
 from screening_forms.engine.xform_reader import Choice, Node
 from screening_forms.errors import AnswerError
-from screening_forms.expressions.parser import parse_expression, referenced_questions
+from screening_forms.expressions.parser import NO_ANSWERS, parse_expression, referenced_questions
 
 DANGER_NODE = "f_danger"
 """The calculate of every compiled form that is 1 if a person is in danger."""
+
+CONSENT_NODE = "f_consent"
+"""The calculate of a compiled form that is 1 if the person agrees to a referral."""
+
+MINOR_NODE = "f_minor"
+"""The calculate of a compiled form that is 1 for a child, and while the age is in doubt."""
+
+OUTCOME_NODE = "outcome"
+"""The calculate with the outcome. The notes of guidance stand in its group, behind a confirmation."""
 
 
 @dataclass(frozen=True)
 class Interview:
     """The answers so far. `turns`: the questions and notes that had their turn, in that order.
 
-    `at`: the question to which the interview went back; empty for the next one. `closing`: only required questions are
-    still asked.
+    `at`: the question to which the interview went back; empty for the next one. `closing`: the person stopped; `close`
+    names the questions that are still asked.
     """
 
     engine: Engine = field(repr=False, compare=False)
@@ -42,13 +51,21 @@ class Interview:
     def saved_state(self) -> dict[str, Any]:
         """Return the state for `resume` as JSON values.
 
-        Confirmations such as "only I see the screen" are left out: they were true only at the time of the answer.
+        Confirmations such as "only I see the screen" are left out: they were true only at the time of the answer. The
+        guidance behind them is shown again.
         """
+        kept = self._before_ending()
+        asked = kept.filled.relevant
+        turns = [name for name in kept.turns if name in asked]
+        at = self.at if self.at in asked else ""
+        return {"answers": dict(kept.answers), "turns": turns, "at": at, "closing": self.closing}
+
+    def _before_ending(self) -> Self:
+        """Return this state without confirmations and without the turns of the guidance."""
         nodes = self.engine.nodes
         answers = {name: text for name, text in self.answers.items() if nodes[name].type != "acknowledge"}
-        asked = self.engine.drop_invalid(answers).relevant
-        turns = [name for name in self.turns if name in asked and nodes[name].type != "acknowledge"]
-        return {"answers": answers, "turns": turns, "at": self.at if self.at in asked else "", "closing": self.closing}
+        again = self._ending | {node.name for node in self.engine.questions if node.type == "acknowledge"}
+        return replace(self, answers=answers, turns=tuple(name for name in self.turns if name not in again))
 
     @cached_property
     def filled(self) -> FilledForm:
@@ -63,8 +80,58 @@ class Interview:
         return next((node for node in self.engine.questions if self._is_due(node.name)), None)
 
     def _is_due(self, name: str) -> bool:
-        had = self.closing or name in self.turns
-        return name in self.filled.relevant and (name in self.filled.missing or not had)
+        if self.closing:
+            return name in self._due_after_stop
+        return name in self.filled.relevant and (name in self.filled.missing or name not in self.turns)
+
+    @property
+    def due(self) -> tuple[Node, ...]:
+        """The questions and notes that have no turn yet, in the form's order."""
+        return tuple(node for node in self.engine.questions if self._is_due(node.name))
+
+    @cached_property
+    def _due_after_stop(self) -> frozenset[str]:
+        """The names that are still due if the interview is closed now."""
+        asked = {*self.filled.missing}
+        if not self._is_referred_in_danger:
+            asked |= self._waiting(self._questions_of(DANGER_NODE) | self._questions_of(CONSENT_NODE))
+        return frozenset(asked | self._waiting(self._notes_before(asked) | self._ending))
+
+    def _waiting(self, names: Set[str]) -> set[str]:
+        """Return the relevant names that had no turn."""
+        return {name for name in names if name in self.filled.relevant and name not in self.turns}
+
+    @property
+    def _is_referred_in_danger(self) -> bool:
+        """True if noted danger opens a referral. No further answer is needed for it, and time matters."""
+        return self.filled.values.get(DANGER_NODE) == "1" and bool(self.filled.values.get("queue_kinds"))
+
+    def _notes_before(self, asked: Set[str]) -> set[str]:
+        """Return the notes that introduce questions: those of the same group that come before them."""
+        found: set[str] = set()
+        before: dict[str, list[str]] = {}
+        for node in self.engine.questions:
+            if node.type == "note":
+                before.setdefault(node.group, []).append(node.name)
+            elif node.name in asked:
+                found.update(before.get(node.group, ()))
+        return found
+
+    @property
+    def _ending(self) -> set[str]:
+        """The confirmation and the guidance at the end: the questions in the group of the outcome."""
+        outcome = self.engine.nodes.get(OUTCOME_NODE)
+        group = outcome.group if outcome else ""
+        return {node.name for node in self.engine.questions if group and group in node.groups}
+
+    def _questions_of(self, fact: str) -> set[str]:
+        """Return the questions that a fact's calculate refers to; none if the form has no such fact."""
+        node = self.engine.nodes.get(fact)
+        return {name for name in _references(node.calculate) if self._is_asked(name)} if node else set()
+
+    def _is_asked(self, name: str) -> bool:
+        node = self.engine.nodes.get(name)
+        return node is not None and node.is_question
 
     def is_required(self, node: Node) -> bool:
         """True if a question may not stay blank."""
@@ -93,10 +160,16 @@ class Interview:
         tried = {**self.answers, node.name: text}
         if why := self.engine.rejected(tried).get(node.name):
             raise AnswerError(node.name, why)
+        if text != self.answers.get(node.name, "") and node.name not in self._ending:
+            # A correction at the end: the interviewer confirms again that only she sees the screen.
+            former = self._before_ending()
+            tried = {**former.answers, node.name: text}
+        else:
+            former = self
         filled = self.engine.drop_invalid(tried)
         if not text and node.name in filled.missing:
             raise AnswerError(node.name, "esta pregunta es necesaria")
-        kept = tuple(name for name in self.turns if self._keeps_turn(name, filled) or name == node.name)
+        kept = tuple(name for name in former.turns if self._keeps_turn(name, filled) or name == node.name)
         turns = kept if node.name in kept else (*kept, node.name)
         return replace(self, answers=filled.answers, turns=turns, at="")
 
@@ -105,7 +178,7 @@ class Interview:
 
     def lost_answers(self, later: Self) -> tuple[Node, ...]:
         """Return the questions, without the present one, whose answers are missing in a later state."""
-        gone = self.answers.keys() - later.answers.keys()
+        gone = self.answers.keys() - later.answers.keys() - self._ending
         return tuple(node for node in self.engine.questions if node.name in gone and node is not self.question)
 
     def go_back(self, steps: int) -> Self:
@@ -118,17 +191,55 @@ class Interview:
         return replace(self, at=name)
 
     def close(self) -> Self:
-        """Ask only required questions from now on."""
+        """Stop the interview. A stop is no refusal, so some questions and notes are still due, if they are relevant.
+
+        They are: the required questions, the questions on danger and on consent to a referral that had no turn, the
+        notes that introduce them, and the guidance. Noted danger opens a referral; then only what is required is due.
+        """
         return replace(self, at="", closing=True)
 
     def reopen(self) -> Self:
-        """Ask all relevant questions that had no turn, after a `close`."""
-        return replace(self, closing=False)
+        """Ask all relevant questions that had no turn, after a `close`. The guidance comes again at the end."""
+        return replace(self._before_ending(), closing=False)
+
+    @property
+    def skipped_by_stop(self) -> bool:
+        """True if a stop would skip a question that is still due."""
+        return not self.closing and any(node.name not in self._due_after_stop for node in self.due)
+
+    @property
+    def has_enough(self) -> bool:
+        """True if a referral of this adult is settled, and the person may stop without losing it.
+
+        The outcome is positive when every open question counts as a no, so no further answer changes the desk. Consent
+        is still open: a stop asks for it. False in danger, after a stop, and for a child.
+        """
+        values = self.filled.values
+        settled = values.get(OUTCOME_NODE) == "positive" and "1" not in (
+            values.get(DANGER_NODE),
+            values.get(MINOR_NODE),
+        )
+        return settled and self.skipped_by_stop and bool(self._waiting(self._questions_of(CONSENT_NODE)))
+
+    @property
+    def has_open_consent(self) -> bool:
+        """True if the person was neither for nor against a referral: no answer is not a refusal."""
+        answers = [self.answers.get(name, "") for name in self._questions_of(CONSENT_NODE) & self.filled.relevant]
+        return bool(answers) and all(answer in ("", *NO_ANSWERS) for answer in answers)
 
     @property
     def danger_question(self) -> str:
         """The last relevant question that can report danger; empty if the form has none."""
-        node = self.engine.nodes.get(DANGER_NODE)
-        names = set(referenced_questions(parse_expression(node.calculate))) if node else set()
-        asked = [each.name for each in self.engine.questions if each.name in names & self.filled.relevant]
+        names = self._questions_of(DANGER_NODE)
+        asked = [node.name for node in self.engine.questions if node.name in names & self.filled.relevant]
         return asked[-1] if asked else ""
+
+    @property
+    def guidance(self) -> Node | None:
+        """The note with the guidance for the present answers; None if the form has none for them."""
+        return self.engine.nodes.get(self.filled.values.get("guidance", ""))
+
+
+@cache
+def _references(calculate: str) -> tuple[str, ...]:
+    return tuple(referenced_questions(parse_expression(calculate)))
