@@ -34,7 +34,7 @@ $(WEB_READY): $(WEB)/package-lock.json | $(READY)
 	@$(BIN)/python tests/support/node.py npm --prefix $(WEB) ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
-.PHONY: pictures vectors agreement laws torture run demo demo-wheel demo-sabotage test lint format bench fuzz lock clean help
+.PHONY: pictures policy-impact vectors agreement laws torture run demo demo-wheel demo-sabotage test lint format bench fuzz lock clean help
 
 run: $(READY)  ## Set up, tell the story once on a live server, serve until Ctrl-C
 	@$(BIN)/chaski demo --keep var
@@ -80,6 +80,9 @@ bench: $(READY) $(WEB_READY)  ## Speed and sizes beside limits of the same run (
 pictures: $(READY)  ## Draw docs/architecture.svg and docs/interview.svg anew
 	@$(BIN)/python docs/draw_architecture.py
 	@$(BIN)/python docs/draw_interview.py
+
+policy-impact: $(READY)  ## Write docs/policy_impact.md anew: the former and the present policies on 10,000 interviews
+	@$(BIN)/python docs/write_policy_impact.py
 
 vectors: $(READY)  ## Write sync/vectors anew after a change of the protocol
 	@PYTHONPATH=tests $(BIN)/python -m vector_makers.run
