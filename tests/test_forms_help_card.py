@@ -22,8 +22,8 @@ SIGNED = "Translator: RENITLI 123\nVariety: {lang} Sur\nDate: 2026-11-20\nBack-t
 TELLING = re.compile(
     r"trata\b|v[ií]ctima|explota|delito|crimen|denuncia|violencia|abuso|amenaza|esclav|prostitu|sexual|peligro|polic[ií]a|"
     r"fiscal|tamizaje|entrevista|cuestionario|screening|chaski|traffick|"
-    r"runa qhatu|chhiki|manchachi|maqa|hucha|wichq’a|llulla|tapukuy|"
-    r"jaqi alja|jucha|nuwa|axsar|jan walt’awi|jist’ant|sallqa|jiskt’a",
+    r"runa qhatu|chhiki|nanachi|manchachi|maqa|hucha|wichq’a|llulla|tapukuy|"
+    r"jaqi alja|jucha|nuwa|axsar|usuchj|jan walt’awi|jist’ant|sallqa|jiskt’a",
     re.IGNORECASE,
 )
 
