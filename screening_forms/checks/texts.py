@@ -10,7 +10,7 @@ from screening_forms.checks.context import CheckContext
 from screening_forms.errors import FormProblem
 from screening_forms.languages import LANGUAGES, SOURCE
 from screening_forms.problems import problem
-from screening_forms.ubigeo import district_name
+from screening_forms.ubigeo import place_name
 from screening_forms.workbook.columns import PLACEHOLDER, cell_text, heading_language
 from screening_forms.workbook.xlsform_subset import TYPES_WITH_LABEL
 
@@ -24,7 +24,7 @@ _WORD = re.compile(r"[^\W_]+(?:[’'.,-][^\W_]+)*")
 
 
 def check_spanish(context: CheckContext) -> Iterator[FormProblem]:
-    """Every visible row has a Spanish label, the source of all translations. For districts INEI's name is enough."""
+    """Every visible row has a Spanish label, the source of all translations. For places INEI's name is enough."""
     named_by_inei = context.workbook.settings.get("ubigeo_lists", "").split()
     asked = [row for row in context.workbook.survey if row.get("type").partition(" ")[0] in TYPES_WITH_LABEL]
     for row in (*asked, *context.workbook.choices):
@@ -36,7 +36,7 @@ def check_spanish(context: CheckContext) -> Iterator[FormProblem]:
                 (heading for heading in headings if heading_language(heading) == SOURCE), f"label::{LANGUAGES[SOURCE]}"
             )
             yield problem("label.missing", row, column)
-        elif not district_name(row.get("name")):
+        elif not place_name(row.get("name")):
             yield problem("choice.unknown_place", row, "name", row.get("name"))
 
 

@@ -27,7 +27,7 @@ from screening_forms.languages import LANGUAGES, SOURCE
 from screening_forms.rules.policy import CONSENT_POLICIES
 from screening_forms.scoring.calculates import Calculates, write_calculates
 from screening_forms.texts.localization import LocalizedForm
-from screening_forms.ubigeo import district_name
+from screening_forms.ubigeo import place_name
 from screening_forms.workbook.columns import TEXT_PARTS, cell_text
 from screening_forms.workbook.reader import Row, Workbook
 from screening_forms.workbook.resources import BUILT_IN, Resources
@@ -164,7 +164,7 @@ def _survey(workbook: Workbook, localized: LocalizedForm, score: Calculates) -> 
 def _choice_cells(workbook: Workbook, row: Row, localized: LocalizedForm) -> dict[str, str]:
     cells = {**_other_cells(row), **localized.cells(row, f"{row.get('list_name')}.{row.get('name')}")}
     if row.get("list_name") in workbook.settings.get("ubigeo_lists", "").split():
-        place = cell_text(row, "label", SOURCE) or district_name(row.get("name"))
+        place = cell_text(row, "label", SOURCE) or place_name(row.get("name"))
         cells |= {f"label::{LANGUAGES[language]}": place for language in localized.languages}
     return cells
 

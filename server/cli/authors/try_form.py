@@ -36,8 +36,9 @@ from sync.envelope import seal
 from sync.envelope.route import Route
 from sync.envelope.verify import ChainPosition
 from sync.keys.key_pairs import RouteKey, SealKey, SigningKey
-from sync.tablet.client import Tablet, build_route
+from sync.tablet.client import Tablet
 from sync.tablet.drafts import Draft, Drafts
+from sync.tablet.screening_route import build_route
 from sync.tablet.status import ScreeningResult, SuggestedResult
 
 _TIMESTAMP_TYPES = ("start", "end", "acknowledge")
