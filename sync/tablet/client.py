@@ -20,6 +20,7 @@ from sync.documents import enrolment, registry, trust
 from sync.documents.enrolment import Invitation
 from sync.documents.signed import Document
 from sync.envelope import seal
+from sync.envelope.dropped_answers import drop_answers
 from sync.envelope.verify import ChainPosition
 from sync.errors import SyncError
 from sync.exchange.messages import Response
@@ -182,7 +183,10 @@ class Tablet:
             raise SyncError("tablet.wiped", WIPED)
 
     def screen(self, form_id: str, answers: Mapping[str, Answer], taken: date) -> ScreeningResult:
-        """Score, prune, seal and store one interview. If AnswerError or SyncError is raised, nothing was stored."""
+        """Score, prune, seal and store one interview. If AnswerError or SyncError is raised, nothing was stored.
+
+        The answers of a person who did not agree are dropped between pruning and sealing (SPEC 8.1 step 0).
+        """
         return self.complete(self.version(form_id), answers, taken, seal.new_screening_id())
 
     def version(self, form_id: str) -> str:
@@ -204,7 +208,8 @@ class Tablet:
         kind = registry.sealed_to(filled.values.get("queue_kinds", "").split())
         keyring = documents.registry.keyring_for(place_of(form, filled), kind)
         recipient = keyring.public(self._require_document(f"key/{keyring.key_sha256}"))
-        instance, device = scorer.write_instance(filled), self._key
+        instance = drop_answers(scorer.write_instance(filled), form.route, form.omit_route)
+        device = self._key
 
         def sealed(position: ChainPosition) -> bytes:
             return seal.seal_envelope(
