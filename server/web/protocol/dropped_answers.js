@@ -13,12 +13,19 @@ const RESULTS = ["outcome", "tier"];
 const META = "meta";
 const CODE = /^[A-Za-z0-9_.-]{1,200}$/;
 const ENTITIES = /** @type {Record<string, string>} */ ({ amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" });
-const NAME = "[^\\s/>=<&\"']+";
+const NAME = "[\\p{L}_:][\\p{L}\\p{N}_:.-]*";
 const ATTRIBUTE = `(${NAME})\\s*=\\s*("[^"<]*"|'[^'<]*')`;
-/** Comment or processing instruction | CDATA | closing tag | opening tag, attributes, slash | text. No DTD fits. */
+const DECLARATION = /^<\?xml\s+version\s*=\s*(?:"1\.[0-9]+"|'1\.[0-9]+')[^?<>&]*\?>/;
+/** Of no meaning (comment, processing instruction) | CDATA | closing tag | opening tag, attributes, slash | text. */
 const TOKEN = new RegExp(
-  `<!--[^]*?-->|<\\?[^]*?\\?>|<!\\[CDATA\\[([^]*?)\\]\\]>|</(${NAME})\\s*>|<(${NAME})((?:\\s+${ATTRIBUTE})*)\\s*(/?)>|([^<]+)`,
-  "y",
+  [
+    `<!--(?:(?!--)[^])*-->|<\\?(?!xml[\\s?])${NAME}(?:\\s[^]*?)?\\?>`,
+    "<!\\[CDATA\\[([^]*?)\\]\\]>",
+    `</(${NAME})\\s*>`,
+    `<(${NAME})((?:\\s+${ATTRIBUTE})*)\\s*(/?)>`,
+    "((?:(?!\\]\\]>)[^<])+)",
+  ].join("|"),
+  "uy",
 );
 
 /**
@@ -88,7 +95,7 @@ function readInstance(instance) {
  * @returns {Generator<(string | undefined)[]>} the groups of TOKEN, which together cover the whole text
  */
 function* tokensOf(instance) {
-  const text = decodedUtf8(instance);
+  const text = decodedUtf8(instance).replace(DECLARATION, "");
   for (let at = 0; at < text.length; ) {
     TOKEN.lastIndex = at;
     const found = TOKEN.exec(text);
@@ -137,7 +144,7 @@ const childrenOf = (node, depth) => node.children.filter(({ name }) => depth || 
  */
 const attributesOf = (given) =>
   Object.fromEntries(
-    [...(given ?? "").matchAll(new RegExp(ATTRIBUTE, "g"))].map(([, name, value]) => [name, decoded(value.slice(1, -1))]),
+    [...(given ?? "").matchAll(new RegExp(ATTRIBUTE, "gu"))].map(([, name, value]) => [name, decoded(value.slice(1, -1))]),
   );
 
 /**
