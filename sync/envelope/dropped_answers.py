@@ -20,6 +20,7 @@ RESULTS = ("outcome", "tier")
 _MARK = "answers", "dropped"
 _META = "meta"
 _BLANKS = " \t\r\n"
+_QUOTE = {'"': "&quot;"}
 # A kept value is one code. Free text never stays, whatever a form maps to the route.
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
@@ -35,9 +36,7 @@ def drop_answers(instance: bytes, route: Mapping[str, str], omitted: Collection[
         return instance
     name, written = _local(root), _write_kept(root, kept_leaves(route, omitted))
     marked = {key: root.get(key) for key in ("id", "version")} | dict([_MARK])
-    attributes = "".join(
-        f' {key}="{escape(value, {chr(34): "&quot;"})}"' for key, value in marked.items() if value is not None
-    )
+    attributes = "".join(f' {key}="{escape(value, _QUOTE)}"' for key, value in marked.items() if value is not None)
     return f"<{name}{attributes}>{written}</{name}>".encode()
 
 
