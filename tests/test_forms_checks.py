@@ -74,6 +74,8 @@ def test_a_sound_form_has_no_blocking_problem() -> None:
 ES = "label::Español (es)"
 LAST = "| si_no | does_not_know | No sabe |"
 UNUSED = ("choices", 11, "list_name", "choice.unused_list")
+UNKNOWN_PLACE = ("choices", 3, "name", "choice.unknown_place")
+NO_PLACE = ("choices", 3, "name", "route.outside_vocabulary")
 NEVER = ("survey", 7, "relevant", "expression.never")
 REQUIRED_NOTE = ("survey", 10, "required", "question.required_note")
 
@@ -225,6 +227,19 @@ REQUIRED_NOTE = ("survey", 10, "required", "question.required_note")
         ("| province |", "| sex |", ("survey", 4, "route", "route.duplicate")),
         ("| ${golpes}='yes' | | | |", "| ${golpes}='yes' | | | sex |", ("survey", 7, "route", "route.duplicate")),
         ("| ¿Mujer u hombre? | | | | | sex |", "| ¿Mujer u hombre? | | | | | |", None),
+        # A place is a district, a province or a region; a region or province that INEI does not know reaches no desk.
+        *(
+            ("| distrito | 170204 |", f"| distrito | {code} |", None)
+            for code in ("1702", "1700", "170000", "170200", "17")
+        ),
+        *(
+            ("| distrito | 170204 | |", f"| distrito | {code} | Un lugar |", UNKNOWN_PLACE)
+            for code in ("2601", "1709", "1799", "000000", "990101", "00")
+        ),
+        *(
+            ("| distrito | 170204 | |", f"| distrito | {code} | Un lugar |", NO_PLACE)
+            for code in ("801", "80101", "ZZ0000", "17020", "8", "otro", "١٧٠٢")
+        ),
     ],
 )
 def test_each_mistake_is_reported_in_its_cell(old: str, new: str, problem: Found | None) -> None:

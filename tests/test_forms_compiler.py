@@ -23,6 +23,7 @@ from screening_forms.compiler.compile_form import compile_form
 from screening_forms.engine.evaluator import LONGEST_TEXT, load_engine
 from screening_forms.errors import AnswerError, FormError
 from screening_forms.expressions.parser import Token, parse_expression, parse_when
+from screening_forms.ubigeo import place_name
 from screening_forms.workbook.reader import Row, parse_markdown, read_workbook
 from support.forms import CATALOGUE_FORMS, SMALL, compiled, walk, wishes
 from sync.envelope.route import AUTHOR_FIELDS
@@ -159,6 +160,37 @@ def test_a_district_without_a_label_gets_ineis_name() -> None:
     assert districts["170204"].label["es"] == "Huepetuhe"
     assert districts["211002"].label["es"] == "Ananea"
     assert all(choice.label["es"] for choice in districts.values())
+
+
+def test_a_province_or_a_region_without_a_label_gets_ineis_name() -> None:
+    names = {
+        code: place_name(code) for code in ("0203", "1902", "0505", "17", "1700", "170000", "170200", "1799", "26")
+    }
+    assert names == {
+        "0203": "Provincia de Antonio Raimondi",
+        "1902": "Provincia de Daniel Alcides Carrión",
+        "0505": "Provincia de La Mar",
+        "17": "Madre de Dios",
+        "1700": "Madre de Dios: otra provincia",
+        "170000": "Madre de Dios: otro lugar",
+        "170200": "Manu: otro distrito",
+        "1799": "",
+        "26": "",
+    }
+    text = SMALL.replace(
+        "| | begin_group | score",
+        "| | select_one en | donde | ¿Dónde? | | | | | province |\n| | begin_group | score",
+        1,
+    )
+    text = text.replace(
+        "\n| settings | form_id |", "| | en | 0203 | | |\n| | en | 17 | Aquí | |\n\n| settings | form_id |", 1
+    )
+    text = text.replace("| languages |", "| languages | ubigeo_lists |", 1).replace(
+        "| adult_labour | es |", "| adult_labour | es | en |", 1
+    )
+    form = compile_form(parse_markdown(text), channel="training", route_vocabulary=AUTHOR_FIELDS)
+    choices = load_engine(form.xform).nodes["donde"].choices
+    assert {code: choice.label["es"] for code, choice in choices.items()} == {"0203": "Provincia de Antonio Raimondi", "17": "Aquí"}
 
 
 def test_the_route_names_questions_of_the_form() -> None:

@@ -8,8 +8,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
+
+from screening_forms.engine.evaluator import load_engine
 from server.problems import Problem
 from support.almost_right import SIGNERS, changed
+from support.forms import CATALOGUE_FORMS, compiled, walk, wishes
 from sync.documents import receipt
 from sync.documents.enrolment import Invitation
 from sync.documents.receipt import ReceiptItem
@@ -128,6 +132,56 @@ def test_python_takes_in_and_opens_what_javascript_seals(node):
     taken = ours("take_in", given)["result"]
     assert [item["outcome"] for item in taken["items"]] == ["stored"] * 20
     assert taken["seq"] == {CHAIN: 20}
+
+
+@pytest.mark.parametrize("name", CATALOGUE_FORMS)
+def test_both_drop_the_same_answers_of_any_interview(node, name):
+    form, draws = compiled(name), Random(f"dropped {name}")
+    engine = load_engine(form.xform)
+    filled = [walk(engine, [wishes(engine, draws)]) for _ in range(60)]
+    instances = [engine.write_instance(each, prune=prune).decode() for each in filled for prune in (True, False)]
+    omitted = [[], ["sex", "consent"], list(form.route)]
+    given = [
+        {"instance": instance, "route": dict(form.route), "omit_route": omitted[number % 3]}
+        for number, instance in enumerate(instances)
+    ]
+    theirs = results(node, *(("drop", each) for each in given))
+    assert theirs == [ours("drop", each)["result"] for each in given]
+    assert {each["dropped"] for each in theirs} == ({True, False} if "consent" in form.route else {False})
+
+
+def test_both_refuse_the_same_instances_that_are_almost_xml(node):
+    rng, good = Random("almost xml"), json.loads((VECTORS / "drop_declined.json").read_text())["given"]
+    changes = (
+        "<",
+        ">",
+        "/",
+        "&",
+        ";",
+        '"',
+        "'",
+        "]]>",
+        "<!--",
+        "-->",
+        "<![CDATA[",
+        "&#50;",
+        "&#x110000;",
+        " ",
+        "<g9>",
+        "</g4>",
+    )
+    given = []
+    for _ in range(400):
+        text, at = good["instance"], rng.randrange(len(good["instance"]))
+        given.append({**good, "instance": text[:at] + rng.choice(changes) + text[at + rng.choice((0, 0, 1, 4)) :]})
+    theirs = ask(node, *(("drop", each) for each in given))
+    differ = [
+        (each["instance"], here, there)
+        for each, there in zip(given, theirs, strict=True)
+        if (here := ours("drop", each)) != there
+    ]
+    assert not differ, differ[:5]
+    assert {each["expect"] for each in theirs} == {"ok", "seal.not_xml"}
 
 
 def vectors(*dos: str) -> list[Case]:

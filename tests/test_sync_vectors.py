@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from server.problems import Problem
 from sync.documents import bundle, enrolment, manifest, receipt, registry, trust
 from sync.documents.signed import Document
-from sync.envelope import seal
+from sync.envelope import dropped_answers, seal
 from sync.envelope.route import open_route
 from sync.envelope.verify import parse_envelope, verify_envelope
 from sync.errors import SyncError
@@ -146,6 +146,11 @@ def body(written: messages.Message) -> Any:
     """Return the members that were read, as JSON: writing them again leaves out empty ones."""
     packed = written.body[:1] == b"\x1f"
     return json.loads(zlib.decompress(written.body, 31) if packed else written.body)
+
+
+def do_drop(given: Given) -> dict[str, Any]:
+    sealed = dropped_answers.drop_answers(given["instance"].encode(), given["route"], given["omit_route"])
+    return {"dropped": dropped_answers.are_dropped(sealed), "instance": sealed.decode()}
 
 
 def do_request(given: Given) -> Any:

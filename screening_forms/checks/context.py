@@ -12,7 +12,7 @@ from screening_forms.workbook.resources import Resources
 from screening_forms.workbook.xlsform_subset import EXPRESSION_COLUMNS
 
 RouteVocabulary = Mapping[str, Collection[str]]
-"""Route field -> codes that a question may give it. No codes: the first four digits of a district code."""
+"""Route field -> codes that a question may give it. No codes: INEI's code of a district, province or region."""
 
 
 @dataclass(frozen=True)

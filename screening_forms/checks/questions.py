@@ -7,6 +7,7 @@ from screening_forms.checks.context import CheckContext
 from screening_forms.engine.evaluator import RESULT_NODES
 from screening_forms.errors import FormProblem
 from screening_forms.problems import Cell, problem, suggest
+from screening_forms.ubigeo import is_in_peru
 from screening_forms.workbook.reader import Row
 from screening_forms.workbook.xlsform_subset import (
     APPEARANCES,
@@ -23,6 +24,7 @@ COMPILER_NODES = frozenset(
 _XFORMS_OWN = ("meta",)  # ODK stores an instance's ID there
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_PLACE = re.compile(r"[0-9]{6}|[0-9]{4}|[0-9]{2}")  # district, province, region (SPEC 7.1)
 _OUR_NAME = re.compile(r"[cdfipu]_.*")  # the node prefixes in scoring/calculates.py
 
 
@@ -139,5 +141,7 @@ def _route_choices(context: CheckContext, row: Row, field: str) -> Iterator[Form
     codes = context.route_vocabulary[field]
     for choice in context.choices_of(row):
         name = choice.get("name")
-        if name not in codes if codes else not re.fullmatch(r"\d{4}|\d{6}|[A-Z]{2}0000|\d{2}0000", name):
+        if name not in codes if codes else not _PLACE.fullmatch(name):
             yield problem("route.outside_vocabulary", choice, "name", name, field, **suggest(name, codes))
+        elif not codes and not is_in_peru(name):
+            yield problem("choice.unknown_place", choice, "name", name)

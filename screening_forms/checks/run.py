@@ -72,8 +72,8 @@ def check_form(
 ) -> list[FormProblem]:
     """Return every problem of a form, in the order of its sheets and rows.
 
-    `route_vocabulary`: the codes that a question may give each route field. No codes: the first four digits of a
-    district code (`AUTHOR_FIELDS` in `sync/envelope/route.py`).
+    `route_vocabulary`: the codes that a question may give each route field. No codes: INEI's code of
+    a district, a province or a region (`AUTHOR_FIELDS` in `sync/envelope/route.py`).
     """
     context = CheckContext(workbook, route_vocabulary, resources)
     problems = {found for function in SHEET_CHECKS for found in function(context)}

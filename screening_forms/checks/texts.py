@@ -24,7 +24,7 @@ _WORD = re.compile(r"[^\W_]+(?:[’'.,-][^\W_]+)*")
 
 
 def check_spanish(context: CheckContext) -> Iterator[FormProblem]:
-    """Every visible row has a Spanish label, the source of all translations. For districts INEI's name is enough."""
+    """Every visible row has a Spanish label, the source of all translations. For places INEI's name is enough."""
     named_by_inei = context.workbook.settings.get("ubigeo_lists", "").split()
     asked = [row for row in context.workbook.survey if row.get("type").partition(" ")[0] in TYPES_WITH_LABEL]
     for row in (*asked, *context.workbook.choices):

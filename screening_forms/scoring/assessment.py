@@ -5,7 +5,7 @@ form's calculates. A result must mean "refer for assessment", never "is a victim
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from screening_forms.compiled_form import CompiledForm
@@ -58,6 +58,11 @@ NOT_SCORED = Assessment(
     unknown=(),
     why=("No hubo permiso para la entrevista, ni peligro ni una persona menor de edad: no se calculó nada.",),
 )
+
+ANSWERS_DROPPED = replace(
+    NOT_SCORED, why=("La persona no aceptó o no dijo que sí: sus respuestas no salieron de la tableta.",)
+)
+"""A desk's assessment of a screening that is only counted. Nothing is computed: its answers no longer exist."""
 
 
 def assess_indicators(

@@ -231,6 +231,8 @@ def _route_agrees(route: dict[str, Any] | None, reading: OpenedScreening) -> boo
         "urgency": reading.urgency,
         "queue_kinds": sorted(reading.queue_kinds),
     }
+    if reading.dropped:
+        del recorded["urgency"]  # It was dropped with the answers. No desk works by it.
     return all(route[name] == value for name, value in recorded.items() if name in route)
 
 

@@ -13,7 +13,10 @@ from screening_forms.errors import AnswerError
 from screening_forms.languages import SOURCE
 from screening_forms.rules.dimensions import DIMENSIONS, UNCOUNTED
 from screening_forms.rules.indicators import indicator_set_from_dict
-from screening_forms.scoring.assessment import NOT_SCORED, Assessment, explain_screening
+from screening_forms.scoring.assessment import ANSWERS_DROPPED, NOT_SCORED, Assessment, explain_screening
+from sync.envelope.dropped_answers import are_dropped, is_only_counted, kept_leaves
+
+DROPPED = "dropped"
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ class OpenedScreening:
     """A screening with its results computed again.
 
     `outcome`, `tier`, `urgency` and `queue_kinds` are the values that the tablet recorded. `assessment` is the desk's
-    own result. `differences` is empty if both agree.
+    own result. `differences` is empty if both agree. `dropped` is True if the tablet dropped the answers because the
+    person did not agree (SPEC 8.1 step 0). Then `answers` are those of the route, and nothing is computed.
     """
 
     lang: str
@@ -69,10 +73,14 @@ class OpenedScreening:
     fired: Mapping[str, tuple[FiredIndicator, ...]] = field(repr=False)
     assessment: Assessment = field(repr=False)
     differences: tuple[Difference, ...] = field(repr=False)
+    dropped: bool = False
 
     @property
     def agrees(self) -> bool:
-        """Whether the form and the desk's assessment, given the answers, both produce the recorded results."""
+        """Whether the form and the desk's assessment, given the answers, both produce the recorded results.
+
+        True for dropped answers too, if the instance holds only what may stay: no result contradicts another.
+        """
         return not self.differences
 
 
@@ -83,12 +91,10 @@ def read_screening(form: CompiledForm, scorer: Engine, instance: bytes) -> Opene
     """
     recorded, answers = scorer.read_values(instance), scorer.read_instance(instance)
     lang = recorded.get(form.route.get("lang", ""), SOURCE)
-    try:
-        filled = scorer.run(answers)
-        assessment = explain_screening(form, filled)
-        differences = _differences(recorded, filled, assessment)
-    except AnswerError as problem:
-        assessment, differences = NOT_SCORED, (Difference("answers", problem.question, problem.why),)
+    dropped = are_dropped(instance)
+    assessment, differences = (
+        (ANSWERS_DROPPED, _not_droppable(form, recorded)) if dropped else _assess(form, scorer, recorded, answers)
+    )
     return OpenedScreening(
         lang=lang,
         answers=tuple(
@@ -101,7 +107,27 @@ def read_screening(form: CompiledForm, scorer: Engine, instance: bytes) -> Opene
         fired=_fired_by_dimension(form, assessment),
         assessment=assessment,
         differences=differences,
+        dropped=dropped,
     )
+
+
+def _assess(
+    form: CompiledForm, scorer: Engine, recorded: Mapping[str, str], answers: Mapping[str, str]
+) -> tuple[Assessment, tuple[Difference, ...]]:
+    try:
+        filled = scorer.run(answers)
+    except AnswerError as problem:
+        return NOT_SCORED, (Difference("answers", problem.question, problem.why),)
+    assessment = explain_screening(form, filled)
+    return assessment, _differences(recorded, filled, assessment)
+
+
+def _not_droppable(form: CompiledForm, recorded: Mapping[str, str]) -> tuple[Difference, ...]:
+    """Compare a record that calls its answers dropped with the rule for dropping them."""
+    if not is_only_counted(recorded, form.route):
+        return (Difference("answers", DROPPED, "kept"),)
+    others = sorted(recorded.keys() - kept_leaves(form.route, form.omit_route))
+    return (Difference("answers", DROPPED, " ".join(others)),) if others else ()
 
 
 def build_answer(node: Node, value: str, lang: str) -> Answer:

@@ -66,9 +66,10 @@ class Registry:
     sha256: str
 
     def keyring_for(self, ubigeo: str, kind: str) -> Keyring:
-        """Return the keyring of the desk with the longest site that contains the district, else the national one.
+        """Return the keyring of the desk with the longest site that contains the place, else the national one.
 
-        The protection desk also takes review work and work that belongs to no queue.
+        `ubigeo` is INEI's code of a district, a province or a region, or empty (SPEC 5.2). The protection desk also
+        takes review work and work that belongs to no queue.
         """
         wanted = kind if kind in KINDS else "protection"
         near = [desk for desk in self.desks if desk.kind == wanted and ubigeo.startswith(desk.site)]

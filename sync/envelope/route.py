@@ -67,7 +67,7 @@ def codes(name: str) -> frozenset[str]:
 AUTHOR_FIELDS: Mapping[str, frozenset[str]] = MappingProxyType(
     {name: codes(name) for name in ("province", "age_band", "sex", "sector", "consent", "lang")}
 )
-"""The fields that a form's question may set, with their codes. No codes: the first four digits of a district code."""
+"""The fields that a form's question may set, with their codes. No codes: INEI's code of a place (`province`)."""
 
 
 @dataclass(frozen=True)

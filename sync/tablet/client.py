@@ -3,7 +3,6 @@
 `chaski device` and the tests call it. Answers and results exist in memory only. Everything on disk is encrypted.
 """
 
-import re
 import time
 from collections.abc import Callable, Mapping, Set
 from contextlib import closing
@@ -21,7 +20,7 @@ from sync.documents import enrolment, registry, trust
 from sync.documents.enrolment import Invitation
 from sync.documents.signed import Document
 from sync.envelope import seal
-from sync.envelope.route import Route
+from sync.envelope.dropped_answers import drop_answers
 from sync.envelope.verify import ChainPosition
 from sync.errors import SyncError
 from sync.exchange.messages import Response
@@ -34,6 +33,7 @@ from sync.tablet.form_cache import FormCache, check_usable
 from sync.tablet.outbox import Outbox
 from sync.tablet.outbox_records import StatusUpdate
 from sync.tablet.recordings import Recordings
+from sync.tablet.screening_route import build_route, place_of
 from sync.tablet.status import (
     REVOKED,
     WIPED,
@@ -54,8 +54,6 @@ from sync.tablet.trusted_documents import (
     update_documents,
     verify_all,
 )
-
-DISTRICT = re.compile(r"[0-9]{6}")
 
 
 def now_ms() -> int:
@@ -185,7 +183,10 @@ class Tablet:
             raise SyncError("tablet.wiped", WIPED)
 
     def screen(self, form_id: str, answers: Mapping[str, Answer], taken: date) -> ScreeningResult:
-        """Score, prune, seal and store one interview. If AnswerError or SyncError is raised, nothing was stored."""
+        """Score, prune, seal and store one interview. If AnswerError or SyncError is raised, nothing was stored.
+
+        The answers of a person who did not agree are dropped between pruning and sealing (SPEC 8.1 step 0).
+        """
         return self.complete(self.version(form_id), answers, taken, seal.new_screening_id())
 
     def version(self, form_id: str) -> str:
@@ -205,9 +206,10 @@ class Tablet:
             raise AnswerError(", ".join(filled.missing), "falta una respuesta obligatoria")
         route = build_route(form, sha, filled, taken)
         kind = registry.sealed_to(filled.values.get("queue_kinds", "").split())
-        keyring = documents.registry.keyring_for(_district(form, filled), kind)
+        keyring = documents.registry.keyring_for(place_of(form, filled), kind)
         recipient = keyring.public(self._require_document(f"key/{keyring.key_sha256}"))
-        instance, device = scorer.write_instance(filled), self._key
+        instance = drop_answers(scorer.write_instance(filled), form.route, form.omit_route)
+        device = self._key
 
         def sealed(position: ChainPosition) -> bytes:
             return seal.seal_envelope(
@@ -363,36 +365,6 @@ class Tablet:
     def form(self, sha: str) -> tuple[CompiledForm, Engine]:
         """Load a form version once. Its bundle was verified before it was stored."""
         return self._forms.form(sha)
-
-
-def build_route(form: CompiledForm, sha: str, filled: FilledForm, taken: date) -> Route:
-    """Return the facts of a screening that the server may read, as the form maps them (SPEC 7)."""
-    values = filled.values
-    fields = {name: values[question] for name, question in form.route.items() if values.get(question)}
-    if "province" in fields:
-        fields["province"] = fields["province"][:4]
-    fields |= {name: values[name] for name in ("tier", "urgency") if values.get(name)}
-    fields |= {"outcome": values.get("outcome") or "not_scored", "mode": form.channel, "taken": taken.isoformat()}
-    content = {**fields, "queue_kinds": sorted(values.get("queue_kinds", "").split())}
-    route_content = {
-        name: value for name, value in content.items() if name not in form.omit_route and _is_in_vocabulary(name, value)
-    }
-    return Route.from_content({"form": form.form_id, "sha": sha, **route_content})
-
-
-def _is_in_vocabulary(name: str, value: object) -> bool:
-    """Return whether the vocabulary has a code for the value. A route must never be a reason to lose a screening."""
-    try:
-        Route.from_content({name: value})
-    except SyncError:
-        return False
-    return True
-
-
-def _district(form: CompiledForm, filled: FilledForm) -> str:
-    """Return the district code of the interview. Without one, the national desk reads the screening."""
-    answer = filled.values.get(form.route.get("province", ""), "")
-    return answer if DISTRICT.fullmatch(answer) else ""
 
 
 def _suggested_result(scorer: Engine, filled: FilledForm) -> SuggestedResult:

@@ -36,7 +36,7 @@ from sync.envelope import seal
 from sync.envelope.route import AUTHOR_FIELDS, Route
 from sync.envelope.verify import ChainPosition, Envelope, parse_envelope, verify_envelope
 from sync.keys.key_pairs import RouteKey, SealKey, SigningKey
-from sync.tablet.client import build_route
+from sync.tablet.screening_route import build_route
 
 LEFT_OUT = "D5.02"
 WRAPPED_FOR: dict[str, Any] = {"keyring": "17-protection", "epoch": 1, "member_id": "coordinator"}

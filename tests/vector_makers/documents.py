@@ -283,12 +283,18 @@ def registry_cases() -> dict[str, Case]:
             ["170204", "child"],
             ["170102", "child"],
             ["150101", "labour"],
+            ["1702", "child"],
+            ["1700", "child"],
+            ["17", "protection"],
+            ["010000", "protection"],
+            ["", "review"],
         ]
         return case("registry", expect, about, {**given, "asked": asked}, result)
 
     good = document(REGISTRAR)
     rings = REGISTRY_MEMBERS["keyrings"]
     chosen = ["17-protection", "17-protection", "1702-child", "national", "national"]
+    chosen += ["1702-child", "national", "17-protection", "national", "national"]
     return {
         "ok": accept("ok", "The longest site wins; otherwise national.", good, None, chosen),
         "rolled_back": accept("document.rolled_back", "Number 3 after 4.", document(REGISTRAR, number=3), good),

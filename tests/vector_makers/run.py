@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vector_makers.documents import document_cases, key_document_cases, registry_cases, trust_cases
+from vector_makers.dropped_answers import drop_cases
 from vector_makers.exchange import exchange_cases, take_in_cases
 from vector_makers.fixed_inputs import Case
 from vector_makers.form_selection import manifest_cases
@@ -45,6 +46,7 @@ def all_cases(sealed_once: dict[str, str]) -> dict[str, Case]:
         "enrolment": enrolment_cases(),
         "envelope": envelope_cases(seal_once),
         "route": route_cases(seal_once),
+        "drop": drop_cases(),
         "receipts": receipt_cases(),
         "sync": exchange_cases(),
         "number": number_cases(),

@@ -239,7 +239,9 @@ def route_cases(seal_once: SealOnce) -> dict[str, Case]:
             f"sector_{sector}": check("ok", f"The sector {sector}.", spelled(sector=sector))
             for sector in ("fishing", "workshop", "kiln", "begging")
         },
-        "sector_unknown": check("route.bad_value", "A sector that is not in the vocabulary.", spelled(sector="factory")),
+        "sector_unknown": check(
+            "route.bad_value", "A sector that is not in the vocabulary.", spelled(sector="factory")
+        ),
         "no_kinds": check("ok", "In no queue.", spelled(queue_kinds=[])),
         "spaced": check("ok", "Readers take any spelling.", spelled(tier="T2").replace(b",", b", ")),
         "unknown_key": check(

@@ -33,11 +33,13 @@ from server.cli.terminal import json_option, now_ms, print_result, read_json_obj
 from sync.documents import registry
 from sync.documents.signed import Document
 from sync.envelope import seal
+from sync.envelope.dropped_answers import drop_answers
 from sync.envelope.route import Route
 from sync.envelope.verify import ChainPosition
 from sync.keys.key_pairs import RouteKey, SealKey, SigningKey
-from sync.tablet.client import Tablet, build_route
+from sync.tablet.client import Tablet
 from sync.tablet.drafts import Draft, Drafts
+from sync.tablet.screening_route import build_route
 from sync.tablet.status import ScreeningResult, SuggestedResult
 
 _TIMESTAMP_TYPES = ("start", "end", "acknowledge")
@@ -66,7 +68,7 @@ def run_trial(form: CompiledForm, scorer: Engine, answers: Mapping[str, Answer],
         raise AnswerError(", ".join(filled.missing), "falta una respuesta obligatoria")
     read = build_route(form, Document(form.to_bytes()).sha256, filled, taken)
     sealed = seal.seal_envelope(
-        scorer.write_instance(filled),
+        drop_answers(scorer.write_instance(filled), form.route, form.omit_route),
         to=SealKey.generate().public,
         route=read,
         route_key=RouteKey.generate().public,

@@ -122,7 +122,7 @@ def print_screening(console: Console, opened: VerifiedScreening) -> None:
     console.print(Text(f"\n{opened.outcome}, {opened.tier}", style="bold"))
     for sentence in opened.assessment.why:
         console.print(Text(f"  {sentence}"))
-    if opened.agrees:
+    if opened.agrees and not opened.dropped:
         console.print("Recomputed here: the same outcome.", style="green")
     for difference in opened.differences:
         console.print(

@@ -54,15 +54,15 @@ export async function acceptRegistry(bytes, trust, held = null) {
 }
 
 /**
- * Return the keyring for a district and a kind: the longest site, else national (SPEC 5.2).
+ * Return the keyring for a place and a kind: the longest site, else national (SPEC 5.2).
  * @param {Registry} registry
- * @param {string} district 6 digits
+ * @param {string} place 6, 4 or 2 digits, or empty
  * @param {string} kind
  * @returns {Keyring}
  */
-export function keyringFor(registry, district, kind) {
+export function keyringFor(registry, place, kind) {
   const wanted = KINDS.includes(kind) ? kind : "protection";
-  const desks = registry.desks.filter((desk) => desk.kind === wanted && district.startsWith(desk.site));
+  const desks = registry.desks.filter((desk) => desk.kind === wanted && place.startsWith(desk.site));
   const [nearest] = desks.sort((one, other) => other.site.length - one.site.length);
   const id = nearest ? nearest.keyring : NATIONAL;
   return /** @type {Keyring} */ (registry.keyrings.find((keyring) => keyring.id === id));

@@ -5,6 +5,7 @@
 import { aesOpen } from "./aes.js";
 import { acceptBundle, checkRecording, recordingsOf } from "./bundle.js";
 import { canonical, concat, decodeBase64url, encodeBase64url, hex, readObject, utf8 } from "./encoding.js";
+import { areDropped, dropAnswers } from "./dropped_answers.js";
 import { acceptCertificate, acceptEnrolmentRequest, readInvitation } from "./enrolment.js";
 import { parseEnvelope, verifyEnvelope } from "./verify.js";
 import { must, ProtocolError } from "./errors.js";
@@ -130,6 +131,10 @@ const DO = {
       await routeKey(decodeBase64url(route_secret)),
     ]).catch(codeOf);
     return { instance, route };
+  },
+  drop: ({ instance, route, omit_route }) => {
+    const sealed = dropAnswers(utf8(instance), route, omit_route);
+    return { dropped: areDropped(sealed), instance: text(sealed) };
   },
   route: async ({ route, route_secret, jti }) => openRoute(route, jti, [await routeKey(decodeBase64url(route_secret))]),
   request: ({ body, signature, device }) =>
