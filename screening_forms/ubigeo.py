@@ -20,3 +20,8 @@ def district_name(code: str) -> str:
 def region_name(code: str) -> str:
     """Return INEI's name of a region by its two digits, or an empty string."""
     return _REGIONS.get(code, "")
+
+
+def region_codes() -> tuple[str, ...]:
+    """Return the two digits of each of Peru's 25 regions, in ascending order."""
+    return tuple(sorted(_REGIONS))
