@@ -1,4 +1,4 @@
-"""Tests of the suppression by exhaustion: a reader who knows every rule tries all tables that look like a published one."""
+"""Tests of the suppression by exhaustion: a reader who knows every rule tries each table that would look the same."""
 
 from __future__ import annotations
 

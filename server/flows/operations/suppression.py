@@ -45,7 +45,9 @@ _CHILD_OUTCOMES = ("positive", "review")
 
 def protect_tables(counts: Counts) -> dict[str, Figures]:
     """Return the figures of all tables of a period: fact -> value -> a number or a mark."""
-    figures: dict[str, Figures] = {fact: suppress_table(table, hiding_order(fact, table)) for fact, table in counts.items()}
+    figures: dict[str, Figures] = {
+        fact: suppress_table(table, hiding_order(fact, table)) for fact, table in counts.items()
+    }
     if not children_are_covered(figures["outcome"], figures["age_band"]):
         figures["age_band"] = withhold(counts["age_band"])
     return figures
