@@ -14,13 +14,15 @@ from hypothesis import strategies as st
 
 from conftest import FOUNDED
 from server.app import staff_api
+from server.backup import backup_key
 from server.database.connection import Database
 from server.database.sqlite import SqliteDatabase
-from server.flows.operations import statistics
+from server.flows.operations import restore, statistics
 from server.flows.operations.statistics import SMALLEST_PERIOD
 from server.flows.operations.suppression import hiding_order
 from server.store import statistics as store
 from server.store.statistics import UNSTATED, VALUES, ScreeningFacts, month_after, month_of
+from support.backups import back_up_field, lose_database
 from support.intake import ROUTE, Field
 from support.table_adversary import list_possible_counts
 from sync.durations import DAY
@@ -279,6 +281,20 @@ def test_a_restore_within_the_month_loses_no_count(db: Database) -> None:
         statistics.settle_after_restore(w, copied=FOUNDED, now=FOUNDED + DAY)
     count(db, [ADULT] * 50, at=FOUNDED + 2 * DAY)
     assert {(each["period"], each["total"]) for each in listed(db)} == {("2026-11", 100)}
+
+
+def test_a_restored_server_publishes_no_month_a_second_time(field: Field, identity: Path, backup_folder: Path) -> None:
+    screenings(field, 90, sex="female")
+    file = back_up_field(field, identity, backup_folder)
+    screenings(field, 5, sex="male")
+    assert listed(field.services.db)[0]["total"] == 95, "published, then lost"
+    field.services.db.close()
+    lose_database(field.world.data)
+    unlocked = backup_key.load_key(identity, str)
+    restore.restore_backup(field.world.config, file, unlocked, now=LATER, progress=lambda step: None)
+    with closing(SqliteDatabase(field.world.config.database)) as db:
+        count(db, [ADULT] * 80, at=LATER)
+        assert {(each["period"], each["total"]) for each in listed(db, now=LATER + MONTH)} == {("2026-12", 80)}
 
 
 # Through the server.
