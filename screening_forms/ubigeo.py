@@ -34,3 +34,8 @@ def is_in_peru(code: str) -> bool:
     A district is not looked up: a new law may have made it after the list was written.
     """
     return code[:2] in _REGIONS and (code[2:4] in ("", "00") or code[:4] in _PROVINCES)
+
+
+def region_codes() -> tuple[str, ...]:
+    """Return the two digits of each of Peru's 25 regions, in ascending order."""
+    return tuple(sorted(_REGIONS))

@@ -17,7 +17,7 @@ from server.database.connection import Database
 from server.flows.desks import referrals
 from server.flows.forms import halts
 from server.flows.intake import gaps
-from server.flows.operations import backup, retention
+from server.flows.operations import backup, retention, statistics
 from server.flows.people import accounts
 from server.store import jobs as job_runs
 from server.store.jobs import JobRun
@@ -65,6 +65,11 @@ def forget_sign_ins(db: Database, config: Config, now: int) -> int:
     return accounts.delete_old_sessions(db, now=now)
 
 
+def publish_statistics(db: Database, config: Config, now: int) -> int:
+    """Publish the statistics of periods that are over and large enough, and delete their exact counts."""
+    return statistics.publish_due(db, now=now)
+
+
 def back_up(db: Database, config: Config, now: int) -> int:
     """Write the day's encrypted backup of the database, if a backup folder is set."""
     return backup.write_daily(db, config, server_keys.load(config.keys), now=now) if config.backup_folder else 0
@@ -82,6 +87,7 @@ JOBS = (
     Job("gaps", _EVERY_HOUR, watch_gaps),
     Job("routes", _EVERY_HOUR, erase_routes),
     Job("sign_ins", _EVERY_HOUR, forget_sign_ins),
+    Job("statistics", _EVERY_HOUR, publish_statistics),
     Job("backup", 10 * _EVERY_MINUTE, back_up),
 )
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from conftest import World
 from server.cli.demo.server_process import ProcessError, ServerProcess, free_ports
 from server.cli.demo.story import ANSWERS, FORM
 from server.cli.main import main
+from server.database.sqlite import SqliteDatabase
+from server.store import statistics
+from server.store.statistics import ScreeningFacts
 
 
 @pytest.fixture
@@ -111,3 +117,53 @@ def test_a_server_on_a_port_in_use_fails_and_names_the_port(world: World) -> Non
         port = other.getsockname()[1]
         with pytest.raises(ProcessError, match=f"port {port} is taken"):
             ServerProcess(world.data.parent, port, *free_ports(1)).start()
+
+
+def old_months(world: World) -> None:
+    """Count screenings of a year that is over; the server process works with the real clock."""
+    women, men = ({"outcome": "negative", "sex": sex, "region": "17"} for sex in ("female", "male"))
+    with closing(SqliteDatabase(world.config.database)) as db, db.write() as w:
+        facts = [ScreeningFacts("field", each) for each in (*[women] * 50, *[men] * 40)]
+        statistics.count_screenings(w, facts, at=1_600_000_000_000)
+
+
+def test_statistics_prints_csv_with_fixed_rows_text_and_json(world: World) -> None:
+    old_months(world)
+    process = ServerProcess(world.data.parent, *free_ports(2))
+    process.start()
+    try:
+        terminal = Terminal(world, process)
+        phrase = world.people / "publicacion" / "passphrase.txt"
+        who = ("--login", "publicacion", "--passphrase-file", phrase, "--server", process.people_url)
+
+        def run(*words: object) -> Result:
+            return CliRunner().invoke(main, [str(each) for each in ("statistics", *who, *words)])
+
+        lines = list(csv.DictReader(io.StringIO(run("--csv").stdout)))
+        assert list(lines[0]) == ["period", "table", "value", "count"]
+        assert {(each["table"], each["value"], each["count"]) for each in lines} >= {
+            ("sex", "female", "50"),
+            ("sex", "male", "hidden"),
+            ("sex", "other", "< 11"),
+            ("sex", "total", "90"),
+            ("region", "25", "< 11"),
+        }
+        assert len(lines) == sum(len(values) + 1 for values in statistics.VALUES.values())
+        assert {each["period"] for each in lines} == {"2020-09"}
+        text = run().stdout
+        assert "2020-09  90 screenings" in text
+        assert "sex       female 50; hidden: male; < 11: no_answer other unstated" in text
+        assert terminal.as_person("publicacion", "statistics")[0]["table"] == "outcome"
+        assert run("--csv", "--mode", "training").stdout == "period,table,value,count\n"
+        assert run("--mode", "training").stdout == "No period is published yet.\n"
+        assert "exclude each other" in run("--csv", "--json").stderr
+    finally:
+        process.kill()
+
+
+def test_statistics_is_refused_to_a_coordinator_with_the_reason(world: World, server: ServerProcess) -> None:
+    phrase = world.people / "nacional" / "passphrase.txt"
+    words = ("--login", "nacional", "--passphrase-file", phrase, "--server", server.people_url)
+    result = CliRunner().invoke(main, [*map(str, ("statistics", "--csv", *words))])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "role.missing" in result.stderr

@@ -11,6 +11,7 @@ import sqlite_utils
 from server.database.form_migrations import migrations
 from server.database.sqlite import SqliteDatabase
 from server.flows.forms.rollouts import manifest_entries
+from server.flows.operations import statistics
 from server.store import rollouts, versions
 from support.databases import writing_connection
 
@@ -52,6 +53,22 @@ SAMPLES = {
             {"kind": "policy", "name": "p_2026_1", "family": "p", "body": "t", "published": 1, "published_by": "p"},
         ),
         ("media", {"sha256": "m", "type": "audio/ogg", "body": b"sound"}),
+    ],
+    "people_tables": [
+        (
+            "statistics_cells",
+            {"mode": "field", "month": "2026-11", "dimension": "sex", "value": "female", "count": 3},
+        ),
+    ],
+    "published_statistics": [
+        (
+            "statistics_periods",
+            {"mode": "field", "first_month": "2026-10", "last_month": "2026-10", "total": 80, "published": 1},
+        ),
+        (
+            "statistics_figures",
+            {"mode": "field", "first_month": "2026-10", "fact": "sex", "value": "female", "figure": "< 11"},
+        ),
     ],
     "referrals": [
         ("queues", {"id": "q", "site": "17", "kind": "child", "keyring": "17-child", "title": "t"}),
@@ -106,6 +123,26 @@ def test_a_form_published_by_an_older_server_keeps_its_ring_and_bytes(tmp_path: 
     }
     empty = {"regions": None, "devices": None, "share_permille": None}
     assert asked == {"f": [{**empty, "sha": "b", "regions": ("17", "21"), "share_permille": 50}, {**empty, "sha": "a"}]}
+    db.close()
+
+
+def test_counts_of_an_older_server_are_published_and_those_by_version_are_dropped(tmp_path: Path) -> None:
+    raw = sqlite_utils.Database(tmp_path / "chaski.db")
+    migrations.apply(raw, stop_before="published_statistics")
+    counted = {"sha": {"a" * 64: 79, "b" * 64: 1}, "outcome": {"negative": 80}, "region": {"17": 60, "99": 20}}
+    for fact, values in counted.items():
+        for value, count in values.items():
+            cell = {"month": "2026-11", "dimension": fact, "value": value, "count": count}
+            raw["statistics_cells"].insert({**cell, "mode": "field"})
+    raw.close()
+    db = SqliteDatabase(tmp_path / "chaski.db")
+    kept = db.read().rows("select dimension, sum(count) as people from statistics_cells group by dimension")
+    assert {item["dimension"]: item["people"] for item in kept} == {"outcome": 80, "region": 80}
+    tables = {table.fact: table for table in statistics.list_tables(db, mode="field", now=1_800_000_000_000)}
+    assert {(table.period, table.total) for table in tables.values()} == {("2026-11", 80)}
+    assert tables["region"].figures["unstated"] == "20", "the region 99 is in no list"
+    assert tables["sex"].figures["unstated"] == "hidden", "an older server did not count the sex"
+    assert db.read().rows("select * from statistics_cells") == []
     db.close()
 
 

@@ -10,12 +10,11 @@ import requests
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from conftest import FOUNDED, World, derive
+from conftest import World, derive
 from server.store import audit
 from support.intake import ROUTE, Field, run_servers
 from sync.documents import bundle, enrolment
 from sync.documents.signed import Document
-from sync.durations import DAY
 from sync.envelope import seal
 from sync.envelope.verify import parse_envelope
 from sync.errors import SyncError
@@ -207,9 +206,6 @@ def test_training_screenings_appear_only_in_the_training_view(field: Field) -> N
     assert coordinator.get("/v1/queues/17-protection").json == []
     (found,) = coordinator.get("/v1/queues/17-protection", mode="training").json  # type: ignore[misc]
     assert found["deadline"] is None
-    later = client(replace(field, services=replace(field.services, now=lambda: FOUNDED + 40 * DAY)), "proteccion-17")
-    assert later.get("/v1/statistics").json == coordinator.get("/v1/statistics", mode="training").json == []
-    assert later.get("/v1/statistics", mode="training").json != []
     assert code(coordinator.get("/v1/queues", mode="both")) == (422, "http.invalid")
 
 

@@ -267,12 +267,12 @@ class DecideSchema(Schema):
 
 
 class TableSchema(Schema):
-    """Counts for one month and dimension. null: withheld, because the count covers fewer than eleven people."""
+    """The table of one fact in one published period. A count is a number from 11, `< 11`, or `hidden`."""
 
-    month = fields.String()
-    dimension = fields.String()
-    counts = fields.Dict(keys=fields.String(), values=fields.Integer(allow_none=True))
-    total = fields.Integer(allow_none=True)
+    period = fields.String()
+    table = fields.String(attribute="fact")
+    total = fields.Integer()
+    counts = fields.Dict(attribute="figures", keys=fields.String(), values=fields.String())
 
 
 class AuditQuerySchema(Schema):

@@ -30,6 +30,7 @@ COMMANDS = {
     "device": "tablet.device:device",
     "desk": "desk.referrals:desk",
     "jobs": "admin.jobs:jobs_group",
+    "statistics": "admin.statistics:statistics_command",
     "demo": "demo.command:demo_command",
 }
 
@@ -61,7 +62,7 @@ def main() -> None:
     inspectors      device enrol | pull | screen | sync | status
     coordinators    desk queue | claim | open | accept | close | work | examine | decide
     registrars      device list | approve | revoke | wipe
-    administrators  init | serve | trust show | audit verify | jobs list | jobs run
+    administrators  init | serve | trust show | audit verify | jobs list | jobs run | statistics
                     device invite | list, desk work | decide, backup-key new | backup | restore
     all roles       demo
 

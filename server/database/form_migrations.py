@@ -1,4 +1,5 @@
-"""The database tables, continued from migrations.py: form versions, rollouts, rule tables, recordings, tokens.
+"""The database tables, continued from migrations.py: form versions, rollouts, rule tables, recordings, tokens,
+published statistics.
 
 A migration that has run on any server must not be edited; add a new one below. No column may hold an answer.
 """
@@ -152,4 +153,41 @@ def tokens(db: Database) -> None:
       used integer,
       revoked integer
     ) strict;
+    """)
+
+
+@migrations()
+def published_statistics(db: Database) -> None:
+    """Published statistics: periods, and their figures, which never change. Cells by form version are deleted.
+
+    The cells of other facts stay, and are published with the next period.
+    """
+    db.executescript("""
+    delete from statistics_cells
+      where dimension not in ('outcome', 'region', 'sex', 'age_band', 'sector', 'lang');
+    create table statistics_periods (
+      mode text not null check (mode in ('training', 'field')),
+      first_month text not null,
+      last_month text not null check (last_month >= first_month),
+      total integer,
+      published integer not null,
+      primary key (mode, first_month)
+    ) strict, without rowid;
+    create table statistics_figures (
+      mode text not null,
+      first_month text not null,
+      fact text not null,
+      value text not null,
+      figure text not null check (figure in ('< 11', 'hidden') or cast(figure as integer) >= 11),
+      primary key (mode, first_month, fact, value),
+      foreign key (mode, first_month) references statistics_periods (mode, first_month)
+    ) strict, without rowid;
+    create trigger statistics_periods_stay before update on statistics_periods
+      begin select raise(abort, 'a published period is never changed'); end;
+    create trigger statistics_periods_remain before delete on statistics_periods
+      begin select raise(abort, 'a published period is never removed'); end;
+    create trigger statistics_figures_stay before update on statistics_figures
+      begin select raise(abort, 'a published figure is never changed'); end;
+    create trigger statistics_figures_remain before delete on statistics_figures
+      begin select raise(abort, 'a published figure is never removed'); end;
     """)

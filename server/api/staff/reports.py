@@ -1,4 +1,4 @@
-"""The staff API for reports: monthly counts, and the audit chain.
+"""The staff API for reports: statistics, and the audit chain.
 
 A response must not identify a respondent.
 """
@@ -13,19 +13,19 @@ from flask_smorest import Blueprint
 from server.api import schemas
 from server.api.flask_app import current_services
 from server.api.staff import auth
-from server.flows.operations import reports
+from server.flows.operations import reports, statistics
 
 blueprint = Blueprint("reports", __name__, url_prefix="/v1", description="Statistics and audit")
 
 
 @blueprint.get("/statistics")
-@auth.require_role()
+@auth.require_role("administrator")
 @blueprint.arguments(schemas.ViewSchema, location="query")
 @blueprint.response(200, schemas.TableSchema(many=True))
 def list_statistics(view: dict[str, str]) -> list[Any]:
-    """List counts per finished month and dimension. The server withholds counts of fewer than eleven people."""
+    """List the published tables: one per period and fact, with fixed rows. Counts below eleven are not shown."""
     services = current_services()
-    return reports.list_tables(services.db, mode=view["mode"], now=services.now())
+    return statistics.list_tables(services.db, mode=view["mode"], now=services.now())
 
 
 @blueprint.get("/audit")

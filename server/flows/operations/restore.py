@@ -22,7 +22,7 @@ from server.database import snapshot
 from server.database.connection import Connection, Database
 from server.database.sqlite import SqliteDatabase
 from server.flows.forms import halts, rollouts
-from server.flows.operations import scratch_files
+from server.flows.operations import scratch_files, statistics
 from server.flows.operations.audit import verify_chain
 from server.flows.operations.backup import TYP, Progress
 from server.flows.trust import documents as trust_documents
@@ -160,6 +160,7 @@ def _start_generation(db: Database, own: ServerKeys, statement: _Statement, now:
         meta.start_generation(w, secrets.token_urlsafe(8))
         # A rollout that was halted after the backup must not start again by itself.
         halts.stop_recent(w, since=statement.at - WEEK, now=now)
+        statistics.settle_after_restore(w, copied=statement.at, now=now)
         number = rollouts.renew_manifest(w, own, after)
         audit.append(
             w,
