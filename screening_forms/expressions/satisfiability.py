@@ -86,6 +86,25 @@ def is_satisfiable(comparisons: Sequence[tuple[str, str]], kind: str) -> bool:
     return least <= most
 
 
+def largest_number(condition: Token, question: str) -> float:
+    """Return the largest whole number that meets a condition on a question; infinity if there is no limit."""
+    types = {question: "integer"}
+    ways = _ways(condition, types)
+    if len(ways) > _MOST:
+        return math.inf
+    possible = [way for way in ways if _consistent(way, types)]
+    return max((_limit(way, question) for way in possible), default=-math.inf)
+
+
+def _limit(way: Sequence[Atom], question: str) -> float:
+    uppers = [
+        number if operator != "<" else math.ceil(number) - 1
+        for name, operator, value in way
+        if name == question and operator in ("=", "<", "<=") and (number := _number(value)) is not None
+    ]
+    return min(uppers, default=math.inf)
+
+
 def _number(text: str) -> float | None:
     try:
         return float(text)

@@ -1,0 +1,89 @@
+"""Finds the answers that a condition leaves possible: `${a}='yes' and ${b}!='no'` leaves one answer to `a`.
+
+The checks of the method use it to learn which answers lead to a question. The sets may be too large, never too small:
+an answer that is missing from a set can never occur where the condition holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from screening_forms.expressions.parser import LITERALS, Token
+
+AnswerSets = Mapping[str, frozenset[str]]
+"""By question, the answers that remain possible; "" is a blank. A question without an entry may have any answer."""
+
+Resolve = Callable[[str], Token | None]
+"""Takes the name of a calculate; returns its formula, or None for a question."""
+
+
+def possible_answers(
+    token: Token, domains: AnswerSets, resolve: Resolve = lambda _: None, *, holds: bool = True
+) -> AnswerSets | None:
+    """Return the answers with which a condition can hold; None if it can never hold.
+
+    `domains`: every answer of each question that has a fixed list of them. With `holds=False`, return the answers with
+    which the condition can be false.
+    """
+
+    def sets(part: Token, holds: bool) -> AnswerSets | None:
+        if part.symbol == "(":
+            return sets(part[0], holds)
+        if part.symbol == "not":
+            return sets(part[0], not holds)
+        if part.symbol in ("and", "or"):
+            each = [sets(inner, holds) for inner in part]
+            return all_of(each) if (part.symbol == "and") == holds else any_of(each)
+        if part.symbol in ("true", "false"):
+            return {} if (part.symbol == "true") == holds else None
+        return compared(part, holds)
+
+    def compared(part: Token, holds: bool) -> AnswerSets | None:
+        if part.symbol not in ("=", "!=", "selected") or len(part) != 2:
+            return {}
+        left, right = part if part[0].symbol == "$" else reversed(part.parts)
+        if left.symbol != "$" or right.symbol not in LITERALS:
+            return {}
+        is_equal = (part.symbol != "!=") == holds
+        if (formula := resolve(left.value)) is not None and part.symbol != "selected":
+            return calculated(formula, right.value, is_equal)
+        domain = domains.get(left.value)
+        if domain is None:
+            return {}
+        left_over = domain & {right.value} if is_equal else domain - {right.value}
+        return {left.value: left_over} if left_over else None
+
+    def calculated(formula: Token, value: str, is_equal: bool) -> AnswerSets | None:
+        """Return the answers with which an `if(condition, text, text)` has a value, or another one."""
+        if formula.symbol == "(":
+            return calculated(formula[0], value, is_equal)
+        if formula.symbol in LITERALS:
+            return {} if (formula.value == value) == is_equal else None
+        if formula.symbol == "$":
+            return compared(Token("=" if is_equal else "!=", parts=(formula, Token("(string)", value))), True)
+        if formula.symbol != "if":
+            return {}
+        branches = ((sets(formula[0], True), formula[1]), (sets(formula[0], False), formula[2]))
+        return any_of([all_of([found, calculated(text, value, is_equal)]) for found, text in branches])
+
+    return sets(token, holds)
+
+
+def all_of(found: Iterable[AnswerSets | None]) -> AnswerSets | None:
+    """Return the answers that are possible where all conditions hold."""
+    together: dict[str, frozenset[str]] = {}
+    for each in found:
+        if each is None:
+            return None
+        for question, answers in each.items():
+            together[question] = together.get(question, answers) & answers
+    return together if all(together.values()) else None
+
+
+def any_of(found: Iterable[AnswerSets | None]) -> AnswerSets | None:
+    """Return the answers that are possible where at least one condition holds."""
+    possible = [each for each in found if each is not None]
+    if not possible:
+        return None
+    named = set(possible[0]).intersection(*possible)
+    return {name: frozenset[str]().union(*(each[name] for each in possible)) for name in sorted(named)}
