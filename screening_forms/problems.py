@@ -53,6 +53,7 @@ FIELD_ONLY = (
     "method.",
     "policy.guidance_",
     "question.date_without_reason",
+    "question.empty_reason",
     "question.unbounded",
 )
 """Codes, or beginnings of codes, of problems that stop the compiler for the channel `field` only."""

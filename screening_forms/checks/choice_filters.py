@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
+from itertools import groupby
 
 from screening_forms.checks.context import CheckContext
 from screening_forms.checks.trial_form import TriedCondition, trial_engine
@@ -75,13 +76,22 @@ class Misfit:
     def problem(self) -> FormProblem:
         """Return the problem at the first choice, with the rows of the others."""
         row, value = self.rows[0], self.rows[0].get(self.column)
-        numbers = ", ".join(str(each.number) for each in self.rows)
+        numbers = _ranges([each.number for each in self.rows])
         if not self.question:
             return problem("choice.never_offered", row, self.column or "name", row.get("name"), numbers)
         better = self.meant or " / ".join(self.codes)
         code = "choice.filter_value" if value else "choice.filter_blank"
         shown = value or row.get("name")
         return problem(code, row, self.column, shown, self.question, better, numbers, heading=self.column)
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Write row numbers as the author reads them: `60, 110-128`."""
+    written: list[str] = []
+    for _, run in groupby(enumerate(numbers), key=lambda each: each[1] - each[0]):
+        first, *others = (number for _, number in run)
+        written.append(f"{first}-{others[-1]}" if others else str(first))
+    return ", ".join(written)
 
 
 def _never_offered(context: CheckContext, trials: Sequence[FilterTrial], trial: FilterTrial) -> Iterator[Misfit]:
@@ -184,7 +194,7 @@ class FilterTrial:
             return
         name, *others = names
         codes = self._offers(name, answers) if self.context.questions[name].get("choice_filter") else self.codes(name)
-        for code in (*codes, ""):
+        for code in (*codes, "") if self._may_be_blank(name, answers) else codes:
             yield from self._combinations({**answers, name: code}, others)
 
     def _offers(self, name: str, answers: Answers) -> tuple[str, ...]:
@@ -198,7 +208,7 @@ class FilterTrial:
         With a blank answer, the lack of choices is a fault only if the question must be answered.
         """
         blank = [name for name, code in answers.items() if not code]
-        if blank and not (self._is_required and all(self._may_be_blank(name) for name in blank)):
+        if blank and not self._is_required:
             return False
         texts = self._conditions(self.row)
         if any(not tried.holds(answers) for text in texts if (tried := self._tried(text)) is not None):
@@ -219,9 +229,13 @@ class FilterTrial:
     def _is_required(self) -> bool:
         return YES_NO.get(self.row.get("required"), True)
 
-    def _may_be_blank(self, name: str) -> bool:
+    def _may_be_blank(self, name: str, answers: Answers) -> bool:
+        """True if a question can stay blank: it may be skipped, or it is not asked after the answers before it."""
         row = self.context.questions[name]
-        return YES_NO.get(row.get("required")) is not True or any(self._conditions(row))
+        conditions = map(self._tried, self._conditions(row))
+        return YES_NO.get(row.get("required")) is not True or any(
+            tried is None or not tried.holds(answers) for tried in conditions
+        )
 
     def _conditions(self, row: Row) -> list[str]:
         around = self.context.groups.get(row.get("name"), ())

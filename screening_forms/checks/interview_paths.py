@@ -94,7 +94,7 @@ class InterviewPaths:
         return self._questions_of([row for row in self.context.workbook.indicators if row.get("code") == fact])
 
     @cached_property
-    def told(self) -> list[str]:
+    def interview_questions(self) -> list[str]:
         """The questions whose answers a person tells and that count for an indicator. Observations are left out."""
         observed = (*FACTS, BRIGHT_LINES, OBSERVED)
         rows = [row for row in self.context.workbook.indicators if row.get("code").split(".")[0] not in observed]

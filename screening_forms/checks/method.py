@@ -61,7 +61,7 @@ def _consent(form: PersonsForm) -> Problems:
         yield problem("method.no_consent", _SURVEY, "name", TOPIC_ROWS[CONSENT]["example_es"])
         return
     reported: set[int] = set()
-    for name in form.paths.told:
+    for name in form.paths.interview_questions:
         if name not in form.gate and not form.follows_yes(name, form.consent):
             row = _to_correct(form, name)
             if row.number not in reported:

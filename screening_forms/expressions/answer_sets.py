@@ -7,6 +7,7 @@ an answer that is missing from a set can never occur where the condition holds.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from screening_forms.expressions.parser import LITERALS, Token
 
@@ -26,47 +27,52 @@ def possible_answers(
     which the condition can be false.
     """
 
-    def sets(part: Token, holds: bool) -> AnswerSets | None:
+    return _Solver(domains, resolve).sets(token, holds)
+
+
+@dataclass(frozen=True)
+class _Solver:
+    domains: AnswerSets
+    resolve: Resolve
+
+    def sets(self, part: Token, holds: bool) -> AnswerSets | None:
+        """Return the answers with which a part of the condition is true, or false."""
         if part.symbol == "(":
-            return sets(part[0], holds)
+            return self.sets(part[0], holds)
         if part.symbol == "not":
-            return sets(part[0], not holds)
+            return self.sets(part[0], not holds)
         if part.symbol in ("and", "or"):
-            each = [sets(inner, holds) for inner in part]
+            each = [self.sets(inner, holds) for inner in part]
             return all_of(each) if (part.symbol == "and") == holds else any_of(each)
         if part.symbol in ("true", "false"):
             return {} if (part.symbol == "true") == holds else None
-        return compared(part, holds)
+        if part.symbol in ("=", "!=", "selected") and len(part) == 2:
+            left, right = part if part[0].symbol == "$" else reversed(part.parts)
+            if left.symbol == "$" and right.symbol in LITERALS:
+                return self._question(left.value, right.value, (part.symbol != "!=") == holds)
+        return {}
 
-    def compared(part: Token, holds: bool) -> AnswerSets | None:
-        if part.symbol not in ("=", "!=", "selected") or len(part) != 2:
-            return {}
-        left, right = part if part[0].symbol == "$" else reversed(part.parts)
-        if left.symbol != "$" or right.symbol not in LITERALS:
-            return {}
-        is_equal = (part.symbol != "!=") == holds
-        if (formula := resolve(left.value)) is not None and part.symbol != "selected":
-            return calculated(formula, right.value, is_equal)
-        domain = domains.get(left.value)
+    def _question(self, name: str, value: str, is_equal: bool) -> AnswerSets | None:
+        if (formula := self.resolve(name)) is not None:
+            return self._formula(formula, value, is_equal)
+        domain = self.domains.get(name)
         if domain is None:
             return {}
-        left_over = domain & {right.value} if is_equal else domain - {right.value}
-        return {left.value: left_over} if left_over else None
+        left = domain & {value} if is_equal else domain - {value}
+        return {name: left} if left else None
 
-    def calculated(formula: Token, value: str, is_equal: bool) -> AnswerSets | None:
-        """Return the answers with which an `if(condition, text, text)` has a value, or another one."""
+    def _formula(self, formula: Token, value: str, is_equal: bool) -> AnswerSets | None:
+        """Return the answers with which a calculate such as `if(condition, text, text)` has a value, or another one."""
         if formula.symbol == "(":
-            return calculated(formula[0], value, is_equal)
+            return self._formula(formula[0], value, is_equal)
         if formula.symbol in LITERALS:
             return {} if (formula.value == value) == is_equal else None
         if formula.symbol == "$":
-            return compared(Token("=" if is_equal else "!=", parts=(formula, Token("(string)", value))), True)
+            return self._question(formula.value, value, is_equal)
         if formula.symbol != "if":
             return {}
-        branches = ((sets(formula[0], True), formula[1]), (sets(formula[0], False), formula[2]))
-        return any_of([all_of([found, calculated(text, value, is_equal)]) for found, text in branches])
-
-    return sets(token, holds)
+        branches = ((self.sets(formula[0], True), formula[1]), (self.sets(formula[0], False), formula[2]))
+        return any_of([all_of([found, self._formula(text, value, is_equal)]) for found, text in branches])
 
 
 def all_of(found: Iterable[AnswerSets | None]) -> AnswerSets | None:
