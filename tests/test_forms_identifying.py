@@ -134,7 +134,7 @@ def test_a_reason_with_words_of_its_own_is_real(reason: str) -> None:
     assert is_real_reason(reason)
 
 
-def test_the_children_form_with_a_number_of_a_document_or_a_birthday_does_not_compile() -> None:
+def test_the_children_form_with_a_document_number_or_a_birthday_does_not_compile() -> None:
     for kind, name, label in (("integer", "dni", "¿Cuál es tu DNI?"), ("date", "fecha", "¿Cuándo naciste?")):
         form = with_row(book("pe_nna"), "survey", "menor_antes", {"type": kind, "name": name, LABEL: label})
         with pytest.raises(FormError, match=r"question\.identifies"):

@@ -51,7 +51,8 @@ def _accepts_nothing(context: CheckContext, row: Row, conditions: list[Token], t
     name, text, kind = row.get("name"), row.get("constraint"), row.get("type").partition(" ")[0]
     limits = _parsed(f". >= -{'9' * _MOST_DIGITS} and . <= {'9' * _MOST_DIGITS}") if kind == "integer" else []
     own = [own_answer(token, name) for token in (*_parsed(text), *limits)]
-    if own and is_unsatisfiable([*conditions, *own], types):
+    around = conditions if PLACEHOLDER.search(text) else []  # otherwise nothing ties the answer to other questions
+    if own and is_unsatisfiable([*around, *own], types):
         return True
     return kind in ("select_one", "select_multiple") and _refuses_every_choice(context, row, kind)
 

@@ -111,9 +111,9 @@ class PersonsForm:
         return {topic for topic in GATE_TOPICS if any(PATTERNS[topic].search(text) for text in texts)}
 
     def _texts(self, name: str) -> Iterator[str]:
+        """Yield the label and the choices. A hint may tell of another question of the gate."""
         row = self.row(name)
         yield _label(row)
-        yield fold(cell_text(row, "hint", SOURCE))
         yield from (fold(cell_text(choice, "label", SOURCE)) for choice in self.context.choices_of(row))
 
     def before(self, name: str) -> list[Row]:
