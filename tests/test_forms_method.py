@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import screening_forms.checks
 from screening_forms.checks.method import instead_of_accusing, is_question, questions_in
 from screening_forms.compiler.compile_form import check_and_compile, compile_form
 from screening_forms.errors import FormError, FormProblem
-from screening_forms.workbook.reader import Workbook, parse_markdown
+from screening_forms.workbook.reader import SHEETS, Workbook, parse_markdown
 from support.author_edits import LABEL, blocks, of_code, problems, with_cell_at, with_cells, with_row, without
 from support.catalogue import book
 from support.forms import CATALOGUE_FORMS, SMALL, WHOLE
@@ -442,3 +443,38 @@ def test_the_small_form_may_be_tried_but_not_published_for_the_field() -> None:
     assert compile_form(small, channel="training", route_vocabulary=AUTHOR_FIELDS)
     with pytest.raises(FormError, match=r"method\.no_gate"):
         compile_form(small, channel="field", route_vocabulary=AUTHOR_FIELDS)
+
+
+# Files that are not what they seem.
+
+CELLS = sorted(set(re.findall(r"(?<=\| )[^|\n]+(?= \|)", WHOLE)) - {*SHEETS})
+STRANGE = ("", "(", "${", "${}", "select_one", "end_group", "'", "\\", "1", "calculate", "${peligro}", "${deriva}='x'")
+
+
+@given(st.sampled_from(CELLS), st.sampled_from([*CELLS, *STRANGE]))
+def test_strange_cells_give_problems_and_never_break_the_checks(old: str, new: str) -> None:
+    try:
+        found = problems(parse_markdown(WHOLE.replace(f"| {old} |", f"| {new} |")))
+    except FormError as error:
+        found = error.problems
+    assert all(each.advice_es and each.advice_en for each in found)
+
+
+def long_form(row: Callable[[int], str]) -> Workbook:
+    rows = "\n".join(row(number) for number in range(600))
+    text = WHOLE.replace("| route | reason |", "| route | reason | calculation |")
+    return parse_markdown(text.replace("| | select_one region | region", f"{rows}\n| | select_one region | region", 1))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "| | select_one ynd | q{n} | ¿Y? | ${{q{after}}}='yes' | | | | | | |",
+        "| | select_one ynd | q{n} | ¿Y? | ${{q{before}}}='yes' | | | | | | |",
+        "| | calculate | q{n} | | | | | | | | if(${{q{before}}} = 'a', ${{q{after}}}, ${{q{n}}}) |",
+        "| | select_one place | q{n} | ¿Y? | | yes | | region=${{q{before}}} or region=${{q{twice}}} | | | |",
+    ],
+)
+def test_a_long_chain_of_conditions_does_not_stop_the_checks(row: str) -> None:
+    form = long_form(lambda n: row.format(n=n, after=n + 1, before=n - 1, twice=n - 2))
+    assert {"reference.unknown"} <= codes(form)

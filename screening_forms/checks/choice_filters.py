@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import groupby
 
 from screening_forms.checks.context import CheckContext
-from screening_forms.checks.trial_form import TriedCondition, trial_engine
+from screening_forms.checks.trial_form import TriedCondition, filter_engine
 from screening_forms.engine.evaluator import Engine
 from screening_forms.errors import FormProblem
 from screening_forms.expressions.parser import ExpressionError, Token, parse_expression, subexpressions
@@ -25,7 +25,9 @@ from screening_forms.workbook.reader import Row
 from screening_forms.workbook.xlsform_subset import YES_NO
 
 _MOST = 5_000
-"""The most combinations of answers that are tried for one filter. With more, it counts as sound."""
+"""The most answers that are tried for one filter. With more, the filter counts as sound."""
+_MOST_QUESTIONS = 6
+"""The most questions on which a filter that is tried may rest."""
 _SELECTS = ("select_one ", "select_multiple ")
 
 Answers = Mapping[str, str]
@@ -131,8 +133,12 @@ class FilterTrial:
         self.context, self.row = context, row
         self._conditions_tried: dict[str, TriedCondition | None] = {}
         self.list_name = row.get("type").partition(" ")[2]
-        self.names = tuple(self._with_filters(row.get("choice_filter")))
-        self.is_known = row.get("name") in self._engines and self._try_all()
+        self.names = tuple(self._with_filters())
+        self.offered: frozenset[str] = frozenset()
+        self.empty: list[Answers] = []
+        self._steps = 0
+        few = len(self.names) <= _MOST_QUESTIONS
+        self.is_known = few and row.get("name") in self._engines and self._try_all()
 
     @cached_property
     def columns(self) -> dict[str, str]:
@@ -144,13 +150,17 @@ class FilterTrial:
         choices = self.context.choices_of(self.context.questions[question])
         return [code for choice in choices if (code := choice.get("name")) and " " not in code]
 
-    def _with_filters(self, text: str, seen: tuple[str, ...] = ()) -> Iterator[str]:
-        """Yield the questions of a filter after the questions of their own filters, as in a cascade of three."""
-        for name in dict.fromkeys(PLACEHOLDER.findall(text)):
-            row = self.context.questions.get(name)
-            if row is not None and name not in seen:
-                yield from self._with_filters(row.get("choice_filter"), (*seen, name))
-            yield name
+    def _with_filters(self) -> list[str]:
+        """Return the questions of the filter and those of their own filters, as in a cascade of three, in order."""
+        found: dict[str, int] = {}
+        waiting = [self._filter]
+        while waiting and len(found) <= _MOST_QUESTIONS:
+            for name in PLACEHOLDER.findall(waiting.pop()):
+                row = self.context.questions.get(name)
+                if name not in found:
+                    found[name] = row.number if row else 0
+                    waiting += [row.get("choice_filter")] if row else []
+        return sorted(found, key=found.__getitem__)
 
     @cached_property
     def _engines(self) -> dict[str, Engine]:
@@ -162,7 +172,7 @@ class FilterTrial:
             if row is None or not row.get("type").startswith(_SELECTS) or not self.context.choices_of(row):
                 return {}
             if row.get("choice_filter"):
-                engine = trial_engine(self.context, name, "choice_filter", beside=self.names)
+                engine = filter_engine(self.context, name, beside=self.names)
                 if engine is None or not set(_columns(row.get("choice_filter"))) <= columns:
                     return {}
                 found[name] = engine
@@ -172,8 +182,8 @@ class FilterTrial:
         """Try all combinations. Return False if they are too many."""
         offered: set[str] = set()
         empty: list[Answers] = []
-        for count, answers in enumerate(self._combinations({}, list(dict.fromkeys(self.names)))):
-            if count >= _MOST:
+        for answers in self._combinations({}, self.names):
+            if self._steps > _MOST:
                 return False
             codes = self._offers(self.row.get("name"), answers)
             offered.update(codes)
@@ -181,7 +191,7 @@ class FilterTrial:
                 empty.append({name: answers[name] for name in dict.fromkeys(PLACEHOLDER.findall(self._filter))})
         self.offered = frozenset(offered)
         self.empty = list({tuple(each.items()): each for each in empty}.values())
-        return True
+        return self._steps <= _MOST
 
     @property
     def _filter(self) -> str:
@@ -189,7 +199,8 @@ class FilterTrial:
 
     def _combinations(self, answers: Answers, names: Sequence[str]) -> Iterator[Answers]:
         """Yield every combination of answers in which each answer is offered after the answers before it."""
-        if not names:
+        self._steps += 1
+        if not names or self._steps > _MOST:
             yield answers
             return
         name, *others = names

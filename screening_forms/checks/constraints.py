@@ -6,12 +6,14 @@ judged counts as possible.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import combinations
 
 from screening_forms.checks.context import CheckContext
-from screening_forms.checks.trial_form import trial_engine
+from screening_forms.checks.trial_form import engine_of
+from screening_forms.engine.xform_reader import Choice, Node
 from screening_forms.errors import FormProblem
 from screening_forms.expressions.parser import ExpressionError, Token, parse_expression, subexpressions
 from screening_forms.expressions.satisfiability import is_unsatisfiable
@@ -54,28 +56,27 @@ def _accepts_nothing(context: CheckContext, row: Row, conditions: list[Token], t
     around = conditions if PLACEHOLDER.search(text) else []  # otherwise nothing ties the answer to other questions
     if own and is_unsatisfiable([*around, *own], types):
         return True
-    return kind in ("select_one", "select_multiple") and _refuses_every_choice(context, row, kind)
+    codes = [choice.get("name") for choice in context.choices_of(row)]
+    if not codes or PLACEHOLDER.search(text):
+        return False
+    parts = {part.value for token in _parsed(text) for part in subexpressions(token)}
+    named = tuple(code for code in codes if code in parts)
+    return len(named) <= _MOST_NAMED and _refuses_every_choice(kind, text, named, len(codes) - len(named))
 
 
-def _refuses_every_choice(context: CheckContext, row: Row, kind: str) -> bool:
-    """Try every answer of a list. Choices that the constraint does not name are alike, so only their number counts."""
-    name, text = row.get("name"), row.get("constraint")
-    engine = trial_engine(context, name, "constraint") if not PLACEHOLDER.search(text) else None
+@lru_cache(maxsize=512)
+def _refuses_every_choice(kind: str, constraint: str, named: tuple[str, ...], others: int) -> bool:
+    """Try every answer of a list with the engine. Choices that the constraint does not name are alike."""
+    codes = (*named, *(f"other_{number}" for number in range(others)))
+    choices = {code: Choice(code, {}, {}) for code in codes}
+    engine = engine_of([Node("q", kind, (), choices=choices, constraint=constraint)])
     if engine is None:
         return False
-    codes = [choice.get("name") for choice in context.choices_of(row)]
-    if kind == "select_one":
-        answers: Iterator[tuple[str, ...]] = ((code,) for code in codes)
-    else:
-        parts = [part.value for token in _parsed(text) for part in subexpressions(token)]
-        named = [code for code in codes if code in parts]
-        if len(named) > _MOST_NAMED:
-            return False
-        answers = _answers(named, [code for code in codes if code not in named])
-    return bool(codes) and all(engine.evaluate({name: " ".join(answer)})[3] for answer in answers if answer)
+    answers = ((code,) for code in codes) if kind == "select_one" else _answers(named, codes[len(named) :])
+    return all(engine.evaluate({"q": " ".join(answer)})[3] for answer in answers if answer)
 
 
-def _answers(named: list[str], others: list[str]) -> Iterator[tuple[str, ...]]:
+def _answers(named: Sequence[str], others: Sequence[str]) -> Iterator[tuple[str, ...]]:
     for count in range(len(named) + 1):
         for chosen in combinations(named, count):
             yield from ((*chosen, *others[:more]) for more in range(len(others) + 1))

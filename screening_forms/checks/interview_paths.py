@@ -31,7 +31,6 @@ class InterviewPaths:
     def __init__(self, context: CheckContext) -> None:
         self.context = context
         self.groups = context.groups
-        self._needed: dict[str, AnswerSets] = {}
 
     @cached_property
     def asked(self) -> list[Row]:
@@ -55,22 +54,23 @@ class InterviewPaths:
         ]
         return {name: self.codes(name) | {""} for name in fixed if self.codes(name)}
 
+    @cached_property
+    def _needed(self) -> dict[str, AnswerSets]:
+        """The needed answers of every question, in the order of the form: a condition refers only to earlier ones."""
+        found: dict[str, AnswerSets] = {}
+        for name in self.groups:
+            if name in self.context.questions:
+                own = all_of(self._conditions(name)) or {}
+                answered = [found[each] for each, answers in own.items() if each in found and "" not in answers]
+                found[name] = all_of([own, *answered]) or own
+        return found
+
     def needed(self, name: str) -> AnswerSets:
         """Return, by earlier question, the answers of which one must have been given before `name` is asked.
 
         An answer to an earlier question needs in turn the answers that lead to that question.
         """
-        if name not in self._needed:
-            self._needed[name] = {}  # a condition that refers back to this question adds nothing
-            self._needed[name] = self._follow(all_of(self._conditions(name)) or {})
         return self._needed[name]
-
-    def _follow(self, found: AnswerSets) -> AnswerSets:
-        followed: set[str] = set()
-        while waiting := [each for each, answers in found.items() if each not in followed and "" not in answers]:
-            followed.update(waiting)
-            found = all_of([found, *(self.needed(each) for each in waiting)]) or found
-        return found
 
     def _conditions(self, name: str) -> Iterator[AnswerSets | None]:
         for row in (*self.groups.get(name, ()), self.context.questions[name]):

@@ -18,13 +18,13 @@ from screening_forms.workbook.reader import Row
 _TRIED = "tried"
 
 
-def trial_engine(context: CheckContext, name: str, rule: str, *, beside: Collection[str] = ()) -> Engine | None:
-    """Return an engine for a question with one rule, `constraint` or `choice_filter`, beside questions without rules.
+def filter_engine(context: CheckContext, name: str, *, beside: Collection[str] = ()) -> Engine | None:
+    """Return an engine for a question with its choice filter, beside questions without rules.
 
-    All questions are always asked. Return None if the engine rejects the rule, which other checks report.
+    All questions are always asked. Return None if the engine rejects the filter, which other checks report.
     """
     others = [_node(context, context.questions[each]) for each in dict.fromkeys(beside) if each != name]
-    return _engine([*others, _node(context, context.questions[name], rule)])
+    return engine_of([*others, _node(context, context.questions[name], filtered=True)])
 
 
 class TriedCondition:
@@ -34,7 +34,7 @@ class TriedCondition:
         self.names = tuple(dict.fromkeys(name for text in conditions for name in PLACEHOLDER.findall(text)))
         nodes = [_node(context, context.questions[name]) for name in self.names if name in context.questions]
         formula = f"if({' or '.join(f'({text})' for text in conditions) or 'false()'}, 1, 0)"
-        self._engine = _engine([*nodes, Node(_TRIED, "calculate", (), calculate=formula)])
+        self._engine = engine_of([*nodes, Node(_TRIED, "calculate", (), calculate=formula)])
 
     @property
     def is_known(self) -> bool:
@@ -46,21 +46,21 @@ class TriedCondition:
         return self._engine is not None and self._engine.evaluate(answers)[1][_TRIED] == "1"
 
 
-def _engine(nodes: Sequence[Node]) -> Engine | None:
+def engine_of(nodes: Sequence[Node]) -> Engine | None:
+    """Return an engine for nodes; None if it rejects a rule."""
     try:
         return Engine(XForm("data", "trial", "1", "", ("es",), tuple(nodes)))
     except FormError:
         return None
 
 
-def _node(context: CheckContext, row: Row, rule: str = "") -> Node:
+def _node(context: CheckContext, row: Row, *, filtered: bool = False) -> Node:
     return Node(
         name=row.get("name"),
         type=row.get("type").partition(" ")[0] or "text",
         groups=(),
         choices={choice.get("name"): _choice(choice) for choice in context.choices_of(row)},
-        filter=row.get(rule) if rule == "choice_filter" else "",
-        constraint=row.get(rule) if rule == "constraint" else "",
+        filter=row.get("choice_filter") if filtered else "",
     )
 
 

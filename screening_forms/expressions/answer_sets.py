@@ -7,7 +7,7 @@ an answer that is missing from a set can never occur where the condition holds.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from screening_forms.expressions.parser import LITERALS, Token
 
@@ -16,6 +16,9 @@ AnswerSets = Mapping[str, frozenset[str]]
 
 Resolve = Callable[[str], Token | None]
 """Takes the name of a calculate; returns its formula, or None for a question."""
+
+_DEEPEST = 5
+"""The most calculates that are followed from one to the next. Beyond, every answer counts as possible."""
 
 
 def possible_answers(
@@ -34,6 +37,7 @@ def possible_answers(
 class _Solver:
     domains: AnswerSets
     resolve: Resolve
+    depth: int = 0
 
     def sets(self, part: Token, holds: bool) -> AnswerSets | None:
         """Return the answers with which a part of the condition is true, or false."""
@@ -54,7 +58,9 @@ class _Solver:
 
     def _question(self, name: str, value: str, is_equal: bool) -> AnswerSets | None:
         if (formula := self.resolve(name)) is not None:
-            return self._formula(formula, value, is_equal)
+            if self.depth == _DEEPEST:
+                return {}
+            return replace(self, depth=self.depth + 1)._formula(formula, value, is_equal)
         domain = self.domains.get(name)
         if domain is None:
             return {}

@@ -53,13 +53,21 @@ def _atoms(token: Token, types: Mapping[str, str]) -> tuple[Atom, ...]:
         return ()
     left, right = token
     operator = token.symbol
-    if left.symbol in LITERALS:
+    if _literal(left) is not None:
         left, right, operator = right, left, _TURNED.get(operator, operator)
-    if left.symbol != "$" or right.symbol not in LITERALS:
+    value = _literal(right)
+    if left.symbol != "$" or value is None:
         return ()
     if operator == "selected":
-        return ((left.value, "=", right.value),) if types.get(left.value) == "select_one" else ()
-    return ((left.value, operator, right.value),)
+        return ((left.value, "=", value),) if types.get(left.value) == "select_one" else ()
+    return ((left.value, operator, value),)
+
+
+def _literal(token: Token) -> str | None:
+    """Return the text of a fixed value, such as `'yes'`, 12 or -12; None for another token."""
+    if token.symbol == "-" and len(token) == 1 and token[0].symbol in ("(integer)", "(decimal)"):
+        return f"-{token[0].value}"
+    return token.value if token.symbol in LITERALS else None
 
 
 def _consistent(way: Sequence[Atom], types: Mapping[str, str]) -> bool:
