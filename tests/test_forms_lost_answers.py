@@ -91,6 +91,12 @@ def small(old: str, new: str) -> Workbook:
             "selected(${mentira}, region)",
         ),
         (
+            "| select_one ynd | deuda | ¿Tiene una deuda? | ${oferta}='yes' or ${oferta}='no' | |",
+            "| select_one ynd | deuda | ¿Tiene una deuda? | ${oferta}='yes' | ${mentira} = 'pay' |",
+            ("survey", 11, "required"),
+            "selected(${mentira}, 'pay')",
+        ),
+        (
             "| D1.05 | selected(${mentira},'housing') |",
             "| D1.05 | ${mentira} != 'none' |",
             ("indicators", 8, "when"),
@@ -125,6 +131,15 @@ def test_a_calculate_that_repeats_several_answers_is_no_way_around() -> None:
     wrong = parse_markdown(text.replace("| | begin_group | score | Orientación | ", rows))
     (found,) = of_code(wrong, SEVERAL)
     assert "selected(${copia}, 'job')" in found.advice_es
+
+
+def test_a_code_that_is_no_choice_is_found_in_the_constraint_of_its_own_question() -> None:
+    wrong = small(
+        "not(selected(., 'none') and count-selected(.) > 1)", "not(selected(., 'non') and count-selected(.) > 1)"
+    )
+    (found,) = of_code(wrong, "reference.unknown_choice")
+    assert (found.sheet, found.row, found.column) == ("survey", 8, "constraint")
+    assert "¿quiso decir «none»?" in found.advice_es
 
 
 def test_several_answers_may_be_compared_with_a_blank() -> None:

@@ -6,6 +6,7 @@ Called by `run.py`. A check must report each fault once, in the cell where an au
 import re
 from collections.abc import Iterator, Mapping
 
+from screening_forms.checks.constraints import own_answer
 from screening_forms.checks.context import CheckContext
 from screening_forms.checks.questions import COMPILER_NODES
 from screening_forms.checks.several_answers import questions_of_several_answers, wrong_comparisons
@@ -43,15 +44,17 @@ def check_references(context: CheckContext) -> Iterator[FormProblem]:
                 yield problem("reference.unknown", row, column, name, **suggest(name, known))
             elif name not in COMPILER_NODES and context.questions[name].get("type") in TYPES_WITHOUT_ANSWER:
                 yield problem("reference.no_question", row, column, name)
-        for name, chosen in _compared_choices(text):
+        for name, chosen in _compared_choices(text, row.get("name") if column == "constraint" else ""):
             choices = {choice.get("name") for choice in context.choices_of(context.questions.get(name, row))}
             if name in context.questions and choices and chosen and chosen not in choices:
                 yield problem("reference.unknown_choice", row, column, chosen, name, **suggest(chosen, choices))
 
 
-def _compared_choices(text: str) -> list[tuple[str, str]]:
+def _compared_choices(text: str, own: str) -> list[tuple[str, str]]:
+    """Return questions with the codes that they are compared with; `own` is the question that `.` means."""
     try:
-        return list(compared_values(parse_expression(text)))
+        token = parse_expression(text)
+        return list(compared_values(own_answer(token, own) if own else token))
     except ExpressionError:
         return []  # `check_expressions` reports it
 
