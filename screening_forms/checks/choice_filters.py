@@ -115,8 +115,9 @@ def _never_offered(context: CheckContext, trials: Sequence[FilterTrial], trial: 
 
 
 def nearest_code(value: str, codes: Sequence[str]) -> str:
-    """Return the code that a value was probably meant to be: with its leading zeros, two signs swapped, or near."""
-    padded = [code for code in codes if value and code.lstrip("0") == value.lstrip("0")]
+    """Return the code that a value was probably meant to be: as a spreadsheet changes numbers, swapped, or near."""
+    number = value.removesuffix(".0").lstrip("0")
+    padded = [code for code in codes if number and code.lstrip("0") == number]
     swapped = [code for code in codes if sorted(code) == sorted(value)]
     folded = [code for code in codes if value and code.casefold() == value.casefold()]
     near = get_close_matches(value, codes, n=1, cutoff=0.6) if value else []
