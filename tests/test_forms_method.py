@@ -273,6 +273,30 @@ def test_a_form_of_persons_asks_the_age_for_the_route() -> None:
     assert "age_band" in found.advice_es
 
 
+@pytest.mark.parametrize(
+    ("scored", "lost"),
+    [
+        ("${permiso}='yes'", ["peligro", "edad"]),
+        ("${permiso}='yes' or ${edad}='14_17'", ["peligro"]),
+        ("${permiso}='yes' or ${peligro}='yes'", ["edad"]),
+        ("(${permiso}='yes' or ${edad}='14_17') and ${peligro}!='yes'", ["peligro", "edad"]),
+    ],
+)
+def test_a_child_and_a_person_in_danger_always_get_a_result(scored: str, lost: list[str]) -> None:
+    form = changed(("${permiso}='yes' or ${peligro}='yes' or ${edad}='14_17'", scored))
+    (found,) = of_code(form, "method.not_scored")
+    row = next(row for row in form.survey if row.get("name") == "score")
+    assert place(found) == ("survey", row.number, "relevant")
+    assert [name for name in ("peligro", "edad") if f"${{{name}}}=" in found.advice_es.partition("puede")[0]] == lost
+    assert of_code(with_cell_at(form, found, advised(found)), "method.not_scored") == []
+    assert blocks(form, found.code, "field")
+
+
+def test_a_result_for_everybody_needs_no_condition() -> None:
+    form = with_cells(FORM, "survey", "score", {"relevant": ""})
+    assert problems(form) == []
+
+
 def test_consent_to_a_referral_is_a_question_of_its_own() -> None:
     for form in (
         with_cells(FORM, "survey", "deriva", {"route": ""}),

@@ -72,6 +72,12 @@ class InterviewPaths:
         """
         return self._needed[name]
 
+    def answers_without(self, row: Row) -> AnswerSets:
+        """Return, by question, the answers with which a row's own condition can be false."""
+        token = _parsed(row.get("relevant"))
+        found = possible_answers(token, self._domains, self._formula, holds=False) if token else None
+        return found if found is not None else dict.fromkeys(self._domains, frozenset[str]())
+
     def _conditions(self, name: str) -> Iterator[AnswerSets | None]:
         for row in (*self.groups.get(name, ()), self.context.questions[name]):
             if token := _parsed(row.get("relevant")):

@@ -36,7 +36,7 @@ def check_method(context: CheckContext) -> Problems:
     if not asks_persons(context):
         return
     form = PersonsForm(context)
-    parts: tuple[Callable[[PersonsForm], Problems], ...] = (_danger, _consent, _gate, _age, _referral)
+    parts: tuple[Callable[[PersonsForm], Problems], ...] = (_danger, _consent, _gate, _age, _scored, _referral)
     for part in parts:
         yield from part(form)
 
@@ -146,6 +146,24 @@ def _age(form: PersonsForm) -> Problems:
     if lost:
         needed = " or ".join((rows[0].get("when"), *(f"${{{age}}}='{code}'" for code in lost)))
         yield problem("method.age_in_doubt", rows[0], "when", ", ".join(lost) or "-", needed)
+
+
+def _scored(form: PersonsForm) -> Problems:
+    """Danger and children get a result whatever else is answered, without consent too."""
+    score = form.context.questions.get("score")
+    if score is None or not score.get("relevant"):
+        return
+    needed = []
+    for fact in ("danger", "minor"):
+        whens = [row.get("when") for row in form.context.workbook.indicators if row.get("code") == fact]
+        tried = TriedCondition(form.context, whens)
+        for name in (name for name in form.paths.fact(fact) if tried.is_known and form.paths.is_always_asked(name)):
+            unscored = form.paths.answers_without(score).get(name, form.paths.codes(name))
+            lost = [code for code in sorted(form.paths.codes(name) & unscored) if tried.holds({name: code})]
+            needed += [f"${{{name}}}='{code}'" for code in lost]
+    if needed:
+        better = f"({score.get('relevant')}) or {' or '.join(needed)}"
+        yield problem("method.not_scored", score, "relevant", ", ".join(needed), better)
 
 
 def _referral(form: PersonsForm) -> Problems:
