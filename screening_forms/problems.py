@@ -40,12 +40,23 @@ with _CATALOGUE.open(encoding="utf-8", newline="") as _rows:
 NOT_BLOCKING = (
     "translation.",
     "audio.",
-    "indicator.unreached",
     "choice.unused_list",
     "cell.decimal",
-    "policy.guidance_missing",
 )
 """Codes, or beginnings of codes, of problems that do not stop the compiler. It leaves an incomplete language out."""
+
+FIELD_ONLY = (
+    "case.none",
+    "fact.missing",
+    "indicator.unreached",
+    "indicator.dimension_unreached",
+    "method.",
+    "policy.guidance_",
+    "question.date_without_reason",
+    "question.empty_reason",
+    "question.unbounded",
+)
+"""Codes, or beginnings of codes, of problems that stop the compiler for the channel `field` only."""
 
 
 def problem(code: str, row: ProblemPlace, column: str, *values: object, **more: str) -> FormProblem:

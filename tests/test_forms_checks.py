@@ -256,9 +256,12 @@ def test_a_free_text_question_needs_only_a_reason() -> None:
 
 def test_unreached_on_purpose_hides_indicators_but_never_facts() -> None:
     on_purpose = FORM.replace("| omit_route |", "| unreached_on_purpose |").replace("| es | |", "| es | yes |")
-    told = [p for p in check_form(parse_markdown(on_purpose), VOCABULARY) if p.code == "indicator.unreached"]
-    assert "D1.01" not in told[0].advice_es
-    assert "danger" in told[0].advice_es
+    told = check_form(parse_markdown(on_purpose), VOCABULARY)
+    assert "indicator.unreached" not in {p.code for p in told}
+    facts = [p.advice_es for p in told if p.code == "fact.missing"]
+    assert [text.split("»")[0] for text in facts] == [
+        f"falta la fila «{fact}" for fact in ("consent", "danger", "place")
+    ]
 
 
 def test_a_circular_calculation_is_reported_in_its_cell() -> None:
@@ -365,11 +368,16 @@ def test_row_numbers_are_those_of_the_spreadsheet(tmp_path: Path) -> None:
     assert ("survey", 7, "type", "type.place") in found(read_workbook(tmp_path / "f.xlsx"))
 
 
-def test_unreachable_rows_and_missing_guidance_are_reported_without_an_error() -> None:
-    problems = {p.code: p for p in check_form(parse_markdown(FORM), VOCABULARY)}
-    assert set(problems) == {"case.none", "indicator.unreached", "policy.guidance_missing"}
+def test_what_a_form_for_training_may_lack_is_reported_and_does_not_stop_it() -> None:
+    found = check_form(parse_markdown(FORM), VOCABULARY)
+    problems = {p.code: p for p in found}
+    assert set(problems) == {
+        *("case.none", "fact.missing", "indicator.unreached", "policy.guidance_missing", "question.unbounded"),
+        *("method.no_age", "method.no_consent", "method.no_referral_consent"),
+    }
+    assert blocking_problems(found) == []
+    assert blocking_problems(found, "field") == found
     assert "D1.01" in problems["indicator.unreached"].advice_es
-    assert "danger" in problems["indicator.unreached"].advice_es
     assert "D5.04" not in problems["indicator.unreached"].advice_es
 
 

@@ -6,8 +6,10 @@ Called by `run.py`. A check must report each fault once, in the cell where an au
 import re
 from collections.abc import Iterator, Mapping
 
+from screening_forms.checks.constraints import own_answer
 from screening_forms.checks.context import CheckContext
 from screening_forms.checks.questions import COMPILER_NODES
+from screening_forms.checks.several_answers import questions_of_several_answers, wrong_comparisons
 from screening_forms.engine.evaluator import RESULT_NODES
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.expressions.parser import (
@@ -21,11 +23,11 @@ from screening_forms.expressions.parser import (
     parse_when,
     subexpressions,
 )
-from screening_forms.expressions.satisfiability import is_unsatisfiable
 from screening_forms.problems import Cell, problem, suggest
 from screening_forms.rules.dimensions import ANY_OF, DIMENSIONS, FACTS, INDICATOR_CODE, STRONG_IN
 from screening_forms.rules.indicators import PROFILES
 from screening_forms.workbook.columns import PLACEHOLDER
+from screening_forms.workbook.reader import Row
 from screening_forms.workbook.xlsform_subset import COLUMN_OF_SYMBOL, TYPES_WITHOUT_ANSWER, YES_NO
 
 _STRING = re.compile(r"""'[^']*'|"[^"]*\"""")
@@ -42,28 +44,31 @@ def check_references(context: CheckContext) -> Iterator[FormProblem]:
                 yield problem("reference.unknown", row, column, name, **suggest(name, known))
             elif name not in COMPILER_NODES and context.questions[name].get("type") in TYPES_WITHOUT_ANSWER:
                 yield problem("reference.no_question", row, column, name)
-        for name, chosen in _compared_choices(text):
+        for name, chosen in _compared_choices(text, row.get("name") if column == "constraint" else ""):
             choices = {choice.get("name") for choice in context.choices_of(context.questions.get(name, row))}
             if name in context.questions and choices and chosen and chosen not in choices:
                 yield problem("reference.unknown_choice", row, column, chosen, name, **suggest(chosen, choices))
 
 
-def _compared_choices(text: str) -> list[tuple[str, str]]:
+def _compared_choices(text: str, own: str) -> list[tuple[str, str]]:
+    """Return questions with the codes that they are compared with; `own` is the question that `.` means."""
     try:
-        return list(compared_values(parse_expression(text)))
+        token = parse_expression(text)
+        return list(compared_values(own_answer(token, own) if own else token))
     except ExpressionError:
         return []  # `check_expressions` reports it
 
 
 def check_expressions(context: CheckContext) -> Iterator[FormProblem]:
     """Every expression is in the XPath subset that all engines evaluate to the same value."""
+    several = questions_of_several_answers(context)
     for row, column, text in context.expressions():
         if strange := _foreign_syntax(text):
             yield problem(strange[0], row, column, strange[1])
             continue
         try:
             if column == "when":
-                parse_when(row, fact=row.get("code") in FACTS)
+                _parse_when(row, several)
             elif column != "required" or text not in YES_NO:
                 token = parse_expression(text)
                 if column != "calculation" and not _is_condition(token):
@@ -74,6 +79,17 @@ def check_expressions(context: CheckContext) -> Iterator[FormProblem]:
             yield from error.problems
         except ExpressionError as error:
             yield error.at(row, column)
+
+
+def _parse_when(row: Row, several: frozenset[str]) -> None:
+    """Parse a `when`. Raises FormError, without the `!=` that `check_several_answers` reports."""
+    try:
+        parse_when(row, fact=row.get("code") in FACTS)
+    except FormError as error:
+        reported = any(part.symbol == "!=" for part in wrong_comparisons(several, row, "when", row.get("when")))
+        others = [found for found in error.problems if not reported or found.code != "when.negation"]
+        if others:
+            raise FormError(others) from error
 
 
 def _foreign_syntax(text: str) -> tuple[str, str] | None:
@@ -131,32 +147,6 @@ def _reachable(name: str, rests_on: Mapping[str, set[str]]) -> set[str]:
     return found
 
 
-def check_possible(context: CheckContext) -> Iterator[FormProblem]:
-    """Every condition is satisfiable together with those of its groups."""
-    types = {name: row.get("type").partition(" ")[0] for name, row in context.questions.items()}
-    above: list[list[Token]] = [[]]
-    for row in context.workbook.survey:
-        kind = row.get("type").replace(" ", "_", 1)
-        if kind == "end_group":
-            above = above[:-1] or [[]]
-            continue
-        conditions = [*above[-1], *_parsed(row.get("relevant"))]
-        if never := row.get("relevant") and is_unsatisfiable(conditions, types):
-            yield problem("expression.never", row, "relevant", row.get("relevant"))
-        if kind == "begin_group":
-            above.append([] if never else conditions)  # reported once, not for every row in the group
-    for row in context.workbook.indicators:
-        if row.get("when") and is_unsatisfiable(_parsed(row.get("when")), types):
-            yield problem("expression.never", row, "when", row.get("when"))
-
-
-def _parsed(text: str) -> list[Token]:
-    try:
-        return [parse_expression(text)] if text else []
-    except ExpressionError:
-        return []  # `check_expressions` reports it
-
-
 def _is_condition(token: Token) -> bool:
     """True if an expression has comparisons only. Engines disagree on the truth of other values."""
     if token.symbol in ("and", "or", "(", "not"):
@@ -197,19 +187,6 @@ def check_indicators(context: CheckContext) -> Iterator[FormProblem]:
             yield problem("indicator.no_when", row, "when")
 
 
-def check_reach(context: CheckContext) -> Iterator[FormProblem]:
-    """Every indicator of the profile and every fact has a row in the sheet `indicators`."""
-    profile = context.workbook.settings.get("profile", "")
-    if not context.indicator_set or profile not in PROFILES:
-        return
-    reached = {row.get("code") for row in context.workbook.indicators}
-    on_purpose = context.workbook.settings.get("unreached_on_purpose") == "yes"
-    wanted = (*(() if on_purpose else context.indicator_set.used(profile)), *sorted(FACTS))
-    missing = [code for code in wanted if code not in reached]
-    if missing:
-        yield problem("indicator.unreached", Cell("indicators"), "code", ", ".join(missing))
-
-
 def check_refusable(context: CheckContext) -> Iterator[FormProblem]:
     """A question that counts for an indicator can be left unanswered: silence must never count as yes or no."""
     scoring = [row for row in context.workbook.indicators if row.get("code") not in FACTS]
@@ -223,10 +200,3 @@ def check_refusable(context: CheckContext) -> Iterator[FormProblem]:
         lacking = [code for code in NO_ANSWERS if code not in choices]
         if choices and lacking:
             yield problem("choice.not_refusable", row, "type", row.get("type").split()[1], ", ".join(lacking))
-
-
-def check_guidance(context: CheckContext) -> Iterator[FormProblem]:
-    """Every guidance note that the policy shows to the interviewer exists."""
-    for row in context.policy.step("referral") if context.policy else ():
-        if row.guidance not in context.questions and context.policy:
-            yield problem("policy.guidance_missing", Cell("survey"), "name", row.guidance, context.policy.name)

@@ -39,6 +39,21 @@ class CheckContext:
         return lists
 
     @cached_property
+    def groups(self) -> dict[str, tuple[Row, ...]]:
+        """The groups around each row of the survey that is not a group, the outermost first."""
+        found: dict[str, tuple[Row, ...]] = {}
+        above: tuple[Row, ...] = ()
+        for row in self.workbook.survey:
+            kind = row.get("type").replace(" ", "_", 1)
+            if kind == "end_group":
+                above = above[:-1]
+            elif kind == "begin_group":
+                above = (*above, row)
+            else:
+                found[row.get("name")] = above
+        return found
+
+    @cached_property
     def indicator_set(self) -> IndicatorSet | None:
         """The indicator set of the settings; None if it does not exist, which `check_settings` reports."""
         name = self.workbook.settings.get("indicator_set", "")

@@ -7,26 +7,29 @@ and advice in `problems.csv`. Checks are functions in one module per part of a w
 from collections.abc import Callable, Iterator
 
 from screening_forms.checks.cases import check_cases
+from screening_forms.checks.choice_filters import check_offers
 from screening_forms.checks.choices import check_choices, check_filters, check_lists
 from screening_forms.checks.conditions import (
     check_circles,
     check_expressions,
     check_fit,
-    check_guidance,
     check_indicators,
     check_order,
-    check_possible,
-    check_reach,
     check_references,
     check_refusable,
 )
+from screening_forms.checks.constraints import check_possible
 from screening_forms.checks.context import CheckContext, RouteVocabulary
+from screening_forms.checks.coverage import check_facts, check_guidance, check_reach
+from screening_forms.checks.identifying import check_identifying, check_reasons
+from screening_forms.checks.method import check_accusing, check_method
 from screening_forms.checks.questions import check_groups, check_names, check_questions, check_route, check_types
+from screening_forms.checks.several_answers import check_several_answers
 from screening_forms.checks.sheets import check_columns, check_file, check_forbidden_settings, check_settings
 from screening_forms.checks.texts import check_links, check_sentences, check_signs, check_spanish
 from screening_forms.checks.translations import check_recordings, check_translations
 from screening_forms.errors import FormProblem
-from screening_forms.problems import NOT_BLOCKING
+from screening_forms.problems import FIELD_ONLY, NOT_BLOCKING
 from screening_forms.workbook.reader import SHEETS, Workbook
 from screening_forms.workbook.resources import BUILT_IN, Resources
 
@@ -47,6 +50,9 @@ ROW_CHECKS: tuple[Check, ...] = (
     check_choices,
     check_lists,
     check_filters,
+    check_offers,
+    check_identifying,
+    check_reasons,
     check_spanish,
     check_sentences,
     check_signs,
@@ -56,11 +62,15 @@ ROW_CHECKS: tuple[Check, ...] = (
     check_order,
     check_circles,
     check_possible,
+    check_several_answers,
     check_fit,
     check_indicators,
     check_reach,
+    check_facts,
     check_refusable,
     check_guidance,
+    check_method,
+    check_accusing,
     check_cases,
     check_translations,
     check_recordings,
@@ -86,6 +96,6 @@ def check_form(
 
 
 def blocking_problems(problems: list[FormProblem], channel: str = "training") -> list[FormProblem]:
-    """Return the problems that block compilation for a channel. Only the channel `field` requires test cases."""
-    passed = NOT_BLOCKING if channel == "field" else (*NOT_BLOCKING, "case.none")
+    """Return the problems that block compilation for a channel. A form for `training` may be incomplete."""
+    passed = NOT_BLOCKING if channel == "field" else (*NOT_BLOCKING, *FIELD_ONLY)
     return [found for found in problems if not found.code.startswith(passed)]

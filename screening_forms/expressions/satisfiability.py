@@ -53,13 +53,21 @@ def _atoms(token: Token, types: Mapping[str, str]) -> tuple[Atom, ...]:
         return ()
     left, right = token
     operator = token.symbol
-    if left.symbol in LITERALS:
+    if _literal(left) is not None:
         left, right, operator = right, left, _TURNED.get(operator, operator)
-    if left.symbol != "$" or right.symbol not in LITERALS:
+    value = _literal(right)
+    if left.symbol != "$" or value is None:
         return ()
     if operator == "selected":
-        return ((left.value, "=", right.value),) if types.get(left.value) == "select_one" else ()
-    return ((left.value, operator, right.value),)
+        return ((left.value, "=", value),) if types.get(left.value) == "select_one" else ()
+    return ((left.value, operator, value),)
+
+
+def _literal(token: Token) -> str | None:
+    """Return the text of a fixed value, such as `'yes'`, 12 or -12; None for another token."""
+    if token.symbol == "-" and len(token) == 1 and token[0].symbol in ("(integer)", "(decimal)"):
+        return f"-{token[0].value}"
+    return token.value if token.symbol in LITERALS else None
 
 
 def _consistent(way: Sequence[Atom], types: Mapping[str, str]) -> bool:
@@ -84,6 +92,25 @@ def is_satisfiable(comparisons: Sequence[tuple[str, str]], kind: str) -> bool:
         if operator in ("=", "<", "<="):
             most = min(most, math.ceil(number) - 1 if operator == "<" else math.floor(number))
     return least <= most
+
+
+def largest_number(condition: Token, question: str) -> float:
+    """Return the largest whole number that meets a condition on a question; infinity if there is no limit."""
+    types = {question: "integer"}
+    ways = _ways(condition, types)
+    if len(ways) > _MOST:
+        return math.inf
+    possible = [way for way in ways if _consistent(way, types)]
+    return max((_limit(way, question) for way in possible), default=-math.inf)
+
+
+def _limit(way: Sequence[Atom], question: str) -> float:
+    uppers = [
+        number if operator != "<" else math.ceil(number) - 1
+        for name, operator, value in way
+        if name == question and operator in ("=", "<", "<=") and (number := _number(value)) is not None
+    ]
+    return min(uppers, default=math.inf)
 
 
 def _number(text: str) -> float | None:

@@ -99,6 +99,55 @@ SMALL = """
 | | No quiere hablar | not_scored | | | no | no | 30_59 | | | | | |
 """
 
+_WHOLE_CHANGES = (
+    ("choice_filter | route |", "choice_filter | route | reason |"),
+    (
+        "| | select_one consent | permiso | ¿Quiere hablar? | ${peligro}='no' | yes | | | consent |",
+        """| | select_one yn | a_solas | ¿Están a solas? | ${peligro}='no' | yes | | | |
+| | select_one yn | privado | ¿Nadie más puede oírles? | ${peligro}='no' | yes | | | |
+| | select_one yn | seguro | ¿Es seguro hablar ahora? | ${peligro}='no' | yes | | | |
+| | select_one yn | interprete | ¿Está el intérprete, si hace falta? | ${peligro}='no' | yes | | | |
+| | select_one consent | permiso | ¿Quiere hablar? | GATE | yes | | | |""",
+    ),
+    (" GATE ", " ${a_solas}='yes' and ${privado}='yes' and ${seguro}='yes' and ${interprete}='yes' "),
+    (
+        "or selected(${mentira},'pay') | | | | |",
+        "or selected(${mentira},'pay') | | | | | El plazo de la denuncia corre desde ese día. |",
+    ),
+    (
+        "| | begin_group | score",
+        "| | select_one consent | deriva | ¿Acepta que avisemos? | ${permiso}='yes' | | | | consent |\n"
+        "| | begin_group | score",
+    ),
+    ("| languages |", "| unreached_on_purpose | languages |"),
+    ("| adult_labour | es |", "| adult_labour | yes | es |"),
+    ("| consent | ${permiso}='yes' |", "| consent | ${deriva}='yes' |"),
+    (
+        "| | D4.01 |",
+        "".join(f"| | {code} | selected(${{mentira}},'pay') and ${{atado}}='yes' |\n" for code in ("D2.05", "D2.06"))
+        + "".join(f"| | D3.0{n} | selected(${{mentira}},'pay') and ${{atado}}='yes' |\n" for n in (1, 2, 3))
+        + "".join(f"| | D6.0{n} | selected(${{mentira}},'pay') and ${{atado}}='yes' |\n" for n in (1, 2, 3))
+        + "| | D4.01 |",
+    ),
+    ("| peligro | permiso |", "| peligro | a_solas | privado | seguro | interprete | permiso | deriva |"),
+    ("| yes | | 18_29 |", "| yes | | | | | | | 18_29 |"),
+    ("| no | yes | 30_59 | yes | yes |", "| no | yes | yes | yes | yes | yes | yes | 30_59 | yes | yes |"),
+    ("| no | yes | 30_59 | yes | no_answer |", "| no | yes | yes | yes | yes | yes | yes | 30_59 | yes | no_answer |"),
+    ("| no | no | 30_59 |", "| no | yes | yes | yes | yes | no | | 30_59 |"),
+)
+
+
+def _whole() -> str:
+    text = SMALL
+    for old, new in _WHOLE_CHANGES:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
+
+
+WHOLE = _whole()
+"""The ten questions with all that the channel `field` demands of a form of persons."""
+
 # XPath engines differ here: blanks, numbers compared with texts, sums of conditions.
 EDGES = (
     "if(${horas} = 8, 'eight', 'other')",

@@ -12,15 +12,15 @@ from screening_forms.compiler.compile_form import compile_form
 from screening_forms.translators.po_files import merge_into_file
 from screening_forms.workbook.reader import Workbook, parse_markdown
 from screening_forms.workbook.resources import Resources, load_built_in
-from support.forms import SMALL
+from support.forms import WHOLE
 from sync.envelope.route import AUTHOR_FIELDS
 
 SIGN_OFF = "Translator: RENITLI 321\nVariety: {lang} Cusco\nDate: 2026-11-20\nBack-translation: Dice lo mismo."
 
 
 def trilingual() -> Workbook:
-    """The ten questions of tests/support/forms.py with texts in three languages."""
-    return parse_markdown(SMALL.replace("| es |\n\n| indic", "| es quz ayr |\n\n| indic"))
+    """The whole form of tests/support/forms.py with texts in three languages."""
+    return parse_markdown(WHOLE.replace("| es |\n\n| indic", "| es quz ayr |\n\n| indic"))
 
 
 def edit(locales: Path, lang: str, change: Callable[[polib.POEntry], None]) -> None:

@@ -106,8 +106,8 @@ def check(form: str, channel: str, odk: bool, as_json: bool) -> None:
     """List every problem of FORM, with what to do.
 
     Each problem has its sheet, row, column and code. Exit code 1 means that there are problems. The cases in the sheet
-    `cases` run too. Most problems block compiling. Those with "blocking": false in the JSON only leave out a language,
-    an indicator or a guidance text.
+    `cases` run too. Most problems block compiling. Those with "blocking": false in the JSON leave out a language, or
+    block only the channel `field`, for which a form must be complete and protect the person.
     """
     try:
         problems = _find_problems(read_package(form), channel, odk)
