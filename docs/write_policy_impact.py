@@ -138,5 +138,8 @@ def page(people: int) -> str:
 
 
 if __name__ == "__main__":
-    print(f"Comparing the policies on {PEOPLE:,} interviews of {len(FORMS)} forms; this takes minutes ...", file=sys.stderr)
+    print(
+        f"Comparing the policies on {PEOPLE:,} interviews of {len(FORMS)} forms; this takes minutes ...",
+        file=sys.stderr,
+    )
     FILE.write_text(page(PEOPLE), encoding="utf-8")

@@ -190,7 +190,10 @@ def test_a_province_or_a_region_without_a_label_gets_ineis_name() -> None:
     )
     form = compile_form(parse_markdown(text), channel="training", route_vocabulary=AUTHOR_FIELDS)
     choices = load_engine(form.xform).nodes["donde"].choices
-    assert {code: choice.label["es"] for code, choice in choices.items()} == {"0203": "Provincia de Antonio Raimondi", "17": "Aquí"}
+    assert {code: choice.label["es"] for code, choice in choices.items()} == {
+        "0203": "Provincia de Antonio Raimondi",
+        "17": "Aquí",
+    }
 
 
 def test_the_route_names_questions_of_the_form() -> None:

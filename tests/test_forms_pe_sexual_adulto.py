@@ -58,7 +58,14 @@ def test_without_profit_recruitment_or_captivity_the_list_gives_no_positive() ->
     draws, seen = random.Random("A-S"), set()
     free: dict[str, Answer] = {"documento": ["none"], "salir": ["none"], "encierro": ["none"], "deuda": "no"}
     chosen: dict[str, Answer] = {**OF_HER_OWN, **free, "recluta": "no", "golpes": ["here"], "amenaza": ["here"]}
-    chosen |= {"a_fuerza": "no", "entrega": "no", "denuncia": ["here"], "contar": ["here"], "familia": ["here"], "dinero": ["here"]}
+    chosen |= {
+        "a_fuerza": "no",
+        "entrega": "no",
+        "denuncia": ["here"],
+        "contar": ["here"],
+        "familia": ["here"],
+        "dinero": ["here"],
+    }
     for _ in range(150):
         answers: dict[str, Answer] = {**story("cocina_libre"), **chosen}
         for node in form(NAME).questions:
