@@ -76,7 +76,7 @@ EDITS = {
     ),
     "optional": ("${peligro}='no' | yes |", "${peligro}='no' | |", [("item.optional", "permiso")]),
     "constraint": (". <= 24", ". <= 20", [("item.rule", "horas")]),
-    "filter": ("region=${region} or region='all'", "region=${region}", [("item.rule", "lugar")]),
+    "filter": ("region=${region} or region='all'", "region='all' or region=${region}", [("item.rule", "lugar")]),
     "list": ("select_one yn | peligro", "select_one consent | peligro", [("item.list", "peligro")]),
     "moved": (f"\n{HOURS}", "", [("item.moved", "horas")]),
     "mapping": ("D5.14 | ${deuda}='yes'", "D5.14 | ${atado}='yes'", [("mapping.changed", "D5.14")]),

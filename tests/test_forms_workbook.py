@@ -19,6 +19,7 @@ from openpyxl import Workbook as OpenpyxlWorkbook
 from screening_forms.checks.run import check_form
 from screening_forms.compiler.compile_form import compile_form
 from screening_forms.errors import FormError
+from screening_forms.problems import FIELD_ONLY
 from screening_forms.workbook.reader import Workbook, parse_markdown, parse_workbook
 from screening_forms.workbook.resources import BUILT_IN
 from screening_forms.workbook.xlsx_writer import write_xlsx
@@ -43,13 +44,13 @@ def saved(change: Change) -> bytes:
 
 
 def found_problems(content: bytes, name: str = "form.xlsx") -> list[tuple[str, int, str, str]]:
-    """Return the form's problems by sheet, row, column and code."""
+    """Return the form's problems by sheet, row, column and code, without those that only the field has."""
     try:
         problems = check_form(parse_workbook(content, name), AUTHOR_FIELDS)
     except FormError as error:
         problems = error.problems
     assert all(problem.advice_es and problem.advice_en for problem in problems)
-    return [(p.sheet, p.row, p.column, p.code) for p in problems if p.code not in ("indicator.unreached",)]
+    return [(p.sheet, p.row, p.column, p.code) for p in problems if not p.code.startswith(FIELD_ONLY)]
 
 
 def code(content: bytes, name: str = "form.xlsx") -> str:

@@ -115,7 +115,7 @@ def _open(form: PersonsForm, name: str) -> FormProblem:
     is_danger = name in form.danger
     good = "no" if is_danger else "yes"
     codes = form.paths.codes(name)
-    value = good if good in codes else sorted(codes)[0]
+    value = good if good in codes else next(iter(sorted(codes)), good)
     needed = _joined(row.get("relevant"), f"${{{name}}}='{value}'")
     return problem("method.gate_open", row, "relevant", name, form.consent, needed)
 
