@@ -25,7 +25,7 @@ from server.cli.terminal import now_ms
 from support import forms as support_forms
 from support.clients import FORM, STORY, Office, answers, compiled, open_office
 from support.forms import CATALOGUE_FORMS, wishes
-from support.terminal import CLEAR, Commands, Inspector, answer_all, keys_for, question_on_page
+from support.terminal import CLEAR, END, Commands, Inspector, answer_all, keys_for, question_on_page
 from sync.durations import DAY
 from sync.envelope import seal
 from sync.envelope.seal import new_screening_id
@@ -57,10 +57,12 @@ class Field:
         """Return the values that a desk reads from a screening with these answers."""
         return self.engine.read_instance(self.engine.write_instance(self.engine.run(given)))
 
-    def begin(self, folder: Path, *options: object, language: str = "es", columns: int = 80) -> Inspector:
+    def begin(
+        self, folder: Path, *options: object, language: str = "es", columns: int = 80, lines: int = 24
+    ) -> Inspector:
         """Start an interview and wait for the first question."""
         words = ("device", "screen", FORM, "--tablet", folder, "--language", language, *options)
-        inspector = Inspector(self.commands, *words, columns=columns)
+        inspector = Inspector(self.commands, *words, columns=columns, lines=lines)
         inspector.see()
         return inspector
 
@@ -133,7 +135,7 @@ def test_the_outcome_is_shown_on_request_and_then_cleared(field: Field, folder: 
     assert "posible trata" in inspector.type("ver")
     assert "posible trata" not in inspector.type("")
     inspector.leave()
-    assert inspector.written.rpartition(CLEAR)[2].startswith("\x1b[?1049lSealed as number 1")
+    assert inspector.written.rpartition(CLEAR)[2].startswith("\x1b[?1049lSellada con el número 1")
     assert inspector.written.startswith(f"\x1b[?1049h{CLEAR}"), "the first page already uses the alternate screen"
     assert "\x1b]" not in inspector.written, "the command sets no window title"
 
@@ -165,7 +167,7 @@ def test_the_next_question_appears_within_50_ms(field: Field) -> None:
     given, now, took = answers(), Interview(field.engine), []
     while node := now.question:
         begun = time.thread_time()
-        question_page(compiled(), now, node, "quz", "")
+        question_page(compiled(), now, node, "quz", "", frozenset())
         value = given.get(node.name, "")
         now = now.answer(" ".join(value) if isinstance(value, list) else str(value))
         assert now.filled
@@ -227,13 +229,12 @@ def test_a_changed_answer_deletes_dependent_answers_after_a_confirmation(field: 
     )
     inspector.type("<3")
     assert question_on_page(field.engine, inspector).name == "deuda"
-    assert "Respuesta actual: Sí" in inspector.page
     told = inspector.type("2")
     assert "se borran" in told
     assert "¿Qué pasa con esa deuda?" in told
     inspector.type("")
     assert question_on_page(field.engine, inspector).name == "documento"
-    assert "Sí" in " ".join(inspector.type("<3").split("Respuesta actual:")[1:])
+    inspector.type("<3")
     inspector.type("2")
     inspector.type("si")
     assert question_on_page(field.engine, inspector).name == "documento"
@@ -243,18 +244,26 @@ def test_a_changed_answer_deletes_dependent_answers_after_a_confirmation(field: 
     assert "Más o menos, ¿cuántos soles debe?" in with_debt, "a question that is relevant again is asked again"
 
 
-def test_the_review_page_opens_any_answer_and_returns(field: Field, folder: Path) -> None:
+def test_the_review_opens_on_request_only_and_leads_to_any_answer(field: Field, folder: Path) -> None:
     inspector, given = field.begin(folder, columns=40), answers("2_ananea_es")
     answer_all(field.engine, inspector, given)
-    assert "muestra lo demás" in inspector.page
-    assert inspector.type("+") != inspector.page.replace("+", "")
+    assert "De 18 a 29" not in inspector.page
+    for wrong in ("8", "listo", ""):
+        assert END in inspector.type(wrong)
+    inspector.type("revisar")
+    assert "De 18 a 29" in " ".join(inspector.read_to_end().split())
     for wrong in ("9" * 5000, "8" * 17, "٨", "²", "0", "-1", "1_0"):
-        assert "Revisar antes de sellar" in inspector.type(wrong)
+        inspector.type(wrong)
+        assert "Escriba el número de una respuesta" in " ".join(inspector.read_to_end().split())
     inspector.type("8")
-    assert "Respuesta actual" in inspector.page
     node = question_on_page(field.engine, inspector)
+    assert "De 18 a 29" not in inspector.page.partition("1 ")[0]
     inspector.type("3")
-    assert "Revisar antes de sellar" in inspector.page
+    assert END in inspector.page, "a correction does not open the review again"
+    inspector.type("revisar")
+    inspector.read_to_end()
+    inspector.type("")
+    assert END in inspector.page
     inspector.seal()
     [instance] = field.sealed(folder)
     assert field.engine.read_instance(instance)[node.name] == list(node.choices)[2]
@@ -263,18 +272,73 @@ def test_the_review_page_opens_any_answer_and_returns(field: Field, folder: Path
 # Stopping
 
 
-def test_a_stopped_interview_asks_the_required_questions_before_sealing(field: Field, folder: Path) -> None:
+@pytest.mark.parametrize("agreed", [True, False])
+def test_a_stopped_interview_asks_for_danger_and_help_and_then_seals(field: Field, folder: Path, agreed: bool) -> None:
+    inspector, given = field.begin(folder), answers()
+    to_question(field, inspector, "documento", given)
+    assert "2 que la persona puede saltar" in " ".join(inspector.type(".").split())
+    inspector.type("2")
+    asked = []
+    while END not in inspector.page:
+        node = question_on_page(field.engine, inspector)
+        asked.append(node.name)
+        inspector.type(keys_for(field.engine, node, {"deriva": "yes"} if agreed else {}))
+    assert asked[:5] == ["nota_cierre", "peligro_hoy", "nota_ayuda", "nota_ayuda_dec", "deriva"]
+    assert "seguir" in inspector.words
+    inspector.type("sellar")
+    guidance = inspector.type("ver")
+    assert ("no es un no" in guidance) is not agreed
+    inspector.type("")
+    assert inspector.leave() == 0
+    [instance] = field.sealed(folder)
+    said = field.engine.read_values(instance)
+    assert (said["deriva"], bool(said.get("queue_kinds"))) == (("yes", True) if agreed else ("no_answer", False))
+
+
+def test_a_stopped_interview_asks_the_required_questions_and_may_go_on(field: Field, folder: Path) -> None:
     inspector, given = field.begin(folder), answers("2_ananea_es")
     to_question(field, inspector, "edad", given)
     assert "4 preguntas necesarias" in inspector.type(".")
     inspector.type("2")
     answer_all(field.engine, inspector, given)
-    assert "La palabra seguir" in inspector.words
+    assert "seguir hace las demás preguntas" in inspector.words
+    inspector.type("seguir")
+    assert question_on_page(field.engine, inspector).name == "sexo"
+    answer_all(field.engine, inspector, given)
+    assert "seguir" not in inspector.words
     inspector.seal()
     [instance] = field.sealed(folder)
-    said = field.engine.read_instance(instance)
-    assert {"edad", "region", "distrito", "tipo_lugar"} <= said.keys()
-    assert "sexo" not in said
+    assert field.engine.read_instance(instance) == field.as_sealed(given)
+
+
+def test_a_draft_kept_while_stopping_still_asks_for_danger_and_help(field: Field, folder: Path) -> None:
+    inspector, given = field.begin(folder), answers()
+    to_question(field, inspector, "documento", given)
+    inspector.type(".")
+    inspector.type("2")
+    inspector.kill()
+    again = Inspector(field.commands, "device", "screen", FORM, "--tablet", folder)
+    again.see()
+    again.type("1")
+    answer_all(field.engine, again, {"peligro_hoy": "no", "deriva": "yes"})
+    again.seal()
+    said = field.engine.read_values(field.sealed(folder)[0])
+    assert (said["peligro_hoy"], said["deriva"], bool(said["queue_kinds"])) == ("no", "yes", True)
+
+
+def test_an_interview_that_was_cut_off_can_go_on_or_stop(field: Field, folder: Path) -> None:
+    inspector, given = field.begin(folder), answers()
+    to_question(field, inspector, "documento", given)
+    inspector.end(signal.SIGHUP)
+    inspector.leave()
+    again = Inspector(field.commands, "device", "screen", FORM, "--tablet", folder)
+    again.see()
+    again.type("1")
+    assert question_on_page(field.engine, again).name == "documento"
+    again.type(".")
+    again.type("2")
+    assert question_on_page(field.engine, again).name == "nota_cierre"
+    again.kill()
 
 
 def test_a_destroyed_interview_leaves_nothing(field: Field, folder: Path) -> None:
@@ -336,7 +400,8 @@ def test_the_danger_key_leads_to_a_referral_with_the_danger_tier(field: Field, f
     inspector.type("1")
     assert question_on_page(field.engine, inspector).name == "peligro_hoy"
     inspector.type("1")
-    assert "Revisar antes de sellar" in inspector.page
+    assert question_on_page(field.engine, inspector).name == "a_salvo", "noted danger asks nothing else"
+    answer_all(field.engine, inspector, {})
     inspector.seal()
     [instance] = field.sealed(folder)
     assert field.engine.read_values(instance)["tier"] == "danger"

@@ -28,6 +28,8 @@ from support.waiting import PATIENCE
 
 CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 ESCAPES = re.compile(r"\x1b(?:\[[?0-9;]*[A-Za-z]|[=>])")
+END = "Terminó la conversación."
+MORE = re.compile(r"\(\d+ de \d+\) (?:Enter|Antes)")
 GONE = "\x1b[?1049l"
 
 
@@ -62,10 +64,12 @@ def is_whole_month(page: str) -> bool:
 class Inspector:
     """One command at one terminal."""
 
-    def __init__(self, commands: Commands, *args: object, columns: int = 80, idle: float = 300) -> None:
+    def __init__(
+        self, commands: Commands, *args: object, columns: int = 80, lines: int = 24, idle: float = 300
+    ) -> None:
         self._commands = commands
         self._master, self._slave = pty.openpty()
-        fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self._set_size(columns, lines)
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self.written = ""  # everything written to the terminal
         self.process = commands.ask(tty=os.ttyname(self._slave), args=[str(arg) for arg in args], idle=idle)
@@ -88,6 +92,22 @@ class Inspector:
     def see_calendar(self, after: int = -1) -> str:
         """Wait for the page that hides the screen, written after `after` characters of output; return it."""
         return self._wait(lambda: is_whole_month(self.page), after)
+
+    def resize(self, columns: int, lines: int) -> str:
+        """Change the size of the window; return the page that is drawn again."""
+        before = len(self.written) - 1
+        self._set_size(columns, lines)
+        return self.see(after=before)
+
+    def _set_size(self, columns: int, lines: int) -> None:
+        fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def read_to_end(self) -> str:
+        """Press Enter until the last part of the page is on the screen; return all parts, one below the other."""
+        parts = [self.page]
+        while MORE.search(self.page):
+            parts.append(self.type(""))
+        return "\n".join(parts)
 
     def type(self, line: str) -> str:
         """Type a line; return the next page, or the last text on the screen if the command ends."""
@@ -115,7 +135,7 @@ class Inspector:
         assert self.leave() == -signal.SIGKILL
 
     def seal(self) -> int:
-        """Seal from the review without opening the outcome; return the exit code."""
+        """Seal from the end page without opening the outcome; return the exit code."""
         self.type("sellar")
         self.type("")
         return self.leave()
@@ -149,8 +169,8 @@ def _labels(engine: Engine, language: str) -> dict[str, Node]:
 
 
 def question_on_page(engine: Engine, inspector: Inspector, language: str = "es") -> Node:
-    """Return the question on the page."""
-    words, labels = inspector.words, _labels(engine, language)
+    """Return the question on the page, after reading it to its end."""
+    words, labels = " ".join(inspector.read_to_end().split()), _labels(engine, language)
     found = [label for label in labels if label in words]
     assert found, inspector.page
     return labels[max(found, key=len)]
@@ -171,6 +191,6 @@ def keys_for(engine: Engine, node: Node, given: Mapping[str, Any]) -> str:
 
 
 def answer_all(engine: Engine, inspector: Inspector, given: Mapping[str, Any], language: str = "es") -> None:
-    """Answer every question until the review appears."""
-    while "Revisar antes de sellar" not in inspector.page:
+    """Answer every question until the end page appears."""
+    while END not in inspector.page:
         inspector.type(keys_for(engine, question_on_page(engine, inspector, language), given))
