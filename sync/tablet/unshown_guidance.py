@@ -11,7 +11,7 @@ from sync.errors import SyncError
 from sync.tablet.encrypted_files import EncryptedFiles
 from sync.tablet.outbox import Outbox
 
-PLAINTEXT_BYTES = 256  # One length for all: no file size tells one guidance from another.
+PLAINTEXT_BYTES = 1024  # One length for all: no file size tells one guidance from another.
 
 
 @dataclass(frozen=True)

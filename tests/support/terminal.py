@@ -97,7 +97,7 @@ class Inspector:
         """Change the size of the window; return the page that is drawn again."""
         before = len(self.written) - 1
         self._set_size(columns, lines)
-        return self.see(after=before)
+        return self._wait(lambda: "\r\n> " in self.written.rpartition(CLEAR)[2], before)
 
     def _set_size(self, columns: int, lines: int) -> None:
         fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
@@ -114,6 +114,10 @@ class Inspector:
         before = len(self.written) - 1
         self.send(f"{line}\r")
         return self.see(after=before)
+
+    def see_typed(self, text: str) -> str:
+        """Wait until the prompt shows this text and nothing else; return the page."""
+        return self._wait(lambda: self.written.endswith(f"> {text}"), -1)
 
     def press(self, key: str) -> str:
         """Press the key that hides the screen or shows it again; return the text on the screen."""
