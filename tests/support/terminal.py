@@ -19,6 +19,7 @@ from calendar import monthrange
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -103,17 +104,15 @@ class Inspector:
         fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
     def read_to_end(self) -> str:
-        """Press Enter until the last part of the page is on the screen; return all parts, one below the other."""
-        parts = [self.page]
-        while MORE.search(self.page):
-            parts.append(self.type(""))
-        return "\n".join(parts)
-
-    def type(self, line: str) -> str:
-        """Type a line; return the next page, or the last text on the screen if the command ends."""
-        before = len(self.written) - 1
-        self.send(f"{line}\r")
-        return self.see(after=before)
+        """Press Enter until the last part of the page is on the screen; return its text, the head once."""
+        parts, head = [], self.page.splitlines()
+        while found := MORE.search(self.page):
+            parts.append(self.page[: found.start()])
+            self.type("")
+        same = (first == now for first, now in zip(head, self.page.splitlines(), strict=False))
+        again = len([*takewhile(bool, same)]) if parts else 0  # The head stands on every part.
+        last = "\n".join(self.page.splitlines()[again:])
+        return "\n".join([*parts[:1], *("\n".join(each.splitlines()[again:]) for each in parts[1:]), last])
 
     def see_typed(self, text: str) -> str:
         """Wait until the prompt shows this text and nothing else; return the page."""
