@@ -653,9 +653,7 @@ def test_guidance_that_was_put_off_is_offered_at_each_start(field: Field, folder
         assert inspector.leave() == 0
 
 
-def test_a_power_cut_at_any_moment_around_the_sealing_loses_neither_screening_nor_guidance(
-    field: Field, folder: Path
-) -> None:
+def test_a_power_cut_around_the_sealing_loses_neither_screening_nor_guidance(field: Field, folder: Path) -> None:
     inspector, draws = field.begin(folder), Random("cut")
     answer_all(field.engine, inspector, answers() | {"a_salvo": ""})
     for _ in range(4):

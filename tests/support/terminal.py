@@ -114,6 +114,12 @@ class Inspector:
         last = "\n".join(self.page.splitlines()[again:])
         return "\n".join([*parts[:1], *("\n".join(each.splitlines()[again:]) for each in parts[1:]), last])
 
+    def type(self, line: str) -> str:
+        """Type a line; return the next page, or the last text on the screen if the command ends."""
+        before = len(self.written) - 1
+        self.send(f"{line}\r")
+        return self.see(after=before)
+
     def see_typed(self, text: str) -> str:
         """Wait until the prompt shows this text and nothing else; return the page."""
         return self._wait(lambda: self.written.endswith(f"> {text}"), -1)
