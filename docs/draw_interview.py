@@ -18,7 +18,7 @@ from screening_forms.engine.evaluator import load_engine
 from screening_forms.engine.interview import Interview
 from screening_forms.workbook.package import load_package
 from screening_forms.workbook.resources import CATALOGUE
-from server.cli.private_terminal import Page
+from server.cli.page_layout import Page
 from server.cli.tablet.interview_pages import question_page
 from sync.envelope.route import AUTHOR_FIELDS
 
@@ -61,14 +61,14 @@ def find_page() -> Page:
         interview = interview.answer(" ".join(given) if isinstance(given, list) else str(given))
     if not question:
         raise LookupError(f"the interview of {STORY} never comes to {QUESTION}")
-    return question_page(form, interview, question, "es", "")
+    return question_page(form, interview, question, "es", "", frozenset())
 
 
 def draw() -> str:
     """Return the page as SVG."""
     page = find_page()
     console = Console(record=True, file=StringIO(), width=COLUMNS, force_terminal=True, highlight=False)
-    console.print(Group(*page.body, "", *page.footer, "> "))
+    console.print(Group(*page.head, *page.body, "", *page.foot, "> "))
     return console.export_svg(title=TITLE, theme=MONOKAI, code_format=TEMPLATE, unique_id="interview")
 
 

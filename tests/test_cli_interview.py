@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import statistics
@@ -25,7 +26,7 @@ from server.cli.terminal import now_ms
 from support import forms as support_forms
 from support.clients import FORM, STORY, Office, answers, compiled, open_office
 from support.forms import CATALOGUE_FORMS, wishes
-from support.terminal import CLEAR, Commands, Inspector, answer_all, keys_for, question_on_page
+from support.terminal import CLEAR, END, MORE, Commands, Inspector, answer_all, keys_for, question_on_page
 from sync.durations import DAY
 from sync.envelope import seal
 from sync.envelope.seal import new_screening_id
@@ -57,10 +58,12 @@ class Field:
         """Return the values that a desk reads from a screening with these answers."""
         return self.engine.read_instance(self.engine.write_instance(self.engine.run(given)))
 
-    def begin(self, folder: Path, *options: object, language: str = "es", columns: int = 80) -> Inspector:
+    def begin(
+        self, folder: Path, *options: object, language: str = "es", columns: int = 80, lines: int = 24
+    ) -> Inspector:
         """Start an interview and wait for the first question."""
         words = ("device", "screen", FORM, "--tablet", folder, "--language", language, *options)
-        inspector = Inspector(self.commands, *words, columns=columns)
+        inspector = Inspector(self.commands, *words, columns=columns, lines=lines)
         inspector.see()
         return inspector
 
@@ -133,7 +136,7 @@ def test_the_outcome_is_shown_on_request_and_then_cleared(field: Field, folder: 
     assert "posible trata" in inspector.type("ver")
     assert "posible trata" not in inspector.type("")
     inspector.leave()
-    assert inspector.written.rpartition(CLEAR)[2].startswith("\x1b[?1049lSealed as number 1")
+    assert inspector.written.rpartition(CLEAR)[2].startswith("\x1b[?1049lSellada con el número 1")
     assert inspector.written.startswith(f"\x1b[?1049h{CLEAR}"), "the first page already uses the alternate screen"
     assert "\x1b]" not in inspector.written, "the command sets no window title"
 
@@ -165,7 +168,7 @@ def test_the_next_question_appears_within_50_ms(field: Field) -> None:
     given, now, took = answers(), Interview(field.engine), []
     while node := now.question:
         begun = time.thread_time()
-        question_page(compiled(), now, node, "quz", "")
+        question_page(compiled(), now, node, "quz", "", frozenset())
         value = given.get(node.name, "")
         now = now.answer(" ".join(value) if isinstance(value, list) else str(value))
         assert now.filled
@@ -227,13 +230,12 @@ def test_a_changed_answer_deletes_dependent_answers_after_a_confirmation(field: 
     )
     inspector.type("<3")
     assert question_on_page(field.engine, inspector).name == "deuda"
-    assert "Respuesta actual: Sí" in inspector.page
     told = inspector.type("2")
     assert "se borran" in told
     assert "¿Qué pasa con esa deuda?" in told
     inspector.type("")
     assert question_on_page(field.engine, inspector).name == "documento"
-    assert "Sí" in " ".join(inspector.type("<3").split("Respuesta actual:")[1:])
+    inspector.type("<3")
     inspector.type("2")
     inspector.type("si")
     assert question_on_page(field.engine, inspector).name == "documento"
@@ -243,18 +245,27 @@ def test_a_changed_answer_deletes_dependent_answers_after_a_confirmation(field: 
     assert "Más o menos, ¿cuántos soles debe?" in with_debt, "a question that is relevant again is asked again"
 
 
-def test_the_review_page_opens_any_answer_and_returns(field: Field, folder: Path) -> None:
+def test_the_review_opens_on_request_only_and_leads_to_any_answer(field: Field, folder: Path) -> None:
     inspector, given = field.begin(folder, columns=40), answers("2_ananea_es")
     answer_all(field.engine, inspector, given)
-    assert "muestra lo demás" in inspector.page
-    assert inspector.type("+") != inspector.page.replace("+", "")
+    assert "De 18 a 29" not in inspector.page
+    for wrong in ("8", "listo", ""):
+        assert END in inspector.type(wrong)
+    inspector.type("revisar")
+    assert "De 18 a 29" in " ".join(inspector.read_to_end().split())
     for wrong in ("9" * 5000, "8" * 17, "٨", "²", "0", "-1", "1_0"):
-        assert "Revisar antes de sellar" in inspector.type(wrong)
+        inspector.type(wrong)
+        assert "Escriba el número de una respuesta" in " ".join(inspector.read_to_end().split())
     inspector.type("8")
-    assert "Respuesta actual" in inspector.page
     node = question_on_page(field.engine, inspector)
+    assert "De 18 a 29" not in inspector.page.partition("1 ")[0]
     inspector.type("3")
-    assert "Revisar antes de sellar" in inspector.page
+    assert question_on_page(field.engine, inspector).name == "a_salvo", "after a correction, guidance needs it again"
+    answer_all(field.engine, inspector, given)
+    inspector.type("revisar")
+    inspector.read_to_end()
+    inspector.type("")
+    assert END in inspector.page
     inspector.seal()
     [instance] = field.sealed(folder)
     assert field.engine.read_instance(instance)[node.name] == list(node.choices)[2]
@@ -263,17 +274,73 @@ def test_the_review_page_opens_any_answer_and_returns(field: Field, folder: Path
 # Stopping
 
 
-def test_a_stopped_interview_asks_the_required_questions_before_sealing(field: Field, folder: Path) -> None:
+@pytest.mark.parametrize("agreed", [True, False])
+def test_a_stopped_interview_asks_for_danger_and_help_and_then_seals(field: Field, folder: Path, agreed: bool) -> None:
+    inspector, given = field.begin(folder), answers()
+    to_question(field, inspector, "documento", given)
+    assert "2 que la persona puede saltar" in " ".join(inspector.type(".").split())
+    inspector.type("2")
+    asked = []
+    while END not in inspector.page:
+        node = question_on_page(field.engine, inspector)
+        asked.append(node.name)
+        inspector.type(keys_for(field.engine, node, {"deriva": "yes"} if agreed else {}))
+    assert asked[:5] == ["nota_cierre", "peligro_hoy", "nota_ayuda", "nota_ayuda_dec", "deriva"]
+    assert "seguir" in inspector.words
+    inspector.type("sellar")
+    guidance = inspector.type("ver")
+    assert ("no es un no" in guidance) is not agreed
+    inspector.type("")
+    assert inspector.leave() == 0
+    [instance] = field.sealed(folder)
+    said = field.engine.read_values(instance)
+    assert (said["deriva"], bool(said.get("queue_kinds"))) == (("yes", True) if agreed else ("no_answer", False))
+
+
+def test_a_stopped_interview_asks_the_required_questions_and_may_go_on(field: Field, folder: Path) -> None:
     inspector, given = field.begin(folder), answers("2_ananea_es")
     to_question(field, inspector, "edad", given)
     assert "4 preguntas necesarias" in inspector.type(".")
     inspector.type("2")
     answer_all(field.engine, inspector, given)
-    assert "La palabra seguir" in inspector.words
+    assert "seguir hace las demás preguntas" in inspector.words
+    inspector.type("seguir")
+    assert question_on_page(field.engine, inspector).name == "sexo"
+    answer_all(field.engine, inspector, given)
+    assert "seguir" not in inspector.words
     inspector.seal()
     [instance] = field.sealed(folder)
-    said = field.engine.read_instance(instance)
-    assert {"edad", "distrito"} == said.keys(), "she said yes to no desk, so the other answers are dropped"
+    assert field.engine.read_instance(instance) == field.as_sealed(given)
+
+
+def test_a_draft_kept_while_stopping_still_asks_for_danger_and_help(field: Field, folder: Path) -> None:
+    inspector, given = field.begin(folder), answers()
+    to_question(field, inspector, "documento", given)
+    inspector.type(".")
+    inspector.type("2")
+    inspector.kill()
+    again = Inspector(field.commands, "device", "screen", FORM, "--tablet", folder)
+    again.see()
+    again.type("1")
+    answer_all(field.engine, again, {"peligro_hoy": "no", "deriva": "yes"})
+    again.seal()
+    said = field.engine.read_values(field.sealed(folder)[0])
+    assert (said["peligro_hoy"], said["deriva"], bool(said["queue_kinds"])) == ("no", "yes", True)
+
+
+def test_an_interview_that_was_cut_off_can_go_on_or_stop(field: Field, folder: Path) -> None:
+    inspector, given = field.begin(folder), answers()
+    to_question(field, inspector, "documento", given)
+    inspector.end(signal.SIGHUP)
+    inspector.leave()
+    again = Inspector(field.commands, "device", "screen", FORM, "--tablet", folder)
+    again.see()
+    again.type("1")
+    assert question_on_page(field.engine, again).name == "documento"
+    again.type(".")
+    again.type("2")
+    assert question_on_page(field.engine, again).name == "nota_cierre"
+    again.kill()
 
 
 def test_a_destroyed_interview_leaves_nothing(field: Field, folder: Path) -> None:
@@ -335,13 +402,75 @@ def test_the_danger_key_leads_to_a_referral_with_the_danger_tier(field: Field, f
     inspector.type("1")
     assert question_on_page(field.engine, inspector).name == "peligro_hoy"
     inspector.type("1")
-    assert "Revisar antes de sellar" in inspector.page
+    assert question_on_page(field.engine, inspector).name == "a_salvo", "noted danger asks nothing else"
+    answer_all(field.engine, inspector, {})
     inspector.seal()
     [instance] = field.sealed(folder)
     assert field.engine.read_values(instance)["tier"] == "danger"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_danger_key_works_on_every_screen_of_an_interview(field: Field, folder: Path) -> None:
+    inspector, given = field.begin(folder), answers("2_ananea_es")
+    to_question(field, inspector, "recluta", given)
+
+    def call_from(*lines: str) -> None:
+        for line in lines:
+            inspector.type(line)
+        before = inspector.page
+        assert "Llame ya a la policía" in inspector.type("*"), before
+        assert "Llame ya a la policía" in inspector.type("*")
+        assert inspector.type("") == before, "the inspector returns to the same page"
+
+    call_from()
+    call_from("?")
+    call_from("", "/")
+    call_from("1", ".")
+    call_from("3")
+    call_from("", "", "<9")
+    inspector.type("")
+    answer_all(field.engine, inspector, given)
+    call_from()
+    call_from("revisar")
+    inspector.read_to_end()
+    inspector.type("")
+    inspector.type("sellar")
+    assert "1 anota" not in inspector.type("*"), "a sealed interview cannot be changed"
+    inspector.type("")
+    call_from()
+    call_from("ver")
+    inspector.type("")
+    assert inspector.leave() == 0
+
+
+def test_danger_can_be_noted_while_a_correction_is_being_confirmed(field: Field, folder: Path) -> None:
+    inspector, given = field.begin(folder), answers()
+    to_question(field, inspector, "documento", given)
+    inspector.type("<3")
+    assert "se borran" in inspector.type("2")
+    assert "Llame ya a la policía" in inspector.type("*")
+    inspector.type("1")
+    assert question_on_page(field.engine, inspector).name == "peligro_hoy"
+    inspector.type("1")
+    answer_all(field.engine, inspector, {})
+    inspector.seal()
+    said = field.engine.read_values(field.sealed(folder)[0])
+    assert (said["tier"], said["deuda"]) == ("danger", "yes")
+
+
+def test_the_danger_key_works_in_the_list_of_drafts_and_in_the_choice_of_a_language(field: Field, folder: Path) -> None:
+    with Tablet(folder) as tablet:
+        tablet.drafts.save(Draft(new_screening_id(), tablet.version(FORM), now_ms(), now_ms(), "es", {"answers": {}}))
+    inspector = Inspector(field.commands, "device", "screen", FORM, "--tablet", folder)
+    assert "sin terminar" in inspector.see()
+    assert "Llame ya a la policía" in inspector.type("*")
+    inspector.type("")
+    assert "qué idioma" in inspector.type("nueva")
+    assert "Llame ya a la policía" in inspector.type("*")
+    assert "qué idioma" in inspector.type("")
+    inspector.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
 def test_a_signal_clears_the_screen_and_keeps_the_draft(field: Field, folder: Path, number: signal.Signals) -> None:
     inspector = field.begin(folder)
     to_question(field, inspector, "edad", answers())
@@ -471,6 +600,175 @@ def test_a_draft_without_its_form_version_is_kept_with_a_message(field: Field, f
     inspector.type("")
     assert inspector.leave() == 0
     assert len(list((folder / "drafts").iterdir())) == 1
+
+
+# Guidance
+
+
+def sealed_page(field: Field, folder: Path, given: dict[str, Any]) -> Inspector:
+    """Hold an interview and seal it; the guidance was not shown yet."""
+    inspector = field.begin(folder)
+    answer_all(field.engine, inspector, given | {"a_salvo": ""})
+    assert "Sellada con el número" in inspector.type("sellar")
+    return inspector
+
+
+def again(field: Field, folder: Path) -> Inspector:
+    """Start the command again."""
+    inspector = Inspector(field.commands, "device", "screen", FORM, "--tablet", folder)
+    inspector.see()
+    return inspector
+
+
+def test_guidance_is_shown_after_a_power_cut_until_it_was_shown_to_its_end(field: Field, folder: Path) -> None:
+    sealed_page(field, folder, answers()).kill()
+    [left] = (folder / "drafts").iterdir()
+    assert not any(word in left.read_bytes() for word in (b"protection", b"guidance_", b"positive"))
+    inspector = again(field, folder)
+    assert "orientación sin leer" in inspector.page
+    assert not any(word in inspector.page for word in SPOKEN)
+    assert "Llame ya a la policía" in inspector.type("*"), "whom to call is known before the interview is"
+    inspector.type("")
+    assert "posible trata" in inspector.type("ver")
+    inspector.kill()
+    inspector = again(field, folder)
+    assert "orientación sin leer" in inspector.page, "the page was open, but nobody said that it was read"
+    inspector.type("ver")
+    inspector.type("")
+    assert "orientación" not in inspector.page
+    assert [*(folder / "drafts").iterdir()] == []
+    inspector.kill()
+    assert "orientación" not in again(field, folder).page
+
+
+def test_guidance_that_was_put_off_is_offered_at_each_start(field: Field, folder: Path) -> None:
+    inspector = sealed_page(field, folder, answers("4_inambari_minor"))
+    inspector.type("")
+    assert inspector.leave() == 0
+    for _ in range(2):
+        inspector = again(field, folder)
+        assert "orientación sin leer" in inspector.page
+        assert "idioma" in inspector.type("")
+        inspector.type("")
+        assert inspector.leave() == 0
+
+
+def test_a_power_cut_around_the_sealing_loses_neither_screening_nor_guidance(field: Field, folder: Path) -> None:
+    inspector, draws = field.begin(folder), Random("cut")
+    answer_all(field.engine, inspector, answers() | {"a_salvo": ""})
+    for _ in range(4):
+        inspector.send("sellar\r")
+        time.sleep(draws.uniform(0, 0.05))
+        inspector.kill()
+        inspector = again(field, folder)
+        if field_is_sealed(folder):
+            break
+        inspector.type("1")
+        answer_all(field.engine, inspector, {})
+    else:
+        inspector.type("sellar")
+        inspector.kill()
+        inspector = again(field, folder)
+    assert "orientación sin leer" in inspector.page
+    assert "posible trata" in inspector.type("ver")
+    inspector.kill()
+    assert len(field.sealed(folder)) == 1
+
+
+def field_is_sealed(folder: Path) -> bool:
+    """True if no draft is left."""
+    return not list((folder / "drafts").glob("*.draft"))
+
+
+def test_guidance_that_was_read_before_the_sealing_is_not_offered_again(field: Field, folder: Path) -> None:
+    inspector = field.begin(folder)
+    answer_all(field.engine, inspector, answers() | {"a_salvo": "OK"})
+    inspector.type("sellar")
+    inspector.kill()
+    assert "orientación" not in again(field, folder).page
+
+
+def test_guidance_is_asked_for_again_after_a_power_cut_before_the_sealing(field: Field, folder: Path) -> None:
+    inspector, given = field.begin(folder), answers() | {"a_salvo": "OK"}
+    answer_all(field.engine, inspector, given)
+    inspector.kill()
+    inspector = again(field, folder)
+    inspector.type("1")
+    assert question_on_page(field.engine, inspector).name == "a_salvo"
+    inspector.type("ok")
+    assert "posible trata" in inspector.page
+    inspector.kill()
+
+
+# Small windows
+
+
+@pytest.mark.parametrize("language", ["es", "quz"])
+def test_enter_and_answers_pass_no_text_that_was_not_on_a_small_screen(
+    field: Field, folder: Path, language: str
+) -> None:
+    given = given_texts(answers() | {"a_salvo": ""})
+    inspector, now, paged = field.begin(folder, language=language, columns=40, lines=15), Interview(field.engine), 0
+    while node := now.question:
+        shown = inspector.page
+        if MORE.search(shown):
+            paged += 1
+            assert PART.search(inspector.type("1")), "a number is no answer before the end was shown"
+            shown = f"{shown} {inspector.read_to_end()}"
+        assert len(inspector.page.splitlines()) <= 15
+        words = set(shown.split())
+        for texts in (node.label, node.hint, *(choice.label for choice in now.choices(node))):
+            text = texts.get(language, "")
+            said = text if text not in ("", "-") else texts.get("es", "")
+            assert {word for word in said.removeprefix("[borrador] ").split() if len(word) < 30} <= {
+                word.strip("()") if word not in said else word for word in words
+            } | words, (node.name, said)
+        inspector.type(keys_for(field.engine, node, answers() | {"a_salvo": ""}))
+        refused = "no_answer" if "no_answer" in node.choices else ""
+        now = now.answer(given.get(node.name) or refused)
+    assert END in inspector.page
+    assert paged > 5
+    inspector.kill()
+
+
+PART = re.compile(r"\(\d+ de \d+\)")
+
+
+def given_texts(given: dict[str, Any]) -> dict[str, str]:
+    return {name: " ".join(value) if isinstance(value, list) else str(value) for name, value in given.items()}
+
+
+def test_what_is_typed_stays_visible_in_a_small_window_and_after_a_resize(field: Field, folder: Path) -> None:
+    inspector = field.begin(folder, columns=40, lines=15)
+    to_question(field, inspector, "edad", answers())
+    inspector.send("3" * 120 + "4")
+    assert inspector.see_typed("3" * 36 + "4").startswith("9 de")
+    page = inspector.resize(30, 12)
+    assert len(page.splitlines()) <= 12
+    assert page.endswith("> " + "3" * 26 + "4")
+    inspector.kill()
+
+
+def test_a_resize_before_the_end_was_shown_begins_the_page_again(field: Field, folder: Path) -> None:
+    inspector = field.begin(folder, columns=40, lines=11)
+    to_question(field, inspector, "nota_permiso", answers())
+    inspector.type("<")
+    inspector.type("")
+    first = inspector.page
+    assert MORE.search(first)
+    inspector.type("")
+    assert inspector.resize(38, 12).splitlines()[0] == first.splitlines()[0]
+    assert "(1 de" in inspector.page
+    inspector.resize(100, 40)
+    assert not PART.search(inspector.page)
+    inspector.kill()
+
+
+def test_keys_typed_before_a_question_was_on_the_screen_answer_nothing(field: Field, folder: Path) -> None:
+    inspector = field.begin(folder)
+    inspector.type("2\r1\r1\r1\r1")
+    assert question_on_page(field.engine, inspector).name == "a_solas"
+    inspector.kill()
 
 
 # Languages

@@ -104,7 +104,7 @@ class Interview:
     @property
     def _is_referred_in_danger(self) -> bool:
         """True if noted danger opens a referral. No further answer is needed for it, and time matters."""
-        return self.filled.values.get(DANGER_NODE) == "1" and bool(self.filled.values.get("queue_kinds"))
+        return self.is_in_danger and bool(self.filled.values.get("queue_kinds"))
 
     def _notes_before(self, asked: Set[str]) -> set[str]:
         """Return the notes that introduce questions: those of the same group that come before them."""
@@ -116,6 +116,12 @@ class Interview:
             elif node.name in asked:
                 found.update(before.get(node.group, ()))
         return found
+
+    @property
+    def _has_shown_guidance(self) -> bool:
+        """True if the guidance had a turn, or may be shown. After a correction the interviewer must confirm again."""
+        nodes = self.engine.nodes
+        return any(name in self.answers or (name in self.turns and nodes[name].type == "note") for name in self._ending)
 
     @property
     def _ending(self) -> set[str]:
@@ -160,12 +166,9 @@ class Interview:
         tried = {**self.answers, node.name: text}
         if why := self.engine.rejected(tried).get(node.name):
             raise AnswerError(node.name, why)
-        if text != self.answers.get(node.name, "") and node.name not in self._ending:
-            # A correction at the end: the interviewer confirms again that only she sees the screen.
-            former = self._before_ending()
-            tried = {**former.answers, node.name: text}
-        else:
-            former = self
+        changed = text != self.answers.get(node.name, "") and node.name not in self._ending
+        former = self._before_ending() if changed and self._has_shown_guidance else self
+        tried = {**former.answers, node.name: text}
         filled = self.engine.drop_invalid(tried)
         if not text and node.name in filled.missing:
             raise AnswerError(node.name, "esta pregunta es necesaria")
@@ -203,9 +206,15 @@ class Interview:
         return replace(self._before_ending(), closing=False)
 
     @property
-    def skipped_by_stop(self) -> bool:
-        """True if a stop would skip a question that is still due."""
-        return not self.closing and any(node.name not in self._due_after_stop for node in self.due)
+    def is_skipping(self) -> bool:
+        """True if a stop would skip, or has skipped, a question or note that had no turn."""
+        names = {node.name for node in self.engine.questions}
+        return bool(self._waiting(names) - self._due_after_stop)
+
+    @property
+    def is_in_danger(self) -> bool:
+        """True if danger is noted."""
+        return self.filled.values.get(DANGER_NODE) == "1"
 
     @property
     def has_enough(self) -> bool:
@@ -215,11 +224,9 @@ class Interview:
         is still open: a stop asks for it. False in danger, after a stop, and for a child.
         """
         values = self.filled.values
-        settled = values.get(OUTCOME_NODE) == "positive" and "1" not in (
-            values.get(DANGER_NODE),
-            values.get(MINOR_NODE),
-        )
-        return settled and self.skipped_by_stop and bool(self._waiting(self._questions_of(CONSENT_NODE)))
+        if self.closing or self.is_in_danger or values.get(MINOR_NODE) == "1" or values.get(OUTCOME_NODE) != "positive":
+            return False
+        return self.is_skipping and bool(self._waiting(self._questions_of(CONSENT_NODE)))
 
     @property
     def has_open_consent(self) -> bool:

@@ -2,7 +2,7 @@
 
 An answer on a screen can put a person in danger. The module therefore opens the controlling terminal directly. It reads
 single keys, so that one key hides the screen. It clears the screen on every exit; only SIGKILL leaves the last page.
-It must not print to standard output.
+One key calls for help on every page. It must not print to standard output, nor accept an answer to unseen text.
 """
 
 from __future__ import annotations
@@ -15,19 +15,22 @@ import select
 import signal
 import termios
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import date
-from io import StringIO
 from types import FrameType, TracebackType
 from typing import Self
 
 import click
-from rich.console import Console, Group, RenderableType
+from rich.cells import cell_len
+
+from server.cli.page_layout import Page, PageView
 
 HIDE_KEY = "!"
 MORE_KEY = "+"
 STOP_KEY = "."
+DANGER_KEY = "*"
+MOST_TYPED = 300  # Letters. The longest answer has 200, so a longer line is refused anyway.
 IDLE_SECONDS = 300.0  # Long enough to listen to an answer, short enough if the inspector had to put the tablet down.
 
 _ENTER_PRIVATE, _LEAVE_PRIVATE = "\x1b[?1049h", "\x1b[?1049l"
@@ -35,20 +38,19 @@ _CLEAR = "\x1b[H\x1b[2J\x1b[3J"  # 3J also clears scrollback, in terminals witho
 _ARROWS = re.compile(rb"\x1b[\[O][0-9;]*[A-Za-z~]")
 _HIDE_KEYS = (HIDE_KEY, "\x1b", "\x1a", "")  # "!", Escape, Ctrl-Z, and the idle timeout (an empty key)
 _STOP_KEYS = ("\x03", "\x04")  # Ctrl-C and Ctrl-D
-
-
-@dataclass(frozen=True)
-class Page:
-    """One screen: a body that may be longer than the screen, and a footer that is always visible."""
-
-    body: Sequence[RenderableType]
-    footer: Sequence[RenderableType]
+_RESIZED = "resized"  # No key has this name.
+_COMMANDS = re.compile(r"[.?/]|<(?:<*|[0-9]{1,3})")  # They answer nothing, so they need no page that was shown.
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP)
 
 
 class PrivateTerminal:
-    """The controlling terminal, as a context manager. After `idle` seconds without a key it hides the screen."""
+    """The controlling terminal, as a context manager. After `idle` seconds without a key it hides the screen.
+
+    `on_danger` runs when the inspector types DANGER_KEY on any page; afterwards that page is shown again. It may raise.
+    """
 
     idle = IDLE_SECONDS
+    on_danger: Callable[[], None] | None = None
 
     def __init__(self) -> None:
         """Open the terminal. Raises UsageError when there is none, or when it cannot clear its screen."""
@@ -66,7 +68,10 @@ class PrivateTerminal:
         quiet = termios.tcgetattr(self._fd)
         quiet[3] &= ~(termios.ICANON | termios.ECHO | termios.ISIG | termios.IEXTEN)
         termios.tcsetattr(self._fd, termios.TCSAFLUSH, quiet)
-        self._handlers = {number: signal.signal(number, _exit_on_signal) for number in (signal.SIGTERM, signal.SIGHUP)}
+        self._resized, self._wake = os.pipe()
+        os.set_blocking(self._wake, False)
+        self._handlers = {number: signal.signal(number, _exit_on_signal) for number in _ENDING_SIGNALS}
+        self._handlers[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, self._note_resize)
         self._write(_ENTER_PRIVATE + _CLEAR)
         return self
 
@@ -76,62 +81,101 @@ class PrivateTerminal:
         try:
             self._write(_CLEAR + _LEAVE_PRIVATE)
             termios.tcsetattr(self._fd, termios.TCSAFLUSH, self._before)
-        except OSError:
+        except (EOFError, OSError, termios.error):
             return  # The connection is cut: there is no screen to clear.
         finally:
             for number, handler in self._handlers.items():
                 signal.signal(number, handler)
-            os.close(self._fd)
+            for opened in (self._fd, self._resized, self._wake):
+                os.close(opened)
 
     def ask(self, page: Page) -> str:
-        """Show a page and return the typed line. Paging and hiding are handled here and are not returned."""
-        first = 0
+        """Show a page and return the typed line. Paging, hiding and danger are handled here and are not returned.
+
+        Enter shows the next part of a long page. An answer, and the Enter that passes a page, are returned only after
+        the end of the page was on the screen. Keys that were typed before the page appeared are ignored.
+        """
+        view = PageView(page)
         while True:
-            body, footer, height = self._lines(page.body), self._lines(page.footer), self._size().lines
-            room = max(height - len(footer) - 2, 4)
-            room -= len(body) > room  # One line for the hint that there is more.
-            shown = body[first : first + room]
-            rest = [f"({MORE_KEY} muestra lo demás)"] if len(body) > room else []
-            self._write(_CLEAR + "\n".join([*shown, *rest, "", *footer, "> "]))
-            line = self._line()
+            line = self._line(view)
             if line is None:
                 self._hide()
+            elif line == DANGER_KEY and self.on_danger:
+                self._call_danger()
             elif line == MORE_KEY:
-                first = first + room if first + room < len(body) else 0
-            else:
+                view.turn()
+            elif _COMMANDS.fullmatch(line) or (view.shown_to_end and (line or view.is_at_end)):
                 return line
+            else:
+                view.turn(hurried=bool(line))
+
+    def _call_danger(self) -> None:
+        call, self.on_danger = self.on_danger, None  # On the page that it shows, the key must not call it again.
+        try:
+            if call:
+                call()
+        finally:
+            self.on_danger = call
 
     def _hide(self) -> None:
         """Show a calendar until HIDE_KEY is typed again. The page does not mention the key."""
-        termios.tcflush(self._fd, termios.TCIFLUSH)
-        self._typed.clear()
         today = date.today()
         weeks = calendar.monthcalendar(today.year, today.month)
         days = "\n".join(" ".join(f"{day or '':>2}" for day in week) for week in weeks)
-        self._write(f"{_CLEAR}{today:%m/%Y}\nlu ma mi ju vi sá do\n{days}\n")
-        while self._key() != HIDE_KEY:
-            continue
+        key = _RESIZED
+        self._forget_typed()
+        while key != HIDE_KEY:
+            if key == _RESIZED:
+                self._write(f"{_CLEAR}{today:%m/%Y}\nlu ma mi ju vi sá do\n{days}\n")
+            key = self._key()
 
-    def _line(self) -> str | None:
-        """Read keys up to Enter. Returns None when the screen must be hidden at once."""
+    def _forget_typed(self) -> None:
+        with suppress(termios.error):  # The connection is cut; the next read notices it.
+            termios.tcflush(self._fd, termios.TCIFLUSH)
+        self._typed.clear()
+
+    def _line(self, view: PageView) -> str | None:
+        """Show a page's part and read keys up to Enter. Returns None when the screen must be hidden at once."""
+        self._forget_typed()
+        self._draw(view, [])
         typed: list[str] = []
         while (key := self._key()) not in ("\r", "\n"):
-            if key in _HIDE_KEYS:
+            if key == _RESIZED:
+                self._draw(view, typed)
+            elif key in _HIDE_KEYS:
                 return None
-            if key in _STOP_KEYS:
+            elif key in _STOP_KEYS:
                 return STOP_KEY
-            if key in ("\x7f", "\b"):
-                self._write("\b \b" if typed else "")
+            elif key in ("\x7f", "\b"):
                 del typed[-1:]
-            elif key.isprintable():
+                self._write(f"\r\x1b[K{self._prompt(typed)}")
+            elif key.isprintable() and len(typed) < MOST_TYPED:
                 typed.append(key)
-                self._write(key)
+                self._write(key if self._prompt(typed)[2:] == "".join(typed) else f"\r\x1b[K{self._prompt(typed)}")
         return "".join(typed).strip()
 
+    def _draw(self, view: PageView, typed: list[str]) -> None:
+        size = self._size()
+        self._write(_CLEAR + "\n".join([*view.lay_out(size.columns, size.lines), self._prompt(typed)]))
+
+    def _prompt(self, typed: list[str]) -> str:
+        """Return the prompt with the end of the typed line, as far as it fits: the last line must not scroll."""
+        room, first = self._size().columns - 3, 0
+        while cell_len("".join(typed[first:])) > room and first < len(typed):
+            first += 1
+        return "> " + "".join(typed[first:])
+
     def _key(self) -> str:
-        """Return one key, or "" after `idle` seconds. Skips arrow keys. Raises EOFError when the terminal closes."""
+        """Return one key, _RESIZED, or "" after `idle` seconds. Skips arrow keys.
+
+        Raises EOFError when the terminal closes.
+        """
         while not self._typed:
-            if not select.select([self._fd], [], [], self.idle)[0]:
+            ready = select.select([self._fd, self._resized], [], [], self.idle)[0]
+            if self._resized in ready:
+                os.read(self._resized, 4096)
+                return _RESIZED
+            if not ready:
                 return ""
             read = os.read(self._fd, 4096)
             if not read:
@@ -139,20 +183,22 @@ class PrivateTerminal:
             self._typed.extend(self._decoder.decode(_ARROWS.sub(b"", read)))
         return self._typed.popleft()
 
-    def _lines(self, parts: Sequence[RenderableType]) -> list[str]:
-        console = Console(file=StringIO(), width=self._size().columns, force_terminal=True, highlight=False)
-        with console.capture() as captured:
-            console.print(Group(*parts))
-        return captured.get().rstrip("\n").split("\n")
+    def _note_resize(self, number: int, frame: FrameType | None) -> None:
+        with suppress(BlockingIOError):  # The pipe is full: the page will be drawn again anyway.
+            os.write(self._wake, b"\0")
 
     def _size(self) -> os.terminal_size:
         size = os.get_terminal_size(self._fd)
         return size if size.columns and size.lines else os.terminal_size((80, 24))
 
     def _write(self, text: str) -> None:
+        """Write text. Raises EOFError when the terminal is closed."""
         data = text.encode()
-        while data:
-            data = data[os.write(self._fd, data) :]
+        try:
+            while data:
+                data = data[os.write(self._fd, data) :]
+        except OSError as error:
+            raise EOFError from error
 
 
 def _exit_on_signal(number: int, frame: FrameType | None) -> None:

@@ -4,31 +4,21 @@ After each answer the draft is saved, so a power cut loses at most one answer. A
 deleted for its age only after a warning: a lost screening is a lost person.
 """
 
-import re
-import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
-from sync.atomic_file import UNFINISHED, replace_file, sync_folder
 from sync.durations import DAY
-from sync.envelope.seal import pack_plaintext, unpack_plaintext
 from sync.errors import SyncError
+from sync.tablet.encrypted_files import EncryptedFiles
 from sync.tablet.outbox import Outbox
-from sync.wire.encoding import canonical, strict_json
+from sync.tablet.unshown_guidance import UnshownGuidance
 
 LIFETIME = 14 * DAY  # An inspector's round takes a week or two. After that an abandoned draft is only a danger.
 WARNING_PERIOD = 3 * DAY
 PLAINTEXT_BYTES = 8192  # One length for all. The longest interview of the catalogue takes a third of it.
-HEADER = re.compile(rb"chaski-1/draft/([A-Za-z0-9_-]{22})/([0-9a-f]{64})\n")
-NONCE_BYTES = 12
 
 
 @dataclass(frozen=True)
@@ -65,38 +55,21 @@ class Draft:
 
 
 class Drafts:
-    """The drafts of one tablet, one file each.
-
-    The outbox stores their key, and a wipe deletes it. So after a wipe no older copy of a draft on the disk can be
-    read.
-    """
+    """The drafts of one tablet, one encrypted file each, and beside them the guidance that was not shown yet."""
 
     def __init__(self, folder: Path, outbox: Outbox) -> None:
-        self._folder, self._outbox = folder, outbox
+        self._files, self._outbox = EncryptedFiles(folder, outbox, "draft", PLAINTEXT_BYTES), outbox
+        self.guidance = UnshownGuidance(folder, outbox)
 
     def save(self, draft: Draft) -> None:
         """Write a draft atomically. When this returns, a power cut cannot undo it."""
-        header = f"chaski-1/draft/{draft.id}/{draft.sha}\n".encode()
-        nonce = secrets.token_bytes(NONCE_BYTES)
         content = {name: value for name, value in asdict(draft).items() if name not in ("id", "sha")}
-        sealed = self._cipher(draft.id).encrypt(nonce, pack_plaintext(canonical(content), PLAINTEXT_BYTES), header)
-        if not self._folder.exists():
-            self._folder.mkdir(mode=0o700)
-            sync_folder(self._folder.parent)
-        replace_file(self.path_of(draft.id), header + nonce + sealed)
+        self._files.save(draft.id, draft.sha, content)
 
     def load(self, draft_id: str) -> Draft:
         """Decrypt a draft. Raise SyncError `draft.unopenable` if it is damaged, or is another draft or tablet's."""
-        body = self._body(draft_id)
-        header = HEADER.match(body)
-        if header is None or header[1].decode() != draft_id:
-            raise SyncError("draft.unopenable", f"{self.path_of(draft_id)} is not the draft that its name says")
-        nonce, sealed = body[header.end() :][:NONCE_BYTES], body[header.end() + NONCE_BYTES :]
-        try:
-            plain = unpack_plaintext(self._cipher(draft_id).decrypt(nonce, sealed, header[0]))
-        except (InvalidTag, ValueError) as wrong:
-            raise SyncError("draft.unopenable", f"{self.path_of(draft_id)}: another tablet's, or damaged") from wrong
-        return Draft(id=draft_id, sha=header[2].decode(), **strict_json(plain))
+        sha, content = self._files.load(draft_id)
+        return Draft(id=draft_id, sha=sha, **content)
 
     def list_all(self) -> tuple[Draft, ...]:
         """Return the drafts that can be decrypted, oldest first, without those that were sealed before a power cut."""
@@ -108,15 +81,15 @@ class Drafts:
         return tuple(self.path_of(draft_id) for draft_id in self._ids() if self._try_load(draft_id) is None)
 
     def bundle_names(self) -> frozenset[str]:
-        """Return the names of the stored bundles that drafts still need; this decrypts nothing."""
-        heads = (HEADER.match(self._body(draft_id)) for draft_id in self._ids())
-        return frozenset(f"bundle/{head[2].decode()}" for head in heads if head)
+        """Return the names of the stored bundles that drafts or unshown guidance need; this decrypts nothing."""
+        self._ids()  # Drafts that were sealed before a power cut need no bundle.
+        return frozenset(f"bundle/{sha}" for sha in self._files.shas() | self.guidance.shas())
 
     def destroy(self, draft_id: str) -> None:
-        """Delete a draft."""
-        if self.path_of(draft_id).exists():
-            self.path_of(draft_id).unlink()
-            sync_folder(self._folder)
+        """Delete a draft. If it was not sealed, the guidance that was prepared for it goes too."""
+        if draft_id not in self._outbox.envelopes.screening_ids().values():
+            self.guidance.destroy(draft_id)
+        self._files.destroy(draft_id)
 
     # Age
 
@@ -139,21 +112,12 @@ class Drafts:
 
     def path_of(self, draft_id: str) -> Path:
         """The file of a draft, whether it exists or not."""
-        return self._folder / f"{draft_id}.draft"
+        return self._files.path_of(draft_id)
 
     # Inside
 
-    def _body(self, draft_id: str) -> bytes:
-        try:
-            return self.path_of(draft_id).read_bytes()
-        except OSError as wrong:
-            raise SyncError("draft.unopenable", f"{self.path_of(draft_id)}: {wrong.strerror}") from wrong
-
     def _ids(self) -> list[str]:
-        sealed = set(self._outbox.envelopes.screening_ids().values())
-        for unfinished in self._folder.glob(f"*{UNFINISHED}"):  # The draft that it was to replace is complete.
-            unfinished.unlink()
-        ids = [path.stem for path in self._folder.glob("*.draft")]
+        sealed, ids = set(self._outbox.envelopes.screening_ids().values()), self._files.ids()
         for draft_id in sealed.intersection(ids):
             self.destroy(draft_id)
         return sorted(set(ids) - sealed)
@@ -162,7 +126,3 @@ class Drafts:
         with suppress(SyncError):
             return self.load(draft_id)
         return None
-
-    def _cipher(self, draft_id: str) -> AESGCM:
-        derived = HKDF(SHA256(), length=32, salt=None, info=f"chaski-1/draft/{draft_id}".encode())
-        return AESGCM(derived.derive(self._outbox.draft_key()))

@@ -19,6 +19,7 @@ from calendar import monthrange
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from support.waiting import PATIENCE
 
 CLEAR = "\x1b[H\x1b[2J\x1b[3J"
 ESCAPES = re.compile(r"\x1b(?:\[[?0-9;]*[A-Za-z]|[=>])")
+END = "Terminó la conversación."
+MORE = re.compile(r"\(\d+ de \d+\) (?:Enter|Antes)")
 GONE = "\x1b[?1049l"
 
 
@@ -62,10 +65,12 @@ def is_whole_month(page: str) -> bool:
 class Inspector:
     """One command at one terminal."""
 
-    def __init__(self, commands: Commands, *args: object, columns: int = 80, idle: float = 300) -> None:
+    def __init__(
+        self, commands: Commands, *args: object, columns: int = 80, lines: int = 24, idle: float = 300
+    ) -> None:
         self._commands = commands
         self._master, self._slave = pty.openpty()
-        fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self._set_size(columns, lines)
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self.written = ""  # everything written to the terminal
         self.process = commands.ask(tty=os.ttyname(self._slave), args=[str(arg) for arg in args], idle=idle)
@@ -89,11 +94,35 @@ class Inspector:
         """Wait for the page that hides the screen, written after `after` characters of output; return it."""
         return self._wait(lambda: is_whole_month(self.page), after)
 
+    def resize(self, columns: int, lines: int) -> str:
+        """Change the size of the window; return the page that is drawn again."""
+        before = len(self.written) - 1
+        self._set_size(columns, lines)
+        return self._wait(lambda: "\r\n> " in self.written.rpartition(CLEAR)[2], before)
+
+    def _set_size(self, columns: int, lines: int) -> None:
+        fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def read_to_end(self) -> str:
+        """Press Enter until the last part of the page is on the screen; return its text, the head once."""
+        parts, head = [], self.page.splitlines()
+        while found := MORE.search(self.page):
+            parts.append(self.page[: found.start()])
+            self.type("")
+        same = (first == now for first, now in zip(head, self.page.splitlines(), strict=False))
+        again = len([*takewhile(bool, same)]) if parts else 0  # The head stands on every part.
+        last = "\n".join(self.page.splitlines()[again:])
+        return "\n".join([*parts[:1], *("\n".join(each.splitlines()[again:]) for each in parts[1:]), last])
+
     def type(self, line: str) -> str:
         """Type a line; return the next page, or the last text on the screen if the command ends."""
         before = len(self.written) - 1
         self.send(f"{line}\r")
         return self.see(after=before)
+
+    def see_typed(self, text: str) -> str:
+        """Wait until the prompt shows this text and nothing else; return the page."""
+        return self._wait(lambda: self.written.endswith(f"> {text}"), -1)
 
     def press(self, key: str) -> str:
         """Press the key that hides the screen or shows it again; return the text on the screen."""
@@ -115,7 +144,7 @@ class Inspector:
         assert self.leave() == -signal.SIGKILL
 
     def seal(self) -> int:
-        """Seal from the review without opening the outcome; return the exit code."""
+        """Seal from the end page without opening the outcome; return the exit code."""
         self.type("sellar")
         self.type("")
         return self.leave()
@@ -149,8 +178,8 @@ def _labels(engine: Engine, language: str) -> dict[str, Node]:
 
 
 def question_on_page(engine: Engine, inspector: Inspector, language: str = "es") -> Node:
-    """Return the question on the page."""
-    words, labels = inspector.words, _labels(engine, language)
+    """Return the question on the page, after reading it to its end."""
+    words, labels = " ".join(inspector.read_to_end().split()), _labels(engine, language)
     found = [label for label in labels if label in words]
     assert found, inspector.page
     return labels[max(found, key=len)]
@@ -171,6 +200,6 @@ def keys_for(engine: Engine, node: Node, given: Mapping[str, Any]) -> str:
 
 
 def answer_all(engine: Engine, inspector: Inspector, given: Mapping[str, Any], language: str = "es") -> None:
-    """Answer every question until the review appears."""
-    while "Revisar antes de sellar" not in inspector.page:
+    """Answer every question until the end page appears."""
+    while END not in inspector.page:
         inspector.type(keys_for(engine, question_on_page(engine, inspector, language), given))

@@ -28,9 +28,10 @@ from server.cli.authors.compare_inputs import ComparedVersion, compile_local
 from server.cli.authors.forms import channel_option
 from server.cli.private_terminal import PrivateTerminal
 from server.cli.staff_session import Account, optional_account_options
-from server.cli.tablet import interview
+from server.cli.tablet.interview import TerminalInterview
 from server.cli.terminal import json_option, now_ms, print_result, read_json_object
 from sync.documents import registry
+from sync.documents.bundle import Recording
 from sync.documents.signed import Document
 from sync.envelope import seal
 from sync.envelope.dropped_answers import drop_answers
@@ -39,8 +40,10 @@ from sync.envelope.verify import ChainPosition
 from sync.keys.key_pairs import RouteKey, SealKey, SigningKey
 from sync.tablet.client import Tablet
 from sync.tablet.drafts import Draft, Drafts
+from sync.tablet.recordings import Recordings
 from sync.tablet.screening_route import build_route
 from sync.tablet.status import ScreeningResult, SuggestedResult
+from sync.tablet.unshown_guidance import Guidance, UnshownGuidance
 
 _TIMESTAMP_TYPES = ("start", "end", "acknowledge")
 
@@ -81,11 +84,33 @@ def run_trial(form: CompiledForm, scorer: Engine, answers: Mapping[str, Answer],
     return TrialInterview(filled, explain_screening(form, filled), read, desk, len(sealed))
 
 
+class _DiscardedGuidance(UnshownGuidance):
+    """A store of guidance that stores nothing."""
+
+    def __init__(self) -> None:
+        """Create it without a folder and a key."""
+
+    def save(self, guidance: Guidance) -> None:
+        """Discard the guidance."""
+
+    def destroy(self, guidance_id: str) -> None:
+        """Do nothing: no guidance was stored."""
+
+
+class _NoRecordings(Recordings):
+    """The recordings of a tablet without storage: all are missing."""
+
+    def missing(self, named: Mapping[str, Recording]) -> tuple[Recording, ...]:
+        """Return every recording."""
+        return tuple(named.values())
+
+
 class _DiscardedDrafts(Drafts):
     """A store of drafts that stores nothing."""
 
     def __init__(self) -> None:
         """Create it without a folder and a key."""
+        self.guidance = _DiscardedGuidance()
 
     def save(self, draft: Draft) -> None:
         """Discard the draft."""
@@ -99,6 +124,7 @@ class _TrialTablet(Tablet):
 
     def __init__(self, form: CompiledForm) -> None:
         self._form, self._scorer = form, load_engine(form.xform)
+        self.recordings = _NoRecordings(Path())
         self.trial: TrialInterview | None = None
 
     @property
@@ -197,7 +223,7 @@ def _fill_form(version: ComparedVersion, source: AnswerSource) -> TrialInterview
     tablet = _TrialTablet(form)
     draft = Draft(seal.new_screening_id(), "", now_ms(), now_ms(), source.language, {})
     with PrivateTerminal() as terminal:
-        interview.TerminalInterview(tablet, terminal, draft, now_ms).run(today)
+        TerminalInterview(tablet, terminal, draft, now_ms).run(today)
     return tablet.trial
 
 

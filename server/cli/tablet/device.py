@@ -4,6 +4,7 @@ An inspector tries the whole protocol with it until there is an app. It must not
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import click
 import segno
 from rich.console import Console
 
+from screening_forms.errors import AnswerError
 from server.cli.private_terminal import PrivateTerminal
 from server.cli.staff_session import (
     Account,
@@ -25,11 +27,14 @@ from server.cli.staff_session import (
     find_tablet,
     registrar_options,
 )
-from server.cli.tablet import interview
-from server.cli.tablet.interview import InterviewEnding
-from server.cli.tablet.interview_pages import format_spanish_time
+from server.cli.tablet import guidance
+from server.cli.tablet.interview import InterviewEnding, TerminalInterview
+from server.cli.tablet.interview_start import choose_draft
+from server.cli.tablet.spanish_errors import reason_in_spanish
+from server.cli.tablet.step_pages import format_spanish_time
 from server.cli.terminal import LazyGroup, format_time, json_option, now_ms, print_result, read_json_object, spinner
 from sync.documents import enrolment
+from sync.errors import SyncError
 from sync.keys.key_pairs import VerifyKey
 from sync.tablet.client import Tablet
 from sync.tablet.status import FormInUse, PullResult, SyncReport, TabletStatus, warnings
@@ -52,7 +57,7 @@ def open_tablet(folder: Path) -> Iterator[Tablet]:
             try:
                 _expire_drafts(tablet)
             except OSError as error:  # The disk may be full. The command must still run: a sync frees space.
-                click.echo(f"chaski: no se pudo cuidar los borradores: {error.strerror}.", err=True)
+                click.echo(f"chaski: no se pudo cuidar los borradores: {reason_in_spanish(error)}.", err=True)
         yield tablet
 
 
@@ -249,22 +254,27 @@ def screen(
 
 def _hold_interview(tablet: Tablet, form: str, language: str | None, taken: date | None) -> InterviewEnding:
     setrlimit(RLIMIT_CORE, (0, 0))  # A crash must not write the answers to the disk.
-    with PrivateTerminal() as terminal:
-        draft = interview.choose_draft(tablet, terminal, form, language, now_ms)
-        return (
-            interview.TerminalInterview(tablet, terminal, draft, now_ms).run(taken)
-            if draft
-            else InterviewEnding("none")
-        )
+    try:
+        with PrivateTerminal() as terminal:
+            guidance.offer_unshown(tablet, terminal)
+            draft = choose_draft(tablet, terminal, form, language, now_ms)
+            return TerminalInterview(tablet, terminal, draft, now_ms).run(taken) if draft else InterviewEnding("none")
+    except EOFError:
+        return InterviewEnding("none")
+    except (AnswerError, OSError, SyncError, sqlite3.Error) as error:
+        code = f"{error.code}: " if isinstance(error, SyncError) else ""
+        click.echo(f"chaski: {code}{reason_in_spanish(error)}.", err=True)
+        sys.exit(1)
 
 
 def _describe_ending(ending: InterviewEnding) -> str:
+    """Say in Spanish, for the inspector, how the interview ended."""
     if ending.screened:
-        return f"Sealed as number {ending.screened.seq} ({ending.screened.jti}); it waits for a sync."
+        return f"Sellada con el número {ending.screened.seq} ({ending.screened.jti}); falta sincronizar."
     return {
-        "kept": "Kept as an encrypted draft; `chaski device screen` continues it.",
-        "destroyed": "Deleted: nothing of this interview is left.",
-    }.get(ending.how, "No interview was started.")
+        "kept": "Guardada como borrador cifrado; `chaski device screen` la continúa.",
+        "destroyed": "Borrada: de esta conversación no queda nada.",
+    }.get(ending.how, "No se empezó ninguna conversación.")
 
 
 @click.command()

@@ -1,33 +1,32 @@
 """The interview in the terminal: shows one question at a time and ends with a sealed screening, a draft or nothing.
 
-`chaski device screen` calls it. It reads and checks typed lines, and saves an encrypted draft after each answer. It
-must not decide which question comes next: `screening_forms.engine.interview` does.
+`chaski device screen` calls it. It checks typed lines, and saves an encrypted draft after each answer. It must not
+decide which question comes next (`screening_forms.engine.interview` does), nor show an error that is not in Spanish.
 """
 
 from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from typing import Literal
+from typing import Any, Literal
 
-import click
-
-from screening_forms.compiled_form import CompiledForm
 from screening_forms.engine.interview import Interview
 from screening_forms.engine.xform_reader import Node
 from screening_forms.errors import AnswerError
 from server.cli.private_terminal import STOP_KEY, PrivateTerminal
-from server.cli.tablet import interview_pages as pages
-from sync.envelope.seal import new_screening_id
+from server.cli.tablet import guidance, interview_pages, step_pages
+from server.cli.tablet.interview_start import choose_language, chosen_number
+from server.cli.tablet.spanish_errors import reason_in_spanish
+from sync.documents.bundle import Recording
 from sync.errors import SyncError
 from sync.tablet.client import Tablet
 from sync.tablet.drafts import Draft
 from sync.tablet.status import ScreeningResult
-from sync.wire.encoding import natural
+from sync.tablet.unshown_guidance import Guidance
 
 BACK_COMMAND = re.compile(r"<(?:(<*)|([0-9]{1,3}))")
 NUMBER_LIST = re.compile(r"[0-9]{1,4}(?:[ ,;]+[0-9]{1,4})*")
@@ -41,6 +40,10 @@ class UnreadableAnswerError(ValueError):
     """The typed line does not answer this question. The message says in Spanish what to type."""
 
 
+class DangerNotedError(Exception):
+    """The inspector noted danger, on any page. The page is left, and the interview takes the short way."""
+
+
 @dataclass(frozen=True)
 class InterviewEnding:
     """How an interview ended: `sealed`, `kept` as a draft, `destroyed`, or `none` was started."""
@@ -48,68 +51,6 @@ class InterviewEnding:
     how: Literal["sealed", "kept", "destroyed", "none"]
     draft: str = ""
     screened: ScreeningResult | None = None
-
-
-def choose_draft(
-    tablet: Tablet, terminal: PrivateTerminal, form: str, language: str | None, clock: Callable[[], int]
-) -> Draft | None:
-    """Let the inspector choose a draft or start a new interview. Returns None when she leaves."""
-    message = ""
-    while found := [(draft, _form_title(tablet, draft)) for draft in tablet.drafts.list_all()]:
-        with suppress(OSError):  # If the disk is full, the next start warns again.
-            tablet.drafts.record_warning([draft for draft, _ in found if draft.is_ending(clock())], clock())
-        line = terminal.ask(pages.drafts_page(found, clock(), message))
-        if line in ("", STOP_KEY):
-            return None
-        if line == "nueva":
-            break
-        if not 0 < (number := _chosen_number(line)) <= len(found):
-            message = f"Escriba un número del 1 al {len(found)}, o nueva."
-            continue
-        draft = found[number - 1][0]
-        if _is_on_board(tablet, draft):
-            return draft
-        message = "La versión de su formulario ya no está en la tableta. El borrador se conserva: avise a su jefatura."
-    return _begin_draft(tablet, terminal, form, language, clock())
-
-
-def _begin_draft(tablet: Tablet, terminal: PrivateTerminal, form: str, language: str | None, now: int) -> Draft | None:
-    sha = tablet.version(form)
-    compiled = tablet.form(sha)[0]
-    if language is not None and language not in compiled.languages:
-        raise click.UsageError(f"{form} no está en {language} en esta tableta.")
-    if language is None:
-        language = choose_language(terminal, compiled)
-    return Draft(new_screening_id(), sha, now, now, language, {}) if language else None
-
-
-def choose_language(terminal: PrivateTerminal, form: CompiledForm) -> str:
-    """Ask for one of the form's languages. Returns "" when the inspector leaves."""
-    message = ""
-    while len(form.languages) > 1:
-        line = terminal.ask(pages.languages_page(form, message))
-        if line in ("", STOP_KEY):
-            return ""
-        if 0 < (number := _chosen_number(line)) <= len(form.languages):
-            return form.languages[number - 1]
-        message = f"Escriba un número del 1 al {len(form.languages)}."
-    return form.languages[0]
-
-
-def _chosen_number(line: str) -> int:
-    """Read a typed number. Returns 0 for any other line; 0 is never a valid choice."""
-    try:
-        return natural(line)
-    except ValueError:
-        return 0
-
-
-def _form_title(tablet: Tablet, draft: Draft) -> str:
-    return tablet.form(draft.sha)[0].title if _is_on_board(tablet, draft) else "Formulario que ya no está aquí"
-
-
-def _is_on_board(tablet: Tablet, draft: Draft) -> bool:
-    return f"bundle/{draft.sha}" in tablet.outbox.documents.list_names()
 
 
 class TerminalInterview:
@@ -120,24 +61,33 @@ class TerminalInterview:
         self._form, engine = tablet.form(draft.sha)
         self._interview = Interview.resume(engine, draft.content) if draft.content else Interview(engine)
         self._message = ""
+        self._sealed: InterviewEnding | None = None
+        self._recorded = _find_recorded(tablet, self._form.audio)
 
     def run(self, taken: date | None) -> InterviewEnding:
         """Ask until the interview ends. A cut connection keeps the draft."""
+        self._terminal.on_danger = self._show_danger
         try:
             while True:
-                node, message = self._interview.question, self._take_message()
-                ending = self._ask(node, message) if node else self._review(message, taken)
-                if ending:
-                    return ending
+                with suppress(DangerNotedError):
+                    if ending := self._step(taken):
+                        return ending
         except EOFError:
-            return self._kept()
+            return self._sealed or self._kept()
+
+    def _step(self, taken: date | None) -> InterviewEnding | None:
+        node, message = self._interview.question, self._take_message()
+        return self._ask(node, message) if node else self._end(message, taken)
 
     def _take_message(self) -> str:
         message, self._message = self._message, ""
         return message
 
     def _ask(self, node: Node, message: str) -> InterviewEnding | None:
-        line = self._terminal.ask(pages.question_page(self._form, self._interview, node, self._draft.language, message))
+        language = self._draft.language
+        line = self._terminal.ask(
+            interview_pages.question_page(self._form, self._interview, node, language, message, self._recorded)
+        )
         if BACK_COMMAND.fullmatch(line):
             self._go_back(line)
         elif line in self._commands:
@@ -148,7 +98,7 @@ class TerminalInterview:
 
     @property
     def _commands(self) -> dict[str, Callable[[], InterviewEnding | None]]:
-        return {STOP_KEY: self._stop, "?": self._help, "/": self._change_language, "*": self._danger}
+        return {STOP_KEY: self._stop, "?": self._help, "/": self._change_language}
 
     # Answers
 
@@ -159,11 +109,12 @@ class TerminalInterview:
             self._message = str(unclear)
         except AnswerError as refused:
             constraint = {} if line == REFUSAL else node.constraint_message
-            text = pages.ShownText.of(constraint, self._draft.language)
+            text = interview_pages.ShownText.of(constraint, self._draft.language)
             self._message = text.marked(all_drafts=False) or f"{refused.why[:1].upper()}{refused.why[1:]}."
         else:
             lost = self._interview.lost_answers(later)
-            if not lost or self._terminal.ask(pages.lost_answers_page(lost, self._draft.language)).lower() in YES:
+            page = interview_pages.lost_answers_page(lost, self._draft.language)
+            if not lost or self._terminal.ask(page).lower() in YES:
                 self._move(later)
             else:
                 self._move(replace(self._interview, at=""))
@@ -210,8 +161,8 @@ class TerminalInterview:
         try:
             if self._draft.content:
                 self._tablet.drafts.save(self._draft)
-        except OSError as error:
-            return f"No se pudo guardar el borrador ({error.strerror}). Siga, y selle antes de apagar."
+        except (OSError, SyncError, sqlite3.Error) as error:
+            return f"No se pudo guardar el borrador: {reason_in_spanish(error)}. Siga, y selle antes de apagar."
         return ""
 
     # Commands
@@ -224,19 +175,24 @@ class TerminalInterview:
         self._interview = self._interview.go_back(steps)
 
     def _help(self) -> None:
-        self._terminal.ask(pages.help_page())
+        self._terminal.ask(step_pages.help_page())
 
     def _change_language(self) -> None:
         if language := choose_language(self._terminal, self._form):
             self._draft = replace(self._draft, language=language)
 
-    def _danger(self) -> None:
-        if self._terminal.ask(pages.danger_page(self._interview)) == "1" and self._interview.danger_question:
-            self._interview = self._interview.close().go_to(self._interview.danger_question)
+    def _show_danger(self) -> None:
+        """Show whom to call. Raises DangerNotedError if the inspector notes the danger."""
+        can_note = self._sealed is None and bool(self._interview.danger_question)
+        page = step_pages.danger_page(self._interview.engine, can_note=can_note)
+        while (line := self._terminal.ask(page)) not in ("", STOP_KEY):
+            if line == "1" and can_note:
+                self._move(self._interview.close().go_to(self._interview.danger_question))
+                raise DangerNotedError
 
     def _stop(self) -> InterviewEnding | None:
         message = ""
-        while line := self._terminal.ask(pages.stop_page(self._interview, message)):
+        while line := self._terminal.ask(step_pages.stop_page(self._interview, message)):
             if line == "2":
                 self._move(self._interview.close())
                 return None
@@ -255,27 +211,41 @@ class TerminalInterview:
         return InterviewEnding("none")
 
     def _destroy(self) -> InterviewEnding | None:
-        if self._terminal.ask(pages.destroy_page()).lower() != "borrar":
+        if self._terminal.ask(step_pages.destroy_page()).lower() != "borrar":
             return None
         self._tablet.drafts.destroy(self._draft.id)
         return InterviewEnding("destroyed")
 
-    def _review(self, message: str, taken: date | None) -> InterviewEnding | None:
-        line = self._terminal.ask(pages.review_page(self._form, self._interview, self._draft.language, message))
-        reviewed = self._interview.reviewed
+    def _end(self, message: str, taken: date | None) -> InterviewEnding | None:
+        line = self._terminal.ask(
+            step_pages.end_page(self._form, self._interview, self._draft.language, message)
+        ).lower()
         if BACK_COMMAND.fullmatch(line):
             self._go_back(line)
         elif line in self._commands:
             return self._commands[line]()
-        elif 0 < (number := _chosen_number(line)) <= len(reviewed):
-            self._interview = self._interview.go_to(reviewed[number - 1].name)
-        elif line.lower() == "seguir":
+        elif line == "revisar":
+            self._review()
+        elif line == "seguir":
             self._move(self._interview.reopen())
-        elif line.lower() == "sellar":
+        elif line == "sellar":
             return self._seal(taken)
         else:
-            self._message = "Escriba sellar, o el número de una respuesta."
+            self._message = "Escriba una de esas palabras."
         return None
+
+    def _review(self) -> None:
+        """Show all answers, and open the one that the inspector corrects."""
+        reviewed, message = self._interview.reviewed, ""
+        while line := self._terminal.ask(
+            interview_pages.review_page(self._form, self._interview, self._draft.language, message)
+        ):
+            if 0 < (number := chosen_number(line)) <= len(reviewed):
+                self._interview = self._interview.go_to(reviewed[number - 1].name)
+                return
+            if line in (STOP_KEY, "<"):
+                return
+            message = "Escriba el número de una respuesta."
 
     def _seal(self, taken: date | None) -> InterviewEnding | None:
         """Seal with the draft's id as jti. After a power cut before the draft is deleted, it cannot be sealed twice."""
@@ -283,16 +253,37 @@ class TerminalInterview:
         times = {"start": begun.isoformat(), "end": _local_datetime(self._clock()).isoformat()}
         stamps = {node.name: times[node.type] for node in engine.form.nodes if node.type in times}
         answers = {**self._interview.answers, **stamps}
+        told = self._prepare_guidance()
         try:
             screened = self._tablet.complete(self._draft.sha, answers, taken or begun.date(), self._draft.id)
         except (AnswerError, SyncError, OSError, sqlite3.Error) as error:
-            self._message = f"No se pudo sellar, y nada se perdió: {error}"
+            self._message = f"No se pudo sellar, y nada se perdió: {reason_in_spanish(error, engine.nodes)}."
             return None
+        self._sealed = InterviewEnding("sealed", self._draft.id, screened)
         with suppress(OSError):  # The outbox has its id; the next start deletes it.
             self._tablet.drafts.destroy(self._draft.id)
-        if self._terminal.ask(pages.sealed_page(screened.seq)).lower() == "ver":
-            self._terminal.ask(pages.guidance_page(self._interview))
-        return InterviewEnding("sealed", self._draft.id, screened)
+        while (line := self._terminal.ask(step_pages.sealed_page(screened.seq)).lower()) not in ("", "ver", STOP_KEY):
+            continue
+        if line == "ver":
+            guidance.show(self._terminal, engine, told, self._tablet.drafts.guidance)
+        return self._sealed
+
+    def _prepare_guidance(self) -> Guidance:
+        """Store the guidance before the sealing: a power cut may come right after it."""
+        note = self._interview.guidance
+        is_open = interview_pages.is_no_refusal(self._interview)
+        told = Guidance(self._draft.id, self._draft.sha, note.name if note else "", is_open)
+        if note and note.name not in self._interview.turns:
+            with suppress(OSError, SyncError, sqlite3.Error):  # A full disk must not stop the sealing.
+                self._tablet.drafts.guidance.save(told)
+        return told
+
+
+def _find_recorded(tablet: Tablet, audio: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> frozenset[str]:
+    """Return the SHA-256 of the form's recordings that are on the tablet; `audio` as in CompiledForm."""
+    entries = [entry for texts in audio.values() for entry in texts.values()]
+    named = {entry["sha256"]: Recording(entry["sha256"], entry["size"], entry["type"]) for entry in entries}
+    return frozenset(named.keys() - {each.sha256 for each in tablet.recordings.missing(named)})
 
 
 def _local_datetime(time: int) -> datetime:

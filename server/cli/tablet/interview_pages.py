@@ -1,14 +1,14 @@
-"""The pages of a terminal interview: questions in the person's language, all other text in Spanish.
+"""The pages that show the form in a terminal interview: questions in the person's language, all other text in Spanish.
 
 The inspector reads Spanish; the person may not. A page must not show an unreviewed translation, or Spanish instead of a
-missing translation, without a mark.
+missing translation, without a mark. Place and keys come first; the form's words stand lower and dim: a person who looks
+over a shoulder must not read them at a glance.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from rich.columns import Columns
 from rich.console import RenderableType
@@ -16,36 +16,26 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from screening_forms.compiled_form import CompiledForm, left_out_sentences, split_mark
+from screening_forms.compiled_form import CompiledForm, split_mark
 from screening_forms.engine.interview import Interview
 from screening_forms.engine.xform_reader import Choice, Node
-from screening_forms.languages import LANGUAGES, SOURCE
-from server.cli.private_terminal import Page
-from sync.tablet.drafts import Draft
+from screening_forms.languages import FALLBACK, LANGUAGES, SOURCE
+from server.cli.page_layout import Page
 
-COMMAND_HINTS = ("< atrás", ". parar", "* peligro", "! ocultar", "? ayuda")
-HELP_LINES = (
-    "Escriba y termine con Enter. Estas señas valen en toda pregunta:",
-    "<   volver a la pregunta anterior; <<< o <3, tres atrás",
-    "-   la persona prefiere no responder",
-    ".   parar: guardar, terminar aquí o borrar todo",
-    "*   peligro ahora: a quién llamar",
-    "/   cambiar de idioma",
-    "+   mostrar lo que no cabe en la pantalla",
-    "!   ocultar la pantalla, sin Enter; otra vez ! para volver",
-    "?   esta ayuda",
-    "Después de corregir una respuesta, la conversación sigue donde estaba.",
-    "Cada respuesta queda guardada y cifrada en esta tableta hasta sellar.",
-)
+QUESTION_KEYS = ("< atrás", ". parar", "* peligro", "! ocultar", "? ayuda")
+OTHER_KEYS = ("* peligro", "! ocultar")
+ENOUGH = "Ya alcanza. Siga solo si la persona quiere; para terminar: ."
+OPEN_CONSENT = "La persona no dijo ni sí ni no a pedir ayuda. Eso no es un no."
 _TYPING_HINTS = {
     "select_one": "Escriba el número",
-    "select_multiple": "Escriba los números, separados por un espacio",
+    "select_multiple": "Escriba los números, con espacios",
     "integer": "Escriba un número entero",
     "date": "Escriba la fecha, día/mes/año",
     "text": "Escriba la respuesta",
     "note": "Enter para seguir.",
     "acknowledge": "La palabra ok confirma. Enter, para dejarlo así.",
 }
+DIM, DIM_TITLE = "dim", "dim underline"
 _COLUMNS_FROM = 12  # Lists with more choices are printed in columns.
 
 
@@ -74,8 +64,13 @@ class ShownText:
         return f"{self.text} (es)" if self.state == "fallback" else self.text
 
 
-def question_page(form: CompiledForm, interview: Interview, node: Node, language: str, message: str) -> Page:
-    """Show one question or note, with its present answer and the message about a rejected one."""
+def question_page(
+    form: CompiledForm, interview: Interview, node: Node, language: str, message: str, recorded: frozenset[str]
+) -> Page:
+    """Show one question or note, and the message about a rejected answer; earlier answers are not shown.
+
+    `recorded`: the SHA-256 of the recordings that are on the tablet.
+    """
     nodes = interview.engine.nodes
     group, label, hint = (
         ShownText.of(texts, language)
@@ -84,24 +79,50 @@ def question_page(form: CompiledForm, interview: Interview, node: Node, language
     options = _choice_texts(interview.choices(node), language)
     own = [said for said in (group, label, hint, *options) if said.text and said.state != "fallback"]
     drafts = bool(own) and all(said.state == "draft" for said in own)
-    body = _page_header(form, language, drafts=drafts)
-    if group.text:
-        body.append(Text(group.marked(all_drafts=drafts), "underline"))
-    body += ["", Text(label.marked(all_drafts=drafts), "bold")]
+    body: list[RenderableType] = [Text(group.marked(all_drafts=drafts), DIM_TITLE)] if group.text else []
+    if node == interview.guidance and is_no_refusal(interview):
+        body.append(Text(OPEN_CONSENT))
+    body.append(Text(label.marked(all_drafts=drafts), DIM))
     if hint.text:
-        body.append(Padding(Text(f"({hint.marked(all_drafts=drafts)})", "italic"), (0, 0, 0, 2)))
+        body.append(Padding(Text(f"({hint.marked(all_drafts=drafts)})", "dim italic"), (0, 0, 0, 2)))
+    if heard := recorded_language(form, node, language, recorded):
+        body.append(Text(f"Hay audio de este texto en {heard}. Esta pantalla no lo toca.", DIM))
     if options:
-        body += ["", _numbered_list([said.marked(all_drafts=drafts) for said in options])]
-    if node.name in interview.turns and node.type not in ("note", "acknowledge"):
-        body += ["", Text(f"Respuesta actual: {answer_in_words(interview, node, language)}")]
-    return Page(body, _page_footer(message, _typing_hint(node, interview)))
+        body.append(numbered_list([said.marked(all_drafts=drafts) for said in options], DIM))
+    told = [Text(ENOUGH, DIM)] if interview.has_enough else []
+    head = [*page_header(form, language, drafts=drafts, place=place_in_interview(interview, node)), *told]
+    return page(body, _typing_hint(node, interview), message, head=head, keys=QUESTION_KEYS)
+
+
+def is_no_refusal(interview: Interview) -> bool:
+    """True if the guidance must say that open consent is no refusal. In danger, consent is not needed."""
+    return interview.has_open_consent and not interview.is_in_danger
+
+
+def place_in_interview(interview: Interview, node: Node) -> str:
+    """Return the place of a question among those that had a turn and those that are due."""
+    turns = interview.turns
+    place = turns.index(node.name) if node.name in turns else len(turns)
+    total = len({*turns, *(due.name for due in interview.due)})
+    return f"{place + 1} de {total}"
+
+
+def recorded_language(form: CompiledForm, node: Node, language: str, recorded: frozenset[str]) -> str:
+    """Return the language of the recording of a question's text, if the tablet has one; else "".
+
+    A text that is shown in Spanish, for want of a translation, has the Spanish recording.
+    """
+    shown = ShownText.of(node.label, language)
+    heard = FALLBACK.get(language, language) if shown.state == "fallback" else language
+    entry = form.audio.get(heard, {}).get(f"{form.form_id}/{node.name}/label")
+    return LANGUAGES[heard] if entry and entry["sha256"] in recorded else ""
 
 
 def _typing_hint(node: Node, interview: Interview) -> str:
     if node.type in ("note", "acknowledge"):
         return _TYPING_HINTS[node.type]
     had = " Enter: dejarla como está." if node.name in interview.turns else ""
-    may = " (respuesta necesaria)." if interview.is_required(node) else ", o - si prefiere no responder."
+    may = " (respuesta necesaria)." if interview.is_required(node) else ", o - para no responder."
     return _TYPING_HINTS[node.type] + may + had
 
 
@@ -122,139 +143,56 @@ def _choice_texts(choices: Sequence[Choice], language: str) -> list[ShownText]:
     return [ShownText(said.text) for said in options] if names else options
 
 
-def _numbered_list(texts: Sequence[str]) -> RenderableType:
+def numbered_list(texts: Sequence[str], style: str = "") -> RenderableType:
+    """Return texts with their numbers, one below the other; a long list in columns."""
     width = len(str(len(texts)))
     if len(texts) > _COLUMNS_FROM:
-        lines = [Text(f" {number:>{width}}  {text}") for number, text in enumerate(texts, 1)]
+        lines = [Text(f" {number:>{width}}  {text}", style) for number, text in enumerate(texts, 1)]
         return Columns(lines, column_first=True, padding=(0, 2))
     rows = Table.grid(padding=(0, 2, 0, 1))
     rows.add_column(justify="right")
     rows.add_column()
     for number, text in enumerate(texts, 1):
-        rows.add_row(str(number), Text(text))
+        rows.add_row(str(number), Text(text, style))
     return rows
 
 
-def _page_header(form: CompiledForm, language: str, *, drafts: bool) -> list[RenderableType]:
+def page_header(form: CompiledForm, language: str, *, drafts: bool, place: str = "") -> list[RenderableType]:
+    """Return one line: the place in the interview, the mark of a training form, and the language."""
     training = ["ENTRENAMIENTO"] if form.channel == "training" else []
     spoken = [] if language == SOURCE else [LANGUAGES[language] + (", borrador sin revisar" if drafts else "")]
-    return [Text(" · ".join([*training, *spoken]), "dim")] if training or spoken else []
+    told = [place, *training, *spoken] if place else [*training, *spoken]
+    return [Text(" · ".join(told), DIM)] if told else []
 
 
-def _page_footer(message: str, how: str, commands: Sequence[str] = COMMAND_HINTS) -> list[RenderableType]:
+def page(
+    body: Iterable[RenderableType],
+    how: str,
+    message: str = "",
+    *,
+    head: Sequence[RenderableType] = (),
+    keys: Sequence[str] = OTHER_KEYS,
+) -> Page:
+    """Return a page: place and keys first, the body lower, then the message and what to type."""
     said: list[RenderableType] = [Text(message, "bold")] if message else []
-    return [*said, Text(how), *([Columns([Text(each, "dim") for each in commands], (0, 3))] if commands else [])]
+    hints = Columns([Text(each, DIM) for each in keys], (0, 2))
+    return Page([*head, hints], ["", *body], [*said, Text(how)])
 
 
 def review_page(form: CompiledForm, interview: Interview, language: str, message: str) -> Page:
-    """Show every answer before sealing."""
+    """Show every answer. Only the word `revisar` opens it."""
     rows = Table.grid(padding=(0, 2, 0, 1))
     rows.add_column(justify="right")
     rows.add_column()
     for number, node in enumerate(interview.reviewed, 1):
         label = ShownText.of(node.label, language).marked(all_drafts=True)
-        rows.add_row(str(number), Text.assemble(f"{label} ", (answer_in_words(interview, node, language), "bold")))
-    how = "Un número corrige esa respuesta. La palabra sellar termina: después nada se puede cambiar ni leer aquí."
-    more = " La palabra seguir hace las demás preguntas." if interview.closing else ""
-    head = _page_header(form, language, drafts=language != SOURCE and form.channel == "training")
-    return Page([*head, Text("Revisar antes de sellar", "bold"), "", rows], _page_footer(message, how + more))
+        rows.add_row(str(number), Text(f"{label} {answer_in_words(interview, node, language)}", DIM))
+    head = page_header(form, language, drafts=language != SOURCE and form.channel == "training")
+    return page([rows], "Un número corrige esa respuesta. Enter, para volver.", message, head=head)
 
 
 def lost_answers_page(nodes: Iterable[Node], language: str) -> Page:
-    """List the answers that a change would delete."""
-    labels = [Text(f"- {ShownText.of(node.label, language).marked(all_drafts=True)}") for node in nodes]
-    head = Text("Con esa respuesta, ya no corresponden y se borran:", "bold")
-    return Page([head, "", *labels], _page_footer("", "La palabra si la cambia. Enter, para dejar todo como está.", ()))
-
-
-def stop_page(interview: Interview, message: str) -> Page:
-    """Show the three ways to stop: keep, seal, delete."""
-    missing = len(interview.filled.missing)
-    asks = f"Antes se hacen {missing} preguntas necesarias." if missing > 1 else "Antes se hace una pregunta necesaria."
-    ways = _numbered_list(
-        [
-            "Guardar como borrador, cifrado en esta tableta, y salir.",
-            f"Terminar aquí y sellar lo respondido. {asks if missing else ''}".strip(),
-            "Borrar todo. No queda nada, y no se puede deshacer.",
-        ]
-    )
-    return Page(
-        [Text("Parar la conversación", "bold"), "", ways],
-        _page_footer(message, "Escriba un número. Enter, para seguir.", ()),
-    )
-
-
-def destroy_page() -> Page:
-    """Ask for confirmation before all answers are deleted."""
-    return Page(
-        [Text("Se borran todas las respuestas de esta conversación.", "bold")],
-        _page_footer("", "La palabra borrar las borra. Enter, para volver.", ()),
-    )
-
-
-def danger_page(interview: Interview) -> Page:
-    """Tell the inspector whom to call now, and offer the short way to a referral without a score."""
-    node = interview.engine.nodes.get("guidance_danger")
-    said = (ShownText.of(texts, SOURCE).text for texts in (node.label, node.hint)) if node else ()
-    noting = "1 anota el peligro y termina con lo necesario. " if interview.danger_question else ""
-    return Page(
-        [Text("Peligro ahora", "bold"), "", *(Text(text) for text in said if text)],
-        _page_footer("", f"{noting}Enter, para volver.", ()),
-    )
-
-
-def help_page() -> Page:
-    """Show the commands."""
-    return Page([Text(line) for line in HELP_LINES], _page_footer("", "Enter, para volver.", ()))
-
-
-def languages_page(form: CompiledForm, message: str) -> Page:
-    """Ask for the language of the interview, and say which languages are not ready."""
-    drafts = form.channel == "training"
-    marks = {language: " (borrador sin revisar)" for language in form.languages if drafts and language != SOURCE}
-    names = [LANGUAGES[language] + marks.get(language, "") for language in form.languages]
-    body: list[RenderableType] = [Text("¿En qué idioma van a conversar?", "bold"), "", _numbered_list(names)]
-    body += ["", *left_out_sentences(form.left_out)] if form.left_out else []
-    return Page(body, _page_footer(message, "Escriba el número.", ()))
-
-
-def drafts_page(found: Sequence[tuple[Draft, str]], now: int, message: str) -> Page:
-    """List the unfinished interviews: form and time, without any answer."""
-    lines = [
-        f"{title}, empezada el {format_spanish_time(draft.begun)}{_expiry_notice(draft, now)}" for draft, title in found
-    ]
-    body: list[RenderableType] = [
-        Text("Hay conversaciones sin terminar en esta tableta", "bold"),
-        "",
-        _numbered_list(lines),
-    ]
-    return Page(
-        body, _page_footer(message, "Un número la continúa. La palabra nueva empieza otra. Enter, para salir.", ())
-    )
-
-
-def _expiry_notice(draft: Draft, now: int) -> str:
-    return f"; se borrará después del {format_spanish_time(draft.destroyed_from(now))}" if draft.is_ending(now) else ""
-
-
-def format_spanish_time(time: int) -> str:
-    """Format a time (milliseconds since 1970) as day/month/year, local time."""
-    return datetime.fromtimestamp(time / 1000, UTC).astimezone().strftime("%d/%m/%Y %H:%M")
-
-
-def sealed_page(seq: int) -> Page:
-    """Confirm the sealing. The outcome is shown only when the inspector types `ver`."""
-    body: list[RenderableType] = [
-        Text(f"Sellada con el número {seq}.", "bold"),
-        "Sus respuestas ya no se pueden leer en esta tableta.",
-    ]
-    how = "Cuando solo usted vea la pantalla, la palabra ver muestra la orientación. Enter, para salir."
-    return Page(body, _page_footer("", how, ()))
-
-
-def guidance_page(interview: Interview) -> Page:
-    """Show the form's guidance for the inspector, in Spanish."""
-    node = interview.engine.nodes.get(interview.filled.values.get("guidance", ""))
-    texts = [ShownText.of(each, SOURCE).text for each in (node.label, node.hint)] if node else []
-    shown = [Text(text) for text in texts if text] or [Text("Para esta conversación no hay orientación.")]
-    return Page([Text("Orientación", "bold"), "", *shown], _page_footer("", "Enter, para salir.", ()))
+    """List the questions whose answers a change would delete."""
+    labels = [Text(f"- {ShownText.of(node.label, language).marked(all_drafts=True)}", DIM) for node in nodes]
+    title = Text("Con esa respuesta, ya no corresponden y se borran:")
+    return page([title, *labels], "La palabra si la cambia. Enter, para dejar todo como está.")
