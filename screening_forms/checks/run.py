@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from screening_forms.checks.cases import check_cases
 from screening_forms.checks.choice_filters import check_offers
-from screening_forms.checks.choices import check_choices, check_filters, check_lists
+from screening_forms.checks.choices import check_choices, check_filter_cells, check_filters, check_lists
 from screening_forms.checks.conditions import (
     check_circles,
     check_expressions,
@@ -23,6 +23,7 @@ from screening_forms.checks.context import CheckContext, RouteVocabulary
 from screening_forms.checks.coverage import check_facts, check_guidance, check_reach
 from screening_forms.checks.identifying import check_identifying, check_reasons
 from screening_forms.checks.method import check_accusing, check_method
+from screening_forms.checks.numbers import check_numbers
 from screening_forms.checks.questions import check_groups, check_names, check_questions, check_route, check_types
 from screening_forms.checks.several_answers import check_several_answers
 from screening_forms.checks.sheets import check_columns, check_file, check_forbidden_settings, check_settings
@@ -53,6 +54,7 @@ ROW_CHECKS: tuple[Check, ...] = (
     check_offers,
     check_identifying,
     check_reasons,
+    check_filter_cells,
     check_spanish,
     check_sentences,
     check_signs,
@@ -63,6 +65,7 @@ ROW_CHECKS: tuple[Check, ...] = (
     check_circles,
     check_possible,
     check_several_answers,
+    check_numbers,
     check_fit,
     check_indicators,
     check_reach,
