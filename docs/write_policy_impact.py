@@ -138,8 +138,5 @@ def page(people: int) -> str:
 
 
 if __name__ == "__main__":
-    print(
-        f"Comparing the policies on {PEOPLE:,} interviews of {len(FORMS)} forms; this takes minutes ...",
-        file=sys.stderr,
-    )
+    sys.stderr.write(f"Comparing the policies on {PEOPLE:,} interviews of each form; this takes minutes ...\n")
     FILE.write_text(page(PEOPLE), encoding="utf-8")
