@@ -182,7 +182,7 @@ def test_the_next_question_appears_within_50_ms(field: Field) -> None:
 def test_an_invalid_line_shows_a_hint_and_the_same_question_again(field: Field, folder: Path) -> None:
     inspector = field.begin(folder)
     for wrong in ("9", "1" * 5000, "١", "0", "si", "1 2", "\x1b[A", "", "-1"):
-        assert "¿Hay peligro ahora mismo" in inspector.type(wrong)
+        assert "¿Hay peligro ahora para esta persona?" in inspector.type(wrong)
         assert "Escriba" in inspector.page
     assert "Esta pregunta es necesaria" in inspector.type("-")
     given = answers()
@@ -221,11 +221,11 @@ def test_every_question_of_the_list_can_be_refused(field: Field, folder: Path) -
 
 def test_a_changed_answer_deletes_dependent_answers_after_a_confirmation(field: Field, folder: Path) -> None:
     inspector, given = field.begin(folder), answers()
-    to_question(field, inspector, "documento", given)
+    to_question(field, inspector, "recluta", given)
     inspector.type("<<<<")
-    assert question_on_page(field.engine, inspector).name == "viaje"
+    assert question_on_page(field.engine, inspector).name == "dinero"
     inspector.type("")
-    assert question_on_page(field.engine, inspector).name == "documento", (
+    assert question_on_page(field.engine, inspector).name == "recluta", (
         "an unchanged answer returns to the question before going back"
     )
     inspector.type("<3")
@@ -234,11 +234,11 @@ def test_a_changed_answer_deletes_dependent_answers_after_a_confirmation(field: 
     assert "se borran" in told
     assert "¿Qué pasa con esa deuda?" in told
     inspector.type("")
-    assert question_on_page(field.engine, inspector).name == "documento"
+    assert question_on_page(field.engine, inspector).name == "recluta"
     inspector.type("<3")
     inspector.type("2")
     inspector.type("si")
-    assert question_on_page(field.engine, inspector).name == "documento"
+    assert question_on_page(field.engine, inspector).name == "recluta"
     inspector.type("<")
     assert question_on_page(field.engine, inspector).name == "deuda", "an irrelevant question is skipped"
     with_debt = inspector.type("1")
@@ -256,7 +256,7 @@ def test_the_review_opens_on_request_only_and_leads_to_any_answer(field: Field, 
     for wrong in ("9" * 5000, "8" * 17, "٨", "²", "0", "-1", "1_0"):
         inspector.type(wrong)
         assert "Escriba el número de una respuesta" in " ".join(inspector.read_to_end().split())
-    inspector.type("8")
+    inspector.type("9")
     node = question_on_page(field.engine, inspector)
     assert "De 18 a 29" not in inspector.page.partition("1 ")[0]
     inspector.type("3")
@@ -444,7 +444,7 @@ def test_the_danger_key_works_on_every_screen_of_an_interview(field: Field, fold
 
 def test_danger_can_be_noted_while_a_correction_is_being_confirmed(field: Field, folder: Path) -> None:
     inspector, given = field.begin(folder), answers()
-    to_question(field, inspector, "documento", given)
+    to_question(field, inspector, "recluta", given)
     inspector.type("<3")
     assert "se borran" in inspector.type("2")
     assert "Llame ya a la policía" in inspector.type("*")
@@ -742,7 +742,7 @@ def test_what_is_typed_stays_visible_in_a_small_window_and_after_a_resize(field:
     inspector = field.begin(folder, columns=40, lines=15)
     to_question(field, inspector, "edad", answers())
     inspector.send("3" * 120 + "4")
-    assert inspector.see_typed("3" * 36 + "4").startswith("9 de")
+    assert re.match(r"\d+ de", inspector.see_typed("3" * 36 + "4"))
     page = inspector.resize(30, 12)
     assert len(page.splitlines()) <= 12
     assert page.endswith("> " + "3" * 26 + "4")
@@ -753,6 +753,7 @@ def test_a_resize_before_the_end_was_shown_begins_the_page_again(field: Field, f
     inspector = field.begin(folder, columns=40, lines=11)
     to_question(field, inspector, "nota_permiso", answers())
     inspector.type("<")
+    inspector.read_to_end()
     inspector.type("")
     first = inspector.page
     assert MORE.search(first)
@@ -767,7 +768,7 @@ def test_a_resize_before_the_end_was_shown_begins_the_page_again(field: Field, f
 def test_keys_typed_before_a_question_was_on_the_screen_answer_nothing(field: Field, folder: Path) -> None:
     inspector = field.begin(folder)
     inspector.type("2\r1\r1\r1\r1")
-    assert question_on_page(field.engine, inspector).name == "a_solas"
+    assert question_on_page(field.engine, inspector).name == "peligro_suyo"
     inspector.kill()
 
 

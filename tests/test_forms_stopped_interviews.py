@@ -19,7 +19,7 @@ from support.stopping import (
     states,
 )
 
-PEOPLE = 60
+PEOPLE = 30
 for_each_form = pytest.mark.parametrize("form", CATALOGUE_FORMS)
 ADULTS = tuple(form for form in CATALOGUE_FORMS if form not in ("pe_nna", "pe_sitio"))
 for_each_adult_form = pytest.mark.parametrize("form", ADULTS)
@@ -32,7 +32,14 @@ def talking(form: str, draws: Random, **answers: str) -> dict[str, str]:
     """Draw a person's wishes; most people are adults in private who consent to the interview."""
     wished = wishes(engines[form], draws)
     if draws.random() < 0.8:
-        gate = {"peligro": "no", "a_solas": "yes", "privado": "yes", "seguro_ahora": "yes", "sin_jefe": "yes"}
+        gate = {
+            "peligro": "no",
+            "peligro_suyo": "no",
+            "a_solas": "yes",
+            "privado": "yes",
+            "seguro_ahora": "yes",
+            "sin_jefe": "yes",
+        }
         age = {"edad": draws.choice(("18_29", "30_59"))} if form in ADULTS else {}
         wished |= {**gate, **age, "interprete": "none_needed", "consiente": "yes"}
     return wished | answers
@@ -129,7 +136,7 @@ def test_after_a_stop_only_required_questions_danger_and_consent_are_asked(form:
 def test_a_person_who_refused_the_interview_is_asked_nothing_after_a_stop(form: str) -> None:
     engine, draws = engines[form], Random("refused")
     for refusal in ("no", "no_answer"):
-        wished = talking(form, draws, peligro="no", consiente=refusal, edad="30_59", acompana="none")
+        wished = talking(form, draws, peligro="no", peligro_suyo="no", consiente=refusal, edad="30_59", acompana="none")
         gate = {"a_solas": "yes", "privado": "yes", "seguro_ahora": "yes", "interprete": "none_needed"}
         refused = next(state for state in states(engine, wished | gate) if "consiente" in state.answers)
         assert not {"peligro_hoy", "deriva"} & names_after_stop(refused, wished)
@@ -161,7 +168,9 @@ def test_a_draft_that_an_earlier_release_closed_asks_for_danger_and_consent() ->
 def test_noted_danger_needs_no_consent_and_no_further_question(form: str) -> None:
     engine, draws = engines[form], Random("danger")
     for _ in range(PEOPLE // 3):
-        wished = talking(form, draws, consiente="yes", peligro="no", edad="30_59") | {"peligro_hoy": "yes"}
+        wished = talking(form, draws, consiente="yes", peligro="no", peligro_suyo="no", edad="30_59") | {
+            "peligro_hoy": "yes"
+        }
         before = draws.choice([state for state in states(engine, wished) if state.danger_question == "peligro_hoy"])
         if "peligro_hoy" in before.answers:
             continue
