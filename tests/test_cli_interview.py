@@ -768,6 +768,9 @@ def test_a_resize_before_the_end_was_shown_begins_the_page_again(field: Field, f
 def test_keys_typed_before_a_question_was_on_the_screen_answer_nothing(field: Field, folder: Path) -> None:
     inspector = field.begin(folder)
     inspector.type("2\r1\r1\r1\r1")
+    inspector.send("\x7f9\r")
+    while "Escriba un número del" not in inspector.page:
+        inspector.see(after=inspector.written.rfind(CLEAR))
     assert question_on_page(field.engine, inspector).name == "peligro_suyo"
     inspector.kill()
 

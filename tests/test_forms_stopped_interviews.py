@@ -168,11 +168,11 @@ def test_a_draft_that_an_earlier_release_closed_asks_for_danger_and_consent() ->
 def test_noted_danger_needs_no_consent_and_no_further_question(form: str) -> None:
     engine, draws = engines[form], Random("danger")
     for _ in range(PEOPLE // 3):
-        wished = talking(form, draws, consiente="yes", peligro="no", peligro_suyo="no", edad="30_59") | {
-            "peligro_hoy": "yes"
-        }
-        before = draws.choice([state for state in states(engine, wished) if state.danger_question == "peligro_hoy"])
-        if "peligro_hoy" in before.answers:
+        safe = {"peligro": "no", "peligro_suyo": "no", "edad": "30_59", "consiente": "yes"}
+        wished = talking(form, draws, **safe) | {"peligro_hoy": "yes"}
+        found = [state for state in states(engine, wished) if state.danger_question == "peligro_hoy"]
+        before = draws.choice(found) if found else Interview(engine)
+        if not found or "peligro_hoy" in before.answers:
             continue
         noted = before.close().go_to("peligro_hoy").answer("yes")
         done = answer_rest(noted, wished)

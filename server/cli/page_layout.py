@@ -35,7 +35,7 @@ class PageView:
     part: int = 0
     shown_to_end: bool = False
     hurried: bool = False
-    _parts: list[list[str]] = field(default_factory=list)
+    parts: list[list[str]] = field(default_factory=list)
 
     def lay_out(self, columns: int, lines: int) -> list[str]:
         """Return the lines of the present part, at most `lines` - 1: the prompt takes the last one.
@@ -49,8 +49,8 @@ class PageView:
         if len(body) > room:
             room = max(room - 1, 1)  # One line for the hint that there is more.
         parts = [body[first : first + room] for first in range(0, len(body), room)]
-        if parts != self._parts:
-            self._parts, self.part = parts, len(parts) - 1 if self.shown_to_end else 0
+        if parts != self.parts:
+            self.parts, self.part = parts, len(parts) - 1 if self.shown_to_end else 0
         self.shown_to_end = self.shown_to_end or self.is_at_end
         fill = [""] if len(parts) == 1 and len(body) < room else []
         return [*head, *parts[self.part], *fill, *self._hint(), *foot]
@@ -58,16 +58,16 @@ class PageView:
     @property
     def is_at_end(self) -> bool:
         """True if the last part is on the screen."""
-        return self.part == len(self._parts) - 1
+        return self.part == len(self.parts) - 1
 
     def turn(self, *, hurried: bool = False) -> None:
         """Show the next part; after the last one the first. `hurried`: an answer came before the end was shown."""
-        self.part, self.hurried = (self.part + 1) % len(self._parts), hurried
+        self.part, self.hurried = (self.part + 1) % len(self.parts), hurried
 
     def _hint(self) -> list[str]:
-        if len(self._parts) == 1:
+        if len(self.parts) == 1:
             return []
-        place = f"({self.part + 1} de {len(self._parts)})"
+        place = f"({self.part + 1} de {len(self.parts)})"
         if self.is_at_end:
             return [f"{place} + desde el comienzo" if not self.hurried else f"{place} Ahora sí, responda."]
         return [f"{place} Antes, lo que falta: Enter" if self.hurried else f"{place} Enter: lo que falta"]
