@@ -21,6 +21,7 @@ from screening_forms.checks.conditions import (
     check_refusable,
 )
 from screening_forms.checks.context import CheckContext, RouteVocabulary
+from screening_forms.checks.numbers import check_numbers
 from screening_forms.checks.questions import check_groups, check_names, check_questions, check_route, check_types
 from screening_forms.checks.sheets import check_columns, check_file, check_forbidden_settings, check_settings
 from screening_forms.checks.texts import check_links, check_sentences, check_signs, check_spanish
@@ -56,6 +57,7 @@ ROW_CHECKS: tuple[Check, ...] = (
     check_order,
     check_circles,
     check_possible,
+    check_numbers,
     check_fit,
     check_indicators,
     check_reach,

@@ -31,7 +31,7 @@ Step = tuple[str, str]
 Rule = tuple[str, str]
 """A node's name and one of `_RULES`."""
 
-_NUMBER = re.compile(r"\s*-?(\d+\.?\d*|\.\d+)\s*")
+_NUMBER = re.compile(r"\s*-?(\d+\.?\d*|\.\d+)\s*", re.ASCII)
 _COUNTING = ("<", "<=", ">", ">=", "+", "-")
 _RULES = ("relevant", "constraint", "required", "calculate", "filter")
 

@@ -35,7 +35,11 @@ Answer = str | int | list[str]
 
 _UNSEALED = ("calculate", "acknowledge")
 _BLANK: tuple[object, ...] = ("", None, [])
-_INTEGER = re.compile(r"-?\d{1,9}", re.ASCII)
+_INTEGER = re.compile(r"-?0*\d{1,10}", re.ASCII)
+_LARGEST = 2**31
+"""XForms integers have 32 bits (JavaRosa, ODK Web Forms); the field of ODK Collect takes nine characters of them."""
+_FIRST_DATE = "1583-01-01"
+"""The two ODK engines differ on earlier dates: JavaRosa counts them in the Julian calendar."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _UNPRINTABLE = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _WHY = {
@@ -44,8 +48,8 @@ _WHY = {
     "filtered": "esa opción no corresponde con las demás respuestas",
     "constraint": "la respuesta no cumple la condición de la pregunta",
     "note": "no es una pregunta que se responda",
-    "integer": "la respuesta debe ser un número entero",
-    "date": "la respuesta debe ser una fecha AAAA-MM-DD",
+    "integer": "la respuesta debe ser un número entero, de −2147483648 a 2147483647",
+    "date": "la respuesta debe ser una fecha AAAA-MM-DD, desde 1583",
     "start": "la respuesta debe ser una fecha y hora ISO 8601",
     "end": "la respuesta debe ser una fecha y hora ISO 8601",
     "text": "la respuesta debe ser un texto de 200 letras como máximo, sin signos de control",
@@ -113,13 +117,26 @@ class Engine:
         return self._fill(self._read_answers(answers))[1]
 
     def drop_invalid(self, answers: Mapping[str, Answer]) -> FilledForm:
-        """Evaluate the form without irrelevant and rejected answers; repeats until no answer is rejected."""
+        """Evaluate the form without irrelevant and rejected answers.
+
+        It drops them one by one in the form's order: without the first one, a later one may be valid. A select_multiple
+        loses only the choices that are no longer offered, as in ODK Collect and ODK Web Forms.
+        """
         texts = self._read_answers(answers)
         while True:
             filled, rejected = self._fill(texts)
             if not rejected:
                 return filled
-            texts = {name: text for name, text in filled.answers.items() if name not in rejected}
+            name = next(iter(rejected))
+            part = self.offered_part(name, filled) if rejected[name] == _WHY["filtered"] else ""
+            texts = {other: text for other, text in filled.answers.items() if other != name}
+            if part:
+                texts[name] = part
+
+    def offered_part(self, name: str, filled: FilledForm) -> str:
+        """Return the part of a select question's answer that its choice filter still offers."""
+        offered = {choice.code for choice in self.offered_choices(self.nodes[name], filled)}
+        return " ".join(code for code in filled.answers.get(name, "").split() if code in offered)
 
     def offered_choices(self, question: Node, filled: FilledForm) -> tuple[Choice, ...]:
         """Return the choices of a question that pass its choice filter."""
@@ -234,6 +251,17 @@ def _read_several(node: Node, value: Answer) -> str:
     return " ".join(chosen) if len(chosen) == len(codes) else ""
 
 
+def _read_integer(_: Node, value: Answer) -> str:
+    text = _as_text(value)
+    number = int(text) if _INTEGER.fullmatch(text) else _LARGEST
+    return str(number) if -_LARGEST <= number < _LARGEST else ""
+
+
+def _read_date(node: Node, value: Answer) -> str:
+    text = _as_text(value)
+    return _read_time(node, value) if _DATE.fullmatch(text) and text >= _FIRST_DATE else ""
+
+
 def _read_time(_: Node, value: Answer) -> str:
     text = _as_text(value)
     try:
@@ -246,8 +274,8 @@ def _read_time(_: Node, value: Answer) -> str:
 _READERS: Mapping[str, Callable[[Node, Answer], str]] = {
     "select_one": _read_one,
     "select_multiple": _read_several,
-    "integer": lambda _, value: str(int(text)) if _INTEGER.fullmatch(text := _as_text(value)) else "",
-    "date": lambda node, value: _read_time(node, value) if _DATE.fullmatch(_as_text(value)) else "",
+    "integer": _read_integer,
+    "date": _read_date,
     "text": lambda _, value: "" if _UNPRINTABLE.search(text := _as_text(value)) or len(text) > LONGEST_TEXT else text,
     "acknowledge": lambda _, value: "OK" if value == "OK" else "",
     "note": lambda _, __: "",

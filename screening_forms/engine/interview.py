@@ -101,11 +101,11 @@ class Interview:
         return replace(self, answers=filled.answers, turns=turns, at="")
 
     def _keeps_turn(self, name: str, filled: FilledForm) -> bool:
-        return name in filled.relevant and (name in filled.answers or name not in self.answers)
+        return name in filled.relevant and filled.answers.get(name, "") == self.answers.get(name, "")
 
     def lost_answers(self, later: Self) -> tuple[Node, ...]:
-        """Return the questions, without the present one, whose answers are missing in a later state."""
-        gone = self.answers.keys() - later.answers.keys()
+        """Return the questions, without the present one, whose answers a later state lacks, or lacks in part."""
+        gone = {name for name, text in self.answers.items() if later.answers.get(name) != text}
         return tuple(node for node in self.engine.questions if node.name in gone and node is not self.question)
 
     def go_back(self, steps: int) -> Self:

@@ -11,6 +11,7 @@ from screening_forms.engine.evaluator import Engine, FilledForm
 from screening_forms.impact.synthetic_interviews import InterviewGenerator
 from screening_forms.workbook.reader import Workbook, parse_markdown, read_workbook
 from screening_forms.workbook.resources import CATALOGUE
+from support import agreement_forms
 from sync.envelope.route import AUTHOR_FIELDS
 
 SMALL = """
@@ -134,6 +135,8 @@ def workbook(form: str) -> Workbook:
         rows = "".join(f"| | calculate | edge{n} | | | | | | | {text} |\n" for n, text in enumerate(EDGES))
         text = SMALL.replace("choice_filter | route |", "choice_filter | route | calculation |", 1)
         return parse_markdown(text.replace("| | begin_group | score", rows + "| | begin_group | score", 1))
+    if form in ("cascade", "odd"):
+        return parse_markdown(agreement_forms.markdown(form))
     return parse_markdown(SMALL) if form == "small" else read_workbook(CATALOGUE / form / "form.md")
 
 

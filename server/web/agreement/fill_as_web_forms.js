@@ -53,8 +53,10 @@ function answer(node, text) {
     else node.selectValue(codes[0] ?? null);
   } else if (node.nodeType === 'trigger') {
     node.setValue(text === 'OK');
+  } else if (text === '') {
+    node.setValue(node.valueType === 'string' ? '' : null);
   } else {
-    node.setValue(text === '' ? null : node.valueType === 'int' ? BigInt(text) : text);
+    node.setValue(node.valueType === 'int' ? BigInt(text) : text);
   }
 }
 

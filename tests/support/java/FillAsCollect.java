@@ -126,15 +126,35 @@ public final class FillAsCollect {
             if (event == FormEntryController.EVENT_QUESTION) {
                 FormEntryPrompt prompt = controller.getModel().getQuestionPrompt();
                 String wish = answers.get(prompt.getIndex().getReference().getNameLast());
-                if (prompt.getControlType() == Constants.CONTROL_SELECT_ONE) {
+                if (isSelect(prompt)) {
                     prompt.getSelectChoices(); // Showing a question makes JavaRosa drop a choice no longer offered.
                 }
-                IAnswerData answer = wish == null || prompt.isReadOnly() ? null : answer(prompt, wish);
-                if (answer != null) {
-                    controller.answerQuestion(answer, true);
+                if (wish != null && wish.isEmpty()) {
+                    clear(controller);
+                } else if (wish != null && !prompt.isReadOnly()) {
+                    IAnswerData answer = answer(prompt, wish);
+                    if (answer != null) {
+                        controller.answerQuestion(answer, true);
+                    }
                 }
             }
             event = controller.stepToNextEvent();
+        }
+    }
+
+    private static boolean isSelect(FormEntryPrompt prompt) {
+        int control = prompt.getControlType();
+        return control == Constants.CONTROL_SELECT_ONE || control == Constants.CONTROL_SELECT_MULTI;
+    }
+
+    /**
+     * Takes an answer back. Collect does not go forward from a required question without an answer; a person who swipes
+     * back leaves it blank.
+     */
+    private static void clear(FormEntryController controller) {
+        boolean refused = controller.answerQuestion(null, true) == FormEntryController.ANSWER_REQUIRED_BUT_EMPTY;
+        if (refused) {
+            controller.saveAnswer(null, true);
         }
     }
 
