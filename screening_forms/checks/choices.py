@@ -60,3 +60,13 @@ def _names(text: str) -> list[str]:
         )
     except ExpressionError:
         return []  # `check_expressions` reports it
+
+
+def check_filter_cells(context: CheckContext) -> Iterator[FormProblem]:
+    """Every choice has a value in each column of its filter: JavaRosa compares a blank cell, ODK Web Forms none."""
+    columns = {*context.workbook.headings.get("choices", ())}
+    for row in context.workbook.survey:
+        for name in dict.fromkeys(_names(row.get("choice_filter"))):
+            for choice in context.choices_of(row) if name in columns else ():
+                if not choice.get(name):
+                    yield problem("choice.blank_filter_cell", choice, name, choice.get("name"), row.get("name"))

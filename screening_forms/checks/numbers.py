@@ -15,11 +15,14 @@ from screening_forms.expressions.parser import (
     Token,
     parse_expression,
     subexpressions,
+    write_expression,
 )
 from screening_forms.problems import problem
 from screening_forms.workbook.reader import Row
 
 _SUMS = ("+", "-")
+_BLANK = ("(string)", "")
+_NO_NUMBERS = {"text": "expression.text_as_number", "date": "expression.date_as_number"}
 _NUMBERS = ("(integer)", "(decimal)", "count-selected", *_SUMS)
 
 
@@ -30,9 +33,12 @@ def check_numbers(context: CheckContext) -> Iterator[FormProblem]:
         if token is None:
             continue
         leaves = [leaf for part in _used_as_numbers(token) for leaf in _leaves(context, row, part)]
-        for leaf, asked in leaves:
-            if asked and asked.get("type") == "text":
-                yield problem("expression.text_as_number", row, column, asked.get("name"))
+        for asked in (asked for _, asked in leaves if asked):
+            if asked.get("type") in _NO_NUMBERS:
+                yield problem(_NO_NUMBERS[asked.get("type")], row, column, asked.get("name"))
+        for part in subexpressions(token):
+            if part.symbol in ("=", "!=") and _compares_with_text(context, row, part):
+                yield problem("expression.number_as_text", row, column, write_expression(part))
         for code in dict.fromkeys(code for leaf, asked in leaves for code in _codes(context, leaf, asked)):
             if not is_clear_number(code):
                 yield problem("expression.code_as_number", row, column, code)
@@ -77,6 +83,23 @@ def _leaves(
     elif token.symbol in ("(", "if", "concat", *_SUMS):
         for part in token.parts[1:] if token.symbol == "if" else token:
             yield from _leaves(context, row, part, seen)
+
+
+def _compares_with_text(context: CheckContext, row: Row, comparison: Token) -> bool:
+    """True if one side is a question with a number, and the other is neither a number nor a blank."""
+    sides = [_unwrapped(side) for side in comparison]
+    integers = [_is_integer(context, row, side) for side in sides]
+    others = [side for side, integer in zip(sides, integers, strict=True) if not integer]
+    return any(integers) and any(not _is_number(side) and (side.symbol, side.value) != _BLANK for side in others)
+
+
+def _unwrapped(token: Token) -> Token:
+    return _unwrapped(token[0]) if token.symbol == "(" else token
+
+
+def _is_integer(context: CheckContext, row: Row, token: Token) -> bool:
+    asked = context.questions.get(token.value, row) if token.symbol == "$" else row
+    return token.symbol in ("$", ".") and asked.get("type") == "integer"
 
 
 def _codes(context: CheckContext, leaf: Token, asked: Row | None) -> list[str]:

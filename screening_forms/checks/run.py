@@ -7,7 +7,7 @@ and advice in `problems.csv`. Checks are functions in one module per part of a w
 from collections.abc import Callable, Iterator
 
 from screening_forms.checks.cases import check_cases
-from screening_forms.checks.choices import check_choices, check_filters, check_lists
+from screening_forms.checks.choices import check_choices, check_filter_cells, check_filters, check_lists
 from screening_forms.checks.conditions import (
     check_circles,
     check_expressions,
@@ -48,6 +48,7 @@ ROW_CHECKS: tuple[Check, ...] = (
     check_choices,
     check_lists,
     check_filters,
+    check_filter_cells,
     check_spanish,
     check_sentences,
     check_signs,

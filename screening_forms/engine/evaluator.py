@@ -2,6 +2,7 @@
 
 Tablets score with it, and desks recompute with it. It runs generated Python that follows XPath 1.0 as JavaRosa (the
 engine of ODK Collect) evaluates it. It must reject, at loading, an expression that JavaRosa could evaluate differently.
+Texts used as numbers are left to `checks/numbers.py`: a desk must load a version that was published before that check.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ SEALED_RESULTS = ("outcome", "tier", "urgency", "queue_kinds")
 """The results in a pruned instance. A desk recomputes the others from the answers. The two lists of codes would take
 about 130 bytes, enough for the next larger padding bucket."""
 
+LARGEST_INTEGER = 2**31 - 1
+"""The largest integer answer. XForms integers have 32 bits in JavaRosa and in ODK Web Forms."""
+
 LONGEST_TEXT = 200
 """The most letters in a free-text answer. compiler/padding.py computes the size of all screenings with it."""
 
@@ -36,8 +40,6 @@ Answer = str | int | list[str]
 _UNSEALED = ("calculate", "acknowledge")
 _BLANK: tuple[object, ...] = ("", None, [])
 _INTEGER = re.compile(r"-?0*\d{1,10}", re.ASCII)
-_LARGEST = 2**31
-"""XForms integers have 32 bits (JavaRosa, ODK Web Forms); the field of ODK Collect takes nine characters of them."""
 _FIRST_DATE = "1583-01-01"
 """The two ODK engines differ on earlier dates: JavaRosa counts them in the Julian calendar."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -253,8 +255,8 @@ def _read_several(node: Node, value: Answer) -> str:
 
 def _read_integer(_: Node, value: Answer) -> str:
     text = _as_text(value)
-    number = int(text) if _INTEGER.fullmatch(text) else _LARGEST
-    return str(number) if -_LARGEST <= number < _LARGEST else ""
+    number = int(text) if _INTEGER.fullmatch(text) else None
+    return str(number) if number is not None and -LARGEST_INTEGER - 1 <= number <= LARGEST_INTEGER else ""
 
 
 def _read_date(node: Node, value: Answer) -> str:

@@ -6,11 +6,10 @@ web-forms and Python could evaluate differently.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from screening_forms.engine.xform_reader import Node
-from screening_forms.expressions.numbers import is_clear_number
 from screening_forms.expressions.parser import COMPARISONS, ExpressionError, Token, write_expression
 
 _CONDITIONS = (*COMPARISONS, "and", "or", "not", "true", "false", "selected")
@@ -86,18 +85,9 @@ class Expression:
             raise _not_allowed(token, "una fecha no es un número", "a date is not a number")
         if symbol == "if" and self.whole(token):
             return f"({self.number(token[1])} if {self.condition(token[0])} else {self.number(token[2])})"
-        if not all(map(is_clear_number, self._possible_texts(token))):
-            raise _not_allowed(token, "no es el mismo número en todo programa", "is not the same number everywhere")
         if symbol in ("$", ".") and self._name(token) in self.names.counted:
             return f"n{self.names.numbers[self._name(token)]}"
         return f"number({self.text(token)})"
-
-    def _possible_texts(self, token: Token) -> Iterable[str]:
-        """Return the known texts of a literal or a select question. A free text may be any, such as `1e3`."""
-        if token.symbol not in ("$", "."):
-            return (token.value,) if token.symbol == "(string)" else ()
-        node = self.names.nodes[self._name(token)]
-        return ("1e3",) if node.type == "text" else node.choices
 
     def text(self, token: Token) -> str:
         """Write a text. A condition raises ExpressionError: Collect writes 1 and web-forms writes true."""

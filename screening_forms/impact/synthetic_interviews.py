@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
-from screening_forms.engine.evaluator import Engine, FilledForm
+from screening_forms.engine.evaluator import LARGEST_INTEGER, Engine, FilledForm
 from screening_forms.engine.interview import DANGER_NODE
 from screening_forms.engine.xform_reader import Node
 from screening_forms.expressions.parser import (
@@ -175,7 +175,7 @@ class InterviewGenerator:
                     listed.append(code)
         for question, number in _thresholds(token):
             if known := self._questions.get(question):
-                known.numbers += [str(near) for near in (number - 1, number, number + 1) if near >= 0]
+                known.numbers += [str(near) for near in (number - 1, number, number + 1) if 0 <= near <= LARGEST_INTEGER]
 
     def _answered_in(self, name: str) -> set[str]:
         """Return the questions with an answer that have this name or are in the group of this name."""

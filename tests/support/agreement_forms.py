@@ -61,8 +61,8 @@ CASCADE = """
 | | place | does_not_know | No sabe | | all | | |
 | | camp | kilometro | El kilómetro 108 | 17 | 170103 | la_pampa | |
 | | camp | orilla | La orilla | 17 | 170104 | el_puerto | |
-| | camp | cumbre | La cumbre | 21 | | la_rinconada | |
-| | camp | otro | Otra parte | all | | | |
+| | camp | cumbre | La cumbre | 21 | 170104 | la_rinconada | |
+| | camp | otro | Otra parte | all | all | all | |
 | | work | mine | Una mina | | | | |
 | | work | bar | Un bar | | | | |
 | | work | farm | Una chacra | | | | |
@@ -70,13 +70,13 @@ CASCADE = """
 | | work | does_not_know | No sabe | | | | |
 | | sign | gas | Respira mercurio | 17 | | | mine |
 | | sign | debt | Tiene una deuda | 21 | | | mine |
-| | sign | drink | Tiene que beber | | | | bar |
-| | sign | watched | La vigilan | | | | bar |
-| | sign | papers | Le quitaron el DNI | | | | all |
-| | sign | hit | Le pegan | | | | all |
-| | sign | none | Nada | | | | all |
-| | sign | no_answer | No responde | | | | all |
-| | sign | does_not_know | No sabe | | | | all |
+| | sign | drink | Tiene que beber | none | | | bar |
+| | sign | watched | La vigilan | none | | | bar |
+| | sign | papers | Le quitaron el DNI | none | | | all |
+| | sign | hit | Le pegan | none | | | all |
+| | sign | none | Nada | none | | | all |
+| | sign | no_answer | No responde | none | | | all |
+| | sign | does_not_know | No sabe | none | | | all |
 
 | settings | form_id | form_title | version | default_language | indicator_set | policy | profile | languages |
 | | cascade | Tres niveles | 1 | Español (es) | ilo_delphi_2009 | pe_adult_2026_1 | adult_labour | es |
@@ -110,10 +110,12 @@ ODD = """
 | | select_one age | edad | ¿Qué edad tiene? | | yes | | | age_band | | |
 | | integer | saldo | ¿Cuánto le queda? | | | | | | | |
 | | integer | horas | ¿Cuántas horas? | | | . >= 0 and . <= 24 | | | | |
-| | integer | meses | ¿Cuántos meses? | ${saldo} <= 0 or ${saldo} >= 2147483647 | | . >= -12 | | | | |
+| | integer | meses | ¿Cuántos meses? | ${saldo} <= 0 or ${saldo} >= 2147483647 | | . >= ${saldo} | | | | |
 | | date | desde | ¿Desde cuándo? | | | . != '1900-01-02' | | | | |
 | | date | hasta | ¿Hasta cuándo? | ${desde} != '' | | . != ${desde} | | | | |
 | | select_one code | codigo | ¿Qué código? | | | | | | | |
+| | select_one whole | entero | ¿Qué entero? | | | | | | | |
+| | select_one strange | raro | ¿Qué texto raro? | | | | | | | |
 | | text | nota | Nota | | | | | | | Prueba de textos que parecen números. |
 | | begin_group | adulto | Trabajo | ${permiso}='yes' and (${edad}='18_29' or ${edad}='30_59') | | | | | | |
 | | select_one ynd | bisiesto | ¿Empezó ese día? | ${desde} = '2024-02-29' or ${desde} = '9999-12-31' | | | | | | |
@@ -140,6 +142,9 @@ ODD = """
 | | ynd | no_answer | No responde |
 | | ynd | does_not_know | No sabe |
 {codes}
+| | whole | no_answer | No responde |
+| | whole | does_not_know | No sabe |
+| | strange | no_answer | No responde |
 | | code | no_answer | No responde |
 | | code | does_not_know | No sabe |
 
@@ -157,6 +162,8 @@ ODD = """
 | | D1.08 | ${saldo} = 0 |
 | | D2.03 | ${saldo} < 0 and ${deuda}='yes' |
 | | D4.01 | ${horas} >= 12 |
+| | D2.01 | ${entero} >= 12 |
+| | D2.02 | ${entero} = 0 |
 | | D4.04 | ${saldo} < 0 or ${meses} = 7 |
 | | D5.02 | ${nunca}='yes' |
 | | D5.14 | ${deuda}='yes' and ${desde} = '9999-12-31' |
@@ -173,13 +180,17 @@ ODD_CALCULATES = (
     "-${saldo}",
     "${saldo} + ${meses}",
     "0 - ${horas}",
+    "${saldo} + ${saldo} + ${saldo}",
     "if(${saldo} = 0, 'zero', 'other')",
     "if(-${saldo} = 0, 'zero', 'other')",
     "if(${saldo} = ${meses}, 'same', 'other')",
     "if(${saldo} != ${meses}, 'other', 'same')",
     "if(${saldo} >= ${meses}, 'more', 'less')",
     "if(${saldo} > 2147483646, 'most', 'less')",
+    "if(${saldo} >= -2147483648, 'least', 'less')",
+    "if(${saldo} = 12, 1, 0)",
     "if(${saldo} >= 7.5, 1, 0)",
+    "if(${saldo} + 0.5 > ${meses}, 1, 0)",
     "if(${desde} = '2024-02-29', 'leap', 'other')",
     "if(${desde} = ${hasta}, 'same', 'other')",
     "if(${desde} != '9999-12-31', 'before', 'last')",
@@ -188,18 +199,25 @@ ODD_CALCULATES = (
     "if(${codigo} = 7, 1, 0)",
     "if(${codigo} >= 8, 1, 0)",
     "if(${codigo} < 0.6, 1, 0)",
-    "${codigo} + 1",
-    "if(${nota} = 7, 1, 0)",
-    "if(${nota} >= 8, 1, 0)",
-    "if(${nota} < 0.6, 1, 0)",
-    "${nota} + 1",
-    "if(${nota} = ${codigo}, 1, 0)",
+    "if(${codigo} = '007', 1, 0)",
+    "${entero} + 1",
+    "-${entero}",
+    "if(${entero} = 0, 1, 0)",
+    "if(${raro} = '0x10' or ${raro} = 'Infinity', 1, 0)",
+    "if(${nota} = ${raro}, 1, 0)",
+    "if(${nota} = '007', 1, 0)",
     "if(${odd0} > 5, 1, 0)",
     "if(${odd2} = '0', 1, 0)",
-    "${saldo} + 0.5",
-    "${saldo} + ${saldo} + ${saldo}",
+    "${odd5} + 1",
 )
-ODD_CODES = ("007", "08", "0", "-5", ".5", "5.", "1e3", "0x10", "Infinity", "NaN", "1-2", "1.5.2", "-", ".", "12", "-0", "99999999999")
+"""Those with `${codigo}`, `${entero}` and `${raro}` use the codes below."""
+
+_LISTS = {
+    "code": ("007", "08", "0", "-5", ".5", "5.", "1-2", "1.5.2", "-", ".", "12", "-0", "7", "5d", "NaN"),
+    "whole": ("0", "-0", "00012", "-7", "99999999999", "999999999999999", "otro"),
+    "strange": ("1e3", "0x10", "Infinity", "-Infinity", "0b1", "99999999999999999999", "007"),
+}
+"""Codes that engines read as the same number or as none; whole ones, for sums; and those that only texts compare."""
 
 _GUIDANCE = ("danger", "child", "protection", "duty", "labour", "review", "counted", "none")
 
@@ -211,5 +229,6 @@ def markdown(form: str) -> str:
     if form == "cascade":
         return CASCADE.replace("{guidance}", guidance)
     rows = "\n".join(f"| | calculate | odd{n} | | | | | | | {text} |" for n, text in enumerate(ODD_CALCULATES))
-    codes = "\n".join(f"| | code | {code} | El código {code} |" for code in ODD_CODES)
+    listed = [(name, code) for name, codes in _LISTS.items() for code in codes]
+    codes = "\n".join(f"| | {name} | {code} | El código {code} |" for name, code in listed)
     return ODD.replace("{guidance}", guidance).replace("{calculates}", rows).replace("{codes}", codes)

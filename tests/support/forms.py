@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from random import Random
 
 from screening_forms.compiled_form import CompiledForm
 from screening_forms.compiler.compile_form import compile_form
 from screening_forms.engine.evaluator import Engine, FilledForm
+from screening_forms.engine.xform_reader import Node
 from screening_forms.impact.synthetic_interviews import InterviewGenerator
 from screening_forms.workbook.reader import Workbook, parse_markdown, read_workbook
 from screening_forms.workbook.resources import CATALOGUE
@@ -129,8 +131,14 @@ EDGES = (
 CATALOGUE_FORMS = tuple(sorted(path.parent.name for path in CATALOGUE.glob("*/form.md")))
 
 
+SMALL_FORMS = ("small", "edges", "cascade", "odd")
+
+
 def workbook(form: str) -> Workbook:
-    """Return the ten-question form (`small`), the same with an author's calculates (`edges`), or a catalogue form."""
+    """Return a small form or a catalogue form.
+
+    `small`: ten questions. `edges`: the same with an author's calculates. `cascade`, `odd`: support.agreement_forms.
+    """
     if form == "edges":
         rows = "".join(f"| | calculate | edge{n} | | | | | | | {text} |\n" for n, text in enumerate(EDGES))
         text = SMALL.replace("choice_filter | route |", "choice_filter | route | calculation |", 1)
@@ -154,23 +162,45 @@ def wishes(engine: Engine, draws: Random) -> dict[str, str]:
 _inventor = cache(InterviewGenerator)
 
 
-def walk(engine: Engine, passes: list[dict[str, str]]) -> FilledForm:
+def walk(engine: Engine, passes: list[dict[str, str]], *, choices_return: bool = False) -> FilledForm:
     """Fill a form as a person does: only relevant questions, in order; each further pass starts at the beginning.
 
-    As in Collect, the answer to a question that is no longer relevant is stored and returns with the question. A choice
-    that is no longer offered is lost.
+    An empty answer takes the former one back. As in Collect, the answer to a question that is no longer relevant is
+    stored and returns with the question. A choice that is no longer offered is lost when the question is shown;
+    `choices_return`: as in Web Forms, it is only hidden, and returns when it is offered again.
     """
-    remembered: dict[str, str] = {}
-    filled = engine.drop_irrelevant(remembered)
+    stored: dict[str, str] = {}
+    filled = engine.drop_irrelevant(stored)
     for answers in passes:
         for node in engine.questions:
-            tried = dict(remembered)
-            if node.filter and node.name in engine.rejected(remembered):
-                del tried[node.name]
-            if node.name in answers and node.name in filled.relevant:
-                wished = remembered | {node.name: answers[node.name]}
-                if not (node.filter or node.constraint) or node.name not in engine.rejected(wished):
-                    tried = wished
-            if tried != remembered:
-                remembered, filled = tried, engine.drop_irrelevant(tried)
+            if node.name not in filled.relevant:
+                continue
+            before = dict(stored)
+            if node.filter and not choices_return:
+                _store(stored, node.name, engine.offered_part(node.name, filled))
+            if node.name in answers and _accepts(engine, node, filled.answers, answers[node.name]):
+                _store(stored, node.name, answers[node.name])
+            if stored != before:
+                filled = engine.drop_irrelevant(_without_hidden_choices(engine, stored) if choices_return else stored)
     return filled
+
+
+def _store(stored: dict[str, str], name: str, text: str) -> None:
+    stored.pop(name, None)
+    if text:
+        stored[name] = text
+
+
+def _accepts(engine: Engine, node: Node, answers: Mapping[str, str], text: str) -> bool:
+    if not (node.filter or node.constraint):
+        return True
+    return node.name not in engine.rejected({**answers, node.name: text})
+
+
+def _without_hidden_choices(engine: Engine, stored: Mapping[str, str]) -> dict[str, str]:
+    """Return the answers without the choices that are not offered now; a filter may depend on a filtered question."""
+    shown = dict(stored)
+    for node in engine.questions:
+        if node.filter and node.name in shown:
+            _store(shown, node.name, engine.offered_part(node.name, engine.drop_irrelevant(shown)))
+    return shown

@@ -4,7 +4,8 @@
  *
  * Argument: the XForm. Standard input, one line for each walk: `case TAB question=answer TAB ...`; lines with the same
  * case are walks through one interview. Standard output, for every node of every case: `case TAB node TAB 1 or 0
- * (relevant) TAB value`. Standard error: `fill` and the milliseconds for each case.
+ * (relevant) TAB value`; as `#missing` and `#broken`, the required questions that are blank and the answers that break
+ * their constraint. An empty answer in a walk takes the former answer back. Standard error: `fill` and the milliseconds for each case.
  */
 import { readFileSync } from 'node:fs';
 import { JSDOM } from 'jsdom';
@@ -80,11 +81,15 @@ const begun = performance.now();
 for (const [number, walks] of cases) {
   const { root } = form.createInstance();
   for (const answers of walks) walk(root, answers);
+  const [missing, broken] = [[], []];
   for (const node of nodesBelow(root)) {
     // The engine adds meta/instanceID to every form, as the specification asks; Chaski's identity is the jti.
     if (node.currentState.reference.startsWith('/data/meta')) continue;
     lines.push([number, nameOf(node), Number(node.currentState.relevant), node.currentState.instanceValue ?? ''].join('\t'));
+    if (node.validationState?.required?.valid === false) missing.push(nameOf(node));
+    if (node.validationState?.constraint?.valid === false) broken.push(nameOf(node));
   }
+  lines.push([number, '#missing', 1, missing.join(' ')].join('\t'), [number, '#broken', 1, broken.join(' ')].join('\t'));
 }
 console.error(`fill ${((performance.now() - begun) / cases.size).toFixed(1)}`);
 process.stdout.write(`${lines.join('\n')}\n`);

@@ -11,6 +11,8 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
 import org.javarosa.core.model.Constants;
 import org.javarosa.core.model.FormDef;
 import org.javarosa.core.model.FormIndex;
@@ -57,8 +59,8 @@ public final class FillAsCollect {
         FormInstance pristine = form.getMainInstance().clone();
         Map<String, List<Map<String, String>>> cases = readCases();
         for (Map.Entry<String, List<Map<String, String>>> interview : cases.entrySet()) {
-            fill(form, pristine, interview.getValue());
-            print(interview.getKey(), form.getMainInstance());
+            Set<String> stale = fill(form, pristine, interview.getValue());
+            print(interview.getKey(), form, stale);
         }
         OUT.flush();
         if (arguments.length > 2) {
@@ -68,13 +70,16 @@ public final class FillAsCollect {
         }
     }
 
-    private static void fill(FormDef form, FormInstance pristine, List<Map<String, String>> walks) {
+    /** Fills the form; returns the nodes that JavaRosa did not compute anew after it had dropped a choice. */
+    private static Set<String> fill(FormDef form, FormInstance pristine, List<Map<String, String>> walks) {
+        Set<String> stale = new TreeSet<>();
         form.setInstance(pristine.clone());
         form.initialize(true, new InstanceInitializationFactory());
         FormEntryController controller = new FormEntryController(new FormEntryModel(form));
         for (Map<String, String> answers : walks) {
-            walk(controller, answers);
+            walk(form, controller, answers, stale);
         }
+        return stale;
     }
 
     private static void time(
@@ -119,7 +124,8 @@ public final class FillAsCollect {
         return cases;
     }
 
-    private static void walk(FormEntryController controller, Map<String, String> answers) {
+    private static void walk(
+            FormDef form, FormEntryController controller, Map<String, String> answers, Set<String> stale) {
         controller.jumpToIndex(FormIndex.createBeginningOfFormIndex());
         int event = controller.stepToNextEvent();
         while (event != FormEntryController.EVENT_END_OF_FORM) {
@@ -127,7 +133,7 @@ public final class FillAsCollect {
                 FormEntryPrompt prompt = controller.getModel().getQuestionPrompt();
                 String wish = answers.get(prompt.getIndex().getReference().getNameLast());
                 if (isSelect(prompt)) {
-                    prompt.getSelectChoices(); // Showing a question makes JavaRosa drop a choice no longer offered.
+                    show(form, prompt, stale);
                 }
                 if (wish != null && wish.isEmpty()) {
                     clear(controller);
@@ -145,6 +151,26 @@ public final class FillAsCollect {
     private static boolean isSelect(FormEntryPrompt prompt) {
         int control = prompt.getControlType();
         return control == Constants.CONTROL_SELECT_ONE || control == Constants.CONTROL_SELECT_MULTI;
+    }
+
+    /**
+     * Shows a select question. JavaRosa then drops the choices that are no longer offered, but computes nothing anew: nodes
+     * that depend on the question keep their former value until another answer changes them or the form is opened
+     * again. This program opens the form again at once and notes these nodes.
+     */
+    private static void show(FormDef form, FormEntryPrompt prompt, Set<String> stale) {
+        TreeElement question = form.getMainInstance().resolveReference(prompt.getIndex().getReference());
+        String before = text(question);
+        prompt.getSelectChoices();
+        if (!before.equals(text(question))) {
+            Map<String, String> left = nodes(form);
+            form.initialize(false, new InstanceInitializationFactory());
+            nodes(form).forEach((name, node) -> {
+                if (!node.equals(left.get(name))) {
+                    stale.add(name);
+                }
+            });
+        }
     }
 
     /**
@@ -196,20 +222,47 @@ public final class FillAsCollect {
         return chosen.size() == codes.size() ? chosen : null;
     }
 
-    private static void print(String name, FormInstance instance) throws IOException {
-        print(name, instance.getRoot());
-        byte[] sent = new XFormSerializingVisitor().serializeInstance(instance);
+    private static void print(String name, FormDef form, Set<String> stale) throws IOException {
+        nodes(form).forEach((node, relevantAndValue) -> OUT.println(name + "\t" + node + "\t" + relevantAndValue));
+        Set<String> missing = new TreeSet<>();
+        Set<String> broken = new TreeSet<>();
+        for (TreeElement node : elements(form.getMainInstance().getRoot(), new ArrayList<>())) {
+            boolean blank = text(node).isEmpty();
+            if (node.isRelevant() && node.isRequired() && blank) {
+                missing.add(node.getName());
+            }
+            if (node.isRelevant() && !blank && !form.evaluateConstraint(node.getRef(), node.getValue())) {
+                broken.add(node.getName());
+            }
+        }
+        OUT.println(name + "\t#missing\t1\t" + String.join(" ", missing));
+        OUT.println(name + "\t#broken\t1\t" + String.join(" ", broken));
+        OUT.println(name + "\t#stale\t1\t" + String.join(" ", stale));
+        byte[] sent = new XFormSerializingVisitor().serializeInstance(form.getMainInstance());
         OUT.println(name + "\t#instance\t1\t" + Base64.getEncoder().encodeToString(sent));
     }
 
-    private static void print(String name, TreeElement element) {
-        for (int child = 0; child < element.getNumChildren(); child++) {
-            TreeElement node = element.getChildAt(child);
+    /** Every node's name, with its relevance and its value as this program prints them. */
+    private static Map<String, String> nodes(FormDef form) {
+        Map<String, String> nodes = new LinkedHashMap<>();
+        for (TreeElement node : elements(form.getMainInstance().getRoot(), new ArrayList<>())) {
+            nodes.put(node.getName(), (node.isRelevant() ? 1 : 0) + "\t" + text(node));
+        }
+        return nodes;
+    }
+
+    private static List<TreeElement> elements(TreeElement parent, List<TreeElement> found) {
+        for (int child = 0; child < parent.getNumChildren(); child++) {
+            TreeElement node = parent.getChildAt(child);
             if (!node.getName().equals("meta")) {
-                String value = node.getValue() == null ? "" : node.getValue().uncast().getString();
-                OUT.println(name + "\t" + node.getName() + "\t" + (node.isRelevant() ? 1 : 0) + "\t" + value);
-                print(name, node);
+                found.add(node);
+                elements(node, found);
             }
         }
+        return found;
+    }
+
+    private static String text(TreeElement node) {
+        return node.getValue() == null ? "" : node.getValue().uncast().getString();
     }
 }
