@@ -71,7 +71,11 @@ def test_a_free_text_with_other_digits_is_no_number() -> None:
         ("| | calculate | mal | | | | | | | if(${saldo} > '1e3', 1, 0) |", "calculation", "expression.code_as_number"),
         ("| | integer | mal | ¿Cuánto? | | | . < 9999999999999999 | | | |", "constraint", "expression.code_as_number"),
         ("| | calculate | mal | | | | | | | ${saldo} + 0.5 |", "calculation", "expression.fraction"),
-        ("| | calculate | mal | | | | | | | if(${horas} > 8, ${codigo} + 1, 0) |", "calculation", "expression.fraction"),
+        (
+            "| | calculate | mal | | | | | | | if(${horas} > 8, ${codigo} + 1, 0) |",
+            "calculation",
+            "expression.fraction",
+        ),
         ("| | calculate | mal | | | | | | | -(${codigo}) |", "calculation", "expression.fraction"),
         ("| | note | mal | Ver | ${desde} >= '2024-02-29' | | | | | |", "relevant", "expression.date_as_number"),
         ("| | date | mal | ¿Cuándo? | | | . = 2024 | | | |", "constraint", "expression.date_as_number"),
@@ -110,7 +114,11 @@ def test_an_indicator_with_such_a_number_is_refused_in_its_row(when: str, code: 
 @pytest.mark.parametrize(
     ("old", "new", "at"),
     [
-        ("| | camp | otro | Otra parte | all | all | all | |", "| | camp | otro | Otra parte | all | all | | |", "place"),
+        (
+            "| | camp | otro | Otra parte | all | all | all | |",
+            "| | camp | otro | Otra parte | all | all | | |",
+            "place",
+        ),
         ("| | place | bar | Un bar | | all | | |", "| | place | bar | Un bar | | | | |", "district"),
         ("| | region | 17 |", "| | region | 17 |", ""),
     ],
@@ -130,7 +138,9 @@ def test_a_text_that_only_some_engines_read_as_a_number_is_not_clear(text: str) 
     assert not is_clear_number(text)
 
 
-@pytest.mark.parametrize("text", ["0", "-0", "007", "-5", ".5", "5.", "9" * 15, "yes", "no_answer", "1-2", "1.5.2", "-"])
+@pytest.mark.parametrize(
+    "text", ["0", "-0", "007", "-5", ".5", "5.", "9" * 15, "yes", "no_answer", "1-2", "1.5.2", "-"]
+)
 def test_plain_numbers_and_words_are_clear(text: str) -> None:
     assert is_clear_number(text)
     assert is_fraction(text) == (text in (".5", "5."))

@@ -175,7 +175,8 @@ class InterviewGenerator:
                     listed.append(code)
         for question, number in _thresholds(token):
             if known := self._questions.get(question):
-                known.numbers += [str(near) for near in (number - 1, number, number + 1) if 0 <= near <= LARGEST_INTEGER]
+                near = (number - 1, number, number + 1)
+                known.numbers += [str(number) for number in near if 0 <= number <= LARGEST_INTEGER]
 
     def _answered_in(self, name: str) -> set[str]:
         """Return the questions with an answer that have this name or are in the group of this name."""

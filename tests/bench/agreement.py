@@ -90,7 +90,7 @@ def _differing(form: Drawn, name: str, other: str, theirs: Sequence[Nodes]) -> F
     pairs = zip(form.interviews, theirs, strict=False)
     back = name == "web_forms"
     differing = sum(bool(differences(form.engine, passes, nodes, choices_return=back)) for passes, nodes in pairs)
-    compared = f"{sum(map(len, theirs)):,} nodes compared"
+    compared = f"{sum(name[0] != '#' for nodes in theirs for name in nodes):,} nodes compared"
     if late := sum(bool(listed(nodes, "#stale")) for nodes in theirs):
         compared += f"; in {late:,}, {other} computes nodes late (docs/decisions.md)"
     return Figure(f"agreement.{form.name}.{name}", about, differing, "", 0, None, compared)

@@ -98,7 +98,7 @@ CASCADE = """
 | cases | case | outcome | peligro | permiso | edad | region | distrito | lugar | trabajo | senas |
 | | Peligro ahora | positive | yes | | 18_29 | 17 | | | | |
 | | No quiere hablar | not_scored | no | no | 30_59 | 21 | | | | |
-"""
+"""  # noqa: E501
 """The list `otras` may offer nothing. `barrio` is required. Filters name one question, two, and a select_multiple."""
 
 ODD = """
@@ -172,7 +172,7 @@ ODD = """
 | cases | case | outcome | peligro | permiso | edad |
 | | Peligro ahora | positive | yes | | 18_29 |
 | | No quiere hablar | not_scored | no | no | 30_59 |
-"""
+"""  # noqa: E501
 
 ODD_CALCULATES = (
     "${saldo} + 1",

@@ -9,8 +9,8 @@ import base64
 import os
 import shutil
 import subprocess
-from datetime import date
 from collections.abc import Sequence
+from datetime import date
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -68,7 +68,8 @@ def _changes(inventor: InterviewGenerator, draws: Random) -> dict[str, str]:
     """
     engine, other = inventor.engine, inventor.draw_answers(draws)
     empties, changes = draws.choice((0.02, 0.1, 0.3)), draws.choice((0.02, 0.1, 0.3))
-    tops = {name for node in engine.questions if node.filter for name in referenced_questions(parse_expression(node.filter))}
+    filters = [parse_expression(node.filter) for node in engine.questions if node.filter]
+    tops = {name for token in filters for name in referenced_questions(token)}
     passed = {}
     for node in engine.questions:
         if draws.random() < empties:
