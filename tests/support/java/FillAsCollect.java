@@ -156,8 +156,8 @@ public final class FillAsCollect {
     }
 
     /**
-     * Shows a select question. JavaRosa then drops the choices that are no longer offered, but computes nothing anew: nodes
-     * that depend on the question keep their former value until another answer changes them or the form is opened
+     * Shows a select question. JavaRosa then drops the choices that are no longer offered, but computes nothing anew.
+     * Nodes that depend on the question keep their former value until another answer changes them or the form is opened
      * again. This program opens the form again at once and notes these nodes.
      */
     private static void show(FormDef form, FormEntryPrompt prompt, Set<String> stale) {
