@@ -43,7 +43,9 @@ import org.javarosa.xform.util.XFormUtils;
  * <p>Argument: the XForm. Standard input, one line per walk through the form: {@code case TAB question=answer TAB ...};
  * several lines with the same case are walks through one interview. Standard output, for every node of every case:
  * {@code case TAB node TAB 1 or 0 (relevant) TAB value}, then the instance that Collect would send, as
- * {@code case TAB #instance TAB 1 TAB base64}.
+ * {@code case TAB #instance TAB 1 TAB base64}. An empty answer in a walk takes the former answer back. Three more lines
+ * list nodes: {@code #missing}, the required questions that are blank; {@code #broken}, the answers that break their
+ * constraint; {@code #stale}, the nodes that JavaRosa computed too late after a choice was no longer offered.
  *
  * <p>With two more arguments, numbers of rounds and of cases, the first so many cases are then done that many times
  * again in the warm machine, and standard error gets the median milliseconds a case, as {@code fill 12.3} for filling
@@ -154,8 +156,8 @@ public final class FillAsCollect {
     }
 
     /**
-     * Shows a select question. JavaRosa then drops the choices that are no longer offered, but computes nothing anew: nodes
-     * that depend on the question keep their former value until another answer changes them or the form is opened
+     * Shows a select question. JavaRosa then drops the choices that are no longer offered, but computes nothing anew.
+     * Nodes that depend on the question keep their former value until another answer changes them or the form is opened
      * again. This program opens the form again at once and notes these nodes.
      */
     private static void show(FormDef form, FormEntryPrompt prompt, Set<String> stale) {
