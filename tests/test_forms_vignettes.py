@@ -7,6 +7,7 @@ answers to questions that are newer; `expected` and `tolerated` results as [outc
 from __future__ import annotations
 
 import json
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from screening_forms.engine.evaluator import FilledForm
 from support.catalogue import form
 
+IMPACT = Path(__file__).parents[1] / "docs" / "write_policy_impact.py"
 VIGNETTES: list[dict[str, Any]] = json.loads((Path(__file__).parent / "support/vignettes.json").read_text("utf-8"))
 for_each_vignette = pytest.mark.parametrize("vignette", VIGNETTES, ids=lambda vignette: vignette["id"])
 
@@ -44,3 +46,10 @@ def test_a_case_answers_every_question_about_signs_that_is_asked(vignette: dict[
     signs = {node.name for node in engine.questions if f"u_{node.name}" in engine.nodes}
     stopped_early = vignette["id"] == "P02"
     assert stopped_early or not (signs & filled.relevant) - filled.answers.keys()
+
+
+def test_the_page_on_the_policies_shows_what_the_forms_decide_today() -> None:
+    impact = runpy.run_path(str(IMPACT))
+    page = IMPACT.with_name("policy_impact.md").read_text(encoding="utf-8")
+    assert page.endswith("".join(impact["case_lines"]()))
+    assert page.count("10,000 interviews have a score") == len(impact["FORMS"])
