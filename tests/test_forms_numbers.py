@@ -129,7 +129,7 @@ def test_a_blank_cell_that_a_choice_filter_compares_is_refused(old: str, new: st
     problems, _ = check_and_compile(
         parse_markdown(text.replace(old, new)), channel="training", route_vocabulary=AUTHOR_FIELDS
     )
-    blank = [(problem.sheet, problem.column) for problem in problems if problem.code == "choice.blank_filter_cell"]
+    blank = [(problem.sheet, problem.column) for problem in problems if problem.code == "choice.filter_blank"]
     assert blank == ([("choices", at)] if at else [])
 
 

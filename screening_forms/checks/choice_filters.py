@@ -42,7 +42,8 @@ def check_offers(context: CheckContext) -> Iterator[FormProblem]:
     for misfit in misfits:
         if (misfit.column, misfit.rows[0].number) not in reported:
             reported.add((misfit.column, misfit.rows[0].number))
-            yield misfit.problem()
+            if not misfit.is_blank:  # `check_filter_cells` names a blank cell, offered or not
+                yield misfit.problem()
     explained = {(misfit.question, misfit.meant) for misfit in misfits}
     for trial in known:
         for answers in trial.empty:
@@ -75,6 +76,11 @@ class Misfit:
     meant: str
     codes: Sequence[str]
 
+    @property
+    def is_blank(self) -> bool:
+        """True if the cell of the column is blank."""
+        return bool(self.question) and not self.rows[0].get(self.column)
+
     def problem(self) -> FormProblem:
         """Return the problem at the first choice, with the rows of the others."""
         row, value = self.rows[0], self.rows[0].get(self.column)
@@ -82,9 +88,8 @@ class Misfit:
         if not self.question:
             return problem("choice.never_offered", row, self.column or "name", row.get("name"), numbers)
         better = self.meant or " / ".join(self.codes)
-        code = "choice.filter_value" if value else "choice.filter_blank"
-        shown = value or row.get("name")
-        return problem(code, row, self.column, shown, self.question, better, numbers, heading=self.column)
+        shown = value, self.question, better, numbers
+        return problem("choice.filter_value", row, self.column, *shown, heading=self.column)
 
 
 def _ranges(numbers: Sequence[int]) -> str:

@@ -67,6 +67,10 @@ def check_filter_cells(context: CheckContext) -> Iterator[FormProblem]:
     columns = {*context.workbook.headings.get("choices", ())}
     for row in context.workbook.survey:
         for name in dict.fromkeys(_names(row.get("choice_filter"))):
-            for choice in context.choices_of(row) if name in columns else ():
+            choices = context.choices_of(row) if name in columns else []
+            known = " / ".join(dict.fromkeys(choice.get(name) for choice in choices if choice.get(name)))
+            for choice in choices:
                 if not choice.get(name):
-                    yield problem("choice.blank_filter_cell", choice, name, choice.get("name"), row.get("name"))
+                    yield problem(
+                        "choice.filter_blank", choice, name, choice.get("name"), row.get("name"), known, heading=name
+                    )
