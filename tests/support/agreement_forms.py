@@ -20,7 +20,7 @@ CASCADE = """
 | | select_one ynd | encierro | ¿Lo encierran? | ${lugar}='la_pampa' or selected(${senas},'watched') | | | | | |
 | | begin_group | mina | La mina | ${distrito}='170104' or selected(${senas},'gas') | | | | | |
 | | select_one ynd | deuda | ¿Tiene una deuda? | selected(${senas},'debt') or ${trabajo}='mine' | | | | | |
-| | select_multiple sign | otras | ¿Qué vio en otros? | | | | work=${trabajo} and not(selected(${senas},'none')) | | |
+| | select_multiple sign | otras | ¿Qué vio en otros? | | | | (work=${trabajo} and not(selected(${senas},'none'))) or work='all' | | |
 | | end_group | | | | | | | | |
 | | end_group | | | | | | | | |
 | | calculate | cuantas | | | | | | | count-selected(${senas}) |
