@@ -92,6 +92,14 @@ def test_a_child_gets_no_questions_for_adults_and_is_never_negative(name: str, a
 
 
 @for_each_form
+@pytest.mark.parametrize("sign", ["locked", "escaped", "hurt", "debt"])
+def test_a_child_with_a_sign_of_forced_work_is_positive_anywhere(name: str, sign: str) -> None:
+    child = {**TALKS, "edad": "14_17", "menor_ve": ["none"]}
+    assert came(form(name).run({**child, "menor_trabajo": ["none"]})) == ("review", "child", "child")
+    assert came(form(name).run({**child, "menor_trabajo": [sign]})) == ("positive", "child", "child")
+
+
+@for_each_form
 @pytest.mark.parametrize(
     "gate", [{"a_solas": "no"}, {"privado": "no"}, {"seguro_ahora": "no"}, {"interprete": "related"}]
 )

@@ -104,7 +104,7 @@ def test_poverty_without_abuse_gives_a_negative_outcome() -> None:
 def test_every_place_has_a_name_in_the_national_list() -> None:
     codes = [row.get("name") for row in book().choices if row.get("list_name") == "district"]
     assert len(codes) == len(set(codes)) > 100
-    assert all(get_distrito(code) for code in codes if len(code) == 6 and not code.endswith("0000"))
+    assert all(get_distrito(code) for code in codes if len(code) == 6 and not code.endswith("00"))
 
 
 def test_every_province_of_every_region_can_be_recorded() -> None:
@@ -115,6 +115,19 @@ def test_every_province_of_every_region_can_be_recorded() -> None:
     assert {row.get("name")[:4] for row in places if not row.get("name").endswith("0000")} == provinces
     assert {row.get("name")[:2] for row in places if row.get("name").endswith("0000")} == regions
     assert all(row.get("name").startswith(row.get("region")) for row in places)
+
+
+@pytest.mark.parametrize(("hours", "days"), [(9, 7), (11, 6), (13, 5), (16, 4), (24, 3)])
+def test_more_than_sixty_hours_a_week_are_too_many_however_they_are_spread(hours: int, days: int) -> None:
+    fair = answers("2_ananea_es") | {"horas": hours, "dias": days}
+    assert "D4.01" in form().run(fair).values["fired"].split()
+    assert "D4.01" not in form().run(fair | {"horas": 60 // days}).values["fired"].split()
+
+
+def test_no_soles_at_all_is_said_as_no_pay_and_never_as_a_number() -> None:
+    assert form().rejected({**answers("2_ananea_es"), "sueldo_mes": "0"}).keys() == {"sueldo_mes"}
+    [message] = [node.constraint_message["es"] for node in form().questions if node.name == "sueldo_mes"]
+    assert "marque que no le pagan" in message
 
 
 def test_the_answer_files_are_those_of_the_story() -> None:

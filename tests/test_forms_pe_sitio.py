@@ -57,9 +57,19 @@ def test_every_observed_child_is_referred_to_the_child_desk(child: str, place: s
         assert filled.values["outcome"] in ("positive", "review")
 
 
-@pytest.mark.parametrize(("child", "place"), [("work", "farm"), ("companion", "bar"), ("present", "bar")])
-def test_a_child_at_work_or_in_a_bar_needs_no_other_sign(child: str, place: str) -> None:
+@pytest.mark.parametrize(("child", "place"), [("work", "mine"), ("companion", "bar"), ("present", "bar")])
+def test_a_child_at_a_mine_or_in_a_bar_needs_no_other_sign(child: str, place: str) -> None:
     assert came(form(NAME).run({**NOTHING, "tipo_lugar": place, "ninos": [child]})) == ("positive", "child", "child")
+
+
+@pytest.mark.parametrize("place", ["farm", "home", "road", "business"])
+def test_a_child_at_work_elsewhere_is_positive_only_with_a_second_sign(place: str) -> None:
+    herding = {**NOTHING, "tipo_lugar": place, "ninos": ["work"]}
+    assert came(form(NAME).run(herding)) == ("review", "child", "child")
+    for sign in ({"trabajo": ["risk"]}, {"trabajo": ["worn"]}, {"control": ["hurt"]}, {"encierro": "yes"}):
+        filled = form(NAME).run({**herding, **sign})
+        assert came(filled)[:2] == ("positive", "child")
+        assert filled.values["urgency"] == "immediate"
 
 
 def test_adults_under_control_are_referred_together_with_children() -> None:

@@ -67,10 +67,17 @@ def test_an_advance_alone_gives_a_negative_outcome() -> None:
 
 @pytest.mark.parametrize(
     "trouble",
-    [{"dinero": ["during"]}, {"descuento": ["shop"]}, {"obligan": ["house"], "negarse": ["none"]}],
+    [{"descuento": ["shop"]}, {"obligan": ["house"], "negarse": ["none"]}],
 )
 def test_problems_with_pay_and_hours_are_referred_to_the_labour_desk(trouble: dict[str, Answer]) -> None:
     assert came(form(NAME).drop_irrelevant({**story("trabajo_libre"), **trouble})) == ("labour_rights", "T3", "labour")
+
+
+@pytest.mark.parametrize(
+    "kept", [{"dinero": ["during"]}, {"dejar": "no", "motivo": ["wages"]}, {"descuento": ["unpaid"]}]
+)
+def test_wages_that_are_kept_are_reviewed(kept: dict[str, Answer]) -> None:
+    assert came(form(NAME).drop_irrelevant({**story("trabajo_libre"), **kept})) == ("review", "T4", "review")
 
 
 @pytest.mark.parametrize("more", [{}, {"obligan": ["overtime"], "negarse": ["none"]}])
