@@ -143,6 +143,46 @@ def test_in_every_form_answers_stay_with_yes_or_a_queue_and_with_nothing_else(na
     assert seen == ({True, False} if "consent" in form.route else {True})
 
 
+@pytest.mark.parametrize("version", ["3", "", "2026 ñ", "a&amp;&lt;b&gt;&quot;'", "1&#10;2&#9;3&#13;"])
+@pytest.mark.parametrize(
+    "text", ["ñ\u0301 \U0001f600", "a & <b> ]]> \"c\" 'd'", " \r\n\t ", "\ufeff\u0085\ufffd\u00a0"]
+)
+def test_every_text_and_version_of_a_form_can_be_sealed(version: str, text: str) -> None:
+    xform = compiled().xform.replace(f'version="{compiled().version}"', f'version="{version}"')
+    engine = load_engine(xform)
+    written = f' id="{FORM}" version="'.encode()
+    for deriva in ("no", "yes"):
+        filled = engine.run(declining(deriva=deriva))
+        spoken = replace(filled, values={**filled.values, "deuda_monto": text})
+        instance = engine.write_instance(spoken)
+        assert written in instance
+        sealed = drop_answers(instance, compiled().route, compiled().omit_route)
+        assert are_dropped(sealed) is (deriva == "no")
+        assert engine.read_values(sealed)["outcome"] == "positive"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"<data ", b'<?xml version="1.0"?>\n<data '),
+        (b"<data ", b'<data xmlns="http://www.w3.org/2002/xforms" '),
+        (b"<tier>", b"<!-- a note --><tier>"),
+    ],
+    ids=["a declaration", "a namespace", "a comment"],
+)
+@pytest.mark.parametrize("deriva", ["yes", "no"])
+def test_a_desk_still_opens_a_screening_that_another_client_spelled_otherwise(
+    scorer: Engine, old: bytes, new: bytes, deriva: str
+) -> None:
+    honest = sealed_by(compiled(), scorer, declining(deriva=deriva))
+    assert are_dropped(honest) is (deriva == "no")
+    spelled = honest.replace(old, new, 1)
+    assert spelled != honest
+    opened = read_screening(compiled(), scorer, spelled)
+    assert (opened.outcome, opened.dropped) == ("positive", False)
+    assert opened.agrees is (deriva == "yes"), "a mark that no tablet writes is not believed"
+
+
 def test_a_field_that_the_form_leaves_out_of_the_route_does_not_stay(scorer: Engine) -> None:
     form = replace(compiled(), omit_route=("sector", "province", "consent"))
     sealed = sealed_by(form, scorer, declining())

@@ -174,6 +174,11 @@ def test_both_refuse_the_same_instances_that_are_almost_xml(node):
     for _ in range(400):
         text, at = good["instance"], rng.randrange(len(good["instance"]))
         given.append({**good, "instance": text[:at] + rng.choice(changes) + text[at + rng.choice((0, 0, 1, 4)) :]})
+    assert expected_of_both(node, given) == {"ok", "seal.not_xml"}
+
+
+def expected_of_both(node: Path, given: list[Case]) -> set[str]:
+    """What both implementations answer when they drop answers; fails where they differ."""
     theirs = ask(node, *(("drop", each) for each in given))
     differ = [
         (each["instance"], here, there)
@@ -181,7 +186,68 @@ def test_both_refuse_the_same_instances_that_are_almost_xml(node):
         if (here := ours("drop", each)) != there
     ]
     assert not differ, differ[:5]
-    assert {each["expect"] for each in theirs} == {"ok", "seal.not_xml"}
+    return {each["expect"] for each in theirs}
+
+
+NAMES = ("g", "deriva", "sexo", "queue_kinds", "outcome", "meta", "_", "__proto__", "constructor", "xml", "A.b-1")
+ODD_NAMES = ("1q", "-q", ".q", "n\u0303", "año", "q\u00b7x", "x:q", "a:b:c", ":q", "", "q\u200d", "Ω", "\U00010400")
+TEXTS = ("yes", "no", "male", " \r\n\t", "&#10;", "&#xA0;", "&#x1F600;", "]]&gt;", ">", "'", '"', "ñ\u0301", "\u0085")
+TEXTS += ("\u00a0", "\ufeff", "\ufdd0", "\ufffd", "\U0001ffff", "\x7f", "&#0000065;", "&apos;&quot;", "&#x10ffff;")
+ODD_TEXTS = ("\x00", "\x01", "\x0b", "\x1f", "\uffff", "\ufffe", "&#0;", "&#xb;", "&#xD800;", "&#xdfff;", "&#xFFFE;")
+ODD_TEXTS += ("&#x110000;", "&#9999999;", "&#00000065;", "&#x;", "&#;", "&;", "&", "&nbsp;", "&AMP;", "&#X41;", "]]>")
+ODD_TEXTS += ("<!---->", "<?p q?>", "<![CDATA[yes]]>", "<", "</g>", "<g>", "<q a='b'/>", "<q  />", "<q\n/>")
+VALUES = ("f", "", "3 b", "ñ", "&#10;&#9;", "&quot;", "'", ">", "&amp;lt;", "]]>")
+ODD_VALUES = ("a\nb", "a\tb", "<", "&", '"', "\x01", "&#0;", "&#xFFFF;", "\uffff")
+MARKS = ("", "", ' answers="dropped"')
+ODD_MARKS = (
+    ' answers="kept"',
+    " answers='dropped'",
+    ' id="b"',
+    ' xmlns="u"',
+    ' xmlns:x="u"',
+    ' x:id="b"',
+    "\u00a0",
+    "\n",
+)
+ENDS = ("",)
+ODD_ENDS = (
+    "\n",
+    " ",
+    "\ufeff",
+    "x",
+    "<!---->",
+    "<?xml version='1.0'?>",
+    "<?xml version='1.0' a='b'?>",
+    "<!DOCTYPE data>",
+)
+
+
+def odd_xml(rng: Random) -> str:
+    """An instance of which each part may be one that XML, or only the protocol, refuses."""
+
+    def pick(usual: tuple[str, ...], odd: tuple[str, ...]) -> str:
+        return rng.choice(odd if rng.random() < 0.03 else usual)
+
+    def content(depth: int) -> str:
+        parts = []
+        for _ in range(rng.randint(0, 3)):
+            name = pick(NAMES, ODD_NAMES)
+            inner = content(depth + 1) if depth < 3 and rng.random() < 0.4 else pick(TEXTS, ODD_TEXTS)
+            parts.append(rng.choice((f"<{name}>{inner}</{name}>", f"<{name}>{inner}</{name}>", f"<{name}/>", inner)))
+        return "".join(parts)
+
+    name, inner = pick(("data", "f"), ODD_NAMES), content(0) + rng.choice(("", "<deriva> yes\n</deriva>"))
+    head = f'id="{pick(VALUES, ODD_VALUES)}" version="{pick(VALUES, ODD_VALUES)}"{pick(MARKS, ODD_MARKS)}'
+    return f"{pick(ENDS, ODD_ENDS)}<{name} {head}>{inner}</{name}>{pick(ENDS, ODD_ENDS)}"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_both_refuse_the_same_odd_xml_and_drop_the_same_answers_of_the_rest(node, seed):
+    rng, route = Random(f"odd xml {seed}"), {"consent": "deriva", "sex": "sexo"}
+    given = [{"instance": odd_xml(rng), "route": route, "omit_route": []} for _ in range(1500)]
+    assert expected_of_both(node, given) == {"ok", "seal.not_xml"}
+    results_here = [ours("drop", each).get("result", {}).get("dropped") for each in given]
+    assert min(results_here.count(each) for each in (True, False, None)) > 100
 
 
 def vectors(*dos: str) -> list[Case]:

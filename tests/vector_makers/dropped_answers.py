@@ -1,5 +1,6 @@
 """The vectors of dropping answers: an instance before sealing, and the one that is sealed (SPEC 8.1 step 0)."""
 
+from collections.abc import Callable
 from typing import Any
 
 from vector_makers.fixed_inputs import Case, case
@@ -43,6 +44,68 @@ def counted(deriva: str = "", score: str = "<outcome>positive</outcome><tier>T1<
     return f"{MARKED}{AGE}{PLACE}{TALKED}{consent}<score>{score}</score></data>"
 
 
+def _replaced(old: str, new: str) -> Callable[[str], str]:
+    def replace(instance: str) -> str:
+        assert old in instance
+        return instance.replace(old, new, 1)
+
+    return replace
+
+
+LEAF = "<horas>12</horas>"
+REFUSED: dict[str, tuple[str, Callable[[str], str]]] = {
+    "no_element": ("No element.", lambda _: " "),
+    "cut_off": ("A tag is not closed.", lambda instance: instance.removesuffix("</data>")),
+    "crossed_tags": ("Tags are crossed.", _replaced("</g4>", "</g5>")),
+    "two_roots": ("Two roots.", lambda instance: instance + instance),
+    "element_after": ("An element after the root.", lambda instance: f"{instance}<data/>"),
+    "closed_too_often": ("A closing tag after the root.", lambda instance: f"{instance}</data>"),
+    "text_after": ("A line end after the root.", lambda instance: f"{instance}\n"),
+    "text_before": ("A blank before the root.", lambda instance: f" {instance}"),
+    "byte_order_mark": ("A byte order mark.", lambda instance: f"\ufeff{instance}"),
+    "too_deep": ("101 levels of elements.", _replaced(LEAF, "<g>" * 99 + "x" + "</g>" * 99)),
+    "declaration": ("An XML declaration.", lambda instance: f'<?xml version="1.0"?>{instance}'),
+    "document_type": ("A DTD.", lambda instance: f"<!DOCTYPE data>{instance}"),
+    "comment": ("A comment.", _replaced(LEAF, "<horas>1<!-- -->2</horas>")),
+    "processing_instruction": ("A processing instruction.", _replaced(LEAF, "<horas>1<?p q?>2</horas>")),
+    "character_data": ("Character data in CDATA.", _replaced(">no</deriva>", "><![CDATA[no]]></deriva>")),
+    "end_of_character_data": ("The end of CDATA in a text.", _replaced(LEAF, "<horas>]]></horas>")),
+    "unknown_entity": ("An entity that XML does not know.", _replaced(">no<", ">&no;<")),
+    "bare_ampersand": ("An ampersand alone.", _replaced(">no<", ">a & b<")),
+    "control_character": ("A control character.", _replaced(LEAF, "<horas>\x01</horas>")),
+    "no_character": ("U+FFFF is no character of XML.", _replaced(LEAF, "<horas>\uffff</horas>")),
+    "reference_to_zero": ("A reference to U+0000.", _replaced(LEAF, "<horas>&#0;</horas>")),
+    "reference_to_a_surrogate": ("A reference to half a pair.", _replaced(LEAF, "<horas>&#xD800;</horas>")),
+    "reference_above_unicode": ("A reference above U+10FFFF.", _replaced(LEAF, "<horas>&#x110000;</horas>")),
+    "reference_in_the_root": ("A reference to U+FFFE in the root.", _replaced('version="3"', 'version="&#xfffe;"')),
+    "accent_in_a_name": ("A combining accent in a name.", _replaced(LEAF, "<n\u0303>1</n\u0303>")),
+    "letter_in_a_name": ("A name that is not ASCII.", _replaced(LEAF, "<año>1</año>")),
+    "middle_dot_in_a_name": ("A middle dot in a name.", _replaced(LEAF, "<q\u00b7>1</q\u00b7>")),
+    "digit_before_a_name": ("A name that begins with a digit.", _replaced(LEAF, "<1q>1</1q>")),
+    "namespace": ("A namespace.", _replaced("<data ", '<data xmlns="http://www.w3.org/2002/xforms" ')),
+    "prefix": ("A prefix without a namespace.", _replaced(LEAF, "<x:horas>12</x:horas>")),
+    "prefix_of_a_namespace": (
+        "A prefix with its namespace.",
+        lambda instance: instance.replace('version="3"', 'version="3" xmlns:x="u"').replace("data", "x:data"),
+    ),
+    "two_colons": ("Two colons in a name.", _replaced(LEAF, "<a:b:c>1</a:b:c>")),
+    "attribute_twice": ("An attribute twice.", _replaced('version="3"', 'version="3" version="4"')),
+    "attribute_missing": ("An attribute is missing.", _replaced(' version="3"', "")),
+    "attributes_in_another_order": (
+        "The attributes in another order.",
+        _replaced('id="pe_laboral_adulto" version="3"', 'version="3" id="pe_laboral_adulto"'),
+    ),
+    "attribute_in_other_quotes": ("An attribute in apostrophes.", _replaced('"3"', "'3'")),
+    "attribute_of_a_leaf": ("An attribute of a leaf.", _replaced("<horas>", '<horas a="b">')),
+    "another_mark": ("The mark with another value.", _replaced('version="3"', 'version="3" answers="kept"')),
+    "line_end_in_an_attribute": ("A line end in an attribute.", _replaced('"3"', '"3\n"')),
+    "tab_before_an_attribute": ("A tab before an attribute.", _replaced("<data ", "<data\t")),
+    "hard_blank": ("A no-break space before an attribute.", _replaced("<data ", "<data\u00a0")),
+    "blank_in_a_tag": ("A blank in a closing tag.", _replaced("</deriva>", "</deriva >")),
+}
+"""The spellings that step 0 refuses: what changes an instance, by name."""
+
+
 # A list of cases, longer than a function should be.
 def drop_cases() -> dict[str, Case]:
     def check(about: str, before: str, after: str | None, route: dict[str, str] = ROUTE, *omitted: str) -> Case:
@@ -60,9 +123,10 @@ def drop_cases() -> dict[str, Case]:
     site = f"{HEAD}<armas>no</armas><distrito>170102</distrito><score><outcome>negative</outcome></score></data>"
     declined = instance("no")
     no_consent = {field: question for field, question in ROUTE.items() if field != "consent"}
-    spelled = declined.replace("<data ", '<?xml version="1.0"?>\n<data xmlns:orx="http://openrosa.org/xforms" ')
-    spelled = spelled.replace("<g1>", "<!-- a note -->\n <g1>\t").replace("<edad>18_29<", "<edad> 18_&#50;9\n<")
-    spelled = spelled.replace("</data>", "<orx:meta><orx:sector>s</orx:sector></orx:meta><start/></data>\n")
+    spelled = declined.replace("<g1>", "\n <g1>\tt").replace("<edad>18_29<", "<edad> 18_&#50;&#x39;\r\n<")
+    spelled = spelled.replace("</data>", "<start/><end /><meta><sector>s</sector></meta></data>")
+    attributes = ' id="a&amp;&lt;&gt;&quot;\'>" version="&#10;ñ &apos;&#x1F600;"'
+    deepest = "<g>" * 98 + "<sexo>male</sexo>" + "</g>" * 98
     return {
         "declined": check("An adult declines: outcome, tier and route stay.", declined, counted("no")),
         "no_answer": check("She does not answer the question.", instance("no_answer"), counted("no_answer")),
@@ -121,22 +185,25 @@ def drop_cases() -> dict[str, Case]:
             counted("no").replace("<sexo>male</sexo>", ""),
         ),
         "spelled_otherwise": check(
-            "Another spelling of the same instance, with a time and meta: the bytes are the same.",
+            "Another spelling, with blanks, references, empty elements, meta, a text beside elements: the same bytes.",
             spelled,
             counted("no"),
         ),
-        "character_data": check(
-            "Character data in CDATA.", declined.replace(">no</deriva>", "><![CDATA[no]]></deriva>"), counted("no")
+        "attributes_as_written": check(
+            "The root's attributes stay as they are written.",
+            declined.replace(HEAD.removeprefix("<data")[:-1], attributes),
+            counted("no").replace(HEAD.removeprefix("<data")[:-1], attributes),
         ),
-        "attributes_escaped": check(
-            "The root's attributes are escaped.",
-            declined.replace('version="3"', "version='a&amp;&lt;&gt;\"b'"),
-            counted("no").replace('version="3"', 'version="a&amp;&lt;&gt;&quot;b"'),
+        "deepest": check(
+            "A hundred levels of elements.",
+            declined.replace(AGE, deepest),
+            counted("no").replace(AGE, deepest),
+        ),
+        "odd_letters": check(
+            "A text may hold every character of XML.",
+            declined.replace(">quincemil<", ">\u00a0ñ\u0301\u0085\ufeff\ufffd]]&gt;&#x10FFFF;\U0010ffff><"),
+            counted("no"),
         ),
         "dropped_already": check("Dropping twice gives the same bytes.", counted("no"), counted("no")),
-        "cut_off": refuse("A tag is not closed.", declined.removesuffix("</data>")),
-        "crossed_tags": refuse("Tags are crossed.", declined.replace("</g4>", "</g5>")),
-        "document_type": refuse("A DTD.", f"<!DOCTYPE data>{declined}"),
-        "unknown_entity": refuse("An entity that XML does not know.", declined.replace(">no<", ">&no;<", 1)),
-        "no_element": refuse("No element.", " "),
+        **{name: refuse(about, change(declined)) for name, (about, change) in REFUSED.items()},
     }

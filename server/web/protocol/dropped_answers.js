@@ -3,7 +3,7 @@
  * calls `dropAnswers` between pruning and sealing.
  */
 import { utf8 } from "./encoding.js";
-import { must, refuse } from "./errors.js";
+import { ProtocolError, must, refuse } from "./errors.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
 /** @typedef {Record<string, string>} Questions by route field, of the bundle's `route` */
@@ -11,20 +11,22 @@ import { must, refuse } from "./errors.js";
 
 const RESULTS = ["outcome", "tier"];
 const META = "meta";
+const MOST_LEVELS = 100;
 const CODE = /^[A-Za-z0-9_.-]{1,200}$/;
 const ENTITIES = /** @type {Record<string, string>} */ ({ amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" });
-const NAME = "[\\p{L}_:][\\p{L}\\p{N}_:.-]*";
-const ATTRIBUTE = `(${NAME})\\s*=\\s*("[^"<]*"|'[^'<]*')`;
-const DECLARATION = /^<\?xml\s+version\s*=\s*(?:"1\.[0-9]+"|'1\.[0-9]+')[^?<>&]*\?>/;
-/** Of no meaning (comment, processing instruction) | CDATA | closing tag | opening tag, attributes, slash | text. */
+
+// The grammar of SPEC 8.1 step 0. All of XML would need more rules than two implementations can agree on.
+const MARK = ' answers="dropped"';
+const CHARACTER = /^[\t\n\r -\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]$/u;
+const ABOVE = "=-\\ud7ff\\ue000-\\ufffd\\u{10000}-\\u{10ffff}";
+const NAME = "[A-Za-z_][A-Za-z0-9_.-]*";
+const REFERENCE = "&(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#x[0-9A-Fa-f]{1,6});";
+const VALUE = `(?:[ !#-%'-;${ABOVE}]|${REFERENCE})*`;
+/** Name, attributes, mark, slash. */
+const ROOT = new RegExp(`^<(${NAME})( id="${VALUE}" version="${VALUE}")(${MARK})?( ?/)?>`, "u");
+/** Closing tag | opening tag, slash | text. */
 const TOKEN = new RegExp(
-  [
-    `<!--(?:(?!--)[^])*-->|<\\?(?!xml[\\s?])${NAME}(?:\\s[^]*?)?\\?>`,
-    "<!\\[CDATA\\[([^]*?)\\]\\]>",
-    `</(${NAME})\\s*>`,
-    `<(${NAME})((?:\\s+${ATTRIBUTE})*)\\s*(/?)>`,
-    "((?:(?!\\]\\]>)[^<])+)",
-  ].join("|"),
+  `</(${NAME})>|<(${NAME})( ?/)?>|((?:(?!\\]\\]>)[\\t\\n\\r -%'-;${ABOVE}]|${REFERENCE})+)`,
   "uy",
 );
 
@@ -40,10 +42,7 @@ export function dropAnswers(instance, route, omitted) {
   if (!isOnlyCounted(Object.fromEntries(leavesOf(root, 0)), route)) return instance;
   const questions = Object.entries(route).filter(([field]) => !omitted.includes(field));
   const kept = [...RESULTS, ...questions.map(([, question]) => question)];
-  const marked = { id: attributes.id, version: attributes.version, answers: "dropped" };
-  const written = Object.entries(marked).filter(([, value]) => value !== undefined);
-  const head = written.map(([name, value]) => ` ${name}="${escaped(value)}"`).join("");
-  return utf8(`<${root.name}${head}>${keptOf(root, kept, 0)}</${root.name}>`);
+  return utf8(`<${root.name}${attributes}${MARK}>${keptOf(root, kept, 0)}</${root.name}>`);
 }
 
 /**
@@ -56,53 +55,56 @@ export const isOnlyCounted = (values, route) =>
   Object.hasOwn(route, "consent") && (values[route.consent] ?? "") !== "yes" && !(values.queue_kinds ?? "");
 
 /**
- * Return whether a tablet dropped the answers of this instance.
+ * Return whether a tablet dropped the answers of this instance. An instance of another form never comes from
+ * `dropAnswers`. A desk must still be able to open it: this is false.
  * @param {Bytes} instance
  * @returns {boolean}
  */
-export const areDropped = (instance) => readInstance(instance).attributes.answers === "dropped";
-
-/**
- * Read an instance, which is XML without a DTD, else `seal.not_xml`.
- * @param {Bytes} instance
- * @returns {{root: Node, attributes: Record<string, string>}} names without their prefixes; attributes of the root
- */
-function readInstance(instance) {
-  const top = { name: "", text: "", children: /** @type {Node[]} */ ([]) };
-  const open = [top];
-  const tags = [""];
-  let attributes = /** @type {Record<string, string>} */ ({});
-  for (const [data, closing, opening, given, slash, text] of tokensOf(instance)) {
-    const inside = open[open.length - 1];
-    if (text !== undefined || data !== undefined) {
-      inside.text += data ?? decoded(text);
-    } else if (opening !== undefined) {
-      if (inside === top) attributes = attributesOf(given);
-      const node = { name: localName(opening), text: "", children: [] };
-      inside.children.push(node);
-      if (!slash) open.push(node) && tags.push(opening);
-    } else if (closing !== undefined) {
-      must(open.length > 1 && tags.pop() === closing, "seal.not_xml");
-      open.pop();
-    }
+export function areDropped(instance) {
+  try {
+    return readInstance(instance).dropped;
+  } catch (wrong) {
+    if (wrong instanceof ProtocolError) return false;
+    throw wrong;
   }
-  must(open.length === 1 && top.children.length === 1 && !trimmed(top.text), "seal.not_xml");
-  return { root: top.children[0], attributes };
 }
 
 /**
+ * Read an instance of the form of SPEC 8.1 step 0, else `seal.not_xml`.
  * @param {Bytes} instance
- * @returns {Generator<(string | undefined)[]>} the groups of TOKEN, which together cover the whole text
+ * @returns {{root: Node, attributes: string, dropped: boolean}} the root's attributes as they are written
  */
-function* tokensOf(instance) {
-  const text = decodedUtf8(instance).replace(DECLARATION, "");
-  for (let at = 0; at < text.length; ) {
-    TOKEN.lastIndex = at;
-    const found = TOKEN.exec(text);
-    must(found, "seal.not_xml");
-    const [all, data, closing, opening, attributes, , , slash, characters] = found;
+function readInstance(instance) {
+  const text = decodedUtf8(instance);
+  const [head, name, attributes, mark, slash] = ROOT.exec(text) ?? refuse("seal.not_xml");
+  decoded(attributes);
+  const root = { name, text: "", children: /** @type {Node[]} */ ([]) };
+  const open = slash ? [] : [root];
+  for (const [closing, opening, empty, characters] of tokensOf(text, head.length)) {
+    const inside = open.at(-1);
+    must(inside, "seal.not_xml");
+    if (characters !== undefined) inside.text += decoded(characters);
+    else if (opening !== undefined) {
+      const node = { name: opening, text: "", children: [] };
+      must(open.length < MOST_LEVELS, "seal.not_xml");
+      inside.children.push(node);
+      if (!empty) open.push(node);
+    } else must(open.pop()?.name === closing, "seal.not_xml");
+  }
+  must(!open.length, "seal.not_xml");
+  return { root, attributes, dropped: mark !== undefined };
+}
+
+/**
+ * @param {string} text
+ * @param {number} at
+ * @returns {Generator<(string | undefined)[]>} the groups of TOKEN, which together cover the text from `at`
+ */
+function* tokensOf(text, at) {
+  for (TOKEN.lastIndex = at; at < text.length; TOKEN.lastIndex = at) {
+    const [all, ...groups] = TOKEN.exec(text) ?? refuse("seal.not_xml");
     at += all.length;
-    yield [data, closing, opening, attributes, slash, characters];
+    yield groups;
   }
 }
 
@@ -139,35 +141,20 @@ function keptOf(node, kept, depth) {
 const childrenOf = (node, depth) => node.children.filter(({ name }) => depth || name !== META);
 
 /**
- * @param {string | undefined} given
- * @returns {Record<string, string>}
- */
-const attributesOf = (given) =>
-  Object.fromEntries(
-    [...(given ?? "").matchAll(new RegExp(ATTRIBUTE, "gu"))].map(([, name, value]) => [name, decoded(value.slice(1, -1))]),
-  );
-
-/**
- * @param {string | undefined} text
- * @returns {string}
+ * @param {string} text
+ * @returns {string} its references resolved; `seal.not_xml` if one is to no character
  */
 const decoded = (text) =>
-  (text ?? "").replace(/&(?:#x([0-9a-fA-F]{1,6})|#([0-9]{1,7})|([a-z]+));|&/g, (_, hexadecimal, decimal, name) => {
-    if (name && Object.hasOwn(ENTITIES, name)) return ENTITIES[name];
+  text.replace(/&(?:#x([^;]+)|#([^;]+)|([^;]+));/g, (_, hexadecimal, decimal, name) => {
+    if (name) return ENTITIES[name];
     const code = hexadecimal ? parseInt(hexadecimal, 16) : parseInt(decimal, 10);
-    must(code <= 0x10ffff, "seal.not_xml");
-    return String.fromCodePoint(code);
+    const character = code <= 0x10ffff ? String.fromCodePoint(code) : "";
+    must(CHARACTER.test(character), "seal.not_xml");
+    return character;
   });
 
 /** @param {string} text */
-const escaped = (text) =>
-  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
-
-/** @param {string} text */
 const trimmed = (text) => text.replace(/^[ \t\r\n]+|[ \t\r\n]+$/g, "");
-
-/** @param {string} name */
-const localName = (name) => name.slice(name.indexOf(":") + 1);
 
 /**
  * @param {Bytes} bytes
@@ -175,7 +162,7 @@ const localName = (name) => name.slice(name.indexOf(":") + 1);
  */
 function decodedUtf8(bytes) {
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
     return refuse("seal.not_xml");
   }
