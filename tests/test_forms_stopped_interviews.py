@@ -262,7 +262,7 @@ def test_the_danger_key_reaches_the_danger_tier_from_every_question(form: str) -
 
 
 @pytest.mark.parametrize("form", PERSONS)
-def test_before_consent_the_danger_key_notes_danger_of_the_person_and_not_of_the_interviewer(form: str) -> None:
+def test_before_consent_the_danger_key_notes_danger_of_the_person_herself(form: str) -> None:
     engine, wished = engines[form], CHILD | {"edad": "30_59" if form in ADULTS else "14_17"}
     for state in states(engine, wished):
         noted = state.note_danger()
