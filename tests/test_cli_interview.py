@@ -409,6 +409,64 @@ def test_the_danger_key_leads_to_a_referral_with_the_danger_tier(field: Field, f
     assert field.engine.read_values(instance)["tier"] == "danger"
 
 
+@pytest.mark.parametrize("name", ["peligro_suyo", "a_solas", "interprete", "consiente", "edad"])
+def test_before_consent_the_danger_key_notes_danger_of_the_person_at_once(
+    field: Field, folder: Path, name: str
+) -> None:
+    given = answers("2_ananea_es") | ({"consiente": "no"} if name == "edad" else {})
+    inspector = field.begin(folder)
+    to_question(field, inspector, name, given)
+    inspector.type("*")
+    assert "1 anota «Sí» en «¿Hay peligro ahora para esta persona?»" in inspector.words
+    inspector.type("1")
+    assert "Quedó anotado" in inspector.words
+    assert question_on_page(field.engine, inspector).name == "edad"
+    inspector.type("")
+    inspector.kill()
+    inspector = again(field, folder)
+    inspector.type("1")
+    assert "El peligro ya está anotado" in " ".join(inspector.type("*").split())
+    inspector.type("1")
+    answer_all(field.engine, inspector, given)
+    inspector.seal()
+    said = field.engine.read_values(field.sealed(folder)[0])
+    assert (said["peligro"], said.get("peligro_suyo"), said["tier"]) == ("yes", None, "danger")
+
+
+def test_a_blank_enter_never_confirms_a_former_no_after_the_danger_key(field: Field, folder: Path) -> None:
+    inspector, given = field.begin(folder), answers("2_ananea_es") | {"peligro_hoy": "no"}
+    to_question(field, inspector, "deriva", given)
+    assert "1 abre la pregunta del peligro" in " ".join(inspector.type("*").split())
+    inspector.type("1")
+    assert question_on_page(field.engine, inspector).name == "peligro_hoy"
+    assert "dejarla como está" not in inspector.words
+    assert "Escriba una respuesta" in inspector.type("")
+    inspector.type(".")
+    inspector.type("2")
+    while question_on_page(field.engine, inspector).name != "peligro_hoy":
+        inspector.type("")
+    inspector.type("1")
+    answer_all(field.engine, inspector, {})
+    inspector.seal()
+    assert field.engine.read_values(field.sealed(folder)[0])["tier"] == "danger"
+
+
+def test_signs_seen_of_an_accompanied_person_are_asked_after_a_stop(field: Field, folder: Path) -> None:
+    given = answers("2_ananea_es") | {"interprete": "related", "acompana": ["answers"], "edad": "30_59"}
+    inspector, asked = field.begin(folder), []
+    to_question(field, inspector, "interprete", given)
+    inspector.type(".")
+    inspector.type("2")
+    while END not in inspector.page:
+        node = question_on_page(field.engine, inspector)
+        asked.append(node.name)
+        inspector.type(keys_for(field.engine, node, given))
+    assert asked[:5] == ["interprete", "nota_parar", "acompana", "edad", "region"]
+    inspector.seal()
+    said = field.engine.read_values(field.sealed(folder)[0])
+    assert (said["acompana"], said["queue_kinds"]) == ("answers", "review")
+
+
 def test_the_danger_key_works_on_every_screen_of_an_interview(field: Field, folder: Path) -> None:
     inspector, given = field.begin(folder), answers("2_ananea_es")
     to_question(field, inspector, "recluta", given)
@@ -434,7 +492,8 @@ def test_the_danger_key_works_on_every_screen_of_an_interview(field: Field, fold
     inspector.read_to_end()
     inspector.type("")
     inspector.type("sellar")
-    assert "1 anota" not in inspector.type("*"), "a sealed interview cannot be changed"
+    sealed = inspector.type("*")
+    assert not re.search(r"\b1 (anota|abre|termina)", sealed), "a sealed interview cannot be changed"
     inspector.type("")
     call_from()
     call_from("ver")

@@ -97,7 +97,7 @@ def test_a_missing_answer_is_named_by_its_question_and_not_by_its_code() -> None
     nodes = load_engine(compiled("pe_laboral_adulto").xform).nodes
     told = reason_in_spanish(AnswerError("edad, distrito", "falta una respuesta obligatoria"), nodes)
     assert told.startswith("¿Qué edad")
-    assert "distrito están" in told
+    assert "¿En qué distrito" in told
 
 
 # Recordings

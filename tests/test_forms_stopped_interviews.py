@@ -120,16 +120,76 @@ def test_what_a_referral_means_is_read_before_consent_is_asked(form: str) -> Non
 
 
 @for_each_form
-def test_after_a_stop_only_required_questions_danger_and_consent_are_asked(form: str) -> None:
+def test_after_a_stop_only_what_is_required_danger_consent_and_what_is_seen_is_asked(form: str) -> None:
     engine, draws = engines[form], Random("only")
     allowed = fact_questions(engine, DANGER_NODE) | fact_questions(engine, CONSENT_NODE)
+    seen = set() if form == "pe_sitio" else {"acompana", "menor_ve", "menor_trabajo"}
     for _ in range(PEOPLE):
         wished = talking(form, draws)
         closed = draws.choice(list(states(engine, wished))).close()
         while node := closed.question:
-            assert node.name in allowed or node.type in ("note", "acknowledge") or closed.is_required(node)
+            asked = node.name in allowed | seen or node.type in ("note", "acknowledge")
+            assert asked or closed.is_required(node)
             closed = answer_next(closed, wished)
         assert closed.filled.missing == ()
+
+
+# What the interviewer only has to look at
+
+GATE = {"peligro": "no", "peligro_suyo": "no", "a_solas": "yes", "privado": "yes", "seguro_ahora": "yes"}
+PLACE = {"region": "17", "distrito": "170102", "tipo_lugar": "home"}
+CHILD = {**GATE, **PLACE, "sin_jefe": "yes", "interprete": "none_needed", "consiente": "no", "edad": "14_17"}
+
+
+def before(form: str, name: str, wished: dict[str, str]) -> Interview:
+    """Return the interview with a person before one question."""
+    return next(state for state in states(engines[form], wished) if state.question and state.question.name == name)
+
+
+@for_each_adult_form
+@pytest.mark.parametrize("stopped_at", ["interprete", "nota_parar", "acompana"])
+@pytest.mark.parametrize("sign", ["answers", "injuries", "watched"])
+def test_signs_seen_of_an_accompanied_person_reach_a_desk_after_a_stop(form: str, stopped_at: str, sign: str) -> None:
+    wished = {**GATE, **PLACE, "interprete": "related", "edad": "30_59", "acompana": sign}
+    stopped = answer_rest(before(form, stopped_at, wished).close(), wished)
+    assert {"nota_parar", "acompana"} <= set(stopped.turns)
+    assert stopped.turns.index("nota_parar") < stopped.turns.index("acompana")
+    assert "otra_hora" not in stopped.turns
+    assert stopped.filled.values["queue_kinds"] == "review"
+    refused = answer_rest(before(form, stopped_at, wished).close(), wished | {"acompana": ""})
+    assert refused.filled.missing == (), "what is only looked at can be refused"
+    assert refused.filled.values.get("queue_kinds", "") == ""
+
+
+@pytest.mark.parametrize("form", ["pe_nna", *ADULTS])
+@pytest.mark.parametrize("sign", ["paid_sex", "companion", "sexual"])
+def test_what_was_seen_of_a_child_is_recorded_after_any_stop(form: str, sign: str) -> None:
+    engine, wished = engines[form], CHILD | {"menor_ve": sign}
+    for state in states(engine, wished):
+        stopped = answer_rest(state.close(), wished)
+        assert {"nota_menor", "menor_ve"} <= set(stopped.turns), state.turns
+        assert stopped.filled.values["outcome"] == "positive"
+        assert {"menor_antes", "menor_con", "necesita"}.isdisjoint(stopped.turns)
+
+
+def test_every_sign_of_a_child_is_looked_for_after_a_stop_not_only_bright_lines() -> None:
+    wished = CHILD | {"menor_ve": "none", "menor_trabajo": "escaped"}
+    stopped = answer_rest(before("pe_nna", "sexo", wished).close(), wished)
+    assert stopped.answers["menor_trabajo"] == "escaped"
+    assert stopped.filled.values["outcome"] == "positive"
+
+
+def test_who_leaves_a_place_is_asked_to_look_at_nothing_more() -> None:
+    wished = {**PLACE, "armas": "no"}
+    stopped = answer_rest(before("pe_sitio", "ninos", wished).close(), wished)
+    assert {"ninos", "encierro", "control", "duerme", "trabajo"}.isdisjoint(stopped.turns)
+
+
+@pytest.mark.parametrize("form", ["pe_nna", *ADULTS])
+def test_signs_seen_are_still_asked_when_a_stopped_draft_is_continued(form: str) -> None:
+    wished = CHILD | {"menor_ve": "paid_sex"}
+    kept = before(form, "menor_ve", wished).close().saved_state()
+    assert answer_rest(Interview.resume(engines[form], kept), wished).answers["menor_ve"] == "paid_sex"
 
 
 @for_each_adult_form
@@ -164,6 +224,11 @@ def test_a_draft_that_an_earlier_release_closed_asks_for_danger_and_consent() ->
     assert {"peligro_hoy", "nota_ayuda", "deriva", "a_salvo"} <= set(stopped.turns)
 
 
+# Danger
+
+PERSONS = tuple(form for form in CATALOGUE_FORMS if form != "pe_sitio")
+
+
 @for_each_adult_form
 def test_noted_danger_needs_no_consent_and_no_further_question(form: str) -> None:
     engine, draws = engines[form], Random("danger")
@@ -174,10 +239,63 @@ def test_noted_danger_needs_no_consent_and_no_further_question(form: str) -> Non
         before = draws.choice(found) if found else Interview(engine)
         if not found or "peligro_hoy" in before.answers:
             continue
-        noted = before.close().go_to("peligro_hoy").answer("yes")
-        done = answer_rest(noted, wished)
+        noted = before.note_danger()
+        assert noted.question
+        assert noted.question.name == "peligro_hoy"
+        done = answer_rest(noted.answer("yes"), wished)
         assert done.filled.values["queue_kinds"] == "protection"
         assert "deriva" not in done.turns[len(before.turns) :]
+
+
+@for_each_form
+def test_the_danger_key_reaches_the_danger_tier_from_every_question(form: str) -> None:
+    engine, draws = engines[form], Random("key")
+    for _ in range(PEOPLE // 3):
+        wished = talking(form, draws)
+        noted = draws.choice(list(states(engine, wished))).note_danger()
+        while node := noted.question:
+            noted = noted.answer("yes") if node.name == "peligro_hoy" else answer_next(noted, wished)
+        values = noted.filled.values
+        assert (values[DANGER_NODE], values["tier"]) == ("1", "danger")
+        assert values["queue_kinds"]
+        assert values["guidance"] in noted.turns
+
+
+@pytest.mark.parametrize("form", PERSONS)
+def test_before_consent_the_danger_key_notes_danger_of_the_person_herself(form: str) -> None:
+    engine, wished = engines[form], CHILD | {"edad": "30_59" if form in ADULTS else "14_17"}
+    for state in states(engine, wished):
+        noted = state.note_danger()
+        assert noted.answers["peligro"] == "yes", state.turns
+        assert "peligro_suyo" not in noted.answers
+        assert noted.closing
+        assert noted.is_in_danger
+        kept = Interview.resume(engine, noted.saved_state())
+        assert kept.is_in_danger, "a power cut right after the key loses nothing"
+
+
+@pytest.mark.parametrize("form", PERSONS)
+def test_a_former_no_about_today_is_asked_again_until_it_has_a_new_answer(form: str) -> None:
+    engine, draws = engines[form], Random("former no")
+    age = "30_59" if form in ADULTS else "14_17"
+    wished = talking(form, draws) | CHILD | {"edad": age, "consiente": "yes", "peligro_hoy": "no"}
+    after = next(state for state in states(engine, wished) if "peligro_hoy" in state.answers)
+    noted = after.note_danger()
+    for again in (noted, noted.close(), noted.reopen(), Interview.resume(engine, noted.saved_state())):
+        assert "peligro_hoy" not in again.turns
+        assert "peligro_hoy" not in again.answers
+        assert "peligro_hoy" in {node.name for node in again.due}
+        assert answer_rest(again, wished | {"peligro_hoy": "yes"}).filled.values["tier"] == "danger"
+
+
+@pytest.mark.parametrize("form", PERSONS)
+def test_danger_that_is_noted_already_stays_as_it_is(form: str) -> None:
+    for own in ({"peligro": "no", "peligro_suyo": "yes"}, {"peligro": "yes"}):
+        wished = {**PLACE, "edad": "14_17", **own}
+        state = next(each for each in states(engines[form], wished) if each.is_in_danger)
+        noted = state.note_danger()
+        assert noted.answers == state.answers
+        assert noted.closing
 
 
 # Enough for a referral

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
+from itertools import dropwhile, takewhile
 from typing import Any, Self
 
 from screening_forms.engine.evaluator import Engine, FilledForm
@@ -24,6 +25,12 @@ CONSENT_NODE = "f_consent"
 
 MINOR_NODE = "f_minor"
 """The calculate of a compiled form that is 1 for a child, and while the age is in doubt."""
+
+INDICATOR_NODES = "i_"
+"""The prefix of the calculates that tell which indicators fired. DOMAIN.md section 1 names the families."""
+
+OBSERVED_NODES = ("i_O_", "i_X_")
+"""The same for the families whose questions the interviewer answers by looking: observed signs and bright lines."""
 
 OUTCOME_NODE = "outcome"
 """The calculate with the outcome. The notes of guidance stand in its group, behind a confirmation."""
@@ -94,7 +101,8 @@ class Interview:
         """The names that are still due if the interview is closed now."""
         asked = {*self.filled.missing}
         if not self._is_referred_in_danger:
-            asked |= self._waiting(self._questions_of(DANGER_NODE) | self._questions_of(CONSENT_NODE))
+            refusable = self._questions_of(DANGER_NODE, CONSENT_NODE) | self._observed_questions
+            asked |= self._waiting(refusable)
         return frozenset(asked | self._waiting(self._notes_before(asked) | self._ending))
 
     def _waiting(self, names: Set[str]) -> set[str]:
@@ -130,10 +138,21 @@ class Interview:
         group = outcome.group if outcome else ""
         return {node.name for node in self.engine.questions if group and group in node.groups}
 
-    def _questions_of(self, fact: str) -> set[str]:
-        """Return the questions that a fact's calculate refers to; none if the form has no such fact."""
-        node = self.engine.nodes.get(fact)
-        return {name for name in _references(node.calculate) if self._is_asked(name)} if node else set()
+    @property
+    def _observed_questions(self) -> set[str]:
+        """The questions that need no talk: of observed signs and bright lines; for a child, of every indicator.
+
+        A form without a question on consent is about a place. There a stop means leaving, and nothing more is observed.
+        """
+        if self._questions_of(CONSENT_NODE) <= self._questions_of(DANGER_NODE):
+            return set()
+        families = INDICATOR_NODES if self.filled.values.get(MINOR_NODE) == "1" else OBSERVED_NODES
+        return self._questions_of(*(name for name in self.engine.nodes if name.startswith(families)))
+
+    def _questions_of(self, *calculates: str) -> set[str]:
+        """Return the questions that some calculates refer to; none for a calculate that the form lacks."""
+        found = [node for name in calculates if (node := self.engine.nodes.get(name))]
+        return {name for node in found for name in _references(node.calculate) if self._is_asked(name)}
 
     def _is_asked(self, name: str) -> bool:
         node = self.engine.nodes.get(name)
@@ -196,8 +215,9 @@ class Interview:
     def close(self) -> Self:
         """Stop the interview. A stop is no refusal, so some questions and notes are still due, if they are relevant.
 
-        They are: the required questions, the questions on danger and on consent to a referral that had no turn, the
-        notes that introduce them, and the guidance. Noted danger opens a referral; then only what is required is due.
+        They are: the required questions, the questions that had no turn on danger, on consent to a referral and on what
+        the interviewer only observes, the notes that introduce them, and the guidance. Noted danger opens a referral;
+        then only what is required is due.
         """
         return replace(self, at="", closing=True)
 
@@ -236,10 +256,49 @@ class Interview:
 
     @property
     def danger_question(self) -> str:
-        """The last relevant question that can report danger; empty if the form has none."""
+        """The question in which the danger key notes danger of the person; empty if the form has none.
+
+        Before consent it is the first: the interviewer decides it, and the next one is about the interviewer. After
+        consent it is a later one, which the person is asked; one that had no turn comes first.
+        """
+        relevant = self.filled.relevant
+        arrival = [name for name in self._danger_on_arrival if name in relevant]
+        names = self._questions_of(DANGER_NODE) - {*self._danger_on_arrival}
+        later = [node.name for node in self.engine.questions if node.name in names & relevant]
+        waiting = [name for name in later if name not in self.turns]
+        return next(iter((*waiting, *reversed(later), *arrival)), "")
+
+    @property
+    def _danger_on_arrival(self) -> list[str]:
+        """The questions on danger that come first, before any other question."""
         names = self._questions_of(DANGER_NODE)
-        asked = [node.name for node in self.engine.questions if node.name in names & self.filled.relevant]
-        return asked[-1] if asked else ""
+        asked = [node.name for node in self.engine.questions if node.type != "note"]
+        return [*takewhile(names.__contains__, dropwhile(lambda name: name not in names, asked))]
+
+    @cached_property
+    def danger_choice(self) -> Choice | None:
+        """The choice that `note_danger` answers at once; None if the person is asked first, or danger is noted."""
+        name = self.danger_question
+        if self.is_in_danger or name not in self._danger_on_arrival:
+            return None
+        for choice in self.choices(self.engine.nodes[name]):
+            if self.engine.drop_invalid({**self.answers, name: choice.code}).values.get(DANGER_NODE) == "1":
+                return choice
+        return None
+
+    def note_danger(self) -> Self:
+        """Stop, and note danger of the person: at once, or by the question that is open then.
+
+        That question needs a new answer. Its former answer is taken back, so it stays due until it is answered.
+        """
+        name, closed = self.danger_question, self.close()
+        if self.is_in_danger:
+            return closed
+        if choice := self.danger_choice:
+            return closed.go_to(name).answer(choice.code)
+        answers = {other: text for other, text in self.answers.items() if other != name}
+        turns = tuple(other for other in self.turns if other != name)
+        return replace(closed, answers=answers, turns=turns, at=name)
 
     @property
     def guidance(self) -> Node | None:

@@ -183,11 +183,14 @@ class TerminalInterview:
 
     def _show_danger(self) -> None:
         """Show whom to call. Raises DangerNotedError if the inspector notes the danger."""
-        can_note = self._sealed is None and bool(self._interview.danger_question)
-        page = step_pages.danger_page(self._interview.engine, can_note=can_note)
+        before = self._interview
+        can_note = self._sealed is None and bool(before.danger_question)
+        page = step_pages.danger_page(before.engine, before if can_note else None)
         while (line := self._terminal.ask(page)) not in ("", STOP_KEY):
             if line == "1" and can_note:
-                self._move(self._interview.close().go_to(self._interview.danger_question))
+                self._move(before.note_danger())
+                if before.danger_choice and not self._message:
+                    self._message = "Quedó anotado. Ahora solo lo necesario."
                 raise DangerNotedError
 
     def _stop(self) -> InterviewEnding | None:

@@ -87,7 +87,7 @@ def _is_on_board(tablet: Tablet, draft: Draft) -> bool:
 
 def show_danger(terminal: PrivateTerminal, engine: Engine | None) -> None:
     """Tell whom to call in danger, while no interview can note it. `engine`: any form on the tablet."""
-    while terminal.ask(pages.danger_page(engine, can_note=False)) not in ("", STOP_KEY):
+    while terminal.ask(pages.danger_page(engine)) not in ("", STOP_KEY):
         continue
 
 

@@ -71,19 +71,31 @@ def destroy_page() -> Page:
     )
 
 
-def danger_page(engine: Engine | None, *, can_note: bool) -> Page:
+def danger_page(engine: Engine | None, interview: Interview | None = None) -> Page:
     """Tell the inspector whom to call now, and offer the short way to a referral without a score.
 
-    `engine` is None while no form is known.
+    `engine` is None while no form is known, `interview` while no danger can be noted.
     """
     node = engine.nodes.get("guidance_danger") if engine else None
     said = [ShownText.of(texts, SOURCE).text for texts in (node.label, node.hint)] if node else [_UNKNOWN_DANGER]
-    noting = "1 anota el peligro y termina con lo necesario. " if can_note else ""
     return page(
         [Text("Peligro ahora"), *(Text(text) for text in said if text)],
-        f"{noting}Enter, para volver.",
+        f"{_noting_hint(interview)} Enter, para volver.".strip(),
         keys=("! ocultar",),
     )
+
+
+def _noting_hint(interview: Interview | None) -> str:
+    """Say what `1` notes: an answer at once, which the hint quotes, or a question that it opens."""
+    if interview is None:
+        return ""
+    if interview.is_in_danger:
+        return "El peligro ya está anotado. 1 termina con lo necesario."
+    if choice := interview.danger_choice:
+        label = interview.engine.nodes[interview.danger_question].label
+        asked, answer = ShownText.of(label, SOURCE).text, ShownText.of(choice.label, SOURCE).text
+        return f"1 anota «{answer}» en «{asked}» y termina con lo necesario."
+    return "1 abre la pregunta del peligro; responda ahí. Después, solo lo necesario."
 
 
 def help_page() -> Page:
