@@ -59,7 +59,7 @@ class PageView:
             room -= hint
         self.too_small = room < 1 or columns < _SMALLEST_COLUMNS
         if self.too_small:
-            self.parts = []  # In a larger window, a page that was not shown to its end begins again.
+            self.parts, self.part = [], 0  # In a larger window, a page that was not shown to its end begins again.
             return _lines([Text(_TOO_SMALL)], columns)[: lines - 1]
         parts = [body[first : first + room] for first in range(0, len(body), room)]
         if parts != self.parts:
