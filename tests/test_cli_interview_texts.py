@@ -19,7 +19,7 @@ from screening_forms.engine.evaluator import load_engine
 from screening_forms.engine.interview import Interview
 from screening_forms.errors import AnswerError
 from server.cli.page_layout import Page, PageView
-from server.cli.tablet.interview_pages import ENOUGH, question_page
+from server.cli.tablet.interview_pages import ENOUGH, numbered_list, page, question_page
 from server.cli.tablet.spanish_errors import reason_in_spanish
 from support.forms import compiled
 from sync.envelope.seal import new_screening_id
@@ -31,6 +31,7 @@ ROOT = Path(__file__).parent.parent
 SHOWN = (
     *(ROOT / "server/cli/tablet" / f"{name}.py" for name in ("interview", "interview_pages", "interview_start")),
     *(ROOT / "server/cli/tablet" / f"{name}.py" for name in ("step_pages", "guidance", "spanish_errors")),
+    ROOT / "server/cli/tablet/spanish_command.py",
     ROOT / "server/cli/page_layout.py",
     ROOT / "server/cli/private_terminal.py",
     ROOT / "screening_forms/engine/interview.py",
@@ -62,7 +63,7 @@ def shown_literals(path: Path) -> list[str]:
 def test_no_text_that_an_inspector_can_read_is_english(path: Path) -> None:
     # Exceptions for programmers, which no page shows, and the style names of the library.
     internal = ("every question had its turn", "dim italic", "dim underline")
-    texts = [text for text in shown_literals(path) if text not in internal]
+    texts = [text.replace("--tablet", "") for text in shown_literals(path) if text not in internal]
     assert [text for text in texts if ENGLISH.search(text)] == []
 
 
@@ -154,6 +155,11 @@ def test_a_part_fits_the_window_and_the_end_counts_as_shown_only_after_all_parts
     while True:
         part = view.lay_out(columns, lines)
         assert len(part) <= lines - 1
+        if view.too_small:
+            assert not view.shown_to_end
+            assert not view.takes("1")
+            return
+        assert all(len(re.sub(r"\x1b\[[0-9;]*m", "", line)) <= columns for line in part)
         shown += part
         if view.is_at_end:
             break
@@ -164,6 +170,17 @@ def test_a_part_fits_the_window_and_the_end_counts_as_shown_only_after_all_parts
     for line in body:
         for word in line.split():
             assert len(word) > columns or word in letters
+
+
+@pytest.mark.parametrize("columns", [12, 13, 17, 20, 26])
+@pytest.mark.parametrize("count", [9, 12, 40])
+def test_a_long_word_in_a_list_of_choices_is_folded_and_not_cut_off(columns: int, count: int) -> None:
+    words = [f"{number}manchay" + "llamk'apakuy" * 3 for number in range(count)]
+    view = PageView(page([numbered_list(words)], "Enter"))
+    view.lay_out(columns, 500)
+    assert view.is_at_end
+    shown = re.sub(r"\s|\x1b\[[0-9;]*m", "", "".join(view.parts[0]))
+    assert [word for word in words if word not in shown] == []
 
 
 @settings(max_examples=60, deadline=None)
@@ -180,7 +197,7 @@ def test_a_new_size_never_makes_an_unread_page_read(
     view.lay_out(later_columns, later_lines)
     if before:
         assert view.shown_to_end
-        assert view.is_at_end
+        assert view.is_at_end is not view.too_small
     elif view.parts != parts:
         assert view.part == 0
         assert view.shown_to_end == (len(view.parts) == 1)

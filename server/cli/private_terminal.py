@@ -104,7 +104,7 @@ class PrivateTerminal:
                 self._call_danger()
             elif line == MORE_KEY:
                 view.turn()
-            elif _COMMANDS.fullmatch(line) or (view.shown_to_end and (line or view.is_at_end)):
+            elif _COMMANDS.fullmatch(line) or view.takes(line):
                 return line
             else:
                 view.turn(hurried=bool(line))

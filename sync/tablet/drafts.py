@@ -87,8 +87,7 @@ class Drafts:
 
     def destroy(self, draft_id: str) -> None:
         """Delete a draft. If it was not sealed, the guidance that was prepared for it goes too."""
-        if draft_id not in self._outbox.envelopes.screening_ids().values():
-            self.guidance.destroy(draft_id)
+        self.guidance.destroy_unsealed(draft_id)
         self._files.destroy(draft_id)
 
     # Age

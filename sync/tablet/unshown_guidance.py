@@ -45,8 +45,13 @@ class UnshownGuidance:
         return tuple(self._load(file_id) for file_id in self._files.ids() if file_id in sealed)
 
     def destroy(self, guidance_id: str) -> None:
-        """Delete guidance: the inspector has seen it to its end, or its interview was not sealed."""
+        """Delete guidance: the inspector has seen it to its end."""
         self._files.destroy(guidance_id)
+
+    def destroy_unsealed(self, guidance_id: str) -> None:
+        """Delete guidance that was prepared for a sealing that did not happen: its answers may still change."""
+        if guidance_id not in self._outbox.envelopes.screening_ids().values():
+            self._files.destroy(guidance_id)
 
     def shas(self) -> frozenset[str]:
         """Return the form versions whose notes are still to be shown; this decrypts nothing."""

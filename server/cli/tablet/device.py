@@ -4,7 +4,6 @@ An inspector tries the whole protocol with it until there is an app. It must not
 
 from __future__ import annotations
 
-import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,6 @@ import click
 import segno
 from rich.console import Console
 
-from screening_forms.errors import AnswerError
 from server.cli.private_terminal import PrivateTerminal
 from server.cli.staff_session import (
     Account,
@@ -30,11 +28,11 @@ from server.cli.staff_session import (
 from server.cli.tablet import guidance
 from server.cli.tablet.interview import InterviewEnding, TerminalInterview
 from server.cli.tablet.interview_start import choose_draft
+from server.cli.tablet.spanish_command import SpanishCommand
 from server.cli.tablet.spanish_errors import reason_in_spanish
 from server.cli.tablet.step_pages import format_spanish_time
 from server.cli.terminal import LazyGroup, format_time, json_option, now_ms, print_result, read_json_object, spinner
 from sync.documents import enrolment
-from sync.errors import SyncError
 from sync.keys.key_pairs import VerifyKey
 from sync.tablet.client import Tablet
 from sync.tablet.status import FormInUse, PullResult, SyncReport, TabletStatus, warnings
@@ -219,7 +217,7 @@ def pull(folder: Path, as_json: bool) -> None:
     print_result(asdict(pulled), as_json, write)
 
 
-@click.command()
+@click.command(cls=SpanishCommand)
 @click.argument("form")
 @tablet_option
 @click.option("--language", help="es, quz or ayr. Without it, you are prompted.")
@@ -240,7 +238,7 @@ def screen(
     """
     day = taken.date() if taken else None
     if day and day > datetime.now().astimezone().date():
-        raise click.UsageError(f"--taken {day} is in the future.")
+        raise click.UsageError(f"--taken {day}: ese día todavía no llega.")
     with open_tablet(folder) as tablet:
         if answers is None:
             ending = _hold_interview(tablet, form, language, day)
@@ -261,10 +259,6 @@ def _hold_interview(tablet: Tablet, form: str, language: str | None, taken: date
             return TerminalInterview(tablet, terminal, draft, now_ms).run(taken) if draft else InterviewEnding("none")
     except EOFError:
         return InterviewEnding("none")
-    except (AnswerError, OSError, SyncError, sqlite3.Error) as error:
-        code = f"{error.code}: " if isinstance(error, SyncError) else ""
-        click.echo(f"chaski: {code}{reason_in_spanish(error)}.", err=True)
-        sys.exit(1)
 
 
 def _describe_ending(ending: InterviewEnding) -> str:

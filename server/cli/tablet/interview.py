@@ -62,6 +62,7 @@ class TerminalInterview:
         self._interview = Interview.resume(engine, draft.content) if draft.content else Interview(engine)
         self._message = ""
         self._sealed: InterviewEnding | None = None
+        self._before_danger: Interview | None = None  # While danger is being noted: the state before the stop.
         self._recorded = _find_recorded(tablet, self._form.audio)
 
     def run(self, taken: date | None) -> InterviewEnding:
@@ -112,12 +113,29 @@ class TerminalInterview:
             text = interview_pages.ShownText.of(constraint, self._draft.language)
             self._message = text.marked(all_drafts=False) or f"{refused.why[:1].upper()}{refused.why[1:]}."
         else:
-            lost = self._interview.lost_answers(later)
-            page = interview_pages.lost_answers_page(lost, self._draft.language)
-            if not lost or self._terminal.ask(page).lower() in YES:
-                self._move(later)
-            else:
-                self._move(replace(self._interview, at=""))
+            self._confirm(later)
+
+    def _confirm(self, later: Interview) -> None:
+        """Go on with the state after an answer. If that loses other answers, the inspector must agree.
+
+        Danger is noted at once: a confirmation that she misses would discard it.
+        """
+        lost = self._interview.lost_answers(later)
+        notes_danger = later.is_in_danger and not self._interview.is_in_danger
+        page = interview_pages.lost_answers_page(lost, self._draft.language)
+        if lost and not notes_danger and self._terminal.ask(page).lower() not in YES:
+            self._leave_unchanged()
+            return
+        self._move(later)
+        if lost and notes_danger and not self._message:
+            self._message = f"Quedó anotado. Respuestas que ya no corresponden y se borraron: {len(lost)}."
+
+    def _leave_unchanged(self) -> None:
+        """Drop a change that was not confirmed, and the stop of a danger that was not noted."""
+        before = self._before_danger
+        self._move(replace(before or self._interview, at=""))
+        if before and not self._message:
+            self._message = "No quedó anotado. Para anotarlo: * y 1."
 
     def _read(self, node: Node, line: str) -> str:
         """Convert a typed line to the engine's answer. Raises UnreadableAnswerError with what to type."""
@@ -152,7 +170,7 @@ class TerminalInterview:
 
     def _move(self, later: Interview) -> None:
         """Save the draft and continue. A full disk shows a message and does not end the interview."""
-        self._interview = later
+        self._interview, self._before_danger = later, None
         self._draft = replace(self._draft, saved=self._clock(), warned=0, content=later.saved_state())
         self._message = self._save()
 
@@ -183,14 +201,16 @@ class TerminalInterview:
 
     def _show_danger(self) -> None:
         """Show whom to call. Raises DangerNotedError if the inspector notes the danger."""
-        before = self._interview
-        can_note = self._sealed is None and bool(before.danger_question)
-        page = step_pages.danger_page(before.engine, before if can_note else None)
+        shown = self._interview
+        can_note = self._sealed is None and bool(shown.danger_question)
+        page = step_pages.danger_page(shown.engine, shown if can_note else None)
         while (line := self._terminal.ask(page)) not in ("", STOP_KEY):
             if line == "1" and can_note:
-                self._move(before.note_danger())
-                if before.danger_choice and not self._message:
+                before = self._before_danger or shown
+                self._move(shown.note_danger())
+                if shown.danger_choice and not self._message:
                     self._message = "Quedó anotado. Ahora solo lo necesario."
+                self._before_danger = None if self._interview.is_in_danger else before
                 raise DangerNotedError
 
     def _stop(self) -> InterviewEnding | None:
@@ -260,6 +280,7 @@ class TerminalInterview:
         try:
             screened = self._tablet.complete(self._draft.sha, answers, taken or begun.date(), self._draft.id)
         except (AnswerError, SyncError, OSError, sqlite3.Error) as error:
+            self._discard_guidance()
             self._message = f"No se pudo sellar, y nada se perdió: {reason_in_spanish(error, engine.nodes)}."
             return None
         self._sealed = InterviewEnding("sealed", self._draft.id, screened)
@@ -272,7 +293,11 @@ class TerminalInterview:
         return self._sealed
 
     def _prepare_guidance(self) -> Guidance:
-        """Store the guidance before the sealing: a power cut may come right after it."""
+        """Store the guidance before the sealing: a power cut may come right after it.
+
+        A cut or failed sealing may have left the guidance of former answers, so that one goes first.
+        """
+        self._discard_guidance()
         note = self._interview.guidance
         is_open = interview_pages.is_no_refusal(self._interview)
         told = Guidance(self._draft.id, self._draft.sha, note.name if note else "", is_open)
@@ -280,6 +305,11 @@ class TerminalInterview:
             with suppress(OSError, SyncError, sqlite3.Error):  # A full disk must not stop the sealing.
                 self._tablet.drafts.guidance.save(told)
         return told
+
+    def _discard_guidance(self) -> None:
+        """Delete the guidance of an earlier sealing of this interview that did not happen."""
+        with suppress(OSError, sqlite3.Error):  # A disk error must not stop the sealing.
+            self._tablet.drafts.guidance.destroy_unsealed(self._draft.id)
 
 
 def _find_recorded(tablet: Tablet, audio: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> frozenset[str]:

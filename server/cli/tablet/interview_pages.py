@@ -147,14 +147,19 @@ def numbered_list(texts: Sequence[str], style: str = "") -> RenderableType:
     """Return texts with their numbers, one below the other; a long list in columns."""
     width = len(str(len(texts)))
     if len(texts) > _COLUMNS_FROM:
-        lines = [Text(f" {number:>{width}}  {text}", style) for number, text in enumerate(texts, 1)]
+        lines = [_folded(f" {number:>{width}}  {text}", style) for number, text in enumerate(texts, 1)]
         return Columns(lines, column_first=True, padding=(0, 2))
     rows = Table.grid(padding=(0, 2, 0, 1))
-    rows.add_column(justify="right")
+    rows.add_column(justify="right", no_wrap=True, min_width=width)
     rows.add_column()
     for number, text in enumerate(texts, 1):
-        rows.add_row(str(number), Text(text, style))
+        rows.add_row(str(number), _folded(text, style))
     return rows
+
+
+def _folded(text: str, style: str) -> Text:
+    """Return a text for a table. A word that is longer than its column goes on below; the library would cut it off."""
+    return Text(text, style, overflow="fold")
 
 
 def page_header(form: CompiledForm, language: str, *, drafts: bool, place: str = "") -> list[RenderableType]:
@@ -175,18 +180,19 @@ def page(
 ) -> Page:
     """Return a page: place and keys first, the body lower, then the message and what to type."""
     said: list[RenderableType] = [Text(message, "bold")] if message else []
-    hints = Columns([Text(each, DIM) for each in keys], (0, 2))
+    hints = Columns([_folded(each, DIM) for each in keys], (0, 2))
     return Page([*head, hints], ["", *body], [*said, Text(how)])
 
 
 def review_page(form: CompiledForm, interview: Interview, language: str, message: str) -> Page:
     """Show every answer. Only the word `revisar` opens it."""
+    width = len(str(len(interview.reviewed)))
     rows = Table.grid(padding=(0, 2, 0, 1))
-    rows.add_column(justify="right")
+    rows.add_column(justify="right", no_wrap=True, min_width=width)
     rows.add_column()
     for number, node in enumerate(interview.reviewed, 1):
         label = ShownText.of(node.label, language).marked(all_drafts=True)
-        rows.add_row(str(number), Text(f"{label} {answer_in_words(interview, node, language)}", DIM))
+        rows.add_row(str(number), _folded(f"{label} {answer_in_words(interview, node, language)}", DIM))
     head = page_header(form, language, drafts=language != SOURCE and form.channel == "training")
     return page([rows], "Un número corrige esa respuesta. Enter, para volver.", message, head=head)
 

@@ -40,6 +40,14 @@ _DISK_REASONS = {
     errno.ENOTDIR: "falta una carpeta en el disco",
     errno.EEXIST: "en el disco hay un archivo en lugar de una carpeta",
 }
+_DAMAGED = "los datos de esta tableta están dañados; no borre nada y avise a la administración"
+_DATABASE_REASONS = {
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    sqlite3.SQLITE_FULL: _DISK_REASONS[errno.ENOSPC],
+    sqlite3.SQLITE_READONLY: _DISK_REASONS[errno.EROFS],
+    sqlite3.SQLITE_IOERR: _DISK_REASONS[errno.EIO],
+}
 
 
 def reason_in_spanish(error: Exception, nodes: Mapping[str, Node] | None = None) -> str:
@@ -51,7 +59,8 @@ def reason_in_spanish(error: Exception, nodes: Mapping[str, Node] | None = None)
     if isinstance(error, SyncError):
         return _sync_reason(error)
     if isinstance(error, sqlite3.Error):
-        return "la memoria de esta tableta no respondió; reinicie y pruebe otra vez"
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # The other bits hold details.
+        return _DATABASE_REASONS.get(code, "la memoria de esta tableta no respondió; reinicie y pruebe otra vez")
     if isinstance(error, OSError):
         return _DISK_REASONS.get(error.errno or 0, f"el disco no respondió (error {error.errno or 'sin número'})")
     return "algo falló en esta tableta; avise a la administración"
