@@ -24,7 +24,7 @@ from sync.tablet.client import Tablet
 from test_sync_refused_versions import unlisted
 
 TAKEN = date(2026, 11, 20)
-NOT_ASKED_BEFORE = {"peligro_suyo", "por_cuenta", "encierro", "tocado", "entrega"}
+NOT_ASKED_BEFORE = {"peligro_suyo", "menor_trabajo", "por_cuenta", "encierro", "tocado", "entrega"}
 FORMER = Path(__file__).parent / "support" / "former_form.json.gz"
 """The same questionnaire as the release before compiled it, without recordings and reasons."""
 CHOICE = "De 30 a 59 años"
