@@ -98,7 +98,23 @@ def _gate(form: PersonsForm) -> Problems:
         lacking_en = ", ".join(TOPIC_ROWS[topic]["en"] for topic in missing)
         examples = " / ".join(TOPIC_ROWS[topic]["example_es"] for topic in missing)
         yield problem("method.no_gate", form.row(form.consent), "name", lacking, lacking_en, examples)
+    yield from _good_answers(form)
     yield from _asked_too_early(form)
+
+
+def _good_answers(form: PersonsForm) -> Problems:
+    """Of each question of the gate with more than two answers, the good ones are named, and the others stop.
+
+    `${interpreter} != 'none_found'` lets in the interpreter that the boss sends, and a blank.
+    """
+    needed = form.paths.needed(form.consent)
+    for name in form.gate:
+        codes, lead = form.paths.codes(name), needed[name]
+        few = len(codes) > 3 and len(codes - lead) < 2
+        if len(codes) > 2 and form.topics_of([name]) and ("" in lead or few):
+            row = _around(form, form.consent)
+            better = _joined(row.get("relevant"), form.good_answers(name))
+            yield problem("method.gate_lets_in", row, "relevant", name, ", ".join(sorted(lead & codes)), better)
 
 
 def _asked_too_early(form: PersonsForm) -> Problems:

@@ -6,6 +6,7 @@ no dimension, it asks no age, sex, language or consent for the route, and its fa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from functools import cached_property
 
@@ -25,6 +26,11 @@ GATE_TOPICS = ("alone", "private", "safe", "interpreter")
 """What is asked before the interview (WHO ethical and safety recommendations, 2003)."""
 CHILD_TOPICS = ("alone", "private", "interpreter")
 """Whether a child feels safe is asked after the child's own yes: until then the interviewer only looks."""
+_STOPS = re.compile(
+    r"\b(jef[ea]s?|patron(es|a)?|empleador\w*|duen[oa]s?|encargad[oa]s?|familia\w*|parient\w*|parej[ao]|espos[oa]|companer[oa]s?"
+    r"|del lugar|del trabajo|conocid[oa]s?|no hay|nadie|ningun[oa]?|no se (sabe|puede))\b"
+)
+"""In the text of a choice of the gate: who must not interpret, or that there is no one."""
 PATTERNS = {row["topic"]: pattern for pattern, row in METHOD_TOPICS}
 TOPIC_ROWS = {row["topic"]: row for _, row in METHOD_TOPICS}
 
@@ -89,6 +95,17 @@ class PersonsForm:
     def _blank_stops(self, name: str) -> bool:
         """True if the question cannot be skipped: a blank leads away too, or the question must be answered."""
         return "" not in self.paths.needed(self.consent)[name] or self.row(name).get("required") in ("yes", "true")
+
+    def good_answers(self, name: str) -> str:
+        """Return a condition that names the answers of a question of the gate that may lead to the consent.
+
+        Those are left out whose text names the boss, the family or a lack, and those that refuse.
+        """
+        choices = self.context.choices_of(self.row(name))
+        bad = {"no", *NO_ANSWERS}
+        good = [c.get("name") for c in choices if not _STOPS.search(fold(cell_text(c, "label", SOURCE)))]
+        named = [f"${{{name}}}='{code}'" for code in good if code not in bad and not code.startswith("no_")]
+        return f"({' or '.join(named)})" if named else f"${{{name}}}='yes'"
 
     @cached_property
     def danger(self) -> list[str]:

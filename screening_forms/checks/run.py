@@ -21,7 +21,7 @@ from screening_forms.checks.conditions import (
 )
 from screening_forms.checks.constraints import check_possible
 from screening_forms.checks.context import CheckContext, RouteVocabulary
-from screening_forms.checks.coverage import check_facts, check_guidance, check_reach
+from screening_forms.checks.coverage import check_facts, check_guidance, check_newest, check_reach
 from screening_forms.checks.identifying import check_identifying, check_reasons
 from screening_forms.checks.live_conditions import check_live
 from screening_forms.checks.method import check_accusing, check_method
@@ -73,6 +73,7 @@ ROW_CHECKS: tuple[Check, ...] = (
     check_fit,
     check_indicators,
     check_reach,
+    check_newest,
     check_facts,
     check_refusable,
     check_guidance,
