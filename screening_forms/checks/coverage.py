@@ -49,7 +49,9 @@ def check_reach(context: CheckContext) -> Iterator[FormProblem]:
         if missing := [code for code in context.indicator_set.used(profile) if code not in reached]:
             yield problem("indicator.unreached", _INDICATORS, "code", ", ".join(missing))
     elif context.policy and may_acquit(context.policy):
-        if missing := [code for code in essential(context.indicator_set, context.policy, profile) if code not in reached]:
+        if missing := [
+            code for code in essential(context.indicator_set, context.policy, profile) if code not in reached
+        ]:
             yield problem("indicator.essential", _INDICATORS, "code", ", ".join(missing), context.policy.name)
         if out := list(_out_of_reach(context.indicator_set, context.policy, profile, reached)):
             yield problem("indicator.dimension_unreached", _INDICATORS, "code", ", ".join(out), context.policy.name)

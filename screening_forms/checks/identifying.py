@@ -28,7 +28,9 @@ MOST_NAMED = 99_999
 FEWEST_WORDS, FEWEST_LETTERS = 2, 12
 """A reason has at least two words of its own, and so many letters."""
 
-_HOW_MANY = re.compile(r"\bcuant[oa]s\b(?!.*\b(numero|cifra|digito)s?\b)|\bcuanto (le |te )?(pag|cobr|cuest|gast|deb|descuent)")
+_HOW_MANY = re.compile(
+    r"\bcuant[oa]s\b(?!.*\b(numero|cifra|digito)s?\b)|\bcuanto (le |te )?(pag|cobr|cuest|gast|deb|descuent)"
+)
 _HOW_MANY = re.compile(
     r"\bcuant[oa]s\b(?!.*\b(numero|cifra|digito)s?\b)|\bcuanto (le |te )?(pag|cobr|cuest|gast|deb|descuent)"
 )
