@@ -126,8 +126,10 @@ def test_an_exact_date_needs_a_reason_in_the_field() -> None:
 @pytest.mark.parametrize("kind", ["text", "date"])
 @pytest.mark.parametrize(
     "reason",
-    ["x", "n/a", "porque sí", "Es necesario", "Hace falta el dato", "x x x x x", "ok"]
-    + ["asdfgh qwerty", "lorem ipsum dolor", "Observaciones generales adicionales"],
+    [
+        *("x", "n/a", "porque sí", "Es necesario", "Hace falta el dato", "x x x x x", "ok"),
+        *("asdfgh qwerty", "lorem ipsum dolor", "Observaciones generales adicionales"),
+    ],
 )
 def test_a_reason_that_says_nothing_is_not_for_the_field(kind: str, reason: str) -> None:
     form = asking(kind, "otro", "¿Qué pasó antes?", reason=reason)

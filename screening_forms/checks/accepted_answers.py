@@ -47,13 +47,13 @@ def check_accepted(context: CheckContext) -> Iterator[FormProblem]:
         whens = [place for place in needed.values() if place.sheet == "indicators"]
         if row.get("type") == "integer" and len(needed) == 1 and whens:
             compared, place = next(iter(needed.items()))
-            better = widened(context, row, list(needed)), nearest_number(context, compared)
-            told = write_comparison(compared), name, row.number, row.get("constraint"), *better
-            yield problem("when.refused_number", place, "when", *told)
+            rule = row.number, row.get("constraint"), widened(context, row, [compared])
+            nearest = nearest_number(context, compared)
+            yield problem("when.refused_number", place, "when", write_comparison(compared), name, *rule, nearest)
         else:
-            told = ", ".join(map(write_comparison, needed))
+            listed = ", ".join(map(write_comparison, needed))
             better = widened(context, row, list(needed))
-            yield problem("expression.refused_answer", row, "constraint", row.get("constraint"), told, better)
+            yield problem("expression.refused_answer", row, "constraint", row.get("constraint"), listed, better)
 
 
 def refused_answers(context: CheckContext) -> dict[str, dict[Comparison, Row]]:
@@ -183,10 +183,11 @@ def _engine(kind: str, rule: str, codes: tuple[str, ...]) -> Engine | None:
 
 def widened(context: CheckContext, row: Row, needed: Sequence[Comparison]) -> str:
     """Return the constraint of a question without the parts that refuse needed answers."""
-    kept = [part for part in _parts(row.get("constraint")) if all(accepts(context, [each], part) for each in needed)]
+    kept: list[str] = []
+    for part in _parts(row.get("constraint")):
+        if all(accepts(context, [each], " and ".join([*kept, part])) for each in needed):
+            kept.append(part)
     better = " and ".join(kept)
-    if not all(accepts(context, [each], better) for each in needed):
-        better = ""
     if row.get("type") == "integer":
         return _limited(row.get("name"), better, needed)
     if better:

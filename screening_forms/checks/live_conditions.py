@@ -67,7 +67,7 @@ def _never(
     better = conditions.without_dead(token, dead)
     if not better:
         return problem("expression.never", row, "when", row.get("when"))
-    told = ", ".join(map(conditions.told, asked))
+    told = ", ".join(map(conditions.describe_question, asked))
     return problem("when.never", row, "when", write_expression(dead[0]), told, better)
 
 
@@ -184,7 +184,7 @@ class LiveConditions:
         row = self.context.questions.get(found.question) if found else None
         return not (found and found.value == NOTHING), row.number if row else 0
 
-    def told(self, name: str) -> str:
+    def describe_question(self, name: str) -> str:
         """Return a question with its row and its rules, as the author reads them."""
         row = self.context.questions.get(name)
         rules = [row.get(column) for column in ("relevant", "constraint") if row.get(column)] if row else []
