@@ -374,6 +374,7 @@ def test_what_a_form_for_training_may_lack_is_reported_and_does_not_stop_it() ->
     assert set(problems) == {
         *("case.none", "fact.missing", "indicator.unreached", "policy.guidance_missing", "question.unbounded"),
         *("method.no_age", "method.no_consent", "method.no_referral_consent"),
+        *("policy.superseded", "indicator_set.superseded"),
     }
     assert blocking_problems(found) == []
     assert blocking_problems(found, "field") == found

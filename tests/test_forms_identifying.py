@@ -37,6 +37,18 @@ def asking(kind: str, name: str, label: str, **cells: str) -> Workbook:
         ("date", "f", "¿Cuál es su fecha de nacimiento?", {"reason": REASON}),
         ("date", "cumple", "¿Qué día es su cumpleaños?", {"reason": REASON}),
         ("integer", "anio", "¿En qué año y mes nació?", {"constraint": ". <= 999912"}),
+        ("integer", "anio", "¿En qué año naciste?", {"constraint": ". >= 1990 and . <= 2026"}),
+        ("integer", "mes", "¿En qué mes nació?", {"constraint": ". >= 1 and . <= 12"}),
+        ("integer", "dia", "Día de nacimiento", {"constraint": ". >= 1 and . <= 31"}),
+        ("integer", "a", "Primeras cuatro cifras de su DNI", {"constraint": ". >= 0 and . <= 9999"}),
+        ("integer", "b", "¿Cuántas cifras? Diga los números de su documento", {"constraint": ". >= 0 and . <= 9999"}),
+        ("integer", "llamar", "¿A qué número podemos llamarte?", {"constraint": ". >= 0 and . <= 9999"}),
+        ("text", "w", "¿Tiene guasap?", {"reason": REASON}),
+        ("text", "t", "¿Cuál es tu apodo?", {"reason": REASON}),
+        ("text", "t", "¿Cómo te dicen?", {"reason": REASON}),
+        ("text", "t", "¿Dónde vives?", {"reason": REASON}),
+        ("text", "t", "¿Quién te trajo?", {"reason": REASON}),
+        ("text", "t", "¿De quién eres hija?", {"reason": REASON}),
         ("text", "quien", "¿Cómo se llama usted?", {"reason": REASON}),
         ("text", "quien", "Nombres y apellidos", {"reason": REASON}),
         ("text", "donde", "¿Cuál es su dirección?", {"reason": REASON}),
@@ -66,6 +78,8 @@ def test_the_advice_says_what_to_ask_instead() -> None:
     [
         ("integer", "sueldo", "¿Cuántos soles al mes?", {"constraint": ". >= 0 and . <= 1000000"}),
         ("integer", "celulares", "¿Cuántos celulares hay?", {"constraint": ". >= 0 and . <= 50"}),
+        ("integer", "hijos", "¿Cuántos hijos le nacieron aquí?", {"constraint": ". >= 0 and . <= 20"}),
+        ("integer", "llamadas", "¿Cuántas veces puede llamar a su familia?", {"constraint": ". >= 0 and . <= 50"}),
         ("integer", "quincena", "¿Cuántos días trabajó?", {"constraint": "(. >= 0 and . <= 15) or . = 99"}),
         ("select_one ynd", "dni_hoy", "¿Tiene usted hoy su DNI y su celular?", {}),
         ("date", "llegada", "¿Cuándo llegó?", {"reason": "El plazo para denunciar corre desde ese día"}),
@@ -110,7 +124,13 @@ def test_an_exact_date_needs_a_reason_in_the_field() -> None:
 
 
 @pytest.mark.parametrize("kind", ["text", "date"])
-@pytest.mark.parametrize("reason", ["x", "n/a", "porque sí", "Es necesario", "Hace falta el dato", "x x x x x", "ok"])
+@pytest.mark.parametrize(
+    "reason",
+    [
+        *("x", "n/a", "porque sí", "Es necesario", "Hace falta el dato", "x x x x x", "ok"),
+        *("asdfgh qwerty", "lorem ipsum dolor", "Observaciones generales adicionales"),
+    ],
+)
 def test_a_reason_that_says_nothing_is_not_for_the_field(kind: str, reason: str) -> None:
     form = asking(kind, "otro", "¿Qué pasó antes?", reason=reason)
     (found,) = of_code(form, "question.empty_reason")

@@ -13,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import screening_forms.checks
+from screening_forms.checks.coverage import newest_table
 from screening_forms.checks.method import instead_of_accusing, is_question, questions_in
 from screening_forms.compiler.compile_form import check_and_compile, compile_form
 from screening_forms.errors import FormError, FormProblem
 from screening_forms.workbook.reader import SHEETS, Workbook, parse_markdown
+from screening_forms.workbook.resources import BUILT_IN
 from support.author_edits import LABEL, blocks, of_code, problems, with_cell_at, with_cells, with_row, without
 from support.catalogue import book
 from support.forms import CATALOGUE_FORMS, SMALL, WHOLE
@@ -103,10 +105,92 @@ def test_indicators_left_out_on_purpose_are_no_leave_to_call_everybody_negative(
     assert of_code(children, "indicator.dimension_unreached") == [], "this policy never says negative"
 
 
-@pytest.mark.parametrize("code", ["D2.05", "D3.01", "D6.02", "D5.14"])
+@pytest.mark.parametrize("code", ["D3.01", "D4.04", "D6.02"])
 def test_a_dimension_that_loses_its_last_way_to_be_positive_is_named(code: str) -> None:
     (found,) = of_code(without(FORM, "indicators", code), "indicator.dimension_unreached")
     assert f"nadie sale positivo en {code.split('.')[0]}," in found.advice_es
+
+
+ADULT, LOCAL = book("pe_laboral_adulto"), book("pe_trabajo_forzoso")
+
+
+@pytest.mark.parametrize(
+    ("form", "codes_left_out"),
+    [
+        (FORM, ("D5.03", "N.01")),
+        (ADULT, ("D5.04", "X.01")),
+        (ADULT, ("D5.07",)),
+        (LOCAL, ("F2.10", "N.01")),
+        (book("pe_sexual_adulto"), ("D5.06", "X.03")),
+    ],
+)
+def test_no_form_that_can_acquit_leaves_out_a_sign_that_may_be_enough(
+    form: Workbook, codes_left_out: tuple[str, ...]
+) -> None:
+    form = replace(form, settings={**form.settings, "unreached_on_purpose": "yes"})
+    assert of_code(form, "indicator.essential") == []
+    (found,) = of_code(without(form, "indicators", *codes_left_out), "indicator.essential")
+    listed = found.advice_es.removeprefix("faltan ").partition(":")[0]
+    assert set(listed.split(", ")) == set(codes_left_out)
+    assert blocks(without(form, "indicators", *codes_left_out), found.code, "field")
+
+
+def test_a_form_for_children_may_leave_signs_out_because_its_policy_acquits_no_one() -> None:
+    assert of_code(book("pe_nna"), "indicator.essential") == []
+    assert len(book("pe_nna").indicators) < 40
+
+
+@pytest.mark.parametrize(
+    "whens",
+    [
+        ("${estudio}='yes' and ${sin_parar}='yes'",),
+        ("${estudio}='yes' and ${sin_parar}='yes'", "(${sin_parar}='yes') and ${estudio}='yes'"),
+    ],
+)
+def test_two_questions_cannot_stand_for_every_indicator(whens: tuple[str, ...]) -> None:
+    form = ADULT
+    for number, row in enumerate(row for row in ADULT.indicators if row.get("code").startswith("D")):
+        form = with_cells(form, "indicators", row.get("code"), {"when": whens[number % len(whens)]})
+    (found,) = of_code(form, "indicator.alike")
+    assert "D1.01, D1.02" in found.advice_es
+    assert found.column == "when"
+    assert blocks(form, found.code, "field")
+    assert not blocks(form, found.code, "training")
+
+
+def test_four_indicators_with_one_condition_are_too_many_and_three_are_not() -> None:
+    when = {"when": "${oferta}='yes' and ${atado}='yes'"}
+    form = FORM
+    for code in ("D5.01", "D5.03", "D5.04"):
+        form = with_cells(form, "indicators", code, when)
+    assert of_code(form, "indicator.alike") == []
+    assert len(of_code(with_cells(form, "indicators", "D5.07", when), "indicator.alike")) == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "former", "newest"),
+    [
+        ("policy", "pe_adult_2026_1", "pe_adult_2026_2"),
+        ("policy", "pe_child_2026_1", "pe_child_2026_2"),
+        ("indicator_set", "ilo_delphi_2009", "ilo_delphi_2026_1"),
+        ("indicator_set", "pe_sexual_2026_1", "pe_sexual_2026_2"),
+    ],
+)
+def test_a_corrected_table_is_not_used_in_its_old_version(setting: str, former: str, newest: str) -> None:
+    form = replace(ADULT, settings={**ADULT.settings, setting: former})
+    code = {"policy": "policy.superseded", "indicator_set": "indicator_set.superseded"}[setting]
+    (found,) = of_code(form, code)
+    assert (place(found), advised(found, f"escriba en {setting} ")) == (("settings", 2, setting), newest)
+    assert blocks(form, code, "field")
+    assert not blocks(form, code, "training")
+    assert of_code(replace(ADULT, settings={**ADULT.settings, setting: newest}), code) == []
+
+
+def test_an_office_s_own_table_has_no_successor_in_this_release() -> None:
+    assert newest_table("pe_adult_2031_1", BUILT_IN.policies) == ""
+    assert newest_table("own_2026_1", BUILT_IN.policies) == ""
+    assert newest_table("own", {"own_2026_1", "own"}) == ""
+    assert newest_table("own_2026_9", {"own_2026_10", "own_2026_9", "own_b_2027_1"}) == "own_2026_10"
 
 
 # Consent.
@@ -192,6 +276,55 @@ def test_a_gate_that_may_be_skipped_is_open() -> None:
         {"relevant": "${a_solas}='yes' and ${privado}='yes' and ${seguro}!='no' and ${interprete}='yes'"},
     )
     assert of_code(skipped, "method.gate_open")
+
+
+GOOD_INTERPRETERS = "(${interprete}='none_needed' or ${interprete}='independent')"
+
+
+@pytest.mark.parametrize(
+    "loose",
+    [
+        "${interprete}!='none_found'",
+        "${interprete}!='none_found' and ${interprete}!='related'",
+        "(${interprete}='none_needed' or ${interprete}='independent' or ${interprete}='related')",
+        "not(${interprete}='none_found')",
+    ],
+)
+@pytest.mark.parametrize("name", ["pe_laboral_adulto", "pe_sexual_adulto"])
+def test_an_interpreter_of_the_boss_is_not_let_in(name: str, loose: str) -> None:
+    before = next(row.get("relevant") for row in book(name).survey if row.get("name") == "g_permiso")
+    assert GOOD_INTERPRETERS in before
+    form = with_cells(book(name), "survey", "g_permiso", {"relevant": before.replace(GOOD_INTERPRETERS, loose)})
+    (found,) = of_code(form, "method.gate_lets_in")
+    assert found.column == "relevant"
+    assert blocks(form, found.code, "field")
+    assert not blocks(form, found.code, "training")
+    assert advised(found).endswith(f" and {GOOD_INTERPRETERS}")
+    assert of_code(with_cell_at(form, found, advised(found)), "method.gate_lets_in") == []
+
+
+def test_a_doubt_whether_it_is_safe_does_not_open_the_gate() -> None:
+    form = changed(("| | select_one yn | seguro |", "| | select_one ynd | seguro |"))
+    assert of_code(form, "method.gate_lets_in") == []
+    form = with_cells(
+        form, "survey", "permiso", {"relevant": _gate_of(form).replace("${seguro}='yes'", "${seguro}!='no'")}
+    )
+    (found,) = of_code(form, "method.gate_lets_in")
+    assert advised(found).endswith(" and (${seguro}='yes')")
+    assert of_code(with_cell_at(form, found, advised(found)), "method.gate_lets_in") == []
+
+
+def _gate_of(form: Workbook) -> str:
+    return next(row.get("relevant") for row in form.survey if row.get("name") == "permiso")
+
+
+def test_one_more_answer_that_names_the_family_is_not_let_in() -> None:
+    row = {"list_name": "interpreter", "name": "aunt", LABEL: "Sí, una parienta"}
+    form = with_row(ADULT, "choices", "related", row)
+    before = next(row.get("relevant") for row in form.survey if row.get("name") == "g_permiso")
+    loose = before.replace("${interprete}='independent'", "${interprete}='independent' or ${interprete}='aunt'")
+    assert len(of_code(with_cells(form, "survey", "g_permiso", {"relevant": loose}), "method.gate_lets_in")) == 1
+    assert of_code(form, "method.gate_lets_in") == []
 
 
 def test_names_of_questions_and_the_way_to_write_the_gate_are_free() -> None:
@@ -386,6 +519,38 @@ ACCUSING = (
     "¿Cómo iba vestida?",
     "¿No le pareció raro?",
     "¿Sabía que eso era ilegal?",
+    "¿La han tratado como esclava?",
+    "¿Trabaja usted de prostituta?",
+    "¿Por qué se quedó?",
+    "¿Por qué sigue trabajando aquí?",
+    "¿Por qué nunca se escapó?",
+    "¿Por qué no intentó escapar?",
+    "¿Por qué no ha pedido ayuda?",
+    "¿Usted provocó al jefe?",
+    "¿Está usted aquí sin papeles, como ilegal?",
+    "¿Por qué vino aquí si sabía lo que era?",
+    "¿Usted sabía a qué venía?",
+    "¿Se arrepiente de haber venido?",
+    "¿Por qué no se va?",
+    "¿Cree que es víctima de trata?",
+    "¿Por qué todavía no se ha ido?",
+    "¿Por qué jamás denunció?",
+    "¿Por qué tampoco avisó a nadie?",
+    "¿Por qué no ha querido irse?",
+    "¿Por qué nunca lo ha denunciado?",
+    "¿Por qué te quedas con él?",
+    "¿La tienen como una esclava?",
+    "¿Vive aquí como indocumentado?",
+    "¿Por qué no se ha escapado?",
+    "¿Por qué no trató de huir?",
+    "¿Por qué no quiso salir?",
+    "¿Por qué no buscó auxilio?",
+    "¿Provocaste a tu jefe?",
+    "¿La usan de puta?",
+    "¿Por qué continúa aquí?",
+    "¿Por qué no huyó?",
+    "¿Por qué no dejó el trabajo?",
+    "¿Por qué no salió de ahí?",
 )
 HARMLESS = (
     "¿Quién tiene hoy su DNI? ¿Se lo da cuando lo pide?",
@@ -416,6 +581,29 @@ HARMLESS = (
     "¿Por qué no le devuelven su documento?",
     "¿Le dejan salir? Si no, ¿por qué?",
     "¿Está diciendo que le deben tres meses?",
+    "¿Por qué no puede irse?",
+    "¿Por qué no puede salir?",
+    "¿Por qué no le dejan salir?",
+    "¿Por qué le siguen cobrando?",
+    "¿Por qué no le dejan pedir ayuda?",
+    "¿Por qué sigue debiendo dinero?",
+    "¿Le han dicho que la denunciarían por ilegal?",
+    "¿Quién le dice cuándo puede salir?",
+    "¿Alguien provocó un incendio en el campamento?",
+    "¿Trabaja de noche?",
+    "¿Cómo la tratan?",
+    "¿El trabajo es de una empresa?",
+    "¿Por qué no hay agua?",
+    "¿La mina es ilegal?",
+    "¿Le hacen descuentos ilegales?",
+    "¿Por qué no la llevaron al hospital?",
+    "¿Le cobraron un pago ilegal?",
+    "¿Por qué no va a la escuela?",
+    "¿Por qué no fue a la posta?",
+    "¿Por qué vino el jefe?",
+    "¿Por qué no salió el bus?",
+    "¿Por qué sigue cobrando la tienda?",
+    "¿Es legal su contrato?",
 )
 
 

@@ -24,10 +24,16 @@ from screening_forms.workbook.reader import Row
 MOST = 9_999_999
 """The largest number that a form may ask for: soles have at most seven digits, a DNI has eight."""
 MOST_NAMED = 99_999
-"""The largest number where the name or the text of a question names a document or a telephone."""
+"""The largest number where the text of a question counts what it names: how many telephones, how many documents."""
 FEWEST_WORDS, FEWEST_LETTERS = 2, 12
 """A reason has at least two words of its own, and so many letters."""
 
+_HOW_MANY = re.compile(
+    r"\bcuant[oa]s\b(?!.*\b(numero|cifra|digito)s?\b)|\bcuanto (le |te )?(pag|cobr|cuest|gast|deb|descuent)"
+)
+_HOW_MANY = re.compile(
+    r"\bcuant[oa]s\b(?!.*\b(numero|cifra|digito)s?\b)|\bcuanto (le |te )?(pag|cobr|cuest|gast|deb|descuent)"
+)
 _LETTERS = re.compile(r"[a-z]{2,}")
 
 
@@ -36,7 +42,7 @@ def check_identifying(context: CheckContext) -> Iterator[FormProblem]:
     for row in context.workbook.survey:
         kind, largest = row.get("type"), _largest(row)
         named = _identifying(row, kind)
-        if named and (kind != "integer" or largest > MOST_NAMED):
+        if named and (kind != "integer" or largest > MOST_NAMED or not _counts(row)):
             yield problem("question.identifies", row, "name", row.get("name"), *named)
         elif kind == "integer" and largest > MOST:
             yield problem("question.unbounded", row, "constraint", row.get("name"), _limited(row.get("constraint")))
@@ -53,9 +59,13 @@ def check_reasons(context: CheckContext) -> Iterator[FormProblem]:
 
 
 def is_real_reason(text: str) -> bool:
-    """True if a reason has words of its own. "Porque sí", "n/a" and "x x x" have none."""
+    """True if a reason is a Spanish sentence with words of its own.
+
+    "Porque sí", "n/a" and "x x x" have no words of their own; "asdfgh qwerty" has none that joins words.
+    """
     words = {word for word in _LETTERS.findall(fold(text)) if len(set(word)) > 1}
-    return len(words - EMPTY_REASON_WORDS) >= FEWEST_WORDS and sum(map(len, words)) >= FEWEST_LETTERS
+    own = words - EMPTY_REASON_WORDS
+    return len(own) >= FEWEST_WORDS and own != words and sum(map(len, words)) >= FEWEST_LETTERS
 
 
 def _identifying(row: Row, kind: str) -> tuple[str, str] | None:
@@ -65,6 +75,11 @@ def _identifying(row: Row, kind: str) -> tuple[str, str] | None:
         if kind in listed["types"].split() and pattern.search(said):
             return listed["es"], listed["en"]
     return None
+
+
+def _counts(row: Row) -> bool:
+    """True if a question asks how many there are. A birth or a number in parts is never counted."""
+    return bool(_HOW_MANY.search(fold(cell_text(row, "label", SOURCE))))
 
 
 def _largest(row: Row) -> float:

@@ -98,7 +98,24 @@ def _gate(form: PersonsForm) -> Problems:
         lacking_en = ", ".join(TOPIC_ROWS[topic]["en"] for topic in missing)
         examples = " / ".join(TOPIC_ROWS[topic]["example_es"] for topic in missing)
         yield problem("method.no_gate", form.row(form.consent), "name", lacking, lacking_en, examples)
+    yield from _good_answers(form)
     yield from _asked_too_early(form)
+
+
+def _good_answers(form: PersonsForm) -> Problems:
+    """Of each question of the gate with more than two answers, the good ones are named, and the others stop.
+
+    `${interpreter} != 'none_found'` lets in the interpreter that the boss sends, and a blank.
+    """
+    needed = form.paths.needed(form.consent)
+    for name in form.gate:
+        codes, lead = form.paths.codes(name), needed[name]
+        few = len(codes) > 3 and len(codes - lead) < 2
+        unnamed = "" in lead or few or bool(form.lets_in(name) & lead)
+        if len(codes) > 2 and form.topics_of([name]) and unnamed:
+            row = _around(form, form.consent)
+            better = _joined(row.get("relevant"), form.good_answers(name))
+            yield problem("method.gate_lets_in", row, "relevant", name, ", ".join(sorted(lead & codes)), better)
 
 
 def _asked_too_early(form: PersonsForm) -> Problems:
@@ -114,9 +131,8 @@ def _open(form: PersonsForm, name: str) -> FormProblem:
     row = _around(form, form.consent)
     is_danger = name in form.danger
     good = "no" if is_danger else "yes"
-    codes = form.paths.codes(name)
-    value = good if good in codes else next(iter(sorted(codes)), good)
-    needed = _joined(row.get("relevant"), f"${{{name}}}='{value}'")
+    named = f"${{{name}}}='{good}'" if good in form.paths.codes(name) else form.good_answers(name)
+    needed = _joined(row.get("relevant"), named)
     return problem("method.gate_open", row, "relevant", name, form.consent, needed)
 
 

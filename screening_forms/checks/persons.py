@@ -6,6 +6,7 @@ no dimension, it asks no age, sex, language or consent for the route, and its fa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from functools import cached_property
 
@@ -25,6 +26,13 @@ GATE_TOPICS = ("alone", "private", "safe", "interpreter")
 """What is asked before the interview (WHO ethical and safety recommendations, 2003)."""
 CHILD_TOPICS = ("alone", "private", "interpreter")
 """Whether a child feels safe is asked after the child's own yes: until then the interviewer only looks."""
+_NOT_INDEPENDENT = re.compile(
+    r"\b(jef[ea]s?|patron(es|a)?|empleador\w*|duen[oa]s?|encargad[oa]s?|familia\w*|parient\w*|parej[ao]|espos[oa]"
+    r"|companer[oa]s?|del (lugar|trabajo)|conocid[oa]s?)\b"
+)
+"""In the text of a choice of the gate: who must not interpret."""
+_INDEPENDENT = re.compile(r"\b(no (es|son|hay|esta|estan)|ni|sin|independ\w*|ajen[oa]s?|fuera)\b")
+_LACKING = re.compile(r"\b(no (hay|se)|nadie|ningun[oa]?)\b")
 PATTERNS = {row["topic"]: pattern for pattern, row in METHOD_TOPICS}
 TOPIC_ROWS = {row["topic"]: row for _, row in METHOD_TOPICS}
 
@@ -90,6 +98,22 @@ class PersonsForm:
         """True if the question cannot be skipped: a blank leads away too, or the question must be answered."""
         return "" not in self.paths.needed(self.consent)[name] or self.row(name).get("required") in ("yes", "true")
 
+    def lets_in(self, name: str) -> set[str]:
+        """Return the choices of the question on the interpreter that name someone of the boss or the family."""
+        choices = self.context.choices_of(self.row(name)) if "interpreter" in self.topics_of([name]) else []
+        return {choice.get("name") for choice in choices if _is_of_the_boss(choice)}
+
+    def good_answers(self, name: str) -> str:
+        """Return a condition that names the answers of a question of the gate that may lead to the consent.
+
+        Those are left out whose text names the boss, the family or a lack, and those that refuse.
+        """
+        choices = self.context.choices_of(self.row(name))
+        bad = {"no", *NO_ANSWERS}
+        good = [choice.get("name") for choice in choices if not _lacks(choice) and not _is_of_the_boss(choice)]
+        named = [f"${{{name}}}='{code}'" for code in good if code not in bad]
+        return f"({' or '.join(named)})" if named else f"${{{name}}}='yes'"
+
     @cached_property
     def danger(self) -> list[str]:
         """The questions of the fact `danger`."""
@@ -124,3 +148,12 @@ class PersonsForm:
 
 def _label(row: Row) -> str:
     return fold(cell_text(row, "label", SOURCE))
+
+
+def _is_of_the_boss(choice: Row) -> bool:
+    text = fold(cell_text(choice, "label", SOURCE))
+    return bool(_NOT_INDEPENDENT.search(text)) and not _INDEPENDENT.search(text)
+
+
+def _lacks(choice: Row) -> bool:
+    return bool(_LACKING.search(fold(cell_text(choice, "label", SOURCE))))

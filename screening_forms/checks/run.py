@@ -6,6 +6,7 @@ and advice in `problems.csv`. Checks are functions in one module per part of a w
 
 from collections.abc import Callable, Iterator
 
+from screening_forms.checks.accepted_answers import check_accepted
 from screening_forms.checks.cases import check_cases
 from screening_forms.checks.choice_filters import check_offers
 from screening_forms.checks.choices import check_choices, check_filter_cells, check_filters, check_lists
@@ -20,8 +21,9 @@ from screening_forms.checks.conditions import (
 )
 from screening_forms.checks.constraints import check_possible
 from screening_forms.checks.context import CheckContext, RouteVocabulary
-from screening_forms.checks.coverage import check_facts, check_guidance, check_reach
+from screening_forms.checks.coverage import check_facts, check_guidance, check_newest, check_reach
 from screening_forms.checks.identifying import check_identifying, check_reasons
+from screening_forms.checks.live_conditions import check_live
 from screening_forms.checks.method import check_accusing, check_method
 from screening_forms.checks.numbers import check_numbers
 from screening_forms.checks.questions import check_groups, check_names, check_questions, check_route, check_types
@@ -64,11 +66,14 @@ ROW_CHECKS: tuple[Check, ...] = (
     check_order,
     check_circles,
     check_possible,
+    check_accepted,
+    check_live,
     check_several_answers,
     check_numbers,
     check_fit,
     check_indicators,
     check_reach,
+    check_newest,
     check_facts,
     check_refusable,
     check_guidance,

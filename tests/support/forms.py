@@ -102,6 +102,16 @@ SMALL = """
 | | No quiere hablar | not_scored | | | no | no | 30_59 | | | | | |
 """
 
+_WHOLE_SIGNS = {
+    "${lugar}='bar'": ("X.01", "X.03"),
+    "selected(${mentira},'pay') and ${oferta}='yes'": ("D3.01", "D3.02", "D3.03"),
+    "selected(${mentira},'job') and ${atado}='yes'": ("D6.01", "D6.02", "D6.03"),
+    "selected(${mentira},'pay') and ${atado}='yes' and ${horas} >= 10": ("D2.01", "D2.02", "D2.05"),
+    "${atado}='yes' and ${horas} >= 10": ("D5.01", "D5.03", "D5.04"),
+    "${atado}='yes' and ${horas} >= 11": ("D5.07", "D5.08", "N.01"),
+}
+"""Signs that the policy decides with, on conditions without sense: at most three on one."""
+
 _WHOLE_CHANGES = (
     ("choice_filter | route |", "choice_filter | route | reason |"),
     (
@@ -122,15 +132,18 @@ _WHOLE_CHANGES = (
         "| | select_one consent | deriva | ¿Acepta que avisemos? | ${permiso}='yes' | | | | consent |\n"
         "| | begin_group | score",
     ),
+    (
+        "| | note | guidance_none |",
+        "| | note | guidance_seen | Visto. | ${a_salvo}='OK' and ${guidance}='guidance_seen' | | | | | |\n"
+        "| | note | guidance_none |",
+    ),
     ("| languages |", "| unreached_on_purpose | languages |"),
     ("| adult_labour | es |", "| adult_labour | yes | es |"),
     ("| consent | ${permiso}='yes' |", "| consent | ${deriva}='yes' |"),
+    ("| ilo_delphi_2009 | pe_adult_2026_1 |", "| ilo_delphi_2026_1 | pe_adult_2026_2 |"),
     (
         "| | D4.01 |",
-        "".join(f"| | {code} | selected(${{mentira}},'pay') and ${{atado}}='yes' |\n" for code in ("D2.05", "D2.06"))
-        + "".join(f"| | D3.0{n} | selected(${{mentira}},'pay') and ${{atado}}='yes' |\n" for n in (1, 2, 3))
-        + "".join(f"| | D6.0{n} | selected(${{mentira}},'pay') and ${{atado}}='yes' |\n" for n in (1, 2, 3))
-        + "| | D4.01 |",
+        "".join(f"| | {code} | {when} |\n" for when, codes in _WHOLE_SIGNS.items() for code in codes) + "| | D4.01 |",
     ),
     ("| peligro | permiso |", "| peligro | a_solas | privado | seguro | interprete | permiso | deriva |"),
     ("| yes | | 18_29 |", "| yes | | | | | | | 18_29 |"),
