@@ -33,7 +33,7 @@ Figures = Mapping[str, Figure]
 # must not depend on counts: "the next smallest" would bound the hidden ones from above. What readers need most is last.
 _HIDDEN_FIRST: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "outcome": ("negative", "labour_rights", "not_scored", "review", "positive"),
+        "outcome": ("negative", "not_scored", "labour_rights", "review", "positive"),
         "sex": ("male", "female"),
         "age_band": ("30_59", "18_29", "60_plus"),
         "sector": ("other",),
@@ -66,7 +66,9 @@ def _choose_cover(fact: str, counts: Mapping[str, int], small: set[str], smalles
 
     A reader knows the sum of all hidden rows. Each of n covering rows has at least 11, so one small row can be 10 only
     if the sum is 10 + 11 n or more. The rule asks for one more. A rejected n therefore tells no more than that too.
+    Without small rows, a single covering row would be known where "unstated" is known to be 0: there it takes two.
     """
+    fewest = 2 if fact in COMPLETE_FACTS and not small else 1
     hidden = counts[UNSTATED] + sum(counts[value] for value in small)
     cover: set[str] = set()
     if _cover_each_other(fact, hidden, len(small), smallest):
@@ -75,7 +77,7 @@ def _choose_cover(fact: str, counts: Mapping[str, int], small: set[str], smalles
         if counts[value] >= smallest:
             cover.add(value)
             hidden += counts[value]
-            if hidden >= smallest * (len(cover) + 1):
+            if len(cover) >= fewest and hidden >= smallest * (len(cover) + 1):
                 return cover
     return None
 
