@@ -20,9 +20,7 @@ Release = tuple[tuple[str, Figure], ...]
     ("rows", "smallest", "total"),
     [(3, 11, 33), (3, 11, 34), (3, 11, 55), (3, 11, 77), (4, 11, 45), (4, 5, 30), (5, 3, 20), (6, 2, 15), (7, 2, 9)],
 )
-def test_no_reader_narrows_a_hidden_count_by_knowing_all_rules(
-    fact: str, rows: int, smallest: int, total: int
-) -> None:
+def test_no_reader_narrows_a_hidden_count_by_knowing_all_rules(fact: str, rows: int, smallest: int, total: int) -> None:
     complete = fact in COMPLETE_FACTS
     stated = tuple("abcdefg"[:rows] if complete else "abcdefg"[: rows - 1])
     groups: dict[Release, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))

@@ -76,15 +76,15 @@ def _list_ties(period: str, total: int, bounds: Bounds) -> list[Sum]:
         listed = [cell for cell in bounds.least if cell[:2] == (period, table) and cell[2] not in but]
         return tuple(cell for cell in listed if not wanted or cell[2] in wanted)
 
-    def at_most(more: tuple[Cell, ...], fewer: tuple[Cell, ...]) -> Sum:
-        return Sum(more, fewer, 0, total)
+    def at_most(most: tuple[Cell, ...], people: tuple[Cell, ...]) -> Sum:
+        return Sum(most, people, 0, total)
 
     def unstated(table: str) -> tuple[Cell, ...]:
         return cells(table, UNSTATED)
 
     children, not_scored = cells("age_band", *CHILD_BANDS), cells("outcome", "not_scored")
     adults = cells("age_band", but=(*CHILD_BANDS, UNSTATED))
-    return [
+    ties = [
         # A child is positive or in review. Only an adult is not scored. A visit to a place has no age.
         at_most(cells("outcome", *CHILD_OUTCOMES), children),
         at_most(adults, not_scored),
@@ -94,6 +94,7 @@ def _list_ties(period: str, total: int, bounds: Bounds) -> list[Sum]:
         at_most(unstated("sex"), (*unstated("age_band"), *not_scored)),
         at_most(unstated("lang"), (*unstated("age_band"), *not_scored)),
     ]
+    return [each for each in ties if each.plus]
 
 
 def _propagate(bounds: Bounds, sums: list[Sum]) -> None:

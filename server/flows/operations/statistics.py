@@ -48,17 +48,21 @@ def settle_after_restore(w: Connection, *, copied: int, now: int) -> None:
     Published anew from the older counts, they would differ from the tables that readers hold by a few people. Tablets
     send again what the backup lacks. The lost server may have published these people, so they are not counted again.
     """
-    _publish(w, due_at=copied, now=now)
     backed_up, end = _end_of_counting(copied), _end_of_counting(now)
-    opened = {mode: first for mode in MODES if (first := store.first_open_month(w, mode)) is not None}
-    if any(first > backed_up for first in opened.values()):
-        # The upgrade closed the month of the backup: the lost server was older, and its counts were read until its loss.
+    if any(first > backed_up for first in _list_open(w).values()):
+        # The upgrade has just closed the month of the backup: the lost server was older, and let its counts be read.
         store.count_only_from(w, now + _CLOCK_ERROR)
+    _publish(w, due_at=copied, now=now)
     if backed_up < end:
         store.count_only_from(w, store.first_moment(end) + _CLOCK_ERROR)
-        for mode, first in opened.items():
+        for mode, first in _list_open(w).items():
             if first <= (last := store.month_after(end, -1)):
                 store.put_period(w, Period(mode, first, last, None), {}, at=now)
+
+
+def _list_open(c: Connection) -> dict[str, str]:
+    """Return the first month that is not closed, of each mode that has one."""
+    return {mode: first for mode in MODES if (first := store.first_open_month(c, mode)) is not None}
 
 
 def _end_of_counting(at: int) -> str:
