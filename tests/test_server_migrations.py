@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from server.database.sqlite import SqliteDatabase
 from server.flows.forms.rollouts import manifest_entries
 from server.flows.operations import statistics
 from server.store import rollouts, versions
+from server.store import statistics as store
 from support.databases import writing_connection
 
 # One row per table of the named migration, as an older server would have stored it.
@@ -54,12 +56,6 @@ SAMPLES = {
         ),
         ("media", {"sha256": "m", "type": "audio/ogg", "body": b"sound"}),
     ],
-    "people_tables": [
-        (
-            "statistics_cells",
-            {"mode": "field", "month": "2026-11", "dimension": "sex", "value": "female", "count": 3},
-        ),
-    ],
     "published_statistics": [
         (
             "statistics_periods",
@@ -68,6 +64,12 @@ SAMPLES = {
         (
             "statistics_figures",
             {"mode": "field", "first_month": "2026-10", "fact": "sex", "value": "female", "figure": "< 11"},
+        ),
+    ],
+    "openly_counted_months": [
+        (
+            "statistics_cells",
+            {"mode": "field", "month": "2026-11", "dimension": "sex", "value": "female", "count": 3},
         ),
     ],
     "referrals": [
@@ -126,24 +128,27 @@ def test_a_form_published_by_an_older_server_keeps_its_ring_and_bytes(tmp_path: 
     db.close()
 
 
-def test_counts_of_an_older_server_are_published_and_those_by_version_are_dropped(tmp_path: Path) -> None:
+def test_months_that_an_older_server_counted_openly_are_closed_without_tables(tmp_path: Path) -> None:
     raw = sqlite_utils.Database(tmp_path / "chaski.db")
     migrations.apply(raw, stop_before="published_statistics")
-    counted = {"sha": {"a" * 64: 79, "b" * 64: 1}, "outcome": {"negative": 80}, "region": {"17": 60, "99": 20}}
-    for fact, values in counted.items():
-        for value, count in values.items():
-            cell = {"month": "2026-11", "dimension": fact, "value": value, "count": count}
-            raw["statistics_cells"].insert({**cell, "mode": "field"})
+    counted = {"sha": {"a" * 64: 100}, "sex": {"female": 50, "male": 39, "other": 6, "no_answer": 5}}
+    for month in ("2026-10", "2026-11"):
+        for fact, values in counted.items():
+            for value, count in values.items():
+                cell = {"month": month, "dimension": fact, "value": value, "count": count}
+                raw["statistics_cells"].insert({**cell, "mode": "field"})
     raw.close()
-    db = SqliteDatabase(tmp_path / "chaski.db")
-    kept = db.read().rows("select dimension, sum(count) as people from statistics_cells group by dimension")
-    assert {item["dimension"]: item["people"] for item in kept} == {"outcome": 80, "region": 80}
-    tables = {table.fact: table for table in statistics.list_tables(db, mode="field", now=1_800_000_000_000)}
-    assert {(table.period, table.total) for table in tables.values()} == {("2026-11", 80)}
-    assert tables["region"].figures["unstated"] == "20", "the region 99 is in no list"
-    assert tables["sex"].figures["unstated"] == "hidden", "an older server did not count the sex"
-    assert db.read().rows("select * from statistics_cells") == []
-    db.close()
+    with closing(SqliteDatabase(tmp_path / "chaski.db")) as db:
+        assert db.read().rows("select * from statistics_cells") == []
+        assert statistics.list_tables(db, mode="field", now=1_800_000_000_000) == []
+        with db.write() as w:
+            person = {"outcome": "negative", "region": "17", "sex": "female"}
+            store.count_screenings(w, [store.ScreeningFacts("field", person)] * 80, at=1_796_000_000_000)
+            store.count_screenings(w, [store.ScreeningFacts("training", person)] * 90, at=1_796_000_000_000)
+        found = statistics.list_tables(db, mode="field", now=1_800_000_000_000)
+        assert {(table.period, table.total) for table in found} == {("2026-12", 80)}, "November was read by day"
+        training = statistics.list_tables(db, mode="training", now=1_800_000_000_000)
+        assert {(table.period, table.total) for table in training} == {("2026-11", 90)}, "it had no open counts"
 
 
 def test_opening_twice_changes_nothing(tmp_path: Path) -> None:

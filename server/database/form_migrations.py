@@ -191,3 +191,17 @@ def published_statistics(db: Database) -> None:
     create trigger statistics_figures_remain before delete on statistics_figures
       begin select raise(abort, 'a published figure is never removed'); end;
     """)
+
+
+@migrations()
+def openly_counted_months(db: Database) -> None:
+    """Close the months that an older server counted, without tables. Each signed-in person could read their counts.
+
+    Tables of the same people by other rules would give small counts back. Later arrivals count in the next month.
+    """
+    db.executescript("""
+    insert into statistics_periods (mode, first_month, last_month, total, published)
+      select mode, min(month), max(month), null, coalesce((select max(at) from audit), 0)
+      from statistics_cells group by mode;
+    delete from statistics_cells;
+    """)

@@ -45,7 +45,7 @@ Counts = Mapping[str, Mapping[str, int]]
 class Period:
     """One or more whole months whose screenings are published together, as in "2026-11".
 
-    `total` is the number of screenings; None if the period has no tables because a restore closed it.
+    `total` is the number of screenings; None if the period has no tables because a restore or an upgrade closed it.
     """
 
     mode: str
@@ -79,6 +79,11 @@ def _month_of_day(day: int) -> str:
     return datetime.fromtimestamp(day * DAY / 1000, UTC).strftime("%Y-%m")
 
 
+def first_moment(month: str) -> int:
+    """Return the first millisecond of a month."""
+    return int(datetime.strptime(f"{month}-01+0000", "%Y-%m-%d%z").timestamp() * 1000)
+
+
 def month_after(month: str, months: int = 1) -> str:
     """Return the month that is `months` later, or earlier if negative."""
     year, index = divmod(int(month[:4]) * 12 + int(month[5:]) - 1 + months, 12)
@@ -87,30 +92,36 @@ def month_after(month: str, months: int = 1) -> str:
 
 @dataclass(frozen=True)
 class ScreeningFacts:
-    """One screening to count: its mode (training or field), and its value of each fact it states."""
+    """One screening to count: its mode (training or field), its value of each fact it states, and the day on which the
+    tablet took it, as in "2026-11-20"."""
 
     mode: str
     facts: Mapping[str, str | None]
+    taken: str | None = None
 
 
 def screening_facts(route: Route | None) -> list[ScreeningFacts]:
     """Return what to count of a screening; empty if the route is unreadable."""
     if route is None:
         return []
-    return [ScreeningFacts(route.mode or "field", {**vars(route), "region": (route.province or "")[:2]})]
+    facts = {**vars(route), "region": (route.province or "")[:2]}
+    return [ScreeningFacts(route.mode or "field", facts, route.taken)]
 
 
 def count_screenings(w: Connection, facts_of_each: Iterable[ScreeningFacts], *, at: int) -> None:
     """Add screenings to the month of `at`, once for each fact. Each cell is written once per call.
 
-    A screening whose month is published (the clock was set back) counts in the first month that is not.
+    A screening whose month is published (the clock was set back) counts in the first month that is not. One that a lost
+    server may have published does not count (`count_only_from`).
     """
+    first_day, last_day = _first_counted_day(w), _day_of(at + 2 * DAY)
     published = {item["mode"]: item["last"] for item in w.rows(_LAST_PUBLISHED)}
     month = month_of(at)
     months = {mode: max(month, month_after(published[mode])) if mode in published else month for mode in MODES}
     found = Counter(
         (each.mode, months[each.mode], fact, _listed(fact, each.facts.get(fact)))
         for each in facts_of_each
+        if not first_day or (each.taken is not None and first_day <= each.taken <= last_day)
         for fact in VALUES
     )
     w.executemany(
@@ -118,6 +129,25 @@ def count_screenings(w: Connection, facts_of_each: Iterable[ScreeningFacts], *, 
         " on conflict (mode, month, dimension, value) do update set count = count + excluded.count",
         [(*cell, times) for cell, times in found.items()],
     )
+
+
+def count_only_from(w: Connection, at: int) -> None:
+    """From now on, count no screening that was taken before the day of `at` (ms), or at an unknown or future time."""
+    w.execute(
+        "insert into meta (name, value) values ('statistics_first_day', ?)"
+        " on conflict (name) do update set value = max(value, excluded.value)",
+        [_day_of(at)],
+    )
+
+
+def _first_counted_day(c: Connection) -> str:
+    """Return the first day of which a screening is counted; empty if no restore excludes any."""
+    found = c.row("select value from meta where name = 'statistics_first_day'")
+    return found["value"] if found else ""
+
+
+def _day_of(at: int) -> str:
+    return datetime.fromtimestamp(at // DAY * DAY / 1000, UTC).strftime("%Y-%m-%d")
 
 
 _LAST_PUBLISHED = "select mode, max(last_month) as last from statistics_periods group by mode"

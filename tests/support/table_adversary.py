@@ -1,6 +1,7 @@
 """A reader who adds and subtracts all published tables, in exact integers, and knows the rules of the publication.
 
-`list_possible_counts` returns what each cell can be. The tests of the statistics use it as their adversary.
+`list_possible_counts` returns what each cell can be. The tests of the statistics use it as their adversary. It knows
+what the five forms force, in its own words: the tests of the ties compare the server's words with real interviews.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 SMALLEST = 11
 CHILD_BANDS = ("under_14", "14_17", "in_doubt")
 CHILD_OUTCOMES = ("positive", "review")
+UNSTATED = "unstated"
 Cell = tuple[str, str, str]
 """Period, table, value."""
 
@@ -39,38 +41,64 @@ class Bounds:
 def list_possible_counts(tables: Iterable[Mapping[str, object]]) -> Bounds:
     """Return bounds for every cell of the published tables (as the staff API returns them)."""
     bounds, sums = Bounds({}, {}), []
-    counts = {(str(each["period"]), str(each["table"])): each for each in tables}
-    for (period, table), each in counts.items():
-        shown, total = each["counts"], each["total"]
+    totals: dict[str, int] = {}
+    for each in tables:
+        period, table, shown, total = str(each["period"]), str(each["table"]), each["counts"], each["total"]
         assert isinstance(shown, dict)
         assert isinstance(total, int)
         cells = tuple((period, table, value) for value in shown)
         withheld = set(shown.values()) == {"hidden"}
         for cell, figure in zip(cells, shown.values(), strict=True):
-            bounds.least[cell], bounds.most[cell] = _bounds_of(figure, total, withheld=withheld)
+            bounds.least[cell], bounds.most[cell] = _bounds_of(cell, figure, total, withheld=withheld)
         sums.append(Sum(cells, (), total, total))
-        if table == "outcome":
-            sums.append(_children_have_few_outcomes(period, total))
+        totals[period] = total
+    for period, total in totals.items():
+        sums += _list_ties(period, total, bounds)
     _propagate(bounds, sums)
     return bounds
 
 
-def _bounds_of(figure: str, total: int, *, withheld: bool) -> tuple[int, int]:
+def _bounds_of(cell: Cell, figure: str, total: int, *, withheld: bool) -> tuple[int, int]:
     if figure == "< 11":
         return 0, SMALLEST - 1
-    if figure == "hidden":
-        return (0 if withheld else SMALLEST), total
-    return int(figure), int(figure)
+    if figure != "hidden":
+        return int(figure), int(figure)
+    if cell[2] == UNSTATED:
+        # Each form asks for its place, and each screening has an outcome.
+        return 0, 0 if cell[1] in ("outcome", "region") else total
+    return (0 if withheld else SMALLEST), total
 
 
-def _children_have_few_outcomes(period: str, total: int) -> Sum:
-    """Policies give a child `positive` or `review`: the people with these outcomes are at least the children."""
-    outcomes = tuple((period, "outcome", value) for value in CHILD_OUTCOMES)
-    return Sum(outcomes, tuple((period, "age_band", value) for value in CHILD_BANDS), 0, total)
+def _list_ties(period: str, total: int, bounds: Bounds) -> list[Sum]:
+    """What the five forms force: which people are at most as many as which others."""
+
+    def cells(table: str, *wanted: str, but: tuple[str, ...] = ()) -> tuple[Cell, ...]:
+        listed = [cell for cell in bounds.least if cell[:2] == (period, table) and cell[2] not in but]
+        return tuple(cell for cell in listed if not wanted or cell[2] in wanted)
+
+    def at_most(most: tuple[Cell, ...], people: tuple[Cell, ...]) -> Sum:
+        return Sum(most, people, 0, total)
+
+    def unstated(table: str) -> tuple[Cell, ...]:
+        return cells(table, UNSTATED)
+
+    children, not_scored = cells("age_band", *CHILD_BANDS), cells("outcome", "not_scored")
+    adults = cells("age_band", but=(*CHILD_BANDS, UNSTATED))
+    ties = [
+        # A child is positive or in review. Only an adult is not scored. A visit to a place has no age.
+        at_most(cells("outcome", *CHILD_OUTCOMES), children),
+        at_most(adults, not_scored),
+        # A child, and a person who was not interviewed, state no sector.
+        at_most(unstated("sector"), (*children, *not_scored)),
+        # A visit, and a person who was not interviewed, state neither sex nor language.
+        at_most(unstated("sex"), (*unstated("age_band"), *not_scored)),
+        at_most(unstated("lang"), (*unstated("age_band"), *not_scored)),
+    ]
+    return [each for each in ties if each.plus]
 
 
 def _propagate(bounds: Bounds, sums: list[Sum]) -> None:
-    """Narrow the bounds until no sum narrows them further. Totals are constants, so the sums form no ring: exact."""
+    """Narrow the bounds until no sum narrows them further."""
     changed = True
     while changed:
         changed = False

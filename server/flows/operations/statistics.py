@@ -6,20 +6,23 @@ neither a later release nor a copy of the database can give them back.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from server.database.connection import Connection, Database
-from server.flows.operations.suppression import SMALLEST, protect_tables
+from server.flows.operations.joint_tables import protect_tables
+from server.flows.operations.suppression import SMALLEST, Figures
 from server.store import audit
 from server.store import statistics as store
 from server.store.statistics import MODES, Period, PublishedTable
 from sync.durations import DAY
 
 # Below it nearly every row of a table would be hidden; more months show more. From here on, a table of at most six
-# stated values finds cover for its small rows, unless fewer than eleven people state one.
+# stated values has cover for its small rows. A longer table may wait for more months, up to 286 screenings.
 SMALLEST_PERIOD = 7 * SMALLEST
 # A batch that began in the old month may be stored in the new one. It must be counted before the month is published.
 _GRACE = DAY
+# The day on which a screening was taken comes from a tablet's clock and calendar.
+_CLOCK_ERROR = 2 * DAY
 
 
 def list_tables(db: Database, *, mode: str, now: int) -> list[PublishedTable]:
@@ -32,7 +35,7 @@ def list_tables(db: Database, *, mode: str, now: int) -> list[PublishedTable]:
 
 
 def publish_due(db: Database, *, now: int) -> int:
-    """Publish every period that is over and has at least `SMALLEST_PERIOD` screenings; return how many periods."""
+    """Publish every period that is over, large enough and has cover for its small counts; return how many periods."""
     if not any(list(_list_due(db.read(), mode, now)) for mode in MODES):
         return 0
     with db.write() as w:
@@ -42,14 +45,24 @@ def publish_due(db: Database, *, now: int) -> int:
 def settle_after_restore(w: Connection, *, copied: int, now: int) -> None:
     """Close the months that the lost server may have published after the backup of `copied` (ms), without tables.
 
-    Published anew from the older counts, they would differ from the tables that readers hold by a few people.
+    Published anew from the older counts, they would differ from the tables that readers hold by a few people. Tablets
+    send again what the backup lacks. The lost server may have published these people, so they are not counted again.
     """
+    backed_up, end = _end_of_counting(copied), _end_of_counting(now)
+    if any(first > backed_up for first in _list_open(w).values()):
+        # The upgrade has just closed the month of the backup: the lost server was older, and let its counts be read.
+        store.count_only_from(w, now + _CLOCK_ERROR)
     _publish(w, due_at=copied, now=now)
-    if _end_of_counting(copied) < (end := _end_of_counting(now)):
-        for mode in MODES:
-            first, last = store.first_open_month(w, mode), store.month_after(end, -1)
-            if first is not None and first <= last:
+    if backed_up < end:
+        store.count_only_from(w, store.first_moment(end) + _CLOCK_ERROR)
+        for mode, first in _list_open(w).items():
+            if first <= (last := store.month_after(end, -1)):
                 store.put_period(w, Period(mode, first, last, None), {}, at=now)
+
+
+def _list_open(c: Connection) -> dict[str, str]:
+    """Return the first month that is not closed, of each mode that has one."""
+    return {mode: first for mode in MODES if (first := store.first_open_month(c, mode)) is not None}
 
 
 def _end_of_counting(at: int) -> str:
@@ -57,23 +70,24 @@ def _end_of_counting(at: int) -> str:
     return store.month_of(at - _GRACE)
 
 
-def _list_due(c: Connection, mode: str, now: int) -> Iterator[Period]:
+def _list_due(c: Connection, mode: str, now: int) -> Iterator[tuple[Period, Mapping[str, Figures]]]:
+    """Yield the periods that are due, with their figures. A period without cover takes in the next month."""
     first, people = store.first_open_month(c, mode), 0
     for month, counted in store.count_by_month(c, mode, before=_end_of_counting(now)):
         people += counted
-        if first is not None and people >= SMALLEST_PERIOD:
-            yield Period(mode, first, month, people)
+        if first is None or people < SMALLEST_PERIOD:
+            continue
+        period = Period(mode, first, month, people)
+        if figures := protect_tables(store.count_period(c, period)):
+            yield period, figures
             first, people = store.month_after(month), 0
 
 
 def _publish(w: Connection, *, due_at: int, now: int) -> int:
-    due = [period for mode in MODES for period in _list_due(w, mode, due_at)]
-    for period in due:
-        figures = {
-            fact: {value: str(figure) for value, figure in table.items()}
-            for fact, table in protect_tables(store.count_period(w, period)).items()
-        }
-        store.put_period(w, period, figures, at=now)
+    due = [each for mode in MODES for each in _list_due(w, mode, due_at)]
+    for period, figures in due:
+        texts = {fact: {value: str(figure) for value, figure in table.items()} for fact, table in figures.items()}
+        store.put_period(w, period, texts, at=now)
         detail = {"mode": period.mode, "first": period.first_month, "last": period.last_month}
         audit.append(
             w, at=now, action="statistics.published", actor=audit.SERVER, subject=period.last_month, detail=detail
