@@ -72,7 +72,7 @@ def essential(known: IndicatorSet, policy: Policy, profile: str) -> list[str]:
 
 
 def _alike(context: CheckContext, counted: frozenset[str]) -> Iterator[FormProblem]:
-    """At most three indicators rest on the same condition: a form with two questions has not looked at seventy signs."""
+    """At most three indicators rest on one condition: a form with two questions does not look at seventy signs."""
     alike: dict[frozenset[frozenset[Comparison]], list[Row]] = {}
     for row in context.workbook.indicators:
         for token in _parsed(row.get("when")) if row.get("code") in counted else ():
