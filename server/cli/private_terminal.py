@@ -70,8 +70,10 @@ class PrivateTerminal:
         termios.tcsetattr(self._fd, termios.TCSAFLUSH, quiet)
         self._resized, self._wake = os.pipe()
         os.set_blocking(self._wake, False)
+        # A Python handler runs only between two steps. A signal just before `select` would wait for the next key.
+        self._woken_before = signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         self._handlers = {number: signal.signal(number, _exit_on_signal) for number in _ENDING_SIGNALS}
-        self._handlers[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, self._note_resize)
+        self._handlers[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, _wake_only)
         self._write(_ENTER_PRIVATE + _CLEAR)
         return self
 
@@ -84,6 +86,7 @@ class PrivateTerminal:
         except (EOFError, OSError, termios.error):
             return  # The connection is cut: there is no screen to clear.
         finally:
+            signal.set_wakeup_fd(self._woken_before)
             for number, handler in self._handlers.items():
                 signal.signal(number, handler)
             for opened in (self._fd, self._resized, self._wake):
@@ -183,10 +186,6 @@ class PrivateTerminal:
             self._typed.extend(self._decoder.decode(_ARROWS.sub(b"", read)))
         return self._typed.popleft()
 
-    def _note_resize(self, number: int, frame: FrameType | None) -> None:
-        with suppress(BlockingIOError):  # The pipe is full: the page will be drawn again anyway.
-            os.write(self._wake, b"\0")
-
     def _size(self) -> os.terminal_size:
         size = os.get_terminal_size(self._fd)
         return size if size.columns and size.lines else os.terminal_size((80, 24))
@@ -199,6 +198,10 @@ class PrivateTerminal:
                 data = data[os.write(self._fd, data) :]
         except OSError as error:
             raise EOFError from error
+
+
+def _wake_only(number: int, frame: FrameType | None) -> None:
+    """Do nothing: the signal's number in the pipe wakes `_key`, and the page is drawn again."""
 
 
 def _exit_on_signal(number: int, frame: FrameType | None) -> None:
