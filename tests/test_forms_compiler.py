@@ -131,28 +131,28 @@ def test_the_when_of_a_fact_may_test_for_a_refused_answer() -> None:
 
 
 def test_the_reason_for_free_text_is_part_of_the_signed_bytes() -> None:
-    asked = "| | text | apodo | ¿Cómo quiere que le diga? | | | | | | Para hablarle; no es su nombre. |"
+    asked = "| | text | tarea | ¿Qué hace en un día? | | | | | | Para entender qué trabajo hace. |"
     text = SMALL.replace("choice_filter | route |", "choice_filter | route | reason |", 1)
     text = text.replace("| | select_one age | edad", f"{asked}\n| | select_one age | edad", 1)
     form = compile_form(parse_markdown(text), channel="training", route_vocabulary=AUTHOR_FIELDS)
-    assert form.free_text == {"apodo": "Para hablarle; no es su nombre."}
-    assert "Para hablarle" in form.to_bytes().decode()
+    assert form.free_text == {"tarea": "Para entender qué trabajo hace."}
+    assert "Para entender" in form.to_bytes().decode()
     assert "Para hablarle" not in form.xform
     assert compiled("small").free_text == {}
 
 
 def test_free_text_is_short_enough_to_fit_the_padded_size() -> None:
-    asked = "| | text | apodo | ¿Cómo quiere que le llame? | | | | | | Para hablarle. |"
+    asked = "| | text | tarea | ¿Qué hace en un día? | | | | | | Para entender qué trabajo hace. |"
     text = SMALL.replace("choice_filter | route |", "choice_filter | route | reason |", 1)
     text = text.replace("| | select_one age | edad", f"{asked}\n| | select_one age | edad", 1)
     form = compile_form(parse_markdown(text), channel="training", route_vocabulary=AUTHOR_FIELDS)
     filler, draws = load_engine(form.xform), Random("words")
     words = "".join(chr(draws.randrange(0xC0, 0x17F)) for _ in range(LONGEST_TEXT))
     for _ in range(20):
-        sealed = filler.write_instance(walk(filler, [{**wishes(filler, draws), "apodo": words}]))
+        sealed = filler.write_instance(walk(filler, [{**wishes(filler, draws), "tarea": words}]))
         assert len(zlib.compress(sealed, 9)) + 4 <= form.bucket
     with pytest.raises(AnswerError, match="200 letras"):
-        filler.run({"peligro": "no", "apodo": words + "x"})
+        filler.run({"peligro": "no", "tarea": words + "x"})
 
 
 def test_a_district_without_a_label_gets_ineis_name() -> None:
