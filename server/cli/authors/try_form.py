@@ -96,6 +96,9 @@ class _DiscardedGuidance(UnshownGuidance):
     def destroy(self, guidance_id: str) -> None:
         """Do nothing: no guidance was stored."""
 
+    def destroy_unsealed(self, guidance_id: str) -> None:
+        """Do nothing: no guidance was stored."""
+
 
 class _NoRecordings(Recordings):
     """The recordings of a tablet without storage: all are missing."""
