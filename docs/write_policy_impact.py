@@ -41,7 +41,7 @@ A line is: outcome, tier, desks, urgency. "Rows" are the conditions of the new p
 first. The shares of synthetic people say nothing about real people: the generator aims at every rule of a form.
 
 Why results differ:
-- One strong sign, no pay at all, or a sign that was seen when nobody could speak alone leads to a review. Before, it
+- One strong sign, no pay at all, or a sign that was seen when the person was not alone leads to a review. Before, it
   could end as `negative` (ILO 2012: one indicator can be enough [unverified]).
 - Deceived or coerced and then coerced here is `positive` before any work was done: the purpose is enough (Palermo
   Protocol, article 3 a).

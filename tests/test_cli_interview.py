@@ -691,7 +691,7 @@ def test_guidance_is_shown_after_a_power_cut_until_it_was_shown_to_its_end(field
     assert "posible trata" in inspector.type("ver")
     inspector.kill()
     inspector = again(field, folder)
-    assert "orientación sin leer" in inspector.page, "the page was open, but nobody said that it was read"
+    assert "orientación sin leer" in inspector.page, "the page was open, but its end was not confirmed"
     inspector.type("ver")
     inspector.type("")
     assert "orientación" not in inspector.page

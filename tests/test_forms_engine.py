@@ -68,7 +68,7 @@ def test_danger_is_scored_without_consent_and_without_other_answers(small: Engin
 @pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
 def test_a_refused_answer_never_lowers_the_highest_possible_outcome(form: str) -> None:
     filler = load_engine(compiled(form).xform)
-    # What an inspector saw when nobody could talk (`acompana`) is no answer of the person.
+    # What an inspector saw when no talk was possible (`acompana`) is not an answer of the person.
     refusable = [q.name for q in filler.questions if q.choices.keys() >= set(NO_ANSWERS) and q.name != "acompana"]
     draws = Random("refusals")
     for filled in interviews(filler, "before"):

@@ -276,7 +276,8 @@ NEVER = "expression.never"
     [
         ("integer", ". > 100 and . < 10", True),
         ("integer", ". > 3 and . < 4", True),
-        ("integer", ". > 999999999", True),
+        ("integer", ". > 2147483647", True),
+        ("integer", ". > 999999999", False),
         ("integer", ". < 0 and . > 1000", True),
         ("integer", ". >= 0 and . <= 0", False),
         ("integer", ". < 0 or . > 1000", False),

@@ -13,6 +13,7 @@ from itertools import combinations
 
 from screening_forms.checks.context import CheckContext
 from screening_forms.checks.trial_form import engine_of
+from screening_forms.engine.evaluator import LARGEST_INTEGER
 from screening_forms.engine.xform_reader import Choice, Node
 from screening_forms.errors import FormProblem
 from screening_forms.expressions.parser import ExpressionError, Token, parse_expression, subexpressions
@@ -21,8 +22,6 @@ from screening_forms.problems import problem
 from screening_forms.workbook.columns import PLACEHOLDER
 from screening_forms.workbook.reader import Row
 
-_MOST_DIGITS = 9
-"""The engine accepts whole numbers of at most nine digits (`engine/evaluator.py`)."""
 _MOST_NAMED = 10
 """The most choices of a constraint that are tried in all combinations."""
 
@@ -51,7 +50,7 @@ def check_possible(context: CheckContext) -> Iterator[FormProblem]:
 def _accepts_nothing(context: CheckContext, row: Row, conditions: list[Token], types: Mapping[str, str]) -> bool:
     """True if no answer meets the constraint while the question is asked."""
     name, text, kind = row.get("name"), row.get("constraint"), row.get("type").partition(" ")[0]
-    limits = _parsed(f". >= -{'9' * _MOST_DIGITS} and . <= {'9' * _MOST_DIGITS}") if kind == "integer" else []
+    limits = _parsed(f". >= -{LARGEST_INTEGER + 1} and . <= {LARGEST_INTEGER}") if kind == "integer" else []
     own = [own_answer(token, name) for token in (*_parsed(text), *limits)]
     around = conditions if PLACEHOLDER.search(text) else []  # otherwise nothing ties the answer to other questions
     if own and is_unsatisfiable([*around, *own], types):

@@ -27,7 +27,7 @@ MINOR_NODE = "f_minor"
 """The calculate of a compiled form that is 1 for a child, and while the age is in doubt."""
 
 INDICATOR_NODES = "i_"
-"""The prefix of the calculates that tell which indicators fired. DOMAIN.md section 1 names the families."""
+"""The prefix of the calculates that tell which indicators fired. `rules/dimensions.py` names the families."""
 
 OBSERVED_NODES = ("i_O_", "i_X_")
 """The same for the families whose questions the interviewer answers by looking: observed signs and bright lines."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from screening_forms.engine.evaluator import LARGEST_INTEGER, Engine, FilledForm
-from screening_forms.engine.interview import DANGER_NODE
+from screening_forms.engine.interview import DANGER_NODE, INDICATOR_NODES
 from screening_forms.engine.xform_reader import Node
 from screening_forms.expressions.parser import (
     COMPARISONS,
@@ -148,7 +148,7 @@ class InterviewGenerator:
                 known.openings = [code for code in after if after[code] == most]
             known.signs = list(after)
         for node in self._nodes.values():
-            if node.calculate and (node.name.startswith("i_") or node.name == DANGER_NODE):
+            if node.calculate and (node.name.startswith(INDICATOR_NODES) or node.name == DANGER_NODE):
                 self._note_scored_codes(node.name == DANGER_NODE, parse_expression(node.calculate))
         for known in self._questions.values():
             known.numbers = known.numbers or ["0", "5", "900"]

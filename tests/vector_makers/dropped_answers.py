@@ -165,7 +165,7 @@ def drop_cases() -> dict[str, Case]:
         ),
         "two_queues": check("Several queues.", instance("no", kinds="child labour"), None),
         "accompanied": check("Only signs that the inspector saw; no interview.", seen, None),
-        "no_consent_question": check("A form that asks nobody.", site, None, no_consent),
+        "no_consent_question": check("A form without a question on consent.", site, None, no_consent),
         "consent_omitted": check(
             "The form leaves consent and sector out of the route: they do not stay either.",
             declined,

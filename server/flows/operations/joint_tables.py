@@ -134,8 +134,8 @@ def _list_orders(fact: str, figures: Figures) -> list[list[str]]:
     """Return orders in which hidden rows take what is left, one for each order of the groups that ties tell apart."""
     groups: dict[tuple[bool, ...], list[str]] = {}
     # Covering rows come first, and of them the one hidden last: the rule bounds the sum of all others.
-    rows = [value for mark in (Mark.HIDDEN, Mark.BELOW) for value in reversed(hiding_order(fact, figures))
-            if figures[value] is mark]  # fmt: skip
+    hidden_last = list(reversed(hiding_order(fact, figures)))
+    rows = [value for mark in (Mark.HIDDEN, Mark.BELOW) for value in hidden_last if figures[value] is mark]
     for value in [*rows, UNSTATED]:
         groups.setdefault(tuple(value in tie.get(fact, ()) for tie in TIES), []).append(value)
     orders = [[value for group in order for value in group] for order in permutations(groups.values())]
