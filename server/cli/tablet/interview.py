@@ -30,7 +30,7 @@ from sync.tablet.unshown_guidance import Guidance
 
 BACK_COMMAND = re.compile(r"<(?:(<*)|([0-9]{1,3}))")
 NUMBER_LIST = re.compile(r"[0-9]{1,4}(?:[ ,;]+[0-9]{1,4})*")
-INTEGER_TEXT = re.compile(r"-?[0-9]{1,9}")
+INTEGER_TEXT = re.compile(r"-?[0-9]{1,10}")
 DATE_TEXT = re.compile(r"([0-9]{1,2})[/.-]([0-9]{1,2})[/.-]([0-9]{4})")
 REFUSAL = "-"
 YES = ("si", "sí")
