@@ -18,7 +18,7 @@ from pathlib import Path
 
 from server.listener import why_no_port
 
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 HOST = "127.0.0.1"
 _SERVE = (
     "from server.cli.demo.server_process import end_with_parent; end_with_parent(); "
