@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+from typing import Any
 
 import click
 
 from screening_forms.errors import AnswerError, FormError
+from screening_forms.process_memory import close_memory
 from server.backup.archive import BackupError
 from server.cli.demo.server_process import ProcessError
 from server.cli.terminal import LazyGroup, print_problems
@@ -37,6 +39,11 @@ COMMANDS = {
 
 class ChaskiGroup(LazyGroup):
     """Prints an expected error as one line, with exit code 1. An unexpected error stays a traceback."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the command. It closes the process's memory first, before any module that could hold a secret loads."""
+        close_memory()
+        return super().main(*args, **options)
 
     def invoke(self, ctx: click.Context) -> object:
         try:

@@ -4,9 +4,7 @@ They work on the data folder itself, on the server's machine, and need no login.
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,8 +20,6 @@ from server.cli.admin.data_folder import data_option, open_database
 from server.cli.terminal import json_option, now_ms, print_result, spinner
 from server.flows.operations import audit
 from server.flows.trust import documents
-
-_PR_SET_DUMPABLE = 4  # <linux/prctl.h>
 
 
 @click.command()
@@ -60,17 +56,7 @@ def serve_command() -> None:
 
     It ends with SIGTERM or Ctrl-C. Settings are CHASKI_* environment variables. CHASKI_DATA is required.
     """
-    protect_memory()
     serve(config.load(os.environ))
-
-
-def protect_memory() -> None:
-    """Forbid core dumps and reading of this process's memory, which holds keys, by other processes of the account.
-
-    Root can still read it. Only Linux has this protection.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _format_day(at: int) -> str:

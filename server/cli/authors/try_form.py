@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from resource import RLIMIT_CORE, setrlimit
 from typing import Any
 
 import click
@@ -222,7 +221,6 @@ def _fill_form(version: ComparedVersion, source: AnswerSource) -> TrialInterview
         raise click.UsageError(
             f"the form has no language {source.language}; its languages are: {', '.join(form.languages)}."
         )
-    setrlimit(RLIMIT_CORE, (0, 0))  # As on a tablet: a crash must not write the answers to the disk.
     tablet = _TrialTablet(form)
     draft = Draft(seal.new_screening_id(), "", now_ms(), now_ms(), source.language, {})
     with PrivateTerminal() as terminal:

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date, datetime
 from pathlib import Path
-from resource import RLIMIT_CORE, setrlimit
 
 import click
 import segno
@@ -251,7 +250,6 @@ def screen(
 
 
 def _hold_interview(tablet: Tablet, form: str, language: str | None, taken: date | None) -> InterviewEnding:
-    setrlimit(RLIMIT_CORE, (0, 0))  # A crash must not write the answers to the disk.
     try:
         with PrivateTerminal() as terminal:
             guidance.offer_unshown(tablet, terminal)
