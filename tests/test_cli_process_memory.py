@@ -79,7 +79,10 @@ def secret_commands(world: World) -> dict[str, tuple[tuple[object, ...], str]]:
         "desk": (("desk", "open", "r-1", *pin, "--login", "nacional"), "Passphrase of nacional"),
         "examine": (("desk", "examine", 1, *pin, "--login", "nacional"), "Passphrase of nacional"),
         "registrar": (("device", "wipe", KID, "--key", key, "--login", "registro"), "Passphrase of "),
-        "author": (("forms", "sign", "1", "--key", key, "--login", "autora", "--from", "pe_nna"), "Passphrase of autora"),
+        "author": (
+            ("forms", "sign", "1", "--key", key, "--login", "autora", "--from", "pe_nna"),
+            "Passphrase of autora",
+        ),
         "statistics": (("statistics", "--login", "publicacion"), "Passphrase of publicacion"),
     }
 

@@ -14,6 +14,7 @@ from screening_forms.errors import AnswerError, FormError
 from screening_forms.process_memory import close_memory
 from server.backup.archive import BackupError
 from server.cli.demo.server_process import ProcessError
+from server.cli.safe_console import echo, visible
 from server.cli.terminal import LazyGroup, print_problems
 from server.config import ConfigError
 from server.problems import Problem
@@ -51,11 +52,18 @@ class ChaskiGroup(LazyGroup):
         except FormError as error:
             print_problems(error.problems)
         except OSError as error:
-            click.echo(f"chaski: {error.filename or ''}: {error.strerror or error}", err=True)
+            echo(f"chaski: {error.filename or ''}: {error.strerror or error}", err=True)
         except sqlite3.DatabaseError as error:
-            click.echo(f"chaski: a file is damaged or not a database: {error}; restore it from a backup", err=True)
-        except (AnswerError, BackupError, ConfigError, Problem, ProcessError, SyncError) as error:
-            click.echo(f"chaski: {error}", err=True)
+            echo(f"chaski: a file is damaged or not a database: {error}; restore it from a backup", err=True)
+        except ProcessError as error:
+            for line in f"chaski: {error}".split("\n"):  # It quotes the end of a server's log.
+                echo(line, err=True)
+        except (AnswerError, BackupError, ConfigError, Problem, SyncError) as error:
+            echo(f"chaski: {error}", err=True)
+        except click.ClickException as error:
+            # click prints the message, and it may quote a server or a file.
+            error.message = visible(error.message)  # type: ignore[misc]
+            raise
         sys.exit(1)
 
 

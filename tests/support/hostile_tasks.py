@@ -15,7 +15,6 @@ from typing import Any
 
 from screening_forms.sandbox.tasks import Progress, Request
 
-
 WAS_DUMPABLE = ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)
 """1 if the worker's memory could be dumped when it loaded this module. 3 is PR_GET_DUMPABLE of <linux/prctl.h>."""
 
