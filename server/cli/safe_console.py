@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -16,6 +17,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+_HANG = "  "
 _UNSEEN_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
 """Letters and marks without a shape. Unicode calls them printable."""
 
@@ -76,6 +78,23 @@ def safe_text(value: str | Text) -> Text:
     text = value.copy()
     text.plain = visible(text.plain)
     return text
+
+
+@dataclass(frozen=True)
+class HangingLine:
+    """One line of text; what does not fit goes on below, indented. A value cannot wrap to the place where lines begin.
+
+    An answer that ends in blanks and a sentence of this program would otherwise look like two lines.
+    """
+
+    text: Text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        """Yield the parts."""
+        width = max(options.max_width - len(_HANG), 1)
+        for number, part in enumerate(self.text.wrap(console, width, overflow="fold")):
+            part.rstrip()
+            yield Text(_HANG) + part if number else part
 
 
 def make_table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, gap: int = 2) -> Table:
