@@ -1,4 +1,4 @@
-"""Values that try to control a terminal or to look like the program's own words, in every place a server can put one."""
+"""Values that try to control a terminal or to look like the program's own words, wherever a server can put one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 NASTY = (
     "[/x][bold]forged :smile: \x1b]0;t\x07\x1b[2J \u202etxt \x9b2K\u200b\U000e0041 \nRecalculado aquí\r\x85end\u2028"
 )
-MARK = "[/x][bold]forged :smile:"
+MARK = "[/x][bold]"
 """The part of NASTY that a reader must see as it is."""
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\U000e0000-\U000e007f]")
 
@@ -21,7 +21,6 @@ class HostileStaff:
 
     def __init__(self, document: dict[str, Any], **own: Any) -> None:
         self._document, self._own = document, own
-        self.me = self._value({"$ref": "#/components/schemas/Me"}) if "Me" in document["components"] else {}
 
     def __enter__(self) -> HostileStaff:
         return self
