@@ -16,7 +16,7 @@ from screening_forms.compiled_form import CompiledForm
 from screening_forms.compiler.compile_form import compile_form
 from screening_forms.engine.evaluator import Engine, load_engine
 from screening_forms.scoring.assessment import ANSWERS_DROPPED
-from server.cli.desk.referrals import print_screening
+from server.cli.desk.reading import print_screenings
 from support.clients import FORM, STORY, Office, answers, compiled
 from support.forms import CATALOGUE_FORMS, walk, wishes, workbook
 from support.forms import compiled as compiled_form
@@ -251,9 +251,9 @@ def test_a_desk_that_has_to_sort_such_a_screening_sees_that_the_answers_were_dro
     assert (opened.outcome, opened.tier, opened.assessment) == ("positive", "T1", ANSWERS_DROPPED)
     assert {each.question for each in opened.answers} == set(compiled().route.values())
     with (console := Console(width=200)).capture() as printed:
-        print_screening(console, opened)
+        print_screenings(console, [opened])
     assert "La persona no aceptó o no dijo que sí: sus respuestas no salieron de la tableta." in printed.get()
-    assert "Recomputed" not in printed.get()
+    assert "Recalculado" not in printed.get()
     assert opened.as_dict()["dropped"] is True
 
 

@@ -20,7 +20,7 @@ from screening_forms.workbook.reader import parse_markdown
 from screening_forms.workbook.resources import BUILT_IN, Resources
 from server.cli import terminal
 from server.cli.authors.compare import print_changes
-from server.cli.terminal import SafeConsole
+from server.cli.safe_console import SafeConsole
 from support.forms import SMALL, compiled
 from sync.envelope.route import AUTHOR_FIELDS
 
@@ -261,5 +261,5 @@ def test_control_characters_of_an_author_never_reach_a_signers_terminal() -> Non
     seen = io.StringIO()
     console = SafeConsole(file=seen, force_terminal=True, width=200)
     print_changes(console, [Change("text.reworded", "survey", "x", "es", hidden, hidden)])
-    assert seen.getvalue().count("¿Trabaja?\ufffd[1A\ufffd[2K0 change(s).\ufffd[8m\ufffd2K\ufffd") == 2
+    assert seen.getvalue().count("¿Trabaja?␛[1A␛[2K0 change(s).␛[8m\ufffd2K\ufffd") == 2
     assert isinstance(terminal.console, SafeConsole)

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,11 @@ def test_a_servers_memory_is_never_dumped_or_readable_by_other_processes(
     finally:
         libc.prctl(4, own, 0, 0, 0)
     assert (done.exit_code, before, seen) == (0, 1, [0])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such flag")
+def test_the_workers_memory_is_closed_before_it_loads_the_task(hostile: Hostile) -> None:
+    assert hostile("memory") == 0
 
 
 def test_the_worker_has_no_environment_variable_of_the_server(

@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import IO, Any, get_type_hints
 
 from screening_forms.errors import FormError
+from screening_forms.process_memory import close_memory
 from screening_forms.sandbox.pipe import from_json, read_object, read_part, to_json, write_part
 
 _ENCODINGS = ("utf-8-sig", "utf-16", "utf-16-be", "utf-16-le", "latin-1", "cp437", "cp1252")
@@ -39,6 +40,7 @@ def main(path: str, seconds: int, megabytes: int) -> None:
 
     `path` is the function as `module:name`.
     """
+    close_memory()
     module, _, name = path.partition(":")
     function = getattr(import_module(module), name)
     request_class = next(iter(get_type_hints(function).values()))
@@ -69,7 +71,6 @@ def _apply_limits(seconds: int, megabytes: int) -> None:
         (resource.RLIMIT_CPU, seconds),
         (resource.RLIMIT_AS, megabytes * 2**20),
         (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NPROC, 0),
         (resource.RLIMIT_NOFILE, 0),
     ):

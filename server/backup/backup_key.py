@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pyrage
 
+from server.backup import age_passphrase
 from server.backup.archive import BackupError
 from server.config import Config
 from sync.errors import SyncError
@@ -46,7 +47,7 @@ def create_key(file: Path, *, now: int) -> BackupKey:
     identity, phrase = pyrage.x25519.Identity.generate(), normalize_phrase(generate_passphrase()).decode()
     recipient = str(identity.to_public())
     written = f"# made: {datetime.fromtimestamp(now / 1000, UTC):%Y-%m-%d}\n# public key: {recipient}\n{identity}\n"
-    locked = pyrage.passphrase.encrypt(written.encode(), phrase, armored=True)
+    locked = age_passphrase.lock(written.encode(), phrase)
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
         out.write(locked)
         out.flush()
@@ -76,12 +77,14 @@ def _no_key(file: Path) -> BackupError:
 
 
 def _unlock(content: bytes, phrase: str) -> bytes:
-    """Try the six words in Chaski's spelling, then the text as typed, for a key that another tool locked."""
-    for spelling in dict.fromkeys((normalize_phrase(phrase).decode(), phrase)):
-        try:
-            return bytes(pyrage.passphrase.decrypt(content, spelling))
-        except pyrage.DecryptError as error:
-            failure = error
-    if "Decryption failed" in str(failure):
-        raise SyncError("key.wrong_passphrase", "the passphrase does not open the backup key")
-    raise BackupError("backup.no_key", f"this is not a backup key that can be unlocked here: {failure}")
+    """Try the six words in Chaski's spelling, then the text as typed, for a key that another tool locked.
+
+    Only a wrong passphrase leads to the second try. Each other refusal is raised as it is.
+    """
+    spelling = normalize_phrase(phrase).decode()
+    try:
+        return age_passphrase.unlock(content, spelling)
+    except SyncError:
+        if phrase == spelling:
+            raise
+    return age_passphrase.unlock(content, phrase)

@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+from typing import Any
 
 import click
 
 from screening_forms.errors import AnswerError, FormError
+from screening_forms.process_memory import close_memory
 from server.backup.archive import BackupError
 from server.cli.demo.server_process import ProcessError
+from server.cli.safe_console import echo, visible
 from server.cli.terminal import LazyGroup, print_problems
 from server.config import ConfigError
 from server.problems import Problem
@@ -38,17 +41,29 @@ COMMANDS = {
 class ChaskiGroup(LazyGroup):
     """Prints an expected error as one line, with exit code 1. An unexpected error stays a traceback."""
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the command. It closes the process's memory first, before any module that could hold a secret loads."""
+        close_memory()
+        return super().main(*args, **options)
+
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except FormError as error:
             print_problems(error.problems)
         except OSError as error:
-            click.echo(f"chaski: {error.filename or ''}: {error.strerror or error}", err=True)
+            echo(f"chaski: {error.filename or ''}: {error.strerror or error}", err=True)
         except sqlite3.DatabaseError as error:
-            click.echo(f"chaski: a file is damaged or not a database: {error}; restore it from a backup", err=True)
-        except (AnswerError, BackupError, ConfigError, Problem, ProcessError, SyncError) as error:
-            click.echo(f"chaski: {error}", err=True)
+            echo(f"chaski: a file is damaged or not a database: {error}; restore it from a backup", err=True)
+        except ProcessError as error:
+            for line in f"chaski: {error}".split("\n"):  # It quotes the end of a server's log.
+                echo(line, err=True)
+        except (AnswerError, BackupError, ConfigError, Problem, SyncError) as error:
+            echo(f"chaski: {error}", err=True)
+        except click.ClickException as error:
+            # click prints the message, and it may quote a server or a file.
+            error.message = visible(error.message)  # type: ignore[misc]
+            raise
         sys.exit(1)
 
 

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from io import StringIO
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.text import Text
+
+from server.cli.safe_console import SafeConsole
 
 _SMALLEST_ROOM = 4  # With less room for the text, the head and the foot scroll with it.
 _SMALLEST_COLUMNS = 12  # Numbers of choices and the prompt need some. In narrower lists the texts disappear.
@@ -105,7 +107,7 @@ def _hint_height(most_parts: int, columns: int) -> int:
 def _lines(parts: Sequence[RenderableType], columns: int) -> list[str]:
     if not parts:
         return []
-    console = Console(file=StringIO(), width=columns, force_terminal=True, highlight=False)
+    console = SafeConsole(file=StringIO(), width=columns, force_terminal=True)
     with console.capture() as captured:
         console.print(Group(*parts))
     return captured.get().rstrip("\n").split("\n")

@@ -36,7 +36,8 @@ IDLE_SECONDS = 300.0  # Long enough to listen to an answer, short enough if the 
 _ENTER_PRIVATE, _LEAVE_PRIVATE = "\x1b[?1049h", "\x1b[?1049l"
 _CLEAR = "\x1b[H\x1b[2J\x1b[3J"  # 3J also clears scrollback, in terminals without an alternate screen.
 _ARROWS = re.compile(rb"\x1b[\[O][0-9;]*[A-Za-z~]")
-_HIDE_KEYS = (HIDE_KEY, "\x1b", "\x1a", "")  # "!", Escape, Ctrl-Z, and the idle timeout (an empty key)
+_SUSPEND_KEY = "\x1a"  # Ctrl-Z. A stopped process would leave its page on the screen.
+_HIDE_KEYS = (HIDE_KEY, "\x1b", _SUSPEND_KEY, "")  # "!", Escape, Ctrl-Z, and the idle timeout (an empty key)
 _STOP_KEYS = ("\x03", "\x04")  # Ctrl-C and Ctrl-D
 _RESIZED = "resized"  # No key has this name.
 _COMMANDS = re.compile(r"[.?/]|<(?:<*|[0-9]{1,3})")  # They answer nothing, so they need no page that was shown.
@@ -52,14 +53,17 @@ class PrivateTerminal:
     idle = IDLE_SECONDS
     on_danger: Callable[[], None] | None = None
 
-    def __init__(self) -> None:
-        """Open the terminal. Raises UsageError when there is none, or when it cannot clear its screen."""
+    def __init__(self, what: str = "la conversación", instead: str = "--answers") -> None:
+        """Open the terminal. Raises UsageError when there is none, or when it cannot clear its screen.
+
+        `what` is shown in it, and the option `instead` works without a terminal; the errors say so.
+        """
         if os.environ.get("TERM", "dumb") == "dumb":
-            raise click.UsageError("Esta terminal no puede borrar su pantalla: la conversación quedaría a la vista.")
+            raise click.UsageError(f"Esta terminal no puede borrar su pantalla: {what} quedaría a la vista.")
         try:
             self._fd = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
         except OSError as error:
-            raise click.UsageError("La conversación necesita una terminal; sin ella, use --answers.") from error
+            raise click.UsageError(f"Hace falta una terminal para {what}; sin ella, use {instead}.") from error
         self._typed: deque[str] = deque()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
@@ -73,7 +77,8 @@ class PrivateTerminal:
         # A Python handler runs only between two steps. A signal just before `select` would wait for the next key.
         self._woken_before = signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         self._handlers = {number: signal.signal(number, _exit_on_signal) for number in _ENDING_SIGNALS}
-        self._handlers[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, _wake_only)
+        for number in (signal.SIGWINCH, signal.SIGTSTP):
+            self._handlers[number] = signal.signal(number, _wake_only)
         self._write(_ENTER_PRIVATE + _CLEAR)
         return self
 
@@ -176,8 +181,7 @@ class PrivateTerminal:
         while not self._typed:
             ready = select.select([self._fd, self._resized], [], [], self.idle)[0]
             if self._resized in ready:
-                os.read(self._resized, 4096)
-                return _RESIZED
+                return _SUSPEND_KEY if signal.SIGTSTP in os.read(self._resized, 4096) else _RESIZED
             if not ready:
                 return ""
             read = os.read(self._fd, 4096)
@@ -201,7 +205,7 @@ class PrivateTerminal:
 
 
 def _wake_only(number: int, frame: FrameType | None) -> None:
-    """Do nothing: the signal's number in the pipe wakes `_key`, and the page is drawn again."""
+    """Do nothing: the signal's number in the pipe wakes `_key`, which draws the page again or hides it."""
 
 
 def _exit_on_signal(number: int, frame: FrameType | None) -> None:

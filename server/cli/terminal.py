@@ -15,25 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console, ConsoleOptions, RenderableType
-from rich.segment import Segment
-from rich.status import Status
+from rich.console import Console
 from rich.text import Text
 
 from screening_forms.errors import FormProblem
-from screening_forms.rules.csv_table import INVISIBLE_SIGN
-
-
-class SafeConsole(Console):
-    """A console that replaces control and invisible characters: text from outside cannot control the terminal."""
-
-    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
-        for text, style, control in super().render(renderable, options):
-            yield Segment(text if control else INVISIBLE_SIGN.sub("\N{REPLACEMENT CHARACTER}", text), style, control)
-
-
-console = SafeConsole(highlight=False)
-progress_console = SafeConsole(stderr=True, highlight=False)
+from server.cli.safe_console import console, error_console, escaped, safe_text
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print data as JSON, for programs.")
 
@@ -41,7 +27,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print data a
 def print_result(data: Any, as_json: bool, write: Callable[[Console], None]) -> None:
     """Print `data` as JSON, or call `write` to print the same as text."""
     if as_json:
-        click.echo(json.dumps(data, ensure_ascii=False, indent=2))
+        click.echo(escaped(json.dumps(data, ensure_ascii=False, indent=2)))
     else:
         write(console)
 
@@ -68,10 +54,13 @@ class LazyGroup(click.Group):
 
 
 @contextmanager
-def spinner(message: str) -> Iterator[Status]:
-    """Show a moving line on standard error while a slow step runs. When piped, it prints nothing."""
-    with progress_console.status(message) as status:
-        yield status
+def spinner(message: str) -> Iterator[Callable[[str], None]]:
+    """Show a moving line on standard error while a slow step runs. When piped, it prints nothing.
+
+    Yields a function that changes the line.
+    """
+    with error_console.status(safe_text(message)) as status:
+        yield lambda words: status.update(safe_text(words))
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
@@ -128,11 +117,10 @@ def now_ms() -> int:
 
 def print_problems(problems: Sequence[FormProblem]) -> None:
     """Print each problem on standard error: its place, its code, and what to do in Spanish and English."""
-    console = SafeConsole(stderr=True, highlight=False)
     for problem in problems:
         place = problem.sheet + (f", row {problem.row}" if problem.row else "")
         place += f", {problem.column}" if problem.column else ""
-        console.print(Text.assemble((place, "bold"), "  ", (problem.code, "red")))
-        console.print(Text(f"    {problem.advice_es}"))
-        console.print(Text(f"    {problem.advice_en}", style="dim"))
-    console.print(f"{len(problems)} problem(s) to fix.", style="bold")
+        error_console.print(Text.assemble((place, "bold"), "  ", (problem.code, "red")))
+        error_console.print(f"    {problem.advice_es}")
+        error_console.print(f"    {problem.advice_en}", style="dim")
+    error_console.print(f"{len(problems)} problem(s) to fix.", style="bold")

@@ -60,7 +60,8 @@ class OpenedScreening:
     """A screening with its results computed again.
 
     `outcome`, `tier`, `urgency` and `queue_kinds` are the values that the tablet recorded. `assessment` is the desk's
-    own result. `differences` is empty if both agree. `dropped` is True if the tablet dropped the answers because the
+    own result. `place` is INEI's code of the interview's place (6, 4 or 2 digits), empty if the form asks none.
+    `differences` is empty if both agree. `dropped` is True if the tablet dropped the answers because the
     person did not agree (SPEC 8.1 step 0). Then `answers` are those of the route, and nothing is computed.
     """
 
@@ -74,6 +75,7 @@ class OpenedScreening:
     assessment: Assessment = field(repr=False)
     differences: tuple[Difference, ...] = field(repr=False)
     dropped: bool = False
+    place: str = field(default="", repr=False)
 
     @property
     def agrees(self) -> bool:
@@ -108,6 +110,7 @@ def read_screening(form: CompiledForm, scorer: Engine, instance: bytes) -> Opene
         assessment=assessment,
         differences=differences,
         dropped=dropped,
+        place=answers.get(form.route.get("province", ""), ""),
     )
 
 

@@ -15,6 +15,9 @@ from typing import Any
 
 from screening_forms.sandbox.tasks import Progress, Request
 
+WAS_DUMPABLE = ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)
+"""1 if the worker's memory could be dumped when it loaded this module. 3 is PR_GET_DUMPABLE of <linux/prctl.h>."""
+
 
 @dataclass(frozen=True)
 class HostileAnswer:
@@ -37,6 +40,11 @@ def _tried(attempt: Callable[[], object]) -> str:
     except OSError as error:
         return type(error).__name__ + f" {error.errno}"
     return "it worked"
+
+
+def memory(request: HostileRequest, _: Progress) -> HostileAnswer:
+    """Say whether the worker's memory could be dumped."""
+    return HostileAnswer(WAS_DUMPABLE)
 
 
 def open_things(request: HostileRequest, _: Progress) -> HostileAnswer:

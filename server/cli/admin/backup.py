@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from server import server_keys
 from server.backup import backup_key
@@ -49,7 +50,7 @@ def new(file: Path, as_json: bool) -> None:
     def write(console: Console) -> None:
         console.print(f"Key file:   {file}")
         console.print(f"For backups: {made.recipient}", soft_wrap=True)
-        console.print(f"Six words:  [bold]{made.phrase}[/]")
+        console.print(Text.assemble("Six words:  ", (made.phrase, "bold")))
         console.print("Write the words down on paper now. They are not stored and not shown again.")
 
     print_result({"file": str(file), "recipient": made.recipient, "passphrase": made.phrase}, as_json, write)
@@ -84,14 +85,14 @@ def backup_command(data: Path, recipient: str, folder: Path, as_json: bool) -> N
         to = parse_recipient(recipient)
     except ValueError as error:
         raise click.UsageError(f"--to {error}") from error
-    with spinner("Copying the database ...") as status:
+    with spinner("Copying the database ...") as tell:
         made = backup.write_backup(
             config,
             server_keys.load(config.keys),
             recipient=to,
             folder=folder,
             now=now_ms(),
-            progress=_throttled(status.update),
+            progress=_throttled(tell),
         )
 
     def write(console: Console) -> None:
@@ -120,8 +121,8 @@ def restore_command(file: Path, identity: Path, passphrase_file: Path | None, da
     config = Config(data=data.absolute())
     restore.prepare_restore(config)
     identities = backup_key.load_key(identity, lambda: read_passphrase(passphrase_file, "Six words of the backup key"))
-    with spinner("Reading the backup ...") as status:
-        done = restore.restore_backup(config, file, identities, now=now_ms(), progress=_throttled(status.update))
+    with spinner("Reading the backup ...") as tell:
+        done = restore.restore_backup(config, file, identities, now=now_ms(), progress=_throttled(tell))
 
     def write(console: Console) -> None:
         console.print(

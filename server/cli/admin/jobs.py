@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from server import config, jobs
 from server.cli.admin.data_folder import data_option, open_database
@@ -55,7 +56,8 @@ def list_jobs(data: Path, as_json: bool) -> None:
         now = now_ms()
         for each in found:
             ago = "never yet" if each["at"] is None else f"{max(0, now - each['at']) // MINUTE} min ago"
-            console.print(f"[bold]{each['job']:<10}[/] every {each['every_seconds'] // 60} min, {ago}. {each['about']}")
+            interval = f" every {each['every_seconds'] // 60} min, {ago}. {each['about']}"
+            console.print(Text.assemble((f"{each['job']:<10}", "bold"), interval))
 
     print_result(found, as_json, write)
 

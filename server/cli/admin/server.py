@@ -4,9 +4,7 @@ They work on the data folder itself, on the server's machine, and need no login.
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,16 +12,16 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from server import config
 from server.app import serve
 from server.ceremony import founding
 from server.cli.admin.data_folder import data_option, open_database
+from server.cli.safe_console import echo
 from server.cli.terminal import json_option, now_ms, print_result, spinner
 from server.flows.operations import audit
 from server.flows.trust import documents
-
-_PR_SET_DUMPABLE = 4  # <linux/prctl.h>
 
 
 @click.command()
@@ -45,13 +43,13 @@ def init(data: Path, demo: bool, people: Path | None) -> None:
         raise click.UsageError(
             "Use --demo and --people together: a demo's secrets need a folder outside the server's folder."
         )
-    with spinner("Creating the server ...") as status:
+    with spinner("Creating the server ...") as tell:
         if people is not None:
-            founded = founding.create_demo_server(data, people, now=now_ms(), progress=status.update)
+            founded = founding.create_demo_server(data, people, now=now_ms(), progress=tell)
         else:
-            founded = founding.create_server(data, now=now_ms(), progress=status.update)
+            founded = founding.create_server(data, now=now_ms(), progress=tell)
     for line in founded.next_steps:
-        click.echo(line)
+        echo(line)
 
 
 @click.command(name="serve")
@@ -60,17 +58,7 @@ def serve_command() -> None:
 
     It ends with SIGTERM or Ctrl-C. Settings are CHASKI_* environment variables. CHASKI_DATA is required.
     """
-    protect_memory()
     serve(config.load(os.environ))
-
-
-def protect_memory() -> None:
-    """Forbid core dumps and reading of this process's memory, which holds keys, by other processes of the account.
-
-    Root can still read it. Only Linux has this protection.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def _format_day(at: int) -> str:
@@ -105,10 +93,9 @@ def show_trust(data: Path, as_json: bool) -> None:
     }
 
     def write(console: Console) -> None:
-        demo = "  [bold red]DEMO: training only[/]" if found.demo else ""
-        console.print(
-            f"[bold]Trust {found.number}[/]{demo}, {found.threshold} of {len(found.roots)} roots, pin {found.pin}"
-        )
+        demo = ("  DEMO: training only" if found.demo else "", "bold red")
+        roots = f", {found.threshold} of {len(found.roots)} roots, pin {found.pin}"
+        console.print(Text.assemble((f"Trust {found.number}", "bold"), demo, roots))
         console.print(f"issued {_format_day(found.issued)}, renew before {_format_day(found.expires)}")
         console.print("next numbers to sign: trust {trust}, registry {registry}".format(**content["next"]))
         persons = {kid: signer.person for kid, signer in (*found.authors.items(), *found.reviewers.items())}
@@ -133,8 +120,10 @@ def verify(data: Path, as_json: bool) -> None:
         verdict = audit.verify_chain(open_database(config.Config(data=data)))
 
     def write(console: Console) -> None:
-        broken = f"[bold red]broken at row {verdict.broken_at}[/]" if verdict.broken_at else "[green]the chain holds[/]"
-        console.print(f"{verdict.rows} rows, {broken}, head {verdict.head}")
+        broken = (
+            (f"broken at row {verdict.broken_at}", "bold red") if verdict.broken_at else ("the chain holds", "green")
+        )
+        console.print(Text.assemble(f"{verdict.rows} rows, ", broken, f", head {verdict.head}"))
 
     print_result(asdict(verdict), as_json, write)
     raise SystemExit(1 if verdict.broken_at else 0)

@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from server.cli.safe_console import echo, visible
 from server.cli.staff_session import Account, account_options
 from server.cli.terminal import json_option, print_result
 
@@ -43,7 +44,8 @@ def statistics_command(as_csv: bool, mode: str, account: Account, as_json: bool)
     with account.sign_in() as staff:
         tables = staff.get(f"/v1/statistics?mode={mode}")
     if as_csv:
-        click.echo(_format_csv(tables), nl=False)
+        for line in _format_csv(tables).splitlines():
+            echo(line)
     else:
         print_result(tables, as_json, lambda console: _print_periods(console, tables))
 
@@ -54,7 +56,8 @@ def _format_csv(tables: Sequence[dict[str, Any]]) -> str:
     rows.writerow(_COLUMNS)
     for each in tables:
         counts = {**each["counts"], "total": each["total"]}
-        rows.writerows((each["period"], each["table"], value, count) for value, count in counts.items())
+        for value, count in counts.items():
+            rows.writerow(map(visible, (each["period"], each["table"], value, str(count))))
     return text.getvalue()
 
 

@@ -4,7 +4,7 @@ An author sees the effect before the version is published. The comparison runs o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import click
 from rich.console import Console
@@ -16,6 +16,7 @@ from screening_forms.diff.changes import Change
 from screening_forms.diff.forms import form_changes
 from screening_forms.impact.comparison import Impact, MovedScreening, Outcome, OutcomeMove, compare_outcomes
 from server.cli.authors.compare_inputs import ComparedVersion, progress_bar, version_pair_options
+from server.cli.safe_console import make_table
 from server.cli.terminal import json_option, print_result, spinner
 
 count_option = click.option(
@@ -97,10 +98,11 @@ def print_impact(console: Console, found: Impact) -> None:
 
 def _outcome_table(found: Impact) -> Table:
     after = sorted({after for _, after in found.outcomes})
-    table = Table("before \\ after", *after, box=None, padding=(0, 2, 0, 0))
-    for before in sorted({before for before, _ in found.outcomes}):
-        table.add_row(before, *(_cell(found.outcomes.get((before, each), 0), before != each) for each in after))
-    return table
+    rows: Iterable[list[str | Text]] = (
+        [before, *(_cell(found.outcomes.get((before, each), 0), before != each) for each in after)]
+        for before in sorted({before for before, _ in found.outcomes})
+    )
+    return make_table(["before \\ after", *after], rows)
 
 
 def _cell(count: int, moved: bool) -> Text:
@@ -108,9 +110,8 @@ def _cell(count: int, moved: bool) -> Text:
 
 
 def _print_move(console: Console, move: OutcomeMove) -> None:
-    console.print(
-        Text(f"\n{move.count}: {_describe_outcome(move.before)}  →  {_describe_outcome(move.after)}", style="bold")
-    )
+    console.print()
+    console.print(f"{move.count}: {_describe_outcome(move.before)}  →  {_describe_outcome(move.after)}", style="bold")
     for example in move.examples[:1]:
         _print_example(console, example)
 

@@ -22,8 +22,9 @@ from screening_forms.impact.synthetic_interviews import Answers
 from screening_forms.workbook.package import parse_package
 from screening_forms.workbook.reader import Workbook
 from server.cli.authors.forms import channel_option, read_package
+from server.cli.safe_console import error_console
 from server.cli.staff_session import Account, optional_account_options
-from server.cli.terminal import progress_console, spinner
+from server.cli.terminal import spinner
 from sync.documents.signed import Document
 from sync.envelope.route import AUTHOR_FIELDS
 from sync.exchange.staff_session import StaffSession
@@ -109,7 +110,7 @@ def _fetch_remote(staff: StaffSession, reference: str) -> ComparedVersion:
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     """Show a progress bar on standard error (not when piped). Yields a function of (done, total)."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=progress_console, transient=True) as progress:
+    columns = (TextColumn(what, markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=error_console, transient=True) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, of: progress.update(task, completed=done, total=of)

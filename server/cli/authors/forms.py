@@ -9,7 +9,6 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from screening_forms.checks import odk_rows, odk_validate
@@ -25,6 +24,7 @@ from screening_forms.scoring.reasons import DIMENSION_WORDS
 from screening_forms.workbook.package import Package, load_package, pack_package
 from screening_forms.workbook.resources import BUILT_IN, CATALOGUE
 from screening_forms.workbook.xlsx_writer import write_xlsx
+from server.cli.safe_console import echo, make_table
 from server.cli.terminal import LazyGroup, json_option, print_problems, print_result, read_json_object, spinner
 from sync.documents.signed import Document
 from sync.envelope.route import AUTHOR_FIELDS
@@ -120,7 +120,7 @@ def check(form: str, channel: str, odk: bool, as_json: bool) -> None:
     elif problems:
         print_problems(problems)
     else:
-        click.echo("No problems found.")
+        echo("No problems found.")
     raise SystemExit(1 if problems else 0)
 
 
@@ -147,7 +147,7 @@ def export(form: str, file: Path) -> None:
         raise click.UsageError("FILE must end in .xlsx or .zip.")
     is_whole = file.suffix.lower() == ".zip"
     file.write_bytes(pack_package(found) if is_whole else write_xlsx(found.workbook, found.resources))
-    click.echo(f"{file} holds {form}, version {found.workbook.settings.get('version', '')}.", err=True)
+    echo(f"{file} holds {form}, version {found.workbook.settings.get('version', '')}.", err=True)
 
 
 @click.command(name="compile")
@@ -180,7 +180,8 @@ def compile_command(form: str, channel: str, out: Path | None, xform: Path | Non
     }
 
     def write(console: Console) -> None:
-        console.print(f"[bold]{version.form_id}[/] version {version.version}, channel {channel}")
+        about = f" version {version.version}, channel {channel}"
+        console.print(Text.assemble((version.form_id, "bold"), about))
         console.print(f"  sha256 {document.sha256}, {len(document.payload):,} bytes")
         console.print(f"  languages: {', '.join(version.languages)}")
         for lang, why in version.left_out.items():
@@ -205,7 +206,7 @@ def score(form: str, answers: Path, as_json: bool) -> None:
     version = compile_checked(form, "training")
     filled = load_engine(version.xform).run(read_json_object(answers))
     if filled.missing:
-        click.echo(f"Required but not answered, so a tablet would not seal this: {', '.join(filled.missing)}", err=True)
+        echo(f"Required but not answered, so a tablet would not seal this: {', '.join(filled.missing)}", err=True)
     _print_assessment(explain_screening(version, filled), as_json)
 
 
@@ -248,13 +249,13 @@ def assess(profile: str, policy_name: str, indicator_set: str, indicators_file: 
 def _print_assessment(found: Assessment, as_json: bool) -> None:
     def write(console: Console) -> None:
         kinds = ", ".join(found.queue_kinds) or "no queue: counted only"
-        console.print(f"[bold]{found.outcome}[/] (tier {found.tier}), urgency {found.urgency}, to: {kinds}")
-        table = Table("dimension", "least", "most", "", box=None, padding=(0, 2, 0, 0))
-        for code, bounds in found.dimensions.items():
-            table.add_row(
-                code, _yes_or_no(bounds.low.positive), _yes_or_no(bounds.high.positive), DIMENSION_WORDS[code]
-            )
-        console.print(table)
+        decided = f" (tier {found.tier}), urgency {found.urgency}, to: {kinds}"
+        console.print(Text.assemble((found.outcome, "bold"), decided))
+        rows = (
+            (code, _yes_or_no(bounds.low.positive), _yes_or_no(bounds.high.positive), DIMENSION_WORDS[code])
+            for code, bounds in found.dimensions.items()
+        )
+        console.print(make_table(("dimension", "least", "most", ""), rows))
         for sentence in found.why:
             console.print(Text(f"  {sentence}"))
 

@@ -13,10 +13,10 @@ from urllib.parse import urlencode
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from server.cli.authors.versions import VERSION_ID, form_option, print_version, reason_option, version_argument
+from server.cli.safe_console import make_table
 from server.cli.staff_session import Account, account_options
 from server.cli.terminal import format_time, json_option, print_result
 
@@ -200,14 +200,8 @@ def inventory(region: str | None, account: Account, as_json: bool) -> None:
 
 
 def _print_inventory(console: Console, found: dict[str, Any]) -> None:
-    table = Table(
-        "form", "version", "region", "held", "due", "behind", "since", "silent", box=None, padding=(0, 2, 0, 0)
-    )
-    for each in found["versions"]:
-        version = f"{each['version']} ({each['channel']}, {each['state']})" if each["version"] else each["sha"][:8]
-        counts = (str(each[name]) for name in ("held", "due", "behind"))
-        since = format_time(each["since"]) if each["since"] else ""
-        table.add_row(each["form"], version or "none", each["region"], *counts, since, str(each["silent"]))
+    columns = ("form", "version", "region", "held", "due", "behind", "since", "silent")
+    table = make_table(columns, map(_inventory_row, found["versions"]))
     console.print(table if found["versions"] else "No tablet is due a form, or has reported one.")
     for each in found["behind"]:
         seen = f"last heard {format_time(each['seen'])}" if each["seen"] else "never heard"
@@ -215,3 +209,10 @@ def _print_inventory(console: Console, found: dict[str, Any]) -> None:
         console.print(Text(line, style="yellow"), soft_wrap=True)
     for each in found["silent"]:
         console.print(Text(f"silent: {each['label']} ({each['dev']}), region {each['region']}", style="yellow"))
+
+
+def _inventory_row(held: dict[str, Any]) -> list[str]:
+    version = f"{held['version']} ({held['channel']}, {held['state']})" if held["version"] else held["sha"][:8]
+    counts = (str(held[name]) for name in ("held", "due", "behind"))
+    since = format_time(held["since"]) if held["since"] else ""
+    return [held["form"], version or "none", held["region"], *counts, since, str(held["silent"])]

@@ -18,6 +18,7 @@ from screening_forms.workbook.resources import BUILT_IN, CATALOGUE
 from server.cli.authors.compare import count_option, print_changes, print_impact
 from server.cli.authors.compare_inputs import progress_bar
 from server.cli.authors.forms import read_package
+from server.cli.safe_console import safe_text
 from server.cli.terminal import json_option, print_problems, print_result
 from sync.envelope.route import AUTHOR_FIELDS
 
@@ -101,7 +102,7 @@ def effect(file: Path, kind: str, forms: tuple[str, ...], count: int, as_json: b
 
     def write(console: Console) -> None:
         for each in found:
-            console.rule(f"{each.form_id}: {each.former} → {file.stem}")
+            console.rule(safe_text(f"{each.form_id}: {each.former} → {file.stem}"))
             if each.impact is None:
                 print_problems(each.problems)
                 continue

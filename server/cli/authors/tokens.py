@@ -4,10 +4,12 @@ A token must not reach screenings, tablets or people; the server restricts it.""
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 from rich.console import Console
-from rich.table import Table
 
+from server.cli.safe_console import make_table
 from server.cli.staff_session import Account, account_options
 from server.cli.terminal import format_time, json_option, print_result
 
@@ -59,13 +61,15 @@ def list_tokens(account: Account, as_json: bool) -> None:
         found = staff.get("/v1/tokens")
 
     def write(console: Console) -> None:
-        table = Table("id", "label", "roles", "until", "last used", "ended", box=None, padding=(0, 2, 0, 0))
-        for each in found:
-            times = (format_time(each[name]) if each[name] else "" for name in ("expires", "used", "revoked"))
-            table.add_row(each["id"], each["label"], " ".join(each["roles"]), *times)
+        table = make_table(("id", "label", "roles", "until", "last used", "ended"), map(_token_row, found))
         console.print(table if found else "You have no token.")
 
     print_result(found, as_json, write)
+
+
+def _token_row(held: dict[str, Any]) -> list[str]:
+    times = (format_time(held[name]) if held[name] else "" for name in ("expires", "used", "revoked"))
+    return [held["id"], held["label"], " ".join(held["roles"]), *times]
 
 
 @token.command()

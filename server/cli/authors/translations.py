@@ -23,6 +23,7 @@ from screening_forms.translators.status import TranslationStatus, translation_st
 from screening_forms.workbook.package import Package, pack_package
 from screening_forms.workbook.resources import BUILT_IN, CATALOGUE, LOCALES, parse_po
 from server.cli.authors.forms import is_in_catalogue, read_package
+from server.cli.safe_console import make_table
 from server.cli.terminal import json_option, print_result
 
 _COLUMNS = {
@@ -115,7 +116,8 @@ def status(forms: tuple[str, ...], findings: bool, as_json: bool) -> None:
 
     def write(console: Console) -> None:
         for name, held in found.items():
-            console.print(f"[bold]{name}[/]", _status_table(held), sep="\n")
+            console.print(name, style="bold")
+            console.print(_status_table(held))
             for each in held:
                 _print_details(console, each, findings)
 
@@ -180,13 +182,18 @@ def _print_merge(console: Console, done: dict[str, MergeResult]) -> None:
 
 
 def _status_table(held: list[TranslationStatus]) -> Table:
-    table = Table("", *_COLUMNS.values(), "audio", *CHANNELS, box=None, padding=(0, 1, 0, 0))
-    for each in held:
-        counts = each.counts()
-        ships = ["no" if each.coverage.reasons_against(channel) else "yes" for channel in CHANNELS]
-        cells = [str(counts[column]) for column in _COLUMNS]
-        table.add_row(each.coverage.lang, *cells, f"{each.recorded}/{each.prompts}", *ships)
-    return table
+    return make_table(("", *_COLUMNS.values(), "audio", *CHANNELS), map(_status_row, held), gap=1)
+
+
+def _status_row(each: TranslationStatus) -> list[str]:
+    counts = each.counts()
+    ships = ["no" if each.coverage.reasons_against(channel) else "yes" for channel in CHANNELS]
+    return [
+        each.coverage.lang,
+        *(str(counts[column]) for column in _COLUMNS),
+        f"{each.recorded}/{each.prompts}",
+        *ships,
+    ]
 
 
 def _print_details(console: Console, each: TranslationStatus, findings: bool) -> None:
@@ -195,4 +202,4 @@ def _print_details(console: Console, each: TranslationStatus, findings: bool) ->
             reasons = ", ".join(f"{count} {reason}" for reason, count in why.items())
             console.print(f"{each.coverage.lang} does not ship on {channel}: {reasons}")
     for problem in each.problems if findings else ():
-        console.print(f"  {problem.sheet}:{problem.row} {problem.code}: {problem.advice_en}", markup=False)
+        console.print(f"  {problem.sheet}:{problem.row} {problem.code}: {problem.advice_en}")

@@ -10,12 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from resource import RLIMIT_CORE, setrlimit
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from screening_forms.compiled_form import CompiledForm
@@ -27,6 +25,7 @@ from screening_forms.workbook.package import WORKBOOK_NAMES
 from server.cli.authors.compare_inputs import ComparedVersion, compile_local
 from server.cli.authors.forms import channel_option
 from server.cli.private_terminal import PrivateTerminal
+from server.cli.safe_console import make_table
 from server.cli.staff_session import Account, optional_account_options
 from server.cli.tablet.interview import TerminalInterview
 from server.cli.terminal import json_option, now_ms, print_result, read_json_object
@@ -222,7 +221,6 @@ def _fill_form(version: ComparedVersion, source: AnswerSource) -> TrialInterview
         raise click.UsageError(
             f"the form has no language {source.language}; its languages are: {', '.join(form.languages)}."
         )
-    setrlimit(RLIMIT_CORE, (0, 0))  # As on a tablet: a crash must not write the answers to the disk.
     tablet = _TrialTablet(form)
     draft = Draft(seal.new_screening_id(), "", now_ms(), now_ms(), source.language, {})
     with PrivateTerminal() as terminal:
@@ -263,12 +261,12 @@ def _report_trial(account: Account, version: int, form: CompiledForm, trial: Tri
 
 def _print_trial(console: Console, trial: TrialInterview) -> None:
     found, kinds = trial.found, ", ".join(trial.found.queue_kinds) or "no queue: counted only"
-    console.print(f"[bold]{found.outcome}[/] (tier {found.tier}), urgency {found.urgency}, to: {kinds}")
+    decided = f" (tier {found.tier}), urgency {found.urgency}, to: {kinds}"
+    console.print(Text.assemble((found.outcome, "bold"), decided))
     for sentence in found.why:
         console.print(Text(f"  {sentence}"))
     console.print(f"Sealed to the {trial.desk} desk: {trial.size:,} bytes, the same for all answers.")
-    table = Table("the server would learn", "", box=None, padding=(0, 2, 0, 0))
-    for name, value in trial.route.to_content().items():
-        table.add_row(name, " ".join(value) if isinstance(value, list) else str(value))
-    console.print(table)
+    learnt = trial.route.to_content().items()
+    rows = ([name, " ".join(value) if isinstance(value, list) else str(value)] for name, value in learnt)
+    console.print(make_table(("the server would learn", ""), rows))
     console.print("Nothing of this interview was kept.", style="dim")

@@ -23,7 +23,8 @@ from server import config
 from server.ceremony import founding
 from server.cli.demo.server_process import ServerProcess, free_ports
 from server.cli.demo.story import STEPS, Demo, StepFailedError
-from server.cli.terminal import console, now_ms, spinner
+from server.cli.safe_console import console, safe_text
+from server.cli.terminal import now_ms, spinner
 from sync import atomic_file
 
 # Files in a demo's folder. BEGUN_FILE marks a demo's folder; a running demo locks it. FINISHED_FILE marks a finished
@@ -63,31 +64,35 @@ def _create_demo(folder: Path, tablets_port: int, people_port: int) -> Demo:
 
 
 def _create_server(demo: Demo) -> None:
-    with spinner("Creating the demo server ...") as status:
+    with spinner("Creating the demo server ...") as tell:
         founding.create_demo_server(
             demo.folder / "server",
             demo.folder / "people",
             now=demo.now(),
-            progress=lambda words: status.update(f"Creating the demo server: {words}"),
+            progress=lambda words: tell(f"Creating the demo server: {words}"),
         ).db.close()
 
 
 def run_demo(demo: Demo) -> None:
     """Create the demo server, start it and run all steps. Raises SystemExit(1) at the first failed check."""
     begun = time.monotonic()
-    console.print(Panel("Chaski: one screening, from a form author's workbook to a referral desk", expand=False))
+    console.print(_panel("Chaski: one screening, from a form author's workbook to a referral desk"))
     _create_server(demo)
     demo.server.start()
     checked = 0
     for number, step in enumerate(STEPS, 1):
-        console.print(f"\n[bold]{number}. {step.__doc__}[/]")
+        console.print()
+        console.print(f"{number}. {step.__doc__}", style="bold")
         try:
             checked += _print_checks(step(demo))
         except StepFailedError as broken:
             console.print(Text(f"   ✗ {broken}", style="bold red"))
-            console.print(f"\nStep {number} failed; {checked} promises had held before.", style="bold red")
+            console.print()
+            console.print(f"Step {number} failed; {checked} promises had held before.", style="bold red")
             raise SystemExit(1) from broken
-    console.print(f"\n[bold green]{checked} promises checked, all held[/], in {time.monotonic() - begun:.0f} s.")
+    console.print()
+    held = (f"{checked} promises checked, all held", "bold green")
+    console.print(Text.assemble(held, f", in {time.monotonic() - begun:.0f} s."))
 
 
 def _print_checks(promises: Iterator[str]) -> int:
@@ -99,9 +104,9 @@ def _print_checks(promises: Iterator[str]) -> int:
         if line is None:
             return count
         if line.startswith(" "):
-            console.print(Padding(Text(line.strip(), style="dim"), (0, 0, 0, 8), expand=False))
+            console.print(Padding(safe_text(Text(line.strip(), "dim")), (0, 0, 0, 8), expand=False))
         else:
-            console.print(Padding(Text.assemble(("✓ ", "green"), line), (0, 0, 0, 3), expand=False))
+            console.print(Padding(safe_text(Text.assemble(("✓ ", "green"), line)), (0, 0, 0, 3), expand=False))
             count += 1
 
 
@@ -127,7 +132,8 @@ def _serve(folder: Path) -> None:
             demo.server.wait()
         except KeyboardInterrupt:
             kept = "the data stays" if told.exists() else "the story was cut off, and the next call begins it again"
-            console.print(f"\nStopping; {kept}.")
+            console.print()
+            console.print(f"Stopping; {kept}.")
         finally:
             demo.server.stop()
 
@@ -172,10 +178,14 @@ def _move_unfinished_aside(folder: Path) -> None:
     )
 
 
+def _panel(text: str, title: str = "") -> Panel:
+    return Panel(Text(text), title=Text(title) if title else None, expand=False)
+
+
 def _print_addresses(demo: Demo, pin: str) -> None:
     people = demo.folder / "people"
     console.print(
-        Panel(
+        _panel(
             f"tablet API  {demo.server.tablets_url}\n"
             f"staff API   {demo.server.people_url}\n"
             "\n"
@@ -186,7 +196,6 @@ def _print_addresses(demo: Demo, pin: str) -> None:
             "people/   keys and passphrases of the demo's people, one folder per person\n"
             "invitation.png, the tablet's QR code (already used)",
             title="Serving a demo: training only, loopback only",
-            expand=False,
         )
     )
     console.print("Try, in another terminal:")

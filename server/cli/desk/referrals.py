@@ -8,13 +8,12 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from server.cli.desk.reading import ScreenReader, plain_option
+from server.cli.safe_console import make_table
 from server.cli.staff_session import Account, account_options
 from server.cli.terminal import LazyGroup, format_time, json_option, print_result
 from server.flows.desks.referrals import RESULTS
-from sync.desk.client import VerifiedScreening
 
 pin_option = click.option("--pin", required=True, help="Pin of the roots, from your paper. It detects a false server.")
 
@@ -69,9 +68,7 @@ def queue(queue: str | None, mode: str, pin: str, account: Account, as_json: boo
     )
 
     def write(console: Console) -> None:
-        table = Table(*columns, box=None, padding=(0, 2, 0, 0))
-        for row in found:
-            table.add_row(*(_cell_text(column, row.get(column)) for column in columns))
+        table = make_table(columns, ([_cell_text(column, row.get(column)) for column in columns] for row in found))
         console.print(table if found else f"Nothing here in {mode}.{TRAINING_HINT if mode == 'field' else ''}")
 
     print_result(found, as_json, write)
@@ -86,53 +83,19 @@ def _cell_text(column: str, value: Any) -> str:
 @click.command(name="open")
 @click.argument("referral")
 @pin_option
+@plain_option
 @account_options
 @json_option
-def open_referral(referral: str, pin: str, account: Account, as_json: bool) -> None:
+def open_referral(referral: str, pin: str, plain: bool, account: Account, as_json: bool) -> None:
     """Decrypt and show a screening, on this machine.
 
-    It shows the answers, the indicators and the recomputed outcome.
+    It shows the recomputed outcome, the reasons and the answers, in the terminal's second screen. Nothing of it stays
+    in the terminal's history. The key ! hides the screen at once; so do five minutes without a key.
     """
+    reader = ScreenReader.choose(plain=plain, as_json=as_json)
     with account.open_desk(pin) as session:
         opened = session.open_screening(referral)
-    print_result(opened.as_dict(), as_json, lambda console: print_screening(console, opened))
-
-
-def print_screening(console: Console, opened: VerifiedScreening) -> None:
-    """Print a decrypted screening: warnings first, then answers, outcome and reasons."""
-    console.print(
-        f"[bold]{opened.title}[/] {opened.version} ({opened.mode}), from {opened.device}, region {opened.region}"
-    )
-    if opened.revoked:
-        console.print("This tablet is revoked. Check with care what it sent.", style="bold red")
-    if not opened.vouched:
-        console.print(
-            "One signer of this form version may no longer sign. Only one person now vouches for its texts.",
-            style="red",
-        )
-    if opened.route_agrees is False:
-        console.print(
-            "The server used other routing data than the sealed data. The case is on the work list.", style="bold red"
-        )
-    for answer in opened.answers:
-        console.print(Text(f"\n{answer.text_es}", style="bold"))
-        if opened.lang != "es":
-            console.print(Text(f"{answer.text}  [{opened.lang}, {answer.text_state}]", style="dim"))
-        console.print(Text(f"  {answer.answer_es}"))
-    console.print(Text(f"\n{opened.outcome}, {opened.tier}", style="bold"))
-    for sentence in opened.assessment.why:
-        console.print(Text(f"  {sentence}"))
-    if opened.agrees and not opened.dropped:
-        console.print("Recomputed here: the same outcome.", style="green")
-    for difference in opened.differences:
-        console.print(
-            f"{difference.name}: the tablet recorded {difference.recorded}, recomputed {difference.computed}",
-            style="bold red",
-        )
-    if opened.missing:
-        console.print(
-            f"Not opened in this session: screenings {', '.join(map(str, opened.missing))} of the same tablet."
-        )
+    reader.show([opened], opened.as_dict())
 
 
 def _print_state(referral: dict[str, Any], as_json: bool) -> None:

@@ -10,7 +10,8 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from server.cli.desk.referrals import pin_option, print_screening
+from server.cli.desk.reading import ScreenReader, plain_option
+from server.cli.desk.referrals import pin_option
 from server.cli.staff_session import Account, account_options
 from server.cli.terminal import format_time, json_option, print_result
 from sync.wire.encoding import natural
@@ -58,20 +59,15 @@ def work(item: int | None, kept: bool, account: Account, as_json: bool) -> None:
 @click.command()
 @click.argument("item", type=click.IntRange(1))
 @pin_option
+@plain_option
 @account_options
 @json_option
-def examine(item: int, pin: str, account: Account, as_json: bool) -> None:
-    """Decrypt and show every screening of ITEM, on this machine."""
+def examine(item: int, pin: str, plain: bool, account: Account, as_json: bool) -> None:
+    """Decrypt and show every screening of ITEM, on this machine, as `chaski desk open` does."""
+    reader = ScreenReader.choose(plain=plain, as_json=as_json)
     with account.open_desk(pin) as session:
         opened = session.open_work_item(item)
-
-    def write(console: Console) -> None:
-        for each in opened:
-            print_screening(console, each)
-        if not opened:
-            console.print("This item has no screening that you can open.")
-
-    print_result([each.as_dict() for each in opened], as_json, write)
+    reader.show(opened, [each.as_dict() for each in opened])
 
 
 @click.command()

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date, datetime
 from pathlib import Path
-from resource import RLIMIT_CORE, setrlimit
 
 import click
 import segno
 from rich.console import Console
+from rich.text import Text
 
 from server.cli.private_terminal import PrivateTerminal
+from server.cli.safe_console import echo
 from server.cli.staff_session import (
     Account,
     OfficeKeyFile,
@@ -55,19 +56,19 @@ def open_tablet(folder: Path) -> Iterator[Tablet]:
             try:
                 _expire_drafts(tablet)
             except OSError as error:  # The disk may be full. The command must still run: a sync frees space.
-                click.echo(f"chaski: no se pudo cuidar los borradores: {reason_in_spanish(error)}.", err=True)
+                echo(f"chaski: no se pudo cuidar los borradores: {reason_in_spanish(error)}.", err=True)
         yield tablet
 
 
 def _expire_drafts(tablet: Tablet) -> None:
     for gone in tablet.drafts.destroy_expired(now_ms()):
-        click.echo(
+        echo(
             f"chaski: se borró el borrador del {format_spanish_time(gone.begun)}: pasó su plazo y se había avisado.",
             err=True,
         )
     ending = tablet.drafts.list_ending(now_ms())
     for draft in ending:
-        click.echo(
+        echo(
             f"chaski: hay una conversación sin terminar del {format_spanish_time(draft.begun)}."
             " Si nadie la continúa, se borra después"
             f" del {format_spanish_time(draft.destroyed_from(now_ms()))}.",
@@ -76,7 +77,7 @@ def _expire_drafts(tablet: Tablet) -> None:
     if sys.stderr.isatty():  # A warning in a log file does not reach the inspector.
         tablet.drafts.record_warning(ending, now_ms())
     for damaged in tablet.drafts.list_damaged():
-        click.echo(f"chaski: {damaged} no se puede leer; se conserva.", err=True)
+        echo(f"chaski: {damaged} no se puede leer; se conserva.", err=True)
 
 
 SUBCOMMANDS = {
@@ -135,7 +136,8 @@ def list_tablets(account: Account, as_json: bool) -> None:
 
     def write(console: Console) -> None:
         for each in found:
-            console.print(f"[bold]{each['dev']}[/]  {each['state']}, region {each['region']}, {each['label']}")
+            about = f"  {each['state']}, region {each['region']}, {each['label']}"
+            console.print(Text.assemble((each["dev"], "bold"), about))
             for given in each["orders"]:
                 ended = given["carried_out"]
                 done = f"carried out {format_time(ended)}" if ended else "outstanding"
@@ -162,7 +164,7 @@ def enrol(invitation: str, folder: Path, as_json: bool) -> None:
         dev = tablet.status().dev
 
     def write(console: Console) -> None:
-        console.print(f"This tablet is [bold]{dev}[/]. Read these six words to the registrar:")
+        console.print(Text.assemble("This tablet is ", (dev, "bold"), ". Read these six words to the registrar:"))
         console.print("   " + "  ".join(words), style="bold")
 
     print_result({"dev": dev, "words": list(words)}, as_json, write)
@@ -251,7 +253,6 @@ def screen(
 
 
 def _hold_interview(tablet: Tablet, form: str, language: str | None, taken: date | None) -> InterviewEnding:
-    setrlimit(RLIMIT_CORE, (0, 0))  # A crash must not write the answers to the disk.
     try:
         with PrivateTerminal() as terminal:
             guidance.offer_unshown(tablet, terminal)
@@ -312,7 +313,8 @@ def status(folder: Path, as_json: bool) -> None:
         if not found.dev:
             console.print("Not enrolled yet. Run `chaski device enrol` with the text of an invitation's QR code.")
             return
-        console.print(f"[bold]{found.label or found.dev}[/], region {found.region or 'unknown'}, {found.url}")
+        place = f", region {found.region or 'unknown'}, {found.url}"
+        console.print(Text.assemble((found.label or found.dev, "bold"), place))
         console.print(f"words: {' '.join(found.words)}")
         console.print(f"trust {found.trust}, registry {found.registry}, manifest {found.manifest}")
         console.print(

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from server.cli.safe_console import echo
 from server.cli.staff_session import (
     Account,
     OfficeKeyFile,
@@ -82,9 +83,9 @@ def _confirm_and_send(
 ) -> dict[str, Any]:
     """Print the effects, ask for confirmation, sign the order and send it. Raises UsageError if not confirmed."""
     tablet = find_tablet(staff, dev)
-    click.echo(f"{kind} {tablet['label']} ({dev}), region {tablet['region']}, {tablet['state']}:", err=True)
+    echo(f"{kind} {tablet['label']} ({dev}), region {tablet['region']}, {tablet['state']}:", err=True)
     for sentence in EFFECTS[kind]:
-        click.echo(f"  {sentence}", err=True)
+        echo(f"  {sentence}", err=True)
     typed = confirm or click.prompt("Type the tablet's label or six words to continue", err=True)
     words = VerifyKey.from_raw(unb64u(tablet["key"])).words()
     if normalize_phrase(typed) not in (normalize_phrase(tablet["label"]), normalize_phrase(" ".join(words))):

@@ -13,6 +13,7 @@ from typing import IO, Any
 import click
 
 from screening_forms.errors import AnswerError
+from server.cli.safe_console import echo
 from server.cli.tablet.spanish_errors import reason_in_spanish
 from sync.errors import SyncError
 
@@ -25,8 +26,8 @@ class SpanishUsageError(click.UsageError):
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the usage and the message, without the English words that click prints around them."""
         if self.ctx is not None:
-            click.echo(f"Uso: {self.ctx.command_path} {_USAGE}", file=file, err=True)
-        click.echo(f"chaski: {self.format_message()}", file=file, err=True)
+            echo(f"Uso: {self.ctx.command_path} {_USAGE}", err=True)
+        echo(f"chaski: {self.format_message()}", err=True)
 
 
 class SpanishCommand(click.Command):
@@ -47,7 +48,7 @@ class SpanishCommand(click.Command):
             raise SpanishUsageError(refused.message, ctx) from refused
         except (AnswerError, OSError, SyncError, sqlite3.Error) as error:
             code = f"{error.code}: " if isinstance(error, SyncError) else ""
-            click.echo(f"chaski: {code}{reason_in_spanish(error)}.", err=True)
+            echo(f"chaski: {code}{reason_in_spanish(error)}.", err=True)
             sys.exit(1)
 
 
