@@ -15,6 +15,8 @@ import click
 from server.cli.terminal import read_passphrase, spinner
 from server.problems import Problem
 from sync.desk.client import DeskClient
+from sync.documents import trust
+from sync.exchange.address import require_private
 from sync.exchange.staff_session import StaffSession
 from sync.keys.key_files import load_secret
 from sync.keys.key_pairs import SigningKey
@@ -23,11 +25,13 @@ from sync.wire.json_object import KID
 
 @dataclass(frozen=True)
 class Account:
-    """A login, its passphrase file (None: prompt), and the server to sign in to."""
+    """A login, its passphrase file (None: prompt), the server to sign in to, its roots' pin, and a proxy ("": none)."""
 
     server: str
     login: str
     passphrase_file: Path | None
+    pin: str
+    proxy: str = ""
 
     def passphrase(self) -> str:
         """Return the passphrase, from the file or from a prompt."""
@@ -37,13 +41,13 @@ class Account:
         """Open a session. Raises SyncError with the server's reason when the server refuses."""
         phrase = self.passphrase()
         with spinner(f"Signing in as {self.login} ..."):
-            return StaffSession.sign_in(self.server, self.login, phrase)
+            return StaffSession.sign_in(self.server, self.login, phrase, pin=self.pin, proxy=self.proxy)
 
-    def open_desk(self, pin: str) -> DeskClient:
-        """Open a session at a desk. Its client trusts only the roots that `pin` names."""
+    def open_desk(self) -> DeskClient:
+        """Open a session at a desk. Its client trusts only the roots that the pin names."""
         phrase = self.passphrase()
         with spinner(f"Signing in as {self.login} ..."):
-            return DeskClient.sign_in(self.server, self.login, phrase, pin=pin)
+            return DeskClient.sign_in(self.server, self.login, phrase, pin=self.pin, proxy=self.proxy)
 
 
 @dataclass(frozen=True)
@@ -94,8 +98,46 @@ def find_tablet(staff: StaffSession, dev: str) -> dict[str, Any]:
     return found
 
 
+proxy_option = click.option(
+    "--proxy",
+    default="",
+    envvar="CHASKI_PROXY",
+    help="Proxy to the server, http://host:port; or set CHASKI_PROXY. Without it no proxy is used.",
+)
+
+
+def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--server --pin --proxy`. The command receives them as texts; `make_account` judges them."""
+    for option in (
+        proxy_option,
+        click.option(
+            "--pin",
+            default="",
+            envvar="CHASKI_PIN",
+            help="Pin of the roots, from your paper; or set CHASKI_PIN. The server must prove itself under it.",
+        ),
+        click.option("--server", default="http://127.0.0.1:8081", show_default=True, help="URL of the staff API."),
+    ):
+        command = option(command)
+    return command
+
+
+def make_account(server: str, login: str, passphrase_file: Path | None, pin: str, proxy: str) -> Account:
+    """Return an account that can sign in. Nothing is asked or sent before its pin and address are judged.
+
+    Raises UsageError without a pin, and SyncError `trust.bad_pin`, `transport.plain_http` or `transport.bad_address`.
+    """
+    if not pin:
+        raise click.UsageError(
+            "Missing option '--pin' (or CHASKI_PIN): the pin of the roots, from your paper. Without it a false server"
+            " could take your session."
+        )
+    require_private(server, proxy)
+    return Account(server, login, passphrase_file, trust.read_pin(pin), proxy)
+
+
 def account_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--server --login --passphrase-file`. The command receives `account: Account`."""
+    """Add `--server --login --passphrase-file --pin --proxy`. The command receives `account: Account`."""
     return _account_options(command, "Login name of your account.", required=True)
 
 
@@ -105,7 +147,7 @@ def optional_account_options(need: str) -> Callable[[Callable[..., Any]], Callab
 
 
 def _account_options(command: Callable[..., Any], help_text: str, *, required: bool) -> Callable[..., Any]:
-    @click.option("--server", default="http://127.0.0.1:8081", show_default=True, help="URL of the staff API.")
+    @server_options
     @click.option("--login", required=required, help=help_text)
     @click.option(
         "--passphrase-file",
@@ -113,7 +155,10 @@ def _account_options(command: Callable[..., Any], help_text: str, *, required: b
         help="File whose first line is the passphrase. Without it, you are prompted.",
     )
     @functools.wraps(command)
-    def with_account(*args: Any, server: str, login: str | None, passphrase_file: Path | None, **options: Any) -> Any:
-        return command(*args, account=Account(server, login, passphrase_file) if login else None, **options)
+    def with_account(
+        *args: Any, server: str, login: str | None, passphrase_file: Path | None, pin: str, proxy: str, **options: Any
+    ) -> Any:
+        account = make_account(server, login, passphrase_file, pin, proxy) if login else None
+        return command(*args, account=account, **options)
 
     return with_account

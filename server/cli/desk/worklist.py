@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from server.cli.desk.referrals import pin_option, print_screening
+from server.cli.desk.referrals import print_screening
 from server.cli.staff_session import Account, account_options
 from server.cli.terminal import format_time, json_option, print_result
 from sync.wire.encoding import natural
@@ -57,12 +57,11 @@ def work(item: int | None, kept: bool, account: Account, as_json: bool) -> None:
 
 @click.command()
 @click.argument("item", type=click.IntRange(1))
-@pin_option
 @account_options
 @json_option
-def examine(item: int, pin: str, account: Account, as_json: bool) -> None:
+def examine(item: int, account: Account, as_json: bool) -> None:
     """Decrypt and show every screening of ITEM, on this machine."""
-    with account.open_desk(pin) as session:
+    with account.open_desk() as session:
         opened = session.open_work_item(item)
 
     def write(console: Console) -> None:
