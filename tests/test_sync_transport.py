@@ -15,8 +15,11 @@ import pytest
 from urllib3.util import Timeout
 
 from sync.errors import SyncError
+from sync.exchange.connections import UnreachableError
 from sync.exchange.staff_session import StaffSession
-from sync.exchange.transport import MAX_BODY_BYTES, RefusedError, Traffic, Transport, UnreachableError, gunzip
+from sync.exchange.transport import MAX_BODY_BYTES, RefusedError, Traffic, Transport, gunzip
+
+PIN = "0" * 64
 
 
 @dataclass
@@ -176,7 +179,7 @@ def test_an_answer_of_a_size_that_is_none_is_no_answer(head: str) -> None:
             transport.send("POST", "/v1/sync", b"x")
         transport.close()
         with pytest.raises(SyncError, match=r"transport\."):
-            StaffSession.sign_in(opened.url, "autora", "uno dos tres")
+            StaffSession.sign_in(opened.url, "autora", "uno dos tres", pin=PIN)
 
 
 def test_an_error_reads_as_one_line_that_says_what_to_do() -> None:
@@ -225,7 +228,7 @@ def test_an_address_of_another_kind_is_refused(url: str) -> None:
     with pytest.raises(SyncError, match=r"transport\.bad_address"):
         Transport(url)
     with pytest.raises(SyncError, match=r"transport\.bad_address"):
-        StaffSession.sign_in(url, "autora", "uno dos tres")
+        StaffSession.sign_in(url, "autora", "uno dos tres", pin=PIN)
 
 
 @pytest.mark.parametrize("host", ["a..b", "." * 3, "a" * 64])
@@ -233,12 +236,12 @@ def test_a_host_that_no_name_can_have_is_a_bad_address(host: str) -> None:
     with pytest.raises(SyncError, match=r"transport\.bad_address"):
         Transport(f"http://{host}").get("/v1/trust")
     with pytest.raises(SyncError, match=r"transport\.bad_address"):
-        StaffSession.sign_in(f"http://{host}", "autora", "uno dos tres")
+        StaffSession.sign_in(f"https://{host}", "autora", "uno dos tres", pin=PIN)
 
 
 def test_staff_learn_in_one_short_sentence_that_no_connection_was_made() -> None:
     with pytest.raises(UnreachableError) as refused:
-        StaffSession.sign_in("http://127.0.0.1:9", "autora", "uno dos tres")
+        StaffSession.sign_in("http://127.0.0.1:9", "autora", "uno dos tres", pin=PIN)
     assert str(refused.value) == "transport.unreachable: no connection to 127.0.0.1:9"
 
 
@@ -247,6 +250,6 @@ def test_staff_learn_in_one_short_sentence_that_no_connection_was_made() -> None
 )
 def test_staff_get_an_error_for_an_incomplete_response(answer: bytes) -> None:
     with wire(answer, hang_up=True) as opened, pytest.raises(SyncError) as broken:
-        StaffSession.sign_in(opened.url, "autora", "uno dos tres")
-    said_so = f"transport.broken: GET {opened.url}/v1/session/parameters had no complete response"
+        StaffSession.sign_in(opened.url, "autora", "uno dos tres", pin=PIN)
+    said_so = "transport.broken: GET /v1/trust had no complete response"
     assert re.fullmatch(rf"{re.escape(said_so)}( \(\w+\))?", str(broken.value))
