@@ -52,10 +52,10 @@ class Challenge:
             nonce=members.text("nonce", SECRET),
             url=members.text("url", TEXT),
             login=members.text("login", TEXT),
-            salt=unb64u(members.text("salt", KID)),
-            auth_salt=unb64u(members.text("auth_salt", KID)),
             trust=members.text("trust", SHA256_HEX),
             at=members.integer("at"),
+            salt=unb64u(members.text("salt", KID)),
+            auth_salt=unb64u(members.text("auth_salt", KID)),
         )
 
 
