@@ -26,10 +26,10 @@ OVERHEAD_BYTES = 64 * 1024  # For the head of a response.
 
 
 class UnreachableError(SyncError):
-    """The connection failed, so no byte of the request left this machine."""
+    """The connection failed, or the server's certificate: no byte of the request left this machine."""
 
-    def __init__(self, detail: str, code: str = "transport.unreachable") -> None:
-        super().__init__(code, detail)
+    def __init__(self, detail: str, *, certificate: bool = False) -> None:
+        super().__init__("transport.bad_certificate" if certificate else "transport.unreachable", detail)
 
 
 class _LimitedReader(io.RawIOBase):
@@ -97,8 +97,7 @@ class _PlainConnection(HTTPConnection):
             super().connect()
         except ssl.SSLCertVerificationError as problem:
             raise UnreachableError(
-                f"{self._name} showed no valid certificate for its name: {problem.verify_message}",
-                "transport.bad_certificate",
+                f"{self._name} showed no valid certificate for its name: {problem.verify_message}", certificate=True
             ) from problem
         except (HTTPError, OSError, http.client.HTTPException, ValueError) as problem:
             raise UnreachableError(f"no connection to {self._name} {through}".strip()) from problem
