@@ -76,12 +76,13 @@ class PassingAnswer:
 class InterceptingProxy:
     """Forwards everything to a server.
 
-    `answer` may change a response; for paths in `cut` the response is never sent.
+    `heard` gets each request's body; `answer` may change a response; for paths in `cut` the response is never sent.
     """
 
     def __init__(self, port: int = 0) -> None:
         self.port = port
         self.answer: Callable[[PassingAnswer], None] = lambda change: None
+        self.heard: Callable[[bytes], None] = lambda body: None
         self.cut: frozenset[str] = frozenset()
         self.asked: list[str] = []
         line = self
@@ -111,6 +112,7 @@ class InterceptingProxy:
         """Forward a request to the real server, let `answer` change the response, and return it or cut off."""
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         self.asked.append(f"{handler.command} {handler.path}")
+        self.heard(body)
         server = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         server.request(handler.command, handler.path, body or None, dict(handler.headers))
         got = server.getresponse()
