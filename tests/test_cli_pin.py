@@ -92,3 +92,13 @@ def test_the_pin_and_the_proxy_may_stand_in_the_environment(tmp_path: Path) -> N
     said = ["device", "list", "--login", "ana", "--passphrase-file", str(file), "--server", "https://chaski.example"]
     refused = CliRunner(env={"CHASKI_PIN": PIN, "CHASKI_PROXY": "http://127.0.0.1:9"}).invoke(main, said)
     assert "no connection to chaski.example through the proxy 127.0.0.1:9" in refused.stderr
+
+
+def test_a_program_gives_a_token_in_place_of_a_login(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("chaski_token\n")
+    said = ["forms", "versions", "--token-file", str(file), "--server", "http://127.0.0.1:9"]
+    assert CliRunner(env={"CHASKI_PIN": ""}).invoke(main, said).exit_code == 2
+    refused = CliRunner().invoke(main, [*said, "--pin", PIN])
+    assert (refused.exit_code, "transport.unreachable" in refused.stderr) == (1, True), refused.output
+    assert "--login" in CliRunner().invoke(main, ["forms", "versions", "--pin", PIN]).output

@@ -26,7 +26,7 @@ from sync.errors import SyncError
 from sync.exchange.staff_session import StaffSession
 from sync.exchange.transport import RefusedError, Transport
 from sync.keys.key_pairs import SigningKey
-from sync.wire.encoding import b64u
+from sync.wire.encoding import b64u, unb64u
 
 LOGIN, HOME = "proteccion-17", "192.0.2.1"
 OPENS = ("POST /v1/session", "GET /v1/me")
@@ -197,7 +197,7 @@ def test_a_proof_for_one_challenge_does_not_answer_another(world: World, world_d
         for _ in range(2)
     ]
     auth = derive(world.passphrase(LOGIN), accounts.get_salt(db, LOGIN)).auth
-    salt = sign_in.Challenge._read(issued[0]).auth_salt
+    salt = unb64u(issued[0].content["auth_salt"])
     proof = sign_in.prove(auth, issued[0], salt)
     with pytest.raises(Problem, match=r"session\.refused"):
         server_sign_in.open_session(db, keys, challenge=issued[1].to_bytes(), proof=proof, address=HOME, now=now)
@@ -208,14 +208,12 @@ def test_a_proof_for_one_challenge_does_not_answer_another(world: World, world_d
 def test_a_login_without_an_account_gets_a_challenge_of_the_same_form_each_time(field: Field) -> None:
     db, keys = field.services.db, field.services.keys
     said = [
-        sign_in.Challenge._read(
-            server_sign_in.issue_challenge(db, keys, login=login, nonce="A" * 43, url="x", now=field.now)
-        )
+        server_sign_in.issue_challenge(db, keys, login=login, nonce="A" * 43, url="x", now=field.now).content
         for login in (LOGIN, "nadie", "nadie", "")
     ]
     assert said[1] == said[2]
-    assert len({each.auth_salt for each in said}) == len({each.salt for each in said}) == 3
-    assert {(len(each.salt), len(each.auth_salt)) for each in said} == {(16, 16)}
+    assert len({each["auth_salt"] for each in said}) == len({each["salt"] for each in said}) == 3
+    assert {(len(each["salt"]), len(each["auth_salt"])) for each in said} == {(22, 22)}
 
 
 @pytest.mark.parametrize(
@@ -293,3 +291,23 @@ def test_a_redirect_takes_the_session_to_no_other_server(world: World, tmp_path:
             staff.get("/v1/queues")
     assert refused.value.status == 307
     assert other.asked == []
+
+
+def test_a_token_is_sent_after_the_server_proved_itself_and_to_it_alone(world: World, office: Office) -> None:
+    with StaffSession.sign_in(office.people_url, "autora", world.passphrase("autora"), pin=office.pin) as staff:
+        token = staff.post("/v1/tokens", json={"label": "ci", "roles": ["author"], "days": 1})["token"]
+    with StaffSession.with_token(office.people_url, token, pin=office.pin) as program:
+        assert isinstance(program.get("/v1/versions"), list)
+        with pytest.raises(RefusedError, match=r"session\.missing"):
+            program.get("/v1/queues")
+    heard: list[bytes] = []
+    for pin, code in ((office.pin, "session.wrong_address"), ("0" * 64, "trust.wrong_pin")):
+        with relay(office) as line:
+            line.heads = heard.append
+            with pytest.raises(SyncError) as refused:
+                StaffSession.with_token(line.url, token, pin=pin)
+        assert refused.value.code == code
+    assert heard
+    assert token.encode() not in b"".join(heard)
+    with pytest.raises(SyncError, match=r"transport\.plain_http"):
+        StaffSession.with_token("http://chaski.example", token, pin=office.pin)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,41 @@ from sync.wire.json_object import KID
 
 
 @dataclass(frozen=True)
-class Account:
-    """A login, its passphrase file (None: prompt), the server to sign in to, its roots' pin, and a proxy ("": none)."""
+class StaffServer:
+    """The server to sign in to: the URL of its staff API, the pin of its roots, and a proxy on the way ("": none)."""
 
-    server: str
+    url: str
+    pin: str
+    proxy: str
+
+    def judged(self) -> StaffServer:
+        """Return the same with the pin as it is compared. Nothing is asked or sent before pin and address are judged.
+
+        Raises UsageError without a pin, and SyncError `trust.bad_pin`, `transport.plain_http` or
+        `transport.bad_address`.
+        """
+        if not self.pin:
+            raise click.UsageError(
+                "Missing option '--pin' (or CHASKI_PIN): the pin of the roots, from your paper. Without it a false"
+                " server could take your session."
+            )
+        require_private(self.url, self.proxy)
+        return replace(self, pin=trust.read_pin(self.pin))
+
+
+@dataclass(frozen=True)
+class Account:
+    """A login, its passphrase file (None: prompt), and the server to sign in to; or a program's token in a file."""
+
+    server: StaffServer
     login: str
     passphrase_file: Path | None
-    pin: str
-    proxy: str = ""
+    token_file: Path | None = None
+
+    @property
+    def pin(self) -> str:
+        """The pin of the server's roots."""
+        return self.server.pin
 
     def passphrase(self) -> str:
         """Return the passphrase, from the file or from a prompt."""
@@ -39,15 +66,18 @@ class Account:
 
     def sign_in(self) -> StaffSession:
         """Open a session. Raises SyncError with the server's reason when the server refuses."""
+        if self.token_file:
+            token = read_passphrase(self.token_file, "")
+            return StaffSession.with_token(self.server.url, token, pin=self.pin, proxy=self.server.proxy)
         phrase = self.passphrase()
         with spinner(f"Signing in as {self.login} ..."):
-            return StaffSession.sign_in(self.server, self.login, phrase, pin=self.pin, proxy=self.proxy)
+            return StaffSession.sign_in(self.server.url, self.login, phrase, pin=self.pin, proxy=self.server.proxy)
 
     def open_desk(self) -> DeskClient:
         """Open a session at a desk. Its client trusts only the roots that the pin names."""
         phrase = self.passphrase()
         with spinner(f"Signing in as {self.login} ..."):
-            return DeskClient.sign_in(self.server, self.login, phrase, pin=self.pin, proxy=self.proxy)
+            return DeskClient.sign_in(self.server.url, self.login, phrase, pin=self.pin, proxy=self.server.proxy)
 
 
 @dataclass(frozen=True)
@@ -107,37 +137,25 @@ proxy_option = click.option(
 
 
 def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--server --pin --proxy`. The command receives them as texts; `make_account` judges them."""
-    for option in (
-        proxy_option,
-        click.option(
-            "--pin",
-            default="",
-            envvar="CHASKI_PIN",
-            help="Pin of the roots, from your paper; or set CHASKI_PIN. The server must prove itself under it.",
-        ),
-        click.option("--server", default="http://127.0.0.1:8081", show_default=True, help="URL of the staff API."),
-    ):
-        command = option(command)
-    return command
+    """Add `--server --pin --proxy`. The command receives `server: StaffServer`, not judged yet."""
 
+    @click.option("--server", "url", default="http://127.0.0.1:8081", show_default=True, help="URL of the staff API.")
+    @click.option(
+        "--pin",
+        default="",
+        envvar="CHASKI_PIN",
+        help="Pin of the roots, from your paper; or set CHASKI_PIN. The server must prove itself under it.",
+    )
+    @proxy_option
+    @functools.wraps(command)
+    def with_server(*args: Any, url: str, pin: str, proxy: str, **options: Any) -> Any:
+        return command(*args, server=StaffServer(url, pin, proxy), **options)
 
-def make_account(server: str, login: str, passphrase_file: Path | None, pin: str, proxy: str) -> Account:
-    """Return an account that can sign in. Nothing is asked or sent before its pin and address are judged.
-
-    Raises UsageError without a pin, and SyncError `trust.bad_pin`, `transport.plain_http` or `transport.bad_address`.
-    """
-    if not pin:
-        raise click.UsageError(
-            "Missing option '--pin' (or CHASKI_PIN): the pin of the roots, from your paper. Without it a false server"
-            " could take your session."
-        )
-    require_private(server, proxy)
-    return Account(server, login, passphrase_file, trust.read_pin(pin), proxy)
+    return with_server
 
 
 def account_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--server --login --passphrase-file --pin --proxy`. The command receives `account: Account`."""
+    """Add `--server --pin --proxy --login --passphrase-file --token-file`. The command receives `account: Account`."""
     return _account_options(command, "Login name of your account.", required=True)
 
 
@@ -148,17 +166,29 @@ def optional_account_options(need: str) -> Callable[[Callable[..., Any]], Callab
 
 def _account_options(command: Callable[..., Any], help_text: str, *, required: bool) -> Callable[..., Any]:
     @server_options
-    @click.option("--login", required=required, help=help_text)
+    @click.option("--login", default="", help=help_text)
     @click.option(
         "--passphrase-file",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
         help="File whose first line is the passphrase. Without it, you are prompted.",
     )
+    @click.option(
+        "--token-file",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="File whose first line is a token of `chaski forms token`, in place of a login: for programs.",
+    )
     @functools.wraps(command)
     def with_account(
-        *args: Any, server: str, login: str | None, passphrase_file: Path | None, pin: str, proxy: str, **options: Any
+        *args: Any,
+        server: StaffServer,
+        login: str,
+        passphrase_file: Path | None,
+        token_file: Path | None,
+        **options: Any,
     ) -> Any:
-        account = make_account(server, login, passphrase_file, pin, proxy) if login else None
+        if required and not (login or token_file):
+            raise click.UsageError("Missing option '--login'.")
+        account = Account(server.judged(), login, passphrase_file, token_file) if login or token_file else None
         return command(*args, account=account, **options)
 
     return with_account

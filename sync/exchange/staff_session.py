@@ -6,9 +6,12 @@ session (SPEC 5.9). The passphrase and `auth` are never sent. They and every pri
 
 import contextlib
 import json as json_text
+from functools import cached_property
 from http.cookies import CookieError, SimpleCookie
 from types import TracebackType
 from typing import Any, Self
+
+from urllib3.util import Timeout
 
 from sync.documents import sign_in, trust
 from sync.documents.sign_in import Challenge
@@ -21,18 +24,18 @@ from sync.keys.passphrases import derive_keys, unlock_secret
 from sync.wire.encoding import strict_value
 
 COOKIE = "chaski_session"
+ANSWER_SECONDS = 180  # The server compiles a form, and has ODK Validate read it, within a request.
+TIMEOUT = Timeout(connect=10, read=ANSWER_SECONDS)
 MAX_VALUES = 1_000_000
 """The maximum number of values in an answer of the staff API, whose lists are longer than the protocol's objects."""
 
 
 class StaffSession:
-    """The session of a signed-in person. It signs out at the end of a `with` block."""
+    """The session of a signed-in person, or of a program with her token. A person's ends with a `with` block."""
 
-    def __init__(self, transport: Transport, cookie: str, lock: bytes) -> None:
-        self._transport = transport
-        self._cookie = cookie  # Only this connection to the one server that set it ever sends it.
-        self._lock = lock
-        self.me: dict[str, Any] = self.get("/v1/me")
+    def __init__(self, transport: Transport, credential: dict[str, str], lock: bytes = b"") -> None:
+        """`credential` is the header that names the caller. Only this connection, to the one server, ever sends it."""
+        self._transport, self._credential, self._lock = transport, credential, lock
 
     @classmethod
     def sign_in(cls, url: str, login: str, passphrase: str, *, pin: str, proxy: str = "") -> Self:
@@ -42,17 +45,34 @@ class StaffSession:
         RefusedError `session.refused` for a wrong passphrase.
         """
         pin = trust.read_pin(pin)
-        require_private(url, proxy)
-        transport = Transport(url, proxy=proxy)
+        transport = _open_transport(url, proxy)
         try:
             document, challenge = request_challenge(transport, url, login, pin)
             derived = derive_keys(passphrase, challenge.salt)
             proof = sign_in.prove(derived.auth, document, challenge.auth_salt)
             answer = {"challenge": document.to_bytes().decode(), "proof": proof}
-            return cls(transport, _read_cookie(_send(transport, "POST", "/v1/session", json=answer)), derived.lock)
+            cookie = _read_cookie(_send(transport, "POST", "/v1/session", json=answer))
+            return cls(transport, {"Cookie": f"{COOKIE}={cookie}"}, derived.lock)
         except BaseException:
             transport.close()
             raise
+
+    @classmethod
+    def with_token(cls, url: str, token: str, *, pin: str, proxy: str = "") -> Self:
+        """Let the server prove itself, then work with a token, which is sent to no other server. Raise as `sign_in`."""
+        transport = _open_transport(url, proxy)
+        try:
+            request_challenge(transport, url, "", trust.read_pin(pin))
+            return cls(transport, {"Authorization": f"Bearer {token}"})
+        except BaseException:
+            transport.close()
+            raise
+
+    @cached_property
+    def me(self) -> dict[str, Any]:
+        """The person, her queues, her locked keys and her copies of keyrings."""
+        found: dict[str, Any] = self.get("/v1/me")
+        return found
 
     def __enter__(self) -> Self:
         return self
@@ -64,8 +84,9 @@ class StaffSession:
 
     def close(self) -> None:
         """Sign out. Errors are ignored: the session lapses by itself, and they must not hide an earlier exception."""
-        with contextlib.suppress(SyncError):
-            self._request("DELETE", "/v1/session")
+        if "Cookie" in self._credential:
+            with contextlib.suppress(SyncError):
+                self._request("DELETE", "/v1/session")
         self._transport.close()
 
     def get(self, path: str) -> Any:
@@ -96,7 +117,12 @@ class StaffSession:
         return SealKey.from_seed(unlock_secret(locked["locked"], self._lock, f"seal/{locked['kid']}"))
 
     def _request(self, method: str, path: str, json: Any = None, data: bytes | None = None) -> bytes:
-        return _send(self._transport, method, path, json, data, {"Cookie": f"{COOKIE}={self._cookie}"}).content
+        return _send(self._transport, method, path, json, data, self._credential).content
+
+
+def _open_transport(url: str, proxy: str) -> Transport:
+    require_private(url, proxy)
+    return Transport(url, proxy=proxy, timeout=TIMEOUT, seconds=ANSWER_SECONDS)
 
 
 def request_challenge(transport: Transport, url: str, login: str, pin: str) -> tuple[Document, Challenge]:

@@ -76,13 +76,14 @@ class PassingAnswer:
 class InterceptingProxy:
     """Forwards everything to a server.
 
-    `heard` gets each request's body; `answer` may change a response; for paths in `cut` the response is never sent.
+    `heads` and `heard` get each request's headers and body; `answer` may change a response; for paths in `cut` the response is never sent.
     """
 
     def __init__(self, port: int = 0) -> None:
         self.port = port
         self.answer: Callable[[PassingAnswer], None] = lambda change: None
         self.heard: Callable[[bytes], None] = lambda body: None
+        self.heads: Callable[[bytes], None] = lambda head: None
         self.cut: frozenset[str] = frozenset()
         self.asked: list[str] = []
         line = self
@@ -113,6 +114,7 @@ class InterceptingProxy:
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         self.asked.append(f"{handler.command} {handler.path}")
         self.heard(body)
+        self.heads(str(handler.headers).encode())
         server = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         server.request(handler.command, handler.path, body or None, dict(handler.headers))
         got = server.getresponse()

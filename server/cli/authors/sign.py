@@ -23,7 +23,7 @@ from screening_forms.sandbox.tasks import RecompileSource
 from server.cli.authors.compare import print_changes
 from server.cli.authors.forms import compile_checked
 from server.cli.authors.versions import VERSION_ID, print_version, raise_form_problems
-from server.cli.staff_session import Account, OfficeKeyFile, make_account, server_options
+from server.cli.staff_session import Account, OfficeKeyFile, StaffServer, server_options
 from server.cli.terminal import is_interactive, json_option, print_result, spinner
 from sync.documents import bundle, trust
 from sync.documents.signed import Document, sign
@@ -71,16 +71,14 @@ def signing_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def with_signer(
         *args: Any,
         key: Path,
-        server: str,
+        server: StaffServer,
         login: str | None,
         passphrase_file: Path | None,
-        pin: str,
-        proxy: str,
         key_passphrase_file: Path | None,
         **options: Any,
     ) -> Any:
         office_key = OfficeKeyFile(key, key_passphrase_file or passphrase_file)
-        account = make_account(server, login, passphrase_file, pin, proxy) if login is not None else None
+        account = Account(server.judged(), login, passphrase_file) if login is not None else None
         return command(*args, office_key=office_key, account=account, **options)
 
     return with_signer
