@@ -76,7 +76,8 @@ class PassingAnswer:
 class InterceptingProxy:
     """Forwards everything to a server.
 
-    `heads` and `heard` get each request's headers and body; `answer` may change a response; for paths in `cut` the response is never sent.
+    `heads` and `heard` get each request's headers and body; `answer` may change a response. For paths in `cut` the
+    response is never sent.
     """
 
     def __init__(self, port: int = 0) -> None:
