@@ -20,12 +20,16 @@ from urllib.parse import urlsplit
 
 import pyrage
 
+from sync.errors import SyncError
+from sync.exchange.address import origin_of, require_private
 from sync.wire.encoding import natural
 
 PREFIX = "CHASKI_"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # The test suite reads these. The server ignores them, so that they do not count as misspelt settings.
 TEST_VARIABLES = frozenset({"CHASKI_REQUIRE_JAVA", "CHASKI_SABOTAGE"})
+# The commands of staff and tablets take these as options (server/cli/staff_session.py). A server has no use for them.
+CLIENT_VARIABLES = frozenset({"CHASKI_PIN", "CHASKI_PROXY"})
 _FOUNDING_MARK = re.compile(r"[0-9a-f]{32}")
 _MOST_SHOWN = 60  # Characters of a wrong value that an error repeats.
 _KEY_FILE_LIMIT = 64 * 1024
@@ -111,6 +115,17 @@ def _parse_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _parse_origins(text: str) -> tuple[str, ...]:
+    """Parse URLs, separated by commas, to the one spelling of their origins (SPEC 5.9)."""
+    try:
+        urls = [each.strip() for each in text.split(",")] if text.strip() else []
+        for url in urls:
+            require_private(url)
+        return tuple(map(origin_of, urls))
+    except SyncError as error:
+        raise ValueError(error.detail) from error
+
+
 @dataclass(frozen=True)
 class Setting:
     """A setting's meaning in one sentence, and its parser. For a wrong text it raises ValueError or KeyError."""
@@ -129,6 +144,12 @@ class Config:
     tablets_url: Annotated[str, Setting("URL of the tablet API, for invitations.", _parse_url)] = ""
     people_host: Annotated[str, Setting("IP address of the staff API.", _parse_host)] = "127.0.0.1"
     people_port: Annotated[int, Setting("Port of the staff API.", _parse_port)] = 8081
+    people_url: Annotated[
+        tuple[str, ...],
+        Setting(
+            "URLs of the staff API that people dial, separated by commas; empty: this machine only.", _parse_origins
+        ),
+    ] = ()
     people_secure_cookie: Annotated[
         bool, Setting("yes: session cookies over HTTPS only; no: allowed only on a loopback address.", _parse_yes_or_no)
     ] = True
@@ -230,7 +251,7 @@ def load(environ: Mapping[str, str]) -> Config:
     """Read the settings. Raises ConfigError for the first missing, wrong or unknown one."""
     known = known_settings()
     for name in sorted(environ):
-        if name.startswith(PREFIX) and name not in known and name not in TEST_VARIABLES:
+        if name.startswith(PREFIX) and name not in {*known, *TEST_VARIABLES, *CLIENT_VARIABLES}:
             near = difflib.get_close_matches(name, known, n=1)
             raise ConfigError(name, "there is no such setting" + (f"; did you mean {near[0]}?" if near else ""))
     values = {}

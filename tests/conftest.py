@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from server.ceremony import founding
 from server.config import Config
 from server.database.connection import Database
 from server.database.sqlite import SqliteDatabase
+from server.flows.trust import documents
 from server.server_keys import ServerKeys
 from support import node
 from support.waiting import wait_until
@@ -64,6 +66,12 @@ class World:
     def config(self) -> Config:
         """Settings for a server over this data folder."""
         return Config(data=self.data, people_secure_cookie=False)
+
+    @property
+    def pin(self) -> str:
+        """The pin of the roots, as people have it on paper."""
+        with closing(SqliteDatabase(self.config.database)) as db:
+            return documents.trust_in_force(db.read()).pin
 
     def keys(self) -> ServerKeys:
         """Load the server's own keys."""

@@ -138,8 +138,8 @@ def test_report_sends_only_the_outcome_of_a_trial_to_the_server(
 ) -> None:
     world = office.field.world
     file = world.people / "autora" / "passphrase.txt"
-    who = ("--server", office.people_url, "--login", "autora", "--passphrase-file", file)
-    with StaffSession.sign_in(office.people_url, "autora", world.passphrase("autora")) as staff:
+    who = ("--server", office.people_url, "--login", "autora", "--passphrase-file", file, "--pin", office.pin)
+    with StaffSession.sign_in(office.people_url, "autora", world.passphrase("autora"), pin=office.pin) as staff:
         draft = staff.post("/v1/drafts?channel=training", data=form.read_bytes())
         told("forms", "try", form, "--answers", answers(tmp_path), "--report", draft["id"], *who)
         (trial,) = staff.get(f"/v1/versions/{draft['id']}")["trials"]

@@ -31,7 +31,7 @@ class Walk:
 
     def __init__(self, people_url: str) -> None:
         lines = "".join(blocks(section(AUTHORS, WALK))).splitlines()
-        self.shell = dict(line.split("=", 1) for line in lines if not line.startswith("chaski "))
+        self.shell = dict(line.split("=", 1) for line in lines if not line.startswith(("chaski ", "export ")))
         self.shell = {name: value.strip('"') for name, value in self.shell.items()}
         self.commands = [line for line in lines if line.startswith("chaski ")]
         self.people_url = people_url
@@ -57,6 +57,7 @@ def walk(world: World, server: ServerProcess, tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     (tmp_path / "var").symlink_to(world.data.parent)
     terminal = Terminal(world, server)
+    monkeypatch.setenv("CHASKI_PIN", terminal.pin)
     terminal.says("forms", "compile", FORM, "--out", "first.bundle")
     for login, office in (("autora", "author"), ("revisor", "reviewer")):
         folder = world.people / login

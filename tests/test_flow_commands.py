@@ -46,11 +46,11 @@ class Terminal:
 
     def as_person(self, login: str, *words: object) -> Any:
         phrase = self.world.people / login / "passphrase.txt"
-        who = ("--login", login, "--passphrase-file", phrase, "--server", self.server.people_url)
+        who = ("--login", login, "--passphrase-file", phrase, "--server", self.server.people_url, "--pin", self.pin)
         return json.loads(self.says(*words, *who))
 
     def at_desk(self, login: str, *words: object) -> Any:
-        return self.as_person(login, "desk", *words, "--pin", self.pin)
+        return self.as_person(login, "desk", *words)
 
 
 def test_commands_alone_bring_a_screening_from_workbook_to_desk(
@@ -104,7 +104,7 @@ def test_approve_refuses_six_wrong_words(world: World, server: ServerProcess, tm
     folder = world.people / "registro"
     phrase = folder / "passphrase.txt"
     keys = ("--key", folder / "registrar.key", "--key-passphrase-file", phrase)
-    who = ("--login", "registro", "--passphrase-file", phrase, "--server", server.people_url)
+    who = ("--login", "registro", "--passphrase-file", phrase, "--server", server.people_url, "--pin", terminal.pin)
     words = ("device", "approve", enrolled["dev"], "--words", "uno dos tres cuatro cinco seis", *keys, *who)
     result = CliRunner().invoke(main, [*map(str, words)])
     assert result.exit_code == 1
@@ -136,6 +136,7 @@ def test_statistics_prints_csv_with_fixed_rows_text_and_json(world: World) -> No
         terminal = Terminal(world, process)
         phrase = world.people / "publicacion" / "passphrase.txt"
         who = ("--login", "publicacion", "--passphrase-file", phrase, "--server", process.people_url)
+        who = (*who, "--pin", terminal.pin)
 
         def run(*words: object) -> Result:
             return CliRunner().invoke(main, [str(each) for each in ("statistics", *who, *words)])
@@ -165,6 +166,7 @@ def test_statistics_prints_csv_with_fixed_rows_text_and_json(world: World) -> No
 def test_statistics_is_refused_to_a_coordinator_with_the_reason(world: World, server: ServerProcess) -> None:
     phrase = world.people / "nacional" / "passphrase.txt"
     words = ("--login", "nacional", "--passphrase-file", phrase, "--server", server.people_url)
+    words = (*words, "--pin", Terminal(world, server).pin)
     result = CliRunner().invoke(main, [*map(str, ("statistics", "--csv", *words))])
     assert (result.exit_code, result.stdout) == (1, "")
     assert "role.missing" in result.stderr

@@ -78,7 +78,9 @@ def test_an_author_who_is_also_a_reviewer_cannot_approve_her_own_form(office: Of
 
 def publisher(office: Office) -> StaffSession:
     """Sign in as the publisher."""
-    return StaffSession.sign_in(office.people_url, "publicacion", office.field.world.passphrase("publicacion"))
+    return StaffSession.sign_in(
+        office.people_url, "publicacion", office.field.world.passphrase("publicacion"), pin=office.pin
+    )
 
 
 def refusal(office: Office, document: Document) -> str:
@@ -114,5 +116,5 @@ def let_the_author_review_too(office: Office, world: World) -> None:
     for root in ("raiz-1", "raiz-2"):
         newer = newer.signed_by(world.office(root, "root"), trust.TYP)
     phrase = world.passphrase("registro")
-    with StaffSession.sign_in(office.people_url, "registro", phrase) as registrar:
+    with StaffSession.sign_in(office.people_url, "registro", phrase, pin=office.pin) as registrar:
         registrar.post("/v1/trust", data=newer.to_bytes())

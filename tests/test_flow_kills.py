@@ -134,7 +134,7 @@ class Struck:
 def struck(world: World) -> Iterator[Struck]:
     """A published form, certified tablets, and a process that forks the workers."""
     folder = world.data.parent
-    stage = Demo(folder, ServerProcess(folder, *free_ports(2)), now_ms)
+    stage = Demo(folder, ServerProcess(folder, *free_ports(2)), now_ms, world.pin)
     stage.server.start()
     try:
         list(publish_form(stage))

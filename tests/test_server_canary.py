@@ -189,7 +189,7 @@ def scene(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     folder = world.data.parent
     (folder / "tmp").mkdir()
     monkeypatch.setenv("TMPDIR", str(folder / "tmp"))
-    stage = Demo(folder, ServerProcess(folder, *free_ports(2)), now_ms)
+    stage = Demo(folder, ServerProcess(folder, *free_ports(2)), now_ms, world.pin)
     stage.server.start()
     try:
         for step in (publish_form, enrol_tablet):
@@ -287,7 +287,7 @@ def careless_clients(scene: Scene) -> None:
             ("GET", f"/{MARK}", b""),
             ("POST", messages.PATH, plain),
             ("POST", "/v1/enrolments", MARK.encode() + b"\n" + plain),
-            ("POST", "/v1/session", json.dumps({"login": "proteccion-17", "auth": MARK}).encode()),
+            ("POST", "/v1/session", json.dumps({"challenge": MARK, "proof": MARK}).encode()),
             ("POST", "/v1/session", b'{"login": "' + MARK.encode()),
             ("POST", messages.PATH, MARK.encode() * (messages.MAX_BODY_BYTES // len(MARK) + 1)),
         ):
@@ -302,7 +302,9 @@ def careless_clients(scene: Scene) -> None:
     assert '"status": 413' in scene.log()
     phrase = scene.world.passphrase("proteccion-17")
     with pytest.raises(RefusedError, match=r"session\.refused"):
-        StaffSession.sign_in(server.people_url, phrase, phrase)  # the passphrase in the wrong field
+        StaffSession.sign_in(
+            server.people_url, phrase, phrase, pin=scene.stage.pin
+        )  # the passphrase in the wrong field
     with scene.stage.desk("ninez-17") as desk:
         (referral,) = desk.list_referrals("17-child", mode="training")
         with pytest.raises(RefusedError):

@@ -18,6 +18,7 @@ from server.api.client_address import (
 )
 from server.flows.people import accounts
 from support.intake import open_field
+from support.signing_in import answer_challenge
 from sync.documents import enrolment
 from sync.exchange.messages import SIGNATURE_HEADER
 from sync.keys.key_pairs import SigningKey
@@ -71,10 +72,15 @@ def test_failed_sign_ins_count_for_the_address_behind_the_proxy(world: World) ->
     field = open_field(world)
     client = app.staff_api(replace(field.services, config=replace(field.services.config, proxies=OURS))).test_client()
 
+    def ask(asked: dict[str, str]) -> bytes:
+        return client.post("/v1/session/challenge", json=asked, headers={"Chaski-Request": "1"}).data
+
+    wrong, _ = answer_challenge(ask, "http://localhost", "registro", "uno dos tres")
+
     def sign_in(address: str) -> int:
         answer = client.post(
             "/v1/session",
-            json={"login": "registro", "auth": "A" * 43},
+            json=wrong,
             headers={"Chaski-Request": "1", "X-Forwarded-For": address},
             environ_base={"REMOTE_ADDR": "10.0.0.1"},
         )

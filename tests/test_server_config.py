@@ -36,6 +36,7 @@ def test_a_missing_data_folder_is_named() -> None:
         ("CHASKI_PEOPLE_PORT", "8080"),
         ("CHASKI_TABLETS_HOST", "over there"),
         ("CHASKI_TABLETS_URL", "tablets.example"),
+        ("CHASKI_PEOPLE_URL", "http://chaski.example"),
         ("CHASKI_LOG_LEVEL", "chatty"),
         ("CHASKI_HOURS_IMMEDIATE", "0"),
         ("CHASKI_LEASE_MINUTES", ""),

@@ -120,9 +120,10 @@ def test_a_plausible_false_number_counts_until_the_tablet_is_revoked(field: Fiel
 
 @pytest.fixture
 def people_line(world: World, tmp_path: Path) -> Iterator[tuple[Office, InterceptingProxy]]:
-    """A served office, and a proxy before its staff API that can change answers."""
-    with open_office(world, tmp_path) as office:
-        line = InterceptingProxy(int(office.people_url.rsplit(":")[-1]))
+    """A served office, and the proxy in front of its staff API that people dial and that can change answers."""
+    line = InterceptingProxy()
+    with open_office(world, tmp_path, people_url=(line.url,)) as office:
+        line.port = int(office.people_url.rsplit(":")[-1])
         thread = threading.Thread(target=line.server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield office, line
@@ -146,7 +147,7 @@ def test_a_registrar_signs_the_number_the_server_needs_but_none_far_ahead(
 
         line.answer = answer
 
-    with StaffSession.sign_in(line.url, "registro", world.passphrase("registro")) as staff:
+    with StaffSession.sign_in(line.url, "registro", world.passphrase("registro"), pin=office.pin) as staff:
         field.ask(ahead, field.message(ahead, registry=MAX_INTEGER))
         assert revoke_in_registry(staff, stolen.key.kid, office.registrar, office.pin) == 2
         field.ask(ahead, field.message(ahead, registry=7))

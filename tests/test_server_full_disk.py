@@ -130,7 +130,7 @@ def made(founded_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iter
     folder = tmp_path_factory.mktemp("made")
     shutil.copytree(founded_world.data, folder / "server")
     shutil.copytree(founded_world.people, folder / "people")
-    stage = Demo(folder, ServerProcess(folder, *free_ports(2)), now_ms)
+    stage = Demo(folder, ServerProcess(folder, *free_ports(2)), now_ms, founded_world.pin)
     stage.server.start()
     try:
         for step in (publish_form, enrol_tablet):

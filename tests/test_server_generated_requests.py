@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 from schemathesis import checks as known_checks
 
-from conftest import World, derive
+from conftest import World
 from fuzz.readers import CORPUS
 from server import problems
 from support.intake import ROUTE, Field, Tablet, run_servers
+from support.signing_in import answer_challenge
 from support.waiting import PATIENCE
 from sync.documents.signed import sign_bare
 from sync.exchange import messages
-from sync.wire.encoding import b64u, unb64u
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
@@ -109,9 +109,12 @@ def at_home(known: Known, draws: st.DataObject, case: Case) -> Case:
 
 def sign_in(url: str, world: World, login: str) -> requests.Session:
     session = requests.Session()
-    salt = session.get(f"{url}/v1/session/parameters", params={"login": login}, timeout=PATIENCE).json()["salt"]
-    auth = b64u(derive(world.passphrase(login), unb64u(salt)).auth)
-    done = session.post(f"{url}/v1/session", json={"login": login, "auth": auth}, headers=GUARD, timeout=PATIENCE)
+
+    def ask(asked: dict[str, str]) -> bytes:
+        return session.post(f"{url}/v1/session/challenge", json=asked, headers=GUARD, timeout=PATIENCE).content
+
+    answer, _ = answer_challenge(ask, url, login, world.passphrase(login))
+    done = session.post(f"{url}/v1/session", json=answer, headers=GUARD, timeout=PATIENCE)
     assert done.status_code == 201
     return session
 

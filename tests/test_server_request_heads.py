@@ -21,8 +21,7 @@ from server import app
 from server.store import media
 from support.hostile_server import ServerUnderTest, connect, run_server, send_bytes
 from support.intake import open_field
-from sync.keys.passphrases import derive_keys
-from sync.wire.encoding import b64u, unb64u
+from support.signing_in import answer_challenge
 
 MANY = "9" * 5000
 RECORDING = media.Recording("5" * 64, "audio/ogg", bytes(range(256)))
@@ -89,9 +88,12 @@ def cookies(host: ServerUnderTest) -> Iterator[str]:
     address = f"{host.server.people_url}/v1/session"
     with requests.Session() as session:
         session.headers["Chaski-Request"] = "1"
-        salt = session.get(f"{address}/parameters", params={"login": "publicacion"}).json()["salt"]
-        auth = b64u(derive_keys(phrase, unb64u(salt)).auth)
-        session.post(address, json={"login": "publicacion", "auth": auth}).raise_for_status()
+
+        def ask(asked: dict[str, str]) -> bytes:
+            return session.post(f"{address}/challenge", json=asked).content
+
+        answer, _ = answer_challenge(ask, address, "publicacion", phrase)
+        session.post(address, json=answer).raise_for_status()
         yield "; ".join(f"{each.name}={each.value}" for each in session.cookies)
 
 
@@ -107,7 +109,7 @@ def head(*lines: str) -> bytes:
     "path",
     [
         *("//v1//trust", "/v1//trust", "//v1/trust", "///v1///trust", "/v1/trust/", "/v1/trust//", "/v1//sync"),
-        *("/v1/sync/", "/v1//session//parameters?login=ana", "/v1/session/", "/v1//me", "/v1", "/v1/", "/v1//"),
+        *("/v1/sync/", "/v1//session//challenge?login=ana", "/v1/session/", "/v1//me", "/v1", "/v1/", "/v1//"),
         *("/v1/%2Ftrust", "/%2Fv1%2F%2Ftrust", "/v1/%2ftrust%2f", "/%2F%2F", "/v1%2F%2Fsync", "/v1/%252Ftrust"),
         *("/", "//", "///", "//openapi.json", "/openapi.json/", "/openapi.json//", "/healthz/", "//healthz//"),
         *("//other.example", "//other.example/", "//other.example//v1//trust", "/\\other.example/v1/trust"),

@@ -55,7 +55,7 @@ CANARIES = (b">73519<", b"<edad>30_59", b"<distrito>170204", b"<outcome>positive
 def stage(world: World) -> Iterator[Demo]:
     """A server in its own process, with a published form and one certified tablet."""
     folder = world.data.parent
-    stage = Demo(folder, ServerProcess(folder, *free_ports(2)), now_ms)
+    stage = Demo(folder, ServerProcess(folder, *free_ports(2)), now_ms, world.pin)
     stage.server.start()
     try:
         for step in (publish_form, enrol_tablet):

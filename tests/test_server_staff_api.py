@@ -10,9 +10,10 @@ import requests
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from conftest import World, derive
+from conftest import World
 from server.store import audit
 from support.intake import ROUTE, Field, run_servers
+from support.signing_in import answer_challenge
 from sync.documents import bundle, enrolment
 from sync.documents.signed import Document
 from sync.envelope import seal
@@ -20,7 +21,7 @@ from sync.envelope.verify import parse_envelope
 from sync.errors import SyncError
 from sync.keys.key_pairs import SealKey
 from sync.keys.passphrases import unlock_secret
-from sync.wire.encoding import b64u, unb64u
+from sync.wire.encoding import b64u
 
 GUARD = {"Chaski-Request": "1"}
 
@@ -31,11 +32,13 @@ class Client:
     def __init__(self, http: FlaskClient, world: World, login: str) -> None:
         """Sign in."""
         self.http, self.lock = http, b""
-        salt = unb64u(self.get("/v1/session/parameters", login=login).json["salt"])  # type: ignore[index]
-        derived = derive(world.passphrase(login), salt)
+        answer, derived = answer_challenge(self.challenge, "http://localhost", login, world.passphrase(login))
         self.lock = derived.lock
-        self.signed_in = self.post("/v1/session", json={"login": login, "auth": b64u(derived.auth)})
+        self.signed_in = self.post("/v1/session", json=answer)
         assert self.signed_in.status_code == 201
+
+    def challenge(self, asked: dict[str, str]) -> bytes:
+        return self.post("/v1/session/challenge", json=asked).data
 
     def get(self, path: str, **query: str) -> TestResponse:
         return self.http.get(path, query_string=query)
@@ -160,8 +163,9 @@ def test_a_desk_sees_only_work_list_items_of_screenings_that_it_could_open(field
 @pytest.mark.parametrize(
     ("path", "content"),
     [
-        ("/v1/session", b'{"login": "\\ud800", "auth": "' + b"A" * 43 + b'"}'),
-        ("/v1/session", b'{"login": "a\\u0000", "auth": "' + b"A" * 43 + b'"}'),
+        ("/v1/session/challenge", b'{"login": "\\ud800", "url": "", "nonce": "' + b"A" * 43 + b'"}'),
+        ("/v1/session/challenge", b'{"login": "a\\u0000", "url": "", "nonce": "' + b"A" * 43 + b'"}'),
+        ("/v1/session", b'{"challenge": "\\ud800", "proof": "' + b"A" * 43 + b'"}'),
         ("/v1/session", b"[" * 100_000),
         ("/v1/session", b'{"login": 1' + b"0" * 10_000 + b"}"),
         ("/v1/session", b"\xff"),
@@ -211,11 +215,21 @@ def test_training_screenings_appear_only_in_the_training_view(field: Field) -> N
 
 def test_only_sign_in_works_without_a_session_and_guesses_reveal_nothing(field: Field) -> None:
     http = field.people.test_client()
-    for path in ("/v1/me", "/v1/queues", "/v1/trust", "/v1/audit", "/v1/devices", "/v1/statistics"):
+    for path in ("/v1/me", "/v1/queues", "/v1/registry", "/v1/audit", "/v1/devices", "/v1/statistics"):
         assert code(http.get(path)) == (401, "session.missing")
-    wrong = {"login": "autora", "auth": b64u(b"\0" * 32)}
-    assert code(http.post("/v1/session", json=wrong, headers=GUARD)) == (401, "session.refused")
-    assert code(http.post("/v1/session", json={"login": "autora"}, headers=GUARD)) == (422, "http.invalid")
+    said = {
+        login: http.post(
+            "/v1/session/challenge",
+            json={"login": login, "nonce": "A" * 43, "url": "http://localhost"},
+            headers=GUARD,
+        ).data
+        for login in ("autora", "nobody")
+    }
+    assert len(said["autora"]) == len(said["nobody"])
+    for challenge in said.values():
+        wrong = {"challenge": challenge.decode(), "proof": b64u(b"\0" * 32)}
+        assert code(http.post("/v1/session", json=wrong, headers=GUARD)) == (401, "session.refused")
+    assert code(http.post("/v1/session", json={"proof": "A" * 43}, headers=GUARD)) == (422, "http.invalid")
     http.set_cookie("chaski_session", "made-up")
     assert code(http.get("/v1/me")) == (401, "session.missing")
 
@@ -316,9 +330,12 @@ def test_the_api_serves_its_own_openapi_document(field: Field) -> None:
 def test_signing_in_works_on_a_real_server(field: Field) -> None:
     with run_servers(field) as (_, port), requests.Session() as http:
         base = f"http://127.0.0.1:{port}/v1"
-        salt = unb64u(http.get(f"{base}/session/parameters", params={"login": "autora"}).json()["salt"])
-        auth = derive(field.world.passphrase("autora"), salt).auth
-        signed_in = http.post(f"{base}/session", json={"login": "autora", "auth": b64u(auth)}, headers=GUARD)
+
+        def ask(asked: dict[str, str]) -> bytes:
+            return http.post(f"{base}/session/challenge", json=asked, headers=GUARD).content
+
+        answer, _ = answer_challenge(ask, base, "autora", field.world.passphrase("autora"))
+        signed_in = http.post(f"{base}/session", json=answer, headers=GUARD)
         assert signed_in.status_code == 201
         assert http.get(f"{base}/me").json()["person"]["login"] == "autora"
         assert http.delete(f"{base}/session", headers=GUARD).status_code == 204

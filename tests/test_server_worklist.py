@@ -264,7 +264,7 @@ def test_a_desk_can_report_that_a_screening_differs_from_its_route(field: Field)
 
 def terminal(office: Office, login: str, *words: Any) -> Any:
     phrase = office.field.world.people / login / "passphrase.txt"
-    who = ("--login", login, "--passphrase-file", phrase, "--server", office.people_url)
+    who = ("--login", login, "--passphrase-file", phrase, "--server", office.people_url, "--pin", office.pin)
     return CliRunner().invoke(main, [str(word) for word in ("desk", *words, *who)])
 
 
@@ -279,14 +279,13 @@ def test_a_coordinator_lists_examines_and_releases_what_a_revoked_tablet_sent(wo
         assert "apártela (keep_apart)" in said.replace("\n", " ").replace("  ", " ")
         (item,) = json.loads(terminal(office, "proteccion-17", "work", "--json").stdout)
         assert "in no queue" in terminal(office, "proteccion-17", "work", item["id"]).stdout
-        pin = ("--pin", office.pin)
-        (opened,) = json.loads(terminal(office, "proteccion-17", "examine", item["id"], *pin, "--json").stdout)
+        (opened,) = json.loads(terminal(office, "proteccion-17", "examine", item["id"], "--json").stdout)
         assert (opened["jti"], opened["outcome"], opened["agrees"]) == (jti, "positive", True)
         assert terminal(office, "proteccion-17", "decide", item["id"], "keep_apart").exit_code == 0
         assert terminal(office, "proteccion-17", "work").stdout == "Nothing to decide.\n"
         assert "quarantine  Huepetuhe 1" in terminal(office, "proteccion-17", "work", "--kept").stdout
         assert terminal(office, "proteccion-17", "decide", item["id"], "release").exit_code == 0
         assert terminal(office, "proteccion-17", "work", "--kept").stdout == "Nothing is kept apart.\n"
-        queue = terminal(office, "proteccion-17", "queue", "17-protection", "--mode", "training", *pin, "--json")
+        queue = terminal(office, "proteccion-17", "queue", "17-protection", "--mode", "training", "--json")
         assert [(each["jti"], each["mark"]) for each in json.loads(queue.stdout)] == [(jti, "quarantined")]
         assert terminal(office, "proteccion-17", "work").stdout == "Nothing to decide.\n"

@@ -26,6 +26,18 @@ WRONG: dict[str, tuple[str, ...]] = {
     "CHASKI_TABLETS_PORT": PORTS,
     "CHASKI_PEOPLE_PORT": (*PORTS, "8080"),
     "CHASKI_TABLETS_URL": ("tablets.example", "ftp://tablets.example", "http://", "//x", "http://["),
+    "CHASKI_PEOPLE_URL": (
+        *(
+            "chaski.example",
+            "ftp://chaski.example",
+            "https://",
+            "//x",
+            "https://[",
+            "https://a b",
+            "https://a@b.example",
+        ),
+        *("http://chaski.example", "http://192.0.2.7:8081", "https://chaski.example,http://0.0.0.0", "https://a,,"),
+    ),
     "CHASKI_PEOPLE_SECURE_COOKIE": ("", "true", "YES", "1", "maybe"),
     "CHASKI_LOG_LEVEL": ("", "chatty", "INFO", "10"),
     "CHASKI_REQUEST_SECONDS": (*NUMBERS, "3601"),

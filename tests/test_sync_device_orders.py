@@ -457,13 +457,13 @@ def run(office: Office, *words: Any) -> Any:
     folder = office.field.world.people / "registro"
     phrase = folder / "passphrase.txt"
     keys = ("--key", folder / "registrar.key", "--key-passphrase-file", phrase)
-    who = ("--login", "registro", "--passphrase-file", phrase, "--server", office.people_url)
+    who = ("--login", "registro", "--passphrase-file", phrase, "--server", office.people_url, "--pin", office.pin)
     return CliRunner().invoke(main, [str(word) for word in ("device", *words, *keys, *who, "--json")])
 
 
 @pytest.mark.parametrize("dev", ["-8h" + "A" * 19, "--" + "A" * 20])
 def test_an_id_that_begins_with_a_dash_is_no_option(office: Office, dev: str) -> None:
-    for kind, rest in (("wipe", ()), ("revoke", ("--pin", office.pin)), ("approve", ("--words", "a b c d e f"))):
+    for kind, rest in (("wipe", ()), ("revoke", ()), ("approve", ("--words", "a b c d e f"))):
         assert f"no tablet {dev} has enrolled" in run(office, kind, dev, *rest).stderr
 
 
@@ -474,12 +474,21 @@ def test_a_registrar_revokes_and_wipes_by_command_and_sees_what_is_outstanding(o
     assert "every screening that the server has not receipted" in mistaken.stderr
     wiped = run(office, "wipe", dev, "--confirm", " ".join(words))
     assert json.loads(wiped.stdout)["number"] == 1
-    revoked = run(office, "revoke", dev, "--confirm", "huepetuhe 1", "--pin", office.pin)
+    revoked = run(office, "revoke", dev, "--confirm", "huepetuhe 1")
     assert {name: json.loads(revoked.stdout)[name] for name in ("number", "registry")} == {"number": 2, "registry": 2}
     report = tablet.sync()
     assert (report.revoked, report.wiped, tablet.status().registry) == (True, True, 2)
     folder = office.field.world.people / "registro"
-    who = ("--login", "registro", "--passphrase-file", folder / "passphrase.txt", "--server", office.people_url)
+    who = (
+        "--login",
+        "registro",
+        "--passphrase-file",
+        folder / "passphrase.txt",
+        "--server",
+        office.people_url,
+        "--pin",
+        office.pin,
+    )
     (listed,) = json.loads(CliRunner().invoke(main, [*map(str, ("device", "list", *who, "--json"))]).stdout)
     assert [(each["kind"], each["carried_out"]) for each in listed["orders"]] == [("wipe", None), ("revoke", None)]
     tablet.sync()

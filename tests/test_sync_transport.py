@@ -1,4 +1,4 @@
-"""Tests of the tablet's HTTP client: its counts equal the bytes on the socket, and no response exceeds its limits."""
+"""Tests of the HTTP client of tablets and staff: it counts each byte, and no response exceeds its limits."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import gzip
 import re
 import socket
 import threading
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +16,11 @@ import pytest
 from urllib3.util import Timeout
 
 from sync.errors import SyncError
+from sync.exchange.connections import UnreachableError
 from sync.exchange.staff_session import StaffSession
-from sync.exchange.transport import MAX_BODY_BYTES, RefusedError, Traffic, Transport, UnreachableError, gunzip
+from sync.exchange.transport import MAX_BODY_BYTES, RefusedError, Traffic, Transport, gunzip
+
+PIN = "0" * 64
 
 
 @dataclass
@@ -176,7 +180,7 @@ def test_an_answer_of_a_size_that_is_none_is_no_answer(head: str) -> None:
             transport.send("POST", "/v1/sync", b"x")
         transport.close()
         with pytest.raises(SyncError, match=r"transport\."):
-            StaffSession.sign_in(opened.url, "autora", "uno dos tres")
+            StaffSession.sign_in(opened.url, "autora", "uno dos tres", pin=PIN)
 
 
 def test_an_error_reads_as_one_line_that_says_what_to_do() -> None:
@@ -225,7 +229,7 @@ def test_an_address_of_another_kind_is_refused(url: str) -> None:
     with pytest.raises(SyncError, match=r"transport\.bad_address"):
         Transport(url)
     with pytest.raises(SyncError, match=r"transport\.bad_address"):
-        StaffSession.sign_in(url, "autora", "uno dos tres")
+        StaffSession.sign_in(url, "autora", "uno dos tres", pin=PIN)
 
 
 @pytest.mark.parametrize("host", ["a..b", "." * 3, "a" * 64])
@@ -233,12 +237,12 @@ def test_a_host_that_no_name_can_have_is_a_bad_address(host: str) -> None:
     with pytest.raises(SyncError, match=r"transport\.bad_address"):
         Transport(f"http://{host}").get("/v1/trust")
     with pytest.raises(SyncError, match=r"transport\.bad_address"):
-        StaffSession.sign_in(f"http://{host}", "autora", "uno dos tres")
+        StaffSession.sign_in(f"https://{host}", "autora", "uno dos tres", pin=PIN)
 
 
 def test_staff_learn_in_one_short_sentence_that_no_connection_was_made() -> None:
     with pytest.raises(UnreachableError) as refused:
-        StaffSession.sign_in("http://127.0.0.1:9", "autora", "uno dos tres")
+        StaffSession.sign_in("http://127.0.0.1:9", "autora", "uno dos tres", pin=PIN)
     assert str(refused.value) == "transport.unreachable: no connection to 127.0.0.1:9"
 
 
@@ -247,6 +251,115 @@ def test_staff_learn_in_one_short_sentence_that_no_connection_was_made() -> None
 )
 def test_staff_get_an_error_for_an_incomplete_response(answer: bytes) -> None:
     with wire(answer, hang_up=True) as opened, pytest.raises(SyncError) as broken:
-        StaffSession.sign_in(opened.url, "autora", "uno dos tres")
-    said_so = f"transport.broken: GET {opened.url}/v1/session/parameters had no complete response"
+        StaffSession.sign_in(opened.url, "autora", "uno dos tres", pin=PIN)
+    said_so = "transport.broken: GET /v1/trust had no complete response"
     assert re.fullmatch(rf"{re.escape(said_so)}( \(\w+\))?", str(broken.value))
+
+
+# Limits of a response
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+ENDLESS = {
+    "chunks": (CHUNKED, b"10000\r\n" + bytes(65536) + b"\r\n"),
+    "chunk extensions": (CHUNKED, b"1;" + b"x" * 60_000 + b"\r\n0\r\n"),
+    "trailers": (CHUNKED + b"0\r\n", b"x: " + b"x" * 60_000 + b"\r\n"),
+    "one trailer": (CHUNKED + b"0\r\n", b"x" * 65536),
+    "informational heads": (b"", b"HTTP/1.1 100 Continue\r\n" + (b"x: " + b"x" * 60_000 + b"\r\n") * 90 + b"\r\n"),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"x: " + b"x" * 60_000 + b"\r\n"),
+    "many headers": (b"HTTP/1.1 200 OK\r\n", b"x: y\r\n"),
+    "one header": (b"HTTP/1.1 200 OK\r\n", b"x" * 65536),
+}
+
+
+@contextmanager
+def endless(first: bytes, again: bytes, pause: threading.Event | None = None) -> Iterator[str]:
+    """A server that sends `first` and then `again` without end; with `pause`, one byte at a time."""
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(first)
+                    while not ended.is_set():
+                        connection.sendall(again)
+                        if pause:
+                            pause.wait(0.02)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            ended.set()
+            with contextlib.suppress(OSError):
+                listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_a_response_without_end_is_given_up_whatever_does_not_end(kind: str) -> None:
+    with (
+        endless(*ENDLESS[kind]) as url,
+        contextlib.closing(Transport(url)) as transport,
+        pytest.raises(SyncError) as refused,
+    ):
+        transport.get("/v1/trust")
+    assert refused.value.code in ("transport.too_large", "transport.broken")
+
+
+@pytest.mark.parametrize("first", [b"", b"HTTP/1.1 200 OK\r\nx: ", CHUNKED + b"100000\r\n"])
+def test_a_response_that_drips_is_given_up_after_its_time(first: bytes) -> None:
+    with (
+        endless(first, b"1", threading.Event()) as url,
+        contextlib.closing(Transport(url, seconds=0.3)) as transport,
+        pytest.raises(SyncError, match=r"transport\.too_slow"),
+    ):
+        transport.get("/v1/trust")
+
+
+def test_a_long_response_on_a_slow_line_arrives_since_each_kib_adds_time() -> None:
+    with (
+        wire(said(bytes(4 * 1024 * 1024))) as opened,
+        contextlib.closing(Transport(opened.url, seconds=60)) as transport,
+    ):
+        assert len(transport.get("/v1/trust")) == 4 * 1024 * 1024
+
+
+def test_a_small_answer_does_not_become_a_large_one_at_a_desk() -> None:
+    bomb = gzip.compress(bytes(64 * 1024 * 1024))
+    for body in (bomb, bomb[:-9]):
+        with (
+            wire(said(body, "Content-Encoding: gzip")) as opened,
+            pytest.raises(SyncError, match=r"transport\.bad_gzip"),
+        ):
+            StaffSession.sign_in(opened.url, "autora", "uno dos tres", pin=PIN)
+
+
+@pytest.mark.parametrize("coding", ["deflate", "br", "zstd", "gzip, gzip"])
+def test_a_content_coding_that_was_not_asked_for_is_not_undone(coding: str) -> None:
+    packed = zlib.compress(bytes(1_000_000))
+    with (
+        wire(said(packed, f"Content-Encoding: {coding}")) as opened,
+        contextlib.closing(Transport(opened.url)) as transport,
+    ):
+        assert transport.get("/v1/trust") == packed
+
+
+def test_more_than_a_server_takes_is_not_sent() -> None:
+    with (
+        wire(said(b"{}")) as opened,
+        contextlib.closing(Transport(opened.url)) as transport,
+        pytest.raises(SyncError, match=r"transport\.too_large"),
+    ):
+        transport.send("POST", "/v1/sync", bytes(MAX_BODY_BYTES + 1))
+    assert (opened.heard, opened.connections) == (b"", 0)
+
+
+def test_a_name_and_a_password_in_an_address_are_refused() -> None:
+    for url in ("http://ana:secreto@127.0.0.1:9", "https://127.0.0.1@evil.example"):
+        with pytest.raises(SyncError, match=r"transport\.bad_address"):
+            Transport(url)

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from server.problems import Problem
-from sync.documents import bundle, enrolment, manifest, receipt, registry, trust
+from sync.documents import bundle, enrolment, manifest, receipt, registry, sign_in, trust
 from sync.documents.signed import Document
 from sync.envelope import dropped_answers, seal
 from sync.envelope.route import open_route
@@ -165,6 +165,13 @@ def do_response(given: Given) -> Any:
 
 def do_refusal(given: Given) -> int:
     return messages.read_refusal(message(given), verify_keys(given["servers"]), dev=given["dev"], n=given["n"])
+
+
+def do_session(given: Given) -> dict[str, str]:
+    asked = {name: given[name] for name in ("nonce", "url", "login")}
+    challenge = sign_in.accept(doc(given["document"]), pinned(given["trust"]), **asked)
+    proof = sign_in.prove(unb64u(given["auth"]), doc(given["document"]), challenge.auth_salt)
+    return {"salt": b64u(challenge.salt), "proof": proof}
 
 
 do_take_in, do_requests, do_readmit, do_orders, do_copied = taken_in, answered, readmitted, obeyed, copied

@@ -41,7 +41,7 @@ COMMON_PROBLEMS = (
 )
 _UNSAFE_METHODS = ("post", "put", "patch", "delete")
 _REQUEST_SCHEMAS = frozenset(
-    {"SignIn", "Invite", "Close", "Decide", "NewTrial", "Why", "NewRing", "NewRollout", "NewToken"}
+    {"AskChallenge", "SignIn", "Invite", "Close", "Decide", "NewTrial", "Why", "NewRing", "NewRollout", "NewToken"}
 )
 
 

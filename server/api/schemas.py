@@ -15,6 +15,8 @@ from sync.wire.encoding import MAX_INTEGER
 MODES = ("field", "training")
 # marshmallow anchors a pattern at the start only, so each ends with \Z. `\d` would match the digits of every script.
 ONE_LINE = validate.Regexp(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,80}\Z")
+ONE_LINE_OR_EMPTY = validate.Regexp(r"[^\x00-\x1f\x7f\ud800-\udfff]{0,80}\Z")
+THIRTY_TWO_BYTES = validate.Regexp(r"[A-Za-z0-9_-]{43}\Z")
 _DIGITS = re.compile(r"-?[0-9]{1,16}")
 REGION_CODE = validate.Regexp(r"[0-9]{2}\Z")
 DEVICE_IDS = validate.Regexp(r"[A-Za-z0-9_-]{22}(,[A-Za-z0-9_-]{22}){0,99}\Z")
@@ -40,23 +42,19 @@ class NameSet(fields.List[str]):
         return super()._serialize(sorted(value), attr, obj, **options)
 
 
-class ParametersSchema(Schema):
-    """The parameters with which a client derives `auth` and `lock` from a passphrase (SPEC 3.2)."""
+class AskChallengeSchema(Schema):
+    """A client's request that the server prove itself (SPEC 5.9). An empty login asks for the proof alone."""
 
-    salt = fields.String(required=True, metadata={"description": "16 bytes, base64url"})
-    kdf = fields.Constant("argon2id-65536-3-1", metadata={"type": "string", "enum": ["argon2id-65536-3-1"]})
-
-
-class LoginSchema(Schema):
-    """The login whose parameters a client requests."""
-
-    login = fields.String(required=True, validate=ONE_LINE)
+    login = fields.String(required=True, validate=ONE_LINE_OR_EMPTY)
+    nonce = fields.String(required=True, validate=THIRTY_TWO_BYTES)
+    url = fields.String(required=True, validate=validate.Length(max=300))
 
 
-class SignInSchema(LoginSchema):
-    """A sign-in. `auth` is derived in the client; the passphrase is never sent."""
+class SignInSchema(Schema):
+    """The answer to a challenge of this server. Neither the passphrase nor `auth` is sent."""
 
-    auth = fields.String(required=True, validate=validate.Length(equal=43), metadata={"description": "base64url"})
+    challenge = fields.String(required=True, validate=validate.Length(max=4096))
+    proof = fields.String(required=True, validate=THIRTY_TWO_BYTES)
 
 
 class PersonSchema(Schema):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import click
 from server.cli.terminal import read_passphrase, spinner
 from server.problems import Problem
 from sync.desk.client import DeskClient
+from sync.documents import trust
+from sync.exchange.address import require_private
 from sync.exchange.staff_session import StaffSession
 from sync.keys.key_files import load_secret
 from sync.keys.key_pairs import SigningKey
@@ -22,12 +24,41 @@ from sync.wire.json_object import KID
 
 
 @dataclass(frozen=True)
-class Account:
-    """A login, its passphrase file (None: prompt), and the server to sign in to."""
+class StaffServer:
+    """The server to sign in to: the URL of its staff API, the pin of its roots, and a proxy on the way ("": none)."""
 
-    server: str
+    url: str
+    pin: str
+    proxy: str
+
+    def judged(self) -> StaffServer:
+        """Return the same with the pin as it is compared. Nothing is asked or sent before pin and address are judged.
+
+        Raises UsageError without a pin, and SyncError `trust.bad_pin`, `transport.plain_http` or
+        `transport.bad_address`.
+        """
+        if not self.pin:
+            raise click.UsageError(
+                "Missing option '--pin' (or CHASKI_PIN): the pin of the roots, from your paper. Without it a false"
+                " server could take your session."
+            )
+        require_private(self.url, self.proxy)
+        return replace(self, pin=trust.read_pin(self.pin))
+
+
+@dataclass(frozen=True)
+class Account:
+    """A login, its passphrase file (None: prompt), and the server to sign in to; or a program's token in a file."""
+
+    server: StaffServer
     login: str
     passphrase_file: Path | None
+    token_file: Path | None = None
+
+    @property
+    def pin(self) -> str:
+        """The pin of the server's roots."""
+        return self.server.pin
 
     def passphrase(self) -> str:
         """Return the passphrase, from the file or from a prompt."""
@@ -35,15 +66,18 @@ class Account:
 
     def sign_in(self) -> StaffSession:
         """Open a session. Raises SyncError with the server's reason when the server refuses."""
+        if self.token_file:
+            token = read_passphrase(self.token_file, "")
+            return StaffSession.with_token(self.server.url, token, pin=self.pin, proxy=self.server.proxy)
         phrase = self.passphrase()
         with spinner(f"Signing in as {self.login} ..."):
-            return StaffSession.sign_in(self.server, self.login, phrase)
+            return StaffSession.sign_in(self.server.url, self.login, phrase, pin=self.pin, proxy=self.server.proxy)
 
-    def open_desk(self, pin: str) -> DeskClient:
-        """Open a session at a desk. Its client trusts only the roots that `pin` names."""
+    def open_desk(self) -> DeskClient:
+        """Open a session at a desk. Its client trusts only the roots that the pin names."""
         phrase = self.passphrase()
         with spinner(f"Signing in as {self.login} ..."):
-            return DeskClient.sign_in(self.server, self.login, phrase, pin=pin)
+            return DeskClient.sign_in(self.server.url, self.login, phrase, pin=self.pin, proxy=self.server.proxy)
 
 
 @dataclass(frozen=True)
@@ -94,8 +128,34 @@ def find_tablet(staff: StaffSession, dev: str) -> dict[str, Any]:
     return found
 
 
+proxy_option = click.option(
+    "--proxy",
+    default="",
+    envvar="CHASKI_PROXY",
+    help="Proxy to the server, http://host:port; or set CHASKI_PROXY. Without it no proxy is used.",
+)
+
+
+def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--server --pin --proxy`. The command receives `server: StaffServer`, not judged yet."""
+
+    @click.option("--server", "url", default="http://127.0.0.1:8081", show_default=True, help="URL of the staff API.")
+    @click.option(
+        "--pin",
+        default="",
+        envvar="CHASKI_PIN",
+        help="Pin of the roots, from your paper; or set CHASKI_PIN. The server must prove itself under it.",
+    )
+    @proxy_option
+    @functools.wraps(command)
+    def with_server(*args: Any, url: str, pin: str, proxy: str, **options: Any) -> Any:
+        return command(*args, server=StaffServer(url, pin, proxy), **options)
+
+    return with_server
+
+
 def account_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--server --login --passphrase-file`. The command receives `account: Account`."""
+    """Add `--server --pin --proxy --login --passphrase-file --token-file`. The command receives `account: Account`."""
     return _account_options(command, "Login name of your account.", required=True)
 
 
@@ -105,15 +165,30 @@ def optional_account_options(need: str) -> Callable[[Callable[..., Any]], Callab
 
 
 def _account_options(command: Callable[..., Any], help_text: str, *, required: bool) -> Callable[..., Any]:
-    @click.option("--server", default="http://127.0.0.1:8081", show_default=True, help="URL of the staff API.")
-    @click.option("--login", required=required, help=help_text)
+    @server_options
+    @click.option("--login", default="", help=help_text)
     @click.option(
         "--passphrase-file",
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
         help="File whose first line is the passphrase. Without it, you are prompted.",
     )
+    @click.option(
+        "--token-file",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="File whose first line is a token of `chaski forms token`, in place of a login: for programs.",
+    )
     @functools.wraps(command)
-    def with_account(*args: Any, server: str, login: str | None, passphrase_file: Path | None, **options: Any) -> Any:
-        return command(*args, account=Account(server, login, passphrase_file) if login else None, **options)
+    def with_account(
+        *args: Any,
+        server: StaffServer,
+        login: str,
+        passphrase_file: Path | None,
+        token_file: Path | None,
+        **options: Any,
+    ) -> Any:
+        if required and not (login or token_file):
+            raise click.UsageError("Missing option '--login'.")
+        account = Account(server.judged(), login, passphrase_file, token_file) if login or token_file else None
+        return command(*args, account=account, **options)
 
     return with_account

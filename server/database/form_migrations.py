@@ -205,3 +205,14 @@ def openly_counted_months(db: Database) -> None:
       from statistics_cells group by mode;
     delete from statistics_cells;
     """)
+
+
+@migrations()
+def spent_sign_in_challenges(db: Database) -> None:
+    """Challenges that opened a session (SPEC 5.9), by hash, so that a recorded sign-in opens no second one."""
+    db.executescript("""
+    create table spent_challenges (
+      challenge blob primary key,
+      at integer not null
+    ) strict, without rowid;
+    """)

@@ -58,9 +58,19 @@ def end_session(connection: Connection, token_hash: bytes) -> None:
     connection.execute("delete from sessions where token_hash = ?", (token_hash,))
 
 
+def spend_challenge(connection: Connection, challenge: bytes, *, at: int) -> bool:
+    """Store that a challenge (its SHA-256) opened a session; return False if it had opened one before."""
+    sql = "insert into spent_challenges (challenge, at) values (?, ?) on conflict (challenge) do nothing"
+    return connection.execute(sql, (challenge, at)).rowcount == 1
+
+
 def delete_old(connection: Connection, *, expired_at: int, failed_before: int) -> int:
-    """Delete expired sessions, and old failures with their network addresses; return how many rows were deleted."""
+    """Delete expired sessions, and old failures with their network addresses; return how many rows were deleted.
+
+    Spent challenges of that age go too: they have expired long before.
+    """
     ended = connection.execute("delete from sessions where expires <= ?", (expired_at,)).rowcount
+    connection.execute("delete from spent_challenges where at < ?", (failed_before,))
     return ended + connection.execute("delete from sign_in_failures where at < ?", (failed_before,)).rowcount
 
 

@@ -72,13 +72,13 @@ class DeskClient:
         self._opened_numbers: dict[tuple[str, str, str], set[int]] = {}
 
     @classmethod
-    def sign_in(cls, url: str, login: str, passphrase: str, *, pin: str) -> Self:
+    def sign_in(cls, url: str, login: str, passphrase: str, *, pin: str, proxy: str = "") -> Self:
         """Open a session.
 
         `pin` identifies the root keys. It comes from the coordinator's own papers, so a false server cannot pass.
         """
         pin = trust.read_pin(pin)
-        staff = StaffSession.sign_in(url, login, passphrase)
+        staff = StaffSession.sign_in(url, login, passphrase, pin=pin, proxy=proxy)
         try:
             return cls(staff, pin=pin, now=time.time_ns() // 1_000_000)
         except SyncError:

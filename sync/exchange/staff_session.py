@@ -1,46 +1,78 @@
 """A staff member's session with the staff API: sign-in, JSON requests and downloads of signed bytes.
 
-`sync.desk.client` and the staff commands use it. The passphrase is never sent. The two keys derived from it and every
-private key stay in memory.
+`sync.desk.client` and the staff commands use it. The server proves itself before anything is sent that could open a
+session (SPEC 5.9). The passphrase and `auth` are never sent. They and every private key stay in memory.
 """
 
 import contextlib
+import json as json_text
+from functools import cached_property
+from http.cookies import CookieError, SimpleCookie
 from types import TracebackType
 from typing import Any, Self
 
-import requests
-from urllib3.exceptions import NewConnectionError
+from urllib3.util import Timeout
 
+from sync.documents import sign_in, trust
+from sync.documents.sign_in import Challenge
+from sync.documents.signed import Document
 from sync.errors import SyncError
-from sync.exchange.transport import BAD_CHUNK, ENGLISH_HEADERS, RefusedError, UnreachableError, parse_address
+from sync.exchange.address import origin_of, require_private
+from sync.exchange.transport import ENGLISH_HEADERS, Reply, Transport
 from sync.keys.key_pairs import SealKey
 from sync.keys.passphrases import derive_keys, unlock_secret
-from sync.wire.encoding import b64u, unb64u
+from sync.wire.encoding import strict_value
 
-TIMEOUT = (10, 60)  # Seconds to connect, and seconds without data.
+COOKIE = "chaski_session"
+ANSWER_SECONDS = 180  # The server compiles a form, and has ODK Validate read it, within a request.
+TIMEOUT = Timeout(connect=10, read=ANSWER_SECONDS)
+MAX_VALUES = 1_000_000
+"""The maximum number of values in an answer of the staff API, whose lists are longer than the protocol's objects."""
 
 
 class StaffSession:
-    """The session of a signed-in person. It signs out at the end of a `with` block."""
+    """The session of a signed-in person, or of a program with her token. A person's ends with a `with` block."""
 
-    def __init__(self, url: str, session: requests.Session, lock: bytes) -> None:
-        self._url = url.rstrip("/")
-        self._session = session
-        self._lock = lock
-        self.me: dict[str, Any] = self.get("/v1/me")
+    def __init__(self, transport: Transport, credential: dict[str, str], lock: bytes = b"") -> None:
+        """`credential` is the header that names the caller. Only this connection, to the one server, ever sends it."""
+        self._transport, self._credential, self._lock = transport, credential, lock
 
     @classmethod
-    def sign_in(cls, url: str, login: str, passphrase: str) -> Self:
-        """Open a session with the key `auth` (SPEC 3.2). Raise RefusedError `session.refused` if it is wrong."""
-        parse_address(url)
-        session = requests.Session()
-        session.headers["Chaski-Request"] = "1"  # The staff API rejects requests without this header as forged.
-        session.headers.update(ENGLISH_HEADERS)
-        base = url.rstrip("/")
-        given = _parse_json(_request(session, "GET", f"{base}/v1/session/parameters", params={"login": login}))
-        derived = derive_keys(passphrase, unb64u(str(given["salt"])))
-        _request(session, "POST", f"{base}/v1/session", json={"login": login, "auth": b64u(derived.auth)})
-        return cls(url, session, derived.lock)
+    def sign_in(cls, url: str, login: str, passphrase: str, *, pin: str, proxy: str = "") -> Self:
+        """Let the server prove itself under the roots of `pin`, then open a session (SPEC 5.9).
+
+        Raise SyncError `transport.plain_http`, `trust.wrong_pin`, `signed.too_few` or `session.*` if it cannot, and
+        RefusedError `session.refused` for a wrong passphrase.
+        """
+        pin = trust.read_pin(pin)
+        transport = _open_transport(url, proxy)
+        try:
+            document, challenge = request_challenge(transport, url, login, pin)
+            derived = derive_keys(passphrase, challenge.salt)
+            proof = sign_in.prove(derived.auth, document, challenge.auth_salt)
+            answer = {"challenge": document.to_bytes().decode(), "proof": proof}
+            cookie = _read_cookie(_send(transport, "POST", "/v1/session", json=answer))
+            return cls(transport, {"Cookie": f"{COOKIE}={cookie}"}, derived.lock)
+        except BaseException:
+            transport.close()
+            raise
+
+    @classmethod
+    def with_token(cls, url: str, token: str, *, pin: str, proxy: str = "") -> Self:
+        """Let the server prove itself, then work with a token, which is sent to no other server. Raise as `sign_in`."""
+        transport = _open_transport(url, proxy)
+        try:
+            request_challenge(transport, url, "", trust.read_pin(pin))
+            return cls(transport, {"Authorization": f"Bearer {token}"})
+        except BaseException:
+            transport.close()
+            raise
+
+    @cached_property
+    def me(self) -> dict[str, Any]:
+        """The person, her queues, her locked keys and her copies of keyrings."""
+        found: dict[str, Any] = self.get("/v1/me")
+        return found
 
     def __enter__(self) -> Self:
         return self
@@ -52,68 +84,83 @@ class StaffSession:
 
     def close(self) -> None:
         """Sign out. Errors are ignored: the session lapses by itself, and they must not hide an earlier exception."""
-        with contextlib.suppress(SyncError):
-            _request(self._session, "DELETE", f"{self._url}/v1/session")
-        self._session.close()
+        if "Cookie" in self._credential:
+            with contextlib.suppress(SyncError):
+                self._request("DELETE", "/v1/session")
+        self._transport.close()
 
     def get(self, path: str) -> Any:
         """Fetch JSON."""
-        return _parse_json(_request(self._session, "GET", self._url + path))
+        return _parse_json(self._request("GET", path), path)
 
     def get_bytes(self, path: str) -> bytes:
         """Fetch signed bytes unchanged."""
-        return _request(self._session, "GET", self._url + path).content
+        return self._request("GET", path)
 
     def post(self, path: str, json: Any = None, data: bytes | None = None) -> Any:
         """Send JSON or signed bytes; return the response's JSON, or None if it is empty."""
-        answer = _request(self._session, "POST", self._url + path, json=json, data=data)
-        return _parse_json(answer) if answer.content else None
+        content = self._request("POST", path, json, data)
+        return _parse_json(content, path) if content else None
 
     def put(self, path: str, json: Any = None, data: bytes | None = None) -> Any:
         """Replace a resource with JSON or bytes; return the response's JSON."""
-        return _parse_json(_request(self._session, "PUT", self._url + path, json=json, data=data))
+        return _parse_json(self._request("PUT", path, json, data), path)
 
     def delete(self, path: str) -> Any:
         """Delete a resource; return the response's JSON, or None if it is empty."""
-        answer = _request(self._session, "DELETE", self._url + path)
-        return _parse_json(answer) if answer.content else None
+        content = self._request("DELETE", path)
+        return _parse_json(content, path) if content else None
 
     def seal_key(self) -> SealKey:
         """Unlock the person's seal key, to which keyring seeds are wrapped."""
         locked = self.me["seal"]
         return SealKey.from_seed(unlock_secret(locked["locked"], self._lock, f"seal/{locked['kid']}"))
 
+    def _request(self, method: str, path: str, json: Any = None, data: bytes | None = None) -> bytes:
+        return _send(self._transport, method, path, json, data, self._credential).content
 
-def _request(session: requests.Session, method: str, url: str, **parts: Any) -> requests.Response:
+
+def _open_transport(url: str, proxy: str) -> Transport:
+    require_private(url, proxy)
+    return Transport(url, proxy=proxy, timeout=TIMEOUT, seconds=ANSWER_SECONDS)
+
+
+def request_challenge(transport: Transport, url: str, login: str, pin: str) -> tuple[Document, Challenge]:
+    """Let the server at `url` prove itself: fetch its trust, judge it by the pin, verify its signed challenge.
+
+    Nothing that is sent here opens a session. An expired trust passes: without a session no person could install the
+    next one.
+    """
+    trusted = trust.accept(Document.parse(transport.get("/v1/trust")), None, pin)
+    asked = {"login": login, "nonce": sign_in.new_nonce(), "url": origin_of(url)}
+    document = Document.parse(_send(transport, "POST", "/v1/session/challenge", json=asked).content)
+    return document, sign_in.accept(document, trusted, **asked)
+
+
+def _send(
+    transport: Transport,
+    method: str,
+    path: str,
+    json: Any = None,
+    data: bytes | None = None,
+    more: dict[str, str] | None = None,
+) -> Reply:
+    # The staff API rejects requests without Chaski-Request as forged.
+    headers = {"Chaski-Request": "1", "Accept-Encoding": "gzip", **ENGLISH_HEADERS, **(more or {})}
+    if json is not None:
+        data, headers["Content-Type"] = json_text.dumps(json).encode(), "application/json"
+    return transport.send(method, path, data or b"", headers)
+
+
+def _read_cookie(reply: Reply) -> str:
     try:
-        answer = session.request(method, url, timeout=TIMEOUT, allow_redirects=False, **parts)
-    except (requests.RequestException, *BAD_CHUNK) as problem:
-        raise _connection_error(method, url, problem) from problem
-    if not {"Content-Length", "Transfer-Encoding"} & set(answer.headers) and answer.status_code != 204:
-        # The response was cut off inside its head.
-        raise SyncError("transport.broken", f"{method} {url} had no complete response")
-    if answer.status_code >= 300:
-        raise RefusedError(answer.status_code, _problem(answer))
-    return answer
+        return SimpleCookie(reply.headers.get("set-cookie", ""))[COOKIE].value
+    except (CookieError, KeyError) as problem:
+        raise SyncError("transport.no_session", "the server took the sign-in and opened no session") from problem
 
 
-def _connection_error(method: str, url: str, problem: Exception) -> SyncError:
-    """Return a SyncError for a failed connection. The libraries' own texts are long and do not help people."""
-    reason = getattr(problem.args[0], "reason", None) if problem.args else None
-    if isinstance(problem, requests.ConnectTimeout) or isinstance(reason, NewConnectionError):
-        return UnreachableError(f"no connection to {parse_address(url).netloc}")
-    return SyncError("transport.broken", f"{method} {url} had no complete response ({type(problem).__name__})")
-
-
-def _problem(answer: requests.Response) -> dict[str, Any]:
-    if not answer.headers.get("content-type", "").startswith("application/problem+json"):
-        return {}
-    problem = _parse_json(answer)
-    return problem if isinstance(problem, dict) else {}
-
-
-def _parse_json(answer: requests.Response) -> Any:
+def _parse_json(content: bytes, path: str) -> Any:
     try:
-        return answer.json()
-    except requests.JSONDecodeError as problem:
-        raise SyncError("transport.bad_json", f"{answer.url} did not answer with JSON") from problem
+        return strict_value(content, max_values=MAX_VALUES)
+    except SyncError as problem:
+        raise SyncError("transport.bad_json", f"{path} did not answer with JSON") from problem

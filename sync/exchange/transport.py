@@ -1,7 +1,8 @@
-"""The tablet's HTTP client: one persistent connection, as few headers as possible, every byte counted.
+"""The HTTP client of tablets and staff: one persistent connection, few headers, every byte counted and limited.
 
-`sync.tablet.client` and the bench use it. It verifies no signature, keeps no cookie and does not parse the bodies it
-transports.
+`sync.tablet.client`, `sync.exchange.staff_session` and the bench use it. It verifies no signature, keeps no cookie,
+follows no redirect and does not parse the bodies it transports. The environment changes nothing: it reads no proxy and
+no password from there.
 """
 
 import zlib
@@ -9,12 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-import urllib3
 from urllib3 import BaseHTTPResponse
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationParseError, NewConnectionError
-from urllib3.util import SKIP_HEADER, Timeout, Url, parse_url
+from urllib3.exceptions import HTTPError
+from urllib3.util import SKIP_HEADER, Timeout
 
 from sync.errors import SyncError, join_sentences
+from sync.exchange.address import parse_address, parse_proxy
+from sync.exchange.connections import ANSWER_SECONDS, open_pool
 from sync.wire.encoding import strict_json
 
 TIMEOUT = Timeout(connect=10, read=60)
@@ -24,13 +26,6 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 SUPPRESSED_HEADERS = {"User-Agent": SKIP_HEADER, "Accept-Encoding": SKIP_HEADER}  # urllib3 would add them.
 # For error texts in the terminal. A sync leaves it out to spend fewer bytes.
 ENGLISH_HEADERS = {"Accept-Language": "en"}
-
-
-class UnreachableError(SyncError):
-    """The connection failed, so no byte of the request left this machine."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__("transport.unreachable", detail)
 
 
 class RefusedError(SyncError):
@@ -73,14 +68,25 @@ class Reply:
     headers: Mapping[str, str]
     body: bytes
 
+    @property
+    def content(self) -> bytes:
+        """The body without HTTP's content coding, which is the only one that a client asks for."""
+        return gunzip(self.body) if self.headers.get("content-encoding") == "gzip" else self.body
+
 
 class Transport:
-    """The connection to one server at `url`. A path in the URL becomes the prefix of every path."""
+    """The connection to one server at `url`. A path in the URL becomes the prefix of every path.
 
-    def __init__(self, url: str, timeout: Timeout = TIMEOUT) -> None:
+    `proxy` (http://host:port, or empty) makes a tunnel to the server with CONNECT; TLS ends at the server. A response
+    must arrive within `seconds` and one second more for each KiB.
+    """
+
+    def __init__(
+        self, url: str, *, proxy: str = "", timeout: Timeout = TIMEOUT, seconds: float = ANSWER_SECONDS
+    ) -> None:
         address = parse_address(url)
         self._host, self._prefix = str(address.netloc), (address.path or "").rstrip("/")
-        self._pool = urllib3.connection_from_url(url, timeout=timeout, retries=False, maxsize=1)
+        self._pool = open_pool(address, parse_proxy(proxy) if proxy else None, timeout, MAX_BODY_BYTES, seconds)
         self.traffic = Traffic()
 
     def close(self) -> None:
@@ -89,16 +95,18 @@ class Transport:
 
     def get(self, path: str) -> bytes:
         """Fetch the bytes at `path`. The server may compress them on the way if that is shorter."""
-        reply = self.send("GET", path, headers={"Accept-Encoding": "gzip", **ENGLISH_HEADERS})
-        return gunzip(reply.body) if reply.headers.get("content-encoding") == "gzip" else reply.body
+        return self.send("GET", path, headers={"Accept-Encoding": "gzip", **ENGLISH_HEADERS}).content
 
     def send(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Reply:
         """Make one request, without retries or redirects.
 
         Raise UnreachableError if nothing was sent and RefusedError for an HTTP error. After SyncError
-        `transport.broken` the caller cannot know whether the server handled the request.
+        `transport.broken` or `transport.too_slow` the caller cannot know whether the server handled the request.
         """
-        sent = {"Host": self._host, **({"Content-Length": str(len(body))} if body else {}), **(headers or {})}
+        if len(body) > MAX_BODY_BYTES:
+            raise SyncError("transport.too_large", f"{method} {path} would send more than {MAX_BODY_BYTES} bytes")
+        length = {} if method in ("GET", "DELETE") else {"Content-Length": str(len(body))}
+        sent = {"Host": self._host, **length, **(headers or {})}
         up = _size(f"{method} {self._prefix}{path} HTTP/1.1", sent.items(), body)
         try:
             answer = self._pool.urlopen(
@@ -111,8 +119,6 @@ class Transport:
                 decode_content=False,
             )
             content = _read(answer)
-        except (NewConnectionError, ConnectTimeoutError) as problem:
-            raise UnreachableError(f"no connection to {self._host}") from problem
         except (HTTPError, OSError, *BAD_CHUNK) as problem:
             why = type(problem).__name__  # The library's own text is long and does not help people.
             raise SyncError("transport.broken", f"{method} {path} had no complete response ({why})") from problem
@@ -128,18 +134,6 @@ class Transport:
         return reply
 
 
-def parse_address(url: str) -> Url:
-    """Parse a server's URL. Raise SyncError `transport.bad_address` if it is not http(s)://host[:port]."""
-    try:
-        address = parse_url(url)
-        host = (address.host or "").encode("idna")  # This raises for empty and too long labels.
-    except (LocationParseError, UnicodeError) as problem:
-        raise _bad_address(url) from problem
-    if address.scheme not in ("http", "https") or not host:
-        raise _bad_address(url)
-    return address
-
-
 def gunzip(data: bytes) -> bytes:
     """Inflate gzip data up to the largest body allowed. Raise SyncError `transport.bad_gzip` past it."""
     stream = zlib.decompressobj(wbits=31)
@@ -150,10 +144,6 @@ def gunzip(data: bytes) -> bytes:
     if not stream.eof or stream.unconsumed_tail:
         raise SyncError("transport.bad_gzip", f"cut off, or longer than {MAX_BODY_BYTES} bytes")
     return whole
-
-
-def _bad_address(url: str) -> SyncError:
-    return SyncError("transport.bad_address", f"{url} is not of the form http://host:port or https://host")
 
 
 def _fields(wrong: Any, name: str = "") -> Iterator[str]:
@@ -189,6 +179,6 @@ def _problem(reply: Reply) -> Mapping[str, Any]:
     if not reply.headers.get("content-type", "").startswith("application/problem+json"):
         return {}
     try:
-        return strict_json(reply.body)
+        return strict_json(reply.content)
     except SyncError:
         return {}  # A proxy between client and server wrote the body. The HTTP status is enough.

@@ -64,10 +64,11 @@ def now_ms() -> int:
 class Tablet:
     """One tablet, stored in `folder`.
 
-    Only `enrol` creates it. One process may open it at a time; a second one gets SyncError `outbox.in_use`.
+    Only `enrol` creates it. One process may open it at a time; a second one gets SyncError `outbox.in_use`. `proxy`
+    (http://host:port, or empty) is the way to the server.
     """
 
-    def __init__(self, folder: Path, *, clock: Callable[[], int] = now_ms) -> None:
+    def __init__(self, folder: Path, *, clock: Callable[[], int] = now_ms, proxy: str = "") -> None:
         self._store_path = folder / "outbox.db"
         self._drafts, self.recordings = folder / "drafts", Recordings(folder / "recordings")
         self._wiped_folders = self._drafts, folder / "recordings"
@@ -75,7 +76,7 @@ class Tablet:
             self.outbox = Outbox(self._store_path)
             orders.finish_wipe(self.outbox, *self._wiped_folders)
         self._key_file = folder / "device.key"
-        self._clock = clock
+        self._clock, self._proxy = clock, proxy
 
     def __enter__(self) -> Self:
         return self
@@ -114,7 +115,7 @@ class Tablet:
     @cached_property
     def transport(self) -> Transport:
         """The HTTP client for the server; it counts requests and bytes."""
-        return Transport(self._invitation().url)
+        return Transport(self._invitation().url, proxy=self._proxy)
 
     # Joining
 
@@ -126,7 +127,7 @@ class Tablet:
         accepted = Invitation.parse(invitation)
         if self._store_path.exists() and self.outbox.documents.get("certificate"):
             raise SyncError("tablet.certified", "a registrar has certified this tablet already")
-        with closing(Transport(accepted.url)) as transport:
+        with closing(Transport(accepted.url, proxy=self._proxy)) as transport:
             trust.accept(Document.parse(transport.get("/v1/trust")), None, accepted.pin)
             self._create()
             transport.send(

@@ -13,6 +13,7 @@ from sync.documents.receipt import ReceiptItem
 from sync.documents.signed import Document
 from sync.documents.trust import Trust
 from sync.errors import SyncError
+from sync.exchange.connections import UnreachableError
 from sync.exchange.messages import (
     CONTENT_TYPE,
     MAX_REFUSED,
@@ -28,7 +29,7 @@ from sync.exchange.messages import (
     read_response,
     write_request,
 )
-from sync.exchange.transport import RefusedError, Reply, Transport, UnreachableError
+from sync.exchange.transport import RefusedError, Reply, Transport
 from sync.keys.key_pairs import SigningKey, key_id
 from sync.tablet import orders
 from sync.tablet.outbox import Outbox

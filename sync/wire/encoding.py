@@ -86,9 +86,9 @@ _STRICT = json.JSONDecoder(
 _PLAIN = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
 
 
-def strict_value(data: bytes) -> Any:
+def strict_value(data: bytes, *, max_values: int = MAX_VALUES) -> Any:
     """Parse one JSON value in UTF-8, in which no object has the same member twice (SPEC 2.2)."""
-    if len(data) > MAX_VALUES and sum(map(data.count, (b"[", b"{", b","))) > MAX_VALUES:
+    if len(data) > max_values and sum(map(data.count, (b"[", b"{", b","))) > max_values:
         raise SyncError("encoding.json", "too many values for a JSON text of this size")
     try:
         value = _STRICT.decode(data.decode("utf-8"))

@@ -7,7 +7,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from server.ceremony import founding
 from server.cli.demo.server_process import ServerProcess, free_ports
 from server.cli.demo.story import FORM
 from server.cli.terminal import now_ms
+from server.flows.trust import documents
 from sync.documents import bundle, enrolment
 from sync.documents.signed import Document
 from sync.envelope.verify import parse_envelope
@@ -38,6 +39,7 @@ class BenchSite:
     folder: Path
     server: ServerProcess
     idle: float | None
+    pin: str
     tablets: tuple[Path, ...]
 
     def key(self, tablet: Path) -> SigningKey:
@@ -53,8 +55,7 @@ class BenchSite:
     def documents(self) -> TrustedDocuments:
         """The documents in force, as the first tablet holds them."""
         with Tablet(self.tablets[0]) as tablet:
-            pin = enrolment.Invitation.parse((tablet.outbox.documents.get("invitation") or b"").decode()).pin
-            held = load_documents(tablet.outbox, pin=pin, dev=tablet.status().dev)
+            held = load_documents(tablet.outbox, pin=self.pin, dev=tablet.status().dev)
         assert held is not None
         return held
 
@@ -62,12 +63,14 @@ class BenchSite:
 @contextmanager
 def serving(folder: Path, samples: SampleInterviews, tablets: int) -> Iterator[BenchSite]:
     """Found a demo in `folder`, serve it on loopback, publish the questionnaire, certify tablets."""
-    founding.create_demo_server(folder / "server", folder / "people", now=now_ms(), progress=lambda _: None).db.close()
+    made = founding.create_demo_server(folder / "server", folder / "people", now=now_ms(), progress=lambda _: None)
+    pin = documents.trust_in_force(made.db.read()).pin
+    made.db.close()
     server = ServerProcess(folder, *free_ports(2))
     server.start()
     try:
-        site = BenchSite(folder, server, None, tuple(folder / f"tablet-{number}" for number in range(tablets)))
-        site = BenchSite(folder, server, memory(site.pid), site.tablets)
+        site = BenchSite(folder, server, None, pin, tuple(folder / f"tablet-{number}" for number in range(tablets)))
+        site = replace(site, idle=memory(site.pid))
         _publish(site, samples)
         _certify(site)
         with Tablet(site.tablets[0]) as first:
@@ -108,6 +111,10 @@ def _passphrase(site: BenchSite, login: str) -> str:
     return (site.folder / "people" / login / "passphrase.txt").read_text(encoding="utf-8").strip()
 
 
+def _sign_in(site: BenchSite, login: str) -> StaffSession:
+    return StaffSession.sign_in(site.server.people_url, login, _passphrase(site, login), pin=site.pin)
+
+
 def _office(site: BenchSite, login: str, role: str) -> SigningKey:
     return load_secret(site.folder / "people" / login / f"{role}.key", SigningKey, _passphrase(site, login))
 
@@ -115,7 +122,9 @@ def _office(site: BenchSite, login: str, role: str) -> SigningKey:
 def _publish(site: BenchSite, samples: SampleInterviews) -> None:
     document = Document(samples.form.to_bytes()).signed_by(_office(site, "autora", "author"), bundle.TYP)
     document = document.signed_by(_office(site, "revisor", "reviewer"), bundle.TYP)
-    with StaffSession.sign_in(site.server.people_url, "publicacion", _passphrase(site, "publicacion")) as publisher:
+    with StaffSession.sign_in(
+        site.server.people_url, "publicacion", _passphrase(site, "publicacion"), pin=site.pin
+    ) as publisher:
         publisher.post("/v1/publications", data=document.to_bytes())
         for path in site.tablets:
             invited = publisher.post("/v1/invitations", json={"label": path.name, "region": "17"})
@@ -125,7 +134,9 @@ def _publish(site: BenchSite, samples: SampleInterviews) -> None:
 
 def _certify(site: BenchSite) -> None:
     registrar = _office(site, "registro", "registrar")
-    with StaffSession.sign_in(site.server.people_url, "registro", _passphrase(site, "registro")) as office:
+    with StaffSession.sign_in(
+        site.server.people_url, "registro", _passphrase(site, "registro"), pin=site.pin
+    ) as office:
         for number, listed in enumerate(office.get("/v1/devices"), 1):
             key = VerifyKey.from_raw(unb64u(listed["key"]))
             said = {"region": listed["region"], "label": listed["label"], "number": number}

@@ -76,11 +76,15 @@ class PassingAnswer:
 class InterceptingProxy:
     """Forwards everything to a server.
 
-    `answer` may change a response; for paths in `cut` the response is never sent.
+    `heads` and `heard` get each request's headers and body; `answer` may change a response. For paths in `cut` the
+    response is never sent.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int = 0) -> None:
+        self.port = port
         self.answer: Callable[[PassingAnswer], None] = lambda change: None
+        self.heard: Callable[[bytes], None] = lambda body: None
+        self.heads: Callable[[bytes], None] = lambda head: None
         self.cut: frozenset[str] = frozenset()
         self.asked: list[str] = []
         line = self
@@ -91,7 +95,7 @@ class InterceptingProxy:
             disable_nagle_algorithm = True
 
             def do_GET(self) -> None:
-                line.pass_on(self, port)
+                line.pass_on(self)
 
             do_POST = do_PUT = do_GET  # noqa: N815
 
@@ -106,11 +110,13 @@ class InterceptingProxy:
         """The address that the tablet uses."""
         return f"http://127.0.0.1:{self.server.server_port}"
 
-    def pass_on(self, handler: BaseHTTPRequestHandler, port: int) -> None:
+    def pass_on(self, handler: BaseHTTPRequestHandler) -> None:
         """Forward a request to the real server, let `answer` change the response, and return it or cut off."""
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         self.asked.append(f"{handler.command} {handler.path}")
-        server = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+        self.heard(body)
+        self.heads(str(handler.headers).encode())
+        server = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         server.request(handler.command, handler.path, body or None, dict(handler.headers))
         got = server.getresponse()
         kept = {name: value for name, value in got.getheaders() if name not in ("Content-Length", "Connection", "Date")}
@@ -208,9 +214,9 @@ class Office:
 
 
 @contextmanager
-def open_office(world: World, folder: Path) -> Iterator[Office]:
-    """Serve a copy of the demo world on loopback."""
-    field = Field(world, open_services(world.config), "")
+def open_office(world: World, folder: Path, people_url: tuple[str, ...] = ()) -> Iterator[Office]:
+    """Serve a copy of the demo world on loopback. `people_url`: where people dial, if not on loopback."""
+    field = Field(world, open_services(replace(world.config, people_url=people_url)), "")
     with run_servers(field) as (tablets, people):
         line = InterceptingProxy(tablets)
         office = Office(field, line, f"http://127.0.0.1:{people}", folder)

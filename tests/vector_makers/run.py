@@ -16,6 +16,7 @@ from vector_makers.form_selection import manifest_cases
 from vector_makers.form_versions import bundle_cases, recording_cases, version_cases
 from vector_makers.request_numbers import number_cases, refusal_cases
 from vector_makers.sealed import envelope_cases, key_cases, route_cases
+from vector_makers.sign_in import session_cases
 from vector_makers.spellings import base64_cases, invitation_cases, json_cases, rule_cases
 from vector_makers.tablets import copied_cases, enrolment_cases, order_cases, readmission_cases, receipt_cases
 
@@ -56,6 +57,7 @@ def all_cases(sealed_once: dict[str, str]) -> dict[str, Case]:
         "readmit": readmission_cases(),
         "copied": copied_cases(),
         "key": key_cases(seal_once),
+        "session": session_cases(),
     }
     return {f"{group}_{name}": made for group, cases in groups.items() for name, made in cases.items()}
 

@@ -80,11 +80,22 @@ def put_registry() -> dict[str, Any]:
     return {"kind": "registry", "number": number}
 
 
-@blueprint.get("/<any(trust, registry, manifest):kind>")
+@blueprint.get("/trust")
+@blueprint.response(200, openapi.BYTES, content_type=DOCUMENT_TYPE)
+def get_trust() -> Response:
+    """Get the exact bytes of the trust in force. A client judges the server by it before it signs in (SPEC 5.9)."""
+    return _newest("trust")
+
+
+@blueprint.get("/<any(registry, manifest):kind>")
 @auth.require_role()
 @blueprint.response(200, openapi.BYTES, content_type=DOCUMENT_TYPE)
 def get_document(kind: str) -> Response:
     """Get the exact bytes of the document in force."""
+    return _newest(kind)
+
+
+def _newest(kind: str) -> Response:
     stored = documents.get_newest(current_services().db.read(), kind)
     return signed_bytes(stored.body, stored.sha256, immutable=False)
 

@@ -1,6 +1,7 @@
 """The staff API for sessions: sign-in, sign-out, and the person's own keys.
 
-The session is a cookie. A client must never send the passphrase; it sends `auth`, which it derives from it.
+The session is a cookie. The server proves itself first. A client must never send the passphrase, nor `auth`, which it
+derives from it; it sends a proof that it knows `auth`.
 """
 
 from __future__ import annotations
@@ -12,42 +13,73 @@ from flask.views import MethodView
 from flask_smorest import Blueprint
 
 from server.api import openapi
-from server.api.flask_app import current_services
-from server.api.schemas import LoginSchema, MeSchema, ParametersSchema, PersonSchema, SignInSchema
+from server.api.flask_app import DOCUMENT_TYPE, current_services
+from server.api.schemas import AskChallengeSchema, MeSchema, PersonSchema, SignInSchema
 from server.api.staff import auth
-from server.flows.people import accounts
+from server.flows.people import accounts, sign_in
 from server.flows.trust import keyrings
 from server.problems import Problem
 from sync.errors import SyncError
-from sync.wire.encoding import b64u, unb64u
+from sync.exchange.address import is_loopback, origin_of, parse_address, port_of
 
 blueprint = Blueprint("people", __name__, url_prefix="/v1", description="Sign-in and one's own keys")
 
 
-@blueprint.get("/session/parameters")
-@blueprint.arguments(LoginSchema, location="query")
-@blueprint.response(200, ParametersSchema)
-def get_parameters(arguments: dict[str, str]) -> dict[str, Any]:
-    """Get the parameters to derive `auth`. The response does not reveal whether the login exists."""
-    return {"salt": b64u(accounts.get_salt(current_services().db, arguments["login"]))}
+@blueprint.post("/session/challenge")
+@openapi.problems("session.wrong_address")
+@blueprint.arguments(AskChallengeSchema)
+@blueprint.response(200, openapi.BYTES, content_type=DOCUMENT_TYPE)
+def get_challenge(arguments: dict[str, str]) -> Response:
+    """Prove that this is the server, for the address that the client dialled, before the client proves anything.
+
+    The response is a signed challenge (SPEC 5.9). It does not reveal whether the login exists.
+    """
+    services = current_services()
+    challenge = sign_in.issue_challenge(
+        services.db,
+        services.keys,
+        login=arguments["login"],
+        nonce=arguments["nonce"],
+        url=_require_own_address(arguments["url"]),
+        now=services.now(),
+    )
+    return Response(challenge.to_bytes(), mimetype=DOCUMENT_TYPE)
+
+
+def _require_own_address(url: str) -> str:
+    """Return the origin of a URL. Raises Problem `session.wrong_address` if the server is not reached there.
+
+    Without the setting, only clients on this machine reach it, under any of the machine's own names.
+    """
+    try:
+        address, origin = parse_address(url), origin_of(url)
+    except SyncError as error:
+        raise Problem("session.wrong_address") from error
+    own = current_services().config.people_url
+    here = address.scheme == "http" and is_loopback(address) and str(port_of(address)) == request.environ["SERVER_PORT"]
+    if origin not in own and (own or not here):
+        raise Problem("session.wrong_address", origin)
+    return origin
 
 
 @blueprint.route("/session")
 class Session(MethodView):
     """The caller's session."""
 
-    @openapi.problems("session.refused", "session.too_many")
+    @openapi.problems("session.refused", "session.too_many", "session.challenge_expired", "session.challenge_used")
+    @openapi.problems("signed.*", "document.*", "encoding.*")
     @blueprint.arguments(SignInSchema)
     @blueprint.response(201, PersonSchema)
     def post(self, arguments: dict[str, str]) -> Response:
-        """Sign in. The response sets the session cookie."""
+        """Sign in with the answer to a challenge. The response sets the session cookie."""
         services = current_services()
-        try:
-            derived = unb64u(arguments["auth"])
-        except SyncError as error:
-            raise Problem("session.refused") from error
-        signed_in = accounts.sign_in(
-            services.db, login=arguments["login"], auth=derived, address=request.remote_addr or "", now=services.now()
+        signed_in = sign_in.open_session(
+            services.db,
+            services.keys,
+            challenge=arguments["challenge"].encode(),
+            proof=arguments["proof"],
+            address=request.remote_addr or "",
+            now=services.now(),
         )
         answer = jsonify(PersonSchema().dump(signed_in.person))
         answer.status_code = 201

@@ -23,7 +23,7 @@ from screening_forms.sandbox.tasks import RecompileSource
 from server.cli.authors.compare import print_changes
 from server.cli.authors.forms import compile_checked
 from server.cli.authors.versions import VERSION_ID, print_version, raise_form_problems
-from server.cli.staff_session import Account, OfficeKeyFile
+from server.cli.staff_session import Account, OfficeKeyFile, StaffServer, server_options
 from server.cli.terminal import is_interactive, json_option, print_result, spinner
 from sync.documents import bundle, trust
 from sync.documents.signed import Document, sign
@@ -61,7 +61,7 @@ def signing_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @click.option("--key", required=True, type=_file, help="File of your author or reviewer key.")
-    @click.option("--server", default="http://127.0.0.1:8081", show_default=True, help="URL of the staff API, for ID.")
+    @server_options
     @click.option("--login", help="Login name of your account, for ID.")
     @click.option(
         "--passphrase-file", type=_file, help="File whose first line is your passphrase. Without it, you are prompted."
@@ -71,14 +71,14 @@ def signing_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def with_signer(
         *args: Any,
         key: Path,
-        server: str,
+        server: StaffServer,
         login: str | None,
         passphrase_file: Path | None,
         key_passphrase_file: Path | None,
         **options: Any,
     ) -> Any:
         office_key = OfficeKeyFile(key, key_passphrase_file or passphrase_file)
-        account = Account(server, login, passphrase_file) if login is not None else None
+        account = Account(server.judged(), login, passphrase_file) if login is not None else None
         return command(*args, office_key=office_key, account=account, **options)
 
     return with_signer
@@ -89,7 +89,6 @@ def signing_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("file", required=False, type=_file)
 @signing_options
 @click.option("--from", "own", metavar="FORM", help="Your own form, for ID. An author must give it.")
-@click.option("--pin", help="Pin of the roots, from your paper. It detects a false version in use.")
 @json_option
 def sign_command(
     form: str,
@@ -97,7 +96,6 @@ def sign_command(
     office_key: OfficeKeyFile,
     account: Account | None,
     own: str | None,
-    pin: str | None,
     as_json: bool,
 ) -> None:
     """Sign a version as author or reviewer.
@@ -116,7 +114,7 @@ def sign_command(
         return
     if not VERSION_ID.fullmatch(form) or account is None:
         raise click.UsageError("give FORM and the FILE to sign, or the ID of a version and your --login")
-    _sign_on_server(int(form), own, office_key, account, pin, as_json)
+    _sign_on_server(int(form), own, office_key, account, as_json)
 
 
 def _sign_file(form: str, file: Path, key: OfficeKeyFile, as_json: bool) -> None:
@@ -133,11 +131,9 @@ def _sign_file(form: str, file: Path, key: OfficeKeyFile, as_json: bool) -> None
     print_result(data, as_json, lambda console: console.print(f"Signed {signed.sha256} as {signer.kid}."))
 
 
-def _sign_on_server(
-    version: int, own: str | None, key: OfficeKeyFile, account: Account, pin: str | None, as_json: bool
-) -> None:
+def _sign_on_server(version: int, own: str | None, key: OfficeKeyFile, account: Account, as_json: bool) -> None:
     with account.sign_in() as staff:
-        held = _fetch_version(staff, version, own, pin)
+        held = _fetch_version(staff, version, own, account.pin)
         changes = held.changes
         if not as_json:
             print_result(None, False, lambda console: _print_comparison(console, held, changes))
@@ -153,7 +149,7 @@ def _sign_on_server(
     print_result(data, as_json, lambda console: print_version(console, done))
 
 
-def _fetch_version(staff: StaffSession, version: int, own: str | None, pin: str | None) -> _FetchedVersion:
+def _fetch_version(staff: StaffSession, version: int, own: str | None, pin: str) -> _FetchedVersion:
     """Fetch a version and compile its source here. Raises ClickException unless the bytes are equal.
 
     `own` is the person's own copy of the form. It must compile to the same bytes.
@@ -176,9 +172,7 @@ def _fetch_version(staff: StaffSession, version: int, own: str | None, pin: str 
     return _FetchedVersion(told, document, before, why)
 
 
-def _fetch_version_in_use(
-    staff: StaffSession, told: dict[str, Any], pin: str | None
-) -> tuple[CompiledForm | None, str]:
+def _fetch_version_in_use(staff: StaffSession, told: dict[str, Any], pin: str) -> tuple[CompiledForm | None, str]:
     """Fetch and verify the version that tablets use now. Returns (None, reason) when it is missing or not valid.
 
     A hostile server could name no version, or an unsigned one, to hide the changes.
@@ -188,7 +182,7 @@ def _fetch_version_in_use(
     former = Document.parse(staff.get_bytes(f"/v1/versions/{told['before']}/compiled"), least=0)
     stated = Document.parse(staff.get_bytes("/v1/trust"))
     try:
-        held = trust.accept(stated, None, trust.read_pin(pin) if pin else trust.read(stated).pin)
+        held = trust.accept(stated, None, pin)
         found = CompiledForm.from_bytes(bundle.accept(former, held))
     except SyncError as error:
         return None, f"The version in use that the server names is not signed as it must be ({error.code})."

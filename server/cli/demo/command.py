@@ -25,6 +25,7 @@ from server.cli.demo.server_process import ServerProcess, free_ports
 from server.cli.demo.story import STEPS, Demo, StepFailedError
 from server.cli.safe_console import console, safe_text
 from server.cli.terminal import now_ms, spinner
+from server.flows.trust import documents
 from sync import atomic_file
 
 # Files in a demo's folder. BEGUN_FILE marks a demo's folder; a running demo locks it. FINISHED_FILE marks a finished
@@ -65,12 +66,14 @@ def _create_demo(folder: Path, tablets_port: int, people_port: int) -> Demo:
 
 def _create_server(demo: Demo) -> None:
     with spinner("Creating the demo server ...") as tell:
-        founding.create_demo_server(
+        created = founding.create_demo_server(
             demo.folder / "server",
             demo.folder / "people",
             now=demo.now(),
             progress=lambda words: tell(f"Creating the demo server: {words}"),
-        ).db.close()
+        )
+        demo.pin = documents.trust_in_force(created.db.read()).pin
+        created.db.close()
 
 
 def run_demo(demo: Demo) -> None:

@@ -11,12 +11,15 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from urllib3.util import Timeout
+
 from server.listener import why_no_port
+from sync.errors import SyncError
+from sync.exchange.transport import Transport
 
 START_SECONDS = 120.0
 HOST = "127.0.0.1"
@@ -133,9 +136,10 @@ def _wait_for_parent() -> None:
 def is_healthy(url: str) -> bool:
     """True if the API at `url` answers /healthz with 200."""
     try:
-        with urllib.request.urlopen(f"{url}/healthz", timeout=2) as reply:
-            return bool(reply.status == 200)
-    except (urllib.error.URLError, OSError):
+        with closing(Transport(url, timeout=Timeout(2))) as transport:
+            transport.get("/healthz")
+        return True
+    except SyncError:
         return False
 
 

@@ -86,7 +86,7 @@ class Demo:
         return (self.folder / "people" / person / "passphrase.txt").read_text(encoding="utf-8").strip()
 
     def staff(self, login: str) -> StaffSession:
-        return StaffSession.sign_in(self.server.people_url, login, self.passphrase(login))
+        return StaffSession.sign_in(self.server.people_url, login, self.passphrase(login), pin=self.pin)
 
     def desk(self, login: str) -> DeskClient:
         return DeskClient.sign_in(self.server.people_url, login, self.passphrase(login), pin=self.pin)
@@ -141,7 +141,8 @@ def enrol_tablet(demo: Demo) -> Iterator[str]:
     code = segno.make(invited["invitation"], error="m")
     code.save(str(demo.folder / "invitation.png"), scale=8)
     code.terminal(compact=True)
-    demo.pin = enrolment.Invitation.parse(invited["invitation"]).pin
+    named = enrolment.Invitation.parse(invited["invitation"]).pin
+    yield check("the invitation names the roots by the pin of the founding", named == demo.pin)
     with Tablet(demo.tablet) as tablet:
         words = tablet.enrol(invited["invitation"])
         yield check(f"the tablet pinned the roots and shows the words: {' '.join(words)}", len(words) == 6)

@@ -15,9 +15,6 @@ from server.cli.staff_session import Account, account_options
 from server.cli.terminal import LazyGroup, format_time, json_option, print_result
 from server.flows.desks.referrals import RESULTS
 
-pin_option = click.option("--pin", required=True, help="Pin of the roots, from your paper. It detects a false server.")
-
-
 TRAINING_HINT = " For training screenings use --mode training."
 
 
@@ -53,15 +50,14 @@ mode_option = click.option(
 @click.command()
 @click.argument("queue", required=False)
 @mode_option
-@pin_option
 @account_options
 @json_option
-def queue(queue: str | None, mode: str, pin: str, account: Account, as_json: bool) -> None:
+def queue(queue: str | None, mode: str, account: Account, as_json: bool) -> None:
     """List your queues, or the referrals in QUEUE.
 
     QUEUE is a name such as 17-protection. The most urgent referrals come first.
     """
-    with account.open_desk(pin) as session:
+    with account.open_desk() as session:
         found = session.list_referrals(queue, mode) if queue else session.list_queues(mode)
     columns = (
         ("id", "state", "urgency", "deadline", "mark") if queue else ("id", "title", "waiting", "accepted", "overdue")
@@ -82,18 +78,17 @@ def _cell_text(column: str, value: Any) -> str:
 
 @click.command(name="open")
 @click.argument("referral")
-@pin_option
 @plain_option
 @account_options
 @json_option
-def open_referral(referral: str, pin: str, plain: bool, account: Account, as_json: bool) -> None:
+def open_referral(referral: str, plain: bool, account: Account, as_json: bool) -> None:
     """Decrypt and show a screening, on this machine.
 
     It shows the recomputed outcome, the reasons and the answers, in the terminal's second screen. Nothing of it stays
     in the terminal's history. The key ! hides the screen at once; so do five minutes without a key.
     """
     reader = ScreenReader.choose(plain=plain, as_json=as_json)
-    with account.open_desk(pin) as session:
+    with account.open_desk() as session:
         opened = session.open_screening(referral)
     reader.show([opened], opened.as_dict())
 
@@ -104,23 +99,21 @@ def _print_state(referral: dict[str, Any], as_json: bool) -> None:
 
 @click.command()
 @click.argument("referral")
-@pin_option
 @account_options
 @json_option
-def claim(referral: str, pin: str, account: Account, as_json: bool) -> None:
+def claim(referral: str, account: Account, as_json: bool) -> None:
     """Reserve a referral for yourself until the lease ends."""
-    with account.open_desk(pin) as session:
+    with account.open_desk() as session:
         _print_state(session.claim(referral), as_json)
 
 
 @click.command()
 @click.argument("referral")
-@pin_option
 @account_options
 @json_option
-def accept(referral: str, pin: str, account: Account, as_json: bool) -> None:
+def accept(referral: str, account: Account, as_json: bool) -> None:
     """Accept a referral. The inspector's tablet gets the status at its next sync."""
-    with account.open_desk(pin) as session:
+    with account.open_desk() as session:
         _print_state(session.accept(referral), as_json)
 
 
@@ -132,10 +125,9 @@ def accept(referral: str, pin: str, account: Account, as_json: bool) -> None:
     type=click.Choice(RESULTS),
     help="How it ended. The inspector learns only that it is closed.",
 )
-@pin_option
 @account_options
 @json_option
-def close(referral: str, result: str, pin: str, account: Account, as_json: bool) -> None:
+def close(referral: str, result: str, account: Account, as_json: bool) -> None:
     """Close a referral that you accepted."""
-    with account.open_desk(pin) as session:
+    with account.open_desk() as session:
         _print_state(session.close(referral, result), as_json)

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.text import Text
 
 from server.cli.desk.reading import ScreenReader, plain_option
-from server.cli.desk.referrals import pin_option
 from server.cli.staff_session import Account, account_options
 from server.cli.terminal import format_time, json_option, print_result
 from sync.wire.encoding import natural
@@ -58,14 +57,13 @@ def work(item: int | None, kept: bool, account: Account, as_json: bool) -> None:
 
 @click.command()
 @click.argument("item", type=click.IntRange(1))
-@pin_option
 @plain_option
 @account_options
 @json_option
-def examine(item: int, pin: str, plain: bool, account: Account, as_json: bool) -> None:
+def examine(item: int, plain: bool, account: Account, as_json: bool) -> None:
     """Decrypt and show every screening of ITEM, on this machine, as `chaski desk open` does."""
     reader = ScreenReader.choose(plain=plain, as_json=as_json)
-    with account.open_desk(pin) as session:
+    with account.open_desk() as session:
         opened = session.open_work_item(item)
     reader.show(opened, [each.as_dict() for each in opened])
 

@@ -24,6 +24,7 @@ from server.cli.staff_session import (
     TabletCommand,
     account_options,
     find_tablet,
+    proxy_option,
     registrar_options,
 )
 from server.cli.tablet import guidance
@@ -49,9 +50,9 @@ tablet_option = click.option(
 
 
 @contextmanager
-def open_tablet(folder: Path) -> Iterator[Tablet]:
+def open_tablet(folder: Path, proxy: str = "") -> Iterator[Tablet]:
     """Open a tablet and expire old drafts: warn the inspector first, delete days later, and report the deletion."""
-    with Tablet(folder) as tablet:
+    with Tablet(folder, proxy=proxy) as tablet:
         if tablet.is_created and not tablet.outbox.orders.tablet_state().wiping:  # A wipe deletes all drafts.
             try:
                 _expire_drafts(tablet)
@@ -153,13 +154,14 @@ def list_tablets(account: Account, as_json: bool) -> None:
 @click.command()
 @click.argument("invitation")
 @tablet_option
+@proxy_option
 @json_option
-def enrol(invitation: str, folder: Path, as_json: bool) -> None:
+def enrol(invitation: str, folder: Path, proxy: str, as_json: bool) -> None:
     """Enrol a tablet with the text of its QR code.
 
     It prints the six words that the holder reads to the registrar.
     """
-    with open_tablet(folder) as tablet, spinner("Enrolling ..."):
+    with open_tablet(folder, proxy) as tablet, spinner("Enrolling ..."):
         words = tablet.enrol(invitation)
         dev = tablet.status().dev
 
@@ -201,13 +203,14 @@ def approve(dev: str, registrar: OfficeKeyFile, words: str, account: Account, as
 
 @click.command()
 @tablet_option
+@proxy_option
 @json_option
-def pull(folder: Path, as_json: bool) -> None:
+def pull(folder: Path, proxy: str, as_json: bool) -> None:
     """Fetch and verify new documents and forms.
 
     The documents are certificate, trust, registry and manifest.
     """
-    with open_tablet(folder) as tablet, spinner("Pulling ..."):
+    with open_tablet(folder, proxy) as tablet, spinner("Pulling ..."):
         pulled = tablet.pull()
 
     def write(console: Console) -> None:
@@ -274,13 +277,14 @@ def _describe_ending(ending: InterviewEnding) -> str:
 
 @click.command()
 @tablet_option
+@proxy_option
 @json_option
-def sync(folder: Path, as_json: bool) -> None:
+def sync(folder: Path, proxy: str, as_json: bool) -> None:
     """Send waiting screenings and verify the receipts.
 
     It also fetches new documents, and the status of earlier screenings.
     """
-    with open_tablet(folder) as tablet, spinner("Syncing ..."):
+    with open_tablet(folder, proxy) as tablet, spinner("Syncing ..."):
         report = tablet.sync()
 
     def write(console: Console) -> None:

@@ -46,17 +46,14 @@ confirm_option = click.option("--confirm", help="The tablet's label or six words
 @click.command(cls=TabletCommand)
 @registrar_options
 @confirm_option
-@click.option(
-    "--pin", required=True, help="Pin of the roots, from your paper. It protects you from signing a false registry."
-)
 @account_options
 @json_option
-def revoke(dev: str, registrar: OfficeKeyFile, confirm: str | None, pin: str, account: Account, as_json: bool) -> None:
+def revoke(dev: str, registrar: OfficeKeyFile, confirm: str | None, account: Account, as_json: bool) -> None:
     """Take a tablet out of service for ever (registrar)."""
-    pin, key = trust.read_pin(pin), registrar.unlock()
+    key = registrar.unlock()
     with account.sign_in() as staff:
         data = _confirm_and_send(staff, dev, device_order.REVOKE, key, confirm)
-        data["registry"] = revoke_in_registry(staff, dev, key, pin)
+        data["registry"] = revoke_in_registry(staff, dev, key, account.pin)
     done = f"Revoked: order {data['number']}, registry {data['registry']}. If it may be in wrong hands, wipe it too."
     print_result(data, as_json, lambda console: console.print(done))
 

@@ -1,7 +1,8 @@
 """Staff accounts and sign-in. The staff API and `chaski init` call it; it opens its own transactions.
 
-The client derives two values from the passphrase with Argon2id and HKDF. It sends the server `auth` only, and the
-server stores a salted hash of it. From that the server cannot compute `lock`, the value that unlocks the keys.
+The client derives two values from the passphrase with Argon2id and HKDF. It proves to the server that it knows `auth`
+(flows/people/sign_in.py), of which the server stores a salted hash. From that the server cannot compute `lock`, the
+value that unlocks the keys.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from server.database.connection import Connection, Database
 from server.problems import Problem
 from server.store import audit, people, sessions
 from server.store.people import SignInRecord, StaffAccount
+from sync.documents.sign_in import hash_auth
 from sync.durations import DAY, HOUR, MINUTE
 
 SESSION_LIFE = 12 * HOUR
@@ -33,11 +35,6 @@ class NewSession:
 
     token: str
     person: StaffAccount
-
-
-def hash_auth(auth: bytes, salt: bytes) -> bytes:
-    """Hash the derived `auth` value. It is 32 bytes out of Argon2id, so one SHA-256 is enough here."""
-    return hmac.digest(salt, auth, "sha256")
 
 
 def add_account(w: Connection, person: StaffAccount, *, salt: bytes, auth: bytes, now: int, by: str) -> None:

@@ -29,6 +29,7 @@ import { acceptReceipts, isDone } from "./receipt.js";
 import { acceptRegistry, deskKind, fetchedPublicKey, keyringFor } from "./registry.js";
 import { openRoute } from "./route.js";
 import { openEnvelope, recipientInfo } from "./seal.js";
+import { acceptChallenge, prove } from "./sign_in.js";
 import { readDocument, requireSigners } from "./signed.js";
 import { acceptTrust, isExpired, pinOf, readTrust, requireCurrent } from "./trust.js";
 import { selectVersions } from "./form_selection.js";
@@ -170,6 +171,10 @@ const DO = {
     const begins = isCopied(written, told, code);
     const heard = [told, ...later];
     return { begins, ended: heard.map((_, at) => (begins ? endedAt(written, heard.slice(0, at + 1)) : null)) };
+  },
+  session: async ({ trust, document, nonce, url, login, auth }) => {
+    const challenge = await acceptChallenge(utf8(document), await trusted(trust), { nonce, url, login });
+    return { salt: encodeBase64url(challenge.salt), proof: prove(decodeBase64url(auth), challenge) };
   },
   unlock: async ({ phrase, salt, locked, purpose }) => {
     const { auth, lock } = await deriveKeys(phrase, decodeBase64url(salt));
