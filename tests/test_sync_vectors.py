@@ -164,7 +164,7 @@ def do_response(given: Given) -> Any:
 
 
 def do_refusal(given: Given) -> int:
-    return messages.read_refusal(message(given), verify_keys(given["servers"]), dev=given["dev"], n=given["n"])
+    return messages.read_refusal(message(given), verify_keys(given["servers"]), dev=given["dev"], n=given["n"]).last
 
 
 do_take_in, do_requests, do_readmit, do_orders, do_copied = taken_in, answered, readmitted, obeyed, copied

@@ -63,10 +63,14 @@ def get_envelope(c: Connection, id_: str) -> EnvelopeRecord | None:
     return EnvelopeRecord(**found) if found else None
 
 
-def same_identity(c: Connection, stored: EnvelopeRecord) -> list[EnvelopeRecord]:
-    """Return an envelope and those with the same jti or the same place in the chain, in order of arrival."""
-    sql = f"select {_COLUMNS} from envelopes where dev = ? and (jti = ? or (chain = ? and seq = ?)) order by arrival"  # noqa: S608 (a constant)
-    return [EnvelopeRecord(**item) for item in c.rows(sql, [stored.dev, stored.jti, stored.chain, stored.seq])]
+def same_identity(c: Connection, stored: EnvelopeRecord, *, most: int) -> list[EnvelopeRecord]:
+    """Return an envelope and the first others with the same jti or the same place in the chain, by arrival."""
+    sql = (
+        f"select {_COLUMNS} from envelopes where id <> ? and dev = ? and (jti = ? or (chain = ? and seq = ?))"  # noqa: S608 (a constant)
+        " order by arrival limit ?"
+    )
+    found = c.rows(sql, [stored.id, stored.dev, stored.jti, stored.chain, stored.seq, most - 1])
+    return sorted([stored, *(EnvelopeRecord(**item) for item in found)], key=lambda each: each.arrival)
 
 
 def get_body(c: Connection, id_: str) -> bytes | None:
@@ -87,16 +91,14 @@ class KnownParts:
 def known_parts(c: Connection, envelope: Envelope) -> KnownParts:
     """Compare an arriving envelope with the stored ones."""
     header = envelope.header
+    # Three look-ups, because a thief may have stored thousands of envelopes with one name or number.
     found = c.execute(
-        "select id, jti, chain, seq from envelopes"
-        " where id = ? or (dev = ? and jti = ?) or (dev = ? and chain = ? and seq = ?)",
+        "select exists (select 1 from envelopes where id = ?),"
+        " exists (select 1 from envelopes where dev = ? and jti = ?),"
+        " exists (select 1 from envelopes where dev = ? and chain = ? and seq = ?)",
         [envelope.id, header.dev, header.jti, header.dev, header.chain, header.seq],
-    ).fetchall()
-    return KnownParts(
-        any(id_ == envelope.id for id_, _, _, _ in found),
-        any(jti == header.jti for _, jti, _, _ in found),
-        any((chain, seq) == (header.chain, header.seq) for _, _, chain, seq in found),
-    )
+    ).fetchone()
+    return KnownParts(*(bool(each) for each in found))
 
 
 def put_route(w: Connection, id_: str, route: Route) -> None:
@@ -124,6 +126,7 @@ delete from routes where envelope in (
     and not exists (select 1 from referrals r where r.envelope = e.id and (r.state <> 'closed' or r.changed > :before))
     and not exists (
       select 1 from work_items i where i.envelope = e.id and (i.closed is null or i.closed > :before))
+    and not exists (select 1 from deferred_items d where d.envelope = e.id)
   limit :most)
 """
 

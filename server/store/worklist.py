@@ -1,5 +1,7 @@
 """Work list items for people to decide: quarantine, conflict, fork, gap, held, unreadable route, silent tablet.
 
+Items about screenings beyond a tablet's budget are deferred: they are stored, and not yet on the list.
+
 The sync request and jobs open items, people close them. Gaps and silences also close automatically.
 """
 
@@ -11,7 +13,7 @@ from server.database.connection import Connection
 
 KINDS = frozenset(
     {"quarantine", "conflict", "fork", "copied", "gap", "held", "route", "disagrees", "silent", "ahead", "backup"}
-    | {"rollout"}
+    | {"rollout", "crowded", "quota"}
 )
 RELEASE, KEEP_APART = "release", "keep_apart"
 
@@ -76,6 +78,52 @@ def close_resolved(w: Connection, *, kind: str, dev: str, chain: str = "", by: s
 def record_decision(w: Connection, id_: int, *, decision: str, by: str, at: int) -> None:
     """Close an item with a person's decision."""
     w.execute("update work_items set closed = ?, closed_by = ?, decision = ? where id = ?", [at, by, decision, id_])
+
+
+@dataclass(frozen=True)
+class DeferredItem:
+    """An item that waits until others of its tablet are decided. `opened`: when its screening arrived (ms)."""
+
+    kind: str
+    chain: str
+    envelope: str
+    opened: int
+
+
+def count_open_of_tablet(c: Connection, dev: str, *, most: int) -> int:
+    """Return how many items about a tablet's screenings are open. Counts no further than `most`."""
+    sql = "select 1 from work_items where dev = ? and envelope > '' and closed is null limit ?"
+    return int(c.execute(f"select count(*) from ({sql}) n", [dev, most]).fetchone()[0])  # noqa: S608 (a constant)
+
+
+def has_open_about_tablet(c: Connection, *, kind: str, dev: str) -> bool:
+    """Return True if an item of this kind about the whole tablet is open."""
+    sql = "select 1 from work_items where kind = ? and dev = ? and chain = '' and envelope = '' and closed is null"
+    return c.row(sql, [kind, dev]) is not None
+
+
+def defer_item(w: Connection, *, kind: str, dev: str, chain: str, envelope: str, at: int) -> None:
+    """Store an item about a screening outside the list. A repeated call changes nothing."""
+    w.execute(
+        "insert into deferred_items (kind, dev, chain, envelope, opened) values (?, ?, ?, ?, ?)"
+        " on conflict (envelope, kind) do nothing",
+        [kind, dev, chain, envelope, at],
+    )
+
+
+def take_deferred(w: Connection, dev: str, *, most: int) -> list[DeferredItem]:
+    """Remove and return the oldest deferred items of a tablet."""
+    found = w.rows(
+        "select id, kind, chain, envelope, opened from deferred_items where dev = ? order by id limit ?", [dev, most]
+    )
+    for item in found:
+        w.execute("delete from deferred_items where id = ?", [item.pop("id")])
+    return [DeferredItem(**item) for item in found]
+
+
+def has_deferred(c: Connection, dev: str) -> bool:
+    """Return True if items of this tablet are deferred."""
+    return c.row("select 1 from deferred_items where dev = ? limit 1", [dev]) is not None
 
 
 def get_item(c: Connection, id_: int) -> WorkItem | None:

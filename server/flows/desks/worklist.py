@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib import resources
 
 from server.database.connection import Connection, Database
-from server.flows.desks import queues, referrals, routing
+from server.flows.desks import queues, referrals, routing, tablet_budget
 from server.flows.desks.routing import Rulebook
 from server.problems import Problem
 from server.store import audit, devices, envelopes, keyrings, statistics, worklist
@@ -26,6 +26,8 @@ from server.store.worklist import KEEP_APART, RELEASE, WorkItem
 from sync.documents.registry import NATIONAL
 from sync.envelope.route import Route
 
+MOST_EVIDENCE = 10
+"""The most envelopes that an item shows. A thief may have given thousands one name or number."""
 _AUDIT_ACTIONS = {RELEASE: "envelope.released", KEEP_APART: "envelope.kept_apart"}
 
 
@@ -125,6 +127,7 @@ def decide_item(
             AuditEvent(_AUDIT_ACTIONS.get(decision, "work.decided"), person.id, item.envelope or item.dev, detail)
         ]
         audit.append_all(w, events + (_release(w, item, rulebook, now) if decision == RELEASE else []), at=now)
+        tablet_budget.bring_forward(w, item.dev, now=now)
         closed = worklist.get_item(w, id_)
         assert closed is not None
         return _describe(w, closed)
@@ -169,7 +172,7 @@ def _require_key(c: Connection, person: StaffAccount, found: EnvelopeRecord) -> 
 
 def _list_envelopes(c: Connection, item: WorkItem) -> list[EnvelopeRecord]:
     found = envelopes.get_envelope(c, item.envelope) if item.envelope else None
-    return envelopes.same_identity(c, found) if found else []
+    return envelopes.same_identity(c, found, most=MOST_EVIDENCE) if found else []
 
 
 def _describe(c: Connection, item: WorkItem) -> DescribedItem:
