@@ -36,12 +36,12 @@ EXPECTED = {
     ("claim", "closed"): ("referral.wrong_state", "referral.wrong_state"),
     ("accept", "waiting"): ("accepted", "accepted"),
     ("accept", "claimed"): ("accepted", "referral.held_by_another"),
-    ("accept", "accepted"): ("referral.wrong_state", "referral.wrong_state"),
+    ("accept", "accepted"): ("accepted", "referral.wrong_state"),
     ("accept", "closed"): ("referral.wrong_state", "referral.wrong_state"),
     ("close", "waiting"): ("referral.wrong_state", "referral.wrong_state"),
     ("close", "claimed"): ("referral.wrong_state", "referral.wrong_state"),
     ("close", "accepted"): ("closed", "referral.held_by_another"),
-    ("close", "closed"): ("referral.wrong_state", "referral.wrong_state"),
+    ("close", "closed"): ("closed", "referral.wrong_state"),
 }
 
 

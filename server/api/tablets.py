@@ -21,7 +21,7 @@ from server.flows.desks.routing import Rulebook
 from server.flows.forms import recordings
 from server.flows.intake import sync_request
 from server.flows.intake.storage_budget import MIB, StorageBudget
-from server.flows.intake.sync_request import NumberRefused
+from server.flows.intake.sync_request import NumberRefusedError
 from server.flows.trust import documents, enrolment
 from server.problems import Problem
 from sync.documents.enrolment import MAX_REQUEST_BYTES
@@ -59,7 +59,7 @@ def sync_tablet() -> Response:
         answer, items = sync_request.answer_request(
             services.db, message, keys=services.keys, rulebook=rulebook, now=services.now(), budget=budget
         )
-    except NumberRefused as error:
+    except NumberRefusedError as error:
         _log_outcomes(error.items)
         return _signed_refusal(error)
     _log_outcomes(items)

@@ -254,3 +254,18 @@ def tablet_budgets(db: Database) -> None:
     create index deferred_items_by_tablet on deferred_items (dev, id);
     create index work_items_open_by_tablet on work_items (dev, envelope) where closed is null;
     """)
+
+
+@migrations()
+def pages(db: Database) -> None:
+    """Indexes in the order of the lists that people read page by page, so that a page costs the same in a long list."""
+    db.executescript("""
+    alter table referrals add column arrival integer not null default 0;
+    alter table referrals add column received integer not null default 0;
+    update referrals set (arrival, received) =
+      (select e.arrival, e.received from envelopes e where e.id = referrals.envelope);
+    create index referrals_in_order on referrals (queue, mode, coalesce(deadline, 9007199254740991), arrival)
+      where state <> 'closed';
+    create index work_items_in_order on work_items (id) where closed is null;
+    create index work_items_kept_apart on work_items (id) where decision = 'keep_apart';
+    """)

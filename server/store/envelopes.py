@@ -5,9 +5,10 @@ Intake writes them, desks read the bytes. This module must not decrypt an envelo
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from server.database.connection import Connection
+from server.database.connection import Connection, Row
 from sync.envelope.route import VOCABULARY, Route
 from sync.envelope.verify import Envelope
 
@@ -109,9 +110,18 @@ def put_route(w: Connection, id_: str, route: Route) -> None:
 
 def get_route(c: Connection, id_: str) -> Route | None:
     """Return the route of an envelope, or None if it was unreadable."""
-    found = c.row("select * from routes where envelope = ?", [id_])
-    if found is None:
-        return None
+    return list_routes(c, [id_]).get(id_)
+
+
+def list_routes(c: Connection, ids: Collection[str]) -> dict[str, Route]:
+    """Return the routes of several envelopes by their ids, as far as they were readable."""
+    if not ids:
+        return {}
+    found = c.rows(f"select * from routes where envelope in ({', '.join('?' * len(ids))})", [*ids])  # noqa: S608
+    return {item["envelope"]: _read_route(item) for item in found}
+
+
+def _read_route(found: Row) -> Route:
     kinds = found["queue_kinds"]
     return Route(
         **{name: found[name] for name in _FIELDS} | {"queue_kinds": None if kinds is None else tuple(kinds.split())}

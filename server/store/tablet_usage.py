@@ -24,7 +24,7 @@ def get(c: Connection, dev: str) -> TabletUsage:
 def add(w: Connection, dev: str, size: int, *, quarantined: int) -> None:
     """Count stored bytes, `quarantined` of them from a revoked tablet."""
     w.execute(
-        "insert into tablet_usage (dev, bytes, quarantined) values (?, ?, ?) on conflict (dev) do update"
-        " set bytes = tablet_usage.bytes + excluded.bytes, quarantined = tablet_usage.quarantined + excluded.quarantined",
+        "insert into tablet_usage as u (dev, bytes, quarantined) values (?, ?, ?) on conflict (dev) do update"
+        " set bytes = u.bytes + excluded.bytes, quarantined = u.quarantined + excluded.quarantined",
         [dev, size, quarantined],
     )

@@ -138,13 +138,41 @@ def list_about_chain(c: Connection, *, kind: str, dev: str, chain: str) -> list[
     return [WorkItem(**item) for item in c.rows(sql, [kind, dev, chain])]
 
 
-def list_kept_apart(c: Connection) -> list[WorkItem]:
-    """Return the items that people set aside and have not released since, oldest first."""
-    return [
-        WorkItem(**item) for item in c.rows("select * from work_items where decision = ? order by id", [KEEP_APART])
-    ]
+def list_open(c: Connection, *, kind: str = "") -> list[WorkItem]:
+    """Return all open items, or those of one kind, oldest first."""
+    narrowed, about = (" and kind = ?", [kind]) if kind else ("", [])
+    sql = f"select * from work_items where closed is null{narrowed} order by id"  # noqa: S608
+    return [WorkItem(**item) for item in c.rows(sql, about)]
 
 
-def list_open(c: Connection) -> list[WorkItem]:
-    """Return all open items, oldest first."""
-    return [WorkItem(**item) for item in c.rows("select * from work_items where closed is null order by id")]
+@dataclass(frozen=True)
+class Viewer:
+    """Who reads the list. `all`: every item; `kinds`: all items of these; besides, items about screenings that the
+    person can open."""
+
+    person: str
+    all: bool
+    kinds: tuple[str, ...]
+
+
+# The item is about a screening whose key the person holds.
+_OWN = (
+    "exists (select 1 from envelopes e join keyring_keys k on k.kid = e.kid"
+    " join wrapped_keys w on w.keyring = k.keyring and w.epoch = k.epoch where e.id = i.envelope and w.person = ?)"
+)
+
+
+def list_page(c: Connection, viewer: Viewer, *, kept: bool, after: int, most: int) -> list[tuple[WorkItem, str]]:
+    """Return a page of the items that a person may see, each with its tablet's label, oldest first.
+
+    Open items, or with `kept` those that people set aside and have not released since. `after`: the last item's id.
+    """
+    which = "i.decision = 'keep_apart'" if kept else "i.closed is null"
+    kinds = ", ".join("?" * len(viewer.kinds))
+    seen = "" if viewer.all else f" and (i.kind in ({kinds}) or {_OWN})"
+    found = c.rows(
+        f"select i.*, coalesce(d.label, '') as label from work_items i left join devices d on d.dev = i.dev"  # noqa: S608
+        f" where {which} and i.id > ?{seen} order by i.id limit ?",
+        [after, *([] if viewer.all else [*viewer.kinds, viewer.person]), most],
+    )
+    return [(WorkItem(**{name: item[name] for name in item if name != "label"}), item["label"]) for item in found]

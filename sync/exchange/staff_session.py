@@ -5,8 +5,10 @@ private key stay in memory.
 """
 
 import contextlib
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import requests
 from urllib3.exceptions import NewConnectionError
@@ -59,6 +61,20 @@ class StaffSession:
     def get(self, path: str) -> Any:
         """Fetch JSON."""
         return _parse_json(_request(self._session, "GET", self._url + path))
+
+    def pages(self, path: str) -> Iterator[list[Any]]:
+        """Fetch a list page by page. The header `Link` of a page names the next one."""
+        following = path
+        while following:
+            answer = _request(self._session, "GET", self._url + following)
+            yield _parse_json(answer)
+            # Only the query is taken over: a server must not send its clients elsewhere.
+            query = urlsplit(answer.links.get("next", {}).get("url", "")).query
+            following = f"{path.partition('?')[0]}?{query}" if query else ""
+
+    def list(self, path: str) -> list[Any]:
+        """Fetch all pages of a list."""
+        return [item for page in self.pages(path) for item in page]
 
     def get_bytes(self, path: str) -> bytes:
         """Fetch signed bytes unchanged."""

@@ -56,7 +56,7 @@ def new(label: str, roles: tuple[str, ...], days: int, account: Account, as_json
 def list_tokens(account: Account, as_json: bool) -> None:
     """List your tokens, also expired and revoked ones."""
     with account.sign_in() as staff:
-        found = staff.get("/v1/tokens")
+        found = staff.list("/v1/tokens")
 
     def write(console: Console) -> None:
         table = Table("id", "label", "roles", "until", "last used", "ended", box=None, padding=(0, 2, 0, 0))

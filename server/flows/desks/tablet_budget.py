@@ -13,7 +13,7 @@ from server.store.audit import SERVER
 OPEN_ITEMS = 50
 """The most open items about screenings of one tablet."""
 CHAINS = 64
-"""The most chains of one tablet whose numbers the server watches. A tablet begins one when it was copied or restored."""
+"""The most chains of one tablet whose numbers the server watches. A copied or restored tablet begins a new one."""
 CROWDED = "crowded"
 
 

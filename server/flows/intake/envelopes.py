@@ -15,7 +15,7 @@ from server.database.connection import Connection, savepoint
 from server.flows.desks import referrals, routing, tablet_budget
 from server.flows.desks.routing import RoutingDecision, Rulebook
 from server.flows.forms import halts
-from server.flows.intake import gaps
+from server.flows.intake import gaps, storage_budget
 from server.flows.intake.storage_budget import StorageBudget, find_room
 from server.problems import Problem
 from server.store import audit, devices, envelopes, keyrings, statistics, tablet_usage, versions
@@ -100,7 +100,7 @@ def store_all(
     sender: str,
     rulebook: Rulebook,
     now: int,
-    budget: StorageBudget = StorageBudget(),
+    budget: StorageBudget = storage_budget.DEFAULT,
 ) -> list[ReceiptItem]:
     """Store or reject each envelope; return one receipt item for each, in order.
 
@@ -219,9 +219,7 @@ def _store_route_and_work(w: Connection, envelope: Envelope, route: Route | None
         tablet_budget.add_item(w, kind=kind, dev=header.dev, chain=header.chain, envelope=envelope.id, now=now)
 
 
-def advance_chains(
-    w: Connection, chains: Mapping[tuple[str, str], Collection[int]], *, now: int
-) -> dict[str, int]:
+def advance_chains(w: Connection, chains: Mapping[tuple[str, str], Collection[int]], *, now: int) -> dict[str, int]:
     """Update the chains (tablet, chain) that a request touched, with the numbers that arrived in each.
 
     Returns, for each, the number up to which no screening is missing. Chains beyond a tablet's budget are left out.

@@ -27,6 +27,9 @@ class StorageBudget:
     database: int = 0
 
 
+DEFAULT = StorageBudget()
+
+
 def find_room(w: Connection, dev: str, budget: StorageBudget) -> int:
     """Return how many more bytes of screenings a tablet may store now; 0 or less: none."""
     used, device = tablet_usage.get(w, dev), devices.get_device(w, dev)

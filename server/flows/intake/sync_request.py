@@ -17,7 +17,7 @@ from server.database.connection import Connection, Database
 from server.flows.desks.routing import Rulebook
 from server.flows.forms import halts
 from server.flows.intake import envelopes as envelope_intake
-from server.flows.intake import gaps
+from server.flows.intake import gaps, storage_budget
 from server.flows.intake.envelopes import ParsedEnvelope
 from server.flows.intake.storage_budget import StorageBudget
 from server.flows.trust import device_orders
@@ -45,7 +45,7 @@ NUMBER_REFUSED = frozenset({"sync.number_used", "sync.number_skipped"})
 """The problem codes that a tablet acts on; the tablet API signs these problems."""
 
 
-class NumberRefused(Problem):
+class NumberRefusedError(Problem):
     """The request's number is refused. Its envelopes are stored all the same; `items` are their receipt items."""
 
     items: Sequence[ReceiptItem] = ()
@@ -58,11 +58,11 @@ def answer_request(
     keys: ServerKeys,
     rulebook: Rulebook,
     now: int,
-    budget: StorageBudget = StorageBudget(),
+    budget: StorageBudget = storage_budget.DEFAULT,
 ) -> tuple[Message, list[ReceiptItem]]:
     """Answer a tablet's request. Also returns the receipt item of each envelope, for the log.
 
-    Raises NumberRefused, with the receipts as a member, after the request's envelopes were stored; and Problem
+    Raises NumberRefusedError, with the receipts as a member, after the request's envelopes were stored; and Problem
     `storage.quota` if the tablet has used up its bytes.
     """
     dev = messages.claimed_signer(message.signature)
@@ -84,11 +84,11 @@ def answer_request(
     return messages.write_response(response, keys.signing), applied.items
 
 
-def _refuse(applied: _Applied, response: Response) -> NumberRefused:
+def _refuse(applied: _Applied, response: Response) -> NumberRefusedError:
     refused = applied.refused
     assert refused is not None
     receipts = {"receipts": response.receipts.to_bytes().decode()} if response.receipts else {}
-    refusal = NumberRefused(refused.code, refused.detail, **refused.members, **receipts)
+    refusal = NumberRefusedError(refused.code, refused.detail, **refused.members, **receipts)
     refusal.items = applied.items
     return refusal
 
@@ -130,9 +130,7 @@ def _apply(w: Connection, call: _Call) -> _Applied:
     dev, request, now = call.dev, call.request, call.now
     generation = meta.get_generation(w)
     refused = _accept_request(w, dev, request, call.digest, generation, now)
-    taken = envelope_intake.store_all(
-        w, call.arrivals, sender=dev, rulebook=call.rulebook, now=now, budget=call.budget
-    )
+    taken = envelope_intake.store_all(w, call.arrivals, sender=dev, rulebook=call.rulebook, now=now, budget=call.budget)
     known = _find_known(w, request)
     touched = _list_arrived(call.arrivals, taken)
     if refused is not None:
@@ -205,9 +203,7 @@ def _find_known(w: Connection, request: Request) -> list[ReceiptItem]:
     return [ReceiptItem(stored.id, "duplicate", stored.seq) for stored in found if stored is not None]
 
 
-def _list_arrived(
-    arrivals: Sequence[ParsedEnvelope], items: Sequence[ReceiptItem]
-) -> dict[tuple[str, str], list[int]]:
+def _list_arrived(arrivals: Sequence[ParsedEnvelope], items: Sequence[ReceiptItem]) -> dict[tuple[str, str], list[int]]:
     """Return, for each chain (tablet, chain) of the envelopes that are stored, their numbers."""
     arrived: dict[tuple[str, str], list[int]] = {}
     for arrival, item in zip(arrivals, items, strict=True):
