@@ -66,10 +66,10 @@ class Database(Hashable, Protocol):
     def read(self) -> Connection:
         """Return this thread's reading connection. It sees everything committed and cannot write."""
 
-    def write(self, *, patience: float = WRITE_PATIENCE) -> AbstractContextManager[Connection]:
+    def write(self, *, patience: float | None = None) -> AbstractContextManager[Connection]:
         """Open a durable transaction: all changes in the block are stored, or none. Blocks do not nest.
 
-        Raises DatabaseBusyError if another writer does not end within `patience` seconds.
+        Raises DatabaseBusyError if another writer does not end within `patience` seconds (None: WRITE_PATIENCE).
         """
 
     def group_commit(self, work: Callable[[Connection], T]) -> T:

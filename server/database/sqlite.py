@@ -112,15 +112,15 @@ class SqliteDatabase:
             self._writer.execute(f"PRAGMA max_page_count={max_mib * 2**20 // page}")
 
     @contextmanager
-    def write(self, *, patience: float = WRITE_PATIENCE) -> Iterator[Connection]:
+    def write(self, *, patience: float | None = None) -> Iterator[Connection]:
         """Open a durable transaction: all changes in the block are stored, or none. Blocks do not nest.
 
-        Raises DatabaseBusyError if another writer, in this process or another, does not end within `patience` seconds.
-        BEGIN IMMEDIATE takes the write lock at once. A deferred transaction could fail with "database is locked" when
-        it starts to write after another writer.
+        Raises DatabaseBusyError if another writer, in this process or another, does not end within `patience` seconds
+        (None: WRITE_PATIENCE). BEGIN IMMEDIATE takes the write lock at once. A deferred transaction could fail with
+        "database is locked" when it starts to write after another writer.
         """
         # After one writer waited in vain, the next ones do not wait: their threads must answer other requests.
-        wait = 0.0 if self._stuck else patience
+        wait = 0.0 if self._stuck else WRITE_PATIENCE if patience is None else patience
         if not self._lock.acquire(timeout=wait):
             self._stuck = self._stuck or wait >= WRITE_PATIENCE
             raise DatabaseBusyError

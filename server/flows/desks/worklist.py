@@ -114,8 +114,6 @@ def decide_item(
     """
     with db.write() as w:
         item = _require_visible(w, person, id_)
-        if (item.closed_by, item.decision) == (person.id, decision):  # The answer to her first request got lost.
-            return _describe(w, item)
         if item.closed is not None and (item.decision, decision) != (KEEP_APART, RELEASE):
             raise Problem("work.closed", str(id_))
         if decision not in ITEM_KINDS[item.kind].decisions:
