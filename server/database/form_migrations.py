@@ -236,7 +236,7 @@ def tablet_budgets(db: Database) -> None:
     """What each tablet has stored, in bytes; and screenings whose work items wait until others are decided."""
     db.executescript("""
     create table tablet_usage (
-      dev text primary key references devices,
+      dev text primary key references devices on delete cascade,
       bytes integer not null,
       quarantined integer not null
     ) strict, without rowid;
@@ -247,7 +247,7 @@ def tablet_budgets(db: Database) -> None:
       kind text not null,
       dev text not null,
       chain text not null,
-      envelope text not null references envelopes (id),
+      envelope text not null references envelopes (id) on delete cascade,
       opened integer not null,
       unique (envelope, kind)
     ) strict;
