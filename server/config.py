@@ -167,6 +167,12 @@ class Config:
     database_max_mb: Annotated[
         int, Setting("Maximum size of the database in MiB; 0: only the disk limits it.", _parse_limit)
     ] = 0
+    tablet_max_mb: Annotated[
+        int,
+        Setting(
+            "Maximum size in MiB of the screenings of one tablet; since its revocation, a 32nd of it.", _parse_positive
+        ),
+    ] = 1024
     hours_immediate: Annotated[
         int, Setting("Deadline in hours for a child or a person in danger.", _parse_positive)
     ] = 1

@@ -20,6 +20,7 @@ from werkzeug.datastructures import LanguageAccept
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_accept_header
 
+from server.database.connection import DatabaseBusyError
 from sync.errors import SyncError, join_sentences
 
 MEDIA_TYPE = "application/problem+json"
@@ -105,10 +106,15 @@ def choose_language(accepted: str) -> str:
 
 def install_error_handlers(app: Flask) -> None:
     """Make an app answer all errors with a problem document."""
-    app.register_error_handler(Problem, lambda error: _build_response(error.code, error.detail, error.members))
+    app.register_error_handler(Problem, respond)
     app.register_error_handler(SyncError, lambda error: _build_response(error.code, error.detail, {}))
     app.register_error_handler(HTTPException, _answer_http_error)
     app.register_error_handler(Exception, _answer_unexpected)
+
+
+def respond(error: Problem) -> Response:
+    """Build the response to the current request that a problem stands for."""
+    return _build_response(error.code, error.detail, error.members)
 
 
 def _answer_http_error(error: HTTPException) -> Response | HTTPException:
@@ -124,6 +130,8 @@ def _answer_http_error(error: HTTPException) -> Response | HTTPException:
 
 def _storage_problem(error: Exception) -> Problem | None:
     """Return the problem for a disk or database error, None for other errors. The client may repeat the request."""
+    if isinstance(error, DatabaseBusyError):
+        return Problem("server.busy")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Problem("storage.full")
     if not isinstance(error, sqlite3.OperationalError):
@@ -156,5 +164,5 @@ def _build_response(code: str, detail: str, members: dict[str, Any]) -> Response
     text = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
     response = Response(text, document["status"], mimetype=MEDIA_TYPE)
     if response.status_code in _RETRY_AFTER:
-        response.retry_after = _RETRY_AFTER[response.status_code]
+        response.retry_after = members.get("retry_after", _RETRY_AFTER[response.status_code])
     return response

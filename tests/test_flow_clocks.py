@@ -20,7 +20,7 @@ from server.app import open_services
 from server.flows.desks import referrals
 from server.flows.forms import rollouts
 from server.flows.intake import gaps
-from server.flows.people import accounts
+from server.flows.people import accounts, wrong_guesses
 from server.flows.trust import documents as trust_documents
 from server.flows.trust import enrolment
 from server.problems import Problem
@@ -140,7 +140,7 @@ def test_a_session_and_a_lockout_of_2090_end_after_the_clock_is_corrected(field:
         )
     assert accounts.find_by_session(db, "token", now=Y2090 + MINUTE, idle=HOUR) is not None
     assert accounts.find_by_session(db, "token", now=NOW, idle=HOUR) is None
-    for _ in range(accounts.FAILURES_PER_LOGIN):
+    for _ in range(wrong_guesses.FAILURES_PER_LOGIN):
         with pytest.raises(Problem, match=r"session\.refused"):
             accounts.sign_in(db, login="registro", auth=b"x" * 32, address="192.0.2.1", now=Y2090)
     with pytest.raises(Problem, match=r"session\.too_many"):

@@ -7,13 +7,8 @@ import pytest
 from conftest import FOUNDED, World, derive
 from server.database.connection import Database
 from server.flows.people import accounts
-from server.flows.people.accounts import (
-    FAILURE_WINDOW,
-    FAILURES_KEPT,
-    FAILURES_PER_ADDRESS,
-    FAILURES_PER_LOGIN,
-    SESSION_LIFE,
-)
+from server.flows.people.accounts import FAILURES_KEPT, SESSION_LIFE
+from server.flows.people.wrong_guesses import FAILURE_WINDOW, FAILURES_PER_ADDRESS, FAILURES_PER_LOGIN
 from server.problems import Problem
 from sync.durations import HOUR
 
@@ -53,13 +48,15 @@ def test_the_salt_answer_does_not_reveal_whether_a_login_exists(world_db: Databa
     assert unknown == accounts.get_salt(world_db, "nadie") != accounts.get_salt(world_db, "nadie2")
 
 
-def test_too_many_failures_block_sign_in_for_a_time(world: World, world_db: Database) -> None:
+def test_wrong_words_wait_after_too_many_and_the_right_ones_never_do(world: World, world_db: Database) -> None:
     auth = right(world_db, world, "autora")
     for _ in range(FAILURES_PER_LOGIN):
         refused(world_db, "autora", WRONG)
-    assert refused(world_db, "autora", auth) == "session.too_many"
+    assert refused(world_db, "autora", WRONG) == "session.too_many"
     later = NOW + FAILURE_WINDOW + 1
-    assert accounts.sign_in(world_db, login="autora", auth=auth, address=HOME, now=later).person.login == "autora"
+    with pytest.raises(Problem, match=r"session\.refused"):
+        accounts.sign_in(world_db, login="autora", auth=WRONG, address=HOME, now=later)
+    assert accounts.sign_in(world_db, login="autora", auth=auth, address=HOME, now=NOW).person.login == "autora"
 
 
 def test_failures_from_another_address_do_not_lock_a_coordinator_out(world: World, world_db: Database) -> None:

@@ -289,7 +289,8 @@ def test_failed_tokens_are_limited_like_failed_passphrases(field: Field) -> None
     good = token(field, "autora", "author")["token"]
     for _ in range(5):
         assert code(ask(field, "chaski_guess", "/v1/versions")) == (401, "token.refused")
-    assert code(ask(field, good, "/v1/versions")) == (429, "session.too_many")
+    assert code(ask(field, "chaski_guess", "/v1/versions")) == (429, "session.too_many")
+    assert ask(field, good, "/v1/versions").status_code == 200, "the right one is accepted at any time"
     later = replace(field, services=replace(field.services, now=lambda: FOUNDED + DAY))
     assert ask(later, good, "/v1/versions").status_code == 200
     assert code(ask(later, "", "/v1/versions")) == (401, "token.refused")

@@ -16,7 +16,7 @@ from server.api.client_address import (
     EnrolmentFailures,
     find_client_address,
 )
-from server.flows.people import accounts
+from server.flows.people.wrong_guesses import FAILURES_PER_LOGIN
 from support.intake import open_field
 from support.signing_in import answer_challenge
 from sync.documents import enrolment
@@ -86,7 +86,7 @@ def test_failed_sign_ins_count_for_the_address_behind_the_proxy(world: World) ->
         )
         return int(answer.status_code)
 
-    assert [sign_in("203.0.113.9") for _ in range(accounts.FAILURES_PER_LOGIN)] == [401] * accounts.FAILURES_PER_LOGIN
+    assert [sign_in("203.0.113.9") for _ in range(FAILURES_PER_LOGIN)] == [401] * FAILURES_PER_LOGIN
     assert sign_in("203.0.113.9") == 429
     assert sign_in("203.0.113.8") == 401
     field.services.db.close()

@@ -36,12 +36,12 @@ EXPECTED = {
     ("claim", "closed"): ("referral.wrong_state", "referral.wrong_state"),
     ("accept", "waiting"): ("accepted", "accepted"),
     ("accept", "claimed"): ("accepted", "referral.held_by_another"),
-    ("accept", "accepted"): ("referral.wrong_state", "referral.wrong_state"),
+    ("accept", "accepted"): ("accepted", "referral.wrong_state"),
     ("accept", "closed"): ("referral.wrong_state", "referral.wrong_state"),
     ("close", "waiting"): ("referral.wrong_state", "referral.wrong_state"),
     ("close", "claimed"): ("referral.wrong_state", "referral.wrong_state"),
     ("close", "accepted"): ("closed", "referral.held_by_another"),
-    ("close", "closed"): ("referral.wrong_state", "referral.wrong_state"),
+    ("close", "closed"): ("closed", "referral.wrong_state"),
 }
 
 
@@ -91,7 +91,8 @@ def test_each_transition_is_allowed_or_refused_by_the_table(
         ACTIONS[action](db, opened.id, who)
         now = state(field, opened.id)
         assert (now.state, now.holder) == (expected, who)
-        assert field.rows("select count(*) from audit") == [(before[0][0] + 1,)]
+        repeated = expected == start != "claimed"
+        assert field.rows("select count(*) from audit") == [(before[0][0] + (not repeated),)]
 
 
 def test_a_claim_without_acceptance_lapses_and_the_referral_waits_again(field: Field, opened: Referral) -> None:
@@ -141,3 +142,45 @@ def test_an_unknown_referral_or_result_is_named(field: Field, opened: Referral) 
     referrals.accept_referral(field.services.db, opened.id, ANA, now=FOUNDED)
     with pytest.raises(Problem, match=r"referral\.unknown_result"):
         referrals.close_referral(field.services.db, opened.id, ANA, "la señora se fue", now=FOUNDED)
+
+
+@pytest.mark.parametrize(("action", "start"), [("accept", "waiting"), ("accept", "claimed"), ("close", "accepted")])
+def test_a_step_asked_twice_answers_the_same_and_is_written_down_once(
+    field: Field, opened: Referral, action: str, start: str
+) -> None:
+    db = field.services.db
+    for step in PATHS[start]:
+        ACTIONS[step](db, opened.id, ANA)
+    first = ACTIONS[action](db, opened.id, ANA)
+    kept = [field.rows(f"select * from {table}") for table in ("audit", "status_events", "referrals")]  # noqa: S608
+    assert ACTIONS[action](db, opened.id, ANA) == first
+    assert [field.rows(f"select * from {table}") for table in ("audit", "status_events", "referrals")] == kept  # noqa: S608
+    with pytest.raises(Problem):
+        ACTIONS[action](db, opened.id, BEA)
+
+
+def test_a_referral_closed_with_one_result_is_not_closed_with_another(field: Field, opened: Referral) -> None:
+    for step in PATHS["closed"]:
+        ACTIONS[step](field.services.db, opened.id, ANA)
+    with pytest.raises(Problem, match=r"referral\.wrong_state"):
+        referrals.close_referral(field.services.db, opened.id, ANA, "declined", now=FOUNDED)
+
+
+@pytest.mark.parametrize(
+    ("action", "start", "first"),
+    [
+        ("close", "waiting", ["accept"]),
+        ("close", "claimed", ["accept"]),
+        ("accept", "closed", []),
+        ("claim", "closed", []),
+    ],
+)
+def test_a_step_in_the_wrong_state_says_what_to_do_first(
+    field: Field, opened: Referral, action: str, start: str, first: list[str]
+) -> None:
+    for step in PATHS[start]:
+        ACTIONS[step](field.services.db, opened.id, ANA)
+    with pytest.raises(Problem) as refused:
+        ACTIONS[action](field.services.db, opened.id, ANA)
+    assert (refused.value.code, refused.value.members["first"]) == ("referral.wrong_state", first)
+    assert all(step in refused.value.detail for step in first)

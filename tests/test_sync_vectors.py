@@ -164,7 +164,7 @@ def do_response(given: Given) -> Any:
 
 
 def do_refusal(given: Given) -> int:
-    return messages.read_refusal(message(given), verify_keys(given["servers"]), dev=given["dev"], n=given["n"])
+    return messages.read_refusal(message(given), verify_keys(given["servers"]), dev=given["dev"], n=given["n"]).last
 
 
 def do_session(given: Given) -> dict[str, str]:

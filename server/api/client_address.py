@@ -1,18 +1,19 @@
 """The client address of a request behind proxies, and a limit on failed enrolments per address.
 
 `server.app` installs both on the APIs, so that an attacker cannot guess enrolment codes. The counts are in memory only.
-The limit must never apply to `POST /v1/sync`: the server accepts a certified tablet's screenings at any rate.
+The limit must never keep out a right code, a certificate, or `POST /v1/sync`: it changes the answers to failures alone.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from flask import Flask, Response, request
 
+from server import problems
+from server.client_network import network_of, parse_address
 from server.config import Network
 from server.problems import Problem
 
@@ -40,19 +41,12 @@ def find_client_address(peer: str, forwarded: str, proxies: Sequence[Network]) -
     seen = peer
     while hops and _is_in(seen, proxies):
         seen = hops.pop()
-    return seen if _parse_address(seen) else peer
+    return seen if parse_address(seen) else peer
 
 
 def _is_in(address: str, proxies: Sequence[Network]) -> bool:
-    parsed = _parse_address(address)
+    parsed = parse_address(address)
     return parsed is not None and any(parsed in network for network in proxies)
-
-
-def _parse_address(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(address)
-    except ValueError:
-        return None
 
 
 class EnrolmentFailures:
@@ -69,41 +63,35 @@ class EnrolmentFailures:
 
     def is_blocked(self, address: str) -> bool:
         """True if an address has reached the limit in its window."""
-        since, count = self._counted.get(_subnet(address), (0.0, 0))
+        since, count = self._counted.get(network_of(address), (0.0, 0))
         return count >= MAX_FAILURES and self._clock() - since < WINDOW_SECONDS
 
     def count(self, address: str) -> None:
         """Count one failure of an address."""
-        since, count = self._counted.pop(_subnet(address), (0.0, 0))
+        since, count = self._counted.pop(network_of(address), (0.0, 0))
         if not count or self._clock() - since >= WINDOW_SECONDS:
             since, count = self._clock(), 0
-        self._counted[_subnet(address)] = since, count + 1
+        self._counted[network_of(address)] = since, count + 1
         while len(self._counted) > MAX_ADDRESSES:
             self._counted.pop(next(iter(self._counted)), None)
 
 
-def _subnet(address: str) -> str:
-    # A client with one IPv6 address usually has a /64 network: 2^64 addresses.
-    parsed = _parse_address(address)
-    if isinstance(parsed, ipaddress.IPv6Address):
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return address
-
-
 def limit_enrolment_failures(app: Flask) -> None:
-    """Answer 429 to an address with too many failed enrolments, before any other work on its request."""
-    refusals = EnrolmentFailures()
+    """Answer every further failure of an address with too many failed enrolments with 429, without its reason.
 
-    def before() -> None:
-        if _is_limited() and refusals.is_blocked(request.remote_addr or ""):
-            raise Problem("http.too_many")
+    A request is judged first: people and tablets behind one address must not keep each other out.
+    """
+    failures = EnrolmentFailures()
 
     def after(response: Response) -> Response:
-        if _is_limited() and 400 <= response.status_code < 500 and response.status_code != 429:
-            refusals.count(request.remote_addr or "")
+        if not _is_limited() or not 400 <= response.status_code < 500:
+            return response
+        address = request.remote_addr or ""
+        if failures.is_blocked(address):
+            return problems.respond(Problem("http.too_many"))
+        failures.count(address)
         return response
 
-    app.before_request(before)
     app.after_request(after)
 
 

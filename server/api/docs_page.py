@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable
-from functools import cache
 from http import HTTPStatus
 from importlib import resources
 from typing import Any
@@ -18,6 +17,7 @@ from flask import Flask, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from server import problems
+from server.api.flask_app import OnceMade
 from server.api.openapi import Document, operations
 
 _templates = Environment(
@@ -51,10 +51,12 @@ _CONTENT_SECURITY_POLICY = (
 
 def install(app: Flask, document: Callable[[], Document]) -> None:
     """Install the page at `/`. The server renders it at the first request."""
-    written = cache(lambda: render(document()))
+    written = OnceMade(lambda: render(document()).encode())
 
     def page() -> Response:
-        return Response(written(), mimetype="text/html", headers={"Content-Security-Policy": _CONTENT_SECURITY_POLICY})
+        response = written.answer("text/html")
+        response.headers["Content-Security-Policy"] = _CONTENT_SECURITY_POLICY
+        return response
 
     app.add_url_rule("/", view_func=page)
 

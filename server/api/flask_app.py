@@ -7,9 +7,11 @@ signed bytes. Each API adds its own endpoints. A log line must never contain a q
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -84,9 +86,26 @@ def current_services() -> Services:
     return cast(Services, current_app.extensions["chaski"])
 
 
-def signed_bytes(body: bytes, name: str, *, immutable: bool) -> Response:
+class OnceMade:
+    """Bytes that the process makes once, at the first request for them. Requests at the same time wait for them."""
+
+    def __init__(self, make: Callable[[], bytes]) -> None:
+        self._make, self._lock = make, threading.Lock()
+        self._made: tuple[bytes, str] | None = None
+
+    def answer(self, mimetype: str) -> Response:
+        """Return the bytes with an ETag, or 304 to a client that has them."""
+        with self._lock:
+            if self._made is None:
+                body = self._make()
+                self._made = body, hashlib.sha256(body).hexdigest()
+            made = self._made
+        return signed_bytes(*made, immutable=False, mimetype=mimetype)
+
+
+def signed_bytes(body: bytes, name: str, *, immutable: bool, mimetype: str = DOCUMENT_TYPE) -> Response:
     """Return signed bytes unchanged. `name` is the ETag. `immutable`: the bytes under this name never change."""
-    response = Response(body, mimetype=DOCUMENT_TYPE)
+    response = Response(body, mimetype=mimetype)
     response.vary.add("Accept-Encoding")
     if immutable:
         cache_forever(response)

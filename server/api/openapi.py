@@ -7,6 +7,7 @@ endpoints of the API itself.
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ from functools import cache
 from importlib import metadata, resources
 from typing import Any, TypeVar
 
-from flask import Flask, Response, jsonify
+from flask import Flask, Response
 from flask_smorest import Api, Blueprint
 
+from server.api.flask_app import OnceMade
 from server.problems import MEDIA_TYPE, find_type, install_error_handlers
 
 Document = dict[str, Any]
@@ -112,9 +114,11 @@ def register_blueprints(app: Flask, *blueprints: Blueprint, title: str, guard: s
         # A copy, because two threads may call this at the same time.
         return _complete_document(deepcopy(api.spec.to_dict()), guard)
 
+    written = OnceMade(lambda: json.dumps(document(), ensure_ascii=False, sort_keys=True).encode())
+
     def openapi() -> Response:
         """Return the OpenAPI document of this API."""
-        return jsonify(document())
+        return written.answer("application/json")
 
     app.add_url_rule("/openapi.json", view_func=openapi)
     return document

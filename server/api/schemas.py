@@ -94,10 +94,36 @@ class MeSchema(Schema):
     keyrings = fields.List(fields.Nested(WrappedKeyringSchema))
 
 
+class LimitSchema(Schema):
+    """The length of a page."""
+
+    limit = WholeNumber(load_default=200, validate=validate.Range(1, 1000))
+
+
+class PageSchema(LimitSchema):
+    """A page of a list. `after` is the id of the last item of the page before; empty: the first page."""
+
+    after = fields.String(load_default="", validate=validate.Regexp(r"[A-Za-z0-9_.-]{0,64}\Z"))
+
+
+class NumberPageSchema(LimitSchema):
+    """A page of a list whose items have numbers. `after` is the last number of the page before."""
+
+    after = WholeNumber(load_default=0, validate=validate.Range(0, MAX_INTEGER))
+
+
 class ViewSchema(Schema):
     """The view: field work or training, never both at once."""
 
     mode = fields.String(load_default="field", validate=validate.OneOf(MODES))
+
+
+class ViewPageSchema(ViewSchema, PageSchema):
+    """A page of field work or of training."""
+
+
+class StatisticsQuerySchema(ViewSchema, NumberPageSchema):
+    """A page of the published tables of field work or of training."""
 
 
 class InviteSchema(Schema):
@@ -204,6 +230,8 @@ class ReferralSchema(Schema):
     opened = fields.Integer()
     deadline = fields.Integer(allow_none=True)
     holder = fields.String(allow_none=True)
+    holder_login = fields.String(allow_none=True)
+    received = fields.Integer()
     lease = fields.Integer(allow_none=True)
     result = fields.String(allow_none=True)
     route = fields.Dict(keys=fields.String(), allow_none=True)
@@ -215,7 +243,7 @@ class CloseSchema(Schema):
     result = fields.String(required=True, validate=validate.Length(1, 40))
 
 
-class WorkQuerySchema(Schema):
+class WorkQuerySchema(NumberPageSchema):
     """Selects open items (0), or items that were kept aside (1)."""
 
     kept = WholeNumber(load_default=0, validate=validate.OneOf((0, 1)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Flask, Response, g, request
@@ -19,9 +20,12 @@ from server.api.flask_app import DOCUMENT_TYPE, cache_forever, current_services,
 from server.flows.desks.routing import Rulebook
 from server.flows.forms import recordings
 from server.flows.intake import sync_request
+from server.flows.intake.storage_budget import MIB, StorageBudget
+from server.flows.intake.sync_request import NumberRefusedError
 from server.flows.trust import documents, enrolment
 from server.problems import Problem
 from sync.documents.enrolment import MAX_REQUEST_BYTES
+from sync.documents.receipt import ReceiptItem
 from sync.exchange.messages import CONTENT_TYPE, SIGNATURE_HEADER, Message, write_refusal
 
 blueprint = Blueprint("tablets", __name__, description="Tablets")
@@ -38,26 +42,34 @@ def install_tablet_api(app: Flask) -> None:
 
 @blueprint.post("/v1/sync")
 @openapi.problems("device.unknown", "device.not_certified", "encoding.*", "document.*", *sync_request.NUMBER_REFUSED)
-@openapi.problems("exchange.bad_signature", "exchange.too_large", "exchange.*")
+@openapi.problems("exchange.bad_signature", "exchange.too_large", "exchange.*", "storage.quota")
 @openapi.accepts(CONTENT_TYPE, SIGNATURE_HEADER)
 @blueprint.response(200, openapi.BYTES, content_type=CONTENT_TYPE, headers={SIGNATURE_HEADER: openapi.REQUIRED_HEADER})
 def sync_tablet() -> Response:
-    """Sync a tablet in one request and response (SPEC 11). The server also signs a rejection of the request number."""
+    """Sync a tablet in one request and response (SPEC 11). The server also signs a rejection of the request number.
+
+    A rejection of the number has the receipts of the envelopes, which are stored all the same.
+    """
     services = current_services()
+    config = services.config
     message = Message(request.get_data(), request.headers.get(SIGNATURE_HEADER, ""))
-    rulebook = Rulebook(services.rules, services.config.deadline_hours)
+    rulebook = Rulebook(services.rules, config.deadline_hours)
+    budget = StorageBudget(config.tablet_max_mb * MIB, config.database_max_mb * MIB)
     try:
         answer, items = sync_request.answer_request(
-            services.db, message, keys=services.keys, rulebook=rulebook, now=services.now()
+            services.db, message, keys=services.keys, rulebook=rulebook, now=services.now(), budget=budget
         )
-    except Problem as error:
-        if error.code not in sync_request.NUMBER_REFUSED:
-            raise
+    except NumberRefusedError as error:
+        _log_outcomes(error.items)
         return _signed_refusal(error)
-    g.outcomes = dict(Counter(item.outcome for item in items))
+    _log_outcomes(items)
     response = Response(answer.body, content_type=CONTENT_TYPE)
     response.headers[SIGNATURE_HEADER] = answer.signature
     return response
+
+
+def _log_outcomes(items: Sequence[ReceiptItem]) -> None:
+    g.outcomes = dict(Counter(item.outcome for item in items))
 
 
 def _signed_refusal(error: Problem) -> Response:

@@ -122,7 +122,7 @@ def registrar_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def find_tablet(staff: StaffSession, dev: str) -> dict[str, Any]:
     """Return the server's record of a tablet. Raises Problem `device.not_found` when there is none."""
-    found: dict[str, Any] | None = next((each for each in staff.get("/v1/devices") if each["dev"] == dev), None)
+    found: dict[str, Any] | None = next((each for each in staff.list("/v1/devices") if each["dev"] == dev), None)
     if found is None:
         raise Problem("device.not_found", f"no tablet {dev} has enrolled; `chaski device list` lists the tablets")
     return found

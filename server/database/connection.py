@@ -10,6 +10,12 @@ from typing import Any, Protocol, TypeVar
 Row = dict[str, Any]
 Parameters = Sequence[Any] | Mapping[str, Any]
 T = TypeVar("T")
+WRITE_PATIENCE = 5.0
+"""Seconds that a writer waits for the one before it. Longer waits would take all threads that answer requests."""
+
+
+class DatabaseBusyError(Exception):
+    """Another writer holds the database for too long. Nothing was changed; the caller may try again."""
 
 
 class Result(Protocol):
@@ -60,11 +66,17 @@ class Database(Hashable, Protocol):
     def read(self) -> Connection:
         """Return this thread's reading connection. It sees everything committed and cannot write."""
 
-    def write(self) -> AbstractContextManager[Connection]:
-        """Open a durable transaction: all changes in the block are stored, or none. Blocks do not nest."""
+    def write(self, *, patience: float | None = None) -> AbstractContextManager[Connection]:
+        """Open a durable transaction: all changes in the block are stored, or none. Blocks do not nest.
+
+        Raises DatabaseBusyError if another writer does not end within `patience` seconds (None: WRITE_PATIENCE).
+        """
 
     def group_commit(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in a transaction shared with other callers. Returns its result after the commit."""
+        """Run `work` in a transaction shared with other callers. Returns its result after the commit.
+
+        Raises DatabaseBusyError if other writers do not end in time.
+        """
 
     def close(self) -> None:
         """Close every connection."""

@@ -216,3 +216,67 @@ def spent_sign_in_challenges(db: Database) -> None:
       at integer not null
     ) strict, without rowid;
     """)
+
+
+@migrations()
+def chain_gaps(db: Database) -> None:
+    """The missing numbers of each chain as ranges, and its highest stored number: no sync walks over stored rows."""
+    db.executescript("""
+    alter table chains add column highest integer not null default 0;
+    update chains set highest = coalesce(
+      (select max(e.seq) from envelopes e where e.dev = chains.dev and e.chain = chains.chain), 0);
+    create table chain_gaps (
+      dev text not null,
+      chain text not null,
+      first integer not null,
+      last integer not null check (last >= first),
+      primary key (dev, chain, first),
+      foreign key (dev, chain) references chains on delete cascade
+    ) strict, without rowid;
+    insert into chain_gaps (dev, chain, first, last)
+      select n.dev, n.chain, n.former + 1, n.seq - 1 from (
+        select dev, chain, seq, lag(seq, 1, 0) over (partition by dev, chain order by seq) as former
+        from envelopes) n
+      join chains c on c.dev = n.dev and c.chain = n.chain
+      where n.seq > n.former + 1;
+    """)
+
+
+@migrations()
+def tablet_budgets(db: Database) -> None:
+    """What each tablet has stored, in bytes; and screenings whose work items wait until others are decided."""
+    db.executescript("""
+    create table tablet_usage (
+      dev text primary key references devices on delete cascade,
+      bytes integer not null,
+      quarantined integer not null
+    ) strict, without rowid;
+    insert into tablet_usage (dev, bytes, quarantined)
+      select dev, sum(size), sum(case when outcome = 'quarantined' then size else 0 end) from envelopes group by dev;
+    create table deferred_items (
+      id integer primary key autoincrement,
+      kind text not null,
+      dev text not null,
+      chain text not null,
+      envelope text not null references envelopes (id) on delete cascade,
+      opened integer not null,
+      unique (envelope, kind)
+    ) strict;
+    create index deferred_items_by_tablet on deferred_items (dev, id);
+    create index work_items_open_by_tablet on work_items (dev, envelope) where closed is null;
+    """)
+
+
+@migrations()
+def pages(db: Database) -> None:
+    """Indexes in the order of the lists that people read page by page, so that a page costs the same in a long list."""
+    db.executescript("""
+    alter table referrals add column arrival integer not null default 0;
+    alter table referrals add column received integer not null default 0;
+    update referrals set (arrival, received) =
+      (select e.arrival, e.received from envelopes e where e.id = referrals.envelope);
+    create index referrals_in_order on referrals (queue, mode, coalesce(deadline, 9007199254740991), arrival)
+      where state <> 'closed';
+    create index work_items_in_order on work_items (id) where closed is null;
+    create index work_items_kept_apart on work_items (id) where decision = 'keep_apart';
+    """)

@@ -16,14 +16,21 @@ from typing import Any, TypeVar
 
 import sqlite_utils
 
-from server.database.connection import Connection, Parameters, Row, savepoint
+from server.database.connection import (
+    WRITE_PATIENCE,
+    Connection,
+    DatabaseBusyError,
+    Parameters,
+    Row,
+    savepoint,
+)
 from server.database.form_migrations import migrations
 
 T = TypeVar("T")
 
 # synchronous=FULL: a receipt is a promise that outlives a power cut. temp_store=MEMORY: no temporary file anywhere.
 _PRAGMAS = (
-    "busy_timeout=10000",
+    "busy_timeout=10000",  # While it opens; afterwards each write says how long it waits.
     "journal_mode=WAL",
     "synchronous=FULL",
     "foreign_keys=ON",
@@ -96,6 +103,7 @@ class SqliteDatabase:
         self._changed = threading.Condition()
         self._waiting: list[tuple[Callable[[Connection], Any], Future[Any]]] = []
         self._has_leader = False
+        self._stuck = False
         path.chmod(0o600)
         _refuse_newer(self._writer)
         migrations.apply(sqlite_utils.Database(self._writer.conn))
@@ -104,30 +112,55 @@ class SqliteDatabase:
             self._writer.execute(f"PRAGMA max_page_count={max_mib * 2**20 // page}")
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, patience: float | None = None) -> Iterator[Connection]:
         """Open a durable transaction: all changes in the block are stored, or none. Blocks do not nest.
 
-        BEGIN IMMEDIATE takes the write lock at once. A deferred transaction could fail with "database is locked" when
-        it starts to write after another writer.
+        Raises DatabaseBusyError if another writer, in this process or another, does not end within `patience` seconds
+        (None: WRITE_PATIENCE). BEGIN IMMEDIATE takes the write lock at once. A deferred transaction could fail with
+        "database is locked" when it starts to write after another writer.
         """
-        with self._lock:
-            self._writer.execute("BEGIN IMMEDIATE")
+        # After one writer waited in vain, the next ones do not wait: their threads must answer other requests.
+        wait = 0.0 if self._stuck else WRITE_PATIENCE if patience is None else patience
+        if not self._lock.acquire(timeout=wait):
+            self._stuck = self._stuck or wait >= WRITE_PATIENCE
+            raise DatabaseBusyError
+        try:
+            self._begin(wait)
             try:
                 yield self._writer
                 self._writer.commit()
             except BaseException:
                 self._writer.rollback()
                 raise
+        finally:
+            self._lock.release()
+
+    def _begin(self, wait: float) -> None:
+        self._writer.execute(f"PRAGMA busy_timeout={int(wait * 1000)}")
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            self._stuck = self._stuck or wait >= WRITE_PATIENCE
+            raise DatabaseBusyError from error
+        self._stuck = False
 
     def group_commit(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction shared with other callers. Returns its result after the commit.
 
         One commit costs the same for one caller or many (group commit). The first caller leads: it runs the work of all
         callers that arrived during the commit before. Work that fails rolls back alone. A failed commit fails for all.
+        A caller that no leader takes within twice WRITE_PATIENCE leaves with DatabaseBusyError.
         """
         future: Future[T] = Future()
+        own = work, future
         with self._changed:
-            self._waiting.append((work, future))
+            self._waiting.append(own)
+            in_time = self._changed.wait_for(lambda: future.done() or not self._has_leader, 2 * WRITE_PATIENCE)
+            if not in_time and own in self._waiting:
+                self._waiting.remove(own)
+                raise DatabaseBusyError
             self._changed.wait_for(lambda: future.done() or not self._has_leader)
             if future.done():
                 return future.result()

@@ -7,7 +7,7 @@ change a state.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
@@ -29,25 +29,40 @@ class Transition:
 class StateTable:
     """The allowed transitions of one kind of record: (action, state before) -> transition.
 
-    `refused` makes the Problem for any other action, from the request and the state.
+    `refused` makes the Problem for any other action, from the request, the state and the actions to do first.
     """
 
     transitions: Mapping[tuple[str, str], Transition]
-    refused: Callable[[str, str], Problem]
+    refused: Callable[[str, str, Sequence[str]], Problem]
 
     def next_state(self, action: str, state: str) -> str:
         """Return the state after an action. Raises the problem `refused` if the action is not allowed."""
         return self.transition(action, state).end
 
+    def first_steps(self, action: str, state: str) -> list[str]:
+        """Return the actions that lead from a state to one in which `action` is allowed, in the table's order."""
+        ready = {before for name, before in self.transitions if name == action}
+        return [name for (name, before), next_ in self.transitions.items() if before == state and next_.end in ready]
+
+    def ends_in(self, action: str, state: str) -> bool:
+        """Return True if an action leads to this state, from any other."""
+        return any(name == action and next_.end == state for (name, _), next_ in self.transitions.items())
+
     def transition(self, action: str, state: str, subject: str = "") -> Transition:
         """Return the transition of an action. Raises the problem `refused`, which names the subject or the action."""
         found = self.transitions.get((action, state))
         if found is None:
-            raise self.refused(f"{subject or action}: {state}", state)
+            raise self.refused(f"{subject or action}: {state}", state, self.first_steps(action, state))
         return found
 
 
-def read(package: str, name: str, *, refused: Callable[[str, str], Problem]) -> StateTable:
+def refuse(code: str, detail: str, state: str, first: Sequence[str]) -> Problem:
+    """Return a problem that names the state, and in `first` the actions of which one has to come before."""
+    told = f"{detail}; first: {', '.join(first)}" if first else detail
+    return Problem(code, told, state=state, first=list(first))
+
+
+def read(package: str, name: str, *, refused: Callable[[str, str, Sequence[str]], Problem]) -> StateTable:
     """Read a transition table, a CSV file inside `package`."""
     lines = resources.files(package).joinpath(name).read_text(encoding="utf-8").splitlines()
     return StateTable({(row["action"], row["from"]): _transition(row) for row in csv.DictReader(lines)}, refused)

@@ -1,8 +1,12 @@
 """Each tablet's chains: the number up to which no screening is missing, the gaps above it, and the last number of a
-chain that the tablet left. Intake and the gap job use it."""
+chain that the tablet left. Intake and the gap job use it.
+
+Gaps are rows, so that a sync costs the same however many numbers are stored or missing.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from server.database.connection import Connection
@@ -19,47 +23,109 @@ class Gap:
         return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
 
 
-def advance_chain(w: Connection, dev: str, chain: str) -> tuple[int, list[Gap]]:
-    """Advance a chain's contiguous number over the stored envelopes. Returns it, and the gaps above it in rising
-    order."""
-    known = w.row("select contiguous, ended from chains where dev = ? and chain = ?", [dev, chain])
-    held, ended = (known["contiguous"], known["ended"]) if known else (0, 0)
-    sql = "select distinct seq from envelopes where dev = ? and chain = ? and seq > ? order by seq"
-    reached = last = held
-    gaps: list[Gap] = []
-    for seq in (item["seq"] for item in w.rows(sql, [dev, chain, held])):
-        if seq > last + 1:
-            gaps.append(Gap(last + 1, seq - 1))
-        last = seq
-        reached = reached if gaps else seq
-    if ended > last:
-        gaps.append(Gap(last + 1, ended))
-    if known is None or reached > held:
+def is_known(c: Connection, dev: str, chain: str) -> bool:
+    """Return True if the server tracks this chain."""
+    return c.row("select 1 from chains where dev = ? and chain = ?", [dev, chain]) is not None
+
+
+def count_chains(c: Connection, dev: str) -> int:
+    """Return how many of a tablet's chains the server tracks."""
+    return int(c.execute("select count(*) from chains where dev = ?", [dev]).fetchone()[0])
+
+
+def advance_chain(w: Connection, dev: str, chain: str, arrived: Iterable[int] = ()) -> int:
+    """Record the numbers of stored envelopes. Returns the number up to which none is missing.
+
+    A chain that is not tracked yet is counted from the stored envelopes.
+    """
+    known = w.row("select contiguous, highest from chains where dev = ? and chain = ?", [dev, chain])
+    if known is None:
+        return recount_chain(w, dev, chain)
+    highest = known["highest"]
+    for seq in sorted(set(arrived)):
+        if seq <= highest:
+            _fill_gap(w, dev, chain, seq)
+            continue
+        if seq > highest + 1:
+            _put_gap(w, dev, chain, Gap(highest + 1, seq - 1))
+        highest = seq
+    reached = _first_missing(w, dev, chain, highest) - 1
+    if (reached, highest) != (known["contiguous"], known["highest"]):
         w.execute(
-            "insert into chains (dev, chain, contiguous) values (?, ?, ?)"
-            " on conflict (dev, chain) do update set contiguous = excluded.contiguous",
-            [dev, chain, reached],
+            "update chains set contiguous = ?, highest = ? where dev = ? and chain = ?", [reached, highest, dev, chain]
         )
-    return reached, gaps
+    return reached
+
+
+def recount_chain(w: Connection, dev: str, chain: str) -> int:
+    """Find the gaps of one chain anew, from all of its stored envelopes. Returns the number as `advance_chain` does."""
+    w.execute("delete from chain_gaps where dev = ? and chain = ?", [dev, chain])
+    about = [dev, chain]
+    highest = int(
+        w.execute("select coalesce(max(seq), 0) from envelopes where dev = ? and chain = ?", about).fetchone()[0]
+    )
+    w.execute(
+        "insert into chains (dev, chain, contiguous, highest) values (?, ?, 0, ?)"
+        " on conflict (dev, chain) do update set highest = excluded.highest",
+        [*about, highest],
+    )
+    w.execute(
+        "insert into chain_gaps (dev, chain, first, last) select ?, ?, former + 1, seq - 1 from"
+        " (select seq, lag(seq, 1, 0) over (order by seq) as former from envelopes where dev = ? and chain = ?) n"
+        " where seq > former + 1",
+        [*about, *about],
+    )
+    reached = _first_missing(w, dev, chain, highest) - 1
+    w.execute("update chains set contiguous = ? where dev = ? and chain = ?", [reached, *about])
+    return reached
+
+
+def list_gaps(c: Connection, dev: str, chain: str, *, most: int) -> list[Gap]:
+    """Return the lowest `most` gaps of a tracked chain, in rising order."""
+    sql = "select first, last from chain_gaps where dev = ? and chain = ? order by first limit ?"
+    gaps = [Gap(**item) for item in c.rows(sql, [dev, chain, most])]
+    known = c.row("select highest, ended from chains where dev = ? and chain = ?", [dev, chain])
+    if len(gaps) < most and known is not None and known["ended"] > known["highest"]:
+        gaps.append(Gap(known["highest"] + 1, known["ended"]))
+    return gaps
 
 
 def record_left_chain(w: Connection, dev: str, chain: str, written: int) -> bool:
     """Store the last number of a chain that a tablet reports as left. Returns True if the report is new."""
+    advance_chain(w, dev, chain)
     known = w.row("select ended from chains where dev = ? and chain = ?", [dev, chain])
-    if known is None or known["ended"] < written:
-        w.execute(
-            "insert into chains (dev, chain, contiguous, ended) values (?, ?, 0, ?)"
-            " on conflict (dev, chain) do update set ended = excluded.ended",
-            [dev, chain, written],
-        )
-    return known is None or known["ended"] == 0
+    assert known is not None, "a chain that was advanced is tracked"
+    if known["ended"] < written:
+        w.execute("update chains set ended = ? where dev = ? and chain = ?", [written, dev, chain])
+    return bool(known["ended"] == 0)
 
 
 def list_unfinished(c: Connection) -> list[tuple[str, str]]:
     """Return (tablet, chain) of each chain with a missing number or an open gap on the work list."""
     found = c.rows(
-        "select c.dev, c.chain from chains c where c.ended > c.contiguous or exists (select 1 from envelopes e"
-        "  where e.dev = c.dev and e.chain = c.chain and e.seq > c.contiguous)"
+        "select dev, chain from chains where ended > contiguous or highest > contiguous"
         " union select dev, chain from work_items where kind = 'gap' and closed is null",
     )
     return [(item["dev"], item["chain"]) for item in found]
+
+
+def _first_missing(c: Connection, dev: str, chain: str, highest: int) -> int:
+    lowest = c.execute("select min(first) from chain_gaps where dev = ? and chain = ?", [dev, chain]).fetchone()[0]
+    return int(highest + 1 if lowest is None else lowest)
+
+
+def _fill_gap(w: Connection, dev: str, chain: str, seq: int) -> None:
+    """Remove one number from the gap that contains it, if any. What is left of the gap stays."""
+    sql = "select first, last from chain_gaps where dev = ? and chain = ? and first <= ? order by first desc limit 1"
+    found = w.row(sql, [dev, chain, seq])
+    if found is None or found["last"] < seq:
+        return
+    w.execute("delete from chain_gaps where dev = ? and chain = ? and first = ?", [dev, chain, found["first"]])
+    for rest in (Gap(found["first"], seq - 1), Gap(seq + 1, found["last"])):
+        if rest.first <= rest.last:
+            _put_gap(w, dev, chain, rest)
+
+
+def _put_gap(w: Connection, dev: str, chain: str, gap: Gap) -> None:
+    sql = "insert into chain_gaps (dev, chain, first, last) values (?, ?, ?, ?)"
+    w.execute(sql, [dev, chain, gap.first, gap.last])

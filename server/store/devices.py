@@ -88,6 +88,17 @@ def list_devices(c: Connection) -> list[Device]:
     return [Device(**item) for item in c.rows("select * from devices order by enrolled desc, dev")]
 
 
+def list_page(c: Connection, *, after: str, most: int) -> list[Device]:
+    """Return a page of the tablets, newest first. `after` is the id of the tablet before the page; "" = the first."""
+    begin = c.row("select enrolled from devices where dev = ?", [after])
+    if after and begin is None:
+        return []
+    below = "where enrolled < ? or (enrolled = ? and dev > ?)" if begin else ""
+    about = [begin["enrolled"], begin["enrolled"], after] if begin else []
+    sql = f"select * from devices {below} order by enrolled desc, dev limit ?"  # noqa: S608 (constants)
+    return [Device(**item) for item in c.rows(sql, [*about, most])]
+
+
 def certify(w: Connection, dev: str, *, certificate: bytes, label: str, region: str, at: int) -> None:
     """Store a tablet's certificate with its label and region; from now on the tablet may sync. A revoked tablet stays
     revoked."""
@@ -126,10 +137,12 @@ def get_inventory(c: Connection, dev: str) -> dict[str, str]:
     return {item["form"]: item["sha"] for item in c.rows("select form, sha from inventories where dev = ?", [dev])}
 
 
-def list_inventories(c: Connection) -> dict[str, dict[str, str]]:
-    """Return, for each tablet with a report, the version of each form."""
+def list_inventories(c: Connection, devs: Collection[str] | None = None) -> dict[str, dict[str, str]]:
+    """Return, for each tablet with a report, the version of each form. `devs`: of these tablets alone."""
     found: dict[str, dict[str, str]] = {}
-    for item in c.rows("select dev, form, sha from inventories order by dev, form"):
+    narrowed = f"where dev in ({', '.join('?' * len(devs))})" if devs else ""
+    sql = f"select dev, form, sha from inventories {narrowed} order by dev, form"  # noqa: S608 (places)
+    for item in c.rows(sql, [*(devs or ())]):
         found.setdefault(item["dev"], {})[item["form"]] = item["sha"]
     return found
 

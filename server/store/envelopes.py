@@ -5,9 +5,10 @@ Intake writes them, desks read the bytes. This module must not decrypt an envelo
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from server.database.connection import Connection
+from server.database.connection import Connection, Row
 from sync.envelope.route import VOCABULARY, Route
 from sync.envelope.verify import Envelope
 
@@ -63,10 +64,14 @@ def get_envelope(c: Connection, id_: str) -> EnvelopeRecord | None:
     return EnvelopeRecord(**found) if found else None
 
 
-def same_identity(c: Connection, stored: EnvelopeRecord) -> list[EnvelopeRecord]:
-    """Return an envelope and those with the same jti or the same place in the chain, in order of arrival."""
-    sql = f"select {_COLUMNS} from envelopes where dev = ? and (jti = ? or (chain = ? and seq = ?)) order by arrival"  # noqa: S608 (a constant)
-    return [EnvelopeRecord(**item) for item in c.rows(sql, [stored.dev, stored.jti, stored.chain, stored.seq])]
+def same_identity(c: Connection, stored: EnvelopeRecord, *, most: int) -> list[EnvelopeRecord]:
+    """Return an envelope and the first others with the same jti or the same place in the chain, by arrival."""
+    sql = (
+        f"select {_COLUMNS} from envelopes where id <> ? and dev = ? and (jti = ? or (chain = ? and seq = ?))"  # noqa: S608 (a constant)
+        " order by arrival limit ?"
+    )
+    found = c.rows(sql, [stored.id, stored.dev, stored.jti, stored.chain, stored.seq, most - 1])
+    return sorted([stored, *(EnvelopeRecord(**item) for item in found)], key=lambda each: each.arrival)
 
 
 def get_body(c: Connection, id_: str) -> bytes | None:
@@ -87,16 +92,14 @@ class KnownParts:
 def known_parts(c: Connection, envelope: Envelope) -> KnownParts:
     """Compare an arriving envelope with the stored ones."""
     header = envelope.header
+    # Three look-ups, because a thief may have stored thousands of envelopes with one name or number.
     found = c.execute(
-        "select id, jti, chain, seq from envelopes"
-        " where id = ? or (dev = ? and jti = ?) or (dev = ? and chain = ? and seq = ?)",
+        "select exists (select 1 from envelopes where id = ?),"
+        " exists (select 1 from envelopes where dev = ? and jti = ?),"
+        " exists (select 1 from envelopes where dev = ? and chain = ? and seq = ?)",
         [envelope.id, header.dev, header.jti, header.dev, header.chain, header.seq],
-    ).fetchall()
-    return KnownParts(
-        any(id_ == envelope.id for id_, _, _, _ in found),
-        any(jti == header.jti for _, jti, _, _ in found),
-        any((chain, seq) == (header.chain, header.seq) for _, _, chain, seq in found),
-    )
+    ).fetchone()
+    return KnownParts(*(bool(each) for each in found))
 
 
 def put_route(w: Connection, id_: str, route: Route) -> None:
@@ -107,9 +110,18 @@ def put_route(w: Connection, id_: str, route: Route) -> None:
 
 def get_route(c: Connection, id_: str) -> Route | None:
     """Return the route of an envelope, or None if it was unreadable."""
-    found = c.row("select * from routes where envelope = ?", [id_])
-    if found is None:
-        return None
+    return list_routes(c, [id_]).get(id_)
+
+
+def list_routes(c: Connection, ids: Collection[str]) -> dict[str, Route]:
+    """Return the routes of several envelopes by their ids, as far as they were readable."""
+    if not ids:
+        return {}
+    found = c.rows(f"select * from routes where envelope in ({', '.join('?' * len(ids))})", [*ids])  # noqa: S608
+    return {item["envelope"]: _read_route(item) for item in found}
+
+
+def _read_route(found: Row) -> Route:
     kinds = found["queue_kinds"]
     return Route(
         **{name: found[name] for name in _FIELDS} | {"queue_kinds": None if kinds is None else tuple(kinds.split())}
@@ -124,6 +136,7 @@ delete from routes where envelope in (
     and not exists (select 1 from referrals r where r.envelope = e.id and (r.state <> 'closed' or r.changed > :before))
     and not exists (
       select 1 from work_items i where i.envelope = e.id and (i.closed is null or i.closed > :before))
+    and not exists (select 1 from deferred_items d where d.envelope = e.id)
   limit :most)
 """
 

@@ -3,6 +3,7 @@ orders flow uses it."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from server.database.connection import Connection
@@ -46,10 +47,13 @@ def list_outstanding(c: Connection, dev: str, number: int) -> list[StoredOrder]:
     return [StoredOrder(**item) for item in c.rows(sql, [dev, number])]
 
 
-def list_orders_by_tablet(c: Connection) -> dict[str, list[StoredOrder]]:
-    """Return all orders by tablet, in rising order."""
+def list_orders_by_tablet(c: Connection, devs: Collection[str]) -> dict[str, list[StoredOrder]]:
+    """Return all orders of these tablets by tablet, in rising order."""
     found: dict[str, list[StoredOrder]] = {}
-    for item in c.rows("select * from orders order by dev, number"):
+    if not devs:
+        return found
+    sql = f"select * from orders where dev in ({', '.join('?' * len(devs))}) order by dev, number"  # noqa: S608 (places)
+    for item in c.rows(sql, [*devs]):
         found.setdefault(item["dev"], []).append(StoredOrder(**item))
     return found
 

@@ -6,6 +6,7 @@ receive a passphrase, a lock key or an unlocked secret.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from server.database.connection import Connection
@@ -71,6 +72,14 @@ def get_sign_in_record(connection: Connection, login: str) -> SignInRecord | Non
     """Return the sign-in record of a login, or None for an unknown login."""
     found = connection.row("select id as person, salt, auth_salt, auth_hash from people where login = ?", (login,))
     return SignInRecord(**found) if found else None
+
+
+def list_logins(connection: Connection, ids: Collection[str]) -> dict[str, str]:
+    """Return the login of each of these accounts, by id."""
+    if not ids:
+        return {}
+    sql = f"select id, login from people where id in ({', '.join('?' * len(ids))})"  # noqa: S608 (places)
+    return {each["id"]: each["login"] for each in connection.rows(sql, [*ids])}
 
 
 def get_pepper(connection: Connection) -> bytes:

@@ -5,6 +5,7 @@ The table of allowed changes is flows/desks/referral_states.csv, not here.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from server.database.connection import Connection
@@ -38,13 +39,17 @@ class Referral:
     lease: int | None
     changed: int
     result: str | None
+    holder_login: str | None
 
 
 _SELECT = (
-    "select r.id, r.envelope, e.jti, e.dev, e.kid, e.received, r.queue, r.kind, r.state, r.mode, r.urgency, r.mark,"
-    " r.opened, r.deadline, r.holder, r.lease, r.changed, r.result"
-    " from referrals r join envelopes e on e.id = r.envelope "
+    "select r.id, r.envelope, e.jti, e.dev, e.kid, r.received, r.queue, r.kind, r.state, r.mode, r.urgency, r.mark,"
+    " r.opened, r.deadline, r.holder, r.lease, r.changed, r.result, p.login as holder_login"
+    " from referrals r join envelopes e on e.id = r.envelope left join people p on p.id = r.holder "
 )
+# A queue is in the order of deadlines, then of arrival. A training referral has no deadline.
+_DUE = "coalesce(r.deadline, 9007199254740991)"
+OPEN_STATES = ("waiting", "claimed", "accepted")
 
 
 @dataclass(frozen=True)
@@ -64,10 +69,23 @@ class NewReferral:
 
 def put_referral(w: Connection, referral: NewReferral, *, at: int) -> None:
     """Insert a referral."""
+    # When it arrived stands here too: in `envelopes` it stands behind the bytes, which a list would have to read.
     w.execute(
-        "insert into referrals (id, envelope, queue, kind, state, mode, urgency, mark, deadline, opened, changed)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [*vars(referral).values(), at, at],
+        "insert into referrals (id, envelope, queue, kind, state, mode, urgency, mark, deadline, opened, changed,"
+        " arrival, received) select ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ?, arrival, received from envelopes where id = ?",
+        [
+            referral.id,
+            referral.queue,
+            referral.kind,
+            referral.state,
+            referral.mode,
+            referral.urgency,
+            referral.mark,
+            referral.deadline,
+            at,
+            at,
+            referral.envelope,
+        ],
     )
 
 
@@ -92,14 +110,39 @@ def list_ids_of_envelope(c: Connection, envelope: str) -> list[str]:
     return [item["id"] for item in c.rows("select id from referrals where envelope = ? order by queue", [envelope])]
 
 
-def list_open(c: Connection, queue: str, mode: str) -> list[Referral]:
-    """Return the open referrals of a queue, most urgent first. `mode` separates training from field work."""
-    found = c.rows(
-        _SELECT + "where r.queue = ? and r.mode = ? and r.state <> 'closed'"
-        " order by r.deadline is null, r.deadline, e.arrival",
-        [queue, mode],
+def list_ids_by_envelope(c: Connection, ids: Collection[str]) -> dict[str, list[str]]:
+    """Return the ids of the referrals of several screenings, each by queue."""
+    found: dict[str, list[str]] = {}
+    if not ids:
+        return found
+    sql = f"select envelope, id from referrals where envelope in ({', '.join('?' * len(ids))}) order by queue"  # noqa: S608
+    for item in c.rows(sql, [*ids]):
+        found.setdefault(item["envelope"], []).append(item["id"])
+    return found
+
+
+def list_open(c: Connection, queue: str, mode: str, *, after: str = "", most: int = 1000) -> list[Referral]:
+    """Return a page of the open referrals of a queue, most urgent first. `mode` separates training from field work.
+
+    `after`: the id of the referral before the page, which may be closed by now; "" = the first page.
+    """
+    begin = c.row(f"select {_DUE} as due, r.arrival from referrals r where r.id = ?", [after])  # noqa: S608
+    if after and begin is None:
+        return []
+    due, arrival = (begin["due"], begin["arrival"]) if begin else (0, 0)
+    sql = (
+        f"where r.queue = ? and r.mode = ? and r.state <> 'closed' and {_DUE} >= ? and ({_DUE} > ? or r.arrival > ?)"
+        f" order by {_DUE}, r.arrival limit ?"
     )
-    return [Referral(**item) for item in found]
+    return [Referral(**item) for item in c.rows(_SELECT + sql, [queue, mode, due, due, arrival, most])]
+
+
+def count_open(c: Connection, queue: str, mode: str, *, now: int) -> tuple[dict[str, int], int]:
+    """Return the number of a queue's open referrals per state, and how many no desk accepted by the deadline."""
+    sql = "select count(*) as count from referrals where queue = ? and mode = ? and state = ?"
+    states = {state: c.rows(sql, [queue, mode, state])[0]["count"] for state in OPEN_STATES}
+    late = f"{sql} and deadline < ?"
+    return states, sum(c.rows(late, [queue, mode, state, now])[0]["count"] for state in OPEN_STATES[:2])
 
 
 def list_lapsed(c: Connection, now: int) -> list[Referral]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from server.database.connection import Connection
+from sync.wire.encoding import MAX_INTEGER
 
 STATES = ("planned", "live", "halted", "ended")
 
@@ -109,13 +110,21 @@ def get_rollout(c: Connection, id_: int) -> Rollout | None:
     return _read_rollout(found) if found else None
 
 
-def list_rollouts(c: Connection, states: Collection[str] = STATES, *, form: str | None = None) -> list[Rollout]:
+def list_rollouts(
+    c: Connection,
+    states: Collection[str] = STATES,
+    *,
+    form: str | None = None,
+    before: int = 0,
+    most: int = MAX_INTEGER,
+) -> list[Rollout]:
     """Return rollouts in the given states, of all forms or of one. Newest first: the order in which tablets try
-    them."""
+    them. With `before` (0 = none) and `most`: a page of them."""
     places = ", ".join("?" * len(states))
     narrowed = " and v.form = ?" if form is not None else ""
-    sql = f"{_WHOLE} where r.state in ({places}){narrowed} order by r.id desc"
-    return [_read_rollout(each) for each in c.rows(sql, [*states, *([form] if form is not None else [])])]
+    sql = f"{_WHOLE} where r.state in ({places}){narrowed} and r.id < ? order by r.id desc limit ?"
+    about = [*states, *([form] if form is not None else []), before or MAX_INTEGER, most]
+    return [_read_rollout(each) for each in c.rows(sql, about)]
 
 
 def record_refusal(w: Connection, *, sha: str, dev: str, code: str, at: int) -> None:

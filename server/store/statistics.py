@@ -8,7 +8,7 @@ is erased (DOMAIN 4).
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -250,8 +250,10 @@ def count_rejection(w: Connection, *, dev: str, code: str, at: int) -> None:
     )
 
 
-def count_rejections_by_tablet(c: Connection) -> dict[str, int]:
-    """Return the number of rejected items of each tablet, over all time."""
-    return {
-        item["dev"]: item["total"] for item in c.rows("select dev, sum(count) as total from rejections group by dev")
-    }
+def count_rejections_by_tablet(c: Connection, devs: Collection[str]) -> dict[str, int]:
+    """Return the number of rejected items of each of these tablets, over all time."""
+    if not devs:
+        return {}
+    places = ", ".join("?" * len(devs))
+    sql = f"select dev, sum(count) as total from rejections where dev in ({places}) group by dev"  # noqa: S608 (places)
+    return {item["dev"]: item["total"] for item in c.rows(sql, [*devs])}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from server.database.connection import Connection
+from sync.wire.encoding import MAX_INTEGER
 
 IN_USE = ("published", "closing", "retired")
 """The states of a version that tablets may have on board."""
@@ -123,10 +124,13 @@ def find_version(c: Connection, form: str, version: str, channel: str) -> FormVe
     return _read_version(c.row(sql, [form, version, channel]))
 
 
-def list_versions(c: Connection, form: str | None = None) -> list[FormVersion]:
-    """Return all versions, or those of one form, oldest first."""
-    where = "where form = ?" if form is not None else ""
-    found = c.rows(f"select {_PLAIN} from versions {where} order by id", [form] if form is not None else [])  # noqa: S608
+def list_versions(
+    c: Connection, form: str | None = None, *, after: int = 0, most: int = MAX_INTEGER
+) -> list[FormVersion]:
+    """Return all versions, or those of one form, oldest first; with `after` and `most` a page of them."""
+    narrowed, about = (" and form = ?", [form]) if form is not None else ("", [])
+    sql = f"select {_PLAIN} from versions where id > ?{narrowed} order by id limit ?"  # noqa: S608
+    found = c.rows(sql, [after, *about, most])
     return [version for each in found if (version := _read_version(each)) is not None]
 
 

@@ -97,13 +97,15 @@ class DeskClient:
 
     def list_queues(self, mode: str = "field") -> list[dict[str, Any]]:
         """List the caller's queues with the number of referrals in each; `mode` is field or training."""
-        queues: list[dict[str, Any]] = self.staff.get(f"/v1/queues?mode={mode}")
-        return queues
+        return self.staff.list(f"/v1/queues?mode={mode}")
 
     def list_referrals(self, queue: str, mode: str = "field") -> list[dict[str, Any]]:
-        """List the referrals of one queue, the most urgent first."""
-        referrals: list[dict[str, Any]] = self.staff.get(f"/v1/queues/{_require_id(queue)}?mode={mode}")
-        return referrals
+        """List all open referrals of one queue, the most urgent first."""
+        return [each for page in self.referral_pages(queue, mode) for each in page]
+
+    def referral_pages(self, queue: str, mode: str = "field") -> Iterator[list[dict[str, Any]]]:
+        """Fetch the open referrals of one queue page by page, the most urgent first."""
+        return self.staff.pages(f"/v1/queues/{_require_id(queue)}?mode={mode}")
 
     def claim(self, referral_id: str) -> dict[str, Any]:
         """Reserve a referral for the caller until the lease lapses."""

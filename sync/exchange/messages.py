@@ -90,6 +90,14 @@ class Response:
     more: bool = False
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """The refusal of a request's number: the last accepted number, and receipts for the envelopes of the request."""
+
+    last: int
+    receipts: Document | None
+
+
 # Bodies
 
 
@@ -279,17 +287,20 @@ def read_response(message: Message, servers: Mapping[str, VerifyKey], *, dev: st
 
 
 def write_refusal(problem: Mapping[str, Any], server: SigningKey) -> Message:
-    """Sign the problem that refuses a request number; `dev`, `n` name the request, `last` the last one accepted."""
+    """Sign the problem that refuses a request number.
+
+    `dev` and `n` name the request, `last` is the last one accepted, `receipts` are those of its envelopes.
+    """
     return _sign(canonical(problem), server, REFUSAL_TYP)
 
 
-def read_refusal(message: Message, servers: Mapping[str, VerifyKey], *, dev: str, n: int) -> int:
-    """Verify that a server refused the number of request `n` of tablet `dev`; return the last number it accepted."""
+def read_refusal(message: Message, servers: Mapping[str, VerifyKey], *, dev: str, n: int) -> Refusal:
+    """Verify that a server refused the number of request `n` of tablet `dev`. The receipts are parsed only."""
     _verify(message, REFUSAL_TYP, servers)
     members = JsonObject(strict_json(message.body), "refusal")
     if members.text("dev", KID) != dev or members.integer("n", 1) != n:
         raise SyncError("exchange.wrong_answer", "this is the refusal of another request")
-    return members.integer("last")
+    return Refusal(members.integer("last"), _document(members, "receipts"))
 
 
 # Documents in a response

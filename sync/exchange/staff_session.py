@@ -6,10 +6,13 @@ session (SPEC 5.9). The passphrase and `auth` are never sent. They and every pri
 
 import contextlib
 import json as json_text
+import re
+from collections.abc import Iterator
 from functools import cached_property
 from http.cookies import CookieError, SimpleCookie
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from urllib3.util import Timeout
 
@@ -28,6 +31,7 @@ ANSWER_SECONDS = 180  # The server compiles a form, and has ODK Validate read it
 TIMEOUT = Timeout(connect=10, read=ANSWER_SECONDS)
 MAX_VALUES = 1_000_000
 """The maximum number of values in an answer of the staff API, whose lists are longer than the protocol's objects."""
+_NEXT_PAGE = re.compile(r'<([^<>]*)>; rel="next"')
 
 
 class StaffSession:
@@ -93,6 +97,21 @@ class StaffSession:
         """Fetch JSON."""
         return _parse_json(self._request("GET", path), path)
 
+    def pages(self, path: str) -> Iterator[list[Any]]:
+        """Fetch a list page by page. The header `Link` of a page names the next one."""
+        following = path
+        while following:
+            answer = self._send("GET", following)
+            yield _parse_json(answer.content, following)
+            # Only the query is taken over: a server must not send its clients elsewhere.
+            named = _NEXT_PAGE.search(answer.headers.get("link", ""))
+            query = urlsplit(named[1]).query if named else ""
+            following = f"{path.partition('?')[0]}?{query}" if query else ""
+
+    def list(self, path: str) -> list[Any]:
+        """Fetch all pages of a list."""
+        return [item for page in self.pages(path) for item in page]
+
     def get_bytes(self, path: str) -> bytes:
         """Fetch signed bytes unchanged."""
         return self._request("GET", path)
@@ -117,7 +136,10 @@ class StaffSession:
         return SealKey.from_seed(unlock_secret(locked["locked"], self._lock, f"seal/{locked['kid']}"))
 
     def _request(self, method: str, path: str, json: Any = None, data: bytes | None = None) -> bytes:
-        return _send(self._transport, method, path, json, data, self._credential).content
+        return self._send(method, path, json, data).content
+
+    def _send(self, method: str, path: str, json: Any = None, data: bytes | None = None) -> Reply:
+        return _send(self._transport, method, path, json, data, self._credential)
 
 
 def _open_transport(url: str, proxy: str) -> Transport:

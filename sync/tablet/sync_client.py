@@ -38,6 +38,8 @@ from sync.tablet.trusted_documents import TrustedDocuments
 from sync.wire.encoding import canonical
 
 MAX_ROUNDS = 200
+MAX_REPAIRS = 3
+"""How many refused requests in a row may be repaired without a receipt in between."""
 NUMBER_REFUSED = ("sync.number_used", "sync.number_skipped")
 
 
@@ -72,10 +74,24 @@ class _VerifiedAnswer:
 
 
 def deliver(context: SyncContext) -> DeliveryResult:
-    """Repeat requests until nothing is left to send or fetch. Each response is stored before the next request."""
-    sent, receipts, events = 0, list[ReceiptItem](), list[Event]()
-    for _ in range(MAX_ROUNDS):
-        answer = _request_with_recovery(context)
+    """Repeat requests until nothing is left to send or fetch. Each response is stored before the next request.
+
+    A refusal of a request's number has receipts too: another tablet with this key cannot keep the screenings back.
+    """
+    sent, receipts, events, repairs = 0, list[ReceiptItem](), list[Event](), 0
+    for left in reversed(range(MAX_ROUNDS)):
+        batch = context.outbox.sync_state.next_batch(context.clock())
+        try:
+            answer = _send_batch(context, batch)
+        except RefusedError as refused:
+            items = _recover(context, batch, refused, again=repairs > 0)
+            repairs = 0 if items else repairs + 1
+            if items is None or repairs > MAX_REPAIRS or not left:
+                raise
+            sent += len(batch.envelopes) if items else 0
+            receipts += items
+            continue
+        repairs = 0
         context.outbox.sync_state.record_answer(answer.batch, _sync_result(context, answer))
         with suppress(SyncError):  # An error in an order is raised only after the last screening is delivered.
             orders.record(answer.response.orders, context.documents.trust, context.key.kid, context.outbox)
@@ -89,36 +105,33 @@ def deliver(context: SyncContext) -> DeliveryResult:
     return DeliveryResult(sent, tuple(receipts), tuple(events), answer.response)
 
 
-def _request_with_recovery(context: SyncContext) -> _VerifiedAnswer:
-    """Make one request. If the server refuses it for a reason that can be repaired, repair it and try once more."""
-    batch = context.outbox.sync_state.next_batch(context.clock())
-    try:
-        return _send_batch(context, batch)
-    except RefusedError as refused:
-        if not _recover(context, batch, refused):
-            raise
-    return _send_batch(context, context.outbox.sync_state.next_batch(context.clock()))
+def _recover(
+    context: SyncContext, batch: Batch, refused: RefusedError, *, again: bool
+) -> tuple[ReceiptItem, ...] | None:
+    """Repair a refused request; return the receipts that came with the refusal, or None if it cannot be repaired.
 
-
-def _recover(context: SyncContext, batch: Batch, refused: RefusedError) -> bool:
-    """Repair a refused request; return whether to try again.
-
-    Two cases can be repaired: the server lost our certificate and gets it again, or a signed refusal names the number
-    to go on from.
+    Two cases can be repaired: the server lost our certificate and gets it once, or a signed refusal names the number
+    to go on from. `again`: the request before this one was repaired too.
     """
-    if refused.code in ("device.unknown", "device.not_certified"):
+    if refused.code in ("device.unknown", "device.not_certified") and not again:
         certificate = context.documents.signed["certificate"]
         context.transport.send("PUT", f"/v1/enrolments/{context.key.kid}", certificate.to_bytes())
-        return True
+        return ()
     if refused.code not in NUMBER_REFUSED:
-        return False
+        return None
     answer = _message(refused.reply)
     try:
-        last = read_refusal(answer, _trust_for(context, answer).servers, dev=context.key.kid, n=batch.number)
+        trusted = _trust_for(context, answer)
+        refusal = read_refusal(answer, trusted.servers, dev=context.key.kid, n=batch.number)
+        receipts = (
+            receipt.accept(refusal.receipts, trusted, dev=context.key.kid, n=batch.number) if refusal.receipts else None
+        )
     except SyncError:  # An unsigned refusal may come from any machine on the way, so it changes nothing.
-        return False
-    context.outbox.sync_state.renumber(last)
-    return True
+        return None
+    if receipts is not None:
+        context.outbox.sync_state.record_receipts(batch, receipts, here=context.clock())
+    context.outbox.sync_state.renumber(refusal.last)
+    return receipts.items if receipts else ()
 
 
 def _send_batch(context: SyncContext, batch: Batch) -> _VerifiedAnswer:

@@ -5,6 +5,7 @@
 
 import sqlite3
 
+from sync.documents.receipt import Receipts
 from sync.exchange.messages import MAX_ENDED
 from sync.tablet.chain_counters import ChainCounters
 from sync.tablet.envelope_store import EnvelopeStore
@@ -84,6 +85,15 @@ class SyncStateStore:
             )
         if copied:
             self._counters.write_checkpoint()
+
+    def record_receipts(self, batch: Batch, receipts: Receipts, *, here: int) -> None:
+        """Store the receipts of a refused request (SPEC 11.3 rule 1); `here` is the tablet's clock (ms)."""
+        place = self.load()
+        items = tuple((item.id, item.outcome) for item in receipts.items)
+        self.record_answer(
+            batch,
+            SyncResult(receipts.generation, receipts.at, here, items, (), place.cursor, place.inventory, {}),
+        )
 
     def _record_events(self, result: SyncResult) -> None:
         self._db.executemany(

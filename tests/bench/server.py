@@ -137,7 +137,7 @@ def _certify(site: BenchSite) -> None:
     with StaffSession.sign_in(
         site.server.people_url, "registro", _passphrase(site, "registro"), pin=site.pin
     ) as office:
-        for number, listed in enumerate(office.get("/v1/devices"), 1):
+        for number, listed in enumerate(office.list("/v1/devices"), 1):
             key = VerifyKey.from_raw(unb64u(listed["key"]))
             said = {"region": listed["region"], "label": listed["label"], "number": number}
             signed = enrolment.sign_certificate(key, key.words(), registrar, **said, issued=now_ms())

@@ -82,7 +82,11 @@ def batch(data: bytes) -> None:
             for once, twice in zip(first, again, strict=True):
                 assert once.id == twice.id
                 assert twice == once if once.outcome == "rejected" else twice.outcome == "duplicate"
-            chains = {(a.envelope.header.dev, a.envelope.header.chain) for a in arrivals if a.envelope}
+            chains = {
+                (a.envelope.header.dev, a.envelope.header.chain): [a.envelope.header.seq]
+                for a, item in zip(arrivals, first, strict=True)
+                if a.envelope and item.outcome != "rejected"
+            }
             envelope_intake.advance_chains(w, chains, now=NOW)
             raise _UndoError
     except _UndoError:

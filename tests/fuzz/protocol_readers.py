@@ -118,7 +118,7 @@ def response(data: bytes) -> None:
 
 
 def refusal(data: bytes) -> None:
-    last = messages.read_refusal(signed(data, SERVER, messages.REFUSAL_TYP), SERVERS, dev=DEVICE.kid, n=12)
+    last = messages.read_refusal(signed(data, SERVER, messages.REFUSAL_TYP), SERVERS, dev=DEVICE.kid, n=12).last
     assert last >= 0
 
 

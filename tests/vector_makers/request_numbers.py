@@ -3,6 +3,8 @@
 import zlib
 from typing import Any
 
+from sync.documents import receipt
+from sync.documents.receipt import ReceiptItem
 from sync.documents.signed import sign_bare
 from sync.exchange import messages
 from sync.keys.key_pairs import SigningKey
@@ -62,11 +64,20 @@ def refusal_cases() -> dict[str, Case]:
         said = {member: value for member, value in used.items() if member != name}
         return messages.write_refusal(said, SERVER)
 
+    items = [ReceiptItem("ab" * 32, "stored", 1)]
+    receipts, strange = (
+        receipt.make(key, dev=DEVICE.kid, n=12, at=NOW, generation="A" * 11, head="", items=items).to_bytes().decode()
+        for key in (SERVER, STRANGER)
+    )
     good, wrong = messages.write_refusal(used, SERVER), "exchange.bad_signature"
     packed, spaced = zlib.compress(good.body, 9, wbits=31), b" " + good.body.replace(b":", b" : ")
     return {
         "used": check("ok", "The number was used; the last one was 40.", good, 40),
         "skipped": check("ok", "The number was too far; down to 3.", messages.write_refusal(skipped, SERVER), 3),
+        "receipts": check("ok", "With receipts for its envelopes.", signed(receipts=receipts), 40),
+        "receipts_of_a_stranger": check("ok", "Receipts are accepted apart (10).", signed(receipts=strange), 40),
+        "receipts_malformed": check("signed.malformed", "Receipts without a signature.", signed(receipts="{}")),
+        "receipts_a_number": check("document.malformed", "Receipts that are no text.", signed(receipts=7)),
         "last_zero": check("ok", "A server that never heard this tablet.", signed(last=0), 0),
         "spaced": check("ok", "Readers take any spelling.", _sent(spaced, SERVER, messages.REFUSAL_TYP), 40),
         "unsigned": check("exchange.malformed", "Anybody can write a problem.", messages.Message(good.body, "")),

@@ -14,6 +14,7 @@ from flask_smorest import Blueprint
 from server.api import openapi, schemas
 from server.api.flask_app import DOCUMENT_TYPE, current_services
 from server.api.staff import auth
+from server.api.staff.pages import NEXT_PAGE, answer_page
 from server.flows.operations import reports
 from server.flows.operations.reports import TabletReport
 from server.flows.trust import device_orders, documents, enrolment
@@ -54,13 +55,15 @@ def _describe_tablet(found: TabletReport) -> dict[str, Any]:
 
 @blueprint.get("/devices")
 @auth.require_role("registrar", "administrator")
-@blueprint.response(200, schemas.DeviceSchema(many=True))
-def list_tablets() -> list[dict[str, Any]]:
+@blueprint.arguments(schemas.PageSchema, location="query")
+@blueprint.response(200, schemas.DeviceSchema(many=True), headers=NEXT_PAGE)
+def list_tablets(page: dict[str, Any]) -> Any:
     """List all tablets with their documents, forms, clock offset and number of rejected envelopes.
 
     The response omits the six words on purpose. A registrar must hear them from the person who holds the tablet.
     """
-    return [_describe_tablet(each) for each in reports.list_tablets(current_services().db)]
+    found = reports.list_tablets(current_services().db, after=page["after"], most=page["limit"] + 1)
+    return answer_page(found, page["limit"], cursor=lambda each: each.device.dev, describe=_describe_tablet)
 
 
 @blueprint.get("/devices/<dev>/certificate")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from marshmallow import Schema, fields, validate
 
-from server.api.schemas import ONE_LINE, REGION_CODE, NameSet, WholeNumber
+from server.api.schemas import ONE_LINE, REGION_CODE, NameSet, NumberPageSchema, WholeNumber
 from sync.envelope.route import codes
 from sync.wire.encoding import MAX_INTEGER
 from sync.wire.json_object import KID, SHA256_HEX
@@ -25,7 +25,7 @@ class ChannelQuerySchema(Schema):
     channel = fields.String(load_default="training", validate=CHANNEL)
 
 
-class FormQuerySchema(Schema):
+class FormQuerySchema(NumberPageSchema):
     """Selects one form; without it, all forms."""
 
     form = fields.String(validate=FORM_ID)
@@ -156,7 +156,7 @@ class ChangeSchema(Schema):
     en = fields.String()
 
 
-class AgainstSchema(Schema):
+class AgainstSchema(NumberPageSchema):
     """The version to compare with. Without it: the version that tablets used before."""
 
     old = WholeNumber(validate=COUNT)

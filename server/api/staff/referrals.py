@@ -15,7 +15,9 @@ from flask_smorest import Blueprint
 from server.api import openapi, schemas
 from server.api.flask_app import current_services
 from server.api.staff import auth
+from server.api.staff.pages import NEXT_PAGE, answer_page, cut_page
 from server.flows.desks import queues, referrals
+from server.flows.desks.queues import QueueCounts
 from server.store.referrals import Referral
 from sync.envelope.route import Route
 
@@ -25,36 +27,44 @@ _ACCESS_PROBLEMS = ("referral.unknown", "referral.other_desk")
 _STATE_PROBLEMS = ("referral.wrong_state", "referral.held_by_another")
 
 
+def _describe_queue(found: QueueCounts) -> dict[str, Any]:
+    return {**asdict(found.queue), **found.states, "overdue": found.overdue}
+
+
 def _describe_referral(found: Referral, route: Route | None) -> dict[str, Any]:
     return {**asdict(found), "route": route.to_content() if route else None}
 
 
 @blueprint.get("/queues")
 @auth.require_role("coordinator")
-@blueprint.arguments(schemas.ViewSchema, location="query")
-@blueprint.response(200, schemas.QueueSchema(many=True))
-def list_queues(view: dict[str, str]) -> list[dict[str, Any]]:
+@blueprint.arguments(schemas.ViewPageSchema, location="query")
+@blueprint.response(200, schemas.QueueSchema(many=True), headers=NEXT_PAGE)
+def list_queues(view: dict[str, Any]) -> Any:
     """List the caller's queues with their counts."""
     services = current_services()
     found = queues.count_queues(services.db, auth.current_person(), mode=view["mode"], now=services.now())
-    states = ("waiting", "claimed", "accepted")
-    return [
-        {**asdict(each.queue), **{state: each.states.get(state, 0) for state in states}, "overdue": each.overdue}
-        for each in found
-    ]
+    page = cut_page(found, view["after"], view["limit"], cursor=lambda each: each.queue.id)
+    return answer_page(page, view["limit"], cursor=lambda each: each.queue.id, describe=_describe_queue)
 
 
 @blueprint.get("/queues/<queue>")
 @auth.require_role("coordinator")
 @openapi.problems("queue.other_desk")
-@blueprint.arguments(schemas.ViewSchema, location="query")
-@blueprint.response(200, schemas.ReferralSchema(many=True))
-def list_queue_referrals(view: dict[str, str], queue: str) -> list[dict[str, Any]]:
+@blueprint.arguments(schemas.ViewPageSchema, location="query")
+@blueprint.response(200, schemas.ReferralSchema(many=True), headers=NEXT_PAGE)
+def list_queue_referrals(view: dict[str, Any], queue: str) -> Any:
     """List the open referrals of a queue, the most urgent first."""
-    return [
-        _describe_referral(*each)
-        for each in queues.list_referrals(current_services().db, auth.current_person(), queue, mode=view["mode"])
-    ]
+    found = queues.list_referrals(
+        current_services().db,
+        auth.current_person(),
+        queue,
+        mode=view["mode"],
+        after=view["after"],
+        most=view["limit"] + 1,
+    )
+    return answer_page(
+        found, view["limit"], cursor=lambda each: each[0].id, describe=lambda each: _describe_referral(*each)
+    )
 
 
 @blueprint.get("/referrals/<referral_id>")

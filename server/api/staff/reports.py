@@ -13,6 +13,7 @@ from flask_smorest import Blueprint
 from server.api import schemas
 from server.api.flask_app import current_services
 from server.api.staff import auth
+from server.api.staff.pages import NEXT_PAGE, answer_part
 from server.flows.operations import reports, statistics
 
 blueprint = Blueprint("reports", __name__, url_prefix="/v1", description="Statistics and audit")
@@ -20,12 +21,13 @@ blueprint = Blueprint("reports", __name__, url_prefix="/v1", description="Statis
 
 @blueprint.get("/statistics")
 @auth.require_role("administrator")
-@blueprint.arguments(schemas.ViewSchema, location="query")
-@blueprint.response(200, schemas.TableSchema(many=True))
-def list_statistics(view: dict[str, str]) -> list[Any]:
+@blueprint.arguments(schemas.StatisticsQuerySchema, location="query")
+@blueprint.response(200, schemas.TableSchema(many=True), headers=NEXT_PAGE)
+def list_statistics(view: dict[str, Any]) -> Any:
     """List the published tables: one per period and fact, with fixed rows. Counts below eleven are not shown."""
     services = current_services()
-    return statistics.list_tables(services.db, mode=view["mode"], now=services.now())
+    found = statistics.list_tables(services.db, mode=view["mode"], now=services.now())
+    return answer_part(found, view["after"], view["limit"])
 
 
 @blueprint.get("/audit")

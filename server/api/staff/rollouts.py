@@ -14,6 +14,7 @@ from flask_smorest import Blueprint
 from server.api import openapi
 from server.api.flask_app import current_services
 from server.api.staff import auth, form_schemas
+from server.api.staff.pages import NEXT_PAGE, answer_page
 from server.api.staff.versions import FORM_ROLES, VERSION_ID, describe_version
 from server.flows.forms import halts, inventory, rollouts, versions
 from server.flows.forms.halts import RolloutStatus
@@ -43,13 +44,14 @@ def _describe_rollout(found: RolloutStatus) -> dict[str, Any]:
 @blueprint.get("/rollouts")
 @auth.require_role(*FORM_ROLES, tokens=True)
 @blueprint.arguments(form_schemas.FormQuerySchema, location="query")
-@blueprint.response(200, form_schemas.RolloutSchema(many=True))
-def list_rollouts(arguments: dict[str, str]) -> list[dict[str, Any]]:
+@blueprint.response(200, form_schemas.RolloutSchema(many=True), headers=NEXT_PAGE)
+def list_rollouts(arguments: dict[str, Any]) -> Any:
     """List all rollouts, or those of one form, in the order in which tablets try them. Counts the refusing tablets."""
-    return [
-        _describe_rollout(each)
-        for each in halts.list_rollouts(current_services().db, arguments.get("form"), now=current_services().now())
-    ]
+    services, limit = current_services(), arguments["limit"]
+    found = halts.list_rollouts(
+        services.db, arguments.get("form"), before=arguments["after"], most=limit + 1, now=services.now()
+    )
+    return answer_page(found, limit, cursor=lambda each: each.rollout.id, describe=_describe_rollout)
 
 
 @blueprint.post(f"/versions/{VERSION_ID}/rollouts")

@@ -11,12 +11,13 @@ from typing import Any
 from flask import Response, request
 from flask_smorest import Blueprint
 
-from server.api import openapi
+from server.api import openapi, schemas
 from server.api.flask_app import DOCUMENT_TYPE, current_services
 from server.api.staff import auth, form_schemas
 from server.api.staff.concurrency_limit import one_at_a_time
+from server.api.staff.pages import NEXT_PAGE, answer_page, cut_page
 from server.api.staff.tasks import describe_task
-from server.api.staff.versions import FORM_ROLES, describe_version
+from server.api.staff.versions import FORM_ROLES, describe_versions
 from server.flows.forms import rule_tables
 
 blueprint = Blueprint("rule_tables", __name__, url_prefix="/v1", description="Indicator sets and policies")
@@ -27,10 +28,13 @@ CSV_TYPE = "text/csv"
 
 @blueprint.get(f"/{KIND}")
 @auth.require_role(*FORM_ROLES, tokens=True)
-@blueprint.response(200, form_schemas.RuleTableSchema(many=True))
-def list_tables(tables: str) -> list[Any]:
+@blueprint.arguments(schemas.PageSchema, location="query")
+@blueprint.response(200, form_schemas.RuleTableSchema(many=True), headers=NEXT_PAGE)
+def list_tables(page: dict[str, Any], tables: str) -> Any:
     """List the tables that authors published here, oldest first. Omits tables that come with the program."""
-    return list(rule_tables.list_tables(current_services().db, KINDS[tables]))
+    found = rule_tables.list_tables(current_services().db, KINDS[tables])
+    shown = cut_page(found, page["after"], page["limit"], cursor=lambda each: each.name)
+    return answer_page(shown, page["limit"], cursor=lambda each: each.name, describe=vars)
 
 
 @blueprint.get(f"/{KIND}/<table>")
@@ -54,7 +58,7 @@ def publish_table(tables: str, table: str) -> dict[str, Any]:
     done = rule_tables.publish_table(
         services.db, KINDS[tables], table, request.get_data(), person=person, now=services.now()
     )
-    users = [describe_version(each) for each in done.users]
+    users = describe_versions(done.users)
     return {**asdict(done.table), "former": done.former, "changes": done.changes, "users": users}
 
 

@@ -15,6 +15,7 @@ from server.api import openapi
 from server.api.flask_app import current_services
 from server.api.staff import auth, form_schemas
 from server.api.staff.concurrency_limit import one_at_a_time
+from server.api.staff.pages import NEXT_PAGE, answer_part
 from server.api.staff.versions import FORM_ROLES, VERSION_ID
 from server.flows.forms import comparison
 from server.flows.forms.background_tasks import BackgroundTask
@@ -33,11 +34,12 @@ def describe_task(task: BackgroundTask) -> dict[str, Any]:
 @auth.require_role(*FORM_ROLES, tokens=True)
 @openapi.problems("version.unknown", "version.no_former", "form.problems")
 @blueprint.arguments(form_schemas.AgainstSchema, location="query")
-@blueprint.response(200, form_schemas.ChangeSchema(many=True))
+@blueprint.response(200, form_schemas.ChangeSchema(many=True), headers=NEXT_PAGE)
 @one_at_a_time
-def compare_versions(arguments: dict[str, int], version: int) -> list[dict[str, Any]]:
+def compare_versions(arguments: dict[str, Any], version: int) -> Any:
     """List the differences from another version in an author's terms."""
-    return comparison.list_differences(current_services().db, version, arguments.get("old"))
+    found = comparison.list_differences(current_services().db, version, arguments.get("old"))
+    return answer_part(found, arguments["after"], arguments["limit"])
 
 
 @blueprint.post(f"/versions/{VERSION_ID}/impact")

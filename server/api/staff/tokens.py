@@ -11,9 +11,10 @@ from typing import Any
 from flask import Response
 from flask_smorest import Blueprint
 
-from server.api import openapi
+from server.api import openapi, schemas
 from server.api.flask_app import current_services
 from server.api.staff import auth, form_schemas
+from server.api.staff.pages import NEXT_PAGE, answer_page, cut_page
 from server.flows.people import tokens
 from server.store.tokens import Token
 
@@ -44,10 +45,13 @@ def make_token(arguments: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.get("/tokens")
 @auth.require_role(*tokens.ROLES)
-@blueprint.response(200, form_schemas.TokenSchema(many=True))
-def list_tokens() -> list[dict[str, Any]]:
+@blueprint.arguments(schemas.PageSchema, location="query")
+@blueprint.response(200, form_schemas.TokenSchema(many=True), headers=NEXT_PAGE)
+def list_tokens(page: dict[str, Any]) -> Any:
     """List the caller's tokens, including expired and revoked ones."""
-    return [_describe_token(each) for each in tokens.list_tokens(current_services().db, auth.current_person())]
+    found = tokens.list_tokens(current_services().db, auth.current_person())
+    shown = cut_page(found, page["after"], page["limit"], cursor=lambda each: each.id)
+    return answer_page(shown, page["limit"], cursor=lambda each: each.id, describe=_describe_token)
 
 
 @blueprint.delete("/tokens/<token>")

@@ -6,6 +6,7 @@ sandbox process.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,6 +17,7 @@ from server.api import openapi
 from server.api.flask_app import DOCUMENT_TYPE, current_services, signed_bytes
 from server.api.staff import auth, form_schemas
 from server.api.staff.concurrency_limit import one_at_a_time
+from server.api.staff.pages import NEXT_PAGE, answer_page
 from server.flows.forms import published_tables, upload_sandbox, versions
 from server.flows.forms.versions import DraftResult
 from server.flows.people import accounts
@@ -30,10 +32,15 @@ _SOURCE_PROBLEMS = ("encoding.*", "document.*", "form.problems")
 
 def describe_version(found: FormVersion) -> dict[str, Any]:
     """Describe a version with the logins of its author and reviewer."""
-    names = {
-        office: accounts.get_login(current_services().db, getattr(found, office)) for office in ("author", "reviewer")
-    }
-    return {**asdict(found), **names}
+    return describe_versions([found])[0]
+
+
+def describe_versions(found: Sequence[FormVersion]) -> list[dict[str, Any]]:
+    """Describe versions with the logins of their authors and reviewers."""
+    logins = accounts.list_logins(
+        current_services().db, {id_ for each in found for id_ in (each.author, each.reviewer)}
+    )
+    return [{**asdict(each), "author": logins[each.author], "reviewer": logins[each.reviewer]} for each in found]
 
 
 def describe_draft(found: DraftResult) -> dict[str, Any]:
@@ -76,10 +83,14 @@ def draft_version(arguments: dict[str, str]) -> dict[str, Any]:
 @blueprint.get("/versions")
 @auth.require_role(*FORM_ROLES, tokens=True)
 @blueprint.arguments(form_schemas.FormQuerySchema, location="query")
-@blueprint.response(200, form_schemas.VersionSchema(many=True))
-def list_versions(arguments: dict[str, str]) -> list[dict[str, Any]]:
+@blueprint.response(200, form_schemas.VersionSchema(many=True), headers=NEXT_PAGE)
+def list_versions(arguments: dict[str, Any]) -> Any:
     """List all versions, or those of one form, oldest first."""
-    return [describe_version(each) for each in versions.list_versions(current_services().db, arguments.get("form"))]
+    limit = arguments["limit"]
+    found = versions.list_versions(
+        current_services().db, arguments.get("form"), after=arguments["after"], most=limit + 1
+    )
+    return answer_page(describe_versions(found), limit, cursor=lambda each: each["id"], describe=lambda each: each)
 
 
 @blueprint.get(f"/versions/{VERSION_ID}")

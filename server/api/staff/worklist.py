@@ -15,6 +15,7 @@ from flask_smorest import Blueprint
 from server.api import openapi, schemas
 from server.api.flask_app import current_services
 from server.api.staff import auth
+from server.api.staff.pages import NEXT_PAGE, answer_page
 from server.api.staff.referrals import ENVELOPE_TYPE
 from server.flows.desks import worklist
 from server.flows.desks.routing import Rulebook
@@ -37,13 +38,17 @@ def _describe_evidence(found: Evidence) -> dict[str, Any]:
 @blueprint.get("/work-list")
 @auth.require_role("coordinator", "administrator", "publisher")
 @blueprint.arguments(schemas.WorkQuerySchema, location="query")
-@blueprint.response(200, schemas.WorkItemSchema(many=True))
-def list_items(query: dict[str, int]) -> list[Any]:
+@blueprint.response(200, schemas.WorkItemSchema(many=True), headers=NEXT_PAGE)
+def list_items(query: dict[str, int]) -> Any:
     """List open items: forks, gaps, quarantine, silent tablets. A desk sees only items of its own screenings."""
-    return [
-        _describe_item(each)
-        for each in worklist.list_items(current_services().db, auth.current_person(), kept=bool(query["kept"]))
-    ]
+    found = worklist.list_items(
+        current_services().db,
+        auth.current_person(),
+        kept=bool(query["kept"]),
+        after=query["after"],
+        most=query["limit"] + 1,
+    )
+    return answer_page(found, query["limit"], cursor=lambda each: each.item.id, describe=_describe_item)
 
 
 @blueprint.get("/work-list/<int(max=9007199254740991):item>")

@@ -42,7 +42,7 @@ def statistics_command(as_csv: bool, mode: str, account: Account, as_json: bool)
     if as_csv and as_json:
         raise click.UsageError("--csv and --json exclude each other.")
     with account.sign_in() as staff:
-        tables = staff.get(f"/v1/statistics?mode={mode}")
+        tables = staff.list(f"/v1/statistics?mode={mode}")
     if as_csv:
         for line in _format_csv(tables).splitlines():
             echo(line)

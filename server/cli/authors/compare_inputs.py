@@ -97,7 +97,7 @@ def compile_local(reference: str, channel: str) -> ComparedVersion:
 
 
 def _fetch_remote(staff: StaffSession, reference: str) -> ComparedVersion:
-    listed = staff.get("/v1/versions")
+    listed = staff.list("/v1/versions")
     found = next((each for each in listed if reference in (str(each["id"]), each["sha"])), None)
     if found is None:
         raise click.ClickException(f"the server has no version {reference}; `chaski forms versions` lists all versions")

@@ -106,7 +106,7 @@ def rings(form: str | None, account: Account, as_json: bool) -> None:
     The rings are in the order in which a tablet tries them.
     """
     with account.sign_in() as staff:
-        found = staff.get("/v1/rollouts" + (f"?form={form}" if form else ""))
+        found = staff.list("/v1/rollouts" + (f"?form={form}" if form else ""))
     print_result(found, as_json, lambda console: print_rings(console, found))
 
 

@@ -58,7 +58,7 @@ def new(label: str, roles: tuple[str, ...], days: int, account: Account, as_json
 def list_tokens(account: Account, as_json: bool) -> None:
     """List your tokens, also expired and revoked ones."""
     with account.sign_in() as staff:
-        found = staff.get("/v1/tokens")
+        found = staff.list("/v1/tokens")
 
     def write(console: Console) -> None:
         table = make_table(("id", "label", "roles", "until", "last used", "ended"), map(_token_row, found))

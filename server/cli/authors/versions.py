@@ -95,7 +95,7 @@ def draft(form: str, channel: str, account: Account, as_json: bool) -> None:
 def versions(form: str | None, account: Account, as_json: bool) -> None:
     """List the versions of all forms with their states."""
     with account.sign_in() as staff:
-        found = staff.get("/v1/versions" + (f"?form={form}" if form else ""))
+        found = staff.list("/v1/versions" + (f"?form={form}" if form else ""))
 
     def write(console: Console) -> None:
         for each in found:

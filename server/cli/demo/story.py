@@ -166,7 +166,7 @@ def _enrol_second_tablet(invitation: str) -> None:
 
 def approve_tablet(demo: Demo, words: tuple[str, ...]) -> None:
     with demo.staff("registro") as registrar:
-        listed = next(entry for entry in registrar.get("/v1/devices") if entry["state"] == "pending")
+        listed = next(entry for entry in registrar.list("/v1/devices") if entry["state"] == "pending")
         certificate = enrolment.sign_certificate(
             VerifyKey.from_raw(unb64u(listed["key"])),
             words,
@@ -247,8 +247,8 @@ def check_queues(demo: Demo) -> Iterator[str]:
     """Each screening is in its queue, and in no other."""
     with demo.staff("nacional") as national:
         waiting = {
-            queue["id"]: national.get(f"/v1/queues/{queue['id']}?mode=training")
-            for queue in national.get("/v1/queues?mode=training")
+            queue["id"]: national.list(f"/v1/queues/{queue['id']}?mode=training")
+            for queue in national.list("/v1/queues?mode=training")
         }
     found = {
         referral["jti"]: (referral["route"]["outcome"], referral["route"]["tier"], queue)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from screening_forms.ubigeo import place_name
 from server.cli.desk.reading import ScreenReader, plain_option
 from server.cli.safe_console import make_table
 from server.cli.staff_session import Account, account_options
@@ -55,23 +56,37 @@ mode_option = click.option(
 def queue(queue: str | None, mode: str, account: Account, as_json: bool) -> None:
     """List your queues, or the referrals in QUEUE.
 
-    QUEUE is a name such as 17-protection. The most urgent referrals come first.
+    QUEUE is a name such as 17-protection. The most urgent referrals come first; of a long queue, the first page.
+    With --json it prints all of them.
     """
+    more = False
     with account.open_desk() as session:
-        found = session.list_referrals(queue, mode) if queue else session.list_queues(mode)
-    columns = (
-        ("id", "state", "urgency", "deadline", "mark") if queue else ("id", "title", "waiting", "accepted", "overdue")
-    )
+        if queue and not as_json:
+            pages = session.referral_pages(queue, mode)
+            found, more = next(pages), next(pages, None) is not None
+        else:
+            found = session.list_referrals(queue, mode) if queue else session.list_queues(mode)
+    columns = _REFERRAL_COLUMNS if queue else ("id", "title", "waiting", "accepted", "overdue")
 
     def write(console: Console) -> None:
-        table = make_table(columns, ([_cell_text(column, row.get(column)) for column in columns] for row in found))
+        table = make_table(columns, ([_cell_text(column, row) for column in columns] for row in found))
         console.print(table if found else f"Nothing here in {mode}.{TRAINING_HINT if mode == 'field' else ''}")
+        if more:
+            console.print(f"These are the {len(found)} most urgent ones. There are more.")
 
     print_result(found, as_json, write)
 
 
-def _cell_text(column: str, value: Any) -> str:
-    if column == "deadline" and isinstance(value, int):
+_REFERRAL_COLUMNS = ("id", "state", "urgency", "deadline", "arrived", "place", "holder", "mark")
+
+
+def _cell_text(column: str, row: dict[str, Any]) -> str:
+    """Return a cell as text. A place is INEI's name of the province, or its code if INEI has no such province."""
+    if column == "place":
+        code = str((row.get("route") or {}).get("province") or "")
+        return place_name(code) or code
+    value = row.get({"arrived": "received", "holder": "holder_login"}.get(column, column))
+    if column in ("deadline", "arrived") and isinstance(value, int):
         return format_time(value)
     return "" if value is None else str(value)
 

@@ -42,9 +42,8 @@ def _print_item(console: Console, item: dict[str, Any]) -> None:
 @json_option
 def work(item: int | None, kept: bool, account: Account, as_json: bool) -> None:
     """List the work list, or show ITEM with its screenings."""
-    path = f"/v1/work-list/{item}" if item else f"/v1/work-list?kept={int(kept)}"
     with account.sign_in() as staff:
-        found = staff.get(path)
+        found: Any = staff.get(f"/v1/work-list/{item}") if item else staff.list(f"/v1/work-list?kept={int(kept)}")
 
     def write(console: Console) -> None:
         for each in [found] if item else found:

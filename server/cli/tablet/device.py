@@ -133,7 +133,7 @@ def list_tablets(account: Account, as_json: bool) -> None:
     tablet's holder.
     """
     with account.sign_in() as staff:
-        found = staff.get("/v1/devices")
+        found = staff.list("/v1/devices")
 
     def write(console: Console) -> None:
         for each in found:

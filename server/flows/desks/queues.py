@@ -6,7 +6,6 @@ same transaction audits it. This module must not decrypt an envelope.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -37,20 +36,24 @@ def count_queues(db: Database, person: StaffAccount, *, mode: str, now: int) -> 
 
 
 def _count_queue(connection: Connection, queue: Queue, mode: str, now: int) -> QueueCounts:
-    work = referrals.list_open(connection, queue.id, mode)
-    late = [each for each in work if each.state in ("waiting", "claimed") and each.deadline and each.deadline < now]
-    return QueueCounts(queue, Counter(each.state for each in work), len(late))
+    states, late = referrals.count_open(connection, queue.id, mode, now=now)
+    return QueueCounts(queue, states, late)
 
 
-def list_referrals(db: Database, person: StaffAccount, queue: str, *, mode: str) -> list[tuple[Referral, Route | None]]:
-    """Return the open referrals of a queue, most urgent first. Raises Problem `queue.other_desk` if the person does not
-    work there."""
+def list_referrals(
+    db: Database, person: StaffAccount, queue: str, *, mode: str, after: str = "", most: int = 1000
+) -> list[tuple[Referral, Route | None]]:
+    """Return a page of the open referrals of a queue, most urgent first.
+
+    `after` is the id of the referral before the page. Raises Problem `queue.other_desk` if the person does not work
+    there.
+    """
     connection = db.read()
     if queue not in people.list_visible_queues(connection, person.id):
         raise Problem("queue.other_desk", queue)
-    return [
-        (each, envelopes.get_route(connection, each.envelope)) for each in referrals.list_open(connection, queue, mode)
-    ]
+    found = referrals.list_open(connection, queue, mode, after=after, most=most)
+    routes = envelopes.list_routes(connection, [each.envelope for each in found])
+    return [(each, routes.get(each.envelope)) for each in found]
 
 
 def get_referral(db: Database, person: StaffAccount, referral_id: str) -> tuple[Referral, Route | None]:

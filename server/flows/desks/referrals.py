@@ -7,6 +7,7 @@ the tablet that took the screening.
 from __future__ import annotations
 
 import secrets
+from functools import partial
 
 from server.database.connection import Connection, Database
 from server.flows import state_table
@@ -25,7 +26,7 @@ RESULTS = ("attended", "handed_over", "not_found", "declined", "mistaken")
 TRANSITIONS = state_table.read(
     __package__,
     "referral_states.csv",
-    refused=lambda detail, state: Problem("referral.wrong_state", detail, state=state),
+    refused=partial(state_table.refuse, "referral.wrong_state"),
 )
 
 
@@ -81,10 +82,19 @@ def _change_by_id(
         referral = referrals.get_referral(w, id_)
         if referral is None:
             raise Problem("referral.unknown", id_)
+        if _is_done(action, referral, person, result):
+            return referral
         _change_state(w, action, referral, person, now=now, lease=lease, result=result)
         moved = referrals.get_referral(w, id_)
     assert moved is not None
     return moved
+
+
+def _is_done(action: str, referral: Referral, person: str, result: str | None) -> bool:
+    """Return True if the person did this already: her first request arrived, and its answer got lost."""
+    if (action, referral.state) in TRANSITIONS.transitions:
+        return False
+    return TRANSITIONS.ends_in(action, referral.state) and referral.holder == person and referral.result == result
 
 
 def _change_state(

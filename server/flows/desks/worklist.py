@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib import resources
 
 from server.database.connection import Connection, Database
-from server.flows.desks import queues, referrals, routing
+from server.flows.desks import queues, referrals, routing, tablet_budget
 from server.flows.desks.routing import Rulebook
 from server.problems import Problem
 from server.store import audit, devices, envelopes, keyrings, statistics, worklist
@@ -22,10 +22,12 @@ from server.store import referrals as referral_store
 from server.store.audit import AuditEvent
 from server.store.envelopes import EnvelopeRecord
 from server.store.people import StaffAccount
-from server.store.worklist import KEEP_APART, RELEASE, WorkItem
+from server.store.worklist import KEEP_APART, RELEASE, Viewer, WorkItem
 from sync.documents.registry import NATIONAL
 from sync.envelope.route import Route
 
+MOST_EVIDENCE = 10
+"""The most envelopes that an item shows. A thief may have given thousands one name or number."""
 _AUDIT_ACTIONS = {RELEASE: "envelope.released", KEEP_APART: "envelope.kept_apart"}
 
 
@@ -64,30 +66,29 @@ def read_item_kinds() -> dict[str, ItemKind]:
 ITEM_KINDS = read_item_kinds()
 
 
-def list_items(db: Database, person: StaffAccount, *, kept: bool) -> list[DescribedItem]:
-    """Return the open items, or with `kept` the screenings that are set aside and can still be released; oldest first.
+def list_items(
+    db: Database, person: StaffAccount, *, kept: bool, after: int = 0, most: int = 1000
+) -> list[DescribedItem]:
+    """Return a page of the open items, or with `kept` of the screenings that are set aside and can still be released;
+    oldest first. `after` is the id of the item before the page.
 
     Administrators and the national desk see every item. Publishers also see items about rollouts. A desk sees the items
     about screenings that it could open.
     """
-    connection = db.read()
-    items = worklist.list_kept_apart(connection) if kept else worklist.list_open(connection)
-    return [_describe(connection, item) for item in items if _may_see(connection, person, item)]
+    viewer = Viewer(person.id, _may_see_all(person), _kinds_of(person))
+    found = worklist.list_page(db.read(), viewer, kept=kept, after=after, most=most)
+    return [DescribedItem(item, label, ITEM_KINDS[item.kind]) for item, label in found]
 
 
 def get_item(db: Database, person: StaffAccount, id_: int) -> tuple[DescribedItem, list[Evidence]]:
     """Return an item with its envelopes (two for a conflict or a fork), as far as the person may see them."""
     connection = db.read()
     item = _require_visible(connection, person, id_)
-    return _describe(connection, item), [
-        Evidence(
-            stored,
-            envelopes.get_route(connection, stored.id),
-            referral_store.list_ids_of_envelope(connection, stored.id),
-        )
-        for stored in _list_envelopes(connection, item)
-        if _may_see_all(person) or keyrings.is_member(connection, person.id, stored.kid)
-    ]
+    held = {each.kid for each in keyrings.list_wrapped_keys(connection, person.id)}
+    shown = [each for each in _list_envelopes(connection, item) if _may_see_all(person) or each.kid in held]
+    ids = [each.id for each in shown]
+    routes, opened = envelopes.list_routes(connection, ids), referral_store.list_ids_by_envelope(connection, ids)
+    return _describe(connection, item), [Evidence(each, routes.get(each.id), opened.get(each.id, [])) for each in shown]
 
 
 def read_envelope(db: Database, person: StaffAccount, id_: int, envelope: str, *, now: int) -> bytes:
@@ -125,6 +126,7 @@ def decide_item(
             AuditEvent(_AUDIT_ACTIONS.get(decision, "work.decided"), person.id, item.envelope or item.dev, detail)
         ]
         audit.append_all(w, events + (_release(w, item, rulebook, now) if decision == RELEASE else []), at=now)
+        tablet_budget.bring_forward(w, item.dev, now=now)
         closed = worklist.get_item(w, id_)
         assert closed is not None
         return _describe(w, closed)
@@ -169,7 +171,7 @@ def _require_key(c: Connection, person: StaffAccount, found: EnvelopeRecord) -> 
 
 def _list_envelopes(c: Connection, item: WorkItem) -> list[EnvelopeRecord]:
     found = envelopes.get_envelope(c, item.envelope) if item.envelope else None
-    return envelopes.same_identity(c, found) if found else []
+    return envelopes.same_identity(c, found, most=MOST_EVIDENCE) if found else []
 
 
 def _describe(c: Connection, item: WorkItem) -> DescribedItem:
@@ -181,8 +183,12 @@ def _may_see_all(person: StaffAccount) -> bool:
     return "administrator" in person.roles or NATIONAL in person.groups
 
 
+def _kinds_of(person: StaffAccount) -> tuple[str, ...]:
+    return ("rollout",) if "publisher" in person.roles else ()
+
+
 def _may_see(c: Connection, person: StaffAccount, item: WorkItem) -> bool:
-    if _may_see_all(person) or (item.kind == "rollout" and "publisher" in person.roles):
+    if _may_see_all(person) or item.kind in _kinds_of(person):
         return True
     found = envelopes.get_envelope(c, item.envelope) if item.envelope else None
     return found is not None and keyrings.is_member(c, person.id, found.kid)

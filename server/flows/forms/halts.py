@@ -45,10 +45,16 @@ class RolloutStatus:
     refused: int
 
 
-def list_rollouts(db: Database, form: str | None, *, now: int) -> list[RolloutStatus]:
-    """Return all rollouts, or those of one form, in the order in which tablets try them."""
+def list_rollouts(
+    db: Database, form: str | None, *, before: int = 0, most: int = 1000, now: int
+) -> list[RolloutStatus]:
+    """Return a page of all rollouts, or of those of one form, in the order in which tablets try them: newest first.
+
+    `before`: the last rollout of the page before; 0 = the first page.
+    """
     connection = db.read()
-    return [_rollout_status(connection, each, now) for each in rollouts.list_rollouts(connection, form=form)]
+    found = rollouts.list_rollouts(connection, form=form, before=before, most=most)
+    return [_rollout_status(connection, each, now) for each in found]
 
 
 def get_rollout_status(db: Database, id_: int, *, now: int) -> RolloutStatus:

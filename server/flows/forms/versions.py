@@ -216,9 +216,9 @@ def get_version(c: Connection, id_: int) -> FormVersion:
     return version
 
 
-def list_versions(db: Database, form: str | None) -> list[FormVersion]:
-    """Return all versions, or those of one form, oldest first."""
-    return versions.list_versions(db.read(), form)
+def list_versions(db: Database, form: str | None, *, after: int, most: int) -> list[FormVersion]:
+    """Return a page of all versions, or of those of one form, oldest first. `after`: the last version before it."""
+    return versions.list_versions(db.read(), form, after=after, most=most)
 
 
 def get_details(db: Database, id_: int) -> tuple[FormVersion, list[TrialResult], FormVersion | None]:

@@ -7,17 +7,18 @@ screening. A broken envelope must not stop the others.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from server.database.connection import Connection, savepoint
-from server.flows.desks import referrals, routing
+from server.flows.desks import referrals, routing, tablet_budget
 from server.flows.desks.routing import RoutingDecision, Rulebook
 from server.flows.forms import halts
-from server.flows.intake import gaps
+from server.flows.intake import gaps, storage_budget
+from server.flows.intake.storage_budget import StorageBudget, find_room
 from server.problems import Problem
-from server.store import audit, devices, envelopes, keyrings, statistics, versions, worklist
+from server.store import audit, devices, envelopes, keyrings, statistics, tablet_usage, versions
 from server.store.audit import AuditEvent
 from server.store.devices import Device
 from server.store.envelopes import KnownParts
@@ -42,12 +43,24 @@ class ParsedEnvelope:
 
 
 class _Batch:
-    """The envelopes of one request: cached store queries, and the audit events and counts to write once at the end."""
+    """The envelopes of one request: cached store queries, and the audit events and counts to write once at the end.
 
-    def __init__(self) -> None:
+    `room`: how many bytes their sender may still store.
+    """
+
+    def __init__(self, room: int) -> None:
         self._answers: dict[tuple[Any, str], Any] = {}
+        self._room = room
+        self.bytes = self.quarantined = 0
         self.events: list[AuditEvent] = []
         self.facts: list[ScreeningFacts] = []
+
+    def take_room(self, size: int, *, quarantined: bool) -> None:
+        """Count an envelope that is stored. Raises Problem `storage.quota` if its sender has no room for it."""
+        self.bytes += size
+        self.quarantined += size if quarantined else 0
+        if self.bytes > self._room:
+            raise Problem("storage.quota")
 
     def cached(self, w: Connection, ask: Callable[[Connection, str], T], about: str) -> T:
         """Run a store query about something that no envelope changes, and cache its result for the batch."""
@@ -81,59 +94,75 @@ def _open_route(envelope: Envelope, route_keys: Mapping[str, RouteKey]) -> Route
 
 
 def store_all(
-    w: Connection, arrivals: Sequence[ParsedEnvelope], *, sender: str, rulebook: Rulebook, now: int
+    w: Connection,
+    arrivals: Sequence[ParsedEnvelope],
+    *,
+    sender: str,
+    rulebook: Rulebook,
+    now: int,
+    budget: StorageBudget = storage_budget.DEFAULT,
 ) -> list[ReceiptItem]:
-    """Store or reject each envelope; return one receipt item for each, in order."""
-    items = _store_batch(w, arrivals, sender, rulebook, now)
+    """Store or reject each envelope; return one receipt item for each, in order.
+
+    Raises Problem `storage.quota` if the sender has used up its bytes. Then the request must store nothing.
+    """
+    items = _store_batch(w, arrivals, _Sender(sender, rulebook, budget, now))
     if codes := [item.code for item in items if item.outcome == "rejected"]:
         halts.record_rejection(w, sender, codes[-1], now=now)
     return items
 
 
-def _store_batch(
-    w: Connection, arrivals: Sequence[ParsedEnvelope], sender: str, rulebook: Rulebook, now: int
-) -> list[ReceiptItem]:
+@dataclass(frozen=True)
+class _Sender:
+    """The tablet that sends a batch, and what applies to all of its envelopes."""
+
+    dev: str
+    rulebook: Rulebook
+    budget: StorageBudget
+    now: int
+
+
+def _store_batch(w: Connection, arrivals: Sequence[ParsedEnvelope], sender: _Sender) -> list[ReceiptItem]:
     try:
         with savepoint(w):
-            return _store_together(w, arrivals, sender, rulebook, now)
+            return _store_together(w, arrivals, sender)
     except sqlite3.IntegrityError:
-        return [_store_alone(w, arrival, sender, rulebook, now) for arrival in arrivals]
+        return [_store_alone(w, arrival, sender) for arrival in arrivals]
 
 
-def _store_alone(w: Connection, arrival: ParsedEnvelope, sender: str, rulebook: Rulebook, now: int) -> ReceiptItem:
+def _store_alone(w: Connection, arrival: ParsedEnvelope, sender: _Sender) -> ReceiptItem:
     # A constraint of the tables rejects one envelope. It stays on the tablet and is counted; the others are stored.
     try:
         with savepoint(w):
-            return _store_together(w, [arrival], sender, rulebook, now)[0]
+            return _store_together(w, [arrival], sender)[0]
     except sqlite3.IntegrityError:
-        return _count_rejection(w, arrival.id, "envelope.not_stored", sender, now)
+        return _count_rejection(w, arrival.id, "envelope.not_stored", sender)
 
 
-def _store_together(
-    w: Connection, arrivals: Sequence[ParsedEnvelope], sender: str, rulebook: Rulebook, now: int
-) -> list[ReceiptItem]:
-    batch = _Batch()
-    items = [_store_one(w, arrival, batch, sender, rulebook, now) for arrival in arrivals]
-    audit.append_all(w, batch.events, at=now)
-    statistics.count_screenings(w, batch.facts, at=now)
+def _store_together(w: Connection, arrivals: Sequence[ParsedEnvelope], sender: _Sender) -> list[ReceiptItem]:
+    batch = _Batch(find_room(w, sender.dev, sender.budget) if arrivals else 0)
+    items = [_store_one(w, arrival, batch, sender) for arrival in arrivals]
+    audit.append_all(w, batch.events, at=sender.now)
+    statistics.count_screenings(w, batch.facts, at=sender.now)
+    if batch.bytes:
+        tablet_usage.add(w, sender.dev, batch.bytes, quarantined=batch.quarantined)
     return items
 
 
-def _store_one(
-    w: Connection, arrival: ParsedEnvelope, batch: _Batch, sender: str, rulebook: Rulebook, now: int
-) -> ReceiptItem:
-    envelope = arrival.envelope
+def _store_one(w: Connection, arrival: ParsedEnvelope, batch: _Batch, sender: _Sender) -> ReceiptItem:
+    envelope, now = arrival.envelope, sender.now
     if envelope is None:
-        return _count_rejection(w, arrival.id, arrival.code, sender, now)
+        return _count_rejection(w, arrival.id, arrival.code, sender)
     known = envelopes.known_parts(w, envelope)
     if known.bytes:
         return ReceiptItem(envelope.id, "duplicate", envelope.header.seq)
     outcome = _choose_outcome(batch.cached(w, devices.get_device, envelope.header.dev), known)
+    batch.take_room(len(envelope.raw), quarantined=outcome == "quarantined")
     decisions: tuple[RoutingDecision, ...] = ()
     if outcome != "quarantined":
         keyring = batch.cached(w, keyrings.find_keyring, envelope.header.kid)
         decisions = routing.choose_queues(
-            arrival.route, rulebook.rules, keyring=keyring, received=now, hours=rulebook.hours
+            arrival.route, sender.rulebook.rules, keyring=keyring, received=now, hours=sender.rulebook.hours
         )
         if outcome == "stored" and _is_held(w, batch, arrival.route, decisions):
             outcome = "held"
@@ -148,8 +177,8 @@ def _store_one(
     return ReceiptItem(envelope.id, outcome, envelope.header.seq)
 
 
-def _count_rejection(w: Connection, id_: str, code: str, sender: str, now: int) -> ReceiptItem:
-    statistics.count_rejection(w, dev=sender, code=code, at=now)
+def _count_rejection(w: Connection, id_: str, code: str, sender: _Sender) -> ReceiptItem:
+    statistics.count_rejection(w, dev=sender.dev, code=code, at=sender.now)
     return ReceiptItem(id_, "rejected", code=code)
 
 
@@ -187,9 +216,16 @@ def _store_route_and_work(w: Connection, envelope: Envelope, route: Route | None
     else:
         envelopes.put_route(w, envelope.id, route)
     for kind in kinds:
-        worklist.add_item(w, kind=kind, dev=header.dev, chain=header.chain, envelope=envelope.id, at=now)
+        tablet_budget.add_item(w, kind=kind, dev=header.dev, chain=header.chain, envelope=envelope.id, now=now)
 
 
-def advance_chains(w: Connection, chains: Iterable[tuple[str, str]], *, now: int) -> dict[str, int]:
-    """Update each chain in the request. Returns, for each, the number up to which no screening is missing."""
-    return {chain: gaps.update_gap(w, dev, chain, now=now)[0] for dev, chain in sorted(set(chains))}
+def advance_chains(w: Connection, chains: Mapping[tuple[str, str], Collection[int]], *, now: int) -> dict[str, int]:
+    """Update the chains (tablet, chain) that a request touched, with the numbers that arrived in each.
+
+    Returns, for each, the number up to which no screening is missing. Chains beyond a tablet's budget are left out.
+    """
+    return {
+        chain: gaps.update_gap(w, dev, chain, arrived, now=now)[0]
+        for (dev, chain), arrived in sorted(chains.items())
+        if tablet_budget.may_track(w, dev, chain, now=now)
+    }

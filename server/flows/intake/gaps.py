@@ -7,9 +7,10 @@ lowest one without a decision.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from server.database.connection import Connection, Database
+from server.flows.desks import tablet_budget
 from server.store import chains, devices, worklist
 from server.store.audit import SERVER
 from server.store.chains import Gap
@@ -40,23 +41,24 @@ def report_silent_tablets(db: Database, *, now: int, days: int) -> int:
 def record_left_chains(w: Connection, dev: str, ended: Mapping[str, int], *, now: int) -> None:
     """Store the chains that a tablet reports as left (SPEC 11.3 rule 7), and put each on the work list once."""
     for chain, written in ended.items():
-        if chains.record_left_chain(w, dev, chain, written):
+        if tablet_budget.may_track(w, dev, chain, now=now) and chains.record_left_chain(w, dev, chain, written):
             worklist.add_item(w, kind="copied", dev=dev, chain=chain, at=now)
 
 
-def update_gap(w: Connection, dev: str, chain: str, *, now: int) -> tuple[int, bool]:
-    """Update one chain. Returns the number up to which no screening is missing, and True if its gap on the list is
-    late.
+def update_gap(w: Connection, dev: str, chain: str, arrived: Iterable[int] = (), *, now: int) -> tuple[int, bool]:
+    """Update one chain with the numbers that arrived. Returns the number up to which no screening is missing, and True
+    if its gap on the list is late.
 
     The age of a gap counts from the first item about it, whatever the decision on that item was.
     """
-    reached, gaps = chains.advance_chain(w, dev, chain)
-    items = (
-        [(item, _read_gap(item)) for item in worklist.list_about_chain(w, kind="gap", dev=dev, chain=chain)]
-        if gaps
-        else []
-    )
+    reached = chains.advance_chain(w, dev, chain, arrived)
+    if not chains.list_gaps(w, dev, chain, most=1):
+        worklist.close_resolved(w, kind="gap", dev=dev, chain=chain, by=SERVER, at=now)
+        return reached, False
+    items = [(item, _read_gap(item)) for item in worklist.list_about_chain(w, kind="gap", dev=dev, chain=chain)]
     decided = [reported for item, reported in items if _is_decision_valid(item, now)]
+    # A decision covers one gap at most: one more gap than decisions is enough to find the lowest without one.
+    gaps = chains.list_gaps(w, dev, chain, most=len(decided) + 1)
     gap = next((each for each in gaps if not any(_covers(reported, each) for reported in decided)), None)
     if gap is None or any(item.closed is None and reported.last != gap.last for item, reported in items):
         worklist.close_resolved(w, kind="gap", dev=dev, chain=chain, by=SERVER, at=now)

@@ -1,7 +1,8 @@
 """Processes a tablet's sync request in one round trip (SPEC 11): authenticate, store, answer. The tablet API calls
 `answer_request`.
 
-A request changes the database completely or not at all. The server must not sign the answer before the commit.
+A request changes the database completely or not at all. If its number is refused, its envelopes alone are stored. The
+server must not sign the answer before the commit.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from server.database.connection import Connection, Database
 from server.flows.desks.routing import Rulebook
 from server.flows.forms import halts
 from server.flows.intake import envelopes as envelope_intake
-from server.flows.intake import gaps
+from server.flows.intake import gaps, storage_budget
 from server.flows.intake.envelopes import ParsedEnvelope
+from server.flows.intake.storage_budget import StorageBudget
 from server.flows.trust import device_orders
 from server.flows.trust import documents as trust_documents
 from server.problems import Problem
@@ -43,50 +45,102 @@ NUMBER_REFUSED = frozenset({"sync.number_used", "sync.number_skipped"})
 """The problem codes that a tablet acts on; the tablet API signs these problems."""
 
 
+class NumberRefusedError(Problem):
+    """The request's number is refused. Its envelopes are stored all the same; `items` are their receipt items."""
+
+    items: Sequence[ReceiptItem] = ()
+
+
 def answer_request(
-    db: Database, message: Message, *, keys: ServerKeys, rulebook: Rulebook, now: int
+    db: Database,
+    message: Message,
+    *,
+    keys: ServerKeys,
+    rulebook: Rulebook,
+    now: int,
+    budget: StorageBudget = storage_budget.DEFAULT,
 ) -> tuple[Message, list[ReceiptItem]]:
-    """Answer a tablet's request. Also returns the receipt item of each envelope, for the log."""
+    """Answer a tablet's request. Also returns the receipt item of each envelope, for the log.
+
+    Raises NumberRefusedError, with the receipts as a member, after the request's envelopes were stored; and Problem
+    `storage.quota` if the tablet has used up its bytes.
+    """
     dev = messages.claimed_signer(message.signature)
     request = messages.read_request(message, get_device_key(db, dev))
     arrivals = [
         envelope_intake.inspect_envelope(raw, partial(get_device_key, db), keys.routes) for raw in request.envelopes
     ]
     digest = hashlib.sha256(message.body).hexdigest()
-    applied = db.group_commit(lambda w: _apply(w, dev, request, digest, arrivals, rulebook, now))
-    return messages.write_response(_add_receipts(applied, keys), keys.signing), applied.items
+    call = _Call(dev, request, digest, arrivals, rulebook, budget, now)
+    try:
+        applied = db.group_commit(lambda w: _apply(w, call))
+    except Problem as error:
+        if error.code == "storage.quota":
+            _report_quota(db, dev, budget, now=now)
+        raise
+    response = _add_receipts(applied, keys)
+    if applied.refused is not None:
+        raise _refuse(applied, response)
+    return messages.write_response(response, keys.signing), applied.items
+
+
+def _refuse(applied: _Applied, response: Response) -> NumberRefusedError:
+    refused = applied.refused
+    assert refused is not None
+    receipts = {"receipts": response.receipts.to_bytes().decode()} if response.receipts else {}
+    refusal = NumberRefusedError(refused.code, refused.detail, **refused.members, **receipts)
+    refusal.items = applied.items
+    return refusal
+
+
+def _report_quota(db: Database, dev: str, budget: StorageBudget, *, now: int) -> None:
+    """Put the tablet on the work list once. The refused request itself stored nothing."""
+    if not worklist.has_open_about_tablet(db.read(), kind="quota", dev=dev):
+        with db.write() as w:
+            worklist.add_item(w, kind="quota", dev=dev, reason=f"bytes.{budget.tablet}.{budget.database}", at=now)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A verified request of the tablet `dev`, the SHA-256 of its bytes, its envelopes, and what applies to it."""
+
+    dev: str
+    request: Request
+    digest: str
+    arrivals: Sequence[ParsedEnvelope]
+    rulebook: Rulebook
+    budget: StorageBudget
+    now: int
 
 
 @dataclass(frozen=True)
 class _Applied:
     """The result of the transaction: the response for the tablet, the receipt items, and the head of the audit
-    chain."""
+    chain. `refused`: why the request's number is refused."""
 
     response: Response
     items: list[ReceiptItem]
     known_items: list[ReceiptItem]
     head: str
+    refused: Problem | None = None
 
 
-def _apply(
-    w: Connection,
-    dev: str,
-    request: Request,
-    digest: str,
-    arrivals: Sequence[ParsedEnvelope],
-    rulebook: Rulebook,
-    now: int,
-) -> _Applied:
+def _apply(w: Connection, call: _Call) -> _Applied:
     """Apply all changes of a request, in one transaction or in a savepoint of a shared one."""
+    dev, request, now = call.dev, call.request, call.now
     generation = meta.get_generation(w)
-    _accept_request(w, dev, request, digest, generation, now)
-    taken = envelope_intake.store_all(w, arrivals, sender=dev, rulebook=rulebook, now=now)
+    refused = _accept_request(w, dev, request, call.digest, generation, now)
+    taken = envelope_intake.store_all(w, call.arrivals, sender=dev, rulebook=call.rulebook, now=now, budget=call.budget)
     known = _find_known(w, request)
-    if request.ended:
-        gaps.record_left_chains(w, dev, request.ended, now=now)
-    seq = envelope_intake.advance_chains(
-        w, [*_list_chains(arrivals), *((dev, chain) for chain in request.ended)], now=now
-    )
+    touched = _list_arrived(call.arrivals, taken)
+    if refused is not None:
+        envelope_intake.advance_chains(w, touched, now=now)
+        response = Response(dev=dev, n=request.n, at=now, generation=generation)
+        return _Applied(response, taken, known, audit.get_head(w)[1], refused)
+    gaps.record_left_chains(w, dev, request.ended, now=now)
+    for chain in request.ended:
+        touched.setdefault((dev, chain), [])
+    seq = envelope_intake.advance_chains(w, touched, now=now)
     return _Applied(_build_response(w, dev, request, generation, seq, now), taken, known, audit.get_head(w)[1])
 
 
@@ -108,20 +162,25 @@ def _authenticate(c: Connection, dev: str) -> Device:
     return device
 
 
-def _accept_request(w: Connection, dev: str, request: Request, digest: str, generation: str, now: int) -> None:
-    """Record a request. Its number must be higher than the last one, so that an attacker cannot replay an old request.
+def _accept_request(
+    w: Connection, dev: str, request: Request, digest: str, generation: str, now: int
+) -> Problem | None:
+    """Record what a request says about its tablet, or return why its number is refused (SPEC 11.3 rule 1).
+
+    Its number must be higher than the last one, so that an attacker cannot replay an old request. Envelopes prove
+    themselves: they are stored in both cases, or a thief who moves the number could keep the tablet out.
 
     The server answers the same bytes under the last number again, because the network can lose an answer. A repeated
     request proves nothing: an attacker may have recorded it. It does not update the "last seen" time.
     """
     device = _authenticate(w, dev)
     if request.n == device.last_n and digest == device.last_request:
-        return
+        return None
     numbers: dict[str, Any] = {"dev": dev, "n": request.n, "last": device.last_n}
     if request.n <= device.last_n:
-        raise Problem("sync.number_used", **numbers)
+        return Problem("sync.number_used", **numbers)
     if request.n > device.last_n + MOST_SKIPPED:
-        raise Problem("sync.number_skipped", **numbers)
+        return Problem("sync.number_skipped", **numbers)
     held = {kind: getattr(request, kind) for kind in trust_documents.NUMBERED}
     devices.record_request(w, dev, at=now, offset=request.at - now, n=request.n, request=digest, numbers=held)
     if request.inventory or request.inventory_digest == NOTHING_ON_BOARD:
@@ -134,6 +193,7 @@ def _accept_request(w: Connection, dev: str, request: Request, digest: str, gene
     # The same report was processed before; only a restore makes it necessary to process it again.
     if request.generation != generation or any(held[kind] != getattr(device, kind) for kind in held):
         trust_documents.report_ahead(w, dev, held, now=now)
+    return None
 
 
 def _find_known(w: Connection, request: Request) -> list[ReceiptItem]:
@@ -143,9 +203,14 @@ def _find_known(w: Connection, request: Request) -> list[ReceiptItem]:
     return [ReceiptItem(stored.id, "duplicate", stored.seq) for stored in found if stored is not None]
 
 
-def _list_chains(arrivals: Sequence[ParsedEnvelope]) -> list[tuple[str, str]]:
-    headers = [arrival.envelope.header for arrival in arrivals if arrival.envelope is not None]
-    return [(header.dev, header.chain) for header in headers]
+def _list_arrived(arrivals: Sequence[ParsedEnvelope], items: Sequence[ReceiptItem]) -> dict[tuple[str, str], list[int]]:
+    """Return, for each chain (tablet, chain) of the envelopes that are stored, their numbers."""
+    arrived: dict[tuple[str, str], list[int]] = {}
+    for arrival, item in zip(arrivals, items, strict=True):
+        if arrival.envelope is not None and item.outcome != "rejected":
+            header = arrival.envelope.header
+            arrived.setdefault((header.dev, header.chain), []).append(header.seq)
+    return arrived
 
 
 def _build_response(

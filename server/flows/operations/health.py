@@ -20,6 +20,7 @@ from server.store.gauges import WaitingReferrals
 from server.store.jobs import JobRun
 
 _WRITE_CHECK_EVERY = 10_000
+_PATIENCE = 1.0  # Seconds: a monitor gets its answer while a writer holds the database.
 _NEEDED_BYTES = 8 * 1024 * 1024  # the largest sync there is
 
 
@@ -41,14 +42,15 @@ class HealthFigures:
 def check_writable(db: Database, config: Config, *, now: int) -> None:
     """Write to the database unless the last check is recent, and check the free space for a batch of envelopes.
 
-    Raises SQLite's own error if the database is not writable, and Problem `storage.full` before space runs out.
+    Raises SQLite's own error if the database is not writable, DatabaseBusyError if another writer holds it for more
+    than a second, and Problem `storage.full` before space runs out.
     """
     last = meta.last_write_check(db.read())
     if last is not None and 0 <= now - last < _WRITE_CHECK_EVERY:
         return
     if shutil.disk_usage(config.data).free < _NEEDED_BYTES:
         raise Problem("storage.full")
-    with db.write() as w:
+    with db.write(patience=_PATIENCE) as w:
         if w.remaining_bytes() < _NEEDED_BYTES:
             raise Problem("storage.full")
         meta.set_write_check(w, now)

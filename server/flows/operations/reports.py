@@ -43,14 +43,17 @@ class AuditPage:
     entries: list[AuditEntry]
 
 
-def list_tablets(db: Database) -> list[TabletReport]:
-    """Return every tablet, newest first."""
+def list_tablets(db: Database, *, after: str = "", most: int = 1000) -> list[TabletReport]:
+    """Return a page of the tablets, newest first. `after` is the id of the tablet before the page."""
     connection = db.read()
-    stock, rejected = devices.list_inventories(connection), statistics.count_rejections_by_tablet(connection)
-    ordered = orders.list_orders_by_tablet(connection)
+    page = devices.list_page(connection, after=after, most=most)
+    devs = [device.dev for device in page]
+    stock = devices.list_inventories(connection, devs)
+    rejected = statistics.count_rejections_by_tablet(connection, devs)
+    ordered = orders.list_orders_by_tablet(connection, devs)
     return [
         TabletReport(device, stock.get(device.dev, {}), rejected.get(device.dev, 0), ordered.get(device.dev, ()))
-        for device in devices.list_devices(connection)
+        for device in page
     ]
 
 

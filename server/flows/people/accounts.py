@@ -10,21 +10,20 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 
-from server.database.connection import Connection, Database
-from server.problems import Problem
+from server.client_network import network_of
+from server.database.connection import Connection, Database, DatabaseBusyError
+from server.flows.people import wrong_guesses
 from server.store import audit, people, sessions
 from server.store.people import SignInRecord, StaffAccount
 from sync.documents.sign_in import hash_auth
 from sync.durations import DAY, HOUR, MINUTE
 
 SESSION_LIFE = 12 * HOUR
-FAILURE_WINDOW = HOUR // 4
 FAILURES_KEPT = DAY
-# Counted per address: an attacker elsewhere must not be able to lock a coordinator out.
-FAILURES_PER_LOGIN = 5
-FAILURES_PER_ADDRESS = 30
 _TOUCH_INTERVAL = MINUTE
 _UNKNOWN_LOGIN = SignInRecord(person="", salt=b"", auth_salt=b"nobody", auth_hash=b"")
 
@@ -56,27 +55,18 @@ def get_salt(db: Database, login: str) -> bytes:
 
 
 def sign_in(db: Database, *, login: str, auth: bytes, address: str, now: int) -> NewSession:
-    """Start a session. Raises Problem `session.refused` for a wrong login or passphrase, `session.too_many` after too
-    many failures."""
-    token = secrets.token_urlsafe(32)
-    with db.write() as w:
-        attempt = _hash_login(w, login)
-        failed = sessions.count_failures(w, login=attempt, address=address, since=now - FAILURE_WINDOW, until=now)
-        limited = failed.login >= FAILURES_PER_LOGIN or failed.address >= FAILURES_PER_ADDRESS
-        person = None if limited else _check_passphrase(w, login, auth)
-        if person is not None:
-            sessions.delete_failures(w, login=attempt, address=address)
-            sessions.start_session(
-                w, token_hash=hash_token(token), person=person.id, at=now, expires_at=now + SESSION_LIFE
-            )
-            audit.append(w, at=now, action="session.started", actor=person.id, subject=person.id)
-        elif not limited:
-            sessions.record_failure(w, login=attempt, address=address, at=now)
-    # Raised after the commit: if the failure count were rolled back, guessing would not be slowed down.
-    if limited:
-        raise Problem("session.too_many")
+    """Start a session. The right words are accepted whatever failed before.
+
+    Raises Problem `session.refused` for a wrong login or passphrase, `session.too_many` after too many failures.
+    """
+    connection, token = db.read(), secrets.token_urlsafe(32)
+    attempt, person = _hash_login(connection, login), _check_passphrase(connection, login, auth)
     if person is None:
-        raise Problem("session.refused")
+        wrong_guesses.refuse(db, "session.refused", login=attempt, address=address, now=now)
+    with db.write() as w:
+        sessions.delete_failures(w, login=attempt, address=network_of(address))
+        sessions.start_session(w, token_hash=hash_token(token), person=person.id, at=now, expires_at=now + SESSION_LIFE)
+        audit.append(w, at=now, action="session.started", actor=person.id, subject=person.id)
     return NewSession(token, person)
 
 
@@ -109,15 +99,15 @@ def find_by_session(db: Database, token: str, *, now: int, idle: int) -> StaffAc
     if session is None:
         return None
     if now - session.seen > _TOUCH_INTERVAL:
-        with db.write() as w:
+        # A reader must not wait for a writer. The next request marks the session.
+        with suppress(DatabaseBusyError), db.write(patience=0) as w:
             sessions.mark_used(w, hash_token(token), at=now)
     return people.get_account(connection, session.person)
 
 
-def get_login(db: Database, id_: str) -> str:
-    """Return the login of an account. An id without an account, such as "ceremony", is returned as it is."""
-    person = people.get_account(db.read(), id_)
-    return person.login if person else id_
+def list_logins(db: Database, ids: Collection[str]) -> dict[str, str]:
+    """Return the logins of accounts by id. An id without an account, such as "ceremony", is returned as it is."""
+    return {id_: id_ for id_ in ids} | people.list_logins(db.read(), ids)
 
 
 def delete_old_sessions(db: Database, *, now: int) -> int:

@@ -115,9 +115,8 @@ def _install_registry(w: Connection, document: Document, accepted: Registry, *, 
 
 def _store_document(w: Connection, kind: str, number: int, document: Document, now: int) -> None:
     documents.put_document(w, kind=kind, number=number, sha256=document.sha256, body=document.to_bytes(), at=now)
-    for item in worklist.list_open(w):
-        if item.kind == "ahead":
-            resolve_ahead(w, item.dev, now=now)
+    for item in worklist.list_open(w, kind="ahead"):
+        resolve_ahead(w, item.dev, now=now)
 
 
 def report_ahead(w: Connection, dev: str, numbers: Mapping[str, int], *, now: int) -> None:

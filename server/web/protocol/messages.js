@@ -152,7 +152,9 @@ export async function readRefusal(message, servers, request) {
   await verifySignature(message, REFUSAL, servers);
   const value = readObject(message.body);
   requireAnswer(value, request);
-  check(value, { last: integer() });
+  check(value, { last: integer(), receipts: optional(text) });
+  // This reads the receipts only. The holder of the trust accepts them.
+  if (value.receipts) readDocument(utf8(value.receipts));
   return value.last;
 }
 
