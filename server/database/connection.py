@@ -66,6 +66,9 @@ class Database(Hashable, Protocol):
     def group_commit(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction shared with other callers. Returns its result after the commit."""
 
+    def truncate_log(self) -> bool:
+        """Remove deleted rows from the engine's log too. Returns False if a reader still needs it: try again later."""
+
     def close(self) -> None:
         """Close every connection."""
 

@@ -22,7 +22,9 @@ class Gap:
 def advance_chain(w: Connection, dev: str, chain: str) -> tuple[int, list[Gap]]:
     """Advance a chain's contiguous number over the stored envelopes. Returns it, and the gaps above it in rising
     order."""
-    known = w.row("select contiguous, ended from chains where dev = ? and chain = ?", [dev, chain])
+    known = w.row(
+        "select contiguous, max(ended, promised) as ended from chains where dev = ? and chain = ?", [dev, chain]
+    )
     held, ended = (known["contiguous"], known["ended"]) if known else (0, 0)
     sql = "select distinct seq from envelopes where dev = ? and chain = ? and seq > ? order by seq"
     reached = last = held
@@ -43,6 +45,24 @@ def advance_chain(w: Connection, dev: str, chain: str) -> tuple[int, list[Gap]]:
     return reached, gaps
 
 
+def list_overstated(c: Connection) -> list[tuple[str, str]]:
+    """Return (tablet, chain) of each chain whose contiguous number is above what the stored envelopes show."""
+    found = c.rows(
+        "select dev, chain from chains c where contiguous > (select count(distinct seq) from envelopes e"
+        " where e.dev = c.dev and e.chain = c.chain and seq between 1 and c.contiguous)"
+    )
+    return [(item["dev"], item["chain"]) for item in found]
+
+
+def recompute_chain(w: Connection, dev: str, chain: str) -> None:
+    """Let a chain count again from its stored envelopes. What it showed before stays promised, so that the numbers that
+    are gone become a gap."""
+    w.execute(
+        "update chains set promised = max(promised, contiguous), contiguous = 0 where dev = ? and chain = ?",
+        [dev, chain],
+    )
+
+
 def record_left_chain(w: Connection, dev: str, chain: str, written: int) -> bool:
     """Store the last number of a chain that a tablet reports as left. Returns True if the report is new."""
     known = w.row("select ended from chains where dev = ? and chain = ?", [dev, chain])
@@ -58,7 +78,7 @@ def record_left_chain(w: Connection, dev: str, chain: str, written: int) -> bool
 def list_unfinished(c: Connection) -> list[tuple[str, str]]:
     """Return (tablet, chain) of each chain with a missing number or an open gap on the work list."""
     found = c.rows(
-        "select c.dev, c.chain from chains c where c.ended > c.contiguous or exists (select 1 from envelopes e"
+        "select c.dev, c.chain from chains c where max(c.ended, c.promised) > c.contiguous or exists (select 1 from envelopes e"
         "  where e.dev = c.dev and e.chain = c.chain and e.seq > c.contiguous)"
         " union select dev, chain from work_items where kind = 'gap' and closed is null",
     )

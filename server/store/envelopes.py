@@ -75,11 +75,50 @@ def get_body(c: Connection, id_: str) -> bytes | None:
     return found["body"] if found else None
 
 
+def repair_envelope(w: Connection, envelope: Envelope) -> None:
+    """Replace a stored envelope's damaged bytes and columns by those of the same envelope, and clear its mark."""
+    header = envelope.header
+    w.execute(
+        "update envelopes set dev = ?, jti = ?, chain = ?, seq = ?, kseq = ?, prev = ?, kid = ?, body = ?, size = ?"
+        " where id = ?",
+        [
+            header.dev,
+            header.jti,
+            header.chain,
+            header.seq,
+            header.kseq,
+            header.prev,
+            header.kid,
+            envelope.raw,
+            len(envelope.raw),
+            envelope.id,
+        ],
+    )
+    clear_damaged(w, envelope.id)
+
+
+def mark_damaged(w: Connection, id_: str, *, at: int) -> None:
+    """Remember that an envelope's stored bytes are damaged or gone, since `at` (ms)."""
+    w.execute("insert into damaged_envelopes (envelope, found) values (?, ?) on conflict do nothing", [id_, at])
+
+
+def clear_damaged(w: Connection, id_: str) -> bool:
+    """Forget that an envelope was damaged. Returns True if it was marked."""
+    return w.execute("delete from damaged_envelopes where envelope = ?", [id_]).rowcount > 0
+
+
+def list_damaged(c: Connection) -> list[str]:
+    """Return the ids of the envelopes that are marked as damaged, oldest finding first."""
+    return [item["envelope"] for item in c.rows("select envelope from damaged_envelopes order by found, envelope")]
+
+
 @dataclass(frozen=True)
 class KnownParts:
-    """Which parts of an arriving envelope are stored already: its bytes, its jti, its place in the tablet's chain."""
+    """Which parts of an arriving envelope are stored already: its id, its bytes and columns as they arrive (`intact`),
+    its jti, its place in the tablet's chain."""
 
-    bytes: bool
+    id: bool
+    intact: bool
     jti: bool
     seq: bool
 
@@ -88,14 +127,19 @@ def known_parts(c: Connection, envelope: Envelope) -> KnownParts:
     """Compare an arriving envelope with the stored ones."""
     header = envelope.header
     found = c.execute(
-        "select id, jti, chain, seq from envelopes"
+        "select id, jti, chain, seq, dev = ? and kseq = ? and prev = ? and kid = ? and body = ? from envelopes"
         " where id = ? or (dev = ? and jti = ?) or (dev = ? and chain = ? and seq = ?)",
-        [envelope.id, header.dev, header.jti, header.dev, header.chain, header.seq],
+        [
+            *(header.dev, header.kseq, header.prev, header.kid, envelope.raw),
+            *(envelope.id, header.dev, header.jti, header.dev, header.chain, header.seq),
+        ],
     ).fetchall()
+    place = (header.jti, header.chain, header.seq)
     return KnownParts(
-        any(id_ == envelope.id for id_, _, _, _ in found),
-        any(jti == header.jti for _, jti, _, _ in found),
-        any((chain, seq) == (header.chain, header.seq) for _, _, chain, seq in found),
+        any(id_ == envelope.id for id_, *_ in found),
+        any(id_ == envelope.id and (*rest, same) == (*place, 1) for id_, *rest, same in found),
+        any(jti == header.jti for _, jti, *_ in found),
+        any((chain, seq) == place[1:] for _, _, chain, seq, _ in found),
     )
 
 

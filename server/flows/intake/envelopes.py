@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from server.database.connection import Connection, savepoint
+from server.flows import damage
+from server.flows.damage import Fault
 from server.flows.desks import referrals, routing
 from server.flows.desks.routing import RoutingDecision, Rulebook
 from server.flows.forms import halts
@@ -96,16 +98,21 @@ def _store_batch(
     try:
         with savepoint(w):
             return _store_together(w, arrivals, sender, rulebook, now)
-    except sqlite3.IntegrityError:
+    except sqlite3.DatabaseError as error:
+        if not _concerns_one_row(error):
+            raise
         return [_store_alone(w, arrival, sender, rulebook, now) for arrival in arrivals]
 
 
 def _store_alone(w: Connection, arrival: ParsedEnvelope, sender: str, rulebook: Rulebook, now: int) -> ReceiptItem:
-    # A constraint of the tables rejects one envelope. It stays on the tablet and is counted; the others are stored.
+    # A constraint of the tables, or a damaged page, rejects one envelope. It stays on the tablet and is counted; the
+    # others are stored.
     try:
         with savepoint(w):
             return _store_together(w, [arrival], sender, rulebook, now)[0]
-    except sqlite3.IntegrityError:
+    except sqlite3.DatabaseError as error:
+        if not _concerns_one_row(error):
+            raise
         return _count_rejection(w, arrival.id, "envelope.not_stored", sender, now)
 
 
@@ -126,7 +133,9 @@ def _store_one(
     if envelope is None:
         return _count_rejection(w, arrival.id, arrival.code, sender, now)
     known = envelopes.known_parts(w, envelope)
-    if known.bytes:
+    if known.id:
+        if not known.intact:
+            batch.events.append(_repair(w, envelope, now))
         return ReceiptItem(envelope.id, "duplicate", envelope.header.seq)
     outcome = _choose_outcome(batch.cached(w, devices.get_device, envelope.header.dev), known)
     decisions: tuple[RoutingDecision, ...] = ()
@@ -138,6 +147,8 @@ def _store_one(
         if outcome == "stored" and _is_held(w, batch, arrival.route, decisions):
             outcome = "held"
     envelopes.put_envelope(w, envelope, outcome=outcome, at=now)
+    if envelopes.clear_damaged(w, envelope.id):  # The server had lost it, and asked for it.
+        damage.close_repaired(w, now=now)
     batch.events.append(AuditEvent(f"envelope.{outcome}", envelope.header.dev, envelope.id))
     _store_route_and_work(w, envelope, arrival.route, outcome, now)
     for decision in decisions:
@@ -146,6 +157,41 @@ def _store_one(
     if outcome not in ("conflict", "quarantined"):  # These are counted when a person releases them.
         batch.facts += statistics.screening_facts(arrival.route)
     return ReceiptItem(envelope.id, outcome, envelope.header.seq)
+
+
+def _repair(w: Connection, envelope: Envelope, now: int) -> AuditEvent:
+    """Replace damaged stored bytes by the good ones that arrived. `duplicate` promises that exactly these are stored."""
+    envelopes.repair_envelope(w, envelope)
+    damage.close_repaired(w, now=now)
+    return AuditEvent("envelope.repaired", envelope.header.dev, envelope.id)
+
+
+def find_duplicate(w: Connection, id_: str, *, now: int) -> ReceiptItem | None:
+    """Return the receipt of an envelope that arrived earlier, or None if its stored bytes are not those of its id.
+
+    A damaged one gets no receipt, so the tablet sends it again while it still has it.
+    """
+    stored = envelopes.get_envelope(w, id_)
+    if stored is None:
+        return None
+    if not _is_intact(w, id_):
+        damage.record_faults(w, [Fault("envelope.changed", id_)], now=now)
+        return None
+    return ReceiptItem(id_, "duplicate", stored.seq)
+
+
+def _is_intact(w: Connection, id_: str) -> bool:
+    try:
+        return envelope_id(envelopes.get_body(w, id_) or b"") == id_
+    except sqlite3.DatabaseError as error:
+        if not _concerns_one_row(error):
+            raise
+        return False
+
+
+def _concerns_one_row(error: sqlite3.DatabaseError) -> bool:
+    # A constraint of the tables, or damaged pages, which Python reports as the base class. Others are busy locks, disks.
+    return isinstance(error, sqlite3.IntegrityError) or type(error) is sqlite3.DatabaseError
 
 
 def _count_rejection(w: Connection, id_: str, code: str, sender: str, now: int) -> ReceiptItem:

@@ -81,7 +81,7 @@ def _apply(
     generation = meta.get_generation(w)
     _accept_request(w, dev, request, digest, generation, now)
     taken = envelope_intake.store_all(w, arrivals, sender=dev, rulebook=rulebook, now=now)
-    known = _find_known(w, request)
+    known = _find_known(w, request, now)
     if request.ended:
         gaps.record_left_chains(w, dev, request.ended, now=now)
     seq = envelope_intake.advance_chains(
@@ -136,11 +136,11 @@ def _accept_request(w: Connection, dev: str, request: Request, digest: str, gene
         trust_documents.report_ahead(w, dev, held, now=now)
 
 
-def _find_known(w: Connection, request: Request) -> list[ReceiptItem]:
-    """Return receipts for envelopes that arrived earlier and whose receipt got lost. An envelope that never arrived
-    gets none."""
-    found = (envelopes.get_envelope(w, id_) for id_ in request.pending)
-    return [ReceiptItem(stored.id, "duplicate", stored.seq) for stored in found if stored is not None]
+def _find_known(w: Connection, request: Request, now: int) -> list[ReceiptItem]:
+    """Return receipts for envelopes that arrived earlier and whose receipt got lost. An envelope that never arrived, or
+    whose stored bytes are damaged, gets none."""
+    found = (envelope_intake.find_duplicate(w, id_, now=now) for id_ in request.pending)
+    return [item for item in found if item is not None]
 
 
 def _list_chains(arrivals: Sequence[ParsedEnvelope]) -> list[tuple[str, str]]:
