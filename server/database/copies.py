@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import sqlite3
 
-# Each has its own hash, or (source) the checksums of its own file format. None: no copy at all.
-_WITHOUT_COPY: dict[str, set[str] | None] = {
-    "audit": None,
-    "envelopes": None,
-    "_sqlite_migrations": None,
-    "media": {"body"},
-    "versions": {"source"},
+# Their rows have hashes of their own.
+_WITHOUT_COPY = frozenset({"audit", "envelopes"})
+# What a copy holds in place of a large column. A recording has its hash, a package that is a zip file its checksums.
+_INSTEAD = {
+    ("media", "body"): "",
+    ("versions", "source"): 'iif(substr("source", 1, 2) = x\'504b\', null, "source")',
 }
 # The column that a copy begins with, if the table's first one is random. Rows that arrive together lie together then.
 _FIRST = {"routes": "taken", "referrals": "opened"}
@@ -48,10 +47,8 @@ def keep_copies(db: sqlite3.Connection) -> None:
 
 
 def _write_copy(db: sqlite3.Connection, table: str) -> str:
-    left_out = _WITHOUT_COPY.get(table, set())
-    if left_out is None:
+    if table in _WITHOUT_COPY:
         return ""
-    columns = [column for column in list_columns(db, table) if column not in left_out]
-    columns.sort(key=lambda column: column != _FIRST.get(table))
-    listed = ", ".join(f'"{column}"' for column in columns)
-    return f'CREATE INDEX "{name_copy(table)}" ON "{table}" ({listed})'
+    columns = sorted(list_columns(db, table), key=lambda column: column != _FIRST.get(table))
+    parts = [_INSTEAD.get((table, column), f'"{column}"') for column in columns]
+    return f'CREATE INDEX "{name_copy(table)}" ON "{table}" ({", ".join(filter(None, parts))})'

@@ -1,4 +1,4 @@
-"""Copies what can still be read of a damaged SQLite file into a new one, row by row. `restore --accept-damage` calls it.
+"""Copies the readable rows of a damaged SQLite file into a new one. `restore --accept-damage` calls it.
 
 Each table is read three times: from its beginning, from its end, and row by row through its indexes. A damaged page
 stops a reading, and another one reaches what lies behind it. No row that can be read is left out: one that refers to a
@@ -74,8 +74,8 @@ def _read_rows(
                 yield row[:width], row[width:]
         return
     for tail in ("not indexed", "not indexed order by rowid desc", *_through_copy(source, table)):
-        for rowid, *row in _read_until_damage(source, f'select rowid, {columns} from "{table}" {tail}'):  # noqa: S608 (names of the schema)
-            yield rowid, tuple(row)
+        for rowid, *values in _read_until_damage(source, f'select rowid, {columns} from "{table}" {tail}'):  # noqa: S608 (names of the schema)
+            yield rowid, tuple(values)
     for rowid in _list_rowids(source, table) - set(copied):
         sql = f'select {columns} from "{table}" not indexed where rowid = ?'  # noqa: S608 (names of the schema)
         yield from ((rowid, row) for row in _read_until_damage(source, sql, rowid))
@@ -87,7 +87,9 @@ def _through_copy(source: sqlite3.Connection, table: str) -> list[str]:
 
 
 def _list_keys(source: sqlite3.Connection, table: str) -> list[str]:
-    return [name for (name,) in source.execute("select name from pragma_table_info(?) where pk > 0 order by pk", [table])]
+    return [
+        name for (name,) in source.execute("select name from pragma_table_info(?) where pk > 0 order by pk", [table])
+    ]
 
 
 def _has_rowid(source: sqlite3.Connection, table: str) -> bool:

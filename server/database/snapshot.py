@@ -59,6 +59,8 @@ def find_faults(c: Connection, table: str | None = None) -> list[str]:
     try:
         found = c.rows("pragma integrity_check(5)" if table is None else f'pragma integrity_check("{table}")')
     except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:  # The caller bounds it.
+            raise
         return [str(error)]
     return [str(item["integrity_check"]) for item in found if item["integrity_check"] != "ok"]
 

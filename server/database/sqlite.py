@@ -22,7 +22,7 @@ from server.database.form_migrations import migrations
 
 T = TypeVar("T")
 
-# How long a statement waits for a lock (ms), and how long the merge of the log waits for readers: writers wait meanwhile.
+# How long a statement waits for a lock, and the merge of the log for readers (ms). Writers wait for the merge.
 _PATIENCE_MS, _MERGE_PATIENCE_MS = 10_000, 500
 # synchronous=FULL: a receipt is a promise that outlives a power cut. temp_store=MEMORY: no temporary file anywhere.
 _PRAGMAS = (
@@ -90,8 +90,8 @@ class SqliteDatabase:
     def __init__(self, path: Path, *, max_mib: int = 0) -> None:
         """Open the file, create it if it does not exist, and apply the migrations.
 
-        Above `max_mib` MiB (0 = no limit), log included, a transaction fails as on a full disk. Raises sqlite3.DatabaseError if the
-        file is not a database, or if a newer program made it.
+        Above `max_mib` MiB (0 = no limit), log included, a transaction fails as on a full disk. Raises
+        sqlite3.DatabaseError if the file is not a database, or if a newer program made it.
         """
         self._path = path
         self._lock = threading.RLock()

@@ -6,6 +6,7 @@ The scrub job, the backup and the restore report here: the table of damaged enve
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from server.store.audit import SERVER
 _log = logging.getLogger("chaski")
 
 KIND = "damage"
+_NO_ID = re.compile(r"[^A-Za-z0-9_.:@-]")
 _TABLET = "the tablet sends it again, if it still keeps it (30 days)"
 _BACKUP = "restore the newest good backup, or restore this one with --accept-damage"
 _BY_HAND = "a person changed the database by hand, or it went back to an older state; compare it with a backup"
@@ -50,11 +52,17 @@ ADVICE = {
 
 @dataclass(frozen=True)
 class Fault:
-    """One finding. `code` is a key of ADVICE; `subject` is an id, a number or a name, `detail` what SQLite said."""
+    """One finding. `code` is a key of ADVICE; `subject` is an id, a number or a name, `detail` what SQLite said.
+
+    A damaged id may hold anything. In `subject` each letter that no id has is a `_`, so that the audit can hold it.
+    """
 
     code: str
     subject: str
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "subject", _NO_ID.sub("_", self.subject)[:80])
 
 
 def report_faults(db: Database, faults: Collection[Fault], *, now: int) -> None:

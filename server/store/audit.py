@@ -17,7 +17,8 @@ from server.database.connection import Connection, Row
 # Long enough for a SHA-256 in hex and a dotted action; without spaces, so that it cannot hold a sentence.
 _ID = re.compile(r"[A-Za-z0-9_.:@-]{0,80}")
 START = "0" * 64
-_LOWEST = -(2**63)
+LOWEST = -(2**63)
+"""Below every row: a tampered chain may have rows with negative numbers."""
 DAMAGE_ACCEPTED = "damage.accepted"
 SERVER = "server"
 """The actor of an action that no person and no tablet caused."""
@@ -106,7 +107,7 @@ def list_rows(c: Connection, *, after: int, limit: int = 500) -> list[Row]:
     return c.rows("select * from audit where number > ? order by number limit ?", [after, limit])
 
 
-def iterate_rows(c: Connection, *, after: int = _LOWEST) -> Iterator[Row]:
+def iterate_rows(c: Connection, *, after: int = LOWEST) -> Iterator[Row]:
     """Yield all stored rows above a number, one page of rows at a time."""
     while page := list_rows(c, after=after):
         yield from page
@@ -120,8 +121,9 @@ def is_authentic(row: Row) -> bool:
     if type(row["number"]) is not int or type(row["at"]) is not int:
         return False
     try:
-        fields = (row[name] for name in ("number", "at", "action", "actor", "subject"))
-        return bool(row["hash"] == hash_entry(*fields, dict(json.loads(row["detail"])), row["prev"]))
+        detail = dict(json.loads(row["detail"]))
+        entry = (row["number"], row["at"], row["action"], row["actor"], row["subject"], detail, row["prev"])
+        return bool(row["hash"] == hash_entry(*entry))
     except (ValueError, TypeError, RecursionError):
         return False
 

@@ -78,8 +78,8 @@ def record_left_chain(w: Connection, dev: str, chain: str, written: int) -> bool
 def list_unfinished(c: Connection) -> list[tuple[str, str]]:
     """Return (tablet, chain) of each chain with a missing number or an open gap on the work list."""
     found = c.rows(
-        "select c.dev, c.chain from chains c where max(c.ended, c.promised) > c.contiguous or exists (select 1 from envelopes e"
-        "  where e.dev = c.dev and e.chain = c.chain and e.seq > c.contiguous)"
+        "select c.dev, c.chain from chains c where max(c.ended, c.promised) > c.contiguous"
+        " or exists (select 1 from envelopes e where e.dev = c.dev and e.chain = c.chain and e.seq > c.contiguous)"
         " union select dev, chain from work_items where kind = 'gap' and closed is null",
     )
     return [(item["dev"], item["chain"]) for item in found]

@@ -5,6 +5,7 @@ Each query may meet damaged pages and raise sqlite3.DatabaseError. Nothing here 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from server.database.connection import Connection, Row
@@ -33,9 +34,7 @@ HASHED = (
     HashedTable("keyring_keys", "key", "sha256", "public", "keyring_keys_copy"),
 )
 
-STORED_ACTIONS = tuple(
-    f"envelope.{outcome}" for outcome in ("stored", "held", "fork", "conflict", "quarantined")
-)
+STORED_ACTIONS = tuple(f"envelope.{outcome}" for outcome in ("stored", "held", "fork", "conflict", "quarantined"))
 
 
 @dataclass(frozen=True)
@@ -74,6 +73,11 @@ def list_positions(c: Connection, table: HashedTable) -> dict[int, str]:
     return {item["position"]: item["key"] for item in found}
 
 
+def list_absent_envelopes(c: Connection, ids: Sequence[str]) -> list[str]:
+    """Return those of the ids that no stored envelope has."""
+    return [id_ for id_ in ids if c.row("select 1 from envelopes where id = ?", [id_]) is None]
+
+
 def list_missing(c: Connection, table: AuditedTable) -> list[str]:
     """Return the keys of rows that the audit names and that the table lacks."""
     marks = ", ".join("?" * len(table.actions))
@@ -98,7 +102,8 @@ def list_misreported(c: Connection) -> list[str]:
     """Return the envelopes whose outcome or time of arrival is not the one in the audit chain."""
     sql = (
         "select id from envelopes where id in (select subject from audit where action like 'envelope.%')"
-        " and ('envelope.' || outcome, id, received) not in (select action, subject, at from audit where action like 'envelope.%')"
+        " and ('envelope.' || outcome, id, received) not in"
+        " (select action, subject, at from audit where action like 'envelope.%')"
     )
     return [str(item["id"]) for item in c.rows(sql)]
 

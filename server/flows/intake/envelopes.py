@@ -160,7 +160,7 @@ def _store_one(
 
 
 def _repair(w: Connection, envelope: Envelope, now: int) -> AuditEvent:
-    """Replace damaged stored bytes by the good ones that arrived. `duplicate` promises that exactly these are stored."""
+    """Replace damaged stored bytes by the good ones that arrived: `duplicate` promises that these are stored."""
     envelopes.repair_envelope(w, envelope)
     damage.close_repaired(w, now=now)
     return AuditEvent("envelope.repaired", envelope.header.dev, envelope.id)
@@ -190,7 +190,7 @@ def _is_intact(w: Connection, id_: str) -> bool:
 
 
 def _concerns_one_row(error: sqlite3.DatabaseError) -> bool:
-    # A constraint of the tables, or damaged pages, which Python reports as the base class. Others are busy locks, disks.
+    # A constraint of the tables, or damaged pages, which Python reports as the base class itself.
     return isinstance(error, sqlite3.IntegrityError) or type(error) is sqlite3.DatabaseError
 
 

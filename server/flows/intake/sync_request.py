@@ -22,7 +22,7 @@ from server.flows.trust import device_orders
 from server.flows.trust import documents as trust_documents
 from server.problems import Problem
 from server.server_keys import ServerKeys
-from server.store import audit, devices, documents, envelopes, meta, statuses, worklist
+from server.store import audit, devices, documents, meta, statuses, worklist
 from server.store.audit import SERVER
 from server.store.devices import Device
 from sync.documents import receipt
