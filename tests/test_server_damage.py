@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +30,6 @@ from support.intake import ROUTE, Field, open_field
 from sync.durations import DAY
 from sync.envelope.verify import envelope_id
 
-
 PAGE = 4096
 
 
@@ -49,7 +48,7 @@ def scrubbed(field: Field, *, days: int = 0) -> int:
 
 def change_envelope(field: Field, raw: bytes, change: str = "body = zeroblob(size)") -> str:
     """Change a stored envelope, as a rotten disk or a person would."""
-    edit_by_hand(field.world.config.database, f"update envelopes set {change} where id = '{envelope_id(raw)}'")
+    edit_by_hand(field.world.config.database, f"update envelopes set {change} where id = '{envelope_id(raw)}'")  # noqa: S608
     return envelope_id(raw)
 
 
@@ -146,7 +145,7 @@ def test_a_screening_and_its_audit_row_deleted_together_leave_a_gap(field: Field
     raws = [field.envelope(tablet) for _ in range(3)]
     field.push(tablet, *raws)
     for sql in ("referrals where envelope", "routes where envelope", "envelopes where id", "audit where subject"):
-        edit_by_hand(field.world.config.database, f"delete from {sql} = '{envelope_id(raws[2])}'")
+        edit_by_hand(field.world.config.database, f"delete from {sql} = '{envelope_id(raws[2])}'")  # noqa: S608
     gaps.update_all_gaps(field.services.db, now=field.now)
     gaps.update_all_gaps(field.services.db, now=field.now + DAY)
     assert [item.reason for item in worklist.list_open(field.services.db.read()) if item.kind == "gap"] == ["seq.3"]
@@ -159,7 +158,7 @@ def test_a_screening_and_its_audit_row_deleted_together_leave_a_gap(field: Field
 def test_a_chain_that_shows_more_than_it_has_counts_again_from_its_screenings(field: Field, claimed: int) -> None:
     tablet = field.tablet()
     field.push(tablet, *(field.envelope(tablet) for _ in range(3)))
-    edit_by_hand(field.world.config.database, f"update chains set contiguous = {claimed}")
+    edit_by_hand(field.world.config.database, f"update chains set contiguous = {claimed}")  # noqa: S608
     gaps.update_all_gaps(field.services.db, now=field.now)
     assert field.rows("select contiguous from chains") == [(3,)]
     (item,) = worklist.list_open(field.services.db.read())
@@ -231,7 +230,7 @@ def test_damage_that_a_person_checked_is_back_the_next_day_if_it_is_still_there(
     "left", ["", "x", "[1]", '{"envelopes": -5}', '{"envelopes": "7"}', '{"audit": 3}', '{"pages": 1e99}']
 )
 def test_the_scrub_job_begins_again_if_its_own_note_is_damaged(field: Field, left: str) -> None:
-    edit_by_hand(field.world.config.database, f"insert or replace into meta values ('scrub', '{left}')")
+    edit_by_hand(field.world.config.database, f"insert or replace into meta values ('scrub', '{left}')")  # noqa: S608
     assert scrubbed(field) == 0
 
 
@@ -299,7 +298,7 @@ def read_meaning(database: Path) -> object:
         try:
             tables = c.execute("select name, sql from sqlite_master order by name").fetchall()
             return tables, [
-                sorted(c.execute(f'select * from "{name.decode()}"').fetchall(), key=repr)
+                sorted(c.execute(f'select * from "{name.decode()}"').fetchall(), key=repr)  # noqa: S608
                 for name, sql in tables
                 if sql and sql.lower().startswith(b"create table") and not name.startswith(b"sqlite_")
             ]
@@ -318,7 +317,7 @@ def cells_of_tables(database: Path) -> list[range]:
 
 
 @pytest.fixture
-def flips(world: World, tmp_path: Path) -> Iterator[Callable[[int, int], Path]]:
+def flips(world: World, tmp_path: Path) -> Callable[[int, int], Path]:
     """Copies of a filled database, each with one changed bit."""
     opened = open_field(world)
     fill(opened)
@@ -335,7 +334,7 @@ def flips(world: World, tmp_path: Path) -> Iterator[Callable[[int, int], Path]]:
         copied.write_bytes(content)
         return copied
 
-    yield flip
+    return flip
 
 
 def test_of_sixty_changed_bits_in_all_tables_each_that_has_a_meaning_is_noticed(
@@ -364,7 +363,7 @@ def test_a_changed_bit_in_any_row_of_any_table_is_noticed(world: World, flips: C
     with closing(sqlite3.connect(database)) as c:
         tables = [name for (name,) in c.execute("select name from sqlite_master where type = 'table'")]
         texts = {
-            name: [value for row in c.execute(f'select * from "{name}"') for value in row if isinstance(value, str)]
+            name: [value for row in c.execute(f'select * from "{name}"') for value in row if isinstance(value, str)]  # noqa: S608
             for name in tables
             if not name.startswith(("sqlite_", "_sqlite"))
         }

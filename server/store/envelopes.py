@@ -12,7 +12,7 @@ from sync.envelope.route import VOCABULARY, Route
 from sync.envelope.verify import Envelope
 
 _FIELDS = tuple(VOCABULARY)
-_PUT_ROUTE = f"insert into routes (envelope, {', '.join(_FIELDS)}) values (?{', ?' * len(_FIELDS)})"  # noqa: S608 (names of the closed vocabulary)
+_PUT_ROUTE = f"insert or replace into routes (envelope, {', '.join(_FIELDS)}) values (?{', ?' * len(_FIELDS)})"  # noqa: S608 (names of the closed vocabulary)
 
 
 @dataclass(frozen=True)

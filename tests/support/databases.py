@@ -28,3 +28,31 @@ def edit_by_hand(database: Path, sql: str) -> None:
             if f"drop trigger {name}" not in sql:
                 c.execute(made)
         c.commit()
+
+
+def destroy_leaf(database: Path, table: str) -> int:
+    """Overwrite a page with rows of a table in a closed database: the second one, if there are several. Returns its
+    number."""
+    with closing(sqlite3.connect(database)) as c:
+        (page,) = c.execute("select rootpage from sqlite_master where name = ?", [table]).fetchone()
+        c.execute("pragma wal_checkpoint(truncate)")
+    content = bytearray(database.read_bytes())
+    size = int.from_bytes(content[16:18])
+    while content[(page - 1) * size] == 5:  # A page of branches: its second one leads to the second page below.
+        start = (page - 1) * size
+        cell = int.from_bytes(content[start + 14 : start + 16])
+        page = int.from_bytes(content[start + cell : start + cell + 4])
+    content[(page - 1) * size : page * size] = b"\xff" * size
+    database.write_bytes(content)
+    return page
+
+
+def destroy_page(database: Path, table: str) -> None:
+    """Overwrite the first page of a table in a closed database, as a bad block would."""
+    with closing(sqlite3.connect(database)) as c:
+        (root,) = c.execute("select rootpage from sqlite_master where name = ?", [table]).fetchone()
+        (size,) = c.execute("pragma page_size").fetchone()
+        c.execute("pragma wal_checkpoint(truncate)")
+    with database.open("r+b") as file:
+        file.seek((root - 1) * size)
+        file.write(b"\xff" * size)

@@ -20,6 +20,7 @@ from server.flows.forms import halts
 from server.flows.intake import gaps
 from server.problems import Problem
 from server.store import audit, devices, envelopes, keyrings, statistics, versions, worklist
+from server.store import referrals as referral_store
 from server.store.audit import AuditEvent
 from server.store.devices import Device
 from server.store.envelopes import KnownParts
@@ -44,9 +45,13 @@ class ParsedEnvelope:
 
 
 class _Batch:
-    """The envelopes of one request: cached store queries, and the audit events and counts to write once at the end."""
+    """The envelopes of one request: cached store queries, and the audit events and counts to write once at the end.
 
-    def __init__(self) -> None:
+    `alone`: it holds one envelope, which the tables refused among others. It may have been lost and come back.
+    """
+
+    def __init__(self, *, alone: bool) -> None:
+        self.alone = alone
         self._answers: dict[tuple[Any, str], Any] = {}
         self.events: list[AuditEvent] = []
         self.facts: list[ScreeningFacts] = []
@@ -97,7 +102,7 @@ def _store_batch(
 ) -> list[ReceiptItem]:
     try:
         with savepoint(w):
-            return _store_together(w, arrivals, sender, rulebook, now)
+            return _store_together(w, arrivals, sender, rulebook, now, alone=False)
     except sqlite3.DatabaseError as error:
         if not _concerns_one_row(error):
             raise
@@ -109,7 +114,7 @@ def _store_alone(w: Connection, arrival: ParsedEnvelope, sender: str, rulebook: 
     # others are stored.
     try:
         with savepoint(w):
-            return _store_together(w, [arrival], sender, rulebook, now)[0]
+            return _store_together(w, [arrival], sender, rulebook, now, alone=True)[0]
     except sqlite3.DatabaseError as error:
         if not _concerns_one_row(error):
             raise
@@ -117,9 +122,9 @@ def _store_alone(w: Connection, arrival: ParsedEnvelope, sender: str, rulebook: 
 
 
 def _store_together(
-    w: Connection, arrivals: Sequence[ParsedEnvelope], sender: str, rulebook: Rulebook, now: int
+    w: Connection, arrivals: Sequence[ParsedEnvelope], sender: str, rulebook: Rulebook, now: int, *, alone: bool
 ) -> list[ReceiptItem]:
-    batch = _Batch()
+    batch = _Batch(alone=alone)
     items = [_store_one(w, arrival, batch, sender, rulebook, now) for arrival in arrivals]
     audit.append_all(w, batch.events, at=now)
     statistics.count_screenings(w, batch.facts, at=now)
@@ -151,10 +156,12 @@ def _store_one(
         damage.close_repaired(w, now=now)
     batch.events.append(AuditEvent(f"envelope.{outcome}", envelope.header.dev, envelope.id))
     _store_route_and_work(w, envelope, arrival.route, outcome, now)
-    for decision in decisions:
+    # A lost envelope that comes back may have left referrals, on which a desk works, and was counted at that time.
+    served = referral_store.list_queues_of_envelope(w, envelope.id) if batch.alone else set()
+    for decision in (each for each in decisions if each.queue not in served):
         mark = _mark_of_retired_form(w, batch, arrival.route) if outcome == "stored" else outcome
         batch.events.append(referrals.open_referral(w, envelope.id, decision, mark=mark, now=now))
-    if outcome not in ("conflict", "quarantined"):  # These are counted when a person releases them.
+    if outcome not in ("conflict", "quarantined") and not served:  # These are counted when a person releases them.
         batch.facts += statistics.screening_facts(arrival.route)
     return ReceiptItem(envelope.id, outcome, envelope.header.seq)
 
