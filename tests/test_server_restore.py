@@ -439,6 +439,12 @@ def test_a_damaged_backup_is_restored_only_if_a_person_accepts_what_is_lost(
         assert envelopes.list_damaged(db.read()) == []
 
 
+def count_rows(database: Path) -> list[int]:
+    """Count the rows of tables that lose none if a page of theirs is destroyed."""
+    counts = ("select count(*) from referrals", "select count(*) from people", "select count(*) from devices")
+    return [read_column(database, sql)[0] for sql in counts]
+
+
 @pytest.mark.parametrize("table", ["envelopes", "referrals", "routes", "people", "devices", "audit"])
 def test_rows_behind_an_unreadable_page_are_restored_and_the_others_counted(
     field: Field, world: World, identity: Path, backup_folder: Path, table: str
@@ -448,10 +454,7 @@ def test_rows_behind_an_unreadable_page_are_restored_and_the_others_counted(
     raws = [field.envelope(tablet) for _ in range(30)]
     field.push(tablet, *raws)
     database = world.config.database
-    before = {
-        each: read_column(database, f"select count(*) from {each}")[0]
-        for each in ("referrals", "people", "devices")  # noqa: S608
-    }
+    before = count_rows(database)
     field.services.db.close()
     leaf = destroy_leaf(database, table)
     ran = run_chaski("backup", "--data", world.data, "--to", recipient(identity), "--into", backup_folder)
@@ -459,7 +462,7 @@ def test_rows_behind_an_unreadable_page_are_restored_and_the_others_counted(
     (file,) = backup_folder.iterdir()
     lose_database(world.data)
     done = run_for_json("restore", file, "--identity", identity, "--data", world.data, "--accept-damage")
-    assert {each: read_column(database, f"select count(*) from {each}")[0] for each in before} == before, leaf  # noqa: S608
+    assert count_rows(database) == before, leaf
     kept = set(read_column(database, "select body from envelopes"))
     assert kept <= set(raws)
     lost = {each["subject"] for each in done["lost"] if each["code"] == "envelope.missing"}

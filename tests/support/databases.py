@@ -38,10 +38,11 @@ def destroy_leaf(database: Path, table: str) -> int:
         c.execute("pragma wal_checkpoint(truncate)")
     content = bytearray(database.read_bytes())
     size = int.from_bytes(content[16:18])
-    while content[(page - 1) * size] == 5:  # A page of branches: its second one leads to the second page below.
+    while content[(page - 1) * size] == 5:  # A page of branches (file format of SQLite, 1.6).
         start = (page - 1) * size
-        cell = int.from_bytes(content[start + 14 : start + 16])
-        page = int.from_bytes(content[start + cell : start + cell + 4])
+        cells = int.from_bytes(content[start + 3 : start + 5])
+        second = start + int.from_bytes(content[start + 14 : start + 16]) if cells > 1 else start + 8
+        page = int.from_bytes(content[second : second + 4])
     content[(page - 1) * size : page * size] = b"\xff" * size
     database.write_bytes(content)
     return page
