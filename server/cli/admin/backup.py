@@ -21,6 +21,7 @@ from server.cli.admin.faults import describe_faults, print_faults, throttle
 from server.cli.terminal import json_option, now_ms, print_result, read_passphrase, spinner
 from server.config import Config, parse_recipient
 from server.flows.operations import backup, restore
+from server.flows.operations.restore import RestoreResult
 from server.store.meta import Holdings
 
 file_type = click.Path(path_type=Path, dir_okay=False, exists=True)
@@ -138,26 +139,23 @@ def restore_command(
             accept_damage=accept_damage,
         )
 
-    def write(console: Console) -> None:
-        console.print(
-            f"Restored into {data}, as of {_format_moment(done.at)}: {_count_holdings(done.holdings)}.", soft_wrap=True
-        )
-        said = f"is damaged, see below ({done.audit_rows} rows)" if done.lost else f"holds ({done.audit_rows} rows)"
-        console.print(f"The audit trail {said}; manifest {done.manifest} is new.")
-        console.print("All sessions and open enrolment codes have ended.")
-        console.print("Repeat the changes made after that moment: people, forms, revocations.", soft_wrap=True)
-        for table, count in done.rows.items():
-            console.print(Text(f"{count} row(s) of the table {table} could not be read."))
-        print_faults(console, done.lost)
-
-    content: dict[str, Any] = {
-        "at": done.at,
-        "audit_rows": done.audit_rows,
-        "manifest": done.manifest,
-        **asdict(done.holdings),
-    }
+    content: dict[str, Any] = {"at": done.at, "audit_rows": done.audit_rows, "manifest": done.manifest}
+    content |= asdict(done.holdings)
     content |= {"lost": describe_faults(done.lost), "unreadable_rows": dict(done.rows)}
-    print_result(content, as_json, write)
+    print_result(content, as_json, lambda console: _print_restored(console, data, done))
+
+
+def _print_restored(console: Console, data: Path, done: RestoreResult) -> None:
+    console.print(
+        f"Restored into {data}, as of {_format_moment(done.at)}: {_count_holdings(done.holdings)}.", soft_wrap=True
+    )
+    said = "holds" if not done.lost else "names what is lost"
+    console.print(f"The audit trail {said} ({done.audit_rows} rows); manifest {done.manifest} is new.")
+    console.print("All sessions and open enrolment codes have ended.")
+    console.print("Repeat the changes made after that moment: people, forms, revocations.", soft_wrap=True)
+    for table, count in done.rows.items():
+        console.print(Text(f"{count} row(s) of the table {table} could not be read."))
+    print_faults(console, done.lost)
 
 
 def _format_moment(at: int) -> str:
