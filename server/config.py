@@ -165,7 +165,7 @@ class Config:
         ),
     ] = ()
     database_max_mb: Annotated[
-        int, Setting("Maximum size of the database in MiB; 0: only the disk limits it.", _parse_limit)
+        int, Setting("Maximum size of the database and its log in MiB; 0: only the disk limits it.", _parse_limit)
     ] = 0
     tablet_max_mb: Annotated[
         int,

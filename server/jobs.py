@@ -17,7 +17,7 @@ from server.database.connection import Database
 from server.flows.desks import referrals
 from server.flows.forms import halts
 from server.flows.intake import gaps
-from server.flows.operations import backup, retention, statistics
+from server.flows.operations import backup, retention, scrub, statistics
 from server.flows.people import accounts
 from server.store import jobs as job_runs
 from server.store.jobs import JobRun
@@ -33,11 +33,15 @@ _MISSED_RUNS = 3
 
 @dataclass(frozen=True)
 class Job:
-    """A job: its name, its interval in seconds, and its function. The function returns how many things it changed."""
+    """A job: its name, its interval in seconds, and its function. The function returns how many things it changed.
+
+    `erases`: it deletes what must be gone, so the log that still holds it is emptied after each run.
+    """
 
     name: str
     every_seconds: int
     run: Callable[[Database, Config, int], int]
+    erases: bool = False
 
 
 def lapse_leases(db: Database, config: Config, now: int) -> int:
@@ -80,14 +84,20 @@ def watch_rollouts(db: Database, config: Config, now: int) -> int:
     return halts.watch_rollouts(db, server_keys.load(config.keys), halt_after=config.halt_after, now=now)
 
 
+def check_slice(db: Database, config: Config, now: int) -> int:
+    """Check a slice of the database against its hashes; what is damaged goes to the work list."""
+    return scrub.scrub(db, config.database, now=now)
+
+
 JOBS = (
     Job("leases", _EVERY_MINUTE, lapse_leases),
     Job("rollouts", _EVERY_MINUTE, watch_rollouts),
     Job("silence", _EVERY_HOUR, notice_silence),
     Job("gaps", _EVERY_HOUR, watch_gaps),
-    Job("routes", _EVERY_HOUR, erase_routes),
-    Job("sign_ins", _EVERY_HOUR, forget_sign_ins),
-    Job("statistics", _EVERY_HOUR, publish_statistics),
+    Job("routes", _EVERY_HOUR, erase_routes, erases=True),
+    Job("sign_ins", _EVERY_HOUR, forget_sign_ins, erases=True),
+    Job("statistics", _EVERY_HOUR, publish_statistics, erases=True),
+    Job("scrub", _EVERY_HOUR, check_slice),
     Job("backup", 10 * _EVERY_MINUTE, back_up),
 )
 
@@ -97,6 +107,8 @@ def run_job(job: Job, db: Database, config: Config, now: int) -> int:
     done = job.run(db, config, now)
     with db.write() as w:
         job_runs.record_run(w, JobRun(job.name, now, done))
+    if job.erases:  # Also if nothing was erased: a reader may have held the log at the run before.
+        db.truncate_log()
     _log.log(logging.INFO if done else logging.DEBUG, "job", extra={"fields": {"job": job.name, "done": done}})
     return done
 

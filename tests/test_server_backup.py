@@ -4,8 +4,10 @@ ones."""
 from __future__ import annotations
 
 import base64
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -16,6 +18,7 @@ from server.config import Config, ConfigError, find_key_files, load, refuse_inse
 from server.flows.operations import backup, scratch_files
 from server.store import worklist
 from support.backups import back_up_field, lose_database, recipient, run_chaski, run_for_json
+from support.databases import destroy_page, edit_by_hand
 from support.intake import Field
 from sync.durations import DAY
 from sync.keys.key_pairs import SigningKey
@@ -51,6 +54,87 @@ def test_a_disk_that_fills_up_in_the_last_byte_is_noticed(field: Field, identity
 def test_one_backup_at_a_time(field: Field, identity: Path, backup_folder: Path) -> None:
     with scratch_files.lock_scratch_file(field.world.config), pytest.raises(BackupError, match=r"backup\.busy"):
         back_up_field(field, identity, backup_folder)
+
+
+# Damage
+
+DAMAGE = {
+    "an audit row": ("update audit set actor = 'x' where number = 2", "audit.broken"),
+    "a screening": ("update envelopes set body = zeroblob(size)", "envelope.changed"),
+    "a form version": ("update versions set body = cast(' ' || body as blob)", "version.changed"),
+    "a referral": ("delete from referrals", "referral.missing"),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_a_backup_of_a_damaged_database_is_made_marked_and_named_each_day(
+    field: Field, identity: Path, backup_folder: Path, what: str
+) -> None:
+    tablet, services = field.tablet(), field.services
+    field.push(tablet, field.envelope(tablet))
+    config = daily_config(field, identity, backup_folder, keep=2)
+
+    def run(days: int) -> set[str]:
+        assert backup.write_daily(services.db, config, services.keys, now=FOUNDED + days * DAY) == 1
+        return {item.reason for item in worklist.list_open(services.db.read()) if item.kind == "backup"}
+
+    assert [run(days) for days in (0, 1, 2)] == [set()] * 3
+    good = set(backup_folder.iterdir())
+    sql, code = DAMAGE[what]
+    edit_by_hand(config.database, sql)
+    assert [run(days) for days in (3, 4, 5)] == [{f"backup.damaged.202611{day}"} for day in (21, 22, 23)]
+    assert good < set(backup_folder.iterdir())
+    marked = {file for file in backup_folder.iterdir() if ".damaged." in file.name}
+    assert (len(good), len(marked)) == (2, 2)
+    assert backup.last_backup_time(backup_folder, services.keys) == FOUNDED + 2 * DAY
+    assert ("damage", code) in {(item.kind, item.chain) for item in worklist.list_open(services.db.read())}
+    ran = run_chaski("backup", "--data", field.world.data, "--to", recipient(identity), "--into", backup_folder)
+    assert (ran.exit_code, code in ran.stdout) == (1, True)
+
+
+def test_items_about_damage_close_with_the_next_good_backup(field: Field, identity: Path, backup_folder: Path) -> None:
+    tablet, services = field.tablet(), field.services
+    raw = field.envelope(tablet)
+    field.push(tablet, raw)
+    config = daily_config(field, identity, backup_folder, keep=2)
+    edit_by_hand(config.database, "update envelopes set body = zeroblob(size); update referrals set rowid = rowid + 7")
+    backup.write_daily(services.db, config, services.keys, now=FOUNDED)
+    assert {item.kind for item in worklist.list_open(services.db.read())} == {"backup", "damage"}
+    field.push(tablet, raw)
+    backup.write_daily(services.db, config, services.keys, now=FOUNDED + DAY)
+    assert worklist.list_open(services.db.read()) == []
+
+
+@pytest.mark.parametrize("table", ["envelopes", "referrals", "people"])
+def test_a_database_with_an_unreadable_page_is_still_backed_up(
+    field: Field, identity: Path, backup_folder: Path, table: str
+) -> None:
+    tablet = field.tablet()
+    field.push(tablet, *(field.envelope(tablet) for _ in range(4)))
+    field.services.db.close()
+    destroy_page(field.world.config.database, table)
+    ran = run_chaski(
+        "backup", "--data", field.world.data, "--to", recipient(identity), "--into", backup_folder, "--json"
+    )
+    assert (ran.exit_code, "pages.damaged" in ran.stdout) == (1, True), ran.output
+    assert [".damaged." in file.name for file in backup_folder.iterdir()] == [True]
+
+
+def test_a_disk_that_returns_other_bytes_than_were_written_makes_no_backup(
+    field: Field, identity: Path, backup_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_archive = archive.write_archive
+
+    def rot(out: BinaryIO, *given: Any) -> tuple[int, str]:
+        written = write_archive(out, *given)
+        out.seek(-1, os.SEEK_END)
+        out.write(b"?")
+        return written
+
+    monkeypatch.setattr(archive, "write_archive", rot)
+    with pytest.raises(BackupError, match=r"backup\.not_written"):
+        back_up_field(field, identity, backup_folder)
+    assert list(backup_folder.iterdir()) == []
 
 
 # The key

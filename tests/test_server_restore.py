@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -32,8 +33,9 @@ from server.flows.operations import backup, restore, scratch_files
 from server.flows.trust import documents as trust_documents
 from server.flows.trust import enrolment
 from server.problems import Problem
-from server.store import rollouts, worklist
+from server.store import envelopes, rollouts, worklist
 from support.backups import back_up_field, lose_database, open_backup, read_column, recipient, run_chaski, run_for_json
+from support.databases import destroy_leaf, edit_by_hand
 from support.intake import Field
 from support.programs import PROGRAMS
 from support.waiting import wait_until
@@ -41,6 +43,7 @@ from sync.documents import bundle
 from sync.documents.enrolment import write_enrolment_request
 from sync.documents.signed import Document
 from sync.durations import DAY
+from sync.envelope.verify import envelope_id
 from sync.exchange.transport import RefusedError
 from sync.keys.key_files import save_secret
 from sync.keys.key_pairs import SigningKey
@@ -388,6 +391,104 @@ def test_a_slow_clock_at_restore_makes_no_manifest_older_than_the_restored_one(
     unlocked = backup_key.load_key(identity, str)
     done = restore.restore_backup(world.config, file, unlocked, now=1, progress=lambda step: None)
     assert done.manifest == field.now // 1000 + 1
+
+
+# Damage
+
+ACCEPTED = {
+    "an audit row is changed": "update audit set actor = 'x' where number = 2",
+    "audit rows are missing": "delete from audit where number between 3 and 4",
+    "a screening is changed": "update envelopes set body = zeroblob(size) where seq = 2",
+    "a screening is gone": "delete from envelopes where seq = 2",
+    "a version is changed": "update versions set body = cast(' ' || body as blob)",
+}
+
+
+@pytest.mark.parametrize("what", ACCEPTED)
+def test_a_damaged_backup_is_restored_only_if_a_person_accepts_what_is_lost(
+    field: Field, world: World, identity: Path, backup_folder: Path, what: str
+) -> None:
+    tablet = field.tablet()
+    raws = [field.envelope(tablet) for _ in range(3)]
+    field.push(tablet, *raws)
+    edit_by_hand(world.config.database, ACCEPTED[what])
+    file = back_up_field(field, identity, backup_folder)
+    field.services.db.close()
+    assert ".damaged." in file.name
+    lose_database(world.data)
+    words = ("restore", file, "--identity", identity, "--data", world.data)
+    ran = run_chaski(*words)
+    assert (ran.exit_code, "--accept-damage" in ran.stderr) == (1, True)
+    assert nothing_was_written(world.data)
+    done = run_for_json(*words, "--accept-damage")
+    lost = [(each["code"], each["subject"]) for each in done["lost"]]
+    assert lost
+    database = world.config.database
+    assert read_column(database, "select count(*) from audit where action = 'damage.accepted'") == [len(lost)]
+    assert set(read_column(database, "select chain from work_items where kind = 'damage'")) == {
+        code for code, _ in lost
+    }
+    for checked in (("check",), ("audit", "verify")):
+        found = run_for_json(*checked, "--data", world.data)
+        assert found["faults"] == []
+        assert [(each["code"], each["subject"]) for each in found["accepted"]] == sorted(lost)
+    with closing(SqliteDatabase(database)) as db:
+        again = replace(field, services=replace(field.services, db=db))
+        assert {item.outcome for item in again.push(tablet, *raws)} <= {"stored", "duplicate"}
+        assert {body for (body,) in again.rows("select body from envelopes")} == set(raws)
+        assert envelopes.list_damaged(db.read()) == []
+
+
+def count_rows(database: Path) -> list[int]:
+    """Count the rows of tables that lose none if a page of theirs is destroyed."""
+    counts = ("select count(*) from referrals", "select count(*) from people", "select count(*) from devices")
+    return [read_column(database, sql)[0] for sql in counts]
+
+
+@pytest.mark.parametrize("table", ["envelopes", "referrals", "routes", "people", "devices", "audit"])
+def test_rows_behind_an_unreadable_page_are_restored_and_the_others_counted(
+    field: Field, world: World, identity: Path, backup_folder: Path, table: str
+) -> None:
+    """All but envelopes and the audit have a copy in an index, so no row of them is lost."""
+    tablet = field.tablet()
+    raws = [field.envelope(tablet) for _ in range(30)]
+    field.push(tablet, *raws)
+    database = world.config.database
+    before = count_rows(database)
+    field.services.db.close()
+    leaf = destroy_leaf(database, table)
+    ran = run_chaski("backup", "--data", world.data, "--to", recipient(identity), "--into", backup_folder)
+    assert ran.exit_code == 1
+    (file,) = backup_folder.iterdir()
+    lose_database(world.data)
+    done = run_for_json("restore", file, "--identity", identity, "--data", world.data, "--accept-damage")
+    assert count_rows(database) == before, leaf
+    kept = set(read_column(database, "select body from envelopes"))
+    assert kept <= set(raws)
+    lost = {each["subject"] for each in done["lost"] if each["code"] == "envelope.missing"}
+    assert lost == {envelope_id(raw) for raw in raws} - {envelope_id(raw) for raw in kept}
+    assert bool(lost) == (table == "envelopes")
+    assert run_chaski("check", "--data", world.data).exit_code == 0
+    with closing(SqliteDatabase(database)) as db:
+        again = replace(field, services=replace(field.services, db=db))
+        again.push(tablet, *raws)
+        assert {body for (body,) in again.rows("select body from envelopes")} == set(raws)
+
+
+def test_a_backup_of_which_nothing_can_be_read_is_refused_with_the_flag_too(
+    field: Field, world: World, identity: Path, backup_folder: Path
+) -> None:
+    field.services.db.close()
+    database = world.config.database
+    content = database.read_bytes()
+    database.write_bytes(content[:100] + b"\xff" * 3996 + content[4096:])
+    ran = run_chaski("backup", "--data", world.data, "--to", recipient(identity), "--into", backup_folder)
+    assert ran.exit_code == 1
+    lose_database(world.data)
+    for file in backup_folder.iterdir():
+        ran = run_chaski("restore", file, "--identity", identity, "--data", world.data, "--accept-damage")
+        assert (ran.exit_code, "backup.damaged" in ran.stderr) == (1, True), ran.output
+    assert nothing_was_written(world.data)
 
 
 # Power cuts

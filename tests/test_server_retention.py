@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
+import pytest
+
+from server import jobs
+from server.database.sqlite import SqliteDatabase
 from server.flows.desks import queues, referrals
-from server.flows.operations import retention
-from server.store import people, worklist
+from server.flows.operations import health, retention
+from server.store import people, sessions, worklist
 from support.intake import ROUTE, Field
 from sync.durations import DAY
 
@@ -73,3 +79,73 @@ def test_the_envelope_and_the_counts_stay(field: Field) -> None:
     erase(field, days=31)
     assert field.rows("select body from envelopes") == [(raw,)]
     assert field.rows("select * from statistics_cells") == counted
+
+
+# The log
+
+CANARY = "198.51.100.73"
+
+
+def erase_by_job(field: Field, name: str, at: int) -> None:
+    job = next(job for job in jobs.JOBS if job.name == name)
+    assert jobs.run_job(job, field.services.db, field.services.config, at) >= 1
+
+
+def bytes_on_disk(field: Field) -> bytes:
+    return b"".join(file.read_bytes() for file in sorted(field.world.data.glob("chaski.db*")))
+
+
+def test_a_forgotten_network_address_is_in_no_file_of_the_database(field: Field) -> None:
+    with field.services.db.write() as w:
+        for number in range(200):
+            sessions.record_failure(w, login=f"someone-{number}", address=CANARY, at=field.now)
+    assert CANARY.encode() in bytes_on_disk(field)
+    erase_by_job(field, "sign_ins", field.now + 2 * DAY)
+    assert CANARY.encode() not in bytes_on_disk(field)
+
+
+def test_an_erased_route_is_in_no_file_of_the_database(field: Field) -> None:
+    taken = "1987-03-14"  # No other row holds this day.
+    push(field, queue_kinds=(), outcome="negative", urgency="none", taken=taken)
+    assert taken.encode() in bytes_on_disk(field)
+    erase_by_job(field, "routes", field.now + 31 * DAY)
+    assert taken.encode() not in bytes_on_disk(field)
+
+
+@pytest.mark.parametrize("name", ["routes", "sign_ins", "statistics"])
+def test_a_log_that_a_reader_holds_is_emptied_by_the_next_run(field: Field, name: str) -> None:
+    db, database = field.services.db, field.world.config.database
+    log, job = database.with_name("chaski.db-wal"), next(job for job in jobs.JOBS if job.name == name)
+    push(field)
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, isolation_level=None)) as reader:
+        reader.execute("begin")
+        reader.execute("select * from meta").fetchall()
+        push(field)
+        jobs.run_job(job, db, field.services.config, field.now)
+        assert log.stat().st_size > 0
+    jobs.run_job(job, db, field.services.config, field.now)
+    assert log.stat().st_size == 0
+
+
+def test_a_log_that_cannot_be_merged_counts_for_the_limit_and_is_noticed(field: Field) -> None:
+    database = field.world.config.database
+    field.services.db.close()
+    bound = database.stat().st_size // 2**20 + 12
+    config = replace(field.services.config, database_max_mb=bound)
+    with (
+        closing(SqliteDatabase(database, max_mib=bound)) as db,
+        closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, isolation_level=None)) as reader,
+    ):
+        health.check_writable(db, config, now=field.now)
+        reader.execute("begin")
+        reader.execute("select * from meta").fetchall()
+        with pytest.raises(sqlite3.OperationalError, match="full"):  # noqa: PT012 (one of the writes)
+            for number in range(10_000):
+                with db.write() as w:
+                    w.execute("insert or replace into meta values ('bulk', ?)", [f"{number:09}" * 20_000])
+        files = [file.stat().st_size for file in database.parent.glob("chaski.db*") if not file.name.endswith("-shm")]
+        assert sum(files) < (bound + 1) * 2**20
+        with pytest.raises(sqlite3.OperationalError, match="full"):  # The API answers 507 storage.full.
+            health.check_writable(db, config, now=field.now + DAY)
+        reader.rollback()
+        health.check_writable(db, config, now=field.now + DAY)

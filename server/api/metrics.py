@@ -72,6 +72,7 @@ class _DatabaseGauges:
         yield _gauge("chaski_database_bytes", "Size of the database.", figures.database)
         yield _gauge("chaski_database_log_bytes", "Size of its write-ahead log.", figures.log)
         yield _gauge("chaski_disk_free_bytes", "Free space on the database's disk.", figures.free)
+        yield _gauge("chaski_envelopes_damaged", "Stored screenings whose bytes are damaged or gone.", figures.damaged)
         runs = [((run.name,), run.at / 1000) for run in figures.runs.values()]
         yield _labelled_gauge("chaski_job_success_timestamp_seconds", "When each job last succeeded.", ["job"], runs)
         if figures.backup is not None:

@@ -337,4 +337,4 @@ class AuditPageSchema(Schema):
 class HealthSchema(Schema):
     """The server is healthy. If it is not, it answers with a problem instead."""
 
-    status = fields.String(metadata={"enum": ["ok"]})
+    status = fields.String(metadata={"enum": ["ok", "damaged"]})

@@ -26,6 +26,7 @@ COMMANDS = {
     "serve": "admin.server:serve_command",
     "trust": "admin.server:trust_group",
     "audit": "admin.server:audit_group",
+    "check": "admin.server:check_command",
     "backup-key": "admin.backup:backup_key_group",
     "backup": "admin.backup:backup_command",
     "restore": "admin.backup:restore_command",
@@ -77,7 +78,7 @@ def main() -> None:
     inspectors      device enrol | pull | screen | sync | status
     coordinators    desk queue | claim | open | accept | close | work | examine | decide
     registrars      device list | approve | revoke | wipe
-    administrators  init | serve | trust show | audit verify | jobs list | jobs run | statistics
+    administrators  init | serve | trust show | audit verify | check | jobs list | jobs run | statistics
                     device invite | list, desk work | decide, backup-key new | backup | restore
     all roles       demo
 

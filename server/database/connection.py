@@ -78,6 +78,9 @@ class Database(Hashable, Protocol):
         Raises DatabaseBusyError if other writers do not end in time.
         """
 
+    def truncate_log(self) -> bool:
+        """Remove deleted rows from the engine's log too. Returns False if a reader still needs it: try again later."""
+
     def close(self) -> None:
         """Close every connection."""
 

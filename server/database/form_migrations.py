@@ -1,5 +1,5 @@
 """The database tables, continued from migrations.py: form versions, rollouts, rule tables, recordings, tokens,
-published statistics.
+published statistics, damaged envelopes.
 
 A migration that has run on any server must not be edited; add a new one below. No column may hold an answer.
 """
@@ -279,4 +279,41 @@ def pages(db: Database) -> None:
       where state <> 'closed';
     create index work_items_in_order on work_items (id) where closed is null;
     create index work_items_kept_apart on work_items (id) where decision = 'keep_apart';
+    """)
+
+
+@migrations()
+def damage(db: Database) -> None:
+    """Envelopes whose stored bytes are damaged; the highest number of each chain that the server ever showed.
+
+    And triggers against what passed the older ones: `insert or replace` and `update or replace` delete a row without
+    firing its delete trigger, unless the connection has set recursive_triggers. Other programs do not.
+    """
+    db.executescript("""
+    create table damaged_envelopes (envelope text primary key, found integer not null) strict;
+    alter table chains add column promised integer not null default 0;
+    create trigger audit_added_once before insert on audit
+      when exists (select 1 from audit where number = new.number)
+      begin select raise(abort, 'audit rows are never replaced'); end;
+    create trigger versions_added_once before insert on versions
+      when exists (select 1 from versions v where v.state <> 'draft' and (v.id = new.id or v.sha = new.sha
+        or (v.form = new.form and v.version = new.version and v.channel = new.channel)))
+      begin select raise(abort, 'a version that left its author is never replaced'); end;
+    create trigger versions_not_displaced before update on versions
+      when exists (select 1 from versions v where v.state <> 'draft' and v.id <> old.id
+        and (v.id = new.id or v.sha = new.sha
+          or (v.form = new.form and v.version = new.version and v.channel = new.channel)))
+      begin select raise(abort, 'a version that left its author is never replaced'); end;
+    create trigger versions_keep_id before update of id on versions when old.state <> 'draft'
+      begin select raise(abort, 'a version that left its author is never changed'); end;
+    create trigger rule_tables_added_once before insert on rule_tables
+      when exists (select 1 from rule_tables where kind = new.kind and name = new.name)
+      begin select raise(abort, 'a published table is never replaced'); end;
+    create trigger statistics_periods_added_once before insert on statistics_periods
+      when exists (select 1 from statistics_periods where mode = new.mode and first_month = new.first_month)
+      begin select raise(abort, 'a published period is never replaced'); end;
+    create trigger statistics_figures_added_once before insert on statistics_figures
+      when exists (select 1 from statistics_figures where mode = new.mode and first_month = new.first_month
+        and fact = new.fact and value = new.value)
+      begin select raise(abort, 'a published figure is never replaced'); end;
     """)

@@ -24,13 +24,16 @@ from server.database.connection import (
     Row,
     savepoint,
 )
+from server.database.copies import keep_copies
 from server.database.form_migrations import migrations
 
 T = TypeVar("T")
 
+# How long a statement waits for a lock, and the merge of the log for readers (ms). Writers wait for the merge.
+_PATIENCE_MS, _MERGE_PATIENCE_MS = 10_000, 500
 # synchronous=FULL: a receipt is a promise that outlives a power cut. temp_store=MEMORY: no temporary file anywhere.
 _PRAGMAS = (
-    "busy_timeout=10000",  # While it opens; afterwards each write says how long it waits.
+    f"busy_timeout={_PATIENCE_MS}",  # While it opens; afterwards each write says how long it waits.
     "journal_mode=WAL",
     "synchronous=FULL",
     "foreign_keys=ON",
@@ -38,6 +41,7 @@ _PRAGMAS = (
     "trusted_schema=OFF",
     "temp_store=MEMORY",
     "recursive_triggers=ON",
+    f"journal_size_limit={4 * 2**20}",
 )
 
 
@@ -79,11 +83,12 @@ class SqliteConnection:
         self.conn.rollback()
 
     def remaining_bytes(self) -> int:
-        """Return how many more bytes the database may use within its limit. Only the writing connection knows the
-        limit."""
+        """Return how many more bytes the database may use within its limit, its log included. Only the writing
+        connection knows the limit."""
         names = ("page_size", "max_page_count", "page_count", "freelist_count")
         size, most, used, free = (int(self.execute(f"PRAGMA {name}").fetchone()[0]) for name in names)
-        return size * (most - used + free)
+        path = Path(self.execute("PRAGMA database_list").fetchone()[2])
+        return size * (most - used + free) - _size_of(log_of(path))
 
 
 class SqliteDatabase:
@@ -92,8 +97,8 @@ class SqliteDatabase:
     def __init__(self, path: Path, *, max_mib: int = 0) -> None:
         """Open the file, create it if it does not exist, and apply the migrations.
 
-        Above `max_mib` MiB (0 = no limit) a transaction fails as on a full disk. Raises sqlite3.DatabaseError if the
-        file is not a database, or if a newer program made it.
+        Above `max_mib` MiB (0 = no limit), log included, a transaction fails as on a full disk. Raises
+        sqlite3.DatabaseError if the file is not a database, or if a newer program made it.
         """
         self._path = path
         self._lock = threading.RLock()
@@ -107,9 +112,11 @@ class SqliteDatabase:
         path.chmod(0o600)
         _refuse_newer(self._writer)
         migrations.apply(sqlite_utils.Database(self._writer.conn))
+        keep_copies(self._writer.conn)
+        self._most_bytes = max_mib * 2**20
         if max_mib:
             (page,) = self._writer.execute("PRAGMA page_size").fetchone()
-            self._writer.execute(f"PRAGMA max_page_count={max_mib * 2**20 // page}")
+            self._writer.execute(f"PRAGMA max_page_count={self._most_bytes // page}")
 
     @contextmanager
     def write(self, *, patience: float | None = None) -> Iterator[Connection]:
@@ -125,6 +132,7 @@ class SqliteDatabase:
             self._stuck = self._stuck or wait >= WRITE_PATIENCE
             raise DatabaseBusyError
         try:
+            self._refuse_full_log()
             self._begin(wait)
             try:
                 yield self._writer
@@ -145,6 +153,29 @@ class SqliteDatabase:
             self._stuck = self._stuck or wait >= WRITE_PATIENCE
             raise DatabaseBusyError from error
         self._stuck = False
+
+    def truncate_log(self) -> bool:
+        """Merge the write-ahead log into the file and empty it, so that deleted rows are in neither.
+
+        Waits half a second at most. Returns False if a reader still needs the log.
+        """
+        with self._lock:
+            self._writer.execute(f"PRAGMA busy_timeout={_MERGE_PATIENCE_MS}")
+            try:
+                return not self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            finally:
+                self._writer.execute(f"PRAGMA busy_timeout={_PATIENCE_MS}")
+
+    def _refuse_full_log(self) -> None:
+        """Raise SQLite's error for a full disk if file and log are above the limit. A reader that never ends keeps the
+        log from being merged, and the limit of pages does not count the log."""
+        if self._is_above_limit() and not (self.truncate_log() and not self._is_above_limit()):
+            full = sqlite3.OperationalError("database or disk is full")
+            full.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise full
+
+    def _is_above_limit(self) -> bool:
+        return 0 < self._most_bytes < _size_of(self._path) + _size_of(log_of(self._path))
 
     def group_commit(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction shared with other callers. Returns its result after the commit.
@@ -207,6 +238,15 @@ class SqliteDatabase:
         with self._lock:
             for connection in [*self._readers, self._writer]:
                 connection.conn.close()
+
+
+def log_of(database: Path) -> Path:
+    """Return the path of a database's write-ahead log. The file exists only while the database is open."""
+    return database.with_name(f"{database.name}-wal")
+
+
+def _size_of(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
 
 
 def _refuse_newer(connection: SqliteConnection) -> None:

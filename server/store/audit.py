@@ -17,6 +17,9 @@ from server.database.connection import Connection, Row
 # Long enough for a SHA-256 in hex and a dotted action; without spaces, so that it cannot hold a sentence.
 _ID = re.compile(r"[A-Za-z0-9_.:@-]{0,80}")
 START = "0" * 64
+LOWEST = -(2**63)
+"""Below every row: a tampered chain may have rows with negative numbers."""
+DAMAGE_ACCEPTED = "damage.accepted"
 SERVER = "server"
 """The actor of an action that no person and no tablet caused."""
 _DETAIL = json.JSONEncoder(sort_keys=True)
@@ -99,13 +102,44 @@ def list_entries(c: Connection, *, after: int = 0, limit: int = 500, subject: st
     return [_read_entry(item) for item in found]
 
 
-def iterate_entries(c: Connection) -> Iterator[AuditEntry]:
-    """Yield the whole chain, one page of rows at a time."""
-    after = 0
-    while page := list_entries(c, after=after):
+def list_rows(c: Connection, *, after: int, limit: int = 500) -> list[Row]:
+    """Return rows above a number, in order, as they are stored: a damaged one is no AuditEntry."""
+    return c.rows("select * from audit where number > ? order by number limit ?", [after, limit])
+
+
+def iterate_rows(c: Connection, *, after: int = LOWEST) -> Iterator[Row]:
+    """Yield all stored rows above a number, one page of rows at a time."""
+    while page := list_rows(c, after=after):
         yield from page
-        after = page[-1].number
+        after = page[-1]["number"]
+
+
+def is_authentic(row: Row) -> bool:
+    """Return True if a stored row has the types of an entry and its own hash. Any content may be in it."""
+    if not all(isinstance(row[name], str) for name in ("action", "actor", "subject", "detail", "prev", "hash")):
+        return False
+    if type(row["number"]) is not int or type(row["at"]) is not int:
+        return False
+    try:
+        detail = dict(json.loads(row["detail"]))
+        entry = (row["number"], row["at"], row["action"], row["actor"], row["subject"], detail, row["prev"])
+        return bool(row["hash"] == hash_entry(*entry))
+    except (ValueError, TypeError, RecursionError):
+        return False
+
+
+def list_accepted_damage(c: Connection) -> set[tuple[str, str]]:
+    """Return (code, subject) of all damage that a person accepted at a restore."""
+    found = c.rows("select subject, detail from audit where action = ?", [DAMAGE_ACCEPTED])
+    return {(str(_read_detail(item["detail"]).get("fault")), str(item["subject"])) for item in found}
 
 
 def _read_entry(item: Row) -> AuditEntry:
-    return AuditEntry(**{**item, "detail": json.loads(item["detail"])})
+    return AuditEntry(**{**item, "detail": _read_detail(item["detail"])})
+
+
+def _read_detail(text: str) -> dict[str, str | int]:
+    try:
+        return dict(json.loads(text))
+    except (ValueError, TypeError, RecursionError):  # A damaged row is shown; `chaski audit verify` reports it.
+        return {"unreadable": len(text)}

@@ -84,10 +84,31 @@ def list_gaps(c: Connection, dev: str, chain: str, *, most: int) -> list[Gap]:
     """Return the lowest `most` gaps of a tracked chain, in rising order."""
     sql = "select first, last from chain_gaps where dev = ? and chain = ? order by first limit ?"
     gaps = [Gap(**item) for item in c.rows(sql, [dev, chain, most])]
-    known = c.row("select highest, ended from chains where dev = ? and chain = ?", [dev, chain])
-    if len(gaps) < most and known is not None and known["ended"] > known["highest"]:
-        gaps.append(Gap(known["highest"] + 1, known["ended"]))
+    known = c.row(
+        "select highest, max(ended, promised) as written from chains where dev = ? and chain = ?", [dev, chain]
+    )
+    if len(gaps) < most and known is not None and known["written"] > known["highest"]:
+        gaps.append(Gap(known["highest"] + 1, known["written"]))
     return gaps
+
+
+def list_overstated(c: Connection) -> list[tuple[str, str]]:
+    """Return (tablet, chain) of each chain that claims more numbers than the stored envelopes show."""
+    found = c.rows(
+        "select dev, chain from chains c where highest - (select coalesce(sum(last - first + 1), 0) from chain_gaps g"
+        " where g.dev = c.dev and g.chain = c.chain) > (select count(distinct seq) from envelopes e"
+        " where e.dev = c.dev and e.chain = c.chain)"
+    )
+    return [(item["dev"], item["chain"]) for item in found]
+
+
+def recompute_chain(w: Connection, dev: str, chain: str) -> None:
+    """Let a chain count again from its stored envelopes. What it showed before stays promised, so that the numbers that
+    are gone become a gap."""
+    w.execute(
+        "update chains set promised = max(promised, contiguous, highest) where dev = ? and chain = ?", [dev, chain]
+    )
+    recount_chain(w, dev, chain)
 
 
 def record_left_chain(w: Connection, dev: str, chain: str, written: int) -> bool:
@@ -103,7 +124,7 @@ def record_left_chain(w: Connection, dev: str, chain: str, written: int) -> bool
 def list_unfinished(c: Connection) -> list[tuple[str, str]]:
     """Return (tablet, chain) of each chain with a missing number or an open gap on the work list."""
     found = c.rows(
-        "select dev, chain from chains where ended > contiguous or highest > contiguous"
+        "select dev, chain from chains where max(ended, promised) > contiguous or highest > contiguous"
         " union select dev, chain from work_items where kind = 'gap' and closed is null",
     )
     return [(item["dev"], item["chain"]) for item in found]

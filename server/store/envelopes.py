@@ -13,7 +13,7 @@ from sync.envelope.route import VOCABULARY, Route
 from sync.envelope.verify import Envelope
 
 _FIELDS = tuple(VOCABULARY)
-_PUT_ROUTE = f"insert into routes (envelope, {', '.join(_FIELDS)}) values (?{', ?' * len(_FIELDS)})"  # noqa: S608 (names of the closed vocabulary)
+_PUT_ROUTE = f"insert or replace into routes (envelope, {', '.join(_FIELDS)}) values (?{', ?' * len(_FIELDS)})"  # noqa: S608 (names of the closed vocabulary)
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,50 @@ def get_body(c: Connection, id_: str) -> bytes | None:
     return found["body"] if found else None
 
 
+def repair_envelope(w: Connection, envelope: Envelope) -> None:
+    """Replace a stored envelope's damaged bytes and columns by those of the same envelope, and clear its mark."""
+    header = envelope.header
+    w.execute(
+        "update envelopes set dev = ?, jti = ?, chain = ?, seq = ?, kseq = ?, prev = ?, kid = ?, body = ?, size = ?"
+        " where id = ?",
+        [
+            header.dev,
+            header.jti,
+            header.chain,
+            header.seq,
+            header.kseq,
+            header.prev,
+            header.kid,
+            envelope.raw,
+            len(envelope.raw),
+            envelope.id,
+        ],
+    )
+    clear_damaged(w, envelope.id)
+
+
+def mark_damaged(w: Connection, id_: str, *, at: int) -> None:
+    """Remember that an envelope's stored bytes are damaged or gone, since `at` (ms)."""
+    w.execute("insert into damaged_envelopes (envelope, found) values (?, ?) on conflict do nothing", [id_, at])
+
+
+def clear_damaged(w: Connection, id_: str) -> bool:
+    """Forget that an envelope was damaged. Returns True if it was marked."""
+    return w.execute("delete from damaged_envelopes where envelope = ?", [id_]).rowcount > 0
+
+
+def list_damaged(c: Connection) -> list[str]:
+    """Return the ids of the envelopes that are marked as damaged, oldest finding first."""
+    return [item["envelope"] for item in c.rows("select envelope from damaged_envelopes order by found, envelope")]
+
+
 @dataclass(frozen=True)
 class KnownParts:
-    """Which parts of an arriving envelope are stored already: its bytes, its jti, its place in the tablet's chain."""
+    """Which parts of an arriving envelope are stored already: its id, its bytes and columns as they arrive (`intact`),
+    its jti, its place in the tablet's chain."""
 
-    bytes: bool
+    id: bool
+    intact: bool
     jti: bool
     seq: bool
 
@@ -94,12 +133,19 @@ def known_parts(c: Connection, envelope: Envelope) -> KnownParts:
     header = envelope.header
     # Three look-ups, because a thief may have stored thousands of envelopes with one name or number.
     found = c.execute(
-        "select exists (select 1 from envelopes where id = ?),"
-        " exists (select 1 from envelopes where dev = ? and jti = ?),"
+        "select exists (select 1 from envelopes where dev = ? and jti = ?),"
         " exists (select 1 from envelopes where dev = ? and chain = ? and seq = ?)",
-        [envelope.id, header.dev, header.jti, header.dev, header.chain, header.seq],
+        [header.dev, header.jti, header.dev, header.chain, header.seq],
     ).fetchone()
-    return KnownParts(*(bool(each) for each in found))
+    same = c.execute(
+        "select dev = ? and jti = ? and chain = ? and seq = ? and kseq = ? and prev = ? and kid = ? and body = ?"
+        " from envelopes where id = ?",
+        [
+            *(header.dev, header.jti, header.chain, header.seq, header.kseq, header.prev, header.kid, envelope.raw),
+            envelope.id,
+        ],
+    ).fetchone()
+    return KnownParts(same is not None, same == (1,), *(bool(each) for each in found))
 
 
 def put_route(w: Connection, id_: str, route: Route) -> None:

@@ -27,15 +27,26 @@ def get_generation(c: Connection) -> str:
 
 def last_write_check(c: Connection) -> int | None:
     """Return the time (ms) of the last proof that the database is writable, or None."""
-    found = c.row("select value from meta where name = 'pulse'")
-    return int(found["value"]) if found else None
+    found = get_value(c, "pulse")
+    return int(found) if found else None
 
 
 def set_write_check(w: Connection, at: int) -> None:
     """Prove that the database is writable."""
+    set_value(w, "pulse", str(at))
+
+
+def get_value(c: Connection, name: str) -> str | None:
+    """Return a job's own note, or None."""
+    found = c.row("select value from meta where name = ?", [name])
+    return str(found["value"]) if found else None
+
+
+def set_value(w: Connection, name: str, value: str) -> None:
+    """Store a job's own note."""
     w.execute(
-        "insert into meta (name, value) values ('pulse', ?) on conflict (name) do update set value = excluded.value",
-        [str(at)],
+        "insert into meta (name, value) values (?, ?) on conflict (name) do update set value = excluded.value",
+        [name, value],
     )
 
 

@@ -105,6 +105,11 @@ def get_referral(c: Connection, id_: str) -> Referral | None:
     return Referral(**found) if found else None
 
 
+def list_queues_of_envelope(c: Connection, envelope: str) -> set[str]:
+    """Return the queues in which an envelope has a referral."""
+    return {item["queue"] for item in c.rows("select queue from referrals where envelope = ?", [envelope])}
+
+
 def list_ids_of_envelope(c: Connection, envelope: str) -> list[str]:
     """Return the ids of a screening's referrals, by queue."""
     return [item["id"] for item in c.rows("select id from referrals where envelope = ? order by queue", [envelope])]

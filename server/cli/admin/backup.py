@@ -5,7 +5,6 @@ that key must not be on the server."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,13 +17,12 @@ from rich.text import Text
 from server import server_keys
 from server.backup import backup_key
 from server.cli.admin.data_folder import data_option, require_server
+from server.cli.admin.faults import describe_faults, print_faults, throttle
 from server.cli.terminal import json_option, now_ms, print_result, read_passphrase, spinner
 from server.config import Config, parse_recipient
 from server.flows.operations import backup, restore
-from server.flows.operations.backup import Progress
+from server.flows.operations.restore import RestoreResult
 from server.store.meta import Holdings
-
-_PROGRESS_SECONDS = 0.1  # At least this many seconds between two lines of progress.
 
 file_type = click.Path(path_type=Path, dir_okay=False, exists=True)
 
@@ -75,7 +73,9 @@ def new(file: Path, as_json: bool) -> None:
 )
 @json_option
 def backup_command(data: Path, recipient: str, folder: Path, as_json: bool) -> None:
-    """Write an encrypted copy of the database. The server may be running.
+    """Write an encrypted copy of the database, and check it. The server may be running.
+
+    If the database is damaged, the file is still written, with `damaged` in its name, and the exit code is 1.
 
     The file name has the time. The server's own keys (DATA/keys) are not in it. Keep an offline copy of
     that folder in another place.
@@ -92,25 +92,33 @@ def backup_command(data: Path, recipient: str, folder: Path, as_json: bool) -> N
             recipient=to,
             folder=folder,
             now=now_ms(),
-            progress=_throttled(tell),
+            progress=throttle(tell),
         )
 
     def write(console: Console) -> None:
         console.print(f"{made.file}  {made.bytes:,} bytes", soft_wrap=True)
         console.print(f"SHA-256 {made.sha256}")
         console.print(f"As of {_format_moment(made.at)}: {_count_holdings(made.holdings)}.", soft_wrap=True)
+        print_faults(console, made.faults)
 
     content: dict[str, Any] = {"file": str(made.file), "at": made.at, "bytes": made.bytes, "sha256": made.sha256}
-    print_result({**content, **asdict(made.holdings)}, as_json, write)
+    faults = {"faults": describe_faults(made.faults)}
+    print_result({**content, **asdict(made.holdings), **faults}, as_json, write)
+    raise SystemExit(1 if made.faults else 0)
 
 
 @click.command(name="restore")
 @click.argument("file", type=file_type)
 @click.option("--identity", required=True, type=file_type, help="The key file of `chaski backup-key new`, or of age.")
 @click.option("--passphrase-file", type=file_type, help="File with the key's six words. Without it, you are prompted.")
+@click.option(
+    "--accept-damage", is_flag=True, help="Restore what can be read of a damaged database, and say what is lost."
+)
 @data_option
 @json_option
-def restore_command(file: Path, identity: Path, passphrase_file: Path | None, data: Path, as_json: bool) -> None:
+def restore_command(
+    file: Path, identity: Path, passphrase_file: Path | None, accept_damage: bool, data: Path, as_json: bool
+) -> None:
     """Restore a database from a backup FILE.
 
     \b
@@ -122,31 +130,32 @@ def restore_command(file: Path, identity: Path, passphrase_file: Path | None, da
     restore.prepare_restore(config)
     identities = backup_key.load_key(identity, lambda: read_passphrase(passphrase_file, "Six words of the backup key"))
     with spinner("Reading the backup ...") as tell:
-        done = restore.restore_backup(config, file, identities, now=now_ms(), progress=_throttled(tell))
-
-    def write(console: Console) -> None:
-        console.print(
-            f"Restored into {data}, as of {_format_moment(done.at)}: {_count_holdings(done.holdings)}.", soft_wrap=True
+        done = restore.restore_backup(
+            config,
+            file,
+            identities,
+            now=now_ms(),
+            progress=throttle(tell),
+            accept_damage=accept_damage,
         )
-        console.print(f"The audit trail holds ({done.audit_rows} rows); manifest {done.manifest} is new.")
-        console.print("All sessions and open enrolment codes have ended.")
-        console.print("Repeat the changes made after that moment: people, forms, revocations.", soft_wrap=True)
 
-    content = {"at": done.at, "audit_rows": done.audit_rows, "manifest": done.manifest, **asdict(done.holdings)}
-    print_result(content, as_json, write)
+    content: dict[str, Any] = {"at": done.at, "audit_rows": done.audit_rows, "manifest": done.manifest}
+    content |= asdict(done.holdings)
+    content |= {"lost": describe_faults(done.lost), "unreadable_rows": dict(done.rows)}
+    print_result(content, as_json, lambda console: _print_restored(console, data, done))
 
 
-def _throttled(update: Progress) -> Progress:
-    """Limit `update` to one call per _PROGRESS_SECONDS; a backup reports thousands of steps."""
-    last = 0.0
-
-    def pass_on(step: str) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _PROGRESS_SECONDS:
-            last = time.monotonic()
-            update(step)
-
-    return pass_on
+def _print_restored(console: Console, data: Path, done: RestoreResult) -> None:
+    console.print(
+        f"Restored into {data}, as of {_format_moment(done.at)}: {_count_holdings(done.holdings)}.", soft_wrap=True
+    )
+    said = "holds" if not done.lost else "names what is lost"
+    console.print(f"The audit trail {said} ({done.audit_rows} rows); manifest {done.manifest} is new.")
+    console.print("All sessions and open enrolment codes have ended.")
+    console.print("Repeat the changes made after that moment: people, forms, revocations.", soft_wrap=True)
+    for table, count in done.rows.items():
+        console.print(Text(f"{count} row(s) of the table {table} could not be read."))
+    print_faults(console, done.lost)
 
 
 def _format_moment(at: int) -> str:

@@ -1,11 +1,11 @@
-"""`chaski init | serve | trust show | audit verify`: create, run and inspect the server, for administrators.
+"""`chaski init | serve | trust show | audit verify | check`: create, run and inspect the server, for administrators.
 
 They work on the data folder itself, on the server's machine, and need no login."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,14 @@ from rich.text import Text
 from server import config
 from server.app import serve
 from server.ceremony import founding
-from server.cli.admin.data_folder import data_option, open_database
+from server.cli.admin.data_folder import data_option, open_database, require_server
+from server.cli.admin.faults import describe_faults, print_faults, throttle
 from server.cli.safe_console import echo
 from server.cli.terminal import json_option, now_ms, print_result, spinner
-from server.flows.operations import audit
+from server.database import snapshot
+from server.flows.operations import audit, integrity
 from server.flows.trust import documents
+from sync.wire.json_object import SHA256_HEX
 
 
 @click.command()
@@ -111,19 +114,66 @@ def audit_group() -> None:
     """Verify the audit trail, a hash chain of all actions."""
 
 
+def _parse_head(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, str] | None:
+    if value is None:
+        return None
+    number, _, digest = value.partition(":")
+    if not re.fullmatch("[0-9]{1,18}", number) or not SHA256_HEX.fullmatch(digest):
+        raise click.BadParameter(f"{value!r} is not NUMBER:HASH, a row number and 64 hex digits.")
+    return int(number), digest
+
+
 @audit_group.command()
 @data_option
+@click.option(
+    "--head",
+    metavar="NUMBER:HASH",
+    callback=_parse_head,
+    help="A head that you know from an earlier time. Row NUMBER must still have this hash.",
+)
 @json_option
-def verify(data: Path, as_json: bool) -> None:
-    """Recompute the hash chain of the audit trail. Exit code 1 if it is broken, with the first broken row."""
-    with spinner("Reading the audit trail ..."):
-        verdict = audit.verify_chain(open_database(config.Config(data=data)))
+def verify(data: Path, head: tuple[int, str] | None, as_json: bool) -> None:
+    """Verify the audit trail: its hash chain, and that screenings, referrals and tablets are those it names.
+
+    Only --head finds a trail that was cut off or written anew as a whole. Exit code 1 if anything is wrong.
+    """
+    database = require_server(config.Config(data=data)).database
+    with spinner("Reading the audit trail ..."), snapshot.open_reading(database) as reading:
+        verdict = audit.verify(reading, head)
 
     def write(console: Console) -> None:
-        broken = (
-            (f"broken at row {verdict.broken_at}", "bold red") if verdict.broken_at else ("the chain holds", "green")
-        )
-        console.print(Text.assemble(f"{verdict.rows} rows, ", broken, f", head {verdict.head}"))
+        said = ("broken", "bold red") if verdict.faults else ("the chain holds", "green")
+        console.print(Text.assemble(f"{verdict.rows} rows, ", said, f", head {verdict.head}"))
+        print_faults(console, verdict.faults)
+        if verdict.accepted:
+            console.print(f"{len(verdict.accepted)} fault(s) were accepted at a restore.")
 
-    print_result(asdict(verdict), as_json, write)
-    raise SystemExit(1 if verdict.broken_at else 0)
+    content = {"rows": verdict.rows, "head": verdict.head, "broken_at": verdict.broken_at}
+    described = {"faults": describe_faults(verdict.faults), "accepted": describe_faults(verdict.accepted)}
+    print_result({**content, **described}, as_json, write)
+    raise SystemExit(1 if verdict.faults else 0)
+
+
+@click.command(name="check")
+@data_option
+@json_option
+def check_command(data: Path, as_json: bool) -> None:
+    """Check the whole database for damage: pages, screenings, documents, recordings, keys, the audit trail.
+
+    The server may be running. The result says what is wrong, where, and what to do. Exit code 1 if anything is.
+    """
+    database = require_server(config.Config(data=data)).database
+    with spinner("Checking ...") as tell:
+        found = integrity.check_file(database, progress=throttle(lambda part: tell(f"Checking: {part}")))
+
+    def write(console: Console) -> None:
+        if not found.faults:
+            console.print(
+                Text.assemble(("No damage found", "green"), f"; {found.audit_rows} audit rows, head {found.head}")
+            )
+        print_faults(console, found.faults)
+
+    content = {"audit_rows": found.audit_rows, "head": found.head}
+    described = {"faults": describe_faults(found.faults), "accepted": describe_faults(found.accepted)}
+    print_result({**content, **described}, as_json, write)
+    raise SystemExit(1 if found.faults else 0)

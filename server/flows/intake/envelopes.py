@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from server.database.connection import Connection, savepoint
+from server.flows import damage
+from server.flows.damage import Fault
 from server.flows.desks import referrals, routing, tablet_budget
 from server.flows.desks.routing import RoutingDecision, Rulebook
 from server.flows.forms import halts
@@ -19,6 +21,7 @@ from server.flows.intake import gaps, storage_budget
 from server.flows.intake.storage_budget import StorageBudget, find_room
 from server.problems import Problem
 from server.store import audit, devices, envelopes, keyrings, statistics, tablet_usage, versions
+from server.store import referrals as referral_store
 from server.store.audit import AuditEvent
 from server.store.devices import Device
 from server.store.envelopes import KnownParts
@@ -45,10 +48,12 @@ class ParsedEnvelope:
 class _Batch:
     """The envelopes of one request: cached store queries, and the audit events and counts to write once at the end.
 
-    `room`: how many bytes their sender may still store.
+    `room`: how many bytes their sender may still store. `alone`: it holds one envelope, which the tables refused among
+    others. It may have been lost and come back.
     """
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, room: int, *, alone: bool) -> None:
+        self.alone = alone
         self._answers: dict[tuple[Any, str], Any] = {}
         self._room = room
         self.bytes = self.quarantined = 0
@@ -125,22 +130,29 @@ class _Sender:
 def _store_batch(w: Connection, arrivals: Sequence[ParsedEnvelope], sender: _Sender) -> list[ReceiptItem]:
     try:
         with savepoint(w):
-            return _store_together(w, arrivals, sender)
-    except sqlite3.IntegrityError:
+            return _store_together(w, arrivals, sender, alone=False)
+    except sqlite3.DatabaseError as error:
+        if not _concerns_one_row(error):
+            raise
         return [_store_alone(w, arrival, sender) for arrival in arrivals]
 
 
 def _store_alone(w: Connection, arrival: ParsedEnvelope, sender: _Sender) -> ReceiptItem:
-    # A constraint of the tables rejects one envelope. It stays on the tablet and is counted; the others are stored.
+    # A constraint of the tables, or a damaged page, rejects one envelope. It stays on the tablet and is counted; the
+    # others are stored.
     try:
         with savepoint(w):
-            return _store_together(w, [arrival], sender)[0]
-    except sqlite3.IntegrityError:
+            return _store_together(w, [arrival], sender, alone=True)[0]
+    except sqlite3.DatabaseError as error:
+        if not _concerns_one_row(error):
+            raise
         return _count_rejection(w, arrival.id, "envelope.not_stored", sender)
 
 
-def _store_together(w: Connection, arrivals: Sequence[ParsedEnvelope], sender: _Sender) -> list[ReceiptItem]:
-    batch = _Batch(find_room(w, sender.dev, sender.budget) if arrivals else 0)
+def _store_together(
+    w: Connection, arrivals: Sequence[ParsedEnvelope], sender: _Sender, *, alone: bool
+) -> list[ReceiptItem]:
+    batch = _Batch(find_room(w, sender.dev, sender.budget) if arrivals else 0, alone=alone)
     items = [_store_one(w, arrival, batch, sender) for arrival in arrivals]
     audit.append_all(w, batch.events, at=sender.now)
     statistics.count_screenings(w, batch.facts, at=sender.now)
@@ -154,7 +166,9 @@ def _store_one(w: Connection, arrival: ParsedEnvelope, batch: _Batch, sender: _S
     if envelope is None:
         return _count_rejection(w, arrival.id, arrival.code, sender)
     known = envelopes.known_parts(w, envelope)
-    if known.bytes:
+    if known.id:
+        if not known.intact:
+            batch.events.append(_repair(w, envelope, now))
         return ReceiptItem(envelope.id, "duplicate", envelope.header.seq)
     outcome = _choose_outcome(batch.cached(w, devices.get_device, envelope.header.dev), known)
     batch.take_room(len(envelope.raw), quarantined=outcome == "quarantined")
@@ -167,14 +181,53 @@ def _store_one(w: Connection, arrival: ParsedEnvelope, batch: _Batch, sender: _S
         if outcome == "stored" and _is_held(w, batch, arrival.route, decisions):
             outcome = "held"
     envelopes.put_envelope(w, envelope, outcome=outcome, at=now)
+    if envelopes.clear_damaged(w, envelope.id):  # The server had lost it, and asked for it.
+        damage.close_repaired(w, now=now)
     batch.events.append(AuditEvent(f"envelope.{outcome}", envelope.header.dev, envelope.id))
     _store_route_and_work(w, envelope, arrival.route, outcome, now)
-    for decision in decisions:
+    # A lost envelope that comes back may have left referrals, on which a desk works, and was counted at that time.
+    served = referral_store.list_queues_of_envelope(w, envelope.id) if batch.alone else set()
+    for decision in (each for each in decisions if each.queue not in served):
         mark = _mark_of_retired_form(w, batch, arrival.route) if outcome == "stored" else outcome
         batch.events.append(referrals.open_referral(w, envelope.id, decision, mark=mark, now=now))
-    if outcome not in ("conflict", "quarantined"):  # These are counted when a person releases them.
+    if outcome not in ("conflict", "quarantined") and not served:  # These are counted when a person releases them.
         batch.facts += statistics.screening_facts(arrival.route)
     return ReceiptItem(envelope.id, outcome, envelope.header.seq)
+
+
+def _repair(w: Connection, envelope: Envelope, now: int) -> AuditEvent:
+    """Replace damaged stored bytes by the good ones that arrived: `duplicate` promises that these are stored."""
+    envelopes.repair_envelope(w, envelope)
+    damage.close_repaired(w, now=now)
+    return AuditEvent("envelope.repaired", envelope.header.dev, envelope.id)
+
+
+def find_duplicate(w: Connection, id_: str, *, now: int) -> ReceiptItem | None:
+    """Return the receipt of an envelope that arrived earlier, or None if its stored bytes are not those of its id.
+
+    A damaged one gets no receipt, so the tablet sends it again while it still has it.
+    """
+    stored = envelopes.get_envelope(w, id_)
+    if stored is None:
+        return None
+    if not _is_intact(w, id_):
+        damage.record_faults(w, [Fault("envelope.changed", id_)], now=now)
+        return None
+    return ReceiptItem(id_, "duplicate", stored.seq)
+
+
+def _is_intact(w: Connection, id_: str) -> bool:
+    try:
+        return envelope_id(envelopes.get_body(w, id_) or b"") == id_
+    except sqlite3.DatabaseError as error:
+        if not _concerns_one_row(error):
+            raise
+        return False
+
+
+def _concerns_one_row(error: sqlite3.DatabaseError) -> bool:
+    # A constraint of the tables, or damaged pages, which Python reports as the base class itself.
+    return isinstance(error, sqlite3.IntegrityError) or type(error) is sqlite3.DatabaseError
 
 
 def _count_rejection(w: Connection, id_: str, code: str, sender: _Sender) -> ReceiptItem:

@@ -24,8 +24,14 @@ LOST, FOUND = "lost", "found"
 
 
 def update_all_gaps(db: Database, *, now: int) -> int:
-    """Update the gaps on the work list; return how many are late. Each late gap gets a mark there."""
+    """Update the gaps on the work list; return how many are late. Each late gap gets a mark there.
+
+    A chain that shows more than its stored envelopes has lost some. It counts again from them.
+    """
+    overstated = chains.list_overstated(db.read())
     with db.write() as w:
+        for dev, chain in overstated:
+            chains.recompute_chain(w, dev, chain)
         return sum(update_gap(w, dev, chain, now=now)[1] for dev, chain in chains.list_unfinished(w))
 
 

@@ -24,7 +24,7 @@ from server.flows.trust import device_orders
 from server.flows.trust import documents as trust_documents
 from server.problems import Problem
 from server.server_keys import ServerKeys
-from server.store import audit, devices, documents, envelopes, meta, statuses, worklist
+from server.store import audit, devices, documents, meta, statuses, worklist
 from server.store.audit import SERVER
 from server.store.devices import Device
 from sync.documents import receipt
@@ -131,7 +131,7 @@ def _apply(w: Connection, call: _Call) -> _Applied:
     generation = meta.get_generation(w)
     refused = _accept_request(w, dev, request, call.digest, generation, now)
     taken = envelope_intake.store_all(w, call.arrivals, sender=dev, rulebook=call.rulebook, now=now, budget=call.budget)
-    known = _find_known(w, request)
+    known = _find_known(w, request, now)
     touched = _list_arrived(call.arrivals, taken)
     if refused is not None:
         envelope_intake.advance_chains(w, touched, now=now)
@@ -196,11 +196,11 @@ def _accept_request(
     return None
 
 
-def _find_known(w: Connection, request: Request) -> list[ReceiptItem]:
-    """Return receipts for envelopes that arrived earlier and whose receipt got lost. An envelope that never arrived
-    gets none."""
-    found = (envelopes.get_envelope(w, id_) for id_ in request.pending)
-    return [ReceiptItem(stored.id, "duplicate", stored.seq) for stored in found if stored is not None]
+def _find_known(w: Connection, request: Request, now: int) -> list[ReceiptItem]:
+    """Return receipts for envelopes that arrived earlier and whose receipt got lost. An envelope that never arrived, or
+    whose stored bytes are damaged, gets none."""
+    found = (envelope_intake.find_duplicate(w, id_, now=now) for id_ in request.pending)
+    return [item for item in found if item is not None]
 
 
 def _list_arrived(arrivals: Sequence[ParsedEnvelope], items: Sequence[ReceiptItem]) -> dict[tuple[str, str], list[int]]:

@@ -1,25 +1,27 @@
 """Makes an encrypted backup of the live database. `chaski backup` and the daily job call it.
 
-Only the holder of the offline backup key can open the file. It must not contain the server's own keys.
+Only the holder of the offline backup key can open the file. It must not contain the server's own keys. Each backup is
+checked when it is made. One of a damaged database is better than none. Its name says so, and it replaces no good one.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from server.backup import archive
 from server.backup.archive import BackupError
-from server.config import Config
+from server.config import Config, ConfigError
 from server.database import snapshot
 from server.database.connection import Database
-from server.database.sqlite import SqliteConnection
-from server.flows.operations import scratch_files
+from server.flows import damage
+from server.flows.damage import Fault
+from server.flows.operations import integrity, scratch_files
 from server.server_keys import ServerKeys
 from server.store import meta, worklist
 from server.store.audit import SERVER
@@ -30,6 +32,8 @@ from sync.durations import DAY
 # A statement about the backup that only servers sign and read; it is not a protocol document.
 TYP = "chaski-1/backup+jws"
 SUFFIX = ".tar.gz.age"
+DAMAGED = ".damaged"
+"""Stands before the suffix in the name of a backup of a damaged database, so that it does not count as a backup."""
 _PARTIAL = ".partial"
 
 Progress = Callable[[str], None]
@@ -37,13 +41,14 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class WrittenBackup:
-    """A written backup: path, time (ms), contents, length in bytes and SHA-256 in hex."""
+    """A written backup: path, time (ms), contents, length in bytes and SHA-256 in hex; what is damaged in it."""
 
     file: Path
     at: int
     holdings: Holdings
     bytes: int
     sha256: str
+    faults: tuple[Fault, ...]
 
 
 def write_backup(
@@ -56,14 +61,33 @@ def write_backup(
         snapshot.copy_database(
             config.database, copied, lambda: progress(f"copying: {scratch_files.format_mib(copied.stat().st_size)}")
         )
-        with closing(sqlite3.connect(copied)) as connection:
-            holdings = meta.count_holdings(SqliteConnection(connection))
-        statement = _make_statement(copied, keys, holdings, now)
+        faults = _find_faults(config.database, copied, progress)
+        holdings = _count_holdings(copied)
+        statement = _make_statement(copied, keys, holdings, len(faults), now)
         for leftover in folder.glob(f"{_prefix(keys)}*{_PARTIAL}"):  # from a backup process that was killed
             leftover.unlink()
-        file = folder / f"{_prefix(keys)}{_stamp(now)}{SUFFIX}"
+        file = folder / f"{_prefix(keys)}{_stamp(now)}{DAMAGED if faults else ''}{SUFFIX}"
         length, sha256 = _write(file, statement, copied, recipient, progress)
-    return WrittenBackup(file, now, holdings, length, sha256)
+    return WrittenBackup(file, now, holdings, length, sha256, faults)
+
+
+def _find_faults(database: Path, copied: Path, progress: Progress) -> tuple[Fault, ...]:
+    """Check the copy, and the pages of the database: SQLite makes new indexes for a copy, so it hides a difference."""
+    with snapshot.open_reading(database) as live:
+        pages = [Fault("pages.damaged", "database", said) for said in snapshot.find_faults(live)]
+    try:
+        checked = integrity.check_file(copied, progress=lambda part: progress(f"checking: {part}")).faults
+    except ConfigError:  # A server of another release: its tables are not those that this program can check.
+        checked = ()
+    return tuple(dict.fromkeys((*pages, *checked)))
+
+
+def _count_holdings(copied: Path) -> Holdings:
+    with snapshot.open_reading(copied) as c:
+        try:
+            return meta.count_holdings(c)
+        except sqlite3.DatabaseError:  # It is damaged, and its statement says so.
+            return Holdings(0, 0, 0, 0)
 
 
 def _require_room(scratch: Path, folder: Path, most: int) -> None:
@@ -76,12 +100,12 @@ def _require_room(scratch: Path, folder: Path, most: int) -> None:
         scratch_files.require_free_space(folder, most)
 
 
-def _make_statement(copied: Path, keys: ServerKeys, holdings: Holdings, now: int) -> bytes:
+def _make_statement(copied: Path, keys: ServerKeys, holdings: Holdings, faults: int, now: int) -> bytes:
     """Return the signed statement about the copy. Its signature proves the origin: every sender who knows the recipient
     key can encrypt a file."""
     with copied.open("rb") as source:
         sha256 = hashlib.file_digest(source, "sha256").hexdigest()
-    return Document.of({"at": now, "sha256": sha256, **vars(holdings)}, TYP, keys.signing).to_bytes()
+    return Document.of({"at": now, "sha256": sha256, "faults": faults, **vars(holdings)}, TYP, keys.signing).to_bytes()
 
 
 def _write(file: Path, statement: bytes, copied: Path, recipient: str, progress: Progress) -> tuple[int, str]:
@@ -99,47 +123,80 @@ def _write(file: Path, statement: bytes, copied: Path, recipient: str, progress:
                 recipient,
                 lambda done: progress(f"encrypting: {scratch_files.format_mib(done)}"),
             )
+        _compare_with_disk(partial, written[1])
         scratch_files.move_into_place(partial, file)
     finally:
         partial.unlink(missing_ok=True)
     return written
 
 
+def _compare_with_disk(file: Path, sha256: str) -> None:
+    """Read the written file again, from the disk where the system allows it. Raises BackupError if it differs."""
+    with file.open("rb") as source:
+        os.fsync(source.fileno())
+        if hasattr(os, "posix_fadvise"):  # Otherwise the bytes would come from memory.
+            os.posix_fadvise(source.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        if hashlib.file_digest(source, "sha256").hexdigest() != sha256:
+            raise BackupError("backup.not_written", f"{file.parent} does not return the bytes written; check its disk")
+
+
 def write_daily(db: Database, config: Config, keys: ServerKeys, *, now: int) -> int:
     """Write a backup unless one was made in the last day, then delete those beyond the number to keep.
 
-    Returns how many were written: 0 or 1. A failure stays on the work list until a backup succeeds.
+    Returns how many were written: 0 or 1. A failure, or damage in the database, stays on the work list until a good
+    backup succeeds. A damaged one deletes no good one.
     """
     folder = config.backup_folder
     # A file name in the future comes from a wrong clock and must not prevent today's backup.
-    if folder is None or any(now - DAY < _read_time(file) <= now for file in _list_backups(folder, keys)):
+    if folder is None or any(now - DAY < _read_time(file) <= now for file in _list_all(folder, keys)):
         return 0
     try:
         made = write_backup(
             config, keys, recipient=config.backup_recipient, folder=folder, now=now, progress=lambda step: None
         )
     except (BackupError, OSError, sqlite3.Error) as error:
-        # The reason contains the day, so that the item returns tomorrow whatever the decision about today's.
-        reason = f"{getattr(error, 'code', type(error).__name__)}.{_stamp(now)[:8]}"
-        with db.write() as w:
-            worklist.add_item(w, kind="backup", dev="", reason=reason, at=now)
+        _report(db, getattr(error, "code", type(error).__name__), now)
         raise
-    with db.write() as w:
-        worklist.close_resolved(w, kind="backup", dev="", by=SERVER, at=now)
-    others = [file for file in reversed(_list_backups(folder, keys)) if file != made.file]
+    if made.faults:
+        _report(db, "backup.damaged", now)
+        damage.report_faults(db, made.faults, now=now)
+    else:
+        damage.close_reports(db, now=now)
+        with db.write() as w:
+            worklist.close_resolved(w, kind="backup", dev="", by=SERVER, at=now)
+    alike = _list_damaged(folder, keys) if made.faults else _list_backups(folder, keys)
+    others = [file for file in reversed(alike) if file != made.file]
     for old in others[config.backup_keep - 1 :]:
         old.unlink()
     return 1
 
 
+def _report(db: Database, code: str, now: int) -> None:
+    # The reason contains the day, so that the item returns tomorrow whatever the decision about today's.
+    with db.write() as w:
+        worklist.add_item(w, kind="backup", dev="", reason=f"{code}.{_stamp(now)[:8]}", at=now)
+
+
 def last_backup_time(folder: Path, keys: ServerKeys) -> int | None:
-    """Return the time (ms) of this server's newest backup in a folder; None if there is none."""
+    """Return the time (ms) of this server's newest good backup in a folder; None if there is none."""
     return max(map(_read_time, _list_backups(folder, keys)), default=None)
 
 
-def _list_backups(folder: Path, keys: ServerKeys) -> list[Path]:
-    """Return this server's backups in a folder, oldest first."""
+def _list_all(folder: Path, keys: ServerKeys) -> list[Path]:
+    """Return this server's backups in a folder, good and damaged ones, oldest first."""
     return sorted(filter(_read_time, folder.glob(f"{_prefix(keys)}*{SUFFIX}")), key=_read_time)
+
+
+def _list_backups(folder: Path, keys: ServerKeys) -> list[Path]:
+    return [file for file in _list_all(folder, keys) if not _is_marked(file)]
+
+
+def _list_damaged(folder: Path, keys: ServerKeys) -> list[Path]:
+    return [file for file in _list_all(folder, keys) if _is_marked(file)]
+
+
+def _is_marked(file: Path) -> bool:
+    return file.name.endswith(DAMAGED + SUFFIX)
 
 
 def _prefix(keys: ServerKeys) -> str:
@@ -154,7 +211,7 @@ def _stamp(at: int) -> str:
 def _read_time(file: Path) -> int:
     """Return the time (ms) in a backup's file name; 0 for any other name."""
     try:
-        stamp = datetime.strptime(file.name.removesuffix(SUFFIX)[-20:], "%Y%m%dT%H%M%S.%fZ")
+        stamp = datetime.strptime(file.name.removesuffix(SUFFIX).removesuffix(DAMAGED)[-20:], "%Y%m%dT%H%M%S.%fZ")
     except ValueError:
         return 0
     return round(stamp.replace(tzinfo=UTC).timestamp() * 1000)

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 from server.config import Config
 from server.database.connection import Database
+from server.flows import damage
 from server.flows.operations import backup
 from server.problems import Problem
 from server.server_keys import ServerKeys
-from server.store import gauges, jobs, meta
+from server.store import envelopes, gauges, jobs, meta
 from server.store.gauges import WaitingReferrals
 from server.store.jobs import JobRun
 
@@ -37,6 +38,7 @@ class HealthFigures:
     free: int
     runs: Mapping[str, JobRun]
     backup: int | None
+    damaged: int
 
 
 def check_writable(db: Database, config: Config, *, now: int) -> None:
@@ -68,7 +70,14 @@ def measure(db: Database, config: Config, keys: ServerKeys, *, now: int) -> Heal
         free=shutil.disk_usage(config.data).free,
         runs=jobs.last_runs(c),
         backup=backup.last_backup_time(config.backup_folder, keys) if config.backup_folder else None,
+        damaged=len(envelopes.list_damaged(c)),
     )
+
+
+def is_damaged(db: Database) -> bool:
+    """Return True if the server knows of damage in its database. It goes on storing screenings."""
+    c = db.read()
+    return damage.KIND in gauges.count_open_items(c) or bool(envelopes.list_damaged(c))
 
 
 def _file_size(config: Config, suffix: str) -> int:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +19,18 @@ from server import server_keys
 from server.backup import archive
 from server.backup.archive import ArchiveContents, BackupError
 from server.config import Config, ConfigError, refuse_unfinished
-from server.database import snapshot
+from server.database import salvage
 from server.database.connection import Connection, Database
 from server.database.sqlite import SqliteDatabase
+from server.flows import damage
+from server.flows.damage import Fault
 from server.flows.forms import halts, rollouts
-from server.flows.operations import scratch_files, statistics
-from server.flows.operations.audit import verify_chain
+from server.flows.operations import integrity, scratch_files, statistics
 from server.flows.operations.backup import TYP, Progress
 from server.flows.trust import documents as trust_documents
 from server.server_keys import ServerKeys
 from server.store import audit, meta
+from server.store.audit import AuditEvent
 from server.store.meta import Holdings
 from sync.documents.signed import Document
 from sync.durations import WEEK
@@ -39,12 +42,18 @@ _CHUNK = 2**20
 
 @dataclass(frozen=True)
 class RestoreResult:
-    """The restored database: backup time (ms), contents, length of the audit trail, number of the manifest."""
+    """The restored database: backup time (ms), contents, length of the audit trail, number of the manifest.
+
+    `lost`: what is damaged or missing in it, which a person accepted. `rows`: how many rows of each table could not be
+    read.
+    """
 
     at: int
     holdings: Holdings
     audit_rows: int
     manifest: int
+    lost: tuple[Fault, ...]
+    rows: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -69,9 +78,19 @@ def prepare_restore(config: Config) -> ServerKeys:
 
 
 def restore_backup(
-    config: Config, file: Path, identities: Sequence[pyrage.x25519.Identity], *, now: int, progress: Progress
+    config: Config,
+    file: Path,
+    identities: Sequence[pyrage.x25519.Identity],
+    *,
+    now: int,
+    progress: Progress,
+    accept_damage: bool = False,
 ) -> RestoreResult:
-    """Restore the database in `file` into the data folder. After BackupError or ConfigError the folder is unchanged."""
+    """Restore the database in `file` into the data folder. After BackupError or ConfigError the folder is unchanged.
+
+    With `accept_damage` a damaged one is restored as far as it can be read. Its audit trail and its work list then say
+    what is lost.
+    """
     own = prepare_restore(config)
     with scratch_files.lock_scratch_file(config) as copied:
         with archive.open_archive(file, identities) as contents:
@@ -80,14 +99,54 @@ def restore_backup(
             scratch_files.create_private(copied)
             _unpack(contents, statement, copied, progress)
         progress("checking")
+        faults, rows = _find_faults(copied, progress), dict[str, int]()
+        if faults:
+            if not accept_damage:
+                raise _refuse_damage(faults)
+            progress("copying what can be read")
+            rows = _salvage(copied)
+            faults = integrity.check_file(copied, progress=progress).faults
         with closing(SqliteDatabase(copied)) as db:
-            rows = _check_database(db, own)
+            _check_owner(db, own)
             progress("renewing")
-            manifest = _start_generation(db, own, statement, now)
+            manifest = _start_generation(db, own, statement, faults, now)
             holdings = meta.count_holdings(db.read())
+            length = audit.get_head(db.read())[0]
         _refuse_to_overwrite(config)
         scratch_files.move_into_place(copied, config.database)
-    return RestoreResult(statement.at, holdings, rows, manifest)
+    return RestoreResult(statement.at, holdings, length, manifest, faults, rows)
+
+
+def _find_faults(copied: Path, progress: Progress) -> tuple[Fault, ...]:
+    try:
+        SqliteDatabase(copied).close()  # An older release may have made it: apply the migrations.
+    except sqlite3.DatabaseError as error:
+        return (Fault("pages.damaged", "database", str(error)),)
+    return integrity.check_file(copied, progress=progress).faults
+
+
+def _refuse_damage(faults: Sequence[Fault]) -> BackupError:
+    first = f"{faults[0].code} {faults[0].subject} {faults[0].detail}".rstrip()
+    return BackupError(
+        "backup.damaged",
+        f"the database in it was damaged when it was copied: {first}, {len(faults)} faults in all."
+        " Take an older backup, or restore what can be read of this one with --accept-damage",
+    )
+
+
+def _salvage(copied: Path) -> dict[str, int]:
+    """Replace the copy by a new database with the rows that can be read. Returns how many could not, by table."""
+    fresh = copied.with_name(f"{copied.stem}-salvaged{copied.suffix}")
+    scratch_files.remove_database(fresh)
+    try:
+        rows = salvage.copy_readable(copied, fresh)
+        scratch_files.remove_database(copied)
+        fresh.rename(copied)
+    except sqlite3.DatabaseError as error:
+        raise BackupError("backup.damaged", f"nothing in it can be read: {error}") from error
+    finally:
+        scratch_files.remove_database(fresh)
+    return rows
 
 
 def _refuse_to_overwrite(config: Config) -> None:
@@ -125,14 +184,9 @@ def _unpack(contents: ArchiveContents, statement: _Statement, into: Path, progre
         raise BackupError("backup.damaged", "the database in it is not the one that the server signed for")
 
 
-def _check_database(db: Database, own: ServerKeys) -> int:
-    """Check the database's integrity, and that it belongs to keys/. Returns the length of its audit trail."""
+def _check_owner(db: Database, own: ServerKeys) -> None:
+    """Check that the database belongs to keys/."""
     c = db.read()
-    if faults := snapshot.find_faults(c):
-        raise BackupError("backup.damaged", f"the database in it was damaged when it was copied: {faults[0]}")
-    verdict = verify_chain(db)
-    if verdict.broken_at:
-        raise BackupError("backup.damaged", f"its audit trail is broken at row {verdict.broken_at}")
     if own.signing.kid not in trust_documents.trust_in_force(c).servers:
         raise BackupError(
             "backup.other_server",
@@ -144,7 +198,6 @@ def _check_database(db: Database, own: ServerKeys) -> int:
             "backup.route_key_missing",
             f"keys/ has no secret for the route key {missing}, to which tablets seal: put route-{missing}.key back",
         )
-    return verdict.rows
 
 
 def _missing_route_keys(c: Connection, own: ServerKeys) -> list[str]:
@@ -152,8 +205,9 @@ def _missing_route_keys(c: Connection, own: ServerKeys) -> list[str]:
     return [kid for kid in listed if kid not in own.routes]
 
 
-def _start_generation(db: Database, own: ServerKeys, statement: _Statement, now: int) -> int:
-    """Give the database a new generation, so that tablets send again the screenings they keep (SPEC 11.3)."""
+def _start_generation(db: Database, own: ServerKeys, statement: _Statement, accepted: Sequence[Fault], now: int) -> int:
+    """Give the database a new generation, so that tablets send again the screenings they keep (SPEC 11.3). The audit
+    trail names each accepted fault, so that the next check knows it."""
     with db.write() as w:
         # This machine's clock may be behind. The manifest's number must still be above all that the lost server used.
         after = max(now, meta.newest_time(w) + 1_000)
@@ -168,6 +222,11 @@ def _start_generation(db: Database, own: ServerKeys, statement: _Statement, now:
             action="database.restored",
             actor=own.signing.kid,
             subject=statement.sha256,
-            detail={"copied": statement.at, "manifest": number},
+            detail={"copied": statement.at, "manifest": number, **({"lost": len(accepted)} if accepted else {})},
         )
+        losses = [
+            AuditEvent(audit.DAMAGE_ACCEPTED, own.signing.kid, each.subject, {"fault": each.code}) for each in accepted
+        ]
+        audit.append_all(w, losses, at=now)
+        damage.record_faults(w, accepted, now=now)
     return number

@@ -30,11 +30,11 @@ def lock_scratch_file(config: Config) -> Iterator[Path]:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise BackupError("backup.busy", f"another backup or restore is at work in {config.data}") from error
-        _remove_database(scratch / _FILE)
+        remove_database(scratch / _FILE)
         try:
             yield scratch / _FILE
         finally:
-            _remove_database(scratch / _FILE)
+            remove_database(scratch / _FILE)
 
 
 def remove_leftovers(config: Config) -> None:
@@ -46,7 +46,8 @@ def remove_leftovers(config: Config) -> None:
         return
 
 
-def _remove_database(database: Path) -> None:
+def remove_database(database: Path) -> None:
+    """Remove a scratch database with its side files, if it exists."""
     for file in database_files(database):
         file.unlink(missing_ok=True)
 

@@ -1,0 +1,147 @@
+"""Checks all that a database promises: pages and copies, the schema, hashes, the audit chain and its joins.
+
+`chaski check`, backup and restore check all of it; the scrub job a slice. A damaged page is a finding and stops
+nothing. Nothing here writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import zipfile
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+
+from server.config import ConfigError
+from server.database import snapshot
+from server.database.connection import Connection, Row
+from server.flows.damage import Fault
+from server.flows.operations import audit
+from server.store import integrity
+from server.store.integrity import HASHED, HashedTable
+from sync.envelope.verify import parse_envelope
+from sync.errors import SyncError
+
+Progress = Callable[[str], None]
+ROWS_AT_ONCE = 20
+"""Rows read by one query: envelopes have some kilobytes, a document up to 4 MiB."""
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check of everything found, and the faults that a person accepted at a restore."""
+
+    faults: tuple[Fault, ...]
+    accepted: tuple[Fault, ...]
+    audit_rows: int
+    head: str
+
+
+def check_file(database: Path, known: tuple[int, str] | None = None, *, progress: Progress) -> CheckResult:
+    """Check a database file, served or not. `known` is a head (number, hash) of its audit chain.
+
+    Raises ConfigError if another release of the program made it.
+    """
+    with snapshot.open_reading(database) as c:
+        try:
+            up_to_date = snapshot.is_up_to_date(c)
+        except sqlite3.DatabaseError as error:
+            return CheckResult((Fault("pages.damaged", "database", str(error)),), (), 0, "")
+        if not up_to_date:
+            raise ConfigError("--data", f"{database} is of another release; start the server once with this program")
+        return _check_all(c, known, progress)
+
+
+def _check_all(c: Connection, known: tuple[int, str] | None, progress: Progress) -> CheckResult:
+    progress("pages and copies")
+    faults = [Fault("pages.damaged", "database", said) for said in snapshot.find_faults(c)]
+    faults += _guard("schema", partial(_check_schema, c))
+    for table in HASHED:
+        progress(table.name)
+        faults += _guard(table.name, partial(_check_table, c, table))
+    progress("audit chain")
+    try:
+        verdict = audit.verify(c, known)
+    except sqlite3.DatabaseError as error:
+        return CheckResult((*faults, Fault("pages.damaged", "audit", str(error))), (), 0, "")
+    accepted = {(each.code, each.subject) for each in verdict.accepted}
+    unaccepted = [fault for fault in faults if (fault.code, fault.subject) not in accepted]
+    return CheckResult((*unaccepted, *verdict.faults), verdict.accepted, verdict.rows, verdict.head)
+
+
+def _guard(part: str, check: Callable[[], Iterator[Fault]]) -> list[Fault]:
+    found: list[Fault] = []
+    try:
+        found.extend(check())
+    except sqlite3.DatabaseError as error:
+        found.append(Fault("pages.damaged", part, str(error)))
+    return found
+
+
+def _check_table(c: Connection, table: HashedTable) -> Iterator[Fault]:
+    yield from check_rows(c, table, 1, integrity.last_position(c, table))
+
+
+def _check_schema(c: Connection) -> Iterator[Fault]:
+    yield from (Fault("schema.changed", name) for name in snapshot.find_changed_schema(c))
+    yield from (Fault("row.stray", stray.replace(" ", ":")) for stray in snapshot.find_strays(c))
+
+
+def check_rows(c: Connection, table: HashedTable, first: int, last: int) -> Iterator[Fault]:
+    """Check the rows with numbers from `first` to `last` against their hashes. A row that cannot be read is changed."""
+    for start in range(first, last + 1, ROWS_AT_ONCE):
+        stop = min(start + ROWS_AT_ONCE - 1, last)
+        try:
+            rows = integrity.list_rows(c, table, start, stop)
+        except sqlite3.DatabaseError:
+            rows = yield from _read_one_by_one(c, table, start, stop)
+        yield from (Fault(f"{table.noun}.changed", str(row[table.key])) for row in rows if not _is_whole(table, row))
+
+
+def _read_one_by_one(c: Connection, table: HashedTable, first: int, last: int) -> Generator[Fault, None, list[Row]]:
+    """Yield the rows that cannot be read, named by the index; return the others."""
+    rows: list[Row] = []
+    keys = integrity.list_positions(c, table)
+    for position in range(first, last + 1):
+        try:
+            rows += integrity.list_rows(c, table, position, position)
+        except sqlite3.DatabaseError as error:
+            if position in keys:
+                yield Fault(f"{table.noun}.changed", str(keys[position]), str(error))
+    return rows
+
+
+def _is_whole(table: HashedTable, row: Row) -> bool:
+    body = row[table.body]
+    if not isinstance(body, bytes):
+        return False
+    hashed = body.partition(b"\n")[0] if table.first_line else body
+    if hashlib.sha256(hashed).hexdigest() != row[table.key]:
+        return False
+    if table.name == "envelopes":
+        return _has_own_header(row)
+    return table.name != "versions" or _is_whole_source(row["source"])
+
+
+def _has_own_header(row: Row) -> bool:
+    """Return True if an envelope's columns say what its signed header says."""
+    try:
+        header = parse_envelope(row["body"]).header
+    except SyncError:
+        return False
+    columns = all(row[name] == getattr(header, name) for name in ("dev", "jti", "chain", "seq", "kseq", "prev", "kid"))
+    return columns and row["size"] == len(row["body"])
+
+
+def _is_whole_source(source: bytes | None) -> bool:
+    """Return True if a source package's own checksums hold. A package that is no zip file has none."""
+    if source is None or not source.startswith(b"PK"):
+        return True
+    try:
+        with zipfile.ZipFile(BytesIO(source)) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, ValueError):
+        return False

@@ -1,0 +1,118 @@
+"""Rows with their own hashes, in slices, and joins of the audit chain with the tables. The checks for damage use it.
+
+Each query may meet damaged pages and raise sqlite3.DatabaseError. Nothing here writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from server.database.connection import Connection, Row
+
+
+@dataclass(frozen=True)
+class HashedTable:
+    """A table whose rows contain bytes and the SHA-256 of these bytes, or of their first line (`first_line`).
+
+    `index` is one that holds the hash, for rows that cannot be read themselves.
+    """
+
+    name: str
+    noun: str
+    key: str
+    body: str
+    index: str
+    first_line: bool = False
+
+
+HASHED = (
+    HashedTable("envelopes", "envelope", "id", "body", "sqlite_autoindex_envelopes_1"),
+    HashedTable("documents", "document", "sha256", "body", "documents_copy", first_line=True),
+    HashedTable("versions", "version", "sha", "body", "versions_copy", first_line=True),
+    HashedTable("media", "recording", "sha256", "body", "media_copy"),
+    HashedTable("keyring_keys", "key", "sha256", "public", "keyring_keys_copy"),
+)
+
+STORED_ACTIONS = tuple(f"envelope.{outcome}" for outcome in ("stored", "held", "fork", "conflict", "quarantined"))
+
+
+@dataclass(frozen=True)
+class AuditedTable:
+    """A table each of whose rows has an audit row: one of `actions` about its `key`. Rows of it are never deleted."""
+
+    noun: str
+    rows: str
+    key: str
+    actions: tuple[str, ...]
+
+
+AUDITED = (
+    AuditedTable("envelope", "envelopes", "id", STORED_ACTIONS),
+    AuditedTable("referral", "referrals", "id", ("referral.opened",)),
+    AuditedTable("device", "devices", "dev", ("device.enrolled", "device.readmitted")),
+    AuditedTable("document", "documents where kind <> 'manifest'", "sha256", ("trust.changed", "registry.changed")),
+    AuditedTable("table", "rule_tables", "name", ("indicator_set.published", "policy.published")),
+)
+
+
+def last_position(c: Connection, table: HashedTable) -> int:
+    """Return the highest row number of a table, 0 if it is empty."""
+    found = c.row(f"select max(rowid) as last from {table.name}")  # noqa: S608 (a constant)
+    return int(found["last"] or 0) if found else 0
+
+
+def list_rows(c: Connection, table: HashedTable, first: int, last: int) -> list[Row]:
+    """Return the whole rows with numbers from `first` to `last`."""
+    return c.rows(f"select * from {table.name} where rowid between ? and ?", [first, last])  # noqa: S608 (a constant)
+
+
+def list_positions(c: Connection, table: HashedTable) -> dict[int, str]:
+    """Return the keys of all rows by row number, read from the index, which may be whole where a row is not."""
+    found = c.rows(f"select rowid as position, {table.key} as key from {table.name} indexed by {table.index}")  # noqa: S608 (a constant)
+    return {item["position"]: item["key"] for item in found}
+
+
+def list_absent_envelopes(c: Connection, ids: Sequence[str]) -> list[str]:
+    """Return those of the ids that no stored envelope has."""
+    return [id_ for id_ in ids if c.row("select 1 from envelopes where id = ?", [id_]) is None]
+
+
+def list_missing(c: Connection, table: AuditedTable) -> list[str]:
+    """Return the keys of rows that the audit names and that the table lacks."""
+    marks = ", ".join("?" * len(table.actions))
+    sql = (
+        f"select distinct subject from audit where action in ({marks})"  # noqa: S608 (constants)
+        f" and subject not in (select {table.key} from {table.rows})"
+    )
+    return [str(item["subject"]) for item in c.rows(sql, [*table.actions])]
+
+
+def list_unaudited(c: Connection, table: AuditedTable) -> list[str]:
+    """Return the keys of rows that no audit row names."""
+    marks = ", ".join("?" * len(table.actions))
+    sql = (
+        f"select key from (select {table.key} as key from {table.rows})"  # noqa: S608 (constants)
+        f" where key not in (select subject from audit where action in ({marks}))"
+    )
+    return [str(item["key"]) for item in c.rows(sql, [*table.actions])]
+
+
+def list_misreported(c: Connection) -> list[str]:
+    """Return the envelopes whose outcome or time of arrival is not the one in the audit chain."""
+    sql = (
+        "select id from envelopes where id in (select subject from audit where action like 'envelope.%')"
+        " and ('envelope.' || outcome, id, received) not in"
+        " (select action, subject, at from audit where action like 'envelope.%')"
+    )
+    return [str(item["id"]) for item in c.rows(sql)]
+
+
+def list_lost_routes(c: Connection) -> list[str]:
+    """Return the envelopes in work whose readable route is gone. Retention erases none of these."""
+    sql = (
+        "select distinct envelope from referrals r where state <> 'closed'"
+        " and not exists (select 1 from routes t where t.envelope = r.envelope)"
+        " and not exists (select 1 from work_items i where i.envelope = r.envelope and i.kind = 'route')"
+    )
+    return [str(item["envelope"]) for item in c.rows(sql)]
