@@ -9,5 +9,6 @@ translators     .po files and notes                           impact       who w
 sandbox         runs uploads in a child process
 
 The folder itself contains problems (every code with its advice), compiled_form (the form that is published), errors,
-languages, ubigeo and gc_pause. Modules of the last rows import those of the first rows; setup.cfg lists the layers.
+languages, ubigeo, gc_pause and process_memory. Modules of the last rows import those of the first rows; setup.cfg lists
+the layers.
 """

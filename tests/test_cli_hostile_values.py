@@ -16,12 +16,13 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Group
 from rich.text import Text
 
 from conftest import World
 from server import app
 from server.cli.main import main
-from server.cli.safe_console import SafeConsole, escaped, make_table, visible
+from server.cli.safe_console import HangingLine, SafeConsole, escaped, make_table, visible
 from server.cli.staff_session import Account
 from server.problems import Problem
 from support.backups import lose_database
@@ -252,6 +253,17 @@ def test_every_text_is_one_line_of_signs_that_can_be_seen(first: str, second: st
     console.print(make_table(["a", "b"], [[first, Text(second)]]))
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().count("\n") == 4
+
+
+@pytest.mark.parametrize("width", [20, 41, 80])
+def test_a_long_sentence_is_wrapped_at_words_and_nothing_of_it_is_lost(width: int) -> None:
+    sentence = "Entrevista de una tableta retirada, que nadie atiende todavía: ábrala y derívela, o apártela. " * 3
+    for printed in (sentence, Text(sentence), HangingLine(Text(sentence)), Group(Text(sentence))):
+        console = SafeConsole(file=io.StringIO(), width=width)
+        console.print(printed)
+        assert isinstance(console.file, io.StringIO)
+        assert console.file.getvalue().split() == sentence.split()
+        assert max(map(len, console.file.getvalue().splitlines())) <= width
 
 
 @given(st.text())

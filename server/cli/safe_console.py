@@ -66,9 +66,9 @@ class SafeConsole(Console):
         super().print(*(safe_text(each) if isinstance(each, str | Text) else each for each in objects), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
-        """Render, and make visible what is left in the parts of a renderable."""
+        """Render, and make visible what is left in the parts of a renderable. The line ends are those of the layout."""
         for text, style, control in super().render(renderable, options):
-            yield Segment(text if control or text == "\n" else visible(text), style, control)
+            yield Segment(text if control else "\n".join(map(visible, text.split("\n"))), style, control)
 
 
 def safe_text(value: str | Text) -> Text:
