@@ -114,6 +114,11 @@ def print_screening(console: Console, opened: VerifiedScreening) -> None:
         console.print(
             "The server used other routing data than the sealed data. The case is on the work list.", style="bold red"
         )
+    if opened.sealed_sha not in ("", opened.sha):
+        console.print(
+            "The tablet sealed another form version, which is unknown, refused or does not fit. Check this tablet.",
+            style="bold red",
+        )
     for answer in opened.answers:
         console.print(Text(f"\n{answer.text_es}", style="bold"))
         if opened.lang != "es":
