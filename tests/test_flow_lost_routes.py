@@ -125,7 +125,9 @@ def test_an_urgent_screening_with_an_unreadable_route_is_read_after_its_version_
     sha = seal_with(office, tablet, Context(tablet.version(FORM)))
     leave_use(office, sha)
     assert office.field.rows("select urgency, mark from referrals") == [("immediate", "route_unreadable")]
-    screening = opened(office)
+    with office.desk("proteccion-17") as desk:
+        lists_nothing = at(desk, {"?version=": RefusedError(404, {"code": "http.not_found"})})
+        screening = lists_nothing.open_screening(referral(desk))
     assert (screening.sha, screening.sealed_sha, screening.agrees) == (sha, sha, True)
 
 

@@ -19,7 +19,7 @@ from sync.documents.enrolment import Invitation
 from sync.documents.receipt import ReceiptItem
 from sync.documents.signed import Document
 from sync.envelope import seal
-from sync.envelope.content import Context
+from sync.envelope.content import Content, Context
 from sync.envelope.verify import ChainPosition
 from sync.errors import SyncError
 from sync.exchange import messages
@@ -94,8 +94,7 @@ def sealed_here(made: dict[str, Any]) -> str:
     keys = {"to": KEYRING.public, "route": PROVINCE_ROUTE, "route_key": ROUTE_KEY.public, "device": DEVICE}
     counters = made["counters"]
     return seal.seal_envelope(
-        made["instance"].encode(),
-        context=Context(made["context"]["sha"]),
+        Content(made["instance"].encode(), Context(made["context"]["sha"])),
         **keys,
         jti=seal.new_screening_id(),
         bucket=made["bucket"],

@@ -198,7 +198,8 @@ class DeskClient:
 
 def _named_versions(sealed_sha: str, route: dict[str, Any] | None) -> tuple[str, ...]:
     """Return the hashes that context and route name, the sealed one first: only the desk can read that one."""
-    return tuple(sha for sha in (sealed_sha, str((route or {}).get("sha", ""))) if SHA256_HEX.fullmatch(sha))
+    named = dict.fromkeys((sealed_sha, str((route or {}).get("sha", ""))))
+    return tuple(sha for sha in named if SHA256_HEX.fullmatch(sha))
 
 
 def _route_agrees(route: dict[str, Any] | None, reading: OpenedScreening, sealed_sha: str) -> bool | None:

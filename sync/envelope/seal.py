@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from sync.documents.signed import sign_bare
-from sync.envelope.content import Content, Context
+from sync.envelope.content import Content
 from sync.envelope.route import Route, seal_route
 from sync.envelope.verify import (
     BLOCK_BYTES,
@@ -85,9 +85,8 @@ def unwrap_seed(wrapped: str, member: SealKey, *, keyring: str, epoch: int, memb
 
 
 def seal_envelope(
-    instance: bytes,
+    content: Content,
     *,
-    context: Context | None,
     to: SealPublicKey,
     route: Route,
     route_key: RoutePublicKey,
@@ -96,15 +95,12 @@ def seal_envelope(
     position: ChainPosition,
     bucket: int,
 ) -> bytes:
-    """Seal one pruned instance to a keyring and sign it; return the envelope's bytes (SPEC 8.1).
-
-    A tablet always gives a context. None is for tests: it is what older tablets seal.
-    """
+    """Seal a pruned instance and its context to a keyring and sign them; return the envelope's bytes (SPEC 8.1)."""
     sealed_route = seal_route(route, route_key, jti)
     header = Header(to.kid, jti, device.kid, **vars(position), route=sealed_route)
     content_key, iv = secrets.token_bytes(32), secrets.token_bytes(12)
     protected = b64u(header.to_bytes())
-    plaintext = pack_plaintext(Content(instance, context).to_bytes(), bucket)
+    plaintext = pack_plaintext(content.to_bytes(), bucket)
     sealed_key = _seal_key(content_key, to, _purpose(header))
     ciphertext = AESGCM(content_key).encrypt(iv, plaintext, protected.encode())
     parts = (sealed_key[:EK_BYTES], sealed_key[EK_BYTES:], iv, ciphertext[:-16], ciphertext[-16:])

@@ -33,7 +33,7 @@ from sync.documents import bundle, trust
 from sync.documents.signed import Document
 from sync.documents.trust import Signer, Trust
 from sync.envelope import seal
-from sync.envelope.content import Context
+from sync.envelope.content import Content, Context
 from sync.envelope.route import AUTHOR_FIELDS, Route
 from sync.envelope.verify import ChainPosition, Envelope, parse_envelope, verify_envelope
 from sync.keys.key_pairs import RouteKey, SealKey, SigningKey
@@ -76,8 +76,7 @@ class Keys:
     def seal(self, samples: SampleInterviews, filled: FilledForm) -> bytes:
         """Seal an interview as the first of a chain."""
         return seal.seal_envelope(
-            samples.scorer.write_instance(filled),
-            context=Context(samples.sha),
+            Content(samples.scorer.write_instance(filled), Context(samples.sha)),
             to=self.desk.public,
             route=samples.route(filled),
             route_key=self.route.public,

@@ -35,7 +35,7 @@ from sync.documents import bundle
 from sync.documents.enrolment import Invitation, sign_certificate
 from sync.documents.signed import Document
 from sync.envelope import seal
-from sync.envelope.content import Context
+from sync.envelope.content import Content, Context
 from sync.envelope.route import Route
 from sync.envelope.verify import ChainPosition
 from sync.keys.key_files import load_secret
@@ -228,8 +228,7 @@ def send_sealed(
 
     def sealed(position: ChainPosition) -> bytes:
         return seal.seal_envelope(
-            instance,
-            context=context,
+            Content(instance, context),
             to=desk,
             route=route,
             route_key=route_key or office.field.route_key(),

@@ -7,7 +7,7 @@ from sync.documents import trust
 from sync.documents.signed import Document, sign
 from sync.documents.trust import Signer
 from sync.envelope import seal
-from sync.envelope.content import Context
+from sync.envelope.content import Content, Context
 from sync.envelope.route import Route
 from sync.envelope.verify import ChainPosition
 from sync.keys.key_pairs import RouteKey, SealKey, SigningKey
@@ -85,8 +85,7 @@ def sealed(
     context: Context | None = CONTEXT,
 ) -> bytes:
     return seal.seal_envelope(
-        instance,
-        context=context,
+        Content(instance, context),
         to=KEYRING.public,
         route=said,
         route_key=ROUTE_KEY.public,
