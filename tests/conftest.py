@@ -25,7 +25,7 @@ from server.flows.trust import documents
 from server.server_keys import ServerKeys
 from support import node
 from support.waiting import wait_until
-from sync.desk import client as desk_client
+from sync.desk import form_versions as desk_versions
 from sync.exchange import staff_session
 from sync.keys import key_files
 from sync.keys.key_files import load_secret
@@ -108,7 +108,7 @@ def remembered_forms() -> Iterator[None]:
     """Load each form into the engine once for each process; an engine keeps nothing of an interview."""
     load = lru_cache(maxsize=64)(load_engine)
     with pytest.MonkeyPatch.context() as patch:
-        for module in (form_cache, desk_client):
+        for module in (form_cache, desk_versions):
             patch.setattr(module, "load_engine", load)
         yield
 

@@ -52,7 +52,7 @@ class Field:
         """Decrypt every screening in a tablet's outbox."""
         with Tablet(folder) as tablet:
             found = [parse_envelope(kept.raw) for kept in tablet.outbox.envelopes.list_stored()]
-        return [seal.open_envelope(each, self.keys[each.header.kid]) for each in found]
+        return [seal.open_envelope(each, self.keys[each.header.kid]).instance for each in found]
 
     def as_sealed(self, given: dict[str, Any]) -> dict[str, Any]:
         """Return the values that a desk reads from a screening with these answers."""

@@ -17,16 +17,16 @@ from screening_forms.compiler.compile_form import compile_form
 from screening_forms.engine.evaluator import Engine, load_engine
 from screening_forms.scoring.assessment import ANSWERS_DROPPED
 from server.cli.desk.reading import print_screenings
-from support.clients import FORM, STORY, Office, answers, compiled
+from support.clients import FORM, STORY, Office, answers, compiled, send_sealed
 from support.forms import CATALOGUE_FORMS, walk, wishes, workbook
 from support.forms import compiled as compiled_form
 from sync.desk.opened_screening import Difference, read_screening
 from sync.envelope import seal
+from sync.envelope.content import Context
 from sync.envelope.dropped_answers import are_dropped, drop_answers, kept_leaves
 from sync.envelope.route import AUTHOR_FIELDS
-from sync.envelope.verify import ChainPosition, parse_envelope
-from sync.keys.key_files import load_secret
-from sync.keys.key_pairs import RouteKey, RoutePublicKey, SigningKey
+from sync.envelope.verify import parse_envelope
+from sync.keys.key_pairs import RouteKey, RoutePublicKey
 from sync.tablet.client import Tablet
 from sync.tablet.screening_route import build_route
 
@@ -60,7 +60,7 @@ def opened_by_the_national_desk(office: Office, tablet: Tablet) -> list[bytes]:
     """The plaintexts of everything that the tablet sealed."""
     with office.desk("nacional") as desk:
         sealed = [parse_envelope(each.raw) for each in tablet.outbox.envelopes.list_stored()]
-        return [seal.open_envelope(each, desk.unwrap_keyring(each)) for each in sealed]
+        return [seal.open_envelope(each, desk.unwrap_keyring(each)).instance for each in sealed]
 
 
 COUNTED = {
@@ -219,23 +219,9 @@ def store_declined(office: Office, tablet: Tablet, told: dict[str, Any], route_k
     sha = tablet.version(FORM)
     form, scorer = tablet.form(sha)
     instance, route = sealed_by(form, scorer, declining()), build_route(form, sha, scorer.run(told), TAKEN)
-    desk, jti = office.field.keyring("08-protection"), seal.new_screening_id()
-    device = load_secret(office.folder / "tablet" / "device.key", SigningKey)
-
-    def sealed(position: ChainPosition) -> bytes:
-        return seal.seal_envelope(
-            instance,
-            to=desk,
-            route=route,
-            route_key=route_key,
-            device=device,
-            jti=jti,
-            position=position,
-            bucket=form.bucket,
-        )
-
-    tablet.outbox.envelopes.append(desk.kid, jti, sealed)
-    assert tablet.sync().waiting == 0
+    send_sealed(
+        office, tablet, instance, context=Context(sha), route=route, keyring="08-protection", route_key=route_key
+    )
 
 
 def test_a_desk_that_has_to_sort_such_a_screening_sees_that_the_answers_were_dropped(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -19,13 +20,16 @@ import pytest
 from pyxform.xls2json_backends import md_table_to_workbook
 
 from screening_forms.compiled_form import CompiledForm
+from screening_forms.compiler import padding
 from screening_forms.compiler.compile_form import compile_form
 from screening_forms.engine.evaluator import LONGEST_TEXT, load_engine
 from screening_forms.errors import AnswerError, FormError
 from screening_forms.expressions.parser import Token, parse_expression, parse_when
 from screening_forms.ubigeo import place_name
 from screening_forms.workbook.reader import Row, parse_markdown, read_workbook
-from support.forms import CATALOGUE_FORMS, SMALL, compiled, walk, wishes
+from support.forms import CATALOGUE_FORMS, SMALL, compiled, sealed_size, walk, wishes
+from sync.envelope import seal
+from sync.envelope.content import Content, Context
 from sync.envelope.route import AUTHOR_FIELDS
 
 HASH = """
@@ -150,7 +154,7 @@ def test_free_text_is_short_enough_to_fit_the_padded_size() -> None:
     words = "".join(chr(draws.randrange(0xC0, 0x17F)) for _ in range(LONGEST_TEXT))
     for _ in range(20):
         sealed = filler.write_instance(walk(filler, [{**wishes(filler, draws), "tarea": words}]))
-        assert len(zlib.compress(sealed, 9)) + 4 <= form.bucket
+        assert sealed_size(sealed, form.bucket) == form.bucket
     with pytest.raises(AnswerError, match="200 letras"):
         filler.run({"peligro": "no", "tarea": words + "x"})
 
@@ -208,8 +212,21 @@ def test_every_interview_fits_the_padded_size(form: str) -> None:
     filler, draws = load_engine(made.xform), Random("length")
     for _ in range(40):
         sealed = filler.write_instance(walk(filler, [wishes(filler, draws)]))
-        assert len(zlib.compress(sealed, 9)) + 4 <= made.bucket
+        assert sealed_size(sealed, made.bucket) == made.bucket
     assert made.bucket == 1024, "ten full screenings no longer go through in 32 kB"
+
+
+@pytest.mark.parametrize("form", ["small", *CATALOGUE_FORMS])
+def test_the_compiler_measures_the_bytes_that_a_tablet_seals(form: str) -> None:
+    filler, draws = load_engine(compiled(form).xform), Random("measured")
+    for number in range(20):
+        instance = filler.write_instance(walk(filler, [wishes(filler, draws)]))
+        content = Content(instance, Context(hashlib.sha256(bytes([number])).hexdigest())).to_bytes()
+        packer = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=seal.DICTIONARY)
+        sealed = seal.LENGTH_BYTES + len(packer.compress(content) + packer.flush())
+        assert abs(padding.packed_size(instance) - sealed) <= 8
+        before = len(zlib.compress(instance, 9, -15)) + seal.LENGTH_BYTES
+        assert sealed <= max(before, 512), "a version published before contexts needs a larger size"
 
 
 def test_calculates_stand_only_inside_the_group_score() -> None:

@@ -32,6 +32,7 @@ from support.hostile_server import (
 from support.intake import ROUTE, Tablet, open_field
 from support.waiting import PATIENCE, wait_until
 from sync.envelope import seal
+from sync.envelope.content import Content, Context
 from sync.envelope.verify import ChainPosition, envelope_id
 from sync.exchange import messages
 from sync.exchange.messages import MAX_BODY_BYTES, SIGNATURE_HEADER, Message
@@ -114,7 +115,7 @@ def test_an_envelope_for_an_unknown_key_is_stored_and_put_on_the_work_list(
 ) -> None:
     tablet.seq += 1
     raw = seal.seal_envelope(
-        b"<data/>",
+        Content(b"<data/>", Context(host.field.form_sha)),
         to=SealKey.generate().public,
         route=replace(ROUTE, sha=host.field.form_sha),
         route_key=host.field.route_key(),

@@ -32,6 +32,7 @@ from support.clients import FORM, answers, compiled
 from support.waiting import PATIENCE, wait_until_read
 from sync.documents.signed import sign_bare
 from sync.envelope import seal
+from sync.envelope.content import Content, Context
 from sync.envelope.route import Route
 from sync.envelope.verify import ChainPosition
 from sync.exchange import messages
@@ -229,7 +230,7 @@ def an_unknown_version(scene: Scene) -> None:
     with scene.database() as db:
         raw = db.execute("SELECT public FROM keyring_keys WHERE keyring = '17-protection'").fetchone()[0]
     sealed = seal.seal_envelope(
-        scorer.write_instance(scorer.run(answers(PEOPLE[0]))),
+        Content(scorer.write_instance(scorer.run(answers(PEOPLE[0]))), Context("0" * 64)),
         to=SealPublicKey.from_raw(raw),
         route=Route(form=FORM, sha="0" * 64, mode="training", queue_kinds=("protection",), province="1702"),
         route_key=next(iter(scene.world.keys().routes.values())).public,

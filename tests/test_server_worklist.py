@@ -114,7 +114,7 @@ def test_a_quarantined_screening_is_read_released_and_due_counted_from_its_recei
     assert [each["envelope"] for each in seen["envelopes"]] == [envelope_id(raw)]
     handed = coordinator.get(f"{path}/envelopes/{envelope_id(raw)}").data
     opened = parse_envelope(handed)
-    assert seal.open_envelope(opened, coordinator.keyrings()[opened.header.kid]) == b"<data/>"
+    assert seal.open_envelope(opened, coordinator.keyrings()[opened.header.kid]).instance == b"<data/>"
     answer = decide(coordinator, item["id"], "release")
     assert (answer.status_code, answer.json["decision"]) == (200, "release")
     (referral,) = field.referrals(raw)

@@ -148,7 +148,8 @@ class FalseServer:
         return next((lie for end, lie in self._lies.items() if path.endswith(end)), None) or self._staff.get_bytes(path)
 
     def get(self, path: str) -> Any:
-        return self._staff.get(path) | self._lies.get("referral", {})
+        found = self._staff.get(path)
+        return found | self._lies.get("referral", {}) if isinstance(found, dict) else found
 
     def post(self, path: str) -> Any:
         return self._staff.post(path)

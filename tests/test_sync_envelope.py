@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync.envelope import seal
+from sync.envelope.content import Content
 from sync.envelope.route import AUTHOR_FIELDS, PLAIN_BYTES, VOCABULARY, Route, open_route, seal_route
 from sync.envelope.verify import envelope_id, parse_envelope, verify_envelope
 from sync.errors import SyncError
 from sync.keys.key_pairs import RoutePublicKey, SealPublicKey
 from sync.wire.encoding import canonical
-from vector_makers.fixed_inputs import DEVICE, KEYRING, OTHER_KEYRING, ROUTE_KEY, STRANGER, sealed
+from vector_makers.fixed_inputs import CONTEXT, DEVICE, KEYRING, OTHER_KEYRING, ROUTE_KEY, STRANGER, sealed
 
 
 def drawn(name):
@@ -34,7 +35,7 @@ ROUTES = st.builds(Route, **{name: st.none() | drawn(name) for name in VOCABULAR
 def test_the_right_keys_open_exactly_what_was_sealed(instance, said):
     read = parse_envelope(sealed(instance, said))
     verify_envelope(read, DEVICE.public)
-    assert seal.open_envelope(read, KEYRING) == instance
+    assert seal.open_envelope(read, KEYRING) == Content(instance, CONTEXT)
     assert open_route(read.header.route, {ROUTE_KEY.kid: ROUTE_KEY}, read.header.jti) == said
     assert len(read.ciphertext) % 1024 == 0
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sync.documents import receipt
 from sync.documents.signed import Document, sign_bare
 from sync.envelope import seal
+from sync.envelope.content import Content, Context
 from sync.envelope.route import Route
 from sync.envelope.verify import ChainPosition, envelope_id
 from sync.errors import SyncError
@@ -223,7 +224,7 @@ def test_ten_screenings_and_their_receipts_fit_in_32_kilobytes():
     for number in range(1, 11):
         raws.append(
             seal.seal_envelope(
-                os.urandom(900),
+                Content(os.urandom(900), Context("ab" * 32)),
                 to=keyring.public,
                 route=Route(form="pe_laboral_adulto", sha="ab" * 32, province="1702"),
                 route_key=route_key.public,

@@ -19,6 +19,7 @@ from sync.documents.enrolment import Invitation
 from sync.documents.receipt import ReceiptItem
 from sync.documents.signed import Document
 from sync.envelope import seal
+from sync.envelope.content import Content, Context
 from sync.envelope.verify import ChainPosition
 from sync.errors import SyncError
 from sync.exchange import messages
@@ -84,7 +85,8 @@ def screenings(rng: Random, count: int) -> list[dict[str, Any]]:
     for seq in range(1, count + 1):
         letters = rng.choices("<>abc ñ\U0001f600\n", k=rng.choice([0, 10, 1_000, 60_000, 200_000]))
         counters = {"chain": CHAIN, "seq": seq, "kseq": rng.randint(1, seq), "prev": "" if seq == 1 else "0" * 64}
-        made.append({"instance": "".join(letters), "bucket": rng.choice([1, 2, 3, 8]) * 1024, "counters": counters})
+        said = {"instance": "".join(letters), "context": {"sha": rng.randbytes(32).hex()}, "counters": counters}
+        made.append({**said, "bucket": rng.choice([1, 2, 3, 8]) * 1024})
     return made
 
 
@@ -92,7 +94,7 @@ def sealed_here(made: dict[str, Any]) -> str:
     keys = {"to": KEYRING.public, "route": PROVINCE_ROUTE, "route_key": ROUTE_KEY.public, "device": DEVICE}
     counters = made["counters"]
     return seal.seal_envelope(
-        made["instance"].encode(),
+        Content(made["instance"].encode(), Context(made["context"]["sha"])),
         **keys,
         jti=seal.new_screening_id(),
         bucket=made["bucket"],
@@ -115,6 +117,7 @@ def test_javascript_opens_what_python_seals(node):
     made = screenings(Random(1), 20)
     opened = results(node, *(("envelope", opening(sealed_here(each))) for each in made))
     assert [each["instance"] for each in opened] == [each["instance"] for each in made]
+    assert [each["context"] for each in opened] == [each["context"] for each in made]
     assert {canonical(each["route"]) for each in opened} == {canonical(PROVINCE_ROUTE.to_content())}
 
 
@@ -126,6 +129,7 @@ def test_python_takes_in_and_opens_what_javascript_seals(node):
     )
     opened = [ours("envelope", opening(raw))["result"] for raw in written]
     assert [each["instance"] for each in opened] == [each["instance"] for each in made]
+    assert [each["context"] for each in opened] == [each["context"] for each in made]
     assert {canonical(each["route"]) for each in opened} == {canonical(PROVINCE_ROUTE.to_content())}
     tablet = {"key": b64u(DEVICE.public.raw), "state": "certified"}
     given = {"devices": [tablet], "versions": [PROVINCE_ROUTE.sha], "envelopes": written, **SECRETS}

@@ -129,7 +129,7 @@ def test_outcomes_and_limits_are_those_of_the_spec():
     for limit in (
         f"document | {signed.MAX_DOCUMENT_BYTES // mib} MiB, {signed.MAX_SIGNATURES} signatures",
         f"sent back | {enrolment.MAX_REQUEST_BYTES // 1024} KiB",
-        f"envelope | {MAX_ENVELOPE_BYTES:,} bytes; instance {seal.MAX_INSTANCE_BYTES // mib} MiB",
+        f"envelope | {MAX_ENVELOPE_BYTES:,} bytes; content {seal.MAX_CONTENT_BYTES // mib} MiB",
         f"plaintext {MAX_CIPHERTEXT_BYTES // 1024} KiB",
         f"route | {PLAIN_BYTES} bytes",
         f"sync body | {messages.MAX_BODY_BYTES // mib} MiB, also inflated; {messages.MAX_ENVELOPES} envelopes",

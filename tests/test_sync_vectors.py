@@ -126,11 +126,12 @@ def do_receipts(given: Given) -> list[str]:
 def do_envelope(given: Given) -> dict[str, Any]:
     parsed = parse_envelope(given["envelope"].encode())
     verify_envelope(parsed, VerifyKey.from_raw(unb64u(given["device"])))
-    instance = seal.open_envelope(parsed, SealKey.from_seed(unb64u(given["keyring_seed"])))
+    content = seal.open_envelope(parsed, SealKey.from_seed(unb64u(given["keyring_seed"])))
     route_key = RouteKey.from_secret(unb64u(given["route_secret"]))
     header = parsed.header
     opened = code_of(lambda: open_route(header.route, {route_key.kid: route_key}, header.jti).to_content())
-    return {"instance": instance.decode(), "route": opened}
+    read = {"instance": content.instance.decode(), "route": opened}
+    return read if content.context is None else {**read, "context": vars(content.context)}
 
 
 def do_route(given: Given) -> dict[str, Any]:

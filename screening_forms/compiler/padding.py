@@ -20,6 +20,17 @@ BUCKET = 1024
 """Padded sizes are multiples of this many bytes (SPEC 8.2)."""
 
 _LENGTH = 4
+_CONTEXT = b'{"sha":"1f825aa2f0020ef7cf91dfa30da4668d791c5d4824fc8e41354b89ec05795ab3"}\n'
+"""A context as long as any. The version's own hash is not known here: it covers the size."""
+_DICTIONARY = (
+    "".join(f"</g{n}><g{n + 1}>" for n in range(1, 20))
+    + "<score><outcome>positive</outcome><tier>T1</tier><urgency>prompt</urgency>"
+    + "<queue_kinds>protection</queue_kinds></score></data>"
+    + 'no</yes</no_answer does_not_know</{"sha":""}\n<data id="pe_" version="2026'
+).encode()
+"""The protocol's preset dictionary (SPEC 8.2), which this package must not import."""
+_SPARE = 8
+"""Bytes by which another hash may compress worse."""
 _STARTS, _INTERVIEWS, _MENDS = 5, 40, 8
 _DIGITS = (9999, 99, 9)
 _PLAIN = {"date": "2026-11-21", "acknowledge": "OK"}
@@ -38,7 +49,13 @@ def bucket_size(form: Engine) -> int:
     longest = max(climbed, key=people.asked)
     opening = {name: longest[name] for name in wanted}
     sizes = [people.size(people.interview(opening)) for _ in range(_INTERVIEWS)]
-    return -(-(max(sizes) + _LENGTH) // BUCKET) * BUCKET
+    return -(-(max(sizes) + _SPARE) // BUCKET) * BUCKET
+
+
+def packed_size(instance: bytes) -> int:
+    """Return the bytes that a tablet seals of an instance, without padding: length, context and instance (SPEC 8.2)."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=_DICTIONARY)
+    return _LENGTH + len(packer.compress(_CONTEXT + instance) + packer.flush())
 
 
 def _wanted(form: Engine) -> Answers:
@@ -91,12 +108,9 @@ class _LongestInterviews:
         return sum(name in relevant for name, text in answers.items() if text)
 
     def size(self, answers: Answers) -> int:
-        """Return the size of the compressed answers in bytes."""
+        """Return what a tablet would seal of these answers, in bytes."""
         relevant, values, *_ = self.form.evaluate(answers)
-        packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-        return len(
-            packer.compress(self.form.write_instance(FilledForm(answers, values, relevant, ()))) + packer.flush()
-        )
+        return packed_size(self.form.write_instance(FilledForm(answers, values, relevant, ())))
 
     def _draw(self, name: str, attempt: int) -> str:
         """Draw an answer. After more rejected attempts the answer is simpler."""

@@ -185,10 +185,7 @@ class Engine:
 
     def read_values(self, instance: bytes) -> dict[str, str]:
         """Read every value in an instance, calculates included; raises AnswerError on an instance of another form."""
-        try:
-            root = fromstring(instance, forbid_dtd=True)
-        except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
-            raise AnswerError("", "la instancia no es XML legible") from error
+        root = _parse_instance(instance)
         named = (root.tag.rpartition("}")[2], root.get("id"), root.get("version"))
         if named != (self.form.root, self.form.form_id, self.form.version):
             raise AnswerError("", "la instancia es de otro formulario o de otra versión")
@@ -227,6 +224,20 @@ class Engine:
                 if not text:
                     raise AnswerError(name, _WHY[node.type])
         return texts
+
+
+def _parse_instance(instance: bytes) -> Element:
+    try:
+        root: Element = fromstring(instance, forbid_dtd=True)
+        return root
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        raise AnswerError("", "la instancia no es XML legible") from error
+
+
+def instance_name(instance: bytes) -> tuple[str, str]:
+    """Return the form id and the version that an instance's root states; raises AnswerError if it is not XML."""
+    root = _parse_instance(instance)
+    return root.get("id", ""), root.get("version", "")
 
 
 @gc_paused()

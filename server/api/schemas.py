@@ -194,6 +194,22 @@ class PublishedSchema(Schema):
     manifest = fields.Integer()
 
 
+class VersionNameSchema(Schema):
+    """Selects form versions by their name."""
+
+    version = fields.String(required=True, validate=validate.Length(max=80))
+
+
+class FormVersionSchema(Schema):
+    """A form version that tablets use or used."""
+
+    form = fields.String()
+    version = fields.String()
+    channel = fields.String()
+    sha = fields.String()
+    state = fields.String(metadata={"enum": ["published", "closing", "retired"]})
+
+
 class AcceptedSchema(Schema):
     """A signed document that is now in force."""
 

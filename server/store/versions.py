@@ -154,6 +154,15 @@ def get_bytes_in_use(c: Connection, form: str, sha: str) -> bytes | None:
     return found["body"] if found else None
 
 
+def list_in_use(c: Connection, form: str, version: str) -> list[FormVersion]:
+    """Return the versions with this name that tablets use or used: at most one per channel, that of the field first."""
+    sql = (
+        f"select {_PLAIN} from versions where form = ? and version = ?"  # noqa: S608
+        " and state in ('published', 'closing', 'retired') order by channel"
+    )
+    return [found for each in c.rows(sql, [form, version]) if (found := _read_version(each)) is not None]
+
+
 def get_state_in_use(c: Connection, sha: str) -> str:
     """Return the state of a version that tablets use or used; empty for any other."""
     sql = "select state from versions where sha = ? and state in ('published', 'closing', 'retired')"

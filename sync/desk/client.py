@@ -11,11 +11,9 @@ from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
-from screening_forms.compiled_form import CompiledForm
-from screening_forms.engine.evaluator import Engine, load_engine
-from screening_forms.errors import AnswerError
-from sync.desk.opened_screening import OpenedScreening, read_screening
-from sync.documents import bundle, enrolment, manifest, registry, trust
+from sync.desk.form_versions import FormVersions
+from sync.desk.opened_screening import OpenedScreening
+from sync.documents import enrolment, registry, trust
 from sync.documents.registry import Registry
 from sync.documents.signed import Document
 from sync.documents.trust import Trust
@@ -24,7 +22,7 @@ from sync.envelope.verify import Envelope, parse_envelope, verify_envelope
 from sync.errors import SyncError
 from sync.exchange.staff_session import StaffSession
 from sync.keys.key_pairs import SealKey
-from sync.wire.json_object import FORM_ID, NAME, SHA256_HEX
+from sync.wire.json_object import NAME, SHA256_HEX
 
 MISSING_REACH = 100  # A tablet chooses its numbers freely. The desk shows at most this many missing ones.
 
@@ -34,9 +32,11 @@ class VerifiedScreening(OpenedScreening):
     """A screening with valid signatures: tablet's certificate, envelope, form author and form reviewer.
 
     `referral` holds what the server states about it. `route_agrees` is True if the server's route equals the
-    screening's results, and None without a route. `missing` lists numbers below the highest `kseq` of this tablet and
-    keyring that this session has not opened. For a coordinator who opens every screening, they hint that one was
-    withheld. `vouched` is False if the newest trust does not name both signers of the form version.
+    screening's results and names the sealed form version; it is None without a route. `sealed_sha` is the form version
+    that the tablet sealed, '' for an older tablet. If it is not `sha`, it could not be used. `missing` lists numbers
+    below the highest `kseq` of this tablet and keyring that this session has not opened. For a coordinator who opens
+    every screening, they hint that one was withheld. `vouched` is False if the newest trust does not name both signers
+    of the form version.
     """
 
     referral: dict[str, Any] = field(repr=False)
@@ -47,6 +47,7 @@ class VerifiedScreening(OpenedScreening):
     form: str
     version: str
     sha: str
+    sealed_sha: str
     title: str
     vouched: bool
     mode: str
@@ -67,8 +68,7 @@ class DeskClient:
         self.staff = staff
         self.trust: Trust = trust.accept(Document.parse(staff.get_bytes("/v1/trust")), None, pin, now=now, strict=True)
         self.registry: Registry = registry.accept(Document.parse(staff.get_bytes("/v1/registry")), self.trust, None)
-        self._forms: dict[str, tuple[CompiledForm, Engine]] = {}
-        self._vouched: dict[str, bool] = {}
+        self._versions = FormVersions(staff, self.trust)
         self._opened_numbers: dict[tuple[str, str, str], set[int]] = {}
 
     @classmethod
@@ -154,8 +154,9 @@ class DeskClient:
             sealed.header.dev,
         )
         verify_envelope(sealed, certificate.key)
-        instance = seal.open_envelope(sealed, self.unwrap_keyring(sealed))
-        sha, form, reading = self._read_instance(instance, referral["route"] or {})
+        content = seal.open_envelope(sealed, self.unwrap_keyring(sealed))
+        sealed_sha, route = content.context.sha if content.context else "", referral["route"]
+        version, reading = self._versions.read(content.instance, _named_versions(sealed_sha, route))
         return VerifiedScreening(
             **vars(reading),
             referral=referral,
@@ -163,15 +164,16 @@ class DeskClient:
             device=certificate.label,
             region=certificate.region,
             revoked=sealed.header.dev in self.registry.revoked,
-            form=form.form_id,
-            version=form.version,
-            sha=sha,
-            title=form.title,
-            vouched=self._vouched[sha],
-            mode=form.channel,
+            form=version.form.form_id,
+            version=version.form.version,
+            sha=version.sha,
+            sealed_sha=sealed_sha,
+            title=version.form.title,
+            vouched=version.vouched,
+            mode=version.form.channel,
             kseq=sealed.header.kseq,
             missing=self._missing_numbers(sealed),
-            route_agrees=_route_agrees(referral["route"], reading),
+            route_agrees=_route_agrees(route, reading, sealed_sha),
         )
 
     @cached_property
@@ -189,32 +191,6 @@ class DeskClient:
                 )
         raise SyncError("desk.not_a_member", f"you hold no copy of the keyring {kid} that this screening is sealed to")
 
-    def _read_instance(self, instance: bytes, route: dict[str, Any]) -> tuple[str, CompiledForm, OpenedScreening]:
-        """Read the instance with the form version that the route names, else with the first one in use that fits."""
-        for form_id, sha in self._candidates(route):
-            form, scorer = self._load_form(form_id, sha)
-            try:
-                return sha, form, read_screening(form, scorer, instance)
-            except AnswerError:
-                continue
-        raise SyncError("desk.unknown_form", "no published form version fits this screening")
-
-    def _candidates(self, route: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        named = str(route.get("form", "")), str(route.get("sha", ""))
-        if FORM_ID.fullmatch(named[0]) and SHA256_HEX.fullmatch(named[1]):
-            yield named
-        in_use = manifest.accept(Document.parse(self.staff.get_bytes("/v1/manifest")), self.trust, None)
-        for form_id, entries in in_use.forms.items():
-            yield from ((form_id, entry.sha) for entry in entries if (form_id, entry.sha) != named)
-
-    def _load_form(self, form_id: str, sha: str) -> tuple[CompiledForm, Engine]:
-        if sha not in self._forms:
-            signed = Document.parse(self.staff.get_bytes(f"/v1/forms/{form_id}/{sha}"))
-            payload, self._vouched[sha] = bundle.accept_for_reading(signed, self.trust, sha)
-            form = CompiledForm.from_bytes(payload)
-            self._forms[sha] = form, load_engine(form.xform)
-        return self._forms[sha]
-
     def _missing_numbers(self, sealed: Envelope) -> tuple[int, ...]:
         header = sealed.header
         seen = self._opened_numbers.setdefault((header.dev, header.chain, header.kid), set())
@@ -223,8 +199,14 @@ class DeskClient:
         return tuple(sorted(set(range(max(1, top - MISSING_REACH), top)) - seen))
 
 
-def _route_agrees(route: dict[str, Any] | None, reading: OpenedScreening) -> bool | None:
-    """Return whether the route that the server used equals the screening's own results; None without a route."""
+def _named_versions(sealed_sha: str, route: dict[str, Any] | None) -> tuple[str, ...]:
+    """Return the hashes that context and route name, the sealed one first: only the desk can read that one."""
+    named = dict.fromkeys((sealed_sha, str((route or {}).get("sha", ""))))
+    return tuple(sha for sha in named if SHA256_HEX.fullmatch(sha))
+
+
+def _route_agrees(route: dict[str, Any] | None, reading: OpenedScreening, sealed_sha: str) -> bool | None:
+    """Return whether the route that the server used is that of what the tablet sealed; None without a route."""
     if route is None:
         return None
     recorded = {
@@ -233,6 +215,8 @@ def _route_agrees(route: dict[str, Any] | None, reading: OpenedScreening) -> boo
         "urgency": reading.urgency,
         "queue_kinds": sorted(reading.queue_kinds),
     }
+    if sealed_sha:
+        recorded["sha"] = sealed_sha
     if reading.dropped:
         del recorded["urgency"]  # It was dropped with the answers. No desk works by it.
     return all(route[name] == value for name, value in recorded.items() if name in route)

@@ -20,6 +20,7 @@ from sync.documents import enrolment, registry, trust
 from sync.documents.enrolment import Invitation
 from sync.documents.signed import Document
 from sync.envelope import seal
+from sync.envelope.content import Content, Context
 from sync.envelope.dropped_answers import drop_answers
 from sync.envelope.verify import ChainPosition
 from sync.errors import SyncError
@@ -214,7 +215,7 @@ class Tablet:
 
         def sealed(position: ChainPosition) -> bytes:
             return seal.seal_envelope(
-                instance,
+                Content(instance, Context(sha)),
                 to=recipient,
                 route=route,
                 route_key=documents.manifest.route_key(self._clock()),

@@ -33,6 +33,7 @@ from sync.documents import bundle, trust
 from sync.documents.signed import Document
 from sync.documents.trust import Signer, Trust
 from sync.envelope import seal
+from sync.envelope.content import Content, Context
 from sync.envelope.route import AUTHOR_FIELDS, Route
 from sync.envelope.verify import ChainPosition, Envelope, parse_envelope, verify_envelope
 from sync.keys.key_pairs import RouteKey, SealKey, SigningKey
@@ -75,7 +76,7 @@ class Keys:
     def seal(self, samples: SampleInterviews, filled: FilledForm) -> bytes:
         """Seal an interview as the first of a chain."""
         return seal.seal_envelope(
-            samples.scorer.write_instance(filled),
+            Content(samples.scorer.write_instance(filled), Context(samples.sha)),
             to=self.desk.public,
             route=samples.route(filled),
             route_key=self.route.public,
@@ -187,7 +188,7 @@ def _open(form: CompiledForm, scorer: Engine, keys: Keys, raw: bytes) -> None:
     sealed = parse_envelope(raw)
     verify_envelope(sealed, keys.device.public)
     keyring = seal.unwrap_seed(keys.wrapped, keys.member, **WRAPPED_FOR)
-    if not read_screening(form, scorer, seal.open_envelope(sealed, keyring)).agrees:
+    if not read_screening(form, scorer, seal.open_envelope(sealed, keyring).instance).agrees:
         raise RuntimeError("the desk came to another result than the tablet")
 
 

@@ -20,6 +20,7 @@ from server.cli.terminal import now_ms
 from sync.documents import registry
 from sync.documents.signed import sign_bare
 from sync.envelope import seal
+from sync.envelope.content import Content, Context
 from sync.envelope.route import Route, seal_route
 from sync.envelope.verify import SIGNATURE_TYP, ChainPosition, Header, envelope_id
 from sync.exchange import messages
@@ -103,7 +104,7 @@ def seal_interviews(
         kind = registry.sealed_to(filled.values["queue_kinds"].split())
         keyring = documents.registry.keyring_for(filled.values.get(samples.form.route["province"], ""), kind).id
         raw = seal.seal_envelope(
-            samples.scorer.write_instance(filled),
+            Content(samples.scorer.write_instance(filled), Context(samples.sha)),
             to=keys[keyring],
             route=samples.route(filled),
             route_key=route_key,

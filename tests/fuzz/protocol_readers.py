@@ -14,6 +14,7 @@ import rfc8785
 from sync.documents import bundle, device_order, enrolment, manifest, receipt, registry, trust
 from sync.documents.signed import Document, sign_bare
 from sync.envelope import seal
+from sync.envelope.content import Content
 from sync.envelope.route import PLAIN_BYTES, SUITE, open_route, seal_route
 from sync.envelope.verify import SIGNATURE_TYP, envelope_id, parse_envelope, verify_envelope
 from sync.exchange import messages
@@ -93,8 +94,9 @@ def route_content(data: bytes) -> None:
 def plaintext(data: bytes) -> None:
     """What was sealed, as the desk takes it apart; an even first byte gives it the right length in front."""
     body = data[1:]
-    instance = seal.unpack_plaintext(body if data[:1] and data[0] % 2 else len(body).to_bytes(4) + body)
-    assert seal.unpack_plaintext(seal.pack_plaintext(instance, 1024)) == instance
+    content = seal.unpack_plaintext(body if data[:1] and data[0] % 2 else len(body).to_bytes(4) + body)
+    assert seal.unpack_plaintext(seal.pack_plaintext(content, 1024)) == content
+    assert Content.from_bytes(content).to_bytes() == content
 
 
 # The exchange

@@ -34,7 +34,12 @@ from sync.desk.client import DeskClient
 from sync.documents import bundle
 from sync.documents.enrolment import Invitation, sign_certificate
 from sync.documents.signed import Document
-from sync.keys.key_pairs import VerifyKey
+from sync.envelope import seal
+from sync.envelope.content import Content, Context
+from sync.envelope.route import Route
+from sync.envelope.verify import ChainPosition
+from sync.keys.key_files import load_secret
+from sync.keys.key_pairs import RoutePublicKey, SigningKey, VerifyKey
 from sync.tablet.client import Tablet
 
 FORM = "pe_laboral_adulto"
@@ -211,6 +216,37 @@ class Office:
     def stored(self) -> list[str]:
         """The screening ids (jti) in the server's database, in order of arrival."""
         return [row[0] for row in self.field.rows("SELECT jti FROM envelopes ORDER BY rowid")]
+
+
+def send_sealed(
+    office: Office,
+    tablet: Tablet,
+    instance: bytes,
+    *,
+    context: Context | None,
+    route: Route,
+    keyring: str,
+    route_key: RoutePublicKey | None = None,
+) -> str:
+    """Seal any instance, context and route with the tablet's key, and sync; return the screening's id."""
+    desk, jti = office.field.keyring(keyring), seal.new_screening_id()
+    device = load_secret(office.folder / "tablet" / "device.key", SigningKey)
+
+    def sealed(position: ChainPosition) -> bytes:
+        return seal.seal_envelope(
+            Content(instance, context),
+            to=desk,
+            route=route,
+            route_key=route_key or office.field.route_key(),
+            device=device,
+            jti=jti,
+            position=position,
+            bucket=1024,
+        )
+
+    tablet.outbox.envelopes.append(desk.kid, jti, sealed)
+    assert tablet.sync().waiting == 0
+    return jti
 
 
 @contextmanager

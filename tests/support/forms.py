@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from functools import cache
 from random import Random
@@ -14,6 +15,8 @@ from screening_forms.impact.synthetic_interviews import InterviewGenerator
 from screening_forms.workbook.reader import Workbook, parse_markdown, read_workbook
 from screening_forms.workbook.resources import CATALOGUE
 from support import agreement_forms
+from sync.envelope import seal
+from sync.envelope.content import Content, Context
 from sync.envelope.route import AUTHOR_FIELDS
 
 SMALL = """
@@ -266,3 +269,9 @@ def _without_hidden_choices(engine: Engine, stored: Mapping[str, str]) -> dict[s
         if node.filter and node.name in shown:
             _store(shown, node.name, engine.offered_part(node.name, engine.drop_irrelevant(shown)))
     return shown
+
+
+def sealed_size(instance: bytes, bucket: int) -> int:
+    """The bytes that a tablet encrypts of an instance with any context: the bucket, or more if it does not fit."""
+    content = Content(instance, Context(hashlib.sha256(instance).hexdigest()))
+    return len(seal.pack_plaintext(content.to_bytes(), bucket))

@@ -32,6 +32,7 @@ from sync.documents.enrolment import CERTIFICATE_TYP, Certificate, write_enrolme
 from sync.documents.receipt import ReceiptItem
 from sync.documents.signed import Document
 from sync.envelope import seal
+from sync.envelope.content import Content, Context
 from sync.envelope.route import Route
 from sync.envelope.verify import ChainPosition, envelope_id
 from sync.exchange import messages
@@ -117,7 +118,7 @@ class Field:
         tablet.seq += 1
         seq, prev = at or (tablet.seq, tablet.prev)
         raw = seal.seal_envelope(
-            b"<data/>",
+            Content(b"<data/>", Context(self.form_sha)),
             to=self.keyring(to),
             route=route if route.sha else replace(route, sha=self.form_sha),
             route_key=route_key or self.route_key(),

@@ -7,6 +7,7 @@ from sync.documents import trust
 from sync.documents.signed import Document, sign
 from sync.documents.trust import Signer
 from sync.envelope import seal
+from sync.envelope.content import Content, Context
 from sync.envelope.route import Route
 from sync.envelope.verify import ChainPosition
 from sync.keys.key_pairs import RouteKey, SealKey, SigningKey
@@ -45,6 +46,7 @@ PROVINCE_ROUTE = Route(
     lang="quz",
     taken="2026-11-21",
 )
+CONTEXT = Context(fixed("bundle").hex())
 INSTANCE = b'<data id="pe_laboral_adulto"><deuda>yes</deuda><score><outcome>positive</outcome></score></data>'
 
 TRUST_MEMBERS: dict[str, Any] = {
@@ -80,9 +82,10 @@ def sealed(
     seq: int = 1,
     prev: str = "",
     bucket: int = 1024,
+    context: Context | None = CONTEXT,
 ) -> bytes:
     return seal.seal_envelope(
-        instance,
+        Content(instance, context),
         to=KEYRING.public,
         route=said,
         route_key=ROUTE_KEY.public,

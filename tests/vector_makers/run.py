@@ -15,7 +15,7 @@ from vector_makers.fixed_inputs import Case
 from vector_makers.form_selection import manifest_cases
 from vector_makers.form_versions import bundle_cases, recording_cases, version_cases
 from vector_makers.request_numbers import number_cases, refusal_cases
-from vector_makers.sealed import envelope_cases, key_cases, route_cases
+from vector_makers.sealed import context_cases, envelope_cases, key_cases, route_cases
 from vector_makers.sign_in import session_cases
 from vector_makers.spellings import base64_cases, invitation_cases, json_cases, rule_cases
 from vector_makers.tablets import copied_cases, enrolment_cases, order_cases, readmission_cases, receipt_cases
@@ -46,6 +46,7 @@ def all_cases(sealed_once: dict[str, str]) -> dict[str, Case]:
         "recording": recording_cases(),
         "enrolment": enrolment_cases(),
         "envelope": envelope_cases(seal_once),
+        "context": context_cases(seal_once),
         "route": route_cases(seal_once),
         "drop": drop_cases(),
         "receipts": receipt_cases(),

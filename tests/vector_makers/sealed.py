@@ -17,6 +17,7 @@ from sync.keys.passphrases import DerivedKeys, derive_keys
 from sync.wire.encoding import b64u, canonical, unb64u
 from vector_makers.fixed_inputs import (
     AUTHOR,
+    CONTEXT,
     DEVICE,
     INSTANCE,
     JTI,
@@ -53,18 +54,33 @@ class Sealed:
     ) -> str:
         """Seal other bytes, or under another header, with the same content key and a valid signature."""
         protected, iv = b64u(header), self.envelope.iv
-        sealed = AESGCM(self.content_key).encrypt(iv, plain or seal.pack_plaintext(INSTANCE, 1024), protected.encode())
+        sealed = AESGCM(self.content_key).encrypt(iv, plain or older_plaintext(INSTANCE), protected.encode())
         keys = wrapped or self.envelope.ek + self.envelope.encrypted_key
         parts = [keys[:EK_BYTES], keys[EK_BYTES:], iv, sealed[:-16], sealed[-16:]]
         body = ".".join([protected, *map(b64u, parts)])
         return f"{body}.{sign_bare(body.encode(), key, SIGNATURE_TYP)}"
 
 
+def deflated(content: bytes, dictionary: bytes = b"") -> bytes:
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=dictionary)
+    return packer.compress(content) + packer.flush()
+
+
+def padded(stream: bytes, length: int | None = None, size: int = 1024) -> bytes:
+    """Put a length, that of the stream unless another is given, in front of a stream, and zeros behind it."""
+    return ((len(stream) if length is None else length).to_bytes(4) + stream).ljust(size, b"\0")
+
+
+def older_plaintext(instance: bytes) -> bytes:
+    """What older tablets sealed: no context, and a stream without a dictionary."""
+    return padded(deflated(instance))
+
+
 def one_sealed(seal_once: SealOnce) -> Sealed:
     """Return the one real envelope: from sealed_once.json, or sealed now."""
 
     def build() -> str:
-        return sealed(INSTANCE).decode()
+        return sealed(INSTANCE, context=None).decode()
 
     raw = seal_once("envelope", build)
     parsed = parse_envelope(raw.encode())
@@ -91,14 +107,8 @@ def envelope_cases(seal_once: SealOnce) -> dict[str, Case]:
     other_route = seal_once(
         "route of another screening", lambda: seal_route(PROVINCE_ROUTE, ROUTE_KEY.public, b64u(fixed("x")[:16]))
     )
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    packed = packer.compress(INSTANCE) + packer.flush()
-    bomb_packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    bomb = bomb_packer.compress(b"\0" * 1_100_000) + bomb_packer.flush()
+    packed, bomb = deflated(INSTANCE), deflated(b"\0" * 1_100_000)
     written = header.to_bytes()
-
-    def plain(length: int, body: bytes, size: int = 1024) -> bytes:
-        return (length.to_bytes(4) + body).ljust(size, b"\0")
 
     def spelled(**said: Any) -> bytes:
         return replace(header, **said).to_bytes()
@@ -187,28 +197,72 @@ def envelope_cases(seal_once: SealOnce) -> dict[str, Case]:
             "envelope.bad_signature", "Changed, and for another keyring.", ".".join(flipped), OTHER_KEYRING
         ),
         "padding_before_deflate": check(
-            "seal.nonzero_padding", "Cut off, and bytes in the padding.", again(written, plain(len(packed) - 2, packed))
+            "seal.nonzero_padding",
+            "Cut off, and bytes in the padding.",
+            again(written, padded(packed, len(packed) - 2)),
         ),
         "size_before_end": check(
-            "seal.too_large", "Past 1 MiB, and cut off.", again(written, plain(len(bomb) - 2, bomb[:-2], 2048))
+            "seal.too_large", "Past 1 MiB, and cut off.", again(written, padded(bomb[:-2], size=2048))
         ),
         "no_stream": check("seal.truncated", "No bytes at all.", again(written, bytes(1024))),
         "header_no_past": check(
             "envelope.bad_header", "The second of a chain names no first.", again(replace(header, seq=2).to_bytes())
         ),
         "truncated_deflate": check(
-            "seal.truncated", "The deflate stream is cut off.", again(written, plain(len(packed) - 2, packed[:-2]))
+            "seal.truncated", "The deflate stream is cut off.", again(written, padded(packed[:-2]))
         ),
-        "length_beyond_end": check("seal.truncated", "A length beyond the end.", again(written, plain(1021, packed))),
+        "length_beyond_end": check("seal.truncated", "A length beyond the end.", again(written, padded(packed, 1021))),
         "trailing_deflate": check(
             "seal.trailing_data",
             "Bytes after the deflate stream.",
-            again(written, plain(len(packed) + 1, packed + b"x")),
+            again(written, padded(packed + b"x")),
         ),
         "nonzero_padding": check(
-            "seal.nonzero_padding", "Bytes in the padding.", again(written, plain(len(packed), packed + b"x"))
+            "seal.nonzero_padding", "Bytes in the padding.", again(written, padded(packed + b"x", len(packed)))
         ),
-        "inflate_bomb": check("seal.too_large", "Inflates past 1 MiB.", again(written, plain(len(bomb), bomb, 2048))),
+        "inflate_bomb": check("seal.too_large", "Inflates past 1 MiB.", again(written, padded(bomb, size=2048))),
+    }
+
+
+# A list of cases, longer than a function should be.
+def context_cases(seal_once: SealOnce) -> dict[str, Case]:
+    """Contents that begin with a context (8.2), and those that begin with something like it."""
+    first = one_sealed(seal_once)
+    written, line = first.header.to_bytes(), CONTEXT.to_bytes()
+
+    def check(
+        expect: str, about: str, front: bytes, instance: bytes = INSTANCE, dictionary: bytes = seal.DICTIONARY
+    ) -> Case:
+        raw = first.again(written, padded(deflated(front + instance, dictionary), size=2048))
+        given = {"envelope": raw, "device": b64u(DEVICE.public.raw), "keyring_seed": b64u(KEYRING.seed)}
+        given |= {"route_secret": b64u(ROUTE_KEY.secret)}
+        read = {"instance": instance.decode(), "route": PROVINCE_ROUTE.to_content(), "context": vars(CONTEXT)}
+        return case("envelope", expect, about, given, read if expect == "ok" else None)
+
+    bad, sha = "seal.bad_context", CONTEXT.sha.encode()
+    return {
+        "ok": check("ok", "A context with the version's hash, in front of the instance.", line + b"\n"),
+        "no_dictionary": check("ok", "Compressed without the dictionary.", line + b"\n", dictionary=b""),
+        "empty_instance": check("ok", "Nothing after the context.", line + b"\n", b""),
+        "instance_that_looks_like_one": check(
+            "ok", "The instance is not looked at: only the first line is a context.", line + b"\n", line + b"\n"
+        ),
+        "no_line_feed": check(bad, "The instance follows without a line feed.", line),
+        "nothing_after": check(bad, "A context, and no line feed.", line, b""),
+        "carriage_return": check(bad, "A carriage return before the line feed.", line + b"\r\n"),
+        "unknown_member": check(bad, "A member that SPEC does not know.", line[:-1] + b',"then":1}\n'),
+        "no_member": check(bad, "No member.", b"{}\n"),
+        "member_twice": check(bad, "The same member twice.", line[:-1] + b',"sha":"%s"}\n' % sha),
+        "spaced": check(bad, "Not canonical: a space.", line.replace(b":", b": ") + b"\n"),
+        "escaped": check(bad, "Not canonical: an escape.", b'{"\\u0073ha":"%s"}\n' % sha),
+        "line_feed_inside": check(bad, "Not canonical: a line feed.", b'{\n"sha":"%s"}\n' % sha),
+        "not_json": check(bad, "Not JSON.", b"{sha}\n"),
+        "not_utf8": check(bad, "Not UTF-8.", b'{"sha":"\xff"}\n'),
+        "hash_in_capitals": check(bad, "A hash in capitals.", b'{"sha":"%s"}\n' % sha.upper()),
+        "hash_too_short": check(bad, "A hash of 63 digits.", b'{"sha":"%s"}\n' % sha[1:]),
+        "hash_null": check(bad, "No hash.", b'{"sha":null}\n'),
+        "too_long": check(bad, "513 bytes before the line feed.", b'{"sha":"%s"}\n' % (b"a" * 503)),
+        "deflate_before_context": check("seal.too_large", "Past 1 MiB, and no context.", b"{" + b"\0" * 1_100_000),
     }
 
 

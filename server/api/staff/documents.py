@@ -15,9 +15,10 @@ from flask_smorest import Blueprint
 from server.api import openapi, schemas
 from server.api.flask_app import DOCUMENT_TYPE, current_services, signed_bytes
 from server.api.staff import auth
-from server.flows.forms import rollouts
+from server.flows.forms import rollouts, versions
 from server.flows.forms.rollouts import Ring
 from server.flows.trust import documents
+from server.store.versions import FormVersion
 
 blueprint = Blueprint("publishing", __name__, url_prefix="/v1", description="Signed documents")
 _DOCUMENT_PROBLEMS = ("encoding.*", "document.*", "document.rolled_back", "document.same_number", "key.*")
@@ -98,6 +99,18 @@ def get_document(kind: str) -> Response:
 def _newest(kind: str) -> Response:
     stored = documents.get_newest(current_services().db.read(), kind)
     return signed_bytes(stored.body, stored.sha256, immutable=False)
+
+
+@blueprint.get("/forms/<form>")
+@auth.require_role()
+@blueprint.arguments(schemas.VersionNameSchema, location="query")
+@blueprint.response(200, schemas.FormVersionSchema(many=True))
+def list_form_versions(arguments: dict[str, str], form: str) -> list[FormVersion]:
+    """List a form's versions with this name that tablets use or used: at most one per channel.
+
+    A desk asks for them if a screening does not say with which version it was made.
+    """
+    return versions.list_in_use(current_services().db, form, arguments["version"])
 
 
 @blueprint.get("/forms/<form>/<sha>")

@@ -33,6 +33,7 @@ from sync.documents import registry
 from sync.documents.bundle import Recording
 from sync.documents.signed import Document
 from sync.envelope import seal
+from sync.envelope.content import Content, Context
 from sync.envelope.dropped_answers import drop_answers
 from sync.envelope.route import Route
 from sync.envelope.verify import ChainPosition
@@ -68,9 +69,10 @@ def run_trial(form: CompiledForm, scorer: Engine, answers: Mapping[str, Answer],
     filled = scorer.run(answers)
     if filled.missing:
         raise AnswerError(", ".join(filled.missing), "falta una respuesta obligatoria")
-    read = build_route(form, Document(form.to_bytes()).sha256, filled, taken)
+    sha = Document(form.to_bytes()).sha256
+    read = build_route(form, sha, filled, taken)
     sealed = seal.seal_envelope(
-        drop_answers(scorer.write_instance(filled), form.route, form.omit_route),
+        Content(drop_answers(scorer.write_instance(filled), form.route, form.omit_route), Context(sha)),
         to=SealKey.generate().public,
         route=read,
         route_key=RouteKey.generate().public,

@@ -145,6 +145,12 @@ def _warnings(opened: VerifiedScreening) -> Iterator[RenderableType]:
         yield _line(f"{each.name}: la tableta anotó «{each.recorded}»; recalculado, «{each.computed}».", _ALARM)
     if opened.route_agrees is False:
         yield _line("El servidor usó otros datos que los sellados. El caso está en la lista de pendientes.", _ALARM)
+    if opened.sealed_sha not in ("", opened.sha):
+        yield _line(
+            "La tableta selló otra versión del formulario, que no se conoce, se rechaza o no corresponde. Revise la"
+            " tableta.",
+            _ALARM,
+        )
     if opened.revoked:
         yield _line("Esta tableta está revocada. Revise con cuidado lo que envió.", _ALARM)
     if not opened.vouched:

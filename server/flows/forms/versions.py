@@ -221,6 +221,11 @@ def list_versions(db: Database, form: str | None, *, after: int, most: int) -> l
     return versions.list_versions(db.read(), form, after=after, most=most)
 
 
+def list_in_use(db: Database, form: str, version: str) -> list[FormVersion]:
+    """Return the versions with this name that tablets use or used, retired ones among them."""
+    return versions.list_in_use(db.read(), form, version)
+
+
 def get_details(db: Database, id_: int) -> tuple[FormVersion, list[TrialResult], FormVersion | None]:
     """Return a version, its trial results, and the version that tablets used before it."""
     connection = db.read()

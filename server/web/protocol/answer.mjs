@@ -23,9 +23,10 @@ async function message({ members, key }, typ) {
 }
 
 const WRITE = {
-  write_envelope: async ({ instance, bucket, route, counters, keyring, route_key, device }) =>
+  write_envelope: async ({ instance, context, bucket, route, counters, keyring, route_key, device }) =>
     sealEnvelope({
       instance: utf8(instance),
+      context,
       bucket,
       route,
       counters,

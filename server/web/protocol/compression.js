@@ -2,7 +2,15 @@
  * Deflate with a size limit and the exact end of the stream, for plaintexts (SPEC 8.2, 8.3) and sync bodies (SPEC 11).
  * The browser's DecompressionStream does not report where a stream ended.
  */
-import { ZStream, Z_NO_FLUSH, Z_OK, Z_STREAM_END, zlibInflate, zlibInflateInit2 } from "pako";
+import {
+  ZStream,
+  Z_NO_FLUSH,
+  Z_OK,
+  Z_STREAM_END,
+  zlibInflate,
+  zlibInflateInit2,
+  zlibInflateSetDictionary,
+} from "pako";
 import { concat } from "./encoding.js";
 import { must } from "./errors.js";
 
@@ -22,11 +30,13 @@ const CHUNK = 64 * 1024;
  * @param {number} windowBits RAW or GZIP
  * @param {number} limit
  * @param {string} tooLarge code
+ * @param {Bytes} [dictionary] preset dictionary of a RAW stream
  * @returns {Inflated}
  */
-export function inflate(input, windowBits, limit, tooLarge) {
+export function inflate(input, windowBits, limit, tooLarge, dictionary) {
   const stream = new ZStream();
   zlibInflateInit2(stream, windowBits);
+  if (dictionary) zlibInflateSetDictionary(stream, dictionary);
   stream.input = input;
   stream.avail_in = input.length;
   const parts = [];

@@ -127,11 +127,11 @@ const DO = {
   envelope: async ({ envelope, device, keyring_seed, route_secret }) => {
     const parsed = parseEnvelope(envelope);
     await verifyEnvelope(parsed, parsePublicKey(device));
-    const instance = text(await openEnvelope(parsed, sealKey(decodeBase64url(keyring_seed))));
+    const { instance, context } = await openEnvelope(parsed, sealKey(decodeBase64url(keyring_seed)));
     const route = await openRoute(parsed.header.route, parsed.header.jti, [
       await routeKey(decodeBase64url(route_secret)),
     ]).catch(codeOf);
-    return { instance, route };
+    return { instance: text(instance), route, ...(context && { context }) };
   },
   drop: ({ instance, route, omit_route }) => {
     const sealed = dropAnswers(utf8(instance), route, omit_route);
