@@ -136,7 +136,7 @@ def test_an_older_screening_without_a_context_is_read_by_its_forms_name(office: 
     leave_use(office, sha)
     screening = opened(office)
     assert (screening.sha, screening.sealed_sha, screening.agrees) == (sha, "", True)
-    assert "another form version" not in shown(screening)
+    assert "otra versión" not in shown(screening)
 
 
 def test_of_two_versions_under_one_name_the_one_that_can_be_read_is_used(office: Office, tablet: Tablet) -> None:
@@ -165,7 +165,7 @@ def test_a_screening_whose_tablet_sealed_a_wrong_version_is_read_and_the_lie_sho
     screening = opened(office)
     assert (screening.sha, screening.sealed_sha, screening.outcome) == (sha, wrong, "positive")
     assert screening.route_agrees is False, "the route names another version than the tablet sealed"
-    assert "The tablet sealed another form version" in shown(screening)
+    assert "La tableta selló otra versión" in shown(screening)
     assert office.field.rows("select kind from work_items where kind = 'disagrees'") == [("disagrees",)]
 
 
@@ -174,7 +174,7 @@ def test_a_wrong_version_is_shown_even_if_the_route_cannot_be_read(office: Offic
     leave_use(office, sha)
     screening = opened(office)
     assert (screening.sha, screening.sealed_sha, screening.route_agrees) == (sha, "0" * 64, None)
-    assert "The tablet sealed another form version" in shown(screening)
+    assert "La tableta selló otra versión" in shown(screening)
 
 
 def test_a_route_that_names_another_version_than_was_sealed_disagrees(office: Office, tablet: Tablet) -> None:
@@ -183,8 +183,8 @@ def test_a_route_that_names_another_version_than_was_sealed_disagrees(office: Of
     screening = opened(office)
     assert (screening.sha, screening.sealed_sha, screening.route_agrees) == (sha, sha, False)
     assert "de 30 a 59" in age(screening).lower()
-    assert "The server used other routing data" in shown(screening)
-    assert "The tablet sealed another form version" not in shown(screening)
+    assert "El servidor usó otros datos" in shown(screening)
+    assert "La tableta selló otra versión" not in shown(screening)
 
 
 def test_a_forged_bundle_and_a_server_that_is_busy_name_the_true_reason(office: Office, tablet: Tablet) -> None:
