@@ -55,10 +55,10 @@ def test_the_pin_does_not_depend_on_the_order_of_the_roots_but_on_the_threshold(
 
 
 def test_an_expired_trust_is_a_warning_for_tablets_and_refused_for_staff():
-    old = trust.accept(document(*ROOTS[:2]), None, PIN, now=3000)
+    old = trust.accept(document(*ROOTS[:2]), None, PIN)
     assert old.is_expired(3000)
     assert not old.is_expired(1500)
-    refused("trust.expired", trust.accept, document(*ROOTS[:2]), None, PIN, now=3000, strict=True)
+    refused("trust.expired", old.require_current, 3000)
 
 
 def test_the_same_trust_again_is_accepted():

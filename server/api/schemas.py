@@ -59,6 +59,12 @@ class SignInSchema(LoginSchema):
     auth = fields.String(required=True, validate=validate.Length(equal=43), metadata={"description": "base64url"})
 
 
+class TrustsSchema(Schema):
+    """Every trust as text, rising by number."""
+
+    trusts = fields.List(fields.String())
+
+
 class PersonSchema(Schema):
     """The signed-in person."""
 

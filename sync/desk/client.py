@@ -23,6 +23,7 @@ from sync.envelope import seal
 from sync.envelope.verify import Envelope, parse_envelope, verify_envelope
 from sync.errors import SyncError
 from sync.exchange.staff_session import StaffSession
+from sync.exchange.trust_chain import fetch_trusts
 from sync.keys.key_pairs import SealKey
 from sync.wire.json_object import FORM_ID, NAME, SHA256_HEX
 
@@ -65,7 +66,9 @@ class DeskClient:
     def __init__(self, staff: StaffSession, *, pin: str, now: int) -> None:
         """Fetch and verify trust and registry. An expired trust raises SyncError `trust.expired`: staff are online."""
         self.staff = staff
-        self.trust: Trust = trust.accept(Document.parse(staff.get_bytes("/v1/trust")), None, pin, now=now, strict=True)
+        chain = fetch_trusts(staff.get_bytes, None, pin)
+        self.trust: Trust = trust.accept_chain(chain, None, pin)
+        self.trust.require_current(now)
         self.registry: Registry = registry.accept(Document.parse(staff.get_bytes("/v1/registry")), self.trust, None)
         self._forms: dict[str, tuple[CompiledForm, Engine]] = {}
         self._vouched: dict[str, bool] = {}

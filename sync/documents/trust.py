@@ -50,6 +50,11 @@ class Trust:
         """Whether this trust has expired, so that people need a warning; `now` is in milliseconds."""
         return now > self.expires
 
+    def require_current(self, now: int) -> None:
+        """Raise SyncError `trust.expired` if it is too old for staff clients, which are online. Tablets never ask."""
+        if self.is_expired(now):
+            raise SyncError("trust.expired", f"trust {self.number} is too old for staff work")
+
 
 def pin_of(roots: Sequence[VerifyKey], threshold: int) -> str:
     """Return the hex SHA-256 over label, threshold and the sorted root keys (SPEC 5.1)."""
@@ -98,10 +103,10 @@ class TrustContent:
         )
 
 
-def accept(document: Document, held: Trust | None, pin: str, *, now: int = 0, strict: bool = False) -> Trust:
+def accept(document: Document, held: Trust | None, pin: str) -> Trust:
     """Verify a trust against the trust held, or against the pin if none is held; return it.
 
-    `strict` is for staff clients, which are online: they raise SyncError `trust.expired`. Tablets never do.
+    An expired trust is accepted: staff clients call `require_current` as well.
     """
     offered = read(document)
     document.require(TYP, offered.roots, offered.threshold)
@@ -113,9 +118,24 @@ def accept(document: Document, held: Trust | None, pin: str, *, now: int = 0, st
             )
     else:
         _require_successor(document, offered, held)
-    if strict and offered.is_expired(now):
-        raise SyncError("trust.expired", f"trust {offered.number} is too old for staff work")
     return offered
+
+
+def accept_chain(documents: Sequence[Document], held: Trust | None, pin: str) -> Trust:
+    """Accept trusts in rising order, one after the other; return the last. The roots of each one sign the next."""
+    first, *later = documents
+    accepted = accept(first, held, pin)
+    for document in later:
+        accepted = accept(document, accepted, pin)
+    return accepted
+
+
+def reopen(document: Document) -> Trust:
+    """Verify a trust that this reader has accepted before and stored; return it.
+
+    Its own roots decide. The pin by which the first trust was accepted says nothing about it: roots change (SPEC 5.1).
+    """
+    return accept(document, None, read(document).pin)
 
 
 def read_pin(text: str) -> str:

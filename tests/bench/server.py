@@ -53,8 +53,7 @@ class BenchSite:
     def documents(self) -> TrustedDocuments:
         """The documents in force, as the first tablet holds them."""
         with Tablet(self.tablets[0]) as tablet:
-            pin = enrolment.Invitation.parse((tablet.outbox.documents.get("invitation") or b"").decode()).pin
-            held = load_documents(tablet.outbox, pin=pin, dev=tablet.status().dev)
+            held = load_documents(tablet.outbox, dev=tablet.status().dev)
         assert held is not None
         return held
 

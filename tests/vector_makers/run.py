@@ -15,6 +15,7 @@ from vector_makers.fixed_inputs import Case
 from vector_makers.form_selection import manifest_cases
 from vector_makers.form_versions import bundle_cases, recording_cases, version_cases
 from vector_makers.request_numbers import number_cases, refusal_cases
+from vector_makers.root_changes import reopened_cases
 from vector_makers.sealed import envelope_cases, key_cases, route_cases
 from vector_makers.spellings import base64_cases, invitation_cases, json_cases, rule_cases
 from vector_makers.tablets import copied_cases, enrolment_cases, order_cases, readmission_cases, receipt_cases
@@ -37,6 +38,7 @@ def all_cases(sealed_once: dict[str, str]) -> dict[str, Case]:
         "invitation": invitation_cases(),
         "document": document_cases(),
         "trust": trust_cases(),
+        "reopened": reopened_cases(),
         "registry": registry_cases(),
         "keyring_key": key_document_cases(),
         "manifest": manifest_cases(),

@@ -89,6 +89,14 @@ def get_document(kind: str) -> Response:
     return signed_bytes(stored.body, stored.sha256, immutable=False)
 
 
+@blueprint.get("/trusts")
+@auth.require_role()
+@blueprint.response(200, schemas.TrustsSchema)
+def list_trusts() -> dict[str, list[str]]:
+    """Get every trust, rising, for a reader that knows former roots (SPEC 5.1)."""
+    return {"trusts": documents.list_trusts(current_services().db)}
+
+
 @blueprint.get("/forms/<form>/<sha>")
 @auth.require_role()
 @openapi.problems("form.unknown")

@@ -21,6 +21,7 @@ from sync.documents import device_order, registry, trust
 from sync.documents.signed import Document
 from sync.exchange.staff_session import StaffSession
 from sync.exchange.transport import RefusedError
+from sync.exchange.trust_chain import fetch_trusts
 from sync.keys.key_pairs import SigningKey, VerifyKey
 from sync.keys.passphrases import normalize_phrase
 from sync.wire.encoding import unb64u
@@ -99,7 +100,8 @@ def revoke_in_registry(staff: StaffSession, dev: str, registrar: SigningKey, pin
 
     It first verifies the registry against the roots, so that the registrar never signs keyrings that a server invented.
     """
-    trusted = trust.accept(Document.parse(staff.get_bytes("/v1/trust")), None, pin, now=now_ms(), strict=True)
+    trusted = trust.accept_chain(fetch_trusts(staff.get_bytes, None, pin), None, pin)
+    trusted.require_current(now_ms())
     held = registry.accept(Document.parse(staff.get_bytes("/v1/registry")), trusted, None)
     if dev in held.revoked:
         return held.number

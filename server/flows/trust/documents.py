@@ -152,6 +152,11 @@ def get_newest(connection: Connection, kind: str) -> StoredDocument:
     return stored
 
 
+def list_trusts(db: Database) -> list[str]:
+    """Return the text of every trust, rising: a client that knows former roots follows them (SPEC 5.1)."""
+    return [stored.body.decode() for stored in documents.list_above(db.read(), "trust", 0)]
+
+
 def trust_in_force(connection: Connection) -> Trust:
     """Return the newest trust. It was verified when it was stored."""
     return trust.read(Document.parse(get_newest(connection, "trust").body))

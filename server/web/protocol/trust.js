@@ -103,6 +103,25 @@ export async function acceptTrust(bytes, { held = null, pin }) {
 }
 
 /**
+ * Accept trusts one after the other; return the last. The roots of each one sign the next (SPEC 5.1).
+ * @param {import("./encoding.js").Bytes[]} documents in rising order, at least one
+ * @param {{held?: Trust | null, pin?: string}} known
+ * @returns {Promise<Trust>}
+ */
+export async function acceptTrusts([first, ...later], known) {
+  let held = await acceptTrust(first, known);
+  for (const bytes of later) held = await acceptTrust(bytes, { held });
+  return held;
+}
+
+/**
+ * Verify a trust that this reader has accepted before and stored: its own roots decide, never the pin (SPEC 5.1).
+ * @param {import("./encoding.js").Bytes} bytes
+ * @returns {Promise<Trust>}
+ */
+export const reopenTrust = (bytes) => acceptTrust(bytes, { pin: pinOf(readTrust(bytes)) });
+
+/**
  * Whether a trust has expired. On a tablet this is only a reason to sync (SPEC 5.1).
  * @param {Trust} trust
  * @param {number} now

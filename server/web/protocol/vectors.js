@@ -30,7 +30,7 @@ import { acceptRegistry, deskKind, fetchedPublicKey, keyringFor } from "./regist
 import { openRoute } from "./route.js";
 import { openEnvelope, recipientInfo } from "./seal.js";
 import { readDocument, requireSigners } from "./signed.js";
-import { acceptTrust, isExpired, pinOf, readTrust, requireCurrent } from "./trust.js";
+import { acceptTrust, acceptTrusts, isExpired, pinOf, reopenTrust, requireCurrent } from "./trust.js";
 import { selectVersions } from "./form_selection.js";
 
 /** @typedef {Record<string, any>} Given */
@@ -40,8 +40,7 @@ const text = (/** @type {Uint8Array} */ bytes) =>
   new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
 
 /** A trust that the vector counts as accepted, checked against its own pin. */
-const trusted = (/** @type {string} */ document) =>
-  acceptTrust(utf8(document), { pin: pinOf(readTrust(utf8(document))) });
+const trusted = (/** @type {string} */ document) => reopenTrust(utf8(document));
 
 /** @type {Record<string, (given: any) => any>} */
 const DO = {
@@ -58,6 +57,13 @@ const DO = {
     const trust = await acceptTrust(utf8(document), { held: held && (await trusted(held)), pin });
     if (staff) requireCurrent(trust, now);
     return { number: trust.document.value.number, pin: pinOf(trust), old: isExpired(trust, now) };
+  },
+  reopened: async ({ pin, trusts, dev, certificate, document }) => {
+    const { document: stored } = await acceptTrusts(trusts.map(utf8), { pin });
+    const held = await reopenTrust(stored.bytes);
+    await acceptCertificate(utf8(certificate), held, dev);
+    const last = document ? await acceptTrust(utf8(document), { held, pin }) : held;
+    return last.document.value.number;
   },
   registry: async ({ trust, document, held, asked }) => {
     const by = await trusted(trust);
