@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vector_makers.curve_points import curve_cases
 from vector_makers.documents import document_cases, key_document_cases, registry_cases, trust_cases
 from vector_makers.dropped_answers import drop_cases
 from vector_makers.exchange import exchange_cases, take_in_cases
@@ -37,6 +38,7 @@ def all_cases(sealed_once: dict[str, str]) -> dict[str, Case]:
         "rule": rule_cases(),
         "invitation": invitation_cases(),
         "document": document_cases(),
+        "curve": curve_cases(),
         "trust": trust_cases(),
         "reopened": reopened_cases(),
         "registry": registry_cases(),

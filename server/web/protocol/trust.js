@@ -5,7 +5,7 @@
 import { concat, hash, utf8 } from "./encoding.js";
 import { must } from "./errors.js";
 import { arrayOf, check, integer, asText, name, record, text, flag } from "./json_object.js";
-import { parsePublicKey } from "./key_pairs.js";
+import { parseVerifyKey } from "./key_pairs.js";
 import { readDocument, requireNotOlder, requireSigners } from "./signed.js";
 
 /** @typedef {import("./key_pairs.js").PublicKey} PublicKey */
@@ -57,7 +57,7 @@ export function readTrust(bytes) {
   const pairs = new Set(staff.map(({ key, person }) => `${key} ${person}`));
   must(pairs.size === new Set(staff.map(({ key }) => key)).size, "document.malformed", "a key with two persons");
   const staffKey = (/** @type {{key: string, person: string}} */ { key, person }) => ({
-    ...parsePublicKey(key),
+    ...parseVerifyKey(key),
     person,
   });
   return {
@@ -65,9 +65,9 @@ export function readTrust(bytes) {
     demo: value.demo,
     expires: value.expires,
     threshold: value.threshold,
-    roots: value.roots.map(parsePublicKey),
-    registrars: value.registrars.map(parsePublicKey),
-    servers: value.servers.map(parsePublicKey),
+    roots: value.roots.map(parseVerifyKey),
+    registrars: value.registrars.map(parseVerifyKey),
+    servers: value.servers.map(parseVerifyKey),
     authors: value.authors.map(staffKey),
     reviewers: value.reviewers.map(staffKey),
   };
