@@ -54,7 +54,7 @@ def publish_bundle(arguments: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.post("/trust")
 @auth.require_role("registrar")
-@openapi.problems(*_DOCUMENT_PROBLEMS, *_SIGNATURE_PROBLEMS, "trust.*", "trust.other_server")
+@openapi.problems(*_DOCUMENT_PROBLEMS, *_SIGNATURE_PROBLEMS, "trust.*", "trust.other_server", "trust.orphans")
 @openapi.accepts(DOCUMENT_TYPE)
 @blueprint.response(201, schemas.AcceptedSchema)
 def put_trust() -> dict[str, Any]:
