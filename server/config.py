@@ -24,8 +24,8 @@ from sync.wire.encoding import natural
 
 PREFIX = "CHASKI_"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-# The test suite reads these. The server ignores them, so that they do not count as misspelt settings.
-TEST_VARIABLES = frozenset({"CHASKI_REQUIRE_JAVA", "CHASKI_SABOTAGE"})
+# The test suite and the staff commands read these. The server ignores them: they are not misspelt settings.
+OTHER_VARIABLES = frozenset({"CHASKI_REQUIRE_JAVA", "CHASKI_SABOTAGE", "CHASKI_KNOWN"})
 _FOUNDING_MARK = re.compile(r"[0-9a-f]{32}")
 _MOST_SHOWN = 60  # Characters of a wrong value that an error repeats.
 _KEY_FILE_LIMIT = 64 * 1024
@@ -230,7 +230,7 @@ def load(environ: Mapping[str, str]) -> Config:
     """Read the settings. Raises ConfigError for the first missing, wrong or unknown one."""
     known = known_settings()
     for name in sorted(environ):
-        if name.startswith(PREFIX) and name not in known and name not in TEST_VARIABLES:
+        if name.startswith(PREFIX) and name not in known and name not in OTHER_VARIABLES:
             near = difflib.get_close_matches(name, known, n=1)
             raise ConfigError(name, "there is no such setting" + (f"; did you mean {near[0]}?" if near else ""))
     values = {}

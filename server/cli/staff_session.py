@@ -5,16 +5,19 @@ Every command signs in again with a passphrase. A passphrase, session or unlocke
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from server.cli.terminal import read_passphrase, spinner
+from server.cli.terminal import now_ms, read_passphrase, spinner
 from server.problems import Problem
 from sync.desk.client import DeskClient
+from sync.documents import trust
+from sync.exchange.known_documents import KnownDocumentsFile
+from sync.exchange.staff_documents import StaffDocuments
 from sync.exchange.staff_session import StaffSession
 from sync.keys.key_files import load_secret
 from sync.keys.key_pairs import SigningKey
@@ -23,11 +26,15 @@ from sync.wire.json_object import KID
 
 @dataclass(frozen=True)
 class Account:
-    """A login, its passphrase file (None: prompt), and the server to sign in to."""
+    """A login, its passphrase file (None: prompt), and the server to sign in to.
+
+    `known` is the folder in which staff commands keep the newest documents that they accepted, one file per pin.
+    """
 
     server: str
     login: str
     passphrase_file: Path | None
+    known: Path
 
     def passphrase(self) -> str:
         """Return the passphrase, from the file or from a prompt."""
@@ -40,10 +47,40 @@ class Account:
             return StaffSession.sign_in(self.server, self.login, phrase)
 
     def open_desk(self, pin: str) -> DeskClient:
-        """Open a session at a desk. Its client trusts only the roots that `pin` names."""
-        phrase = self.passphrase()
+        """Open a session at a desk. Its client trusts only the roots that `pin` names; its warnings are shown."""
+        phrase, pin = self.passphrase(), trust.read_pin(pin)
         with spinner(f"Signing in as {self.login} ..."):
-            return DeskClient.sign_in(self.server, self.login, phrase, pin=pin)
+            desk = DeskClient.sign_in(self.server, self.login, phrase, pin=pin, known=self.known_file(pin))
+        show_warnings(desk.warnings)
+        return desk
+
+    def known_file(self, pin: str) -> Path:
+        """Return the file with the documents that staff commands on this machine accepted under a pin."""
+        return self.known / f"{pin}.json"
+
+    def fetch_documents(self, staff: StaffSession, pin: str) -> StaffDocuments:
+        """Return the trust, registry and manifest of the roots that `pin` names; its warnings are shown."""
+        pin = trust.read_pin(pin)
+        known = KnownDocumentsFile(self.known_file(pin))
+        found = StaffDocuments(staff.get_bytes, pin=pin, now=now_ms(), known=known)
+        show_warnings(found.warnings)
+        return found
+
+
+def show_warnings(warnings: Sequence[str]) -> None:
+    """Write the sentences that the user must read to standard error."""
+    for warning in warnings:
+        click.echo(f"chaski: {warning}", err=True)
+
+
+known_option = click.option(
+    "--known",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="CHASKI_KNOWN",
+    default=lambda: Path.home() / ".config" / "chaski" / "known",
+    show_default="~/.config/chaski/known",
+    help="Folder with the newest documents that this machine has accepted, one file per PIN.",
+)
 
 
 @dataclass(frozen=True)
@@ -112,8 +149,11 @@ def _account_options(command: Callable[..., Any], help_text: str, *, required: b
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
         help="File whose first line is the passphrase. Without it, you are prompted.",
     )
+    @known_option
     @functools.wraps(command)
-    def with_account(*args: Any, server: str, login: str | None, passphrase_file: Path | None, **options: Any) -> Any:
-        return command(*args, account=Account(server, login, passphrase_file) if login else None, **options)
+    def with_account(
+        *args: Any, server: str, login: str | None, passphrase_file: Path | None, known: Path, **options: Any
+    ) -> Any:
+        return command(*args, account=Account(server, login, passphrase_file, known) if login else None, **options)
 
     return with_account

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,15 +16,16 @@ from screening_forms.compiled_form import CompiledForm
 from screening_forms.engine.evaluator import Engine, load_engine
 from screening_forms.errors import AnswerError
 from sync.desk.opened_screening import OpenedScreening, read_screening
-from sync.documents import bundle, enrolment, manifest, registry, trust
+from sync.documents import bundle, enrolment, trust
 from sync.documents.registry import Registry
 from sync.documents.signed import Document
 from sync.documents.trust import Trust
 from sync.envelope import seal
 from sync.envelope.verify import Envelope, parse_envelope, verify_envelope
 from sync.errors import SyncError
+from sync.exchange.known_documents import KnownDocumentsFile
+from sync.exchange.staff_documents import StaffDocuments
 from sync.exchange.staff_session import StaffSession
-from sync.exchange.trust_chain import fetch_trusts
 from sync.keys.key_pairs import SealKey
 from sync.wire.json_object import FORM_ID, NAME, SHA256_HEX
 
@@ -63,27 +65,31 @@ class VerifiedScreening(OpenedScreening):
 class DeskClient:
     """The session of one coordinator."""
 
-    def __init__(self, staff: StaffSession, *, pin: str, now: int) -> None:
-        """Fetch and verify trust and registry. An expired trust raises SyncError `trust.expired`: staff are online."""
+    def __init__(self, staff: StaffSession, *, pin: str, now: int, known: Path | None = None) -> None:
+        """Fetch and verify trust and registry; neither may be older than those in the file `known`.
+
+        The user must read `warnings`. SyncError `trust.expired` comes when 45 days of grace are over.
+        """
         self.staff = staff
-        chain = fetch_trusts(staff.get_bytes, None, pin)
-        self.trust: Trust = trust.accept_chain(chain, None, pin)
-        self.trust.require_current(now)
-        self.registry: Registry = registry.accept(Document.parse(staff.get_bytes("/v1/registry")), self.trust, None)
+        self._documents = StaffDocuments(staff.get_bytes, pin=pin, now=now, known=KnownDocumentsFile(known))
+        self.trust: Trust = self._documents.trust
+        self.warnings = self._documents.warnings
+        self.registry: Registry = self._documents.fetch_registry()
         self._forms: dict[str, tuple[CompiledForm, Engine]] = {}
         self._vouched: dict[str, bool] = {}
         self._opened_numbers: dict[tuple[str, str, str], set[int]] = {}
 
     @classmethod
-    def sign_in(cls, url: str, login: str, passphrase: str, *, pin: str) -> Self:
+    def sign_in(cls, url: str, login: str, passphrase: str, *, pin: str, known: Path | None = None) -> Self:
         """Open a session.
 
         `pin` identifies the root keys. It comes from the coordinator's own papers, so a false server cannot pass.
+        `known` is the file with the documents that this client has accepted under the pin; None: it forgets them.
         """
         pin = trust.read_pin(pin)
         staff = StaffSession.sign_in(url, login, passphrase)
         try:
-            return cls(staff, pin=pin, now=time.time_ns() // 1_000_000)
+            return cls(staff, pin=pin, now=time.time_ns() // 1_000_000, known=known)
         except SyncError:
             staff.close()
             raise
@@ -204,8 +210,7 @@ class DeskClient:
         named = str(route.get("form", "")), str(route.get("sha", ""))
         if FORM_ID.fullmatch(named[0]) and SHA256_HEX.fullmatch(named[1]):
             yield named
-        in_use = manifest.accept(Document.parse(self.staff.get_bytes("/v1/manifest")), self.trust, None)
-        for form_id, entries in in_use.forms.items():
+        for form_id, entries in self._documents.fetch_manifest().forms.items():
             yield from ((form_id, entry.sha) for entry in entries if (form_id, entry.sha) != named)
 
     def _load_form(self, form_id: str, sha: str) -> tuple[CompiledForm, Engine]:

@@ -9,12 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sync.documents.signed import Document, require_not_older
+from sync.durations import DAY
 from sync.errors import SyncError
 from sync.keys.key_pairs import VerifyKey
 from sync.wire.encoding import b64u, canonical, unb64u
 from sync.wire.json_object import NAME, SHA256_HEX, TEXT, JsonObject
 
 TYP = "chaski-1/trust+jws"
+STAFF_GRACE = 45 * DAY
+"""How long (ms) staff clients work with an expired trust, marked as such (SPEC 5.1)."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,11 @@ class Trust:
         return now > self.expires
 
     def require_current(self, now: int) -> None:
-        """Raise SyncError `trust.expired` if it is too old for staff clients, which are online. Tablets never ask."""
-        if self.is_expired(now):
+        """Raise SyncError `trust.expired` when the grace of staff clients, which are online, is over.
+
+        Tablets never ask. Until then a staff client works, and shows `is_expired` to its user.
+        """
+        if now > self.expires + STAFF_GRACE:
             raise SyncError("trust.expired", f"trust {self.number} is too old for staff work")
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from server.config import Config
 from server.database.connection import Database
 from server.flows.operations import backup
+from server.flows.trust import expiry
 from server.problems import Problem
 from server.server_keys import ServerKeys
 from server.store import gauges, jobs, meta
@@ -36,6 +37,7 @@ class HealthFigures:
     free: int
     runs: Mapping[str, JobRun]
     backup: int | None
+    trust_left: int | None
 
 
 def check_writable(db: Database, config: Config, *, now: int) -> None:
@@ -66,6 +68,7 @@ def measure(db: Database, config: Config, keys: ServerKeys, *, now: int) -> Heal
         free=shutil.disk_usage(config.data).free,
         runs=jobs.last_runs(c),
         backup=backup.last_backup_time(config.backup_folder, keys) if config.backup_folder else None,
+        trust_left=expiry.time_left(c, now),
     )
 
 
