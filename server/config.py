@@ -29,7 +29,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # The test suite reads these. The server ignores them, so that they do not count as misspelt settings.
 TEST_VARIABLES = frozenset({"CHASKI_REQUIRE_JAVA", "CHASKI_SABOTAGE"})
 # The commands of staff and tablets take these as options (server/cli/staff_session.py). A server has no use for them.
-CLIENT_VARIABLES = frozenset({"CHASKI_PIN", "CHASKI_PROXY"})
+CLIENT_VARIABLES = frozenset({"CHASKI_PIN", "CHASKI_PROXY", "CHASKI_KNOWN"})
 _FOUNDING_MARK = re.compile(r"[0-9a-f]{32}")
 _MOST_SHOWN = 60  # Characters of a wrong value that an error repeats.
 _KEY_FILE_LIMIT = 64 * 1024

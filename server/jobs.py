@@ -19,6 +19,7 @@ from server.flows.forms import halts
 from server.flows.intake import gaps
 from server.flows.operations import backup, retention, scrub, statistics
 from server.flows.people import accounts
+from server.flows.trust import expiry
 from server.store import jobs as job_runs
 from server.store.jobs import JobRun
 from sync.durations import HOUR, MINUTE, SECOND
@@ -89,11 +90,17 @@ def check_slice(db: Database, config: Config, now: int) -> int:
     return scrub.scrub(db, config.database, now=now)
 
 
+def watch_trust(db: Database, config: Config, now: int) -> int:
+    """Warn on the work list 90, 30 and 7 days before the trust expires, and when it has."""
+    return expiry.report_expiry(db, now=now)
+
+
 JOBS = (
     Job("leases", _EVERY_MINUTE, lapse_leases),
     Job("rollouts", _EVERY_MINUTE, watch_rollouts),
     Job("silence", _EVERY_HOUR, notice_silence),
     Job("gaps", _EVERY_HOUR, watch_gaps),
+    Job("trust", _EVERY_HOUR, watch_trust),
     Job("routes", _EVERY_HOUR, erase_routes, erases=True),
     Job("sign_ins", _EVERY_HOUR, forget_sign_ins, erases=True),
     Job("statistics", _EVERY_HOUR, publish_statistics, erases=True),

@@ -103,6 +103,12 @@ def remembered_passphrases() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def own_known_documents(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let staff commands of each test know no documents of another test: all worlds of a run have one pin."""
+    monkeypatch.setenv("CHASKI_KNOWN", str(tmp_path_factory.mktemp("known")))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def remembered_forms() -> Iterator[None]:
     """Load each form into the engine once for each process; an engine keeps nothing of an interview."""

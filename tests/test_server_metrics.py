@@ -51,6 +51,7 @@ def test_the_metrics_count_received_waiting_and_overdue_screenings(field: Field)
     assert seen["chaski_request_seconds_count", "tablets"] == 1
     assert seen[("chaski_database_bytes",)] > 100_000
     assert seen[("chaski_disk_free_bytes",)] > 0
+    assert seen[("chaski_trust_expires_seconds",)] == (field.trust.expires - later.now()) / 1000
     assert seen[("process_resident_memory_bytes",)] > 0
 
 

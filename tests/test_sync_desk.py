@@ -12,6 +12,7 @@ from screening_forms.engine.evaluator import Engine, load_engine
 from support.clients import FORM, STORY, Office, answers, compiled
 from sync.desk.client import DeskClient
 from sync.desk.opened_screening import build_answer, read_screening
+from sync.durations import DAY
 from sync.envelope.verify import parse_envelope
 from sync.errors import SyncError
 from sync.keys.key_pairs import SealKey
@@ -132,9 +133,18 @@ def test_a_typed_id_cannot_lead_to_another_url(office: Office) -> None:
                     work(typed)
 
 
-def test_an_expired_trust_is_refused_at_a_desk(office: Office) -> None:
-    with office.desk("proteccion-17") as desk, pytest.raises(SyncError, match=r"trust\.expired"):
-        DeskClient(desk.staff, pin=office.pin, now=desk.trust.expires + 1)
+def test_a_desk_works_45_days_with_an_expired_trust_and_says_so(office: Office) -> None:
+    with office.desk("proteccion-17") as desk:
+        expires = desk.trust.expires
+        assert (desk.warnings, DeskClient(desk.staff, pin=office.pin, now=expires).warnings) == ((), ())
+        for days in (0, 45):
+            late = DeskClient(desk.staff, pin=office.pin, now=expires + days * DAY + (days == 0))
+            assert [each for each in late.list_queues() if each["id"] == "17-protection"]
+            (warning,) = late.warnings
+            assert "venció" in warning
+            assert f"{45 - days} días" in warning
+        with pytest.raises(SyncError, match=r"trust\.expired"):
+            DeskClient(desk.staff, pin=office.pin, now=expires + 45 * DAY + 1)
 
 
 class FalseServer:

@@ -4,13 +4,17 @@ import json
 import unicodedata
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sync.documents.signed import Document
 from sync.errors import SyncError
 from sync.keys import key_files, passphrases
-from sync.keys.key_pairs import RouteKey, SealKey, SigningKey
-from sync.wire.encoding import b64u
+from sync.keys.curve_points import is_usable_point
+from sync.keys.key_pairs import RouteKey, SealKey, SigningKey, VerifyKey
+from sync.wire.encoding import b64u, unb64u
+from vector_makers.curve_points import FIELD, curve_cases, refused_encodings, small_order_points
 
 PHRASE = "ábaco abdomen abeja abierto abogado abono"
 
@@ -82,3 +86,32 @@ def test_another_key_has_other_words():
     assert len(words) == 6
     assert set(words) <= set(passphrases.WORDS)
     assert words != SigningKey(b"b" * 32).public.words()
+
+
+def test_the_refused_keys_are_those_of_small_order_and_no_others():
+    small = {y for _, y in small_order_points()}
+    assert len(small_order_points()) == 8
+    assert small == {y for y in (*range(100), *small, *(FIELD - y for y in range(1, 100))) if not usable(y)}
+    for encoding in refused_encodings().values():
+        refused("key.malformed", VerifyKey.from_raw, encoding)
+    assert [usable(FIELD + more) for more in range(19)] == [False] * 19
+    for _ in range(50):
+        key = SigningKey.generate()
+        assert VerifyKey.from_raw(key.public.raw) == key.public
+        key.public.verify(key.sign(b"a"), b"a")
+
+
+def usable(y: int) -> bool:
+    return all(is_usable_point((y | sign << 255).to_bytes(32, "little")) for sign in (0, 1))
+
+
+def test_a_key_that_needs_no_secret_would_pass_the_library_alone():
+    """Otherwise the vectors of small order would prove nothing."""
+    case = curve_cases()["key_order_1"]["given"]
+    document = Document.parse(case["document"].encode())
+    key = VerifyKey(unb64u(case["keys"][0]))
+    protected, _, signature = document.signatures[0].partition("..")
+    Ed25519PublicKey.from_public_bytes(key.raw).verify(
+        unb64u(signature), f"{protected}.{b64u(document.payload)}".encode()
+    )
+    refused("key.malformed", VerifyKey.from_raw, key.raw)

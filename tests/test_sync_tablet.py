@@ -79,7 +79,7 @@ def test_roots_that_are_not_those_of_the_invitation_are_refused_and_nothing_is_s
         with pytest.raises(SyncError, match=r"trust\.wrong_pin"):
             tablet.enrol(other)
         assert tablet.status().url == ""
-    assert office.line.asked == ["GET /v1/trust"]
+    assert office.line.asked == ["GET /v1/trust", "GET /v1/trusts"]
 
 
 def test_only_enrolling_makes_a_tablet(office: Office, tmp_path: Path) -> None:

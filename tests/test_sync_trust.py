@@ -11,7 +11,7 @@ from sync.documents.enrolment import Certificate, Invitation
 from sync.documents.manifest import RouteKeyEntry, VersionEntry
 from sync.documents.registry import Desk, Keyring, sealed_to
 from sync.documents.signed import Document
-from sync.documents.trust import Signer
+from sync.documents.trust import STAFF_GRACE, Signer
 from sync.errors import SyncError
 from sync.keys.key_pairs import RouteKey, SealKey, SigningKey
 
@@ -54,11 +54,12 @@ def test_the_pin_does_not_depend_on_the_order_of_the_roots_but_on_the_threshold(
     assert trust.pin_of(keys, 1) != PIN
 
 
-def test_an_expired_trust_is_a_warning_for_tablets_and_refused_for_staff():
-    old = trust.accept(document(*ROOTS[:2]), None, PIN, now=3000)
+def test_an_expired_trust_is_a_warning_for_tablets_and_for_staff_until_grace_is_over():
+    old = trust.accept(document(*ROOTS[:2]), None, PIN)
     assert old.is_expired(3000)
     assert not old.is_expired(1500)
-    refused("trust.expired", trust.accept, document(*ROOTS[:2]), None, PIN, now=3000, strict=True)
+    old.require_current(2000 + STAFF_GRACE)
+    refused("trust.expired", old.require_current, 2001 + STAFF_GRACE)
 
 
 def test_the_same_trust_again_is_accepted():

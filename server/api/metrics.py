@@ -75,6 +75,12 @@ class _DatabaseGauges:
         yield _gauge("chaski_envelopes_damaged", "Stored screenings whose bytes are damaged or gone.", figures.damaged)
         runs = [((run.name,), run.at / 1000) for run in figures.runs.values()]
         yield _labelled_gauge("chaski_job_success_timestamp_seconds", "When each job last succeeded.", ["job"], runs)
+        if figures.trust_left is not None:
+            yield _gauge(
+                "chaski_trust_expires_seconds",
+                "Time until the trust expires; negative when it has. Staff clients work 45 days longer.",
+                figures.trust_left / 1000,
+            )
         if figures.backup is not None:
             yield _gauge("chaski_backup_timestamp_seconds", "When the newest backup was made.", figures.backup / 1000)
 

@@ -57,6 +57,12 @@ class SignInSchema(Schema):
     proof = fields.String(required=True, validate=THIRTY_TWO_BYTES)
 
 
+class TrustsSchema(Schema):
+    """Every trust as text, rising by number."""
+
+    trusts = fields.List(fields.String())
+
+
 class PersonSchema(Schema):
     """The signed-in person."""
 

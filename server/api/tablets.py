@@ -134,6 +134,13 @@ def get_document(kind: str) -> Response:
     return signed_bytes(stored.body, stored.sha256, immutable=False)
 
 
+@blueprint.get("/v1/trusts")
+@blueprint.response(200, schemas.TrustsSchema)
+def list_trusts() -> dict[str, list[str]]:
+    """Get every trust, rising, for a reader that knows former roots (SPEC 5.1)."""
+    return {"trusts": documents.list_trusts(current_services().db)}
+
+
 @blueprint.get("/v1/forms/<form>/<sha>")
 @openapi.problems("form.unknown")
 @blueprint.response(200, openapi.BYTES, content_type=DOCUMENT_TYPE)

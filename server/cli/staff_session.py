@@ -5,18 +5,21 @@ Every command signs in again with a passphrase. A passphrase, session or unlocke
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from server.cli.terminal import read_passphrase, spinner
+from server.cli.safe_console import echo
+from server.cli.terminal import now_ms, read_passphrase, spinner
 from server.problems import Problem
 from sync.desk.client import DeskClient
 from sync.documents import trust
 from sync.exchange.address import require_private
+from sync.exchange.known_documents import KnownDocumentsFile
+from sync.exchange.staff_documents import StaffDocuments
 from sync.exchange.staff_session import StaffSession
 from sync.keys.key_files import load_secret
 from sync.keys.key_pairs import SigningKey
@@ -48,17 +51,26 @@ class StaffServer:
 
 @dataclass(frozen=True)
 class Account:
-    """A login, its passphrase file (None: prompt), and the server to sign in to; or a program's token in a file."""
+    """A login, its passphrase file (None: prompt), and the server to sign in to; or a program's token in a file.
+
+    `known` is the folder in which staff commands keep the newest documents that they accepted, one file per pin.
+    """
 
     server: StaffServer
     login: str
     passphrase_file: Path | None
     token_file: Path | None = None
+    known: Path = field(kw_only=True)
 
     @property
     def pin(self) -> str:
         """The pin of the server's roots."""
         return self.server.pin
+
+    @property
+    def known_file(self) -> Path:
+        """The file with the documents that staff commands on this machine accepted under the pin."""
+        return self.known / f"{self.pin}.json"
 
     def passphrase(self) -> str:
         """Return the passphrase, from the file or from a prompt."""
@@ -74,10 +86,37 @@ class Account:
             return StaffSession.sign_in(self.server.url, self.login, phrase, pin=self.pin, proxy=self.server.proxy)
 
     def open_desk(self) -> DeskClient:
-        """Open a session at a desk. Its client trusts only the roots that the pin names."""
+        """Open a session at a desk. Its client trusts only the roots that the pin names; its warnings are shown."""
         phrase = self.passphrase()
         with spinner(f"Signing in as {self.login} ..."):
-            return DeskClient.sign_in(self.server.url, self.login, phrase, pin=self.pin, proxy=self.server.proxy)
+            desk = DeskClient.sign_in(
+                self.server.url, self.login, phrase, pin=self.pin, proxy=self.server.proxy, known=self.known_file
+            )
+        show_warnings(desk.warnings)
+        return desk
+
+    def fetch_documents(self, staff: StaffSession) -> StaffDocuments:
+        """Return the trust, registry and manifest of the roots that the pin names; its warnings are shown."""
+        known = KnownDocumentsFile(self.known_file)
+        found = StaffDocuments(staff.get_bytes, pin=self.pin, now=now_ms(), known=known)
+        show_warnings(found.warnings)
+        return found
+
+
+def show_warnings(warnings: Sequence[str]) -> None:
+    """Write the sentences that the user must read to standard error."""
+    for warning in warnings:
+        echo(f"chaski: {warning}", err=True)
+
+
+known_option = click.option(
+    "--known",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="CHASKI_KNOWN",
+    default=lambda: Path.home() / ".config" / "chaski" / "known",
+    show_default="~/.config/chaski/known",
+    help="Folder with the newest documents that this machine has accepted, one file per PIN.",
+)
 
 
 @dataclass(frozen=True)
@@ -177,6 +216,7 @@ def _account_options(command: Callable[..., Any], help_text: str, *, required: b
         type=click.Path(path_type=Path, exists=True, dir_okay=False),
         help="File whose first line is a token of `chaski forms token`, in place of a login: for programs.",
     )
+    @known_option
     @functools.wraps(command)
     def with_account(
         *args: Any,
@@ -184,11 +224,13 @@ def _account_options(command: Callable[..., Any], help_text: str, *, required: b
         login: str,
         passphrase_file: Path | None,
         token_file: Path | None,
+        known: Path,
         **options: Any,
     ) -> Any:
         if required and not (login or token_file):
             raise click.UsageError("Missing option '--login'.")
-        account = Account(server.judged(), login, passphrase_file, token_file) if login or token_file else None
+        named = login or token_file
+        account = Account(server.judged(), login, passphrase_file, token_file, known=known) if named else None
         return command(*args, account=account, **options)
 
     return with_account

@@ -8,18 +8,21 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from sync.desk.form_versions import FormVersions
 from sync.desk.opened_screening import OpenedScreening
-from sync.documents import enrolment, registry, trust
+from sync.documents import enrolment, trust
 from sync.documents.registry import Registry
 from sync.documents.signed import Document
 from sync.documents.trust import Trust
 from sync.envelope import seal
 from sync.envelope.verify import Envelope, parse_envelope, verify_envelope
 from sync.errors import SyncError
+from sync.exchange.known_documents import KnownDocumentsFile
+from sync.exchange.staff_documents import StaffDocuments
 from sync.exchange.staff_session import StaffSession
 from sync.keys.key_pairs import SealKey
 from sync.wire.json_object import NAME, SHA256_HEX
@@ -63,24 +66,32 @@ class VerifiedScreening(OpenedScreening):
 class DeskClient:
     """The session of one coordinator."""
 
-    def __init__(self, staff: StaffSession, *, pin: str, now: int) -> None:
-        """Fetch and verify trust and registry. An expired trust raises SyncError `trust.expired`: staff are online."""
+    def __init__(self, staff: StaffSession, *, pin: str, now: int, known: Path | None = None) -> None:
+        """Fetch and verify trust and registry; neither may be older than those in the file `known`.
+
+        The user must read `warnings`. SyncError `trust.expired` comes when 45 days of grace are over.
+        """
         self.staff = staff
-        self.trust: Trust = trust.accept(Document.parse(staff.get_bytes("/v1/trust")), None, pin, now=now, strict=True)
-        self.registry: Registry = registry.accept(Document.parse(staff.get_bytes("/v1/registry")), self.trust, None)
-        self._versions = FormVersions(staff, self.trust)
+        self._documents = StaffDocuments(staff.get_bytes, pin=pin, now=now, known=KnownDocumentsFile(known))
+        self.trust: Trust = self._documents.trust
+        self.warnings = self._documents.warnings
+        self.registry: Registry = self._documents.fetch_registry()
+        self._versions = FormVersions(staff, self._documents)
         self._opened_numbers: dict[tuple[str, str, str], set[int]] = {}
 
     @classmethod
-    def sign_in(cls, url: str, login: str, passphrase: str, *, pin: str, proxy: str = "") -> Self:
+    def sign_in(
+        cls, url: str, login: str, passphrase: str, *, pin: str, proxy: str = "", known: Path | None = None
+    ) -> Self:
         """Open a session.
 
         `pin` identifies the root keys. It comes from the coordinator's own papers, so a false server cannot pass.
+        `known` is the file with the documents that this client has accepted under the pin; None: it forgets them.
         """
         pin = trust.read_pin(pin)
         staff = StaffSession.sign_in(url, login, passphrase, pin=pin, proxy=proxy)
         try:
-            return cls(staff, pin=pin, now=time.time_ns() // 1_000_000)
+            return cls(staff, pin=pin, now=time.time_ns() // 1_000_000, known=known)
         except SyncError:
             staff.close()
             raise

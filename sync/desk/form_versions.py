@@ -12,10 +12,10 @@ from screening_forms.compiled_form import CompiledForm
 from screening_forms.engine.evaluator import Engine, instance_name, load_engine
 from screening_forms.errors import AnswerError, FormError
 from sync.desk.opened_screening import OpenedScreening, read_screening
-from sync.documents import bundle, manifest
+from sync.documents import bundle
 from sync.documents.signed import Document
-from sync.documents.trust import Trust
 from sync.errors import SyncError
+from sync.exchange.staff_documents import StaffDocuments
 from sync.exchange.staff_session import StaffSession
 from sync.exchange.transport import RefusedError
 from sync.wire.json_object import FORM_ID, SHA256_HEX
@@ -34,8 +34,8 @@ class LoadedVersion:
 class FormVersions:
     """The form versions that this session has verified and loaded."""
 
-    def __init__(self, staff: StaffSession, trust: Trust) -> None:
-        self._staff, self._trust = staff, trust
+    def __init__(self, staff: StaffSession, documents: StaffDocuments) -> None:
+        self._staff, self._documents, self._trust = staff, documents, documents.trust
         self._loaded: dict[str, LoadedVersion] = {}
 
     def read(self, instance: bytes, named: Collection[str]) -> tuple[LoadedVersion, OpenedScreening]:
@@ -77,8 +77,7 @@ class FormVersions:
             listed = self._staff.get(f"/v1/forms/{form_id}?version={quote(version, safe='')}")
         except RefusedError:
             # A server of an earlier release has no such list. Its manifest names at least the versions in use.
-            in_use = manifest.accept(Document.parse(self._staff.get_bytes("/v1/manifest")), self._trust, None)
-            return [entry.sha for entry in in_use.forms.get(form_id, ())]
+            return [entry.sha for entry in self._documents.fetch_manifest().forms.get(form_id, ())]
         return [each["sha"] for each in listed if SHA256_HEX.fullmatch(each["sha"])]
 
     def _load(self, form_id: str, sha: str) -> LoadedVersion:

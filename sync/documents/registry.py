@@ -84,6 +84,26 @@ def sealed_to(queue_kinds: Collection[str]) -> str:
     return "labour" if set(queue_kinds) == {"labour"} else "protection"
 
 
+def differences(before: Registry, after: Registry) -> list[str]:
+    """Return what changed between two registries, one line for each keyring, desk and tablet, for people to read."""
+    lists = zip(_entries(before), _entries(after), strict=True)
+    return [line for (noun, old), (_, new) in lists for line in _changes(noun, old, new)]
+
+
+def _entries(known: Registry) -> list[tuple[str, dict[str, str]]]:
+    return [
+        ("keyring", {name: f"epoch {ring.epoch}, key {ring.kid}" for name, ring in known.keyrings.items()}),
+        ("desk", {f"{desk.site or '-'} {desk.kind}": desk.keyring for desk in known.desks}),
+        ("revoked tablet", dict.fromkeys(known.revoked, "")),
+    ]
+
+
+def _changes(noun: str, before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    named = sorted({name for name in before.keys() | after.keys() if before.get(name) != after.get(name)})
+    marks = {(True, True): "~", (True, False): "-", (False, True): "+"}
+    return [f"{marks[name in before, name in after]} {noun} {name} {after.get(name, '')}".rstrip() for name in named]
+
+
 def make(
     *, number: int, keyrings: Sequence[Keyring], desks: Sequence[Desk], revoked: Collection[str], issued: int
 ) -> bytes:
@@ -102,12 +122,13 @@ def make(
 def accept(document: Document, trust: Trust, held: Registry | None) -> Registry:
     """Verify that a registrar signed the registry and that it is not older than the one held; return it."""
     document.require(TYP, trust.registrars)
-    offered = _read(document)
+    offered = read(document)
     require_not_older("registry", offered, held)
     return offered
 
 
-def _read(document: Document) -> Registry:
+def read(document: Document) -> Registry:
+    """Read the members without verifying a signature."""
     members = JsonObject(document.content, "registry")
     listed = [_keyring(entry) for entry in members.objects("keyrings")]
     keyrings = {keyring.id: keyring for keyring in listed}

@@ -9,12 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sync.documents.signed import Document, require_not_older
+from sync.durations import DAY
 from sync.errors import SyncError
 from sync.keys.key_pairs import VerifyKey
 from sync.wire.encoding import b64u, canonical, unb64u
 from sync.wire.json_object import NAME, SHA256_HEX, TEXT, JsonObject
 
 TYP = "chaski-1/trust+jws"
+STAFF_GRACE = 45 * DAY
+"""How long (ms) staff clients work with an expired trust, marked as such (SPEC 5.1)."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,14 @@ class Trust:
     def is_expired(self, now: int) -> bool:
         """Whether this trust has expired, so that people need a warning; `now` is in milliseconds."""
         return now > self.expires
+
+    def require_current(self, now: int) -> None:
+        """Raise SyncError `trust.expired` when the grace of staff clients, which are online, is over.
+
+        Tablets never ask. Until then a staff client works, and shows `is_expired` to its user.
+        """
+        if now > self.expires + STAFF_GRACE:
+            raise SyncError("trust.expired", f"trust {self.number} is too old for staff work")
 
 
 def pin_of(roots: Sequence[VerifyKey], threshold: int) -> str:
@@ -98,10 +109,10 @@ class TrustContent:
         )
 
 
-def accept(document: Document, held: Trust | None, pin: str, *, now: int = 0, strict: bool = False) -> Trust:
+def accept(document: Document, held: Trust | None, pin: str) -> Trust:
     """Verify a trust against the trust held, or against the pin if none is held; return it.
 
-    `strict` is for staff clients, which are online: they raise SyncError `trust.expired`. Tablets never do.
+    An expired trust is accepted: staff clients call `require_current` as well.
     """
     offered = read(document)
     document.require(TYP, offered.roots, offered.threshold)
@@ -113,9 +124,24 @@ def accept(document: Document, held: Trust | None, pin: str, *, now: int = 0, st
             )
     else:
         _require_successor(document, offered, held)
-    if strict and offered.is_expired(now):
-        raise SyncError("trust.expired", f"trust {offered.number} is too old for staff work")
     return offered
+
+
+def accept_chain(documents: Sequence[Document], held: Trust | None, pin: str) -> Trust:
+    """Accept trusts in rising order, one after the other; return the last. The roots of each one sign the next."""
+    first, *later = documents
+    accepted = accept(first, held, pin)
+    for document in later:
+        accepted = accept(document, accepted, pin)
+    return accepted
+
+
+def reopen(document: Document) -> Trust:
+    """Verify a trust that this reader has accepted before and stored; return it.
+
+    Its own roots decide. The pin by which the first trust was accepted says nothing about it: roots change (SPEC 5.1).
+    """
+    return accept(document, None, read(document).pin)
 
 
 def read_pin(text: str) -> str:

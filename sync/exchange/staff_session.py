@@ -22,6 +22,7 @@ from sync.documents.signed import Document
 from sync.errors import SyncError
 from sync.exchange.address import origin_of, require_private
 from sync.exchange.transport import ENGLISH_HEADERS, Reply, Transport
+from sync.exchange.trust_chain import fetch_trusts
 from sync.keys.key_pairs import SealKey
 from sync.keys.passphrases import derive_keys, unlock_secret
 from sync.wire.encoding import strict_value
@@ -153,7 +154,7 @@ def request_challenge(transport: Transport, url: str, login: str, pin: str) -> t
     Nothing that is sent here opens a session. An expired trust passes: without a session no person could install the
     next one.
     """
-    trusted = trust.accept(Document.parse(transport.get("/v1/trust")), None, pin)
+    trusted = trust.accept_chain(fetch_trusts(transport.get, None, pin), None, pin)
     asked = {"login": login, "nonce": sign_in.new_nonce(), "url": origin_of(url)}
     document = Document.parse(_send(transport, "POST", "/v1/session/challenge", json=asked).content)
     return document, sign_in.accept(document, trusted, **asked)

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey, 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from sync.errors import SyncError
+from sync.keys.curve_points import is_usable_point
 from sync.keys.passphrases import six_words
 from sync.wire.encoding import b64u
 
@@ -73,6 +74,14 @@ class SecretKey:
 class VerifyKey(PublicKey):
     """An Ed25519 public key."""
 
+    @classmethod
+    def from_raw(cls, raw: bytes) -> Self:
+        """Read public bytes from another party. Raise SyncError `key.malformed` for a point that proves nothing."""
+        key = super().from_raw(raw)
+        if not is_usable_point(key.raw):
+            raise SyncError("key.malformed", "a signing key that is not canonical, or of small order")
+        return key
+
     @cached_property
     def _public(self) -> Ed25519PublicKey:
         return Ed25519PublicKey.from_public_bytes(self.raw)
@@ -83,6 +92,10 @@ class VerifyKey(PublicKey):
             self._public.verify(signature, data)
         except InvalidSignature as wrong:
             raise SyncError("signed.bad_signature", f"not signed by {self.kid}") from wrong
+        if not is_usable_point(signature[:32]):
+            raise SyncError(
+                "signed.bad_signature", "the first half is a point that is not canonical, or of small order"
+            )
 
     def words(self) -> tuple[str, ...]:
         """Return the six Spanish words (66 bits of the key's SHA-256) that people compare by voice (SPEC 3.3)."""

@@ -16,9 +16,8 @@ from typing import Self
 from screening_forms.compiled_form import CompiledForm
 from screening_forms.engine.evaluator import Answer, Engine, FilledForm
 from screening_forms.errors import AnswerError
-from sync.documents import enrolment, registry, trust
+from sync.documents import enrolment, registry
 from sync.documents.enrolment import Invitation
-from sync.documents.signed import Document
 from sync.envelope import seal
 from sync.envelope.content import Content, Context
 from sync.envelope.dropped_answers import drop_answers
@@ -26,6 +25,7 @@ from sync.envelope.verify import ChainPosition
 from sync.errors import SyncError
 from sync.exchange.messages import Response
 from sync.exchange.transport import ENGLISH_HEADERS, Transport
+from sync.exchange.trust_chain import fetch_trusts
 from sync.keys.key_files import load_secret, save_secret
 from sync.keys.key_pairs import SigningKey
 from sync.tablet import orders
@@ -50,10 +50,10 @@ from sync.tablet.sync_client import SyncContext, deliver
 from sync.tablet.trusted_documents import (
     DocumentSource,
     TrustedDocuments,
+    accept_response,
     fetch_documents,
     load_documents,
     update_documents,
-    verify_all,
 )
 
 
@@ -129,7 +129,7 @@ class Tablet:
         if self._store_path.exists() and self.outbox.documents.get("certificate"):
             raise SyncError("tablet.certified", "a registrar has certified this tablet already")
         with closing(Transport(accepted.url, proxy=self._proxy)) as transport:
-            trust.accept(Document.parse(transport.get("/v1/trust")), None, accepted.pin)
+            fetch_trusts(transport.get, None, accepted.pin)
             self._create()
             transport.send(
                 "POST",
@@ -156,12 +156,12 @@ class Tablet:
         """
         if self.outbox.orders.tablet_state().wiping:
             raise SyncError("tablet.wiped", WIPING)
-        pin = self._invitation().pin
-        offered = fetch_documents(self.transport, self._key.kid)
-        if offered is None:
+        documents = self._fetch_documents()
+        if documents is None:
             return PullResult(certified=False)
-        documents = replace(verify_all(offered, self._trusted_documents(), pin=pin, dev=self._key.kid), wiped=False)
-        updated = update_documents(documents, self._document_source(self.drafts.bundle_names(), again=True))
+        updated = update_documents(
+            replace(documents, wiped=False), self._document_source(self.drafts.bundle_names(), again=True)
+        )
         self.outbox.orders.allow_forms_again()
         documents, missing = self._require_certified(), self._update_recordings()
         numbers = documents.trust.number, documents.registry.number, documents.manifest.number
@@ -312,20 +312,20 @@ class Tablet:
 
         That happens when a registrar was replaced: then the stored certificate needs a new signature too.
         """
-        offered = {"registry": response.registry, "manifest": response.manifest}
-        newer = {name: document for name, document in offered.items() if document is not None}
-        pin, dev = self._invitation().pin, self._key.kid
-        if newer or response.trust:
-            try:
-                documents = verify_all(newer, documents, trusts=response.trust, pin=pin, dev=dev)
-            except SyncError:
-                fetched = fetch_documents(self.transport, dev)
-                if fetched is None:
-                    raise
-                documents = verify_all(fetched, documents, pin=pin, dev=dev)
+        try:
+            accepted = accept_response(documents, response, dev=self._key.kid)
+        except SyncError:
+            fetched = self._fetch_documents()
+            if fetched is None:
+                raise
+            accepted = fetched
         return update_documents(
-            documents, self._document_source(frozenset() if documents.wiped else self.drafts.bundle_names())
+            accepted, self._document_source(frozenset() if accepted.wiped else self.drafts.bundle_names())
         )
+
+    def _fetch_documents(self) -> TrustedDocuments | None:
+        pin, held = self._invitation().pin, self._trusted_documents()
+        return fetch_documents(self.transport, held, pin=pin, dev=self._key.kid)
 
     def _document_source(self, keep: Set[str], *, again: bool = False) -> DocumentSource:
         return DocumentSource(self.outbox, self.transport, check_usable, keep, self._clock(), again)
@@ -350,7 +350,7 @@ class Tablet:
         return Invitation.parse(held.decode())
 
     def _trusted_documents(self) -> TrustedDocuments | None:
-        return load_documents(self.outbox, pin=self._invitation().pin, dev=self._key.kid)
+        return load_documents(self.outbox, dev=self._key.kid)
 
     def _require_certified(self) -> TrustedDocuments:
         documents = self._trusted_documents()

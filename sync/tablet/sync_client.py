@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from sync.documents import receipt, trust
 from sync.documents.receipt import ReceiptItem
-from sync.documents.signed import Document
 from sync.documents.trust import Trust
 from sync.errors import SyncError
 from sync.exchange.connections import UnreachableError
@@ -30,6 +29,7 @@ from sync.exchange.messages import (
     write_request,
 )
 from sync.exchange.transport import RefusedError, Reply, Transport
+from sync.exchange.trust_chain import fetch_trusts
 from sync.keys.key_pairs import SigningKey, key_id
 from sync.tablet import orders
 from sync.tablet.outbox import Outbox
@@ -162,7 +162,7 @@ def _trust_for(context: SyncContext, answer: Message) -> Trust:
     held = context.documents.trust
     if claimed_signer(answer.signature) in held.servers:
         return held
-    return trust.accept(Document.parse(context.transport.get("/v1/trust")), held, held.pin)
+    return trust.accept_chain(fetch_trusts(context.transport.get, held, held.pin), held, held.pin)
 
 
 def _build_request(context: SyncContext, batch: Batch) -> Request:

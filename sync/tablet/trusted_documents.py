@@ -4,7 +4,7 @@ All four are verified and stored in one step; an older document never replaces a
 stored documents stay. `sync.tablet.client` calls it.
 """
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,7 +16,9 @@ from sync.documents.registry import Registry
 from sync.documents.signed import Document
 from sync.documents.trust import Trust
 from sync.errors import SyncError
+from sync.exchange.messages import Response
 from sync.exchange.transport import RefusedError, Transport
+from sync.exchange.trust_chain import fetch_trusts
 from sync.tablet.form_selection import FormSelection, select_versions
 from sync.tablet.outbox import Outbox
 
@@ -50,23 +52,13 @@ class TrustedDocuments:
 
 
 def verify_all(
-    offered: Mapping[str, Document],
-    held: TrustedDocuments | None,
-    *,
-    pin: str,
-    dev: str,
-    trusts: Sequence[Document] = (),
+    offered: Mapping[str, Document], held: TrustedDocuments | None, *, trusted: Trust, dev: str
 ) -> TrustedDocuments:
-    """Replace held documents by offered ones and verify all four; none may be older than the one held.
+    """Replace held documents by offered ones and verify them by `trusted`; none may be older than the one held.
 
-    `trusts` are several trust documents in rising order; the roots of each one sign the next.
+    `trusted` is the parsed trust of the result. It was accepted before: after the held one, or by a pin.
     """
     documents = {**(held.signed if held else {}), **offered}
-    first, *later = trusts or (documents["trust"],)
-    trusted = trust.accept(first, held.trust if held else None, pin)
-    for following in later:
-        trusted = trust.accept(following, trusted, pin)
-    documents["trust"] = later[-1] if later else first
     return TrustedDocuments(
         documents,
         trusted,
@@ -78,12 +70,15 @@ def verify_all(
     )
 
 
-def load_documents(outbox: Outbox, *, pin: str, dev: str) -> TrustedDocuments | None:
-    """Return the stored documents, verified again; None until the tablet is certified."""
-    held = {name: body for name in DOCUMENTS if (body := outbox.documents.get(name)) is not None}
+def load_documents(outbox: Outbox, *, dev: str) -> TrustedDocuments | None:
+    """Return the stored documents, verified again; None until the tablet is certified.
+
+    The stored trust is the last accepted one, so its own roots decide, whatever pin the invitation had.
+    """
+    held = {name: Document.parse(body) for name in DOCUMENTS if (body := outbox.documents.get(name)) is not None}
     if len(held) < len(DOCUMENTS):
         return None
-    documents = verify_all({name: Document.parse(body) for name, body in held.items()}, None, pin=pin, dev=dev)
+    documents = verify_all(held, None, trusted=trust.reopen(held["trust"]), dev=dev)
     state, names = outbox.orders.tablet_state(), outbox.documents.list_names()
     documents = replace(documents, wiped=state.wiped or bool(state.wiping))
     # Stores from before version refusals do not list the versions in use: then all stored versions that the manifest
@@ -94,16 +89,38 @@ def load_documents(outbox: Outbox, *, pin: str, dev: str) -> TrustedDocuments | 
     return replace(documents, versions={} if documents.wiped else in_use)
 
 
-def fetch_documents(transport: Transport, dev: str) -> dict[str, Document] | None:
-    """Fetch the newest of all four documents; None until a registrar has certified the tablet."""
+def accept_response(held: TrustedDocuments, response: Response, *, dev: str) -> TrustedDocuments:
+    """Return the held documents with those of a sync response in place of older ones, all verified."""
+    offered = {"registry": response.registry, "manifest": response.manifest}
+    newer = {name: document for name, document in offered.items() if document is not None}
+    trusted = held.trust
+    if response.trust:
+        trusted, newer["trust"] = trust.accept_chain(response.trust, held.trust, held.trust.pin), response.trust[-1]
+    return verify_all(newer, held, trusted=trusted, dev=dev) if newer else held
+
+
+def fetch_documents(
+    transport: Transport, held: TrustedDocuments | None, *, pin: str, dev: str
+) -> TrustedDocuments | None:
+    """Fetch and verify the newest of all four documents; None until a registrar has certified the tablet.
+
+    `pin` is the invitation's. It counts only while no trust is held.
+    """
     try:
         certificate = transport.get(f"/v1/enrolments/{dev}")
     except RefusedError as refused:
         if refused.code == "device.not_certified":
             return None
         raise
-    newest = {name: transport.get(f"/v1/{name}") for name in DOCUMENTS if name != "certificate"}
-    return {name: Document.parse(body) for name, body in {**newest, "certificate": certificate}.items()}
+    known = held.trust if held else None
+    trusts = fetch_trusts(transport.get, known, pin)
+    offered = {
+        "trust": trusts[-1],
+        "registry": Document.parse(transport.get("/v1/registry")),
+        "manifest": Document.parse(transport.get("/v1/manifest")),
+        "certificate": Document.parse(certificate),
+    }
+    return verify_all(offered, held, trusted=trust.accept_chain(trusts, known, pin), dev=dev)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class BenchSite:
     def documents(self) -> TrustedDocuments:
         """The documents in force, as the first tablet holds them."""
         with Tablet(self.tablets[0]) as tablet:
-            held = load_documents(tablet.outbox, pin=self.pin, dev=tablet.status().dev)
+            held = load_documents(tablet.outbox, dev=tablet.status().dev)
         assert held is not None
         return held
 

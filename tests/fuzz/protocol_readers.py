@@ -154,7 +154,7 @@ def key_signed(written: bytes, key: SigningKey, typ: str) -> str:
 
 def held_trust(signed_one: Document) -> None:
     trust.accept(signed_one, HELD, PIN)
-    trust.accept(signed_one, None, trust.read(signed_one).pin, now=1, strict=True)
+    trust.reopen(signed_one).require_current(1)
 
 
 def choosing(signed_one: Document) -> None:

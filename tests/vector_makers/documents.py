@@ -22,6 +22,7 @@ from vector_makers.fixed_inputs import (
     SERVER,
     STRANGER,
     TRUST,
+    TRUST_MEMBERS,
     YEAR_2090,
     Case,
     case,
@@ -43,6 +44,7 @@ EVERYTHING: dict[str, Any] = {
 
 
 LATER = NOW + 400 * DAY
+EXPIRES = TRUST_MEMBERS["expires"]
 
 
 def spelled(header: str, payload: bytes = b'{"a":1}') -> Document:
@@ -197,8 +199,16 @@ def trust_cases() -> dict[str, Case]:
         "one_root": accept("signed.too_few", "One root of two.", trust_document(ROOTS[0], number=2)),
         "held_already": accept("ok", "The very trust that is held.", TRUST),
         "expired_on_board": accept("ok", "It works on a tablet, and is marked as old.", second, now=LATER),
+        "last_moment_for_staff": accept("ok", "The last moment before it expires.", second, now=EXPIRES, staff=True),
+        "grace_for_staff": accept("ok", "Staff work with it, marked as old.", second, now=EXPIRES + 1, staff=True),
+        "last_moment_of_grace": accept(
+            "ok", "The last moment of the 45 days.", second, now=EXPIRES + 45 * DAY, staff=True
+        ),
         "expired_for_staff": accept(
-            "trust.expired", "Staff, who are online, refuse it.", second, now=LATER, staff=True
+            "trust.expired", "One moment later staff refuse it.", second, now=EXPIRES + 45 * DAY + 1, staff=True
+        ),
+        "grace_over_on_board": accept(
+            "ok", "A tablet works on, whatever day it is.", second, now=EXPIRES + 45 * DAY + 1
         ),
         "clock_2090": accept(
             "ok", "A tablet whose clock is of 2090 works on, and says that it is old.", TRUST, now=YEAR_2090

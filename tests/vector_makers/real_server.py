@@ -37,8 +37,7 @@ HOURS = {"immediate": 1, "prompt": 24, "routine": 72}
 
 
 def _trust(text: str) -> Trust:
-    document = Document.parse(text.encode())
-    return trust.accept(document, None, trust.read(document).pin)
+    return trust.reopen(Document.parse(text.encode()))
 
 
 @contextmanager

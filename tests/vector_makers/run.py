@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vector_makers.curve_points import curve_cases
 from vector_makers.documents import document_cases, key_document_cases, registry_cases, trust_cases
 from vector_makers.dropped_answers import drop_cases
 from vector_makers.exchange import exchange_cases, take_in_cases
@@ -15,6 +16,7 @@ from vector_makers.fixed_inputs import Case
 from vector_makers.form_selection import manifest_cases
 from vector_makers.form_versions import bundle_cases, recording_cases, version_cases
 from vector_makers.request_numbers import number_cases, refusal_cases
+from vector_makers.root_changes import reopened_cases
 from vector_makers.sealed import context_cases, envelope_cases, key_cases, route_cases
 from vector_makers.sign_in import session_cases
 from vector_makers.spellings import base64_cases, invitation_cases, json_cases, rule_cases
@@ -37,7 +39,9 @@ def all_cases(sealed_once: dict[str, str]) -> dict[str, Case]:
         "rule": rule_cases(),
         "invitation": invitation_cases(),
         "document": document_cases(),
+        "curve": curve_cases(),
         "trust": trust_cases(),
+        "reopened": reopened_cases(),
         "registry": registry_cases(),
         "keyring_key": key_document_cases(),
         "manifest": manifest_cases(),

@@ -55,7 +55,7 @@ def publish_bundle(arguments: dict[str, Any]) -> dict[str, Any]:
 
 @blueprint.post("/trust")
 @auth.require_role("registrar")
-@openapi.problems(*_DOCUMENT_PROBLEMS, *_SIGNATURE_PROBLEMS, "trust.*", "trust.other_server")
+@openapi.problems(*_DOCUMENT_PROBLEMS, *_SIGNATURE_PROBLEMS, "trust.*", "trust.other_server", "trust.orphans")
 @openapi.accepts(DOCUMENT_TYPE)
 @blueprint.response(201, schemas.AcceptedSchema)
 def put_trust() -> dict[str, Any]:
@@ -111,6 +111,13 @@ def list_form_versions(arguments: dict[str, str], form: str) -> list[FormVersion
     A desk asks for them if a screening does not say with which version it was made.
     """
     return versions.list_in_use(current_services().db, form, arguments["version"])
+
+
+@blueprint.get("/trusts")
+@blueprint.response(200, schemas.TrustsSchema)
+def list_trusts() -> dict[str, list[str]]:
+    """Get every trust, rising, for a reader that knows former roots (SPEC 5.1)."""
+    return {"trusts": documents.list_trusts(current_services().db)}
 
 
 @blueprint.get("/forms/<form>/<sha>")

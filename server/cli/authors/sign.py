@@ -23,15 +23,18 @@ from screening_forms.sandbox.tasks import RecompileSource
 from server.cli.authors.compare import print_changes
 from server.cli.authors.forms import compile_checked
 from server.cli.authors.versions import VERSION_ID, print_version, raise_form_problems
-from server.cli.staff_session import Account, OfficeKeyFile, StaffServer, server_options
+from server.cli.staff_session import Account, OfficeKeyFile, StaffServer, known_option, server_options
 from server.cli.terminal import is_interactive, json_option, print_result, spinner
-from sync.documents import bundle, trust
+from sync.documents import bundle
 from sync.documents.signed import Document, sign
+from sync.documents.trust import Trust
 from sync.envelope.route import AUTHOR_FIELDS
 from sync.errors import SyncError
 from sync.exchange.staff_session import StaffSession
 
 _OFFICE_BY_STATE = {"draft": ("author", "submission"), "in_review": ("reviewer", "approval")}
+# With these codes the server contradicts what this machine knows. Its other statements are worth nothing either.
+_CONTRADICTIONS = ("document.rolled_back", "document.same_number", "known.unreadable")
 _file = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
@@ -67,6 +70,7 @@ def signing_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--passphrase-file", type=_file, help="File whose first line is your passphrase. Without it, you are prompted."
     )
     @click.option("--key-passphrase-file", type=_file, help="The same for the key, if it has another passphrase.")
+    @known_option
     @functools.wraps(command)
     def with_signer(
         *args: Any,
@@ -75,10 +79,11 @@ def signing_options(command: Callable[..., Any]) -> Callable[..., Any]:
         login: str | None,
         passphrase_file: Path | None,
         key_passphrase_file: Path | None,
+        known: Path,
         **options: Any,
     ) -> Any:
         office_key = OfficeKeyFile(key, key_passphrase_file or passphrase_file)
-        account = Account(server.judged(), login, passphrase_file) if login is not None else None
+        account = Account(server.judged(), login, passphrase_file, known=known) if login is not None else None
         return command(*args, office_key=office_key, account=account, **options)
 
     return with_signer
@@ -133,7 +138,7 @@ def _sign_file(form: str, file: Path, key: OfficeKeyFile, as_json: bool) -> None
 
 def _sign_on_server(version: int, own: str | None, key: OfficeKeyFile, account: Account, as_json: bool) -> None:
     with account.sign_in() as staff:
-        held = _fetch_version(staff, version, own, account.pin)
+        held = _fetch_version(staff, version, own, lambda: account.fetch_documents(staff).trust)
         changes = held.changes
         if not as_json:
             print_result(None, False, lambda console: _print_comparison(console, held, changes))
@@ -149,7 +154,9 @@ def _sign_on_server(version: int, own: str | None, key: OfficeKeyFile, account: 
     print_result(data, as_json, lambda console: print_version(console, done))
 
 
-def _fetch_version(staff: StaffSession, version: int, own: str | None, pin: str) -> _FetchedVersion:
+def _fetch_version(
+    staff: StaffSession, version: int, own: str | None, fetch_trust: Callable[[], Trust]
+) -> _FetchedVersion:
     """Fetch a version and compile its source here. Raises ClickException unless the bytes are equal.
 
     `own` is the person's own copy of the form. It must compile to the same bytes.
@@ -168,11 +175,13 @@ def _fetch_version(staff: StaffSession, version: int, own: str | None, pin: str)
         _refuse_other_bytes(here, document, f"the server's source of {version}")
         if own is not None:
             _refuse_other_bytes(compile_checked(own, document.content["channel"]).to_bytes(), document, own)
-        before, why = _fetch_version_in_use(staff, told, pin)
+        before, why = _fetch_version_in_use(staff, told, fetch_trust)
     return _FetchedVersion(told, document, before, why)
 
 
-def _fetch_version_in_use(staff: StaffSession, told: dict[str, Any], pin: str) -> tuple[CompiledForm | None, str]:
+def _fetch_version_in_use(
+    staff: StaffSession, told: dict[str, Any], fetch_trust: Callable[[], Trust]
+) -> tuple[CompiledForm | None, str]:
     """Fetch and verify the version that tablets use now. Returns (None, reason) when it is missing or not valid.
 
     A hostile server could name no version, or an unsigned one, to hide the changes.
@@ -180,11 +189,11 @@ def _fetch_version_in_use(staff: StaffSession, told: dict[str, Any], pin: str) -
     if not told["before"]:
         return None, "The server names no version of this form and channel that tablets use now."
     former = Document.parse(staff.get_bytes(f"/v1/versions/{told['before']}/compiled"), least=0)
-    stated = Document.parse(staff.get_bytes("/v1/trust"))
     try:
-        held = trust.accept(stated, None, pin)
-        found = CompiledForm.from_bytes(bundle.accept(former, held))
+        found = CompiledForm.from_bytes(bundle.accept(former, fetch_trust()))
     except SyncError as error:
+        if error.code in _CONTRADICTIONS:
+            raise
         return None, f"The version in use that the server names is not signed as it must be ({error.code})."
     if (found.form_id, found.channel) != (told["form"], told["channel"]):
         return None, f"The version in use that the server names is of another form, {found.form_id} ({found.channel})."

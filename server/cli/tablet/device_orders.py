@@ -4,6 +4,8 @@ Neither can be undone. A command must not sign before it has printed the effects
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,10 +18,13 @@ from server.cli.staff_session import (
     account_options,
     find_tablet,
     registrar_options,
+    show_warnings,
 )
 from server.cli.terminal import json_option, now_ms, print_result
-from sync.documents import device_order, registry, trust
+from sync.documents import device_order, registry
 from sync.documents.signed import Document
+from sync.exchange.known_documents import KnownDocumentsFile
+from sync.exchange.staff_documents import StaffDocuments
 from sync.exchange.staff_session import StaffSession
 from sync.exchange.transport import RefusedError
 from sync.keys.key_pairs import SigningKey, VerifyKey
@@ -46,14 +51,28 @@ confirm_option = click.option("--confirm", help="The tablet's label or six words
 @click.command(cls=TabletCommand)
 @registrar_options
 @confirm_option
+@click.option(
+    "--readmit",
+    multiple=True,
+    metavar="DEV",
+    help="A tablet that stays admitted although this machine knows it as revoked.",
+)
 @account_options
 @json_option
-def revoke(dev: str, registrar: OfficeKeyFile, confirm: str | None, account: Account, as_json: bool) -> None:
+def revoke(
+    dev: str,
+    registrar: OfficeKeyFile,
+    confirm: str | None,
+    readmit: tuple[str, ...],
+    account: Account,
+    as_json: bool,
+) -> None:
     """Take a tablet out of service for ever (registrar)."""
     key = registrar.unlock()
     with account.sign_in() as staff:
         data = _confirm_and_send(staff, dev, device_order.REVOKE, key, confirm)
-        data["registry"] = revoke_in_registry(staff, dev, key, account.pin)
+        known, again = account.known_file, frozenset(readmit)
+        data["registry"] = revoke_in_registry(staff, dev, key, account.pin, known=known, readmitted=again)
     done = f"Revoked: order {data['number']}, registry {data['registry']}. If it may be in wrong hands, wipe it too."
     print_result(data, as_json, lambda console: console.print(done))
 
@@ -92,25 +111,45 @@ def _confirm_and_send(
     return {"dev": dev, "label": tablet["label"], "order": kind, "number": given["number"]}
 
 
-def revoke_in_registry(staff: StaffSession, dev: str, registrar: SigningKey, pin: str) -> int:
+def revoke_in_registry(
+    staff: StaffSession,
+    dev: str,
+    registrar: SigningKey,
+    pin: str,
+    *,
+    known: Path | None = None,
+    readmitted: frozenset[str] = frozenset(),
+) -> int:
     """Add a tablet to the revoked list of the registry in force, sign and send it; return its number.
 
     It first verifies the registry against the roots, so that the registrar never signs keyrings that a server invented.
+    It must not be older than the one in the file `known`. A tablet that the known registry revokes stays revoked,
+    unless it is `readmitted`. Every difference from the known registry is shown.
     """
-    trusted = trust.accept(Document.parse(staff.get_bytes("/v1/trust")), None, pin, now=now_ms(), strict=True)
-    held = registry.accept(Document.parse(staff.get_bytes("/v1/registry")), trusted, None)
-    if dev in held.revoked:
+    file = KnownDocumentsFile(known)
+    documents = StaffDocuments(staff.get_bytes, pin=pin, now=now_ms(), known=file)
+    show_warnings(documents.warnings)
+    # What is remembered is the registry that is signed here: one that forgets a revoked tablet is never the newest.
+    held = documents.fetch_registry(remember=False)
+    before = file.documents.read_registry() or held
+    wanted = replace(held, revoked=held.revoked | (before.revoked - readmitted) | {dev})
+    if wanted == held:
+        documents.fetch_registry()
         return held.number
+    for line in registry.differences(before, wanted):
+        click.echo(f"  {line}", err=True)
 
     def hand_in(number: int) -> int:
         payload = registry.make(
             number=number,
-            keyrings=[*held.keyrings.values()],
-            desks=held.desks,
-            revoked={*held.revoked, dev},
+            keyrings=[*wanted.keyrings.values()],
+            desks=wanted.desks,
+            revoked=wanted.revoked,
             issued=now_ms(),
         )
-        staff.post("/v1/registry", data=Document(payload).signed_by(registrar, registry.TYP).to_bytes())
+        signed = Document(payload).signed_by(registrar, registry.TYP)
+        staff.post("/v1/registry", data=signed.to_bytes())
+        file.remember("registry", signed)
         return number
 
     try:

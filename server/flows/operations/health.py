@@ -14,6 +14,7 @@ from server.config import Config
 from server.database.connection import Database
 from server.flows import damage
 from server.flows.operations import backup
+from server.flows.trust import expiry
 from server.problems import Problem
 from server.server_keys import ServerKeys
 from server.store import envelopes, gauges, jobs, meta
@@ -39,6 +40,7 @@ class HealthFigures:
     runs: Mapping[str, JobRun]
     backup: int | None
     damaged: int
+    trust_left: int | None
 
 
 def check_writable(db: Database, config: Config, *, now: int) -> None:
@@ -71,6 +73,7 @@ def measure(db: Database, config: Config, keys: ServerKeys, *, now: int) -> Heal
         runs=jobs.last_runs(c),
         backup=backup.last_backup_time(config.backup_folder, keys) if config.backup_folder else None,
         damaged=len(envelopes.list_damaged(c)),
+        trust_left=expiry.time_left(c, now),
     )
 
 

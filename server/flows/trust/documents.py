@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from server.database.connection import Connection, Database
-from server.flows.trust import enrolment
+from server.flows.trust import enrolment, orphans
 from server.problems import Problem
 from server.server_keys import ServerKeys
 from server.store import audit, devices, documents, keyrings, orders, versions, worklist
@@ -46,21 +46,27 @@ def install_first(
 ) -> None:
     """Install the first trust, registry and manifest inside the ceremony's own transaction."""
     accepted = trust.accept(trusted, None, trust.read(trusted).pin)
-    _install_trust(w, keys, trusted, accepted, now=now, actor=actor)
+    _require_own_key(keys, accepted)
+    _install_trust(w, trusted, accepted, now=now, actor=actor)
     _install_registry(w, registered, registry.accept(registered, accepted, None), now=now, actor=actor)
     route_keys = tuple(RouteKeyEntry(route.public, now + ROUTE_EPOCH) for route in keys.routes.values())
     renew_manifest(w, keys, Manifest(0, {}, route_keys, ""), now)
 
 
 def accept_trust(db: Database, keys: ServerKeys, body: bytes, *, actor: str, now: int) -> int:
-    """Install a newer trust, signed by the roots of the one in force; return its number."""
+    """Install a newer trust, signed by the roots of the one in force; return its number.
+
+    Raises Problem `trust.orphans` if it drops a key whose signed documents are in use.
+    """
     document = Document.parse(body)
     with db.write() as w:
         held = trust_in_force(w)
         accepted = trust.accept(document, held, held.pin)
         if accepted.number > held.number:
             _refuse_number_in_use(w, "trust", accepted.number, now=now)
-            _install_trust(w, keys, document, accepted, now=now, actor=actor)
+            _require_own_key(keys, accepted)
+            orphans.refuse_orphans(w, held, accepted)
+            _install_trust(w, document, accepted, now=now, actor=actor)
     return accepted.number
 
 
@@ -95,11 +101,12 @@ def _refuse_number_in_use(w: Connection, kind: str, number: int, *, now: int, ex
         raise Problem("document.number_in_use", f"{kind} {least} is the next", least=least)
 
 
-def _install_trust(
-    w: Connection, keys: ServerKeys, document: Document, accepted: Trust, *, now: int, actor: str
-) -> None:
+def _require_own_key(keys: ServerKeys, accepted: Trust) -> None:
     if keys.signing.kid not in accepted.servers:
         raise Problem("trust.other_server", f"the trust does not name this server's key {keys.signing.kid}")
+
+
+def _install_trust(w: Connection, document: Document, accepted: Trust, *, now: int, actor: str) -> None:
     _store_document(w, "trust", accepted.number, document, now)
     audit.append(w, at=now, action="trust.changed", actor=actor, subject=document.sha256)
 
@@ -149,6 +156,11 @@ def get_newest(connection: Connection, kind: str) -> StoredDocument:
     if stored is None:
         raise Problem("server.not_ready", f"there is no {kind} yet")
     return stored
+
+
+def list_trusts(db: Database) -> list[str]:
+    """Return the text of every trust, rising: a client that knows former roots follows them (SPEC 5.1)."""
+    return [stored.body.decode() for stored in documents.list_above(db.read(), "trust", 0)]
 
 
 def trust_in_force(connection: Connection) -> Trust:

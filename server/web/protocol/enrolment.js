@@ -4,7 +4,7 @@
 import { encodeBase64url } from "./encoding.js";
 import { must, refuse } from "./errors.js";
 import { check, sha256Hex, kidText, integer, matching, region, text } from "./json_object.js";
-import { parsePublicKey } from "./key_pairs.js";
+import { parseVerifyKey } from "./key_pairs.js";
 import { readDocument, requireSigners, writeDocument } from "./signed.js";
 
 /** @typedef {import("./encoding.js").Bytes} Bytes */
@@ -69,7 +69,7 @@ export const writeEnrolmentRequest = (code, device) =>
 export async function acceptEnrolmentRequest(bytes) {
   const document = readDocument(bytes);
   check(document.value, { key: text });
-  const key = parsePublicKey(document.value.key);
+  const key = parseVerifyKey(document.value.key);
   await requireSigners(document, ENROLMENT, [key]);
   check(document.value, { code: CODE });
   return { code: document.value.code, key };
@@ -94,6 +94,6 @@ export async function acceptCertificate(bytes, trust, dev) {
     number: integer(1),
     issued: integer(),
   });
-  must(value.dev === dev && value.dev === parsePublicKey(value.key).kid, "enrolment.wrong_device");
+  must(value.dev === dev && value.dev === parseVerifyKey(value.key).kid, "enrolment.wrong_device");
   return value;
 }

@@ -4,6 +4,7 @@
  */
 import { MLKEM768X25519 } from "@noble/post-quantum/hybrid.js";
 import { wordlist } from "@scure/bip39/wordlists/spanish.js";
+import { isUsablePoint } from "./curve_points.js";
 import { concat, decodeBase64url, digest, encodeBase64url } from "./encoding.js";
 import { must } from "./errors.js";
 
@@ -33,11 +34,22 @@ export function publicKey(bytes, length = 32) {
 }
 
 /**
- * Make a public key from base64url, as in documents (SPEC 3.1).
+ * Make a route key's public half from base64url (SPEC 3.1).
  * @param {string} text
  * @returns {PublicKey}
  */
 export const parsePublicKey = (text) => publicKey(decodeBase64url(text));
+
+/**
+ * Make a public signing key from base64url, as in documents (SPEC 3.1).
+ * @param {string} text
+ * @returns {PublicKey}
+ */
+export function parseVerifyKey(text) {
+  const key = parsePublicKey(text);
+  must(isUsablePoint(key.bytes), "key.malformed");
+  return key;
+}
 
 /**
  * Make a signing key from its secret (SPEC 3.1).

@@ -2,6 +2,7 @@
  * SPEC 4: detached JWS, bare signatures, and documents with several signatures. The callers decide which keys may sign.
  */
 import { FlattenedSign, flattenedVerify } from "jose";
+import { isUsablePoint } from "./curve_points.js";
 import { canonical, concat, decodeBase64url, encodeBase64url, hash, readObject, same, utf8 } from "./encoding.js";
 import { must, orRefuse } from "./errors.js";
 import { signingCryptoKey } from "./key_pairs.js";
@@ -74,7 +75,9 @@ export function parseJws(text, typ) {
 export async function verify(payload, jws, key, code = "signed.bad_signature") {
   await orRefuse(async () => {
     // jose decodes leniently, so only the canonical spelling of the signature may reach it.
-    const signature = encodeBase64url(decodeBase64url(jws.signature));
+    const bytes = decodeBase64url(jws.signature);
+    must(isUsablePoint(bytes.subarray(0, 32)), code);
+    const signature = encodeBase64url(bytes);
     const flattened = { protected: jws.header, payload: encodeBase64url(payload), signature };
     const verifier = await crypto.subtle.importKey("raw", key.bytes, ALG, false, ["verify"]);
     await flattenedVerify(flattened, verifier, { algorithms: [ALG] });

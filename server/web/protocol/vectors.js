@@ -20,7 +20,7 @@ import {
 } from "./messages.js";
 import { hpkeOpen, SEAL } from "./hpke.js";
 import { completeUpTo, storeEnvelope } from "./intake.js";
-import { parsePublicKey, routeKey, sealKey, sixWords } from "./key_pairs.js";
+import { parseVerifyKey, routeKey, sealKey, sixWords } from "./key_pairs.js";
 import { acceptManifest, routeKeyAt, chooseVersion } from "./manifest.js";
 import { unwrapSeed } from "./keyring_seeds.js";
 import { acceptOrder, isDue } from "./device_order.js";
@@ -31,7 +31,7 @@ import { openRoute } from "./route.js";
 import { openEnvelope, recipientInfo } from "./seal.js";
 import { acceptChallenge, prove } from "./sign_in.js";
 import { readDocument, requireSigners } from "./signed.js";
-import { acceptTrust, isExpired, pinOf, readTrust, requireCurrent } from "./trust.js";
+import { acceptTrust, acceptTrusts, isExpired, pinOf, reopenTrust, requireCurrent } from "./trust.js";
 import { selectVersions } from "./form_selection.js";
 
 /** @typedef {Record<string, any>} Given */
@@ -41,13 +41,12 @@ const text = (/** @type {Uint8Array} */ bytes) =>
   new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
 
 /** A trust that the vector counts as accepted, checked against its own pin. */
-const trusted = (/** @type {string} */ document) =>
-  acceptTrust(utf8(document), { pin: pinOf(readTrust(utf8(document))) });
+const trusted = (/** @type {string} */ document) => reopenTrust(utf8(document));
 
 /** @type {Record<string, (given: any) => any>} */
 const DO = {
   document: async ({ document, typ, keys, threshold }) => {
-    await requireSigners(readDocument(utf8(document)), typ, keys.map(parsePublicKey), threshold);
+    await requireSigners(readDocument(utf8(document)), typ, keys.map(parseVerifyKey), threshold);
   },
   base64: ({ text: written }) => hex(decodeBase64url(written)),
   json: ({ bytes }) => text(canonical(readObject(decodeBase64url(bytes)))),
@@ -59,6 +58,13 @@ const DO = {
     const trust = await acceptTrust(utf8(document), { held: held && (await trusted(held)), pin });
     if (staff) requireCurrent(trust, now);
     return { number: trust.document.value.number, pin: pinOf(trust), old: isExpired(trust, now) };
+  },
+  reopened: async ({ pin, trusts, dev, certificate, document }) => {
+    const { document: stored } = await acceptTrusts(trusts.map(utf8), { pin });
+    const held = await reopenTrust(stored.bytes);
+    await acceptCertificate(utf8(certificate), held, dev);
+    const last = document ? await acceptTrust(utf8(document), { held, pin }) : held;
+    return last.document.value.number;
   },
   registry: async ({ trust, document, held, asked }) => {
     const by = await trusted(trust);
@@ -126,7 +132,7 @@ const DO = {
   },
   envelope: async ({ envelope, device, keyring_seed, route_secret }) => {
     const parsed = parseEnvelope(envelope);
-    await verifyEnvelope(parsed, parsePublicKey(device));
+    await verifyEnvelope(parsed, parseVerifyKey(device));
     const { instance, context } = await openEnvelope(parsed, sealKey(decodeBase64url(keyring_seed)));
     const route = await openRoute(parsed.header.route, parsed.header.jti, [
       await routeKey(decodeBase64url(route_secret)),
@@ -139,13 +145,13 @@ const DO = {
   },
   route: async ({ route, route_secret, jti }) => openRoute(route, jti, [await routeKey(decodeBase64url(route_secret))]),
   request: ({ body, signature, device }) =>
-    readRequest({ body: decodeBase64url(body), signature }, [parsePublicKey(device)]),
+    readRequest({ body: decodeBase64url(body), signature }, [parseVerifyKey(device)]),
   response: ({ body, signature, servers, dev, n }) =>
-    readResponse({ body: decodeBase64url(body), signature }, servers.map(parsePublicKey), { dev, n }),
+    readResponse({ body: decodeBase64url(body), signature }, servers.map(parseVerifyKey), { dev, n }),
   refusal: ({ body, signature, servers, dev, n }) =>
-    readRefusal({ body: decodeBase64url(body), signature }, servers.map(parsePublicKey), { dev, n }),
+    readRefusal({ body: decodeBase64url(body), signature }, servers.map(parseVerifyKey), { dev, n }),
   requests: async ({ device, requests }) => {
-    const key = parsePublicKey(device);
+    const key = parseVerifyKey(device);
     let before = null;
     for (const { body, signature } of requests) {
       const { n } = await readRequest({ body: decodeBase64url(body), signature }, [key]);
@@ -156,7 +162,7 @@ const DO = {
   },
   take_in: async ({ devices, route_secret, versions, envelopes }) => {
     const tablets = devices.map((/** @type {{key: string, state: string}} */ { key, state }) => ({
-      ...parsePublicKey(key),
+      ...parseVerifyKey(key),
       state,
     }));
     const known = { devices: tablets, routeKeys: [await routeKey(decodeBase64url(route_secret))], versions };
@@ -181,7 +187,7 @@ const DO = {
     const secret = await unlockSecret(lock, locked, purpose);
     return { auth: encodeBase64url(auth), lock: encodeBase64url(lock), secret: encodeBase64url(secret) };
   },
-  words: ({ key }) => ({ kid: parsePublicKey(key).kid, words: sixWords(decodeBase64url(key)).join(" ") }),
+  words: ({ key }) => ({ kid: parseVerifyKey(key).kid, words: sixWords(decodeBase64url(key)).join(" ") }),
   seal_public: ({ seed }) => encodeBase64url(sealKey(decodeBase64url(seed)).bytes),
   unwrap: async ({ wrapped, member_seed, keyring, epoch, member_id }) =>
     encodeBase64url(

@@ -1,0 +1,92 @@
+"""Finds what a new trust would orphan: signed documents in use by keys that it no longer names.
+
+`server.flows.trust.documents` refuses such a trust, because desks, syncs or publishing would stop (SPEC 5.1). A form
+version that still has one named signer is no orphan: tablets and desks use it on (SPEC 5.7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from server.database.connection import Connection
+from server.problems import Problem
+from server.store import devices, documents, orders, versions
+from sync.documents import bundle, device_order, enrolment, manifest, registry
+from sync.documents.signed import Document
+from sync.documents.trust import Trust
+from sync.errors import SyncError
+
+_MOST_NAMED = 20  # A problem names this many of each kind, and the number of all.
+
+
+@dataclass(frozen=True)
+class _Signed:
+    """A signed document in use: its kind and name for people, and the check that its readers make by a trust."""
+
+    kind: str
+    name: str
+    accept: Callable[[Trust], object]
+
+    def is_accepted(self, trust: Trust) -> bool:
+        with suppress(SyncError):
+            self.accept(trust)
+            return True
+        return False
+
+
+def refuse_orphans(c: Connection, held: Trust, offered: Trust) -> None:
+    """Raise Problem `trust.orphans` if documents in use count under the held trust, but not under the offered one.
+
+    Its member `orphans` is an object from kind to `{"count", "names"}` with the first names.
+    """
+    names: dict[str, list[str]] = {}
+    for each in _list_signed(c, held, offered):
+        if not each.is_accepted(offered) and each.is_accepted(held):
+            names.setdefault(each.kind, []).append(each.name)
+    if names:
+        told = {kind: {"count": len(found), "names": found[:_MOST_NAMED]} for kind, found in names.items()}
+        detail = ", ".join(f"{kind}: {len(found)}" for kind, found in names.items())
+        raise Problem("trust.orphans", detail, orphans=told)
+
+
+def _list_signed(c: Connection, held: Trust, offered: Trust) -> Iterator[_Signed]:
+    """Yield what a dropped key may have signed. Most trusts drop none, and there may be thousands of certificates."""
+    if held.registrars.keys() - offered.registrars.keys():
+        yield from _signed_by_registrars(c)
+    if held.servers.keys() - offered.servers.keys():
+        yield from _newest(c, "manifest", manifest.accept)
+    if (held.authors, held.reviewers) != (offered.authors, offered.reviewers):
+        yield from _forms_in_use(c)
+
+
+def _signed_by_registrars(c: Connection) -> Iterator[_Signed]:
+    yield from _newest(c, "registry", registry.accept)
+    known = devices.list_devices(c)
+    for device in known:
+        if device.certificate:
+            document = Document.parse(device.certificate)
+            yield _Signed("certificate", device.dev, partial(enrolment.accept_certificate, document, dev=device.dev))
+    for dev, given in orders.list_orders_by_tablet(c, [device.dev for device in known]).items():
+        # A later order of the same kind replaces one that waits. A stolen tablet may never come back for the first.
+        waiting = {order.kind: order for order in given if order.carried_out is None}
+        for order in waiting.values():
+            document = Document.parse(order.body)
+            yield _Signed("order", f"{dev} {order.number}", partial(device_order.accept, document, dev=dev))
+
+
+def _newest(c: Connection, kind: str, accept: Callable[[Document, Trust, None], object]) -> Iterator[_Signed]:
+    stored = documents.get_newest(c, kind)
+    if stored is not None:
+        document = Document.parse(stored.body)
+        yield _Signed(kind, str(stored.number), lambda trust: accept(document, trust, None))
+
+
+def _forms_in_use(c: Connection) -> Iterator[_Signed]:
+    for version in versions.list_versions(c):
+        if version.state in ("published", "closing"):
+            document = Document.parse(versions.get_signed_bytes(c, version.id))
+            read = partial(bundle.accept_for_reading, document, sha=version.sha)
+            yield _Signed("form", f"{version.form} {version.version}", read)

@@ -1,0 +1,94 @@
+"""What a staff client has accepted under one pin, in a file: the newest trust, registry and manifest.
+
+A server that was taken over may answer with older documents. A client that forgot them at every start would believe it
+(SPEC 4.5). The file holds public documents only. A file that cannot be read is an error, never an empty memory.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sync import atomic_file
+from sync.documents import manifest, registry, trust
+from sync.documents.manifest import Manifest
+from sync.documents.registry import Registry
+from sync.documents.signed import Document
+from sync.documents.trust import Trust
+from sync.errors import SyncError
+from sync.wire.encoding import canonical, strict_json
+from sync.wire.json_object import TEXT, JsonObject
+
+KINDS = ("trust", "registry", "manifest")
+
+
+@dataclass(frozen=True)
+class KnownDocuments:
+    """The newest accepted documents; None where none was accepted yet."""
+
+    trust: Document | None = None
+    registry: Document | None = None
+    manifest: Document | None = None
+
+    def read_trust(self) -> Trust | None:
+        """Return the trust, verified by its own roots."""
+        return trust.reopen(self.trust) if self.trust else None
+
+    def read_registry(self) -> Registry | None:
+        """Return the registry. It was verified when it was accepted; its signer may have left since."""
+        return registry.read(self.registry) if self.registry else None
+
+    def read_manifest(self) -> Manifest | None:
+        """Return the manifest, as `read_registry` does."""
+        return manifest.read(self.manifest) if self.manifest else None
+
+
+class KnownDocumentsFile:
+    """Loads and updates the file. Without a path, the memory lasts as long as this object."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        """Load the file, if there is one. Raise SyncError `known.unreadable` if it is damaged or cannot be read."""
+        self._path = path
+        self.documents = self._load() if path else KnownDocuments()
+
+    def remember(self, kind: str, document: Document) -> None:
+        """Store an accepted document; `kind` is one of KINDS. A newer one, from another process, stays."""
+        with self._locked():
+            stored = self._load() if self._path else self.documents
+            held: Document | None = getattr(stored, kind)
+            if held is None or document.content["number"] > held.content["number"]:
+                stored = replace(stored, **{kind: document})
+                self._save(stored)
+        self.documents = stored
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other processes from writing between this one's reading and writing."""
+        if self._path is None:
+            yield
+            return
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600), "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _load(self) -> KnownDocuments:
+        assert self._path is not None
+        try:
+            members = JsonObject(strict_json(self._path.read_bytes()), "the file")
+            texts = {kind: members.text(kind, TEXT, "") for kind in KINDS}
+            known = KnownDocuments(**{kind: Document.parse(text.encode()) for kind, text in texts.items() if text})
+            known.read_trust(), known.read_registry(), known.read_manifest()
+        except FileNotFoundError:
+            return KnownDocuments()
+        except (OSError, SyncError) as wrong:
+            raise SyncError("known.unreadable", f"{self._path} cannot be read ({wrong})") from wrong
+        return known
+
+    def _save(self, known: KnownDocuments) -> None:
+        if self._path is None:
+            return
+        held = {kind: document.to_bytes().decode() for kind in KINDS if (document := getattr(known, kind))}
+        atomic_file.replace_file(self._path, canonical(held))

@@ -1,0 +1,55 @@
+"""Fetches the newest trust and, if the roots changed since the known one, the trusts in between (SPEC 5.1).
+
+Tablets and staff clients call it. A server is not believed: every trust must follow from the known trust or from the
+pin.
+"""
+
+from collections.abc import Callable, Sequence
+
+from sync.documents import trust
+from sync.documents.signed import Document
+from sync.documents.trust import Trust
+from sync.errors import SyncError
+from sync.exchange.transport import RefusedError
+from sync.wire.encoding import strict_json
+from sync.wire.json_object import TEXT, JsonObject
+
+# With these codes a newer trust may still follow, by way of trusts that the reader has not seen.
+_ROOTS_DIFFER = ("trust.wrong_pin", "signed.too_few")
+
+
+def fetch_trusts(get: Callable[[str], bytes], held: Trust | None, pin: str) -> tuple[Document, ...]:
+    """Return trusts in rising order that a reader may accept one after the other; the last one is the newest.
+
+    `get` fetches an address of the server. The reader holds `held`, or only the pin of roots. Raises SyncError if the
+    newest trust follows from neither.
+    """
+    newest = Document.parse(get("/v1/trust"))
+    try:
+        trust.accept(newest, held, pin)
+    except SyncError as wrong:
+        if wrong.code not in _ROOTS_DIFFER:
+            raise
+        return _fetch_chain(get, held, pin, wrong)
+    return (newest,)
+
+
+def _fetch_chain(get: Callable[[str], bytes], held: Trust | None, pin: str, wrong: SyncError) -> tuple[Document, ...]:
+    try:
+        listed = JsonObject(strict_json(get("/v1/trusts")), "the list of trusts").texts("trusts", TEXT)
+    except RefusedError:  # A server of an older version lists no trusts.
+        raise wrong from None
+    chain = _select_following([Document.parse(each.encode()) for each in listed], held, pin)
+    if not chain:
+        raise wrong
+    trust.accept_chain(chain, held, pin)
+    return chain
+
+
+def _select_following(listed: Sequence[Document], held: Trust | None, pin: str) -> tuple[Document, ...]:
+    """Return the trusts after the held one; without one, those from the last trust whose roots have the pin."""
+    known = [trust.read(each) for each in listed]
+    if held is not None:
+        return tuple(each for each, content in zip(listed, known, strict=True) if content.number > held.number)
+    start = max((at for at, content in enumerate(known) if content.pin == pin), default=len(known))
+    return tuple(listed[start:])

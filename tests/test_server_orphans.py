@@ -1,0 +1,170 @@
+"""Tests that no trust takes away a key whose signed documents desks, tablets or publishing still need."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from server.flows.trust import device_orders, enrolment
+from server.flows.trust import documents as trust_documents
+from server.problems import Problem
+from server.store import devices, versions
+from support.intake import Field, Tablet
+from sync.documents import device_order, registry
+from sync.documents.enrolment import CERTIFICATE_TYP, Certificate
+from sync.documents.signed import Document
+from sync.keys.key_pairs import SigningKey
+from test_server_documents import NOW, new_registry, new_trust, publish, signed
+from test_server_staff_api import client, code
+
+ROOTS = ("raiz-1", "raiz-2")
+
+
+def install(field: Field, **changed: Any) -> None:
+    services, number = field.services, field.trust.number + 1
+    body = new_trust(field, number, ROOTS, **changed)
+    trust_documents.accept_trust(services.db, services.keys, body, actor="tests", now=NOW)
+
+
+def orphans(field: Field, **changed: Any) -> dict[str, Any]:
+    """Try to install a trust; return what it would orphan, empty if it was accepted."""
+    before = field.trust
+    try:
+        install(field, **changed)
+    except Problem as problem:
+        refused = problem
+    else:
+        return {}
+    assert (refused.code, field.trust) == ("trust.orphans", before)
+    found: dict[str, Any] = refused.members["orphans"]
+    return found
+
+
+def registrar(field: Field) -> SigningKey:
+    return field.world.office("registro", "registrar")
+
+
+def add_registrar(field: Field) -> SigningKey:
+    new = SigningKey.generate()
+    install(field, registrars=[registrar(field).public, new.public])
+    return new
+
+
+def sign_registry(field: Field, key: SigningKey, *, revoked: tuple[str, ...] = ()) -> None:
+    payload = new_registry(field, field_registry(field) + 1, revoked=[*revoked]).payload
+    body = Document(payload).signed_by(key, registry.TYP).to_bytes()
+    trust_documents.accept_registry(field.services.db, body, actor="tests", now=NOW)
+
+
+def field_registry(field: Field) -> int:
+    return trust_documents.registry_in_force(field.services.db.read()).number
+
+
+def certify_again(field: Field, tablet: Tablet, key: SigningKey) -> None:
+    """Send a new certificate to the address that takes those of revoked tablets too (SPEC 5.5)."""
+    said = Certificate(tablet.key.kid, tablet.key.public, "17", "Tableta", 2)
+    body = Document(said.to_payload(NOW)).signed_by(key, CERTIFICATE_TYP).to_bytes()
+    known = {"trust": field.trust, "registry": trust_documents.registry_in_force(field.services.db.read())}
+    enrolment.readmit_device(field.services.db, body, tablet.key.kid, **known, now=NOW)
+
+
+def order(field: Field, tablet: Tablet, key: SigningKey, number: int, kind: str = "wipe") -> None:
+    body = device_order.make(key, dev=tablet.key.kid, number=number, issued=NOW, order=kind).to_bytes()
+    device_orders.accept_order(field.services.db, body, field.trust, tablet.key.kid, actor="tests", now=NOW)
+
+
+def test_a_registrar_whose_registry_is_in_force_is_not_dropped(field: Field) -> None:
+    found = orphans(field, registrars=[SigningKey.generate().public])
+    assert found["registry"] == {"count": 1, "names": ["1"]}
+
+
+def test_a_registrar_is_dropped_once_another_one_signed_all_that_she_had_signed(field: Field) -> None:
+    tablet, revoked, pending = field.tablet(), field.tablet(), field.tablet(certified=False)
+    order(field, revoked, registrar(field), 1, "revoke")
+    new = add_registrar(field)
+    without = {"registrars": [new.public]}
+    kids = sorted(each.key.kid for each in (tablet, revoked))
+    found = orphans(field, **without)
+    assert set(found) == {"registry", "certificate", "order"}
+    assert sorted(found["certificate"]["names"]) == kids
+    assert pending.key.kid not in kids
+    sign_registry(field, new, revoked=(revoked.key.kid,))
+    certify_again(field, tablet, new)
+    assert set(orphans(field, **without)) == {"certificate", "order"}
+    certify_again(field, revoked, new)
+    assert orphans(field, **without) == {"order": {"count": 1, "names": [f"{revoked.key.kid} 1"]}}
+    order(field, revoked, new, 2, "revoke")
+    assert orphans(field, **without) == {}
+    device = devices.get_device(field.services.db.read(), revoked.key.kid)
+    assert device is not None
+    assert device.state == "revoked"
+    field.ask(tablet, field.message(tablet))
+
+
+def test_an_order_that_a_tablet_carried_out_keeps_no_registrar(field: Field) -> None:
+    tablet = field.tablet()
+    order(field, tablet, registrar(field), 1)
+    new = add_registrar(field)
+    sign_registry(field, new)
+    certify_again(field, tablet, new)
+    assert set(orphans(field, registrars=[new.public])) == {"order"}
+    field.ask(tablet, field.message(tablet, orders=1))
+    assert orphans(field, registrars=[new.public]) == {}
+
+
+def test_a_problem_names_a_bounded_list_and_counts_all(field: Field) -> None:
+    for _ in range(23):
+        field.tablet()
+    found = orphans(field, registrars=[SigningKey.generate().public])["certificate"]
+    assert (found["count"], len(found["names"])) == (23, 20)
+
+
+def test_a_form_that_tablets_use_keeps_one_of_its_signers(field: Field) -> None:
+    sha = publish(field, signed(field)).version.sha
+    found = orphans(field, authors=[], reviewers=[])
+    assert "otra 7" in found["form"]["names"]
+    assert orphans(field, authors=[]) == {}, "one signer is enough for tablets and desks (SPEC 5.7)"
+    assert trust_documents.form_bundle(field.services.db, "otra", sha)
+
+
+def test_a_form_out_of_use_keeps_no_signer(field: Field) -> None:
+    publish(field, signed(field))
+    with field.services.db.write() as w:
+        for version in versions.list_versions(w):
+            versions.set_state(w, version.id, state="retired", at=NOW)
+    assert orphans(field, authors=[], reviewers=[]) == {}
+
+
+def test_a_server_key_that_signed_the_manifest_in_force_is_not_dropped(field: Field) -> None:
+    services, other = field.services, SigningKey.generate()
+    own = services.keys.signing.public
+    install(field, servers=[own, other.public])
+    wanted = trust_documents.manifest_in_force(services.db.read())
+    with services.db.write() as w:
+        trust_documents.renew_manifest(w, replace(services.keys, signing=other), wanted, NOW)
+    assert set(orphans(field, servers=[own])) == {"manifest"}
+    with services.db.write() as w:
+        trust_documents.renew_manifest(w, services.keys, wanted, NOW)
+    assert orphans(field, servers=[own]) == {}
+
+
+def test_a_document_that_counts_no_longer_already_blocks_no_trust(field: Field) -> None:
+    """A trust of an older release may have orphaned it."""
+    tablet, stranger = field.tablet(), SigningKey.generate()
+    said = Certificate(tablet.key.kid, tablet.key.public, "17", "Tableta", 2)
+    body = Document(said.to_payload(NOW)).signed_by(stranger, CERTIFICATE_TYP).to_bytes()
+    with field.services.db.write() as w:
+        devices.certify(w, tablet.key.kid, certificate=body, label="Tableta", region="17", at=NOW)
+    new = add_registrar(field)
+    sign_registry(field, new)
+    assert orphans(field, registrars=[new.public]) == {}
+
+
+def test_the_registrar_reads_what_would_be_orphaned(field: Field) -> None:
+    field.tablet()
+    body = new_trust(field, 2, ROOTS, registrars=[SigningKey.generate().public])
+    answer = client(field, "registro").post("/v1/trust", data=body)
+    assert code(answer) == (409, "trust.orphans")
+    told: Any = answer.json
+    assert told["detail"] == "registry: 1, certificate: 1"
+    assert told["orphans"]["certificate"]["count"] == 1

@@ -1,0 +1,236 @@
+"""Tests that staff clients remember the newest documents that they accepted, beyond the end of the program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from server.app import clock
+from server.cli.main import main
+from server.cli.tablet.device_orders import revoke_in_registry
+from server.flows.trust import documents as trust_documents
+from support.clients import Office
+from sync.desk.client import DeskClient
+from sync.documents import registry
+from sync.documents.signed import Document
+from sync.errors import SyncError
+from sync.exchange.known_documents import KINDS, KnownDocumentsFile
+from sync.exchange.staff_documents import StaffDocuments
+from sync.exchange.staff_session import StaffSession
+from test_sync_root_changes import install, replace_root, roots_of, with_roots
+
+STOLEN, LOST, OTHER = (letter * 22 for letter in "ABC")
+
+
+def put_registry(office: Office, *revoked: str, issued: int | None = None) -> None:
+    db = office.field.services.db
+    held = trust_documents.registry_in_force(db.read())
+    said: dict[str, Any] = {"keyrings": [*held.keyrings.values()], "desks": held.desks, "revoked": revoked}
+    payload = registry.make(number=held.number + 1, issued=issued or clock(), **said)
+    signed = Document(payload).signed_by(office.registrar, registry.TYP).to_bytes()
+    trust_documents.accept_registry(db, signed, actor="tests", now=clock())
+
+
+def revoked(office: Office) -> set[str]:
+    return set(trust_documents.registry_in_force(office.field.services.db.read()).revoked)
+
+
+def renew(office: Office, kind: str) -> None:
+    """Publish the next document of a kind."""
+    if kind == "registry":
+        put_registry(office, STOLEN)
+    elif kind == "trust":
+        roots = roots_of(office)
+        install(office, with_roots(office, roots, *roots[:2]))
+    else:
+        office.publish("2")
+
+
+def roll_back(office: Office, kind: str) -> None:
+    """Make the server forget the newest document of a kind, as after a snapshot."""
+    with office.field.services.db.write() as w:
+        newest = trust_documents.get_newest(w, kind).number
+        w.execute("delete from documents where kind = ? and number = ?", [kind, newest])
+
+
+def sign_in(office: Office, known: Path | None) -> DeskClient:
+    phrase = office.field.world.passphrase("proteccion-17")
+    return DeskClient.sign_in(office.people_url, "proteccion-17", phrase, pin=office.pin, known=known)
+
+
+def fetch_all(desk: DeskClient, pin: str, known: Path) -> None:
+    documents = StaffDocuments(desk.staff.get_bytes, pin=pin, now=clock(), known=KnownDocumentsFile(known))
+    documents.fetch_registry()
+    documents.fetch_manifest()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_desk_that_restarts_refuses_an_older_document(office: Office, tmp_path: Path, kind: str) -> None:
+    known = tmp_path / "known" / "pin.json"
+    renew(office, kind)
+    with sign_in(office, known) as desk:
+        fetch_all(desk, office.pin, known)
+    roll_back(office, kind)
+    with sign_in(office, None) as desk, pytest.raises(SyncError, match=r"document\.rolled_back"):
+        fetch_all(desk, office.pin, known)
+
+
+@pytest.mark.parametrize("kind", ["trust", "registry"])
+def test_a_desk_that_restarts_refuses_another_document_under_the_same_number(
+    office: Office, tmp_path: Path, kind: str
+) -> None:
+    known = tmp_path / "pin.json"
+    renew(office, kind)
+    sign_in(office, known).staff.close()
+    roll_back(office, kind)
+    if kind == "trust":
+        roots = roots_of(office)
+        install(office, with_roots(office, roots, *roots[1:], issued=1))
+    else:
+        put_registry(office, OTHER)
+    with pytest.raises(SyncError, match=r"document\.same_number"):
+        sign_in(office, known)
+
+
+def test_what_a_desk_knows_is_for_its_owner_alone_and_one_file_for_each_pin(office: Office, tmp_path: Path) -> None:
+    known = tmp_path / "known" / "pin.json"
+    sign_in(office, known).staff.close()
+    assert known.stat().st_mode & 0o777 == 0o600
+    assert known.parent.stat().st_mode & 0o777 == 0o700
+    other = tmp_path / "known" / "other.json"
+    put_registry(office, STOLEN)
+    sign_in(office, other).staff.close()
+    assert KnownDocumentsFile(known).documents.read_registry().number == 1  # type: ignore[union-attr]
+    assert KnownDocumentsFile(other).documents.read_registry().number == 2  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"trust":7}', b'{"registry":"{}\\nx..y"}', b"\xff", None])
+def test_a_damaged_memory_is_an_error_and_never_an_empty_one(
+    office: Office, tmp_path: Path, damage: bytes | None
+) -> None:
+    known = tmp_path / "pin.json"
+    if damage is None:
+        known.mkdir()
+    else:
+        known.write_bytes(damage)
+    with pytest.raises(SyncError, match=r"known\.unreadable.*pin\.json"):
+        sign_in(office, known)
+    assert known.is_dir() or known.read_bytes() == damage
+
+
+def test_one_changed_letter_in_the_known_trust_is_noticed(office: Office, tmp_path: Path) -> None:
+    known = tmp_path / "pin.json"
+    sign_in(office, known).staff.close()
+    known.write_bytes(known.read_bytes().replace(b'\\"threshold\\":2', b'\\"threshold\\":1'))
+    with pytest.raises(SyncError, match=r"known\.unreadable"):
+        sign_in(office, known)
+
+
+def test_a_newer_memory_of_another_process_stays(office: Office, tmp_path: Path) -> None:
+    known = tmp_path / "pin.json"
+    with sign_in(office, known) as desk:
+        slow = KnownDocumentsFile(known)
+        older = Document.parse(desk.staff.get_bytes("/v1/registry"))
+        put_registry(office, STOLEN)
+        sign_in(office, known).staff.close()
+        slow.remember("registry", older)
+    assert KnownDocumentsFile(known).documents.read_registry().number == 2  # type: ignore[union-attr]
+
+
+def test_a_desk_that_knows_a_trust_follows_new_roots_from_it(office: Office, tmp_path: Path) -> None:
+    known, pin = tmp_path / "pin.json", office.pin
+    sign_in(office, known).staff.close()
+    replace_root(office, times=2)
+    phrase = office.field.world.passphrase("proteccion-17")
+    for _ in range(2):
+        with DeskClient.sign_in(office.people_url, "proteccion-17", phrase, pin=pin, known=known) as desk:
+            assert desk.trust.number == 3
+            (warning,) = desk.warnings
+            assert office.pin in warning
+
+
+# A registrar who signs
+
+
+def registrar_session(office: Office) -> StaffSession:
+    return StaffSession.sign_in(office.people_url, "registro", office.field.world.passphrase("registro"))
+
+
+def test_a_registrar_signs_no_registry_made_from_an_older_one(office: Office, tmp_path: Path) -> None:
+    known = tmp_path / "pin.json"
+    with registrar_session(office) as staff:
+        assert revoke_in_registry(staff, STOLEN, office.registrar, office.pin, known=known) == 2
+        roll_back(office, "registry")
+        with pytest.raises(SyncError, match=r"document\.rolled_back"):
+            revoke_in_registry(staff, OTHER, office.registrar, office.pin, known=known)
+    assert revoked(office) == set()
+
+
+def test_a_revoked_tablet_stays_revoked_whatever_newer_registry_the_server_shows(
+    office: Office, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = tmp_path / "pin.json"
+    with registrar_session(office) as staff:
+        revoke_in_registry(staff, STOLEN, office.registrar, office.pin, known=known)
+        revoke_in_registry(staff, LOST, office.registrar, office.pin, known=known)
+        put_registry(office)
+        capsys.readouterr()
+        assert revoke_in_registry(staff, OTHER, office.registrar, office.pin, known=known) == 5
+        assert revoked(office) == {STOLEN, LOST, OTHER}
+        assert capsys.readouterr().err == f"  + revoked tablet {OTHER}\n"
+        put_registry(office, OTHER)
+        again = frozenset({LOST})
+        revoke_in_registry(staff, OTHER, office.registrar, office.pin, known=known, readmitted=again)
+        assert revoked(office) == {STOLEN, OTHER}
+        assert capsys.readouterr().err == f"  - revoked tablet {LOST}\n"
+
+
+def test_a_registrar_sees_each_keyring_and_desk_that_changed_since_she_signed(
+    office: Office, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known, db = tmp_path / "pin.json", office.field.services.db
+    with registrar_session(office) as staff:
+        revoke_in_registry(staff, STOLEN, office.registrar, office.pin, known=known)
+        held = trust_documents.registry_in_force(db.read())
+        gone, *desks = held.desks
+        payload = registry.make(
+            number=3, keyrings=[*held.keyrings.values()], desks=desks, revoked=held.revoked, issued=clock()
+        )
+        signed = Document(payload).signed_by(office.registrar, registry.TYP).to_bytes()
+        trust_documents.accept_registry(db, signed, actor="tests", now=clock())
+        capsys.readouterr()
+        revoke_in_registry(staff, OTHER, office.registrar, office.pin, known=known)
+    assert capsys.readouterr().err.splitlines() == [
+        f"  - desk {gone.site or '-'} {gone.kind}",
+        f"  + revoked tablet {OTHER}",
+    ]
+
+
+# Commands
+
+
+def run(office: Office, *words: object) -> Any:
+    phrase = office.field.world.people / "proteccion-17" / "passphrase.txt"
+    who = ("--login", "proteccion-17", "--passphrase-file", phrase, "--server", office.people_url)
+    return CliRunner().invoke(main, [str(word) for word in ("desk", *words, *who)])
+
+
+@pytest.mark.parametrize("option", [True, False], ids=["option", "environment"])
+def test_desk_commands_remember_between_two_runs(
+    office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, option: bool
+) -> None:
+    put_registry(office, STOLEN)
+    folder = tmp_path / "mine"
+    monkeypatch.setenv("CHASKI_KNOWN", str(folder if not option else tmp_path / "elsewhere"))
+    chosen = ("--known", folder) if option else ()
+    spelled = " ".join(office.pin[at : at + 8] for at in range(0, 64, 8)).upper()
+    assert run(office, "queue", "--pin", spelled, *chosen).exit_code == 0
+    assert [path.name for path in folder.glob("*.json")] == [f"{office.pin}.json"]
+    roll_back(office, "registry")
+    for words in (("queue",), ("open", "x"), ("examine", "1")):
+        refused = run(office, *words, "--pin", office.pin, *chosen)
+        assert refused.exit_code != 0
+        assert "document.rolled_back" in refused.stderr
