@@ -113,7 +113,7 @@ def test_the_vocabulary_of_the_spec_is_that_of_the_code_in_its_order():
 
 
 def test_the_server_stores_of_a_screening_what_the_spec_says_and_nothing_else(tmp_path):
-    connection = SqliteDatabase(tmp_path / "chaski.db").read()
+    connection = SqliteDatabase(tmp_path / "chaski.db", create=True).read()
     stored = {
         table: {column["name"] for column in connection.rows(f"pragma table_info({table})")}
         for table in ("envelopes", "routes")

@@ -12,6 +12,11 @@ Parameters = Sequence[Any] | Mapping[str, Any]
 T = TypeVar("T")
 
 
+class DatabaseGoneError(Exception):
+    """The database's name no longer leads to the open file: it was moved, replaced or deleted. What was committed into
+    it must not be promised to anyone, because the next start opens another file."""
+
+
 class Result(Protocol):
     """The outcome of one statement."""
 
@@ -61,7 +66,13 @@ class Database(Hashable, Protocol):
         """Return this thread's reading connection. It sees everything committed and cannot write."""
 
     def write(self) -> AbstractContextManager[Connection]:
-        """Open a durable transaction: all changes in the block are stored, or none. Blocks do not nest."""
+        """Open a durable transaction: all changes in the block are stored, or none. Blocks do not nest.
+
+        Raises DatabaseGoneError after the commit if the next start would open another file.
+        """
+
+    def require_place(self) -> None:
+        """Raise DatabaseGoneError if the next start would open another file than the open one."""
 
     def group_commit(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction shared with other callers. Returns its result after the commit."""

@@ -45,7 +45,7 @@ def _trust(text: str) -> Trust:
 def _server(*known: tuple[VerifyKey, str]) -> Iterator[Database]:
     """A new server database with pending, certified and revoked tablets."""
     with TemporaryDirectory() as folder:
-        db = SqliteDatabase(Path(folder) / "chaski.db")
+        db = SqliteDatabase(Path(folder) / "chaski.db", create=True)
         with db.write() as w:
             for rule in RULES:
                 queues.put_queue(w, Queue(rule.queue, rule.site, rule.queue_kind, rule.keyring, rule.title_es))

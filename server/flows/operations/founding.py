@@ -140,7 +140,7 @@ def _remove_unfinished(config: Config) -> None:
 def create_server(data: Path, *, now: int) -> NewServer:
     """Create the server's keys and the database in a folder that `lock_new_server` has locked."""
     config = Config(data=data.absolute())
-    made, db = server_keys.create(config.keys), SqliteDatabase(config.database)
+    made, db = server_keys.create(config.keys), SqliteDatabase(config.database, create=True)
     with db.write() as w:
         audit.append(w, at=now, action="server.founded", actor=CEREMONY, subject=made.signing.kid)
     return NewServer(config, made, db)

@@ -41,8 +41,10 @@ class HealthFigures:
 def check_writable(db: Database, config: Config, *, now: int) -> None:
     """Write to the database unless the last check is recent, and check the free space for a batch of envelopes.
 
-    Raises SQLite's own error if the database is not writable, and Problem `storage.full` before space runs out.
+    Raises SQLite's own error if the database is not writable, DatabaseGoneError if the next start would open another
+    one, and Problem `storage.full` before space runs out.
     """
+    db.require_place()
     last = meta.last_write_check(db.read())
     if last is not None and 0 <= now - last < _WRITE_CHECK_EVERY:
         return
