@@ -1,4 +1,4 @@
-"""Which files a name leads to: device and inode. A program that holds a file open asks whether its name still leads there.
+"""The file that a name leads to, as device and inode: a program asks whether it still is the one that it has open.
 
 The tablet's store and the server's database call it. It must not open a file: when a process closes any descriptor of a
 SQLite file, POSIX drops SQLite's locks on that file (fcntl(2)).

@@ -205,3 +205,9 @@ def openly_counted_months(db: Database) -> None:
       from statistics_cells group by mode;
     delete from statistics_cells;
     """)
+
+
+@migrations()
+def promised_numbers(db: Database) -> None:
+    """The number up to which a chain was complete before rows of it were lost (SPEC 11.3, rule 10); 0 = none were."""
+    db.execute("alter table chains add column promised integer not null default 0")

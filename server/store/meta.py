@@ -39,6 +39,16 @@ def set_write_check(w: Connection, at: int) -> None:
     )
 
 
+def has_mark(c: Connection) -> bool:
+    """Return True if a mark was once written beside this database. Without its mark it is then an old copy."""
+    return c.row("select 1 from meta where name = 'marked'") is not None
+
+
+def record_mark(w: Connection) -> None:
+    """Record that a mark is written beside this database."""
+    w.execute("insert into meta (name, value) values ('marked', '1') on conflict (name) do nothing")
+
+
 def count_holdings(c: Connection) -> Holdings:
     """Count envelopes, tablets, people and form versions."""
     counts = c.row(

@@ -62,13 +62,15 @@ class NewReferral:
     deadline: int | None
 
 
-def put_referral(w: Connection, referral: NewReferral, *, at: int) -> None:
-    """Insert a referral."""
-    w.execute(
+def put_referral(w: Connection, referral: NewReferral, *, at: int) -> bool:
+    """Insert a referral. Returns False if the screening is in this queue already: its envelope was lost, and came
+    again."""
+    stored = w.execute(
         "insert into referrals (id, envelope, queue, kind, state, mode, urgency, mark, deadline, opened, changed)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (envelope, queue) do nothing",
         [*vars(referral).values(), at, at],
     )
+    return stored.rowcount > 0
 
 
 def set_state(

@@ -6,22 +6,24 @@ carries out after the delivery. It returns other documents of a response unread.
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sync.documents import receipt, trust
-from sync.documents.receipt import ReceiptItem
+from sync.documents.receipt import ReceiptItem, Receipts
 from sync.documents.signed import Document
 from sync.documents.trust import Trust
 from sync.errors import SyncError
 from sync.exchange.messages import (
     CONTENT_TYPE,
     MAX_REFUSED,
+    NOTHING_TOLD,
     PATH,
     SIGNATURE_HEADER,
     Event,
     Message,
     Request,
     Response,
+    Told,
     claimed_signer,
     limit_inventory,
     read_refusal,
@@ -68,14 +70,23 @@ class _VerifiedAnswer:
     batch: Batch
     response: Response
     items: tuple[ReceiptItem, ...]
+    told: Told = NOTHING_TOLD
 
 
 def deliver(context: SyncContext) -> DeliveryResult:
-    """Repeat requests until nothing is left to send or fetch. Each response is stored before the next request."""
+    """Repeat requests until nothing is left to send or fetch. Each response is stored before the next request.
+
+    In one sync the tablet proves once what it was told, and offers once again what the server lost (SPEC 11.3 rule 10).
+    """
     sent, receipts, events = 0, list[ReceiptItem](), list[Event]()
+    prove = proved = offered = False
     for _ in range(MAX_ROUNDS):
-        answer = _request_with_recovery(context)
-        context.outbox.sync_state.record_answer(answer.batch, _sync_result(context, answer))
+        answer = _request_with_recovery(context, prove=prove)
+        proved = proved or prove
+        prove = answer.response.prove and not proved
+        result = _sync_result(context, answer)
+        context.outbox.sync_state.record_answer(answer.batch, replace(result, again={}) if offered else result)
+        offered = offered or bool(answer.response.again)
         with suppress(SyncError):  # An error in an order is raised only after the last screening is delivered.
             orders.record(answer.response.orders, context.documents.trust, context.key.kid, context.outbox)
         sent += len(answer.batch.envelopes)
@@ -83,20 +94,20 @@ def deliver(context: SyncContext) -> DeliveryResult:
         events += answer.response.events
         # If no sent envelope got a receipt, another request would only send the same ones again.
         stuck = bool(answer.batch.envelopes) and not answer.items
-        if stuck or not (answer.response.more or context.outbox.sync_state.has_more(context.clock())):
+        if stuck or not (prove or answer.response.more or context.outbox.sync_state.has_more(context.clock())):
             break
     return DeliveryResult(sent, tuple(receipts), tuple(events), answer.response)
 
 
-def _request_with_recovery(context: SyncContext) -> _VerifiedAnswer:
+def _request_with_recovery(context: SyncContext, *, prove: bool) -> _VerifiedAnswer:
     """Make one request. If the server refuses it for a reason that can be repaired, repair it and try once more."""
     batch = context.outbox.sync_state.next_batch(context.clock())
     try:
-        return _send_batch(context, batch)
+        return _send_batch(context, batch, prove=prove)
     except RefusedError as refused:
         if not _recover(context, batch, refused):
             raise
-    return _send_batch(context, context.outbox.sync_state.next_batch(context.clock()))
+    return _send_batch(context, context.outbox.sync_state.next_batch(context.clock()), prove=prove)
 
 
 def _recover(context: SyncContext, batch: Batch, refused: RefusedError) -> bool:
@@ -120,8 +131,8 @@ def _recover(context: SyncContext, batch: Batch, refused: RefusedError) -> bool:
     return True
 
 
-def _send_batch(context: SyncContext, batch: Batch) -> _VerifiedAnswer:
-    message = write_request(_build_request(context, batch), context.key)
+def _send_batch(context: SyncContext, batch: Batch, *, prove: bool) -> _VerifiedAnswer:
+    message = write_request(_build_request(context, batch, prove=prove), context.key)
     headers = {"Content-Type": CONTENT_TYPE, SIGNATURE_HEADER: message.signature}
     try:
         reply = context.transport.send("POST", PATH, message.body, headers)
@@ -136,7 +147,13 @@ def _send_batch(context: SyncContext, batch: Batch) -> _VerifiedAnswer:
     receipts = receipt.accept(
         response.receipts, trusted, dev=context.key.kid, n=batch.number, generation=response.generation
     )
-    return _VerifiedAnswer(batch, response, receipts.items)
+    return _VerifiedAnswer(batch, response, receipts.items, _last_row(receipts))
+
+
+def _last_row(receipts: Receipts) -> Told:
+    """Return the audit row that receipts name. An older server names none."""
+    known = receipts.number and receipts.head
+    return Told(receipts.number, receipt.shorten_head(receipts.head)) if known else NOTHING_TOLD
 
 
 def _message(reply: Reply) -> Message:
@@ -151,7 +168,7 @@ def _trust_for(context: SyncContext, answer: Message) -> Trust:
     return trust.accept(Document.parse(context.transport.get("/v1/trust")), held, held.pin)
 
 
-def _build_request(context: SyncContext, batch: Batch) -> Request:
+def _build_request(context: SyncContext, batch: Batch, *, prove: bool) -> Request:
     place, documents = context.outbox.sync_state.load(), context.documents
     refused = {sha: refusal.code for sha, refusal in context.outbox.documents.form_selection().refused.items()}
     return Request(
@@ -169,6 +186,9 @@ def _build_request(context: SyncContext, batch: Batch) -> Request:
         inventory={} if place.inventory == _inventory_digest(documents) else limit_inventory(documents.versions),
         refused=dict(sorted(refused.items())[:MAX_REFUSED]),
         ended=place.ended,
+        told=place.told,
+        receipted=place.receipted,
+        proof=place.proof.decode("utf-8") if prove else "",
     )
 
 
@@ -187,4 +207,7 @@ def _sync_result(context: SyncContext, answer: _VerifiedAnswer) -> SyncResult:
         cursor=answer.response.cursor,
         inventory=_inventory_digest(context.documents),
         seq=answer.response.seq,
+        again=answer.response.again,
+        told=answer.told,
+        proof=answer.response.receipts.to_bytes() if answer.response.receipts else b"",
     )

@@ -139,11 +139,11 @@ def _store_one(
             outcome = "held"
     envelopes.put_envelope(w, envelope, outcome=outcome, at=now)
     batch.events.append(AuditEvent(f"envelope.{outcome}", envelope.header.dev, envelope.id))
-    _store_route_and_work(w, envelope, arrival.route, outcome, now)
+    is_new = _store_route_and_work(w, envelope, arrival.route, outcome, now)
     for decision in decisions:
         mark = _mark_of_retired_form(w, batch, arrival.route) if outcome == "stored" else outcome
-        batch.events.append(referrals.open_referral(w, envelope.id, decision, mark=mark, now=now))
-    if outcome not in ("conflict", "quarantined"):  # These are counted when a person releases them.
+        batch.events += referrals.open_referral(w, envelope.id, decision, mark=mark, now=now)
+    if is_new and outcome not in ("conflict", "quarantined"):  # These are counted when a person releases them.
         batch.facts += statistics.screening_facts(arrival.route)
     return ReceiptItem(envelope.id, outcome, envelope.header.seq)
 
@@ -178,16 +178,18 @@ def _is_held(w: Connection, batch: _Batch, route: Route | None, decisions: Seque
 _WORK_KINDS = {"quarantined": "quarantine", "conflict": "conflict", "fork": "fork", "held": "held"}
 
 
-def _store_route_and_work(w: Connection, envelope: Envelope, route: Route | None, outcome: str, now: int) -> None:
-    """Store the route, and add the items that a person has to decide to the work list."""
-    header = envelope.header
+def _store_route_and_work(w: Connection, envelope: Envelope, route: Route | None, outcome: str, now: int) -> bool:
+    """Store the route, and add the items that a person has to decide to the work list. Returns False if the route
+    outlived an envelope that was lost: that screening is counted already."""
+    header, is_new = envelope.header, True
     kinds = [_WORK_KINDS[outcome]] if outcome in _WORK_KINDS else []
     if route is None:
         kinds.append("route")
     else:
-        envelopes.put_route(w, envelope.id, route)
+        is_new = envelopes.put_route(w, envelope.id, route)
     for kind in kinds:
         worklist.add_item(w, kind=kind, dev=header.dev, chain=header.chain, envelope=envelope.id, at=now)
+    return is_new
 
 
 def advance_chains(w: Connection, chains: Iterable[tuple[str, str]], *, now: int) -> dict[str, int]:

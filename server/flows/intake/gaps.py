@@ -15,6 +15,7 @@ from server.store.audit import SERVER
 from server.store.chains import Gap
 from server.store.worklist import WorkItem
 from sync.durations import DAY
+from sync.exchange.messages import MAX_RANGES
 
 # After this time (ms) a gap is not a batch still in transit, and a decision "found" has not come true.
 LATE_AFTER = 3 * DAY
@@ -42,6 +43,21 @@ def record_left_chains(w: Connection, dev: str, ended: Mapping[str, int], *, now
     for chain, written in ended.items():
         if chains.record_left_chain(w, dev, chain, written):
             worklist.add_item(w, kind="copied", dev=dev, chain=chain, at=now)
+
+
+def list_lost(w: Connection, dev: str, receipted: Mapping[str, int]) -> dict[str, list[Gap]]:
+    """Return, by chain, the numbers that the server lacks up to the highest one that the tablet holds a receipt for.
+
+    A contiguous number that covers one of them is taken back; the caller then updates these chains. A number that the
+    server never had changes nothing: a tablet may lie. At most MAX_RANGES ranges; the next sync asks for the rest.
+    """
+    lost: dict[str, list[Gap]] = {}
+    for chain, last in receipted.items():
+        room = MAX_RANGES - sum(map(len, lost.values()))
+        if room and (missing := chains.list_missing(w, dev, chain, last)):
+            chains.take_back(w, dev, chain, missing[0])
+            lost[chain] = missing[:room]
+    return lost
 
 
 def update_gap(w: Connection, dev: str, chain: str, *, now: int) -> tuple[int, bool]:

@@ -7,7 +7,8 @@ A request changes the database completely or not at all. The server must not sig
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
@@ -18,16 +19,19 @@ from server.flows.forms import halts
 from server.flows.intake import envelopes as envelope_intake
 from server.flows.intake import gaps
 from server.flows.intake.envelopes import ParsedEnvelope
+from server.flows.operations import rollback_guard
 from server.flows.trust import device_orders
 from server.flows.trust import documents as trust_documents
 from server.problems import Problem
 from server.server_keys import ServerKeys
 from server.store import audit, devices, documents, envelopes, meta, statuses, worklist
 from server.store.audit import SERVER
+from server.store.chains import Gap
 from server.store.devices import Device
 from sync.documents import receipt
-from sync.documents.receipt import ReceiptItem
+from sync.documents.receipt import ReceiptItem, Receipts
 from sync.documents.signed import Document
+from sync.errors import SyncError
 from sync.exchange import messages
 from sync.exchange.messages import Event, Message, Request, Response
 from sync.keys.key_pairs import VerifyKey, key_id
@@ -53,18 +57,20 @@ def answer_request(
         envelope_intake.inspect_envelope(raw, partial(get_device_key, db), keys.routes) for raw in request.envelopes
     ]
     digest = hashlib.sha256(message.body).hexdigest()
-    applied = db.group_commit(lambda w: _apply(w, dev, request, digest, arrivals, rulebook, now))
+    proof = _read_proof(db, request)
+    applied = db.group_commit(lambda w: _apply(w, dev, request, digest, arrivals, proof, keys, rulebook, now))
     return messages.write_response(_add_receipts(applied, keys), keys.signing), applied.items
 
 
 @dataclass(frozen=True)
 class _Applied:
-    """The result of the transaction: the response for the tablet, the receipt items, and the head of the audit
-    chain."""
+    """The result of the transaction: the response for the tablet, the receipt items, and number and hash of the last
+    audit row."""
 
     response: Response
     items: list[ReceiptItem]
     known_items: list[ReceiptItem]
+    number: int
     head: str
 
 
@@ -74,20 +80,34 @@ def _apply(
     request: Request,
     digest: str,
     arrivals: Sequence[ParsedEnvelope],
+    proof: Receipts | None,
+    keys: ServerKeys,
     rulebook: Rulebook,
     now: int,
 ) -> _Applied:
     """Apply all changes of a request, in one transaction or in a savepoint of a shared one."""
-    generation = meta.get_generation(w)
-    _accept_request(w, dev, request, digest, generation, now)
+    _accept_request(w, dev, request, digest, now)
+    if proof is not None:
+        rollback_guard.renew_if_proved(w, keys, proof, now=now)
+    same_generation = request.generation == meta.get_generation(w)
     taken = envelope_intake.store_all(w, arrivals, sender=dev, rulebook=rulebook, now=now)
     known = _find_known(w, request)
     if request.ended:
         gaps.record_left_chains(w, dev, request.ended, now=now)
+    lost = gaps.list_lost(w, dev, request.receipted) if same_generation else {}
     seq = envelope_intake.advance_chains(
-        w, [*_list_chains(arrivals), *((dev, chain) for chain in request.ended)], now=now
+        w, [*_list_chains(arrivals), *((dev, chain) for chain in (*request.ended, *lost))], now=now
     )
-    return _Applied(_build_response(w, dev, request, generation, seq, now), taken, known, audit.get_head(w)[1])
+    return _Applied(_build_response(w, dev, request, seq, lost, now), taken, known, *audit.get_head(w))
+
+
+def _read_proof(db: Database, request: Request) -> Receipts | None:
+    """Return the receipts by which a tablet proves that the server knew more, or None if no server signed them."""
+    if not request.proof:
+        return None
+    with suppress(SyncError):  # A false proof costs the request nothing.
+        return receipt.read(Document.parse(request.proof.encode()), trust_documents.trust_in_force(db.read()))
+    return None
 
 
 @lru_cache(maxsize=10_000)
@@ -108,7 +128,7 @@ def _authenticate(c: Connection, dev: str) -> Device:
     return device
 
 
-def _accept_request(w: Connection, dev: str, request: Request, digest: str, generation: str, now: int) -> None:
+def _accept_request(w: Connection, dev: str, request: Request, digest: str, now: int) -> None:
     """Record a request. Its number must be higher than the last one, so that an attacker cannot replay an old request.
 
     The server answers the same bytes under the last number again, because the network can lose an answer. A repeated
@@ -132,7 +152,7 @@ def _accept_request(w: Connection, dev: str, request: Request, digest: str, gene
         device_orders.record_carried_out(w, dev, request.orders, now=now)
     worklist.close_resolved(w, kind="silent", dev=dev, by=SERVER, at=now)
     # The same report was processed before; only a restore makes it necessary to process it again.
-    if request.generation != generation or any(held[kind] != getattr(device, kind) for kind in held):
+    if request.generation != meta.get_generation(w) or any(held[kind] != getattr(device, kind) for kind in held):
         trust_documents.report_ahead(w, dev, held, now=now)
 
 
@@ -149,12 +169,15 @@ def _list_chains(arrivals: Sequence[ParsedEnvelope]) -> list[tuple[str, str]]:
 
 
 def _build_response(
-    w: Connection, dev: str, request: Request, generation: str, seq: dict[str, int], now: int
+    w: Connection, dev: str, request: Request, seq: dict[str, int], lost: Mapping[str, Sequence[Gap]], now: int
 ) -> Response:
-    """Return the documents above the tablet's numbers, and the new status events of its screenings."""
+    """Return the documents above the tablet's numbers, the new status events of its screenings, and the numbers to
+    send again."""
+    generation = meta.get_generation(w)
+    same_generation = request.generation == generation
     # A cursor is valid in one generation of the database. After a restore the server sends all status events from the
-    # start.
-    cursor = request.cursor if request.generation == generation else 0
+    # start, and so it does for a cursor that it cannot have given: the database went back.
+    cursor = request.cursor if same_generation and request.cursor <= statuses.last_cursor(w) else 0
     events = statuses.list_since(w, dev, cursor, EVENTS_AT_ONCE)
     return Response(
         dev=dev,
@@ -169,6 +192,9 @@ def _build_response(
         orders=device_orders.list_due(w, dev, request.orders),
         seq=seq,
         more=len(events) == EVENTS_AT_ONCE,
+        again={chain: [(gap.first, gap.last) for gap in gaps] for chain, gaps in lost.items()},
+        # The tablet's word is not enough to start a new generation; its receipts are.
+        prove=same_generation and bool(request.told.number) and rollback_guard.contradicts(w, request.told),
     )
 
 
@@ -189,6 +215,7 @@ def _add_receipts(applied: _Applied, keys: ServerKeys) -> Response:
         at=response.at,
         generation=response.generation,
         head=applied.head,
+        number=applied.number,
         items=items,
     )
     return replace(response, receipts=receipts)
