@@ -24,6 +24,7 @@ from server.database.sqlite import SqliteDatabase
 from server.store import audit, meta, worklist
 from support.backups import read_column
 from support.clients import Office
+from support.databases import writing_connection
 from support.intake import Field
 from support.intake import Tablet as SimulatedTablet
 from sync.documents import receipt
@@ -84,7 +85,7 @@ def test_a_server_rolled_back_overnight_has_all_again_after_the_morning_syncs(st
     shutil.copytree(data, snapshot)  # With the mark, as the snapshot of a virtual machine has it.
     stage.server.start()
     with stage.staff("publicacion") as administrator:
-        assert [item["kind"] for item in administrator.get("/v1/worklist")] == []
+        assert [item["kind"] for item in administrator.get("/v1/work-list")] == []
     folders.append(enrol_another(stage, "fourth"))
     sync_all(2)
     stage.server.kill()
@@ -94,7 +95,7 @@ def test_a_server_rolled_back_overnight_has_all_again_after_the_morning_syncs(st
 
     sync_all(0)
     with stage.staff("publicacion") as administrator:
-        (item,) = [item for item in administrator.get("/v1/worklist") if item["kind"] != "ahead"]
+        (item,) = [item for item in administrator.get("/v1/work-list") if item["kind"] != "ahead"]
     assert (item["kind"], item["reason"].split()[0]) == ("went_back", "receipts.newer")
     assert "generación nueva" in item["sentence"]
     stage.server.stop()
@@ -187,6 +188,7 @@ def test_a_database_behind_its_mark_gets_a_new_generation_at_start(
     tablet, former = field.tablet(), generation(field)
     field.push(tablet, field.envelope(tablet))
     power_cut(field, "evening")
+    writing_connection(field.services.db).execute("pragma wal_checkpoint(truncate)")
     sent = [field.envelope(tablet) for _ in range(4)]
     for each in sent:
         field.push(tablet, each)
@@ -210,12 +212,12 @@ def test_power_cuts_clean_stops_and_other_commands_change_no_generation(field: F
     tablet, former = field.tablet(), generation(field)
     field.push(tablet, field.envelope(tablet))
     again = reopen(field, power_cut(field))
-    again.push(tablet, field.envelope(tablet))
+    again.push(tablet, again.envelope(tablet))
     again = reopen(again)
     with closing(SqliteDatabase(again.world.config.database)) as command, command.write() as w:
         audit.append(w, at=1, action="tests.ran", actor="tests", subject="")
     again = reopen(again)
-    again.push(tablet, field.envelope(tablet))
+    again.push(tablet, again.envelope(tablet))
     again = reopen(again)
     assert (generation(again), reasons(again)) == (former, [])
     number, head = audit.get_head(again.services.db.read())
@@ -260,7 +262,7 @@ def test_another_history_under_the_same_audit_number_is_noticed(field: Field) ->
     shutil.copy(mark_file(field.world.config.database), mark_file(other.config.database))
     again = reopen(twin)
     assert reasons(again) == ["mark.other_history"]
-    again.push(tablet, field.envelope(tablet))
+    again.push(tablet, again.envelope(tablet))
     again.services.db.close()
 
 
