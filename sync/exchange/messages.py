@@ -53,14 +53,14 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Told:
+class AuditRow:
     """The audit row of the newest receipts that a tablet holds: its number (0 = none), and its hash in 22 letters."""
 
     number: int = 0
     head: str = ""
 
 
-NOTHING_TOLD = Told()
+NO_AUDIT_ROW = AuditRow()
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Request:
     refused: Mapping[str, str] = field(default_factory=dict)
     ended: Mapping[str, int] = field(default_factory=dict)
     budget: int = 0
-    told: Told = NOTHING_TOLD
+    told: AuditRow = NO_AUDIT_ROW
     receipted: Mapping[str, int] = field(default_factory=dict)
     proof: str = ""
 
@@ -245,8 +245,8 @@ def _read_chains(members: JsonObject, maximum: int) -> dict[str, int]:
     return {chain: members.integer(chain, 1) for chain in chains}
 
 
-def _read_told(members: JsonObject) -> Told:
-    return Told(members.integer("number", 1), members.text("head", KID)) if members.names(TEXT) else NOTHING_TOLD
+def _read_told(members: JsonObject) -> AuditRow:
+    return AuditRow(members.integer("number", 1), members.text("head", KID)) if members.names(TEXT) else NO_AUDIT_ROW
 
 
 # Responses

@@ -6,7 +6,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sync.exchange.messages import NOTHING_TOLD, Event, Told
+from sync.exchange.messages import NO_AUDIT_ROW, AuditRow, Event
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class SyncResult:
     inventory: str = ""
     seq: Mapping[str, int] = field(default_factory=dict)
     again: Mapping[str, Sequence[tuple[int, int]]] = field(default_factory=dict)
-    told: Told = NOTHING_TOLD
+    told: AuditRow = NO_AUDIT_ROW
     proof: bytes = b""
 
 
@@ -80,7 +80,7 @@ class SyncState:
     inventory: str
     orders: int
     ended: Mapping[str, int]
-    told: Told
+    told: AuditRow
     proof: bytes
     receipted: Mapping[str, int]
 

@@ -16,14 +16,14 @@ from sync.errors import SyncError
 from sync.exchange.messages import (
     CONTENT_TYPE,
     MAX_REFUSED,
-    NOTHING_TOLD,
+    NO_AUDIT_ROW,
     PATH,
     SIGNATURE_HEADER,
+    AuditRow,
     Event,
     Message,
     Request,
     Response,
-    Told,
     claimed_signer,
     limit_inventory,
     read_refusal,
@@ -70,7 +70,7 @@ class _VerifiedAnswer:
     batch: Batch
     response: Response
     items: tuple[ReceiptItem, ...]
-    told: Told = NOTHING_TOLD
+    told: AuditRow = NO_AUDIT_ROW
 
 
 def deliver(context: SyncContext) -> DeliveryResult:
@@ -150,10 +150,10 @@ def _send_batch(context: SyncContext, batch: Batch, *, prove: bool) -> _Verified
     return _VerifiedAnswer(batch, response, receipts.items, _last_row(receipts))
 
 
-def _last_row(receipts: Receipts) -> Told:
+def _last_row(receipts: Receipts) -> AuditRow:
     """Return the audit row that receipts name. An older server names none."""
     known = receipts.number and receipts.head
-    return Told(receipts.number, receipt.shorten_head(receipts.head)) if known else NOTHING_TOLD
+    return AuditRow(receipts.number, receipt.shorten_head(receipts.head)) if known else NO_AUDIT_ROW
 
 
 def _message(reply: Reply) -> Message:

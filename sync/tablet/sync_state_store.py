@@ -5,7 +5,7 @@
 
 import sqlite3
 
-from sync.exchange.messages import MAX_ENDED, MAX_RECEIPTED, Told
+from sync.exchange.messages import MAX_ENDED, MAX_RECEIPTED, AuditRow
 from sync.tablet.chain_counters import ChainCounters
 from sync.tablet.envelope_store import EnvelopeStore
 from sync.tablet.outbox_database import transaction
@@ -118,7 +118,7 @@ class SyncStateStore:
         receipts = self._db.execute("SELECT number, head, body FROM newest_receipts").fetchone()
         number, head, proof = receipts or (0, "", b"")
         receipted = self._envelopes.highest_receipted(MAX_RECEIPTED)
-        return SyncState(generation, cursor, inventory, orders, ended, Told(number, head), bytes(proof), receipted)
+        return SyncState(generation, cursor, inventory, orders, ended, AuditRow(number, head), bytes(proof), receipted)
 
     def list_statuses(self) -> tuple[StatusUpdate, ...]:
         """Return the newest status of each screening that has one."""

@@ -41,7 +41,7 @@ FULL: dict[str, Any] = {
     "refused": {"b2" * 32: "signed.too_few"},
     "ended": {CHAIN: 7},
     "budget": 20_000,
-    "told": messages.Told(812, b64u(fixed("audit row")[:16])),
+    "told": messages.AuditRow(812, b64u(fixed("audit row")[:16])),
     "receipted": {CHAIN: 7},
     "proof": "not receipts",
 }

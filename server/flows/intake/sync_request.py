@@ -57,9 +57,21 @@ def answer_request(
         envelope_intake.inspect_envelope(raw, partial(get_device_key, db), keys.routes) for raw in request.envelopes
     ]
     digest = hashlib.sha256(message.body).hexdigest()
-    proof = _read_proof(db, request)
-    applied = db.group_commit(lambda w: _apply(w, dev, request, digest, arrivals, proof, keys, rulebook, now))
+    incoming = _Incoming(dev, request, digest, arrivals, _read_proof(db, request))
+    applied = db.group_commit(lambda w: _apply(w, incoming, keys, rulebook, now))
     return messages.write_response(_add_receipts(applied, keys), keys.signing), applied.items
+
+
+@dataclass(frozen=True)
+class _Incoming:
+    """A verified request: the tablet, the SHA-256 of the body, the parsed envelopes, and the receipts that it proves
+    something with."""
+
+    dev: str
+    request: Request
+    digest: str
+    arrivals: Sequence[ParsedEnvelope]
+    proof: Receipts | None
 
 
 @dataclass(frozen=True)
@@ -74,27 +86,17 @@ class _Applied:
     head: str
 
 
-def _apply(
-    w: Connection,
-    dev: str,
-    request: Request,
-    digest: str,
-    arrivals: Sequence[ParsedEnvelope],
-    proof: Receipts | None,
-    keys: ServerKeys,
-    rulebook: Rulebook,
-    now: int,
-) -> _Applied:
+def _apply(w: Connection, incoming: _Incoming, keys: ServerKeys, rulebook: Rulebook, now: int) -> _Applied:
     """Apply all changes of a request, in one transaction or in a savepoint of a shared one."""
-    _accept_request(w, dev, request, digest, now)
-    if proof is not None:
-        rollback_guard.renew_if_proved(w, keys, proof, now=now)
-    same_generation = request.generation == meta.get_generation(w)
+    dev, request, arrivals = incoming.dev, incoming.request, incoming.arrivals
+    _accept_request(w, dev, request, incoming.digest, now)
+    if incoming.proof is not None:
+        rollback_guard.renew_if_proved(w, keys, incoming.proof, now=now)
     taken = envelope_intake.store_all(w, arrivals, sender=dev, rulebook=rulebook, now=now)
     known = _find_known(w, request)
     if request.ended:
         gaps.record_left_chains(w, dev, request.ended, now=now)
-    lost = gaps.list_lost(w, dev, request.receipted) if same_generation else {}
+    lost = gaps.list_lost(w, dev, request.receipted) if request.generation == meta.get_generation(w) else {}
     seq = envelope_intake.advance_chains(
         w, [*_list_chains(arrivals), *((dev, chain) for chain in (*request.ended, *lost))], now=now
     )

@@ -21,7 +21,7 @@ from server.store import audit, meta, worklist
 from server.store.audit import SERVER
 from sync.documents.receipt import Receipts, shorten_head
 from sync.durations import WEEK
-from sync.exchange.messages import Told
+from sync.exchange.messages import AuditRow
 
 _log = logging.getLogger("chaski")
 
@@ -80,7 +80,7 @@ def _contradiction(source: str, c: Connection, number: int, is_same: Callable[[s
     return "" if is_same(head) else f"{source}.other_history"
 
 
-def contradicts(c: Connection, told: Told) -> bool:
+def contradicts(c: Connection, told: AuditRow) -> bool:
     """Return True if the audit chain does not have the row that a tablet says it was told. Only its receipts prove
     it."""
     return bool(_contradiction("told", c, told.number, lambda head: shorten_head(head) == told.head))
