@@ -305,11 +305,37 @@ def test_one_tablets_receipts_start_a_new_generation_once(field: Field) -> None:
     assert (answer.prove, answer.generation != former) == (False, True)
     late = again.ask(second, again.message(second, **told(other), proof=proof(other)))
     assert (late.generation, late.prove) == (answer.generation, False), "a proof of the former generation is settled"
+    unknown = again.message(second, **{**told(other), "generation": "AAAAAAAAAAA"})
+    assert again.ask(second, unknown).prove, "its word alone starts nothing"
+    assert generation(again) == answer.generation
     assert reasons(again) == ["receipts.newer"]
     assert again.push(first, again.envelope(first))[0].outcome == "stored"
     last = reopen(again)
     assert (generation(last), len(reasons(last))) == (answer.generation, 1)
     last.services.db.close()
+
+
+def test_the_same_snapshot_put_back_twice_is_noticed_twice(office: Office, tablet: Tablet) -> None:
+    """The second time its generation is one that the tablet has left."""
+    field = office.field
+    db = field.services.db
+    evening = power_cut(field, "evening").config.database
+    screen(tablet)
+    tablet.sync()
+
+    def put_back() -> None:
+        with closing(sqlite3.connect(evening)) as source, closing(sqlite3.connect(field.world.config.database)) as into:
+            source.backup(into)
+        mark_file(field.world.config.database).write_bytes(mark_file(evening).read_bytes())
+
+    for why in ("receipts.newer", "receipts.other_generation"):
+        put_back()
+        assert (office.stored(), reasons(field)) == ([], [])
+        assert tablet.sync().waiting == 0
+        assert (len(office.stored()), reasons(field)) == (1, [why])
+        settled = meta.get_generation(db.read())
+        assert tablet.sync().traffic.requests == 1
+        assert meta.get_generation(db.read()) == settled
 
 
 def test_a_tablet_knows_better_even_after_the_server_went_on(field: Field) -> None:

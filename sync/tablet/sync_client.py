@@ -79,11 +79,12 @@ def deliver(context: SyncContext) -> DeliveryResult:
     In one sync the tablet proves once what it was told, and offers once again what the server lost (SPEC 11.3 rule 10).
     """
     sent, receipts, events = 0, list[ReceiptItem](), list[Event]()
-    prove = proved = offered = False
+    proof, proved, offered = b"", False, False
     for _ in range(MAX_ROUNDS):
-        answer = _request_with_recovery(context, prove=prove)
-        proved = proved or prove
-        prove = answer.response.prove and not proved
+        held = context.outbox.sync_state.load().proof  # The response may begin another generation, with other receipts.
+        answer = _request_with_recovery(context, proof)
+        proved = proved or bool(proof)
+        proof = held if answer.response.prove and not proved else b""
         result = _sync_result(context, answer)
         context.outbox.sync_state.record_answer(answer.batch, replace(result, again={}) if offered else result)
         offered = offered or bool(answer.response.again)
@@ -94,20 +95,20 @@ def deliver(context: SyncContext) -> DeliveryResult:
         events += answer.response.events
         # If no sent envelope got a receipt, another request would only send the same ones again.
         stuck = bool(answer.batch.envelopes) and not answer.items
-        if stuck or not (prove or answer.response.more or context.outbox.sync_state.has_more(context.clock())):
+        if stuck or not (proof or answer.response.more or context.outbox.sync_state.has_more(context.clock())):
             break
     return DeliveryResult(sent, tuple(receipts), tuple(events), answer.response)
 
 
-def _request_with_recovery(context: SyncContext, *, prove: bool) -> _VerifiedAnswer:
+def _request_with_recovery(context: SyncContext, proof: bytes) -> _VerifiedAnswer:
     """Make one request. If the server refuses it for a reason that can be repaired, repair it and try once more."""
     batch = context.outbox.sync_state.next_batch(context.clock())
     try:
-        return _send_batch(context, batch, prove=prove)
+        return _send_batch(context, batch, proof)
     except RefusedError as refused:
         if not _recover(context, batch, refused):
             raise
-    return _send_batch(context, context.outbox.sync_state.next_batch(context.clock()), prove=prove)
+    return _send_batch(context, context.outbox.sync_state.next_batch(context.clock()), proof)
 
 
 def _recover(context: SyncContext, batch: Batch, refused: RefusedError) -> bool:
@@ -131,8 +132,8 @@ def _recover(context: SyncContext, batch: Batch, refused: RefusedError) -> bool:
     return True
 
 
-def _send_batch(context: SyncContext, batch: Batch, *, prove: bool) -> _VerifiedAnswer:
-    message = write_request(_build_request(context, batch, prove=prove), context.key)
+def _send_batch(context: SyncContext, batch: Batch, proof: bytes) -> _VerifiedAnswer:
+    message = write_request(_build_request(context, batch, proof), context.key)
     headers = {"Content-Type": CONTENT_TYPE, SIGNATURE_HEADER: message.signature}
     try:
         reply = context.transport.send("POST", PATH, message.body, headers)
@@ -168,7 +169,7 @@ def _trust_for(context: SyncContext, answer: Message) -> Trust:
     return trust.accept(Document.parse(context.transport.get("/v1/trust")), held, held.pin)
 
 
-def _build_request(context: SyncContext, batch: Batch, *, prove: bool) -> Request:
+def _build_request(context: SyncContext, batch: Batch, proof: bytes) -> Request:
     place, documents = context.outbox.sync_state.load(), context.documents
     refused = {sha: refusal.code for sha, refusal in context.outbox.documents.form_selection().refused.items()}
     return Request(
@@ -188,7 +189,7 @@ def _build_request(context: SyncContext, batch: Batch, *, prove: bool) -> Reques
         ended=place.ended,
         told=place.told,
         receipted=place.receipted,
-        proof=place.proof.decode("utf-8") if prove else "",
+        proof=proof.decode("utf-8"),
     )
 
 

@@ -196,7 +196,7 @@ def _build_response(
         more=len(events) == EVENTS_AT_ONCE,
         again={chain: [(gap.first, gap.last) for gap in gaps] for chain, gaps in lost.items()},
         # The tablet's word is not enough to start a new generation; its receipts are.
-        prove=same_generation and bool(request.told.number) and rollback_guard.contradicts(w, request.told),
+        prove=rollback_guard.contradicts(w, request.generation, request.told),
     )
 
 

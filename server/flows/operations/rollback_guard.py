@@ -61,7 +61,7 @@ def renew_if_behind(db: Database, database: Path, keys: ServerKeys, *, now: int)
         with db.write() as w:
             meta.record_mark(w)
             if why:
-                _start_after_rollback(w, keys, why, mark.number if mark else 0, now)
+                _start_after_rollback(w, keys, why, mark, now)
 
 
 def _why_behind(c: Connection, mark: CommitMark | None) -> str:
@@ -80,27 +80,37 @@ def _contradiction(source: str, c: Connection, number: int, is_same: Callable[[s
     return "" if is_same(head) else f"{source}.other_history"
 
 
-def contradicts(c: Connection, told: AuditRow) -> bool:
-    """Return True if the audit chain does not have the row that a tablet says it was told. Only its receipts prove
-    it."""
-    return bool(_contradiction("told", c, told.number, lambda head: shorten_head(head) == told.head))
+def contradicts(c: Connection, generation: str, told: AuditRow) -> bool:
+    """Return True if this database does not have the audit row that a tablet was told in this generation, or does not
+    know the generation. Only the tablet's receipts prove it."""
+    return bool(_why_contradicted(c, generation, told.number, lambda head: shorten_head(head) == told.head))
 
 
 def renew_if_proved(w: Connection, keys: ServerKeys, proof: Receipts, *, now: int) -> None:
-    """Start a new generation if these receipts, signed by a server of the trust, name an audit row that is not there.
+    """Start a new generation if these receipts, signed by a server of the trust, contradict the database.
 
-    Receipts of an earlier generation prove nothing: the generation that followed has settled them.
+    Receipts of a generation that it left prove nothing: the generation that followed has settled them.
     """
-    if proof.number == 0 or proof.generation != meta.get_generation(w):
-        return
-    if why := _contradiction("receipts", w, proof.number, lambda head: head == proof.head):
-        _start_after_rollback(w, keys, why, proof.number, now)
+    if why := _why_contradicted(w, proof.generation, proof.number, lambda head: head == proof.head):
+        _start_after_rollback(w, keys, why, CommitMark(proof.generation, proof.number, proof.head), now)
 
 
-def _start_after_rollback(w: Connection, keys: ServerKeys, why: str, known: int, now: int) -> None:
-    """Start a new generation; tell administrators why. `known` is the audit number that was lost, 0 = not known."""
+def _why_contradicted(c: Connection, generation: str, number: int, is_same: Callable[[str], bool]) -> str:
+    """Return a code if receipts name an audit row or a generation that is not there. An older server named no row."""
+    if number == 0 or generation in meta.left_generations(c):
+        return ""
+    if generation != meta.get_generation(c):
+        return "receipts.other_generation"
+    return _contradiction("receipts", c, number, is_same)
+
+
+def _start_after_rollback(w: Connection, keys: ServerKeys, why: str, lost: CommitMark | None, now: int) -> None:
+    """Start a new generation; tell administrators why. `lost` is the state that was promised, None = not known."""
     former, (number, _) = meta.get_generation(w), audit.get_head(w)
     manifest = start_generation(w, keys, copied=meta.newest_time(w), now=now)
+    if lost is not None:
+        meta.record_left_generation(w, lost.generation)
+    known = lost.number if lost else 0
     detail: dict[str, str | int] = {"why": why, "number": number, "known": known, "manifest": manifest}
     audit.append(w, at=now, action="database.went_back", actor=SERVER, subject=former, detail=detail)
     worklist.add_item(w, kind="went_back", dev="", reason=f"{why} {number}.{known}", at=now)
