@@ -30,7 +30,7 @@ from server.config import Config, ConfigError, find_key_files, refuse_insecure, 
 from server.database.connection import Database
 from server.database.sqlite import SqliteDatabase
 from server.flows.desks import routing
-from server.flows.operations import scratch_files
+from server.flows.operations import rollback_guard, scratch_files
 from server.listener import Listener, why_no_port
 from server.store import documents, queues
 from sync.documents import trust
@@ -71,7 +71,10 @@ def clock() -> int:
 
 
 def open_services(config: Config, now: Callable[[], int] = clock) -> Services:
-    """Check the data folder and open keys and database. Raises ConfigError if the folder is not safe."""
+    """Check the data folder and open keys and database. Raises ConfigError if the folder is not safe.
+
+    A database that is older than what it promised gets a new generation.
+    """
     _refuse_no_server(config)
     try:
         own = server_keys.load(config.keys)
@@ -79,12 +82,18 @@ def open_services(config: Config, now: Callable[[], int] = clock) -> Services:
         raise ConfigError("CHASKI_DATA", f"the server's keys cannot be read: {error}") from error
     key_files = find_key_files(config)
     try:
-        db = SqliteDatabase(config.database, max_mib=config.database_max_mb)
+        db = SqliteDatabase(
+            config.database,
+            max_mib=config.database_max_mb,
+            after_commit=rollback_guard.keep_mark(config.database),
+        )
     except sqlite3.Error as error:
         raise ConfigError("CHASKI_DATA", f"the database {config.database} cannot be opened: {error}") from error
     try:
         refuse_insecure(config, demo=_is_demo(db), own=own.kids, key_files=key_files)
-        return Services(config, db, own, _read_routing_rules(db), now, started=now())
+        rules = _read_routing_rules(db)
+        rollback_guard.renew_if_behind(db, config.database, own, now=now())
+        return Services(config, db, own, rules, now, started=now())
     except ConfigError:
         db.close()
         raise

@@ -217,8 +217,9 @@ class Config:
 
     @property
     def database_files(self) -> tuple[Path, ...]:
-        """The database and the files that SQLite creates beside it."""
-        return tuple(self.database.with_name(self.database.name + end) for end in ("", "-wal", "-shm", "-journal"))
+        """The database, the files that SQLite creates beside it, and the mark of its last commit."""
+        ends = ("", "-wal", "-shm", "-journal", ".mark")
+        return tuple(self.database.with_name(self.database.name + end) for end in ends)
 
     @property
     def keys(self) -> Path:

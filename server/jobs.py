@@ -13,6 +13,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from server import server_keys
 from server.config import Config
+from server.database import commit_mark
 from server.database.connection import Database
 from server.flows.desks import referrals
 from server.flows.forms import halts
@@ -80,6 +81,12 @@ def back_up(db: Database, config: Config, now: int) -> int:
     return backup.write_daily(db, config, server_keys.load(config.keys), now=now) if config.backup_folder else 0
 
 
+def sync_mark(db: Database, config: Config, now: int) -> int:
+    """Flush the mark beside the database to disk. A flush for each commit would slow intake down."""
+    commit_mark.sync_mark(config.database)
+    return 0
+
+
 def watch_rollouts(db: Database, config: Config, now: int) -> int:
     """Start due rollouts, and halt rollouts that too many tablets refuse."""
     return halts.watch_rollouts(db, server_keys.load(config.keys), halt_after=config.halt_after, now=now)
@@ -98,6 +105,7 @@ def watch_trust(db: Database, config: Config, now: int) -> int:
 JOBS = (
     Job("leases", _EVERY_MINUTE, lapse_leases),
     Job("rollouts", _EVERY_MINUTE, watch_rollouts),
+    Job("mark", _EVERY_MINUTE, sync_mark),
     Job("silence", _EVERY_HOUR, notice_silence),
     Job("gaps", _EVERY_HOUR, watch_gaps),
     Job("trust", _EVERY_HOUR, watch_trust),

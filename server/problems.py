@@ -20,7 +20,7 @@ from werkzeug.datastructures import LanguageAccept
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_accept_header
 
-from server.database.connection import DatabaseBusyError
+from server.database.connection import DatabaseBusyError, DatabaseGoneError
 from sync.errors import SyncError, join_sentences
 
 MEDIA_TYPE = "application/problem+json"
@@ -132,6 +132,8 @@ def _storage_problem(error: Exception) -> Problem | None:
     """Return the problem for a disk or database error, None for other errors. The client may repeat the request."""
     if isinstance(error, DatabaseBusyError):
         return Problem("server.busy")
+    if isinstance(error, DatabaseGoneError):
+        return Problem("storage.gone")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Problem("storage.full")
     if not isinstance(error, sqlite3.OperationalError):

@@ -1,21 +1,23 @@
-"""Tests of power cuts: kills server and tablets at random moments under load, and jumps their clocks.
+"""Tests of power cuts: kills server and tablets at random moments under load, jumps their clocks, harms the database.
 
-No receipted or sealed screening may be lost or stored twice. `make torture` kills 200 times, `make test` 20 times."""
+No receipted or sealed screening may be lost or stored twice. `make torture` kills and harms 200 times each, `make test`
+kills 20 times and harms 4 times."""
 
 from __future__ import annotations
 
 import os
 import random
+import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from conftest import World
-from server.cli.demo.server_process import ServerProcess, free_ports
+from server.cli.demo.server_process import ServerProcess, free_ports, is_healthy
 from server.cli.demo.story import Demo, enrol_tablet, publish_form
 from server.cli.terminal import now_ms
 from server.database.sqlite import SqliteDatabase
@@ -26,6 +28,7 @@ from sync.durations import HOUR, YEAR
 from sync.tablet.client import Tablet
 
 KILLS = int(os.environ.get("KILLS", "20"))
+HARMS = int(os.environ.get("KILLS", "4"))
 SEED = int(os.environ.get("SEED", "20261121"))
 TABLETS = 2
 # Clock errors after a start, in milliseconds. The server's clock jumps to 1970 and 2090. The tablets' clocks stay near
@@ -85,21 +88,27 @@ class Struck:
     server: int = 0
     tablets: list[int] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)
+    harms: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def data(self) -> Path:
+        """The server's data folder."""
+        return self.stage.server.folders[0]
 
     def folder(self, number: int) -> Path:
         """Return the folder of a tablet."""
         return self.stage.folder / f"tablet{number}"
 
-    def start_server(self) -> None:
+    def start_server(self, clocks: Sequence[int] = SERVER_CLOCKS) -> None:
         """Start the server process with a random clock."""
         environment = {
-            "CHASKI_DATA": str(self.stage.server.folders[0]),
+            "CHASKI_DATA": str(self.data),
             "CHASKI_TABLETS_PORT": str(self.stage.server.tablets_port),
             "CHASKI_PEOPLE_PORT": str(self.stage.server.people_port),
             "CHASKI_PEOPLE_SECURE_COOKIE": "no",
             "CHASKI_LOG_LEVEL": "warning",
         }
-        self.server = self.workers.serve(environment, clock=self.chance.choice(SERVER_CLOCKS))
+        self.server = self.workers.serve(environment, clock=self.chance.choice(clocks))
 
     def start_tablet(self, number: int) -> None:
         """Start or restart a tablet's process with a random clock."""
@@ -120,6 +129,29 @@ class Struck:
             self.start_server()
         self.kills[target] += 1
 
+    def harm(self) -> None:
+        """Kill the server, take the database back to an older state or spoil it, and restart the server."""
+        harm = self.chance.choice(HARM)
+        if harm is remove_file:
+            self.remove_under_server()
+        self.workers.kill(self.server)
+        harm(self)
+        self.harms[harm.__name__] += 1
+        self.start_server((0,))
+        wait_until(lambda: is_healthy(self.stage.server.tablets_url), "the server did not start again")
+
+    def remove_under_server(self) -> None:
+        """Remove the database until a tablet was refused, and put it back: nothing was promised meanwhile."""
+        database, away = self.data / "chaski.db", self.data / "away.db"
+        database.rename(away)
+        refused = self.count_refused()
+        wait_until(lambda: self.count_refused() > refused, "no tablet was refused")
+        away.rename(database)
+
+    def count_refused(self) -> int:
+        """Return how often the server told the tablets that its files are gone."""
+        return sum(line[1] == "storage.gone" for journal in self.journals for line in journal.said("cut"))
+
     def await_progress(self) -> None:
         """Wait until every tablet has new receipts, so that it has recovered from the last kill."""
         had = [len(journal.said("receipted")) for journal in self.journals]
@@ -128,6 +160,60 @@ class Struck:
             lambda: all(len(journal.said("receipted")) > count for journal, count in told),
             "the tablets got no new receipts",
         )
+
+
+def take_snapshot(struck: Struck) -> None:
+    """Keep the folder as it is, as a snapshot of the machine does; nothing else happens."""
+    snapshot = struck.stage.folder / "snapshot"
+    shutil.rmtree(snapshot, ignore_errors=True)
+    shutil.copytree(struck.data, snapshot)
+
+
+def roll_back(struck: Struck) -> None:
+    """Put the last snapshot back, with its mark."""
+    shutil.rmtree(struck.data)
+    shutil.copytree(struck.stage.folder / "snapshot", struck.data)
+
+
+def take_older_database(struck: Struck) -> None:
+    """Put the database of the last snapshot back, and leave the mark."""
+    for ending in ("", "-wal"):
+        (struck.data / f"chaski.db{ending}").unlink(missing_ok=True)
+        kept = struck.stage.folder / "snapshot" / f"chaski.db{ending}"
+        if kept.exists():
+            shutil.copy(kept, struck.data)
+
+
+def rot_log(struck: Struck) -> None:
+    """Flip one bit somewhere in the write-ahead log, if the new server has made one."""
+    log = struck.data / "chaski.db-wal"
+    if raw := bytearray(log.read_bytes() if log.exists() else b""):
+        raw[struck.chance.randrange(len(raw))] ^= 1 << struck.chance.randrange(8)
+        log.write_bytes(raw)
+
+
+def cut_log(struck: Struck) -> None:
+    """Cut the write-ahead log off somewhere."""
+    log = struck.data / "chaski.db-wal"
+    if log.exists():
+        os.truncate(log, struck.chance.randrange(log.stat().st_size + 1))
+
+
+def remove_log(struck: Struck) -> None:
+    """Delete the write-ahead log."""
+    (struck.data / "chaski.db-wal").unlink(missing_ok=True)
+
+
+def remove_mark(struck: Struck) -> None:
+    """Delete the mark beside the database."""
+    (struck.data / "chaski.db.mark").unlink()
+
+
+def remove_file(struck: Struck) -> None:
+    """Nothing more: the file was away while the server ran."""
+
+
+HARM = (take_snapshot, roll_back, take_older_database, rot_log, cut_log, remove_log, remove_mark, remove_file)
 
 
 @pytest.fixture
@@ -196,6 +282,28 @@ def test_random_kills_of_server_and_tablets_lose_no_screening_and_store_none_twi
     assert len(after.receipted) > KILLS
     assert len(struck.kills) == 3
     assert cut, "no kill of the server interrupted a request"
+
+
+@pytest.mark.timeout(max(600, 20 * HARMS))
+def test_random_harm_to_the_database_loses_no_screening_and_stores_none_twice(struck: Struck) -> None:
+    print(f"SEED={SEED} HARMS={HARMS}")
+    SqliteDatabase(struck.data / "chaski.db").close()  # Merges the log: form and tablets must not stand in it alone.
+    take_snapshot(struck)
+    struck.start_server((0,))
+    for number in range(TABLETS):
+        struck.start_tablet(number)
+    for _ in range(HARMS):
+        struck.await_progress()
+        struck.harm()
+    struck.await_progress()
+    for pid in (struck.server, *struck.tablets):
+        struck.workers.kill(pid)
+    after = look_at(struck)
+    told = set(after.work_list)
+    print(f"{dict(struck.harms)}: {len(after.screened)} screenings, {len(after.receipted)} receipted, told: {told}")
+    assert replace(after, work_list=()).wrongs() == []
+    assert told <= {"went_back", "ahead"}
+    assert len(after.receipted) > HARMS
 
 
 GOOD = Aftermath(

@@ -19,7 +19,7 @@ from support.intake import Field
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    db = SqliteDatabase(tmp_path / "chaski.db")
+    db = SqliteDatabase(tmp_path / "chaski.db", create=True)
     with db.write() as w:
         for number in range(1, 6):
             audit.append(

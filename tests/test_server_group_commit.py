@@ -28,7 +28,7 @@ Work = Callable[[Connection], Any]
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    db = SqliteDatabase(tmp_path / "chaski.db")
+    db = SqliteDatabase(tmp_path / "chaski.db", create=True)
     with db.write() as w:
         w.execute("create table kept (name text primary key) strict")
     yield db

@@ -84,7 +84,7 @@ SAMPLES = {
 
 
 def test_a_new_file_has_strict_tables_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
-    db = SqliteDatabase(tmp_path / "chaski.db")
+    db = SqliteDatabase(tmp_path / "chaski.db", create=True)
     tables = db.read().rows(
         "select name, strict from pragma_table_list where type = 'table' and name not like 'sqlite_%'"
     )
@@ -116,7 +116,7 @@ def test_a_form_published_by_an_older_server_keeps_its_ring_and_bytes(tmp_path: 
         body = json.dumps({"forms": forms}).encode() + b"\nsigned"
         raw["documents"].insert({"kind": "manifest", "number": number, "sha256": "", "body": body, "received": 7})
     raw.close()
-    db = SqliteDatabase(tmp_path / "chaski.db")
+    db = SqliteDatabase(tmp_path / "chaski.db", create=True)
     assert versions.get_bytes_in_use(db.read(), "f", "b") == b"{}\nsigned"
     assert {each.state for each in versions.list_versions(db.read())} == {"published"}
     asked = {
@@ -138,7 +138,7 @@ def test_months_that_an_older_server_counted_openly_are_closed_without_tables(tm
                 cell = {"month": month, "dimension": fact, "value": value, "count": count}
                 raw["statistics_cells"].insert({**cell, "mode": "field"})
     raw.close()
-    with closing(SqliteDatabase(tmp_path / "chaski.db")) as db:
+    with closing(SqliteDatabase(tmp_path / "chaski.db", create=True)) as db:
         assert db.read().rows("select * from statistics_cells") == []
         assert statistics.list_tables(db, mode="field", now=1_800_000_000_000) == []
         with db.write() as w:
@@ -152,18 +152,18 @@ def test_months_that_an_older_server_counted_openly_are_closed_without_tables(tm
 
 
 def test_opening_twice_changes_nothing(tmp_path: Path) -> None:
-    first = SqliteDatabase(tmp_path / "chaski.db")
+    first = SqliteDatabase(tmp_path / "chaski.db", create=True)
     generation = first.read().row("select value from meta where name = 'generation'")
     schema = first.read().rows("select name, sql from sqlite_master")
     first.close()
-    again = SqliteDatabase(tmp_path / "chaski.db")
+    again = SqliteDatabase(tmp_path / "chaski.db", create=True)
     assert again.read().row("select value from meta where name = 'generation'") == generation
     assert again.read().rows("select name, sql from sqlite_master") == schema
     again.close()
 
 
 def test_a_commit_is_on_disk_before_the_answer(tmp_path: Path) -> None:
-    db = SqliteDatabase(tmp_path / "chaski.db")
+    db = SqliteDatabase(tmp_path / "chaski.db", create=True)
     for connection in (db.read(), writing_connection(db)):
         found = {
             name: connection.conn.execute(f"pragma {name}").fetchone()[0] for name in ("journal_mode", "synchronous")
@@ -173,7 +173,7 @@ def test_a_commit_is_on_disk_before_the_answer(tmp_path: Path) -> None:
 
 
 def test_a_failed_block_stores_nothing(tmp_path: Path) -> None:
-    db = SqliteDatabase(tmp_path / "chaski.db")
+    db = SqliteDatabase(tmp_path / "chaski.db", create=True)
     with pytest.raises(sqlite3.IntegrityError), db.write() as w:
         w.executemany("insert into meta values ('a', ?)", [["b"], ["c"]])
     assert db.read().row("select * from meta where name = 'a'") is None
@@ -181,14 +181,14 @@ def test_a_failed_block_stores_nothing(tmp_path: Path) -> None:
 
 
 def test_a_reader_cannot_write(tmp_path: Path) -> None:
-    db = SqliteDatabase(tmp_path / "chaski.db")
+    db = SqliteDatabase(tmp_path / "chaski.db", create=True)
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         db.read().execute("insert into meta (name, value) values ('a', 'b')")
     db.close()
 
 
 def test_threads_that_read_then_write_never_get_a_locked_database(tmp_path: Path) -> None:
-    db = SqliteDatabase(tmp_path / "chaski.db")
+    db = SqliteDatabase(tmp_path / "chaski.db", create=True)
     with db.write() as w:
         w.execute("insert into meta (name, value) values ('count', '0')")
 

@@ -37,7 +37,7 @@ Listed = list[dict[str, Any]]
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[Database]:
-    with closing(SqliteDatabase(tmp_path / "chaski.db")) as opened:
+    with closing(SqliteDatabase(tmp_path / "chaski.db", create=True)) as opened:
         yield opened
 
 
@@ -129,7 +129,7 @@ def months(draw: st.DrawFn) -> list[list[Person]]:
 @settings(max_examples=150)
 @given(months())
 def test_all_tables_of_all_periods_together_narrow_no_hidden_count(tmp_path_factory: Any, drawn: Any) -> None:
-    with closing(SqliteDatabase(tmp_path_factory.mktemp("months") / "chaski.db")) as db:
+    with closing(SqliteDatabase(tmp_path_factory.mktemp("months") / "chaski.db", create=True)) as db:
         for number, people in enumerate(drawn):
             count(db, people, at=FOUNDED + number * MONTH)
             listed(db, now=FOUNDED + number * MONTH)  # A job looks again and again; periods close one by one.
@@ -222,7 +222,7 @@ def test_a_months_only_woman_and_any_other_person_leave_the_same_rows(db: Databa
     lone = [{**ADULT, fact: value} for fact, values in VALUES.items() for value in values]
     found = []
     for number, person in enumerate(lone):
-        with closing(SqliteDatabase(tmp_path / f"{number}.db")) as other:
+        with closing(SqliteDatabase(tmp_path / f"{number}.db", create=True)) as other:
             count(other, [*[ADULT] * 120, person])
             found.append(rows(listed(other)))
     assert all(each == found[0] for each in found)
@@ -235,7 +235,7 @@ def test_one_persons_values_never_change_which_rows_exist(tmp_path_factory: Any,
     others = data.draw(st.lists(anyone(), min_size=1, max_size=20)) * data.draw(st.sampled_from([1, 4, 11]))
     folder, found = tmp_path_factory.mktemp("swapped"), []
     for name in ("one", "other"):
-        with closing(SqliteDatabase(folder / f"{name}.db")) as db:
+        with closing(SqliteDatabase(folder / f"{name}.db", create=True)) as db:
             count(db, [*others, data.draw(anyone())])
             found.append(rows(listed(db)))
     assert found[0] == found[1]

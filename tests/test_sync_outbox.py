@@ -288,6 +288,28 @@ def test_a_second_process_gets_outbox_in_use(tmp_path: Path, outbox: Outbox) -> 
         Outbox(tmp_path / "outbox.db")
 
 
+@pytest.mark.parametrize("harm", ["file moved", "folder moved", "log deleted", "replaced by a copy"])
+def test_no_sealing_is_acknowledged_in_a_store_that_the_next_start_does_not_open(tmp_path: Path, harm: str) -> None:
+    folder = tmp_path / "tablet"
+    folder.mkdir()
+    path = folder / "outbox.db"
+    outbox = Outbox(path)
+    add(outbox, "a")
+    if harm == "folder moved":
+        folder.rename(tmp_path / "moved")
+    elif harm == "log deleted":
+        path.with_name("outbox.db-wal").unlink()
+    else:
+        path.rename(tmp_path / "moved.db")
+    if harm == "replaced by a copy":
+        shutil.copy(tmp_path / "moved.db", path)
+    with pytest.raises(SyncError, match=r"outbox\.gone"):
+        add(outbox, "b")
+    with pytest.raises(SyncError, match=r"outbox\.gone"):
+        outbox.sync_state.next_batch(0)
+    outbox.close()
+
+
 def test_only_the_owner_may_read_the_files(tmp_path: Path, outbox: Outbox) -> None:
     add(outbox, "a")
     assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {0}

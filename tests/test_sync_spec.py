@@ -113,7 +113,7 @@ def test_the_vocabulary_of_the_spec_is_that_of_the_code_in_its_order():
 
 
 def test_the_server_stores_of_a_screening_what_the_spec_says_and_nothing_else(tmp_path):
-    connection = SqliteDatabase(tmp_path / "chaski.db").read()
+    connection = SqliteDatabase(tmp_path / "chaski.db", create=True).read()
     stored = {
         table: {column["name"] for column in connection.rows(f"pragma table_info({table})")}
         for table in ("envelopes", "routes")
@@ -135,6 +135,7 @@ def test_outcomes_and_limits_are_those_of_the_spec():
         f"sync body | {messages.MAX_BODY_BYTES // mib} MiB, also inflated; {messages.MAX_ENVELOPES} envelopes",
         f"{messages.MAX_ENDED} chains in `ended`, {messages.MAX_REFUSED} versions in `refused`",
         f"versions in `refused`, {messages.MAX_INVENTORY} forms of `inventory`",
+        f"{messages.MAX_RECEIPTED} chains in `receipted`, {messages.MAX_RANGES} ranges of a chain in `again`",
         f"recording | {bundle.MAX_RECORDING_BYTES // mib} MiB; {bundle.MAX_RECORDINGS:,} recordings",
         f"{bundle.MAX_SOUND_BYTES // mib} MiB of them",
         f"number of a request | 2^{MOST_SKIPPED.bit_length() - 1} above",

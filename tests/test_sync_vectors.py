@@ -21,7 +21,7 @@ from sync.keys import passphrases
 from sync.keys.key_pairs import RouteKey, SealKey, VerifyKey, key_id
 from sync.wire.encoding import b64u, canonical, strict_json, unb64u
 from vector_makers.fixed_inputs import SERVER
-from vector_makers.real_server import answered, copied, obeyed, readmitted, taken_in, worked_with
+from vector_makers.real_server import answered, copied, listed_as_lost, obeyed, readmitted, taken_in, worked_with
 from vector_makers.run import NOT_OURS, SEALED_ONCE, VECTORS, all_cases, to_json
 
 Given = dict[str, Any]
@@ -186,7 +186,7 @@ def do_session(given: Given) -> dict[str, str]:
 
 
 do_take_in, do_requests, do_readmit, do_orders, do_copied = taken_in, answered, readmitted, obeyed, copied
-do_versions = worked_with
+do_versions, do_lost = worked_with, listed_as_lost
 
 
 def do_unlock(given: Given) -> dict[str, str]:

@@ -18,6 +18,11 @@ class DatabaseBusyError(Exception):
     """Another writer holds the database for too long. Nothing was changed; the caller may try again."""
 
 
+class DatabaseGoneError(Exception):
+    """The database's name no longer leads to the open file: it was moved, replaced or deleted. What was committed into
+    it must not be promised to anyone, because the next start opens another file."""
+
+
 class Result(Protocol):
     """The outcome of one statement."""
 
@@ -69,8 +74,12 @@ class Database(Hashable, Protocol):
     def write(self, *, patience: float | None = None) -> AbstractContextManager[Connection]:
         """Open a durable transaction: all changes in the block are stored, or none. Blocks do not nest.
 
-        Raises DatabaseBusyError if another writer does not end within `patience` seconds (None: WRITE_PATIENCE).
+        Raises DatabaseBusyError if another writer does not end within `patience` seconds (None: WRITE_PATIENCE), and
+        DatabaseGoneError after the commit if the next start would open another file.
         """
+
+    def require_place(self) -> None:
+        """Raise DatabaseGoneError if the next start would open another file than the open one."""
 
     def group_commit(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction shared with other callers. Returns its result after the commit.

@@ -23,7 +23,7 @@ def copy_readable(damaged: Path, into: Path) -> dict[str, int]:
 
     Raises sqlite3.DatabaseError if not even the list of tables can be read.
     """
-    SqliteDatabase(into).close()
+    SqliteDatabase(into, create=True).close()
     with (
         closing(sqlite3.connect(f"{damaged.absolute().as_uri()}?mode=ro", uri=True)) as source,
         closing(sqlite3.connect(into)) as target,

@@ -20,12 +20,14 @@ from server.database.connection import (
     WRITE_PATIENCE,
     Connection,
     DatabaseBusyError,
+    DatabaseGoneError,
     Parameters,
     Row,
     savepoint,
 )
 from server.database.copies import keep_copies
 from server.database.form_migrations import migrations
+from sync.file_identity import identify_sqlite
 
 T = TypeVar("T")
 
@@ -94,15 +96,24 @@ class SqliteConnection:
 class SqliteDatabase:
     """The database in one SQLite file; implements `connection.Database`."""
 
-    def __init__(self, path: Path, *, max_mib: int = 0) -> None:
-        """Open the file, create it if it does not exist, and apply the migrations.
+    def __init__(
+        self,
+        path: Path,
+        *,
+        create: bool = False,
+        max_mib: int = 0,
+        after_commit: Callable[[Connection], None] = lambda connection: None,
+    ) -> None:
+        """Open the file and apply the migrations. Only with `create` a missing file is created.
 
-        Above `max_mib` MiB (0 = no limit), log included, a transaction fails as on a full disk. Raises
-        sqlite3.DatabaseError if the file is not a database, or if a newer program made it.
+        Above `max_mib` MiB (0 = no limit), log included, a transaction fails as on a full disk. `after_commit` is
+        called with the writing connection after each commit, before the caller of `write` or `group_commit` continues.
+        Raises sqlite3.DatabaseError if the file is missing or not a database, or if a newer program made it.
         """
         self._path = path
+        self._after_commit = after_commit
         self._lock = threading.RLock()
-        self._writer = _connect(path)
+        self._writer = _connect(path, "rwc" if create else "rw")
         self._local = threading.local()
         self._readers: list[SqliteConnection] = []
         self._changed = threading.Condition()
@@ -117,6 +128,8 @@ class SqliteDatabase:
         if max_mib:
             (page,) = self._writer.execute("PRAGMA page_size").fetchone()
             self._writer.execute(f"PRAGMA max_page_count={self._most_bytes // page}")
+        # After the first read the write-ahead log and its index exist.
+        self._files = identify_sqlite(path)
 
     @contextmanager
     def write(self, *, patience: float | None = None) -> Iterator[Connection]:
@@ -124,7 +137,8 @@ class SqliteDatabase:
 
         Raises DatabaseBusyError if another writer, in this process or another, does not end within `patience` seconds
         (None: WRITE_PATIENCE). BEGIN IMMEDIATE takes the write lock at once. A deferred transaction could fail with
-        "database is locked" when it starts to write after another writer.
+        "database is locked" when it starts to write after another writer. Raises DatabaseGoneError as
+        `require_place` does, after the commit.
         """
         # After one writer waited in vain, the next ones do not wait: their threads must answer other requests.
         wait = 0.0 if self._stuck else WRITE_PATIENCE if patience is None else patience
@@ -140,6 +154,8 @@ class SqliteDatabase:
             except BaseException:
                 self._writer.rollback()
                 raise
+            self.require_place()
+            self._after_commit(self._writer)
         finally:
             self._lock.release()
 
@@ -176,6 +192,14 @@ class SqliteDatabase:
 
     def _is_above_limit(self) -> bool:
         return 0 < self._most_bytes < _size_of(self._path) + _size_of(log_of(self._path))
+
+    def require_place(self) -> None:
+        """Raise DatabaseGoneError unless the path leads to the open file and its write-ahead log.
+
+        A file that was moved or replaced still takes commits, but no later start of the server reads them.
+        """
+        if identify_sqlite(self._path) != self._files:
+            raise DatabaseGoneError(f"{self._path} is not the open database any more")
 
     def group_commit(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction shared with other callers. Returns its result after the commit.
@@ -227,7 +251,8 @@ class SqliteDatabase:
         """Return this thread's reading connection. It sees everything committed and cannot write."""
         connection: SqliteConnection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = _connect(self._path)
+            self.require_place()
+            connection = _connect(self._path, "rw")
             connection.conn.execute("PRAGMA query_only=ON")
             self._local.connection = connection
             self._readers.append(connection)
@@ -267,8 +292,10 @@ def _attempt(w: Connection, work: Callable[[Connection], T]) -> tuple[T | None, 
         return None, error
 
 
-def _connect(path: Path) -> SqliteConnection:
-    connection = sqlite3.connect(path, check_same_thread=False, timeout=10, isolation_level=None)
+def _connect(path: Path, mode: str) -> SqliteConnection:
+    """Connect to a file; `mode` is SQLite's "rw" or, to create a missing file, "rwc"."""
+    address = f"{path.absolute().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(address, uri=True, check_same_thread=False, timeout=10, isolation_level=None)
     for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
     return SqliteConnection(connection)

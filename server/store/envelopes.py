@@ -13,7 +13,10 @@ from sync.envelope.route import VOCABULARY, Route
 from sync.envelope.verify import Envelope
 
 _FIELDS = tuple(VOCABULARY)
-_PUT_ROUTE = f"insert or replace into routes (envelope, {', '.join(_FIELDS)}) values (?{', ?' * len(_FIELDS)})"  # noqa: S608 (names of the closed vocabulary)
+_PUT_ROUTE = (
+    f"insert into routes (envelope, {', '.join(_FIELDS)}) values (?{', ?' * len(_FIELDS)})"  # noqa: S608 (names of the closed vocabulary)
+    " on conflict (envelope) do nothing"
+)
 
 
 @dataclass(frozen=True)
@@ -148,10 +151,12 @@ def known_parts(c: Connection, envelope: Envelope) -> KnownParts:
     return KnownParts(same is not None, same == (1,), *(bool(each) for each in found))
 
 
-def put_route(w: Connection, id_: str, route: Route) -> None:
-    """Store the fields of an envelope's route that the server could read."""
+def put_route(w: Connection, id_: str, route: Route) -> bool:
+    """Store the fields of an envelope's route that the server could read. Returns False if they are there: they
+    outlived an envelope that was lost."""
     kinds = None if route.queue_kinds is None else " ".join(route.queue_kinds)
-    w.execute(_PUT_ROUTE, [id_, *({**vars(route), "queue_kinds": kinds}[name] for name in _FIELDS)])
+    stored = w.execute(_PUT_ROUTE, [id_, *({**vars(route), "queue_kinds": kinds}[name] for name in _FIELDS)])
+    return stored.rowcount > 0
 
 
 def get_route(c: Connection, id_: str) -> Route | None:

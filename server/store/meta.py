@@ -50,6 +50,32 @@ def set_value(w: Connection, name: str, value: str) -> None:
     )
 
 
+def left_generations(c: Connection) -> frozenset[str]:
+    """Return the generations that this database had before, and those that it lost."""
+    found = c.row("select value from meta where name = 'left_generations'")
+    return frozenset(found["value"].split()) if found else frozenset()
+
+
+def record_left_generation(w: Connection, generation: str) -> None:
+    """Record a generation that is over. Receipts of it say nothing about this database."""
+    known = " ".join(sorted(left_generations(w) | {generation}))
+    w.execute(
+        "insert into meta (name, value) values ('left_generations', ?)"
+        " on conflict (name) do update set value = excluded.value",
+        [known],
+    )
+
+
+def has_mark(c: Connection) -> bool:
+    """Return True if a mark was once written beside this database. Without its mark it is then an old copy."""
+    return c.row("select 1 from meta where name = 'marked'") is not None
+
+
+def record_mark(w: Connection) -> None:
+    """Record that a mark is written beside this database."""
+    w.execute("insert into meta (name, value) values ('marked', '1') on conflict (name) do nothing")
+
+
 def count_holdings(c: Connection) -> Holdings:
     """Count envelopes, tablets, people and form versions."""
     counts = c.row(
@@ -75,6 +101,7 @@ def start_generation(w: Connection, generation: str) -> None:
 
     Otherwise a token that was revoked after the backup would be valid again.
     """
+    record_left_generation(w, get_generation(w))
     w.execute("update meta set value = ? where name = 'generation'", [generation])
     w.execute("delete from sessions")
     w.execute("delete from tokens")

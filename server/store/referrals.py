@@ -67,12 +67,14 @@ class NewReferral:
     deadline: int | None
 
 
-def put_referral(w: Connection, referral: NewReferral, *, at: int) -> None:
-    """Insert a referral."""
+def put_referral(w: Connection, referral: NewReferral, *, at: int) -> bool:
+    """Insert a referral. Returns False if the screening is in this queue already: its envelope was lost, and came
+    again."""
     # When it arrived stands here too: in `envelopes` it stands behind the bytes, which a list would have to read.
-    w.execute(
+    stored = w.execute(
         "insert into referrals (id, envelope, queue, kind, state, mode, urgency, mark, deadline, opened, changed,"
-        " arrival, received) select ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ?, arrival, received from envelopes where id = ?",
+        " arrival, received) select ?, id, ?, ?, ?, ?, ?, ?, ?, ?, ?, arrival, received from envelopes where id = ?"
+        " on conflict (envelope, queue) do nothing",
         [
             referral.id,
             referral.queue,
@@ -87,6 +89,7 @@ def put_referral(w: Connection, referral: NewReferral, *, at: int) -> None:
             referral.envelope,
         ],
     )
+    return stored.rowcount > 0
 
 
 def set_state(
@@ -103,11 +106,6 @@ def get_referral(c: Connection, id_: str) -> Referral | None:
     """Return one referral, or None."""
     found = c.row(_SELECT + "where r.id = ?", [id_])
     return Referral(**found) if found else None
-
-
-def list_queues_of_envelope(c: Connection, envelope: str) -> set[str]:
-    """Return the queues in which an envelope has a referral."""
-    return {item["queue"] for item in c.rows("select queue from referrals where envelope = ?", [envelope])}
 
 
 def list_ids_of_envelope(c: Connection, envelope: str) -> list[str]:

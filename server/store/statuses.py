@@ -23,6 +23,12 @@ def add_event(w: Connection, *, dev: str, envelope: str, status: str, at: int) -
     w.execute("insert into status_events (dev, envelope, status, at) values (?, ?, ?, ?)", [dev, envelope, status, at])
 
 
+def last_cursor(c: Connection) -> int:
+    """Return the cursor of the newest event of all tablets; 0 if there is none."""
+    found = c.row("select max(cursor) as cursor from status_events")
+    return int(found["cursor"]) if found and found["cursor"] else 0
+
+
 def list_since(c: Connection, dev: str, cursor: int, limit: int) -> list[StatusEvent]:
     """Return a tablet's events after the cursor."""
     found = c.rows(

@@ -12,6 +12,7 @@ from sync.documents.signed import Document
 from sync.documents.trust import Trust
 from sync.errors import SyncError
 from sync.keys.key_pairs import SigningKey
+from sync.wire.encoding import b64u
 from sync.wire.json_object import CODE, HALF_ID, KID, SHA256_HEX, JsonObject
 
 TYP = "chaski-1/receipts+jws"
@@ -42,7 +43,8 @@ class ReceiptItem:
 
 @dataclass(frozen=True)
 class Receipts:
-    """The receipts for one request of one tablet. `head` is the end of the server's audit chain at that time."""
+    """The receipts for one request of one tablet. `number` and `head` are those of the last row of the server's audit
+    chain at that time; an older server sent no number: 0."""
 
     dev: str
     n: int
@@ -50,10 +52,19 @@ class Receipts:
     generation: str
     head: str
     items: tuple[ReceiptItem, ...]
+    number: int = 0
 
 
 def make(
-    key: SigningKey, *, dev: str, n: int, at: int, generation: str, head: str, items: Sequence[ReceiptItem]
+    key: SigningKey,
+    *,
+    dev: str,
+    n: int,
+    at: int,
+    generation: str,
+    head: str,
+    items: Sequence[ReceiptItem],
+    number: int = 0,
 ) -> Document:
     """Sign the receipts for request `n` of a tablet; `at` is the server's clock in milliseconds."""
     content = {
@@ -62,6 +73,7 @@ def make(
         "at": at,
         "generation": generation,
         "head": head,
+        **({"number": number} if number else {}),
         "items": [_content(item) for item in items],
     }
     return Document.of(content, TYP, key)
@@ -71,22 +83,34 @@ def _content(item: ReceiptItem) -> dict[str, Any]:
     return {name: value for name, value in vars(item).items() if value}
 
 
-def accept(document: Document, trust: Trust, *, dev: str, n: int, generation: str | None = None) -> Receipts:
-    """Verify that a server signed these receipts for this tablet and this request; return them.
-
-    `generation` is the one in the response that contains them. Raise SyncError `receipt.other_device`, `receipt.stale`
-    or `receipt.other_generation` if one differs.
-    """
+def read(document: Document, trust: Trust) -> Receipts:
+    """Verify that a server of the trust signed these receipts, for any tablet and request; return them."""
     document.require(TYP, trust.servers)
     members = JsonObject(document.content, "receipts")
-    receipts = Receipts(
+    return Receipts(
         members.text("dev", KID),
         members.integer("n", 1),
         members.integer("at"),
         members.text("generation", HALF_ID),
         members.text("head", _HEAD),
         tuple(map(_item, members.objects("items"))),
+        members.integer("number", default=0),
     )
+
+
+def shorten_head(head: str) -> str:
+    """Return the first 16 bytes of an audit head as 22 letters: the form in which a tablet tells it back (SPEC
+    11.1)."""
+    return b64u(bytes.fromhex(head)[:16])
+
+
+def accept(document: Document, trust: Trust, *, dev: str, n: int, generation: str | None = None) -> Receipts:
+    """Verify that a server signed these receipts for this tablet and this request; return them.
+
+    `generation` is the one in the response that contains them. Raise SyncError `receipt.other_device`, `receipt.stale`
+    or `receipt.other_generation` if one differs.
+    """
+    receipts = read(document, trust)
     if receipts.dev != dev:
         raise SyncError("receipt.other_device", f"receipts for {receipts.dev}")
     if receipts.n != n:

@@ -6,7 +6,7 @@ as sent. It is never inflated past 8 MiB.
 
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,8 @@ MAX_ENVELOPES = 500
 MAX_ENDED = 64
 MAX_REFUSED = 64
 MAX_INVENTORY = 64
+MAX_RECEIPTED = 64
+MAX_RANGES = 64
 GZIP_FROM_BYTES = 512
 _HAVE = ("trust", "registry", "manifest", "orders")
 _STATUS = re.compile(r"[a-z_]{1,32}")
@@ -51,6 +53,17 @@ class Event:
 
 
 @dataclass(frozen=True)
+class AuditRow:
+    """The audit row of the newest receipts that a tablet holds: its number (0 = none), and its hash in 22 letters."""
+
+    number: int = 0
+    head: str = ""
+
+
+NO_AUDIT_ROW = AuditRow()
+
+
+@dataclass(frozen=True)
 class Request:
     """A tablet's request. Every member except `n` and `at` is left out of the bytes if it is 0, empty or false."""
 
@@ -69,6 +82,9 @@ class Request:
     refused: Mapping[str, str] = field(default_factory=dict)
     ended: Mapping[str, int] = field(default_factory=dict)
     budget: int = 0
+    told: AuditRow = NO_AUDIT_ROW
+    receipted: Mapping[str, int] = field(default_factory=dict)
+    proof: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,6 +104,8 @@ class Response:
     orders: tuple[Document, ...] = ()
     seq: Mapping[str, int] = field(default_factory=dict)
     more: bool = False
+    again: Mapping[str, Sequence[tuple[int, int]]] = field(default_factory=dict)
+    prove: bool = False
 
 
 @dataclass(frozen=True)
@@ -178,6 +196,9 @@ def write_request(request: Request, device: SigningKey) -> Message:
         "refused": dict(request.refused),
         "ended": dict(request.ended),
         "budget": request.budget,
+        "told": vars(request.told) if request.told.number else {},
+        "receipted": dict(request.receipted),
+        "proof": request.proof,
     }
     return _sign(_pack(content), device, REQUEST_TYP)
 
@@ -201,8 +222,11 @@ def read_request(message: Message, device: VerifyKey) -> Request:
         inventory_digest=members.text("inventory_digest", KID, default=""),
         inventory=limit_inventory(_read_inventory(members.object("inventory"))),
         refused=_read_refused(members.object("refused")),
-        ended=_read_ended(members.object("ended")),
+        ended=_read_chains(members.object("ended"), MAX_ENDED),
         budget=members.integer("budget", default=0),
+        told=_read_told(members.object("told")),
+        receipted=_read_chains(members.object("receipted"), MAX_RECEIPTED),
+        proof=members.text("proof", TEXT, default=""),
     )
 
 
@@ -222,11 +246,15 @@ def _read_refused(members: JsonObject) -> dict[str, str]:
     return {sha: members.text(sha, CODE) for sha in versions}
 
 
-def _read_ended(members: JsonObject) -> dict[str, int]:
+def _read_chains(members: JsonObject, maximum: int) -> dict[str, int]:
     chains = members.names(HALF_ID)
-    if len(chains) > MAX_ENDED:
-        raise SyncError("document.malformed", f"request: more than {MAX_ENDED} chains in ended")
+    if len(chains) > maximum:
+        raise SyncError("document.malformed", f"request: more than {maximum} chains in an object")
     return {chain: members.integer(chain, 1) for chain in chains}
+
+
+def _read_told(members: JsonObject) -> AuditRow:
+    return AuditRow(members.integer("number", 1), members.text("head", KID)) if members.names(TEXT) else NO_AUDIT_ROW
 
 
 # Responses
@@ -252,6 +280,8 @@ def write_response(response: Response, server: SigningKey) -> Message:
         "orders": [_text(document) for document in response.orders],
         "seq": dict(response.seq),
         "more": response.more,
+        "again": {chain: [list(each) for each in ranges] for chain, ranges in response.again.items()},
+        "prove": response.prove,
     }
     return _sign(_pack(content), server, RESPONSE_TYP)
 
@@ -280,7 +310,13 @@ def read_response(message: Message, servers: Mapping[str, VerifyKey], *, dev: st
         orders=_documents(members, "orders"),
         seq={chain: seq.integer(chain) for chain in seq.names(HALF_ID)},
         more=members.flag("more"),
+        again=_read_again(members.object("again")),
+        prove=members.flag("prove"),
     )
+
+
+def _read_again(members: JsonObject) -> dict[str, tuple[tuple[int, int], ...]]:
+    return {chain: members.pairs(chain, MAX_RANGES) for chain in members.names(HALF_ID)}
 
 
 # Refusals

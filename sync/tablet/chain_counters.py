@@ -10,15 +10,19 @@ from pathlib import Path
 
 from sync.envelope.seal import new_chain_id
 from sync.envelope.verify import ChainPosition
+from sync.errors import SyncError
+from sync.file_identity import identify_sqlite
 from sync.tablet.outbox_database import transaction
 from sync.tablet.rollback_guard import Checkpoint, read_checkpoint, write_checkpoint
 
 
 class ChainCounters:
-    """The counters in the tables `place`, `keyring` and `ended`. The caller must have begun the transaction."""
+    """The counters in the tables `place`, `keyring` and `ended` of the open file `database`. The caller must have begun
+    the transaction."""
 
-    def __init__(self, connection: sqlite3.Connection, checkpoint_file: Path) -> None:
-        self._db, self._checkpoint_file = connection, checkpoint_file
+    def __init__(self, connection: sqlite3.Connection, database: Path) -> None:
+        self._db, self._database, self._checkpoint_file = connection, database, database.with_suffix(".proof")
+        self._files = identify_sqlite(database)
 
     def latest(self) -> Checkpoint:
         """Return the chain, its last `seq` and the last request number from the database."""
@@ -68,9 +72,14 @@ class ChainCounters:
     def write_checkpoint(self) -> None:
         """Write the latest numbers to the checkpoint file, after the commit.
 
+        Raise SyncError `outbox.gone` if the store was moved, replaced or deleted while it is open: the next start would
+        not find what was committed, so a person must not be told that it is stored.
+
         A kill between commit and checkpoint is harmless. A full disk raises nothing here: the data is committed, and an
         error would suggest that it is not.
         """
+        if identify_sqlite(self._database) != self._files:
+            raise SyncError("outbox.gone", f"{self._database} was moved or replaced: nothing was stored; start again")
         try:
             write_checkpoint(self._checkpoint_file, self.latest())
         except OSError as problem:

@@ -4,7 +4,7 @@
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from sync.durations import DAY
 from sync.envelope.verify import ChainPosition, envelope_id
@@ -104,6 +104,20 @@ class EnvelopeStore:
     def void_receipts(self) -> None:
         """Mark every stored envelope for sending again, because another database had receipted it."""
         self._db.execute("UPDATE envelope SET state = 'pending', outcome = '', at = 0 WHERE state <> 'purged'")
+
+    def offer_again(self, again: Mapping[str, Iterable[tuple[int, int]]]) -> None:
+        """Void the receipts of envelopes that the server has lost: ranges of numbers by chain. What was purged stays
+        lost."""
+        self._db.executemany(
+            "UPDATE envelope SET state = 'pending', outcome = '', at = 0"
+            " WHERE state = 'receipted' AND chain = ? AND seq BETWEEN ? AND ?",
+            [(chain, first, last) for chain, ranges in again.items() for first, last in ranges],
+        )
+
+    def highest_receipted(self, limit: int) -> dict[str, int]:
+        """Return the highest receipted number of at most `limit` chains that have stored envelopes."""
+        rows = "SELECT chain, MAX(seq) FROM envelope WHERE state = 'receipted' GROUP BY chain ORDER BY random() LIMIT ?"
+        return dict(self._db.execute(rows, (limit,)).fetchall())
 
     def record_receipts(self, result: SyncResult) -> None:
         """Store the outcome of each envelope from a verified response."""

@@ -34,7 +34,7 @@ class Outbox:
             self._lock.close()
             raise SyncError("outbox.in_use", f"another process is using {path}") from problem
         self._path, self.connection = path, connect(path)
-        self.counters = ChainCounters(self.connection, path.with_suffix(".proof"))
+        self.counters = ChainCounters(self.connection, path)
         self.envelopes = EnvelopeStore(self.connection, self.counters)
         self.sync_state = SyncStateStore(self.connection, self.counters, self.envelopes)
         self.documents = DocumentStore(self.connection)

@@ -49,6 +49,11 @@ CREATE TABLE draft_key (key BLOB NOT NULL) STRICT;
 CREATE TABLE in_use (form TEXT PRIMARY KEY, sha TEXT NOT NULL) STRICT;
 CREATE TABLE refused (sha TEXT PRIMARY KEY, code TEXT NOT NULL, at INTEGER NOT NULL) STRICT;
 """,
+    """
+CREATE TABLE newest_receipts (
+    generation TEXT PRIMARY KEY, number INTEGER NOT NULL, head TEXT NOT NULL, body BLOB NOT NULL
+) STRICT;
+""",
 )
 
 FILLER_BYTES = 4000  # One such row fills one page of 4096 bytes.

@@ -3,10 +3,10 @@
 `sync.tablet.outbox`, its stores and their callers use them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sync.exchange.messages import Event
+from sync.exchange.messages import NO_AUDIT_ROW, AuditRow, Event
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class SyncResult:
     """The content of a verified response: receipts (id, outcome), and events up to `cursor`.
 
     `at` and `here` are the server's and the tablet's clock (ms). `inventory` is the digest of the form versions in the
-    answered request. `seq` is the highest number that the server has without a gap, by chain.
+    answered request. `seq` is the highest number that the server has without a gap, by chain. `again` are ranges of
+    numbers whose envelopes the server lost. `told` and `proof` are the audit row and the bytes of the receipts.
     """
 
     generation: str
@@ -60,6 +61,9 @@ class SyncResult:
     cursor: int
     inventory: str = ""
     seq: Mapping[str, int] = field(default_factory=dict)
+    again: Mapping[str, Sequence[tuple[int, int]]] = field(default_factory=dict)
+    told: AuditRow = NO_AUDIT_ROW
+    proof: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,8 @@ class SyncState:
     """The tablet's knowledge of the server's database: its generation, the event cursor, the inventory it has.
 
     `orders` is the number of the last order carried out. `ended` has the last `seq` of former chains that the server
-    does not have completely.
+    does not have completely. `told` is the newest audit row by a receipt, `proof` that receipt's bytes. `receipted` has
+    the highest receipted `seq` of the chains with stored envelopes.
     """
 
     generation: str
@@ -75,6 +80,9 @@ class SyncState:
     inventory: str
     orders: int
     ended: Mapping[str, int]
+    told: AuditRow
+    proof: bytes
+    receipted: Mapping[str, int]
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,20 @@ carries out after the delivery. It returns other documents of a response unread.
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sync.documents import receipt, trust
-from sync.documents.receipt import ReceiptItem
+from sync.documents.receipt import ReceiptItem, Receipts
 from sync.documents.trust import Trust
 from sync.errors import SyncError
 from sync.exchange.connections import UnreachableError
 from sync.exchange.messages import (
     CONTENT_TYPE,
     MAX_REFUSED,
+    NO_AUDIT_ROW,
     PATH,
     SIGNATURE_HEADER,
+    AuditRow,
     Event,
     Message,
     Request,
@@ -71,18 +73,22 @@ class _VerifiedAnswer:
     batch: Batch
     response: Response
     items: tuple[ReceiptItem, ...]
+    told: AuditRow = NO_AUDIT_ROW
 
 
 def deliver(context: SyncContext) -> DeliveryResult:
     """Repeat requests until nothing is left to send or fetch. Each response is stored before the next request.
 
-    A refusal of a request's number has receipts too: another tablet with this key cannot keep the screenings back.
+    A refusal of a request's number has receipts too: another tablet with this key cannot keep the screenings back. In
+    one sync the tablet proves once what it was told, and offers once again what the server lost (SPEC 11.3 rule 10).
     """
     sent, receipts, events, repairs = 0, list[ReceiptItem](), list[Event](), 0
+    proof, proved, offered = b"", False, False
     for left in reversed(range(MAX_ROUNDS)):
+        held = context.outbox.sync_state.load().proof  # The response may begin another generation, with other receipts.
         batch = context.outbox.sync_state.next_batch(context.clock())
         try:
-            answer = _send_batch(context, batch)
+            answer = _send_batch(context, batch, proof)
         except RefusedError as refused:
             items = _recover(context, batch, refused, again=repairs > 0)
             repairs = 0 if items else repairs + 1
@@ -91,8 +97,11 @@ def deliver(context: SyncContext) -> DeliveryResult:
             sent += len(batch.envelopes) if items else 0
             receipts += items
             continue
-        repairs = 0
-        context.outbox.sync_state.record_answer(answer.batch, _sync_result(context, answer))
+        repairs, proved = 0, proved or bool(proof)
+        proof = held if answer.response.prove and not proved else b""
+        result = _sync_result(context, answer)
+        context.outbox.sync_state.record_answer(answer.batch, replace(result, again={}) if offered else result)
+        offered = offered or bool(answer.response.again)
         with suppress(SyncError):  # An error in an order is raised only after the last screening is delivered.
             orders.record(answer.response.orders, context.documents.trust, context.key.kid, context.outbox)
         sent += len(answer.batch.envelopes)
@@ -100,7 +109,7 @@ def deliver(context: SyncContext) -> DeliveryResult:
         events += answer.response.events
         # If no sent envelope got a receipt, another request would only send the same ones again.
         stuck = bool(answer.batch.envelopes) and not answer.items
-        if stuck or not (answer.response.more or context.outbox.sync_state.has_more(context.clock())):
+        if stuck or not (proof or answer.response.more or context.outbox.sync_state.has_more(context.clock())):
             break
     return DeliveryResult(sent, tuple(receipts), tuple(events), answer.response)
 
@@ -134,8 +143,8 @@ def _recover(
     return receipts.items if receipts else ()
 
 
-def _send_batch(context: SyncContext, batch: Batch) -> _VerifiedAnswer:
-    message = write_request(_build_request(context, batch), context.key)
+def _send_batch(context: SyncContext, batch: Batch, proof: bytes) -> _VerifiedAnswer:
+    message = write_request(_build_request(context, batch, proof), context.key)
     headers = {"Content-Type": CONTENT_TYPE, SIGNATURE_HEADER: message.signature}
     try:
         reply = context.transport.send("POST", PATH, message.body, headers)
@@ -150,7 +159,13 @@ def _send_batch(context: SyncContext, batch: Batch) -> _VerifiedAnswer:
     receipts = receipt.accept(
         response.receipts, trusted, dev=context.key.kid, n=batch.number, generation=response.generation
     )
-    return _VerifiedAnswer(batch, response, receipts.items)
+    return _VerifiedAnswer(batch, response, receipts.items, _last_row(receipts))
+
+
+def _last_row(receipts: Receipts) -> AuditRow:
+    """Return the audit row that receipts name. An older server names none."""
+    known = receipts.number and receipts.head
+    return AuditRow(receipts.number, receipt.shorten_head(receipts.head)) if known else NO_AUDIT_ROW
 
 
 def _message(reply: Reply) -> Message:
@@ -165,7 +180,7 @@ def _trust_for(context: SyncContext, answer: Message) -> Trust:
     return trust.accept_chain(fetch_trusts(context.transport.get, held, held.pin), held, held.pin)
 
 
-def _build_request(context: SyncContext, batch: Batch) -> Request:
+def _build_request(context: SyncContext, batch: Batch, proof: bytes) -> Request:
     place, documents = context.outbox.sync_state.load(), context.documents
     refused = {sha: refusal.code for sha, refusal in context.outbox.documents.form_selection().refused.items()}
     return Request(
@@ -183,6 +198,9 @@ def _build_request(context: SyncContext, batch: Batch) -> Request:
         inventory={} if place.inventory == _inventory_digest(documents) else limit_inventory(documents.versions),
         refused=dict(sorted(refused.items())[:MAX_REFUSED]),
         ended=place.ended,
+        told=place.told,
+        receipted=place.receipted,
+        proof=proof.decode("utf-8"),
     )
 
 
@@ -201,4 +219,7 @@ def _sync_result(context: SyncContext, answer: _VerifiedAnswer) -> SyncResult:
         cursor=answer.response.cursor,
         inventory=_inventory_digest(context.documents),
         seq=answer.response.seq,
+        again=answer.response.again,
+        told=answer.told,
+        proof=answer.response.receipts.to_bytes() if answer.response.receipts else b"",
     )

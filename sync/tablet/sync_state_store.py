@@ -6,7 +6,7 @@
 import sqlite3
 
 from sync.documents.receipt import Receipts
-from sync.exchange.messages import MAX_ENDED
+from sync.exchange.messages import MAX_ENDED, MAX_RECEIPTED, AuditRow
 from sync.tablet.chain_counters import ChainCounters
 from sync.tablet.envelope_store import EnvelopeStore
 from sync.tablet.outbox_database import transaction
@@ -16,7 +16,7 @@ MAX_BATCH = 500
 
 
 class SyncStateStore:
-    """The tables `place`, `ended` and `event`."""
+    """The tables `place`, `ended`, `event` and `newest_receipts`."""
 
     def __init__(self, connection: sqlite3.Connection, counters: ChainCounters, envelopes: EnvelopeStore) -> None:
         self._db, self._counters, self._envelopes = connection, counters, envelopes
@@ -71,6 +71,8 @@ class SyncStateStore:
                 self._db.execute("UPDATE ended SET reached = 0")
             self._envelopes.set_state("pending", [*batch.asked, *(envelope.id for envelope in batch.envelopes)])
             self._envelopes.record_receipts(result)
+            self._envelopes.offer_again(result.again)
+            self._record_told(result)
             self._record_events(result)
             grown = min(size * 2, MAX_BATCH) if batch.envelopes else size
             self._db.execute(
@@ -95,6 +97,16 @@ class SyncStateStore:
             SyncResult(receipts.generation, receipts.at, here, items, (), place.cursor, place.inventory, {}),
         )
 
+    def _record_told(self, result: SyncResult) -> None:
+        """Keep the receipts that name the newest audit row of this generation: they prove what the server knew."""
+        self._db.execute("DELETE FROM newest_receipts WHERE generation <> ?", (result.generation,))
+        if result.told.number:
+            self._db.execute(
+                "INSERT INTO newest_receipts VALUES (?, ?, ?, ?) ON CONFLICT (generation) DO UPDATE SET"
+                " number = excluded.number, head = excluded.head, body = excluded.body WHERE excluded.number > number",
+                (result.generation, result.told.number, result.told.head, result.proof),
+            )
+
     def _record_events(self, result: SyncResult) -> None:
         self._db.executemany(
             "INSERT OR REPLACE INTO event SELECT id, ?, ? FROM envelope WHERE id = ?",
@@ -113,7 +125,10 @@ class SyncStateStore:
         # In random order: with more chains than one request can name, each gets its turn.
         behind = "SELECT chain, seq FROM ended WHERE reached < seq ORDER BY random() LIMIT ?"
         ended = dict(self._db.execute(behind, (MAX_ENDED,)).fetchall())
-        return SyncState(generation, cursor, inventory, orders, ended)
+        receipts = self._db.execute("SELECT number, head, body FROM newest_receipts").fetchone()
+        number, head, proof = receipts or (0, "", b"")
+        receipted = self._envelopes.highest_receipted(MAX_RECEIPTED)
+        return SyncState(generation, cursor, inventory, orders, ended, AuditRow(number, head), bytes(proof), receipted)
 
     def list_statuses(self) -> tuple[StatusUpdate, ...]:
         """Return the newest status of each screening that has one."""

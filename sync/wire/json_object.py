@@ -77,6 +77,14 @@ class JsonObject:
         """Return an array of objects; a missing member is empty."""
         return [JsonObject(value, f"{self._where} `{name}`") for value in self._array(name)]
 
+    def pairs(self, name: str, maximum: int) -> tuple[tuple[int, int], ...]:
+        """Return an array of arrays of two integers from 1."""
+        values = self._array(name, maximum)
+        for value in values:
+            if not (isinstance(value, list) and len(value) == 2 and all(_is_positive(each) for each in value)):
+                raise self._wrong(f"`{name}` has a malformed entry")
+        return tuple((first, last) for first, last in values)
+
     def object(self, name: str) -> "JsonObject":
         """Return an object; a missing member is empty."""
         return JsonObject(self._content.get(name, {}), f"{self._where} `{name}`")
@@ -86,3 +94,7 @@ class JsonObject:
         if not all(pattern.fullmatch(name) for name in self._content):
             raise self._wrong("has a member with a malformed name")
         return sorted(self._content)
+
+
+def _is_positive(value: Any) -> bool:
+    return type(value) is int and 1 <= value <= MAX_INTEGER

@@ -94,7 +94,7 @@ def replay(copy: Path, noted: Iterable[Statement]) -> float:
 
 def commits(file: Path, size: int, times: int) -> float:
     """Rows of `size` bytes a second, each with a durable commit of its own."""
-    db = SqliteDatabase(file)
+    db = SqliteDatabase(file, create=True)
     with db.write() as w:
         w.execute("create table bare (id integer primary key, body blob)")
     body = secrets.token_bytes(size)

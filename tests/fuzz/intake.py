@@ -43,7 +43,7 @@ def database() -> Database:
     """A founded server's database with one certified tablet; it goes away with the process."""
     folder = Path(mkdtemp(prefix="chaski-fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    db = SqliteDatabase(folder / "chaski.db")
+    db = SqliteDatabase(folder / "chaski.db", create=True)
     payload = registry.make(
         number=1, issued=NOW, keyrings=[Keyring.of("national", 1, KEYRING.public)], desks=[], revoked=[]
     )

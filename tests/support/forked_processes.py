@@ -99,7 +99,7 @@ def screen_until_killed(folder: Path, journal: Path, clock: Callable[[], int]) -
             try:
                 report = tablet.sync()
             except SyncError as error:
-                if not error.code.startswith("transport."):
+                if not error.code.startswith(("transport.", "storage.")):
                     raise
                 note("cut", error.code)
                 time.sleep(0.02)

@@ -41,6 +41,9 @@ FULL: dict[str, Any] = {
     "refused": {"b2" * 32: "signed.too_few"},
     "ended": {CHAIN: 7},
     "budget": 20_000,
+    "told": messages.AuditRow(812, b64u(fixed("audit row")[:16])),
+    "receipted": {CHAIN: 7},
+    "proof": "not receipts",
 }
 _RECEIPT = receipt.ReceiptItem("e1" * 32, "stored", 7)
 NEWS: dict[str, Any] = {
@@ -49,6 +52,8 @@ NEWS: dict[str, Any] = {
     "events": (messages.Event("e1" * 32, "claimed", NOW), messages.Event("e2" * 32, "some_word_of_tomorrow", NOW)),
     "orders": (device_order.make(REGISTRAR, dev=DEVICE.kid, number=4, issued=NOW, order="wipe"),),
     "more": True,
+    "again": {CHAIN: [(2, 2), (5, 7)]},
+    "prove": True,
 }
 
 
@@ -74,13 +79,18 @@ def exchange_cases() -> dict[str, Case]:
     packed, grown = messages.write_request(many, DEVICE), sent(good.body[:-1] + b',"tomorrow":{"a":[1]}}')
     ahead, behind = (messages.write_request(replace(ask, at=at), DEVICE) for at in (YEAR_2090, 0))
     full = messages.write_request(replace(ask, **FULL), DEVICE)
-    told = messages.write_response(replace(answer, **NEWS), SERVER)
+    news = messages.write_response(replace(answer, **NEWS), SERVER)
 
     def left(said: dict[str, Any]) -> messages.Message:
         return sent(canonical({**json.loads(good.body), "ended": said}))
 
     def refusing(said: dict[str, Any]) -> messages.Message:
         return sent(canonical({**json.loads(good.body), "refused": said}))
+
+    def told(**said: Any) -> messages.Message:
+        return sent(canonical({**json.loads(good.body), **said}))
+
+    row = {"number": 812, "head": b64u(fixed("audit row")[:16])}
 
     def holding_forms(count: int) -> messages.Message:
         return sent(canonical({**json.loads(good.body), "inventory": {f"f{n:02}": "a1" * 32 for n in range(count)}}))
@@ -100,6 +110,9 @@ def exchange_cases() -> dict[str, Case]:
 
     def answered(said: dict[str, Any]) -> messages.Message:
         return sent(canonical({**json.loads(back.body), **said}), SERVER, messages.RESPONSE_TYP)
+
+    def holes(count: int) -> messages.Message:
+        return answered({"again": {CHAIN: [[2 * number, 2 * number] for number in range(1, count + 1)]}})
 
     def inflated(message: messages.Message) -> Any:
         return json.loads(zlib.decompress(message.body, 31))
@@ -188,6 +201,25 @@ def exchange_cases() -> dict[str, Case]:
         "request_refused_no_version": request(
             "document.malformed", "A hash that is cut off.", refusing({hashes[0][1:]: "bundle.unusable"})
         ),
+        "request_told": request(
+            "ok",
+            "What it was told, without a member of tomorrow.",
+            told(told={**row, "tomorrow": 1}, receipted={CHAIN: 1}),
+            {**json.loads(good.body), "told": row, "receipted": {CHAIN: 1}},
+        ),
+        "request_told_nothing": request(
+            "ok", "What says nothing here too.", told(told={}, receipted={}, proof=""), json.loads(good.body)
+        ),
+        "request_told_no_hash": request("document.malformed", "A number without its hash.", told(told={"number": 812})),
+        "request_told_no_number": request(
+            "document.malformed", "A hash without its number.", told(told={"head": row["head"]})
+        ),
+        "request_told_whole_hash": request(
+            "document.malformed", "The hash in hexadecimal.", told(told={**row, "head": "f0" * 32})
+        ),
+        "request_receipted_at_zero": request("document.malformed", "No such number.", told(receipted={CHAIN: 0})),
+        "request_65_receipted": request("document.malformed", "Receipts in 65 chains.", told(receipted=chains)),
+        "request_proof_is_no_text": request("document.malformed", "A proof as an object.", told(proof=row)),
         "request_64_forms": request("ok", "It has 64 forms.", holding_forms(64), json.loads(holding_forms(64).body)),
         "request_65_forms": request(
             "ok", "It tells 65 forms: the first 64 count.", holding_forms(65), json.loads(holding_forms(64).body)
@@ -213,7 +245,7 @@ def exchange_cases() -> dict[str, Case]:
         ),
         "request_short_kid": request("exchange.malformed", "A kid of one letter.", messages.Message(good.body, "A.AA")),
         "request_full": request("ok", "Everything that a tablet can say.", full, inflated(full)),
-        "response_full": response("ok", "Everything that a server can say.", told, inflated(told)),
+        "response_full": response("ok", "Everything that a server can say.", news, inflated(news)),
         "response_broken_document": response(
             "signed.malformed", "An order without a signature.", answered({"orders": ["{}"]})
         ),
@@ -223,6 +255,16 @@ def exchange_cases() -> dict[str, Case]:
             answered({"events": [{"id": "e1" * 32, "status": "!", "at": 1}]}),
         ),
         "response_no_generation": response("document.malformed", "It names no database.", answered({"generation": ""})),
+        "response_64_ranges": response("ok", "Many holes.", holes(64), json.loads(holes(64).body)),
+        "response_65_ranges": response("document.malformed", "One more.", holes(65)),
+        "response_half_a_range": response("document.malformed", "No end.", answered({"again": {CHAIN: [[2]]}})),
+        "response_range_from_zero": response(
+            "document.malformed", "No number is 0.", answered({"again": {CHAIN: [[0, 2]]}})
+        ),
+        "response_range_of_truth": response(
+            "document.malformed", "True is no number.", answered({"again": {CHAIN: [[1, True]]}})
+        ),
+        "response_prove_is_no_truth": response("document.malformed", "1 is not true.", answered({"prove": 1})),
         "response_more_is_no_truth": response("document.malformed", "1 is not true.", answered({"more": 1})),
         "response_changed": response(
             "exchange.bad_signature", "Changed.", messages.Message(back.body + b" ", back.signature)
@@ -244,6 +286,22 @@ def exchange_cases() -> dict[str, Case]:
         ),
         "response_other_request": response(
             "exchange.wrong_answer", "The answer to request 11.", messages.write_response(replace(answer, n=11), SERVER)
+        ),
+    }
+
+
+def lost_cases() -> dict[str, Case]:
+    def lost(about: str, stored: list[int], receipted: int, *ranges: list[int]) -> Case:
+        return case("lost", "ok", about, {"stored": stored, "receipted": receipted}, list(ranges))
+
+    return {
+        "nothing": lost("All are stored.", [1, 2, 3], 3),
+        "nothing_twice_stored": lost("Two have one number, and the tablet wrote on.", [1, 2, 2, 3, 4], 3),
+        "one": lost("One in the middle.", [1, 2, 4], 4, [3, 3]),
+        "both_ends": lost("The first two, and the last two.", [3, 4, 5], 7, [1, 2], [6, 7]),
+        "all": lost("Nothing is stored.", [], 9, [1, 9]),
+        "65_holes": lost(
+            "A response names 64 of them.", list(range(2, 131, 2)), 130, *([n, n] for n in range(1, 128, 2))
         ),
     }
 

@@ -10,7 +10,7 @@ from server.database.connection import Database
 from server.database.sqlite import SqliteDatabase
 from server.flows.desks import routing
 from server.flows.desks.routing import Rulebook
-from server.flows.intake import sync_request
+from server.flows.intake import gaps, sync_request
 from server.flows.trust import enrolment
 from server.server_keys import ServerKeys
 from server.store import devices, queues, versions
@@ -44,7 +44,7 @@ def _trust(text: str) -> Trust:
 def _server(*known: tuple[VerifyKey, str]) -> Iterator[Database]:
     """A new server database with pending, certified and revoked tablets."""
     with TemporaryDirectory() as folder:
-        db = SqliteDatabase(Path(folder) / "chaski.db")
+        db = SqliteDatabase(Path(folder) / "chaski.db", create=True)
         with db.write() as w:
             for rule in RULES:
                 queues.put_queue(w, Queue(rule.queue, rule.site, rule.queue_kind, rule.keyring, rule.title_es))
@@ -89,6 +89,20 @@ def _carried(given: dict[str, Any], batches: list[list[str]]) -> dict[str, Any]:
             items += read.receipts.content["items"]
             seq |= read.seq
     return {"items": items, "seq": seq}
+
+
+def listed_as_lost(given: dict[str, Any]) -> list[list[int]]:
+    """Return what a server asks a tablet for again that holds a receipt for this number; these rows are stored."""
+    dev, chain = CARRIER.kid, "chain"
+    put = (
+        "insert into envelopes (id, dev, jti, chain, seq, kseq, prev, kid, outcome, body, size, received)"
+        " values (?, ?, ?, ?, ?, 1, '', '', 'stored', x'', 0, 0)"
+    )
+    with _server((CARRIER.public, "certified")) as db, db.write() as w:
+        for place, seq in enumerate(given["stored"]):
+            w.execute(put, [str(place), dev, str(place), chain, seq])
+        found = gaps.list_lost(w, dev, {chain: given["receipted"]})
+    return [[gap.first, gap.last] for gap in found.get(chain, [])]
 
 
 def answered(given: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from vector_makers.curve_points import curve_cases
 from vector_makers.documents import document_cases, key_document_cases, registry_cases, trust_cases
 from vector_makers.dropped_answers import drop_cases
-from vector_makers.exchange import exchange_cases, take_in_cases
+from vector_makers.exchange import exchange_cases, lost_cases, take_in_cases
 from vector_makers.fixed_inputs import Case
 from vector_makers.form_selection import manifest_cases
 from vector_makers.form_versions import bundle_cases, recording_cases, version_cases
@@ -57,6 +57,7 @@ def all_cases(sealed_once: dict[str, str]) -> dict[str, Case]:
         "sync": exchange_cases(),
         "number": number_cases(),
         "refusal": refusal_cases(),
+        "lost": lost_cases(),
         "take_in": take_in_cases(seal_once),
         "order": order_cases(),
         "readmit": readmission_cases(),

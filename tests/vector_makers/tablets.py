@@ -107,12 +107,17 @@ def receipt_cases() -> dict[str, Case]:
     done = "e1" * 32
     item = {"id": done, "outcome": "stored", "seq": 1, "code": ""}
     silent = signed(canonical({**said, "items": [item]}), receipt.TYP, SERVER)
+    misnumbered = signed(canonical({**said, "number": "812", "items": [item]}), receipt.TYP, SERVER)
     headless = signed(canonical({name: value for name, value in said.items() if name != "head"}), receipt.TYP, SERVER)
     return {
         "ok": accept("ok", "A server's word: all but the rejected one are done."),
         "empty_code": case("receipts", "ok", "A code that says nothing.", {**given, "document": text(silent)}, [done]),
         "no_head": case(
             "receipts", "document.malformed", "A member is missing.", {**given, "document": text(headless)}
+        ),
+        "number": accept("ok", "With the number of the audit row.", number=812),
+        "number_is_no_integer": case(
+            "receipts", "document.malformed", "A number as a text.", {**given, "document": text(misnumbered)}
         ),
         "empty": accept("ok", "Nothing to receipt, and no audit chain yet.", items=[], head=""),
         "unknown_outcome": accept(

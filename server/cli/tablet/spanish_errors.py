@@ -21,6 +21,7 @@ _SYNC_REASONS = {
     "tablet.no_form": "ese formulario no está en esta tableta; revise el nombre, o sincronice",
     "tablet.incomplete": "a esta tableta le falta un documento; sincronice",
     "outbox.in_use": "otro programa está usando esta tableta; ciérrelo y empiece de nuevo",
+    "outbox.gone": "la carpeta de esta tableta se movió o se cambió mientras se usaba; devuélvala y empiece de nuevo",
     "outbox.full": "el disco de esta tableta está lleno; libere espacio",
     "draft.unopenable": "ese borrador no se puede leer; se conserva",
     "key": "la llave de esta tableta no se puede usar; avise a la administración",

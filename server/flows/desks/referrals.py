@@ -30,8 +30,13 @@ TRANSITIONS = state_table.read(
 )
 
 
-def open_referral(w: Connection, envelope: str, decision: RoutingDecision, *, mark: str = "", now: int) -> AuditEvent:
-    """Put a screening into a queue, inside intake's transaction. Returns the audit event, which intake then appends."""
+def open_referral(
+    w: Connection, envelope: str, decision: RoutingDecision, *, mark: str = "", now: int
+) -> list[AuditEvent]:
+    """Put a screening into a queue, inside intake's transaction. Returns the audit event, which intake then appends.
+
+    A referral that outlived its envelope continues; then there is no event.
+    """
     id_ = secrets.token_hex(6)
     referral = NewReferral(
         id_,
@@ -44,8 +49,9 @@ def open_referral(w: Connection, envelope: str, decision: RoutingDecision, *, ma
         mark=decision.mark or mark,
         deadline=decision.deadline,
     )
-    referrals.put_referral(w, referral, at=now)
-    return AuditEvent("referral.opened", SERVER, id_, {"queue": decision.queue})
+    if not referrals.put_referral(w, referral, at=now):
+        return []
+    return [AuditEvent("referral.opened", SERVER, id_, {"queue": decision.queue})]
 
 
 def claim_referral(db: Database, id_: str, person: str, *, now: int, lease_minutes: int) -> Referral:

@@ -155,7 +155,11 @@ def _release(w: Connection, item: WorkItem, rulebook: Rulebook, now: int) -> lis
     decisions = routing.choose_queues(
         route, rulebook.rules, keyring=keyring, received=found.received, hours=rulebook.hours
     )
-    return [referrals.open_referral(w, found.id, decision, mark=found.outcome, now=now) for decision in decisions]
+    return [
+        event
+        for decision in decisions
+        for event in referrals.open_referral(w, found.id, decision, mark=found.outcome, now=now)
+    ]
 
 
 def _get_envelope(c: Connection, item: WorkItem) -> EnvelopeRecord:

@@ -21,7 +21,6 @@ from server.flows.intake import gaps, storage_budget
 from server.flows.intake.storage_budget import StorageBudget, find_room
 from server.problems import Problem
 from server.store import audit, devices, envelopes, keyrings, statistics, tablet_usage, versions
-from server.store import referrals as referral_store
 from server.store.audit import AuditEvent
 from server.store.devices import Device
 from server.store.envelopes import KnownParts
@@ -48,12 +47,10 @@ class ParsedEnvelope:
 class _Batch:
     """The envelopes of one request: cached store queries, and the audit events and counts to write once at the end.
 
-    `room`: how many bytes their sender may still store. `alone`: it holds one envelope, which the tables refused among
-    others. It may have been lost and come back.
+    `room`: how many bytes their sender may still store.
     """
 
-    def __init__(self, room: int, *, alone: bool) -> None:
-        self.alone = alone
+    def __init__(self, room: int) -> None:
         self._answers: dict[tuple[Any, str], Any] = {}
         self._room = room
         self.bytes = self.quarantined = 0
@@ -130,7 +127,7 @@ class _Sender:
 def _store_batch(w: Connection, arrivals: Sequence[ParsedEnvelope], sender: _Sender) -> list[ReceiptItem]:
     try:
         with savepoint(w):
-            return _store_together(w, arrivals, sender, alone=False)
+            return _store_together(w, arrivals, sender)
     except sqlite3.DatabaseError as error:
         if not _concerns_one_row(error):
             raise
@@ -142,17 +139,15 @@ def _store_alone(w: Connection, arrival: ParsedEnvelope, sender: _Sender) -> Rec
     # others are stored.
     try:
         with savepoint(w):
-            return _store_together(w, [arrival], sender, alone=True)[0]
+            return _store_together(w, [arrival], sender)[0]
     except sqlite3.DatabaseError as error:
         if not _concerns_one_row(error):
             raise
         return _count_rejection(w, arrival.id, "envelope.not_stored", sender)
 
 
-def _store_together(
-    w: Connection, arrivals: Sequence[ParsedEnvelope], sender: _Sender, *, alone: bool
-) -> list[ReceiptItem]:
-    batch = _Batch(find_room(w, sender.dev, sender.budget) if arrivals else 0, alone=alone)
+def _store_together(w: Connection, arrivals: Sequence[ParsedEnvelope], sender: _Sender) -> list[ReceiptItem]:
+    batch = _Batch(find_room(w, sender.dev, sender.budget) if arrivals else 0)
     items = [_store_one(w, arrival, batch, sender) for arrival in arrivals]
     audit.append_all(w, batch.events, at=sender.now)
     statistics.count_screenings(w, batch.facts, at=sender.now)
@@ -184,13 +179,11 @@ def _store_one(w: Connection, arrival: ParsedEnvelope, batch: _Batch, sender: _S
     if envelopes.clear_damaged(w, envelope.id):  # The server had lost it, and asked for it.
         damage.close_repaired(w, now=now)
     batch.events.append(AuditEvent(f"envelope.{outcome}", envelope.header.dev, envelope.id))
-    _store_route_and_work(w, envelope, arrival.route, outcome, now)
-    # A lost envelope that comes back may have left referrals, on which a desk works, and was counted at that time.
-    served = referral_store.list_queues_of_envelope(w, envelope.id) if batch.alone else set()
-    for decision in (each for each in decisions if each.queue not in served):
+    is_new = _store_route_and_work(w, envelope, arrival.route, outcome, now)
+    for decision in decisions:
         mark = _mark_of_retired_form(w, batch, arrival.route) if outcome == "stored" else outcome
-        batch.events.append(referrals.open_referral(w, envelope.id, decision, mark=mark, now=now))
-    if outcome not in ("conflict", "quarantined") and not served:  # These are counted when a person releases them.
+        batch.events += referrals.open_referral(w, envelope.id, decision, mark=mark, now=now)
+    if is_new and outcome not in ("conflict", "quarantined"):  # These are counted when a person releases them.
         batch.facts += statistics.screening_facts(arrival.route)
     return ReceiptItem(envelope.id, outcome, envelope.header.seq)
 
@@ -260,16 +253,18 @@ def _is_held(w: Connection, batch: _Batch, route: Route | None, decisions: Seque
 _WORK_KINDS = {"quarantined": "quarantine", "conflict": "conflict", "fork": "fork", "held": "held"}
 
 
-def _store_route_and_work(w: Connection, envelope: Envelope, route: Route | None, outcome: str, now: int) -> None:
-    """Store the route, and add the items that a person has to decide to the work list."""
-    header = envelope.header
+def _store_route_and_work(w: Connection, envelope: Envelope, route: Route | None, outcome: str, now: int) -> bool:
+    """Store the route, and add the items that a person has to decide to the work list. Returns False if the route
+    outlived an envelope that was lost: that screening is counted already."""
+    header, is_new = envelope.header, True
     kinds = [_WORK_KINDS[outcome]] if outcome in _WORK_KINDS else []
     if route is None:
         kinds.append("route")
     else:
-        envelopes.put_route(w, envelope.id, route)
+        is_new = envelopes.put_route(w, envelope.id, route)
     for kind in kinds:
         tablet_budget.add_item(w, kind=kind, dev=header.dev, chain=header.chain, envelope=envelope.id, now=now)
+    return is_new
 
 
 def advance_chains(w: Connection, chains: Mapping[tuple[str, str], Collection[int]], *, now: int) -> dict[str, int]:

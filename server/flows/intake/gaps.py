@@ -16,6 +16,7 @@ from server.store.audit import SERVER
 from server.store.chains import Gap
 from server.store.worklist import WorkItem
 from sync.durations import DAY
+from sync.exchange.messages import MAX_RANGES
 
 # After this time (ms) a gap is not a batch still in transit, and a decision "found" has not come true.
 LATE_AFTER = 3 * DAY
@@ -49,6 +50,22 @@ def record_left_chains(w: Connection, dev: str, ended: Mapping[str, int], *, now
     for chain, written in ended.items():
         if tablet_budget.may_track(w, dev, chain, now=now) and chains.record_left_chain(w, dev, chain, written):
             worklist.add_item(w, kind="copied", dev=dev, chain=chain, at=now)
+
+
+def list_lost(w: Connection, dev: str, receipted: Mapping[str, int]) -> dict[str, list[Gap]]:
+    """Return, by chain, the numbers that the server lacks up to the highest one that the tablet holds a receipt for.
+
+    A chain that claims numbers without rows counts again; the caller then updates these chains. A number that the
+    server never had changes nothing: a tablet may lie. At most MAX_RANGES ranges; the next sync asks for the rest.
+    """
+    lost: dict[str, list[Gap]] = {}
+    for chain, last in receipted.items():
+        room = MAX_RANGES - sum(map(len, lost.values()))
+        if room and (missing := chains.list_missing(w, dev, chain, last)):
+            if chains.is_overstated(w, dev, chain):
+                chains.recompute_chain(w, dev, chain)
+            lost[chain] = missing[:room]
+    return lost
 
 
 def update_gap(w: Connection, dev: str, chain: str, arrived: Iterable[int] = (), *, now: int) -> tuple[int, bool]:

@@ -8,7 +8,8 @@ server must not sign the answer before the commit.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
@@ -20,16 +21,19 @@ from server.flows.intake import envelopes as envelope_intake
 from server.flows.intake import gaps, storage_budget
 from server.flows.intake.envelopes import ParsedEnvelope
 from server.flows.intake.storage_budget import StorageBudget
+from server.flows.operations import rollback_guard
 from server.flows.trust import device_orders
 from server.flows.trust import documents as trust_documents
 from server.problems import Problem
 from server.server_keys import ServerKeys
 from server.store import audit, devices, documents, meta, statuses, worklist
 from server.store.audit import SERVER
+from server.store.chains import Gap
 from server.store.devices import Device
 from sync.documents import receipt
-from sync.documents.receipt import ReceiptItem
+from sync.documents.receipt import ReceiptItem, Receipts
 from sync.documents.signed import Document
+from sync.errors import SyncError
 from sync.exchange import messages
 from sync.exchange.messages import Event, Message, Request, Response
 from sync.keys.key_pairs import VerifyKey, key_id
@@ -71,9 +75,9 @@ def answer_request(
         envelope_intake.inspect_envelope(raw, partial(get_device_key, db), keys.routes) for raw in request.envelopes
     ]
     digest = hashlib.sha256(message.body).hexdigest()
-    call = _Call(dev, request, digest, arrivals, rulebook, budget, now)
+    call = _Call(dev, request, digest, arrivals, _read_proof(db, request), rulebook, budget, now)
     try:
-        applied = db.group_commit(lambda w: _apply(w, call))
+        applied = db.group_commit(lambda w: _apply(w, call, keys))
     except Problem as error:
         if error.code == "storage.quota":
             _report_quota(db, dev, budget, now=now)
@@ -102,46 +106,72 @@ def _report_quota(db: Database, dev: str, budget: StorageBudget, *, now: int) ->
 
 @dataclass(frozen=True)
 class _Call:
-    """A verified request of the tablet `dev`, the SHA-256 of its bytes, its envelopes, and what applies to it."""
+    """A verified request of the tablet `dev`, the SHA-256 of its bytes, its envelopes, and what applies to it. `proof`:
+    the receipts by which it proves that the server knew more."""
 
     dev: str
     request: Request
     digest: str
     arrivals: Sequence[ParsedEnvelope]
+    proof: Receipts | None
     rulebook: Rulebook
     budget: StorageBudget
     now: int
 
 
 @dataclass(frozen=True)
+class _Incoming:
+    """A verified request: the tablet, the SHA-256 of the body, the parsed envelopes, and the receipts that it proves
+    something with."""
+
+    dev: str
+    request: Request
+    digest: str
+    arrivals: Sequence[ParsedEnvelope]
+    proof: Receipts | None
+
+
+@dataclass(frozen=True)
 class _Applied:
-    """The result of the transaction: the response for the tablet, the receipt items, and the head of the audit
-    chain. `refused`: why the request's number is refused."""
+    """The result of the transaction: the response for the tablet, the receipt items, and number and hash of the last
+    audit row. `refused`: why the request's number is refused."""
 
     response: Response
     items: list[ReceiptItem]
     known_items: list[ReceiptItem]
+    number: int
     head: str
     refused: Problem | None = None
 
 
-def _apply(w: Connection, call: _Call) -> _Applied:
+def _apply(w: Connection, call: _Call, keys: ServerKeys) -> _Applied:
     """Apply all changes of a request, in one transaction or in a savepoint of a shared one."""
     dev, request, now = call.dev, call.request, call.now
-    generation = meta.get_generation(w)
-    refused = _accept_request(w, dev, request, call.digest, generation, now)
+    refused = _accept_request(w, dev, request, call.digest, now)
+    if refused is None and call.proof is not None:
+        rollback_guard.renew_if_proved(w, keys, call.proof, now=now)
     taken = envelope_intake.store_all(w, call.arrivals, sender=dev, rulebook=call.rulebook, now=now, budget=call.budget)
     known = _find_known(w, request, now)
     touched = _list_arrived(call.arrivals, taken)
     if refused is not None:
         envelope_intake.advance_chains(w, touched, now=now)
-        response = Response(dev=dev, n=request.n, at=now, generation=generation)
-        return _Applied(response, taken, known, audit.get_head(w)[1], refused)
+        response = Response(dev=dev, n=request.n, at=now, generation=meta.get_generation(w))
+        return _Applied(response, taken, known, *audit.get_head(w), refused)
     gaps.record_left_chains(w, dev, request.ended, now=now)
-    for chain in request.ended:
+    lost = gaps.list_lost(w, dev, request.receipted) if request.generation == meta.get_generation(w) else {}
+    for chain in (*request.ended, *lost):
         touched.setdefault((dev, chain), [])
     seq = envelope_intake.advance_chains(w, touched, now=now)
-    return _Applied(_build_response(w, dev, request, generation, seq, now), taken, known, audit.get_head(w)[1])
+    return _Applied(_build_response(w, dev, request, seq, lost, now), taken, known, *audit.get_head(w))
+
+
+def _read_proof(db: Database, request: Request) -> Receipts | None:
+    """Return the receipts by which a tablet proves that the server knew more, or None if no server signed them."""
+    if not request.proof:
+        return None
+    with suppress(SyncError):  # A false proof costs the request nothing.
+        return receipt.read(Document.parse(request.proof.encode()), trust_documents.trust_in_force(db.read()))
+    return None
 
 
 @lru_cache(maxsize=10_000)
@@ -162,9 +192,7 @@ def _authenticate(c: Connection, dev: str) -> Device:
     return device
 
 
-def _accept_request(
-    w: Connection, dev: str, request: Request, digest: str, generation: str, now: int
-) -> Problem | None:
+def _accept_request(w: Connection, dev: str, request: Request, digest: str, now: int) -> Problem | None:
     """Record what a request says about its tablet, or return why its number is refused (SPEC 11.3 rule 1).
 
     Its number must be higher than the last one, so that an attacker cannot replay an old request. Envelopes prove
@@ -191,7 +219,7 @@ def _accept_request(
         device_orders.record_carried_out(w, dev, request.orders, now=now)
     worklist.close_resolved(w, kind="silent", dev=dev, by=SERVER, at=now)
     # The same report was processed before; only a restore makes it necessary to process it again.
-    if request.generation != generation or any(held[kind] != getattr(device, kind) for kind in held):
+    if request.generation != meta.get_generation(w) or any(held[kind] != getattr(device, kind) for kind in held):
         trust_documents.report_ahead(w, dev, held, now=now)
     return None
 
@@ -214,12 +242,15 @@ def _list_arrived(arrivals: Sequence[ParsedEnvelope], items: Sequence[ReceiptIte
 
 
 def _build_response(
-    w: Connection, dev: str, request: Request, generation: str, seq: dict[str, int], now: int
+    w: Connection, dev: str, request: Request, seq: dict[str, int], lost: Mapping[str, Sequence[Gap]], now: int
 ) -> Response:
-    """Return the documents above the tablet's numbers, and the new status events of its screenings."""
+    """Return the documents above the tablet's numbers, the new status events of its screenings, and the numbers to
+    send again."""
+    generation = meta.get_generation(w)
+    same_generation = request.generation == generation
     # A cursor is valid in one generation of the database. After a restore the server sends all status events from the
-    # start.
-    cursor = request.cursor if request.generation == generation else 0
+    # start, and so it does for a cursor that it cannot have given: the database went back.
+    cursor = request.cursor if same_generation and request.cursor <= statuses.last_cursor(w) else 0
     events = statuses.list_since(w, dev, cursor, EVENTS_AT_ONCE)
     return Response(
         dev=dev,
@@ -234,6 +265,9 @@ def _build_response(
         orders=device_orders.list_due(w, dev, request.orders),
         seq=seq,
         more=len(events) == EVENTS_AT_ONCE,
+        again={chain: [(gap.first, gap.last) for gap in gaps] for chain, gaps in lost.items()},
+        # The tablet's word is not enough to start a new generation; its receipts are.
+        prove=rollback_guard.contradicts(w, request.generation, request.told),
     )
 
 
@@ -254,6 +288,7 @@ def _add_receipts(applied: _Applied, keys: ServerKeys) -> Response:
         at=response.at,
         generation=response.generation,
         head=applied.head,
+        number=applied.number,
         items=items,
     )
     return replace(response, receipts=receipts)

@@ -22,10 +22,11 @@ from server.config import Config, ConfigError, founding_mark
 from server.database.connection import Connection, Database
 from server.database.sqlite import SqliteDatabase
 from server.flows.desks import routing
+from server.flows.operations import rollback_guard
 from server.flows.people import accounts
 from server.flows.trust import documents as trust_documents
 from server.server_keys import ServerKeys
-from server.store import audit, keyrings, queues
+from server.store import audit, keyrings, meta, queues
 from server.store import people as people_store
 from server.store.people import StaffAccount
 from server.store.queues import Queue
@@ -140,8 +141,10 @@ def _remove_unfinished(config: Config) -> None:
 def create_server(data: Path, *, now: int) -> NewServer:
     """Create the server's keys and the database in a folder that `lock_new_server` has locked."""
     config = Config(data=data.absolute())
-    made, db = server_keys.create(config.keys), SqliteDatabase(config.database)
+    made = server_keys.create(config.keys)
+    db = SqliteDatabase(config.database, create=True, after_commit=rollback_guard.keep_mark(config.database))
     with db.write() as w:
+        meta.record_mark(w)
         audit.append(w, at=now, action="server.founded", actor=CEREMONY, subject=made.signing.kid)
     return NewServer(config, made, db)
 

@@ -47,8 +47,10 @@ def check_writable(db: Database, config: Config, *, now: int) -> None:
     """Write to the database unless the last check is recent, and check the free space for a batch of envelopes.
 
     Raises SQLite's own error if the database is not writable, DatabaseBusyError if another writer holds it for more
-    than a second, and Problem `storage.full` before space runs out.
+    than a second, DatabaseGoneError if the next start would open another one, and Problem `storage.full` before space
+    runs out.
     """
+    db.require_place()
     last = meta.last_write_check(db.read())
     if last is not None and 0 <= now - last < _WRITE_CHECK_EVERY:
         return

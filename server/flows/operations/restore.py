@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -24,8 +23,7 @@ from server.database.connection import Connection, Database
 from server.database.sqlite import SqliteDatabase
 from server.flows import damage
 from server.flows.damage import Fault
-from server.flows.forms import halts, rollouts
-from server.flows.operations import integrity, scratch_files, statistics
+from server.flows.operations import integrity, rollback_guard, scratch_files
 from server.flows.operations.backup import TYP, Progress
 from server.flows.trust import documents as trust_documents
 from server.server_keys import ServerKeys
@@ -33,7 +31,6 @@ from server.store import audit, meta
 from server.store.audit import AuditEvent
 from server.store.meta import Holdings
 from sync.documents.signed import Document
-from sync.durations import WEEK
 from sync.errors import SyncError
 from sync.wire.json_object import SHA256_HEX, JsonObject
 
@@ -112,7 +109,8 @@ def restore_backup(
             manifest = _start_generation(db, own, statement, faults, now)
             holdings = meta.count_holdings(db.read())
             length = audit.get_head(db.read())[0]
-        _refuse_to_overwrite(config)
+            _refuse_to_overwrite(config)
+            rollback_guard.store_mark(db, config.database)
         scratch_files.move_into_place(copied, config.database)
     return RestoreResult(statement.at, holdings, length, manifest, faults, rows)
 
@@ -209,13 +207,7 @@ def _start_generation(db: Database, own: ServerKeys, statement: _Statement, acce
     """Give the database a new generation, so that tablets send again the screenings they keep (SPEC 11.3). The audit
     trail names each accepted fault, so that the next check knows it."""
     with db.write() as w:
-        # This machine's clock may be behind. The manifest's number must still be above all that the lost server used.
-        after = max(now, meta.newest_time(w) + 1_000)
-        meta.start_generation(w, secrets.token_urlsafe(8))
-        # A rollout that was halted after the backup must not start again by itself.
-        halts.stop_recent(w, since=statement.at - WEEK, now=now)
-        statistics.settle_after_restore(w, copied=statement.at, now=now)
-        number = rollouts.renew_manifest(w, own, after)
+        number = rollback_guard.start_generation(w, own, copied=statement.at, now=now)
         audit.append(
             w,
             at=now,

@@ -15,6 +15,8 @@ import { openRoute } from "./route.js";
  * @typedef {{devices: Device[], routeKeys: import("./key_pairs.js").SecretKey[], versions: string[]}} Known
  */
 
+const MAX_RANGES = 64;
+
 /**
  * Return the outcome of one envelope; add it to `stored` if the outcome says so (SPEC 10).
  * @param {string} text
@@ -53,6 +55,23 @@ export function completeUpTo(stored, dev, chain) {
   let last = 0;
   while (numbers.has(last + 1)) last += 1;
   return last;
+}
+
+/**
+ * The ranges of numbers that a chain lacks up to the highest that its tablet holds a receipt for (SPEC 11.2 `again`).
+ * @param {number[]} stored numbers of the chain
+ * @param {number} receipted
+ * @returns {[number, number][]} first and last number of each range, rising
+ */
+export function lostNumbers(stored, receipted) {
+  /** @type {[number, number][]} */
+  const lost = [];
+  let first = 1;
+  for (const seq of [...stored, receipted + 1].filter((number) => number <= receipted + 1).sort((a, b) => a - b)) {
+    if (seq > first) lost.push([first, seq - 1]);
+    first = seq + 1;
+  }
+  return lost.slice(0, MAX_RANGES);
 }
 
 /**

@@ -71,6 +71,23 @@ export const record = (members) => (value) =>
   isObject(value) && Object.entries(members).every(([name, shape]) => shape(value[name]));
 
 /**
+ * An object with these members, which may be missing or empty (SPEC 2.3).
+ * @param {Record<string, Shape>} members
+ * @returns {Shape}
+ */
+export const optionalRecord =
+  (members) =>
+  (value = {}) =>
+    isObject(value) && (Object.keys(value).length === 0 || record(members)(value));
+
+/**
+ * An array of two entries of one shape.
+ * @param {Shape} shape
+ * @returns {Shape}
+ */
+export const pairOf = (shape) => (value) => Array.isArray(value) && value.length === 2 && value.every(shape);
+
+/**
  * An object used as a table: any names of one shape, values of another. A missing table is empty (SPEC 2.3).
  * @param {Shape} name
  * @param {Shape} shape

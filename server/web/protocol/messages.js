@@ -17,7 +17,9 @@ import {
   matching,
   oneOf,
   optional,
+  optionalRecord,
   optionalText,
+  pairOf,
   problemCode,
   record,
   table,
@@ -40,6 +42,8 @@ const MAX_ENVELOPES = 500;
 const MAX_ENDED = 64;
 const MAX_REFUSED = 64;
 const MAX_INVENTORY = 64;
+const MAX_RECEIPTED = 64;
+const MAX_RANGES = 64;
 const MAX_NUMBER_STEP = 2 ** 20;
 const COUNT = optional(integer());
 const DOCUMENTS = arrayOf(text);
@@ -47,6 +51,8 @@ const DOCUMENTS = arrayOf(text);
 /** @typedef {Record<string, import("./json_object.js").Shape>} Shapes */
 /** @type {Shapes} */
 const HAVE = { trust: COUNT, registry: COUNT, manifest: COUNT, orders: COUNT };
+/** @type {Shapes} */
+const TOLD = { number: integer(1), head: kidText };
 /** @type {Shapes} */
 const REQUEST_MEMBERS = {
   protocol: oneOf(PROTOCOL),
@@ -62,6 +68,9 @@ const REQUEST_MEMBERS = {
   refused: table(sha256Hex, problemCode, MAX_REFUSED),
   ended: table(halfId, integer(1), MAX_ENDED),
   budget: COUNT,
+  told: optionalRecord(TOLD),
+  receipted: table(halfId, integer(1), MAX_RECEIPTED),
+  proof: optional(text),
 };
 
 /** @type {Shapes} */
@@ -82,6 +91,8 @@ const RESPONSE_MEMBERS = {
   orders: DOCUMENTS,
   seq: table(halfId, integer()),
   more: flag,
+  again: table(halfId, arrayOf(pairOf(integer(1)), { most: MAX_RANGES })),
+  prove: flag,
 };
 
 /**
@@ -106,6 +117,7 @@ export async function writeMessage(members, typ, key) {
  */
 export async function readRequest(message, devices) {
   const said = checked(await readBody(message, REQUEST, devices), REQUEST_MEMBERS);
+  if (said.told) said.told = pick(said.told, TOLD);
   return said.inventory ? { ...said, inventory: limitInventory(said.inventory) } : said;
 }
 

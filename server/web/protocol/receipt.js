@@ -20,7 +20,7 @@ import {
 import { readDocument, requireSigners } from "./signed.js";
 
 /** @typedef {{id: string, outcome: string, seq?: number, code?: string}} Item */
-/** @typedef {{dev: string, n: number, at: number, generation: string, head: string, items: Item[]}} Receipts */
+/** @typedef {{dev: string, n: number, at: number, generation: string, head: string, number?: number, items: Item[]}} Receipts */
 
 export const RECEIPTS = "chaski-1/receipts+jws";
 
@@ -41,6 +41,7 @@ const MEMBERS = {
   at: integer(),
   generation: halfId,
   head: matching(/^([0-9a-f]{64})?$/),
+  number: optional(integer()),
   items: arrayOf(
     record({
       id: sha256Hex,

@@ -19,7 +19,7 @@ import {
   requireNewNumber,
 } from "./messages.js";
 import { hpkeOpen, SEAL } from "./hpke.js";
-import { completeUpTo, storeEnvelope } from "./intake.js";
+import { completeUpTo, lostNumbers, storeEnvelope } from "./intake.js";
 import { parseVerifyKey, routeKey, sealKey, sixWords } from "./key_pairs.js";
 import { acceptManifest, routeKeyAt, chooseVersion } from "./manifest.js";
 import { unwrapSeed } from "./keyring_seeds.js";
@@ -173,6 +173,7 @@ const DO = {
     const chains = stored.map(({ header: { dev, chain } }) => [chain, completeUpTo(stored, dev, chain)]);
     return { items, seq: Object.fromEntries(chains) };
   },
+  lost: ({ stored, receipted }) => lostNumbers(stored, receipted),
   copied: ({ written, told, code, later }) => {
     const begins = isCopied(written, told, code);
     const heard = [told, ...later];
