@@ -31,6 +31,7 @@ from sync.wire.encoding import b64u, canonical, unb64u
 from test_sync_vectors import ACTIONS
 from vector_makers.fixed_inputs import (
     CHAIN,
+    CONTEXT,
     DEVICE,
     KEYRING,
     MEMBER,
@@ -41,6 +42,8 @@ from vector_makers.fixed_inputs import (
     TRUST,
     Case,
 )
+from vector_makers.run import SEALED_ONCE
+from vector_makers.sealed import deflated, one_sealed, padded
 
 PROTOCOL = Path(__file__).resolve().parent.parent / "server" / "web" / "protocol"
 VECTORS = Path(seal.__file__).parents[1] / "vectors"
@@ -136,6 +139,39 @@ def test_python_takes_in_and_opens_what_javascript_seals(node):
     taken = ours("take_in", given)["result"]
     assert [item["outcome"] for item in taken["items"]] == ["stored"] * 20
     assert taken["seq"] == {CHAIN: 20}
+
+
+def test_both_refuse_the_same_contexts_that_are_almost_right(node):
+    rng, good = Random("almost a context"), CONTEXT.to_bytes() + b"\n<data/>"
+    changes = (
+        b"{",
+        b"}",
+        b'"',
+        b":",
+        b",",
+        b" ",
+        b"\n",
+        b"\r",
+        b"\0",
+        b"\xc3\xb1",
+        b"\\u0061",
+        b"A",
+        b"g",
+        b'{"sha":1}',
+        b"[]",
+    )
+    made = [good, b"", b"{", b"\n", b"<data/>", b"\xef\xbb\xbf" + good, b"{" + b" " * 511, good + b"{}\n", b"{}" * 300]
+    for _ in range(400):
+        at, long = rng.randrange(len(good)), rng.choice((0, 0, 1, 2, 9))
+        made.append(good[:at] + rng.choice((b"", *changes)) + good[at + long :])
+    first = one_sealed(lambda name, _: json.loads(SEALED_ONCE.read_text())[name])
+    header = first.header.to_bytes()
+    given = [opening(first.again(header, padded(deflated(content), size=2048))) for content in made]
+    theirs = ask(node, *(("envelope", each) for each in given))
+    assert theirs == [ours("envelope", each) for each in given]
+    outcomes = [each["expect"] for each in theirs]
+    assert set(outcomes) == {"ok", "seal.bad_context"}
+    assert sum("context" in each.get("result", {}) for each in theirs) > 20
 
 
 @pytest.mark.parametrize("name", CATALOGUE_FORMS)
