@@ -137,7 +137,7 @@ def revoke_in_registry(
         documents.fetch_registry()
         return held.number
     for line in registry.differences(before, wanted):
-        click.echo(f"  {line}", err=True)
+        echo(f"  {line}", err=True)
 
     def hand_in(number: int) -> int:
         payload = registry.make(
