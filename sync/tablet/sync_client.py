@@ -37,8 +37,6 @@ from sync.tablet.trusted_documents import TrustedDocuments
 from sync.wire.encoding import canonical
 
 MAX_ROUNDS = 200
-MAX_REPAIRS = 3
-"""How many refused requests in a row may be repaired without a receipt in between."""
 NUMBER_REFUSED = ("sync.number_used", "sync.number_skipped")
 
 
@@ -77,20 +75,20 @@ def deliver(context: SyncContext) -> DeliveryResult:
 
     A refusal of a request's number has receipts too: another tablet with this key cannot keep the screenings back.
     """
-    sent, receipts, events, repairs = 0, list[ReceiptItem](), list[Event](), 0
+    sent, receipts, events, repaired = 0, list[ReceiptItem](), list[Event](), False
     for left in reversed(range(MAX_ROUNDS)):
         batch = context.outbox.sync_state.next_batch(context.clock())
         try:
             answer = _send_batch(context, batch)
         except RefusedError as refused:
-            items = _recover(context, batch, refused, again=repairs > 0)
-            repairs = 0 if items else repairs + 1
-            if items is None or repairs > MAX_REPAIRS or not left:
+            items = _recover(context, batch, refused, again=repaired)
+            if items is None or not left:
                 raise
+            repaired = not items
             sent += len(batch.envelopes) if items else 0
             receipts += items
             continue
-        repairs = 0
+        repaired = False
         context.outbox.sync_state.record_answer(answer.batch, _sync_result(context, answer))
         with suppress(SyncError):  # An error in an order is raised only after the last screening is delivered.
             orders.record(answer.response.orders, context.documents.trust, context.key.kid, context.outbox)
@@ -110,7 +108,7 @@ def _recover(
     """Repair a refused request; return the receipts that came with the refusal, or None if it cannot be repaired.
 
     Two cases can be repaired: the server lost our certificate and gets it once, or a signed refusal names the number
-    to go on from. `again`: the request before this one was repaired too.
+    to go on from. `again`: the request before this one was repaired too, without a receipt.
     """
     if refused.code in ("device.unknown", "device.not_certified") and not again:
         certificate = context.documents.signed["certificate"]
@@ -126,6 +124,8 @@ def _recover(
             receipt.accept(refusal.receipts, trusted, dev=context.key.kid, n=batch.number) if refusal.receipts else None
         )
     except SyncError:  # An unsigned refusal may come from any machine on the way, so it changes nothing.
+        return None
+    if again and not receipts:
         return None
     if receipts is not None:
         context.outbox.sync_state.record_receipts(batch, receipts, here=context.clock())
