@@ -130,7 +130,7 @@ def test_a_referral_closed_between_two_pages_skips_and_repeats_no_other(field: F
 def test_a_page_of_a_long_queue_reads_no_more_than_its_rows(field: Field) -> None:
     """The database walks the index from the cursor on: its plan sorts nothing and scans no table."""
     sql = "explain query plan select r.id from referrals r where r.queue = 'q' and r.mode = 'field'"
-    sql += f" and r.state <> 'closed' and {referrals._DUE} >= 5 order by {referrals._DUE}, r.arrival limit 9"
+    sql += f" and r.state <> 'closed' and {referrals.DUE} >= 5 order by {referrals.DUE}, r.arrival limit 9"
     plan = field.rows(sql)
     assert [row[3] for row in plan] == ["SEARCH r USING INDEX referrals_in_order (queue=? AND mode=? AND <expr>>?)"]
     for which in ("closed is null", "decision = 'keep_apart'"):

@@ -24,6 +24,7 @@ from server.problems import Problem
 from server.store import chains, devices, envelopes, people, tablet_usage, worklist
 from server.store.worklist import WorkItem
 from support.clients import FORM, STORY, Office, PassingAnswer, answers
+from support.databases import writing_connection
 from support.intake import Field, Tablet
 from sync.documents import receipt
 from sync.documents.signed import Document
@@ -156,7 +157,7 @@ def steps_of(field: Field, work: Callable[[], object]) -> int:
         steps += 1
         return 0
 
-    writer = field.services.db._writer.conn  # type: ignore[attr-defined]
+    writer = writing_connection(field.services.db).conn  # type: ignore[arg-type]
     writer.set_progress_handler(count, 10)
     try:
         work()

@@ -113,7 +113,7 @@ def register_blueprints(app: Flask, *blueprints: Blueprint, title: str, guard: s
     @cache
     def document() -> Document:
         # A copy, because two threads may call this at the same time.
-        return _complete_document(deepcopy(api.spec.to_dict()), guard)
+        return complete_document(deepcopy(api.spec.to_dict()), guard)
 
     written = OnceMade(lambda: json.dumps(document(), ensure_ascii=False, sort_keys=True).encode())
 
@@ -133,7 +133,7 @@ def operations(document: Document) -> Iterator[tuple[str, str, Document]]:
                 yield method, path, operation
 
 
-def _complete_document(document: Document, guard: str) -> Document:
+def complete_document(document: Document, guard: str) -> Document:
     """Add to the document of flask-smorest: all problems, required members, and a description for each name."""
     components = document["components"]
     components["schemas"] = {

@@ -52,14 +52,10 @@ class StateTable:
         """Return the transition of an action. Raises the problem `refused`, which names the subject or the action."""
         found = self.transitions.get((action, state))
         if found is None:
-            raise self.refused(f"{subject or action}: {state}", state, self.first_steps(action, state))
+            first = self.first_steps(action, state)
+            told = f"; first: {', '.join(first)}" if first else ""
+            raise self.refused(f"{subject or action}: {state}{told}", state, first)
         return found
-
-
-def refuse(code: str, detail: str, state: str, first: Sequence[str]) -> Problem:
-    """Return a problem that names the state, and in `first` the actions of which one has to come before."""
-    told = f"{detail}; first: {', '.join(first)}" if first else detail
-    return Problem(code, told, state=state, first=list(first))
 
 
 def read(package: str, name: str, *, refused: Callable[[str, str, Sequence[str]], Problem]) -> StateTable:

@@ -48,7 +48,7 @@ _SELECT = (
     " from referrals r join envelopes e on e.id = r.envelope left join people p on p.id = r.holder "
 )
 # A queue is in the order of deadlines, then of arrival. A training referral has no deadline.
-_DUE = "coalesce(r.deadline, 9007199254740991)"
+DUE = "coalesce(r.deadline, 9007199254740991)"
 OPEN_STATES = ("waiting", "claimed", "accepted")
 
 
@@ -129,13 +129,13 @@ def list_open(c: Connection, queue: str, mode: str, *, after: str = "", most: in
 
     `after`: the id of the referral before the page, which may be closed by now; "" = the first page.
     """
-    begin = c.row(f"select {_DUE} as due, r.arrival from referrals r where r.id = ?", [after])  # noqa: S608
+    begin = c.row(f"select {DUE} as due, r.arrival from referrals r where r.id = ?", [after])  # noqa: S608
     if after and begin is None:
         return []
     due, arrival = (begin["due"], begin["arrival"]) if begin else (0, 0)
     sql = (
-        f"where r.queue = ? and r.mode = ? and r.state <> 'closed' and {_DUE} >= ? and ({_DUE} > ? or r.arrival > ?)"
-        f" order by {_DUE}, r.arrival limit ?"
+        f"where r.queue = ? and r.mode = ? and r.state <> 'closed' and {DUE} >= ? and ({DUE} > ? or r.arrival > ?)"
+        f" order by {DUE}, r.arrival limit ?"
     )
     return [Referral(**item) for item in c.rows(_SELECT + sql, [queue, mode, due, due, arrival, most])]
 

@@ -40,8 +40,6 @@ from sync.tablet.trusted_documents import TrustedDocuments
 from sync.wire.encoding import canonical
 
 MAX_ROUNDS = 200
-MAX_REPAIRS = 3
-"""How many refused requests in a row may be repaired without a receipt in between."""
 NUMBER_REFUSED = ("sync.number_used", "sync.number_skipped")
 
 
@@ -82,7 +80,7 @@ def deliver(context: SyncContext) -> DeliveryResult:
     A refusal of a request's number has receipts too: another tablet with this key cannot keep the screenings back. In
     one sync the tablet proves once what it was told, and offers once again what the server lost (SPEC 11.3 rule 10).
     """
-    sent, receipts, events, repairs = 0, list[ReceiptItem](), list[Event](), 0
+    sent, receipts, events, repaired = 0, list[ReceiptItem](), list[Event](), False
     proof, proved, offered = b"", False, False
     for left in reversed(range(MAX_ROUNDS)):
         held = context.outbox.sync_state.load().proof  # The response may begin another generation, with other receipts.
@@ -90,14 +88,14 @@ def deliver(context: SyncContext) -> DeliveryResult:
         try:
             answer = _send_batch(context, batch, proof)
         except RefusedError as refused:
-            items = _recover(context, batch, refused, again=repairs > 0)
-            repairs = 0 if items else repairs + 1
-            if items is None or repairs > MAX_REPAIRS or not left:
+            items = _recover(context, batch, refused, again=repaired)
+            if items is None or not left:
                 raise
+            repaired = not items
             sent += len(batch.envelopes) if items else 0
             receipts += items
             continue
-        repairs, proved = 0, proved or bool(proof)
+        repaired, proved = False, proved or bool(proof)
         proof = held if answer.response.prove and not proved else b""
         result = _sync_result(context, answer)
         context.outbox.sync_state.record_answer(answer.batch, replace(result, again={}) if offered else result)
@@ -120,7 +118,7 @@ def _recover(
     """Repair a refused request; return the receipts that came with the refusal, or None if it cannot be repaired.
 
     Two cases can be repaired: the server lost our certificate and gets it once, or a signed refusal names the number
-    to go on from. `again`: the request before this one was repaired too.
+    to go on from. `again`: the request before this one was repaired too, without a receipt.
     """
     if refused.code in ("device.unknown", "device.not_certified") and not again:
         certificate = context.documents.signed["certificate"]
@@ -136,6 +134,8 @@ def _recover(
             receipt.accept(refusal.receipts, trusted, dev=context.key.kid, n=batch.number) if refusal.receipts else None
         )
     except SyncError:  # An unsigned refusal may come from any machine on the way, so it changes nothing.
+        return None
+    if again and not receipts:
         return None
     if receipts is not None:
         context.outbox.sync_state.record_receipts(batch, receipts, here=context.clock())

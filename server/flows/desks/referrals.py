@@ -7,7 +7,6 @@ the tablet that took the screening.
 from __future__ import annotations
 
 import secrets
-from functools import partial
 
 from server.database.connection import Connection, Database
 from server.flows import state_table
@@ -26,7 +25,7 @@ RESULTS = ("attended", "handed_over", "not_found", "declined", "mistaken")
 TRANSITIONS = state_table.read(
     __package__,
     "referral_states.csv",
-    refused=partial(state_table.refuse, "referral.wrong_state"),
+    refused=lambda detail, state, first: Problem("referral.wrong_state", detail, state=state, first=first),
 )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from server.database.connection import Connection, Database
@@ -28,10 +27,14 @@ from sync.documents.trust import keys_of
 from sync.wire.json_object import FORM_ID, LABEL, NAME, JsonObject
 
 TRANSITIONS = state_table.read(
-    __package__, "rollout_states.csv", refused=partial(state_table.refuse, "rollout.wrong_state")
+    __package__,
+    "rollout_states.csv",
+    refused=lambda detail, state, first: Problem("rollout.wrong_state", detail, state=state, first=first),
 )
 VERSION_TRANSITIONS = state_table.read(
-    __package__, "version_states.csv", refused=partial(state_table.refuse, "version.wrong_state")
+    __package__,
+    "version_states.csv",
+    refused=lambda detail, state, first: Problem("version.wrong_state", detail, state=state, first=first),
 )
 OPEN = ("planned", "live", "halted")
 

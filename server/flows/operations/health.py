@@ -22,7 +22,7 @@ from server.store.gauges import WaitingReferrals
 from server.store.jobs import JobRun
 
 _WRITE_CHECK_EVERY = 10_000
-_PATIENCE = 1.0  # Seconds: a monitor gets its answer while a writer holds the database.
+PATIENCE = 1.0  # Seconds: a monitor gets its answer while a writer holds the database.
 _NEEDED_BYTES = 8 * 1024 * 1024  # the largest sync there is
 
 
@@ -56,7 +56,7 @@ def check_writable(db: Database, config: Config, *, now: int) -> None:
         return
     if shutil.disk_usage(config.data).free < _NEEDED_BYTES:
         raise Problem("storage.full")
-    with db.write(patience=_PATIENCE) as w:
+    with db.write(patience=PATIENCE) as w:
         if w.remaining_bytes() < _NEEDED_BYTES:
             raise Problem("storage.full")
         meta.set_write_check(w, now)

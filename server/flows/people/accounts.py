@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from server.client_network import network_of
 from server.database.connection import Connection, Database, DatabaseBusyError
 from server.flows.people import wrong_guesses
+from server.problems import Problem
 from server.store import audit, people, sessions
 from server.store.people import SignInRecord, StaffAccount
 from sync.documents.sign_in import hash_auth
@@ -62,7 +63,7 @@ def sign_in(db: Database, *, login: str, auth: bytes, address: str, now: int) ->
     connection, token = db.read(), secrets.token_urlsafe(32)
     attempt, person = _hash_login(connection, login), _check_passphrase(connection, login, auth)
     if person is None:
-        wrong_guesses.refuse(db, "session.refused", login=attempt, address=address, now=now)
+        wrong_guesses.refuse(db, Problem("session.refused"), login=attempt, address=address, now=now)
     with db.write() as w:
         sessions.delete_failures(w, login=attempt, address=network_of(address))
         sessions.start_session(w, token_hash=hash_token(token), person=person.id, at=now, expires_at=now + SESSION_LIFE)

@@ -63,7 +63,7 @@ def authenticate(db: Database, text: str, *, address: str, now: int) -> StaffAcc
     token = tokens.get_live(connection, _hash_token(text), at=now)
     person = people.get_account(connection, token.person) if token else None
     if token is None or person is None:
-        wrong_guesses.refuse(db, "token.refused", login=_ATTEMPT_LOGIN, address=address, now=now)
+        wrong_guesses.refuse(db, Problem("token.refused"), login=_ATTEMPT_LOGIN, address=address, now=now)
     if now - (token.used or 0) > _TOUCH_INTERVAL:
         with suppress(DatabaseBusyError), db.write(patience=0) as w:  # A reader must not wait for a writer.
             tokens.mark_used(w, token.id, at=now)

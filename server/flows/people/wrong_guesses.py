@@ -25,8 +25,8 @@ MOST_COUNTED = 100
 _LONGEST_WAIT = 15 * MINUTE // SECOND
 
 
-def refuse(db: Database, code: str, *, login: str, address: str, now: int) -> NoReturn:
-    """Count a failure and raise Problem `code`; after too many failures `session.too_many`, with a growing wait.
+def refuse(db: Database, refusal: Problem, *, login: str, address: str, now: int) -> NoReturn:
+    """Count a failure and raise `refusal`; after too many failures `session.too_many`, with a growing wait.
 
     `login` is a hash of the login, because a passphrase may be typed into the wrong field.
     """
@@ -37,5 +37,5 @@ def refuse(db: Database, code: str, *, login: str, address: str, now: int) -> No
             sessions.record_failure(w, login=login, address=network, at=now)
     beyond = max(failed.login - FAILURES_PER_LOGIN, failed.address - FAILURES_PER_ADDRESS)
     if beyond < 0:
-        raise Problem(code)
+        raise refusal
     raise Problem("session.too_many", retry_after=min(2 ** min(beyond, 20), _LONGEST_WAIT))
