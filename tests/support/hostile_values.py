@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 NASTY = (
@@ -31,6 +32,15 @@ class HostileStaff:
     def get(self, path: str) -> Any:
         """Return the JSON of a GET."""
         return self._answer("get", path)
+
+    def pages(self, path: str) -> Iterator[list[Any]]:
+        """Yield the two pages of a list."""
+        yield from (self.get(path), self.get(path))
+
+    def list(self, path: str) -> list[Any]:
+        """Return the only page of a list."""
+        found: list[Any] = self.get(path)
+        return found
 
     def post(self, path: str, json: Any = None, data: bytes | None = None) -> Any:
         """Return the JSON of a POST."""
