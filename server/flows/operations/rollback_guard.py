@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from server.database.commit_mark import CommitMark, MarkWriter, read_mark
@@ -26,10 +27,13 @@ from sync.exchange.messages import AuditRow
 _log = logging.getLogger("chaski")
 
 
-def keep_mark(database: Path) -> Callable[[Connection], None]:
-    """Return the function for the database to call after each commit: it writes the mark if the audit chain grew."""
+def keep_mark(database: Path) -> Callable[[Connection], Callable[[], None]]:
+    """Return the function for the database to call at each commit: its result writes the mark if the audit chain grew.
+
+    The mark is read inside the transaction, where its pages are at hand; a query after the commit costs ten times more.
+    """
     writer = MarkWriter(database)
-    return lambda c: writer.write(_current_mark(c))
+    return lambda c: partial(writer.write, _current_mark(c))
 
 
 def store_mark(db: Database, database: Path) -> None:
