@@ -85,7 +85,7 @@ def open_services(config: Config, now: Callable[[], int] = clock) -> Services:
         db = SqliteDatabase(
             config.database,
             max_mib=config.database_max_mb,
-            after_commit=rollback_guard.keep_mark(config.database),
+            on_commit=rollback_guard.keep_mark(config.database),
         )
     except sqlite3.Error as error:
         raise ConfigError("CHASKI_DATA", f"the database {config.database} cannot be opened: {error}") from error

@@ -4,20 +4,30 @@ The tablet's store and the server's database call it. It must not open a file: w
 SQLite file, POSIX drops SQLite's locks on that file (fcntl(2)).
 """
 
+import os
 from pathlib import Path
 
 FileIdentity = tuple[int, int]
 
 
-def identify(path: Path) -> FileIdentity | None:
-    """Return device and inode of the file that a path leads to; None if it leads to none."""
+class SqliteFiles:
+    """The files of an open SQLite database in WAL mode: create this value after the first read, when all exist."""
+
+    def __init__(self, database: Path) -> None:
+        self._names = tuple(f"{database}{ending}" for ending in ("", "-wal", "-shm"))
+        self._opened = self._identify()
+
+    def are_in_place(self) -> bool:
+        """Return True if the names still lead to the files that were there, so that the next start opens them."""
+        return self._identify() == self._opened
+
+    def _identify(self) -> tuple[FileIdentity | None, ...]:
+        return tuple(map(_identify, self._names))
+
+
+def _identify(name: str) -> FileIdentity | None:
     try:
-        found = path.stat()
+        found = os.stat(name)
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def identify_sqlite(database: Path) -> tuple[FileIdentity | None, ...]:
-    """Return the identities of a SQLite file in WAL mode and of its side files."""
-    return tuple(identify(database.with_name(database.name + ending)) for ending in ("", "-wal", "-shm"))

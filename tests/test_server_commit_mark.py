@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from server.database.commit_mark import CommitMark, mark_file, read_mark, sync_mark, write_mark
+from server.database.commit_mark import CommitMark, MarkWriter, mark_file, read_mark, sync_mark
 
 
 def mark(number: int, generation: str = "AAAAAAAAAAA") -> CommitMark:
@@ -21,8 +21,9 @@ def database(tmp_path: Path) -> Path:
 def test_the_newest_mark_is_read_and_the_file_does_not_grow(database: Path) -> None:
     assert read_mark(database) is None
     sizes = set()
+    writer = MarkWriter(database)
     for number in range(1, 20):
-        write_mark(database, mark(number))
+        writer.write(mark(number))
         assert read_mark(database) == mark(number)
         sizes.add(mark_file(database).stat().st_size)
     assert len(sizes) == 1
@@ -30,26 +31,37 @@ def test_the_newest_mark_is_read_and_the_file_does_not_grow(database: Path) -> N
 
 
 def test_an_older_mark_does_not_replace_a_newer_one(database: Path) -> None:
-    """Another process may have committed later, and written first."""
+    """A database that went back while the server runs must not hide it."""
+    writer = MarkWriter(database)
     for number in (5, 7, 6, 3):
-        write_mark(database, mark(number))
+        writer.write(mark(number))
     assert read_mark(database) == mark(7)
-    write_mark(database, mark(2, "BBBBBBBBBBB"))
+    writer.write(mark(2, "BBBBBBBBBBB"))
     assert read_mark(database) == mark(2, "BBBBBBBBBBB"), "a new generation may count from less"
+
+
+def test_a_mark_that_was_deleted_is_written_again(database: Path) -> None:
+    writer = MarkWriter(database)
+    for number in (1, 2, 3):
+        writer.write(mark(number))
+        mark_file(database).unlink()
+    writer.write(mark(4))
+    assert read_mark(database) == mark(4)
 
 
 @pytest.mark.parametrize("start", [0, 4096])
 @pytest.mark.parametrize("cut", [0, 1, 20, 60, 127])
 def test_a_mark_that_is_cut_off_leaves_the_one_before(database: Path, start: int, cut: int) -> None:
+    writer = MarkWriter(database)
     for number in (1, 2, 3):
-        write_mark(database, mark(number))
+        writer.write(mark(number))
     file = mark_file(database)
     raw = bytearray(file.read_bytes())
     raw[start + cut : start + 128] = b"\0" * (128 - cut)
     file.write_bytes(raw)
     left = read_mark(database)
     assert left in (mark(2), mark(3))
-    write_mark(database, mark(4))
+    writer.write(mark(4))
     assert read_mark(database) == mark(4)
 
 
@@ -57,7 +69,7 @@ def test_a_mark_that_is_cut_off_leaves_the_one_before(database: Path, start: int
 def test_a_file_without_a_whole_mark_counts_as_none_and_is_renewed(database: Path, raw: bytes) -> None:
     mark_file(database).write_bytes(raw)
     assert read_mark(database) is None
-    write_mark(database, mark(1))
+    MarkWriter(database).write(mark(1))
     sync_mark(database)
     assert read_mark(database) == mark(1)
 

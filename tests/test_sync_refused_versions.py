@@ -244,7 +244,9 @@ def test_a_revoked_tablet_still_reports_its_versions(office: Office, tablet: Tab
 
 def test_a_store_of_before_versions_could_be_refused_works_on(office: Office, tablet: Tablet, tmp_path: Path) -> None:
     before = tablet.status().forms
-    tablet.outbox.connection.executescript("DROP TABLE in_use; DROP TABLE refused; PRAGMA user_version = 3;")
+    tablet.outbox.connection.executescript(
+        "DROP TABLE in_use; DROP TABLE refused; DROP TABLE newest_receipts; PRAGMA user_version = 3;"
+    )
     tablet.close()
     with Tablet(tmp_path / "tablet") as again:
         assert again.status().forms == before

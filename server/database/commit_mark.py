@@ -46,23 +46,41 @@ def read_mark(database: Path) -> CommitMark | None:
     return max(marks, key=lambda mark: mark.number, default=None)
 
 
-def write_mark(database: Path, mark: CommitMark) -> None:
-    """Store a mark. It outlives this process at once, and a power cut after `sync_mark`.
+class MarkWriter:
+    """Writes the marks of one process. Each outlives the process at once, and a power cut after `sync_mark`."""
 
-    The mark with the higher number stays, so the file never goes back within a generation. A full disk raises nothing:
-    the commit is stored, and an older mark is harmless.
-    """
-    file = mark_file(database)
-    try:
-        slots = _read_slots(file) if file.exists() else []
-        if any(slot is not None and slot.generation == mark.generation for slot in slots):
-            oldest = min(zip(slots, _SLOTS, strict=True), key=lambda each: each[0].number if each[0] else -1)
-            _write_slot(file, oldest[1], mark)
-        else:
-            replace_file(file, _format(mark).ljust(_SLOTS[1], b"\0") + b"\0" * _SLOT_BYTES)
-    except OSError as problem:
-        if problem.errno not in _DISK_FULL:
-            raise
+    def __init__(self, database: Path) -> None:
+        self._file, self._last, self._slot = mark_file(database), CommitMark("", 0, ""), 0
+
+    def write(self, mark: CommitMark) -> None:
+        """Store a mark. Within a generation a lower number is not written: it would hide that the database went back.
+
+        A full disk raises nothing: the commit is stored, and an older mark is harmless.
+        """
+        known = mark.generation == self._last.generation
+        if known and mark.number <= self._last.number:
+            return
+        try:
+            if not (known and self._overwrite_older_slot(_format(mark))):
+                replace_file(self._file, _format(mark).ljust(_SLOTS[1], b"\0") + b"\0" * _SLOT_BYTES)
+                self._slot = 0
+        except OSError as problem:
+            if problem.errno not in _DISK_FULL:
+                raise
+        self._last = mark
+
+    def _overwrite_older_slot(self, raw: bytes) -> bool:
+        """Return False if the file is gone."""
+        try:
+            opened = os.open(self._file, os.O_WRONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            self._slot = 1 - self._slot
+            os.pwrite(opened, raw, _SLOTS[self._slot])
+        finally:
+            os.close(opened)
+        return True
 
 
 def sync_mark(database: Path) -> None:
@@ -80,14 +98,6 @@ def sync_mark(database: Path) -> None:
 def _read_slots(file: Path) -> list[CommitMark | None]:
     raw = file.read_bytes()
     return [_parse(raw[start : start + _SLOT_BYTES]) for start in _SLOTS]
-
-
-def _write_slot(file: Path, start: int, mark: CommitMark) -> None:
-    opened = os.open(file, os.O_WRONLY)
-    try:
-        os.pwrite(opened, _format(mark), start)
-    finally:
-        os.close(opened)
 
 
 def _format(mark: CommitMark) -> bytes:

@@ -27,7 +27,7 @@ from server.database.connection import (
 )
 from server.database.copies import keep_copies
 from server.database.form_migrations import migrations
-from sync.file_identity import identify_sqlite
+from sync.file_identity import SqliteFiles
 
 T = TypeVar("T")
 
@@ -102,16 +102,17 @@ class SqliteDatabase:
         *,
         create: bool = False,
         max_mib: int = 0,
-        after_commit: Callable[[Connection], None] = lambda connection: None,
+        on_commit: Callable[[Connection], Callable[[], None]] = lambda connection: lambda: None,
     ) -> None:
         """Open the file and apply the migrations. Only with `create` a missing file is created.
 
-        Above `max_mib` MiB (0 = no limit), log included, a transaction fails as on a full disk. `after_commit` is
-        called with the writing connection after each commit, before the caller of `write` or `group_commit` continues.
-        Raises sqlite3.DatabaseError if the file is missing or not a database, or if a newer program made it.
+        Above `max_mib` MiB (0 = no limit), log included, a transaction fails as on a full disk. `on_commit` is called
+        at the end of each transaction, inside it; what it returns is called after the commit, before the caller of
+        `write` or `group_commit` continues. Raises sqlite3.DatabaseError if the file is missing or not a database, or
+        if a newer program made it.
         """
         self._path = path
-        self._after_commit = after_commit
+        self._on_commit = on_commit
         self._lock = threading.RLock()
         self._writer = _connect(path, "rwc" if create else "rw")
         self._local = threading.local()
@@ -129,7 +130,7 @@ class SqliteDatabase:
             (page,) = self._writer.execute("PRAGMA page_size").fetchone()
             self._writer.execute(f"PRAGMA max_page_count={self._most_bytes // page}")
         # After the first read the write-ahead log and its index exist.
-        self._files = identify_sqlite(path)
+        self._files = SqliteFiles(path)
 
     @contextmanager
     def write(self, *, patience: float | None = None) -> Iterator[Connection]:
@@ -150,12 +151,13 @@ class SqliteDatabase:
             self._begin(wait)
             try:
                 yield self._writer
+                after_commit = self._on_commit(self._writer)
                 self._writer.commit()
             except BaseException:
                 self._writer.rollback()
                 raise
             self.require_place()
-            self._after_commit(self._writer)
+            after_commit()
         finally:
             self._lock.release()
 
@@ -198,7 +200,7 @@ class SqliteDatabase:
 
         A file that was moved or replaced still takes commits, but no later start of the server reads them.
         """
-        if identify_sqlite(self._path) != self._files:
+        if not self._files.are_in_place():
             raise DatabaseGoneError(f"{self._path} is not the open database any more")
 
     def group_commit(self, work: Callable[[Connection], T]) -> T:

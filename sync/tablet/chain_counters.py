@@ -11,7 +11,7 @@ from pathlib import Path
 from sync.envelope.seal import new_chain_id
 from sync.envelope.verify import ChainPosition
 from sync.errors import SyncError
-from sync.file_identity import identify_sqlite
+from sync.file_identity import SqliteFiles
 from sync.tablet.outbox_database import transaction
 from sync.tablet.rollback_guard import Checkpoint, read_checkpoint, write_checkpoint
 
@@ -22,7 +22,7 @@ class ChainCounters:
 
     def __init__(self, connection: sqlite3.Connection, database: Path) -> None:
         self._db, self._database, self._checkpoint_file = connection, database, database.with_suffix(".proof")
-        self._files = identify_sqlite(database)
+        self._files = SqliteFiles(database)
 
     def latest(self) -> Checkpoint:
         """Return the chain, its last `seq` and the last request number from the database."""
@@ -78,7 +78,7 @@ class ChainCounters:
         A kill between commit and checkpoint is harmless. A full disk raises nothing here: the data is committed, and an
         error would suggest that it is not.
         """
-        if identify_sqlite(self._database) != self._files:
+        if not self._files.are_in_place():
             raise SyncError("outbox.gone", f"{self._database} was moved or replaced: nothing was stored; start again")
         try:
             write_checkpoint(self._checkpoint_file, self.latest())
