@@ -87,7 +87,7 @@ def test_gaps_forks_conflicts_holds_unread_routes_quarantine_and_silence_are_lis
     field.push(tablet, field.envelope(tablet, at=(3, tablet.prev), route_key=RouteKey.generate().public))
     gaps.report_silent_tablets(field.services.db, now=field.now + 40 * DAY, days=21)
     found = listed(client(field, "publicacion"))
-    others = {"ahead", "backup", "copied", "disagrees", "rollout", "trust_expires"}
+    others = {"ahead", "backup", "copied", "disagrees", "rollout", "trust_expires", "other_past"}
     assert {each["kind"] for each in found} == ITEM_KINDS.keys() - others
     for each in found:
         assert each["sentence"] == ITEM_KINDS[each["kind"]].sentence

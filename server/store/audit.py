@@ -91,6 +91,12 @@ def get_head(c: Connection) -> tuple[int, str]:
     return (last["number"], last["hash"]) if last else (0, START)
 
 
+def get_hash(c: Connection, number: int) -> str | None:
+    """Return the hash of a row; None if there is no such row."""
+    found = c.row("select hash from audit where number = ?", [number])
+    return str(found["hash"]) if found else None
+
+
 def list_entries(c: Connection, *, after: int = 0, limit: int = 500, subject: str | None = None) -> list[AuditEntry]:
     """Return rows above a number, in order; with `subject`, only the rows about it."""
     where = "number > ?" + (" and subject = ?" if subject is not None else "")

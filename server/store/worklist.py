@@ -11,7 +11,7 @@ from server.database.connection import Connection
 
 KINDS = frozenset(
     {"quarantine", "conflict", "fork", "copied", "gap", "held", "route", "disagrees", "silent", "ahead", "backup"}
-    | {"rollout", "trust_expires"}
+    | {"rollout", "trust_expires", "other_past"}
 )
 RELEASE, KEEP_APART = "release", "keep_apart"
 

@@ -13,7 +13,7 @@ from flask_smorest import Blueprint
 from server.api import schemas
 from server.api.flask_app import current_services
 from server.api.staff import auth
-from server.flows.operations import reports, statistics
+from server.flows.operations import reports, statistics, told_heads
 
 blueprint = Blueprint("reports", __name__, url_prefix="/v1", description="Statistics and audit")
 
@@ -26,6 +26,19 @@ def list_statistics(view: dict[str, str]) -> list[Any]:
     """List the published tables: one per period and fact, with fixed rows. Counts below eleven are not shown."""
     services = current_services()
     return statistics.list_tables(services.db, mode=view["mode"], now=services.now())
+
+
+@blueprint.post("/audit-head")
+@auth.require_role()
+@blueprint.arguments(schemas.KnownHeadSchema)
+@blueprint.response(200, schemas.ToldHeadSchema)
+def compare_audit_head(known: dict[str, Any]) -> dict[str, Any]:
+    """Compare the audit head that the caller's client was told before; return the present one."""
+    services = current_services()
+    told = told_heads.compare_head(
+        services.db, known["number"], known["hash"], actor=auth.current_person().id, now=services.now()
+    )
+    return asdict(told)
 
 
 @blueprint.get("/audit")
