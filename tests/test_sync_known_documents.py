@@ -12,11 +12,13 @@ from server.app import clock
 from server.cli.main import main
 from server.cli.tablet.device_orders import revoke_in_registry
 from server.flows.trust import documents as trust_documents
+from server.store import audit, worklist
 from support.clients import Office
 from sync.desk.client import DeskClient
 from sync.documents import registry
 from sync.documents.signed import Document
 from sync.errors import SyncError
+from sync.exchange.audit_heads import compare_audit_heads
 from sync.exchange.known_documents import KINDS, KnownDocumentsFile
 from sync.exchange.staff_documents import StaffDocuments
 from sync.exchange.staff_session import StaffSession
@@ -180,12 +182,31 @@ def test_a_revoked_tablet_stays_revoked_whatever_newer_registry_the_server_shows
         capsys.readouterr()
         assert revoke_in_registry(staff, OTHER, office.registrar, office.pin, known=known) == 5
         assert revoked(office) == {STOLEN, LOST, OTHER}
-        assert capsys.readouterr().err == f"  + revoked tablet {OTHER}\n"
+        warning, *lines = capsys.readouterr().err.splitlines()
+        assert f"{STOLEN}, {LOST}" in warning
+        assert lines == [f"  + revoked tablet {OTHER}"]
         put_registry(office, OTHER)
         again = frozenset({LOST})
         revoke_in_registry(staff, OTHER, office.registrar, office.pin, known=known, readmitted=again)
         assert revoked(office) == {STOLEN, OTHER}
-        assert capsys.readouterr().err == f"  - revoked tablet {LOST}\n"
+        assert capsys.readouterr().err.endswith(f"\n  - revoked tablet {LOST}\n")
+        revoke_in_registry(staff, OTHER, office.registrar, office.pin, known=known)
+        assert revoked(office) == {STOLEN, OTHER}
+        assert capsys.readouterr().err == ""
+
+
+def test_a_desk_command_before_the_registrars_makes_her_forget_no_revoked_tablet(
+    office: Office, tmp_path: Path
+) -> None:
+    known = tmp_path / "pin.json"
+    with registrar_session(office) as staff:
+        revoke_in_registry(staff, STOLEN, office.registrar, office.pin, known=known)
+        put_registry(office)
+        with sign_in(office, known) as desk:
+            (warning,) = desk.warnings
+            assert STOLEN in warning
+        revoke_in_registry(staff, OTHER, office.registrar, office.pin, known=known)
+    assert revoked(office) == {STOLEN, OTHER}
 
 
 def test_a_registrar_sees_each_keyring_and_desk_that_changed_since_she_signed(
@@ -234,3 +255,64 @@ def test_desk_commands_remember_between_two_runs(
         refused = run(office, *words, "--pin", office.pin, *chosen)
         assert refused.exit_code != 0
         assert "document.rolled_back" in refused.stderr
+
+
+# The server's past
+
+
+def cut_audit(office: Office, rows: int) -> None:
+    """Remove the newest rows of the audit, as a database that was put back to an older state lacks them."""
+    with office.field.services.db.write() as w:
+        w.execute("drop trigger if exists audit_remains")
+        last = w.row("select max(number) as number from audit")["number"]
+        w.execute("delete from audit where number > ?", [last - rows])
+
+
+def items(office: Office) -> list[tuple[str, str]]:
+    return [(each.kind, each.reason) for each in worklist.list_open(office.field.services.db.read())]
+
+
+@pytest.mark.parametrize("grown", [False, True], ids=["shorter", "grown again"])
+def test_a_desk_tells_a_server_that_lost_its_past(office: Office, tmp_path: Path, *, grown: bool) -> None:
+    known = tmp_path / "pin.json"
+    for _ in range(2):
+        with sign_in(office, known) as desk:
+            assert desk.warnings == ()
+    told = KnownDocumentsFile(known).documents.audit
+    assert told is not None
+    cut_audit(office, 3)
+    if grown:
+        for at in range(6):
+            with office.field.services.db.write() as w:
+                audit.append(w, at=at, action="tests.grown", actor="tests", subject="x")
+    with sign_in(office, known) as desk:
+        (warning,) = desk.warnings
+    assert f"fila {told.number}" in warning
+    assert items(office) == [("other_past", f"audit.{told.number}")]
+    with sign_in(office, known) as desk:
+        assert desk.warnings == (), "it was told, and the present head is known now"
+
+
+def test_a_desk_notices_a_lost_past_that_the_server_denies(office: Office, tmp_path: Path) -> None:
+    file = KnownDocumentsFile(tmp_path / "pin.json")
+
+    class Liar:
+        def __init__(self, number: int, letter: str) -> None:
+            self.answer = {"number": number, "hash": letter * 64, "agrees": True}
+
+        def post(self, path: str, json: Any) -> Any:
+            return self.answer
+
+    for number, letter, lost in ((9, "a", False), (9, "a", False), (9, "b", True), (8, "b", True), (12, "c", False)):
+        assert bool(compare_audit_heads(Liar(number, letter), file)) is lost  # type: ignore[arg-type]
+
+
+def test_desk_commands_say_that_the_server_has_another_past(
+    office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHASKI_KNOWN", str(tmp_path / "known"))
+    assert run(office, "queue", "--pin", office.pin).stderr == ""
+    cut_audit(office, 2)
+    said = run(office, "queue", "--pin", office.pin)
+    assert said.exit_code == 0
+    assert "El servidor ya no tiene la auditoría" in said.stderr

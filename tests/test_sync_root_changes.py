@@ -11,12 +11,13 @@ import pytest
 from server.app import clock
 from server.flows.trust import documents as trust_documents
 from server.flows.trust import enrolment
+from server.store import devices
 from support.clients import FORM, Office, PassingAnswer, answers
 from sync.documents import registry, trust
 from sync.documents.enrolment import CERTIFICATE_TYP, Certificate
 from sync.documents.signed import Document
 from sync.errors import SyncError
-from sync.keys.key_pairs import SigningKey
+from sync.keys.key_pairs import SigningKey, VerifyKey
 from sync.tablet.client import Tablet
 from sync.wire.encoding import b64u
 
@@ -114,7 +115,8 @@ def test_a_registrar_and_a_root_replaced_at_once_reach_a_tablet_that_slept(offic
     registrar, services = SigningKey.generate(), office.field.services
     with office.tablet() as tablet:
         dev, held = tablet.status().dev, trust_documents.registry_in_force(services.db.read())
-        key = tablet._key.public
+        found = devices.get_device(services.db.read(), dev)
+        assert found is not None
     # The server has the new registrar's documents from its next start on.
     both = [b64u(office.registrar.public.raw), b64u(registrar.public.raw)]
     roots = replace_root(office, registrars=both)
@@ -122,7 +124,7 @@ def test_a_registrar_and_a_root_replaced_at_once_reach_a_tablet_that_slept(offic
     newer = registry.make(**said, revoked=[], issued=clock())
     signed = Document(newer).signed_by(registrar, registry.TYP).to_bytes()
     trust_documents.accept_registry(services.db, signed, actor="tests", now=clock())
-    certificate = Document(Certificate(dev, key, "17", "Huepetuhe 1", 2).to_payload(clock()))
+    certificate = Document(Certificate(dev, VerifyKey.from_raw(found.key), "17", "Huepetuhe 1", 2).to_payload(clock()))
     body = certificate.signed_by(registrar, CERTIFICATE_TYP).to_bytes()
     enrolment.certify_device(services.db, body, office.field.trust, actor="tests", now=clock())
     install(office, with_roots(office, [*roots[1:], SigningKey.generate()], *roots[1:], registrars=both[1:]))

@@ -349,6 +349,19 @@ class AuditHeadSchema(Schema):
     hash = fields.String()
 
 
+class ToldHeadSchema(AuditHeadSchema):
+    """The present end of the audit chain, and whether it contains the head that the client named."""
+
+    agrees = fields.Boolean()
+
+
+class KnownHeadSchema(Schema):
+    """The audit head that the client was told before; number 0 if none."""
+
+    number = WholeNumber(required=True, validate=validate.Range(0, MAX_INTEGER))
+    hash = fields.String(required=True, validate=validate.Regexp(r"[0-9a-f]{64}\Z"))
+
+
 class AuditPageSchema(Schema):
     """Up to 500 audit entries and the chain's head."""
 

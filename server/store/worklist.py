@@ -13,7 +13,7 @@ from server.database.connection import Connection
 
 KINDS = frozenset(
     {"quarantine", "conflict", "fork", "copied", "gap", "held", "route", "disagrees", "silent", "ahead", "backup"}
-    | {"rollout", "crowded", "quota", "damage", "trust_expires", "went_back"}
+    | {"rollout", "crowded", "quota", "damage", "trust_expires", "went_back", "other_past"}
 )
 RELEASE, KEEP_APART = "release", "keep_apart"
 

@@ -21,6 +21,7 @@ from sync.documents.trust import Trust
 from sync.envelope import seal
 from sync.envelope.verify import Envelope, parse_envelope, verify_envelope
 from sync.errors import SyncError
+from sync.exchange.audit_heads import compare_audit_heads
 from sync.exchange.known_documents import KnownDocumentsFile
 from sync.exchange.staff_documents import StaffDocuments
 from sync.exchange.staff_session import StaffSession
@@ -72,10 +73,11 @@ class DeskClient:
         The user must read `warnings`. SyncError `trust.expired` comes when 45 days of grace are over.
         """
         self.staff = staff
-        self._documents = StaffDocuments(staff.get_bytes, pin=pin, now=now, known=KnownDocumentsFile(known))
+        file = KnownDocumentsFile(known)
+        self._documents = StaffDocuments(staff.get_bytes, pin=pin, now=now, known=file)
         self.trust: Trust = self._documents.trust
-        self.warnings = self._documents.warnings
         self.registry: Registry = self._documents.fetch_registry()
+        self.warnings = self._documents.warnings + (compare_audit_heads(staff, file) if known else ())
         self._versions = FormVersions(staff, self._documents)
         self._opened_numbers: dict[tuple[str, str, str], set[int]] = {}
 

@@ -1,4 +1,4 @@
-"""What a staff client has accepted under one pin, in a file: the newest trust, registry and manifest.
+"""What a staff client has accepted under one pin, in a file: newest trust, registry and manifest, last audit head.
 
 A server that was taken over may answer with older documents. A client that forgot them at every start would believe it
 (SPEC 4.5). The file holds public documents only. A file that cannot be read is an error, never an empty memory.
@@ -6,10 +6,11 @@ A server that was taken over may answer with older documents. A client that forg
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from sync import atomic_file
 from sync.documents import manifest, registry, trust
@@ -19,18 +20,31 @@ from sync.documents.signed import Document
 from sync.documents.trust import Trust
 from sync.errors import SyncError
 from sync.wire.encoding import canonical, strict_json
-from sync.wire.json_object import TEXT, JsonObject
+from sync.wire.json_object import KID, SHA256_HEX, TEXT, JsonObject
 
 KINDS = ("trust", "registry", "manifest")
 
 
 @dataclass(frozen=True)
+class AuditHead:
+    """The number and hash of a row of a server's audit; number 0 before the first."""
+
+    number: int
+    hash: str
+
+
+@dataclass(frozen=True)
 class KnownDocuments:
-    """The newest accepted documents; None where none was accepted yet."""
+    """The newest accepted documents; None where none was accepted yet. `audit` is the head that was told last.
+
+    `revoked` are all tablets that any accepted registry revoked. A newer registry without them removes none here.
+    """
 
     trust: Document | None = None
     registry: Document | None = None
     manifest: Document | None = None
+    audit: AuditHead | None = None
+    revoked: frozenset[str] = frozenset()
 
     def read_trust(self) -> Trust | None:
         """Return the trust, verified by its own roots."""
@@ -59,9 +73,24 @@ class KnownDocumentsFile:
             stored = self._load() if self._path else self.documents
             held: Document | None = getattr(stored, kind)
             if held is None or document.content["number"] > held.content["number"]:
-                stored = replace(stored, **{kind: document})
+                changed: dict[str, Any] = {kind: document}
+                stored = replace(stored, **changed)
+                stored = replace(stored, revoked=stored.revoked | _revoked_by(stored.registry))
                 self._save(stored)
         self.documents = stored
+
+    def remember_audit(self, head: AuditHead) -> None:
+        """Store the audit head that the server told."""
+        self._change(audit=head)
+
+    def forget_revoked(self, readmitted: Set[str]) -> None:
+        """Remove tablets that their registrar readmitted from those known as revoked."""
+        self._change(revoked=self.documents.revoked - readmitted)
+
+    def _change(self, **changed: Any) -> None:
+        with self._locked():
+            self.documents = replace(self._load() if self._path else self.documents, **changed)
+            self._save(self.documents)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -79,7 +108,10 @@ class KnownDocumentsFile:
         try:
             members = JsonObject(strict_json(self._path.read_bytes()), "the file")
             texts = {kind: members.text(kind, TEXT, "") for kind in KINDS}
-            known = KnownDocuments(**{kind: Document.parse(text.encode()) for kind, text in texts.items() if text})
+            documents: dict[str, Any] = {kind: Document.parse(text.encode()) for kind, text in texts.items() if text}
+            told = members.object("audit") if members.has("audit") else None
+            head = AuditHead(told.integer("number"), told.text("hash", SHA256_HEX)) if told else None
+            known = KnownDocuments(**documents, audit=head, revoked=frozenset(members.texts("revoked", KID)))
             known.read_trust(), known.read_registry(), known.read_manifest()
         except FileNotFoundError:
             return KnownDocuments()
@@ -90,5 +122,15 @@ class KnownDocumentsFile:
     def _save(self, known: KnownDocuments) -> None:
         if self._path is None:
             return
-        held = {kind: document.to_bytes().decode() for kind in KINDS if (document := getattr(known, kind))}
+        held: dict[str, object] = {
+            kind: document.to_bytes().decode() for kind in KINDS if (document := getattr(known, kind))
+        }
+        if known.revoked:
+            held["revoked"] = sorted(known.revoked)
+        if known.audit:
+            held["audit"] = vars(known.audit)
         atomic_file.replace_file(self._path, canonical(held))
+
+
+def _revoked_by(document: Document | None) -> frozenset[str]:
+    return registry.read(document).revoked if document else frozenset()

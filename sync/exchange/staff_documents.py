@@ -31,12 +31,19 @@ class StaffDocuments:
         known.remember("trust", chain[-1])
         self.warnings = _warnings(self.trust, pin, now)
 
-    def fetch_registry(self, *, remember: bool = True) -> Registry:
-        """Fetch and verify the newest registry; remember it, unless the caller signs a newer one at once."""
+    def fetch_registry(self) -> Registry:
+        """Fetch and verify the newest registry, and remember it.
+
+        It adds a warning if this registry does not revoke a tablet that an earlier one revoked.
+        """
         document = Document.parse(self._get("/v1/registry"))
         accepted = registry.accept(document, self.trust, self._known.documents.read_registry())
-        if remember:
-            self._known.remember("registry", document)
+        self._known.remember("registry", document)
+        if missing := sorted(self._known.documents.revoked - accepted.revoked):
+            self.warnings += (
+                f"El registro {accepted.number} ya no da por retiradas estas tabletas, que lo estaban:"
+                f" {', '.join(missing)}. Pregunte a la registradora.",
+            )
         return accepted
 
     def fetch_manifest(self) -> Manifest:

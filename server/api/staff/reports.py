@@ -14,7 +14,7 @@ from server.api import schemas
 from server.api.flask_app import current_services
 from server.api.staff import auth
 from server.api.staff.pages import NEXT_PAGE, answer_part
-from server.flows.operations import reports, statistics
+from server.flows.operations import reports, statistics, told_heads
 
 blueprint = Blueprint("reports", __name__, url_prefix="/v1", description="Statistics and audit")
 
@@ -28,6 +28,19 @@ def list_statistics(view: dict[str, Any]) -> Any:
     services = current_services()
     found = statistics.list_tables(services.db, mode=view["mode"], now=services.now())
     return answer_part(found, view["after"], view["limit"])
+
+
+@blueprint.post("/audit-head")
+@auth.require_role()
+@blueprint.arguments(schemas.KnownHeadSchema)
+@blueprint.response(200, schemas.ToldHeadSchema)
+def compare_audit_head(known: dict[str, Any]) -> dict[str, Any]:
+    """Compare the audit head that the caller's client was told before; return the present one."""
+    services = current_services()
+    told = told_heads.compare_head(
+        services.db, known["number"], known["hash"], actor=auth.current_person().id, now=services.now()
+    )
+    return asdict(told)
 
 
 @blueprint.get("/audit")

@@ -22,6 +22,7 @@ from server.cli.staff_session import (
 )
 from server.cli.terminal import json_option, now_ms, print_result
 from sync.documents import device_order, registry
+from sync.documents.registry import Registry
 from sync.documents.signed import Document
 from sync.exchange.known_documents import KnownDocumentsFile
 from sync.exchange.staff_documents import StaffDocuments
@@ -123,40 +124,38 @@ def revoke_in_registry(
     """Add a tablet to the revoked list of the registry in force, sign and send it; return its number.
 
     It first verifies the registry against the roots, so that the registrar never signs keyrings that a server invented.
-    It must not be older than the one in the file `known`. A tablet that the known registry revokes stays revoked,
+    It must not be older than the one in the file `known`. A tablet that any known registry revoked stays revoked,
     unless it is `readmitted`. Every difference from the known registry is shown.
     """
     file = KnownDocumentsFile(known)
+    before = file.documents.read_registry()
     documents = StaffDocuments(staff.get_bytes, pin=pin, now=now_ms(), known=file)
+    held = documents.fetch_registry()
     show_warnings(documents.warnings)
-    # What is remembered is the registry that is signed here: one that forgets a revoked tablet is never the newest.
-    held = documents.fetch_registry(remember=False)
-    before = file.documents.read_registry() or held
-    wanted = replace(held, revoked=held.revoked | (before.revoked - readmitted) | {dev})
+    wanted = replace(held, revoked=held.revoked | (file.documents.revoked - readmitted) | {dev})
     if wanted == held:
-        documents.fetch_registry()
         return held.number
-    for line in registry.differences(before, wanted):
+    for line in registry.differences(before or held, wanted):
         echo(f"  {line}", err=True)
 
-    def hand_in(number: int) -> int:
-        payload = registry.make(
-            number=number,
-            keyrings=[*wanted.keyrings.values()],
-            desks=wanted.desks,
-            revoked=wanted.revoked,
-            issued=now_ms(),
-        )
-        signed = Document(payload).signed_by(registrar, registry.TYP)
-        staff.post("/v1/registry", data=signed.to_bytes())
-        file.remember("registry", signed)
-        return number
-
     try:
-        return hand_in(held.number + 1)
+        signed = _send_registry(staff, wanted, held.number + 1, registrar)
     except RefusedError as refused:
         least = refused.problem.get("least")
         # After a restore, tablets may hold higher numbers than the server. A far higher number would waste the range.
         if type(least) is not int or not held.number < least <= held.number + 1 + registry.MAX_FORGOTTEN_NUMBERS:
             raise
-        return hand_in(least)
+        signed = _send_registry(staff, wanted, least, registrar)
+    file.remember("registry", signed)
+    file.forget_revoked(readmitted)
+    return registry.read(signed).number
+
+
+def _send_registry(staff: StaffSession, wanted: Registry, number: int, registrar: SigningKey) -> Document:
+    keyrings = [*wanted.keyrings.values()]
+    payload = registry.make(
+        number=number, keyrings=keyrings, desks=wanted.desks, revoked=wanted.revoked, issued=now_ms()
+    )
+    signed = Document(payload).signed_by(registrar, registry.TYP)
+    staff.post("/v1/registry", data=signed.to_bytes())
+    return signed
