@@ -122,6 +122,13 @@ def test_the_server_stores_of_a_screening_what_the_spec_says_and_nothing_else(tm
     assert stored["envelopes"] == set(re.findall(r"`([a-z]+)`", section("7.3")))
 
 
+def test_the_preset_dictionary_is_that_of_the_spec():
+    *first, last = re.search(r"```\n(.*?)\n```", section("8.2"), re.DOTALL)[1].split("\n")
+    groups = "".join(f"</g{n}><g{n + 1}>" for n in range(1, 20))
+    assert f"{groups}{''.join(first)}\n{last}".encode() == seal.DICTIONARY
+    assert f"{len(seal.DICTIONARY)} bytes of ASCII" in section("8.2")
+
+
 def test_outcomes_and_limits_are_those_of_the_spec():
     rows = [row for row in section("10").splitlines() if row.startswith("| `")]
     assert {code for row in rows for code in re.findall(r"`(\w+)`", row.split("|")[1])} == receipt.OUTCOMES
