@@ -49,7 +49,7 @@ def reworded(version: str) -> CompiledForm:
 def retire(office: Office, sha: str) -> None:
     """Close a version and retire it."""
     services = office.field.services
-    [held] = [each for each in versions.list_versions(services.db, FORM) if each.sha == sha]
+    [held] = [each for each in versions.list_versions(services.db, FORM, after=0, most=100) if each.sha == sha]
     publisher = people.get_account(services.db.read(), office.field.world.person_id("publicacion"))
     assert publisher is not None
     versions.close_version(services.db, services.keys, held.id, person=publisher, now=clock())

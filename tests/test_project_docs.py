@@ -35,7 +35,7 @@ PLACE = re.compile(r"([\w/]+\.py):([\w.]+)")
 PATH = re.compile(r"(?:screening_forms|sync|server|tests|docs|locales)/[\w./-]*|[\w-]+\.(?:md|cfg|toml|txt)|Makefile")
 CODE = re.compile(r"[a-z]+\.[a-z_]+")
 FORMS = ROOT / "screening_forms"
-NOT_OURS = {"constraints.txt", "nna.po", "offline.age", "DIR", "mutagen", "tinytag"}
+NOT_OURS = {"constraints.txt", "nna.po", "offline.age", "ARCHIVO", "DIR", "mutagen", "tinytag"}
 """Files that a command makes, parts of paths, and packages that were tried and are not used."""
 EXAMPLES = {"pe_adult_2027_1"}
 """Forms and tables that the author of an example makes."""

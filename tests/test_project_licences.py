@@ -38,8 +38,7 @@ TEXTS = {
 }
 """What a licence file says, for the packages whose metadata names no licence."""
 EXCEPTIONS = {
-    # The Mozilla licence binds changes of these packages' own files alone, and Chaski changes none.
-    "certifi": {"MPL-2.0"},
+    # The Mozilla licence binds changes of this package's own files alone, and Chaski changes none.
     "orjson": {"MPL-2.0"},
     # Its author gave up all rights.
     "click-default-group": {"Public Domain"},

@@ -47,7 +47,7 @@ def test_a_job_that_failed_three_times_counts_as_stopped(world: World, world_db:
     for job in JOBS:
         jobs.run_job(job, world_db, world.config, FOUNDED)
     late = FOUNDED + (3 * leases.every_seconds + 61) * 1000
-    assert jobs.list_stopped_jobs(world_db, late, FOUNDED) == every_minute == ["leases", "rollouts"]
+    assert jobs.list_stopped_jobs(world_db, late, FOUNDED) == every_minute == ["leases", "rollouts", "mark"]
     assert jobs.list_stopped_jobs(world_db, late, late) == []  # a server that was off is not late
 
 

@@ -159,7 +159,9 @@ def test_a_desk_sees_its_own_items_and_no_others_on_every_page(field: Field) -> 
 def test_clients_walk_all_pages_of_a_list(office: Office) -> None:
     fill_devices(office.field)
     world = office.field.world
-    with StaffSession.sign_in(office.people_url, "publicacion", world.passphrase("publicacion")) as staff:
+    with StaffSession.sign_in(
+        office.people_url, "publicacion", world.passphrase("publicacion"), pin=office.pin
+    ) as staff:
         pages = list(staff.pages("/v1/devices?limit=2"))
         assert [len(page) for page in pages] == [2, 2, 1]
         assert staff.list("/v1/devices?limit=1") == [each for page in pages for each in page]

@@ -273,7 +273,9 @@ def test_the_last_part_of_the_database_is_kept_for_tablets_that_stored_little(wo
     assert push(thief, 1) == 200, "there is still space"
     with services.db.write() as w:
         filler = w.remaining_bytes() - budget.database // RESERVE_SHARE + MIB // 2
-        w.execute("insert into meta (name, value) values ('filler', ?)", ["x" * filler])
+        w.execute("create table filler (zeros blob)")
+        w.execute("insert into filler values (zeroblob(?))", [filler])
+    assert services.db.truncate_log()
     assert push(thief, 1) == 507
     assert push(honest, 40) == 200
     services.db.close()

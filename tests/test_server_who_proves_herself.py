@@ -14,11 +14,14 @@ from server.flows.people import accounts
 from server.flows.people.wrong_guesses import FAILURES_PER_ADDRESS, FAILURES_PER_LOGIN, MOST_COUNTED
 from server.flows.trust import documents, enrolment
 from support.intake import Field
+from support.signing_in import GUARD
 from sync.documents.enrolment import write_enrolment_request
+from sync.documents.sign_in import new_nonce, prove
+from sync.documents.signed import Document
 from sync.exchange.messages import SIGNATURE_HEADER
 from sync.keys.key_pairs import SigningKey
 from sync.keys.passphrases import derive_keys
-from sync.wire.encoding import b64u
+from sync.wire.encoding import unb64u
 
 ADDRESSES: dict[str, Callable[[int], str]] = {
     "one IPv4 address": lambda number: "203.0.113.9",
@@ -29,12 +32,11 @@ ADDRESSES: dict[str, Callable[[int], str]] = {
 
 def sign_in(http: FlaskClient, login: str, auth: bytes, address: str) -> tuple[int, int]:
     """Return the status, and how many seconds the answer asks to wait."""
-    answer = http.post(
-        "/v1/session",
-        json={"login": login, "auth": b64u(auth)},
-        headers={"Chaski-Request": "1"},
-        environ_base={"REMOTE_ADDR": address},
-    )
+    sent = {"headers": GUARD, "environ_base": {"REMOTE_ADDR": address}}
+    asked = {"login": login, "nonce": new_nonce(), "url": "http://localhost"}
+    challenge = Document.parse(http.post("/v1/session/challenge", json=asked, **sent).data)
+    proof = prove(auth, challenge, unb64u(challenge.content["auth_salt"]))
+    answer = http.post("/v1/session", json={"challenge": challenge.to_bytes().decode(), "proof": proof}, **sent)
     return answer.status_code, int(answer.headers.get("Retry-After", 0))
 
 

@@ -50,6 +50,7 @@ WRONG: dict[str, tuple[str, ...]] = {
         (
             "CHASKI_THREADS",
             "CHASKI_HALT_AFTER",
+            "CHASKI_TABLET_MAX_MB",
             "CHASKI_HOURS_IMMEDIATE",
             "CHASKI_HOURS_PROMPT",
             "CHASKI_HOURS_ROUTINE",

@@ -158,7 +158,9 @@ def test_a_desk_that_knows_a_trust_follows_new_roots_from_it(office: Office, tmp
 
 
 def registrar_session(office: Office) -> StaffSession:
-    return StaffSession.sign_in(office.people_url, "registro", office.field.world.passphrase("registro"))
+    return StaffSession.sign_in(
+        office.people_url, "registro", office.field.world.passphrase("registro"), pin=office.pin
+    )
 
 
 def test_a_registrar_signs_no_registry_made_from_an_older_one(office: Office, tmp_path: Path) -> None:
@@ -251,7 +253,7 @@ def test_desk_commands_remember_between_two_runs(
     assert run(office, "queue", "--pin", spelled, *chosen).exit_code == 0
     assert [path.name for path in folder.glob("*.json")] == [f"{office.pin}.json"]
     roll_back(office, "registry")
-    for words in (("queue",), ("open", "x"), ("examine", "1")):
+    for words in (("queue",), ("open", "x", "--plain"), ("examine", "1", "--plain")):
         refused = run(office, *words, "--pin", office.pin, *chosen)
         assert refused.exit_code != 0
         assert "document.rolled_back" in refused.stderr

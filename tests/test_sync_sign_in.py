@@ -122,7 +122,7 @@ def test_a_server_with_another_key_is_sent_nothing_that_opens_a_session(office: 
 def test_under_another_pin_a_server_learns_not_even_the_login(office: Office) -> None:
     with relay(office) as line:
         signs_in(office, line.url, "trust.wrong_pin", pin="0" * 64)
-    assert line.asked == ["GET /v1/trust"]
+    assert line.asked == ["GET /v1/trust", "GET /v1/trusts"]
 
 
 def test_a_recorded_challenge_proves_nothing_to_the_next_sign_in(office: Office) -> None:

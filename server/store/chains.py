@@ -119,7 +119,8 @@ def list_gaps(c: Connection, dev: str, chain: str, *, most: int) -> list[Gap]:
 
 
 _CLAIMS_TOO_MUCH = (
-    "highest - (select coalesce(sum(last - first + 1), 0) from chain_gaps g where g.dev = c.dev and g.chain = c.chain)"
+    "max(contiguous, highest) - (select coalesce(sum(last - first + 1), 0) from chain_gaps g"
+    " where g.dev = c.dev and g.chain = c.chain)"
     " > (select count(distinct seq) from envelopes e where e.dev = c.dev and e.chain = c.chain)"
 )
 
