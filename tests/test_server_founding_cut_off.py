@@ -133,6 +133,7 @@ def test_an_interrupted_founding_without_a_demo_starts_again(
     assert chaski("init", "--data", tmp_path / "s").exit_code == 0
     assert {path.name for path in (tmp_path / "s").iterdir()} - {"chaski.db-wal", "chaski.db-shm"} == {
         "chaski.db",
+        "chaski.db.mark",
         "keys",
     }
     assert len(list((tmp_path / "s" / "keys").iterdir())) == 2
