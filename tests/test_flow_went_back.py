@@ -50,6 +50,7 @@ def stage(world: World) -> Iterator[Demo]:
     """A server in its own process, with a published form and one certified tablet."""
     folder = world.data.parent
     stage = Demo(folder, ServerProcess(folder, *free_ports(2)), now_ms)
+    stage.pin = world.pin
     stage.server.start()
     try:
         for step in (publish_form, enrol_tablet):

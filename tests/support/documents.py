@@ -86,4 +86,5 @@ def sources() -> str:
 def words_of_the_code() -> frozenset[str]:
     """Every word of `sources`, with and without hyphens, and of the paths of the project's files."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    return frozenset(re.findall(r"\w+|[\w-]+", sources() + listed)) | frozenset(re.findall(r"[\w-]+", sources()))
+    words = re.findall(r"\w+|[\w-]+", sources() + listed) + re.findall(r"[\w-]+", sources())
+    return frozenset(words) | {word.lstrip("-") for word in words}
