@@ -76,14 +76,14 @@ def secret_commands(world: World) -> dict[str, tuple[tuple[object, ...], str]]:
     key = world.people / "registro" / "registrar.key"
     pin = ("--pin", "0" * 64)
     return {
-        "desk": (("desk", "open", "r-1", *pin, "--login", "nacional"), "Passphrase of nacional"),
-        "examine": (("desk", "examine", 1, *pin, "--login", "nacional"), "Passphrase of nacional"),
-        "registrar": (("device", "wipe", KID, "--key", key, "--login", "registro"), "Passphrase of "),
+        "desk": (("desk", "open", "r-1", "--plain", *pin, "--login", "nacional"), "Passphrase of nacional"),
+        "examine": (("desk", "examine", 1, "--plain", *pin, "--login", "nacional"), "Passphrase of nacional"),
+        "registrar": (("device", "wipe", KID, *pin, "--key", key, "--login", "registro"), "Passphrase of "),
         "author": (
-            ("forms", "sign", "1", "--key", key, "--login", "autora", "--from", "pe_nna"),
+            ("forms", "sign", "1", *pin, "--key", key, "--login", "autora", "--from", "pe_nna"),
             "Passphrase of autora",
         ),
-        "statistics": (("statistics", "--login", "publicacion"), "Passphrase of publicacion"),
+        "statistics": (("statistics", *pin, "--login", "publicacion"), "Passphrase of publicacion"),
     }
 
 

@@ -14,6 +14,7 @@ from server.flows.desks import routing
 from sync.documents import receipt, signed
 from sync.documents.signed import Document
 from sync.envelope import seal
+from sync.envelope.content import Content
 from sync.exchange.transport import Transport
 from sync.keys.key_pairs import SigningKey, VerifyKey
 
@@ -57,9 +58,9 @@ def plaintext_logged() -> None:
     interviews: list[str] = []
     sealed, send, leave = seal.seal_envelope, Transport.send, flask_app.finish_request
 
-    def watched_seal(instance: bytes, **how: Any) -> bytes:
-        interviews.append(instance.decode())
-        return sealed(instance, **how)
+    def watched_seal(content: Content, **how: Any) -> bytes:
+        interviews.append(content.instance.decode())
+        return sealed(content, **how)
 
     def chatty_send(self: Transport, method: str, path: str, body: bytes = b"", headers: Any = None) -> Any:
         return send(self, method, path, body, {**(headers or {}), "X-Debug": " ".join(interviews)})
