@@ -21,7 +21,8 @@ from server.cli.demo.story import FORM, INTERVIEWEES, Demo, approve_tablet, enro
 from server.cli.terminal import now_ms
 from server.database.commit_mark import mark_file, read_mark
 from server.database.sqlite import SqliteDatabase
-from server.store import audit, meta, worklist
+from server.store import audit, chains, meta, worklist
+from server.store.chains import Gap
 from support.backups import read_column
 from support.clients import Office
 from support.databases import writing_connection
@@ -476,15 +477,28 @@ def test_a_lost_screening_that_no_tablet_keeps_is_a_gap_and_asked_for_once_a_syn
     assert len(office.stored()) == 2
 
 
-def test_a_lost_end_of_a_chain_is_a_gap_too(office: Office, tablet: Tablet) -> None:
+@pytest.mark.parametrize(("erased", "gap", "stored"), [("seq = 2", "seq.2", 2), ("seq >= 2", "seq.2-3", 1)])
+def test_a_lost_end_of_a_chain_is_a_gap_too(office: Office, tablet: Tablet, erased: str, gap: str, stored: int) -> None:
     screen(tablet, 3)
     tablet.sync()
-    tablet.outbox.connection.execute("update envelope set state = 'purged', raw = x'' where seq = 2")
+    tablet.outbox.connection.execute(f"update envelope set state = 'purged', raw = x'' where {erased}")  # noqa: S608
     delete(office, *ALL, where="seq >= 2")
-    assert tablet.sync().waiting == 0
-    items = worklist.list_open(office.field.services.db.read())
-    assert [(item.kind, item.reason) for item in items] == [("gap", "seq.2")]
-    assert len(office.stored()) == 2
+    for _ in range(2):
+        assert tablet.sync().waiting == 0
+        items = worklist.list_open(office.field.services.db.read())
+        assert [(item.kind, item.reason) for item in items] == [("gap", gap)]
+        assert len(office.stored()) == stored
+
+
+def test_a_server_that_always_asks_again_does_not_keep_a_sync_from_ending(
+    office: Office, tablet: Tablet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen(tablet, 2)
+    tablet.sync()
+    monkeypatch.setattr(chains, "list_missing", lambda *about: [Gap(1, 2)])
+    for _ in range(2):
+        report = tablet.sync()
+        assert (report.waiting, report.traffic.requests <= 3) == (0, True)
 
 
 def test_a_tablet_keeps_the_receipts_of_the_newest_row_through_a_restart(

@@ -115,9 +115,14 @@ class EnvelopeStore:
         )
 
     def highest_receipted(self, limit: int) -> dict[str, int]:
-        """Return the highest receipted number of at most `limit` chains that have stored envelopes."""
-        rows = "SELECT chain, MAX(seq) FROM envelope WHERE state = 'receipted' GROUP BY chain ORDER BY random() LIMIT ?"
-        return dict(self._db.execute(rows, (limit,)).fetchall())
+        """Return the highest number with a receipt, purged or not, of at most `limit` chains that have stored
+        receipted envelopes."""
+        rows = self._db.execute(
+            "SELECT chain, MAX(seq) FROM envelope WHERE state IN ('receipted', 'purged')"
+            " GROUP BY chain HAVING SUM(state = 'receipted') ORDER BY random() LIMIT ?",
+            (limit,),
+        )
+        return dict(rows.fetchall())
 
     def record_receipts(self, result: SyncResult) -> None:
         """Store the outcome of each envelope from a verified response."""
