@@ -80,6 +80,36 @@ def test_a_desk_that_restarts_refuses_an_older_document(office: Office, tmp_path
         fetch_all(desk, office.pin, known)
 
 
+@pytest.mark.parametrize("opens", ["sign_in", "with_token"])
+def test_a_server_that_shows_an_older_trust_gets_no_passphrase_and_no_token(
+    office: Office, tmp_path: Path, opens: str
+) -> None:
+    known = tmp_path / "pin.json"
+
+    def open_session() -> StaffSession:
+        said: dict[str, Any] = {"pin": office.pin, "known": KnownDocumentsFile(known)}
+        if opens == "with_token":
+            return StaffSession.with_token(office.people_url, "token", **said)
+        return StaffSession.sign_in(
+            office.people_url, "proteccion-17", office.field.world.passphrase("proteccion-17"), **said
+        )
+
+    renew(office, "trust")
+    open_session().close()
+    assert read_trust_number(known) == 2
+    roll_back(office, "trust")
+    before = office.field.rows("select * from sessions")
+    with pytest.raises(SyncError, match=r"document\.rolled_back"):
+        open_session()
+    assert office.field.rows("select * from sessions") == before
+
+
+def read_trust_number(known: Path) -> int:
+    held = KnownDocumentsFile(known).documents.read_trust()
+    assert held
+    return held.number
+
+
 @pytest.mark.parametrize("kind", ["trust", "registry"])
 def test_a_desk_that_restarts_refuses_another_document_under_the_same_number(
     office: Office, tmp_path: Path, kind: str

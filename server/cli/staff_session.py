@@ -78,12 +78,13 @@ class Account:
 
     def sign_in(self) -> StaffSession:
         """Open a session. Raises SyncError with the server's reason when the server refuses."""
+        url, among = self.server.url, {"pin": self.pin, "proxy": self.server.proxy}
+        known = KnownDocumentsFile(self.known_file)
         if self.token_file:
-            token = read_passphrase(self.token_file, "")
-            return StaffSession.with_token(self.server.url, token, pin=self.pin, proxy=self.server.proxy)
+            return StaffSession.with_token(url, read_passphrase(self.token_file, ""), known=known, **among)
         phrase = self.passphrase()
         with spinner(f"Signing in as {self.login} ..."):
-            return StaffSession.sign_in(self.server.url, self.login, phrase, pin=self.pin, proxy=self.server.proxy)
+            return StaffSession.sign_in(url, self.login, phrase, known=known, **among)
 
     def open_desk(self) -> DeskClient:
         """Open a session at a desk. Its client trusts only the roots that the pin names; its warnings are shown."""

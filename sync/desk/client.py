@@ -91,7 +91,7 @@ class DeskClient:
         `known` is the file with the documents that this client has accepted under the pin; None: it forgets them.
         """
         pin = trust.read_pin(pin)
-        staff = StaffSession.sign_in(url, login, passphrase, pin=pin, proxy=proxy)
+        staff = StaffSession.sign_in(url, login, passphrase, pin=pin, proxy=proxy, known=KnownDocumentsFile(known))
         try:
             return cls(staff, pin=pin, now=time.time_ns() // 1_000_000, known=known)
         except SyncError:

@@ -21,6 +21,7 @@ from sync.documents.sign_in import Challenge
 from sync.documents.signed import Document
 from sync.errors import SyncError
 from sync.exchange.address import origin_of, require_private
+from sync.exchange.known_documents import KnownDocumentsFile
 from sync.exchange.transport import ENGLISH_HEADERS, Reply, Transport
 from sync.exchange.trust_chain import fetch_trusts
 from sync.keys.key_pairs import SealKey
@@ -43,16 +44,26 @@ class StaffSession:
         self._transport, self._credential, self._lock = transport, credential, lock
 
     @classmethod
-    def sign_in(cls, url: str, login: str, passphrase: str, *, pin: str, proxy: str = "") -> Self:
+    def sign_in(
+        cls,
+        url: str,
+        login: str,
+        passphrase: str,
+        *,
+        pin: str,
+        proxy: str = "",
+        known: KnownDocumentsFile | None = None,
+    ) -> Self:
         """Let the server prove itself under the roots of `pin`, then open a session (SPEC 5.9).
 
-        Raise SyncError `transport.plain_http`, `trust.wrong_pin`, `signed.too_few` or `session.*` if it cannot, and
-        RefusedError `session.refused` for a wrong passphrase.
+        Raise SyncError `transport.plain_http`, `trust.wrong_pin`, `document.rolled_back` (a trust older than in
+        `known`), `signed.too_few` or `session.*` if it cannot, and RefusedError `session.refused` for a wrong
+        passphrase.
         """
         pin = trust.read_pin(pin)
         transport = _open_transport(url, proxy)
         try:
-            document, challenge = request_challenge(transport, url, login, pin)
+            document, challenge = request_challenge(transport, url, login, pin, known)
             derived = derive_keys(passphrase, challenge.salt)
             proof = sign_in.prove(derived.auth, document, challenge.auth_salt)
             answer = {"challenge": document.to_bytes().decode(), "proof": proof}
@@ -63,11 +74,13 @@ class StaffSession:
             raise
 
     @classmethod
-    def with_token(cls, url: str, token: str, *, pin: str, proxy: str = "") -> Self:
+    def with_token(
+        cls, url: str, token: str, *, pin: str, proxy: str = "", known: KnownDocumentsFile | None = None
+    ) -> Self:
         """Let the server prove itself, then work with a token, which is sent to no other server. Raise as `sign_in`."""
         transport = _open_transport(url, proxy)
         try:
-            request_challenge(transport, url, "", trust.read_pin(pin))
+            request_challenge(transport, url, "", trust.read_pin(pin), known)
             return cls(transport, {"Authorization": f"Bearer {token}"})
         except BaseException:
             transport.close()
@@ -148,16 +161,24 @@ def _open_transport(url: str, proxy: str) -> Transport:
     return Transport(url, proxy=proxy, timeout=TIMEOUT, seconds=ANSWER_SECONDS)
 
 
-def request_challenge(transport: Transport, url: str, login: str, pin: str) -> tuple[Document, Challenge]:
-    """Let the server at `url` prove itself: fetch its trust, judge it by the pin, verify its signed challenge.
+def request_challenge(
+    transport: Transport, url: str, login: str, pin: str, known: KnownDocumentsFile | None = None
+) -> tuple[Document, Challenge]:
+    """Let the server at `url` prove itself: fetch its trust, judge it by the newest known one or else by the pin,
+    verify its signed challenge, and remember the trust.
 
     Nothing that is sent here opens a session. An expired trust passes: without a session no person could install the
     next one.
     """
-    trusted = trust.accept_chain(fetch_trusts(transport.get, None, pin), None, pin)
+    known = known or KnownDocumentsFile()
+    held = known.documents.read_trust()
+    chain = fetch_trusts(transport.get, held, pin)
+    trusted = trust.accept_chain(chain, held, pin)
     asked = {"login": login, "nonce": sign_in.new_nonce(), "url": origin_of(url)}
     document = Document.parse(_send(transport, "POST", "/v1/session/challenge", json=asked).content)
-    return document, sign_in.accept(document, trusted, **asked)
+    challenge = sign_in.accept(document, trusted, **asked)
+    known.remember("trust", chain[-1])
+    return document, challenge
 
 
 def _send(
