@@ -27,6 +27,7 @@ from server.api.flask_app import Services, configure_logging, create_app
 from server.api.staff.install import install_staff_api
 from server.api.tablets import install_tablet_api
 from server.config import Config, ConfigError, find_key_files, refuse_insecure, refuse_unfinished
+from server.database import snapshot
 from server.database.connection import Database
 from server.database.sqlite import SqliteDatabase
 from server.flows.desks import routing
@@ -85,9 +86,9 @@ def open_services(config: Config, now: Callable[[], int] = clock) -> Services:
         db = SqliteDatabase(
             config.database,
             max_mib=config.database_max_mb,
-            on_commit=rollback_guard.keep_mark(config.database),
+            on_commit=rollback_guard.keep_mark(config.database, own, now),
         )
-    except sqlite3.Error as error:
+    except (sqlite3.Error, *snapshot.DAMAGE) as error:
         raise ConfigError("CHASKI_DATA", f"the database {config.database} cannot be opened: {error}") from error
     try:
         refuse_insecure(config, demo=_is_demo(db), own=own.kids, key_files=key_files)

@@ -7,7 +7,7 @@ SQLite file, POSIX drops SQLite's locks on that file (fcntl(2)).
 import os
 from pathlib import Path
 
-FileIdentity = tuple[int, int]
+FileIdentity = tuple[int, ...]
 
 
 class SqliteFiles:
@@ -26,8 +26,9 @@ class SqliteFiles:
 
 
 def _identify(name: str) -> FileIdentity | None:
+    """Of the name as well as of the file: SQLite looks for the log of a file behind a symbolic link elsewhere."""
     try:
-        found = os.stat(name)
+        found, named = os.stat(name), os.lstat(name)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return found.st_dev, found.st_ino, named.st_dev, named.st_ino

@@ -52,6 +52,11 @@ class MarkWriter:
     def __init__(self, database: Path) -> None:
         self._file, self._last, self._slot = mark_file(database), CommitMark("", 0, ""), 0
 
+    @property
+    def last(self) -> CommitMark:
+        """The last mark of this process; number 0 before the first."""
+        return self._last
+
     def write(self, mark: CommitMark) -> None:
         """Store a mark. Within a generation a lower number is not written: it would hide that the database went back.
 

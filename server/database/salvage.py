@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 from server.database.copies import list_columns, list_tables, name_copy
+from server.database.snapshot import DAMAGE
 from server.database.sqlite import SqliteDatabase
 
 Values = tuple[object, ...]
@@ -57,7 +58,7 @@ def _copy_table(source: sqlite3.Connection, target: sqlite3.Connection, table: s
 def _put_row(target: sqlite3.Connection, put: str, row: Values) -> bool:
     try:
         target.execute(put, row)
-    except (sqlite3.Error, OverflowError):  # A damaged value that the new table refuses.
+    except (sqlite3.Error, ValueError, OverflowError):  # A damaged value that the new table refuses.
         return False
     return True
 
@@ -107,5 +108,5 @@ def _list_rowids(source: sqlite3.Connection, table: str) -> set[object]:
 def _read_until_damage(source: sqlite3.Connection, sql: str, *parameters: object) -> Iterator[Values]:
     try:
         yield from source.execute(sql, parameters)
-    except sqlite3.DatabaseError:  # The caller reads on from the other side.
+    except DAMAGE:  # The caller reads on from the other side.
         return

@@ -16,6 +16,9 @@ from server.database.copies import keep_copies
 from server.database.form_migrations import migrations
 from server.database.sqlite import SqliteConnection
 
+# What a query of a damaged file raises: a changed bit of the schema renames a column, or makes a message of SQLite that
+# Python cannot decode.
+DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError, KeyError)
 # The number of SQLite's virtual machine steps between two calls of `progress`.
 _STEPS = 20_000
 
@@ -45,7 +48,7 @@ def copy_database(database: Path, into: Path, progress: Callable[[], None]) -> N
         reading.conn.set_progress_handler(progress, _STEPS)
         try:
             reading.execute("vacuum into ?", [str(into)])
-        except sqlite3.DatabaseError as error:
+        except DAMAGE as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise
             into.write_bytes(b"")
@@ -58,7 +61,7 @@ def find_faults(c: Connection, table: str | None = None) -> list[str]:
     Empty if the database is sound."""
     try:
         found = c.rows("pragma integrity_check(5)" if table is None else f'pragma integrity_check("{table}")')
-    except sqlite3.DatabaseError as error:
+    except DAMAGE as error:
         if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:  # The caller bounds it.
             raise
         return [str(error)]

@@ -33,8 +33,10 @@ ADVICE = {
     "envelope.misreported": f"outcome or time of a screening are not the audited ones; {_BY_HAND}",
     "route.missing": "a screening in work has lost its route; its desk must open and sort it by hand",
     "referral.missing": f"a referral is missing; {_BY_HAND}",
+    "referral.changed": f"state, queue or mode of a referral are not the audited ones; {_BY_HAND}",
     "referral.unaudited": f"a referral without an audit row; {_BY_HAND}",
     "device.missing": f"a tablet is missing; {_BY_HAND}",
+    "device.changed": f"the state of a tablet is not the audited one; {_BY_HAND}",
     "device.unaudited": f"a tablet without an audit row; {_BY_HAND}",
     "document.changed": f"a signed document is changed; {_BACKUP}",
     "document.missing": f"a trust or a registry is missing; {_BY_HAND}",
@@ -45,6 +47,7 @@ ADVICE = {
     "recording.changed": f"a recording is changed; {_BACKUP}",
     "key.changed": f"a keyring's public key is changed; {_BACKUP}",
     "pages.damaged": f"pages or rows of the file are damaged; check the disk, then {_BACKUP}",
+    "work.missing": f"a screening waits for a decision and is not on the work list; {_BY_HAND}",
     "row.stray": f"a row refers to a lost one; {_BACKUP}",
     "schema.changed": f"a table, an index or a trigger is not the program's; {_BACKUP}",
 }

@@ -135,8 +135,16 @@ def is_authentic(row: Row) -> bool:
 
 
 def list_accepted_damage(c: Connection) -> set[tuple[str, str]]:
-    """Return (code, subject) of all damage that a person accepted at a restore."""
-    found = c.rows("select subject, detail from audit where action = ?", [DAMAGE_ACCEPTED])
+    """Return (code, subject) of all damage that a person accepted at a restore.
+
+    An envelope that arrived again since is whole: what happens to it later was accepted by no person.
+    """
+    found = c.rows(
+        "select subject, detail from audit a where action = ? and not exists (select 1 from audit b"
+        " where b.subject = a.subject and b.number > a.number and b.action like 'envelope.%'"
+        " and b.action <> 'envelope.read')",
+        [DAMAGE_ACCEPTED],
+    )
     return {(str(_read_detail(item["detail"]).get("fault")), str(item["subject"])) for item in found}
 
 

@@ -36,7 +36,11 @@ def list_missing(c: Connection, dev: str, chain: str, last: int) -> list[Gap]:
     first = max(1, last - CHECKED_BACK + 1)
     within = "from envelopes where dev = ? and chain = ? and seq between ? and ?"
     if c.row("select 1 from damaged_envelopes limit 1"):  # Rarely; the index alone answers otherwise.
-        within += " and id not in (select envelope from damaged_envelopes)"
+        # Of two envelopes with one number, the damaged one must come again: the other does not stand in for it.
+        within += (
+            " and seq not in (select e.seq from damaged_envelopes d join envelopes e on e.id = d.envelope"
+            " where e.dev = envelopes.dev and e.chain = envelopes.chain)"
+        )
     about = [dev, chain, first, last]
     counted = c.row(f"select count(distinct seq) as stored {within}", about)
     if counted and counted["stored"] == last - first + 1:

@@ -5,7 +5,7 @@ Each query may meet damaged pages and raise sqlite3.DatabaseError. Nothing here 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from server.database.connection import Connection, Row
@@ -34,7 +34,9 @@ HASHED = (
     HashedTable("keyring_keys", "key", "sha256", "public", "keyring_keys_copy"),
 )
 
-STORED_ACTIONS = tuple(f"envelope.{outcome}" for outcome in ("stored", "held", "fork", "conflict", "quarantined"))
+APART = ("held", "fork", "conflict", "quarantined")
+"""The outcomes of envelopes that a person has to decide about."""
+STORED_ACTIONS = tuple(f"envelope.{outcome}" for outcome in ("stored", *APART))
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,60 @@ def list_misreported(c: Connection) -> list[str]:
         " (select action, subject, at from audit where action like 'envelope.%')"
     )
     return [str(item["id"]) for item in c.rows(sql)]
+
+
+_LAST_ACTIONS = (
+    "select subject, action from (select subject, action, max(number) from audit where action in ({marks})"
+    " group by subject)"
+)
+# What a row says after the last audited change of it.
+_REFERRAL_STATES = {
+    "referral.opened": "waiting",
+    "referral.claimed": "claimed",
+    "referral.lapsed": "waiting",
+    "referral.accepted": "accepted",
+    "referral.closed": "closed",
+}
+_DEVICE_STATES = {
+    "device.enrolled": "pending",
+    "device.certified": "certified",
+    "device.readmitted": "certified",
+    "device.revoked": "revoked",
+}
+
+
+def list_changed_referrals(c: Connection) -> list[str]:
+    """Return the referrals whose state, queue, mode or deadline is not the audited one. Older rows of the audit name
+    the queue alone."""
+    found = _list_in_other_state(c, "referrals", "id", _REFERRAL_STATES)
+    sql = (
+        "select id from (select r.*, iif(json_valid(detail), detail, '{}') as said from referrals r"
+        " join audit a on a.subject = r.id and a.action = 'referral.opened')"
+        " where queue <> coalesce(said ->> 'queue', queue) or mode <> coalesce(said ->> 'mode', mode)"
+        " or coalesce(deadline, 0) <> coalesce(said ->> 'deadline', deadline, 0)"
+    )
+    return sorted({*found, *(str(item["id"]) for item in c.rows(sql))})
+
+
+def list_changed_devices(c: Connection) -> list[str]:
+    """Return the tablets whose state is not the audited one."""
+    return _list_in_other_state(c, "devices", "dev", _DEVICE_STATES)
+
+
+def _list_in_other_state(c: Connection, table: str, key: str, states: Mapping[str, str]) -> list[str]:
+    last = _LAST_ACTIONS.format(marks=", ".join("?" * len(states)))
+    sql = f"select {key} as key, state, action from {table} join ({last}) a on a.subject = {key}"  # noqa: S608 (constants)
+    return [str(item["key"]) for item in c.rows(sql, [*states]) if states[item["action"]] != item["state"]]
+
+
+def list_undecided(c: Connection) -> list[str]:
+    """Return the envelopes that wait for a person's decision, and that no item of the work list names any more."""
+    marks = ", ".join("?" * len(APART))
+    sql = (
+        f"select id from envelopes where outcome in ({marks})"  # noqa: S608 (constants)
+        " and id not in (select envelope from work_items) and id not in (select envelope from deferred_items)"
+    )
+    return [str(item["id"]) for item in c.rows(sql, [*APART])]
 
 
 def list_lost_routes(c: Connection) -> list[str]:

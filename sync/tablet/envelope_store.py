@@ -115,11 +115,11 @@ class EnvelopeStore:
         )
 
     def highest_receipted(self, limit: int) -> dict[str, int]:
-        """Return the highest number with a receipt, purged or not, of at most `limit` chains that have stored
-        receipted envelopes."""
+        """Return the highest number with a receipt of at most `limit` chains, whether its envelope is still stored or
+        not."""
         rows = self._db.execute(
             "SELECT chain, MAX(seq) FROM envelope WHERE state IN ('receipted', 'purged')"
-            " GROUP BY chain HAVING SUM(state = 'receipted') ORDER BY random() LIMIT ?",
+            " GROUP BY chain ORDER BY random() LIMIT ?",
             (limit,),
         )
         return dict(rows.fetchall())

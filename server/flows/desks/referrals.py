@@ -50,7 +50,9 @@ def open_referral(
     )
     if not referrals.put_referral(w, referral, at=now):
         return []
-    return [AuditEvent("referral.opened", SERVER, id_, {"queue": decision.queue})]
+    # What `chaski audit verify` compares with the row. Training has no deadline.
+    detail: dict[str, str | int] = {"queue": decision.queue, "mode": decision.mode, "deadline": decision.deadline or 0}
+    return [AuditEvent("referral.opened", SERVER, id_, detail)]
 
 
 def claim_referral(db: Database, id_: str, person: str, *, now: int, lease_minutes: int) -> Referral:

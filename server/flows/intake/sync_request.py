@@ -120,18 +120,6 @@ class _Call:
 
 
 @dataclass(frozen=True)
-class _Incoming:
-    """A verified request: the tablet, the SHA-256 of the body, the parsed envelopes, and the receipts that it proves
-    something with."""
-
-    dev: str
-    request: Request
-    digest: str
-    arrivals: Sequence[ParsedEnvelope]
-    proof: Receipts | None
-
-
-@dataclass(frozen=True)
 class _Applied:
     """The result of the transaction: the response for the tablet, the receipt items, and number and hash of the last
     audit row. `refused`: why the request's number is refused."""

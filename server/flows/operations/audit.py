@@ -74,10 +74,13 @@ def walk_chain(rows: Iterable[Row], number: int = 0, prev: str = audit.START) ->
 
 
 def join_tables(c: Connection) -> Iterator[Fault]:
-    """Yield the rows that the chain names and the tables lack, those that no row of it names, and routes that are gone
-    before their time."""
+    """Yield the rows that the chain names and the tables lack, those that no row of it names, those in another state
+    than it says, and work items and routes that are gone before their time."""
     for table in integrity.AUDITED:
         yield from (Fault(f"{table.noun}.missing", key) for key in integrity.list_missing(c, table))
         yield from (Fault(f"{table.noun}.unaudited", key) for key in integrity.list_unaudited(c, table))
     yield from (Fault("envelope.misreported", id_) for id_ in integrity.list_misreported(c))
+    yield from (Fault("referral.changed", id_) for id_ in integrity.list_changed_referrals(c))
+    yield from (Fault("device.changed", dev) for dev in integrity.list_changed_devices(c))
+    yield from (Fault("work.missing", id_) for id_ in integrity.list_undecided(c))
     yield from (Fault("route.missing", id_) for id_ in integrity.list_lost_routes(c))

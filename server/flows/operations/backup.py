@@ -86,7 +86,7 @@ def _count_holdings(copied: Path) -> Holdings:
     with snapshot.open_reading(copied) as c:
         try:
             return meta.count_holdings(c)
-        except sqlite3.DatabaseError:  # It is damaged, and its statement says so.
+        except snapshot.DAMAGE:  # It is damaged, and its statement says so.
             return Holdings(0, 0, 0, 0)
 
 
@@ -154,7 +154,7 @@ def write_daily(db: Database, config: Config, keys: ServerKeys, *, now: int) -> 
         made = write_backup(
             config, keys, recipient=config.backup_recipient, folder=folder, now=now, progress=lambda step: None
         )
-    except (BackupError, OSError, sqlite3.Error) as error:
+    except (BackupError, OSError, sqlite3.Error, *snapshot.DAMAGE) as error:
         _report(db, getattr(error, "code", type(error).__name__), now)
         raise
     if made.faults:

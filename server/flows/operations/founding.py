@@ -142,7 +142,9 @@ def create_server(data: Path, *, now: int) -> NewServer:
     """Create the server's keys and the database in a folder that `lock_new_server` has locked."""
     config = Config(data=data.absolute())
     made = server_keys.create(config.keys)
-    db = SqliteDatabase(config.database, create=True, on_commit=rollback_guard.keep_mark(config.database))
+    db = SqliteDatabase(
+        config.database, create=True, on_commit=rollback_guard.keep_mark(config.database, made, lambda: now)
+    )
     with db.write() as w:
         meta.record_mark(w)
         audit.append(w, at=now, action="server.founded", actor=CEREMONY, subject=made.signing.kid)

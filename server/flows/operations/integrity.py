@@ -7,7 +7,6 @@ nothing. Nothing here writes.
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 import zipfile
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -48,7 +47,7 @@ def check_file(database: Path, known: tuple[int, str] | None = None, *, progress
     with snapshot.open_reading(database) as c:
         try:
             up_to_date = snapshot.is_up_to_date(c)
-        except sqlite3.DatabaseError as error:
+        except snapshot.DAMAGE as error:
             return CheckResult((Fault("pages.damaged", "database", str(error)),), (), 0, "")
         if not up_to_date:
             raise ConfigError("--data", f"{database} is of another release; start the server once with this program")
@@ -65,7 +64,7 @@ def _check_all(c: Connection, known: tuple[int, str] | None, progress: Progress)
     progress("audit chain")
     try:
         verdict = audit.verify(c, known)
-    except sqlite3.DatabaseError as error:
+    except snapshot.DAMAGE as error:
         return CheckResult((*faults, Fault("pages.damaged", "audit", str(error))), (), 0, "")
     accepted = {(each.code, each.subject) for each in verdict.accepted}
     unaccepted = [fault for fault in faults if (fault.code, fault.subject) not in accepted]
@@ -76,7 +75,7 @@ def _guard(part: str, check: Callable[[], Iterator[Fault]]) -> list[Fault]:
     found: list[Fault] = []
     try:
         found.extend(check())
-    except sqlite3.DatabaseError as error:
+    except snapshot.DAMAGE as error:
         found.append(Fault("pages.damaged", part, str(error)))
     return found
 
@@ -96,7 +95,7 @@ def check_rows(c: Connection, table: HashedTable, first: int, last: int) -> Iter
         stop = min(start + ROWS_AT_ONCE - 1, last)
         try:
             rows = integrity.list_rows(c, table, start, stop)
-        except sqlite3.DatabaseError:
+        except snapshot.DAMAGE:
             rows = yield from _read_one_by_one(c, table, start, stop)
         yield from (Fault(f"{table.noun}.changed", str(row[table.key])) for row in rows if not _is_whole(table, row))
 
@@ -108,7 +107,7 @@ def _read_one_by_one(c: Connection, table: HashedTable, first: int, last: int) -
     for position in range(first, last + 1):
         try:
             rows += integrity.list_rows(c, table, position, position)
-        except sqlite3.DatabaseError as error:
+        except snapshot.DAMAGE as error:
             if position in keys:
                 yield Fault(f"{table.noun}.changed", str(keys[position]), str(error))
     return rows

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from server import server_keys
 from server.backup import archive
 from server.backup.archive import ArchiveContents, BackupError
 from server.config import Config, ConfigError, refuse_unfinished
-from server.database import salvage
+from server.database import salvage, snapshot
 from server.database.connection import Connection, Database
 from server.database.sqlite import SqliteDatabase
 from server.flows import damage
@@ -118,7 +117,7 @@ def restore_backup(
 def _find_faults(copied: Path, progress: Progress) -> tuple[Fault, ...]:
     try:
         SqliteDatabase(copied).close()  # An older release may have made it: apply the migrations.
-    except sqlite3.DatabaseError as error:
+    except snapshot.DAMAGE as error:
         return (Fault("pages.damaged", "database", str(error)),)
     return integrity.check_file(copied, progress=progress).faults
 
@@ -140,7 +139,7 @@ def _salvage(copied: Path) -> dict[str, int]:
         rows = salvage.copy_readable(copied, fresh)
         scratch_files.remove_database(copied)
         fresh.rename(copied)
-    except sqlite3.DatabaseError as error:
+    except snapshot.DAMAGE as error:
         raise BackupError("backup.damaged", f"nothing in it can be read: {error}") from error
     finally:
         scratch_files.remove_database(fresh)

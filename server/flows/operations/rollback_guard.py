@@ -27,13 +27,21 @@ from sync.exchange.messages import AuditRow
 _log = logging.getLogger("chaski")
 
 
-def keep_mark(database: Path) -> Callable[[Connection], Callable[[], None]]:
+def keep_mark(database: Path, keys: ServerKeys, now: Callable[[], int]) -> Callable[[Connection], Callable[[], None]]:
     """Return the function for the database to call at each commit: its result writes the mark if the audit chain grew.
 
-    The mark is read inside the transaction, where its pages are at hand; a query after the commit costs ten times more.
+    If an older copy was written into the open file since the last commit, it first starts a new generation. The mark
+    is read inside the transaction, where its pages are at hand; a query after the commit costs ten times more.
     """
     writer = MarkWriter(database)
-    return lambda c: partial(writer.write, _current_mark(c))
+
+    def read_next_mark(c: Connection) -> Callable[[], None]:
+        last = writer.last
+        if last.number and (why := _contradiction("mark", c, last.number, lambda head: head == last.head)):
+            _start_after_rollback(c, keys, why, last, now())
+        return partial(writer.write, _current_mark(c))
+
+    return read_next_mark
 
 
 def store_mark(db: Database, database: Path) -> None:

@@ -56,7 +56,7 @@ def _check_slices(c: SqliteConnection, positions: Positions) -> Iterator[Fault]:
 def _guard(part: str, faults: Iterable[Fault]) -> Iterator[Fault]:
     try:
         yield from faults
-    except sqlite3.DatabaseError as error:
+    except snapshot.DAMAGE as error:
         yield Fault("pages.damaged", part, str(error))
 
 
